@@ -1,0 +1,393 @@
+use std::convert::Infallible;
+use std::fmt;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::journal::{Key, MigrationError, Refused};
+use crate::store::{InvalidRunId, StoreError};
+
+/// What one step fails with, or one run whose own error has no room for [`RunError`].
+///
+/// The step's own error passes through untouched; everything that the library adds is one variant.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Error<E> {
+    /// The operation failed, with its own error.
+    Failed(E),
+    /// The operation did not come to an end of its own.
+    Run(RunError),
+}
+
+impl<E> Error<E> {
+    /// The operation's own error, if that is what it is.
+    #[must_use]
+    pub const fn failed(&self) -> Option<&E> {
+        match self {
+            Self::Failed(error) => Some(error),
+            Self::Run(_) => None,
+        }
+    }
+
+    /// The same with the operation's own error changed.
+    pub fn map<F>(self, change: impl FnOnce(E) -> F) -> Error<F> {
+        match self {
+            Self::Failed(error) => Error::Failed(change(error)),
+            Self::Run(error) => Error::Run(error),
+        }
+    }
+}
+
+impl<E: fmt::Display> fmt::Display for Error<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Failed(error) => error.fmt(f),
+            Self::Run(error) => error.fmt(f),
+        }
+    }
+}
+
+impl<E: std::error::Error + 'static> std::error::Error for Error<E> {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Failed(error) => error.source(),
+            Self::Run(error) => error.source(),
+        }
+    }
+}
+
+/// What the library itself adds to the ways in which a step or a run can end.
+///
+/// One variant of your own enum holds it: `#[error(transparent)] Run(#[from] RunError)`. It is a value
+/// like any other: it can be compared, cloned, stored, and sent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum RunError {
+    /// A limit of time passed first. The attempt was dropped, so it is really cancelled.
+    #[error("step `{step}` took longer than {after:?} in attempt {attempt}: raise its {limit} or look at what it waits for")]
+    Timeout {
+        /// The step.
+        step: Key,
+        /// The attempt that was running; 1 is the first.
+        attempt: u32,
+        /// The limit.
+        after: Duration,
+        /// Which limit it was.
+        limit: Limit,
+    },
+    /// The run was cancelled. What was recorded stays; `Workflow::retry` runs on from there.
+    #[error("the run was cancelled{}: retry it to run on from what it has recorded", at(step.as_ref()))]
+    Cancelled {
+        /// The step that was running or about to.
+        step: Option<Key>,
+    },
+    /// The run waits for somebody outside. Run it again once the answer is there.
+    #[error("the run waits for an answer to `{step}`: run it again once the answer is there")]
+    Waiting {
+        /// The step that waits.
+        step: Key,
+    },
+    /// A guard or a hook did not let the step or the run pass.
+    #[error("`{by}` refused {step}: {reason}{}", retry_hint(*retry_after))]
+    Refused {
+        /// The step, or the run for a hook before it.
+        step: Key,
+        /// Who refused.
+        by: Box<str>,
+        /// Why.
+        reason: Box<str>,
+        /// How long to wait before it is worth trying again, where the guard knows.
+        retry_after: Option<Duration>,
+    },
+    /// The body, or the operation of a step, panicked.
+    #[error("the run panicked{}: {message}; mend the code and retry the run", at(step.as_ref()))]
+    Panicked {
+        /// The step whose operation panicked. `None`: the body itself did.
+        step: Option<Key>,
+        /// The panic's message.
+        message: Box<str>,
+    },
+    /// Two steps of the run have the same key, so one of them would get the other's outcome.
+    #[error("two steps of the run have the key `{key}`: give one of them a `key` of its own")]
+    DuplicateKey {
+        /// The key.
+        key: Key,
+    },
+    /// A recorded outcome was made from another input than the one of now.
+    #[error("{what} was recorded for another input: use a new run id or key, or say what happens with `on_change`")]
+    InputChanged {
+        /// The step, or the run.
+        what: Box<str>,
+    },
+    /// The journal was written by a newer version of the workflow.
+    #[error("the journal of run `{run}` has version {stored}, this code is version {code}: deploy the newer code, or use a new run id")]
+    NewerVersion {
+        /// The run.
+        run: Box<str>,
+        /// The version of the journal.
+        stored: u32,
+        /// The version of the workflow.
+        code: u32,
+    },
+    /// The journal could not be brought to the version of the workflow. It is as it was.
+    #[error("the journal of run `{run}` could not be migrated: {reason}")]
+    Migration {
+        /// The run.
+        run: Box<str>,
+        /// Which migration is missing or failed.
+        reason: Box<str>,
+    },
+    /// Another owner holds the lease of the run.
+    #[error("run `{run}` is being executed elsewhere: wait for it, or try again in {remaining:?} when its lease ends")]
+    Busy {
+        /// The run.
+        run: Box<str>,
+        /// How long the lease still lasts if it is not renewed.
+        remaining: Duration,
+    },
+    /// The run id belongs to another workflow.
+    #[error("run `{run}` belongs to the workflow `{workflow}`: use another run id")]
+    OtherWorkflow {
+        /// The run.
+        run: Box<str>,
+        /// The workflow that it belongs to.
+        workflow: Box<str>,
+    },
+    /// The run failed before with an error that was kept as text.
+    #[error("run `{run}` failed: {text}")]
+    Failed {
+        /// The run.
+        run: Box<str>,
+        /// The error, with the errors that it was caused by.
+        text: Box<str>,
+    },
+    /// A recorded outcome is no longer of the type that the code asks for. Nothing was overwritten.
+    #[error("what is recorded for {what} is no longer a `{type_name}` ({reason}): raise the workflow's version and add a migration")]
+    Undecodable {
+        /// The step, or the run.
+        what: Box<str>,
+        /// The type that was asked for.
+        type_name: Box<str>,
+        /// What the decoder said.
+        reason: Box<str>,
+    },
+    /// A value has no form in which it could be recorded.
+    #[error("the outcome of {what} cannot be recorded, `{type_name}` has no JSON form ({reason}): return another type, or make it a step of `run.volatile()`")]
+    Unencodable {
+        /// The step, or the run.
+        what: Box<str>,
+        /// The type of the value.
+        type_name: Box<str>,
+        /// What the encoder said.
+        reason: Box<str>,
+    },
+    /// Something is larger than a journal takes.
+    #[error("{what} has {bytes} bytes, at most {limit} are taken: keep the large part elsewhere and record where it is")]
+    TooLarge {
+        /// What is too large.
+        what: Box<str>,
+        /// How many bytes it has.
+        bytes: usize,
+        /// How many it may have.
+        limit: usize,
+    },
+    /// The store failed. The run stopped; what it recorded before is kept, and it can be resumed.
+    #[error("the store failed: {0}")]
+    Store(#[source] StoreError),
+}
+
+/// Which limit of time passed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Limit {
+    /// The `timeout` of an attempt.
+    Attempt,
+    /// The `deadline` of a step, with all its attempts and the waiting between them.
+    Step,
+    /// The deadline of the run.
+    Run,
+}
+
+impl fmt::Display for Limit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Attempt => "timeout",
+            Self::Step => "deadline",
+            Self::Run => "run's deadline",
+        })
+    }
+}
+
+impl RunError {
+    /// Whether a journal keeps it as a step's outcome.
+    ///
+    /// Timeouts of an attempt or a step, and refusals, are kept, because a body may have acted on them.
+    #[must_use]
+    pub const fn is_recorded(&self) -> bool {
+        match self {
+            Self::Timeout { limit, .. } => !matches!(limit, Limit::Run),
+            Self::Refused { .. } => true,
+            _ => false,
+        }
+    }
+
+    /// Whether another attempt may follow.
+    pub(crate) const fn is_retried(&self) -> bool {
+        matches!(self, Self::Timeout { limit: Limit::Attempt, .. } | Self::Refused { .. })
+    }
+
+    /// Whether the run cannot go on and stays as it is in the store, to be resumed once the cause is
+    /// mended. Such an error sticks: every later step of the run ends in it.
+    pub(crate) const fn is_fatal(&self) -> bool {
+        matches!(
+            self,
+            Self::DuplicateKey { .. }
+                | Self::InputChanged { .. }
+                | Self::Undecodable { .. }
+                | Self::Unencodable { .. }
+                | Self::TooLarge { .. }
+                | Self::Store(_)
+        )
+    }
+
+    pub(crate) fn refused(refused: Refused, run: &str, code: u32) -> Self {
+        let run = run.into();
+        match refused {
+            Refused::Busy { remaining } => Self::Busy { run, remaining },
+            Refused::OtherWorkflow { workflow } => Self::OtherWorkflow { run, workflow: (*workflow).into() },
+            Refused::NewerVersion { stored } => Self::NewerVersion { run, stored, code },
+            Refused::InputChanged => Self::InputChanged { what: format!("run `{run}`").into() },
+        }
+    }
+
+    pub(crate) fn migration(error: &MigrationError, run: &str) -> Self {
+        Self::Migration { run: run.into(), reason: error.to_string().into() }
+    }
+}
+
+impl From<StoreError> for RunError {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+impl From<InvalidRunId> for RunError {
+    fn from(error: InvalidRunId) -> Self {
+        Self::TooLarge {
+            what: "the run id (which must not be empty)".into(),
+            bytes: error.bytes,
+            limit: crate::store::RunId::MAX_BYTES,
+        }
+    }
+}
+
+impl From<Infallible> for RunError {
+    fn from(never: Infallible) -> Self {
+        match never {}
+    }
+}
+
+fn at(step: Option<&Key>) -> String {
+    step.map(|step| format!(" at step `{step}`")).unwrap_or_default()
+}
+
+fn retry_hint(retry_after: Option<Duration>) -> String {
+    retry_after.map(|after| format!("; try again in {after:?}")).unwrap_or_default()
+}
+
+/// An error type that takes the failure of a step, so that `step!` can return it.
+///
+/// You do not implement it. It holds for every error type with `From<E>` for the step's own error `E`
+/// and `From<RunError>`: an enum with two `#[from]` variants, `anyhow::Error`,
+/// `Box<dyn std::error::Error + Send + Sync>`. And it holds for [`Error<D>`] where `D: From<E>`, for those whose
+/// error has no room for [`RunError`].
+///
+/// ```
+/// use awaitly_core::{Error, FromStep, RunError};
+///
+/// #[derive(Debug, thiserror::Error)]
+/// enum CheckoutError {
+///     #[error(transparent)]
+///     Amount(#[from] std::num::ParseIntError),
+///     #[error(transparent)]
+///     Run(#[from] RunError),
+/// }
+///
+/// let failure = Error::Failed("x".parse::<u32>().unwrap_err());
+/// assert!(matches!(CheckoutError::from_step(failure), CheckoutError::Amount(_)));
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot take the failure of this step, `{F}`",
+    label = "this step's failure has no way into `{Self}`",
+    note = "`{Self}` needs `From` for the step's own error and for `RunError`: two variants with `#[from]` in a thiserror enum",
+    note = "where `{Self}` has no room for `RunError`, return `awaitly::Error<{Self}>` instead"
+)]
+pub trait FromStep<F> {
+    /// The failure, as this error.
+    fn from_step(failure: F) -> Self;
+}
+
+#[diagnostic::do_not_recommend]
+impl<T, E> FromStep<Error<E>> for T
+where
+    T: From<E> + From<RunError>,
+{
+    fn from_step(failure: Error<E>) -> Self {
+        match failure {
+            Error::Failed(error) => error.into(),
+            Error::Run(error) => error.into(),
+        }
+    }
+}
+
+#[diagnostic::do_not_recommend]
+impl<T: From<RunError>> FromStep<RunError> for T {
+    fn from_step(failure: RunError) -> Self {
+        failure.into()
+    }
+}
+
+// Coherent because `Error<D>` has no `From<RunError>`, which the two impls above ask for.
+#[diagnostic::do_not_recommend]
+impl<D: From<E>, E> FromStep<Error<E>> for Error<D> {
+    fn from_step(failure: Error<E>) -> Self {
+        failure.map(D::from)
+    }
+}
+
+impl<D> FromStep<RunError> for Error<D> {
+    fn from_step(failure: RunError) -> Self {
+        Self::Run(failure)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_error_comes_back_from_json_as_it_was() {
+        let error = RunError::Refused {
+            step: "charge".into(),
+            by: "breaker".into(),
+            reason: "open".into(),
+            retry_after: Some(Duration::from_millis(1500)),
+        };
+        let json = serde_json::to_string(&error).unwrap();
+        assert_eq!(serde_json::from_str::<RunError>(&json).unwrap(), error);
+        assert_eq!(error.to_string(), "`breaker` refused charge: open; try again in 1.5s");
+    }
+
+    #[test]
+    fn errors_stay_small() {
+        assert!(size_of::<RunError>() <= 72, "{}", size_of::<RunError>());
+    }
+
+    #[test]
+    fn a_failure_finds_its_way_into_erased_errors() {
+        let failure = || Error::Failed(std::fmt::Error);
+        assert!(anyhow::Error::from_step(failure()).is::<std::fmt::Error>());
+        assert!(<Box<dyn std::error::Error + Send + Sync>>::from_step(failure()).is::<std::fmt::Error>());
+    }
+}

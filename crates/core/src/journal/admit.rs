@@ -1,0 +1,228 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{Act, Fingerprint, Key, Outcome, Status};
+use crate::store::{Open, Purpose};
+
+/// What a store knows about a run beside its records.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Header {
+    /// The name of the workflow that the run belongs to.
+    pub workflow: Arc<str>,
+    /// The version of the workflow that wrote the journal last.
+    pub version: u32,
+    /// Where the run stands.
+    pub status: Status,
+    /// The fingerprint of the run's input, where it was given one.
+    pub input: Option<Fingerprint>,
+    /// What an ended run ended in.
+    pub outcome: Option<Outcome>,
+    /// The keys that [`Purpose::Retry`] drops: those of the steps that the run failed on.
+    pub failed_on: Vec<Key>,
+}
+
+impl Header {
+    /// The header of a run that begins with `request`.
+    #[must_use]
+    pub fn begin(request: &Open) -> Self {
+        Self {
+            workflow: Arc::clone(&request.workflow),
+            version: request.version,
+            status: Status::Running,
+            input: request.input.as_ref().map(|input| input.fingerprint),
+            outcome: None,
+            failed_on: Vec::new(),
+        }
+    }
+
+    /// A header from what a store kept.
+    #[must_use]
+    pub const fn from_stored(
+        workflow: Arc<str>,
+        version: u32,
+        status: Status,
+        input: Option<Fingerprint>,
+        outcome: Option<Outcome>,
+        failed_on: Vec<Key>,
+    ) -> Self {
+        Self { workflow, version, status, input, outcome, failed_on }
+    }
+}
+
+/// What a store knows about the lease of a run, by the store's own clock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LeaseInfo {
+    /// Nobody holds it: it was released, it expired, or its owner is known to be dead.
+    Free,
+    /// Somebody holds it for this long.
+    Held(Duration),
+}
+
+/// What a store does with a request to open a run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Admission {
+    /// The run is new: keep its header and give a lease.
+    Begin,
+    /// Give a lease, set the status to running, forget the outcome, and drop the records with these keys.
+    Take {
+        /// The keys whose records are dropped, with the lease, in one commit.
+        drop: Vec<Key>,
+    },
+    /// The run has ended and stays as it is: hand out its outcome.
+    Ended,
+    /// Change nothing.
+    Refuse(Refused),
+}
+
+/// Why a run was not opened. Nothing was changed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Refused {
+    /// Another owner holds the lease.
+    #[error("the run is held by another owner for another {remaining:?}")]
+    Busy {
+        /// How long the lease still lasts if it is not renewed.
+        remaining: Duration,
+    },
+    /// The run id belongs to another workflow.
+    #[error("the run belongs to the workflow `{workflow}`")]
+    OtherWorkflow {
+        /// That workflow.
+        workflow: Arc<str>,
+    },
+    /// The journal was written by a newer version of the workflow.
+    #[error("the journal was written by version {stored}")]
+    NewerVersion {
+        /// That version.
+        stored: u32,
+    },
+    /// The run began with another input.
+    #[error("the run began with another input")]
+    InputChanged,
+}
+
+/// Decides whether a run may be opened.
+///
+/// Every store calls this inside the transaction that takes the lease, so that all stores answer alike.
+/// A request without an input takes the run's own.
+#[must_use]
+pub fn admit(request: &Open, stored: Option<(&Header, LeaseInfo)>) -> Admission {
+    let Some((header, lease)) = stored else {
+        return Admission::Begin;
+    };
+    if header.workflow != request.workflow {
+        return Admission::Refuse(Refused::OtherWorkflow { workflow: Arc::clone(&header.workflow) });
+    }
+    if let (Some(given), Some(stored)) = (&request.input, header.input)
+        && given.fingerprint != stored
+    {
+        return Admission::Refuse(Refused::InputChanged);
+    }
+    let act = match request.purpose {
+        Purpose::Resume => Act::Resume,
+        Purpose::Retry => Act::Retry,
+    };
+    if header.status.next(act).is_err() {
+        return Admission::Ended;
+    }
+    if header.version > request.version {
+        return Admission::Refuse(Refused::NewerVersion { stored: header.version });
+    }
+    if let LeaseInfo::Held(remaining) = lease {
+        return Admission::Refuse(Refused::Busy { remaining });
+    }
+    let drop = match header.status {
+        Status::Failed => header.failed_on.clone(),
+        _ => Vec::new(),
+    };
+    Admission::Take { drop }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::{Input, Owner, RunId};
+
+    fn request(purpose: Purpose) -> Open {
+        Open::new(RunId::new("order-42").unwrap(), "checkout", Owner::new("a"))
+            .version(2)
+            .purpose(purpose)
+    }
+
+    fn stored(status: Status) -> Header {
+        let mut header = Header::begin(&request(Purpose::Resume));
+        header.status = status;
+        header.failed_on = vec![Key::from("charge")];
+        header
+    }
+
+    fn take(drop: &[&'static str]) -> Admission {
+        Admission::Take { drop: drop.iter().copied().map(Key::from).collect() }
+    }
+
+    #[test]
+    fn an_unknown_run_begins() {
+        assert_eq!(admit(&request(Purpose::Resume), None), Admission::Begin);
+        assert_eq!(admit(&request(Purpose::Retry), None), Admission::Begin);
+    }
+
+    #[test]
+    fn an_interrupted_or_waiting_run_is_taken_over_once_its_lease_is_free() {
+        for status in [Status::Running, Status::Waiting] {
+            let header = stored(status);
+            assert_eq!(admit(&request(Purpose::Resume), Some((&header, LeaseInfo::Free))), take(&[]));
+            let held = LeaseInfo::Held(Duration::from_secs(3));
+            assert_eq!(
+                admit(&request(Purpose::Resume), Some((&header, held))),
+                Admission::Refuse(Refused::Busy { remaining: Duration::from_secs(3) })
+            );
+        }
+    }
+
+    #[test]
+    fn an_ended_run_stays_ended_until_it_is_retried() {
+        for status in [Status::Completed, Status::Failed, Status::Cancelled] {
+            let header = stored(status);
+            assert_eq!(admit(&request(Purpose::Resume), Some((&header, LeaseInfo::Free))), Admission::Ended);
+        }
+        assert_eq!(admit(&request(Purpose::Retry), Some((&stored(Status::Failed), LeaseInfo::Free))), take(&["charge"]));
+        assert_eq!(admit(&request(Purpose::Retry), Some((&stored(Status::Cancelled), LeaseInfo::Free))), take(&[]));
+        assert_eq!(admit(&request(Purpose::Retry), Some((&stored(Status::Completed), LeaseInfo::Free))), Admission::Ended);
+    }
+
+    #[test]
+    fn a_newer_journal_is_refused_unless_the_run_has_ended() {
+        let mut header = stored(Status::Running);
+        header.version = 3;
+        assert_eq!(
+            admit(&request(Purpose::Resume), Some((&header, LeaseInfo::Free))),
+            Admission::Refuse(Refused::NewerVersion { stored: 3 })
+        );
+        header.status = Status::Completed;
+        assert_eq!(admit(&request(Purpose::Resume), Some((&header, LeaseInfo::Free))), Admission::Ended);
+    }
+
+    #[test]
+    fn a_run_id_of_another_workflow_is_refused() {
+        let mut header = stored(Status::Completed);
+        header.workflow = "refund".into();
+        assert_eq!(
+            admit(&request(Purpose::Resume), Some((&header, LeaseInfo::Free))),
+            Admission::Refuse(Refused::OtherWorkflow { workflow: "refund".into() })
+        );
+    }
+
+    #[test]
+    fn another_input_is_refused_and_no_input_takes_the_runs_own() {
+        let with_input = request(Purpose::Resume).input(Input::of(&7).unwrap());
+        let header = Header::begin(&with_input);
+        assert_eq!(admit(&with_input, Some((&header, LeaseInfo::Free))), take(&[]));
+        assert_eq!(admit(&request(Purpose::Resume), Some((&header, LeaseInfo::Free))), take(&[]));
+        let other = request(Purpose::Resume).input(Input::of(&8).unwrap());
+        assert_eq!(
+            admit(&other, Some((&header, LeaseInfo::Free))),
+            Admission::Refuse(Refused::InputChanged)
+        );
+    }
+}

@@ -1,0 +1,29 @@
+//! The journal of a run, and every rule about it.
+//!
+//! A journal is the list of a run's recorded outcomes, each under its [`Key`]. This module decides
+//! everything that can be decided about one without doing anything: which key a step gets and when
+//! that is a duplicate ([`History`]), what a recorded outcome looks like ([`Outcome`], [`Payload`]),
+//! when a run may be opened ([`admit`]), which [`Status`] follows which ([`Status::next`]), and how an
+//! older journal becomes a newer one ([`Migrations`]).
+//!
+//! Nothing here reads a clock, draws a random number, waits, or touches a disk. Stores and runs call
+//! these functions and carry out what they say, so that every store behaves alike and each rule is
+//! tested without a store.
+
+mod admit;
+mod fingerprint;
+mod history;
+mod key;
+mod migrate;
+mod outcome;
+mod state;
+mod status;
+
+pub use admit::{Admission, Header, LeaseInfo, Refused, admit};
+pub use fingerprint::Fingerprint;
+pub use history::{Found, History, OnChange, Taken};
+pub use key::Key;
+pub use migrate::{Migration, MigrationError, Migrations};
+pub use outcome::{DecodeError, EncodeError, Kind, Outcome, Payload, Record};
+pub use state::ResumeState;
+pub use status::{Act, IllegalAct, Status};

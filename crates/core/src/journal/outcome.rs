@@ -1,0 +1,241 @@
+use std::any::type_name;
+use std::fmt;
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::value::RawValue;
+
+use super::{Fingerprint, Key};
+
+/// One line of a journal: a step's outcome under its key.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Record {
+    /// The step's key, unique in its run.
+    pub key: Key,
+    /// What the step ended in.
+    pub outcome: Outcome,
+    /// The fingerprint of the step's input, where the step was given one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub input: Option<Fingerprint>,
+}
+
+/// What a step, or a whole run, ended in, ready to be kept.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// The value.
+    Value(Payload),
+    /// The step's or the run's own error.
+    Failed(Payload),
+    /// A [`RunError`](crate::RunError): a timeout, a refusal, a panic.
+    Stopped(Payload),
+}
+
+impl Outcome {
+    /// The outcome of that kind, from the two columns that a store keeps.
+    #[must_use]
+    pub const fn from_parts(kind: Kind, payload: Payload) -> Self {
+        match kind {
+            Kind::Value => Self::Value(payload),
+            Kind::Failed => Self::Failed(payload),
+            Kind::Stopped => Self::Stopped(payload),
+        }
+    }
+
+    /// Which of the three it is.
+    #[must_use]
+    pub const fn kind(&self) -> Kind {
+        match self {
+            Self::Value(_) => Kind::Value,
+            Self::Failed(_) => Kind::Failed,
+            Self::Stopped(_) => Kind::Stopped,
+        }
+    }
+
+    /// The value or error.
+    #[must_use]
+    pub const fn payload(&self) -> &Payload {
+        match self {
+            Self::Value(payload) | Self::Failed(payload) | Self::Stopped(payload) => payload,
+        }
+    }
+}
+
+/// Which of the three an [`Outcome`] is, as a number that never changes its meaning.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// [`Outcome::Value`]
+    Value,
+    /// [`Outcome::Failed`]
+    Failed,
+    /// [`Outcome::Stopped`]
+    Stopped,
+}
+
+impl Kind {
+    /// The stable number under which stores keep the kind.
+    #[must_use]
+    pub const fn to_number(self) -> u8 {
+        match self {
+            Self::Value => 0,
+            Self::Failed => 1,
+            Self::Stopped => 2,
+        }
+    }
+
+    /// The kind of that number, if there is one.
+    #[must_use]
+    pub const fn from_number(number: u8) -> Option<Self> {
+        match number {
+            0 => Some(Self::Value),
+            1 => Some(Self::Failed),
+            2 => Some(Self::Stopped),
+            _ => None,
+        }
+    }
+}
+
+/// A value as journals keep it: JSON text.
+///
+/// It serialises as JSON inside a JSON document, so that an exported run reads well, and as text in
+/// any other format. Equality is that of the text.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Payload(Box<str>);
+
+impl Payload {
+    /// The largest payload that a journal takes, in bytes: 16 MiB.
+    pub const MAX_BYTES: usize = 16 * 1024 * 1024;
+
+    /// The payload of `value`.
+    ///
+    /// # Errors
+    /// [`EncodeError`] where the value has no JSON form: a map whose keys are not text or numbers, or
+    /// a type whose `Serialize` fails.
+    pub fn encode<T: Serialize + ?Sized>(value: &T) -> Result<Self, EncodeError> {
+        serde_json::to_string(value).map(|text| Self(text.into())).map_err(EncodeError::new::<T>)
+    }
+
+    /// The value that was encoded.
+    ///
+    /// # Errors
+    /// [`DecodeError`] where the text is not a `T`.
+    pub fn decode<T: DeserializeOwned>(&self) -> Result<T, DecodeError> {
+        serde_json::from_str(&self.0)
+            .map_err(|error| DecodeError { type_name: type_name::<T>().into(), reason: error.to_string().into() })
+    }
+
+    /// A payload from text that a store kept. Whether it is JSON shows when it is decoded.
+    pub fn from_stored(text: impl Into<Box<str>>) -> Self {
+        Self(text.into())
+    }
+
+    /// The JSON text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// How many bytes the text has.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether the text is empty, which no encoded value is.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl fmt::Debug for Payload {
+    /// Shows the size only: values do not belong in logs.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Payload({} bytes)", self.0.len())
+    }
+}
+
+impl Serialize for Payload {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        if serializer.is_human_readable() {
+            let raw: &RawValue = serde_json::from_str(&self.0).map_err(serde::ser::Error::custom)?;
+            raw.serialize(serializer)
+        } else {
+            serializer.serialize_str(&self.0)
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Payload {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        if deserializer.is_human_readable() {
+            Box::<RawValue>::deserialize(deserializer).map(|raw| Self(raw.into()))
+        } else {
+            String::deserialize(deserializer).map(|text| Self(text.into()))
+        }
+    }
+}
+
+/// A value that has no JSON form.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("a value of type `{type_name}` has no JSON form: {reason}")]
+pub struct EncodeError {
+    /// The type of the value.
+    pub type_name: Box<str>,
+    /// What the serialiser said.
+    pub reason: Box<str>,
+}
+
+impl EncodeError {
+    #[expect(clippy::needless_pass_by_value, reason = "it is the argument of map_err")]
+    pub(super) fn new<T: ?Sized>(error: serde_json::Error) -> Self {
+        Self { type_name: type_name::<T>().into(), reason: error.to_string().into() }
+    }
+}
+
+/// A recorded payload that is not of the type that was asked for.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the recorded payload is not a `{type_name}`: {reason}")]
+pub struct DecodeError {
+    /// The type that was asked for.
+    pub type_name: Box<str>,
+    /// What the deserialiser said.
+    pub reason: Box<str>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_payload_stands_as_json_inside_json() {
+        let record = Record {
+            key: "charge".into(),
+            outcome: Outcome::Value(Payload::encode(&[1, 2]).unwrap()),
+            input: None,
+        };
+        let json = serde_json::to_string(&record).unwrap();
+        assert_eq!(json, r#"{"key":"charge","outcome":{"value":[1,2]}}"#);
+        assert_eq!(serde_json::from_str::<Record>(&json).unwrap(), record);
+    }
+
+    #[test]
+    fn numbers_beyond_64_bits_and_awkward_floats_come_back_exactly() {
+        let payload = Payload::encode(&(u128::MAX, 0.1_f64 + 0.2, f64::MIN_POSITIVE)).unwrap();
+        assert_eq!(payload.decode(), Ok((u128::MAX, 0.1_f64 + 0.2, f64::MIN_POSITIVE)));
+    }
+
+    #[test]
+    fn a_value_without_a_json_form_is_refused() {
+        let map = std::collections::HashMap::from([((1, 2), "x")]);
+        assert!(Payload::encode(&map).is_err());
+    }
+
+    #[test]
+    fn every_number_leads_back_to_its_kind() {
+        for kind in [Kind::Value, Kind::Failed, Kind::Stopped] {
+            assert_eq!(Kind::from_number(kind.to_number()), Some(kind));
+        }
+        assert_eq!(Kind::from_number(9), None);
+    }
+}

@@ -1,0 +1,86 @@
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Key, Record};
+
+/// The journal of a run as a value: keep it where you like, and start from it again.
+///
+/// It holds all recorded outcomes, the old ones and the new. In JSON it reads as
+///
+/// ```json
+/// {"format":1,"run":"order-42","workflow":"checkout","version":1,"records":[
+///   {"key":"reserve","outcome":{"value":{"id":7}}}
+/// ]}
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct ResumeState {
+    /// The version of this form; [`FORMAT`](Self::FORMAT) is the one that is written.
+    pub format: u32,
+    /// The run id.
+    pub run: Arc<str>,
+    /// The name of the workflow.
+    pub workflow: Arc<str>,
+    /// The version of the workflow.
+    pub version: u32,
+    /// The recorded outcomes, in the order in which they were recorded.
+    pub records: Vec<Record>,
+}
+
+impl ResumeState {
+    /// The version of the form that this version of the library writes, and the newest that it reads.
+    pub const FORMAT: u32 = 1;
+
+    pub(crate) fn new(run: Arc<str>, workflow: Arc<str>, version: u32, records: Vec<Record>) -> Self {
+        Self { format: Self::FORMAT, run, workflow, version, records }
+    }
+
+    /// The record under `key`, if there is one.
+    #[must_use]
+    pub fn record(&self, key: &str) -> Option<&Record> {
+        self.records.iter().find(|record| &*record.key == key)
+    }
+
+    /// Forgets the outcome under `key`, so that the step runs again. Says whether there was one.
+    pub fn forget(&mut self, key: &str) -> bool {
+        let before = self.records.len();
+        self.records.retain(|record| &*record.key != key);
+        self.records.len() < before
+    }
+
+    /// The keys of the recorded steps, in the order in which they were recorded.
+    pub fn keys(&self) -> impl Iterator<Item = &Key> {
+        self.records.iter().map(|record| &record.key)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::journal::{Outcome, Payload};
+
+    fn state() -> ResumeState {
+        let record = |key: &'static str, value: u32| Record {
+            key: key.into(),
+            outcome: Outcome::Value(Payload::encode(&value).unwrap()),
+            input: None,
+        };
+        ResumeState::new("order-42".into(), "checkout".into(), 1, vec![record("reserve", 1), record("charge", 2)])
+    }
+
+    #[test]
+    fn a_state_comes_back_from_json() {
+        let json = serde_json::to_string(&state()).unwrap();
+        assert_eq!(serde_json::from_str::<ResumeState>(&json).unwrap(), state());
+        assert!(json.contains(r#"{"key":"charge","outcome":{"value":2}}"#), "{json}");
+    }
+
+    #[test]
+    fn a_forgotten_step_is_gone() {
+        let mut state = state();
+        assert!(state.forget("charge"));
+        assert!(!state.forget("charge"));
+        assert_eq!(state.keys().collect::<Vec<_>>(), [&Key::from("reserve")]);
+    }
+}

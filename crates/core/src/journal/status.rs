@@ -1,0 +1,157 @@
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// Where a run stands.
+///
+/// ```text
+///            wait                 complete
+/// Running ─────────▶ Waiting   Running ───▶ Completed
+///    ▲  ◀──resume───    │      Running ───▶ Failed ────┐
+///    │                  └────▶ Cancelled ──────────────┤
+///    └───────────────────── retry ─────────────────────┘
+/// ```
+///
+/// [`next`](Status::next) is the whole rule.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    /// Being executed, or interrupted and free to be resumed: the lease tells which.
+    Running,
+    /// Stopped at a step that somebody outside completes.
+    Waiting,
+    /// Ended with a value.
+    Completed,
+    /// Ended with an error or a panic.
+    Failed,
+    /// Ended by a cancellation.
+    Cancelled,
+}
+
+/// What happens to a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Act {
+    /// The run is opened again.
+    Resume,
+    /// A step waits for an answer from outside.
+    Wait,
+    /// The body returned a value.
+    Complete,
+    /// The body returned an error, or panicked.
+    Fail,
+    /// The run was cancelled.
+    Cancel,
+    /// Somebody asked for another try from the step that the run failed on.
+    Retry,
+}
+
+/// An act that a run in this status does not take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a run that is {status} cannot {act}")]
+pub struct IllegalAct {
+    /// The status of the run.
+    pub status: Status,
+    /// The act it refused.
+    pub act: Act,
+}
+
+impl Status {
+    /// Every status, in the order of a run's life.
+    pub const ALL: [Self; 5] = [
+        Self::Running,
+        Self::Waiting,
+        Self::Completed,
+        Self::Failed,
+        Self::Cancelled,
+    ];
+
+    /// The status that follows `act`.
+    ///
+    /// # Errors
+    /// [`IllegalAct`] where the run does not take the act.
+    pub const fn next(self, act: Act) -> Result<Self, IllegalAct> {
+        match (self, act) {
+            (Self::Running | Self::Waiting, Act::Resume | Act::Retry)
+            | (Self::Failed | Self::Cancelled, Act::Retry) => Ok(Self::Running),
+            (Self::Running, Act::Wait) => Ok(Self::Waiting),
+            (Self::Running, Act::Complete) => Ok(Self::Completed),
+            (Self::Running, Act::Fail) => Ok(Self::Failed),
+            (Self::Running | Self::Waiting, Act::Cancel) => Ok(Self::Cancelled),
+            (status, act) => Err(IllegalAct { status, act }),
+        }
+    }
+
+    /// Whether the run is over: only [`Act::Retry`] can move it, and not even that a completed one.
+    #[must_use]
+    pub const fn has_ended(self) -> bool {
+        matches!(self, Self::Completed | Self::Failed | Self::Cancelled)
+    }
+
+    /// The stable name under which stores keep the status.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Waiting => "waiting",
+            Self::Completed => "completed",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+        }
+    }
+
+    /// The status of that name, if there is one.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|status| status.as_str() == name)
+    }
+}
+
+impl fmt::Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+impl fmt::Display for Act {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Resume => "be resumed",
+            Self::Wait => "wait",
+            Self::Complete => "complete",
+            Self::Fail => "fail",
+            Self::Cancel => "be cancelled",
+            Self::Retry => "be retried",
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_pair_of_status_and_act_is_decided() {
+        use Status::{Cancelled, Completed, Failed, Running, Waiting};
+        let acts = [Act::Resume, Act::Wait, Act::Complete, Act::Fail, Act::Cancel, Act::Retry];
+        let table = [
+            (Running, [Some(Running), Some(Waiting), Some(Completed), Some(Failed), Some(Cancelled), Some(Running)]),
+            (Waiting, [Some(Running), None, None, None, Some(Cancelled), Some(Running)]),
+            (Completed, [None; 6]),
+            (Failed, [None, None, None, None, None, Some(Running)]),
+            (Cancelled, [None, None, None, None, None, Some(Running)]),
+        ];
+        for (status, row) in table {
+            for (act, expected) in acts.into_iter().zip(row) {
+                assert_eq!(status.next(act).ok(), expected, "{status} {act}");
+            }
+        }
+    }
+
+    #[test]
+    fn every_name_leads_back_to_its_status() {
+        for status in Status::ALL {
+            assert_eq!(Status::from_name(status.as_str()), Some(status));
+        }
+        assert_eq!(Status::from_name("paused"), None);
+    }
+}

@@ -1,0 +1,210 @@
+//! What a store of journals does: the trait, and what passes through it.
+//!
+//! A store keeps runs and their records, and gives the right to write a run to one owner at a time.
+//! That right is a [`Lease`]: it lasts for a while, is renewed as long as the run is executed, and
+//! carries a token that grows with every new lease of the run. A write that carries an older token is
+//! refused, so an owner that was frozen and replaced cannot write any more.
+//!
+//! What may be done is decided by [`journal::admit`](crate::journal::admit) and
+//! [`Status::next`](crate::journal::Status::next); a store only carries it out, in one commit.
+
+mod any;
+mod error;
+mod lease;
+mod run_id;
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Serialize;
+
+pub use any::AnyStore;
+pub use error::StoreError;
+pub use lease::{Lease, Owner};
+pub use run_id::{InvalidRunId, RunId};
+
+use crate::journal::{EncodeError, Fingerprint, Header, Key, Outcome, Payload, Record, Refused, Status};
+
+/// Where journals rest.
+///
+/// Implementations must keep these promises, which the conformance suite in `awaitly-persistence`
+/// checks one by one:
+///
+/// - a future that returned `Ok` is durable, to the level that [`durability`](Self::durability) names;
+/// - each call is one commit: it happened whole or not at all, also when its future is dropped;
+/// - a lease is held by one owner at a time, its time runs by the store's clock, and a write or renewal
+///   with an older token than the run's is [`StoreError::LeaseLost`];
+/// - a key is recorded once in a run: a second record is [`StoreError::AlreadyRecorded`];
+/// - records come back in the order in which they were appended.
+///
+/// Implementors may write `async fn`. The calls of one run come one after another or concurrently;
+/// those of many runs come concurrently, and a store that can lets them share commits.
+pub trait Store: Send + Sync + 'static {
+    /// Asks [`admit`](crate::journal::admit) and carries out what it says: takes the lease, and loads
+    /// the whole journal.
+    fn open(&self, request: Open) -> impl Future<Output = Result<Opened, StoreError>> + Send;
+
+    /// Adds a record to the journal of the run that `lease` is for.
+    fn append(&self, lease: &Lease, record: Record) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// Puts `records` in the place of the whole journal, and sets the version of the workflow.
+    fn rewrite(
+        &self,
+        lease: &Lease,
+        version: u32,
+        records: Vec<Record>,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// Sets the status and outcome of the run, and gives the lease back.
+    fn finish(&self, lease: &Lease, ending: Ending) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// Lets the lease last for `ttl` from now.
+    fn renew(&self, lease: &Lease, ttl: Duration) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// Gives the lease back when the run was dropped in the middle.
+    ///
+    /// Must not block, and cannot fail: where it does not get through, the lease expires.
+    fn release(&self, lease: &Lease);
+
+    /// Reads a run without taking its lease. `None`: no such run.
+    fn load(&self, run: &RunId) -> impl Future<Output = Result<Option<StoredRun>, StoreError>> + Send;
+
+    /// What an acknowledged write survives, in a few words: `"memory: nothing"`, `"SQLite, synchronous=FULL"`.
+    fn durability(&self) -> &'static str;
+}
+
+/// A request to open a run.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Open {
+    /// The run.
+    pub run: RunId,
+    /// The workflow that opens it.
+    pub workflow: Arc<str>,
+    /// The version of that workflow. 1 unless set.
+    pub version: u32,
+    /// The input of the run, kept when the run begins.
+    pub input: Option<Input>,
+    /// Who asks for the lease.
+    pub owner: Owner,
+    /// How long the lease lasts unless it is renewed. 30 seconds unless set.
+    pub ttl: Duration,
+    /// Whether an ended run is to be run on.
+    pub purpose: Purpose,
+}
+
+/// Why a run is opened.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Purpose {
+    /// To begin it, or to run on from where it was interrupted. An ended run stays ended.
+    #[default]
+    Resume,
+    /// To run on also if it failed or was cancelled, from the step that it failed on.
+    Retry,
+}
+
+impl Open {
+    /// How long a lease lasts unless it is renewed or the request says otherwise.
+    pub const DEFAULT_TTL: Duration = Duration::from_secs(30);
+
+    /// A request for `run`, as a run of `workflow`, by `owner`.
+    pub fn new(run: RunId, workflow: impl Into<Arc<str>>, owner: Owner) -> Self {
+        Self {
+            run,
+            workflow: workflow.into(),
+            version: 1,
+            input: None,
+            owner,
+            ttl: Self::DEFAULT_TTL,
+            purpose: Purpose::Resume,
+        }
+    }
+
+    /// Sets the version of the workflow.
+    #[must_use]
+    pub const fn version(mut self, version: u32) -> Self {
+        self.version = version;
+        self
+    }
+
+    /// Sets the input.
+    #[must_use]
+    pub fn input(mut self, input: Input) -> Self {
+        self.input = Some(input);
+        self
+    }
+
+    /// Sets how long the lease lasts.
+    #[must_use]
+    pub const fn ttl(mut self, ttl: Duration) -> Self {
+        self.ttl = ttl;
+        self
+    }
+
+    /// Sets why the run is opened.
+    #[must_use]
+    pub const fn purpose(mut self, purpose: Purpose) -> Self {
+        self.purpose = purpose;
+        self
+    }
+}
+
+/// The input of a run, as the store keeps it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Input {
+    /// The value.
+    pub payload: Payload,
+    /// Its fingerprint: what tells whether a later input is another one.
+    pub fingerprint: Fingerprint,
+}
+
+impl Input {
+    /// The input with that value.
+    ///
+    /// # Errors
+    /// [`EncodeError`] where the value has no JSON form.
+    pub fn of<T: Serialize + ?Sized>(value: &T) -> Result<Self, EncodeError> {
+        Ok(Self { payload: Payload::encode(value)?, fingerprint: Fingerprint::of(value)? })
+    }
+}
+
+/// The answer to a request to open a run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Opened {
+    /// The run is ours to execute.
+    Held {
+        /// The right to write its journal.
+        lease: Lease,
+        /// What was there, with the status before this opening. A new run has no records.
+        run: StoredRun,
+    },
+    /// The run has ended; its records are not loaded.
+    Ended(Header),
+    /// The run was not opened.
+    Refused(Refused),
+}
+
+/// A run as it rests in a store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredRun {
+    /// Everything beside the records.
+    pub header: Header,
+    /// The input, where the run was given one.
+    pub input: Option<Payload>,
+    /// The recorded outcomes, in the order in which they were appended.
+    pub records: Vec<Record>,
+}
+
+/// How a run ends, or pauses.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ending {
+    /// The new status; never [`Status::Running`].
+    pub status: Status,
+    /// What the run ended in. `None` for a waiting run.
+    pub outcome: Option<Outcome>,
+    /// The error as text, for people who look for it.
+    pub error: Option<Box<str>>,
+    /// The keys of the steps that the run failed on, which a retry drops.
+    pub failed_on: Vec<Key>,
+}

@@ -1,0 +1,59 @@
+use serde::{Deserialize, Serialize};
+
+use crate::journal::Key;
+
+/// What goes wrong in a store. Each says the next move; nothing that was acknowledged is lost by any.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum StoreError {
+    /// The run belongs to a newer lease: this owner was too slow and has been replaced.
+    #[error("the lease of run `{run}` was lost to another owner: leave the run to it")]
+    LeaseLost {
+        /// The run.
+        run: Box<str>,
+    },
+    /// The journal already holds an outcome under this key.
+    #[error("the journal of run `{run}` already holds the key `{key}`: the write was refused, load the run to see which outcome stands")]
+    AlreadyRecorded {
+        /// The run.
+        run: Box<str>,
+        /// The key.
+        key: Key,
+    },
+    /// There is no space for the write.
+    #[error("no space left for the store ({detail}): make room and resume the run")]
+    Full {
+        /// What the store said.
+        detail: Box<str>,
+    },
+    /// The store cannot be written.
+    #[error("the store is read-only ({detail}): check the permissions of the file and its folder")]
+    ReadOnly {
+        /// What the store said.
+        detail: Box<str>,
+    },
+    /// The store cannot be reached or is busy.
+    #[error("the store does not answer ({detail}): try again")]
+    Unavailable {
+        /// What the store said.
+        detail: Box<str>,
+    },
+    /// What is stored is not what was written.
+    #[error("the store is damaged ({detail}): nothing was changed, restore it from a copy")]
+    Corrupt {
+        /// What was found.
+        detail: Box<str>,
+    },
+    /// The store was written by a newer version of this library.
+    #[error("the store has format {found}, this version reads up to {supported}: upgrade this program")]
+    NewerFormat {
+        /// The format found.
+        found: u32,
+        /// The newest format that this version reads.
+        supported: u32,
+    },
+    /// The store was closed.
+    #[error("the store is closed: open it again")]
+    Closed,
+}

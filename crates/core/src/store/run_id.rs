@@ -1,0 +1,74 @@
+use std::fmt;
+use std::ops::Deref;
+use std::sync::Arc;
+
+/// The name of a run, unique in its store.
+///
+/// Any text from 1 to [`MAX_BYTES`](Self::MAX_BYTES) bytes: quotes, slashes, line ends and NUL are only
+/// characters of it. Cheap to clone.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RunId(Arc<str>);
+
+/// Text that is not a run id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a run id has 1 to {max} bytes, this one has {bytes}", max = RunId::MAX_BYTES)]
+pub struct InvalidRunId {
+    /// How many bytes the text has.
+    pub bytes: usize,
+}
+
+impl RunId {
+    /// The longest run id, in bytes.
+    pub const MAX_BYTES: usize = 512;
+
+    /// The run id with that text.
+    ///
+    /// # Errors
+    /// [`InvalidRunId`] where the text is empty or too long.
+    pub fn new(text: impl Into<Arc<str>>) -> Result<Self, InvalidRunId> {
+        let text = text.into();
+        match text.len() {
+            1..=Self::MAX_BYTES => Ok(Self(text)),
+            bytes => Err(InvalidRunId { bytes }),
+        }
+    }
+
+    /// The text, shared.
+    #[must_use]
+    pub fn to_shared(&self) -> Arc<str> {
+        Arc::clone(&self.0)
+    }
+}
+
+impl Deref for RunId {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for RunId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for RunId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.0, f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_id_is_not_empty_and_not_too_long() {
+        assert_eq!(RunId::new(""), Err(InvalidRunId { bytes: 0 }));
+        assert!(RunId::new("x".repeat(RunId::MAX_BYTES)).is_ok());
+        assert_eq!(RunId::new("x".repeat(RunId::MAX_BYTES + 1)), Err(InvalidRunId { bytes: 513 }));
+        assert_eq!(&*RunId::new("it's \0 ../odd").unwrap(), "it's \0 ../odd");
+    }
+}
