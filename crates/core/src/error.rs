@@ -237,20 +237,6 @@ impl RunError {
         matches!(self, Self::Timeout { limit: Limit::Attempt, .. } | Self::Refused { .. })
     }
 
-    /// Whether the run cannot go on and stays as it is in the store, to be resumed once the cause is
-    /// mended. Such an error sticks: every later step of the run ends in it.
-    pub(crate) const fn is_fatal(&self) -> bool {
-        matches!(
-            self,
-            Self::DuplicateKey { .. }
-                | Self::InputChanged { .. }
-                | Self::Undecodable { .. }
-                | Self::Unencodable { .. }
-                | Self::TooLarge { .. }
-                | Self::Store(_)
-        )
-    }
-
     pub(crate) fn refused(refused: Refused, run: &str, code: u32) -> Self {
         let run = run.into();
         match refused {

@@ -1,5 +1,26 @@
 //! core
-pub mod journal;
-pub mod store;
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing))]
+
+pub mod clock;
+pub mod collect;
 mod error;
+pub mod event;
+pub mod guard;
+pub mod journal;
+mod macros;
+#[doc(hidden)]
+#[path = "private.rs"]
+pub mod __private;
+pub mod resource;
+pub mod retry;
+pub mod run;
+pub mod several;
+pub mod step;
+pub mod store;
+mod wait;
+pub mod workflow;
+
 pub use error::{Error, FromStep, Limit, RunError};
+pub use retry::Retry;
+pub use run::{DurableRun, Run, run};
+pub use workflow::Workflow;

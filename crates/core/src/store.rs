@@ -48,6 +48,9 @@ pub trait Store: Send + Sync + 'static {
     /// Adds a record to the journal of the run that `lease` is for.
     fn append(&self, lease: &Lease, record: Record) -> impl Future<Output = Result<(), StoreError>> + Send;
 
+    /// Puts `record` in the place of the one under its key, or adds it where there is none.
+    fn replace(&self, lease: &Lease, record: Record) -> impl Future<Output = Result<(), StoreError>> + Send;
+
     /// Puts `records` in the place of the whole journal, and sets the version of the workflow.
     fn rewrite(
         &self,

@@ -149,10 +149,10 @@ impl History {
         self.take(key)
     }
 
-    /// The outcome recorded under `key`, if there is one.
-    #[must_use]
-    pub fn find(&self, key: &str) -> Option<&Found> {
-        self.slots.get(key).and_then(|slot| slot.found.as_deref())
+    /// Hands out the outcome recorded under `key`, if there is one. It is handed out once, since a key
+    /// belongs to one step.
+    pub fn recall(&mut self, key: &str) -> Option<Found> {
+        self.slots.get_mut(key).and_then(|slot| slot.found.take()).map(|found| *found)
     }
 
     fn mark(slot: &mut Slot, key: Key) -> Taken {
@@ -220,8 +220,8 @@ mod tests {
     fn recorded_outcomes_are_found_by_key_and_do_not_take_it() {
         let mut history = History::new(vec![record("reserve", 1), record("charge", 2)]);
         assert_eq!(history.recorded(), 2);
-        assert_eq!(history.find("charge").unwrap().outcome, record("charge", 2).outcome);
-        assert_eq!(history.find("ship"), None);
+        assert_eq!(history.recall("charge").unwrap().outcome, record("charge", 2).outcome);
+        assert_eq!(history.recall("ship"), None);
         assert_eq!(history.take_name(&"charge".into()), Taken::New("charge".into()));
     }
 

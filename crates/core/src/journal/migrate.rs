@@ -1,4 +1,5 @@
 use std::collections::BTreeMap;
+use std::error::Error;
 use std::fmt;
 use std::sync::Arc;
 
@@ -57,13 +58,13 @@ impl Migration {
 
     /// The value recorded under `key` takes another form. Recorded errors are left alone.
     ///
-    /// # Errors
-    /// What `change` returns stops the migration, and the stored journal stays as it was.
+    /// What `change` returns as an error stops the migration, and the stored journal stays as it was. The
+    /// error is boxed because only its text is used.
     #[must_use]
-    pub fn transform<E>(key: impl Into<Key>, change: impl Fn(Value) -> Result<Value, E> + Send + Sync + 'static) -> Self
-    where
-        E: fmt::Display,
-    {
+    pub fn transform(
+        key: impl Into<Key>,
+        change: impl Fn(Value) -> Result<Value, Box<dyn Error + Send + Sync>> + Send + Sync + 'static,
+    ) -> Self {
         let key = key.into();
         Self::new(move |mut records| {
             for record in records.iter_mut().filter(|record| record.key == key) {
@@ -87,7 +88,10 @@ impl Migration {
     }
 }
 
-fn transformed<E: fmt::Display>(payload: &Payload, change: impl Fn(Value) -> Result<Value, E>) -> Result<Payload, Box<str>> {
+fn transformed(
+    payload: &Payload,
+    change: impl Fn(Value) -> Result<Value, Box<dyn Error + Send + Sync>>,
+) -> Result<Payload, Box<str>> {
     let value = payload.decode::<Value>().map_err(|error| error.reason)?;
     let changed = change(value).map_err(|error| error.to_string().into_boxed_str())?;
     Payload::encode(&changed).map_err(|error| error.reason)
@@ -170,7 +174,7 @@ mod tests {
         assert_eq!(renamed, records(&[("reserve", 1), ("charge", 2)]));
         let removed = apply(Migration::remove("pay"), &[("reserve", 1), ("pay", 2)]).unwrap();
         assert_eq!(removed, records(&[("reserve", 1)]));
-        let doubled = Migration::transform("pay", |value| value.as_u64().map(|n| (n * 2).into()).ok_or("not a number"));
+        let doubled = Migration::transform("pay", |value| Ok((value.as_u64().ok_or("not a number")? * 2).into()));
         assert_eq!(apply(doubled, &[("pay", 2)]).unwrap(), records(&[("pay", 4)]));
     }
 

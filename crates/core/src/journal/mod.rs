@@ -21,7 +21,7 @@ mod status;
 
 pub use admit::{Admission, Header, LeaseInfo, Refused, admit};
 pub use fingerprint::Fingerprint;
-pub use history::{Found, History, OnChange, Taken};
+pub use history::{Decision, Found, History, OnChange, Taken};
 pub use key::Key;
 pub use migrate::{Migration, MigrationError, Migrations};
 pub use outcome::{DecodeError, EncodeError, Kind, Outcome, Payload, Record};

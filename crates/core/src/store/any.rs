@@ -29,6 +29,7 @@ pub(crate) type Answer<T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> +
 trait Twin: Send + Sync {
     fn open(self: Arc<Self>, request: Open) -> Answer<Opened>;
     fn append(self: Arc<Self>, lease: Lease, record: Record) -> Answer<()>;
+    fn replace(self: Arc<Self>, lease: Lease, record: Record) -> Answer<()>;
     fn rewrite(self: Arc<Self>, lease: Lease, version: u32, records: Vec<Record>) -> Answer<()>;
     fn finish(self: Arc<Self>, lease: Lease, ending: Ending) -> Answer<()>;
     fn renew(self: Arc<Self>, lease: Lease, ttl: Duration) -> Answer<()>;
@@ -44,6 +45,10 @@ impl<S: Store> Twin for S {
 
     fn append(self: Arc<Self>, lease: Lease, record: Record) -> Answer<()> {
         Box::pin(async move { Store::append(&*self, &lease, record).await })
+    }
+
+    fn replace(self: Arc<Self>, lease: Lease, record: Record) -> Answer<()> {
+        Box::pin(async move { Store::replace(&*self, &lease, record).await })
     }
 
     fn rewrite(self: Arc<Self>, lease: Lease, version: u32, records: Vec<Record>) -> Answer<()> {
@@ -85,6 +90,11 @@ impl AnyStore {
     /// [`Store::append`]
     pub(crate) fn append(&self, lease: &Lease, record: Record) -> Answer<()> {
         Arc::clone(&self.0).append(lease.clone(), record)
+    }
+
+    /// [`Store::replace`]
+    pub(crate) fn replace(&self, lease: &Lease, record: Record) -> Answer<()> {
+        Arc::clone(&self.0).replace(lease.clone(), record)
     }
 
     /// [`Store::rewrite`]

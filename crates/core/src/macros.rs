@@ -1,0 +1,200 @@
+/// Executes a step: gives its value, or returns its failure from the surrounding function.
+///
+/// ```text
+/// step!(run, [name,] [option = value,]* expression)
+/// step!(builder)
+/// ```
+///
+/// The expression is a future of a `Result`, or anything that can be awaited to one. It is wrapped in a
+/// closure, so it is evaluated when the step is executed: once, or once for each attempt where `retry` is
+/// given. Without `retry` it may move and mutably borrow what it names. A `?` or `return` inside of it
+/// belongs to that closure.
+///
+/// Without a name, the step is named for the last function that the expression calls. An option is the
+/// method of that name on [`Step`](crate::step::Step): `retry`, `timeout`, `deadline`, `guard`, `key`,
+/// `input`, `on_change`, `when`, `unless`. The name may be any expression that a [`Key`](crate::journal::Key)
+/// is made from.
+///
+/// The second form takes a step built by hand, or anything else that awaits to a `Result` with
+/// [`Error`](crate::Error) or [`RunError`](crate::RunError): [`Run::each`](crate::Run::each),
+/// [`Run::sleep`](crate::Run::sleep).
+///
+/// # Errors
+/// The surrounding function returns its own error, made from the step's failure by
+/// [`FromStep`](crate::FromStep).
+///
+/// # Examples
+/// ```
+/// use awaitly_core::{clock::{ms, secs}, run, step, Retry, RunError};
+///
+/// # #[derive(Debug, thiserror::Error)] #[error("down")] struct Down;
+/// # #[derive(Debug, thiserror::Error)]
+/// # enum PingError { #[error(transparent)] Down(#[from] Down), #[error(transparent)] Run(#[from] RunError) }
+/// # async fn ping(host: &str) -> Result<u64, Down> { Ok(host.len() as u64) }
+/// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
+/// let host = String::from("example");
+/// let total = run(async |run| {
+///     let first = step!(run, ping(&host));
+///     let second = step!(run, "again", retry = Retry::fixed(ms(10)), timeout = secs(1), ping(&host));
+///     let third = step!(run.step("by hand", || ping(&host)).timeout(secs(1)));
+///     Ok::<_, PingError>(first + second + third)
+/// })
+/// .await;
+/// assert_eq!(total.unwrap(), 21);
+/// # });
+/// ```
+#[macro_export]
+macro_rules! step {
+    ($step:expr $(,)?) => {
+        match ::core::future::IntoFuture::into_future($step).await {
+            ::core::result::Result::Ok(value) => value,
+            ::core::result::Result::Err(failure) => {
+                return ::core::result::Result::Err($crate::FromStep::from_step(failure));
+            }
+        }
+    };
+    ($run:expr, $($rest:tt)+) => {
+        $crate::step!($crate::__private::execute($crate::__build_step!(($run) () once [] $($rest)+)))
+    };
+}
+
+/// Reads what stands behind the run in `step!`, one option at a time: `(run) (name) calls [methods] rest`.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __build_step {
+    (($run:expr) ($($name:expr)?) $calls:ident [$($method:tt)*] retry = $policy:expr, $($rest:tt)+) => {
+        $crate::__build_step!(($run) ($($name)?) repeat [$($method)* .retry($policy)] $($rest)+)
+    };
+    (($run:expr) ($($name:expr)?) $calls:ident [$($method:tt)*] $option:ident = $value:expr, $($rest:tt)+) => {
+        $crate::__build_step!(($run) ($($name)?) $calls [$($method)* .$option($value)] $($rest)+)
+    };
+    (($run:expr) () $calls:ident [$($method:tt)*] $operation:expr $(,)?) => {
+        $crate::__build_step!(
+            ($run) (const { $crate::__private::name_of(::core::stringify!($operation)) })
+            $calls [$($method)*] $operation
+        )
+    };
+    (($run:expr) ($name:expr) $calls:ident [$($method:tt)*] $operation:expr $(,)?) => {
+        ($run).step($name, $crate::__private::$calls(|| async { $operation.await })) $($method)*
+    };
+    (($run:expr) () $calls:ident [] $name:expr, $($rest:tt)+) => {
+        $crate::__build_step!(($run) ($name) $calls [] $($rest)+)
+    };
+}
+
+/// Executes several steps at the same time: gives a tuple of their values, or returns the first failure
+/// in time from the surrounding function, which drops the others.
+///
+/// ```text
+/// parallel!(run, [name,] { step: expression, step: expression })
+/// ```
+///
+/// Each is a step of its own, called `name.step`, and recorded as such on a durable run. They run on the
+/// task of the run; a step that waits lets the others go on.
+///
+/// # Examples
+/// ```
+/// use awaitly_core::{parallel, run, RunError};
+///
+/// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+/// # async fn user(id: u32) -> Result<String, RunError> { Ok(format!("user {id}")) }
+/// # async fn posts(id: u32) -> Result<u32, RunError> { Ok(id) }
+/// let loaded = run(async |run| {
+///     let (user, posts) = parallel!(run, "load", { user: user(7), posts: posts(7) });
+///     Ok::<_, RunError>((user, posts))
+/// })
+/// .await;
+/// assert_eq!(loaded, Ok(("user 7".into(), 7)));
+/// # });
+/// ```
+#[macro_export]
+macro_rules! parallel {
+    ($run:expr, { $($step:ident : $operation:expr),+ $(,)? }) => {
+        $crate::parallel!($run, "parallel", { $($step : $operation),+ })
+    };
+    ($run:expr, $name:literal, { $($step:ident : $operation:expr),+ $(,)? }) => {
+        $crate::__parallel!(($run) ($name) $( (::core::concat!($name, ".", ::core::stringify!($step))) ($operation) )+)
+    };
+    ($run:expr, $name:expr, { $($step:ident : $operation:expr),+ $(,)? }) => {
+        $crate::__parallel!(
+            ($run) ($name)
+            $( (::std::format!("{}.{}", $name, ::core::stringify!($step))) ($operation) )+
+        )
+    };
+}
+
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __parallel {
+    (($run:expr) ($name:expr) $( ($key:expr) ($operation:expr) )+) => {{
+        let steps = async {
+            $crate::__private::try_join!(
+                biased;
+                $( $crate::__private::Lift::new($crate::__private::execute(
+                    ($run).step($key, $crate::__private::once(|| async { $operation.await }))
+                )) ),+
+            )
+        };
+        match $crate::__private::Scoped::parallel($crate::__private::handle(&$run), $name, steps).await {
+            ::core::result::Result::Ok(values) => values,
+            ::core::result::Result::Err(error) => return ::core::result::Result::Err(error),
+        }
+    }};
+}
+
+/// Executes one step that makes several calls at the same time: gives the first value, and drops the
+/// other calls. Where all fail, the failure that came first is the step's.
+///
+/// ```text
+/// race!(run, [name,] [option = value,]* { expression, expression })
+/// ```
+///
+/// All calls have the same types. It takes the options of [`step!`]; on a durable run, what is recorded is
+/// the value of the winner, so that a resumed run calls nobody.
+///
+/// # Examples
+/// ```
+/// use awaitly_core::{race, run, RunError};
+///
+/// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+/// # async fn get(host: &str) -> Result<String, RunError> { Ok(host.into()) }
+/// let fastest = run(async |run| {
+///     let fastest = race!(run, "mirror", { get("east"), get("west") });
+///     Ok::<_, RunError>(fastest)
+/// })
+/// .await;
+/// assert_eq!(fastest.unwrap(), "east");
+/// # });
+/// ```
+#[macro_export]
+macro_rules! race {
+    ($run:expr, $($rest:tt)+) => { $crate::__race!(($run) () [] $($rest)+) };
+}
+
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __race {
+    (($run:expr) () [$($option:tt)*] { $($operation:expr),+ $(,)? }) => {
+        $crate::__race!(($run) ("race") [$($option)*] { $($operation),+ })
+    };
+    (($run:expr) ($name:expr) [$($option:tt)*] { $($operation:expr),+ $(,)? }) => {
+        $crate::step!(
+            $run, $name, $($option)*
+            $crate::__private::Scoped::race(
+                $crate::__private::handle(&$run), $name, $crate::__race!(@ $($operation),+)
+            )
+        )
+    };
+    (($run:expr) ($($name:expr)?) [$($option:tt)*] $key:ident = $value:expr, $($rest:tt)+) => {
+        $crate::__race!(($run) ($($name)?) [$($option)* $key = $value,] $($rest)+)
+    };
+    (($run:expr) () [] $name:expr, $($rest:tt)+) => {
+        $crate::__race!(($run) ($name) [] $($rest)+)
+    };
+    (@ $first:expr) => {
+        $crate::__private::Lone::new(async { $first.await })
+    };
+    (@ $first:expr, $($others:expr),+) => {
+        $crate::__private::Race::new(async { $first.await }, $crate::__race!(@ $($others),+))
+    };
+}

@@ -1,0 +1,208 @@
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How the delay between attempts grows.
+///
+/// It is a sequence of durations: [`into_iter`](IntoIterator::into_iter) gives them one by one, without
+/// limit and jitter, and one of your own is made from any function of the failed attempt.
+///
+/// ```
+/// use awaitly_core::{clock::ms, retry::Backoff};
+///
+/// let delays: Vec<_> = Backoff::exponential(ms(100)).into_iter().take(4).collect();
+/// assert_eq!(delays, [ms(100), ms(200), ms(400), ms(800)]);
+///
+/// let given = [ms(10), ms(500)];
+/// let twice = Backoff::from_fn(move |attempt| given.get(attempt as usize - 1).copied());
+/// assert_eq!(twice.into_iter().count(), 2);
+/// ```
+#[derive(Clone)]
+pub struct Backoff(Kind);
+
+#[derive(Clone)]
+enum Kind {
+    Fixed(Duration),
+    Linear(Duration),
+    Exponential(Duration, f64),
+    Fibonacci(Duration),
+    Decorrelated(Duration),
+    Custom(Arc<Custom>),
+}
+
+type Custom = dyn Fn(u32) -> Option<Duration> + Send + Sync;
+
+impl Backoff {
+    /// `delay`, each time.
+    #[must_use]
+    pub const fn fixed(delay: Duration) -> Self {
+        Self(Kind::Fixed(delay))
+    }
+
+    /// `base`, twice `base`, three times `base`, and so on.
+    #[must_use]
+    pub const fn linear(base: Duration) -> Self {
+        Self(Kind::Linear(base))
+    }
+
+    /// `base`, doubled each time. [`factor`](Self::factor) sets another factor than 2.
+    #[must_use]
+    pub const fn exponential(base: Duration) -> Self {
+        Self(Kind::Exponential(base, 2.0))
+    }
+
+    /// `base` times 1, 1, 2, 3, 5, 8, and so on.
+    #[must_use]
+    pub const fn fibonacci(base: Duration) -> Self {
+        Self(Kind::Fibonacci(base))
+    }
+
+    /// A random delay between `base` and three times the delay before it.
+    ///
+    /// Source: Marc Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog, 2015, where it is
+    /// called decorrelated jitter.
+    #[must_use]
+    pub const fn decorrelated(base: Duration) -> Self {
+        Self(Kind::Decorrelated(base))
+    }
+
+    /// What `delay` says for the attempt that failed, from 1. `None` ends the attempts.
+    pub fn from_fn(delay: impl Fn(u32) -> Option<Duration> + Send + Sync + 'static) -> Self {
+        Self(Kind::Custom(Arc::new(delay)))
+    }
+
+    /// Sets the factor of an exponential backoff; any other backoff is left as it is. A factor below 0
+    /// or not a number counts as 0.
+    #[must_use]
+    pub fn factor(mut self, by: f64) -> Self {
+        if let Kind::Exponential(_, factor) = &mut self.0 {
+            *factor = by.max(0.0);
+        }
+        self
+    }
+
+    /// The delay after the failed `attempt`, from 1, given the delay before it.
+    pub(super) fn delay(&self, attempt: u32, previous: Duration, dice: &mut fastrand::Rng) -> Option<Duration> {
+        let grown = attempt.saturating_sub(1);
+        Some(match &self.0 {
+            Kind::Fixed(delay) => *delay,
+            Kind::Linear(base) => base.saturating_mul(attempt),
+            Kind::Exponential(base, factor) => scale(*base, factor.powi(grown.try_into().unwrap_or(i32::MAX))),
+            Kind::Fibonacci(base) => base.saturating_mul(fibonacci(attempt)),
+            Kind::Decorrelated(base) => {
+                let most = previous.max(*base).saturating_mul(3);
+                *base + scale(most.saturating_sub(*base), dice.f64())
+            }
+            Kind::Custom(delay) => return delay(attempt),
+        })
+    }
+}
+
+/// `duration` times `factor`, as far as a duration goes. What is not a number is no time.
+pub(super) fn scale(duration: Duration, factor: f64) -> Duration {
+    let seconds = duration.as_secs_f64() * factor;
+    if seconds.is_nan() {
+        return Duration::ZERO;
+    }
+    Duration::try_from_secs_f64(seconds.max(0.0)).unwrap_or(Duration::MAX)
+}
+
+fn fibonacci(n: u32) -> u32 {
+    let (mut current, mut next) = (0_u32, 1_u32);
+    for _ in 0..n.min(48) {
+        (current, next) = (next, current.saturating_add(next));
+    }
+    current
+}
+
+impl fmt::Debug for Backoff {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Kind::Fixed(delay) => write!(f, "fixed({delay:?})"),
+            Kind::Linear(base) => write!(f, "linear({base:?})"),
+            Kind::Exponential(base, factor) => write!(f, "exponential({base:?}, factor {factor})"),
+            Kind::Fibonacci(base) => write!(f, "fibonacci({base:?})"),
+            Kind::Decorrelated(base) => write!(f, "decorrelated({base:?})"),
+            Kind::Custom(_) => write!(f, "from_fn(..)"),
+        }
+    }
+}
+
+impl IntoIterator for Backoff {
+    type Item = Duration;
+    type IntoIter = Delays;
+
+    fn into_iter(self) -> Delays {
+        Delays { backoff: self, attempt: 0, previous: Duration::ZERO, dice: fastrand::Rng::new() }
+    }
+}
+
+/// The delays of a [`Backoff`], one for each failed attempt.
+#[derive(Debug, Clone)]
+pub struct Delays {
+    backoff: Backoff,
+    attempt: u32,
+    previous: Duration,
+    dice: fastrand::Rng,
+}
+
+impl Delays {
+    /// The same delays each time, where the backoff is random.
+    #[must_use]
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.dice = fastrand::Rng::with_seed(seed);
+        self
+    }
+}
+
+impl Iterator for Delays {
+    type Item = Duration;
+
+    fn next(&mut self) -> Option<Duration> {
+        self.attempt = self.attempt.saturating_add(1);
+        self.previous = self.backoff.delay(self.attempt, self.previous, &mut self.dice)?;
+        Some(self.previous)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::ms;
+
+    fn first(backoff: Backoff, n: usize) -> Vec<Duration> {
+        backoff.into_iter().take(n).collect()
+    }
+
+    #[test]
+    fn each_backoff_grows_as_it_says() {
+        assert_eq!(first(Backoff::fixed(ms(10)), 3), [ms(10); 3]);
+        assert_eq!(first(Backoff::linear(ms(10)), 3), [ms(10), ms(20), ms(30)]);
+        assert_eq!(first(Backoff::exponential(ms(10)).factor(3.0), 3), [ms(10), ms(30), ms(90)]);
+        assert_eq!(first(Backoff::fibonacci(ms(10)), 6), [10, 10, 20, 30, 50, 80].map(ms));
+    }
+
+    #[test]
+    fn decorrelated_delays_stay_between_the_base_and_three_times_the_one_before() {
+        let mut previous = ms(10);
+        for delay in Backoff::decorrelated(ms(10)).into_iter().seed(7).take(200) {
+            assert!(delay >= ms(10) && delay <= previous.max(ms(10)) * 3, "{delay:?} after {previous:?}");
+            previous = delay;
+        }
+    }
+
+    #[test]
+    fn no_backoff_overflows() {
+        let mut dice = fastrand::Rng::with_seed(1);
+        for backoff in [
+            Backoff::linear(Duration::MAX),
+            Backoff::exponential(Duration::MAX).factor(f64::INFINITY),
+            Backoff::exponential(Duration::ZERO).factor(f64::INFINITY),
+            Backoff::fibonacci(Duration::MAX),
+        ] {
+            for attempt in [1, 2, 1000, u32::MAX] {
+                assert!(backoff.delay(attempt, Duration::ZERO, &mut dice).is_some());
+            }
+        }
+    }
+}

@@ -1,0 +1,92 @@
+use std::fmt;
+use std::marker::PhantomData;
+use std::time::Duration;
+
+/// What a policy asks of a step's own error.
+///
+/// Made with [`Retry::when`](super::Retry::when) and [`Retry::retry_after`](super::Retry::retry_after).
+#[diagnostic::on_unimplemented(
+    message = "this retry policy is not for a step whose error is `{E}`",
+    note = "`when` and `retry_after` take a function of the step's own error"
+)]
+pub trait Rules<E> {
+    /// Whether another attempt may follow.
+    fn retries(&self, error: &E) -> bool;
+
+    /// How long the server asked to wait.
+    fn hint(&self, error: &E) -> Option<Duration>;
+}
+
+/// Every error is retried, none has a hint.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Always;
+
+impl<E> Rules<E> for Always {
+    fn retries(&self, _: &E) -> bool {
+        true
+    }
+
+    fn hint(&self, _: &E) -> Option<Duration> {
+        None
+    }
+}
+
+/// Only errors for which a predicate holds are retried.
+#[derive(Clone)]
+pub struct When<P, F, E> {
+    rules: P,
+    predicate: F,
+    error: PhantomData<fn(&E)>,
+}
+
+impl<P, F, E> When<P, F, E> {
+    pub(super) const fn new(rules: P, predicate: F) -> Self {
+        Self { rules, predicate, error: PhantomData }
+    }
+}
+
+impl<P: Rules<E>, F: Fn(&E) -> bool, E> Rules<E> for When<P, F, E> {
+    fn retries(&self, error: &E) -> bool {
+        self.rules.retries(error) && (self.predicate)(error)
+    }
+
+    fn hint(&self, error: &E) -> Option<Duration> {
+        self.rules.hint(error)
+    }
+}
+
+impl<P: fmt::Debug, F, E> fmt::Debug for When<P, F, E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}.when(..)", self.rules)
+    }
+}
+
+/// The server's hint is read from the error.
+#[derive(Clone)]
+pub struct RetryAfter<P, F, E> {
+    rules: P,
+    hint: F,
+    error: PhantomData<fn(&E)>,
+}
+
+impl<P, F, E> RetryAfter<P, F, E> {
+    pub(super) const fn new(rules: P, hint: F) -> Self {
+        Self { rules, hint, error: PhantomData }
+    }
+}
+
+impl<P: Rules<E>, F: Fn(&E) -> Option<Duration>, E> Rules<E> for RetryAfter<P, F, E> {
+    fn retries(&self, error: &E) -> bool {
+        self.rules.retries(error)
+    }
+
+    fn hint(&self, error: &E) -> Option<Duration> {
+        (self.hint)(error).max(self.rules.hint(error))
+    }
+}
+
+impl<P: fmt::Debug, F, E> fmt::Debug for RetryAfter<P, F, E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}.retry_after(..)", self.rules)
+    }
+}

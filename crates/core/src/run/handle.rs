@@ -1,0 +1,220 @@
+use std::fmt;
+use std::marker::PhantomData;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use serde::de::DeserializeOwned;
+use tokio_util::sync::CancellationToken;
+
+use super::shared::Shared;
+use crate::clock::Clock;
+use crate::error::{Error, RunError};
+use crate::journal::Key;
+use crate::several::Each;
+use crate::step::{Frame, Fresh, Once, Recorded, Step, ValuesOnly};
+use crate::wait;
+
+/// The handle on a run, from which its steps are built.
+///
+/// `Run` is a volatile run: its steps are not recorded. [`DurableRun`] is one whose steps are. Which of the
+/// two a function needs stands in its signature. Handles are passed on by reference and are cheap to clone.
+#[derive(Clone)]
+pub struct Run<M = Volatile> {
+    shared: Option<Arc<Shared>>,
+    mode: PhantomData<M>,
+}
+
+/// A run whose steps are recorded before their values reach the body.
+pub type DurableRun = Run<Durable>;
+
+/// The steps of the run are not recorded.
+#[derive(Debug, Clone, Copy)]
+pub enum Volatile {}
+
+/// The steps of the run are recorded.
+#[derive(Debug, Clone, Copy)]
+pub enum Durable {}
+
+/// Whether the steps of a run are recorded: [`Volatile`] or [`Durable`].
+pub trait Mode: sealed::Sealed {
+    /// What is kept of a step.
+    type Keep: Default;
+    /// Whether anything is.
+    #[doc(hidden)]
+    const RECORDS: bool;
+}
+
+impl Mode for Volatile {
+    type Keep = Fresh;
+    const RECORDS: bool = false;
+}
+
+impl Mode for Durable {
+    type Keep = Recorded;
+    const RECORDS: bool = true;
+}
+
+mod sealed {
+    #[expect(unnameable_types, reason = "that is what seals the trait")]
+    pub trait Sealed {}
+    impl Sealed for super::Volatile {}
+    impl Sealed for super::Durable {}
+}
+
+impl Run {
+    pub(super) const fn plain() -> Self {
+        Self { shared: None, mode: PhantomData }
+    }
+}
+
+impl<M: Mode> Run<M> {
+    pub(crate) const fn new(shared: Arc<Shared>) -> Self {
+        Self { shared: Some(shared), mode: PhantomData }
+    }
+
+    pub(crate) fn shared(&self) -> Option<&Shared> {
+        self.shared.as_deref()
+    }
+
+    /// A step called `name` that runs `operation`. Nothing happens until it is awaited.
+    ///
+    /// It takes its key here: the name, or `name#2` for the second step of that name in the run, and so on.
+    /// [`Step::key`] gives it another one.
+    ///
+    /// `operation` is a closure that returns a future of a `Result`; it is called once, or once for each
+    /// attempt where [`Step::retry`] is given.
+    pub fn step<F>(&self, name: impl Into<Key>, operation: F) -> Step<'_, F, Once, M::Keep> {
+        Step::new(self.frame(name.into()), operation, M::Keep::default())
+    }
+
+    fn frame(&self, name: Key) -> Frame<'_> {
+        let Some(shared) = self.shared() else { return Frame::plain(name) };
+        shared.built();
+        if M::RECORDS || shared.is_observed() {
+            Frame::tracked(shared, name, M::RECORDS)
+        } else {
+            Frame::untracked(shared, name)
+        }
+    }
+
+    /// The frame of a step that has a key of its own, where keys are kept count of.
+    pub(crate) fn frame_with_key(&self, name: Key, key: impl FnOnce() -> Key) -> Frame<'_> {
+        match self.shared() {
+            None => Frame::plain(name),
+            Some(shared) if M::RECORDS || shared.is_observed() => {
+                Frame::keyed(shared, name, key(), M::RECORDS)
+            }
+            Some(shared) => Frame::untracked(shared, name),
+        }
+    }
+
+    /// Takes `name` for a list of steps, whose keys begin with what comes back.
+    pub(crate) fn take_base(&self, name: &Key) -> Key {
+        let Some(shared) = self.shared() else { return name.clone() };
+        shared.built();
+        if !M::RECORDS && !shared.is_observed() {
+            return name.clone();
+        }
+        shared.take_base(name, M::RECORDS)
+    }
+
+    /// A step for each of `items`, a bounded number of them at the same time.
+    ///
+    /// The results come in the order of the items. The keys are `name[0]`, `name[1]`, and so on, or what
+    /// [`Each::key_by`] says.
+    pub fn each<I, F>(&self, name: impl Into<Key>, items: I, operation: F) -> Each<'_, M, I::IntoIter, F>
+    where
+        I: IntoIterator,
+    {
+        Each::new(self, name.into(), items.into_iter(), operation)
+    }
+
+    /// Waits for `duration`, and on a durable run goes on waiting after a restart.
+    ///
+    /// On a durable run it is a step: the moment of waking is recorded under `name` when the wait begins, as
+    /// time of day, and a resumed run waits for what is left of it, or not at all. On a volatile run it is only
+    /// a wait. Either ends at once on cancellation and at the run's deadline.
+    ///
+    /// # Errors
+    /// [`RunError::Cancelled`], [`RunError::Timeout`] by the run's deadline, and what recording a step can
+    /// end in.
+    pub async fn sleep(&self, name: impl Into<Key>, duration: Duration) -> Result<(), RunError> {
+        let clock = self.clock();
+        let left = if M::RECORDS {
+            let until = self.recorded_waking(name.into(), duration).await?;
+            until.duration_since(clock.wall()).unwrap_or_default()
+        } else {
+            duration
+        };
+        wait::sleep(self.shared(), clock, left).await
+    }
+
+    async fn recorded_waking(&self, name: Key, duration: Duration) -> Result<SystemTime, RunError> {
+        let until = || std::future::ready(Ok::<_, std::convert::Infallible>(wait::Waking::after(self.clock(), duration)));
+        let waking = Step::new(self.frame(name), until, ValuesOnly).await;
+        match waking {
+            Ok(waking) => Ok(waking.at()),
+            Err(Error::Run(error)) => Err(error),
+            Err(Error::Failed(never)) => match never {},
+        }
+    }
+
+    /// The clock that the run lives by.
+    #[must_use]
+    pub fn clock(&self) -> &dyn Clock {
+        self.shared().map_or(&crate::clock::SystemClock, Shared::clock)
+    }
+
+    /// The token that cancels the run, where it was given one: for work outside of steps.
+    #[must_use]
+    pub fn cancellation(&self) -> Option<&CancellationToken> {
+        self.shared()?.token()
+    }
+}
+
+impl Run<Durable> {
+    /// The run id.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        self.shared().map(Shared::run_id).unwrap_or_default()
+    }
+
+    /// The same run, for steps that are not recorded: they run again when the run is resumed.
+    #[must_use]
+    pub fn volatile(&self) -> Run {
+        Run { shared: self.shared.clone(), mode: PhantomData }
+    }
+
+    /// A text that is the same on every attempt and every resume of the step with this key, and differs
+    /// for any other step of any run in the same store. Give it to the service that the step calls, so
+    /// that it can tell a repeated call from a new one.
+    ///
+    /// It is the run id and the key with a `/` between, where a `/` or `%` of the run id is written
+    /// `%2F` or `%25`.
+    #[must_use]
+    pub fn idempotency_key(&self, key: &str) -> String {
+        let run = self.id().replace('%', "%25").replace('/', "%2F");
+        format!("{run}/{key}")
+    }
+
+    /// The input of the run: what [`Workflow::input`](crate::Workflow::input) gave when the run began.
+    ///
+    /// # Errors
+    /// [`RunError::Undecodable`] where the run has no input, or it is not a `T`.
+    pub fn input<T: DeserializeOwned>(&self) -> Result<T, RunError> {
+        let undecodable = |reason: Box<str>| RunError::Undecodable {
+            what: "the input of the run".into(),
+            type_name: std::any::type_name::<T>().into(),
+            reason,
+        };
+        let input = self.shared().and_then(Shared::input).ok_or_else(|| undecodable("it has none".into()))?;
+        input.decode().map_err(|error| undecodable(error.reason))
+    }
+}
+
+impl<M> fmt::Debug for Run<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let run = self.shared.as_deref().map(Shared::run_id);
+        f.debug_struct("Run").field("run", &run).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,51 @@
+//! Runs: [`run`], the handle [`Run`], and what the steps of one run share.
+
+mod handle;
+mod shared;
+
+pub use handle::{Durable, DurableRun, Mode, Run, Volatile};
+pub(crate) use shared::{AfterStep, Hooked, Journal, Settings, Shared, Stop, Writer, Writing};
+
+/// Runs `body` with a handle for its steps, in memory and nothing else.
+///
+/// There is no journal, no observer and no limit: those belong to a [`Workflow`](crate::Workflow). What it
+/// adds to the body is what its steps ask for.
+///
+/// # Errors
+/// What the body returns.
+///
+/// # Panics
+/// Where the body does.
+///
+/// # Cancel safety
+/// Dropping the future drops the step in flight; none starts after that.
+///
+/// # Examples
+/// ```
+/// use awaitly_core::{run, step, RunError};
+///
+/// #[derive(Debug, thiserror::Error)]
+/// enum ReadError {
+///     #[error("not a number: {0}")]
+///     Number(#[from] std::num::ParseIntError),
+///     #[error(transparent)]
+///     Run(#[from] RunError),
+/// }
+///
+/// async fn parse(text: &str) -> Result<u32, std::num::ParseIntError> {
+///     text.parse()
+/// }
+///
+/// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+/// let sum = run(async |run| {
+///     let left = step!(run, parse("40"));
+///     let right = step!(run, "right", parse("2"));
+///     Ok::<_, ReadError>(left + right)
+/// })
+/// .await;
+/// assert_eq!(sum.unwrap(), 42);
+/// # });
+/// ```
+pub async fn run<T, E>(body: impl AsyncFnOnce(&Run) -> Result<T, E>) -> Result<T, E> {
+    body(&Run::plain()).await
+}

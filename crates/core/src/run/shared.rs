@@ -1,0 +1,300 @@
+use std::fmt;
+use std::future::{Future, ready};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::{Clock, later};
+use crate::error::{Limit, RunError};
+use crate::event::{EventKind, Observers, RecordedKind, StepId};
+use crate::guard::Refusal;
+use crate::journal::{Found, History, Key, Payload, Record, Taken};
+use crate::store::{AnyStore, Lease, StoreError};
+use crate::workflow::StepInfo;
+
+/// A record on its way to the store.
+pub(crate) type Writing = Pin<Box<dyn Future<Output = Result<(), StoreError>> + Send>>;
+/// A hook that runs.
+pub(crate) type Hooked = Pin<Box<dyn Future<Output = Result<(), Refusal>> + Send>>;
+/// A hook after each step.
+pub(crate) type AfterStep = Arc<dyn Fn(StepInfo) -> Hooked + Send + Sync>;
+
+/// What the steps of one run share. A plain [`run`](crate::run) has none of it.
+pub(crate) struct Shared {
+    settings: Settings,
+    began: Instant,
+    deadline: Option<(Instant, Duration)>,
+    journal: Option<Journal>,
+    /// The keys of the steps that are not recorded.
+    volatile: Mutex<History>,
+    stop: Mutex<Stop>,
+}
+
+/// How a run is run.
+pub(crate) struct Settings {
+    pub(crate) workflow: Arc<str>,
+    pub(crate) run: Arc<str>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) deadline: Option<Duration>,
+    pub(crate) token: Option<CancellationToken>,
+    pub(crate) observers: Observers,
+    pub(crate) after_step: Option<AfterStep>,
+    pub(crate) seed: u64,
+}
+
+/// The journal of a durable run while it runs.
+pub(crate) struct Journal {
+    history: Mutex<History>,
+    /// `None`: the run has no store, its journal is `kept` or nowhere.
+    writer: Option<Writer>,
+    /// All records, for those who asked for the run's state.
+    kept: Option<Arc<Mutex<Vec<Record>>>>,
+    input: Option<Payload>,
+}
+
+/// Where a run's records go.
+#[derive(Clone)]
+pub(crate) struct Writer {
+    pub(crate) store: AnyStore,
+    pub(crate) lease: Lease,
+}
+
+/// Why a run stopped, as far as the library knows.
+#[derive(Debug, Default, Clone)]
+pub(crate) struct Stop {
+    /// It cannot go on: every later step ends in this.
+    pub(crate) fatal: Option<RunError>,
+    /// A step waits for an answer from outside.
+    pub(crate) waiting: bool,
+    /// The run was cancelled.
+    pub(crate) cancelled: bool,
+    /// The steps that failed since the last one was built.
+    pub(crate) failed_on: Vec<Key>,
+    /// The step whose operation panicked.
+    pub(crate) panicked: Option<Key>,
+}
+
+impl Journal {
+    /// The journal of a run with these records. `keep` keeps them, and all that follow, at hand.
+    pub(crate) fn new(records: Vec<Record>, writer: Option<Writer>, input: Option<Payload>, keep: bool) -> Self {
+        let kept = keep.then(|| Arc::new(Mutex::new(records.clone())));
+        Self { history: Mutex::new(History::new(records)), writer, kept, input }
+    }
+
+    fn write(&self, record: Record, replaces: bool) -> Writing {
+        let kept = self.kept.clone().map(|kept| (kept, record.clone()));
+        let writing: Writing = match &self.writer {
+            None => Box::pin(ready(Ok(()))),
+            Some(Writer { store, lease }) if replaces => store.replace(lease, record),
+            Some(Writer { store, lease }) => store.append(lease, record),
+        };
+        match kept {
+            None => writing,
+            Some((kept, record)) => Box::pin(async move {
+                writing.await?;
+                let mut kept = lock(&kept);
+                kept.retain(|old| !replaces || old.key != record.key);
+                kept.push(record);
+                Ok(())
+            }),
+        }
+    }
+}
+
+impl Shared {
+    pub(crate) fn new(settings: Settings, journal: Option<Journal>) -> Self {
+        let began = settings.clock.now();
+        let deadline = settings.deadline.map(|after| (later(began, after), after));
+        Self { settings, began, deadline, journal, volatile: Mutex::default(), stop: Mutex::default() }
+    }
+
+    pub(crate) fn run_id(&self) -> &str {
+        &self.settings.run
+    }
+
+    pub(crate) fn clock(&self) -> &dyn Clock {
+        &*self.settings.clock
+    }
+
+    pub(crate) fn token(&self) -> Option<&CancellationToken> {
+        self.settings.token.as_ref()
+    }
+
+    /// The moment at which the run's time is over, and how long that was.
+    pub(crate) const fn deadline(&self) -> Option<(Instant, Duration)> {
+        self.deadline
+    }
+
+    pub(crate) fn elapsed(&self) -> Duration {
+        self.clock().now().saturating_duration_since(self.began)
+    }
+
+    pub(crate) fn input(&self) -> Option<&Payload> {
+        self.journal.as_ref()?.input.as_ref()
+    }
+
+    /// All records of the run, where they were kept.
+    pub(crate) fn kept(&self) -> Vec<Record> {
+        let kept = self.journal.as_ref().and_then(|journal| journal.kept.as_ref());
+        kept.map(|kept| lock(kept).clone()).unwrap_or_default()
+    }
+
+    // Watching.
+
+    pub(crate) fn is_observed(&self) -> bool {
+        !self.settings.observers.is_empty()
+    }
+
+    pub(crate) fn tell(&self, kind: EventKind) {
+        let Settings { workflow, run, observers, .. } = &self.settings;
+        observers.tell(workflow, run, self.elapsed(), kind);
+    }
+
+    pub(crate) fn tell_if_observed(&self, kind: impl FnOnce() -> EventKind) {
+        if self.is_observed() {
+            self.tell(kind());
+        }
+    }
+
+    /// The hook after a step that was recorded.
+    pub(crate) fn hook_after_step(&self, step: StepId, kind: RecordedKind) -> Option<Hooked> {
+        let hook = self.settings.after_step.as_ref()?;
+        let run = Arc::clone(&self.settings.run);
+        Some(hook(StepInfo { workflow: Arc::clone(&self.settings.workflow), run, step, kind }))
+    }
+
+    // Keys.
+
+    /// A step was built: failures before it were dealt with.
+    pub(crate) fn built(&self) {
+        let mut stop = lock(&self.stop);
+        if !stop.failed_on.is_empty() {
+            stop.failed_on.clear();
+        }
+    }
+
+    pub(crate) fn take_name(&self, name: &Key, recorded: bool) -> Taken {
+        match &self.journal {
+            Some(journal) if recorded => lock(&journal.history).take_name(name),
+            _ => lock(&self.volatile).take_name(&self.volatile_key(name)),
+        }
+    }
+
+    /// Takes `key` itself, which already tells recorded steps from others.
+    pub(crate) fn take_key(&self, key: Key, recorded: bool) -> Taken {
+        match &self.journal {
+            Some(journal) if recorded => lock(&journal.history).take(key),
+            _ => lock(&self.volatile).take(key),
+        }
+    }
+
+    /// Takes `name` for a list of steps, whose keys begin with what comes back. Where it is taken, so is
+    /// every key that begins with it, which the steps of the list will say.
+    pub(crate) fn take_base(&self, name: &Key, recorded: bool) -> Key {
+        match self.take_name(name, recorded) {
+            Taken::New(key) | Taken::Duplicate(key) => key,
+        }
+    }
+
+    /// Takes `key` in the place of the one that the step took from its name.
+    pub(crate) fn exchange_key(&self, name: &Key, taken: Taken, key: Key, recorded: bool) -> Taken {
+        let (history, name, key) = match &self.journal {
+            Some(journal) if recorded => (&journal.history, name.clone(), key),
+            _ => (&self.volatile, self.volatile_key(name), self.volatile_key(&key)),
+        };
+        let mut history = lock(history);
+        match taken {
+            Taken::New(default) => history.exchange(&name, &default, key),
+            Taken::Duplicate(_) => history.take(key),
+        }
+    }
+
+    /// On a durable run, steps that are not recorded have keys of their own kind, so that adding one
+    /// changes no recorded step's key.
+    fn volatile_key(&self, key: &Key) -> Key {
+        if self.journal.is_some() { Key::from(format!("~{key}")) } else { key.clone() }
+    }
+
+    /// What the journal holds under `key`.
+    pub(crate) fn recall(&self, key: &Key) -> Option<Found> {
+        lock(&self.journal.as_ref()?.history).recall(key)
+    }
+
+    /// Begins to record. `None`: the run has no journal.
+    pub(crate) fn write(&self, record: Record, replaces: bool) -> Option<Writing> {
+        Some(self.journal.as_ref()?.write(record, replaces))
+    }
+
+    // Stopping.
+
+    /// Refuses where the run cannot go on.
+    pub(crate) fn may_go_on(&self) -> Result<(), RunError> {
+        lock(&self.stop).fatal.clone().map_or(Ok(()), Err)
+    }
+
+    /// Refuses where the run was cancelled or its time is over.
+    pub(crate) fn may_begin(&self, key: &Key) -> Result<(), RunError> {
+        if self.token().is_some_and(CancellationToken::is_cancelled) {
+            lock(&self.stop).cancelled = true;
+            return Err(RunError::Cancelled { step: Some(key.clone()) });
+        }
+        match self.deadline {
+            Some((at, after)) if self.clock().now() >= at => {
+                Err(RunError::Timeout { step: key.clone(), attempt: 0, after, limit: Limit::Run })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Stops the run for good with `error`, and hands it back.
+    pub(crate) fn stopped(&self, error: RunError) -> RunError {
+        lock(&self.stop).fatal.get_or_insert_with(|| error.clone());
+        error
+    }
+
+    /// Takes note of an error that the library itself brought about.
+    pub(crate) fn note_run_error(&self, error: &RunError) {
+        match error {
+            RunError::Cancelled { .. } => lock(&self.stop).cancelled = true,
+            RunError::Waiting { .. } => lock(&self.stop).waiting = true,
+            _ => {}
+        }
+    }
+
+    pub(crate) fn note_failure(&self, key: &Key) {
+        let mut stop = lock(&self.stop);
+        if !stop.failed_on.contains(key) {
+            stop.failed_on.push(key.clone());
+        }
+    }
+
+    pub(crate) fn note_panic(&self, key: &Key) {
+        lock(&self.stop).panicked.get_or_insert_with(|| key.clone());
+    }
+
+    pub(crate) fn stop(&self) -> Stop {
+        lock(&self.stop).clone()
+    }
+
+    /// The source of randomness of one attempt: fixed by the run's seed, the key and the number, whatever
+    /// else runs at the same time.
+    pub(crate) fn dice(&self, key: &str, attempt: u32) -> fastrand::Rng {
+        let seed = key.bytes().chain(attempt.to_le_bytes()).fold(self.settings.seed, |seed, byte| {
+            (seed ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+        });
+        fastrand::Rng::with_seed(seed)
+    }
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shared").field("run", &self.settings.run).finish_non_exhaustive()
+    }
+}
+
+/// Locks. What is behind is whole also after a panic: nothing here calls foreign code under a lock.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

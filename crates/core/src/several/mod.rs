@@ -1,0 +1,11 @@
+//! Several steps at the same time: [`parallel!`](crate::parallel!), [`race!`](crate::race!), [`Each`].
+//!
+//! All of them run on the task of the run: nothing is spawned, and what is dropped is cancelled.
+
+mod each;
+mod race;
+mod scope;
+
+pub use each::{Each, EachFuture, ItemOperation, Progress, Settled, SettledFuture};
+pub use race::{Lone, Race};
+pub use scope::{Lift, Scoped};

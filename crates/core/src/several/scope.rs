@@ -1,0 +1,148 @@
+use std::fmt;
+use std::future::Future;
+use std::marker::PhantomData;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use pin_project_lite::pin_project;
+
+use crate::error::FromStep;
+use crate::event::{EventKind, ScopeKind};
+use crate::journal::Key;
+use crate::run::{Mode, Run, Shared};
+
+pin_project! {
+    /// Several steps at once, as those who watch see them: with a beginning and an end.
+    #[must_use = "futures do nothing unless polled"]
+    pub struct Scoped<'r, Fut> {
+        #[pin]
+        inner: Fut,
+        scope: Option<Scope<'r>>,
+    }
+}
+
+/// Tells of the beginning at once and of the end when it is dropped.
+pub(super) struct Scope<'r> {
+    run: &'r Shared,
+    name: Key,
+    kind: ScopeKind,
+    began: Duration,
+    pub(super) winner: Option<usize>,
+}
+
+impl<'r> Scope<'r> {
+    /// A scope of `run`, where somebody watches.
+    pub(super) fn begin<M: Mode>(run: &'r Run<M>, name: &Key, kind: ScopeKind) -> Option<Self> {
+        let run = run.shared().filter(|run| run.is_observed())?;
+        run.tell(EventKind::ScopeStarted { scope: name.clone(), kind });
+        Some(Self { run, name: name.clone(), kind, began: run.elapsed(), winner: None })
+    }
+}
+
+impl Drop for Scope<'_> {
+    fn drop(&mut self) {
+        let duration = self.run.elapsed().saturating_sub(self.began);
+        let (scope, kind, winner) = (self.name.clone(), self.kind, self.winner);
+        self.run.tell(EventKind::ScopeEnded { scope, kind, duration, winner });
+    }
+}
+
+impl<'r, Fut> Scoped<'r, Fut> {
+    /// The steps of a `parallel!`.
+    pub fn parallel<M: Mode>(run: &'r Run<M>, name: impl Into<Key>, inner: Fut) -> Self {
+        Self { inner, scope: Scope::begin(run, &name.into(), ScopeKind::Parallel) }
+    }
+
+    /// The calls of a `race!`, whose winner comes with its number.
+    pub fn race<M: Mode, T, E>(run: &'r Run<M>, name: impl Into<Key>, inner: Fut) -> Scoped<'r, Winner<'r, Fut>>
+    where
+        Fut: Future<Output = Result<(usize, T), E>>,
+    {
+        let scope = Scope::begin(run, &name.into(), ScopeKind::Race);
+        Scoped { inner: Winner { inner, scope }, scope: None }
+    }
+}
+
+impl<Fut: Future> Future for Scoped<'_, Fut> {
+    type Output = Fut::Output;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let output = ready!(this.inner.poll(cx));
+        this.scope.take();
+        Poll::Ready(output)
+    }
+}
+
+pin_project! {
+    /// The value of a race's winner.
+    pub struct Winner<'r, Fut> {
+        #[pin]
+        inner: Fut,
+        scope: Option<Scope<'r>>,
+    }
+}
+
+impl<Fut, T, E> Future for Winner<'_, Fut>
+where
+    Fut: Future<Output = Result<(usize, T), E>>,
+{
+    type Output = Result<T, E>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let ended = ready!(this.inner.poll(cx));
+        if let (Some(mut scope), Ok((winner, _))) = (this.scope.take(), &ended) {
+            scope.winner = Some(*winner);
+        }
+        Poll::Ready(ended.map(|(_, value)| value))
+    }
+}
+
+pin_project! {
+    /// A step whose failure has become the error of the function that it is in.
+    #[must_use = "futures do nothing unless polled"]
+    pub struct Lift<Fut, X> {
+        #[pin]
+        inner: Fut,
+        error: PhantomData<fn() -> X>,
+    }
+}
+
+impl<Fut, X> Lift<Fut, X> {
+    /// Lifts the failure of `inner`.
+    pub const fn new(inner: Fut) -> Self {
+        Self { inner, error: PhantomData }
+    }
+}
+
+impl<Fut, T, F, X> Future for Lift<Fut, X>
+where
+    Fut: Future<Output = Result<T, F>>,
+    X: FromStep<F>,
+{
+    type Output = Result<T, X>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.project().inner.poll(cx).map_err(X::from_step)
+    }
+}
+
+impl<Fut> fmt::Debug for Scoped<'_, Fut> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Scoped").finish_non_exhaustive()
+    }
+}
+
+impl<Fut> fmt::Debug for Winner<'_, Fut> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Winner").finish_non_exhaustive()
+    }
+}
+
+impl<Fut, X> fmt::Debug for Lift<Fut, X> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Lift").finish_non_exhaustive()
+    }
+}

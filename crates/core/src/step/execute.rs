@@ -1,0 +1,237 @@
+use std::fmt;
+use std::future::Future;
+use std::marker::PhantomData;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use pin_project_lite::pin_project;
+
+use super::frame::Lookup;
+use super::{Ended, Frame, Invoke, Keep};
+use crate::error::{Error, RunError};
+use crate::event::RecordedKind;
+use crate::guard::{Guard, Pass, Verdict};
+use crate::run::{Hooked, Writing};
+
+pin_project! {
+    /// A step on its way to its outcome. Made by awaiting a [`Step`](super::Step).
+    #[must_use = "futures do nothing unless polled"]
+    pub struct StepFuture<'r, F, A, R, G>
+    where
+        A: Invoke<F>,
+        G: Guard<A::Error>,
+    {
+        frame: Frame<'r>,
+        operation: Option<F>,
+        attempts: A,
+        guard: G,
+        #[pin]
+        state: State<G::Entering, G::Pass, A::Attempt, A::Value, A::Error>,
+        keep: PhantomData<fn() -> R>,
+    }
+}
+
+pin_project! {
+    #[project = StateProj]
+    enum State<Entering, Held, Attempt, T, E> {
+        /// Not polled yet.
+        Start,
+        /// An attempt asks its guards.
+        Entering { #[pin] entering: Entering },
+        /// An attempt runs.
+        Attempting { pass: Option<Held>, #[pin] attempt: Attempt },
+        /// Between two attempts.
+        Delaying,
+        /// The outcome is there and on its way to the store.
+        Recording { writing: Writing, kind: RecordedKind, bytes: usize, ended: Option<Ended<T, E>> },
+        /// The outcome is in the store, and the hook after the step runs.
+        Hooked { hooked: Option<Hooked>, ended: Option<Ended<T, E>> },
+        /// The outcome was handed out.
+        Done,
+    }
+}
+
+impl<'r, F, A, R, G> StepFuture<'r, F, A, R, G>
+where
+    A: Invoke<F>,
+    G: Guard<A::Error>,
+{
+    pub(super) const fn new(frame: Frame<'r>, operation: F, attempts: A, guard: G) -> Self {
+        let keep = PhantomData;
+        Self { frame, operation: Some(operation), attempts, guard, state: State::Start, keep }
+    }
+}
+
+impl<F, A, R, G> Future for StepFuture<'_, F, A, R, G>
+where
+    A: Invoke<F>,
+    R: Keep<A::Value, A::Error>,
+    G: Guard<A::Error>,
+{
+    type Output = Ended<A::Value, A::Error>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut this = self.project();
+        let frame = this.frame;
+        loop {
+            let ended = match this.state.as_mut().project() {
+                StateProj::Start => {
+                    if let Some(ended) = look_up::<_, _, R>(frame) {
+                        this.state.set(State::Done);
+                        return Poll::Ready(ended);
+                    }
+                    frame.started();
+                    frame.begin_attempt();
+                    this.state.set(State::Entering { entering: this.guard.enter() });
+                    continue;
+                }
+                StateProj::Entering { entering } => match entering.poll(cx) {
+                    Poll::Ready(Ok(pass)) => {
+                        // An operation that is called once has one attempt, so there always is one.
+                        let Some(attempt) = this.attempts.invoke(this.operation) else { return Poll::Pending };
+                        this.state.set(State::Attempting { pass: Some(pass), attempt });
+                        continue;
+                    }
+                    Poll::Ready(Err(refusal)) => Err(Error::Run(frame.refused(refusal))),
+                    Poll::Pending => Err(Error::Run(ready!(frame.poll_limits(cx)))),
+                },
+                StateProj::Attempting { pass, attempt } => {
+                    let ended = match frame.in_span(|| attempt.poll(cx)) {
+                        Poll::Ready(ended) => ended.map_err(Error::Failed),
+                        Poll::Pending => Err(Error::Run(ready!(frame.poll_limits(cx)))),
+                    };
+                    leave(pass.take(), &ended);
+                    ended
+                }
+                StateProj::Delaying => {
+                    if let Err(error) = ready!(frame.poll_delay(cx)) {
+                        Err(Error::Run(error))
+                    } else {
+                        frame.begin_attempt();
+                        this.state.set(State::Entering { entering: this.guard.enter() });
+                        continue;
+                    }
+                }
+                StateProj::Recording { writing, kind, bytes, ended } => {
+                    if let Err(error) = ready!(writing.as_mut().poll(cx)) {
+                        this.state.set(State::Done);
+                        return Poll::Ready(Err(Error::Run(frame.not_recorded(error))));
+                    }
+                    frame.recorded(*kind, *bytes);
+                    let (hooked, ended) = (frame.hook(*kind), ended.take());
+                    this.state.set(State::Hooked { hooked, ended });
+                    continue;
+                }
+                StateProj::Hooked { hooked, ended } => {
+                    let passed = match hooked {
+                        Some(hooked) => {
+                            let answer = ready!(hooked.as_mut().poll(cx));
+                            frame.hooked(&answer);
+                            answer
+                        }
+                        None => Ok(()),
+                    };
+                    let ended = ended.take();
+                    this.state.set(State::Done);
+                    return match passed {
+                        Ok(()) => ended.map_or(Poll::Pending, Poll::Ready),
+                        Err(refusal) => Poll::Ready(Err(Error::Run(frame.refused(refusal)))),
+                    };
+                }
+                StateProj::Done => return Poll::Pending,
+            };
+
+            if again(frame, this.attempts, &ended) {
+                this.state.set(State::Delaying);
+                continue;
+            }
+            match record::<_, _, R>(frame, &ended) {
+                Ok(Some((writing, kind, bytes))) => {
+                    this.state.set(State::Recording { writing, kind, bytes, ended: Some(ended) });
+                }
+                Ok(None) => {
+                    this.state.set(State::Done);
+                    return Poll::Ready(ended);
+                }
+                Err(error) => {
+                    this.state.set(State::Done);
+                    return Poll::Ready(Err(Error::Run(error)));
+                }
+            }
+        }
+    }
+}
+
+/// The outcome that stands without running the step: what the journal holds, or why nothing may run.
+fn look_up<T, E: fmt::Display, R: Keep<T, E>>(frame: &mut Frame<'_>) -> Option<Ended<T, E>> {
+    let found = match frame.look_up(R::RECORDS) {
+        Ok(Lookup::Nothing) => return None,
+        Ok(Lookup::Found(found)) => found,
+        Err(error) => return Some(Err(Error::Run(error))),
+    };
+    match R::decode(&found.outcome) {
+        Some(Ok(ended)) => {
+            frame.reused(ended.is_err());
+            Some(ended)
+        }
+        Some(Err(error)) => Some(Err(Error::Run(frame.undecodable(&error)))),
+        None => {
+            frame.disregard();
+            None
+        }
+    }
+}
+
+/// Tells the guards how the attempt ended. A cancelled one counts as nothing.
+fn leave<T, E>(pass: Option<impl Pass<E>>, ended: &Ended<T, E>) {
+    let Some(pass) = pass else { return };
+    match ended {
+        Ok(_) => pass.leave(Verdict::Succeeded),
+        Err(Error::Failed(error)) => pass.leave(Verdict::Failed(error)),
+        Err(Error::Run(RunError::Timeout { .. })) => pass.leave(Verdict::TimedOut),
+        Err(Error::Run(_)) => drop(pass),
+    }
+}
+
+/// Takes note of how an attempt ended, and says whether another one follows.
+fn again<F, A: Invoke<F>>(frame: &mut Frame<'_>, attempts: &A, ended: &Ended<A::Value, A::Error>) -> bool {
+    let error = match ended {
+        Ok(_) => {
+            attempts.succeeded();
+            frame.succeeded();
+            return false;
+        }
+        Err(error) => error,
+    };
+    if let Error::Run(RunError::Timeout { after, .. }) = error {
+        frame.timed_out(*after);
+    }
+    let delay = attempts.after(frame.attempt(), frame.previous_delay(), error, || frame.dice());
+    match delay.filter(|delay| frame.has_time_for(*delay)) {
+        Some(delay) => {
+            frame.schedule(delay, attempts.max_attempts(), error);
+            true
+        }
+        None => {
+            frame.failed(error, attempts.max_attempts());
+            if let Error::Run(error) = error {
+                frame.note_run_error(error);
+            }
+            false
+        }
+    }
+}
+
+/// Begins to record the outcome. `None`: it is not recorded.
+fn record<T, E, R: Keep<T, E>>(
+    frame: &mut Frame<'_>,
+    ended: &Ended<T, E>,
+) -> Result<Option<(Writing, RecordedKind, usize)>, RunError> {
+    let outcome = match R::encode(ended) {
+        None => return Ok(None),
+        Some(Ok(outcome)) => outcome,
+        Some(Err(error)) => return Err(frame.unencodable(&error)),
+    };
+    let (kind, bytes) = (outcome.kind().into(), outcome.payload().len());
+    Ok(frame.record(outcome)?.map(|writing| (writing, kind, bytes)))
+}

@@ -1,0 +1,158 @@
+use std::fmt;
+use std::future::Future;
+use std::time::Duration;
+
+use crate::error::{Error, RunError};
+use crate::retry::{Retry, Rules};
+
+/// How often an operation is called: [`Once`], or as often as [`Retrying`] says.
+///
+/// It yields the types of the operation. You do not implement it.
+#[diagnostic::on_unimplemented(
+    message = "`{F}` cannot be the operation of this step",
+    label = "this step's operation",
+    note = "an operation is a closure that returns a future of a `Result<T, E>` where `E: Display`: `|| api.charge(&hold)`",
+    note = "with `retry` it is called several times, so it must not move what it captures: clone inside of it, or take a reference"
+)]
+pub trait Invoke<F> {
+    /// What the operation returns when all is well.
+    type Value;
+    /// What it fails with.
+    type Error: fmt::Display;
+    /// The future of one attempt.
+    type Attempt: Future<Output = Result<Self::Value, Self::Error>>;
+
+    /// Begins an attempt. `None`: the operation was called as often as it can be.
+    fn invoke(&self, operation: &mut Option<F>) -> Option<Self::Attempt>;
+
+    /// How many attempts are made at most.
+    fn max_attempts(&self) -> u32;
+
+    /// What follows the failed `attempt`, given the delay before it: another one after this delay, or
+    /// `None`.
+    fn after(
+        &self,
+        attempt: u32,
+        previous: Duration,
+        error: &Error<Self::Error>,
+        dice: impl FnOnce() -> fastrand::Rng,
+    ) -> Option<Duration>;
+
+    /// Takes note of a success.
+    fn succeeded(&self);
+}
+
+/// The operation is called once, so it may move what it captures.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Once;
+
+/// The operation is called again as long as the policy says so.
+#[derive(Debug, Clone)]
+pub struct Retrying<P>(pub(crate) Retry<P>);
+
+#[diagnostic::do_not_recommend]
+impl<F, Fut, T, E> Invoke<F> for Once
+where
+    F: FnOnce() -> Fut,
+    Fut: Future<Output = Result<T, E>>,
+    E: fmt::Display,
+{
+    type Value = T;
+    type Error = E;
+    type Attempt = Fut;
+
+    fn invoke(&self, operation: &mut Option<F>) -> Option<Fut> {
+        operation.take().map(|operation| operation())
+    }
+
+    fn max_attempts(&self) -> u32 {
+        1
+    }
+
+    fn after(&self, _: u32, _: Duration, _: &Error<E>, _: impl FnOnce() -> fastrand::Rng) -> Option<Duration> {
+        None
+    }
+
+    fn succeeded(&self) {}
+}
+
+#[diagnostic::do_not_recommend]
+impl<F, Fut, T, E, P> Invoke<F> for Retrying<P>
+where
+    F: FnMut() -> Fut,
+    Fut: Future<Output = Result<T, E>>,
+    E: fmt::Display,
+    P: Rules<E>,
+{
+    type Value = T;
+    type Error = E;
+    type Attempt = Fut;
+
+    fn invoke(&self, operation: &mut Option<F>) -> Option<Fut> {
+        operation.as_mut().map(|operation| operation())
+    }
+
+    fn max_attempts(&self) -> u32 {
+        self.0.max_attempts()
+    }
+
+    fn after(
+        &self,
+        attempt: u32,
+        previous: Duration,
+        error: &Error<E>,
+        dice: impl FnOnce() -> fastrand::Rng,
+    ) -> Option<Duration> {
+        self.0.after(attempt, previous, error, dice)
+    }
+
+    fn succeeded(&self) {
+        self.0.succeeded();
+    }
+}
+
+impl<P> Retry<P> {
+    pub(crate) fn after<E>(
+        &self,
+        attempt: u32,
+        previous: Duration,
+        error: &Error<E>,
+        dice: impl FnOnce() -> fastrand::Rng,
+    ) -> Option<Duration>
+    where
+        P: Rules<E>,
+    {
+        let has_room = self.shared_budget().is_none_or(|budget| match error {
+            Error::Failed(_) => budget.failed(),
+            Error::Run(error) => !error.is_retried() || budget.failed(),
+        });
+        if !has_room || attempt >= self.max_attempts() {
+            return None;
+        }
+        let hint = match error {
+            Error::Failed(error) if self.rules().retries(error) => self.rules().hint(error),
+            Error::Run(RunError::Refused { retry_after, .. }) => *retry_after,
+            Error::Run(error) if self.retries_run_error(error) => None,
+            _ => return None,
+        };
+        self.delay(attempt, previous, hint, &mut dice())
+    }
+
+    pub(crate) fn succeeded(&self) {
+        if let Some(budget) = self.shared_budget() {
+            budget.succeeded();
+        }
+    }
+}
+
+/// The closure of a step that is called once. With this bound in sight, the compiler lets the closure
+/// borrow mutably and move.
+pub fn once<F: FnOnce() -> Fut, Fut: Future>(operation: F) -> F {
+    operation
+}
+
+/// The closure of a step that may be called again. With this bound in sight, the compiler says itself
+/// what must not be moved.
+pub fn repeat<F: FnMut() -> Fut, Fut: Future>(operation: F) -> F {
+    operation
+}

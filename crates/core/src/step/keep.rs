@@ -1,0 +1,95 @@
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::error::Error;
+use crate::journal::{DecodeError, EncodeError, Outcome, Payload};
+
+/// What a step ended in, with its types.
+pub type Ended<T, E> = Result<T, Error<E>>;
+
+/// What is kept of a step's outcome: [`Fresh`], [`Recorded`] or [`ValuesOnly`].
+///
+/// This is where a durable run asks for serde. You do not implement it.
+#[diagnostic::on_unimplemented(
+    message = "the value `{T}` or the error `{E}` of this step cannot be recorded",
+    label = "recorded here, so both need `serde::Serialize` and `serde::Deserialize`",
+    note = "derive both on your types; or keep only the value with `.rerun_errors()`, so that a failed step runs again on resume",
+    note = "or do not record the step at all: build it on `run.volatile()`, and it runs again on resume"
+)]
+pub trait Keep<T, E> {
+    /// Whether anything is kept.
+    const RECORDS: bool;
+
+    /// The form in which the outcome is recorded. `None`: it is not.
+    fn encode(ended: &Ended<T, E>) -> Option<Result<Outcome, EncodeError>>;
+
+    /// The recorded outcome, with its types. `None`: it does not count, the step runs.
+    fn decode(outcome: &Outcome) -> Option<Result<Ended<T, E>, DecodeError>>;
+}
+
+/// Nothing is kept.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Fresh;
+
+/// Value and error are kept.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Recorded;
+
+/// Values are kept; a failed step runs again on resume.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct ValuesOnly;
+
+impl<T, E> Keep<T, E> for Fresh {
+    const RECORDS: bool = false;
+
+    fn encode(_: &Ended<T, E>) -> Option<Result<Outcome, EncodeError>> {
+        None
+    }
+
+    fn decode(_: &Outcome) -> Option<Result<Ended<T, E>, DecodeError>> {
+        None
+    }
+}
+
+#[diagnostic::do_not_recommend]
+impl<T, E> Keep<T, E> for Recorded
+where
+    T: Serialize + DeserializeOwned,
+    E: Serialize + DeserializeOwned,
+{
+    const RECORDS: bool = true;
+
+    fn encode(ended: &Ended<T, E>) -> Option<Result<Outcome, EncodeError>> {
+        match ended {
+            Ok(value) => Some(Payload::encode(value).map(Outcome::Value)),
+            Err(Error::Failed(error)) => Some(Payload::encode(error).map(Outcome::Failed)),
+            Err(Error::Run(error)) => {
+                error.is_recorded().then(|| Payload::encode(error).map(Outcome::Stopped))
+            }
+        }
+    }
+
+    fn decode(outcome: &Outcome) -> Option<Result<Ended<T, E>, DecodeError>> {
+        Some(match outcome {
+            Outcome::Value(payload) => payload.decode().map(Ok),
+            Outcome::Failed(payload) => payload.decode().map(|error| Err(Error::Failed(error))),
+            Outcome::Stopped(payload) => payload.decode().map(|error| Err(Error::Run(error))),
+        })
+    }
+}
+
+#[diagnostic::do_not_recommend]
+impl<T: Serialize + DeserializeOwned, E> Keep<T, E> for ValuesOnly {
+    const RECORDS: bool = true;
+
+    fn encode(ended: &Ended<T, E>) -> Option<Result<Outcome, EncodeError>> {
+        ended.as_ref().ok().map(|value| Payload::encode(value).map(Outcome::Value))
+    }
+
+    fn decode(outcome: &Outcome) -> Option<Result<Ended<T, E>, DecodeError>> {
+        match outcome {
+            Outcome::Value(payload) => Some(payload.decode().map(Ok)),
+            Outcome::Failed(_) | Outcome::Stopped(_) => None,
+        }
+    }
+}

@@ -1,0 +1,243 @@
+//! One step, from its name to its outcome.
+//!
+//! [`Step`] is the builder: what is called, how often, within which limits, and what is kept. Awaiting
+//! it makes it a [`StepFuture`], and that is the one place where looking up, attempts and recording
+//! meet:
+//!
+//! ```text
+//! look up the key ──found──▶ decode, done
+//!       │ nothing
+//!       ▼
+//! enter the guards ─▶ attempt ─▶ record ─▶ after_step ─▶ done
+//!       ▲               │ failed, or took too long
+//!       └──── delay ◀───┘
+//! ```
+
+mod conditional;
+mod execute;
+mod frame;
+mod invoke;
+mod keep;
+mod limits;
+mod name;
+
+use std::fmt;
+use std::future::{Future, IntoFuture};
+use std::time::Duration;
+
+use serde::Serialize;
+
+pub use conditional::{Conditional, ConditionalFuture, OrElse, OrElseFuture};
+pub use execute::StepFuture;
+pub(crate) use frame::Frame;
+pub use invoke::{Invoke, Once, Retrying, once, repeat};
+pub use keep::{Ended, Fresh, Keep, Recorded, ValuesOnly};
+pub use name::name_of;
+
+use crate::guard::{Both, Guard};
+use crate::journal::{Fingerprint, Key, OnChange};
+use crate::retry::Retry;
+
+/// One fallible call, with everything that is said about it.
+///
+/// Made with [`Run::step`](crate::Run::step). Nothing happens until it is awaited. Awaiting it gives the
+/// step's own typed result, `Result<T, Error<E>>`; [`step!`](crate::step!) gives the value, and returns a
+/// failure from the surrounding function. The parameters say what is called (`F`), how often (`A`), what
+/// is kept (`R`), and through which guards it passes (`G`).
+///
+/// # Cancel safety
+/// Dropping the future drops the attempt in flight; none starts after that. On a durable run, an outcome
+/// whose recording was in flight is recorded whole or not at all.
+///
+/// # Resume
+/// On a durable run the outcome is recorded under the step's key before the value is handed out: the
+/// value, the error, a timeout, a refusal. A resumed run gets the recorded outcome and calls nothing.
+///
+/// # Examples
+/// ```
+/// use awaitly_core::{run, Error, RunError};
+///
+/// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+/// let looked_at = run(async |run| {
+///     match run.step("parse", || async { "x".parse::<u32>() }).await {
+///         Ok(number) => Ok(number),
+///         Err(Error::Failed(_not_a_number)) => Ok(0),
+///         Err(Error::Run(stopped)) => Err(stopped),
+///     }
+/// })
+/// .await;
+/// assert_eq!(looked_at, Ok(0));
+/// # });
+/// ```
+#[must_use = "a step does nothing unless it is awaited: put it into `step!(..)`, or `.await` it"]
+pub struct Step<'r, F, A = Once, R = Fresh, G = ()> {
+    frame: Frame<'r>,
+    operation: F,
+    attempts: A,
+    keep: R,
+    guard: G,
+}
+
+impl<'r, F, R> Step<'r, F, Once, R> {
+    pub(crate) const fn new(frame: Frame<'r>, operation: F, keep: R) -> Self {
+        Self { frame, operation, attempts: Once, keep, guard: () }
+    }
+}
+
+impl<'r, F, A, R: Default, G> Step<'r, F, A, R, G> {
+    /// A step from its parts.
+    pub(crate) fn assemble(frame: Frame<'r>, operation: F, attempts: A, guard: G) -> Self {
+        Self { frame, operation, attempts, keep: R::default(), guard }
+    }
+}
+
+impl<'r, F, A, R, G> Step<'r, F, A, R, G> {
+    /// Tries again after a failure, as `policy` says. The operation is called once for each attempt.
+    pub fn retry<P>(self, policy: Retry<P>) -> Step<'r, F, Retrying<P>, R, G> {
+        let Self { frame, operation, keep, guard, .. } = self;
+        Step { frame, operation, attempts: Retrying(policy), keep, guard }
+    }
+
+    /// Drops an attempt that takes longer, which counts as a failure:
+    /// [`RunError::Timeout`](crate::RunError::Timeout). The attempt's time includes the wait at its guards.
+    ///
+    /// # Default
+    /// No limit.
+    pub const fn timeout(mut self, timeout: Duration) -> Self {
+        self.frame.set_timeout(timeout);
+        self
+    }
+
+    /// Ends the step when it takes longer, with all its attempts and the waiting between them. An attempt
+    /// that would begin after that is not waited for: the step ends at once, with the failure it has.
+    ///
+    /// # Default
+    /// No limit. The run's own deadline binds as well; the nearest one counts.
+    pub fn deadline(mut self, deadline: Duration) -> Self {
+        self.frame.detail().deadline = Some(deadline);
+        self
+    }
+
+    /// Lets every attempt pass through `guard`: a breaker, a limiter. Called several times, the first
+    /// guard is entered first and left last.
+    pub fn guard<H>(self, guard: H) -> Step<'r, F, A, R, Both<G, H>> {
+        let Self { frame, operation, attempts, keep, guard: outer } = self;
+        Step { frame, operation, attempts, keep, guard: Both(outer, guard) }
+    }
+
+    /// Records the outcome under `key` instead of the step's name. A key is used once in a run.
+    ///
+    /// # Errors
+    /// Awaiting the step gives [`RunError::DuplicateKey`](crate::RunError::DuplicateKey) where another step
+    /// has it.
+    pub fn key(mut self, key: impl Into<Key>) -> Self {
+        self.frame.set_key(key.into());
+        self
+    }
+
+    /// Runs the step only where `condition` holds; the outcome becomes an `Option`. Comes last.
+    ///
+    /// A skipped step leaves a [`StepSkipped`](crate::event::EventKind::StepSkipped) event and no record.
+    pub fn when(self, condition: bool) -> Conditional<Self> {
+        Conditional::new(self, condition)
+    }
+
+    /// Runs the step only where `condition` does not hold: the opposite of [`when`](Self::when).
+    pub fn unless(self, condition: bool) -> Conditional<Self> {
+        self.when(!condition)
+    }
+}
+
+impl<'r, F, A, G> Step<'r, F, A, Recorded, G> {
+    /// Keeps only the value: a step that failed runs again when the run is resumed. Its error needs no
+    /// serde.
+    pub fn rerun_errors(self) -> Step<'r, F, A, ValuesOnly, G> {
+        let Self { frame, operation, attempts, guard, .. } = self;
+        Step { frame, operation, attempts, keep: ValuesOnly, guard }
+    }
+}
+
+impl<F, A, R, G> Step<'_, F, A, R, G> {
+    /// Says what the step's outcome depends on. A fingerprint of `value` is recorded, and a resumed run
+    /// that comes with another one is stopped, or what [`on_change`](Self::on_change) says.
+    ///
+    /// # Errors
+    /// Awaiting the step gives [`RunError::InputChanged`](crate::RunError::InputChanged), or
+    /// [`RunError::Unencodable`](crate::RunError::Unencodable) where `value` has no JSON form. On a volatile
+    /// run it does nothing.
+    pub fn input<I: Serialize + ?Sized>(mut self, value: &I) -> Self {
+        self.frame.detail().input = Some(Fingerprint::of(value));
+        self
+    }
+
+    /// What happens when a recorded outcome was made from another input.
+    ///
+    /// # Default
+    /// [`OnChange::Fail`]
+    pub fn on_change(mut self, policy: OnChange) -> Self {
+        self.frame.detail().on_change = policy;
+        self
+    }
+}
+
+/// Something that `step!` executes. It is [`IntoFuture`] under another name: an unmet bound of a step is
+/// then told in the words of [`Keep`] and [`Invoke`], where `.await` would only say that it is no future.
+pub trait Execute {
+    /// What awaiting it gives.
+    type Future: Future;
+    /// Makes it a future.
+    fn execute(self) -> Self::Future;
+}
+
+impl<'r, F, A, R, G> Execute for Step<'r, F, A, R, G>
+where
+    A: Invoke<F>,
+    R: Keep<A::Value, A::Error>,
+    G: Guard<A::Error>,
+{
+    type Future = StepFuture<'r, F, A, R, G>;
+
+    fn execute(self) -> Self::Future {
+        self.into_future()
+    }
+}
+
+impl<S: IntoFuture> Execute for Conditional<S>
+where
+    Self: IntoFuture,
+{
+    type Future = <Self as IntoFuture>::IntoFuture;
+
+    fn execute(self) -> Self::Future {
+        self.into_future()
+    }
+}
+
+/// Executes what stands in a macro.
+pub fn execute<S: Execute>(step: S) -> S::Future {
+    step.execute()
+}
+
+impl<'r, F, A, R, G> IntoFuture for Step<'r, F, A, R, G>
+where
+    A: Invoke<F>,
+    R: Keep<A::Value, A::Error>,
+    G: Guard<A::Error>,
+{
+    type Output = Ended<A::Value, A::Error>;
+    type IntoFuture = StepFuture<'r, F, A, R, G>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        StepFuture::new(self.frame, self.operation, self.attempts, self.guard)
+    }
+}
+
+impl<F, A: fmt::Debug, R: fmt::Debug, G> fmt::Debug for Step<'_, F, A, R, G> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Step")
+            .field("name", self.frame.name())
+            .field("attempts", &self.attempts)
+            .field("keep", &self.keep)
+            .finish_non_exhaustive()
+    }
+}

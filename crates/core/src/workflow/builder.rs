@@ -1,0 +1,372 @@
+use std::fmt;
+use std::future::Future;
+use std::marker::PhantomData;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Serialize;
+use tokio_util::sync::CancellationToken;
+
+use super::hooks::{BeforeRun, RunInfo, StepInfo};
+use super::keep::{AsText, KeepRun, Typed};
+use crate::clock::{Clock, SystemClock};
+use crate::error::{FromStep, RunError};
+use crate::event::Observer;
+use crate::guard::Refusal;
+use crate::journal::{EncodeError, Migration, Migrations, ResumeState};
+use crate::run::{AfterStep, DurableRun, Run};
+use crate::store::{AnyStore, Input, Open, Purpose, Store};
+
+/// A definition of runs: a name, a version, where the journals rest, who watches.
+///
+/// Cheap to clone, so that settings for one run are made by deriving:
+/// `checkout.clone().input(&cart).run(..)`.
+///
+/// # Default
+///
+/// | option | default |
+/// | --- | --- |
+/// | [`version`](Self::version) | 1 |
+/// | [`store`](Self::store) | none: the journal lives as long as the run |
+/// | [`deadline`](Self::deadline), [`cancel_on`](Self::cancel_on) | none |
+/// | [`lease`](Self::lease) | 30 seconds |
+/// | [`clock`](Self::clock) | [`SystemClock`] |
+/// | [`seed`](Self::seed) | another one for each execution |
+///
+/// # Examples
+/// ```
+/// use awaitly_core::{run::DurableRun, step, RunError, Workflow};
+///
+/// # async fn reserve(sku: &str) -> Result<u32, RunError> { Ok(7) }
+/// async fn place_order(run: &DurableRun, sku: &str) -> Result<u32, RunError> {
+///     let hold = step!(run, reserve(sku));
+///     Ok(hold)
+/// }
+///
+/// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
+/// let checkout = Workflow::new("checkout");
+/// let hold = checkout.run("order-42", async |run| place_order(run, "tea").await).await;
+/// assert_eq!(hold, Ok(7));
+/// # });
+/// ```
+pub struct Workflow<X = Typed> {
+    pub(super) name: Arc<str>,
+    pub(super) version: u32,
+    pub(super) store: Option<AnyStore>,
+    pub(super) migrations: Migrations,
+    pub(super) observers: Vec<Arc<dyn Observer>>,
+    pub(super) before_run: Option<BeforeRun>,
+    pub(super) after_step: Option<AfterStep>,
+    pub(super) deadline: Option<Duration>,
+    pub(super) token: Option<CancellationToken>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) seed: Option<u64>,
+    pub(super) lease: Duration,
+    pub(super) input: Option<Result<Input, EncodeError>>,
+    errors: PhantomData<fn() -> X>,
+}
+
+impl Workflow {
+    /// A workflow of that name. The runs of a store remember the name of theirs.
+    pub fn new(name: impl Into<Arc<str>>) -> Self {
+        Self {
+            name: name.into(),
+            version: 1,
+            store: None,
+            migrations: Migrations::default(),
+            observers: Vec::new(),
+            before_run: None,
+            after_step: None,
+            deadline: None,
+            token: None,
+            clock: Arc::new(SystemClock),
+            seed: None,
+            lease: Open::DEFAULT_TTL,
+            input: None,
+            errors: PhantomData,
+        }
+    }
+
+    /// Keeps the error of a failed run as text, with the errors that it was caused by as far as its
+    /// `{:#}` shows them. For errors without serde, such as `anyhow::Error`.
+    ///
+    /// A later call for a run that failed gives [`RunError::Failed`].
+    #[must_use]
+    pub fn errors_as_text(self) -> Workflow<AsText> {
+        Workflow {
+            name: self.name,
+            version: self.version,
+            store: self.store,
+            migrations: self.migrations,
+            observers: self.observers,
+            before_run: self.before_run,
+            after_step: self.after_step,
+            deadline: self.deadline,
+            token: self.token,
+            clock: self.clock,
+            seed: self.seed,
+            lease: self.lease,
+            input: self.input,
+            errors: PhantomData,
+        }
+    }
+}
+
+impl<X> Workflow<X> {
+    /// The version of the code. A journal of an older version goes through the
+    /// [`migration`](Self::migration)s; one of a newer version is refused.
+    #[must_use]
+    pub const fn version(mut self, version: u32) -> Self {
+        self.version = version;
+        self
+    }
+
+    /// Where journals rest.
+    #[must_use]
+    pub fn store(self, store: impl Store) -> Self {
+        self.any_store(AnyStore::new(store))
+    }
+
+    /// Where journals rest, chosen when the program runs.
+    #[must_use]
+    pub fn any_store(mut self, store: AnyStore) -> Self {
+        self.store = Some(store);
+        self
+    }
+
+    /// How a journal of version `from` becomes one of version `from + 1`.
+    ///
+    /// It is applied when a run of that version is resumed, and the new journal is stored whole before the
+    /// body is called. Where it fails, the stored journal is as it was.
+    #[must_use]
+    pub fn migration(mut self, from: u32, migration: Migration) -> Self {
+        self.migrations.insert(from, migration);
+        self
+    }
+
+    /// Tells `observer` what happens in the runs. Several may watch.
+    #[must_use]
+    pub fn observe(mut self, observer: impl Observer) -> Self {
+        self.observers.push(Arc::new(observer));
+        self
+    }
+
+    /// Calls `hook` before the body, when the lease is held. An error keeps the body from being called:
+    /// the run ends in [`RunError::Refused`] and stays as it was. Not called for a run that has ended.
+    #[must_use]
+    pub fn before_run<H, Fut>(mut self, hook: H) -> Self
+    where
+        H: Fn(RunInfo) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<(), Refusal>> + Send + 'static,
+    {
+        self.before_run = Some(Arc::new(move |info| Box::pin(hook(info))));
+        self
+    }
+
+    /// Calls `hook` after each step that was recorded in this execution, before its value reaches the body.
+    /// An error takes the place of the step's value, as [`RunError::Refused`]; the outcome is recorded all
+    /// the same, and a resumed run uses it without calling the hook.
+    #[must_use]
+    pub fn after_step<H, Fut>(mut self, hook: H) -> Self
+    where
+        H: Fn(StepInfo) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<(), Refusal>> + Send + 'static,
+    {
+        self.after_step = Some(Arc::new(move |info| Box::pin(hook(info))));
+        self
+    }
+
+    /// How long one execution of a run may take. After that, its steps end in [`RunError::Timeout`], which is
+    /// not recorded for the step; a resumed or retried run has its time anew.
+    #[must_use]
+    pub const fn deadline(mut self, deadline: Duration) -> Self {
+        self.deadline = Some(deadline);
+        self
+    }
+
+    /// Cancels the run when `token` is cancelled: its steps end in [`RunError::Cancelled`], and the run is
+    /// cancelled for good, until it is [`retry`](Self::retry)ed. To stop for a while, as at a shutdown, drop
+    /// the future of the run instead.
+    #[must_use]
+    pub fn cancel_on(mut self, token: CancellationToken) -> Self {
+        self.token = Some(token);
+        self
+    }
+
+    /// The clock that the runs live by.
+    #[must_use]
+    pub fn clock(mut self, clock: impl Clock) -> Self {
+        self.clock = Arc::new(clock);
+        self
+    }
+
+    /// Fixes all that is random in a run: the jitter of its retries.
+    #[must_use]
+    pub const fn seed(mut self, seed: u64) -> Self {
+        self.seed = Some(seed);
+        self
+    }
+
+    /// How long a run stays ours when this process stops without a word. The lease is renewed after each
+    /// third of this time, by the task that runs the run: a body that blocks its thread for longer can lose
+    /// the run to another process.
+    #[must_use]
+    pub const fn lease(mut self, ttl: Duration) -> Self {
+        self.lease = ttl;
+        self
+    }
+
+    /// The input of the next run. It is kept when the run begins, and [`Run::input`](crate::Run::input) reads
+    /// it, also in a resumed run that was given none. A run that is resumed with another one ends in
+    /// [`RunError::InputChanged`].
+    #[must_use]
+    pub fn input<I: Serialize + ?Sized>(mut self, input: &I) -> Self {
+        self.input = Some(Input::of(input));
+        self
+    }
+
+    /// Runs `body` under this run id, to its end.
+    ///
+    /// What was recorded before is not executed again. A run that completed gives its recorded value and
+    /// one that failed its recorded error; in both cases `body` is not called.
+    ///
+    /// # Errors
+    /// The body's own error, and what the library adds, as [`RunError`]: [`Busy`](RunError::Busy) while
+    /// another owner executes the run, [`Panicked`](RunError::Panicked) where the body panicked,
+    /// [`Store`](RunError::Store) where the store failed, and those of the steps.
+    ///
+    /// # Cancel safety
+    /// Dropping the future drops the step in flight and gives the lease back. The run is interrupted: it
+    /// goes on where it is run again.
+    ///
+    /// # Resume
+    /// The same call, with the same run id, after a crash or anything else.
+    pub async fn run<T, E>(
+        &self,
+        run: impl Into<Arc<str>>,
+        body: impl AsyncFnOnce(&DurableRun) -> Result<T, E>,
+    ) -> Result<T, E>
+    where
+        X: KeepRun<T, E>,
+        E: FromStep<RunError> + fmt::Display,
+    {
+        self.execute(run.into(), Purpose::Resume, false, body).await.0
+    }
+
+    /// The same as [`run`](Self::run), but a run that failed or was cancelled is run on: from the step that it
+    /// failed on, whose record is dropped; all other records stand.
+    ///
+    /// # Errors
+    /// As for [`run`](Self::run).
+    pub async fn retry<T, E>(
+        &self,
+        run: impl Into<Arc<str>>,
+        body: impl AsyncFnOnce(&DurableRun) -> Result<T, E>,
+    ) -> Result<T, E>
+    where
+        X: KeepRun<T, E>,
+        E: FromStep<RunError> + fmt::Display,
+    {
+        self.execute(run.into(), Purpose::Retry, false, body).await.0
+    }
+
+    /// The same as [`run`](Self::run), with the journal beside the result, whether that is a value or an
+    /// error. The state of a run that had already ended, or was not opened, is empty.
+    pub async fn run_with_state<T, E>(
+        &self,
+        run: impl Into<Arc<str>>,
+        body: impl AsyncFnOnce(&DurableRun) -> Result<T, E>,
+    ) -> (Result<T, E>, ResumeState)
+    where
+        X: KeepRun<T, E>,
+        E: FromStep<RunError> + fmt::Display,
+    {
+        self.execute(run.into(), Purpose::Resume, true, body).await
+    }
+
+    /// A run that starts from `state` and uses no store: what is recorded there is not executed again.
+    pub const fn resume(&self, state: ResumeState) -> Resuming<'_, X> {
+        Resuming { workflow: self, state }
+    }
+
+    /// Runs `body` with a handle whose steps are not recorded: no store, no run id to come back to, but
+    /// observers, deadline, cancellation, clock and seed as set.
+    ///
+    /// # Errors
+    /// What the body returns.
+    ///
+    /// # Panics
+    /// Where the body does.
+    pub async fn run_volatile<T, E>(&self, body: impl AsyncFnOnce(&Run) -> Result<T, E>) -> Result<T, E>
+    where
+        E: fmt::Display,
+    {
+        self.execute_volatile(body).await
+    }
+}
+
+/// A run that starts from a [`ResumeState`]. Made with [`Workflow::resume`].
+#[derive(Debug)]
+#[must_use = "call `run` on it"]
+pub struct Resuming<'w, X> {
+    workflow: &'w Workflow<X>,
+    state: ResumeState,
+}
+
+impl<X> Resuming<'_, X> {
+    /// Runs `body`, to its end.
+    ///
+    /// # Errors
+    /// The body's own error, and what the library adds, as [`RunError`]: where the state is of another
+    /// workflow, of a newer version, or cannot be migrated, the body is not called.
+    pub async fn run<T, E>(self, body: impl AsyncFnOnce(&DurableRun) -> Result<T, E>) -> Result<T, E>
+    where
+        E: FromStep<RunError> + fmt::Display,
+    {
+        self.workflow.execute_state(self.state, body).await.0
+    }
+
+    /// The same as [`run`](Self::run), with the new state beside the result: the old records and those that
+    /// were added.
+    pub async fn run_with_state<T, E>(
+        self,
+        body: impl AsyncFnOnce(&DurableRun) -> Result<T, E>,
+    ) -> (Result<T, E>, ResumeState)
+    where
+        E: FromStep<RunError> + fmt::Display,
+    {
+        self.workflow.execute_state(self.state, body).await
+    }
+}
+
+// By hand, so that `X` need not be `Clone`.
+impl<X> Clone for Workflow<X> {
+    fn clone(&self) -> Self {
+        Self {
+            name: Arc::clone(&self.name),
+            version: self.version,
+            store: self.store.clone(),
+            migrations: self.migrations.clone(),
+            observers: self.observers.clone(),
+            before_run: self.before_run.clone(),
+            after_step: self.after_step.clone(),
+            deadline: self.deadline,
+            token: self.token.clone(),
+            clock: Arc::clone(&self.clock),
+            seed: self.seed,
+            lease: self.lease,
+            input: self.input.clone(),
+            errors: PhantomData,
+        }
+    }
+}
+
+impl<X> fmt::Debug for Workflow<X> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Workflow")
+            .field("name", &self.name)
+            .field("version", &self.version)
+            .field("store", &self.store)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,129 @@
+use std::fmt;
+
+use super::keep::KeepRun;
+use crate::error::{FromStep, RunError};
+use crate::event::EventKind;
+use crate::journal::{Act, EncodeError, Outcome, Payload, Status};
+use crate::run::{Shared, Stop};
+use crate::store::Ending;
+
+/// What became of the body.
+pub(super) enum Verdict<T, E> {
+    /// It returned a value.
+    Completed(T),
+    /// It returned an error of its own.
+    Failed(E),
+    /// It panicked.
+    Panicked(RunError),
+    /// It returned an error because a step waits.
+    Waiting(E),
+    /// It returned an error because the run was cancelled.
+    Cancelled(E),
+    /// The run cannot go on, whatever the body returned.
+    Interrupted(RunError),
+}
+
+impl<T, E> Verdict<T, E> {
+    /// What a body's result means, given what stopped the run.
+    ///
+    /// A body that goes on after a wait or a cancellation, and returns a value, has completed. None
+    /// completes after a failure that could have lost a record.
+    pub(super) fn of(result: Result<T, E>, stop: &Stop) -> Self {
+        match (result, stop) {
+            (_, Stop { fatal: Some(error), .. }) => Self::Interrupted(error.clone()),
+            (Ok(value), _) => Self::Completed(value),
+            (Err(error), Stop { cancelled: true, .. }) => Self::Cancelled(error),
+            (Err(error), Stop { waiting: true, .. }) => Self::Waiting(error),
+            (Err(error), _) => Self::Failed(error),
+        }
+    }
+
+    /// What the caller gets.
+    pub(super) fn into_result(self) -> Result<T, E>
+    where
+        E: FromStep<RunError>,
+    {
+        match self {
+            Self::Completed(value) => Ok(value),
+            Self::Failed(error) | Self::Waiting(error) | Self::Cancelled(error) => Err(error),
+            Self::Panicked(error) | Self::Interrupted(error) => Err(E::from_step(error)),
+        }
+    }
+
+    const fn act(&self) -> Option<Act> {
+        Some(match self {
+            Self::Completed(_) => Act::Complete,
+            Self::Failed(_) | Self::Panicked(_) => Act::Fail,
+            Self::Waiting(_) => Act::Wait,
+            Self::Cancelled(_) => Act::Cancel,
+            Self::Interrupted(_) => return None,
+        })
+    }
+}
+
+/// What the store keeps of it. `None`: the run stays as it is, to be resumed.
+pub(super) fn ending<X: KeepRun<T, E>, T, E: fmt::Display>(
+    verdict: &Verdict<T, E>,
+    shared: &Shared,
+) -> Result<Option<Ending>, RunError> {
+    let Some(Ok(status)) = verdict.act().map(|act| Status::Running.next(act)) else { return Ok(None) };
+    let run = shared.run_id();
+    let keep = |result| {
+        X::encode(result, run).map(Some).map_err(|error: EncodeError| RunError::Unencodable {
+            what: format!("the result of run `{run}`").into(),
+            type_name: error.type_name,
+            reason: error.reason,
+        })
+    };
+    let (outcome, error) = match verdict {
+        Verdict::Completed(value) => (keep(Ok(value))?, None),
+        Verdict::Failed(error) => (keep(Err(error))?, Some(format!("{error:#}").into())),
+        Verdict::Panicked(error) => {
+            (Payload::encode(error).map(Outcome::Stopped).ok(), Some(error.to_string().into()))
+        }
+        Verdict::Waiting(_) | Verdict::Cancelled(_) | Verdict::Interrupted(_) => (None, None),
+    };
+    if let Some(outcome) = &outcome {
+        let bytes = outcome.payload().len();
+        if bytes > Payload::MAX_BYTES {
+            let what = format!("the result of run `{run}`").into();
+            return Err(RunError::TooLarge { what, bytes, limit: Payload::MAX_BYTES });
+        }
+    }
+    let failed_on = match verdict {
+        Verdict::Failed(_) => shared.stop().failed_on,
+        _ => Vec::new(),
+    };
+    Ok(Some(Ending { status, outcome, error, failed_on }))
+}
+
+/// Tells those who watch what became of the run.
+pub(super) fn tell<T, E: fmt::Display>(shared: &Shared, verdict: &Verdict<T, E>) {
+    let (run, duration) = (shared.run_id(), shared.elapsed());
+    match verdict {
+        Verdict::Completed(_) => tracing::info!(run, ?duration, "the run completed"),
+        Verdict::Failed(error) => tracing::warn!(run, ?duration, %error, "the run failed"),
+        Verdict::Panicked(error) => tracing::error!(run, ?duration, %error, "the run panicked"),
+        Verdict::Waiting(_) => tracing::info!(run, ?duration, "the run waits"),
+        Verdict::Cancelled(_) => tracing::info!(run, ?duration, "the run was cancelled"),
+        Verdict::Interrupted(error) => tracing::error!(run, ?duration, %error, "the run was interrupted"),
+    }
+    shared.tell_if_observed(|| match verdict {
+        Verdict::Completed(_) => EventKind::RunSucceeded { duration },
+        Verdict::Failed(error) => EventKind::RunFailed { duration, error: error.to_string() },
+        Verdict::Panicked(error) => EventKind::RunFailed { duration, error: error.to_string() },
+        Verdict::Waiting(_) => EventKind::RunWaiting { duration },
+        Verdict::Cancelled(_) => EventKind::RunCancelled { duration },
+        Verdict::Interrupted(error) => EventKind::RunInterrupted { duration, error: error.to_string() },
+    });
+}
+
+/// The same for a run without a journal, which keeps nothing.
+pub(super) fn tell_result<T, E: fmt::Display>(shared: &Shared, result: &Result<T, E>) {
+    let duration = shared.elapsed();
+    shared.tell_if_observed(|| match result {
+        Ok(_) => EventKind::RunSucceeded { duration },
+        Err(_) if shared.stop().cancelled => EventKind::RunCancelled { duration },
+        Err(error) => EventKind::RunFailed { duration, error: error.to_string() },
+    });
+}

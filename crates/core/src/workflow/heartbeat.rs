@@ -1,0 +1,71 @@
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use pin_project_lite::pin_project;
+
+use crate::clock::{Clock, Sleep, later};
+use crate::run::{Writer, Writing};
+use crate::store::StoreError;
+
+pin_project! {
+    /// A body that is executed under a lease, which is renewed as long as it runs.
+    ///
+    /// The lease is renewed after a third of its time. Where it turns out to be lost, the body is dropped
+    /// at once: another owner executes the run.
+    pub(super) struct Heartbeat<'a, B> {
+        #[pin]
+        body: B,
+        writer: Option<&'a Writer>,
+        clock: &'a dyn Clock,
+        ttl: Duration,
+        beat: Beat,
+    }
+}
+
+enum Beat {
+    /// The body has not had to wait yet.
+    Resting,
+    /// Until the next renewal.
+    Waiting(Sleep),
+    /// A renewal is on its way.
+    Renewing(Writing),
+}
+
+impl<'a, B> Heartbeat<'a, B> {
+    pub(super) const fn new(body: B, writer: Option<&'a Writer>, clock: &'a dyn Clock, ttl: Duration) -> Self {
+        Self { body, writer, clock, ttl, beat: Beat::Resting }
+    }
+}
+
+impl<B: Future> Future for Heartbeat<'_, B> {
+    type Output = Result<B::Output, StoreError>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        if let Poll::Ready(output) = this.body.poll(cx) {
+            return Poll::Ready(Ok(output));
+        }
+        let Some(writer) = this.writer else { return Poll::Pending };
+        loop {
+            let next = match this.beat {
+                Beat::Resting => Beat::Waiting(this.clock.sleep_until(later(this.clock.now(), *this.ttl / 3))),
+                Beat::Waiting(sleep) => {
+                    std::task::ready!(sleep.as_mut().poll(cx));
+                    Beat::Renewing(writer.store.renew(&writer.lease, *this.ttl))
+                }
+                Beat::Renewing(renewing) => match std::task::ready!(renewing.as_mut().poll(cx)) {
+                    Err(error @ StoreError::LeaseLost { .. }) => return Poll::Ready(Err(error)),
+                    Err(error) => {
+                        // The lease may still be ours: the next write tells.
+                        tracing::warn!(run = %writer.lease.run(), %error, "the lease could not be renewed");
+                        Beat::Resting
+                    }
+                    Ok(()) => Beat::Resting,
+                },
+            };
+            *this.beat = next;
+        }
+    }
+}

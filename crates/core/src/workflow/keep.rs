@@ -1,0 +1,84 @@
+use std::fmt;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::error::{FromStep, RunError};
+use crate::journal::{DecodeError, EncodeError, Outcome, Payload};
+
+/// What is kept of a run's result: [`Typed`] or [`AsText`]. You do not implement it.
+#[diagnostic::on_unimplemented(
+    message = "the value `{T}` or the error `{E}` of this run cannot be recorded",
+    label = "the result of this run",
+    note = "derive `serde::Serialize` and `serde::Deserialize` on both",
+    note = "where the error has no serde, such as `anyhow::Error`, keep its text: `Workflow::errors_as_text()`",
+    note = "the error also needs `From<RunError>`, or is `awaitly::Error<..>`"
+)]
+pub trait KeepRun<T, E> {
+    /// The form in which the result is recorded.
+    #[doc(hidden)]
+    fn encode(result: Result<&T, &E>, run: &str) -> Result<Outcome, EncodeError>;
+
+    /// The recorded result, with its types.
+    #[doc(hidden)]
+    fn decode(outcome: &Outcome) -> Result<Result<T, E>, DecodeError>;
+}
+
+/// Value and error are kept with their types.
+#[derive(Debug, Clone, Copy)]
+pub enum Typed {}
+
+/// The value is kept with its type, the error as text.
+#[derive(Debug, Clone, Copy)]
+pub enum AsText {}
+
+#[diagnostic::do_not_recommend]
+impl<T, E> KeepRun<T, E> for Typed
+where
+    T: Serialize + DeserializeOwned,
+    E: Serialize + DeserializeOwned + fmt::Display + FromStep<RunError>,
+{
+    fn encode(result: Result<&T, &E>, _: &str) -> Result<Outcome, EncodeError> {
+        match result {
+            Ok(value) => Payload::encode(value).map(Outcome::Value),
+            Err(error) => Payload::encode(error).map(Outcome::Failed),
+        }
+    }
+
+    fn decode(outcome: &Outcome) -> Result<Result<T, E>, DecodeError> {
+        match outcome {
+            Outcome::Value(payload) => payload.decode().map(Ok),
+            Outcome::Failed(payload) => payload.decode().map(Err),
+            Outcome::Stopped(payload) => stopped(payload),
+        }
+    }
+}
+
+#[diagnostic::do_not_recommend]
+impl<T, E> KeepRun<T, E> for AsText
+where
+    T: Serialize + DeserializeOwned,
+    E: fmt::Display + FromStep<RunError>,
+{
+    fn encode(result: Result<&T, &E>, run: &str) -> Result<Outcome, EncodeError> {
+        match result {
+            Ok(value) => Payload::encode(value).map(Outcome::Value),
+            Err(error) => {
+                // The alternate form of anyhow's errors holds the whole chain.
+                let text = format!("{error:#}").into();
+                Payload::encode(&RunError::Failed { run: run.into(), text }).map(Outcome::Stopped)
+            }
+        }
+    }
+
+    fn decode(outcome: &Outcome) -> Result<Result<T, E>, DecodeError> {
+        match outcome {
+            Outcome::Value(payload) => payload.decode().map(Ok),
+            Outcome::Failed(payload) | Outcome::Stopped(payload) => stopped(payload),
+        }
+    }
+}
+
+fn stopped<T, E: FromStep<RunError>>(payload: &Payload) -> Result<Result<T, E>, DecodeError> {
+    payload.decode().map(|error| Err(E::from_step(error)))
+}

@@ -1,0 +1,12 @@
+//! Workflows: what a run is run by.
+
+mod builder;
+mod end;
+mod execute;
+mod heartbeat;
+mod hooks;
+mod keep;
+
+pub use builder::{Resuming, Workflow};
+pub use hooks::{RunInfo, StepInfo};
+pub use keep::{AsText, KeepRun, Typed};

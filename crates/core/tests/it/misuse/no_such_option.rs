@@ -1,0 +1,9 @@
+//! An option that there is not.
+use awaitly_core::{Run, RunError, step};
+
+async fn checkout(run: &Run) -> Result<u32, RunError> {
+    let paid = step!(run, "charge", retries = 3, async { Ok::<_, RunError>(1) });
+    Ok(paid)
+}
+
+fn main() {}

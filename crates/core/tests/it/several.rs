@@ -1,0 +1,198 @@
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use awaitly_core::clock::{ms, secs};
+use awaitly_core::retry::Jitter;
+use awaitly_core::several::Progress;
+use awaitly_core::{Error, Retry, RunError, Workflow, parallel, race, run, step};
+
+use crate::world::{AppError, Service, ServiceError};
+
+async fn after(delay: u64, value: &str) -> Result<String, ServiceError> {
+    tokio::time::sleep(ms(delay)).await;
+    Ok(value.into())
+}
+
+async fn fail_after(delay: u64, code: u32) -> Result<String, ServiceError> {
+    tokio::time::sleep(ms(delay)).await;
+    Err(ServiceError::Declined(code))
+}
+
+#[tokio::test(start_paused = true)]
+async fn parallel_steps_take_the_time_of_the_slowest() {
+    let began = tokio::time::Instant::now();
+    let result = run(async |run| {
+        let (a, b) = parallel!(run, "load", { a: after(300, "a"), b: after(200, "b") });
+        Ok::<_, AppError>(a + &b)
+    })
+    .await;
+    assert_eq!((result, began.elapsed()), (Ok("ab".into()), ms(300)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_first_failure_in_time_drops_the_others() {
+    let service = Service::default();
+    let began = tokio::time::Instant::now();
+    let result = run(async |run| {
+        let (_, _, _) = parallel!(run, { a: service.hang(), b: fail_after(200, 2), c: fail_after(100, 3) });
+        Ok::<_, AppError>(())
+    })
+    .await;
+    assert_eq!((result, began.elapsed()), (Err(ServiceError::Declined(3).into()), ms(100)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn parallel_steps_are_recorded_each_under_its_own_key() {
+    let workflow = Workflow::new("w");
+    let (result, state) = workflow
+        .run_with_state("r", async |run| {
+            let (_, _) = parallel!(run, "load", { a: after(2, "a"), b: after(1, "b") });
+            let (_, _) = parallel!(run, "load", { a: after(2, "a"), b: fail_after(5, 1) });
+            Ok::<_, AppError>(())
+        })
+        .await;
+    assert!(result.is_err());
+    let keys: Vec<_> = state.keys().map(|key| key.to_string()).collect();
+    assert_eq!(keys, ["load.b", "load.a", "load.a#2", "load.b#2"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_race_gives_the_first_success() {
+    let began = tokio::time::Instant::now();
+    let result = run(async |run| {
+        let fastest = race!(run, "mirror", { after(300, "a"), fail_after(10, 1), after(200, "c") });
+        Ok::<_, AppError>(fastest)
+    })
+    .await;
+    assert_eq!((result, began.elapsed()), (Ok("c".into()), ms(200)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_all_lose_the_first_failure_in_time_is_the_races() {
+    let result = run(async |run| {
+        let retry = Retry::fixed(ms(1)).attempts(2).jitter(Jitter::None);
+        Ok::<_, AppError>(race!(run, "mirror", retry = retry, { fail_after(300, 1), fail_after(20, 2) }))
+    })
+    .await;
+    assert_eq!(result, Err(ServiceError::Declined(2).into()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_resumed_race_calls_nobody() {
+    let service = Service::default();
+    let workflow = Workflow::new("w");
+    let body = async |run: &awaitly_core::DurableRun| {
+        Ok::<_, AppError>(race!(run, "mirror", { service.call(), service.call() }))
+    };
+    let (first, state) = workflow.run_with_state("r", body).await;
+    assert_eq!((first, service.calls()), (Ok(1), 1));
+    let again = workflow.resume(state).run(body).await;
+    assert_eq!((again, service.calls()), (Ok(1), 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_keeps_the_order_and_the_bound() {
+    let (running, most) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    let work = async |n: u64| {
+        most.fetch_max(running.fetch_add(1, Ordering::Relaxed) + 1, Ordering::Relaxed);
+        tokio::time::sleep(ms(100 - n)).await;
+        running.fetch_sub(1, Ordering::Relaxed);
+        Ok::<_, ServiceError>(n * 2)
+    };
+    let result = run(async |run| Ok::<_, AppError>(step!(run.each("work", 0..20, &work).concurrency(8)))).await;
+    assert_eq!(result, Ok((0..20).map(|n| n * 2).collect()));
+    assert_eq!(most.load(Ordering::Relaxed), 8);
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_retries_each_item_and_stops_at_the_first_that_fails_for_good() {
+    let calls = Mutex::new(Vec::new());
+    let flaky = async |n: u32| {
+        calls.lock().unwrap().push(n);
+        match n {
+            2 => Err(ServiceError::Declined(n)),
+            _ => Ok(n),
+        }
+    };
+    let result = run(async |run| {
+        let retry = Retry::fixed(ms(1)).attempts(2);
+        Ok::<_, AppError>(step!(run.each("flaky", [1, 2, 3], &flaky).retry(retry)))
+    })
+    .await;
+    assert_eq!(result, Err(ServiceError::Declined(2).into()));
+    assert_eq!(*calls.lock().unwrap(), [1, 2, 2]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_settled_list_has_every_result() {
+    let odd = async |n: u32| if n % 2 == 1 { Ok(n) } else { Err(ServiceError::Declined(n)) };
+    let results = run(async |run| Ok::<_, RunError>(run.each("odd", 1..5, &odd).concurrency(4).settle().await)).await;
+    let failed = |n| Err(Error::Failed(ServiceError::Declined(n)));
+    assert_eq!(results, Ok(vec![Ok(1), failed(2), Ok(3), failed(4)]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn batches_pause_between_each_other_and_tell_how_far_they_are() {
+    let told = Mutex::new(Vec::new());
+    let began = tokio::time::Instant::now();
+    let result = run(async |run| {
+        let numbers = run.each("n", 0..5_u32, async |n| Ok::<_, ServiceError>(n));
+        let numbers = numbers.concurrency(2).batches(2).pause(secs(1));
+        Ok::<_, AppError>(step!(numbers.on_progress(|progress: Progress| told.lock().unwrap().push(progress))))
+    })
+    .await;
+    assert_eq!((result, began.elapsed()), (Ok(vec![0, 1, 2, 3, 4]), secs(2)));
+    let told: Vec<_> = told.lock().unwrap().iter().map(|p| (p.batch, p.batches, p.done, p.percent())).collect();
+    assert_eq!(told, [(1, 3, 2, 40), (2, 3, 4, 80), (3, 3, 5, 100)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_empty_list_is_done_at_once() {
+    let result = run(async |run| {
+        let none: [u32; 0] = [];
+        Ok::<_, AppError>(step!(run.each("n", none, async |n| Ok::<_, ServiceError>(n)).batches(3)))
+    })
+    .await;
+    assert_eq!(result, Ok(vec![]));
+}
+
+#[tokio::test]
+async fn the_items_of_a_durable_list_have_keys_of_their_own() {
+    let service = Service::failing([ServiceError::Down]);
+    let workflow = Workflow::new("w");
+    let body = async |run: &awaitly_core::DurableRun| {
+        let first = run.each("call", ["a", "b"], async |_| service.call().await).concurrency(2).settle().await;
+        let by_name = step!(run.each("call", ["a", "b"], async |_| service.call().await).key_by(|name| name.to_string()));
+        Ok::<_, AppError>((first.len(), by_name))
+    };
+    let (first, state) = workflow.run_with_state("r", body).await;
+    let keys: Vec<_> = state.keys().map(|key| key.to_string()).collect();
+    assert_eq!(keys, ["call[0]", "call[1]", "call#2[a]", "call#2[b]"]);
+    let again = workflow.resume(state).run(body).await;
+    assert_eq!((&again, service.calls()), (&first, 4));
+}
+
+#[tokio::test]
+async fn two_items_with_one_key_are_refused() {
+    let workflow = Workflow::new("w");
+    let result = workflow
+        .run("r", async |run| {
+            let numbers = run.each("n", [1, 1], async |n: u32| Ok::<_, ServiceError>(n)).key_by(|n| n.to_string());
+            Ok::<_, AppError>(step!(numbers))
+        })
+        .await;
+    assert_eq!(result, Err(RunError::DuplicateKey { key: "n[1]".into() }.into()));
+}
+
+#[test]
+#[should_panic(expected = "`concurrency(0)` is refused")]
+fn no_concurrency_at_all_is_refused() {
+    let _ = futures_executor(run(async |run| {
+        step!(run.each("n", [1], async |n: u32| Ok::<_, ServiceError>(n)).concurrency(0));
+        Ok::<_, AppError>(())
+    }));
+}
+
+fn futures_executor<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future)
+}

@@ -1,0 +1,97 @@
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::task::Poll;
+
+use awaitly_core::journal::Refused;
+use awaitly_core::store::{Lease, Opened, Store, StoreError};
+use futures_util::future::join_all;
+
+use super::{Case, ok, same_records, value};
+
+/// Appends of 64 runs at the same time, every fourth of which is refused for a reason of its own:
+/// each learns what became of itself, and what was acknowledged is stored.
+pub async fn appends_of_many_runs_each_learn_their_own_fate<S: Store>(store: &S) {
+    let cases: Vec<_> = (0..64).map(|number| Case::new(store, &format!("many-{number}"))).collect();
+    join_all(cases.iter().enumerate().map(async |(number, case)| {
+        let lease = case.begin().await;
+        for round in 0..8 {
+            let key = format!("step-{round}");
+            let text = format!("{number}/{round}");
+            case.append(&lease, value(key.clone(), &text)).await;
+            if number % 4 == 0 {
+                let again = store.append(&lease, value(key.clone(), "again")).await;
+                let refused = StoreError::AlreadyRecorded { run: (*case.run).into(), key: key.into() };
+                assert_eq!(again, Err(refused), "of run {number}");
+            }
+            if number % 4 == 1 {
+                let older = Lease::new(case.run.clone(), lease.token() - 1, lease.slot());
+                assert_eq!(store.append(&older, value("older", "")).await, Err(case.lost()), "of run {number}");
+            }
+        }
+    }))
+    .await;
+    for (number, case) in cases.iter().enumerate() {
+        let expected: Vec<_> =
+            (0..8).map(|round| value(format!("step-{round}"), &format!("{number}/{round}"))).collect();
+        same_records(&case.stored().await.records, &expected);
+    }
+}
+
+/// Of two appends under one key at the same time one is acknowledged, and that one is stored.
+pub async fn of_two_records_under_one_key_one_stands<S: Store>(store: &S) {
+    let case = Case::new(store, "one-key");
+    let lease = case.begin().await;
+    let fates =
+        join_all((0..8).map(async |number: u32| store.append(&lease, value("charge", &number.to_string())).await)).await;
+    let acknowledged: Vec<_> = (0..8_u32).zip(&fates).filter(|(_, fate)| fate.is_ok()).collect();
+    let [(number, _)] = acknowledged.as_slice() else {
+        panic!("expected one of eight appends to be acknowledged, the store answered {fates:?}");
+    };
+    same_records(&case.stored().await.records, &[value("charge", &number.to_string())]);
+}
+
+/// Of many owners that open a run at the same time one gets the lease, and the others are told that
+/// it is busy.
+pub async fn of_many_owners_at_once_one_gets_the_lease<S: Store>(store: &S) {
+    let case = Case::new(store, "owners");
+    let answers = join_all((0..16).map(async |_| case.open(case.request()).await)).await;
+    let held = answers.iter().filter(|answer| matches!(answer, Opened::Held { .. })).count();
+    let busy = answers.iter().filter(|answer| matches!(answer, Opened::Refused(Refused::Busy { .. }))).count();
+    assert_eq!((held, busy), (1, 15), "the store answered {answers:?}");
+}
+
+/// An append whose future is dropped, before its first poll or after, is recorded whole or not at
+/// all, and neither the run nor its lease suffers.
+pub async fn a_dropped_append_leaves_all_or_nothing<S: Store>(store: &S) {
+    for polls in 0..3 {
+        let case = Case::new(store, "dropped");
+        let lease = case.begin().await;
+        case.append(&lease, value("reserve", "a")).await;
+        poll_times(polls, store.append(&lease, value("charge", "whole"))).await;
+        case.append(&lease, value("ship", "b")).await;
+        store.release(&lease);
+        let (lease, run) = case.held(case.request()).await;
+        let (without, with) = (
+            vec![value("reserve", "a"), value("ship", "b")],
+            vec![value("reserve", "a"), value("charge", "whole"), value("ship", "b")],
+        );
+        let recorded = run.records.len() == with.len();
+        assert!(!recorded || polls > 0, "an append that was never polled was recorded");
+        same_records(&run.records, if recorded { &with } else { &without });
+        match store.append(&lease, value("charge", "again")).await {
+            Err(StoreError::AlreadyRecorded { .. }) if recorded => {}
+            answer if !recorded => ok("append", answer),
+            other => panic!("expected the dropped record to stand, the store answered {other:?}"),
+        }
+    }
+}
+
+async fn poll_times(polls: usize, future: impl Future) {
+    let mut future = pin!(future);
+    for _ in 0..polls {
+        let ended = poll_fn(|context| Poll::Ready(future.as_mut().poll(context).is_ready())).await;
+        if ended {
+            return;
+        }
+    }
+}

@@ -1,0 +1,134 @@
+use std::time::Duration;
+
+use awaitly_core::journal::{Refused, Status};
+use awaitly_core::store::{Lease, Opened, Store};
+
+use super::opening::ending;
+use super::{Case, ok, same_records, value};
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// While a lease lasts nobody else gets one, and who asks learns for how long at most.
+pub async fn a_held_run_is_busy_for_a_second_owner<S: Store>(store: &S) {
+    let case = Case::new(store, "busy");
+    let (lease, _) = case.held(case.request().ttl(MINUTE)).await;
+    let remaining = busy(&case).await;
+    assert!(remaining <= MINUTE, "a lease of a minute is said to last for {remaining:?}");
+    case.append(&lease, value("reserve", "a")).await;
+}
+
+/// A lease whose time is over goes to the next who asks, with a greater token.
+pub async fn an_expired_lease_is_taken_over<S: Store>(store: &S) {
+    let case = Case::new(store, "expired");
+    let (old, new) = replaced(&case).await;
+    assert!(new.token() > old.token(), "tokens grow: {} came after {}", new.token(), old.token());
+    case.append(&new, value("reserve", "a")).await;
+    busy(&case).await;
+}
+
+/// A renewal counts from when it was made: it makes a lease longer, and also shorter.
+pub async fn a_renewed_lease_lasts_from_now<S: Store>(store: &S) {
+    let case = Case::new(store, "renewed");
+    let (lease, _) = case.held(case.request().ttl(MINUTE)).await;
+    ok("renew", store.renew(&lease, 60 * MINUTE).await);
+    let remaining = busy(&case).await;
+    assert!(remaining > MINUTE, "a lease renewed for an hour is said to last for {remaining:?}");
+    ok("renew", store.renew(&lease, Duration::ZERO).await);
+    case.begin().await;
+}
+
+/// A released lease is free for the next who asks, and the run is as it was left.
+pub async fn a_released_lease_is_free_at_once<S: Store>(store: &S) {
+    let case = Case::new(store, "released");
+    let lease = case.begin().await;
+    case.append(&lease, value("reserve", "a")).await;
+    store.release(&lease);
+    let (_, run) = case.held(case.request()).await;
+    assert_eq!(run.header.status, Status::Running);
+    same_records(&run.records, &[value("reserve", "a")]);
+}
+
+/// A write to the journal under an older token than the run's is refused, and leaves nothing.
+pub async fn a_lost_lease_cannot_append<S: Store>(store: &S) {
+    let case = Case::new(store, "append");
+    let (old, new) = replaced(&case).await;
+    assert_eq!(store.append(&old, value("reserve", "old")).await, Err(case.lost()));
+    case.append(&new, value("reserve", "new")).await;
+    assert_eq!(store.append(&old, value("ship", "old")).await, Err(case.lost()));
+    same_records(&case.stored().await.records, &[value("reserve", "new")]);
+}
+
+/// A migrated journal under an older token than the run's is refused, and leaves the journal.
+pub async fn a_lost_lease_cannot_rewrite<S: Store>(store: &S) {
+    let case = Case::new(store, "rewrite");
+    let (old, new) = replaced(&case).await;
+    case.append(&new, value("reserve", "new")).await;
+    let before = case.stored().await;
+    assert_eq!(store.rewrite(&old, 9, vec![value("reserve", "old")]).await, Err(case.lost()));
+    assert_eq!(case.stored().await, before);
+}
+
+/// An ending under an older token than the run's is refused, and the new owner keeps its lease.
+pub async fn a_lost_lease_cannot_finish<S: Store>(store: &S) {
+    let case = Case::new(store, "finish");
+    let (old, new) = replaced(&case).await;
+    let before = case.stored().await;
+    assert_eq!(store.finish(&old, ending(Status::Failed)).await, Err(case.lost()));
+    assert_eq!(case.stored().await, before);
+    busy(&case).await;
+    case.finish(&new, ending(Status::Completed)).await;
+    assert_eq!(case.stored().await.header.status, Status::Completed);
+}
+
+/// A renewal under an older token than the run's is refused: this is how an owner learns that it
+/// was replaced.
+pub async fn a_lost_lease_cannot_be_renewed<S: Store>(store: &S) {
+    let case = Case::new(store, "renew");
+    let (old, new) = replaced(&case).await;
+    assert_eq!(store.renew(&old, Duration::ZERO).await, Err(case.lost()));
+    busy(&case).await;
+    ok("renew", store.renew(&new, MINUTE).await);
+}
+
+/// Releasing a lease that was lost does not take the new owner's.
+pub async fn a_lost_lease_releases_nothing<S: Store>(store: &S) {
+    let case = Case::new(store, "release");
+    let (old, new) = replaced(&case).await;
+    store.release(&old);
+    busy(&case).await;
+    case.append(&new, value("reserve", "new")).await;
+}
+
+/// After an owner gave its lease back, by finishing or by releasing, it cannot write, even where
+/// nobody else has taken the run.
+pub async fn a_lease_that_was_given_back_cannot_write<S: Store>(store: &S) {
+    for finishing in [true, false] {
+        let case = Case::new(store, "given-back");
+        let lease = case.begin().await;
+        if finishing {
+            case.finish(&lease, ending(Status::Completed)).await;
+        } else {
+            store.release(&lease);
+        }
+        let before = case.stored().await;
+        assert_eq!(store.append(&lease, value("late", "a")).await, Err(case.lost()));
+        assert_eq!(store.rewrite(&lease, 9, vec![]).await, Err(case.lost()));
+        assert_eq!(store.finish(&lease, ending(Status::Failed)).await, Err(case.lost()));
+        assert_eq!(store.renew(&lease, MINUTE).await, Err(case.lost()));
+        assert_eq!(case.stored().await, before);
+    }
+}
+
+/// A lease without time, and the one of the owner that took the run from it.
+async fn replaced<S: Store>(case: &Case<'_, S>) -> (Lease, Lease) {
+    let (old, _) = case.held(case.request().ttl(Duration::ZERO)).await;
+    let (new, _) = case.held(case.request().ttl(MINUTE)).await;
+    (old, new)
+}
+
+async fn busy<S: Store>(case: &Case<'_, S>) -> Duration {
+    match case.open(case.request()).await {
+        Opened::Refused(Refused::Busy { remaining }) => remaining,
+        other => panic!("expected the run to be busy, the store answered {other:?}"),
+    }
+}

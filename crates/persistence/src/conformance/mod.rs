@@ -1,0 +1,242 @@
+//! The promises of a store, one by one, to run against your own.
+//!
+//! Each promise is a public async function named for what it says; it panics, with what it expected
+//! and what it met, where a store does not keep it. [`conformance_tests!`](crate::conformance_tests)
+//! makes a test of each, so that a broken one is named by the test runner; [`check_all`] runs them
+//! all in one.
+//!
+//! A store may hold other runs while it is checked: every promise works on run ids of its own.
+//! Leases are made to expire by giving them no time at all, so nothing here sleeps.
+//!
+//! ```
+//! mod my_store {
+//!     # use awaitly_persistence::MemoryStore;
+//!     # pub type MyStore = MemoryStore;
+//!     # mod tests { use super::MyStore;
+//!     awaitly_persistence::conformance_tests!(MyStore::new());
+//!     # }
+//! }
+//! ```
+//!
+//! A store that needs something kept alive beside it, a folder or a server, is handed over with it:
+//!
+//! ```
+//! use awaitly_core::store::Store;
+//! use awaitly_persistence::conformance::{self, Fixture};
+//! use awaitly_persistence::MemoryStore;
+//!
+//! struct InFolder {
+//!     store: MemoryStore,
+//!     _folder: String,
+//! }
+//!
+//! impl Fixture for InFolder {
+//!     type Store = MemoryStore;
+//!     fn store(&self) -> &MemoryStore {
+//!         &self.store
+//!     }
+//! }
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() {
+//! conformance::check_all(async || InFolder { store: MemoryStore::new(), _folder: String::from("..") }).await;
+//! # }
+//! ```
+
+mod concurrency;
+mod leases;
+mod opening;
+mod records;
+
+pub use concurrency::*;
+pub use leases::*;
+pub use opening::*;
+pub use records::*;
+
+use awaitly_core::journal::{Kind, Outcome, Payload, Record};
+use awaitly_core::store::{Ending, Lease, Open, Opened, Owner, RunId, Store, StoreError, StoredRun};
+
+/// A store, and what it needs beside it for as long as it is checked. Every [`Store`] is one.
+pub trait Fixture {
+    /// The store.
+    type Store: Store;
+
+    /// The store.
+    fn store(&self) -> &Self::Store;
+}
+
+impl<S: Store> Fixture for S {
+    type Store = S;
+
+    fn store(&self) -> &S {
+        self
+    }
+}
+
+/// Calls the macro `$then` with the name of every promise, so that no list can miss one.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __every_promise {
+    ($then:path $(, $with:expr)?) => {
+        $then! {
+            [
+                an_unknown_run_is_not_found
+                a_run_begins_with_what_the_request_says
+                an_interrupted_run_is_resumed_with_its_records
+                a_waiting_run_is_resumed
+                an_ended_run_is_not_opened
+                a_retry_drops_the_records_that_the_run_failed_on_and_no_others
+                a_retry_leaves_a_completed_run_alone
+                another_workflow_is_refused_and_changes_nothing
+                a_newer_version_is_refused_and_changes_nothing
+                another_input_is_refused_and_changes_nothing
+                run_ids_that_look_alike_stay_apart
+                a_held_run_is_busy_for_a_second_owner
+                an_expired_lease_is_taken_over
+                a_renewed_lease_lasts_from_now
+                a_released_lease_is_free_at_once
+                a_lost_lease_cannot_append
+                a_lost_lease_cannot_rewrite
+                a_lost_lease_cannot_finish
+                a_lost_lease_cannot_be_renewed
+                a_lost_lease_releases_nothing
+                a_lease_that_was_given_back_cannot_write
+                records_come_back_whole_and_in_order
+                awkward_text_comes_back_as_it_was
+                a_large_payload_comes_back_as_it_was
+                a_key_is_recorded_once
+                a_rewrite_replaces_the_journal_and_its_version
+                a_rewrite_with_a_key_twice_is_refused_whole
+                finishing_keeps_the_outcome_and_frees_the_lease
+                appends_of_many_runs_each_learn_their_own_fate
+                of_two_records_under_one_key_one_stands
+                of_many_owners_at_once_one_gets_the_lease
+                a_dropped_append_leaves_all_or_nothing
+            ]
+            $(, $with)?
+        }
+    };
+}
+
+/// Makes a test of every promise. The argument is an expression that makes a fresh [`Fixture`]: a
+/// store, or a store with what it needs beside it. It is evaluated once per test, and may `.await`.
+///
+/// The tests are `#[tokio::test]`s: the crate that uses this needs `tokio` with `macros` and `rt`.
+#[macro_export]
+macro_rules! conformance_tests {
+    ($new:expr) => {
+        $crate::__every_promise!($crate::__promise_tests, $new);
+    };
+}
+
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __promise_tests {
+    ([$($promise:ident)*], $new:expr) => {
+        $(
+            #[::tokio::test]
+            async fn $promise() {
+                let fixture = $new;
+                $crate::conformance::$promise($crate::conformance::Fixture::store(&fixture)).await;
+            }
+        )*
+    };
+}
+
+/// Runs every promise, each against a fixture of its own.
+///
+/// # Panics
+/// At the first promise that the store does not keep.
+pub async fn check_all<X, F>(new_store: F)
+where
+    X: Fixture,
+    F: AsyncFn() -> X,
+{
+    macro_rules! call {
+        ([$($promise:ident)*]) => {
+            $( $promise(new_store().await.store()).await; )*
+        };
+    }
+    __every_promise!(call);
+}
+
+/// What a promise does again and again, in the words of the promise.
+pub(crate) struct Case<'a, S> {
+    pub(crate) store: &'a S,
+    pub(crate) run: RunId,
+}
+
+impl<'a, S: Store> Case<'a, S> {
+    /// A run of its own, whose id begins with `name`.
+    pub(crate) fn new(store: &'a S, name: &str) -> Self {
+        Self { store, run: run_id(&format!("{name}-{}", Owner::unique().as_str())) }
+    }
+
+    pub(crate) fn request(&self) -> Open {
+        Open::new(self.run.clone(), "checkout", Owner::unique())
+    }
+
+    pub(crate) async fn open(&self, request: Open) -> Opened {
+        ok("open", self.store.open(request).await)
+    }
+
+    pub(crate) async fn held(&self, request: Open) -> (Lease, StoredRun) {
+        match self.open(request).await {
+            Opened::Held { lease, run } => (lease, run),
+            other => panic!("expected to get the lease, the store answered {other:?}"),
+        }
+    }
+
+    pub(crate) async fn begin(&self) -> Lease {
+        self.held(self.request()).await.0
+    }
+
+    pub(crate) async fn append(&self, lease: &Lease, record: Record) {
+        ok("append", self.store.append(lease, record).await);
+    }
+
+    pub(crate) async fn finish(&self, lease: &Lease, ending: Ending) {
+        ok("finish", self.store.finish(lease, ending).await);
+    }
+
+    pub(crate) async fn stored(&self) -> StoredRun {
+        ok("load", self.store.load(&self.run).await).expect("the run is stored")
+    }
+
+    pub(crate) fn lost(&self) -> StoreError {
+        StoreError::LeaseLost { run: (*self.run).into() }
+    }
+}
+
+pub(crate) fn run_id(text: &str) -> RunId {
+    RunId::new(text).expect("the run ids of the promises are short")
+}
+
+pub(crate) fn value(key: impl Into<String>, value: &str) -> Record {
+    record(key, Kind::Value, value)
+}
+
+pub(crate) fn record(key: impl Into<String>, kind: Kind, value: &str) -> Record {
+    let payload = Payload::encode(value).expect("text has a JSON form");
+    Record { key: key.into().into(), outcome: Outcome::from_parts(kind, payload), input: None }
+}
+
+pub(crate) fn ok<T>(call: &str, result: Result<T, StoreError>) -> T {
+    result.unwrap_or_else(|error| panic!("expected `{call}` to succeed, the store answered: {error}"))
+}
+
+/// Records compare by their text: a payload shows only its size.
+#[track_caller]
+pub(crate) fn same_records(found: &[Record], expected: &[Record]) {
+    let text = |records: &[Record]| -> Vec<_> {
+        records
+            .iter()
+            .map(|record| (record.key.clone(), record.outcome.kind(), shortened(record.outcome.payload()), record.input))
+            .collect()
+    };
+    assert!(found == expected, "the records differ\n   found: {:?}\nexpected: {:?}", text(found), text(expected));
+}
+
+fn shortened(payload: &Payload) -> String {
+    payload.as_str().chars().take(80).collect()
+}

@@ -1,0 +1,89 @@
+use awaitly_core::store::StoreError;
+use rusqlite::{Error, ErrorCode};
+
+/// Why an operation was not carried out.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// It was refused before it changed anything: the others of its batch are not concerned.
+    Refused(StoreError),
+    /// SQLite failed, and the transaction cannot be trusted any more.
+    Sqlite(Error),
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::FromSqlConversionFailure(..) | Error::InvalidColumnType(..) | Error::IntegralValueOutOfRange(..) => {
+                Self::Refused(store_error(&error))
+            }
+            error => Self::Sqlite(error),
+        }
+    }
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        Self::Refused(error)
+    }
+}
+
+impl From<Failure> for StoreError {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Refused(error) => error,
+            Failure::Sqlite(error) => store_error(&error),
+        }
+    }
+}
+
+/// Whether a failed batch says nothing about each of its operations: one of them may be too large,
+/// and the others may fit.
+pub(super) fn may_concern_one_operation(error: &Error) -> bool {
+    !matches!(
+        error.sqlite_error_code(),
+        Some(
+            ErrorCode::DatabaseBusy
+                | ErrorCode::DatabaseLocked
+                | ErrorCode::DatabaseCorrupt
+                | ErrorCode::NotADatabase
+                | ErrorCode::ReadOnly
+                | ErrorCode::CannotOpen
+                | ErrorCode::PermissionDenied
+                | ErrorCode::SystemIoFailure
+        )
+    )
+}
+
+/// What a store says about an error of SQLite. The text is SQLite's own and holds no values.
+pub(super) fn store_error(error: &Error) -> StoreError {
+    let detail = detail(error);
+    match error {
+        Error::FromSqlConversionFailure(..)
+        | Error::InvalidColumnType(..)
+        | Error::IntegralValueOutOfRange(..)
+        | Error::Utf8Error(..) => return StoreError::Corrupt { detail },
+        _ => {}
+    }
+    match error.sqlite_error_code() {
+        Some(ErrorCode::DiskFull) => StoreError::Full { detail },
+        Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => StoreError::ReadOnly { detail },
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => StoreError::Corrupt { detail },
+        _ => StoreError::Unavailable { detail },
+    }
+}
+
+fn detail(error: &Error) -> Box<str> {
+    match error {
+        // The column's name and position; the cause says what was expected of it.
+        Error::FromSqlConversionFailure(_, _, cause) => cause.to_string().into(),
+        Error::SqliteFailure(failure, Some(message)) => {
+            format!("SQLite: {message}, code {}", failure.extended_code).into()
+        }
+        error => format!("SQLite: {error}").into(),
+    }
+}
+
+/// What is stored under `column` is nothing that was ever written there.
+pub(super) fn undecodable(column: &'static str) -> StoreError {
+    StoreError::Corrupt { detail: format!("the column {column} holds what no version wrote").into() }
+}

@@ -1,0 +1,225 @@
+//! Journals on one SQLite file.
+
+mod apply;
+mod clock;
+mod commit;
+mod error;
+mod leases;
+mod op;
+mod options;
+mod owners;
+mod reader;
+mod rows;
+mod schema;
+mod writer;
+
+pub use options::{Durability, SqliteOptions};
+
+use std::ffi::OsStr;
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use awaitly_core::journal::Record;
+use awaitly_core::store::{Ending, Lease, Open, Opened, RunId, Store, StoreError, StoredRun};
+use tokio::sync::mpsc::{Sender, UnboundedSender, unbounded_channel};
+use tokio::sync::{Semaphore, oneshot};
+
+use op::{Admitted, Change, Found, Op};
+use reader::Job;
+use writer::{Permits, Writer};
+
+/// Journals on one SQLite file, which several processes of one machine may share.
+///
+/// A clone is a handle on the same store. Dropping the last handle lets the writes that are queued be
+/// carried out in the background; [`close`](Self::close) waits for them.
+///
+/// # Durability
+/// A write that returned `Ok` survives a crash of the program and of the system and a loss of power,
+/// unless [`Durability::Normal`] was chosen. A run that was opened and has recorded nothing may be
+/// forgotten in a crash of the system; it begins again then.
+///
+/// Writes of concurrent runs share commits: what queues up while one commit is on its way to the disk
+/// goes with the next. There is no timer, so a single run waits for nobody.
+///
+/// # Leases
+/// They run by the clock of the machine. The lease of a process that was killed is free at once: each
+/// store holds a file lock in the folder `<file>-owners`, which the system drops with the process. That
+/// of a process which is only frozen lasts until its time is over, and when the process wakes up and
+/// has been replaced, its writes are refused. On a file system without locks all leases last until
+/// their time is over; a warning says so once.
+///
+/// # The file
+/// The tables are named `awaitly_runs`, `awaitly_steps` and `awaitly_migrations`; others in the same
+/// file are left alone, so an application may keep its own beside them. The file is in WAL mode, and
+/// must be on a disk of this machine, not on a network. Its path is a path: `:memory:` is refused, for
+/// that there is [`MemoryStore`](crate::MemoryStore).
+///
+/// # Cancel safety
+/// A write whose future is dropped while it waits for a place in the queue does not happen; later it
+/// happens whole. A lease whose future is dropped before it arrived is given back.
+///
+/// # Examples
+/// ```
+/// use awaitly_core::store::{Open, Owner, RunId, Store};
+/// use awaitly_persistence::SqliteStore;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let folder = tempfile::tempdir()?;
+/// # let path = folder.path().join("journals.db");
+/// let store = SqliteStore::open(&path).await?;
+/// let run = RunId::new("order-42")?;
+/// store.open(Open::new(run.clone(), "checkout", Owner::unique())).await?;
+/// store.close().await?;
+///
+/// let store = SqliteStore::open(&path).await?;
+/// assert!(store.load(&run).await?.is_some());
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct SqliteStore {
+    ops: UnboundedSender<Op>,
+    permits: Arc<Semaphore>,
+    jobs: Sender<Job>,
+    durability: Durability,
+}
+
+impl SqliteStore {
+    /// Opens the file, makes it where there is none, and brings its tables up to date, with the
+    /// defaults of [`SqliteOptions`].
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] where the folder is missing, the file cannot be opened, or another
+    /// process kept it busy for too long; [`StoreError::ReadOnly`] where it cannot be written;
+    /// [`StoreError::Corrupt`] where it is damaged or no database; [`StoreError::NewerFormat`] where a
+    /// newer version wrote it, and then nothing was touched; [`StoreError::Full`].
+    pub async fn open(path: impl AsRef<Path>) -> Result<Self, StoreError> {
+        SqliteOptions::new().open(path).await
+    }
+
+    async fn start(options: SqliteOptions, path: &Path) -> Result<Self, StoreError> {
+        let absolute = absolute(path)?;
+        let durability = options.durability;
+        let permits = Arc::new(Semaphore::new(options.queue.clamp(1, Semaphore::MAX_PERMITS)));
+        let (ops, queue) = unbounded_channel();
+        let (ready, opened) = oneshot::channel();
+        let writer = Writer { options, ops: queue, permits: Permits(Arc::clone(&permits)) };
+        writer.spawn(absolute, ready)?;
+        let jobs = opened.await.map_err(closed)??;
+        let store = Self { ops, permits, jobs, durability };
+        let file = path.file_name().unwrap_or_default().to_string_lossy();
+        tracing::info!(%file, durability = store.durability(), "opened a store of journals");
+        Ok(store)
+    }
+
+    /// Waits until everything that was written is in the file, and closes it. Other handles answer
+    /// [`StoreError::Closed`] from then on, and leases of this store are free.
+    ///
+    /// # Errors
+    /// What SQLite met while it copied the write-ahead log into the file. What was acknowledged is not
+    /// lost: it is in the log.
+    ///
+    /// # Cancel safety
+    /// The store closes also when the future is dropped after its first poll.
+    pub async fn close(self) -> Result<(), StoreError> {
+        let (answer, done) = oneshot::channel();
+        if self.ops.send(Op::Close(answer)).is_err() {
+            return Ok(());
+        }
+        // No answer: another handle was closing already.
+        done.await.unwrap_or(Ok(()))
+    }
+
+    /// Waits for a place in the queue, then for the commit.
+    async fn ask<T>(&self, op: impl FnOnce(oneshot::Sender<Result<T, StoreError>>) -> Op) -> Result<T, StoreError> {
+        let permit = self.permits.acquire().await.map_err(closed)?;
+        // The writer gives it back when it takes the operation out of the queue.
+        permit.forget();
+        let (answer, fate) = oneshot::channel();
+        self.ops.send(op(answer)).map_err(closed)?;
+        fate.await.map_err(closed)?
+    }
+
+    async fn change(&self, lease: &Lease, change: Change) -> Result<(), StoreError> {
+        self.ask(|answer| Op::Change { lease: lease.clone(), change, answer }).await
+    }
+
+    async fn read<T>(&self, job: impl FnOnce(oneshot::Sender<Result<T, StoreError>>) -> Job) -> Result<T, StoreError> {
+        let (answer, found) = oneshot::channel();
+        self.jobs.send(job(answer)).await.map_err(closed)?;
+        found.await.map_err(closed)?
+    }
+}
+
+impl Store for SqliteStore {
+    async fn open(&self, request: Open) -> Result<Opened, StoreError> {
+        let request = Box::new(request);
+        let admitted = self.ask(|answer| Op::Open { request, answer, back: self.ops.clone() }).await?;
+        let (lease, found, header, input) = match admitted {
+            Admitted::Held { lease, found, header, input } => (lease, found, header, input),
+            Admitted::Ended(header) => return Ok(Opened::Ended(header)),
+            Admitted::Refused(refused) => return Ok(Opened::Refused(refused)),
+        };
+        let records = match (found, lease.slot()) {
+            (Found::Records, Some(slot)) => self.read(|answer| Job::Records { slot, answer }).await?,
+            _ => Vec::new(),
+        };
+        let lease = lease.claim().ok_or(StoreError::Closed)?;
+        Ok(Opened::Held { lease, run: StoredRun { header, input, records } })
+    }
+
+    async fn append(&self, lease: &Lease, record: Record) -> Result<(), StoreError> {
+        self.change(lease, Change::Append(record)).await
+    }
+
+    async fn rewrite(&self, lease: &Lease, version: u32, records: Vec<Record>) -> Result<(), StoreError> {
+        self.change(lease, Change::Rewrite { version, records }).await
+    }
+
+    async fn finish(&self, lease: &Lease, ending: Ending) -> Result<(), StoreError> {
+        self.change(lease, Change::Finish(Box::new(ending))).await
+    }
+
+    async fn renew(&self, lease: &Lease, ttl: Duration) -> Result<(), StoreError> {
+        self.change(lease, Change::Renew(ttl)).await
+    }
+
+    fn release(&self, lease: &Lease) {
+        // Where the writer has ended, so have all its leases.
+        drop(self.ops.send(Op::Release(lease.clone())));
+    }
+
+    async fn load(&self, run: &RunId) -> Result<Option<StoredRun>, StoreError> {
+        let run = run.clone();
+        self.read(|answer| Job::Run { run, answer }).await
+    }
+
+    fn durability(&self) -> &'static str {
+        match self.durability {
+            Durability::Full => "SQLite, synchronous=FULL",
+            Durability::Normal => "SQLite, synchronous=NORMAL: a crash of the system may undo the newest writes",
+        }
+    }
+}
+
+impl fmt::Debug for SqliteStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SqliteStore").field("durability", &self.durability).finish_non_exhaustive()
+    }
+}
+
+fn closed<E>(_: E) -> StoreError {
+    StoreError::Closed
+}
+
+/// An absolute path, which SQLite takes for nothing but a path.
+fn absolute(path: &Path) -> Result<Box<Path>, StoreError> {
+    if path == OsStr::new(":memory:") {
+        return Err(StoreError::Unavailable { detail: "`:memory:` is not a file, use a MemoryStore".into() });
+    }
+    let absolute = std::path::absolute(path).map_err(|error| writer::unavailable(&error))?;
+    Ok(absolute.into())
+}

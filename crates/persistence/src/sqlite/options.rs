@@ -1,0 +1,109 @@
+use std::path::Path;
+use std::time::Duration;
+
+use awaitly_core::store::StoreError;
+
+use super::SqliteStore;
+
+/// What a commit waits for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub enum Durability {
+    /// An acknowledged write survives a crash of the program, of the system, and a loss of power:
+    /// `synchronous=FULL`, and on macOS `fullfsync`.
+    #[default]
+    Full,
+    /// An acknowledged write survives a crash of the program. A crash of the system or a loss of
+    /// power may undo the newest ones, never only some out of the middle: `synchronous=NORMAL`.
+    Normal,
+}
+
+/// How a [`SqliteStore`] works.
+///
+/// # Default
+/// Full durability, 5 seconds for a busy database, 1024 waiting operations, no limit of size.
+///
+/// # Examples
+/// ```no_run
+/// use std::time::Duration;
+/// use awaitly_persistence::{Durability, SqliteOptions};
+///
+/// # async fn open() -> Result<(), awaitly_core::store::StoreError> {
+/// let store = SqliteOptions::new()
+///     .durability(Durability::Normal)
+///     .busy_timeout(Duration::from_secs(1))
+///     .open("journals.db")
+///     .await?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone)]
+#[must_use]
+pub struct SqliteOptions {
+    pub(super) durability: Durability,
+    pub(super) busy_timeout: Duration,
+    pub(super) queue: usize,
+    pub(super) checkpoint_pages: u32,
+    pub(super) max_bytes: Option<u64>,
+}
+
+impl SqliteOptions {
+    /// The defaults.
+    pub const fn new() -> Self {
+        Self {
+            durability: Durability::Full,
+            busy_timeout: Duration::from_secs(5),
+            queue: 1024,
+            checkpoint_pages: 1000,
+            max_bytes: None,
+        }
+    }
+
+    /// Sets what a commit waits for. [`Durability::Full`] unless set.
+    pub const fn durability(mut self, durability: Durability) -> Self {
+        self.durability = durability;
+        self
+    }
+
+    /// Sets how long to wait for another process that writes the file, before the answer is
+    /// [`StoreError::Unavailable`]. 5 seconds unless set.
+    pub const fn busy_timeout(mut self, timeout: Duration) -> Self {
+        self.busy_timeout = timeout;
+        self
+    }
+
+    /// Sets how many operations may wait for the writer before further ones wait to be queued.
+    /// 1024 unless set; 0 counts as 1.
+    pub const fn queue(mut self, operations: usize) -> Self {
+        self.queue = operations;
+        self
+    }
+
+    /// Sets after how many pages, of 4096 bytes each unless the file was made with others, the
+    /// write-ahead log is copied into the file. 1000 unless set, which is SQLite's own default; more
+    /// makes the log larger, and copies less often.
+    pub const fn checkpoint_pages(mut self, pages: u32) -> Self {
+        self.checkpoint_pages = pages;
+        self
+    }
+
+    /// Sets how large the file may grow, in bytes. A write beyond that is [`StoreError::Full`].
+    /// No limit but that of the disk unless set; a file that is larger already does not grow.
+    pub const fn max_bytes(mut self, bytes: u64) -> Self {
+        self.max_bytes = Some(bytes);
+        self
+    }
+
+    /// Opens the file, makes it where there is none, and brings its tables up to date.
+    ///
+    /// # Errors
+    /// As [`SqliteStore::open`].
+    pub async fn open(self, path: impl AsRef<Path>) -> Result<SqliteStore, StoreError> {
+        SqliteStore::start(self, path.as_ref()).await
+    }
+}
+
+impl Default for SqliteOptions {
+    fn default() -> Self {
+        Self::new()
+    }
+}

@@ -1,0 +1,83 @@
+use std::time::Duration;
+
+use awaitly_core::store::StoreError;
+use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
+
+use super::clock::now_ms;
+use super::error::Failure;
+
+/// Every change to the tables since the first version. Version 1 is the first; none is ever edited.
+const MIGRATIONS: [&str; 1] = [include_str!("migrations/0001.sql")];
+
+/// The newest format that this version reads and writes.
+pub(super) const NEWEST: u32 = MIGRATIONS.len() as u32;
+
+/// Which format of ours the file has; 0 for none.
+pub(super) fn format(connection: &Connection) -> Result<u32, Failure> {
+    let made = connection
+        .query_row("SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'awaitly_migrations'", [], |_| Ok(()))
+        .optional()?;
+    if made.is_none() {
+        return Ok(0);
+    }
+    Ok(connection.query_row("SELECT coalesce(max(version), 0) FROM awaitly_migrations", [], |row| row.get(0))?)
+}
+
+/// Refuses a file of a newer version, before anything in it is touched.
+pub(super) fn check(connection: &Connection) -> Result<(), Failure> {
+    supported(format(connection)?)?;
+    Ok(())
+}
+
+/// Applies the migrations that the file lacks and runs `also`, in one transaction: of several
+/// processes that open the file one does it, and the others find it done.
+pub(super) fn migrate<T>(
+    connection: &mut Connection,
+    also: impl FnOnce() -> Result<T, StoreError>,
+) -> Result<T, Failure> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let found = supported(format(&transaction)?)?;
+    if found == 0 {
+        transaction.execute_batch(
+            "CREATE TABLE IF NOT EXISTS awaitly_migrations (version INTEGER PRIMARY KEY, applied_at INTEGER NOT NULL)",
+        )?;
+    }
+    for (version, sql) in (1..=NEWEST).zip(MIGRATIONS).skip(found as usize) {
+        transaction.execute_batch(sql)?;
+        transaction.execute("INSERT INTO awaitly_migrations VALUES (?, ?)", (version, now_ms()))?;
+    }
+    let made = also()?;
+    transaction.commit()?;
+    Ok(made)
+}
+
+/// Turns the write-ahead log on, which lets readers read while the writer writes.
+///
+/// Where several processes do so at once, SQLite answers that it is busy without waiting, so this
+/// asks again for as long as `patience` lasts.
+pub(super) fn write_ahead(connection: &Connection, patience: Duration) -> Result<(), Failure> {
+    let pause = Duration::from_millis(5);
+    let mut waited = Duration::ZERO;
+    loop {
+        let mode = connection.query_row("PRAGMA journal_mode = WAL", [], |row| row.get::<_, String>(0));
+        match mode {
+            Ok(mode) if mode == "wal" => return Ok(()),
+            Ok(mode) => {
+                let detail = format!("the file has no write-ahead log but journal_mode={mode}").into();
+                return Err(Failure::Refused(StoreError::Unavailable { detail }));
+            }
+            Err(error) if error.sqlite_error_code() == Some(rusqlite::ErrorCode::DatabaseBusy) && waited < patience => {
+                std::thread::sleep(pause);
+                waited += pause;
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+pub(super) fn supported(found: u32) -> Result<u32, StoreError> {
+    if found > NEWEST {
+        return Err(StoreError::NewerFormat { found, supported: NEWEST });
+    }
+    Ok(found)
+}

@@ -1,0 +1,155 @@
+//! The thread that writes.
+//!
+//! It takes what has queued up since its last commit returned, carries it out in one transaction, and
+//! answers everyone: the more runs wait, the more share a commit, and a single one never waits for
+//! company. The queue has as many places as there are permits; who wants to write waits for one, in
+//! order. Releases are let in without, because whoever drops a run cannot wait.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::thread;
+
+use awaitly_core::store::StoreError;
+use rusqlite::{Connection, OpenFlags};
+use tokio::sync::mpsc::{self, UnboundedReceiver};
+use tokio::sync::{Semaphore, oneshot};
+
+use super::commit::Committer;
+use super::error::{Failure, store_error};
+use super::leases::Leases;
+use super::op::{Answer, Op};
+use super::owners::Owners;
+use super::reader::{self, Job, Reader};
+use super::{Durability, SqliteOptions, schema};
+
+/// How many operations share a commit at most.
+const BATCH: usize = 1024;
+
+/// SQLite's own limit of the pages of a file.
+const MOST_PAGES: i64 = 0xffff_fffe;
+
+pub(super) struct Writer {
+    pub(super) options: SqliteOptions,
+    pub(super) ops: UnboundedReceiver<Op>,
+    pub(super) permits: Permits,
+}
+
+/// The places of the queue. Whoever waits for one learns when the writer has ended, however it ended.
+pub(super) struct Permits(pub(super) Arc<Semaphore>);
+
+impl Drop for Permits {
+    fn drop(&mut self) {
+        self.0.close();
+    }
+}
+
+impl Writer {
+    /// Opens `path` in a thread of its own, says so through `ready`, and writes until the store is
+    /// closed or its last handle is dropped.
+    pub(super) fn spawn(
+        self,
+        path: Box<Path>,
+        ready: oneshot::Sender<Result<mpsc::Sender<Job>, StoreError>>,
+    ) -> Result<(), StoreError> {
+        let thread = thread::Builder::new().name("awaitly-sqlite".into());
+        let spawned = thread.spawn(move || match self.open(&path) {
+            Ok((committer, reader)) => {
+                // Nobody may be waiting any more: then there are no handles, and the loop ends at once.
+                drop(ready.send(Ok(reader.jobs.clone())));
+                self.run(committer, reader);
+            }
+            Err(failure) => drop(ready.send(Err(failure.into()))),
+        });
+        spawned.map(drop).map_err(|error| unavailable(&error))
+    }
+
+    fn open(&self, path: &Path) -> Result<(Committer, Reader), Failure> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let mut connection = Connection::open_with_flags(path, flags)?;
+        connection.busy_timeout(self.options.busy_timeout)?;
+        schema::check(&connection)?;
+        if connection.is_readonly("main")? {
+            return Err(StoreError::ReadOnly { detail: "the file cannot be opened for writing".into() }.into());
+        }
+        schema::write_ahead(&connection, self.options.busy_timeout)?;
+        self.options.apply(&connection)?;
+        // As SQLite resolved it, so that links to one file lead to one folder of locks.
+        let resolved = connection.path().map_or_else(|| path.into(), |path| Path::new(path).to_owned());
+        let owners = schema::migrate(&mut connection, || Ok(Owners::enter(&resolved)))?;
+        let reader = reader::spawn(path, self.options.busy_timeout)?;
+        let committer = Committer {
+            connection,
+            leases: Leases::default(),
+            owners,
+            durability: self.options.durability,
+            set: self.options.durability,
+            fates: Vec::new(),
+        };
+        Ok((committer, reader))
+    }
+
+    fn run(mut self, mut committer: Committer, reader: Reader) {
+        let mut ops = Vec::with_capacity(BATCH);
+        let mut closing = Vec::new();
+        while self.ops.blocking_recv_many(&mut ops, BATCH) > 0 {
+            let permits = ops.iter().filter(|op| op.has_permit()).count();
+            self.permits.0.add_permits(permits);
+            for op in ops.extract_if(.., |op| matches!(op, Op::Close(_))) {
+                // What is queued already is still carried out; nothing more is let in.
+                self.ops.close();
+                self.permits.0.close();
+                closing.extend(op.into_closing());
+            }
+            if !ops.is_empty() {
+                committer.commit(&mut ops);
+            }
+        }
+        reader.stop();
+        let closed = committer.close();
+        closing.into_iter().for_each(|answer: Answer<()>| drop(answer.send(closed.clone())));
+    }
+}
+
+impl Committer {
+    /// Copies the write-ahead log into the file, and closes it.
+    fn close(self) -> Result<(), StoreError> {
+        let Self { connection, owners, .. } = self;
+        // Another process may be reading; then the log stays, and whoever closes last copies it.
+        let copied = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+        connection.flush_prepared_statement_cache();
+        let closed = copied.and_then(|()| connection.close().map_err(|(_, error)| error));
+        drop(owners);
+        closed.map_err(|error| store_error(&error))
+    }
+}
+
+impl SqliteOptions {
+    fn apply(&self, connection: &Connection) -> rusqlite::Result<()> {
+        // On macOS a plain fsync leaves the data in the cache of the disk.
+        connection.pragma_update(None, "fullfsync", self.durability == Durability::Full)?;
+        connection.pragma_update(None, "checkpoint_fullfsync", self.durability == Durability::Full)?;
+        connection.execute_batch(self.durability.pragma())?;
+        connection.pragma_update(None, "wal_autocheckpoint", self.checkpoint_pages)?;
+        // After a burst the log shrinks to this many bytes again.
+        connection.pragma_update(None, "journal_size_limit", 64 * 1024 * 1024)?;
+        if let Some(bytes) = self.max_bytes {
+            let page: i64 = connection.pragma_query_value(None, "page_size", |row| row.get(0))?;
+            let pages = (i64::try_from(bytes).unwrap_or(i64::MAX) / page.max(1)).clamp(1, MOST_PAGES);
+            connection.pragma_update(None, "max_page_count", pages)?;
+        }
+        Ok(())
+    }
+}
+
+impl Durability {
+    pub(super) const fn pragma(self) -> &'static str {
+        match self {
+            Self::Full => "PRAGMA synchronous = FULL",
+            Self::Normal => "PRAGMA synchronous = NORMAL",
+        }
+    }
+}
+
+pub(super) fn unavailable(error: &std::io::Error) -> StoreError {
+    StoreError::Unavailable { detail: error.to_string().into() }
+}

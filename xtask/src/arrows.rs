@@ -1,0 +1,174 @@
+//! Which crate may use which: the walls between the rooms, held by a table.
+
+use anyhow::{Result, ensure};
+
+use crate::workspace::{Package, Workspace};
+
+/// Each package of the workspace and all it may use of the others.
+const ROOMS: [(&str, &[&str]); 10] = [
+    ("awaitly-core", &[]),
+    ("awaitly-resilience", &["awaitly-core"]),
+    ("awaitly-saga", &["awaitly-core"]),
+    ("awaitly-persistence", &["awaitly-core"]),
+    ("awaitly-hitl", &["awaitly-core"]),
+    ("awaitly-observe", &["awaitly-core"]),
+    ("awaitly-testing", &["awaitly-core", "awaitly-persistence"]),
+    ("awaitly", LIBRARIES),
+    ("awaitly-benches", BENCHED),
+    (FREE, &[]),
+];
+
+const LIBRARIES: &[&str] = &[
+    "awaitly-core",
+    "awaitly-resilience",
+    "awaitly-saga",
+    "awaitly-persistence",
+    "awaitly-hitl",
+    "awaitly-observe",
+    "awaitly-testing",
+];
+
+const BENCHED: &[&str] = &[
+    "awaitly",
+    "awaitly-core",
+    "awaitly-resilience",
+    "awaitly-saga",
+    "awaitly-persistence",
+    "awaitly-hitl",
+    "awaitly-observe",
+    "awaitly-testing",
+];
+
+/// The package that may use no other even in its tests: it has to compile when nothing else does.
+const FREE: &str = "xtask";
+
+const MEND: &str = "move what it needs to a crate that both may use, \
+                    or change the table in xtask/src/arrows.rs and ARCHITECTURE.md";
+
+const ADD: &str = "add it to xtask/src/arrows.rs and ARCHITECTURE.md";
+
+/// Fails on every arrow between packages of the workspace that the table does not name.
+pub(crate) fn check(workspace: &Workspace) -> Result<()> {
+    let packages = workspace.packages()?;
+    let uses: Vec<_> = packages
+        .iter()
+        .map(|package| (package.name.as_str(), used_by(package)))
+        .collect();
+    let faults = faults(&uses);
+    ensure!(faults.is_empty(), "{}", faults.join("; "));
+    Ok(())
+}
+
+// What a package needs for its tests is its own affair: no user of it gets that.
+fn used_by(package: &Package) -> Vec<&str> {
+    let counted = package
+        .dependencies
+        .iter()
+        .filter(|dependency| !dependency.is_dev() || package.name == FREE);
+    counted.map(|dependency| dependency.name.as_str()).collect()
+}
+
+/// What is wrong with these packages, each given with the names of all it uses.
+fn faults(uses: &[(&str, Vec<&str>)]) -> Vec<String> {
+    let is_ours = |name: &str| uses.iter().any(|(package, _)| *package == name);
+    let mut faults = Vec::new();
+    for (package, used) in uses {
+        let Some((_, allowed)) = ROOMS.iter().find(|(room, _)| room == package) else {
+            faults.push(format!("{package} is in no row of the table: {ADD}"));
+            continue;
+        };
+        let forbidden = used
+            .iter()
+            .filter(|name| is_ours(name) && !allowed.contains(name));
+        faults.extend(forbidden.map(|name| format!("{package} may not use {name}: {MEND}")));
+    }
+    faults
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn uses<'a>(all: &[(&'a str, &[&'a str])]) -> Vec<(&'a str, Vec<&'a str>)> {
+        all.iter()
+            .map(|(package, used)| (*package, used.to_vec()))
+            .collect()
+    }
+
+    fn read(dependencies: &str, name: &str) -> serde_json::Result<Package> {
+        serde_json::from_str(&format!(
+            r#"{{"name": "{name}", "dependencies": {dependencies}}}"#
+        ))
+    }
+
+    #[test]
+    fn arrows_that_the_table_names_are_fine() {
+        let all = uses(&[
+            ("awaitly-core", &["serde"]),
+            ("awaitly-persistence", &["awaitly-core", "rusqlite"]),
+            ("awaitly-testing", &["awaitly-core", "awaitly-persistence"]),
+            (
+                "awaitly",
+                &["awaitly-core", "awaitly-persistence", "awaitly-testing"],
+            ),
+            ("awaitly-benches", &["awaitly"]),
+            ("xtask", &["clap"]),
+        ]);
+        assert!(faults(&all).is_empty());
+    }
+
+    #[test]
+    fn an_arrow_that_the_table_does_not_name_is_a_fault() {
+        let all = uses(&[
+            ("awaitly-core", &[]),
+            ("awaitly-saga", &["awaitly-core", "awaitly-hitl"]),
+            ("awaitly-hitl", &[]),
+        ]);
+        let faults = faults(&all);
+        assert_eq!(faults.len(), 1);
+        assert!(
+            faults
+                .concat()
+                .starts_with("awaitly-saga may not use awaitly-hitl:"),
+            "{faults:?}"
+        );
+    }
+
+    #[test]
+    fn nothing_uses_the_door_but_the_benches() {
+        let all = uses(&[
+            ("awaitly", &[]),
+            ("awaitly-core", &["awaitly"]),
+            ("awaitly-benches", &["awaitly"]),
+        ]);
+        assert_eq!(faults(&all).len(), 1);
+    }
+
+    #[test]
+    fn a_package_that_the_table_does_not_know_is_a_fault() {
+        let faults = faults(&uses(&[("awaitly-engine", &[])]));
+        assert_eq!(
+            faults,
+            [format!("awaitly-engine is in no row of the table: {ADD}")]
+        );
+    }
+
+    #[test]
+    fn the_table_names_no_package_that_it_does_not_hold() {
+        let rooms = ROOMS.map(|(room, _)| room);
+        assert!(
+            ROOMS
+                .iter()
+                .flat_map(|(_, allowed)| *allowed)
+                .all(|name| rooms.contains(name))
+        );
+    }
+
+    #[test]
+    fn dependencies_for_tests_count_for_the_free_package_only() -> serde_json::Result<()> {
+        let dependencies = r#"[{"name": "awaitly-core", "kind": "dev"}]"#;
+        assert!(used_by(&read(dependencies, "awaitly-saga")?).is_empty());
+        assert_eq!(used_by(&read(dependencies, FREE)?), ["awaitly-core"]);
+        Ok(())
+    }
+}

@@ -1,0 +1,168 @@
+//! `cargo xtask bench`: the measurements, with those of the peers and of the dependencies.
+
+use std::fs::{self, File};
+use std::path::{self, PathBuf};
+
+use anyhow::{Context, Result, ensure};
+
+use crate::workspace::Workspace;
+use crate::{command, dependencies};
+
+const PEERS: &str = "peers";
+const DEPENDENCIES: &str = "dependencies";
+const PEERS_ROWS: &str = "target/bench/peers.jsonl";
+const DEPENDENCIES_ROWS: &str = "target/bench/dependencies.jsonl";
+
+/// What to measure, and where the results go.
+#[derive(clap::Args)]
+pub(crate) struct Options {
+    /// Write every row to this file too, as JSON.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+
+    /// Leave out the crates that awaitly is compared with; they take long to build.
+    #[arg(long)]
+    no_peers: bool,
+
+    /// The groups to measure, `peers` and `dependencies` among them; all where none is named.
+    #[arg(value_name = "NAME")]
+    names: Vec<String>,
+}
+
+impl Options {
+    fn wants(&self, group: &str) -> bool {
+        let left_out = group == PEERS && self.no_peers;
+        !left_out && (self.names.is_empty() || self.names.iter().any(|name| name == group))
+    }
+
+    fn check(&self) -> Result<()> {
+        let named = self.names.iter().any(|name| name == PEERS);
+        let contradicts = self.no_peers && named;
+        ensure!(
+            !contradicts,
+            "`--no-peers` and the group `peers` contradict each other: give one"
+        );
+        Ok(())
+    }
+
+    fn arguments(&self) -> Result<Vec<String>> {
+        let mut arguments = Vec::new();
+        if let Some(file) = &self.json {
+            // The caller may stand elsewhere than at the root, where the program is started.
+            let file = path::absolute(file).context("`--json` needs the path of a file")?;
+            arguments.extend(["--json".to_owned(), file.display().to_string()]);
+        }
+        // What an earlier call left is not handed on: a table holds what one call measured.
+        let files = [
+            ("--peers", PEERS, PEERS_ROWS),
+            ("--rows", DEPENDENCIES, DEPENDENCIES_ROWS),
+        ];
+        for (flag, group, rows) in files {
+            if self.wants(group) {
+                arguments.extend([flag.to_owned(), rows.to_owned()]);
+            }
+        }
+        arguments.extend(self.names.iter().cloned());
+        Ok(arguments)
+    }
+}
+
+/// Measures peers and dependencies where they are wanted; the bench program does the rest.
+pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
+    options.check()?;
+    let arguments = options.arguments()?;
+    let folder = workspace.path("target/bench");
+    fs::create_dir_all(&folder).with_context(|| format!("{} cannot be made", folder.display()))?;
+    if options.wants(PEERS) {
+        peers(workspace).context("to measure without the peers, add `--no-peers`")?;
+    }
+    if options.wants(DEPENDENCIES) {
+        dependencies::measure(workspace, &workspace.path(DEPENDENCIES_ROWS))?;
+    }
+    let program = [
+        "run",
+        "--release",
+        "-p",
+        "awaitly-benches",
+        "--bin",
+        "bench",
+        "--",
+    ];
+    command::run(workspace.cargo(program).args(arguments))
+}
+
+// The peers are a workspace of their own with a target folder of their own: what they need is in
+// nobody's tree.
+fn peers(workspace: &Workspace) -> Result<()> {
+    let path = workspace.path(PEERS_ROWS);
+    let file =
+        File::create(&path).with_context(|| format!("{} cannot be written", path.display()))?;
+    let program = [
+        "run",
+        "--release",
+        "--manifest-path",
+        "benches/peers/Cargo.toml",
+    ];
+    command::run(
+        workspace
+            .cargo(program)
+            .args(["--target-dir", "target/peers"])
+            .stdout(file),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn options(no_peers: bool, names: &[&str]) -> Options {
+        Options {
+            json: None,
+            no_peers,
+            names: names.iter().map(|name| (*name).to_owned()).collect(),
+        }
+    }
+
+    #[test]
+    fn everything_is_measured_where_nothing_is_named() -> Result<()> {
+        assert_eq!(
+            options(false, &[]).arguments()?,
+            ["--peers", PEERS_ROWS, "--rows", DEPENDENCIES_ROWS]
+        );
+        Ok(())
+    }
+
+    #[test]
+    fn peers_and_dependencies_are_groups_like_any_other() -> Result<()> {
+        assert_eq!(options(false, &["steps"]).arguments()?, ["steps"]);
+        assert_eq!(
+            options(false, &["peers"]).arguments()?,
+            ["--peers", PEERS_ROWS, "peers"]
+        );
+        assert_eq!(
+            options(true, &[]).arguments()?,
+            ["--rows", DEPENDENCIES_ROWS]
+        );
+        Ok(())
+    }
+
+    #[test]
+    fn a_file_for_the_rows_is_meant_from_where_the_caller_stands() -> Result<()> {
+        let options = Options {
+            json: Some("rows.json".into()),
+            ..options(true, &["steps"])
+        };
+        let here = std::env::current_dir()?
+            .join("rows.json")
+            .display()
+            .to_string();
+        assert_eq!(options.arguments()?, ["--json", here.as_str(), "steps"]);
+        Ok(())
+    }
+
+    #[test]
+    fn peers_cannot_be_both_named_and_left_out() {
+        assert!(options(true, &["peers"]).check().is_err());
+        assert!(options(true, &["steps"]).check().is_ok());
+    }
+}

@@ -1,0 +1,87 @@
+//! `cargo xtask crash`: real processes, killed and resumed.
+
+use std::collections::hash_map::RandomState;
+use std::hash::BuildHasher;
+
+use anyhow::{Context, Result};
+
+use crate::command;
+use crate::workspace::Workspace;
+
+/// How often to kill, and what the runs are stored in.
+#[derive(clap::Args)]
+pub(crate) struct Options {
+    /// The store that holds the journals of the killed runs.
+    #[arg(long, value_name = "S", default_value = "sqlite")]
+    store: String,
+
+    /// How many times a process is killed.
+    #[arg(long, value_name = "N", default_value_t = 200)]
+    kills: u32,
+
+    /// What decides when to kill; where none is given, one is drawn and shown.
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+}
+
+impl Options {
+    /// Few kills, for a test that runs with every change.
+    pub(crate) fn short() -> Self {
+        Self {
+            store: "sqlite".to_owned(),
+            kills: 10,
+            seed: None,
+        }
+    }
+}
+
+/// Builds the crash test for release and runs it.
+pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
+    let seed = options.seed.unwrap_or_else(draw_seed);
+    eprintln!("\ncrash test with seed {seed}");
+    let arguments = arguments(options, seed);
+    let program = [
+        "run",
+        "--release",
+        "-p",
+        "awaitly-benches",
+        "--bin",
+        "crash",
+        "--",
+    ];
+    command::run(workspace.cargo(program).args(&arguments))
+        .with_context(|| format!("repeat it with `cargo xtask crash {}`", arguments.join(" ")))
+}
+
+fn arguments(Options { store, kills, .. }: &Options, seed: u64) -> Vec<String> {
+    let named = [
+        ("--store", store.clone()),
+        ("--kills", kills.to_string()),
+        ("--seed", seed.to_string()),
+    ];
+    named
+        .into_iter()
+        .flat_map(|(name, value)| [name.to_owned(), value])
+        .collect()
+}
+
+// The standard library draws a key for each hash map; what it makes of nothing is a random number.
+fn draw_seed() -> u64 {
+    RandomState::new().hash_one(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_seed_in_use_is_always_named() {
+        let words = arguments(&Options::short(), 7);
+        assert_eq!(words, ["--store", "sqlite", "--kills", "10", "--seed", "7"]);
+    }
+
+    #[test]
+    fn two_seeds_differ() {
+        assert_ne!(draw_seed(), draw_seed());
+    }
+}

@@ -1,0 +1,143 @@
+//! What awaitly-core costs those who add it: how many crates, and how long they wait.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use serde::Serialize;
+
+use crate::command;
+use crate::workspace::Workspace;
+
+const CORE: &str = "awaitly-core";
+const CLEAN_BUILD: &str = "target/bench/clean-build";
+
+/// One row of the bench table, in the form that the bench program reads.
+#[derive(Serialize)]
+struct Row {
+    name: &'static str,
+    value: f64,
+    unit: &'static str,
+    floor: Option<f64>,
+    ratio: Option<f64>,
+    bar: String,
+    holds: bool,
+}
+
+impl Row {
+    fn at_most(limit: f64, name: &'static str, value: f64, unit: &'static str) -> Self {
+        Self {
+            name,
+            value,
+            unit,
+            floor: None,
+            ratio: None,
+            bar: format!("<= {limit}"),
+            holds: value <= limit,
+        }
+    }
+}
+
+/// Measures both, and writes a row of JSON for each to `file`.
+pub(crate) fn measure(workspace: &Workspace, file: &Path) -> Result<()> {
+    let rows = [crates_row(workspace)?, build_row(workspace)?];
+    let lines = rows
+        .iter()
+        .map(|row| Ok(serde_json::to_string(row)? + "\n"))
+        .collect::<Result<String>>()?;
+    fs::write(file, lines).with_context(|| format!("{} cannot be written", file.display()))
+}
+
+fn crates_row(workspace: &Workspace) -> Result<Row> {
+    let tree = command::read(
+        &mut workspace.cargo(["tree", "-p", CORE, "-e", "normal", "--prefix", "none"]),
+    )?;
+    let count = crates_below_core(&tree).len();
+    Ok(Row::at_most(40.0, "core crates", count as f64, "crates"))
+}
+
+fn build_row(workspace: &Workspace) -> Result<Row> {
+    let seconds = clean_build(workspace)?.as_secs_f64();
+    Ok(Row::at_most(
+        20.0,
+        "core clean release build",
+        (seconds * 100.0).round() / 100.0,
+        "s",
+    ))
+}
+
+/// The name and version of each crate in the tree but core, once; a tree repeats a crate for each
+/// that uses it.
+fn crates_below_core(tree: &str) -> BTreeSet<(&str, &str)> {
+    let named = tree.lines().filter_map(|line| line.split_once(' '));
+    let versioned = named.map(|(name, rest)| (name, rest.split(' ').next().unwrap_or(rest)));
+    versioned.filter(|(name, _)| *name != CORE).collect()
+}
+
+// All is fetched before and the network is shut out then, so that only building is measured. A
+// compiler cache would make an empty folder mean nothing.
+fn clean_build(workspace: &Workspace) -> Result<Duration> {
+    command::run(&mut workspace.cargo(["fetch"]))?;
+    let folder = workspace.path(CLEAN_BUILD);
+    remove(&folder)?;
+    let mut build = workspace.cargo(["build", "--release", "--offline", "-p", CORE]);
+    build.args(["--target-dir", CLEAN_BUILD]);
+    build
+        .env("RUSTC_WRAPPER", "")
+        .env("RUSTC_WORKSPACE_WRAPPER", "");
+    let start = Instant::now();
+    let built = command::run(&mut build);
+    let time = start.elapsed();
+    remove(&folder)?;
+    built.map(|()| time)
+}
+
+fn remove(folder: &Path) -> Result<()> {
+    if folder.exists() {
+        fs::remove_dir_all(folder)
+            .with_context(|| format!("{} cannot be removed: do it by hand", folder.display()))?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_crate_counts_once_for_each_version_and_core_not_at_all() {
+        let tree = "awaitly-core v0.1.0 (/somewhere/crates/core)\n\
+                    serde v1.0.0\n\
+                    serde_derive v1.0.0 (proc-macro)\n\
+                    syn v2.0.0\n\
+                    \n\
+                    syn v2.0.0 (*)\n\
+                    syn v3.0.0\n";
+        let crates = crates_below_core(tree);
+        let expected = [
+            ("serde", "v1.0.0"),
+            ("serde_derive", "v1.0.0"),
+            ("syn", "v2.0.0"),
+            ("syn", "v3.0.0"),
+        ];
+        assert_eq!(crates, BTreeSet::from(expected));
+    }
+
+    #[test]
+    fn a_row_has_the_form_that_the_bench_program_reads() -> serde_json::Result<()> {
+        let row = serde_json::to_string(&Row::at_most(40.0, "core crates", 41.0, "crates"))?;
+        let expected = concat!(
+            r#"{"name":"core crates","value":41.0,"unit":"crates","floor":null,"ratio":null,"#,
+            r#""bar":"<= 40","holds":false}"#
+        );
+        assert_eq!(row, expected);
+        Ok(())
+    }
+
+    #[test]
+    fn the_bar_itself_still_holds() {
+        assert!(Row::at_most(20.0, "core clean release build", 20.0, "s").holds);
+    }
+}

@@ -1,0 +1,26 @@
+//! Licences, bans and sources of all dependencies, by `cargo deny` and `deny.toml`.
+
+use anyhow::{Context, Result};
+
+use crate::command;
+use crate::workspace::Workspace;
+
+/// Checks every dependency against `deny.toml`, and when asked to, against known vulnerabilities.
+pub(crate) fn check(workspace: &Workspace, advisories: bool) -> Result<()> {
+    install_when_missing(workspace)?;
+    let mut deny = workspace.cargo(["deny", "check", "licenses", "bans", "sources"]);
+    if advisories {
+        deny.arg("advisories");
+    }
+    command::run(&mut deny)
+        .context("choose another dependency, or change deny.toml and say there why")
+}
+
+fn install_when_missing(workspace: &Workspace) -> Result<()> {
+    if command::succeeds(&mut workspace.cargo(["deny", "--version"])) {
+        return Ok(());
+    }
+    eprintln!("\ncargo-deny is missing: installing it once, which takes some minutes");
+    command::run(&mut workspace.cargo(["install", "--locked", "cargo-deny"]))
+        .context("install cargo-deny by hand, then call this again")
+}
