@@ -1,1 +1,5 @@
-//! x
+//! awaitly
+pub use awaitly_core::*;
+
+#[cfg(feature = "persistence")]
+pub use awaitly_persistence as persistence;

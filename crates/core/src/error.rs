@@ -342,6 +342,7 @@ impl<D: From<E>, E> FromStep<Error<E>> for Error<D> {
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl<D> FromStep<RunError> for Error<D> {
     fn from_step(failure: RunError) -> Self {
         Self::Run(failure)

@@ -83,6 +83,16 @@ impl Store for MemoryStore {
         Ok(())
     }
 
+    async fn replace(&self, lease: &Lease, record: Record) -> Result<(), StoreError> {
+        let mut journals = self.lock();
+        let journal = journals.held(lease)?;
+        if !journal.keys.insert(record.key.clone()) {
+            journal.records.retain(|old| old.key != record.key);
+        }
+        journal.records.push(record);
+        Ok(())
+    }
+
     async fn rewrite(&self, lease: &Lease, version: u32, records: Vec<Record>) -> Result<(), StoreError> {
         let mut journals = self.lock();
         let journal = journals.held(lease)?;

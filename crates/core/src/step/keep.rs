@@ -39,6 +39,7 @@ pub struct Recorded;
 #[derive(Debug, Clone, Copy, Default)]
 pub struct ValuesOnly;
 
+#[diagnostic::do_not_recommend]
 impl<T, E> Keep<T, E> for Fresh {
     const RECORDS: bool = false;
 

@@ -27,6 +27,9 @@ const TAKE: &str = "UPDATE awaitly_runs SET status = ?2, outcome_kind = NULL, ou
 const APPEND: &str = "INSERT INTO awaitly_steps (run, key, seq, kind, payload, input_fingerprint, recorded_at) \
      VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT DO NOTHING";
 
+const REPLACE: &str = "INSERT OR REPLACE INTO awaitly_steps \
+     (run, key, seq, kind, payload, input_fingerprint, recorded_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+
 const FINISH: &str = "UPDATE awaitly_runs SET status = ?2, outcome_kind = ?3, outcome = ?4, error = ?5, \
      failed_on = ?6, owner = NULL, owner_lock = NULL, lease_until = 0, updated_at = ?7 WHERE id = ?1";
 
@@ -50,6 +53,7 @@ impl Batch<'_> {
     pub(super) fn change(&mut self, lease: &Lease, change: &Change) -> Result<(), Failure> {
         match change {
             Change::Append(record) => self.append(lease, record),
+            Change::Replace(record) => self.replace(lease, record),
             Change::Rewrite { version, records } => self.rewrite(lease, *version, records),
             Change::Finish(ending) => self.finish(lease, ending),
             Change::Renew(ttl) => {
@@ -121,9 +125,21 @@ impl Batch<'_> {
     }
 
     fn append(&mut self, lease: &Lease, record: &Record) -> Result<(), Failure> {
+        match self.insert(APPEND, lease, record)? {
+            0 => Err(already_recorded(lease.run(), &record.key)),
+            _ => Ok(()),
+        }
+    }
+
+    fn replace(&mut self, lease: &Lease, record: &Record) -> Result<(), Failure> {
+        self.insert(REPLACE, lease, record).map(drop)
+    }
+
+    /// Executes one of the two statements that write a record, and says how many rows it changed.
+    fn insert(&mut self, sql: &str, lease: &Lease, record: &Record) -> Result<usize, Failure> {
         let held = self.leases.confirm(self.connection, lease)?;
         let seq = held.next_seq(self.connection, lease.slot())?;
-        let added = self.connection.prepare_cached(APPEND)?.execute(params![
+        let changed = self.connection.prepare_cached(sql)?.execute(params![
             lease.slot(),
             record.key.as_str(),
             seq,
@@ -132,10 +148,7 @@ impl Batch<'_> {
             record.input.map(|input| input.to_bits().cast_signed()),
             self.now,
         ])?;
-        match added {
-            0 => Err(already_recorded(lease.run(), &record.key)),
-            _ => Ok(()),
-        }
+        Ok(changed)
     }
 
     fn rewrite(&mut self, lease: &Lease, version: u32, records: &[Record]) -> Result<(), Failure> {

@@ -175,6 +175,10 @@ impl Store for SqliteStore {
         self.change(lease, Change::Append(record)).await
     }
 
+    async fn replace(&self, lease: &Lease, record: Record) -> Result<(), StoreError> {
+        self.change(lease, Change::Replace(record)).await
+    }
+
     async fn rewrite(&self, lease: &Lease, version: u32, records: Vec<Record>) -> Result<(), StoreError> {
         self.change(lease, Change::Rewrite { version, records }).await
     }

@@ -20,6 +20,7 @@ pub(super) type Answer<T> = oneshot::Sender<Result<T, StoreError>>;
 #[derive(Debug)]
 pub(super) enum Change {
     Append(Record),
+    Replace(Record),
     Rewrite { version: u32, records: Vec<Record> },
     Finish(Box<Ending>),
     Renew(Duration),
