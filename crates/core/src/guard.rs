@@ -44,6 +44,15 @@ pub trait Guard<E> {
 
     /// Asks to be admitted.
     fn enter(&self) -> Self::Entering;
+
+    /// Admits at once, where the guard can say so without waiting and would not refuse. It is asked first;
+    /// with `None`, [`enter`](Self::enter) is.
+    ///
+    /// # Default
+    /// `None`
+    fn enter_now(&self) -> Option<Self::Pass> {
+        None
+    }
 }
 
 /// Held by an admitted attempt while it runs.
@@ -99,8 +108,14 @@ impl<E> Guard<E> for () {
     type Pass = ();
     type Entering = Ready<Result<(), Refusal>>;
 
+    #[inline]
     fn enter(&self) -> Self::Entering {
         ready(Ok(()))
+    }
+
+    #[inline]
+    fn enter_now(&self) -> Option<()> {
+        Some(())
     }
 }
 

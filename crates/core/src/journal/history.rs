@@ -1,6 +1,8 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
+use foldhash::fast::RandomState;
+
 use super::{Fingerprint, Key, Outcome, Record};
 
 /// What a run knows of its journal while it runs: the outcomes recorded before, and which keys its
@@ -20,7 +22,7 @@ use super::{Fingerprint, Key, Outcome, Record};
 /// ```
 #[derive(Debug, Default)]
 pub struct History {
-    slots: HashMap<Key, Slot>,
+    slots: HashMap<Key, Slot, RandomState>,
     recorded: usize,
 }
 
@@ -98,7 +100,7 @@ impl History {
     /// A key that stands twice, which no store writes, keeps its last outcome.
     #[must_use]
     pub fn new(records: Vec<Record>) -> Self {
-        let mut slots = HashMap::with_capacity(records.len());
+        let mut slots = HashMap::with_capacity_and_hasher(records.len(), RandomState::default());
         let mut recorded = 0;
         for Record { key, outcome, input } in records {
             let slot: &mut Slot = slots.entry(key).or_default();

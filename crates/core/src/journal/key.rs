@@ -1,6 +1,7 @@
 use std::borrow::{Borrow, Cow};
 use std::fmt;
 use std::hash::{Hash, Hasher};
+use std::io::Write;
 use std::ops::Deref;
 use std::sync::Arc;
 
@@ -51,7 +52,17 @@ impl Key {
         if number <= 1 {
             return self.clone();
         }
-        Self::from(format!("{self}#{number}"))
+        // A text of common length is put together on the stack, so that it is allocated once.
+        let mut buffer = [0; 128];
+        let mut rest = buffer.as_mut_slice();
+        match write!(rest, "{self}#{number}") {
+            Ok(()) => {
+                let unused = rest.len();
+                let text = buffer.get(..buffer.len() - unused).and_then(|text| std::str::from_utf8(text).ok());
+                Self::from(Arc::from(text.unwrap_or_default()))
+            }
+            Err(_) => Self::from(format!("{self}#{number}")),
+        }
     }
 }
 
@@ -161,5 +172,7 @@ mod tests {
         let name = Key::from("charge");
         assert_eq!(name.numbered(1), "charge".into());
         assert_eq!(name.numbered(2), "charge#2".into());
+        let long = "é".repeat(80);
+        assert_eq!(&*Key::from(long.clone()).numbered(7), format!("{long}#7"));
     }
 }

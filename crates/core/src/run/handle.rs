@@ -83,12 +83,20 @@ impl<M: Mode> Run<M> {
     ///
     /// `operation` is a closure that returns a future of a `Result`; it is called once, or once for each
     /// attempt where [`Step::retry`] is given.
+    #[inline]
     pub fn step<F>(&self, name: impl Into<Key>, operation: F) -> Step<'_, F, Once, M::Keep> {
         Step::new(self.frame(name.into()), operation, M::Keep::default())
     }
 
+    #[inline]
     fn frame(&self, name: Key) -> Frame<'_> {
-        let Some(shared) = self.shared() else { return Frame::plain(name) };
+        match self.shared() {
+            None => Frame::plain(name),
+            Some(shared) => Self::shared_frame(shared, name),
+        }
+    }
+
+    fn shared_frame(shared: &Shared, name: Key) -> Frame<'_> {
         shared.built();
         if M::RECORDS || shared.is_observed() {
             Frame::tracked(shared, name, M::RECORDS)

@@ -1,6 +1,7 @@
 use std::fmt;
 use std::future::{Future, ready};
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -30,6 +31,8 @@ pub(crate) struct Shared {
     /// The keys of the steps that are not recorded.
     volatile: Mutex<History>,
     stop: Mutex<Stop>,
+    /// Whether `stop` holds something that the next step has to look at.
+    troubled: AtomicBool,
 }
 
 /// How a run is run.
@@ -107,7 +110,7 @@ impl Shared {
     pub(crate) fn new(settings: Settings, journal: Option<Journal>) -> Self {
         let began = settings.clock.now();
         let deadline = settings.deadline.map(|after| (later(began, after), after));
-        Self { settings, began, deadline, journal, volatile: Mutex::default(), stop: Mutex::default() }
+        Self { settings, began, deadline, journal, volatile: Mutex::default(), stop: Mutex::default(), troubled: AtomicBool::new(false) }
     }
 
     pub(crate) fn run_id(&self) -> &str {
@@ -169,9 +172,10 @@ impl Shared {
 
     /// A step was built: failures before it were dealt with.
     pub(crate) fn built(&self) {
-        let mut stop = lock(&self.stop);
-        if !stop.failed_on.is_empty() {
+        if self.troubled.load(Ordering::Relaxed) {
+            let mut stop = lock(&self.stop);
             stop.failed_on.clear();
+            self.troubled.store(stop.fatal.is_some(), Ordering::Relaxed);
         }
     }
 
@@ -231,6 +235,9 @@ impl Shared {
 
     /// Refuses where the run cannot go on.
     pub(crate) fn may_go_on(&self) -> Result<(), RunError> {
+        if !self.troubled.load(Ordering::Relaxed) {
+            return Ok(());
+        }
         lock(&self.stop).fatal.clone().map_or(Ok(()), Err)
     }
 
@@ -250,7 +257,9 @@ impl Shared {
 
     /// Stops the run for good with `error`, and hands it back.
     pub(crate) fn stopped(&self, error: RunError) -> RunError {
-        lock(&self.stop).fatal.get_or_insert_with(|| error.clone());
+        let mut stop = lock(&self.stop);
+        stop.fatal.get_or_insert_with(|| error.clone());
+        self.troubled.store(true, Ordering::Relaxed);
         error
     }
 
@@ -267,6 +276,7 @@ impl Shared {
         let mut stop = lock(&self.stop);
         if !stop.failed_on.contains(key) {
             stop.failed_on.push(key.clone());
+            self.troubled.store(true, Ordering::Relaxed);
         }
     }
 

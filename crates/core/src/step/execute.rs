@@ -81,8 +81,7 @@ where
                         return Poll::Ready(ended);
                     }
                     frame.started();
-                    frame.begin_attempt();
-                    this.state.set(State::Entering { entering: this.guard.enter() });
+                    this.state.set(begin(frame, this.guard, this.attempts, this.operation));
                     continue;
                 }
                 StateProj::Entering { entering } => match entering.poll(cx) {
@@ -97,6 +96,16 @@ where
                 },
                 StateProj::Attempting { pass, attempt } => {
                     let ended = match frame.in_span(|| attempt.poll(cx)) {
+                        // The common way out, without moving the value around.
+                        Poll::Ready(Ok(value)) if !R::RECORDS => {
+                            if let Some(pass) = pass.take() {
+                                pass.leave(Verdict::Succeeded);
+                            }
+                            this.attempts.succeeded();
+                            frame.succeeded();
+                            this.state.set(State::Done);
+                            return Poll::Ready(Ok(value));
+                        }
                         Poll::Ready(ended) => ended.map_err(Error::Failed),
                         Poll::Pending => Err(Error::Run(ready!(frame.poll_limits(cx)))),
                     };
@@ -107,8 +116,7 @@ where
                     if let Err(error) = ready!(frame.poll_delay(cx)) {
                         Err(Error::Run(error))
                     } else {
-                        frame.begin_attempt();
-                        this.state.set(State::Entering { entering: this.guard.enter() });
+                        this.state.set(begin(frame, this.guard, this.attempts, this.operation));
                         continue;
                     }
                 }
@@ -159,6 +167,21 @@ where
                 }
             }
         }
+    }
+}
+
+/// The first state of an attempt: the attempt itself where the guards admit it at once.
+#[inline]
+fn begin<F, A: Invoke<F>, G: Guard<A::Error>>(
+    frame: &mut Frame<'_>,
+    guard: &G,
+    attempts: &A,
+    operation: &mut Option<F>,
+) -> State<G::Entering, G::Pass, A::Attempt, A::Value, A::Error> {
+    frame.begin_attempt();
+    match guard.enter_now().map(|pass| (pass, attempts.invoke(operation))) {
+        Some((pass, Some(attempt))) => State::Attempting { pass: Some(pass), attempt },
+        _ => State::Entering { entering: guard.enter() },
     }
 }
 

@@ -48,6 +48,15 @@ pub(super) struct Detail {
     in_flight: bool,
 }
 
+impl Detail {
+    fn begin_attempt(&mut self, number: u32) {
+        self.limits.rearm();
+        if let Some(step) = &self.step_span {
+            self.attempt_span = Some(tracing::debug_span!(parent: step, "attempt", number));
+        }
+    }
+}
+
 /// What the journal says before a step runs.
 pub(super) enum Lookup {
     /// It holds the step's outcome.
@@ -132,8 +141,15 @@ impl<'r> Frame<'r> {
     // Before the first attempt.
 
     /// Asks everything that can keep the step from running, the journal last.
+    #[inline]
     pub(super) fn look_up(&mut self, recorded: bool) -> Result<Lookup, RunError> {
-        let Some(run) = self.run else { return Ok(Lookup::Nothing) };
+        match self.run {
+            None => Ok(Lookup::Nothing),
+            Some(run) => self.look_up_in(run, recorded),
+        }
+    }
+
+    fn look_up_in(&mut self, run: &Shared, recorded: bool) -> Result<Lookup, RunError> {
         run.may_go_on()?;
         let detail = self.detail.as_deref_mut();
         if let Some(Taken::Duplicate(key)) = detail.as_ref().and_then(|detail| detail.key.as_ref()) {
@@ -218,29 +234,31 @@ impl<'r> Frame<'r> {
     // Attempts.
 
     /// The first attempt is about to begin.
+    #[inline]
     pub(super) fn started(&mut self) {
-        if tracing::enabled!(tracing::Level::DEBUG) {
-            let span = tracing::debug_span!("step", name = %self.name, key = %self.key());
-            self.detail().step_span = Some(span);
-        }
-        let observed = self.run.is_some_and(Shared::is_observed);
-        if observed || self.detail.is_some() {
-            let now = self.clock().now();
-            let detail = self.detail();
-            detail.began = Some(now);
-            detail.in_flight = true;
-            self.tell(|step| EventKind::StepStarted { step });
+        let traced = tracing::enabled!(tracing::Level::DEBUG);
+        if traced || self.detail.is_some() {
+            self.started_in_detail(traced);
         }
     }
 
+    fn started_in_detail(&mut self, traced: bool) {
+        let observed = self.run.is_some_and(Shared::is_observed);
+        let span = traced.then(|| tracing::debug_span!("step", name = %self.name, key = %self.key()));
+        let timed = observed || self.detail().deadline.is_some();
+        let began = timed.then(|| self.clock().now());
+        let detail = self.detail();
+        detail.step_span = span;
+        detail.began = began;
+        detail.in_flight = true;
+        self.tell(|step| EventKind::StepStarted { step });
+    }
+
+    #[inline]
     pub(super) fn begin_attempt(&mut self) {
         self.attempt += 1;
-        let attempt = self.attempt;
         if let Some(detail) = &mut self.detail {
-            detail.limits.rearm();
-            if let Some(step) = &detail.step_span {
-                detail.attempt_span = Some(tracing::debug_span!(parent: step, "attempt", number = attempt));
-            }
+            detail.begin_attempt(self.attempt);
         }
     }
 
@@ -253,6 +271,7 @@ impl<'r> Frame<'r> {
     }
 
     /// Calls `poll` inside of the span of the attempt, where there is one.
+    #[inline]
     pub(super) fn in_span<T>(&self, poll: impl FnOnce() -> T) -> T {
         match self.detail.as_ref().and_then(|detail| detail.attempt_span.as_ref()) {
             Some(span) => span.in_scope(poll),
@@ -261,7 +280,15 @@ impl<'r> Frame<'r> {
     }
 
     /// Asks, while an attempt has to wait, whether a limit has passed.
+    #[inline]
     pub(super) fn poll_limits(&mut self, cx: &mut Context<'_>) -> Poll<RunError> {
+        if self.timeout.is_none() && self.run.is_none() && self.detail.is_none() {
+            return Poll::Pending;
+        }
+        self.poll_some_limits(cx)
+    }
+
+    fn poll_some_limits(&mut self, cx: &mut Context<'_>) -> Poll<RunError> {
         let (timeout, step, run) = (self.timeout, self.step_bound(), self.run_bound());
         if timeout.is_none() && step.is_none() && run.is_none() && self.token().is_none() {
             return Poll::Pending;
@@ -349,10 +376,11 @@ impl<'r> Frame<'r> {
         began.map_or(Duration::ZERO, |began| self.clock().now().saturating_duration_since(began))
     }
 
+    #[inline]
     pub(super) fn succeeded(&mut self) {
-        let attempt = self.attempt;
         if let Some(detail) = &mut self.detail {
             detail.in_flight = false;
+            let attempt = self.attempt;
             self.tell(|step| EventKind::StepSucceeded { step, attempt, duration: self.duration() });
         }
     }
@@ -443,10 +471,17 @@ fn shortened(text: &str) -> String {
 }
 
 impl Drop for Frame<'_> {
-    /// A step that is dropped in the middle says so.
+    #[inline]
     fn drop(&mut self) {
-        let Some(detail) = self.detail.as_mut().filter(|detail| detail.in_flight) else { return };
-        detail.in_flight = false;
+        if self.detail.as_ref().is_some_and(|detail| detail.in_flight) {
+            self.aborted();
+        }
+    }
+}
+
+impl Frame<'_> {
+    /// A step that is dropped in the middle says so.
+    fn aborted(&self) {
         let attempt = self.attempt;
         self.tell(|step| EventKind::StepAborted { step, attempt, duration: self.duration() });
         if std::thread::panicking()
