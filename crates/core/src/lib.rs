@@ -13,7 +13,7 @@ mod macros;
 pub mod __private;
 pub mod resource;
 pub mod retry;
-pub mod run;
+mod run;
 pub mod several;
 pub mod step;
 pub mod store;
@@ -22,5 +22,5 @@ pub mod workflow;
 
 pub use error::{Error, FromStep, Limit, RunError};
 pub use retry::Retry;
-pub use run::{DurableRun, Run, run};
+pub use run::{Durable, DurableRun, Mode, Run, Volatile, run};
 pub use workflow::Workflow;

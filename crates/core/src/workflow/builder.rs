@@ -35,7 +35,7 @@ use crate::store::{AnyStore, Input, Open, Purpose, Store};
 ///
 /// # Examples
 /// ```
-/// use awaitly_core::{run::DurableRun, step, RunError, Workflow};
+/// use awaitly_core::{DurableRun, RunError, Workflow, step};
 ///
 /// # async fn reserve(sku: &str) -> Result<u32, RunError> { Ok(7) }
 /// async fn place_order(run: &DurableRun, sku: &str) -> Result<u32, RunError> {

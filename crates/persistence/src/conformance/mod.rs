@@ -43,6 +43,12 @@
 //! # }
 //! ```
 
+#![expect(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "these are tests: a panic is how they say what they met"
+)]
+
 mod concurrency;
 mod leases;
 mod opening;

@@ -27,7 +27,7 @@ pub(super) struct Committer {
 pub(super) enum Fate {
     Opened(Result<Admitted<Lease>, StoreError>),
     Changed(Result<(), StoreError>),
-    Released,
+    Nothing,
 }
 
 impl Committer {
@@ -41,7 +41,7 @@ impl Committer {
             Err(error) if ops.len() > 1 && may_concern_one_operation(&error) => {
                 for op in ops.drain(..) {
                     match self.transaction(std::slice::from_ref(&op)).map(|()| self.fates.pop()) {
-                        Ok(fate) => op.answer(fate.unwrap_or(Fate::Released)),
+                        Ok(fate) => op.answer(fate.unwrap_or(Fate::Nothing)),
                         Err(error) => op.fail(&error),
                     }
                 }
@@ -74,14 +74,16 @@ impl Committer {
         };
         for op in ops {
             self.fates.push(match op {
+                // Who asked has gone: nobody would give the lease back.
+                Op::Open { answer, .. } if answer.is_closed() => Fate::Nothing,
                 Op::Open { request, .. } => Fate::Opened(answer(batch.open(request))?),
                 Op::Change { lease, change, .. } => Fate::Changed(answer(batch.change(lease, change))?),
                 Op::Release(lease) => {
                     // A lease that is not held any more has nothing to release.
                     drop(answer(batch.release(lease))?);
-                    Fate::Released
+                    Fate::Nothing
                 }
-                Op::Close(_) => Fate::Released,
+                Op::Close(_) => Fate::Nothing,
             });
         }
         Ok(())

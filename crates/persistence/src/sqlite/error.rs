@@ -1,4 +1,8 @@
-use awaitly_core::store::StoreError;
+use std::fs::{self, File};
+use std::io;
+use std::path::Path;
+
+use awaitly_core::store::{Owner, StoreError};
 use rusqlite::{Error, ErrorCode};
 
 /// Why an operation was not carried out.
@@ -32,6 +36,35 @@ impl From<Failure> for StoreError {
         match failure {
             Failure::Refused(error) => error,
             Failure::Sqlite(error) => store_error(&error),
+        }
+    }
+}
+
+impl Failure {
+    /// What a store says where it could not be opened. SQLite only says that it could not, so the
+    /// system is asked for the reason.
+    pub(super) fn at_opening(self, path: &Path) -> StoreError {
+        let Self::Sqlite(error) = &self else { return self.into() };
+        if error.sqlite_error_code() != Some(ErrorCode::CannotOpen) {
+            return self.into();
+        }
+        let mut beside = path.as_os_str().to_owned();
+        beside.push(format!("-{}", Owner::unique().as_str()));
+        match File::create_new(&beside) {
+            Ok(_) => {
+                drop(fs::remove_file(beside));
+                self.into()
+            }
+            Err(error) => {
+                let detail = format!("the folder of the file: {error}").into();
+                match error.kind() {
+                    io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+                        StoreError::ReadOnly { detail }
+                    }
+                    io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => StoreError::Full { detail },
+                    _ => StoreError::Unavailable { detail },
+                }
+            }
         }
     }
 }

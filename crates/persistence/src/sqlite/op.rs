@@ -107,3 +107,27 @@ impl Op {
         matches!(self, Self::Open { .. } | Self::Change { .. })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use awaitly_core::journal::{Kind, Outcome, Status};
+    use awaitly_core::store::RunId;
+
+    use super::*;
+
+    fn change(change: Change) -> Op {
+        let lease = Lease::new(RunId::new("order-42").unwrap(), 1, 1);
+        Op::Change { lease, change, answer: oneshot::channel().0 }
+    }
+
+    #[test]
+    fn what_a_body_acts_on_waits_for_the_disk_and_a_lease_does_not() {
+        let outcome = Outcome::from_parts(Kind::Value, Payload::from_stored("1"));
+        let ending = Ending { status: Status::Waiting, outcome: None, error: None, failed_on: vec![] };
+        assert!(change(Change::Append(Record { key: "a".into(), outcome, input: None })).must_be_durable());
+        assert!(change(Change::Rewrite { version: 1, records: vec![] }).must_be_durable());
+        assert!(change(Change::Finish(Box::new(ending))).must_be_durable());
+        assert!(!change(Change::Renew(Duration::ZERO)).must_be_durable());
+        assert!(!Op::Release(Lease::new(RunId::new("order-42").unwrap(), 1, 1)).must_be_durable());
+    }
+}

@@ -79,8 +79,8 @@ impl SqliteOptions {
     }
 
     /// Sets after how many pages, of 4096 bytes each unless the file was made with others, the
-    /// write-ahead log is copied into the file. 1000 unless set, which is SQLite's own default; more
-    /// makes the log larger, and copies less often.
+    /// write-ahead log is copied into the file. 1000 unless set; more copies a page that many commits
+    /// changed less often, and until the log has grown to its size makes each commit slower.
     pub const fn checkpoint_pages(mut self, pages: u32) -> Self {
         self.checkpoint_pages = pages;
         self

@@ -15,6 +15,7 @@
 //! Where a file system has no locks, a store goes without: its leases name no file, and last until
 //! their time is over.
 
+use std::ffi::OsStr;
 use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -63,8 +64,12 @@ impl Owners {
     }
 
     /// Whether the store that has the lock file `name` is known to be gone.
+    ///
+    /// To be called inside a write transaction: two that try one lock would take each other for its
+    /// owner.
     pub(super) fn is_dead(&self, name: &str) -> bool {
-        if self.own() == Some(name) {
+        // A name that leads out of the folder was not written by a store.
+        if self.own() == Some(name) || Path::new(name).file_name() != Some(OsStr::new(name)) {
             return false;
         }
         match File::options().write(true).open(self.folder.join(name)) {

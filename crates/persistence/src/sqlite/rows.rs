@@ -53,12 +53,14 @@ pub(super) fn stored(connection: &mut Connection, id: &RunId) -> Result<Option<S
 pub(super) fn records(connection: &Connection, slot: i64) -> Result<Vec<Record>, Failure> {
     let mut statement = connection.prepare_cached(RECORDS)?;
     let mut rows = statement.query([slot])?;
-    let mut found = Vec::new();
+    let (mut order, mut found) = (Vec::new(), Vec::new());
     while let Some(row) = rows.next()? {
-        found.push((row.get::<_, i64>(1)?, record(row)?));
+        order.push((row.get::<_, i64>(1)?, found.len()));
+        found.push(Some(record(row)?));
     }
-    found.sort_by_key(|(seq, _)| *seq);
-    Ok(found.into_iter().map(|(_, record)| record).collect())
+    // Sorts numbers instead of records, and then moves each record once.
+    order.sort_unstable();
+    Ok(order.into_iter().filter_map(|(_, place)| found.get_mut(place)?.take()).collect())
 }
 
 /// The greatest number of a record of that run.

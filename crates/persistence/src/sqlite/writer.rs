@@ -52,13 +52,13 @@ impl Writer {
         ready: oneshot::Sender<Result<mpsc::Sender<Job>, StoreError>>,
     ) -> Result<(), StoreError> {
         let thread = thread::Builder::new().name("awaitly-sqlite".into());
-        let spawned = thread.spawn(move || match self.open(&path) {
+        let spawned = thread.spawn(move || match self.open(&path).map_err(|failure| failure.at_opening(&path)) {
             Ok((committer, reader)) => {
                 // Nobody may be waiting any more: then there are no handles, and the loop ends at once.
                 drop(ready.send(Ok(reader.jobs.clone())));
                 self.run(committer, reader);
             }
-            Err(failure) => drop(ready.send(Err(failure.into()))),
+            Err(error) => drop(ready.send(Err(error))),
         });
         spawned.map(drop).map_err(|error| unavailable(&error))
     }
@@ -100,13 +100,33 @@ impl Writer {
                 self.permits.0.close();
                 closing.extend(op.into_closing());
             }
-            if !ops.is_empty() {
+            let company = ops.len();
+            if company > 0 {
                 committer.commit(&mut ops);
+                self.gather(company);
             }
         }
         reader.stop();
         let closed = committer.close();
         closing.into_iter().for_each(|answer: Answer<()>| drop(answer.send(closed.clone())));
+    }
+
+    /// Lets those who were just answered come back with their next write, so that the first of them
+    /// does not start a commit for itself alone. It gives the processor away for as long as they keep
+    /// coming, and never waits for a time.
+    fn gather(&self, company: usize) {
+        if company == 1 {
+            return;
+        }
+        let mut before = 0;
+        loop {
+            thread::yield_now();
+            let queued = self.ops.len();
+            if queued >= company || queued == before {
+                return;
+            }
+            before = queued;
+        }
     }
 }
 

@@ -1,18 +1,48 @@
+mod alternating;
+mod closing;
+mod damage;
+mod full;
+mod group_commit;
+mod owners;
+#[cfg(unix)]
+mod processes;
+#[cfg(unix)]
+mod read_only;
+mod reopening;
+
+use std::path::{Path, PathBuf};
+
+use awaitly_core::journal::{Kind, Outcome, Payload, Record, Refused};
+use awaitly_core::store::{Lease, Open, Opened, Owner, RunId, Store, StoreError, StoredRun};
 use awaitly_persistence::SqliteStore;
 use awaitly_persistence::conformance::Fixture;
 use tempfile::TempDir;
 
+mod conformance {
+    use super::InFolder;
+    awaitly_persistence::conformance_tests!(InFolder::new().await);
+}
+
 /// A store on a file of its own.
 struct InFolder {
     store: SqliteStore,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 impl InFolder {
     async fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let store = SqliteStore::open(folder.path().join("journals.db")).await.unwrap();
-        Self { store, _folder: folder }
+        let store = SqliteStore::open(file(&folder)).await.unwrap();
+        Self { store, folder }
+    }
+
+    fn file(&self) -> PathBuf {
+        file(&self.folder)
+    }
+
+    /// The same file through a connection that knows nothing of the store.
+    fn sql(&self) -> rusqlite::Connection {
+        rusqlite::Connection::open(self.file()).unwrap()
     }
 }
 
@@ -24,7 +54,43 @@ impl Fixture for InFolder {
     }
 }
 
-mod conformance {
-    use super::InFolder;
-    awaitly_persistence::conformance_tests!(InFolder::new().await);
+fn file(folder: &TempDir) -> PathBuf {
+    folder.path().join("journals.db")
+}
+
+fn run(id: &str) -> RunId {
+    RunId::new(id).unwrap()
+}
+
+fn request(id: &str) -> Open {
+    Open::new(run(id), "checkout", Owner::unique())
+}
+
+fn value(key: &str, json: &str) -> Record {
+    let outcome = Outcome::from_parts(Kind::Value, Payload::from_stored(json));
+    Record { key: String::from(key).into(), outcome, input: None }
+}
+
+async fn hold(store: &impl Store, request: Open) -> (Lease, StoredRun) {
+    match store.open(request).await.unwrap() {
+        Opened::Held { lease, run } => (lease, run),
+        other => panic!("expected the lease, got {other:?}"),
+    }
+}
+
+async fn begin(store: &impl Store, id: &str) -> Lease {
+    hold(store, request(id)).await.0
+}
+
+async fn is_busy(store: &impl Store, id: &str) -> bool {
+    matches!(store.open(request(id)).await.unwrap(), Opened::Refused(Refused::Busy { .. }))
+}
+
+async fn keys(store: &impl Store, id: &str) -> Vec<String> {
+    let stored = store.load(&run(id)).await.unwrap().unwrap();
+    stored.records.iter().map(|record| record.key.to_string()).collect()
+}
+
+async fn open_error(path: impl AsRef<Path>) -> StoreError {
+    SqliteStore::open(path).await.expect_err("the store was opened")
 }

@@ -1,0 +1,56 @@
+use awaitly_core::store::{Store, StoreError};
+use awaitly_persistence::{SqliteOptions, SqliteStore};
+use futures_util::future::join_all;
+
+use super::{begin, file, keys, value};
+
+#[tokio::test]
+async fn a_full_store_says_so_and_keeps_what_it_acknowledged() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = SqliteOptions::new().max_bytes(256 * 1024).open(file(&folder)).await.unwrap();
+    let lease = begin(&store, "order-42").await;
+    let text = format!("\"{}\"", "x".repeat(3000));
+    let mut acknowledged = Vec::new();
+    let error = loop {
+        let key = format!("step-{}", acknowledged.len());
+        match store.append(&lease, value(&key, &text)).await {
+            Ok(()) => acknowledged.push(key),
+            Err(error) => break error,
+        }
+    };
+    assert!(matches!(error, StoreError::Full { .. }), "{error}");
+    assert!(acknowledged.len() > 10, "it was full after {}", acknowledged.len());
+    assert_eq!(keys(&store, "order-42").await, acknowledged);
+    store.close().await.unwrap();
+
+    let store = SqliteStore::open(file(&folder)).await.unwrap();
+    assert_eq!(keys(&store, "order-42").await, acknowledged);
+    let lease = begin(&store, "order-42").await;
+    store.append(&lease, value("after", &text)).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_write_that_does_not_fit_does_not_take_its_batch_along() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = SqliteOptions::new().max_bytes(1024 * 1024).open(file(&folder)).await.unwrap();
+    let mut leases = Vec::new();
+    for number in 0..32 {
+        leases.push(begin(&store, &format!("order-{number}")).await);
+    }
+    let large = format!("\"{}\"", "x".repeat(2 * 1024 * 1024));
+    let fates = join_all(leases.iter().enumerate().map(async |(number, lease)| {
+        let json = if number % 8 == 3 { large.as_str() } else { "1" };
+        store.append(lease, value("charge", json)).await
+    }))
+    .await;
+    for (number, fate) in fates.iter().enumerate() {
+        let recorded = keys(&store, &format!("order-{number}")).await;
+        if number % 8 == 3 {
+            assert!(matches!(fate, Err(StoreError::Full { .. })), "run {number}: {fate:?}");
+            assert!(recorded.is_empty());
+        } else {
+            assert_eq!(*fate, Ok(()), "run {number}");
+            assert_eq!(recorded, ["charge"]);
+        }
+    }
+}

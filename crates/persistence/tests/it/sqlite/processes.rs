@@ -1,0 +1,145 @@
+//! Stores in processes of their own: this test binary, started again with a role to play.
+
+use std::io::{BufRead, BufReader, Lines, Write};
+use std::path::Path;
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::time::Duration;
+
+use awaitly_core::journal::Refused;
+use awaitly_core::store::{Opened, Store};
+use awaitly_persistence::SqliteStore;
+
+use super::{InFolder, begin, file, hold, is_busy, keys, request, value};
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+/// Holds the run `order-42` and does what it is told, one line each, answering `> ..`.
+struct Other {
+    process: Child,
+    told: ChildStdin,
+    said: Lines<BufReader<ChildStdout>>,
+}
+
+impl Other {
+    fn start(path: &Path, ttl: Duration) -> Self {
+        let mut process = Command::new(std::env::current_exe().unwrap())
+            .args(["sqlite::processes::the_other_process", "--exact", "--ignored", "--nocapture"])
+            .env("OTHER_PATH", path)
+            .env("OTHER_TTL", ttl.as_millis().to_string())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let (told, said) = (process.stdin.take().unwrap(), process.stdout.take().unwrap());
+        let mut other = Self { process, told, said: BufReader::new(said).lines() };
+        assert_eq!(other.says().unwrap(), "held");
+        other
+    }
+
+    fn says(&mut self) -> Option<String> {
+        self.said.by_ref().map_while(Result::ok).find_map(|line| Some(line.split_once("> ")?.1.to_owned()))
+    }
+
+    fn tell(&mut self, line: &str) {
+        writeln!(self.told, "{line}").unwrap();
+    }
+
+    fn signal(&self, signal: &str) {
+        let done = Command::new("kill").args([signal, &self.process.id().to_string()]).status().unwrap();
+        assert!(done.success());
+    }
+
+    fn kill(&mut self) {
+        self.process.kill().unwrap();
+        self.process.wait().unwrap();
+    }
+}
+
+impl Drop for Other {
+    fn drop(&mut self) {
+        drop(self.process.kill());
+        drop(self.process.wait());
+    }
+}
+
+#[tokio::test]
+#[ignore = "the other process of the tests below, started by them"]
+async fn the_other_process() {
+    let path = std::env::var_os("OTHER_PATH").expect("started by a test");
+    let ttl = Duration::from_millis(std::env::var("OTHER_TTL").unwrap().parse().unwrap());
+    let store = SqliteStore::open(path).await.unwrap();
+    let (lease, _) = hold(&store, request("order-42").ttl(ttl)).await;
+    println!("> held");
+    let mut number = 0;
+    for line in std::io::stdin().lines() {
+        match line.unwrap().as_str() {
+            "append" => println!("> {:?}", store.append(&lease, value("late", "1")).await),
+            "renew" => println!("> {:?}", store.renew(&lease, ttl).await),
+            "append forever" => loop {
+                let key = format!("step-{number}");
+                store.append(&lease, value(&key, "1")).await.unwrap();
+                println!("> {key}");
+                number += 1;
+            },
+            other => panic!("{other}?"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_run_that_another_process_holds_is_busy() {
+    let fixture = InFolder::new().await;
+    let mut other = Other::start(&fixture.file(), HOUR);
+    assert!(is_busy(&fixture.store, "order-42").await);
+    other.tell("append");
+    assert_eq!(other.says().unwrap(), "Ok(())");
+    assert_eq!(keys(&fixture.store, "order-42").await, ["late"]);
+}
+
+#[tokio::test]
+async fn the_lease_of_a_killed_process_is_free_at_once() {
+    let fixture = InFolder::new().await;
+    let mut other = Other::start(&fixture.file(), HOUR);
+    assert!(is_busy(&fixture.store, "order-42").await);
+    other.kill();
+    begin(&fixture.store, "order-42").await;
+}
+
+#[tokio::test]
+async fn a_frozen_process_keeps_its_lease_until_its_time_is_over_and_cannot_write_then() {
+    let fixture = InFolder::new().await;
+    let ttl = Duration::from_millis(600);
+    let mut other = Other::start(&fixture.file(), ttl);
+    other.tell("renew");
+    assert_eq!(other.says().unwrap(), "Ok(())");
+    other.signal("-STOP");
+    let Opened::Refused(Refused::Busy { remaining }) = fixture.store.open(request("order-42")).await.unwrap() else {
+        panic!("a frozen process was taken for a dead one");
+    };
+    // Real time: it is the other process's lease, by the clock of the machine.
+    tokio::time::sleep(remaining + Duration::from_millis(5)).await;
+    let lease = begin(&fixture.store, "order-42").await;
+    other.signal("-CONT");
+    other.tell("append");
+    assert!(other.says().unwrap().starts_with("Err(LeaseLost"), "it was replaced");
+    fixture.store.append(&lease, value("charge", "1")).await.unwrap();
+    assert_eq!(keys(&fixture.store, "order-42").await, ["charge"]);
+}
+
+#[tokio::test]
+async fn what_a_killed_process_was_told_to_be_recorded_is_recorded() {
+    let folder = tempfile::tempdir().unwrap();
+    for kill_after in [1, 7, 40] {
+        let path = file(&folder).with_extension(kill_after.to_string());
+        let mut other = Other::start(&path, HOUR);
+        other.tell("append forever");
+        let mut acknowledged: Vec<_> = (0..kill_after).map(|_| other.says().unwrap()).collect();
+        other.kill();
+        acknowledged.extend(std::iter::from_fn(|| other.says()));
+        let store = SqliteStore::open(&path).await.unwrap();
+        let stored = keys(&store, "order-42").await;
+        // One more may have been written before its writer could say so.
+        assert!(stored.len() <= acknowledged.len() + 1);
+        assert_eq!(stored[..acknowledged.len()], acknowledged);
+    }
+}

@@ -1,0 +1,88 @@
+//! Compares what happened with what was recorded.
+
+use std::collections::{HashMap, HashSet};
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use awaitly::journal::{Outcome, Record, Status};
+use awaitly::persistence::SqliteStore;
+use awaitly::store::{RunId, Store, StoredRun};
+
+use crate::ledger::{self, Effect};
+use crate::order::Order;
+use crate::worker::CONCURRENCY;
+
+/// What is counted.
+#[derive(Debug, Default)]
+struct Proof {
+    /// Orders whose run has ended, with a receipt or a declined card.
+    orders: usize,
+    declined: usize,
+    /// Different effects that happened.
+    effects: usize,
+    /// Effects that happened once more after a crash.
+    repeated: usize,
+    /// Keys that a journal holds twice, and effects that happened again after they were recorded.
+    recorded_twice: usize,
+    /// Orders without an end, effects without a record, and records without an effect.
+    lost: usize,
+}
+
+pub(crate) fn print(folder: &Path, orders: &[Order], kills: u32) -> Result<ExitCode> {
+    let happened = ledger::read(&folder.join("ledger.jsonl"))?;
+    let proof = prove(&folder.join("checkout.db"), orders, &happened)?;
+    println!("declined cards {}, the others have their receipt", proof.declined);
+    println!(
+        "a repeated effect is a call that was under way when the process was killed, at most {} at a time",
+        CONCURRENCY
+    );
+    println!(
+        "orders {} · effects {} · repeated {} · recorded twice {} · lost {}",
+        proof.orders, proof.effects, proof.repeated, proof.recorded_twice, proof.lost
+    );
+    let may_repeat = kills as usize * CONCURRENCY;
+    let holds = proof.lost == 0 && proof.recorded_twice == 0 && proof.repeated <= may_repeat;
+    Ok(if holds && proof.orders == orders.len() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn prove(database: &Path, orders: &[Order], happened: &[Effect]) -> Result<Proof> {
+    // The last effect of each key is the one whose receipt must be recorded.
+    let last: HashMap<&str, &Effect> = happened.iter().map(|effect| (&*effect.idempotency_key, effect)).collect();
+    let mut proof = Proof { effects: last.len(), repeated: happened.len() - last.len(), ..Proof::default() };
+    let store = SqliteStore::open(database).await?;
+    let mut recorded = HashSet::new();
+    for order in orders {
+        let stored = store.load(&RunId::new(order.id.as_str())?).await?;
+        let Some(run) = stored.filter(|run| run.header.status.has_ended()) else {
+            proof.lost += 1;
+            continue;
+        };
+        proof.orders += 1;
+        proof.declined += usize::from(run.header.status == Status::Failed);
+        compare(&run, &order.id, &last, &mut recorded, &mut proof)?;
+    }
+    store.close().await?;
+    proof.lost += last.keys().filter(|key| !recorded.contains(**key)).count();
+    Ok(proof)
+}
+
+fn compare(
+    run: &StoredRun,
+    order: &str,
+    last: &HashMap<&str, &Effect>,
+    recorded: &mut HashSet<String>,
+    proof: &mut Proof,
+) -> Result<()> {
+    for Record { key, outcome, .. } in &run.records {
+        let Outcome::Value(value) = outcome else { continue };
+        let receipt: Effect = value.decode().with_context(|| format!("{order}/{key} holds no receipt"))?;
+        match last.get(receipt.idempotency_key.as_str()) {
+            None => proof.lost += 1,
+            Some(effect) => proof.recorded_twice += usize::from(**effect != receipt),
+        }
+        proof.recorded_twice += usize::from(!recorded.insert(receipt.idempotency_key));
+    }
+    Ok(())
+}

@@ -1,0 +1,39 @@
+//! The process that does the work, and is killed.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use awaitly::persistence::SqliteStore;
+use awaitly::{RunError, Workflow, run};
+
+use crate::ledger::Ledger;
+use crate::order::{self, Order};
+use crate::workflow::{Api, CheckoutError, Receipt, place_order};
+
+/// How many orders are under way at the same time.
+pub(crate) const CONCURRENCY: usize = 16;
+
+/// Runs every order to its end; those that ended in an earlier life are only looked up.
+#[tokio::main]
+pub(crate) async fn work(folder: &Path, orders: &Path) -> Result<ExitCode> {
+    let store = SqliteStore::open(folder.join("checkout.db")).await?;
+    let checkout = Workflow::new("checkout").store(store.clone());
+    let api = Api { ledger: Ledger::open(&folder.join("ledger.jsonl"))? };
+    let orders = order::read(orders)?;
+
+    let one = async |order: &Order| -> Result<Receipt, CheckoutError> {
+        let checkout = checkout.clone().input(order);
+        checkout.run(order.id.as_str(), async |run| place_order(run, &api, order).await).await
+    };
+    let results = run(async |run| {
+        Ok::<_, RunError>(run.each("order", &orders, one).concurrency(CONCURRENCY).settle().await)
+    })
+    .await?;
+
+    // A declined card is a result like any other; anything else is not.
+    let unfinished = results.iter().filter_map(|result| result.as_ref().err()?.failed());
+    let unfinished = unfinished.filter(|error| !matches!(error, CheckoutError::Payment(_))).count();
+    store.close().await?;
+    Ok(if unfinished == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}

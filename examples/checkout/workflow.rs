@@ -1,0 +1,115 @@
+//! The workflow itself, and the services that it calls.
+
+use std::time::Duration;
+
+use awaitly::clock::{ms, secs};
+use awaitly::retry::Jitter;
+use awaitly::{DurableRun, Retry, RunError, step};
+use serde::{Deserialize, Serialize};
+
+use crate::ledger::{Effect, Ledger};
+use crate::order::{Line, Order};
+
+#[derive(Debug, Clone, Serialize, Deserialize, thiserror::Error)]
+pub(crate) enum CheckoutError {
+    #[error(transparent)]
+    Payment(#[from] PaymentError),
+    #[error(transparent)]
+    Service(#[from] ServiceError),
+    #[error(transparent)]
+    Run(#[from] RunError),
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize, thiserror::Error)]
+pub(crate) enum PaymentError {
+    #[error("the card was declined")]
+    Declined,
+    #[error("the bank does not answer")]
+    Unreachable,
+    #[error(transparent)]
+    Service(#[from] ServiceError),
+}
+
+impl PaymentError {
+    fn is_transient(&self) -> bool {
+        matches!(self, Self::Unreachable)
+    }
+}
+
+/// The service could not do its work.
+#[derive(Debug, Clone, Serialize, Deserialize, thiserror::Error)]
+#[error("the service failed: {0}")]
+pub(crate) struct ServiceError(String);
+
+/// What a finished order leaves: a receipt for each effect.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Receipt {
+    pub(crate) payment: Effect,
+    pub(crate) parcels: Vec<Effect>,
+}
+
+/// How often the bank is asked.
+const BANK: Retry = Retry::exponential(ms(5)).attempts(6).jitter(Jitter::Equal);
+
+/// The whole of it: ordinary async Rust.
+pub(crate) async fn place_order(run: &DurableRun, api: &Api, order: &Order) -> Result<Receipt, CheckoutError> {
+    step!(run, api.reserve(order, run.idempotency_key("reserve")));
+    let payment = step!(
+        run,
+        "charge",
+        retry = BANK.when(PaymentError::is_transient),
+        timeout = secs(5),
+        api.charge(order, run.idempotency_key("charge"))
+    );
+    let mut parcels = Vec::new();
+    for line in &order.lines {
+        let key = format!("ship:{}", line.sku);
+        parcels.push(step!(run, "ship", key = key.clone(), api.ship(line, run.idempotency_key(&key))));
+    }
+    step!(run, api.confirm(order, run.idempotency_key("confirm")));
+    Ok(Receipt { payment, parcels })
+}
+
+/// The outside world.
+pub(crate) struct Api {
+    pub(crate) ledger: Ledger,
+}
+
+impl Api {
+    /// How long a call is under way before and after it has its effect.
+    const WAY: Duration = ms(4);
+
+    async fn reserve(&self, _order: &Order, key: String) -> Result<Effect, ServiceError> {
+        self.call(&key).await
+    }
+
+    async fn charge(&self, order: &Order, key: String) -> Result<Effect, PaymentError> {
+        if order.total() % 3 == 0 && rand_bool() {
+            tokio::time::sleep(Self::WAY).await;
+            return Err(PaymentError::Unreachable);
+        }
+        if order.card.ends_with("0002") {
+            return Err(PaymentError::Declined);
+        }
+        Ok(self.call(&key).await?)
+    }
+
+    async fn ship(&self, _line: &Line, key: String) -> Result<Effect, ServiceError> {
+        self.call(&key).await
+    }
+
+    async fn confirm(&self, _order: &Order, key: String) -> Result<Effect, ServiceError> {
+        self.call(&key).await
+    }
+
+    async fn call(&self, key: &str) -> Result<Effect, ServiceError> {
+        tokio::time::sleep(Self::WAY).await;
+        let effect = self.ledger.happen(key).map_err(|error| ServiceError(error.to_string()))?;
+        tokio::time::sleep(Self::WAY).await;
+        Ok(effect)
+    }
+}
+
+fn rand_bool() -> bool {
+    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).is_ok_and(|now| now.subsec_nanos() % 2 == 0)
+}
