@@ -49,7 +49,7 @@ pub(crate) struct Receipt {
 }
 
 /// How often the bank is asked.
-const BANK: Retry = Retry::exponential(ms(5)).attempts(6).jitter(Jitter::Equal);
+const BANK: Retry = Retry::exponential(ms(5)).attempts(12).jitter(Jitter::Equal);
 
 /// The whole of it: ordinary async Rust.
 pub(crate) async fn place_order(run: &DurableRun, api: &Api, order: &Order) -> Result<Receipt, CheckoutError> {
@@ -84,7 +84,7 @@ impl Api {
     }
 
     async fn charge(&self, order: &Order, key: String) -> Result<Effect, PaymentError> {
-        if order.total() % 3 == 0 && rand_bool() {
+        if bank_is_away() {
             tokio::time::sleep(Self::WAY).await;
             return Err(PaymentError::Unreachable);
         }
@@ -110,6 +110,8 @@ impl Api {
     }
 }
 
-fn rand_bool() -> bool {
-    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).is_ok_and(|now| now.subsec_nanos() % 2 == 0)
+/// Now and then, for no reason that the caller could know.
+fn bank_is_away() -> bool {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    now.is_ok_and(|now| now.subsec_micros() % 5 == 0)
 }

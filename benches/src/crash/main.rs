@@ -1,1 +1,85 @@
-fn main() {}
+//! Kills a worker with SIGKILL again and again, and judges what is left.
+//!
+//! A worker executes many durable runs at the same time and writes every effect into a ledger. It is
+//! killed at a random moment, and the next one resumes what the last one left and begins more. At the end
+//! one worker finishes everything, and the journals are compared with the ledger.
+//!
+//! A process that is killed loses nothing that it handed to the system, so this says nothing about a loss
+//! of power; what does is that SQLite waits for the disk at each commit.
+#![allow(clippy::print_stdout, clippy::print_stderr)]
+
+mod judge;
+mod ledger;
+mod worker;
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitCode};
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use clap::{Parser, ValueEnum};
+
+/// Kills workers, and counts what was lost.
+#[derive(Parser)]
+struct Options {
+    /// The store to use.
+    #[arg(long, value_enum, default_value_t = Kind::Sqlite)]
+    store: Kind,
+    /// How many workers are killed.
+    #[arg(long, default_value_t = 200)]
+    kills: u32,
+    /// What decides the moments of the kills; random unless given.
+    #[arg(long)]
+    seed: Option<u64>,
+    /// This process is a worker: the folder to work in, and its number. Not for use by hand.
+    #[arg(long, hide = true, num_args = 2)]
+    worker: Option<Vec<String>>,
+    /// The worker begins nothing new.
+    #[arg(long, hide = true)]
+    finish: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Kind {
+    Sqlite,
+}
+
+fn main() -> Result<ExitCode> {
+    let options = Options::parse();
+    if let Some([folder, life]) = options.worker.as_deref() {
+        return worker::work(Path::new(folder), life.parse()?, options.finish);
+    }
+    let seed = options.seed.unwrap_or_else(|| fastrand::u64(..));
+    println!("store {:?}, {} kills, seed {seed}", options.store, options.kills);
+    let folder = tempfile::tempdir()?;
+    let mut dice = fastrand::Rng::with_seed(seed);
+    for life in 1..=options.kills {
+        let worker = start(folder.path(), life, false)?;
+        kill(worker, Duration::from_micros(dice.u64(5_000..120_000)))?;
+        if life % 20 == 0 {
+            println!("killed {life}, {} effects so far", ledger::count(&folder.path().join("effects.jsonl")));
+        }
+    }
+    let status = start(folder.path(), options.kills + 1, true)?.wait()?;
+    ensure!(status.success(), "the last worker failed: {status}");
+    judge::judge(folder.path(), options.kills)
+}
+
+fn start(folder: &Path, life: u32, finish: bool) -> Result<Child> {
+    let program: PathBuf = std::env::current_exe()?;
+    let mut worker = Command::new(program);
+    worker.arg("--worker").arg(folder).arg(life.to_string());
+    if finish {
+        worker.arg("--finish");
+    }
+    worker.spawn().context("cannot start a worker")
+}
+
+/// Kills the worker some time after it has begun to work: on Unix, with SIGKILL.
+fn kill(mut worker: Child, after: Duration) -> Result<()> {
+    std::thread::sleep(after);
+    ensure!(worker.try_wait()?.is_none(), "a worker ended before it was killed");
+    worker.kill()?;
+    worker.wait()?;
+    Ok(())
+}
