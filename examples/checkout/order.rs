@@ -21,12 +21,6 @@ pub(crate) struct Line {
     pub(crate) cents: u64,
 }
 
-impl Order {
-    pub(crate) fn total(&self) -> u64 {
-        self.lines.iter().map(|line| u64::from(line.quantity) * line.cents).sum()
-    }
-}
-
 /// One order per line, as JSON.
 pub(crate) fn read(file: &Path) -> Result<Vec<Order>> {
     let text = fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
