@@ -33,7 +33,9 @@ async fn checkout(shop: &Shop, sku: &str, card: &str) -> Result<String, Checkout
         let paid = step!(
             run,
             "charge",
-            retry = Retry::exponential(ms(20)).attempts(3).when(|e: &PaymentError| matches!(e, PaymentError::Unreachable)),
+            retry = Retry::exponential(ms(20))
+                .attempts(3)
+                .when(|e: &PaymentError| matches!(e, PaymentError::Unreachable)),
             timeout = secs(5),
             shop.charge(hold, card)
         );
@@ -48,12 +50,19 @@ async fn main() {
     for (sku, card) in [("tea", "4242"), ("gold", "4242"), ("tea", "0002")] {
         match checkout(&shop, sku, card).await {
             Ok(receipt) => println!("{sku}: {receipt}"),
-            Err(CheckoutError::Stock(StockError { sku })) => println!("{sku}: sold out, we will write to you"),
-            Err(CheckoutError::Payment(error)) => println!("{sku}: {error}, please use another card"),
+            Err(CheckoutError::Stock(StockError { sku })) => {
+                println!("{sku}: sold out, we will write to you")
+            }
+            Err(CheckoutError::Payment(error)) => {
+                println!("{sku}: {error}, please use another card")
+            }
             Err(CheckoutError::Run(error)) => println!("{sku}: {error}"),
         }
     }
-    println!("the bank was asked {} times", shop.asked.load(std::sync::atomic::Ordering::Relaxed));
+    println!(
+        "the bank was asked {} times",
+        shop.asked.load(std::sync::atomic::Ordering::Relaxed)
+    );
 }
 
 /// The services, played by one struct: the bank answers every second call.
@@ -64,11 +73,17 @@ struct Shop {
 
 impl Shop {
     async fn reserve(&self, sku: &str) -> Result<u32, StockError> {
-        if sku == "tea" { Ok(7) } else { Err(StockError { sku: sku.into() }) }
+        if sku == "tea" {
+            Ok(7)
+        } else {
+            Err(StockError { sku: sku.into() })
+        }
     }
 
     async fn charge(&self, hold: u32, card: &str) -> Result<u32, PaymentError> {
-        let asked = self.asked.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let asked = self
+            .asked
+            .fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         match (asked % 2, card) {
             (0, _) => Err(PaymentError::Unreachable),
             (_, "0002") => Err(PaymentError::Declined),

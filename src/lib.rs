@@ -1,5 +1,75 @@
-//! awaitly
-pub use awaitly_core::*;
+//! Typed steps for fallible async calls: retries, timeouts and a trace; name a store, and the same code
+//! survives `kill -9`.
+//!
+//! ```
+//! use awaitly::clock::{ms, secs};
+//! use awaitly::{Retry, RunError, run, step};
+//!
+//! #[derive(Debug, thiserror::Error)]
+//! enum QuoteError {
+//!     #[error("no such symbol")]
+//!     Unknown(#[from] UnknownSymbol),
+//!     #[error(transparent)]
+//!     Run(#[from] RunError), // timeouts, refusals, cancellation
+//! }
+//! # #[derive(Debug, thiserror::Error)]
+//! # #[error("unknown")]
+//! # struct UnknownSymbol;
+//! # async fn price(symbol: &str) -> Result<u64, UnknownSymbol> { Ok(symbol.len() as u64) }
+//!
+//! # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
+//! let quote = run(async |run| {
+//!     let tea = step!(run, price("TEA"));
+//!     let mug = step!(run, "mug", retry = Retry::exponential(ms(50)), timeout = secs(2), price("MUG"));
+//!     Ok::<_, QuoteError>(tea + mug)
+//! })
+//! .await;
+//! assert_eq!(quote.unwrap(), 6);
+//! # });
+//! ```
+//!
+//! A failing step returns from the function around it, as `?` would, with that function's own error type. Give
+//! the run a name and a store, by way of a [`Workflow`], and the outcome of every step is recorded before your
+//! code sees it; the same call after a crash goes on from there.
+//!
+//! # Where things are
+//!
+//! | | |
+//! | --- | --- |
+//! | [`run`](fn@run), [`Run`], [`DurableRun`] | a run, and the handle from which its steps are built |
+//! | [`step!`], [`parallel!`], [`race!`], [`Run::each`] | steps, one and several at once |
+//! | [`Retry`], [`retry`] | what follows a failed attempt |
+//! | [`guard`] | what an attempt passes through |
+//! | [`Workflow`] | durable runs: name, version, store, observers, hooks |
+//! | [`Error`], [`RunError`], [`FromStep`] | what can go wrong, and how it becomes yours |
+//! | [`event`] | watching |
+//! | [`journal`], [`store`] | what is recorded, and the trait that stores implement |
+#![cfg_attr(feature = "persistence", doc = "| [`persistence`] | the stores |")]
+//! | [`collect`], [`resource`], [`clock`] | many results into one, resources given back, time |
+//!
+//! # Features
+//!
+//! | feature | turns on | default |
+//! | --- | --- | --- |
+//! | `persistence` | `persistence::MemoryStore`, and the conformance suite for stores | no |
+//! | `sqlite` | `persistence::SqliteStore`, with SQLite bundled; also `persistence` | no |
+//! | `full` | everything | no |
+
+pub use awaitly_core::{
+    AsText, Durable, DurableRun, Error, FromStep, KeepRun, Limit, Mode, Resuming, Retry, Run,
+    RunError, RunInfo, StepInfo, Typed, Volatile, Workflow, run,
+};
+pub use awaitly_core::{
+    clock, collect, event, guard, journal, resource, retry, several, step, store,
+};
+pub use awaitly_core::{parallel, race};
 
 #[cfg(feature = "persistence")]
 pub use awaitly_persistence as persistence;
+
+/// Long texts, so that their code is compiled.
+#[cfg(all(doctest, feature = "full"))]
+mod _documentation {
+    #[doc = include_str!("../docs/coming-from-awaitly.md")]
+    mod coming_from_awaitly {}
+}

@@ -52,7 +52,11 @@ pub(crate) struct Receipt {
 const BANK: Retry = Retry::exponential(ms(5)).attempts(12).jitter(Jitter::Equal);
 
 /// The whole of it: ordinary async Rust.
-pub(crate) async fn place_order(run: &DurableRun, api: &Api, order: &Order) -> Result<Receipt, CheckoutError> {
+pub(crate) async fn place_order(
+    run: &DurableRun,
+    api: &Api,
+    order: &Order,
+) -> Result<Receipt, CheckoutError> {
     step!(run, api.reserve(order, run.idempotency_key("reserve")));
     let payment = step!(
         run,
@@ -64,7 +68,12 @@ pub(crate) async fn place_order(run: &DurableRun, api: &Api, order: &Order) -> R
     let mut parcels = Vec::new();
     for line in &order.lines {
         let key = format!("ship:{}", line.sku);
-        parcels.push(step!(run, "ship", key = key.clone(), api.ship(line, run.idempotency_key(&key))));
+        parcels.push(step!(
+            run,
+            "ship",
+            key = key.clone(),
+            api.ship(line, run.idempotency_key(&key))
+        ));
     }
     step!(run, api.confirm(order, run.idempotency_key("confirm")));
     Ok(Receipt { payment, parcels })
@@ -104,7 +113,10 @@ impl Api {
 
     async fn call(&self, key: &str) -> Result<Effect, ServiceError> {
         tokio::time::sleep(Self::WAY).await;
-        let effect = self.ledger.happen(key).map_err(|error| ServiceError(error.to_string()))?;
+        let effect = self
+            .ledger
+            .happen(key)
+            .map_err(|error| ServiceError(error.to_string()))?;
         tokio::time::sleep(Self::WAY).await;
         Ok(effect)
     }

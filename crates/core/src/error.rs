@@ -65,7 +65,9 @@ impl<E: std::error::Error + 'static> std::error::Error for Error<E> {
 #[non_exhaustive]
 pub enum RunError {
     /// A limit of time passed first. The attempt was dropped, so it is really cancelled.
-    #[error("step `{step}` took longer than {after:?} in attempt {attempt}: raise its {limit} or look at what it waits for")]
+    #[error(
+        "step `{step}` took longer than {after:?} in attempt {attempt}: raise its {limit} or look at what it waits for"
+    )]
     Timeout {
         /// The step.
         step: Key,
@@ -115,13 +117,17 @@ pub enum RunError {
         key: Key,
     },
     /// A recorded outcome was made from another input than the one of now.
-    #[error("{what} was recorded for another input: use a new run id or key, or say what happens with `on_change`")]
+    #[error(
+        "{what} was recorded for another input: use a new run id or key, or say what happens with `on_change`"
+    )]
     InputChanged {
         /// The step, or the run.
         what: Box<str>,
     },
     /// The journal was written by a newer version of the workflow.
-    #[error("the journal of run `{run}` has version {stored}, this code is version {code}: deploy the newer code, or use a new run id")]
+    #[error(
+        "the journal of run `{run}` has version {stored}, this code is version {code}: deploy the newer code, or use a new run id"
+    )]
     NewerVersion {
         /// The run.
         run: Box<str>,
@@ -139,7 +145,9 @@ pub enum RunError {
         reason: Box<str>,
     },
     /// Another owner holds the lease of the run.
-    #[error("run `{run}` is being executed elsewhere: wait for it, or try again in {remaining:?} when its lease ends")]
+    #[error(
+        "run `{run}` is being executed elsewhere: wait for it, or try again in {remaining:?} when its lease ends"
+    )]
     Busy {
         /// The run.
         run: Box<str>,
@@ -163,7 +171,9 @@ pub enum RunError {
         text: Box<str>,
     },
     /// A recorded outcome is no longer of the type that the code asks for. Nothing was overwritten.
-    #[error("what is recorded for {what} is no longer a `{type_name}` ({reason}): raise the workflow's version and add a migration")]
+    #[error(
+        "what is recorded for {what} is no longer a `{type_name}` ({reason}): raise the workflow's version and add a migration"
+    )]
     Undecodable {
         /// The step, or the run.
         what: Box<str>,
@@ -173,7 +183,9 @@ pub enum RunError {
         reason: Box<str>,
     },
     /// A value has no form in which it could be recorded.
-    #[error("the outcome of {what} cannot be recorded, `{type_name}` has no JSON form ({reason}): return another type, or make it a step of `run.volatile()`")]
+    #[error(
+        "the outcome of {what} cannot be recorded, `{type_name}` has no JSON form ({reason}): return another type, or make it a step of `run.volatile()`"
+    )]
     Unencodable {
         /// The step, or the run.
         what: Box<str>,
@@ -183,7 +195,9 @@ pub enum RunError {
         reason: Box<str>,
     },
     /// Something is larger than a journal takes.
-    #[error("{what} has {bytes} bytes, at most {limit} are taken: keep the large part elsewhere and record where it is")]
+    #[error(
+        "{what} has {bytes} bytes, at most {limit} are taken: keep the large part elsewhere and record where it is"
+    )]
     TooLarge {
         /// What is too large.
         what: Box<str>,
@@ -234,21 +248,35 @@ impl RunError {
 
     /// Whether another attempt may follow.
     pub(crate) const fn is_retried(&self) -> bool {
-        matches!(self, Self::Timeout { limit: Limit::Attempt, .. } | Self::Refused { .. })
+        matches!(
+            self,
+            Self::Timeout {
+                limit: Limit::Attempt,
+                ..
+            } | Self::Refused { .. }
+        )
     }
 
     pub(crate) fn refused(refused: Refused, run: &str, code: u32) -> Self {
         let run = run.into();
         match refused {
             Refused::Busy { remaining } => Self::Busy { run, remaining },
-            Refused::OtherWorkflow { workflow } => Self::OtherWorkflow { run, workflow: (*workflow).into() },
+            Refused::OtherWorkflow { workflow } => Self::OtherWorkflow {
+                run,
+                workflow: (*workflow).into(),
+            },
             Refused::NewerVersion { stored } => Self::NewerVersion { run, stored, code },
-            Refused::InputChanged => Self::InputChanged { what: format!("run `{run}`").into() },
+            Refused::InputChanged => Self::InputChanged {
+                what: format!("run `{run}`").into(),
+            },
         }
     }
 
     pub(crate) fn migration(error: &MigrationError, run: &str) -> Self {
-        Self::Migration { run: run.into(), reason: error.to_string().into() }
+        Self::Migration {
+            run: run.into(),
+            reason: error.to_string().into(),
+        }
     }
 }
 
@@ -275,11 +303,14 @@ impl From<Infallible> for RunError {
 }
 
 fn at(step: Option<&Key>) -> String {
-    step.map(|step| format!(" at step `{step}`")).unwrap_or_default()
+    step.map(|step| format!(" at step `{step}`"))
+        .unwrap_or_default()
 }
 
 fn retry_hint(retry_after: Option<Duration>) -> String {
-    retry_after.map(|after| format!("; try again in {after:?}")).unwrap_or_default()
+    retry_after
+        .map(|after| format!("; try again in {after:?}"))
+        .unwrap_or_default()
 }
 
 /// An error type that takes the failure of a step, so that `step!` can return it.
@@ -363,7 +394,10 @@ mod tests {
         };
         let json = serde_json::to_string(&error).unwrap();
         assert_eq!(serde_json::from_str::<RunError>(&json).unwrap(), error);
-        assert_eq!(error.to_string(), "`breaker` refused charge: open; try again in 1.5s");
+        assert_eq!(
+            error.to_string(),
+            "`breaker` refused charge: open; try again in 1.5s"
+        );
     }
 
     #[test]
@@ -375,6 +409,9 @@ mod tests {
     fn a_failure_finds_its_way_into_erased_errors() {
         let failure = || Error::Failed(std::fmt::Error);
         assert!(anyhow::Error::from_step(failure()).is::<std::fmt::Error>());
-        assert!(<Box<dyn std::error::Error + Send + Sync>>::from_step(failure()).is::<std::fmt::Error>());
+        assert!(
+            <Box<dyn std::error::Error + Send + Sync>>::from_step(failure())
+                .is::<std::fmt::Error>()
+        );
     }
 }

@@ -92,7 +92,11 @@ pub struct Refusal {
 impl Refusal {
     /// A refusal by `by`, for that reason.
     pub fn new(by: impl Into<Box<str>>, reason: impl Into<Box<str>>) -> Self {
-        Self { by: by.into(), reason: reason.into(), retry_after: None }
+        Self {
+            by: by.into(),
+            reason: reason.into(),
+            retry_after: None,
+        }
     }
 
     /// Says when it is worth asking again.
@@ -130,7 +134,10 @@ impl<E, A: Guard<E>, B: Guard<E> + Clone> Guard<E> for Both<A, B> {
     type Entering = EnteringBoth<E, A, B>;
 
     fn enter(&self) -> Self::Entering {
-        EnteringBoth::First { entering: self.0.enter(), then: Some(self.1.clone()) }
+        EnteringBoth::First {
+            entering: self.0.enter(),
+            then: Some(self.1.clone()),
+        }
     }
 }
 
@@ -171,12 +178,19 @@ impl<E, A: Guard<E>, B: Guard<E>> Future for EnteringBoth<E, A, B> {
                         Ok(pass) => pass,
                         Err(refusal) => return Poll::Ready(Err(refusal)),
                     };
-                    let Some(then) = then.take() else { return Poll::Pending };
-                    Self::Second { entering: then.enter(), first: Some(first) }
+                    let Some(then) = then.take() else {
+                        return Poll::Pending;
+                    };
+                    Self::Second {
+                        entering: then.enter(),
+                        first: Some(first),
+                    }
                 }
                 EnteringBothProj::Second { entering, first } => {
                     let second = poll_ready!(entering.poll(cx));
-                    let Some(first) = first.take() else { return Poll::Pending };
+                    let Some(first) = first.take() else {
+                        return Poll::Pending;
+                    };
                     return Poll::Ready(second.map(|second| Both(first, second)));
                 }
             };

@@ -1,6 +1,27 @@
-//! core
-#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing))]
+//! The heart of awaitly: steps, runs, the rules of the journal, and the traits that stores and guards
+//! implement. Use it through the crate `awaitly`, which has everything of this one under the same names.
+//!
+//! | module | holds |
+//! | --- | --- |
+//! | (root) | [`run`](fn@run), [`Run`], [`Workflow`], [`Error`], [`RunError`], and the macros |
+//! | [`step`](mod@step) | one step, from its name to its outcome |
+//! | [`retry`], [`guard`] | what follows a failed attempt, and what each attempt passes through |
+//! | [`several`], [`collect`] | several steps at once, and many results into one |
+//! | [`journal`] | what is recorded, and every rule about it, as pure functions |
+//! | [`store`] | the trait that stores implement |
+//! | [`event`] | what a run tells, and who is told |
+//! | [`clock`], [`resource`] | time, and resources given back in reverse order |
+//!
+//! It has no features. It needs a tokio runtime only where a timeout, a delay or a sleep has to wait, and
+//! then only the runtime's timer.
+#![cfg_attr(
+    test,
+    allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)
+)]
 
+#[doc(hidden)]
+#[path = "private.rs"]
+pub mod __private;
 pub mod clock;
 pub mod collect;
 mod error;
@@ -8,9 +29,6 @@ pub mod event;
 pub mod guard;
 pub mod journal;
 mod macros;
-#[doc(hidden)]
-#[path = "private.rs"]
-pub mod __private;
 pub mod resource;
 pub mod retry;
 mod run;
@@ -18,9 +36,9 @@ pub mod several;
 pub mod step;
 pub mod store;
 mod wait;
-pub mod workflow;
+mod workflow;
 
 pub use error::{Error, FromStep, Limit, RunError};
 pub use retry::Retry;
 pub use run::{Durable, DurableRun, Mode, Run, Volatile, run};
-pub use workflow::Workflow;
+pub use workflow::{AsText, KeepRun, Resuming, RunInfo, StepInfo, Typed, Workflow};

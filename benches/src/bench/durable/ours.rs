@@ -29,7 +29,11 @@ impl Ours {
         let tasks: Vec<_> = (0..runs)
             .map(|run| {
                 let workflow = workflow.clone();
-                tokio::spawn(async move { workflow.run(format!("run {run}"), async |run| body(run, steps).await).await })
+                tokio::spawn(async move {
+                    workflow
+                        .run(format!("run {run}"), async |run| body(run, steps).await)
+                        .await
+                })
             })
             .collect();
         for task in tasks {

@@ -44,7 +44,10 @@ impl VirtualClock {
     /// A new clock.
     #[must_use]
     pub fn new() -> Self {
-        Self(Arc::new(Shared { begin: Instant::now(), state: Mutex::default() }))
+        Self(Arc::new(Shared {
+            begin: Instant::now(),
+            state: Mutex::default(),
+        }))
     }
 
     /// How far the clock has been moved.
@@ -107,7 +110,11 @@ impl Clock for VirtualClock {
 
     fn sleep_until(&self, at: Instant) -> Sleep {
         let until = at.saturating_duration_since(self.0.begin);
-        Box::pin(Sleeper { clock: Arc::clone(&self.0), until, id: None })
+        Box::pin(Sleeper {
+            clock: Arc::clone(&self.0),
+            until,
+            id: None,
+        })
     }
 }
 
@@ -159,7 +166,10 @@ mod tests {
         let clock = VirtualClock::new();
         let order = Arc::new(Mutex::new(Vec::new()));
         for second in [3, 1, 2] {
-            let (sleep, order) = (clock.sleep_until(clock.now() + secs(second)), Arc::clone(&order));
+            let (sleep, order) = (
+                clock.sleep_until(clock.now() + secs(second)),
+                Arc::clone(&order),
+            );
             tokio::spawn(async move {
                 sleep.await;
                 order.lock().unwrap().push(second);
@@ -178,7 +188,12 @@ mod tests {
     async fn a_dropped_sleeper_leaves_nothing_behind() {
         let clock = VirtualClock::new();
         let mut sleep = clock.sleep_until(clock.now() + secs(1));
-        assert!(sleep.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+        assert!(
+            sleep
+                .as_mut()
+                .poll(&mut Context::from_waker(Waker::noop()))
+                .is_pending()
+        );
         assert_eq!(clock.sleepers(), 1);
         drop(sleep);
         assert_eq!(clock.sleepers(), 0);

@@ -58,7 +58,9 @@ impl Key {
         match write!(rest, "{self}#{number}") {
             Ok(()) => {
                 let unused = rest.len();
-                let text = buffer.get(..buffer.len() - unused).and_then(|text| std::str::from_utf8(text).ok());
+                let text = buffer
+                    .get(..buffer.len() - unused)
+                    .and_then(|text| std::str::from_utf8(text).ok());
                 Self::from(Arc::from(text.unwrap_or_default()))
             }
             Err(_) => Self::from(format!("{self}#{number}")),

@@ -112,7 +112,9 @@ impl Payload {
     /// [`EncodeError`] where the value has no JSON form: a map whose keys are not text or numbers, or
     /// a type whose `Serialize` fails.
     pub fn encode<T: Serialize + ?Sized>(value: &T) -> Result<Self, EncodeError> {
-        serde_json::to_string(value).map(|text| Self(text.into())).map_err(EncodeError::new::<T>)
+        serde_json::to_string(value)
+            .map(|text| Self(text.into()))
+            .map_err(EncodeError::new::<T>)
     }
 
     /// The value that was encoded.
@@ -120,8 +122,10 @@ impl Payload {
     /// # Errors
     /// [`DecodeError`] where the text is not a `T`.
     pub fn decode<T: DeserializeOwned>(&self) -> Result<T, DecodeError> {
-        serde_json::from_str(&self.0)
-            .map_err(|error| DecodeError { type_name: type_name::<T>().into(), reason: error.to_string().into() })
+        serde_json::from_str(&self.0).map_err(|error| DecodeError {
+            type_name: type_name::<T>().into(),
+            reason: error.to_string().into(),
+        })
     }
 
     /// A payload from text that a store kept. Whether it is JSON shows when it is decoded.
@@ -158,7 +162,8 @@ impl fmt::Debug for Payload {
 impl Serialize for Payload {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         if serializer.is_human_readable() {
-            let raw: &RawValue = serde_json::from_str(&self.0).map_err(serde::ser::Error::custom)?;
+            let raw: &RawValue =
+                serde_json::from_str(&self.0).map_err(serde::ser::Error::custom)?;
             raw.serialize(serializer)
         } else {
             serializer.serialize_str(&self.0)
@@ -187,9 +192,15 @@ pub struct EncodeError {
 }
 
 impl EncodeError {
-    #[expect(clippy::needless_pass_by_value, reason = "it is the argument of map_err")]
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "it is the argument of map_err"
+    )]
     pub(super) fn new<T: ?Sized>(error: serde_json::Error) -> Self {
-        Self { type_name: type_name::<T>().into(), reason: error.to_string().into() }
+        Self {
+            type_name: type_name::<T>().into(),
+            reason: error.to_string().into(),
+        }
     }
 }
 
@@ -222,7 +233,10 @@ mod tests {
     #[test]
     fn numbers_beyond_64_bits_and_awkward_floats_come_back_exactly() {
         let payload = Payload::encode(&(u128::MAX, 0.1_f64 + 0.2, f64::MIN_POSITIVE)).unwrap();
-        assert_eq!(payload.decode(), Ok((u128::MAX, 0.1_f64 + 0.2, f64::MIN_POSITIVE)));
+        assert_eq!(
+            payload.decode(),
+            Ok((u128::MAX, 0.1_f64 + 0.2, f64::MIN_POSITIVE))
+        );
     }
 
     #[test]

@@ -32,8 +32,19 @@ impl ResumeState {
     /// The version of the form that this version of the library writes, and the newest that it reads.
     pub const FORMAT: u32 = 1;
 
-    pub(crate) fn new(run: Arc<str>, workflow: Arc<str>, version: u32, records: Vec<Record>) -> Self {
-        Self { format: Self::FORMAT, run, workflow, version, records }
+    pub(crate) fn new(
+        run: Arc<str>,
+        workflow: Arc<str>,
+        version: u32,
+        records: Vec<Record>,
+    ) -> Self {
+        Self {
+            format: Self::FORMAT,
+            run,
+            workflow,
+            version,
+            records,
+        }
     }
 
     /// The record under `key`, if there is one.
@@ -66,14 +77,22 @@ mod tests {
             outcome: Outcome::Value(Payload::encode(&value).unwrap()),
             input: None,
         };
-        ResumeState::new("order-42".into(), "checkout".into(), 1, vec![record("reserve", 1), record("charge", 2)])
+        ResumeState::new(
+            "order-42".into(),
+            "checkout".into(),
+            1,
+            vec![record("reserve", 1), record("charge", 2)],
+        )
     }
 
     #[test]
     fn a_state_comes_back_from_json() {
         let json = serde_json::to_string(&state()).unwrap();
         assert_eq!(serde_json::from_str::<ResumeState>(&json).unwrap(), state());
-        assert!(json.contains(r#"{"key":"charge","outcome":{"value":2}}"#), "{json}");
+        assert!(
+            json.contains(r#"{"key":"charge","outcome":{"value":2}}"#),
+            "{json}"
+        );
     }
 
     #[test]

@@ -82,12 +82,19 @@ impl Backoff {
     }
 
     /// The delay after the failed `attempt`, from 1, given the delay before it.
-    pub(super) fn delay(&self, attempt: u32, previous: Duration, dice: &mut fastrand::Rng) -> Option<Duration> {
+    pub(super) fn delay(
+        &self,
+        attempt: u32,
+        previous: Duration,
+        dice: &mut fastrand::Rng,
+    ) -> Option<Duration> {
         let grown = attempt.saturating_sub(1);
         Some(match &self.0 {
             Kind::Fixed(delay) => *delay,
             Kind::Linear(base) => base.saturating_mul(attempt),
-            Kind::Exponential(base, factor) => scale(*base, factor.powi(grown.try_into().unwrap_or(i32::MAX))),
+            Kind::Exponential(base, factor) => {
+                scale(*base, factor.powi(grown.try_into().unwrap_or(i32::MAX)))
+            }
             Kind::Fibonacci(base) => base.saturating_mul(fibonacci(attempt)),
             Kind::Decorrelated(base) => {
                 let most = previous.max(*base).saturating_mul(3);
@@ -133,7 +140,12 @@ impl IntoIterator for Backoff {
     type IntoIter = Delays;
 
     fn into_iter(self) -> Delays {
-        Delays { backoff: self, attempt: 0, previous: Duration::ZERO, dice: fastrand::Rng::new() }
+        Delays {
+            backoff: self,
+            attempt: 0,
+            previous: Duration::ZERO,
+            dice: fastrand::Rng::new(),
+        }
     }
 }
 
@@ -160,7 +172,9 @@ impl Iterator for Delays {
 
     fn next(&mut self) -> Option<Duration> {
         self.attempt = self.attempt.saturating_add(1);
-        self.previous = self.backoff.delay(self.attempt, self.previous, &mut self.dice)?;
+        self.previous = self
+            .backoff
+            .delay(self.attempt, self.previous, &mut self.dice)?;
         Some(self.previous)
     }
 }
@@ -178,15 +192,24 @@ mod tests {
     fn each_backoff_grows_as_it_says() {
         assert_eq!(first(Backoff::fixed(ms(10)), 3), [ms(10); 3]);
         assert_eq!(first(Backoff::linear(ms(10)), 3), [ms(10), ms(20), ms(30)]);
-        assert_eq!(first(Backoff::exponential(ms(10)).factor(3.0), 3), [ms(10), ms(30), ms(90)]);
-        assert_eq!(first(Backoff::fibonacci(ms(10)), 6), [10, 10, 20, 30, 50, 80].map(ms));
+        assert_eq!(
+            first(Backoff::exponential(ms(10)).factor(3.0), 3),
+            [ms(10), ms(30), ms(90)]
+        );
+        assert_eq!(
+            first(Backoff::fibonacci(ms(10)), 6),
+            [10, 10, 20, 30, 50, 80].map(ms)
+        );
     }
 
     #[test]
     fn decorrelated_delays_stay_between_the_base_and_three_times_the_one_before() {
         let mut previous = ms(10);
         for delay in Backoff::decorrelated(ms(10)).into_iter().seed(7).take(200) {
-            assert!(delay >= ms(10) && delay <= previous.max(ms(10)) * 3, "{delay:?} after {previous:?}");
+            assert!(
+                delay >= ms(10) && delay <= previous.max(ms(10)) * 3,
+                "{delay:?} after {previous:?}"
+            );
             previous = delay;
         }
     }

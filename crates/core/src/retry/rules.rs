@@ -41,7 +41,11 @@ pub struct When<P, F, E> {
 
 impl<P, F, E> When<P, F, E> {
     pub(super) const fn new(rules: P, predicate: F) -> Self {
-        Self { rules, predicate, error: PhantomData }
+        Self {
+            rules,
+            predicate,
+            error: PhantomData,
+        }
     }
 }
 
@@ -71,7 +75,11 @@ pub struct RetryAfter<P, F, E> {
 
 impl<P, F, E> RetryAfter<P, F, E> {
     pub(super) const fn new(rules: P, hint: F) -> Self {
-        Self { rules, hint, error: PhantomData }
+        Self {
+            rules,
+            hint,
+            error: PhantomData,
+        }
     }
 }
 

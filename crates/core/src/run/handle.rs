@@ -63,13 +63,19 @@ mod sealed {
 
 impl Run {
     pub(super) const fn plain() -> Self {
-        Self { shared: None, mode: PhantomData }
+        Self {
+            shared: None,
+            mode: PhantomData,
+        }
     }
 }
 
 impl<M: Mode> Run<M> {
     pub(crate) const fn new(shared: Arc<Shared>) -> Self {
-        Self { shared: Some(shared), mode: PhantomData }
+        Self {
+            shared: Some(shared),
+            mode: PhantomData,
+        }
     }
 
     pub(crate) fn shared(&self) -> Option<&Shared> {
@@ -118,7 +124,9 @@ impl<M: Mode> Run<M> {
 
     /// Takes `name` for a list of steps, whose keys begin with what comes back.
     pub(crate) fn take_base(&self, name: &Key) -> Key {
-        let Some(shared) = self.shared() else { return name.clone() };
+        let Some(shared) = self.shared() else {
+            return name.clone();
+        };
         shared.built();
         if !M::RECORDS && !shared.is_observed() {
             return name.clone();
@@ -130,7 +138,12 @@ impl<M: Mode> Run<M> {
     ///
     /// The results come in the order of the items. The keys are `name[0]`, `name[1]`, and so on, or what
     /// [`Each::key_by`] says.
-    pub fn each<I, F>(&self, name: impl Into<Key>, items: I, operation: F) -> Each<'_, M, I::IntoIter, F>
+    pub fn each<I, F>(
+        &self,
+        name: impl Into<Key>,
+        items: I,
+        operation: F,
+    ) -> Each<'_, M, I::IntoIter, F>
     where
         I: IntoIterator,
     {
@@ -158,7 +171,12 @@ impl<M: Mode> Run<M> {
     }
 
     async fn recorded_waking(&self, name: Key, duration: Duration) -> Result<SystemTime, RunError> {
-        let until = || std::future::ready(Ok::<_, std::convert::Infallible>(wait::Waking::after(self.clock(), duration)));
+        let until = || {
+            std::future::ready(Ok::<_, std::convert::Infallible>(wait::Waking::after(
+                self.clock(),
+                duration,
+            )))
+        };
         let waking = Step::new(self.frame(name), until, ValuesOnly).await;
         match waking {
             Ok(waking) => Ok(waking.at()),
@@ -170,7 +188,8 @@ impl<M: Mode> Run<M> {
     /// The clock that the run lives by.
     #[must_use]
     pub fn clock(&self) -> &dyn Clock {
-        self.shared().map_or(&crate::clock::SystemClock, Shared::clock)
+        self.shared()
+            .map_or(&crate::clock::SystemClock, Shared::clock)
     }
 
     /// The token that cancels the run, where it was given one: for work outside of steps.
@@ -190,7 +209,10 @@ impl Run<Durable> {
     /// The same run, for steps that are not recorded: they run again when the run is resumed.
     #[must_use]
     pub fn volatile(&self) -> Run {
-        Run { shared: self.shared.clone(), mode: PhantomData }
+        Run {
+            shared: self.shared.clone(),
+            mode: PhantomData,
+        }
     }
 
     /// A text that is the same on every attempt and every resume of the step with this key, and differs
@@ -215,7 +237,10 @@ impl Run<Durable> {
             type_name: std::any::type_name::<T>().into(),
             reason,
         };
-        let input = self.shared().and_then(Shared::input).ok_or_else(|| undecodable("it has none".into()))?;
+        let input = self
+            .shared()
+            .and_then(Shared::input)
+            .ok_or_else(|| undecodable("it has none".into()))?;
         input.decode().map_err(|error| undecodable(error.reason))
     }
 }
@@ -223,6 +248,8 @@ impl Run<Durable> {
 impl<M> fmt::Debug for Run<M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let run = self.shared.as_deref().map(Shared::run_id);
-        f.debug_struct("Run").field("run", &run).finish_non_exhaustive()
+        f.debug_struct("Run")
+            .field("run", &run)
+            .finish_non_exhaustive()
     }
 }

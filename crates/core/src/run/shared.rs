@@ -81,9 +81,19 @@ pub(crate) struct Stop {
 
 impl Journal {
     /// The journal of a run with these records. `keep` keeps them, and all that follow, at hand.
-    pub(crate) fn new(records: Vec<Record>, writer: Option<Writer>, input: Option<Payload>, keep: bool) -> Self {
+    pub(crate) fn new(
+        records: Vec<Record>,
+        writer: Option<Writer>,
+        input: Option<Payload>,
+        keep: bool,
+    ) -> Self {
         let kept = keep.then(|| Arc::new(Mutex::new(records.clone())));
-        Self { history: Mutex::new(History::new(records)), writer, kept, input }
+        Self {
+            history: Mutex::new(History::new(records)),
+            writer,
+            kept,
+            input,
+        }
     }
 
     fn write(&self, record: Record, replaces: bool) -> Writing {
@@ -110,7 +120,15 @@ impl Shared {
     pub(crate) fn new(settings: Settings, journal: Option<Journal>) -> Self {
         let began = settings.clock.now();
         let deadline = settings.deadline.map(|after| (later(began, after), after));
-        Self { settings, began, deadline, journal, volatile: Mutex::default(), stop: Mutex::default(), troubled: AtomicBool::new(false) }
+        Self {
+            settings,
+            began,
+            deadline,
+            journal,
+            volatile: Mutex::default(),
+            stop: Mutex::default(),
+            troubled: AtomicBool::new(false),
+        }
     }
 
     pub(crate) fn run_id(&self) -> &str {
@@ -140,7 +158,10 @@ impl Shared {
 
     /// All records of the run, where they were kept.
     pub(crate) fn kept(&self) -> Vec<Record> {
-        let kept = self.journal.as_ref().and_then(|journal| journal.kept.as_ref());
+        let kept = self
+            .journal
+            .as_ref()
+            .and_then(|journal| journal.kept.as_ref());
         kept.map(|kept| lock(kept).clone()).unwrap_or_default()
     }
 
@@ -151,7 +172,12 @@ impl Shared {
     }
 
     pub(crate) fn tell(&self, kind: EventKind) {
-        let Settings { workflow, run, observers, .. } = &self.settings;
+        let Settings {
+            workflow,
+            run,
+            observers,
+            ..
+        } = &self.settings;
         observers.tell(workflow, run, self.elapsed(), kind);
     }
 
@@ -165,7 +191,12 @@ impl Shared {
     pub(crate) fn hook_after_step(&self, step: StepId, kind: RecordedKind) -> Option<Hooked> {
         let hook = self.settings.after_step.as_ref()?;
         let run = Arc::clone(&self.settings.run);
-        Some(hook(StepInfo { workflow: Arc::clone(&self.settings.workflow), run, step, kind }))
+        Some(hook(StepInfo {
+            workflow: Arc::clone(&self.settings.workflow),
+            run,
+            step,
+            kind,
+        }))
     }
 
     // Keys.
@@ -206,7 +237,11 @@ impl Shared {
     pub(crate) fn exchange_key(&self, name: &Key, taken: Taken, key: Key, recorded: bool) -> Taken {
         let (history, name, key) = match &self.journal {
             Some(journal) if recorded => (&journal.history, name.clone(), key),
-            _ => (&self.volatile, self.volatile_key(name), self.volatile_key(&key)),
+            _ => (
+                &self.volatile,
+                self.volatile_key(name),
+                self.volatile_key(&key),
+            ),
         };
         let mut history = lock(history);
         match taken {
@@ -218,7 +253,11 @@ impl Shared {
     /// On a durable run, steps that are not recorded have keys of their own kind, so that adding one
     /// changes no recorded step's key.
     fn volatile_key(&self, key: &Key) -> Key {
-        if self.journal.is_some() { Key::from(format!("~{key}")) } else { key.clone() }
+        if self.journal.is_some() {
+            Key::from(format!("~{key}"))
+        } else {
+            key.clone()
+        }
     }
 
     /// What the journal holds under `key`.
@@ -245,12 +284,17 @@ impl Shared {
     pub(crate) fn may_begin(&self, key: &Key) -> Result<(), RunError> {
         if self.token().is_some_and(CancellationToken::is_cancelled) {
             lock(&self.stop).cancelled = true;
-            return Err(RunError::Cancelled { step: Some(key.clone()) });
+            return Err(RunError::Cancelled {
+                step: Some(key.clone()),
+            });
         }
         match self.deadline {
-            Some((at, after)) if self.clock().now() >= at => {
-                Err(RunError::Timeout { step: key.clone(), attempt: 0, after, limit: Limit::Run })
-            }
+            Some((at, after)) if self.clock().now() >= at => Err(RunError::Timeout {
+                step: key.clone(),
+                attempt: 0,
+                after,
+                limit: Limit::Run,
+            }),
             _ => Ok(()),
         }
     }
@@ -291,16 +335,21 @@ impl Shared {
     /// The source of randomness of one attempt: fixed by the run's seed, the key and the number, whatever
     /// else runs at the same time.
     pub(crate) fn dice(&self, key: &str, attempt: u32) -> fastrand::Rng {
-        let seed = key.bytes().chain(attempt.to_le_bytes()).fold(self.settings.seed, |seed, byte| {
-            (seed ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
-        });
+        let seed = key
+            .bytes()
+            .chain(attempt.to_le_bytes())
+            .fold(self.settings.seed, |seed, byte| {
+                (seed ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+            });
         fastrand::Rng::with_seed(seed)
     }
 }
 
 impl fmt::Debug for Shared {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Shared").field("run", &self.settings.run).finish_non_exhaustive()
+        f.debug_struct("Shared")
+            .field("run", &self.settings.run)
+            .finish_non_exhaustive()
     }
 }
 

@@ -23,7 +23,11 @@ pin_project! {
 impl<A, B, E> Race<A, B, E> {
     /// `first` against `others`.
     pub const fn new(first: A, others: B) -> Self {
-        Self { first: Some(first), others: Some(others), failure: None }
+        Self {
+            first: Some(first),
+            others: Some(others),
+            failure: None,
+        }
     }
 }
 
@@ -57,7 +61,9 @@ where
         if this.first.is_some() || this.others.is_some() {
             return Poll::Pending;
         }
-        this.failure.take().map_or(Poll::Pending, |error| Poll::Ready(Err(error)))
+        this.failure
+            .take()
+            .map_or(Poll::Pending, |error| Poll::Ready(Err(error)))
     }
 }
 

@@ -58,7 +58,14 @@ where
 {
     pub(super) const fn new(frame: Frame<'r>, operation: F, attempts: A, guard: G) -> Self {
         let keep = PhantomData;
-        Self { frame, operation: Some(operation), attempts, guard, state: State::Start, keep }
+        Self {
+            frame,
+            operation: Some(operation),
+            attempts,
+            guard,
+            state: State::Start,
+            keep,
+        }
     }
 }
 
@@ -81,14 +88,20 @@ where
                         return Poll::Ready(ended);
                     }
                     frame.started();
-                    this.state.set(begin(frame, this.guard, this.attempts, this.operation));
+                    this.state
+                        .set(begin(frame, this.guard, this.attempts, this.operation));
                     continue;
                 }
                 StateProj::Entering { entering } => match entering.poll(cx) {
                     Poll::Ready(Ok(pass)) => {
                         // An operation that is called once has one attempt, so there always is one.
-                        let Some(attempt) = this.attempts.invoke(this.operation) else { return Poll::Pending };
-                        this.state.set(State::Attempting { pass: Some(pass), attempt });
+                        let Some(attempt) = this.attempts.invoke(this.operation) else {
+                            return Poll::Pending;
+                        };
+                        this.state.set(State::Attempting {
+                            pass: Some(pass),
+                            attempt,
+                        });
                         continue;
                     }
                     Poll::Ready(Err(refusal)) => Err(Error::Run(frame.refused(refusal))),
@@ -116,11 +129,17 @@ where
                     if let Err(error) = ready!(frame.poll_delay(cx)) {
                         Err(Error::Run(error))
                     } else {
-                        this.state.set(begin(frame, this.guard, this.attempts, this.operation));
+                        this.state
+                            .set(begin(frame, this.guard, this.attempts, this.operation));
                         continue;
                     }
                 }
-                StateProj::Recording { writing, kind, bytes, ended } => {
+                StateProj::Recording {
+                    writing,
+                    kind,
+                    bytes,
+                    ended,
+                } => {
                     if let Err(error) = ready!(writing.as_mut().poll(cx)) {
                         this.state.set(State::Done);
                         return Poll::Ready(Err(Error::Run(frame.not_recorded(error))));
@@ -155,7 +174,12 @@ where
             }
             match record::<_, _, R>(frame, &ended) {
                 Ok(Some((writing, kind, bytes))) => {
-                    this.state.set(State::Recording { writing, kind, bytes, ended: Some(ended) });
+                    this.state.set(State::Recording {
+                        writing,
+                        kind,
+                        bytes,
+                        ended: Some(ended),
+                    });
                 }
                 Ok(None) => {
                     this.state.set(State::Done);
@@ -179,9 +203,17 @@ fn begin<F, A: Invoke<F>, G: Guard<A::Error>>(
     operation: &mut Option<F>,
 ) -> State<G::Entering, G::Pass, A::Attempt, A::Value, A::Error> {
     frame.begin_attempt();
-    match guard.enter_now().map(|pass| (pass, attempts.invoke(operation))) {
-        Some((pass, Some(attempt))) => State::Attempting { pass: Some(pass), attempt },
-        _ => State::Entering { entering: guard.enter() },
+    match guard
+        .enter_now()
+        .map(|pass| (pass, attempts.invoke(operation)))
+    {
+        Some((pass, Some(attempt))) => State::Attempting {
+            pass: Some(pass),
+            attempt,
+        },
+        _ => State::Entering {
+            entering: guard.enter(),
+        },
     }
 }
 
@@ -217,7 +249,11 @@ fn leave<T, E>(pass: Option<impl Pass<E>>, ended: &Ended<T, E>) {
 }
 
 /// Takes note of how an attempt ended, and says whether another one follows.
-fn again<F, A: Invoke<F>>(frame: &mut Frame<'_>, attempts: &A, ended: &Ended<A::Value, A::Error>) -> bool {
+fn again<F, A: Invoke<F>>(
+    frame: &mut Frame<'_>,
+    attempts: &A,
+    ended: &Ended<A::Value, A::Error>,
+) -> bool {
     let error = match ended {
         Ok(_) => {
             attempts.succeeded();
@@ -229,7 +265,9 @@ fn again<F, A: Invoke<F>>(frame: &mut Frame<'_>, attempts: &A, ended: &Ended<A::
     if let Error::Run(RunError::Timeout { after, .. }) = error {
         frame.timed_out(*after);
     }
-    let delay = attempts.after(frame.attempt(), frame.previous_delay(), error, || frame.dice());
+    let delay = attempts.after(frame.attempt(), frame.previous_delay(), error, || {
+        frame.dice()
+    });
     match delay.filter(|delay| frame.has_time_for(*delay)) {
         Some(delay) => {
             frame.schedule(delay, attempts.max_attempts(), error);

@@ -10,7 +10,10 @@ use crate::clock::{Clock, SystemClock, later};
 use crate::error::{Limit, RunError};
 use crate::event::{EventKind, Hook, RecordedKind, StepId};
 use crate::guard::Refusal;
-use crate::journal::{DecodeError, Decision, EncodeError, Fingerprint, Found, Key, OnChange, Outcome, Payload, Record, Taken};
+use crate::journal::{
+    Decision, DecodeError, EncodeError, Fingerprint, Found, Key, OnChange, Outcome, Payload,
+    Record, Taken,
+};
 use crate::run::{Hooked, Shared, Writing};
 use crate::store::StoreError;
 
@@ -82,7 +85,11 @@ impl<'r> Frame<'r> {
 
     fn taken(run: &'r Shared, name: Key, key: Taken, recorded: bool) -> Self {
         let mut frame = Self::new(Some(run), name);
-        *frame.detail() = Detail { key: Some(key), recorded, ..Detail::default() };
+        *frame.detail() = Detail {
+            key: Some(key),
+            recorded,
+            ..Detail::default()
+        };
         frame
     }
 
@@ -91,7 +98,14 @@ impl<'r> Frame<'r> {
     }
 
     const fn new(run: Option<&'r Shared>, name: Key) -> Self {
-        Self { run, name, timeout: None, attempt: 0, previous_delay: Duration::ZERO, detail: None }
+        Self {
+            run,
+            name,
+            timeout: None,
+            attempt: 0,
+            previous_delay: Duration::ZERO,
+            detail: None,
+        }
     }
 
     pub(super) const fn name(&self) -> &Key {
@@ -125,7 +139,10 @@ impl<'r> Frame<'r> {
     }
 
     pub(crate) fn id(&self) -> StepId {
-        StepId { key: self.key().clone(), name: self.name.clone() }
+        StepId {
+            key: self.key().clone(),
+            name: self.name.clone(),
+        }
     }
 
     fn clock(&self) -> &dyn Clock {
@@ -152,7 +169,8 @@ impl<'r> Frame<'r> {
     fn look_up_in(&mut self, run: &Shared, recorded: bool) -> Result<Lookup, RunError> {
         run.may_go_on()?;
         let detail = self.detail.as_deref_mut();
-        if let Some(Taken::Duplicate(key)) = detail.as_ref().and_then(|detail| detail.key.as_ref()) {
+        if let Some(Taken::Duplicate(key)) = detail.as_ref().and_then(|detail| detail.key.as_ref())
+        {
             return Err(run.stopped(RunError::DuplicateKey { key: key.clone() }));
         }
         run.may_begin(self.key())?;
@@ -173,7 +191,11 @@ impl<'r> Frame<'r> {
             self.tell(|step| EventKind::StepMissed { step });
             return Ok(Lookup::Nothing);
         };
-        let on_change = self.detail.as_ref().map(|detail| detail.on_change).unwrap_or_default();
+        let on_change = self
+            .detail
+            .as_ref()
+            .map(|detail| detail.on_change)
+            .unwrap_or_default();
         match on_change.decide(found.input, input) {
             Decision::Reuse => Ok(Lookup::Found(found)),
             Decision::Refuse => {
@@ -244,7 +266,8 @@ impl<'r> Frame<'r> {
 
     fn started_in_detail(&mut self, traced: bool) {
         let observed = self.run.is_some_and(Shared::is_observed);
-        let span = traced.then(|| tracing::debug_span!("step", name = %self.name, key = %self.key()));
+        let span =
+            traced.then(|| tracing::debug_span!("step", name = %self.name, key = %self.key()));
         let timed = observed || self.detail().deadline.is_some();
         let began = timed.then(|| self.clock().now());
         let detail = self.detail();
@@ -273,7 +296,11 @@ impl<'r> Frame<'r> {
     /// Calls `poll` inside of the span of the attempt, where there is one.
     #[inline]
     pub(super) fn in_span<T>(&self, poll: impl FnOnce() -> T) -> T {
-        match self.detail.as_ref().and_then(|detail| detail.attempt_span.as_ref()) {
+        match self
+            .detail
+            .as_ref()
+            .and_then(|detail| detail.attempt_span.as_ref())
+        {
             Some(span) => span.in_scope(poll),
             None => poll(),
         }
@@ -293,24 +320,43 @@ impl<'r> Frame<'r> {
         if timeout.is_none() && step.is_none() && run.is_none() && self.token().is_none() {
             return Poll::Pending;
         }
-        let attempt = |now| timeout.map(|after| Bound { at: later(now, after), after, limit: Some(Limit::Attempt) });
-        self.poll_bound(cx, |now| nearest([attempt(now), step, run])).map(|ended| self.ended(&ended))
+        let attempt = |now| {
+            timeout.map(|after| Bound {
+                at: later(now, after),
+                after,
+                limit: Some(Limit::Attempt),
+            })
+        };
+        self.poll_bound(cx, |now| nearest([attempt(now), step, run]))
+            .map(|ended| self.ended(&ended))
     }
 
     /// Asks whether the delay before the next attempt is over.
     pub(super) fn poll_delay(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), RunError>> {
         let after = self.previous_delay;
-        let bound = |now| Some(Bound { at: later(now, after), after, limit: None });
+        let bound = |now| {
+            Some(Bound {
+                at: later(now, after),
+                after,
+                limit: None,
+            })
+        };
         self.poll_bound(cx, bound).map(|ended| match ended {
             Ended::Delay => Ok(()),
             ended => Err(self.ended(&ended)),
         })
     }
 
-    fn poll_bound(&mut self, cx: &mut Context<'_>, bound: impl FnOnce(Instant) -> Option<Bound>) -> Poll<Ended> {
+    fn poll_bound(
+        &mut self,
+        cx: &mut Context<'_>,
+        bound: impl FnOnce(Instant) -> Option<Bound>,
+    ) -> Poll<Ended> {
         let clock = self.run.map_or(&SystemClock as &dyn Clock, Shared::clock);
         let token = self.token();
-        self.detail().limits.poll(cx, clock, || bound(clock.now()), token)
+        self.detail()
+            .limits
+            .poll(cx, clock, || bound(clock.now()), token)
     }
 
     fn token(&self) -> Option<&'r CancellationToken> {
@@ -319,13 +365,22 @@ impl<'r> Frame<'r> {
 
     fn run_bound(&self) -> Option<Bound> {
         let (at, after) = self.run?.deadline()?;
-        Some(Bound { at, after, limit: Some(Limit::Run) })
+        Some(Bound {
+            at,
+            after,
+            limit: Some(Limit::Run),
+        })
     }
 
     fn ended(&self, ended: &Ended) -> RunError {
         let step = self.key().clone();
         match *ended {
-            Ended::Timeout(limit, after) => RunError::Timeout { step, attempt: self.attempt, after, limit },
+            Ended::Timeout(limit, after) => RunError::Timeout {
+                step,
+                attempt: self.attempt,
+                after,
+                limit,
+            },
             Ended::Cancelled | Ended::Delay => RunError::Cancelled { step: Some(step) },
         }
     }
@@ -333,23 +388,41 @@ impl<'r> Frame<'r> {
     fn step_bound(&self) -> Option<Bound> {
         let detail = self.detail.as_ref()?;
         let after = detail.deadline?;
-        Some(Bound { at: later(detail.began?, after), after, limit: Some(Limit::Step) })
+        Some(Bound {
+            at: later(detail.began?, after),
+            after,
+            limit: Some(Limit::Step),
+        })
     }
 
     pub(super) fn refused(&self, refusal: Refusal) -> RunError {
-        let Refusal { by, reason, retry_after } = refusal;
-        RunError::Refused { step: self.key().clone(), by, reason, retry_after }
+        let Refusal {
+            by,
+            reason,
+            retry_after,
+        } = refusal;
+        RunError::Refused {
+            step: self.key().clone(),
+            by,
+            reason,
+            retry_after,
+        }
     }
 
     pub(super) fn timed_out(&self, after: Duration) {
         let attempt = self.attempt;
-        self.tell(|step| EventKind::AttemptTimedOut { step, attempt, after });
+        self.tell(|step| EventKind::AttemptTimedOut {
+            step,
+            attempt,
+            after,
+        });
     }
 
     /// The source of randomness for the delay after the present attempt: fixed by the run's seed, the key
     /// and the attempt, whatever else runs at the same time.
     pub(super) fn dice(&self) -> fastrand::Rng {
-        self.run.map_or_else(fastrand::Rng::new, |run| run.dice(self.key(), self.attempt))
+        self.run
+            .map_or_else(fastrand::Rng::new, |run| run.dice(self.key(), self.attempt))
     }
 
     /// Whether an attempt after `delay` would still begin in time.
@@ -358,10 +431,21 @@ impl<'r> Frame<'r> {
         bound.is_none_or(|bound| later(self.clock().now(), delay) < bound.at)
     }
 
-    pub(super) fn schedule(&mut self, delay: Duration, max_attempts: u32, error: &dyn fmt::Display) {
+    pub(super) fn schedule(
+        &mut self,
+        delay: Duration,
+        max_attempts: u32,
+        error: &dyn fmt::Display,
+    ) {
         self.previous_delay = delay;
         let attempt = self.attempt;
-        self.tell(|step| EventKind::RetryScheduled { step, attempt, max_attempts, delay, error: error.to_string() });
+        self.tell(|step| EventKind::RetryScheduled {
+            step,
+            attempt,
+            max_attempts,
+            delay,
+            error: error.to_string(),
+        });
         tracing::debug!(step = %self.name, attempt, ?delay, %error, "the attempt failed, another one follows");
         if let Some(detail) = &mut self.detail {
             detail.limits.rearm();
@@ -373,7 +457,9 @@ impl<'r> Frame<'r> {
 
     fn duration(&self) -> Duration {
         let began = self.detail.as_ref().and_then(|detail| detail.began);
-        began.map_or(Duration::ZERO, |began| self.clock().now().saturating_duration_since(began))
+        began.map_or(Duration::ZERO, |began| {
+            self.clock().now().saturating_duration_since(began)
+        })
     }
 
     #[inline]
@@ -381,7 +467,11 @@ impl<'r> Frame<'r> {
         if let Some(detail) = &mut self.detail {
             detail.in_flight = false;
             let attempt = self.attempt;
-            self.tell(|step| EventKind::StepSucceeded { step, attempt, duration: self.duration() });
+            self.tell(|step| EventKind::StepSucceeded {
+                step,
+                attempt,
+                duration: self.duration(),
+            });
         }
     }
 
@@ -392,9 +482,19 @@ impl<'r> Frame<'r> {
             detail.in_flight = false;
             let duration = self.duration();
             if max_attempts > 1 {
-                self.tell(|step| EventKind::RetriesExhausted { step, attempt, duration, error: error.to_string() });
+                self.tell(|step| EventKind::RetriesExhausted {
+                    step,
+                    attempt,
+                    duration,
+                    error: error.to_string(),
+                });
             }
-            self.tell(|step| EventKind::StepFailed { step, attempt, duration, error: error.to_string() });
+            self.tell(|step| EventKind::StepFailed {
+                step,
+                attempt,
+                duration,
+                error: error.to_string(),
+            });
         }
         self.note_failure();
     }
@@ -418,20 +518,43 @@ impl<'r> Frame<'r> {
         let key = self.key();
         if key.len() > Key::MAX_BYTES || key.is_empty() {
             let what = format!("the key `{}`, which must not be empty,", shortened(key)).into();
-            return Err(run.stopped(RunError::TooLarge { what, bytes: key.len(), limit: Key::MAX_BYTES }));
+            return Err(run.stopped(RunError::TooLarge {
+                what,
+                bytes: key.len(),
+                limit: Key::MAX_BYTES,
+            }));
         }
         let bytes = outcome.payload().len();
         if bytes > Payload::MAX_BYTES {
             let what = format!("the outcome of step `{key}`").into();
-            return Err(run.stopped(RunError::TooLarge { what, bytes, limit: Payload::MAX_BYTES }));
+            return Err(run.stopped(RunError::TooLarge {
+                what,
+                bytes,
+                limit: Payload::MAX_BYTES,
+            }));
         }
-        let input = self.detail.as_ref().and_then(|detail| detail.input.as_ref()?.as_ref().ok().copied());
+        let input = self
+            .detail
+            .as_ref()
+            .and_then(|detail| detail.input.as_ref()?.as_ref().ok().copied());
         let replaces = self.detail.as_ref().is_some_and(|detail| detail.replaces);
-        Ok(run.write(Record { key: key.clone(), outcome, input }, replaces))
+        Ok(run.write(
+            Record {
+                key: key.clone(),
+                outcome,
+                input,
+            },
+            replaces,
+        ))
     }
 
     pub(super) fn recorded(&self, kind: RecordedKind, bytes: usize) {
-        self.tell(|step| EventKind::StepRecorded { step, kind, bytes, duration: self.duration() });
+        self.tell(|step| EventKind::StepRecorded {
+            step,
+            kind,
+            bytes,
+            duration: self.duration(),
+        });
     }
 
     pub(super) fn not_recorded(&self, error: StoreError) -> RunError {
@@ -449,10 +572,17 @@ impl<'r> Frame<'r> {
     pub(super) fn hooked(&self, answer: &Result<(), Refusal>) {
         let (hook, duration) = (Hook::AfterStep, self.duration());
         self.tell(|step| match answer {
-            Ok(()) => EventKind::HookPassed { hook, step: Some(step), duration },
-            Err(refusal) => {
-                EventKind::HookRefused { hook, step: Some(step), duration, error: refusal.reason.to_string() }
-            }
+            Ok(()) => EventKind::HookPassed {
+                hook,
+                step: Some(step),
+                duration,
+            },
+            Err(refusal) => EventKind::HookRefused {
+                hook,
+                step: Some(step),
+                duration,
+                error: refusal.reason.to_string(),
+            },
         });
         if answer.is_err() {
             self.note_failure();
@@ -483,7 +613,11 @@ impl Frame<'_> {
     /// A step that is dropped in the middle says so.
     fn aborted(&self) {
         let attempt = self.attempt;
-        self.tell(|step| EventKind::StepAborted { step, attempt, duration: self.duration() });
+        self.tell(|step| EventKind::StepAborted {
+            step,
+            attempt,
+            duration: self.duration(),
+        });
         if std::thread::panicking()
             && let Some(run) = self.run
         {
@@ -494,6 +628,9 @@ impl Frame<'_> {
 
 impl fmt::Debug for Frame<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Frame").field("name", &self.name).field("key", self.key()).finish_non_exhaustive()
+        f.debug_struct("Frame")
+            .field("name", &self.name)
+            .field("key", self.key())
+            .finish_non_exhaustive()
     }
 }

@@ -69,7 +69,13 @@ where
         1
     }
 
-    fn after(&self, _: u32, _: Duration, _: &Error<E>, _: impl FnOnce() -> fastrand::Rng) -> Option<Duration> {
+    fn after(
+        &self,
+        _: u32,
+        _: Duration,
+        _: &Error<E>,
+        _: impl FnOnce() -> fastrand::Rng,
+    ) -> Option<Duration> {
         None
     }
 

@@ -64,9 +64,9 @@ where
         match ended {
             Ok(value) => Some(Payload::encode(value).map(Outcome::Value)),
             Err(Error::Failed(error)) => Some(Payload::encode(error).map(Outcome::Failed)),
-            Err(Error::Run(error)) => {
-                error.is_recorded().then(|| Payload::encode(error).map(Outcome::Stopped))
-            }
+            Err(Error::Run(error)) => error
+                .is_recorded()
+                .then(|| Payload::encode(error).map(Outcome::Stopped)),
         }
     }
 
@@ -84,7 +84,10 @@ impl<T: Serialize + DeserializeOwned, E> Keep<T, E> for ValuesOnly {
     const RECORDS: bool = true;
 
     fn encode(ended: &Ended<T, E>) -> Option<Result<Outcome, EncodeError>> {
-        ended.as_ref().ok().map(|value| Payload::encode(value).map(Outcome::Value))
+        ended
+            .as_ref()
+            .ok()
+            .map(|value| Payload::encode(value).map(Outcome::Value))
     }
 
     fn decode(outcome: &Outcome) -> Option<Result<Ended<T, E>, DecodeError>> {

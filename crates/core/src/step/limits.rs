@@ -52,7 +52,9 @@ impl Limits {
         token: Option<&CancellationToken>,
     ) -> Poll<Ended> {
         if let Some(token) = token {
-            let cancelled = self.cancelled.get_or_insert_with(|| Box::pin(token.clone().cancelled_owned()));
+            let cancelled = self
+                .cancelled
+                .get_or_insert_with(|| Box::pin(token.clone().cancelled_owned()));
             if cancelled.as_mut().poll(cx).is_ready() {
                 return Poll::Ready(Ended::Cancelled);
             }

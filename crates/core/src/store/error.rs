@@ -14,7 +14,9 @@ pub enum StoreError {
         run: Box<str>,
     },
     /// The journal already holds an outcome under this key.
-    #[error("the journal of run `{run}` already holds the key `{key}`: the write was refused, load the run to see which outcome stands")]
+    #[error(
+        "the journal of run `{run}` already holds the key `{key}`: the write was refused, load the run to see which outcome stands"
+    )]
     AlreadyRecorded {
         /// The run.
         run: Box<str>,
@@ -46,7 +48,9 @@ pub enum StoreError {
         detail: Box<str>,
     },
     /// The store was written by a newer version of this library.
-    #[error("the store has format {found}, this version reads up to {supported}: upgrade this program")]
+    #[error(
+        "the store has format {found}, this version reads up to {supported}: upgrade this program"
+    )]
     NewerFormat {
         /// The format found.
         found: u32,

@@ -250,7 +250,9 @@ impl<X> Workflow<X> {
         X: KeepRun<T, E>,
         E: FromStep<RunError> + fmt::Display,
     {
-        self.execute(run.into(), Purpose::Resume, false, body).await.0
+        self.execute(run.into(), Purpose::Resume, false, body)
+            .await
+            .0
     }
 
     /// The same as [`run`](Self::run), but a run that failed or was cancelled is run on: from the step that it
@@ -267,7 +269,9 @@ impl<X> Workflow<X> {
         X: KeepRun<T, E>,
         E: FromStep<RunError> + fmt::Display,
     {
-        self.execute(run.into(), Purpose::Retry, false, body).await.0
+        self.execute(run.into(), Purpose::Retry, false, body)
+            .await
+            .0
     }
 
     /// The same as [`run`](Self::run), with the journal beside the result, whether that is a value or an
@@ -286,7 +290,10 @@ impl<X> Workflow<X> {
 
     /// A run that starts from `state` and uses no store: what is recorded there is not executed again.
     pub const fn resume(&self, state: ResumeState) -> Resuming<'_, X> {
-        Resuming { workflow: self, state }
+        Resuming {
+            workflow: self,
+            state,
+        }
     }
 
     /// Runs `body` with a handle whose steps are not recorded: no store, no run id to come back to, but
@@ -297,7 +304,10 @@ impl<X> Workflow<X> {
     ///
     /// # Panics
     /// Where the body does.
-    pub async fn run_volatile<T, E>(&self, body: impl AsyncFnOnce(&Run) -> Result<T, E>) -> Result<T, E>
+    pub async fn run_volatile<T, E>(
+        &self,
+        body: impl AsyncFnOnce(&Run) -> Result<T, E>,
+    ) -> Result<T, E>
     where
         E: fmt::Display,
     {
@@ -319,7 +329,10 @@ impl<X> Resuming<'_, X> {
     /// # Errors
     /// The body's own error, and what the library adds, as [`RunError`]: where the state is of another
     /// workflow, of a newer version, or cannot be migrated, the body is not called.
-    pub async fn run<T, E>(self, body: impl AsyncFnOnce(&DurableRun) -> Result<T, E>) -> Result<T, E>
+    pub async fn run<T, E>(
+        self,
+        body: impl AsyncFnOnce(&DurableRun) -> Result<T, E>,
+    ) -> Result<T, E>
     where
         E: FromStep<RunError> + fmt::Display,
     {

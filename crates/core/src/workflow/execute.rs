@@ -56,21 +56,46 @@ impl<X> Workflow<X> {
         X: KeepRun<T, E>,
         E: FromStep<RunError> + fmt::Display,
     {
-        let state = |records| ResumeState::new(Arc::clone(&run), Arc::clone(&self.name), self.version, records);
+        let state = |records| {
+            ResumeState::new(
+                Arc::clone(&run),
+                Arc::clone(&self.name),
+                self.version,
+                records,
+            )
+        };
         let admitted = match self.admit(&run, purpose).await {
             Ok(admitted) => admitted,
-            Err(NotAdmitted::Refused(error)) => return (Err(E::from_step(error)), state(Vec::new())),
-            Err(NotAdmitted::Ended(header)) => return (recorded::<X, T, E>(&header, &run), state(Vec::new())),
+            Err(NotAdmitted::Refused(error)) => {
+                return (Err(E::from_step(error)), state(Vec::new()));
+            }
+            Err(NotAdmitted::Ended(header)) => {
+                return (recorded::<X, T, E>(&header, &run), state(Vec::new()));
+            }
         };
-        let Admitted { run: id, writer, records, input } = admitted;
+        let Admitted {
+            run: id,
+            writer,
+            records,
+            input,
+        } = admitted;
         let recorded = records.len();
         let mut hold = Hold(writer.clone());
-        let shared = self.share(&id, Some(Journal::new(records, writer.clone(), input, keep_state)));
+        let shared = self.share(
+            &id,
+            Some(Journal::new(records, writer.clone(), input, keep_state)),
+        );
         let handle = DurableRun::new(Arc::clone(&shared));
 
-        let result = match self.call(&shared, writer.as_ref(), recorded, body, &handle).await {
+        let result = match self
+            .call(&shared, writer.as_ref(), recorded, body, &handle)
+            .await
+        {
             Err(error) => Err(E::from_step(error)),
-            Ok(verdict) => self.conclude::<T, E>(&shared, writer.as_ref(), &mut hold, verdict).await,
+            Ok(verdict) => {
+                self.conclude::<T, E>(&shared, writer.as_ref(), &mut hold, verdict)
+                    .await
+            }
         };
         (result, state(shared.kept()))
     }
@@ -114,7 +139,10 @@ impl<X> Workflow<X> {
         let id: Arc<str> = format!("{:016x}", fastrand::u64(..)).into();
         let shared = Arc::new(Shared::new(self.settings(Arc::clone(&id)), None));
         let span = tracing::info_span!("run", workflow = %self.name, run = %id);
-        shared.tell_if_observed(|| EventKind::RunStarted { version: self.version, recorded: 0 });
+        shared.tell_if_observed(|| EventKind::RunStarted {
+            version: self.version,
+            recorded: 0,
+        });
         let result = body(&Run::new(Arc::clone(&shared))).instrument(span).await;
         end::tell_result(&shared, &result);
         result
@@ -141,34 +169,63 @@ impl<X> Workflow<X> {
         }
         let Some(store) = &self.store else {
             let input = request.input.map(|input| input.payload);
-            return Ok(Admitted { run: id, writer: None, records: Vec::new(), input });
+            return Ok(Admitted {
+                run: id,
+                writer: None,
+                records: Vec::new(),
+                input,
+            });
         };
         match store.open(request).await {
             Err(error) => Err(NotAdmitted::Refused(error.into())),
             Ok(Opened::Ended(header)) => Err(NotAdmitted::Ended(header)),
-            Ok(Opened::Refused(refused)) => {
-                Err(NotAdmitted::Refused(RunError::refused(refused, run, self.version)))
-            }
+            Ok(Opened::Refused(refused)) => Err(NotAdmitted::Refused(RunError::refused(
+                refused,
+                run,
+                self.version,
+            ))),
             Ok(Opened::Held { lease, run: stored }) => {
-                let writer = Writer { store: store.clone(), lease };
-                self.migrate(id, writer, stored).await.map_err(NotAdmitted::Refused)
+                let writer = Writer {
+                    store: store.clone(),
+                    lease,
+                };
+                self.migrate(id, writer, stored)
+                    .await
+                    .map_err(NotAdmitted::Refused)
             }
         }
     }
 
     /// Brings the journal to the version of the code, and stores it before anything else.
-    async fn migrate(&self, run: RunId, writer: Writer, stored: StoredRun) -> Result<Admitted, RunError> {
+    async fn migrate(
+        &self,
+        run: RunId,
+        writer: Writer,
+        stored: StoredRun,
+    ) -> Result<Admitted, RunError> {
         let mut hold = Hold(Some(writer.clone()));
-        let StoredRun { header, input, mut records } = stored;
+        let StoredRun {
+            header,
+            input,
+            mut records,
+        } = stored;
         if header.version < self.version {
             records = self
                 .migrations
                 .apply(records, header.version, self.version)
                 .map_err(|error| RunError::migration(&error, &run))?;
-            writer.store.rewrite(&writer.lease, self.version, records.clone()).await?;
+            writer
+                .store
+                .rewrite(&writer.lease, self.version, records.clone())
+                .await?;
         }
         hold.0 = None;
-        Ok(Admitted { run, writer: Some(writer), records, input })
+        Ok(Admitted {
+            run,
+            writer: Some(writer),
+            records,
+            input,
+        })
     }
 
     fn admit_state(&self, state: ResumeState) -> Result<(RunId, Vec<Record>), RunError> {
@@ -178,10 +235,17 @@ impl<X> Workflow<X> {
             return Err(crate::store::StoreError::NewerFormat { found, supported }.into());
         }
         if state.workflow != self.name {
-            return Err(RunError::OtherWorkflow { run, workflow: (*state.workflow).into() });
+            return Err(RunError::OtherWorkflow {
+                run,
+                workflow: (*state.workflow).into(),
+            });
         }
         if state.version > self.version {
-            return Err(RunError::NewerVersion { run, stored: state.version, code: self.version });
+            return Err(RunError::NewerVersion {
+                run,
+                stored: state.version,
+                code: self.version,
+            });
         }
         let id = RunId::new(state.run)?;
         let records = self
@@ -223,9 +287,15 @@ impl<X> Workflow<X> {
         E: fmt::Display,
     {
         self.ask_before_run(shared, recorded).await?;
-        let span = tracing::info_span!("run", workflow = %self.name, run = %shared.run_id(), recorded);
-        shared.tell_if_observed(|| EventKind::RunStarted { version: self.version, recorded });
-        let body = AssertUnwindSafe(body(handle)).catch_unwind().instrument(span);
+        let span =
+            tracing::info_span!("run", workflow = %self.name, run = %shared.run_id(), recorded);
+        shared.tell_if_observed(|| EventKind::RunStarted {
+            version: self.version,
+            recorded,
+        });
+        let body = AssertUnwindSafe(body(handle))
+            .catch_unwind()
+            .instrument(span);
         let ended = Heartbeat::new(body, writer, shared.clock(), self.lease).await;
         Ok(match ended {
             Err(lost) => Verdict::Interrupted(shared.stopped(lost.into())),
@@ -238,22 +308,47 @@ impl<X> Workflow<X> {
     }
 
     async fn ask_before_run(&self, shared: &Shared, recorded: usize) -> Result<(), RunError> {
-        let Some(hook) = &self.before_run else { return Ok(()) };
+        let Some(hook) = &self.before_run else {
+            return Ok(());
+        };
         let (workflow, run) = (Arc::clone(&self.name), Arc::from(shared.run_id()));
         let began = shared.elapsed();
-        let answer = hook(RunInfo { workflow, run, recorded }).await;
+        let answer = hook(RunInfo {
+            workflow,
+            run,
+            recorded,
+        })
+        .await;
         let duration: Duration = shared.elapsed().saturating_sub(began);
         let hook = Hook::BeforeRun;
         match answer {
             Ok(()) => {
-                shared.tell_if_observed(|| EventKind::HookPassed { hook, step: None, duration });
+                shared.tell_if_observed(|| EventKind::HookPassed {
+                    hook,
+                    step: None,
+                    duration,
+                });
                 Ok(())
             }
             Err(refusal) => {
                 let error = refusal.reason.to_string();
-                shared.tell_if_observed(|| EventKind::HookRefused { hook, step: None, duration, error });
-                let crate::guard::Refusal { by, reason, retry_after } = refusal;
-                Err(RunError::Refused { step: shared.run_id().to_owned().into(), by, reason, retry_after })
+                shared.tell_if_observed(|| EventKind::HookRefused {
+                    hook,
+                    step: None,
+                    duration,
+                    error,
+                });
+                let crate::guard::Refusal {
+                    by,
+                    reason,
+                    retry_after,
+                } = refusal;
+                Err(RunError::Refused {
+                    step: shared.run_id().to_owned().into(),
+                    by,
+                    reason,
+                    retry_after,
+                })
             }
         }
     }
@@ -297,7 +392,10 @@ impl<X> Workflow<X> {
 }
 
 /// The result of a run that has ended before.
-fn recorded<X: KeepRun<T, E>, T, E: FromStep<RunError>>(header: &Header, run: &str) -> Result<T, E> {
+fn recorded<X: KeepRun<T, E>, T, E: FromStep<RunError>>(
+    header: &Header,
+    run: &str,
+) -> Result<T, E> {
     let Some(outcome) = &header.outcome else {
         return Err(E::from_step(RunError::Cancelled { step: None }));
     };
@@ -312,5 +410,6 @@ fn recorded<X: KeepRun<T, E>, T, E: FromStep<RunError>>(header: &Header, run: &s
 
 fn message(panic: &(dyn Any + Send)) -> &str {
     let text = panic.downcast_ref::<&str>().copied();
-    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message")
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("no message")
 }

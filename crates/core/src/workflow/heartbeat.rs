@@ -34,8 +34,19 @@ enum Beat {
 }
 
 impl<'a, B> Heartbeat<'a, B> {
-    pub(super) const fn new(body: B, writer: Option<&'a Writer>, clock: &'a dyn Clock, ttl: Duration) -> Self {
-        Self { body, writer, clock, ttl, beat: Beat::Resting }
+    pub(super) const fn new(
+        body: B,
+        writer: Option<&'a Writer>,
+        clock: &'a dyn Clock,
+        ttl: Duration,
+    ) -> Self {
+        Self {
+            body,
+            writer,
+            clock,
+            ttl,
+            beat: Beat::Resting,
+        }
     }
 }
 
@@ -47,10 +58,15 @@ impl<B: Future> Future for Heartbeat<'_, B> {
         if let Poll::Ready(output) = this.body.poll(cx) {
             return Poll::Ready(Ok(output));
         }
-        let Some(writer) = this.writer else { return Poll::Pending };
+        let Some(writer) = this.writer else {
+            return Poll::Pending;
+        };
         loop {
             let next = match this.beat {
-                Beat::Resting => Beat::Waiting(this.clock.sleep_until(later(this.clock.now(), *this.ttl / 3))),
+                Beat::Resting => Beat::Waiting(
+                    this.clock
+                        .sleep_until(later(this.clock.now(), *this.ttl / 3)),
+                ),
                 Beat::Waiting(sleep) => {
                     std::task::ready!(sleep.as_mut().poll(cx));
                     Beat::Renewing(writer.store.renew(&writer.lease, *this.ttl))

@@ -60,7 +60,9 @@ pub use opening::*;
 pub use records::*;
 
 use awaitly_core::journal::{Kind, Outcome, Payload, Record};
-use awaitly_core::store::{Ending, Lease, Open, Opened, Owner, RunId, Store, StoreError, StoredRun};
+use awaitly_core::store::{
+    Ending, Lease, Open, Opened, Owner, RunId, Store, StoreError, StoredRun,
+};
 
 /// A store, and what it needs beside it for as long as it is checked. Every [`Store`] is one.
 pub trait Fixture {
@@ -175,7 +177,10 @@ pub(crate) struct Case<'a, S> {
 impl<'a, S: Store> Case<'a, S> {
     /// A run of its own, whose id begins with `name`.
     pub(crate) fn new(store: &'a S, name: &str) -> Self {
-        Self { store, run: run_id(&format!("{name}-{}", Owner::unique().as_str())) }
+        Self {
+            store,
+            run: run_id(&format!("{name}-{}", Owner::unique().as_str())),
+        }
     }
 
     pub(crate) fn request(&self) -> Open {
@@ -210,7 +215,9 @@ impl<'a, S: Store> Case<'a, S> {
     }
 
     pub(crate) fn lost(&self) -> StoreError {
-        StoreError::LeaseLost { run: (*self.run).into() }
+        StoreError::LeaseLost {
+            run: (*self.run).into(),
+        }
     }
 }
 
@@ -224,11 +231,16 @@ pub(crate) fn value(key: impl Into<String>, value: &str) -> Record {
 
 pub(crate) fn record(key: impl Into<String>, kind: Kind, value: &str) -> Record {
     let payload = Payload::encode(value).expect("text has a JSON form");
-    Record { key: key.into().into(), outcome: Outcome::from_parts(kind, payload), input: None }
+    Record {
+        key: key.into().into(),
+        outcome: Outcome::from_parts(kind, payload),
+        input: None,
+    }
 }
 
 pub(crate) fn ok<T>(call: &str, result: Result<T, StoreError>) -> T {
-    result.unwrap_or_else(|error| panic!("expected `{call}` to succeed, the store answered: {error}"))
+    result
+        .unwrap_or_else(|error| panic!("expected `{call}` to succeed, the store answered: {error}"))
 }
 
 /// Records compare by their text: a payload shows only its size.
@@ -237,10 +249,22 @@ pub(crate) fn same_records(found: &[Record], expected: &[Record]) {
     let text = |records: &[Record]| -> Vec<_> {
         records
             .iter()
-            .map(|record| (record.key.clone(), record.outcome.kind(), shortened(record.outcome.payload()), record.input))
+            .map(|record| {
+                (
+                    record.key.clone(),
+                    record.outcome.kind(),
+                    shortened(record.outcome.payload()),
+                    record.input,
+                )
+            })
             .collect()
     };
-    assert!(found == expected, "the records differ\n   found: {:?}\nexpected: {:?}", text(found), text(expected));
+    assert!(
+        found == expected,
+        "the records differ\n   found: {:?}\nexpected: {:?}",
+        text(found),
+        text(expected)
+    );
 }
 
 fn shortened(payload: &Payload) -> String {

@@ -33,7 +33,11 @@ pub async fn records_come_back_whole_and_in_order<S: Store>(store: &S) {
     let fingerprints = [None, Some(0), Some(1), Some(u64::MAX), Some(1 << 63)];
     let mut records = Vec::new();
     for number in (0..120).rev() {
-        let mut next = record(format!("step-{number}"), kinds[number % 3], &format!("value {number}"));
+        let mut next = record(
+            format!("step-{number}"),
+            kinds[number % 3],
+            &format!("value {number}"),
+        );
         next.input = fingerprints[number % 5].map(Fingerprint::from_bits);
         records.push(next);
     }
@@ -81,10 +85,21 @@ pub async fn a_key_is_recorded_once<S: Store>(store: &S) {
     let case = Case::new(store, "once");
     let lease = case.begin().await;
     case.append(&lease, value("charge", "first")).await;
-    let again = store.append(&lease, record("charge", Kind::Failed, "second")).await;
-    assert_eq!(again, Err(StoreError::AlreadyRecorded { run: (*case.run).into(), key: "charge".into() }));
+    let again = store
+        .append(&lease, record("charge", Kind::Failed, "second"))
+        .await;
+    assert_eq!(
+        again,
+        Err(StoreError::AlreadyRecorded {
+            run: (*case.run).into(),
+            key: "charge".into()
+        })
+    );
     case.append(&lease, value("ship", "a")).await;
-    same_records(&case.stored().await.records, &[value("charge", "first"), value("ship", "a")]);
+    same_records(
+        &case.stored().await.records,
+        &[value("charge", "first"), value("ship", "a")],
+    );
 }
 
 /// A rewrite puts the new records, in their order, in the place of all old ones, with the version;
@@ -115,9 +130,19 @@ pub async fn a_rewrite_with_a_key_twice_is_refused_whole<S: Store>(store: &S) {
     let lease = case.begin().await;
     case.append(&lease, value("pay", "1")).await;
     let before = case.stored().await;
-    let twice = vec![value("charge", "a"), value("ship", "b"), value("charge", "c")];
+    let twice = vec![
+        value("charge", "a"),
+        value("ship", "b"),
+        value("charge", "c"),
+    ];
     let refused = store.rewrite(&lease, 2, twice).await;
-    assert_eq!(refused, Err(StoreError::AlreadyRecorded { run: (*case.run).into(), key: "charge".into() }));
+    assert_eq!(
+        refused,
+        Err(StoreError::AlreadyRecorded {
+            run: (*case.run).into(),
+            key: "charge".into()
+        })
+    );
     assert_eq!(case.stored().await, before);
     case.append(&lease, value("charge", "d")).await;
 }
@@ -125,9 +150,16 @@ pub async fn a_rewrite_with_a_key_twice_is_refused_whole<S: Store>(store: &S) {
 /// Finishing sets the status, the outcome and what the run failed on, keeps the records, and gives
 /// the lease back.
 pub async fn finishing_keeps_the_outcome_and_frees_the_lease<S: Store>(store: &S) {
-    for status in [Status::Waiting, Status::Completed, Status::Failed, Status::Cancelled] {
+    for status in [
+        Status::Waiting,
+        Status::Completed,
+        Status::Failed,
+        Status::Cancelled,
+    ] {
         let case = Case::new(store, status.as_str());
-        let (lease, _) = case.held(case.request().ttl(Duration::from_secs(600))).await;
+        let (lease, _) = case
+            .held(case.request().ttl(Duration::from_secs(600)))
+            .await;
         case.append(&lease, value("reserve", "a")).await;
         let mut ended = ending(status);
         ended.failed_on = vec!["reserve".into(), "it's".into()];
@@ -140,7 +172,9 @@ pub async fn finishing_keeps_the_outcome_and_frees_the_lease<S: Store>(store: &S
         match (status, case.open(case.request()).await) {
             (Status::Waiting, Opened::Held { .. }) => {}
             (_, Opened::Ended(header)) => assert_eq!(header, stored.header),
-            (_, other) => panic!("expected a {status} run to be free, the store answered {other:?}"),
+            (_, other) => {
+                panic!("expected a {status} run to be free, the store answered {other:?}")
+            }
         }
     }
 }

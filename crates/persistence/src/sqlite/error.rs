@@ -17,9 +17,9 @@ pub(super) enum Failure {
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         match error {
-            Error::FromSqlConversionFailure(..) | Error::InvalidColumnType(..) | Error::IntegralValueOutOfRange(..) => {
-                Self::Refused(store_error(&error))
-            }
+            Error::FromSqlConversionFailure(..)
+            | Error::InvalidColumnType(..)
+            | Error::IntegralValueOutOfRange(..) => Self::Refused(store_error(&error)),
             error => Self::Sqlite(error),
         }
     }
@@ -44,7 +44,9 @@ impl Failure {
     /// What a store says where it could not be opened. SQLite only says that it could not, so the
     /// system is asked for the reason.
     pub(super) fn at_opening(self, path: &Path) -> StoreError {
-        let Self::Sqlite(error) = &self else { return self.into() };
+        let Self::Sqlite(error) = &self else {
+            return self.into();
+        };
         if error.sqlite_error_code() != Some(ErrorCode::CannotOpen) {
             return self.into();
         }
@@ -61,7 +63,9 @@ impl Failure {
                     io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
                         StoreError::ReadOnly { detail }
                     }
-                    io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => StoreError::Full { detail },
+                    io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+                        StoreError::Full { detail }
+                    }
                     _ => StoreError::Unavailable { detail },
                 }
             }
@@ -100,7 +104,9 @@ pub(super) fn store_error(error: &Error) -> StoreError {
     match error.sqlite_error_code() {
         Some(ErrorCode::DiskFull) => StoreError::Full { detail },
         Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => StoreError::ReadOnly { detail },
-        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => StoreError::Corrupt { detail },
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
+            StoreError::Corrupt { detail }
+        }
         _ => StoreError::Unavailable { detail },
     }
 }
@@ -118,5 +124,7 @@ fn detail(error: &Error) -> Box<str> {
 
 /// What is stored under `column` is nothing that was ever written there.
 pub(super) fn undecodable(column: &'static str) -> StoreError {
-    StoreError::Corrupt { detail: format!("the column {column} holds what no version wrote").into() }
+    StoreError::Corrupt {
+        detail: format!("the column {column} holds what no version wrote").into(),
+    }
 }

@@ -8,8 +8,16 @@ use tokio::sync::oneshot;
 /// What the writer is asked to do.
 #[derive(Debug)]
 pub(super) enum Op {
-    Open { request: Box<Open>, answer: Answer<Admitted<Unclaimed>>, back: UnboundedSender<Self> },
-    Change { lease: Lease, change: Change, answer: Answer<()> },
+    Open {
+        request: Box<Open>,
+        answer: Answer<Admitted<Unclaimed>>,
+        back: UnboundedSender<Self>,
+    },
+    Change {
+        lease: Lease,
+        change: Change,
+        answer: Answer<()>,
+    },
     Release(Lease),
     Close(Answer<()>),
 }
@@ -30,7 +38,12 @@ pub(super) enum Change {
 #[derive(Debug)]
 pub(super) enum Admitted<L> {
     /// The run is theirs. Its header and input are those from before.
-    Held { lease: L, found: Found, header: Header, input: Option<Payload> },
+    Held {
+        lease: L,
+        found: Found,
+        header: Header,
+        input: Option<Payload>,
+    },
     Ended(Header),
     Refused(Refused),
 }
@@ -48,9 +61,17 @@ impl Admitted<Lease> {
     /// The answer as it travels to who asked.
     pub(super) fn unclaimed(self, back: UnboundedSender<Op>) -> Admitted<Unclaimed> {
         match self {
-            Self::Held { lease, found, header, input } => {
-                Admitted::Held { lease: Unclaimed(Some((lease, back))), found, header, input }
-            }
+            Self::Held {
+                lease,
+                found,
+                header,
+                input,
+            } => Admitted::Held {
+                lease: Unclaimed(Some((lease, back))),
+                found,
+                header,
+                input,
+            },
             Self::Ended(header) => Admitted::Ended(header),
             Self::Refused(refused) => Admitted::Refused(refused),
         }
@@ -117,15 +138,37 @@ mod tests {
 
     fn change(change: Change) -> Op {
         let lease = Lease::new(RunId::new("order-42").unwrap(), 1, 1);
-        Op::Change { lease, change, answer: oneshot::channel().0 }
+        Op::Change {
+            lease,
+            change,
+            answer: oneshot::channel().0,
+        }
     }
 
     #[test]
     fn what_a_body_acts_on_waits_for_the_disk_and_a_lease_does_not() {
         let outcome = Outcome::from_parts(Kind::Value, Payload::from_stored("1"));
-        let ending = Ending { status: Status::Waiting, outcome: None, error: None, failed_on: vec![] };
-        assert!(change(Change::Append(Record { key: "a".into(), outcome, input: None })).must_be_durable());
-        assert!(change(Change::Rewrite { version: 1, records: vec![] }).must_be_durable());
+        let ending = Ending {
+            status: Status::Waiting,
+            outcome: None,
+            error: None,
+            failed_on: vec![],
+        };
+        assert!(
+            change(Change::Append(Record {
+                key: "a".into(),
+                outcome,
+                input: None
+            }))
+            .must_be_durable()
+        );
+        assert!(
+            change(Change::Rewrite {
+                version: 1,
+                records: vec![]
+            })
+            .must_be_durable()
+        );
         assert!(change(Change::Finish(Box::new(ending))).must_be_durable());
         assert!(!change(Change::Renew(Duration::ZERO)).must_be_durable());
         assert!(!Op::Release(Lease::new(RunId::new("order-42").unwrap(), 1, 1)).must_be_durable());

@@ -55,7 +55,10 @@ impl Owners {
                 "no lock beside the database: a run whose process was killed resumes when its lease expires"
             );
         });
-        Self { folder, own: own.ok() }
+        Self {
+            folder,
+            own: own.ok(),
+        }
     }
 
     /// What is written beside the leases of this store.
@@ -106,10 +109,19 @@ fn lock_new(folder: &Path) -> io::Result<Lock> {
 }
 
 fn remove_dead(folder: &Path) {
-    let Ok(entries) = fs::read_dir(folder) else { return };
+    let Ok(entries) = fs::read_dir(folder) else {
+        return;
+    };
     for path in entries.flatten().map(|entry| entry.path()) {
-        let is_lock = path.extension().is_some_and(|extension| extension == "lock");
-        if is_lock && File::options().write(true).open(&path).is_ok_and(|file| file.try_lock().is_ok()) {
+        let is_lock = path
+            .extension()
+            .is_some_and(|extension| extension == "lock");
+        if is_lock
+            && File::options()
+                .write(true)
+                .open(&path)
+                .is_ok_and(|file| file.try_lock().is_ok())
+        {
             drop(fs::remove_file(path));
         }
     }

@@ -7,7 +7,11 @@ use super::{begin, file, keys, value};
 #[tokio::test]
 async fn a_full_store_says_so_and_keeps_what_it_acknowledged() {
     let folder = tempfile::tempdir().unwrap();
-    let store = SqliteOptions::new().max_bytes(256 * 1024).open(file(&folder)).await.unwrap();
+    let store = SqliteOptions::new()
+        .max_bytes(256 * 1024)
+        .open(file(&folder))
+        .await
+        .unwrap();
     let lease = begin(&store, "order-42").await;
     let text = format!("\"{}\"", "x".repeat(3000));
     let mut acknowledged = Vec::new();
@@ -19,7 +23,11 @@ async fn a_full_store_says_so_and_keeps_what_it_acknowledged() {
         }
     };
     assert!(matches!(error, StoreError::Full { .. }), "{error}");
-    assert!(acknowledged.len() > 10, "it was full after {}", acknowledged.len());
+    assert!(
+        acknowledged.len() > 10,
+        "it was full after {}",
+        acknowledged.len()
+    );
     assert_eq!(keys(&store, "order-42").await, acknowledged);
     store.close().await.unwrap();
 
@@ -32,7 +40,11 @@ async fn a_full_store_says_so_and_keeps_what_it_acknowledged() {
 #[tokio::test]
 async fn a_write_that_does_not_fit_does_not_take_its_batch_along() {
     let folder = tempfile::tempdir().unwrap();
-    let store = SqliteOptions::new().max_bytes(1024 * 1024).open(file(&folder)).await.unwrap();
+    let store = SqliteOptions::new()
+        .max_bytes(1024 * 1024)
+        .open(file(&folder))
+        .await
+        .unwrap();
     let mut leases = Vec::new();
     for number in 0..32 {
         leases.push(begin(&store, &format!("order-{number}")).await);
@@ -46,7 +58,10 @@ async fn a_write_that_does_not_fit_does_not_take_its_batch_along() {
     for (number, fate) in fates.iter().enumerate() {
         let recorded = keys(&store, &format!("order-{number}")).await;
         if number % 8 == 3 {
-            assert!(matches!(fate, Err(StoreError::Full { .. })), "run {number}: {fate:?}");
+            assert!(
+                matches!(fate, Err(StoreError::Full { .. })),
+                "run {number}: {fate:?}"
+            );
             assert!(recorded.is_empty());
         } else {
             assert_eq!(*fate, Ok(()), "run {number}");

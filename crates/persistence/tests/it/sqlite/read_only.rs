@@ -19,7 +19,14 @@ const NOBODY: u32 = 65534;
 #[ignore = "the other process of the tests below, started by them"]
 async fn nobody() {
     let path = std::env::var_os("READ_ONLY_PATH").expect("started by a test");
-    println!("> {}", if matches!(open_error(&path).await, StoreError::ReadOnly { .. }) { "read-only" } else { "other" });
+    println!(
+        "> {}",
+        if matches!(open_error(&path).await, StoreError::ReadOnly { .. }) {
+            "read-only"
+        } else {
+            "other"
+        }
+    );
 }
 
 /// What opening `path` says to somebody who is bound by permissions.
@@ -28,7 +35,12 @@ fn opened_by_nobody(folder: &TempDir, path: &Path) -> String {
     fs::copy(std::env::current_exe().unwrap(), &copy).unwrap();
     let mut command = Command::new(copy);
     command
-        .args(["sqlite::read_only::nobody", "--exact", "--ignored", "--nocapture"])
+        .args([
+            "sqlite::read_only::nobody",
+            "--exact",
+            "--ignored",
+            "--nocapture",
+        ])
         .env("READ_ONLY_PATH", path)
         .current_dir("/")
         .stderr(Stdio::inherit());
