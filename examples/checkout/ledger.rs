@@ -69,7 +69,7 @@ pub(crate) fn read(path: &Path) -> Result<Vec<Effect>> {
 
 /// How many effects have happened so far.
 pub(crate) fn count(path: &Path) -> u64 {
-    fs::read(path)
-        .map(|bytes| bytes.iter().filter(|byte| **byte == b'\n').count() as u64)
-        .unwrap_or(0)
+    fs::read(path).map_or(0, |bytes| {
+        bytes.iter().filter(|byte| **byte == b'\n').count() as u64
+    })
 }

@@ -25,7 +25,7 @@ async fn body(
     for n in 0..recorded {
         sum = sum.wrapping_add(step!(run, call(n)));
     }
-    let _ = step!(run.volatile(), "first new", async {
+    step!(run.volatile(), "first new", async {
         first_new.set(Some(Instant::now()));
         Ok::<_, RunError>(())
     });

@@ -53,7 +53,7 @@ pub(crate) fn read<T: DeserializeOwned>(path: &Path) -> Result<Vec<T>> {
 }
 
 pub(crate) fn count(path: &Path) -> usize {
-    fs::read(path)
-        .map(|bytes| bytes.iter().filter(|byte| **byte == b'\n').count())
-        .unwrap_or(0)
+    fs::read(path).map_or(0, |bytes| {
+        bytes.iter().filter(|byte| **byte == b'\n').count()
+    })
 }

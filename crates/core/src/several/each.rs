@@ -350,6 +350,10 @@ where
     }
 }
 
+/// The steps of the items that are under way.
+type InFlight<'r, M, F, Item, A, G> =
+    FuturesUnordered<Numbered<StepFuture<'r, ItemOperation<F, Item>, A, <M as Mode>::Keep, G>>>;
+
 /// The future of [`Each`].
 #[must_use = "futures do nothing unless polled"]
 pub struct EachFuture<'r, M: Mode, Item, F, A, G>
@@ -371,7 +375,7 @@ where
     batches: Batches<'r>,
     left_in_batch: usize,
     pausing: Option<Sleep>,
-    in_flight: FuturesUnordered<Numbered<StepFuture<'r, ItemOperation<F, Item>, A, M::Keep, G>>>,
+    in_flight: InFlight<'r, M, F, Item, A, G>,
     results: Vec<Option<Ended<A::Value, A::Error>>>,
     done: usize,
     begun: bool,

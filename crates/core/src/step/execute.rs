@@ -26,10 +26,19 @@ pin_project! {
         attempts: A,
         guard: G,
         #[pin]
-        state: State<G::Entering, G::Pass, A::Attempt, A::Value, A::Error>,
+        state: StateOf<F, A, G>,
         keep: PhantomData<fn() -> R>,
     }
 }
+
+/// The states of a step, from the types of its operation and its guards.
+type StateOf<F, A, G> = State<
+    <G as Guard<<A as Invoke<F>>::Error>>::Entering,
+    <G as Guard<<A as Invoke<F>>::Error>>::Pass,
+    <A as Invoke<F>>::Attempt,
+    <A as Invoke<F>>::Value,
+    <A as Invoke<F>>::Error,
+>;
 
 pin_project! {
     #[project = StateProj]
@@ -201,7 +210,7 @@ fn begin<F, A: Invoke<F>, G: Guard<A::Error>>(
     guard: &G,
     attempts: &A,
     operation: &mut Option<F>,
-) -> State<G::Entering, G::Pass, A::Attempt, A::Value, A::Error> {
+) -> StateOf<F, A, G> {
     frame.begin_attempt();
     match guard
         .enter_now()

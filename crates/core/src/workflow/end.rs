@@ -131,7 +131,7 @@ pub(super) fn tell<T, E: fmt::Display>(shared: &Shared, verdict: &Verdict<T, E>)
         Verdict::Waiting(_) => tracing::info!(run, ?duration, "the run waits"),
         Verdict::Cancelled(_) => tracing::info!(run, ?duration, "the run was cancelled"),
         Verdict::Interrupted(error) => {
-            tracing::error!(run, ?duration, %error, "the run was interrupted")
+            tracing::error!(run, ?duration, %error, "the run was interrupted");
         }
     }
     shared.tell_if_observed(|| match verdict {

@@ -19,7 +19,7 @@ fn block_on<T>(future: impl Future<Output = T>) -> T {
 }
 
 /// How many allocations a hundred more steps cost.
-fn allocations(hundred: impl AsyncFn(&awaitly_core::Run) -> Result<u64, RunError>) -> u64 {
+fn allocations(hundred: &impl AsyncFn(&awaitly_core::Run) -> Result<u64, RunError>) -> u64 {
     block_on(async {
         run(async |run| {
             hundred(run).await?;
@@ -43,7 +43,7 @@ fn allocations(hundred: impl AsyncFn(&awaitly_core::Run) -> Result<u64, RunError
 
 #[test]
 fn a_plain_step_allocates_nothing() {
-    let count = allocations(async |run| {
+    let count = allocations(&async |run| {
         let mut sum = 0;
         for n in 0..100 {
             sum += step!(run, call(n));
@@ -55,7 +55,7 @@ fn a_plain_step_allocates_nothing() {
 
 #[test]
 fn a_step_with_retry_and_timeout_that_succeeds_at_once_allocates_nothing() {
-    let count = allocations(async |run| {
+    let count = allocations(&async |run| {
         let mut sum = 0;
         for n in 0..100 {
             sum += step!(

@@ -56,7 +56,7 @@ async fn parallel_steps_are_recorded_each_under_its_own_key() {
         })
         .await;
     assert!(result.is_err());
-    let keys: Vec<_> = state.keys().map(|key| key.to_string()).collect();
+    let keys: Vec<_> = state.keys().map(ToString::to_string).collect();
     assert_eq!(keys, ["load.b", "load.a", "load.a#2", "load.b#2"]);
 }
 
@@ -201,12 +201,12 @@ async fn the_items_of_a_durable_list_have_keys_of_their_own() {
             .await;
         let by_name = step!(
             run.each("call", ["a", "b"], async |_| service.call().await)
-                .key_by(|name| name.to_string())
+                .key_by(ToString::to_string)
         );
         Ok::<_, AppError>((first.len(), by_name))
     };
     let (first, state) = workflow.run_with_state("r", body).await;
-    let keys: Vec<_> = state.keys().map(|key| key.to_string()).collect();
+    let keys: Vec<_> = state.keys().map(ToString::to_string).collect();
     assert_eq!(keys, ["call[0]", "call[1]", "call#2[a]", "call#2[b]"]);
     let again = workflow.resume(state).run(body).await;
     assert_eq!((&again, service.calls()), (&first, 4));
@@ -219,7 +219,7 @@ async fn two_items_with_one_key_are_refused() {
         .run("r", async |run| {
             let numbers = run
                 .each("n", [1, 1], async |n: u32| Ok::<_, ServiceError>(n))
-                .key_by(|n| n.to_string());
+                .key_by(ToString::to_string);
             Ok::<_, AppError>(step!(numbers))
         })
         .await;
