@@ -37,8 +37,7 @@ pub(crate) fn print(folder: &Path, orders: &[Order], kills: u32) -> Result<ExitC
         proof.declined
     );
     println!(
-        "a repeated effect is a call that was under way when the process was killed, at most {} at a time",
-        CONCURRENCY
+        "a repeated effect is a call that was under way when the process was killed, at most {CONCURRENCY} at a time"
     );
     println!(
         "orders {} · effects {} · repeated {} · recorded twice {} · lost {}",

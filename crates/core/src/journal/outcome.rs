@@ -117,6 +117,26 @@ impl Payload {
             .map_err(EncodeError::new::<T>)
     }
 
+    /// The payload of a value that must come back from it.
+    ///
+    /// JSON has no number for infinity and NaN; they become `null`, which is no number any more. So a
+    /// payload with a `null` in it is decoded once, and refused where that fails.
+    ///
+    /// # Errors
+    /// [`EncodeError`] as for [`encode`](Self::encode), and where the payload does not decode.
+    pub fn encode_to_return<T: Serialize + DeserializeOwned>(
+        value: &T,
+    ) -> Result<Self, EncodeError> {
+        let payload = Self::encode(value)?;
+        if payload.0.contains("null") {
+            payload.decode::<T>().map_err(|error| EncodeError {
+                type_name: error.type_name,
+                reason: error.reason,
+            })?;
+        }
+        Ok(payload)
+    }
+
     /// The value that was encoded.
     ///
     /// # Errors
@@ -243,6 +263,15 @@ mod tests {
     fn a_value_without_a_json_form_is_refused() {
         let map = std::collections::HashMap::from([((1, 2), "x")]);
         assert!(Payload::encode(&map).is_err());
+    }
+
+    #[test]
+    fn a_number_that_json_does_not_have_is_refused_and_nothing_else_with_a_null() {
+        for number in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+            assert!(Payload::encode_to_return(&(1, number)).is_err(), "{number}");
+        }
+        assert!(Payload::encode_to_return(&(Some(1.5), None::<f64>, ())).is_ok());
+        assert!(Payload::encode_to_return(&"null".to_owned()).is_ok());
     }
 
     #[test]

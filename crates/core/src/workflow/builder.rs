@@ -275,7 +275,7 @@ impl<X> Workflow<X> {
     }
 
     /// The same as [`run`](Self::run), with the journal beside the result, whether that is a value or an
-    /// error. The state of a run that had already ended, or was not opened, is empty.
+    /// error. The state of a run that was not opened is empty.
     pub async fn run_with_state<T, E>(
         &self,
         run: impl Into<Arc<str>>,

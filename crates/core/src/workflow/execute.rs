@@ -21,7 +21,7 @@ use crate::store::{Open, Opened, Owner, Purpose, RunId, StoredRun};
 /// A run that may be executed.
 struct Admitted {
     run: RunId,
-    writer: Option<Writer>,
+    hold: Hold,
     records: Vec<Record>,
     input: Option<Payload>,
 }
@@ -32,7 +32,8 @@ enum NotAdmitted {
     Refused(RunError),
 }
 
-/// Gives the lease back when the run is dropped in the middle.
+/// A run's place in its store, where it has one. The lease is given back when the run is dropped in the
+/// middle, or not begun.
 struct Hold(Option<Writer>);
 
 impl Drop for Hold {
@@ -70,21 +71,20 @@ impl<X> Workflow<X> {
                 return (Err(E::from_step(error)), state(Vec::new()));
             }
             Err(NotAdmitted::Ended(header)) => {
-                return (recorded::<X, T, E>(&header, &run), state(Vec::new()));
+                let records = self.ended_records(&run, keep_state).await;
+                return (recorded::<X, T, E>(&header, &run), state(records));
             }
         };
         let Admitted {
             run: id,
-            writer,
+            mut hold,
             records,
             input,
         } = admitted;
         let recorded = records.len();
-        let mut hold = Hold(writer.clone());
-        let shared = self.share(
-            &id,
-            Some(Journal::new(records, writer.clone(), input, keep_state)),
-        );
+        let writer = hold.0.clone();
+        let journal = Journal::new(records, writer.clone(), input, keep_state);
+        let shared = self.share(&id, Some(journal));
         let handle = DurableRun::new(Arc::clone(&shared));
 
         let result = match self
@@ -92,10 +92,7 @@ impl<X> Workflow<X> {
             .await
         {
             Err(error) => Err(E::from_step(error)),
-            Ok(verdict) => {
-                self.conclude::<T, E>(&shared, writer.as_ref(), &mut hold, verdict)
-                    .await
-            }
+            Ok(verdict) => self.conclude::<T, E>(&shared, &mut hold, verdict).await,
         };
         (result, state(shared.kept()))
     }
@@ -151,28 +148,15 @@ impl<X> Workflow<X> {
     // Opening.
 
     async fn admit(&self, run: &Arc<str>, purpose: Purpose) -> Result<Admitted, NotAdmitted> {
-        let id = RunId::new(Arc::clone(run)).map_err(|error| NotAdmitted::Refused(error.into()))?;
-        let mut request = Open::new(id.clone(), Arc::clone(&self.name), Owner::unique())
-            .version(self.version)
-            .ttl(self.lease)
-            .purpose(purpose);
-        match &self.input {
-            Some(Ok(input)) => request = request.input(input.clone()),
-            Some(Err(error)) => {
-                return Err(NotAdmitted::Refused(RunError::Unencodable {
-                    what: "the input of the run".into(),
-                    type_name: error.type_name.clone(),
-                    reason: error.reason.clone(),
-                }));
-            }
-            None => {}
-        }
+        let request = self.request(run, purpose).map_err(NotAdmitted::Refused)?;
+        let run = request.run.clone();
         let Some(store) = &self.store else {
             let input = request.input.map(|input| input.payload);
+            let (hold, records) = (Hold(None), Vec::new());
             return Ok(Admitted {
-                run: id,
-                writer: None,
-                records: Vec::new(),
+                run,
+                hold,
+                records,
                 input,
             });
         };
@@ -181,51 +165,94 @@ impl<X> Workflow<X> {
             Ok(Opened::Ended(header)) => Err(NotAdmitted::Ended(header)),
             Ok(Opened::Refused(refused)) => Err(NotAdmitted::Refused(RunError::refused(
                 refused,
-                run,
+                &run,
                 self.version,
             ))),
             Ok(Opened::Held { lease, run: stored }) => {
-                let writer = Writer {
-                    store: store.clone(),
-                    lease,
-                };
-                self.migrate(id, writer, stored)
+                let store = store.clone();
+                let hold = Hold(Some(Writer { store, lease }));
+                let (records, input) = self
+                    .migrate(&run, &hold, stored)
                     .await
-                    .map_err(NotAdmitted::Refused)
+                    .map_err(NotAdmitted::Refused)?;
+                Ok(Admitted {
+                    run,
+                    hold,
+                    records,
+                    input,
+                })
             }
+        }
+    }
+
+    /// The records of a run that has ended, where they are asked for.
+    async fn ended_records(&self, run: &Arc<str>, wanted: bool) -> Vec<Record> {
+        let (Some(store), true, Ok(run)) = (&self.store, wanted, RunId::new(Arc::clone(run)))
+        else {
+            return Vec::new();
+        };
+        match store.load(&run).await {
+            Ok(stored) => stored.map(|stored| stored.records).unwrap_or_default(),
+            Err(error) => {
+                tracing::warn!(%run, %error, "the records of the ended run could not be read");
+                Vec::new()
+            }
+        }
+    }
+
+    /// What the store is asked, once everything in it is within its limits.
+    fn request(&self, run: &Arc<str>, purpose: Purpose) -> Result<Open, RunError> {
+        let run = RunId::new(Arc::clone(run))?;
+        within(
+            "the name of the workflow",
+            self.name.len(),
+            RunId::MAX_BYTES,
+        )?;
+        let request = Open::new(run, Arc::clone(&self.name), Owner::unique())
+            .version(self.version)
+            .ttl(self.lease)
+            .purpose(purpose);
+        match &self.input {
+            None => Ok(request),
+            Some(Ok(input)) => {
+                within(
+                    "the input of the run",
+                    input.payload.len(),
+                    Payload::MAX_BYTES,
+                )?;
+                Ok(request.input(input.clone()))
+            }
+            Some(Err(error)) => Err(RunError::Unencodable {
+                what: "the input of the run".into(),
+                type_name: error.type_name.clone(),
+                reason: error.reason.clone(),
+            }),
         }
     }
 
     /// Brings the journal to the version of the code, and stores it before anything else.
     async fn migrate(
         &self,
-        run: RunId,
-        writer: Writer,
+        run: &RunId,
+        hold: &Hold,
         stored: StoredRun,
-    ) -> Result<Admitted, RunError> {
-        let mut hold = Hold(Some(writer.clone()));
+    ) -> Result<(Vec<Record>, Option<Payload>), RunError> {
         let StoredRun {
             header,
             input,
-            mut records,
-        } = stored;
-        if header.version < self.version {
-            records = self
-                .migrations
-                .apply(records, header.version, self.version)
-                .map_err(|error| RunError::migration(&error, &run))?;
-            writer
-                .store
-                .rewrite(&writer.lease, self.version, records.clone())
-                .await?;
-        }
-        hold.0 = None;
-        Ok(Admitted {
-            run,
-            writer: Some(writer),
             records,
-            input,
-        })
+        } = stored;
+        if header.version >= self.version {
+            return Ok((records, input));
+        }
+        let records = self
+            .migrations
+            .apply(records, header.version, self.version)
+            .map_err(|error| RunError::migration(&error, run))?;
+        if let Some(Writer { store, lease }) = &hold.0 {
+            store.rewrite(lease, self.version, records.clone()).await?;
+        }
+        Ok((records, input))
     }
 
     fn admit_state(&self, state: ResumeState) -> Result<(RunId, Vec<Record>), RunError> {
@@ -359,7 +386,6 @@ impl<X> Workflow<X> {
     async fn conclude<T, E>(
         &self,
         shared: &Shared,
-        writer: Option<&Writer>,
         hold: &mut Hold,
         verdict: Verdict<T, E>,
     ) -> Result<T, E>
@@ -374,7 +400,7 @@ impl<X> Workflow<X> {
                 return Err(E::from_step(error));
             }
         };
-        if let (Some(ending), Some(Writer { store, lease })) = (ending, writer) {
+        if let (Some(ending), Some(Writer { store, lease })) = (ending, &hold.0) {
             if let Err(error) = store.finish(lease, ending).await {
                 let error = shared.stopped(error.into());
                 end::tell(shared, &Verdict::<T, E>::Interrupted(error.clone()));
@@ -389,6 +415,14 @@ impl<X> Workflow<X> {
         shared.stopped(crate::store::StoreError::LeaseLost { run }.into());
         verdict.into_result()
     }
+}
+
+fn within(what: &str, bytes: usize, limit: usize) -> Result<(), RunError> {
+    if (1..=limit).contains(&bytes) {
+        return Ok(());
+    }
+    let what = format!("{what}, which must not be empty,").into();
+    Err(RunError::TooLarge { what, bytes, limit })
 }
 
 /// The result of a run that has ended before.

@@ -9,10 +9,14 @@ use crate::clock::{Clock, Sleep, later};
 use crate::run::{Writer, Writing};
 use crate::store::StoreError;
 
+/// The least time between two renewals, so that a lease of no time at all does not keep the task busy.
+const LEAST_PAUSE: Duration = Duration::from_millis(10);
+
 pin_project! {
     /// A body that is executed under a lease, which is renewed as long as it runs.
     ///
-    /// The lease is renewed after a third of its time. Where it turns out to be lost, the body is dropped
+    /// The lease is renewed after a third of its time, though not more often than each
+    /// [`LEAST_PAUSE`]. Where it turns out to be lost, the body is dropped
     /// at once: another owner executes the run.
     pub(super) struct Heartbeat<'a, B> {
         #[pin]
@@ -65,7 +69,7 @@ impl<B: Future> Future for Heartbeat<'_, B> {
             let next = match this.beat {
                 Beat::Resting => Beat::Waiting(
                     this.clock
-                        .sleep_until(later(this.clock.now(), *this.ttl / 3)),
+                        .sleep_until(later(this.clock.now(), (*this.ttl / 3).max(LEAST_PAUSE))),
                 ),
                 Beat::Waiting(sleep) => {
                     std::task::ready!(sleep.as_mut().poll(cx));

@@ -40,8 +40,8 @@ where
 {
     fn encode(result: Result<&T, &E>, _: &str) -> Result<Outcome, EncodeError> {
         match result {
-            Ok(value) => Payload::encode(value).map(Outcome::Value),
-            Err(error) => Payload::encode(error).map(Outcome::Failed),
+            Ok(value) => Payload::encode_to_return(value).map(Outcome::Value),
+            Err(error) => Payload::encode_to_return(error).map(Outcome::Failed),
         }
     }
 
@@ -62,7 +62,7 @@ where
 {
     fn encode(result: Result<&T, &E>, run: &str) -> Result<Outcome, EncodeError> {
         match result {
-            Ok(value) => Payload::encode(value).map(Outcome::Value),
+            Ok(value) => Payload::encode_to_return(value).map(Outcome::Value),
             Err(error) => {
                 // The alternate form of anyhow's errors holds the whole chain.
                 let text = format!("{error:#}").into();
