@@ -77,10 +77,7 @@ impl Store for MemoryStore {
         let mut journals = self.lock();
         let journal = journals.held(lease)?;
         if !journal.keys.insert(record.key.clone()) {
-            return Err(StoreError::AlreadyRecorded {
-                run: (**lease.run()).into(),
-                key: record.key,
-            });
+            return Err(StoreError::AlreadyRecorded { run: (**lease.run()).into(), key: record.key });
         }
         journal.records.push(record);
         Ok(())
@@ -96,12 +93,7 @@ impl Store for MemoryStore {
         Ok(())
     }
 
-    async fn rewrite(
-        &self,
-        lease: &Lease,
-        version: u32,
-        records: Vec<Record>,
-    ) -> Result<(), StoreError> {
+    async fn rewrite(&self, lease: &Lease, version: u32, records: Vec<Record>) -> Result<(), StoreError> {
         let mut journals = self.lock();
         let journal = journals.held(lease)?;
         let keys = limits::distinct_keys(lease.run(), &records)?;
@@ -135,9 +127,7 @@ impl Store for MemoryStore {
     async fn load(&self, run: &RunId) -> Result<Option<StoredRun>, StoreError> {
         let journals = self.lock();
         let slot = journals.slots.get(run);
-        Ok(slot
-            .and_then(|slot| journals.runs.get(*slot))
-            .map(Journal::to_stored))
+        Ok(slot.and_then(|slot| journals.runs.get(*slot)).map(Journal::to_stored))
     }
 
     fn durability(&self) -> &'static str {
@@ -147,9 +137,7 @@ impl Store for MemoryStore {
 
 impl fmt::Debug for MemoryStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("MemoryStore")
-            .field("runs", &self.lock().runs.len())
-            .finish_non_exhaustive()
+        f.debug_struct("MemoryStore").field("runs", &self.lock().runs.len()).finish_non_exhaustive()
     }
 }
 
@@ -157,15 +145,11 @@ impl Journals {
     fn open(&mut self, request: &Open) -> Opened {
         let slot = self.slots.get(&request.run).copied();
         let journal = slot.and_then(|slot| self.runs.get_mut(slot));
-        let stored = journal
-            .as_ref()
-            .map(|journal| (&journal.header, journal.lease()));
+        let stored = journal.as_ref().map(|journal| (&journal.header, journal.lease()));
         match (admit(request, stored), journal, slot) {
             (Admission::Refuse(refused), ..) => Opened::Refused(refused),
             (Admission::Ended, Some(journal), _) => Opened::Ended(journal.header.clone()),
-            (Admission::Take { drop }, Some(journal), Some(slot)) => {
-                journal.take(slot, &drop, request.ttl)
-            }
+            (Admission::Take { drop }, Some(journal), Some(slot)) => journal.take(slot, &drop, request.ttl),
             _ => self.begin(request),
         }
     }
@@ -193,21 +177,15 @@ impl Journals {
             .ok()
             .and_then(|slot| self.runs.get_mut(slot))
             .filter(|journal| {
-                journal.token == lease.token()
-                    && journal.held_until.is_some()
-                    && journal.run == *lease.run()
+                journal.token == lease.token() && journal.held_until.is_some() && journal.run == *lease.run()
             })
-            .ok_or_else(|| StoreError::LeaseLost {
-                run: (**lease.run()).into(),
-            })
+            .ok_or_else(|| StoreError::LeaseLost { run: (**lease.run()).into() })
     }
 }
 
 impl Journal {
     fn lease(&self) -> LeaseInfo {
-        let remaining = self
-            .held_until
-            .map(|until| until.saturating_duration_since(Instant::now()));
+        let remaining = self.held_until.map(|until| until.saturating_duration_since(Instant::now()));
         match remaining {
             Some(remaining) if !remaining.is_zero() => LeaseInfo::Held(remaining),
             _ => LeaseInfo::Free,
@@ -227,18 +205,11 @@ impl Journal {
         self.header.failed_on = Vec::new();
         self.token += 1;
         self.held_until = Some(expiry(ttl));
-        Opened::Held {
-            lease: Lease::new(self.run.clone(), self.token, slot as i64),
-            run,
-        }
+        Opened::Held { lease: Lease::new(self.run.clone(), self.token, slot as i64), run }
     }
 
     fn to_stored(&self) -> StoredRun {
-        StoredRun {
-            header: self.header.clone(),
-            input: self.input.clone(),
-            records: self.records.clone(),
-        }
+        StoredRun { header: self.header.clone(), input: self.input.clone(), records: self.records.clone() }
     }
 }
 

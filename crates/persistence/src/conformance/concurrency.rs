@@ -11,9 +11,7 @@ use super::{Case, ok, same_records, value};
 /// Appends of 64 runs at the same time, every fourth of which is refused for a reason of its own:
 /// each learns what became of itself, and what was acknowledged is stored.
 pub async fn appends_of_many_runs_each_learn_their_own_fate<S: Store>(store: &S) {
-    let cases: Vec<_> = (0..64)
-        .map(|number| Case::new(store, &format!("many-{number}")))
-        .collect();
+    let cases: Vec<_> = (0..64).map(|number| Case::new(store, &format!("many-{number}"))).collect();
     join_all(cases.iter().enumerate().map(async |(number, case)| {
         let lease = case.begin().await;
         for round in 0..8 {
@@ -22,10 +20,7 @@ pub async fn appends_of_many_runs_each_learn_their_own_fate<S: Store>(store: &S)
             case.append(&lease, value(key.clone(), &text)).await;
             if number % 4 == 0 {
                 let again = store.append(&lease, value(key.clone(), "again")).await;
-                let refused = StoreError::AlreadyRecorded {
-                    run: (*case.run).into(),
-                    key: key.into(),
-                };
+                let refused = StoreError::AlreadyRecorded { run: (*case.run).into(), key: key.into() };
                 assert_eq!(again, Err(refused), "of run {number}");
             }
             if number % 4 == 1 {
@@ -40,9 +35,8 @@ pub async fn appends_of_many_runs_each_learn_their_own_fate<S: Store>(store: &S)
     }))
     .await;
     for (number, case) in cases.iter().enumerate() {
-        let expected: Vec<_> = (0..8)
-            .map(|round| value(format!("step-{round}"), &format!("{number}/{round}")))
-            .collect();
+        let expected: Vec<_> =
+            (0..8).map(|round| value(format!("step-{round}"), &format!("{number}/{round}"))).collect();
         same_records(&case.stored().await.records, &expected);
     }
 }
@@ -51,23 +45,15 @@ pub async fn appends_of_many_runs_each_learn_their_own_fate<S: Store>(store: &S)
 pub async fn of_two_records_under_one_key_one_stands<S: Store>(store: &S) {
     let case = Case::new(store, "one-key");
     let lease = case.begin().await;
-    let fates = join_all((0..8).map(async |number: u32| {
-        store
-            .append(&lease, value("charge", &number.to_string()))
-            .await
-    }))
+    let fates = join_all(
+        (0..8).map(async |number: u32| store.append(&lease, value("charge", &number.to_string())).await),
+    )
     .await;
-    let acknowledged: Vec<_> = (0..8_u32)
-        .zip(&fates)
-        .filter(|(_, fate)| fate.is_ok())
-        .collect();
+    let acknowledged: Vec<_> = (0..8_u32).zip(&fates).filter(|(_, fate)| fate.is_ok()).collect();
     let [(number, _)] = acknowledged.as_slice() else {
         panic!("expected one of eight appends to be acknowledged, the store answered {fates:?}");
     };
-    same_records(
-        &case.stored().await.records,
-        &[value("charge", &number.to_string())],
-    );
+    same_records(&case.stored().await.records, &[value("charge", &number.to_string())]);
 }
 
 /// Of many owners that open a run at the same time one gets the lease, and the others are told that
@@ -75,14 +61,9 @@ pub async fn of_two_records_under_one_key_one_stands<S: Store>(store: &S) {
 pub async fn of_many_owners_at_once_one_gets_the_lease<S: Store>(store: &S) {
     let case = Case::new(store, "owners");
     let answers = join_all((0..16).map(async |_| case.open(case.request()).await)).await;
-    let held = answers
-        .iter()
-        .filter(|answer| matches!(answer, Opened::Held { .. }))
-        .count();
-    let busy = answers
-        .iter()
-        .filter(|answer| matches!(answer, Opened::Refused(Refused::Busy { .. })))
-        .count();
+    let held = answers.iter().filter(|answer| matches!(answer, Opened::Held { .. })).count();
+    let busy =
+        answers.iter().filter(|answer| matches!(answer, Opened::Refused(Refused::Busy { .. }))).count();
     assert_eq!((held, busy), (1, 15), "the store answered {answers:?}");
 }
 
@@ -99,17 +80,10 @@ pub async fn a_dropped_append_leaves_all_or_nothing<S: Store>(store: &S) {
         let (lease, run) = case.held(case.request()).await;
         let (without, with) = (
             vec![value("reserve", "a"), value("ship", "b")],
-            vec![
-                value("reserve", "a"),
-                value("charge", "whole"),
-                value("ship", "b"),
-            ],
+            vec![value("reserve", "a"), value("charge", "whole"), value("ship", "b")],
         );
         let recorded = run.records.len() == with.len();
-        assert!(
-            !recorded || polls > 0,
-            "an append that was never polled was recorded"
-        );
+        assert!(!recorded || polls > 0, "an append that was never polled was recorded");
         same_records(&run.records, if recorded { &with } else { &without });
         match store.append(&lease, value("charge", "again")).await {
             Err(StoreError::AlreadyRecorded { .. }) if recorded => {}

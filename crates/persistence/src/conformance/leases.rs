@@ -13,10 +13,7 @@ pub async fn a_held_run_is_busy_for_a_second_owner<S: Store>(store: &S) {
     let case = Case::new(store, "busy");
     let (lease, _) = case.held(case.request().ttl(MINUTE)).await;
     let remaining = busy(&case).await;
-    assert!(
-        remaining <= MINUTE,
-        "a lease of a minute is said to last for {remaining:?}"
-    );
+    assert!(remaining <= MINUTE, "a lease of a minute is said to last for {remaining:?}");
     case.append(&lease, value("reserve", "a")).await;
 }
 
@@ -24,12 +21,7 @@ pub async fn a_held_run_is_busy_for_a_second_owner<S: Store>(store: &S) {
 pub async fn an_expired_lease_is_taken_over<S: Store>(store: &S) {
     let case = Case::new(store, "expired");
     let (old, new) = replaced(&case).await;
-    assert!(
-        new.token() > old.token(),
-        "tokens grow: {} came after {}",
-        new.token(),
-        old.token()
-    );
+    assert!(new.token() > old.token(), "tokens grow: {} came after {}", new.token(), old.token());
     case.append(&new, value("reserve", "a")).await;
     busy(&case).await;
 }
@@ -40,10 +32,7 @@ pub async fn a_renewed_lease_lasts_from_now<S: Store>(store: &S) {
     let (lease, _) = case.held(case.request().ttl(MINUTE)).await;
     ok("renew", store.renew(&lease, 60 * MINUTE).await);
     let remaining = busy(&case).await;
-    assert!(
-        remaining > MINUTE,
-        "a lease renewed for an hour is said to last for {remaining:?}"
-    );
+    assert!(remaining > MINUTE, "a lease renewed for an hour is said to last for {remaining:?}");
     ok("renew", store.renew(&lease, Duration::ZERO).await);
     case.begin().await;
 }
@@ -63,15 +52,19 @@ pub async fn a_released_lease_is_free_at_once<S: Store>(store: &S) {
 pub async fn a_lost_lease_cannot_append<S: Store>(store: &S) {
     let case = Case::new(store, "append");
     let (old, new) = replaced(&case).await;
-    assert_eq!(
-        store.append(&old, value("reserve", "old")).await,
-        Err(case.lost())
-    );
+    assert_eq!(store.append(&old, value("reserve", "old")).await, Err(case.lost()));
     case.append(&new, value("reserve", "new")).await;
-    assert_eq!(
-        store.append(&old, value("ship", "old")).await,
-        Err(case.lost())
-    );
+    assert_eq!(store.append(&old, value("ship", "old")).await, Err(case.lost()));
+    same_records(&case.stored().await.records, &[value("reserve", "new")]);
+}
+
+/// A replacement under an older token than the run's is refused, and leaves the record.
+pub async fn a_lost_lease_cannot_replace<S: Store>(store: &S) {
+    let case = Case::new(store, "replace");
+    let (old, new) = replaced(&case).await;
+    case.append(&new, value("reserve", "new")).await;
+    assert_eq!(store.replace(&old, value("reserve", "old")).await, Err(case.lost()));
+    assert_eq!(store.replace(&old, value("ship", "old")).await, Err(case.lost()));
     same_records(&case.stored().await.records, &[value("reserve", "new")]);
 }
 
@@ -81,10 +74,7 @@ pub async fn a_lost_lease_cannot_rewrite<S: Store>(store: &S) {
     let (old, new) = replaced(&case).await;
     case.append(&new, value("reserve", "new")).await;
     let before = case.stored().await;
-    assert_eq!(
-        store.rewrite(&old, 9, vec![value("reserve", "old")]).await,
-        Err(case.lost())
-    );
+    assert_eq!(store.rewrite(&old, 9, vec![value("reserve", "old")]).await, Err(case.lost()));
     assert_eq!(case.stored().await, before);
 }
 
@@ -93,10 +83,7 @@ pub async fn a_lost_lease_cannot_finish<S: Store>(store: &S) {
     let case = Case::new(store, "finish");
     let (old, new) = replaced(&case).await;
     let before = case.stored().await;
-    assert_eq!(
-        store.finish(&old, ending(Status::Failed)).await,
-        Err(case.lost())
-    );
+    assert_eq!(store.finish(&old, ending(Status::Failed)).await, Err(case.lost()));
     assert_eq!(case.stored().await, before);
     busy(&case).await;
     case.finish(&new, ending(Status::Completed)).await;
@@ -134,15 +121,10 @@ pub async fn a_lease_that_was_given_back_cannot_write<S: Store>(store: &S) {
             store.release(&lease);
         }
         let before = case.stored().await;
-        assert_eq!(
-            store.append(&lease, value("late", "a")).await,
-            Err(case.lost())
-        );
+        assert_eq!(store.append(&lease, value("late", "a")).await, Err(case.lost()));
+        assert_eq!(store.replace(&lease, value("late", "a")).await, Err(case.lost()));
         assert_eq!(store.rewrite(&lease, 9, vec![]).await, Err(case.lost()));
-        assert_eq!(
-            store.finish(&lease, ending(Status::Failed)).await,
-            Err(case.lost())
-        );
+        assert_eq!(store.finish(&lease, ending(Status::Failed)).await, Err(case.lost()));
         assert_eq!(store.renew(&lease, MINUTE).await, Err(case.lost()));
         assert_eq!(case.stored().await, before);
     }

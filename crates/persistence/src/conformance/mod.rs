@@ -60,9 +60,7 @@ pub use opening::*;
 pub use records::*;
 
 use awaitly_core::journal::{Kind, Outcome, Payload, Record};
-use awaitly_core::store::{
-    Ending, Lease, Open, Opened, Owner, RunId, Store, StoreError, StoredRun,
-};
+use awaitly_core::store::{Ending, Lease, Open, Opened, Owner, RunId, Store, StoreError, StoredRun};
 
 /// A store, and what it needs beside it for as long as it is checked. Every [`Store`] is one.
 pub trait Fixture {
@@ -104,6 +102,7 @@ macro_rules! __every_promise {
                 a_renewed_lease_lasts_from_now
                 a_released_lease_is_free_at_once
                 a_lost_lease_cannot_append
+                a_lost_lease_cannot_replace
                 a_lost_lease_cannot_rewrite
                 a_lost_lease_cannot_finish
                 a_lost_lease_cannot_be_renewed
@@ -113,6 +112,7 @@ macro_rules! __every_promise {
                 awkward_text_comes_back_as_it_was
                 a_large_payload_comes_back_as_it_was
                 a_key_is_recorded_once
+                a_replaced_record_is_the_only_one_under_its_key
                 a_rewrite_replaces_the_journal_and_its_version
                 a_rewrite_with_a_key_twice_is_refused_whole
                 finishing_keeps_the_outcome_and_frees_the_lease
@@ -177,10 +177,7 @@ pub(crate) struct Case<'a, S> {
 impl<'a, S: Store> Case<'a, S> {
     /// A run of its own, whose id begins with `name`.
     pub(crate) fn new(store: &'a S, name: &str) -> Self {
-        Self {
-            store,
-            run: run_id(&format!("{name}-{}", Owner::unique().as_str())),
-        }
+        Self { store, run: run_id(&format!("{name}-{}", Owner::unique().as_str())) }
     }
 
     pub(crate) fn request(&self) -> Open {
@@ -215,9 +212,7 @@ impl<'a, S: Store> Case<'a, S> {
     }
 
     pub(crate) fn lost(&self) -> StoreError {
-        StoreError::LeaseLost {
-            run: (*self.run).into(),
-        }
+        StoreError::LeaseLost { run: (*self.run).into() }
     }
 }
 
@@ -231,16 +226,11 @@ pub(crate) fn value(key: impl Into<String>, value: &str) -> Record {
 
 pub(crate) fn record(key: impl Into<String>, kind: Kind, value: &str) -> Record {
     let payload = Payload::encode(value).expect("text has a JSON form");
-    Record {
-        key: key.into().into(),
-        outcome: Outcome::from_parts(kind, payload),
-        input: None,
-    }
+    Record { key: key.into().into(), outcome: Outcome::from_parts(kind, payload), input: None }
 }
 
 pub(crate) fn ok<T>(call: &str, result: Result<T, StoreError>) -> T {
-    result
-        .unwrap_or_else(|error| panic!("expected `{call}` to succeed, the store answered: {error}"))
+    result.unwrap_or_else(|error| panic!("expected `{call}` to succeed, the store answered: {error}"))
 }
 
 /// Records compare by their text: a payload shows only its size.
@@ -250,12 +240,7 @@ pub(crate) fn same_records(found: &[Record], expected: &[Record]) {
         records
             .iter()
             .map(|record| {
-                (
-                    record.key.clone(),
-                    record.outcome.kind(),
-                    shortened(record.outcome.payload()),
-                    record.input,
-                )
+                (record.key.clone(), record.outcome.kind(), shortened(record.outcome.payload()), record.input)
             })
             .collect()
     };

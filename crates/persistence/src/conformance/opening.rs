@@ -15,29 +15,17 @@ pub async fn an_unknown_run_is_not_found<S: Store>(store: &S) {
 pub async fn a_run_begins_with_what_the_request_says<S: Store>(store: &S) {
     let case = Case::new(store, "begins");
     let input = Input::of(&["tea", "o'clock"]).expect("text has a JSON form");
-    let (lease, run) = case
-        .held(case.request().version(3).input(input.clone()))
-        .await;
-    assert_eq!(
-        lease.run(),
-        &case.run,
-        "the lease is for the run that was asked for"
-    );
+    let (lease, run) = case.held(case.request().version(3).input(input.clone())).await;
+    assert_eq!(lease.run(), &case.run, "the lease is for the run that was asked for");
     let stored = case.stored().await;
-    assert_eq!(
-        run, stored,
-        "what opening returns is what rests in the store"
-    );
+    assert_eq!(run, stored, "what opening returns is what rests in the store");
     assert_eq!(&*stored.header.workflow, "checkout");
     assert_eq!(stored.header.version, 3);
     assert_eq!(stored.header.status, Status::Running);
     assert_eq!(stored.header.input, Some(input.fingerprint));
     assert_eq!(stored.header.outcome, None);
     assert!(stored.header.failed_on.is_empty());
-    assert_eq!(
-        stored.input.as_ref().map(Payload::as_str),
-        Some(input.payload.as_str())
-    );
+    assert_eq!(stored.input.as_ref().map(Payload::as_str), Some(input.payload.as_str()));
     assert!(stored.records.is_empty());
 }
 
@@ -46,28 +34,18 @@ pub async fn a_run_begins_with_what_the_request_says<S: Store>(store: &S) {
 pub async fn an_interrupted_run_is_resumed_with_its_records<S: Store>(store: &S) {
     let case = Case::new(store, "interrupted");
     let input = Input::of(&42).expect("a number has a JSON form");
-    let (lease, _) = case
-        .held(case.request().input(input.clone()).ttl(Duration::ZERO))
-        .await;
+    let (lease, _) = case.held(case.request().input(input.clone()).ttl(Duration::ZERO)).await;
     case.append(&lease, value("reserve", "a")).await;
-    case.append(&lease, record("charge", Kind::Failed, "b"))
-        .await;
+    case.append(&lease, record("charge", Kind::Failed, "b")).await;
     let (lease, run) = case.held(case.request().version(2)).await;
     assert_eq!(run.header.status, Status::Running);
     assert_eq!(run.header.version, 1, "only a rewrite changes the version");
     assert_eq!(run.header.input, Some(input.fingerprint));
-    same_records(
-        &run.records,
-        &[value("reserve", "a"), record("charge", Kind::Failed, "b")],
-    );
+    same_records(&run.records, &[value("reserve", "a"), record("charge", Kind::Failed, "b")]);
     case.append(&lease, value("ship", "c")).await;
     same_records(
         &case.stored().await.records,
-        &[
-            value("reserve", "a"),
-            record("charge", Kind::Failed, "b"),
-            value("ship", "c"),
-        ],
+        &[value("reserve", "a"), record("charge", Kind::Failed, "b"), value("ship", "c")],
     );
 }
 
@@ -76,22 +54,10 @@ pub async fn a_waiting_run_is_resumed<S: Store>(store: &S) {
     let case = Case::new(store, "waiting");
     let lease = case.begin().await;
     case.append(&lease, value("ask", "sent")).await;
-    case.finish(
-        &lease,
-        Ending {
-            status: Status::Waiting,
-            outcome: None,
-            error: None,
-            failed_on: vec![],
-        },
-    )
-    .await;
+    case.finish(&lease, Ending { status: Status::Waiting, outcome: None, error: None, failed_on: vec![] })
+        .await;
     let (_, run) = case.held(case.request()).await;
-    assert_eq!(
-        run.header.status,
-        Status::Waiting,
-        "opening returns the status from before"
-    );
+    assert_eq!(run.header.status, Status::Waiting, "opening returns the status from before");
     same_records(&run.records, &[value("ask", "sent")]);
     assert_eq!(case.stored().await.header.status, Status::Running);
 }
@@ -121,40 +87,19 @@ pub async fn a_retry_drops_the_records_that_the_run_failed_on_and_no_others<S: S
         case.append(&lease, value(key, "first")).await;
     }
     let failed_on = vec!["charge".into(), "mail".into(), "never recorded".into()];
-    case.finish(
-        &lease,
-        Ending {
-            failed_on,
-            ..ending(Status::Failed)
-        },
-    )
-    .await;
+    case.finish(&lease, Ending { failed_on, ..ending(Status::Failed) }).await;
     let (lease, run) = case.held(case.request().purpose(Purpose::Retry)).await;
-    let kept = [
-        value("reserve", "first"),
-        value("ship", "first"),
-        value("charge#2", "first"),
-    ];
-    assert_eq!(
-        run.header.status,
-        Status::Failed,
-        "opening returns the status from before"
-    );
+    let kept = [value("reserve", "first"), value("ship", "first"), value("charge#2", "first")];
+    assert_eq!(run.header.status, Status::Failed, "opening returns the status from before");
     same_records(&run.records, &kept);
     let stored = case.stored().await;
     assert_eq!(stored.header.status, Status::Running);
     assert_eq!(stored.header.outcome, None, "the old outcome is forgotten");
-    assert!(
-        stored.header.failed_on.is_empty(),
-        "what the run failed on is forgotten"
-    );
+    assert!(stored.header.failed_on.is_empty(), "what the run failed on is forgotten");
     same_records(&stored.records, &kept);
     case.append(&lease, value("charge", "second")).await;
     let [reserve, ship, charge_2] = kept;
-    same_records(
-        &case.stored().await.records,
-        &[reserve, ship, charge_2, value("charge", "second")],
-    );
+    same_records(&case.stored().await.records, &[reserve, ship, charge_2, value("charge", "second")]);
 }
 
 /// Nothing runs a completed run again.
@@ -177,9 +122,7 @@ pub async fn another_workflow_is_refused_and_changes_nothing<S: Store>(store: &S
     request.workflow = "refund".into();
     assert_eq!(
         case.open(request).await,
-        Opened::Refused(Refused::OtherWorkflow {
-            workflow: "checkout".into()
-        })
+        Opened::Refused(Refused::OtherWorkflow { workflow: "checkout".into() })
     );
     assert_eq!(case.stored().await, before);
 }
@@ -187,10 +130,7 @@ pub async fn another_workflow_is_refused_and_changes_nothing<S: Store>(store: &S
 /// A journal that a newer version of the workflow wrote is refused.
 pub async fn a_newer_version_is_refused_and_changes_nothing<S: Store>(store: &S) {
     let case = Case::new(store, "version");
-    drop(
-        case.held(case.request().version(4).ttl(Duration::ZERO))
-            .await,
-    );
+    drop(case.held(case.request().version(4).ttl(Duration::ZERO)).await);
     let before = case.stored().await;
     let opened = case.open(case.request().version(3)).await;
     assert_eq!(opened, Opened::Refused(Refused::NewerVersion { stored: 4 }));
@@ -201,15 +141,9 @@ pub async fn a_newer_version_is_refused_and_changes_nothing<S: Store>(store: &S)
 pub async fn another_input_is_refused_and_changes_nothing<S: Store>(store: &S) {
     let case = Case::new(store, "input");
     let input = |number: i32| Input::of(&number).expect("a number has a JSON form");
-    drop(
-        case.held(case.request().input(input(1)).ttl(Duration::ZERO))
-            .await,
-    );
+    drop(case.held(case.request().input(input(1)).ttl(Duration::ZERO)).await);
     let before = case.stored().await;
-    assert_eq!(
-        case.open(case.request().input(input(2))).await,
-        Opened::Refused(Refused::InputChanged)
-    );
+    assert_eq!(case.open(case.request().input(input(2))).await, Opened::Refused(Refused::InputChanged));
     assert_eq!(case.stored().await, before);
     let (_, run) = case.held(case.request()).await;
     assert_eq!(run.input, Some(input(1).payload));
@@ -218,17 +152,10 @@ pub async fn another_input_is_refused_and_changes_nothing<S: Store>(store: &S) {
 /// Run ids are compared byte for byte: no folding of case, no trimming, no end at a NUL.
 pub async fn run_ids_that_look_alike_stay_apart<S: Store>(store: &S) {
     let unique = Case::new(store, "alike").run;
-    let endings = [
-        "", "/", "/..", "\0", "\0a", "\0b", " ", "\n", "A", "a", "%41", "'", "''", "é", "e\u{301}",
-        "🫖",
-    ];
-    let cases: Vec<_> = endings
-        .iter()
-        .map(|ending| Case {
-            store,
-            run: run_id(&format!("{}{ending}", &*unique)),
-        })
-        .collect();
+    let endings =
+        ["", "/", "/..", "\0", "\0a", "\0b", " ", "\n", "A", "a", "%41", "'", "''", "é", "e\u{301}", "🫖"];
+    let cases: Vec<_> =
+        endings.iter().map(|ending| Case { store, run: run_id(&format!("{}{ending}", &*unique)) }).collect();
     for (case, ending) in cases.iter().zip(endings) {
         let lease = case.begin().await;
         ok("append", store.append(&lease, value("which", ending)).await);
@@ -245,10 +172,5 @@ pub(super) fn ending(status: Status) -> Ending {
         Status::Cancelled => Outcome::Stopped(payload),
         _ => Outcome::Failed(payload),
     };
-    Ending {
-        status,
-        outcome: Some(outcome),
-        error: Some("it's over".into()),
-        failed_on: vec![],
-    }
+    Ending { status, outcome: Some(outcome), error: Some("it's over".into()), failed_on: vec![] }
 }

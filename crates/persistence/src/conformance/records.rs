@@ -33,11 +33,7 @@ pub async fn records_come_back_whole_and_in_order<S: Store>(store: &S) {
     let fingerprints = [None, Some(0), Some(1), Some(u64::MAX), Some(1 << 63)];
     let mut records = Vec::new();
     for number in (0..120).rev() {
-        let mut next = record(
-            format!("step-{number}"),
-            kinds[number % 3],
-            &format!("value {number}"),
-        );
+        let mut next = record(format!("step-{number}"), kinds[number % 3], &format!("value {number}"));
         next.input = fingerprints[number % 5].map(Fingerprint::from_bits);
         records.push(next);
     }
@@ -85,21 +81,31 @@ pub async fn a_key_is_recorded_once<S: Store>(store: &S) {
     let case = Case::new(store, "once");
     let lease = case.begin().await;
     case.append(&lease, value("charge", "first")).await;
-    let again = store
-        .append(&lease, record("charge", Kind::Failed, "second"))
-        .await;
-    assert_eq!(
-        again,
-        Err(StoreError::AlreadyRecorded {
-            run: (*case.run).into(),
-            key: "charge".into()
-        })
-    );
+    let again = store.append(&lease, record("charge", Kind::Failed, "second")).await;
+    assert_eq!(again, Err(StoreError::AlreadyRecorded { run: (*case.run).into(), key: "charge".into() }));
     case.append(&lease, value("ship", "a")).await;
-    same_records(
-        &case.stored().await.records,
-        &[value("charge", "first"), value("ship", "a")],
-    );
+    same_records(&case.stored().await.records, &[value("charge", "first"), value("ship", "a")]);
+}
+
+/// A replacement takes the old record away and stands last, as one that was just appended does; where
+/// there is none under its key it is only added.
+pub async fn a_replaced_record_is_the_only_one_under_its_key<S: Store>(store: &S) {
+    let case = Case::new(store, "replaced");
+    let lease = case.begin().await;
+    for key in ["reserve", "charge", "ship"] {
+        case.append(&lease, value(key, "first")).await;
+    }
+    ok("replace", store.replace(&lease, record("charge", Kind::Failed, "second")).await);
+    ok("replace", store.replace(&lease, value("mail", "first")).await);
+    let expected = [
+        value("reserve", "first"),
+        value("ship", "first"),
+        record("charge", Kind::Failed, "second"),
+        value("mail", "first"),
+    ];
+    same_records(&case.stored().await.records, &expected);
+    let again = store.append(&lease, value("charge", "third")).await;
+    assert_eq!(again, Err(StoreError::AlreadyRecorded { run: (*case.run).into(), key: "charge".into() }));
 }
 
 /// A rewrite puts the new records, in their order, in the place of all old ones, with the version;
@@ -130,19 +136,9 @@ pub async fn a_rewrite_with_a_key_twice_is_refused_whole<S: Store>(store: &S) {
     let lease = case.begin().await;
     case.append(&lease, value("pay", "1")).await;
     let before = case.stored().await;
-    let twice = vec![
-        value("charge", "a"),
-        value("ship", "b"),
-        value("charge", "c"),
-    ];
+    let twice = vec![value("charge", "a"), value("ship", "b"), value("charge", "c")];
     let refused = store.rewrite(&lease, 2, twice).await;
-    assert_eq!(
-        refused,
-        Err(StoreError::AlreadyRecorded {
-            run: (*case.run).into(),
-            key: "charge".into()
-        })
-    );
+    assert_eq!(refused, Err(StoreError::AlreadyRecorded { run: (*case.run).into(), key: "charge".into() }));
     assert_eq!(case.stored().await, before);
     case.append(&lease, value("charge", "d")).await;
 }
@@ -150,16 +146,9 @@ pub async fn a_rewrite_with_a_key_twice_is_refused_whole<S: Store>(store: &S) {
 /// Finishing sets the status, the outcome and what the run failed on, keeps the records, and gives
 /// the lease back.
 pub async fn finishing_keeps_the_outcome_and_frees_the_lease<S: Store>(store: &S) {
-    for status in [
-        Status::Waiting,
-        Status::Completed,
-        Status::Failed,
-        Status::Cancelled,
-    ] {
+    for status in [Status::Waiting, Status::Completed, Status::Failed, Status::Cancelled] {
         let case = Case::new(store, status.as_str());
-        let (lease, _) = case
-            .held(case.request().ttl(Duration::from_secs(600)))
-            .await;
+        let (lease, _) = case.held(case.request().ttl(Duration::from_secs(600))).await;
         case.append(&lease, value("reserve", "a")).await;
         let mut ended = ending(status);
         ended.failed_on = vec!["reserve".into(), "it's".into()];

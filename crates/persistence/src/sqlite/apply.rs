@@ -39,9 +39,7 @@ const RELEASE: &str = "UPDATE awaitly_runs SET owner = NULL, owner_lock = NULL, 
 impl Batch<'_> {
     pub(super) fn open(&mut self, request: &Open) -> Result<Admitted<Lease>, Failure> {
         let stored = rows::run(self.connection, &request.run)?;
-        let known = stored
-            .as_ref()
-            .map(|run| (&run.header, self.lease_info(run)));
+        let known = stored.as_ref().map(|run| (&run.header, self.lease_info(run)));
         match (admit(request, known), stored) {
             (Admission::Begin, _) => self.begin(request),
             (Admission::Take { drop }, Some(run)) => self.take(request, run, &drop),
@@ -61,10 +59,7 @@ impl Batch<'_> {
             Change::Renew(ttl) => {
                 self.leases.confirm(self.connection, lease)?;
                 let until = expiry(self.now, *ttl);
-                self.execute(
-                    "UPDATE awaitly_runs SET lease_until = ?2 WHERE id = ?1",
-                    (lease.slot(), until),
-                )
+                self.execute("UPDATE awaitly_runs SET lease_until = ?2 WHERE id = ?1", (lease.slot(), until))
             }
         }
     }
@@ -81,12 +76,7 @@ impl Batch<'_> {
             return LeaseInfo::Free;
         };
         let remaining = remaining(self.now, held.until);
-        if remaining.is_zero()
-            || held
-                .owner_lock
-                .as_ref()
-                .is_some_and(|name| self.owners.is_dead(name))
-        {
+        if remaining.is_zero() || held.owner_lock.as_ref().is_some_and(|name| self.owners.is_dead(name)) {
             return LeaseInfo::Free;
         }
         LeaseInfo::Held(remaining)
@@ -112,20 +102,10 @@ impl Batch<'_> {
         )?;
         let lease = Lease::new(request.run.clone(), 1, self.connection.last_insert_rowid());
         self.leases.given(&lease);
-        Ok(Admitted::Held {
-            lease,
-            found: Found::Nothing,
-            header,
-            input,
-        })
+        Ok(Admitted::Held { lease, found: Found::Nothing, header, input })
     }
 
-    fn take(
-        &mut self,
-        request: &Open,
-        run: RunRow,
-        drop: &[Key],
-    ) -> Result<Admitted<Lease>, Failure> {
+    fn take(&mut self, request: &Open, run: RunRow, drop: &[Key]) -> Result<Admitted<Lease>, Failure> {
         let lease = Lease::new(request.run.clone(), run.token + 1, run.slot);
         self.execute(
             TAKE,
@@ -140,18 +120,10 @@ impl Batch<'_> {
             ],
         )?;
         for key in drop {
-            self.execute(
-                "DELETE FROM awaitly_steps WHERE run = ? AND key = ?",
-                (run.slot, key.as_str()),
-            )?;
+            self.execute("DELETE FROM awaitly_steps WHERE run = ? AND key = ?", (run.slot, key.as_str()))?;
         }
         self.leases.given(&lease);
-        Ok(Admitted::Held {
-            lease,
-            found: Found::Records,
-            header: run.header,
-            input: run.input,
-        })
+        Ok(Admitted::Held { lease, found: Found::Records, header: run.header, input: run.input })
     }
 
     fn append(&mut self, lease: &Lease, record: &Record) -> Result<(), Failure> {
@@ -223,9 +195,5 @@ impl Batch<'_> {
 }
 
 fn already_recorded(run: &RunId, key: &Key) -> Failure {
-    StoreError::AlreadyRecorded {
-        run: (**run).into(),
-        key: key.clone(),
-    }
-    .into()
+    StoreError::AlreadyRecorded { run: (**run).into(), key: key.clone() }.into()
 }

@@ -5,9 +5,7 @@ use crate::limits::LONGEST_TTL;
 /// The machine's clock, in milliseconds since 1970.
 pub(super) fn now_ms() -> i64 {
     // A clock before 1970 is wrong anyway, and then leases last as long as it takes to set it.
-    let since = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 

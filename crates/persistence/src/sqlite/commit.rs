@@ -37,16 +37,10 @@ impl Committer {
     /// payload that does not fit on the disk, each is tried again in a commit of its own.
     pub(super) fn commit(&mut self, ops: &mut Vec<Op>) {
         match self.transaction(ops) {
-            Ok(()) => ops
-                .drain(..)
-                .zip(self.fates.drain(..))
-                .for_each(|(op, fate)| op.answer(fate)),
+            Ok(()) => ops.drain(..).zip(self.fates.drain(..)).for_each(|(op, fate)| op.answer(fate)),
             Err(error) if ops.len() > 1 && may_concern_one_operation(&error) => {
                 for op in ops.drain(..) {
-                    match self
-                        .transaction(std::slice::from_ref(&op))
-                        .map(|()| self.fates.pop())
-                    {
+                    match self.transaction(std::slice::from_ref(&op)).map(|()| self.fates.pop()) {
                         Ok(fate) => op.answer(fate.unwrap_or(Fate::Nothing)),
                         Err(error) => op.fail(&error),
                     }
@@ -58,9 +52,7 @@ impl Committer {
 
     fn transaction(&mut self, ops: &[Op]) -> rusqlite::Result<()> {
         let done = self.synchronous(ops).and_then(|()| {
-            self.connection
-                .prepare_cached("BEGIN IMMEDIATE")?
-                .execute([])?;
+            self.connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
             self.apply(ops)?;
             self.connection.prepare_cached("COMMIT")?.execute([])?;
             Ok(())
@@ -85,9 +77,7 @@ impl Committer {
                 // Who asked has gone: nobody would give the lease back.
                 Op::Open { answer, .. } if answer.is_closed() => Fate::Nothing,
                 Op::Open { request, .. } => Fate::Opened(answer(batch.open(request))?),
-                Op::Change { lease, change, .. } => {
-                    Fate::Changed(answer(batch.change(lease, change))?)
-                }
+                Op::Change { lease, change, .. } => Fate::Changed(answer(batch.change(lease, change))?),
                 Op::Release(lease) => {
                     // A lease that is not held any more has nothing to release.
                     drop(answer(batch.release(lease))?);
@@ -149,9 +139,7 @@ impl Op {
     fn fail(self, error: &rusqlite::Error) {
         match self {
             Self::Open { answer, .. } => drop(answer.send(Err(store_error(error)))),
-            Self::Change { answer, .. } | Self::Close(answer) => {
-                drop(answer.send(Err(store_error(error))))
-            }
+            Self::Change { answer, .. } | Self::Close(answer) => drop(answer.send(Err(store_error(error)))),
             Self::Release(_) => {}
         }
     }

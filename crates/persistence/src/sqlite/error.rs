@@ -63,9 +63,7 @@ impl Failure {
                     io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
                         StoreError::ReadOnly { detail }
                     }
-                    io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-                        StoreError::Full { detail }
-                    }
+                    io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => StoreError::Full { detail },
                     _ => StoreError::Unavailable { detail },
                 }
             }
@@ -104,9 +102,7 @@ pub(super) fn store_error(error: &Error) -> StoreError {
     match error.sqlite_error_code() {
         Some(ErrorCode::DiskFull) => StoreError::Full { detail },
         Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => StoreError::ReadOnly { detail },
-        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
-            StoreError::Corrupt { detail }
-        }
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => StoreError::Corrupt { detail },
         _ => StoreError::Unavailable { detail },
     }
 }
@@ -124,7 +120,5 @@ fn detail(error: &Error) -> Box<str> {
 
 /// What is stored under `column` is nothing that was ever written there.
 pub(super) fn undecodable(column: &'static str) -> StoreError {
-    StoreError::Corrupt {
-        detail: format!("the column {column} holds what no version wrote").into(),
-    }
+    StoreError::Corrupt { detail: format!("the column {column} holds what no version wrote").into() }
 }

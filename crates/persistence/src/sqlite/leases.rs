@@ -58,51 +58,29 @@ impl Leases {
 
     /// Makes sure that `lease` is the newest of its run and was not given back. One that expired
     /// while nobody else took the run is still the newest.
-    pub(super) fn confirm(
-        &mut self,
-        connection: &Connection,
-        lease: &Lease,
-    ) -> Result<&mut Held, Failure> {
-        if self
-            .held
-            .get(&lease.slot())
-            .is_none_or(|held| held.seen != self.version)
-        {
+    pub(super) fn confirm(&mut self, connection: &Connection, lease: &Lease) -> Result<&mut Held, Failure> {
+        if self.held.get(&lease.slot()).is_none_or(|held| held.seen != self.version) {
             self.look_up(connection, lease)?;
         }
         self.held
             .get_mut(&lease.slot())
             .filter(|held| held.token == lease.token() && held.run == *lease.run())
-            .ok_or_else(|| {
-                StoreError::LeaseLost {
-                    run: (**lease.run()).into(),
-                }
-                .into()
-            })
+            .ok_or_else(|| StoreError::LeaseLost { run: (**lease.run()).into() }.into())
     }
 
     fn look_up(&mut self, connection: &Connection, lease: &Lease) -> Result<(), Failure> {
         let mut statement = connection.prepare_cached(
             "SELECT token FROM awaitly_runs WHERE id = ? AND run_id = ? AND owner IS NOT NULL",
         )?;
-        let token = statement
-            .query_row((lease.slot(), &**lease.run()), |row| row.get::<_, i64>(0))
-            .optional()?;
+        let token =
+            statement.query_row((lease.slot(), &**lease.run()), |row| row.get::<_, i64>(0)).optional()?;
         let Some(token) = token.map(i64::cast_unsigned) else {
             self.held.remove(&lease.slot());
             return Ok(());
         };
-        let known = self
-            .held
-            .get(&lease.slot())
-            .filter(|held| held.token == token);
+        let known = self.held.get(&lease.slot()).filter(|held| held.token == token);
         let last_seq = known.and_then(|held| held.last_seq);
-        let held = Held {
-            run: lease.run().clone(),
-            token,
-            seen: self.version,
-            last_seq,
-        };
+        let held = Held { run: lease.run().clone(), token, seen: self.version, last_seq };
         self.held.insert(lease.slot(), held);
         Ok(())
     }
@@ -113,9 +91,7 @@ impl Held {
     pub(super) fn next_seq(&mut self, connection: &Connection, slot: i64) -> Result<i64, Failure> {
         let last = match self.last_seq {
             Some(last) => last,
-            None => rows::last_seq(connection, slot)?
-                .unwrap_or(0)
-                .max(first_seq(self.token)),
+            None => rows::last_seq(connection, slot)?.unwrap_or(0).max(first_seq(self.token)),
         };
         self.last_seq = Some(last + 1);
         Ok(last + 1)

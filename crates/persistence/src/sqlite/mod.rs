@@ -103,24 +103,13 @@ impl SqliteStore {
     async fn start(options: SqliteOptions, path: &Path) -> Result<Self, StoreError> {
         let absolute = absolute(path)?;
         let durability = options.durability;
-        let permits = Arc::new(Semaphore::new(
-            options.queue.clamp(1, Semaphore::MAX_PERMITS),
-        ));
+        let permits = Arc::new(Semaphore::new(options.queue.clamp(1, Semaphore::MAX_PERMITS)));
         let (ops, queue) = unbounded_channel();
         let (ready, opened) = oneshot::channel();
-        let writer = Writer {
-            options,
-            ops: queue,
-            permits: Permits(Arc::clone(&permits)),
-        };
+        let writer = Writer { options, ops: queue, permits: Permits(Arc::clone(&permits)) };
         writer.spawn(absolute, ready)?;
         let jobs = opened.await.map_err(closed)??;
-        let store = Self {
-            ops,
-            permits,
-            jobs,
-            durability,
-        };
+        let store = Self { ops, permits, jobs, durability };
         let file = path.file_name().unwrap_or_default().to_string_lossy();
         tracing::info!(%file, durability = store.durability(), "opened a store of journals");
         Ok(store)
@@ -158,12 +147,7 @@ impl SqliteStore {
     }
 
     async fn change(&self, lease: &Lease, change: Change) -> Result<(), StoreError> {
-        self.ask(|answer| Op::Change {
-            lease: lease.clone(),
-            change,
-            answer,
-        })
-        .await
+        self.ask(|answer| Op::Change { lease: lease.clone(), change, answer }).await
     }
 
     async fn read<T>(
@@ -179,38 +163,18 @@ impl SqliteStore {
 impl Store for SqliteStore {
     async fn open(&self, request: Open) -> Result<Opened, StoreError> {
         let request = Box::new(request);
-        let admitted = self
-            .ask(|answer| Op::Open {
-                request,
-                answer,
-                back: self.ops.clone(),
-            })
-            .await?;
+        let admitted = self.ask(|answer| Op::Open { request, answer, back: self.ops.clone() }).await?;
         let (lease, found, header, input) = match admitted {
-            Admitted::Held {
-                lease,
-                found,
-                header,
-                input,
-            } => (lease, found, header, input),
+            Admitted::Held { lease, found, header, input } => (lease, found, header, input),
             Admitted::Ended(header) => return Ok(Opened::Ended(header)),
             Admitted::Refused(refused) => return Ok(Opened::Refused(refused)),
         };
         let records = match (found, lease.slot()) {
-            (Found::Records, Some(slot)) => {
-                self.read(|answer| Job::Records { slot, answer }).await?
-            }
+            (Found::Records, Some(slot)) => self.read(|answer| Job::Records { slot, answer }).await?,
             _ => Vec::new(),
         };
         let lease = lease.claim().ok_or(StoreError::Closed)?;
-        Ok(Opened::Held {
-            lease,
-            run: StoredRun {
-                header,
-                input,
-                records,
-            },
-        })
+        Ok(Opened::Held { lease, run: StoredRun { header, input, records } })
     }
 
     async fn append(&self, lease: &Lease, record: Record) -> Result<(), StoreError> {
@@ -221,14 +185,8 @@ impl Store for SqliteStore {
         self.change(lease, Change::Replace(record)).await
     }
 
-    async fn rewrite(
-        &self,
-        lease: &Lease,
-        version: u32,
-        records: Vec<Record>,
-    ) -> Result<(), StoreError> {
-        self.change(lease, Change::Rewrite { version, records })
-            .await
+    async fn rewrite(&self, lease: &Lease, version: u32, records: Vec<Record>) -> Result<(), StoreError> {
+        self.change(lease, Change::Rewrite { version, records }).await
     }
 
     async fn finish(&self, lease: &Lease, ending: Ending) -> Result<(), StoreError> {
@@ -261,9 +219,7 @@ impl Store for SqliteStore {
 
 impl fmt::Debug for SqliteStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SqliteStore")
-            .field("durability", &self.durability)
-            .finish_non_exhaustive()
+        f.debug_struct("SqliteStore").field("durability", &self.durability).finish_non_exhaustive()
     }
 }
 
@@ -274,9 +230,7 @@ fn closed<E>(_: E) -> StoreError {
 /// An absolute path, which SQLite takes for nothing but a path.
 fn absolute(path: &Path) -> Result<Box<Path>, StoreError> {
     if path == OsStr::new(":memory:") {
-        return Err(StoreError::Unavailable {
-            detail: "`:memory:` is not a file, use a MemoryStore".into(),
-        });
+        return Err(StoreError::Unavailable { detail: "`:memory:` is not a file, use a MemoryStore".into() });
     }
     let absolute = std::path::absolute(path).map_err(|error| writer::unavailable(&error))?;
     Ok(absolute.into())

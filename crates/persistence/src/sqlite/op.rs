@@ -8,16 +8,8 @@ use tokio::sync::oneshot;
 /// What the writer is asked to do.
 #[derive(Debug)]
 pub(super) enum Op {
-    Open {
-        request: Box<Open>,
-        answer: Answer<Admitted<Unclaimed>>,
-        back: UnboundedSender<Self>,
-    },
-    Change {
-        lease: Lease,
-        change: Change,
-        answer: Answer<()>,
-    },
+    Open { request: Box<Open>, answer: Answer<Admitted<Unclaimed>>, back: UnboundedSender<Self> },
+    Change { lease: Lease, change: Change, answer: Answer<()> },
     Release(Lease),
     Close(Answer<()>),
 }
@@ -61,17 +53,9 @@ impl Admitted<Lease> {
     /// The answer as it travels to who asked.
     pub(super) fn unclaimed(self, back: UnboundedSender<Op>) -> Admitted<Unclaimed> {
         match self {
-            Self::Held {
-                lease,
-                found,
-                header,
-                input,
-            } => Admitted::Held {
-                lease: Unclaimed(Some((lease, back))),
-                found,
-                header,
-                input,
-            },
+            Self::Held { lease, found, header, input } => {
+                Admitted::Held { lease: Unclaimed(Some((lease, back))), found, header, input }
+            }
             Self::Ended(header) => Admitted::Ended(header),
             Self::Refused(refused) => Admitted::Refused(refused),
         }
@@ -136,41 +120,31 @@ mod tests {
 
     use super::*;
 
+    fn lease() -> Lease {
+        Lease::new(RunId::new("order-42").unwrap(), 1, 1)
+    }
+
     fn change(change: Change) -> Op {
-        let lease = Lease::new(RunId::new("order-42").unwrap(), 1, 1);
-        Op::Change {
-            lease,
-            change,
-            answer: oneshot::channel().0,
-        }
+        Op::Change { lease: lease(), change, answer: oneshot::channel().0 }
+    }
+
+    #[test]
+    fn a_lease_that_did_not_arrive_is_given_back_and_one_that_did_is_not() {
+        let (back, mut queue) = tokio::sync::mpsc::unbounded_channel();
+        drop(Unclaimed(Some((lease(), back.clone()))));
+        assert!(matches!(queue.try_recv(), Ok(Op::Release(released)) if released == lease()));
+        assert_eq!(Unclaimed(Some((lease(), back))).claim(), Some(lease()));
+        assert!(queue.try_recv().is_err());
     }
 
     #[test]
     fn what_a_body_acts_on_waits_for_the_disk_and_a_lease_does_not() {
         let outcome = Outcome::from_parts(Kind::Value, Payload::from_stored("1"));
-        let ending = Ending {
-            status: Status::Waiting,
-            outcome: None,
-            error: None,
-            failed_on: vec![],
-        };
-        assert!(
-            change(Change::Append(Record {
-                key: "a".into(),
-                outcome,
-                input: None
-            }))
-            .must_be_durable()
-        );
-        assert!(
-            change(Change::Rewrite {
-                version: 1,
-                records: vec![]
-            })
-            .must_be_durable()
-        );
+        let ending = Ending { status: Status::Waiting, outcome: None, error: None, failed_on: vec![] };
+        assert!(change(Change::Append(Record { key: "a".into(), outcome, input: None })).must_be_durable());
+        assert!(change(Change::Rewrite { version: 1, records: vec![] }).must_be_durable());
         assert!(change(Change::Finish(Box::new(ending))).must_be_durable());
         assert!(!change(Change::Renew(Duration::ZERO)).must_be_durable());
-        assert!(!Op::Release(Lease::new(RunId::new("order-42").unwrap(), 1, 1)).must_be_durable());
+        assert!(!Op::Release(lease()).must_be_durable());
     }
 }

@@ -55,10 +55,7 @@ impl Owners {
                 "no lock beside the database: a run whose process was killed resumes when its lease expires"
             );
         });
-        Self {
-            folder,
-            own: own.ok(),
-        }
+        Self { folder, own: own.ok() }
     }
 
     /// What is written beside the leases of this store.
@@ -113,15 +110,8 @@ fn remove_dead(folder: &Path) {
         return;
     };
     for path in entries.flatten().map(|entry| entry.path()) {
-        let is_lock = path
-            .extension()
-            .is_some_and(|extension| extension == "lock");
-        if is_lock
-            && File::options()
-                .write(true)
-                .open(&path)
-                .is_ok_and(|file| file.try_lock().is_ok())
-        {
+        let is_lock = path.extension().is_some_and(|extension| extension == "lock");
+        if is_lock && File::options().write(true).open(&path).is_ok_and(|file| file.try_lock().is_ok()) {
             drop(fs::remove_file(path));
         }
     }

@@ -21,14 +21,8 @@ const QUEUE: usize = 64;
 /// What the reader is asked to do.
 #[derive(Debug)]
 pub(super) enum Job {
-    Records {
-        slot: i64,
-        answer: Answer<Vec<Record>>,
-    },
-    Run {
-        run: RunId,
-        answer: Answer<Option<StoredRun>>,
-    },
+    Records { slot: i64, answer: Answer<Vec<Record>> },
+    Run { run: RunId, answer: Answer<Option<StoredRun>> },
     Stop,
 }
 
@@ -44,9 +38,7 @@ pub(super) fn spawn(path: &Path, busy_timeout: Duration) -> Result<Reader, Failu
     connection.busy_timeout(busy_timeout)?;
     let (jobs, queue) = mpsc::channel(QUEUE);
     let thread = thread::Builder::new().name("awaitly-sqlite-reader".into());
-    let thread = thread
-        .spawn(move || run(connection, queue))
-        .map_err(|error| unavailable(&error))?;
+    let thread = thread.spawn(move || run(connection, queue)).map_err(|error| unavailable(&error))?;
     Ok(Reader { jobs, thread })
 }
 

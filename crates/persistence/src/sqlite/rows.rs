@@ -29,8 +29,7 @@ pub(super) struct Held {
 const RUN: &str = "SELECT id, workflow, version, format, status, input, input_fingerprint, outcome_kind, outcome, \
      failed_on, token, owner IS NOT NULL, owner_lock, lease_until FROM awaitly_runs WHERE run_id = ?";
 
-const RECORDS: &str =
-    "SELECT key, seq, kind, payload, input_fingerprint FROM awaitly_steps WHERE run = ?";
+const RECORDS: &str = "SELECT key, seq, kind, payload, input_fingerprint FROM awaitly_steps WHERE run = ?";
 
 /// Reads everything of a run but its records.
 pub(super) fn run(connection: &Connection, run: &RunId) -> Result<Option<RunRow>, Failure> {
@@ -40,20 +39,13 @@ pub(super) fn run(connection: &Connection, run: &RunId) -> Result<Option<RunRow>
 }
 
 /// Reads a whole run, as it was at one moment.
-pub(super) fn stored(
-    connection: &mut Connection,
-    id: &RunId,
-) -> Result<Option<StoredRun>, Failure> {
+pub(super) fn stored(connection: &mut Connection, id: &RunId) -> Result<Option<StoredRun>, Failure> {
     let snapshot = connection.transaction()?;
     let Some(row) = run(&snapshot, id)? else {
         return Ok(None);
     };
     let records = records(&snapshot, row.slot)?;
-    Ok(Some(StoredRun {
-        header: row.header,
-        input: row.input,
-        records,
-    }))
+    Ok(Some(StoredRun { header: row.header, input: row.input, records }))
 }
 
 /// Reads the records of a run, in the order in which they were appended.
@@ -70,20 +62,13 @@ pub(super) fn records(connection: &Connection, slot: i64) -> Result<Vec<Record>,
     }
     // Sorts numbers instead of records, and then moves each record once.
     order.sort_unstable();
-    Ok(order
-        .into_iter()
-        .filter_map(|(_, place)| found.get_mut(place)?.take())
-        .collect())
+    Ok(order.into_iter().filter_map(|(_, place)| found.get_mut(place)?.take()).collect())
 }
 
 /// The greatest number of a record of that run.
 pub(super) fn last_seq(connection: &Connection, slot: i64) -> Result<Option<i64>, Failure> {
-    let mut statement =
-        connection.prepare_cached("SELECT max(seq) FROM awaitly_steps WHERE run = ?")?;
-    Ok(statement
-        .query_row([slot], |row| row.get(0))
-        .optional()?
-        .flatten())
+    let mut statement = connection.prepare_cached("SELECT max(seq) FROM awaitly_steps WHERE run = ?")?;
+    Ok(statement.query_row([slot], |row| row.get(0)).optional()?.flatten())
 }
 
 fn run_row(row: &Row<'_>) -> Result<RunRow, Failure> {
@@ -92,30 +77,18 @@ fn run_row(row: &Row<'_>) -> Result<RunRow, Failure> {
     let failed_on = Payload::from_stored(text(row, 9, "failed_on")?);
     let failed_on: Vec<Key> = failed_on.decode().map_err(|_| undecodable("failed_on"))?;
     let outcome = match (row.get(7)?, payload(row, 8, "outcome")?) {
-        (Some(kind), Some(payload)) => {
-            Some(Outcome::from_parts(kind_of(kind, "outcome_kind")?, payload))
-        }
+        (Some(kind), Some(payload)) => Some(Outcome::from_parts(kind_of(kind, "outcome_kind")?, payload)),
         (None, None) => None,
         _ => return Err(undecodable("outcome").into()),
     };
     let workflow = Arc::from(text(row, 1, "workflow")?);
     Ok(RunRow {
         slot: row.get(0)?,
-        header: Header::from_stored(
-            workflow,
-            row.get(2)?,
-            status,
-            fingerprint(row, 6)?,
-            outcome,
-            failed_on,
-        ),
+        header: Header::from_stored(workflow, row.get(2)?, status, fingerprint(row, 6)?, outcome, failed_on),
         input: payload(row, 5, "input")?,
         token: row.get::<_, i64>(10)?.cast_unsigned(),
         held: match row.get(11)? {
-            true => Some(Held {
-                until: row.get(13)?,
-                owner_lock: row.get(12)?,
-            }),
+            true => Some(Held { until: row.get(13)?, owner_lock: row.get(12)? }),
             false => None,
         },
     })
@@ -125,18 +98,11 @@ fn record(row: &Row<'_>) -> Result<Record, Failure> {
     let key: Arc<str> = text(row, 0, "key")?.into();
     let kind = kind_of(row.get(2)?, "kind")?;
     let payload = Payload::from_stored(text(row, 3, "payload")?);
-    Ok(Record {
-        key: key.into(),
-        outcome: Outcome::from_parts(kind, payload),
-        input: fingerprint(row, 4)?,
-    })
+    Ok(Record { key: key.into(), outcome: Outcome::from_parts(kind, payload), input: fingerprint(row, 4)? })
 }
 
 fn kind_of(number: i64, column: &'static str) -> Result<Kind, StoreError> {
-    u8::try_from(number)
-        .ok()
-        .and_then(Kind::from_number)
-        .ok_or_else(|| undecodable(column))
+    u8::try_from(number).ok().and_then(Kind::from_number).ok_or_else(|| undecodable(column))
 }
 
 fn fingerprint(row: &Row<'_>, index: usize) -> Result<Option<Fingerprint>, Failure> {
@@ -152,12 +118,6 @@ fn payload(row: &Row<'_>, index: usize, column: &'static str) -> Result<Option<P
 }
 
 /// The text of a column, where SQLite keeps it: whoever needs it longer copies it once.
-fn text<'row>(
-    row: &'row Row<'_>,
-    index: usize,
-    column: &'static str,
-) -> Result<&'row str, Failure> {
-    row.get_ref(index)?
-        .as_str()
-        .map_err(|_| undecodable(column).into())
+fn text<'row>(row: &'row Row<'_>, index: usize, column: &'static str) -> Result<&'row str, Failure> {
+    row.get_ref(index)?.as_str().map_err(|_| undecodable(column).into())
 }

@@ -24,11 +24,8 @@ pub(super) fn format(connection: &Connection) -> Result<u32, Failure> {
     if made.is_none() {
         return Ok(0);
     }
-    Ok(connection.query_row(
-        "SELECT coalesce(max(version), 0) FROM awaitly_migrations",
-        [],
-        |row| row.get(0),
-    )?)
+    Ok(connection
+        .query_row("SELECT coalesce(max(version), 0) FROM awaitly_migrations", [], |row| row.get(0))?)
 }
 
 /// Refuses a file of a newer version, before anything in it is touched.
@@ -52,10 +49,7 @@ pub(super) fn migrate<T>(
     }
     for (version, sql) in (1..=NEWEST).zip(MIGRATIONS).skip(found as usize) {
         transaction.execute_batch(sql)?;
-        transaction.execute(
-            "INSERT INTO awaitly_migrations VALUES (?, ?)",
-            (version, now_ms()),
-        )?;
+        transaction.execute("INSERT INTO awaitly_migrations VALUES (?, ?)", (version, now_ms()))?;
     }
     let made = also()?;
     transaction.commit()?;
@@ -70,14 +64,11 @@ pub(super) fn write_ahead(connection: &Connection, patience: Duration) -> Result
     let pause = Duration::from_millis(5);
     let mut waited = Duration::ZERO;
     loop {
-        let mode = connection.query_row("PRAGMA journal_mode = WAL", [], |row| {
-            row.get::<_, String>(0)
-        });
+        let mode = connection.query_row("PRAGMA journal_mode = WAL", [], |row| row.get::<_, String>(0));
         match mode {
             Ok(mode) if mode == "wal" => return Ok(()),
             Ok(mode) => {
-                let detail =
-                    format!("the file has no write-ahead log but journal_mode={mode}").into();
+                let detail = format!("the file has no write-ahead log but journal_mode={mode}").into();
                 return Err(Failure::Refused(StoreError::Unavailable { detail }));
             }
             Err(error)
@@ -94,10 +85,7 @@ pub(super) fn write_ahead(connection: &Connection, patience: Duration) -> Result
 
 pub(super) fn supported(found: u32) -> Result<u32, StoreError> {
     if found > NEWEST {
-        return Err(StoreError::NewerFormat {
-            found,
-            supported: NEWEST,
-        });
+        return Err(StoreError::NewerFormat { found, supported: NEWEST });
     }
     Ok(found)
 }

@@ -53,10 +53,7 @@ impl Writer {
     ) -> Result<(), StoreError> {
         let thread = thread::Builder::new().name("awaitly-sqlite".into());
         let spawned = thread.spawn(move || {
-            match self
-                .open(&path)
-                .map_err(|failure| failure.at_opening(&path))
-            {
+            match self.open(&path).map_err(|failure| failure.at_opening(&path)) {
                 Ok((committer, reader)) => {
                     // Nobody may be waiting any more: then there are no handles, and the loop ends at once.
                     drop(ready.send(Ok(reader.jobs.clone())));
@@ -76,17 +73,14 @@ impl Writer {
         connection.busy_timeout(self.options.busy_timeout)?;
         schema::check(&connection)?;
         if connection.is_readonly("main")? {
-            return Err(StoreError::ReadOnly {
-                detail: "the file cannot be opened for writing".into(),
-            }
-            .into());
+            return Err(
+                StoreError::ReadOnly { detail: "the file cannot be opened for writing".into() }.into()
+            );
         }
         schema::write_ahead(&connection, self.options.busy_timeout)?;
         self.options.apply(&connection)?;
         // As SQLite resolved it, so that links to one file lead to one folder of locks.
-        let resolved = connection
-            .path()
-            .map_or_else(|| path.into(), |path| Path::new(path).to_owned());
+        let resolved = connection.path().map_or_else(|| path.into(), |path| Path::new(path).to_owned());
         let owners = schema::migrate(&mut connection, || Ok(Owners::enter(&resolved)))?;
         let reader = reader::spawn(path, self.options.busy_timeout)?;
         let committer = Committer {
@@ -120,9 +114,7 @@ impl Writer {
         }
         reader.stop();
         let closed = committer.close();
-        closing
-            .into_iter()
-            .for_each(|answer: Answer<()>| drop(answer.send(closed.clone())));
+        closing.into_iter().for_each(|answer: Answer<()>| drop(answer.send(closed.clone())));
     }
 
     /// Lets those who were just answered come back with their next write, so that the first of them
@@ -147,9 +139,7 @@ impl Writer {
 impl Committer {
     /// Copies the write-ahead log into the file, and closes it.
     fn close(self) -> Result<(), StoreError> {
-        let Self {
-            connection, owners, ..
-        } = self;
+        let Self { connection, owners, .. } = self;
         // Another process may be reading; then the log stays, and whoever closes last copies it.
         let copied = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
         connection.flush_prepared_statement_cache();
@@ -163,19 +153,14 @@ impl SqliteOptions {
     fn apply(&self, connection: &Connection) -> rusqlite::Result<()> {
         // On macOS a plain fsync leaves the data in the cache of the disk.
         connection.pragma_update(None, "fullfsync", self.durability == Durability::Full)?;
-        connection.pragma_update(
-            None,
-            "checkpoint_fullfsync",
-            self.durability == Durability::Full,
-        )?;
+        connection.pragma_update(None, "checkpoint_fullfsync", self.durability == Durability::Full)?;
         connection.execute_batch(self.durability.pragma())?;
         connection.pragma_update(None, "wal_autocheckpoint", self.checkpoint_pages)?;
         // After a burst the log shrinks to this many bytes again.
         connection.pragma_update(None, "journal_size_limit", 64 * 1024 * 1024)?;
         if let Some(bytes) = self.max_bytes {
             let page: i64 = connection.pragma_query_value(None, "page_size", |row| row.get(0))?;
-            let pages =
-                (i64::try_from(bytes).unwrap_or(i64::MAX) / page.max(1)).clamp(1, MOST_PAGES);
+            let pages = (i64::try_from(bytes).unwrap_or(i64::MAX) / page.max(1)).clamp(1, MOST_PAGES);
             connection.pragma_update(None, "max_page_count", pages)?;
         }
         Ok(())
@@ -192,7 +177,5 @@ impl Durability {
 }
 
 pub(super) fn unavailable(error: &std::io::Error) -> StoreError {
-    StoreError::Unavailable {
-        detail: error.to_string().into(),
-    }
+    StoreError::Unavailable { detail: error.to_string().into() }
 }

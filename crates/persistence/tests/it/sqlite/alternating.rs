@@ -29,24 +29,13 @@ impl Alternating {
     async fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let path = file(&folder);
-        let stores = [
-            SqliteStore::open(&path).await.unwrap(),
-            SqliteStore::open(&path).await.unwrap(),
-        ];
-        Self {
-            stores,
-            turn: AtomicUsize::new(0),
-            givers: Mutex::default(),
-            _folder: folder,
-        }
+        let stores = [SqliteStore::open(&path).await.unwrap(), SqliteStore::open(&path).await.unwrap()];
+        Self { stores, turn: AtomicUsize::new(0), givers: Mutex::default(), _folder: folder }
     }
 
     fn giver(&self, lease: &Lease) -> &SqliteStore {
         let givers = self.givers.lock().unwrap();
-        &self.stores[givers
-            .get(&(lease.slot(), lease.token()))
-            .copied()
-            .unwrap_or(0)]
+        &self.stores[givers.get(&(lease.slot(), lease.token())).copied().unwrap_or(0)]
     }
 
     /// A release is not waited for: one store must have carried it out before the other can see it.
@@ -64,10 +53,7 @@ impl Store for Alternating {
         let turn = self.turn.fetch_add(1, Ordering::Relaxed) % 2;
         let opened = self.stores[turn].open(request).await?;
         if let Opened::Held { lease, .. } = &opened {
-            self.givers
-                .lock()
-                .unwrap()
-                .insert((lease.slot(), lease.token()), turn);
+            self.givers.lock().unwrap().insert((lease.slot(), lease.token()), turn);
         }
         Ok(opened)
     }
@@ -76,12 +62,11 @@ impl Store for Alternating {
         self.giver(lease).append(lease, record).await
     }
 
-    async fn rewrite(
-        &self,
-        lease: &Lease,
-        version: u32,
-        records: Vec<Record>,
-    ) -> Result<(), StoreError> {
+    async fn replace(&self, lease: &Lease, record: Record) -> Result<(), StoreError> {
+        self.giver(lease).replace(lease, record).await
+    }
+
+    async fn rewrite(&self, lease: &Lease, version: u32, records: Vec<Record>) -> Result<(), StoreError> {
         self.giver(lease).rewrite(lease, version, records).await
     }
 

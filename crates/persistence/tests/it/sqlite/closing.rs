@@ -12,27 +12,15 @@ use super::{InFolder, begin, file, keys, request, run, value};
 async fn a_closed_store_answers_closed_and_its_file_holds_everything() {
     let fixture = InFolder::new().await;
     let lease = begin(&fixture.store, "order-42").await;
-    fixture
-        .store
-        .append(&lease, value("charge", "1"))
-        .await
-        .unwrap();
+    fixture.store.append(&lease, value("charge", "1")).await.unwrap();
     let other = fixture.store.clone();
     fixture.store.clone().close().await.unwrap();
-    let stored: i64 = fixture
-        .sql()
-        .query_row("SELECT count(*) FROM awaitly_steps", [], |row| row.get(0))
-        .unwrap();
+    let stored: i64 =
+        fixture.sql().query_row("SELECT count(*) FROM awaitly_steps", [], |row| row.get(0)).unwrap();
     assert_eq!(stored, 1);
-    assert_eq!(
-        other.append(&lease, value("ship", "2")).await,
-        Err(StoreError::Closed)
-    );
+    assert_eq!(other.append(&lease, value("ship", "2")).await, Err(StoreError::Closed));
     assert_eq!(other.load(&run("order-42")).await, Err(StoreError::Closed));
-    assert_eq!(
-        other.open(request("order-43")).await,
-        Err(StoreError::Closed)
-    );
+    assert_eq!(other.open(request("order-43")).await, Err(StoreError::Closed));
     other.release(&lease);
     assert_eq!(other.close().await, Ok(()));
 }
@@ -63,24 +51,14 @@ async fn a_lease_that_nobody_waits_for_any_more_is_given_back() {
                 }
             }
         }
-        eventually(async || {
-            matches!(
-                fixture.store.open(request(&id)).await,
-                Ok(Opened::Held { .. })
-            )
-        })
-        .await;
+        eventually(async || matches!(fixture.store.open(request(&id)).await, Ok(Opened::Held { .. }))).await;
     }
 }
 
 #[tokio::test]
 async fn normal_durability_is_chosen_and_said() {
     let folder = tempfile::tempdir().unwrap();
-    let store = SqliteOptions::new()
-        .durability(Durability::Normal)
-        .open(file(&folder))
-        .await
-        .unwrap();
+    let store = SqliteOptions::new().durability(Durability::Normal).open(file(&folder)).await.unwrap();
     assert!(store.durability().contains("synchronous=NORMAL"));
     let lease = begin(&store, "order-42").await;
     store.append(&lease, value("charge", "1")).await.unwrap();
@@ -112,7 +90,5 @@ async fn eventually(holds: impl AsyncFn() -> bool) {
             tokio::task::yield_now().await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(30), waiting)
-        .await
-        .expect("it never came true");
+    tokio::time::timeout(Duration::from_secs(30), waiting).await.expect("it never came true");
 }

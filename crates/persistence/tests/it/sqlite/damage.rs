@@ -7,7 +7,7 @@ use awaitly_persistence::SqliteStore;
 
 use super::{InFolder, begin, file, keys, open_error, request, run, value};
 
-fn is_corrupt<T>(result: Result<T, StoreError>) -> bool {
+fn is_corrupt<T>(result: &Result<T, StoreError>) -> bool {
     matches!(result, Err(StoreError::Corrupt { .. }))
 }
 
@@ -15,9 +15,7 @@ fn is_corrupt<T>(result: Result<T, StoreError>) -> bool {
 async fn filled() -> tempfile::TempDir {
     let InFolder { store, folder } = InFolder::new().await;
     let lease = begin(&store, "order-42").await;
-    let records = (0..2000)
-        .map(|number| value(&format!("step-{number:04}"), "\"some text\""))
-        .collect();
+    let records = (0..2000).map(|number| value(&format!("step-{number:04}"), "\"some text\"")).collect();
     store.rewrite(&lease, 1, records).await.unwrap();
     store.close().await.unwrap();
     folder
@@ -28,10 +26,7 @@ async fn a_file_that_is_no_database_is_corrupt_and_left_alone() {
     let folder = tempfile::tempdir().unwrap();
     let text = "not a database ".repeat(1000);
     fs::write(file(&folder), &text).unwrap();
-    assert!(matches!(
-        open_error(file(&folder)).await,
-        StoreError::Corrupt { .. }
-    ));
+    assert!(matches!(open_error(file(&folder)).await, StoreError::Corrupt { .. }));
     assert_eq!(fs::read_to_string(file(&folder)).unwrap(), text);
 }
 
@@ -39,12 +34,7 @@ async fn a_file_that_is_no_database_is_corrupt_and_left_alone() {
 async fn a_truncated_file_is_corrupt() {
     let folder = filled().await;
     let length = fs::metadata(file(&folder)).unwrap().len();
-    fs::File::options()
-        .write(true)
-        .open(file(&folder))
-        .unwrap()
-        .set_len(length / 2)
-        .unwrap();
+    fs::File::options().write(true).open(file(&folder)).unwrap().set_len(length / 2).unwrap();
     assert!(load_again(&folder).await);
 }
 
@@ -64,8 +54,8 @@ async fn a_damaged_page_is_corrupt() {
 /// Whether opening the file, or else loading its run, says that it is damaged.
 async fn load_again(folder: &tempfile::TempDir) -> bool {
     match SqliteStore::open(file(folder)).await {
-        Ok(store) => is_corrupt(store.load(&run("order-42")).await),
-        opened => is_corrupt(opened),
+        Ok(store) => is_corrupt(&store.load(&run("order-42")).await),
+        opened => is_corrupt(&opened),
     }
 }
 
@@ -81,51 +71,26 @@ async fn what_no_version_wrote_is_corrupt_and_concerns_only_its_run() {
         "UPDATE awaitly_runs SET outcome_kind = 9 WHERE run_id = ?",
         "UPDATE awaitly_runs SET outcome = x'ff' WHERE run_id = ?",
         "UPDATE awaitly_runs SET version = -1 WHERE run_id = ?",
-        "UPDATE awaitly_runs SET workflow = 7.5 WHERE run_id = ? AND typeof(workflow) = 'text'",
     ];
-    for (number, sql) in damage[..7].iter().enumerate() {
+    for (number, sql) in damage.iter().enumerate() {
         let id = format!("bad-{number}");
         let lease = begin(&fixture.store, &id).await;
         let outcome = Some(value("", "1").outcome);
-        let ending = Ending {
-            status: Status::Failed,
-            outcome,
-            error: None,
-            failed_on: vec![],
-        };
+        let ending = Ending { status: Status::Failed, outcome, error: None, failed_on: vec![] };
         fixture.store.finish(&lease, ending).await.unwrap();
         assert_eq!(fixture.sql().execute(sql, [&id]).unwrap(), 1);
-        assert!(
-            is_corrupt(fixture.store.open(request(&id)).await),
-            "open after {sql}"
-        );
-        assert!(
-            is_corrupt(fixture.store.load(&run(&id)).await),
-            "load after {sql}"
-        );
+        assert!(is_corrupt(&fixture.store.open(request(&id)).await), "open after {sql}");
+        assert!(is_corrupt(&fixture.store.load(&run(&id)).await), "load after {sql}");
     }
-    for sql in [
-        "UPDATE awaitly_steps SET kind = 9",
-        "UPDATE awaitly_steps SET payload = x'ff' WHERE run > 1",
-    ] {
+    for sql in ["UPDATE awaitly_steps SET kind = 9", "UPDATE awaitly_steps SET payload = x'ff' WHERE run > 1"]
+    {
         let lease = begin(&fixture.store, sql).await;
-        fixture
-            .store
-            .append(&lease, value("charge", "1"))
-            .await
-            .unwrap();
+        fixture.store.append(&lease, value("charge", "1")).await.unwrap();
         fixture.store.release(&lease);
         fixture.sql().execute(sql, []).unwrap();
-        assert!(
-            is_corrupt(fixture.store.open(request(sql)).await),
-            "open after {sql}"
-        );
+        assert!(is_corrupt(&fixture.store.open(request(sql)).await), "open after {sql}");
     }
-    fixture
-        .store
-        .append(&good, value("charge", "1"))
-        .await
-        .unwrap();
+    fixture.store.append(&good, value("charge", "1")).await.unwrap();
     assert_eq!(keys(&fixture.store, "good").await, ["charge"]);
 }
 
@@ -133,40 +98,21 @@ async fn what_no_version_wrote_is_corrupt_and_concerns_only_its_run() {
 async fn a_file_of_a_newer_version_is_refused_and_not_touched() {
     let folder = filled().await;
     let sql = rusqlite::Connection::open(file(&folder)).unwrap();
-    sql.execute("INSERT INTO awaitly_migrations VALUES (7, 0)", [])
-        .unwrap();
+    sql.execute("INSERT INTO awaitly_migrations VALUES (7, 0)", []).unwrap();
     sql.pragma_update(None, "journal_mode", "DELETE").unwrap();
     drop(sql);
     let before = fs::read(file(&folder)).unwrap();
-    assert_eq!(
-        open_error(file(&folder)).await,
-        StoreError::NewerFormat {
-            found: 7,
-            supported: 1
-        }
-    );
-    assert!(
-        fs::read(file(&folder)).unwrap() == before,
-        "the file was changed"
-    );
+    assert_eq!(open_error(file(&folder)).await, StoreError::NewerFormat { found: 7, supported: 1 });
+    assert!(fs::read(file(&folder)).unwrap() == before, "the file was changed");
 }
 
 #[tokio::test]
 async fn a_run_of_a_newer_format_is_refused() {
     let fixture = InFolder::new().await;
     begin(&fixture.store, "order-42").await;
-    fixture
-        .sql()
-        .execute("UPDATE awaitly_runs SET format = 3", [])
-        .unwrap();
-    let refused = StoreError::NewerFormat {
-        found: 3,
-        supported: 1,
-    };
-    assert_eq!(
-        fixture.store.open(request("order-42")).await,
-        Err(refused.clone())
-    );
+    fixture.sql().execute("UPDATE awaitly_runs SET format = 3", []).unwrap();
+    let refused = StoreError::NewerFormat { found: 3, supported: 1 };
+    assert_eq!(fixture.store.open(request("order-42")).await, Err(refused.clone()));
     assert_eq!(fixture.store.load(&run("order-42")).await, Err(refused));
 }
 

@@ -1,17 +1,15 @@
-use awaitly_core::store::{Store, StoreError};
+use std::time::Duration;
+
+use awaitly_core::store::{Owner, Store, StoreError};
 use awaitly_persistence::{SqliteOptions, SqliteStore};
 use futures_util::future::join_all;
 
-use super::{begin, file, keys, value};
+use super::{begin, file, hold, keys, request, value};
 
 #[tokio::test]
 async fn a_full_store_says_so_and_keeps_what_it_acknowledged() {
     let folder = tempfile::tempdir().unwrap();
-    let store = SqliteOptions::new()
-        .max_bytes(256 * 1024)
-        .open(file(&folder))
-        .await
-        .unwrap();
+    let store = SqliteOptions::new().max_bytes(256 * 1024).open(file(&folder)).await.unwrap();
     let lease = begin(&store, "order-42").await;
     let text = format!("\"{}\"", "x".repeat(3000));
     let mut acknowledged = Vec::new();
@@ -23,11 +21,7 @@ async fn a_full_store_says_so_and_keeps_what_it_acknowledged() {
         }
     };
     assert!(matches!(error, StoreError::Full { .. }), "{error}");
-    assert!(
-        acknowledged.len() > 10,
-        "it was full after {}",
-        acknowledged.len()
-    );
+    assert!(acknowledged.len() > 10, "it was full after {}", acknowledged.len());
     assert_eq!(keys(&store, "order-42").await, acknowledged);
     store.close().await.unwrap();
 
@@ -40,11 +34,7 @@ async fn a_full_store_says_so_and_keeps_what_it_acknowledged() {
 #[tokio::test]
 async fn a_write_that_does_not_fit_does_not_take_its_batch_along() {
     let folder = tempfile::tempdir().unwrap();
-    let store = SqliteOptions::new()
-        .max_bytes(1024 * 1024)
-        .open(file(&folder))
-        .await
-        .unwrap();
+    let store = SqliteOptions::new().max_bytes(1024 * 1024).open(file(&folder)).await.unwrap();
     let mut leases = Vec::new();
     for number in 0..32 {
         leases.push(begin(&store, &format!("order-{number}")).await);
@@ -58,14 +48,24 @@ async fn a_write_that_does_not_fit_does_not_take_its_batch_along() {
     for (number, fate) in fates.iter().enumerate() {
         let recorded = keys(&store, &format!("order-{number}")).await;
         if number % 8 == 3 {
-            assert!(
-                matches!(fate, Err(StoreError::Full { .. })),
-                "run {number}: {fate:?}"
-            );
+            assert!(matches!(fate, Err(StoreError::Full { .. })), "run {number}: {fate:?}");
             assert!(recorded.is_empty());
         } else {
             assert_eq!(*fate, Ok(()), "run {number}");
             assert_eq!(recorded, ["charge"]);
         }
     }
+}
+
+#[tokio::test]
+async fn a_take_over_that_did_not_fit_leaves_the_lease_where_it_was() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = SqliteOptions::new().max_bytes(1024 * 1024).open(file(&folder)).await.unwrap();
+    let (lease, _) = hold(&store, request("order-42").ttl(Duration::ZERO)).await;
+    let mut other = request("order-42");
+    other.owner = Owner::new("x".repeat(2 * 1024 * 1024));
+    let refused = store.open(other).await;
+    assert!(matches!(refused, Err(StoreError::Full { .. })), "{refused:?}");
+    store.append(&lease, value("charge", "1")).await.unwrap();
+    assert_eq!(keys(&store, "order-42").await, ["charge"]);
 }

@@ -12,48 +12,28 @@ use super::{InFolder, begin, file, hold, keys, request, value};
 #[tokio::test]
 async fn a_queue_of_one_place_lets_everyone_through() {
     let folder = tempfile::tempdir().unwrap();
-    let store = SqliteOptions::new()
-        .queue(0)
-        .open(file(&folder))
-        .await
-        .unwrap();
+    let store = SqliteOptions::new().queue(0).open(file(&folder)).await.unwrap();
     let lease = begin(&store, "order-42").await;
-    let appended = join_all(
-        (0..200).map(async |number| store.append(&lease, value(&number.to_string(), "1")).await),
-    )
-    .await;
+    let appended =
+        join_all((0..200).map(async |number| store.append(&lease, value(&number.to_string(), "1")).await))
+            .await;
     assert!(appended.iter().all(Result::is_ok));
     let expected: Vec<_> = (0..200).map(|number| number.to_string()).collect();
-    assert_eq!(
-        keys(&store, "order-42").await,
-        expected,
-        "who waits for a place is served in order"
-    );
+    assert_eq!(keys(&store, "order-42").await, expected, "who waits for a place is served in order");
 }
 
 #[tokio::test]
 async fn a_file_that_another_process_keeps_busy_is_unavailable_until_it_is_not() {
     let folder = tempfile::tempdir().unwrap();
-    let store = SqliteOptions::new()
-        .busy_timeout(Duration::from_millis(1))
-        .open(file(&folder))
-        .await
-        .unwrap();
+    let store =
+        SqliteOptions::new().busy_timeout(Duration::from_millis(1)).open(file(&folder)).await.unwrap();
     let lease = begin(&store, "order-42").await;
     let other = rusqlite::Connection::open(file(&folder)).unwrap();
-    other
-        .execute_batch("BEGIN IMMEDIATE; CREATE TABLE theirs (id INTEGER)")
-        .unwrap();
-    let appended = join_all(
-        (0..10).map(async |number| store.append(&lease, value(&number.to_string(), "1")).await),
-    )
-    .await;
-    assert!(
-        appended
-            .iter()
-            .all(|fate| matches!(fate, Err(StoreError::Unavailable { .. }))),
-        "{appended:?}"
-    );
+    other.execute_batch("BEGIN IMMEDIATE; CREATE TABLE theirs (id INTEGER)").unwrap();
+    let appended =
+        join_all((0..10).map(async |number| store.append(&lease, value(&number.to_string(), "1")).await))
+            .await;
+    assert!(appended.iter().all(|fate| matches!(fate, Err(StoreError::Unavailable { .. }))), "{appended:?}");
     assert_eq!(keys(&store, "order-42").await, [""; 0]);
     other.execute_batch("COMMIT").unwrap();
     store.append(&lease, value("charge", "1")).await.unwrap();
@@ -65,40 +45,22 @@ async fn tables_of_an_application_in_the_same_file_disturb_nothing() {
     let fixture = InFolder::new().await;
     let lease = begin(&fixture.store, "order-42").await;
     let sql = fixture.sql();
-    sql.execute_batch("CREATE TABLE orders (id INTEGER); PRAGMA user_version = 77")
-        .unwrap();
+    sql.execute_batch("CREATE TABLE orders (id INTEGER); PRAGMA user_version = 77").unwrap();
     for number in 0..20 {
-        sql.execute("INSERT INTO orders VALUES (?)", [number])
-            .unwrap();
-        fixture
-            .store
-            .append(&lease, value(&format!("step-{number}"), "1"))
-            .await
-            .unwrap();
+        sql.execute("INSERT INTO orders VALUES (?)", [number]).unwrap();
+        fixture.store.append(&lease, value(&format!("step-{number}"), "1")).await.unwrap();
     }
     let expected: Vec<_> = (0..20).map(|number| format!("step-{number}")).collect();
     assert_eq!(keys(&fixture.store, "order-42").await, expected);
-    assert_eq!(
-        sql.query_row("PRAGMA user_version", [], |row| row.get::<_, i64>(0))
-            .unwrap(),
-        77
-    );
+    assert_eq!(sql.query_row("PRAGMA user_version", [], |row| row.get::<_, i64>(0)).unwrap(), 77);
 }
 
 #[tokio::test]
 async fn a_lease_that_expired_without_a_successor_may_still_write() {
     let fixture = InFolder::new().await;
     let (lease, _) = hold(&fixture.store, request("order-42").ttl(Duration::ZERO)).await;
-    fixture
-        .store
-        .append(&lease, value("charge", "1"))
-        .await
-        .unwrap();
-    fixture
-        .store
-        .renew(&lease, Duration::from_secs(60))
-        .await
-        .unwrap();
+    fixture.store.append(&lease, value("charge", "1")).await.unwrap();
+    fixture.store.renew(&lease, Duration::from_secs(60)).await.unwrap();
     assert!(super::is_busy(&fixture.store, "order-42").await);
 }
 
@@ -123,7 +85,7 @@ fn moves() -> impl Strategy<Value = Vec<(usize, Move)>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(12))]
+    #![proptest_config(ProptestConfig { cases: 12, failure_persistence: None, ..ProptestConfig::default() })]
 
     /// Workers on two stores of one file take runs from each other while they write. At the end a
     /// record is stored exactly where it was acknowledged.
@@ -137,21 +99,13 @@ proptest! {
 async fn acknowledged_is_stored(workers: Vec<Vec<(usize, Move)>>) {
     let folder = tempfile::tempdir().unwrap();
     let path = file(&folder);
-    let stores = [
-        SqliteStore::open(&path).await.unwrap(),
-        SqliteStore::open(&path).await.unwrap(),
-    ];
+    let stores = [SqliteStore::open(&path).await.unwrap(), SqliteStore::open(&path).await.unwrap()];
     let acknowledged: [Mutex<BTreeSet<String>>; 3] = Default::default();
     for run in 0..3 {
-        stores[0].release(&begin(&stores[0], &run.to_string()).await);
+        hold(&stores[0], request(&run.to_string()).ttl(Duration::ZERO)).await;
     }
-    join_all(
-        workers
-            .iter()
-            .enumerate()
-            .map(|(worker, moves)| work(worker, moves, &stores, &acknowledged)),
-    )
-    .await;
+    join_all(workers.iter().enumerate().map(|(worker, moves)| work(worker, moves, &stores, &acknowledged)))
+        .await;
     for (run, acknowledged) in acknowledged.iter().enumerate() {
         let stored: Vec<_> = keys(&stores[1], &run.to_string()).await;
         let distinct: BTreeSet<_> = stored.iter().cloned().collect();

@@ -68,11 +68,7 @@ fn request(id: &str) -> Open {
 
 fn value(key: &str, json: &str) -> Record {
     let outcome = Outcome::from_parts(Kind::Value, Payload::from_stored(json));
-    Record {
-        key: String::from(key).into(),
-        outcome,
-        input: None,
-    }
+    Record { key: String::from(key).into(), outcome, input: None }
 }
 
 async fn hold(store: &impl Store, request: Open) -> (Lease, StoredRun) {
@@ -87,23 +83,14 @@ async fn begin(store: &impl Store, id: &str) -> Lease {
 }
 
 async fn is_busy(store: &impl Store, id: &str) -> bool {
-    matches!(
-        store.open(request(id)).await.unwrap(),
-        Opened::Refused(Refused::Busy { .. })
-    )
+    matches!(store.open(request(id)).await.unwrap(), Opened::Refused(Refused::Busy { .. }))
 }
 
 async fn keys(store: &impl Store, id: &str) -> Vec<String> {
     let stored = store.load(&run(id)).await.unwrap().unwrap();
-    stored
-        .records
-        .iter()
-        .map(|record| record.key.to_string())
-        .collect()
+    stored.records.iter().map(|record| record.key.to_string()).collect()
 }
 
 async fn open_error(path: impl AsRef<Path>) -> StoreError {
-    SqliteStore::open(path)
-        .await
-        .expect_err("the store was opened")
+    SqliteStore::open(path).await.expect_err("the store was opened")
 }

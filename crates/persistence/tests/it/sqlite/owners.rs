@@ -8,10 +8,7 @@ use super::{InFolder, begin, file, hold, is_busy, request};
 
 fn locks(fixture: &InFolder) -> Vec<PathBuf> {
     let folder = fixture.folder.path().join("journals.db-owners");
-    fs::read_dir(folder)
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .collect()
+    fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect()
 }
 
 #[tokio::test]
@@ -27,9 +24,7 @@ async fn the_leases_of_a_closed_store_are_free_at_once() {
 #[tokio::test]
 async fn the_locks_of_the_dead_are_removed_at_the_next_opening() {
     let fixture = InFolder::new().await;
-    let [own] = &locks(&fixture)[..] else {
-        panic!("expected one lock")
-    };
+    let [own] = &locks(&fixture)[..] else { panic!("expected one lock") };
     let dead = own.with_file_name("12-00ff.lock");
     let not_a_lock = own.with_file_name("notes.txt");
     fs::write(&dead, "").unwrap();
@@ -47,18 +42,11 @@ async fn the_locks_of_the_dead_are_removed_at_the_next_opening() {
 #[cfg(unix)]
 async fn a_link_to_the_file_is_the_same_store() {
     let fixture = InFolder::new().await;
-    hold(
-        &fixture.store,
-        request("order-42").ttl(Duration::from_secs(3600)),
-    )
-    .await;
+    hold(&fixture.store, request("order-42").ttl(Duration::from_secs(3600))).await;
     let link = fixture.folder.path().join("link.db");
     std::os::unix::fs::symlink(fixture.file(), &link).unwrap();
     let linked = SqliteStore::open(&link).await.unwrap();
-    assert!(
-        is_busy(&linked, "order-42").await,
-        "the owner behind the link was taken for dead"
-    );
+    assert!(is_busy(&linked, "order-42").await, "the owner behind the link was taken for dead");
     assert_eq!(locks(&fixture).len(), 2);
 }
 
@@ -79,14 +67,7 @@ async fn without_locks_a_lease_lasts_until_its_time_is_over() {
 #[tokio::test]
 async fn a_name_that_leads_out_of_the_folder_is_no_dead_owner() {
     let fixture = InFolder::new().await;
-    hold(
-        &fixture.store,
-        request("order-42").ttl(Duration::from_secs(3600)),
-    )
-    .await;
-    fixture
-        .sql()
-        .execute("UPDATE awaitly_runs SET owner_lock = '../nothing.lock'", [])
-        .unwrap();
+    hold(&fixture.store, request("order-42").ttl(Duration::from_secs(3600))).await;
+    fixture.sql().execute("UPDATE awaitly_runs SET owner_lock = '../nothing.lock'", []).unwrap();
     assert!(is_busy(&fixture.store, "order-42").await);
 }

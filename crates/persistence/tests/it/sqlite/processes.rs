@@ -23,36 +23,21 @@ struct Other {
 impl Other {
     fn start(path: &Path, ttl: Duration) -> Self {
         let mut process = Command::new(std::env::current_exe().unwrap())
-            .args([
-                "sqlite::processes::the_other_process",
-                "--exact",
-                "--ignored",
-                "--nocapture",
-            ])
+            .args(["sqlite::processes::the_other_process", "--exact", "--ignored", "--nocapture"])
             .env("OTHER_PATH", path)
             .env("OTHER_TTL", ttl.as_millis().to_string())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
-        let (told, said) = (
-            process.stdin.take().unwrap(),
-            process.stdout.take().unwrap(),
-        );
-        let mut other = Self {
-            process,
-            told,
-            said: BufReader::new(said).lines(),
-        };
+        let (told, said) = (process.stdin.take().unwrap(), process.stdout.take().unwrap());
+        let mut other = Self { process, told, said: BufReader::new(said).lines() };
         assert_eq!(other.says().unwrap(), "held");
         other
     }
 
     fn says(&mut self) -> Option<String> {
-        self.said
-            .by_ref()
-            .map_while(Result::ok)
-            .find_map(|line| Some(line.split_once("> ")?.1.to_owned()))
+        self.said.by_ref().map_while(Result::ok).find_map(|line| Some(line.split_once("> ")?.1.to_owned()))
     }
 
     fn tell(&mut self, line: &str) {
@@ -60,10 +45,7 @@ impl Other {
     }
 
     fn signal(&self, signal: &str) {
-        let done = Command::new("kill")
-            .args([signal, &self.process.id().to_string()])
-            .status()
-            .unwrap();
+        let done = Command::new("kill").args([signal, &self.process.id().to_string()]).status().unwrap();
         assert!(done.success());
     }
 
@@ -131,8 +113,7 @@ async fn a_frozen_process_keeps_its_lease_until_its_time_is_over_and_cannot_writ
     other.tell("renew");
     assert_eq!(other.says().unwrap(), "Ok(())");
     other.signal("-STOP");
-    let Opened::Refused(Refused::Busy { remaining }) =
-        fixture.store.open(request("order-42")).await.unwrap()
+    let Opened::Refused(Refused::Busy { remaining }) = fixture.store.open(request("order-42")).await.unwrap()
     else {
         panic!("a frozen process was taken for a dead one");
     };
@@ -141,15 +122,8 @@ async fn a_frozen_process_keeps_its_lease_until_its_time_is_over_and_cannot_writ
     let lease = begin(&fixture.store, "order-42").await;
     other.signal("-CONT");
     other.tell("append");
-    assert!(
-        other.says().unwrap().starts_with("Err(LeaseLost"),
-        "it was replaced"
-    );
-    fixture
-        .store
-        .append(&lease, value("charge", "1"))
-        .await
-        .unwrap();
+    assert!(other.says().unwrap().starts_with("Err(LeaseLost"), "it was replaced");
+    fixture.store.append(&lease, value("charge", "1")).await.unwrap();
     assert_eq!(keys(&fixture.store, "order-42").await, ["charge"]);
 }
 

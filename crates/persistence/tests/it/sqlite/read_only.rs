@@ -21,11 +21,7 @@ async fn nobody() {
     let path = std::env::var_os("READ_ONLY_PATH").expect("started by a test");
     println!(
         "> {}",
-        if matches!(open_error(&path).await, StoreError::ReadOnly { .. }) {
-            "read-only"
-        } else {
-            "other"
-        }
+        if matches!(open_error(&path).await, StoreError::ReadOnly { .. }) { "read-only" } else { "other" }
     );
 }
 
@@ -35,12 +31,7 @@ fn opened_by_nobody(folder: &TempDir, path: &Path) -> String {
     fs::copy(std::env::current_exe().unwrap(), &copy).unwrap();
     let mut command = Command::new(copy);
     command
-        .args([
-            "sqlite::read_only::nobody",
-            "--exact",
-            "--ignored",
-            "--nocapture",
-        ])
+        .args(["sqlite::read_only::nobody", "--exact", "--ignored", "--nocapture"])
         .env("READ_ONLY_PATH", path)
         .current_dir("/")
         .stderr(Stdio::inherit());

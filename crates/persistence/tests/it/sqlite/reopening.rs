@@ -10,24 +10,15 @@ async fn a_run_is_what_it_was_after_the_store_was_dropped() {
     let InFolder { store, folder } = InFolder::new().await;
     let lease = begin(&store, "order-42").await;
     for key in ["reserve", "charge"] {
-        store
-            .append(&lease, value(key, "{\"id\":7}"))
-            .await
-            .unwrap();
+        store.append(&lease, value(key, "{\"id\":7}")).await.unwrap();
     }
     let before = store.load(&run("order-42")).await.unwrap().unwrap();
     store.close().await.unwrap();
     let store = SqliteStore::open(file(&folder)).await.unwrap();
     assert_eq!(store.load(&run("order-42")).await.unwrap().unwrap(), before);
     let lease = begin(&store, "order-42").await;
-    store
-        .append(&lease, value("a later key that sorts first", "1"))
-        .await
-        .unwrap();
-    assert_eq!(
-        keys(&store, "order-42").await,
-        ["reserve", "charge", "a later key that sorts first"]
-    );
+    store.append(&lease, value("a later key that sorts first", "1")).await.unwrap();
+    assert_eq!(keys(&store, "order-42").await, ["reserve", "charge", "a later key that sorts first"]);
 }
 
 #[tokio::test]
@@ -47,53 +38,31 @@ async fn the_error_of_a_run_is_kept_for_people() {
         .query_row(
             "SELECT status, error, failed_on, outcome_kind, outcome, owner FROM awaitly_runs",
             [],
-            |row| {
-                Ok((
-                    row.get(0)?,
-                    row.get(1)?,
-                    row.get(2)?,
-                    row.get(3)?,
-                    row.get(4)?,
-                    row.get(5)?,
-                ))
-            },
+            |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?, row.get(5)?)),
         )
         .unwrap();
     let text = |text: &str| String::from(text);
     assert_eq!(
         kept,
-        (
-            text("failed"),
-            text("it's declined"),
-            text("[\"charge\"]"),
-            0,
-            text("1"),
-            None::<String>
-        )
+        (text("failed"), text("it's declined"), text("[\"charge\"]"), 0, text("1"), None::<String>)
     );
 }
 
 #[tokio::test]
 async fn many_stores_that_open_a_new_file_at_once_make_its_tables_once() {
     let folder = tempfile::tempdir().unwrap();
-    let stores =
-        join_all((0..8).map(async |_| SqliteStore::open(file(&folder)).await.unwrap())).await;
+    let stores = join_all((0..8).map(async |_| SqliteStore::open(file(&folder)).await.unwrap())).await;
     for (number, store) in stores.iter().enumerate() {
         let id = number.to_string();
         let lease = begin(store, &id).await;
         store.append(&lease, value("charge", "1")).await.unwrap();
     }
     let sql = rusqlite::Connection::open(file(&folder)).unwrap();
-    let applied: i64 = sql
-        .query_row("SELECT count(*) FROM awaitly_migrations", [], |row| {
-            row.get(0)
-        })
-        .unwrap();
+    let applied: i64 =
+        sql.query_row("SELECT count(*) FROM awaitly_migrations", [], |row| row.get(0)).unwrap();
     assert_eq!(applied, 1);
     assert_eq!(
-        sql.query_row("SELECT count(*) FROM awaitly_steps", [], |row| row
-            .get::<_, i64>(0))
-            .unwrap(),
+        sql.query_row("SELECT count(*) FROM awaitly_steps", [], |row| row.get::<_, i64>(0)).unwrap(),
         8
     );
 }
@@ -119,10 +88,7 @@ async fn hostile_text_is_only_ever_a_value() {
         let open = Open::new(RunId::new(text).unwrap(), text, Owner::new(text)).input(input);
         let (lease, _) = super::hold(&store, open).await;
         for key in hostile {
-            store
-                .append(&lease, value(key, Payload::encode(text).unwrap().as_str()))
-                .await
-                .unwrap();
+            store.append(&lease, value(key, Payload::encode(text).unwrap().as_str())).await.unwrap();
         }
         let ending = Ending {
             status: Status::Failed,
@@ -137,10 +103,7 @@ async fn hostile_text_is_only_ever_a_value() {
     for text in hostile {
         let stored = store.load(&run(text)).await.unwrap().unwrap();
         assert_eq!(&*stored.header.workflow, text);
-        assert_eq!(
-            stored.header.failed_on,
-            hostile.map(awaitly_core::journal::Key::from)
-        );
+        assert_eq!(stored.header.failed_on, hostile.map(awaitly_core::journal::Key::from));
         assert_eq!(stored.input.unwrap().decode::<String>().unwrap(), text);
         assert_eq!(keys(&store, text).await, hostile);
         for record in stored.records {
