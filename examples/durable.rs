@@ -20,9 +20,7 @@ async fn place_order(run: &DurableRun, api: &Api, skus: &[&str]) -> Result<u64, 
     let paid = step!(
         run,
         "charge",
-        retry = Retry::exponential(ms(100))
-            .attempts(3)
-            .when(PaymentError::is_transient),
+        retry = Retry::exponential(ms(100)).attempts(3).when(PaymentError::is_transient),
         timeout = secs(5),
         api.charge(hold, run.idempotency_key("charge"))
     );
@@ -34,19 +32,13 @@ async fn place_order(run: &DurableRun, api: &Api, skus: &[&str]) -> Result<u64, 
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    let file = std::env::args()
-        .nth(1)
-        .unwrap_or_else(|| "checkout.db".into());
+    let file = std::env::args().nth(1).unwrap_or_else(|| "checkout.db".into());
     let api = Api;
 
     let store = SqliteStore::open(file).await?;
     let checkout = Workflow::new("checkout").store(store);
 
-    let paid = checkout
-        .run("order-42", async |run| {
-            place_order(run, &api, &["tea", "mug"]).await
-        })
-        .await?;
+    let paid = checkout.run("order-42", async |run| place_order(run, &api, &["tea", "mug"]).await).await?;
 
     println!("order-42 is paid: {paid}");
     Ok(())
@@ -76,20 +68,12 @@ impl PaymentError {
 impl Api {
     async fn reserve(&self, skus: &[&str]) -> Result<u64, StockError> {
         println!("reserving {}", skus.join(" and "));
-        if skus.is_empty() {
-            Err(StockError)
-        } else {
-            Ok(7)
-        }
+        if skus.is_empty() { Err(StockError) } else { Ok(7) }
     }
 
     async fn charge(&self, hold: u64, idempotency_key: String) -> Result<u64, PaymentError> {
         println!("charging {idempotency_key}");
-        if hold == 0 {
-            Err(PaymentError::Declined)
-        } else {
-            Ok(1299)
-        }
+        if hold == 0 { Err(PaymentError::Declined) } else { Ok(1299) }
     }
 
     async fn ship(&self, sku: &str) -> Result<u64, StockError> {

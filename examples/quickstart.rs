@@ -59,10 +59,7 @@ async fn main() {
             Err(CheckoutError::Run(error)) => println!("{sku}: {error}"),
         }
     }
-    println!(
-        "the bank was asked {} times",
-        shop.asked.load(std::sync::atomic::Ordering::Relaxed)
-    );
+    println!("the bank was asked {} times", shop.asked.load(std::sync::atomic::Ordering::Relaxed));
 }
 
 /// The services, played by one struct: the bank answers every second call.
@@ -73,17 +70,11 @@ struct Shop {
 
 impl Shop {
     async fn reserve(&self, sku: &str) -> Result<u32, StockError> {
-        if sku == "tea" {
-            Ok(7)
-        } else {
-            Err(StockError { sku: sku.into() })
-        }
+        if sku == "tea" { Ok(7) } else { Err(StockError { sku: sku.into() }) }
     }
 
     async fn charge(&self, hold: u32, card: &str) -> Result<u32, PaymentError> {
-        let asked = self
-            .asked
-            .fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let asked = self.asked.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         match (asked % 2, card) {
             (0, _) => Err(PaymentError::Unreachable),
             (_, "0002") => Err(PaymentError::Declined),

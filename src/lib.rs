@@ -56,12 +56,10 @@
 //! | `full` | everything | no |
 
 pub use awaitly_core::{
-    AsText, Durable, DurableRun, Error, FromStep, KeepRun, Limit, Mode, Resuming, Retry, Run,
-    RunError, RunInfo, StepInfo, Typed, Volatile, Workflow, run,
+    AsText, Durable, DurableRun, Error, FromStep, KeepRun, Limit, Mode, Resuming, Retry, Run, RunError,
+    RunInfo, StepInfo, Typed, Volatile, Workflow, run,
 };
-pub use awaitly_core::{
-    clock, collect, event, guard, journal, resource, retry, several, step, store,
-};
+pub use awaitly_core::{clock, collect, event, guard, journal, resource, retry, several, step, store};
 pub use awaitly_core::{parallel, race};
 
 #[cfg(feature = "persistence")]

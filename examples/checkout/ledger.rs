@@ -29,24 +29,13 @@ impl Ledger {
     pub(crate) fn open(path: &Path) -> Result<Self> {
         let file = File::options().append(true).create(true).open(path);
         let file = file.with_context(|| format!("cannot open {}", path.display()))?;
-        Ok(Self {
-            file,
-            life: std::process::id(),
-            next: AtomicU64::new(0),
-        })
+        Ok(Self { file, life: std::process::id(), next: AtomicU64::new(0) })
     }
 
     /// Lets it happen. The line is one write, so that a kill cannot cut it.
     pub(crate) fn happen(&self, idempotency_key: &str) -> std::io::Result<Effect> {
-        let receipt = format!(
-            "{}-{}",
-            self.life,
-            self.next.fetch_add(1, Ordering::Relaxed)
-        );
-        let effect = Effect {
-            idempotency_key: idempotency_key.to_owned(),
-            receipt,
-        };
+        let receipt = format!("{}-{}", self.life, self.next.fetch_add(1, Ordering::Relaxed));
+        let effect = Effect { idempotency_key: idempotency_key.to_owned(), receipt };
         let mut line = serde_json::to_vec(&effect)?;
         line.push(b'\n');
         (&self.file).write_all(&line)?;
@@ -61,15 +50,11 @@ pub(crate) fn read(path: &Path) -> Result<Vec<Effect>> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
         Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
     };
-    let effects = text
-        .lines()
-        .map(|line| serde_json::from_str(line).context("the ledger is damaged"));
+    let effects = text.lines().map(|line| serde_json::from_str(line).context("the ledger is damaged"));
     effects.collect()
 }
 
 /// How many effects have happened so far.
 pub(crate) fn count(path: &Path) -> u64 {
-    fs::read(path).map_or(0, |bytes| {
-        bytes.iter().filter(|byte| **byte == b'\n').count() as u64
-    })
+    fs::read(path).map_or(0, |bytes| bytes.iter().filter(|byte| **byte == b'\n').count() as u64)
 }

@@ -23,8 +23,7 @@ pub(crate) struct Line {
 
 /// One order per line, as JSON.
 pub(crate) fn read(file: &Path) -> Result<Vec<Order>> {
-    let text =
-        fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
+    let text = fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
     let orders = text.lines().enumerate().map(|(number, line)| {
         serde_json::from_str(line)
             .with_context(|| format!("line {} of {} is no order", number + 1, file.display()))

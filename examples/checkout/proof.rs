@@ -32,10 +32,7 @@ struct Proof {
 pub(crate) fn print(folder: &Path, orders: &[Order], kills: u32) -> Result<ExitCode> {
     let happened = ledger::read(&folder.join("ledger.jsonl"))?;
     let proof = prove(&folder.join("checkout.db"), orders, &happened)?;
-    println!(
-        "declined cards {}, the others have their receipt",
-        proof.declined
-    );
+    println!("declined cards {}, the others have their receipt", proof.declined);
     println!(
         "a repeated effect is a call that was under way when the process was killed, at most {CONCURRENCY} at a time"
     );
@@ -45,25 +42,15 @@ pub(crate) fn print(folder: &Path, orders: &[Order], kills: u32) -> Result<ExitC
     );
     let may_repeat = kills as usize * CONCURRENCY;
     let holds = proof.lost == 0 && proof.recorded_twice == 0 && proof.repeated <= may_repeat;
-    Ok(if holds && proof.orders == orders.len() {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    })
+    Ok(if holds && proof.orders == orders.len() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 #[tokio::main(flavor = "current_thread")]
 async fn prove(database: &Path, orders: &[Order], happened: &[Effect]) -> Result<Proof> {
     // The last effect of each key is the one whose receipt must be recorded.
-    let last: HashMap<&str, &Effect> = happened
-        .iter()
-        .map(|effect| (&*effect.idempotency_key, effect))
-        .collect();
-    let mut proof = Proof {
-        effects: last.len(),
-        repeated: happened.len() - last.len(),
-        ..Proof::default()
-    };
+    let last: HashMap<&str, &Effect> =
+        happened.iter().map(|effect| (&*effect.idempotency_key, effect)).collect();
+    let mut proof = Proof { effects: last.len(), repeated: happened.len() - last.len(), ..Proof::default() };
     let store = SqliteStore::open(database).await?;
     let mut recorded = HashSet::new();
     for order in orders {
@@ -92,9 +79,7 @@ fn compare(
         let Outcome::Value(value) = outcome else {
             continue;
         };
-        let receipt: Effect = value
-            .decode()
-            .with_context(|| format!("{order}/{key} holds no receipt"))?;
+        let receipt: Effect = value.decode().with_context(|| format!("{order}/{key} holds no receipt"))?;
         match last.get(receipt.idempotency_key.as_str()) {
             None => proof.lost += 1,
             Some(effect) => proof.recorded_twice += usize::from(**effect != receipt),

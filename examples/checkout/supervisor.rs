@@ -19,17 +19,11 @@ struct Options {
 impl Options {
     fn parse(arguments: &[&str]) -> Result<Self> {
         let orders = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/data/orders.jsonl");
-        let mut options = Self {
-            orders,
-            kills: 3,
-            keep: None,
-        };
+        let mut options = Self { orders, kills: 3, keep: None };
         for pair in arguments.chunks(2) {
             match pair {
                 ["--orders", file] => options.orders = file.into(),
-                ["--kills", number] => {
-                    options.kills = number.parse().context("`--kills` takes a number")?
-                }
+                ["--kills", number] => options.kills = number.parse().context("`--kills` takes a number")?,
                 ["--keep", folder] => options.keep = Some(folder.into()),
                 _ => bail!("usage: checkout [--orders FILE] [--kills N] [--keep FOLDER]"),
             }
@@ -41,16 +35,9 @@ impl Options {
 pub(crate) fn supervise(arguments: &[&str]) -> Result<ExitCode> {
     let options = Options::parse(arguments)?;
     let orders = order::read(&options.orders)?;
-    ensure!(
-        !orders.is_empty(),
-        "{} holds no orders",
-        options.orders.display()
-    );
+    ensure!(!orders.is_empty(), "{} holds no orders", options.orders.display());
     let temporary = tempfile::tempdir()?;
-    let folder = options
-        .keep
-        .clone()
-        .unwrap_or_else(|| temporary.path().to_owned());
+    let folder = options.keep.clone().unwrap_or_else(|| temporary.path().to_owned());
     std::fs::create_dir_all(&folder)?;
     ensure!(
         !folder.join("ledger.jsonl").exists(),
@@ -59,16 +46,9 @@ pub(crate) fn supervise(arguments: &[&str]) -> Result<ExitCode> {
     );
 
     // Each order has an effect for its stock, its payment and its confirmation, and one for each line.
-    let expected = orders
-        .iter()
-        .map(|order| 3 + order.lines.len() as u64)
-        .sum();
+    let expected = orders.iter().map(|order| 3 + order.lines.len() as u64).sum();
     let progress = Progress::new(expected, folder.join("ledger.jsonl"));
-    progress.say(&format!(
-        "{} orders from {}",
-        orders.len(),
-        options.orders.display()
-    ));
+    progress.say(&format!("{} orders from {}", orders.len(), options.orders.display()));
     for kill in 1..=options.kills {
         let worker = start(&folder, &options.orders)?;
         // The kills are spread over the work.
@@ -86,12 +66,7 @@ pub(crate) fn supervise(arguments: &[&str]) -> Result<ExitCode> {
 
 fn start(folder: &Path, orders: &Path) -> Result<Child> {
     let program = std::env::current_exe()?;
-    Command::new(program)
-        .arg("worker")
-        .arg(folder)
-        .arg(orders)
-        .spawn()
-        .context("cannot start the worker")
+    Command::new(program).arg("worker").arg(folder).arg(orders).spawn().context("cannot start the worker")
 }
 
 /// A bar while it works; plain lines where nobody looks at a terminal.
@@ -102,11 +77,7 @@ struct Progress {
 
 impl Progress {
     fn new(expected: u64, ledger: PathBuf) -> Self {
-        let bar = if io::stdout().is_terminal() {
-            ProgressBar::new(expected)
-        } else {
-            ProgressBar::hidden()
-        };
+        let bar = if io::stdout().is_terminal() { ProgressBar::new(expected) } else { ProgressBar::hidden() };
         if let Ok(style) = ProgressStyle::with_template("{bar:40} {pos}/{len} effects  {msg}") {
             bar.set_style(style);
         }
@@ -139,11 +110,7 @@ impl Progress {
         // On Unix this is SIGKILL: no handler runs, nothing is flushed.
         worker.kill()?;
         worker.wait()?;
-        self.say(&format!(
-            "killed worker {} after {} effects",
-            worker.id(),
-            self.look()
-        ));
+        self.say(&format!("killed worker {} after {} effects", worker.id(), self.look()));
         Ok(true)
     }
 

@@ -19,40 +19,21 @@ pub(crate) const CONCURRENCY: usize = 16;
 pub(crate) async fn work(folder: &Path, orders: &Path) -> Result<ExitCode> {
     let store = SqliteStore::open(folder.join("checkout.db")).await?;
     let checkout = Workflow::new("checkout").store(store.clone());
-    let api = Api {
-        ledger: Ledger::open(&folder.join("ledger.jsonl"))?,
-    };
+    let api = Api { ledger: Ledger::open(&folder.join("ledger.jsonl"))? };
     let orders = order::read(orders)?;
 
     let one = async |order: &Order| -> Result<Receipt, CheckoutError> {
         let checkout = checkout.clone().input(order);
-        checkout
-            .run(order.id.as_str(), async |run| {
-                place_order(run, &api, order).await
-            })
-            .await
+        checkout.run(order.id.as_str(), async |run| place_order(run, &api, order).await).await
     };
     let results = run(async |run| {
-        Ok::<_, RunError>(
-            run.each("order", &orders, one)
-                .concurrency(CONCURRENCY)
-                .settle()
-                .await,
-        )
+        Ok::<_, RunError>(run.each("order", &orders, one).concurrency(CONCURRENCY).settle().await)
     })
     .await?;
 
     // A declined card is a result like any other; anything else is not.
-    let unfinished = results
-        .iter()
-        .filter_map(|result| result.as_ref().err()?.failed());
-    let unfinished = unfinished
-        .filter(|error| !matches!(error, CheckoutError::Payment(_)))
-        .count();
+    let unfinished = results.iter().filter_map(|result| result.as_ref().err()?.failed());
+    let unfinished = unfinished.filter(|error| !matches!(error, CheckoutError::Payment(_))).count();
     store.close().await?;
-    Ok(if unfinished == 0 {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    })
+    Ok(if unfinished == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

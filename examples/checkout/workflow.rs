@@ -68,12 +68,7 @@ pub(crate) async fn place_order(
     let mut parcels = Vec::new();
     for line in &order.lines {
         let key = format!("ship:{}", line.sku);
-        parcels.push(step!(
-            run,
-            "ship",
-            key = key.clone(),
-            api.ship(line, run.idempotency_key(&key))
-        ));
+        parcels.push(step!(run, "ship", key = key.clone(), api.ship(line, run.idempotency_key(&key))));
     }
     step!(run, api.confirm(order, run.idempotency_key("confirm")));
     Ok(Receipt { payment, parcels })
@@ -113,10 +108,7 @@ impl Api {
 
     async fn call(&self, key: &str) -> Result<Effect, ServiceError> {
         tokio::time::sleep(Self::WAY).await;
-        let effect = self
-            .ledger
-            .happen(key)
-            .map_err(|error| ServiceError(error.to_string()))?;
+        let effect = self.ledger.happen(key).map_err(|error| ServiceError(error.to_string()))?;
         tokio::time::sleep(Self::WAY).await;
         Ok(effect)
     }

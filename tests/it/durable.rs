@@ -37,16 +37,8 @@ pub(crate) struct Bank {
 impl Bank {
     pub(crate) async fn charge(&self) -> Result<u32, Declined> {
         let call = self.calls.fetch_add(1, Ordering::Relaxed) + 1;
-        let failed = self
-            .fail
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| {
-                left.checked_sub(1)
-            });
-        if failed.is_ok() {
-            Err(Declined(call))
-        } else {
-            Ok(call)
-        }
+        let failed = self.fail.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
+        if failed.is_ok() { Err(Declined(call)) } else { Ok(call) }
     }
 
     pub(crate) fn calls(&self) -> u32 {
@@ -58,22 +50,11 @@ impl Bank {
 pub(crate) async fn on_every_store(check: impl AsyncFn(AnyStore)) {
     check(AnyStore::new(MemoryStore::new())).await;
     let folder = tempfile::tempdir().unwrap();
-    check(AnyStore::new(
-        SqliteStore::open(folder.path().join("it's a \"store\".db"))
-            .await
-            .unwrap(),
-    ))
-    .await;
+    check(AnyStore::new(SqliteStore::open(folder.path().join("it's a \"store\".db")).await.unwrap())).await;
 }
 
 async fn status(store: &AnyStore, run: &str) -> Status {
-    store
-        .load(&RunId::new(run).unwrap())
-        .await
-        .unwrap()
-        .unwrap()
-        .header
-        .status
+    store.load(&RunId::new(run).unwrap()).await.unwrap().unwrap().header.status
 }
 
 #[tokio::test]
@@ -83,8 +64,7 @@ async fn a_finished_run_gives_its_recorded_value_and_calls_nothing() {
         let workflow = Workflow::new("w").any_store(store.clone());
         let body = async |run: &DurableRun| Ok::<_, OrderError>(step!(run, bank.charge()));
         assert_eq!(workflow.run("r", body).await, Ok(1));
-        let not_called =
-            async |_: &DurableRun| -> Result<u32, OrderError> { unreachable!("it has ended") };
+        let not_called = async |_: &DurableRun| -> Result<u32, OrderError> { unreachable!("it has ended") };
         assert_eq!(workflow.run("r", not_called).await, Ok(1));
         assert_eq!(status(&store, "r").await, Status::Completed);
         assert_eq!(bank.calls(), 1);
@@ -99,8 +79,7 @@ async fn a_failed_run_gives_its_recorded_error_until_it_is_retried_from_the_fail
         let workflow = Workflow::new("w").any_store(store.clone());
         let body = async |run: &DurableRun| {
             let first = step!(run, "first", bank.charge());
-            bank.fail
-                .store(u32::from(bank.calls() == 1), Ordering::Relaxed);
+            bank.fail.store(u32::from(bank.calls() == 1), Ordering::Relaxed);
             let second = step!(run, "second", bank.charge());
             Ok::<_, OrderError>((first, second))
         };
@@ -122,12 +101,10 @@ async fn a_failure_that_the_body_dealt_with_is_not_what_a_retry_drops() {
         let bank = Bank::default();
         let workflow = Workflow::new("w").any_store(store);
         let body = async |run: &DurableRun| {
-            bank.fail
-                .store(u32::from(bank.calls() == 0), Ordering::Relaxed);
+            bank.fail.store(u32::from(bank.calls() == 0), Ordering::Relaxed);
             let dealt_with = run.step("first", || bank.charge()).await;
             assert_eq!(dealt_with, Err(Error::Failed(Declined(1))));
-            bank.fail
-                .store(u32::from(bank.calls() == 1), Ordering::Relaxed);
+            bank.fail.store(u32::from(bank.calls() == 1), Ordering::Relaxed);
             Ok::<_, OrderError>(step!(run, "second", bank.charge()))
         };
         assert_eq!(workflow.run("r", body).await, Err(OrderError::Declined(2)));
@@ -183,10 +160,7 @@ async fn a_run_is_executed_by_one_at_a_time() {
         };
         let (first, second) = tokio::join!(first, second);
         assert_eq!(first, Ok(1));
-        assert!(
-            matches!(second, Err(OrderError::Run(RunError::Busy { .. }))),
-            "{second:?}"
-        );
+        assert!(matches!(second, Err(OrderError::Run(RunError::Busy { .. }))), "{second:?}");
     })
     .await;
 }
@@ -205,18 +179,9 @@ async fn a_cancelled_run_stays_cancelled_until_it_is_retried() {
             Ok::<_, OrderError>((first, second))
         };
         let cancelled = cancellable.run("r", body).await;
-        assert_eq!(
-            cancelled,
-            Err(RunError::Cancelled {
-                step: Some("second".into())
-            }
-            .into())
-        );
+        assert_eq!(cancelled, Err(RunError::Cancelled { step: Some("second".into()) }.into()));
         assert_eq!(status(&store, "r").await, Status::Cancelled);
-        assert_eq!(
-            workflow.run("r", body).await,
-            Err(RunError::Cancelled { step: None }.into())
-        );
+        assert_eq!(workflow.run("r", body).await, Err(RunError::Cancelled { step: None }.into()));
         assert_eq!(workflow.retry("r", body).await, Ok((1, 2)));
     })
     .await;
@@ -232,10 +197,7 @@ async fn a_panic_ends_the_run_as_failed_so_that_it_cannot_loop() {
             assert!(bank.calls() > 1, "not yet");
             Ok::<_, OrderError>(step!(run, "second", bank.charge()))
         };
-        let panicked = RunError::Panicked {
-            step: None,
-            message: "not yet".into(),
-        };
+        let panicked = RunError::Panicked { step: None, message: "not yet".into() };
         assert_eq!(workflow.run("r", body).await, Err(panicked.clone().into()));
         assert_eq!(status(&store, "r").await, Status::Failed);
         assert_eq!(workflow.run("r", body).await, Err(panicked.into()));
@@ -255,10 +217,7 @@ async fn errors_without_serde_are_kept_as_text() {
         let first = workflow.run("r", body).await.unwrap_err();
         assert_eq!(format!("{first:#}"), "the bank is away: no route");
         let again = workflow.run("r", body).await.unwrap_err();
-        let expected = RunError::Failed {
-            run: "r".into(),
-            text: "the bank is away: no route".into(),
-        };
+        let expected = RunError::Failed { run: "r".into(), text: "the bank is away: no route".into() };
         assert_eq!(again.downcast_ref::<RunError>(), Some(&expected));
     })
     .await;
@@ -276,19 +235,10 @@ async fn the_input_is_kept_and_another_one_is_refused() {
             Ok::<_, OrderError>(cart)
         };
         let with_input = workflow.clone().input(&["tea", "mug"]);
-        assert_eq!(
-            with_input.run("r", body).await,
-            Err(OrderError::Declined(1))
-        );
+        assert_eq!(with_input.run("r", body).await, Err(OrderError::Declined(1)));
         let other = workflow.clone().input(&["tea"]).retry("r", body).await;
-        assert!(
-            matches!(other, Err(OrderError::Run(RunError::InputChanged { .. }))),
-            "{other:?}"
-        );
-        assert_eq!(
-            workflow.retry("r", body).await,
-            Ok(vec!["tea".to_owned(), "mug".to_owned()])
-        );
+        assert!(matches!(other, Err(OrderError::Run(RunError::InputChanged { .. }))), "{other:?}");
+        assert_eq!(workflow.retry("r", body).await, Ok(vec!["tea".to_owned(), "mug".to_owned()]));
     })
     .await;
 }
@@ -305,30 +255,15 @@ async fn a_journal_is_migrated_in_the_store_before_the_body_is_called() {
         });
         stop.await.unwrap_err();
 
-        let body =
-            async |run: &DurableRun| Ok::<_, OrderError>(step!(run, "charge", bank.charge()));
-        let missing = Workflow::new("w")
-            .any_store(store.clone())
-            .version(2)
-            .retry("r", body)
-            .await;
-        assert!(
-            matches!(missing, Err(OrderError::Run(RunError::Migration { .. }))),
-            "{missing:?}"
-        );
+        let body = async |run: &DurableRun| Ok::<_, OrderError>(step!(run, "charge", bank.charge()));
+        let missing = Workflow::new("w").any_store(store.clone()).version(2).retry("r", body).await;
+        assert!(matches!(missing, Err(OrderError::Run(RunError::Migration { .. }))), "{missing:?}");
 
         let new = Workflow::new("w").any_store(store.clone()).version(2);
         let new = new.migration(1, Migration::rename("pay", "charge"));
         assert_eq!(new.retry("r", body).await, Ok(1));
-        let stored = store
-            .load(&RunId::new("r").unwrap())
-            .await
-            .unwrap()
-            .unwrap();
-        assert_eq!(
-            (stored.header.version, &*stored.records[0].key),
-            (2, "charge")
-        );
+        let stored = store.load(&RunId::new("r").unwrap()).await.unwrap().unwrap();
+        assert_eq!((stored.header.version, &*stored.records[0].key), (2, "charge"));
     })
     .await;
 }
@@ -340,25 +275,15 @@ async fn a_step_runs_again_and_replaces_its_record_when_its_input_changed() {
         let workflow = Workflow::new("w").any_store(store.clone());
         let execute = async |amount: u32| {
             let body = async |run: &DurableRun| {
-                let charged = run
-                    .step("charge", async || Ok::<_, Declined>(amount))
-                    .input(&amount);
+                let charged = run.step("charge", async || Ok::<_, Declined>(amount)).input(&amount);
                 let charged = step!(charged.on_change(OnChange::Rerun));
-                if amount == 1 {
-                    Err(OrderError::Declined(0))
-                } else {
-                    Ok(charged)
-                }
+                if amount == 1 { Err(OrderError::Declined(0)) } else { Ok(charged) }
             };
             workflow.retry("r", body).await
         };
         assert_eq!(execute(1).await, Err(OrderError::Declined(0)));
         assert_eq!(execute(2).await, Ok(2));
-        let stored = store
-            .load(&RunId::new("r").unwrap())
-            .await
-            .unwrap()
-            .unwrap();
+        let stored = store.load(&RunId::new("r").unwrap()).await.unwrap().unwrap();
         assert_eq!(stored.records.len(), 1);
         assert_eq!(stored.records[0].outcome.payload().as_str(), "2");
     })
@@ -378,20 +303,11 @@ async fn a_value_that_no_longer_decodes_leaves_the_run_to_be_resumed() {
             .await
             .unwrap_err();
         let wrong = workflow
-            .retry("r", async |run| {
-                Ok::<_, OrderError>(step!(run, "n", async { Ok::<u32, Declined>(1) }))
-            })
+            .retry("r", async |run| Ok::<_, OrderError>(step!(run, "n", async { Ok::<u32, Declined>(1) })))
             .await;
-        assert!(
-            matches!(wrong, Err(OrderError::Run(RunError::Undecodable { .. }))),
-            "{wrong:?}"
-        );
+        assert!(matches!(wrong, Err(OrderError::Run(RunError::Undecodable { .. }))), "{wrong:?}");
         assert_eq!(status(&store, "r").await, Status::Running);
-        let right = workflow
-            .run("r", async |run| {
-                Ok::<_, OrderError>(step!(run, "n", text()))
-            })
-            .await;
+        let right = workflow.run("r", async |run| Ok::<_, OrderError>(step!(run, "n", text()))).await;
         assert_eq!(right, Ok("text".to_owned()));
     })
     .await;
@@ -401,35 +317,12 @@ async fn a_value_that_no_longer_decodes_leaves_the_run_to_be_resumed() {
 async fn a_run_of_another_workflow_or_a_newer_version_is_refused() {
     on_every_store(async |store| {
         let body = async |_: &DurableRun| Err::<u32, _>(OrderError::Declined(1));
-        Workflow::new("w")
-            .version(2)
-            .any_store(store.clone())
-            .run("r", body)
-            .await
-            .unwrap_err();
-        let other = Workflow::new("v")
-            .any_store(store.clone())
-            .run("r", body)
-            .await;
-        let refused = RunError::OtherWorkflow {
-            run: "r".into(),
-            workflow: "w".into(),
-        };
+        Workflow::new("w").version(2).any_store(store.clone()).run("r", body).await.unwrap_err();
+        let other = Workflow::new("v").any_store(store.clone()).run("r", body).await;
+        let refused = RunError::OtherWorkflow { run: "r".into(), workflow: "w".into() };
         assert_eq!(other, Err(refused.into()));
-        let older = Workflow::new("w")
-            .version(1)
-            .any_store(store)
-            .retry("r", body)
-            .await;
-        assert_eq!(
-            older,
-            Err(RunError::NewerVersion {
-                run: "r".into(),
-                stored: 2,
-                code: 1
-            }
-            .into())
-        );
+        let older = Workflow::new("w").version(1).any_store(store).retry("r", body).await;
+        assert_eq!(older, Err(RunError::NewerVersion { run: "r".into(), stored: 2, code: 1 }.into()));
     })
     .await;
 }
@@ -438,22 +331,10 @@ async fn a_run_of_another_workflow_or_a_newer_version_is_refused() {
 async fn hostile_names_are_only_names() {
     on_every_store(async |store| {
         let workflow = Workflow::new("'; DROP TABLE awaitly_runs; --").any_store(store);
-        for run in [
-            "it's",
-            "a\"b",
-            "nul\0nul",
-            "../../etc/passwd",
-            "line\nbreak",
-            "😀",
-            "%s%n",
-            "a",
-            "A",
-        ] {
+        for run in ["it's", "a\"b", "nul\0nul", "../../etc/passwd", "line\nbreak", "😀", "%s%n", "a", "A"] {
             let body = async |handle: &DurableRun| {
                 assert_eq!(handle.id(), run);
-                let keyed = step!(handle, "k", key = run, async {
-                    Ok::<_, Declined>(run.to_owned())
-                });
+                let keyed = step!(handle, "k", key = run, async { Ok::<_, Declined>(run.to_owned()) });
                 Ok::<_, OrderError>(keyed)
             };
             assert_eq!(workflow.run(run, body).await.as_deref(), Ok(run));
@@ -466,9 +347,7 @@ async fn hostile_names_are_only_names() {
 #[tokio::test]
 async fn many_runs_at_once_each_keep_their_own() {
     let folder = tempfile::tempdir().unwrap();
-    let store = SqliteStore::open(folder.path().join("many.db"))
-        .await
-        .unwrap();
+    let store = SqliteStore::open(folder.path().join("many.db")).await.unwrap();
     let workflow = Workflow::new("w").store(store);
     let bank = Arc::new(Bank::default());
     let runs: Vec<_> = (0..100_u32)
@@ -494,9 +373,7 @@ async fn many_runs_at_once_each_keep_their_own() {
 #[tokio::test]
 async fn a_closed_store_is_a_typed_error() {
     let folder = tempfile::tempdir().unwrap();
-    let store = SqliteStore::open(folder.path().join("closed.db"))
-        .await
-        .unwrap();
+    let store = SqliteStore::open(folder.path().join("closed.db")).await.unwrap();
     let workflow = Workflow::new("w").store(store.clone());
     store.close().await.unwrap();
     let closed = workflow.run("r", async |_| Ok::<_, OrderError>(1)).await;

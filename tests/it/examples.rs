@@ -9,11 +9,7 @@ fn example(name: &str, arguments: &[&str]) -> Output {
     path.pop();
     path.pop();
     let path = path.join("examples").join(name);
-    assert!(
-        path.exists(),
-        "{} is not built: run the tests of the whole package",
-        path.display()
-    );
+    assert!(path.exists(), "{} is not built: run the tests of the whole package", path.display());
     Command::new(path).args(arguments).output().unwrap()
 }
 
@@ -39,10 +35,7 @@ fn the_checkout_survives_its_kills() {
     assert!(output.status.success(), "{out}\n{err}");
     assert_eq!(out.matches("killed worker").count(), 4, "{out}");
     let last = out.lines().last().unwrap();
-    assert!(
-        last.starts_with("orders 160 · effects 813 · repeated "),
-        "{last}"
-    );
+    assert!(last.starts_with("orders 160 · effects 813 · repeated "), "{last}");
     assert!(last.ends_with(" · recorded twice 0 · lost 0"), "{last}");
 }
 
@@ -53,11 +46,7 @@ fn the_checkout_says_what_is_wrong_with_its_orders() {
     std::fs::write(&orders, "{\"id\":\"a\"}\n").unwrap();
     let output = example("checkout", &["--orders", orders.to_str().unwrap()]);
     assert!(!output.status.success());
-    assert!(
-        text(&output.stderr).contains("line 1 of"),
-        "{}",
-        text(&output.stderr)
-    );
+    assert!(text(&output.stderr).contains("line 1 of"), "{}", text(&output.stderr));
 }
 
 #[test]
@@ -76,38 +65,26 @@ fn the_durable_example_does_nothing_twice() {
 #[test]
 fn several_at_once_come_in_order() {
     let output = example("several", &[]);
-    assert_eq!(
-        text(&output.stdout),
-        "user 7 on east: [2, 4, 6, 8, 10, 12, 14]\n"
-    );
+    assert_eq!(text(&output.stdout), "user 7 on east: [2, 4, 6, 8, 10, 12, 14]\n");
 }
 
 /// Every Rust snippet of the README stands in an example, line by line, so it compiles and runs.
 #[test]
 fn the_readme_shows_what_the_examples_run() {
     let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
-    let lines = |text: &str| -> String {
-        text.lines()
-            .map(|line| line.trim().to_owned() + "\n")
-            .collect()
-    };
+    let lines = |text: &str| -> String { text.lines().map(|line| line.trim().to_owned() + "\n").collect() };
     let examples: Vec<String> = std::fs::read_dir(root.join("examples"))
         .unwrap()
         .filter_map(|entry| std::fs::read_to_string(entry.unwrap().path()).ok())
         .map(|text| lines(&text))
         .collect();
     let readme = std::fs::read_to_string(root.join("README.md")).unwrap();
-    let snippets: Vec<_> = readme
-        .split("```rust\n")
-        .skip(1)
-        .map(|rest| rest.split("```").next().unwrap())
-        .collect();
+    let snippets: Vec<_> =
+        readme.split("```rust\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect();
     assert!(snippets.len() >= 5, "{}", snippets.len());
     for snippet in snippets {
         assert!(
-            examples
-                .iter()
-                .any(|example| example.contains(&lines(snippet))),
+            examples.iter().any(|example| example.contains(&lines(snippet))),
             "no example has:\n{snippet}"
         );
     }

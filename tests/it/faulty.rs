@@ -21,12 +21,8 @@ pub(crate) struct Faulty {
 }
 
 fn full(fail: &AtomicU32) -> Result<(), StoreError> {
-    match fail.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| {
-        left.checked_sub(1)
-    }) {
-        Ok(_) => Err(StoreError::Full {
-            detail: "no space left on device".into(),
-        }),
+    match fail.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)) {
+        Ok(_) => Err(StoreError::Full { detail: "no space left on device".into() }),
         Err(_) => Ok(()),
     }
 }
@@ -45,12 +41,7 @@ impl Store for Faulty {
         self.inner.replace(lease, record).await
     }
 
-    async fn rewrite(
-        &self,
-        lease: &Lease,
-        version: u32,
-        records: Vec<Record>,
-    ) -> Result<(), StoreError> {
+    async fn rewrite(&self, lease: &Lease, version: u32, records: Vec<Record>) -> Result<(), StoreError> {
         self.inner.rewrite(lease, version, records).await
     }
 
@@ -102,25 +93,12 @@ async fn a_record_that_cannot_be_written_stops_the_run_whatever_the_body_does() 
         Ok::<_, OrderError>(first)
     };
     let full = workflow.run("r", swallowing).await;
-    assert!(
-        matches!(
-            full,
-            Err(OrderError::Run(RunError::Store(StoreError::Full { .. })))
-        ),
-        "{full:?}"
-    );
+    assert!(matches!(full, Err(OrderError::Run(RunError::Store(StoreError::Full { .. })))), "{full:?}");
     assert_eq!(bank.calls(), 2);
 
     // Nothing is lost: the run is free, and goes on from what it has recorded.
-    let stored = store
-        .load(&RunId::new("r").unwrap())
-        .await
-        .unwrap()
-        .unwrap();
-    assert_eq!(
-        (stored.header.status, stored.records.len()),
-        (Status::Running, 1)
-    );
+    let stored = store.load(&RunId::new("r").unwrap()).await.unwrap().unwrap();
+    assert_eq!((stored.header.status, stored.records.len()), (Status::Running, 1));
     assert_eq!(workflow.run("r", body).await, Ok(1));
     assert_eq!(bank.calls(), 4);
 }
@@ -133,10 +111,7 @@ async fn a_result_that_cannot_be_kept_is_made_again_from_the_records() {
     let body = async |run: &DurableRun| Ok::<_, OrderError>(step!(run, bank.charge()));
     store.fail_finishes.store(1, Ordering::Relaxed);
     let full = workflow.run("r", body).await;
-    assert!(
-        matches!(full, Err(OrderError::Run(RunError::Store(_)))),
-        "{full:?}"
-    );
+    assert!(matches!(full, Err(OrderError::Run(RunError::Store(_)))), "{full:?}");
     assert_eq!(workflow.run("r", body).await, Ok(1));
     assert_eq!(bank.calls(), 1);
 }

@@ -23,10 +23,7 @@ async fn a_lease_is_renewed_as_long_as_the_body_runs() {
         workflow.run("r", async |_| Ok::<_, OrderError>(2)).await
     });
     assert_eq!(long, Ok(1));
-    assert!(
-        matches!(busy, Err(OrderError::Run(RunError::Busy { .. }))),
-        "{busy:?}"
-    );
+    assert!(matches!(busy, Err(OrderError::Run(RunError::Busy { .. }))), "{busy:?}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -45,10 +42,7 @@ async fn an_owner_that_was_replaced_records_nothing_and_its_body_is_dropped() {
     let thief = async {
         tokio::time::sleep(secs(29)).await;
         let request = Open::new(RunId::new("r").unwrap(), "w", Owner::new("thief"));
-        assert!(matches!(
-            store.open(request.clone()).await,
-            Ok(Opened::Refused(_))
-        ));
+        assert!(matches!(store.open(request.clone()).await, Ok(Opened::Refused(_))));
         tokio::time::sleep(secs(2)).await;
         assert!(matches!(store.open(request).await, Ok(Opened::Held { .. })));
         store.lose_renewals.store(false, Ordering::Relaxed);

@@ -1,10 +1,5 @@
 //! What the crates do together: workflows on real stores, and the examples.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    missing_docs
-)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, missing_docs)]
 
 mod durable;
 mod examples;

@@ -8,18 +8,13 @@ use crate::command;
 
 /// Whether this machine has `apt-get`, and whether this user may call it without a password.
 pub(crate) fn may_install() -> bool {
-    command::succeeds(Command::new("apt-get").arg("--version"))
-        && (is_root() || sudo_asks_nothing())
+    command::succeeds(Command::new("apt-get").arg("--version")) && (is_root() || sudo_asks_nothing())
 }
 
 /// Installs the packages; fetches the lists first, since a fresh image comes without.
 pub(crate) fn install(packages: &[&str]) -> Result<()> {
     command::run(apt_get().arg("update"))?;
-    command::run(
-        apt_get()
-            .args(["install", "--yes", "--no-install-recommends"])
-            .args(packages),
-    )
+    command::run(apt_get().args(["install", "--yes", "--no-install-recommends"]).args(packages))
 }
 
 // `env` sets the variable behind `sudo`, which hands on none of ours.
@@ -36,10 +31,7 @@ fn apt_get() -> Command {
 }
 
 fn is_root() -> bool {
-    Command::new("id")
-        .arg("-u")
-        .output()
-        .is_ok_and(|output| output.stdout.trim_ascii() == b"0")
+    Command::new("id").arg("-u").output().is_ok_and(|output| output.stdout.trim_ascii() == b"0")
 }
 
 fn sudo_asks_nothing() -> bool {

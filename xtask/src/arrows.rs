@@ -50,10 +50,7 @@ const ADD: &str = "add it to xtask/src/arrows.rs and ARCHITECTURE.md";
 /// Fails on every arrow between packages of the workspace that the table does not name.
 pub(crate) fn check(workspace: &Workspace) -> Result<()> {
     let packages = workspace.packages()?;
-    let uses: Vec<_> = packages
-        .iter()
-        .map(|package| (package.name.as_str(), used_by(package)))
-        .collect();
+    let uses: Vec<_> = packages.iter().map(|package| (package.name.as_str(), used_by(package))).collect();
     let faults = faults(&uses);
     ensure!(faults.is_empty(), "{}", faults.join("; "));
     Ok(())
@@ -61,10 +58,8 @@ pub(crate) fn check(workspace: &Workspace) -> Result<()> {
 
 // What a package needs for its tests is its own affair: no user of it gets that.
 fn used_by(package: &Package) -> Vec<&str> {
-    let counted = package
-        .dependencies
-        .iter()
-        .filter(|dependency| !dependency.is_dev() || package.name == FREE);
+    let counted =
+        package.dependencies.iter().filter(|dependency| !dependency.is_dev() || package.name == FREE);
     counted.map(|dependency| dependency.name.as_str()).collect()
 }
 
@@ -77,9 +72,7 @@ fn faults(uses: &[(&str, Vec<&str>)]) -> Vec<String> {
             faults.push(format!("{package} is in no row of the table: {ADD}"));
             continue;
         };
-        let forbidden = used
-            .iter()
-            .filter(|name| is_ours(name) && !allowed.contains(name));
+        let forbidden = used.iter().filter(|name| is_ours(name) && !allowed.contains(name));
         faults.extend(forbidden.map(|name| format!("{package} may not use {name}: {MEND}")));
     }
     faults
@@ -90,15 +83,11 @@ mod tests {
     use super::*;
 
     fn uses<'a>(all: &[(&'a str, &[&'a str])]) -> Vec<(&'a str, Vec<&'a str>)> {
-        all.iter()
-            .map(|(package, used)| (*package, used.to_vec()))
-            .collect()
+        all.iter().map(|(package, used)| (*package, used.to_vec())).collect()
     }
 
     fn read(dependencies: &str, name: &str) -> serde_json::Result<Package> {
-        serde_json::from_str(&format!(
-            r#"{{"name": "{name}", "dependencies": {dependencies}}}"#
-        ))
+        serde_json::from_str(&format!(r#"{{"name": "{name}", "dependencies": {dependencies}}}"#))
     }
 
     #[test]
@@ -107,10 +96,7 @@ mod tests {
             ("awaitly-core", &["serde"]),
             ("awaitly-persistence", &["awaitly-core", "rusqlite"]),
             ("awaitly-testing", &["awaitly-core", "awaitly-persistence"]),
-            (
-                "awaitly",
-                &["awaitly-core", "awaitly-persistence", "awaitly-testing"],
-            ),
+            ("awaitly", &["awaitly-core", "awaitly-persistence", "awaitly-testing"]),
             ("awaitly-benches", &["awaitly"]),
             ("xtask", &["clap"]),
         ]);
@@ -126,42 +112,26 @@ mod tests {
         ]);
         let faults = faults(&all);
         assert_eq!(faults.len(), 1);
-        assert!(
-            faults
-                .concat()
-                .starts_with("awaitly-saga may not use awaitly-hitl:"),
-            "{faults:?}"
-        );
+        assert!(faults.concat().starts_with("awaitly-saga may not use awaitly-hitl:"), "{faults:?}");
     }
 
     #[test]
     fn nothing_uses_the_door_but_the_benches() {
-        let all = uses(&[
-            ("awaitly", &[]),
-            ("awaitly-core", &["awaitly"]),
-            ("awaitly-benches", &["awaitly"]),
-        ]);
+        let all =
+            uses(&[("awaitly", &[]), ("awaitly-core", &["awaitly"]), ("awaitly-benches", &["awaitly"])]);
         assert_eq!(faults(&all).len(), 1);
     }
 
     #[test]
     fn a_package_that_the_table_does_not_know_is_a_fault() {
         let faults = faults(&uses(&[("awaitly-engine", &[])]));
-        assert_eq!(
-            faults,
-            [format!("awaitly-engine is in no row of the table: {ADD}")]
-        );
+        assert_eq!(faults, [format!("awaitly-engine is in no row of the table: {ADD}")]);
     }
 
     #[test]
     fn the_table_names_no_package_that_it_does_not_hold() {
         let rooms = ROOMS.map(|(room, _)| room);
-        assert!(
-            ROOMS
-                .iter()
-                .flat_map(|(_, allowed)| *allowed)
-                .all(|name| rooms.contains(name))
-        );
+        assert!(ROOMS.iter().flat_map(|(_, allowed)| *allowed).all(|name| rooms.contains(name)));
     }
 
     #[test]

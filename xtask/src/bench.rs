@@ -38,10 +38,7 @@ impl Options {
     fn check(&self) -> Result<()> {
         let named = self.names.iter().any(|name| name == PEERS);
         let contradicts = self.no_peers && named;
-        ensure!(
-            !contradicts,
-            "`--no-peers` and the group `peers` contradict each other: give one"
-        );
+        ensure!(!contradicts, "`--no-peers` and the group `peers` contradict each other: give one");
         Ok(())
     }
 
@@ -53,10 +50,7 @@ impl Options {
             arguments.extend(["--json".to_owned(), file.display().to_string()]);
         }
         // What an earlier call left is not handed on: a table holds what one call measured.
-        let files = [
-            ("--peers", PEERS, PEERS_ROWS),
-            ("--rows", DEPENDENCIES, DEPENDENCIES_ROWS),
-        ];
+        let files = [("--peers", PEERS, PEERS_ROWS), ("--rows", DEPENDENCIES, DEPENDENCIES_ROWS)];
         for (flag, group, rows) in files {
             if self.wants(group) {
                 arguments.extend([flag.to_owned(), rows.to_owned()]);
@@ -79,15 +73,7 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
     if options.wants(DEPENDENCIES) {
         dependencies::measure(workspace, &workspace.path(DEPENDENCIES_ROWS))?;
     }
-    let program = [
-        "run",
-        "--release",
-        "-p",
-        "awaitly-benches",
-        "--bin",
-        "bench",
-        "--",
-    ];
+    let program = ["run", "--release", "-p", "awaitly-benches", "--bin", "bench", "--"];
     command::run(workspace.cargo(program).args(arguments))
 }
 
@@ -95,20 +81,9 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
 // nobody's tree.
 fn peers(workspace: &Workspace) -> Result<()> {
     let path = workspace.path(PEERS_ROWS);
-    let file =
-        File::create(&path).with_context(|| format!("{} cannot be written", path.display()))?;
-    let program = [
-        "run",
-        "--release",
-        "--manifest-path",
-        "benches/peers/Cargo.toml",
-    ];
-    command::run(
-        workspace
-            .cargo(program)
-            .args(["--target-dir", "target/peers"])
-            .stdout(file),
-    )
+    let file = File::create(&path).with_context(|| format!("{} cannot be written", path.display()))?;
+    let program = ["run", "--release", "--manifest-path", "benches/peers/Cargo.toml"];
+    command::run(workspace.cargo(program).args(["--target-dir", "target/peers"]).stdout(file))
 }
 
 #[cfg(test)]
@@ -116,46 +91,27 @@ mod tests {
     use super::*;
 
     fn options(no_peers: bool, names: &[&str]) -> Options {
-        Options {
-            json: None,
-            no_peers,
-            names: names.iter().map(|name| (*name).to_owned()).collect(),
-        }
+        Options { json: None, no_peers, names: names.iter().map(|name| (*name).to_owned()).collect() }
     }
 
     #[test]
     fn everything_is_measured_where_nothing_is_named() -> Result<()> {
-        assert_eq!(
-            options(false, &[]).arguments()?,
-            ["--peers", PEERS_ROWS, "--rows", DEPENDENCIES_ROWS]
-        );
+        assert_eq!(options(false, &[]).arguments()?, ["--peers", PEERS_ROWS, "--rows", DEPENDENCIES_ROWS]);
         Ok(())
     }
 
     #[test]
     fn peers_and_dependencies_are_groups_like_any_other() -> Result<()> {
         assert_eq!(options(false, &["steps"]).arguments()?, ["steps"]);
-        assert_eq!(
-            options(false, &["peers"]).arguments()?,
-            ["--peers", PEERS_ROWS, "peers"]
-        );
-        assert_eq!(
-            options(true, &[]).arguments()?,
-            ["--rows", DEPENDENCIES_ROWS]
-        );
+        assert_eq!(options(false, &["peers"]).arguments()?, ["--peers", PEERS_ROWS, "peers"]);
+        assert_eq!(options(true, &[]).arguments()?, ["--rows", DEPENDENCIES_ROWS]);
         Ok(())
     }
 
     #[test]
     fn a_file_for_the_rows_is_meant_from_where_the_caller_stands() -> Result<()> {
-        let options = Options {
-            json: Some("rows.json".into()),
-            ..options(true, &["steps"])
-        };
-        let here = std::env::current_dir()?
-            .join("rows.json")
-            .display()
-            .to_string();
+        let options = Options { json: Some("rows.json".into()), ..options(true, &["steps"]) };
+        let here = std::env::current_dir()?.join("rows.json").display().to_string();
         assert_eq!(options.arguments()?, ["--json", here.as_str(), "steps"]);
         Ok(())
     }

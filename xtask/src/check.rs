@@ -26,9 +26,7 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
     parts.run("clippy, default features", || clippy_each(workspace));
     parts.run("docs", || docs(workspace));
     parts.run("arrows", || arrows::check(workspace));
-    parts.run("licences", || {
-        licences::check(workspace, options.advisories)
-    });
+    parts.run("licences", || licences::check(workspace, options.advisories));
     parts.finish()
 }
 
@@ -37,28 +35,18 @@ fn format(workspace: &Workspace) -> Result<()> {
 }
 
 fn clippy_all(workspace: &Workspace) -> Result<()> {
-    clippy(
-        workspace,
-        &["--workspace", "--all-targets", "--all-features"],
-    )
+    clippy(workspace, &["--workspace", "--all-targets", "--all-features"])
 }
 
 // One package at a time: cargo joins the features of all that it builds at once, and what a crate
 // forgot to ask for would be lent to it by a neighbour.
 fn clippy_each(workspace: &Workspace) -> Result<()> {
     let packages = workspace.packages()?;
-    packages
-        .iter()
-        .try_for_each(|package| clippy(workspace, &["--package", &package.name]))
+    packages.iter().try_for_each(|package| clippy(workspace, &["--package", &package.name]))
 }
 
 fn clippy(workspace: &Workspace, which: &[&str]) -> Result<()> {
-    command::run(
-        workspace
-            .cargo(["clippy"])
-            .args(which)
-            .args(["--", "-D", "warnings"]),
-    )
+    command::run(workspace.cargo(["clippy"]).args(which).args(["--", "-D", "warnings"]))
 }
 
 fn docs(workspace: &Workspace) -> Result<()> {

@@ -17,25 +17,14 @@ pub(crate) fn run(command: &mut Command) -> Result<()> {
 /// What the command prints. It is not shown: it asks, and changes nothing.
 pub(crate) fn read(command: &mut Command) -> Result<String> {
     let text = text(command);
-    let output = command
-        .stderr(Stdio::inherit())
-        .output()
-        .with_context(|| not_started(&text))?;
-    ensure!(
-        output.status.success(),
-        "`{text}` ended with {}",
-        output.status
-    );
-    String::from_utf8(output.stdout)
-        .with_context(|| format!("`{text}` printed something that is not UTF-8"))
+    let output = command.stderr(Stdio::inherit()).output().with_context(|| not_started(&text))?;
+    ensure!(output.status.success(), "`{text}` ended with {}", output.status);
+    String::from_utf8(output.stdout).with_context(|| format!("`{text}` printed something that is not UTF-8"))
 }
 
 /// Whether the command is there and succeeds, asked without a word on the terminal.
 pub(crate) fn succeeds(command: &mut Command) -> bool {
-    let quiet = command
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null());
+    let quiet = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     quiet.status().is_ok_and(|status| status.success())
 }
 
@@ -49,22 +38,12 @@ fn text(command: &Command) -> String {
     let settings = command.get_envs().filter_map(|(name, value)| {
         value.map(|value| format!("{}={}", name.display(), quoted(&value.to_string_lossy())))
     });
-    let arguments = command
-        .get_args()
-        .map(|argument| quoted(&argument.to_string_lossy()));
-    settings
-        .chain([name.display().to_string()])
-        .chain(arguments)
-        .collect::<Vec<_>>()
-        .join(" ")
+    let arguments = command.get_args().map(|argument| quoted(&argument.to_string_lossy()));
+    settings.chain([name.display().to_string()]).chain(arguments).collect::<Vec<_>>().join(" ")
 }
 
 fn quoted(word: &str) -> String {
-    if word.is_empty() || word.contains(char::is_whitespace) {
-        format!("'{word}'")
-    } else {
-        word.to_owned()
-    }
+    if word.is_empty() || word.contains(char::is_whitespace) { format!("'{word}'") } else { word.to_owned() }
 }
 
 #[cfg(test)]
@@ -74,13 +53,8 @@ mod tests {
     #[test]
     fn a_command_reads_as_one_would_type_it() {
         let mut command = Command::new("/opt/rust/bin/cargo");
-        command
-            .env("RUSTDOCFLAGS", "-D warnings")
-            .args(["doc", "--no-deps"]);
-        assert_eq!(
-            text(&command),
-            "RUSTDOCFLAGS='-D warnings' cargo doc --no-deps"
-        );
+        command.env("RUSTDOCFLAGS", "-D warnings").args(["doc", "--no-deps"]);
+        assert_eq!(text(&command), "RUSTDOCFLAGS='-D warnings' cargo doc --no-deps");
     }
 
     #[test]
@@ -90,9 +64,7 @@ mod tests {
         let error = run(&mut missing).map_err(|error| error.to_string());
         assert_eq!(
             error,
-            Err(
-                "`program` could not be started: install the program, or put it on PATH".to_owned()
-            )
+            Err("`program` could not be started: install the program, or put it on PATH".to_owned())
         );
     }
 }

@@ -27,11 +27,7 @@ pub(crate) struct Options {
 impl Options {
     /// Few kills, for a test that runs with every change.
     pub(crate) fn short() -> Self {
-        Self {
-            store: "sqlite".to_owned(),
-            kills: 10,
-            seed: None,
-        }
+        Self { store: "sqlite".to_owned(), kills: 10, seed: None }
     }
 }
 
@@ -40,29 +36,14 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
     let seed = options.seed.unwrap_or_else(draw_seed);
     eprintln!("\ncrash test with seed {seed}");
     let arguments = arguments(options, seed);
-    let program = [
-        "run",
-        "--release",
-        "-p",
-        "awaitly-benches",
-        "--bin",
-        "crash",
-        "--",
-    ];
+    let program = ["run", "--release", "-p", "awaitly-benches", "--bin", "crash", "--"];
     command::run(workspace.cargo(program).args(&arguments))
         .with_context(|| format!("repeat it with `cargo xtask crash {}`", arguments.join(" ")))
 }
 
 fn arguments(Options { store, kills, .. }: &Options, seed: u64) -> Vec<String> {
-    let named = [
-        ("--store", store.clone()),
-        ("--kills", kills.to_string()),
-        ("--seed", seed.to_string()),
-    ];
-    named
-        .into_iter()
-        .flat_map(|(name, value)| [name.to_owned(), value])
-        .collect()
+    let named = [("--store", store.clone()), ("--kills", kills.to_string()), ("--seed", seed.to_string())];
+    named.into_iter().flat_map(|(name, value)| [name.to_owned(), value]).collect()
 }
 
 // The standard library draws a key for each hash map; what it makes of nothing is a random number.

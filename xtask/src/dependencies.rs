@@ -43,29 +43,19 @@ impl Row {
 /// Measures both, and writes a row of JSON for each to `file`.
 pub(crate) fn measure(workspace: &Workspace, file: &Path) -> Result<()> {
     let rows = [crates_row(workspace)?, build_row(workspace)?];
-    let lines = rows
-        .iter()
-        .map(|row| Ok(serde_json::to_string(row)? + "\n"))
-        .collect::<Result<String>>()?;
+    let lines = rows.iter().map(|row| Ok(serde_json::to_string(row)? + "\n")).collect::<Result<String>>()?;
     fs::write(file, lines).with_context(|| format!("{} cannot be written", file.display()))
 }
 
 fn crates_row(workspace: &Workspace) -> Result<Row> {
-    let tree = command::read(
-        &mut workspace.cargo(["tree", "-p", CORE, "-e", "normal", "--prefix", "none"]),
-    )?;
+    let tree = command::read(&mut workspace.cargo(["tree", "-p", CORE, "-e", "normal", "--prefix", "none"]))?;
     let count = crates_below_core(&tree).len();
     Ok(Row::at_most(40.0, "core crates", count as f64, "crates"))
 }
 
 fn build_row(workspace: &Workspace) -> Result<Row> {
     let seconds = clean_build(workspace)?.as_secs_f64();
-    Ok(Row::at_most(
-        20.0,
-        "core clean release build",
-        (seconds * 100.0).round() / 100.0,
-        "s",
-    ))
+    Ok(Row::at_most(20.0, "core clean release build", (seconds * 100.0).round() / 100.0, "s"))
 }
 
 /// The name and version of each crate in the tree but core, once; a tree repeats a crate for each
@@ -84,9 +74,7 @@ fn clean_build(workspace: &Workspace) -> Result<Duration> {
     remove(&folder)?;
     let mut build = workspace.cargo(["build", "--release", "--offline", "-p", CORE]);
     build.args(["--target-dir", CLEAN_BUILD]);
-    build
-        .env("RUSTC_WRAPPER", "")
-        .env("RUSTC_WORKSPACE_WRAPPER", "");
+    build.env("RUSTC_WRAPPER", "").env("RUSTC_WORKSPACE_WRAPPER", "");
     let start = Instant::now();
     let built = command::run(&mut build);
     let time = start.elapsed();
@@ -116,12 +104,8 @@ mod tests {
                     syn v2.0.0 (*)\n\
                     syn v3.0.0\n";
         let crates = crates_below_core(tree);
-        let expected = [
-            ("serde", "v1.0.0"),
-            ("serde_derive", "v1.0.0"),
-            ("syn", "v2.0.0"),
-            ("syn", "v3.0.0"),
-        ];
+        let expected =
+            [("serde", "v1.0.0"), ("serde_derive", "v1.0.0"), ("syn", "v2.0.0"), ("syn", "v3.0.0")];
         assert_eq!(crates, BTreeSet::from(expected));
     }
 

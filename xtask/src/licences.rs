@@ -12,8 +12,7 @@ pub(crate) fn check(workspace: &Workspace, advisories: bool) -> Result<()> {
     if advisories {
         deny.arg("advisories");
     }
-    command::run(&mut deny)
-        .context("choose another dependency, or change deny.toml and say there why")
+    command::run(&mut deny).context("choose another dependency, or change deny.toml and say there why")
 }
 
 fn install_when_missing(workspace: &Workspace) -> Result<()> {

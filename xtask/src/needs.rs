@@ -22,10 +22,7 @@ pub(crate) fn c_compiler() -> Result<()> {
     );
     eprintln!("no C compiler, which SQLite needs: installing build-essential");
     apt::install(&["build-essential"])?;
-    ensure!(
-        is_there(),
-        "build-essential is installed, yet `cc --version` fails: look at PATH"
-    );
+    ensure!(is_there(), "build-essential is installed, yet `cc --version` fails: look at PATH");
     Ok(())
 }
 

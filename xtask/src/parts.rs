@@ -23,47 +23,23 @@ impl Parts {
     pub(crate) fn run(&mut self, name: impl Into<String>, work: impl FnOnce() -> Result<()>) {
         let start = Instant::now();
         let failure = work().err().map(|error| format!("{error:#}"));
-        self.done.push(Part {
-            name: name.into(),
-            time: start.elapsed(),
-            failure,
-        });
+        self.done.push(Part { name: name.into(), time: start.elapsed(), failure });
     }
 
     /// Prints the summary, and fails when any part did.
     pub(crate) fn finish(self) -> Result<()> {
         eprintln!("\n{self}");
-        let failed = self
-            .done
-            .iter()
-            .filter(|part| part.failure.is_some())
-            .count();
-        ensure!(
-            failed == 0,
-            "{failed} of {} parts failed: the summary above names them",
-            self.done.len()
-        );
+        let failed = self.done.iter().filter(|part| part.failure.is_some()).count();
+        ensure!(failed == 0, "{failed} of {} parts failed: the summary above names them", self.done.len());
         Ok(())
     }
 }
 
 impl fmt::Display for Parts {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let width = self
-            .done
-            .iter()
-            .map(|part| part.name.len())
-            .max()
-            .unwrap_or(0);
-        for Part {
-            name,
-            time,
-            failure,
-        } in &self.done
-        {
-            let end = failure
-                .as_ref()
-                .map_or("ok".to_owned(), |failure| format!("FAILED: {failure}"));
+        let width = self.done.iter().map(|part| part.name.len()).max().unwrap_or(0);
+        for Part { name, time, failure } in &self.done {
+            let end = failure.as_ref().map_or("ok".to_owned(), |failure| format!("FAILED: {failure}"));
             writeln!(out, "{name:width$}  {:>7.1} s  {end}", time.as_secs_f64())?;
         }
         Ok(())
@@ -87,10 +63,7 @@ mod tests {
         });
         assert!(reached);
         let end = parts.finish().map_err(|error| error.to_string());
-        assert_eq!(
-            end,
-            Err("1 of 2 parts failed: the summary above names them".to_owned())
-        );
+        assert_eq!(end, Err("1 of 2 parts failed: the summary above names them".to_owned()));
     }
 
     #[test]
@@ -100,16 +73,8 @@ mod tests {
             time: Duration::from_secs(seconds),
             failure: failure.map(str::to_owned),
         };
-        let parts = Parts {
-            done: vec![
-                part("tests", 61, None),
-                part("crash", 5, Some("lost a value")),
-            ],
-        };
-        assert_eq!(
-            parts.to_string(),
-            "tests     61.0 s  ok\ncrash      5.0 s  FAILED: lost a value\n"
-        );
+        let parts = Parts { done: vec![part("tests", 61, None), part("crash", 5, Some("lost a value"))] };
+        assert_eq!(parts.to_string(), "tests     61.0 s  ok\ncrash      5.0 s  FAILED: lost a value\n");
     }
 
     #[test]

@@ -29,9 +29,7 @@ impl Workspace {
                 start.display()
             )
         })?;
-        Ok(Self {
-            root: root.to_path_buf(),
-        })
+        Ok(Self { root: root.to_path_buf() })
     }
 
     /// A path inside the project.
@@ -49,8 +47,7 @@ impl Workspace {
 
     /// The packages of the workspace, each with all it asks for, optional dependencies included.
     pub(crate) fn packages(&self) -> Result<Vec<Package>> {
-        let text =
-            command::read(&mut self.cargo(["metadata", "--format-version", "1", "--no-deps"]))?;
+        let text = command::read(&mut self.cargo(["metadata", "--format-version", "1", "--no-deps"]))?;
         let metadata: Metadata = serde_json::from_str(&text)
             .context("`cargo metadata` has a new format: bring xtask/src/workspace.rs up to it")?;
         Ok(metadata.packages)
@@ -59,9 +56,7 @@ impl Workspace {
 
 // Looks for this package and not for `[workspace]`, which `benches/peers` has too.
 fn root_above(start: &Path) -> Option<&Path> {
-    start
-        .ancestors()
-        .find(|folder| folder.join("xtask/Cargo.toml").is_file())
+    start.ancestors().find(|folder| folder.join("xtask/Cargo.toml").is_file())
 }
 
 #[derive(Deserialize)]

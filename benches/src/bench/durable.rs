@@ -29,15 +29,9 @@ pub(crate) fn measure() -> Result<Vec<Row>> {
                 floors.push(floor::steps_per_second(runs, steps).await?);
                 ours.push(Ours::steps_per_second(runs, steps).await?);
             }
-            let name = format!(
-                "durable steps/s, SQLite FULL, {runs} run{}",
-                if runs == 1 { "" } else { "s" }
-            );
-            rows.push(
-                Row::plain(name, median(ours), "steps/s")
-                    .floor(median(floors))
-                    .at_least_of_floor(bar),
-            );
+            let name =
+                format!("durable steps/s, SQLite FULL, {runs} run{}", if runs == 1 { "" } else { "s" });
+            rows.push(Row::plain(name, median(ours), "steps/s").floor(median(floors)).at_least_of_floor(bar));
         }
         Ok(rows)
     })

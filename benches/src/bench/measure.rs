@@ -20,24 +20,16 @@ pub(crate) fn ns_each(
     };
     floor(n / 10);
     ours(n / 10);
-    let (floors, ours): (Vec<_>, Vec<_>) = (0..turns)
-        .map(|_| (timed(&mut floor), timed(&mut ours)))
-        .unzip();
+    let (floors, ours): (Vec<_>, Vec<_>) = (0..turns).map(|_| (timed(&mut floor), timed(&mut ours))).unzip();
     (median(floors), median(ours))
 }
 
 /// A runtime with two workers, as a small server has.
 pub(crate) fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
-    tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()
+    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()
 }
 
 /// A runtime on the calling thread.
 pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> std::io::Result<T> {
-    Ok(tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?
-        .block_on(future))
+    Ok(tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(future))
 }

@@ -50,7 +50,5 @@ fn recorded(n: u64) {
 
 pub(crate) fn measure() -> Result<Vec<Row>> {
     let (_, ours) = ns_each(STEPS, TURNS, floor, recorded);
-    Ok(vec![
-        Row::plain("recorded step on MemoryStore", ours, "ns").at_most(500.0),
-    ])
+    Ok(vec![Row::plain("recorded step on MemoryStore", ours, "ns").at_most(500.0)])
 }

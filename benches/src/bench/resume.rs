@@ -16,11 +16,7 @@ async fn call(n: u64) -> Result<u64, RunError> {
 }
 
 /// Replays `recorded` steps, and stops the time when the next one is called.
-async fn body(
-    run: &DurableRun,
-    recorded: u64,
-    first_new: &Cell<Option<Instant>>,
-) -> Result<u64, RunError> {
+async fn body(run: &DurableRun, recorded: u64, first_new: &Cell<Option<Instant>>) -> Result<u64, RunError> {
     let mut sum = 0_u64;
     for n in 0..recorded {
         sum = sum.wrapping_add(step!(run, call(n)));
@@ -49,12 +45,7 @@ pub(crate) fn measure() -> Result<Vec<Row>> {
             peak = peak.max(resident);
         }
         rows.push(
-            Row::plain(
-                format!("resume of {recorded} recorded steps"),
-                median(times),
-                "ms",
-            )
-            .at_most(bar_ms),
+            Row::plain(format!("resume of {recorded} recorded steps"), median(times), "ms").at_most(bar_ms),
         );
         let name = format!("memory of a resume of {recorded}");
         rows.push(Row::plain(name, (peak - before) / 1024.0 / 1024.0, "MiB"));
@@ -79,21 +70,14 @@ fn prepare(file: &std::path::Path, recorded: u64) -> Result<()> {
     let mut connection = Connection::open(file)?;
     let transaction = connection.transaction()?;
     {
-        let run: i64 =
-            transaction.query_row("SELECT id FROM awaitly_runs", [], |row| row.get(0))?;
-        let first: i64 =
-            transaction.query_row("SELECT max(seq) FROM awaitly_steps", [], |row| row.get(0))?;
+        let run: i64 = transaction.query_row("SELECT id FROM awaitly_runs", [], |row| row.get(0))?;
+        let first: i64 = transaction.query_row("SELECT max(seq) FROM awaitly_steps", [], |row| row.get(0))?;
         let mut insert = transaction.prepare(
             "INSERT INTO awaitly_steps (run, key, seq, kind, payload, input_fingerprint, recorded_at) \
              VALUES (?1, ?2, ?3, 0, ?4, NULL, 0)",
         )?;
         for n in 1..recorded {
-            insert.execute((
-                run,
-                format!("call#{}", n + 1),
-                first + n as i64,
-                n.to_string(),
-            ))?;
+            insert.execute((run, format!("call#{}", n + 1), first + n as i64, n.to_string()))?;
         }
     }
     transaction.commit()?;
@@ -107,8 +91,7 @@ async fn resume(file: &std::path::Path, recorded: u64) -> Result<(f64, f64)> {
     let first_new = Cell::new(None);
     let began = Instant::now();
     {
-        let run =
-            std::pin::pin!(workflow.run("run", async |run| body(run, recorded, &first_new).await));
+        let run = std::pin::pin!(workflow.run("run", async |run| body(run, recorded, &first_new).await));
         let stop = async {
             while first_new.get().is_none() {
                 tokio::task::yield_now().await;
@@ -123,9 +106,7 @@ async fn resume(file: &std::path::Path, recorded: u64) -> Result<(f64, f64)> {
     let resident = resident_bytes();
     drop(workflow);
     store.close().await?;
-    let elapsed = first_new
-        .get()
-        .map_or(f64::NAN, |at| at.duration_since(began).as_secs_f64() * 1e3);
+    let elapsed = first_new.get().map_or(f64::NAN, |at| at.duration_since(began).as_secs_f64() * 1e3);
     Ok((elapsed, resident))
 }
 

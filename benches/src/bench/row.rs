@@ -22,15 +22,7 @@ pub(crate) struct Row {
 impl Row {
     /// A figure without a bar.
     pub(crate) fn plain(name: impl Into<String>, value: f64, unit: &str) -> Self {
-        Self {
-            name: name.into(),
-            value,
-            unit: unit.into(),
-            floor: None,
-            ratio: None,
-            bar: None,
-            holds: true,
-        }
+        Self { name: name.into(), value, unit: unit.into(), floor: None, ratio: None, bar: None, holds: true }
     }
 
     pub(crate) fn floor(mut self, floor: f64) -> Self {
@@ -61,9 +53,7 @@ impl Row {
             readable(self.value),
             self.unit,
             show(self.floor),
-            self.ratio
-                .map(|ratio| format!("{ratio:.2}"))
-                .unwrap_or_default(),
+            self.ratio.map(|ratio| format!("{ratio:.2}")).unwrap_or_default(),
             self.bar.as_deref().unwrap_or_default(),
             match (&self.bar, self.holds) {
                 (None, _) => "",
@@ -75,38 +65,22 @@ impl Row {
 }
 
 pub(crate) fn print_head() {
-    println!(
-        "{:<44} {:>12} {:<8} {:>12} {:>7} {:>9}",
-        "", "value", "unit", "floor", "ratio", "bar"
-    );
+    println!("{:<44} {:>12} {:<8} {:>12} {:>7} {:>9}", "", "value", "unit", "floor", "ratio", "bar");
 }
 
 fn readable(value: f64) -> String {
-    if value >= 1000.0 {
-        format!("{value:.0}")
-    } else {
-        format!("{value:.2}")
-    }
+    if value >= 1000.0 { format!("{value:.0}") } else { format!("{value:.2}") }
 }
 
 /// Rows that were written by [`write`] or in its form.
 pub(crate) fn read(file: &Path) -> Result<Vec<Row>> {
-    let text =
-        fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
-    let rows = text
-        .lines()
-        .filter(|line| !line.trim().is_empty())
-        .map(serde_json::from_str);
-    rows.collect::<Result<_, _>>()
-        .with_context(|| format!("{} holds a line that is no row", file.display()))
+    let text = fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
+    let rows = text.lines().filter(|line| !line.trim().is_empty()).map(serde_json::from_str);
+    rows.collect::<Result<_, _>>().with_context(|| format!("{} holds a line that is no row", file.display()))
 }
 
 /// One JSON object per line.
 pub(crate) fn write(file: &Path, rows: &[Row]) -> Result<()> {
-    let lines = rows
-        .iter()
-        .map(serde_json::to_string)
-        .collect::<Result<Vec<_>, _>>()?;
-    fs::write(file, lines.join("\n") + "\n")
-        .with_context(|| format!("cannot write {}", file.display()))
+    let lines = rows.iter().map(serde_json::to_string).collect::<Result<Vec<_>, _>>()?;
+    fs::write(file, lines.join("\n") + "\n").with_context(|| format!("cannot write {}", file.display()))
 }

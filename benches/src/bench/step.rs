@@ -42,12 +42,8 @@ fn with_retry(n: u64) {
     let sum = block_on(run(async |run| {
         let mut sum = 0_u64;
         for i in 0..n {
-            sum = sum.wrapping_add(step!(
-                run,
-                "call",
-                retry = Retry::exponential(ms(100)),
-                call(black_box(i))
-            ));
+            sum =
+                sum.wrapping_add(step!(run, "call", retry = Retry::exponential(ms(100)), call(black_box(i))));
         }
         Ok::<_, RunError>(sum)
     }));
@@ -76,19 +72,12 @@ pub(crate) fn measure() -> Vec<Row> {
     let above = |name: &str, ours: fn(u64), bar: Option<f64>| {
         let (floor, ours) = ns_each(CALLS, TURNS, bare, ours);
         let row = Row::plain(name, (ours - floor).max(0.0), "ns");
-        let row = Row {
-            floor: Some(floor),
-            ..row
-        };
+        let row = Row { floor: Some(floor), ..row };
         bar.map_or(row.clone(), |bar| row.at_most(bar))
     };
     vec![
         above("step, above the bare call", plain, Some(20.0)),
         above("step with retry, above the bare call", with_retry, None),
-        above(
-            "step with retry and timeout, above",
-            with_retry_and_timeout,
-            None,
-        ),
+        above("step with retry and timeout, above", with_retry_and_timeout, None),
     ]
 }

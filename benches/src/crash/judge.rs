@@ -29,15 +29,9 @@ pub(crate) async fn judge(folder: &Path, kills: u32) -> Result<ExitCode> {
             Mark::Begun(run) | Mark::Ended(run) => run,
         })
         .collect();
-    let last: HashMap<&str, &Effect> = effects
-        .iter()
-        .map(|effect| (&*effect.key, effect))
-        .collect();
+    let last: HashMap<&str, &Effect> = effects.iter().map(|effect| (&*effect.key, effect)).collect();
 
-    let mut verdict = Verdict {
-        runs: begun.len(),
-        ..Verdict::default()
-    };
+    let mut verdict = Verdict { runs: begun.len(), ..Verdict::default() };
     let store = SqliteStore::open(folder.join("crash.db")).await?;
     for run in &begun {
         judge_run(&store, run, &last, &mut verdict).await?;
@@ -60,11 +54,7 @@ pub(crate) async fn judge(folder: &Path, kills: u32) -> Result<ExitCode> {
         verdict.lost, verdict.recorded_twice
     );
     let holds = verdict.lost == 0 && verdict.recorded_twice == 0 && worst <= RUNS * STEPS_AT_ONCE;
-    Ok(if holds {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    })
+    Ok(if holds { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 async fn judge_run(
@@ -91,10 +81,7 @@ async fn judge_run(
             Some(happened) => verdict.recorded_twice += usize::from(**happened != effect),
         }
     }
-    verdict.lost += KEYS
-        .iter()
-        .filter(|key| !keys.contains(&Key::from(**key)))
-        .count();
+    verdict.lost += KEYS.iter().filter(|key| !keys.contains(&Key::from(**key))).count();
     Ok(())
 }
 
@@ -102,11 +89,7 @@ async fn judge_run(
 fn repeats_by_life(effects: &[Effect]) -> (usize, usize) {
     let mut lives: HashMap<&str, BTreeMap<u32, usize>> = HashMap::new();
     for effect in effects {
-        *lives
-            .entry(&effect.key)
-            .or_default()
-            .entry(effect.life)
-            .or_default() += 1;
+        *lives.entry(&effect.key).or_default().entry(effect.life).or_default() += 1;
     }
     let mut by_kill: BTreeMap<u32, usize> = BTreeMap::new();
     let mut twice_in_a_life = 0;
@@ -117,8 +100,5 @@ fn repeats_by_life(effects: &[Effect]) -> (usize, usize) {
             *by_kill.entry(*life).or_default() += 1;
         }
     }
-    (
-        by_kill.values().copied().max().unwrap_or(0),
-        twice_in_a_life,
-    )
+    (by_kill.values().copied().max().unwrap_or(0), twice_in_a_life)
 }

@@ -30,8 +30,7 @@ pub(crate) struct Lines(File);
 impl Lines {
     pub(crate) fn open(path: &Path) -> Result<Self> {
         let file = File::options().append(true).create(true).open(path);
-        file.map(Self)
-            .with_context(|| format!("cannot open {}", path.display()))
+        file.map(Self).with_context(|| format!("cannot open {}", path.display()))
     }
 
     pub(crate) fn add<T: Serialize>(&self, line: &T) -> std::io::Result<()> {
@@ -45,15 +44,10 @@ pub(crate) fn read<T: DeserializeOwned>(path: &Path) -> Result<Vec<T>> {
     if !path.exists() {
         return Ok(Vec::new());
     }
-    let text =
-        fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-    text.lines()
-        .map(|line| serde_json::from_str(line).context("a line is damaged"))
-        .collect()
+    let text = fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    text.lines().map(|line| serde_json::from_str(line).context("a line is damaged")).collect()
 }
 
 pub(crate) fn count(path: &Path) -> usize {
-    fs::read(path).map_or(0, |bytes| {
-        bytes.iter().filter(|byte| **byte == b'\n').count()
-    })
+    fs::read(path).map_or(0, |bytes| bytes.iter().filter(|byte| **byte == b'\n').count())
 }

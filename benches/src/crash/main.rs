@@ -50,20 +50,14 @@ fn main() -> Result<ExitCode> {
         return worker::work(Path::new(folder), life.parse()?, options.finish);
     }
     let seed = options.seed.unwrap_or_else(|| fastrand::u64(..));
-    println!(
-        "store {:?}, {} kills, seed {seed}",
-        options.store, options.kills
-    );
+    println!("store {:?}, {} kills, seed {seed}", options.store, options.kills);
     let folder = tempfile::tempdir()?;
     let mut dice = fastrand::Rng::with_seed(seed);
     for life in 1..=options.kills {
         let worker = start(folder.path(), life, false)?;
         kill(worker, Duration::from_micros(dice.u64(5_000..120_000)))?;
         if life % 20 == 0 {
-            println!(
-                "killed {life}, {} effects so far",
-                ledger::count(&folder.path().join("effects.jsonl"))
-            );
+            println!("killed {life}, {} effects so far", ledger::count(&folder.path().join("effects.jsonl")));
         }
     }
     let status = start(folder.path(), options.kills + 1, true)?.wait()?;
@@ -84,10 +78,7 @@ fn start(folder: &Path, life: u32, finish: bool) -> Result<Child> {
 /// Kills the worker some time after it has begun to work: on Unix, with SIGKILL.
 fn kill(mut worker: Child, after: Duration) -> Result<()> {
     std::thread::sleep(after);
-    ensure!(
-        worker.try_wait()?.is_none(),
-        "a worker ended before it was killed"
-    );
+    ensure!(worker.try_wait()?.is_none(), "a worker ended before it was killed");
     worker.kill()?;
     worker.wait()?;
     Ok(())

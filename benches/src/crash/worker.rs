@@ -18,17 +18,8 @@ pub(crate) const RUNS: usize = 16;
 pub(crate) const STEPS_AT_ONCE: usize = 2;
 
 /// The keys of every run that was finished.
-pub(crate) const KEYS: [&str; 9] = [
-    "reserve",
-    "charge",
-    "ship[0]",
-    "ship[1]",
-    "ship[2]",
-    "ship[3]",
-    "tell.mail",
-    "tell.text",
-    "confirm",
-];
+pub(crate) const KEYS: [&str; 9] =
+    ["reserve", "charge", "ship[0]", "ship[1]", "ship[2]", "ship[3]", "tell.mail", "tell.text", "confirm"];
 
 #[derive(Debug, Clone, Serialize, Deserialize, thiserror::Error)]
 pub(crate) enum WorldError {
@@ -55,25 +46,15 @@ struct World {
 impl World {
     async fn happen(&self, run: &DurableRun, key: &str) -> Result<Effect, WorldError> {
         pause().await;
-        let effect = Effect {
-            key: run.idempotency_key(key),
-            life: self.life,
-            nonce: fastrand::u64(..),
-        };
-        self.effects
-            .add(&effect)
-            .map_err(|error| WorldError::Ledger(error.to_string()))?;
+        let effect = Effect { key: run.idempotency_key(key), life: self.life, nonce: fastrand::u64(..) };
+        self.effects.add(&effect).map_err(|error| WorldError::Ledger(error.to_string()))?;
         pause().await;
         Ok(effect)
     }
 
     /// The same, but does nothing half of the time.
     async fn maybe(&self, run: &DurableRun, key: &str) -> Result<Effect, WorldError> {
-        if fastrand::bool() {
-            Err(WorldError::Busy)
-        } else {
-            self.happen(run, key).await
-        }
+        if fastrand::bool() { Err(WorldError::Busy) } else { self.happen(run, key).await }
     }
 }
 
@@ -88,12 +69,7 @@ async fn pause() {
 
 async fn body(run: &DurableRun, world: &World) -> Result<u64, CrashError> {
     step!(run, "reserve", world.happen(run, "reserve"));
-    step!(
-        run,
-        "charge",
-        retry = Retry::fixed(ms(1)).attempts(50),
-        world.maybe(run, "charge")
-    );
+    step!(run, "charge", retry = Retry::fixed(ms(1)).attempts(50), world.maybe(run, "charge"));
     let ship = async |item: u32| world.happen(run, &format!("ship[{item}]")).await;
     step!(run.each("ship", 0..4, ship).concurrency(STEPS_AT_ONCE));
     parallel!(run, "tell", { mail: world.happen(run, "tell.mail"), text: world.happen(run, "tell.text") });
@@ -106,28 +82,20 @@ pub(crate) async fn work(folder: &Path, life: u32, finish: bool) -> Result<ExitC
     let store = SqliteStore::open(folder.join("crash.db")).await?;
     let workflow = Workflow::new("crash").store(store.clone());
     let marks = Arc::new(Lines::open(&folder.join("runs.jsonl"))?);
-    let world = Arc::new(World {
-        life,
-        effects: Lines::open(&folder.join("effects.jsonl"))?,
-    });
+    let world = Arc::new(World { life, effects: Lines::open(&folder.join("effects.jsonl"))? });
 
     let mut left = unfinished(folder)?.into_iter();
-    let mut fresh = (0..)
-        .map(|number| format!("{life}/{number}"))
-        .take_while(|_| !finish);
+    let mut fresh = (0..).map(|number| format!("{life}/{number}")).take_while(|_| !finish);
     let mut running = JoinSet::new();
     loop {
         while running.len() < RUNS {
             let Some(run) = left.next().or_else(|| fresh.next()) else {
                 break;
             };
-            let (workflow, marks, world) =
-                (workflow.clone(), Arc::clone(&marks), Arc::clone(&world));
+            let (workflow, marks, world) = (workflow.clone(), Arc::clone(&marks), Arc::clone(&world));
             running.spawn(async move {
                 marks.add(&Mark::Begun(run.clone()))?;
-                workflow
-                    .run(run.as_str(), async |run| body(run, &world).await)
-                    .await?;
+                workflow.run(run.as_str(), async |run| body(run, &world).await).await?;
                 marks.add(&Mark::Ended(run))?;
                 anyhow::Ok(())
             });

@@ -66,7 +66,5 @@ pub const fn days(n: u64) -> Duration {
 /// The moment `delay` after `from`; far in the future where that cannot be expressed.
 pub(crate) fn later(from: Instant, delay: Duration) -> Instant {
     const FAR: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
-    from.checked_add(delay)
-        .or_else(|| from.checked_add(FAR))
-        .unwrap_or(from)
+    from.checked_add(delay).or_else(|| from.checked_add(FAR)).unwrap_or(from)
 }

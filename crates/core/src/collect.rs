@@ -28,15 +28,9 @@ pub fn all<T, E>(results: impl IntoIterator<Item = Result<T, E>>) -> Result<Vec<
 ///
 /// # Errors
 /// Every error, of which there is at least one.
-pub fn all_settled<T, E>(
-    results: impl IntoIterator<Item = Result<T, E>>,
-) -> Result<Vec<T>, Vec<E>> {
+pub fn all_settled<T, E>(results: impl IntoIterator<Item = Result<T, E>>) -> Result<Vec<T>, Vec<E>> {
     let (values, errors) = partition(results);
-    if errors.is_empty() {
-        Ok(values)
-    } else {
-        Err(errors)
-    }
+    if errors.is_empty() { Ok(values) } else { Err(errors) }
 }
 
 /// The first value, or else the first error. `None`: there are no results at all.

@@ -248,35 +248,21 @@ impl RunError {
 
     /// Whether another attempt may follow.
     pub(crate) const fn is_retried(&self) -> bool {
-        matches!(
-            self,
-            Self::Timeout {
-                limit: Limit::Attempt,
-                ..
-            } | Self::Refused { .. }
-        )
+        matches!(self, Self::Timeout { limit: Limit::Attempt, .. } | Self::Refused { .. })
     }
 
     pub(crate) fn refused(refused: Refused, run: &str, code: u32) -> Self {
         let run = run.into();
         match refused {
             Refused::Busy { remaining } => Self::Busy { run, remaining },
-            Refused::OtherWorkflow { workflow } => Self::OtherWorkflow {
-                run,
-                workflow: (*workflow).into(),
-            },
+            Refused::OtherWorkflow { workflow } => Self::OtherWorkflow { run, workflow: (*workflow).into() },
             Refused::NewerVersion { stored } => Self::NewerVersion { run, stored, code },
-            Refused::InputChanged => Self::InputChanged {
-                what: format!("run `{run}`").into(),
-            },
+            Refused::InputChanged => Self::InputChanged { what: format!("run `{run}`").into() },
         }
     }
 
     pub(crate) fn migration(error: &MigrationError, run: &str) -> Self {
-        Self::Migration {
-            run: run.into(),
-            reason: error.to_string().into(),
-        }
+        Self::Migration { run: run.into(), reason: error.to_string().into() }
     }
 }
 
@@ -303,14 +289,11 @@ impl From<Infallible> for RunError {
 }
 
 fn at(step: Option<&Key>) -> String {
-    step.map(|step| format!(" at step `{step}`"))
-        .unwrap_or_default()
+    step.map(|step| format!(" at step `{step}`")).unwrap_or_default()
 }
 
 fn retry_hint(retry_after: Option<Duration>) -> String {
-    retry_after
-        .map(|after| format!("; try again in {after:?}"))
-        .unwrap_or_default()
+    retry_after.map(|after| format!("; try again in {after:?}")).unwrap_or_default()
 }
 
 /// An error type that takes the failure of a step, so that `step!` can return it.
@@ -394,10 +377,7 @@ mod tests {
         };
         let json = serde_json::to_string(&error).unwrap();
         assert_eq!(serde_json::from_str::<RunError>(&json).unwrap(), error);
-        assert_eq!(
-            error.to_string(),
-            "`breaker` refused charge: open; try again in 1.5s"
-        );
+        assert_eq!(error.to_string(), "`breaker` refused charge: open; try again in 1.5s");
     }
 
     #[test]
@@ -409,9 +389,6 @@ mod tests {
     fn a_failure_finds_its_way_into_erased_errors() {
         let failure = || Error::Failed(std::fmt::Error);
         assert!(anyhow::Error::from_step(failure()).is::<std::fmt::Error>());
-        assert!(
-            <Box<dyn std::error::Error + Send + Sync>>::from_step(failure())
-                .is::<std::fmt::Error>()
-        );
+        assert!(<Box<dyn std::error::Error + Send + Sync>>::from_step(failure()).is::<std::fmt::Error>());
     }
 }

@@ -16,7 +16,7 @@ use crate::journal::{Key, Kind};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Event {
-    /// The name of the workflow; `run` for a plain [`run`](crate::run).
+    /// The name of the workflow.
     pub workflow: Arc<str>,
     /// The run id.
     pub run: Arc<str>,
@@ -41,10 +41,7 @@ pub struct StepId {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "type")]
 #[non_exhaustive]
-#[allow(
-    missing_docs,
-    reason = "each field is named for what it holds; units are those of its type"
-)]
+#[allow(missing_docs, reason = "each field is named for what it holds; units are those of its type")]
 pub enum EventKind {
     /// The body is about to be called. `recorded` outcomes were there before.
     RunStarted { version: u32, recorded: usize },
@@ -66,82 +63,61 @@ pub enum EventKind {
     /// The first attempt is about to begin.
     StepStarted { step: StepId },
     /// The step has a value. On a durable run it is not recorded yet.
-    StepSucceeded {
-        step: StepId,
-        attempt: u32,
-        duration: Duration,
-    },
+    StepSucceeded { step: StepId, attempt: u32, duration: Duration },
     /// The step failed for good. On a durable run this is not recorded yet.
-    StepFailed {
-        step: StepId,
-        attempt: u32,
-        duration: Duration,
-        error: String,
-    },
+    StepFailed { step: StepId, attempt: u32, duration: Duration, error: String },
     /// The step's future was dropped before it had an outcome.
-    StepAborted {
-        step: StepId,
-        attempt: u32,
-        duration: Duration,
-    },
+    StepAborted { step: StepId, attempt: u32, duration: Duration },
     /// The step's outcome is in the store.
-    StepRecorded {
-        step: StepId,
-        kind: RecordedKind,
-        bytes: usize,
-        duration: Duration,
-    },
+    StepRecorded { step: StepId, kind: RecordedKind, bytes: usize, duration: Duration },
     /// The step was not run, because its condition did not hold.
-    StepSkipped {
-        step: StepId,
-        reason: Option<String>,
-    },
+    StepSkipped { step: StepId, reason: Option<String> },
 
     /// An attempt failed and another one follows after `delay`. `attempt` is the one that failed.
-    RetryScheduled {
-        step: StepId,
-        attempt: u32,
-        max_attempts: u32,
-        delay: Duration,
-        error: String,
-    },
+    RetryScheduled { step: StepId, attempt: u32, max_attempts: u32, delay: Duration, error: String },
     /// An attempt failed and no other one follows, although the step has a retry.
-    RetriesExhausted {
-        step: StepId,
-        attempt: u32,
-        duration: Duration,
-        error: String,
-    },
+    RetriesExhausted { step: StepId, attempt: u32, duration: Duration, error: String },
     /// An attempt took too long and was dropped.
-    AttemptTimedOut {
-        step: StepId,
-        attempt: u32,
-        after: Duration,
-    },
+    AttemptTimedOut { step: StepId, attempt: u32, after: Duration },
 
     /// Several steps at once are about to begin.
     ScopeStarted { scope: Key, kind: ScopeKind },
     /// Several steps at once have ended, well or not. `winner` is the first success of a race, from 0.
-    ScopeEnded {
-        scope: Key,
-        kind: ScopeKind,
-        duration: Duration,
-        winner: Option<usize>,
-    },
+    ScopeEnded { scope: Key, kind: ScopeKind, duration: Duration, winner: Option<usize> },
 
     /// A hook let the run or step pass.
-    HookPassed {
-        hook: Hook,
-        step: Option<StepId>,
-        duration: Duration,
-    },
+    HookPassed { hook: Hook, step: Option<StepId>, duration: Duration },
     /// A hook refused.
-    HookRefused {
-        hook: Hook,
-        step: Option<StepId>,
-        duration: Duration,
-        error: String,
-    },
+    HookRefused { hook: Hook, step: Option<StepId>, duration: Duration, error: String },
+}
+
+impl EventKind {
+    /// The step that it is about, if it is about one.
+    #[must_use]
+    pub const fn step(&self) -> Option<&StepId> {
+        match self {
+            Self::StepMissed { step }
+            | Self::StepReused { step }
+            | Self::StepStarted { step }
+            | Self::StepSucceeded { step, .. }
+            | Self::StepFailed { step, .. }
+            | Self::StepAborted { step, .. }
+            | Self::StepRecorded { step, .. }
+            | Self::StepSkipped { step, .. }
+            | Self::RetryScheduled { step, .. }
+            | Self::RetriesExhausted { step, .. }
+            | Self::AttemptTimedOut { step, .. } => Some(step),
+            Self::HookPassed { step, .. } | Self::HookRefused { step, .. } => step.as_ref(),
+            Self::RunStarted { .. }
+            | Self::RunSucceeded { .. }
+            | Self::RunFailed { .. }
+            | Self::RunWaiting { .. }
+            | Self::RunCancelled { .. }
+            | Self::RunInterrupted { .. }
+            | Self::ScopeStarted { .. }
+            | Self::ScopeEnded { .. } => None,
+        }
+    }
 }
 
 /// What kind of outcome was recorded.
@@ -220,11 +196,7 @@ pub(crate) struct Observers {
 
 impl Observers {
     pub(crate) fn new(all: Arc<[Arc<dyn Observer>]>) -> Self {
-        Self {
-            all,
-            next: AtomicU64::new(0),
-            panic_reported: AtomicBool::new(false),
-        }
+        Self { all, next: AtomicU64::new(0), panic_reported: AtomicBool::new(false) }
     }
 
     pub(crate) fn is_empty(&self) -> bool {

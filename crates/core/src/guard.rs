@@ -92,11 +92,7 @@ pub struct Refusal {
 impl Refusal {
     /// A refusal by `by`, for that reason.
     pub fn new(by: impl Into<Box<str>>, reason: impl Into<Box<str>>) -> Self {
-        Self {
-            by: by.into(),
-            reason: reason.into(),
-            retry_after: None,
-        }
+        Self { by: by.into(), reason: reason.into(), retry_after: None }
     }
 
     /// Says when it is worth asking again.
@@ -125,30 +121,35 @@ impl<E> Guard<E> for () {
 
 impl<E> Pass<E> for () {}
 
-/// Two guards, the first one outside: it is entered first and left last.
+/// Two guards, the first one outside: it is entered first and left last. The second one must be `Clone`, as a
+/// reference is.
 #[derive(Debug, Clone, Copy)]
 pub struct Both<A, B>(pub(crate) A, pub(crate) B);
 
 impl<E, A: Guard<E>, B: Guard<E> + Clone> Guard<E> for Both<A, B> {
-    type Pass = Both<A::Pass, B::Pass>;
+    type Pass = Passes<A::Pass, B::Pass>;
     type Entering = EnteringBoth<E, A, B>;
 
     fn enter(&self) -> Self::Entering {
-        EnteringBoth::First {
-            entering: self.0.enter(),
-            then: Some(self.1.clone()),
-        }
+        EnteringBoth::First { entering: self.0.enter(), then: Some(self.1.clone()) }
     }
 }
 
-impl<E, A: Pass<E>, B: Pass<E>> Pass<E> for Both<A, B> {
+/// What an attempt holds that two guards admitted. The inner one is left, or dropped, first.
+#[derive(Debug)]
+pub struct Passes<A, B> {
+    inner: B,
+    outer: A,
+}
+
+impl<E, A: Pass<E>, B: Pass<E>> Pass<E> for Passes<A, B> {
     fn leave(self, verdict: Verdict<'_, E>) {
-        self.1.leave(match &verdict {
+        self.inner.leave(match &verdict {
             Verdict::Succeeded => Verdict::Succeeded,
             Verdict::Failed(error) => Verdict::Failed(*error),
             Verdict::TimedOut => Verdict::TimedOut,
         });
-        self.0.leave(verdict);
+        self.outer.leave(verdict);
     }
 }
 
@@ -168,7 +169,7 @@ pin_project! {
 }
 
 impl<E, A: Guard<E>, B: Guard<E>> Future for EnteringBoth<E, A, B> {
-    type Output = Result<Both<A::Pass, B::Pass>, Refusal>;
+    type Output = Result<Passes<A::Pass, B::Pass>, Refusal>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         loop {
@@ -181,17 +182,14 @@ impl<E, A: Guard<E>, B: Guard<E>> Future for EnteringBoth<E, A, B> {
                     let Some(then) = then.take() else {
                         return Poll::Pending;
                     };
-                    Self::Second {
-                        entering: then.enter(),
-                        first: Some(first),
-                    }
+                    Self::Second { entering: then.enter(), first: Some(first) }
                 }
                 EnteringBothProj::Second { entering, first } => {
                     let second = poll_ready!(entering.poll(cx));
                     let Some(first) = first.take() else {
                         return Poll::Pending;
                     };
-                    return Poll::Ready(second.map(|second| Both(first, second)));
+                    return Poll::Ready(second.map(|inner| Passes { inner, outer: first }));
                 }
             };
             self.set(next);

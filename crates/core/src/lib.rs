@@ -14,10 +14,7 @@
 //!
 //! It has no features. It needs a tokio runtime only where a timeout, a delay or a sleep has to wait, and
 //! then only the runtime's timer.
-#![cfg_attr(
-    test,
-    allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)
-)]
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing))]
 
 #[doc(hidden)]
 #[path = "private.rs"]

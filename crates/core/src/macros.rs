@@ -74,8 +74,9 @@ macro_rules! __build_step {
             $calls [$($method)*] $operation
         )
     };
+    // The operation comes last, so that the options are evaluated before it captures anything.
     (($run:expr) ($name:expr) $calls:ident [$($method:tt)*] $operation:expr $(,)?) => {
-        ($run).step($name, $crate::__private::$calls(|| async { $operation.await })) $($method)*
+        ($run).step($name, ()) $($method)* .__operation($crate::__private::$calls(|| async { $operation.await }))
     };
     (($run:expr) () $calls:ident [] $name:expr, $($rest:tt)+) => {
         $crate::__build_step!(($run) ($name) $calls [] $($rest)+)
@@ -113,12 +114,13 @@ macro_rules! parallel {
         $crate::parallel!($run, "parallel", { $($step : $operation),+ })
     };
     ($run:expr, $name:literal, { $($step:ident : $operation:expr),+ $(,)? }) => {
-        $crate::__parallel!(($run) ($name) $( (::core::concat!($name, ".", ::core::stringify!($step))) ($operation) )+)
+        $crate::__parallel!(
+            ($run) ($name) name $( (::core::concat!($name, ".", ::core::stringify!($step))) ($operation) )+
+        )
     };
     ($run:expr, $name:expr, { $($step:ident : $operation:expr),+ $(,)? }) => {
         $crate::__parallel!(
-            ($run) ($name)
-            $( (::std::format!("{}.{}", $name, ::core::stringify!($step))) ($operation) )+
+            ($run) ($name) name $( (::std::format!("{}.{}", name, ::core::stringify!($step))) ($operation) )+
         )
     };
 }
@@ -126,20 +128,24 @@ macro_rules! parallel {
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __parallel {
-    (($run:expr) ($name:expr) $( ($key:expr) ($operation:expr) )+) => {{
-        let steps = async {
-            $crate::__private::try_join!(
-                biased;
-                $( $crate::__private::Lift::new($crate::__private::execute(
-                    ($run).step($key, $crate::__private::once(|| async { $operation.await }))
-                )) ),+
-            )
-        };
-        match $crate::__private::Scoped::parallel($crate::__private::handle(&$run), $name, steps).await {
-            ::core::result::Result::Ok(values) => values,
-            ::core::result::Result::Err(error) => return ::core::result::Result::Err(error),
+    (($run:expr) ($name:expr) $bound:ident $( ($key:expr) ($operation:expr) )+) => {
+        match ($crate::__private::handle(&$run), $crate::__private::Key::from($name)) {
+            (run, $bound) => {
+                let steps = async {
+                    $crate::__private::try_join!(
+                        biased;
+                        $( $crate::__private::Lift::new($crate::__private::execute(
+                            run.step($key, $crate::__private::once(|| async { $operation.await }))
+                        )) ),+
+                    )
+                };
+                match $crate::__private::Scoped::parallel(run, ::core::clone::Clone::clone(&$bound), steps).await {
+                    ::core::result::Result::Ok(values) => values,
+                    ::core::result::Result::Err(error) => return ::core::result::Result::Err(error),
+                }
+            }
         }
-    }};
+    };
 }
 
 /// Executes one step that makes several calls at the same time: gives the first value, and drops the
@@ -178,12 +184,16 @@ macro_rules! __race {
         $crate::__race!(($run) ("race") [$($option)*] { $($operation),+ })
     };
     (($run:expr) ($name:expr) [$($option:tt)*] { $($operation:expr),+ $(,)? }) => {
-        $crate::step!(
-            $run, $name, $($option)*
-            $crate::__private::Scoped::race(
-                $crate::__private::handle(&$run), $name, $crate::__race!(@ $($operation),+)
-            )
-        )
+        match ($crate::__private::handle(&$run), $crate::__private::Key::from($name)) {
+            (run, name) => $crate::step!(
+                run, ::core::clone::Clone::clone(&name), $($option)*
+                $crate::__private::Winner::new(
+                    run,
+                    ::core::clone::Clone::clone(&name),
+                    $crate::__private::Race::new($crate::__race!(@ $($operation),+))
+                )
+            ),
+        }
     };
     (($run:expr) ($($name:expr)?) [$($option:tt)*] $key:ident = $value:expr, $($rest:tt)+) => {
         $crate::__race!(($run) ($($name)?) [$($option)* $key = $value,] $($rest)+)
@@ -195,6 +205,6 @@ macro_rules! __race {
         $crate::__private::Lone::new(async { $first.await })
     };
     (@ $first:expr, $($others:expr),+) => {
-        $crate::__private::Race::new(async { $first.await }, $crate::__race!(@ $($others),+))
+        $crate::__private::Against::new(async { $first.await }, $crate::__race!(@ $($others),+))
     };
 }

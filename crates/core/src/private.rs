@@ -2,7 +2,8 @@
 
 pub use tokio::try_join;
 
-pub use crate::several::{Lift, Lone, Race, Scoped};
+pub use crate::journal::Key;
+pub use crate::several::{Against, Lift, Lone, Race, Scoped, Winner};
 pub use crate::step::{execute, name_of, once, repeat};
 
 use crate::run::{Mode, Run};

@@ -45,9 +45,7 @@ use futures_util::FutureExt;
 /// # });
 /// ```
 pub async fn scope<T, E>(body: impl AsyncFnOnce(&Scope) -> Result<T, E>) -> Result<T, Error<T, E>> {
-    let scope = Scope {
-        releases: Mutex::default(),
-    };
+    let scope = Scope { releases: Mutex::default() };
     let ended = AssertUnwindSafe(body(&scope)).catch_unwind().await;
     let failures = scope.release().await;
     match ended {
@@ -103,10 +101,7 @@ impl Scope {
             let Some(release) = self.lock().pop() else {
                 return failures;
             };
-            match AssertUnwindSafe(async { release().await })
-                .catch_unwind()
-                .await
-            {
+            match AssertUnwindSafe(async { release().await }).catch_unwind().await {
                 Ok(released) => failures.extend(released.err()),
                 Err(_) => failures.push("the release of a resource panicked".into()),
             }
@@ -120,9 +115,7 @@ impl Scope {
 
 impl fmt::Debug for Scope {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Scope")
-            .field("resources", &self.len())
-            .finish()
+        f.debug_struct("Scope").field("resources", &self.len()).finish()
     }
 }
 
@@ -143,9 +136,5 @@ pub enum Error<T, E> {
 }
 
 fn list(failures: &[Failure]) -> String {
-    failures
-        .iter()
-        .map(ToString::to_string)
-        .collect::<Vec<_>>()
-        .join("; ")
+    failures.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
 }

@@ -24,9 +24,7 @@ pub use error::StoreError;
 pub use lease::{Lease, Owner};
 pub use run_id::{InvalidRunId, RunId};
 
-use crate::journal::{
-    EncodeError, Fingerprint, Header, Key, Outcome, Payload, Record, Refused, Status,
-};
+use crate::journal::{EncodeError, Fingerprint, Header, Key, Outcome, Payload, Record, Refused, Status};
 
 /// Where journals rest.
 ///
@@ -48,18 +46,10 @@ pub trait Store: Send + Sync + 'static {
     fn open(&self, request: Open) -> impl Future<Output = Result<Opened, StoreError>> + Send;
 
     /// Adds a record to the journal of the run that `lease` is for.
-    fn append(
-        &self,
-        lease: &Lease,
-        record: Record,
-    ) -> impl Future<Output = Result<(), StoreError>> + Send;
+    fn append(&self, lease: &Lease, record: Record) -> impl Future<Output = Result<(), StoreError>> + Send;
 
     /// Puts `record` in the place of the one under its key, or adds it where there is none.
-    fn replace(
-        &self,
-        lease: &Lease,
-        record: Record,
-    ) -> impl Future<Output = Result<(), StoreError>> + Send;
+    fn replace(&self, lease: &Lease, record: Record) -> impl Future<Output = Result<(), StoreError>> + Send;
 
     /// Puts `records` in the place of the whole journal, and sets the version of the workflow.
     fn rewrite(
@@ -70,18 +60,10 @@ pub trait Store: Send + Sync + 'static {
     ) -> impl Future<Output = Result<(), StoreError>> + Send;
 
     /// Sets the status and outcome of the run, and gives the lease back.
-    fn finish(
-        &self,
-        lease: &Lease,
-        ending: Ending,
-    ) -> impl Future<Output = Result<(), StoreError>> + Send;
+    fn finish(&self, lease: &Lease, ending: Ending) -> impl Future<Output = Result<(), StoreError>> + Send;
 
     /// Lets the lease last for `ttl` from now.
-    fn renew(
-        &self,
-        lease: &Lease,
-        ttl: Duration,
-    ) -> impl Future<Output = Result<(), StoreError>> + Send;
+    fn renew(&self, lease: &Lease, ttl: Duration) -> impl Future<Output = Result<(), StoreError>> + Send;
 
     /// Gives the lease back when the run was dropped in the middle.
     ///
@@ -89,10 +71,7 @@ pub trait Store: Send + Sync + 'static {
     fn release(&self, lease: &Lease);
 
     /// Reads a run without taking its lease. `None`: no such run.
-    fn load(
-        &self,
-        run: &RunId,
-    ) -> impl Future<Output = Result<Option<StoredRun>, StoreError>> + Send;
+    fn load(&self, run: &RunId) -> impl Future<Output = Result<Option<StoredRun>, StoreError>> + Send;
 
     /// What an acknowledged write survives, in a few words: `"memory: nothing"`, `"SQLite, synchronous=FULL"`.
     fn durability(&self) -> &'static str;
@@ -189,10 +168,7 @@ impl Input {
     /// # Errors
     /// [`EncodeError`] where the value has no JSON form.
     pub fn of<T: Serialize + ?Sized>(value: &T) -> Result<Self, EncodeError> {
-        Ok(Self {
-            payload: Payload::encode(value)?,
-            fingerprint: Fingerprint::of(value)?,
-        })
+        Ok(Self { payload: Payload::encode(value)?, fingerprint: Fingerprint::of(value)? })
     }
 }
 

@@ -18,14 +18,9 @@ pub(crate) struct Waking {
 
 impl Waking {
     pub(crate) fn after(clock: &dyn Clock, duration: Duration) -> Self {
-        let now = clock
-            .wall()
-            .duration_since(SystemTime::UNIX_EPOCH)
-            .unwrap_or_default();
+        let now = clock.wall().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let until = now.saturating_add(duration);
-        Self {
-            until_ms: until.as_millis().try_into().unwrap_or(u64::MAX),
-        }
+        Self { until_ms: until.as_millis().try_into().unwrap_or(u64::MAX) }
     }
 
     pub(crate) fn at(self) -> SystemTime {
@@ -44,17 +39,10 @@ pub(crate) async fn sleep(
     let deadline = run.and_then(Shared::deadline);
     let until = later(clock.now(), duration);
     let in_time = deadline.is_none_or(|(at, _)| until <= at);
-    let mut sleep = clock.sleep_until(if in_time {
-        until
-    } else {
-        deadline.map_or(until, |(at, _)| at)
-    });
+    let mut sleep = clock.sleep_until(if in_time { until } else { deadline.map_or(until, |(at, _)| at) });
     let mut cancelled = token.map(|token| Box::pin(token.cancelled_owned()));
     let was_cancelled = poll_fn(|cx| {
-        if cancelled
-            .as_mut()
-            .is_some_and(|cancelled| cancelled.as_mut().poll(cx).is_ready())
-        {
+        if cancelled.as_mut().is_some_and(|cancelled| cancelled.as_mut().poll(cx).is_ready()) {
             return Poll::Ready(true);
         }
         sleep.as_mut().poll(cx).map(|()| false)
@@ -62,12 +50,9 @@ pub(crate) async fn sleep(
     .await;
     let error = match deadline {
         _ if was_cancelled => RunError::Cancelled { step: None },
-        Some((_, after)) if !in_time => RunError::Timeout {
-            step: "sleep".into(),
-            attempt: 1,
-            after,
-            limit: Limit::Run,
-        },
+        Some((_, after)) if !in_time => {
+            RunError::Timeout { step: "sleep".into(), attempt: 1, after, limit: Limit::Run }
+        }
         _ => return Ok(()),
     };
     if let Some(run) = run {

@@ -28,35 +28,21 @@ pub(super) async fn steps_per_second(runs: u64, steps: u64) -> Result<f64> {
     let writer = std::thread::spawn(move || write(&connection, queue));
 
     let began = Instant::now();
-    let tasks: Vec<_> = (0..runs)
-        .map(|run| tokio::spawn(send(rows.clone(), run, steps)))
-        .collect();
+    let tasks: Vec<_> = (0..runs).map(|run| tokio::spawn(send(rows.clone(), run, steps))).collect();
     for task in tasks {
         task.await??;
     }
     let elapsed = began.elapsed();
     drop(rows);
-    writer
-        .join()
-        .ok()
-        .context("the floor's writer panicked")??;
+    writer.join().ok().context("the floor's writer panicked")??;
     Ok((runs * steps) as f64 / elapsed.as_secs_f64())
 }
 
 async fn send(rows: mpsc::Sender<Row>, run: u64, steps: u64) -> Result<()> {
     for seq in 0..steps {
         let (committed, done) = oneshot::channel();
-        let row = Row {
-            run,
-            key: format!("call#{seq}"),
-            seq,
-            payload: seq.to_string(),
-            committed,
-        };
-        rows.send(row)
-            .await
-            .ok()
-            .context("the floor's writer has ended")?;
+        let row = Row { run, key: format!("call#{seq}"), seq, payload: seq.to_string(), committed };
+        rows.send(row).await.ok().context("the floor's writer has ended")?;
         done.await?;
     }
     Ok(())
@@ -66,10 +52,7 @@ fn write(connection: &Connection, mut queue: mpsc::Receiver<Row>) -> rusqlite::R
     let mut batch = Vec::with_capacity(BATCH);
     while queue.blocking_recv_many(&mut batch, BATCH) > 0 {
         connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
-        let now = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or(Duration::ZERO)
-            .as_millis() as i64;
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO).as_millis() as i64;
         for row in &batch {
             connection
                 .prepare_cached(

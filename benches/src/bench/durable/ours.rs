@@ -30,9 +30,7 @@ impl Ours {
             .map(|run| {
                 let workflow = workflow.clone();
                 tokio::spawn(async move {
-                    workflow
-                        .run(format!("run {run}"), async |run| body(run, steps).await)
-                        .await
+                    workflow.run(format!("run {run}"), async |run| body(run, steps).await).await
                 })
             })
             .collect();

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant, SystemTime};
 
-use super::{Clock, Sleep};
+use super::{Clock, Sleep, later};
 
 /// A clock that stands still until it is told to move.
 ///
@@ -44,10 +44,7 @@ impl VirtualClock {
     /// A new clock.
     #[must_use]
     pub fn new() -> Self {
-        Self(Arc::new(Shared {
-            begin: Instant::now(),
-            state: Mutex::default(),
-        }))
+        Self(Arc::new(Shared { begin: Instant::now(), state: Mutex::default() }))
     }
 
     /// How far the clock has been moved.
@@ -101,21 +98,18 @@ impl Default for VirtualClock {
 
 impl Clock for VirtualClock {
     fn now(&self) -> Instant {
-        self.0.begin + self.elapsed()
+        later(self.0.begin, self.elapsed())
     }
 
     fn wall(&self) -> SystemTime {
         const YEAR_2000: Duration = Duration::from_secs(946_684_800);
-        SystemTime::UNIX_EPOCH + YEAR_2000 + self.elapsed()
+        let begin = SystemTime::UNIX_EPOCH + YEAR_2000;
+        begin.checked_add(self.elapsed()).unwrap_or(begin)
     }
 
     fn sleep_until(&self, at: Instant) -> Sleep {
         let until = at.saturating_duration_since(self.0.begin);
-        Box::pin(Sleeper {
-            clock: Arc::clone(&self.0),
-            until,
-            id: None,
-        })
+        Box::pin(Sleeper { clock: Arc::clone(&self.0), until, id: None })
     }
 }
 
@@ -167,10 +161,7 @@ mod tests {
         let clock = VirtualClock::new();
         let order = Arc::new(Mutex::new(Vec::new()));
         for second in [3, 1, 2] {
-            let (sleep, order) = (
-                clock.sleep_until(clock.now() + secs(second)),
-                Arc::clone(&order),
-            );
+            let (sleep, order) = (clock.sleep_until(clock.now() + secs(second)), Arc::clone(&order));
             tokio::spawn(async move {
                 sleep.await;
                 order.lock().unwrap().push(second);
@@ -189,12 +180,7 @@ mod tests {
     async fn a_dropped_sleeper_leaves_nothing_behind() {
         let clock = VirtualClock::new();
         let mut sleep = clock.sleep_until(clock.now() + secs(1));
-        assert!(
-            sleep
-                .as_mut()
-                .poll(&mut Context::from_waker(Waker::noop()))
-                .is_pending()
-        );
+        assert!(sleep.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
         assert_eq!(clock.sleepers(), 1);
         drop(sleep);
         assert_eq!(clock.sleepers(), 0);

@@ -46,14 +46,7 @@ impl Header {
         outcome: Option<Outcome>,
         failed_on: Vec<Key>,
     ) -> Self {
-        Self {
-            workflow,
-            version,
-            status,
-            input,
-            outcome,
-            failed_on,
-        }
+        Self { workflow, version, status, input, outcome, failed_on }
     }
 }
 
@@ -119,9 +112,7 @@ pub fn admit(request: &Open, stored: Option<(&Header, LeaseInfo)>) -> Admission 
         return Admission::Begin;
     };
     if header.workflow != request.workflow {
-        return Admission::Refuse(Refused::OtherWorkflow {
-            workflow: Arc::clone(&header.workflow),
-        });
+        return Admission::Refuse(Refused::OtherWorkflow { workflow: Arc::clone(&header.workflow) });
     }
     if let (Some(given), Some(stored)) = (&request.input, header.input)
         && given.fingerprint != stored
@@ -136,9 +127,7 @@ pub fn admit(request: &Open, stored: Option<(&Header, LeaseInfo)>) -> Admission 
         return Admission::Ended;
     }
     if header.version > request.version {
-        return Admission::Refuse(Refused::NewerVersion {
-            stored: header.version,
-        });
+        return Admission::Refuse(Refused::NewerVersion { stored: header.version });
     }
     if let LeaseInfo::Held(remaining) = lease {
         return Admission::Refuse(Refused::Busy { remaining });
@@ -156,9 +145,7 @@ mod tests {
     use crate::store::{Input, Owner, RunId};
 
     fn request(purpose: Purpose) -> Open {
-        Open::new(RunId::new("order-42").unwrap(), "checkout", Owner::new("a"))
-            .version(2)
-            .purpose(purpose)
+        Open::new(RunId::new("order-42").unwrap(), "checkout", Owner::new("a")).version(2).purpose(purpose)
     }
 
     fn stored(status: Status) -> Header {
@@ -169,9 +156,7 @@ mod tests {
     }
 
     fn take(drop: &[&'static str]) -> Admission {
-        Admission::Take {
-            drop: drop.iter().copied().map(Key::from).collect(),
-        }
+        Admission::Take { drop: drop.iter().copied().map(Key::from).collect() }
     }
 
     #[test]
@@ -184,16 +169,11 @@ mod tests {
     fn an_interrupted_or_waiting_run_is_taken_over_once_its_lease_is_free() {
         for status in [Status::Running, Status::Waiting] {
             let header = stored(status);
-            assert_eq!(
-                admit(&request(Purpose::Resume), Some((&header, LeaseInfo::Free))),
-                take(&[])
-            );
+            assert_eq!(admit(&request(Purpose::Resume), Some((&header, LeaseInfo::Free))), take(&[]));
             let held = LeaseInfo::Held(Duration::from_secs(3));
             assert_eq!(
                 admit(&request(Purpose::Resume), Some((&header, held))),
-                Admission::Refuse(Refused::Busy {
-                    remaining: Duration::from_secs(3)
-                })
+                Admission::Refuse(Refused::Busy { remaining: Duration::from_secs(3) })
             );
         }
     }
@@ -202,30 +182,18 @@ mod tests {
     fn an_ended_run_stays_ended_until_it_is_retried() {
         for status in [Status::Completed, Status::Failed, Status::Cancelled] {
             let header = stored(status);
-            assert_eq!(
-                admit(&request(Purpose::Resume), Some((&header, LeaseInfo::Free))),
-                Admission::Ended
-            );
+            assert_eq!(admit(&request(Purpose::Resume), Some((&header, LeaseInfo::Free))), Admission::Ended);
         }
         assert_eq!(
-            admit(
-                &request(Purpose::Retry),
-                Some((&stored(Status::Failed), LeaseInfo::Free))
-            ),
+            admit(&request(Purpose::Retry), Some((&stored(Status::Failed), LeaseInfo::Free))),
             take(&["charge"])
         );
         assert_eq!(
-            admit(
-                &request(Purpose::Retry),
-                Some((&stored(Status::Cancelled), LeaseInfo::Free))
-            ),
+            admit(&request(Purpose::Retry), Some((&stored(Status::Cancelled), LeaseInfo::Free))),
             take(&[])
         );
         assert_eq!(
-            admit(
-                &request(Purpose::Retry),
-                Some((&stored(Status::Completed), LeaseInfo::Free))
-            ),
+            admit(&request(Purpose::Retry), Some((&stored(Status::Completed), LeaseInfo::Free))),
             Admission::Ended
         );
     }
@@ -239,10 +207,7 @@ mod tests {
             Admission::Refuse(Refused::NewerVersion { stored: 3 })
         );
         header.status = Status::Completed;
-        assert_eq!(
-            admit(&request(Purpose::Resume), Some((&header, LeaseInfo::Free))),
-            Admission::Ended
-        );
+        assert_eq!(admit(&request(Purpose::Resume), Some((&header, LeaseInfo::Free))), Admission::Ended);
     }
 
     #[test]
@@ -251,9 +216,7 @@ mod tests {
         header.workflow = "refund".into();
         assert_eq!(
             admit(&request(Purpose::Resume), Some((&header, LeaseInfo::Free))),
-            Admission::Refuse(Refused::OtherWorkflow {
-                workflow: "refund".into()
-            })
+            Admission::Refuse(Refused::OtherWorkflow { workflow: "refund".into() })
         );
     }
 
@@ -261,18 +224,9 @@ mod tests {
     fn another_input_is_refused_and_no_input_takes_the_runs_own() {
         let with_input = request(Purpose::Resume).input(Input::of(&7).unwrap());
         let header = Header::begin(&with_input);
-        assert_eq!(
-            admit(&with_input, Some((&header, LeaseInfo::Free))),
-            take(&[])
-        );
-        assert_eq!(
-            admit(&request(Purpose::Resume), Some((&header, LeaseInfo::Free))),
-            take(&[])
-        );
+        assert_eq!(admit(&with_input, Some((&header, LeaseInfo::Free))), take(&[]));
+        assert_eq!(admit(&request(Purpose::Resume), Some((&header, LeaseInfo::Free))), take(&[]));
         let other = request(Purpose::Resume).input(Input::of(&8).unwrap());
-        assert_eq!(
-            admit(&other, Some((&header, LeaseInfo::Free))),
-            Admission::Refuse(Refused::InputChanged)
-        );
+        assert_eq!(admit(&other, Some((&header, LeaseInfo::Free))), Admission::Refuse(Refused::InputChanged));
     }
 }

@@ -105,27 +105,15 @@ mod tests {
     fn the_order_of_a_map_does_not_matter() {
         let forward: HashMap<_, _> = (0..50).map(|i| (format!("k{i}"), i)).collect();
         let backward: HashMap<_, _> = (0..50).rev().map(|i| (format!("k{i}"), i)).collect();
-        assert_eq!(
-            Fingerprint::of(&forward).unwrap(),
-            Fingerprint::of(&backward).unwrap()
-        );
+        assert_eq!(Fingerprint::of(&forward).unwrap(), Fingerprint::of(&backward).unwrap());
     }
 
     #[test]
     fn values_that_differ_in_structure_differ_in_fingerprint() {
         let mut seen = std::collections::HashSet::new();
-        for json in [
-            "null",
-            "[]",
-            "{}",
-            "\"\"",
-            "0",
-            "[[]]",
-            "[[],[]]",
-            "[\"a\",\"b\"]",
-            "[\"ab\"]",
-            "{\"a\":\"b\"}",
-        ] {
+        for json in
+            ["null", "[]", "{}", "\"\"", "0", "[[]]", "[[],[]]", "[\"a\",\"b\"]", "[\"ab\"]", "{\"a\":\"b\"}"]
+        {
             let value: Value = serde_json::from_str(json).unwrap();
             assert!(seen.insert(Fingerprint::of(&value).unwrap()), "{json}");
         }
@@ -135,9 +123,6 @@ mod tests {
     fn the_fingerprint_of_a_value_never_changes() {
         // Journals hold this number: a different one would make every recorded input look changed.
         let value = serde_json::json!({"sku": "tea", "count": 2, "gift": null});
-        assert_eq!(
-            Fingerprint::of(&value).unwrap().to_bits(),
-            0xe994_f4d8_9f8c_668f
-        );
+        assert_eq!(Fingerprint::of(&value).unwrap().to_bits(), 0xe994_f4d8_9f8c_668f);
     }
 }

@@ -102,12 +102,7 @@ impl History {
     pub fn new(records: Vec<Record>) -> Self {
         let mut slots = HashMap::with_capacity_and_hasher(records.len(), RandomState::default());
         let mut recorded = 0;
-        for Record {
-            key,
-            outcome,
-            input,
-        } in records
-        {
+        for Record { key, outcome, input } in records {
             let slot: &mut Slot = slots.entry(key).or_default();
             recorded += usize::from(slot.found.is_none());
             slot.found = Some(Box::new(Found { outcome, input }));
@@ -162,18 +157,11 @@ impl History {
         if self.recorded == 0 {
             return None;
         }
-        self.slots
-            .get_mut(key)
-            .and_then(|slot| slot.found.take())
-            .map(|found| *found)
+        self.slots.get_mut(key).and_then(|slot| slot.found.take()).map(|found| *found)
     }
 
     fn mark(slot: &mut Slot, key: Key) -> Taken {
-        if std::mem::replace(&mut slot.taken, true) {
-            Taken::Duplicate(key)
-        } else {
-            Taken::New(key)
-        }
+        if std::mem::replace(&mut slot.taken, true) { Taken::Duplicate(key) } else { Taken::New(key) }
     }
 }
 
@@ -185,11 +173,7 @@ mod tests {
     use crate::journal::Payload;
 
     fn record(key: &'static str, value: u32) -> Record {
-        Record {
-            key: key.into(),
-            outcome: Outcome::Value(Payload::encode(&value).unwrap()),
-            input: None,
-        }
+        Record { key: key.into(), outcome: Outcome::Value(Payload::encode(&value).unwrap()), input: None }
     }
 
     #[test]
@@ -197,10 +181,7 @@ mod tests {
         let mut history = History::default();
         let name = Key::from("ship");
         let keys: Vec<_> = (0..3).map(|_| history.take_name(&name)).collect();
-        assert_eq!(
-            keys,
-            ["ship", "ship#2", "ship#3"].map(|key| Taken::New(key.into()))
-        );
+        assert_eq!(keys, ["ship", "ship#2", "ship#3"].map(|key| Taken::New(key.into())));
     }
 
     #[test]
@@ -224,13 +205,8 @@ mod tests {
         let mut history = History::default();
         let name = Key::from("ship");
         for sku in ["ship:tea", "ship:mug"] {
-            let Taken::New(default) = history.take_name(&name) else {
-                panic!("taken")
-            };
-            assert_eq!(
-                history.exchange(&name, &default, sku.into()),
-                Taken::New(sku.into())
-            );
+            let Taken::New(default) = history.take_name(&name) else { panic!("taken") };
+            assert_eq!(history.exchange(&name, &default, sku.into()), Taken::New(sku.into()));
         }
         assert_eq!(history.take_name(&name), Taken::New("ship".into()));
     }
@@ -239,9 +215,7 @@ mod tests {
     fn a_number_that_a_later_step_stands_on_is_not_given_back() {
         let mut history = History::default();
         let name = Key::from("ship");
-        let Taken::New(first) = history.take_name(&name) else {
-            panic!("taken")
-        };
+        let Taken::New(first) = history.take_name(&name) else { panic!("taken") };
         history.take_name(&name);
         history.exchange(&name, &first, "other".into());
         assert_eq!(history.take_name(&name), Taken::New("ship#3".into()));
@@ -251,15 +225,9 @@ mod tests {
     fn recorded_outcomes_are_found_by_key_and_do_not_take_it() {
         let mut history = History::new(vec![record("reserve", 1), record("charge", 2)]);
         assert_eq!(history.recorded(), 2);
-        assert_eq!(
-            history.recall("charge").unwrap().outcome,
-            record("charge", 2).outcome
-        );
+        assert_eq!(history.recall("charge").unwrap().outcome, record("charge", 2).outcome);
         assert_eq!(history.recall("ship"), None);
-        assert_eq!(
-            history.take_name(&"charge".into()),
-            Taken::New("charge".into())
-        );
+        assert_eq!(history.take_name(&"charge".into()), Taken::New("charge".into()));
     }
 
     #[test]

@@ -58,9 +58,8 @@ impl Key {
         match write!(rest, "{self}#{number}") {
             Ok(()) => {
                 let unused = rest.len();
-                let text = buffer
-                    .get(..buffer.len() - unused)
-                    .and_then(|text| std::str::from_utf8(text).ok());
+                let text =
+                    buffer.get(..buffer.len() - unused).and_then(|text| std::str::from_utf8(text).ok());
                 Self::from(Arc::from(text.unwrap_or_default()))
             }
             Err(_) => Self::from(format!("{self}#{number}")),
@@ -123,6 +122,12 @@ impl fmt::Debug for Key {
 impl From<&'static str> for Key {
     fn from(text: &'static str) -> Self {
         Self::from_static(text)
+    }
+}
+
+impl From<&String> for Key {
+    fn from(text: &String) -> Self {
+        Self(Repr::Shared(text.as_str().into()))
     }
 }
 

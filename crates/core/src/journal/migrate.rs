@@ -37,10 +37,7 @@ impl Migration {
                 return Ok(records);
             }
             if records.iter().any(|record| record.key == to) {
-                return Err((
-                    from.clone(),
-                    format!("the journal already holds `{to}`").into(),
-                ));
+                return Err((from.clone(), format!("the journal already holds `{to}`").into()));
             }
             for record in records.iter_mut().filter(|record| record.key == from) {
                 record.key = to.clone();
@@ -72,8 +69,7 @@ impl Migration {
         Self::new(move |mut records| {
             for record in records.iter_mut().filter(|record| record.key == key) {
                 if let Outcome::Value(payload) = &record.outcome {
-                    let changed =
-                        transformed(payload, &change).map_err(|reason| (key.clone(), reason))?;
+                    let changed = transformed(payload, &change).map_err(|reason| (key.clone(), reason))?;
                     record.outcome = Outcome::Value(changed);
                 }
             }
@@ -87,9 +83,7 @@ impl Migration {
         Self::new(move |records| (self.0)(records).and_then(|records| (next.0)(records)))
     }
 
-    fn new(
-        apply: impl Fn(Vec<Record>) -> Result<Vec<Record>, Reason> + Send + Sync + 'static,
-    ) -> Self {
+    fn new(apply: impl Fn(Vec<Record>) -> Result<Vec<Record>, Reason> + Send + Sync + 'static) -> Self {
         Self(Arc::new(apply))
     }
 }
@@ -145,19 +139,10 @@ impl Migrations {
     ///
     /// # Errors
     /// [`MigrationError`] where a version has no migration, or one fails.
-    pub fn apply(
-        &self,
-        records: Vec<Record>,
-        from: u32,
-        to: u32,
-    ) -> Result<Vec<Record>, MigrationError> {
+    pub fn apply(&self, records: Vec<Record>, from: u32, to: u32) -> Result<Vec<Record>, MigrationError> {
         (from..to).try_fold(records, |records, from| {
             let migration = self.0.get(&from).ok_or(MigrationError::Missing { from })?;
-            (migration.0)(records).map_err(|(key, reason)| MigrationError::Failed {
-                from,
-                key,
-                reason,
-            })
+            (migration.0)(records).map_err(|(key, reason)| MigrationError::Failed { from, key, reason })
         })
     }
 }
@@ -177,10 +162,7 @@ mod tests {
             .collect()
     }
 
-    fn apply(
-        migration: Migration,
-        pairs: &[(&'static str, u32)],
-    ) -> Result<Vec<Record>, MigrationError> {
+    fn apply(migration: Migration, pairs: &[(&'static str, u32)]) -> Result<Vec<Record>, MigrationError> {
         let mut migrations = Migrations::default();
         migrations.insert(1, migration);
         migrations.apply(records(pairs), 1, 2)
@@ -188,33 +170,19 @@ mod tests {
 
     #[test]
     fn a_step_is_renamed_removed_or_transformed() {
-        let renamed = apply(
-            Migration::rename("pay", "charge"),
-            &[("reserve", 1), ("pay", 2)],
-        )
-        .unwrap();
+        let renamed = apply(Migration::rename("pay", "charge"), &[("reserve", 1), ("pay", 2)]).unwrap();
         assert_eq!(renamed, records(&[("reserve", 1), ("charge", 2)]));
         let removed = apply(Migration::remove("pay"), &[("reserve", 1), ("pay", 2)]).unwrap();
         assert_eq!(removed, records(&[("reserve", 1)]));
-        let doubled = Migration::transform("pay", |value| {
-            Ok((value.as_u64().ok_or("not a number")? * 2).into())
-        });
-        assert_eq!(
-            apply(doubled, &[("pay", 2)]).unwrap(),
-            records(&[("pay", 4)])
-        );
+        let doubled =
+            Migration::transform("pay", |value| Ok((value.as_u64().ok_or("not a number")? * 2).into()));
+        assert_eq!(apply(doubled, &[("pay", 2)]).unwrap(), records(&[("pay", 4)]));
     }
 
     #[test]
     fn a_renaming_that_would_lose_an_outcome_fails() {
-        let error = apply(
-            Migration::rename("pay", "charge"),
-            &[("pay", 1), ("charge", 2)],
-        )
-        .unwrap_err();
-        assert!(
-            matches!(error, MigrationError::Failed { from: 1, key, .. } if key == "pay".into())
-        );
+        let error = apply(Migration::rename("pay", "charge"), &[("pay", 1), ("charge", 2)]).unwrap_err();
+        assert!(matches!(error, MigrationError::Failed { from: 1, key, .. } if key == "pay".into()));
     }
 
     #[test]
@@ -223,17 +191,8 @@ mod tests {
         migrations.insert(1, Migration::rename("a", "b"));
         migrations.insert(2, Migration::rename("b", "c"));
         migrations.insert(4, Migration::remove("c"));
-        assert_eq!(
-            migrations.apply(records(&[("a", 1)]), 1, 3).unwrap(),
-            records(&[("c", 1)])
-        );
-        assert_eq!(
-            migrations.apply(records(&[("a", 1)]), 1, 5),
-            Err(MigrationError::Missing { from: 3 })
-        );
-        assert_eq!(
-            migrations.apply(records(&[("a", 1)]), 3, 3).unwrap(),
-            records(&[("a", 1)])
-        );
+        assert_eq!(migrations.apply(records(&[("a", 1)]), 1, 3).unwrap(), records(&[("c", 1)]));
+        assert_eq!(migrations.apply(records(&[("a", 1)]), 1, 5), Err(MigrationError::Missing { from: 3 }));
+        assert_eq!(migrations.apply(records(&[("a", 1)]), 3, 3).unwrap(), records(&[("a", 1)]));
     }
 }

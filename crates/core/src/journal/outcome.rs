@@ -112,9 +112,7 @@ impl Payload {
     /// [`EncodeError`] where the value has no JSON form: a map whose keys are not text or numbers, or
     /// a type whose `Serialize` fails.
     pub fn encode<T: Serialize + ?Sized>(value: &T) -> Result<Self, EncodeError> {
-        serde_json::to_string(value)
-            .map(|text| Self(text.into()))
-            .map_err(EncodeError::new::<T>)
+        serde_json::to_string(value).map(|text| Self(text.into())).map_err(EncodeError::new::<T>)
     }
 
     /// The payload of a value that must come back from it.
@@ -124,15 +122,12 @@ impl Payload {
     ///
     /// # Errors
     /// [`EncodeError`] as for [`encode`](Self::encode), and where the payload does not decode.
-    pub fn encode_to_return<T: Serialize + DeserializeOwned>(
-        value: &T,
-    ) -> Result<Self, EncodeError> {
+    pub fn encode_to_return<T: Serialize + DeserializeOwned>(value: &T) -> Result<Self, EncodeError> {
         let payload = Self::encode(value)?;
         if payload.0.contains("null") {
-            payload.decode::<T>().map_err(|error| EncodeError {
-                type_name: error.type_name,
-                reason: error.reason,
-            })?;
+            payload
+                .decode::<T>()
+                .map_err(|error| EncodeError { type_name: error.type_name, reason: error.reason })?;
         }
         Ok(payload)
     }
@@ -182,8 +177,7 @@ impl fmt::Debug for Payload {
 impl Serialize for Payload {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         if serializer.is_human_readable() {
-            let raw: &RawValue =
-                serde_json::from_str(&self.0).map_err(serde::ser::Error::custom)?;
+            let raw: &RawValue = serde_json::from_str(&self.0).map_err(serde::ser::Error::custom)?;
             raw.serialize(serializer)
         } else {
             serializer.serialize_str(&self.0)
@@ -212,15 +206,9 @@ pub struct EncodeError {
 }
 
 impl EncodeError {
-    #[expect(
-        clippy::needless_pass_by_value,
-        reason = "it is the argument of map_err"
-    )]
+    #[expect(clippy::needless_pass_by_value, reason = "it is the argument of map_err")]
     pub(super) fn new<T: ?Sized>(error: serde_json::Error) -> Self {
-        Self {
-            type_name: type_name::<T>().into(),
-            reason: error.to_string().into(),
-        }
+        Self { type_name: type_name::<T>().into(), reason: error.to_string().into() }
     }
 }
 
@@ -253,10 +241,7 @@ mod tests {
     #[test]
     fn numbers_beyond_64_bits_and_awkward_floats_come_back_exactly() {
         let payload = Payload::encode(&(u128::MAX, 0.1_f64 + 0.2, f64::MIN_POSITIVE)).unwrap();
-        assert_eq!(
-            payload.decode(),
-            Ok((u128::MAX, 0.1_f64 + 0.2, f64::MIN_POSITIVE))
-        );
+        assert_eq!(payload.decode(), Ok((u128::MAX, 0.1_f64 + 0.2, f64::MIN_POSITIVE)));
     }
 
     #[test]

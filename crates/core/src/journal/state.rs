@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Key, Record};
+use super::{Key, Payload, Record};
 
 /// The journal of a run as a value: keep it where you like, and start from it again.
 ///
@@ -24,6 +24,9 @@ pub struct ResumeState {
     pub workflow: Arc<str>,
     /// The version of the workflow.
     pub version: u32,
+    /// The input of the run, where it was given one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub input: Option<Payload>,
     /// The recorded outcomes, in the order in which they were recorded.
     pub records: Vec<Record>,
 }
@@ -32,19 +35,14 @@ impl ResumeState {
     /// The version of the form that this version of the library writes, and the newest that it reads.
     pub const FORMAT: u32 = 1;
 
-    pub(crate) fn new(
+    pub(crate) const fn new(
         run: Arc<str>,
         workflow: Arc<str>,
         version: u32,
+        input: Option<Payload>,
         records: Vec<Record>,
     ) -> Self {
-        Self {
-            format: Self::FORMAT,
-            run,
-            workflow,
-            version,
-            records,
-        }
+        Self { format: Self::FORMAT, run, workflow, version, input, records }
     }
 
     /// The record under `key`, if there is one.
@@ -69,7 +67,7 @@ impl ResumeState {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::journal::{Outcome, Payload};
+    use crate::journal::Outcome;
 
     fn state() -> ResumeState {
         let record = |key: &'static str, value: u32| Record {
@@ -81,6 +79,7 @@ mod tests {
             "order-42".into(),
             "checkout".into(),
             1,
+            None,
             vec![record("reserve", 1), record("charge", 2)],
         )
     }
@@ -89,10 +88,7 @@ mod tests {
     fn a_state_comes_back_from_json() {
         let json = serde_json::to_string(&state()).unwrap();
         assert_eq!(serde_json::from_str::<ResumeState>(&json).unwrap(), state());
-        assert!(
-            json.contains(r#"{"key":"charge","outcome":{"value":2}}"#),
-            "{json}"
-        );
+        assert!(json.contains(r#"{"key":"charge","outcome":{"value":2}}"#), "{json}");
     }
 
     #[test]

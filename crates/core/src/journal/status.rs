@@ -57,13 +57,7 @@ pub struct IllegalAct {
 
 impl Status {
     /// Every status, in the order of a run's life.
-    pub const ALL: [Self; 5] = [
-        Self::Running,
-        Self::Waiting,
-        Self::Completed,
-        Self::Failed,
-        Self::Cancelled,
-    ];
+    pub const ALL: [Self; 5] = [Self::Running, Self::Waiting, Self::Completed, Self::Failed, Self::Cancelled];
 
     /// The status that follows `act`.
     ///
@@ -132,37 +126,13 @@ mod tests {
     #[test]
     fn every_pair_of_status_and_act_is_decided() {
         use Status::{Cancelled, Completed, Failed, Running, Waiting};
-        let acts = [
-            Act::Resume,
-            Act::Wait,
-            Act::Complete,
-            Act::Fail,
-            Act::Cancel,
-            Act::Retry,
-        ];
+        let acts = [Act::Resume, Act::Wait, Act::Complete, Act::Fail, Act::Cancel, Act::Retry];
         let table = [
             (
                 Running,
-                [
-                    Some(Running),
-                    Some(Waiting),
-                    Some(Completed),
-                    Some(Failed),
-                    Some(Cancelled),
-                    Some(Running),
-                ],
+                [Some(Running), Some(Waiting), Some(Completed), Some(Failed), Some(Cancelled), Some(Running)],
             ),
-            (
-                Waiting,
-                [
-                    Some(Running),
-                    None,
-                    None,
-                    None,
-                    Some(Cancelled),
-                    Some(Running),
-                ],
-            ),
+            (Waiting, [Some(Running), None, None, None, Some(Cancelled), Some(Running)]),
             (Completed, [None; 6]),
             (Failed, [None, None, None, None, None, Some(Running)]),
             (Cancelled, [None, None, None, None, None, Some(Running)]),

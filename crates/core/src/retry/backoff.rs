@@ -140,12 +140,7 @@ impl IntoIterator for Backoff {
     type IntoIter = Delays;
 
     fn into_iter(self) -> Delays {
-        Delays {
-            backoff: self,
-            attempt: 0,
-            previous: Duration::ZERO,
-            dice: fastrand::Rng::new(),
-        }
+        Delays { backoff: self, attempt: 0, previous: Duration::ZERO, dice: fastrand::Rng::new() }
     }
 }
 
@@ -172,9 +167,7 @@ impl Iterator for Delays {
 
     fn next(&mut self) -> Option<Duration> {
         self.attempt = self.attempt.saturating_add(1);
-        self.previous = self
-            .backoff
-            .delay(self.attempt, self.previous, &mut self.dice)?;
+        self.previous = self.backoff.delay(self.attempt, self.previous, &mut self.dice)?;
         Some(self.previous)
     }
 }
@@ -192,24 +185,15 @@ mod tests {
     fn each_backoff_grows_as_it_says() {
         assert_eq!(first(Backoff::fixed(ms(10)), 3), [ms(10); 3]);
         assert_eq!(first(Backoff::linear(ms(10)), 3), [ms(10), ms(20), ms(30)]);
-        assert_eq!(
-            first(Backoff::exponential(ms(10)).factor(3.0), 3),
-            [ms(10), ms(30), ms(90)]
-        );
-        assert_eq!(
-            first(Backoff::fibonacci(ms(10)), 6),
-            [10, 10, 20, 30, 50, 80].map(ms)
-        );
+        assert_eq!(first(Backoff::exponential(ms(10)).factor(3.0), 3), [ms(10), ms(30), ms(90)]);
+        assert_eq!(first(Backoff::fibonacci(ms(10)), 6), [10, 10, 20, 30, 50, 80].map(ms));
     }
 
     #[test]
     fn decorrelated_delays_stay_between_the_base_and_three_times_the_one_before() {
         let mut previous = ms(10);
         for delay in Backoff::decorrelated(ms(10)).into_iter().seed(7).take(200) {
-            assert!(
-                delay >= ms(10) && delay <= previous.max(ms(10)) * 3,
-                "{delay:?} after {previous:?}"
-            );
+            assert!(delay >= ms(10) && delay <= previous.max(ms(10)) * 3, "{delay:?} after {previous:?}");
             previous = delay;
         }
     }

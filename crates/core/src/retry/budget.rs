@@ -41,11 +41,7 @@ impl Budget {
         let most = u64::from(tokens) * TOKEN;
         // A float beyond the range of the integer becomes its nearest end, and NaN becomes 0.
         let per_success = (ratio * TOKEN as f64).round() as u64;
-        Self(Arc::new(Tokens {
-            left: AtomicU64::new(most),
-            most,
-            per_success,
-        }))
+        Self(Arc::new(Tokens { left: AtomicU64::new(most), most, per_success }))
     }
 
     /// Whether a failed attempt may be followed by another at the moment.
@@ -67,12 +63,7 @@ impl Budget {
 
     fn change(&self, change: impl Fn(u64) -> u64) {
         // The closure always answers, so this cannot fail.
-        let _ = self
-            .0
-            .left
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| {
-                Some(change(left))
-            });
+        let _ = self.0.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| Some(change(left)));
     }
 }
 

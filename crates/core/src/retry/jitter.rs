@@ -26,9 +26,7 @@ impl Jitter {
             Self::None => delay,
             Self::Full => scale(delay, dice.f64()),
             Self::Equal => delay / 2 + scale(delay / 2, dice.f64()),
-            Self::Proportional(part) => {
-                scale(delay, 1.0 + part.clamp(0.0, 1.0) * (2.0 * dice.f64() - 1.0))
-            }
+            Self::Proportional(part) => scale(delay, 1.0 + part.clamp(0.0, 1.0) * (2.0 * dice.f64() - 1.0)),
             Self::Additive(most) => delay.saturating_add(scale(most, dice.f64())),
         }
     }
@@ -54,10 +52,7 @@ mod tests {
             let mut dice = fastrand::Rng::with_seed(11);
             let drawn: Vec<_> = (0..2000).map(|_| jitter.spread(delay, &mut dice)).collect();
             let (least, most) = (*drawn.iter().min().unwrap(), *drawn.iter().max().unwrap());
-            assert!(
-                least >= ms(from) && most <= ms(to),
-                "{jitter:?}: {least:?} to {most:?}"
-            );
+            assert!(least >= ms(from) && most <= ms(to), "{jitter:?}: {least:?} to {most:?}");
             assert!(
                 (most - least).as_millis() as u64 >= (to - from) * 9 / 10,
                 "{jitter:?}: {least:?} to {most:?}"

@@ -127,10 +127,7 @@ impl<P> Retry<P> {
     /// Where `attempts` is 0; in a `const`, that is a compile error. Check a number that comes from a
     /// configuration with [`NonZeroU32`](std::num::NonZeroU32) first.
     pub const fn attempts(mut self, attempts: u32) -> Self {
-        assert!(
-            attempts > 0,
-            "a step has at least one attempt: `attempts(0)` is refused"
-        );
+        assert!(attempts > 0, "a step has at least one attempt: `attempts(0)` is refused");
         self.attempts = attempts;
         self
     }
@@ -167,32 +164,13 @@ impl<P> Retry<P> {
 
     /// How long the server asked to wait, as its error says. The delay is at least that long, also
     /// beyond [`max_delay`](Self::max_delay), and is not jittered below it.
-    pub fn retry_after<E, F: Fn(&E) -> Option<Duration>>(
-        self,
-        hint: F,
-    ) -> Retry<RetryAfter<P, F, E>> {
+    pub fn retry_after<E, F: Fn(&E) -> Option<Duration>>(self, hint: F) -> Retry<RetryAfter<P, F, E>> {
         self.map_rules(|rules| RetryAfter::new(rules, hint))
     }
 
     fn map_rules<Q>(self, change: impl FnOnce(P) -> Q) -> Retry<Q> {
-        let Self {
-            backoff,
-            attempts,
-            max_delay,
-            jitter,
-            timeouts,
-            budget,
-            rules,
-        } = self;
-        Retry {
-            backoff,
-            attempts,
-            max_delay,
-            jitter,
-            timeouts,
-            budget,
-            rules: change(rules),
-        }
+        let Self { backoff, attempts, max_delay, jitter, timeouts, budget, rules } = self;
+        Retry { backoff, attempts, max_delay, jitter, timeouts, budget, rules: change(rules) }
     }
 
     /// How many attempts are made at most.
@@ -212,9 +190,7 @@ impl<P> Retry<P> {
     /// Whether the policy has another attempt for a failure that the library itself brought about.
     pub(crate) const fn retries_run_error(&self, error: &RunError) -> bool {
         match error {
-            RunError::Timeout { .. } => {
-                error.is_retried() && matches!(self.timeouts, OnTimeout::Retry)
-            }
+            RunError::Timeout { .. } => error.is_retried() && matches!(self.timeouts, OnTimeout::Retry),
             _ => error.is_retried(),
         }
     }
@@ -232,10 +208,7 @@ impl<P> Retry<P> {
         if attempt >= self.attempts {
             return None;
         }
-        let delay = self
-            .backoff
-            .delay(attempt, previous, dice)?
-            .min(self.max_delay);
+        let delay = self.backoff.delay(attempt, previous, dice)?.min(self.max_delay);
         let delay = self.jitter.spread(delay, dice).min(self.max_delay);
         Some(hint.map_or(delay, |hint| hint.max(delay)))
     }
@@ -262,35 +235,21 @@ mod tests {
     #[test]
     fn attempts_count_the_first_one() {
         assert_eq!(delays(&Retry::fixed(ms(5)).attempts(1), 0), []);
-        assert_eq!(
-            delays(&Retry::fixed(ms(5)).jitter(Jitter::None), 0),
-            [ms(5), ms(5)]
-        );
+        assert_eq!(delays(&Retry::fixed(ms(5)).jitter(Jitter::None), 0), [ms(5), ms(5)]);
     }
 
     #[test]
     fn the_limit_comes_before_the_jitter() {
-        let retry = Retry::exponential(secs(1))
-            .attempts(5)
-            .max_delay(secs(3))
-            .jitter(Jitter::None);
+        let retry = Retry::exponential(secs(1)).attempts(5).max_delay(secs(3)).jitter(Jitter::None);
         assert_eq!(delays(&retry, 0), [secs(1), secs(2), secs(3), secs(3)]);
     }
 
     #[test]
     fn a_longer_hint_wins_also_beyond_the_limit() {
-        let retry = Retry::fixed(ms(100))
-            .max_delay(secs(1))
-            .jitter(Jitter::None);
+        let retry = Retry::fixed(ms(100)).max_delay(secs(1)).jitter(Jitter::None);
         let mut dice = fastrand::Rng::with_seed(0);
-        assert_eq!(
-            retry.delay(1, Duration::ZERO, Some(secs(9)), &mut dice),
-            Some(secs(9))
-        );
-        assert_eq!(
-            retry.delay(1, Duration::ZERO, Some(ms(1)), &mut dice),
-            Some(ms(100))
-        );
+        assert_eq!(retry.delay(1, Duration::ZERO, Some(secs(9)), &mut dice), Some(secs(9)));
+        assert_eq!(retry.delay(1, Duration::ZERO, Some(ms(1)), &mut dice), Some(ms(100)));
     }
 
     #[test]

@@ -32,7 +32,6 @@ impl<E> Rules<E> for Always {
 }
 
 /// Only errors for which a predicate holds are retried.
-#[derive(Clone)]
 pub struct When<P, F, E> {
     rules: P,
     predicate: F,
@@ -41,11 +40,7 @@ pub struct When<P, F, E> {
 
 impl<P, F, E> When<P, F, E> {
     pub(super) const fn new(rules: P, predicate: F) -> Self {
-        Self {
-            rules,
-            predicate,
-            error: PhantomData,
-        }
+        Self { rules, predicate, error: PhantomData }
     }
 }
 
@@ -66,7 +61,6 @@ impl<P: fmt::Debug, F, E> fmt::Debug for When<P, F, E> {
 }
 
 /// The server's hint is read from the error.
-#[derive(Clone)]
 pub struct RetryAfter<P, F, E> {
     rules: P,
     hint: F,
@@ -75,11 +69,7 @@ pub struct RetryAfter<P, F, E> {
 
 impl<P, F, E> RetryAfter<P, F, E> {
     pub(super) const fn new(rules: P, hint: F) -> Self {
-        Self {
-            rules,
-            hint,
-            error: PhantomData,
-        }
+        Self { rules, hint, error: PhantomData }
     }
 }
 
@@ -96,5 +86,18 @@ impl<P: Rules<E>, F: Fn(&E) -> Option<Duration>, E> Rules<E> for RetryAfter<P, F
 impl<P: fmt::Debug, F, E> fmt::Debug for RetryAfter<P, F, E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:?}.retry_after(..)", self.rules)
+    }
+}
+
+// By hand, so that the error need not be `Clone`.
+impl<P: Clone, F: Clone, E> Clone for When<P, F, E> {
+    fn clone(&self) -> Self {
+        Self::new(self.rules.clone(), self.predicate.clone())
+    }
+}
+
+impl<P: Clone, F: Clone, E> Clone for RetryAfter<P, F, E> {
+    fn clone(&self) -> Self {
+        Self::new(self.rules.clone(), self.hint.clone())
     }
 }

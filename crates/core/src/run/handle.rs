@@ -63,19 +63,13 @@ mod sealed {
 
 impl Run {
     pub(super) const fn plain() -> Self {
-        Self {
-            shared: None,
-            mode: PhantomData,
-        }
+        Self { shared: None, mode: PhantomData }
     }
 }
 
 impl<M: Mode> Run<M> {
     pub(crate) const fn new(shared: Arc<Shared>) -> Self {
-        Self {
-            shared: Some(shared),
-            mode: PhantomData,
-        }
+        Self { shared: Some(shared), mode: PhantomData }
     }
 
     pub(crate) fn shared(&self) -> Option<&Shared> {
@@ -98,16 +92,7 @@ impl<M: Mode> Run<M> {
     fn frame(&self, name: Key) -> Frame<'_> {
         match self.shared() {
             None => Frame::plain(name),
-            Some(shared) => Self::shared_frame(shared, name),
-        }
-    }
-
-    fn shared_frame(shared: &Shared, name: Key) -> Frame<'_> {
-        shared.built();
-        if M::RECORDS || shared.is_observed() {
-            Frame::tracked(shared, name, M::RECORDS)
-        } else {
-            Frame::untracked(shared, name)
+            Some(shared) => Frame::named(shared, name, M::RECORDS),
         }
     }
 
@@ -115,10 +100,7 @@ impl<M: Mode> Run<M> {
     pub(crate) fn frame_with_key(&self, name: Key, key: impl FnOnce() -> Key) -> Frame<'_> {
         match self.shared() {
             None => Frame::plain(name),
-            Some(shared) if M::RECORDS || shared.is_observed() => {
-                Frame::keyed(shared, name, key(), M::RECORDS)
-            }
-            Some(shared) => Frame::untracked(shared, name),
+            Some(shared) => Frame::keyed(shared, name, key(), M::RECORDS),
         }
     }
 
@@ -138,12 +120,7 @@ impl<M: Mode> Run<M> {
     ///
     /// The results come in the order of the items. The keys are `name[0]`, `name[1]`, and so on, or what
     /// [`Each::key_by`] says.
-    pub fn each<I, F>(
-        &self,
-        name: impl Into<Key>,
-        items: I,
-        operation: F,
-    ) -> Each<'_, M, I::IntoIter, F>
+    pub fn each<I, F>(&self, name: impl Into<Key>, items: I, operation: F) -> Each<'_, M, I::IntoIter, F>
     where
         I: IntoIterator,
     {
@@ -172,10 +149,7 @@ impl<M: Mode> Run<M> {
 
     async fn recorded_waking(&self, name: Key, duration: Duration) -> Result<SystemTime, RunError> {
         let until = || {
-            std::future::ready(Ok::<_, std::convert::Infallible>(wait::Waking::after(
-                self.clock(),
-                duration,
-            )))
+            std::future::ready(Ok::<_, std::convert::Infallible>(wait::Waking::after(self.clock(), duration)))
         };
         let waking = Step::new(self.frame(name), until, ValuesOnly).await;
         match waking {
@@ -188,8 +162,7 @@ impl<M: Mode> Run<M> {
     /// The clock that the run lives by.
     #[must_use]
     pub fn clock(&self) -> &dyn Clock {
-        self.shared()
-            .map_or(&crate::clock::SystemClock, Shared::clock)
+        self.shared().map_or(&crate::clock::SystemClock, Shared::clock)
     }
 
     /// The token that cancels the run, where it was given one: for work outside of steps.
@@ -209,10 +182,7 @@ impl Run<Durable> {
     /// The same run, for steps that are not recorded: they run again when the run is resumed.
     #[must_use]
     pub fn volatile(&self) -> Run {
-        Run {
-            shared: self.shared.clone(),
-            mode: PhantomData,
-        }
+        Run { shared: self.shared.clone(), mode: PhantomData }
     }
 
     /// A text that is the same on every attempt and every resume of the step with this key, and differs
@@ -237,10 +207,7 @@ impl Run<Durable> {
             type_name: std::any::type_name::<T>().into(),
             reason,
         };
-        let input = self
-            .shared()
-            .and_then(Shared::input)
-            .ok_or_else(|| undecodable("it has none".into()))?;
+        let input = self.shared().and_then(Shared::input).ok_or_else(|| undecodable("it has none".into()))?;
         input.decode().map_err(|error| undecodable(error.reason))
     }
 }
@@ -248,8 +215,6 @@ impl Run<Durable> {
 impl<M> fmt::Debug for Run<M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let run = self.shared.as_deref().map(Shared::run_id);
-        f.debug_struct("Run")
-            .field("run", &run)
-            .finish_non_exhaustive()
+        f.debug_struct("Run").field("run", &run).finish_non_exhaustive()
     }
 }

@@ -12,6 +12,7 @@ use crate::error::{Limit, RunError};
 use crate::event::{EventKind, Observers, RecordedKind, StepId};
 use crate::guard::Refusal;
 use crate::journal::{Found, History, Key, Payload, Record, Taken};
+use crate::step::within;
 use crate::store::{AnyStore, Lease, StoreError};
 use crate::workflow::StepInfo;
 
@@ -73,8 +74,10 @@ pub(crate) struct Stop {
     pub(crate) waiting: bool,
     /// The run was cancelled.
     pub(crate) cancelled: bool,
-    /// The steps that failed since the last one was built.
+    /// The recorded steps that failed last: those between whose failures no step was built.
     pub(crate) failed_on: Vec<Key>,
+    /// A step was built since the last of those failures.
+    stale: bool,
     /// The step whose operation panicked.
     pub(crate) panicked: Option<Key>,
 }
@@ -88,12 +91,7 @@ impl Journal {
         keep: bool,
     ) -> Self {
         let kept = keep.then(|| Arc::new(Mutex::new(records.clone())));
-        Self {
-            history: Mutex::new(History::new(records)),
-            writer,
-            kept,
-            input,
-        }
+        Self { history: Mutex::new(History::new(records)), writer, kept, input }
     }
 
     fn write(&self, record: Record, replaces: bool) -> Writing {
@@ -108,7 +106,9 @@ impl Journal {
             Some((kept, record)) => Box::pin(async move {
                 writing.await?;
                 let mut kept = lock(&kept);
-                kept.retain(|old| !replaces || old.key != record.key);
+                if replaces {
+                    kept.retain(|old| old.key != record.key);
+                }
                 kept.push(record);
                 Ok(())
             }),
@@ -158,10 +158,7 @@ impl Shared {
 
     /// All records of the run, where they were kept.
     pub(crate) fn kept(&self) -> Vec<Record> {
-        let kept = self
-            .journal
-            .as_ref()
-            .and_then(|journal| journal.kept.as_ref());
+        let kept = self.journal.as_ref().and_then(|journal| journal.kept.as_ref());
         kept.map(|kept| lock(kept).clone()).unwrap_or_default()
     }
 
@@ -172,12 +169,7 @@ impl Shared {
     }
 
     pub(crate) fn tell(&self, kind: EventKind) {
-        let Settings {
-            workflow,
-            run,
-            observers,
-            ..
-        } = &self.settings;
+        let Settings { workflow, run, observers, .. } = &self.settings;
         observers.tell(workflow, run, self.elapsed(), kind);
     }
 
@@ -191,33 +183,27 @@ impl Shared {
     pub(crate) fn hook_after_step(&self, step: StepId, kind: RecordedKind) -> Option<Hooked> {
         let hook = self.settings.after_step.as_ref()?;
         let run = Arc::clone(&self.settings.run);
-        Some(hook(StepInfo {
-            workflow: Arc::clone(&self.settings.workflow),
-            run,
-            step,
-            kind,
-        }))
+        Some(hook(StepInfo { workflow: Arc::clone(&self.settings.workflow), run, step, kind }))
     }
 
     // Keys.
 
-    /// A step was built: failures before it were dealt with.
+    /// A step was built: a failure after this is not of the same moment as those before.
     pub(crate) fn built(&self) {
         if self.troubled.load(Ordering::Relaxed) {
-            let mut stop = lock(&self.stop);
-            stop.failed_on.clear();
-            self.troubled.store(stop.fatal.is_some(), Ordering::Relaxed);
+            lock(&self.stop).stale = true;
         }
     }
 
+    /// Takes the next free number of `name`.
     pub(crate) fn take_name(&self, name: &Key, recorded: bool) -> Taken {
         match &self.journal {
-            Some(journal) if recorded => lock(&journal.history).take_name(name),
+            Some(journal) if recorded => lock(&journal.history).take_name(&within(self, name)),
             _ => lock(&self.volatile).take_name(&self.volatile_key(name)),
         }
     }
 
-    /// Takes `key` itself, which already tells recorded steps from others.
+    /// Takes `key` itself; of a list's steps, whose keys begin with what [`take_base`](Self::take_base) gave.
     pub(crate) fn take_key(&self, key: Key, recorded: bool) -> Taken {
         match &self.journal {
             Some(journal) if recorded => lock(&journal.history).take(key),
@@ -236,12 +222,8 @@ impl Shared {
     /// Takes `key` in the place of the one that the step took from its name.
     pub(crate) fn exchange_key(&self, name: &Key, taken: Taken, key: Key, recorded: bool) -> Taken {
         let (history, name, key) = match &self.journal {
-            Some(journal) if recorded => (&journal.history, name.clone(), key),
-            _ => (
-                &self.volatile,
-                self.volatile_key(name),
-                self.volatile_key(&key),
-            ),
+            Some(journal) if recorded => (&journal.history, within(self, name), within(self, &key)),
+            _ => (&self.volatile, self.volatile_key(name), self.volatile_key(&key)),
         };
         let mut history = lock(history);
         match taken {
@@ -253,11 +235,7 @@ impl Shared {
     /// On a durable run, steps that are not recorded have keys of their own kind, so that adding one
     /// changes no recorded step's key.
     fn volatile_key(&self, key: &Key) -> Key {
-        if self.journal.is_some() {
-            Key::from(format!("~{key}"))
-        } else {
-            key.clone()
-        }
+        if self.journal.is_some() { Key::from(format!("~{key}")) } else { key.clone() }
     }
 
     /// What the journal holds under `key`.
@@ -280,21 +258,30 @@ impl Shared {
         lock(&self.stop).fatal.clone().map_or(Ok(()), Err)
     }
 
+    /// Whether the run is coming to an end that is not of its body's making: what fails now may have
+    /// failed because of that.
+    pub(crate) fn is_stopping(&self) -> bool {
+        if self.token().is_some_and(CancellationToken::is_cancelled)
+            || self.deadline.is_some_and(|(at, _)| self.clock().now() >= at)
+        {
+            return true;
+        }
+        self.troubled.load(Ordering::Relaxed) && {
+            let stop = lock(&self.stop);
+            stop.fatal.is_some() || stop.waiting || stop.cancelled
+        }
+    }
+
     /// Refuses where the run was cancelled or its time is over.
     pub(crate) fn may_begin(&self, key: &Key) -> Result<(), RunError> {
         if self.token().is_some_and(CancellationToken::is_cancelled) {
             lock(&self.stop).cancelled = true;
-            return Err(RunError::Cancelled {
-                step: Some(key.clone()),
-            });
+            return Err(RunError::Cancelled { step: Some(key.clone()) });
         }
         match self.deadline {
-            Some((at, after)) if self.clock().now() >= at => Err(RunError::Timeout {
-                step: key.clone(),
-                attempt: 0,
-                after,
-                limit: Limit::Run,
-            }),
+            Some((at, after)) if self.clock().now() >= at => {
+                Err(RunError::Timeout { step: key.clone(), attempt: 0, after, limit: Limit::Run })
+            }
             _ => Ok(()),
         }
     }
@@ -307,21 +294,32 @@ impl Shared {
         error
     }
 
-    /// Takes note of an error that the library itself brought about.
-    pub(crate) fn note_run_error(&self, error: &RunError) {
-        match error {
-            RunError::Cancelled { .. } => lock(&self.stop).cancelled = true,
-            RunError::Waiting { .. } => lock(&self.stop).waiting = true,
-            _ => {}
-        }
+    /// The run is over, or was dropped: whoever still holds a handle can do nothing more.
+    pub(crate) fn close(&self) {
+        self.stopped(StoreError::LeaseLost { run: self.run_id().into() }.into());
     }
 
+    /// Takes note of an error that the library itself brought about.
+    pub(crate) fn note_run_error(&self, error: &RunError) {
+        let mut stop = lock(&self.stop);
+        match error {
+            RunError::Cancelled { .. } => stop.cancelled = true,
+            RunError::Waiting { .. } => stop.waiting = true,
+            _ => return,
+        }
+        self.troubled.store(true, Ordering::Relaxed);
+    }
+
+    /// A recorded step failed.
     pub(crate) fn note_failure(&self, key: &Key) {
         let mut stop = lock(&self.stop);
+        if std::mem::take(&mut stop.stale) {
+            stop.failed_on.clear();
+        }
         if !stop.failed_on.contains(key) {
             stop.failed_on.push(key.clone());
-            self.troubled.store(true, Ordering::Relaxed);
         }
+        self.troubled.store(true, Ordering::Relaxed);
     }
 
     pub(crate) fn note_panic(&self, key: &Key) {
@@ -335,21 +333,16 @@ impl Shared {
     /// The source of randomness of one attempt: fixed by the run's seed, the key and the number, whatever
     /// else runs at the same time.
     pub(crate) fn dice(&self, key: &str, attempt: u32) -> fastrand::Rng {
-        let seed = key
-            .bytes()
-            .chain(attempt.to_le_bytes())
-            .fold(self.settings.seed, |seed, byte| {
-                (seed ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
-            });
+        let seed = key.bytes().chain(attempt.to_le_bytes()).fold(self.settings.seed, |seed, byte| {
+            (seed ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+        });
         fastrand::Rng::with_seed(seed)
     }
 }
 
 impl fmt::Debug for Shared {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Shared")
-            .field("run", &self.settings.run)
-            .finish_non_exhaustive()
+        f.debug_struct("Shared").field("run", &self.settings.run).finish_non_exhaustive()
     }
 }
 

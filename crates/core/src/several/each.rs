@@ -96,56 +96,17 @@ impl Progress {
 impl<'r, M: Mode, I: Iterator, F> Each<'r, M, I, F> {
     pub(crate) fn new(run: &'r Run<M>, name: Key, items: I, operation: F) -> Self {
         let base = run.take_base(&name);
-        let batches = Batches {
-            size: usize::MAX,
-            pause: Duration::ZERO,
-            on_progress: None,
-        };
+        let batches = Batches { size: usize::MAX, pause: Duration::ZERO, on_progress: None };
         let (attempts, guard, timeout, concurrency, key_by) = (Once, (), None, 1, None);
-        Self {
-            run,
-            name,
-            base,
-            items,
-            operation,
-            attempts,
-            guard,
-            timeout,
-            concurrency,
-            key_by,
-            batches,
-        }
+        Self { run, name, base, items, operation, attempts, guard, timeout, concurrency, key_by, batches }
     }
 
     /// Tries an item again after a failure, as `policy` says. Items are cloned for it.
     pub fn retry<P>(self, policy: Retry<P>) -> Each<'r, M, I, F, Retrying<P>> {
-        let Self {
-            run,
-            name,
-            base,
-            items,
-            operation,
-            guard,
-            timeout,
-            concurrency,
-            key_by,
-            batches,
-            ..
-        } = self;
+        let Self { run, name, base, items, operation, guard, timeout, concurrency, key_by, batches, .. } =
+            self;
         let attempts = Retrying(policy);
-        Each {
-            run,
-            name,
-            base,
-            items,
-            operation,
-            attempts,
-            guard,
-            timeout,
-            concurrency,
-            key_by,
-            batches,
-        }
+        Each { run, name, base, items, operation, attempts, guard, timeout, concurrency, key_by, batches }
     }
 }
 
@@ -156,10 +117,7 @@ impl<'r, M: Mode, I: Iterator, F, A, G> Each<'r, M, I, F, A, G> {
     /// Where it is 0. Check a number that comes from a configuration with
     /// [`NonZeroUsize`](std::num::NonZeroUsize) first.
     pub fn concurrency(mut self, concurrency: usize) -> Self {
-        assert!(
-            concurrency > 0,
-            "at least one step runs at a time: `concurrency(0)` is refused"
-        );
+        assert!(concurrency > 0, "at least one step runs at a time: `concurrency(0)` is refused");
         self.concurrency = concurrency;
         self
     }
@@ -180,32 +138,10 @@ impl<'r, M: Mode, I: Iterator, F, A, G> Each<'r, M, I, F, A, G> {
     /// Lets every attempt pass through `guard`.
     pub fn guard<H>(self, guard: H) -> Each<'r, M, I, F, A, Both<G, H>> {
         let Self {
-            run,
-            name,
-            base,
-            items,
-            operation,
-            attempts,
-            timeout,
-            concurrency,
-            key_by,
-            batches,
-            ..
+            run, name, base, items, operation, attempts, timeout, concurrency, key_by, batches, ..
         } = self;
         let guard = Both(self.guard, guard);
-        Each {
-            run,
-            name,
-            base,
-            items,
-            operation,
-            attempts,
-            guard,
-            timeout,
-            concurrency,
-            key_by,
-            batches,
-        }
+        Each { run, name, base, items, operation, attempts, guard, timeout, concurrency, key_by, batches }
     }
 
     /// Finishes `size` items before the next ones begin.
@@ -213,10 +149,7 @@ impl<'r, M: Mode, I: Iterator, F, A, G> Each<'r, M, I, F, A, G> {
     /// # Panics
     /// Where it is 0.
     pub fn batches(mut self, size: usize) -> Self {
-        assert!(
-            size > 0,
-            "a batch has at least one item: `batches(0)` is refused"
-        );
+        assert!(size > 0, "a batch has at least one item: `batches(0)` is refused");
         self.batches.size = size;
         self
     }
@@ -290,9 +223,7 @@ where
     type Attempt = Fut;
 
     fn invoke(&self, operation: &mut Option<ItemOperation<F, I>>) -> Option<Fut> {
-        operation
-            .take()
-            .map(|ItemOperation { operation, item }| operation(item))
+        operation.take().map(|ItemOperation { operation, item }| operation(item))
     }
 
     fn max_attempts(&self) -> u32 {
@@ -326,9 +257,7 @@ where
     type Attempt = Fut;
 
     fn invoke(&self, operation: &mut Option<ItemOperation<F, I>>) -> Option<Fut> {
-        operation
-            .as_ref()
-            .map(|each| (each.operation)(each.item.clone()))
+        operation.as_ref().map(|each| (each.operation)(each.item.clone()))
     }
 
     fn max_attempts(&self) -> u32 {
@@ -446,10 +375,7 @@ where
 
     fn step(&self, position: usize, item: Item) -> Step<'r, ItemOperation<F, Item>, A, M::Keep, G> {
         let frame = self.frame(position, &item);
-        let operation = ItemOperation {
-            operation: Arc::clone(&self.operation),
-            item,
-        };
+        let operation = ItemOperation { operation: Arc::clone(&self.operation), item };
         let step = Step::assemble(frame, operation, self.attempts.clone(), self.guard.clone());
         match self.timeout {
             Some(timeout) => step.timeout(timeout),
@@ -466,22 +392,13 @@ where
     }
 
     fn batch_done(&mut self) {
-        let Batches {
-            size,
-            pause,
-            on_progress,
-        } = &mut self.batches;
+        let Batches { size, pause, on_progress } = &mut self.batches;
         let total = self.results.len();
         if let Some(on_progress) = on_progress
             && total > 0
         {
             let batch = self.done.div_ceil(*size);
-            on_progress(Progress {
-                batch,
-                batches: total.div_ceil(*size),
-                done: self.done,
-                total,
-            });
+            on_progress(Progress { batch, batches: total.div_ceil(*size), done: self.done, total });
         }
         self.left_in_batch = *size;
         if self.items.len() > 0 && *pause > Duration::ZERO {
@@ -557,12 +474,7 @@ where
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         ready!(self.0.poll_all(cx, false));
-        Poll::Ready(
-            std::mem::take(&mut self.0.results)
-                .into_iter()
-                .flatten()
-                .collect(),
-        )
+        Poll::Ready(std::mem::take(&mut self.0.results).into_iter().flatten().collect())
     }
 }
 
@@ -586,13 +498,8 @@ impl<S: Future> Future for Numbered<S> {
 
 impl<M, I: Iterator, F, A, G> fmt::Debug for Each<'_, M, I, F, A, G> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            name, concurrency, ..
-        } = self;
-        f.debug_struct("Each")
-            .field("name", name)
-            .field("concurrency", concurrency)
-            .finish_non_exhaustive()
+        let Self { name, concurrency, .. } = self;
+        f.debug_struct("Each").field("name", name).field("concurrency", concurrency).finish_non_exhaustive()
     }
 }
 
@@ -615,10 +522,7 @@ where
 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { name, done, .. } = self;
-        f.debug_struct("EachFuture")
-            .field("name", name)
-            .field("done", done)
-            .finish_non_exhaustive()
+        f.debug_struct("EachFuture").field("name", name).field("done", done).finish_non_exhaustive()
     }
 }
 

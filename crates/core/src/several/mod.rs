@@ -7,5 +7,5 @@ mod race;
 mod scope;
 
 pub use each::{Each, EachFuture, ItemOperation, Progress, Settled, SettledFuture};
-pub use race::{Lone, Race};
-pub use scope::{Lift, Scoped};
+pub use race::{Against, Lone, Race, Racers};
+pub use scope::{Lift, Scoped, Winner};

@@ -4,93 +4,133 @@ use std::task::{Context, Poll};
 
 use pin_project_lite::pin_project;
 
-pin_project! {
-    /// The first success of two futures; where all fail, the failure that came first.
-    ///
-    /// The other one is dropped with it. A race of more is a race of one against the race of the others.
-    /// The value comes with the number of the future it is from, from 0.
-    #[derive(Debug)]
-    #[must_use = "futures do nothing unless polled"]
-    pub struct Race<A, B, E> {
-        #[pin]
-        first: Option<A>,
-        #[pin]
-        others: Option<B>,
-        failure: Option<E>,
-    }
-}
+/// Those who race: one future, or one against others. You do not implement it.
+pub trait Racers {
+    /// What the winner gives.
+    type Value;
+    /// What one who loses fails with.
+    type Error;
 
-impl<A, B, E> Race<A, B, E> {
-    /// `first` against `others`.
-    pub const fn new(first: A, others: B) -> Self {
-        Self {
-            first: Some(first),
-            others: Some(others),
-            failure: None,
-        }
-    }
-}
-
-impl<A, B, T, E> Future for Race<A, B, E>
-where
-    A: Future<Output = Result<T, E>>,
-    B: Future<Output = Result<(usize, T), E>>,
-{
-    type Output = Result<(usize, T), E>;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let mut this = self.project();
-        if let Some(first) = this.first.as_mut().as_pin_mut()
-            && let Poll::Ready(ended) = first.poll(cx)
-        {
-            this.first.set(None);
-            match ended {
-                Ok(value) => return Poll::Ready(Ok((0, value))),
-                Err(error) => *this.failure = this.failure.take().or(Some(error)),
-            }
-        }
-        if let Some(others) = this.others.as_mut().as_pin_mut()
-            && let Poll::Ready(ended) = others.poll(cx)
-        {
-            this.others.set(None);
-            match ended {
-                Ok((winner, value)) => return Poll::Ready(Ok((winner + 1, value))),
-                Err(error) => *this.failure = this.failure.take().or(Some(error)),
-            }
-        }
-        if this.first.is_some() || this.others.is_some() {
-            return Poll::Pending;
-        }
-        this.failure
-            .take()
-            .map_or(Poll::Pending, |error| Poll::Ready(Err(error)))
-    }
+    /// Asks all who still race. Ready with the first success and its number, from 0, or with `None` when all
+    /// have failed. `failure` is set to the failure that came first.
+    fn poll_race(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        failure: &mut Option<Self::Error>,
+    ) -> Poll<Option<(usize, Self::Value)>>;
 }
 
 pin_project! {
-    /// The last of those who race.
+    /// One who races.
     #[derive(Debug)]
-    #[must_use = "futures do nothing unless polled"]
     pub struct Lone<A> {
         #[pin]
-        only: A,
+        only: Option<A>,
     }
 }
 
 impl<A> Lone<A> {
-    /// Races against nobody.
+    /// Races with nobody yet.
     pub const fn new(only: A) -> Self {
-        Self { only }
+        Self { only: Some(only) }
     }
 }
 
-impl<A, T, E> Future for Lone<A>
+impl<A, T, E> Racers for Lone<A>
 where
     A: Future<Output = Result<T, E>>,
 {
-    type Output = Result<(usize, T), E>;
+    type Value = T;
+    type Error = E;
+
+    fn poll_race(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        failure: &mut Option<E>,
+    ) -> Poll<Option<(usize, T)>> {
+        let mut only = self.project().only;
+        let Some(future) = only.as_mut().as_pin_mut() else { return Poll::Ready(None) };
+        match std::task::ready!(future.poll(cx)) {
+            Ok(value) => Poll::Ready(Some((0, value))),
+            Err(error) => {
+                only.set(None);
+                failure.get_or_insert(error);
+                Poll::Ready(None)
+            }
+        }
+    }
+}
+
+pin_project! {
+    /// One against others.
+    #[derive(Debug)]
+    pub struct Against<A, B> {
+        #[pin]
+        first: Lone<A>,
+        #[pin]
+        others: B,
+    }
+}
+
+impl<A, B> Against<A, B> {
+    /// `first` against `others`.
+    pub const fn new(first: A, others: B) -> Self {
+        Self { first: Lone::new(first), others }
+    }
+}
+
+impl<A, B, T, E> Racers for Against<A, B>
+where
+    A: Future<Output = Result<T, E>>,
+    B: Racers<Value = T, Error = E>,
+{
+    type Value = T;
+    type Error = E;
+
+    fn poll_race(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        failure: &mut Option<E>,
+    ) -> Poll<Option<(usize, T)>> {
+        let this = self.project();
+        let first = this.first.poll_race(cx, failure);
+        if let Poll::Ready(Some(winner)) = first {
+            return Poll::Ready(Some(winner));
+        }
+        match this.others.poll_race(cx, failure) {
+            Poll::Ready(Some((number, value))) => Poll::Ready(Some((number + 1, value))),
+            Poll::Ready(None) if first.is_ready() => Poll::Ready(None),
+            _ => Poll::Pending,
+        }
+    }
+}
+
+pin_project! {
+    /// The first success of a race, with its number; where all fail, the failure that came first.
+    #[derive(Debug)]
+    #[must_use = "futures do nothing unless polled"]
+    pub struct Race<R: Racers> {
+        #[pin]
+        racers: R,
+        failure: Option<R::Error>,
+    }
+}
+
+impl<R: Racers> Race<R> {
+    /// The race of `racers`.
+    pub const fn new(racers: R) -> Self {
+        Self { racers, failure: None }
+    }
+}
+
+impl<R: Racers> Future for Race<R> {
+    type Output = Result<(usize, R::Value), R::Error>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        self.project().only.poll(cx).map_ok(|value| (0, value))
+        let this = self.project();
+        match std::task::ready!(this.racers.poll_race(cx, this.failure)) {
+            Some(winner) => Poll::Ready(Ok(winner)),
+            None => this.failure.take().map_or(Poll::Pending, |error| Poll::Ready(Err(error))),
+        }
     }
 }

@@ -35,17 +35,8 @@ impl<'r> Scope<'r> {
     /// A scope of `run`, where somebody watches.
     pub(super) fn begin<M: Mode>(run: &'r Run<M>, name: &Key, kind: ScopeKind) -> Option<Self> {
         let run = run.shared().filter(|run| run.is_observed())?;
-        run.tell(EventKind::ScopeStarted {
-            scope: name.clone(),
-            kind,
-        });
-        Some(Self {
-            run,
-            name: name.clone(),
-            kind,
-            began: run.elapsed(),
-            winner: None,
-        })
+        run.tell(EventKind::ScopeStarted { scope: name.clone(), kind });
+        Some(Self { run, name: name.clone(), kind, began: run.elapsed(), winner: None })
     }
 }
 
@@ -53,38 +44,14 @@ impl Drop for Scope<'_> {
     fn drop(&mut self) {
         let duration = self.run.elapsed().saturating_sub(self.began);
         let (scope, kind, winner) = (self.name.clone(), self.kind, self.winner);
-        self.run.tell(EventKind::ScopeEnded {
-            scope,
-            kind,
-            duration,
-            winner,
-        });
+        self.run.tell(EventKind::ScopeEnded { scope, kind, duration, winner });
     }
 }
 
 impl<'r, Fut> Scoped<'r, Fut> {
     /// The steps of a `parallel!`.
     pub fn parallel<M: Mode>(run: &'r Run<M>, name: impl Into<Key>, inner: Fut) -> Self {
-        Self {
-            inner,
-            scope: Scope::begin(run, &name.into(), ScopeKind::Parallel),
-        }
-    }
-
-    /// The calls of a `race!`, whose winner comes with its number.
-    pub fn race<M: Mode, T, E>(
-        run: &'r Run<M>,
-        name: impl Into<Key>,
-        inner: Fut,
-    ) -> Scoped<'r, Winner<'r, Fut>>
-    where
-        Fut: Future<Output = Result<(usize, T), E>>,
-    {
-        let scope = Scope::begin(run, &name.into(), ScopeKind::Race);
-        Scoped {
-            inner: Winner { inner, scope },
-            scope: None,
-        }
+        Self { inner, scope: Scope::begin(run, &name.into(), ScopeKind::Parallel) }
     }
 }
 
@@ -101,10 +68,18 @@ impl<Fut: Future> Future for Scoped<'_, Fut> {
 
 pin_project! {
     /// The value of a race's winner.
+    #[must_use = "futures do nothing unless polled"]
     pub struct Winner<'r, Fut> {
         #[pin]
         inner: Fut,
         scope: Option<Scope<'r>>,
+    }
+}
+
+impl<'r, Fut> Winner<'r, Fut> {
+    /// The calls of a `race!`, whose winner comes with its number.
+    pub fn new<M: Mode>(run: &'r Run<M>, name: impl Into<Key>, inner: Fut) -> Self {
+        Self { inner, scope: Scope::begin(run, &name.into(), ScopeKind::Race) }
     }
 }
 
@@ -137,10 +112,7 @@ pin_project! {
 impl<Fut, X> Lift<Fut, X> {
     /// Lifts the failure of `inner`.
     pub const fn new(inner: Fut) -> Self {
-        Self {
-            inner,
-            error: PhantomData,
-        }
+        Self { inner, error: PhantomData }
     }
 }
 

@@ -40,11 +40,7 @@ pub struct Conditional<S> {
 
 impl<S> Conditional<S> {
     pub(super) const fn new(step: S, condition: bool) -> Self {
-        Self {
-            step,
-            condition,
-            reason: None,
-        }
+        Self { step, condition, reason: None }
     }
 
     /// Why the step is skipped, for those who watch.
@@ -55,10 +51,16 @@ impl<S> Conditional<S> {
 
     /// The value in place of that of a skipped step.
     pub const fn or<T>(self, default: T) -> OrElse<S, T> {
-        OrElse {
-            conditional: self,
-            default,
-        }
+        OrElse { conditional: self, default }
+    }
+}
+
+impl<'r, A, R, G> Conditional<Step<'r, (), A, R, G>> {
+    /// Sets the operation: what `step!` does last.
+    #[doc(hidden)]
+    pub fn __operation<F>(self, operation: F) -> Conditional<Step<'r, F, A, R, G>> {
+        let Self { step, condition, reason } = self;
+        Conditional { step: step.__operation(operation), condition, reason }
     }
 }
 
@@ -67,19 +69,13 @@ where
     Step<'r, F, A, R, G>: IntoFuture<Output = Result<T, E>>,
 {
     type Output = Result<Option<T>, E>;
-    type IntoFuture =
-        ConditionalFuture<<Step<'r, F, A, R, G> as IntoFuture>::IntoFuture, Frame<'r>>;
+    type IntoFuture = ConditionalFuture<<Step<'r, F, A, R, G> as IntoFuture>::IntoFuture, Frame<'r>>;
 
     fn into_future(self) -> Self::IntoFuture {
         if self.condition {
-            ConditionalFuture::Run {
-                step: self.step.into_future(),
-            }
+            ConditionalFuture::Run { step: self.step.into_future() }
         } else {
-            ConditionalFuture::Skip {
-                frame: self.step.frame,
-                reason: self.reason,
-            }
+            ConditionalFuture::Skip { frame: self.step.frame, reason: self.reason }
         }
     }
 }
@@ -130,10 +126,7 @@ where
     type IntoFuture = OrElseFuture<<Conditional<S> as IntoFuture>::IntoFuture, T>;
 
     fn into_future(self) -> Self::IntoFuture {
-        OrElseFuture {
-            conditional: self.conditional.into_future(),
-            default: Some(self.default),
-        }
+        OrElseFuture { conditional: self.conditional.into_future(), default: Some(self.default) }
     }
 }
 
@@ -157,9 +150,9 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
         match std::task::ready!(this.conditional.poll(cx)) {
-            Ok(value) => value
-                .or_else(|| this.default.take())
-                .map_or(Poll::Pending, |value| Poll::Ready(Ok(value))),
+            Ok(value) => {
+                value.or_else(|| this.default.take()).map_or(Poll::Pending, |value| Poll::Ready(Ok(value)))
+            }
             Err(error) => Poll::Ready(Err(error)),
         }
     }

@@ -6,7 +6,6 @@ use std::task::{Context, Poll, ready};
 
 use pin_project_lite::pin_project;
 
-use super::frame::Lookup;
 use super::{Ended, Frame, Invoke, Keep};
 use crate::error::{Error, RunError};
 use crate::event::RecordedKind;
@@ -48,7 +47,7 @@ pin_project! {
         /// An attempt asks its guards.
         Entering { #[pin] entering: Entering },
         /// An attempt runs.
-        Attempting { pass: Option<Held>, #[pin] attempt: Attempt },
+        Attempting { #[pin] attempt: Attempt, pass: Option<Held> },
         /// Between two attempts.
         Delaying,
         /// The outcome is there and on its way to the store.
@@ -67,14 +66,7 @@ where
 {
     pub(super) const fn new(frame: Frame<'r>, operation: F, attempts: A, guard: G) -> Self {
         let keep = PhantomData;
-        Self {
-            frame,
-            operation: Some(operation),
-            attempts,
-            guard,
-            state: State::Start,
-            keep,
-        }
+        Self { frame, operation: Some(operation), attempts, guard, state: State::Start, keep }
     }
 }
 
@@ -97,8 +89,7 @@ where
                         return Poll::Ready(ended);
                     }
                     frame.started();
-                    this.state
-                        .set(begin(frame, this.guard, this.attempts, this.operation));
+                    this.state.set(begin(frame, this.guard, this.attempts, this.operation));
                     continue;
                 }
                 StateProj::Entering { entering } => match entering.poll(cx) {
@@ -107,48 +98,43 @@ where
                         let Some(attempt) = this.attempts.invoke(this.operation) else {
                             return Poll::Pending;
                         };
-                        this.state.set(State::Attempting {
-                            pass: Some(pass),
-                            attempt,
-                        });
+                        this.state.set(State::Attempting { pass: Some(pass), attempt });
                         continue;
                     }
                     Poll::Ready(Err(refusal)) => Err(Error::Run(frame.refused(refusal))),
                     Poll::Pending => Err(Error::Run(ready!(frame.poll_limits(cx)))),
                 },
-                StateProj::Attempting { pass, attempt } => {
-                    let ended = match frame.in_span(|| attempt.poll(cx)) {
+                StateProj::Attempting { attempt, pass } => {
+                    let ended = match frame.around(|| attempt.poll(cx)) {
                         // The common way out, without moving the value around.
                         Poll::Ready(Ok(value)) if !R::RECORDS => {
-                            if let Some(pass) = pass.take() {
+                            let pass = pass.take();
+                            this.state.set(State::Done);
+                            if let Some(pass) = pass {
                                 pass.leave(Verdict::Succeeded);
                             }
                             this.attempts.succeeded();
                             frame.succeeded();
-                            this.state.set(State::Done);
                             return Poll::Ready(Ok(value));
                         }
                         Poll::Ready(ended) => ended.map_err(Error::Failed),
                         Poll::Pending => Err(Error::Run(ready!(frame.poll_limits(cx)))),
                     };
-                    leave(pass.take(), &ended);
+                    // The attempt is gone before its place with the guards is given back.
+                    let pass = pass.take();
+                    this.state.set(State::Done);
+                    leave(pass, &ended);
                     ended
                 }
                 StateProj::Delaying => {
                     if let Err(error) = ready!(frame.poll_delay(cx)) {
                         Err(Error::Run(error))
                     } else {
-                        this.state
-                            .set(begin(frame, this.guard, this.attempts, this.operation));
+                        this.state.set(begin(frame, this.guard, this.attempts, this.operation));
                         continue;
                     }
                 }
-                StateProj::Recording {
-                    writing,
-                    kind,
-                    bytes,
-                    ended,
-                } => {
+                StateProj::Recording { writing, kind, bytes, ended } => {
                     if let Err(error) = ready!(writing.as_mut().poll(cx)) {
                         this.state.set(State::Done);
                         return Poll::Ready(Err(Error::Run(frame.not_recorded(error))));
@@ -183,12 +169,7 @@ where
             }
             match record::<_, _, R>(frame, &ended) {
                 Ok(Some((writing, kind, bytes))) => {
-                    this.state.set(State::Recording {
-                        writing,
-                        kind,
-                        bytes,
-                        ended: Some(ended),
-                    });
+                    this.state.set(State::Recording { writing, kind, bytes, ended: Some(ended) });
                 }
                 Ok(None) => {
                     this.state.set(State::Done);
@@ -212,25 +193,17 @@ fn begin<F, A: Invoke<F>, G: Guard<A::Error>>(
     operation: &mut Option<F>,
 ) -> StateOf<F, A, G> {
     frame.begin_attempt();
-    match guard
-        .enter_now()
-        .map(|pass| (pass, attempts.invoke(operation)))
-    {
-        Some((pass, Some(attempt))) => State::Attempting {
-            pass: Some(pass),
-            attempt,
-        },
-        _ => State::Entering {
-            entering: guard.enter(),
-        },
+    match guard.enter_now().map(|pass| (pass, attempts.invoke(operation))) {
+        Some((pass, Some(attempt))) => State::Attempting { pass: Some(pass), attempt },
+        _ => State::Entering { entering: guard.enter() },
     }
 }
 
 /// The outcome that stands without running the step: what the journal holds, or why nothing may run.
 fn look_up<T, E: fmt::Display, R: Keep<T, E>>(frame: &mut Frame<'_>) -> Option<Ended<T, E>> {
     let found = match frame.look_up(R::RECORDS) {
-        Ok(Lookup::Nothing) => return None,
-        Ok(Lookup::Found(found)) => found,
+        Ok(None) => return None,
+        Ok(Some(found)) => found,
         Err(error) => return Some(Err(Error::Run(error))),
     };
     match R::decode(&found.outcome) {
@@ -258,11 +231,7 @@ fn leave<T, E>(pass: Option<impl Pass<E>>, ended: &Ended<T, E>) {
 }
 
 /// Takes note of how an attempt ended, and says whether another one follows.
-fn again<F, A: Invoke<F>>(
-    frame: &mut Frame<'_>,
-    attempts: &A,
-    ended: &Ended<A::Value, A::Error>,
-) -> bool {
+fn again<F, A: Invoke<F>>(frame: &mut Frame<'_>, attempts: &A, ended: &Ended<A::Value, A::Error>) -> bool {
     let error = match ended {
         Ok(_) => {
             attempts.succeeded();
@@ -274,9 +243,7 @@ fn again<F, A: Invoke<F>>(
     if let Error::Run(RunError::Timeout { after, .. }) = error {
         frame.timed_out(*after);
     }
-    let delay = attempts.after(frame.attempt(), frame.previous_delay(), error, || {
-        frame.dice()
-    });
+    let delay = attempts.after(frame.attempt(), frame.previous_delay(), error, || frame.dice());
     match delay.filter(|delay| frame.has_time_for(*delay)) {
         Some(delay) => {
             frame.schedule(delay, attempts.max_attempts(), error);
@@ -297,6 +264,9 @@ fn record<T, E, R: Keep<T, E>>(
     frame: &mut Frame<'_>,
     ended: &Ended<T, E>,
 ) -> Result<Option<(Writing, RecordedKind, usize)>, RunError> {
+    if ended.is_err() && frame.is_stopping() {
+        return Ok(None);
+    }
     let outcome = match R::encode(ended) {
         None => return Ok(None),
         Some(Ok(outcome)) => outcome,

@@ -63,12 +63,10 @@ where
     fn encode(ended: &Ended<T, E>) -> Option<Result<Outcome, EncodeError>> {
         match ended {
             Ok(value) => Some(Payload::encode_to_return(value).map(Outcome::Value)),
-            Err(Error::Failed(error)) => {
-                Some(Payload::encode_to_return(error).map(Outcome::Failed))
+            Err(Error::Failed(error)) => Some(Payload::encode_to_return(error).map(Outcome::Failed)),
+            Err(Error::Run(error)) => {
+                error.is_recorded().then(|| Payload::encode(error).map(Outcome::Stopped))
             }
-            Err(Error::Run(error)) => error
-                .is_recorded()
-                .then(|| Payload::encode(error).map(Outcome::Stopped)),
         }
     }
 
@@ -86,10 +84,7 @@ impl<T: Serialize + DeserializeOwned, E> Keep<T, E> for ValuesOnly {
     const RECORDS: bool = true;
 
     fn encode(ended: &Ended<T, E>) -> Option<Result<Outcome, EncodeError>> {
-        ended
-            .as_ref()
-            .ok()
-            .map(|value| Payload::encode_to_return(value).map(Outcome::Value))
+        ended.as_ref().ok().map(|value| Payload::encode_to_return(value).map(Outcome::Value))
     }
 
     fn decode(outcome: &Outcome) -> Option<Result<Ended<T, E>, DecodeError>> {

@@ -17,23 +17,32 @@ pub(super) struct Limits {
     cancelled: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
 }
 
-/// A moment and what it means when it comes.
+/// A moment, and what it means when it comes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Bound {
     pub(super) at: Instant,
-    pub(super) after: Duration,
-    pub(super) limit: Option<Limit>,
+    meaning: Passed,
 }
 
-/// What ended the wait.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Ended {
+/// What has come to pass.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Passed {
     /// The delay before the next attempt is over.
     Delay,
     /// A limit of time passed.
     Timeout(Limit, Duration),
     /// The run was cancelled.
     Cancelled,
+}
+
+impl Bound {
+    pub(super) const fn limit(at: Instant, after: Duration, limit: Limit) -> Self {
+        Self { at, meaning: Passed::Timeout(limit, after) }
+    }
+
+    pub(super) const fn delay(at: Instant) -> Self {
+        Self { at, meaning: Passed::Delay }
+    }
 }
 
 impl Limits {
@@ -50,27 +59,20 @@ impl Limits {
         clock: &dyn Clock,
         bound: impl FnOnce() -> Option<Bound>,
         token: Option<&CancellationToken>,
-    ) -> Poll<Ended> {
+    ) -> Poll<Passed> {
         if let Some(token) = token {
-            let cancelled = self
-                .cancelled
-                .get_or_insert_with(|| Box::pin(token.clone().cancelled_owned()));
+            let cancelled = self.cancelled.get_or_insert_with(|| Box::pin(token.clone().cancelled_owned()));
             if cancelled.as_mut().poll(cx).is_ready() {
-                return Poll::Ready(Ended::Cancelled);
+                return Poll::Ready(Passed::Cancelled);
             }
         }
         if self.timer.is_none() {
             self.timer = bound().map(|bound| (clock.sleep_until(bound.at), bound));
         }
-        if let Some((sleep, bound)) = &mut self.timer
-            && sleep.as_mut().poll(cx).is_ready()
-        {
-            return Poll::Ready(match bound.limit {
-                Some(limit) => Ended::Timeout(limit, bound.after),
-                None => Ended::Delay,
-            });
+        match &mut self.timer {
+            Some((sleep, bound)) => sleep.as_mut().poll(cx).map(|()| bound.meaning),
+            None => Poll::Pending,
         }
-        Poll::Pending
     }
 }
 

@@ -20,6 +20,7 @@ mod invoke;
 mod keep;
 mod limits;
 mod name;
+mod nested;
 
 use std::fmt;
 use std::future::{Future, IntoFuture};
@@ -33,6 +34,7 @@ pub(crate) use frame::Frame;
 pub use invoke::{Invoke, Once, Retrying, once, repeat};
 pub use keep::{Ended, Fresh, Keep, Recorded, ValuesOnly};
 pub use name::name_of;
+pub(crate) use nested::within;
 
 use crate::guard::{Both, Guard};
 use crate::journal::{Fingerprint, Key, OnChange};
@@ -80,46 +82,22 @@ pub struct Step<'r, F, A = Once, R = Fresh, G = ()> {
 
 impl<'r, F, R> Step<'r, F, Once, R> {
     pub(crate) const fn new(frame: Frame<'r>, operation: F, keep: R) -> Self {
-        Self {
-            frame,
-            operation,
-            attempts: Once,
-            keep,
-            guard: (),
-        }
+        Self { frame, operation, attempts: Once, keep, guard: () }
     }
 }
 
 impl<'r, F, A, R: Default, G> Step<'r, F, A, R, G> {
     /// A step from its parts.
     pub(crate) fn assemble(frame: Frame<'r>, operation: F, attempts: A, guard: G) -> Self {
-        Self {
-            frame,
-            operation,
-            attempts,
-            keep: R::default(),
-            guard,
-        }
+        Self { frame, operation, attempts, keep: R::default(), guard }
     }
 }
 
 impl<'r, F, A, R, G> Step<'r, F, A, R, G> {
     /// Tries again after a failure, as `policy` says. The operation is called once for each attempt.
     pub fn retry<P>(self, policy: Retry<P>) -> Step<'r, F, Retrying<P>, R, G> {
-        let Self {
-            frame,
-            operation,
-            keep,
-            guard,
-            ..
-        } = self;
-        Step {
-            frame,
-            operation,
-            attempts: Retrying(policy),
-            keep,
-            guard,
-        }
+        let Self { frame, operation, keep, guard, .. } = self;
+        Step { frame, operation, attempts: Retrying(policy), keep, guard }
     }
 
     /// Drops an attempt that takes longer, which counts as a failure:
@@ -145,20 +123,8 @@ impl<'r, F, A, R, G> Step<'r, F, A, R, G> {
     /// Lets every attempt pass through `guard`: a breaker, a limiter. Called several times, the first
     /// guard is entered first and left last.
     pub fn guard<H>(self, guard: H) -> Step<'r, F, A, R, Both<G, H>> {
-        let Self {
-            frame,
-            operation,
-            attempts,
-            keep,
-            guard: outer,
-        } = self;
-        Step {
-            frame,
-            operation,
-            attempts,
-            keep,
-            guard: Both(outer, guard),
-        }
+        let Self { frame, operation, attempts, keep, guard: outer } = self;
+        Step { frame, operation, attempts, keep, guard: Both(outer, guard) }
     }
 
     /// Records the outcome under `key` instead of the step's name. A key is used once in a run.
@@ -184,24 +150,21 @@ impl<'r, F, A, R, G> Step<'r, F, A, R, G> {
     }
 }
 
+impl<'r, A, R, G> Step<'r, (), A, R, G> {
+    /// Sets the operation: what `step!` does last.
+    #[doc(hidden)]
+    pub fn __operation<F>(self, operation: F) -> Step<'r, F, A, R, G> {
+        let Self { frame, attempts, keep, guard, .. } = self;
+        Step { frame, operation, attempts, keep, guard }
+    }
+}
+
 impl<'r, F, A, G> Step<'r, F, A, Recorded, G> {
     /// Keeps only the value: a step that failed runs again when the run is resumed. Its error needs no
     /// serde.
     pub fn rerun_errors(self) -> Step<'r, F, A, ValuesOnly, G> {
-        let Self {
-            frame,
-            operation,
-            attempts,
-            guard,
-            ..
-        } = self;
-        Step {
-            frame,
-            operation,
-            attempts,
-            keep: ValuesOnly,
-            guard,
-        }
+        let Self { frame, operation, attempts, guard, .. } = self;
+        Step { frame, operation, attempts, keep: ValuesOnly, guard }
     }
 }
 

@@ -80,10 +80,7 @@ const fn is_word(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || byte == b'_' || !byte.is_ascii()
 }
 
-#[expect(
-    clippy::indexing_slicing,
-    reason = "`get` is not const; callers stay below the length"
-)]
+#[expect(clippy::indexing_slicing, reason = "`get` is not const; callers stay below the length")]
 const fn byte(bytes: &[u8], at: usize) -> u8 {
     bytes[at]
 }

@@ -48,9 +48,7 @@ pub enum StoreError {
         detail: Box<str>,
     },
     /// The store was written by a newer version of this library.
-    #[error(
-        "the store has format {found}, this version reads up to {supported}: upgrade this program"
-    )]
+    #[error("the store has format {found}, this version reads up to {supported}: upgrade this program")]
     NewerFormat {
         /// The format found.
         found: u32,

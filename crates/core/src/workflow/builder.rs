@@ -50,6 +50,13 @@ use crate::store::{AnyStore, Input, Open, Purpose, Store};
 /// # });
 /// ```
 pub struct Workflow<X = Typed> {
+    pub(super) definition: Definition,
+    errors: PhantomData<fn() -> X>,
+}
+
+/// All of a workflow but what is kept of its errors.
+#[derive(Clone)]
+pub(super) struct Definition {
     pub(super) name: Arc<str>,
     pub(super) version: u32,
     pub(super) store: Option<AnyStore>,
@@ -63,13 +70,12 @@ pub struct Workflow<X = Typed> {
     pub(super) seed: Option<u64>,
     pub(super) lease: Duration,
     pub(super) input: Option<Result<Input, EncodeError>>,
-    errors: PhantomData<fn() -> X>,
 }
 
 impl Workflow {
     /// A workflow of that name. The runs of a store remember the name of theirs.
     pub fn new(name: impl Into<Arc<str>>) -> Self {
-        Self {
+        let definition = Definition {
             name: name.into(),
             version: 1,
             store: None,
@@ -83,8 +89,8 @@ impl Workflow {
             seed: None,
             lease: Open::DEFAULT_TTL,
             input: None,
-            errors: PhantomData,
-        }
+        };
+        Self { definition, errors: PhantomData }
     }
 
     /// Keeps the error of a failed run as text, with the errors that it was caused by as far as its
@@ -93,22 +99,7 @@ impl Workflow {
     /// A later call for a run that failed gives [`RunError::Failed`].
     #[must_use]
     pub fn errors_as_text(self) -> Workflow<AsText> {
-        Workflow {
-            name: self.name,
-            version: self.version,
-            store: self.store,
-            migrations: self.migrations,
-            observers: self.observers,
-            before_run: self.before_run,
-            after_step: self.after_step,
-            deadline: self.deadline,
-            token: self.token,
-            clock: self.clock,
-            seed: self.seed,
-            lease: self.lease,
-            input: self.input,
-            errors: PhantomData,
-        }
+        Workflow { definition: self.definition, errors: PhantomData }
     }
 }
 
@@ -117,7 +108,7 @@ impl<X> Workflow<X> {
     /// [`migration`](Self::migration)s; one of a newer version is refused.
     #[must_use]
     pub const fn version(mut self, version: u32) -> Self {
-        self.version = version;
+        self.definition.version = version;
         self
     }
 
@@ -130,7 +121,7 @@ impl<X> Workflow<X> {
     /// Where journals rest, chosen when the program runs.
     #[must_use]
     pub fn any_store(mut self, store: AnyStore) -> Self {
-        self.store = Some(store);
+        self.definition.store = Some(store);
         self
     }
 
@@ -140,14 +131,14 @@ impl<X> Workflow<X> {
     /// body is called. Where it fails, the stored journal is as it was.
     #[must_use]
     pub fn migration(mut self, from: u32, migration: Migration) -> Self {
-        self.migrations.insert(from, migration);
+        self.definition.migrations.insert(from, migration);
         self
     }
 
     /// Tells `observer` what happens in the runs. Several may watch.
     #[must_use]
     pub fn observe(mut self, observer: impl Observer) -> Self {
-        self.observers.push(Arc::new(observer));
+        self.definition.observers.push(Arc::new(observer));
         self
     }
 
@@ -159,7 +150,7 @@ impl<X> Workflow<X> {
         H: Fn(RunInfo) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<(), Refusal>> + Send + 'static,
     {
-        self.before_run = Some(Arc::new(move |info| Box::pin(hook(info))));
+        self.definition.before_run = Some(Arc::new(move |info| Box::pin(hook(info))));
         self
     }
 
@@ -172,7 +163,7 @@ impl<X> Workflow<X> {
         H: Fn(StepInfo) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<(), Refusal>> + Send + 'static,
     {
-        self.after_step = Some(Arc::new(move |info| Box::pin(hook(info))));
+        self.definition.after_step = Some(Arc::new(move |info| Box::pin(hook(info))));
         self
     }
 
@@ -180,7 +171,7 @@ impl<X> Workflow<X> {
     /// not recorded for the step; a resumed or retried run has its time anew.
     #[must_use]
     pub const fn deadline(mut self, deadline: Duration) -> Self {
-        self.deadline = Some(deadline);
+        self.definition.deadline = Some(deadline);
         self
     }
 
@@ -189,21 +180,21 @@ impl<X> Workflow<X> {
     /// the future of the run instead.
     #[must_use]
     pub fn cancel_on(mut self, token: CancellationToken) -> Self {
-        self.token = Some(token);
+        self.definition.token = Some(token);
         self
     }
 
     /// The clock that the runs live by.
     #[must_use]
     pub fn clock(mut self, clock: impl Clock) -> Self {
-        self.clock = Arc::new(clock);
+        self.definition.clock = Arc::new(clock);
         self
     }
 
     /// Fixes all that is random in a run: the jitter of its retries.
     #[must_use]
     pub const fn seed(mut self, seed: u64) -> Self {
-        self.seed = Some(seed);
+        self.definition.seed = Some(seed);
         self
     }
 
@@ -212,7 +203,7 @@ impl<X> Workflow<X> {
     /// the run to another process.
     #[must_use]
     pub const fn lease(mut self, ttl: Duration) -> Self {
-        self.lease = ttl;
+        self.definition.lease = ttl;
         self
     }
 
@@ -221,7 +212,7 @@ impl<X> Workflow<X> {
     /// [`RunError::InputChanged`].
     #[must_use]
     pub fn input<I: Serialize + ?Sized>(mut self, input: &I) -> Self {
-        self.input = Some(Input::of(input));
+        self.definition.input = Some(Input::of(input));
         self
     }
 
@@ -250,9 +241,7 @@ impl<X> Workflow<X> {
         X: KeepRun<T, E>,
         E: FromStep<RunError> + fmt::Display,
     {
-        self.execute(run.into(), Purpose::Resume, false, body)
-            .await
-            .0
+        self.execute(run.into(), Purpose::Resume, false, body).await.0
     }
 
     /// The same as [`run`](Self::run), but a run that failed or was cancelled is run on: from the step that it
@@ -269,9 +258,7 @@ impl<X> Workflow<X> {
         X: KeepRun<T, E>,
         E: FromStep<RunError> + fmt::Display,
     {
-        self.execute(run.into(), Purpose::Retry, false, body)
-            .await
-            .0
+        self.execute(run.into(), Purpose::Retry, false, body).await.0
     }
 
     /// The same as [`run`](Self::run), with the journal beside the result, whether that is a value or an
@@ -290,10 +277,7 @@ impl<X> Workflow<X> {
 
     /// A run that starts from `state` and uses no store: what is recorded there is not executed again.
     pub const fn resume(&self, state: ResumeState) -> Resuming<'_, X> {
-        Resuming {
-            workflow: self,
-            state,
-        }
+        Resuming { workflow: self, state }
     }
 
     /// Runs `body` with a handle whose steps are not recorded: no store, no run id to come back to, but
@@ -304,10 +288,7 @@ impl<X> Workflow<X> {
     ///
     /// # Panics
     /// Where the body does.
-    pub async fn run_volatile<T, E>(
-        &self,
-        body: impl AsyncFnOnce(&Run) -> Result<T, E>,
-    ) -> Result<T, E>
+    pub async fn run_volatile<T, E>(&self, body: impl AsyncFnOnce(&Run) -> Result<T, E>) -> Result<T, E>
     where
         E: fmt::Display,
     {
@@ -329,10 +310,7 @@ impl<X> Resuming<'_, X> {
     /// # Errors
     /// The body's own error, and what the library adds, as [`RunError`]: where the state is of another
     /// workflow, of a newer version, or cannot be migrated, the body is not called.
-    pub async fn run<T, E>(
-        self,
-        body: impl AsyncFnOnce(&DurableRun) -> Result<T, E>,
-    ) -> Result<T, E>
+    pub async fn run<T, E>(self, body: impl AsyncFnOnce(&DurableRun) -> Result<T, E>) -> Result<T, E>
     where
         E: FromStep<RunError> + fmt::Display,
     {
@@ -355,31 +333,17 @@ impl<X> Resuming<'_, X> {
 // By hand, so that `X` need not be `Clone`.
 impl<X> Clone for Workflow<X> {
     fn clone(&self) -> Self {
-        Self {
-            name: Arc::clone(&self.name),
-            version: self.version,
-            store: self.store.clone(),
-            migrations: self.migrations.clone(),
-            observers: self.observers.clone(),
-            before_run: self.before_run.clone(),
-            after_step: self.after_step.clone(),
-            deadline: self.deadline,
-            token: self.token.clone(),
-            clock: Arc::clone(&self.clock),
-            seed: self.seed,
-            lease: self.lease,
-            input: self.input.clone(),
-            errors: PhantomData,
-        }
+        Self { definition: self.definition.clone(), errors: PhantomData }
     }
 }
 
 impl<X> fmt::Debug for Workflow<X> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Definition { name, version, store, .. } = &self.definition;
         f.debug_struct("Workflow")
-            .field("name", &self.name)
-            .field("version", &self.version)
-            .field("store", &self.store)
+            .field("name", name)
+            .field("version", version)
+            .field("store", store)
             .finish_non_exhaustive()
     }
 }

@@ -19,7 +19,7 @@ pub(super) enum Verdict<T, E> {
     Waiting(E),
     /// It returned an error because the run was cancelled.
     Cancelled(E),
-    /// The run cannot go on, whatever the body returned.
+    /// The run cannot go on, whatever the body returned, or was not let begin. It stays to be resumed.
     Interrupted(RunError),
 }
 
@@ -28,23 +28,21 @@ impl<T, E> Verdict<T, E> {
     ///
     /// A body that goes on after a wait or a cancellation, and returns a value, has completed. None
     /// completes after a failure that could have lost a record.
-    pub(super) fn of(result: Result<T, E>, stop: &Stop) -> Self {
+    pub(super) fn of(result: Result<T, E>, stop: Stop) -> Self {
         match (result, stop) {
-            (
-                _,
-                Stop {
-                    fatal: Some(error), ..
-                },
-            ) => Self::Interrupted(error.clone()),
+            (_, Stop { fatal: Some(error), .. }) => Self::Interrupted(error),
             (Ok(value), _) => Self::Completed(value),
-            (
-                Err(error),
-                Stop {
-                    cancelled: true, ..
-                },
-            ) => Self::Cancelled(error),
+            (Err(error), Stop { cancelled: true, .. }) => Self::Cancelled(error),
             (Err(error), Stop { waiting: true, .. }) => Self::Waiting(error),
             (Err(error), _) => Self::Failed(error),
+        }
+    }
+
+    /// What a panic means: a failure, unless the run could not go on anyway.
+    pub(super) fn of_panic(message: &str, stop: Stop) -> Self {
+        match stop.fatal {
+            Some(error) => Self::Interrupted(error),
+            None => Self::Panicked(RunError::Panicked { step: stop.panicked, message: message.into() }),
         }
     }
 
@@ -81,44 +79,32 @@ pub(super) fn ending<X: KeepRun<T, E>, T, E: fmt::Display>(
     };
     let run = shared.run_id();
     let keep = |result| {
-        X::encode(result, run)
-            .map(Some)
-            .map_err(|error: EncodeError| RunError::Unencodable {
-                what: format!("the result of run `{run}`").into(),
-                type_name: error.type_name,
-                reason: error.reason,
-            })
+        X::encode(result, run).map(Some).map_err(|error: EncodeError| RunError::Unencodable {
+            what: format!("the result of run `{run}`").into(),
+            type_name: error.type_name,
+            reason: error.reason,
+        })
     };
     let (outcome, error) = match verdict {
         Verdict::Completed(value) => (keep(Ok(value))?, None),
         Verdict::Failed(error) => (keep(Err(error))?, Some(format!("{error:#}").into())),
-        Verdict::Panicked(error) => (
-            Payload::encode(error).map(Outcome::Stopped).ok(),
-            Some(error.to_string().into()),
-        ),
+        Verdict::Panicked(error) => {
+            (Payload::encode(error).map(Outcome::Stopped).ok(), Some(error.to_string().into()))
+        }
         Verdict::Waiting(_) | Verdict::Cancelled(_) | Verdict::Interrupted(_) => (None, None),
     };
     if let Some(outcome) = &outcome {
         let bytes = outcome.payload().len();
         if bytes > Payload::MAX_BYTES {
             let what = format!("the result of run `{run}`").into();
-            return Err(RunError::TooLarge {
-                what,
-                bytes,
-                limit: Payload::MAX_BYTES,
-            });
+            return Err(RunError::TooLarge { what, bytes, limit: Payload::MAX_BYTES });
         }
     }
     let failed_on = match verdict {
-        Verdict::Failed(_) => shared.stop().failed_on,
+        Verdict::Failed(_) | Verdict::Panicked(_) => shared.stop().failed_on,
         _ => Vec::new(),
     };
-    Ok(Some(Ending {
-        status,
-        outcome,
-        error,
-        failed_on,
-    }))
+    Ok(Some(Ending { status, outcome, error, failed_on }))
 }
 
 /// Tells those who watch what became of the run.
@@ -136,20 +122,11 @@ pub(super) fn tell<T, E: fmt::Display>(shared: &Shared, verdict: &Verdict<T, E>)
     }
     shared.tell_if_observed(|| match verdict {
         Verdict::Completed(_) => EventKind::RunSucceeded { duration },
-        Verdict::Failed(error) => EventKind::RunFailed {
-            duration,
-            error: error.to_string(),
-        },
-        Verdict::Panicked(error) => EventKind::RunFailed {
-            duration,
-            error: error.to_string(),
-        },
+        Verdict::Failed(error) => EventKind::RunFailed { duration, error: error.to_string() },
+        Verdict::Panicked(error) => EventKind::RunFailed { duration, error: error.to_string() },
         Verdict::Waiting(_) => EventKind::RunWaiting { duration },
         Verdict::Cancelled(_) => EventKind::RunCancelled { duration },
-        Verdict::Interrupted(error) => EventKind::RunInterrupted {
-            duration,
-            error: error.to_string(),
-        },
+        Verdict::Interrupted(error) => EventKind::RunInterrupted { duration, error: error.to_string() },
     });
 }
 
@@ -159,9 +136,6 @@ pub(super) fn tell_result<T, E: fmt::Display>(shared: &Shared, result: &Result<T
     shared.tell_if_observed(|| match result {
         Ok(_) => EventKind::RunSucceeded { duration },
         Err(_) if shared.stop().cancelled => EventKind::RunCancelled { duration },
-        Err(error) => EventKind::RunFailed {
-            duration,
-            error: error.to_string(),
-        },
+        Err(error) => EventKind::RunFailed { duration, error: error.to_string() },
     });
 }

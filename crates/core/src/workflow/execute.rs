@@ -1,46 +1,36 @@
+//! Executing a run: the body is called, and what it ended in is kept.
+
 use std::any::Any;
 use std::fmt;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures_util::FutureExt;
 use tracing::Instrument;
 
-use super::builder::Workflow;
+use super::builder::{Definition, Workflow};
 use super::end::{self, Verdict};
 use super::heartbeat::Heartbeat;
 use super::hooks::RunInfo;
 use super::keep::KeepRun;
+use super::open::{Admitted, Hold, NotAdmitted};
 use crate::error::{FromStep, RunError};
 use crate::event::{EventKind, Hook, Observers};
+use crate::guard::Refusal;
 use crate::journal::{Header, Payload, Record, ResumeState};
 use crate::run::{DurableRun, Journal, Run, Settings, Shared, Writer};
-use crate::store::{Open, Opened, Owner, Purpose, RunId, StoredRun};
+use crate::store::Purpose;
 
-/// A run that may be executed.
-struct Admitted {
-    run: RunId,
+/// A run that is being executed. Once this is dropped, handles on it that are still about do nothing more.
+struct Execution {
+    shared: Arc<Shared>,
     hold: Hold,
-    records: Vec<Record>,
-    input: Option<Payload>,
+    recorded: usize,
 }
 
-/// Why the body is not called.
-enum NotAdmitted {
-    Ended(Header),
-    Refused(RunError),
-}
-
-/// A run's place in its store, where it has one. The lease is given back when the run is dropped in the
-/// middle, or not begun.
-struct Hold(Option<Writer>);
-
-impl Drop for Hold {
+impl Drop for Execution {
     fn drop(&mut self) {
-        if let Some(Writer { store, lease }) = self.0.take() {
-            store.release(&lease);
-        }
+        self.shared.close();
     }
 }
 
@@ -57,44 +47,21 @@ impl<X> Workflow<X> {
         X: KeepRun<T, E>,
         E: FromStep<RunError> + fmt::Display,
     {
-        let state = |records| {
-            ResumeState::new(
-                Arc::clone(&run),
-                Arc::clone(&self.name),
-                self.version,
-                records,
-            )
-        };
-        let admitted = match self.admit(&run, purpose).await {
-            Ok(admitted) => admitted,
+        let definition = &self.definition;
+        let mut execution = match definition.admit(&run, purpose).await {
+            Ok(admitted) => definition.begin(admitted, keep_state),
             Err(NotAdmitted::Refused(error)) => {
-                return (Err(E::from_step(error)), state(Vec::new()));
+                return (Err(E::from_step(error)), definition.state(run, None, Vec::new()));
             }
             Err(NotAdmitted::Ended(header)) => {
-                let records = self.ended_records(&run, keep_state).await;
-                return (recorded::<X, T, E>(&header, &run), state(records));
+                let records = definition.ended_records(&run, keep_state).await;
+                let result = recorded::<X, T, E>(&header, &run);
+                return (result, definition.state(run, None, records));
             }
         };
-        let Admitted {
-            run: id,
-            mut hold,
-            records,
-            input,
-        } = admitted;
-        let recorded = records.len();
-        let writer = hold.0.clone();
-        let journal = Journal::new(records, writer.clone(), input, keep_state);
-        let shared = self.share(&id, Some(journal));
-        let handle = DurableRun::new(Arc::clone(&shared));
-
-        let result = match self
-            .call(&shared, writer.as_ref(), recorded, body, &handle)
-            .await
-        {
-            Err(error) => Err(E::from_step(error)),
-            Ok(verdict) => self.conclude::<T, E>(&shared, &mut hold, verdict).await,
-        };
-        (result, state(shared.kept()))
+        let verdict = definition.call(&execution, body).await;
+        let result = conclude::<X, T, E>(&mut execution, verdict).await;
+        (result, definition.state_of(&execution))
     }
 
     /// A run that begins with a state and has no store.
@@ -106,23 +73,14 @@ impl<X> Workflow<X> {
     where
         E: FromStep<RunError> + fmt::Display,
     {
-        let (run, before) = (Arc::clone(&state.run), state.clone());
-        let (id, records) = match self.admit_state(state) {
-            Ok(admitted) => admitted,
-            Err(error) => return (Err(E::from_step(error)), before),
+        let definition = &self.definition;
+        let execution = match definition.admit_state(state.clone()) {
+            Ok(admitted) => definition.begin(admitted, true),
+            Err(error) => return (Err(E::from_step(error)), state),
         };
-        let recorded = records.len();
-        let shared = self.share(&id, Some(Journal::new(records, None, None, true)));
-        let handle = DurableRun::new(Arc::clone(&shared));
-        let result = match self.call(&shared, None, recorded, body, &handle).await {
-            Err(error) => Err(E::from_step(error)),
-            Ok(verdict) => {
-                end::tell(&shared, &verdict);
-                verdict.into_result()
-            }
-        };
-        let state = ResumeState::new(run, Arc::clone(&self.name), self.version, shared.kept());
-        (result, state)
+        let verdict = definition.call(&execution, body).await;
+        end::tell(&execution.shared, &verdict);
+        (verdict.into_result(), definition.state_of(&execution))
     }
 
     /// A run whose steps are not recorded.
@@ -134,156 +92,23 @@ impl<X> Workflow<X> {
         E: fmt::Display,
     {
         let id: Arc<str> = format!("{:016x}", fastrand::u64(..)).into();
-        let shared = Arc::new(Shared::new(self.settings(Arc::clone(&id)), None));
-        let span = tracing::info_span!("run", workflow = %self.name, run = %id);
-        shared.tell_if_observed(|| EventKind::RunStarted {
-            version: self.version,
-            recorded: 0,
-        });
+        let shared = Arc::new(Shared::new(self.definition.settings(Arc::clone(&id)), None));
+        let (workflow, version) = (&self.definition.name, self.definition.version);
+        let span = tracing::info_span!("run", %workflow, run = %id);
+        shared.tell_if_observed(|| EventKind::RunStarted { version, recorded: 0 });
         let result = body(&Run::new(Arc::clone(&shared))).instrument(span).await;
         end::tell_result(&shared, &result);
         result
     }
+}
 
-    // Opening.
-
-    async fn admit(&self, run: &Arc<str>, purpose: Purpose) -> Result<Admitted, NotAdmitted> {
-        let request = self.request(run, purpose).map_err(NotAdmitted::Refused)?;
-        let run = request.run.clone();
-        let Some(store) = &self.store else {
-            let input = request.input.map(|input| input.payload);
-            let (hold, records) = (Hold(None), Vec::new());
-            return Ok(Admitted {
-                run,
-                hold,
-                records,
-                input,
-            });
-        };
-        match store.open(request).await {
-            Err(error) => Err(NotAdmitted::Refused(error.into())),
-            Ok(Opened::Ended(header)) => Err(NotAdmitted::Ended(header)),
-            Ok(Opened::Refused(refused)) => Err(NotAdmitted::Refused(RunError::refused(
-                refused,
-                &run,
-                self.version,
-            ))),
-            Ok(Opened::Held { lease, run: stored }) => {
-                let store = store.clone();
-                let hold = Hold(Some(Writer { store, lease }));
-                let (records, input) = self
-                    .migrate(&run, &hold, stored)
-                    .await
-                    .map_err(NotAdmitted::Refused)?;
-                Ok(Admitted {
-                    run,
-                    hold,
-                    records,
-                    input,
-                })
-            }
-        }
-    }
-
-    /// The records of a run that has ended, where they are asked for.
-    async fn ended_records(&self, run: &Arc<str>, wanted: bool) -> Vec<Record> {
-        let (Some(store), true, Ok(run)) = (&self.store, wanted, RunId::new(Arc::clone(run)))
-        else {
-            return Vec::new();
-        };
-        match store.load(&run).await {
-            Ok(stored) => stored.map(|stored| stored.records).unwrap_or_default(),
-            Err(error) => {
-                tracing::warn!(%run, %error, "the records of the ended run could not be read");
-                Vec::new()
-            }
-        }
-    }
-
-    /// What the store is asked, once everything in it is within its limits.
-    fn request(&self, run: &Arc<str>, purpose: Purpose) -> Result<Open, RunError> {
-        let run = RunId::new(Arc::clone(run))?;
-        within(
-            "the name of the workflow",
-            self.name.len(),
-            RunId::MAX_BYTES,
-        )?;
-        let request = Open::new(run, Arc::clone(&self.name), Owner::unique())
-            .version(self.version)
-            .ttl(self.lease)
-            .purpose(purpose);
-        match &self.input {
-            None => Ok(request),
-            Some(Ok(input)) => {
-                within(
-                    "the input of the run",
-                    input.payload.len(),
-                    Payload::MAX_BYTES,
-                )?;
-                Ok(request.input(input.clone()))
-            }
-            Some(Err(error)) => Err(RunError::Unencodable {
-                what: "the input of the run".into(),
-                type_name: error.type_name.clone(),
-                reason: error.reason.clone(),
-            }),
-        }
-    }
-
-    /// Brings the journal to the version of the code, and stores it before anything else.
-    async fn migrate(
-        &self,
-        run: &RunId,
-        hold: &Hold,
-        stored: StoredRun,
-    ) -> Result<(Vec<Record>, Option<Payload>), RunError> {
-        let StoredRun {
-            header,
-            input,
-            records,
-        } = stored;
-        if header.version >= self.version {
-            return Ok((records, input));
-        }
-        let records = self
-            .migrations
-            .apply(records, header.version, self.version)
-            .map_err(|error| RunError::migration(&error, run))?;
-        if let Some(Writer { store, lease }) = &hold.0 {
-            store.rewrite(lease, self.version, records.clone()).await?;
-        }
-        Ok((records, input))
-    }
-
-    fn admit_state(&self, state: ResumeState) -> Result<(RunId, Vec<Record>), RunError> {
-        let run: Box<str> = (*state.run).into();
-        if state.format > ResumeState::FORMAT {
-            let (found, supported) = (state.format, ResumeState::FORMAT);
-            return Err(crate::store::StoreError::NewerFormat { found, supported }.into());
-        }
-        if state.workflow != self.name {
-            return Err(RunError::OtherWorkflow {
-                run,
-                workflow: (*state.workflow).into(),
-            });
-        }
-        if state.version > self.version {
-            return Err(RunError::NewerVersion {
-                run,
-                stored: state.version,
-                code: self.version,
-            });
-        }
-        let id = RunId::new(state.run)?;
-        let records = self
-            .migrations
-            .apply(state.records, state.version, self.version)
-            .map_err(|error| RunError::migration(&error, &id))?;
-        Ok((id, records))
-    }
-
-    fn share(&self, run: &RunId, journal: Option<Journal>) -> Arc<Shared> {
-        Arc::new(Shared::new(self.settings(run.to_shared()), journal))
+impl Definition {
+    fn begin(&self, admitted: Admitted, keep_state: bool) -> Execution {
+        let Admitted { run, hold, records, input } = admitted;
+        let recorded = records.len();
+        let journal = Journal::new(records, hold.0.clone(), input, keep_state);
+        let shared = Arc::new(Shared::new(self.settings(run.to_shared()), Some(journal)));
+        Execution { shared, hold, recorded }
     }
 
     fn settings(&self, run: Arc<str>) -> Settings {
@@ -299,137 +124,88 @@ impl<X> Workflow<X> {
         }
     }
 
-    // Running.
-
     /// Calls the body, unless the hook before it refuses. What it ended in is not kept yet.
+    ///
+    /// The lease is renewed from here on, during the hook too; a panic of either is caught.
     async fn call<T, E>(
         &self,
-        shared: &Arc<Shared>,
-        writer: Option<&Writer>,
-        recorded: usize,
+        execution: &Execution,
         body: impl AsyncFnOnce(&DurableRun) -> Result<T, E>,
-        handle: &DurableRun,
-    ) -> Result<Verdict<T, E>, RunError>
-    where
-        E: fmt::Display,
-    {
-        self.ask_before_run(shared, recorded).await?;
-        let span =
-            tracing::info_span!("run", workflow = %self.name, run = %shared.run_id(), recorded);
-        shared.tell_if_observed(|| EventKind::RunStarted {
-            version: self.version,
-            recorded,
-        });
-        let body = AssertUnwindSafe(body(handle))
-            .catch_unwind()
-            .instrument(span);
-        let ended = Heartbeat::new(body, writer, shared.clock(), self.lease).await;
-        Ok(match ended {
+    ) -> Verdict<T, E> {
+        let Execution { shared, hold, recorded } = execution;
+        let (version, recorded) = (self.version, *recorded);
+        let handle = DurableRun::new(Arc::clone(shared));
+        let span = tracing::info_span!("run", workflow = %self.name, run = %shared.run_id(), recorded);
+        let hooked_body = async {
+            self.ask_before_run(shared, recorded).await?;
+            shared.tell_if_observed(|| EventKind::RunStarted { version, recorded });
+            Ok(body(&handle).await)
+        };
+        let caught = AssertUnwindSafe(hooked_body).catch_unwind().instrument(span);
+        let ended = Heartbeat::new(caught, hold.0.as_ref(), shared.clock(), self.lease).await;
+        let stop = shared.stop();
+        match ended {
             Err(lost) => Verdict::Interrupted(shared.stopped(lost.into())),
-            Ok(Ok(result)) => Verdict::of(result, &shared.stop()),
-            Ok(Err(panic)) => Verdict::Panicked(RunError::Panicked {
-                step: shared.stop().panicked,
-                message: message(&*panic).into(),
-            }),
-        })
+            Ok(Ok(Err(refused))) => Verdict::Interrupted(refused),
+            Ok(Ok(Ok(result))) => Verdict::of(result, stop),
+            Ok(Err(panic)) => Verdict::of_panic(message(&*panic), stop),
+        }
     }
 
     async fn ask_before_run(&self, shared: &Shared, recorded: usize) -> Result<(), RunError> {
-        let Some(hook) = &self.before_run else {
-            return Ok(());
-        };
+        let Some(hook) = &self.before_run else { return Ok(()) };
         let (workflow, run) = (Arc::clone(&self.name), Arc::from(shared.run_id()));
         let began = shared.elapsed();
-        let answer = hook(RunInfo {
-            workflow,
-            run,
-            recorded,
-        })
-        .await;
-        let duration: Duration = shared.elapsed().saturating_sub(began);
-        let hook = Hook::BeforeRun;
-        match answer {
-            Ok(()) => {
-                shared.tell_if_observed(|| EventKind::HookPassed {
-                    hook,
-                    step: None,
-                    duration,
-                });
-                Ok(())
-            }
+        let answer = hook(RunInfo { workflow, run, recorded }).await;
+        let (hook, duration) = (Hook::BeforeRun, shared.elapsed().saturating_sub(began));
+        shared.tell_if_observed(|| match &answer {
+            Ok(()) => EventKind::HookPassed { hook, step: None, duration },
             Err(refusal) => {
                 let error = refusal.reason.to_string();
-                shared.tell_if_observed(|| EventKind::HookRefused {
-                    hook,
-                    step: None,
-                    duration,
-                    error,
-                });
-                let crate::guard::Refusal {
-                    by,
-                    reason,
-                    retry_after,
-                } = refusal;
-                Err(RunError::Refused {
-                    step: shared.run_id().to_owned().into(),
-                    by,
-                    reason,
-                    retry_after,
-                })
+                EventKind::HookRefused { hook, step: None, duration, error }
             }
-        }
+        });
+        answer.map_err(|Refusal { by, reason, retry_after }| {
+            let step = shared.run_id().to_owned().into();
+            RunError::Refused { step, by, reason, retry_after }
+        })
     }
 
-    // Ending.
+    fn state_of(&self, execution: &Execution) -> ResumeState {
+        let shared = &execution.shared;
+        self.state(shared.run_id().into(), shared.input().cloned(), shared.kept())
+    }
 
-    /// Keeps what the run ended in, and then tells of it.
-    async fn conclude<T, E>(
-        &self,
-        shared: &Shared,
-        hold: &mut Hold,
-        verdict: Verdict<T, E>,
-    ) -> Result<T, E>
-    where
-        X: KeepRun<T, E>,
-        E: FromStep<RunError> + fmt::Display,
-    {
-        let ending = match end::ending::<X, T, E>(&verdict, shared) {
-            Ok(ending) => ending,
-            Err(error) => {
-                end::tell(shared, &Verdict::<T, E>::Interrupted(error.clone()));
-                return Err(E::from_step(error));
-            }
-        };
-        if let (Some(ending), Some(Writer { store, lease })) = (ending, &hold.0) {
-            if let Err(error) = store.finish(lease, ending).await {
-                let error = shared.stopped(error.into());
-                end::tell(shared, &Verdict::<T, E>::Interrupted(error.clone()));
-                return Err(E::from_step(error));
-            }
-            // The lease went back with it.
-            hold.0 = None;
-        }
-        end::tell(shared, &verdict);
-        // Whoever still holds a handle can record nothing more.
-        let run = shared.run_id().into();
-        shared.stopped(crate::store::StoreError::LeaseLost { run }.into());
-        verdict.into_result()
+    fn state(&self, run: Arc<str>, input: Option<Payload>, records: Vec<Record>) -> ResumeState {
+        ResumeState::new(run, Arc::clone(&self.name), self.version, input, records)
     }
 }
 
-fn within(what: &str, bytes: usize, limit: usize) -> Result<(), RunError> {
-    if (1..=limit).contains(&bytes) {
-        return Ok(());
-    }
-    let what = format!("{what}, which must not be empty,").into();
-    Err(RunError::TooLarge { what, bytes, limit })
+/// Keeps what the run ended in, and then tells of it.
+async fn conclude<X, T, E>(execution: &mut Execution, verdict: Verdict<T, E>) -> Result<T, E>
+where
+    X: KeepRun<T, E>,
+    E: FromStep<RunError> + fmt::Display,
+{
+    let Execution { shared, hold, .. } = execution;
+    let kept = match (end::ending::<X, T, E>(&verdict, shared), &hold.0) {
+        (Err(error), _) => Err(error),
+        (Ok(Some(ending)), Some(Writer { store, lease })) => {
+            // The lease goes back with it.
+            store.finish(lease, ending).await.map(|()| hold.0 = None).map_err(RunError::from)
+        }
+        (Ok(_), _) => Ok(()),
+    };
+    let verdict = match kept {
+        Ok(()) => verdict,
+        Err(error) => Verdict::Interrupted(error),
+    };
+    end::tell(shared, &verdict);
+    verdict.into_result()
 }
 
 /// The result of a run that has ended before.
-fn recorded<X: KeepRun<T, E>, T, E: FromStep<RunError>>(
-    header: &Header,
-    run: &str,
-) -> Result<T, E> {
+fn recorded<X: KeepRun<T, E>, T, E: FromStep<RunError>>(header: &Header, run: &str) -> Result<T, E> {
     let Some(outcome) = &header.outcome else {
         return Err(E::from_step(RunError::Cancelled { step: None }));
     };
@@ -444,6 +220,5 @@ fn recorded<X: KeepRun<T, E>, T, E: FromStep<RunError>>(
 
 fn message(panic: &(dyn Any + Send)) -> &str {
     let text = panic.downcast_ref::<&str>().copied();
-    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str))
-        .unwrap_or("no message")
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message")
 }

@@ -44,13 +44,7 @@ impl<'a, B> Heartbeat<'a, B> {
         clock: &'a dyn Clock,
         ttl: Duration,
     ) -> Self {
-        Self {
-            body,
-            writer,
-            clock,
-            ttl,
-            beat: Beat::Resting,
-        }
+        Self { body, writer, clock, ttl, beat: Beat::Resting }
     }
 }
 
@@ -68,8 +62,7 @@ impl<B: Future> Future for Heartbeat<'_, B> {
         loop {
             let next = match this.beat {
                 Beat::Resting => Beat::Waiting(
-                    this.clock
-                        .sleep_until(later(this.clock.now(), (*this.ttl / 3).max(LEAST_PAUSE))),
+                    this.clock.sleep_until(later(this.clock.now(), (*this.ttl / 3).max(LEAST_PAUSE))),
                 ),
                 Beat::Waiting(sleep) => {
                     std::task::ready!(sleep.as_mut().poll(cx));

@@ -66,11 +66,7 @@ where
             Err(error) => {
                 // The alternate form of anyhow's errors holds the whole chain.
                 let text = format!("{error:#}").into();
-                Payload::encode(&RunError::Failed {
-                    run: run.into(),
-                    text,
-                })
-                .map(Outcome::Stopped)
+                Payload::encode(&RunError::Failed { run: run.into(), text }).map(Outcome::Stopped)
             }
         }
     }

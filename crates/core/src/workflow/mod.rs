@@ -6,6 +6,7 @@ mod execute;
 mod heartbeat;
 mod hooks;
 mod keep;
+mod open;
 
 pub use builder::{Resuming, Workflow};
 pub use hooks::{RunInfo, StepInfo};

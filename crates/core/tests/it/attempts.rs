@@ -18,19 +18,12 @@ fn down(times: usize) -> Service {
 
 #[tokio::test(start_paused = true)]
 async fn attempts_count_the_first_one() {
-    for (attempts, failures, expected) in [
-        (3, 2, Ok(3)),
-        (3, 3, Err(ServiceError::Down)),
-        (1, 1, Err(ServiceError::Down)),
-    ] {
+    for (attempts, failures, expected) in
+        [(3, 2, Ok(3)), (3, 3, Err(ServiceError::Down)), (1, 1, Err(ServiceError::Down))]
+    {
         let service = down(failures);
         let result = run(async |run| {
-            Ok::<_, AppError>(step!(
-                run,
-                "call",
-                retry = EVERY_10_MS.attempts(attempts),
-                service.call()
-            ))
+            Ok::<_, AppError>(step!(run, "call", retry = EVERY_10_MS.attempts(attempts), service.call()))
         })
         .await;
         assert_eq!(result, expected.map_err(AppError::from));
@@ -43,9 +36,7 @@ async fn the_delays_are_those_of_the_policy() {
     let began = tokio::time::Instant::now();
     let service = down(3);
     let retry = Retry::exponential(ms(100)).attempts(4).jitter(Jitter::None);
-    run(async |run| Ok::<_, AppError>(step!(run, "call", retry = retry, service.call())))
-        .await
-        .unwrap();
+    run(async |run| Ok::<_, AppError>(step!(run, "call", retry = retry, service.call()))).await.unwrap();
     assert_eq!(began.elapsed(), ms(700));
 }
 
@@ -57,18 +48,14 @@ async fn the_predicate_is_asked_once_for_each_failed_attempt_but_the_last() {
         *error == ServiceError::Down
     });
     let service = down(3);
-    let result = run(async |run| {
-        Ok::<_, AppError>(step!(run, "call", retry = retry.clone(), service.call()))
-    })
-    .await;
+    let result =
+        run(async |run| Ok::<_, AppError>(step!(run, "call", retry = retry.clone(), service.call()))).await;
     assert_eq!(result, Err(ServiceError::Down.into()));
     assert_eq!((service.calls(), asked.swap(0, Ordering::Relaxed)), (3, 2));
 
     let service = Service::failing([ServiceError::Declined(1), ServiceError::Down]);
-    let result = run(async |run| {
-        Ok::<_, AppError>(step!(run, "call", retry = retry.clone(), service.call()))
-    })
-    .await;
+    let result =
+        run(async |run| Ok::<_, AppError>(step!(run, "call", retry = retry.clone(), service.call()))).await;
     assert_eq!(result, Err(ServiceError::Declined(1).into()));
     assert_eq!((service.calls(), asked.load(Ordering::Relaxed)), (1, 1));
 }
@@ -81,9 +68,7 @@ async fn a_servers_hint_is_waited_for() {
         ServiceError::Declined(seconds) => Some(secs(u64::from(*seconds))),
         ServiceError::Down => None,
     });
-    run(async |run| Ok::<_, AppError>(step!(run, "call", retry = retry, service.call())))
-        .await
-        .unwrap();
+    run(async |run| Ok::<_, AppError>(step!(run, "call", retry = retry, service.call()))).await.unwrap();
     assert_eq!(began.elapsed(), secs(5));
 }
 
@@ -102,22 +87,12 @@ async fn an_attempt_that_takes_too_long_is_dropped_and_tried_again() {
         service.hang().await
     };
     let result = run(async |run| {
-        let value = step!(
-            run,
-            "hang",
-            retry = EVERY_10_MS.attempts(2),
-            timeout = secs(1),
-            hang()
-        );
+        let value = step!(run, "hang", retry = EVERY_10_MS.attempts(2), timeout = secs(1), hang());
         Ok::<_, AppError>(value)
     })
     .await;
-    let timeout = RunError::Timeout {
-        step: "hang".into(),
-        attempt: 2,
-        after: secs(1),
-        limit: Limit::Attempt,
-    };
+    let timeout =
+        RunError::Timeout { step: "hang".into(), attempt: 2, after: secs(1), limit: Limit::Attempt };
     assert_eq!(result, Err(timeout.into()));
     assert_eq!((service.calls(), dropped.load(Ordering::Relaxed)), (2, 2));
 }
@@ -127,19 +102,10 @@ async fn a_policy_may_give_up_on_timeouts() {
     let service = Service::default();
     let retry = EVERY_10_MS.on_timeout(OnTimeout::GiveUp);
     let result = run(async |run| {
-        Ok::<_, AppError>(step!(
-            run,
-            "hang",
-            retry = retry,
-            timeout = secs(1),
-            service.hang()
-        ))
+        Ok::<_, AppError>(step!(run, "hang", retry = retry, timeout = secs(1), service.hang()))
     })
     .await;
-    assert!(matches!(
-        result,
-        Err(AppError::Run(RunError::Timeout { attempt: 1, .. }))
-    ));
+    assert!(matches!(result, Err(AppError::Run(RunError::Timeout { attempt: 1, .. }))));
 }
 
 #[tokio::test(start_paused = true)]
@@ -147,19 +113,11 @@ async fn the_deadline_of_a_step_ends_all_its_attempts() {
     let began = tokio::time::Instant::now();
     let service = Service::default();
     let result = run(async |run| {
-        let step = run
-            .step("hang", || service.hang())
-            .retry(EVERY_10_MS.attempts(100))
-            .timeout(secs(1));
+        let step = run.step("hang", || service.hang()).retry(EVERY_10_MS.attempts(100)).timeout(secs(1));
         step.deadline(ms(2500)).await
     })
     .await;
-    let deadline = RunError::Timeout {
-        step: "hang".into(),
-        attempt: 3,
-        after: ms(2500),
-        limit: Limit::Step,
-    };
+    let deadline = RunError::Timeout { step: "hang".into(), attempt: 3, after: ms(2500), limit: Limit::Step };
     assert_eq!(result, Err(Error::Run(deadline)));
     assert_eq!(began.elapsed(), ms(2500));
 }
@@ -169,13 +127,8 @@ async fn no_attempt_is_waited_for_that_would_begin_after_the_deadline() {
     let began = tokio::time::Instant::now();
     let service = down(10);
     let retry = Retry::fixed(secs(2)).jitter(Jitter::None).attempts(10);
-    let result = run(async |run| {
-        run.step("call", || service.call())
-            .retry(retry)
-            .deadline(secs(5))
-            .await
-    })
-    .await;
+    let result =
+        run(async |run| run.step("call", || service.call()).retry(retry).deadline(secs(5)).await).await;
     assert_eq!(result, Err(Error::Failed(ServiceError::Down)));
     assert_eq!((service.calls(), began.elapsed()), (3, secs(4)));
 }
@@ -185,37 +138,19 @@ async fn the_nearest_limit_binds() {
     let service = Service::default();
     let workflow = Workflow::new("w").deadline(secs(1));
     let result = workflow
-        .run_volatile(async |run| {
-            Ok::<_, AppError>(step!(run, "hang", timeout = secs(3), service.hang()))
-        })
+        .run_volatile(async |run| Ok::<_, AppError>(step!(run, "hang", timeout = secs(3), service.hang())))
         .await;
-    assert!(
-        matches!(
-            result,
-            Err(AppError::Run(RunError::Timeout {
-                limit: Limit::Run,
-                ..
-            }))
-        ),
-        "{result:?}"
-    );
+    assert!(matches!(result, Err(AppError::Run(RunError::Timeout { limit: Limit::Run, .. }))), "{result:?}");
 }
 
 #[tokio::test]
 async fn cancellation_ends_a_delay_and_an_attempt_at_once() {
     let token = CancellationToken::new();
     let clock = VirtualClock::new();
-    let workflow = Workflow::new("w")
-        .clock(clock.clone())
-        .cancel_on(token.clone());
+    let workflow = Workflow::new("w").clock(clock.clone()).cancel_on(token.clone());
     let service = down(10);
     let running = workflow.run_volatile(async |run| {
-        Ok::<_, AppError>(step!(
-            run,
-            "call",
-            retry = Retry::fixed(secs(60)),
-            service.call()
-        ))
+        Ok::<_, AppError>(step!(run, "call", retry = Retry::fixed(secs(60)), service.call()))
     });
     let (result, ()) = tokio::join!(running, async {
         while clock.sleepers() == 0 {
@@ -223,34 +158,20 @@ async fn cancellation_ends_a_delay_and_an_attempt_at_once() {
         }
         token.cancel();
     });
-    assert_eq!(
-        result,
-        Err(RunError::Cancelled {
-            step: Some("call".into())
-        }
-        .into())
-    );
+    assert_eq!(result, Err(RunError::Cancelled { step: Some("call".into()) }.into()));
     assert_eq!((service.calls(), clock.elapsed()), (1, Duration::ZERO));
 
     // No step begins after that.
-    let result = workflow
-        .run_volatile(async |run| Ok::<_, AppError>(step!(run, "other", service.call())))
-        .await;
-    assert_eq!(
-        result,
-        Err(RunError::Cancelled {
-            step: Some("other".into())
-        }
-        .into())
-    );
+    let result =
+        workflow.run_volatile(async |run| Ok::<_, AppError>(step!(run, "other", service.call()))).await;
+    assert_eq!(result, Err(RunError::Cancelled { step: Some("other".into()) }.into()));
     assert_eq!(service.calls(), 1);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_backoff_of_ones_own_ends_the_attempts() {
     let service = down(10);
-    let retry =
-        Retry::new(Backoff::from_fn(|attempt| (attempt < 3).then_some(ms(1)))).attempts(100);
+    let retry = Retry::new(Backoff::from_fn(|attempt| (attempt < 3).then_some(ms(1)))).attempts(100);
     let result = run(async |run| run.step("call", || service.call()).retry(retry).await).await;
     assert_eq!(result, Err(Error::Failed(ServiceError::Down)));
     assert_eq!(service.calls(), 3);
@@ -262,12 +183,7 @@ async fn a_budget_that_is_used_up_stops_the_retries_of_all_who_share_it() {
     let retry = EVERY_10_MS.attempts(10).budget(&budget);
     let service = down(100);
     for expected in [2, 3] {
-        let _ = run(async |run| {
-            run.step("call", || service.call())
-                .retry(retry.clone())
-                .await
-        })
-        .await;
+        let _ = run(async |run| run.step("call", || service.call()).retry(retry.clone()).await).await;
         assert_eq!(service.calls(), expected);
     }
 }
@@ -275,20 +191,15 @@ async fn a_budget_that_is_used_up_stops_the_retries_of_all_who_share_it() {
 #[test]
 fn a_seed_fixes_the_delays() {
     let delays = |seed| {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_time()
-            .start_paused(true)
-            .build()
-            .unwrap();
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
         runtime.block_on(async {
             let began = tokio::time::Instant::now();
             let service = down(4);
             let retry = Retry::exponential(ms(100)).attempts(5);
             Workflow::new("w")
                 .seed(seed)
-                .run("r", async |run| {
-                    Ok::<_, AppError>(step!(run, "call", retry = retry, service.call()))
-                })
+                .run("r", async |run| Ok::<_, AppError>(step!(run, "call", retry = retry, service.call())))
                 .await
                 .unwrap();
             began.elapsed()
@@ -312,11 +223,8 @@ impl<'a, E> Guard<E> for &'a Watched {
     type Entering = Ready<Result<WatchedPass<'a>, Refusal>>;
 
     fn enter(&self) -> Self::Entering {
-        let refused = self
-            .refuse
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| {
-                left.checked_sub(1)
-            });
+        let refused =
+            self.refuse.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
         ready(match refused {
             Ok(_) => Err(Refusal::new("watched", "told to").with_retry_after(secs(3))),
             Err(_) => Ok(WatchedPass(self, false)),
@@ -363,32 +271,19 @@ async fn a_guard_is_entered_for_each_attempt_and_learns_how_it_ended() {
         assert_eq!(*guard.seen.lock().unwrap(), ["failed", "succeeded"]);
     }
 
-    let result = run(async |run| {
-        run.step("hang", || service.hang())
-            .guard(&outer)
-            .timeout(secs(1))
-            .await
-    })
-    .await;
+    let result =
+        run(async |run| run.step("hang", || service.hang()).guard(&outer).timeout(secs(1)).await).await;
     assert!(matches!(result, Err(Error::Run(RunError::Timeout { .. }))));
     assert_eq!(outer.seen.lock().unwrap().last(), Some(&"timed out"));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_refusal_is_typed_and_retried_when_the_guard_says() {
-    let guard = Watched {
-        refuse: AtomicU32::new(1),
-        ..Watched::default()
-    };
+    let guard = Watched { refuse: AtomicU32::new(1), ..Watched::default() };
     let service = Service::default();
     let began = tokio::time::Instant::now();
-    let retried = run(async |run| {
-        run.step("call", || service.call())
-            .guard(&guard)
-            .retry(EVERY_10_MS)
-            .await
-    })
-    .await;
+    let retried =
+        run(async |run| run.step("call", || service.call()).guard(&guard).retry(EVERY_10_MS).await).await;
     assert_eq!((retried, began.elapsed()), (Ok(1), secs(3)));
 
     guard.refuse.store(1, Ordering::Relaxed);

@@ -11,11 +11,7 @@ async fn call(n: u64) -> Result<u64, RunError> {
 }
 
 fn block_on<T>(future: impl Future<Output = T>) -> T {
-    tokio::runtime::Builder::new_current_thread()
-        .enable_time()
-        .build()
-        .unwrap()
-        .block_on(future)
+    tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(future)
 }
 
 /// How many allocations a hundred more steps cost.
@@ -28,9 +24,7 @@ fn allocations(hundred: &impl AsyncFn(&awaitly_core::Run) -> Result<u64, RunErro
             let info = measure(|| {
                 let mut steps = std::pin::pin!(hundred(run));
                 let waker = std::task::Waker::noop();
-                let polled = steps
-                    .as_mut()
-                    .poll(&mut std::task::Context::from_waker(waker));
+                let polled = steps.as_mut().poll(&mut std::task::Context::from_waker(waker));
                 assert!(polled.is_ready());
             });
             counted += info.count_total;
@@ -58,13 +52,7 @@ fn a_step_with_retry_and_timeout_that_succeeds_at_once_allocates_nothing() {
     let count = allocations(&async |run| {
         let mut sum = 0;
         for n in 0..100 {
-            sum += step!(
-                run,
-                "call",
-                retry = Retry::exponential(ms(100)),
-                timeout = secs(1),
-                call(n)
-            );
+            sum += step!(run, "call", retry = Retry::exponential(ms(100)), timeout = secs(1), call(n));
         }
         Ok(sum)
     });
@@ -81,20 +69,10 @@ fn the_future_of_a_step_with_retry_and_timeout_is_small() {
     block_on(run(async |run| {
         let callers = size_of_val(&large([0; 1000]));
         let retry = Retry::exponential(ms(100)).when(|_: &RunError| true);
-        let step = run
-            .step("large", || large([0; 1000]))
-            .retry(retry)
-            .timeout(secs(1));
+        let step = run.step("large", || large([0; 1000])).retry(retry).timeout(secs(1));
         let ours = size_of_val(&step.into_future());
-        println!(
-            "the caller's future {callers} bytes, the step's {ours}: {} above",
-            ours - callers
-        );
-        assert!(
-            ours - callers <= 256,
-            "{ours} bytes, {} above the caller's {callers}",
-            ours - callers
-        );
+        println!("the caller's future {callers} bytes, the step's {ours}: {} above", ours - callers);
+        assert!(ours - callers <= 256, "{ours} bytes, {} above the caller's {callers}", ours - callers);
         Ok::<_, RunError>(())
     }))
     .unwrap();

@@ -33,10 +33,7 @@ async fn a_resumed_run_does_not_execute_what_is_recorded() {
 
     stop_after_two.store(0, Ordering::Relaxed);
     let json = serde_json::to_string(&state).unwrap();
-    let (done, state) = workflow
-        .resume(serde_json::from_str(&json).unwrap())
-        .run_with_state(body)
-        .await;
+    let (done, state) = workflow.resume(serde_json::from_str(&json).unwrap()).run_with_state(body).await;
     assert_eq!((done, service.calls()), (Ok((1, 2, 3)), 3));
     // The state is cumulative: the old records and the new one.
     assert_eq!(keys(&state), ["call", "call#2", "third"]);
@@ -59,14 +56,10 @@ async fn a_recorded_error_comes_back_as_the_same_typed_value() {
 async fn timeouts_are_recorded_because_a_body_may_have_acted_on_them() {
     let service = Service::default();
     let workflow = Workflow::new("w");
-    let body =
-        async |run: &DurableRun| match run.step("hang", || service.hang()).timeout(secs(1)).await {
-            Err(Error::Run(RunError::Timeout {
-                limit: Limit::Attempt,
-                ..
-            })) => Ok::<_, AppError>(true),
-            other => panic!("{other:?}"),
-        };
+    let body = async |run: &DurableRun| match run.step("hang", || service.hang()).timeout(secs(1)).await {
+        Err(Error::Run(RunError::Timeout { limit: Limit::Attempt, .. })) => Ok::<_, AppError>(true),
+        other => panic!("{other:?}"),
+    };
     let (_, state) = workflow.run_with_state("r", body).await;
     workflow.resume(state).run(body).await.unwrap();
     assert_eq!(service.calls(), 1);
@@ -78,13 +71,7 @@ async fn a_timeout_by_the_deadline_of_the_run_is_not_recorded() {
     let workflow = Workflow::new("w").deadline(secs(1));
     let body = async |run: &DurableRun| Ok::<_, AppError>(step!(run, service.hang()));
     let (result, state) = workflow.run_with_state("r", body).await;
-    assert!(matches!(
-        result,
-        Err(AppError::Run(RunError::Timeout {
-            limit: Limit::Run,
-            ..
-        }))
-    ));
+    assert!(matches!(result, Err(AppError::Run(RunError::Timeout { limit: Limit::Run, .. }))));
     assert_eq!(state.records, []);
 }
 
@@ -92,14 +79,10 @@ async fn a_timeout_by_the_deadline_of_the_run_is_not_recorded() {
 async fn a_step_that_keeps_only_values_runs_again_after_a_failure() {
     let service = Service::failing([ServiceError::Down]);
     let workflow = Workflow::new("w");
-    let body = async |run: &DurableRun| {
-        Ok::<_, AppError>(step!(run.step("call", || service.call()).rerun_errors()))
-    };
+    let body =
+        async |run: &DurableRun| Ok::<_, AppError>(step!(run.step("call", || service.call()).rerun_errors()));
     let (failed, state) = workflow.run_with_state("r", body).await;
-    assert_eq!(
-        (failed, keys(&state)),
-        (Err(ServiceError::Down.into()), vec![])
-    );
+    assert_eq!((failed, keys(&state)), (Err(ServiceError::Down.into()), vec![]));
     assert_eq!(workflow.resume(state).run(body).await, Ok(2));
 }
 
@@ -125,17 +108,11 @@ async fn a_key_that_is_used_twice_stops_the_run_whatever_the_body_does() {
         .run("r", async |run| {
             step!(run, "a", key = "same", service.call());
             let second = run.step("b", || service.call()).key("same").await;
-            assert_eq!(
-                second,
-                Err(Error::Run(RunError::DuplicateKey { key: "same".into() }))
-            );
+            assert_eq!(second, Err(Error::Run(RunError::DuplicateKey { key: "same".into() })));
             Ok::<_, AppError>(true)
         })
         .await;
-    assert_eq!(
-        result,
-        Err(RunError::DuplicateKey { key: "same".into() }.into())
-    );
+    assert_eq!(result, Err(RunError::DuplicateKey { key: "same".into() }.into()));
     assert_eq!(service.calls(), 1);
 }
 
@@ -147,9 +124,7 @@ async fn keys_are_taken_when_steps_are_built() {
             tokio::task::yield_now().await;
             Ok::<_, ServiceError>("first built".to_owned())
         });
-        let quick = run.step("n", async || {
-            Ok::<_, ServiceError>("second built".to_owned())
-        });
+        let quick = run.step("n", async || Ok::<_, ServiceError>("second built".to_owned()));
         let (_, _) = tokio::join!(async { quick.await }, async { slow.await });
         Ok::<_, AppError>(())
     };
@@ -168,9 +143,7 @@ async fn a_changed_input_is_decided_by_the_policy_of_the_step() {
     let workflow = Workflow::new("w");
     let execute = async |state: Option<ResumeState>, amount: u32, policy: OnChange| {
         let body = async |run: &DurableRun| {
-            let charge = run
-                .step("charge", async || Ok::<_, ServiceError>(amount))
-                .input(&amount);
+            let charge = run.step("charge", async || Ok::<_, ServiceError>(amount)).input(&amount);
             Ok::<_, AppError>(step!(charge.on_change(policy)))
         };
         match state {
@@ -183,18 +156,10 @@ async fn a_changed_input_is_decided_by_the_policy_of_the_step() {
     assert_eq!(execute(state(), 5, OnChange::Fail).await.0, Ok(5));
     assert_eq!(execute(state(), 6, OnChange::Reuse).await.0, Ok(5));
     let (rerun, new_state) = execute(state(), 6, OnChange::Rerun).await;
-    assert_eq!(
-        (rerun, keys(&new_state)),
-        (Ok(6), vec!["charge".to_owned()])
-    );
+    assert_eq!((rerun, keys(&new_state)), (Ok(6), vec!["charge".to_owned()]));
     assert_eq!(execute(Some(new_state), 6, OnChange::Fail).await.0, Ok(6));
-    let changed = RunError::InputChanged {
-        what: "step `charge`".into(),
-    };
-    assert_eq!(
-        execute(state(), 6, OnChange::Fail).await.0,
-        Err(changed.into())
-    );
+    let changed = RunError::InputChanged { what: "step `charge`".into() };
+    assert_eq!(execute(state(), 6, OnChange::Fail).await.0, Err(changed.into()));
 }
 
 #[tokio::test]
@@ -202,21 +167,14 @@ async fn a_value_that_no_longer_decodes_stops_the_run_and_overwrites_nothing() {
     let workflow = Workflow::new("w");
     let (_, state) = workflow
         .run_with_state("r", async |run| {
-            Ok::<_, AppError>(step!(run, "n", async {
-                Ok::<_, ServiceError>("text".to_owned())
-            }))
+            Ok::<_, AppError>(step!(run, "n", async { Ok::<_, ServiceError>("text".to_owned()) }))
         })
         .await;
     let (result, after) = workflow
         .resume(state.clone())
-        .run_with_state(async |run| {
-            Ok::<_, AppError>(step!(run, "n", async { Ok::<u32, ServiceError>(1) }))
-        })
+        .run_with_state(async |run| Ok::<_, AppError>(step!(run, "n", async { Ok::<u32, ServiceError>(1) })))
         .await;
-    let Err(AppError::Run(RunError::Undecodable {
-        what, type_name, ..
-    })) = result
-    else {
+    let Err(AppError::Run(RunError::Undecodable { what, type_name, .. })) = result else {
         panic!("{result:?}")
     };
     assert_eq!((&*what, &*type_name), ("step `n`", "u32"));
@@ -235,10 +193,7 @@ async fn a_value_that_cannot_be_recorded_stops_the_run() {
             Ok::<_, AppError>(())
         })
         .await;
-    assert!(
-        matches!(result, Err(AppError::Run(RunError::Unencodable { .. }))),
-        "{result:?}"
-    );
+    assert!(matches!(result, Err(AppError::Run(RunError::Unencodable { .. }))), "{result:?}");
 }
 
 #[tokio::test]
@@ -246,28 +201,17 @@ async fn keys_and_values_beyond_the_limits_are_refused() {
     let workflow = Workflow::new("w");
     let record = async |key: String, bytes: usize| {
         let value = async || Ok::<_, ServiceError>("x".repeat(bytes));
-        let body =
-            async |run: &DurableRun| Ok::<_, AppError>(step!(run, "n", key = key, value()).len());
+        let body = async |run: &DurableRun| Ok::<_, AppError>(step!(run, "n", key = key, value()).len());
         workflow.run("r", body).await
     };
     assert!(record("k".repeat(1024), 10).await.is_ok());
-    for (key, bytes) in [
-        ("k".repeat(1025), 10),
-        (String::new(), 10),
-        ("k".into(), 16 * 1024 * 1024),
-    ] {
+    for (key, bytes) in [("k".repeat(1025), 10), (String::new(), 10), ("k".into(), 16 * 1024 * 1024)] {
         let result = record(key, bytes).await;
-        assert!(
-            matches!(result, Err(AppError::Run(RunError::TooLarge { .. }))),
-            "{result:?}"
-        );
+        assert!(matches!(result, Err(AppError::Run(RunError::TooLarge { .. }))), "{result:?}");
     }
     for id in [String::new(), "r".repeat(513)] {
         let result = workflow.run(id, async |_| Ok::<_, AppError>(())).await;
-        assert!(
-            matches!(result, Err(AppError::Run(RunError::TooLarge { .. }))),
-            "{result:?}"
-        );
+        assert!(matches!(result, Err(AppError::Run(RunError::TooLarge { .. }))), "{result:?}");
     }
 }
 
@@ -311,47 +255,28 @@ async fn a_durable_sleep_waits_for_what_is_left_after_a_restart() {
 async fn an_older_journal_is_migrated_and_a_newer_one_refused() {
     let service = Service::default();
     let old = Workflow::new("w").version(1);
-    let (_, state) = old
-        .run_with_state("r", async |run| {
-            Ok::<_, AppError>(step!(run, "pay", service.call()))
-        })
-        .await;
+    let (_, state) =
+        old.run_with_state("r", async |run| Ok::<_, AppError>(step!(run, "pay", service.call()))).await;
 
     let body = async |run: &DurableRun| Ok::<_, AppError>(step!(run, "charge", service.call()));
     let new = Workflow::new("w").version(2);
     let missing = new.resume(state.clone()).run(body).await;
-    assert!(
-        matches!(missing, Err(AppError::Run(RunError::Migration { .. }))),
-        "{missing:?}"
-    );
+    assert!(matches!(missing, Err(AppError::Run(RunError::Migration { .. }))), "{missing:?}");
 
     let new = new.migration(1, Migration::rename("pay", "charge"));
     let (migrated, state) = new.resume(state).run_with_state(body).await;
     assert_eq!((migrated, service.calls(), state.version), (Ok(1), 1, 2));
 
     let newer = old.resume(state).run(body).await;
-    assert_eq!(
-        newer,
-        Err(RunError::NewerVersion {
-            run: "r".into(),
-            stored: 2,
-            code: 1
-        }
-        .into())
-    );
+    assert_eq!(newer, Err(RunError::NewerVersion { run: "r".into(), stored: 2, code: 1 }.into()));
 }
 
 #[tokio::test]
 async fn a_panic_is_caught_and_names_its_step() {
     let workflow = Workflow::new("w");
     let bad = async || -> Result<u32, ServiceError> { panic!("no such card") };
-    let result = workflow
-        .run("r", async |run| Ok::<_, AppError>(step!(run, bad())))
-        .await;
-    let panicked = RunError::Panicked {
-        step: Some("bad".into()),
-        message: "no such card".into(),
-    };
+    let result = workflow.run("r", async |run| Ok::<_, AppError>(step!(run, bad()))).await;
+    let panicked = RunError::Panicked { step: Some("bad".into()), message: "no such card".into() };
     assert_eq!(result, Err(panicked.into()));
 }
 
@@ -361,22 +286,14 @@ async fn the_input_of_a_run_is_read_by_its_body() {
     let body = async |run: &DurableRun| Ok::<_, AppError>(run.input::<(String, u32)>()?);
     assert_eq!(workflow.run("r", body).await, Ok(("tea".into(), 2)));
     let none = Workflow::new("w").run("r", body).await;
-    assert!(
-        matches!(none, Err(AppError::Run(RunError::Undecodable { .. }))),
-        "{none:?}"
-    );
+    assert!(matches!(none, Err(AppError::Run(RunError::Undecodable { .. }))), "{none:?}");
 }
 
 #[tokio::test]
 async fn an_idempotency_key_tells_every_step_of_every_run_apart() {
     let key = async |run: &'static str, step: &'static str| {
         let workflow = Workflow::new("w");
-        workflow
-            .run(run, async |run| {
-                Ok::<_, RunError>(run.idempotency_key(step))
-            })
-            .await
-            .unwrap()
+        workflow.run(run, async |run| Ok::<_, RunError>(run.idempotency_key(step))).await.unwrap()
     };
     assert_eq!(key("order-42", "charge").await, "order-42/charge");
     assert_ne!(key("a/b", "c").await, key("a", "b/c").await);
@@ -387,19 +304,12 @@ async fn an_idempotency_key_tells_every_step_of_every_run_apart() {
 async fn a_hook_before_the_run_can_refuse_it() {
     let service = Service::default();
     let workflow = Workflow::new("w").before_run(|info| async move {
-        if &*info.run == "closed" {
-            Err(Refusal::new("opening hours", "closed"))
-        } else {
-            Ok(())
-        }
+        if &*info.run == "closed" { Err(Refusal::new("opening hours", "closed")) } else { Ok(()) }
     });
     let body = async |run: &DurableRun| Ok::<_, AppError>(step!(run, service.call()));
     assert_eq!(workflow.run("open", body).await, Ok(1));
     let refused = workflow.run("closed", body).await;
-    assert!(
-        matches!(refused, Err(AppError::Run(RunError::Refused { .. }))),
-        "{refused:?}"
-    );
+    assert!(matches!(refused, Err(AppError::Run(RunError::Refused { .. }))), "{refused:?}");
     assert_eq!(service.calls(), 1);
 }
 
@@ -412,13 +322,7 @@ async fn a_hook_after_a_step_is_called_for_new_records_and_can_stop_the_run() {
         move |info| {
             told.lock().unwrap().push(info.step.key.to_string());
             let refuse = told.lock().unwrap().len() == 2;
-            async move {
-                if refuse {
-                    Err(Refusal::new("checkpoint", "disk full"))
-                } else {
-                    Ok(())
-                }
-            }
+            async move { if refuse { Err(Refusal::new("checkpoint", "disk full")) } else { Ok(()) } }
         }
     });
     let body = async |run: &DurableRun| {
@@ -427,10 +331,7 @@ async fn a_hook_after_a_step_is_called_for_new_records_and_can_stop_the_run() {
         Ok::<_, AppError>(first + second)
     };
     let (refused, state) = workflow.run_with_state("r", body).await;
-    assert!(
-        matches!(refused, Err(AppError::Run(RunError::Refused { .. }))),
-        "{refused:?}"
-    );
+    assert!(matches!(refused, Err(AppError::Run(RunError::Refused { .. }))), "{refused:?}");
     assert_eq!(keys(&state), ["call", "call#2"]);
     assert_eq!(workflow.resume(state).run(body).await, Ok(3));
     assert_eq!(*told.lock().unwrap(), ["call", "call#2"]);
@@ -450,9 +351,6 @@ async fn a_handle_that_outlives_its_run_records_nothing() {
         .unwrap();
     let late = kept.unwrap();
     let refused = late.step("late", || service.call()).await;
-    assert!(
-        matches!(refused, Err(Error::Run(RunError::Store(_)))),
-        "{refused:?}"
-    );
+    assert!(matches!(refused, Err(Error::Run(RunError::Store(_)))), "{refused:?}");
     assert_eq!(service.calls(), 0);
 }

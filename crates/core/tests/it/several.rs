@@ -34,15 +34,11 @@ async fn the_first_failure_in_time_drops_the_others() {
     let service = Service::default();
     let began = tokio::time::Instant::now();
     let result = run(async |run| {
-        let (_, _, _) =
-            parallel!(run, { a: service.hang(), b: fail_after(200, 2), c: fail_after(100, 3) });
+        let (_, _, _) = parallel!(run, { a: service.hang(), b: fail_after(200, 2), c: fail_after(100, 3) });
         Ok::<_, AppError>(())
     })
     .await;
-    assert_eq!(
-        (result, began.elapsed()),
-        (Err(ServiceError::Declined(3).into()), ms(100))
-    );
+    assert_eq!((result, began.elapsed()), (Err(ServiceError::Declined(3).into()), ms(100)));
 }
 
 #[tokio::test(start_paused = true)]
@@ -75,9 +71,7 @@ async fn a_race_gives_the_first_success() {
 async fn where_all_lose_the_first_failure_in_time_is_the_races() {
     let result = run(async |run| {
         let retry = Retry::fixed(ms(1)).attempts(2).jitter(Jitter::None);
-        Ok::<_, AppError>(
-            race!(run, "mirror", retry = retry, { fail_after(300, 1), fail_after(20, 2) }),
-        )
+        Ok::<_, AppError>(race!(run, "mirror", retry = retry, { fail_after(300, 1), fail_after(20, 2) }))
     })
     .await;
     assert_eq!(result, Err(ServiceError::Declined(2).into()));
@@ -100,17 +94,13 @@ async fn a_resumed_race_calls_nobody() {
 async fn each_keeps_the_order_and_the_bound() {
     let (running, most) = (AtomicUsize::new(0), AtomicUsize::new(0));
     let work = async |n: u64| {
-        most.fetch_max(
-            running.fetch_add(1, Ordering::Relaxed) + 1,
-            Ordering::Relaxed,
-        );
+        most.fetch_max(running.fetch_add(1, Ordering::Relaxed) + 1, Ordering::Relaxed);
         tokio::time::sleep(ms(100 - n)).await;
         running.fetch_sub(1, Ordering::Relaxed);
         Ok::<_, ServiceError>(n * 2)
     };
     let result =
-        run(async |run| Ok::<_, AppError>(step!(run.each("work", 0..20, &work).concurrency(8))))
-            .await;
+        run(async |run| Ok::<_, AppError>(step!(run.each("work", 0..20, &work).concurrency(8)))).await;
     assert_eq!(result, Ok((0..20).map(|n| n * 2).collect()));
     assert_eq!(most.load(Ordering::Relaxed), 8);
 }
@@ -137,16 +127,10 @@ async fn each_retries_each_item_and_stops_at_the_first_that_fails_for_good() {
 #[tokio::test(start_paused = true)]
 async fn a_settled_list_has_every_result() {
     let odd = async |n: u32| {
-        if n % 2 == 1 {
-            Ok(n)
-        } else {
-            Err(ServiceError::Declined(n))
-        }
+        if n % 2 == 1 { Ok(n) } else { Err(ServiceError::Declined(n)) }
     };
-    let results = run(async |run| {
-        Ok::<_, RunError>(run.each("odd", 1..5, &odd).concurrency(4).settle().await)
-    })
-    .await;
+    let results =
+        run(async |run| Ok::<_, RunError>(run.each("odd", 1..5, &odd).concurrency(4).settle().await)).await;
     let failed = |n| Err(Error::Failed(ServiceError::Declined(n)));
     assert_eq!(results, Ok(vec![Ok(1), failed(2), Ok(3), failed(4)]));
 }
@@ -163,16 +147,9 @@ async fn batches_pause_between_each_other_and_tell_how_far_they_are() {
         ))
     })
     .await;
-    assert_eq!(
-        (result, began.elapsed()),
-        (Ok(vec![0, 1, 2, 3, 4]), secs(2))
-    );
-    let told: Vec<_> = told
-        .lock()
-        .unwrap()
-        .iter()
-        .map(|p| (p.batch, p.batches, p.done, p.percent()))
-        .collect();
+    assert_eq!((result, began.elapsed()), (Ok(vec![0, 1, 2, 3, 4]), secs(2)));
+    let told: Vec<_> =
+        told.lock().unwrap().iter().map(|p| (p.batch, p.batches, p.done, p.percent())).collect();
     assert_eq!(told, [(1, 3, 2, 40), (2, 3, 4, 80), (3, 3, 5, 100)]);
 }
 
@@ -180,10 +157,7 @@ async fn batches_pause_between_each_other_and_tell_how_far_they_are() {
 async fn an_empty_list_is_done_at_once() {
     let result = run(async |run| {
         let none: [u32; 0] = [];
-        Ok::<_, AppError>(step!(
-            run.each("n", none, async |n| Ok::<_, ServiceError>(n))
-                .batches(3)
-        ))
+        Ok::<_, AppError>(step!(run.each("n", none, async |n| Ok::<_, ServiceError>(n)).batches(3)))
     })
     .await;
     assert_eq!(result, Ok(vec![]));
@@ -194,15 +168,10 @@ async fn the_items_of_a_durable_list_have_keys_of_their_own() {
     let service = Service::failing([ServiceError::Down]);
     let workflow = Workflow::new("w");
     let body = async |run: &awaitly_core::DurableRun| {
-        let first = run
-            .each("call", ["a", "b"], async |_| service.call().await)
-            .concurrency(2)
-            .settle()
-            .await;
-        let by_name = step!(
-            run.each("call", ["a", "b"], async |_| service.call().await)
-                .key_by(ToString::to_string)
-        );
+        let first =
+            run.each("call", ["a", "b"], async |_| service.call().await).concurrency(2).settle().await;
+        let by_name =
+            step!(run.each("call", ["a", "b"], async |_| service.call().await).key_by(ToString::to_string));
         Ok::<_, AppError>((first.len(), by_name))
     };
     let (first, state) = workflow.run_with_state("r", body).await;
@@ -217,33 +186,23 @@ async fn two_items_with_one_key_are_refused() {
     let workflow = Workflow::new("w");
     let result = workflow
         .run("r", async |run| {
-            let numbers = run
-                .each("n", [1, 1], async |n: u32| Ok::<_, ServiceError>(n))
-                .key_by(ToString::to_string);
+            let numbers =
+                run.each("n", [1, 1], async |n: u32| Ok::<_, ServiceError>(n)).key_by(ToString::to_string);
             Ok::<_, AppError>(step!(numbers))
         })
         .await;
-    assert_eq!(
-        result,
-        Err(RunError::DuplicateKey { key: "n[1]".into() }.into())
-    );
+    assert_eq!(result, Err(RunError::DuplicateKey { key: "n[1]".into() }.into()));
 }
 
 #[test]
 #[should_panic(expected = "`concurrency(0)` is refused")]
 fn no_concurrency_at_all_is_refused() {
     let _ = futures_executor(run(async |run| {
-        step!(
-            run.each("n", [1], async |n: u32| Ok::<_, ServiceError>(n))
-                .concurrency(0)
-        );
+        step!(run.each("n", [1], async |n: u32| Ok::<_, ServiceError>(n)).concurrency(0));
         Ok::<_, AppError>(())
     }));
 }
 
 fn futures_executor<T>(future: impl Future<Output = T>) -> T {
-    tokio::runtime::Builder::new_current_thread()
-        .build()
-        .unwrap()
-        .block_on(future)
+    tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future)
 }

@@ -63,12 +63,7 @@ async fn a_run_can_be_spawned() {
         async move {
             run(async |run| {
                 let first = helper(run, &service).await?;
-                let second = step!(
-                    run,
-                    "second",
-                    timeout = awaitly_core::clock::secs(1),
-                    service.call()
-                );
+                let second = step!(run, "second", timeout = awaitly_core::clock::secs(1), service.call());
                 Ok::<_, AppError>(first + second)
             })
             .await
@@ -86,9 +81,7 @@ async fn a_durable_run_can_be_spawned() {
     }
     let spawned = tokio::spawn(async {
         let service = Service::default();
-        Workflow::new("w")
-            .run("r", async |run| body(run, &service).await)
-            .await
+        Workflow::new("w").run("r", async |run| body(run, &service).await).await
     });
     assert_eq!(spawned.await.unwrap(), Ok(3));
 }
@@ -101,10 +94,8 @@ async fn the_error_of_the_function_may_be_erased_or_have_no_room_for_run_errors(
     assert!(erased.unwrap_err().is::<ServiceError>());
 
     let failing = service();
-    let boxed = run(async |run| {
-        Ok::<_, Box<dyn std::error::Error + Send + Sync>>(step!(run, failing.call()))
-    })
-    .await;
+    let boxed =
+        run(async |run| Ok::<_, Box<dyn std::error::Error + Send + Sync>>(step!(run, failing.call()))).await;
     assert!(boxed.unwrap_err().is::<ServiceError>());
 
     let failing = service();

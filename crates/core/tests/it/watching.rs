@@ -24,13 +24,8 @@ impl Told {
             .iter()
             .map(|event| {
                 let kind = serde_json::to_value(&event.kind).unwrap();
-                let subject = kind["step"]["key"]
-                    .as_str()
-                    .or(kind["scope"].as_str())
-                    .unwrap_or_default();
-                format!("{} {subject}", kind["type"].as_str().unwrap())
-                    .trim()
-                    .to_owned()
+                let subject = kind["step"]["key"].as_str().or(kind["scope"].as_str()).unwrap_or_default();
+                format!("{} {subject}", kind["type"].as_str().unwrap()).trim().to_owned()
             })
             .collect()
     }
@@ -42,13 +37,7 @@ async fn the_events_of_a_durable_run_tell_its_story() {
     let service = Service::failing([ServiceError::Down]);
     let workflow = Workflow::new("w").observe(told.clone());
     let body = async |run: &DurableRun| {
-        step!(
-            run,
-            "charge",
-            retry = Retry::fixed(ms(5)),
-            timeout = secs(1),
-            service.call()
-        );
+        step!(run, "charge", retry = Retry::fixed(ms(5)), timeout = secs(1), service.call());
         step!(run, "gift", when = false, service.call());
         let (_, _) = parallel!(run, "load", { a: service.call(), b: service.call() });
         Ok::<_, AppError>(race!(run.volatile(), "mirror", { service.call(), service.call() }))
@@ -59,10 +48,7 @@ async fn the_events_of_a_durable_run_tell_its_story() {
         step_succeeded load.a,step_missed load.b,step_started load.b,step_succeeded load.b,step_recorded load.a,\
         step_recorded load.b,scope_ended load,step_started ~mirror,scope_started mirror,scope_ended mirror,\
         step_succeeded ~mirror,run_succeeded";
-    let mut expected: Vec<_> = story
-        .split(',')
-        .map(|line| line.trim().to_owned())
-        .collect();
+    let mut expected: Vec<_> = story.split(',').map(|line| line.trim().to_owned()).collect();
     let mut short = told.short();
     // Which of two parallel steps is recorded first is not part of the story.
     expected.sort();
@@ -71,14 +57,7 @@ async fn the_events_of_a_durable_run_tell_its_story() {
 
     workflow.resume(state).run(body).await.unwrap();
     let again = told.short();
-    assert_eq!(
-        again
-            .iter()
-            .filter(|event| event.starts_with("step_reused"))
-            .count(),
-        3,
-        "{again:?}"
-    );
+    assert_eq!(again.iter().filter(|event| event.starts_with("step_reused")).count(), 3, "{again:?}");
     assert!(!again.contains(&"step_started charge".to_owned()));
 }
 
@@ -86,14 +65,10 @@ async fn the_events_of_a_durable_run_tell_its_story() {
 async fn events_are_numbered_and_timed_by_the_runs_clock() {
     let told = Told::default();
     let clock = VirtualClock::new();
-    let workflow = Workflow::new("w")
-        .clock(clock.clone())
-        .observe(told.clone());
+    let workflow = Workflow::new("w").clock(clock.clone()).observe(told.clone());
     let service = Service::failing([ServiceError::Down]);
     let retry = Retry::fixed(secs(7)).jitter(Jitter::None);
-    let body = async |run: &DurableRun| {
-        Ok::<_, AppError>(step!(run, "call", retry = retry, service.call()))
-    };
+    let body = async |run: &DurableRun| Ok::<_, AppError>(step!(run, "call", retry = retry, service.call()));
     let (result, _) = tokio::join!(workflow.run("r", body), async {
         while clock.advance_to_next().is_none() {
             tokio::task::yield_now().await;
@@ -104,37 +79,22 @@ async fn events_are_numbered_and_timed_by_the_runs_clock() {
     let numbers: Vec<_> = events.iter().map(|event| event.sequence).collect();
     assert_eq!(numbers, (0..events.len() as u64).collect::<Vec<_>>());
     assert_eq!(events.last().unwrap().at, secs(7));
-    let Some(EventKind::RetryScheduled {
-        attempt,
-        max_attempts,
-        delay,
-        error,
-        ..
-    }) = events
+    let Some(EventKind::RetryScheduled { attempt, max_attempts, delay, error, .. }) = events
         .iter()
         .map(|event| event.kind.clone())
         .find(|kind| matches!(kind, EventKind::RetryScheduled { .. }))
     else {
         panic!("no retry")
     };
-    assert_eq!(
-        (attempt, max_attempts, delay, error.as_str()),
-        (1, 3, secs(7), "the service is down")
-    );
+    assert_eq!((attempt, max_attempts, delay, error.as_str()), (1, 3, secs(7), "the service is down"));
 }
 
 #[tokio::test]
 async fn an_observer_that_panics_changes_nothing() {
     let told = Told::default();
-    let workflow = Workflow::new("w")
-        .observe(|_: &Event| panic!("observer"))
-        .observe(told.clone());
+    let workflow = Workflow::new("w").observe(|_: &Event| panic!("observer")).observe(told.clone());
     let service = Service::default();
-    let result = workflow
-        .run("r", async |run| {
-            Ok::<_, AppError>(step!(run, service.call()))
-        })
-        .await;
+    let result = workflow.run("r", async |run| Ok::<_, AppError>(step!(run, service.call()))).await;
     assert_eq!(result, Ok(1));
     assert_eq!(told.short().last().unwrap(), "run_succeeded");
 }
@@ -149,23 +109,13 @@ async fn a_dropped_step_says_that_it_was_aborted() {
         _ = workflow.run("r", async |run| Ok::<_, AppError>(step!(run, service.hang()))) => unreachable!(),
         () = std::future::ready(()) => {}
     }
-    assert_eq!(
-        told.short(),
-        [
-            "run_started",
-            "step_missed hang",
-            "step_started hang",
-            "step_aborted hang"
-        ]
-    );
+    assert_eq!(told.short(), ["run_started", "step_missed hang", "step_started hang", "step_aborted hang"]);
 }
 
 #[tokio::test]
 async fn values_are_in_no_event() {
     let told = Told::default();
-    let workflow = Workflow::new("w")
-        .observe(told.clone())
-        .input(&"secret input");
+    let workflow = Workflow::new("w").observe(told.clone()).input(&"secret input");
     let secret = async || Ok::<_, ServiceError>("secret value".to_owned());
     workflow
         .run("r", async |run| {
@@ -185,9 +135,7 @@ async fn an_event_comes_back_from_json() {
     let service = Service::default();
     Workflow::new("w")
         .observe(told.clone())
-        .run("r", async |run| {
-            Ok::<_, AppError>(step!(run, service.call()))
-        })
+        .run("r", async |run| Ok::<_, AppError>(step!(run, service.call())))
         .await
         .unwrap();
     for event in told.0.lock().unwrap().iter() {

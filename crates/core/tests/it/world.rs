@@ -35,10 +35,7 @@ impl Service {
     pub(crate) fn failing(script: impl IntoIterator<Item = ServiceError>) -> Self {
         let mut script: Vec<_> = script.into_iter().collect();
         script.reverse();
-        Self {
-            calls: AtomicU32::new(0),
-            script: Mutex::new(script),
-        }
+        Self { calls: AtomicU32::new(0), script: Mutex::new(script) }
     }
 
     pub(crate) async fn call(&self) -> Result<u32, ServiceError> {

@@ -1,0 +1,191 @@
+//! Attempts, what ends one from outside, and the delay between two.
+
+use std::fmt;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use tokio_util::sync::CancellationToken;
+
+use super::{Detail, Frame};
+use crate::clock::{Clock, SystemClock, later};
+use crate::error::{Limit, RunError};
+use crate::event::EventKind;
+use crate::guard::Refusal;
+use crate::journal::Taken;
+use crate::run::Shared;
+use crate::step::limits::{Bound, Passed, nearest};
+use crate::step::nested;
+
+impl<'r> Frame<'r> {
+    /// The first attempt is about to begin.
+    #[inline]
+    pub(in crate::step) fn started(&mut self) {
+        let traced = tracing::enabled!(tracing::Level::DEBUG);
+        if traced || self.detail.is_some() {
+            self.started_in_detail(traced);
+        }
+    }
+
+    fn started_in_detail(&mut self, traced: bool) {
+        let observed = self.run.is_some_and(Shared::is_observed);
+        let span = traced.then(|| tracing::debug_span!("step", name = %self.name, key = %self.key()));
+        let timed = observed || self.detail().deadline.is_some();
+        let began = timed.then(|| self.clock().now());
+        let detail = self.detail();
+        detail.step_span = span;
+        detail.began = began;
+        detail.in_flight = true;
+        self.tell(|step| EventKind::StepStarted { step });
+    }
+
+    #[inline]
+    pub(in crate::step) fn begin_attempt(&mut self) {
+        self.attempt += 1;
+        if let Some(detail) = &mut self.detail {
+            detail.begin_attempt(self.attempt);
+        }
+    }
+
+    /// Refuses another attempt where the run cannot go on.
+    pub(in crate::step) fn may_go_on(&self) -> Result<(), RunError> {
+        self.run.map_or(Ok(()), Shared::may_go_on)
+    }
+
+    pub(in crate::step) const fn attempt(&self) -> u32 {
+        self.attempt
+    }
+
+    pub(in crate::step) const fn previous_delay(&self) -> Duration {
+        self.previous_delay
+    }
+
+    /// Calls `poll`, which polls the operation, where steps, spans and panics can tell that it is this one.
+    #[inline]
+    pub(in crate::step) fn around<T>(&mut self, poll: impl FnOnce() -> T) -> T {
+        match &mut self.detail {
+            None => poll(),
+            Some(detail) => detail.around(self.run, self.attempt, poll),
+        }
+    }
+
+    /// Asks, while an attempt has to wait, whether a limit has passed.
+    #[inline]
+    pub(in crate::step) fn poll_limits(&mut self, cx: &mut Context<'_>) -> Poll<RunError> {
+        if self.timeout.is_none() && self.run.is_none() && self.detail.is_none() {
+            return Poll::Pending;
+        }
+        self.poll_some_limits(cx)
+    }
+
+    fn poll_some_limits(&mut self, cx: &mut Context<'_>) -> Poll<RunError> {
+        let (timeout, step, run) = (self.timeout, self.step_bound(), self.run_bound());
+        if timeout.is_none() && step.is_none() && run.is_none() && self.token().is_none() {
+            return Poll::Pending;
+        }
+        let attempt = |now| timeout.map(|after| Bound::limit(later(now, after), after, Limit::Attempt));
+        self.poll_bound(cx, |now| nearest([attempt(now), step, run])).map(|passed| self.passed(&passed))
+    }
+
+    /// Asks whether the delay before the next attempt is over.
+    pub(in crate::step) fn poll_delay(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), RunError>> {
+        let delay = self.previous_delay;
+        let bound = |now| Some(Bound::delay(later(now, delay)));
+        self.poll_bound(cx, bound).map(|passed| match passed {
+            Passed::Delay => self.may_go_on(),
+            passed => Err(self.passed(&passed)),
+        })
+    }
+
+    fn poll_bound(
+        &mut self,
+        cx: &mut Context<'_>,
+        bound: impl FnOnce(Instant) -> Option<Bound>,
+    ) -> Poll<Passed> {
+        let clock = self.run.map_or(&SystemClock as &dyn Clock, Shared::clock);
+        let token = self.token();
+        self.detail().limits.poll(cx, clock, || bound(clock.now()), token)
+    }
+
+    fn passed(&self, passed: &Passed) -> RunError {
+        let step = self.label().clone();
+        match *passed {
+            Passed::Timeout(limit, after) => RunError::Timeout { step, attempt: self.attempt, after, limit },
+            Passed::Cancelled | Passed::Delay => RunError::Cancelled { step: Some(step) },
+        }
+    }
+
+    fn token(&self) -> Option<&'r CancellationToken> {
+        self.run.and_then(Shared::token)
+    }
+
+    fn run_bound(&self) -> Option<Bound> {
+        let (at, after) = self.run?.deadline()?;
+        Some(Bound::limit(at, after, Limit::Run))
+    }
+
+    fn step_bound(&self) -> Option<Bound> {
+        let detail = self.detail.as_ref()?;
+        let after = detail.deadline?;
+        Some(Bound::limit(later(detail.began?, after), after, Limit::Step))
+    }
+
+    pub(in crate::step) fn refused(&self, refusal: Refusal) -> RunError {
+        let Refusal { by, reason, retry_after } = refusal;
+        RunError::Refused { step: self.label().clone(), by, reason, retry_after }
+    }
+
+    pub(in crate::step) fn timed_out(&self, after: Duration) {
+        let attempt = self.attempt;
+        self.tell(|step| EventKind::AttemptTimedOut { step, attempt, after });
+    }
+
+    /// The source of randomness for the delay after the present attempt: fixed by the run's seed, the step
+    /// and the attempt, whatever else runs at the same time.
+    pub(in crate::step) fn dice(&self) -> fastrand::Rng {
+        self.run.map_or_else(fastrand::Rng::new, |run| run.dice(self.label(), self.attempt))
+    }
+
+    /// Whether an attempt after `delay` would still begin in time, in a run that still goes on.
+    pub(in crate::step) fn has_time_for(&self, delay: Duration) -> bool {
+        if self.run.is_some_and(Shared::is_stopping) {
+            return false;
+        }
+        let bound = nearest([self.step_bound(), self.run_bound()]);
+        bound.is_none_or(|bound| later(self.clock().now(), delay) < bound.at)
+    }
+
+    pub(in crate::step) fn schedule(&mut self, delay: Duration, max_attempts: u32, error: &dyn fmt::Display) {
+        self.previous_delay = delay;
+        let attempt = self.attempt;
+        self.tell(|step| {
+            let error = error.to_string();
+            EventKind::RetryScheduled { step, attempt, max_attempts, delay, error }
+        });
+        tracing::debug!(step = %self.name, attempt, ?delay, %error, "the attempt failed, another one follows");
+        if let Some(detail) = &mut self.detail {
+            detail.limits.rearm();
+            detail.attempt_span = None;
+        }
+    }
+}
+
+impl Detail {
+    fn begin_attempt(&mut self, number: u32) {
+        self.limits.rearm();
+        if let Some(step) = &self.step_span {
+            self.attempt_span = Some(tracing::debug_span!(parent: step, "attempt", number));
+        }
+    }
+
+    fn around<T>(&mut self, run: Option<&Shared>, attempt: u32, poll: impl FnOnce() -> T) -> T {
+        let _entered = self.attempt_span.as_ref().map(tracing::Span::enter);
+        let _inside = match (run, &self.key) {
+            (Some(run), Some(Taken::New(key))) if self.recorded => Some(nested::enter(run, key, attempt)),
+            _ => None,
+        };
+        self.polling = true;
+        let polled = poll();
+        self.polling = false;
+        polled
+    }
+}

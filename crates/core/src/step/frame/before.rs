@@ -1,0 +1,95 @@
+//! Before the first attempt: everything that can keep a step from running, the journal last.
+
+use super::Frame;
+use crate::error::RunError;
+use crate::event::EventKind;
+use crate::journal::{Decision, DecodeError, Found, Key, Taken};
+use crate::run::Shared;
+
+impl Frame<'_> {
+    /// What the journal holds for the step. `None`: nothing, so it runs.
+    #[inline]
+    pub(in crate::step) fn look_up(&mut self, recorded: bool) -> Result<Option<Found>, RunError> {
+        match self.run {
+            None => Ok(None),
+            Some(run) => self.look_up_in(run, recorded),
+        }
+    }
+
+    fn look_up_in(&mut self, run: &Shared, recorded: bool) -> Result<Option<Found>, RunError> {
+        run.may_go_on()?;
+        run.may_begin(self.label())?;
+        if !recorded {
+            return Ok(None);
+        }
+        self.check_key()?;
+        self.look_into_journal(run)
+    }
+
+    /// A key that cannot be recorded is refused before anything is done under it.
+    fn check_key(&self) -> Result<(), RunError> {
+        let key = self.key();
+        if let Some(Taken::Duplicate(key)) = self.detail.as_ref().and_then(|detail| detail.key.as_ref()) {
+            return Err(self.stopped(RunError::DuplicateKey { key: key.clone() }));
+        }
+        if (1..=Key::MAX_BYTES).contains(&key.len()) {
+            return Ok(());
+        }
+        let what = format!("the key `{}`, which must not be empty,", shortened(key)).into();
+        Err(self.stopped(RunError::TooLarge { what, bytes: key.len(), limit: Key::MAX_BYTES }))
+    }
+
+    fn look_into_journal(&mut self, run: &Shared) -> Result<Option<Found>, RunError> {
+        let detail = self.detail();
+        let on_change = detail.on_change;
+        let input = match &detail.input {
+            Some(Err(error)) => {
+                let error = error.clone();
+                return Err(self.unencodable(&error));
+            }
+            Some(Ok(input)) => Some(*input),
+            None => None,
+        };
+        let Some(found) = run.recall(self.key()) else {
+            self.tell(|step| EventKind::StepMissed { step });
+            return Ok(None);
+        };
+        match on_change.decide(found.input, input) {
+            Decision::Reuse => Ok(Some(found)),
+            Decision::Refuse => Err(self.stopped(RunError::InputChanged { what: self.as_subject() })),
+            Decision::Rerun => {
+                self.disregard();
+                Ok(None)
+            }
+        }
+    }
+
+    /// A recorded outcome does not count: the step runs, and its new outcome takes the place of the old.
+    pub(in crate::step) fn disregard(&mut self) {
+        self.detail().replaces = true;
+        self.tell(|step| EventKind::StepMissed { step });
+    }
+
+    /// The recorded outcome is used; `failed` says which it was.
+    pub(in crate::step) fn reused(&self, failed: bool) {
+        self.tell(|step| EventKind::StepReused { step });
+        if failed {
+            self.note_failure();
+        }
+    }
+
+    pub(in crate::step) fn undecodable(&self, error: &DecodeError) -> RunError {
+        let (type_name, reason) = (error.type_name.clone(), error.reason.clone());
+        self.stopped(RunError::Undecodable { what: self.as_subject(), type_name, reason })
+    }
+}
+
+/// The first characters of a text that is too long to show.
+fn shortened(text: &str) -> String {
+    const SHOWN: usize = 40;
+    let mut short: String = text.chars().take(SHOWN).collect();
+    if short.len() < text.len() {
+        short.push('…');
+    }
+    short
+}

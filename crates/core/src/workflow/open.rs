@@ -1,0 +1,162 @@
+//! Opening a run: what the store is asked, and how its journal comes to the version of the code.
+
+use std::sync::Arc;
+
+use super::builder::Definition;
+use crate::error::RunError;
+use crate::journal::{Header, Payload, Record, ResumeState};
+use crate::run::Writer;
+use crate::store::{Input, Open, Opened, Owner, Purpose, RunId, StoreError, StoredRun};
+
+/// A run that may be executed.
+pub(super) struct Admitted {
+    pub(super) run: RunId,
+    pub(super) hold: Hold,
+    pub(super) records: Vec<Record>,
+    pub(super) input: Option<Payload>,
+}
+
+/// Why the body is not called.
+pub(super) enum NotAdmitted {
+    /// The run has ended: this is what is known of it.
+    Ended(Header),
+    Refused(RunError),
+}
+
+impl From<RunError> for NotAdmitted {
+    fn from(error: RunError) -> Self {
+        Self::Refused(error)
+    }
+}
+
+/// A run's place in its store, where it has one. The lease is given back when the run is dropped in the
+/// middle, or not begun.
+pub(super) struct Hold(pub(super) Option<Writer>);
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        if let Some(Writer { store, lease }) = self.0.take() {
+            store.release(&lease);
+        }
+    }
+}
+
+impl Definition {
+    pub(super) async fn admit(&self, run: &Arc<str>, purpose: Purpose) -> Result<Admitted, NotAdmitted> {
+        let request = self.request(run, purpose)?;
+        let run = request.run.clone();
+        let Some(store) = &self.store else {
+            let input = request.input.map(|input| input.payload);
+            return Ok(Admitted { run, hold: Hold(None), records: Vec::new(), input });
+        };
+        match store.open(request).await.map_err(RunError::from)? {
+            Opened::Ended(header) => Err(NotAdmitted::Ended(header)),
+            Opened::Refused(refused) => Err(RunError::refused(refused, &run, self.version).into()),
+            Opened::Held { lease, run: stored } => {
+                let hold = Hold(Some(Writer { store: store.clone(), lease }));
+                let (records, input) = self.migrate(&run, &hold, stored).await?;
+                Ok(Admitted { run, hold, records, input })
+            }
+        }
+    }
+
+    /// What the store is asked, once everything in it is within its limits.
+    fn request(&self, run: &Arc<str>, purpose: Purpose) -> Result<Open, RunError> {
+        let run = RunId::new(Arc::clone(run))?;
+        within("the name of the workflow", self.name.len(), RunId::MAX_BYTES)?;
+        let request = Open::new(run, Arc::clone(&self.name), Owner::unique())
+            .version(self.version)
+            .ttl(self.lease)
+            .purpose(purpose);
+        Ok(match self.input()? {
+            Some(input) => request.input(input.clone()),
+            None => request,
+        })
+    }
+
+    fn input(&self) -> Result<Option<&Input>, RunError> {
+        match &self.input {
+            None => Ok(None),
+            Some(Ok(input)) => {
+                within("the input of the run", input.payload.len(), Payload::MAX_BYTES)?;
+                Ok(Some(input))
+            }
+            Some(Err(error)) => Err(RunError::Unencodable {
+                what: "the input of the run".into(),
+                type_name: error.type_name.clone(),
+                reason: error.reason.clone(),
+            }),
+        }
+    }
+
+    /// Brings the journal to the version of the code, and stores it before anything else.
+    async fn migrate(
+        &self,
+        run: &RunId,
+        hold: &Hold,
+        stored: StoredRun,
+    ) -> Result<(Vec<Record>, Option<Payload>), RunError> {
+        let StoredRun { header, input, records } = stored;
+        if header.version >= self.version {
+            return Ok((records, input));
+        }
+        let records = self
+            .migrations
+            .apply(records, header.version, self.version)
+            .map_err(|error| RunError::migration(&error, run))?;
+        if let Some(Writer { store, lease }) = &hold.0 {
+            store.rewrite(lease, self.version, records.clone()).await?;
+        }
+        Ok((records, input))
+    }
+
+    /// The same for a run that begins with a state.
+    pub(super) fn admit_state(&self, state: ResumeState) -> Result<Admitted, RunError> {
+        let run: Box<str> = (*state.run).into();
+        if state.format > ResumeState::FORMAT {
+            let (found, supported) = (state.format, ResumeState::FORMAT);
+            return Err(StoreError::NewerFormat { found, supported }.into());
+        }
+        if state.workflow != self.name {
+            return Err(RunError::OtherWorkflow { run, workflow: (*state.workflow).into() });
+        }
+        if state.version > self.version {
+            return Err(RunError::NewerVersion { run, stored: state.version, code: self.version });
+        }
+        let input = match self.input()? {
+            Some(given) if state.input.as_ref().is_some_and(|input| *input != given.payload) => {
+                return Err(RunError::InputChanged { what: format!("run `{run}`").into() });
+            }
+            Some(given) => Some(given.payload.clone()),
+            None => state.input,
+        };
+        let id = RunId::new(state.run)?;
+        let records = self
+            .migrations
+            .apply(state.records, state.version, self.version)
+            .map_err(|error| RunError::migration(&error, &id))?;
+        Ok(Admitted { run: id, hold: Hold(None), records, input })
+    }
+
+    /// The records of a run that has ended, where they are asked for.
+    pub(super) async fn ended_records(&self, run: &Arc<str>, wanted: bool) -> Vec<Record> {
+        let (Some(store), true, Ok(run)) = (&self.store, wanted, RunId::new(Arc::clone(run))) else {
+            return Vec::new();
+        };
+        match store.load(&run).await {
+            Ok(stored) => stored.map(|stored| stored.records).unwrap_or_default(),
+            Err(error) => {
+                tracing::warn!(%run, %error, "the records of the ended run could not be read");
+                Vec::new()
+            }
+        }
+    }
+}
+
+fn within(what: &str, bytes: usize, limit: usize) -> Result<(), RunError> {
+    if (1..=limit).contains(&bytes) {
+        return Ok(());
+    }
+    let what = format!("{what}, which must not be empty,").into();
+    Err(RunError::TooLarge { what, bytes, limit })
+}
