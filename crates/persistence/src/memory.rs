@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use awaitly_core::journal::{Admission, Header, Key, LeaseInfo, Payload, Record, Status, admit};
 use awaitly_core::store::{Ending, Lease, Open, Opened, RunId, Store, StoreError, StoredRun};
+use foldhash::fast::RandomState;
 use tokio::time::Instant;
 
 use crate::limits;
@@ -38,7 +39,7 @@ pub struct MemoryStore(Arc<Mutex<Journals>>);
 #[derive(Default)]
 struct Journals {
     /// Where a run stands in `runs`: the slot of its leases.
-    slots: HashMap<RunId, usize>,
+    slots: HashMap<RunId, usize, RandomState>,
     runs: Vec<Journal>,
 }
 
@@ -47,7 +48,7 @@ struct Journal {
     header: Header,
     input: Option<Payload>,
     records: Vec<Record>,
-    keys: HashSet<Key>,
+    keys: HashSet<Key, RandomState>,
     /// The newest token.
     token: u64,
     /// When the lease with that token expires. `None`: it was given back.
@@ -161,7 +162,7 @@ impl Journals {
             header: Header::begin(request),
             input: request.input.as_ref().map(|input| input.payload.clone()),
             records: Vec::new(),
-            keys: HashSet::new(),
+            keys: HashSet::default(),
             token: 0,
             held_until: None,
         };

@@ -55,16 +55,31 @@ impl Key {
         // A text of common length is put together on the stack, so that it is allocated once.
         let mut buffer = [0; 128];
         let mut rest = buffer.as_mut_slice();
-        match write!(rest, "{self}#{number}") {
-            Ok(()) => {
-                let unused = rest.len();
-                let text =
-                    buffer.get(..buffer.len() - unused).and_then(|text| std::str::from_utf8(text).ok());
-                Self::from(Arc::from(text.unwrap_or_default()))
-            }
-            Err(_) => Self::from(format!("{self}#{number}")),
+        let written = rest.write_all(self.as_bytes()).and_then(|()| rest.write_all(b"#")).and_then(|()| {
+            let mut digits = [0; 10];
+            rest.write_all(decimal(number, &mut digits))
+        });
+        let unused = rest.len();
+        let text = buffer.get(..buffer.len() - unused).and_then(|text| std::str::from_utf8(text).ok());
+        match (written, text) {
+            (Ok(()), Some(text)) => Self(Repr::Shared(text.into())),
+            _ => Self::from(format!("{self}#{number}")),
         }
     }
+}
+
+/// The digits of `number`, without the machinery of `fmt`.
+fn decimal(mut number: u32, digits: &mut [u8; 10]) -> &[u8] {
+    let mut begin = digits.len();
+    for (at, digit) in digits.iter_mut().enumerate().rev() {
+        *digit = b'0' + (number % 10) as u8;
+        number /= 10;
+        begin = at;
+        if number == 0 {
+            break;
+        }
+    }
+    digits.get(begin..).unwrap_or_default()
 }
 
 impl Deref for Key {
@@ -179,6 +194,9 @@ mod tests {
         let name = Key::from("charge");
         assert_eq!(name.numbered(1), "charge".into());
         assert_eq!(name.numbered(2), "charge#2".into());
+        for number in [2, 9, 10, 1234, u32::MAX] {
+            assert_eq!(&*name.numbered(number), format!("charge#{number}"));
+        }
         let long = "é".repeat(80);
         assert_eq!(&*Key::from(long.clone()).numbered(7), format!("{long}#7"));
     }

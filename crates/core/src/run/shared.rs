@@ -51,6 +51,8 @@ pub(crate) struct Settings {
 /// The journal of a durable run while it runs.
 pub(crate) struct Journal {
     history: Mutex<History>,
+    /// Whether there was anything recorded when the run was opened.
+    resumed: bool,
     /// `None`: the run has no store, its journal is `kept` or nowhere.
     writer: Option<Writer>,
     /// All records, for those who asked for the run's state.
@@ -91,7 +93,8 @@ impl Journal {
         keep: bool,
     ) -> Self {
         let kept = keep.then(|| Arc::new(Mutex::new(records.clone())));
-        Self { history: Mutex::new(History::new(records)), writer, kept, input }
+        let resumed = !records.is_empty();
+        Self { history: Mutex::new(History::new(records)), resumed, writer, kept, input }
     }
 
     fn write(&self, record: Record, replaces: bool) -> Writing {
@@ -180,9 +183,13 @@ impl Shared {
     }
 
     /// The hook after a step that was recorded.
-    pub(crate) fn hook_after_step(&self, step: StepId, kind: RecordedKind) -> Option<Hooked> {
+    pub(crate) fn hook_after_step(
+        &self,
+        step: impl FnOnce() -> StepId,
+        kind: RecordedKind,
+    ) -> Option<Hooked> {
         let hook = self.settings.after_step.as_ref()?;
-        let run = Arc::clone(&self.settings.run);
+        let (run, step) = (Arc::clone(&self.settings.run), step());
         Some(hook(StepInfo { workflow: Arc::clone(&self.settings.workflow), run, step, kind }))
     }
 
@@ -240,7 +247,8 @@ impl Shared {
 
     /// What the journal holds under `key`.
     pub(crate) fn recall(&self, key: &Key) -> Option<Found> {
-        lock(&self.journal.as_ref()?.history).recall(key)
+        let journal = self.journal.as_ref().filter(|journal| journal.resumed)?;
+        lock(&journal.history).recall(key)
     }
 
     /// Begins to record. `None`: the run has no journal.

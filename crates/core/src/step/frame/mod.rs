@@ -82,9 +82,9 @@ impl<'r> Frame<'r> {
     }
 
     fn taken(run: &'r Shared, name: Key, key: Taken, recorded: bool) -> Self {
-        let mut frame = Self::new(Some(run), name);
-        *frame.detail() = Detail { key: Some(key), recorded, ..Detail::default() };
-        frame
+        let detail = Box::new(Detail { key: Some(key), recorded, ..Detail::default() });
+        let (attempt, previous_delay) = (0, Duration::ZERO);
+        Self { run: Some(run), name, timeout: None, attempt, previous_delay, detail: Some(detail) }
     }
 
     #[inline]

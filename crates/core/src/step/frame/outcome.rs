@@ -88,7 +88,7 @@ impl Frame<'_> {
 
     /// The hook after the step, where the run has one.
     pub(in crate::step) fn hook(&mut self, kind: RecordedKind) -> Option<Hooked> {
-        let hooked = self.run?.hook_after_step(self.id(), kind)?;
+        let hooked = self.run?.hook_after_step(|| self.id(), kind)?;
         let now = self.clock().now();
         self.detail().began = Some(now);
         Some(hooked)
