@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::{Clock, later};
 use crate::error::{Limit, RunError};
+use crate::journal::Key;
 use crate::run::Shared;
 
 /// The recorded moment at which a durable sleep ends, in milliseconds since 1970 in UTC.
@@ -23,24 +24,24 @@ impl Waking {
         Self { until_ms: until.as_millis().try_into().unwrap_or(u64::MAX) }
     }
 
-    pub(crate) fn at(self) -> SystemTime {
-        const FAR: Duration = Duration::from_secs(1000 * 365 * 24 * 3600);
-        SystemTime::UNIX_EPOCH + Duration::from_millis(self.until_ms).min(FAR)
+    /// How long it is until then.
+    pub(crate) fn left(self, clock: &dyn Clock) -> Duration {
+        let now = clock.wall().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        Duration::from_millis(self.until_ms).saturating_sub(now)
     }
 }
 
-/// Waits for `duration`, or until the run is cancelled or out of time.
+/// Waits for `duration`, or until the run is cancelled or out of time. `step` is what waits.
 pub(crate) async fn sleep(
     run: Option<&Shared>,
     clock: &dyn Clock,
+    step: Key,
     duration: Duration,
 ) -> Result<(), RunError> {
-    let token = run.and_then(Shared::token).cloned();
-    let deadline = run.and_then(Shared::deadline);
     let until = later(clock.now(), duration);
-    let in_time = deadline.is_none_or(|(at, _)| until <= at);
-    let mut sleep = clock.sleep_until(if in_time { until } else { deadline.map_or(until, |(at, _)| at) });
-    let mut cancelled = token.map(|token| Box::pin(token.cancelled_owned()));
+    let deadline = run.and_then(Shared::deadline).filter(|(at, _)| *at < until);
+    let mut sleep = clock.sleep_until(deadline.map_or(until, |(at, _)| at));
+    let mut cancelled = run.and_then(Shared::token).map(|token| Box::pin(token.clone().cancelled_owned()));
     let was_cancelled = poll_fn(|cx| {
         if cancelled.as_mut().is_some_and(|cancelled| cancelled.as_mut().poll(cx).is_ready()) {
             return Poll::Ready(true);
@@ -49,11 +50,9 @@ pub(crate) async fn sleep(
     })
     .await;
     let error = match deadline {
-        _ if was_cancelled => RunError::Cancelled { step: None },
-        Some((_, after)) if !in_time => {
-            RunError::Timeout { step: "sleep".into(), attempt: 1, after, limit: Limit::Run }
-        }
-        _ => return Ok(()),
+        _ if was_cancelled => RunError::Cancelled { step: Some(step) },
+        Some((_, after)) => RunError::Timeout { step, attempt: 1, after, limit: Limit::Run },
+        None => return Ok(()),
     };
     if let Some(run) = run {
         run.note_run_error(&error);

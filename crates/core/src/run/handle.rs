@@ -1,7 +1,9 @@
+use std::convert::Infallible;
 use std::fmt;
+use std::future::{Future, ready};
 use std::marker::PhantomData;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 use tokio_util::sync::CancellationToken;
@@ -119,43 +121,52 @@ impl<M: Mode> Run<M> {
     /// A step for each of `items`, a bounded number of them at the same time.
     ///
     /// The results come in the order of the items. The keys are `name[0]`, `name[1]`, and so on, or what
-    /// [`Each::key_by`] says.
-    pub fn each<I, F>(&self, name: impl Into<Key>, items: I, operation: F) -> Each<'_, M, I::IntoIter, F>
+    /// [`Each::key_by`] says. The items are taken from the iterator here, the calls begin when it is awaited.
+    pub fn each<I, F>(
+        &self,
+        name: impl Into<Key>,
+        items: I,
+        operation: F,
+    ) -> Each<'_, M, I::Item, F, Once, M::Keep>
     where
         I: IntoIterator,
     {
-        Each::new(self, name.into(), items.into_iter(), operation)
+        Each::new(self, name.into(), items.into_iter().collect(), operation)
     }
 
     /// Waits for `duration`, and on a durable run goes on waiting after a restart.
     ///
-    /// On a durable run it is a step: the moment of waking is recorded under `name` when the wait begins, as
-    /// time of day, and a resumed run waits for what is left of it, or not at all. On a volatile run it is only
-    /// a wait. Either ends at once on cancellation and at the run's deadline.
+    /// Either kind of run ends the wait at once on cancellation and at its deadline.
     ///
     /// # Errors
     /// [`RunError::Cancelled`], [`RunError::Timeout`] by the run's deadline, and what recording a step can
     /// end in.
-    pub async fn sleep(&self, name: impl Into<Key>, duration: Duration) -> Result<(), RunError> {
-        let clock = self.clock();
-        let left = if M::RECORDS {
-            let until = self.recorded_waking(name.into(), duration).await?;
-            until.duration_since(clock.wall()).unwrap_or_default()
-        } else {
-            duration
-        };
-        wait::sleep(self.shared(), clock, left).await
-    }
-
-    async fn recorded_waking(&self, name: Key, duration: Duration) -> Result<SystemTime, RunError> {
-        let until = || {
-            std::future::ready(Ok::<_, std::convert::Infallible>(wait::Waking::after(self.clock(), duration)))
-        };
-        let waking = Step::new(self.frame(name), until, ValuesOnly).await;
-        match waking {
-            Ok(waking) => Ok(waking.at()),
-            Err(Error::Run(error)) => Err(error),
-            Err(Error::Failed(never)) => match never {},
+    ///
+    /// # Panics
+    /// With the [`SystemClock`](crate::clock::SystemClock), outside of a tokio runtime with its timer enabled.
+    ///
+    /// # Cancel safety
+    /// Dropping the future ends the wait. The moment of waking stays recorded.
+    ///
+    /// # Resume
+    /// On a durable run it is a step: the moment of waking is recorded under `name` when the wait begins, as
+    /// time of day, and a resumed run waits for what is left of it, or not at all. On a volatile run it is only
+    /// a wait.
+    pub fn sleep<N: Into<Key>>(
+        &self,
+        name: N,
+        duration: Duration,
+    ) -> impl Future<Output = Result<(), RunError>> {
+        let name: Key = name.into();
+        // The key is taken here, as for every step.
+        let frame = M::RECORDS.then(|| self.frame(name.clone()));
+        async move {
+            let clock = self.clock();
+            let left = match frame {
+                Some(frame) => recorded_waking(frame, clock, duration).await?.left(clock),
+                None => duration,
+            };
+            wait::sleep(self.shared(), clock, name, left).await
         }
     }
 
@@ -169,6 +180,20 @@ impl<M: Mode> Run<M> {
     #[must_use]
     pub fn cancellation(&self) -> Option<&CancellationToken> {
         self.shared()?.token()
+    }
+}
+
+/// The moment of waking: the one that the journal holds, or `duration` from now, which is recorded.
+async fn recorded_waking(
+    frame: Frame<'_>,
+    clock: &dyn Clock,
+    duration: Duration,
+) -> Result<wait::Waking, RunError> {
+    let waking = || ready(Ok::<_, Infallible>(wait::Waking::after(clock, duration)));
+    match Step::new(frame, waking, ValuesOnly).await {
+        Ok(waking) => Ok(waking),
+        Err(Error::Run(error)) => Err(error),
+        Err(Error::Failed(never)) => match never {},
     }
 }
 

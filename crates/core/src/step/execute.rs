@@ -246,11 +246,11 @@ fn again<F, A: Invoke<F>>(frame: &mut Frame<'_>, attempts: &A, ended: &Ended<A::
     let delay = attempts.after(frame.attempt(), frame.previous_delay(), error, || frame.dice());
     match delay.filter(|delay| frame.has_time_for(*delay)) {
         Some(delay) => {
-            frame.schedule(delay, attempts.max_attempts(), error);
+            frame.schedule(delay, attempts.max(), error);
             true
         }
         None => {
-            frame.failed(error, attempts.max_attempts());
+            frame.failed(error, attempts.max());
             if let Error::Run(error) = error {
                 frame.note_run_error(error);
             }

@@ -5,16 +5,16 @@ use std::time::Duration;
 use crate::error::{Error, RunError};
 use crate::retry::{Retry, Rules};
 
-/// How often an operation is called: [`Once`], or as often as [`Retrying`] says.
+/// How an operation is called: what it yields, and the future of one attempt.
 ///
-/// It yields the types of the operation. You do not implement it.
+/// It holds for [`Once`] and [`Retrying`]. You do not implement it.
 #[diagnostic::on_unimplemented(
     message = "`{F}` cannot be the operation of this step",
     label = "this step's operation",
     note = "an operation is a closure that returns a future of a `Result<T, E>` where `E: Display`: `|| api.charge(&hold)`",
     note = "with `retry` it is called several times, so it must not move what it captures: clone inside of it, or take a reference"
 )]
-pub trait Invoke<F> {
+pub trait Invoke<F>: Attempts<Self::Error> {
     /// What the operation returns when all is well.
     type Value;
     /// What it fails with.
@@ -24,9 +24,12 @@ pub trait Invoke<F> {
 
     /// Begins an attempt. `None`: the operation was called as often as it can be.
     fn invoke(&self, operation: &mut Option<F>) -> Option<Self::Attempt>;
+}
 
+/// How many attempts are made, and what follows one that failed with an `E`. You do not implement it.
+pub trait Attempts<E> {
     /// How many attempts are made at most.
-    fn max_attempts(&self) -> u32;
+    fn max(&self) -> u32;
 
     /// What follows the failed `attempt`, given the delay before it: another one after this delay, or
     /// `None`.
@@ -34,7 +37,7 @@ pub trait Invoke<F> {
         &self,
         attempt: u32,
         previous: Duration,
-        error: &Error<Self::Error>,
+        error: &Error<E>,
         dice: impl FnOnce() -> fastrand::Rng,
     ) -> Option<Duration>;
 
@@ -50,6 +53,64 @@ pub struct Once;
 #[derive(Debug, Clone)]
 pub struct Retrying<P>(pub(crate) Retry<P>);
 
+impl<E> Attempts<E> for Once {
+    #[inline]
+    fn max(&self) -> u32 {
+        1
+    }
+
+    #[inline]
+    fn after(
+        &self,
+        _: u32,
+        _: Duration,
+        _: &Error<E>,
+        _: impl FnOnce() -> fastrand::Rng,
+    ) -> Option<Duration> {
+        None
+    }
+
+    #[inline]
+    fn succeeded(&self) {}
+}
+
+impl<E, P: Rules<E>> Attempts<E> for Retrying<P> {
+    fn max(&self) -> u32 {
+        self.0.max_attempts()
+    }
+
+    fn after(
+        &self,
+        attempt: u32,
+        previous: Duration,
+        error: &Error<E>,
+        dice: impl FnOnce() -> fastrand::Rng,
+    ) -> Option<Duration> {
+        let (policy, rules) = (&self.0, self.0.rules());
+        let has_room = policy.shared_budget().is_none_or(|budget| match error {
+            Error::Failed(_) => budget.failed(),
+            Error::Run(error) => !error.is_retried() || budget.failed(),
+        });
+        if !has_room || attempt >= policy.max_attempts() {
+            return None;
+        }
+        let hint = match error {
+            Error::Failed(error) if rules.retries(error) => rules.hint(error),
+            Error::Run(RunError::Refused { retry_after, .. }) => *retry_after,
+            Error::Run(error) if policy.retries_run_error(error) => None,
+            _ => return None,
+        };
+        policy.delay(attempt, previous, hint, &mut dice())
+    }
+
+    #[inline]
+    fn succeeded(&self) {
+        if let Some(budget) = self.0.shared_budget() {
+            budget.succeeded();
+        }
+    }
+}
+
 #[diagnostic::do_not_recommend]
 impl<F, Fut, T, E> Invoke<F> for Once
 where
@@ -61,25 +122,10 @@ where
     type Error = E;
     type Attempt = Fut;
 
+    #[inline]
     fn invoke(&self, operation: &mut Option<F>) -> Option<Fut> {
         operation.take().map(|operation| operation())
     }
-
-    fn max_attempts(&self) -> u32 {
-        1
-    }
-
-    fn after(
-        &self,
-        _: u32,
-        _: Duration,
-        _: &Error<E>,
-        _: impl FnOnce() -> fastrand::Rng,
-    ) -> Option<Duration> {
-        None
-    }
-
-    fn succeeded(&self) {}
 }
 
 #[diagnostic::do_not_recommend]
@@ -94,60 +140,9 @@ where
     type Error = E;
     type Attempt = Fut;
 
+    #[inline]
     fn invoke(&self, operation: &mut Option<F>) -> Option<Fut> {
         operation.as_mut().map(|operation| operation())
-    }
-
-    fn max_attempts(&self) -> u32 {
-        self.0.max_attempts()
-    }
-
-    fn after(
-        &self,
-        attempt: u32,
-        previous: Duration,
-        error: &Error<E>,
-        dice: impl FnOnce() -> fastrand::Rng,
-    ) -> Option<Duration> {
-        self.0.after(attempt, previous, error, dice)
-    }
-
-    fn succeeded(&self) {
-        self.0.succeeded();
-    }
-}
-
-impl<P> Retry<P> {
-    pub(crate) fn after<E>(
-        &self,
-        attempt: u32,
-        previous: Duration,
-        error: &Error<E>,
-        dice: impl FnOnce() -> fastrand::Rng,
-    ) -> Option<Duration>
-    where
-        P: Rules<E>,
-    {
-        let has_room = self.shared_budget().is_none_or(|budget| match error {
-            Error::Failed(_) => budget.failed(),
-            Error::Run(error) => !error.is_retried() || budget.failed(),
-        });
-        if !has_room || attempt >= self.max_attempts() {
-            return None;
-        }
-        let hint = match error {
-            Error::Failed(error) if self.rules().retries(error) => self.rules().hint(error),
-            Error::Run(RunError::Refused { retry_after, .. }) => *retry_after,
-            Error::Run(error) if self.retries_run_error(error) => None,
-            _ => return None,
-        };
-        self.delay(attempt, previous, hint, &mut dice())
-    }
-
-    pub(crate) fn succeeded(&self) {
-        if let Some(budget) = self.shared_budget() {
-            budget.succeeded();
-        }
     }
 }
 

@@ -1,0 +1,211 @@
+use std::fmt;
+use std::future::{Future, IntoFuture};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use futures_util::stream::{FuturesUnordered, Stream};
+
+use super::item::{ItemOperation, Numbered};
+use super::{List, Progress};
+use crate::error::{Error, RunError};
+use crate::event::ScopeKind;
+use crate::guard::Guard;
+use crate::journal::Key;
+use crate::run::Mode;
+use crate::several::scope::Scope;
+use crate::step::{Ended, Frame, Invoke, Keep, Step, StepFuture};
+use crate::wait;
+
+/// The future of [`Each`](super::Each).
+#[must_use = "futures do nothing unless polled"]
+pub struct EachFuture<'r, M, Item, F, A, R, G>
+where
+    A: Invoke<ItemOperation<F, Item>>,
+    G: Guard<A::Error>,
+{
+    list: List<'r, M, Item, F>,
+    attempts: A,
+    guard: G,
+    scope: Option<Scope<'r>>,
+    left_in_batch: usize,
+    pausing: Option<Pausing<'r>>,
+    in_flight: InFlight<'r, F, Item, A, R, G>,
+    results: Vec<Option<Ended<A::Value, A::Error>>>,
+    done: usize,
+    begun: bool,
+}
+
+type Pausing<'r> = Pin<Box<dyn Future<Output = Result<(), RunError>> + Send + 'r>>;
+
+/// The steps of the items that are under way.
+type InFlight<'r, F, Item, A, R, G> =
+    FuturesUnordered<Numbered<StepFuture<'r, ItemOperation<F, Item>, A, R, G>>>;
+
+// Everything that is pinned lies in `in_flight`, on the heap.
+impl<M, Item, F, A, R, G> Unpin for EachFuture<'_, M, Item, F, A, R, G>
+where
+    A: Invoke<ItemOperation<F, Item>>,
+    G: Guard<A::Error>,
+{
+}
+
+impl<'r, M, Item, F, A, R, G> EachFuture<'r, M, Item, F, A, R, G>
+where
+    M: Mode,
+    A: Invoke<ItemOperation<F, Item>> + Clone,
+    R: Keep<A::Value, A::Error> + Default,
+    G: Guard<A::Error> + Clone,
+{
+    pub(super) fn new(list: List<'r, M, Item, F>, attempts: A, guard: G) -> Self {
+        let results = (0..list.items.len()).map(|_| None).collect();
+        let (scope, pausing, in_flight) = (None, None, FuturesUnordered::new());
+        let (left_in_batch, done, begun) = (list.batch, 0, false);
+        Self { list, attempts, guard, scope, left_in_batch, pausing, in_flight, results, done, begun }
+    }
+
+    /// Runs on. With `fail_fast`, ends with the position of the first failure.
+    fn poll_all(&mut self, cx: &mut Context<'_>, fail_fast: bool) -> Poll<Option<usize>> {
+        if !self.begun {
+            self.begun = true;
+            self.scope = Scope::begin(self.list.run, &self.list.base, ScopeKind::Each);
+        }
+        let first_failure = loop {
+            if let Some(pausing) = &mut self.pausing {
+                // Where the pause is cut short, the next steps say why.
+                let _ = ready!(pausing.as_mut().poll(cx));
+                self.pausing = None;
+            }
+            self.fill();
+            match ready!(Pin::new(&mut self.in_flight).poll_next(cx)) {
+                Some((position, ended)) => {
+                    if self.keep(position, ended) && fail_fast {
+                        break Some(position);
+                    }
+                }
+                None => {
+                    self.batch_done();
+                    if self.list.items.len() == 0 {
+                        break None;
+                    }
+                }
+            }
+        };
+        self.in_flight.clear();
+        self.scope = None;
+        Poll::Ready(first_failure)
+    }
+
+    /// Keeps the result of an item, and says whether it failed.
+    fn keep(&mut self, position: usize, ended: Ended<A::Value, A::Error>) -> bool {
+        let failed = ended.is_err();
+        self.done += 1;
+        if let Some(result) = self.results.get_mut(position) {
+            *result = Some(ended);
+        }
+        failed
+    }
+
+    fn fill(&mut self) {
+        while self.in_flight.len() < self.list.concurrency && self.left_in_batch > 0 {
+            let Some((position, item)) = self.list.items.next() else { return };
+            self.left_in_batch -= 1;
+            let step = self.step(position, item).into_future();
+            self.in_flight.push(Numbered { position, step });
+        }
+    }
+
+    fn step(&self, position: usize, item: Item) -> Step<'r, ItemOperation<F, Item>, A, R, G> {
+        let List { operation, timeout, deadline, .. } = &self.list;
+        let frame = self.frame(position, &item);
+        let operation = ItemOperation { operation: Arc::clone(operation), item };
+        let mut step = Step::assemble(frame, operation, self.attempts.clone(), self.guard.clone());
+        if let Some(timeout) = timeout {
+            step = step.timeout(*timeout);
+        }
+        if let Some(deadline) = deadline {
+            step = step.deadline(*deadline);
+        }
+        step
+    }
+
+    fn frame(&self, position: usize, item: &Item) -> Frame<'r> {
+        let List { run, name, base, key_by, .. } = &self.list;
+        run.frame_with_key(name.clone(), || match key_by {
+            Some(key_by) => Key::from(format!("{base}[{}]", key_by(item))),
+            None => Key::from(format!("{base}[{position}]")),
+        })
+    }
+
+    fn batch_done(&mut self) {
+        let (done, total) = (self.done, self.results.len());
+        let List { run, name, items, batch, pause, on_progress, .. } = &mut self.list;
+        if let Some(on_progress) = on_progress.as_mut().filter(|_| total > 0) {
+            let (batch, batches) = (done.div_ceil(*batch), total.div_ceil(*batch));
+            on_progress(Progress { batch, batches, done, total });
+        }
+        self.left_in_batch = *batch;
+        if items.len() > 0 && *pause > Duration::ZERO {
+            self.pausing = Some(Box::pin(wait::sleep(run.shared(), run.clock(), name.clone(), *pause)));
+        }
+    }
+}
+
+impl<M, Item, F, A, R, G> Future for EachFuture<'_, M, Item, F, A, R, G>
+where
+    M: Mode,
+    A: Invoke<ItemOperation<F, Item>> + Clone,
+    R: Keep<A::Value, A::Error> + Default,
+    G: Guard<A::Error> + Clone,
+{
+    type Output = Result<Vec<A::Value>, Error<A::Error>>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let failed = ready!(self.poll_all(cx, true));
+        let mut results = std::mem::take(&mut self.results).into_iter();
+        if let Some(Some(Err(error))) = failed.and_then(|position| results.nth(position)) {
+            return Poll::Ready(Err(error));
+        }
+        Poll::Ready(results.flatten().collect())
+    }
+}
+
+/// The future of a [`Settled`](super::Settled) list.
+#[derive(Debug)]
+#[must_use = "futures do nothing unless polled"]
+pub struct SettledFuture<S>(S);
+
+impl<S> SettledFuture<S> {
+    pub(super) const fn new(each: S) -> Self {
+        Self(each)
+    }
+}
+
+impl<M, Item, F, A, R, G> Future for SettledFuture<EachFuture<'_, M, Item, F, A, R, G>>
+where
+    M: Mode,
+    A: Invoke<ItemOperation<F, Item>> + Clone,
+    R: Keep<A::Value, A::Error> + Default,
+    G: Guard<A::Error> + Clone,
+{
+    type Output = Vec<Ended<A::Value, A::Error>>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        ready!(self.0.poll_all(cx, false));
+        Poll::Ready(std::mem::take(&mut self.0.results).into_iter().flatten().collect())
+    }
+}
+
+impl<M, Item, F, A, R, G> fmt::Debug for EachFuture<'_, M, Item, F, A, R, G>
+where
+    A: Invoke<ItemOperation<F, Item>>,
+    G: Guard<A::Error>,
+{
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EachFuture")
+            .field("name", &self.list.name)
+            .field("done", &self.done)
+            .finish_non_exhaustive()
+    }
+}
