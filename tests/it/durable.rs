@@ -379,3 +379,73 @@ async fn a_closed_store_is_a_typed_error() {
     let closed = workflow.run("r", async |_| Ok::<_, OrderError>(1)).await;
     assert_eq!(closed, Err(RunError::Store(StoreError::Closed).into()));
 }
+
+#[tokio::test]
+async fn a_retry_drops_what_the_run_failed_on_whatever_was_done_after_it() {
+    on_every_store(async |store| {
+        let bank = Bank::default();
+        bank.fail.store(1, Ordering::Relaxed);
+        let workflow = Workflow::new("w").any_store(store);
+        let body = async |run: &DurableRun| {
+            let charged = run.step("charge", || bank.charge()).await;
+            if charged.is_err() {
+                step!(run.volatile(), "tell somebody", async { Ok::<_, Declined>(()) });
+            }
+            charged.map_err(awaitly::FromStep::from_step)
+        };
+        assert_eq!(workflow.run("r", body).await, Err(OrderError::Declined(1)));
+        assert_eq!(workflow.retry("r", body).await, Ok(2));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_retry_drops_no_recorded_value_for_a_volatile_step_of_the_same_name() {
+    on_every_store(async |store| {
+        let (bank, check) = (Bank::default(), Bank::default());
+        check.fail.store(1, Ordering::Relaxed);
+        let workflow = Workflow::new("w").any_store(store);
+        let body = async |run: &DurableRun| {
+            let charged = step!(run, "charge", bank.charge());
+            step!(run.volatile(), "charge", check.charge());
+            Ok::<_, OrderError>(charged)
+        };
+        assert_eq!(workflow.run("r", body).await, Err(OrderError::Declined(1)));
+        assert_eq!(workflow.retry("r", body).await, Ok(1));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_retry_after_a_hook_refused_uses_the_record() {
+    on_every_store(async |store| {
+        let bank = Bank::default();
+        let plain = Workflow::new("w").any_store(store);
+        let hooked = plain
+            .clone()
+            .after_step(|_| async { Err(awaitly::guard::Refusal::new("checkpoint", "disk full")) });
+        let body = async |run: &DurableRun| Ok::<_, OrderError>(step!(run, bank.charge()));
+        let refused = hooked.run("r", body).await;
+        assert!(matches!(refused, Err(OrderError::Run(RunError::Refused { .. }))), "{refused:?}");
+        assert_eq!(plain.retry("r", body).await, Ok(1));
+        assert_eq!(bank.calls(), 1);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_panic_over_a_failed_step_can_be_retried() {
+    on_every_store(async |store| {
+        let bank = Bank::default();
+        bank.fail.store(1, Ordering::Relaxed);
+        let workflow = Workflow::new("w").any_store(store);
+        let body = async |run: &DurableRun| {
+            let charged = run.step("charge", || bank.charge()).await;
+            Ok::<_, OrderError>(charged.expect("paid"))
+        };
+        let panicked = workflow.run("r", body).await;
+        assert!(matches!(panicked, Err(OrderError::Run(RunError::Panicked { .. }))), "{panicked:?}");
+        assert_eq!(workflow.retry("r", body).await, Ok(2));
+    })
+    .await;
+}

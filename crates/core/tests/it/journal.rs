@@ -354,3 +354,134 @@ async fn a_handle_that_outlives_its_run_records_nothing() {
     assert!(matches!(refused, Err(Error::Run(RunError::Store(_)))), "{refused:?}");
     assert_eq!(service.calls(), 0);
 }
+
+#[tokio::test]
+async fn steps_inside_of_a_steps_operation_change_no_other_key_on_resume() {
+    async fn pay(run: &DurableRun, service: &Service) -> Result<u32, AppError> {
+        Ok(step!(run, "charge", service.call()))
+    }
+    let service = Service::default();
+    let workflow = Workflow::new("w");
+    let body = async |run: &DurableRun| {
+        let paid = step!(run, "pay", pay(run, &service));
+        let other = step!(run, "charge", service.call());
+        Ok::<_, AppError>((paid, other))
+    };
+    let (first, mut state) = workflow.run_with_state("r", body).await;
+    assert_eq!(keys(&state), ["pay/charge", "pay", "charge"]);
+    // Crashed after `pay` was recorded, and before `charge` was.
+    assert!(state.forget("charge"));
+    let (again, _) = workflow.resume(state).run_with_state(body).await;
+    assert_eq!((first, again), (Ok((1, 2)), Ok((1, 3))));
+}
+
+#[tokio::test]
+async fn each_attempt_has_nested_steps_of_its_own() {
+    let service = Service::failing([ServiceError::Down]);
+    let workflow = Workflow::new("w");
+    let inner = async |run: &DurableRun| Ok::<_, AppError>(step!(run, "charge", key = "k", service.call()));
+    let body = async |run: &DurableRun| {
+        Ok::<_, AppError>(step!(
+            run,
+            "pay",
+            retry = awaitly_core::Retry::fixed(Default::default()),
+            inner(run)
+        ))
+    };
+    let (paid, state) = workflow.run_with_state("r", body).await;
+    assert_eq!(paid, Ok(2));
+    assert_eq!(keys(&state), ["pay/k", "pay@2/k", "pay"]);
+    assert_eq!(workflow.resume(state).run(body).await, Ok(2));
+    assert_eq!(service.calls(), 2);
+}
+
+#[tokio::test]
+async fn what_an_operation_makes_of_a_cancellation_is_not_recorded() {
+    let token = tokio_util::sync::CancellationToken::new();
+    let workflow = Workflow::new("w").cancel_on(token.clone());
+    let nap = async |run: &DurableRun| -> Result<u32, AppError> {
+        token.cancel();
+        run.sleep("nap", days(1)).await?;
+        Ok(1)
+    };
+    let (result, state) =
+        workflow.run_with_state("r", async |run| Ok::<_, AppError>(step!(run, "outer", nap(run)))).await;
+    assert!(matches!(result, Err(AppError::Run(RunError::Cancelled { .. }))), "{result:?}");
+    assert!(!keys(&state).contains(&"outer".to_owned()), "{:?}", keys(&state));
+}
+
+#[tokio::test]
+async fn a_key_that_cannot_be_recorded_is_refused_before_anything_is_done() {
+    let service = Service::default();
+    let workflow = Workflow::new("w");
+    let body =
+        async |run: &DurableRun| Ok::<_, AppError>(step!(run, "n", key = "k".repeat(1025), service.call()));
+    assert!(matches!(workflow.run("r", body).await, Err(AppError::Run(RunError::TooLarge { .. }))));
+    assert_eq!(service.calls(), 0);
+}
+
+#[tokio::test]
+async fn a_panic_after_a_failure_of_the_journal_leaves_the_run_to_be_resumed() {
+    let workflow = Workflow::new("w");
+    let result = workflow
+        .run("r", async |run| {
+            let duplicate = async || {
+                step!(run, "a", key = "k", async { Ok::<_, ServiceError>(1) });
+                Ok::<_, AppError>(step!(run, "b", key = "k", async { Ok::<_, ServiceError>(2) }))
+            };
+            Ok::<_, AppError>(duplicate().await.expect("no duplicates"))
+        })
+        .await;
+    assert_eq!(result, Err(RunError::DuplicateKey { key: "k".into() }.into()));
+}
+
+#[tokio::test]
+async fn a_hook_that_panics_does_not_unwind_out_of_the_run() {
+    let workflow = Workflow::new("w").before_run(|_| async { panic!("bad hook") });
+    let result = workflow.run("r", async |_| Ok::<_, AppError>(1)).await;
+    let panicked = RunError::Panicked { step: None, message: "bad hook".into() };
+    assert_eq!(result, Err(panicked.into()));
+}
+
+#[tokio::test]
+async fn of_parallel_steps_the_one_that_panicked_is_named() {
+    let service = Service::default();
+    let boom = async || -> Result<u32, ServiceError> { panic!("boom") };
+    let result = Workflow::new("w")
+        .run("r", async |run| {
+            let (_, _) = awaitly_core::parallel!(run, "p", { a: service.hang(), b: boom() });
+            Ok::<_, AppError>(())
+        })
+        .await;
+    let panicked = RunError::Panicked { step: Some("p.b".into()), message: "boom".into() };
+    assert_eq!(result, Err(panicked.into()));
+}
+
+#[tokio::test]
+async fn a_state_holds_the_input_of_its_run() {
+    let workflow = Workflow::new("w");
+    let body = async |run: &DurableRun| Ok::<_, AppError>(run.input::<u32>()?);
+    let (_, state) = workflow.clone().input(&7).run_with_state("r", body).await;
+    assert_eq!(workflow.resume(state.clone()).run(body).await, Ok(7));
+    let other = workflow.clone().input(&8);
+    let changed = other.resume(state).run(body).await;
+    assert!(matches!(changed, Err(AppError::Run(RunError::InputChanged { .. }))), "{changed:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_that_cannot_go_on_stops_the_retries_of_its_other_steps() {
+    let service = Service::failing(vec![ServiceError::Down; 100]);
+    let workflow = Workflow::new("w");
+    let result = workflow
+        .run("r", async |run| {
+            let retried = run.step("retried", || service.call());
+            let retried = retried.retry(awaitly_core::Retry::fixed(secs(1)).attempts(50));
+            let first = run.step("a", async || Ok::<_, ServiceError>(1)).key("k");
+            let second = run.step("b", async || Ok::<_, ServiceError>(1)).key("k");
+            let _ = tokio::join!(async { retried.await }, async { first.await }, async { second.await });
+            Ok::<_, AppError>(())
+        })
+        .await;
+    assert!(matches!(result, Err(AppError::Run(RunError::DuplicateKey { .. }))), "{result:?}");
+    assert_eq!(service.calls(), 1);
+}

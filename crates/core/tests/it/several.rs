@@ -206,3 +206,60 @@ fn no_concurrency_at_all_is_refused() {
 fn futures_executor<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future)
 }
+
+#[tokio::test(start_paused = true)]
+async fn of_three_who_lose_the_first_in_time_is_the_races_failure() {
+    let result = run(async |run| {
+        let lost = race!(run, "mirror", { fail_after(30, 1), fail_after(10, 2), fail_after(50, 3) });
+        Ok::<_, AppError>(lost)
+    })
+    .await;
+    assert_eq!(result, Err(ServiceError::Declined(2).into()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pause_between_batches_ends_with_the_run() {
+    let token = tokio_util::sync::CancellationToken::new();
+    let workflow = Workflow::new("w").cancel_on(token.clone());
+    let began = tokio::time::Instant::now();
+    let running = workflow.run_volatile(async |run| {
+        let slow = run.each("n", 0..4, async |n: u32| Ok::<_, ServiceError>(n));
+        Ok::<_, AppError>(step!(slow.batches(2).pause(secs(600))))
+    });
+    let (result, ()) = tokio::join!(running, async {
+        tokio::time::sleep(secs(1)).await;
+        token.cancel();
+    });
+    assert!(matches!(result, Err(AppError::Run(RunError::Cancelled { .. }))), "{result:?}");
+    assert_eq!(began.elapsed(), secs(1));
+}
+
+#[tokio::test]
+async fn names_may_be_made_while_the_program_runs_and_handles_may_be_temporary() {
+    let workflow = Workflow::new("w");
+    let (result, state) = workflow
+        .run_with_state("r", async |run| {
+            let name = format!("load-{}", 1);
+            let (a, b) = parallel!(run, name.clone(), { a: after(0, "a"), b: after(0, "b") });
+            let (_, _) = parallel!(run.volatile(), &name, { a: after(0, "a"), b: after(0, "b") });
+            let c = race!(run, format!("race-{name}"), { after(0, "c"), after(0, "d") });
+            Ok::<_, AppError>(a + &b + &c)
+        })
+        .await;
+    assert_eq!(result, Ok("abc".into()));
+    let keys: Vec<_> = state.keys().map(ToString::to_string).collect();
+    assert_eq!(keys, ["load-1.a", "load-1.b", "race-load-1"]);
+}
+
+#[tokio::test]
+async fn a_list_may_keep_only_its_values() {
+    let service = Service::failing([ServiceError::Down]);
+    let workflow = Workflow::new("w");
+    let body = async |run: &awaitly_core::DurableRun| {
+        let calls = run.each("call", [1, 2], async |_| service.call().await).rerun_errors();
+        Ok::<_, AppError>(step!(calls.timeout(secs(1)).deadline(secs(5))))
+    };
+    let (failed, state) = workflow.run_with_state("r", body).await;
+    assert_eq!(failed, Err(ServiceError::Down.into()));
+    assert_eq!(workflow.resume(state).run(body).await, Ok(vec![2, 3]));
+}

@@ -146,3 +146,30 @@ async fn a_skipped_step_calls_nothing() {
     assert_eq!(result, Ok((None, Some(1), 9)));
     assert_eq!(service.calls(), 1);
 }
+
+#[tokio::test]
+async fn options_are_evaluated_before_the_operation_takes_what_it_names() {
+    async fn ship(sku: String) -> Result<usize, ServiceError> {
+        Ok(sku.len())
+    }
+    let result = run(async |run| {
+        let mut total = 0;
+        for sku in ["tea".to_owned(), "mugs".to_owned()] {
+            total += step!(run, "ship", key = format!("ship:{sku}"), input = &sku, ship(sku));
+        }
+        Ok::<_, AppError>(total)
+    })
+    .await;
+    assert_eq!(result, Ok(7));
+}
+
+#[tokio::test]
+async fn a_policy_for_an_error_that_cannot_be_cloned_can_be() {
+    #[derive(Debug, thiserror::Error)]
+    #[error("io")]
+    struct NotClone(#[from] std::io::Error);
+    let policy = awaitly_core::Retry::fixed(awaitly_core::clock::ms(1)).when(|_: &NotClone| false);
+    let failing = async || Err::<u32, _>(NotClone(std::io::ErrorKind::NotFound.into()));
+    let result = run(async |run| run.step("io", failing).retry(policy.clone()).await).await;
+    assert!(matches!(result, Err(Error::Failed(NotClone(_)))));
+}

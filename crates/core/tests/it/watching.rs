@@ -3,7 +3,7 @@ use std::sync::{Arc, Mutex};
 use awaitly_core::clock::{VirtualClock, ms, secs};
 use awaitly_core::event::{Event, EventKind, Observer};
 use awaitly_core::retry::Jitter;
-use awaitly_core::{DurableRun, Retry, Workflow, parallel, race, step};
+use awaitly_core::{DurableRun, Retry, RunError, Workflow, parallel, race, step};
 
 use crate::world::{AppError, Service, ServiceError};
 
@@ -142,4 +142,26 @@ async fn an_event_comes_back_from_json() {
         let json = serde_json::to_string(event).unwrap();
         assert_eq!(serde_json::from_str::<Event>(&json).unwrap(), *event);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn being_watched_changes_no_key_no_error_and_no_delay() {
+    let outcome = async |workflow: Workflow| {
+        let began = tokio::time::Instant::now();
+        let (fine, service) = (Service::default(), Service::failing(vec![ServiceError::Down; 3]));
+        let retry = Retry::exponential(secs(1)).attempts(4);
+        let result = workflow
+            .seed(7)
+            .run("r", async |run| {
+                step!(run.volatile(), "a", key = "k", fine.call());
+                step!(run.volatile(), "b", key = "k", retry = retry, service.call());
+                Ok::<_, AppError>(step!(run.volatile(), "hang", timeout = secs(1), service.hang()))
+            })
+            .await;
+        (result, began.elapsed())
+    };
+    let alone = outcome(Workflow::new("w")).await;
+    let watched = outcome(Workflow::new("w").observe(Told::default())).await;
+    assert!(matches!(alone.0, Err(AppError::Run(RunError::Timeout { .. }))), "{alone:?}");
+    assert_eq!(alone, watched);
 }
