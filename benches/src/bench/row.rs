@@ -72,7 +72,7 @@ fn readable(value: f64) -> String {
     if value >= 1000.0 { format!("{value:.0}") } else { format!("{value:.2}") }
 }
 
-/// Rows that were written by [`write`] or in its form.
+/// Rows that were written by [`write()`] or in its form.
 pub(crate) fn read(file: &Path) -> Result<Vec<Row>> {
     let text = fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
     let rows = text.lines().filter(|line| !line.trim().is_empty()).map(serde_json::from_str);

@@ -66,12 +66,13 @@ impl<E: std::error::Error + 'static> std::error::Error for Error<E> {
 pub enum RunError {
     /// A limit of time passed first. The attempt was dropped, so it is really cancelled.
     #[error(
-        "step `{step}` took longer than {after:?} in attempt {attempt}: raise its {limit} or look at what it waits for"
+        "step `{step}` did not end within {after:?}{}: raise the {limit} or look at what it waits for",
+        in_attempt(*attempt)
     )]
     Timeout {
         /// The step.
         step: Key,
-        /// The attempt that was running; 1 is the first.
+        /// The attempt that was running; 1 is the first. 0: the run's time was over before it began.
         attempt: u32,
         /// The limit.
         after: Duration,
@@ -226,8 +227,8 @@ pub enum Limit {
 impl fmt::Display for Limit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Attempt => "timeout",
-            Self::Step => "deadline",
+            Self::Attempt => "step's timeout",
+            Self::Step => "step's deadline",
             Self::Run => "run's deadline",
         })
     }
@@ -286,6 +287,10 @@ impl From<Infallible> for RunError {
     fn from(never: Infallible) -> Self {
         match never {}
     }
+}
+
+fn in_attempt(attempt: u32) -> String {
+    if attempt == 0 { String::new() } else { format!(" in attempt {attempt}") }
 }
 
 fn at(step: Option<&Key>) -> String {

@@ -12,8 +12,9 @@
 ///
 /// Without a name, the step is named for the last function that the expression calls. An option is the
 /// method of that name on [`Step`](crate::step::Step): `retry`, `timeout`, `deadline`, `guard`, `key`,
-/// `input`, `on_change`, `when`, `unless`. The name may be any expression that a [`Key`](crate::journal::Key)
-/// is made from.
+/// `input`, `on_change`, and last `when` or `unless`. They are evaluated in the order in which they stand, and
+/// before the expression takes what it names. The name may be any expression that a
+/// [`Key`](crate::journal::Key) is made from: a literal, a `String`, a `&String`.
 ///
 /// The second form takes a step built by hand, or anything else that awaits to a `Result` with
 /// [`Error`](crate::Error) or [`RunError`](crate::RunError): [`Run::each`](crate::Run::each),
@@ -91,7 +92,17 @@ macro_rules! __build_step {
 /// ```
 ///
 /// Each is a step of its own, called `name.step`, and recorded as such on a durable run. They run on the
-/// task of the run; a step that waits lets the others go on.
+/// task of the run; a step that waits lets the others go on. Entries take no options: an expression that
+/// needs some is a function with a `step!` of its own, or a builder in `tokio::join!`.
+///
+/// # Errors
+/// The surrounding function returns its own error, made from the failure that came first in time.
+///
+/// # Cancel safety
+/// Dropping the surrounding future drops all of them.
+///
+/// # Resume
+/// What was recorded is not executed again, each step for itself.
 ///
 /// # Examples
 /// ```
@@ -155,8 +166,16 @@ macro_rules! __parallel {
 /// race!(run, [name,] [option = value,]* { expression, expression })
 /// ```
 ///
-/// All calls have the same types. It takes the options of [`step!`]; on a durable run, what is recorded is
-/// the value of the winner, so that a resumed run calls nobody.
+/// All calls have the same types. It takes the options of [`step!`].
+///
+/// # Errors
+/// The surrounding function returns its own error, made from the failure that came first in time.
+///
+/// # Cancel safety
+/// Dropping the surrounding future drops all calls.
+///
+/// # Resume
+/// What is recorded is the value of the winner, so that a resumed run calls nobody.
 ///
 /// # Examples
 /// ```

@@ -97,8 +97,10 @@ impl Kind {
 
 /// A value as journals keep it: JSON text.
 ///
-/// It serialises as JSON inside a JSON document, so that an exported run reads well, and as text in
-/// any other format. Equality is that of the text.
+/// It serialises as JSON inside of a JSON document, so that an exported run reads well, and as text in binary
+/// formats. Other formats for people to read, such as YAML, have no place for it. Equality is that of the text.
+///
+/// What JSON cannot tell apart comes back as one: `Some(None)` and `Some(())` as `None`.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Payload(Box<str>);
 

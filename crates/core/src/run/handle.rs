@@ -81,7 +81,13 @@ impl<M: Mode> Run<M> {
     /// A step called `name` that runs `operation`. Nothing happens until it is awaited.
     ///
     /// It takes its key here: the name, or `name#2` for the second step of that name in the run, and so on.
-    /// [`Step::key`] gives it another one.
+    /// [`Step::key`] gives it another one. Where several branches of a body build steps of one name at the same
+    /// time, which of them is the second is a matter of timing: give each a `key`, or a resumed run may mix up
+    /// their outcomes.
+    ///
+    /// A step that is built inside of the operation of another recorded step has its key within that one's:
+    /// `pay/charge`, and `pay@2/charge` in the second attempt at `pay`. The outer step is recorded when all of it
+    /// is done; until then, those inside of it are not executed again.
     ///
     /// `operation` is a closure that returns a future of a `Result`; it is called once, or once for each
     /// attempt where [`Step::retry`] is given.

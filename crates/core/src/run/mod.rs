@@ -3,6 +3,8 @@
 mod handle;
 mod shared;
 
+use tracing::Instrument;
+
 pub use handle::{Durable, DurableRun, Mode, Run, Volatile};
 pub(crate) use shared::{AfterStep, Hooked, Journal, Settings, Shared, Stop, Writer, Writing};
 
@@ -47,5 +49,5 @@ pub(crate) use shared::{AfterStep, Hooked, Journal, Settings, Shared, Stop, Writ
 /// # });
 /// ```
 pub async fn run<T, E>(body: impl AsyncFnOnce(&Run) -> Result<T, E>) -> Result<T, E> {
-    body(&Run::plain()).await
+    body(&Run::plain()).instrument(tracing::info_span!("run")).await
 }

@@ -227,10 +227,10 @@ impl Shared {
     }
 
     /// Takes `key` in the place of the one that the step took from its name.
-    pub(crate) fn exchange_key(&self, name: &Key, taken: Taken, key: Key, recorded: bool) -> Taken {
+    pub(crate) fn exchange_key(&self, name: &Key, taken: Taken, key: &Key, recorded: bool) -> Taken {
         let (history, name, key) = match &self.journal {
-            Some(journal) if recorded => (&journal.history, within(self, name), within(self, &key)),
-            _ => (&self.volatile, self.volatile_key(name), self.volatile_key(&key)),
+            Some(journal) if recorded => (&journal.history, within(self, name), within(self, key)),
+            _ => (&self.volatile, self.volatile_key(name), self.volatile_key(key)),
         };
         let mut history = lock(history);
         match taken {

@@ -105,6 +105,10 @@ impl<'r, F, A, R, G> Step<'r, F, A, R, G> {
     ///
     /// # Default
     /// No limit.
+    ///
+    /// # Panics
+    /// With the [`SystemClock`](crate::clock::SystemClock), outside of a tokio runtime with its timer enabled,
+    /// when the attempt has to wait. That goes for every limit, delay and sleep.
     pub const fn timeout(mut self, timeout: Duration) -> Self {
         self.frame.set_timeout(timeout);
         self
@@ -121,7 +125,7 @@ impl<'r, F, A, R, G> Step<'r, F, A, R, G> {
     }
 
     /// Lets every attempt pass through `guard`: a breaker, a limiter. Called several times, the first
-    /// guard is entered first and left last.
+    /// guard is entered first and left last. A guard must be `Clone`, as a reference is.
     pub fn guard<H>(self, guard: H) -> Step<'r, F, A, R, Both<G, H>> {
         let Self { frame, operation, attempts, keep, guard: outer } = self;
         Step { frame, operation, attempts, keep, guard: Both(outer, guard) }
@@ -130,14 +134,16 @@ impl<'r, F, A, R, G> Step<'r, F, A, R, G> {
     /// Records the outcome under `key` instead of the step's name. A key is used once in a run.
     ///
     /// # Errors
-    /// Awaiting the step gives [`RunError::DuplicateKey`](crate::RunError::DuplicateKey) where another step
-    /// has it.
+    /// On a durable run, awaiting the step gives [`RunError::DuplicateKey`](crate::RunError::DuplicateKey) where
+    /// another step has it, and [`RunError::TooLarge`](crate::RunError::TooLarge) where it is empty or longer than
+    /// [`Key::MAX_BYTES`]. Steps that are not recorded may share a key.
     pub fn key(mut self, key: impl Into<Key>) -> Self {
-        self.frame.set_key(key.into());
+        self.frame.set_key(&key.into());
         self
     }
 
-    /// Runs the step only where `condition` holds; the outcome becomes an `Option`. Comes last.
+    /// Runs the step only where `condition` holds; the outcome becomes an `Option`. Comes after all other
+    /// options.
     ///
     /// A skipped step leaves a [`StepSkipped`](crate::event::EventKind::StepSkipped) event and no record.
     pub fn when(self, condition: bool) -> Conditional<Self> {

@@ -168,7 +168,7 @@ impl<X> Workflow<X> {
     }
 
     /// How long one execution of a run may take. After that, its steps end in [`RunError::Timeout`], which is
-    /// not recorded for the step; a resumed or retried run has its time anew.
+    /// not recorded for the step; a run that is interrupted and resumed, or retried, has its time anew.
     #[must_use]
     pub const fn deadline(mut self, deadline: Duration) -> Self {
         self.definition.deadline = Some(deadline);
@@ -228,7 +228,11 @@ impl<X> Workflow<X> {
     ///
     /// # Cancel safety
     /// Dropping the future drops the step in flight and gives the lease back. The run is interrupted: it
-    /// goes on where it is run again.
+    /// goes on where it is run again. Handles that are still about can do nothing more.
+    ///
+    /// # Panics
+    /// With the [`SystemClock`], outside of a tokio runtime with its timer enabled, when the body has to wait:
+    /// the lease is renewed by time. A panic of the body is caught.
     ///
     /// # Resume
     /// The same call, with the same run id, after a crash or anything else.
@@ -248,7 +252,7 @@ impl<X> Workflow<X> {
     /// failed on, whose record is dropped; all other records stand.
     ///
     /// # Errors
-    /// As for [`run`](Self::run).
+    /// As for [`run`](Self::run), and so for panics, cancel safety and resuming.
     pub async fn retry<T, E>(
         &self,
         run: impl Into<Arc<str>>,
@@ -262,7 +266,7 @@ impl<X> Workflow<X> {
     }
 
     /// The same as [`run`](Self::run), with the journal beside the result, whether that is a value or an
-    /// error. The state of a run that was not opened is empty.
+    /// error. The state of a run that was not opened is empty. Everything else is as for [`run`](Self::run).
     pub async fn run_with_state<T, E>(
         &self,
         run: impl Into<Arc<str>>,
@@ -288,6 +292,9 @@ impl<X> Workflow<X> {
     ///
     /// # Panics
     /// Where the body does.
+    ///
+    /// # Cancel safety
+    /// Dropping the future drops the step in flight; none starts after that.
     pub async fn run_volatile<T, E>(&self, body: impl AsyncFnOnce(&Run) -> Result<T, E>) -> Result<T, E>
     where
         E: fmt::Display,

@@ -165,3 +165,46 @@ async fn being_watched_changes_no_key_no_error_and_no_delay() {
     assert!(matches!(alone.0, Err(AppError::Run(RunError::Timeout { .. }))), "{alone:?}");
     assert_eq!(alone, watched);
 }
+
+/// Writes down the names of the spans that are opened.
+#[derive(Clone, Default)]
+struct Spans(Arc<Mutex<Vec<&'static str>>>);
+
+impl tracing::Subscriber for Spans {
+    fn enabled(&self, _: &tracing::Metadata<'_>) -> bool {
+        true
+    }
+
+    fn new_span(&self, span: &tracing::span::Attributes<'_>) -> tracing::span::Id {
+        let mut spans = self.0.lock().unwrap();
+        spans.push(span.metadata().name());
+        tracing::span::Id::from_u64(spans.len() as u64)
+    }
+
+    fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
+    fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
+    fn event(&self, _: &tracing::Event<'_>) {}
+    fn enter(&self, _: &tracing::span::Id) {}
+    fn exit(&self, _: &tracing::span::Id) {}
+}
+
+#[test]
+fn runs_steps_and_attempts_have_spans() {
+    let spans = Spans::default();
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+    tracing::subscriber::with_default(spans.clone(), || {
+        runtime.block_on(async {
+            let service = Service::failing([ServiceError::Down]);
+            let retry = Retry::fixed(ms(1));
+            awaitly_core::run(async |run| {
+                Ok::<_, AppError>(step!(run, "call", retry = retry, service.call()))
+            })
+            .await
+            .unwrap();
+        });
+    });
+    let ours: Vec<_> =
+        spans.0.lock().unwrap().iter().copied().filter(|name| !name.starts_with("runtime")).collect();
+    assert_eq!(ours, ["run", "step", "attempt", "attempt"]);
+}

@@ -105,7 +105,7 @@ impl<'r> Frame<'r> {
         self.detail.get_or_insert_default()
     }
 
-    pub(super) fn set_key(&mut self, key: Key) {
+    pub(super) fn set_key(&mut self, key: &Key) {
         let Some(run) = self.run else { return };
         let name = &self.name;
         if let Some(detail) = &mut self.detail
