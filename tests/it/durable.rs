@@ -449,3 +449,104 @@ async fn a_panic_over_a_failed_step_can_be_retried() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn a_retry_that_cannot_begin_leaves_the_failed_run_as_it_was() {
+    on_every_store(async |store| {
+        let bank = Bank::default();
+        bank.fail.store(1, Ordering::Relaxed);
+        let workflow = Workflow::new("w").any_store(store.clone());
+        let body = async |run: &DurableRun| Ok::<_, OrderError>(step!(run, bank.charge()));
+        workflow.run("r", body).await.unwrap_err();
+        let id = RunId::new("r").unwrap();
+        let before = store.load(&id).await.unwrap();
+
+        let unmigrated = workflow.clone().version(2).retry("r", body).await;
+        assert!(matches!(unmigrated, Err(OrderError::Run(RunError::Migration { .. }))), "{unmigrated:?}");
+        assert_eq!(store.load(&id).await.unwrap(), before);
+
+        let closed =
+            workflow.clone().before_run(|_| async { Err(awaitly::guard::Refusal::new("hours", "closed")) });
+        let refused = closed.retry("r", body).await;
+        assert!(matches!(refused, Err(OrderError::Run(RunError::Refused { .. }))), "{refused:?}");
+        assert_eq!(store.load(&id).await.unwrap(), before);
+
+        assert_eq!(workflow.run("r", body).await, Err(OrderError::Declined(1)));
+        assert_eq!(workflow.retry("r", body).await, Ok(2));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_retry_drops_no_failure_that_the_body_went_on_from_before_it_failed_on_another() {
+    on_every_store(async |store| {
+        let (bank, network) = (Bank::default(), Bank::default());
+        bank.fail.store(1, Ordering::Relaxed);
+        network.fail.store(1, Ordering::Relaxed);
+        let workflow = Workflow::new("w").any_store(store);
+        let body = async |run: &DurableRun| {
+            // The first card is declined, the second one is charged.
+            let paid = match run.step("first card", || bank.charge()).await {
+                Ok(paid) => paid,
+                Err(_) => step!(run, "second card", bank.charge()),
+            };
+            step!(run.volatile(), "connect", network.charge());
+            Ok::<_, OrderError>(paid)
+        };
+        assert_eq!(workflow.run("r", body).await, Err(OrderError::Declined(1)));
+        assert_eq!(workflow.retry("r", body).await, Ok(2));
+        assert_eq!(bank.calls(), 2, "neither card is charged again");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_retry_drops_every_failure_of_a_list_that_was_waited_for_whole() {
+    on_every_store(async |store| {
+        let bank = Bank::default();
+        bank.fail.store(3, Ordering::Relaxed);
+        let workflow = Workflow::new("w").any_store(store);
+        let body = async |run: &DurableRun| {
+            let results = run.each("charge", 0..3, async |_: u32| bank.charge().await).settle().await;
+            awaitly::collect::all(results).map_err(awaitly::FromStep::from_step)
+        };
+        assert!(matches!(workflow.run("r", body).await, Err(OrderError::Declined(1))));
+        assert_eq!(workflow.retry("r", body).await, Ok(vec![4, 5, 6]));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_state_of_an_ended_run_has_the_version_that_it_ended_with() {
+    on_every_store(async |store| {
+        let bank = Bank::default();
+        let old = Workflow::new("w").any_store(store.clone()).input(&"cart");
+        old.run("r", async |run| Ok::<_, OrderError>(step!(run, "pay", bank.charge()))).await.unwrap();
+
+        let body = async |run: &DurableRun| Ok::<_, OrderError>(step!(run, "charge", bank.charge()));
+        let new =
+            Workflow::new("w").any_store(store).version(2).migration(1, Migration::rename("pay", "charge"));
+        let (result, state) = new.run_with_state("r", body).await;
+        assert_eq!((result, state.version), (Ok(1), 1));
+        assert!(state.input.is_some());
+        assert_eq!(new.resume(state).run(body).await, Ok(1));
+        assert_eq!(bank.calls(), 1);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_cancellation_that_an_operation_made_its_own_error_of_still_cancels() {
+    on_every_store(async |store| {
+        let token = tokio_util::sync::CancellationToken::new();
+        let workflow = Workflow::new("w").any_store(store.clone()).cancel_on(token.clone());
+        let stopping = async || {
+            token.cancel();
+            Err::<u32, _>(Declined(0))
+        };
+        let result = workflow.run("r", async |run| Ok::<_, OrderError>(step!(run, stopping()))).await;
+        assert_eq!(result, Err(OrderError::Declined(0)));
+        assert_eq!(status(&store, "r").await, Status::Cancelled);
+    })
+    .await;
+}

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
-use awaitly::journal::{Record, Status};
+use awaitly::journal::{Key, Record, Status};
 use awaitly::persistence::MemoryStore;
 use awaitly::store::{Ending, Lease, Open, Opened, RunId, Store, StoreError, StoredRun};
 use awaitly::{DurableRun, RunError, Workflow, step};
@@ -39,6 +39,10 @@ impl Store for Faulty {
 
     async fn replace(&self, lease: &Lease, record: Record) -> Result<(), StoreError> {
         self.inner.replace(lease, record).await
+    }
+
+    async fn revive(&self, lease: &Lease, drop: Vec<Key>) -> Result<(), StoreError> {
+        self.inner.revive(lease, drop).await
     }
 
     async fn rewrite(&self, lease: &Lease, version: u32, records: Vec<Record>) -> Result<(), StoreError> {

@@ -106,7 +106,7 @@ pub enum RunError {
     /// The body, or the operation of a step, panicked.
     #[error("the run panicked{}: {message}; mend the code and retry the run", at(step.as_ref()))]
     Panicked {
-        /// The step whose operation panicked. `None`: the body itself did.
+        /// The recorded step whose operation panicked. `None`: the body itself did, or a step that is not recorded.
         step: Option<Key>,
         /// The panic's message.
         message: Box<str>,

@@ -38,11 +38,19 @@ use crate::journal::{EncodeError, Fingerprint, Header, Key, Outcome, Payload, Re
 /// - a key is recorded once in a run: a second record is [`StoreError::AlreadyRecorded`];
 /// - records come back in the order in which they were appended.
 ///
+/// # Errors
+/// Every call can end in what [`StoreError`] says of the store itself: [`Full`](StoreError::Full),
+/// [`ReadOnly`](StoreError::ReadOnly), [`Unavailable`](StoreError::Unavailable),
+/// [`Corrupt`](StoreError::Corrupt), [`Closed`](StoreError::Closed); then nothing of the call was done, or,
+/// where its answer was lost, all of it. Every call with a lease can end in
+/// [`LeaseLost`](StoreError::LeaseLost), and `append` and `rewrite` in
+/// [`AlreadyRecorded`](StoreError::AlreadyRecorded).
+///
 /// Implementors may write `async fn`. The calls of one run come one after another or concurrently;
 /// those of many runs come concurrently, and a store that can lets them share commits.
 pub trait Store: Send + Sync + 'static {
     /// Asks [`admit`](crate::journal::admit) and carries out what it says: takes the lease, and loads
-    /// the whole journal.
+    /// the whole journal. Nothing else of a run that is there is changed.
     fn open(&self, request: Open) -> impl Future<Output = Result<Opened, StoreError>> + Send;
 
     /// Adds a record to the journal of the run that `lease` is for.
@@ -50,6 +58,10 @@ pub trait Store: Send + Sync + 'static {
 
     /// Puts `record` in the place of the one under its key, or adds it where there is none.
     fn replace(&self, lease: &Lease, record: Record) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// Sets a run that waits or has ended back to running, forgets its outcome and what it failed on, and
+    /// drops the records with these keys.
+    fn revive(&self, lease: &Lease, drop: Vec<Key>) -> impl Future<Output = Result<(), StoreError>> + Send;
 
     /// Puts `records` in the place of the whole journal, and sets the version of the workflow.
     fn rewrite(
@@ -179,7 +191,8 @@ pub enum Opened {
     Held {
         /// The right to write its journal.
         lease: Lease,
-        /// What was there, with the status before this opening. A new run has no records.
+        /// What is there. A new run is running and has no records; one that waits or has ended is
+        /// [`revive`](Store::revive)d before it is executed.
         run: StoredRun,
     },
     /// The run has ended; its records are not loaded.

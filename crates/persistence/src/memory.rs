@@ -94,6 +94,17 @@ impl Store for MemoryStore {
         Ok(())
     }
 
+    async fn revive(&self, lease: &Lease, drop: Vec<Key>) -> Result<(), StoreError> {
+        let mut journals = self.lock();
+        let journal = journals.held(lease)?;
+        journal.header.status = Status::Running;
+        journal.header.outcome = None;
+        journal.header.failed_on = Vec::new();
+        journal.records.retain(|record| !drop.contains(&record.key));
+        journal.keys.retain(|key| !drop.contains(key));
+        Ok(())
+    }
+
     async fn rewrite(&self, lease: &Lease, version: u32, records: Vec<Record>) -> Result<(), StoreError> {
         let mut journals = self.lock();
         let journal = journals.held(lease)?;
@@ -150,7 +161,7 @@ impl Journals {
         match (admit(request, stored), journal, slot) {
             (Admission::Refuse(refused), ..) => Opened::Refused(refused),
             (Admission::Ended, Some(journal), _) => Opened::Ended(journal.header.clone()),
-            (Admission::Take { drop }, Some(journal), Some(slot)) => journal.take(slot, &drop, request.ttl),
+            (Admission::Take, Some(journal), Some(slot)) => journal.take(slot, request.ttl),
             _ => self.begin(request),
         }
     }
@@ -166,7 +177,7 @@ impl Journals {
             token: 0,
             held_until: None,
         };
-        let opened = journal.take(slot, &[], request.ttl);
+        let opened = journal.take(slot, request.ttl);
         self.slots.insert(request.run.clone(), slot);
         self.runs.push(journal);
         opened
@@ -193,17 +204,8 @@ impl Journal {
         }
     }
 
-    fn take(&mut self, slot: usize, drop: &[Key], ttl: Duration) -> Opened {
-        if !drop.is_empty() {
-            self.records.retain(|record| !drop.contains(&record.key));
-            drop.iter().for_each(|key| {
-                self.keys.remove(key);
-            });
-        }
+    fn take(&mut self, slot: usize, ttl: Duration) -> Opened {
         let run = self.to_stored();
-        self.header.status = Status::Running;
-        self.header.outcome = None;
-        self.header.failed_on = Vec::new();
         self.token += 1;
         self.held_until = Some(expiry(ttl));
         Opened::Held { lease: Lease::new(self.run.clone(), self.token, slot as i64), run }

@@ -18,7 +18,7 @@ pub struct Header {
     pub input: Option<Fingerprint>,
     /// What an ended run ended in.
     pub outcome: Option<Outcome>,
-    /// The keys that [`Purpose::Retry`] drops: those of the steps that the run failed on.
+    /// The keys of the steps that the run failed on, whose records a retry drops.
     pub failed_on: Vec<Key>,
 }
 
@@ -64,11 +64,8 @@ pub enum LeaseInfo {
 pub enum Admission {
     /// The run is new: keep its header and give a lease.
     Begin,
-    /// Give a lease, set the status to running, forget the outcome, and drop the records with these keys.
-    Take {
-        /// The keys whose records are dropped, with the lease, in one commit.
-        drop: Vec<Key>,
-    },
+    /// Give a lease, and change nothing else.
+    Take,
     /// The run has ended and stays as it is: hand out its outcome.
     Ended,
     /// Change nothing.
@@ -132,11 +129,7 @@ pub fn admit(request: &Open, stored: Option<(&Header, LeaseInfo)>) -> Admission 
     if let LeaseInfo::Held(remaining) = lease {
         return Admission::Refuse(Refused::Busy { remaining });
     }
-    let drop = match header.status {
-        Status::Failed => header.failed_on.clone(),
-        _ => Vec::new(),
-    };
-    Admission::Take { drop }
+    Admission::Take
 }
 
 #[cfg(test)]
@@ -155,10 +148,6 @@ mod tests {
         header
     }
 
-    fn take(drop: &[&'static str]) -> Admission {
-        Admission::Take { drop: drop.iter().copied().map(Key::from).collect() }
-    }
-
     #[test]
     fn an_unknown_run_begins() {
         assert_eq!(admit(&request(Purpose::Resume), None), Admission::Begin);
@@ -169,7 +158,7 @@ mod tests {
     fn an_interrupted_or_waiting_run_is_taken_over_once_its_lease_is_free() {
         for status in [Status::Running, Status::Waiting] {
             let header = stored(status);
-            assert_eq!(admit(&request(Purpose::Resume), Some((&header, LeaseInfo::Free))), take(&[]));
+            assert_eq!(admit(&request(Purpose::Resume), Some((&header, LeaseInfo::Free))), Admission::Take);
             let held = LeaseInfo::Held(Duration::from_secs(3));
             assert_eq!(
                 admit(&request(Purpose::Resume), Some((&header, held))),
@@ -186,11 +175,11 @@ mod tests {
         }
         assert_eq!(
             admit(&request(Purpose::Retry), Some((&stored(Status::Failed), LeaseInfo::Free))),
-            take(&["charge"])
+            Admission::Take
         );
         assert_eq!(
             admit(&request(Purpose::Retry), Some((&stored(Status::Cancelled), LeaseInfo::Free))),
-            take(&[])
+            Admission::Take
         );
         assert_eq!(
             admit(&request(Purpose::Retry), Some((&stored(Status::Completed), LeaseInfo::Free))),
@@ -224,8 +213,8 @@ mod tests {
     fn another_input_is_refused_and_no_input_takes_the_runs_own() {
         let with_input = request(Purpose::Resume).input(Input::of(&7).unwrap());
         let header = Header::begin(&with_input);
-        assert_eq!(admit(&with_input, Some((&header, LeaseInfo::Free))), take(&[]));
-        assert_eq!(admit(&request(Purpose::Resume), Some((&header, LeaseInfo::Free))), take(&[]));
+        assert_eq!(admit(&with_input, Some((&header, LeaseInfo::Free))), Admission::Take);
+        assert_eq!(admit(&request(Purpose::Resume), Some((&header, LeaseInfo::Free))), Admission::Take);
         let other = request(Purpose::Resume).input(Input::of(&8).unwrap());
         assert_eq!(admit(&other, Some((&header, LeaseInfo::Free))), Admission::Refuse(Refused::InputChanged));
     }

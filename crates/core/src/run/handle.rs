@@ -108,7 +108,7 @@ impl<M: Mode> Run<M> {
     pub(crate) fn frame_with_key(&self, name: Key, key: impl FnOnce() -> Key) -> Frame<'_> {
         match self.shared() {
             None => Frame::plain(name),
-            Some(shared) => Frame::keyed(shared, name, key(), M::RECORDS),
+            Some(shared) => Frame::keyed(shared, name, key, M::RECORDS),
         }
     }
 

@@ -79,7 +79,7 @@ pub(crate) struct Stop {
     /// The recorded steps that failed last: those between whose failures no step was built.
     pub(crate) failed_on: Vec<Key>,
     /// A step was built since the last of those failures.
-    stale: bool,
+    pub(crate) stale: bool,
     /// The step whose operation panicked.
     pub(crate) panicked: Option<Key>,
 }
@@ -266,6 +266,11 @@ impl Shared {
         lock(&self.stop).fatal.clone().map_or(Ok(()), Err)
     }
 
+    /// Whether the run's token was cancelled.
+    pub(crate) fn is_cancelled(&self) -> bool {
+        self.token().is_some_and(CancellationToken::is_cancelled)
+    }
+
     /// Whether the run is coming to an end that is not of its body's making: what fails now may have
     /// failed because of that.
     pub(crate) fn is_stopping(&self) -> bool {
@@ -288,6 +293,7 @@ impl Shared {
         }
         match self.deadline {
             Some((at, after)) if self.clock().now() >= at => {
+                self.note_failure(None);
                 Err(RunError::Timeout { step: key.clone(), attempt: 0, after, limit: Limit::Run })
             }
             _ => Ok(()),
@@ -318,16 +324,19 @@ impl Shared {
         self.troubled.store(true, Ordering::Relaxed);
     }
 
-    /// A recorded step failed.
-    pub(crate) fn note_failure(&self, key: &Key) {
+    /// A step failed, was refused, or was not let begin. `key` is that of a recorded failure, which a retry of
+    /// the run drops. What failed before the body went on is not what the run fails on now.
+    pub(crate) fn note_failure(&self, key: Option<&Key>) {
         let mut stop = lock(&self.stop);
         if std::mem::take(&mut stop.stale) {
             stop.failed_on.clear();
         }
-        if !stop.failed_on.contains(key) {
+        if let Some(key) = key
+            && !stop.failed_on.contains(key)
+        {
             stop.failed_on.push(key.clone());
+            self.troubled.store(true, Ordering::Relaxed);
         }
-        self.troubled.store(true, Ordering::Relaxed);
     }
 
     pub(crate) fn note_panic(&self, key: &Key) {

@@ -95,7 +95,7 @@ where
                 StateProj::Entering { entering } => match entering.poll(cx) {
                     Poll::Ready(Ok(pass)) => {
                         // An operation that is called once has one attempt, so there always is one.
-                        let Some(attempt) = this.attempts.invoke(this.operation) else {
+                        let Some(attempt) = frame.around(|| this.attempts.invoke(this.operation)) else {
                             return Poll::Pending;
                         };
                         this.state.set(State::Attempting { pass: Some(pass), attempt });
@@ -193,7 +193,7 @@ fn begin<F, A: Invoke<F>, G: Guard<A::Error>>(
     operation: &mut Option<F>,
 ) -> StateOf<F, A, G> {
     frame.begin_attempt();
-    match guard.enter_now().map(|pass| (pass, attempts.invoke(operation))) {
+    match guard.enter_now().map(|pass| (pass, frame.around(|| attempts.invoke(operation)))) {
         Some((pass, Some(attempt))) => State::Attempting { pass: Some(pass), attempt },
         _ => State::Entering { entering: guard.enter() },
     }

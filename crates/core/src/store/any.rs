@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Ending, Lease, Open, Opened, RunId, Store, StoreError, StoredRun};
-use crate::journal::Record;
+use crate::journal::{Key, Record};
 
 /// Any store, chosen when the program runs. Cheap to clone; clones are the same store.
 ///
@@ -30,6 +30,7 @@ trait Twin: Send + Sync {
     fn open(self: Arc<Self>, request: Open) -> Answer<Opened>;
     fn append(self: Arc<Self>, lease: Lease, record: Record) -> Answer<()>;
     fn replace(self: Arc<Self>, lease: Lease, record: Record) -> Answer<()>;
+    fn revive(self: Arc<Self>, lease: Lease, drop: Vec<Key>) -> Answer<()>;
     fn rewrite(self: Arc<Self>, lease: Lease, version: u32, records: Vec<Record>) -> Answer<()>;
     fn finish(self: Arc<Self>, lease: Lease, ending: Ending) -> Answer<()>;
     fn renew(self: Arc<Self>, lease: Lease, ttl: Duration) -> Answer<()>;
@@ -49,6 +50,10 @@ impl<S: Store> Twin for S {
 
     fn replace(self: Arc<Self>, lease: Lease, record: Record) -> Answer<()> {
         Box::pin(async move { Store::replace(&*self, &lease, record).await })
+    }
+
+    fn revive(self: Arc<Self>, lease: Lease, drop: Vec<Key>) -> Answer<()> {
+        Box::pin(async move { Store::revive(&*self, &lease, drop).await })
     }
 
     fn rewrite(self: Arc<Self>, lease: Lease, version: u32, records: Vec<Record>) -> Answer<()> {
@@ -95,6 +100,11 @@ impl AnyStore {
     /// [`Store::replace`]
     pub(crate) fn replace(&self, lease: &Lease, record: Record) -> Answer<()> {
         Arc::clone(&self.0).replace(lease.clone(), record)
+    }
+
+    /// [`Store::revive`]
+    pub(crate) fn revive(&self, lease: &Lease, drop: Vec<Key>) -> Answer<()> {
+        Arc::clone(&self.0).revive(lease.clone(), drop)
     }
 
     /// [`Store::rewrite`]

@@ -24,16 +24,19 @@ pub(super) enum Verdict<T, E> {
 }
 
 impl<T, E> Verdict<T, E> {
-    /// What a body's result means, given what stopped the run.
+    /// What a body's result means, given what stopped the run, and whether it was cancelled by now.
     ///
     /// A body that goes on after a wait or a cancellation, and returns a value, has completed. None
-    /// completes after a failure that could have lost a record.
-    pub(super) fn of(result: Result<T, E>, stop: Stop) -> Self {
+    /// completes after a failure that could have lost a record. A step that failed before the run was
+    /// cancelled is what the run failed on.
+    pub(super) fn of(result: Result<T, E>, stop: Stop, cancelled: bool) -> Self {
+        let failed_before = !stop.failed_on.is_empty() && !stop.stale;
         match (result, stop) {
             (_, Stop { fatal: Some(error), .. }) => Self::Interrupted(error),
             (Ok(value), _) => Self::Completed(value),
             (Err(error), Stop { cancelled: true, .. }) => Self::Cancelled(error),
             (Err(error), Stop { waiting: true, .. }) => Self::Waiting(error),
+            (Err(error), _) if cancelled && !failed_before => Self::Cancelled(error),
             (Err(error), _) => Self::Failed(error),
         }
     }
@@ -100,8 +103,11 @@ pub(super) fn ending<X: KeepRun<T, E>, T, E: fmt::Display>(
             return Err(RunError::TooLarge { what, bytes, limit: Payload::MAX_BYTES });
         }
     }
+    let stop = shared.stop();
     let failed_on = match verdict {
-        Verdict::Failed(_) | Verdict::Panicked(_) => shared.stop().failed_on,
+        Verdict::Failed(_) => stop.failed_on,
+        // A panic after the body went on from a failure has nothing to do with it.
+        Verdict::Panicked(_) if !stop.stale => stop.failed_on,
         _ => Vec::new(),
     };
     Ok(Some(Ending { status, outcome, error, failed_on }))

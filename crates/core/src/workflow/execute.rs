@@ -13,7 +13,7 @@ use super::end::{self, Verdict};
 use super::heartbeat::Heartbeat;
 use super::hooks::RunInfo;
 use super::keep::KeepRun;
-use super::open::{Admitted, Hold, NotAdmitted};
+use super::open::{Admitted, Hold, NotAdmitted, Revival};
 use crate::error::{FromStep, RunError};
 use crate::event::{EventKind, Hook, Observers};
 use crate::guard::Refusal;
@@ -26,6 +26,7 @@ struct Execution {
     shared: Arc<Shared>,
     hold: Hold,
     recorded: usize,
+    revival: Option<Revival>,
 }
 
 impl Drop for Execution {
@@ -54,9 +55,14 @@ impl<X> Workflow<X> {
                 return (Err(E::from_step(error)), definition.state(run, None, Vec::new()));
             }
             Err(NotAdmitted::Ended(header)) => {
-                let records = definition.ended_records(&run, keep_state).await;
                 let result = recorded::<X, T, E>(&header, &run);
-                return (result, definition.state(run, None, records));
+                if !keep_state {
+                    return (result, definition.state(run, None, Vec::new()));
+                }
+                return match definition.ended_state(&run).await {
+                    Ok(state) => (result, state),
+                    Err(error) => (Err(E::from_step(error)), definition.state(run, None, Vec::new())),
+                };
             }
         };
         let verdict = definition.call(&execution, body).await;
@@ -104,11 +110,11 @@ impl<X> Workflow<X> {
 
 impl Definition {
     fn begin(&self, admitted: Admitted, keep_state: bool) -> Execution {
-        let Admitted { run, hold, records, input } = admitted;
+        let Admitted { run, hold, records, input, revival } = admitted;
         let recorded = records.len();
         let journal = Journal::new(records, hold.0.clone(), input, keep_state);
         let shared = Arc::new(Shared::new(self.settings(run.to_shared()), Some(journal)));
-        Execution { shared, hold, recorded }
+        Execution { shared, hold, recorded, revival }
     }
 
     fn settings(&self, run: Arc<str>) -> Settings {
@@ -132,14 +138,17 @@ impl Definition {
         execution: &Execution,
         body: impl AsyncFnOnce(&DurableRun) -> Result<T, E>,
     ) -> Verdict<T, E> {
-        let Execution { shared, hold, recorded } = execution;
+        let Execution { shared, hold, recorded, revival } = execution;
         let (version, recorded) = (self.version, *recorded);
         let handle = DurableRun::new(Arc::clone(shared));
         let span = tracing::info_span!("run", workflow = %self.name, run = %shared.run_id(), recorded);
         let hooked_body = async {
             self.ask_before_run(shared, recorded).await?;
+            if let (Some(Revival { drop }), Some(Writer { store, lease })) = (revival, &hold.0) {
+                store.revive(lease, drop.clone()).await?;
+            }
             shared.tell_if_observed(|| EventKind::RunStarted { version, recorded });
-            Ok(body(&handle).await)
+            Ok::<_, RunError>(body(&handle).await)
         };
         let caught = AssertUnwindSafe(hooked_body).catch_unwind().instrument(span);
         let ended = Heartbeat::new(caught, hold.0.as_ref(), shared.clock(), self.lease).await;
@@ -147,7 +156,7 @@ impl Definition {
         match ended {
             Err(lost) => Verdict::Interrupted(shared.stopped(lost.into())),
             Ok(Ok(Err(refused))) => Verdict::Interrupted(refused),
-            Ok(Ok(Ok(result))) => Verdict::of(result, stop),
+            Ok(Ok(Ok(result))) => Verdict::of(result, stop, shared.is_cancelled()),
             Ok(Err(panic)) => Verdict::of_panic(message(&*panic), stop),
         }
     }
@@ -176,7 +185,7 @@ impl Definition {
         self.state(shared.run_id().into(), shared.input().cloned(), shared.kept())
     }
 
-    fn state(&self, run: Arc<str>, input: Option<Payload>, records: Vec<Record>) -> ResumeState {
+    pub(super) fn state(&self, run: Arc<str>, input: Option<Payload>, records: Vec<Record>) -> ResumeState {
         ResumeState::new(run, Arc::clone(&self.name), self.version, input, records)
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::builder::Definition;
 use crate::error::RunError;
-use crate::journal::{Header, Payload, Record, ResumeState};
+use crate::journal::{Fingerprint, Header, Key, Payload, Record, ResumeState, Status};
 use crate::run::Writer;
 use crate::store::{Input, Open, Opened, Owner, Purpose, RunId, StoreError, StoredRun};
 
@@ -14,6 +14,13 @@ pub(super) struct Admitted {
     pub(super) hold: Hold,
     pub(super) records: Vec<Record>,
     pub(super) input: Option<Payload>,
+    pub(super) revival: Option<Revival>,
+}
+
+/// What is done to a run that waits or has ended, once nothing keeps it from being executed.
+pub(super) struct Revival {
+    /// The keys of the steps that it failed on, whose records are dropped.
+    pub(super) drop: Vec<Key>,
 }
 
 /// Why the body is not called.
@@ -47,15 +54,14 @@ impl Definition {
         let run = request.run.clone();
         let Some(store) = &self.store else {
             let input = request.input.map(|input| input.payload);
-            return Ok(Admitted { run, hold: Hold(None), records: Vec::new(), input });
+            return Ok(Admitted { run, hold: Hold(None), records: Vec::new(), input, revival: None });
         };
         match store.open(request).await.map_err(RunError::from)? {
             Opened::Ended(header) => Err(NotAdmitted::Ended(header)),
             Opened::Refused(refused) => Err(RunError::refused(refused, &run, self.version).into()),
             Opened::Held { lease, run: stored } => {
                 let hold = Hold(Some(Writer { store: store.clone(), lease }));
-                let (records, input) = self.migrate(&run, &hold, stored).await?;
-                Ok(Admitted { run, hold, records, input })
+                self.migrate(run, hold, stored).await.map_err(NotAdmitted::from)
             }
         }
     }
@@ -90,24 +96,22 @@ impl Definition {
     }
 
     /// Brings the journal to the version of the code, and stores it before anything else.
-    async fn migrate(
-        &self,
-        run: &RunId,
-        hold: &Hold,
-        stored: StoredRun,
-    ) -> Result<(Vec<Record>, Option<Payload>), RunError> {
-        let StoredRun { header, input, records } = stored;
-        if header.version >= self.version {
-            return Ok((records, input));
+    async fn migrate(&self, run: RunId, hold: Hold, stored: StoredRun) -> Result<Admitted, RunError> {
+        let StoredRun { header, input, mut records } = stored;
+        if header.version < self.version {
+            records = self
+                .migrations
+                .apply(records, header.version, self.version)
+                .map_err(|error| RunError::migration(&error, &run))?;
+            if let Some(Writer { store, lease }) = &hold.0 {
+                store.rewrite(lease, self.version, records.clone()).await?;
+            }
         }
-        let records = self
-            .migrations
-            .apply(records, header.version, self.version)
-            .map_err(|error| RunError::migration(&error, run))?;
-        if let Some(Writer { store, lease }) = &hold.0 {
-            store.rewrite(lease, self.version, records.clone()).await?;
+        let revival = (header.status != Status::Running).then_some(Revival { drop: header.failed_on });
+        if let Some(Revival { drop }) = &revival {
+            records.retain(|record| !drop.contains(&record.key));
         }
-        Ok((records, input))
+        Ok(Admitted { run, hold, records, input, revival })
     }
 
     /// The same for a run that begins with a state.
@@ -124,7 +128,7 @@ impl Definition {
             return Err(RunError::NewerVersion { run, stored: state.version, code: self.version });
         }
         let input = match self.input()? {
-            Some(given) if state.input.as_ref().is_some_and(|input| *input != given.payload) => {
+            Some(given) if state.input.as_ref().is_some_and(|input| !is_same(input, given)) => {
                 return Err(RunError::InputChanged { what: format!("run `{run}`").into() });
             }
             Some(given) => Some(given.payload.clone()),
@@ -135,22 +139,27 @@ impl Definition {
             .migrations
             .apply(state.records, state.version, self.version)
             .map_err(|error| RunError::migration(&error, &id))?;
-        Ok(Admitted { run: id, hold: Hold(None), records, input })
+        Ok(Admitted { run: id, hold: Hold(None), records, input, revival: None })
     }
 
-    /// The records of a run that has ended, where they are asked for.
-    pub(super) async fn ended_records(&self, run: &Arc<str>, wanted: bool) -> Vec<Record> {
-        let (Some(store), true, Ok(run)) = (&self.store, wanted, RunId::new(Arc::clone(run))) else {
-            return Vec::new();
+    /// The state of a run that has ended: its records as they rest, with the version that they have.
+    pub(super) async fn ended_state(&self, run: &Arc<str>) -> Result<ResumeState, RunError> {
+        let id = RunId::new(Arc::clone(run))?;
+        let stored = match &self.store {
+            Some(store) => store.load(&id).await?,
+            None => None,
         };
-        match store.load(&run).await {
-            Ok(stored) => stored.map(|stored| stored.records).unwrap_or_default(),
-            Err(error) => {
-                tracing::warn!(%run, %error, "the records of the ended run could not be read");
-                Vec::new()
-            }
-        }
+        let Some(StoredRun { header, input, records }) = stored else {
+            return Ok(self.state(Arc::clone(run), None, Vec::new()));
+        };
+        Ok(ResumeState::new(Arc::clone(run), header.workflow, header.version, input, records))
     }
+}
+
+/// Whether an input is the one of a state, whatever the order in which a map wrote its entries.
+fn is_same(input: &Payload, given: &Input) -> bool {
+    let value = input.decode::<serde_json::Value>();
+    value.is_ok_and(|value| Fingerprint::of(&value).is_ok_and(|found| found == given.fingerprint))
 }
 
 fn within(what: &str, bytes: usize, limit: usize) -> Result<(), RunError> {

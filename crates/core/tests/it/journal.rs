@@ -485,3 +485,32 @@ async fn a_run_that_cannot_go_on_stops_the_retries_of_its_other_steps() {
     assert!(matches!(result, Err(AppError::Run(RunError::DuplicateKey { .. }))), "{result:?}");
     assert_eq!(service.calls(), 1);
 }
+
+#[tokio::test]
+async fn steps_that_are_built_before_the_operation_first_waits_are_nested_too() {
+    let service = Service::default();
+    let clock = VirtualClock::new();
+    let workflow = Workflow::new("w").clock(clock);
+    let body = async |run: &DurableRun| {
+        // `sleep` takes its key when it is called, which here is before the operation is polled.
+        let nap = || run.sleep("nap", Default::default());
+        step!(run.step("rest", nap).rerun_errors());
+        Ok::<_, AppError>(step!(run, "nap", service.call()))
+    };
+    let (first, mut state) = workflow.run_with_state("r", body).await;
+    assert_eq!(keys(&state), ["rest/nap", "rest", "nap"]);
+    assert!(state.forget("nap"));
+    assert_eq!((first, workflow.resume(state).run(body).await), (Ok(1), Ok(2)));
+}
+
+#[tokio::test]
+async fn an_input_is_the_same_in_whatever_order_its_map_is_written() {
+    use std::collections::HashMap;
+    let map =
+        |order: &mut dyn Iterator<Item = u32>| order.map(|n| (n.to_string(), n)).collect::<HashMap<_, _>>();
+    let (forward, backward) = (map(&mut (0..40)), map(&mut (0..40).rev()));
+    let workflow = Workflow::new("w");
+    let body = async |run: &DurableRun| Ok::<_, AppError>(run.input::<HashMap<String, u32>>()?.len());
+    let (_, state) = workflow.clone().input(&forward).run_with_state("r", body).await;
+    assert_eq!(workflow.clone().input(&backward).resume(state).run(body).await, Ok(40));
+}

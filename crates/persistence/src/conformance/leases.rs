@@ -68,6 +68,16 @@ pub async fn a_lost_lease_cannot_replace<S: Store>(store: &S) {
     same_records(&case.stored().await.records, &[value("reserve", "new")]);
 }
 
+/// Reviving under an older token than the run's is refused, and drops nothing.
+pub async fn a_lost_lease_cannot_revive<S: Store>(store: &S) {
+    let case = Case::new(store, "revive");
+    let (old, new) = replaced(&case).await;
+    case.append(&new, value("reserve", "new")).await;
+    let before = case.stored().await;
+    assert_eq!(store.revive(&old, vec!["reserve".into()]).await, Err(case.lost()));
+    assert_eq!(case.stored().await, before);
+}
+
 /// A migrated journal under an older token than the run's is refused, and leaves the journal.
 pub async fn a_lost_lease_cannot_rewrite<S: Store>(store: &S) {
     let case = Case::new(store, "rewrite");

@@ -91,7 +91,8 @@ macro_rules! __every_promise {
                 an_interrupted_run_is_resumed_with_its_records
                 a_waiting_run_is_resumed
                 an_ended_run_is_not_opened
-                a_retry_drops_the_records_that_the_run_failed_on_and_no_others
+                a_retry_that_is_given_up_changes_nothing
+                reviving_drops_the_records_under_its_keys_and_no_others
                 a_retry_leaves_a_completed_run_alone
                 another_workflow_is_refused_and_changes_nothing
                 a_newer_version_is_refused_and_changes_nothing
@@ -103,6 +104,7 @@ macro_rules! __every_promise {
                 a_released_lease_is_free_at_once
                 a_lost_lease_cannot_append
                 a_lost_lease_cannot_replace
+                a_lost_lease_cannot_revive
                 a_lost_lease_cannot_rewrite
                 a_lost_lease_cannot_finish
                 a_lost_lease_cannot_be_renewed

@@ -49,16 +49,18 @@ pub async fn an_interrupted_run_is_resumed_with_its_records<S: Store>(store: &S)
     );
 }
 
-/// A run that waits is opened, shows that it waited, and is running then.
+/// A run that waits is opened as it is, and is running once it is revived.
 pub async fn a_waiting_run_is_resumed<S: Store>(store: &S) {
     let case = Case::new(store, "waiting");
     let lease = case.begin().await;
     case.append(&lease, value("ask", "sent")).await;
     case.finish(&lease, Ending { status: Status::Waiting, outcome: None, error: None, failed_on: vec![] })
         .await;
-    let (_, run) = case.held(case.request()).await;
-    assert_eq!(run.header.status, Status::Waiting, "opening returns the status from before");
+    let (lease, run) = case.held(case.request()).await;
+    assert_eq!(run.header.status, Status::Waiting);
     same_records(&run.records, &[value("ask", "sent")]);
+    assert_eq!(case.stored().await, run, "opening changes nothing but the lease");
+    ok("revive", store.revive(&lease, vec![]).await);
     assert_eq!(case.stored().await.header.status, Status::Running);
 }
 
@@ -78,20 +80,34 @@ pub async fn an_ended_run_is_not_opened<S: Store>(store: &S) {
     }
 }
 
-/// A retry drops the records under the keys that the run failed on, in the commit that takes the
-/// lease; the others keep their order, and a dropped key can be recorded again.
-pub async fn a_retry_drops_the_records_that_the_run_failed_on_and_no_others<S: Store>(store: &S) {
-    let case = Case::new(store, "retry");
+/// A run that failed is opened for a retry as it is: what it failed on is still there, and it stays failed
+/// until it is revived, so that a retry which is given up leaves nothing changed.
+pub async fn a_retry_that_is_given_up_changes_nothing<S: Store>(store: &S) {
+    let case = Case::new(store, "given up");
+    let lease = case.begin().await;
+    case.append(&lease, value("charge", "first")).await;
+    case.finish(&lease, Ending { failed_on: vec!["charge".into()], ..ending(Status::Failed) }).await;
+    let before = case.stored().await;
+    let (lease, run) = case.held(case.request().purpose(Purpose::Retry)).await;
+    assert_eq!(run, before);
+    store.release(&lease);
+    assert_eq!(case.stored().await, before);
+}
+
+/// Reviving forgets the outcome and drops the records under the keys that it is given, in one commit; the
+/// others keep their order, and a dropped key can be recorded again.
+pub async fn reviving_drops_the_records_under_its_keys_and_no_others<S: Store>(store: &S) {
+    let case = Case::new(store, "revive");
     let lease = case.begin().await;
     for key in ["reserve", "charge", "ship", "charge#2", "mail"] {
         case.append(&lease, value(key, "first")).await;
     }
     let failed_on = vec!["charge".into(), "mail".into(), "never recorded".into()];
-    case.finish(&lease, Ending { failed_on, ..ending(Status::Failed) }).await;
+    case.finish(&lease, Ending { failed_on: failed_on.clone(), ..ending(Status::Failed) }).await;
     let (lease, run) = case.held(case.request().purpose(Purpose::Retry)).await;
+    assert_eq!(run.header.failed_on, failed_on);
+    ok("revive", store.revive(&lease, failed_on).await);
     let kept = [value("reserve", "first"), value("ship", "first"), value("charge#2", "first")];
-    assert_eq!(run.header.status, Status::Failed, "opening returns the status from before");
-    same_records(&run.records, &kept);
     let stored = case.stored().await;
     assert_eq!(stored.header.status, Status::Running);
     assert_eq!(stored.header.outcome, None, "the old outcome is forgotten");

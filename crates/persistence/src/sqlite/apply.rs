@@ -21,8 +21,11 @@ pub(super) struct Batch<'a> {
 const BEGIN: &str = "INSERT INTO awaitly_runs (run_id, workflow, version, status, input, input_fingerprint, token, \
      owner, owner_lock, lease_until, created_at, updated_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, 1, ?7, ?8, ?9, ?10, ?10)";
 
-const TAKE: &str = "UPDATE awaitly_runs SET status = ?2, outcome_kind = NULL, outcome = NULL, error = NULL, \
-     failed_on = '[]', token = ?3, owner = ?4, owner_lock = ?5, lease_until = ?6, updated_at = ?7 WHERE id = ?1";
+const TAKE: &str = "UPDATE awaitly_runs SET token = ?2, owner = ?3, owner_lock = ?4, lease_until = ?5, \
+     updated_at = ?6 WHERE id = ?1";
+
+const REVIVE: &str = "UPDATE awaitly_runs SET status = ?2, outcome_kind = NULL, outcome = NULL, error = NULL, \
+     failed_on = '[]', updated_at = ?3 WHERE id = ?1";
 
 const APPEND: &str = "INSERT INTO awaitly_steps (run, key, seq, kind, payload, input_fingerprint, recorded_at) \
      VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT DO NOTHING";
@@ -42,7 +45,7 @@ impl Batch<'_> {
         let known = stored.as_ref().map(|run| (&run.header, self.lease_info(run)));
         match (admit(request, known), stored) {
             (Admission::Begin, _) => self.begin(request),
-            (Admission::Take { drop }, Some(run)) => self.take(request, run, &drop),
+            (Admission::Take, Some(run)) => self.take(request, run),
             (Admission::Ended, Some(run)) => Ok(Admitted::Ended(run.header)),
             (Admission::Refuse(refused), _) => Ok(Admitted::Refused(refused)),
             // Not reached: a run that is not stored begins.
@@ -54,6 +57,7 @@ impl Batch<'_> {
         match change {
             Change::Append(record) => self.append(lease, record),
             Change::Replace(record) => self.replace(lease, record),
+            Change::Revive(drop) => self.revive(lease, drop),
             Change::Rewrite { version, records } => self.rewrite(lease, *version, records),
             Change::Finish(ending) => self.finish(lease, ending),
             Change::Renew(ttl) => {
@@ -105,13 +109,12 @@ impl Batch<'_> {
         Ok(Admitted::Held { lease, found: Found::Nothing, header, input })
     }
 
-    fn take(&mut self, request: &Open, run: RunRow, drop: &[Key]) -> Result<Admitted<Lease>, Failure> {
+    fn take(&mut self, request: &Open, run: RunRow) -> Result<Admitted<Lease>, Failure> {
         let lease = Lease::new(request.run.clone(), run.token + 1, run.slot);
         self.execute(
             TAKE,
             params![
                 run.slot,
-                Status::Running.as_str(),
                 lease.token().cast_signed(),
                 request.owner.as_str(),
                 self.owners.own(),
@@ -119,11 +122,20 @@ impl Batch<'_> {
                 self.now,
             ],
         )?;
-        for key in drop {
-            self.execute("DELETE FROM awaitly_steps WHERE run = ? AND key = ?", (run.slot, key.as_str()))?;
-        }
         self.leases.given(&lease);
         Ok(Admitted::Held { lease, found: Found::Records, header: run.header, input: run.input })
+    }
+
+    fn revive(&mut self, lease: &Lease, drop: &[Key]) -> Result<(), Failure> {
+        self.leases.confirm(self.connection, lease)?;
+        self.execute(REVIVE, (lease.slot(), Status::Running.as_str(), self.now))?;
+        for key in drop {
+            self.execute(
+                "DELETE FROM awaitly_steps WHERE run = ? AND key = ?",
+                (lease.slot(), key.as_str()),
+            )?;
+        }
+        Ok(())
     }
 
     fn append(&mut self, lease: &Lease, record: &Record) -> Result<(), Failure> {

@@ -21,7 +21,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use awaitly_core::journal::Record;
+use awaitly_core::journal::{Key, Record};
 use awaitly_core::store::{Ending, Lease, Open, Opened, RunId, Store, StoreError, StoredRun};
 use tokio::sync::mpsc::{Sender, UnboundedSender, unbounded_channel};
 use tokio::sync::{Semaphore, oneshot};
@@ -183,6 +183,10 @@ impl Store for SqliteStore {
 
     async fn replace(&self, lease: &Lease, record: Record) -> Result<(), StoreError> {
         self.change(lease, Change::Replace(record)).await
+    }
+
+    async fn revive(&self, lease: &Lease, drop: Vec<Key>) -> Result<(), StoreError> {
+        self.change(lease, Change::Revive(drop)).await
     }
 
     async fn rewrite(&self, lease: &Lease, version: u32, records: Vec<Record>) -> Result<(), StoreError> {

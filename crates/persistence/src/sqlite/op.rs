@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use awaitly_core::journal::{Header, Payload, Record, Refused};
+use awaitly_core::journal::{Header, Key, Payload, Record, Refused};
 use awaitly_core::store::{Ending, Lease, Open, StoreError};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::oneshot;
@@ -21,6 +21,7 @@ pub(super) type Answer<T> = oneshot::Sender<Result<T, StoreError>>;
 pub(super) enum Change {
     Append(Record),
     Replace(Record),
+    Revive(Vec<Key>),
     Rewrite { version: u32, records: Vec<Record> },
     Finish(Box<Ending>),
     Renew(Duration),

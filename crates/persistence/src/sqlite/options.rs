@@ -65,9 +65,11 @@ impl SqliteOptions {
     }
 
     /// Sets how long to wait for another process that writes the file, before the answer is
-    /// [`StoreError::Unavailable`]. 5 seconds unless set.
+    /// [`StoreError::Unavailable`]. 5 seconds unless set; more than a day counts as a day.
     pub const fn busy_timeout(mut self, timeout: Duration) -> Self {
-        self.busy_timeout = timeout;
+        // SQLite counts the milliseconds in 32 bits.
+        const DAY: Duration = Duration::from_secs(24 * 3600);
+        self.busy_timeout = if timeout.as_secs() < DAY.as_secs() { timeout } else { DAY };
         self
     }
 
@@ -80,9 +82,14 @@ impl SqliteOptions {
 
     /// Sets after how many pages, of 4096 bytes each unless the file was made with others, the
     /// write-ahead log is copied into the file. 1000 unless set; more copies a page that many commits
-    /// changed less often, and until the log has grown to its size makes each commit slower.
+    /// changed less often, and until the log has grown to its size makes each commit slower. 0 counts as 1,
+    /// and more than 1 000 000 as that, so that the log never grows without end.
     pub const fn checkpoint_pages(mut self, pages: u32) -> Self {
-        self.checkpoint_pages = pages;
+        self.checkpoint_pages = match pages {
+            0 => 1,
+            1..=1_000_000 => pages,
+            _ => 1_000_000,
+        };
         self
     }
 

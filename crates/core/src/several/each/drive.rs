@@ -28,13 +28,14 @@ where
     list: List<'r, M, Item, F>,
     attempts: A,
     guard: G,
-    scope: Option<Scope<'r>>,
     left_in_batch: usize,
     pausing: Option<Pausing<'r>>,
     in_flight: InFlight<'r, F, Item, A, R, G>,
     results: Vec<Option<Ended<A::Value, A::Error>>>,
     done: usize,
     begun: bool,
+    /// Dropped last, so that the end of the list is told after that of its steps.
+    scope: Option<Scope<'r>>,
 }
 
 type Pausing<'r> = Pin<Box<dyn Future<Output = Result<(), RunError>> + Send + 'r>>;

@@ -71,13 +71,12 @@ impl<'r> Frame<'r> {
         Self::taken(run, name, key, recorded)
     }
 
-    /// The frame of a step that has a key of its own.
-    pub(crate) fn keyed(run: &'r Shared, name: Key, key: Key, recorded: bool) -> Self {
-        run.built();
+    /// The frame of a step of a list, whose keys begin with what the list has taken.
+    pub(crate) fn keyed(run: &'r Shared, name: Key, key: impl FnOnce() -> Key, recorded: bool) -> Self {
         if !recorded && !run.is_observed() {
             return Self::new(Some(run), name);
         }
-        let key = run.take_key(key, recorded);
+        let key = run.take_key(key(), recorded);
         Self::taken(run, name, key, recorded)
     }
 
@@ -173,7 +172,7 @@ impl<'r> Frame<'r> {
     fn aborted(&self, polling: bool) {
         let attempt = self.attempt;
         self.tell(|step| EventKind::StepAborted { step, attempt, duration: self.duration() });
-        if polling && let Some(run) = self.run {
+        if let Some(run) = self.run.filter(|_| polling && self.is_recorded()) {
             run.note_panic(self.label());
         }
     }

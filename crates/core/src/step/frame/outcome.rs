@@ -40,10 +40,11 @@ impl Frame<'_> {
         self.note_failure();
     }
 
-    /// A recorded step failed, now or before: a retry of the run drops its record.
+    /// The step failed, now or before: where that is recorded, a retry of the run drops it.
     pub(super) fn note_failure(&self) {
-        if let Some(run) = self.run.filter(|_| self.is_recorded()) {
-            run.note_failure(self.key());
+        if let Some(run) = self.run {
+            let recorded = self.is_recorded() && !run.is_stopping();
+            run.note_failure(recorded.then(|| self.key()));
         }
     }
 
@@ -104,5 +105,8 @@ impl Frame<'_> {
                 EventKind::HookRefused { hook, step: Some(step), duration, error }
             }
         });
+        if let (Err(_), Some(run)) = (answer, self.run) {
+            run.note_failure(None);
+        }
     }
 }

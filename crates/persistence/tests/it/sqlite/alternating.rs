@@ -5,7 +5,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use awaitly_core::journal::Record;
+use awaitly_core::journal::{Key, Record};
 use awaitly_core::store::{Ending, Lease, Open, Opened, RunId, Store, StoreError, StoredRun};
 use awaitly_persistence::SqliteStore;
 use tempfile::TempDir;
@@ -64,6 +64,10 @@ impl Store for Alternating {
 
     async fn replace(&self, lease: &Lease, record: Record) -> Result<(), StoreError> {
         self.giver(lease).replace(lease, record).await
+    }
+
+    async fn revive(&self, lease: &Lease, drop: Vec<Key>) -> Result<(), StoreError> {
+        self.giver(lease).revive(lease, drop).await
     }
 
     async fn rewrite(&self, lease: &Lease, version: u32, records: Vec<Record>) -> Result<(), StoreError> {
