@@ -8,7 +8,7 @@
 //! end the ledger is compared with the journals in the store:
 //!
 //! ```text
-//! orders 160 · effects 853 · repeated 37 · recorded twice 0 · lost 0
+//! orders 160 · effects 813 · repeated 28 · recorded twice 0 · lost 0
 //! ```
 //!
 //! `cargo run --example checkout`, or with `-- --orders FILE --kills N --keep FOLDER`.

@@ -5,13 +5,14 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
-use awaitly::journal::{Outcome, Record, Status};
+use awaitly::journal::{Outcome, Payload, Record};
 use awaitly::persistence::SqliteStore;
 use awaitly::store::{RunId, Store, StoredRun};
 
 use crate::ledger::{self, Effect};
 use crate::order::Order;
 use crate::worker::CONCURRENCY;
+use crate::workflow::{CheckoutError, PaymentError};
 
 /// What is counted.
 #[derive(Debug, Default)]
@@ -19,6 +20,8 @@ struct Proof {
     /// Orders whose run has ended, with a receipt or a declined card.
     orders: usize,
     declined: usize,
+    /// Orders that failed for any other reason, which none should.
+    failed: usize,
     /// Different effects that happened.
     effects: usize,
     /// Effects that happened once more after a crash.
@@ -41,7 +44,8 @@ pub(crate) fn print(folder: &Path, orders: &[Order], kills: u32) -> Result<ExitC
         proof.orders, proof.effects, proof.repeated, proof.recorded_twice, proof.lost
     );
     let may_repeat = kills as usize * CONCURRENCY;
-    let holds = proof.lost == 0 && proof.recorded_twice == 0 && proof.repeated <= may_repeat;
+    let holds =
+        proof.lost == 0 && proof.recorded_twice == 0 && proof.failed == 0 && proof.repeated <= may_repeat;
     Ok(if holds && proof.orders == orders.len() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
@@ -60,12 +64,23 @@ async fn prove(database: &Path, orders: &[Order], happened: &[Effect]) -> Result
             continue;
         };
         proof.orders += 1;
-        proof.declined += usize::from(run.header.status == Status::Failed);
+        match &run.header.outcome {
+            // Stock, payment and confirmation, and each line.
+            Some(Outcome::Value(_)) => {
+                proof.lost += (3 + order.lines.len()).saturating_sub(run.records.len())
+            }
+            Some(Outcome::Failed(error)) if is_declined(error) => proof.declined += 1,
+            _ => proof.failed += 1,
+        }
         compare(&run, &order.id, &last, &mut recorded, &mut proof)?;
     }
     store.close().await?;
     proof.lost += last.keys().filter(|key| !recorded.contains(**key)).count();
     Ok(proof)
+}
+
+fn is_declined(error: &Payload) -> bool {
+    matches!(error.decode(), Ok(CheckoutError::Payment(PaymentError::Declined)))
 }
 
 fn compare(
@@ -80,6 +95,8 @@ fn compare(
             continue;
         };
         let receipt: Effect = value.decode().with_context(|| format!("{order}/{key} holds no receipt"))?;
+        let of_this_step = receipt.idempotency_key == format!("{order}/{key}");
+        proof.lost += usize::from(!of_this_step);
         match last.get(receipt.idempotency_key.as_str()) {
             None => proof.lost += 1,
             Some(effect) => proof.recorded_twice += usize::from(**effect != receipt),

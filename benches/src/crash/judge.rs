@@ -1,92 +1,123 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::Path;
-use std::process::ExitCode;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use awaitly::journal::{Key, Outcome, Status};
 use awaitly::persistence::SqliteStore;
-use awaitly::store::{RunId, Store};
+use awaitly::store::{RunId, Store, StoredRun};
 
 use crate::ledger::{Effect, Mark, read};
 use crate::worker::{KEYS, RUNS, STEPS_AT_ONCE};
 
+/// What the ledgers say.
+struct Evidence {
+    /// Every effect, in its order.
+    effects: Vec<Effect>,
+    /// The last effect of each key: the one that must be recorded.
+    last: HashMap<String, Effect>,
+    /// What a body was handed as the outcome of each key, in any life.
+    seen: HashMap<String, BTreeSet<u64>>,
+    runs: BTreeSet<String>,
+}
+
 #[derive(Default)]
 struct Verdict {
-    runs: usize,
-    /// Runs without an end, steps without a record, records without an effect.
+    /// Runs without an end, steps without a record, effects without one, records without an effect, and
+    /// outcomes that a body had and the journal has not.
     lost: usize,
     /// Keys that a journal holds twice, and effects that happened again after they were recorded.
     recorded_twice: usize,
 }
 
-/// Compares the journals with the ledger, and prints what came of it.
-#[tokio::main(flavor = "current_thread")]
-pub(crate) async fn judge(folder: &Path, kills: u32) -> Result<ExitCode> {
-    let effects: Vec<Effect> = read(&folder.join("effects.jsonl"))?;
-    let begun: BTreeSet<String> = read::<Mark>(&folder.join("runs.jsonl"))?
-        .into_iter()
-        .map(|mark| match mark {
-            Mark::Begun(run) | Mark::Ended(run) => run,
-        })
-        .collect();
-    let last: HashMap<&str, &Effect> = effects.iter().map(|effect| (&*effect.key, effect)).collect();
-
-    let mut verdict = Verdict { runs: begun.len(), ..Verdict::default() };
-    let store = SqliteStore::open(folder.join("crash.db")).await?;
-    for run in &begun {
-        judge_run(&store, run, &last, &mut verdict).await?;
+impl Evidence {
+    fn read(folder: &Path) -> Result<Self> {
+        let effects: Vec<Effect> = read(&folder.join("effects.jsonl"))?;
+        let marks: Vec<Mark> = read(&folder.join("runs.jsonl"))?;
+        let mut seen: HashMap<String, BTreeSet<u64>> = HashMap::new();
+        for Effect { key, nonce, .. } in read(&folder.join("seen.jsonl"))? {
+            seen.entry(key).or_default().insert(nonce);
+        }
+        let last = effects.iter().map(|effect| (effect.key.clone(), effect.clone())).collect();
+        let runs = marks
+            .into_iter()
+            .map(|mark| match mark {
+                Mark::Begun(run) | Mark::Ended(run) => run,
+            })
+            .collect();
+        Ok(Self { effects, last, seen, runs })
     }
-    store.close().await?;
-    let known = begun.len() * KEYS.len();
-    verdict.lost += last.len().saturating_sub(known);
-
-    let repeated = effects.len() - last.len();
-    let (worst, twice_in_a_life) = repeats_by_life(&effects);
-    verdict.recorded_twice += twice_in_a_life;
-    println!(
-        "runs {}, effects {}, repeated after one kill at most {worst} of {} steps in flight",
-        verdict.runs,
-        last.len(),
-        RUNS * STEPS_AT_ONCE
-    );
-    println!(
-        "kills {kills} · lost {} · recorded twice {} · repeated {repeated}",
-        verdict.lost, verdict.recorded_twice
-    );
-    let holds = verdict.lost == 0 && verdict.recorded_twice == 0 && worst <= RUNS * STEPS_AT_ONCE;
-    Ok(if holds { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-async fn judge_run(
-    store: &SqliteStore,
+/// Compares the journals with the ledgers, prints what came of it, and says whether it holds.
+#[tokio::main(flavor = "current_thread")]
+pub(crate) async fn judge(folder: &Path, kills: u32) -> Result<bool> {
+    let evidence = Evidence::read(folder)?;
+    let mut verdict = Verdict::default();
+    let mut recorded = HashSet::new();
+    let store = SqliteStore::open(folder.join("crash.db")).await?;
+    for run in &evidence.runs {
+        let stored = store.load(&RunId::new(run.as_str())?).await?;
+        match stored.filter(|stored| stored.header.status == Status::Completed) {
+            Some(stored) => judge_run(run, &stored, &evidence, &mut recorded, &mut verdict)?,
+            None => verdict.lost += 1,
+        }
+    }
+    store.close().await?;
+    verdict.lost += evidence.last.keys().filter(|key| !recorded.contains(*key)).count();
+
+    let (worst, twice_in_a_life) = repeats(&evidence.effects);
+    verdict.recorded_twice += twice_in_a_life;
+    let (runs, effects) = (evidence.runs.len(), evidence.last.len());
+    let (repeated, in_flight) = (evidence.effects.len() - effects, RUNS * STEPS_AT_ONCE);
+    println!(
+        "runs {runs}, effects {effects}, repeated after one kill at most {worst} of {in_flight} steps in flight"
+    );
+    let Verdict { lost, recorded_twice } = verdict;
+    println!("kills {kills} · lost {lost} · recorded twice {recorded_twice} · repeated {repeated}");
+    ensure!(runs > 0 && effects > 0, "nothing was done before the workers were killed: nothing was proved");
+    Ok(lost == 0 && recorded_twice == 0 && worst <= in_flight)
+}
+
+fn judge_run(
     run: &str,
-    last: &HashMap<&str, &Effect>,
+    stored: &StoredRun,
+    evidence: &Evidence,
+    recorded: &mut HashSet<String>,
     verdict: &mut Verdict,
 ) -> Result<()> {
-    let Some(stored) = store.load(&RunId::new(run)?).await? else {
-        verdict.lost += 1;
-        return Ok(());
-    };
-    verdict.lost += usize::from(stored.header.status != Status::Completed);
     let mut keys = HashSet::new();
     for record in &stored.records {
         verdict.recorded_twice += usize::from(!keys.insert(record.key.clone()));
-        let Outcome::Value(value) = &record.outcome else {
-            continue;
-        };
+        let Outcome::Value(value) = &record.outcome else { continue };
         let effect: Effect = value.decode().context("a record holds no effect")?;
-        match last.get(effect.key.as_str()) {
+        let key = idempotency_key(run, &record.key);
+        // The record must be of this step's last effect: another one after it was not to happen.
+        match evidence.last.get(&key) {
+            Some(last) => verdict.recorded_twice += usize::from(*last != effect),
             None => verdict.lost += 1,
-            // The record must be of the last effect: another one after it was not to happen.
-            Some(happened) => verdict.recorded_twice += usize::from(**happened != effect),
         }
+        // What a body was ever handed is what stands.
+        let seen = evidence.seen.get(&key).into_iter().flatten();
+        verdict.lost += seen.filter(|nonce| **nonce != effect.nonce).count();
+        recorded.insert(key);
     }
     verdict.lost += KEYS.iter().filter(|key| !keys.contains(&Key::from(**key))).count();
+    let confirmed = evidence.last.get(&idempotency_key(run, "confirm")).map(|effect| effect.nonce);
+    let result = match &stored.header.outcome {
+        Some(Outcome::Value(value)) => value.decode::<u64>().ok(),
+        _ => None,
+    };
+    verdict.lost += usize::from(result.is_none() || result != confirmed);
     Ok(())
 }
 
+/// What `DurableRun::idempotency_key` gave to the effect, made again from its documentation.
+fn idempotency_key(run: &str, key: &str) -> String {
+    format!("{}/{key}", run.replace('%', "%25").replace('/', "%2F"))
+}
+
 /// How many effects the worst kill let happen again, and how many happened twice without a kill between.
-fn repeats_by_life(effects: &[Effect]) -> (usize, usize) {
+fn repeats(effects: &[Effect]) -> (usize, usize) {
     let mut lives: HashMap<&str, BTreeMap<u32, usize>> = HashMap::new();
     for effect in effects {
         *lives.entry(&effect.key).or_default().entry(effect.life).or_default() += 1;

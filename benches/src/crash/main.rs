@@ -28,7 +28,7 @@ struct Options {
     /// How many workers are killed.
     #[arg(long, default_value_t = 200)]
     kills: u32,
-    /// What decides the moments of the kills; random unless given.
+    /// What decides how long after its first effect each worker is killed; random unless given.
     #[arg(long)]
     seed: Option<u64>,
     /// This process is a worker: the folder to work in, and its number. Not for use by hand.
@@ -54,15 +54,24 @@ fn main() -> Result<ExitCode> {
     let folder = tempfile::tempdir()?;
     let mut dice = fastrand::Rng::with_seed(seed);
     for life in 1..=options.kills {
+        let before = effects(folder.path());
         let worker = start(folder.path(), life, false)?;
-        kill(worker, Duration::from_micros(dice.u64(5_000..120_000)))?;
+        kill(worker, folder.path(), before, Duration::from_micros(dice.u64(0..120_000)))?;
         if life % 20 == 0 {
-            println!("killed {life}, {} effects so far", ledger::count(&folder.path().join("effects.jsonl")));
+            println!("killed {life}, {} effects so far", effects(folder.path()));
         }
     }
     let status = start(folder.path(), options.kills + 1, true)?.wait()?;
     ensure!(status.success(), "the last worker failed: {status}");
-    judge::judge(folder.path(), options.kills)
+    if judge::judge(folder.path(), options.kills)? {
+        return Ok(ExitCode::SUCCESS);
+    }
+    println!("the store and the ledgers are in {}", folder.keep().display());
+    Ok(ExitCode::FAILURE)
+}
+
+fn effects(folder: &Path) -> usize {
+    ledger::count(&folder.join("effects.jsonl"))
 }
 
 fn start(folder: &Path, life: u32, finish: bool) -> Result<Child> {
@@ -75,8 +84,12 @@ fn start(folder: &Path, life: u32, finish: bool) -> Result<Child> {
     worker.spawn().context("cannot start a worker")
 }
 
-/// Kills the worker some time after it has begun to work: on Unix, with SIGKILL.
-fn kill(mut worker: Child, after: Duration) -> Result<()> {
+/// Kills the worker, on Unix with SIGKILL, that long after its first effect.
+fn kill(mut worker: Child, folder: &Path, before: usize, after: Duration) -> Result<()> {
+    while effects(folder) == before {
+        ensure!(worker.try_wait()?.is_none(), "a worker ended before it did anything");
+        std::thread::sleep(Duration::from_millis(1));
+    }
     std::thread::sleep(after);
     ensure!(worker.try_wait()?.is_none(), "a worker ended before it was killed");
     worker.kill()?;

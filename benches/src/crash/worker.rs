@@ -41,6 +41,8 @@ pub(crate) enum CrashError {
 struct World {
     life: u32,
     effects: Lines,
+    /// What the body saw: outcomes that were acknowledged, and so must never change.
+    seen: Lines,
 }
 
 impl World {
@@ -50,6 +52,11 @@ impl World {
         self.effects.add(&effect).map_err(|error| WorldError::Ledger(error.to_string()))?;
         pause().await;
         Ok(effect)
+    }
+
+    /// The body has the outcome of a step.
+    fn see(&self, effect: &Effect) -> Result<(), CrashError> {
+        Ok(self.seen.add(effect).map_err(|error| WorldError::Ledger(error.to_string()))?)
     }
 
     /// The same, but does nothing half of the time.
@@ -68,12 +75,21 @@ async fn pause() {
 }
 
 async fn body(run: &DurableRun, world: &World) -> Result<u64, CrashError> {
-    step!(run, "reserve", world.happen(run, "reserve"));
-    step!(run, "charge", retry = Retry::fixed(ms(1)).attempts(50), world.maybe(run, "charge"));
+    world.see(&step!(run, "reserve", world.happen(run, "reserve")))?;
+    let retry = Retry::fixed(ms(1)).attempts(50);
+    world.see(&step!(run, "charge", retry = retry, world.maybe(run, "charge")))?;
     let ship = async |item: u32| world.happen(run, &format!("ship[{item}]")).await;
-    step!(run.each("ship", 0..4, ship).concurrency(STEPS_AT_ONCE));
-    parallel!(run, "tell", { mail: world.happen(run, "tell.mail"), text: world.happen(run, "tell.text") });
+    for shipped in step!(run.each("ship", 0..4, ship).concurrency(STEPS_AT_ONCE)) {
+        world.see(&shipped)?;
+    }
+    let (mail, text) = parallel!(run, "tell", {
+        mail: world.happen(run, "tell.mail"),
+        text: world.happen(run, "tell.text")
+    });
+    world.see(&mail)?;
+    world.see(&text)?;
     let confirmed = step!(run, "confirm", world.happen(run, "confirm"));
+    world.see(&confirmed)?;
     Ok(confirmed.nonce)
 }
 
@@ -82,7 +98,11 @@ pub(crate) async fn work(folder: &Path, life: u32, finish: bool) -> Result<ExitC
     let store = SqliteStore::open(folder.join("crash.db")).await?;
     let workflow = Workflow::new("crash").store(store.clone());
     let marks = Arc::new(Lines::open(&folder.join("runs.jsonl"))?);
-    let world = Arc::new(World { life, effects: Lines::open(&folder.join("effects.jsonl"))? });
+    let world = Arc::new(World {
+        life,
+        effects: Lines::open(&folder.join("effects.jsonl"))?,
+        seen: Lines::open(&folder.join("seen.jsonl"))?,
+    });
 
     let mut left = unfinished(folder)?.into_iter();
     let mut fresh = (0..).map(|number| format!("{life}/{number}")).take_while(|_| !finish);
