@@ -18,6 +18,8 @@ pub(crate) struct Faulty {
     fail_appends: Arc<AtomicU32>,
     fail_finishes: Arc<AtomicU32>,
     pub(crate) lose_renewals: Arc<AtomicBool>,
+    /// An append is answered a minute after its record is in the store.
+    slow_appends: Arc<AtomicBool>,
 }
 
 fn full(fail: &AtomicU32) -> Result<(), StoreError> {
@@ -34,7 +36,11 @@ impl Store for Faulty {
 
     async fn append(&self, lease: &Lease, record: Record) -> Result<(), StoreError> {
         full(&self.fail_appends)?;
-        self.inner.append(lease, record).await
+        self.inner.append(lease, record).await?;
+        if self.slow_appends.load(Ordering::Relaxed) {
+            tokio::time::sleep(Duration::from_secs(60)).await;
+        }
+        Ok(())
     }
 
     async fn replace(&self, lease: &Lease, record: Record) -> Result<(), StoreError> {
@@ -118,4 +124,18 @@ async fn a_result_that_cannot_be_kept_is_made_again_from_the_records() {
     assert!(matches!(full, Err(OrderError::Run(RunError::Store(_)))), "{full:?}");
     assert_eq!(workflow.run("r", body).await, Ok(1));
     assert_eq!(bank.calls(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_body_sees_no_value_before_its_record_is_acknowledged() {
+    let store = Faulty::default();
+    store.slow_appends.store(true, Ordering::Relaxed);
+    let bank = Bank::default();
+    let workflow = Workflow::new("w").store(store);
+    let seen_after = workflow.run("r", async |run| {
+        let began = tokio::time::Instant::now();
+        step!(run, bank.charge());
+        Ok::<_, OrderError>(began.elapsed().as_secs())
+    });
+    assert_eq!(seen_after.await, Ok(60));
 }

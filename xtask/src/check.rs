@@ -1,4 +1,4 @@
-//! `cargo xtask check`: what CI asks of a change besides its tests.
+//! `cargo xtask check`: what a change has to be besides tested.
 
 use anyhow::{Context, Result};
 

@@ -184,7 +184,9 @@ impl<X> Workflow<X> {
         self
     }
 
-    /// The clock that the runs live by.
+    /// The clock that the runs live by: timeouts, delays, sleeps, and the renewal of leases. The leases
+    /// themselves run by the clock of their store, so a virtual clock that stands still while a store's goes on
+    /// lets a lease end.
     #[must_use]
     pub fn clock(mut self, clock: impl Clock) -> Self {
         self.definition.clock = Arc::new(clock);
@@ -316,7 +318,13 @@ impl<X> Resuming<'_, X> {
     ///
     /// # Errors
     /// The body's own error, and what the library adds, as [`RunError`]: where the state is of another
-    /// workflow, of a newer version, or cannot be migrated, the body is not called.
+    /// workflow, of a newer version, or cannot be migrated, or the workflow comes with another input, the body
+    /// is not called. A recorded error of a step comes back as any other outcome;
+    /// [`ResumeState::forget`] makes the step run again. A panic of the body is caught.
+    ///
+    /// # Cancel safety
+    /// Dropping the future drops the step in flight. What was recorded since is lost with it: where that
+    /// matters, use a store.
     pub async fn run<T, E>(self, body: impl AsyncFnOnce(&DurableRun) -> Result<T, E>) -> Result<T, E>
     where
         E: FromStep<RunError> + fmt::Display,
@@ -325,7 +333,7 @@ impl<X> Resuming<'_, X> {
     }
 
     /// The same as [`run`](Self::run), with the new state beside the result: the old records and those that
-    /// were added.
+    /// were added. Where the body was not called, it is the state as it was given.
     pub async fn run_with_state<T, E>(
         self,
         body: impl AsyncFnOnce(&DurableRun) -> Result<T, E>,

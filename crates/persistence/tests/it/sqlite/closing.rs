@@ -41,13 +41,14 @@ async fn what_was_queued_is_written_when_the_last_handle_is_dropped() {
 #[tokio::test]
 async fn a_lease_that_nobody_waits_for_any_more_is_given_back() {
     let fixture = InFolder::new().await;
-    for polls in 0..8 {
+    'opening: for polls in 0..8 {
         let id = format!("order-{polls}");
         {
             let mut opening = pin!(fixture.store.open(request(&id)));
             for _ in 0..polls {
                 if is_ready(opening.as_mut()).await {
-                    panic!("a commit was faster than a poll");
+                    // The commit was quick, and the lease has arrived: nothing to give back.
+                    continue 'opening;
                 }
             }
         }
