@@ -35,6 +35,12 @@ pub enum StoreError {
         /// What the store said.
         detail: Box<str>,
     },
+    /// There is no store where one was to be opened, and none can be made.
+    #[error("the store cannot be opened ({detail}): check where it is, and that its folder exists")]
+    NotThere {
+        /// What was found instead.
+        detail: Box<str>,
+    },
     /// The store cannot be reached or is busy.
     #[error("the store does not answer ({detail}): try again")]
     Unavailable {

@@ -44,18 +44,16 @@ impl Failure {
     /// What a store says where it could not be opened. SQLite only says that it could not, so the
     /// system is asked for the reason.
     pub(super) fn at_opening(self, path: &Path) -> StoreError {
-        let Self::Sqlite(error) = &self else {
-            return self.into();
+        let error = match &self {
+            Self::Sqlite(error) if error.sqlite_error_code() == Some(ErrorCode::CannotOpen) => error,
+            _ => return self.into(),
         };
-        if error.sqlite_error_code() != Some(ErrorCode::CannotOpen) {
-            return self.into();
-        }
         let mut beside = path.as_os_str().to_owned();
         beside.push(format!("-{}", Owner::unique().as_str()));
         match File::create_new(&beside) {
             Ok(_) => {
                 drop(fs::remove_file(beside));
-                self.into()
+                StoreError::NotThere { detail: detail(error) }
             }
             Err(error) => {
                 let detail = format!("the folder of the file: {error}").into();
@@ -64,7 +62,7 @@ impl Failure {
                         StoreError::ReadOnly { detail }
                     }
                     io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => StoreError::Full { detail },
-                    _ => StoreError::Unavailable { detail },
+                    _ => StoreError::NotThere { detail },
                 }
             }
         }

@@ -92,8 +92,9 @@ impl SqliteStore {
     /// defaults of [`SqliteOptions`].
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`] where the folder is missing, the file cannot be opened, or another
-    /// process kept it busy for too long; [`StoreError::ReadOnly`] where it cannot be written;
+    /// [`StoreError::NotThere`] where the folder is missing or the path is no file's;
+    /// [`StoreError::Unavailable`] where another process kept the file busy for too long;
+    /// [`StoreError::ReadOnly`] where it cannot be written;
     /// [`StoreError::Corrupt`] where it is damaged or no database; [`StoreError::NewerFormat`] where a
     /// newer version wrote it, and then nothing was touched; [`StoreError::Full`].
     pub async fn open(path: impl AsRef<Path>) -> Result<Self, StoreError> {
@@ -234,7 +235,7 @@ fn closed<E>(_: E) -> StoreError {
 /// An absolute path, which SQLite takes for nothing but a path.
 fn absolute(path: &Path) -> Result<Box<Path>, StoreError> {
     if path == OsStr::new(":memory:") {
-        return Err(StoreError::Unavailable { detail: "`:memory:` is not a file, use a MemoryStore".into() });
+        return Err(StoreError::NotThere { detail: "`:memory:` is not a file, use a MemoryStore".into() });
     }
     let absolute = std::path::absolute(path).map_err(|error| writer::unavailable(&error))?;
     Ok(absolute.into())

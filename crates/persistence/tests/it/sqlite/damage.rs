@@ -117,8 +117,13 @@ async fn a_run_of_a_newer_format_is_refused() {
 }
 
 #[tokio::test]
-async fn a_missing_folder_is_unavailable() {
+async fn a_path_where_no_file_can_be_is_said_so() {
     let folder = tempfile::tempdir().unwrap();
-    let error = open_error(folder.path().join("missing").join("journals.db")).await;
-    assert!(matches!(error, StoreError::Unavailable { .. }), "{error}");
+    for path in
+        [folder.path().join("missing").join("journals.db"), folder.path().to_owned(), ":memory:".into()]
+    {
+        let error = open_error(path).await;
+        assert!(matches!(error, StoreError::NotThere { .. }), "{error}");
+        assert!(error.to_string().contains("check where it is"), "{error}");
+    }
 }
