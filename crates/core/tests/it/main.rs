@@ -5,6 +5,7 @@ mod attempts;
 mod cost;
 mod journal;
 mod misuse;
+mod resources;
 mod several;
 mod steps;
 mod watching;
