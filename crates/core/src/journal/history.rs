@@ -1,5 +1,4 @@
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
 
 use foldhash::fast::RandomState;
 
@@ -22,18 +21,19 @@ use super::{Fingerprint, Key, Outcome, Record};
 /// ```
 #[derive(Debug, Default)]
 pub struct History {
-    slots: HashMap<Key, Slot, RandomState>,
-    recorded: usize,
+    /// What an earlier execution of the run recorded.
+    recorded: HashMap<Key, Slot, RandomState>,
+    /// The keys of this execution's steps that nothing was recorded under.
+    fresh: HashSet<Key, RandomState>,
+    /// How many steps of this execution used a text as their name.
+    names: HashMap<Key, u32, RandomState>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Slot {
-    /// Whether a step of this run has this key.
+    found: Option<Found>,
+    /// Whether a step of this execution has this key.
     taken: bool,
-    /// How many steps of this run used this text as their name.
-    named: u32,
-    /// What an earlier execution of the run recorded.
-    found: Option<Box<Found>>,
 }
 
 /// An outcome that the journal already holds.
@@ -100,53 +100,52 @@ impl History {
     /// A key that stands twice, which no store writes, keeps its last outcome.
     #[must_use]
     pub fn new(records: Vec<Record>) -> Self {
-        let mut slots = HashMap::with_capacity_and_hasher(records.len(), RandomState::default());
-        let mut recorded = 0;
-        for Record { key, outcome, input } in records {
-            let slot: &mut Slot = slots.entry(key).or_default();
-            recorded += usize::from(slot.found.is_none());
-            slot.found = Some(Box::new(Found { outcome, input }));
-        }
-        Self { slots, recorded }
+        let slot = |record: Record| {
+            let Record { key, outcome, input } = record;
+            (key, Slot { found: Some(Found { outcome, input }), taken: false })
+        };
+        Self { recorded: records.into_iter().map(slot).collect(), ..Self::default() }
     }
 
-    /// How many outcomes were recorded before this execution of the run.
+    /// How many keys an earlier execution of the run recorded an outcome under.
     #[must_use]
-    pub const fn recorded(&self) -> usize {
-        self.recorded
+    pub fn recorded(&self) -> usize {
+        self.recorded.len()
     }
 
     /// Takes the next free number of `name`: the name itself, then `name#2`, and so on.
     pub fn take_name(&mut self, name: &Key) -> Taken {
-        let slot = match self.slots.entry(name.clone()) {
-            Entry::Occupied(entry) => entry.into_mut(),
-            Entry::Vacant(entry) => entry.insert(Slot::default()),
+        let number = match self.names.get_mut(name) {
+            Some(number) => {
+                *number += 1;
+                *number
+            }
+            None => *self.names.entry(name.clone()).or_insert(1),
         };
-        slot.named += 1;
-        let number = slot.named;
-        if number == 1 {
-            return Self::mark(slot, name.clone());
-        }
         self.take(name.numbered(number))
     }
 
     /// Takes `key` itself.
     pub fn take(&mut self, key: Key) -> Taken {
-        let slot = self.slots.entry(key.clone()).or_default();
-        Self::mark(slot, key)
+        let was_taken = match self.slot(&key) {
+            Some(slot) => std::mem::replace(&mut slot.taken, true),
+            None => !self.fresh.insert(key.clone()),
+        };
+        if was_taken { Taken::Duplicate(key) } else { Taken::New(key) }
     }
 
     /// Takes `key` in place of `default`, which the same step took from its name.
     ///
     /// The number goes back to the name where no later step has taken one.
     pub fn exchange(&mut self, name: &Key, default: &Key, key: Key) -> Taken {
-        if let Some(slot) = self.slots.get_mut(default) {
-            slot.taken = false;
+        match self.slot(default) {
+            Some(slot) => slot.taken = false,
+            None => drop(self.fresh.remove(default)),
         }
-        if let Some(slot) = self.slots.get_mut(name)
-            && name.numbered(slot.named) == *default
+        if let Some(number) = self.names.get_mut(name)
+            && name.numbered(*number) == *default
         {
-            slot.named -= 1;
+            *number -= 1;
         }
         self.take(key)
     }
@@ -154,11 +153,11 @@ impl History {
     /// Hands out the outcome recorded under `key`, if there is one. It is handed out once, since a key
     /// belongs to one step.
     pub fn recall(&mut self, key: &str) -> Option<Found> {
-        self.slots.get_mut(key).and_then(|slot| slot.found.take()).map(|found| *found)
+        self.recorded.get_mut(key)?.found.take()
     }
 
-    fn mark(slot: &mut Slot, key: Key) -> Taken {
-        if std::mem::replace(&mut slot.taken, true) { Taken::Duplicate(key) } else { Taken::New(key) }
+    fn slot(&mut self, key: &str) -> Option<&mut Slot> {
+        if self.recorded.is_empty() { None } else { self.recorded.get_mut(key) }
     }
 }
 

@@ -80,7 +80,7 @@ impl SqliteOptions {
         self
     }
 
-    /// Sets after how many pages, of 4096 bytes each unless the file was made with others, the
+    /// Sets after how many pages, of 1024 bytes each unless the file was made with others, the
     /// write-ahead log is copied into the file. 1000 unless set; more copies a page that many commits
     /// changed less often, and until the log has grown to its size makes each commit slower. 0 counts as 1,
     /// and more than 1 000 000 as that, so that the log never grows without end.
