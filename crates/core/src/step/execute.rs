@@ -64,6 +64,7 @@ where
     A: Invoke<F>,
     G: Guard<A::Error>,
 {
+    #[inline]
     pub(super) const fn new(frame: Frame<'r>, operation: F, attempts: A, guard: G) -> Self {
         let keep = PhantomData;
         Self { frame, operation: Some(operation), attempts, guard, state: State::Start, keep }
@@ -94,10 +95,11 @@ where
                 }
                 StateProj::Entering { entering } => match entering.poll(cx) {
                     Poll::Ready(Ok(pass)) => {
+                        let running = frame.enter();
+                        let attempt = this.attempts.invoke(this.operation);
+                        drop(running);
                         // An operation that is called once has one attempt, so there always is one.
-                        let Some(attempt) = frame.around(|| this.attempts.invoke(this.operation)) else {
-                            return Poll::Pending;
-                        };
+                        let Some(attempt) = attempt else { return Poll::Pending };
                         this.state.set(State::Attempting { pass: Some(pass), attempt });
                         continue;
                     }
@@ -105,7 +107,10 @@ where
                     Poll::Pending => Err(Error::Run(ready!(frame.poll_limits(cx)))),
                 },
                 StateProj::Attempting { attempt, pass } => {
-                    let ended = match frame.around(|| attempt.poll(cx)) {
+                    let running = frame.enter();
+                    let polled = attempt.poll(cx);
+                    drop(running);
+                    let ended = match polled {
                         // The common way out, without moving the value around.
                         Poll::Ready(Ok(value)) if !R::RECORDS => {
                             let pass = pass.take();
@@ -185,7 +190,7 @@ where
 }
 
 /// The first state of an attempt: the attempt itself where the guards admit it at once.
-#[inline]
+#[inline(always)]
 fn begin<F, A: Invoke<F>, G: Guard<A::Error>>(
     frame: &mut Frame<'_>,
     guard: &G,
@@ -193,10 +198,15 @@ fn begin<F, A: Invoke<F>, G: Guard<A::Error>>(
     operation: &mut Option<F>,
 ) -> StateOf<F, A, G> {
     frame.begin_attempt();
-    match guard.enter_now().map(|pass| (pass, frame.around(|| attempts.invoke(operation)))) {
-        Some((pass, Some(attempt))) => State::Attempting { pass: Some(pass), attempt },
-        _ => State::Entering { entering: guard.enter() },
+    if let Some(pass) = guard.enter_now() {
+        let running = frame.enter();
+        let attempt = attempts.invoke(operation);
+        drop(running);
+        if let Some(attempt) = attempt {
+            return State::Attempting { attempt, pass: Some(pass) };
+        }
     }
+    State::Entering { entering: guard.enter() }
 }
 
 /// The outcome that stands without running the step: what the journal holds, or why nothing may run.

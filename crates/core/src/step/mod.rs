@@ -81,6 +81,7 @@ pub struct Step<'r, F, A = Once, R = Fresh, G = ()> {
 }
 
 impl<'r, F, R> Step<'r, F, Once, R> {
+    #[inline]
     pub(crate) const fn new(frame: Frame<'r>, operation: F, keep: R) -> Self {
         Self { frame, operation, attempts: Once, keep, guard: () }
     }
@@ -159,6 +160,7 @@ impl<'r, F, A, R, G> Step<'r, F, A, R, G> {
 impl<'r, A, R, G> Step<'r, (), A, R, G> {
     /// Sets the operation: what `step!` does last.
     #[doc(hidden)]
+    #[inline]
     pub fn __operation<F>(self, operation: F) -> Step<'r, F, A, R, G> {
         let Self { frame, attempts, keep, guard, .. } = self;
         Step { frame, operation, attempts, keep, guard }
@@ -214,6 +216,7 @@ where
 {
     type Future = StepFuture<'r, F, A, R, G>;
 
+    #[inline]
     fn execute(self) -> Self::Future {
         self.into_future()
     }
@@ -225,12 +228,14 @@ where
 {
     type Future = <Self as IntoFuture>::IntoFuture;
 
+    #[inline]
     fn execute(self) -> Self::Future {
         self.into_future()
     }
 }
 
 /// Executes what stands in a macro.
+#[inline]
 pub fn execute<S: Execute>(step: S) -> S::Future {
     step.execute()
 }
@@ -244,6 +249,7 @@ where
     type Output = Ended<A::Value, A::Error>;
     type IntoFuture = StepFuture<'r, F, A, R, G>;
 
+    #[inline]
     fn into_future(self) -> Self::IntoFuture {
         StepFuture::new(self.frame, self.operation, self.attempts, self.guard)
     }

@@ -5,6 +5,8 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
+use tracing::Span;
+use tracing::span::EnteredSpan;
 
 use super::{Detail, Frame};
 use crate::clock::{Clock, SystemClock, later};
@@ -59,13 +61,12 @@ impl<'r> Frame<'r> {
         self.previous_delay
     }
 
-    /// Calls `poll`, which polls the operation, where steps, spans and panics can tell that it is this one.
+    /// From here until the answer is dropped, the operation runs: steps, spans and panics can tell that it is
+    /// this one. `None`: nobody would ask.
     #[inline]
-    pub(in crate::step) fn around<T>(&mut self, poll: impl FnOnce() -> T) -> T {
-        match &mut self.detail {
-            None => poll(),
-            Some(detail) => detail.around(self.run, self.attempt, poll),
-        }
+    pub(in crate::step) fn enter(&mut self) -> Option<Running<'_>> {
+        let Self { run, attempt, detail, .. } = self;
+        detail.as_deref_mut().map(|detail| Running::new(detail, *run, *attempt))
     }
 
     /// Asks, while an attempt has to wait, whether a limit has passed.
@@ -176,16 +177,30 @@ impl Detail {
             self.attempt_span = Some(tracing::debug_span!(parent: step, "attempt", number));
         }
     }
+}
 
-    fn around<T>(&mut self, run: Option<&Shared>, attempt: u32, poll: impl FnOnce() -> T) -> T {
-        let _entered = self.attempt_span.as_ref().map(tracing::Span::enter);
-        let _inside = match (run, &self.key) {
-            (Some(run), Some(Taken::New(key))) if self.recorded => Some(nested::enter(run, key, attempt)),
+/// The operation of a step runs.
+pub(in crate::step) struct Running<'a> {
+    detail: &'a mut Detail,
+    _inside: Option<nested::Entered>,
+    _span: Option<EnteredSpan>,
+}
+
+impl<'a> Running<'a> {
+    fn new(detail: &'a mut Detail, run: Option<&Shared>, attempt: u32) -> Self {
+        let inside = match (run, &detail.key) {
+            (Some(run), Some(Taken::New(key))) if detail.recorded => Some(nested::enter(run, key, attempt)),
             _ => None,
         };
-        self.polling = true;
-        let polled = poll();
-        self.polling = false;
-        polled
+        let span = detail.attempt_span.clone().map(Span::entered);
+        detail.polling = true;
+        Self { detail, _inside: inside, _span: span }
+    }
+}
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        // Where the operation panicked, that it did is still to be seen.
+        self.detail.polling = std::thread::panicking();
     }
 }
