@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use awaitly::journal::{Migration, Status};
 use awaitly::persistence::{MemoryStore, SqliteStore};
 use awaitly::store::{AnyStore, RunId, StoreError};
-use awaitly::{DurableRun, Error, RunError, Workflow, step};
+use awaitly::{DurableRun, RunError, Workflow, step};
 use serde::{Deserialize, Serialize};
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, thiserror::Error)]
@@ -19,7 +19,7 @@ pub(crate) enum OrderError {
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, thiserror::Error)]
 #[error("declined, code {0}")]
-pub(crate) struct Declined(u32);
+pub(crate) struct Declined(pub(crate) u32);
 
 impl From<Declined> for OrderError {
     fn from(Declined(code): Declined) -> Self {
@@ -53,7 +53,7 @@ pub(crate) async fn on_every_store(check: impl AsyncFn(AnyStore)) {
     check(AnyStore::new(SqliteStore::open(folder.path().join("it's a \"store\".db")).await.unwrap())).await;
 }
 
-async fn status(store: &AnyStore, run: &str) -> Status {
+pub(crate) async fn status(store: &AnyStore, run: &str) -> Status {
     store.load(&RunId::new(run).unwrap()).await.unwrap().unwrap().header.status
 }
 
@@ -68,47 +68,6 @@ async fn a_finished_run_gives_its_recorded_value_and_calls_nothing() {
         assert_eq!(workflow.run("r", not_called).await, Ok(1));
         assert_eq!(status(&store, "r").await, Status::Completed);
         assert_eq!(bank.calls(), 1);
-    })
-    .await;
-}
-
-#[tokio::test]
-async fn a_failed_run_gives_its_recorded_error_until_it_is_retried_from_the_failed_step() {
-    on_every_store(async |store| {
-        let bank = Bank::default();
-        let workflow = Workflow::new("w").any_store(store.clone());
-        let body = async |run: &DurableRun| {
-            let first = step!(run, "first", bank.charge());
-            bank.fail.store(u32::from(bank.calls() == 1), Ordering::Relaxed);
-            let second = step!(run, "second", bank.charge());
-            Ok::<_, OrderError>((first, second))
-        };
-        assert_eq!(workflow.run("r", body).await, Err(OrderError::Declined(2)));
-        assert_eq!(status(&store, "r").await, Status::Failed);
-        assert_eq!(workflow.run("r", body).await, Err(OrderError::Declined(2)));
-        assert_eq!(bank.calls(), 2);
-        // Only the step that the run failed on is executed again.
-        assert_eq!(workflow.retry("r", body).await, Ok((1, 3)));
-        assert_eq!(status(&store, "r").await, Status::Completed);
-        assert_eq!(workflow.retry("r", body).await, Ok((1, 3)));
-    })
-    .await;
-}
-
-#[tokio::test]
-async fn a_failure_that_the_body_dealt_with_is_not_what_a_retry_drops() {
-    on_every_store(async |store| {
-        let bank = Bank::default();
-        let workflow = Workflow::new("w").any_store(store);
-        let body = async |run: &DurableRun| {
-            bank.fail.store(u32::from(bank.calls() == 0), Ordering::Relaxed);
-            let dealt_with = run.step("first", || bank.charge()).await;
-            assert_eq!(dealt_with, Err(Error::Failed(Declined(1))));
-            bank.fail.store(u32::from(bank.calls() == 1), Ordering::Relaxed);
-            Ok::<_, OrderError>(step!(run, "second", bank.charge()))
-        };
-        assert_eq!(workflow.run("r", body).await, Err(OrderError::Declined(2)));
-        assert_eq!(workflow.retry("r", body).await, Ok(3));
     })
     .await;
 }
@@ -161,28 +120,6 @@ async fn a_run_is_executed_by_one_at_a_time() {
         let (first, second) = tokio::join!(first, second);
         assert_eq!(first, Ok(1));
         assert!(matches!(second, Err(OrderError::Run(RunError::Busy { .. }))), "{second:?}");
-    })
-    .await;
-}
-
-#[tokio::test]
-async fn a_cancelled_run_stays_cancelled_until_it_is_retried() {
-    on_every_store(async |store| {
-        let bank = Bank::default();
-        let token = tokio_util::sync::CancellationToken::new();
-        let workflow = Workflow::new("w").any_store(store.clone());
-        let cancellable = workflow.clone().cancel_on(token.clone());
-        let body = async |run: &DurableRun| {
-            let first = step!(run, "first", bank.charge());
-            token.cancel();
-            let second = step!(run, "second", bank.charge());
-            Ok::<_, OrderError>((first, second))
-        };
-        let cancelled = cancellable.run("r", body).await;
-        assert_eq!(cancelled, Err(RunError::Cancelled { step: Some("second".into()) }.into()));
-        assert_eq!(status(&store, "r").await, Status::Cancelled);
-        assert_eq!(workflow.run("r", body).await, Err(RunError::Cancelled { step: None }.into()));
-        assert_eq!(workflow.retry("r", body).await, Ok((1, 2)));
     })
     .await;
 }
@@ -378,142 +315,6 @@ async fn a_closed_store_is_a_typed_error() {
     store.close().await.unwrap();
     let closed = workflow.run("r", async |_| Ok::<_, OrderError>(1)).await;
     assert_eq!(closed, Err(RunError::Store(StoreError::Closed).into()));
-}
-
-#[tokio::test]
-async fn a_retry_drops_what_the_run_failed_on_whatever_was_done_after_it() {
-    on_every_store(async |store| {
-        let bank = Bank::default();
-        bank.fail.store(1, Ordering::Relaxed);
-        let workflow = Workflow::new("w").any_store(store);
-        let body = async |run: &DurableRun| {
-            let charged = run.step("charge", || bank.charge()).await;
-            if charged.is_err() {
-                step!(run.volatile(), "tell somebody", async { Ok::<_, Declined>(()) });
-            }
-            charged.map_err(awaitly::FromStep::from_step)
-        };
-        assert_eq!(workflow.run("r", body).await, Err(OrderError::Declined(1)));
-        assert_eq!(workflow.retry("r", body).await, Ok(2));
-    })
-    .await;
-}
-
-#[tokio::test]
-async fn a_retry_drops_no_recorded_value_for_a_volatile_step_of_the_same_name() {
-    on_every_store(async |store| {
-        let (bank, check) = (Bank::default(), Bank::default());
-        check.fail.store(1, Ordering::Relaxed);
-        let workflow = Workflow::new("w").any_store(store);
-        let body = async |run: &DurableRun| {
-            let charged = step!(run, "charge", bank.charge());
-            step!(run.volatile(), "charge", check.charge());
-            Ok::<_, OrderError>(charged)
-        };
-        assert_eq!(workflow.run("r", body).await, Err(OrderError::Declined(1)));
-        assert_eq!(workflow.retry("r", body).await, Ok(1));
-    })
-    .await;
-}
-
-#[tokio::test]
-async fn a_retry_after_a_hook_refused_uses_the_record() {
-    on_every_store(async |store| {
-        let bank = Bank::default();
-        let plain = Workflow::new("w").any_store(store);
-        let hooked = plain
-            .clone()
-            .after_step(|_| async { Err(awaitly::guard::Refusal::new("checkpoint", "disk full")) });
-        let body = async |run: &DurableRun| Ok::<_, OrderError>(step!(run, bank.charge()));
-        let refused = hooked.run("r", body).await;
-        assert!(matches!(refused, Err(OrderError::Run(RunError::Refused { .. }))), "{refused:?}");
-        assert_eq!(plain.retry("r", body).await, Ok(1));
-        assert_eq!(bank.calls(), 1);
-    })
-    .await;
-}
-
-#[tokio::test]
-async fn a_panic_over_a_failed_step_can_be_retried() {
-    on_every_store(async |store| {
-        let bank = Bank::default();
-        bank.fail.store(1, Ordering::Relaxed);
-        let workflow = Workflow::new("w").any_store(store);
-        let body = async |run: &DurableRun| {
-            let charged = run.step("charge", || bank.charge()).await;
-            Ok::<_, OrderError>(charged.expect("paid"))
-        };
-        let panicked = workflow.run("r", body).await;
-        assert!(matches!(panicked, Err(OrderError::Run(RunError::Panicked { .. }))), "{panicked:?}");
-        assert_eq!(workflow.retry("r", body).await, Ok(2));
-    })
-    .await;
-}
-
-#[tokio::test]
-async fn a_retry_that_cannot_begin_leaves_the_failed_run_as_it_was() {
-    on_every_store(async |store| {
-        let bank = Bank::default();
-        bank.fail.store(1, Ordering::Relaxed);
-        let workflow = Workflow::new("w").any_store(store.clone());
-        let body = async |run: &DurableRun| Ok::<_, OrderError>(step!(run, bank.charge()));
-        workflow.run("r", body).await.unwrap_err();
-        let id = RunId::new("r").unwrap();
-        let before = store.load(&id).await.unwrap();
-
-        let unmigrated = workflow.clone().version(2).retry("r", body).await;
-        assert!(matches!(unmigrated, Err(OrderError::Run(RunError::Migration { .. }))), "{unmigrated:?}");
-        assert_eq!(store.load(&id).await.unwrap(), before);
-
-        let closed =
-            workflow.clone().before_run(|_| async { Err(awaitly::guard::Refusal::new("hours", "closed")) });
-        let refused = closed.retry("r", body).await;
-        assert!(matches!(refused, Err(OrderError::Run(RunError::Refused { .. }))), "{refused:?}");
-        assert_eq!(store.load(&id).await.unwrap(), before);
-
-        assert_eq!(workflow.run("r", body).await, Err(OrderError::Declined(1)));
-        assert_eq!(workflow.retry("r", body).await, Ok(2));
-    })
-    .await;
-}
-
-#[tokio::test]
-async fn a_retry_drops_no_failure_that_the_body_went_on_from_before_it_failed_on_another() {
-    on_every_store(async |store| {
-        let (bank, network) = (Bank::default(), Bank::default());
-        bank.fail.store(1, Ordering::Relaxed);
-        network.fail.store(1, Ordering::Relaxed);
-        let workflow = Workflow::new("w").any_store(store);
-        let body = async |run: &DurableRun| {
-            // The first card is declined, the second one is charged.
-            let paid = match run.step("first card", || bank.charge()).await {
-                Ok(paid) => paid,
-                Err(_) => step!(run, "second card", bank.charge()),
-            };
-            step!(run.volatile(), "connect", network.charge());
-            Ok::<_, OrderError>(paid)
-        };
-        assert_eq!(workflow.run("r", body).await, Err(OrderError::Declined(1)));
-        assert_eq!(workflow.retry("r", body).await, Ok(2));
-        assert_eq!(bank.calls(), 2, "neither card is charged again");
-    })
-    .await;
-}
-
-#[tokio::test]
-async fn a_retry_drops_every_failure_of_a_list_that_was_waited_for_whole() {
-    on_every_store(async |store| {
-        let bank = Bank::default();
-        bank.fail.store(3, Ordering::Relaxed);
-        let workflow = Workflow::new("w").any_store(store);
-        let body = async |run: &DurableRun| {
-            let results = run.each("charge", 0..3, async |_: u32| bank.charge().await).settle().await;
-            awaitly::collect::all(results).map_err(awaitly::FromStep::from_step)
-        };
-        assert!(matches!(workflow.run("r", body).await, Err(OrderError::Declined(1))));
-        assert_eq!(workflow.retry("r", body).await, Ok(vec![4, 5, 6]));
-    })
-    .await;
 }
 
 #[tokio::test]

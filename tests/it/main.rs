@@ -5,3 +5,4 @@ mod durable;
 mod examples;
 mod faulty;
 mod leases;
+mod retry;

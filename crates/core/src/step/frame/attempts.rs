@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::Span;
 use tracing::span::EnteredSpan;
 
-use super::{Detail, Frame};
+use super::{Detail, Frame, Spans};
 use crate::clock::{Clock, SystemClock, later};
 use crate::error::{Limit, RunError};
 use crate::event::EventKind;
@@ -30,11 +30,14 @@ impl<'r> Frame<'r> {
 
     fn started_in_detail(&mut self, traced: bool) {
         let observed = self.run.is_some_and(Shared::is_observed);
-        let span = traced.then(|| tracing::debug_span!("step", name = %self.name, key = %self.key()));
+        let spans = traced.then(|| {
+            let step = tracing::debug_span!("step", name = %self.name, key = %self.key());
+            Box::new(Spans { step, attempt: None })
+        });
         let timed = observed || self.detail().deadline.is_some();
         let began = timed.then(|| self.clock().now());
         let detail = self.detail();
-        detail.step_span = span;
+        detail.spans = spans;
         detail.began = began;
         detail.in_flight = true;
         self.tell(|step| EventKind::StepStarted { step });
@@ -104,7 +107,7 @@ impl<'r> Frame<'r> {
     ) -> Poll<Passed> {
         let clock = self.run.map_or(&SystemClock as &dyn Clock, Shared::clock);
         let token = self.token();
-        self.detail().limits.poll(cx, clock, || bound(clock.now()), token)
+        self.detail().limits.get_or_insert_default().poll(cx, clock, || bound(clock.now()), token)
     }
 
     fn passed(&self, passed: &Passed) -> RunError {
@@ -164,17 +167,26 @@ impl<'r> Frame<'r> {
         });
         tracing::debug!(step = %self.name, attempt, ?delay, %error, "the attempt failed, another one follows");
         if let Some(detail) = &mut self.detail {
-            detail.limits.rearm();
-            detail.attempt_span = None;
+            detail.end_attempt();
         }
     }
 }
 
 impl Detail {
     fn begin_attempt(&mut self, number: u32) {
-        self.limits.rearm();
-        if let Some(step) = &self.step_span {
-            self.attempt_span = Some(tracing::debug_span!(parent: step, "attempt", number));
+        self.end_attempt();
+        if let Some(Spans { step, attempt }) = self.spans.as_deref_mut() {
+            *attempt = Some(tracing::debug_span!(parent: &*step, "attempt", number));
+        }
+    }
+
+    /// The limits and the span of the last attempt are not those of what comes now.
+    fn end_attempt(&mut self) {
+        if let Some(limits) = &mut self.limits {
+            limits.rearm();
+        }
+        if let Some(spans) = &mut self.spans {
+            spans.attempt = None;
         }
     }
 }
@@ -192,7 +204,7 @@ impl<'a> Running<'a> {
             (Some(run), Some(Taken::New(key))) if detail.recorded => Some(nested::enter(run, key, attempt)),
             _ => None,
         };
-        let span = detail.attempt_span.clone().map(Span::entered);
+        let span = detail.spans.as_ref().and_then(|spans| spans.attempt.clone()).map(Span::entered);
         detail.polling = true;
         Self { detail, _inside: inside, _span: span }
     }

@@ -43,15 +43,20 @@ pub(super) struct Detail {
     pub(super) deadline: Option<Duration>,
     /// When the first attempt began, for durations and the deadline.
     began: Option<Instant>,
-    limits: Limits,
-    step_span: Option<Span>,
-    attempt_span: Option<Span>,
+    limits: Option<Box<Limits>>,
+    spans: Option<Box<Spans>>,
     /// The journal holds an outcome that the new one takes the place of.
     replaces: bool,
     /// Between the first attempt and the outcome.
     in_flight: bool,
     /// The operation is being polled. Seen from outside only while it panics.
     polling: bool,
+}
+
+/// The spans of a step that somebody traces.
+struct Spans {
+    step: Span,
+    attempt: Option<Span>,
 }
 
 impl<'r> Frame<'r> {
