@@ -162,6 +162,11 @@ async fn a_retry_that_cannot_begin_leaves_the_failed_run_as_it_was() {
         assert!(matches!(refused, Err(OrderError::Run(RunError::Refused { .. }))), "{refused:?}");
         assert_eq!(store.load(&id).await.unwrap(), before);
 
+        let broken = workflow.clone().before_run(|_| async { panic!("bad hook") });
+        let panicked = broken.retry("r", body).await;
+        assert!(matches!(panicked, Err(OrderError::Run(RunError::Panicked { .. }))), "{panicked:?}");
+        assert_eq!(store.load(&id).await.unwrap(), before);
+
         assert_eq!(workflow.run("r", body).await, Err(OrderError::Declined(1)));
         assert_eq!(workflow.retry("r", body).await, Ok(2));
     })

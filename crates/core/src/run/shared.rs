@@ -274,9 +274,7 @@ impl Shared {
     /// Whether the run is coming to an end that is not of its body's making: what fails now may have
     /// failed because of that.
     pub(crate) fn is_stopping(&self) -> bool {
-        if self.token().is_some_and(CancellationToken::is_cancelled)
-            || self.deadline.is_some_and(|(at, _)| self.clock().now() >= at)
-        {
+        if self.is_cancelled() || self.deadline.is_some_and(|(at, _)| self.clock().now() >= at) {
             return true;
         }
         self.troubled.load(Ordering::Relaxed) && {
@@ -287,7 +285,7 @@ impl Shared {
 
     /// Refuses where the run was cancelled or its time is over.
     pub(crate) fn may_begin(&self, key: &Key) -> Result<(), RunError> {
-        if self.token().is_some_and(CancellationToken::is_cancelled) {
+        if self.is_cancelled() {
             lock(&self.stop).cancelled = true;
             return Err(RunError::Cancelled { step: Some(key.clone()) });
         }

@@ -143,7 +143,8 @@ impl<X> Workflow<X> {
     }
 
     /// Calls `hook` before the body, when the lease is held. An error keeps the body from being called:
-    /// the run ends in [`RunError::Refused`] and stays as it was. Not called for a run that has ended.
+    /// the run ends in [`RunError::Refused`] and stays as it was; a panic of the hook does the same with
+    /// [`RunError::Panicked`]. Not called for a run that has ended.
     #[must_use]
     pub fn before_run<H, Fut>(mut self, hook: H) -> Self
     where

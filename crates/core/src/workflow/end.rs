@@ -41,11 +41,14 @@ impl<T, E> Verdict<T, E> {
         }
     }
 
-    /// What a panic means: a failure, unless the run could not go on anyway.
-    pub(super) fn of_panic(message: &str, stop: Stop) -> Self {
+    /// What a panic means: a failure, unless the run could not go on anyway, or the body had not begun, and
+    /// so it was the hook before it.
+    pub(super) fn of_panic(message: &str, stop: Stop, begun: bool) -> Self {
+        let panicked = RunError::Panicked { step: stop.panicked, message: message.into() };
         match stop.fatal {
             Some(error) => Self::Interrupted(error),
-            None => Self::Panicked(RunError::Panicked { step: stop.panicked, message: message.into() }),
+            None if begun => Self::Panicked(panicked),
+            None => Self::Interrupted(panicked),
         }
     }
 

@@ -4,6 +4,7 @@ use std::any::Any;
 use std::fmt;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures_util::FutureExt;
 use tracing::Instrument;
@@ -142,11 +143,13 @@ impl Definition {
         let (version, recorded) = (self.version, *recorded);
         let handle = DurableRun::new(Arc::clone(shared));
         let span = tracing::info_span!("run", workflow = %self.name, run = %shared.run_id(), recorded);
+        let begun = AtomicBool::new(false);
         let hooked_body = async {
             self.ask_before_run(shared, recorded).await?;
             if let (Some(Revival { drop }), Some(Writer { store, lease })) = (revival, &hold.0) {
                 store.revive(lease, drop.clone()).await?;
             }
+            begun.store(true, Ordering::Relaxed);
             shared.tell_if_observed(|| EventKind::RunStarted { version, recorded });
             Ok::<_, RunError>(body(&handle).await)
         };
@@ -157,7 +160,7 @@ impl Definition {
             Err(lost) => Verdict::Interrupted(shared.stopped(lost.into())),
             Ok(Ok(Err(refused))) => Verdict::Interrupted(refused),
             Ok(Ok(Ok(result))) => Verdict::of(result, stop, shared.is_cancelled()),
-            Ok(Err(panic)) => Verdict::of_panic(message(&*panic), stop),
+            Ok(Err(panic)) => Verdict::of_panic(message(&*panic), stop, begun.into_inner()),
         }
     }
 
