@@ -5,10 +5,13 @@ use std::path::{self, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 
+use crate::services::{Services, Variable};
 use crate::workspace::Workspace;
 use crate::{command, dependencies};
 
 const PEERS: &str = "peers";
+/// The groups that measure with PostgreSQL and Redis.
+const SERVED: [&str; 3] = ["postgres", "redis", PEERS];
 const DEPENDENCIES: &str = "dependencies";
 const PEERS_ROWS: &str = "target/bench/peers.jsonl";
 const DEPENDENCIES_ROWS: &str = "target/bench/dependencies.jsonl";
@@ -33,6 +36,10 @@ impl Options {
     fn wants(&self, group: &str) -> bool {
         let left_out = group == PEERS && self.no_peers;
         !left_out && (self.names.is_empty() || self.names.iter().any(|name| name == group))
+    }
+
+    fn wants_services(&self) -> bool {
+        SERVED.iter().any(|group| self.wants(group))
     }
 
     fn check(&self) -> Result<()> {
@@ -65,25 +72,29 @@ impl Options {
 pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
     options.check()?;
     let arguments = options.arguments()?;
+    let services = if options.wants_services() { Some(Services::find()?) } else { None };
+    let environment: Vec<_> = services.iter().flat_map(Services::environment).collect();
     let folder = workspace.path("target/bench");
     fs::create_dir_all(&folder).with_context(|| format!("{} cannot be made", folder.display()))?;
     if options.wants(PEERS) {
-        peers(workspace).context("to measure without the peers, add `--no-peers`")?;
+        peers(workspace, &environment).context("to measure without the peers, add `--no-peers`")?;
     }
     if options.wants(DEPENDENCIES) {
         dependencies::measure(workspace, &workspace.path(DEPENDENCIES_ROWS))?;
     }
     let program = ["run", "--release", "-p", "awaitly-benches", "--bin", "bench", "--"];
-    command::run(workspace.cargo(program).args(arguments))
+    command::run(workspace.cargo(program).args(arguments).envs(environment))
 }
 
 // The peers are a workspace of their own with a target folder of their own: what they need is in
 // nobody's tree.
-fn peers(workspace: &Workspace) -> Result<()> {
+fn peers(workspace: &Workspace, environment: &[Variable]) -> Result<()> {
     let path = workspace.path(PEERS_ROWS);
     let file = File::create(&path).with_context(|| format!("{} cannot be written", path.display()))?;
     let program = ["run", "--release", "--manifest-path", "benches/peers/Cargo.toml"];
-    command::run(workspace.cargo(program).args(["--target-dir", "target/peers"]).stdout(file))
+    let mut measure = workspace.cargo(program);
+    measure.args(["--target-dir", "target/peers"]).envs(environment.iter().cloned());
+    command::run(measure.stdout(file))
 }
 
 #[cfg(test)]
@@ -106,6 +117,15 @@ mod tests {
         assert_eq!(options(false, &["peers"]).arguments()?, ["--peers", PEERS_ROWS, "peers"]);
         assert_eq!(options(true, &[]).arguments()?, ["--rows", DEPENDENCIES_ROWS]);
         Ok(())
+    }
+
+    #[test]
+    fn servers_are_found_only_for_the_groups_that_measure_with_them() {
+        for names in [&[][..], &["postgres"], &["redis"], &["peers"], &["steps", "redis"]] {
+            assert!(options(false, names).wants_services(), "{names:?}");
+        }
+        assert!(options(true, &[]).wants_services());
+        assert!(!options(false, &["steps", "dependencies"]).wants_services());
     }
 
     #[test]

@@ -5,6 +5,8 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
 
+use crate::url::without_password;
+
 /// Shows the command, runs it, and fails when it does.
 pub(crate) fn run(command: &mut Command) -> Result<()> {
     let text = text(command);
@@ -36,7 +38,9 @@ fn text(command: &Command) -> String {
     let program = Path::new(command.get_program());
     let name = program.file_stem().unwrap_or(program.as_os_str());
     let settings = command.get_envs().filter_map(|(name, value)| {
-        value.map(|value| format!("{}={}", name.display(), quoted(&value.to_string_lossy())))
+        value.map(|value| {
+            format!("{}={}", name.display(), quoted(&without_password(&value.to_string_lossy())))
+        })
     });
     let arguments = command.get_args().map(|argument| quoted(&argument.to_string_lossy()));
     settings.chain([name.display().to_string()]).chain(arguments).collect::<Vec<_>>().join(" ")
@@ -55,6 +59,13 @@ mod tests {
         let mut command = Command::new("/opt/rust/bin/cargo");
         command.env("RUSTDOCFLAGS", "-D warnings").args(["doc", "--no-deps"]);
         assert_eq!(text(&command), "RUSTDOCFLAGS='-D warnings' cargo doc --no-deps");
+    }
+
+    #[test]
+    fn a_password_in_a_setting_is_not_shown() {
+        let mut command = Command::new("cargo");
+        command.env("AWAITLY_POSTGRES_URL", "postgres://me:secret@db/app").arg("test");
+        assert_eq!(text(&command), "AWAITLY_POSTGRES_URL=postgres://me:***@db/app cargo test");
     }
 
     #[test]

@@ -6,7 +6,11 @@ use std::hash::BuildHasher;
 use anyhow::{Context, Result};
 
 use crate::command;
+use crate::services::{self, Service, Services, Variable};
 use crate::workspace::Workspace;
+
+/// The stores that the crash test knows and that every change is tested with.
+pub(crate) const STORES: &[&str] = &["file", "postgres", "redis", "sqlite"];
 
 /// How often to kill, and what the runs are stored in.
 #[derive(clap::Args)]
@@ -26,18 +30,42 @@ pub(crate) struct Options {
 
 impl Options {
     /// Few kills, for a test that runs with every change.
-    pub(crate) fn short() -> Self {
+    fn short() -> Self {
         Self { store: "sqlite".to_owned(), kills: 10, seed: None }
     }
 }
 
-/// Builds the crash test for release and runs it.
+/// Finds the server that the store needs, then kills and resumes.
 pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
+    let service = service(&options.store)?;
+    kill_and_resume(workspace, options, service.iter().map(Service::variable))
+}
+
+/// The short crash test over this store, with servers that are found already.
+pub(crate) fn short(workspace: &Workspace, store: &str, services: &Services) -> Result<()> {
+    let options = Options { store: store.to_owned(), ..Options::short() };
+    kill_and_resume(workspace, &options, services.environment())
+}
+
+fn service(store: &str) -> Result<Option<Service>> {
+    match store {
+        "postgres" => services::postgres().map(Some),
+        "redis" => services::redis().map(Some),
+        _ => Ok(None),
+    }
+}
+
+// Builds the crash test for release and runs it.
+fn kill_and_resume(
+    workspace: &Workspace,
+    options: &Options,
+    environment: impl IntoIterator<Item = Variable>,
+) -> Result<()> {
     let seed = options.seed.unwrap_or_else(draw_seed);
     eprintln!("\ncrash test with seed {seed}");
     let arguments = arguments(options, seed);
     let program = ["run", "--release", "-p", "awaitly-benches", "--bin", "crash", "--"];
-    command::run(workspace.cargo(program).args(&arguments))
+    command::run(workspace.cargo(program).args(&arguments).envs(environment))
         .with_context(|| format!("repeat it with `cargo xtask crash {}`", arguments.join(" ")))
 }
 

@@ -14,7 +14,9 @@ mod dependencies;
 mod licences;
 mod needs;
 mod parts;
+mod services;
 mod test;
+mod url;
 mod workspace;
 
 use std::process::ExitCode;
@@ -36,9 +38,11 @@ struct Cli {
 enum Xtask {
     /// Run every test: examples, unit and integration tests, doctests, and a short crash test.
     ///
-    /// Begins on a machine that has only Rust: a missing C compiler is installed where `apt-get`
-    /// may be used without a password, and asked for where it may not. All parts run, also when
-    /// one fails; a summary with the time of each comes last.
+    /// Begins on a machine that has only Rust: a missing C compiler, PostgreSQL or Redis is
+    /// installed where `apt-get` may be used without a password, and asked for where it may not.
+    /// The servers are those that AWAITLY_POSTGRES_URL and AWAITLY_REDIS_URL name, or that answer
+    /// on this machine; else private ones run for as long as the command does. All parts run, also
+    /// when one fails; a summary with the time of each comes last.
     Test,
 
     /// Check format, lints, docs, arrows between crates, and licences.

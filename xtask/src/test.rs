@@ -4,26 +4,32 @@ use anyhow::Result;
 
 use crate::command;
 use crate::parts::Parts;
+use crate::services::Services;
 use crate::workspace::Workspace;
 use crate::{crash, needs};
 
 /// Sets the machine up, then runs every test and a short crash test.
 pub(crate) fn run(workspace: &Workspace) -> Result<()> {
     needs::c_compiler()?;
+    let services = Services::find()?;
     let mut parts = Parts::default();
-    parts.run("examples", || examples(workspace));
-    parts.run("tests", || tests(workspace));
-    parts.run("crash", || crash::run(workspace, &crash::Options::short()));
+    parts.run("examples", || examples(workspace, &services));
+    parts.run("tests", || tests(workspace, &services));
+    for store in crash::STORES {
+        parts.run(format!("crash, {store}"), || crash::short(workspace, store, &services));
+    }
     parts.finish()
 }
 
 // First, and by name: the tests that compare the output of examples find them built.
-fn examples(workspace: &Workspace) -> Result<()> {
-    command::run(&mut workspace.cargo(["build", "--workspace", "--all-features", "--examples"]))
+fn examples(workspace: &Workspace, services: &Services) -> Result<()> {
+    let mut build = workspace.cargo(["build", "--workspace", "--all-features", "--examples"]);
+    command::run(build.envs(services.environment()))
 }
 
 // Without `--all-targets`, which would leave out the doctests. What goes wrong in one test binary
 // says nothing about the next, so all of them run.
-fn tests(workspace: &Workspace) -> Result<()> {
-    command::run(&mut workspace.cargo(["test", "--workspace", "--all-features", "--no-fail-fast"]))
+fn tests(workspace: &Workspace, services: &Services) -> Result<()> {
+    let mut test = workspace.cargo(["test", "--workspace", "--all-features", "--no-fail-fast"]);
+    command::run(test.envs(services.environment()))
 }

@@ -1,0 +1,181 @@
+//! A server that was started for this command, and ends with it.
+
+use std::fs::{self, File};
+use std::io;
+use std::net::{Ipv4Addr, TcpListener};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use tempfile::TempDir;
+
+use super::watcher::Watcher;
+use crate::command;
+
+const START: Duration = Duration::from_secs(30);
+const END: Duration = Duration::from_secs(10);
+const PAUSE: Duration = Duration::from_millis(20);
+const LOG: &str = "log";
+const LINES: usize = 20;
+
+/// A running server and the folder of all that it keeps. Dropping it ends the one and removes the other.
+pub(super) struct Private {
+    child: Child,
+    name: String,
+    folder: TempDir,
+    watcher: Watcher,
+}
+
+/// A new folder for a server.
+pub(super) fn folder() -> Result<TempDir> {
+    let made = tempfile::Builder::new().prefix("awaitly-").tempdir();
+    made.context("no temporary folder can be made: look at TMPDIR")
+}
+
+/// A port that nobody has at the moment.
+pub(super) fn free_port() -> Result<u16> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("127.0.0.1 has no free port")?;
+    Ok(listener.local_addr()?.port())
+}
+
+impl Private {
+    /// Starts the server; what it prints is kept in the folder.
+    ///
+    /// It stays in the group of this process, so that Ctrl-C reaches it too.
+    pub(super) fn start(mut command: Command, folder: TempDir) -> Result<Self> {
+        let name = Path::new(command.get_program()).display().to_string();
+        let log = File::create(folder.path().join(LOG)).context("the server's log cannot be written")?;
+        let mut child = command
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().context("the server's log cannot be written")?)
+            .stderr(log)
+            .spawn()
+            .with_context(|| format!("`{name}` could not be started"))?;
+        match Watcher::start(&child, folder.path()) {
+            Ok(watcher) => Ok(Self { child, name, folder, watcher }),
+            Err(error) => {
+                end(&mut child)?;
+                Err(error)
+            }
+        }
+    }
+
+    /// Waits until the server can be used; fails with what it printed when that takes too long.
+    pub(super) fn wait_until(&mut self, is_ready: impl Fn() -> bool) -> Result<()> {
+        let start = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait()? {
+                bail!("`{}` ended with {status} and said:\n{}", self.name, self.said());
+            }
+            if is_ready() {
+                return Ok(());
+            }
+            ensure!(
+                start.elapsed() < START,
+                "`{}` was not ready after {} s and said:\n{}",
+                self.name,
+                START.as_secs(),
+                self.said()
+            );
+            thread::sleep(PAUSE);
+        }
+    }
+
+    /// Where all of it lies.
+    #[cfg(test)]
+    pub(super) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    fn said(&self) -> String {
+        let log = fs::read(self.folder.path().join(LOG)).unwrap_or_default();
+        last_lines(&String::from_utf8_lossy(&log))
+    }
+}
+
+impl Drop for Private {
+    fn drop(&mut self) {
+        if let Err(error) = end(&mut self.child) {
+            eprintln!("`{}`, process {}, did not end ({error}): end it by hand", self.name, self.child.id());
+        }
+        // The folder would go by itself, but without a word where that fails.
+        if let Err(error) = fs::remove_dir_all(self.folder.path()) {
+            eprintln!("{} cannot be removed ({error}): do it by hand", self.folder.path().display());
+        }
+        self.watcher.dismiss();
+    }
+}
+
+// Only a child that was not waited for is told to end: its number is not yet anybody else's.
+fn end(server: &mut Child) -> io::Result<()> {
+    if server.try_wait()?.is_some() {
+        return Ok(());
+    }
+    interrupt(server);
+    let start = Instant::now();
+    while server.try_wait()?.is_none() {
+        if start.elapsed() > END {
+            server.kill()?;
+            server.wait()?;
+            break;
+        }
+        thread::sleep(PAUSE);
+    }
+    Ok(())
+}
+
+// To PostgreSQL this means: send everybody away, write down what has to be, and end. The shell has `kill`
+// built in, while a small image comes without the program.
+fn interrupt(child: &Child) {
+    command::succeeds(Command::new("sh").args(["-c", "kill -INT \"$0\"", &child.id().to_string()]));
+}
+
+fn last_lines(text: &str) -> String {
+    let lines: Vec<_> = text.trim_end().lines().collect();
+    let skipped = lines.len().saturating_sub(LINES);
+    lines.into_iter().skip(skipped).collect::<Vec<_>>().join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_end_of_a_long_log_is_shown() {
+        let text: String = (1..=30).map(|number| format!("line {number}\n")).collect();
+        let shown = last_lines(&text);
+        assert!(shown.starts_with("line 11\n"), "{shown}");
+        assert!(shown.ends_with("line 30"), "{shown}");
+        assert_eq!(last_lines("one\ntwo\n"), "one\ntwo");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_server_that_ends_at_once_is_quoted_and_leaves_no_folder() -> Result<()> {
+        let folder = folder()?;
+        let path = folder.path().to_path_buf();
+        let mut command = Command::new("sh");
+        command.args(["-c", "echo the port is taken; exit 3"]);
+        let mut server = Private::start(command, folder)?;
+        let error = server.wait_until(|| false).map_err(|error| error.to_string());
+        drop(server);
+        let expected = "`sh` ended with exit status: 3 and said:\nthe port is taken";
+        assert_eq!(error, Err(expected.to_owned()));
+        assert!(!path.exists());
+        Ok(())
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_server_ends_when_it_is_told_to() -> Result<()> {
+        let mut command = Command::new("sleep");
+        command.arg("600");
+        let mut server = Private::start(command, folder()?)?;
+        server.wait_until(|| true)?;
+        end(&mut server.child)?;
+        assert!(server.child.try_wait()?.is_some());
+        Ok(())
+    }
+}
