@@ -16,7 +16,7 @@ use cano::RedbCheckpointStore;
 use cano::prelude::*;
 use tokio::task::JoinSet;
 
-use crate::measure::{Peer, Workload};
+use crate::embedded::{Peer, Workload};
 
 pub struct Cano;
 

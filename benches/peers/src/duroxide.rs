@@ -18,7 +18,8 @@ use duroxide::runtime::{Runtime, RuntimeOptions};
 use duroxide::{ActivityContext, Client, OrchestrationContext, OrchestrationRegistry};
 use tokio::sync::mpsc;
 
-use crate::measure::{Peer, Workload, expected_sum};
+use crate::embedded::{Peer, Workload};
+use crate::measure::expected_sum;
 
 pub struct Duroxide {
     settings: &'static str,

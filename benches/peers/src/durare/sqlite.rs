@@ -1,37 +1,21 @@
 //! durare on SQLite, as `DurableEngine::connect` sets it up: WAL journal,
 //! `synchronous=NORMAL`, a pool of five connections.
-//!
-//! A step is a `#[durare::step]` function awaited inside a
-//! `#[durare::workflow]`. The engine is not launched, so no background
-//! dispatcher of queues or schedules competes with the runs.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
-use durare::{DurableContext, DurableEngine, WorkflowOptions};
+use durare::{DurableEngine, WorkflowOptions};
 
-use crate::measure::{Peer, Workload, expected_sum};
+use super::{Chain, NAME};
+use crate::embedded::{Peer, Workload};
+use crate::measure::expected_sum;
 
-pub struct Durare;
+pub struct DurareSqlite;
 
-#[durare::step]
-async fn noop(ctx: &DurableContext, index: u64) -> durare::Result<u64> {
-    Ok(index)
-}
-
-#[durare::workflow]
-async fn chain(ctx: DurableContext, steps: u64) -> durare::Result<u64> {
-    let mut sum = 0;
-    for index in 0..steps {
-        sum += noop(&ctx, index).await?;
-    }
-    Ok(sum)
-}
-
-impl Peer for Durare {
+impl Peer for DurareSqlite {
     fn name(&self) -> &'static str {
-        "durare 0.5.0"
+        NAME
     }
 
     fn settings(&self) -> &'static str {
