@@ -85,11 +85,26 @@ pub enum RunError {
         /// The step that was running or about to.
         step: Option<Key>,
     },
-    /// The run waits for somebody outside. Run it again once the answer is there.
-    #[error("the run waits for an answer to `{step}`: run it again once the answer is there")]
+    /// The run waits for an answer from outside, or sleeps for so long that it was parked. Run it again once
+    /// the answer is there or the time has come.
+    #[error("the run waits at `{step}`: run it again once the answer is there or the time has come")]
     Waiting {
         /// The step that waits.
         step: Key,
+    },
+    /// Nobody answered in time.
+    #[error("nobody answered `{step}` in time: retry the run to ask again")]
+    Expired {
+        /// The step that waited.
+        step: Key,
+    },
+    /// Who was asked said no.
+    #[error("the answer to `{step}` is no: {reason}")]
+    Rejected {
+        /// The step that waited.
+        step: Key,
+        /// Why, as JSON.
+        reason: Box<str>,
     },
     /// A guard or a hook did not let the step or the run pass.
     #[error("`{by}` refused {step}: {reason}{}", retry_hint(*retry_after))]
@@ -242,7 +257,7 @@ impl RunError {
     pub const fn is_recorded(&self) -> bool {
         match self {
             Self::Timeout { limit, .. } => !matches!(limit, Limit::Run),
-            Self::Refused { .. } => true,
+            Self::Refused { .. } | Self::Expired { .. } | Self::Rejected { .. } => true,
             _ => false,
         }
     }

@@ -70,6 +70,8 @@ pub enum EventKind {
     StepAborted { step: StepId, attempt: u32, duration: Duration },
     /// The step's outcome is in the store.
     StepRecorded { step: StepId, kind: RecordedKind, bytes: usize, duration: Duration },
+    /// The step waits for an answer from outside, or for its time to come.
+    StepWaiting { step: StepId },
     /// The step was not run, because its condition did not hold.
     StepSkipped { step: StepId, reason: Option<String> },
 
@@ -103,6 +105,7 @@ impl EventKind {
             | Self::StepFailed { step, .. }
             | Self::StepAborted { step, .. }
             | Self::StepRecorded { step, .. }
+            | Self::StepWaiting { step }
             | Self::StepSkipped { step, .. }
             | Self::RetryScheduled { step, .. }
             | Self::RetriesExhausted { step, .. }

@@ -38,4 +38,5 @@ mod workflow;
 pub use error::{Error, FromStep, Limit, RunError};
 pub use retry::Retry;
 pub use run::{Durable, DurableRun, Mode, Run, Volatile, run};
+pub use wait::WaitFor;
 pub use workflow::{AsText, KeepRun, Resuming, RunInfo, StepInfo, Typed, Workflow};

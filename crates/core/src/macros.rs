@@ -12,9 +12,12 @@
 ///
 /// Without a name, the step is named for the last function that the expression calls. An option is the
 /// method of that name on [`Step`](crate::step::Step): `retry`, `timeout`, `deadline`, `guard`, `key`,
-/// `input`, `on_change`, and last `when` or `unless`. They are evaluated in the order in which they stand, and
+/// `input`, `on_change`, `durability`, and last `when` or `unless`. They are evaluated in the order in which they stand, and
 /// before the expression takes what it names. The name may be any expression that a
 /// [`Key`](crate::journal::Key) is made from: a literal, a `String`, a `&String`.
+///
+/// With `transaction = store`, the expression is a closure that gets a transaction, and is not wrapped:
+/// `|tx| debit(tx, amount)`. See [`Step::transaction`](crate::step::Step::transaction).
 ///
 /// The second form takes a step built by hand, or anything else that awaits to a `Result` with
 /// [`Error`](crate::Error) or [`RunError`](crate::RunError): [`Run::each`](crate::Run::each),
@@ -63,23 +66,39 @@ macro_rules! step {
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __build_step {
-    (($run:expr) ($($name:expr)?) $calls:ident [$($method:tt)*] retry = $policy:expr, $($rest:tt)+) => {
+    (($run:expr) ($($name:expr)?) once [$($method:tt)*] retry = $policy:expr, $($rest:tt)+) => {
         $crate::__build_step!(($run) ($($name)?) repeat [$($method)* .retry($policy)] $($rest)+)
     };
-    (($run:expr) ($($name:expr)?) $calls:ident [$($method:tt)*] $option:ident = $value:expr, $($rest:tt)+) => {
+    (($run:expr) ($($name:expr)?) (once $store:ident) [$($method:tt)*] retry = $policy:expr, $($rest:tt)+) => {
+        $crate::__build_step!(($run) ($($name)?) (repeat $store) [$($method)* .retry($policy)] $($rest)+)
+    };
+    (($run:expr) ($($name:expr)?) $calls:ident [$($method:tt)*] transaction = $store:expr, $($rest:tt)+) => {
+        match $store {
+            store => $crate::__build_step!(($run) ($($name)?) ($calls store) [$($method)*] $($rest)+)
+        }
+    };
+    (($run:expr) ($($name:expr)?) $calls:tt [$($method:tt)*] $option:ident = $value:expr, $($rest:tt)+) => {
         $crate::__build_step!(($run) ($($name)?) $calls [$($method)* .$option($value)] $($rest)+)
     };
-    (($run:expr) () $calls:ident [$($method:tt)*] $operation:expr $(,)?) => {
+    (($run:expr) () $calls:tt [$($method:tt)*] $operation:expr $(,)?) => {
         $crate::__build_step!(
             ($run) (const { $crate::__private::name_of(::core::stringify!($operation)) })
             $calls [$($method)*] $operation
         )
     };
     // The operation comes last, so that the options are evaluated before it captures anything.
+    (($run:expr) ($name:expr) (once $store:ident) [$($method:tt)*] $operation:expr $(,)?) => {
+        ($run).step($name, ()).transaction($store) $($method)*
+            .__operation($crate::__private::once_in($store, $operation))
+    };
+    (($run:expr) ($name:expr) (repeat $store:ident) [$($method:tt)*] $operation:expr $(,)?) => {
+        ($run).step($name, ()).transaction($store) $($method)*
+            .__operation($crate::__private::repeat_in($store, $operation))
+    };
     (($run:expr) ($name:expr) $calls:ident [$($method:tt)*] $operation:expr $(,)?) => {
         ($run).step($name, ()) $($method)* .__operation($crate::__private::$calls(|| async { $operation.await }))
     };
-    (($run:expr) () $calls:ident [] $name:expr, $($rest:tt)+) => {
+    (($run:expr) () $calls:tt [] $name:expr, $($rest:tt)+) => {
         $crate::__build_step!(($run) ($name) $calls [] $($rest)+)
     };
 }

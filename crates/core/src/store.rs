@@ -5,14 +5,22 @@
 //! carries a token that grows with every new lease of the run. A write that carries an older token is
 //! refused, so an owner that was frozen and replaced cannot write any more.
 //!
-//! What may be done is decided by [`journal::admit`](crate::journal::admit) and
-//! [`Status::next`](crate::journal::Status::next); a store only carries it out, in one commit.
+//! What may be done is decided by [`journal::admit`](crate::journal::admit),
+//! [`journal::settle`](crate::journal::settle) and [`Status::next`](crate::journal::Status::next); a store only
+//! carries it out, in one commit.
+//!
+//! [`Store`] is what a run asks of one. [`Operate`] is what people and engines ask: which runs there are, which
+//! wait and for what, answers from outside, cancelling, deleting, importing.
 
 mod any;
 mod error;
 mod lease;
+mod operate;
 mod run_id;
+mod transactional;
+mod wakes;
 
+use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,16 +30,26 @@ use serde::Serialize;
 pub use any::AnyStore;
 pub use error::StoreError;
 pub use lease::{Lease, Owner};
+pub use operate::{
+    Answer, Answered, Cancelled, Cursor, DeleteIf, Due, Imported, Operate, Page, RunQuery, RunSummary,
+    WaitQuery, Waiting,
+};
 pub use run_id::{InvalidRunId, RunId};
+pub(crate) use transactional::Back;
+pub use transactional::{Transactional, Tx};
+pub use wakes::{Bell, Wakes};
 
-use crate::journal::{EncodeError, Fingerprint, Header, Key, Outcome, Payload, Record, Refused, Status};
+use crate::journal::{
+    EncodeError, Fingerprint, Header, Key, Outcome, Payload, Record, Refused, Status, Timestamp, WaitEntry,
+};
 
 /// Where journals rest.
 ///
 /// Implementations must keep these promises, which the conformance suite in `awaitly-persistence`
 /// checks one by one:
 ///
-/// - a future that returned `Ok` is durable, to the level that [`durability`](Self::durability) names;
+/// - a future that returned `Ok` is durable, to the level that [`durability`](Self::durability) names; one with
+///   [`Durability::Batched`] survives the process, and what is written after it is never there without it;
 /// - each call is one commit: it happened whole or not at all, also when its future is dropped;
 /// - a lease is held by one owner at a time, its time runs by the store's clock, and a write or renewal
 ///   with an older token than the run's is [`StoreError::LeaseLost`];
@@ -54,13 +72,36 @@ pub trait Store: Send + Sync + 'static {
     fn open(&self, request: Open) -> impl Future<Output = Result<Opened, StoreError>> + Send;
 
     /// Adds a record to the journal of the run that `lease` is for.
-    fn append(&self, lease: &Lease, record: Record) -> impl Future<Output = Result<(), StoreError>> + Send;
+    fn append(
+        &self,
+        lease: &Lease,
+        record: Record,
+        durability: Durability,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send;
 
     /// Puts `record` in the place of the one under its key, or adds it where there is none.
-    fn replace(&self, lease: &Lease, record: Record) -> impl Future<Output = Result<(), StoreError>> + Send;
+    fn replace(
+        &self,
+        lease: &Lease,
+        record: Record,
+        durability: Durability,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// Adds an entry that waits for an answer from outside. Where one waits under its key already, that one
+    /// stays as it is; where an outcome is recorded, this is [`StoreError::AlreadyRecorded`].
+    fn wait(&self, lease: &Lease, wait: Wait) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// Records `record` in the place of an entry that waits under its key, once the time of that is over, and
+    /// gives the outcome that stands there then: the record's, or that of somebody who answered in time.
+    /// `None`: the entry still waits.
+    fn expire(
+        &self,
+        lease: &Lease,
+        record: Record,
+    ) -> impl Future<Output = Result<Option<Outcome>, StoreError>> + Send;
 
     /// Sets a run that waits or has ended back to running, forgets its outcome and what it failed on, and
-    /// drops the records with these keys.
+    /// drops the records with these keys. Entries that wait stay.
     fn revive(&self, lease: &Lease, drop: Vec<Key>) -> impl Future<Output = Result<(), StoreError>> + Send;
 
     /// Puts `records` in the place of the whole journal, and sets the version of the workflow.
@@ -71,11 +112,13 @@ pub trait Store: Send + Sync + 'static {
         records: Vec<Record>,
     ) -> impl Future<Output = Result<(), StoreError>> + Send;
 
-    /// Sets the status and outcome of the run, and gives the lease back.
+    /// Sets the status and outcome of the run, and gives the lease back. A run that waits is to be resumed at
+    /// once where an outcome is recorded by now under one of the keys that it waits on.
     fn finish(&self, lease: &Lease, ending: Ending) -> impl Future<Output = Result<(), StoreError>> + Send;
 
-    /// Lets the lease last for `ttl` from now.
-    fn renew(&self, lease: &Lease, ttl: Duration) -> impl Future<Output = Result<(), StoreError>> + Send;
+    /// Lets the lease last for `ttl` from now, and tells its owner what it has to know.
+    fn renew(&self, lease: &Lease, ttl: Duration)
+    -> impl Future<Output = Result<Renewed, StoreError>> + Send;
 
     /// Gives the lease back when the run was dropped in the middle.
     ///
@@ -191,6 +234,8 @@ pub enum Opened {
     Held {
         /// The right to write its journal.
         lease: Lease,
+        /// What time it is, by the store's clock.
+        now: Timestamp,
         /// What is there. A new run is running and has no records; one that waits or has ended is
         /// [`revive`](Store::revive)d before it is executed.
         run: StoredRun,
@@ -210,6 +255,60 @@ pub struct StoredRun {
     pub input: Option<Payload>,
     /// The recorded outcomes, in the order in which they were appended.
     pub records: Vec<Record>,
+    /// The entries that wait for an answer, in the order of their keys.
+    pub waits: Vec<WaitEntry>,
+}
+
+/// What an acknowledged record survives.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub enum Durability {
+    /// What the store promises at its best: as a rule a loss of power.
+    #[default]
+    Sync,
+    /// The end of the process, but maybe not a crash of the system or a loss of power: those may take the
+    /// newest outcomes, and then all that were recorded after the first one that is missing.
+    Batched,
+}
+
+/// An entry that is to wait for an answer from outside.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Wait {
+    /// The key of the step that waits.
+    pub key: Key,
+    /// What nobody can guess.
+    pub token: Box<str>,
+    /// What is asked of who answers.
+    pub request: Payload,
+    /// How long there is for an answer, from now by the store's clock. `None`: for ever.
+    pub expires_in: Option<Duration>,
+}
+
+impl Wait {
+    /// The entry, as it rests in a store from `now` on.
+    #[must_use]
+    pub fn begin(self, now: Timestamp) -> WaitEntry {
+        let Self { key, token, request, expires_in } = self;
+        WaitEntry { key, token, request, since: now, expires: expires_in.map(|delay| now.after(delay)) }
+    }
+}
+
+// The token does not belong in logs.
+impl fmt::Debug for Wait {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Wait")
+            .field("key", &self.key)
+            .field("expires_in", &self.expires_in)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What the owner of a lease learns when it renews it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Renewed {
+    /// What time it is, by the store's clock.
+    pub now: Timestamp,
+    /// Whether somebody asked for the run to be cancelled.
+    pub cancel: bool,
 }
 
 /// How a run ends, or pauses.
@@ -223,4 +322,16 @@ pub struct Ending {
     pub error: Option<Box<str>>,
     /// The keys of the steps that the run failed on, which a retry drops.
     pub failed_on: Vec<Key>,
+    /// The keys under which a waiting run waits for an answer.
+    pub waits_on: Vec<Key>,
+    /// When a waiting run is to be resumed though nobody has answered. `None`: never.
+    pub wake: Option<Timestamp>,
+}
+
+impl Ending {
+    /// The end of a run with that status, and nothing else.
+    #[must_use]
+    pub const fn new(status: Status) -> Self {
+        Self { status, outcome: None, error: None, failed_on: Vec::new(), waits_on: Vec::new(), wake: None }
+    }
 }

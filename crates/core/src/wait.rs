@@ -1,38 +1,63 @@
-//! Waiting inside of a run.
+//! Waiting inside of a run: for a time, and for an answer from outside.
 
-use std::future::poll_fn;
+use std::convert::Infallible;
+use std::fmt;
+use std::future::{Future, IntoFuture, poll_fn, ready};
+use std::marker::PhantomData;
+use std::pin::Pin;
 use std::task::Poll;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::clock::{Clock, later};
-use crate::error::{Limit, RunError};
-use crate::journal::Key;
+use crate::error::{Error, Limit, RunError};
+use crate::journal::{Key, Payload, Timestamp};
 use crate::run::Shared;
+use crate::step::{Frame, Question, Step, ValuesOnly, ask_outside};
 
-/// The recorded moment at which a durable sleep ends, in milliseconds since 1970 in UTC.
+/// The recorded moment at which a durable sleep ends.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
-pub(crate) struct Waking {
-    until_ms: u64,
+struct Waking {
+    until_ms: Timestamp,
 }
 
-impl Waking {
-    pub(crate) fn after(clock: &dyn Clock, duration: Duration) -> Self {
-        let now = clock.wall().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        let until = now.saturating_add(duration);
-        Self { until_ms: until.as_millis().try_into().unwrap_or(u64::MAX) }
-    }
+/// Waits for `duration`. With a frame the moment of waking is recorded, and what is left of it is waited for.
+pub(crate) async fn sleep(
+    run: Option<&Shared>,
+    clock: &dyn Clock,
+    frame: Option<Frame<'_>>,
+    step: Key,
+    duration: Duration,
+) -> Result<(), RunError> {
+    let left = match (frame, run) {
+        (Some(frame), Some(run)) => {
+            let Waking { until_ms } = recorded_waking(frame, run, duration).await?;
+            let left = run.time().until(until_ms);
+            if run.park_after().is_some_and(|longest| left > longest) {
+                run.note_waiting(None, Some(until_ms));
+                return Err(RunError::Waiting { step });
+            }
+            left
+        }
+        _ => duration,
+    };
+    wait(run, clock, step, left).await
+}
 
-    /// How long it is until then.
-    pub(crate) fn left(self, clock: &dyn Clock) -> Duration {
-        let now = clock.wall().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        Duration::from_millis(self.until_ms).saturating_sub(now)
+/// The moment of waking: the one that the journal holds, or `duration` from now, which is recorded.
+async fn recorded_waking(frame: Frame<'_>, run: &Shared, duration: Duration) -> Result<Waking, RunError> {
+    let waking = || ready(Ok::<_, Infallible>(Waking { until_ms: run.time().after(duration) }));
+    match Step::new(frame, waking, ValuesOnly).await {
+        Ok(waking) => Ok(waking),
+        Err(Error::Run(error)) => Err(error),
+        Err(Error::Failed(never)) => match never {},
     }
 }
 
 /// Waits for `duration`, or until the run is cancelled or out of time. `step` is what waits.
-pub(crate) async fn sleep(
+async fn wait(
     run: Option<&Shared>,
     clock: &dyn Clock,
     step: Key,
@@ -58,4 +83,69 @@ pub(crate) async fn sleep(
         run.note_run_error(&error);
     }
     Err(error)
+}
+
+/// A step that somebody outside completes: a webhook, a person, another program. Made with
+/// [`Run::wait_for`](crate::Run::wait_for).
+///
+/// # Errors
+/// Awaiting it gives [`RunError::Waiting`] until the answer is there: return it, and the run waits, which costs
+/// no task and no memory. Then [`RunError::Expired`] where the time was over first, [`RunError::Rejected`] where
+/// the answer is no, [`RunError::Undecodable`] where it is not a `T`, and what recording a step can end in.
+///
+/// # Cancel safety
+/// Dropping the future leaves the question asked, or not.
+///
+/// # Resume
+/// The question is asked once. A run that is resumed before the answer is there ends in
+/// [`RunError::Waiting`] again, at this step; after that it gets the answer, as any recorded outcome.
+#[must_use = "it does nothing unless it is awaited: put it into `step!(..)`, or `.await` it"]
+pub struct WaitFor<'r, T> {
+    frame: Frame<'r>,
+    question: Question,
+    answer: PhantomData<fn() -> T>,
+}
+
+impl<'r, T> WaitFor<'r, T> {
+    pub(crate) const fn new(frame: Frame<'r>) -> Self {
+        Self { frame, question: Question { request: None, expires_in: None }, answer: PhantomData }
+    }
+
+    /// What is asked: shown to who answers. Nothing unless set.
+    ///
+    /// # Errors
+    /// Awaiting the step gives [`RunError::Unencodable`] where the value has no JSON form.
+    pub fn request<Q: Serialize + ?Sized>(mut self, request: &Q) -> Self {
+        self.question.request = Some(Payload::encode(request));
+        self
+    }
+
+    /// How long there is for an answer, from the moment of asking and by the store's clock. For ever unless
+    /// set.
+    pub const fn expires_in(mut self, delay: Duration) -> Self {
+        self.question.expires_in = Some(delay);
+        self
+    }
+
+    /// Waits under `key` instead of the step's name: see [`Step::key`].
+    pub fn key(mut self, key: impl Into<Key>) -> Self {
+        self.frame.set_key(&key.into());
+        self
+    }
+}
+
+impl<'r, T: DeserializeOwned + 'r> IntoFuture for WaitFor<'r, T> {
+    type Output = Result<T, RunError>;
+    type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send + 'r>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        let Self { frame, question, .. } = self;
+        Box::pin(async move { ask_outside(frame, question).await?.decode() })
+    }
+}
+
+impl<T> fmt::Debug for WaitFor<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WaitFor").field("step", self.frame.name()).finish_non_exhaustive()
+    }
 }

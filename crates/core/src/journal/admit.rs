@@ -1,11 +1,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Act, Fingerprint, Key, Outcome, Status};
-use crate::store::{Open, Purpose};
+use serde::{Deserialize, Serialize};
+
+use super::{Act, Fingerprint, Key, Outcome, Status, Timestamp};
+use crate::store::{Ending, Open, Purpose};
 
 /// What a store knows about a run beside its records.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Header {
     /// The name of the workflow that the run belongs to.
@@ -15,38 +17,79 @@ pub struct Header {
     /// Where the run stands.
     pub status: Status,
     /// The fingerprint of the run's input, where it was given one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub input: Option<Fingerprint>,
     /// What an ended run ended in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outcome: Option<Outcome>,
+    /// The error of a failed run as text, for people who look for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<Box<str>>,
     /// The keys of the steps that the run failed on, whose records a retry drops.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub failed_on: Vec<Key>,
+    /// When the run began.
+    pub created: Timestamp,
+    /// When its status changed last. Opening it and recording its steps do not change it.
+    pub changed: Timestamp,
+    /// When a waiting run is to be resumed. `None`: not before it is answered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wake: Option<Timestamp>,
+    /// Whether somebody asked for the run to be cancelled while it was executed.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub cancel_requested: bool,
 }
 
 impl Header {
-    /// The header of a run that begins with `request`.
+    /// The header of a run that begins with `request`, at `now`.
     #[must_use]
-    pub fn begin(request: &Open) -> Self {
+    pub fn begin(request: &Open, now: Timestamp) -> Self {
         Self {
-            workflow: Arc::clone(&request.workflow),
-            version: request.version,
-            status: Status::Running,
             input: request.input.as_ref().map(|input| input.fingerprint),
-            outcome: None,
-            failed_on: Vec::new(),
+            ..Self::new(Arc::clone(&request.workflow), request.version, Status::Running, now)
         }
     }
 
-    /// A header from what a store kept.
+    /// The header of a run about which no more is known than this. A store sets the other fields to what it
+    /// kept.
     #[must_use]
-    pub const fn from_stored(
-        workflow: Arc<str>,
-        version: u32,
-        status: Status,
-        input: Option<Fingerprint>,
-        outcome: Option<Outcome>,
-        failed_on: Vec<Key>,
-    ) -> Self {
-        Self { workflow, version, status, input, outcome, failed_on }
+    pub const fn new(workflow: Arc<str>, version: u32, status: Status, created: Timestamp) -> Self {
+        Self {
+            workflow,
+            version,
+            status,
+            input: None,
+            outcome: None,
+            error: None,
+            failed_on: Vec::new(),
+            created,
+            changed: created,
+            wake: None,
+            cancel_requested: false,
+        }
+    }
+
+    /// Takes over how the run ended, or that it waits, at `now`. `answered`: an outcome is recorded already
+    /// under a key that the run waits for, so that it is to be resumed at once.
+    pub fn end(&mut self, ending: Ending, answered: bool, now: Timestamp) {
+        let Ending { status, outcome, error, failed_on, wake, waits_on: _ } = ending;
+        self.status = status;
+        self.outcome = outcome;
+        self.error = error;
+        self.failed_on = failed_on;
+        self.changed = now;
+        self.wake = if answered { Some(now) } else { wake };
+        self.cancel_requested = false;
+    }
+
+    /// Takes over that the run runs on, at `now`.
+    pub fn revive(&mut self, now: Timestamp) {
+        self.status = Status::Running;
+        self.outcome = None;
+        self.error = None;
+        self.failed_on = Vec::new();
+        self.changed = now;
+        self.wake = None;
     }
 }
 
@@ -142,7 +185,7 @@ mod tests {
     }
 
     fn stored(status: Status) -> Header {
-        let mut header = Header::begin(&request(Purpose::Resume));
+        let mut header = Header::begin(&request(Purpose::Resume), Timestamp::from_millis(0));
         header.status = status;
         header.failed_on = vec![Key::from("charge")];
         header
@@ -212,7 +255,7 @@ mod tests {
     #[test]
     fn another_input_is_refused_and_no_input_takes_the_runs_own() {
         let with_input = request(Purpose::Resume).input(Input::of(&7).unwrap());
-        let header = Header::begin(&with_input);
+        let header = Header::begin(&with_input, Timestamp::from_millis(0));
         assert_eq!(admit(&with_input, Some((&header, LeaseInfo::Free))), Admission::Take);
         assert_eq!(admit(&request(Purpose::Resume), Some((&header, LeaseInfo::Free))), Admission::Take);
         let other = request(Purpose::Resume).input(Input::of(&8).unwrap());

@@ -3,8 +3,8 @@
 //! A journal is the list of a run's recorded outcomes, each under its [`Key`]. This module decides
 //! everything that can be decided about one without doing anything: which key a step gets and when
 //! that is a duplicate ([`History`]), what a recorded outcome looks like ([`Outcome`], [`Payload`]),
-//! when a run may be opened ([`admit`]), which [`Status`] follows which ([`Status::next`]), and how an
-//! older journal becomes a newer one ([`Migrations`]).
+//! when a run may be opened ([`admit`]), which [`Status`] follows which ([`Status::next`]), when an answer
+//! from outside is taken ([`settle`]), and how an older journal becomes a newer one ([`Migrations`]).
 //!
 //! Nothing here reads a clock, draws a random number, waits, or touches a disk. Stores and runs call
 //! these functions and carry out what they say, so that every store behaves alike and each rule is
@@ -18,6 +18,8 @@ mod migrate;
 mod outcome;
 mod state;
 mod status;
+mod timestamp;
+mod wait;
 
 pub use admit::{Admission, Header, LeaseInfo, Refused, admit};
 pub use fingerprint::Fingerprint;
@@ -27,3 +29,5 @@ pub use migrate::{Migration, MigrationError, Migrations};
 pub use outcome::{DecodeError, EncodeError, Kind, Outcome, Payload, Record};
 pub use state::ResumeState;
 pub use status::{Act, IllegalAct, Status};
+pub use timestamp::Timestamp;
+pub use wait::{Asked, Settling, Unanswered, WaitEntry, settle};

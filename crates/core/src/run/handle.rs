@@ -1,6 +1,5 @@
-use std::convert::Infallible;
 use std::fmt;
-use std::future::{Future, ready};
+use std::future::Future;
 use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,11 +9,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::shared::Shared;
 use crate::clock::Clock;
-use crate::error::{Error, RunError};
+use crate::error::RunError;
 use crate::journal::Key;
 use crate::several::Each;
-use crate::step::{Frame, Fresh, Once, Recorded, Step, ValuesOnly};
-use crate::wait;
+use crate::step::{Frame, Fresh, Once, Recorded, Step};
+use crate::wait::{self, WaitFor};
 
 /// The handle on a run, from which its steps are built.
 ///
@@ -145,8 +144,8 @@ impl<M: Mode> Run<M> {
     /// Either kind of run ends the wait at once on cancellation and at its deadline.
     ///
     /// # Errors
-    /// [`RunError::Cancelled`], [`RunError::Timeout`] by the run's deadline, and what recording a step can
-    /// end in.
+    /// [`RunError::Cancelled`], [`RunError::Timeout`] by the run's deadline, [`RunError::Waiting`] where the run
+    /// is parked, and what recording a step can end in.
     ///
     /// # Panics
     /// With the [`SystemClock`](crate::clock::SystemClock), outside of a tokio runtime with its timer enabled.
@@ -155,9 +154,10 @@ impl<M: Mode> Run<M> {
     /// Dropping the future ends the wait. The moment of waking stays recorded.
     ///
     /// # Resume
-    /// On a durable run it is a step: the moment of waking is recorded under `name` when the wait begins, as
-    /// time of day, and a resumed run waits for what is left of it, or not at all. On a volatile run it is only
-    /// a wait.
+    /// On a durable run it is a step: the moment of waking is recorded under `name` when the wait begins, by
+    /// the clock of the store, and a resumed run waits for what is left of it, or not at all. Where the workflow
+    /// was told to [park](crate::Workflow::park_after) runs that sleep for so long, it ends in
+    /// [`RunError::Waiting`] instead. On a volatile run it is only a wait.
     pub fn sleep<N: Into<Key>>(
         &self,
         name: N,
@@ -166,14 +166,7 @@ impl<M: Mode> Run<M> {
         let name: Key = name.into();
         // The key is taken here, as for every step.
         let frame = M::RECORDS.then(|| self.frame(name.clone()));
-        async move {
-            let clock = self.clock();
-            let left = match frame {
-                Some(frame) => recorded_waking(frame, clock, duration).await?.left(clock),
-                None => duration,
-            };
-            wait::sleep(self.shared(), clock, name, left).await
-        }
+        async move { wait::sleep(self.shared(), self.clock(), frame, name, duration).await }
     }
 
     /// The clock that the run lives by.
@@ -189,25 +182,26 @@ impl<M: Mode> Run<M> {
     }
 }
 
-/// The moment of waking: the one that the journal holds, or `duration` from now, which is recorded.
-async fn recorded_waking(
-    frame: Frame<'_>,
-    clock: &dyn Clock,
-    duration: Duration,
-) -> Result<wait::Waking, RunError> {
-    let waking = || ready(Ok::<_, Infallible>(wait::Waking::after(clock, duration)));
-    match Step::new(frame, waking, ValuesOnly).await {
-        Ok(waking) => Ok(waking),
-        Err(Error::Run(error)) => Err(error),
-        Err(Error::Failed(never)) => match never {},
-    }
-}
-
 impl Run<Durable> {
     /// The run id.
     #[must_use]
     pub fn id(&self) -> &str {
         self.shared().map(Shared::run_id).unwrap_or_default()
+    }
+
+    /// A step that somebody outside completes: a webhook, a person, another program. The run waits until it is
+    /// answered, without a task and without memory: see [`WaitFor`].
+    ///
+    /// ```
+    /// use awaitly_core::{DurableRun, RunError, clock::days, step};
+    ///
+    /// async fn await_payment(run: &DurableRun, order: &str) -> Result<u64, RunError> {
+    ///     let cents: u64 = step!(run.wait_for("payment").request(order).expires_in(days(3)));
+    ///     Ok(cents)
+    /// }
+    /// ```
+    pub fn wait_for<T: DeserializeOwned>(&self, name: impl Into<Key>) -> WaitFor<'_, T> {
+        WaitFor::new(self.frame(name.into()))
     }
 
     /// The same run, for steps that are not recorded: they run again when the run is resumed.

@@ -11,9 +11,9 @@ use crate::clock::{Clock, later};
 use crate::error::{Limit, RunError};
 use crate::event::{EventKind, Observers, RecordedKind, StepId};
 use crate::guard::Refusal;
-use crate::journal::{Found, History, Key, Payload, Record, Taken};
+use crate::journal::{Found, History, Key, Payload, Record, Taken, Timestamp, WaitEntry};
 use crate::step::within;
-use crate::store::{AnyStore, Lease, StoreError};
+use crate::store::{AnyStore, Durability, Lease, Renewed, StoreError};
 use crate::workflow::StepInfo;
 
 /// A record on its way to the store.
@@ -29,6 +29,8 @@ pub(crate) struct Shared {
     began: Instant,
     deadline: Option<(Instant, Duration)>,
     journal: Option<Journal>,
+    /// What the store's clock showed when it was asked last. `None`: there is no store.
+    time: Option<Mutex<(Instant, Timestamp)>>,
     /// The keys of the steps that are not recorded.
     volatile: Mutex<History>,
     stop: Mutex<Stop>,
@@ -41,7 +43,11 @@ pub(crate) struct Settings {
     pub(crate) workflow: Arc<str>,
     pub(crate) run: Arc<str>,
     pub(crate) clock: Arc<dyn Clock>,
+    /// Whether recorded moments are read off that clock, and not off the store's.
+    pub(crate) keeps_time: bool,
     pub(crate) deadline: Option<Duration>,
+    pub(crate) durability: Durability,
+    pub(crate) park_after: Option<Duration>,
     pub(crate) token: Option<CancellationToken>,
     pub(crate) observers: Observers,
     pub(crate) after_step: Option<AfterStep>,
@@ -53,6 +59,8 @@ pub(crate) struct Journal {
     history: Mutex<History>,
     /// Whether there was anything recorded when the run was opened.
     resumed: bool,
+    /// The entries that waited for an answer when the run was opened.
+    waits: Vec<WaitEntry>,
     /// `None`: the run has no store, its journal is `kept` or nowhere.
     writer: Option<Writer>,
     /// All records, for those who asked for the run's state.
@@ -72,8 +80,12 @@ pub(crate) struct Writer {
 pub(crate) struct Stop {
     /// It cannot go on: every later step ends in this.
     pub(crate) fatal: Option<RunError>,
-    /// A step waits for an answer from outside.
+    /// A step waits for an answer from outside, or for its time to come.
     pub(crate) waiting: bool,
+    /// The keys under which the run waits for an answer.
+    pub(crate) waits_on: Vec<Key>,
+    /// When it is to be resumed though nobody has answered.
+    pub(crate) wake: Option<Timestamp>,
     /// The run was cancelled.
     pub(crate) cancelled: bool,
     /// The recorded steps that failed last: those between whose failures no step was built.
@@ -88,21 +100,22 @@ impl Journal {
     /// The journal of a run with these records. `keep` keeps them, and all that follow, at hand.
     pub(crate) fn new(
         records: Vec<Record>,
+        waits: Vec<WaitEntry>,
         writer: Option<Writer>,
         input: Option<Payload>,
         keep: bool,
     ) -> Self {
         let kept = keep.then(|| Arc::new(Mutex::new(records.clone())));
         let resumed = !records.is_empty();
-        Self { history: Mutex::new(History::new(records)), resumed, writer, kept, input }
+        Self { history: Mutex::new(History::new(records)), resumed, waits, writer, kept, input }
     }
 
-    fn write(&self, record: Record, replaces: bool) -> Writing {
+    fn write(&self, record: Record, replaces: bool, durability: Durability) -> Writing {
         let kept = self.kept.clone().map(|kept| (kept, record.clone()));
         let writing: Writing = match &self.writer {
             None => Box::pin(ready(Ok(()))),
-            Some(Writer { store, lease }) if replaces => store.replace(lease, record),
-            Some(Writer { store, lease }) => store.append(lease, record),
+            Some(Writer { store, lease }) if replaces => store.replace(lease, record, durability),
+            Some(Writer { store, lease }) => store.append(lease, record, durability),
         };
         match kept {
             None => writing,
@@ -120,14 +133,17 @@ impl Journal {
 }
 
 impl Shared {
-    pub(crate) fn new(settings: Settings, journal: Option<Journal>) -> Self {
+    /// `now`: what time it is by the store's clock, where there is a store.
+    pub(crate) fn new(settings: Settings, journal: Option<Journal>, now: Option<Timestamp>) -> Self {
         let began = settings.clock.now();
+        let time = now.filter(|_| !settings.keeps_time).map(|now| Mutex::new((began, now)));
         let deadline = settings.deadline.map(|after| (later(began, after), after));
         Self {
             settings,
             began,
             deadline,
             journal,
+            time,
             volatile: Mutex::default(),
             stop: Mutex::default(),
             troubled: AtomicBool::new(false),
@@ -149,6 +165,39 @@ impl Shared {
     /// The moment at which the run's time is over, and how long that was.
     pub(crate) const fn deadline(&self) -> Option<(Instant, Duration)> {
         self.deadline
+    }
+
+    /// What time it is, by the store's clock, carried forward by that of the run. Without a store, or where the
+    /// workflow was given a clock of its own, the time of day of that.
+    pub(crate) fn time(&self) -> Timestamp {
+        match &self.time {
+            None => Timestamp::from(self.clock().wall()),
+            Some(time) => {
+                let (at, then) = *lock(time);
+                then.after(self.clock().now().saturating_duration_since(at))
+            }
+        }
+    }
+
+    /// The lease was renewed, and this is what the store said.
+    pub(crate) fn renewed(&self, Renewed { now, cancel }: Renewed) {
+        if let Some(time) = &self.time {
+            *lock(time) = (self.clock().now(), now);
+        }
+        if cancel {
+            self.cancel();
+        }
+    }
+
+    /// Cancels the run, where it has a store.
+    pub(crate) fn cancel(&self) {
+        if let Some(token) = self.token() {
+            token.cancel();
+        }
+    }
+
+    pub(crate) const fn park_after(&self) -> Option<Duration> {
+        self.settings.park_after
     }
 
     pub(crate) fn elapsed(&self) -> Duration {
@@ -252,8 +301,31 @@ impl Shared {
     }
 
     /// Begins to record. `None`: the run has no journal.
-    pub(crate) fn write(&self, record: Record, replaces: bool) -> Option<Writing> {
-        Some(self.journal.as_ref()?.write(record, replaces))
+    pub(crate) fn write(
+        &self,
+        record: Record,
+        replaces: bool,
+        durability: Option<Durability>,
+    ) -> Option<Writing> {
+        let durability = durability.unwrap_or(self.settings.durability);
+        Some(self.journal.as_ref()?.write(record, replaces, durability))
+    }
+
+    /// Takes note of a record that is in the store already.
+    pub(crate) fn keep(&self, record: Record) {
+        if let Some(kept) = self.journal.as_ref().and_then(|journal| journal.kept.as_ref()) {
+            lock(kept).push(record);
+        }
+    }
+
+    /// Where the run's records go.
+    pub(crate) fn writer(&self) -> Option<&Writer> {
+        self.journal.as_ref()?.writer.as_ref()
+    }
+
+    /// The entry that waited under `key` when the run was opened.
+    pub(crate) fn wait_entry(&self, key: &Key) -> Option<&WaitEntry> {
+        self.journal.as_ref()?.waits.iter().find(|entry| entry.key == *key)
     }
 
     // Stopping.
@@ -309,6 +381,15 @@ impl Shared {
     /// The run is over, or was dropped: whoever still holds a handle can do nothing more.
     pub(crate) fn close(&self) {
         self.stopped(StoreError::LeaseLost { run: self.run_id().into() }.into());
+    }
+
+    /// The run waits: for an answer under `key`, or for its time to come.
+    pub(crate) fn note_waiting(&self, key: Option<&Key>, wake: Option<Timestamp>) {
+        let mut stop = lock(&self.stop);
+        stop.waiting = true;
+        stop.waits_on.extend(key.cloned());
+        stop.wake = stop.wake.into_iter().chain(wake).min();
+        self.troubled.store(true, Ordering::Relaxed);
     }
 
     /// Takes note of an error that the library itself brought about.

@@ -1,12 +1,12 @@
 use std::fmt;
-use std::future::Future;
+use std::future::{Future, ready};
 use std::marker::PhantomData;
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use pin_project_lite::pin_project;
 
-use super::{Ended, Frame, Invoke, Keep};
+use super::{Ended, Frame, IntoEnded, Invoke, Keep};
 use crate::error::{Error, RunError};
 use crate::event::RecordedKind;
 use crate::guard::{Guard, Pass, Verdict};
@@ -95,8 +95,9 @@ where
                 }
                 StateProj::Entering { entering } => match entering.poll(cx) {
                     Poll::Ready(Ok(pass)) => {
+                        let place = A::PLACED.then(|| frame.place());
                         let running = frame.enter();
-                        let attempt = this.attempts.invoke(this.operation);
+                        let attempt = this.attempts.invoke(this.operation, place);
                         drop(running);
                         // An operation that is called once has one attempt, so there always is one.
                         let Some(attempt) = attempt else { return Poll::Pending };
@@ -104,13 +105,13 @@ where
                         continue;
                     }
                     Poll::Ready(Err(refusal)) => Err(Error::Run(frame.refused(refusal))),
-                    Poll::Pending => Err(Error::Run(ready!(frame.poll_limits(cx)))),
+                    Poll::Pending => Err(Error::Run(std::task::ready!(frame.poll_limits(cx)))),
                 },
                 StateProj::Attempting { attempt, pass } => {
                     let running = frame.enter();
                     let polled = attempt.poll(cx);
                     drop(running);
-                    let ended = match polled {
+                    let ended = match polled.map(IntoEnded::into_ended) {
                         // The common way out, without moving the value around.
                         Poll::Ready(Ok(value)) if !R::RECORDS => {
                             let pass = pass.take();
@@ -122,8 +123,8 @@ where
                             frame.succeeded();
                             return Poll::Ready(Ok(value));
                         }
-                        Poll::Ready(ended) => ended.map_err(Error::Failed),
-                        Poll::Pending => Err(Error::Run(ready!(frame.poll_limits(cx)))),
+                        Poll::Ready(ended) => ended,
+                        Poll::Pending => Err(Error::Run(std::task::ready!(frame.poll_limits(cx)))),
                     };
                     // The attempt is gone before its place with the guards is given back.
                     let pass = pass.take();
@@ -132,7 +133,7 @@ where
                     ended
                 }
                 StateProj::Delaying => {
-                    if let Err(error) = ready!(frame.poll_delay(cx)) {
+                    if let Err(error) = std::task::ready!(frame.poll_delay(cx)) {
                         Err(Error::Run(error))
                     } else {
                         this.state.set(begin(frame, this.guard, this.attempts, this.operation));
@@ -140,7 +141,7 @@ where
                     }
                 }
                 StateProj::Recording { writing, kind, bytes, ended } => {
-                    if let Err(error) = ready!(writing.as_mut().poll(cx)) {
+                    if let Err(error) = std::task::ready!(writing.as_mut().poll(cx)) {
                         this.state.set(State::Done);
                         return Poll::Ready(Err(Error::Run(frame.not_recorded(error))));
                     }
@@ -152,7 +153,7 @@ where
                 StateProj::Hooked { hooked, ended } => {
                     let passed = match hooked {
                         Some(hooked) => {
-                            let answer = ready!(hooked.as_mut().poll(cx));
+                            let answer = std::task::ready!(hooked.as_mut().poll(cx));
                             frame.hooked(&answer);
                             answer
                         }
@@ -199,8 +200,9 @@ fn begin<F, A: Invoke<F>, G: Guard<A::Error>>(
 ) -> StateOf<F, A, G> {
     frame.begin_attempt();
     if let Some(pass) = guard.enter_now() {
+        let place = A::PLACED.then(|| frame.place());
         let running = frame.enter();
-        let attempt = attempts.invoke(operation);
+        let attempt = attempts.invoke(operation, place);
         drop(running);
         if let Some(attempt) = attempt {
             return State::Attempting { attempt, pass: Some(pass) };
@@ -283,5 +285,9 @@ fn record<T, E, R: Keep<T, E>>(
         Some(Err(error)) => return Err(frame.unencodable(&error)),
     };
     let (kind, bytes) = (outcome.kind().into(), outcome.payload().len());
+    if R::COMMITTED && ended.is_ok() {
+        frame.committed(outcome);
+        return Ok(Some((Box::pin(ready(Ok(()))), kind, bytes)));
+    }
     Ok(frame.record(outcome)?.map(|writing| (writing, kind, bytes)))
 }

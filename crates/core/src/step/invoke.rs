@@ -2,8 +2,11 @@ use std::fmt;
 use std::future::Future;
 use std::time::Duration;
 
+use super::keep::Ended;
+use super::transaction::Place;
 use crate::error::{Error, RunError};
 use crate::retry::{Retry, Rules};
+use crate::store::{Transactional, Tx};
 
 /// How an operation is called: what it yields, and the future of one attempt.
 ///
@@ -20,10 +23,32 @@ pub trait Invoke<F>: Attempts<Self::Error> {
     /// What it fails with.
     type Error: fmt::Display;
     /// The future of one attempt.
-    type Attempt: Future<Output = Result<Self::Value, Self::Error>>;
+    type Attempt: Future<Output: IntoEnded<Self::Value, Self::Error>>;
+    /// Whether an attempt has to know where its outcome goes.
+    #[doc(hidden)]
+    const PLACED: bool = false;
 
     /// Begins an attempt. `None`: the operation was called as often as it can be.
-    fn invoke(&self, operation: &mut Option<F>) -> Option<Self::Attempt>;
+    fn invoke(&self, operation: &mut Option<F>, place: Option<Place>) -> Option<Self::Attempt>;
+}
+
+/// What an attempt gives, as what a step ends in.
+pub trait IntoEnded<T, E> {
+    /// The same.
+    fn into_ended(self) -> Ended<T, E>;
+}
+
+impl<T, E> IntoEnded<T, E> for Result<T, E> {
+    #[inline]
+    fn into_ended(self) -> Ended<T, E> {
+        self.map_err(Error::Failed)
+    }
+}
+
+impl<T, E> IntoEnded<T, E> for Ended<T, E> {
+    fn into_ended(self) -> Self {
+        self
+    }
 }
 
 /// How many attempts are made, and what follows one that failed with an `E`. You do not implement it.
@@ -52,6 +77,30 @@ pub struct Once;
 /// The operation is called again as long as the policy says so.
 #[derive(Debug, Clone)]
 pub struct Retrying<P>(pub(crate) Retry<P>);
+
+/// How often an operation is called, which a retry changes. You do not implement it.
+pub trait Repeat {
+    /// The same, as often as `P` says.
+    type Again<P>;
+    /// Sets the retry.
+    fn again<P>(self, policy: Retry<P>) -> Self::Again<P>;
+}
+
+impl Repeat for Once {
+    type Again<P> = Retrying<P>;
+
+    fn again<P>(self, policy: Retry<P>) -> Retrying<P> {
+        Retrying(policy)
+    }
+}
+
+impl<Q> Repeat for Retrying<Q> {
+    type Again<P> = Retrying<P>;
+
+    fn again<P>(self, policy: Retry<P>) -> Retrying<P> {
+        Retrying(policy)
+    }
+}
 
 impl<E> Attempts<E> for Once {
     #[inline]
@@ -123,7 +172,7 @@ where
     type Attempt = Fut;
 
     #[inline]
-    fn invoke(&self, operation: &mut Option<F>) -> Option<Fut> {
+    fn invoke(&self, operation: &mut Option<F>, _: Option<Place>) -> Option<Fut> {
         operation.take().map(|operation| operation())
     }
 }
@@ -141,7 +190,7 @@ where
     type Attempt = Fut;
 
     #[inline]
-    fn invoke(&self, operation: &mut Option<F>) -> Option<Fut> {
+    fn invoke(&self, operation: &mut Option<F>, _: Option<Place>) -> Option<Fut> {
         operation.as_mut().map(|operation| operation())
     }
 }
@@ -149,6 +198,22 @@ where
 /// The closure of a step that is called once. With this bound in sight, the compiler lets the closure
 /// borrow mutably and move.
 pub fn once<F: FnOnce() -> Fut, Fut: Future>(operation: F) -> F {
+    operation
+}
+
+/// The closure of a step that gets a transaction, and is called once.
+pub fn once_in<S: Transactional, F: FnOnce(Tx<S::Transaction>) -> Fut, Fut: Future>(
+    _: &S,
+    operation: F,
+) -> F {
+    operation
+}
+
+/// The closure of a step that gets a transaction, and may be called again.
+pub fn repeat_in<S: Transactional, F: FnMut(Tx<S::Transaction>) -> Fut, Fut: Future>(
+    _: &S,
+    operation: F,
+) -> F {
     operation
 }
 

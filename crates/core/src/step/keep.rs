@@ -19,6 +19,9 @@ pub type Ended<T, E> = Result<T, Error<E>>;
 pub trait Keep<T, E> {
     /// Whether anything is kept.
     const RECORDS: bool;
+    /// Whether a value is kept already when the attempt has ended.
+    #[doc(hidden)]
+    const COMMITTED: bool = false;
 
     /// The form in which the outcome is recorded. `None`: it is not.
     fn encode(ended: &Ended<T, E>) -> Option<Result<Outcome, EncodeError>>;

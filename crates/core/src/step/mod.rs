@@ -21,6 +21,8 @@ mod keep;
 mod limits;
 mod name;
 mod nested;
+mod outside;
+mod transaction;
 
 use std::fmt;
 use std::future::{Future, IntoFuture};
@@ -31,14 +33,17 @@ use serde::Serialize;
 pub use conditional::{Conditional, ConditionalFuture, OrElse, OrElseFuture};
 pub use execute::StepFuture;
 pub(crate) use frame::Frame;
-pub use invoke::{Invoke, Once, Retrying, once, repeat};
+pub use invoke::{IntoEnded, Invoke, Once, Repeat, Retrying, once, once_in, repeat, repeat_in};
 pub use keep::{Ended, Fresh, Keep, Recorded, ValuesOnly};
 pub use name::name_of;
 pub(crate) use nested::within;
+pub(crate) use outside::{Question, ask_outside};
+pub use transaction::{Committed, InTransaction, InTransactionFuture, Place};
 
 use crate::guard::{Both, Guard};
 use crate::journal::{Fingerprint, Key, OnChange};
 use crate::retry::Retry;
+use crate::store::{Durability, Transactional};
 
 /// One fallible call, with everything that is said about it.
 ///
@@ -96,9 +101,12 @@ impl<'r, F, A, R: Default, G> Step<'r, F, A, R, G> {
 
 impl<'r, F, A, R, G> Step<'r, F, A, R, G> {
     /// Tries again after a failure, as `policy` says. The operation is called once for each attempt.
-    pub fn retry<P>(self, policy: Retry<P>) -> Step<'r, F, Retrying<P>, R, G> {
-        let Self { frame, operation, keep, guard, .. } = self;
-        Step { frame, operation, attempts: Retrying(policy), keep, guard }
+    pub fn retry<P>(self, policy: Retry<P>) -> Step<'r, F, A::Again<P>, R, G>
+    where
+        A: Repeat,
+    {
+        let Self { frame, operation, attempts, keep, guard } = self;
+        Step { frame, operation, attempts: attempts.again(policy), keep, guard }
     }
 
     /// Drops an attempt that takes longer, which counts as a failure:
@@ -143,6 +151,17 @@ impl<'r, F, A, R, G> Step<'r, F, A, R, G> {
         self
     }
 
+    /// What the recorded outcome survives, where that is not what the workflow says. With
+    /// [`Durability::Batched`] the step does not wait for the disk: a crash of the system or a loss of power may
+    /// take its outcome, and then it runs again. On a volatile run it does nothing.
+    ///
+    /// # Default
+    /// What [`Workflow::durability`](crate::Workflow::durability) says, [`Durability::Sync`] unless set.
+    pub fn durability(mut self, durability: Durability) -> Self {
+        self.frame.detail().durability = Some(durability);
+        self
+    }
+
     /// Runs the step only where `condition` holds; the outcome becomes an `Option`. Comes after all other
     /// options.
     ///
@@ -173,6 +192,47 @@ impl<'r, F, A, G> Step<'r, F, A, Recorded, G> {
     pub fn rerun_errors(self) -> Step<'r, F, A, ValuesOnly, G> {
         let Self { frame, operation, attempts, guard, .. } = self;
         Step { frame, operation, attempts, keep: ValuesOnly, guard }
+    }
+}
+
+impl<'r, F, A, G> Step<'r, F, A, Recorded, G> {
+    /// Lets the operation work inside of a transaction of `store`, which is that of the run: its value is recorded
+    /// in the same commit, so that what it wrote is there exactly when the step is. The operation is a closure that
+    /// gets a [`Tx`](crate::store::Tx); with `retry` each attempt has a transaction of its own.
+    ///
+    /// An operation that fails, takes too long or is dropped leaves nothing of what it wrote; its error is recorded
+    /// as always.
+    ///
+    /// # Errors
+    /// Awaiting the step gives [`RunError::Store`](crate::RunError::Store) where the transaction cannot be begun or
+    /// committed; then the run is interrupted, and neither the writes nor the record are there, or, where the
+    /// answer was lost, both. [`RunError::Refused`](crate::RunError::Refused) where the operation kept the
+    /// transaction or the run has no store.
+    ///
+    /// # Resume
+    /// A step that is recorded is not executed again, and one that is not has left nothing: its effect is exactly
+    /// once.
+    ///
+    /// ```
+    /// use awaitly_core::{DurableRun, RunError, step};
+    /// use awaitly_core::store::{Transactional, Tx};
+    ///
+    /// async fn debit<T>(tx: Tx<T>, cents: u64) -> Result<u64, RunError> {
+    ///     // `tx` derefs to the transaction of the store: write with it.
+    ///     Ok(cents)
+    /// }
+    ///
+    /// async fn pay(run: &DurableRun, store: &impl Transactional) -> Result<u64, RunError> {
+    ///     let debited = step!(run, "debit", transaction = store, |tx| debit(tx, 4200));
+    ///     Ok(debited)
+    /// }
+    /// ```
+    pub fn transaction<S: Transactional>(
+        self,
+        store: &S,
+    ) -> Step<'r, F, InTransaction<'_, S, A>, Committed, G> {
+        let Self { frame, operation, attempts, guard, .. } = self;
+        Step { frame, operation, attempts: InTransaction { store, attempts }, keep: Committed, guard }
     }
 }
 

@@ -4,8 +4,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Ending, Lease, Open, Opened, RunId, Store, StoreError, StoredRun};
-use crate::journal::{Key, Record};
+use super::{Durability, Ending, Lease, Open, Opened, Renewed, RunId, Store, StoreError, StoredRun, Wait};
+use crate::journal::{Key, Outcome, Record};
 
 /// Any store, chosen when the program runs. Cheap to clone; clones are the same store.
 ///
@@ -28,12 +28,14 @@ pub(crate) type Answer<T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> +
 /// [`Store`] with its futures in boxes, so that it can stand behind a pointer.
 trait Twin: Send + Sync {
     fn open(self: Arc<Self>, request: Open) -> Answer<Opened>;
-    fn append(self: Arc<Self>, lease: Lease, record: Record) -> Answer<()>;
-    fn replace(self: Arc<Self>, lease: Lease, record: Record) -> Answer<()>;
+    fn append(self: Arc<Self>, lease: Lease, record: Record, durability: Durability) -> Answer<()>;
+    fn replace(self: Arc<Self>, lease: Lease, record: Record, durability: Durability) -> Answer<()>;
+    fn wait(self: Arc<Self>, lease: Lease, wait: Wait) -> Answer<()>;
+    fn expire(self: Arc<Self>, lease: Lease, record: Record) -> Answer<Option<Outcome>>;
     fn revive(self: Arc<Self>, lease: Lease, drop: Vec<Key>) -> Answer<()>;
     fn rewrite(self: Arc<Self>, lease: Lease, version: u32, records: Vec<Record>) -> Answer<()>;
     fn finish(self: Arc<Self>, lease: Lease, ending: Ending) -> Answer<()>;
-    fn renew(self: Arc<Self>, lease: Lease, ttl: Duration) -> Answer<()>;
+    fn renew(self: Arc<Self>, lease: Lease, ttl: Duration) -> Answer<Renewed>;
     fn release(&self, lease: &Lease);
     fn load(self: Arc<Self>, run: RunId) -> Answer<Option<StoredRun>>;
     fn durability(&self) -> &'static str;
@@ -44,12 +46,20 @@ impl<S: Store> Twin for S {
         Box::pin(async move { Store::open(&*self, request).await })
     }
 
-    fn append(self: Arc<Self>, lease: Lease, record: Record) -> Answer<()> {
-        Box::pin(async move { Store::append(&*self, &lease, record).await })
+    fn append(self: Arc<Self>, lease: Lease, record: Record, durability: Durability) -> Answer<()> {
+        Box::pin(async move { Store::append(&*self, &lease, record, durability).await })
     }
 
-    fn replace(self: Arc<Self>, lease: Lease, record: Record) -> Answer<()> {
-        Box::pin(async move { Store::replace(&*self, &lease, record).await })
+    fn replace(self: Arc<Self>, lease: Lease, record: Record, durability: Durability) -> Answer<()> {
+        Box::pin(async move { Store::replace(&*self, &lease, record, durability).await })
+    }
+
+    fn wait(self: Arc<Self>, lease: Lease, wait: Wait) -> Answer<()> {
+        Box::pin(async move { Store::wait(&*self, &lease, wait).await })
+    }
+
+    fn expire(self: Arc<Self>, lease: Lease, record: Record) -> Answer<Option<Outcome>> {
+        Box::pin(async move { Store::expire(&*self, &lease, record).await })
     }
 
     fn revive(self: Arc<Self>, lease: Lease, drop: Vec<Key>) -> Answer<()> {
@@ -64,7 +74,7 @@ impl<S: Store> Twin for S {
         Box::pin(async move { Store::finish(&*self, &lease, ending).await })
     }
 
-    fn renew(self: Arc<Self>, lease: Lease, ttl: Duration) -> Answer<()> {
+    fn renew(self: Arc<Self>, lease: Lease, ttl: Duration) -> Answer<Renewed> {
         Box::pin(async move { Store::renew(&*self, &lease, ttl).await })
     }
 
@@ -93,13 +103,23 @@ impl AnyStore {
     }
 
     /// [`Store::append`]
-    pub(crate) fn append(&self, lease: &Lease, record: Record) -> Answer<()> {
-        Arc::clone(&self.0).append(lease.clone(), record)
+    pub(crate) fn append(&self, lease: &Lease, record: Record, durability: Durability) -> Answer<()> {
+        Arc::clone(&self.0).append(lease.clone(), record, durability)
     }
 
     /// [`Store::replace`]
-    pub(crate) fn replace(&self, lease: &Lease, record: Record) -> Answer<()> {
-        Arc::clone(&self.0).replace(lease.clone(), record)
+    pub(crate) fn replace(&self, lease: &Lease, record: Record, durability: Durability) -> Answer<()> {
+        Arc::clone(&self.0).replace(lease.clone(), record, durability)
+    }
+
+    /// [`Store::wait`]
+    pub(crate) fn wait(&self, lease: &Lease, wait: Wait) -> Answer<()> {
+        Arc::clone(&self.0).wait(lease.clone(), wait)
+    }
+
+    /// [`Store::expire`]
+    pub(crate) fn expire(&self, lease: &Lease, record: Record) -> Answer<Option<Outcome>> {
+        Arc::clone(&self.0).expire(lease.clone(), record)
     }
 
     /// [`Store::revive`]
@@ -118,7 +138,7 @@ impl AnyStore {
     }
 
     /// [`Store::renew`]
-    pub(crate) fn renew(&self, lease: &Lease, ttl: Duration) -> Answer<()> {
+    pub(crate) fn renew(&self, lease: &Lease, ttl: Duration) -> Answer<Renewed> {
         Arc::clone(&self.0).renew(lease.clone(), ttl)
     }
 

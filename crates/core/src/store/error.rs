@@ -61,6 +61,18 @@ pub enum StoreError {
         /// The newest format that this version reads.
         supported: u32,
     },
+    /// A list was to be gone on with from a place that is none.
+    #[error("`{cursor}` is no place in a list of this store: begin with the first page")]
+    BadCursor {
+        /// What was given.
+        cursor: Box<str>,
+    },
+    /// What was to be written has no form in this store.
+    #[error("the store cannot keep this ({detail}): nothing was changed")]
+    Unstorable {
+        /// What it was.
+        detail: Box<str>,
+    },
     /// The store was closed.
     #[error("the store is closed: open it again")]
     Closed,

@@ -9,13 +9,13 @@ use tokio_util::sync::CancellationToken;
 
 use super::hooks::{BeforeRun, RunInfo, StepInfo};
 use super::keep::{AsText, KeepRun, Typed};
-use crate::clock::{Clock, SystemClock};
+use crate::clock::Clock;
 use crate::error::{FromStep, RunError};
 use crate::event::Observer;
 use crate::guard::Refusal;
 use crate::journal::{EncodeError, Migration, Migrations, ResumeState};
 use crate::run::{AfterStep, DurableRun, Run};
-use crate::store::{AnyStore, Input, Open, Purpose, Store};
+use crate::store::{AnyStore, Durability, Input, Open, Purpose, Store};
 
 /// A definition of runs: a name, a version, where the journals rest, who watches.
 ///
@@ -30,7 +30,9 @@ use crate::store::{AnyStore, Input, Open, Purpose, Store};
 /// | [`store`](Self::store) | none: the journal lives as long as the run |
 /// | [`deadline`](Self::deadline), [`cancel_on`](Self::cancel_on) | none |
 /// | [`lease`](Self::lease) | 30 seconds |
-/// | [`clock`](Self::clock) | [`SystemClock`] |
+/// | [`durability`](Self::durability) | [`Durability::Sync`] |
+/// | [`park_after`](Self::park_after) | never: a run that sleeps keeps its task |
+/// | [`clock`](Self::clock) | [`SystemClock`](crate::clock::SystemClock), and that of the store for moments that are recorded |
 /// | [`seed`](Self::seed) | another one for each execution |
 ///
 /// # Examples
@@ -66,7 +68,10 @@ pub(super) struct Definition {
     pub(super) after_step: Option<AfterStep>,
     pub(super) deadline: Option<Duration>,
     pub(super) token: Option<CancellationToken>,
-    pub(super) clock: Arc<dyn Clock>,
+    /// `None`: the clock of the system, and for moments that are recorded that of the store.
+    pub(super) clock: Option<Arc<dyn Clock>>,
+    pub(super) durability: Durability,
+    pub(super) park_after: Option<Duration>,
     pub(super) seed: Option<u64>,
     pub(super) lease: Duration,
     pub(super) input: Option<Result<Input, EncodeError>>,
@@ -85,7 +90,9 @@ impl Workflow {
             after_step: None,
             deadline: None,
             token: None,
-            clock: Arc::new(SystemClock),
+            clock: None,
+            durability: Durability::Sync,
+            park_after: None,
             seed: None,
             lease: Open::DEFAULT_TTL,
             input: None,
@@ -188,9 +195,33 @@ impl<X> Workflow<X> {
     /// The clock that the runs live by: timeouts, delays, sleeps, and the renewal of leases. The leases
     /// themselves run by the clock of their store, so a virtual clock that stands still while a store's goes on
     /// lets a lease end.
+    ///
+    /// Without it, moments that are recorded, at which a sleep ends for one, are read off the store's clock: that
+    /// of this machine may be wrong.
     #[must_use]
     pub fn clock(mut self, clock: impl Clock) -> Self {
-        self.definition.clock = Arc::new(clock);
+        self.definition.clock = Some(Arc::new(clock));
+        self
+    }
+
+    /// What the recorded steps of the runs survive, where a step does not say otherwise. With
+    /// [`Durability::Batched`] nothing waits for the disk: a crash of the system or a loss of power may take
+    /// the newest outcomes, never some out of the middle, and their steps run again.
+    #[must_use]
+    pub const fn durability(mut self, durability: Durability) -> Self {
+        self.definition.durability = durability;
+        self
+    }
+
+    /// Ends a run that is to sleep for longer than this in [`RunError::Waiting`], so that it holds no task and
+    /// no memory until then. It does not come back by itself: [`Operate::due`](crate::store::Operate::due)
+    /// tells when it is to be run again.
+    ///
+    /// # Default
+    /// Never: the task of the run waits.
+    #[must_use]
+    pub const fn park_after(mut self, sleep: Duration) -> Self {
+        self.definition.park_after = Some(sleep);
         self
     }
 
@@ -234,7 +265,7 @@ impl<X> Workflow<X> {
     /// goes on where it is run again. Handles that are still about can do nothing more.
     ///
     /// # Panics
-    /// With the [`SystemClock`], outside of a tokio runtime with its timer enabled, when the body has to wait:
+    /// With the [`SystemClock`](crate::clock::SystemClock), outside of a tokio runtime with its timer enabled, when the body has to wait:
     /// the lease is renewed by time. A panic of the body is caught.
     ///
     /// # Resume

@@ -113,7 +113,11 @@ pub(super) fn ending<X: KeepRun<T, E>, T, E: fmt::Display>(
         Verdict::Panicked(_) if !stop.stale => stop.failed_on,
         _ => Vec::new(),
     };
-    Ok(Some(Ending { status, outcome, error, failed_on }))
+    let (waits_on, wake) = match verdict {
+        Verdict::Waiting(_) => (stop.waits_on, stop.wake),
+        _ => (Vec::new(), None),
+    };
+    Ok(Some(Ending { status, outcome, error, failed_on, waits_on, wake }))
 }
 
 /// Tells those who watch what became of the run.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures_util::FutureExt;
+use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use super::builder::{Definition, Workflow};
@@ -15,6 +16,7 @@ use super::heartbeat::Heartbeat;
 use super::hooks::RunInfo;
 use super::keep::KeepRun;
 use super::open::{Admitted, Hold, NotAdmitted, Revival};
+use crate::clock::SystemClock;
 use crate::error::{FromStep, RunError};
 use crate::event::{EventKind, Hook, Observers};
 use crate::guard::Refusal;
@@ -99,7 +101,7 @@ impl<X> Workflow<X> {
         E: fmt::Display,
     {
         let id: Arc<str> = format!("{:016x}", fastrand::u64(..)).into();
-        let shared = Arc::new(Shared::new(self.definition.settings(Arc::clone(&id)), None));
+        let shared = Arc::new(Shared::new(self.definition.settings(Arc::clone(&id), false), None, None));
         let (workflow, version) = (&self.definition.name, self.definition.version);
         let span = tracing::info_span!("run", %workflow, run = %id);
         shared.tell_if_observed(|| EventKind::RunStarted { version, recorded: 0 });
@@ -111,20 +113,33 @@ impl<X> Workflow<X> {
 
 impl Definition {
     fn begin(&self, admitted: Admitted, keep_state: bool) -> Execution {
-        let Admitted { run, hold, records, input, revival } = admitted;
+        let Admitted { run, hold, now, records, waits, input, revival, cancel } = admitted;
         let recorded = records.len();
-        let journal = Journal::new(records, hold.0.clone(), input, keep_state);
-        let shared = Arc::new(Shared::new(self.settings(run.to_shared()), Some(journal)));
+        let journal = Journal::new(records, waits, hold.0.clone(), input, keep_state);
+        let settings = self.settings(run.to_shared(), hold.0.is_some());
+        let shared = Arc::new(Shared::new(settings, Some(journal), now));
+        if cancel {
+            shared.cancel();
+        }
         Execution { shared, hold, recorded, revival }
     }
 
-    fn settings(&self, run: Arc<str>) -> Settings {
+    /// `stored`: the run has a store, through which it can be cancelled.
+    fn settings(&self, run: Arc<str>, stored: bool) -> Settings {
+        let token = match &self.token {
+            Some(token) if stored => Some(token.child_token()),
+            None if stored => Some(CancellationToken::new()),
+            token => token.clone(),
+        };
         Settings {
             workflow: Arc::clone(&self.name),
             run,
-            clock: Arc::clone(&self.clock),
+            clock: self.clock.clone().unwrap_or_else(|| Arc::new(SystemClock)),
+            keeps_time: self.clock.is_some(),
             deadline: self.deadline,
-            token: self.token.clone(),
+            durability: self.durability,
+            park_after: self.park_after,
+            token,
             observers: Observers::new(self.observers.clone().into()),
             after_step: self.after_step.clone(),
             seed: self.seed.unwrap_or_else(|| fastrand::u64(..)),
@@ -154,7 +169,7 @@ impl Definition {
             Ok::<_, RunError>(body(&handle).await)
         };
         let caught = AssertUnwindSafe(hooked_body).catch_unwind().instrument(span);
-        let ended = Heartbeat::new(caught, hold.0.as_ref(), shared.clock(), self.lease).await;
+        let ended = Heartbeat::new(caught, hold.0.as_ref(), shared, self.lease).await;
         let stop = shared.stop();
         match ended {
             Err(lost) => Verdict::Interrupted(shared.stopped(lost.into())),

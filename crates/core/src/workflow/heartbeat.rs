@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use pin_project_lite::pin_project;
 
-use crate::clock::{Clock, Sleep, later};
-use crate::run::{Writer, Writing};
-use crate::store::StoreError;
+use crate::clock::{Sleep, later};
+use crate::run::{Shared, Writer};
+use crate::store::{Renewed, StoreError};
 
 /// The least time between two renewals, so that a lease of no time at all does not keep the task busy.
 const LEAST_PAUSE: Duration = Duration::from_millis(10);
@@ -17,12 +17,12 @@ pin_project! {
     ///
     /// The lease is renewed after a third of its time, though not more often than each
     /// [`LEAST_PAUSE`]. Where it turns out to be lost, the body is dropped
-    /// at once: another owner executes the run.
+    /// at once: another owner executes the run. Where somebody has asked for the run to be cancelled, it is.
     pub(super) struct Heartbeat<'a, B> {
         #[pin]
         body: B,
         writer: Option<&'a Writer>,
-        clock: &'a dyn Clock,
+        shared: &'a Shared,
         ttl: Duration,
         beat: Beat,
     }
@@ -34,17 +34,12 @@ enum Beat {
     /// Until the next renewal.
     Waiting(Sleep),
     /// A renewal is on its way.
-    Renewing(Writing),
+    Renewing(Pin<Box<dyn Future<Output = Result<Renewed, StoreError>> + Send>>),
 }
 
 impl<'a, B> Heartbeat<'a, B> {
-    pub(super) const fn new(
-        body: B,
-        writer: Option<&'a Writer>,
-        clock: &'a dyn Clock,
-        ttl: Duration,
-    ) -> Self {
-        Self { body, writer, clock, ttl, beat: Beat::Resting }
+    pub(super) const fn new(body: B, writer: Option<&'a Writer>, shared: &'a Shared, ttl: Duration) -> Self {
+        Self { body, writer, shared, ttl, beat: Beat::Resting }
     }
 }
 
@@ -59,11 +54,12 @@ impl<B: Future> Future for Heartbeat<'_, B> {
         let Some(writer) = this.writer else {
             return Poll::Pending;
         };
+        let clock = this.shared.clock();
         loop {
             let next = match this.beat {
-                Beat::Resting => Beat::Waiting(
-                    this.clock.sleep_until(later(this.clock.now(), (*this.ttl / 3).max(LEAST_PAUSE))),
-                ),
+                Beat::Resting => {
+                    Beat::Waiting(clock.sleep_until(later(clock.now(), (*this.ttl / 3).max(LEAST_PAUSE))))
+                }
                 Beat::Waiting(sleep) => {
                     std::task::ready!(sleep.as_mut().poll(cx));
                     Beat::Renewing(writer.store.renew(&writer.lease, *this.ttl))
@@ -75,7 +71,10 @@ impl<B: Future> Future for Heartbeat<'_, B> {
                         tracing::warn!(run = %writer.lease.run(), %error, "the lease could not be renewed");
                         Beat::Resting
                     }
-                    Ok(()) => Beat::Resting,
+                    Ok(renewed) => {
+                        this.shared.renewed(renewed);
+                        Beat::Resting
+                    }
                 },
             };
             *this.beat = next;

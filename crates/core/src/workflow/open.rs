@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::builder::Definition;
 use crate::error::RunError;
-use crate::journal::{Fingerprint, Header, Key, Payload, Record, ResumeState, Status};
+use crate::journal::{Fingerprint, Header, Key, Payload, Record, ResumeState, Status, Timestamp, WaitEntry};
 use crate::run::Writer;
 use crate::store::{Input, Open, Opened, Owner, Purpose, RunId, StoreError, StoredRun};
 
@@ -12,9 +12,22 @@ use crate::store::{Input, Open, Opened, Owner, Purpose, RunId, StoreError, Store
 pub(super) struct Admitted {
     pub(super) run: RunId,
     pub(super) hold: Hold,
+    /// What time it is by the store's clock; `None` without a store.
+    pub(super) now: Option<Timestamp>,
     pub(super) records: Vec<Record>,
+    pub(super) waits: Vec<WaitEntry>,
     pub(super) input: Option<Payload>,
     pub(super) revival: Option<Revival>,
+    /// Somebody asked for the run to be cancelled, and its last owner did not live to see it.
+    pub(super) cancel: bool,
+}
+
+impl Admitted {
+    /// A run without a store.
+    fn alone(run: RunId, records: Vec<Record>, input: Option<Payload>) -> Self {
+        let (hold, waits) = (Hold(None), Vec::new());
+        Self { run, hold, now: None, records, waits, input, revival: None, cancel: false }
+    }
 }
 
 /// What is done to a run that waits or has ended, once nothing keeps it from being executed.
@@ -54,14 +67,14 @@ impl Definition {
         let run = request.run.clone();
         let Some(store) = &self.store else {
             let input = request.input.map(|input| input.payload);
-            return Ok(Admitted { run, hold: Hold(None), records: Vec::new(), input, revival: None });
+            return Ok(Admitted::alone(run, Vec::new(), input));
         };
         match store.open(request).await.map_err(RunError::from)? {
             Opened::Ended(header) => Err(NotAdmitted::Ended(header)),
             Opened::Refused(refused) => Err(RunError::refused(refused, &run, self.version).into()),
-            Opened::Held { lease, run: stored } => {
+            Opened::Held { lease, now, run: stored } => {
                 let hold = Hold(Some(Writer { store: store.clone(), lease }));
-                self.migrate(run, hold, stored).await.map_err(NotAdmitted::from)
+                self.migrate(run, hold, now, stored).await.map_err(NotAdmitted::from)
             }
         }
     }
@@ -96,8 +109,14 @@ impl Definition {
     }
 
     /// Brings the journal to the version of the code, and stores it before anything else.
-    async fn migrate(&self, run: RunId, hold: Hold, stored: StoredRun) -> Result<Admitted, RunError> {
-        let StoredRun { header, input, mut records } = stored;
+    async fn migrate(
+        &self,
+        run: RunId,
+        hold: Hold,
+        now: Timestamp,
+        stored: StoredRun,
+    ) -> Result<Admitted, RunError> {
+        let StoredRun { header, input, mut records, waits } = stored;
         if header.version < self.version {
             records = self
                 .migrations
@@ -111,7 +130,8 @@ impl Definition {
         if let Some(Revival { drop }) = &revival {
             records.retain(|record| !drop.contains(&record.key));
         }
-        Ok(Admitted { run, hold, records, input, revival })
+        let cancel = header.cancel_requested;
+        Ok(Admitted { run, hold, now: Some(now), records, waits, input, revival, cancel })
     }
 
     /// The same for a run that begins with a state.
@@ -139,7 +159,7 @@ impl Definition {
             .migrations
             .apply(state.records, state.version, self.version)
             .map_err(|error| RunError::migration(&error, &id))?;
-        Ok(Admitted { run: id, hold: Hold(None), records, input, revival: None })
+        Ok(Admitted::alone(id, records, input))
     }
 
     /// The state of a run that has ended: its records as they rest, with the version that they have.
@@ -149,7 +169,7 @@ impl Definition {
             Some(store) => store.load(&id).await?,
             None => None,
         };
-        let Some(StoredRun { header, input, records }) = stored else {
+        let Some(StoredRun { header, input, records, .. }) = stored else {
             return Ok(self.state(Arc::clone(run), None, Vec::new()));
         };
         Ok(ResumeState::new(Arc::clone(run), header.workflow, header.version, input, records))

@@ -148,7 +148,7 @@ where
         }
         self.left_in_batch = *batch;
         if items.len() > 0 && *pause > Duration::ZERO {
-            self.pausing = Some(Box::pin(wait::sleep(run.shared(), run.clock(), name.clone(), *pause)));
+            self.pausing = Some(Box::pin(wait::sleep(run.shared(), run.clock(), None, name.clone(), *pause)));
         }
     }
 }

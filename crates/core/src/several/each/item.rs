@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 use pin_project_lite::pin_project;
 
 use crate::retry::Rules;
-use crate::step::{Invoke, Once, Retrying};
+use crate::step::{Invoke, Once, Place, Retrying};
 
 /// The operation of [`Each`](super::Each), with one item.
 pub struct ItemOperation<F, Item> {
@@ -26,7 +26,7 @@ where
     type Error = E;
     type Attempt = Fut;
 
-    fn invoke(&self, operation: &mut Option<ItemOperation<F, Item>>) -> Option<Fut> {
+    fn invoke(&self, operation: &mut Option<ItemOperation<F, Item>>, _: Option<Place>) -> Option<Fut> {
         operation.take().map(|ItemOperation { operation, item }| operation(item))
     }
 }
@@ -44,7 +44,7 @@ where
     type Error = E;
     type Attempt = Fut;
 
-    fn invoke(&self, operation: &mut Option<ItemOperation<F, Item>>) -> Option<Fut> {
+    fn invoke(&self, operation: &mut Option<ItemOperation<F, Item>>, _: Option<Place>) -> Option<Fut> {
         operation.as_ref().map(|each| (each.operation)(each.item.clone()))
     }
 }

@@ -17,6 +17,7 @@ use crate::error::RunError;
 use crate::event::{EventKind, StepId};
 use crate::journal::{EncodeError, Fingerprint, Key, OnChange, Taken};
 use crate::run::Shared;
+use crate::store::Durability;
 
 /// A step without its operation.
 ///
@@ -41,6 +42,7 @@ pub(super) struct Detail {
     pub(super) input: Option<Result<Fingerprint, EncodeError>>,
     pub(super) on_change: OnChange,
     pub(super) deadline: Option<Duration>,
+    pub(super) durability: Option<Durability>,
     /// When the first attempt began, for durations and the deadline.
     began: Option<Instant>,
     limits: Option<Box<Limits>>,
@@ -97,7 +99,11 @@ impl<'r> Frame<'r> {
         Self { run, name, timeout: None, attempt, previous_delay, detail: None }
     }
 
-    pub(super) const fn name(&self) -> &Key {
+    pub(super) const fn run(&self) -> Option<&'r Shared> {
+        self.run
+    }
+
+    pub(crate) const fn name(&self) -> &Key {
         &self.name
     }
 
@@ -109,7 +115,7 @@ impl<'r> Frame<'r> {
         self.detail.get_or_insert_default()
     }
 
-    pub(super) fn set_key(&mut self, key: &Key) {
+    pub(crate) fn set_key(&mut self, key: &Key) {
         let Some(run) = self.run else { return };
         let name = &self.name;
         if let Some(detail) = &mut self.detail
@@ -133,7 +139,7 @@ impl<'r> Frame<'r> {
 
     /// What the step is called in errors, and what its randomness is drawn from: the key of a recorded step,
     /// the name of any other. So it is the same whether somebody watches or not.
-    fn label(&self) -> &Key {
+    pub(super) fn label(&self) -> &Key {
         if self.is_recorded() { self.key() } else { &self.name }
     }
 
@@ -145,14 +151,14 @@ impl<'r> Frame<'r> {
         self.run.map_or(&SystemClock, Shared::clock)
     }
 
-    fn tell(&self, kind: impl FnOnce(StepId) -> EventKind) {
+    pub(super) fn tell(&self, kind: impl FnOnce(StepId) -> EventKind) {
         if let Some(run) = self.run.filter(|run| run.is_observed()) {
             run.tell(kind(self.id()));
         }
     }
 
     /// Stops the run for good.
-    fn stopped(&self, error: RunError) -> RunError {
+    pub(super) fn stopped(&self, error: RunError) -> RunError {
         match self.run {
             Some(run) => run.stopped(error),
             None => error,
@@ -160,7 +166,7 @@ impl<'r> Frame<'r> {
     }
 
     /// The step, as errors speak of it.
-    fn as_subject(&self) -> Box<str> {
+    pub(super) fn as_subject(&self) -> Box<str> {
         format!("step `{}`", self.label()).into()
     }
 

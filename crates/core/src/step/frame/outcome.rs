@@ -8,6 +8,7 @@ use crate::event::{EventKind, Hook, RecordedKind};
 use crate::guard::Refusal;
 use crate::journal::{EncodeError, Outcome, Payload, Record};
 use crate::run::{Hooked, Shared, Writing};
+use crate::step::Place;
 use crate::store::StoreError;
 
 impl Frame<'_> {
@@ -76,7 +77,22 @@ impl Frame<'_> {
         }
         let input = detail.input.as_ref().and_then(|input| input.as_ref().ok().copied());
         let record = Record { key: self.key().clone(), outcome, input };
-        Ok(run.write(record, detail.replaces))
+        Ok(run.write(record, detail.replaces, detail.durability))
+    }
+
+    /// Where the outcome goes.
+    pub(in crate::step) fn place(&self) -> Place {
+        let input = self.detail.as_ref().and_then(|detail| detail.input.as_ref()?.as_ref().ok().copied());
+        let lease = self.run.and_then(Shared::writer).map(|writer| writer.lease.clone());
+        Place { key: self.key().clone(), input, lease }
+    }
+
+    /// The attempt has recorded its outcome itself.
+    pub(in crate::step) fn committed(&self, outcome: Outcome) {
+        if let Some(run) = self.run {
+            let Place { key, input, .. } = self.place();
+            run.keep(Record { key, outcome, input });
+        }
     }
 
     pub(in crate::step) fn recorded(&self, kind: RecordedKind, bytes: usize) {

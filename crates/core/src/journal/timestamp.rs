@@ -1,0 +1,82 @@
+use std::fmt;
+use std::time::{Duration, SystemTime};
+
+use serde::{Deserialize, Serialize};
+
+/// A moment by the clock of a store: milliseconds since 1970 in UTC.
+///
+/// Every moment that outlives a process is one: when a run began, when a sleep ends, when an answer comes too
+/// late. Since all of them are read off the store's own clock, those of the processes may be wrong.
+#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Timestamp(u64);
+
+impl Timestamp {
+    /// The moment that many milliseconds after 1970.
+    #[must_use]
+    pub const fn from_millis(millis: u64) -> Self {
+        Self(millis)
+    }
+
+    /// How many milliseconds it is after 1970.
+    #[must_use]
+    pub const fn as_millis(self) -> u64 {
+        self.0
+    }
+
+    /// The moment `delay` later; the last one there is where that cannot be expressed. A part of a
+    /// millisecond counts as a whole one, so that nothing ends too early.
+    #[must_use]
+    pub fn after(self, delay: Duration) -> Self {
+        let millis = delay.as_nanos().div_ceil(1_000_000);
+        Self(self.0.saturating_add(u64::try_from(millis).unwrap_or(u64::MAX)))
+    }
+
+    /// How long it is from here until `later`; nothing where that has passed.
+    #[must_use]
+    pub const fn until(self, later: Self) -> Duration {
+        Duration::from_millis(later.0.saturating_sub(self.0))
+    }
+}
+
+impl From<SystemTime> for Timestamp {
+    /// A time before 1970 counts as 1970.
+    fn from(time: SystemTime) -> Self {
+        let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        Self(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+    }
+}
+
+impl From<Timestamp> for SystemTime {
+    /// A moment beyond what the system can express is 1970 again, which no clock shows.
+    fn from(timestamp: Timestamp) -> Self {
+        Self::UNIX_EPOCH.checked_add(Duration::from_millis(timestamp.0)).unwrap_or(Self::UNIX_EPOCH)
+    }
+}
+
+impl fmt::Debug for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Timestamp({} ms)", self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn moments_add_up_and_never_overflow() {
+        let begin = Timestamp::from_millis(1_000);
+        assert_eq!(begin.after(Duration::from_millis(500)).as_millis(), 1_500);
+        assert_eq!(begin.after(Duration::from_micros(1)).as_millis(), 1_001);
+        assert_eq!(begin.after(Duration::MAX), Timestamp::from_millis(u64::MAX));
+        assert_eq!(begin.until(Timestamp::from_millis(1_250)), Duration::from_millis(250));
+        assert_eq!(begin.until(Timestamp::default()), Duration::ZERO);
+    }
+
+    #[test]
+    fn a_moment_is_a_number_in_json() {
+        assert_eq!(serde_json::to_string(&Timestamp::from_millis(7)).unwrap(), "7");
+        assert_eq!(Timestamp::from(SystemTime::from(Timestamp::from_millis(7))).as_millis(), 7);
+    }
+}

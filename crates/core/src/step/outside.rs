@@ -1,0 +1,132 @@
+//! A step that is completed from outside: it has no operation of its own, so it is only looked up, and asked
+//! for where nothing is recorded.
+
+use std::any::type_name;
+use std::fmt::Write;
+use std::time::Duration;
+
+use serde::de::DeserializeOwned;
+
+use super::Frame;
+use crate::error::RunError;
+use crate::journal::{DecodeError, EncodeError, Key, Outcome, Payload, Record};
+use crate::run::{Shared, Writer};
+use crate::store::Wait;
+
+/// What is asked of somebody outside, and for how long.
+pub(crate) struct Question {
+    pub(crate) request: Option<Result<Payload, EncodeError>>,
+    pub(crate) expires_in: Option<Duration>,
+}
+
+/// What came back.
+pub(crate) struct FromOutside {
+    step: Key,
+    outcome: Outcome,
+}
+
+/// Gives what was answered, or asks and says that the run waits.
+pub(crate) async fn ask_outside(mut frame: Frame<'_>, question: Question) -> Result<FromOutside, RunError> {
+    let found = frame.look_up(true)?;
+    let step = frame.label().clone();
+    let Some(run) = frame.run() else {
+        return Err(RunError::Waiting { step });
+    };
+    let outcome = match found {
+        Some(found) => Some(found.outcome),
+        None => ask(&mut frame, run, question).await?,
+    };
+    match outcome {
+        Some(outcome) => {
+            frame.reused(!matches!(outcome, Outcome::Value(_)));
+            Ok(FromOutside { step, outcome })
+        }
+        None => {
+            frame.waiting();
+            Err(RunError::Waiting { step })
+        }
+    }
+}
+
+/// Asks, where that was not done before. `None`: nobody has answered yet.
+async fn ask(frame: &mut Frame<'_>, run: &Shared, question: Question) -> Result<Option<Outcome>, RunError> {
+    let (key, Question { request, expires_in }) = (frame.label().clone(), question);
+    let request = match request {
+        None => Payload::from_stored("null"),
+        Some(Ok(request)) if request.len() <= Payload::MAX_BYTES => request,
+        Some(Ok(request)) => return Err(frame.too_large(request.len())),
+        Some(Err(error)) => return Err(frame.unencodable(&error)),
+    };
+    let asked = run.wait_entry(&key).map(|entry| entry.expires);
+    let expires = asked.unwrap_or_else(|| expires_in.map(|delay| run.time().after(delay)));
+    if let Some(Writer { store, lease }) = run.writer() {
+        if asked.is_none() {
+            let wait = Wait { key: key.clone(), token: token(run)?, request, expires_in };
+            store.wait(lease, wait).await.map_err(|error| frame.not_recorded(error))?;
+        } else if expires.is_some_and(|expires| expires <= run.time()) {
+            let outcome = expired(&key);
+            let record = Record { key: key.clone(), outcome, input: None };
+            let stands = store.expire(lease, record).await.map_err(|error| frame.not_recorded(error))?;
+            if stands.is_some() {
+                return Ok(stands);
+            }
+        }
+    }
+    run.note_waiting(Some(&key), expires);
+    Ok(None)
+}
+
+fn expired(key: &Key) -> Outcome {
+    // A key always has a JSON form.
+    let error = Payload::encode(&RunError::Expired { step: key.clone() });
+    Outcome::Stopped(error.unwrap_or_else(|_| Payload::from_stored("null")))
+}
+
+/// 128 bits that nobody can guess, as hexadecimal digits.
+fn token(run: &Shared) -> Result<Box<str>, RunError> {
+    let mut bytes = [0; 16];
+    if let Err(error) = getrandom::fill(&mut bytes) {
+        let reason = format!("the system gives no random numbers ({error})").into();
+        let (step, by) = (run.run_id().to_owned().into(), "wait_for".into());
+        return Err(RunError::Refused { step, by, reason, retry_after: None });
+    }
+    Ok(bytes
+        .iter()
+        .fold(String::with_capacity(32), |mut text, byte| {
+            // Writing to a string cannot fail.
+            let _ = write!(text, "{byte:02x}");
+            text
+        })
+        .into())
+}
+
+impl FromOutside {
+    /// The answer, with its type.
+    pub(crate) fn decode<T: DeserializeOwned>(self) -> Result<T, RunError> {
+        let Self { step, outcome } = self;
+        let undecodable = |DecodeError { reason, .. }| RunError::Undecodable {
+            what: format!("step `{step}`").into(),
+            type_name: type_name::<T>().into(),
+            reason,
+        };
+        match &outcome {
+            Outcome::Value(payload) => payload.decode().map_err(undecodable),
+            Outcome::Failed(payload) => {
+                Err(RunError::Rejected { step: step.clone(), reason: payload.as_str().into() })
+            }
+            Outcome::Stopped(payload) => Err(payload.decode::<RunError>().unwrap_or_else(undecodable)),
+        }
+    }
+}
+
+impl Frame<'_> {
+    /// The run waits at this step.
+    fn waiting(&self) {
+        self.tell(|step| crate::event::EventKind::StepWaiting { step });
+    }
+
+    fn too_large(&self, bytes: usize) -> RunError {
+        let what = format!("the request of {}", self.as_subject()).into();
+        self.stopped(RunError::TooLarge { what, bytes, limit: Payload::MAX_BYTES })
+    }
+}

@@ -1,0 +1,245 @@
+//! A step whose operation works inside of a transaction of the store, and whose outcome is committed with it.
+
+use std::any::type_name;
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use pin_project_lite::pin_project;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::invoke::{Attempts, Invoke, Once, Repeat, Retrying};
+use super::keep::{Ended, Keep, Recorded};
+use crate::error::{Error, RunError};
+use crate::journal::{DecodeError, EncodeError, Fingerprint, Key, Outcome, Payload, Record};
+use crate::retry::{Retry, Rules};
+use crate::store::{Back, Lease, StoreError, Transactional, Tx};
+
+/// The operation gets a transaction of `store`, `A` says how often it is called.
+#[derive(Debug)]
+pub struct InTransaction<'s, S, A> {
+    pub(super) store: &'s S,
+    pub(super) attempts: A,
+}
+
+/// Values are committed by the attempt that made them; errors are kept as always.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Committed;
+
+/// Where the outcome of a step goes.
+#[derive(Debug)]
+pub struct Place {
+    pub(super) key: Key,
+    pub(super) input: Option<Fingerprint>,
+    /// `None`: the run has no store.
+    pub(super) lease: Option<Lease>,
+}
+
+impl<'s, S, A: Repeat> Repeat for InTransaction<'s, S, A> {
+    type Again<P> = InTransaction<'s, S, A::Again<P>>;
+
+    fn again<P>(self, policy: Retry<P>) -> Self::Again<P> {
+        InTransaction { store: self.store, attempts: self.attempts.again(policy) }
+    }
+}
+
+impl<E, S, A: Attempts<E>> Attempts<E> for InTransaction<'_, S, A> {
+    fn max(&self) -> u32 {
+        self.attempts.max()
+    }
+
+    fn after(
+        &self,
+        attempt: u32,
+        previous: Duration,
+        error: &Error<E>,
+        dice: impl FnOnce() -> fastrand::Rng,
+    ) -> Option<Duration> {
+        self.attempts.after(attempt, previous, error, dice)
+    }
+
+    fn succeeded(&self) {
+        self.attempts.succeeded();
+    }
+}
+
+#[diagnostic::do_not_recommend]
+impl<'s, S, F, Fut, T, E> Invoke<F> for InTransaction<'s, S, Once>
+where
+    S: Transactional,
+    F: FnOnce(Tx<S::Transaction>) -> Fut,
+    Fut: Future<Output = Result<T, E>>,
+    T: Serialize + DeserializeOwned,
+    E: fmt::Display,
+{
+    type Value = T;
+    type Error = E;
+    type Attempt = InTransactionFuture<'s, S, F, Fut, T>;
+    const PLACED: bool = true;
+
+    fn invoke(&self, operation: &mut Option<F>, place: Option<Place>) -> Option<Self::Attempt> {
+        Some(InTransactionFuture::new(self.store, place?, operation.take()?))
+    }
+}
+
+#[diagnostic::do_not_recommend]
+impl<'s, S, F, Fut, T, E, P> Invoke<F> for InTransaction<'s, S, Retrying<P>>
+where
+    S: Transactional,
+    F: FnMut(Tx<S::Transaction>) -> Fut + Clone,
+    Fut: Future<Output = Result<T, E>>,
+    T: Serialize + DeserializeOwned,
+    E: fmt::Display,
+    P: Rules<E>,
+{
+    type Value = T;
+    type Error = E;
+    type Attempt = InTransactionFuture<'s, S, F, Fut, T>;
+    const PLACED: bool = true;
+
+    fn invoke(&self, operation: &mut Option<F>, place: Option<Place>) -> Option<Self::Attempt> {
+        Some(InTransactionFuture::new(self.store, place?, operation.clone()?))
+    }
+}
+
+#[diagnostic::do_not_recommend]
+impl<T, E> Keep<T, E> for Committed
+where
+    T: Serialize + DeserializeOwned,
+    E: Serialize + DeserializeOwned,
+{
+    const RECORDS: bool = true;
+    const COMMITTED: bool = true;
+
+    fn encode(ended: &Ended<T, E>) -> Option<Result<Outcome, EncodeError>> {
+        <Recorded as Keep<T, E>>::encode(ended)
+    }
+
+    fn decode(outcome: &Outcome) -> Option<Result<Ended<T, E>, DecodeError>> {
+        <Recorded as Keep<T, E>>::decode(outcome)
+    }
+}
+
+type Doing<'s, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 's>>;
+
+pin_project! {
+    /// One attempt: begins, calls the operation, and commits its value with the record.
+    #[must_use = "futures do nothing unless polled"]
+    pub struct InTransactionFuture<'s, S: Transactional, F, Fut, T> {
+        store: &'s S,
+        place: Option<Place>,
+        operation: Option<F>,
+        #[pin]
+        state: State<'s, S::Transaction, Fut, T>,
+    }
+}
+
+pin_project! {
+    #[project = StateProj]
+    enum State<'s, Transaction, Fut, T> {
+        Beginning { beginning: Doing<'s, Transaction> },
+        Running { #[pin] running: Fut, back: Back<Transaction> },
+        Committing { committing: Doing<'s, ()>, value: Option<T> },
+    }
+}
+
+impl<'s, S: Transactional, F, Fut, T> InTransactionFuture<'s, S, F, Fut, T> {
+    fn new(store: &'s S, place: Place, operation: F) -> Self {
+        let state = State::Beginning { beginning: Box::pin(store.begin()) };
+        Self { store, place: Some(place), operation: Some(operation), state }
+    }
+}
+
+impl<S, F, Fut, T, E> Future for InTransactionFuture<'_, S, F, Fut, T>
+where
+    S: Transactional,
+    F: FnOnce(Tx<S::Transaction>) -> Fut,
+    Fut: Future<Output = Result<T, E>>,
+    T: Serialize + DeserializeOwned,
+{
+    type Output = Ended<T, E>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Ended<T, E>> {
+        let mut this = self.project();
+        loop {
+            match this.state.as_mut().project() {
+                StateProj::Beginning { beginning } => {
+                    let transaction = match ready!(beginning.as_mut().poll(cx)) {
+                        Ok(transaction) => transaction,
+                        Err(error) => return Poll::Ready(Err(Error::Run(error.into()))),
+                    };
+                    let (tx, back) = Tx::lend(transaction);
+                    // The first poll of this state is the only one.
+                    let Some(operation) = this.operation.take() else { return Poll::Pending };
+                    this.state.set(State::Running { running: operation(tx), back });
+                }
+                StateProj::Running { running, back } => {
+                    let value = match ready!(running.poll(cx)) {
+                        Ok(value) => value,
+                        // The transaction comes back, and is undone.
+                        Err(error) => return Poll::Ready(Err(Error::Failed(error))),
+                    };
+                    let (Some(place), transaction) = (this.place.take(), back.take()) else {
+                        return Poll::Pending;
+                    };
+                    let Some(transaction) = transaction else {
+                        return Poll::Ready(Err(Error::Run(kept(&place.key))));
+                    };
+                    match commit(*this.store, transaction, place, &value) {
+                        Ok(committing) => {
+                            this.state.set(State::Committing { committing, value: Some(value) })
+                        }
+                        Err(error) => return Poll::Ready(Err(Error::Run(error))),
+                    }
+                }
+                StateProj::Committing { committing, value } => {
+                    let committed = ready!(committing.as_mut().poll(cx));
+                    return match (committed, value.take()) {
+                        (Ok(()), Some(value)) => Poll::Ready(Ok(value)),
+                        (Ok(()), None) => Poll::Pending,
+                        (Err(error), _) => Poll::Ready(Err(Error::Run(error.into()))),
+                    };
+                }
+            }
+        }
+    }
+}
+
+fn commit<'s, S: Transactional, T: Serialize + DeserializeOwned>(
+    store: &'s S,
+    transaction: S::Transaction,
+    place: Place,
+    value: &T,
+) -> Result<Doing<'s, ()>, RunError> {
+    let Place { key, input, lease } = place;
+    let subject = || format!("step `{key}`").into();
+    let payload = Payload::encode_to_return(value).map_err(|error| RunError::Unencodable {
+        what: subject(),
+        type_name: type_name::<T>().into(),
+        reason: error.reason,
+    })?;
+    if payload.len() > Payload::MAX_BYTES {
+        return Err(RunError::TooLarge { what: subject(), bytes: payload.len(), limit: Payload::MAX_BYTES });
+    }
+    let Some(lease) = lease else {
+        let reason = "the run has no store, so there is nothing to commit with".into();
+        return Err(RunError::Refused { step: key, by: "transaction".into(), reason, retry_after: None });
+    };
+    let record = Record { key, outcome: Outcome::Value(payload), input };
+    Ok(Box::pin(async move { store.commit(transaction, &lease, record).await }))
+}
+
+/// The operation returned, and somebody still has the transaction.
+fn kept(key: &Key) -> RunError {
+    let reason = "the operation kept the transaction: drop it before you return".into();
+    RunError::Refused { step: key.clone(), by: "transaction".into(), reason, retry_after: None }
+}
+
+impl<S: Transactional, F, Fut, T> fmt::Debug for InTransactionFuture<'_, S, F, Fut, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("InTransactionFuture").finish_non_exhaustive()
+    }
+}
