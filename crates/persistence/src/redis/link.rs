@@ -1,0 +1,202 @@
+//! A connection to the server, made again where it is lost.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use awaitly_core::store::StoreError;
+use redis::aio::MultiplexedConnection;
+use redis::{AsyncConnectionConfig, Client, Pipeline, RedisError, Value};
+use tokio::sync::Mutex;
+use tokio::time::{Instant, sleep};
+
+use super::error::{is_passing, lost, refused, unavailable};
+use super::scripts::Script;
+
+/// A connection, or none at the moment.
+#[derive(Debug)]
+pub(super) struct Link {
+    client: Client,
+    config: AsyncConnectionConfig,
+    patience: Duration,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    live: Option<Live>,
+    /// The connection that was lost last: something may still be on its way over it.
+    stale: Option<Peer>,
+}
+
+#[derive(Debug, Clone)]
+struct Live {
+    connection: MultiplexedConnection,
+    peer: Peer,
+}
+
+/// A connection, as the server knows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Peer {
+    /// Which start of which server.
+    server: Arc<str>,
+    id: i64,
+}
+
+/// Commands without an answer.
+#[derive(Debug)]
+pub(super) struct Unanswered {
+    pub(super) error: StoreError,
+    /// Whether they may have been carried out.
+    pub(super) sent: bool,
+}
+
+/// How long to wait before trying again: at first, and at most.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
+
+impl Link {
+    pub(super) fn new(client: Client, patience: Duration) -> Self {
+        // An answer that does not come at all may be missing because the network swallows everything: then there
+        // must be time left for another connection.
+        let config = AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(patience.min(Duration::from_secs(5))))
+            .set_response_timeout(Some((patience / 3).max(Duration::from_millis(100))));
+        Self { client, config, patience, state: Mutex::default() }
+    }
+
+    /// Sends commands once, and gives the answer to each.
+    pub(super) async fn send(&self, commands: &Pipeline) -> Result<Vec<Value>, Unanswered> {
+        if commands.is_empty() {
+            return Ok(Vec::new());
+        }
+        let Live { mut connection, peer } =
+            self.live().await.map_err(|error| Unanswered { error, sent: false })?;
+        match answers(&mut connection, commands).await {
+            Ok(values) => {
+                if values.iter().any(must_connect_anew) {
+                    self.leave(&peer).await;
+                }
+                Ok(values)
+            }
+            Err(error) => {
+                self.leave(&peer).await;
+                Err(Unanswered { error: lost(&error), sent: true })
+            }
+        }
+    }
+
+    /// Sends commands that change nothing, as often as it takes, and gives the answer to each.
+    pub(super) async fn read(&self, commands: &Pipeline) -> Result<Vec<Value>, StoreError> {
+        let mut retries = Retries::new(self.patience);
+        loop {
+            let read =
+                self.send(commands).await.map_err(|unanswered| unanswered.error).and_then(all_accepted);
+            match read {
+                Err(error) if is_passing(&error) => retries.pause(error).await?,
+                read => return read,
+            }
+        }
+    }
+
+    async fn live(&self) -> Result<Live, StoreError> {
+        let mut state = self.state.lock().await;
+        if let Some(live) = &state.live {
+            return Ok(live.clone());
+        }
+        let live = self.connect(state.stale.as_ref()).await?;
+        state.stale = None;
+        state.live = Some(live.clone());
+        Ok(live)
+    }
+
+    /// Makes the connection anew before it is used again.
+    async fn leave(&self, peer: &Peer) {
+        let mut state = self.state.lock().await;
+        if let Some(live) = state.live.take_if(|live| live.peer == *peer) {
+            state.stale = Some(live.peer);
+        }
+    }
+
+    async fn connect(&self, stale: Option<&Peer>) -> Result<Live, StoreError> {
+        let connecting = self.client.get_multiplexed_async_connection_with_config(&self.config);
+        let mut connection = connecting.await.map_err(|error| lost(&error))?;
+        let mut greeting = redis::pipe();
+        greeting.cmd("CLIENT").arg("ID").cmd("INFO").arg("server");
+        for load in Script::load_all() {
+            greeting.add_command(load);
+        }
+        let answers = answers(&mut connection, &greeting).await.map_err(|error| lost(&error))?;
+        let mut answers = all_accepted(answers)?.into_iter();
+        let id = answers.next().and_then(|id| redis::from_redis_value(id).ok());
+        let info = answers.next().and_then(super::reply::text).unwrap_or_default();
+        let (Some(id), Some(server)) = (id, super::server::entry(&info, "run_id")) else {
+            return Err(unavailable(&"it does not say who it is"));
+        };
+        let peer = Peer { server: server.into(), id };
+        if let Some(stale) = stale.filter(|stale| stale.server == peer.server) {
+            cut(&mut connection, stale).await.map_err(|error| lost(&error))?;
+        }
+        Ok(Live { connection, peer })
+    }
+}
+
+/// Has the server close the lost connection, if it still knows it.
+///
+/// What was sent over it and not answered is sent again. Without this, the first sending could be carried out
+/// after the second one, and after what came later: a network may hold it up for as long as it likes. Where the
+/// user may not close it, a late replacement may undo a newer one; append, finish and opening recognise themselves
+/// however late they are.
+async fn cut(connection: &mut MultiplexedConnection, stale: &Peer) -> Result<(), RedisError> {
+    let mut cut = redis::pipe();
+    cut.cmd("CLIENT").arg("KILL").arg("ID").arg(stale.id);
+    for answer in answers(connection, &cut).await? {
+        if let Value::ServerError(error) = answer {
+            tracing::warn!(%error, "the server did not close a lost connection: a late write may undo a newer one");
+        }
+    }
+    Ok(())
+}
+
+async fn answers(
+    connection: &mut MultiplexedConnection,
+    commands: &Pipeline,
+) -> Result<Vec<Value>, RedisError> {
+    connection.send_packed_commands(commands, 0, commands.len()).await
+}
+
+/// The answers, or the first refusal among them.
+fn all_accepted(values: Vec<Value>) -> Result<Vec<Value>, StoreError> {
+    let refusal = values.iter().find_map(|value| match value {
+        Value::ServerError(error) => Some(refused(error)),
+        _ => None,
+    });
+    refusal.map_or(Ok(values), Err)
+}
+
+/// Whether another connection may do better: one that knows the scripts, or that leads to the server which may be
+/// written by now.
+fn must_connect_anew(value: &Value) -> bool {
+    matches!(value, Value::ServerError(error) if matches!(error.code(), "NOSCRIPT" | "READONLY"))
+}
+
+/// Trying again, after longer and longer pauses, until patience ends.
+#[derive(Debug)]
+pub(super) struct Retries {
+    until: Instant,
+    pause: Duration,
+}
+
+impl Retries {
+    pub(super) fn new(patience: Duration) -> Self {
+        Self { until: Instant::now() + patience, pause: PAUSES.0 }
+    }
+
+    /// Waits before the next try. The error, where there is none any more.
+    pub(super) async fn pause(&mut self, error: StoreError) -> Result<(), StoreError> {
+        if Instant::now() + self.pause >= self.until {
+            return Err(error);
+        }
+        sleep(self.pause).await;
+        self.pause = (self.pause * 2).min(PAUSES.1);
+        Ok(())
+    }
+}

@@ -1,0 +1,75 @@
+//! Hearing what other processes did.
+
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use awaitly_core::store::Bell;
+use futures_util::StreamExt;
+use redis::Client;
+use tokio::runtime::Handle;
+use tokio::task::AbortHandle;
+use tokio::time::{sleep, timeout};
+
+/// How long a silent connection is believed in.
+const SILENCE: Duration = Duration::from_secs(15);
+
+/// How long to wait before a connection is made again.
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// A subscription to what the scripts tell, from the first time that somebody listens until it is dropped.
+#[derive(Debug)]
+pub(super) struct Listener {
+    /// The runtime that the store was connected in: who listens may be outside of any.
+    runtime: Handle,
+    client: Client,
+    task: OnceLock<AbortHandle>,
+}
+
+impl Listener {
+    pub(super) fn new(client: Client) -> Self {
+        Self { runtime: Handle::current(), client, task: OnceLock::new() }
+    }
+
+    pub(super) fn start(&self, channel: String, bell: &Bell) {
+        self.task.get_or_init(|| {
+            let (client, bell) = (self.client.clone(), bell.clone());
+            self.runtime.spawn(hear(client, channel, bell)).abort_handle()
+        });
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        if let Some(task) = self.task.get() {
+            task.abort();
+        }
+    }
+}
+
+async fn hear(client: Client, channel: String, bell: Bell) {
+    loop {
+        let Err(error) = hear_until_lost(&client, &channel, &bell).await;
+        tracing::debug!(%error, "subscribing again");
+        sleep(PAUSE).await;
+    }
+}
+
+async fn hear_until_lost(
+    client: &Client,
+    channel: &str,
+    bell: &Bell,
+) -> Result<std::convert::Infallible, Box<dyn std::error::Error + Send + Sync>> {
+    let connecting = timeout(SILENCE, client.get_async_pubsub()).await??;
+    let (mut sink, mut heard) = connecting.split();
+    timeout(SILENCE, sink.subscribe(channel)).await??;
+    // What was told before nobody heard.
+    bell.ring();
+    loop {
+        match timeout(SILENCE, heard.next()).await {
+            Ok(Some(_)) => bell.ring(),
+            Ok(None) => return Err("the connection was closed".into()),
+            // A connection that was cut without a word is silent too.
+            Err(_) => timeout(SILENCE, sink.ping::<redis::Value>()).await?.map(drop::<redis::Value>)?,
+        }
+    }
+}

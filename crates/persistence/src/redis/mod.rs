@@ -1,0 +1,264 @@
+//! Journals on a Redis server.
+
+mod error;
+mod fields;
+mod link;
+mod listen;
+mod lists;
+mod names;
+mod nonces;
+mod op;
+mod open;
+mod operate;
+mod options;
+mod releases;
+mod reply;
+mod scripts;
+mod server;
+mod store;
+mod writer;
+
+pub use options::RedisOptions;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use awaitly_core::journal::{Key, Record, Timestamp};
+use awaitly_core::store::{Bell, Lease, StoreError};
+use redis::{Client, Cmd, ProtocolVersion};
+
+use crate::group::{Sender, queue};
+use crate::limits;
+use link::Link;
+use listen::Listener;
+use names::Names;
+use nonces::Nonces;
+use op::{Kind, Op};
+use releases::Releases;
+use reply::Reply;
+use scripts::Script;
+use writer::Writer;
+
+/// Journals on a Redis server, which many processes of many machines share.
+///
+/// A clone is a handle on the same store. Dropping the last handle lets the writes that are queued be carried out
+/// in the background, for as long as the runtime lives that the store was connected in.
+///
+/// # Durability
+/// A journal is as durable as the server is set to be, and most are not set to be: with `appendonly no`, which is
+/// Redis's own default, a restart of the server loses everything since its last snapshot. With `appendonly yes`
+/// and `appendfsync everysec` a crash of its machine may undo the last second, and only with `appendfsync always`
+/// does an acknowledged write survive it. [`durability`] says what was found at connecting, the log says it too,
+/// and warns where it is less than that. A replica that takes over may lack the newest writes in
+/// any case: Redis copies to them later than it answers. `Durability::Batched` is the same as `Sync` here.
+///
+/// What the server forgets in a crash is forgotten for all: an owner whose lease it does not know any more cannot
+/// write, even where another lease has got the same token since.
+///
+/// # The server
+/// Redis from version 5 on, or one that speaks like it, alone or with replicas. Not a Redis Cluster: the scripts
+/// touch several keys of a run, which a cluster spreads over machines; one is refused at connecting. A server that
+/// throws keys away when its memory is full (`maxmemory-policy allkeys-*`) throws away journals; a warning says so.
+/// The user needs `EVALSHA`, `SCRIPT LOAD`, `CLIENT ID` and `INFO`, the commands of hashes and sorted sets, and
+/// better also `CLIENT KILL`, `CONFIG GET` and the channel. An address that begins with `rediss:` is refused:
+/// encryption is not built in.
+///
+/// All names begin with a prefix, `awaitly:` unless [`RedisOptions::prefix`] says otherwise, and others are left
+/// alone. Nothing expires by itself, and nothing looks through the whole database.
+///
+/// # Time
+/// All of it is the server's. Where its clock is set back, leases last longer by that.
+///
+/// # Sharing the way
+/// What concurrent runs write while an answer is on its way goes in one piece with the next sending. There is no
+/// timer, so a single run waits for nobody. Each write is a script of its own that happens whole or not at all.
+///
+/// # Lost connections
+/// A write whose answer was lost is sent again over a new connection, and recognises itself if it was carried out
+/// the first time. That goes on for 30 seconds, or what [`RedisOptions::patience`] says, and ends with
+/// [`StoreError::Unavailable`]: then the write may have happened or not. [`delete`] alone is not sent again once it
+/// may have happened, because it could not say any more which runs it deleted.
+///
+/// [`delete`]: awaitly_core::store::Operate::delete
+/// [`durability`]: awaitly_core::store::Store::durability
+///
+/// # Cancel safety
+/// A write whose future is dropped while it waits for a place in the queue does not happen; later it happens
+/// whole. A lease whose future is dropped before it arrived is given back.
+///
+/// # Examples
+/// ```no_run
+/// use awaitly_core::store::{Open, Owner, RunId, Store};
+/// use awaitly_persistence::RedisStore;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let store = RedisStore::connect("redis://127.0.0.1:6379").await?;
+/// let run = RunId::new("order-42")?;
+/// store.open(Open::new(run.clone(), "checkout", Owner::unique())).await?;
+/// assert!(store.load(&run).await?.is_some());
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct RedisStore(Arc<Shared>);
+
+struct Shared {
+    ops: Sender<Op>,
+    /// Reads do not wait for writes, but for what was given back.
+    reader: Link,
+    releases: Releases,
+    names: Names,
+    nonces: Nonces,
+    bell: Bell,
+    listener: Listener,
+    durability: server::Durability,
+}
+
+impl RedisStore {
+    /// Connects to the server at that address, with the defaults of [`RedisOptions`]. Must be called within a
+    /// Tokio runtime.
+    ///
+    /// # Errors
+    /// [`StoreError::NotThere`] where the address is none, the server does not let the user in, is too old, or is
+    /// part of a cluster; [`StoreError::Unavailable`] where it does not answer, which is not tried again;
+    /// [`StoreError::NewerFormat`] where a newer version wrote there, and then nothing was touched;
+    /// [`StoreError::Corrupt`] where something else stands under the names of the store;
+    /// [`StoreError::ReadOnly`] and [`StoreError::Full`].
+    pub async fn connect(url: impl AsRef<str>) -> Result<Self, StoreError> {
+        RedisOptions::new().connect(url).await
+    }
+
+    async fn start(options: RedisOptions, url: &str) -> Result<Self, StoreError> {
+        let RedisOptions { prefix, queue: places, patience } = options;
+        let names = Names::new(prefix)?;
+        let client = client(url).map_err(|error| error::lost(&error))?;
+        let reader = Link::new(client.clone(), patience);
+        let durability = server::inspect(&reader, &names).await?;
+        let (ops, queued) = queue(places);
+        let bell = Bell::new();
+        let writer =
+            Writer { ops: queued, link: Link::new(client.clone(), patience), bell: bell.clone(), patience };
+        tokio::spawn(writer.run());
+        let address = client.get_connection_info().addr().to_string();
+        tracing::info!(
+            server = %address,
+            prefix = names.prefix(),
+            durability = durability.as_str(),
+            "connected to a store of journals"
+        );
+        if durability != server::Durability::Always {
+            tracing::warn!(
+                durability = durability.as_str(),
+                "acknowledged writes may be lost with the server"
+            );
+        }
+        let listener = Listener::new(client);
+        Ok(Self(Arc::new(Shared {
+            ops,
+            reader,
+            releases: Releases::default(),
+            names,
+            nonces: Nonces::new(),
+            bell,
+            listener,
+            durability,
+        })))
+    }
+
+    fn call(&self, script: Script, run: &str) -> Cmd {
+        script.call(&self.0.names, run)
+    }
+
+    /// The call of a script that only the holder of the lease may make.
+    fn call_by(&self, lease: &Lease, script: Script) -> Cmd {
+        let mut call = self.call(script, lease.run());
+        call.arg(lease.token()).arg(holder(lease));
+        call
+    }
+
+    fn nonce(&self) -> String {
+        nonces::text(self.0.nonces.next())
+    }
+
+    /// What reads, once everything is carried out that this store gave back before.
+    async fn reader(&self) -> Result<&Link, StoreError> {
+        if let Some(given_back) = self.0.releases.open() {
+            let ping = |fate| Op { call: redis::cmd("PING"), kind: Kind::Plain, fate: Some(fate) };
+            self.0.ops.ask(ping).await?;
+            self.0.releases.close(given_back);
+        }
+        Ok(&self.0.reader)
+    }
+
+    /// Has the writer carry out a call.
+    async fn write<'a>(&self, run: &'a str, call: Cmd, kind: Kind) -> Result<Reply<'a>, StoreError> {
+        let answer = self.0.ops.ask(|fate| Op { call, kind, fate: Some(fate) }).await?;
+        Reply::of(run, answer.claim())
+    }
+
+    /// The same for the holder of the lease; `key` is the one that may be recorded already.
+    async fn write_by<'a>(
+        &self,
+        lease: &'a Lease,
+        key: Option<&Key>,
+        call: Cmd,
+        kind: Kind,
+    ) -> Result<(String, Reply<'a>), StoreError> {
+        let run = || (**lease.run()).into();
+        let mut reply = self.write(lease.run(), call, kind).await?;
+        match (reply.text("reply")?, key) {
+            (word, _) if word == "lost" => Err(StoreError::LeaseLost { run: run() }),
+            (word, Some(key)) if word == "recorded" => {
+                Err(StoreError::AlreadyRecorded { run: run(), key: key.clone() })
+            }
+            (word, _) => Ok((word, reply)),
+        }
+    }
+
+    async fn record(&self, script: Script, lease: &Lease, record: &Record) -> Result<(), StoreError> {
+        let mut call = self.call_by(lease, script);
+        call.arg(self.nonce());
+        add_record(&mut call, record);
+        self.write_by(lease, Some(&record.key), call, Kind::Plain).await.map(drop)
+    }
+}
+
+impl fmt::Debug for RedisStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RedisStore")
+            .field("prefix", &self.0.names.prefix())
+            .field("durability", &self.0.durability)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The older protocol does for everything here, and the one for subscriptions is it.
+fn client(url: &str) -> redis::RedisResult<Client> {
+    let client = Client::open(url)?;
+    let info = client.get_connection_info().clone();
+    let settings = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP2);
+    Client::open(info.set_redis_settings(settings))
+}
+
+/// Who holds the lease, as scripts compare it.
+fn holder(lease: &Lease) -> String {
+    nonces::text(lease.slot().cast_unsigned())
+}
+
+fn lasting(ttl: Duration) -> u64 {
+    millis(ttl.min(limits::LONGEST_TTL))
+}
+
+/// A part of a millisecond counts as a whole one, as in [`Timestamp::after`].
+fn millis(duration: Duration) -> u64 {
+    Timestamp::default().after(duration).as_millis()
+}
+
+/// Adds what scripts are told of a record.
+fn add_record(call: &mut Cmd, record: &Record) {
+    let Record { key, outcome, input } = record;
+    call.arg(&**key).arg(outcome.kind().to_number()).arg(fields::fingerprint_text(*input));
+    call.arg(outcome.payload().as_str());
+}

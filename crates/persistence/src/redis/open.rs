@@ -1,0 +1,78 @@
+//! Opening a run.
+
+use awaitly_core::journal::{Admission, Header, Timestamp, admit};
+use awaitly_core::store::{Lease, Open, Opened, StoreError};
+use redis::Cmd;
+
+use super::fields::{self, Known};
+use super::op::{Kind, Op};
+use super::reply::Reply;
+use super::scripts::Script;
+use super::{RedisStore, lasting, nonces};
+
+impl RedisStore {
+    /// Begins the run where there is none. Where there is one, [`admit`] decides on what was read, and a script
+    /// takes the lease if that still stands; if it does not, there is something new to decide on.
+    pub(super) async fn open_run(&self, request: &Open) -> Result<Opened, StoreError> {
+        let number = self.0.nonces.next();
+        let holder = nonces::text(number);
+        let mut known = None;
+        loop {
+            let call = match &known {
+                None => self.begin(request, &holder),
+                Some(known) => self.take(request, &holder, known),
+            };
+            let kind = Kind::Opens { release: self.give_back(request, &holder), back: self.0.ops.clone() };
+            let mut reply = self.write(&request.run, call, kind).await?;
+            let word = reply.text("reply")?;
+            if word == "held" {
+                return held(request, number, reply).inspect_err(|_| {
+                    self.0.ops.send(Op::release(self.give_back(request, &holder)));
+                });
+            }
+            let now = Timestamp::from_millis(reply.number("now")?);
+            known = Known::read(reply.list("summary")?)?;
+            match &known {
+                Some(known) => match admit(request, Some((&known.header, known.lease(now)))) {
+                    Admission::Refuse(refused) => return Ok(Opened::Refused(refused)),
+                    Admission::Ended => return Ok(Opened::Ended(known.header.clone())),
+                    Admission::Take | Admission::Begin => {}
+                },
+                // It was deleted in between.
+                None if word == "changed" => {}
+                None => return Err(reply.corrupt("workflow")),
+            }
+        }
+    }
+
+    fn begin(&self, request: &Open, holder: &str) -> Cmd {
+        let header = Header::begin(request, Timestamp::default());
+        let mut call = self.call(Script::Begin, &request.run);
+        call.arg(&*request.run).arg(holder).arg(lasting(request.ttl));
+        call.arg("workflow").arg(&*header.workflow).arg("version").arg(header.version);
+        call.arg("status").arg(header.status.as_str());
+        if let Some(input) = &request.input {
+            call.arg("fingerprint").arg(input.fingerprint.to_bits()).arg("input").arg(input.payload.as_str());
+        }
+        call
+    }
+
+    fn take(&self, request: &Open, holder: &str, known: &Known) -> Cmd {
+        let mut call = self.call(Script::Take, &request.run);
+        call.arg(&*request.run).arg(holder).arg(lasting(request.ttl)).arg(&known.seen);
+        call
+    }
+
+    /// What gives the lease back before its token is known.
+    fn give_back(&self, request: &Open, holder: &str) -> Cmd {
+        let mut call = self.call(Script::Release, &request.run);
+        call.arg("").arg(holder).arg(&*request.run);
+        call
+    }
+}
+
+fn held(request: &Open, number: u64, mut reply: Reply<'_>) -> Result<Opened, StoreError> {
+    let (now, token, run) = fields::journal(&mut reply)?;
+    let lease = Lease::new(request.run.clone(), token, number.cast_signed());
+    Ok(Opened::Held { lease, now, run })
+}

@@ -1,0 +1,147 @@
+//! What people and engines ask.
+
+use awaitly_core::journal::{Asked, Settling, Status, Timestamp, Unanswered, settle};
+use awaitly_core::store::{
+    Answer, Answered, Cancelled, DeleteIf, Due, Imported, Operate, Page, RunId, RunQuery, RunSummary,
+    StoreError, StoredRun, WaitQuery, Waiting, Wakes,
+};
+
+use super::fields;
+use super::names::{member, member_prefix};
+use super::op::Kind;
+use super::reply::Reply;
+use super::scripts::Script;
+use super::{RedisStore, add_record, lists};
+use crate::limits;
+
+impl Operate for RedisStore {
+    async fn list(&self, query: RunQuery) -> Result<Page<RunSummary>, StoreError> {
+        lists::runs(self.reader().await?, &self.0.names, &query).await
+    }
+
+    async fn waiting(&self, query: WaitQuery) -> Result<Page<Waiting>, StoreError> {
+        lists::waiting(self.reader().await?, &self.0.names, &query).await
+    }
+
+    async fn due(&self, limit: usize) -> Result<Vec<Due>, StoreError> {
+        lists::due(self.reader().await?, &self.0.names, limit).await
+    }
+
+    async fn answer(&self, answer: Answer) -> Result<Answered, StoreError> {
+        let Answer { run, key, token, outcome } = answer;
+        let nonce = self.nonce();
+        loop {
+            let mut look = redis::pipe();
+            look.add_command(self.call(Script::Look, &run)).arg(&*key);
+            let value = self.reader().await?.read(&look).await?.pop().unwrap_or_default();
+            let seen = Seen::read(&mut Reply::of(&run, value)?)?;
+            if let Err(refused) = seen.settle(&run, &key, token.as_deref())? {
+                return Ok(Answered::Refused(refused));
+            }
+            let mut call = self.call(Script::Answer, &run);
+            call.arg(&*run).arg(&nonce).arg(&*key).arg(member(&run, &key)).arg(seen.status).arg(seen.entry);
+            call.arg(outcome.kind().to_number()).arg(outcome.payload().as_str());
+            // Anything else: what was seen does not stand any more.
+            if self.write(&run, call, Kind::Wakes).await?.text("reply")? == "done" {
+                return Ok(Answered::Taken);
+            }
+        }
+    }
+
+    async fn cancel(&self, run: &RunId) -> Result<Cancelled, StoreError> {
+        let mut call = self.call(Script::Cancel, run);
+        call.arg(&**run).arg(self.nonce()).arg(member_prefix(run));
+        let mut reply = self.write(run, call, Kind::Wakes).await?;
+        match reply.text("reply")?.as_str() {
+            "none" => Ok(Cancelled::NoSuchRun),
+            "requested" => Ok(Cancelled::Requested),
+            "ended" => {
+                let status = Status::from_name(&reply.text("status")?);
+                status.map(Cancelled::Ended).ok_or_else(|| reply.corrupt("status"))
+            }
+            _ => Ok(Cancelled::Now),
+        }
+    }
+
+    async fn delete(&self, runs: Vec<RunId>, condition: DeleteIf) -> Result<Vec<RunId>, StoreError> {
+        let mut call = self.call(Script::Delete, "");
+        call.arg(match condition {
+            DeleteIf::Free => "-".to_owned(),
+            DeleteIf::EndedBefore(moment) => moment.as_millis().to_string(),
+        });
+        for run in &runs {
+            call.arg(&**run).arg(member_prefix(run));
+        }
+        let mut reply = self.write("", call, Kind::Once).await?;
+        reply.text("reply")?;
+        let mut deleted = Vec::with_capacity(reply.len());
+        while reply.len() > 0 {
+            deleted.push(RunId::new(reply.text("run")?).map_err(|_| reply.corrupt("run"))?);
+        }
+        Ok(deleted)
+    }
+
+    async fn import(&self, run: RunId, stored: StoredRun) -> Result<Imported, StoreError> {
+        limits::distinct_keys(&run, &stored.records)?;
+        let StoredRun { header, input, records, waits } = stored;
+        let nonce = self.nonce();
+        let fields = fields::imported(&header, input.as_ref())?;
+        let mut call = self.call(Script::Import, &run);
+        call.arg(&*run).arg(&nonce).arg(member_prefix(&run)).arg(2 * fields.len());
+        for (field, value) in fields {
+            call.arg(field).arg(value);
+        }
+        call.arg(records.len());
+        records.iter().for_each(|record| add_record(&mut call, record));
+        for entry in &waits {
+            call.arg(&*entry.key).arg(fields::entry_text(entry, &nonce));
+        }
+        match self.write(&run, call, Kind::Wakes).await?.text("reply")?.as_str() {
+            "exists" => Ok(Imported::Exists),
+            _ => Ok(Imported::Added),
+        }
+    }
+
+    async fn now(&self) -> Result<Timestamp, StoreError> {
+        lists::now(self.reader().await?).await
+    }
+
+    fn wakes(&self) -> Wakes {
+        let wakes = self.0.bell.listen();
+        self.0.listener.start(self.0.names.wakes(), &self.0.bell);
+        wakes
+    }
+}
+
+/// What was there when somebody answered, and what it must still be when the answer is recorded.
+struct Seen {
+    now: Timestamp,
+    status: Option<String>,
+    entry: Option<String>,
+    recorded: bool,
+}
+
+impl Seen {
+    fn read(reply: &mut Reply<'_>) -> Result<Self, StoreError> {
+        reply.text("reply")?;
+        let now = Timestamp::from_millis(reply.number("now")?);
+        let (status, entry) = (reply.maybe("status")?, reply.maybe("waits")?);
+        Ok(Self { now, status, entry, recorded: reply.number("records")? > 0 })
+    }
+
+    /// What [`settle`] says of it.
+    fn settle(
+        &self,
+        run: &str,
+        key: &str,
+        token: Option<&str>,
+    ) -> Result<Result<(), Unanswered>, StoreError> {
+        let bad = |field| super::error::corrupt(run, field);
+        let status =
+            self.status.as_deref().map(|status| Status::from_name(status).ok_or_else(|| bad("status")));
+        let entry = self.entry.as_deref().map(|text| fields::entry(key, text).ok_or_else(|| bad(key)));
+        let (status, entry) = (status.transpose()?, entry.transpose()?);
+        let asked = status.map(|status| Asked { status, entry: entry.as_ref(), recorded: self.recorded });
+        Ok(settle(asked, Settling::Answer, token, self.now))
+    }
+}

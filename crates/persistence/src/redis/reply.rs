@@ -1,0 +1,69 @@
+//! What the server answers, piece by piece.
+
+use std::vec;
+
+use awaitly_core::store::StoreError;
+use redis::Value;
+
+use super::error::corrupt;
+
+/// The rest of a list that the server sent about a run.
+#[derive(Debug)]
+pub(super) struct Reply<'a> {
+    run: &'a str,
+    values: vec::IntoIter<Value>,
+}
+
+impl<'a> Reply<'a> {
+    pub(super) fn of(run: &'a str, value: Value) -> Result<Self, StoreError> {
+        match value {
+            Value::Array(values) => Ok(Self { run, values: values.into_iter() }),
+            _ => Err(corrupt(run, "reply")),
+        }
+    }
+
+    /// How many pieces are left.
+    pub(super) fn len(&self) -> usize {
+        self.values.len()
+    }
+
+    /// The next piece, if there is one.
+    pub(super) fn maybe(&mut self, field: &str) -> Result<Option<String>, StoreError> {
+        match self.values.next() {
+            None | Some(Value::Nil) => Ok(None),
+            Some(value) => text(value).map(Some).ok_or_else(|| self.corrupt(field)),
+        }
+    }
+
+    /// The next piece.
+    pub(super) fn text(&mut self, field: &str) -> Result<String, StoreError> {
+        self.maybe(field)?.ok_or_else(|| self.corrupt(field))
+    }
+
+    /// The next piece, which is a number.
+    pub(super) fn number(&mut self, field: &str) -> Result<u64, StoreError> {
+        self.text(field)?.parse().map_err(|_| self.corrupt(field))
+    }
+
+    /// The next piece, which is a list.
+    pub(super) fn list(&mut self, field: &str) -> Result<Self, StoreError> {
+        match self.values.next() {
+            Some(Value::Array(values)) => Ok(Self { run: self.run, values: values.into_iter() }),
+            _ => Err(self.corrupt(field)),
+        }
+    }
+
+    pub(super) fn corrupt(&self, field: &str) -> StoreError {
+        corrupt(self.run, field)
+    }
+}
+
+pub(super) fn text(value: Value) -> Option<String> {
+    match value {
+        Value::BulkString(bytes) => String::from_utf8(bytes).ok(),
+        Value::SimpleString(text) => Some(text),
+        Value::Int(number) => Some(number.to_string()),
+        Value::Okay => Some("OK".to_owned()),
+        _ => None,
+    }
+}

@@ -1,0 +1,14 @@
+-- id, holder, ttl, fields.. -- begins a run where there is none.
+local moment = now()
+if redis.call('HGET', run, 'holder') == ARGV[2] then
+  return journal('held', moment)
+end
+if redis.call('EXISTS', run) == 1 then
+  return summary('there', moment)
+end
+local place = whole(redis.call('INCR', sequence))
+redis.call('HSET', run, 'token', 1, 'holder', ARGV[2], 'until', whole(moment + ARGV[3]), 'created', whole(moment),
+  'changed', whole(moment), 'place', place, unpack(ARGV, 4))
+redis.call('ZADD', runs, place, ARGV[1])
+index_due(ARGV[1])
+return journal('held', moment)

@@ -1,0 +1,74 @@
+-- What the scripts share that do more than record an outcome.
+
+-- Milliseconds, by the clock of the server: nobody else's counts.
+local function now()
+  local time = redis.call('TIME')
+  return time[1] * 1000 + math.floor(time[2] / 1000)
+end
+
+local function has_ended(status)
+  return status == 'completed' or status == 'failed' or status == 'cancelled'
+end
+
+-- An entry that waits: since when, until when, the nonce of the write, the length of the token, token and request.
+local function expiry(entry)
+  local expires, nonce = string.match(entry, '^%S+ (%S+) (%S+) ')
+  return expires ~= '-' and tonumber(expires) or nil, nonce
+end
+
+local function settle(key, member, entry, nonce, kind, fingerprint, payload)
+  local _, asked = expiry(entry)
+  record(key, nonce, asked, kind, fingerprint, payload)
+  redis.call('HDEL', waits, key)
+  redis.call('ZREM', asking, member)
+end
+
+-- Keeps the run where those are found that are due, under the moment since when it is. A run that somebody holds
+-- is found there too once that moment has come, and is passed over.
+local function index_due(id)
+  local field = redis.call('HMGET', run, 'status', 'wake', 'until', 'changed')
+  local since = false
+  if field[1] == 'running' then
+    since = field[3] or field[4]
+  elseif field[1] == 'waiting' then
+    since = field[2]
+  end
+  if since then
+    redis.call('ZADD', due, since, id)
+  else
+    redis.call('ZREM', due, id)
+  end
+end
+
+-- Keeps the entries of the run where those are found that wait, unless the run has ended.
+local function index_asking(prefix)
+  local ended = has_ended(redis.call('HGET', run, 'status'))
+  local entries = redis.call('HGETALL', waits)
+  for at = 1, #entries, 2 do
+    if ended then
+      redis.call('ZREM', asking, prefix .. entries[at])
+    else
+      redis.call('ZADD', asking, string.match(entries[at + 1], '^%S+'), prefix .. entries[at])
+    end
+  end
+end
+
+-- Nothing depends on it: a user who may not publish still writes.
+local function tell()
+  redis.pcall('PUBLISH', wakes, '')
+end
+
+local SUMMARY = {'workflow', 'version', 'status', 'fingerprint', 'error', 'failed_on', 'created', 'changed', 'wake',
+  'cancel', 'place', 'token', 'until', 'holder', 'outcome'}
+
+local function summary(word, moment)
+  return {word, whole(moment), redis.call('HMGET', run, unpack(SUMMARY))}
+end
+
+local function journal(word, moment)
+  local found = summary(word, moment)
+  found[4] = redis.call('HGET', run, 'input')
+  found[5] = redis.call('HGETALL', records)
+  found[6] = redis.call('HGETALL', waits)
+  return found
+end

@@ -1,0 +1,18 @@
+-- ended before or nothing, (id, prefix of members).. -- the names of the keys are those of a run without an id.
+local moment, deleted = now(), {'done'}
+for at = 2, #ARGV, 2 do
+  local id = ARGV[at]
+  local field = redis.call('HMGET', run .. id, 'status', 'changed', 'holder', 'until')
+  local free = not (field[3] and tonumber(field[4]) > moment)
+  local old = ARGV[1] == '-' or field[1] and has_ended(field[1]) and tonumber(field[2]) < tonumber(ARGV[1])
+  if field[1] and free and old then
+    for _, key in ipairs(redis.call('HKEYS', waits .. id)) do
+      redis.call('ZREM', asking, ARGV[at + 1] .. key)
+    end
+    redis.call('ZREM', due, id)
+    redis.call('ZREM', runs, id)
+    redis.call('UNLINK', run .. id, records .. id, waits .. id)
+    deleted[#deleted + 1] = id
+  end
+end
+return deleted

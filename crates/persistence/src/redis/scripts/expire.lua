@@ -1,0 +1,18 @@
+-- token, holder, nonce, key, kind, fingerprint, payload, member
+if not holds(ARGV[1], ARGV[2]) then
+  return {'lost'}
+end
+local old = redis.call('HGET', records, ARGV[4])
+if old then
+  return {'stands', old}
+end
+local entry = redis.call('HGET', waits, ARGV[4])
+if not entry or has_ended(redis.call('HGET', run, 'status')) then
+  return {'waits'}
+end
+local expires = expiry(entry)
+if not expires or expires > now() then
+  return {'waits'}
+end
+settle(ARGV[4], ARGV[8], entry, ARGV[3], ARGV[5], ARGV[6], ARGV[7])
+return {'stands', redis.call('HGET', records, ARGV[4])}

@@ -1,0 +1,22 @@
+-- token, holder, nonce, id, prefix of members, wake, number of keys, keys that are waited on.., fields..
+if redis.call('HGET', run, 'mark') == ARGV[3] then
+  return {'done'}
+end
+if not holds(ARGV[1], ARGV[2]) then
+  return {'lost'}
+end
+local moment, wake, fields = now(), ARGV[6], 8 + ARGV[7]
+for at = 8, fields - 1 do
+  if redis.call('HEXISTS', records, ARGV[at]) == 1 then
+    wake = whole(moment)
+  end
+end
+redis.call('HDEL', run, 'outcome', 'error', 'failed_on', 'wake', 'cancel', 'holder', 'until')
+redis.call('HSET', run, 'mark', ARGV[3], 'changed', whole(moment), unpack(ARGV, fields))
+if wake ~= '-' then
+  redis.call('HSET', run, 'wake', wake)
+end
+index_due(ARGV[4])
+index_asking(ARGV[5])
+tell()
+return {'done'}

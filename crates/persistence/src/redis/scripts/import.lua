@@ -1,0 +1,22 @@
+-- id, nonce, prefix of members, number of fields, fields.., number of records, (key, kind, fingerprint, payload)..,
+-- (key, entry)..
+if redis.call('HLEN', run) > 0 then
+  return {redis.call('HGET', run, 'mark') == ARGV[2] and 'added' or 'exists'}
+end
+local place = whole(redis.call('INCR', sequence))
+redis.call('HSET', run, 'token', 0, 'mark', ARGV[2], 'place', place, unpack(ARGV, 5, 4 + ARGV[4]))
+local at = 6 + ARGV[4]
+local last = at + 4 * ARGV[at - 1]
+while at < last do
+  record(ARGV[at], ARGV[2], '-', ARGV[at + 1], ARGV[at + 2], ARGV[at + 3])
+  at = at + 4
+end
+while at < #ARGV do
+  redis.call('HSET', waits, ARGV[at], ARGV[at + 1])
+  at = at + 2
+end
+redis.call('ZADD', runs, place, ARGV[1])
+index_due(ARGV[1])
+index_asking(ARGV[3])
+tell()
+return {'added'}

@@ -1,0 +1,4 @@
+if redis.call('HLEN', run) == 0 then
+  return {'none'}
+end
+return journal('there', now())

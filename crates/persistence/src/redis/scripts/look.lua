@@ -1,0 +1,4 @@
+-- key -- what is known when somebody answers.
+local key = ARGV[1]
+return {'there', whole(now()), redis.call('HGET', run, 'status'), redis.call('HGET', waits, key),
+  redis.call('HEXISTS', records, key)}

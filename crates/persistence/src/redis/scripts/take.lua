@@ -1,0 +1,15 @@
+-- id, holder, ttl, what was seen.. -- takes a run that is as it was when that was decided.
+local moment = now()
+local seen = redis.call('HMGET', run, 'place', 'token', 'status', 'version', 'until', 'holder')
+if seen[6] == ARGV[2] then
+  return journal('held', moment)
+end
+for at = 1, 6 do
+  if (seen[at] or '') ~= ARGV[3 + at] then
+    return summary('changed', moment)
+  end
+end
+redis.call('HINCRBY', run, 'token', 1)
+redis.call('HSET', run, 'holder', ARGV[2], 'until', whole(moment + ARGV[3]))
+index_due(ARGV[1])
+return journal('held', moment)

@@ -1,0 +1,161 @@
+//! What a server is, and whether journals can rest on it.
+
+use awaitly_core::store::StoreError;
+use redis::{Pipeline, Value};
+
+use super::link::Link;
+use super::names::Names;
+use super::reply::text;
+
+/// The format that this version writes, and the newest that it reads.
+const FORMAT: u32 = 1;
+
+/// What an acknowledged write survives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Durability {
+    Always,
+    Everysec,
+    System,
+    Snapshots,
+    Unknown,
+}
+
+impl Durability {
+    fn of(appendonly: Option<&str>, appendfsync: Option<&str>) -> Self {
+        match (appendonly, appendfsync) {
+            (Some("no"), _) => Self::Snapshots,
+            (Some("yes"), Some("always")) => Self::Always,
+            (Some("yes"), Some("everysec")) => Self::Everysec,
+            (Some("yes"), Some("no")) => Self::System,
+            _ => Self::Unknown,
+        }
+    }
+
+    pub(super) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Always => "Redis, appendonly yes, appendfsync always",
+            Self::Everysec => {
+                "Redis, appendonly yes, appendfsync everysec: a crash of the server may undo the last second"
+            }
+            Self::System => {
+                "Redis, appendonly yes, appendfsync no: a crash of the server may undo the last half minute"
+            }
+            Self::Snapshots => {
+                "Redis, appendonly no: a restart of the server loses everything since its last snapshot"
+            }
+            Self::Unknown => "Redis, durability unknown: CONFIG is not allowed",
+        }
+    }
+}
+
+/// Looks whether journals can rest on the server, and says how durable they are.
+pub(super) async fn inspect(link: &Link, names: &Names) -> Result<Durability, StoreError> {
+    let mut ask = redis::pipe();
+    ask.cmd("INFO").arg("server").cmd("INFO").arg("cluster");
+    let mut answers = accepted(link, &ask).await?.into_iter().map(|value| text(value).unwrap_or_default());
+    check_version(&answers.next().unwrap_or_default())?;
+    check_not_clustered(&answers.next().unwrap_or_default())?;
+    check_format(link, names).await?;
+    let setting = async |name: &str| {
+        let mut ask = redis::pipe();
+        ask.cmd("CONFIG").arg("GET").arg(name);
+        setting(link.send(&ask).await.ok()?.pop()?)
+    };
+    if setting("maxmemory-policy").await.is_some_and(|policy| policy.starts_with("allkeys")) {
+        tracing::warn!(
+            "the server throws journals away when its memory is full: set maxmemory-policy noeviction"
+        );
+    }
+    let (appendonly, appendfsync) = (setting("appendonly").await, setting("appendfsync").await);
+    Ok(Durability::of(appendonly.as_deref(), appendfsync.as_deref()))
+}
+
+/// An entry of what `INFO` says.
+pub(super) fn entry<'a>(info: &'a str, name: &str) -> Option<&'a str> {
+    info.lines().find_map(|line| line.trim_end().strip_prefix(name)?.strip_prefix(':'))
+}
+
+/// Scripts write what they did, and not how, to the log since version 5: before, one that asks for the time
+/// could not write.
+fn check_version(info: &str) -> Result<(), StoreError> {
+    let version = entry(info, "redis_version").unwrap_or("of an unknown version");
+    let major = version.split('.').next().and_then(|major| major.parse::<u32>().ok());
+    match major {
+        Some(0..5) => {
+            Err(not_there(format!("the server is Redis {version}, version 5 is the oldest that serves")))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn check_not_clustered(info: &str) -> Result<(), StoreError> {
+    match entry(info, "cluster_enabled") {
+        Some("1") => {
+            Err(not_there("the server is part of a Redis Cluster, which tears apart the keys of a run"))
+        }
+        _ => Ok(()),
+    }
+}
+
+async fn check_format(link: &Link, names: &Names) -> Result<(), StoreError> {
+    let mut ask = redis::pipe();
+    ask.cmd("SET").arg(names.format()).arg(FORMAT).arg("NX").cmd("GET").arg(names.format());
+    let found = accepted(link, &ask).await?.pop().and_then(text);
+    match found.and_then(|found| found.parse().ok()) {
+        Some(found) if found > FORMAT => Err(StoreError::NewerFormat { found, supported: FORMAT }),
+        Some(FORMAT) => Ok(()),
+        _ => Err(StoreError::Corrupt {
+            detail: format!("`{}` is not the number of a format", names.format()).into(),
+        }),
+    }
+}
+
+/// The value of a setting that was asked for.
+fn setting(answer: Value) -> Option<String> {
+    match answer {
+        Value::Array(pair) => text(pair.into_iter().nth(1)?),
+        _ => None,
+    }
+}
+
+/// The answers. Who connects learns at once that the server is not there: no patience here.
+async fn accepted(link: &Link, ask: &Pipeline) -> Result<Vec<Value>, StoreError> {
+    let answers = link.send(ask).await.map_err(|unanswered| unanswered.error)?;
+    answers
+        .into_iter()
+        .map(|value| match value {
+            Value::ServerError(error) => Err(super::error::refused(&error)),
+            value => Ok(value),
+        })
+        .collect()
+}
+
+fn not_there(detail: impl Into<Box<str>>) -> StoreError {
+    StoreError::NotThere { detail: detail.into() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_that_cannot_keep_journals_is_refused() {
+        assert!(check_version("# Server\r\nredis_version:4.0.14\r\n").is_err());
+        for version in ["5.0.0", "7.0.15", "255.255.255"] {
+            assert!(check_version(&format!("# Server\r\nredis_version:{version}\r\n")).is_ok());
+        }
+        let clustered = check_not_clustered("# Cluster\r\ncluster_enabled:1\r\n");
+        assert!(clustered.unwrap_err().to_string().contains("Redis Cluster"));
+        assert!(check_not_clustered("# Cluster\r\ncluster_enabled:0\r\n").is_ok());
+    }
+
+    #[test]
+    fn every_setting_is_said_for_what_it_is() {
+        let said = |appendonly, appendfsync| Durability::of(appendonly, appendfsync).as_str();
+        assert!(said(Some("yes"), Some("always")).ends_with("appendfsync always"));
+        assert!(said(Some("yes"), Some("everysec")).ends_with("the last second"));
+        assert!(said(Some("yes"), Some("no")).ends_with("the last half minute"));
+        assert!(said(Some("no"), Some("always")).ends_with("its last snapshot"));
+        assert!(said(None, None).ends_with("CONFIG is not allowed"));
+    }
+}

@@ -1,0 +1,123 @@
+//! What runs ask.
+
+use std::time::Duration;
+
+use awaitly_core::journal::{Key, Outcome, Record, Timestamp};
+use awaitly_core::store::{
+    Durability, Ending, Lease, Open, Opened, Renewed, RunId, Store, StoreError, StoredRun, Wait,
+};
+
+use super::names::{member, member_prefix};
+use super::op::{Kind, Op};
+use super::reply::Reply;
+use super::scripts::Script;
+use super::{RedisStore, add_record, fields, lasting, millis};
+use crate::limits;
+
+/// Longer than any clock runs, and short enough to be a number of a script.
+const FOR_EVER: Duration = Duration::from_millis(1 << 52);
+
+impl Store for RedisStore {
+    async fn open(&self, request: Open) -> Result<Opened, StoreError> {
+        self.open_run(&request).await
+    }
+
+    async fn append(&self, lease: &Lease, record: Record, _: Durability) -> Result<(), StoreError> {
+        self.record(Script::Append, lease, &record).await
+    }
+
+    async fn replace(&self, lease: &Lease, record: Record, _: Durability) -> Result<(), StoreError> {
+        self.record(Script::Replace, lease, &record).await
+    }
+
+    async fn wait(&self, lease: &Lease, wait: Wait) -> Result<(), StoreError> {
+        let Wait { key, token, request, expires_in } = wait;
+        let mut call = self.call_by(lease, Script::Wait);
+        call.arg(self.nonce()).arg(&*key).arg(member(lease.run(), &key));
+        call.arg(expires_in.map_or_else(|| "-".to_owned(), |delay| millis(delay.min(FOR_EVER)).to_string()));
+        call.arg(token.len()).arg([&*token, request.as_str()].concat());
+        self.write_by(lease, Some(&key), call, Kind::Plain).await.map(drop)
+    }
+
+    async fn expire(&self, lease: &Lease, record: Record) -> Result<Option<Outcome>, StoreError> {
+        let mut call = self.call_by(lease, Script::Expire);
+        call.arg(self.nonce());
+        add_record(&mut call, &record);
+        call.arg(member(lease.run(), &record.key));
+        let (word, mut reply) = self.write_by(lease, None, call, Kind::Plain).await?;
+        if word != "stands" {
+            return Ok(None);
+        }
+        let text = reply.text(&record.key)?;
+        let (_, outcome, _) = fields::record(&text).ok_or_else(|| reply.corrupt(&record.key))?;
+        Ok(Some(outcome))
+    }
+
+    async fn revive(&self, lease: &Lease, drop: Vec<Key>) -> Result<(), StoreError> {
+        let mut call = self.call_by(lease, Script::Revive);
+        call.arg(self.nonce()).arg(&**lease.run()).arg(member_prefix(lease.run()));
+        for key in &drop {
+            call.arg(&**key);
+        }
+        self.write_by(lease, None, call, Kind::Wakes).await.map(std::mem::drop)
+    }
+
+    async fn rewrite(&self, lease: &Lease, version: u32, records: Vec<Record>) -> Result<(), StoreError> {
+        let twice = limits::distinct_keys(lease.run(), &records).err();
+        // A lease that was lost is told first, as everywhere.
+        if let Some(twice) = twice {
+            let call = self.call_by(lease, Script::Holds);
+            return self.write_by(lease, None, call, Kind::Plain).await.and(Err(twice));
+        }
+        let mut call = self.call_by(lease, Script::Rewrite);
+        call.arg(self.nonce()).arg(version);
+        records.iter().for_each(|record| add_record(&mut call, record));
+        self.write_by(lease, None, call, Kind::Plain).await.map(drop)
+    }
+
+    async fn finish(&self, lease: &Lease, ending: Ending) -> Result<(), StoreError> {
+        let mut call = self.call_by(lease, Script::Finish);
+        call.arg(self.nonce()).arg(&**lease.run()).arg(member_prefix(lease.run()));
+        call.arg(ending.wake.map_or_else(|| "-".to_owned(), |wake| wake.as_millis().to_string()));
+        call.arg(ending.waits_on.len());
+        for key in &ending.waits_on {
+            call.arg(&**key);
+        }
+        for (field, value) in fields::ending(&ending)? {
+            call.arg(field).arg(value);
+        }
+        self.write_by(lease, None, call, Kind::Wakes).await.map(drop)
+    }
+
+    async fn renew(&self, lease: &Lease, ttl: Duration) -> Result<Renewed, StoreError> {
+        let mut call = self.call_by(lease, Script::Renew);
+        call.arg(&**lease.run()).arg(lasting(ttl));
+        let (_, mut reply) = self.write_by(lease, None, call, Kind::Plain).await?;
+        let now = Timestamp::from_millis(reply.number("now")?);
+        Ok(Renewed { now, cancel: reply.maybe("cancel")?.is_some() })
+    }
+
+    fn release(&self, lease: &Lease) {
+        let mut call = self.call_by(lease, Script::Release);
+        call.arg(&**lease.run());
+        // Where the writer has ended, the lease expires.
+        if self.0.ops.send(Op::release(call)) {
+            self.0.releases.add();
+        }
+    }
+
+    async fn load(&self, run: &RunId) -> Result<Option<StoredRun>, StoreError> {
+        let mut load = redis::pipe();
+        load.add_command(self.call(Script::Load, run));
+        let value = self.reader().await?.read(&load).await?.pop().unwrap_or_default();
+        let mut reply = Reply::of(run, value)?;
+        match reply.text("reply")?.as_str() {
+            "none" => Ok(None),
+            _ => fields::journal(&mut reply).map(|(_, _, run)| Some(run)),
+        }
+    }
+
+    fn durability(&self) -> &'static str {
+        self.0.durability.as_str()
+    }
+}

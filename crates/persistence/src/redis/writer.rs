@@ -1,0 +1,125 @@
+//! The task that writes.
+
+use std::time::Duration;
+
+use awaitly_core::store::{Bell, StoreError};
+use redis::{Cmd, Pipeline, Value};
+
+use super::error::{passes, refused};
+use super::link::{Link, Retries, Unanswered};
+use super::op::{Kind, Op};
+use crate::group::Receiver;
+
+/// Takes everything that is queued, sends it as one pipeline, and answers each for itself.
+///
+/// Where the connection is lost, nobody knows how much of the pipeline was carried out. All of it is sent again,
+/// in its order, and that is right because every script recognises that it was carried out before, by a nonce
+/// that only its own call carries:
+///
+/// - a record keeps the nonce of the append or replacement that wrote it, so the second one finds itself;
+/// - reviving, rewriting, finishing, cancelling and importing leave theirs in the run. One is enough: the run is
+///   in the hands of one owner, who waits for one of these before it starts another;
+/// - an answer is a record, and it keeps also the nonce of the question that it answers, so that who asked again
+///   finds the question answered, and not somebody else's record in its place;
+/// - a lease is named by the nonce of who opened the run;
+/// - renewing and giving back do the same when done twice.
+///
+/// A script that is refused changes nothing, and is refused again for the same reason. Before anything is sent
+/// again, the server is made to close the lost connection, so that nothing comes after its second sending.
+pub(super) struct Writer {
+    pub(super) ops: Receiver<Op>,
+    pub(super) link: Link,
+    pub(super) bell: Bell,
+    pub(super) patience: Duration,
+}
+
+impl Writer {
+    /// Works until nobody is left who could ask.
+    pub(super) async fn run(mut self) {
+        let mut ops = Vec::new();
+        while self.ops.take(&mut ops).await {
+            let company = ops.len();
+            self.carry_out(&mut ops).await;
+            self.ops.gather(company).await;
+        }
+    }
+
+    async fn carry_out(&self, ops: &mut Vec<Op>) {
+        ops.retain(|op| !op.is_moot());
+        let mut calls = pipeline(ops.iter_mut().map(|op| std::mem::take(&mut op.call)));
+        let mut retries = Retries::new(self.patience);
+        while !ops.is_empty() {
+            let error = match self.link.send(&calls).await {
+                Ok(values) => match self.answer(ops, &mut calls, values) {
+                    Some(error) => error,
+                    None => return,
+                },
+                Err(Unanswered { error, sent }) => {
+                    if sent {
+                        give_up(ops, &mut calls, &error, |op| matches!(op.kind, Kind::Once));
+                    }
+                    error
+                }
+            };
+            if let Err(error) = self.pause(&mut retries, error).await {
+                give_up(ops, &mut calls, &error, |_| true);
+            }
+        }
+    }
+
+    async fn pause(&self, retries: &mut Retries, error: StoreError) -> Result<(), StoreError> {
+        if !super::error::is_passing(&error) {
+            return Err(error);
+        }
+        tracing::debug!(%error, "writing again");
+        retries.pause(error).await
+    }
+
+    /// Tells everybody what became of their operation, and keeps those that are to be tried again, with the
+    /// reason.
+    fn answer(&self, ops: &mut Vec<Op>, calls: &mut Pipeline, values: Vec<Value>) -> Option<StoreError> {
+        let (mut again, mut again_calls, mut reason) = (Vec::new(), Vec::new(), None);
+        let mut wakes = false;
+        for ((op, call), value) in ops.drain(..).zip(calls.cmd_iter()).zip(values) {
+            match value {
+                Value::ServerError(error) if passes(&error) => {
+                    reason = Some(refused(&error));
+                    again_calls.push(call.clone());
+                    again.push(op);
+                }
+                Value::ServerError(error) => op.answer(Err(refused(&error))),
+                value => {
+                    wakes |= matches!(op.kind, Kind::Wakes);
+                    op.answer(Ok(value));
+                }
+            }
+        }
+        if wakes {
+            self.bell.ring();
+        }
+        *ops = again;
+        *calls = pipeline(again_calls.into_iter());
+        reason
+    }
+}
+
+/// Answers some of the operations with an error, and takes them out.
+fn give_up(ops: &mut Vec<Op>, calls: &mut Pipeline, error: &StoreError, which: impl Fn(&Op) -> bool) {
+    if !ops.iter().any(&which) {
+        return;
+    }
+    let all = ops.drain(..).zip(calls.cmd_iter().cloned());
+    let (given_up, kept): (Vec<_>, Vec<_>) = all.partition(|(op, _)| which(op));
+    given_up.into_iter().for_each(|(op, _)| op.answer(Err(error.clone())));
+    let (kept, kept_calls): (Vec<_>, Vec<_>) = kept.into_iter().unzip();
+    *ops = kept;
+    *calls = pipeline(kept_calls.into_iter());
+}
+
+fn pipeline(calls: impl Iterator<Item = Cmd>) -> Pipeline {
+    let mut pipeline = Pipeline::with_capacity(calls.size_hint().0);
+    for call in calls {
+        pipeline.add_command(call);
+    }
+    pipeline
+}

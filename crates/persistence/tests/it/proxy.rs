@@ -1,0 +1,150 @@
+//! A way to the server that can be disturbed.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{mpsc, watch};
+
+/// What the proxy does with what comes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// It hands everything on.
+    Open,
+    /// It hands on the next thing that is asked and holds this text, swallows the answer, hangs up, and is open.
+    LosesTheAnswerTo(&'static str),
+    /// The same, and then it is closed.
+    LosesTheAnswerAndCloses(&'static str),
+    /// It keeps the next thing that is asked to itself, hangs up on who asked, and is open.
+    HoldsARequest,
+    /// It hangs up on everybody.
+    Closed,
+}
+
+pub(crate) struct Proxy {
+    shared: Arc<Shared>,
+    port: u16,
+    held: mpsc::UnboundedReceiver<Held>,
+}
+
+struct Shared {
+    target: String,
+    way: watch::Sender<Way>,
+    calls: AtomicUsize,
+    held: mpsc::UnboundedSender<Held>,
+}
+
+/// What was asked and did not arrive yet.
+pub(crate) struct Held {
+    request: Vec<u8>,
+    server: TcpStream,
+}
+
+impl Proxy {
+    /// A way to the server at that host and port.
+    pub(crate) async fn start(target: String) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let (keep, held) = mpsc::unbounded_channel();
+        let (way, calls) = (watch::Sender::new(Way::Open), AtomicUsize::new(0));
+        let shared = Arc::new(Shared { target, way, calls, held: keep });
+        let serving = Arc::clone(&shared);
+        tokio::spawn(async move {
+            while let Ok((client, _)) = listener.accept().await {
+                serving.calls.fetch_add(1, Ordering::SeqCst);
+                tokio::spawn(serve(Arc::clone(&serving), client));
+            }
+        });
+        Self { shared, port, held }
+    }
+
+    /// Where it listens, on 127.0.0.1.
+    pub(crate) const fn port(&self) -> u16 {
+        self.port
+    }
+
+    pub(crate) fn set(&self, way: Way) {
+        self.shared.way.send_replace(way);
+    }
+
+    pub(crate) fn way(&self) -> Way {
+        *self.shared.way.borrow()
+    }
+
+    /// How often somebody has called.
+    pub(crate) fn calls(&self) -> usize {
+        self.shared.calls.load(Ordering::SeqCst)
+    }
+
+    pub(crate) async fn held(&mut self) -> Held {
+        self.held.recv().await.unwrap()
+    }
+}
+
+impl Held {
+    /// Lets the request arrive after all. Whether the server has answered it.
+    pub(crate) async fn arrive(mut self) -> bool {
+        if self.server.write_all(&self.request).await.is_err() {
+            return false;
+        }
+        let mut answer = [0; 1024];
+        matches!(self.server.read(&mut answer).await, Ok(1..))
+    }
+}
+
+async fn serve(shared: Arc<Shared>, mut client: TcpStream) {
+    let mut changed = shared.way.subscribe();
+    if *changed.borrow_and_update() == Way::Closed {
+        return;
+    }
+    let mut server = TcpStream::connect(&shared.target).await.unwrap();
+    let (mut asked, mut answered) = (vec![0; 1 << 16], vec![0; 1 << 16]);
+    let mut loses = false;
+    loop {
+        tokio::select! {
+            read = client.read(&mut asked) => {
+                let Ok(length @ 1..) = read else { return };
+                let request = &asked[..length];
+                if shared.next_way(|way| (way == Way::HoldsARequest).then_some(Way::Open)) {
+                    drop(shared.held.send(Held { request: request.to_vec(), server }));
+                    return;
+                }
+                let way = *shared.way.borrow();
+                if let Way::LosesTheAnswerTo(text) | Way::LosesTheAnswerAndCloses(text) = way {
+                    loses = String::from_utf8_lossy(request).contains(text);
+                }
+                if server.write_all(request).await.is_err() {
+                    return;
+                }
+            },
+            read = server.read(&mut answered) => {
+                let Ok(length @ 1..) = read else { return };
+                let lost = loses && shared.next_way(|way| match way {
+                    Way::LosesTheAnswerTo(_) => Some(Way::Open),
+                    Way::LosesTheAnswerAndCloses(_) => Some(Way::Closed),
+                    _ => None,
+                });
+                if lost || client.write_all(&answered[..length]).await.is_err() {
+                    return;
+                }
+            },
+            Ok(()) = changed.changed() => if *changed.borrow_and_update() == Way::Closed {
+                return;
+            },
+        }
+    }
+}
+
+impl Shared {
+    /// Whether there is a next way, which is taken then.
+    fn next_way(&self, next: impl Fn(Way) -> Option<Way>) -> bool {
+        self.way.send_if_modified(|way| match next(*way) {
+            Some(next) => {
+                *way = next;
+                true
+            }
+            None => false,
+        })
+    }
+}

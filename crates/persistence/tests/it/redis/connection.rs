@@ -1,0 +1,260 @@
+//! Connections that are lost.
+
+use std::future::{Future, poll_fn};
+use std::task::Poll;
+use std::time::Duration;
+
+use awaitly_core::journal::{Kind, Outcome, Payload, Refused, Status};
+use awaitly_core::store::{
+    Answer, Answered, Cancelled, DeleteIf, Durability, Ending, Imported, Opened, Operate, Purpose, Store,
+    StoreError, Wait,
+};
+use awaitly_persistence::RedisStore;
+use futures_util::future::join_all;
+
+use super::{Keys, append, held, record, records, request, run_id};
+use crate::proxy::{Proxy, Way};
+
+/// A store behind a proxy, beside one that is not.
+async fn behind_proxy() -> (Proxy, RedisStore, RedisStore, Keys) {
+    let (proxy, keys) = (super::proxy().await, Keys::new());
+    let near = keys.options().connect(super::url()).await.unwrap();
+    (keys.options().connect(super::through(&proxy)).await.map(|far| (proxy, far, near, keys))).unwrap()
+}
+
+/// Does something whose answer is lost at first.
+async fn with_a_lost_answer<T>(proxy: &Proxy, doing: impl Future<Output = T>) -> T {
+    proxy.set(Way::LosesTheAnswerTo("EVALSHA"));
+    let done = doing.await;
+    assert_eq!(proxy.way(), Way::Open, "an answer was lost");
+    done
+}
+
+#[tokio::test]
+async fn an_append_whose_answer_was_lost_is_there_once_and_acknowledged() {
+    let (proxy, far, near, _keys) = behind_proxy().await;
+    let lease = held(&far, request("order-42")).await;
+    with_a_lost_answer(&proxy, append(&far, &lease, record("charge", "1"))).await.unwrap();
+    assert_eq!(records(&near, "order-42").await, [record("charge", "1")]);
+    let again = append(&far, &lease, record("charge", "1")).await;
+    let refused = StoreError::AlreadyRecorded { run: "order-42".into(), key: "charge".into() };
+    assert_eq!(again, Err(refused.clone()), "another append is another, though it says the same");
+    let refusal = with_a_lost_answer(&proxy, append(&far, &lease, record("charge", "1"))).await;
+    assert_eq!(refusal, Err(refused), "a refusal stays one");
+}
+
+#[tokio::test]
+async fn everything_that_shared_a_lost_answer_is_there_once_and_acknowledged() {
+    let (proxy, far, near, _keys) = behind_proxy().await;
+    let runs: Vec<_> = (0..32).map(|number| format!("order-{number}")).collect();
+    let leases = join_all(runs.iter().map(|run| held(&far, request(run)))).await;
+    let appends = join_all(leases.iter().map(|lease| append(&far, lease, record("charge", "1"))));
+    let fates = with_a_lost_answer(&proxy, appends).await;
+    assert!(fates.iter().all(Result::is_ok), "{fates:?}");
+    for run in &runs {
+        assert_eq!(records(&near, run).await, [record("charge", "1")]);
+    }
+}
+
+#[tokio::test]
+async fn a_finish_whose_answer_was_lost_is_acknowledged_and_another_is_not() {
+    let (proxy, far, near, _keys) = behind_proxy().await;
+    let lease = held(&far, request("order-42")).await;
+    let ending = Ending::new(Status::Completed);
+    with_a_lost_answer(&proxy, far.finish(&lease, ending.clone())).await.unwrap();
+    assert_eq!(near.load(&run_id("order-42")).await.unwrap().unwrap().header.status, Status::Completed);
+    assert_eq!(far.finish(&lease, ending).await, Err(StoreError::LeaseLost { run: "order-42".into() }));
+}
+
+#[tokio::test]
+async fn a_lease_whose_answer_was_lost_arrives() {
+    let (proxy, far, near, _keys) = behind_proxy().await;
+    let begun = with_a_lost_answer(&proxy, held(&far, request("order-42").ttl(Duration::ZERO))).await;
+    append(&far, &begun, record("charge", "1")).await.unwrap();
+    let other = with_a_lost_answer(&proxy, held(&far, request("order-43"))).await;
+    append(&far, &other, record("charge", "1")).await.unwrap();
+    // Only what takes the run over tells from whom.
+    let holder = format!("{:x}", begun.slot().cast_unsigned());
+    proxy.set(Way::LosesTheAnswerTo(holder.leak()));
+    let taken = held(&far, request("order-42")).await;
+    assert_eq!((proxy.way(), taken.token()), (Way::Open, begun.token() + 1), "it was taken once");
+    append(&far, &taken, record("ship", "1")).await.unwrap();
+    assert_eq!(records(&near, "order-42").await, [record("charge", "1"), record("ship", "1")]);
+}
+
+#[tokio::test]
+async fn of_many_who_take_over_a_run_at_once_one_gets_the_lease() {
+    let (_proxy, far, near, _keys) = behind_proxy().await;
+    held(&near, request("order-42").ttl(Duration::ZERO)).await;
+    let opening = (0..16).map(|number| if number % 2 == 0 { &far } else { &near }.open(request("order-42")));
+    let opened = join_all(opening).await;
+    let leases = opened.iter().filter(|opened| matches!(opened, Ok(Opened::Held { .. }))).count();
+    let busy =
+        opened.iter().filter(|opened| matches!(opened, Ok(Opened::Refused(Refused::Busy { .. })))).count();
+    assert_eq!((leases, busy), (1, 15), "{opened:?}");
+}
+
+#[tokio::test]
+async fn a_question_that_was_answered_before_its_own_answer_came_is_asked() {
+    let (proxy, far, near, _keys) = behind_proxy().await;
+    let lease = held(&far, request("order-42")).await;
+    let asking = far.wait(&lease, wait());
+    assert_eq!(answered_before_its_answer_came(&proxy, asking, &near).await, Ok(()));
+    let again = far.wait(&lease, wait()).await;
+    let refused = StoreError::AlreadyRecorded { run: "order-42".into(), key: "manager".into() };
+    assert_eq!(again, Err(refused));
+}
+
+#[tokio::test]
+async fn what_drops_records_does_not_drop_the_answer_that_came_after_it() {
+    let (proxy, far, near, _keys) = behind_proxy().await;
+    for rewrites in [false, true] {
+        let lease = held(&far, request("order-42").ttl(Duration::ZERO)).await;
+        far.wait(&lease, wait()).await.unwrap();
+        let fate = if rewrites {
+            answered_before_its_answer_came(&proxy, far.rewrite(&lease, 7, vec![record("pay", "1")]), &near)
+                .await
+        } else {
+            answered_before_its_answer_came(&proxy, far.revive(&lease, vec!["manager".into()]), &near).await
+        };
+        assert_eq!(fate, Ok(()));
+        let recorded = records(&near, "order-42").await;
+        assert!(recorded.iter().any(|record| *record.key == *"manager"), "{recorded:?}");
+        assert_eq!(near.delete(vec![run_id("order-42")], DeleteIf::Free).await.unwrap().len(), 1);
+    }
+}
+
+/// Does something whose answer is lost, and lets nothing through before somebody else has answered.
+async fn answered_before_its_answer_came<T>(
+    proxy: &Proxy,
+    doing: impl Future<Output = T>,
+    near: &RedisStore,
+) -> T {
+    proxy.set(Way::LosesTheAnswerAndCloses("EVALSHA"));
+    let answering = async {
+        while proxy.way() != Way::Closed {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        let yes = Outcome::from_parts(Kind::Value, Payload::encode("yes").unwrap());
+        let answer = Answer::new(run_id("order-42"), "manager", yes);
+        assert_eq!(near.answer(answer).await.unwrap(), Answered::Taken);
+        proxy.set(Way::Open);
+    };
+    tokio::join!(doing, answering).0
+}
+
+fn wait() -> Wait {
+    let request = Payload::encode("may I?").unwrap();
+    Wait { key: "manager".into(), token: "s3cret".into(), request, expires_in: None }
+}
+
+#[tokio::test]
+async fn what_operators_do_is_done_once_though_its_answer_was_lost() {
+    let (proxy, far, near, _keys) = behind_proxy().await;
+    let run = || run_id("order-42");
+    let lease = held(&far, request("order-42")).await;
+    far.wait(&lease, wait()).await.unwrap();
+    far.finish(&lease, Ending::new(Status::Waiting)).await.unwrap();
+
+    let yes = Outcome::Value(Payload::encode("yes").unwrap());
+    // Not the one to the look that comes before.
+    proxy.set(Way::LosesTheAnswerTo("yes"));
+    let answered = far.answer(Answer::new(run(), "manager", yes)).await.unwrap();
+    assert_eq!((answered, proxy.way()), (Answered::Taken, Way::Open));
+    let cancelled = with_a_lost_answer(&proxy, far.cancel(&run())).await.unwrap();
+    assert_eq!(cancelled, Cancelled::Now);
+    assert_eq!(far.cancel(&run()).await.unwrap(), Cancelled::Ended(Status::Cancelled));
+    let stored = near.load(&run()).await.unwrap().unwrap();
+    let imported = with_a_lost_answer(&proxy, far.import(run_id("copy"), stored.clone())).await.unwrap();
+    assert_eq!(imported, Imported::Added);
+    assert_eq!(far.import(run_id("copy"), stored).await.unwrap(), Imported::Exists);
+    let deleted = with_a_lost_answer(&proxy, far.delete(vec![run()], DeleteIf::Free)).await;
+    assert!(matches!(deleted, Err(StoreError::Unavailable { .. })), "it may have happened: {deleted:?}");
+    assert_eq!(near.load(&run()).await.unwrap(), None, "and it has");
+}
+
+#[tokio::test]
+async fn a_revival_and_a_rewrite_whose_answers_were_lost_are_acknowledged() {
+    let (proxy, far, near, _keys) = behind_proxy().await;
+    let lease = held(&far, request("order-42")).await;
+    append(&far, &lease, record("charge", "1")).await.unwrap();
+    far.finish(&lease, Ending::new(Status::Failed)).await.unwrap();
+    let lease = held(&far, request("order-42").purpose(Purpose::Retry)).await;
+    with_a_lost_answer(&proxy, far.revive(&lease, vec!["charge".into()])).await.unwrap();
+    let (version, rewritten) = (7, vec![record("pay", "1")]);
+    with_a_lost_answer(&proxy, far.rewrite(&lease, version, rewritten.clone())).await.unwrap();
+    let stored = near.load(&run_id("order-42")).await.unwrap().unwrap();
+    assert_eq!((stored.header.version, stored.records), (version, rewritten));
+}
+
+#[tokio::test]
+async fn a_first_attempt_that_arrives_late_is_not_carried_out() {
+    let (mut proxy, far, near, _keys) = behind_proxy().await;
+    let lease = held(&far, request("order-42")).await;
+    proxy.set(Way::HoldsARequest);
+    far.replace(&lease, record("stage", "first"), Durability::Sync).await.unwrap();
+    let late = proxy.held().await;
+    far.replace(&lease, record("stage", "second"), Durability::Sync).await.unwrap();
+    assert!(!late.arrive().await, "the server has closed that connection");
+    assert_eq!(records(&near, "order-42").await, [record("stage", "second")]);
+}
+
+#[tokio::test]
+async fn while_the_server_is_away_writes_and_reads_wait() {
+    let (proxy, far, near, _keys) = behind_proxy().await;
+    let lease = held(&far, request("order-42")).await;
+    proxy.set(Way::Closed);
+    let before = proxy.calls();
+    let back = async {
+        while proxy.calls() < before + 4 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        proxy.set(Way::Open);
+    };
+    let run = run_id("order-42");
+    let (appended, loaded, ()) =
+        tokio::join!(append(&far, &lease, record("charge", "1")), far.load(&run), back);
+    assert_eq!(appended, Ok(()));
+    assert!(loaded.unwrap().is_some());
+    assert_eq!(records(&near, "order-42").await, [record("charge", "1")]);
+}
+
+#[tokio::test]
+async fn a_server_that_stays_away_is_unavailable_and_the_store_works_when_it_is_back() {
+    let (proxy, keys) = (super::proxy().await, Keys::new());
+    let patience = Duration::from_millis(100);
+    let store = keys.options().patience(patience).connect(super::through(&proxy)).await.unwrap();
+    let lease = held(&store, request("order-42")).await;
+    proxy.set(Way::Closed);
+    let appended = append(&store, &lease, record("charge", "1")).await;
+    assert!(matches!(appended, Err(StoreError::Unavailable { .. })), "{appended:?}");
+    let loaded = store.load(&run_id("order-42")).await;
+    assert!(matches!(loaded, Err(StoreError::Unavailable { .. })), "{loaded:?}");
+    proxy.set(Way::Open);
+    append(&store, &lease, record("charge", "2")).await.unwrap();
+    assert_eq!(records(&store, "order-42").await, [record("charge", "2")]);
+}
+
+#[tokio::test]
+async fn a_lease_that_nobody_waited_for_is_given_back() {
+    let keys = Keys::new();
+    let store = keys.options().connect(super::url()).await.unwrap();
+    for polls in 0..4 {
+        let run = format!("order-{polls}");
+        let mut opening = Box::pin(store.open(request(&run)));
+        for _ in 0..polls {
+            let polled = poll_fn(|context| Poll::Ready(opening.as_mut().poll(context)));
+            if let Poll::Ready(opened) = polled.await {
+                let Opened::Held { lease, .. } = opened.unwrap() else { panic!("the run is new") };
+                store.release(&lease);
+                break;
+            }
+            tokio::task::yield_now().await;
+        }
+        drop(opening);
+        // What is asked now is carried out before, or behind, what gives the lease back.
+        while !matches!(store.open(request(&run)).await, Ok(Opened::Held { .. })) {
+            tokio::task::yield_now().await;
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! What others wrote under our names.
+
+use awaitly_core::store::{Store, StoreError};
+
+use super::{InRedis, Keys, append, held, record, request, run_id};
+
+#[tokio::test]
+async fn a_newer_format_is_refused_and_left_alone() {
+    let keys = Keys::new();
+    keys.command("SET", "format", &["2"]);
+    let refused = keys.options().connect(super::url()).await.unwrap_err();
+    assert_eq!(refused, StoreError::NewerFormat { found: 2, supported: 1 });
+    assert_eq!(keys.command("GET", "format", &[]), redis::Value::BulkString(b"2".to_vec()));
+}
+
+#[tokio::test]
+async fn a_format_that_is_none_is_damage() {
+    for format in ["", "0", "x"] {
+        let keys = Keys::new();
+        keys.command("SET", "format", &[format]);
+        let refused = keys.options().connect(super::url()).await.unwrap_err();
+        assert!(matches!(refused, StoreError::Corrupt { .. }), "{refused:?}");
+    }
+}
+
+#[tokio::test]
+async fn the_format_is_written_where_there_is_none() {
+    let InRedis { keys, .. } = InRedis::connect().await;
+    assert_eq!(keys.command("GET", "format", &[]), redis::Value::BulkString(b"1".to_vec()));
+    keys.options().connect(super::url()).await.unwrap();
+}
+
+#[tokio::test]
+async fn something_else_under_our_names_is_damage() {
+    let InRedis { store, keys } = InRedis::connect().await;
+    keys.command("SET", "run/order-42", &["a text"]);
+    let loaded = store.load(&run_id("order-42")).await;
+    assert!(matches!(loaded, Err(StoreError::Corrupt { .. })), "{loaded:?}");
+    let opened = store.open(request("order-42")).await;
+    assert!(matches!(opened, Err(StoreError::Corrupt { .. })), "{opened:?}");
+
+    let lease = held(&store, request("order-43")).await;
+    keys.command("SET", "records/order-43", &["a text"]);
+    let appended = append(&store, &lease, record("charge", "1")).await;
+    assert!(matches!(appended, Err(StoreError::Corrupt { .. })), "{appended:?}");
+}
+
+#[tokio::test]
+async fn a_field_that_does_not_hold_what_it_should_is_named() {
+    for (field, value) in
+        [("status", "paused"), ("version", "-1"), ("created", ""), ("failed_on", "[1"), ("outcome", "9 1")]
+    {
+        let InRedis { store, keys } = InRedis::connect().await;
+        held(&store, request("order-42")).await;
+        keys.command("HSET", "run/order-42", &[field, value]);
+        let damaged = store.load(&run_id("order-42")).await.unwrap_err();
+        let StoreError::Corrupt { detail } = &damaged else { panic!("{damaged:?}") };
+        assert!(detail.contains(&format!("`{field}` of run `order-42`")), "{detail}");
+    }
+    let InRedis { store, keys } = InRedis::connect().await;
+    let lease = held(&store, request("order-42")).await;
+    append(&store, &lease, record("charge", "1")).await.unwrap();
+    keys.command("HSET", "records/order-42", &["charge", "1 0"]);
+    let damaged = store.load(&run_id("order-42")).await.unwrap_err();
+    assert!(damaged.to_string().contains("`charge` of run `order-42`"), "{damaged}");
+}
+
+#[tokio::test]
+async fn an_address_that_cannot_be_used_is_said_without_the_password() {
+    let port = url_port();
+    for (url, is_there) in [
+        ("not an address".to_owned(), false),
+        ("http://user:hunter2@localhost".to_owned(), false),
+        ("rediss://user:hunter2@localhost".to_owned(), false),
+        (format!("redis://nobody:hunter2@127.0.0.1:{port}"), false),
+        ("redis://:hunter2@127.0.0.1:1".to_owned(), true),
+    ] {
+        let refused = super::RedisOptions::new().connect(&url).await.unwrap_err();
+        assert!(!format!("{refused} {refused:?}").contains("hunter2"), "{refused}");
+        match refused {
+            StoreError::Unavailable { .. } if is_there => {}
+            StoreError::NotThere { .. } if !is_there => {}
+            other => panic!("{url}: {other:?}"),
+        }
+    }
+}
+
+fn url_port() -> String {
+    super::url().rsplit(':').next().unwrap().chars().take_while(char::is_ascii_digit).collect()
+}

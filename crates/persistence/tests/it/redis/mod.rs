@@ -1,0 +1,157 @@
+//! These need a server: `cargo xtask test` starts one, or set `AWAITLY_REDIS_URL`.
+
+mod connection;
+mod durability;
+mod foreign;
+mod names;
+mod waking;
+
+use awaitly_core::journal::{Outcome, Payload, Record};
+use awaitly_core::store::{Durability, Lease, Open, Opened, Owner, RunId, Store, StoreError};
+use awaitly_persistence::conformance::Fixture;
+use awaitly_persistence::{RedisOptions, RedisStore};
+
+use crate::proxy::Proxy;
+
+mod conformance {
+    use super::InRedis;
+    awaitly_persistence::conformance_tests!(InRedis::connect().await);
+}
+
+/// Two connections to one place, as of two processes.
+mod alternating {
+    use super::{InRedis, Keys};
+    use crate::alternating::Alternating;
+
+    async fn two() -> Alternating<super::RedisStore, Keys> {
+        let InRedis { store, keys } = InRedis::connect().await;
+        let other = keys.options().connect(super::url()).await.unwrap();
+        Alternating::new([store, other], keys)
+    }
+
+    awaitly_persistence::conformance_tests!(two().await);
+}
+
+fn url() -> String {
+    std::env::var("AWAITLY_REDIS_URL").expect(
+        "AWAITLY_REDIS_URL names the server for these tests: run `cargo xtask test`, or set it to \
+         `redis://127.0.0.1:6379` or wherever one is that may be written",
+    )
+}
+
+/// A store under a prefix of its own, and its keys, which go when the test has ended, however it has.
+struct InRedis {
+    store: RedisStore,
+    keys: Keys,
+}
+
+impl Fixture for InRedis {
+    type Store = RedisStore;
+
+    fn store(&self) -> &RedisStore {
+        &self.store
+    }
+}
+
+impl InRedis {
+    async fn connect() -> Self {
+        let keys = Keys::new();
+        Self { store: keys.options().connect(url()).await.unwrap(), keys }
+    }
+}
+
+/// The keys under a prefix that no other test has.
+struct Keys {
+    prefix: String,
+    url: String,
+}
+
+impl Keys {
+    fn new() -> Self {
+        Self::under(format!("awaitly-test-{}", Owner::unique().as_str()))
+    }
+
+    fn under(prefix: String) -> Self {
+        Self { prefix, url: url() }
+    }
+
+    fn options(&self) -> RedisOptions {
+        RedisOptions::new().prefix(&*self.prefix)
+    }
+
+    /// Does something to the server beside the store.
+    fn command(&self, name: &str, key: &str, args: &[&str]) -> redis::Value {
+        let mut connection = redis::Client::open(url()).unwrap().get_connection().unwrap();
+        redis::cmd(name).arg(format!("{}:{key}", self.prefix)).arg(args).query(&mut connection).unwrap()
+    }
+}
+
+impl Keys {
+    fn delete_all(&self) -> redis::RedisResult<()> {
+        let mut connection = redis::Client::open(&*self.url)?.get_connection()?;
+        let mut cursor = 0_u64;
+        loop {
+            let mut scan = redis::cmd("SCAN");
+            scan.arg(cursor).arg("MATCH").arg(format!("{}*", self.prefix)).arg("COUNT").arg(1000);
+            let (next, keys): (u64, Vec<Vec<u8>>) = scan.query(&mut connection)?;
+            if !keys.is_empty() {
+                redis::cmd("UNLINK").arg(keys).exec(&mut connection)?;
+            }
+            cursor = next;
+            if cursor == 0 {
+                return Ok(());
+            }
+        }
+    }
+}
+
+impl Drop for Keys {
+    fn drop(&mut self) {
+        let deleted = self.delete_all();
+        // A second panic would hide the first.
+        assert!(deleted.is_ok() || std::thread::panicking(), "keys were left behind: {deleted:?}");
+    }
+}
+
+fn run_id(text: &str) -> RunId {
+    RunId::new(text).unwrap()
+}
+
+fn request(run: &str) -> Open {
+    Open::new(run_id(run), "checkout", Owner::unique())
+}
+
+async fn held(store: &RedisStore, request: Open) -> Lease {
+    match store.open(request).await.unwrap() {
+        Opened::Held { lease, .. } => lease,
+        other => panic!("expected to get the lease, the store answered {other:?}"),
+    }
+}
+
+fn record(key: &str, value: &str) -> Record {
+    let outcome = Outcome::Value(Payload::encode(value).unwrap());
+    Record { key: key.to_owned().into(), outcome, input: None }
+}
+
+async fn append(store: &RedisStore, lease: &Lease, record: Record) -> Result<(), StoreError> {
+    store.append(lease, record, Durability::Sync).await
+}
+
+async fn records(store: &RedisStore, run: &str) -> Vec<Record> {
+    store.load(&run_id(run)).await.unwrap().unwrap().records
+}
+
+/// A way to the server that can be disturbed.
+async fn proxy() -> Proxy {
+    let client = redis::Client::open(url()).unwrap();
+    Proxy::start(client.get_connection_info().addr().to_string()).await
+}
+
+/// The address of the server through the proxy.
+fn through(proxy: &Proxy) -> String {
+    let client = redis::Client::open(url()).unwrap();
+    let settings = client.get_connection_info().redis_settings();
+    let user = settings.username().unwrap_or_default();
+    let password = settings.password().map(|password| format!("{user}:{password}@")).unwrap_or_default();
+    format!("redis://{password}127.0.0.1:{}/{}", proxy.port(), settings.db())
+}

@@ -1,0 +1,63 @@
+use std::time::Duration;
+
+use awaitly_core::journal::{Outcome, Payload, Status};
+use awaitly_core::store::{Answer, Answered, Ending, Operate, Store, Wait, Wakes};
+
+use super::{InRedis, held, request, run_id};
+use crate::proxy::Way;
+
+async fn told(wakes: &mut Wakes, of: &str) {
+    let told = tokio::time::timeout(Duration::from_secs(20), wakes.changed()).await;
+    assert!(matches!(told, Ok(true)), "nobody was told of {of}");
+}
+
+#[tokio::test]
+async fn a_store_hears_what_another_one_did() {
+    let InRedis { store, keys } = InRedis::connect().await;
+    let other = keys.options().connect(super::url()).await.unwrap();
+    let mut wakes = other.wakes();
+    told(&mut wakes, "the subscription").await;
+
+    let lease = held(&store, request("order-42")).await;
+    let wait = Wait {
+        key: "manager".into(),
+        token: "s3cret".into(),
+        request: Payload::encode("may I?").unwrap(),
+        expires_in: None,
+    };
+    store.wait(&lease, wait).await.unwrap();
+    store.finish(&lease, Ending::new(Status::Waiting)).await.unwrap();
+    told(&mut wakes, "an ending").await;
+    let yes = Outcome::Value(Payload::encode("yes").unwrap());
+    let answered = store.answer(Answer::new(run_id("order-42"), "manager", yes)).await.unwrap();
+    assert_eq!(answered, Answered::Taken);
+    told(&mut wakes, "an answer").await;
+    let lease = held(&store, request("order-42")).await;
+    store.release(&lease);
+    told(&mut wakes, "a release").await;
+}
+
+#[tokio::test]
+async fn who_listens_is_told_when_the_subscription_was_lost_and_is_back() {
+    let InRedis { keys, .. } = InRedis::connect().await;
+    let proxy = super::proxy().await;
+    let store = keys.options().connect(super::through(&proxy)).await.unwrap();
+    let mut wakes = store.wakes();
+    told(&mut wakes, "the subscription").await;
+    let before = proxy.calls();
+    proxy.set(Way::Closed);
+    while proxy.calls() == before {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    proxy.set(Way::Open);
+    told(&mut wakes, "what was missed meanwhile").await;
+}
+
+#[tokio::test]
+async fn nobody_is_told_any_more_once_the_store_is_gone() {
+    let InRedis { store, keys: _keys } = InRedis::connect().await;
+    let mut wakes = store.wakes();
+    drop(store);
+    let closed = async { while wakes.changed().await {} };
+    tokio::time::timeout(Duration::from_secs(20), closed).await.unwrap();
+}
