@@ -1,0 +1,70 @@
+use awaitly_core::store::StoreError;
+use sqlx::Error;
+
+/// What a store says about an error of Postgres. The text is the server's own message, which holds no values;
+/// its detail, which may, is left out.
+pub(super) fn store_error(error: &Error) -> StoreError {
+    let detail = detail(error);
+    match error {
+        Error::ColumnDecode { .. } | Error::Decode(_) | Error::ColumnNotFound(_) => {
+            StoreError::Corrupt { detail }
+        }
+        Error::Configuration(_) | Error::Tls(_) => StoreError::NotThere { detail },
+        Error::PoolClosed => StoreError::Closed,
+        Error::Encode(_) => StoreError::Unstorable { detail },
+        Error::Database(error) => match error.code().as_deref() {
+            // disk full, out of memory, configured limit exceeded
+            Some("53100" | "53200" | "53400") => StoreError::Full { detail },
+            // read-only transaction, as on a standby; insufficient privilege
+            Some("25006" | "42501") => StoreError::ReadOnly { detail },
+            // wrong password or user, no such database
+            Some("28000" | "28P01" | "3D000") => StoreError::NotThere { detail },
+            // no such schema, table or column: not the tables that were made
+            Some("3F000" | "42P01" | "42703") => StoreError::Corrupt { detail },
+            // data corrupted, index corrupted
+            Some("XX001" | "XX002") => StoreError::Corrupt { detail },
+            // a value too large for its type or row
+            Some("54000" | "22021" | "22P05") => StoreError::Unstorable { detail },
+            _ => StoreError::Unavailable { detail },
+        },
+        _ => StoreError::Unavailable { detail },
+    }
+}
+
+/// Whether the same on another connection, or a moment later, may succeed. What became of a commit that was on
+/// its way is not known then.
+pub(super) fn is_transient(error: &Error) -> bool {
+    match error {
+        Error::Io(_)
+        | Error::Protocol(_)
+        | Error::PoolTimedOut
+        | Error::WorkerCrashed
+        | Error::BeginFailed => true,
+        Error::Database(error) => match error.code().as_deref() {
+            // serialization failure, deadlock, lock not available; shutdown, crash, starting up; too many
+            // connections
+            Some("40001" | "40P01" | "55P03" | "57P01" | "57P02" | "57P03" | "53300") => true,
+            Some(code) => code.starts_with("08"),
+            None => false,
+        },
+        _ => false,
+    }
+}
+
+fn detail(error: &Error) -> Box<str> {
+    match error {
+        Error::Database(error) => match error.code() {
+            Some(code) => format!("PostgreSQL: {}, code {code}", error.message()).into(),
+            None => format!("PostgreSQL: {}", error.message()).into(),
+        },
+        Error::Io(error) => format!("PostgreSQL: {error}").into(),
+        // What it was configured with may hold a password.
+        Error::Configuration(_) => "PostgreSQL: the URL is none that it takes".into(),
+        error => format!("PostgreSQL: {error}").into(),
+    }
+}
+
+/// What is stored under `column` is nothing that was ever written there.
+pub(super) fn undecodable(column: &'static str) -> Error {
+    Error::ColumnDecode { index: column.to_owned(), source: "it holds what no version wrote".into() }
+}

@@ -1,0 +1,97 @@
+//! Opening a run that is there already. A new one is begun by a lane.
+
+use awaitly_core::journal::{Admission, Record, Timestamp, WaitEntry, admit};
+use awaitly_core::store::{Lease, Open, Opened, StoredRun};
+use sqlx::postgres::PgConnection;
+use sqlx::{Connection, Row};
+
+use super::lane::{Turns, Unclaimed, ttl_millis};
+use super::rows::{self, RunRow, moment};
+use super::schema::{Failure, in_transaction};
+use super::statements::Statements;
+use super::text;
+
+/// What came of asking for a run.
+pub(super) enum Asked {
+    Opened(Opened),
+    Held {
+        lease: Unclaimed,
+        now: Timestamp,
+        run: RunRow,
+    },
+    /// It is not there, or was changed by somebody else in between.
+    Again,
+}
+
+/// Decides on what is there, and takes the lease where all of that still stands.
+///
+/// A lease that this very request was given before, when the answer was lost, is its own.
+pub(super) async fn ask(
+    connection: &mut PgConnection,
+    statements: &Statements,
+    request: &Open,
+    back: &Turns,
+) -> Result<Asked, Failure> {
+    let row =
+        statements.run.query().bind(text::stored(&request.run)).fetch_optional(&mut *connection).await?;
+    let Some(run) = row.as_ref().map(rows::run).transpose()? else {
+        return Ok(Asked::Again);
+    };
+    let owner = text::stored(request.owner.as_str());
+    let claim = |token: i64, slot| {
+        Unclaimed::new(Lease::new(request.run.clone(), token.cast_unsigned(), slot), back.clone())
+    };
+    if run.owner.as_deref() == Some(&*owner) {
+        return Ok(Asked::Held { lease: claim(run.token, run.slot), now: run.now, run });
+    }
+    match admit(request, Some((&run.header, run.lease()))) {
+        Admission::Refuse(refused) => Ok(Asked::Opened(Opened::Refused(refused))),
+        Admission::Ended => Ok(Asked::Opened(Opened::Ended(run.header))),
+        // A run that is there does not begin, so it is taken.
+        Admission::Begin | Admission::Take => {
+            let taken = statements
+                .take
+                .query()
+                .bind(run.slot)
+                .bind(run.token)
+                .bind(run.owner.as_deref())
+                .bind(owner)
+                .bind(ttl_millis(request.ttl))
+                .bind(run.header.status.as_str())
+                .bind(run.lease_until)
+                .fetch_optional(connection)
+                .await?;
+            let Some(row) = taken else { return Ok(Asked::Again) };
+            let now = moment(row.try_get(0)?);
+            Ok(Asked::Held { lease: claim(run.token + 1, run.slot), now, run })
+        }
+    }
+}
+
+/// What a run has beside its header.
+pub(super) async fn journal(
+    connection: &mut PgConnection,
+    statements: &Statements,
+    slot: i64,
+) -> Result<(Vec<Record>, Vec<WaitEntry>), sqlx::Error> {
+    let records = statements.records.query().bind(slot).fetch_all(&mut *connection).await?;
+    let waits = statements.waits.query().bind(slot).fetch_all(connection).await?;
+    let waits = waits.iter().map(rows::wait_entry).collect::<Result<_, _>>()?;
+    Ok((rows::records(&records)?, waits))
+}
+
+/// A whole run, as it was at one moment.
+pub(super) async fn stored(
+    connection: &mut PgConnection,
+    statements: &Statements,
+    run: &str,
+) -> Result<Option<StoredRun>, Failure> {
+    in_transaction!("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY", connection, snapshot => {
+        let row = statements.run.query().bind(text::stored(run)).fetch_optional(&mut *snapshot).await?;
+        let Some(RunRow { slot, header, input, .. }) = row.as_ref().map(rows::run).transpose()? else {
+            return Ok(None);
+        };
+        let (records, waits) = journal(&mut snapshot, statements, slot).await?;
+        Ok(Some(StoredRun { header, input, records, waits }))
+    })
+}

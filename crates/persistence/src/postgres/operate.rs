@@ -1,0 +1,225 @@
+//! What operators ask: each call a statement or a transaction of its own on a connection of the pool.
+
+use awaitly_core::journal::{Key, LeaseInfo, Payload, Settling, Status, Unanswered};
+use awaitly_core::store::{
+    Answer, Answered, Cancelled, Cursor, DeleteIf, Due, Imported, Page, RunId, RunQuery, RunSummary,
+    StoredRun, WaitQuery, Waiting,
+};
+use sqlx::postgres::PgConnection;
+use sqlx::{Connection, Row};
+
+use super::error::undecodable;
+use super::lane::json;
+use super::rows::{self, millis, moment};
+use super::schema::{Failure, in_transaction};
+use super::statements::Statements;
+use super::{text, write};
+use crate::limits;
+
+pub(super) async fn list(
+    connection: &mut PgConnection,
+    statements: &Statements,
+    query: &RunQuery,
+) -> Result<Page<RunSummary>, Failure> {
+    let before = query.after.as_ref().map(limits::number).transpose()?;
+    let statuses: Vec<_> = query.statuses.iter().map(|status| Status::as_str(*status)).collect();
+    let rows = statements
+        .list
+        .query()
+        .bind(before)
+        .bind(query.workflow.as_deref().map(text::stored))
+        .bind((!statuses.is_empty()).then_some(statuses))
+        .bind(query.created_from.map(millis))
+        .bind(query.created_before.map(millis))
+        .bind(query.changed_before.map(millis))
+        .bind(query.error.as_deref().map(text::stored))
+        .bind(query.key.as_ref().map(|key| text::stored(key)))
+        .bind(one_more(query.limit))
+        .fetch_all(connection)
+        .await?;
+    let mut found = Vec::with_capacity(rows.len());
+    for row in &rows {
+        let run = rows::run(row)?;
+        let lease = run.lease();
+        found.push((run.slot, RunSummary::of(rows::run_id(row, 19)?, &run.header, lease)));
+    }
+    Ok(limits::without_places(Page::cut(found, query.limit, |(slot, _)| Cursor::new(slot.to_string()))))
+}
+
+pub(super) async fn waiting(
+    connection: &mut PgConnection,
+    statements: &Statements,
+    query: &WaitQuery,
+) -> Result<Page<Waiting>, Failure> {
+    let after = query.after.as_ref().map(limits::waiting_place).transpose()?;
+    let rows = statements
+        .waiting
+        .query()
+        .bind(query.run.as_deref().map(text::stored))
+        .bind(query.key.as_ref().map(|key| text::stored(key)))
+        .bind(query.token.as_deref().map(text::stored))
+        .bind(after.as_ref().map(|(since, ..)| millis(*since)))
+        .bind(after.as_ref().map(|(_, run, _)| text::stored(run)))
+        .bind(after.as_ref().map(|(.., key)| text::stored(key)))
+        .bind(one_more(query.limit))
+        .fetch_all(connection)
+        .await?;
+    let mut found = Vec::with_capacity(rows.len());
+    for row in &rows {
+        let entry = rows::wait_entry(row)?;
+        found.push(Waiting { run: rows::run_id(row, 5)?, workflow: rows::text(row, 6)?.into(), entry });
+    }
+    Ok(Page::cut(found, query.limit, limits::waiting_cursor))
+}
+
+pub(super) async fn due(
+    connection: &mut PgConnection,
+    statements: &Statements,
+    limit: usize,
+) -> Result<Vec<Due>, Failure> {
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let rows = statements.due.query().bind(limit).fetch_all(connection).await?;
+    let due = rows.iter().map(|row| {
+        Ok(Due {
+            run: rows::run_id(row, 0)?,
+            workflow: rows::text(row, 1)?.into(),
+            version: u32::try_from(row.try_get::<i64, _>(2)?).map_err(|_| undecodable("version"))?,
+            since: moment(row.try_get(3)?),
+        })
+    });
+    Ok(due.collect::<Result<_, sqlx::Error>>()?)
+}
+
+/// Locks the row of the run before it looks at anything, so that of several who answer one is first.
+pub(super) async fn answer(
+    connection: &mut PgConnection,
+    statements: &Statements,
+    channel: &str,
+    answer: &Answer,
+) -> Result<Answered, Failure> {
+    let Answer { run, key, token, outcome } = answer;
+    in_transaction!(connection, transaction => {
+        let row = statements.run_for_update.query().bind(text::stored(run)).fetch_optional(&mut *transaction).await?;
+        let Some(run) = row.as_ref().map(rows::run).transpose()? else {
+            return Ok(Answered::Refused(Unanswered::NoSuchRun));
+        };
+        let settled =
+            write::settling(&mut transaction, statements, &run, key, Settling::Answer, token.as_deref()).await?;
+        if let Err(refused) = settled {
+            return Ok(Answered::Refused(refused));
+        }
+        write::put_answer(&mut transaction, statements, run.slot, key, outcome).await?;
+        statements.wake.query().bind(run.slot).execute(&mut *transaction).await?;
+        statements.notify.query().bind(channel).execute(&mut *transaction).await?;
+        Ok(Answered::Taken)
+    })
+}
+
+pub(super) async fn cancel(
+    connection: &mut PgConnection,
+    statements: &Statements,
+    channel: &str,
+    run: &RunId,
+) -> Result<Cancelled, Failure> {
+    in_transaction!(connection, transaction => {
+        let row = statements.run_for_update.query().bind(text::stored(run)).fetch_optional(&mut *transaction).await?;
+        let Some(run) = row.as_ref().map(rows::run).transpose()? else {
+            return Ok(Cancelled::NoSuchRun);
+        };
+        if run.header.status.has_ended() {
+            return Ok(Cancelled::Ended(run.header.status));
+        }
+        let (statement, cancelled) = match run.lease() {
+            LeaseInfo::Held(_) => (&statements.request_cancel, Cancelled::Requested),
+            LeaseInfo::Free => (&statements.cancel, Cancelled::Now),
+        };
+        statement.query().bind(run.slot).execute(&mut *transaction).await?;
+        statements.notify.query().bind(channel).execute(&mut *transaction).await?;
+        Ok(cancelled)
+    })
+}
+
+pub(super) async fn delete(
+    connection: &mut PgConnection,
+    statements: &Statements,
+    runs: &[RunId],
+    condition: DeleteIf,
+) -> Result<Vec<RunId>, Failure> {
+    in_transaction!(connection, transaction => {
+        let ids: Vec<_> = runs.iter().map(|run| text::stored(run)).collect();
+        let rows = statements.deletable.query().bind(ids).fetch_all(&mut *transaction).await?;
+        let (mut slots, mut deleted) = (Vec::new(), Vec::new());
+        for row in &rows {
+            let status = Status::from_name(row.try_get(2)?).ok_or_else(|| undecodable("status"))?;
+            let (left, owned): (i64, bool) = (row.try_get(4)?, row.try_get(5)?);
+            let lease = match moment(0).until(moment(left)) {
+                remaining if owned && !remaining.is_zero() => LeaseInfo::Held(remaining),
+                _ => LeaseInfo::Free,
+            };
+            if condition.holds(status, moment(row.try_get(3)?), lease) {
+                slots.push(row.try_get::<i64, _>(0)?);
+                deleted.push(rows::run_id(row, 1)?);
+            }
+        }
+        for statement in [&statements.delete_steps, &statements.delete_waits, &statements.delete_runs] {
+            statement.query().bind(slots.clone()).execute(&mut *transaction).await?;
+        }
+        Ok(deleted)
+    })
+}
+
+pub(super) async fn import(
+    connection: &mut PgConnection,
+    statements: &Statements,
+    channel: &str,
+    run: &RunId,
+    stored: &StoredRun,
+) -> Result<Imported, Failure> {
+    let StoredRun { header, input, records, waits } = stored;
+    limits::distinct_keys(run, records)?;
+    in_transaction!(connection, transaction => {
+        let outcome = header.outcome.as_ref();
+        let row = statements
+            .import
+            .query()
+            .bind(text::stored(run))
+            .bind(text::stored(&header.workflow))
+            .bind(i64::from(header.version))
+            .bind(header.status.as_str())
+            .bind(input.as_ref().map(Payload::as_str).map(text::stored))
+            .bind(header.input.map(|input| input.to_bits().cast_signed()))
+            .bind(outcome.map(|outcome| i16::from(outcome.kind().to_number())))
+            .bind(outcome.map(|outcome| text::stored(outcome.payload().as_str())))
+            .bind(header.error.as_deref().map(text::stored))
+            .bind(json::<Key>(&header.failed_on))
+            .bind(millis(header.created))
+            .bind(millis(header.changed))
+            .bind(header.wake.map(millis))
+            .bind(header.cancel_requested)
+            .fetch_optional(&mut *transaction)
+            .await?;
+        let Some(row) = row else { return Ok(Imported::Exists) };
+        let slot: i64 = row.try_get(0)?;
+        write::put_steps(&mut transaction, statements, slot, 1, records).await?;
+        for entry in waits {
+            statements
+                .put_wait
+                .query()
+                .bind(slot)
+                .bind(text::stored(&entry.key))
+                .bind(text::stored(&entry.token))
+                .bind(text::stored(entry.request.as_str()))
+                .bind(millis(entry.since))
+                .bind(entry.expires.map(millis))
+                .execute(&mut *transaction)
+                .await?;
+        }
+        statements.notify.query().bind(channel).execute(&mut *transaction).await?;
+        Ok(Imported::Added)
+    })
+}
+
+/// One more than asked for, which tells whether there are more.
+fn one_more(limit: usize) -> i64 {
+    i64::try_from(limit).unwrap_or(i64::MAX).saturating_add(1)
+}

@@ -1,0 +1,95 @@
+use std::time::Duration;
+
+use awaitly_core::store::StoreError;
+use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+
+use super::PostgresStore;
+use super::error::store_error;
+
+/// How a [`PostgresStore`] works.
+///
+/// # Default
+/// The schema `awaitly`, 1024 waiting operations, 30 seconds of patience, 8 connections where it makes a pool of
+/// its own.
+///
+/// # Examples
+/// ```no_run
+/// use std::time::Duration;
+/// use awaitly_persistence::PostgresOptions;
+///
+/// # async fn open(pool: sqlx::PgPool) -> Result<(), awaitly_core::store::StoreError> {
+/// let store = PostgresOptions::new().schema("orders").patience(Duration::from_secs(5)).open(pool).await?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone)]
+#[must_use]
+pub struct PostgresOptions {
+    pub(super) schema: Box<str>,
+    pub(super) queue: usize,
+    pub(super) patience: Duration,
+    pub(super) connections: u32,
+}
+
+impl PostgresOptions {
+    /// The defaults.
+    pub fn new() -> Self {
+        Self { schema: "awaitly".into(), queue: 1024, patience: Duration::from_secs(30), connections: 8 }
+    }
+
+    /// Sets the schema that holds the tables, and nothing else: it is made where it is not there. Its name begins
+    /// with a small letter or `_` and has small letters, digits and `_` only, 48 at most.
+    pub fn schema(mut self, name: impl Into<Box<str>>) -> Self {
+        self.schema = name.into();
+        self
+    }
+
+    /// Sets how many operations may wait to be written before further ones wait to be queued; one with large
+    /// values counts once more for each 64 KiB of them. 1024 unless set; 0 counts as 1.
+    pub const fn queue(mut self, operations: usize) -> Self {
+        self.queue = operations;
+        self
+    }
+
+    /// Sets for how long to try again when the server cannot be reached or restarts, before the answer is
+    /// [`StoreError::Unavailable`]. 30 seconds unless set.
+    pub const fn patience(mut self, patience: Duration) -> Self {
+        self.patience = patience;
+        self
+    }
+
+    /// Sets how many connections the pool of a store has that is opened with a URL, beside the two that it
+    /// writes with. 8 unless set; 0 counts as 1.
+    pub const fn connections(mut self, connections: u32) -> Self {
+        self.connections = connections;
+        self
+    }
+
+    /// Opens a store on a pool that the application has, and brings its tables up to date.
+    ///
+    /// # Errors
+    /// As [`PostgresStore::open`].
+    pub async fn open(self, pool: PgPool) -> Result<PostgresStore, StoreError> {
+        PostgresStore::start(self, pool).await
+    }
+
+    /// Opens a store with a pool of its own, and brings its tables up to date.
+    ///
+    /// # Errors
+    /// As [`PostgresStore::open`]; [`StoreError::NotThere`] where the URL is none.
+    pub async fn connect(self, url: &str) -> Result<PostgresStore, StoreError> {
+        let options: PgConnectOptions = url.parse().map_err(|error| store_error(&error))?;
+        let options = options.application_name("awaitly");
+        let pool = PgPoolOptions::new()
+            .max_connections(self.connections.max(1))
+            .acquire_timeout(self.patience.max(Duration::from_secs(1)))
+            .connect_lazy_with(options);
+        PostgresStore::start(self, pool).await
+    }
+}
+
+impl Default for PostgresOptions {
+    fn default() -> Self {
+        Self::new()
+    }
+}

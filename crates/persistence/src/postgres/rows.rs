@@ -1,0 +1,130 @@
+//! Rows into what they hold.
+
+use awaitly_core::journal::{
+    Fingerprint, Header, Key, Kind, LeaseInfo, Outcome, Payload, Record, Status, Timestamp, WaitEntry,
+};
+use awaitly_core::store::{RunId, StoreError};
+use sqlx::Row;
+use sqlx::postgres::PgRow;
+
+use super::error::undecodable;
+use super::schema::{Failure, RUN_FORMAT};
+use super::text;
+
+/// A row of `runs`.
+#[derive(Debug)]
+pub(super) struct RunRow {
+    pub(super) slot: i64,
+    pub(super) header: Header,
+    pub(super) input: Option<Payload>,
+    pub(super) token: i64,
+    /// `None`: the lease was given back.
+    pub(super) owner: Option<String>,
+    pub(super) lease_until: i64,
+    /// The server's clock.
+    pub(super) now: Timestamp,
+}
+
+impl RunRow {
+    pub(super) fn lease(&self) -> LeaseInfo {
+        let until = self.owner.as_ref().map(|_| self.now.until(moment(self.lease_until)));
+        match until {
+            Some(remaining) if !remaining.is_zero() => LeaseInfo::Held(remaining),
+            _ => LeaseInfo::Free,
+        }
+    }
+}
+
+/// A moment, as the columns keep it.
+pub(super) fn millis(moment: Timestamp) -> i64 {
+    i64::try_from(moment.as_millis()).unwrap_or(i64::MAX)
+}
+
+pub(super) fn moment(millis: i64) -> Timestamp {
+    Timestamp::from_millis(u64::try_from(millis).unwrap_or(0))
+}
+
+/// The columns of `run_columns`, and the server's clock behind them.
+pub(super) fn run(row: &PgRow) -> Result<RunRow, Failure> {
+    let format: i32 = row.try_get(3)?;
+    if format > RUN_FORMAT {
+        let (found, supported) = (format.unsigned_abs(), RUN_FORMAT.unsigned_abs());
+        return Err(StoreError::NewerFormat { found, supported }.into());
+    }
+    let status = Status::from_name(row.try_get(4)?).ok_or_else(|| undecodable("status"))?;
+    let version = u32::try_from(row.try_get::<i64, _>(2)?).map_err(|_| undecodable("version"))?;
+    let mut header = Header::new(text(row, 1)?.into(), version, status, moment(row.try_get(14)?));
+    header.input = fingerprint(row, 6)?;
+    header.outcome = match (row.try_get::<Option<i16>, _>(7)?, payload(row, 8)?) {
+        (Some(kind), Some(payload)) => Some(Outcome::from_parts(kind_of(kind, "outcome_kind")?, payload)),
+        (None, None) => None,
+        _ => return Err(undecodable("outcome").into()),
+    };
+    header.error = row.try_get::<Option<String>, _>(9)?.map(|error| text::loaded(error).into());
+    let failed_on = Payload::from_stored(row.try_get::<&str, _>(10)?);
+    header.failed_on = failed_on.decode().map_err(|_| undecodable("failed_on"))?;
+    header.changed = moment(row.try_get(15)?);
+    header.wake = row.try_get::<Option<i64>, _>(16)?.map(moment);
+    header.cancel_requested = row.try_get(17)?;
+    Ok(RunRow {
+        slot: row.try_get(0)?,
+        header,
+        input: payload(row, 5)?,
+        token: row.try_get(11)?,
+        owner: row.try_get(12)?,
+        lease_until: row.try_get(13)?,
+        now: moment(row.try_get(18)?),
+    })
+}
+
+/// Records, in the order in which they were appended.
+pub(super) fn records(rows: &[PgRow]) -> Result<Vec<Record>, sqlx::Error> {
+    let mut found = Vec::with_capacity(rows.len());
+    for row in rows {
+        found.push((row.try_get::<i64, _>(0)?, record(row)?));
+    }
+    // Rows come as they lie in the table, which is almost their order.
+    found.sort_by_key(|(seq, _)| *seq);
+    Ok(found.into_iter().map(|(_, record)| record).collect())
+}
+
+/// The columns seq, key, kind, payload, input_fingerprint.
+pub(super) fn record(row: &PgRow) -> Result<Record, sqlx::Error> {
+    let key = Key::from(text(row, 1)?);
+    let payload = Payload::from_stored(text(row, 3)?);
+    let outcome = Outcome::from_parts(kind_of(row.try_get(2)?, "kind")?, payload);
+    Ok(Record { key, outcome, input: fingerprint(row, 4)? })
+}
+
+/// The columns key, token, request, since, expires_at.
+pub(super) fn wait_entry(row: &PgRow) -> Result<WaitEntry, sqlx::Error> {
+    Ok(WaitEntry {
+        key: Key::from(text(row, 0)?),
+        token: text(row, 1)?.into(),
+        request: Payload::from_stored(text(row, 2)?),
+        since: moment(row.try_get(3)?),
+        expires: row.try_get::<Option<i64>, _>(4)?.map(moment),
+    })
+}
+
+pub(super) fn run_id(row: &PgRow, index: usize) -> Result<RunId, sqlx::Error> {
+    RunId::new(text(row, index)?).map_err(|_| undecodable("run_id"))
+}
+
+pub(super) fn text(row: &PgRow, index: usize) -> Result<String, sqlx::Error> {
+    Ok(text::loaded(row.try_get(index)?))
+}
+
+fn payload(row: &PgRow, index: usize) -> Result<Option<Payload>, sqlx::Error> {
+    let stored = row.try_get::<Option<String>, _>(index)?;
+    Ok(stored.map(|stored| Payload::from_stored(text::loaded(stored))))
+}
+
+fn fingerprint(row: &PgRow, index: usize) -> Result<Option<Fingerprint>, sqlx::Error> {
+    let bits = row.try_get::<Option<i64>, _>(index)?;
+    Ok(bits.map(|bits| Fingerprint::from_bits(bits.cast_unsigned())))
+}
+
+fn kind_of(number: i16, column: &'static str) -> Result<Kind, sqlx::Error> {
+    u8::try_from(number).ok().and_then(Kind::from_number).ok_or_else(|| undecodable(column))
+}

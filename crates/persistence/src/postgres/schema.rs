@@ -1,0 +1,175 @@
+use std::sync::Arc;
+
+use awaitly_core::store::StoreError;
+use sqlx::postgres::PgConnection;
+use sqlx::{AssertSqlSafe, Connection, Executor, Row};
+
+/// Every change to the tables since the first version. Version 1 is the first; none is ever edited.
+const MIGRATIONS: [&str; 1] = [include_str!("migrations/0001.sql")];
+
+/// The newest format that this version reads and writes.
+pub(super) const NEWEST: u32 = MIGRATIONS.len() as u32;
+
+/// The format of a run that this version reads.
+pub(super) const RUN_FORMAT: i32 = 1;
+
+/// The name of the schema. It is the one thing that becomes a part of statements, so it is let through only as
+/// letters, digits and `_`.
+#[derive(Debug, Clone)]
+pub(super) struct Schema(Arc<str>);
+
+impl Schema {
+    pub(super) fn new(name: &str) -> Result<Self, StoreError> {
+        let first = name.starts_with(|first: char| first.is_ascii_lowercase() || first == '_');
+        let rest = name.chars().all(|rest| rest.is_ascii_lowercase() || rest.is_ascii_digit() || rest == '_');
+        if first && rest && name.len() <= 48 {
+            return Ok(Self(name.into()));
+        }
+        let detail =
+            "the name of a schema has up to 48 small letters, digits and `_`, and begins with no digit";
+        Err(StoreError::NotThere { detail: detail.into() })
+    }
+
+    pub(super) fn name(&self) -> &str {
+        &self.0
+    }
+
+    /// A statement with the schema in the place of `{schema}`, and the server's clock in that of `{now}`.
+    pub(super) fn sql(&self, text: &str) -> AssertSqlSafe<Arc<str>> {
+        let now = "(extract(epoch FROM clock_timestamp()) * 1000)::bigint";
+        AssertSqlSafe(text.replace("{schema}", &format!("\"{}\"", self.0)).replace("{now}", now).into())
+    }
+
+    /// What processes tell each other through.
+    pub(super) fn channel(&self) -> String {
+        format!("awaitly_wakes_{}", self.0)
+    }
+
+    /// Applies the migrations that are missing, in one transaction under a lock: of several processes that come
+    /// at once one does it, and the others find it done. Where none is missing nothing is changed, so that a
+    /// role that may not make tables can use those that are there.
+    pub(super) async fn migrate(&self, connection: &mut PgConnection) -> Result<(), Failure> {
+        if self.version(connection).await? == NEWEST {
+            return Ok(());
+        }
+        let mut transaction = connection.begin().await?;
+        sqlx::query("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))")
+            .bind(format!("awaitly {}", self.0))
+            .execute(&mut *transaction)
+            .await?;
+        let found = self.version(&mut transaction).await?;
+        if found == 0 {
+            for sql in [
+                "CREATE SCHEMA IF NOT EXISTS {schema}",
+                "CREATE TABLE {schema}.migrations (version integer PRIMARY KEY, applied_at bigint NOT NULL)",
+            ] {
+                transaction.execute(self.sql(sql)).await?;
+            }
+        }
+        for (version, sql) in (1..).zip(MIGRATIONS).skip(found as usize) {
+            sqlx::raw_sql(self.sql(sql)).execute(&mut *transaction).await?;
+            sqlx::query(self.sql("INSERT INTO {schema}.migrations VALUES ($1, {now})"))
+                .bind(version)
+                .execute(&mut *transaction)
+                .await?;
+        }
+        transaction.commit().await?;
+        Ok(())
+    }
+
+    /// Which version the tables have; 0: there are none.
+    async fn version(&self, connection: &mut PgConnection) -> Result<u32, Failure> {
+        // Asked of the catalog itself: what a connection remembers of names may be older than the lock that it
+        // has just got.
+        let made = "SELECT EXISTS (SELECT 1 FROM pg_catalog.pg_class c \
+             JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
+             WHERE n.nspname = $1 AND c.relname = 'migrations')";
+        let row = sqlx::query(made).bind(&*self.0).fetch_one(&mut *connection).await?;
+        if !row.try_get::<bool, _>(0)? {
+            return Ok(0);
+        }
+        let sql = self.sql("SELECT coalesce(max(version), 0) FROM {schema}.migrations");
+        let version: i32 = sqlx::query(sql).fetch_one(connection).await?.try_get(0)?;
+        let found = u32::try_from(version).unwrap_or(0);
+        if found > NEWEST {
+            return Err(StoreError::NewerFormat { found, supported: NEWEST }.into());
+        }
+        Ok(found)
+    }
+}
+
+/// Why an operation was not carried out.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// It was refused before it changed anything.
+    Refused(StoreError),
+    /// Postgres failed.
+    Postgres(sqlx::Error),
+}
+
+impl From<sqlx::Error> for Failure {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Postgres(error)
+    }
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        Self::Refused(error)
+    }
+}
+
+impl From<Failure> for StoreError {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Refused(error) => error,
+            Failure::Postgres(error) => super::error::store_error(&error),
+        }
+    }
+}
+
+/// Carries out `$body` in a transaction. What was refused is rolled back before the answer is handed on, so that
+/// no lock outlives it.
+macro_rules! in_transaction {
+    ($connection:expr, $transaction:ident => $body:block) => {
+        $crate::postgres::schema::in_transaction!("BEGIN", $connection, $transaction => $body)
+    };
+    ($begin:literal, $connection:expr, $transaction:ident => $body:block) => {{
+        let mut $transaction = $connection.begin_with($begin).await?;
+        let done: Result<_, Failure> = async { $body }.await;
+        match done {
+            Ok(done) => {
+                $transaction.commit().await?;
+                Ok(done)
+            }
+            Err(failure) => {
+                // A connection that was lost rolls back by itself.
+                drop($transaction.rollback().await);
+                Err(failure)
+            }
+        }
+    }};
+}
+
+pub(super) use in_transaction;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_plain_name_becomes_a_part_of_a_statement() {
+        for name in ["awaitly", "_a1", "orders_2"] {
+            assert!(Schema::new(name).is_ok(), "{name}");
+        }
+        for name in ["", "1a", "Awaitly", "a b", "a\"b", "a;b", "a.b", "é", &"a".repeat(49)] {
+            assert!(matches!(Schema::new(name), Err(StoreError::NotThere { .. })), "{name}");
+        }
+    }
+
+    #[test]
+    fn the_schema_and_the_clock_stand_where_they_are_named() {
+        let AssertSqlSafe(sql) = Schema::new("awaitly").unwrap().sql("SELECT {now} FROM {schema}.runs");
+        assert!(sql.ends_with("FROM \"awaitly\".runs") && !sql.contains('{'), "{sql}");
+    }
+}

@@ -1,0 +1,231 @@
+//! Every statement, made once. What the caller gives reaches them as parameters only.
+
+use std::sync::Arc;
+
+use sqlx::AssertSqlSafe;
+
+use super::schema::Schema;
+
+/// A statement that is executed again and again. Each connection prepares it once.
+#[derive(Debug, Clone)]
+pub(super) struct Statement(Arc<str>);
+
+impl Statement {
+    pub(super) fn query(&self) -> sqlx::query::Query<'_, sqlx::Postgres, sqlx::postgres::PgArguments> {
+        sqlx::query(AssertSqlSafe(Arc::clone(&self.0)))
+    }
+}
+
+macro_rules! statements {
+    ($($(#[$doc:meta])* $name:ident: $sql:expr;)+) => {
+        #[derive(Debug)]
+        pub(super) struct Statements {
+            $($(#[$doc])* pub(super) $name: Statement,)+
+        }
+
+        impl Statements {
+            pub(super) fn new(schema: &Schema) -> Self {
+                Self { $($name: Statement(schema.sql($sql).0),)+ }
+            }
+        }
+    };
+}
+
+/// The columns of a run, in the order in which `rows::run` reads them.
+macro_rules! run_columns {
+    () => {
+        "id, workflow, version, format, status, input, input_fingerprint, outcome_kind, outcome, error, failed_on, \
+         token, owner, lease_until, created_at, changed_at, wake_at, cancel_requested"
+    };
+}
+
+/// Many records in one statement. The runs are locked in the order of their ids, so that two processes which
+/// meet on several do not wait for each other.
+macro_rules! append_many {
+    ($mode:literal, $from:literal) => {
+        concat!(
+            "WITH ",
+            $mode,
+            "ops AS MATERIALIZED (SELECT * FROM unnest($1::bigint[], $2::text[], $3::bigint[], $4::bigint[], \
+                $5::smallint[], $6::text[], $7::text[]) WITH ORDINALITY \
+                AS o(run, run_id, token, input, kind, key, payload, ord)), \
+            held AS MATERIALIZED (SELECT r.id, r.token, r.run_id FROM {schema}.runs r \
+                WHERE r.id = ANY($1) AND r.owner IS NOT NULL ORDER BY r.id FOR SHARE), \
+            added AS (INSERT INTO {schema}.steps (run, token, recorded_at, input_fingerprint, kind, key, payload) \
+                SELECT o.run, o.token, {now}, o.input, o.kind, o.key, o.payload FROM ops o \
+                JOIN held h ON h.id = o.run AND h.token = o.token AND h.run_id = o.run_id",
+            $from,
+            " ORDER BY o.ord ON CONFLICT DO NOTHING RETURNING run, key) \
+            SELECT o.ord, EXISTS (SELECT 1 FROM held h \
+                WHERE h.id = o.run AND h.token = o.token AND h.run_id = o.run_id) \
+            FROM ops o WHERE NOT EXISTS (SELECT 1 FROM added a WHERE a.run = o.run AND a.key = o.key)"
+        )
+    };
+}
+
+statements! {
+    /// New runs, many at once; those that are there already are left alone.
+    begin: "WITH at AS MATERIALIZED (SELECT {now} AS now, set_config('synchronous_commit', 'off', true)) \
+        INSERT INTO {schema}.runs (run_id, workflow, version, status, input, input_fingerprint, token, owner, \
+            lease_until, created_at, changed_at) \
+        SELECT o.run_id, o.workflow, o.version, 'running', o.input, o.fingerprint, 1, o.owner, now + o.ttl, now, now \
+        FROM unnest($1::text[], $2::text[], $3::bigint[], $4::text[], $5::bigint[], $6::text[], $7::bigint[]) \
+            AS o(run_id, workflow, version, input, fingerprint, owner, ttl), at \
+        ON CONFLICT (run_id) DO NOTHING RETURNING run_id, id, created_at, owner";
+
+    /// One record, where the lease is the newest and was not given back. The row of the run is locked against
+    /// those who would take the lease over, until the record is committed: that is what fences.
+    append: "WITH held AS (SELECT id FROM {schema}.runs \
+            WHERE id = $1 AND run_id = $2 AND token = $3 AND owner IS NOT NULL FOR SHARE) \
+        INSERT INTO {schema}.steps (run, token, recorded_at, input_fingerprint, kind, key, payload) \
+        SELECT id, $3, {now}, $4, $5, $6, $7 FROM held ON CONFLICT DO NOTHING";
+
+    /// The same for many records; gives those that were not added, and whether their lease is held.
+    append_many: append_many!("", "");
+
+    /// The same without waiting for the disk.
+    append_many_batched: append_many!("at AS MATERIALIZED (SELECT set_config('synchronous_commit', 'off', true)), ", ", at");
+
+    /// Whether a lease is the newest and was not given back, and what stands under a key.
+    look: "SELECT EXISTS (SELECT 1 FROM {schema}.runs \
+            WHERE id = $1 AND run_id = $2 AND token = $3 AND owner IS NOT NULL), \
+        (SELECT s.token = $3 AND s.kind = $5 AND s.payload = $6 FROM {schema}.steps s WHERE s.run = $1 AND s.key = $4)";
+
+    replace: "WITH held AS (SELECT id FROM {schema}.runs \
+            WHERE id = $1 AND run_id = $2 AND token = $3 AND owner IS NOT NULL FOR SHARE) \
+        INSERT INTO {schema}.steps (run, token, recorded_at, input_fingerprint, kind, key, payload) \
+        SELECT id, $3, {now}, $4, $5, $6, $7 FROM held \
+        ON CONFLICT (run, key) DO UPDATE SET seq = DEFAULT, token = excluded.token, \
+            recorded_at = excluded.recorded_at, input_fingerprint = excluded.input_fingerprint, \
+            kind = excluded.kind, payload = excluded.payload";
+
+    /// Ends runs, many at once, and gives their leases back.
+    finish: "UPDATE {schema}.runs r SET status = o.status, outcome_kind = o.outcome_kind, outcome = o.outcome, \
+            error = o.error, failed_on = o.failed_on, changed_at = {now}, cancel_requested = false, \
+            wake_at = CASE WHEN o.waits_on IS NOT NULL AND EXISTS (SELECT 1 FROM {schema}.steps s \
+                WHERE s.run = r.id AND s.key IN (SELECT json_array_elements_text(o.waits_on::json))) \
+                THEN {now} ELSE o.wake END, \
+            owner = NULL, lease_until = 0 \
+        FROM unnest($1::bigint[], $2::text[], $3::bigint[], $4::text[], $5::smallint[], $6::text[], $7::text[], \
+            $8::text[], $9::bigint[], $10::text[]) \
+            AS o(id, run_id, token, status, outcome_kind, outcome, error, failed_on, wake, waits_on) \
+        WHERE r.id = o.id AND r.run_id = o.run_id AND r.token = o.token AND r.owner IS NOT NULL RETURNING r.id, r.token";
+
+    /// Whether a run rests as the holder of a lease left it.
+    rests: "SELECT EXISTS (SELECT 1 FROM {schema}.runs \
+        WHERE id = $1 AND run_id = $2 AND token = $3 AND owner IS NULL AND status = $4)";
+
+    renew: "WITH at AS MATERIALIZED (SELECT {now} AS now, set_config('synchronous_commit', 'off', true)) \
+        UPDATE {schema}.runs r SET lease_until = at.now + o.ttl \
+        FROM unnest($1::bigint[], $2::text[], $3::bigint[], $4::bigint[]) AS o(id, run_id, token, ttl), at \
+        WHERE r.id = o.id AND r.run_id = o.run_id AND r.token = o.token AND r.owner IS NOT NULL \
+        RETURNING r.id, r.token, at.now, r.cancel_requested";
+
+    release: "WITH at AS MATERIALIZED (SELECT set_config('synchronous_commit', 'off', true), pg_notify($4, '')) \
+        UPDATE {schema}.runs r SET owner = NULL, lease_until = 0 \
+        FROM unnest($1::bigint[], $2::text[], $3::bigint[]) AS o(id, run_id, token), at \
+        WHERE r.id = o.id AND r.run_id = o.run_id AND r.token = o.token AND r.owner IS NOT NULL";
+
+    run: concat!("SELECT ", run_columns!(), ", {now} FROM {schema}.runs WHERE run_id = $1");
+
+    run_for_update: concat!("SELECT ", run_columns!(), ", {now} FROM {schema}.runs WHERE run_id = $1 FOR UPDATE");
+
+    /// Takes the lease where everything that was decided on still stands.
+    take: "UPDATE {schema}.runs SET token = token + 1, owner = $4, lease_until = {now} + $5 \
+        WHERE id = $1 AND token = $2 AND status = $6 AND owner IS NOT DISTINCT FROM $3 AND lease_until = $7 \
+        RETURNING {now}";
+
+    records: "SELECT seq, key, kind, payload, input_fingerprint FROM {schema}.steps WHERE run = $1";
+
+    waits: "SELECT key, token, request, since, expires_at FROM {schema}.waits WHERE run = $1 ORDER BY key";
+
+    held: "SELECT id FROM {schema}.runs \
+        WHERE id = $1 AND run_id = $2 AND token = $3 AND owner IS NOT NULL FOR UPDATE";
+
+    recorded: "SELECT seq, key, kind, payload, input_fingerprint FROM {schema}.steps WHERE run = $1 AND key = $2";
+
+    wait_under: "SELECT key, token, request, since, expires_at FROM {schema}.waits WHERE run = $1 AND key = $2";
+
+    wait: "INSERT INTO {schema}.waits (run, key, token, request, since, expires_at) \
+        SELECT $1, $2, $3, $4, at.now, at.now + $5 FROM (SELECT {now} AS now) at ON CONFLICT DO NOTHING";
+
+    put_wait: "INSERT INTO {schema}.waits (run, key, token, request, since, expires_at) \
+        VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING";
+
+    drop_wait: "DELETE FROM {schema}.waits WHERE run = $1 AND key = $2";
+
+    put_answer: "INSERT INTO {schema}.steps (run, token, recorded_at, kind, key, payload) \
+        VALUES ($1, 0, {now}, $2, $3, $4)";
+
+    wake: "UPDATE {schema}.runs SET wake_at = {now} WHERE id = $1 AND status = 'waiting'";
+
+    now: "SELECT {now}";
+
+    /// Tells other processes, once the transaction is committed.
+    notify: "SELECT pg_notify($1, '')";
+
+    revive: "UPDATE {schema}.runs SET status = 'running', outcome_kind = NULL, outcome = NULL, error = NULL, \
+        failed_on = '[]', changed_at = {now}, wake_at = NULL WHERE id = $1";
+
+    drop_steps: "DELETE FROM {schema}.steps WHERE run = $1 AND key = ANY($2)";
+
+    drop_all_steps: "DELETE FROM {schema}.steps WHERE run = $1";
+
+    put_steps: "INSERT INTO {schema}.steps (run, token, recorded_at, input_fingerprint, kind, key, payload) \
+        SELECT $1, $2, {now}, o.input, o.kind, o.key, o.payload \
+        FROM unnest($3::bigint[], $4::smallint[], $5::text[], $6::text[]) WITH ORDINALITY \
+            AS o(input, kind, key, payload, ord) ORDER BY ord";
+
+    set_version: "UPDATE {schema}.runs SET version = $2 WHERE id = $1";
+
+    request_cancel: "UPDATE {schema}.runs SET cancel_requested = true WHERE id = $1";
+
+    cancel: "UPDATE {schema}.runs SET status = 'cancelled', outcome_kind = NULL, outcome = NULL, error = NULL, \
+        failed_on = '[]', changed_at = {now}, wake_at = NULL, cancel_requested = false, owner = NULL, \
+        lease_until = 0 WHERE id = $1";
+
+    /// Those of the runs that may be deleted, locked.
+    deletable: "SELECT id, run_id, status, changed_at, greatest(lease_until - {now}, 0), owner IS NOT NULL \
+        FROM {schema}.runs WHERE run_id = ANY($1) ORDER BY id FOR UPDATE";
+
+    delete_steps: "DELETE FROM {schema}.steps WHERE run = ANY($1)";
+
+    delete_waits: "DELETE FROM {schema}.waits WHERE run = ANY($1)";
+
+    delete_runs: "DELETE FROM {schema}.runs WHERE id = ANY($1)";
+
+    import: "INSERT INTO {schema}.runs (run_id, workflow, version, status, input, input_fingerprint, outcome_kind, \
+            outcome, error, failed_on, token, lease_until, created_at, changed_at, wake_at, cancel_requested) \
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 1, 0, $11, $12, $13, $14) \
+        ON CONFLICT (run_id) DO NOTHING RETURNING id";
+
+    list: "SELECT id, workflow, version, format, status, NULL::text, NULL::bigint, NULL::smallint, NULL::text, \
+            error, failed_on, token, owner, lease_until, created_at, changed_at, wake_at, cancel_requested, {now}, \
+            run_id FROM {schema}.runs r \
+        WHERE ($1::bigint IS NULL OR id < $1) AND ($2::text IS NULL OR workflow = $2) \
+        AND ($3::text[] IS NULL OR status = ANY($3)) \
+        AND ($4::bigint IS NULL OR created_at >= $4) AND ($5::bigint IS NULL OR created_at < $5) \
+        AND ($6::bigint IS NULL OR changed_at < $6) \
+        AND ($7::text IS NULL OR position($7 IN error) > 0) \
+        AND ($8::text IS NULL OR EXISTS (SELECT 1 FROM {schema}.steps s WHERE s.run = r.id AND s.key = $8)) \
+        ORDER BY id DESC LIMIT $9";
+
+    waiting: "SELECT w.key, w.token, w.request, w.since, w.expires_at, r.run_id, r.workflow \
+        FROM {schema}.waits w JOIN {schema}.runs r ON r.id = w.run \
+        WHERE r.status IN ('running', 'waiting') \
+        AND ($1::text IS NULL OR r.run_id = $1) AND ($2::text IS NULL OR w.key = $2) \
+        AND ($3::text IS NULL OR w.token = $3) \
+        AND ($4::bigint IS NULL OR (w.since, r.run_id, w.key) < ($4, $5, $6)) \
+        ORDER BY w.since DESC, r.run_id DESC, w.key DESC LIMIT $7";
+
+    /// Each status by its own index, the longest overdue first.
+    due: "SELECT run_id, workflow, version, since FROM ( \
+            (SELECT run_id, workflow, version, \
+                CASE WHEN owner IS NULL THEN changed_at ELSE lease_until END AS since \
+                FROM {schema}.runs WHERE status = 'running' AND (owner IS NULL OR lease_until <= {now})) \
+            UNION ALL \
+            (SELECT run_id, workflow, version, wake_at AS since FROM {schema}.runs \
+                WHERE status = 'waiting' AND wake_at <= {now} AND (owner IS NULL OR lease_until <= {now}) \
+                ORDER BY wake_at LIMIT $1)) due \
+        ORDER BY since, run_id LIMIT $1";
+}

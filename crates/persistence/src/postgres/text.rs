@@ -1,0 +1,53 @@
+//! Text as Postgres takes it: it has no place for NUL, which run ids and keys may hold.
+
+use std::borrow::Cow;
+
+/// What stands for NUL, and for itself, with a digit behind it. No other text is written otherwise than it is,
+/// so that people who look into the tables read what they know.
+const ESCAPE: char = '\u{1a}';
+
+/// The form in which a text is kept. Texts that differ have forms that differ.
+pub(super) fn stored(text: &str) -> Cow<'_, str> {
+    if !text.contains(['\0', ESCAPE]) {
+        return Cow::Borrowed(text);
+    }
+    let mut stored = String::with_capacity(text.len() + 8);
+    for character in text.chars() {
+        match character {
+            '\0' => stored.push_str("\u{1a}0"),
+            ESCAPE => stored.push_str("\u{1a}1"),
+            character => stored.push(character),
+        }
+    }
+    Cow::Owned(stored)
+}
+
+/// The text that was kept in that form.
+pub(super) fn loaded(stored: String) -> String {
+    if !stored.contains(ESCAPE) {
+        return stored;
+    }
+    stored.replace("\u{1a}0", "\0").replace("\u{1a}1", "\u{1a}")
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn ordinary_text_is_kept_as_it_is() {
+        assert!(matches!(stored("it's \\ 100% 🫖"), Cow::Borrowed(_)));
+        assert_eq!(stored("a\0b"), "a\u{1a}0b");
+    }
+
+    proptest! {
+        #[test]
+        fn every_text_comes_back(text in "[\0\u{1a}01ab]{0,12}") {
+            let kept = stored(&text).into_owned();
+            prop_assert!(!kept.contains('\0'));
+            prop_assert_eq!(loaded(kept), text);
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! Records that are committed together with the application's own writes.
+
+use awaitly_core::journal::Record;
+use awaitly_core::store::{Lease, StoreError};
+use sqlx::postgres::Postgres;
+use sqlx::{Row, Transaction};
+
+use super::PostgresStore;
+use super::error::is_transient;
+use super::lane::lost;
+use super::link::Patience;
+use super::schema::Failure;
+use super::text;
+
+/// Lets the commit wait for the disk, where the server is set not to.
+const DURABLE: &str = "SELECT set_config('synchronous_commit', 'on', true) \
+     WHERE current_setting('synchronous_commit') = 'off'";
+
+impl PostgresStore {
+    pub(super) async fn begin_transaction(&self) -> Result<Transaction<'static, Postgres>, StoreError> {
+        let mut patience = Patience::new(self.0.patience);
+        loop {
+            let begun = async {
+                let mut transaction = self.0.pool.begin().await?;
+                // For this transaction alone: the connection is the application's.
+                sqlx::query(DURABLE).execute(&mut *transaction).await?;
+                Ok(transaction)
+            };
+            match begun.await {
+                Ok(transaction) => return Ok(transaction),
+                Err(error) => patience.after(error).await?,
+            }
+        }
+    }
+
+    pub(super) async fn commit_transaction(
+        &self,
+        mut transaction: Transaction<'static, Postgres>,
+        lease: &Lease,
+        record: &Record,
+    ) -> Result<(), StoreError> {
+        let statements = &self.0.statements;
+        let added = statements
+            .append
+            .query()
+            .bind(lease.slot())
+            .bind(text::stored(lease.run()))
+            .bind(lease.token().cast_signed())
+            .bind(record.input.map(|input| input.to_bits().cast_signed()))
+            .bind(i16::from(record.outcome.kind().to_number()))
+            .bind(text::stored(&record.key))
+            .bind(text::stored(record.outcome.payload().as_str()))
+            .execute(&mut *transaction)
+            .await
+            .map_err(Failure::from)?;
+        if added.rows_affected() == 0 {
+            drop(transaction.rollback().await);
+            let (held, _) = self.look(lease, record).await?;
+            let already =
+                StoreError::AlreadyRecorded { run: (**lease.run()).into(), key: record.key.clone() };
+            return Err(if held { already } else { lost(lease) });
+        }
+        match transaction.commit().await {
+            Ok(()) => Ok(()),
+            // Whether it was committed is not known: the record says so. Where it is not there the server may
+            // still be at it, so only what is there counts.
+            Err(error) if is_transient(&error) => match self.look(lease, record).await? {
+                (_, true) => Ok(()),
+                _ => Err(Failure::from(error).into()),
+            },
+            Err(error) => Err(Failure::from(error).into()),
+        }
+    }
+
+    /// Whether the lease is held, and whether this very record was written under it.
+    async fn look(&self, lease: &Lease, record: &Record) -> Result<(bool, bool), StoreError> {
+        let statements = &self.0.statements;
+        self.insist(|mut connection| async move {
+            let row = statements
+                .look
+                .query()
+                .bind(lease.slot())
+                .bind(text::stored(lease.run()))
+                .bind(lease.token().cast_signed())
+                .bind(text::stored(&record.key))
+                .bind(i16::from(record.outcome.kind().to_number()))
+                .bind(text::stored(record.outcome.payload().as_str()))
+                .fetch_one(&mut *connection)
+                .await?;
+            Ok((row.try_get(0)?, row.try_get::<Option<bool>, _>(1)?.unwrap_or(false)))
+        })
+        .await
+    }
+}

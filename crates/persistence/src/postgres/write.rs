@@ -1,0 +1,211 @@
+//! What the holder of a lease writes now and then: each call a transaction of its own on a connection of the pool.
+//!
+//! Each may be carried out twice, where the answer to the first was lost, and leaves the same.
+
+use awaitly_core::journal::{Asked, Key, Outcome, Record, Settling, Unanswered, settle};
+use awaitly_core::store::{Lease, StoreError, Wait};
+use sqlx::Connection;
+use sqlx::postgres::PgConnection;
+
+use super::lane::{lost, ttl_millis};
+use super::rows::{self, RunRow};
+use super::schema::{Failure, in_transaction};
+use super::statements::Statements;
+use super::text;
+use crate::limits;
+
+pub(super) async fn replace(
+    connection: &mut PgConnection,
+    statements: &Statements,
+    lease: &Lease,
+    record: &Record,
+) -> Result<(), Failure> {
+    let replaced = statements
+        .replace
+        .query()
+        .bind(lease.slot())
+        .bind(text::stored(lease.run()))
+        .bind(lease.token().cast_signed())
+        .bind(record.input.map(|input| input.to_bits().cast_signed()))
+        .bind(i16::from(record.outcome.kind().to_number()))
+        .bind(text::stored(&record.key))
+        .bind(text::stored(record.outcome.payload().as_str()))
+        .execute(connection)
+        .await?;
+    if replaced.rows_affected() == 1 { Ok(()) } else { Err(lost(lease).into()) }
+}
+
+pub(super) async fn wait(
+    connection: &mut PgConnection,
+    statements: &Statements,
+    lease: &Lease,
+    wait: &Wait,
+) -> Result<(), Failure> {
+    in_transaction!(connection, transaction => {
+        hold(&mut transaction, statements, lease).await?;
+        if recorded(&mut transaction, statements, lease.slot(), &wait.key).await?.is_some() {
+            return Err(StoreError::AlreadyRecorded { run: (**lease.run()).into(), key: wait.key.clone() }.into());
+        }
+        statements
+            .wait
+            .query()
+            .bind(lease.slot())
+            .bind(text::stored(&wait.key))
+            .bind(text::stored(&wait.token))
+            .bind(text::stored(wait.request.as_str()))
+            .bind(wait.expires_in.map(ttl_millis))
+            .execute(&mut *transaction)
+            .await?;
+        Ok(())
+    })
+}
+
+pub(super) async fn expire(
+    connection: &mut PgConnection,
+    statements: &Statements,
+    lease: &Lease,
+    record: &Record,
+) -> Result<Option<Outcome>, Failure> {
+    in_transaction!(connection, transaction => {
+        hold(&mut transaction, statements, lease).await?;
+        let row = statements.run.query().bind(text::stored(lease.run())).fetch_one(&mut *transaction).await?;
+        let run = rows::run(&row)?;
+        let stands = match settling(&mut transaction, statements, &run, &record.key, Settling::Expire, None).await? {
+            Ok(()) => {
+                put_answer(&mut transaction, statements, run.slot, &record.key, &record.outcome).await?;
+                Some(record.outcome.clone())
+            }
+            Err(Unanswered::AlreadyAnswered) => {
+                recorded(&mut transaction, statements, run.slot, &record.key).await?.map(|record| record.outcome)
+            }
+            Err(_) => None,
+        };
+        Ok(stands)
+    })
+}
+
+pub(super) async fn revive(
+    connection: &mut PgConnection,
+    statements: &Statements,
+    lease: &Lease,
+    drop: &[Key],
+) -> Result<(), Failure> {
+    in_transaction!(connection, transaction => {
+        hold(&mut transaction, statements, lease).await?;
+        statements.revive.query().bind(lease.slot()).execute(&mut *transaction).await?;
+        if !drop.is_empty() {
+            let keys: Vec<_> = drop.iter().map(|key| text::stored(key)).collect();
+            statements.drop_steps.query().bind(lease.slot()).bind(keys).execute(&mut *transaction).await?;
+        }
+        Ok(())
+    })
+}
+
+pub(super) async fn rewrite(
+    connection: &mut PgConnection,
+    statements: &Statements,
+    lease: &Lease,
+    version: u32,
+    records: &[Record],
+) -> Result<(), Failure> {
+    limits::distinct_keys(lease.run(), records)?;
+    in_transaction!(connection, transaction => {
+        hold(&mut transaction, statements, lease).await?;
+        statements.drop_all_steps.query().bind(lease.slot()).execute(&mut *transaction).await?;
+        put_steps(&mut transaction, statements, lease.slot(), lease.token().cast_signed(), records).await?;
+        let set = statements.set_version.query().bind(lease.slot()).bind(i64::from(version));
+        set.execute(&mut *transaction).await?;
+        Ok(())
+    })
+}
+
+/// Locks the row of the run, where the lease is the newest and was not given back.
+async fn hold(connection: &mut PgConnection, statements: &Statements, lease: &Lease) -> Result<(), Failure> {
+    let row = statements
+        .held
+        .query()
+        .bind(lease.slot())
+        .bind(text::stored(lease.run()))
+        .bind(lease.token().cast_signed())
+        .fetch_optional(connection)
+        .await?;
+    if row.is_some() { Ok(()) } else { Err(lost(lease).into()) }
+}
+
+/// Many records in a statement, and several statements where they are very many.
+pub(super) async fn put_steps(
+    connection: &mut PgConnection,
+    statements: &Statements,
+    slot: i64,
+    token: i64,
+    records: &[Record],
+) -> Result<(), sqlx::Error> {
+    for records in records.chunks(1000) {
+        let inputs = records.iter().map(|record| record.input.map(|input| input.to_bits().cast_signed()));
+        let kinds = records.iter().map(|record| i16::from(record.outcome.kind().to_number()));
+        let keys = records.iter().map(|record| text::stored(&record.key));
+        let payloads = records.iter().map(|record| text::stored(record.outcome.payload().as_str()));
+        statements
+            .put_steps
+            .query()
+            .bind(slot)
+            .bind(token)
+            .bind(inputs.collect::<Vec<_>>())
+            .bind(kinds.collect::<Vec<_>>())
+            .bind(keys.collect::<Vec<_>>())
+            .bind(payloads.collect::<Vec<_>>())
+            .execute(&mut *connection)
+            .await?;
+    }
+    Ok(())
+}
+
+/// The record under `key`, if there is one.
+pub(super) async fn recorded(
+    connection: &mut PgConnection,
+    statements: &Statements,
+    slot: i64,
+    key: &Key,
+) -> Result<Option<Record>, sqlx::Error> {
+    let row =
+        statements.recorded.query().bind(slot).bind(text::stored(key)).fetch_optional(connection).await?;
+    row.as_ref().map(rows::record).transpose()
+}
+
+/// Decides on an answer to a run whose row is locked.
+pub(super) async fn settling(
+    connection: &mut PgConnection,
+    statements: &Statements,
+    run: &RunRow,
+    key: &Key,
+    settling: Settling,
+    token: Option<&str>,
+) -> Result<Result<(), Unanswered>, sqlx::Error> {
+    let entry = statements.wait_under.query().bind(run.slot).bind(text::stored(key));
+    let entry = entry.fetch_optional(&mut *connection).await?;
+    let entry = entry.as_ref().map(rows::wait_entry).transpose()?;
+    let recorded = recorded(connection, statements, run.slot, key).await?.is_some();
+    let asked = Asked { status: run.header.status, entry: entry.as_ref(), recorded };
+    Ok(settle(Some(asked), settling, token, run.now))
+}
+
+/// Puts an outcome in the place of the entry that waits for it.
+pub(super) async fn put_answer(
+    connection: &mut PgConnection,
+    statements: &Statements,
+    slot: i64,
+    key: &Key,
+    outcome: &Outcome,
+) -> Result<(), sqlx::Error> {
+    statements.drop_wait.query().bind(slot).bind(text::stored(key)).execute(&mut *connection).await?;
+    statements
+        .put_answer
+        .query()
+        .bind(slot)
+        .bind(i16::from(outcome.kind().to_number()))
+        .bind(text::stored(key))
+        .bind(text::stored(outcome.payload().as_str()))
+        .execute(connection)
+        .await?;
+    Ok(())
+}

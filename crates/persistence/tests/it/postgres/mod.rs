@@ -1,0 +1,125 @@
+mod reconnecting;
+mod sharing;
+
+use awaitly_core::journal::{Kind, Outcome, Payload, Record};
+use awaitly_core::store::{Lease, Open, Opened, Owner, RunId, Store, StoredRun};
+use awaitly_persistence::conformance::Fixture;
+use awaitly_persistence::{PostgresOptions, PostgresStore};
+use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
+
+use crate::alternating::Alternating;
+
+mod conformance {
+    use super::InSchema;
+    awaitly_persistence::conformance_tests!(InSchema::new().await);
+}
+
+/// Two stores on one schema, as in two processes.
+mod alternating {
+    use super::{Alternating, PostgresStore, Schema};
+
+    async fn two() -> Alternating<PostgresStore, Schema> {
+        let schema = Schema::new();
+        Alternating::new([schema.store().await, schema.store().await], schema)
+    }
+
+    awaitly_persistence::conformance_tests!(two().await);
+}
+
+/// The server that the tests run against.
+pub(crate) fn url() -> String {
+    std::env::var("AWAITLY_POSTGRES_URL").expect(
+        "the tests of PostgresStore need a server: name one in AWAITLY_POSTGRES_URL, or call `cargo xtask test`, which finds one",
+    )
+}
+
+/// A schema that is gone when the test is over, however it went.
+struct Schema(String);
+
+impl Schema {
+    fn new() -> Self {
+        Self(format!("awaitly_test_{}", Owner::unique().as_str().replace('-', "_")))
+    }
+
+    fn options(&self) -> PostgresOptions {
+        PostgresOptions::new().schema(self.0.as_str()).connections(3)
+    }
+
+    async fn store(&self) -> PostgresStore {
+        self.options().connect(&url()).await.unwrap()
+    }
+
+    /// A statement past the store. Where it says `{s}` it gets the schema.
+    async fn sql(&self, sql: &str) {
+        let mut connection = PgConnection::connect(&url()).await.unwrap();
+        connection.execute(AssertSqlSafe(sql.replace("{s}", &self.0))).await.unwrap();
+    }
+}
+
+impl Drop for Schema {
+    fn drop(&mut self) {
+        let sql = format!("DROP SCHEMA IF EXISTS {} CASCADE", self.0);
+        // A runtime of its own: that of the test is busy with this very test.
+        let dropped = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(async {
+                let mut connection = PgConnection::connect(&url()).await.unwrap();
+                // A test that failed may have left a lock behind, which goes with its runtime.
+                connection.execute("SET lock_timeout = '3s'").await.unwrap();
+                connection.execute(AssertSqlSafe(sql)).await.unwrap();
+            });
+        });
+        let dropped = dropped.join();
+        assert!(dropped.is_ok() || std::thread::panicking(), "the schema of the test could not be dropped");
+    }
+}
+
+/// A store on a schema of its own.
+struct InSchema {
+    store: PostgresStore,
+    schema: Schema,
+}
+
+impl InSchema {
+    async fn new() -> Self {
+        let schema = Schema::new();
+        Self { store: schema.store().await, schema }
+    }
+}
+
+impl Fixture for InSchema {
+    type Store = PostgresStore;
+
+    fn store(&self) -> &PostgresStore {
+        &self.store
+    }
+}
+
+fn run(id: &str) -> RunId {
+    RunId::new(id).unwrap()
+}
+
+fn request(id: &str) -> Open {
+    Open::new(run(id), "checkout", Owner::unique())
+}
+
+fn value(key: &str, json: &str) -> Record {
+    let outcome = Outcome::from_parts(Kind::Value, Payload::from_stored(json));
+    Record { key: String::from(key).into(), outcome, input: None }
+}
+
+async fn hold(store: &impl Store, request: Open) -> (Lease, StoredRun) {
+    match store.open(request).await.unwrap() {
+        Opened::Held { lease, run, .. } => (lease, run),
+        other => panic!("expected the lease, got {other:?}"),
+    }
+}
+
+async fn begin(store: &impl Store, id: &str) -> Lease {
+    hold(store, request(id)).await.0
+}
+
+async fn keys(store: &impl Store, id: &str) -> Vec<String> {
+    let stored = store.load(&run(id)).await.unwrap().unwrap();
+    stored.records.iter().map(|record| record.key.to_string()).collect()
+}

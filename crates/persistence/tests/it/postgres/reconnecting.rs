@@ -1,0 +1,146 @@
+//! Connections that are cut, and a server that is away for a while.
+
+use std::time::Duration;
+
+use awaitly_core::journal::Status;
+use awaitly_core::store::{Durability, Ending, Lease, Operate, Store, StoreError};
+use awaitly_persistence::PostgresStore;
+use futures_util::future::join_all;
+use sqlx::postgres::PgConnectOptions;
+
+use super::{Schema, begin, hold, keys, request, run, url, value};
+use crate::proxy::{Proxy, Way};
+
+/// A store behind a proxy, beside one that is not. The schema goes last.
+struct Behind {
+    proxy: Proxy,
+    far: PostgresStore,
+    near: PostgresStore,
+    _schema: Schema,
+}
+
+impl Behind {
+    async fn new(patience: Duration) -> Self {
+        let target: PgConnectOptions = url().parse().unwrap();
+        let proxy = Proxy::start(format!("{}:{}", target.get_host(), target.get_port())).await;
+        let schema = Schema::new();
+        let near = schema.store().await;
+        let options = target.host("127.0.0.1").port(proxy.port());
+        let pool = sqlx::postgres::PgPoolOptions::new()
+            .max_connections(3)
+            .acquire_timeout(Duration::from_secs(5))
+            .connect_lazy_with(options);
+        let far = schema.options().patience(patience).open(pool).await.unwrap();
+        Self { proxy, far, near, _schema: schema }
+    }
+
+    /// Does something that names `text`, whose answer is lost at first.
+    async fn with_a_lost_answer<T>(&self, text: &'static str, doing: impl Future<Output = T>) -> T {
+        self.proxy.set(Way::LosesTheAnswerTo(text));
+        let done = doing.await;
+        assert_eq!(self.proxy.way(), Way::Open, "no answer was lost");
+        done
+    }
+}
+
+const LONG: Duration = Duration::from_secs(20);
+
+async fn append(store: &PostgresStore, lease: &Lease, key: &str) -> Result<(), StoreError> {
+    store.append(lease, value(key, "1"), Durability::Sync).await
+}
+
+/// So that the statement that follows is prepared, and its answer is that of its execution.
+async fn warm(store: &PostgresStore, lease: &Lease) {
+    append(store, lease, "warm").await.unwrap();
+}
+
+#[tokio::test]
+async fn an_append_whose_answer_was_lost_is_there_once_and_acknowledged() {
+    let behind = Behind::new(LONG).await;
+    let lease = begin(&behind.far, "order-42").await;
+    warm(&behind.far, &lease).await;
+    behind.with_a_lost_answer("charge", append(&behind.far, &lease, "charge")).await.unwrap();
+    assert_eq!(keys(&behind.near, "order-42").await, ["warm", "charge"]);
+    let refused = StoreError::AlreadyRecorded { run: "order-42".into(), key: "charge".into() };
+    assert_eq!(append(&behind.far, &lease, "charge").await, Err(refused), "another append is another");
+}
+
+#[tokio::test]
+async fn everything_that_shared_a_lost_answer_is_there_once_and_acknowledged() {
+    let behind = Behind::new(LONG).await;
+    let runs: Vec<_> = (0..32).map(|number| format!("order-{number}")).collect();
+    let leases = join_all(runs.iter().map(|run| begin(&behind.far, run))).await;
+    for key in ["a", "b"] {
+        join_all(leases.iter().map(|lease| append(&behind.far, lease, key))).await;
+    }
+    let appends = join_all(leases.iter().map(|lease| append(&behind.far, lease, "charge")));
+    let fates = behind.with_a_lost_answer("charge", appends).await;
+    assert!(fates.iter().all(Result::is_ok), "{fates:?}");
+    for run in &runs {
+        assert_eq!(keys(&behind.near, run).await, ["a", "b", "charge"]);
+    }
+}
+
+#[tokio::test]
+async fn a_finish_whose_answer_was_lost_is_acknowledged_and_another_is_not() {
+    let behind = Behind::new(LONG).await;
+    let warm = begin(&behind.far, "order-41").await;
+    behind.far.finish(&warm, Ending::new(Status::Completed)).await.unwrap();
+    let lease = begin(&behind.far, "order-42").await;
+    let ending = Ending { error: Some("so that it is seen".into()), ..Ending::new(Status::Failed) };
+    let finish = behind.far.finish(&lease, ending.clone());
+    behind.with_a_lost_answer("so that it is seen", finish).await.unwrap();
+    assert_eq!(behind.near.load(&run("order-42")).await.unwrap().unwrap().header.status, Status::Failed);
+    let again = behind.far.finish(&lease, ending).await;
+    assert_eq!(again, Err(StoreError::LeaseLost { run: "order-42".into() }));
+}
+
+#[tokio::test]
+async fn a_lease_whose_answer_was_lost_arrives() {
+    let behind = Behind::new(LONG).await;
+    begin(&behind.far, "order-41").await;
+    let begun = behind.with_a_lost_answer("order-42", begin(&behind.far, "order-42")).await;
+    append(&behind.far, &begun, "charge").await.unwrap();
+    behind.far.release(&begun);
+    let (taken, run) = behind.with_a_lost_answer("order-42", hold(&behind.far, request("order-42"))).await;
+    assert_eq!((taken.token(), run.records.len()), (begun.token() + 1, 1), "it was taken once");
+    append(&behind.far, &taken, "ship").await.unwrap();
+}
+
+#[tokio::test]
+async fn what_waits_for_a_server_that_is_away_is_written_when_it_is_back() {
+    let behind = Behind::new(LONG).await;
+    let lease = begin(&behind.far, "order-42").await;
+    behind.proxy.set(Way::Closed);
+    let (appended, listed, ()) =
+        tokio::join!(append(&behind.far, &lease, "charge"), behind.far.due(10), async {
+            // Long enough that both have met the closed door.
+            while behind.proxy.calls() < 6 {
+                tokio::task::yield_now().await;
+            }
+            behind.proxy.set(Way::Open);
+        });
+    appended.unwrap();
+    listed.unwrap();
+    assert_eq!(keys(&behind.near, "order-42").await, ["charge"]);
+}
+
+#[tokio::test]
+async fn a_server_that_stays_away_is_unavailable_and_the_store_comes_back_with_it() {
+    let behind = Behind::new(Duration::from_millis(200)).await;
+    let lease = begin(&behind.far, "order-42").await;
+    behind.proxy.set(Way::Closed);
+    for fate in [
+        append(&behind.far, &lease, "charge").await,
+        behind.far.finish(&lease, Ending::new(Status::Completed)).await,
+        behind.far.revive(&lease, vec![]).await,
+        behind.far.renew(&lease, LONG).await.map(drop),
+        behind.far.load(&run("order-42")).await.map(drop),
+        behind.far.open(request("order-43")).await.map(drop),
+    ] {
+        assert!(matches!(fate, Err(StoreError::Unavailable { .. })), "{fate:?}");
+    }
+    behind.proxy.set(Way::Open);
+    append(&behind.far, &lease, "ship").await.unwrap();
+    assert_eq!(keys(&behind.near, "order-42").await, ["ship"]);
+}

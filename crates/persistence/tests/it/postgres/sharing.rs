@@ -1,0 +1,153 @@
+//! Several stores on one server, and what is in their tables.
+
+use std::time::Duration;
+
+use awaitly_core::journal::Status;
+use awaitly_core::store::{Durability, Ending, Operate, Store, StoreError};
+use futures_util::future::join_all;
+
+use super::{InSchema, Schema, begin, hold, keys, request, run, url, value};
+
+#[tokio::test]
+async fn stores_in_different_schemas_share_nothing() {
+    let (one, other) = (InSchema::new().await, InSchema::new().await);
+    let lease = begin(&one.store, "order-42").await;
+    one.store.append(&lease, value("charge", "1"), Durability::Sync).await.unwrap();
+    assert_eq!(other.store.load(&run("order-42")).await, Ok(None));
+    begin(&other.store, "order-42").await;
+    assert!(keys(&other.store, "order-42").await.is_empty());
+}
+
+#[tokio::test]
+async fn many_stores_that_open_a_new_schema_at_once_make_its_tables_once() {
+    let schema = Schema::new();
+    let stores = join_all((0..6).map(|_| schema.store())).await;
+    for (number, store) in stores.iter().enumerate() {
+        let lease = begin(store, &number.to_string()).await;
+        store.append(&lease, value("charge", "1"), Durability::Sync).await.unwrap();
+    }
+    schema.sql("DO $$ BEGIN ASSERT (SELECT count(*) FROM {s}.migrations) = 1; END $$").await;
+    schema.sql("DO $$ BEGIN ASSERT (SELECT count(*) FROM {s}.steps) = 6; END $$").await;
+}
+
+#[tokio::test]
+async fn tables_of_a_newer_version_are_refused() {
+    let InSchema { store, schema } = InSchema::new().await;
+    store.close().await.unwrap();
+    schema.sql("INSERT INTO {s}.migrations VALUES (7, 0)").await;
+    let refused = schema.options().connect(&url()).await.unwrap_err();
+    assert_eq!(refused, StoreError::NewerFormat { found: 7, supported: 1 });
+}
+
+#[tokio::test]
+async fn a_run_of_a_newer_format_is_refused() {
+    let InSchema { store, schema } = InSchema::new().await;
+    begin(&store, "order-42").await;
+    schema.sql("UPDATE {s}.runs SET format = 3").await;
+    let refused = StoreError::NewerFormat { found: 3, supported: 1 };
+    assert_eq!(store.open(request("order-42")).await, Err(refused.clone()));
+    assert_eq!(store.load(&run("order-42")).await, Err(refused));
+}
+
+#[tokio::test]
+async fn what_no_version_wrote_is_damage_and_concerns_no_other_run() {
+    let InSchema { store, schema } = InSchema::new().await;
+    let good = begin(&store, "good").await;
+    for sql in ["UPDATE {s}.steps SET kind = 9", "UPDATE {s}.runs SET status = 'odd' WHERE run_id <> 'good'"]
+    {
+        let lease = begin(&store, sql).await;
+        store.append(&lease, value("charge", "1"), Durability::Sync).await.unwrap();
+        store.release(&lease);
+        assert!(store.load(&run(sql)).await.is_ok());
+        schema.sql(sql).await;
+        let opened = store.open(request(sql)).await;
+        assert!(matches!(opened, Err(StoreError::Corrupt { .. })), "{opened:?} after {sql}");
+    }
+    store.append(&good, value("charge", "1"), Durability::Sync).await.unwrap();
+    assert_eq!(keys(&store, "good").await, ["charge"]);
+}
+
+#[tokio::test]
+async fn tables_that_are_gone_are_a_typed_error() {
+    let InSchema { store, schema } = InSchema::new().await;
+    let lease = begin(&store, "order-42").await;
+    schema.sql("DROP TABLE {s}.steps").await;
+    let fate = store.append(&lease, value("charge", "1"), Durability::Sync).await;
+    assert!(matches!(fate, Err(StoreError::Corrupt { .. })), "{fate:?}");
+}
+
+#[tokio::test]
+async fn a_role_that_may_not_make_tables_uses_those_that_are_there() {
+    let InSchema { store, schema } = InSchema::new().await;
+    store.close().await.unwrap();
+    let role = &schema.0;
+    for sql in [
+        "CREATE ROLE {s} LOGIN",
+        "GRANT USAGE ON SCHEMA {s} TO {s}",
+        "GRANT ALL ON ALL TABLES IN SCHEMA {s} TO {s}",
+        "GRANT ALL ON ALL SEQUENCES IN SCHEMA {s} TO {s}",
+    ] {
+        schema.sql(sql).await;
+    }
+    let options: sqlx::postgres::PgConnectOptions = url().parse().unwrap();
+    let pool = sqlx::postgres::PgPoolOptions::new().connect_lazy_with(options.username(role));
+    let store = schema.options().open(pool.clone()).await;
+    let ran = match store {
+        Ok(store) => {
+            let lease = begin(&store, "order-42").await;
+            let appended = store.append(&lease, value("charge", "1"), Durability::Sync).await;
+            store.finish(&lease, Ending::new(Status::Completed)).await.unwrap();
+            store.close().await.unwrap();
+            appended
+        }
+        Err(error) => Err(error),
+    };
+    let other = Schema::new();
+    let refused = other.options().open(pool.clone()).await.map(drop);
+    pool.close().await;
+    schema.sql("DROP OWNED BY {s}; DROP ROLE {s}").await;
+    assert_eq!(ran, Ok(()));
+    assert!(matches!(refused, Err(StoreError::ReadOnly { .. })), "{refused:?}");
+}
+
+#[tokio::test]
+async fn who_listens_is_told_of_what_another_process_did() {
+    let schema = Schema::new();
+    let (one, other) = (schema.store().await, schema.store().await);
+    let lease = begin(&one, "order-42").await;
+    one.finish(&lease, Ending::new(Status::Waiting)).await.unwrap();
+    let mut wakes = other.wakes();
+    // The first ring says that it listens.
+    let told = async |wakes: &mut awaitly_core::store::Wakes| {
+        let told = tokio::time::timeout(Duration::from_secs(20), wakes.changed()).await;
+        assert!(matches!(told, Ok(true)), "nobody was told");
+    };
+    told(&mut wakes).await;
+    let _ = one.cancel(&run("order-42")).await.unwrap();
+    told(&mut wakes).await;
+}
+
+#[tokio::test]
+async fn a_url_that_is_none_or_leads_nowhere_is_said_so_without_its_password() {
+    for (url, patience) in
+        [("postgres://me:s3cret@", 1), ("not a url s3cret", 1), ("postgres://me:s3cret@127.0.0.1:1/x", 1)]
+    {
+        let options = super::PostgresOptions::new().patience(Duration::from_millis(patience));
+        let error = options.connect(url).await.unwrap_err();
+        assert!(matches!(error, StoreError::NotThere { .. } | StoreError::Unavailable { .. }), "{error:?}");
+        assert!(!format!("{error} {error:?}").contains("s3cret"), "{error}");
+    }
+    let error = super::PostgresOptions::new().schema("no\"name").connect(&url()).await.unwrap_err();
+    assert!(matches!(error, StoreError::NotThere { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn a_closed_store_says_so() {
+    let InSchema { store, schema: _schema } = InSchema::new().await;
+    let (lease, _) = hold(&store, request("order-42")).await;
+    store.clone().close().await.unwrap();
+    let fate = store.append(&lease, value("charge", "1"), Durability::Sync).await;
+    assert_eq!(fate, Err(StoreError::Closed));
+    assert_eq!(store.open(request("order-43")).await, Err(StoreError::Closed));
+    store.clone().close().await.unwrap();
+}
