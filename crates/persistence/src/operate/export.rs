@@ -1,0 +1,74 @@
+use awaitly_core::journal::{Header, Payload, Record, WaitEntry};
+use awaitly_core::store::{Imported, Operate, RunId, StoreError, StoredRun};
+use serde::{Deserialize, Serialize};
+
+/// A whole run as a value. In JSON it reads as
+///
+/// ```json
+/// {"format":1,"run":"order-42","header":{"workflow":"checkout","version":1,"status":"completed",..},
+///  "records":[{"key":"charge","outcome":{"value":"ch_7"}}]}
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Exported {
+    /// The version of this form; [`FORMAT`](Self::FORMAT) is the one that is written.
+    pub format: u32,
+    /// The run id.
+    pub run: RunId,
+    /// Everything beside the input, the records and what waits.
+    pub header: Header,
+    /// The input, where the run was given one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub input: Option<Payload>,
+    /// The recorded outcomes, in the order in which they were recorded.
+    pub records: Vec<Record>,
+    /// The entries that wait for an answer, with their tokens.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub waits: Vec<WaitEntry>,
+}
+
+impl Exported {
+    /// The version of the form that this version of the library writes, and the newest that it reads.
+    pub const FORMAT: u32 = 1;
+}
+
+/// Why a run was not imported. Nothing was changed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ImportError {
+    /// There is a run with that run id.
+    #[error("run `{run}` is there already: delete it, or import under another run id")]
+    Exists {
+        /// The run id.
+        run: RunId,
+    },
+    /// It was exported by a newer version of this library, or the store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+pub(super) async fn export<S: Operate + ?Sized>(
+    store: &S,
+    run: &RunId,
+) -> Result<Option<Exported>, StoreError> {
+    let stored = store.load(run).await?;
+    Ok(stored.map(|StoredRun { header, input, records, waits }| Exported {
+        format: Exported::FORMAT,
+        run: run.clone(),
+        header,
+        input,
+        records,
+        waits,
+    }))
+}
+
+pub(super) async fn import<S: Operate + ?Sized>(store: &S, exported: Exported) -> Result<(), ImportError> {
+    let Exported { format, run, header, input, records, waits } = exported;
+    if format > Exported::FORMAT {
+        return Err(StoreError::NewerFormat { found: format, supported: Exported::FORMAT }.into());
+    }
+    match store.import(run.clone(), StoredRun { header, input, records, waits }).await? {
+        Imported::Added => Ok(()),
+        Imported::Exists => Err(ImportError::Exists { run }),
+    }
+}

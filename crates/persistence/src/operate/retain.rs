@@ -1,0 +1,76 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use awaitly_core::journal::{Status, Timestamp};
+use awaitly_core::store::{DeleteIf, Operate, RunQuery, StoreError};
+
+/// Which runs are not kept: those that ended long enough ago.
+///
+/// # Default
+/// Of any workflow, however they ended, 500 a batch.
+#[derive(Debug, Clone)]
+#[must_use]
+pub struct Retention {
+    age: Duration,
+    statuses: Vec<Status>,
+    workflow: Option<Arc<str>>,
+    batch: usize,
+}
+
+impl Retention {
+    /// Runs that ended at least this long ago, by the store's clock.
+    pub const fn ended_for(age: Duration) -> Self {
+        Self { age, statuses: Vec::new(), workflow: None, batch: 500 }
+    }
+
+    /// Those that ended in this status only, or in one of those given before. Runs that have not ended are never
+    /// deleted, whatever is given here.
+    pub fn status(mut self, status: Status) -> Self {
+        self.statuses.push(status);
+        self
+    }
+
+    /// Those of this workflow only.
+    pub fn workflow(mut self, workflow: impl Into<Arc<str>>) -> Self {
+        self.workflow = Some(workflow.into());
+        self
+    }
+
+    /// How many runs are deleted in one commit: 500 unless set, 1 to 1000.
+    pub const fn batch(mut self, runs: usize) -> Self {
+        self.batch = runs;
+        self
+    }
+
+    fn query(&self, before: Timestamp) -> RunQuery {
+        let mut query = RunQuery::new().changed_before(before).limit(self.batch);
+        let ended = Status::ALL.into_iter().filter(|status| status.has_ended());
+        query.statuses =
+            ended.filter(|status| self.statuses.is_empty() || self.statuses.contains(status)).collect();
+        query.workflow = self.workflow.clone();
+        query
+    }
+}
+
+pub(super) async fn retain<S: Operate + ?Sized>(
+    store: &S,
+    retention: Retention,
+) -> Result<usize, StoreError> {
+    let now = store.now().await?;
+    let age = u64::try_from(retention.age.as_millis()).unwrap_or(u64::MAX);
+    let before = Timestamp::from_millis(now.as_millis().saturating_sub(age).saturating_add(1));
+    let mut query = retention.query(before);
+    if query.statuses.is_empty() {
+        return Ok(0);
+    }
+    let mut deleted = 0;
+    loop {
+        let page = store.list(query.clone()).await?;
+        let runs = page.items.into_iter().map(|run| run.run).collect();
+        deleted += store.delete(runs, DeleteIf::EndedBefore(before)).await?.len();
+        match page.next {
+            Some(next) => query.after = Some(next),
+            None => return Ok(deleted),
+        }
+    }
+}

@@ -1,0 +1,53 @@
+use std::time::Duration;
+
+use awaitly_core::journal::{Refused, Status};
+use awaitly_core::store::{Open, Opened, Operate, Owner, Purpose, RunId, StoreError};
+
+/// Why a run was not set back to running. Nothing was changed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RetryError {
+    /// There is no such run.
+    #[error("there is no such run: check the run id")]
+    NoSuchRun,
+    /// Only a run that failed or was cancelled can be retried.
+    #[error("the run is {status}: only one that failed or was cancelled can be retried")]
+    NotFailed {
+        /// Where it stands.
+        status: Status,
+    },
+    /// Somebody executes it.
+    #[error("the run is being executed: try again in {remaining:?}")]
+    Busy {
+        /// How long the lease still lasts if it is not renewed.
+        remaining: Duration,
+    },
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+pub(super) async fn retry<S: Operate + ?Sized>(store: &S, run: &RunId) -> Result<(), RetryError> {
+    let header = store.load(run).await?.ok_or(RetryError::NoSuchRun)?.header;
+    if !matches!(header.status, Status::Failed | Status::Cancelled) {
+        return Err(RetryError::NotFailed { status: header.status });
+    }
+    let request = Open::new(run.clone(), header.workflow, Owner::unique())
+        .version(header.version)
+        .purpose(Purpose::Retry);
+    match store.open(request).await? {
+        Opened::Held { lease, run, .. } => {
+            // Somebody may have been faster, and the run is theirs to run on.
+            let revived = match run.header.status {
+                Status::Failed | Status::Cancelled => store.revive(&lease, run.header.failed_on).await,
+                _ => Ok(()),
+            };
+            store.release(&lease);
+            Ok(revived?)
+        }
+        Opened::Ended(header) => Err(RetryError::NotFailed { status: header.status }),
+        Opened::Refused(Refused::Busy { remaining }) => Err(RetryError::Busy { remaining }),
+        // A newer version has come in between: the run is being executed.
+        Opened::Refused(_) => Err(RetryError::Busy { remaining: Duration::ZERO }),
+    }
+}
