@@ -53,11 +53,14 @@
 //! | --- | --- | --- |
 //! | `persistence` | `persistence::MemoryStore`, and the conformance suite for stores | no |
 //! | `sqlite` | `persistence::SqliteStore`, with SQLite bundled; also `persistence` | no |
+//! | `file` | `persistence::FileStore`; also `persistence` | no |
+//! | `postgres` | `persistence::PostgresStore`; also `persistence` | no |
+//! | `redis` | `persistence::RedisStore`; also `persistence` | no |
 //! | `full` | everything | no |
 
 pub use awaitly_core::{
     AsText, Durable, DurableRun, Error, FromStep, KeepRun, Limit, Mode, Resuming, Retry, Run, RunError,
-    RunInfo, StepInfo, Typed, Volatile, Workflow, run,
+    RunInfo, StepInfo, Typed, Volatile, WaitFor, Workflow, run,
 };
 pub use awaitly_core::{clock, collect, event, guard, journal, resource, retry, several, step, store};
 pub use awaitly_core::{parallel, race};

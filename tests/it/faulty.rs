@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
-use awaitly::journal::{Key, Record, Status};
+use awaitly::journal::{Key, Outcome, Record, Status};
 use awaitly::persistence::MemoryStore;
-use awaitly::store::{Ending, Lease, Open, Opened, RunId, Store, StoreError, StoredRun};
+use awaitly::store::{
+    Durability, Ending, Lease, Open, Opened, Renewed, RunId, Store, StoreError, StoredRun, Wait,
+};
 use awaitly::{DurableRun, RunError, Workflow, step};
 
 use crate::durable::{Bank, OrderError};
@@ -34,17 +36,25 @@ impl Store for Faulty {
         self.inner.open(request).await
     }
 
-    async fn append(&self, lease: &Lease, record: Record) -> Result<(), StoreError> {
+    async fn append(&self, lease: &Lease, record: Record, durability: Durability) -> Result<(), StoreError> {
         full(&self.fail_appends)?;
-        self.inner.append(lease, record).await?;
+        self.inner.append(lease, record, durability).await?;
         if self.slow_appends.load(Ordering::Relaxed) {
             tokio::time::sleep(Duration::from_secs(60)).await;
         }
         Ok(())
     }
 
-    async fn replace(&self, lease: &Lease, record: Record) -> Result<(), StoreError> {
-        self.inner.replace(lease, record).await
+    async fn replace(&self, lease: &Lease, record: Record, durability: Durability) -> Result<(), StoreError> {
+        self.inner.replace(lease, record, durability).await
+    }
+
+    async fn wait(&self, lease: &Lease, wait: Wait) -> Result<(), StoreError> {
+        self.inner.wait(lease, wait).await
+    }
+
+    async fn expire(&self, lease: &Lease, record: Record) -> Result<Option<Outcome>, StoreError> {
+        self.inner.expire(lease, record).await
     }
 
     async fn revive(&self, lease: &Lease, drop: Vec<Key>) -> Result<(), StoreError> {
@@ -60,9 +70,9 @@ impl Store for Faulty {
         self.inner.finish(lease, ending).await
     }
 
-    async fn renew(&self, lease: &Lease, ttl: Duration) -> Result<(), StoreError> {
+    async fn renew(&self, lease: &Lease, ttl: Duration) -> Result<Renewed, StoreError> {
         if self.lose_renewals.load(Ordering::Relaxed) {
-            return Ok(());
+            return Ok(Renewed { now: SystemTime::now().into(), cancel: false });
         }
         self.inner.renew(lease, ttl).await
     }

@@ -6,3 +6,6 @@ mod examples;
 mod faulty;
 mod leases;
 mod retry;
+mod servers;
+mod transactions;
+mod waiting;

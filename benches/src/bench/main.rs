@@ -8,6 +8,7 @@ mod durable;
 mod measure;
 mod memory;
 mod peers;
+mod postgres;
 mod resume;
 mod row;
 mod step;
@@ -30,7 +31,7 @@ struct Options {
     /// Rows that were measured elsewhere, as JSON objects.
     #[arg(long)]
     rows: Option<PathBuf>,
-    /// The groups to measure: step, memory, durable, resume, peers. All unless named.
+    /// The groups to measure: step, memory, durable, resume, postgres, peers. All unless named.
     groups: Vec<String>,
 }
 
@@ -59,6 +60,9 @@ fn main() -> Result<()> {
     }
     if options.wants("resume") {
         add(resume::measure()?);
+    }
+    if options.wants("postgres") {
+        add(postgres::measure()?);
     }
     if let Some(file) = options.peers.as_ref().filter(|_| options.wants("peers")) {
         add(peers::compare(file)?);

@@ -38,6 +38,13 @@ impl Row {
         self
     }
 
+    /// It has to be this much at least.
+    pub(crate) fn at_least(mut self, least: f64) -> Self {
+        self.bar = Some(format!(">= {least}"));
+        self.holds = self.value >= least;
+        self
+    }
+
     /// It has to be at least this part of its floor.
     pub(crate) fn at_least_of_floor(mut self, least: f64) -> Self {
         self.bar = Some(format!(">= {least} x"));

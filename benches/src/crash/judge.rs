@@ -3,10 +3,10 @@ use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 use awaitly::journal::{Key, Outcome, Status};
-use awaitly::persistence::SqliteStore;
-use awaitly::store::{RunId, Store, StoredRun};
+use awaitly::store::{RunId, StoredRun};
 
 use crate::ledger::{Effect, Mark, read};
+use crate::store::Place;
 use crate::worker::{KEYS, RUNS, STEPS_AT_ONCE};
 
 /// What the ledgers say.
@@ -50,11 +50,11 @@ impl Evidence {
 
 /// Compares the journals with the ledgers, prints what came of it, and says whether it holds.
 #[tokio::main(flavor = "current_thread")]
-pub(crate) async fn judge(folder: &Path, kills: u32) -> Result<bool> {
-    let evidence = Evidence::read(folder)?;
+pub(crate) async fn judge(place: &Place<'_>, kills: u32) -> Result<bool> {
+    let evidence = Evidence::read(place.folder)?;
     let mut verdict = Verdict::default();
     let mut recorded = HashSet::new();
-    let store = SqliteStore::open(folder.join("crash.db")).await?;
+    let store = place.open().await?;
     for run in &evidence.runs {
         let stored = store.load(&RunId::new(run.as_str())?).await?;
         match stored.filter(|stored| stored.header.status == Status::Completed) {
@@ -62,7 +62,7 @@ pub(crate) async fn judge(folder: &Path, kills: u32) -> Result<bool> {
             None => verdict.lost += 1,
         }
     }
-    store.close().await?;
+    drop(store);
     verdict.lost += evidence.last.keys().filter(|key| !recorded.contains(*key)).count();
 
     let (worst, twice_in_a_life) = repeats(&evidence.effects);
@@ -75,7 +75,11 @@ pub(crate) async fn judge(folder: &Path, kills: u32) -> Result<bool> {
     let Verdict { lost, recorded_twice } = verdict;
     println!("kills {kills} · lost {lost} · recorded twice {recorded_twice} · repeated {repeated}");
     ensure!(runs > 0 && effects > 0, "nothing was done before the workers were killed: nothing was proved");
-    Ok(lost == 0 && recorded_twice == 0 && worst <= in_flight)
+    let holds = lost == 0 && recorded_twice == 0 && worst <= in_flight;
+    if holds {
+        place.clear().await?;
+    }
+    Ok(holds)
 }
 
 fn judge_run(

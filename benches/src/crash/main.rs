@@ -5,11 +5,12 @@
 //! one worker finishes everything, and the journals are compared with the ledger.
 //!
 //! A process that is killed loses nothing that it handed to the system, so this says nothing about a loss
-//! of power; what does is that SQLite waits for the disk at each commit.
+//! of power; what does is that the stores wait for the disk at each commit.
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
 mod judge;
 mod ledger;
+mod store;
 mod worker;
 
 use std::path::{Path, PathBuf};
@@ -18,6 +19,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use clap::{Parser, ValueEnum};
+use store::{Kind, Place};
 
 /// Kills workers, and counts what was lost.
 #[derive(Parser)]
@@ -39,31 +41,28 @@ struct Options {
     finish: bool,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Kind {
-    Sqlite,
-}
-
 fn main() -> Result<ExitCode> {
     let options = Options::parse();
     if let Some([folder, life]) = options.worker.as_deref() {
-        return worker::work(Path::new(folder), life.parse()?, options.finish);
+        let place = Place { kind: options.store, folder: Path::new(folder) };
+        return worker::work(&place, life.parse()?, options.finish);
     }
     let seed = options.seed.unwrap_or_else(|| fastrand::u64(..));
     println!("store {:?}, {} kills, seed {seed}", options.store, options.kills);
     let folder = tempfile::tempdir()?;
+    let place = Place { kind: options.store, folder: folder.path() };
     let mut dice = fastrand::Rng::with_seed(seed);
     for life in 1..=options.kills {
         let before = effects(folder.path());
-        let worker = start(folder.path(), life, false)?;
+        let worker = start(&place, life, false)?;
         kill(worker, folder.path(), before, Duration::from_micros(dice.u64(0..120_000)))?;
         if life % 20 == 0 {
             println!("killed {life}, {} effects so far", effects(folder.path()));
         }
     }
-    let status = start(folder.path(), options.kills + 1, true)?.wait()?;
+    let status = start(&place, options.kills + 1, true)?.wait()?;
     ensure!(status.success(), "the last worker failed: {status}");
-    if judge::judge(folder.path(), options.kills)? {
+    if judge::judge(&place, options.kills)? {
         return Ok(ExitCode::SUCCESS);
     }
     println!("the store and the ledgers are in {}", folder.keep().display());
@@ -74,10 +73,11 @@ fn effects(folder: &Path) -> usize {
     ledger::count(&folder.join("effects.jsonl"))
 }
 
-fn start(folder: &Path, life: u32, finish: bool) -> Result<Child> {
+fn start(place: &Place<'_>, life: u32, finish: bool) -> Result<Child> {
     let program: PathBuf = std::env::current_exe()?;
     let mut worker = Command::new(program);
-    worker.arg("--worker").arg(folder).arg(life.to_string());
+    let kind = place.kind.to_possible_value().context("every store has a name")?;
+    worker.arg("--store").arg(kind.get_name()).arg("--worker").arg(place.folder).arg(life.to_string());
     if finish {
         worker.arg("--finish");
     }

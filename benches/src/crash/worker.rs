@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use anyhow::Result;
 use awaitly::clock::ms;
-use awaitly::persistence::SqliteStore;
 use awaitly::{DurableRun, Retry, RunError, Workflow, parallel, step};
 use serde::{Deserialize, Serialize};
 use tokio::task::JoinSet;
 
 use crate::ledger::{Effect, Lines, Mark, read};
+use crate::store::Place;
 
 /// How many runs are executed at the same time, and how many steps of one are.
 pub(crate) const RUNS: usize = 16;
@@ -94,9 +94,10 @@ async fn body(run: &DurableRun, world: &World) -> Result<u64, CrashError> {
 }
 
 #[tokio::main(worker_threads = 2)]
-pub(crate) async fn work(folder: &Path, life: u32, finish: bool) -> Result<ExitCode> {
-    let store = SqliteStore::open(folder.join("crash.db")).await?;
-    let workflow = Workflow::new("crash").store(store.clone());
+pub(crate) async fn work(place: &Place<'_>, life: u32, finish: bool) -> Result<ExitCode> {
+    let folder = place.folder;
+    // Where a store cannot tell that an owner died, its lease lasts until its time is over.
+    let workflow = Workflow::new("crash").any_store(place.open().await?).lease(ms(300));
     let marks = Arc::new(Lines::open(&folder.join("runs.jsonl"))?);
     let world = Arc::new(World {
         life,
@@ -115,7 +116,7 @@ pub(crate) async fn work(folder: &Path, life: u32, finish: bool) -> Result<ExitC
             let (workflow, marks, world) = (workflow.clone(), Arc::clone(&marks), Arc::clone(&world));
             running.spawn(async move {
                 marks.add(&Mark::Begun(run.clone()))?;
-                workflow.run(run.as_str(), async |run| body(run, &world).await).await?;
+                execute(&workflow, &run, &world).await?;
                 marks.add(&Mark::Ended(run))?;
                 anyhow::Ok(())
             });
@@ -125,9 +126,17 @@ pub(crate) async fn work(folder: &Path, life: u32, finish: bool) -> Result<ExitC
             None => break,
         }
     }
-    drop(workflow);
-    store.close().await?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Waits for the lease of the worker that was killed, where it has to.
+async fn execute(workflow: &Workflow, run: &str, world: &World) -> Result<()> {
+    loop {
+        match workflow.run(run, async |run| body(run, world).await).await {
+            Err(CrashError::Run(RunError::Busy { remaining, .. })) => tokio::time::sleep(remaining).await,
+            ended => return Ok(ended.map(drop)?),
+        }
+    }
 }
 
 /// The runs that some worker began and none has ended.

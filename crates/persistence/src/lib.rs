@@ -3,7 +3,7 @@
 //!
 //! ```
 //! use awaitly_core::journal::{Outcome, Payload, Record};
-//! use awaitly_core::store::{Open, Opened, Owner, RunId, Store};
+//! use awaitly_core::store::{Durability, Open, Opened, Owner, RunId, Store};
 //! use awaitly_persistence::MemoryStore;
 //!
 //! # #[tokio::main(flavor = "current_thread")]
@@ -14,7 +14,7 @@
 //! let Opened::Held { lease, .. } = opened else { return Err("somebody else runs it".into()) };
 //!
 //! let outcome = Outcome::Value(Payload::encode("ch_7")?);
-//! store.append(&lease, Record { key: "charge".into(), outcome, input: None }).await?;
+//! store.append(&lease, Record { key: "charge".into(), outcome, input: None }, Durability::Sync).await?;
 //!
 //! // The process dies here. Another one finds what was recorded.
 //! store.release(&lease);
@@ -29,23 +29,45 @@
 //! | item | what for |
 //! | --- | --- |
 //! | [`MemoryStore`] | tests, and runs that need not survive the process |
+//! | `FileStore` | a file for each run, one process |
 //! | `SqliteStore` | one file, several processes of one machine |
+//! | `PostgresStore` | many machines |
+//! | `RedisStore` | many machines; as durable as the server is set to be |
+//! | [`operate`] | what operators do: retry, fork, retain, export, copy |
 //! | [`conformance`] | every promise of a store as a test, for your own |
 //!
 //! # Features
 //!
 //! | feature | default | adds |
 //! | --- | --- | --- |
-//! | `sqlite` | yes | `SqliteStore`, `SqliteOptions`, `Durability`; SQLite is built in |
+//! | `file` | no | `FileStore`, `FileOptions` |
+//! | `postgres` | no | `PostgresStore`, `PostgresOptions` |
+//! | `redis` | no | `RedisStore`, `RedisOptions` |
+//! | `sqlite` | yes | `SqliteStore`, `SqliteOptions`, `Synchronous`; SQLite is built in |
 
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "tests"))]
 
 pub mod conformance;
+#[cfg(feature = "file")]
+mod file;
+#[cfg(any(feature = "file", feature = "postgres", feature = "redis", feature = "sqlite"))]
+mod group;
 mod limits;
 mod memory;
+pub mod operate;
+#[cfg(feature = "postgres")]
+mod postgres;
+#[cfg(feature = "redis")]
+mod redis;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 
+#[cfg(feature = "file")]
+pub use file::{FileOptions, FileStore};
 pub use memory::MemoryStore;
+#[cfg(feature = "postgres")]
+pub use postgres::{PostgresOptions, PostgresStore};
+#[cfg(feature = "redis")]
+pub use redis::{RedisOptions, RedisStore};
 #[cfg(feature = "sqlite")]
-pub use sqlite::{Durability, SqliteOptions, SqliteStore};
+pub use sqlite::{SqliteOptions, SqliteStore, Synchronous};

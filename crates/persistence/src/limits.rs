@@ -1,8 +1,10 @@
+//! What all stores do alike beside the journal's rules: limits, and cutting lists into pages.
+
 use std::collections::HashSet;
 use std::time::Duration;
 
-use awaitly_core::journal::{Key, Record};
-use awaitly_core::store::{RunId, StoreError};
+use awaitly_core::journal::{Key, Payload, Record, Timestamp};
+use awaitly_core::store::{Cursor, Due, Page, RunId, StoreError, WaitQuery, Waiting};
 
 /// A hundred years: longer leases are held for this long, so that no clock overflows.
 pub(crate) const LONGEST_TTL: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
@@ -14,4 +16,48 @@ pub(crate) fn distinct_keys<'a>(run: &RunId, records: &'a [Record]) -> Result<Ha
         Some(twice) => Err(StoreError::AlreadyRecorded { run: (**run).into(), key: twice.key.clone() }),
         None => Ok(keys),
     }
+}
+
+/// The place of a list that counts its items.
+pub(crate) fn number(cursor: &Cursor) -> Result<i64, StoreError> {
+    cursor.as_str().parse().map_err(|_| StoreError::BadCursor { cursor: cursor.as_str().into() })
+}
+
+/// The items of a page whose items carried their places.
+pub(crate) fn without_places<P, T>(page: Page<(P, T)>) -> Page<T> {
+    Page { items: page.items.into_iter().map(|(_, item)| item).collect(), next: page.next }
+}
+
+/// The page that `query` asks for out of all entries that it asks for: the newest first.
+pub(crate) fn page_of_waiting(
+    mut found: Vec<Waiting>,
+    query: &WaitQuery,
+) -> Result<Page<Waiting>, StoreError> {
+    let place = |waiting: &Waiting| (waiting.entry.since, waiting.run.clone(), waiting.entry.key.clone());
+    found.sort_unstable_by_key(|waiting| std::cmp::Reverse(place(waiting)));
+    if let Some(cursor) = &query.after {
+        let after = waiting_place(cursor)?;
+        found.retain(|waiting| place(waiting) < after);
+    }
+    Ok(Page::cut(found, query.limit, waiting_cursor))
+}
+
+/// The place that [`waiting_cursor`] made a cursor of.
+pub(crate) fn waiting_place(cursor: &Cursor) -> Result<(Timestamp, RunId, Key), StoreError> {
+    let bad = |_| StoreError::BadCursor { cursor: cursor.as_str().into() };
+    Payload::from_stored(cursor.as_str()).decode().map_err(bad)
+}
+
+/// The place of an entry that waits in a list, the newest first.
+pub(crate) fn waiting_cursor(waiting: &Waiting) -> Cursor {
+    let place = (waiting.entry.since, &waiting.run, &waiting.entry.key);
+    // Two texts and a number always have a JSON form.
+    Payload::encode(&place).map_or_else(|_| Cursor::new(""), |text| Cursor::new(text.as_str()))
+}
+
+/// The first `limit` runs that are due, the longest overdue first.
+pub(crate) fn longest_overdue(mut due: Vec<Due>, limit: usize) -> Vec<Due> {
+    due.sort_by(|a, b| (a.since, &a.run).cmp(&(b.since, &b.run)));
+    due.truncate(limit);
+    due
 }

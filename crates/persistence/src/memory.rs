@@ -1,10 +1,17 @@
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
-use awaitly_core::journal::{Admission, Header, Key, LeaseInfo, Payload, Record, Status, admit};
-use awaitly_core::store::{Ending, Lease, Open, Opened, RunId, Store, StoreError, StoredRun};
+use awaitly_core::journal::{
+    Admission, Asked, Header, Key, LeaseInfo, Outcome, Payload, Record, Settling, Status, Timestamp,
+    Unanswered, WaitEntry, admit, settle,
+};
+use awaitly_core::store::{
+    Answer, Answered, Bell, Cancelled, Cursor, DeleteIf, Due, Durability, Ending, Imported, Lease, Open,
+    Opened, Operate, Page, Renewed, RunId, RunQuery, RunSummary, Store, StoreError, StoredRun, Wait,
+    WaitQuery, Waiting, Wakes,
+};
 use foldhash::fast::RandomState;
 use tokio::time::Instant;
 
@@ -12,8 +19,8 @@ use crate::limits;
 
 /// Journals in memory: for tests, and for runs that need not survive the process.
 ///
-/// A clone is a handle on the same journals; they are gone when the last handle is. Leases run by
-/// tokio's clock, so that a test which pauses time pauses them too.
+/// A clone is a handle on the same journals; they are gone when the last handle is. It lives by tokio's clock,
+/// so that a test which pauses time pauses leases and expiries too.
 ///
 /// # Cancel safety
 /// No future of this store waits: each happens whole at its first poll.
@@ -33,14 +40,22 @@ use crate::limits;
 /// # Ok(())
 /// # }
 /// ```
-#[derive(Clone, Default)]
-pub struct MemoryStore(Arc<Mutex<Journals>>);
+#[derive(Clone)]
+pub struct MemoryStore(Arc<Shared>);
+
+struct Shared {
+    journals: Mutex<Journals>,
+    bell: Bell,
+    /// When the store was made, by tokio's clock and as time of day.
+    made: (Instant, Timestamp),
+}
 
 #[derive(Default)]
 struct Journals {
     /// Where a run stands in `runs`: the slot of its leases.
     slots: HashMap<RunId, usize, RandomState>,
-    runs: Vec<Journal>,
+    /// In the order in which they began. `None`: it was deleted.
+    runs: Vec<Option<Journal>>,
 }
 
 struct Journal {
@@ -49,42 +64,60 @@ struct Journal {
     input: Option<Payload>,
     records: Vec<Record>,
     keys: HashSet<Key, RandomState>,
+    waits: BTreeMap<Key, WaitEntry>,
     /// The newest token.
     token: u64,
     /// When the lease with that token expires. `None`: it was given back.
-    held_until: Option<Instant>,
+    held_until: Option<Timestamp>,
 }
 
 impl MemoryStore {
     /// A store without runs.
     #[must_use]
     pub fn new() -> Self {
-        Self::default()
+        let made = (Instant::now(), Timestamp::from(SystemTime::now()));
+        Self(Arc::new(Shared { journals: Mutex::default(), bell: Bell::new(), made }))
     }
 
     /// A panic while the lock was held leaves nothing half done: every change below is made after
     /// everything that can fail.
     fn lock(&self) -> MutexGuard<'_, Journals> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.journals.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn now(&self) -> Timestamp {
+        let (at, then) = self.0.made;
+        then.after(Instant::now().saturating_duration_since(at))
+    }
+
+    fn expiry(&self, ttl: Duration) -> Timestamp {
+        self.now().after(ttl.min(limits::LONGEST_TTL))
+    }
+}
+
+impl Default for MemoryStore {
+    fn default() -> Self {
+        Self::new()
     }
 }
 
 impl Store for MemoryStore {
     async fn open(&self, request: Open) -> Result<Opened, StoreError> {
-        Ok(self.lock().open(&request))
+        let until = self.expiry(request.ttl);
+        Ok(self.lock().open(&request, self.now(), until))
     }
 
-    async fn append(&self, lease: &Lease, record: Record) -> Result<(), StoreError> {
+    async fn append(&self, lease: &Lease, record: Record, _: Durability) -> Result<(), StoreError> {
         let mut journals = self.lock();
         let journal = journals.held(lease)?;
         if !journal.keys.insert(record.key.clone()) {
-            return Err(StoreError::AlreadyRecorded { run: (**lease.run()).into(), key: record.key });
+            return Err(journal.already_recorded(record.key));
         }
         journal.records.push(record);
         Ok(())
     }
 
-    async fn replace(&self, lease: &Lease, record: Record) -> Result<(), StoreError> {
+    async fn replace(&self, lease: &Lease, record: Record, _: Durability) -> Result<(), StoreError> {
         let mut journals = self.lock();
         let journal = journals.held(lease)?;
         if !journal.keys.insert(record.key.clone()) {
@@ -94,12 +127,33 @@ impl Store for MemoryStore {
         Ok(())
     }
 
-    async fn revive(&self, lease: &Lease, drop: Vec<Key>) -> Result<(), StoreError> {
+    async fn wait(&self, lease: &Lease, wait: Wait) -> Result<(), StoreError> {
+        let now = self.now();
         let mut journals = self.lock();
         let journal = journals.held(lease)?;
-        journal.header.status = Status::Running;
-        journal.header.outcome = None;
-        journal.header.failed_on = Vec::new();
+        if journal.keys.contains(&wait.key) {
+            return Err(journal.already_recorded(wait.key));
+        }
+        journal.waits.entry(wait.key.clone()).or_insert_with(|| wait.begin(now));
+        Ok(())
+    }
+
+    async fn expire(&self, lease: &Lease, record: Record) -> Result<Option<Outcome>, StoreError> {
+        let now = self.now();
+        let mut journals = self.lock();
+        let journal = journals.held(lease)?;
+        match journal.settle(&record.key, Settling::Expire, None, now) {
+            Ok(()) => Ok(Some(journal.put_answer(record))),
+            Err(Unanswered::AlreadyAnswered) => Ok(journal.recorded(&record.key)),
+            Err(_) => Ok(None),
+        }
+    }
+
+    async fn revive(&self, lease: &Lease, drop: Vec<Key>) -> Result<(), StoreError> {
+        let now = self.now();
+        let mut journals = self.lock();
+        let journal = journals.held(lease)?;
+        journal.header.revive(now);
         journal.records.retain(|record| !drop.contains(&record.key));
         journal.keys.retain(|key| !drop.contains(key));
         Ok(())
@@ -116,30 +170,34 @@ impl Store for MemoryStore {
     }
 
     async fn finish(&self, lease: &Lease, ending: Ending) -> Result<(), StoreError> {
+        let now = self.now();
         let mut journals = self.lock();
         let journal = journals.held(lease)?;
-        journal.header.status = ending.status;
-        journal.header.outcome = ending.outcome;
-        journal.header.failed_on = ending.failed_on;
+        let answered = ending.waits_on.iter().any(|key| journal.keys.contains(key));
+        journal.header.end(ending, answered, now);
         journal.held_until = None;
+        drop(journals);
+        self.0.bell.ring();
         Ok(())
     }
 
-    async fn renew(&self, lease: &Lease, ttl: Duration) -> Result<(), StoreError> {
-        self.lock().held(lease)?.held_until = Some(expiry(ttl));
-        Ok(())
+    async fn renew(&self, lease: &Lease, ttl: Duration) -> Result<Renewed, StoreError> {
+        let (now, until) = (self.now(), self.expiry(ttl));
+        let mut journals = self.lock();
+        let journal = journals.held(lease)?;
+        journal.held_until = Some(until);
+        Ok(Renewed { now, cancel: journal.header.cancel_requested })
     }
 
     fn release(&self, lease: &Lease) {
         if let Ok(journal) = self.lock().held(lease) {
             journal.held_until = None;
         }
+        self.0.bell.ring();
     }
 
     async fn load(&self, run: &RunId) -> Result<Option<StoredRun>, StoreError> {
-        let journals = self.lock();
-        let slot = journals.slots.get(run);
-        Ok(slot.and_then(|slot| journals.runs.get(*slot)).map(Journal::to_stored))
+        Ok(self.lock().find(run).map(|(_, journal)| journal.to_stored()))
     }
 
     fn durability(&self) -> &'static str {
@@ -147,47 +205,187 @@ impl Store for MemoryStore {
     }
 }
 
+impl Operate for MemoryStore {
+    async fn list(&self, query: RunQuery) -> Result<Page<RunSummary>, StoreError> {
+        let before = query.after.as_ref().map(limits::number).transpose()?;
+        let (now, journals) = (self.now(), self.lock());
+        let found = journals.newest_first(before).filter_map(|(slot, journal)| {
+            let summary = RunSummary::of(journal.run.clone(), &journal.header, journal.lease(now));
+            query.asks_for(&summary, |key| journal.keys.contains(key)).then_some((slot, summary))
+        });
+        let found = found.take(query.limit + 1).collect();
+        Ok(limits::without_places(Page::cut(found, query.limit, |(slot, _)| Cursor::new(slot.to_string()))))
+    }
+
+    async fn waiting(&self, query: WaitQuery) -> Result<Page<Waiting>, StoreError> {
+        let journals = self.lock();
+        let open = journals.newest_first(None).filter(|(_, journal)| !journal.header.status.has_ended());
+        let found: Vec<_> = open
+            .flat_map(|(_, journal)| {
+                let asked = journal.waits.values().filter(|entry| query.asks_for(&journal.run, entry));
+                asked.map(|entry| Waiting {
+                    run: journal.run.clone(),
+                    workflow: Arc::clone(&journal.header.workflow),
+                    entry: entry.clone(),
+                })
+            })
+            .collect();
+        limits::page_of_waiting(found, &query)
+    }
+
+    async fn due(&self, limit: usize) -> Result<Vec<Due>, StoreError> {
+        let (now, journals) = (self.now(), self.lock());
+        let due = journals.newest_first(None).filter_map(|(_, journal)| {
+            let Header { workflow, version, status, wake, changed, .. } = &journal.header;
+            let since = Due::since(*status, *wake, journal.held_until, *changed, now)?;
+            Some(Due { run: journal.run.clone(), workflow: Arc::clone(workflow), version: *version, since })
+        });
+        Ok(limits::longest_overdue(due.collect(), limit))
+    }
+
+    async fn answer(&self, answer: Answer) -> Result<Answered, StoreError> {
+        let now = self.now();
+        let Answer { run, key, token, outcome } = answer;
+        let mut journals = self.lock();
+        let Some((_, journal)) = journals.find_mut(&run) else {
+            return Ok(Answered::Refused(Unanswered::NoSuchRun));
+        };
+        if let Err(refused) = journal.settle(&key, Settling::Answer, token.as_deref(), now) {
+            return Ok(Answered::Refused(refused));
+        }
+        journal.put_answer(Record { key, outcome, input: None });
+        if journal.header.status == Status::Waiting {
+            journal.header.wake = Some(now);
+        }
+        drop(journals);
+        self.0.bell.ring();
+        Ok(Answered::Taken)
+    }
+
+    async fn cancel(&self, run: &RunId) -> Result<Cancelled, StoreError> {
+        let now = self.now();
+        let mut journals = self.lock();
+        let Some((_, journal)) = journals.find_mut(run) else {
+            return Ok(Cancelled::NoSuchRun);
+        };
+        let cancelled = match (journal.header.status, journal.lease(now)) {
+            (status, _) if status.has_ended() => Cancelled::Ended(status),
+            (_, LeaseInfo::Held(_)) => {
+                journal.header.cancel_requested = true;
+                Cancelled::Requested
+            }
+            (_, LeaseInfo::Free) => {
+                journal.header.end(Ending::new(Status::Cancelled), false, now);
+                journal.held_until = None;
+                Cancelled::Now
+            }
+        };
+        drop(journals);
+        self.0.bell.ring();
+        Ok(cancelled)
+    }
+
+    async fn delete(&self, runs: Vec<RunId>, condition: DeleteIf) -> Result<Vec<RunId>, StoreError> {
+        let now = self.now();
+        let mut journals = self.lock();
+        Ok(runs.into_iter().filter(|run| journals.delete(run, condition, now)).collect())
+    }
+
+    async fn import(&self, run: RunId, stored: StoredRun) -> Result<Imported, StoreError> {
+        let keys = limits::distinct_keys(&run, &stored.records)?.into_iter().cloned().collect();
+        let mut journals = self.lock();
+        if journals.slots.contains_key(&run) {
+            return Ok(Imported::Exists);
+        }
+        let StoredRun { header, input, records, waits } = stored;
+        let waits = waits.into_iter().map(|entry| (entry.key.clone(), entry)).collect();
+        journals.add(Journal { run, header, input, records, keys, waits, token: 0, held_until: None });
+        drop(journals);
+        self.0.bell.ring();
+        Ok(Imported::Added)
+    }
+
+    async fn now(&self) -> Result<Timestamp, StoreError> {
+        Ok(self.now())
+    }
+
+    fn wakes(&self) -> Wakes {
+        self.0.bell.listen()
+    }
+}
+
 impl fmt::Debug for MemoryStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("MemoryStore").field("runs", &self.lock().runs.len()).finish_non_exhaustive()
+        f.debug_struct("MemoryStore").field("runs", &self.lock().slots.len()).finish_non_exhaustive()
     }
 }
 
 impl Journals {
-    fn open(&mut self, request: &Open) -> Opened {
-        let slot = self.slots.get(&request.run).copied();
-        let journal = slot.and_then(|slot| self.runs.get_mut(slot));
-        let stored = journal.as_ref().map(|journal| (&journal.header, journal.lease()));
-        match (admit(request, stored), journal, slot) {
-            (Admission::Refuse(refused), ..) => Opened::Refused(refused),
-            (Admission::Ended, Some(journal), _) => Opened::Ended(journal.header.clone()),
-            (Admission::Take, Some(journal), Some(slot)) => journal.take(slot, request.ttl),
-            _ => self.begin(request),
+    fn open(&mut self, request: &Open, now: Timestamp, until: Timestamp) -> Opened {
+        let found = self.find_mut(&request.run);
+        let stored = found.as_ref().map(|(_, journal)| (&journal.header, journal.lease(now)));
+        match (admit(request, stored), found) {
+            (Admission::Refuse(refused), _) => Opened::Refused(refused),
+            (Admission::Ended, Some((_, journal))) => Opened::Ended(journal.header.clone()),
+            (Admission::Take, Some((slot, journal))) => journal.take(slot, now, until),
+            _ => self.begin(request, now, until),
         }
     }
 
-    fn begin(&mut self, request: &Open) -> Opened {
-        let slot = self.runs.len();
+    fn begin(&mut self, request: &Open, now: Timestamp, until: Timestamp) -> Opened {
         let mut journal = Journal {
             run: request.run.clone(),
-            header: Header::begin(request),
+            header: Header::begin(request, now),
             input: request.input.as_ref().map(|input| input.payload.clone()),
             records: Vec::new(),
             keys: HashSet::default(),
+            waits: BTreeMap::new(),
             token: 0,
             held_until: None,
         };
-        let opened = journal.take(slot, request.ttl);
-        self.slots.insert(request.run.clone(), slot);
-        self.runs.push(journal);
+        let opened = journal.take(self.runs.len(), now, until);
+        self.add(journal);
         opened
+    }
+
+    fn add(&mut self, journal: Journal) {
+        self.slots.insert(journal.run.clone(), self.runs.len());
+        self.runs.push(Some(journal));
+    }
+
+    fn delete(&mut self, run: &RunId, condition: DeleteIf, now: Timestamp) -> bool {
+        let found = self.find(run);
+        let Some((slot, _)) = found.filter(|(_, journal)| {
+            condition.holds(journal.header.status, journal.header.changed, journal.lease(now))
+        }) else {
+            return false;
+        };
+        self.slots.remove(run);
+        self.runs.get_mut(slot).is_some_and(|place| place.take().is_some())
+    }
+
+    fn find(&self, run: &RunId) -> Option<(usize, &Journal)> {
+        let slot = *self.slots.get(run)?;
+        Some((slot, self.runs.get(slot)?.as_ref()?))
+    }
+
+    fn find_mut(&mut self, run: &RunId) -> Option<(usize, &mut Journal)> {
+        let slot = *self.slots.get(run)?;
+        Some((slot, self.runs.get_mut(slot)?.as_mut()?))
+    }
+
+    /// The runs that began before the one in that slot, if one is given.
+    fn newest_first(&self, before: Option<i64>) -> impl Iterator<Item = (usize, &Journal)> {
+        let end = before.and_then(|slot| usize::try_from(slot).ok()).unwrap_or(self.runs.len());
+        let runs = self.runs.get(..end).unwrap_or(&self.runs).iter().enumerate().rev();
+        runs.filter_map(|(slot, journal)| Some((slot, journal.as_ref()?)))
     }
 
     /// The journal that `lease` may still write.
     fn held(&mut self, lease: &Lease) -> Result<&mut Journal, StoreError> {
         usize::try_from(lease.slot())
             .ok()
-            .and_then(|slot| self.runs.get_mut(slot))
+            .and_then(|slot| self.runs.get_mut(slot)?.as_mut())
             .filter(|journal| {
                 journal.token == lease.token() && journal.held_until.is_some() && journal.run == *lease.run()
             })
@@ -196,26 +394,56 @@ impl Journals {
 }
 
 impl Journal {
-    fn lease(&self) -> LeaseInfo {
-        let remaining = self.held_until.map(|until| until.saturating_duration_since(Instant::now()));
+    fn lease(&self, now: Timestamp) -> LeaseInfo {
+        let remaining = self.held_until.map(|until| now.until(until));
         match remaining {
             Some(remaining) if !remaining.is_zero() => LeaseInfo::Held(remaining),
             _ => LeaseInfo::Free,
         }
     }
 
-    fn take(&mut self, slot: usize, ttl: Duration) -> Opened {
+    fn take(&mut self, slot: usize, now: Timestamp, until: Timestamp) -> Opened {
         let run = self.to_stored();
         self.token += 1;
-        self.held_until = Some(expiry(ttl));
-        Opened::Held { lease: Lease::new(self.run.clone(), self.token, slot as i64), run }
+        self.held_until = Some(until);
+        Opened::Held { lease: Lease::new(self.run.clone(), self.token, slot as i64), now, run }
     }
 
     fn to_stored(&self) -> StoredRun {
-        StoredRun { header: self.header.clone(), input: self.input.clone(), records: self.records.clone() }
+        StoredRun {
+            header: self.header.clone(),
+            input: self.input.clone(),
+            records: self.records.clone(),
+            waits: self.waits.values().cloned().collect(),
+        }
     }
-}
 
-fn expiry(ttl: Duration) -> Instant {
-    Instant::now() + ttl.min(limits::LONGEST_TTL)
+    fn settle(
+        &self,
+        key: &Key,
+        settling: Settling,
+        token: Option<&str>,
+        now: Timestamp,
+    ) -> Result<(), Unanswered> {
+        let (status, entry, recorded) = (self.header.status, self.waits.get(key), self.keys.contains(key));
+        settle(Some(Asked { status, entry, recorded }), settling, token, now)
+    }
+
+    /// Puts an outcome in the place of the entry that waits for it.
+    fn put_answer(&mut self, record: Record) -> Outcome {
+        let outcome = record.outcome.clone();
+        self.waits.remove(&record.key);
+        self.keys.insert(record.key.clone());
+        self.records.push(record);
+        outcome
+    }
+
+    fn recorded(&self, key: &Key) -> Option<Outcome> {
+        let record = self.records.iter().find(|record| record.key == *key);
+        record.map(|record| record.outcome.clone())
+    }
+
+    fn already_recorded(&self, key: Key) -> StoreError {
+        StoreError::AlreadyRecorded { run: (*self.run).into(), key }
+    }
 }

@@ -2,6 +2,7 @@ use std::time::Instant;
 
 use anyhow::Result;
 use awaitly::persistence::SqliteStore;
+use awaitly::store::Store;
 use awaitly::{DurableRun, RunError, Workflow, step};
 
 /// This library, at its defaults.
@@ -24,7 +25,14 @@ impl Ours {
     pub(crate) async fn steps_per_second(runs: u64, steps: u64) -> Result<f64> {
         let folder = tempfile::tempdir()?;
         let store = SqliteStore::open(folder.path().join("ours.db")).await?;
-        let workflow = Workflow::new("bench").store(store.clone());
+        let rate = Self::steps_per_second_on(store.clone(), runs, steps).await?;
+        store.close().await?;
+        Ok(rate)
+    }
+
+    /// The same on a store that is open already and holds no such runs.
+    pub(crate) async fn steps_per_second_on(store: impl Store, runs: u64, steps: u64) -> Result<f64> {
+        let workflow = Workflow::new("bench").store(store);
         let began = Instant::now();
         let tasks: Vec<_> = (0..runs)
             .map(|run| {
@@ -38,8 +46,6 @@ impl Ours {
             task.await??;
         }
         let elapsed = began.elapsed();
-        drop(workflow);
-        store.close().await?;
         Ok((runs * steps) as f64 / elapsed.as_secs_f64())
     }
 }

@@ -19,14 +19,14 @@ pub async fn appends_of_many_runs_each_learn_their_own_fate<S: Store>(store: &S)
             let text = format!("{number}/{round}");
             case.append(&lease, value(key.clone(), &text)).await;
             if number % 4 == 0 {
-                let again = store.append(&lease, value(key.clone(), "again")).await;
+                let again = store.append(&lease, value(key.clone(), "again"), super::SYNC).await;
                 let refused = StoreError::AlreadyRecorded { run: (*case.run).into(), key: key.into() };
                 assert_eq!(again, Err(refused), "of run {number}");
             }
             if number % 4 == 1 {
                 let older = Lease::new(case.run.clone(), lease.token() - 1, lease.slot());
                 assert_eq!(
-                    store.append(&older, value("older", "")).await,
+                    store.append(&older, value("older", ""), super::SYNC).await,
                     Err(case.lost()),
                     "of run {number}"
                 );
@@ -45,9 +45,9 @@ pub async fn appends_of_many_runs_each_learn_their_own_fate<S: Store>(store: &S)
 pub async fn of_two_records_under_one_key_one_stands<S: Store>(store: &S) {
     let case = Case::new(store, "one-key");
     let lease = case.begin().await;
-    let fates = join_all(
-        (0..8).map(async |number: u32| store.append(&lease, value("charge", &number.to_string())).await),
-    )
+    let fates = join_all((0..8).map(async |number: u32| {
+        store.append(&lease, value("charge", &number.to_string()), super::SYNC).await
+    }))
     .await;
     let acknowledged: Vec<_> = (0..8_u32).zip(&fates).filter(|(_, fate)| fate.is_ok()).collect();
     let [(number, _)] = acknowledged.as_slice() else {
@@ -74,7 +74,7 @@ pub async fn a_dropped_append_leaves_all_or_nothing<S: Store>(store: &S) {
         let case = Case::new(store, "dropped");
         let lease = case.begin().await;
         case.append(&lease, value("reserve", "a")).await;
-        poll_times(polls, store.append(&lease, value("charge", "whole"))).await;
+        poll_times(polls, store.append(&lease, value("charge", "whole"), super::SYNC)).await;
         case.append(&lease, value("ship", "b")).await;
         store.release(&lease);
         let (lease, run) = case.held(case.request()).await;
@@ -85,7 +85,7 @@ pub async fn a_dropped_append_leaves_all_or_nothing<S: Store>(store: &S) {
         let recorded = run.records.len() == with.len();
         assert!(!recorded || polls > 0, "an append that was never polled was recorded");
         same_records(&run.records, if recorded { &with } else { &without });
-        match store.append(&lease, value("charge", "again")).await {
+        match store.append(&lease, value("charge", "again"), super::SYNC).await {
             Err(StoreError::AlreadyRecorded { .. }) if recorded => {}
             answer if !recorded => ok("append", answer),
             other => panic!("expected the dropped record to stand, the store answered {other:?}"),

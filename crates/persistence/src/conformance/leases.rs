@@ -52,9 +52,9 @@ pub async fn a_released_lease_is_free_at_once<S: Store>(store: &S) {
 pub async fn a_lost_lease_cannot_append<S: Store>(store: &S) {
     let case = Case::new(store, "append");
     let (old, new) = replaced(&case).await;
-    assert_eq!(store.append(&old, value("reserve", "old")).await, Err(case.lost()));
+    assert_eq!(store.append(&old, value("reserve", "old"), super::SYNC).await, Err(case.lost()));
     case.append(&new, value("reserve", "new")).await;
-    assert_eq!(store.append(&old, value("ship", "old")).await, Err(case.lost()));
+    assert_eq!(store.append(&old, value("ship", "old"), super::SYNC).await, Err(case.lost()));
     same_records(&case.stored().await.records, &[value("reserve", "new")]);
 }
 
@@ -63,8 +63,8 @@ pub async fn a_lost_lease_cannot_replace<S: Store>(store: &S) {
     let case = Case::new(store, "replace");
     let (old, new) = replaced(&case).await;
     case.append(&new, value("reserve", "new")).await;
-    assert_eq!(store.replace(&old, value("reserve", "old")).await, Err(case.lost()));
-    assert_eq!(store.replace(&old, value("ship", "old")).await, Err(case.lost()));
+    assert_eq!(store.replace(&old, value("reserve", "old"), super::SYNC).await, Err(case.lost()));
+    assert_eq!(store.replace(&old, value("ship", "old"), super::SYNC).await, Err(case.lost()));
     same_records(&case.stored().await.records, &[value("reserve", "new")]);
 }
 
@@ -131,8 +131,8 @@ pub async fn a_lease_that_was_given_back_cannot_write<S: Store>(store: &S) {
             store.release(&lease);
         }
         let before = case.stored().await;
-        assert_eq!(store.append(&lease, value("late", "a")).await, Err(case.lost()));
-        assert_eq!(store.replace(&lease, value("late", "a")).await, Err(case.lost()));
+        assert_eq!(store.append(&lease, value("late", "a"), super::SYNC).await, Err(case.lost()));
+        assert_eq!(store.replace(&lease, value("late", "a"), super::SYNC).await, Err(case.lost()));
         assert_eq!(store.rewrite(&lease, 9, vec![]).await, Err(case.lost()));
         assert_eq!(store.finish(&lease, ending(Status::Failed)).await, Err(case.lost()));
         assert_eq!(store.renew(&lease, MINUTE).await, Err(case.lost()));

@@ -21,7 +21,6 @@
 //! A store that needs something kept alive beside it, a folder or a server, is handed over with it:
 //!
 //! ```
-//! use awaitly_core::store::Store;
 //! use awaitly_persistence::conformance::{self, Fixture};
 //! use awaitly_persistence::MemoryStore;
 //!
@@ -52,26 +51,36 @@
 mod concurrency;
 mod leases;
 mod opening;
+mod operating;
 mod records;
+mod waiting;
 
 pub use concurrency::*;
 pub use leases::*;
 pub use opening::*;
+pub use operating::*;
 pub use records::*;
+pub use waiting::*;
 
 use awaitly_core::journal::{Kind, Outcome, Payload, Record};
-use awaitly_core::store::{Ending, Lease, Open, Opened, Owner, RunId, Store, StoreError, StoredRun};
+use awaitly_core::store::{
+    Durability, Ending, Lease, Open, Opened, Operate, Owner, RunId, Store, StoreError, StoredRun,
+};
 
-/// A store, and what it needs beside it for as long as it is checked. Every [`Store`] is one.
+use records::AWKWARD;
+
+const SYNC: Durability = Durability::Sync;
+
+/// A store, and what it needs beside it for as long as it is checked. Every store is one.
 pub trait Fixture {
     /// The store.
-    type Store: Store;
+    type Store: Operate;
 
     /// The store.
     fn store(&self) -> &Self::Store;
 }
 
-impl<S: Store> Fixture for S {
+impl<S: Operate> Fixture for S {
     type Store = S;
 
     fn store(&self) -> &S {
@@ -122,6 +131,27 @@ macro_rules! __every_promise {
                 of_two_records_under_one_key_one_stands
                 of_many_owners_at_once_one_gets_the_lease
                 a_dropped_append_leaves_all_or_nothing
+                an_entry_that_waits_rests_with_the_run
+                a_question_is_asked_once
+                an_answer_takes_the_place_of_the_entry
+                an_answer_that_nothing_waits_for_is_refused
+                of_many_answers_at_once_one_is_taken
+                an_entry_expires_unless_it_was_answered
+                a_waiting_run_is_due_once_there_is_something_to_do
+                an_interrupted_run_is_due
+                waiting_entries_are_listed_in_pages
+                who_listens_is_told_of_what_may_be_due
+                runs_are_listed_in_pages
+                a_list_shows_what_a_run_is
+                runs_are_found_by_what_they_are
+                only_a_new_status_counts_as_a_change
+                a_run_is_cancelled_at_once_or_by_its_owner
+                a_renewal_tells_the_time_of_the_store
+                deleting_takes_all_of_a_run_and_no_other
+                a_lease_of_a_deleted_run_cannot_write
+                an_imported_run_is_the_one_that_was_exported
+                a_batched_record_is_there_at_once
+                hostile_text_comes_back_or_is_refused
             ]
             $(, $with)?
         }
@@ -192,7 +222,7 @@ impl<'a, S: Store> Case<'a, S> {
 
     pub(crate) async fn held(&self, request: Open) -> (Lease, StoredRun) {
         match self.open(request).await {
-            Opened::Held { lease, run } => (lease, run),
+            Opened::Held { lease, run, .. } => (lease, run),
             other => panic!("expected to get the lease, the store answered {other:?}"),
         }
     }
@@ -202,7 +232,7 @@ impl<'a, S: Store> Case<'a, S> {
     }
 
     pub(crate) async fn append(&self, lease: &Lease, record: Record) {
-        ok("append", self.store.append(lease, record).await);
+        ok("append", self.store.append(lease, record, SYNC).await);
     }
 
     pub(crate) async fn finish(&self, lease: &Lease, ending: Ending) {

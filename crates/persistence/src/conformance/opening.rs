@@ -54,8 +54,7 @@ pub async fn a_waiting_run_is_resumed<S: Store>(store: &S) {
     let case = Case::new(store, "waiting");
     let lease = case.begin().await;
     case.append(&lease, value("ask", "sent")).await;
-    case.finish(&lease, Ending { status: Status::Waiting, outcome: None, error: None, failed_on: vec![] })
-        .await;
+    case.finish(&lease, Ending::new(Status::Waiting)).await;
     let (lease, run) = case.held(case.request()).await;
     assert_eq!(run.header.status, Status::Waiting);
     same_records(&run.records, &[value("ask", "sent")]);
@@ -174,7 +173,7 @@ pub async fn run_ids_that_look_alike_stay_apart<S: Store>(store: &S) {
         endings.iter().map(|ending| Case { store, run: run_id(&format!("{}{ending}", &*unique)) }).collect();
     for (case, ending) in cases.iter().zip(endings) {
         let lease = case.begin().await;
-        ok("append", store.append(&lease, value("which", ending)).await);
+        ok("append", store.append(&lease, value("which", ending), super::SYNC).await);
     }
     for (case, ending) in cases.iter().zip(endings) {
         same_records(&case.stored().await.records, &[value("which", ending)]);
@@ -188,5 +187,5 @@ pub(super) fn ending(status: Status) -> Ending {
         Status::Cancelled => Outcome::Stopped(payload),
         _ => Outcome::Failed(payload),
     };
-    Ending { status, outcome: Some(outcome), error: Some("it's over".into()), failed_on: vec![] }
+    Ending { outcome: Some(outcome), error: Some("it's over".into()), ..Ending::new(status) }
 }

@@ -7,7 +7,7 @@ use super::opening::ending;
 use super::{Case, ok, record, same_records, value};
 
 /// Text that a store, a file name or a query could trip over.
-const AWKWARD: [&str; 14] = [
+pub(super) const AWKWARD: [&str; 14] = [
     "it's",
     "\"quoted\"",
     "'); DROP TABLE awaitly_steps; --",
@@ -81,7 +81,7 @@ pub async fn a_key_is_recorded_once<S: Store>(store: &S) {
     let case = Case::new(store, "once");
     let lease = case.begin().await;
     case.append(&lease, value("charge", "first")).await;
-    let again = store.append(&lease, record("charge", Kind::Failed, "second")).await;
+    let again = store.append(&lease, record("charge", Kind::Failed, "second"), super::SYNC).await;
     assert_eq!(again, Err(StoreError::AlreadyRecorded { run: (*case.run).into(), key: "charge".into() }));
     case.append(&lease, value("ship", "a")).await;
     same_records(&case.stored().await.records, &[value("charge", "first"), value("ship", "a")]);
@@ -95,8 +95,8 @@ pub async fn a_replaced_record_is_the_only_one_under_its_key<S: Store>(store: &S
     for key in ["reserve", "charge", "ship"] {
         case.append(&lease, value(key, "first")).await;
     }
-    ok("replace", store.replace(&lease, record("charge", Kind::Failed, "second")).await);
-    ok("replace", store.replace(&lease, value("mail", "first")).await);
+    ok("replace", store.replace(&lease, record("charge", Kind::Failed, "second"), super::SYNC).await);
+    ok("replace", store.replace(&lease, value("mail", "first"), super::SYNC).await);
     let expected = [
         value("reserve", "first"),
         value("ship", "first"),
@@ -104,7 +104,7 @@ pub async fn a_replaced_record_is_the_only_one_under_its_key<S: Store>(store: &S
         value("mail", "first"),
     ];
     same_records(&case.stored().await.records, &expected);
-    let again = store.append(&lease, value("charge", "third")).await;
+    let again = store.append(&lease, value("charge", "third"), super::SYNC).await;
     assert_eq!(again, Err(StoreError::AlreadyRecorded { run: (*case.run).into(), key: "charge".into() }));
 }
 

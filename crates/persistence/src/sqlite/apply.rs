@@ -1,13 +1,19 @@
-use awaitly_core::journal::{Admission, Header, Key, LeaseInfo, Payload, Record, Status, admit};
-use awaitly_core::store::{Ending, Lease, Open, RunId, StoreError};
+use awaitly_core::journal::{
+    Admission, Asked, Header, Key, LeaseInfo, Outcome, Payload, Record, Settling, Status, Timestamp,
+    Unanswered, WaitEntry, admit, settle,
+};
+use awaitly_core::store::{
+    Answer, Answered, Cancelled, DeleteIf, Due, Ending, Imported, Lease, Open, Renewed, RunId, StoreError,
+    StoredRun, Wait,
+};
 use rusqlite::{Connection, params};
 
-use super::clock::{expiry, remaining};
+use super::clock::{expiry, millis, remaining};
 use super::error::{Failure, undecodable};
-use super::leases::Leases;
-use super::op::{Admitted, Change, Found};
+use super::leases::{Leases, answer_seq};
 use super::owners::Owners;
-use super::rows::{self, RunRow};
+use super::rows::{self, Held, RunRow};
+use crate::group::op::{Admitted, Change, Found};
 use crate::limits;
 
 /// A transaction, and what is needed to carry out one operation after another inside it.
@@ -15,17 +21,20 @@ pub(super) struct Batch<'a> {
     pub(super) connection: &'a Connection,
     pub(super) leases: &'a mut Leases,
     pub(super) owners: &'a Owners,
-    pub(super) now: i64,
+    pub(super) now: Timestamp,
 }
 
-const BEGIN: &str = "INSERT INTO awaitly_runs (run_id, workflow, version, status, input, input_fingerprint, token, \
-     owner, owner_lock, lease_until, created_at, updated_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, 1, ?7, ?8, ?9, ?10, ?10)";
+/// The next id is above all that there are and all that were deleted.
+const BEGIN: &str = "INSERT INTO awaitly_runs (id, run_id, workflow, version, status, input, input_fingerprint, \
+     token, owner, owner_lock, lease_until, created_at, changed_at) \
+     VALUES (max((SELECT coalesce(max(id), 0) + 1 FROM awaitly_runs), (SELECT run FROM awaitly_next)), \
+     ?1, ?2, ?3, ?4, ?5, ?6, 1, ?7, ?8, ?9, ?10, ?10)";
 
-const TAKE: &str = "UPDATE awaitly_runs SET token = ?2, owner = ?3, owner_lock = ?4, lease_until = ?5, \
-     updated_at = ?6 WHERE id = ?1";
+const TAKE: &str =
+    "UPDATE awaitly_runs SET token = ?2, owner = ?3, owner_lock = ?4, lease_until = ?5 WHERE id = ?1";
 
 const REVIVE: &str = "UPDATE awaitly_runs SET status = ?2, outcome_kind = NULL, outcome = NULL, error = NULL, \
-     failed_on = '[]', updated_at = ?3 WHERE id = ?1";
+     failed_on = '[]', changed_at = ?3, wake_at = NULL WHERE id = ?1";
 
 const APPEND: &str = "INSERT INTO awaitly_steps (run, key, seq, kind, payload, input_fingerprint, recorded_at) \
      VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT DO NOTHING";
@@ -33,16 +42,25 @@ const APPEND: &str = "INSERT INTO awaitly_steps (run, key, seq, kind, payload, i
 const REPLACE: &str = "INSERT OR REPLACE INTO awaitly_steps \
      (run, key, seq, kind, payload, input_fingerprint, recorded_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
 
-const FINISH: &str = "UPDATE awaitly_runs SET status = ?2, outcome_kind = ?3, outcome = ?4, error = ?5, \
-     failed_on = ?6, owner = NULL, owner_lock = NULL, lease_until = 0, updated_at = ?7 WHERE id = ?1";
+const WAIT: &str = "INSERT INTO awaitly_waits (run, key, token, request, since, expires_at) \
+     VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT DO NOTHING";
 
-const RELEASE: &str = "UPDATE awaitly_runs SET owner = NULL, owner_lock = NULL, lease_until = 0, updated_at = ?2 \
-     WHERE id = ?1";
+/// Everything of a run but its lease, as it is after it ended or came to wait.
+const END: &str = "UPDATE awaitly_runs SET status = ?2, outcome_kind = ?3, outcome = ?4, error = ?5, \
+     failed_on = ?6, changed_at = ?7, wake_at = ?8, cancel_requested = ?9 WHERE id = ?1";
+
+const RELEASE: &str =
+    "UPDATE awaitly_runs SET owner = NULL, owner_lock = NULL, lease_until = 0 WHERE id = ?1";
+
+const IMPORT: &str = "INSERT INTO awaitly_runs (id, run_id, workflow, version, status, input, input_fingerprint, \
+     token, lease_until, created_at, changed_at) \
+     VALUES (max((SELECT coalesce(max(id), 0) + 1 FROM awaitly_runs), (SELECT run FROM awaitly_next)), \
+     ?1, ?2, ?3, ?4, ?5, ?6, 1, 0, ?7, ?7)";
 
 impl Batch<'_> {
     pub(super) fn open(&mut self, request: &Open) -> Result<Admitted<Lease>, Failure> {
         let stored = rows::run(self.connection, &request.run)?;
-        let known = stored.as_ref().map(|run| (&run.header, self.lease_info(run)));
+        let known = stored.as_ref().map(|run| (&run.header, self.lease_info(run.held.as_ref())));
         match (admit(request, known), stored) {
             (Admission::Begin, _) => self.begin(request),
             (Admission::Take, Some(run)) => self.take(request, run),
@@ -55,28 +73,143 @@ impl Batch<'_> {
 
     pub(super) fn change(&mut self, lease: &Lease, change: &Change) -> Result<(), Failure> {
         match change {
-            Change::Append(record) => self.append(lease, record),
-            Change::Replace(record) => self.replace(lease, record),
+            Change::Append(record, _) => self.append(lease, record),
+            Change::Replace(record, _) => self.insert(REPLACE, lease, record).map(drop),
+            Change::Wait(wait) => self.wait(lease, wait),
             Change::Revive(drop) => self.revive(lease, drop),
             Change::Rewrite { version, records } => self.rewrite(lease, *version, records),
             Change::Finish(ending) => self.finish(lease, ending),
-            Change::Renew(ttl) => {
-                self.leases.confirm(self.connection, lease)?;
-                let until = expiry(self.now, *ttl);
-                self.execute("UPDATE awaitly_runs SET lease_until = ?2 WHERE id = ?1", (lease.slot(), until))
-            }
         }
+    }
+
+    pub(super) fn renew(&mut self, lease: &Lease, ttl: std::time::Duration) -> Result<Renewed, Failure> {
+        self.leases.confirm(self.connection, lease)?;
+        let mut statement = self.connection.prepare_cached(
+            "UPDATE awaitly_runs SET lease_until = ?2 WHERE id = ?1 RETURNING cancel_requested",
+        )?;
+        let until = millis(expiry(self.now, ttl));
+        let cancel = statement.query_row((lease.slot(), until), |row| row.get(0))?;
+        Ok(Renewed { now: self.now, cancel })
     }
 
     pub(super) fn release(&mut self, lease: &Lease) -> Result<(), Failure> {
         self.leases.confirm(self.connection, lease)?;
-        self.execute(RELEASE, (lease.slot(), self.now))?;
-        self.leases.given_back(lease);
+        self.execute(RELEASE, [lease.slot()])?;
+        self.leases.given_back(lease.slot());
         Ok(())
     }
 
-    fn lease_info(&self, run: &RunRow) -> LeaseInfo {
-        let Some(held) = &run.held else {
+    pub(super) fn expire(&mut self, lease: &Lease, record: &Record) -> Result<Option<Outcome>, Failure> {
+        self.leases.confirm(self.connection, lease)?;
+        let Some(run) = rows::run(self.connection, lease.run())? else {
+            return Ok(None);
+        };
+        match self.settle(&run, &record.key, Settling::Expire, None)? {
+            Ok(()) => self.put_answer(&run, record).map(|()| Some(record.outcome.clone())),
+            Err(Unanswered::AlreadyAnswered) => {
+                Ok(rows::record_under(self.connection, run.slot, &record.key)?.map(|record| record.outcome))
+            }
+            Err(_) => Ok(None),
+        }
+    }
+
+    pub(super) fn answer(&mut self, answer: &Answer) -> Result<Answered, Failure> {
+        let Answer { run, key, token, outcome } = answer;
+        let Some(run) = rows::run(self.connection, run)? else {
+            return Ok(Answered::Refused(Unanswered::NoSuchRun));
+        };
+        if let Err(refused) = self.settle(&run, key, Settling::Answer, token.as_deref())? {
+            return Ok(Answered::Refused(refused));
+        }
+        self.put_answer(&run, &Record { key: key.clone(), outcome: outcome.clone(), input: None })?;
+        if run.header.status == Status::Waiting {
+            self.execute("UPDATE awaitly_runs SET wake_at = ?2 WHERE id = ?1", (run.slot, millis(self.now)))?;
+        }
+        Ok(Answered::Taken)
+    }
+
+    pub(super) fn cancel(&mut self, run: &RunId) -> Result<Cancelled, Failure> {
+        let Some(RunRow { slot, mut header, held, .. }) = rows::run(self.connection, run)? else {
+            return Ok(Cancelled::NoSuchRun);
+        };
+        if header.status.has_ended() {
+            return Ok(Cancelled::Ended(header.status));
+        }
+        if self.lease_info(held.as_ref()) != LeaseInfo::Free {
+            self.execute("UPDATE awaitly_runs SET cancel_requested = 1 WHERE id = ?", [slot])?;
+            return Ok(Cancelled::Requested);
+        }
+        header.end(Ending::new(Status::Cancelled), false, self.now);
+        self.end(slot, &header)?;
+        self.execute(RELEASE, [slot])?;
+        self.leases.given_back(slot);
+        Ok(Cancelled::Now)
+    }
+
+    pub(super) fn delete(&mut self, runs: &[RunId], condition: DeleteIf) -> Result<Vec<RunId>, Failure> {
+        let mut deleted = Vec::new();
+        for run in runs {
+            let Some(RunRow { slot, header, held, .. }) = rows::run(self.connection, run)? else {
+                continue;
+            };
+            if condition.holds(header.status, header.changed, self.lease_info(held.as_ref())) {
+                self.execute("DELETE FROM awaitly_steps WHERE run = ?", [slot])?;
+                self.execute("DELETE FROM awaitly_waits WHERE run = ?", [slot])?;
+                self.execute("DELETE FROM awaitly_runs WHERE id = ?", [slot])?;
+                self.execute("UPDATE awaitly_next SET run = max(run, ?1 + 1)", [slot])?;
+                self.leases.given_back(slot);
+                deleted.push(run.clone());
+            }
+        }
+        Ok(deleted)
+    }
+
+    pub(super) fn import(&mut self, run: &RunId, stored: &StoredRun) -> Result<Imported, Failure> {
+        let StoredRun { header, input, records, waits } = stored;
+        limits::distinct_keys(run, records)?;
+        if rows::run(self.connection, run)?.is_some() {
+            return Ok(Imported::Exists);
+        }
+        self.execute(
+            IMPORT,
+            params![
+                &**run,
+                &*header.workflow,
+                header.version,
+                header.status.as_str(),
+                input.as_ref().map(Payload::as_str),
+                header.input.map(|input| input.to_bits().cast_signed()),
+                millis(header.created),
+            ],
+        )?;
+        let slot = self.connection.last_insert_rowid();
+        self.end(slot, header)?;
+        // As if a first owner had written them.
+        for (number, record) in (1..).zip(records) {
+            self.put(APPEND, slot, number, record)?;
+        }
+        for entry in waits {
+            self.put_wait(slot, entry)?;
+        }
+        Ok(Imported::Added)
+    }
+
+    pub(super) fn due(&self, limit: usize) -> Result<Vec<Due>, Failure> {
+        let mut due = Vec::new();
+        rows::open_runs(self.connection, self.now, |run, row| {
+            let RunRow { header, held, .. } = row;
+            let free = self.lease_info(held.as_ref()) == LeaseInfo::Free;
+            let until =
+                held.map(|held| held.until).map(|until| if free { until.min(self.now) } else { until });
+            if let Some(since) = Due::since(header.status, header.wake, until, header.changed, self.now) {
+                due.push(Due { run, workflow: header.workflow, version: header.version, since });
+            }
+        })?;
+        Ok(limits::longest_overdue(due, limit))
+    }
+
+    fn lease_info(&self, held: Option<&Held>) -> LeaseInfo {
+        let Some(held) = held else {
             return LeaseInfo::Free;
         };
         let remaining = remaining(self.now, held.until);
@@ -87,7 +220,7 @@ impl Batch<'_> {
     }
 
     fn begin(&mut self, request: &Open) -> Result<Admitted<Lease>, Failure> {
-        let header = Header::begin(request);
+        let header = Header::begin(request, self.now);
         let input = request.input.as_ref().map(|input| input.payload.clone());
         self.execute(
             BEGIN,
@@ -100,13 +233,13 @@ impl Batch<'_> {
                 header.input.map(|input| input.to_bits().cast_signed()),
                 request.owner.as_str(),
                 self.owners.own(),
-                expiry(self.now, request.ttl),
-                self.now,
+                millis(expiry(self.now, request.ttl)),
+                millis(self.now),
             ],
         )?;
         let lease = Lease::new(request.run.clone(), 1, self.connection.last_insert_rowid());
         self.leases.given(&lease);
-        Ok(Admitted::Held { lease, found: Found::Nothing, header, input })
+        Ok(Admitted::Held { lease, now: self.now, found: Found::Nothing, header, input })
     }
 
     fn take(&mut self, request: &Open, run: RunRow) -> Result<Admitted<Lease>, Failure> {
@@ -118,17 +251,17 @@ impl Batch<'_> {
                 lease.token().cast_signed(),
                 request.owner.as_str(),
                 self.owners.own(),
-                expiry(self.now, request.ttl),
-                self.now,
+                millis(expiry(self.now, request.ttl)),
             ],
         )?;
         self.leases.given(&lease);
-        Ok(Admitted::Held { lease, found: Found::Records, header: run.header, input: run.input })
+        let RunRow { header, input, .. } = run;
+        Ok(Admitted::Held { lease, now: self.now, found: Found::Records, header, input })
     }
 
     fn revive(&mut self, lease: &Lease, drop: &[Key]) -> Result<(), Failure> {
         self.leases.confirm(self.connection, lease)?;
-        self.execute(REVIVE, (lease.slot(), Status::Running.as_str(), self.now))?;
+        self.execute(REVIVE, (lease.slot(), Status::Running.as_str(), millis(self.now)))?;
         for key in drop {
             self.execute(
                 "DELETE FROM awaitly_steps WHERE run = ? AND key = ?",
@@ -145,24 +278,12 @@ impl Batch<'_> {
         }
     }
 
-    fn replace(&mut self, lease: &Lease, record: &Record) -> Result<(), Failure> {
-        self.insert(REPLACE, lease, record).map(drop)
-    }
-
-    /// Executes one of the two statements that write a record, and says how many rows it changed.
-    fn insert(&mut self, sql: &str, lease: &Lease, record: &Record) -> Result<usize, Failure> {
-        let held = self.leases.confirm(self.connection, lease)?;
-        let seq = held.next_seq(self.connection, lease.slot())?;
-        let changed = self.connection.prepare_cached(sql)?.execute(params![
-            lease.slot(),
-            record.key.as_str(),
-            seq,
-            record.outcome.kind().to_number(),
-            record.outcome.payload().as_str(),
-            record.input.map(|input| input.to_bits().cast_signed()),
-            self.now,
-        ])?;
-        Ok(changed)
+    fn wait(&mut self, lease: &Lease, wait: &Wait) -> Result<(), Failure> {
+        self.leases.confirm(self.connection, lease)?;
+        if rows::is_recorded(self.connection, lease.slot(), &wait.key)? {
+            return Err(already_recorded(lease.run(), &wait.key));
+        }
+        self.put_wait(lease.slot(), &wait.clone().begin(self.now))
     }
 
     fn rewrite(&mut self, lease: &Lease, version: u32, records: &[Record]) -> Result<(), Failure> {
@@ -173,31 +294,90 @@ impl Batch<'_> {
         for record in records {
             self.append(lease, record)?;
         }
-        self.execute(
-            "UPDATE awaitly_runs SET version = ?2, updated_at = ?3 WHERE id = ?1",
-            (lease.slot(), version, self.now),
-        )
+        self.execute("UPDATE awaitly_runs SET version = ?2 WHERE id = ?1", (lease.slot(), version))
     }
 
     fn finish(&mut self, lease: &Lease, ending: &Ending) -> Result<(), Failure> {
         self.leases.confirm(self.connection, lease)?;
+        let mut answered = false;
+        for key in &ending.waits_on {
+            answered |= rows::is_recorded(self.connection, lease.slot(), key)?;
+        }
+        // The workflow and what else stands in the row stays as it is.
+        let mut header = Header::new("".into(), 0, ending.status, self.now);
+        header.end(ending.clone(), answered, self.now);
+        self.end(lease.slot(), &header)?;
+        self.execute(RELEASE, [lease.slot()])?;
+        self.leases.given_back(lease.slot());
+        Ok(())
+    }
+
+    /// Writes where a run stands.
+    fn end(&self, slot: i64, header: &Header) -> Result<(), Failure> {
         // A list of texts always has a JSON form.
-        let failed_on = Payload::encode(&ending.failed_on).map_err(|_| undecodable("failed_on"))?;
-        let outcome = ending.outcome.as_ref();
+        let failed_on = Payload::encode(&header.failed_on).map_err(|_| undecodable("failed_on"))?;
+        let outcome = header.outcome.as_ref();
         self.execute(
-            FINISH,
+            END,
             params![
-                lease.slot(),
-                ending.status.as_str(),
+                slot,
+                header.status.as_str(),
                 outcome.map(|outcome| outcome.kind().to_number()),
                 outcome.map(|outcome| outcome.payload().as_str()),
-                ending.error.as_deref(),
+                header.error.as_deref(),
                 failed_on.as_str(),
-                self.now,
+                millis(header.changed),
+                header.wake.map(millis),
+                header.cancel_requested,
             ],
-        )?;
-        self.leases.given_back(lease);
-        Ok(())
+        )
+    }
+
+    fn settle(
+        &self,
+        run: &RunRow,
+        key: &Key,
+        settling: Settling,
+        token: Option<&str>,
+    ) -> Result<Result<(), Unanswered>, Failure> {
+        let entry = rows::wait_under(self.connection, run.slot, key)?;
+        let recorded = rows::is_recorded(self.connection, run.slot, key)?;
+        let asked = Asked { status: run.header.status, entry: entry.as_ref(), recorded };
+        Ok(settle(Some(asked), settling, token, self.now))
+    }
+
+    /// Puts an outcome in the place of the entry that waits for it.
+    fn put_answer(&self, run: &RunRow, record: &Record) -> Result<(), Failure> {
+        self.execute("DELETE FROM awaitly_waits WHERE run = ? AND key = ?", (run.slot, record.key.as_str()))?;
+        self.put(APPEND, run.slot, answer_seq(run.token), record).map(drop)
+    }
+
+    fn put_wait(&self, slot: i64, entry: &WaitEntry) -> Result<(), Failure> {
+        let WaitEntry { key, token, request, since, expires } = entry;
+        self.execute(
+            WAIT,
+            params![slot, key.as_str(), token, request.as_str(), millis(*since), expires.map(millis)],
+        )
+    }
+
+    /// Executes one of the two statements that write a record, and says how many rows it changed.
+    fn insert(&mut self, sql: &str, lease: &Lease, record: &Record) -> Result<usize, Failure> {
+        let held = self.leases.confirm(self.connection, lease)?;
+        let seq = held.next_seq(self.connection, lease.slot())?;
+        self.put(sql, lease.slot(), seq, record)
+    }
+
+    fn put(&self, sql: &str, slot: i64, seq: i64, record: &Record) -> Result<usize, Failure> {
+        let changed = self.connection.prepare_cached(sql)?.execute(params![
+            slot,
+            record.key.as_str(),
+            seq,
+            record.outcome.kind().to_number(),
+            record.outcome.payload().as_str(),
+            record.input.map(|input| input.to_bits().cast_signed()),
+            millis(self.now),
+        ])?;
+        Ok(changed)
     }
 
     fn execute(&self, sql: &str, params: impl rusqlite::Params) -> Result<(), Failure> {

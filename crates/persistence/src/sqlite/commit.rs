@@ -1,33 +1,25 @@
-use awaitly_core::store::{Lease, StoreError};
+use awaitly_core::store::{Bell, StoreError};
 use rusqlite::Connection;
 
-use super::Durability;
+use super::Synchronous;
 use super::apply::Batch;
-use super::clock::now_ms;
+use super::clock::now;
 use super::error::{Failure, may_concern_one_operation, store_error};
 use super::leases::Leases;
-use super::op::{Admitted, Op};
 use super::owners::Owners;
+use crate::group::op::{Done, Op};
 
 /// The one connection that writes, and what it knows.
-#[derive(Debug)]
 pub(super) struct Committer {
     pub(super) connection: Connection,
     pub(super) leases: Leases,
     pub(super) owners: Owners,
-    /// The durability that was asked for.
-    pub(super) durability: Durability,
-    /// The one that the connection is set to.
-    pub(super) set: Durability,
-    pub(super) fates: Vec<Fate>,
-}
-
-/// What became of an operation, once its transaction is committed.
-#[derive(Debug)]
-pub(super) enum Fate {
-    Opened(Result<Admitted<Lease>, StoreError>),
-    Changed(Result<(), StoreError>),
-    Nothing,
+    pub(super) bell: Bell,
+    /// What was asked for.
+    pub(super) synchronous: Synchronous,
+    /// What the connection is set to.
+    pub(super) set: Synchronous,
+    pub(super) done: Vec<Done>,
 }
 
 impl Committer {
@@ -36,17 +28,21 @@ impl Committer {
     /// Where SQLite fails, nothing of the commit is left. If the reason may lie in one operation, a
     /// payload that does not fit on the disk, each is tried again in a commit of its own.
     pub(super) fn commit(&mut self, ops: &mut Vec<Op>) {
+        let wakes = ops.iter().any(Op::wakes);
         match self.transaction(ops) {
-            Ok(()) => ops.drain(..).zip(self.fates.drain(..)).for_each(|(op, fate)| op.answer(fate)),
+            Ok(()) => ops.drain(..).zip(self.done.drain(..)).for_each(|(op, done)| op.answer(done)),
             Err(error) if ops.len() > 1 && may_concern_one_operation(&error) => {
                 for op in ops.drain(..) {
-                    match self.transaction(std::slice::from_ref(&op)).map(|()| self.fates.pop()) {
-                        Ok(fate) => op.answer(fate.unwrap_or(Fate::Nothing)),
-                        Err(error) => op.fail(&error),
+                    match self.transaction(std::slice::from_ref(&op)).map(|()| self.done.pop()) {
+                        Ok(done) => op.answer(done.unwrap_or(Done::Nothing)),
+                        Err(error) => op.fail(store_error(&error)),
                     }
                 }
             }
-            Err(error) => ops.drain(..).for_each(|op| op.fail(&error)),
+            Err(error) => ops.drain(..).for_each(|op| op.fail(store_error(&error))),
+        }
+        if wakes {
+            self.bell.ring();
         }
     }
 
@@ -64,26 +60,33 @@ impl Committer {
     }
 
     fn apply(&mut self, ops: &[Op]) -> rusqlite::Result<()> {
-        self.fates.clear();
+        self.done.clear();
         self.leases.refresh(&self.connection)?;
         let mut batch = Batch {
             connection: &self.connection,
             leases: &mut self.leases,
             owners: &self.owners,
-            now: now_ms(),
+            now: now(),
         };
         for op in ops {
-            self.fates.push(match op {
+            self.done.push(match op {
                 // Who asked has gone: nobody would give the lease back.
-                Op::Open { answer, .. } if answer.is_closed() => Fate::Nothing,
-                Op::Open { request, .. } => Fate::Opened(answer(batch.open(request))?),
-                Op::Change { lease, change, .. } => Fate::Changed(answer(batch.change(lease, change))?),
+                Op::Open { fate, .. } if fate.is_closed() => Done::Nothing,
+                Op::Open { request, .. } => Done::Opened(answer(batch.open(request))?),
+                Op::Change { lease, change, .. } => Done::Changed(answer(batch.change(lease, change))?),
+                Op::Expire { lease, record, .. } => Done::Expired(answer(batch.expire(lease, record))?),
+                Op::Renew { lease, ttl, .. } => Done::Renewed(answer(batch.renew(lease, *ttl))?),
                 Op::Release(lease) => {
                     // A lease that is not held any more has nothing to release.
                     drop(answer(batch.release(lease))?);
-                    Fate::Nothing
+                    Done::Nothing
                 }
-                Op::Close(_) => Fate::Nothing,
+                Op::Answer { answer: given, .. } => Done::Answered(answer(batch.answer(given))?),
+                Op::Cancel { run, .. } => Done::Cancelled(answer(batch.cancel(run))?),
+                Op::Delete { runs, condition, .. } => Done::Deleted(answer(batch.delete(runs, *condition))?),
+                Op::Import { run, stored, .. } => Done::Imported(answer(batch.import(run, stored))?),
+                Op::Due { limit, .. } => Done::Due(answer(batch.due(*limit))?),
+                Op::Close(_) => Done::Nothing,
             });
         }
         Ok(())
@@ -91,9 +94,9 @@ impl Committer {
 
     /// Sets whether the commit of `ops` waits for the disk. Inside a transaction it cannot be set.
     fn synchronous(&mut self, ops: &[Op]) -> rusqlite::Result<()> {
-        let needed = match self.durability {
-            Durability::Full if ops.iter().any(Op::must_be_durable) => Durability::Full,
-            _ => Durability::Normal,
+        let needed = match self.synchronous {
+            Synchronous::Full if ops.iter().any(Op::must_be_durable) => Synchronous::Full,
+            _ => Synchronous::Normal,
         };
         if needed != self.set {
             self.connection.execute_batch(needed.pragma())?;
@@ -119,28 +122,5 @@ fn answer<T>(result: Result<T, Failure>) -> rusqlite::Result<Result<T, StoreErro
         Ok(value) => Ok(Ok(value)),
         Err(Failure::Refused(error)) => Ok(Err(error)),
         Err(Failure::Sqlite(error)) => Err(error),
-    }
-}
-
-impl Op {
-    /// Tells who asked. Where nobody waits any more the answer is dropped, and a lease in it is
-    /// given back.
-    fn answer(self, fate: Fate) {
-        match (self, fate) {
-            (Self::Open { answer, back, .. }, Fate::Opened(admitted)) => {
-                drop(answer.send(admitted.map(|admitted| admitted.unclaimed(back))));
-            }
-            (Self::Change { answer, .. }, Fate::Changed(changed)) => drop(answer.send(changed)),
-            (Self::Close(answer), _) => drop(answer.send(Ok(()))),
-            _ => {}
-        }
-    }
-
-    fn fail(self, error: &rusqlite::Error) {
-        match self {
-            Self::Open { answer, .. } => drop(answer.send(Err(store_error(error)))),
-            Self::Change { answer, .. } | Self::Close(answer) => drop(answer.send(Err(store_error(error)))),
-            Self::Release(_) => {}
-        }
     }
 }

@@ -46,9 +46,9 @@ impl Leases {
         self.held.insert(lease.slot(), held);
     }
 
-    /// A lease was given back.
-    pub(super) fn given_back(&mut self, lease: &Lease) {
-        self.held.remove(&lease.slot());
+    /// The lease of a run was given back.
+    pub(super) fn given_back(&mut self, slot: i64) {
+        self.held.remove(&slot);
     }
 
     /// A transaction was rolled back: what it changed here is not so.
@@ -102,4 +102,10 @@ impl Held {
 /// has written 2^32 of them: so opening a run need not look for its last record.
 const fn first_seq(token: u64) -> i64 {
     token.cast_signed() << 32
+}
+
+/// The number of a record that was not written under a lease: an answer from outside. It stands behind all that
+/// are written under the newest lease, and before those of the next.
+pub(super) const fn answer_seq(token: u64) -> i64 {
+    first_seq(token + 1) - 1
 }

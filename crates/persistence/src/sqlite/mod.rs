@@ -5,7 +5,7 @@ mod clock;
 mod commit;
 mod error;
 mod leases;
-mod op;
+mod lists;
 mod options;
 mod owners;
 mod reader;
@@ -13,22 +13,25 @@ mod rows;
 mod schema;
 mod writer;
 
-pub use options::{Durability, SqliteOptions};
+pub use options::{SqliteOptions, Synchronous};
 
 use std::ffi::OsStr;
 use std::fmt;
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
-use awaitly_core::journal::{Key, Record};
-use awaitly_core::store::{Ending, Lease, Open, Opened, RunId, Store, StoreError, StoredRun};
-use tokio::sync::mpsc::{Sender, UnboundedSender, unbounded_channel};
-use tokio::sync::{Semaphore, oneshot};
+use awaitly_core::journal::{Key, Outcome, Record};
+use awaitly_core::store::{
+    Answer, Answered, Bell, Cancelled, DeleteIf, Due, Durability, Ending, Imported, Lease, Open, Opened,
+    Operate, Page, Renewed, RunId, RunQuery, RunSummary, Store, StoreError, StoredRun, Wait, WaitQuery,
+    Waiting, Wakes,
+};
+use tokio::sync::{mpsc, oneshot};
 
-use op::{Admitted, Change, Found, Op};
+use crate::group::op::{Admitted, Change, Fate, Found, Op};
+use crate::group::{Sender, queue};
 use reader::Job;
-use writer::{Permits, Writer};
+use writer::Writer;
 
 /// Journals on one SQLite file, which several processes of one machine may share.
 ///
@@ -37,7 +40,7 @@ use writer::{Permits, Writer};
 ///
 /// # Durability
 /// A write that returned `Ok` survives a crash of the program and of the system and a loss of power,
-/// unless [`Durability::Normal`] was chosen. A run that was opened and has recorded nothing may be
+/// unless [`Synchronous::Normal`] was chosen. A run that was opened and has recorded nothing may be
 /// forgotten in a crash of the system; it begins again then.
 ///
 /// Writes of concurrent runs share commits: what queues up while one commit is on its way to the disk
@@ -81,10 +84,10 @@ use writer::{Permits, Writer};
 /// ```
 #[derive(Clone)]
 pub struct SqliteStore {
-    ops: UnboundedSender<Op>,
-    permits: Arc<Semaphore>,
-    jobs: Sender<Job>,
-    durability: Durability,
+    ops: Sender<Op>,
+    jobs: mpsc::Sender<Job>,
+    bell: Bell,
+    synchronous: Synchronous,
 }
 
 impl SqliteStore {
@@ -103,14 +106,12 @@ impl SqliteStore {
 
     async fn start(options: SqliteOptions, path: &Path) -> Result<Self, StoreError> {
         let absolute = absolute(path)?;
-        let durability = options.durability;
-        let permits = Arc::new(Semaphore::new(options.queue.clamp(1, Semaphore::MAX_PERMITS)));
-        let (ops, queue) = unbounded_channel();
+        let (synchronous, bell) = (options.synchronous, Bell::new());
+        let (ops, queued) = queue(options.queue);
         let (ready, opened) = oneshot::channel();
-        let writer = Writer { options, ops: queue, permits: Permits(Arc::clone(&permits)) };
-        writer.spawn(absolute, ready)?;
+        Writer { options, ops: queued, bell: bell.clone() }.spawn(absolute, ready)?;
         let jobs = opened.await.map_err(closed)??;
-        let store = Self { ops, permits, jobs, durability };
+        let store = Self { ops, jobs, bell, synchronous };
         let file = path.file_name().unwrap_or_default().to_string_lossy();
         tracing::info!(%file, durability = store.durability(), "opened a store of journals");
         Ok(store)
@@ -126,37 +127,21 @@ impl SqliteStore {
     /// # Cancel safety
     /// The store closes also when the future is dropped after its first poll.
     pub async fn close(self) -> Result<(), StoreError> {
-        let (answer, done) = oneshot::channel();
-        if self.ops.send(Op::Close(answer)).is_err() {
+        let (fate, closed) = oneshot::channel();
+        if !self.ops.send(Op::Close(fate)) {
             return Ok(());
         }
         // No answer: another handle was closing already.
-        done.await.unwrap_or(Ok(()))
-    }
-
-    /// Waits for a place in the queue, then for the commit.
-    async fn ask<T>(
-        &self,
-        op: impl FnOnce(oneshot::Sender<Result<T, StoreError>>) -> Op,
-    ) -> Result<T, StoreError> {
-        let permit = self.permits.acquire().await.map_err(closed)?;
-        // The writer gives it back when it takes the operation out of the queue.
-        permit.forget();
-        let (answer, fate) = oneshot::channel();
-        self.ops.send(op(answer)).map_err(closed)?;
-        fate.await.map_err(closed)?
+        closed.await.unwrap_or(Ok(()))
     }
 
     async fn change(&self, lease: &Lease, change: Change) -> Result<(), StoreError> {
-        self.ask(|answer| Op::Change { lease: lease.clone(), change, answer }).await
+        self.ops.ask(|fate| Op::Change { lease: lease.clone(), change, fate }).await
     }
 
-    async fn read<T>(
-        &self,
-        job: impl FnOnce(oneshot::Sender<Result<T, StoreError>>) -> Job,
-    ) -> Result<T, StoreError> {
-        let (answer, found) = oneshot::channel();
-        self.jobs.send(job(answer)).await.map_err(closed)?;
+    async fn read<T>(&self, job: impl FnOnce(Fate<T>) -> Job) -> Result<T, StoreError> {
+        let (fate, found) = oneshot::channel();
+        self.jobs.send(job(fate)).await.map_err(closed)?;
         found.await.map_err(closed)?
     }
 }
@@ -164,26 +149,34 @@ impl SqliteStore {
 impl Store for SqliteStore {
     async fn open(&self, request: Open) -> Result<Opened, StoreError> {
         let request = Box::new(request);
-        let admitted = self.ask(|answer| Op::Open { request, answer, back: self.ops.clone() }).await?;
-        let (lease, found, header, input) = match admitted {
-            Admitted::Held { lease, found, header, input } => (lease, found, header, input),
+        let admitted = self.ops.ask(|fate| Op::Open { request, fate, back: self.ops.clone() }).await?;
+        let (lease, now, found, header, input) = match admitted {
+            Admitted::Held { lease, now, found, header, input } => (lease, now, found, header, input),
             Admitted::Ended(header) => return Ok(Opened::Ended(header)),
             Admitted::Refused(refused) => return Ok(Opened::Refused(refused)),
         };
-        let records = match (found, lease.slot()) {
-            (Found::Records, Some(slot)) => self.read(|answer| Job::Records { slot, answer }).await?,
-            _ => Vec::new(),
+        let (records, waits) = match (found, lease.slot()) {
+            (Found::Records, Some(slot)) => self.read(|fate| Job::Journal { slot, fate }).await?,
+            _ => (Vec::new(), Vec::new()),
         };
         let lease = lease.claim().ok_or(StoreError::Closed)?;
-        Ok(Opened::Held { lease, run: StoredRun { header, input, records } })
+        Ok(Opened::Held { lease, now, run: StoredRun { header, input, records, waits } })
     }
 
-    async fn append(&self, lease: &Lease, record: Record) -> Result<(), StoreError> {
-        self.change(lease, Change::Append(record)).await
+    async fn append(&self, lease: &Lease, record: Record, durability: Durability) -> Result<(), StoreError> {
+        self.change(lease, Change::Append(record, durability)).await
     }
 
-    async fn replace(&self, lease: &Lease, record: Record) -> Result<(), StoreError> {
-        self.change(lease, Change::Replace(record)).await
+    async fn replace(&self, lease: &Lease, record: Record, durability: Durability) -> Result<(), StoreError> {
+        self.change(lease, Change::Replace(record, durability)).await
+    }
+
+    async fn wait(&self, lease: &Lease, wait: Wait) -> Result<(), StoreError> {
+        self.change(lease, Change::Wait(wait)).await
+    }
+
+    async fn expire(&self, lease: &Lease, record: Record) -> Result<Option<Outcome>, StoreError> {
+        self.ops.ask(|fate| Op::Expire { lease: lease.clone(), record, fate }).await
     }
 
     async fn revive(&self, lease: &Lease, drop: Vec<Key>) -> Result<(), StoreError> {
@@ -198,33 +191,72 @@ impl Store for SqliteStore {
         self.change(lease, Change::Finish(Box::new(ending))).await
     }
 
-    async fn renew(&self, lease: &Lease, ttl: Duration) -> Result<(), StoreError> {
-        self.change(lease, Change::Renew(ttl)).await
+    async fn renew(&self, lease: &Lease, ttl: Duration) -> Result<Renewed, StoreError> {
+        self.ops.ask(|fate| Op::Renew { lease: lease.clone(), ttl, fate }).await
     }
 
     fn release(&self, lease: &Lease) {
         // Where the writer has ended, so have all its leases.
-        drop(self.ops.send(Op::Release(lease.clone())));
+        self.ops.send(Op::Release(lease.clone()));
     }
 
     async fn load(&self, run: &RunId) -> Result<Option<StoredRun>, StoreError> {
         let run = run.clone();
-        self.read(|answer| Job::Run { run, answer }).await
+        self.read(|fate| Job::Run { run, fate }).await
     }
 
     fn durability(&self) -> &'static str {
-        match self.durability {
-            Durability::Full => "SQLite, synchronous=FULL",
-            Durability::Normal => {
+        match self.synchronous {
+            Synchronous::Full => "SQLite, synchronous=FULL",
+            Synchronous::Normal => {
                 "SQLite, synchronous=NORMAL: a crash of the system may undo the newest writes"
             }
         }
     }
 }
 
+impl Operate for SqliteStore {
+    async fn list(&self, query: RunQuery) -> Result<Page<RunSummary>, StoreError> {
+        let query = Box::new(query);
+        self.read(|fate| Job::List { query, fate }).await
+    }
+
+    async fn waiting(&self, query: WaitQuery) -> Result<Page<Waiting>, StoreError> {
+        let query = Box::new(query);
+        self.read(|fate| Job::Waiting { query, fate }).await
+    }
+
+    async fn due(&self, limit: usize) -> Result<Vec<Due>, StoreError> {
+        self.ops.ask(|fate| Op::Due { limit, fate }).await
+    }
+
+    async fn answer(&self, answer: Answer) -> Result<Answered, StoreError> {
+        let answer = Box::new(answer);
+        self.ops.ask(|fate| Op::Answer { answer, fate }).await
+    }
+
+    async fn cancel(&self, run: &RunId) -> Result<Cancelled, StoreError> {
+        self.ops.ask(|fate| Op::Cancel { run: run.clone(), fate }).await
+    }
+
+    async fn delete(&self, runs: Vec<RunId>, condition: DeleteIf) -> Result<Vec<RunId>, StoreError> {
+        self.ops.ask(|fate| Op::Delete { runs, condition, fate }).await
+    }
+
+    async fn import(&self, run: RunId, stored: StoredRun) -> Result<Imported, StoreError> {
+        let stored = Box::new(stored);
+        self.ops.ask(|fate| Op::Import { run, stored, fate }).await
+    }
+
+    /// What other processes do is not told: ask [`due`](Operate::due) from time to time as well.
+    fn wakes(&self) -> Wakes {
+        self.bell.listen()
+    }
+}
+
 impl fmt::Debug for SqliteStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SqliteStore").field("durability", &self.durability).finish_non_exhaustive()
+        f.debug_struct("SqliteStore").field("synchronous", &self.synchronous).finish_non_exhaustive()
     }
 }
 

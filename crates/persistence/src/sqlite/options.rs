@@ -5,9 +5,9 @@ use awaitly_core::store::StoreError;
 
 use super::SqliteStore;
 
-/// What a commit waits for.
+/// What a commit waits for, in SQLite's own words.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
-pub enum Durability {
+pub enum Synchronous {
     /// An acknowledged write survives a crash of the program, of the system, and a loss of power:
     /// `synchronous=FULL`, and on macOS `fullfsync`.
     #[default]
@@ -25,11 +25,11 @@ pub enum Durability {
 /// # Examples
 /// ```no_run
 /// use std::time::Duration;
-/// use awaitly_persistence::{Durability, SqliteOptions};
+/// use awaitly_persistence::{SqliteOptions, Synchronous};
 ///
 /// # async fn open() -> Result<(), awaitly_core::store::StoreError> {
 /// let store = SqliteOptions::new()
-///     .durability(Durability::Normal)
+///     .synchronous(Synchronous::Normal)
 ///     .busy_timeout(Duration::from_secs(1))
 ///     .open("journals.db")
 ///     .await?;
@@ -39,7 +39,7 @@ pub enum Durability {
 #[derive(Debug, Clone)]
 #[must_use]
 pub struct SqliteOptions {
-    pub(super) durability: Durability,
+    pub(super) synchronous: Synchronous,
     pub(super) busy_timeout: Duration,
     pub(super) queue: usize,
     pub(super) checkpoint_pages: u32,
@@ -50,7 +50,7 @@ impl SqliteOptions {
     /// The defaults.
     pub const fn new() -> Self {
         Self {
-            durability: Durability::Full,
+            synchronous: Synchronous::Full,
             busy_timeout: Duration::from_secs(5),
             queue: 1024,
             checkpoint_pages: 1000,
@@ -58,9 +58,9 @@ impl SqliteOptions {
         }
     }
 
-    /// Sets what a commit waits for. [`Durability::Full`] unless set.
-    pub const fn durability(mut self, durability: Durability) -> Self {
-        self.durability = durability;
+    /// Sets what a commit waits for. [`Synchronous::Full`] unless set.
+    pub const fn synchronous(mut self, synchronous: Synchronous) -> Self {
+        self.synchronous = synchronous;
         self
     }
 
@@ -73,8 +73,8 @@ impl SqliteOptions {
         self
     }
 
-    /// Sets how many operations may wait for the writer before further ones wait to be queued.
-    /// 1024 unless set; 0 counts as 1.
+    /// Sets how many operations may wait for the writer before further ones wait to be queued; one with large
+    /// values counts once more for each 64 KiB of them. 1024 unless set; 0 counts as 1.
     pub const fn queue(mut self, operations: usize) -> Self {
         self.queue = operations;
         self

@@ -5,15 +5,15 @@ use std::path::Path;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use awaitly_core::journal::Record;
-use awaitly_core::store::{RunId, StoredRun};
+use awaitly_core::journal::{Record, WaitEntry};
+use awaitly_core::store::{Page, RunId, RunQuery, RunSummary, StoredRun, WaitQuery, Waiting};
 use rusqlite::{Connection, OpenFlags};
 use tokio::sync::mpsc;
 
 use super::error::Failure;
-use super::op::Answer;
-use super::rows;
 use super::writer::unavailable;
+use super::{clock, lists, rows};
+use crate::group::op::Fate;
 
 /// How many reads wait for the reader before further ones wait to be queued.
 const QUEUE: usize = 64;
@@ -21,8 +21,10 @@ const QUEUE: usize = 64;
 /// What the reader is asked to do.
 #[derive(Debug)]
 pub(super) enum Job {
-    Records { slot: i64, answer: Answer<Vec<Record>> },
-    Run { run: RunId, answer: Answer<Option<StoredRun>> },
+    Journal { slot: i64, fate: Fate<(Vec<Record>, Vec<WaitEntry>)> },
+    Run { run: RunId, fate: Fate<Option<StoredRun>> },
+    List { query: Box<RunQuery>, fate: Fate<Page<RunSummary>> },
+    Waiting { query: Box<WaitQuery>, fate: Fate<Page<Waiting>> },
     Stop,
 }
 
@@ -54,16 +56,24 @@ impl Reader {
 fn run(mut connection: Connection, mut queue: mpsc::Receiver<Job>) {
     while let Some(job) = queue.blocking_recv() {
         match job {
-            // Nobody may be waiting any more.
-            Job::Records { answer, .. } if answer.is_closed() => {}
-            Job::Run { answer, .. } if answer.is_closed() => {}
-            Job::Records { slot, answer } => {
-                drop(answer.send(rows::records(&connection, slot).map_err(Into::into)));
-            }
-            Job::Run { run, answer } => {
-                drop(answer.send(rows::stored(&mut connection, &run).map_err(Into::into)))
-            }
+            Job::Journal { slot, fate } => answer(fate, || journal(&mut connection, slot)),
+            Job::Run { run, fate } => answer(fate, || rows::stored(&mut connection, &run)),
+            Job::List { query, fate } => answer(fate, || lists::runs(&connection, &query, clock::now())),
+            Job::Waiting { query, fate } => answer(fate, || lists::waiting(&connection, &query)),
             Job::Stop => queue.close(),
         }
     }
+}
+
+/// Reads, unless nobody waits for it any more.
+fn answer<T>(fate: Fate<T>, read: impl FnOnce() -> Result<T, Failure>) {
+    if !fate.is_closed() {
+        drop(fate.send(read().map_err(Into::into)));
+    }
+}
+
+/// What a run has beside its header, as it was at one moment.
+fn journal(connection: &mut Connection, slot: i64) -> Result<(Vec<Record>, Vec<WaitEntry>), Failure> {
+    let snapshot = connection.transaction()?;
+    Ok((rows::records(&snapshot, slot)?, rows::waits(&snapshot, slot)?))
 }

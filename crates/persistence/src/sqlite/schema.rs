@@ -3,11 +3,11 @@ use std::time::Duration;
 use awaitly_core::store::StoreError;
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
 
-use super::clock::now_ms;
+use super::clock::{millis, now};
 use super::error::Failure;
 
 /// Every change to the tables since the first version. Version 1 is the first; none is ever edited.
-const MIGRATIONS: [&str; 1] = [include_str!("migrations/0001.sql")];
+const MIGRATIONS: [&str; 2] = [include_str!("migrations/0001.sql"), include_str!("migrations/0002.sql")];
 
 /// The newest format that this version reads and writes.
 pub(super) const NEWEST: u32 = MIGRATIONS.len() as u32;
@@ -49,7 +49,7 @@ pub(super) fn migrate<T>(
     }
     for (version, sql) in (1..=NEWEST).zip(MIGRATIONS).skip(found as usize) {
         transaction.execute_batch(sql)?;
-        transaction.execute("INSERT INTO awaitly_migrations VALUES (?, ?)", (version, now_ms()))?;
+        transaction.execute("INSERT INTO awaitly_migrations VALUES (?, ?)", (version, millis(now())))?;
     }
     let made = also()?;
     transaction.commit()?;

@@ -1,29 +1,23 @@
 //! The thread that writes.
 //!
 //! It takes what has queued up since its last commit returned, carries it out in one transaction, and
-//! answers everyone: the more runs wait, the more share a commit, and a single one never waits for
-//! company. The queue has as many places as there are permits; who wants to write waits for one, in
-//! order. Releases are let in without, because whoever drops a run cannot wait.
+//! answers everyone: see [`group`](crate::group).
 
 use std::path::Path;
-use std::sync::Arc;
 use std::thread;
 
-use awaitly_core::store::StoreError;
+use awaitly_core::store::{Bell, StoreError};
 use rusqlite::{Connection, OpenFlags};
-use tokio::sync::mpsc::{self, UnboundedReceiver};
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::{mpsc, oneshot};
 
 use super::commit::Committer;
 use super::error::{Failure, store_error};
 use super::leases::Leases;
-use super::op::{Answer, Op};
 use super::owners::Owners;
 use super::reader::{self, Job, Reader};
-use super::{Durability, SqliteOptions, schema};
-
-/// How many operations share a commit at most.
-const BATCH: usize = 1024;
+use super::{SqliteOptions, Synchronous, schema};
+use crate::group::Receiver;
+use crate::group::op::{Fate, Op};
 
 /// The size of a page in a file that the store makes; one that is there keeps its own.
 ///
@@ -37,17 +31,8 @@ const MOST_PAGES: i64 = 0xffff_fffe;
 
 pub(super) struct Writer {
     pub(super) options: SqliteOptions,
-    pub(super) ops: UnboundedReceiver<Op>,
-    pub(super) permits: Permits,
-}
-
-/// The places of the queue. Whoever waits for one learns when the writer has ended, however it ended.
-pub(super) struct Permits(pub(super) Arc<Semaphore>);
-
-impl Drop for Permits {
-    fn drop(&mut self) {
-        self.0.close();
-    }
+    pub(super) ops: Receiver<Op>,
+    pub(super) bell: Bell,
 }
 
 impl Writer {
@@ -95,52 +80,32 @@ impl Writer {
             connection,
             leases: Leases::default(),
             owners,
-            durability: self.options.durability,
-            set: self.options.durability,
-            fates: Vec::new(),
+            bell: self.bell.clone(),
+            synchronous: self.options.synchronous,
+            set: self.options.synchronous,
+            done: Vec::new(),
         };
         Ok((committer, reader))
     }
 
     fn run(mut self, mut committer: Committer, reader: Reader) {
-        let mut ops = Vec::with_capacity(BATCH);
+        let mut ops = Vec::new();
         let mut closing = Vec::new();
-        while self.ops.blocking_recv_many(&mut ops, BATCH) > 0 {
-            let permits = ops.iter().filter(|op| op.has_permit()).count();
-            self.permits.0.add_permits(permits);
+        while self.ops.blocking_take(&mut ops) {
             for op in ops.extract_if(.., |op| matches!(op, Op::Close(_))) {
                 // What is queued already is still carried out; nothing more is let in.
                 self.ops.close();
-                self.permits.0.close();
                 closing.extend(op.into_closing());
             }
             let company = ops.len();
             if company > 0 {
                 committer.commit(&mut ops);
-                self.gather(company);
+                self.ops.blocking_gather(company);
             }
         }
         reader.stop();
         let closed = committer.close();
-        closing.into_iter().for_each(|answer: Answer<()>| drop(answer.send(closed.clone())));
-    }
-
-    /// Lets those who were just answered come back with their next write, so that the first of them
-    /// does not start a commit for itself alone. It gives the processor away for as long as they keep
-    /// coming, and never waits for a time.
-    fn gather(&self, company: usize) {
-        if company == 1 {
-            return;
-        }
-        let mut before = 0;
-        loop {
-            thread::yield_now();
-            let queued = self.ops.len();
-            if queued >= company || queued == before {
-                return;
-            }
-            before = queued;
-        }
+        closing.into_iter().for_each(|fate: Fate<()>| drop(fate.send(closed.clone())));
     }
 }
 
@@ -160,9 +125,9 @@ impl Committer {
 impl SqliteOptions {
     fn apply(&self, connection: &Connection) -> rusqlite::Result<()> {
         // On macOS a plain fsync leaves the data in the cache of the disk.
-        connection.pragma_update(None, "fullfsync", self.durability == Durability::Full)?;
-        connection.pragma_update(None, "checkpoint_fullfsync", self.durability == Durability::Full)?;
-        connection.execute_batch(self.durability.pragma())?;
+        connection.pragma_update(None, "fullfsync", self.synchronous == Synchronous::Full)?;
+        connection.pragma_update(None, "checkpoint_fullfsync", self.synchronous == Synchronous::Full)?;
+        connection.execute_batch(self.synchronous.pragma())?;
         connection.pragma_update(None, "wal_autocheckpoint", self.checkpoint_pages)?;
         // After a burst the log shrinks to this many bytes again.
         connection.pragma_update(None, "journal_size_limit", 64 * 1024 * 1024)?;
@@ -175,7 +140,7 @@ impl SqliteOptions {
     }
 }
 
-impl Durability {
+impl Synchronous {
     pub(super) const fn pragma(self) -> &'static str {
         match self {
             Self::Full => "PRAGMA synchronous = FULL",

@@ -1,5 +1,16 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, missing_docs)]
 
+#[cfg(any(feature = "postgres", feature = "redis", feature = "sqlite"))]
+mod alternating;
+#[cfg(feature = "file")]
+mod file;
 mod memory;
+mod operate;
+#[cfg(feature = "postgres")]
+mod postgres;
+#[cfg(any(feature = "postgres", feature = "redis"))]
+mod proxy;
+#[cfg(feature = "redis")]
+mod redis;
 #[cfg(feature = "sqlite")]
 mod sqlite;

@@ -4,21 +4,21 @@ use std::task::Poll;
 use std::time::Duration;
 
 use awaitly_core::store::{Opened, Store, StoreError};
-use awaitly_persistence::{Durability, SqliteOptions, SqliteStore};
+use awaitly_persistence::{SqliteOptions, SqliteStore, Synchronous};
 
-use super::{InFolder, begin, file, keys, request, run, value};
+use super::{Durability, InFolder, begin, file, keys, request, run, value};
 
 #[tokio::test]
 async fn a_closed_store_answers_closed_and_its_file_holds_everything() {
     let fixture = InFolder::new().await;
     let lease = begin(&fixture.store, "order-42").await;
-    fixture.store.append(&lease, value("charge", "1")).await.unwrap();
+    fixture.store.append(&lease, value("charge", "1"), Durability::Sync).await.unwrap();
     let other = fixture.store.clone();
     fixture.store.clone().close().await.unwrap();
     let stored: i64 =
         fixture.sql().query_row("SELECT count(*) FROM awaitly_steps", [], |row| row.get(0)).unwrap();
     assert_eq!(stored, 1);
-    assert_eq!(other.append(&lease, value("ship", "2")).await, Err(StoreError::Closed));
+    assert_eq!(other.append(&lease, value("ship", "2"), Durability::Sync).await, Err(StoreError::Closed));
     assert_eq!(other.load(&run("order-42")).await, Err(StoreError::Closed));
     assert_eq!(other.open(request("order-43")).await, Err(StoreError::Closed));
     other.release(&lease);
@@ -31,7 +31,7 @@ async fn what_was_queued_is_written_when_the_last_handle_is_dropped() {
     let store = SqliteStore::open(file(&folder)).await.unwrap();
     let lease = begin(&store, "order-42").await;
     for number in 0..100 {
-        poll_once(store.append(&lease, value(&format!("step-{number}"), "1"))).await;
+        poll_once(store.append(&lease, value(&format!("step-{number}"), "1"), Durability::Sync)).await;
     }
     drop(store);
     let store = SqliteStore::open(file(&folder)).await.unwrap();
@@ -59,10 +59,10 @@ async fn a_lease_that_nobody_waits_for_any_more_is_given_back() {
 #[tokio::test]
 async fn normal_durability_is_chosen_and_said() {
     let folder = tempfile::tempdir().unwrap();
-    let store = SqliteOptions::new().durability(Durability::Normal).open(file(&folder)).await.unwrap();
+    let store = SqliteOptions::new().synchronous(Synchronous::Normal).open(file(&folder)).await.unwrap();
     assert!(store.durability().contains("synchronous=NORMAL"));
     let lease = begin(&store, "order-42").await;
-    store.append(&lease, value("charge", "1")).await.unwrap();
+    store.append(&lease, value("charge", "1"), Durability::Sync).await.unwrap();
     store.close().await.unwrap();
     let store = SqliteStore::open(file(&folder)).await.unwrap();
     assert!(store.durability().contains("synchronous=FULL"));

@@ -5,7 +5,7 @@ use awaitly_core::journal::Status;
 use awaitly_core::store::{Ending, Store, StoreError};
 use awaitly_persistence::SqliteStore;
 
-use super::{InFolder, begin, file, keys, open_error, request, run, value};
+use super::{Durability, InFolder, begin, file, keys, open_error, request, run, value};
 
 fn is_corrupt<T>(result: &Result<T, StoreError>) -> bool {
     matches!(result, Err(StoreError::Corrupt { .. }))
@@ -76,7 +76,7 @@ async fn what_no_version_wrote_is_corrupt_and_concerns_only_its_run() {
         let id = format!("bad-{number}");
         let lease = begin(&fixture.store, &id).await;
         let outcome = Some(value("", "1").outcome);
-        let ending = Ending { status: Status::Failed, outcome, error: None, failed_on: vec![] };
+        let ending = Ending { outcome, ..Ending::new(Status::Failed) };
         fixture.store.finish(&lease, ending).await.unwrap();
         assert_eq!(fixture.sql().execute(sql, [&id]).unwrap(), 1);
         assert!(is_corrupt(&fixture.store.open(request(&id)).await), "open after {sql}");
@@ -85,12 +85,12 @@ async fn what_no_version_wrote_is_corrupt_and_concerns_only_its_run() {
     for sql in ["UPDATE awaitly_steps SET kind = 9", "UPDATE awaitly_steps SET payload = x'ff' WHERE run > 1"]
     {
         let lease = begin(&fixture.store, sql).await;
-        fixture.store.append(&lease, value("charge", "1")).await.unwrap();
+        fixture.store.append(&lease, value("charge", "1"), Durability::Sync).await.unwrap();
         fixture.store.release(&lease);
         fixture.sql().execute(sql, []).unwrap();
         assert!(is_corrupt(&fixture.store.open(request(sql)).await), "open after {sql}");
     }
-    fixture.store.append(&good, value("charge", "1")).await.unwrap();
+    fixture.store.append(&good, value("charge", "1"), Durability::Sync).await.unwrap();
     assert_eq!(keys(&fixture.store, "good").await, ["charge"]);
 }
 
@@ -102,7 +102,7 @@ async fn a_file_of_a_newer_version_is_refused_and_not_touched() {
     sql.pragma_update(None, "journal_mode", "DELETE").unwrap();
     drop(sql);
     let before = fs::read(file(&folder)).unwrap();
-    assert_eq!(open_error(file(&folder)).await, StoreError::NewerFormat { found: 7, supported: 1 });
+    assert_eq!(open_error(file(&folder)).await, StoreError::NewerFormat { found: 7, supported: 2 });
     assert!(fs::read(file(&folder)).unwrap() == before, "the file was changed");
 }
 
@@ -111,7 +111,7 @@ async fn a_run_of_a_newer_format_is_refused() {
     let fixture = InFolder::new().await;
     begin(&fixture.store, "order-42").await;
     fixture.sql().execute("UPDATE awaitly_runs SET format = 3", []).unwrap();
-    let refused = StoreError::NewerFormat { found: 3, supported: 1 };
+    let refused = StoreError::NewerFormat { found: 3, supported: 2 };
     assert_eq!(fixture.store.open(request("order-42")).await, Err(refused.clone()));
     assert_eq!(fixture.store.load(&run("order-42")).await, Err(refused));
 }

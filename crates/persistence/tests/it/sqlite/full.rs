@@ -4,7 +4,7 @@ use awaitly_core::store::{Owner, Store, StoreError};
 use awaitly_persistence::{SqliteOptions, SqliteStore};
 use futures_util::future::join_all;
 
-use super::{begin, file, hold, keys, request, value};
+use super::{Durability, begin, file, hold, keys, request, value};
 
 #[tokio::test]
 async fn a_full_store_says_so_and_keeps_what_it_acknowledged() {
@@ -15,7 +15,7 @@ async fn a_full_store_says_so_and_keeps_what_it_acknowledged() {
     let mut acknowledged = Vec::new();
     let error = loop {
         let key = format!("step-{}", acknowledged.len());
-        match store.append(&lease, value(&key, &text)).await {
+        match store.append(&lease, value(&key, &text), Durability::Sync).await {
             Ok(()) => acknowledged.push(key),
             Err(error) => break error,
         }
@@ -28,7 +28,7 @@ async fn a_full_store_says_so_and_keeps_what_it_acknowledged() {
     let store = SqliteStore::open(file(&folder)).await.unwrap();
     assert_eq!(keys(&store, "order-42").await, acknowledged);
     let lease = begin(&store, "order-42").await;
-    store.append(&lease, value("after", &text)).await.unwrap();
+    store.append(&lease, value("after", &text), Durability::Sync).await.unwrap();
 }
 
 #[tokio::test]
@@ -42,7 +42,7 @@ async fn a_write_that_does_not_fit_does_not_take_its_batch_along() {
     let large = format!("\"{}\"", "x".repeat(2 * 1024 * 1024));
     let fates = join_all(leases.iter().enumerate().map(async |(number, lease)| {
         let json = if number % 8 == 3 { large.as_str() } else { "1" };
-        store.append(lease, value("charge", json)).await
+        store.append(lease, value("charge", json), Durability::Sync).await
     }))
     .await;
     for (number, fate) in fates.iter().enumerate() {
@@ -66,6 +66,6 @@ async fn a_take_over_that_did_not_fit_leaves_the_lease_where_it_was() {
     other.owner = Owner::new("x".repeat(2 * 1024 * 1024));
     let refused = store.open(other).await;
     assert!(matches!(refused, Err(StoreError::Full { .. })), "{refused:?}");
-    store.append(&lease, value("charge", "1")).await.unwrap();
+    store.append(&lease, value("charge", "1"), Durability::Sync).await.unwrap();
     assert_eq!(keys(&store, "order-42").await, ["charge"]);
 }

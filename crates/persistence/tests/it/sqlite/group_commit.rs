@@ -7,7 +7,7 @@ use awaitly_persistence::{SqliteOptions, SqliteStore};
 use futures_util::future::join_all;
 use proptest::prelude::*;
 
-use super::{InFolder, begin, file, hold, keys, request, value};
+use super::{Durability, InFolder, begin, file, hold, keys, request, value};
 
 #[tokio::test]
 async fn a_queue_of_one_place_lets_everyone_through() {
@@ -15,8 +15,10 @@ async fn a_queue_of_one_place_lets_everyone_through() {
     let store = SqliteOptions::new().queue(0).open(file(&folder)).await.unwrap();
     let lease = begin(&store, "order-42").await;
     let appended =
-        join_all((0..200).map(async |number| store.append(&lease, value(&number.to_string(), "1")).await))
-            .await;
+        join_all((0..200).map(async |number| {
+            store.append(&lease, value(&number.to_string(), "1"), Durability::Sync).await
+        }))
+        .await;
     assert!(appended.iter().all(Result::is_ok));
     let expected: Vec<_> = (0..200).map(|number| number.to_string()).collect();
     assert_eq!(keys(&store, "order-42").await, expected, "who waits for a place is served in order");
@@ -31,12 +33,14 @@ async fn a_file_that_another_process_keeps_busy_is_unavailable_until_it_is_not()
     let other = rusqlite::Connection::open(file(&folder)).unwrap();
     other.execute_batch("BEGIN IMMEDIATE; CREATE TABLE theirs (id INTEGER)").unwrap();
     let appended =
-        join_all((0..10).map(async |number| store.append(&lease, value(&number.to_string(), "1")).await))
-            .await;
+        join_all((0..10).map(async |number| {
+            store.append(&lease, value(&number.to_string(), "1"), Durability::Sync).await
+        }))
+        .await;
     assert!(appended.iter().all(|fate| matches!(fate, Err(StoreError::Unavailable { .. }))), "{appended:?}");
     assert_eq!(keys(&store, "order-42").await, [""; 0]);
     other.execute_batch("COMMIT").unwrap();
-    store.append(&lease, value("charge", "1")).await.unwrap();
+    store.append(&lease, value("charge", "1"), Durability::Sync).await.unwrap();
     assert_eq!(keys(&store, "order-42").await, ["charge"]);
 }
 
@@ -48,7 +52,7 @@ async fn tables_of_an_application_in_the_same_file_disturb_nothing() {
     sql.execute_batch("CREATE TABLE orders (id INTEGER); PRAGMA user_version = 77").unwrap();
     for number in 0..20 {
         sql.execute("INSERT INTO orders VALUES (?)", [number]).unwrap();
-        fixture.store.append(&lease, value(&format!("step-{number}"), "1")).await.unwrap();
+        fixture.store.append(&lease, value(&format!("step-{number}"), "1"), Durability::Sync).await.unwrap();
     }
     let expected: Vec<_> = (0..20).map(|number| format!("step-{number}")).collect();
     assert_eq!(keys(&fixture.store, "order-42").await, expected);
@@ -59,7 +63,7 @@ async fn tables_of_an_application_in_the_same_file_disturb_nothing() {
 async fn a_lease_that_expired_without_a_successor_may_still_write() {
     let fixture = InFolder::new().await;
     let (lease, _) = hold(&fixture.store, request("order-42").ttl(Duration::ZERO)).await;
-    fixture.store.append(&lease, value("charge", "1")).await.unwrap();
+    fixture.store.append(&lease, value("charge", "1"), Durability::Sync).await.unwrap();
     fixture.store.renew(&lease, Duration::from_secs(60)).await.unwrap();
     assert!(super::is_busy(&fixture.store, "order-42").await);
 }
@@ -132,13 +136,13 @@ async fn work(
                 }
             }
             (Move::Append | Move::AppendTwice, Some((store, lease))) => {
-                match stores[*store].append(lease, value(&key, "1")).await {
+                match stores[*store].append(lease, value(&key, "1"), Durability::Sync).await {
                     Ok(()) => assert!(acknowledged[run].lock().unwrap().insert(key.clone())),
                     Err(StoreError::LeaseLost { .. }) => continue,
                     Err(error) => panic!("{error}"),
                 }
                 if matches!(next, Move::AppendTwice) {
-                    let again = stores[*store].append(lease, value(&key, "2")).await;
+                    let again = stores[*store].append(lease, value(&key, "2"), Durability::Sync).await;
                     assert!(
                         matches!(
                             again,

@@ -1,4 +1,3 @@
-mod alternating;
 mod closing;
 mod damage;
 mod full;
@@ -13,7 +12,7 @@ mod reopening;
 use std::path::{Path, PathBuf};
 
 use awaitly_core::journal::{Kind, Outcome, Payload, Record, Refused};
-use awaitly_core::store::{Lease, Open, Opened, Owner, RunId, Store, StoreError, StoredRun};
+use awaitly_core::store::{Durability, Lease, Open, Opened, Owner, RunId, Store, StoreError, StoredRun};
 use awaitly_persistence::SqliteStore;
 use awaitly_persistence::conformance::Fixture;
 use tempfile::TempDir;
@@ -21,6 +20,23 @@ use tempfile::TempDir;
 mod conformance {
     use super::InFolder;
     awaitly_persistence::conformance_tests!(InFolder::new().await);
+}
+
+/// Two stores on one file, as in two processes.
+mod alternating {
+    use super::{SqliteStore, file};
+    use crate::alternating::Alternating;
+
+    async fn two() -> Alternating<SqliteStore, tempfile::TempDir> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = file(&folder);
+        Alternating::new(
+            [SqliteStore::open(&path).await.unwrap(), SqliteStore::open(&path).await.unwrap()],
+            folder,
+        )
+    }
+
+    awaitly_persistence::conformance_tests!(two().await);
 }
 
 /// A store on a file of its own.
@@ -73,7 +89,7 @@ fn value(key: &str, json: &str) -> Record {
 
 async fn hold(store: &impl Store, request: Open) -> (Lease, StoredRun) {
     match store.open(request).await.unwrap() {
-        Opened::Held { lease, run } => (lease, run),
+        Opened::Held { lease, run, .. } => (lease, run),
         other => panic!("expected the lease, got {other:?}"),
     }
 }

@@ -11,7 +11,7 @@ use awaitly_core::store::{Store, StoreError};
 use awaitly_persistence::SqliteStore;
 use tempfile::TempDir;
 
-use super::{InFolder, begin, file, keys, open_error, value};
+use super::{Durability, InFolder, begin, file, keys, open_error, value};
 
 const NOBODY: u32 = 65534;
 
@@ -44,7 +44,7 @@ fn opened_by_nobody(folder: &TempDir, path: &Path) -> String {
 async fn filled() -> TempDir {
     let InFolder { store, folder } = InFolder::new().await;
     let lease = begin(&store, "order-42").await;
-    store.append(&lease, value("charge", "1")).await.unwrap();
+    store.append(&lease, value("charge", "1"), Durability::Sync).await.unwrap();
     store.close().await.unwrap();
     folder
 }

@@ -3,21 +3,21 @@ use awaitly_core::store::{Ending, Open, Owner, RunId, Store};
 use awaitly_persistence::SqliteStore;
 use futures_util::future::join_all;
 
-use super::{InFolder, begin, file, keys, run, value};
+use super::{Durability, InFolder, begin, file, keys, run, value};
 
 #[tokio::test]
 async fn a_run_is_what_it_was_after_the_store_was_dropped() {
     let InFolder { store, folder } = InFolder::new().await;
     let lease = begin(&store, "order-42").await;
     for key in ["reserve", "charge"] {
-        store.append(&lease, value(key, "{\"id\":7}")).await.unwrap();
+        store.append(&lease, value(key, "{\"id\":7}"), Durability::Sync).await.unwrap();
     }
     let before = store.load(&run("order-42")).await.unwrap().unwrap();
     store.close().await.unwrap();
     let store = SqliteStore::open(file(&folder)).await.unwrap();
     assert_eq!(store.load(&run("order-42")).await.unwrap().unwrap(), before);
     let lease = begin(&store, "order-42").await;
-    store.append(&lease, value("a later key that sorts first", "1")).await.unwrap();
+    store.append(&lease, value("a later key that sorts first", "1"), Durability::Sync).await.unwrap();
     assert_eq!(keys(&store, "order-42").await, ["reserve", "charge", "a later key that sorts first"]);
 }
 
@@ -27,10 +27,10 @@ async fn the_error_of_a_run_is_kept_for_people() {
     let lease = begin(&fixture.store, "order-42").await;
     let outcome = Some(value("", "1").outcome);
     let ending = Ending {
-        status: Status::Failed,
         outcome,
         error: Some("it's declined".into()),
         failed_on: vec!["charge".into()],
+        ..Ending::new(Status::Failed)
     };
     fixture.store.finish(&lease, ending).await.unwrap();
     let kept = fixture
@@ -55,12 +55,12 @@ async fn many_stores_that_open_a_new_file_at_once_make_its_tables_once() {
     for (number, store) in stores.iter().enumerate() {
         let id = number.to_string();
         let lease = begin(store, &id).await;
-        store.append(&lease, value("charge", "1")).await.unwrap();
+        store.append(&lease, value("charge", "1"), Durability::Sync).await.unwrap();
     }
     let sql = rusqlite::Connection::open(file(&folder)).unwrap();
     let applied: i64 =
         sql.query_row("SELECT count(*) FROM awaitly_migrations", [], |row| row.get(0)).unwrap();
-    assert_eq!(applied, 1);
+    assert_eq!(applied, 2);
     assert_eq!(
         sql.query_row("SELECT count(*) FROM awaitly_steps", [], |row| row.get::<_, i64>(0)).unwrap(),
         8
@@ -88,13 +88,15 @@ async fn hostile_text_is_only_ever_a_value() {
         let open = Open::new(RunId::new(text).unwrap(), text, Owner::new(text)).input(input);
         let (lease, _) = super::hold(&store, open).await;
         for key in hostile {
-            store.append(&lease, value(key, Payload::encode(text).unwrap().as_str())).await.unwrap();
+            store
+                .append(&lease, value(key, Payload::encode(text).unwrap().as_str()), Durability::Sync)
+                .await
+                .unwrap();
         }
         let ending = Ending {
-            status: Status::Failed,
-            outcome: None,
             error: Some(text.into()),
             failed_on: hostile.map(Into::into).to_vec(),
+            ..Ending::new(Status::Failed)
         };
         store.finish(&lease, ending).await.unwrap();
     }

@@ -1,0 +1,311 @@
+use std::time::Duration;
+
+use awaitly_core::journal::{Header, Key, Kind, Payload, Status, Timestamp, WaitEntry};
+use awaitly_core::store::{
+    Cancelled, Cursor, DeleteIf, Ending, Imported, Lease, Operate, Owner, RunQuery, RunSummary, StoreError,
+    StoredRun,
+};
+
+use super::opening::ending;
+use super::{AWKWARD, Case, ok, record, run_id, same_records, value};
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+/// Runs are listed the newest first, in pages that miss none and show none twice, also when runs begin in
+/// between.
+pub async fn runs_are_listed_in_pages<S: Operate>(store: &S) {
+    let workflow = unique("listed");
+    let cases: Vec<_> = (0..7).map(|number| Case::new(store, &format!("listed-{number}"))).collect();
+    for case in &cases {
+        begin(case, &workflow).await;
+    }
+    let (mut found, mut after) = (Vec::new(), None);
+    loop {
+        let mut query = RunQuery::new().workflow(&*workflow).limit(3);
+        query.after = after;
+        let page = ok("list", store.list(query).await);
+        assert!(page.items.len() <= 3);
+        found.extend(page.items);
+        begin(&Case::new(store, "meanwhile"), &workflow).await;
+        after = page.next;
+        if after.is_none() {
+            break;
+        }
+    }
+    let runs: Vec<_> = found.iter().map(|run| run.run.clone()).collect();
+    let expected: Vec<_> = cases.iter().rev().map(|case| case.run.clone()).collect();
+    assert_eq!(runs, expected, "the newest first");
+    let bad = store.list(RunQuery::new().after(Cursor::new("nowhere"))).await;
+    assert_eq!(bad, Err(StoreError::BadCursor { cursor: "nowhere".into() }));
+}
+
+/// What a list shows of a run is what the run is.
+pub async fn a_list_shows_what_a_run_is<S: Operate>(store: &S) {
+    let workflow = unique("shown");
+    let case = Case::new(store, "shown");
+    let lease = begin(&case, &workflow).await;
+    let [shown] = list(store, RunQuery::new().workflow(&*workflow)).await.try_into().expect("one run");
+    assert!(shown.held, "somebody executes it");
+    case.append(&lease, value("charge", "1")).await;
+    let ended = Ending { failed_on: vec!["charge".into()], ..ending(Status::Failed) };
+    case.finish(&lease, ended).await;
+    let header = case.stored().await.header;
+    let [shown] = list(store, RunQuery::new().workflow(&*workflow)).await.try_into().expect("one run");
+    assert_eq!(shown, RunSummary::of(case.run.clone(), &header, awaitly_core::journal::LeaseInfo::Free));
+    assert_eq!((shown.status, shown.error.as_deref()), (Status::Failed, Some("it's over")));
+    assert!(shown.changed >= shown.created);
+}
+
+/// Runs are found by workflow, status, age, recorded key and text of error, each text letter for letter.
+pub async fn runs_are_found_by_what_they_are<S: Operate>(store: &S) {
+    let workflow = unique("found");
+    let failed = Case::new(store, "failed");
+    let lease = begin(&failed, &workflow).await;
+    failed.append(&lease, value("ch_rge", "1")).await;
+    failed.finish(&lease, Ending { error: Some("100% \\declined_".into()), ..ending(Status::Failed) }).await;
+    let running = Case::new(store, "running");
+    let lease = begin(&running, &workflow).await;
+    running.append(&lease, value("charge", "1")).await;
+    let completed = Case::new(store, "completed");
+    let lease = begin(&completed, &workflow).await;
+    completed.finish(&lease, Ending { error: None, ..ending(Status::Completed) }).await;
+
+    let known = [(&failed, "failed"), (&running, "running"), (&completed, "completed")];
+    let name = |run: RunSummary| known.iter().find(|(case, _)| case.run == run.run).map(|(_, name)| *name);
+    let find = async |query: RunQuery| -> Vec<&str> {
+        let found = list(store, query.workflow(&*workflow)).await;
+        found.into_iter().filter_map(name).collect()
+    };
+    assert_eq!(find(RunQuery::new()).await, ["completed", "running", "failed"]);
+    assert_eq!(find(RunQuery::new().status(Status::Failed)).await, ["failed"]);
+    let two = RunQuery::new().status(Status::Failed).status(Status::Running);
+    assert_eq!(find(two).await, ["running", "failed"]);
+    assert_eq!(find(RunQuery::new().key("charge")).await, ["running"]);
+    assert_eq!(find(RunQuery::new().key("ch_rge")).await, ["failed"]);
+    assert!(find(RunQuery::new().key("ch%")).await.is_empty());
+    for part in ["% \\d", "declined_", "100%", ""] {
+        assert_eq!(find(RunQuery::new().error(part)).await, ["failed"], "{part}");
+    }
+    for other in ["Declined", "1%0", "decline__", "'"] {
+        assert!(find(RunQuery::new().error(other)).await.is_empty(), "{other}");
+    }
+    let created = failed.stored().await.header.created;
+    let later = created.after(HOUR);
+    assert!(find(RunQuery::new().created_from(later)).await.is_empty());
+    assert!(find(RunQuery::new().created_before(created)).await.is_empty());
+    assert_eq!(find(RunQuery::new().created_from(created).created_before(later)).await.len(), 3);
+    assert!(find(RunQuery::new().changed_before(created)).await.is_empty());
+    assert_eq!(find(RunQuery::new().changed_before(later)).await.len(), 3);
+    let nobody = list(store, RunQuery::new().workflow(format!("{workflow}%"))).await;
+    assert!(nobody.is_empty());
+}
+
+/// Opening a run, recording its steps and giving it back do not change when its status changed; ending does.
+pub async fn only_a_new_status_counts_as_a_change<S: Operate>(store: &S) {
+    let case = Case::new(store, "changed");
+    let lease = case.begin().await;
+    let begun = case.stored().await.header;
+    assert_eq!(begun.changed, begun.created);
+    case.append(&lease, value("a", "1")).await;
+    store.release(&lease);
+    let lease = case.begin().await;
+    assert_eq!(case.stored().await.header.changed, begun.changed);
+    case.finish(&lease, ending(Status::Failed)).await;
+    let ended = case.stored().await.header;
+    assert!(ended.changed >= begun.changed);
+    assert_eq!(ended.created, begun.created);
+    assert_eq!(ended.error.as_deref(), Some("it's over"));
+}
+
+/// A run that nobody executes is cancelled at once; the owner of one that somebody does learns of it when it
+/// renews its lease, and the next owner where that one is gone.
+pub async fn a_run_is_cancelled_at_once_or_by_its_owner<S: Operate>(store: &S) {
+    let nobody = Case::new(store, "nobody");
+    assert_eq!(ok("cancel", store.cancel(&nobody.run).await), Cancelled::NoSuchRun);
+
+    let free = Case::new(store, "free");
+    let lease = free.begin().await;
+    free.finish(&lease, Ending::new(Status::Waiting)).await;
+    assert_eq!(ok("cancel", store.cancel(&free.run).await), Cancelled::Now);
+    let header = free.stored().await.header;
+    assert_eq!((header.status, header.cancel_requested), (Status::Cancelled, false));
+    assert_eq!(ok("cancel", store.cancel(&free.run).await), Cancelled::Ended(Status::Cancelled));
+
+    let held = Case::new(store, "held");
+    let lease = held.begin().await;
+    assert!(!ok("renew", store.renew(&lease, HOUR).await).cancel);
+    assert_eq!(ok("cancel", store.cancel(&held.run).await), Cancelled::Requested);
+    assert!(ok("renew", store.renew(&lease, HOUR).await).cancel);
+    store.release(&lease);
+    let (lease, run) = held.held(held.request()).await;
+    assert!(run.header.cancel_requested, "the next owner learns of it");
+    held.finish(&lease, ending(Status::Cancelled)).await;
+    assert!(!held.stored().await.header.cancel_requested, "it is done");
+}
+
+/// The clock of the store goes forward, and is the one that leases and moments are measured by.
+pub async fn a_renewal_tells_the_time_of_the_store<S: Operate>(store: &S) {
+    let case = Case::new(store, "time");
+    let lease = case.begin().await;
+    let first = ok("renew", store.renew(&lease, HOUR).await).now;
+    let second = ok("renew", store.renew(&lease, HOUR).await).now;
+    assert!(first <= second && case.stored().await.header.created <= first);
+}
+
+/// A deleted run is gone with all its records, and its run id is free; runs that somebody holds, or for
+/// which the condition does not hold, stay.
+pub async fn deleting_takes_all_of_a_run_and_no_other<S: Operate>(store: &S) {
+    let ended = Case::new(store, "ended");
+    let lease = ended.begin().await;
+    ended.append(&lease, value("charge", "1")).await;
+    ended.finish(&lease, ending(Status::Completed)).await;
+    let held = Case::new(store, "held");
+    let held_lease = held.begin().await;
+    let waiting = Case::new(store, "waiting");
+    let lease = waiting.begin().await;
+    waiting.finish(&lease, Ending::new(Status::Waiting)).await;
+    let all =
+        || vec![ended.run.clone(), held.run.clone(), waiting.run.clone(), run_id("nobody-deletes-this")];
+
+    let changed = ended.stored().await.header.changed;
+    let early = ok("delete", store.delete(all(), DeleteIf::EndedBefore(changed)).await);
+    assert_eq!(early, [], "it ended at that moment, not before");
+    let old = DeleteIf::EndedBefore(Timestamp::from_millis(changed.as_millis() + 1));
+    assert_eq!(ok("delete", store.delete(all(), old).await), std::slice::from_ref(&ended.run));
+    assert_eq!(ok("load", store.load(&ended.run).await), None);
+    assert_eq!(ok("delete", store.delete(all(), DeleteIf::Free).await), std::slice::from_ref(&waiting.run));
+    held.append(&held_lease, value("charge", "1")).await;
+
+    let (lease, run) = ended.held(ended.request()).await;
+    assert!(run.records.is_empty(), "a run begins anew under a run id that was deleted");
+    ended.append(&lease, value("charge", "2")).await;
+    same_records(&ended.stored().await.records, &[value("charge", "2")]);
+}
+
+/// The owner of a run that was deleted and begun anew cannot write.
+pub async fn a_lease_of_a_deleted_run_cannot_write<S: Operate>(store: &S) {
+    let case = Case::new(store, "deleted");
+    let (old, _) = case.held(case.request().ttl(Duration::ZERO)).await;
+    let deleted = ok("delete", store.delete(vec![case.run.clone()], DeleteIf::Free).await);
+    assert_eq!(deleted, std::slice::from_ref(&case.run));
+    assert_eq!(store.append(&old, value("late", "1"), super::SYNC).await, Err(case.lost()));
+    let new = case.begin().await;
+    assert_eq!(store.append(&old, value("late", "1"), super::SYNC).await, Err(case.lost()));
+    assert_eq!(store.finish(&old, ending(Status::Failed)).await, Err(case.lost()));
+    case.append(&new, value("charge", "1")).await;
+    same_records(&case.stored().await.records, &[value("charge", "1")]);
+}
+
+/// An imported run is loaded exactly as it was exported, whatever its status and its texts, goes on where it
+/// was, and is not imported over one that is there.
+pub async fn an_imported_run_is_the_one_that_was_exported<S: Operate>(store: &S) {
+    for status in Status::ALL {
+        let case = Case::new(store, "imported");
+        let stored = made(status);
+        assert_eq!(ok("import", store.import(case.run.clone(), stored.clone()).await), Imported::Added);
+        assert_eq!(case.stored().await, stored);
+        let other = made(Status::Completed);
+        assert_eq!(ok("import", store.import(case.run.clone(), other).await), Imported::Exists);
+        assert_eq!(case.stored().await, stored);
+        if !status.has_ended() {
+            let (lease, run) = case.held(case.request().version(3)).await;
+            same_records(&run.records, &stored.records);
+            ok("revive", store.revive(&lease, vec![]).await);
+            case.append(&lease, value("later", "1")).await;
+            let all = [stored.records, vec![value("later", "1")]].concat();
+            same_records(&case.stored().await.records, &all);
+        }
+    }
+    let mut twice = made(Status::Running);
+    twice.records.push(value("it's", "again"));
+    let case = Case::new(store, "twice");
+    let refused = store.import(case.run.clone(), twice).await;
+    assert_eq!(refused, Err(StoreError::AlreadyRecorded { run: (*case.run).into(), key: "it's".into() }));
+    assert_eq!(ok("load", store.load(&case.run).await), None);
+}
+
+/// A record that need not survive a crash of the system is there at once, in its order, for all who ask.
+pub async fn a_batched_record_is_there_at_once<S: Operate>(store: &S) {
+    let case = Case::new(store, "batched");
+    let lease = case.begin().await;
+    let batched = awaitly_core::store::Durability::Batched;
+    case.append(&lease, value("a", "1")).await;
+    ok("append", store.append(&lease, value("b", "1"), batched).await);
+    ok("replace", store.replace(&lease, value("a", "2"), batched).await);
+    case.append(&lease, value("c", "1")).await;
+    same_records(&case.stored().await.records, &[value("b", "1"), value("a", "2"), value("c", "1")]);
+    let again = store.append(&lease, value("b", "2"), batched).await;
+    assert_eq!(again, Err(StoreError::AlreadyRecorded { run: (*case.run).into(), key: "b".into() }));
+    store.release(&lease);
+    assert_eq!(store.append(&lease, value("d", "1"), batched).await, Err(case.lost()));
+}
+
+fn made(status: Status) -> StoredRun {
+    let at = Timestamp::from_millis;
+    let mut header = Header::new("checkout".into(), 3, status, at(1_000_000_000_000));
+    header.changed = at(1_000_000_000_001);
+    if status.has_ended() {
+        let ended = ending(status);
+        (header.outcome, header.error) = (ended.outcome, Some(AWKWARD.concat().into()));
+        header.failed_on = AWKWARD.map(Into::into).to_vec();
+    }
+    if status == Status::Waiting {
+        header.wake = Some(at(2_000_000_000_000));
+    }
+    let records = AWKWARD.iter().rev().map(|key| record(*key, Kind::Value, key)).collect();
+    let entry = |key: &str, expires| WaitEntry {
+        key: Key::from(key.to_owned()),
+        token: format!("{} {key}", unique("token")).into(),
+        request: Payload::from_stored("[1]"),
+        since: at(1_000_000_000_002),
+        expires,
+    };
+    let waits = vec![entry("ask \0 1", None), entry("ask 2", Some(at(2_000_000_000_000)))];
+    StoredRun { header, input: None, records, waits }
+}
+
+fn unique(name: &str) -> String {
+    format!("{name}-{}", Owner::unique().as_str())
+}
+
+async fn begin<S: Operate>(case: &Case<'_, S>, workflow: &str) -> Lease {
+    let mut request = case.request();
+    request.workflow = workflow.into();
+    case.held(request).await.0
+}
+
+async fn list<S: Operate>(store: &S, query: RunQuery) -> Vec<RunSummary> {
+    ok("list", store.list(query).await).items
+}
+
+/// Text that is hostile by its size or its depth comes back exactly, or is refused with nothing changed.
+pub async fn hostile_text_comes_back_or_is_refused<S: Operate>(store: &S) {
+    let case = Case::new(store, "hostile");
+    let lease = case.begin().await;
+    let deep = format!("{}1{}", "[".repeat(5_000), "]".repeat(5_000));
+    let of = |key: String, json: &str| {
+        let mut record = value(key, "");
+        record.outcome = awaitly_core::journal::Outcome::Value(Payload::from_stored(json));
+        record
+    };
+    // Text that no index could make small.
+    let mut seed = 1_u64;
+    let random: String = (0..1 << 20)
+        .map(|_| {
+            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            char::from(b' ' + (seed >> 58) as u8)
+        })
+        .collect();
+    let mut expected = Vec::new();
+    for hostile in
+        [of("deep".into(), &deep), of(random, "1"), of("%_'\"\\".repeat(200), "\"%_\""), of("a".into(), "1")]
+    {
+        match store.append(&lease, hostile.clone(), super::SYNC).await {
+            Ok(()) => expected.push(hostile),
+            Err(StoreError::Unstorable { .. }) => {}
+            Err(other) => panic!("expected the record to be taken or refused, the store answered: {other}"),
+        }
+        same_records(&case.stored().await.records, &expected);
+    }
+    assert!(expected.len() >= 2, "the store takes almost nothing");
+}

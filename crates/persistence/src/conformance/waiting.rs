@@ -1,0 +1,283 @@
+use std::time::Duration;
+
+use awaitly_core::journal::{Key, Kind, Outcome, Payload, Status, Unanswered};
+use awaitly_core::store::{
+    Answer, Answered, Cancelled, Ending, Lease, Operate, StoreError, Wait, WaitQuery, Waiting,
+};
+use futures_util::future::join_all;
+
+use super::opening::ending;
+use super::{Case, ok, record, same_records, value};
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+/// An entry that waits comes back as it was given, when the run is loaded and when it is opened again, and
+/// is listed with the run and the workflow that it belongs to.
+pub async fn an_entry_that_waits_rests_with_the_run<S: Operate>(store: &S) {
+    let case = Case::new(store, "waits");
+    let lease = case.begin().await;
+    case.wait(&lease, "manager", Some(HOUR)).await;
+    let stored = case.stored().await;
+    let [entry] = stored.waits.as_slice() else { panic!("expected one entry, found {:?}", stored.waits) };
+    assert_eq!((&*entry.key, &*entry.token), ("manager", &*token(&case, "manager")));
+    assert_eq!(entry.request.as_str(), "{\"who\":\"it's \\u0000 ada\"}");
+    assert_eq!(entry.expires, Some(entry.since.after(HOUR)));
+    assert!(stored.records.is_empty());
+    assert_eq!(
+        case.waiting().await,
+        [Waiting { run: case.run.clone(), workflow: "checkout".into(), entry: entry.clone() }]
+    );
+    store.release(&lease);
+    assert_eq!(case.held(case.request()).await.1.waits, stored.waits);
+}
+
+/// Asking again under the same key leaves the entry that waits; a key that has an outcome cannot wait.
+pub async fn a_question_is_asked_once<S: Operate>(store: &S) {
+    let case = Case::new(store, "asked once");
+    let lease = case.begin().await;
+    case.wait(&lease, "manager", None).await;
+    let first = case.stored().await.waits;
+    let again = Wait { token: "other".into(), ..wait(&case, "manager", Some(HOUR)) };
+    ok("wait", store.wait(&lease, again).await);
+    assert_eq!(case.stored().await.waits, first);
+    case.append(&lease, value("charge", "1")).await;
+    let refused = store.wait(&lease, wait(&case, "charge", None)).await;
+    assert_eq!(refused, Err(StoreError::AlreadyRecorded { run: (*case.run).into(), key: "charge".into() }));
+}
+
+/// An answer takes the place of the entry: it is recorded behind what was recorded before and ahead of what is
+/// recorded under later leases, whoever holds the lease, and nothing waits any more.
+pub async fn an_answer_takes_the_place_of_the_entry<S: Operate>(store: &S) {
+    for kind in [Kind::Value, Kind::Failed, Kind::Stopped] {
+        let case = Case::new(store, "answer");
+        let lease = case.begin().await;
+        case.append(&lease, value("reserve", "a")).await;
+        case.wait(&lease, "manager", Some(HOUR)).await;
+        assert_eq!(case.answer("manager", kind).await, Answered::Taken);
+        let expected = [value("reserve", "a"), record("manager", kind, "yes")];
+        same_records(&case.stored().await.records, &expected);
+        assert!(case.stored().await.waits.is_empty());
+        assert!(case.waiting().await.is_empty());
+        let again = store.append(&lease, value("manager", "no"), super::SYNC).await;
+        assert_eq!(
+            again,
+            Err(StoreError::AlreadyRecorded { run: (*case.run).into(), key: "manager".into() })
+        );
+        case.finish(&lease, Ending::new(Status::Waiting)).await;
+        let (lease, _) = case.held(case.request()).await;
+        case.append(&lease, value("ship", "b")).await;
+        let [reserve, manager] = expected;
+        same_records(&case.stored().await.records, &[reserve, manager, value("ship", "b")]);
+    }
+}
+
+/// An answer is refused, and nothing is changed, where nothing waits for it, where it comes twice or too late,
+/// and where the token is wrong.
+pub async fn an_answer_that_nothing_waits_for_is_refused<S: Operate>(store: &S) {
+    let case = Case::new(store, "refused");
+    let refused = |unanswered| Answered::Refused(unanswered);
+    assert_eq!(case.answer("manager", Kind::Value).await, refused(Unanswered::NoSuchRun));
+    let lease = case.begin().await;
+    assert_eq!(case.answer("manager", Kind::Value).await, refused(Unanswered::NotAsked));
+    case.wait(&lease, "late", Some(Duration::ZERO)).await;
+    assert_eq!(case.answer("late", Kind::Value).await, refused(Unanswered::Expired));
+    case.wait(&lease, "manager", None).await;
+    let wrong = Answer::new(case.run.clone(), "manager", yes(Kind::Value)).token("wrong");
+    assert_eq!(ok("answer", store.answer(wrong).await), refused(Unanswered::WrongToken));
+    let right = Answer::new(case.run.clone(), "manager", yes(Kind::Value)).token(token(&case, "manager"));
+    assert_eq!(ok("answer", store.answer(right).await), Answered::Taken);
+    let before = case.stored().await;
+    assert_eq!(case.answer("manager", Kind::Failed).await, refused(Unanswered::AlreadyAnswered));
+    assert_eq!(case.stored().await, before);
+    case.wait(&lease, "director", None).await;
+    case.finish(&lease, ending(Status::Failed)).await;
+    let status = Status::Failed;
+    assert_eq!(case.answer("director", Kind::Value).await, refused(Unanswered::Ended { status }));
+    assert!(case.waiting().await.is_empty(), "nothing waits in a run that has ended");
+}
+
+/// Of many who answer at the same time one is taken, and that answer is recorded.
+pub async fn of_many_answers_at_once_one_is_taken<S: Operate>(store: &S) {
+    let case = Case::new(store, "many answers");
+    let lease = case.begin().await;
+    case.wait(&lease, "manager", None).await;
+    case.finish(&lease, Ending { waits_on: vec!["manager".into()], ..Ending::new(Status::Waiting) }).await;
+    let fates = join_all((0..16).map(async |number: u32| {
+        let payload = Payload::encode(&number).expect("a number has a JSON form");
+        let answer = Answer::new(case.run.clone(), "manager", Outcome::Value(payload));
+        ok("answer", store.answer(answer).await)
+    }))
+    .await;
+    let taken: Vec<_> = (0..16_u32).zip(&fates).filter(|(_, fate)| **fate == Answered::Taken).collect();
+    let [(number, _)] = taken.as_slice() else {
+        panic!("expected one of 16 answers, the store took {fates:?}")
+    };
+    let others = fates.iter().filter(|fate| **fate == Answered::Refused(Unanswered::AlreadyAnswered));
+    assert_eq!(others.count(), 15);
+    let records = case.stored().await.records;
+    assert_eq!(records.len(), 1);
+    assert_eq!(records[0].outcome.payload().as_str(), number.to_string());
+}
+
+/// The holder of the lease lets an entry expire once its time is over; of an answer in time and an expiry one
+/// stands, and the holder learns which.
+pub async fn an_entry_expires_unless_it_was_answered<S: Operate>(store: &S) {
+    let case = Case::new(store, "expires");
+    let lease = case.begin().await;
+    for (key, expires_in) in [("late", Duration::ZERO), ("early", HOUR), ("answered", HOUR)] {
+        case.wait(&lease, key, Some(expires_in)).await;
+    }
+    assert_eq!(case.answer("answered", Kind::Value).await, Answered::Taken);
+    let expired = |key: &'static str| record(key, Kind::Stopped, "expired");
+    let late = ok("expire", store.expire(&lease, expired("late")).await);
+    assert_eq!(late, Some(expired("late").outcome));
+    assert_eq!(ok("expire", store.expire(&lease, expired("early")).await), None);
+    assert_eq!(ok("expire", store.expire(&lease, expired("answered")).await), Some(yes(Kind::Value)));
+    assert_eq!(ok("expire", store.expire(&lease, expired("never asked")).await), None);
+    same_records(&case.stored().await.records, &[record("answered", Kind::Value, "yes"), expired("late")]);
+    let keys: Vec<_> = case.stored().await.waits.into_iter().map(|entry| entry.key).collect();
+    assert_eq!(keys, [Key::from("early")]);
+    case.finish(&lease, Ending::new(Status::Waiting)).await;
+    assert_eq!(store.expire(&lease, expired("early")).await, Err(case.lost()));
+    assert_eq!(store.wait(&lease, wait(&case, "new", None)).await, Err(case.lost()));
+}
+
+/// A waiting run becomes due when it is answered, also where the answer came before the run had come to wait,
+/// and when its time has come; one that waits for an answer alone is not due before.
+pub async fn a_waiting_run_is_due_once_there_is_something_to_do<S: Operate>(store: &S) {
+    let waits_on = || vec![Key::from("manager")];
+    let asleep = Case::new(store, "answered later");
+    let lease = asleep.begin().await;
+    assert!(!asleep.is_due().await, "somebody executes it");
+    asleep.wait(&lease, "manager", None).await;
+    asleep.finish(&lease, Ending { waits_on: waits_on(), ..Ending::new(Status::Waiting) }).await;
+    assert!(!asleep.is_due().await, "nobody has answered");
+    assert_eq!(asleep.answer("manager", Kind::Value).await, Answered::Taken);
+    assert!(asleep.is_due().await, "it was answered");
+    let lease = asleep.begin().await;
+    assert!(!asleep.is_due().await, "somebody executes it");
+    store.release(&lease);
+    assert!(asleep.is_due().await, "it was given up before it was revived");
+    let lease = asleep.begin().await;
+    ok("revive", store.revive(&lease, vec![]).await);
+    asleep.finish(&lease, ending(Status::Completed)).await;
+    assert!(!asleep.is_due().await, "it has ended");
+
+    let early = Case::new(store, "answered before");
+    let lease = early.begin().await;
+    early.wait(&lease, "manager", None).await;
+    assert_eq!(early.answer("manager", Kind::Value).await, Answered::Taken);
+    early.finish(&lease, Ending { waits_on: waits_on(), ..Ending::new(Status::Waiting) }).await;
+    assert!(early.is_due().await, "it was answered before it had come to wait");
+
+    let sleeper = Case::new(store, "sleeps");
+    let lease = sleeper.begin().await;
+    let now = sleeper.stored().await.header.created;
+    sleeper.finish(&lease, Ending { wake: Some(now.after(HOUR)), ..Ending::new(Status::Waiting) }).await;
+    assert!(!sleeper.is_due().await, "its time has not come");
+    assert_eq!(sleeper.stored().await.header.wake, Some(now.after(HOUR)));
+    let lease = sleeper.begin().await;
+    sleeper.finish(&lease, Ending { wake: Some(now), ..Ending::new(Status::Waiting) }).await;
+    assert!(sleeper.is_due().await, "its time has come");
+}
+
+/// An interrupted run is due once nobody holds its lease.
+pub async fn an_interrupted_run_is_due<S: Operate>(store: &S) {
+    let case = Case::new(store, "interrupted");
+    let (_, _) = case.held(case.request().ttl(Duration::ZERO)).await;
+    assert!(case.is_due().await, "its lease has expired");
+    let lease = case.begin().await;
+    assert!(!case.is_due().await);
+    store.release(&lease);
+    assert!(case.is_due().await, "its lease was given back");
+    let due = ok("due", store.due(usize::MAX >> 1).await);
+    let due = due.iter().find(|due| due.run == case.run).expect("the run is due");
+    assert_eq!((&*due.workflow, due.version), ("checkout", 1));
+    assert!(due.since >= case.stored().await.header.created);
+}
+
+/// Entries are listed by run, by key and by token, the newest first, in pages that miss none.
+pub async fn waiting_entries_are_listed_in_pages<S: Operate>(store: &S) {
+    let key = format!("manager-{}", awaitly_core::store::Owner::unique().as_str());
+    let cases: Vec<_> = (0..5).map(|number| Case::new(store, &format!("asks-{number}"))).collect();
+    for case in &cases {
+        let lease = case.begin().await;
+        case.wait(&lease, &key, None).await;
+        case.wait(&lease, "other", None).await;
+        case.finish(&lease, Ending::new(Status::Waiting)).await;
+    }
+    let (mut found, mut after) = (Vec::new(), None);
+    loop {
+        let mut query = WaitQuery::new().key(key.clone()).limit(2);
+        query.after = after;
+        let page = ok("waiting", store.waiting(query).await);
+        assert!(page.items.len() <= 2);
+        found.extend(page.items);
+        after = page.next;
+        if after.is_none() {
+            break;
+        }
+    }
+    assert!(found.is_sorted_by(|one, next| one.entry.since >= next.entry.since), "the newest first");
+    let mut runs: Vec<_> = found.iter().map(|waiting| waiting.run.clone()).collect();
+    runs.sort();
+    let mut expected: Vec<_> = cases.iter().map(|case| case.run.clone()).collect();
+    expected.sort();
+    assert_eq!(runs, expected);
+    let by_token = WaitQuery::new().token(token(&cases[3], &key));
+    let found = ok("waiting", store.waiting(by_token).await).items;
+    assert_eq!(found.iter().map(|waiting| &waiting.run).collect::<Vec<_>>(), [&cases[3].run]);
+    let of_run = WaitQuery::new().run(cases[1].run.clone());
+    assert_eq!(ok("waiting", store.waiting(of_run).await).items.len(), 2);
+}
+
+/// Whoever listens is told when a run is answered, cancelled or given up.
+pub async fn who_listens_is_told_of_what_may_be_due<S: Operate>(store: &S) {
+    let case = Case::new(store, "wakes");
+    let lease = case.begin().await;
+    case.wait(&lease, "manager", None).await;
+    case.finish(&lease, Ending { waits_on: vec!["manager".into()], ..Ending::new(Status::Waiting) }).await;
+    let mut wakes = store.wakes();
+    assert_eq!(case.answer("manager", Kind::Value).await, Answered::Taken);
+    told(&mut wakes, "an answer").await;
+    let mut wakes = store.wakes();
+    assert_eq!(ok("cancel", store.cancel(&case.run).await), Cancelled::Now);
+    told(&mut wakes, "a cancellation").await;
+}
+
+async fn told(wakes: &mut awaitly_core::store::Wakes, of: &str) {
+    let told = tokio::time::timeout(Duration::from_secs(20), wakes.changed()).await;
+    assert!(matches!(told, Ok(true)), "nobody was told of {of}");
+}
+
+impl<S: Operate> Case<'_, S> {
+    async fn wait(&self, lease: &Lease, key: &str, expires_in: Option<Duration>) {
+        ok("wait", self.store.wait(lease, wait(self, key, expires_in)).await);
+    }
+
+    async fn answer(&self, key: &'static str, kind: Kind) -> Answered {
+        ok("answer", self.store.answer(Answer::new(self.run.clone(), key, yes(kind))).await)
+    }
+
+    async fn waiting(&self) -> Vec<Waiting> {
+        ok("waiting", self.store.waiting(WaitQuery::new().run(self.run.clone())).await).items
+    }
+
+    async fn is_due(&self) -> bool {
+        ok("due", self.store.due(usize::MAX >> 1).await).iter().any(|due| due.run == self.run)
+    }
+}
+
+fn yes(kind: Kind) -> Outcome {
+    record("", kind, "yes").outcome
+}
+
+/// A token that no other entry has: stores are shared while they are checked.
+fn token<S>(case: &Case<'_, S>, key: &str) -> String {
+    format!("{} {key}", &*case.run)
+}
+
+fn wait<S>(case: &Case<'_, S>, key: &str, expires_in: Option<Duration>) -> Wait {
+    let request = Payload::from_stored("{\"who\":\"it's \\u0000 ada\"}");
+    Wait { key: key.to_owned().into(), token: token(case, key).into(), request, expires_in }
+}

@@ -1,0 +1,133 @@
+//! Two handles on one place, as in two processes: whoever opens a run next is the other one.
+
+use std::collections::HashMap;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use awaitly_core::journal::{Key, Outcome, Record};
+use awaitly_core::store::{
+    Answer, Answered, Cancelled, DeleteIf, Due, Durability, Ending, Imported, Lease, Open, Opened, Operate,
+    Page, Renewed, RunId, RunQuery, RunSummary, Store, StoreError, StoredRun, Wait, WaitQuery, Waiting,
+    Wakes,
+};
+
+/// `S` is a handle of its own on what the other one works on too; `K` is what that needs beside it.
+pub(crate) struct Alternating<S, K> {
+    stores: [S; 2],
+    turn: AtomicUsize,
+    /// Which store gave a lease: a lease is used where it was given.
+    givers: Mutex<HashMap<(RunId, u64), usize>>,
+    _keep: K,
+}
+
+impl<S: Operate, K> Alternating<S, K> {
+    pub(crate) fn new(stores: [S; 2], keep: K) -> Self {
+        Self { stores, turn: AtomicUsize::new(0), givers: Mutex::default(), _keep: keep }
+    }
+
+    fn giver(&self, lease: &Lease) -> &S {
+        let givers = self.givers.lock().unwrap();
+        &self.stores[givers.get(&(lease.run().clone(), lease.token())).copied().unwrap_or(0)]
+    }
+
+    /// The other store. A release is not waited for: each must have carried it out before the other can see it.
+    async fn next(&self) -> usize {
+        for store in &self.stores {
+            let nobodys = Lease::new(RunId::new("nobody").unwrap(), 1, i64::MAX);
+            store.renew(&nobodys, Duration::ZERO).await.unwrap_err();
+        }
+        self.turn.fetch_add(1, Ordering::Relaxed) % 2
+    }
+}
+
+impl<S: Operate, K: Send + Sync + 'static> Store for Alternating<S, K> {
+    async fn open(&self, request: Open) -> Result<Opened, StoreError> {
+        let turn = self.next().await;
+        let opened = self.stores[turn].open(request).await?;
+        if let Opened::Held { lease, .. } = &opened {
+            self.givers.lock().unwrap().insert((lease.run().clone(), lease.token()), turn);
+        }
+        Ok(opened)
+    }
+
+    async fn append(&self, lease: &Lease, record: Record, durability: Durability) -> Result<(), StoreError> {
+        self.giver(lease).append(lease, record, durability).await
+    }
+
+    async fn replace(&self, lease: &Lease, record: Record, durability: Durability) -> Result<(), StoreError> {
+        self.giver(lease).replace(lease, record, durability).await
+    }
+
+    async fn wait(&self, lease: &Lease, wait: Wait) -> Result<(), StoreError> {
+        self.giver(lease).wait(lease, wait).await
+    }
+
+    async fn expire(&self, lease: &Lease, record: Record) -> Result<Option<Outcome>, StoreError> {
+        self.giver(lease).expire(lease, record).await
+    }
+
+    async fn revive(&self, lease: &Lease, drop: Vec<Key>) -> Result<(), StoreError> {
+        self.giver(lease).revive(lease, drop).await
+    }
+
+    async fn rewrite(&self, lease: &Lease, version: u32, records: Vec<Record>) -> Result<(), StoreError> {
+        self.giver(lease).rewrite(lease, version, records).await
+    }
+
+    async fn finish(&self, lease: &Lease, ending: Ending) -> Result<(), StoreError> {
+        self.giver(lease).finish(lease, ending).await
+    }
+
+    async fn renew(&self, lease: &Lease, ttl: Duration) -> Result<Renewed, StoreError> {
+        self.giver(lease).renew(lease, ttl).await
+    }
+
+    fn release(&self, lease: &Lease) {
+        self.giver(lease).release(lease);
+    }
+
+    async fn load(&self, run: &RunId) -> Result<Option<StoredRun>, StoreError> {
+        self.stores[self.next().await].load(run).await
+    }
+
+    fn durability(&self) -> &'static str {
+        self.stores[0].durability()
+    }
+}
+
+impl<S: Operate, K: Send + Sync + 'static> Operate for Alternating<S, K> {
+    async fn list(&self, query: RunQuery) -> Result<Page<RunSummary>, StoreError> {
+        self.stores[self.next().await].list(query).await
+    }
+
+    async fn waiting(&self, query: WaitQuery) -> Result<Page<Waiting>, StoreError> {
+        self.stores[self.next().await].waiting(query).await
+    }
+
+    async fn due(&self, limit: usize) -> Result<Vec<Due>, StoreError> {
+        self.stores[self.next().await].due(limit).await
+    }
+
+    // Not every store tells what another one on the same place did, so these are done where one listens.
+
+    async fn answer(&self, answer: Answer) -> Result<Answered, StoreError> {
+        self.stores[0].answer(answer).await
+    }
+
+    async fn cancel(&self, run: &RunId) -> Result<Cancelled, StoreError> {
+        self.stores[0].cancel(run).await
+    }
+
+    async fn delete(&self, runs: Vec<RunId>, condition: DeleteIf) -> Result<Vec<RunId>, StoreError> {
+        self.stores[self.next().await].delete(runs, condition).await
+    }
+
+    async fn import(&self, run: RunId, stored: StoredRun) -> Result<Imported, StoreError> {
+        self.stores[self.next().await].import(run, stored).await
+    }
+
+    fn wakes(&self) -> Wakes {
+        self.stores[0].wakes()
+    }
+}

@@ -1,0 +1,141 @@
+//! Steps whose own writes are committed with their record.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use awaitly::clock::ms;
+use awaitly::persistence::PostgresStore;
+use awaitly::store::Tx;
+use awaitly::{DurableRun, Error, Retry, RunError, Workflow, step};
+use sqlx::postgres::Postgres;
+use sqlx::{AssertSqlSafe, Executor, Row, Transaction};
+
+use crate::durable::{Declined, OrderError};
+use crate::servers::Servers;
+
+/// A store and a table of the application's beside it.
+struct Bank {
+    store: PostgresStore,
+    servers: Servers,
+}
+
+impl Bank {
+    async fn open() -> Self {
+        let servers = Servers::new();
+        let bank = Self { store: servers.postgres().await, servers };
+        bank.sql("CREATE TABLE {s}.debits (cents bigint NOT NULL)").await;
+        bank
+    }
+
+    fn text(&self, sql: &str) -> AssertSqlSafe<String> {
+        AssertSqlSafe(sql.replace("{s}", &self.servers.name))
+    }
+
+    async fn sql(&self, sql: &str) {
+        Servers::connection().await.execute(self.text(sql)).await.unwrap();
+    }
+
+    async fn debits(&self) -> i64 {
+        let sql = self.text("SELECT coalesce(sum(cents), 0)::bigint FROM {s}.debits");
+        sqlx::query(sql).fetch_one(&mut Servers::connection().await).await.unwrap().get(0)
+    }
+
+    async fn debit(
+        &self,
+        mut tx: Tx<Transaction<'static, Postgres>>,
+        cents: i64,
+        fail: bool,
+    ) -> Result<i64, Declined> {
+        let insert = sqlx::query(self.text("INSERT INTO {s}.debits VALUES ($1)")).bind(cents);
+        insert.execute(&mut **tx).await.unwrap();
+        if fail { Err(Declined(1)) } else { Ok(cents) }
+    }
+
+    async fn close(self) {
+        self.servers.clear().await;
+    }
+}
+
+#[tokio::test]
+async fn what_a_step_wrote_is_there_exactly_when_its_record_is() {
+    let bank = Bank::open().await;
+    let workflow = Workflow::new("pay").store(bank.store.clone());
+    let calls = AtomicU32::new(0);
+    let body = async |run: &DurableRun| {
+        calls.fetch_add(1, Ordering::Relaxed);
+        let debited = step!(run, "debit", transaction = &bank.store, |tx| bank.debit(tx, 4200, false));
+        // The process dies here, once.
+        if calls.load(Ordering::Relaxed) == 1 {
+            std::future::pending::<()>().await;
+        }
+        Ok::<_, OrderError>(debited)
+    };
+    let died = tokio::time::timeout(ms(1000), workflow.run("r", body)).await;
+    assert!(died.is_err());
+    assert_eq!(bank.debits().await, 4200);
+    assert_eq!(workflow.run("r", body).await, Ok(4200));
+    assert_eq!(bank.debits().await, 4200, "the resumed run debited once more");
+    bank.close().await;
+}
+
+#[tokio::test]
+async fn an_attempt_that_failed_leaves_nothing_and_its_error_is_recorded() {
+    let bank = Bank::open().await;
+    let workflow = Workflow::new("pay").store(bank.store.clone());
+    let attempts = AtomicU32::new(0);
+    let body = async |run: &DurableRun| {
+        let policy = Retry::fixed(ms(1)).attempts(3);
+        let debited = step!(run, "debit", transaction = &bank.store, retry = policy, |tx| {
+            let attempt = attempts.fetch_add(1, Ordering::Relaxed);
+            bank.debit(tx, 100, attempt < 2)
+        });
+        let refused = run.step("refused", |tx| bank.debit(tx, 7, true)).transaction(&bank.store).await;
+        assert_eq!(refused, Err(Error::Failed(Declined(1))));
+        Ok::<_, OrderError>(debited)
+    };
+    assert_eq!(workflow.run("r", body).await, Ok(100));
+    assert_eq!((attempts.load(Ordering::Relaxed), bank.debits().await), (3, 100));
+    let (ran, state) = workflow.run_with_state("r", body).await;
+    assert_eq!(ran, Ok(100));
+    assert_eq!(state.keys().map(|key| &**key).collect::<Vec<_>>(), ["debit", "refused"]);
+    bank.close().await;
+}
+
+#[tokio::test]
+async fn an_attempt_that_took_too_long_leaves_nothing() {
+    let bank = Bank::open().await;
+    let workflow = Workflow::new("pay").store(bank.store.clone());
+    let body = async |run: &DurableRun| {
+        let slow = async |tx| {
+            bank.debit(tx, 100, false).await?;
+            std::future::pending::<Result<i64, Declined>>().await
+        };
+        let debited: i64 = step!(run, "debit", transaction = &bank.store, timeout = ms(200), slow);
+        Ok::<_, OrderError>(debited)
+    };
+    let ran = workflow.run("r", body).await;
+    assert!(matches!(ran, Err(OrderError::Run(RunError::Timeout { .. }))), "{ran:?}");
+    assert_eq!(bank.debits().await, 0);
+    bank.close().await;
+}
+
+#[tokio::test]
+async fn an_operation_that_keeps_the_transaction_is_refused_and_leaves_nothing() {
+    let bank = Bank::open().await;
+    let workflow = Workflow::new("pay").store(bank.store.clone());
+    let body = async |run: &DurableRun| {
+        let mut kept = None;
+        let debit = run
+            .step("debit", |tx: Tx<Transaction<'static, Postgres>>| {
+                kept = Some(tx);
+                async { Ok::<i64, Declined>(1) }
+            })
+            .transaction(&bank.store)
+            .await;
+        drop(kept);
+        Ok::<_, OrderError>(debit.map_err(|error| error.to_string()))
+    };
+    let refused = workflow.run("r", body).await.unwrap().unwrap_err();
+    assert!(refused.contains("drop it before you return"), "{refused}");
+    assert_eq!(bank.debits().await, 0);
+    bank.close().await;
+}
