@@ -34,10 +34,10 @@ pub(crate) fn url() -> String {
 }
 
 /// A schema that is gone when the test is over, however it went.
-struct Schema(String);
+pub(crate) struct Schema(String);
 
 impl Schema {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self(format!("awaitly_test_{}", Owner::unique().as_str().replace('-', "_")))
     }
 
@@ -45,8 +45,40 @@ impl Schema {
         PostgresOptions::new().schema(self.0.as_str()).connections(3)
     }
 
-    async fn store(&self) -> PostgresStore {
+    pub(crate) async fn store(&self) -> PostgresStore {
         self.options().connect(&url()).await.unwrap()
+    }
+
+    /// Many statements past the store, in the same form.
+    pub(crate) async fn script(&self, sql: &str) {
+        let mut connection = PgConnection::connect(&url()).await.unwrap();
+        sqlx::raw_sql(AssertSqlSafe(sql.replace("{s}", &self.0))).execute(&mut connection).await.unwrap();
+    }
+
+    /// All rows, as the statements that make them.
+    pub(crate) async fn dump(&self) -> String {
+        let mut connection = PgConnection::connect(&url()).await.unwrap();
+        let mut lines = String::new();
+        for (table, order) in [("runs", "id"), ("steps", "seq"), ("waits", "key")] {
+            let sql = format!(
+                "SELECT quote_literal(row_to_json(t)::text) FROM {}.{table} t ORDER BY {order}",
+                self.0
+            );
+            let rows: Vec<(String,)> =
+                sqlx::query_as(AssertSqlSafe(sql)).fetch_all(&mut connection).await.unwrap();
+            for (row,) in rows {
+                lines += &format!(
+                    "INSERT INTO {{s}}.{table} OVERRIDING SYSTEM VALUE \
+                     SELECT * FROM json_populate_record(NULL::{{s}}.{table}, {row});\n"
+                );
+            }
+        }
+        for (table, column) in [("runs", "id"), ("steps", "seq")] {
+            lines += &format!(
+                "SELECT setval(pg_get_serial_sequence('{{s}}.{table}', '{column}'), max({column})) FROM {{s}}.{table};\n"
+            );
+        }
+        lines
     }
 
     /// A statement past the store. Where it says `{s}` it gets the schema.

@@ -32,7 +32,7 @@ mod alternating {
     awaitly_persistence::conformance_tests!(two().await);
 }
 
-fn url() -> String {
+pub(crate) fn url() -> String {
     std::env::var("AWAITLY_REDIS_URL").expect(
         "AWAITLY_REDIS_URL names the server for these tests: run `cargo xtask test`, or set it to \
          `redis://127.0.0.1:6379` or wherever one is that may be written",
@@ -61,13 +61,13 @@ impl InRedis {
 }
 
 /// The keys under a prefix that no other test has.
-struct Keys {
+pub(crate) struct Keys {
     prefix: String,
     url: String,
 }
 
 impl Keys {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::under(format!("awaitly-test-{}", Owner::unique().as_str()))
     }
 
@@ -75,7 +75,7 @@ impl Keys {
         Self { prefix, url: url() }
     }
 
-    fn options(&self) -> RedisOptions {
+    pub(crate) fn options(&self) -> RedisOptions {
         RedisOptions::new().prefix(&*self.prefix)
     }
 
@@ -87,6 +87,49 @@ impl Keys {
 }
 
 impl Keys {
+    /// Everything under the prefix, as the commands that make it, one a line: JSON, with `{p}` for the prefix.
+    pub(crate) fn dump(&self) -> String {
+        let mut connection = redis::Client::open(url()).unwrap().get_connection().unwrap();
+        let pattern = format!("{}:*", self.prefix);
+        let mut keys: Vec<String> = redis::cmd("KEYS").arg(pattern).query(&mut connection).unwrap();
+        keys.sort();
+        let mut lines = String::new();
+        for key in keys {
+            let kind: String = redis::cmd("TYPE").arg(&key).query(&mut connection).unwrap();
+            let (read, write): (&[&str], &str) = match kind.as_str() {
+                "hash" => (&["HGETALL"], "HSET"),
+                "zset" => (&["ZRANGE", "0", "-1", "WITHSCORES"], "ZADD"),
+                "set" => (&["SMEMBERS"], "SADD"),
+                "string" => (&["GET"], "SET"),
+                other => panic!("a key of the type {other}"),
+            };
+            let held: redis::Value =
+                redis::cmd(read[0]).arg(&key).arg(&read[1..]).query(&mut connection).unwrap();
+            let held: Vec<String> = match kind.as_str() {
+                "string" => vec![redis::from_redis_value(held).unwrap()],
+                _ => redis::from_redis_value(held).unwrap(),
+            };
+            let mut command = vec![write.to_owned(), key];
+            match kind.as_str() {
+                // A score stands before its member where it is written, and behind it where it is read.
+                "zset" => held.chunks(2).for_each(|pair| command.extend([pair[1].clone(), pair[0].clone()])),
+                _ => command.extend(held),
+            }
+            let line = serde_json::to_string(&command).unwrap().replace(&self.prefix, "{p}");
+            lines += &(line + "\n");
+        }
+        lines
+    }
+
+    /// Carries out what [`dump`](Self::dump) gave, under this prefix.
+    pub(crate) fn restore(&self, lines: &str) {
+        let mut connection = redis::Client::open(url()).unwrap().get_connection().unwrap();
+        for line in lines.lines() {
+            let command: Vec<String> = serde_json::from_str(&line.replace("{p}", &self.prefix)).unwrap();
+            redis::cmd(&command[0]).arg(&command[1..]).exec(&mut connection).unwrap();
+        }
+    }
+
     fn delete_all(&self) -> redis::RedisResult<()> {
         let mut connection = redis::Client::open(&*self.url)?.get_connection()?;
         let mut cursor = 0_u64;
