@@ -73,4 +73,6 @@ pub use awaitly_persistence as persistence;
 mod _documentation {
     #[doc = include_str!("../docs/coming-from-awaitly.md")]
     mod coming_from_awaitly {}
+    #[doc = include_str!("../docs/stores.md")]
+    mod stores {}
 }
