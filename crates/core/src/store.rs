@@ -36,7 +36,7 @@ pub use operate::{
 };
 pub use run_id::{InvalidRunId, RunId};
 pub(crate) use transactional::Back;
-pub use transactional::{Transactional, Tx};
+pub use transactional::{OnRecorded, Transactional, Tx};
 pub use wakes::{Bell, Wakes};
 
 use crate::journal::{

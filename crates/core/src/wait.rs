@@ -140,7 +140,7 @@ impl<'r, T: DeserializeOwned + 'r> IntoFuture for WaitFor<'r, T> {
 
     fn into_future(self) -> Self::IntoFuture {
         let Self { frame, question, .. } = self;
-        Box::pin(async move { ask_outside(frame, question).await?.decode() })
+        Box::pin(ask_outside(frame, question))
     }
 }
 

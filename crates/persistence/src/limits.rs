@@ -3,14 +3,26 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use awaitly_core::journal::{Key, Payload, Record, Timestamp};
+use awaitly_core::journal::{Key, Outcome, Payload, Record, Timestamp};
 use awaitly_core::store::{Cursor, Due, Page, RunId, StoreError, WaitQuery, Waiting};
 
 /// A hundred years: longer leases are held for this long, so that no clock overflows.
 pub(crate) const LONGEST_TTL: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 
-/// The keys of a journal that is to be written as a whole, each once.
+/// Refuses an outcome that comes from outside and is larger than a journal takes. Those of steps are looked at
+/// before they come here.
+pub(crate) fn within(outcome: &Outcome) -> Result<(), StoreError> {
+    let (bytes, limit) = (outcome.payload().len(), Payload::MAX_BYTES);
+    if bytes <= limit {
+        return Ok(());
+    }
+    let detail = format!("an outcome of {bytes} bytes, at most {limit} are taken").into();
+    Err(StoreError::Unstorable { detail })
+}
+
+/// The keys of a journal that is to be written as a whole, each once, and none of its outcomes too large.
 pub(crate) fn distinct_keys<'a>(run: &RunId, records: &'a [Record]) -> Result<HashSet<&'a Key>, StoreError> {
+    records.iter().try_for_each(|record| within(&record.outcome))?;
     let mut keys = HashSet::with_capacity(records.len());
     match records.iter().find(|record| !keys.insert(&record.key)) {
         Some(twice) => Err(StoreError::AlreadyRecorded { run: (**run).into(), key: twice.key.clone() }),

@@ -244,6 +244,7 @@ impl Operate for MemoryStore {
     }
 
     async fn answer(&self, answer: Answer) -> Result<Answered, StoreError> {
+        limits::within(&answer.outcome)?;
         let now = self.now();
         let Answer { run, key, token, outcome } = answer;
         let mut journals = self.lock();

@@ -13,7 +13,7 @@ use crate::event::{EventKind, Observers, RecordedKind, StepId};
 use crate::guard::Refusal;
 use crate::journal::{Found, History, Key, Payload, Record, Taken, Timestamp, WaitEntry};
 use crate::step::within;
-use crate::store::{AnyStore, Durability, Lease, Renewed, StoreError};
+use crate::store::{AnyStore, Durability, Lease, OnRecorded, Renewed, StoreError};
 use crate::workflow::StepInfo;
 
 /// A record on its way to the store.
@@ -312,9 +312,13 @@ impl Shared {
     }
 
     /// Takes note of a record that is in the store already.
-    pub(crate) fn keep(&self, record: Record) {
+    pub(crate) fn keep(&self, record: Record, on_recorded: OnRecorded) {
         if let Some(kept) = self.journal.as_ref().and_then(|journal| journal.kept.as_ref()) {
-            lock(kept).push(record);
+            let mut kept = lock(kept);
+            if on_recorded == OnRecorded::Replace {
+                kept.retain(|old| old.key != record.key);
+            }
+            kept.push(record);
         }
     }
 

@@ -19,14 +19,13 @@ pub(crate) struct Question {
     pub(crate) expires_in: Option<Duration>,
 }
 
-/// What came back.
-pub(crate) struct FromOutside {
-    step: Key,
-    outcome: Outcome,
-}
-
 /// Gives what was answered, or asks and says that the run waits.
-pub(crate) async fn ask_outside(mut frame: Frame<'_>, question: Question) -> Result<FromOutside, RunError> {
+///
+/// An answer that is no or is not a `T` is a failure of the step, so that a retry of the run asks again.
+pub(crate) async fn ask_outside<T: DeserializeOwned>(
+    mut frame: Frame<'_>,
+    question: Question,
+) -> Result<T, RunError> {
     let found = frame.look_up(true)?;
     let step = frame.label().clone();
     let Some(run) = frame.run() else {
@@ -38,12 +37,30 @@ pub(crate) async fn ask_outside(mut frame: Frame<'_>, question: Question) -> Res
     };
     match outcome {
         Some(outcome) => {
-            frame.reused(!matches!(outcome, Outcome::Value(_)));
-            Ok(FromOutside { step, outcome })
+            let answer = decoded(step, &outcome);
+            frame.reused(answer.is_err());
+            answer
         }
         None => {
             frame.waiting();
             Err(RunError::Waiting { step })
+        }
+    }
+}
+
+/// The answer, with its type.
+fn decoded<T: DeserializeOwned>(step: Key, outcome: &Outcome) -> Result<T, RunError> {
+    let undecodable = |DecodeError { reason, .. }| RunError::Undecodable {
+        what: format!("step `{step}`").into(),
+        type_name: type_name::<T>().into(),
+        reason,
+    };
+    match outcome {
+        Outcome::Value(payload) => payload.decode().map_err(undecodable),
+        Outcome::Stopped(payload) => Err(payload.decode::<RunError>().unwrap_or_else(undecodable)),
+        Outcome::Failed(payload) => {
+            let reason = payload.as_str().into();
+            Err(RunError::Rejected { step, reason })
         }
     }
 }
@@ -98,25 +115,6 @@ fn token(run: &Shared) -> Result<Box<str>, RunError> {
             text
         })
         .into())
-}
-
-impl FromOutside {
-    /// The answer, with its type.
-    pub(crate) fn decode<T: DeserializeOwned>(self) -> Result<T, RunError> {
-        let Self { step, outcome } = self;
-        let undecodable = |DecodeError { reason, .. }| RunError::Undecodable {
-            what: format!("step `{step}`").into(),
-            type_name: type_name::<T>().into(),
-            reason,
-        };
-        match &outcome {
-            Outcome::Value(payload) => payload.decode().map_err(undecodable),
-            Outcome::Failed(payload) => {
-                Err(RunError::Rejected { step: step.clone(), reason: payload.as_str().into() })
-            }
-            Outcome::Stopped(payload) => Err(payload.decode::<RunError>().unwrap_or_else(undecodable)),
-        }
-    }
 }
 
 impl Frame<'_> {

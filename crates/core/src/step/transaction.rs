@@ -16,7 +16,7 @@ use super::keep::{Ended, Keep, Recorded};
 use crate::error::{Error, RunError};
 use crate::journal::{DecodeError, EncodeError, Fingerprint, Key, Outcome, Payload, Record};
 use crate::retry::{Retry, Rules};
-use crate::store::{Back, Lease, StoreError, Transactional, Tx};
+use crate::store::{Back, Lease, OnRecorded, StoreError, Transactional, Tx};
 
 /// The operation gets a transaction of `store`, `A` says how often it is called.
 #[derive(Debug)]
@@ -36,6 +36,7 @@ pub struct Place {
     pub(super) input: Option<Fingerprint>,
     /// `None`: the run has no store.
     pub(super) lease: Option<Lease>,
+    pub(super) on_recorded: OnRecorded,
 }
 
 impl<'s, S, A: Repeat> Repeat for InTransaction<'s, S, A> {
@@ -214,7 +215,7 @@ fn commit<'s, S: Transactional, T: Serialize + DeserializeOwned>(
     place: Place,
     value: &T,
 ) -> Result<Doing<'s, ()>, RunError> {
-    let Place { key, input, lease } = place;
+    let Place { key, input, lease, on_recorded } = place;
     let subject = || format!("step `{key}`").into();
     let payload = Payload::encode_to_return(value).map_err(|error| RunError::Unencodable {
         what: subject(),
@@ -229,7 +230,7 @@ fn commit<'s, S: Transactional, T: Serialize + DeserializeOwned>(
         return Err(RunError::Refused { step: key, by: "transaction".into(), reason, retry_after: None });
     };
     let record = Record { key, outcome: Outcome::Value(payload), input };
-    Ok(Box::pin(async move { store.commit(transaction, &lease, record).await }))
+    Ok(Box::pin(async move { store.commit(transaction, &lease, record, on_recorded).await }))
 }
 
 /// The operation returned, and somebody still has the transaction.

@@ -15,14 +15,24 @@ pub trait Transactional: Store {
     /// Begins a transaction.
     fn begin(&self) -> impl Future<Output = Result<Self::Transaction, StoreError>> + Send;
 
-    /// Adds a record to the journal of the run that `lease` is for, as [`append`](Store::append) does, and commits
-    /// it together with what was done in the transaction: both or neither, also where this fails.
+    /// Adds a record to the journal of the run that `lease` is for, and commits it together with what was done in
+    /// the transaction: both or neither, also where this fails.
     fn commit(
         &self,
         transaction: Self::Transaction,
         lease: &Lease,
         record: Record,
+        on_recorded: OnRecorded,
     ) -> impl Future<Output = Result<(), StoreError>> + Send;
+}
+
+/// What happens where an outcome is recorded under the key of a record already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnRecorded {
+    /// The record is refused, as by [`append`](Store::append).
+    Refuse,
+    /// The record takes its place, as by [`replace`](Store::replace).
+    Replace,
 }
 
 /// A transaction, while the operation of a step has it. It derefs to that of the store.

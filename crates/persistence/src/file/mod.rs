@@ -38,6 +38,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::group::op::{Admitted, Change, Fate, Found, Op};
 use crate::group::{self, Sender};
+use crate::limits;
 use index::Index;
 use reader::Job;
 use writer::Ready;
@@ -250,6 +251,7 @@ impl Operate for FileStore {
     }
 
     async fn answer(&self, answer: Answer) -> Result<Answered, StoreError> {
+        limits::within(&answer.outcome)?;
         let answer = Box::new(answer);
         self.ops.ask(|fate| Op::Answer { answer, fate }).await
     }

@@ -51,6 +51,11 @@ pub(super) fn is_transient(error: &Error) -> bool {
     }
 }
 
+/// Whether a record was not added because there is one under its key.
+pub(super) fn is_duplicate(error: &Error) -> bool {
+    matches!(error, Error::Database(error) if error.is_unique_violation())
+}
+
 fn detail(error: &Error) -> Box<str> {
     match error {
         Error::Database(error) => match error.code() {

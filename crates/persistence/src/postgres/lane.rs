@@ -11,10 +11,11 @@ use std::time::Duration;
 
 use awaitly_core::journal::{Payload, Record, Timestamp};
 use awaitly_core::store::{Bell, Durability, Ending, Lease, Open, Renewed, StoreError};
-use sqlx::postgres::PgConnection;
+use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::{Error, Row};
 use tokio::sync::oneshot;
 
+use super::error::{is_duplicate, store_error};
 use super::link::{Link, Patience};
 use super::rows::{millis, moment};
 use super::statements::{Statement, Statements};
@@ -257,7 +258,7 @@ impl Lane {
         loop {
             let attempt = async {
                 let connection = self.link.connection().await?;
-                begin(connection, &self.statements.begin, &begins).await
+                begin(connection, &self.statements, &begins).await
             };
             match patience.within(attempt).await {
                 Ok(mut begun) => {
@@ -303,6 +304,10 @@ impl Lane {
                 }
             }
         };
+        // One that waits may have been answered on its way, which other processes have not heard of.
+        if outcome.is_ok() && finishes.iter().any(|finish| !finish.ending.waits_on.is_empty()) {
+            self.notify().await;
+        }
         for Finish { lease, fate, .. } in finishes {
             drop(fate.send(match &outcome {
                 Ok(finished) if finished.contains(&place(&lease)) => Ok(()),
@@ -338,6 +343,18 @@ impl Lane {
         }
     }
 
+    /// Where this fails other processes find out by asking.
+    async fn notify(&mut self) {
+        let attempt = async {
+            let connection = self.link.connection().await?;
+            self.statements.notify.query().bind(&*self.channel).execute(connection).await
+        };
+        if let Err(error) = Patience::new(self.patience).within(attempt).await {
+            self.link.lost();
+            tracing::warn!(error = %store_error(&error), "other processes were not told");
+        }
+    }
+
     /// Where this fails the leases last until their time is over.
     async fn release(&mut self, leases: &[Lease]) {
         let attempt = async {
@@ -348,6 +365,7 @@ impl Lane {
         };
         if let Err(error) = Patience::new(self.patience).within(attempt).await {
             self.link.lost();
+            let error = store_error(&error);
             tracing::warn!(%error, "leases could not be given back: they last until their time is over");
         }
         self.releasing.fetch_sub(leases.len(), Ordering::Release);
@@ -419,8 +437,13 @@ async fn not_added(
             .bind(text::stored(&record.key))
             .bind(text::stored(record.outcome.payload().as_str()))
             .execute(connection)
-            .await?;
-        return Ok(if added.rows_affected() == 1 { vec![] } else { vec![(0, None)] });
+            .await;
+        return match added {
+            Ok(added) if added.rows_affected() == 1 => Ok(vec![]),
+            Ok(_) => Ok(vec![(0, None)]),
+            Err(error) if is_duplicate(&error) => Ok(vec![(0, None)]),
+            Err(error) => Err(error),
+        };
     }
     let (slots, runs, tokens) = columns(appends.iter().map(|one| &one.lease));
     let records = || appends.iter().map(|one| &one.record);
@@ -481,12 +504,45 @@ async fn why(
 
 async fn begin(
     connection: &mut PgConnection,
-    statement: &Statement,
+    statements: &Statements,
     begins: &[Begin],
 ) -> Result<HashMap<(String, String), (i64, Timestamp)>, Error> {
+    let rows = match begins {
+        [Begin { request, .. }] => begin_one(connection, &statements.begin, request).await?,
+        _ => begin_many(connection, &statements.begin_many, begins).await?,
+    };
+    rows.iter()
+        .map(|row| Ok(((row.try_get(0)?, row.try_get(3)?), (row.try_get(1)?, moment(row.try_get(2)?)))))
+        .collect()
+}
+
+async fn begin_one(
+    connection: &mut PgConnection,
+    statement: &Statement,
+    request: &Open,
+) -> Result<Vec<PgRow>, Error> {
+    let input = request.input.as_ref();
+    statement
+        .query()
+        .bind(text::stored(&request.run))
+        .bind(text::stored(&request.workflow))
+        .bind(i64::from(request.version))
+        .bind(input.map(|input| text::stored(input.payload.as_str())))
+        .bind(input.map(|input| input.fingerprint.to_bits().cast_signed()))
+        .bind(text::stored(request.owner.as_str()))
+        .bind(ttl_millis(request.ttl))
+        .fetch_all(connection)
+        .await
+}
+
+async fn begin_many(
+    connection: &mut PgConnection,
+    statement: &Statement,
+    begins: &[Begin],
+) -> Result<Vec<PgRow>, Error> {
     let requests = || begins.iter().map(|begin| &begin.request);
     let inputs = || requests().map(|request| request.input.as_ref());
-    let rows = statement
+    statement
         .query()
         .bind(requests().map(|request| text::stored(&request.run)).collect::<Vec<_>>())
         .bind(requests().map(|request| text::stored(&request.workflow)).collect::<Vec<_>>())
@@ -502,10 +558,7 @@ async fn begin(
         .bind(requests().map(|request| text::stored(request.owner.as_str())).collect::<Vec<_>>())
         .bind(requests().map(|request| ttl_millis(request.ttl)).collect::<Vec<_>>())
         .fetch_all(connection)
-        .await?;
-    rows.iter()
-        .map(|row| Ok(((row.try_get(0)?, row.try_get(3)?), (row.try_get(1)?, moment(row.try_get(2)?)))))
-        .collect()
+        .await
 }
 
 /// Ends runs, and gives the leases that were theirs to end with. `again`: an earlier attempt may have been
@@ -516,32 +569,12 @@ async fn finish(
     finishes: &[Finish],
     again: bool,
 ) -> Result<HashSet<Place>, Error> {
-    let (slots, runs, tokens) = columns(finishes.iter().map(|finish| &finish.lease));
-    let endings = || finishes.iter().map(|finish| &*finish.ending);
-    let outcomes = || endings().map(|ending| ending.outcome.as_ref());
-    let rows = statements
-        .finish
-        .query()
-        .bind(slots)
-        .bind(runs)
-        .bind(tokens)
-        .bind(endings().map(|ending| ending.status.as_str()).collect::<Vec<_>>())
-        .bind(
-            outcomes()
-                .map(|outcome| outcome.map(|outcome| i16::from(outcome.kind().to_number())))
-                .collect::<Vec<_>>(),
-        )
-        .bind(
-            outcomes()
-                .map(|outcome| outcome.map(|outcome| text::stored(outcome.payload().as_str())))
-                .collect::<Vec<_>>(),
-        )
-        .bind(endings().map(|ending| ending.error.as_deref().map(text::stored)).collect::<Vec<_>>())
-        .bind(endings().map(|ending| json(&ending.failed_on)).collect::<Vec<_>>())
-        .bind(endings().map(|ending| ending.wake.map(millis)).collect::<Vec<_>>())
-        .bind(endings().map(waits_on).collect::<Vec<_>>())
-        .fetch_all(&mut *connection)
-        .await?;
+    let rows = match finishes {
+        [Finish { lease, ending, .. }] if ending.waits_on.is_empty() => {
+            finish_one(connection, statements, lease, ending).await?
+        }
+        _ => finish_many(connection, statements, finishes).await?,
+    };
     let leases = rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?)));
     let mut finished = leases.collect::<Result<HashSet<Place>, Error>>()?;
     for Finish { lease, ending, .. } in finishes.iter().filter(|_| again) {
@@ -562,6 +595,62 @@ async fn finish(
         }
     }
     Ok(finished)
+}
+
+async fn finish_one(
+    connection: &mut PgConnection,
+    statements: &Statements,
+    lease: &Lease,
+    ending: &Ending,
+) -> Result<Vec<PgRow>, Error> {
+    let outcome = ending.outcome.as_ref();
+    statements
+        .finish
+        .query()
+        .bind(lease.slot())
+        .bind(text::stored(lease.run()))
+        .bind(lease.token().cast_signed())
+        .bind(ending.status.as_str())
+        .bind(outcome.map(|outcome| i16::from(outcome.kind().to_number())))
+        .bind(outcome.map(|outcome| text::stored(outcome.payload().as_str())))
+        .bind(ending.error.as_deref().map(text::stored))
+        .bind(json(&ending.failed_on))
+        .bind(ending.wake.map(millis))
+        .fetch_all(connection)
+        .await
+}
+
+async fn finish_many(
+    connection: &mut PgConnection,
+    statements: &Statements,
+    finishes: &[Finish],
+) -> Result<Vec<PgRow>, Error> {
+    let (slots, runs, tokens) = columns(finishes.iter().map(|finish| &finish.lease));
+    let endings = || finishes.iter().map(|finish| &*finish.ending);
+    let outcomes = || endings().map(|ending| ending.outcome.as_ref());
+    statements
+        .finish_many
+        .query()
+        .bind(slots)
+        .bind(runs)
+        .bind(tokens)
+        .bind(endings().map(|ending| ending.status.as_str()).collect::<Vec<_>>())
+        .bind(
+            outcomes()
+                .map(|outcome| outcome.map(|outcome| i16::from(outcome.kind().to_number())))
+                .collect::<Vec<_>>(),
+        )
+        .bind(
+            outcomes()
+                .map(|outcome| outcome.map(|outcome| text::stored(outcome.payload().as_str())))
+                .collect::<Vec<_>>(),
+        )
+        .bind(endings().map(|ending| ending.error.as_deref().map(text::stored)).collect::<Vec<_>>())
+        .bind(endings().map(|ending| json(&ending.failed_on)).collect::<Vec<_>>())
+        .bind(endings().map(|ending| ending.wake.map(millis)).collect::<Vec<_>>())
+        .bind(endings().map(waits_on).collect::<Vec<_>>())
+        .fetch_all(&mut *connection)
+        .await
 }
 
 async fn renew(

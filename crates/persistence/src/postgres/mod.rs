@@ -17,23 +17,25 @@ mod write;
 pub use options::PostgresOptions;
 
 use std::fmt;
+use std::io::ErrorKind;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 use awaitly_core::journal::{Header, Key, Outcome, Record, Timestamp};
 use awaitly_core::store::{
-    Answer, Answered, Bell, Cancelled, DeleteIf, Due, Durability, Ending, Imported, Lease, Open, Opened,
-    Operate, Page, Renewed, RunId, RunQuery, RunSummary, Store, StoreError, StoredRun, Transactional, Wait,
-    WaitQuery, Waiting, Wakes,
+    Answer, Answered, Bell, Cancelled, DeleteIf, Due, Durability, Ending, Imported, Lease, OnRecorded, Open,
+    Opened, Operate, Page, Renewed, RunId, RunQuery, RunSummary, Store, StoreError, StoredRun, Transactional,
+    Wait, WaitQuery, Waiting, Wakes,
 };
 use sqlx::Row;
 use sqlx::postgres::{PgPool, Postgres};
 use tokio::sync::oneshot;
 
 use crate::group::{Sender, queue};
+use crate::limits;
 use lane::{Append, Begin, Finish, Lane, Op, Renew, Turns};
-use link::{Link, Patience};
+use link::{Link, Patience, durable};
 use open::Asked;
 use schema::{Failure, Schema};
 use statements::Statements;
@@ -48,7 +50,7 @@ use wakes::Listening;
 ///
 /// # Durability
 /// A write that returned `Ok` is committed with `synchronous_commit` as the server has it, `on` as a rule; where
-/// that is `off` it is set to `on` for the connections that write. What that survives depends on the server's
+/// that is `off` it is set to `on` on the connections that the store uses. What that survives depends on the server's
 /// `fsync`, which is asked for at opening: see [`durability`](Store::durability). A record with
 /// [`Durability::Batched`] is committed with `synchronous_commit=off`. A run that was opened and has recorded
 /// nothing may be forgotten in a crash of the server; it begins again then.
@@ -110,6 +112,8 @@ struct Shared {
     listening: Listening,
     alive: Arc<()>,
     durability: &'static str,
+    /// The server is set not to wait for the disk.
+    must_be_made_durable: bool,
 }
 
 impl PostgresStore {
@@ -138,14 +142,14 @@ impl PostgresStore {
     async fn start(options: PostgresOptions, pool: PgPool) -> Result<Self, StoreError> {
         let schema = Schema::new(&options.schema)?;
         let mut patience = Patience::new(options.patience);
-        let durability = loop {
+        let (durability, must_be_made_durable) = loop {
             let ready = async {
                 let mut connection = pool.acquire().await?;
                 schema.migrate(&mut connection).await?;
                 Ok::<_, Failure>(durability(&mut connection).await?)
             };
             match ready.await {
-                Ok(durability) => break durability,
+                Ok(durable) => break durable,
                 Err(Failure::Refused(error)) => return Err(error),
                 Err(Failure::Postgres(error)) => patience.after(error).await?,
             }
@@ -180,6 +184,7 @@ impl PostgresStore {
             listening: Listening::default(),
             alive: Arc::new(()),
             durability,
+            must_be_made_durable,
         })))
     }
 
@@ -208,9 +213,18 @@ impl PostgresStore {
     {
         self.0.turns.settled().await?;
         let mut patience = Patience::new(self.0.patience);
+        // A connection that was cut without a word never answers; a large journal takes a while.
+        let longest = (self.0.patience * 10).max(Duration::from_secs(60));
         loop {
-            let attempt = async { act(self.0.pool.acquire().await?).await };
-            match attempt.await {
+            let attempt = async {
+                let mut connection = self.0.pool.acquire().await?;
+                if self.0.must_be_made_durable {
+                    durable(&mut connection).await?;
+                }
+                act(connection).await
+            };
+            let attempt = tokio::time::timeout(longest, attempt).await;
+            match attempt.unwrap_or_else(|_| Err(sqlx::Error::Io(ErrorKind::TimedOut.into()).into())) {
                 Ok(value) => return Ok(value),
                 Err(Failure::Refused(error)) => return Err(error),
                 Err(Failure::Postgres(error)) => patience.after(error).await?,
@@ -228,18 +242,21 @@ fn close(lane: &Sender<Op>) -> Option<oneshot::Receiver<Result<(), StoreError>>>
 }
 
 /// What an acknowledged write survives, as the server is set.
-async fn durability(connection: &mut Connection) -> Result<&'static str, sqlx::Error> {
+///
+/// And whether connections must be set to wait for the disk.
+async fn durability(connection: &mut Connection) -> Result<(&'static str, bool), sqlx::Error> {
     let settings = sqlx::query("SELECT current_setting('fsync'), current_setting('synchronous_commit')");
     let row = settings.fetch_one(&mut **connection).await?;
     let (fsync, commit): (String, String) = (row.try_get(0)?, row.try_get(1)?);
-    Ok(match (fsync.as_str(), commit.as_str()) {
+    let durability = match (fsync.as_str(), commit.as_str()) {
         ("off", _) => "PostgreSQL, fsync=off: a crash of the server may destroy everything",
         (_, "local") => "PostgreSQL, synchronous_commit=local",
         (_, "remote_write") => "PostgreSQL, synchronous_commit=remote_write",
         (_, "remote_apply") => "PostgreSQL, synchronous_commit=remote_apply",
         // Where it is off it is set to on.
         _ => "PostgreSQL, synchronous_commit=on",
-    })
+    };
+    Ok((durability, commit == "off"))
 }
 
 impl Store for PostgresStore {
@@ -364,8 +381,9 @@ impl Transactional for PostgresStore {
         transaction: Self::Transaction,
         lease: &Lease,
         record: Record,
+        on_recorded: OnRecorded,
     ) -> Result<(), StoreError> {
-        self.commit_transaction(transaction, lease, &record).await
+        self.commit_transaction(transaction, lease, &record, on_recorded).await
     }
 }
 
@@ -393,6 +411,7 @@ impl Operate for PostgresStore {
     /// Where the connection is lost before the answer's fate is known, this is [`StoreError::Unavailable`]: asked
     /// again, it says whether somebody has answered.
     async fn answer(&self, answer: Answer) -> Result<Answered, StoreError> {
+        limits::within(&answer.outcome)?;
         let mut connection = self.insist(|connection| async { Ok(connection) }).await?;
         let answered = operate::answer(&mut connection, &self.0.statements, &self.0.channel, &answer).await?;
         self.0.bell.ring();
@@ -438,14 +457,13 @@ impl Operate for PostgresStore {
         .await
     }
 
-    /// What other processes do is told through `LISTEN`, on a connection of the pool that is taken when this is
-    /// first called.
+    /// What other processes do is told through `LISTEN`, on a connection that is opened when this is first called.
     ///
     /// # Panics
     /// Outside of a tokio runtime.
     fn wakes(&self) -> Wakes {
         let Shared { pool, schema, bell, listening, alive, .. } = &*self.0;
-        listening.begin(pool, schema.channel(), bell.clone(), Arc::downgrade(alive));
+        listening.begin(&pool.connect_options(), schema.channel(), bell.clone(), Arc::downgrade(alive));
         bell.listen()
     }
 }

@@ -64,8 +64,15 @@ macro_rules! append_many {
 }
 
 statements! {
-    /// New runs, many at once; those that are there already are left alone.
+    /// A new run; one that is there already is left alone.
     begin: "WITH at AS MATERIALIZED (SELECT {now} AS now, set_config('synchronous_commit', 'off', true)) \
+        INSERT INTO {schema}.runs (run_id, workflow, version, status, input, input_fingerprint, token, owner, \
+            lease_until, created_at, changed_at) \
+        SELECT $1, $2, $3, 'running', $4, $5, 1, $6, now + $7, now, now FROM at \
+        ON CONFLICT (run_id) DO NOTHING RETURNING run_id, id, created_at, owner";
+
+    /// New runs, many at once; those that are there already are left alone.
+    begin_many: "WITH at AS MATERIALIZED (SELECT {now} AS now, set_config('synchronous_commit', 'off', true)) \
         INSERT INTO {schema}.runs (run_id, workflow, version, status, input, input_fingerprint, token, owner, \
             lease_until, created_at, changed_at) \
         SELECT o.run_id, o.workflow, o.version, 'running', o.input, o.fingerprint, 1, o.owner, now + o.ttl, now, now \
@@ -75,10 +82,10 @@ statements! {
 
     /// One record, where the lease is the newest and was not given back. The row of the run is locked against
     /// those who would take the lease over, until the record is committed: that is what fences.
-    append: "WITH held AS (SELECT id FROM {schema}.runs \
-            WHERE id = $1 AND run_id = $2 AND token = $3 AND owner IS NOT NULL FOR SHARE) \
-        INSERT INTO {schema}.steps (run, token, recorded_at, input_fingerprint, kind, key, payload) \
-        SELECT id, $3, {now}, $4, $5, $6, $7 FROM held ON CONFLICT DO NOTHING";
+    /// A key that is there already is an error of the server: to look for one first would make every record dearer.
+    append: "INSERT INTO {schema}.steps (run, token, recorded_at, input_fingerprint, kind, key, payload) \
+        SELECT id, $3, {now}, $4, $5, $6, $7 FROM {schema}.runs \
+        WHERE id = $1 AND run_id = $2 AND token = $3 AND owner IS NOT NULL FOR SHARE";
 
     /// The same for many records; gives those that were not added, and whether their lease is held.
     append_many: append_many!("", "");
@@ -99,8 +106,13 @@ statements! {
             recorded_at = excluded.recorded_at, input_fingerprint = excluded.input_fingerprint, \
             kind = excluded.kind, payload = excluded.payload";
 
-    /// Ends runs, many at once, and gives their leases back.
-    finish: "UPDATE {schema}.runs r SET status = o.status, outcome_kind = o.outcome_kind, outcome = o.outcome, \
+    /// Ends a run that waits for nothing, and gives its lease back.
+    finish: "UPDATE {schema}.runs SET status = $4, outcome_kind = $5, outcome = $6, error = $7, failed_on = $8, \
+            changed_at = {now}, cancel_requested = false, wake_at = $9, owner = NULL, lease_until = 0 \
+        WHERE id = $1 AND run_id = $2 AND token = $3 AND owner IS NOT NULL RETURNING id, token";
+
+    /// Ends runs, many at once.
+    finish_many: "UPDATE {schema}.runs r SET status = o.status, outcome_kind = o.outcome_kind, outcome = o.outcome, \
             error = o.error, failed_on = o.failed_on, changed_at = {now}, cancel_requested = false, \
             wake_at = CASE WHEN o.waits_on IS NOT NULL AND EXISTS (SELECT 1 FROM {schema}.steps s \
                 WHERE s.run = r.id AND s.key IN (SELECT json_array_elements_text(o.waits_on::json))) \

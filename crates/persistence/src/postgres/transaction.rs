@@ -1,12 +1,12 @@
 //! Records that are committed together with the application's own writes.
 
 use awaitly_core::journal::Record;
-use awaitly_core::store::{Lease, StoreError};
+use awaitly_core::store::{Lease, OnRecorded, StoreError};
 use sqlx::postgres::Postgres;
 use sqlx::{Row, Transaction};
 
 use super::PostgresStore;
-use super::error::is_transient;
+use super::error::{is_duplicate, is_transient};
 use super::lane::lost;
 use super::link::Patience;
 use super::schema::Failure;
@@ -38,10 +38,14 @@ impl PostgresStore {
         mut transaction: Transaction<'static, Postgres>,
         lease: &Lease,
         record: &Record,
+        on_recorded: OnRecorded,
     ) -> Result<(), StoreError> {
         let statements = &self.0.statements;
-        let added = statements
-            .append
+        let statement = match on_recorded {
+            OnRecorded::Refuse => &statements.append,
+            OnRecorded::Replace => &statements.replace,
+        };
+        let added = statement
             .query()
             .bind(lease.slot())
             .bind(text::stored(lease.run()))
@@ -51,9 +55,13 @@ impl PostgresStore {
             .bind(text::stored(&record.key))
             .bind(text::stored(record.outcome.payload().as_str()))
             .execute(&mut *transaction)
-            .await
-            .map_err(Failure::from)?;
-        if added.rows_affected() == 0 {
+            .await;
+        let added = match added {
+            Ok(added) => added.rows_affected() == 1,
+            Err(error) if is_duplicate(&error) => false,
+            Err(error) => return Err(Failure::from(error).into()),
+        };
+        if !added {
             drop(transaction.rollback().await);
             let (held, _) = self.look(lease, record).await?;
             let already =

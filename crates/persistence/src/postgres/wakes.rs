@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use awaitly_core::store::Bell;
-use sqlx::postgres::{PgListener, PgPool};
+use sqlx::postgres::{PgConnectOptions, PgListener, PgPool, PgPoolOptions};
 
 /// A task that listens, begun when somebody first asks.
 #[derive(Debug, Default)]
@@ -13,9 +13,11 @@ pub(super) struct Listening(AtomicBool);
 
 impl Listening {
     /// Begins to listen, unless that was done before. The task ends with the store.
-    pub(super) fn begin(&self, pool: &PgPool, channel: String, bell: Bell, alive: Weak<()>) {
+    pub(super) fn begin(&self, options: &PgConnectOptions, channel: String, bell: Bell, alive: Weak<()>) {
         if !self.0.swap(true, Ordering::Relaxed) {
-            tokio::spawn(listen(pool.clone(), channel, bell, alive));
+            // A connection of its own: one of the pool's would be missing there for ever.
+            let pool = PgPoolOptions::new().max_connections(1).connect_lazy_with(options.clone());
+            tokio::spawn(listen(pool, channel, bell, alive));
         }
     }
 }

@@ -28,6 +28,7 @@ impl Operate for RedisStore {
     }
 
     async fn answer(&self, answer: Answer) -> Result<Answered, StoreError> {
+        limits::within(&answer.outcome)?;
         let Answer { run, key, token, outcome } = answer;
         let nonce = self.nonce();
         loop {

@@ -30,6 +30,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::group::op::{Admitted, Change, Fate, Found, Op};
 use crate::group::{Sender, queue};
+use crate::limits;
 use reader::Job;
 use writer::Writer;
 
@@ -231,6 +232,7 @@ impl Operate for SqliteStore {
     }
 
     async fn answer(&self, answer: Answer) -> Result<Answered, StoreError> {
+        limits::within(&answer.outcome)?;
         let answer = Box::new(answer);
         self.ops.ask(|fate| Op::Answer { answer, fate }).await
     }

@@ -9,7 +9,7 @@ use crate::guard::Refusal;
 use crate::journal::{EncodeError, Outcome, Payload, Record};
 use crate::run::{Hooked, Shared, Writing};
 use crate::step::Place;
-use crate::store::StoreError;
+use crate::store::{OnRecorded, StoreError};
 
 impl Frame<'_> {
     #[inline]
@@ -84,14 +84,16 @@ impl Frame<'_> {
     pub(in crate::step) fn place(&self) -> Place {
         let input = self.detail.as_ref().and_then(|detail| detail.input.as_ref()?.as_ref().ok().copied());
         let lease = self.run.and_then(Shared::writer).map(|writer| writer.lease.clone());
-        Place { key: self.key().clone(), input, lease }
+        let replaces = self.detail.as_ref().is_some_and(|detail| detail.replaces);
+        let on_recorded = if replaces { OnRecorded::Replace } else { OnRecorded::Refuse };
+        Place { key: self.key().clone(), input, lease, on_recorded }
     }
 
     /// The attempt has recorded its outcome itself.
     pub(in crate::step) fn committed(&self, outcome: Outcome) {
         if let Some(run) = self.run {
-            let Place { key, input, .. } = self.place();
-            run.keep(Record { key, outcome, input });
+            let Place { key, input, on_recorded, .. } = self.place();
+            run.keep(Record { key, outcome, input }, on_recorded);
         }
     }
 
