@@ -61,8 +61,8 @@ use writer::Writer;
 /// touch several keys of a run, which a cluster spreads over machines; one is refused at connecting. A server that
 /// throws keys away when its memory is full (`maxmemory-policy allkeys-*`) throws away journals; a warning says so.
 /// The user needs `EVALSHA`, `SCRIPT LOAD`, `CLIENT ID` and `INFO`, the commands of hashes and sorted sets, and
-/// better also `CLIENT KILL`, `CONFIG GET` and the channel. An address that begins with `rediss:` is refused:
-/// encryption is not built in.
+/// better also `CLIENT KILL`, `CONFIG GET` and the channel. Encryption is not built in: an address that
+/// begins with `rediss:` works where your program turns on a TLS feature of the crate `redis`.
 ///
 /// All names begin with a prefix, `awaitly:` unless [`RedisOptions::prefix`] says otherwise, and others are left
 /// alone. Nothing expires by itself, and nothing looks through the whole database.
