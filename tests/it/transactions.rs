@@ -1,13 +1,13 @@
 //! Steps whose own writes are committed with their record.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use awaitly::clock::ms;
-use awaitly::persistence::PostgresStore;
+use awaitly::persistence::{PostgresStore, PostgresTransaction};
 use awaitly::store::Tx;
 use awaitly::{DurableRun, Error, Retry, RunError, Workflow, step};
-use sqlx::postgres::Postgres;
-use sqlx::{AssertSqlSafe, Executor, Row, Transaction};
+use sqlx::{AssertSqlSafe, Executor, Row};
 
 use crate::durable::{Declined, OrderError};
 use crate::servers::Servers;
@@ -39,12 +39,7 @@ impl Bank {
         sqlx::query(sql).fetch_one(&mut Servers::connection().await).await.unwrap().get(0)
     }
 
-    async fn debit(
-        &self,
-        mut tx: Tx<Transaction<'static, Postgres>>,
-        cents: i64,
-        fail: bool,
-    ) -> Result<i64, Declined> {
+    async fn debit(&self, mut tx: Tx<PostgresTransaction>, cents: i64, fail: bool) -> Result<i64, Declined> {
         let insert = sqlx::query(self.text("INSERT INTO {s}.debits VALUES ($1)")).bind(cents);
         insert.execute(&mut **tx).await.unwrap();
         if fail { Err(Declined(1)) } else { Ok(cents) }
@@ -125,7 +120,7 @@ async fn an_operation_that_keeps_the_transaction_is_refused_and_leaves_nothing()
     let body = async |run: &DurableRun| {
         let mut kept = None;
         let debit = run
-            .step("debit", |tx: Tx<Transaction<'static, Postgres>>| {
+            .step("debit", |tx: Tx<PostgresTransaction>| {
                 kept = Some(tx);
                 async { Ok::<i64, Declined>(1) }
             })
@@ -137,5 +132,69 @@ async fn an_operation_that_keeps_the_transaction_is_refused_and_leaves_nothing()
     let refused = workflow.run("r", body).await.unwrap().unwrap_err();
     assert!(refused.contains("drop it before you return"), "{refused}");
     assert_eq!(bank.debits().await, 0);
+    bank.close().await;
+}
+
+#[tokio::test]
+async fn a_body_with_a_transaction_may_be_spawned() {
+    let bank = Arc::new(Bank::open().await);
+    let workflow = Workflow::new("pay").store(bank.store.clone());
+    let spawned = Arc::clone(&bank);
+    let ran = tokio::spawn(async move {
+        let body = async |run: &DurableRun| {
+            let policy = Retry::fixed(ms(1)).attempts(2);
+            let once = step!(run, "once", transaction = &spawned.store, |tx| spawned.debit(tx, 1, false));
+            let again = step!(run, "again", transaction = &spawned.store, retry = policy, |tx| spawned
+                .debit(tx, 2, false));
+            Ok::<_, OrderError>(once + again)
+        };
+        workflow.run("r", body).await
+    });
+    assert_eq!(ran.await.unwrap(), Ok(3));
+    assert_eq!(bank.debits().await, 3);
+    Arc::into_inner(bank).unwrap().close().await;
+}
+
+#[tokio::test]
+async fn a_transaction_that_cannot_be_committed_is_a_failure_of_the_step() {
+    let bank = Bank::open().await;
+    bank.sql("ALTER TABLE {s}.debits ADD CONSTRAINT once UNIQUE (cents) DEFERRABLE INITIALLY DEFERRED").await;
+    let workflow = Workflow::new("pay").store(bank.store.clone());
+    let body = async |run: &DurableRun| {
+        let first = step!(run, "first", transaction = &bank.store, |tx| bank.debit(tx, 5, false));
+        let second = run.step("second", |tx| bank.debit(tx, 5, false)).transaction(&bank.store).await;
+        let refused = matches!(second, Err(Error::Run(RunError::Refused { .. })));
+        Ok::<_, OrderError>((first, refused))
+    };
+    assert_eq!(workflow.run("r", body).await, Ok((5, true)));
+    assert_eq!(bank.debits().await, 5);
+    bank.close().await;
+}
+
+#[tokio::test]
+async fn a_store_that_fails_interrupts_the_run_and_nothing_is_retried() {
+    let bank = Bank::open().await;
+    let workflow = Workflow::new("pay").store(bank.store.clone());
+    let calls = AtomicU32::new(0);
+    let body = async |run: &DurableRun| {
+        let policy = Retry::fixed(ms(1)).attempts(3);
+        let debited = run
+            .step("debit", |tx| {
+                calls.fetch_add(1, Ordering::Relaxed);
+                bank.debit(tx, 5, false)
+            })
+            .transaction(&bank.store)
+            .retry(policy)
+            .await;
+        // A body that swallows the failure gets nowhere.
+        Ok::<_, OrderError>(debited.is_ok())
+    };
+    bank.sql("ALTER TABLE {s}.steps RENAME TO away").await;
+    let ran = workflow.run("r", body).await;
+    assert!(matches!(ran, Err(OrderError::Run(RunError::Store(_)))), "{ran:?}");
+    bank.sql("ALTER TABLE {s}.away RENAME TO steps").await;
+    assert_eq!((calls.load(Ordering::Relaxed), bank.debits().await), (1, 0));
+    assert_eq!(workflow.run("r", body).await, Ok(true));
+    assert_eq!(bank.debits().await, 5);
     bank.close().await;
 }

@@ -262,6 +262,11 @@ impl RunError {
         }
     }
 
+    /// Whether the run cannot go on after it: whether an outcome is in the store is not known, or it cannot be there.
+    pub(crate) const fn interrupts(&self) -> bool {
+        matches!(self, Self::Store(_) | Self::Unencodable { .. } | Self::TooLarge { .. })
+    }
+
     /// Whether another attempt may follow.
     pub(crate) const fn is_retried(&self) -> bool {
         matches!(self, Self::Timeout { limit: Limit::Attempt, .. } | Self::Refused { .. })

@@ -69,16 +69,23 @@ impl Header {
         }
     }
 
-    /// Takes over how the run ended, or that it waits, at `now`. `answered`: an outcome is recorded already
+    /// Takes over how the run ended, or that it waits, at `now`; one that was to be cancelled does not wait but is
+    /// cancelled. `answered`: an outcome is recorded already
     /// under a key that the run waits for, so that it is to be resumed at once.
     pub fn end(&mut self, ending: Ending, answered: bool, now: Timestamp) {
         let Ending { status, outcome, error, failed_on, wake, waits_on: _ } = ending;
-        self.status = status;
+        // Who asked for it to be cancelled was told that it will be.
+        let cancelled = self.cancel_requested && status == Status::Waiting;
+        self.status = if cancelled { Status::Cancelled } else { status };
         self.outcome = outcome;
         self.error = error;
         self.failed_on = failed_on;
         self.changed = now;
-        self.wake = if answered { Some(now) } else { wake };
+        self.wake = match (cancelled, answered) {
+            (true, _) => None,
+            (false, true) => Some(now),
+            (false, false) => wake,
+        };
         self.cancel_requested = false;
     }
 

@@ -107,10 +107,13 @@ where
                     Poll::Ready(Err(refusal)) => Err(Error::Run(frame.refused(refusal))),
                     Poll::Pending => Err(Error::Run(std::task::ready!(frame.poll_limits(cx)))),
                 },
-                StateProj::Attempting { attempt, pass } => {
+                StateProj::Attempting { mut attempt, pass } => {
                     let running = frame.enter();
-                    let polled = attempt.poll(cx);
+                    let polled = attempt.as_mut().poll(cx);
                     drop(running);
+                    if A::PLACED && polled.is_pending() && !A::may_end(&attempt) {
+                        return Poll::Pending;
+                    }
                     let ended = match polled.map(IntoEnded::into_ended) {
                         // The common way out, without moving the value around.
                         Poll::Ready(Ok(value)) if !R::RECORDS => {
@@ -130,6 +133,12 @@ where
                     let pass = pass.take();
                     this.state.set(State::Done);
                     leave(pass, &ended);
+                    if let Err(Error::Run(error)) = &ended
+                        && A::PLACED
+                        && error.interrupts()
+                    {
+                        return Poll::Ready(Err(Error::Run(frame.interrupted(error.clone()))));
+                    }
                     ended
                 }
                 StateProj::Delaying => {

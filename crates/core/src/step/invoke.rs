@@ -28,6 +28,13 @@ pub trait Invoke<F>: Attempts<Self::Error> {
     #[doc(hidden)]
     const PLACED: bool = false;
 
+    /// Whether a limit of time may end the attempt as it is now: not while its outcome is on the way to the store.
+    #[doc(hidden)]
+    #[must_use]
+    fn may_end(_: &Self::Attempt) -> bool {
+        true
+    }
+
     /// Begins an attempt. `None`: the operation was called as often as it can be.
     fn invoke(&self, operation: &mut Option<F>, place: Option<Place>) -> Option<Self::Attempt>;
 }

@@ -81,6 +81,10 @@ where
     type Attempt = InTransactionFuture<'s, S, F, Fut, T>;
     const PLACED: bool = true;
 
+    fn may_end(attempt: &Self::Attempt) -> bool {
+        !matches!(attempt.state, State::Committing { .. })
+    }
+
     fn invoke(&self, operation: &mut Option<F>, place: Option<Place>) -> Option<Self::Attempt> {
         Some(InTransactionFuture::new(self.store, place?, operation.take()?))
     }
@@ -100,6 +104,10 @@ where
     type Error = E;
     type Attempt = InTransactionFuture<'s, S, F, Fut, T>;
     const PLACED: bool = true;
+
+    fn may_end(attempt: &Self::Attempt) -> bool {
+        !matches!(attempt.state, State::Committing { .. })
+    }
 
     fn invoke(&self, operation: &mut Option<F>, place: Option<Place>) -> Option<Self::Attempt> {
         Some(InTransactionFuture::new(self.store, place?, operation.clone()?))
@@ -131,6 +139,7 @@ pin_project! {
     #[must_use = "futures do nothing unless polled"]
     pub struct InTransactionFuture<'s, S: Transactional, F, Fut, T> {
         store: &'s S,
+        key: Key,
         place: Option<Place>,
         operation: Option<F>,
         #[pin]
@@ -150,7 +159,7 @@ pin_project! {
 impl<'s, S: Transactional, F, Fut, T> InTransactionFuture<'s, S, F, Fut, T> {
     fn new(store: &'s S, place: Place, operation: F) -> Self {
         let state = State::Beginning { beginning: Box::pin(store.begin()) };
-        Self { store, place: Some(place), operation: Some(operation), state }
+        Self { store, key: place.key.clone(), place: Some(place), operation: Some(operation), state }
     }
 }
 
@@ -199,6 +208,13 @@ where
                 StateProj::Committing { committing, value } => {
                     let committed = ready!(committing.as_mut().poll(cx));
                     return match (committed, value.take()) {
+                        // What the operation wrote cannot be committed: a failure of the step, and nothing of it is
+                        // there.
+                        (Err(StoreError::Unstorable { detail }), _) => {
+                            let (step, by) = (this.key.clone(), "transaction".into());
+                            let refused = RunError::Refused { step, by, reason: detail, retry_after: None };
+                            Poll::Ready(Err(Error::Run(refused)))
+                        }
                         (Ok(()), Some(value)) => Poll::Ready(Ok(value)),
                         (Ok(()), None) => Poll::Pending,
                         (Err(error), _) => Poll::Ready(Err(Error::Run(error.into()))),

@@ -101,6 +101,12 @@ impl Frame<'_> {
         self.tell(|step| EventKind::StepRecorded { step, kind, bytes, duration: self.duration() });
     }
 
+    /// The attempt could not record its outcome, or does not know whether it has.
+    pub(in crate::step) fn interrupted(&mut self, error: RunError) -> RunError {
+        self.detail().in_flight = false;
+        self.stopped(error)
+    }
+
     pub(in crate::step) fn not_recorded(&self, error: StoreError) -> RunError {
         self.stopped(error.into())
     }
