@@ -138,6 +138,7 @@ macro_rules! __every_promise {
                 of_many_answers_at_once_one_is_taken
                 an_entry_expires_unless_it_was_answered
                 a_waiting_run_is_due_once_there_is_something_to_do
+                an_answer_on_the_way_to_wait_is_never_missed
                 an_interrupted_run_is_due
                 waiting_entries_are_listed_in_pages
                 who_listens_is_told_of_what_may_be_due
@@ -146,6 +147,7 @@ macro_rules! __every_promise {
                 runs_are_found_by_what_they_are
                 only_a_new_status_counts_as_a_change
                 a_run_is_cancelled_at_once_or_by_its_owner
+                a_run_that_is_to_be_cancelled_does_not_come_to_wait
                 a_renewal_tells_the_time_of_the_store
                 deleting_takes_all_of_a_run_and_no_other
                 a_lease_of_a_deleted_run_cannot_write

@@ -143,6 +143,17 @@ pub async fn a_run_is_cancelled_at_once_or_by_its_owner<S: Operate>(store: &S) {
     assert!(!held.stored().await.header.cancel_requested, "it is done");
 }
 
+/// A run that was to be cancelled, and comes to wait before its owner has learnt of that, does not wait.
+pub async fn a_run_that_is_to_be_cancelled_does_not_come_to_wait<S: Operate>(store: &S) {
+    let case = Case::new(store, "cancelled on its way");
+    let lease = case.begin().await;
+    assert_eq!(ok("cancel", store.cancel(&case.run).await), Cancelled::Requested);
+    let created = case.stored().await.header.created;
+    case.finish(&lease, Ending { wake: Some(created.after(HOUR)), ..Ending::new(Status::Waiting) }).await;
+    let header = case.stored().await.header;
+    assert_eq!((header.status, header.cancel_requested, header.wake), (Status::Cancelled, false, None));
+}
+
 /// The clock of the store goes forward, and is the one that leases and moments are measured by.
 pub async fn a_renewal_tells_the_time_of_the_store<S: Operate>(store: &S) {
     let case = Case::new(store, "time");

@@ -181,6 +181,19 @@ pub async fn a_waiting_run_is_due_once_there_is_something_to_do<S: Operate>(stor
     assert!(sleeper.is_due().await, "its time has come");
 }
 
+/// Of an answer and a run that comes to wait at the same time, whichever is first, the run is due.
+pub async fn an_answer_on_the_way_to_wait_is_never_missed<S: Operate>(store: &S) {
+    for _ in 0..24 {
+        let case = Case::new(store, "on its way");
+        let lease = case.begin().await;
+        case.wait(&lease, "manager", None).await;
+        let ending = Ending { waits_on: vec!["manager".into()], ..Ending::new(Status::Waiting) };
+        let (answered, ()) = tokio::join!(case.answer("manager", Kind::Value), case.finish(&lease, ending));
+        assert_eq!(answered, Answered::Taken);
+        assert!(case.is_due().await, "it was answered, and nobody is told");
+    }
+}
+
 /// An interrupted run is due once nobody holds its lease.
 pub async fn an_interrupted_run_is_due<S: Operate>(store: &S) {
     let case = Case::new(store, "interrupted");

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use awaitly_core::journal::{Refused, Status};
-use awaitly_core::store::{Open, Opened, Operate, Owner, Purpose, RunId, StoreError};
+use awaitly_core::store::{Lease, Open, Opened, Operate, Owner, Purpose, RunId, StoreError};
 
 /// Why a run was not set back to running. Nothing was changed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -37,17 +37,28 @@ pub(super) async fn retry<S: Operate + ?Sized>(store: &S, run: &RunId) -> Result
         .purpose(Purpose::Retry);
     match store.open(request).await? {
         Opened::Held { lease, run, .. } => {
+            let held = Held { store, lease };
             // Somebody may have been faster, and the run is theirs to run on.
-            let revived = match run.header.status {
-                Status::Failed | Status::Cancelled => store.revive(&lease, run.header.failed_on).await,
-                _ => Ok(()),
-            };
-            store.release(&lease);
-            Ok(revived?)
+            if matches!(run.header.status, Status::Failed | Status::Cancelled) {
+                store.revive(&held.lease, run.header.failed_on).await?;
+            }
+            Ok(())
         }
         Opened::Ended(header) => Err(RetryError::NotFailed { status: header.status }),
         Opened::Refused(Refused::Busy { remaining }) => Err(RetryError::Busy { remaining }),
         // A newer version has come in between: the run is being executed.
         Opened::Refused(_) => Err(RetryError::Busy { remaining: Duration::ZERO }),
+    }
+}
+
+/// A lease that is given back also where the future that has it is dropped.
+struct Held<'s, S: Operate + ?Sized> {
+    store: &'s S,
+    lease: Lease,
+}
+
+impl<S: Operate + ?Sized> Drop for Held<'_, S> {
+    fn drop(&mut self) {
+        self.store.release(&self.lease);
     }
 }

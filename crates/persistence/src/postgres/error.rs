@@ -41,14 +41,41 @@ pub(super) fn is_transient(error: &Error) -> bool {
         | Error::WorkerCrashed
         | Error::BeginFailed => true,
         Error::Database(error) => match error.code().as_deref() {
-            // serialization failure, deadlock, lock not available; shutdown, crash, starting up; too many
-            // connections
-            Some("40001" | "40P01" | "55P03" | "57P01" | "57P02" | "57P03" | "53300") => true,
+            // serialization failure, deadlock; cancelled, shutdown, crash, starting up, idle for too long; too many
+            // connections; read-only, as while a standby takes over
+            Some(
+                "40001" | "40P01" | "57014" | "57P01" | "57P02" | "57P03" | "57P05" | "25P03" | "53300"
+                | "25006",
+            ) => true,
             Some(code) => code.starts_with("08"),
             None => false,
         },
         _ => false,
     }
+}
+
+/// Whether the reason may lie in one of many operations: its row is locked by somebody, or it cannot be stored.
+/// Nothing was done then.
+pub(super) fn concerns_one(error: &Error) -> bool {
+    match error {
+        Error::Encode(_) => true,
+        Error::Database(error) => {
+            let code = error.code();
+            let code = code.as_deref().unwrap_or_default();
+            // Connections that are missing are missing for all.
+            code != "53300"
+                && (code == "55P03" || ["22", "53", "54"].iter().any(|class| code.starts_with(class)))
+        }
+        _ => false,
+    }
+}
+
+/// What a commit says to the writes of an application: they break a rule of theirs that is looked at last, or one
+/// of them had failed before.
+pub(super) fn refuses(error: &Error) -> Option<StoreError> {
+    let Error::Database(cause) = error else { return None };
+    let code = cause.code()?;
+    (code.starts_with("23") || code == "25P02").then(|| StoreError::Unstorable { detail: detail(error) })
 }
 
 /// Whether a record was not added because there is one under its key.

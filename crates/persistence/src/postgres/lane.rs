@@ -5,8 +5,7 @@
 //! queued up since the last commit returned goes into the next one: see [`group`](crate::group).
 
 use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use awaitly_core::journal::{Payload, Record, Timestamp};
@@ -15,7 +14,7 @@ use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::{Error, Row};
 use tokio::sync::oneshot;
 
-use super::error::{is_duplicate, store_error};
+use super::error::{concerns_one, is_duplicate, store_error};
 use super::link::{Link, Patience};
 use super::rows::{millis, moment};
 use super::statements::{Statement, Statements};
@@ -99,30 +98,42 @@ impl Drop for Unclaimed {
     }
 }
 
+/// Leases that are on their way back.
+pub(super) type Releasing = Arc<Mutex<HashSet<Place>>>;
+
 /// The way to the lane that keeps leases.
 #[derive(Debug, Clone)]
 pub(super) struct Turns {
     pub(super) ops: Sender<Op>,
-    /// How many leases are on their way back. Nobody waits for that; so whoever asks next does, to find them
-    /// free.
-    pub(super) releasing: Arc<AtomicUsize>,
+    /// Nobody waits for a lease to be given back; so whoever asks next does, to find it free.
+    pub(super) releasing: Releasing,
 }
 
 impl Turns {
     pub(super) fn release(&self, lease: Lease) {
-        self.releasing.fetch_add(1, Ordering::Acquire);
+        let place = place(&lease);
+        self.leases().insert(place);
         if !self.ops.send(Op::Release(lease)) {
             // The lane has ended: the lease lasts until its time is over.
-            self.releasing.fetch_sub(1, Ordering::Release);
+            self.leases().remove(&place);
         }
+    }
+
+    /// Whether the lease was given back, though that may not have arrived.
+    pub(super) fn gives_back(&self, lease: &Lease) -> bool {
+        self.leases().contains(&place(lease))
     }
 
     /// Waits until every lease that was given back is free.
     pub(super) async fn settled(&self) -> Result<(), StoreError> {
-        if self.releasing.load(Ordering::Acquire) == 0 {
+        if self.leases().is_empty() {
             return Ok(());
         }
         self.ops.ask(Op::Flush).await
+    }
+
+    fn leases(&self) -> MutexGuard<'_, HashSet<Place>> {
+        self.releasing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -150,7 +161,7 @@ pub(super) struct Lane {
     pub(super) bell: Bell,
     /// What other processes listen to.
     pub(super) channel: Arc<str>,
-    pub(super) releasing: Arc<AtomicUsize>,
+    pub(super) releasing: Releasing,
 }
 
 /// What a batch is made of, each kind for a statement of its own.
@@ -190,6 +201,10 @@ impl Lane {
         if !appends.is_empty() {
             self.append(appends).await;
         }
+        // Nothing keeps leases from being renewed in time.
+        if !renewals.is_empty() {
+            self.renew(renewals).await;
+        }
         // What is given back first can be opened next.
         if !releases.is_empty() {
             self.release(&releases).await;
@@ -199,9 +214,6 @@ impl Lane {
         }
         if !begins.is_empty() {
             self.begin(begins).await;
-        }
-        if !renewals.is_empty() {
-            self.renew(renewals).await;
         }
         flushes.into_iter().for_each(|fate| drop(fate.send(Ok(()))));
     }
@@ -227,33 +239,29 @@ impl Lane {
             };
             match patience.within(attempt).await {
                 Ok(refused) => return answer_appends(appends, &refused),
+                // Where the reason lies in one of them, each is tried by itself.
+                Err(error) if appends.len() > 1 && concerns_one(&error) => {
+                    for one in appends {
+                        Box::pin(self.append_distinct(vec![one])).await;
+                    }
+                    return;
+                }
                 Err(error) => {
                     self.link.lost();
                     again = true;
                     if let Err(error) = patience.after(error).await {
-                        return self.append_alone(appends, error).await;
+                        return appends.into_iter().for_each(|one| drop(one.fate.send(Err(error.clone()))));
                     }
                 }
             }
         }
     }
 
-    /// Where the reason may lie in one record, each is tried by itself.
-    async fn append_alone(&mut self, appends: Vec<Append>, error: StoreError) {
-        let concerns_all =
-            appends.len() == 1 || !matches!(error, StoreError::Unstorable { .. } | StoreError::Full { .. });
-        for one in appends {
-            if concerns_all {
-                drop(one.fate.send(Err(error.clone())));
-            } else {
-                Box::pin(self.append_distinct(vec![one])).await;
-            }
-        }
-    }
-
     async fn begin(&mut self, begins: Vec<Begin>) {
-        // Who asked has gone: nobody would give the lease back.
-        let begins: Vec<_> = begins.into_iter().filter(|begin| !begin.fate.is_closed()).collect();
+        // Who asked has gone: nobody would give the lease back. The others in one order for all processes, so that
+        // two that begin the same runs do not wait for each other.
+        let mut begins: Vec<_> = begins.into_iter().filter(|begin| !begin.fate.is_closed()).collect();
+        begins.sort_by(|one, next| one.request.run.cmp(&next.request.run));
         let mut patience = Patience::new(self.patience);
         loop {
             let attempt = async {
@@ -265,11 +273,17 @@ impl Lane {
                     for Begin { request, fate, back } in begins {
                         let place =
                             (text::stored(&request.run).into_owned(), request.owner.as_str().to_owned());
-                        let began = begun.remove(&place).map(|(slot, now)| {
-                            let lease = Unclaimed::new(Lease::new(request.run.clone(), 1, slot), back);
+                        let began = begun.remove(&place).map(|(slot, token, now)| {
+                            let lease = Unclaimed::new(Lease::new(request.run.clone(), token, slot), back);
                             Began { lease, now }
                         });
                         drop(fate.send(Ok(began)));
+                    }
+                    return;
+                }
+                Err(error) if begins.len() > 1 && concerns_one(&error) => {
+                    for one in begins {
+                        Box::pin(self.begin(vec![one])).await;
                     }
                     return;
                 }
@@ -295,6 +309,12 @@ impl Lane {
             };
             match patience.within(attempt).await {
                 Ok(finished) => break Ok(finished),
+                Err(error) if finishes.len() > 1 && concerns_one(&error) => {
+                    for one in finishes {
+                        Box::pin(self.finish(vec![one])).await;
+                    }
+                    return;
+                }
                 Err(error) => {
                     self.link.lost();
                     again = true;
@@ -327,6 +347,12 @@ impl Lane {
             };
             match patience.within(attempt).await {
                 Ok(renewed) => break Ok(renewed),
+                Err(error) if renewals.len() > 1 && concerns_one(&error) => {
+                    for one in renewals {
+                        Box::pin(self.renew(vec![one])).await;
+                    }
+                    return;
+                }
                 Err(error) => {
                     self.link.lost();
                     if let Err(error) = patience.after(error).await {
@@ -357,18 +383,32 @@ impl Lane {
 
     /// Where this fails the leases last until their time is over.
     async fn release(&mut self, leases: &[Lease]) {
-        let attempt = async {
-            let connection = self.link.connection().await?;
-            let (slots, runs, tokens) = columns(leases.iter());
-            let release = self.statements.release.query().bind(slots).bind(runs).bind(tokens);
-            release.bind(&*self.channel).execute(connection).await
-        };
-        if let Err(error) = Patience::new(self.patience).within(attempt).await {
+        let mut patience = Patience::new(self.patience);
+        loop {
+            let attempt = async {
+                let connection = self.link.connection().await?;
+                let (slots, runs, tokens) = columns(leases.iter());
+                let release = self.statements.release.query().bind(slots).bind(runs).bind(tokens);
+                release.bind(&*self.channel).execute(connection).await
+            };
+            let Err(error) = patience.within(attempt).await else { break };
+            if leases.len() > 1 && concerns_one(&error) {
+                for lease in leases {
+                    Box::pin(self.release(std::slice::from_ref(lease))).await;
+                }
+                return;
+            }
             self.link.lost();
-            let error = store_error(&error);
-            tracing::warn!(%error, "leases could not be given back: they last until their time is over");
+            if let Err(error) = patience.after(error).await {
+                tracing::warn!(%error, "leases could not be given back: they last until their time is over");
+                break;
+            }
         }
-        self.releasing.fetch_sub(leases.len(), Ordering::Release);
+        let mut releasing = self.releasing.lock().unwrap_or_else(PoisonError::into_inner);
+        for lease in leases {
+            releasing.remove(&place(lease));
+        }
+        drop(releasing);
         self.bell.ring();
     }
 }
@@ -506,13 +546,16 @@ async fn begin(
     connection: &mut PgConnection,
     statements: &Statements,
     begins: &[Begin],
-) -> Result<HashMap<(String, String), (i64, Timestamp)>, Error> {
+) -> Result<HashMap<(String, String), (i64, u64, Timestamp)>, Error> {
     let rows = match begins {
         [Begin { request, .. }] => begin_one(connection, &statements.begin, request).await?,
         _ => begin_many(connection, &statements.begin_many, begins).await?,
     };
     rows.iter()
-        .map(|row| Ok(((row.try_get(0)?, row.try_get(3)?), (row.try_get(1)?, moment(row.try_get(2)?)))))
+        .map(|row| {
+            let token = row.try_get::<i64, _>(4)?.cast_unsigned();
+            Ok(((row.try_get(0)?, row.try_get(3)?), (row.try_get(1)?, token, moment(row.try_get(2)?))))
+        })
         .collect()
 }
 
@@ -670,7 +713,7 @@ async fn renew(
 }
 
 /// Which lease: the slot and the token.
-type Place = (i64, i64);
+pub(super) type Place = (i64, i64);
 
 fn place(lease: &Lease) -> Place {
     (lease.slot(), lease.token().cast_signed())

@@ -28,6 +28,8 @@ impl Link {
             durable(&mut connection).await?;
             // The same few statements over and over: planning each anew would cost a third of a step.
             sqlx::query("SET plan_cache_mode = force_generic_plan").execute(&mut connection).await?;
+            // One row that somebody keeps locked must not keep all runs of the process from going on.
+            sqlx::query("SET lock_timeout = '2s'").execute(&mut connection).await?;
             self.connection = Some(connection);
         }
         self.connection.as_mut().ok_or(Error::WorkerCrashed)
@@ -55,12 +57,15 @@ pub(super) async fn durable(connection: &mut PgConnection) -> Result<(), Error> 
 /// How long to go on trying.
 pub(super) struct Patience {
     until: Instant,
+    /// How long one try may take.
+    longest: Duration,
     pause: Duration,
 }
 
 impl Patience {
     pub(super) fn new(patience: Duration) -> Self {
-        Self { until: Instant::now() + patience, pause: Duration::from_millis(10) }
+        let longest = (patience / 3).max(Duration::from_secs(1));
+        Self { until: Instant::now() + patience, longest, pause: Duration::from_millis(10) }
     }
 
     /// Waits a moment before another try, or gives up.
@@ -74,10 +79,9 @@ impl Patience {
         Ok(())
     }
 
-    /// Waits for `answer`, but not for longer than this lasts: a connection that was cut without a word never
-    /// answers.
+    /// Waits for `answer`, but leaves time for another try: a connection that was cut without a word never answers.
     pub(super) async fn within<T>(&self, answer: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
-        match tokio::time::timeout_at(self.until, answer).await {
+        match tokio::time::timeout(self.longest, answer).await {
             Ok(answer) => answer,
             Err(_) => Err(Error::Io(std::io::ErrorKind::TimedOut.into())),
         }

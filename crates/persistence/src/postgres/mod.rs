@@ -15,11 +15,11 @@ mod wakes;
 mod write;
 
 pub use options::PostgresOptions;
+pub use transaction::PostgresTransaction;
 
 use std::fmt;
 use std::io::ErrorKind;
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 use awaitly_core::journal::{Header, Key, Outcome, Record, Timestamp};
@@ -34,7 +34,7 @@ use tokio::sync::oneshot;
 
 use crate::group::{Sender, queue};
 use crate::limits;
-use lane::{Append, Begin, Finish, Lane, Op, Renew, Turns};
+use lane::{Append, Begin, Finish, Lane, Op, Releasing, Renew, Turns};
 use link::{Link, Patience, durable};
 use open::Asked;
 use schema::{Failure, Schema};
@@ -155,7 +155,7 @@ impl PostgresStore {
             }
         };
         let (statements, bell) = (Arc::new(Statements::new(&schema)), Bell::new());
-        let (channel, releasing) = (Arc::<str>::from(schema.channel()), Arc::new(AtomicUsize::new(0)));
+        let (channel, releasing) = (Arc::<str>::from(schema.channel()), Releasing::default());
         let lane = || {
             let (sender, ops) = queue(options.queue);
             let lane = Lane {
@@ -205,6 +205,23 @@ impl PostgresStore {
         Ok(())
     }
 
+    /// A connection of the pool, for what is not carried out twice: where its answer is lost, that is
+    /// [`StoreError::Unavailable`], and who asks again learns what became of it.
+    async fn connection(&self) -> Result<Connection, StoreError> {
+        self.insist(|connection| async { Ok(connection) }).await
+    }
+
+    /// A connection that was cut without a word never answers; a large journal takes a while.
+    fn longest(&self) -> Duration {
+        self.0.patience.max(Duration::from_secs(30))
+    }
+
+    async fn in_time<T>(&self, act: impl Future<Output = Result<T, Failure>>) -> Result<T, StoreError> {
+        let done = tokio::time::timeout(self.longest(), act).await;
+        done.unwrap_or_else(|_| Err(sqlx::Error::Io(ErrorKind::TimedOut.into()).into()))
+            .map_err(StoreError::from)
+    }
+
     /// Carries out `act` on a connection of the pool, and once more where the connection was lost. It must leave
     /// the same when it is carried out twice.
     async fn insist<T, Fut>(&self, act: impl Fn(Connection) -> Fut) -> Result<T, StoreError>
@@ -213,8 +230,6 @@ impl PostgresStore {
     {
         self.0.turns.settled().await?;
         let mut patience = Patience::new(self.0.patience);
-        // A connection that was cut without a word never answers; a large journal takes a while.
-        let longest = (self.0.patience * 10).max(Duration::from_secs(60));
         loop {
             let attempt = async {
                 let mut connection = self.0.pool.acquire().await?;
@@ -223,7 +238,7 @@ impl PostgresStore {
                 }
                 act(connection).await
             };
-            let attempt = tokio::time::timeout(longest, attempt).await;
+            let attempt = tokio::time::timeout(self.longest(), attempt).await;
             match attempt.unwrap_or_else(|_| Err(sqlx::Error::Io(ErrorKind::TimedOut.into()).into())) {
                 Ok(value) => return Ok(value),
                 Err(Failure::Refused(error)) => return Err(error),
@@ -297,7 +312,9 @@ impl Store for PostgresStore {
     }
 
     async fn append(&self, lease: &Lease, record: Record, durability: Durability) -> Result<(), StoreError> {
-        self.0.turns.settled().await?;
+        if self.0.turns.gives_back(lease) {
+            return Err(lane::lost(lease));
+        }
         let lease = lease.clone();
         self.0.appends.ask(|fate| Op::Append(Append { lease, record, durability, fate })).await
     }
@@ -367,13 +384,11 @@ impl Store for PostgresStore {
     }
 }
 
-/// The transaction is one of `sqlx`, on a connection of the pool: `debit(tx)` writes with
-/// `sqlx::query(..).execute(&mut **tx)`.
 impl Transactional for PostgresStore {
-    type Transaction = sqlx::Transaction<'static, Postgres>;
+    type Transaction = PostgresTransaction;
 
     async fn begin(&self) -> Result<Self::Transaction, StoreError> {
-        self.begin_transaction().await
+        self.begin_transaction().await.map(PostgresTransaction)
     }
 
     async fn commit(
@@ -383,7 +398,7 @@ impl Transactional for PostgresStore {
         record: Record,
         on_recorded: OnRecorded,
     ) -> Result<(), StoreError> {
-        self.commit_transaction(transaction, lease, &record, on_recorded).await
+        self.commit_transaction(transaction.0, lease, &record, on_recorded).await
     }
 }
 
@@ -412,37 +427,30 @@ impl Operate for PostgresStore {
     /// again, it says whether somebody has answered.
     async fn answer(&self, answer: Answer) -> Result<Answered, StoreError> {
         limits::within(&answer.outcome)?;
-        let mut connection = self.insist(|connection| async { Ok(connection) }).await?;
-        let answered = operate::answer(&mut connection, &self.0.statements, &self.0.channel, &answer).await?;
+        let mut connection = self.connection().await?;
+        let answering = operate::answer(&mut connection, &self.0.statements, &self.0.channel, &answer);
+        let answered = self.in_time(answering).await?;
         self.0.bell.ring();
         Ok(answered)
     }
 
     async fn cancel(&self, run: &RunId) -> Result<Cancelled, StoreError> {
         let (statements, channel) = (&self.0.statements, &*self.0.channel);
-        let cancelled = self
-            .insist(|mut connection| async move {
-                operate::cancel(&mut connection, statements, channel, run).await
-            })
-            .await?;
+        let cancelled =
+            self.in_time(operate::cancel(&mut *self.connection().await?, statements, channel, run)).await?;
         self.0.bell.ring();
         Ok(cancelled)
     }
 
     async fn delete(&self, runs: Vec<RunId>, condition: DeleteIf) -> Result<Vec<RunId>, StoreError> {
         let (statements, runs) = (&self.0.statements, runs.as_slice());
-        self.insist(|mut connection| async move {
-            operate::delete(&mut connection, statements, runs, condition).await
-        })
-        .await
+        self.in_time(operate::delete(&mut *self.connection().await?, statements, runs, condition)).await
     }
 
     async fn import(&self, run: RunId, stored: StoredRun) -> Result<Imported, StoreError> {
         let (statements, channel, run, stored) = (&self.0.statements, &*self.0.channel, &run, &stored);
         let imported = self
-            .insist(|mut connection| async move {
-                operate::import(&mut connection, statements, channel, run, stored).await
-            })
+            .in_time(operate::import(&mut *self.connection().await?, statements, channel, run, stored))
             .await?;
         self.0.bell.ring();
         Ok(imported)

@@ -74,8 +74,9 @@ pub(super) async fn journal(
     statements: &Statements,
     slot: i64,
 ) -> Result<(Vec<Record>, Vec<WaitEntry>), sqlx::Error> {
-    let records = statements.records.query().bind(slot).fetch_all(&mut *connection).await?;
-    let waits = statements.waits.query().bind(slot).fetch_all(connection).await?;
+    // In this order: an entry that is answered in between is read twice, and not missed twice.
+    let waits = statements.waits.query().bind(slot).fetch_all(&mut *connection).await?;
+    let records = statements.records.query().bind(slot).fetch_all(connection).await?;
     let waits = waits.iter().map(rows::wait_entry).collect::<Result<_, _>>()?;
     Ok((rows::records(&records)?, waits))
 }

@@ -37,7 +37,10 @@ impl Schema {
     /// A statement with the schema in the place of `{schema}`, and the server's clock in that of `{now}`.
     pub(super) fn sql(&self, text: &str) -> AssertSqlSafe<Arc<str>> {
         let now = "(extract(epoch FROM clock_timestamp()) * 1000)::bigint";
-        AssertSqlSafe(text.replace("{schema}", &format!("\"{}\"", self.0)).replace("{now}", now).into())
+        // A first token that nobody had before: a server that crashed may give an id once more.
+        let token = "(1 + floor(random() * 1000000000))::bigint";
+        let text = text.replace("{schema}", &format!("\"{}\"", self.0)).replace("{now}", now);
+        AssertSqlSafe(text.replace("{token}", token).into())
     }
 
     /// What processes tell each other through.
@@ -52,7 +55,8 @@ impl Schema {
         if self.version(connection).await? == NEWEST {
             return Ok(());
         }
-        let mut transaction = connection.begin().await?;
+        // A snapshot of its own for each statement: the tables may be there once the lock is.
+        let mut transaction = connection.begin_with("BEGIN ISOLATION LEVEL READ COMMITTED").await?;
         sqlx::query("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))")
             .bind(format!("awaitly {}", self.0))
             .execute(&mut *transaction)
@@ -128,13 +132,17 @@ impl From<Failure> for StoreError {
     }
 }
 
+/// A process that is frozen in the middle does not keep the rows that it has locked.
+pub(super) const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED; \
+     SET LOCAL idle_in_transaction_session_timeout = '10s'";
+
 /// Carries out `$body` in a transaction. What was refused is rolled back before the answer is handed on, so that
 /// no lock outlives it.
 macro_rules! in_transaction {
     ($connection:expr, $transaction:ident => $body:block) => {
-        $crate::postgres::schema::in_transaction!("BEGIN", $connection, $transaction => $body)
+        $crate::postgres::schema::in_transaction!($crate::postgres::schema::BEGIN, $connection, $transaction => $body)
     };
-    ($begin:literal, $connection:expr, $transaction:ident => $body:block) => {{
+    ($begin:expr, $connection:expr, $transaction:ident => $body:block) => {{
         let mut $transaction = $connection.begin_with($begin).await?;
         let done: Result<_, Failure> = async { $body }.await;
         match done {

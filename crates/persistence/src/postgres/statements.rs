@@ -68,17 +68,17 @@ statements! {
     begin: "WITH at AS MATERIALIZED (SELECT {now} AS now, set_config('synchronous_commit', 'off', true)) \
         INSERT INTO {schema}.runs (run_id, workflow, version, status, input, input_fingerprint, token, owner, \
             lease_until, created_at, changed_at) \
-        SELECT $1, $2, $3, 'running', $4, $5, 1, $6, now + $7, now, now FROM at \
-        ON CONFLICT (run_id) DO NOTHING RETURNING run_id, id, created_at, owner";
+        SELECT $1, $2, $3, 'running', $4, $5, {token}, $6, now + $7, now, now FROM at \
+        ON CONFLICT (run_id) DO NOTHING RETURNING run_id, id, created_at, owner, token";
 
     /// New runs, many at once; those that are there already are left alone.
     begin_many: "WITH at AS MATERIALIZED (SELECT {now} AS now, set_config('synchronous_commit', 'off', true)) \
         INSERT INTO {schema}.runs (run_id, workflow, version, status, input, input_fingerprint, token, owner, \
             lease_until, created_at, changed_at) \
-        SELECT o.run_id, o.workflow, o.version, 'running', o.input, o.fingerprint, 1, o.owner, now + o.ttl, now, now \
+        SELECT o.run_id, o.workflow, o.version, 'running', o.input, o.fingerprint, {token}, o.owner, now + o.ttl, now, now \
         FROM unnest($1::text[], $2::text[], $3::bigint[], $4::text[], $5::bigint[], $6::text[], $7::bigint[]) \
             AS o(run_id, workflow, version, input, fingerprint, owner, ttl), at \
-        ON CONFLICT (run_id) DO NOTHING RETURNING run_id, id, created_at, owner";
+        ON CONFLICT (run_id) DO NOTHING RETURNING run_id, id, created_at, owner, token";
 
     /// One record, where the lease is the newest and was not given back. The row of the run is locked against
     /// those who would take the lease over, until the record is committed: that is what fences.
@@ -107,36 +107,51 @@ statements! {
             kind = excluded.kind, payload = excluded.payload";
 
     /// Ends a run that waits for nothing, and gives its lease back.
-    finish: "UPDATE {schema}.runs SET status = $4, outcome_kind = $5, outcome = $6, error = $7, failed_on = $8, \
-            changed_at = {now}, cancel_requested = false, wake_at = $9, owner = NULL, lease_until = 0 \
+    finish: "UPDATE {schema}.runs SET \
+            status = CASE WHEN cancel_requested AND $4 = 'waiting' THEN 'cancelled' ELSE $4 END, \
+            outcome_kind = $5, outcome = $6, error = $7, failed_on = $8, changed_at = {now}, \
+            wake_at = CASE WHEN cancel_requested THEN NULL ELSE $9 END, cancel_requested = false, \
+            owner = NULL, lease_until = 0 \
         WHERE id = $1 AND run_id = $2 AND token = $3 AND owner IS NOT NULL RETURNING id, token";
 
-    /// Ends runs, many at once.
-    finish_many: "UPDATE {schema}.runs r SET status = o.status, outcome_kind = o.outcome_kind, outcome = o.outcome, \
-            error = o.error, failed_on = o.failed_on, changed_at = {now}, cancel_requested = false, \
-            wake_at = CASE WHEN o.waits_on IS NOT NULL AND EXISTS (SELECT 1 FROM {schema}.steps s \
-                WHERE s.run = r.id AND s.key IN (SELECT json_array_elements_text(o.waits_on::json))) \
+    /// Ends runs, many at once, whose rows are locked in the order of their ids. One that waits is to be resumed at
+    /// once where it was answered on its way: the row itself says so, since it is read again once it is locked.
+    finish_many: "WITH o AS MATERIALIZED (SELECT * FROM unnest($1::bigint[], $2::text[], $3::bigint[], $4::text[], \
+                $5::smallint[], $6::text[], $7::text[], $8::text[], $9::bigint[], $10::text[]) \
+                AS o(id, run_id, token, status, outcome_kind, outcome, error, failed_on, wake, waits_on)), \
+            held AS MATERIALIZED (SELECT r.id, r.token, r.run_id, r.wake_at, r.cancel_requested \
+                FROM {schema}.runs r WHERE r.id = ANY($1) AND r.owner IS NOT NULL ORDER BY r.id FOR NO KEY UPDATE) \
+        UPDATE {schema}.runs r SET \
+            status = CASE WHEN h.cancel_requested AND o.status = 'waiting' THEN 'cancelled' ELSE o.status END, \
+            outcome_kind = o.outcome_kind, outcome = o.outcome, error = o.error, failed_on = o.failed_on, \
+            changed_at = {now}, cancel_requested = false, \
+            wake_at = CASE WHEN o.status <> 'waiting' OR h.cancel_requested THEN NULL \
+                WHEN o.waits_on IS NOT NULL AND (h.wake_at IS NOT NULL OR EXISTS (SELECT 1 FROM {schema}.steps s \
+                    WHERE s.run = r.id AND s.key IN (SELECT json_array_elements_text(o.waits_on::json)))) \
                 THEN {now} ELSE o.wake END, \
             owner = NULL, lease_until = 0 \
-        FROM unnest($1::bigint[], $2::text[], $3::bigint[], $4::text[], $5::smallint[], $6::text[], $7::text[], \
-            $8::text[], $9::bigint[], $10::text[]) \
-            AS o(id, run_id, token, status, outcome_kind, outcome, error, failed_on, wake, waits_on) \
-        WHERE r.id = o.id AND r.run_id = o.run_id AND r.token = o.token AND r.owner IS NOT NULL RETURNING r.id, r.token";
+        FROM o JOIN held h ON h.id = o.id AND h.token = o.token AND h.run_id = o.run_id \
+        WHERE r.id = h.id RETURNING r.id, r.token";
 
     /// Whether a run rests as the holder of a lease left it.
     rests: "SELECT EXISTS (SELECT 1 FROM {schema}.runs \
-        WHERE id = $1 AND run_id = $2 AND token = $3 AND owner IS NULL AND status = $4)";
+        WHERE id = $1 AND run_id = $2 AND token = $3 AND owner IS NULL AND status IN ($4, 'cancelled'))";
 
-    renew: "WITH at AS MATERIALIZED (SELECT {now} AS now, set_config('synchronous_commit', 'off', true)) \
+    renew: "WITH at AS MATERIALIZED (SELECT {now} AS now, set_config('synchronous_commit', 'off', true)), \
+            o AS MATERIALIZED (SELECT * FROM unnest($1::bigint[], $2::text[], $3::bigint[], $4::bigint[]) \
+                AS o(id, run_id, token, ttl)), \
+            held AS MATERIALIZED (SELECT r.id, r.token, r.run_id FROM {schema}.runs r \
+                WHERE r.id = ANY($1) AND r.owner IS NOT NULL ORDER BY r.id FOR NO KEY UPDATE) \
         UPDATE {schema}.runs r SET lease_until = at.now + o.ttl \
-        FROM unnest($1::bigint[], $2::text[], $3::bigint[], $4::bigint[]) AS o(id, run_id, token, ttl), at \
-        WHERE r.id = o.id AND r.run_id = o.run_id AND r.token = o.token AND r.owner IS NOT NULL \
-        RETURNING r.id, r.token, at.now, r.cancel_requested";
+        FROM at, o JOIN held h ON h.id = o.id AND h.token = o.token AND h.run_id = o.run_id \
+        WHERE r.id = h.id RETURNING r.id, r.token, at.now, r.cancel_requested";
 
-    release: "WITH at AS MATERIALIZED (SELECT set_config('synchronous_commit', 'off', true), pg_notify($4, '')) \
+    release: "WITH at AS MATERIALIZED (SELECT set_config('synchronous_commit', 'off', true), pg_notify($4, '')), \
+            o AS MATERIALIZED (SELECT * FROM unnest($1::bigint[], $2::text[], $3::bigint[]) AS o(id, run_id, token)), \
+            held AS MATERIALIZED (SELECT r.id, r.token, r.run_id FROM {schema}.runs r \
+                WHERE r.id = ANY($1) AND r.owner IS NOT NULL ORDER BY r.id FOR NO KEY UPDATE) \
         UPDATE {schema}.runs r SET owner = NULL, lease_until = 0 \
-        FROM unnest($1::bigint[], $2::text[], $3::bigint[]) AS o(id, run_id, token), at \
-        WHERE r.id = o.id AND r.run_id = o.run_id AND r.token = o.token AND r.owner IS NOT NULL";
+        FROM at, o JOIN held h ON h.id = o.id AND h.token = o.token AND h.run_id = o.run_id WHERE r.id = h.id";
 
     run: concat!("SELECT ", run_columns!(), ", {now} FROM {schema}.runs WHERE run_id = $1");
 
@@ -159,7 +174,7 @@ statements! {
     wait_under: "SELECT key, token, request, since, expires_at FROM {schema}.waits WHERE run = $1 AND key = $2";
 
     wait: "INSERT INTO {schema}.waits (run, key, token, request, since, expires_at) \
-        SELECT $1, $2, $3, $4, at.now, at.now + $5 FROM (SELECT {now} AS now) at ON CONFLICT DO NOTHING";
+        SELECT $1, $2, $3, $4, at.now, least(at.now::numeric + $5, 9223372036854775807)::bigint FROM (SELECT {now} AS now) at ON CONFLICT DO NOTHING";
 
     put_wait: "INSERT INTO {schema}.waits (run, key, token, request, since, expires_at) \
         VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING";
@@ -169,7 +184,8 @@ statements! {
     put_answer: "INSERT INTO {schema}.steps (run, token, recorded_at, kind, key, payload) \
         VALUES ($1, 0, {now}, $2, $3, $4)";
 
-    wake: "UPDATE {schema}.runs SET wake_at = {now} WHERE id = $1 AND status = 'waiting'";
+    /// Also of a run that is executed: it may be on its way to wait, and have looked for the answer before this.
+    wake: "UPDATE {schema}.runs SET wake_at = {now} WHERE id = $1 AND status IN ('running', 'waiting')";
 
     now: "SELECT {now}";
 
@@ -234,10 +250,10 @@ statements! {
     due: "SELECT run_id, workflow, version, since FROM ( \
             (SELECT run_id, workflow, version, \
                 CASE WHEN owner IS NULL THEN changed_at ELSE lease_until END AS since \
-                FROM {schema}.runs WHERE status = 'running' AND (owner IS NULL OR lease_until <= {now})) \
+                FROM {schema}.runs WHERE status = 'running' AND (owner IS NULL OR lease_until <= (SELECT {now}))) \
             UNION ALL \
             (SELECT run_id, workflow, version, wake_at AS since FROM {schema}.runs \
-                WHERE status = 'waiting' AND wake_at <= {now} AND (owner IS NULL OR lease_until <= {now}) \
+                WHERE status = 'waiting' AND wake_at <= (SELECT {now}) AND (owner IS NULL OR lease_until <= (SELECT {now})) \
                 ORDER BY wake_at LIMIT $1)) due \
         ORDER BY since, run_id LIMIT $1";
 }

@@ -1,12 +1,14 @@
 //! Records that are committed together with the application's own writes.
 
+use std::ops::{Deref, DerefMut};
+
 use awaitly_core::journal::Record;
 use awaitly_core::store::{Lease, OnRecorded, StoreError};
-use sqlx::postgres::Postgres;
+use sqlx::postgres::{PgConnection, Postgres};
 use sqlx::{Row, Transaction};
 
 use super::PostgresStore;
-use super::error::{is_duplicate, is_transient};
+use super::error::{is_duplicate, is_transient, refuses};
 use super::lane::lost;
 use super::link::Patience;
 use super::schema::Failure;
@@ -16,17 +18,36 @@ use super::text;
 const DURABLE: &str = "SELECT set_config('synchronous_commit', 'on', true) \
      WHERE current_setting('synchronous_commit') = 'off'";
 
+/// A transaction on a connection of the store's pool, which a step writes with. It derefs to the connection:
+/// `sqlx::query(..).execute(&mut **tx)`.
+#[derive(Debug)]
+pub struct PostgresTransaction(pub(super) Transaction<'static, Postgres>);
+
+impl Deref for PostgresTransaction {
+    type Target = PgConnection;
+
+    fn deref(&self) -> &PgConnection {
+        &self.0
+    }
+}
+
+impl DerefMut for PostgresTransaction {
+    fn deref_mut(&mut self) -> &mut PgConnection {
+        &mut self.0
+    }
+}
+
 impl PostgresStore {
     pub(super) async fn begin_transaction(&self) -> Result<Transaction<'static, Postgres>, StoreError> {
         let mut patience = Patience::new(self.0.patience);
         loop {
             let begun = async {
-                let mut transaction = self.0.pool.begin().await?;
+                let mut transaction = self.0.pool.begin_with("BEGIN ISOLATION LEVEL READ COMMITTED").await?;
                 // For this transaction alone: the connection is the application's.
                 sqlx::query(DURABLE).execute(&mut *transaction).await?;
                 Ok(transaction)
             };
-            match begun.await {
+            match patience.within(begun).await {
                 Ok(transaction) => return Ok(transaction),
                 Err(error) => patience.after(error).await?,
             }
@@ -41,6 +62,11 @@ impl PostgresStore {
         on_recorded: OnRecorded,
     ) -> Result<(), StoreError> {
         let statements = &self.0.statements;
+        // From here on the row of the run is locked: a process that is frozen now does not keep it.
+        sqlx::query("SET LOCAL idle_in_transaction_session_timeout = '10s'")
+            .execute(&mut *transaction)
+            .await
+            .map_err(|error| refuses(&error).unwrap_or_else(|| Failure::from(error).into()))?;
         let statement = match on_recorded {
             OnRecorded::Refuse => &statements.append,
             OnRecorded::Replace => &statements.replace,
@@ -59,7 +85,7 @@ impl PostgresStore {
         let added = match added {
             Ok(added) => added.rows_affected() == 1,
             Err(error) if is_duplicate(&error) => false,
-            Err(error) => return Err(Failure::from(error).into()),
+            Err(error) => return Err(refuses(&error).unwrap_or_else(|| Failure::from(error).into())),
         };
         if !added {
             drop(transaction.rollback().await);
@@ -68,7 +94,7 @@ impl PostgresStore {
                 StoreError::AlreadyRecorded { run: (**lease.run()).into(), key: record.key.clone() };
             return Err(if held { already } else { lost(lease) });
         }
-        match transaction.commit().await {
+        match Patience::new(self.0.patience).within(transaction.commit()).await {
             Ok(()) => Ok(()),
             // Whether it was committed is not known: the record says so. Where it is not there the server may
             // still be at it, so only what is there counts.
@@ -76,7 +102,7 @@ impl PostgresStore {
                 (_, true) => Ok(()),
                 _ => Err(Failure::from(error).into()),
             },
-            Err(error) => Err(Failure::from(error).into()),
+            Err(error) => Err(refuses(&error).unwrap_or_else(|| Failure::from(error).into())),
         }
     }
 

@@ -2,13 +2,13 @@
 //!
 //! Each may be carried out twice, where the answer to the first was lost, and leaves the same.
 
-use awaitly_core::journal::{Asked, Key, Outcome, Record, Settling, Unanswered, settle};
+use awaitly_core::journal::{Asked, Key, Outcome, Record, Settling, Timestamp, Unanswered, settle};
 use awaitly_core::store::{Lease, StoreError, Wait};
 use sqlx::Connection;
 use sqlx::postgres::PgConnection;
 
-use super::lane::{lost, ttl_millis};
-use super::rows::{self, RunRow};
+use super::lane::lost;
+use super::rows::{self, RunRow, millis};
 use super::schema::{Failure, in_transaction};
 use super::statements::Statements;
 use super::text;
@@ -53,7 +53,7 @@ pub(super) async fn wait(
             .bind(text::stored(&wait.key))
             .bind(text::stored(&wait.token))
             .bind(text::stored(wait.request.as_str()))
-            .bind(wait.expires_in.map(ttl_millis))
+            .bind(wait.expires_in.map(|delay| millis(Timestamp::default().after(delay))))
             .execute(&mut *transaction)
             .await?;
         Ok(())

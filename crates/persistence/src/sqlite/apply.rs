@@ -10,7 +10,7 @@ use rusqlite::{Connection, params};
 
 use super::clock::{expiry, millis, remaining};
 use super::error::{Failure, undecodable};
-use super::leases::{Leases, answer_seq};
+use super::leases::{Leases, first_seq};
 use super::owners::Owners;
 use super::rows::{self, Held, RunRow};
 use crate::group::op::{Admitted, Change, Found};
@@ -48,6 +48,8 @@ const WAIT: &str = "INSERT INTO awaitly_waits (run, key, token, request, since, 
 /// Everything of a run but its lease, as it is after it ended or came to wait.
 const END: &str = "UPDATE awaitly_runs SET status = ?2, outcome_kind = ?3, outcome = ?4, error = ?5, \
      failed_on = ?6, changed_at = ?7, wake_at = ?8, cancel_requested = ?9 WHERE id = ?1";
+
+const IS_TO_BE_CANCELLED: &str = "SELECT cancel_requested FROM awaitly_runs WHERE id = ?";
 
 const RELEASE: &str =
     "UPDATE awaitly_runs SET owner = NULL, owner_lock = NULL, lease_until = 0 WHERE id = ?1";
@@ -147,19 +149,23 @@ impl Batch<'_> {
     }
 
     pub(super) fn delete(&mut self, runs: &[RunId], condition: DeleteIf) -> Result<Vec<RunId>, Failure> {
-        let mut deleted = Vec::new();
+        // All of them are read first: one that cannot be must not leave half of the others deleted.
+        let mut found = Vec::new();
         for run in runs {
-            let Some(RunRow { slot, header, held, .. }) = rows::run(self.connection, run)? else {
-                continue;
-            };
-            if condition.holds(header.status, header.changed, self.lease_info(held.as_ref())) {
-                self.execute("DELETE FROM awaitly_steps WHERE run = ?", [slot])?;
-                self.execute("DELETE FROM awaitly_waits WHERE run = ?", [slot])?;
-                self.execute("DELETE FROM awaitly_runs WHERE id = ?", [slot])?;
-                self.execute("UPDATE awaitly_next SET run = max(run, ?1 + 1)", [slot])?;
-                self.leases.given_back(slot);
-                deleted.push(run.clone());
+            if let Some(RunRow { slot, header, held, .. }) = rows::run(self.connection, run)?
+                && condition.holds(header.status, header.changed, self.lease_info(held.as_ref()))
+            {
+                found.push((run, slot));
             }
+        }
+        let mut deleted = Vec::new();
+        for (run, slot) in found {
+            self.execute("DELETE FROM awaitly_steps WHERE run = ?", [slot])?;
+            self.execute("DELETE FROM awaitly_waits WHERE run = ?", [slot])?;
+            self.execute("DELETE FROM awaitly_runs WHERE id = ?", [slot])?;
+            self.execute("UPDATE awaitly_next SET run = max(run, ?1 + 1)", [slot])?;
+            self.leases.given_back(slot);
+            deleted.push(run.clone());
         }
         Ok(deleted)
     }
@@ -305,6 +311,8 @@ impl Batch<'_> {
         }
         // The workflow and what else stands in the row stays as it is.
         let mut header = Header::new("".into(), 0, ending.status, self.now);
+        let mut statement = self.connection.prepare_cached(IS_TO_BE_CANCELLED)?;
+        header.cancel_requested = statement.query_row([lease.slot()], |row| row.get(0))?;
         header.end(ending.clone(), answered, self.now);
         self.end(lease.slot(), &header)?;
         self.execute(RELEASE, [lease.slot()])?;
@@ -347,9 +355,16 @@ impl Batch<'_> {
     }
 
     /// Puts an outcome in the place of the entry that waits for it.
-    fn put_answer(&self, run: &RunRow, record: &Record) -> Result<(), Failure> {
+    fn put_answer(&mut self, run: &RunRow, record: &Record) -> Result<(), Failure> {
         self.execute("DELETE FROM awaitly_waits WHERE run = ? AND key = ?", (run.slot, record.key.as_str()))?;
-        self.put(APPEND, run.slot, answer_seq(run.token), record).map(drop)
+        // Behind all that is there. Where another process writes under the lease it may number its next record alike,
+        // and then the key decides which of the two comes first.
+        let last = rows::last_seq(self.connection, run.slot)?.unwrap_or(0);
+        let seq = match self.leases.known(run.slot) {
+            Some(held) => held.next_seq(self.connection, run.slot)?,
+            None => last.max(first_seq(run.token)) + 1,
+        };
+        self.put(APPEND, run.slot, seq, record).map(drop)
     }
 
     fn put_wait(&self, slot: i64, entry: &WaitEntry) -> Result<(), Failure> {

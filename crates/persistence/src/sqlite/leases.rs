@@ -51,6 +51,11 @@ impl Leases {
         self.held.remove(&slot);
     }
 
+    /// What is known of the lease of a run.
+    pub(super) fn known(&mut self, slot: i64) -> Option<&mut Held> {
+        self.held.get_mut(&slot)
+    }
+
     /// A transaction was rolled back: what it changed here is not so.
     pub(super) fn forget_all(&mut self) {
         self.held.clear();
@@ -100,12 +105,6 @@ impl Held {
 
 /// Records are numbered anew under each lease, from a number that no older lease reaches before it
 /// has written 2^32 of them: so opening a run need not look for its last record.
-const fn first_seq(token: u64) -> i64 {
+pub(super) const fn first_seq(token: u64) -> i64 {
     token.cast_signed() << 32
-}
-
-/// The number of a record that was not written under a lease: an answer from outside. It stands behind all that
-/// are written under the newest lease, and before those of the next.
-pub(super) const fn answer_seq(token: u64) -> i64 {
-    first_seq(token + 1) - 1
 }

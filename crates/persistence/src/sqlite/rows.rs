@@ -39,7 +39,7 @@ const OPEN_RUNS: &str = "SELECT id, workflow, version, format, status, NULL, NUL
      cancel_requested, run_id FROM awaitly_runs WHERE status = 'running' \
      UNION ALL SELECT id, workflow, version, format, status, NULL, NULL, NULL, NULL, \
      '[]', token, owner IS NOT NULL, owner_lock, lease_until, NULL, created_at, changed_at, wake_at, \
-     cancel_requested, run_id FROM awaitly_runs WHERE status = 'waiting' AND wake_at <= ?";
+     cancel_requested, run_id FROM awaitly_runs WHERE +status = 'waiting' AND wake_at <= ?";
 
 const RECORDS: &str = "SELECT key, seq, kind, payload, input_fingerprint FROM awaitly_steps WHERE run = ?";
 

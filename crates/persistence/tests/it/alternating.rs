@@ -36,6 +36,7 @@ impl<S: Operate, K> Alternating<S, K> {
         for store in &self.stores {
             let nobodys = Lease::new(RunId::new("nobody").unwrap(), 1, i64::MAX);
             store.renew(&nobodys, Duration::ZERO).await.unwrap_err();
+            assert_eq!(store.load(nobodys.run()).await, Ok(None));
         }
         self.turn.fetch_add(1, Ordering::Relaxed) % 2
     }

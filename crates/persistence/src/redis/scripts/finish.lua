@@ -11,8 +11,14 @@ for at = 8, fields - 1 do
     wake = whole(moment)
   end
 end
+local to_be_cancelled = redis.call('HEXISTS', run, 'cancel') == 1
 redis.call('HDEL', run, 'outcome', 'error', 'failed_on', 'wake', 'cancel', 'holder', 'until')
 redis.call('HSET', run, 'mark', ARGV[3], 'changed', whole(moment), unpack(ARGV, fields))
+-- Who asked for it to be cancelled was told that it will be.
+if to_be_cancelled and redis.call('HGET', run, 'status') == 'waiting' then
+  redis.call('HSET', run, 'status', 'cancelled')
+  wake = '-'
+end
 if wake ~= '-' then
   redis.call('HSET', run, 'wake', wake)
 end
