@@ -1,4 +1,4 @@
-//! The project's own commands: `cargo xtask test`, `check`, `bench`, `crash`.
+//! The project's own commands: `cargo xtask test`, `check`, `bench`, `crash`, `chaos`.
 //!
 //! They are a program and not a folder of scripts, so that they run wherever Rust runs and so that
 //! what they decide can be tested. They use no crate of the project: where the project does not
@@ -7,6 +7,7 @@
 mod apt;
 mod arrows;
 mod bench;
+mod chaos;
 mod check;
 mod command;
 mod crash;
@@ -62,6 +63,12 @@ enum Xtask {
     /// Built for release, since a crash finds the narrow places only at full speed. A failure names
     /// the seed that repeats it.
     Crash(crash::Options),
+
+    /// Cut connections, freeze workers, stop servers, set clocks wrong: what PostgreSQL runs survive.
+    ///
+    /// Built for release. Servers that are stopped are started for that; the one that AWAITLY_POSTGRES_URL
+    /// names is only used. What shows wrong times to a program, libfaketime, is installed where it is missing.
+    Chaos(chaos::Options),
 }
 
 fn main() -> ExitCode {
@@ -82,6 +89,7 @@ fn run(command: Xtask) -> Result<()> {
         Xtask::Check(options) => check::run(&workspace, &options),
         Xtask::Bench(options) => bench::run(&workspace, &options),
         Xtask::Crash(options) => crash::run(&workspace, &options),
+        Xtask::Chaos(options) => chaos::run(&workspace, &options),
     }
 }
 

@@ -63,6 +63,16 @@ async fn steps(url: &str) -> Result<Vec<Row>> {
     Ok(rows)
 }
 
+/// This library, on a schema of its own.
+pub(crate) async fn steps_per_second(runs: u64, steps: u64) -> Result<f64> {
+    let schema = Schema::make(&schema::url()?).await?;
+    let store = schema.store().await?;
+    let rate = Ours::steps_per_second_on(store.clone(), runs, steps).await?;
+    store.close().await?;
+    schema.drop().await?;
+    Ok(rate)
+}
+
 async fn call(n: u64) -> Result<u64, RunError> {
     Ok(n)
 }

@@ -50,6 +50,11 @@ pub(crate) fn postgres() -> Result<Service> {
     find::<Postgres>()
 }
 
+/// The folder of `initdb` and `postgres`, for who starts and stops a server of its own.
+pub(crate) fn postgres_programs() -> Result<PathBuf> {
+    Postgres::installed().map_or_else(install::<Postgres>, Ok)
+}
+
 /// Finds a Redis or starts one, and says which one it is.
 pub(crate) fn redis() -> Result<Service> {
     find::<Redis>()
