@@ -134,7 +134,7 @@ impl From<Failure> for StoreError {
 
 /// A process that is frozen in the middle does not keep the rows that it has locked.
 pub(super) const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED; \
-     SET LOCAL idle_in_transaction_session_timeout = '10s'";
+     SET LOCAL idle_in_transaction_session_timeout = '3s'";
 
 /// Carries out `$body` in a transaction. What was refused is rolled back before the answer is handed on, so that
 /// no lock outlives it.

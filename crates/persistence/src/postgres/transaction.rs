@@ -56,20 +56,41 @@ impl PostgresStore {
 
     pub(super) async fn commit_transaction(
         &self,
-        mut transaction: Transaction<'static, Postgres>,
+        transaction: Transaction<'static, Postgres>,
         lease: &Lease,
         record: &Record,
         on_recorded: OnRecorded,
     ) -> Result<(), StoreError> {
-        let statements = &self.0.statements;
+        let added = self.add_and_commit(transaction, lease, record, on_recorded);
+        let error = match Patience::new(self.0.patience).within(added).await {
+            Ok(true) => return Ok(()),
+            Ok(false) => StoreError::AlreadyRecorded { run: (**lease.run()).into(), key: record.key.clone() },
+            Err(error) if is_transient(&error) => Failure::from(error).into(),
+            Err(error) => return Err(refuses(&error).unwrap_or_else(|| Failure::from(error).into())),
+        };
+        // Whether a commit whose answer was lost has happened is not known: the record says so. Where it is not
+        // there the server may still be at it, so only what is there counts.
+        match (self.look(lease, record).await?, error) {
+            ((false, _), _) => Err(lost(lease)),
+            ((true, true), StoreError::Unavailable { .. }) => Ok(()),
+            (_, error) => Err(error),
+        }
+    }
+
+    /// Whether the record was added, and all of it committed. Where it was not, all of it is undone.
+    async fn add_and_commit(
+        &self,
+        mut transaction: Transaction<'static, Postgres>,
+        lease: &Lease,
+        record: &Record,
+        on_recorded: OnRecorded,
+    ) -> Result<bool, sqlx::Error> {
         // From here on the row of the run is locked: a process that is frozen now does not keep it.
-        sqlx::query("SET LOCAL idle_in_transaction_session_timeout = '10s'")
-            .execute(&mut *transaction)
-            .await
-            .map_err(|error| refuses(&error).unwrap_or_else(|| Failure::from(error).into()))?;
+        let timeout = sqlx::query("SET LOCAL idle_in_transaction_session_timeout = '3s'");
+        timeout.execute(&mut *transaction).await?;
         let statement = match on_recorded {
-            OnRecorded::Refuse => &statements.append,
-            OnRecorded::Replace => &statements.replace,
+            OnRecorded::Refuse => &self.0.statements.append,
+            OnRecorded::Replace => &self.0.statements.replace,
         };
         let added = statement
             .query()
@@ -82,27 +103,10 @@ impl PostgresStore {
             .bind(text::stored(record.outcome.payload().as_str()))
             .execute(&mut *transaction)
             .await;
-        let added = match added {
-            Ok(added) => added.rows_affected() == 1,
-            Err(error) if is_duplicate(&error) => false,
-            Err(error) => return Err(refuses(&error).unwrap_or_else(|| Failure::from(error).into())),
-        };
-        if !added {
-            drop(transaction.rollback().await);
-            let (held, _) = self.look(lease, record).await?;
-            let already =
-                StoreError::AlreadyRecorded { run: (**lease.run()).into(), key: record.key.clone() };
-            return Err(if held { already } else { lost(lease) });
-        }
-        match Patience::new(self.0.patience).within(transaction.commit()).await {
-            Ok(()) => Ok(()),
-            // Whether it was committed is not known: the record says so. Where it is not there the server may
-            // still be at it, so only what is there counts.
-            Err(error) if is_transient(&error) => match self.look(lease, record).await? {
-                (_, true) => Ok(()),
-                _ => Err(Failure::from(error).into()),
-            },
-            Err(error) => Err(refuses(&error).unwrap_or_else(|| Failure::from(error).into())),
+        match added {
+            Ok(added) if added.rows_affected() == 1 => transaction.commit().await.map(|()| true),
+            Err(error) if !is_duplicate(&error) => Err(error),
+            _ => transaction.rollback().await.map(|()| false),
         }
     }
 
