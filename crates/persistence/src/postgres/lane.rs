@@ -466,18 +466,7 @@ async fn not_added(
     let durable = appends.iter().any(|one| one.durability == Durability::Sync);
     if let ([one], true) = (appends, durable) {
         let Append { lease, record, .. } = one;
-        let added = statements
-            .append
-            .query()
-            .bind(lease.slot())
-            .bind(text::stored(lease.run()))
-            .bind(lease.token().cast_signed())
-            .bind(record.input.map(|input| input.to_bits().cast_signed()))
-            .bind(i16::from(record.outcome.kind().to_number()))
-            .bind(text::stored(&record.key))
-            .bind(text::stored(record.outcome.payload().as_str()))
-            .execute(connection)
-            .await;
+        let added = statements.append.writing(lease, record).execute(connection).await;
         return match added {
             Ok(added) if added.rows_affected() == 1 => Ok(vec![]),
             Ok(_) => Ok(vec![(0, None)]),
@@ -523,17 +512,7 @@ async fn why(
     if let (Some(held), false) = (held, again) {
         return Ok(Some(if held { already() } else { lost(lease) }));
     }
-    let row = statements
-        .look
-        .query()
-        .bind(lease.slot())
-        .bind(text::stored(lease.run()))
-        .bind(lease.token().cast_signed())
-        .bind(text::stored(&record.key))
-        .bind(i16::from(record.outcome.kind().to_number()))
-        .bind(text::stored(record.outcome.payload().as_str()))
-        .fetch_one(connection)
-        .await?;
+    let row = statements.look.looking(lease, record).fetch_one(connection).await?;
     let (held, same): (bool, Option<bool>) = (row.try_get(0)?, row.try_get(1)?);
     Ok(match (held, same) {
         (_, Some(true)) if again => None,

@@ -2,17 +2,45 @@
 
 use std::sync::Arc;
 
+use awaitly_core::journal::Record;
+use awaitly_core::store::Lease;
 use sqlx::AssertSqlSafe;
 
 use super::schema::Schema;
+use super::text;
 
 /// A statement that is executed again and again. Each connection prepares it once.
 #[derive(Debug, Clone)]
 pub(super) struct Statement(Arc<str>);
 
+type Query<'q> = sqlx::query::Query<'q, sqlx::Postgres, sqlx::postgres::PgArguments>;
+
 impl Statement {
-    pub(super) fn query(&self) -> sqlx::query::Query<'_, sqlx::Postgres, sqlx::postgres::PgArguments> {
+    pub(super) fn query(&self) -> Query<'_> {
         sqlx::query(AssertSqlSafe(Arc::clone(&self.0)))
+    }
+
+    /// A statement that writes one record under a lease.
+    pub(super) fn writing<'q>(&'q self, lease: &'q Lease, record: &'q Record) -> Query<'q> {
+        self.query()
+            .bind(lease.slot())
+            .bind(text::stored(lease.run()))
+            .bind(lease.token().cast_signed())
+            .bind(record.input.map(|input| input.to_bits().cast_signed()))
+            .bind(i16::from(record.outcome.kind().to_number()))
+            .bind(text::stored(&record.key))
+            .bind(text::stored(record.outcome.payload().as_str()))
+    }
+
+    /// A statement that looks for one record under a lease.
+    pub(super) fn looking<'q>(&'q self, lease: &'q Lease, record: &'q Record) -> Query<'q> {
+        self.query()
+            .bind(lease.slot())
+            .bind(text::stored(lease.run()))
+            .bind(lease.token().cast_signed())
+            .bind(text::stored(&record.key))
+            .bind(i16::from(record.outcome.kind().to_number()))
+            .bind(text::stored(record.outcome.payload().as_str()))
     }
 }
 

@@ -12,7 +12,6 @@ use super::error::{is_duplicate, is_transient, refuses};
 use super::lane::lost;
 use super::link::Patience;
 use super::schema::Failure;
-use super::text;
 
 /// Lets the commit wait for the disk, where the server is set not to.
 const DURABLE: &str = "SELECT set_config('synchronous_commit', 'on', true) \
@@ -92,17 +91,7 @@ impl PostgresStore {
             OnRecorded::Refuse => &self.0.statements.append,
             OnRecorded::Replace => &self.0.statements.replace,
         };
-        let added = statement
-            .query()
-            .bind(lease.slot())
-            .bind(text::stored(lease.run()))
-            .bind(lease.token().cast_signed())
-            .bind(record.input.map(|input| input.to_bits().cast_signed()))
-            .bind(i16::from(record.outcome.kind().to_number()))
-            .bind(text::stored(&record.key))
-            .bind(text::stored(record.outcome.payload().as_str()))
-            .execute(&mut *transaction)
-            .await;
+        let added = statement.writing(lease, record).execute(&mut *transaction).await;
         match added {
             Ok(added) if added.rows_affected() == 1 => transaction.commit().await.map(|()| true),
             Err(error) if !is_duplicate(&error) => Err(error),
@@ -114,17 +103,7 @@ impl PostgresStore {
     async fn look(&self, lease: &Lease, record: &Record) -> Result<(bool, bool), StoreError> {
         let statements = &self.0.statements;
         self.insist(|mut connection| async move {
-            let row = statements
-                .look
-                .query()
-                .bind(lease.slot())
-                .bind(text::stored(lease.run()))
-                .bind(lease.token().cast_signed())
-                .bind(text::stored(&record.key))
-                .bind(i16::from(record.outcome.kind().to_number()))
-                .bind(text::stored(record.outcome.payload().as_str()))
-                .fetch_one(&mut *connection)
-                .await?;
+            let row = statements.look.looking(lease, record).fetch_one(&mut *connection).await?;
             Ok((row.try_get(0)?, row.try_get::<Option<bool>, _>(1)?.unwrap_or(false)))
         })
         .await

@@ -20,18 +20,7 @@ pub(super) async fn replace(
     lease: &Lease,
     record: &Record,
 ) -> Result<(), Failure> {
-    let replaced = statements
-        .replace
-        .query()
-        .bind(lease.slot())
-        .bind(text::stored(lease.run()))
-        .bind(lease.token().cast_signed())
-        .bind(record.input.map(|input| input.to_bits().cast_signed()))
-        .bind(i16::from(record.outcome.kind().to_number()))
-        .bind(text::stored(&record.key))
-        .bind(text::stored(record.outcome.payload().as_str()))
-        .execute(connection)
-        .await?;
+    let replaced = statements.replace.writing(lease, record).execute(connection).await?;
     if replaced.rows_affected() == 1 { Ok(()) } else { Err(lost(lease).into()) }
 }
 
