@@ -12,8 +12,8 @@
 ///
 /// Without a name, the step is named for the last function that the expression calls. An option is the
 /// method of that name on [`Step`](crate::step::Step): `retry`, `timeout`, `deadline`, `guard`, `key`,
-/// `input`, `on_change`, `durability`, and last `when` or `unless`. They are evaluated in the order in which they stand, and
-/// before the expression takes what it names. The name may be any expression that a
+/// `input`, `on_change`, `durability`, and last `when` or `unless`. They are evaluated in the order in which
+/// they stand, and before the expression takes what it names. The name may be any expression that a
 /// [`Key`](crate::journal::Key) is made from: a literal, a `String`, a `&String`.
 ///
 /// With `transaction = store`, the expression is a closure that gets a transaction, and is not wrapped:

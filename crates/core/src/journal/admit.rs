@@ -70,8 +70,8 @@ impl Header {
     }
 
     /// Takes over how the run ended, or that it waits, at `now`; one that was to be cancelled does not wait but is
-    /// cancelled. `answered`: an outcome is recorded already
-    /// under a key that the run waits for, so that it is to be resumed at once.
+    /// cancelled. `answered`: an outcome is recorded already under a key that the run waits for, so that it is to
+    /// be resumed at once.
     pub fn end(&mut self, ending: Ending, answered: bool, now: Timestamp) {
         let Ending { status, outcome, error, failed_on, wake, waits_on: _ } = ending;
         // Who asked for it to be cancelled was told that it will be.

@@ -1,12 +1,13 @@
 use std::fmt;
-use std::future::{Future, ready};
+use std::future::{self, Future};
 use std::marker::PhantomData;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use pin_project_lite::pin_project;
 
-use super::{Ended, Frame, IntoEnded, Invoke, Keep};
+use super::invoke::{OfStep, Waits};
+use super::{Ended, Frame, Invoke, Keep};
 use crate::error::{Error, RunError};
 use crate::event::RecordedKind;
 use crate::guard::{Guard, Pass, Verdict};
@@ -95,7 +96,7 @@ where
                 }
                 StateProj::Entering { entering } => match entering.poll(cx) {
                     Poll::Ready(Ok(pass)) => {
-                        let place = A::PLACED.then(|| frame.place());
+                        let place = A::Place::of(frame);
                         let running = frame.enter();
                         let attempt = this.attempts.invoke(this.operation, place);
                         drop(running);
@@ -105,16 +106,13 @@ where
                         continue;
                     }
                     Poll::Ready(Err(refusal)) => Err(Error::Run(frame.refused(refusal))),
-                    Poll::Pending => Err(Error::Run(std::task::ready!(frame.poll_limits(cx)))),
+                    Poll::Pending => Err(Error::Run(ready!(frame.poll_limits(cx)))),
                 },
                 StateProj::Attempting { mut attempt, pass } => {
                     let running = frame.enter();
                     let polled = attempt.as_mut().poll(cx);
                     drop(running);
-                    if A::PLACED && polled.is_pending() && !A::may_end(&attempt) {
-                        return Poll::Pending;
-                    }
-                    let ended = match polled.map(IntoEnded::into_ended) {
+                    let ended = match polled {
                         // The common way out, without moving the value around.
                         Poll::Ready(Ok(value)) if !R::RECORDS => {
                             let pass = pass.take();
@@ -126,23 +124,26 @@ where
                             frame.succeeded();
                             return Poll::Ready(Ok(value));
                         }
-                        Poll::Ready(ended) => ended,
-                        Poll::Pending => Err(Error::Run(std::task::ready!(frame.poll_limits(cx)))),
+                        Poll::Ready(ended) => ended.map_err(Error::Failed),
+                        Poll::Pending => match A::waits(attempt) {
+                            Waits::ForOperation => Err(Error::Run(ready!(frame.poll_limits(cx)))),
+                            Waits::ForStore => return Poll::Pending,
+                            Waits::Never(error) => Err(Error::Run(error)),
+                        },
                     };
                     // The attempt is gone before its place with the guards is given back.
                     let pass = pass.take();
                     this.state.set(State::Done);
                     leave(pass, &ended);
-                    if let Err(Error::Run(error)) = &ended
-                        && A::PLACED
-                        && error.interrupts()
-                    {
-                        return Poll::Ready(Err(Error::Run(frame.interrupted(error.clone()))));
+                    match ended {
+                        Err(Error::Run(error)) if R::COMMITTED && error.interrupts() => {
+                            return Poll::Ready(Err(Error::Run(frame.interrupted(error))));
+                        }
+                        ended => ended,
                     }
-                    ended
                 }
                 StateProj::Delaying => {
-                    if let Err(error) = std::task::ready!(frame.poll_delay(cx)) {
+                    if let Err(error) = ready!(frame.poll_delay(cx)) {
                         Err(Error::Run(error))
                     } else {
                         this.state.set(begin(frame, this.guard, this.attempts, this.operation));
@@ -150,7 +151,7 @@ where
                     }
                 }
                 StateProj::Recording { writing, kind, bytes, ended } => {
-                    if let Err(error) = std::task::ready!(writing.as_mut().poll(cx)) {
+                    if let Err(error) = ready!(writing.as_mut().poll(cx)) {
                         this.state.set(State::Done);
                         return Poll::Ready(Err(Error::Run(frame.not_recorded(error))));
                     }
@@ -162,7 +163,7 @@ where
                 StateProj::Hooked { hooked, ended } => {
                     let passed = match hooked {
                         Some(hooked) => {
-                            let answer = std::task::ready!(hooked.as_mut().poll(cx));
+                            let answer = ready!(hooked.as_mut().poll(cx));
                             frame.hooked(&answer);
                             answer
                         }
@@ -209,7 +210,7 @@ fn begin<F, A: Invoke<F>, G: Guard<A::Error>>(
 ) -> StateOf<F, A, G> {
     frame.begin_attempt();
     if let Some(pass) = guard.enter_now() {
-        let place = A::PLACED.then(|| frame.place());
+        let place = A::Place::of(frame);
         let running = frame.enter();
         let attempt = attempts.invoke(operation, place);
         drop(running);
@@ -296,7 +297,7 @@ fn record<T, E, R: Keep<T, E>>(
     let (kind, bytes) = (outcome.kind().into(), outcome.payload().len());
     if R::COMMITTED && ended.is_ok() {
         frame.committed(outcome);
-        return Ok(Some((Box::pin(ready(Ok(()))), kind, bytes)));
+        return Ok(Some((Box::pin(future::ready(Ok(()))), kind, bytes)));
     }
     Ok(frame.record(outcome)?.map(|writing| (writing, kind, bytes)))
 }

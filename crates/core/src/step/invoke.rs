@@ -1,9 +1,9 @@
 use std::fmt;
 use std::future::Future;
+use std::pin::Pin;
 use std::time::Duration;
 
-use super::keep::Ended;
-use super::transaction::Place;
+use super::Frame;
 use crate::error::{Error, RunError};
 use crate::retry::{Retry, Rules};
 use crate::store::{Transactional, Tx};
@@ -23,39 +23,44 @@ pub trait Invoke<F>: Attempts<Self::Error> {
     /// What it fails with.
     type Error: fmt::Display;
     /// The future of one attempt.
-    type Attempt: Future<Output: IntoEnded<Self::Value, Self::Error>>;
-    /// Whether an attempt has to know where its outcome goes.
+    type Attempt: Future<Output = Result<Self::Value, Self::Error>>;
+    /// What an attempt has to know of its step.
     #[doc(hidden)]
-    const PLACED: bool = false;
-
-    /// Whether a limit of time may end the attempt as it is now: not while its outcome is on the way to the store.
-    #[doc(hidden)]
-    #[must_use]
-    fn may_end(_: &Self::Attempt) -> bool {
-        true
-    }
+    type Place: OfStep;
 
     /// Begins an attempt. `None`: the operation was called as often as it can be.
-    fn invoke(&self, operation: &mut Option<F>, place: Option<Place>) -> Option<Self::Attempt>;
-}
+    #[doc(hidden)]
+    fn invoke(&self, operation: &mut Option<F>, place: Self::Place) -> Option<Self::Attempt>;
 
-/// What an attempt gives, as what a step ends in.
-pub trait IntoEnded<T, E> {
-    /// The same.
-    fn into_ended(self) -> Ended<T, E>;
-}
-
-impl<T, E> IntoEnded<T, E> for Result<T, E> {
+    /// What an attempt that is pending waits for.
+    #[doc(hidden)]
     #[inline]
-    fn into_ended(self) -> Ended<T, E> {
-        self.map_err(Error::Failed)
+    #[must_use]
+    fn waits(_: Pin<&mut Self::Attempt>) -> Waits {
+        Waits::ForOperation
     }
 }
 
-impl<T, E> IntoEnded<T, E> for Ended<T, E> {
-    fn into_ended(self) -> Self {
-        self
-    }
+/// What is read off a step for its attempts.
+pub trait OfStep {
+    /// Reads it.
+    fn of(frame: &Frame<'_>) -> Self;
+}
+
+impl OfStep for () {
+    #[inline]
+    fn of(_: &Frame<'_>) {}
+}
+
+/// What an attempt that is pending waits for.
+#[derive(Debug)]
+pub enum Waits {
+    /// The operation, which a limit may end.
+    ForOperation,
+    /// The store, which has the outcome already: no limit may end that.
+    ForStore,
+    /// Nothing more: something else than the operation ended it.
+    Never(RunError),
 }
 
 /// How many attempts are made, and what follows one that failed with an `E`. You do not implement it.
@@ -177,9 +182,10 @@ where
     type Value = T;
     type Error = E;
     type Attempt = Fut;
+    type Place = ();
 
     #[inline]
-    fn invoke(&self, operation: &mut Option<F>, _: Option<Place>) -> Option<Fut> {
+    fn invoke(&self, operation: &mut Option<F>, (): ()) -> Option<Fut> {
         operation.take().map(|operation| operation())
     }
 }
@@ -195,9 +201,10 @@ where
     type Value = T;
     type Error = E;
     type Attempt = Fut;
+    type Place = ();
 
     #[inline]
-    fn invoke(&self, operation: &mut Option<F>, _: Option<Place>) -> Option<Fut> {
+    fn invoke(&self, operation: &mut Option<F>, (): ()) -> Option<Fut> {
         operation.as_mut().map(|operation| operation())
     }
 }
@@ -216,8 +223,8 @@ pub fn once_in<S: Transactional, F: FnOnce(Tx<S::Transaction>) -> Fut, Fut: Futu
     operation
 }
 
-/// The closure of a step that gets a transaction, and may be called again.
-pub fn repeat_in<S: Transactional, F: FnMut(Tx<S::Transaction>) -> Fut, Fut: Future>(
+/// The closure of a step that gets a transaction, and may be called again: each attempt has a copy of it.
+pub fn repeat_in<S: Transactional, F: Fn(Tx<S::Transaction>) -> Fut + Clone, Fut: Future>(
     _: &S,
     operation: F,
 ) -> F {

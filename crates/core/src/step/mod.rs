@@ -33,7 +33,7 @@ use serde::Serialize;
 pub use conditional::{Conditional, ConditionalFuture, OrElse, OrElseFuture};
 pub use execute::StepFuture;
 pub(crate) use frame::Frame;
-pub use invoke::{IntoEnded, Invoke, Once, Repeat, Retrying, once, once_in, repeat, repeat_in};
+pub use invoke::{Invoke, Once, Repeat, Retrying, once, once_in, repeat, repeat_in};
 pub use keep::{Ended, Fresh, Keep, Recorded, ValuesOnly};
 pub use name::name_of;
 pub(crate) use nested::within;
@@ -198,7 +198,8 @@ impl<'r, F, A, G> Step<'r, F, A, Recorded, G> {
 impl<'r, F, A, G> Step<'r, F, A, Recorded, G> {
     /// Lets the operation work inside of a transaction of `store`, which is that of the run: its value is recorded
     /// in the same commit, so that what it wrote is there exactly when the step is. The operation is a closure that
-    /// gets a [`Tx`](crate::store::Tx); with `retry` each attempt has a transaction of its own.
+    /// gets a [`Tx`](crate::store::Tx). With `retry` each attempt has a transaction of its own and a clone of the
+    /// closure, so what that captures must be `Clone`.
     ///
     /// An operation that fails, takes too long or is dropped leaves nothing of what it wrote; its error is recorded
     /// as always.

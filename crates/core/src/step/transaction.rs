@@ -11,7 +11,8 @@ use pin_project_lite::pin_project;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::invoke::{Attempts, Invoke, Once, Repeat, Retrying};
+use super::Frame;
+use super::invoke::{Attempts, Invoke, OfStep, Once, Repeat, Retrying, Waits};
 use super::keep::{Ended, Keep, Recorded};
 use crate::error::{Error, RunError};
 use crate::journal::{DecodeError, EncodeError, Fingerprint, Key, Outcome, Payload, Record};
@@ -37,6 +38,12 @@ pub struct Place {
     /// `None`: the run has no store.
     pub(super) lease: Option<Lease>,
     pub(super) on_recorded: OnRecorded,
+}
+
+impl OfStep for Place {
+    fn of(frame: &Frame<'_>) -> Self {
+        frame.place()
+    }
 }
 
 impl<'s, S, A: Repeat> Repeat for InTransaction<'s, S, A> {
@@ -79,14 +86,14 @@ where
     type Value = T;
     type Error = E;
     type Attempt = InTransactionFuture<'s, S, F, Fut, T>;
-    const PLACED: bool = true;
+    type Place = Place;
 
-    fn may_end(attempt: &Self::Attempt) -> bool {
-        !matches!(attempt.state, State::Committing { .. })
+    fn invoke(&self, operation: &mut Option<F>, place: Place) -> Option<Self::Attempt> {
+        operation.take().map(|operation| InTransactionFuture::new(self.store, place, operation))
     }
 
-    fn invoke(&self, operation: &mut Option<F>, place: Option<Place>) -> Option<Self::Attempt> {
-        Some(InTransactionFuture::new(self.store, place?, operation.take()?))
+    fn waits(attempt: Pin<&mut Self::Attempt>) -> Waits {
+        attempt.waits()
     }
 }
 
@@ -94,7 +101,7 @@ where
 impl<'s, S, F, Fut, T, E, P> Invoke<F> for InTransaction<'s, S, Retrying<P>>
 where
     S: Transactional,
-    F: FnMut(Tx<S::Transaction>) -> Fut + Clone,
+    F: Fn(Tx<S::Transaction>) -> Fut + Clone,
     Fut: Future<Output = Result<T, E>>,
     T: Serialize + DeserializeOwned,
     E: fmt::Display,
@@ -103,14 +110,14 @@ where
     type Value = T;
     type Error = E;
     type Attempt = InTransactionFuture<'s, S, F, Fut, T>;
-    const PLACED: bool = true;
+    type Place = Place;
 
-    fn may_end(attempt: &Self::Attempt) -> bool {
-        !matches!(attempt.state, State::Committing { .. })
+    fn invoke(&self, operation: &mut Option<F>, place: Place) -> Option<Self::Attempt> {
+        operation.clone().map(|operation| InTransactionFuture::new(self.store, place, operation))
     }
 
-    fn invoke(&self, operation: &mut Option<F>, place: Option<Place>) -> Option<Self::Attempt> {
-        Some(InTransactionFuture::new(self.store, place?, operation.clone()?))
+    fn waits(attempt: Pin<&mut Self::Attempt>) -> Waits {
+        attempt.waits()
     }
 }
 
@@ -153,6 +160,8 @@ pin_project! {
         Beginning { beginning: Doing<'s, Transaction> },
         Running { #[pin] running: Fut, back: Back<Transaction> },
         Committing { committing: Doing<'s, ()>, value: Option<T> },
+        /// Something else than the operation ended it. It stays pending, and is asked why.
+        Stopped { error: Option<RunError> },
     }
 }
 
@@ -160,6 +169,14 @@ impl<'s, S: Transactional, F, Fut, T> InTransactionFuture<'s, S, F, Fut, T> {
     fn new(store: &'s S, place: Place, operation: F) -> Self {
         let state = State::Beginning { beginning: Box::pin(store.begin()) };
         Self { store, key: place.key.clone(), place: Some(place), operation: Some(operation), state }
+    }
+
+    fn waits(self: Pin<&mut Self>) -> Waits {
+        match self.project().state.project() {
+            StateProj::Beginning { .. } | StateProj::Running { .. } => Waits::ForOperation,
+            StateProj::Committing { .. } => Waits::ForStore,
+            StateProj::Stopped { error } => error.take().map_or(Waits::ForStore, Waits::Never),
+        }
     }
 }
 
@@ -170,68 +187,60 @@ where
     Fut: Future<Output = Result<T, E>>,
     T: Serialize + DeserializeOwned,
 {
-    type Output = Ended<T, E>;
+    type Output = Result<T, E>;
 
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Ended<T, E>> {
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<T, E>> {
         let mut this = self.project();
         loop {
-            match this.state.as_mut().project() {
-                StateProj::Beginning { beginning } => {
-                    let transaction = match ready!(beginning.as_mut().poll(cx)) {
-                        Ok(transaction) => transaction,
-                        Err(error) => return Poll::Ready(Err(Error::Run(error.into()))),
-                    };
-                    let (tx, back) = Tx::lend(transaction);
-                    // The first poll of this state is the only one.
-                    let Some(operation) = this.operation.take() else { return Poll::Pending };
-                    this.state.set(State::Running { running: operation(tx), back });
-                }
+            let stopped = match this.state.as_mut().project() {
+                StateProj::Beginning { beginning } => match ready!(beginning.as_mut().poll(cx)) {
+                    Ok(transaction) => {
+                        let (tx, back) = Tx::lend(transaction);
+                        // The first poll of this state is the only one.
+                        let Some(operation) = this.operation.take() else { return Poll::Pending };
+                        this.state.set(State::Running { running: operation(tx), back });
+                        continue;
+                    }
+                    Err(error) => error.into(),
+                },
                 StateProj::Running { running, back } => {
-                    let value = match ready!(running.poll(cx)) {
-                        Ok(value) => value,
-                        // The transaction comes back, and is undone.
-                        Err(error) => return Poll::Ready(Err(Error::Failed(error))),
-                    };
-                    let (Some(place), transaction) = (this.place.take(), back.take()) else {
+                    // The transaction of an operation that failed comes back, and is undone.
+                    let value = ready!(running.poll(cx))?;
+                    let (transaction, Some(place)) = (back.take(), this.place.take()) else {
                         return Poll::Pending;
-                    };
-                    let Some(transaction) = transaction else {
-                        return Poll::Ready(Err(Error::Run(kept(&place.key))));
                     };
                     match commit(*this.store, transaction, place, &value) {
                         Ok(committing) => {
-                            this.state.set(State::Committing { committing, value: Some(value) })
+                            this.state.set(State::Committing { committing, value: Some(value) });
+                            continue;
                         }
-                        Err(error) => return Poll::Ready(Err(Error::Run(error))),
+                        Err(error) => error,
                     }
                 }
-                StateProj::Committing { committing, value } => {
-                    let committed = ready!(committing.as_mut().poll(cx));
-                    return match (committed, value.take()) {
-                        // What the operation wrote cannot be committed: a failure of the step, and nothing of it is
-                        // there.
-                        (Err(StoreError::Unstorable { detail }), _) => {
-                            let (step, by) = (this.key.clone(), "transaction".into());
-                            let refused = RunError::Refused { step, by, reason: detail, retry_after: None };
-                            Poll::Ready(Err(Error::Run(refused)))
-                        }
-                        (Ok(()), Some(value)) => Poll::Ready(Ok(value)),
-                        (Ok(()), None) => Poll::Pending,
-                        (Err(error), _) => Poll::Ready(Err(Error::Run(error.into()))),
-                    };
-                }
-            }
+                StateProj::Committing { committing, value } => match ready!(committing.as_mut().poll(cx)) {
+                    Ok(()) => return value.take().map_or(Poll::Pending, |value| Poll::Ready(Ok(value))),
+                    // What the operation wrote cannot be committed: a failure of the step, and nothing of it is
+                    // there.
+                    Err(StoreError::Unstorable { detail }) => refused(this.key, detail),
+                    Err(error) => error.into(),
+                },
+                StateProj::Stopped { .. } => return Poll::Pending,
+            };
+            this.state.set(State::Stopped { error: Some(stopped) });
         }
     }
 }
 
 fn commit<'s, S: Transactional, T: Serialize + DeserializeOwned>(
     store: &'s S,
-    transaction: S::Transaction,
+    transaction: Option<S::Transaction>,
     place: Place,
     value: &T,
 ) -> Result<Doing<'s, ()>, RunError> {
     let Place { key, input, lease, on_recorded } = place;
+    let Some(transaction) = transaction else {
+        return Err(refused(&key, "the operation kept the transaction: drop it before you return".into()));
+    };
     let subject = || format!("step `{key}`").into();
     let payload = Payload::encode_to_return(value).map_err(|error| RunError::Unencodable {
         what: subject(),
@@ -242,16 +251,13 @@ fn commit<'s, S: Transactional, T: Serialize + DeserializeOwned>(
         return Err(RunError::TooLarge { what: subject(), bytes: payload.len(), limit: Payload::MAX_BYTES });
     }
     let Some(lease) = lease else {
-        let reason = "the run has no store, so there is nothing to commit with".into();
-        return Err(RunError::Refused { step: key, by: "transaction".into(), reason, retry_after: None });
+        return Err(refused(&key, "the run has no store, so there is nothing to commit with".into()));
     };
     let record = Record { key, outcome: Outcome::Value(payload), input };
     Ok(Box::pin(async move { store.commit(transaction, &lease, record, on_recorded).await }))
 }
 
-/// The operation returned, and somebody still has the transaction.
-fn kept(key: &Key) -> RunError {
-    let reason = "the operation kept the transaction: drop it before you return".into();
+fn refused(key: &Key, reason: Box<str>) -> RunError {
     RunError::Refused { step: key.clone(), by: "transaction".into(), reason, retry_after: None }
 }
 

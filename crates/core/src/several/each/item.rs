@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 use pin_project_lite::pin_project;
 
 use crate::retry::Rules;
-use crate::step::{Invoke, Once, Place, Retrying};
+use crate::step::{Invoke, Once, Retrying};
 
 /// The operation of [`Each`](super::Each), with one item.
 pub struct ItemOperation<F, Item> {
@@ -25,8 +25,9 @@ where
     type Value = T;
     type Error = E;
     type Attempt = Fut;
+    type Place = ();
 
-    fn invoke(&self, operation: &mut Option<ItemOperation<F, Item>>, _: Option<Place>) -> Option<Fut> {
+    fn invoke(&self, operation: &mut Option<ItemOperation<F, Item>>, (): ()) -> Option<Fut> {
         operation.take().map(|ItemOperation { operation, item }| operation(item))
     }
 }
@@ -43,8 +44,9 @@ where
     type Value = T;
     type Error = E;
     type Attempt = Fut;
+    type Place = ();
 
-    fn invoke(&self, operation: &mut Option<ItemOperation<F, Item>>, _: Option<Place>) -> Option<Fut> {
+    fn invoke(&self, operation: &mut Option<ItemOperation<F, Item>>, (): ()) -> Option<Fut> {
         operation.as_ref().map(|each| (each.operation)(each.item.clone()))
     }
 }
