@@ -27,7 +27,6 @@ pub(super) type Fate<T> = oneshot::Sender<Result<T, StoreError>>;
 /// What a lane is asked to do.
 #[derive(Debug)]
 pub(super) enum Op {
-    /// `None` is the answer where the run is there already.
     Begin(Begin),
     Append(Append),
     Finish(Finish),
@@ -41,6 +40,7 @@ pub(super) enum Op {
 #[derive(Debug)]
 pub(super) struct Begin {
     pub(super) request: Arc<Open>,
+    /// `None`: the run is there already.
     pub(super) fate: Fate<Option<Began>>,
     pub(super) back: Turns,
 }

@@ -13,9 +13,10 @@ use super::lane::lost;
 use super::link::Patience;
 use super::schema::Failure;
 
-/// Lets the commit wait for the disk, where the server is set not to.
-const DURABLE: &str = "SELECT set_config('synchronous_commit', 'on', true) \
-     WHERE current_setting('synchronous_commit') = 'off'";
+/// Lets the commit wait for the disk, where the server is set not to. It holds for this transaction alone: the
+/// connection is the application's.
+const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED; \
+     SELECT set_config('synchronous_commit', 'on', true) WHERE current_setting('synchronous_commit') = 'off'";
 
 /// A transaction on a connection of the store's pool, which a step writes with. It derefs to the connection:
 /// `sqlx::query(..).execute(&mut **tx)`.
@@ -40,13 +41,7 @@ impl PostgresStore {
     pub(super) async fn begin_transaction(&self) -> Result<Transaction<'static, Postgres>, StoreError> {
         let mut patience = Patience::new(self.0.patience);
         loop {
-            let begun = async {
-                let mut transaction = self.0.pool.begin_with("BEGIN ISOLATION LEVEL READ COMMITTED").await?;
-                // For this transaction alone: the connection is the application's.
-                sqlx::query(DURABLE).execute(&mut *transaction).await?;
-                Ok(transaction)
-            };
-            match patience.within(begun).await {
+            match patience.within(self.0.pool.begin_with(BEGIN)).await {
                 Ok(transaction) => return Ok(transaction),
                 Err(error) => patience.after(error).await?,
             }
