@@ -1,4 +1,4 @@
-use awaitly_core::store::StoreError;
+use awaitly_core::store::{Lease, StoreError};
 use sqlx::Error;
 
 /// What a store says about an error of Postgres. The text is the server's own message, which holds no values;
@@ -99,4 +99,9 @@ fn detail(error: &Error) -> Box<str> {
 /// What is stored under `column` is nothing that was ever written there.
 pub(super) fn undecodable(column: &'static str) -> Error {
     Error::ColumnDecode { index: column.to_owned(), source: "it holds what no version wrote".into() }
+}
+
+/// The lease is no longer the newest, or was given back.
+pub(super) fn lost(lease: &Lease) -> StoreError {
+    StoreError::LeaseLost { run: (**lease.run()).into() }
 }

@@ -313,7 +313,7 @@ impl Store for PostgresStore {
 
     async fn append(&self, lease: &Lease, record: Record, durability: Durability) -> Result<(), StoreError> {
         if self.0.turns.gives_back(lease) {
-            return Err(lane::lost(lease));
+            return Err(error::lost(lease));
         }
         let lease = lease.clone();
         self.0.appends.ask(|fate| Op::Append(Append { lease, record, durability, fate })).await

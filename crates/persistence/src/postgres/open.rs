@@ -5,8 +5,8 @@ use awaitly_core::store::{Lease, Open, Opened, StoredRun};
 use sqlx::postgres::PgConnection;
 use sqlx::{Connection, Row};
 
-use super::lane::{Turns, Unclaimed, ttl_millis};
-use super::rows::{self, RunRow, moment};
+use super::lane::{Turns, Unclaimed};
+use super::rows::{self, RunRow, moment, ttl_millis};
 use super::schema::{Failure, in_transaction};
 use super::statements::Statements;
 use super::text;

@@ -9,7 +9,6 @@ use sqlx::postgres::PgConnection;
 use sqlx::{Connection, Row};
 
 use super::error::undecodable;
-use super::lane::json;
 use super::rows::{self, millis, moment};
 use super::schema::{Failure, in_transaction};
 use super::statements::Statements;
@@ -191,7 +190,7 @@ pub(super) async fn import(
             .bind(outcome.map(|outcome| i16::from(outcome.kind().to_number())))
             .bind(outcome.map(|outcome| text::stored(outcome.payload().as_str())))
             .bind(header.error.as_deref().map(text::stored))
-            .bind(json::<Key>(&header.failed_on))
+            .bind(text::json::<Key>(&header.failed_on))
             .bind(millis(header.created))
             .bind(millis(header.changed))
             .bind(header.wake.map(millis))

@@ -1,5 +1,7 @@
 //! Rows into what they hold.
 
+use std::time::Duration;
+
 use awaitly_core::journal::{
     Fingerprint, Header, Key, Kind, LeaseInfo, Outcome, Payload, Record, Status, Timestamp, WaitEntry,
 };
@@ -10,6 +12,7 @@ use sqlx::postgres::PgRow;
 use super::error::undecodable;
 use super::schema::{Failure, RUN_FORMAT};
 use super::text;
+use crate::limits::LONGEST_TTL;
 
 /// A row of `runs`.
 #[derive(Debug)]
@@ -127,4 +130,8 @@ fn fingerprint(row: &PgRow, index: usize) -> Result<Option<Fingerprint>, sqlx::E
 
 fn kind_of(number: i16, column: &'static str) -> Result<Kind, sqlx::Error> {
     u8::try_from(number).ok().and_then(Kind::from_number).ok_or_else(|| undecodable(column))
+}
+
+pub(super) fn ttl_millis(ttl: Duration) -> i64 {
+    i64::try_from(ttl.min(LONGEST_TTL).as_millis()).unwrap_or(i64::MAX)
 }

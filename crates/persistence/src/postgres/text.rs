@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use awaitly_core::journal::Payload;
+
 /// What stands for NUL, and for itself, with a digit behind it. No other text is written otherwise than it is,
 /// so that people who look into the tables read what they know.
 const ESCAPE: char = '\u{1a}';
@@ -28,6 +30,12 @@ pub(super) fn loaded(stored: String) -> String {
         return stored;
     }
     stored.replace("\u{1a}0", "\0").replace("\u{1a}1", "\u{1a}")
+}
+
+/// A list of texts, as it is kept.
+pub(super) fn json<T: serde::Serialize>(texts: &[T]) -> String {
+    // A list of texts always has a JSON form.
+    Payload::encode(texts).map_or_else(|_| "[]".to_owned(), |json| json.as_str().to_owned())
 }
 
 #[cfg(test)]

@@ -8,8 +8,7 @@ use sqlx::postgres::{PgConnection, Postgres};
 use sqlx::{Row, Transaction};
 
 use super::PostgresStore;
-use super::error::{is_duplicate, is_transient, refuses};
-use super::lane::lost;
+use super::error::{is_duplicate, is_transient, lost, refuses};
 use super::link::Patience;
 use super::schema::Failure;
 

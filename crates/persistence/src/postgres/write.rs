@@ -7,7 +7,7 @@ use awaitly_core::store::{Lease, StoreError, Wait};
 use sqlx::Connection;
 use sqlx::postgres::PgConnection;
 
-use super::lane::lost;
+use super::error::lost;
 use super::rows::{self, RunRow, millis};
 use super::schema::{Failure, in_transaction};
 use super::statements::Statements;

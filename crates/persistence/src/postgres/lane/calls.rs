@@ -1,0 +1,293 @@
+//! What each statement of a lane is given, and what it says.
+
+use std::borrow::Cow;
+use std::collections::{HashMap, HashSet};
+
+use awaitly_core::journal::Timestamp;
+use awaitly_core::store::{Durability, Ending, Lease, Open, Renewed, StoreError};
+use sqlx::postgres::{PgConnection, PgRow};
+use sqlx::{Error, Row};
+
+use super::ops::{Append, Begin, Finish, Renew};
+use crate::postgres::error::{is_duplicate, lost};
+use crate::postgres::rows::{millis, moment, ttl_millis};
+use crate::postgres::statements::{Statement, Statements};
+use crate::postgres::text;
+
+/// Why a record was not added, and the place of its operation.
+pub(super) type RefusedAppends = HashMap<usize, StoreError>;
+
+/// Appends records of distinct keys. `again`: an earlier attempt may have been committed, its answer was lost.
+pub(super) async fn append(
+    connection: &mut PgConnection,
+    statements: &Statements,
+    appends: &[Append],
+    again: bool,
+) -> Result<RefusedAppends, Error> {
+    let mut refused = RefusedAppends::new();
+    for (place, held) in not_added(connection, statements, appends).await? {
+        let Some(one) = appends.get(place) else { continue };
+        if let Some(error) = why(connection, statements, one, held, again).await? {
+            refused.insert(place, error);
+        }
+    }
+    Ok(refused)
+}
+
+/// The places of those that were not added, each with whether its lease is held where that is known.
+async fn not_added(
+    connection: &mut PgConnection,
+    statements: &Statements,
+    appends: &[Append],
+) -> Result<Vec<(usize, Option<bool>)>, Error> {
+    let durable = appends.iter().any(|one| one.durability == Durability::Sync);
+    if let ([one], true) = (appends, durable) {
+        let Append { lease, record, .. } = one;
+        let added = statements.append.writing(lease, record).execute(connection).await;
+        return match added {
+            Ok(added) if added.rows_affected() == 1 => Ok(vec![]),
+            Ok(_) => Ok(vec![(0, None)]),
+            Err(error) if is_duplicate(&error) => Ok(vec![(0, None)]),
+            Err(error) => Err(error),
+        };
+    }
+    let (slots, runs, tokens) = columns(appends.iter().map(|one| &one.lease));
+    let records = || appends.iter().map(|one| &one.record);
+    let inputs: Vec<_> =
+        records().map(|record| record.input.map(|input| input.to_bits().cast_signed())).collect();
+    let kinds: Vec<_> = records().map(|record| i16::from(record.outcome.kind().to_number())).collect();
+    let keys: Vec<_> = records().map(|record| text::stored(&record.key)).collect();
+    let payloads: Vec<_> = records().map(|record| text::stored(record.outcome.payload().as_str())).collect();
+    let many = if durable { &statements.append_many } else { &statements.append_many_batched };
+    let rows = many
+        .query()
+        .bind(slots)
+        .bind(runs)
+        .bind(tokens)
+        .bind(inputs)
+        .bind(kinds)
+        .bind(keys)
+        .bind(payloads)
+        .fetch_all(connection)
+        .await?;
+    rows.iter().map(|row| Ok((row.try_get::<i64, _>(0)? as usize - 1, Some(row.try_get(1)?)))).collect()
+}
+
+/// Why a record was not added; `None`: it was, by an attempt whose answer was lost.
+///
+/// Under the lease's token nobody but this store writes, and it has one operation for a key at a time: a record
+/// under that token which is the same is the one of the lost attempt.
+async fn why(
+    connection: &mut PgConnection,
+    statements: &Statements,
+    append: &Append,
+    held: Option<bool>,
+    again: bool,
+) -> Result<Option<StoreError>, Error> {
+    let Append { lease, record, .. } = append;
+    let already = || StoreError::AlreadyRecorded { run: (**lease.run()).into(), key: record.key.clone() };
+    if let (Some(held), false) = (held, again) {
+        return Ok(Some(if held { already() } else { lost(lease) }));
+    }
+    let row = statements.look.looking(lease, record).fetch_one(connection).await?;
+    let (held, same): (bool, Option<bool>) = (row.try_get(0)?, row.try_get(1)?);
+    Ok(match (held, same) {
+        (_, Some(true)) if again => None,
+        (false, _) => Some(lost(lease)),
+        (true, _) => Some(already()),
+    })
+}
+
+pub(super) async fn begin(
+    connection: &mut PgConnection,
+    statements: &Statements,
+    begins: &[Begin],
+) -> Result<HashMap<(String, String), (i64, u64, Timestamp)>, Error> {
+    let rows = match begins {
+        [Begin { request, .. }] => begin_one(connection, &statements.begin, request).await?,
+        _ => begin_many(connection, &statements.begin_many, begins).await?,
+    };
+    rows.iter()
+        .map(|row| {
+            let token = row.try_get::<i64, _>(4)?.cast_unsigned();
+            Ok(((row.try_get(0)?, row.try_get(3)?), (row.try_get(1)?, token, moment(row.try_get(2)?))))
+        })
+        .collect()
+}
+
+async fn begin_one(
+    connection: &mut PgConnection,
+    statement: &Statement,
+    request: &Open,
+) -> Result<Vec<PgRow>, Error> {
+    let input = request.input.as_ref();
+    statement
+        .query()
+        .bind(text::stored(&request.run))
+        .bind(text::stored(&request.workflow))
+        .bind(i64::from(request.version))
+        .bind(input.map(|input| text::stored(input.payload.as_str())))
+        .bind(input.map(|input| input.fingerprint.to_bits().cast_signed()))
+        .bind(text::stored(request.owner.as_str()))
+        .bind(ttl_millis(request.ttl))
+        .fetch_all(connection)
+        .await
+}
+
+async fn begin_many(
+    connection: &mut PgConnection,
+    statement: &Statement,
+    begins: &[Begin],
+) -> Result<Vec<PgRow>, Error> {
+    let requests = || begins.iter().map(|begin| &begin.request);
+    let inputs = || requests().map(|request| request.input.as_ref());
+    statement
+        .query()
+        .bind(requests().map(|request| text::stored(&request.run)).collect::<Vec<_>>())
+        .bind(requests().map(|request| text::stored(&request.workflow)).collect::<Vec<_>>())
+        .bind(requests().map(|request| i64::from(request.version)).collect::<Vec<_>>())
+        .bind(
+            inputs().map(|input| input.map(|input| text::stored(input.payload.as_str()))).collect::<Vec<_>>(),
+        )
+        .bind(
+            inputs()
+                .map(|input| input.map(|input| input.fingerprint.to_bits().cast_signed()))
+                .collect::<Vec<_>>(),
+        )
+        .bind(requests().map(|request| text::stored(request.owner.as_str())).collect::<Vec<_>>())
+        .bind(requests().map(|request| ttl_millis(request.ttl)).collect::<Vec<_>>())
+        .fetch_all(connection)
+        .await
+}
+
+/// Ends runs, and gives the leases that were theirs to end with. `again`: an earlier attempt may have been
+/// committed, its answer was lost; then a run that rests as it was to be left is ended.
+pub(super) async fn finish(
+    connection: &mut PgConnection,
+    statements: &Statements,
+    finishes: &[Finish],
+    again: bool,
+) -> Result<HashSet<Place>, Error> {
+    let rows = match finishes {
+        [Finish { lease, ending, .. }] if ending.waits_on.is_empty() => {
+            finish_one(connection, statements, lease, ending).await?
+        }
+        _ => finish_many(connection, statements, finishes).await?,
+    };
+    let leases = rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?)));
+    let mut finished = leases.collect::<Result<HashSet<Place>, Error>>()?;
+    for Finish { lease, ending, .. } in finishes.iter().filter(|_| again) {
+        if finished.contains(&place(lease)) {
+            continue;
+        }
+        let row = statements
+            .rests
+            .query()
+            .bind(lease.slot())
+            .bind(text::stored(lease.run()))
+            .bind(lease.token().cast_signed())
+            .bind(ending.status.as_str())
+            .fetch_one(&mut *connection)
+            .await?;
+        if row.try_get(0)? {
+            finished.insert(place(lease));
+        }
+    }
+    Ok(finished)
+}
+
+async fn finish_one(
+    connection: &mut PgConnection,
+    statements: &Statements,
+    lease: &Lease,
+    ending: &Ending,
+) -> Result<Vec<PgRow>, Error> {
+    let outcome = ending.outcome.as_ref();
+    statements
+        .finish
+        .query()
+        .bind(lease.slot())
+        .bind(text::stored(lease.run()))
+        .bind(lease.token().cast_signed())
+        .bind(ending.status.as_str())
+        .bind(outcome.map(|outcome| i16::from(outcome.kind().to_number())))
+        .bind(outcome.map(|outcome| text::stored(outcome.payload().as_str())))
+        .bind(ending.error.as_deref().map(text::stored))
+        .bind(text::json(&ending.failed_on))
+        .bind(ending.wake.map(millis))
+        .fetch_all(connection)
+        .await
+}
+
+async fn finish_many(
+    connection: &mut PgConnection,
+    statements: &Statements,
+    finishes: &[Finish],
+) -> Result<Vec<PgRow>, Error> {
+    let (slots, runs, tokens) = columns(finishes.iter().map(|finish| &finish.lease));
+    let endings = || finishes.iter().map(|finish| &*finish.ending);
+    let outcomes = || endings().map(|ending| ending.outcome.as_ref());
+    statements
+        .finish_many
+        .query()
+        .bind(slots)
+        .bind(runs)
+        .bind(tokens)
+        .bind(endings().map(|ending| ending.status.as_str()).collect::<Vec<_>>())
+        .bind(
+            outcomes()
+                .map(|outcome| outcome.map(|outcome| i16::from(outcome.kind().to_number())))
+                .collect::<Vec<_>>(),
+        )
+        .bind(
+            outcomes()
+                .map(|outcome| outcome.map(|outcome| text::stored(outcome.payload().as_str())))
+                .collect::<Vec<_>>(),
+        )
+        .bind(endings().map(|ending| ending.error.as_deref().map(text::stored)).collect::<Vec<_>>())
+        .bind(endings().map(|ending| text::json(&ending.failed_on)).collect::<Vec<_>>())
+        .bind(endings().map(|ending| ending.wake.map(millis)).collect::<Vec<_>>())
+        .bind(endings().map(waits_on).collect::<Vec<_>>())
+        .fetch_all(&mut *connection)
+        .await
+}
+
+pub(super) async fn renew(
+    connection: &mut PgConnection,
+    statement: &Statement,
+    renewals: &[Renew],
+) -> Result<HashMap<Place, Renewed>, Error> {
+    let (slots, runs, tokens) = columns(renewals.iter().map(|renewal| &renewal.lease));
+    let ttls: Vec<_> = renewals.iter().map(|renewal| ttl_millis(renewal.ttl)).collect();
+    let rows = statement.query().bind(slots).bind(runs).bind(tokens).bind(ttls).fetch_all(connection).await?;
+    rows.iter()
+        .map(|row| {
+            let renewed = Renewed { now: moment(row.try_get(2)?), cancel: row.try_get(3)? };
+            Ok(((row.try_get(0)?, row.try_get(1)?), renewed))
+        })
+        .collect()
+}
+
+/// The keys that the run waits on, in the form in which they are kept.
+fn waits_on(ending: &Ending) -> Option<String> {
+    let keys: Vec<_> = ending.waits_on.iter().map(|key| text::stored(key)).collect();
+    (!keys.is_empty()).then(|| text::json(&keys))
+}
+
+/// Which lease: the slot and the token.
+pub(in crate::postgres) type Place = (i64, i64);
+
+pub(super) fn place(lease: &Lease) -> Place {
+    (lease.slot(), lease.token().cast_signed())
+}
+
+/// The columns that say which leases.
+pub(super) fn columns<'a>(
+    leases: impl Iterator<Item = &'a Lease> + Clone,
+) -> (Vec<i64>, Vec<Cow<'a, str>>, Vec<i64>) {
+    (
+        leases.clone().map(Lease::slot).collect(),
+        leases.clone().map(|lease| text::stored(lease.run())).collect(),
+        leases.map(|lease| lease.token().cast_signed()).collect(),
+    )
+}

@@ -1,0 +1,309 @@
+//! The tasks that write: what every run does again and again, shared in as few statements as can be.
+//!
+//! There are two, each on a connection of its own: one appends records, the other begins and ends runs and keeps
+//! their leases. So a record never waits for the commit of an ending, nor a lease for that of a record. What has
+//! queued up since the last commit returned goes into the next one: see [`group`](crate::group).
+
+mod calls;
+mod ops;
+mod turns;
+
+use std::collections::HashSet;
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+use awaitly_core::store::{Bell, Lease};
+pub(super) use ops::{Append, Began, Begin, Fate, Finish, Op, Renew};
+pub(super) use turns::{Releasing, Turns, Unclaimed};
+
+use super::error::{concerns_one, lost, store_error};
+use super::link::{Link, Patience};
+use super::statements::Statements;
+use super::text;
+use crate::group::Receiver;
+use calls::{RefusedAppends, append, begin, columns, finish, place, renew};
+
+/// A task that writes.
+pub(super) struct Lane {
+    pub(super) ops: Receiver<Op>,
+    pub(super) link: Link,
+    pub(super) statements: Arc<Statements>,
+    pub(super) patience: Duration,
+    pub(super) bell: Bell,
+    /// What other processes listen to.
+    pub(super) channel: Arc<str>,
+    pub(super) releasing: Releasing,
+}
+
+/// What a batch is made of, each kind for a statement of its own.
+#[derive(Default)]
+struct Batch {
+    begins: Vec<Begin>,
+    appends: Vec<Append>,
+    finishes: Vec<Finish>,
+    renewals: Vec<Renew>,
+    releases: Vec<Lease>,
+    flushes: Vec<Fate<()>>,
+    closing: Vec<Fate<()>>,
+}
+
+impl Lane {
+    /// Writes until the store is closed or its last handle is dropped.
+    pub(super) async fn run(mut self) {
+        let mut ops = Vec::new();
+        let mut closing = Vec::new();
+        while self.ops.take(&mut ops).await {
+            let company = ops.len();
+            let mut batch = Batch::sorted(ops.drain(..));
+            if !batch.closing.is_empty() {
+                // What is queued already is still carried out; nothing more is let in.
+                self.ops.close();
+                closing.append(&mut batch.closing);
+            }
+            self.carry_out(batch).await;
+            self.ops.gather(company).await;
+        }
+        self.link.close().await;
+        closing.into_iter().for_each(|fate: Fate<()>| drop(fate.send(Ok(()))));
+    }
+
+    async fn carry_out(&mut self, batch: Batch) {
+        let Batch { begins, appends, finishes, renewals, releases, flushes, closing: _ } = batch;
+        if !appends.is_empty() {
+            self.append(appends).await;
+        }
+        // Nothing keeps leases from being renewed in time.
+        if !renewals.is_empty() {
+            self.renew(renewals).await;
+        }
+        // What is given back first can be opened next.
+        if !releases.is_empty() {
+            self.release(&releases).await;
+        }
+        if !finishes.is_empty() {
+            self.finish(finishes).await;
+        }
+        if !begins.is_empty() {
+            self.begin(begins).await;
+        }
+        flushes.into_iter().for_each(|fate| drop(fate.send(Ok(()))));
+    }
+
+    /// A record that follows another one under the same key in the same batch waits for what becomes of that.
+    async fn append(&mut self, mut appends: Vec<Append>) {
+        while !appends.is_empty() {
+            let mut keys = HashSet::with_capacity(appends.len());
+            let (now, later): (Vec<_>, Vec<_>) =
+                appends.into_iter().partition(|one| keys.insert((one.lease.slot(), one.record.key.clone())));
+            self.append_distinct(now).await;
+            appends = later;
+        }
+    }
+
+    async fn append_distinct(&mut self, appends: Vec<Append>) {
+        let mut patience = Patience::new(self.patience);
+        let mut again = false;
+        loop {
+            let attempt = async {
+                let connection = self.link.connection().await?;
+                append(connection, &self.statements, &appends, again).await
+            };
+            match patience.within(attempt).await {
+                Ok(refused) => return answer_appends(appends, &refused),
+                // Where the reason lies in one of them, each is tried by itself.
+                Err(error) if appends.len() > 1 && concerns_one(&error) => {
+                    for one in appends {
+                        Box::pin(self.append_distinct(vec![one])).await;
+                    }
+                    return;
+                }
+                Err(error) => {
+                    self.link.lost();
+                    again = true;
+                    if let Err(error) = patience.after(error).await {
+                        return appends.into_iter().for_each(|one| drop(one.fate.send(Err(error.clone()))));
+                    }
+                }
+            }
+        }
+    }
+
+    async fn begin(&mut self, begins: Vec<Begin>) {
+        // Who asked has gone: nobody would give the lease back. The others in one order for all processes, so that
+        // two that begin the same runs do not wait for each other.
+        let mut begins: Vec<_> = begins.into_iter().filter(|begin| !begin.fate.is_closed()).collect();
+        begins.sort_by(|one, next| one.request.run.cmp(&next.request.run));
+        let mut patience = Patience::new(self.patience);
+        loop {
+            let attempt = async {
+                let connection = self.link.connection().await?;
+                begin(connection, &self.statements, &begins).await
+            };
+            match patience.within(attempt).await {
+                Ok(mut begun) => {
+                    for Begin { request, fate, back } in begins {
+                        let place =
+                            (text::stored(&request.run).into_owned(), request.owner.as_str().to_owned());
+                        let began = begun.remove(&place).map(|(slot, token, now)| {
+                            let lease = Unclaimed::new(Lease::new(request.run.clone(), token, slot), back);
+                            Began { lease, now }
+                        });
+                        drop(fate.send(Ok(began)));
+                    }
+                    return;
+                }
+                Err(error) if begins.len() > 1 && concerns_one(&error) => {
+                    for one in begins {
+                        Box::pin(self.begin(vec![one])).await;
+                    }
+                    return;
+                }
+                Err(error) => {
+                    self.link.lost();
+                    if let Err(error) = patience.after(error).await {
+                        return begins
+                            .into_iter()
+                            .for_each(|begin| drop(begin.fate.send(Err(error.clone()))));
+                    }
+                }
+            }
+        }
+    }
+
+    async fn finish(&mut self, finishes: Vec<Finish>) {
+        let mut patience = Patience::new(self.patience);
+        let mut again = false;
+        let outcome = loop {
+            let attempt = async {
+                let connection = self.link.connection().await?;
+                finish(connection, &self.statements, &finishes, again).await
+            };
+            match patience.within(attempt).await {
+                Ok(finished) => break Ok(finished),
+                Err(error) if finishes.len() > 1 && concerns_one(&error) => {
+                    for one in finishes {
+                        Box::pin(self.finish(vec![one])).await;
+                    }
+                    return;
+                }
+                Err(error) => {
+                    self.link.lost();
+                    again = true;
+                    if let Err(error) = patience.after(error).await {
+                        break Err(error);
+                    }
+                }
+            }
+        };
+        // One that waits may have been answered on its way, which other processes have not heard of.
+        if outcome.is_ok() && finishes.iter().any(|finish| !finish.ending.waits_on.is_empty()) {
+            self.notify().await;
+        }
+        for Finish { lease, fate, .. } in finishes {
+            drop(fate.send(match &outcome {
+                Ok(finished) if finished.contains(&place(&lease)) => Ok(()),
+                Ok(_) => Err(lost(&lease)),
+                Err(error) => Err(error.clone()),
+            }));
+        }
+        self.bell.ring();
+    }
+
+    async fn renew(&mut self, renewals: Vec<Renew>) {
+        let mut patience = Patience::new(self.patience);
+        let outcome = loop {
+            let attempt = async {
+                let connection = self.link.connection().await?;
+                renew(connection, &self.statements.renew, &renewals).await
+            };
+            match patience.within(attempt).await {
+                Ok(renewed) => break Ok(renewed),
+                Err(error) if renewals.len() > 1 && concerns_one(&error) => {
+                    for one in renewals {
+                        Box::pin(self.renew(vec![one])).await;
+                    }
+                    return;
+                }
+                Err(error) => {
+                    self.link.lost();
+                    if let Err(error) = patience.after(error).await {
+                        break Err(error);
+                    }
+                }
+            }
+        };
+        for Renew { lease, fate, .. } in renewals {
+            drop(fate.send(match &outcome {
+                Ok(renewed) => renewed.get(&place(&lease)).copied().ok_or_else(|| lost(&lease)),
+                Err(error) => Err(error.clone()),
+            }));
+        }
+    }
+
+    /// Where this fails other processes find out by asking.
+    async fn notify(&mut self) {
+        let attempt = async {
+            let connection = self.link.connection().await?;
+            self.statements.notify.query().bind(&*self.channel).execute(connection).await
+        };
+        if let Err(error) = Patience::new(self.patience).within(attempt).await {
+            self.link.lost();
+            tracing::warn!(error = %store_error(&error), "other processes were not told");
+        }
+    }
+
+    /// Where this fails the leases last until their time is over.
+    async fn release(&mut self, leases: &[Lease]) {
+        let mut patience = Patience::new(self.patience);
+        loop {
+            let attempt = async {
+                let connection = self.link.connection().await?;
+                let (slots, runs, tokens) = columns(leases.iter());
+                let release = self.statements.release.query().bind(slots).bind(runs).bind(tokens);
+                release.bind(&*self.channel).execute(connection).await
+            };
+            let Err(error) = patience.within(attempt).await else { break };
+            if leases.len() > 1 && concerns_one(&error) {
+                for lease in leases {
+                    Box::pin(self.release(std::slice::from_ref(lease))).await;
+                }
+                return;
+            }
+            self.link.lost();
+            if let Err(error) = patience.after(error).await {
+                tracing::warn!(%error, "leases could not be given back: they last until their time is over");
+                break;
+            }
+        }
+        let mut releasing = self.releasing.lock().unwrap_or_else(PoisonError::into_inner);
+        for lease in leases {
+            releasing.remove(&place(lease));
+        }
+        drop(releasing);
+        self.bell.ring();
+    }
+}
+
+impl Batch {
+    fn sorted(ops: impl Iterator<Item = Op>) -> Self {
+        let mut batch = Self::default();
+        for op in ops {
+            match op {
+                Op::Begin(begin) => batch.begins.push(begin),
+                Op::Append(append) => batch.appends.push(append),
+                Op::Finish(finish) => batch.finishes.push(finish),
+                Op::Renew(renew) => batch.renewals.push(renew),
+                Op::Release(lease) => batch.releases.push(lease),
+                Op::Flush(fate) => batch.flushes.push(fate),
+                Op::Close(fate) => batch.closing.push(fate),
+            }
+        }
+        batch
+    }
+}
+
+fn answer_appends(appends: Vec<Append>, refused: &RefusedAppends) {
+    for (place, Append { fate, .. }) in appends.into_iter().enumerate() {
+        drop(fate.send(refused.get(&place).cloned().map_or(Ok(()), Err)));
+    }
+}

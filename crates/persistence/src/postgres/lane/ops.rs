@@ -1,0 +1,78 @@
+//! What a lane is asked to do.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use awaitly_core::journal::{Record, Timestamp};
+use awaitly_core::store::{Durability, Ending, Lease, Open, Renewed, StoreError};
+use tokio::sync::oneshot;
+
+use super::turns::{Turns, Unclaimed};
+use crate::group::Queued;
+
+pub(in crate::postgres) type Fate<T> = oneshot::Sender<Result<T, StoreError>>;
+
+/// What a lane is asked to do.
+#[derive(Debug)]
+pub(in crate::postgres) enum Op {
+    Begin(Begin),
+    Append(Append),
+    Finish(Finish),
+    Renew(Renew),
+    Release(Lease),
+    /// Answered once everything before it was carried out.
+    Flush(Fate<()>),
+    Close(Fate<()>),
+}
+
+#[derive(Debug)]
+pub(in crate::postgres) struct Begin {
+    pub(in crate::postgres) request: Arc<Open>,
+    /// `None`: the run is there already.
+    pub(in crate::postgres) fate: Fate<Option<Began>>,
+    pub(in crate::postgres) back: Turns,
+}
+
+#[derive(Debug)]
+pub(in crate::postgres) struct Finish {
+    pub(in crate::postgres) lease: Lease,
+    pub(in crate::postgres) ending: Box<Ending>,
+    pub(in crate::postgres) fate: Fate<()>,
+}
+
+#[derive(Debug)]
+pub(in crate::postgres) struct Renew {
+    pub(in crate::postgres) lease: Lease,
+    pub(in crate::postgres) ttl: Duration,
+    pub(in crate::postgres) fate: Fate<Renewed>,
+}
+
+#[derive(Debug)]
+pub(in crate::postgres) struct Append {
+    pub(in crate::postgres) lease: Lease,
+    pub(in crate::postgres) record: Record,
+    pub(in crate::postgres) durability: Durability,
+    pub(in crate::postgres) fate: Fate<()>,
+}
+
+/// A run that has just begun.
+#[derive(Debug)]
+pub(in crate::postgres) struct Began {
+    pub(in crate::postgres) lease: Unclaimed,
+    pub(in crate::postgres) now: Timestamp,
+}
+
+impl Queued for Op {
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Begin(Begin { request, .. }) => {
+                request.input.as_ref().map_or(0, |input| input.payload.len())
+            }
+            Self::Append(Append { record, .. }) => record.key.len() + record.outcome.payload().len(),
+            Self::Finish(Finish { ending, .. }) => {
+                ending.outcome.as_ref().map_or(0, |outcome| outcome.payload().len())
+            }
+            Self::Renew(_) | Self::Release(_) | Self::Flush(_) | Self::Close(_) => 0,
+        }
+    }
+}
