@@ -45,6 +45,7 @@
 //! | [`event`] | watching |
 //! | [`journal`], [`store`] | what is recorded, and the trait that stores implement |
 #![cfg_attr(feature = "persistence", doc = "| [`persistence`] | the stores |")]
+#![cfg_attr(feature = "resilience", doc = "| [`resilience`] | circuit breaker, limiters |")]
 //! | [`collect`], [`resource`], [`clock`] | many results into one, resources given back, time |
 //!
 //! # Features
@@ -56,6 +57,7 @@
 //! | `file` | `persistence::FileStore`; also `persistence` | no |
 //! | `postgres` | `persistence::PostgresStore`; also `persistence` | no |
 //! | `redis` | `persistence::RedisStore`; also `persistence` | no |
+//! | `resilience` | `resilience`: circuit breaker, rate and concurrency limiters | no |
 //! | `full` | everything | no |
 
 pub use awaitly_core::{
@@ -67,6 +69,8 @@ pub use awaitly_core::{parallel, race};
 
 #[cfg(feature = "persistence")]
 pub use awaitly_persistence as persistence;
+#[cfg(feature = "resilience")]
+pub use awaitly_resilience as resilience;
 
 /// Long texts, so that their code is compiled.
 #[cfg(all(doctest, feature = "full"))]

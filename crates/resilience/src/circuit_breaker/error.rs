@@ -1,0 +1,44 @@
+use std::fmt;
+use std::time::Duration;
+
+use awaitly_core::guard::Refusal;
+
+use super::State;
+use crate::name::Name;
+
+/// The breaker refuses: the service failed too often, or is being probed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("circuit breaker `{name}` is {state}: {}", NextMove(*.retry_after))]
+pub struct Open {
+    /// The breaker.
+    pub name: Name,
+    /// [`State::Open`], or [`State::HalfOpen`] while all probes are out.
+    pub state: State,
+    /// When it is worth asking again. `None`: when a probe has ended, or somebody has closed the breaker.
+    pub retry_after: Option<Duration>,
+}
+
+impl From<Open> for Refusal {
+    fn from(Open { name, state, retry_after }: Open) -> Self {
+        let refusal = Self::new(&*name, format!("circuit breaker is {state}: {}", NextMove(retry_after)));
+        match retry_after {
+            Some(after) => refusal.with_retry_after(after),
+            None => refusal,
+        }
+    }
+}
+
+/// In whole seconds, rounded up.
+struct NextMove(Option<Duration>);
+
+impl fmt::Display for NextMove {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(after) => {
+                let seconds = after.as_secs().saturating_add(u64::from(after.subsec_nanos() > 0));
+                write!(f, "ask again in {seconds} s")
+            }
+            None => f.write_str("ask again later"),
+        }
+    }
+}

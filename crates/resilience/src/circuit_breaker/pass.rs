@@ -1,0 +1,56 @@
+use std::ops::Deref;
+
+use awaitly_core::guard::{Pass, Verdict};
+
+use super::decide::Era;
+use super::{Entered, Shared};
+use crate::failure::Failure;
+use crate::time::Moment;
+
+/// A call that the breaker let through. Dropping it means that the call was cancelled, which counts as nothing.
+#[derive(Debug)]
+pub struct Admitted<H, P>
+where
+    H: Deref<Target = Shared<P>>,
+{
+    shared: H,
+    era: Era,
+    /// Whether a half-open breaker waits for it.
+    probe: bool,
+    /// Where slow calls are looked at.
+    began: Option<Moment>,
+}
+
+impl<H: Deref<Target = Shared<P>>, P> Admitted<H, P> {
+    #[inline]
+    pub(super) fn new(shared: H, Entered { era, probe }: Entered) -> Self {
+        let began = shared.began();
+        Self { shared, era, probe, began }
+    }
+}
+
+impl<H: Deref<Target = Shared<P>>, P: Failure<E>, E> Pass<E> for Admitted<H, P> {
+    #[inline]
+    fn leave(mut self, verdict: Verdict<'_, E>) {
+        let failed = match verdict {
+            Verdict::Succeeded => false,
+            Verdict::Failed(error) => self.shared.failure.counts(error),
+            Verdict::TimedOut => true,
+        };
+        let probe = std::mem::take(&mut self.probe);
+        if failed || probe || self.shared.counts_successes {
+            self.shared.leave(self.era, failed, self.began);
+        } else {
+            self.shared.succeeded();
+        }
+    }
+}
+
+impl<H: Deref<Target = Shared<P>>, P> Drop for Admitted<H, P> {
+    #[inline]
+    fn drop(&mut self) {
+        if self.probe {
+            self.shared.cancel(self.era);
+        }
+    }
+}

@@ -1,0 +1,146 @@
+use std::future::Future;
+use std::ops::Deref;
+use std::pin::Pin;
+
+use tokio::sync::{Notify, Semaphore, SemaphorePermit};
+
+use super::{Full, Options, Stats};
+use crate::call::Admission;
+use crate::name::Name;
+use crate::sync::atomic::{AtomicUsize, Ordering};
+
+/// Slots, and the queue for them.
+#[derive(Debug)]
+pub struct Slots {
+    name: Name,
+    /// It hands out slots in the order in which they were asked for.
+    free: Semaphore,
+    /// Grows and shrinks with the limit.
+    limit: AtomicUsize,
+    /// Slots to be taken away as soon as they are given back.
+    surplus: AtomicUsize,
+    waiting: AtomicUsize,
+    max_waiting: usize,
+    turned_away: Notify,
+}
+
+pub(super) type Waiting<'a, H> = Pin<Box<dyn Future<Output = Result<Slot<H>, Full>> + Send + 'a>>;
+
+impl Slots {
+    pub(super) fn new(options: &Options) -> Self {
+        let Options { name, slots, max_waiting } = options;
+        let slots = (*slots).min(Semaphore::MAX_PERMITS);
+        Self {
+            name: name.clone(),
+            free: Semaphore::new(slots),
+            limit: AtomicUsize::new(slots),
+            surplus: AtomicUsize::new(0),
+            waiting: AtomicUsize::new(0),
+            max_waiting: *max_waiting,
+            turned_away: Notify::new(),
+        }
+    }
+
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    #[inline]
+    pub(super) fn try_take<H: Deref<Target = Self>>(slots: H) -> Result<Slot<H>, H> {
+        let taken = slots.free.try_acquire().map(SemaphorePermit::forget).is_ok();
+        if taken { Ok(Slot(slots)) } else { Err(slots) }
+    }
+
+    #[inline]
+    pub(super) fn admit<'a, H>(slots: H) -> Admission<Slot<H>, Full, Waiting<'a, H>>
+    where
+        H: Deref<Target = Self> + Send + Sync + 'a,
+    {
+        match Self::try_take(slots) {
+            Ok(slot) => Admission::Now(slot),
+            Err(slots) if slots.max_waiting == 0 => Admission::Refused(slots.full()),
+            Err(slots) => Admission::Wait(Box::pin(Self::wait(slots))),
+        }
+    }
+
+    async fn wait<H: Deref<Target = Self>>(slots: H) -> Result<Slot<H>, Full> {
+        {
+            let Some(_place) = slots.join() else { return Err(slots.full()) };
+            tokio::select! {
+                biased;
+                () = slots.turned_away.notified() => return Err(slots.full()),
+                // It is never closed.
+                permit = slots.free.acquire() => if let Ok(permit) = permit { permit.forget() },
+            }
+        }
+        Ok(Slot(slots))
+    }
+
+    /// A place in the queue, unless it is full.
+    fn join(&self) -> Option<Place<'_>> {
+        let joined = self.waiting.fetch_update(Ordering::AcqRel, Ordering::Acquire, |waiting| {
+            (waiting < self.max_waiting).then_some(waiting + 1)
+        });
+        joined.is_ok().then(|| Place(self))
+    }
+
+    #[cold]
+    fn full(&self) -> Full {
+        let Stats { running, waiting, .. } = self.stats();
+        Full { name: self.name.clone(), running, waiting }
+    }
+
+    pub(super) fn stats(&self) -> Stats {
+        let limit = self.limit.load(Ordering::Acquire);
+        let surplus = self.surplus.load(Ordering::Acquire);
+        let running = (limit + surplus).saturating_sub(self.free.available_permits());
+        Stats { running, limit, waiting: self.waiting.load(Ordering::Acquire), max_waiting: self.max_waiting }
+    }
+
+    /// Changes how many there are. Where there are fewer, those in use beyond that are taken away as they are given
+    /// back.
+    pub(super) fn resize(&self, limit: usize) {
+        let limit = limit.clamp(1, Semaphore::MAX_PERMITS);
+        let before = self.limit.swap(limit, Ordering::AcqRel);
+        if let Some(more) = limit.checked_sub(before) {
+            (0..more).for_each(|_| self.give_back());
+        } else {
+            let fewer = before - limit;
+            let taken = self.free.forget_permits(fewer);
+            self.surplus.fetch_add(fewer - taken, Ordering::AcqRel);
+        }
+    }
+
+    /// Refuses those who wait.
+    pub(super) fn turn_away(&self) {
+        self.turned_away.notify_waiters();
+    }
+
+    fn give_back(&self) {
+        let kept =
+            self.surplus.fetch_update(Ordering::AcqRel, Ordering::Acquire, |surplus| surplus.checked_sub(1));
+        if kept.is_err() {
+            self.free.add_permits(1);
+        }
+    }
+}
+
+struct Place<'a>(&'a Slots);
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.0.waiting.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+/// A slot, given back when it is dropped.
+#[derive(Debug)]
+pub struct Slot<H: Deref<Target = Slots>>(H);
+
+impl<H: Deref<Target = Slots>> Drop for Slot<H> {
+    fn drop(&mut self) {
+        self.0.give_back();
+    }
+}
+
+impl<H: Deref<Target = Slots>, E> awaitly_core::guard::Pass<E> for Slot<H> {}

@@ -1,0 +1,58 @@
+//! What stands between a call and a service that misbehaves, with the caller's own error type.
+//!
+//! ```
+//! use awaitly_core::{RunError, run, step};
+//! use awaitly_resilience::CircuitBreaker;
+//!
+//! # #[derive(Debug, thiserror::Error)]
+//! # #[error("declined")]
+//! # struct PaymentError;
+//! # async fn charge() -> Result<u32, PaymentError> { Ok(7) }
+//! # #[derive(Debug, thiserror::Error)]
+//! # enum CheckoutError {
+//! #     #[error(transparent)] Payment(#[from] PaymentError),
+//! #     #[error(transparent)] Run(#[from] RunError),
+//! # }
+//! # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+//! let breaker = CircuitBreaker::new("payments");
+//!
+//! // Around a step:
+//! let paid: Result<_, CheckoutError> = run(async |run| Ok(step!(run, guard = &breaker, charge()))).await;
+//!
+//! // Or around any call:
+//! let paid = breaker.call(charge).await;
+//! # assert_eq!(paid, Ok(7));
+//! # });
+//! # impl PartialEq for PaymentError { fn eq(&self, _: &Self) -> bool { true } }
+//! ```
+//!
+//! Every policy is a handle that is cheap to clone, and clones are the same policy. Each is used in two ways: as a
+//! `guard` of a step, where a refusal is [`RunError::Refused`](awaitly_core::RunError::Refused) and is retried like
+//! a failure, not before its time; and alone, by its `call`, which gives the operation's own error or the refusal
+//! with its own type ([`CallError`]).
+//!
+//! | module | what it holds back |
+//! | --- | --- |
+//! | [`circuit_breaker`] | calls to a service that fails anyway |
+//! | [`rate_limiter`] | calls that come too fast, in all or for a key |
+//! | [`concurrency_limiter`] | calls that are too many at once, in all or for a key |
+//! | [`combined_limiter`] | both of these at once |
+
+pub mod call;
+pub mod circuit_breaker;
+pub mod combined_limiter;
+pub mod concurrency_limiter;
+pub mod failure;
+mod name;
+mod per_key;
+pub mod rate_limiter;
+mod sync;
+mod time;
+mod turn;
+
+pub use call::CallError;
+pub use circuit_breaker::CircuitBreaker;
+pub use combined_limiter::CombinedLimiter;
+pub use concurrency_limiter::{ConcurrencyLimiter, KeyedConcurrencyLimiter};
+pub use name::Name;
+pub use rate_limiter::{KeyedRateLimiter, RateLimiter};

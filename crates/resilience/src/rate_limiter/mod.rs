@@ -1,0 +1,62 @@
+//! So many calls in so long: what is above that waits its turn, or is refused.
+//!
+//! ```
+//! use std::time::Duration;
+//! use awaitly_resilience::rate_limiter::{Exhausted, KeyedRateLimiter, RateLimiter};
+//!
+//! # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
+//! # async fn search(_: &str) -> Result<u32, std::fmt::Error> { Ok(7) }
+//! let limiter = RateLimiter::per_second("search", 10);
+//! let found = limiter.call(|| search("tea")).await;
+//! let many = limiter.cost(5).call(|| search("tea mug bowl pot cup")).await;
+//! # assert!(found.is_ok() && many.is_ok());
+//!
+//! // Each tenant has tokens of its own:
+//! let tenants: KeyedRateLimiter<String> =
+//!     RateLimiter::options("tenant", 100, Duration::from_secs(60)).exhausted(Exhausted::Refuse).keyed();
+//! let found = tenants.key("ada".to_owned()).call(|| search("tea")).await;
+//! # assert!(found.is_ok());
+//! # });
+//! ```
+//!
+//! A limiter holds tokens, at first as many as its burst, and gets one back in each interval. A call takes as many
+//! as it costs. The arithmetic is that of the generic cell rate algorithm, as the crate `governor` does it: a number
+//! per bucket, changed without a lock. Callers that wait stand in a queue, and only the first of them asks for
+//! tokens; a call that comes later does not overtake. One that is dropped gives its place back.
+
+mod cells;
+mod direct;
+mod error;
+mod keyed;
+mod options;
+mod quota;
+
+use std::time::Duration;
+
+pub use direct::{Costing, RateLimiter};
+pub use error::RateLimited;
+pub use keyed::{KeyedRateLimiter, OfKey};
+pub use options::{Exhausted, Options};
+
+/// What a limiter has and what it does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Stats {
+    /// How many tokens are there.
+    pub available: u32,
+    /// How many there are at most.
+    pub burst: u32,
+    /// In which time it gets one back.
+    pub interval: Duration,
+    /// How many calls wait.
+    pub waiting: usize,
+}
+
+/// No token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum No {
+    /// Until then.
+    For(Duration),
+    /// The call costs too much.
+    Ever,
+}

@@ -1,0 +1,100 @@
+use std::hash::Hash;
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use awaitly_core::clock::Clock;
+
+use super::quota::Rate;
+use super::{KeyedRateLimiter, RateLimiter};
+use crate::name::Name;
+use crate::time::Time;
+
+/// What a limiter does with a call for which there is no token.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub enum Exhausted {
+    /// It waits, first come, first served.
+    #[default]
+    Wait,
+    /// It is refused.
+    Refuse,
+}
+
+/// How many calls, in how long. Made with [`RateLimiter::options`].
+///
+/// # Default
+///
+/// | option | default |
+/// | --- | --- |
+/// | [`burst`](Self::burst) | twice the number of calls |
+/// | [`exhausted`](Self::exhausted) | [`Exhausted::Wait`] |
+#[derive(Debug, Clone)]
+#[must_use = "options do nothing until `build`"]
+pub struct Options {
+    pub(super) name: Name,
+    pub(super) rate: Rate,
+    pub(super) exhausted: Exhausted,
+    pub(super) time: Option<Time>,
+}
+
+impl Options {
+    pub(super) fn new(name: Name, calls: u32, per: Duration) -> Self {
+        let Some(calls) = NonZeroU32::new(calls) else {
+            panic!("a limiter lets at least one call through: a rate of 0 is refused")
+        };
+        Self { name, rate: Rate { calls, per, burst: None }, exhausted: Exhausted::Wait, time: None }
+    }
+
+    /// For an API: 10 calls a second, 20 at once.
+    pub fn api(name: impl Into<Name>) -> Self {
+        Self::new(name.into(), 10, Duration::from_secs(1)).burst(20)
+    }
+
+    /// For somebody else's service: 5 calls a second, 10 at once.
+    pub fn external(name: impl Into<Name>) -> Self {
+        Self::new(name.into(), 5, Duration::from_secs(1)).burst(10)
+    }
+
+    /// How many calls may come at once after a pause.
+    ///
+    /// # Panics
+    /// Where `burst` is 0: nobody would ever get through.
+    pub const fn burst(mut self, burst: u32) -> Self {
+        self.rate.burst = NonZeroU32::new(burst);
+        assert!(self.rate.burst.is_some(), "a burst is at least one call: `burst(0)` is refused");
+        self
+    }
+
+    /// What happens to a call for which there is no token.
+    pub const fn exhausted(mut self, exhausted: Exhausted) -> Self {
+        self.exhausted = exhausted;
+        self
+    }
+
+    /// Reads the time off this clock, and waits by it.
+    ///
+    /// # Default
+    /// The processor's counter, and tokio's timer. The first policy of a process that uses the counter calibrates
+    /// it, which takes some milliseconds.
+    pub fn clock(mut self, clock: impl Clock) -> Self {
+        self.time = Some(Time::given(clock));
+        self
+    }
+
+    /// The limiter, with all tokens there.
+    ///
+    /// # Panics
+    /// Where it would take more than ten years until all tokens are there again.
+    #[must_use]
+    pub fn build(self) -> RateLimiter {
+        RateLimiter::from_options(self)
+    }
+
+    /// A limiter with tokens of its own for each key, all there.
+    ///
+    /// # Panics
+    /// As [`build`](Self::build).
+    #[must_use]
+    pub fn keyed<K: Eq + Hash + Clone + Send + Sync + 'static>(self) -> KeyedRateLimiter<K> {
+        KeyedRateLimiter::from_options(self)
+    }
+}

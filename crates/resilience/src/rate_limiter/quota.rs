@@ -1,0 +1,73 @@
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use governor::Quota;
+
+use crate::time::{Moment, nanos};
+
+/// So many calls in so long, and how many may come at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Rate {
+    pub(super) calls: NonZeroU32,
+    pub(super) per: Duration,
+    pub(super) burst: Option<NonZeroU32>,
+}
+
+/// The longest time that a full bucket takes to fill, so that nothing overflows.
+const LONGEST: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
+
+impl Rate {
+    pub(super) fn burst(self) -> NonZeroU32 {
+        self.burst.unwrap_or(self.calls.saturating_mul(NonZeroU32::MIN.saturating_add(1)))
+    }
+
+    /// The time that one token takes.
+    pub(super) fn interval(self) -> Duration {
+        (self.per / self.calls.get()).max(Duration::from_nanos(1))
+    }
+
+    /// The same in governor's words. `None`: a full bucket would take more than ten years.
+    pub(super) fn quota(self) -> Option<Quota> {
+        let fill = self.interval().checked_mul(self.burst().get())?;
+        let quota = Quota::with_period(self.interval())?;
+        (fill <= LONGEST).then(|| quota.allow_burst(self.burst()))
+    }
+
+    /// How many tokens are there at `now`, where the bucket is full again at `full`.
+    pub(super) fn tokens(self, full: Moment, now: Moment) -> u32 {
+        let missing = nanos(full.since(now)).div_ceil(nanos(self.interval()));
+        self.burst().get().saturating_sub(u32::try_from(missing).unwrap_or(u32::MAX))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn a_bucket_that_is_full_has_all_its_tokens_and_one_that_was_just_emptied_none(
+            calls in 0_u32..1000, millis in 1_u64..100_000, burst in 1_u32..1000,
+        ) {
+            let calls = NonZeroU32::MIN.saturating_add(calls);
+            let rate = Rate { calls, per: Duration::from_millis(millis), burst: NonZeroU32::new(burst) };
+            let now = Moment::START;
+            prop_assert_eq!(rate.tokens(now, now), burst);
+            prop_assert_eq!(rate.tokens(now.after(rate.interval() * burst), now), 0);
+        }
+    }
+
+    #[test]
+    fn what_would_overflow_is_no_quota() {
+        let one = NonZeroU32::MIN;
+        let slow = Rate { calls: one, per: Duration::MAX, burst: Some(one) };
+        assert_eq!(slow.quota(), None);
+        let large = Rate { calls: one, per: Duration::from_secs(3600), burst: Some(NonZeroU32::MAX) };
+        assert_eq!(large.quota(), None);
+        let fast = Rate { calls: NonZeroU32::MAX, per: Duration::from_nanos(1), burst: None };
+        assert!(fast.quota().is_some());
+        assert_eq!(fast.burst(), NonZeroU32::MAX);
+    }
+}

@@ -1,0 +1,14 @@
+//! The primitives that threads meet at, so that a model can schedule them.
+//!
+//! With `--cfg awaitly_models` they are those of the model checker.
+
+#[cfg(not(awaitly_models))]
+pub(crate) use std::sync::{Arc, Mutex, MutexGuard, atomic};
+
+#[cfg(awaitly_models)]
+pub(crate) use shuttle::sync::{Arc, Mutex, MutexGuard, atomic};
+
+/// Locks. Nothing of the caller's runs under a lock, so no panic leaves anything half done.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}

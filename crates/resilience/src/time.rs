@@ -1,0 +1,96 @@
+//! Time as the policies see it: nanoseconds, of which [`Moment::START`] had passed when the policy was made.
+//!
+//! Unless a clock is given it is read off the processor's counter, at less than half of the cost of the system's
+//! clock.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use awaitly_core::clock::{Clock, Sleep, SystemClock};
+use governor::nanos::Nanos;
+
+/// Where a policy reads the time, and waits.
+#[derive(Debug, Clone)]
+pub(crate) enum Time {
+    Counter { counter: quanta::Clock, base: u64 },
+    Given { clock: Arc<dyn Clock>, base: Instant },
+}
+
+impl Time {
+    /// The processor's time.
+    pub(crate) fn counter() -> Self {
+        let counter = quanta::Clock::new();
+        let base = counter.raw();
+        Self::Counter { counter, base }
+    }
+
+    pub(crate) fn given(clock: impl Clock) -> Self {
+        let base = clock.now();
+        Self::Given { clock: Arc::new(clock), base }
+    }
+
+    #[inline]
+    pub(crate) fn now(&self) -> Moment {
+        match self {
+            Self::Counter { counter, base } => {
+                Moment(Moment::START.0 + counter.delta_as_nanos(*base, counter.raw()))
+            }
+            Self::Given { clock, base } => Moment::START.after(clock.now().saturating_duration_since(*base)),
+        }
+    }
+
+    /// The time of day.
+    pub(crate) fn wall(&self) -> SystemTime {
+        match self {
+            Self::Counter { .. } => SystemTime::now(),
+            Self::Given { clock, .. } => clock.wall(),
+        }
+    }
+
+    /// Waits that long.
+    pub(crate) fn sleep(&self, delay: Duration) -> Sleep {
+        match self {
+            Self::Counter { .. } => sleep(&SystemClock, delay),
+            Self::Given { clock, .. } => sleep(&**clock, delay),
+        }
+    }
+}
+
+fn sleep(clock: &dyn Clock, delay: Duration) -> Sleep {
+    const FAR: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
+    let now = clock.now();
+    clock.sleep_until(now.checked_add(delay.min(FAR)).unwrap_or(now))
+}
+
+/// A moment, in nanoseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Moment(pub(crate) u64);
+
+impl Moment {
+    /// When the policy was made. There is room before it for what came from another process: 36 years.
+    pub(crate) const START: Self = Self(1 << 60);
+
+    /// The moment that much later; the last one there is where it would be later still.
+    pub(crate) fn after(self, delay: Duration) -> Self {
+        Self(self.0.saturating_add(nanos(delay)))
+    }
+
+    /// How long it is since `earlier`; nothing where that is later.
+    pub(crate) const fn since(self, earlier: Self) -> Duration {
+        Duration::from_nanos(self.0.saturating_sub(earlier.0))
+    }
+}
+
+/// As many nanoseconds, or as many as can be counted.
+pub(crate) fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+impl governor::clock::Clock for Time {
+    type Instant = Nanos;
+
+    #[inline]
+    fn now(&self) -> Nanos {
+        Nanos::from(Self::now(self).0)
+    }
+}

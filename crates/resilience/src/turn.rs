@@ -1,0 +1,68 @@
+//! First come, first served: the queue that callers of a limiter wait in.
+
+use tokio::sync::{Notify, Semaphore};
+
+use crate::sync::atomic::{AtomicUsize, Ordering};
+
+/// A queue of which the first alone may try. Whoever is dropped gives the place back.
+#[derive(Debug)]
+pub(crate) struct Turns {
+    first: Semaphore,
+    waiting: AtomicUsize,
+    /// What the first one waits for may have come earlier than was thought.
+    sooner: Notify,
+}
+
+impl Turns {
+    pub(crate) fn new() -> Self {
+        Self { first: Semaphore::new(1), waiting: AtomicUsize::new(0), sooner: Notify::new() }
+    }
+
+    /// How many wait.
+    #[inline]
+    pub(crate) fn waiting(&self) -> usize {
+        self.waiting.load(Ordering::Acquire)
+    }
+
+    /// Joins the end of the queue. What comes back is a place in it.
+    pub(crate) fn join(&self) -> Place<'_> {
+        self.waiting.fetch_add(1, Ordering::AcqRel);
+        Place(self)
+    }
+
+    /// Lets the first one look again.
+    pub(crate) fn sooner(&self) {
+        self.sooner.notify_one();
+    }
+}
+
+/// A place in the queue, given back when it is dropped.
+#[derive(Debug)]
+pub(crate) struct Place<'a>(&'a Turns);
+
+impl Place<'_> {
+    /// Waits to be the first, and then for what `attempt` waits for: it is called again each time that the wait
+    /// which it names is over.
+    pub(crate) async fn first<T, W: Future<Output = ()>>(
+        &self,
+        mut attempt: impl FnMut() -> Result<T, W>,
+    ) -> T {
+        // It is never closed.
+        let _first = self.0.first.acquire().await;
+        loop {
+            match attempt() {
+                Ok(value) => return value,
+                Err(wait) => tokio::select! {
+                    () = wait => {}
+                    () = self.0.sooner.notified() => {}
+                },
+            }
+        }
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.0.waiting.fetch_sub(1, Ordering::AcqRel);
+    }
+}

@@ -1,0 +1,352 @@
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
+
+use awaitly_core::clock::{VirtualClock, ms, secs};
+use awaitly_core::{Error, Retry, RunError, Workflow, run, step};
+use awaitly_resilience::CallError;
+
+use crate::{ApiError, fails, ok};
+use awaitly_resilience::circuit_breaker::{CircuitBreaker, Open, Options, Snapshot, State, Window};
+
+/// Opens after 3 failures within 10 seconds, for 5; 2 probes.
+fn breaker(clock: &VirtualClock) -> CircuitBreaker {
+    options(clock).build()
+}
+
+fn options(clock: &VirtualClock) -> Options {
+    CircuitBreaker::options("api")
+        .failures(3)
+        .window(Window::Time(secs(10)))
+        .retry_after(secs(5))
+        .probes(2)
+        .clock(clock.clone())
+}
+
+async fn fail<P: awaitly_resilience::failure::Failure<ApiError>>(breaker: &CircuitBreaker<P>, times: u32) {
+    for _ in 0..times {
+        assert_eq!(breaker.call(fails).await, Err(CallError::Failed(ApiError("down"))));
+    }
+}
+
+fn open(retry_after: Option<std::time::Duration>) -> CallError<ApiError, Open> {
+    CallError::Refused(Open { name: "api".into(), state: State::Open, retry_after })
+}
+
+#[tokio::test]
+async fn it_opens_after_so_many_failures_and_then_calls_nothing() {
+    let clock = VirtualClock::new();
+    let breaker = breaker(&clock);
+    fail(&breaker, 2).await;
+    assert_eq!(breaker.call(ok).await, Ok(7), "a success");
+    assert_eq!(breaker.state(), State::Closed);
+    fail(&breaker, 1).await;
+    assert_eq!(breaker.state(), State::Open, "a success does not clear the window");
+    clock.advance(ms(1500));
+    let called = AtomicU32::new(0);
+    let refused = breaker
+        .call(|| {
+            called.fetch_add(1, Ordering::Relaxed);
+            ok()
+        })
+        .await;
+    assert_eq!(refused, Err(open(Some(ms(3500)))));
+    assert_eq!(called.into_inner(), 0);
+}
+
+#[tokio::test]
+async fn failures_older_than_the_window_do_not_count() {
+    let clock = VirtualClock::new();
+    let breaker = breaker(&clock);
+    fail(&breaker, 2).await;
+    clock.advance(secs(10));
+    fail(&breaker, 2).await;
+    assert_eq!(breaker.state(), State::Closed);
+    assert_eq!(breaker.stats().failures, 2);
+    clock.advance(secs(9));
+    fail(&breaker, 1).await;
+    assert_eq!(breaker.state(), State::Open);
+}
+
+#[tokio::test]
+async fn it_is_half_open_once_its_time_is_over_and_closes_after_its_probes() {
+    let clock = VirtualClock::new();
+    let breaker = breaker(&clock);
+    fail(&breaker, 3).await;
+    clock.advance(secs(5));
+    assert_eq!(breaker.state(), State::HalfOpen, "found out by looking");
+    assert_eq!(breaker.call(ok).await, Ok(7));
+    assert_eq!(breaker.state(), State::HalfOpen);
+    assert_eq!(breaker.call(ok).await, Ok(7));
+    assert_eq!(breaker.state(), State::Closed);
+    assert_eq!(breaker.stats().failures, 0, "the window is empty again");
+    fail(&breaker, 2).await;
+    assert_eq!(breaker.state(), State::Closed);
+}
+
+#[tokio::test]
+async fn a_probe_that_fails_opens_it_for_the_whole_time_again() {
+    let clock = VirtualClock::new();
+    let breaker = breaker(&clock);
+    fail(&breaker, 3).await;
+    clock.advance(secs(5));
+    assert_eq!(breaker.call(ok).await, Ok(7));
+    fail(&breaker, 1).await;
+    assert_eq!(breaker.call(ok).await, Err(open(Some(secs(5)))));
+}
+
+#[tokio::test]
+async fn no_more_probes_than_their_number_run_and_a_dropped_one_gives_its_place_back() {
+    let clock = VirtualClock::new();
+    let breaker = breaker(&clock);
+    fail(&breaker, 3).await;
+    clock.advance(secs(5));
+    let mut probes: Vec<_> =
+        (0..2).map(|_| Box::pin(breaker.call(std::future::pending::<Result<u32, ApiError>>))).collect();
+    for probe in &mut probes {
+        assert!(futures_util::poll!(probe).is_pending());
+    }
+    let no = CallError::Refused(Open { name: "api".into(), state: State::HalfOpen, retry_after: None });
+    assert_eq!(breaker.call(ok).await, Err(no.clone()));
+    drop(probes.pop());
+    assert_eq!(breaker.call(ok).await, Ok(7));
+    assert_eq!(breaker.call(ok).await, Err(no), "one runs, one went well");
+    drop(probes);
+    assert_eq!(breaker.call(ok).await, Ok(7));
+    assert_eq!(breaker.state(), State::Closed);
+}
+
+#[tokio::test]
+async fn a_call_from_before_a_change_counts_no_more() {
+    let clock = VirtualClock::new();
+    let breaker = breaker(&clock);
+    let (end, ended) = tokio::sync::oneshot::channel::<()>();
+    let mut old = Box::pin(breaker.call(async || {
+        ended.await.unwrap();
+        fails().await
+    }));
+    assert!(futures_util::poll!(&mut old).is_pending());
+    fail(&breaker, 3).await;
+    clock.advance(secs(5));
+    assert_eq!(breaker.state(), State::HalfOpen);
+    end.send(()).unwrap();
+    assert_eq!(old.await, Err(CallError::Failed(ApiError("down"))));
+    assert_eq!(breaker.state(), State::HalfOpen, "it was no probe");
+}
+
+#[tokio::test]
+async fn only_errors_that_the_predicate_names_count() {
+    let clock = VirtualClock::new();
+    let breaker = options(&clock).failure_when(|error: &ApiError| error.0 == "down").build();
+    for _ in 0..9 {
+        let declined = breaker.call(async || Err::<u32, _>(ApiError("declined"))).await;
+        assert_eq!(declined, Err(CallError::Failed(ApiError("declined"))));
+    }
+    assert_eq!(breaker.state(), State::Closed);
+    fail(&breaker, 3).await;
+    assert_eq!(breaker.state(), State::Open);
+}
+
+#[tokio::test]
+async fn a_rate_opens_it_once_there_are_enough_calls() {
+    let clock = VirtualClock::new();
+    let breaker = options(&clock).window(Window::Calls(10)).ignore_failures().failure_rate(0.5, 6).build();
+    fail(&breaker, 5).await;
+    assert_eq!(breaker.state(), State::Closed, "five are too few");
+    assert_eq!(breaker.call(ok).await, Ok(7));
+    assert_eq!(breaker.state(), State::Open, "five of six, as soon as there are six");
+    breaker.close();
+    for _ in 0..4 {
+        assert_eq!(breaker.call(ok).await, Ok(7));
+    }
+    fail(&breaker, 3).await;
+    assert_eq!(breaker.state(), State::Closed, "three of seven");
+    fail(&breaker, 1).await;
+    assert_eq!(breaker.state(), State::Open, "four of eight");
+}
+
+#[tokio::test]
+async fn slow_calls_open_it_though_they_succeed() {
+    let clock = VirtualClock::new();
+    let breaker = options(&clock).slow_calls(secs(1), 0.5, 4).build();
+    let slow = async || {
+        clock.advance(ms(1001));
+        ok().await
+    };
+    for _ in 0..2 {
+        assert_eq!(breaker.call(ok).await, Ok(7));
+    }
+    assert_eq!(breaker.call(slow).await, Ok(7));
+    assert_eq!(breaker.state(), State::Closed);
+    assert_eq!(breaker.call(slow).await, Ok(7));
+    assert_eq!(breaker.state(), State::Open);
+    clock.advance(secs(5));
+    assert_eq!(breaker.call(slow).await, Ok(7));
+    assert_eq!(breaker.state(), State::Open, "a slow probe opens it again");
+}
+
+#[tokio::test]
+async fn it_is_opened_closed_and_reset_by_hand() {
+    let clock = VirtualClock::new();
+    let breaker = breaker(&clock);
+    breaker.open();
+    clock.advance(secs(3600));
+    assert_eq!(breaker.call(ok).await, Err(open(None)), "until somebody closes it");
+    breaker.close();
+    assert_eq!(breaker.call(ok).await, Ok(7));
+    fail(&breaker, 2).await;
+    breaker.reset();
+    let stats = breaker.stats();
+    assert_eq!((stats.state, stats.failures, stats.all_failures), (State::Closed, 0, 0));
+    assert_eq!((stats.all_successes, stats.all_refused, stats.last_failure), (0, 0, None));
+}
+
+#[tokio::test]
+async fn it_counts_what_it_is_told() {
+    let clock = VirtualClock::new();
+    let breaker = breaker(&clock);
+    (0..3).for_each(|_| breaker.record_failure());
+    assert_eq!(breaker.state(), State::Open);
+    clock.advance(secs(5));
+    (0..9).for_each(|_| breaker.record_success());
+    assert_eq!(breaker.state(), State::HalfOpen, "a success from elsewhere is no probe");
+    breaker.record_failure();
+    assert_eq!(breaker.state(), State::Open);
+}
+
+#[tokio::test]
+async fn its_stats_say_what_it_has_seen() {
+    let clock = VirtualClock::new();
+    let breaker = breaker(&clock);
+    assert_eq!(breaker.call(ok).await, Ok(7));
+    fail(&breaker, 3).await;
+    clock.advance(secs(2));
+    breaker.call(ok).await.unwrap_err();
+    let stats = breaker.stats();
+    assert_eq!(stats.state, State::Open);
+    assert_eq!((stats.all_successes, stats.all_failures, stats.all_refused), (1, 3, 1));
+    assert_eq!((stats.failures, stats.last_failure, stats.probes_in), (3, Some(secs(2)), Some(secs(3))));
+}
+
+#[tokio::test]
+async fn a_listener_hears_of_each_change_once_and_its_panic_harms_nobody() {
+    let clock = VirtualClock::new();
+    let heard = Arc::new(Mutex::new(Vec::new()));
+    let breaker = options(&clock)
+        .on_change(|_| panic!("a listener of the test"))
+        .on_change({
+            let heard = Arc::clone(&heard);
+            move |change| heard.lock().unwrap().push((change.from, change.to))
+        })
+        .build();
+    fail(&breaker, 3).await;
+    breaker.call(ok).await.unwrap_err();
+    clock.advance(secs(5));
+    for _ in 0..2 {
+        breaker.call(ok).await.unwrap();
+    }
+    breaker.close();
+    let changes =
+        [(State::Closed, State::Open), (State::Open, State::HalfOpen), (State::HalfOpen, State::Closed)];
+    assert_eq!(*heard.lock().unwrap(), changes);
+}
+
+#[tokio::test]
+async fn the_presets_are_those_of_the_reference() {
+    for (preset, failures, window, wait, probes) in [
+        (Options::critical as fn(&'static str) -> Options, 3, 30, 60, 1),
+        (Options::standard, 5, 60, 30, 3),
+        (Options::lenient, 10, 120, 15, 5),
+    ] {
+        let clock = VirtualClock::new();
+        let breaker = preset("api").clock(clock.clone()).build();
+        fail(&breaker, failures - 1).await;
+        clock.advance(secs(window));
+        fail(&breaker, failures - 1).await;
+        assert_eq!(breaker.state(), State::Closed);
+        fail(&breaker, 1).await;
+        assert_eq!(breaker.call(ok).await, Err(open(Some(secs(wait)))));
+        clock.advance(secs(wait));
+        for _ in 0..probes {
+            assert_eq!(breaker.state(), State::HalfOpen);
+            breaker.call(ok).await.unwrap();
+        }
+        assert_eq!(breaker.state(), State::Closed);
+    }
+}
+
+#[tokio::test]
+async fn what_it_is_like_goes_to_another_breaker_by_way_of_json() {
+    let clock = VirtualClock::new();
+    let first = breaker(&clock);
+    fail(&first, 2).await;
+    let json = serde_json::to_string(&first.export()).unwrap();
+    clock.advance(secs(4));
+    let second = breaker(&clock);
+    second.import(&serde_json::from_str::<Snapshot>(&json).unwrap());
+    assert_eq!((second.state(), second.stats().failures), (State::Closed, 2));
+    fail(&second, 1).await;
+    let json = serde_json::to_string(&second.export()).unwrap();
+    clock.advance(secs(1));
+    let third = breaker(&clock);
+    third.import(&serde_json::from_str::<Snapshot>(&json).unwrap());
+    assert_eq!(third.call(ok).await, Err(open(Some(secs(4)))), "it goes on waiting where the other one was");
+    clock.advance(secs(60));
+    let late = breaker(&clock);
+    late.import(&serde_json::from_str::<Snapshot>(&json).unwrap());
+    assert_eq!((late.state(), late.stats().failures), (State::HalfOpen, 0));
+}
+
+#[tokio::test]
+async fn its_refusal_of_a_step_is_typed_and_retried_when_it_says() {
+    let clock = VirtualClock::new();
+    let breaker = breaker(&clock);
+    fail(&breaker, 3).await;
+    let refused = run(async |run| match run.step("charge", ok).guard(&breaker).await {
+        Err(Error::Run(refused)) => Err::<u32, RunError>(refused),
+        other => panic!("{other:?}"),
+    })
+    .await;
+    assert_eq!(
+        refused.unwrap_err(),
+        RunError::Refused {
+            step: "charge".into(),
+            by: "api".into(),
+            reason: "circuit breaker is open: ask again in 5 s".into(),
+            retry_after: Some(secs(5)),
+        }
+    );
+    let running = tokio::spawn({
+        let (breaker, workflow) = (breaker.clone(), Workflow::new("pay").clock(clock.clone()));
+        async move {
+            let body = async |run: &awaitly_core::DurableRun| {
+                Ok::<_, RunError>(step!(
+                    run,
+                    "charge",
+                    retry = Retry::fixed(ms(1)).attempts(2),
+                    guard = breaker,
+                    async { Ok::<u32, RunError>(7) }
+                ))
+            };
+            workflow.run("one", body).await
+        }
+    });
+    while clock.sleepers() == 0 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(clock.advance_to_next(), Some(secs(5)), "not before its time");
+    assert_eq!(running.await.unwrap(), Ok(7));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_timeout_of_a_step_counts_and_its_cancellation_does_not() {
+    let breaker = CircuitBreaker::options("api").failures(1).failure_when(|_: &ApiError| false).build();
+    let hangs = || std::future::pending::<Result<u32, ApiError>>();
+    let ended = run(async |run| run.step("hangs", hangs).guard(&breaker).timeout(secs(1)).await).await;
+    assert!(matches!(ended, Err(Error::Run(RunError::Timeout { .. }))));
+    assert_eq!(breaker.state(), State::Open);
+    breaker.reset();
+    let dropped =
+        tokio::time::timeout(secs(1), run(async |run| run.step("hangs", hangs).guard(&breaker).await));
+    assert!(dropped.await.is_err());
+    assert_eq!((breaker.state(), breaker.stats().all_failures), (State::Closed, 0));
+}

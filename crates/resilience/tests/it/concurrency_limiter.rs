@@ -1,0 +1,159 @@
+use std::future::pending;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+use awaitly_core::run;
+use awaitly_resilience::CallError;
+use awaitly_resilience::concurrency_limiter::{ConcurrencyLimiter, Full, KeyedConcurrencyLimiter, Options};
+
+use crate::{ApiError, fails, ok, settle};
+
+type Never = Result<u32, ApiError>;
+
+#[tokio::test]
+async fn no_more_calls_run_than_it_has_slots_and_they_go_in_order() {
+    let limiter = ConcurrencyLimiter::new("db", 3);
+    let (running, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let order = Arc::new(Mutex::new(Vec::new()));
+    let tasks: Vec<_> = (0..50)
+        .map(|number| {
+            let limiter = limiter.clone();
+            let (running, most, order) = (Arc::clone(&running), Arc::clone(&most), Arc::clone(&order));
+            tokio::spawn(async move {
+                let call = limiter.call(async || {
+                    order.lock().unwrap().push(number);
+                    let now = running.fetch_add(1, Ordering::SeqCst) + 1;
+                    most.fetch_max(now, Ordering::SeqCst);
+                    for _ in 0..number % 7 {
+                        tokio::task::yield_now().await;
+                    }
+                    running.fetch_sub(1, Ordering::SeqCst);
+                    ok().await
+                });
+                call.await
+            })
+        })
+        .collect();
+    for task in tasks {
+        assert_eq!(task.await.unwrap(), Ok(7));
+    }
+    assert_eq!(most.load(Ordering::SeqCst), 3);
+    assert!(order.lock().unwrap().iter().copied().eq(0..50));
+    let stats = limiter.stats();
+    assert_eq!((stats.running, stats.waiting, stats.limit), (0, 0, 3));
+}
+
+#[tokio::test]
+async fn a_full_queue_refuses_and_says_how_full() {
+    let limiter = ConcurrencyLimiter::options("db", 1).max_waiting(2).build();
+    let mut calls: Vec<_> = (0..3).map(|_| Box::pin(limiter.call(pending::<Never>))).collect();
+    for call in &mut calls {
+        assert!(futures_util::poll!(call).is_pending());
+    }
+    let full = Full { name: "db".into(), running: 1, waiting: 2 };
+    assert_eq!(
+        full.to_string(),
+        "concurrency limit `db` is reached: 1 calls run and 2 wait, so ask again later"
+    );
+    assert_eq!(limiter.call(ok).await, Err(CallError::Refused(full)));
+    drop(calls.pop());
+    let mut next = Box::pin(limiter.call(ok));
+    assert!(futures_util::poll!(&mut next).is_pending(), "a dropped waiter has given its place back");
+    calls.clear();
+    assert_eq!(next.await, Ok(7), "a dropped call has given its slot back");
+}
+
+#[tokio::test]
+async fn with_no_place_to_wait_it_refuses_at_once() {
+    let limiter = ConcurrencyLimiter::options("db", 1).max_waiting(0).build();
+    let mut running = Box::pin(limiter.call(pending::<Never>));
+    assert!(futures_util::poll!(&mut running).is_pending());
+    assert!(limiter.call(ok).await.unwrap_err().is_refused());
+}
+
+#[tokio::test]
+async fn a_slot_comes_back_however_the_call_ends() {
+    let limiter = ConcurrencyLimiter::new("db", 1);
+    assert_eq!(limiter.call(fails).await, Err(CallError::Failed(ApiError("down"))));
+    let panics = tokio::spawn({
+        let limiter = limiter.clone();
+        async move { limiter.call(async || -> Never { panic!("a call of the test") }).await }
+    });
+    assert!(panics.await.is_err());
+    let step = run(async |run| run.step("fails", fails).guard(&limiter).await).await;
+    assert!(step.is_err());
+    assert_eq!((limiter.stats().running, limiter.call(ok).await), (0, Ok(7)));
+}
+
+#[tokio::test]
+async fn those_who_wait_can_be_turned_away_and_those_who_run_go_on() {
+    let limiter = ConcurrencyLimiter::new("db", 1);
+    let (end, ended) = tokio::sync::oneshot::channel::<()>();
+    let mut running = Box::pin(limiter.call(async || {
+        ended.await.unwrap();
+        ok().await
+    }));
+    assert!(futures_util::poll!(&mut running).is_pending());
+    let mut waiting = Box::pin(limiter.call(ok));
+    assert!(futures_util::poll!(&mut waiting).is_pending());
+    limiter.turn_away();
+    assert!(waiting.await.unwrap_err().is_refused());
+    let mut later = Box::pin(limiter.call(ok));
+    assert!(futures_util::poll!(&mut later).is_pending(), "who comes later waits as before");
+    end.send(()).unwrap();
+    assert_eq!((running.await, later.await), (Ok(7), Ok(7)));
+    assert_eq!(limiter.stats().running, 0);
+}
+
+#[tokio::test]
+async fn it_grows_and_shrinks_while_calls_run() {
+    let limiter = ConcurrencyLimiter::new("db", 2);
+    let mut calls: Vec<_> = (0..4).map(|_| Box::pin(limiter.call(pending::<Never>))).collect();
+    for call in &mut calls {
+        assert!(futures_util::poll!(call).is_pending());
+    }
+    assert_eq!((limiter.stats().running, limiter.stats().waiting), (2, 2));
+    limiter.resize(3);
+    for call in &mut calls {
+        assert!(futures_util::poll!(call).is_pending());
+    }
+    assert_eq!((limiter.stats().running, limiter.stats().waiting), (3, 1));
+    limiter.resize(1);
+    assert_eq!((limiter.stats().running, limiter.stats().limit), (3, 1));
+    drop(calls.remove(0));
+    for call in &mut calls {
+        assert!(futures_util::poll!(call).is_pending());
+    }
+    assert_eq!((limiter.stats().running, limiter.stats().waiting), (2, 1), "nobody follows");
+    limiter.resize(2);
+    drop(calls.remove(0));
+    for call in &mut calls {
+        assert!(futures_util::poll!(call).is_pending());
+    }
+    assert_eq!((limiter.stats().running, limiter.stats().waiting), (2, 0));
+    calls.clear();
+    assert_eq!(limiter.stats().running, 0);
+}
+
+#[tokio::test]
+async fn each_key_has_slots_of_its_own_and_is_forgotten_when_nobody_uses_it() {
+    let limiter: KeyedConcurrencyLimiter<String> = ConcurrencyLimiter::options("host", 1).keyed();
+    let (flooded, calm) = (limiter.key("flooded"), limiter.key("calm"));
+    let mut flood: Vec<_> = (0..1000).map(|_| Box::pin(flooded.call(pending::<Never>))).collect();
+    for call in &mut flood {
+        assert!(futures_util::poll!(call).is_pending());
+    }
+    assert_eq!((flooded.stats().running, flooded.stats().waiting), (1, 999));
+    let step = run(async |run| run.step("calm", ok).guard(&calm).await).await;
+    assert_eq!((step.unwrap(), calm.call(ok).await), (7, Ok(7)), "they do not wait");
+    assert_eq!(limiter.keys(), 1);
+    drop(flood);
+    settle().await;
+    assert_eq!(limiter.keys(), 0);
+}
+
+#[tokio::test]
+async fn the_preset_is_that_of_the_reference() {
+    let stats = Options::database("db").build().stats();
+    assert_eq!((stats.limit, stats.max_waiting), (10, 100));
+}

@@ -1,0 +1,220 @@
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use awaitly_core::clock::{VirtualClock, ms, secs};
+use awaitly_core::{Error, RunError, run};
+use awaitly_resilience::CallError;
+use awaitly_resilience::rate_limiter::{Exhausted, KeyedRateLimiter, Options, RateLimited, RateLimiter};
+
+use crate::{ApiError, ok, run_out, settle};
+
+fn options(clock: &VirtualClock, calls: u32, burst: u32) -> Options {
+    RateLimiter::options("api", calls, secs(1)).burst(burst).clock(clock.clone())
+}
+
+fn limited(retry_after: Duration) -> CallError<ApiError, RateLimited> {
+    CallError::Refused(RateLimited { name: "api".into(), retry_after: Some(retry_after) })
+}
+
+#[tokio::test]
+async fn it_begins_full_and_refills_up_to_its_burst() {
+    let clock = VirtualClock::new();
+    let limiter = options(&clock, 10, 20).exhausted(Exhausted::Refuse).build();
+    for left in (0..20).rev() {
+        assert_eq!(limiter.call(ok).await, Ok(7));
+        assert_eq!(limiter.stats().available, left);
+    }
+    assert_eq!(limiter.call(ok).await, Err(limited(ms(100))));
+    clock.advance(ms(99));
+    assert_eq!(limiter.call(ok).await, Err(limited(ms(1))));
+    clock.advance(ms(1));
+    assert_eq!(limiter.call(ok).await, Ok(7));
+    clock.advance(secs(3600));
+    assert_eq!(limiter.stats().available, 20);
+    assert_eq!((0..30).filter(|_| limiter.try_acquire().is_ok()).count(), 20);
+}
+
+#[tokio::test]
+async fn its_burst_is_twice_the_rate_unless_set() {
+    assert_eq!(RateLimiter::per_second("api", 7).stats().burst, 14);
+    let (api, external) = (Options::api("api").build().stats(), Options::external("api").build().stats());
+    assert_eq!((api.burst, api.interval), (20, ms(100)));
+    assert_eq!((external.burst, external.interval), (10, ms(200)));
+}
+
+#[tokio::test]
+async fn who_waits_gets_a_token_when_it_is_there_in_the_order_of_coming() {
+    let clock = VirtualClock::new();
+    let limiter = options(&clock, 10, 1).build();
+    assert_eq!(limiter.call(ok).await, Ok(7));
+    let order = Arc::new(Mutex::new(Vec::new()));
+    for number in 0..5 {
+        let (limiter, order, clock) = (limiter.clone(), Arc::clone(&order), clock.clone());
+        tokio::spawn(async move {
+            limiter.acquire().await.unwrap();
+            order.lock().unwrap().push((number, clock.elapsed()));
+        });
+        settle().await;
+    }
+    assert_eq!(limiter.stats().waiting, 5);
+    assert!(limiter.try_acquire().is_err());
+    run_out(&clock, || order.lock().unwrap().len() == 5).await;
+    let expected: Vec<_> = (0..5).map(|n| (n, ms(100 * (n + 1)))).collect();
+    assert_eq!(*order.lock().unwrap(), expected);
+    assert_eq!(limiter.stats().waiting, 0);
+}
+
+#[tokio::test]
+async fn nobody_overtakes_those_who_wait() {
+    let clock = VirtualClock::new();
+    let limiter = options(&clock, 10, 1).build();
+    limiter.acquire().await.unwrap();
+    let mut first = Box::pin(limiter.cost(1).acquire());
+    assert!(futures_util::poll!(&mut first).is_pending());
+    // The token is there, and the first one has not been asked since.
+    clock.advance(ms(100));
+    let refused = limiter.try_acquire().unwrap_err();
+    assert_eq!(refused.retry_after, Some(ms(200)));
+    assert_eq!(first.await, Ok(()));
+}
+
+#[tokio::test]
+async fn a_dropped_waiter_gives_its_place_back() {
+    let clock = VirtualClock::new();
+    let limiter = options(&clock, 10, 1).build();
+    limiter.acquire().await.unwrap();
+    let mut waiters: Vec<_> = (0..3).map(|_| Box::pin(limiter.acquire())).collect();
+    for waiter in &mut waiters {
+        assert!(futures_util::poll!(waiter).is_pending());
+    }
+    drop(waiters.remove(0));
+    drop(waiters.remove(0));
+    assert_eq!(limiter.stats().waiting, 1);
+    clock.advance(ms(100));
+    assert_eq!(waiters.remove(0).await, Ok(()), "the first token is for who is left");
+    assert_eq!((limiter.stats().waiting, clock.sleepers()), (0, 0));
+}
+
+#[tokio::test]
+async fn a_call_takes_what_it_costs_and_one_that_costs_too_much_is_refused_at_once() {
+    let clock = VirtualClock::new();
+    let limiter = options(&clock, 10, 10).build();
+    assert_eq!(limiter.cost(7).call(ok).await, Ok(7));
+    assert_eq!(limiter.stats().available, 3);
+    let refused = limiter.cost(11).call(ok).await;
+    let never = RateLimited { name: "api".into(), retry_after: None };
+    assert_eq!(
+        never.to_string(),
+        "rate limit `api` is reached: the call costs more than its burst, so split it"
+    );
+    assert_eq!(refused, Err(CallError::Refused(never)));
+    let mut waits = Box::pin(limiter.cost(5).call(ok));
+    assert!(futures_util::poll!(&mut waits).is_pending());
+    assert_eq!(clock.advance_to_next(), Some(ms(200)));
+    assert_eq!(waits.await, Ok(7));
+}
+
+#[tokio::test]
+async fn a_reset_fills_it_and_those_who_wait_come_first() {
+    let clock = VirtualClock::new();
+    let limiter = options(&clock, 1, 3).build();
+    limiter.cost(3).acquire().await.unwrap();
+    let waiter = tokio::spawn({
+        let limiter = limiter.clone();
+        async move { limiter.acquire().await }
+    });
+    settle().await;
+    limiter.reset();
+    assert_eq!(waiter.await.unwrap(), Ok(()));
+    assert_eq!((limiter.stats().available, clock.elapsed()), (2, Duration::ZERO));
+}
+
+#[tokio::test]
+async fn each_key_has_tokens_of_its_own() {
+    let clock = VirtualClock::new();
+    let limiter: KeyedRateLimiter<String> = options(&clock, 1, 2).exhausted(Exhausted::Refuse).keyed();
+    for key in ["ada", "bob"] {
+        for _ in 0..2 {
+            assert_eq!(limiter.key(key).call(ok).await, Ok(7));
+        }
+        assert_eq!(limiter.key(key).call(ok).await, Err(limited(secs(1))));
+    }
+    assert_eq!(limiter.key("ada").stats().available, 0);
+    limiter.key("ada").reset();
+    assert_eq!(limiter.key("ada").cost(2).call(ok).await, Ok(7));
+    assert_eq!(limiter.key("bob").call(ok).await, Err(limited(secs(1))));
+}
+
+#[tokio::test]
+async fn keys_whose_tokens_are_all_there_are_forgotten() {
+    let clock = VirtualClock::new();
+    let limiter: KeyedRateLimiter<u32> = options(&clock, 10, 1).keyed();
+    for key in 0..10_000_u32 {
+        limiter.key(key).acquire().await.unwrap();
+        clock.advance(ms(1));
+    }
+    assert!(limiter.keys() <= 2048 + 100, "{}", limiter.keys());
+    assert!(limiter.key(9999_u32).try_acquire().is_err(), "the newest are not");
+}
+
+#[tokio::test]
+async fn a_flooded_key_does_not_hold_up_another_one() {
+    let clock = VirtualClock::new();
+    let limiter: KeyedRateLimiter<&'static str> = options(&clock, 10, 1).keyed();
+    for _ in 0..1000 {
+        let flood = limiter.key("flood");
+        tokio::spawn(async move { flood.acquire().await });
+    }
+    settle().await;
+    assert_eq!(limiter.key("flood").stats().waiting, 999);
+    let waited = Arc::new(Mutex::new(Vec::new()));
+    for _ in 0..10 {
+        let (calm, waited, clock) = (limiter.key("calm"), Arc::clone(&waited), clock.clone());
+        tokio::spawn(async move {
+            calm.acquire().await.unwrap();
+            waited.lock().unwrap().push(clock.elapsed());
+        });
+    }
+    run_out(&clock, || waited.lock().unwrap().len() == 10).await;
+    let alone: Vec<_> = (0..10).map(|n| ms(100 * n)).collect();
+    assert_eq!(*waited.lock().unwrap(), alone, "as if nobody else were there");
+}
+
+#[tokio::test]
+async fn first_come_first_served_over_a_hundred_thousand() {
+    const CALLERS: usize = 100_000;
+    let clock = VirtualClock::new();
+    let limiter = RateLimiter::options("api", 1000, secs(1)).burst(1).clock(clock.clone()).build();
+    let order = Arc::new(Mutex::new(Vec::with_capacity(CALLERS)));
+    for number in 0..CALLERS {
+        let (limiter, order) = (limiter.clone(), Arc::clone(&order));
+        tokio::spawn(async move {
+            limiter.acquire().await.unwrap();
+            order.lock().unwrap().push(number);
+        });
+    }
+    while order.lock().unwrap().len() < CALLERS {
+        tokio::task::yield_now().await;
+        clock.advance_to_next();
+    }
+    assert!(order.lock().unwrap().iter().copied().eq(0..CALLERS));
+    assert_eq!(clock.elapsed(), ms(CALLERS as u64 - 1), "no token was lost, and none was given twice");
+}
+
+#[tokio::test]
+async fn a_step_waits_for_its_token_or_is_refused() {
+    let clock = VirtualClock::new();
+    let limiter = options(&clock, 1, 1).exhausted(Exhausted::Refuse).build();
+    let refused = run(async |run| {
+        run.step("first", ok).guard(&limiter).await.unwrap();
+        match run.step("second", ok).guard(limiter.cost(1)).await {
+            Err(Error::Run(refused)) => Err::<u32, RunError>(refused),
+            other => panic!("{other:?}"),
+        }
+    })
+    .await;
+    let reason = "rate limit is reached: ask again in 1000 ms".into();
+    let expected =
+        RunError::Refused { step: "second".into(), by: "api".into(), reason, retry_after: Some(secs(1)) };
+    assert_eq!(refused, Err(expected));
+}
