@@ -37,7 +37,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Xtask {
-    /// Run every test: examples, unit and integration tests, doctests, and a short crash test.
+    /// Run every test: examples, unit and integration tests, doctests, models, and a short crash test.
     ///
     /// Begins on a machine that has only Rust: a missing C compiler, PostgreSQL or Redis is
     /// installed where `apt-get` may be used without a password, and asked for where it may not.

@@ -15,6 +15,7 @@ pub(crate) fn run(workspace: &Workspace) -> Result<()> {
     let mut parts = Parts::default();
     parts.run("examples", || examples(workspace, &services));
     parts.run("tests", || tests(workspace, &services));
+    parts.run("models", || models(workspace));
     for store in crash::STORES {
         parts.run(format!("crash, {store}"), || crash::short(workspace, store, &services));
     }
@@ -32,4 +33,11 @@ fn examples(workspace: &Workspace, services: &Services) -> Result<()> {
 fn tests(workspace: &Workspace, services: &Services) -> Result<()> {
     let mut test = workspace.cargo(["test", "--workspace", "--all-features", "--no-fail-fast"]);
     command::run(test.envs(services.environment()))
+}
+
+// The primitives that threads meet at are those of the model checker then, in a build of its own.
+fn models(workspace: &Workspace) -> Result<()> {
+    let mut test = workspace.cargo(["test", "--package", "awaitly-resilience", "--test", "models"]);
+    test.arg("--target-dir").arg(workspace.path("target/models")).env("RUSTFLAGS", "--cfg awaitly_models");
+    command::run(&mut test)
 }

@@ -310,8 +310,11 @@ impl<P> Shared<P> {
         let (answer, changed) = change(&mut machine, &|| self.time.now());
         let gate = gate(&machine);
         if gate != self.gate.load(Ordering::Relaxed) {
-            let probes_at = machine.reopens().map_or(u64::MAX, |at| at.0);
-            self.probes_at.store(probes_at, Ordering::Relaxed);
+            // Who has read the gate before still finds when this one lets probes through.
+            if machine.state() == State::Open {
+                let probes_at = machine.reopens().map_or(u64::MAX, |at| at.0);
+                self.probes_at.store(probes_at, Ordering::Relaxed);
+            }
             self.gate.store(gate, Ordering::Release);
         }
         drop(machine);

@@ -105,9 +105,8 @@ impl Slots {
         if let Some(more) = limit.checked_sub(before) {
             (0..more).for_each(|_| self.give_back());
         } else {
-            let fewer = before - limit;
-            let taken = self.free.forget_permits(fewer);
-            self.surplus.fetch_add(fewer - taken, Ordering::AcqRel);
+            self.surplus.fetch_add(before - limit, Ordering::AcqRel);
+            self.settle();
         }
     }
 
@@ -117,10 +116,30 @@ impl Slots {
     }
 
     fn give_back(&self) {
-        let kept =
-            self.surplus.fetch_update(Ordering::AcqRel, Ordering::Acquire, |surplus| surplus.checked_sub(1));
-        if kept.is_err() {
+        if !self.is_surplus() {
             self.free.add_permits(1);
+            // There may be fewer since it was asked.
+            self.settle();
+        }
+    }
+
+    /// Takes away a slot that nobody has any more, where there are too many.
+    #[inline]
+    fn is_surplus(&self) -> bool {
+        let fewer = |surplus: usize| surplus.checked_sub(1);
+        self.surplus.load(Ordering::Acquire) > 0
+            && self.surplus.fetch_update(Ordering::AcqRel, Ordering::Acquire, fewer).is_ok()
+    }
+
+    /// Takes away free slots, where there are too many.
+    #[inline]
+    fn settle(&self) {
+        while self.surplus.load(Ordering::Acquire) > 0
+            && let Ok(permit) = self.free.try_acquire()
+        {
+            if self.is_surplus() {
+                permit.forget();
+            }
         }
     }
 }
