@@ -126,6 +126,13 @@ impl<E> Pass<E> for () {}
 #[derive(Debug, Clone, Copy)]
 pub struct Both<A, B>(pub(crate) A, pub(crate) B);
 
+impl<A, B> Both<A, B> {
+    /// `outer` is entered first.
+    pub const fn new(outer: A, inner: B) -> Self {
+        Self(outer, inner)
+    }
+}
+
 impl<E, A: Guard<E>, B: Guard<E> + Clone> Guard<E> for Both<A, B> {
     type Pass = Passes<A::Pass, B::Pass>;
     type Entering = EnteringBoth<E, A, B>;

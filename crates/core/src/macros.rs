@@ -11,7 +11,7 @@
 /// belongs to that closure.
 ///
 /// Without a name, the step is named for the last function that the expression calls. An option is the
-/// method of that name on [`Step`](crate::step::Step): `retry`, `timeout`, `deadline`, `guard`, `key`,
+/// method of that name on [`Step`](crate::step::Step): `retry`, `timeout`, `deadline`, `guard`, `policy`, `key`,
 /// `input`, `on_change`, `durability`, and last `when` or `unless`. They are evaluated in the order in which
 /// they stand, and before the expression takes what it names. The name may be any expression that a
 /// [`Key`](crate::journal::Key) is made from: a literal, a `String`, a `&String`.
@@ -71,6 +71,12 @@ macro_rules! __build_step {
     };
     (($run:expr) ($($name:expr)?) (once $store:ident) [$($method:tt)*] retry = $policy:expr, $($rest:tt)+) => {
         $crate::__build_step!(($run) ($($name)?) (repeat $store) [$($method)* .retry($policy)] $($rest)+)
+    };
+    (($run:expr) ($($name:expr)?) once [$($method:tt)*] policy = $policy:expr, $($rest:tt)+) => {
+        $crate::__build_step!(($run) ($($name)?) repeat [$($method)* .policy($policy)] $($rest)+)
+    };
+    (($run:expr) ($($name:expr)?) (once $store:ident) [$($method:tt)*] policy = $policy:expr, $($rest:tt)+) => {
+        $crate::__build_step!(($run) ($($name)?) (repeat $store) [$($method)* .policy($policy)] $($rest)+)
     };
     (($run:expr) ($($name:expr)?) $calls:ident [$($method:tt)*] transaction = $store:expr, $($rest:tt)+) => {
         match $store {

@@ -22,6 +22,7 @@ mod limits;
 mod name;
 mod nested;
 mod outside;
+mod policy;
 mod transaction;
 
 use std::fmt;
@@ -38,6 +39,7 @@ pub use keep::{Ended, Fresh, Keep, Recorded, ValuesOnly};
 pub use name::name_of;
 pub(crate) use nested::within;
 pub(crate) use outside::{Question, ask_outside};
+pub use policy::Policy;
 pub use transaction::{Committed, InTransaction, InTransactionFuture, Place};
 
 use crate::guard::{Both, Guard};
@@ -138,6 +140,13 @@ impl<'r, F, A, R, G> Step<'r, F, A, R, G> {
     pub fn guard<H>(self, guard: H) -> Step<'r, F, A, R, Both<G, H>> {
         let Self { frame, operation, attempts, keep, guard: outer } = self;
         Step { frame, operation, attempts, keep, guard: Both(outer, guard) }
+    }
+
+    /// Sets the options that `policy` stands for. Options that are set after it win over it, and it wins over those
+    /// that were set before. A policy may call the operation again, so with `policy =` in
+    /// [`step!`](crate::step!) it must not move what it captures.
+    pub fn policy<P: Policy<Self>>(self, policy: P) -> P::Step {
+        policy.apply(self)
     }
 
     /// Records the outcome under `key` instead of the step's name. A key is used once in a run.
