@@ -37,6 +37,8 @@
 //! | [`rate_limiter`] | calls that come too fast, in all or for a key |
 //! | [`concurrency_limiter`] | calls that are too many at once, in all or for a key |
 //! | [`combined_limiter`] | both of these at once |
+//!
+//! A [`policy`] is retry, timeout, deadline and guards under one name.
 
 pub mod call;
 pub mod circuit_breaker;
@@ -45,6 +47,7 @@ pub mod concurrency_limiter;
 pub mod failure;
 mod name;
 mod per_key;
+pub mod policy;
 pub mod rate_limiter;
 mod sync;
 mod time;
@@ -55,4 +58,5 @@ pub use circuit_breaker::CircuitBreaker;
 pub use combined_limiter::CombinedLimiter;
 pub use concurrency_limiter::{ConcurrencyLimiter, KeyedConcurrencyLimiter};
 pub use name::Name;
+pub use policy::Policy;
 pub use rate_limiter::{KeyedRateLimiter, RateLimiter};

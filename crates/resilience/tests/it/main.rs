@@ -4,6 +4,7 @@
 mod circuit_breaker;
 mod combined_limiter;
 mod concurrency_limiter;
+mod policy;
 mod rate_limiter;
 
 use awaitly_core::clock::VirtualClock;

@@ -1,0 +1,88 @@
+use std::time::Duration;
+
+use awaitly_core::Retry;
+use awaitly_core::guard::Both;
+use awaitly_core::retry::{Always, Budget, OnTimeout, RetryAfter, When};
+use awaitly_core::step::{Policy as Applied, Repeat, Step};
+
+use super::Policy;
+
+/// A [`Policy`] with what depends on the types of the program: a predicate over its error, guards.
+///
+/// It is `Clone` where these are, and is cloned for each step that it is applied to.
+#[derive(Debug, Clone)]
+#[must_use = "a policy does nothing by itself: give it to a step with `policy`"]
+pub struct PolicyWith<P = Always, G = ()> {
+    pub(super) retry: Retry<P>,
+    pub(super) timeout: Option<Duration>,
+    pub(super) deadline: Option<Duration>,
+    pub(super) guard: G,
+}
+
+impl<P, G> PolicyWith<P, G> {
+    fn map_retry<Q>(self, change: impl FnOnce(Retry<P>) -> Retry<Q>) -> PolicyWith<Q, G> {
+        let Self { retry, timeout, deadline, guard } = self;
+        PolicyWith { retry: change(retry), timeout, deadline, guard }
+    }
+
+    /// As [`Policy::when`].
+    pub fn when<E, F: Fn(&E) -> bool>(self, predicate: F) -> PolicyWith<When<P, F, E>, G> {
+        self.map_retry(|retry| retry.when(predicate))
+    }
+
+    /// As [`Policy::retry_after`].
+    pub fn retry_after<E, F: Fn(&E) -> Option<Duration>>(
+        self,
+        hint: F,
+    ) -> PolicyWith<RetryAfter<P, F, E>, G> {
+        self.map_retry(|retry| retry.retry_after(hint))
+    }
+
+    /// As [`Policy::on_timeout`].
+    pub fn on_timeout(self, timeouts: OnTimeout) -> Self {
+        self.map_retry(|retry| retry.on_timeout(timeouts))
+    }
+
+    /// As [`Policy::budget`].
+    pub fn budget(self, budget: &Budget) -> Self {
+        self.map_retry(|retry| retry.budget(budget))
+    }
+
+    /// As [`Policy::guard`]. Called several times, the first guard is entered first.
+    pub fn guard<H>(self, guard: H) -> PolicyWith<P, Both<G, H>> {
+        let Self { retry, timeout, deadline, guard: outer } = self;
+        PolicyWith { retry, timeout, deadline, guard: Both::new(outer, guard) }
+    }
+}
+
+impl<'r, F, A: Repeat, R, G> Applied<Step<'r, F, A, R, G>> for Policy {
+    type Step = <PolicyWith as Applied<Step<'r, F, A, R, G>>>::Step;
+
+    fn apply(self, step: Step<'r, F, A, R, G>) -> Self::Step {
+        self.with().apply(step)
+    }
+}
+
+impl<'r, F, A: Repeat, R, G> Applied<Step<'r, F, A, R, G>> for &Policy {
+    type Step = <PolicyWith as Applied<Step<'r, F, A, R, G>>>::Step;
+
+    fn apply(self, step: Step<'r, F, A, R, G>) -> Self::Step {
+        self.with().apply(step)
+    }
+}
+
+impl<'r, F, A: Repeat, R, G, P, H> Applied<Step<'r, F, A, R, G>> for PolicyWith<P, H> {
+    type Step = Step<'r, F, A::Again<P>, R, Both<G, H>>;
+
+    fn apply(self, step: Step<'r, F, A, R, G>) -> Self::Step {
+        let Self { retry, timeout, deadline, guard } = self;
+        let mut step = step.retry(retry).guard(guard);
+        if let Some(timeout) = timeout {
+            step = step.timeout(timeout);
+        }
+        if let Some(deadline) = deadline {
+            step = step.deadline(deadline);
+        }
+        step
+    }
+}

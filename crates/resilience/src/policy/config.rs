@@ -1,0 +1,166 @@
+use std::fmt;
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use awaitly_core::retry::Jitter;
+use serde::Deserialize;
+use serde::de::{self, Deserializer, MapAccess, Visitor};
+
+use super::{Growth, Policy, Registry};
+
+/// A configuration that says something that is no policy.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the policy at `{path}` cannot be read: {reason}")]
+pub struct ConfigError {
+    /// Where it stands: `search.retry.attempts`.
+    pub path: String,
+    /// What is wrong with it.
+    pub reason: String,
+}
+
+/// Reads one policy, from whatever format.
+///
+/// ```
+/// use awaitly_resilience::policy;
+///
+/// let json = r#"{ "timeout": "5s", "retry": { "attempts": 4, "growth": "linear", "delay": "250ms" } }"#;
+/// let policy = policy::read(&mut serde_json::Deserializer::from_str(json)).unwrap();
+///
+/// let json = r#"{ "retry": { "attempts": 0 } }"#;
+/// let refused = policy::read(&mut serde_json::Deserializer::from_str(json)).unwrap_err();
+/// assert_eq!(refused.path, "retry.attempts");
+/// ```
+///
+/// A duration is a text such as `250ms`, `5s` or `1m 30s`. A field that is not known is refused, and one that is left
+/// out is not set.
+///
+/// # Errors
+/// [`ConfigError`], with the path to what is wrong.
+pub fn read<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Policy, ConfigError> {
+    read_at(deserializer)
+}
+
+/// Reads policies by name: a map, in its order.
+///
+/// # Errors
+/// [`ConfigError`], with the path to what is wrong. A name that stands there twice is refused.
+pub fn read_all<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Registry, ConfigError> {
+    read_at(deserializer)
+}
+
+fn read_at<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<T, ConfigError> {
+    serde_path_to_error::deserialize(deserializer)
+        .map_err(|error| ConfigError { path: error.path().to_string(), reason: error.inner().to_string() })
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PolicyFields {
+    #[serde(default)]
+    retry: RetryFields,
+    timeout: Option<Span>,
+    deadline: Option<Span>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+struct RetryFields {
+    attempts: Option<NonZeroU32>,
+    growth: Option<Growth>,
+    delay: Option<Span>,
+    max_delay: Option<Span>,
+    jitter: Option<JitterField>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum JitterField {
+    None,
+    Full,
+    Equal,
+    Proportional(Part),
+    Additive(Span),
+}
+
+/// From 0 to 1.
+#[derive(Deserialize)]
+#[serde(try_from = "f64")]
+struct Part(f64);
+
+impl TryFrom<f64> for Part {
+    type Error = &'static str;
+
+    fn try_from(part: f64) -> Result<Self, Self::Error> {
+        if (0.0..=1.0).contains(&part) { Ok(Self(part)) } else { Err("a part is from 0 to 1") }
+    }
+}
+
+/// A duration as people write it.
+struct Span(Duration);
+
+impl<'de> Deserialize<'de> for Span {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Text;
+        impl Visitor<'_> for Text {
+            type Value = Span;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a duration such as \"250ms\" or \"1m 30s\"")
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Span, E> {
+                humantime::parse_duration(text)
+                    .map(Span)
+                    .map_err(|_| E::invalid_value(de::Unexpected::Str(text), &self))
+            }
+        }
+        deserializer.deserialize_str(Text)
+    }
+}
+
+impl<'de> Deserialize<'de> for Policy {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let PolicyFields { retry, timeout, deadline } = PolicyFields::deserialize(deserializer)?;
+        let RetryFields { attempts, growth, delay, max_delay, jitter } = retry;
+        Ok(Self {
+            attempts,
+            growth,
+            delay: delay.map(|Span(delay)| delay),
+            max_delay: max_delay.map(|Span(delay)| delay),
+            jitter: jitter.map(|jitter| match jitter {
+                JitterField::None => Jitter::None,
+                JitterField::Full => Jitter::Full,
+                JitterField::Equal => Jitter::Equal,
+                JitterField::Proportional(Part(part)) => Jitter::Proportional(part),
+                JitterField::Additive(Span(most)) => Jitter::Additive(most),
+            }),
+            timeout: timeout.map(|Span(timeout)| timeout),
+            deadline: deadline.map(|Span(deadline)| deadline),
+        })
+    }
+}
+
+impl<'de> Deserialize<'de> for Registry {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Map;
+        impl<'de> Visitor<'de> for Map {
+            type Value = Registry;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a map from names to policies")
+            }
+
+            fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Registry, M::Error> {
+                let mut registry = Registry::new();
+                while let Some((name, policy)) = map.next_entry::<String, Policy>()? {
+                    if registry.has(&name) {
+                        return Err(de::Error::custom(format_args!("the name `{name}` stands there twice")));
+                    }
+                    registry.register(name, policy);
+                }
+                Ok(registry)
+            }
+        }
+        deserializer.deserialize_map(Map)
+    }
+}

@@ -1,0 +1,232 @@
+//! Options of a step under one name: retry, timeout, deadline, guards.
+//!
+//! ```
+//! use std::time::Duration;
+//! use awaitly_core::{RunError, run, step};
+//! use awaitly_resilience::{CircuitBreaker, policy};
+//!
+//! # #[derive(Debug, thiserror::Error)]
+//! # enum ApiError { #[error("unreachable")] Unreachable, #[error(transparent)] Run(#[from] RunError) }
+//! # async fn search(_: &str) -> Result<u32, ApiError> { Ok(7) }
+//! # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
+//! let breaker = CircuitBreaker::new("search");
+//! let searching = policy::http_api()
+//!     .merge(&policy::Policy::new().attempts(5))
+//!     .when(|error: &ApiError| matches!(error, ApiError::Unreachable))
+//!     .guard(&breaker);
+//!
+//! let found = run(async |run| {
+//!     let tea = step!(run, policy = searching.clone(), search("tea"));
+//!     let mug = step!(run, policy = searching.clone(), timeout = Duration::from_secs(1), search("mug"));
+//!     Ok::<_, ApiError>(tea + mug)
+//! })
+//! .await;
+//! # assert_eq!(found.unwrap(), 14);
+//! # });
+//! ```
+//!
+//! A [`Policy`] is a value of numbers: it is merged field by field, kept in a [`Registry`] by name, and read from a
+//! configuration. What depends on the types of the program, the predicate over its error and the guards, is added
+//! to it in the end, which makes it a [`PolicyWith`].
+
+mod apply;
+mod config;
+mod presets;
+mod registry;
+
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use awaitly_core::Retry;
+use awaitly_core::retry::{Always, Backoff, Budget, Jitter, OnTimeout};
+use serde::Deserialize;
+
+pub use apply::PolicyWith;
+pub use config::{ConfigError, read, read_all};
+pub use presets::*;
+pub use registry::{Registry, UnknownPolicy};
+
+/// How the delay between two attempts grows.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Growth {
+    /// The same each time.
+    Fixed,
+    /// Once, twice, three times the first delay.
+    Linear,
+    /// Doubled each time.
+    #[default]
+    Exponential,
+    /// The first delay times 1, 1, 2, 3, 5.
+    Fibonacci,
+}
+
+/// Retry, timeout and deadline of a step.
+///
+/// On a step, it decides how often the operation is called: once, where it says nothing of a retry. A timeout or a
+/// deadline that it does not set is left as it is.
+///
+/// # Default
+/// Nothing is set: the step is called once, with no limit. As soon as one field of the retry is set, the others are:
+///
+/// | field | default |
+/// | --- | --- |
+/// | [`attempts`](Self::attempts) | 3 |
+/// | [`growth`](Self::growth) | [`Growth::Exponential`] |
+/// | [`delay`](Self::delay) | 100 milliseconds |
+/// | [`max_delay`](Self::max_delay) | 30 seconds |
+/// | [`jitter`](Self::jitter) | [`Jitter::Full`] |
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Policy {
+    attempts: Option<NonZeroU32>,
+    growth: Option<Growth>,
+    delay: Option<Duration>,
+    max_delay: Option<Duration>,
+    jitter: Option<Jitter>,
+    timeout: Option<Duration>,
+    deadline: Option<Duration>,
+}
+
+impl Policy {
+    /// Nothing set.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self {
+            attempts: None,
+            growth: None,
+            delay: None,
+            max_delay: None,
+            jitter: None,
+            timeout: None,
+            deadline: None,
+        }
+    }
+
+    /// How many attempts are made at most, the first included.
+    ///
+    /// # Panics
+    /// Where `attempts` is 0; in a `const`, that is a compile error.
+    #[must_use]
+    pub const fn attempts(mut self, attempts: u32) -> Self {
+        self.attempts = NonZeroU32::new(attempts);
+        assert!(self.attempts.is_some(), "a step has at least one attempt: `attempts(0)` is refused");
+        self
+    }
+
+    /// How the delay grows.
+    #[must_use]
+    pub const fn growth(mut self, growth: Growth) -> Self {
+        self.growth = Some(growth);
+        self
+    }
+
+    /// The first delay.
+    #[must_use]
+    pub const fn delay(mut self, delay: Duration) -> Self {
+        self.delay = Some(delay);
+        self
+    }
+
+    /// The longest delay.
+    #[must_use]
+    pub const fn max_delay(mut self, max_delay: Duration) -> Self {
+        self.max_delay = Some(max_delay);
+        self
+    }
+
+    /// How the delay is spread.
+    #[must_use]
+    pub const fn jitter(mut self, jitter: Jitter) -> Self {
+        self.jitter = Some(jitter);
+        self
+    }
+
+    /// How long an attempt may take.
+    #[must_use]
+    pub const fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = Some(timeout);
+        self
+    }
+
+    /// How long the whole step may take.
+    #[must_use]
+    pub const fn deadline(mut self, deadline: Duration) -> Self {
+        self.deadline = Some(deadline);
+        self
+    }
+
+    /// This policy with every field that `over` sets set as it is there.
+    #[must_use]
+    pub const fn merge(self, over: &Self) -> Self {
+        macro_rules! merged {
+            ($($field:ident),+) => {
+                Self { $($field: if over.$field.is_some() { over.$field } else { self.$field }),+ }
+            };
+        }
+        merged!(attempts, growth, delay, max_delay, jitter, timeout, deadline)
+    }
+
+    /// Whether no field is set.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        *self == Self::new()
+    }
+
+    /// What its retry is, complete: one attempt where nothing is said of it.
+    pub fn to_retry(&self) -> Retry {
+        const DEFAULT_DELAY: Duration = Duration::from_millis(100);
+        let Self { attempts, growth, delay, max_delay, jitter, .. } = *self;
+        let is_set = attempts.is_some()
+            || growth.is_some()
+            || delay.is_some()
+            || max_delay.is_some()
+            || jitter.is_some();
+        let delay = delay.unwrap_or(DEFAULT_DELAY);
+        let backoff = match growth.unwrap_or_default() {
+            Growth::Fixed => Backoff::fixed(delay),
+            Growth::Linear => Backoff::linear(delay),
+            Growth::Exponential => Backoff::exponential(delay),
+            Growth::Fibonacci => Backoff::fibonacci(delay),
+        };
+        let default = if is_set { Retry::<Always>::DEFAULT_ATTEMPTS } else { 1 };
+        Retry::new(backoff)
+            .attempts(attempts.map_or(default, NonZeroU32::get))
+            .max_delay(max_delay.unwrap_or(Retry::<Always>::DEFAULT_MAX_DELAY))
+            .jitter(jitter.unwrap_or_default())
+    }
+
+    fn with(self) -> PolicyWith<Always, ()> {
+        PolicyWith { retry: self.to_retry(), timeout: self.timeout, deadline: self.deadline, guard: () }
+    }
+
+    /// Retries only errors for which `predicate` holds: [`Retry::when`].
+    pub fn when<E, F: Fn(&E) -> bool>(
+        self,
+        predicate: F,
+    ) -> PolicyWith<awaitly_core::retry::When<Always, F, E>, ()> {
+        self.with().when(predicate)
+    }
+
+    /// Waits as long as the server asked: [`Retry::retry_after`].
+    pub fn retry_after<E, F: Fn(&E) -> Option<Duration>>(
+        self,
+        hint: F,
+    ) -> PolicyWith<awaitly_core::retry::RetryAfter<Always, F, E>, ()> {
+        self.with().retry_after(hint)
+    }
+
+    /// What follows an attempt that timed out: [`Retry::on_timeout`].
+    pub fn on_timeout(self, timeouts: OnTimeout) -> PolicyWith<Always, ()> {
+        self.with().on_timeout(timeouts)
+    }
+
+    /// Shares a budget for retries: [`Retry::budget`].
+    pub fn budget(self, budget: &Budget) -> PolicyWith<Always, ()> {
+        self.with().budget(budget)
+    }
+
+    /// Lets every attempt pass through `guard`.
+    pub fn guard<G>(self, guard: G) -> PolicyWith<Always, awaitly_core::guard::Both<(), G>> {
+        self.with().guard(guard)
+    }
+}

@@ -1,0 +1,225 @@
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use awaitly_core::clock::{VirtualClock, mins, ms, secs};
+use awaitly_core::retry::{Budget, Jitter};
+use awaitly_core::{DurableRun, Error, Limit, RunError, Workflow, run, step};
+use awaitly_resilience::policy::{self, ConfigError, Growth, Policy, Registry};
+use awaitly_resilience::{CircuitBreaker, ConcurrencyLimiter};
+
+use crate::{ApiError, fails, ok, run_out};
+
+#[derive(Debug, thiserror::Error)]
+enum AppError {
+    #[error(transparent)]
+    Api(#[from] ApiError),
+    #[error(transparent)]
+    Run(#[from] RunError),
+}
+
+fn retry(attempts: u32, growth: Growth, delay: u64, max_delay: u64) -> Policy {
+    Policy::new()
+        .attempts(attempts)
+        .growth(growth)
+        .delay(ms(delay))
+        .max_delay(ms(max_delay))
+        .jitter(Jitter::Full)
+}
+
+#[test]
+fn the_presets_are_those_of_the_reference() {
+    use Growth::{Exponential, Linear};
+    let standard = retry(3, Exponential, 200, 5_000);
+    let aggressive = retry(5, Exponential, 500, 30_000);
+    for (preset, expected) in [
+        (policy::no_retry(), Policy::new().attempts(1)),
+        (policy::transient(), retry(3, Exponential, 100, 1_000)),
+        (policy::standard(), standard),
+        (policy::aggressive(), aggressive),
+        (policy::within_fast(), Policy::new().timeout(secs(1))),
+        (policy::within_api(), Policy::new().timeout(secs(5))),
+        (policy::within_extended(), Policy::new().timeout(secs(30))),
+        (policy::within_long(), Policy::new().timeout(mins(2))),
+        (policy::http_api(), standard.timeout(secs(5))),
+        (policy::database(), retry(2, Exponential, 100, 2_000).timeout(secs(30))),
+        (policy::cache(), Policy::new().attempts(1).timeout(secs(1))),
+        (policy::message_queue(), aggressive.timeout(secs(30))),
+        (policy::file_system(), standard.timeout(mins(2))),
+        (policy::rate_limited(), retry(5, Linear, 1_000, 10_000).timeout(secs(10))),
+    ] {
+        assert_eq!(preset, expected);
+    }
+    let fixed = Policy::new().attempts(4).growth(Growth::Fixed).delay(ms(70)).jitter(Jitter::None);
+    assert_eq!(policy::fixed(4, ms(70)), fixed);
+    let linear = Policy::new().attempts(4).growth(Linear).delay(ms(70)).jitter(Jitter::Full);
+    assert_eq!(policy::linear(4, ms(70)), linear);
+}
+
+#[test]
+fn what_is_set_later_wins_field_by_field() {
+    let merged = policy::http_api().merge(&Policy::new().attempts(5)).merge(&policy::within_fast());
+    assert_eq!(merged, retry(5, Growth::Exponential, 200, 5_000).timeout(secs(1)));
+    assert_eq!(merged.merge(&Policy::new()), merged);
+    assert!(Policy::new().merge(&Policy::new()).is_empty());
+}
+
+#[test]
+fn a_retry_of_which_something_is_said_is_complete_and_one_of_which_nothing_is_said_is_none() {
+    assert_eq!(policy::within_api().to_retry().max_attempts(), 1);
+    let said = format!("{:?}", Policy::new().max_delay(secs(30)).to_retry());
+    let custom = format!("{:?}", retry(3, Growth::Exponential, 100, 30_000).to_retry());
+    assert_eq!(said, custom);
+}
+
+/// How often the operation was called, and how long that took.
+async fn attempts_of(policy: Policy) -> (u32, Duration) {
+    let (clock, calls) = (VirtualClock::new(), std::sync::Arc::new(AtomicU32::new(0)));
+    let workflow = Workflow::new("policies").clock(clock.clone());
+    let running = tokio::spawn({
+        let calls = std::sync::Arc::clone(&calls);
+        async move {
+            let body = async |run: &DurableRun| -> Result<u32, RunError> {
+                let failing = step!(
+                    run.step("call", || {
+                        calls.fetch_add(1, Ordering::Relaxed);
+                        async { Err::<u32, RunError>(RunError::Cancelled { step: None }) }
+                    })
+                    .policy(policy)
+                );
+                Ok(failing)
+            };
+            workflow.run("one", body).await
+        }
+    });
+    run_out(&clock, || running.is_finished()).await;
+    (calls.load(Ordering::Relaxed), clock.elapsed())
+}
+
+#[tokio::test]
+async fn a_step_is_retried_as_its_policy_says() {
+    assert_eq!(attempts_of(policy::no_retry()).await, (1, Duration::ZERO));
+    assert_eq!(attempts_of(policy::fixed(4, ms(70))).await, (4, ms(210)));
+    let grows = policy::linear(4, ms(100)).jitter(Jitter::None);
+    assert_eq!(attempts_of(grows).await, (4, ms(600)));
+    assert_eq!(attempts_of(grows.max_delay(ms(150))).await, (4, ms(400)));
+    assert_eq!(attempts_of(policy::fixed(4, ms(70)).growth(Growth::Fibonacci)).await, (4, ms(280)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_option_of_the_step_wins_over_its_policy_when_it_comes_later() {
+    let slow = || tokio::time::sleep(secs(3));
+    let took = async |timeout: Option<Duration>| {
+        run(async |run| {
+            let step = run.step("slow", async || {
+                slow().await;
+                ok().await
+            });
+            let step = step.policy(policy::within_fast());
+            let step = match timeout {
+                Some(timeout) => step.timeout(timeout),
+                None => step,
+            };
+            step.await
+        })
+        .await
+    };
+    let timed_out = took(None).await;
+    assert!(matches!(
+        timed_out,
+        Err(Error::Run(RunError::Timeout { after, limit: Limit::Attempt, .. })) if after == secs(1)
+    ));
+    assert_eq!(took(Some(secs(5))).await.unwrap(), 7);
+}
+
+#[tokio::test]
+async fn predicates_guards_and_budgets_are_added_to_the_numbers() {
+    let (breaker, slots, budget) =
+        (CircuitBreaker::new("api"), ConcurrencyLimiter::new("slots", 1), Budget::new(10, 0.1));
+    let calls = AtomicU32::new(0);
+    let policy = policy::fixed(9, Duration::ZERO)
+        .when(|error: &ApiError| error.0 == "down")
+        .budget(&budget)
+        .guard(&slots)
+        .guard(&breaker);
+    let ended: Result<u32, AppError> = run(async |run| {
+        Ok(step!(run, "call", policy = policy.clone(), async {
+            calls.fetch_add(1, Ordering::Relaxed);
+            assert_eq!(slots.stats().running, 1);
+            if calls.load(Ordering::Relaxed) < 3 { fails().await } else { Err(ApiError("declined")) }
+        }))
+    })
+    .await;
+    assert!(matches!(ended, Err(AppError::Api(ApiError("declined")))));
+    assert_eq!((calls.into_inner(), breaker.stats().all_failures), (3, 3));
+    let once: Result<u32, AppError> =
+        run(async |run| Ok(step!(run, policy = policy::http_api(), guard = &breaker, ok()))).await;
+    assert_eq!(once.unwrap(), 7);
+}
+
+#[test]
+fn a_registry_knows_its_policies_in_their_order() {
+    let mut policies: Registry = [("a", policy::cache()), ("b", policy::database())].into_iter().collect();
+    policies.register("a", policy::standard());
+    assert_eq!((policies.get("a"), policies.has("c")), (Ok(policy::standard()), false));
+    assert!(policies.names().eq(["a", "b"]));
+    let unknown = policies.get("c").unwrap_err();
+    assert_eq!(
+        (unknown.name.as_str(), unknown.known.as_slice()),
+        ("c", &["a".to_owned(), "b".to_owned()][..])
+    );
+}
+
+fn read(json: &str) -> Result<Registry, ConfigError> {
+    policy::read_all(&mut serde_json::Deserializer::from_str(json))
+}
+
+#[test]
+fn policies_are_read_from_a_configuration() {
+    let policies = read(
+        r#"{
+            "search": {
+                "timeout": "5s",
+                "deadline": "1m 30s",
+                "retry": { "attempts": 4, "growth": "linear", "delay": "250ms", "max_delay": "2s",
+                           "jitter": { "proportional": 0.2 } }
+            },
+            "stock": { "retry": { "jitter": "none" } },
+            "queue": { "retry": { "jitter": { "additive": "20ms" } } },
+            "plain": {}
+        }"#,
+    )
+    .unwrap();
+    let search = Policy::new()
+        .attempts(4)
+        .growth(Growth::Linear)
+        .delay(ms(250))
+        .max_delay(secs(2))
+        .jitter(Jitter::Proportional(0.2))
+        .timeout(secs(5))
+        .deadline(secs(90));
+    assert_eq!(policies.get("search"), Ok(search));
+    assert_eq!(policies.get("stock"), Ok(Policy::new().jitter(Jitter::None)));
+    assert_eq!(policies.get("queue"), Ok(Policy::new().jitter(Jitter::Additive(ms(20)))));
+    assert!(policies.get("plain").unwrap().is_empty());
+    assert!(policies.names().eq(["search", "stock", "queue", "plain"]));
+}
+
+#[test]
+fn what_is_wrong_in_a_configuration_is_told_with_its_path() {
+    for (json, path, reason) in [
+        (r#"{"a": {"retry": {"attempts": 0}}}"#, "a.retry.attempts", "nonzero"),
+        (r#"{"a": {"retry": {"attempts": -3}}}"#, "a.retry.attempts", "nonzero"),
+        (r#"{"a": {"timeout": "soon"}}"#, "a.timeout", "a duration such as"),
+        (r#"{"a": {"timeout": 5}}"#, "a.timeout", "a duration such as"),
+        (r#"{"a": {"retry": {"growth": "wild"}}}"#, "a.retry.growth", "unknown variant `wild`"),
+        (r#"{"a": {"retry": {"jitter": {"proportional": 1.5}}}}"#, "a.retry.jitter.proportional", "0 to 1"),
+        (r#"{"a": {"retires": {}}}"#, "a.retires", "unknown field `retires`"),
+        (r#"{"a": {}, "a": {}}"#, ".", "`a` stands there twice"),
+        (r#"{"a": 7}"#, "a", "invalid type"),
+        ("[]", ".", "a map from names"),
+    ] {
+        let refused = read(json).unwrap_err();
+        assert!(refused.reason.contains(reason), "{json}: {refused}");
+        assert_eq!(refused.path, path, "{refused}");
+    }
+}
