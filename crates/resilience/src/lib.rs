@@ -38,25 +38,45 @@
 //! | [`concurrency_limiter`] | calls that are too many at once, in all or for a key |
 //! | [`combined_limiter`] | both of these at once |
 //!
+//! Others go around the operation itself, inside of a step or without one:
+//!
+//! | module | what it does |
+//! | --- | --- |
+//! | [`single_flight`] | makes one call of those for the same thing at the same time |
+//! | [`cache`] | keeps answers for a while |
+//! | [`hedge`] | makes another call where the first takes long |
+//! | [`fallback`] | puts something else in the place of a failure |
+//! | [`auth_refresh`] | renews credentials once for all who need it |
+//!
 //! A [`policy`] is retry, timeout, deadline and guards under one name.
 
+pub mod auth_refresh;
+pub mod cache;
 pub mod call;
 pub mod circuit_breaker;
 pub mod combined_limiter;
 pub mod concurrency_limiter;
 pub mod failure;
+pub mod fallback;
+pub mod hedge;
 mod name;
 mod per_key;
 pub mod policy;
 pub mod rate_limiter;
+pub mod single_flight;
 mod sync;
 mod time;
 mod turn;
 
+pub use auth_refresh::AuthRefresh;
+pub use cache::Cache;
 pub use call::CallError;
 pub use circuit_breaker::CircuitBreaker;
 pub use combined_limiter::CombinedLimiter;
 pub use concurrency_limiter::{ConcurrencyLimiter, KeyedConcurrencyLimiter};
+pub use fallback::Fallback;
+pub use hedge::Hedge;
 pub use name::Name;
 pub use policy::Policy;
 pub use rate_limiter::{KeyedRateLimiter, RateLimiter};
+pub use single_flight::SingleFlight;

@@ -60,6 +60,17 @@ impl<K: Eq + Hash + Clone, T> PerKey<K, T> {
     }
 }
 
+impl<K: Eq + Hash + Clone, T> InUse<K, T> {
+    /// Lets those who come now have another value.
+    pub(crate) fn retire(&self) {
+        let mut values = lock(&self.all.0.values);
+        if values.get(&self.key).is_some_and(|entry| Arc::ptr_eq(&entry.value, &self.value)) {
+            values.remove(&self.key);
+            self.all.0.len.store(values.len(), Ordering::Release);
+        }
+    }
+}
+
 /// A value in use. The last one to go takes it away.
 pub struct InUse<K: Eq + Hash + Clone, T> {
     value: Arc<T>,
@@ -79,6 +90,9 @@ impl<K: Eq + Hash + Clone, T> Drop for InUse<K, T> {
     fn drop(&mut self) {
         let mut values = lock(&self.all.0.values);
         let Some(entry) = values.get_mut(&self.key) else { return };
+        if !Arc::ptr_eq(&entry.value, &self.value) {
+            return;
+        }
         entry.users -= 1;
         if entry.users == 0 {
             values.remove(&self.key);

@@ -14,7 +14,7 @@ use awaitly_core::clock::{VirtualClock, ms, secs};
 use awaitly_resilience::circuit_breaker::{State, Window};
 use awaitly_resilience::{
     CallError, CircuitBreaker, CombinedLimiter, ConcurrencyLimiter, KeyedConcurrencyLimiter,
-    KeyedRateLimiter, RateLimiter,
+    KeyedRateLimiter, RateLimiter, SingleFlight,
 };
 use shuttle::future::{block_on, spawn, yield_now};
 use shuttle::thread;
@@ -275,7 +275,7 @@ fn keys_are_forgotten_when_the_last_who_uses_them_has_gone() {
             .collect();
         callers.into_iter().for_each(|caller| caller.join().unwrap());
         assert_eq!((slots.keys(), clock.sleepers()), (0, 0));
-        assert_eq!((tokens.key(0_u32).stats().waiting, tokens.key(1_u32).stats().waiting), (0, 0));
+        assert_eq!((tokens.key(0).stats().waiting, tokens.key(1).stats().waiting), (0, 0));
     });
 }
 
@@ -310,5 +310,33 @@ fn a_combined_limiter_loses_no_slot() {
         passing.join().unwrap();
         assert_eq!(limiter.concurrency().stats().running, 0);
         assert_eq!((limiter.rate().stats().waiting, clock.sleepers()), (0, 0));
+    });
+}
+
+#[test]
+fn of_those_who_share_a_flight_one_calls_and_none_waits_for_ever() {
+    explore(|| {
+        let (flights, calls) = (SingleFlight::<u32, u32, ()>::new(), Arc::new(AtomicUsize::new(0)));
+        let callers: Vec<_> = (0..4)
+            .map(|n| {
+                let (flights, calls) = (flights.clone(), Arc::clone(&calls));
+                thread::spawn(move || {
+                    if n == 0 {
+                        // Dropped in the middle: the next in line calls.
+                        let _ = poll_once(flights.call(1, std::future::pending::<Never>));
+                        return;
+                    }
+                    let inside = Inside::new(1);
+                    let call = flights.call(1, || {
+                        calls.fetch_add(1, Ordering::SeqCst);
+                        inside.stay(Ok(7))
+                    });
+                    assert_eq!(block_on(call), Ok(7));
+                })
+            })
+            .collect();
+        callers.into_iter().for_each(|caller| caller.join().unwrap());
+        assert!((1..=3).contains(&calls.load(Ordering::SeqCst)));
+        assert_eq!(flights.in_flight(), 0, "nothing is left behind");
     });
 }

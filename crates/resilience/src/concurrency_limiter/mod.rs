@@ -166,8 +166,8 @@ impl<K: Eq + Hash + Clone> KeyedConcurrencyLimiter<K> {
     }
 
     /// The limiter of that key.
-    pub fn key(&self, key: impl Into<K>) -> OfKey<K> {
-        OfKey { limiter: self.clone(), key: key.into() }
+    pub fn key(&self, key: K) -> OfKey<K> {
+        OfKey { limiter: self.clone(), key }
     }
 
     /// How many keys have calls that run or wait.

@@ -64,8 +64,8 @@ impl<K: Eq + Hash + Clone + Send + Sync + 'static> KeyedRateLimiter<K> {
     }
 
     /// The limiter of that key.
-    pub fn key(&self, key: impl Into<K>) -> OfKey<K> {
-        OfKey { limiter: self.clone(), key: key.into(), tokens: NonZeroU32::MIN }
+    pub fn key(&self, key: K) -> OfKey<K> {
+        OfKey { limiter: self.clone(), key, tokens: NonZeroU32::MIN }
     }
 
     /// How many keys it remembers.

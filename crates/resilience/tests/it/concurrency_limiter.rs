@@ -137,7 +137,7 @@ async fn it_grows_and_shrinks_while_calls_run() {
 
 #[tokio::test]
 async fn each_key_has_slots_of_its_own_and_is_forgotten_when_nobody_uses_it() {
-    let limiter: KeyedConcurrencyLimiter<String> = ConcurrencyLimiter::options("host", 1).keyed();
+    let limiter: KeyedConcurrencyLimiter<&str> = ConcurrencyLimiter::options("host", 1).keyed();
     let (flooded, calm) = (limiter.key("flooded"), limiter.key("calm"));
     let mut flood: Vec<_> = (0..1000).map(|_| Box::pin(flooded.call(pending::<Never>))).collect();
     for call in &mut flood {

@@ -1,11 +1,16 @@
 //! The policies, as a program meets them.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, missing_docs)]
 
+mod auth_refresh;
+mod cache;
 mod circuit_breaker;
 mod combined_limiter;
 mod concurrency_limiter;
+mod fallback;
+mod hedge;
 mod policy;
 mod rate_limiter;
+mod single_flight;
 
 use awaitly_core::clock::VirtualClock;
 

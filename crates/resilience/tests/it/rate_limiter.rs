@@ -132,7 +132,7 @@ async fn a_reset_fills_it_and_those_who_wait_come_first() {
 #[tokio::test]
 async fn each_key_has_tokens_of_its_own() {
     let clock = VirtualClock::new();
-    let limiter: KeyedRateLimiter<String> = options(&clock, 1, 2).exhausted(Exhausted::Refuse).keyed();
+    let limiter: KeyedRateLimiter<&str> = options(&clock, 1, 2).exhausted(Exhausted::Refuse).keyed();
     for key in ["ada", "bob"] {
         for _ in 0..2 {
             assert_eq!(limiter.key(key).call(ok).await, Ok(7));
@@ -154,7 +154,7 @@ async fn keys_whose_tokens_are_all_there_are_forgotten() {
         clock.advance(ms(1));
     }
     assert!(limiter.keys() <= 2048 + 100, "{}", limiter.keys());
-    assert!(limiter.key(9999_u32).try_acquire().is_err(), "the newest are not");
+    assert!(limiter.key(9999).try_acquire().is_err(), "the newest are not");
 }
 
 #[tokio::test]

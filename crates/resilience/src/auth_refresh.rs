@@ -1,0 +1,125 @@
+//! Credentials that run out: one refresh for all who met that, and then one more attempt.
+//!
+//! ```
+//! use awaitly_resilience::AuthRefresh;
+//!
+//! # #[derive(Debug, PartialEq)]
+//! enum ApiError { Unauthorized, Unreachable }
+//! # async fn log_in() -> Result<String, ApiError> { Ok("new".to_owned()) }
+//! # async fn get(token: String) -> Result<u32, ApiError> {
+//! #     if token == "new" { Ok(7) } else { Err(ApiError::Unauthorized) }
+//! # }
+//!
+//! # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+//! let auth = AuthRefresh::new("old".to_owned(), log_in, |e: &ApiError| matches!(e, ApiError::Unauthorized));
+//! assert_eq!(auth.call(|token| get(token)).await, Ok(7));
+//! assert_eq!(auth.credentials(), "new");
+//! # });
+//! ```
+
+use std::fmt;
+use std::future::Future;
+use std::sync::{PoisonError, RwLock};
+
+use tokio::sync::Semaphore;
+
+use crate::call::CallError;
+use crate::sync::Arc;
+
+/// Holds credentials and renews them when the service no longer takes them. Cheap to clone; clones hold the same.
+pub struct AuthRefresh<C, F, P>(Arc<Shared<C, F, P>>);
+
+struct Shared<C, F, P> {
+    held: RwLock<Held<C>>,
+    /// One refreshes, the others wait for it.
+    turn: Semaphore,
+    refresh: F,
+    ran_out: P,
+}
+
+struct Held<C> {
+    credentials: C,
+    /// Grows with each refresh, so that who was refused with old ones does not renew the new ones.
+    number: u64,
+}
+
+impl<C: Clone, F, P> AuthRefresh<C, F, P> {
+    /// Holds `credentials` until an error is one for which `ran_out` holds; then gets others from `refresh`.
+    pub fn new<E>(credentials: C, refresh: F, ran_out: P) -> Self
+    where
+        P: Fn(&E) -> bool,
+    {
+        let held = RwLock::new(Held { credentials, number: 0 });
+        Self(Arc::new(Shared { held, turn: Semaphore::new(1), refresh, ran_out }))
+    }
+
+    /// What it holds now.
+    #[must_use]
+    pub fn credentials(&self) -> C {
+        self.0.held().0
+    }
+
+    /// Calls `operation` with the credentials. Where its error says that they have run out they are renewed, once
+    /// for all who were told so, and it is called once more; what it ends in then is the answer.
+    ///
+    /// # Errors
+    /// [`CallError::Failed`] with the operation's own error; [`CallError::Refused`] with that of the refresh, after
+    /// which those who waited for it try to refresh as well.
+    ///
+    /// # Cancel safety
+    /// Dropping the future drops the operation or the refresh. Another one who waits refreshes then.
+    pub async fn call<T, E, R, Refreshed, Op, Fut>(&self, operation: Op) -> Result<T, CallError<E, R>>
+    where
+        F: Fn() -> Refreshed,
+        Refreshed: Future<Output = Result<C, R>>,
+        P: Fn(&E) -> bool,
+        Op: Fn(C) -> Fut,
+        Fut: Future<Output = Result<T, E>>,
+    {
+        let (credentials, number) = self.0.held();
+        match operation(credentials).await {
+            Err(error) if (self.0.ran_out)(&error) => {}
+            ended => return ended.map_err(CallError::Failed),
+        }
+        let renewed = self.0.renew(number).await.map_err(CallError::Refused)?;
+        operation(renewed).await.map_err(CallError::Failed)
+    }
+}
+
+impl<C: Clone, F, P> Shared<C, F, P> {
+    fn held(&self) -> (C, u64) {
+        let held = self.held.read().unwrap_or_else(PoisonError::into_inner);
+        (held.credentials.clone(), held.number)
+    }
+
+    /// Other credentials than those with that number.
+    async fn renew<R, Fut>(&self, number: u64) -> Result<C, R>
+    where
+        F: Fn() -> Fut,
+        Fut: Future<Output = Result<C, R>>,
+    {
+        // It is never closed.
+        let _turn = self.turn.acquire().await;
+        let (credentials, newest) = self.held();
+        if newest != number {
+            return Ok(credentials);
+        }
+        let credentials = (self.refresh)().await?;
+        let mut held = self.held.write().unwrap_or_else(PoisonError::into_inner);
+        *held = Held { credentials: credentials.clone(), number: number + 1 };
+        Ok(credentials)
+    }
+}
+
+impl<C, F, P> Clone for AuthRefresh<C, F, P> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+// The credentials do not belong in logs.
+impl<C, F, P> fmt::Debug for AuthRefresh<C, F, P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AuthRefresh").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,134 @@
+//! Another call where the first one takes long, and the answer of whichever is faster.
+//!
+//! ```
+//! use std::time::Duration;
+//! use awaitly_resilience::Hedge;
+//!
+//! # #[derive(Debug, PartialEq)]
+//! # struct ApiError;
+//! # async fn search() -> Result<u32, ApiError> { Ok(7) }
+//! # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
+//! let hedge = Hedge::after(Duration::from_millis(50)).at_most(3);
+//! assert_eq!(hedge.call(search).await, Ok(7));
+//! # });
+//! ```
+//!
+//! Only for calls that may be made twice: what they do to the world is done by each of them. Source: Jeffrey Dean and
+//! Luiz André Barroso, "The Tail at Scale"; a failed call starting the next at once is from the hedging policy of
+//! gRPC (proposal A6).
+
+use std::future::{Future, pending};
+use std::time::Duration;
+
+use awaitly_core::clock::Clock;
+use awaitly_core::retry::Budget;
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+
+use crate::time::Time;
+
+/// When another call is started, and how many there are at most.
+///
+/// # Default
+///
+/// | option | default |
+/// | --- | --- |
+/// | [`at_most`](Self::at_most) | 2 calls |
+/// | [`budget`](Self::budget) | none |
+#[derive(Debug, Clone)]
+#[must_use = "a hedge does nothing until `call`"]
+pub struct Hedge {
+    delay: Duration,
+    calls: u32,
+    budget: Option<Budget>,
+    time: Option<Time>,
+}
+
+impl Hedge {
+    /// Starts another call each time that none has answered for so long.
+    pub const fn after(delay: Duration) -> Self {
+        Self { delay, calls: 2, budget: None, time: None }
+    }
+
+    /// How many calls are started at most, the first included.
+    ///
+    /// # Panics
+    /// Where `calls` is 0.
+    pub const fn at_most(mut self, calls: u32) -> Self {
+        assert!(calls > 0, "there is at least one call: `at_most(0)` is refused");
+        self.calls = calls;
+        self
+    }
+
+    /// Starts none but the first while the budget has no room: a service that is down gets no extra load.
+    pub fn budget(mut self, budget: &Budget) -> Self {
+        self.budget = Some(budget.clone());
+        self
+    }
+
+    /// Waits by this clock.
+    ///
+    /// # Default
+    /// tokio's timer.
+    pub fn clock(mut self, clock: impl Clock) -> Self {
+        self.time = Some(Time::given(clock));
+        self
+    }
+
+    /// The first success of the calls of `operation`. A call that fails starts the next one at once.
+    ///
+    /// # Errors
+    /// The last failure, where all of them failed.
+    ///
+    /// # Panics
+    /// Where the first call is not ready at once, and there is neither a [clock](Self::clock) nor a tokio runtime
+    /// with its timer.
+    ///
+    /// # Cancel safety
+    /// Dropping the future drops all calls, as the first success drops the others.
+    pub async fn call<T, E, F, Fut>(&self, mut operation: F) -> Result<T, E>
+    where
+        F: FnMut() -> Fut,
+        Fut: Future<Output = Result<T, E>>,
+    {
+        let mut running = FuturesUnordered::new();
+        let mut left = self.calls;
+        let mut start = |running: &mut FuturesUnordered<Fut>| {
+            left -= 1;
+            running.push(operation());
+            left > 0
+        };
+        let mut more = start(&mut running);
+        loop {
+            let wait = async {
+                match more && self.has_room() {
+                    true => self.sleep().await,
+                    false => pending().await,
+                }
+            };
+            tokio::select! {
+                biased;
+                ended = running.next() => match ended {
+                    Some(Ok(value)) => return Ok(value),
+                    Some(Err(_)) if more && self.has_room() => more = start(&mut running),
+                    Some(Err(error)) if running.is_empty() => return Err(error),
+                    Some(Err(_)) => {}
+                    // It has at least one call, until it returns.
+                    None => pending().await,
+                },
+                () = wait => more = start(&mut running),
+            }
+        }
+    }
+
+    fn has_room(&self) -> bool {
+        self.budget.as_ref().is_none_or(Budget::has_room)
+    }
+
+    async fn sleep(&self) {
+        match &self.time {
+            Some(time) => time.sleep(self.delay).await,
+            None => tokio::time::sleep(self.delay).await,
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! Calls for the same thing at the same time are one call.
+//!
+//! ```
+//! use awaitly_resilience::SingleFlight;
+//!
+//! # #[derive(Debug, Clone, PartialEq)]
+//! # struct ApiError;
+//! # async fn fetch(_: &str) -> Result<u32, ApiError> { Ok(7) }
+//! # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+//! let flights = SingleFlight::new();
+//! let (one, other) = tokio::join!(
+//!     flights.call("ada", || fetch("ada")),
+//!     flights.call("ada", || fetch("ada")), // not called: it gets the answer of the first
+//! );
+//! # assert_eq!((one, other), (Ok(7), Ok(7)));
+//! # });
+//! ```
+
+use std::fmt;
+use std::future::Future;
+use std::hash::Hash;
+use std::sync::OnceLock;
+
+use tokio::sync::Semaphore;
+
+use crate::per_key::PerKey;
+
+/// Shares the answer of one call among all who ask for the same key while it is under way. Cheap to clone; clones
+/// are the same flights.
+///
+/// An error is shared as a value is. Nothing is kept: who asks after the answer has come makes a new call; see
+/// [`Cache`](crate::Cache) for that.
+pub struct SingleFlight<K, T, E>(PerKey<K, Flight<T, E>>);
+
+struct Flight<T, E> {
+    /// The first calls, the others wait for their turn. Closed once there is an answer.
+    turn: Semaphore,
+    answer: OnceLock<Result<T, E>>,
+}
+
+impl<K: Eq + Hash + Clone, T: Clone, E: Clone> SingleFlight<K, T, E> {
+    /// No flights yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self(PerKey::default())
+    }
+
+    /// The answer of `operation`, or that of another caller who asks for the same key right now.
+    ///
+    /// # Errors
+    /// Whatever the operation that was called failed with.
+    ///
+    /// # Cancel safety
+    /// Where the caller whose operation runs is dropped, or its operation panics, the next one in line calls its
+    /// own.
+    pub async fn call<F, Fut>(&self, key: K, operation: F) -> Result<T, E>
+    where
+        F: FnOnce() -> Fut,
+        Fut: Future<Output = Result<T, E>>,
+    {
+        let flight = self.0.of(key, Flight::new);
+        let turn = flight.turn.acquire().await;
+        if let Some(answer) = flight.answer.get() {
+            return answer.clone();
+        }
+        let answer = operation().await;
+        // Who comes from here on asks for something newer.
+        flight.retire();
+        let answer = flight.answer.get_or_init(|| answer).clone();
+        flight.turn.close();
+        drop(turn);
+        answer
+    }
+
+    /// How many calls are under way.
+    #[must_use]
+    pub fn in_flight(&self) -> usize {
+        self.0.len()
+    }
+}
+
+impl<T, E> Flight<T, E> {
+    fn new() -> Self {
+        Self { turn: Semaphore::new(1), answer: OnceLock::new() }
+    }
+}
+
+impl<K: Eq + Hash + Clone, T: Clone, E: Clone> Default for SingleFlight<K, T, E> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<K, T, E> Clone for SingleFlight<K, T, E> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+impl<K, T, E> fmt::Debug for SingleFlight<K, T, E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SingleFlight").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,87 @@
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use awaitly_resilience::{AuthRefresh, CallError};
+
+use crate::settle;
+
+#[derive(Debug, Clone, PartialEq)]
+enum Refused {
+    Unauthorized,
+    Down,
+}
+
+/// Takes every token from `valid` on.
+async fn get(token: u32, valid: u32) -> Result<u32, Refused> {
+    tokio::task::yield_now().await;
+    if token >= valid { Ok(token) } else { Err(Refused::Unauthorized) }
+}
+
+fn ran_out(error: &Refused) -> bool {
+    *error == Refused::Unauthorized
+}
+
+#[tokio::test]
+async fn one_refresh_serves_all_who_met_that_the_credentials_ran_out() {
+    let refreshed = Arc::new(AtomicU32::new(0));
+    let refresh = {
+        let refreshed = Arc::clone(&refreshed);
+        move || {
+            let number = refreshed.fetch_add(1, Ordering::Relaxed) + 1;
+            async move {
+                tokio::task::yield_now().await;
+                Ok::<_, Refused>(number)
+            }
+        }
+    };
+    let auth = AuthRefresh::new(0, refresh, ran_out);
+    let callers: Vec<_> = (0..1000)
+        .map(|_| {
+            let auth = auth.clone();
+            tokio::spawn(async move { auth.call(|token| get(token, 1)).await })
+        })
+        .collect();
+    for caller in callers {
+        assert_eq!(caller.await.unwrap(), Ok(1));
+    }
+    assert_eq!((refreshed.load(Ordering::Relaxed), auth.credentials()), (1, 1));
+    assert_eq!(auth.call(|token| get(token, 1)).await, Ok(1));
+    assert_eq!(refreshed.load(Ordering::Relaxed), 1);
+}
+
+#[tokio::test]
+async fn there_is_one_attempt_more_and_no_other() {
+    let auth = AuthRefresh::new(0, async || Ok::<_, Refused>(1), ran_out);
+    let calls = AtomicU32::new(0);
+    let ended = auth
+        .call(|token| {
+            calls.fetch_add(1, Ordering::Relaxed);
+            get(token, 9)
+        })
+        .await;
+    assert_eq!((ended, calls.into_inner()), (Err(CallError::Failed(Refused::Unauthorized)), 2));
+    let other = auth.call(async |_| Err::<u32, _>(Refused::Down)).await;
+    assert_eq!((other, auth.credentials()), (Err(CallError::Failed(Refused::Down)), 1));
+}
+
+#[tokio::test]
+async fn a_refresh_that_fails_is_told_and_one_that_is_dropped_is_done_by_the_next() {
+    let auth = AuthRefresh::new(0, async || Err::<u32, _>("no password"), ran_out);
+    assert_eq!(auth.call(|token| get(token, 1)).await, Err(CallError::Refused("no password")));
+    let refreshes = AtomicU32::new(0);
+    let refresh = async || {
+        if refreshes.fetch_add(1, Ordering::Relaxed) == 0 {
+            std::future::pending::<()>().await;
+        }
+        Ok::<_, Refused>(1)
+    };
+    let auth = AuthRefresh::new(0, refresh, ran_out);
+    let mut hangs = Box::pin(auth.call(|token| get(token, 1)));
+    let mut waits = Box::pin(auth.call(|token| get(token, 1)));
+    for _ in 0..3 {
+        assert!(futures_util::poll!(&mut hangs).is_pending() && futures_util::poll!(&mut waits).is_pending());
+        settle().await;
+    }
+    drop(hangs);
+    assert_eq!(waits.await, Ok(1));
+}

@@ -1,0 +1,67 @@
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use awaitly_core::clock::{VirtualClock, ms, secs};
+use awaitly_resilience::Cache;
+
+use crate::{ApiError, fails, ok};
+
+type Users = Cache<String, u32, ApiError>;
+
+#[tokio::test]
+async fn a_value_is_kept_for_its_time_from_the_end_of_the_call() {
+    let clock = VirtualClock::new();
+    let (users, calls): (Users, _) =
+        (Cache::options(10).ttl(secs(60)).clock(clock.clone()).build(), AtomicU32::new(0));
+    let fetch = async || {
+        clock.advance(secs(50));
+        Ok(calls.fetch_add(1, Ordering::Relaxed))
+    };
+    assert_eq!(users.call("ada".into(), fetch).await, Ok(0));
+    clock.advance(secs(60) - ms(1));
+    assert_eq!((users.call("ada".into(), fetch).await, users.get("ada")), (Ok(0), Some(0)));
+    clock.advance(ms(1));
+    assert_eq!(users.get("ada"), None);
+    assert_eq!(users.call("ada".into(), fetch).await, Ok(1));
+    let stats = users.stats();
+    assert_eq!((stats.hits, stats.misses, stats.len), (1, 2, 1));
+}
+
+#[tokio::test]
+async fn an_error_is_kept_only_where_that_was_asked_for() {
+    let clock = VirtualClock::new();
+    let forgets: Users = Cache::options(10).clock(clock.clone()).build();
+    assert_eq!(forgets.call("ada".into(), fails).await, Err(ApiError("down")));
+    assert_eq!(forgets.call("ada".into(), ok).await, Ok(7));
+    let keeps: Users = Cache::options(10).keep_errors(secs(5)).clock(clock.clone()).build();
+    assert_eq!(keeps.call("ada".into(), fails).await, Err(ApiError("down")));
+    assert_eq!((keeps.call("ada".into(), ok).await, keeps.get("ada")), (Err(ApiError("down")), None));
+    clock.advance(secs(5));
+    assert_eq!(keeps.call("ada".into(), ok).await, Ok(7));
+}
+
+#[tokio::test]
+async fn callers_at_the_same_time_share_one_call() {
+    let (users, calls): (Users, _) = (Cache::options(10).build(), AtomicU32::new(0));
+    let fetch = async || {
+        tokio::task::yield_now().await;
+        Ok(calls.fetch_add(1, Ordering::Relaxed))
+    };
+    let answers = futures_util::future::join_all((0..100).map(|_| users.call("ada".into(), fetch))).await;
+    assert!(answers.into_iter().all(|answer| answer == Ok(0)));
+    assert_eq!(users.call("ada".into(), fetch).await, Ok(0));
+}
+
+#[tokio::test]
+async fn it_holds_no_more_than_its_capacity_and_forgets_when_told() {
+    let users: Users = Cache::options(100).build();
+    for n in 0..10_000 {
+        users.insert(n.to_string(), n);
+    }
+    assert!(users.stats().len <= 100, "{}", users.stats().len);
+    users.insert("ada".into(), 1);
+    assert_eq!(users.get("ada"), Some(1));
+    users.remove("ada");
+    assert_eq!(users.get("ada"), None);
+    users.clear();
+    assert_eq!(users.stats().len, 0);
+}
