@@ -37,6 +37,7 @@
 //! | [`rate_limiter`] | calls that come too fast, in all or for a key |
 //! | [`concurrency_limiter`] | calls that are too many at once, in all or for a key |
 //! | [`combined_limiter`] | both of these at once |
+//! | [`adaptive_throttle`] | calls that are more than the service takes, which it finds out |
 //!
 //! Others go around the operation itself, inside of a step or without one:
 //!
@@ -50,6 +51,7 @@
 //!
 //! A [`policy`] is retry, timeout, deadline and guards under one name.
 
+pub mod adaptive_throttle;
 pub mod auth_refresh;
 pub mod cache;
 pub mod call;
@@ -68,6 +70,7 @@ mod sync;
 mod time;
 mod turn;
 
+pub use adaptive_throttle::{AdaptiveThrottle, KeyedAdaptiveThrottle};
 pub use auth_refresh::AuthRefresh;
 pub use cache::Cache;
 pub use call::CallError;

@@ -78,6 +78,10 @@ impl ConcurrencyLimiter {
         Self(Arc::new(Slots::new(options)))
     }
 
+    pub(crate) fn into_slots(self) -> Arc<Slots> {
+        self.0
+    }
+
     /// The name.
     #[must_use]
     pub fn name(&self) -> &str {

@@ -46,13 +46,13 @@ impl Slots {
     }
 
     #[inline]
-    pub(super) fn try_take<H: Deref<Target = Self>>(slots: H) -> Result<Slot<H>, H> {
+    pub(crate) fn try_take<H: Deref<Target = Self>>(slots: H) -> Result<Slot<H>, H> {
         let taken = slots.free.try_acquire().map(SemaphorePermit::forget).is_ok();
         if taken { Ok(Slot(slots)) } else { Err(slots) }
     }
 
     #[inline]
-    pub(super) fn admit<'a, H>(slots: H) -> Admission<Slot<H>, Full, Waiting<'a, H>>
+    pub(crate) fn admit<'a, H>(slots: H) -> Admission<Slot<H>, Full, Waiting<'a, H>>
     where
         H: Deref<Target = Self> + Send + Sync + 'a,
     {
@@ -90,7 +90,7 @@ impl Slots {
         Full { name: self.name.clone(), running, waiting }
     }
 
-    pub(super) fn stats(&self) -> Stats {
+    pub(crate) fn stats(&self) -> Stats {
         let limit = self.limit.load(Ordering::Acquire);
         let surplus = self.surplus.load(Ordering::Acquire);
         let running = (limit + surplus).saturating_sub(self.free.available_permits());
@@ -99,7 +99,7 @@ impl Slots {
 
     /// Changes how many there are. Where there are fewer, those in use beyond that are taken away as they are given
     /// back.
-    pub(super) fn resize(&self, limit: usize) {
+    pub(crate) fn resize(&self, limit: usize) {
         let limit = limit.clamp(1, Semaphore::MAX_PERMITS);
         let before = self.limit.swap(limit, Ordering::AcqRel);
         if let Some(more) = limit.checked_sub(before) {

@@ -1,6 +1,7 @@
 //! The policies, as a program meets them.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, missing_docs)]
 
+mod adaptive_throttle;
 mod auth_refresh;
 mod cache;
 mod circuit_breaker;

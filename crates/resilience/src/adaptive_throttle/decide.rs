@@ -1,0 +1,207 @@
+//! How many calls a service takes at once, found out from how they end: no clock, no lock, no waiting.
+//!
+//! Additive increase, multiplicative decrease. The growth between two overloads is that of CUBIC (RFC 9438): fast
+//! where the last overload is far away, slow around the limit at which it came, and faster again beyond it, so that a
+//! service which has grown is found out soon and one which has not is seldom asked for more than it has.
+
+use std::time::Duration;
+
+use crate::time::Moment;
+
+/// The bounds of the limit, and how it goes down.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Rules {
+    pub(super) min: u32,
+    pub(super) max: u32,
+    /// What is left of the limit after an overload, at most.
+    pub(super) backoff: f64,
+    /// The time in which it comes back to where the overload was.
+    pub(super) recovery: Duration,
+}
+
+/// How a call ended, as far as the limit is concerned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Sample {
+    /// The service took it.
+    Taken,
+    /// It was too much.
+    Overloaded,
+}
+
+/// The limit, and what it is derived from.
+#[derive(Debug)]
+pub(super) struct Aimd {
+    rules: Rules,
+    limit: f64,
+    /// `None`: there was no overload yet, and the limit doubles in each round.
+    last: Option<Overload>,
+    round: Round,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Overload {
+    at: Moment,
+    /// The limit at which it came.
+    highest: f64,
+    /// Where it went.
+    lowest: f64,
+}
+
+/// The calls that began since the limit was last changed for an overload: only they say anything about it.
+#[derive(Debug, Clone, Copy)]
+struct Round {
+    number: u64,
+    taken: u32,
+    overloaded: u32,
+}
+
+/// In which round a call began.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Began(u64);
+
+impl Aimd {
+    pub(super) fn new(rules: Rules, start: u32) -> Self {
+        let limit = f64::from(start.clamp(rules.min, rules.max));
+        Self { rules, limit, last: None, round: Round { number: 0, taken: 0, overloaded: 0 } }
+    }
+
+    /// How many calls may run.
+    pub(super) fn limit(&self) -> usize {
+        // Within the bounds, which are whole numbers of at least 1.
+        self.limit as usize
+    }
+
+    pub(super) const fn begin(&self) -> Began {
+        Began(self.round.number)
+    }
+
+    /// A call that began in `began` has ended at `now`, while `running` ran with it.
+    pub(super) fn end(&mut self, began: Began, sample: Sample, running: usize, now: Moment) {
+        match sample {
+            Sample::Overloaded if began == self.begin() => self.shrink(now),
+            // It says of a limit that was too high already that it was.
+            Sample::Overloaded => self.round.overloaded += 1,
+            Sample::Taken => {
+                self.round.taken += 1;
+                self.settle();
+                // Who does not use what there is learns nothing of what there could be.
+                if running * 2 > self.limit() && began == self.begin() {
+                    self.grow(now);
+                }
+            }
+        }
+    }
+
+    fn shrink(&mut self, now: Moment) {
+        /// What is left where the service has taken nothing since the overload before.
+        const STILL_OVERLOADED: f64 = 0.5;
+        let highest = self.limit;
+        let first = self.last.is_none() || self.round.taken > 0;
+        let left = if first { self.rules.backoff } else { self.rules.backoff.min(STILL_OVERLOADED) };
+        self.limit = (highest * left).max(f64::from(self.rules.min));
+        self.last = Some(Overload { at: now, highest, lowest: self.limit });
+        self.round = Round { number: self.round.number + 1, taken: 0, overloaded: 1 };
+    }
+
+    /// Once the calls that ran at an overload have ended, the part of them that the service took says how far the
+    /// limit was off.
+    fn settle(&mut self) {
+        let Round { taken, overloaded, .. } = self.round;
+        let Some(last) = &mut self.last else { return };
+        if overloaded == 0 || f64::from(taken + overloaded) < last.highest {
+            return;
+        }
+        let part = f64::from(taken) / f64::from(taken + overloaded);
+        let took = (last.highest * part).max(f64::from(self.rules.min));
+        if took < self.limit {
+            (last.highest, last.lowest) = (took, took);
+            self.limit = took;
+        }
+        self.round.overloaded = 0;
+    }
+
+    fn grow(&mut self, now: Moment) {
+        let limit = match self.last {
+            // Doubled for each round of calls.
+            None => self.limit + 1.0,
+            Some(last) => self.limit.max(cubic(last, now, self.rules.recovery)),
+        };
+        self.limit = limit.min(f64::from(self.rules.max));
+    }
+}
+
+/// The curve from where the overload left the limit, flat where the overload was, and on from there.
+fn cubic(Overload { at, highest, lowest }: Overload, now: Moment, recovery: Duration) -> f64 {
+    let drop = (highest - lowest).max(highest * 0.02).max(0.2);
+    let part = now.since(at).as_secs_f64() / recovery.as_secs_f64().max(f64::MIN_POSITIVE) - 1.0;
+    drop.mul_add(part.powi(3), highest)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const RULES: Rules = Rules { min: 1, max: 200, backoff: 0.9, recovery: Duration::from_secs(4) };
+
+    proptest! {
+        #[test]
+        fn the_limit_stays_within_its_bounds_and_never_jumps_up_by_more_than_a_call_may(
+            story in prop::collection::vec((any::<bool>(), 0_u64..50_000_000, 0_usize..300, any::<bool>()), 0..500),
+        ) {
+            let (mut aimd, mut now) = (Aimd::new(RULES, 10), Moment::START);
+            let old = aimd.begin();
+            for (overloaded, pause, running, late) in story {
+                now = Moment(now.0 + pause);
+                let sample = if overloaded { Sample::Overloaded } else { Sample::Taken };
+                let before = aimd.limit();
+                aimd.end(if late { old } else { aimd.begin() }, sample, running, now);
+                prop_assert!((1..=200).contains(&aimd.limit()));
+                if overloaded {
+                    prop_assert!(aimd.limit() <= before);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn it_doubles_until_the_first_overload_and_then_knows_where_that_was() {
+        let mut aimd = Aimd::new(RULES, 4);
+        let now = Moment::START;
+        for _ in 0..4 {
+            aimd.end(aimd.begin(), Sample::Taken, aimd.limit(), now);
+        }
+        assert_eq!(aimd.limit(), 8);
+        let began = aimd.begin();
+        aimd.end(began, Sample::Overloaded, 8, now);
+        assert_eq!(aimd.limit(), 7, "nine tenths");
+        aimd.end(began, Sample::Overloaded, 7, now);
+        assert_eq!(aimd.limit(), 7, "one overload counts once, however many calls meet it");
+        let later = now.after(RULES.recovery);
+        aimd.end(aimd.begin(), Sample::Taken, 7, later);
+        assert_eq!(aimd.limit(), 8, "back where the overload was");
+    }
+
+    #[test]
+    fn a_service_that_has_become_much_smaller_is_believed_at_once() {
+        let mut aimd = Aimd::new(RULES, 100);
+        let (began, now) = (aimd.begin(), Moment::START);
+        for _ in 0..90 {
+            aimd.end(began, Sample::Overloaded, 90, now);
+        }
+        for _ in 0..10 {
+            aimd.end(began, Sample::Taken, 10, now);
+        }
+        assert_eq!(aimd.limit(), 10);
+    }
+
+    #[test]
+    fn who_runs_few_calls_learns_nothing() {
+        let mut aimd = Aimd::new(RULES, 10);
+        for _ in 0..1000 {
+            aimd.end(aimd.begin(), Sample::Taken, 3, Moment::START);
+        }
+        assert_eq!(aimd.limit(), 10);
+    }
+}

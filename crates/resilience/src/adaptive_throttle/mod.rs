@@ -1,0 +1,415 @@
+//! Finds out how many calls a service takes at once, and waits when it says so.
+//!
+//! ```
+//! use std::time::Duration;
+//! use awaitly_resilience::adaptive_throttle::{AdaptiveThrottle, Signal, Told};
+//!
+//! # #[derive(Debug)]
+//! enum ApiError { TooMany { wait: Option<Duration> }, NotFound, Unreachable }
+//!
+//! let throttle = AdaptiveThrottle::options("search")
+//!     .judge(|error: &ApiError| match error {
+//!         ApiError::TooMany { wait } => Signal::Overloaded { wait: *wait },
+//!         ApiError::NotFound => Signal::Taken,
+//!         ApiError::Unreachable => Signal::Unknown,
+//!     })
+//!     .build();
+//!
+//! # async fn send() -> (u16, [(&'static str, &'static str); 1]) { (200, [("x-ratelimit-remaining", "12")]) }
+//! # async fn search(throttle: &AdaptiveThrottle<impl Sized>) -> Result<u32, ApiError> {
+//! // Where the headers of an answer are at hand, also of one that is well:
+//! let (status, headers) = send().await;
+//! let told = Told::read(|name| headers.iter().find(|(known, _)| *known == name).map(|(_, value)| *value));
+//! throttle.learn(&told);
+//! if status == 429 { Err(ApiError::TooMany { wait: told.wait() }) } else { Ok(7) }
+//! # }
+//! # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
+//! # assert!(throttle.call(|| search(&throttle)).await.is_ok());
+//! # });
+//! ```
+//!
+//! The limit grows while the calls that it lets through are taken, doubling until the first overload; an overload
+//! takes a tenth away, or as much as the service did not take. It comes back to where the overload was within a few
+//! seconds, stays there for a while, and then tries more. Callers wait first come, first served, for the end of a
+//! pause and then for a slot.
+
+mod decide;
+mod error;
+mod headers;
+mod judge;
+mod options;
+
+use std::fmt;
+use std::future::Future;
+use std::hash::Hash;
+use std::ops::Deref;
+use std::pin::Pin;
+use std::time::Duration;
+
+use awaitly_core::guard::{Pass, Verdict};
+
+pub use error::Paused;
+pub use headers::Told;
+pub use judge::{Judge, Judged, OnlyTimeouts, Signal};
+pub use options::Options;
+
+use crate::call::{Admission, Admit, Call, guards};
+use crate::concurrency_limiter::{ConcurrencyLimiter, Slot, Slots};
+use crate::name::Name;
+use crate::sync::atomic::{AtomicU64, Ordering};
+use crate::sync::{Arc, Mutex, lock};
+use crate::time::{Moment, Time};
+use crate::turn::Turns;
+use decide::{Aimd, Began, Sample};
+
+/// A throttle that adapts. Cheap to clone; clones are the same throttle.
+///
+/// `J` says what an error of the operation means; where it is named in a field, `AdaptiveThrottle` alone takes no
+/// error for a sign of overload.
+pub struct AdaptiveThrottle<J = OnlyTimeouts>(Arc<Shared<J>>);
+
+/// What the handles on a throttle share.
+pub struct Shared<J> {
+    name: Name,
+    judge: J,
+    time: Time,
+    slower_than: Option<Duration>,
+    longest_pause: Option<Duration>,
+    slots: Arc<Slots>,
+    aimd: Mutex<Aimd>,
+    /// When the pause ends; 0: there was none.
+    paused_until: AtomicU64,
+    turns: Turns,
+}
+
+/// What a throttle is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Stats {
+    /// How many calls may run at once.
+    pub limit: usize,
+    /// How many do.
+    pub running: usize,
+    /// How many wait.
+    pub waiting: usize,
+    /// How long the pause still is.
+    pub paused: Option<Duration>,
+}
+
+impl AdaptiveThrottle {
+    /// A throttle with the [defaults](Options).
+    pub fn new(name: impl Into<Name>) -> Self {
+        Self::options(name).build()
+    }
+
+    /// A throttle to be configured. It goes by `name` in refusals.
+    pub fn options(name: impl Into<Name>) -> Options {
+        Options::new(name.into())
+    }
+}
+
+impl<J> AdaptiveThrottle<J> {
+    fn from_options(options: Options<J>) -> Self {
+        let Options { name, rules, start, longest_pause, slower_than, judge, time } = options;
+        let aimd = Aimd::new(rules, start);
+        let slots = ConcurrencyLimiter::new(name.clone(), aimd.limit()).into_slots();
+        let time = time.unwrap_or_else(Time::counter);
+        Self(Arc::new(Shared {
+            name,
+            judge,
+            time,
+            slower_than,
+            longest_pause,
+            slots,
+            aimd: Mutex::new(aimd),
+            paused_until: AtomicU64::new(0),
+            turns: Turns::new(),
+        }))
+    }
+
+    /// The name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.0.name
+    }
+
+    /// Calls `operation` once there is room for it and no pause.
+    ///
+    /// # Errors
+    /// [`CallError::Failed`](crate::CallError::Failed) with the operation's own error;
+    /// [`CallError::Refused`](crate::CallError::Refused) where the pause is longer than callers may wait.
+    ///
+    /// # Panics
+    /// Where it has to wait for the end of a pause, and there is neither a [clock](Options::clock) nor a tokio
+    /// runtime with its timer.
+    ///
+    /// # Cancel safety
+    /// Dropping the future gives the place in the queue back, or drops the operation and gives the slot back; it
+    /// counts as nothing.
+    #[inline]
+    pub fn call<T, E, F, Fut>(&self, operation: F) -> Call<&Self, F, Fut, E>
+    where
+        J: Judge<E> + Send + Sync,
+        F: FnOnce() -> Fut,
+        Fut: Future<Output = Result<T, E>>,
+    {
+        Call::new(self, operation)
+    }
+
+    /// Takes note of what the service says of its limits: it pauses where that is what it asks for, or where no call
+    /// is left.
+    pub fn learn(&self, told: &Told) {
+        if let Some(wait) = told.wait() {
+            self.pause(wait);
+        }
+    }
+
+    /// Lets no call begin for so long; a longer pause that is under way stays.
+    pub fn pause(&self, wait: Duration) {
+        self.0.pause(wait);
+    }
+
+    /// What it is doing.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        let slots = self.0.slots.stats();
+        Stats {
+            limit: slots.limit,
+            running: slots.running,
+            waiting: slots.waiting + self.0.turns.waiting(),
+            paused: self.0.paused(),
+        }
+    }
+}
+
+impl<J> Shared<J> {
+    fn pause(&self, wait: Duration) {
+        self.paused_until.fetch_max(self.time.now().after(wait).0, Ordering::AcqRel);
+    }
+
+    /// How long the pause still is.
+    #[inline]
+    fn paused(&self) -> Option<Duration> {
+        let until = self.paused_until.load(Ordering::Acquire);
+        if until == 0 {
+            return None;
+        }
+        Some(Moment(until).since(self.time.now())).filter(|left| !left.is_zero())
+    }
+
+    fn too_long(&self, pause: Duration) -> Option<Paused> {
+        let too_long = self.longest_pause.is_some_and(|longest| pause > longest);
+        too_long.then(|| Paused { name: self.name.clone(), retry_after: pause })
+    }
+
+    fn end(&self, began: Began, sample: Sample) {
+        let (running, now) = (self.slots.stats().running, self.time.now());
+        let mut aimd = lock(&self.aimd);
+        let before = aimd.limit();
+        aimd.end(began, sample, running, now);
+        let limit = aimd.limit();
+        if limit != before {
+            // Under the lock, so that the last change is the one that stays.
+            self.slots.resize(limit);
+        }
+    }
+}
+
+type Waiting<'a, H, J> = Pin<Box<dyn Future<Output = Result<Admitted<H, J>, Paused>> + Send + 'a>>;
+
+#[inline]
+fn try_now<H: Deref<Target = Shared<J>>, J>(shared: H) -> Result<Admitted<H, J>, H> {
+    if shared.turns.waiting() > 0 || shared.paused().is_some() {
+        return Err(shared);
+    }
+    match Slots::try_take(Arc::clone(&shared.slots)) {
+        Ok(slot) => Ok(Admitted::new(shared, slot)),
+        Err(_) => Err(shared),
+    }
+}
+
+fn admit<'a, H, J>(shared: H) -> Admission<Admitted<H, J>, Paused, Waiting<'a, H, J>>
+where
+    H: Deref<Target = Shared<J>> + Send + Sync + 'a,
+    J: Send + Sync + 'a,
+{
+    let shared = match try_now(shared) {
+        Ok(admitted) => return Admission::Now(admitted),
+        Err(shared) => shared,
+    };
+    if let Some(paused) = shared.paused().and_then(|pause| shared.too_long(pause)) {
+        return Admission::Refused(paused);
+    }
+    Admission::Wait(Box::pin(wait(shared)))
+}
+
+async fn wait<H: Deref<Target = Shared<J>>, J>(shared: H) -> Result<Admitted<H, J>, Paused> {
+    loop {
+        shared
+            .turns
+            .join()
+            .first(|| match shared.paused() {
+                None => Ok(Ok(())),
+                Some(pause) => match shared.too_long(pause) {
+                    Some(paused) => Ok(Err(paused)),
+                    None => Err(shared.time.sleep(pause)),
+                },
+            })
+            .await?;
+        // The queue of the slots has no end, so nobody is refused.
+        let slot = match Slots::admit(Arc::clone(&shared.slots)) {
+            Admission::Now(slot) => Some(slot),
+            Admission::Wait(slot) => slot.await.ok(),
+            Admission::Refused(_) => None,
+        };
+        // The pause may have begun while it waited for the slot.
+        if let Some(slot) = slot
+            && shared.paused().is_none()
+        {
+            return Ok(Admitted::new(shared, slot));
+        }
+    }
+}
+
+/// A call that the throttle let through. Dropping it means that the call was cancelled, which counts as nothing.
+pub struct Admitted<H: Deref<Target = Shared<J>>, J> {
+    shared: H,
+    slot: Slot<Arc<Slots>>,
+    round: Began,
+    began: Option<Moment>,
+}
+
+impl<H: Deref<Target = Shared<J>>, J> Admitted<H, J> {
+    fn new(shared: H, slot: Slot<Arc<Slots>>) -> Self {
+        let round = lock(&shared.aimd).begin();
+        let began = shared.slower_than.map(|_| shared.time.now());
+        Self { shared, slot, round, began }
+    }
+
+    fn is_slow(&self) -> bool {
+        let Some((began, limit)) = self.began.zip(self.shared.slower_than) else { return false };
+        self.shared.time.now().since(began) > limit
+    }
+}
+
+impl<H: Deref<Target = Shared<J>>, J: Judge<E>, E> Pass<E> for Admitted<H, J> {
+    fn leave(self, verdict: Verdict<'_, E>) {
+        let signal = match verdict {
+            Verdict::Succeeded => Signal::Taken,
+            Verdict::Failed(error) => self.shared.judge.judge(error),
+            Verdict::TimedOut => Signal::Overloaded { wait: None },
+        };
+        let sample = match signal {
+            Signal::Taken if self.is_slow() => Sample::Overloaded,
+            Signal::Taken => Sample::Taken,
+            Signal::Overloaded { wait } => {
+                if let Some(wait) = wait {
+                    self.shared.pause(wait);
+                }
+                Sample::Overloaded
+            }
+            Signal::Unknown => return,
+        };
+        // Still with its slot: it counts among those that run.
+        self.shared.end(self.round, sample);
+        drop(self.slot);
+    }
+}
+
+impl<'a, J: Judge<E> + Send + Sync, E> Admit<E> for &'a AdaptiveThrottle<J> {
+    type Pass = Admitted<&'a Shared<J>, J>;
+    type Refused = Paused;
+    type Waiting = Waiting<'a, &'a Shared<J>, J>;
+
+    fn admit(&self) -> Admission<Self::Pass, Paused, Self::Waiting> {
+        admit(&*self.0)
+    }
+
+    fn admit_now(&self) -> Option<Self::Pass> {
+        try_now(&*self.0).ok()
+    }
+}
+
+impl<J: Judge<E> + Send + Sync + 'static, E> Admit<E> for AdaptiveThrottle<J> {
+    type Pass = Admitted<Arc<Shared<J>>, J>;
+    type Refused = Paused;
+    type Waiting = Waiting<'static, Arc<Shared<J>>, J>;
+
+    fn admit(&self) -> Admission<Self::Pass, Paused, Self::Waiting> {
+        admit(Arc::clone(&self.0))
+    }
+
+    fn admit_now(&self) -> Option<Self::Pass> {
+        try_now(Arc::clone(&self.0)).ok()
+    }
+}
+
+guards! {
+    impl['a, J,] &'a AdaptiveThrottle<J>;
+    impl[J,] AdaptiveThrottle<J>;
+}
+
+/// Throttles by key: a limit and pauses of its own for each. Made with [`Options::keyed`]. Cheap to clone; clones are
+/// the same throttles.
+///
+/// A key that is forgotten because others were used more lately begins anew when it comes back; calls that run under
+/// it are not counted then.
+pub struct KeyedAdaptiveThrottle<K, J = OnlyTimeouts>(Arc<OfKeys<K, J>>);
+
+struct OfKeys<K, J> {
+    options: Options<J>,
+    throttles: quick_cache::sync::Cache<K, AdaptiveThrottle<J>>,
+}
+
+impl<K: Eq + Hash + Clone, J: Clone> KeyedAdaptiveThrottle<K, J> {
+    fn from_options(options: Options<J>, capacity: usize) -> Self {
+        Self(Arc::new(OfKeys { options, throttles: quick_cache::sync::Cache::new(capacity) }))
+    }
+
+    /// The throttle of that key.
+    pub fn key(&self, key: &K) -> AdaptiveThrottle<J> {
+        let OfKeys { options, throttles } = &*self.0;
+        let made: Result<_, std::convert::Infallible> =
+            throttles.get_or_insert_with(key, || Ok(options.clone().build()));
+        match made {
+            Ok(throttle) => throttle,
+            Err(never) => match never {},
+        }
+    }
+}
+
+impl<J> Clone for AdaptiveThrottle<J> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<K, J> Clone for KeyedAdaptiveThrottle<K, J> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<J> fmt::Debug for AdaptiveThrottle<J> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AdaptiveThrottle").field("name", &self.0.name).finish_non_exhaustive()
+    }
+}
+
+impl<J> fmt::Debug for Shared<J> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shared").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+impl<H: Deref<Target = Shared<J>>, J> fmt::Debug for Admitted<H, J> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Admitted").finish_non_exhaustive()
+    }
+}
+
+impl<K, J> fmt::Debug for KeyedAdaptiveThrottle<K, J> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KeyedAdaptiveThrottle").finish_non_exhaustive()
+    }
+}

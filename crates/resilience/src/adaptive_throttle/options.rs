@@ -1,0 +1,134 @@
+use std::hash::Hash;
+use std::time::Duration;
+
+use awaitly_core::clock::Clock;
+
+use super::decide::Rules;
+use super::{AdaptiveThrottle, Judged, KeyedAdaptiveThrottle, OnlyTimeouts};
+use crate::name::Name;
+use crate::time::Time;
+
+/// Between which bounds the limit is looked for, and what is a sign of overload. Made with
+/// [`AdaptiveThrottle::options`].
+///
+/// # Default
+///
+/// | option | default |
+/// | --- | --- |
+/// | [`start`](Self::start) | 10 calls at once |
+/// | [`bounds`](Self::bounds) | from 1 to 1000 |
+/// | [`backoff`](Self::backoff) | 0.9 |
+/// | [`recovery`](Self::recovery) | 4 seconds |
+/// | [`longest_pause`](Self::longest_pause) | callers wait as long as the service asks |
+/// | [`judge`](Self::judge) | only a timeout is a sign of overload |
+/// | [`slower_than`](Self::slower_than) | no call is too slow |
+#[derive(Debug, Clone)]
+#[must_use = "options do nothing until `build`"]
+pub struct Options<J = OnlyTimeouts> {
+    pub(super) name: Name,
+    pub(super) rules: Rules,
+    pub(super) start: u32,
+    pub(super) longest_pause: Option<Duration>,
+    pub(super) slower_than: Option<Duration>,
+    pub(super) judge: J,
+    pub(super) time: Option<Time>,
+}
+
+impl Options {
+    pub(super) const fn new(name: Name) -> Self {
+        let rules = Rules { min: 1, max: 1000, backoff: 0.9, recovery: Duration::from_secs(4) };
+        let (longest_pause, slower_than) = (None, None);
+        Self { name, rules, start: 10, longest_pause, slower_than, judge: OnlyTimeouts, time: None }
+    }
+
+    /// Up to `calls` at once, half of them after an overload, and pauses when the service asks for one: for a
+    /// service whose limit is known.
+    ///
+    /// # Panics
+    /// Where `calls` is 0.
+    pub fn simple(name: impl Into<Name>, calls: u32) -> Self {
+        Self::new(name.into()).start(calls).bounds(1, calls).backoff(0.5)
+    }
+}
+
+impl<J> Options<J> {
+    /// How many calls run at once in the beginning.
+    ///
+    /// # Panics
+    /// Where `calls` is 0.
+    pub const fn start(mut self, calls: u32) -> Self {
+        assert!(calls > 0, "at least one call runs: `start(0)` is refused");
+        self.start = calls;
+        self
+    }
+
+    /// Between how many calls the limit is looked for.
+    ///
+    /// # Panics
+    /// Where `min` is 0 or above `max`.
+    pub const fn bounds(mut self, min: u32, max: u32) -> Self {
+        assert!(min > 0 && min <= max, "at least one call runs, and at most as many as `max`");
+        (self.rules.min, self.rules.max) = (min, max);
+        self
+    }
+
+    /// What part of the limit is left after an overload. Where most of the calls met it, less is.
+    ///
+    /// # Panics
+    /// Where `part` is not above 0 and below 1.
+    pub const fn backoff(mut self, part: f64) -> Self {
+        assert!(part > 0.0 && part < 1.0, "what is left is above 0 and below 1");
+        self.rules.backoff = part;
+        self
+    }
+
+    /// The time in which the limit comes back to where the overload was.
+    pub const fn recovery(mut self, time: Duration) -> Self {
+        self.rules.recovery = time;
+        self
+    }
+
+    /// Refuses callers who would have to wait for longer, instead of letting them wait.
+    pub const fn longest_pause(mut self, pause: Duration) -> Self {
+        self.longest_pause = Some(pause);
+        self
+    }
+
+    /// Takes a call that was slower for a sign of overload.
+    pub const fn slower_than(mut self, limit: Duration) -> Self {
+        self.slower_than = Some(limit);
+        self
+    }
+
+    /// Says what an error of the operation means. A timeout always means overload.
+    pub fn judge<F>(self, judge: F) -> Options<Judged<F>> {
+        let Self { name, rules, start, longest_pause, slower_than, time, .. } = self;
+        Options { name, rules, start, longest_pause, slower_than, judge: Judged(judge), time }
+    }
+
+    /// Reads the time off this clock, and waits by it.
+    ///
+    /// # Default
+    /// The processor's counter, and tokio's timer. The first policy of a process that uses the counter calibrates
+    /// it, which takes some milliseconds.
+    pub fn clock(mut self, clock: impl Clock) -> Self {
+        self.time = Some(Time::given(clock));
+        self
+    }
+
+    /// The throttle.
+    #[must_use]
+    pub fn build(self) -> AdaptiveThrottle<J> {
+        AdaptiveThrottle::from_options(self)
+    }
+
+    /// A throttle with a limit and pauses of its own for each key. It remembers up to `capacity` keys, those that
+    /// were used lately.
+    #[must_use]
+    pub fn keyed<K: Eq + Hash + Clone>(self, capacity: usize) -> KeyedAdaptiveThrottle<K, J>
+    where
+        J: Clone,
+    {
+        KeyedAdaptiveThrottle::from_options(self, capacity)
+    }
+}

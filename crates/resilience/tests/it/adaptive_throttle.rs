@@ -1,0 +1,284 @@
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::time::Duration;
+
+use awaitly_core::clock::{Clock, VirtualClock, ms, secs};
+use awaitly_core::{Error, RunError, run};
+use awaitly_resilience::CallError;
+use awaitly_resilience::adaptive_throttle::{
+    AdaptiveThrottle, Judged, KeyedAdaptiveThrottle, Options, Signal, Told,
+};
+use futures_util::stream::{FuturesUnordered, StreamExt};
+
+use crate::{ApiError, ok, settle};
+
+#[derive(Debug, Clone, Copy, PartialEq, thiserror::Error)]
+enum Answer {
+    #[error("too many requests")]
+    TooMany(Option<Duration>),
+    #[error("not found")]
+    NotFound,
+    #[error("unreachable")]
+    Unreachable,
+}
+
+fn judge(answer: &Answer) -> Signal {
+    match answer {
+        Answer::TooMany(wait) => Signal::Overloaded { wait: *wait },
+        Answer::NotFound => Signal::Taken,
+        Answer::Unreachable => Signal::Unknown,
+    }
+}
+
+type Throttle = AdaptiveThrottle<Judged<fn(&Answer) -> Signal>>;
+
+fn options(clock: &VirtualClock) -> Options<Judged<fn(&Answer) -> Signal>> {
+    AdaptiveThrottle::options("api").clock(clock.clone()).judge(judge as fn(&Answer) -> Signal)
+}
+
+/// A service that takes `best` calls at once, each for `takes` milliseconds or so, and refuses what is above that
+/// with a 429.
+struct Service {
+    clock: VirtualClock,
+    best: Cell<usize>,
+    takes: u64,
+    /// How much the time of a call varies, as a part of it.
+    noise: f64,
+    running: Cell<usize>,
+    dice: RefCell<fastrand::Rng>,
+}
+
+/// What a phase of a simulation came to.
+#[derive(Debug, Default)]
+struct Phase {
+    /// The limit, second by second.
+    limits: Vec<usize>,
+    calls: usize,
+    refused: usize,
+}
+
+impl Service {
+    fn new(clock: &VirtualClock, best: usize, takes: u64, noise: f64) -> Rc<Self> {
+        Rc::new(Self {
+            clock: clock.clone(),
+            best: Cell::new(best),
+            takes,
+            noise,
+            running: Cell::new(0),
+            dice: RefCell::new(fastrand::Rng::with_seed(7)),
+        })
+    }
+
+    async fn call(&self) -> Result<u32, Answer> {
+        if self.running.get() >= self.best.get() {
+            self.clock.sleep_until(self.clock.now() + ms(1)).await;
+            return Err(Answer::TooMany(None));
+        }
+        self.running.set(self.running.get() + 1);
+        let spread = 1.0 + self.noise * (2.0 * self.dice.borrow_mut().f64() - 1.0);
+        let takes = Duration::from_secs_f64(self.takes as f64 / 1000.0 * spread);
+        self.clock.sleep_until(self.clock.now() + takes).await;
+        self.running.set(self.running.get() - 1);
+        Ok(7)
+    }
+
+    /// Calls with as many callers as there can be work for, for so many seconds.
+    async fn run(self: &Rc<Self>, throttle: &Throttle, seconds: u64) -> Phase {
+        let (end, mut phase) = (self.clock.elapsed() + secs(seconds), Phase::default());
+        let (mut second, mut idle) = (self.clock.elapsed() + secs(1), 0);
+        let mut callers = FuturesUnordered::new();
+        let call = || throttle.call(|| self.call());
+        for _ in 0..400 {
+            callers.push(call());
+        }
+        while self.clock.elapsed() < end {
+            match futures_util::poll!(callers.next()) {
+                std::task::Poll::Ready(ended) => {
+                    phase.calls += 1;
+                    phase.refused += usize::from(ended.unwrap().is_err());
+                    callers.push(call());
+                }
+                // Whoever can go on does so before time passes.
+                std::task::Poll::Pending if idle < 20 => {
+                    idle += 1;
+                    tokio::task::yield_now().await;
+                    continue;
+                }
+                std::task::Poll::Pending => {
+                    assert!(self.clock.advance_to_next().is_some(), "everybody waits, and nobody runs");
+                    if self.clock.elapsed() >= second {
+                        phase.limits.push(throttle.stats().limit);
+                        second += secs(1);
+                    }
+                }
+            }
+            idle = 0;
+        }
+        drop(callers);
+        self.running.set(0);
+        phase
+    }
+}
+
+impl Phase {
+    /// The mean limit from that second on.
+    fn mean_from(&self, second: usize) -> f64 {
+        let limits = &self.limits[second..];
+        limits.iter().sum::<usize>() as f64 / limits.len() as f64
+    }
+}
+
+fn is_within_a_tenth(limit: f64, best: usize) -> bool {
+    (limit - best as f64).abs() <= best as f64 / 10.0
+}
+
+#[tokio::test]
+async fn it_finds_the_limit_of_a_constant_service_and_seldom_asks_for_more() {
+    for best in [10, 20, 40, 80, 150] {
+        let clock = VirtualClock::new();
+        let (service, throttle) = (Service::new(&clock, best, 100, 0.0), options(&clock).build());
+        let phase = service.run(&throttle, 60).await;
+        let (mean, part) = (phase.mean_from(15), phase.refused as f64 / phase.calls as f64);
+        assert!(is_within_a_tenth(mean, best), "best {best}, found {mean}: {:?}", phase.limits);
+        assert!(part <= 0.01, "best {best}: {} of {} calls met a 429", phase.refused, phase.calls);
+    }
+}
+
+#[tokio::test]
+async fn it_follows_a_service_that_grows_and_shrinks() {
+    let clock = VirtualClock::new();
+    let (service, throttle) = (Service::new(&clock, 20, 100, 0.0), options(&clock).build());
+    let (mut calls, mut refused) = (0, 0);
+    for best in [20, 60, 10, 40, 15] {
+        service.best.set(best);
+        let phase = service.run(&throttle, 40).await;
+        let mean = phase.mean_from(29);
+        assert!(is_within_a_tenth(mean, best), "best {best}, found {mean}: {:?}", phase.limits);
+        (calls, refused) = (calls + phase.calls, refused + phase.refused);
+    }
+    assert!(refused * 100 <= calls, "{refused} of {calls} calls met a 429");
+}
+
+#[tokio::test]
+async fn it_finds_the_limit_of_a_noisy_service() {
+    for best in [10, 50, 120] {
+        let clock = VirtualClock::new();
+        let (service, throttle) = (Service::new(&clock, best, 100, 0.8), options(&clock).build());
+        let phase = service.run(&throttle, 60).await;
+        let (mean, part) = (phase.mean_from(29), phase.refused as f64 / phase.calls as f64);
+        assert!(is_within_a_tenth(mean, best), "best {best}, found {mean}: {:?}", phase.limits);
+        assert!(part <= 0.01, "best {best}: {} of {} calls met a 429", phase.refused, phase.calls);
+    }
+}
+
+#[tokio::test]
+async fn it_waits_when_the_service_says_so_and_only_that_key_does() {
+    let clock = VirtualClock::new();
+    let hosts: KeyedAdaptiveThrottle<&str, _> = options(&clock).keyed(100);
+    let told = hosts.key(&"busy").call(async || Err::<u32, _>(Answer::TooMany(Some(secs(3))))).await;
+    assert!(matches!(told, Err(CallError::Failed(Answer::TooMany(_)))));
+    let busy = hosts.key(&"busy");
+    assert_eq!(busy.stats().paused, Some(secs(3)));
+    let mut waits = Box::pin(busy.call(async || Ok::<_, Answer>(7)));
+    assert!(futures_util::poll!(&mut waits).is_pending());
+    assert_eq!(hosts.key(&"calm").call(async || Ok::<_, Answer>(7)).await, Ok(7));
+    assert_eq!(clock.advance_to_next(), Some(secs(3)));
+    assert_eq!(waits.await, Ok(7));
+}
+
+#[tokio::test]
+async fn it_learns_from_the_headers_of_an_answer_that_is_well() {
+    let clock = VirtualClock::new();
+    let throttle: AdaptiveThrottle = AdaptiveThrottle::options("api").clock(clock.clone()).build();
+    let headers = |remaining: &'static str| {
+        move |name: &str| match name {
+            "x-ratelimit-remaining" => Some(remaining),
+            "x-ratelimit-reset" => Some("20"),
+            _ => None,
+        }
+    };
+    throttle.learn(&Told::read(headers("5")));
+    assert_eq!(throttle.stats().paused, None);
+    throttle.learn(&Told::read(headers("0")));
+    assert_eq!(throttle.stats().paused, Some(secs(20)));
+    throttle.pause(secs(1));
+    assert_eq!(throttle.stats().paused, Some(secs(20)), "the longer pause stays");
+    clock.advance(secs(20));
+    assert_eq!(throttle.call(ok).await, Ok(7));
+}
+
+#[tokio::test]
+async fn who_may_not_wait_so_long_is_refused_with_the_time() {
+    let clock = VirtualClock::new();
+    let options = AdaptiveThrottle::options("api").clock(clock.clone()).longest_pause(secs(5));
+    let throttle: AdaptiveThrottle = options.build();
+    throttle.pause(secs(60));
+    let refused = throttle.call(ok).await.unwrap_err();
+    assert_eq!(refused.to_string(), "throttle `api` is paused: ask again in 60000 ms");
+    let step = run(async |run| match run.step("get", ok).guard(&throttle).await {
+        Err(Error::Run(refused)) => Err::<u32, RunError>(refused),
+        other => panic!("{other:?}"),
+    })
+    .await;
+    assert!(matches!(step, Err(RunError::Refused { retry_after: Some(after), .. }) if after == secs(60)));
+    clock.advance(secs(56));
+    let mut waits = Box::pin(throttle.call(ok));
+    assert!(futures_util::poll!(&mut waits).is_pending());
+    clock.advance(secs(4));
+    assert_eq!(waits.await, Ok(7));
+}
+
+#[tokio::test]
+async fn what_an_error_means_decides_whether_the_limit_goes_down() {
+    let clock = VirtualClock::new();
+    let throttle = options(&clock).bounds(1, 10).build();
+    for answer in [Answer::NotFound, Answer::Unreachable] {
+        throttle.call(async || Err::<u32, _>(answer)).await.unwrap_err();
+        assert_eq!(throttle.stats().limit, 10);
+    }
+    throttle.call(async || Err::<u32, _>(Answer::TooMany(None))).await.unwrap_err();
+    assert_eq!(throttle.stats().limit, 9);
+    let halves: AdaptiveThrottle<_> =
+        Options::simple("api", 8).judge(judge as fn(&Answer) -> Signal).clock(clock.clone()).build();
+    halves.call(async || Err::<u32, _>(Answer::TooMany(None))).await.unwrap_err();
+    assert_eq!(halves.stats().limit, 4);
+    let slow: AdaptiveThrottle =
+        AdaptiveThrottle::options("api").bounds(1, 10).slower_than(secs(1)).clock(clock.clone()).build();
+    let call = async || {
+        clock.advance(secs(2));
+        Ok::<_, ApiError>(7)
+    };
+    assert_eq!((slow.call(call).await, slow.stats().limit), (Ok(7), 9));
+}
+
+#[tokio::test]
+async fn callers_go_in_order_after_a_pause_and_dropped_ones_leave_nothing() {
+    let clock = VirtualClock::new();
+    let throttle: AdaptiveThrottle =
+        AdaptiveThrottle::options("api").start(1).bounds(1, 1).clock(clock.clone()).build();
+    throttle.pause(secs(1));
+    let order = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
+    let callers: Vec<_> = (0..10)
+        .map(|number| {
+            let (throttle, order) = (throttle.clone(), std::sync::Arc::clone(&order));
+            tokio::spawn(async move {
+                let call = throttle.call(async || {
+                    order.lock().unwrap().push(number);
+                    tokio::task::yield_now().await;
+                    ok().await
+                });
+                call.await
+            })
+        })
+        .collect();
+    settle().await;
+    assert_eq!((throttle.stats().waiting, throttle.stats().running), (10, 0));
+    callers[3].abort();
+    settle().await;
+    clock.advance(secs(1));
+    for (number, caller) in callers.into_iter().enumerate() {
+        assert_eq!(caller.await.is_ok(), number != 3);
+    }
+    assert_eq!(*order.lock().unwrap(), [0, 1, 2, 4, 5, 6, 7, 8, 9]);
+    assert_eq!((throttle.stats().waiting, throttle.stats().running, clock.sleepers()), (0, 0, 0));
+}
