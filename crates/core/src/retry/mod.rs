@@ -13,6 +13,7 @@
 
 mod backoff;
 mod budget;
+mod call;
 mod jitter;
 mod rules;
 
