@@ -58,6 +58,7 @@
 //! | `postgres` | `persistence::PostgresStore`; also `persistence` | no |
 //! | `redis` | `persistence::RedisStore`; also `persistence` | no |
 //! | `resilience` | `resilience`: circuit breaker, rate and concurrency limiters | no |
+//! | `tower` | `resilience::tower`: the guards as layers; also `resilience` | no |
 //! | `full` | everything | no |
 
 pub use awaitly_core::{

@@ -170,6 +170,19 @@ macro_rules! guards {
 }
 pub(crate) use guards;
 
+/// What an admitted call begins with: a closure, as a rule.
+pub trait Begin<Fut> {
+    /// Begins.
+    fn begin(self) -> Fut;
+}
+
+impl<F: FnOnce() -> Fut, Fut> Begin<Fut> for F {
+    #[inline]
+    fn begin(self) -> Fut {
+        self()
+    }
+}
+
 pin_project! {
     /// A call on its way. Made by the `call` of a policy.
     ///
@@ -207,7 +220,7 @@ impl<A: Admit<E>, F, Fut, E> Call<A, F, Fut, E> {
 impl<A, F, Fut, T, E> Future for Call<A, F, Fut, E>
 where
     A: Admit<E>,
-    F: FnOnce() -> Fut,
+    F: Begin<Fut>,
     Fut: Future<Output = Result<T, E>>,
 {
     type Output = Result<T, CallError<E, A::Refused>>;
@@ -246,7 +259,7 @@ where
             };
             // An admission is given once, and then the operation is still there.
             let Some(operation) = this.operation.take() else { return Poll::Pending };
-            this.state.set(State::Running { running: operation(), pass: Some(pass) });
+            this.state.set(State::Running { running: operation.begin(), pass: Some(pass) });
         }
     }
 }

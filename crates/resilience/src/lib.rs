@@ -49,6 +49,8 @@
 //! | [`fallback`] | puts something else in the place of a failure |
 //! | [`auth_refresh`] | renews credentials once for all who need it |
 //!
+//! With the feature `tower`, each of them is a layer as well: `tower::GuardLayer`.
+//!
 //! A [`policy`] is retry, timeout, deadline and guards under one name.
 
 pub mod adaptive_throttle;
@@ -68,6 +70,8 @@ pub mod rate_limiter;
 pub mod single_flight;
 mod sync;
 mod time;
+#[cfg(feature = "tower")]
+pub mod tower;
 mod turn;
 
 pub use adaptive_throttle::{AdaptiveThrottle, KeyedAdaptiveThrottle};

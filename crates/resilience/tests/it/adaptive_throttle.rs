@@ -30,9 +30,10 @@ fn judge(answer: &Answer) -> Signal {
     }
 }
 
-type Throttle = AdaptiveThrottle<Judged<fn(&Answer) -> Signal>>;
+type Judgement = Judged<fn(&Answer) -> Signal>;
+type Throttle = AdaptiveThrottle<Judgement>;
 
-fn options(clock: &VirtualClock) -> Options<Judged<fn(&Answer) -> Signal>> {
+fn options(clock: &VirtualClock) -> Options<Judgement> {
     AdaptiveThrottle::options("api").clock(clock.clone()).judge(judge as fn(&Answer) -> Signal)
 }
 

@@ -12,6 +12,8 @@ mod hedge;
 mod policy;
 mod rate_limiter;
 mod single_flight;
+#[cfg(feature = "tower")]
+mod tower;
 
 use awaitly_core::clock::VirtualClock;
 

@@ -1,0 +1,66 @@
+use std::task::{Context, Poll};
+
+use awaitly_core::clock::{VirtualClock, secs};
+use awaitly_resilience::tower::GuardLayer;
+use awaitly_resilience::{CallError, CircuitBreaker, ConcurrencyLimiter, RateLimiter};
+use tower::{Layer, Service, ServiceExt};
+
+use crate::{ApiError, settle};
+
+/// A service that may be called only after it was asked whether it is ready.
+#[derive(Debug)]
+struct Strict {
+    ready: bool,
+}
+
+impl Clone for Strict {
+    fn clone(&self) -> Self {
+        Self { ready: false }
+    }
+}
+
+impl Service<u32> for Strict {
+    type Response = u32;
+    type Error = ApiError;
+    type Future = std::future::Ready<Result<u32, ApiError>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), ApiError>> {
+        self.ready = true;
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, number: u32) -> Self::Future {
+        assert!(std::mem::take(&mut self.ready), "it was not ready");
+        std::future::ready(if number == 7 { Ok(7) } else { Err(ApiError("down")) })
+    }
+}
+
+#[tokio::test]
+async fn a_breaker_guards_a_service() {
+    let breaker = CircuitBreaker::options("api").failures(2).clock(VirtualClock::new()).build();
+    let mut service = GuardLayer::new(breaker).layer(Strict { ready: false });
+    assert_eq!(service.ready().await.unwrap().call(7).await, Ok(7));
+    for _ in 0..2 {
+        let failed = service.ready().await.unwrap().call(1).await;
+        assert_eq!(failed, Err(CallError::Failed(ApiError("down"))));
+    }
+    assert!(service.ready().await.unwrap().call(7).await.unwrap_err().is_refused());
+}
+
+#[tokio::test]
+async fn requests_wait_for_their_turn_in_their_own_futures() {
+    let clock = VirtualClock::new();
+    let rate = RateLimiter::options("api", 1, secs(1)).burst(1).clock(clock.clone()).build();
+    let service = GuardLayer::new(ConcurrencyLimiter::new("slots", 1)).layer(Strict { ready: false });
+    let service = GuardLayer::new(rate).layer(service);
+    let requests: Vec<_> = (0..3).map(|_| tokio::spawn(service.clone().oneshot(7))).collect();
+    settle().await;
+    assert_eq!(requests.iter().filter(|request| request.is_finished()).count(), 1);
+    for _ in 0..2 {
+        clock.advance(secs(1));
+        settle().await;
+    }
+    for request in requests {
+        assert_eq!(request.await.unwrap(), Ok(7));
+    }
+}
