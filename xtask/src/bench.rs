@@ -3,7 +3,7 @@
 use std::fs::{self, File};
 use std::path::{self, PathBuf};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail};
 
 use crate::services::{Services, Variable};
 use crate::workspace::Workspace;
@@ -12,8 +12,12 @@ use crate::{command, dependencies};
 const PEERS: &str = "peers";
 /// The groups that measure with PostgreSQL and Redis.
 const SERVED: [&str; 3] = ["postgres", "redis", PEERS];
+const GUARDS: &str = "guards";
 const DEPENDENCIES: &str = "dependencies";
+const PEERS_MANIFEST: &str = "benches/peers/Cargo.toml";
+const GUARDS_MANIFEST: &str = "benches/peers/guards/Cargo.toml";
 const PEERS_ROWS: &str = "target/bench/peers.jsonl";
+const GUARDS_ROWS: &str = "target/bench/guards.jsonl";
 const DEPENDENCIES_ROWS: &str = "target/bench/dependencies.jsonl";
 
 /// What to measure, and where the results go.
@@ -27,14 +31,14 @@ pub(crate) struct Options {
     #[arg(long)]
     no_peers: bool,
 
-    /// The groups to measure, `peers` and `dependencies` among them; all where none is named.
+    /// The groups to measure, `peers`, `guards` and `dependencies` among them; all where none is named.
     #[arg(value_name = "NAME")]
     names: Vec<String>,
 }
 
 impl Options {
     fn wants(&self, group: &str) -> bool {
-        let left_out = group == PEERS && self.no_peers;
+        let left_out = [PEERS, GUARDS].contains(&group) && self.no_peers;
         !left_out && (self.names.is_empty() || self.names.iter().any(|name| name == group))
     }
 
@@ -43,9 +47,10 @@ impl Options {
     }
 
     fn check(&self) -> Result<()> {
-        let named = self.names.iter().any(|name| name == PEERS);
-        let contradicts = self.no_peers && named;
-        ensure!(!contradicts, "`--no-peers` and the group `peers` contradict each other: give one");
+        let named = self.names.iter().find(|name| [PEERS, GUARDS].contains(&name.as_str()));
+        if let Some(named) = named.filter(|_| self.no_peers) {
+            bail!("`--no-peers` and the group `{named}` contradict each other: give one");
+        }
         Ok(())
     }
 
@@ -57,7 +62,11 @@ impl Options {
             arguments.extend(["--json".to_owned(), file.display().to_string()]);
         }
         // What an earlier call left is not handed on: a table holds what one call measured.
-        let files = [("--peers", PEERS, PEERS_ROWS), ("--rows", DEPENDENCIES, DEPENDENCIES_ROWS)];
+        let files = [
+            ("--peers", PEERS, PEERS_ROWS),
+            ("--rows", GUARDS, GUARDS_ROWS),
+            ("--rows", DEPENDENCIES, DEPENDENCIES_ROWS),
+        ];
         for (flag, group, rows) in files {
             if self.wants(group) {
                 arguments.extend([flag.to_owned(), rows.to_owned()]);
@@ -77,7 +86,12 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
     let folder = workspace.path("target/bench");
     fs::create_dir_all(&folder).with_context(|| format!("{} cannot be made", folder.display()))?;
     if options.wants(PEERS) {
-        peers(workspace, &environment).context("to measure without the peers, add `--no-peers`")?;
+        let measured = peers(workspace, PEERS_MANIFEST, PEERS_ROWS, &environment);
+        measured.context("to measure without the peers, add `--no-peers`")?;
+    }
+    if options.wants(GUARDS) {
+        let measured = peers(workspace, GUARDS_MANIFEST, GUARDS_ROWS, &[]);
+        measured.context("to measure without the peers, add `--no-peers`")?;
     }
     if options.wants(DEPENDENCIES) {
         dependencies::measure(workspace, &workspace.path(DEPENDENCIES_ROWS))?;
@@ -86,12 +100,12 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
     command::run(workspace.cargo(program).args(arguments).envs(environment))
 }
 
-// The peers are a workspace of their own with a target folder of their own: what they need is in
+// The peers are workspaces of their own with a target folder of their own: what they need is in
 // nobody's tree.
-fn peers(workspace: &Workspace, environment: &[Variable]) -> Result<()> {
-    let path = workspace.path(PEERS_ROWS);
+fn peers(workspace: &Workspace, manifest: &str, rows: &str, environment: &[Variable]) -> Result<()> {
+    let path = workspace.path(rows);
     let file = File::create(&path).with_context(|| format!("{} cannot be written", path.display()))?;
-    let program = ["run", "--release", "--manifest-path", "benches/peers/Cargo.toml"];
+    let program = ["run", "--release", "--manifest-path", manifest];
     let mut measure = workspace.cargo(program);
     measure.args(["--target-dir", "target/peers"]).envs(environment.iter().cloned());
     command::run(measure.stdout(file))
@@ -107,7 +121,10 @@ mod tests {
 
     #[test]
     fn everything_is_measured_where_nothing_is_named() -> Result<()> {
-        assert_eq!(options(false, &[]).arguments()?, ["--peers", PEERS_ROWS, "--rows", DEPENDENCIES_ROWS]);
+        assert_eq!(
+            options(false, &[]).arguments()?,
+            ["--peers", PEERS_ROWS, "--rows", GUARDS_ROWS, "--rows", DEPENDENCIES_ROWS]
+        );
         Ok(())
     }
 

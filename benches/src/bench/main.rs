@@ -28,9 +28,9 @@ struct Options {
     /// What the rivals did, as `benches/peers` prints it.
     #[arg(long)]
     peers: Option<PathBuf>,
-    /// Rows that were measured elsewhere, as JSON objects.
+    /// Rows that were measured elsewhere, as JSON objects. May be given several times.
     #[arg(long)]
-    rows: Option<PathBuf>,
+    rows: Vec<PathBuf>,
     /// The groups to measure: step, memory, durable, resume, postgres, peers. All unless named.
     groups: Vec<String>,
 }
@@ -67,7 +67,7 @@ fn main() -> Result<()> {
     if let Some(file) = options.peers.as_ref().filter(|_| options.wants("peers")) {
         add(peers::compare(file)?);
     }
-    if let Some(file) = &options.rows {
+    for file in &options.rows {
         add(row::read(file)?);
     }
     if let Some(file) = &options.json {

@@ -45,13 +45,16 @@ pub trait Guard<E> {
     /// Asks to be admitted.
     fn enter(&self) -> Self::Entering;
 
-    /// Admits at once, where the guard can say so without waiting and would not refuse. It is asked first;
-    /// with `None`, [`enter`](Self::enter) is.
+    /// Admits at once, where the guard can say so without waiting; else gives the wait, or the refusal. This is what
+    /// a step calls.
+    ///
+    /// # Errors
+    /// What [`enter`](Self::enter) gives.
     ///
     /// # Default
-    /// `None`
-    fn enter_now(&self) -> Option<Self::Pass> {
-        None
+    /// Always the wait.
+    fn try_enter(&self) -> Result<Self::Pass, Self::Entering> {
+        Err(self.enter())
     }
 }
 
@@ -114,8 +117,8 @@ impl<E> Guard<E> for () {
     }
 
     #[inline]
-    fn enter_now(&self) -> Option<()> {
-        Some(())
+    fn try_enter(&self) -> Result<(), Self::Entering> {
+        Ok(())
     }
 }
 
@@ -139,6 +142,18 @@ impl<E, A: Guard<E>, B: Guard<E> + Clone> Guard<E> for Both<A, B> {
 
     fn enter(&self) -> Self::Entering {
         EnteringBoth::First { entering: self.0.enter(), then: Some(self.1.clone()) }
+    }
+
+    #[inline]
+    fn try_enter(&self) -> Result<Self::Pass, Self::Entering> {
+        let outer = match self.0.try_enter() {
+            Ok(outer) => outer,
+            Err(entering) => return Err(EnteringBoth::First { entering, then: Some(self.1.clone()) }),
+        };
+        match self.1.try_enter() {
+            Ok(inner) => Ok(Passes { inner, outer }),
+            Err(entering) => Err(EnteringBoth::Second { entering, first: Some(outer) }),
+        }
     }
 }
 
@@ -189,7 +204,10 @@ impl<E, A: Guard<E>, B: Guard<E>> Future for EnteringBoth<E, A, B> {
                     let Some(then) = then.take() else {
                         return Poll::Pending;
                     };
-                    Self::Second { entering: then.enter(), first: Some(first) }
+                    match then.try_enter() {
+                        Ok(inner) => return Poll::Ready(Ok(Passes { inner, outer: first })),
+                        Err(entering) => Self::Second { entering, first: Some(first) },
+                    }
                 }
                 EnteringBothProj::Second { entering, first } => {
                     let second = poll_ready!(entering.poll(cx));

@@ -1,7 +1,9 @@
 //! One call through a policy, without a step: the caller's own error stays what it is, beside a refusal.
 
+use std::convert::Infallible;
 use std::fmt;
 use std::future::Future;
+use std::marker::PhantomData;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
@@ -94,18 +96,20 @@ pub trait Admit<E> {
 
     /// Asks to be admitted.
     fn admit(&self) -> Admission<Self::Pass, Self::Refused, Self::Waiting>;
-
-    /// Asks, but only for an admission at once: nobody counts that it was not given.
-    fn admit_now(&self) -> Option<Self::Pass> {
-        match self.admit() {
-            Admission::Now(pass) => Some(pass),
-            Admission::Refused(_) | Admission::Wait(_) => None,
-        }
-    }
 }
 
-/// A guard that never lets anybody wait.
-pub type NoWait<P, R> = std::future::Ready<Result<P, R>>;
+/// The wait at a guard that never lets anybody wait. There is none.
+#[derive(Debug)]
+#[must_use = "futures do nothing unless polled"]
+pub struct NoWait<P, R>(Infallible, PhantomData<fn() -> (P, R)>);
+
+impl<P, R> Future for NoWait<P, R> {
+    type Output = Result<P, R>;
+
+    fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Self::Output> {
+        match self.0 {}
+    }
+}
 
 pin_project! {
     /// The wait of a step to be admitted.
@@ -162,8 +166,11 @@ macro_rules! guards {
             }
 
             #[inline]
-            fn enter_now(&self) -> Option<Self::Pass> {
-                $crate::call::Admit::admit_now(self)
+            fn try_enter(&self) -> Result<Self::Pass, Self::Entering> {
+                match $crate::call::Admit::admit(self) {
+                    $crate::call::Admission::Now(pass) => Ok(pass),
+                    admission => Err($crate::call::Entering::new(admission)),
+                }
             }
         }
     )+};

@@ -37,7 +37,7 @@ pub enum Limited {
     /// There is no token.
     #[error(transparent)]
     Rate(#[from] RateLimited),
-    /// There is no slot. The token is spent.
+    /// There is no slot. Where it was taken while the call waited for its token, that is spent.
     #[error(transparent)]
     Concurrency(#[from] Full),
 }
@@ -100,18 +100,19 @@ where
     R: Admit<(), Pass = (), Refused = RateLimited, Waiting: Send + 'a>,
     C: Admit<(), Refused = Full, Pass: Send, Waiting: Send + 'a> + Send + 'a,
 {
-    if let Some(slot) = admit_now(rate, &slots) {
-        return Admission::Now(slot);
-    }
     let token = match rate.admit() {
         Admission::Refused(limited) => return Admission::Refused(limited.into()),
-        Admission::Now(()) => None,
-        Admission::Wait(token) => Some(token),
+        Admission::Wait(token) => token,
+        Admission::Now(()) => {
+            return match slots.admit() {
+                Admission::Now(slot) => Admission::Now(slot),
+                Admission::Refused(full) => Admission::Refused(full.into()),
+                Admission::Wait(slot) => Admission::Wait(Box::pin(async { Ok(slot.await?) })),
+            };
+        }
     };
     Admission::Wait(Box::pin(async move {
-        if let Some(token) = token {
-            token.await?;
-        }
+        token.await?;
         match slots.admit() {
             Admission::Now(slot) => Ok(slot),
             Admission::Refused(full) => Err(full.into()),
@@ -120,24 +121,16 @@ where
     }))
 }
 
-/// Both, where nobody has to wait for either.
-fn admit_now<R: Admit<(), Pass = ()>, C: Admit<()>>(rate: &R, slots: &C) -> Option<C::Pass> {
-    // Were it the other way round, a token would be lost each time that no slot is free.
-    let slot = slots.admit_now()?;
-    rate.admit_now().map(|()| slot)
-}
-
 impl<'a, E> Admit<E> for &'a CombinedLimiter {
     type Pass = Slot<&'a Slots>;
     type Refused = Limited;
     type Waiting = Waiting<'a, Self::Pass>;
 
     fn admit(&self) -> Admission<Self::Pass, Limited, Self::Waiting> {
-        admit(&&self.rate, &self.slots)
-    }
-
-    fn admit_now(&self) -> Option<Self::Pass> {
-        admit_now(&&self.rate, &&self.slots)
+        match self.slots.refusal() {
+            Some(full) => Admission::Refused(full.into()),
+            None => admit(&&self.rate, &self.slots),
+        }
     }
 }
 
@@ -147,11 +140,10 @@ impl<E> Admit<E> for CombinedLimiter {
     type Waiting = Waiting<'static, Self::Pass>;
 
     fn admit(&self) -> Admission<Self::Pass, Limited, Self::Waiting> {
-        admit(&self.rate, self.slots.clone())
-    }
-
-    fn admit_now(&self) -> Option<Self::Pass> {
-        admit_now(&self.rate, &self.slots)
+        match self.slots.refusal() {
+            Some(full) => Admission::Refused(full.into()),
+            None => admit(&self.rate, self.slots.clone()),
+        }
     }
 }
 

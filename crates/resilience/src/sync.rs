@@ -3,12 +3,23 @@
 //! With `--cfg awaitly_models` they are those of the model checker.
 
 #[cfg(not(awaitly_models))]
-pub(crate) use std::sync::{Arc, Mutex, MutexGuard, atomic};
+pub(crate) use {
+    parking_lot::{Mutex, MutexGuard},
+    std::sync::{Arc, atomic},
+};
 
 #[cfg(awaitly_models)]
 pub(crate) use shuttle::sync::{Arc, Mutex, MutexGuard, atomic};
 
+/// Locks.
+#[cfg(not(awaitly_models))]
+#[inline]
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock()
+}
+
 /// Locks. Nothing of the caller's runs under a lock, so no panic leaves anything half done.
+#[cfg(awaitly_models)]
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }

@@ -209,16 +209,16 @@ fn begin<F, A: Invoke<F>, G: Guard<A::Error>>(
     operation: &mut Option<F>,
 ) -> StateOf<F, A, G> {
     frame.begin_attempt();
-    if let Some(pass) = guard.enter_now() {
-        let place = A::Place::of(frame);
-        let running = frame.enter();
-        let attempt = attempts.invoke(operation, place);
-        drop(running);
-        if let Some(attempt) = attempt {
-            return State::Attempting { attempt, pass: Some(pass) };
-        }
-    }
-    State::Entering { entering: guard.enter() }
+    let pass = match guard.try_enter() {
+        Ok(pass) => pass,
+        Err(entering) => return State::Entering { entering },
+    };
+    let place = A::Place::of(frame);
+    let running = frame.enter();
+    let attempt = attempts.invoke(operation, place);
+    drop(running);
+    // An operation that is called once has one attempt, so there always is one.
+    attempt.map_or(State::Done, |attempt| State::Attempting { attempt, pass: Some(pass) })
 }
 
 /// The outcome that stands without running the step: what the journal holds, or why nothing may run.

@@ -324,10 +324,6 @@ impl<'a, J: Judge<E> + Send + Sync, E> Admit<E> for &'a AdaptiveThrottle<J> {
     fn admit(&self) -> Admission<Self::Pass, Paused, Self::Waiting> {
         admit(&*self.0)
     }
-
-    fn admit_now(&self) -> Option<Self::Pass> {
-        try_now(&*self.0).ok()
-    }
 }
 
 impl<J: Judge<E> + Send + Sync + 'static, E> Admit<E> for AdaptiveThrottle<J> {
@@ -337,10 +333,6 @@ impl<J: Judge<E> + Send + Sync + 'static, E> Admit<E> for AdaptiveThrottle<J> {
 
     fn admit(&self) -> Admission<Self::Pass, Paused, Self::Waiting> {
         admit(Arc::clone(&self.0))
-    }
-
-    fn admit_now(&self) -> Option<Self::Pass> {
-        try_now(Arc::clone(&self.0)).ok()
     }
 }
 

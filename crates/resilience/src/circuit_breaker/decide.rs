@@ -27,7 +27,7 @@ pub(super) struct Rate {
 
 impl Rate {
     fn is_reached(self, part: u64, calls: u64) -> bool {
-        calls >= u64::from(self.of_at_least.max(1)) && part as f64 >= self.part * calls as f64
+        part > 0 && calls >= u64::from(self.of_at_least) && part as f64 >= self.part * calls as f64
     }
 }
 

@@ -30,6 +30,7 @@
 
 mod decide;
 mod error;
+mod gate;
 mod options;
 mod pass;
 mod snapshot;
@@ -37,13 +38,11 @@ mod window;
 
 use std::fmt;
 use std::future::Future;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
 
 pub use error::Open;
-use options::OnChange;
 pub use options::Options;
 pub use pass::Admitted;
 pub use snapshot::Snapshot;
@@ -52,10 +51,9 @@ pub use window::Window;
 use crate::call::{Admission, Admit, Call, NoWait, guards};
 use crate::failure::{Every, Failure};
 use crate::name::Name;
-use crate::sync::atomic::{AtomicU64, Ordering};
-use crate::sync::{Arc, Mutex, lock};
-use crate::time::{Moment, Time};
-use decide::{Changed, Era, Machine, No, Rules};
+use crate::sync::Arc;
+use crate::sync::atomic::Ordering;
+use gate::{Entered, Gate};
 use window::Ended;
 
 /// A circuit breaker. Cheap to clone; clones are the same breaker.
@@ -66,20 +64,8 @@ pub struct CircuitBreaker<P = Every>(Arc<Shared<P>>);
 
 /// What the handles on a breaker share.
 pub struct Shared<P> {
-    name: Name,
     failure: P,
-    counts_successes: bool,
-    slower_than: Option<Duration>,
-    time: Time,
-    /// The era and the state, as the machine had them last: what most calls need to know, without its lock.
-    gate: AtomicU64,
-    /// When an open breaker lets probes through.
-    probes_at: AtomicU64,
-    machine: Mutex<Machine>,
-    /// Those that nobody told the machine of.
-    successes: AtomicU64,
-    refused: AtomicU64,
-    on_change: Vec<OnChange>,
+    gate: Gate,
 }
 
 /// What a breaker does.
@@ -157,27 +143,14 @@ impl CircuitBreaker {
 }
 
 impl<P> CircuitBreaker<P> {
-    fn from_parts(name: Name, rules: Rules, failure: P, time: Time, on_change: Vec<OnChange>) -> Self {
-        let machine = Machine::new(rules);
-        Self(Arc::new(Shared {
-            name,
-            failure,
-            counts_successes: rules.counts_successes(),
-            slower_than: rules.slow_rate.map(|_| rules.slower_than),
-            time,
-            gate: AtomicU64::new(gate(&machine)),
-            probes_at: AtomicU64::new(u64::MAX),
-            machine: Mutex::new(machine),
-            successes: AtomicU64::new(0),
-            refused: AtomicU64::new(0),
-            on_change,
-        }))
+    fn from_parts(failure: P, gate: Gate) -> Self {
+        Self(Arc::new(Shared { failure, gate }))
     }
 
     /// The name.
     #[must_use]
     pub fn name(&self) -> &str {
-        &self.0.name
+        &self.0.gate.name
     }
 
     /// Calls `operation`, unless the breaker is open. It counts as failed where its error does.
@@ -201,7 +174,7 @@ impl<P> CircuitBreaker<P> {
     /// What it does now.
     #[must_use]
     pub fn state(&self) -> State {
-        self.0.change(|machine, now| {
+        self.0.gate.change(|machine, now| {
             let changed = machine.look(now);
             (machine.state(), changed)
         })
@@ -210,8 +183,8 @@ impl<P> CircuitBreaker<P> {
     /// What it has seen.
     #[must_use]
     pub fn stats(&self) -> Stats {
-        let shared = &*self.0;
-        shared.change(|machine, now| {
+        let gate = &self.0.gate;
+        gate.change(|machine, now| {
             let changed = machine.look(now);
             let (counts, tally) = (machine.counts(now), machine.tally());
             let stats = Stats {
@@ -219,9 +192,9 @@ impl<P> CircuitBreaker<P> {
                 calls: counts.calls,
                 failures: counts.failures,
                 slow: counts.slow,
-                all_successes: tally.successes + shared.successes.load(Ordering::Relaxed),
+                all_successes: tally.successes + gate.successes.load(Ordering::Relaxed),
                 all_failures: tally.failures,
-                all_refused: shared.refused.load(Ordering::Relaxed),
+                all_refused: gate.refused.load(Ordering::Relaxed),
                 last_failure: tally.last_failure.map(|at| now.since(at)),
                 probes_in: machine.reopens().map(|at| at.since(now)),
             };
@@ -231,19 +204,19 @@ impl<P> CircuitBreaker<P> {
 
     /// Opens it until somebody closes it: no probes, whatever the time.
     pub fn open(&self) {
-        self.0.change(|machine, _| ((), machine.open_for_good()));
+        self.0.gate.change(|machine, _| ((), machine.open_for_good()));
     }
 
     /// Closes it, with an empty window.
     pub fn close(&self) {
-        self.0.change(|machine, _| ((), machine.close()));
+        self.0.gate.change(|machine, _| ((), machine.close()));
     }
 
     /// Makes it as it was when it was new: closed, with an empty window, and nothing counted.
     pub fn reset(&self) {
-        self.0.change(|machine, _| ((), machine.reset()));
-        self.0.successes.store(0, Ordering::Relaxed);
-        self.0.refused.store(0, Ordering::Relaxed);
+        self.0.gate.change(|machine, _| ((), machine.reset()));
+        self.0.gate.successes.store(0, Ordering::Relaxed);
+        self.0.gate.refused.store(0, Ordering::Relaxed);
     }
 
     /// Counts a success of a call that did not go through the breaker. While it probes that closes nothing.
@@ -258,14 +231,14 @@ impl<P> CircuitBreaker<P> {
 
     fn record(&self, failed: bool) {
         let ended = Ended { failed, slow: false };
-        self.0.change_at(|machine, now| ((), machine.record(ended, now)));
+        self.0.gate.change_at(|machine, now| ((), machine.record(ended, now)));
     }
 
     /// What it is like, for another breaker. What the counts of [`stats`](Self::stats) are is not part of it.
     #[must_use]
     pub fn export(&self) -> Snapshot {
-        let taken_at = self.0.time.wall();
-        self.0.change(|machine, now| {
+        let taken_at = self.0.gate.time.wall();
+        self.0.gate.change(|machine, now| {
             let changed = machine.look(now);
             let probes_at = machine.reopens().and_then(|at| taken_at.checked_add(at.since(now)));
             let calls = machine.contents(now);
@@ -276,127 +249,10 @@ impl<P> CircuitBreaker<P> {
     /// Makes it like the one that `snapshot` was taken of, as far as its own window reaches. Calls that are under
     /// way count as nothing.
     pub fn import(&self, snapshot: &Snapshot) {
-        let wall: SystemTime = self.0.time.wall();
+        let wall: SystemTime = self.0.gate.time.wall();
         let (calls, probes_in) = (snapshot.calls_at(wall), snapshot.probes_in(wall));
-        self.0.change(|machine, now| ((), machine.take_over(snapshot.state, probes_in, &calls, now)));
+        self.0.gate.change(|machine, now| ((), machine.take_over(snapshot.state, probes_in, &calls, now)));
     }
-}
-
-/// The era and the state in one number.
-const fn gate(machine: &Machine) -> u64 {
-    machine.era().0 << 2 | machine.state() as u64
-}
-
-const fn gate_state(gate: u64) -> State {
-    match gate & 3 {
-        0 => State::Closed,
-        1 => State::Open,
-        _ => State::HalfOpen,
-    }
-}
-
-impl<P> Shared<P> {
-    /// Lets `change` have the machine and the time, and tells what came of it.
-    fn change<T>(&self, change: impl FnOnce(&mut Machine, Moment) -> (T, Option<Changed>)) -> T {
-        self.change_at(|machine, now| change(machine, now()))
-    }
-
-    /// The same for what may not ask for the time.
-    fn change_at<T>(
-        &self,
-        change: impl FnOnce(&mut Machine, &dyn Fn() -> Moment) -> (T, Option<Changed>),
-    ) -> T {
-        let mut machine = lock(&self.machine);
-        let (answer, changed) = change(&mut machine, &|| self.time.now());
-        let gate = gate(&machine);
-        if gate != self.gate.load(Ordering::Relaxed) {
-            // Who has read the gate before still finds when this one lets probes through.
-            if machine.state() == State::Open {
-                let probes_at = machine.reopens().map_or(u64::MAX, |at| at.0);
-                self.probes_at.store(probes_at, Ordering::Relaxed);
-            }
-            self.gate.store(gate, Ordering::Release);
-        }
-        drop(machine);
-        if let Some(changed) = changed {
-            self.tell(changed, gate >> 2);
-        }
-        answer
-    }
-
-    /// Whether a call may go. Most are answered without the lock.
-    #[inline]
-    fn enter(&self) -> Result<Entered, No> {
-        let gate = self.gate.load(Ordering::Acquire);
-        match gate_state(gate) {
-            State::Closed => Ok(Entered { era: Era(gate >> 2), probe: false }),
-            State::Open => {
-                let (now, at) = (self.time.now(), Moment(self.probes_at.load(Ordering::Relaxed)));
-                if now < at {
-                    let retry_after = (at.0 < u64::MAX).then(|| at.since(now));
-                    return Err(No { state: State::Open, retry_after });
-                }
-                self.probe()
-            }
-            State::HalfOpen => self.probe(),
-        }
-    }
-
-    #[cold]
-    fn probe(&self) -> Result<Entered, No> {
-        self.change(|machine, now| {
-            let changed = machine.look(now);
-            let entered =
-                machine.enter(now).map(|era| Entered { era, probe: machine.state() == State::HalfOpen });
-            (entered, changed)
-        })
-    }
-
-    fn refused(&self, No { state, retry_after }: No) -> Open {
-        self.refused.fetch_add(1, Ordering::Relaxed);
-        Open { name: self.name.clone(), state, retry_after }
-    }
-
-    /// When an admitted call begins, where that matters.
-    #[inline]
-    fn began(&self) -> Option<Moment> {
-        self.slower_than.map(|_| self.time.now())
-    }
-
-    #[inline]
-    fn succeeded(&self) {
-        self.successes.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// A call that was admitted in `era` has ended.
-    fn leave(&self, era: Era, failed: bool, began: Option<Moment>) {
-        let slow =
-            began.zip(self.slower_than).is_some_and(|(began, limit)| self.time.now().since(began) > limit);
-        self.change_at(|machine, now| ((), machine.leave(era, Ended { failed, slow }, now)));
-    }
-
-    #[cold]
-    fn cancel(&self, era: Era) {
-        lock(&self.machine).cancel(era);
-    }
-
-    #[cold]
-    fn tell(&self, Changed { from, to }: Changed, number: u64) {
-        tracing::info!(breaker = %self.name, %from, %to, "a circuit breaker has changed");
-        let change = Change { name: self.name.clone(), from, to, number };
-        for tell in &self.on_change {
-            if catch_unwind(AssertUnwindSafe(|| tell(&change))).is_err() {
-                tracing::warn!(breaker = %self.name, "a listener panicked: it missed a change");
-            }
-        }
-    }
-}
-
-/// A call that may go.
-#[derive(Clone, Copy)]
-struct Entered {
-    era: Era,
-    probe: bool,
 }
 
 impl<'a, P: Failure<E>, E> Admit<E> for &'a CircuitBreaker<P> {
@@ -406,15 +262,10 @@ impl<'a, P: Failure<E>, E> Admit<E> for &'a CircuitBreaker<P> {
 
     #[inline]
     fn admit(&self) -> Admission<Self::Pass, Open, Self::Waiting> {
-        match self.0.enter() {
+        match self.0.gate.enter() {
             Ok(entered) => Admission::Now(Admitted::new(&*self.0, entered)),
-            Err(no) => Admission::Refused(self.0.refused(no)),
+            Err(no) => Admission::Refused(self.0.gate.refused(no)),
         }
-    }
-
-    #[inline]
-    fn admit_now(&self) -> Option<Self::Pass> {
-        self.0.enter().ok().map(|entered| Admitted::new(&*self.0, entered))
     }
 }
 
@@ -424,14 +275,10 @@ impl<P: Failure<E>, E> Admit<E> for CircuitBreaker<P> {
     type Waiting = NoWait<Self::Pass, Open>;
 
     fn admit(&self) -> Admission<Self::Pass, Open, Self::Waiting> {
-        match self.0.enter() {
+        match self.0.gate.enter() {
             Ok(entered) => Admission::Now(Admitted::new(Arc::clone(&self.0), entered)),
-            Err(no) => Admission::Refused(self.0.refused(no)),
+            Err(no) => Admission::Refused(self.0.gate.refused(no)),
         }
-    }
-
-    fn admit_now(&self) -> Option<Self::Pass> {
-        self.0.enter().ok().map(|entered| Admitted::new(Arc::clone(&self.0), entered))
     }
 }
 
@@ -448,12 +295,12 @@ impl<P> Clone for CircuitBreaker<P> {
 
 impl<P> fmt::Debug for CircuitBreaker<P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("CircuitBreaker").field("name", &self.0.name).finish_non_exhaustive()
+        f.debug_struct("CircuitBreaker").field("name", &self.0.gate.name).finish_non_exhaustive()
     }
 }
 
 impl<P> fmt::Debug for Shared<P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Shared").field("name", &self.name).finish_non_exhaustive()
+        f.debug_struct("Shared").field("name", &self.gate.name).finish_non_exhaustive()
     }
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 use awaitly_core::clock::Clock;
 
 use super::decide::{Rate, Rules};
+use super::gate::Gate;
 use super::{Change, CircuitBreaker, Window};
 use crate::failure::{Every, When};
 use crate::name::Name;
@@ -168,7 +169,8 @@ impl<P> Options<P> {
     #[must_use]
     pub fn build(self) -> CircuitBreaker<P> {
         let Self { name, rules, failure, time, on_change } = self;
-        CircuitBreaker::from_parts(name, rules, failure, time.unwrap_or_else(Time::counter), on_change)
+        let time = time.unwrap_or_else(Time::counter);
+        CircuitBreaker::from_parts(failure, Gate::new(name, rules, time, on_change))
     }
 }
 

@@ -24,7 +24,7 @@ where
 impl<H: Deref<Target = Shared<P>>, P> Admitted<H, P> {
     #[inline]
     pub(super) fn new(shared: H, Entered { era, probe }: Entered) -> Self {
-        let began = shared.began();
+        let began = shared.gate.began();
         Self { shared, era, probe, began }
     }
 }
@@ -38,10 +38,10 @@ impl<H: Deref<Target = Shared<P>>, P: Failure<E>, E> Pass<E> for Admitted<H, P> 
             Verdict::TimedOut => true,
         };
         let probe = std::mem::take(&mut self.probe);
-        if failed || probe || self.shared.counts_successes {
-            self.shared.leave(self.era, failed, self.began);
+        if failed || probe || self.shared.gate.counts_successes {
+            self.shared.gate.leave(self.era, failed, self.began);
         } else {
-            self.shared.succeeded();
+            self.shared.gate.succeeded();
         }
     }
 }
@@ -50,7 +50,7 @@ impl<H: Deref<Target = Shared<P>>, P> Drop for Admitted<H, P> {
     #[inline]
     fn drop(&mut self) {
         if self.probe {
-            self.shared.cancel(self.era);
+            self.shared.gate.cancel(self.era);
         }
     }
 }

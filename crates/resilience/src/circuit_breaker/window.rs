@@ -60,8 +60,16 @@ pub(super) struct Looking {
 
 #[derive(Debug)]
 enum Kind {
-    Calls { most: usize, calls: VecDeque<Ended> },
-    Time { slice: u64, slices: VecDeque<(u64, Counts)> },
+    /// A ring, once it is full: `next` is the oldest then, which the newest takes the place of.
+    Calls {
+        most: usize,
+        calls: Vec<Ended>,
+        next: usize,
+    },
+    Time {
+        slice: u64,
+        slices: VecDeque<(u64, Counts)>,
+    },
 }
 
 /// How many pieces a window of time moves on in.
@@ -70,7 +78,7 @@ const SLICES: u64 = 60;
 impl Looking {
     pub(super) fn new(window: Window) -> Self {
         let kind = match window {
-            Window::Calls(most) => Kind::Calls { most: most as usize, calls: VecDeque::new() },
+            Window::Calls(most) => Kind::Calls { most: most as usize, calls: Vec::new(), next: 0 },
             Window::Time(length) => {
                 Kind::Time { slice: (nanos(length) / SLICES).max(1), slices: VecDeque::new() }
             }
@@ -92,13 +100,14 @@ impl Looking {
     /// Takes note of a call that has ended now, and says what is in the window then.
     pub(super) fn add(&mut self, ended: Ended, now: &dyn Fn() -> Moment) -> Counts {
         match &mut self.kind {
-            Kind::Calls { most, calls } => {
-                if calls.len() == *most
-                    && let Some(gone) = calls.pop_front()
-                {
+            Kind::Calls { most, calls, next } => {
+                if calls.len() < *most {
+                    calls.push(ended);
+                } else if let Some(oldest) = calls.get_mut(*next) {
+                    let gone = std::mem::replace(oldest, ended);
+                    *next = if *next + 1 < *most { *next + 1 } else { 0 };
                     self.counts.take_away(gone.into());
                 }
-                calls.push_back(ended);
                 self.counts.add(ended.into());
             }
             Kind::Time { slice, .. } => {
@@ -123,7 +132,10 @@ impl Looking {
 
     pub(super) fn clear(&mut self) {
         match &mut self.kind {
-            Kind::Calls { calls, .. } => calls.clear(),
+            Kind::Calls { calls, next, .. } => {
+                calls.clear();
+                *next = 0;
+            }
             Kind::Time { slices, .. } => slices.clear(),
         }
         self.counts = Counts::default();
@@ -133,8 +145,10 @@ impl Looking {
     pub(super) fn contents(&mut self, now: Moment) -> Vec<Piece> {
         self.counts(now);
         match &self.kind {
-            Kind::Calls { calls, .. } => {
-                calls.iter().map(|ended| Piece::new(Duration::ZERO, (*ended).into())).collect()
+            Kind::Calls { calls, next, .. } => {
+                let (newer, older) = calls.split_at(*next);
+                let in_order = older.iter().chain(newer);
+                in_order.map(|ended| Piece::new(Duration::ZERO, (*ended).into())).collect()
             }
             Kind::Time { slice, slices } => {
                 let age = |number: u64| now.since(Moment(number.saturating_mul(*slice)));

@@ -78,6 +78,11 @@ impl ConcurrencyLimiter {
         Self(Arc::new(Slots::new(options)))
     }
 
+    /// Why a call that came now would be refused.
+    pub(crate) fn refusal(&self) -> Option<Full> {
+        self.0.refusal()
+    }
+
     pub(crate) fn into_slots(self) -> Arc<Slots> {
         self.0
     }
@@ -132,11 +137,6 @@ impl<'a, E> Admit<E> for &'a ConcurrencyLimiter {
     fn admit(&self) -> Admission<Self::Pass, Full, Self::Waiting> {
         Slots::admit(&*self.0)
     }
-
-    #[inline]
-    fn admit_now(&self) -> Option<Self::Pass> {
-        Slots::try_take(&*self.0).ok()
-    }
 }
 
 impl<E> Admit<E> for ConcurrencyLimiter {
@@ -146,10 +146,6 @@ impl<E> Admit<E> for ConcurrencyLimiter {
 
     fn admit(&self) -> Admission<Self::Pass, Full, Self::Waiting> {
         Slots::admit(Arc::clone(&self.0))
-    }
-
-    fn admit_now(&self) -> Option<Self::Pass> {
-        Slots::try_take(Arc::clone(&self.0)).ok()
     }
 }
 

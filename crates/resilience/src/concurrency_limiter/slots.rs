@@ -84,6 +84,13 @@ impl Slots {
         joined.is_ok().then(|| Place(self))
     }
 
+    /// Why a call that came now would be refused.
+    pub(super) fn refusal(&self) -> Option<Full> {
+        let is_full =
+            self.free.available_permits() == 0 && self.waiting.load(Ordering::Acquire) >= self.max_waiting;
+        is_full.then(|| self.full())
+    }
+
     #[cold]
     fn full(&self) -> Full {
         let Stats { running, waiting, .. } = self.stats();

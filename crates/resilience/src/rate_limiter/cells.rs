@@ -5,8 +5,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use dashmap::DashMap;
+use foldhash::fast::RandomState;
 use governor::nanos::Nanos;
 use governor::state::{InMemoryState, NotKeyed, StateStore};
+
+use crate::time::{Moment, Time};
 
 /// One bucket.
 #[derive(Debug, Clone, Default)]
@@ -55,21 +58,16 @@ pub(super) struct Cells<K: Eq + Hash>(Arc<Buckets<K>>);
 
 #[derive(Debug)]
 struct Buckets<K: Eq + Hash> {
-    states: DashMap<K, InMemoryState>,
+    states: DashMap<K, InMemoryState, RandomState>,
     new: AtomicUsize,
     clean_at: AtomicUsize,
+    time: Time,
+    began: Moment,
 }
 
 impl<K: Eq + Hash> Clone for Cells<K> {
     fn clone(&self) -> Self {
         Self(Arc::clone(&self.0))
-    }
-}
-
-impl<K: Eq + Hash> Default for Cells<K> {
-    fn default() -> Self {
-        let (new, clean_at) = (AtomicUsize::new(0), AtomicUsize::new(FIRST_CLEANING));
-        Self(Arc::new(Buckets { states: DashMap::new(), new, clean_at }))
     }
 }
 
@@ -84,13 +82,20 @@ impl<K: Eq + Hash + Clone> StateStore for Cells<K> {
         if let Some(state) = self.0.states.get(key) {
             return state.measure_and_replace(&NotKeyed::NonKey, f);
         }
-        self.0.new.fetch_add(1, Ordering::Relaxed);
+        self.clean();
         let state = self.0.states.entry(key.clone()).or_default();
         state.measure_and_replace(&NotKeyed::NonKey, f)
     }
 }
 
 impl<K: Eq + Hash> Cells<K> {
+    /// No buckets, for a limiter that begins at `began`.
+    pub(super) fn new(time: Time, began: Moment) -> Self {
+        let (new, clean_at) = (AtomicUsize::new(0), AtomicUsize::new(FIRST_CLEANING));
+        let states = DashMap::with_hasher(RandomState::default());
+        Self(Arc::new(Buckets { states, new, clean_at, time, began }))
+    }
+
     pub(super) fn full_at(&self, key: &K) -> Option<u64> {
         full_at(&*self.0.states.get(key)?)
     }
@@ -105,19 +110,17 @@ impl<K: Eq + Hash> Cells<K> {
         self.0.states.len()
     }
 
-    /// Forgets the buckets that are full at `now`, where there may be many of them.
-    #[inline]
-    pub(super) fn clean(&self, now: impl FnOnce() -> u64) {
-        if self.0.new.load(Ordering::Relaxed) >= self.0.clean_at.load(Ordering::Relaxed) {
-            self.clean_now(now());
-        }
-    }
-
+    /// Before a new bucket: forgets those that are full again, where there may be many of them.
     #[cold]
-    fn clean_now(&self, now: u64) {
+    fn clean(&self) {
+        let Buckets { states, new, clean_at, time, began } = &*self.0;
+        if new.fetch_add(1, Ordering::Relaxed) < clean_at.load(Ordering::Relaxed) {
+            return;
+        }
         // Others go on meanwhile, and do not clean as well.
-        self.0.new.store(0, Ordering::Relaxed);
-        self.0.states.retain(|_, state| full_at(state).is_some_and(|at| at > now));
-        self.0.clean_at.store(self.len().max(FIRST_CLEANING), Ordering::Relaxed);
+        new.store(0, Ordering::Relaxed);
+        let now = time.now().0.saturating_sub(began.0);
+        states.retain(|_, state| full_at(state).is_some_and(|at| at > now));
+        clean_at.store(self.len().max(FIRST_CLEANING), Ordering::Relaxed);
     }
 }

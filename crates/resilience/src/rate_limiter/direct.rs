@@ -255,11 +255,6 @@ impl<'a, E> Admit<E> for &'a RateLimiter {
     fn admit(&self) -> Admission<(), RateLimited, Waiting<'a>> {
         admit(&*self.0, NonZeroU32::MIN)
     }
-
-    #[inline]
-    fn admit_now(&self) -> Option<()> {
-        self.0.try_now(NonZeroU32::MIN).ok()
-    }
 }
 
 impl<E> Admit<E> for RateLimiter {
@@ -270,10 +265,6 @@ impl<E> Admit<E> for RateLimiter {
     fn admit(&self) -> Admission<(), RateLimited, Waiting<'static>> {
         admit(Arc::clone(&self.0), NonZeroU32::MIN)
     }
-
-    fn admit_now(&self) -> Option<()> {
-        self.0.try_now(NonZeroU32::MIN).ok()
-    }
 }
 
 impl<'a, E> Admit<E> for Costing<'a> {
@@ -283,10 +274,6 @@ impl<'a, E> Admit<E> for Costing<'a> {
 
     fn admit(&self) -> Admission<(), RateLimited, Waiting<'a>> {
         admit(&*self.limiter.0, self.tokens)
-    }
-
-    fn admit_now(&self) -> Option<()> {
-        self.limiter.0.try_now(self.tokens).ok()
     }
 }
 

@@ -50,8 +50,9 @@ impl<K: Eq + Hash + Clone + Send + Sync + 'static> KeyedRateLimiter<K> {
         let Some(quota) = rate.quota() else {
             panic!("a limiter is full again within ten years: give it a higher rate or a smaller burst")
         };
-        let (time, cells) = (time.unwrap_or_else(Time::counter), Cells::default());
+        let time = time.unwrap_or_else(Time::counter);
         let began = time.now();
+        let cells = Cells::new(time.clone(), began);
         let governor = governor::RateLimiter::new(quota, cells.clone(), time.clone());
         let queues = PerKey::default();
         Self(Arc::new(Shared { name, rate, exhausted, began, time, governor, cells, queues }))
@@ -164,7 +165,6 @@ impl<K: Eq + Hash + Clone> Shared<K> {
 
     #[inline]
     fn take(&self, key: &K, tokens: NonZeroU32) -> Result<(), No> {
-        self.cells.clean(|| self.time.now().0.saturating_sub(self.began.0));
         let taken = if tokens == NonZeroU32::MIN {
             self.governor.check_key(key)
         } else {
@@ -222,10 +222,6 @@ impl<K: Eq + Hash + Clone + Send + Sync + 'static, E> Admit<E> for &OfKey<K> {
     fn admit(&self) -> Admission<(), RateLimited, Waiting<'static>> {
         admit(self)
     }
-
-    fn admit_now(&self) -> Option<()> {
-        self.limiter.0.try_now(&self.key, self.tokens).ok()
-    }
 }
 
 impl<K: Eq + Hash + Clone + Send + Sync + 'static, E> Admit<E> for OfKey<K> {
@@ -235,10 +231,6 @@ impl<K: Eq + Hash + Clone + Send + Sync + 'static, E> Admit<E> for OfKey<K> {
 
     fn admit(&self) -> Admission<(), RateLimited, Waiting<'static>> {
         admit(self)
-    }
-
-    fn admit_now(&self) -> Option<()> {
-        self.limiter.0.try_now(&self.key, self.tokens).ok()
     }
 }
 

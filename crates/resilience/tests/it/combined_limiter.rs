@@ -29,13 +29,14 @@ async fn a_call_that_waits_for_its_token_keeps_no_slot() {
 #[tokio::test]
 async fn both_limits_hold_and_each_refuses_with_its_own_type() {
     let clock = VirtualClock::new();
-    let rate = RateLimiter::options("api-rate", 1, secs(1)).burst(3).exhausted(Exhausted::Refuse);
+    let rate = RateLimiter::options("api-rate", 1, secs(1)).burst(2).exhausted(Exhausted::Refuse);
     let slots = ConcurrencyLimiter::options("api-slots", 1).max_waiting(0);
     let limiter = CombinedLimiter::new(rate.clock(clock.clone()).build(), slots.build());
     let mut running = Box::pin(limiter.call(pending::<Never>));
     assert!(futures_util::poll!(&mut running).is_pending());
     assert!(matches!(limiter.call(ok).await, Err(CallError::Refused(Limited::Concurrency(_)))));
     drop(running);
+    assert_eq!(limiter.rate().stats().available, 1, "no token was spent on it");
     assert_eq!(run(async |run| run.step("get", ok).guard(&limiter).await).await.unwrap(), 7);
     assert!(matches!(limiter.call(ok).await, Err(CallError::Refused(Limited::Rate(_)))));
 }

@@ -7,6 +7,7 @@ mod cache;
 mod circuit_breaker;
 mod combined_limiter;
 mod concurrency_limiter;
+mod cost;
 mod fallback;
 mod hedge;
 mod policy;

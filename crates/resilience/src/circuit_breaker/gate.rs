@@ -1,0 +1,169 @@
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
+
+use super::decide::{Changed, Era, Machine, No, Rules};
+use super::options::OnChange;
+use super::window::Ended;
+use super::{Change, Open, State};
+use crate::name::Name;
+use crate::sync::atomic::{AtomicU64, Ordering};
+use crate::sync::{Mutex, MutexGuard, lock};
+use crate::time::{Moment, Time};
+
+/// The machine behind its lock, and before it what most calls need to know.
+pub(super) struct Gate {
+    pub(super) name: Name,
+    pub(super) counts_successes: bool,
+    slower_than: Option<Duration>,
+    pub(super) time: Time,
+    /// The era and the state, as the machine had them last.
+    gate: AtomicU64,
+    /// When an open breaker lets probes through.
+    probes_at: AtomicU64,
+    machine: Mutex<Machine>,
+    /// Those that nobody told the machine of.
+    pub(super) successes: AtomicU64,
+    pub(super) refused: AtomicU64,
+    on_change: Vec<OnChange>,
+}
+
+/// A call that may go.
+#[derive(Clone, Copy)]
+pub(super) struct Entered {
+    pub(super) era: Era,
+    pub(super) probe: bool,
+}
+
+/// The era and the state in one number.
+const fn packed(machine: &Machine) -> u64 {
+    machine.era().0 << 2 | machine.state() as u64
+}
+
+const fn state_of(packed: u64) -> State {
+    match packed & 3 {
+        0 => State::Closed,
+        1 => State::Open,
+        _ => State::HalfOpen,
+    }
+}
+
+impl Gate {
+    pub(super) fn new(name: Name, rules: Rules, time: Time, on_change: Vec<OnChange>) -> Self {
+        let machine = Machine::new(rules);
+        Self {
+            name,
+            counts_successes: rules.counts_successes(),
+            slower_than: rules.slow_rate.map(|_| rules.slower_than),
+            time,
+            gate: AtomicU64::new(packed(&machine)),
+            probes_at: AtomicU64::new(u64::MAX),
+            machine: Mutex::new(machine),
+            successes: AtomicU64::new(0),
+            refused: AtomicU64::new(0),
+            on_change,
+        }
+    }
+
+    /// Lets `change` have the machine and the time, and tells what came of it.
+    pub(super) fn change<T>(&self, change: impl FnOnce(&mut Machine, Moment) -> (T, Option<Changed>)) -> T {
+        self.change_at(|machine, now| change(machine, now()))
+    }
+
+    /// The same for what may not ask for the time.
+    pub(super) fn change_at<T>(
+        &self,
+        change: impl FnOnce(&mut Machine, &dyn Fn() -> Moment) -> (T, Option<Changed>),
+    ) -> T {
+        let mut machine = lock(&self.machine);
+        let (answer, changed) = change(&mut machine, &|| self.time.now());
+        self.publish(machine, changed);
+        answer
+    }
+
+    /// Lets everybody know what the machine has come to, and tells those who listen.
+    fn publish(&self, machine: MutexGuard<'_, Machine>, changed: Option<Changed>) {
+        let packed = packed(&machine);
+        // Who has read the gate before still finds when this one lets probes through.
+        if machine.state() == State::Open {
+            let probes_at = machine.reopens().map_or(u64::MAX, |at| at.0);
+            self.probes_at.store(probes_at, Ordering::Relaxed);
+        }
+        self.gate.store(packed, Ordering::Release);
+        drop(machine);
+        if let Some(changed) = changed {
+            self.tell(changed, packed >> 2);
+        }
+    }
+
+    /// Whether a call may go. Most are answered without the lock.
+    #[inline]
+    pub(super) fn enter(&self) -> Result<Entered, No> {
+        let gate = self.gate.load(Ordering::Acquire);
+        match state_of(gate) {
+            State::Closed => Ok(Entered { era: Era(gate >> 2), probe: false }),
+            State::Open => {
+                let (now, at) = (self.time.now(), Moment(self.probes_at.load(Ordering::Relaxed)));
+                if now < at {
+                    let retry_after = (at.0 < u64::MAX).then(|| at.since(now));
+                    return Err(No { state: State::Open, retry_after });
+                }
+                self.probe()
+            }
+            State::HalfOpen => self.probe(),
+        }
+    }
+
+    #[cold]
+    fn probe(&self) -> Result<Entered, No> {
+        self.change(|machine, now| {
+            let changed = machine.look(now);
+            let entered =
+                machine.enter(now).map(|era| Entered { era, probe: machine.state() == State::HalfOpen });
+            (entered, changed)
+        })
+    }
+
+    pub(super) fn refused(&self, No { state, retry_after }: No) -> Open {
+        self.refused.fetch_add(1, Ordering::Relaxed);
+        Open { name: self.name.clone(), state, retry_after }
+    }
+
+    /// When an admitted call begins, where that matters.
+    #[inline]
+    pub(super) fn began(&self) -> Option<Moment> {
+        self.slower_than.map(|_| self.time.now())
+    }
+
+    #[inline]
+    pub(super) fn succeeded(&self) {
+        self.successes.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A call that was admitted in `era` has ended.
+    pub(super) fn leave(&self, era: Era, failed: bool, began: Option<Moment>) {
+        let slow =
+            began.zip(self.slower_than).is_some_and(|(began, limit)| self.time.now().since(began) > limit);
+        let mut machine = lock(&self.machine);
+        let changed = machine.leave(era, Ended { failed, slow }, &|| self.time.now());
+        // Where it has not changed there is nothing to say.
+        if changed.is_some() {
+            self.publish(machine, changed);
+        }
+    }
+
+    #[cold]
+    pub(super) fn cancel(&self, era: Era) {
+        lock(&self.machine).cancel(era);
+    }
+
+    #[cold]
+    fn tell(&self, Changed { from, to }: Changed, number: u64) {
+        tracing::info!(breaker = %self.name, %from, %to, "a circuit breaker has changed");
+        let change = Change { name: self.name.clone(), from, to, number };
+        for tell in &self.on_change {
+            if catch_unwind(AssertUnwindSafe(|| tell(&change))).is_err() {
+                tracing::warn!(breaker = %self.name, "a listener panicked: it missed a change");
+            }
+        }
+    }
+}
