@@ -76,7 +76,7 @@ pub enum Verdict<'a, E> {
     Succeeded,
     /// With the operation's own error.
     Failed(&'a E),
-    /// It took too long and was dropped.
+    /// It took longer than an attempt may and was dropped.
     TimedOut,
 }
 

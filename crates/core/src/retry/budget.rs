@@ -3,7 +3,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Stops the retries of many callers together when too many of their calls fail.
 ///
-/// A budget holds tokens, at first as many as it can. Each failed attempt takes one, each success
+/// A budget holds tokens, at first as many as it can. Each failed attempt that would be retried takes one, each success
 /// gives `ratio` of one back, and an attempt is only followed by another while more than half of the
 /// tokens are there. So a service that fails now and then is retried, and one that is down gets close
 /// to no extra load. No clock is involved.
@@ -50,14 +50,20 @@ impl Budget {
         self.0.left.load(Ordering::Relaxed) > self.0.most / 2
     }
 
-    /// Counts a failed attempt, and says whether another may follow.
-    pub(crate) fn failed(&self) -> bool {
+    /// Takes a token for a failed attempt, and says whether another may follow. Steps and [`Retry::call`] do so
+    /// themselves.
+    ///
+    /// [`Retry::call`]: crate::Retry::call
+    #[expect(clippy::must_use_candidate, reason = "it is called for what it does, too")]
+    pub fn failed(&self) -> bool {
         self.change(|left| left.saturating_sub(TOKEN));
         self.has_room()
     }
 
-    /// Counts a success.
-    pub(crate) fn succeeded(&self) {
+    /// Gives a part of a token back for a success. Steps and [`Retry::call`] do so themselves.
+    ///
+    /// [`Retry::call`]: crate::Retry::call
+    pub fn succeeded(&self) {
         self.change(|left| left.saturating_add(self.0.per_success).min(self.0.most));
     }
 

@@ -1,7 +1,7 @@
 use std::future::Future;
 use std::time::Duration;
 
-use super::{Budget, Retry, Rules};
+use super::{Retry, Rules};
 use crate::clock::{Clock, SystemClock, later};
 
 impl<P> Retry<P> {
@@ -41,8 +41,11 @@ impl<P> Retry<P> {
                 }
                 Err(error) => error,
             };
-            let has_room = self.budget.as_ref().is_none_or(Budget::failed);
-            if !has_room || attempt >= self.attempts || !self.rules.retries(&error) {
+            if attempt >= self.attempts {
+                self.charge_last(attempt);
+                return Err(error);
+            }
+            if !self.rules.retries(&error) || !self.charge() {
                 return Err(error);
             }
             let hint = self.rules.hint(&error);
@@ -64,7 +67,7 @@ mod tests {
 
     use super::*;
     use crate::clock::{ms, secs};
-    use crate::retry::Jitter;
+    use crate::retry::{Budget, Jitter};
 
     #[derive(Debug, Clone, Copy, PartialEq)]
     struct Failed {
@@ -94,6 +97,16 @@ mod tests {
         let asked = Failed { wait: Some(secs(9)), ..transient };
         assert_eq!(attempts(fixed().retry_after(|e: &Failed| e.wait), asked).await, (4, secs(27)));
         assert_eq!(attempts(fixed().budget(&Budget::new(4, 0.1)), transient).await, (2, ms(100)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_would_not_be_retried_costs_the_budget_nothing() {
+        let budget = Budget::new(4, 0.0);
+        let hopeless = Failed { transient: false, wait: None };
+        for _ in 0..100 {
+            attempts(Retry::fixed(ms(1)).when(|e: &Failed| e.transient).budget(&budget), hopeless).await;
+        }
+        assert!(budget.has_room());
     }
 
     #[tokio::test(start_paused = true)]

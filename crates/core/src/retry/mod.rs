@@ -184,6 +184,19 @@ impl<P> Retry<P> {
         &self.rules
     }
 
+    /// Charges the budget for a failure that would be retried, and says whether it may be.
+    pub(crate) fn charge(&self) -> bool {
+        self.budget.as_ref().is_none_or(Budget::failed)
+    }
+
+    /// Charges the budget for the failure of the last attempt. Nobody is asked whether it would be retried; where
+    /// others were before it, it is taken for one that would.
+    pub(crate) fn charge_last(&self, attempt: u32) {
+        if attempt > 1 {
+            self.charge();
+        }
+    }
+
     pub(crate) const fn shared_budget(&self) -> Option<&Budget> {
         self.budget.as_ref()
     }

@@ -8,7 +8,7 @@ use pin_project_lite::pin_project;
 
 use super::invoke::{OfStep, Waits};
 use super::{Ended, Frame, Invoke, Keep};
-use crate::error::{Error, RunError};
+use crate::error::{Error, Limit, RunError};
 use crate::event::RecordedKind;
 use crate::guard::{Guard, Pass, Verdict};
 use crate::run::{Hooked, Writing};
@@ -247,7 +247,8 @@ fn leave<T, E>(pass: Option<impl Pass<E>>, ended: &Ended<T, E>) {
     match ended {
         Ok(_) => pass.leave(Verdict::Succeeded),
         Err(Error::Failed(error)) => pass.leave(Verdict::Failed(error)),
-        Err(Error::Run(RunError::Timeout { .. })) => pass.leave(Verdict::TimedOut),
+        Err(Error::Run(RunError::Timeout { limit: Limit::Attempt, .. })) => pass.leave(Verdict::TimedOut),
+        // A deadline of the step or the run says nothing of the service.
         Err(Error::Run(_)) => drop(pass),
     }
 }

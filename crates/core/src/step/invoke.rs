@@ -148,19 +148,22 @@ impl<E, P: Rules<E>> Attempts<E> for Retrying<P> {
         dice: impl FnOnce() -> fastrand::Rng,
     ) -> Option<Duration> {
         let (policy, rules) = (&self.0, self.0.rules());
-        let has_room = policy.shared_budget().is_none_or(|budget| match error {
-            Error::Failed(_) => budget.failed(),
-            Error::Run(error) => !error.is_retried() || budget.failed(),
-        });
-        if !has_room || attempt >= policy.max_attempts() {
+        if attempt >= policy.max_attempts() {
+            policy.charge_last(attempt);
             return None;
         }
         let hint = match error {
             Error::Failed(error) if rules.retries(error) => rules.hint(error),
-            Error::Run(RunError::Refused { retry_after, .. }) => *retry_after,
+            // It did not reach the service, so it says nothing of how that is.
+            Error::Run(RunError::Refused { retry_after, .. }) => {
+                return policy.delay(attempt, previous, *retry_after, &mut dice());
+            }
             Error::Run(error) if policy.retries_run_error(error) => None,
             _ => return None,
         };
+        if !policy.charge() {
+            return None;
+        }
         policy.delay(attempt, previous, hint, &mut dice())
     }
 
