@@ -3,7 +3,7 @@
 //! ```
 //! use awaitly_resilience::AuthRefresh;
 //!
-//! # #[derive(Debug, PartialEq)]
+//! # #[derive(Debug, Clone, PartialEq)]
 //! enum ApiError { Unauthorized, Unreachable }
 //! # async fn log_in() -> Result<String, ApiError> { Ok("new".to_owned()) }
 //! # async fn get(token: String) -> Result<u32, ApiError> {
@@ -21,18 +21,17 @@ use std::fmt;
 use std::future::Future;
 use std::sync::{PoisonError, RwLock};
 
-use tokio::sync::Semaphore;
-
 use crate::call::CallError;
+use crate::single_flight::SingleFlight;
 use crate::sync::Arc;
 
 /// Holds credentials and renews them when the service no longer takes them. Cheap to clone; clones hold the same.
-pub struct AuthRefresh<C, F, P>(Arc<Shared<C, F, P>>);
+pub struct AuthRefresh<C, R, F, P>(Arc<Shared<C, R, F, P>>);
 
-struct Shared<C, F, P> {
+struct Shared<C, R, F, P> {
     held: RwLock<Held<C>>,
-    /// One refreshes, the others wait for it.
-    turn: Semaphore,
+    /// One refreshes, the others wait for what it comes to. The key is the number of what has run out.
+    refreshes: SingleFlight<u64, C, R>,
     refresh: F,
     ran_out: P,
 }
@@ -43,14 +42,16 @@ struct Held<C> {
     number: u64,
 }
 
-impl<C: Clone, F, P> AuthRefresh<C, F, P> {
+impl<C: Clone, R: Clone, F, P> AuthRefresh<C, R, F, P> {
     /// Holds `credentials` until an error is one for which `ran_out` holds; then gets others from `refresh`.
-    pub fn new<E>(credentials: C, refresh: F, ran_out: P) -> Self
+    pub fn new<E, Refreshed>(credentials: C, refresh: F, ran_out: P) -> Self
     where
+        F: Fn() -> Refreshed,
+        Refreshed: Future<Output = Result<C, R>>,
         P: Fn(&E) -> bool,
     {
         let held = RwLock::new(Held { credentials, number: 0 });
-        Self(Arc::new(Shared { held, turn: Semaphore::new(1), refresh, ran_out }))
+        Self(Arc::new(Shared { held, refreshes: SingleFlight::new(), refresh, ran_out }))
     }
 
     /// What it holds now.
@@ -63,12 +64,12 @@ impl<C: Clone, F, P> AuthRefresh<C, F, P> {
     /// for all who were told so, and it is called once more; what it ends in then is the answer.
     ///
     /// # Errors
-    /// [`CallError::Failed`] with the operation's own error; [`CallError::Refused`] with that of the refresh, after
-    /// which those who waited for it try to refresh as well.
+    /// [`CallError::Failed`] with the operation's own error; [`CallError::Refused`] with that of the refresh, which
+    /// those who waited for it get as well.
     ///
     /// # Cancel safety
     /// Dropping the future drops the operation or the refresh. Another one who waits refreshes then.
-    pub async fn call<T, E, R, Refreshed, Op, Fut>(&self, operation: Op) -> Result<T, CallError<E, R>>
+    pub async fn call<T, E, Refreshed, Op, Fut>(&self, operation: Op) -> Result<T, CallError<E, R>>
     where
         F: Fn() -> Refreshed,
         Refreshed: Future<Output = Result<C, R>>,
@@ -86,39 +87,41 @@ impl<C: Clone, F, P> AuthRefresh<C, F, P> {
     }
 }
 
-impl<C: Clone, F, P> Shared<C, F, P> {
+impl<C: Clone, R: Clone, F, P> Shared<C, R, F, P> {
     fn held(&self) -> (C, u64) {
         let held = self.held.read().unwrap_or_else(PoisonError::into_inner);
         (held.credentials.clone(), held.number)
     }
 
     /// Other credentials than those with that number.
-    async fn renew<R, Fut>(&self, number: u64) -> Result<C, R>
+    async fn renew<Fut>(&self, number: u64) -> Result<C, R>
     where
         F: Fn() -> Fut,
         Fut: Future<Output = Result<C, R>>,
     {
-        // It is never closed.
-        let _turn = self.turn.acquire().await;
-        let (credentials, newest) = self.held();
-        if newest != number {
-            return Ok(credentials);
-        }
-        let credentials = (self.refresh)().await?;
-        let mut held = self.held.write().unwrap_or_else(PoisonError::into_inner);
-        *held = Held { credentials: credentials.clone(), number: number + 1 };
-        Ok(credentials)
+        let refresh = async || {
+            // Somebody else may have done it between the attempt and now.
+            let (credentials, newest) = self.held();
+            if newest != number {
+                return Ok(credentials);
+            }
+            let credentials = (self.refresh)().await?;
+            let mut held = self.held.write().unwrap_or_else(PoisonError::into_inner);
+            *held = Held { credentials: credentials.clone(), number: number + 1 };
+            Ok(credentials)
+        };
+        self.refreshes.call(number, refresh).await
     }
 }
 
-impl<C, F, P> Clone for AuthRefresh<C, F, P> {
+impl<C, R, F, P> Clone for AuthRefresh<C, R, F, P> {
     fn clone(&self) -> Self {
         Self(Arc::clone(&self.0))
     }
 }
 
 // The credentials do not belong in logs.
-impl<C, F, P> fmt::Debug for AuthRefresh<C, F, P> {
+impl<C, R, F, P> fmt::Debug for AuthRefresh<C, R, F, P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("AuthRefresh").finish_non_exhaustive()
     }

@@ -26,7 +26,7 @@ use std::time::Duration;
 use awaitly_core::clock::Clock;
 use quick_cache::Equivalent;
 
-use crate::single_flight::SingleFlight;
+use crate::single_flight::{Fresh, SingleFlight};
 use crate::sync::Arc;
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::time::{Moment, Time};
@@ -147,16 +147,16 @@ impl<K: Eq + Hash + Clone, V: Clone, E: Clone> Cache<K, V, E> {
             return answer;
         }
         shared.misses.fetch_add(1, Ordering::Relaxed);
-        let fill = async || {
+        let fill = async |fresh: Fresh| {
             // Somebody else may have filled it between the look and the flight.
             if let Some(answer) = shared.find(&key) {
                 return answer;
             }
             let answer = operation().await;
-            shared.keep(key.clone(), answer.clone());
+            fresh.unless_outdated(|| shared.keep(key.clone(), answer.clone()));
             answer
         };
-        shared.flights.call(key.clone(), fill).await
+        shared.flights.lead(key.clone(), fill).await
     }
 
     /// The kept value.
@@ -169,22 +169,22 @@ impl<K: Eq + Hash + Clone, V: Clone, E: Clone> Cache<K, V, E> {
         self.0.find(key)?.ok()
     }
 
-    /// Keeps `value`.
+    /// Keeps `value`. What a call that is under way answers is not kept then, and who asks from now on does not wait
+    /// for it.
+    #[expect(clippy::needless_pass_by_value, reason = "as into every map")]
     pub fn insert(&self, key: K, value: V) {
-        self.0.keep(key, Ok(value));
+        let shared = &*self.0;
+        shared.flights.outdate(&key, || shared.keep(key.clone(), Ok(value)));
     }
 
-    /// Forgets what is kept under `key`. A call that is under way is not affected: what it answers is kept.
-    pub fn remove<Q>(&self, key: &Q)
-    where
-        K: Borrow<Q>,
-        Q: Hash + Eq + ?Sized,
-    {
-        self.0.entries.remove(key);
+    /// Forgets what is kept under `key`, and what a call that is under way will answer.
+    pub fn remove(&self, key: &K) {
+        self.0.flights.outdate(key, || drop(self.0.entries.remove(key)));
     }
 
-    /// Forgets everything.
+    /// Forgets everything, and what calls that are under way will answer.
     pub fn clear(&self) {
+        self.0.flights.outdate_all();
         self.0.entries.clear();
     }
 
@@ -203,7 +203,13 @@ impl<K: Eq + Hash + Clone, V: Clone, E: Clone> Cache<K, V, E> {
 impl<K: Eq + Hash, V: Clone, E: Clone> Shared<K, V, E> {
     fn find<Q: Hash + Equivalent<K> + ?Sized>(&self, key: &Q) -> Option<Result<V, E>> {
         let Entry { answer, expires } = self.entries.get(key)?;
-        expires.is_none_or(|expires| self.time.now() < expires).then_some(answer)
+        if expires.is_none_or(|expires| self.time.now() < expires) {
+            return Some(answer);
+        }
+        // It would only take the place of others.
+        let is_over = |entry: &Entry<V, E>| entry.expires == expires;
+        self.entries.remove_if(key, is_over);
+        None
     }
 
     fn keep(&self, key: K, answer: Result<V, E>) {

@@ -25,14 +25,14 @@ use std::future::{Future, IntoFuture};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use awaitly_core::{Error, RunError};
+use awaitly_core::{Error, Limit, RunError};
 use pin_project_lite::pin_project;
 
 /// What a step gives where it failed. It holds for every step, and for everything else that awaits to a `Result`
 /// with an [`Error`].
 ///
-/// A fallback takes the place of the operation's own error, of a timeout and of a refusal. What ends the run, as a
-/// cancellation does, or a store that failed, stays what it is.
+/// A fallback takes the place of the operation's own error, of a timeout of the step and of a refusal. What ends the
+/// run, as a cancellation does, the run's own deadline, or a store that failed, stays what it is.
 ///
 /// # Resume
 /// On a durable run the failed step is recorded, and so is the other step, under its own key: a resumed run takes the
@@ -60,9 +60,13 @@ pub trait Fallback<T, E>: IntoFuture<Output = Result<T, Error<E>>> + Sized {
 
 impl<S: IntoFuture<Output = Result<T, Error<E>>>, T, E> Fallback<T, E> for S {}
 
-/// Whether something else may take the place of this failure.
+/// Whether something else may take the place of this failure. A deadline of the run has passed for every step.
 const fn is_replaced<E>(error: &Error<E>) -> bool {
-    matches!(error, Error::Failed(_) | Error::Run(RunError::Timeout { .. } | RunError::Refused { .. }))
+    match error {
+        Error::Failed(_) | Error::Run(RunError::Refused { .. }) => true,
+        Error::Run(RunError::Timeout { limit, .. }) => !matches!(limit, Limit::Run),
+        Error::Run(_) => false,
+    }
 }
 
 pin_project! {

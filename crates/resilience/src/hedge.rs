@@ -25,6 +25,7 @@ use awaitly_core::retry::Budget;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 
+use crate::failure::{Every, Failure, When};
 use crate::time::Time;
 
 /// When another call is started, and how many there are at most.
@@ -37,19 +38,22 @@ use crate::time::Time;
 /// | [`budget`](Self::budget) | none |
 #[derive(Debug, Clone)]
 #[must_use = "a hedge does nothing until `call`"]
-pub struct Hedge {
+pub struct Hedge<P = Every> {
     delay: Duration,
     calls: u32,
     budget: Option<Budget>,
     time: Option<Time>,
+    failure: P,
 }
 
 impl Hedge {
     /// Starts another call each time that none has answered for so long.
     pub const fn after(delay: Duration) -> Self {
-        Self { delay, calls: 2, budget: None, time: None }
+        Self { delay, calls: 2, budget: None, time: None, failure: Every }
     }
+}
 
+impl<P> Hedge<P> {
     /// How many calls are started at most, the first included.
     ///
     /// # Panics
@@ -60,10 +64,21 @@ impl Hedge {
         self
     }
 
-    /// Starts none but the first while the budget has no room: a service that is down gets no extra load.
+    /// Shares a budget: each extra call takes a token, each success gives a part of one back, and none is started while
+    /// there is no room. So a service that is down, or slow for all, gets little extra load.
     pub fn budget(mut self, budget: &Budget) -> Self {
         self.budget = Some(budget.clone());
         self
+    }
+
+    /// Only an error for which `failure` holds starts another call. Any other one is the answer: a card that is
+    /// declined is declined.
+    ///
+    /// # Default
+    /// Every error.
+    pub fn failure_when<F>(self, failure: F) -> Hedge<When<F>> {
+        let Self { delay, calls, budget, time, .. } = self;
+        Hedge { delay, calls, budget, time, failure: When(failure) }
     }
 
     /// Waits by this clock.
@@ -78,7 +93,7 @@ impl Hedge {
     /// The first success of the calls of `operation`. A call that fails starts the next one at once.
     ///
     /// # Errors
-    /// The last failure, where all of them failed.
+    /// The last failure, where all of them failed; the first error that is none.
     ///
     /// # Panics
     /// Where the first call is not ready at once, and there is neither a [clock](Self::clock) nor a tokio runtime
@@ -88,6 +103,7 @@ impl Hedge {
     /// Dropping the future drops all calls, as the first success drops the others.
     pub async fn call<T, E, F, Fut>(&self, mut operation: F) -> Result<T, E>
     where
+        P: Failure<E>,
         F: FnMut() -> Fut,
         Fut: Future<Output = Result<T, E>>,
     {
@@ -109,20 +125,31 @@ impl Hedge {
             tokio::select! {
                 biased;
                 ended = running.next() => match ended {
-                    Some(Ok(value)) => return Ok(value),
-                    Some(Err(_)) if more && self.has_room() => more = start(&mut running),
+                    Some(Ok(value)) => {
+                        if let Some(budget) = &self.budget {
+                            budget.succeeded();
+                        }
+                        return Ok(value);
+                    }
+                    Some(Err(error)) if !self.failure.counts(&error) => return Err(error),
+                    Some(Err(_)) if more && self.takes_room() => more = start(&mut running),
                     Some(Err(error)) if running.is_empty() => return Err(error),
                     Some(Err(_)) => {}
                     // It has at least one call, until it returns.
                     None => pending().await,
                 },
-                () = wait => more = start(&mut running),
+                () = wait => more = if self.takes_room() { start(&mut running) } else { false },
             }
         }
     }
 
     fn has_room(&self) -> bool {
         self.budget.as_ref().is_none_or(Budget::has_room)
+    }
+
+    /// Takes a token for another call, where there is room for one.
+    fn takes_room(&self) -> bool {
+        self.budget.as_ref().is_none_or(|budget| budget.has_room() && budget.failed())
     }
 
     async fn sleep(&self) {

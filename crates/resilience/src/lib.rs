@@ -39,6 +39,11 @@
 //! | [`combined_limiter`] | both of these at once |
 //! | [`adaptive_throttle`] | calls that are more than the service takes, which it finds out |
 //!
+//! With the feature `tower`, each of these is a layer as well: `tower::GuardLayer`.
+//!
+//! Of several guards the first one is outside: it is entered first and left last. Put limiters before a breaker, so that
+//! the time in their queues is not taken for that of the service, and no probe waits in them.
+//!
 //! Others go around the operation itself, inside of a step or without one:
 //!
 //! | module | what it does |
@@ -49,7 +54,9 @@
 //! | [`fallback`] | puts something else in the place of a failure |
 //! | [`auth_refresh`] | renews credentials once for all who need it |
 //!
-//! With the feature `tower`, each of them is a layer as well: `tower::GuardLayer`.
+//! Every policy reads the time off the processor's counter and waits by tokio's timer, unless it is given a clock. Where
+//! a test has paused tokio's time, give it one that follows: `clock(SystemClock)` of `awaitly_core::clock`, or a
+//! `VirtualClock`.
 //!
 //! A [`policy`] is retry, timeout, deadline and guards under one name.
 

@@ -54,6 +54,22 @@ impl<K: Eq + Hash + Clone, T> PerKey<K, T> {
         lock(&self.0.values).get(key).map(|entry| look(&entry.value))
     }
 
+    /// Lets those who come now have another value, where `which` says so of this one.
+    pub(crate) fn retire(&self, key: &K, which: impl FnOnce(&T) -> bool) {
+        let mut values = lock(&self.0.values);
+        if values.get(key).is_some_and(|entry| which(&entry.value)) {
+            values.remove(key);
+            self.0.len.store(values.len(), Ordering::Release);
+        }
+    }
+
+    /// Lets those who come now have other values, and tells `each` of these.
+    pub(crate) fn drain(&self, each: impl Fn(&T)) {
+        let mut values = lock(&self.0.values);
+        values.drain().for_each(|(_, entry)| each(&entry.value));
+        self.0.len.store(0, Ordering::Release);
+    }
+
     /// How many keys are in use.
     pub(crate) fn len(&self) -> usize {
         self.0.len.load(Ordering::Acquire)
@@ -63,11 +79,7 @@ impl<K: Eq + Hash + Clone, T> PerKey<K, T> {
 impl<K: Eq + Hash + Clone, T> InUse<K, T> {
     /// Lets those who come now have another value.
     pub(crate) fn retire(&self) {
-        let mut values = lock(&self.all.0.values);
-        if values.get(&self.key).is_some_and(|entry| Arc::ptr_eq(&entry.value, &self.value)) {
-            values.remove(&self.key);
-            self.all.0.len.store(values.len(), Ordering::Release);
-        }
+        self.all.retire(&self.key, |value| std::ptr::eq(value, &*self.value));
     }
 }
 

@@ -24,6 +24,7 @@ use std::sync::OnceLock;
 use tokio::sync::Semaphore;
 
 use crate::per_key::PerKey;
+use crate::sync::{Arc, Mutex, lock};
 
 /// Shares the answer of one call among all who ask for the same key while it is under way. Cheap to clone; clones
 /// are the same flights.
@@ -36,6 +37,27 @@ struct Flight<T, E> {
     /// The first calls, the others wait for their turn. Closed once there is an answer.
     turn: Semaphore,
     answer: OnceLock<Result<T, E>>,
+    fresh: Fresh,
+}
+
+/// Whether what a call will answer is still wanted.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Fresh(Arc<Mutex<bool>>);
+
+impl Fresh {
+    /// Does it, unless the call has been outdated; then that has happened before.
+    pub(crate) fn unless_outdated(&self, act: impl FnOnce()) {
+        let outdated = lock(&self.0);
+        if !*outdated {
+            act();
+        }
+    }
+
+    fn outdate(&self, act: impl FnOnce()) {
+        let mut outdated = lock(&self.0);
+        *outdated = true;
+        act();
+    }
 }
 
 impl<K: Eq + Hash + Clone, T: Clone, E: Clone> SingleFlight<K, T, E> {
@@ -58,18 +80,39 @@ impl<K: Eq + Hash + Clone, T: Clone, E: Clone> SingleFlight<K, T, E> {
         F: FnOnce() -> Fut,
         Fut: Future<Output = Result<T, E>>,
     {
+        self.lead(key, |_| operation()).await
+    }
+
+    /// The same for an operation that wants to know whether it has been outdated.
+    pub(crate) async fn lead<F, Fut>(&self, key: K, operation: F) -> Result<T, E>
+    where
+        F: FnOnce(Fresh) -> Fut,
+        Fut: Future<Output = Result<T, E>>,
+    {
         let flight = self.0.of(key, Flight::new);
         let turn = flight.turn.acquire().await;
         if let Some(answer) = flight.answer.get() {
             return answer.clone();
         }
-        let answer = operation().await;
+        let answer = operation(flight.fresh.clone()).await;
         // Who comes from here on asks for something newer.
         flight.retire();
         let answer = flight.answer.get_or_init(|| answer).clone();
         flight.turn.close();
         drop(turn);
         answer
+    }
+
+    /// Does it, and lets who asks from now on make a new call.
+    pub(crate) fn outdate(&self, key: &K, act: impl FnOnce()) {
+        let fresh = self.0.peek(key, |flight| flight.fresh.clone()).unwrap_or_default();
+        fresh.outdate(act);
+        self.0.retire(key, |flight| Arc::ptr_eq(&flight.fresh.0, &fresh.0));
+    }
+
+    /// Lets everybody who asks from now on make a new call.
+    pub(crate) fn outdate_all(&self) {
+        self.0.drain(|flight| flight.fresh.outdate(|| {}));
     }
 
     /// How many calls are under way.
@@ -81,7 +124,7 @@ impl<K: Eq + Hash + Clone, T: Clone, E: Clone> SingleFlight<K, T, E> {
 
 impl<T, E> Flight<T, E> {
     fn new() -> Self {
-        Self { turn: Semaphore::new(1), answer: OnceLock::new() }
+        Self { turn: Semaphore::new(1), answer: OnceLock::new(), fresh: Fresh::default() }
     }
 }
 

@@ -1,6 +1,6 @@
 //! First come, first served: the queue that callers of a limiter wait in.
 
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::{Notify, Semaphore, SemaphorePermit};
 
 use crate::sync::atomic::{AtomicUsize, Ordering};
 
@@ -47,17 +47,27 @@ impl Place<'_> {
         &self,
         mut attempt: impl FnMut() -> Result<T, W>,
     ) -> T {
-        // It is never closed.
-        let _first = self.0.first.acquire().await;
+        let _first = self.turn().await;
         loop {
             match attempt() {
                 Ok(value) => return value,
                 Err(wait) => tokio::select! {
                     () = wait => {}
-                    () = self.0.sooner.notified() => {}
+                    () = self.sooner() => {}
                 },
             }
         }
+    }
+
+    /// Waits to be the first, and is it for as long as what comes back is kept.
+    pub(crate) async fn turn(&self) -> Option<SemaphorePermit<'_>> {
+        // It is never closed.
+        self.0.first.acquire().await.ok()
+    }
+
+    /// Waits until somebody says that it is worth looking again.
+    pub(crate) async fn sooner(&self) {
+        self.0.sooner.notified().await;
     }
 }
 

@@ -13,8 +13,8 @@ use std::task::{Context, Poll, Waker};
 use awaitly_core::clock::{VirtualClock, ms, secs};
 use awaitly_resilience::circuit_breaker::{State, Window};
 use awaitly_resilience::{
-    CallError, CircuitBreaker, CombinedLimiter, ConcurrencyLimiter, KeyedConcurrencyLimiter,
-    KeyedRateLimiter, RateLimiter, SingleFlight,
+    AdaptiveThrottle, CallError, CircuitBreaker, CombinedLimiter, ConcurrencyLimiter,
+    KeyedConcurrencyLimiter, KeyedRateLimiter, RateLimiter, SingleFlight,
 };
 use shuttle::future::{block_on, spawn, yield_now};
 use shuttle::thread;
@@ -310,6 +310,35 @@ fn a_combined_limiter_loses_no_slot() {
         passing.join().unwrap();
         assert_eq!(limiter.concurrency().stats().running, 0);
         assert_eq!((limiter.rate().stats().waiting, clock.sleepers()), (0, 0));
+    });
+}
+
+#[test]
+fn a_throttle_that_pauses_loses_no_caller_and_no_slot() {
+    explore(|| {
+        let (clock, done) = (VirtualClock::new(), Arc::new(AtomicBool::new(false)));
+        let throttle: AdaptiveThrottle =
+            AdaptiveThrottle::options("model").start(1).bounds(1, 1).clock(clock.clone()).build();
+        let inside = Inside::new(1);
+        let passing = thread::spawn({
+            let (clock, done) = (clock.clone(), Arc::clone(&done));
+            move || pass(&clock, &done)
+        });
+        let callers: Vec<_> = (0..4)
+            .map(|n| {
+                let (throttle, inside) = (throttle.clone(), inside.clone());
+                thread::spawn(move || match n {
+                    0 => throttle.pause(ms(100)),
+                    1 => drop(poll_once(throttle.call(std::future::pending::<Never>))),
+                    _ => assert_eq!(block_on(throttle.call(|| inside.stay(Ok(7)))), Ok(7)),
+                })
+            })
+            .collect();
+        callers.into_iter().for_each(|caller| caller.join().unwrap());
+        done.store(true, Ordering::SeqCst);
+        passing.join().unwrap();
+        let stats = throttle.stats();
+        assert_eq!((stats.running, stats.waiting, clock.sleepers()), (0, 0, 0));
     });
 }
 

@@ -35,12 +35,15 @@ pub(super) struct Aimd {
     limit: f64,
     /// `None`: there was no overload yet, and the limit doubles in each round.
     last: Option<Overload>,
+    /// Until when it is known how the limit was used.
+    known: Moment,
     round: Round,
 }
 
 #[derive(Debug, Clone, Copy)]
 struct Overload {
-    at: Moment,
+    /// For how long the limit was used since then. Pauses and quiet times say nothing.
+    used: Duration,
     /// The limit at which it came.
     highest: f64,
     /// Where it went.
@@ -55,14 +58,18 @@ struct Round {
     overloaded: u32,
 }
 
-/// In which round a call began.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Began(u64);
+/// In which round a call began, and when.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Began {
+    round: u64,
+    pub(super) at: Moment,
+}
 
 impl Aimd {
     pub(super) fn new(rules: Rules, start: u32) -> Self {
         let limit = f64::from(start.clamp(rules.min, rules.max));
-        Self { rules, limit, last: None, round: Round { number: 0, taken: 0, overloaded: 0 } }
+        let round = Round { number: 0, taken: 0, overloaded: 0 };
+        Self { rules, limit, last: None, known: Moment::START, round }
     }
 
     /// How many calls may run.
@@ -71,35 +78,37 @@ impl Aimd {
         self.limit as usize
     }
 
-    pub(super) const fn begin(&self) -> Began {
-        Began(self.round.number)
+    pub(super) const fn begin(&self, now: Moment) -> Began {
+        Began { round: self.round.number, at: now }
     }
 
     /// A call that began in `began` has ended at `now`, while `running` ran with it.
     pub(super) fn end(&mut self, began: Began, sample: Sample, running: usize, now: Moment) {
+        let is_new = began.round == self.round.number;
         match sample {
-            Sample::Overloaded if began == self.begin() => self.shrink(now),
+            Sample::Overloaded if is_new => self.shrink(),
             // It says of a limit that was too high already that it was.
-            Sample::Overloaded => self.round.overloaded += 1,
+            Sample::Overloaded => self.round.overloaded = self.round.overloaded.saturating_add(1),
             Sample::Taken => {
-                self.round.taken += 1;
+                self.round.taken = self.round.taken.saturating_add(1);
                 self.settle();
                 // Who does not use what there is learns nothing of what there could be.
-                if running * 2 > self.limit() && began == self.begin() {
-                    self.grow(now);
+                if is_new && running * 2 > self.limit() {
+                    self.grow(now.since(self.known.max(began.at)));
                 }
             }
         }
+        self.known = self.known.max(now);
     }
 
-    fn shrink(&mut self, now: Moment) {
+    fn shrink(&mut self) {
         /// What is left where the service has taken nothing since the overload before.
         const STILL_OVERLOADED: f64 = 0.5;
         let highest = self.limit;
         let first = self.last.is_none() || self.round.taken > 0;
         let left = if first { self.rules.backoff } else { self.rules.backoff.min(STILL_OVERLOADED) };
         self.limit = (highest * left).max(f64::from(self.rules.min));
-        self.last = Some(Overload { at: now, highest, lowest: self.limit });
+        self.last = Some(Overload { used: Duration::ZERO, highest, lowest: self.limit });
         self.round = Round { number: self.round.number + 1, taken: 0, overloaded: 1 };
     }
 
@@ -120,20 +129,25 @@ impl Aimd {
         self.round.overloaded = 0;
     }
 
-    fn grow(&mut self, now: Moment) {
-        let limit = match self.last {
+    /// The limit was used for so long more. One call that was taken is no reason for more than one more.
+    fn grow(&mut self, used: Duration) {
+        let recovery = self.rules.recovery;
+        let limit = match &mut self.last {
             // Doubled for each round of calls.
             None => self.limit + 1.0,
-            Some(last) => self.limit.max(cubic(last, now, self.rules.recovery)),
+            Some(last) => {
+                last.used = last.used.saturating_add(used);
+                cubic(*last, recovery).clamp(self.limit, self.limit + 1.0)
+            }
         };
         self.limit = limit.min(f64::from(self.rules.max));
     }
 }
 
 /// The curve from where the overload left the limit, flat where the overload was, and on from there.
-fn cubic(Overload { at, highest, lowest }: Overload, now: Moment, recovery: Duration) -> f64 {
+fn cubic(Overload { used, highest, lowest }: Overload, recovery: Duration) -> f64 {
     let drop = (highest - lowest).max(highest * 0.02).max(0.2);
-    let part = now.since(at).as_secs_f64() / recovery.as_secs_f64().max(f64::MIN_POSITIVE) - 1.0;
+    let part = used.as_secs_f64() / recovery.as_secs_f64().max(f64::MIN_POSITIVE) - 1.0;
     drop.mul_add(part.powi(3), highest)
 }
 
@@ -151,16 +165,15 @@ mod tests {
             story in prop::collection::vec((any::<bool>(), 0_u64..50_000_000, 0_usize..300, any::<bool>()), 0..500),
         ) {
             let (mut aimd, mut now) = (Aimd::new(RULES, 10), Moment::START);
-            let old = aimd.begin();
+            let old = aimd.begin(now);
             for (overloaded, pause, running, late) in story {
                 now = Moment(now.0 + pause);
                 let sample = if overloaded { Sample::Overloaded } else { Sample::Taken };
                 let before = aimd.limit();
-                aimd.end(if late { old } else { aimd.begin() }, sample, running, now);
+                aimd.end(if late { old } else { aimd.begin(now) }, sample, running, now);
                 prop_assert!((1..=200).contains(&aimd.limit()));
-                if overloaded {
-                    prop_assert!(aimd.limit() <= before);
-                }
+                let most = if overloaded { before } else { before + 1 };
+                prop_assert!(aimd.limit() <= most);
             }
         }
     }
@@ -170,23 +183,23 @@ mod tests {
         let mut aimd = Aimd::new(RULES, 4);
         let now = Moment::START;
         for _ in 0..4 {
-            aimd.end(aimd.begin(), Sample::Taken, aimd.limit(), now);
+            aimd.end(aimd.begin(now), Sample::Taken, aimd.limit(), now);
         }
         assert_eq!(aimd.limit(), 8);
-        let began = aimd.begin();
+        let began = aimd.begin(now);
         aimd.end(began, Sample::Overloaded, 8, now);
         assert_eq!(aimd.limit(), 7, "nine tenths");
         aimd.end(began, Sample::Overloaded, 7, now);
         assert_eq!(aimd.limit(), 7, "one overload counts once, however many calls meet it");
-        let later = now.after(RULES.recovery);
-        aimd.end(aimd.begin(), Sample::Taken, 7, later);
+        let (began, later) = (aimd.begin(now), now.after(RULES.recovery));
+        aimd.end(began, Sample::Taken, 7, later);
         assert_eq!(aimd.limit(), 8, "back where the overload was");
     }
 
     #[test]
     fn a_service_that_has_become_much_smaller_is_believed_at_once() {
         let mut aimd = Aimd::new(RULES, 100);
-        let (began, now) = (aimd.begin(), Moment::START);
+        let (began, now) = (aimd.begin(Moment::START), Moment::START);
         for _ in 0..90 {
             aimd.end(began, Sample::Overloaded, 90, now);
         }
@@ -197,10 +210,31 @@ mod tests {
     }
 
     #[test]
+    fn a_pause_and_a_quiet_time_are_no_reason_for_a_higher_limit() {
+        let mut aimd = Aimd::new(RULES, 100);
+        let mut now = Moment::START;
+        aimd.end(aimd.begin(now), Sample::Overloaded, 100, now);
+        assert_eq!(aimd.limit(), 90);
+        now = now.after(Duration::from_secs(60));
+        let began = aimd.begin(now);
+        now = now.after(Duration::from_millis(100));
+        aimd.end(began, Sample::Taken, 90, now);
+        assert_eq!(aimd.limit(), 90, "it paused");
+        for _ in 0..600 {
+            let began = aimd.begin(now);
+            now = now.after(Duration::from_secs(1));
+            aimd.end(began, Sample::Taken, 1, now);
+        }
+        let began = aimd.begin(now);
+        aimd.end(began, Sample::Taken, 90, now.after(Duration::from_millis(100)));
+        assert!(aimd.limit() <= 91, "it was quiet");
+    }
+
+    #[test]
     fn who_runs_few_calls_learns_nothing() {
         let mut aimd = Aimd::new(RULES, 10);
         for _ in 0..1000 {
-            aimd.end(aimd.begin(), Sample::Taken, 3, Moment::START);
+            aimd.end(aimd.begin(Moment::START), Sample::Taken, 3, Moment::START);
         }
         assert_eq!(aimd.limit(), 10);
     }

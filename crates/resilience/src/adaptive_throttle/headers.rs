@@ -7,12 +7,12 @@ use std::time::{Duration, SystemTime};
 /// use awaitly_resilience::adaptive_throttle::Told;
 ///
 /// let headers = [("retry-after", "120")];
-/// let told = Told::read(|name| headers.iter().find(|(known, _)| *known == name).map(|(_, value)| *value));
+/// let told = Told::read(429, |name| headers.iter().find(|(known, _)| *known == name).map(|(_, value)| *value));
 /// assert_eq!(told.wait(), Some(Duration::from_secs(120)));
 /// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Told {
-    /// How long to wait, where it says so: `Retry-After`.
+    /// How long to wait, where it has refused the call and says so: `Retry-After` of a 429 or a 503.
     pub retry_after: Option<Duration>,
     /// How many calls are left: `RateLimit-Remaining`.
     pub remaining: Option<u64>,
@@ -24,7 +24,12 @@ pub struct Told {
 const LONGEST: Duration = Duration::from_secs(24 * 3600);
 
 /// The names under which services say how many calls are left, and when there are more.
-const REMAINING: [&str; 3] = ["ratelimit-remaining", "x-ratelimit-remaining", "x-rate-limit-remaining"];
+const REMAINING: [&str; 4] = [
+    "ratelimit-remaining",
+    "x-ratelimit-remaining",
+    "x-rate-limit-remaining",
+    "x-ratelimit-remaining-requests",
+];
 const RESET: [&str; 5] = [
     "ratelimit-reset",
     "x-ratelimit-reset-after",
@@ -34,24 +39,28 @@ const RESET: [&str; 5] = [
 ];
 
 impl Told {
-    /// Reads the headers. `header` gives the value of the one with that name, which is in small letters.
+    /// Reads the headers of an answer with that `status`. `header` gives the value of the one with that name, which is
+    /// in small letters.
     ///
     /// Known are `Retry-After`, and `RateLimit-*` and `X-RateLimit-*` in the forms in which services send them: seconds
-    /// from now, with or without a fraction; a moment in seconds or milliseconds since 1970; an HTTP date; and the
-    /// list form `RateLimit: "name";r=0;t=30` of the newer drafts. What cannot be read is as if it were not there,
-    /// and no wait is longer than a day. Sources: RFC 9110 section 10.2.3, the drafts `ratelimit-headers` 03 and 10
-    /// of the IETF.
-    pub fn read<'h>(header: impl Fn(&str) -> Option<&'h str>) -> Self {
-        Self::read_at(SystemTime::now(), header)
+    /// from now, with or without a fraction; a moment in seconds or milliseconds since 1970; an HTTP date; a duration
+    /// such as `6m0s`; and the forms in one header, `RateLimit: limit=100, remaining=0, reset=30` and
+    /// `RateLimit: "name";r=0;t=30`, of which the limit counts that is used up for longest. What cannot be read is as
+    /// if it were not there, and no wait is longer than a day. Sources: RFC 9110 section 10.2.3, the drafts
+    /// `ratelimit-headers` 03, 07 and 10 of the IETF.
+    pub fn read<'h>(status: u16, header: impl Fn(&str) -> Option<&'h str>) -> Self {
+        Self::read_at(SystemTime::now(), status, header)
     }
 
     /// The same, where it is `now`.
-    pub fn read_at<'h>(now: SystemTime, header: impl Fn(&str) -> Option<&'h str>) -> Self {
-        let list = header("ratelimit").map(parameters).unwrap_or_default();
+    pub fn read_at<'h>(now: SystemTime, status: u16, header: impl Fn(&str) -> Option<&'h str>) -> Self {
+        let list = header("ratelimit").map(limits).unwrap_or_default();
         let remaining = REMAINING.iter().find_map(|name| header(name)?.trim().parse().ok());
         let reset = RESET.iter().find_map(|name| until(header(name)?, now));
+        let is_refused = status == 429 || status == 503;
+        let retry_after = header("retry-after").filter(|_| is_refused);
         Self {
-            retry_after: header("retry-after").and_then(|value| until(value, now)),
+            retry_after: retry_after.and_then(|value| until(value, now)),
             remaining: list.remaining.or(remaining),
             reset: list.reset.or(reset),
         }
@@ -76,7 +85,10 @@ fn until(value: &str, now: SystemTime) -> Option<Duration> {
         Ok(number) if number >= MILLISECONDS_SINCE_1970 => since_1970(number / 1000.0)?.duration_since(now),
         Ok(number) if number >= SECONDS_SINCE_1970 => since_1970(number)?.duration_since(now),
         Ok(number) => Ok(Duration::try_from_secs_f64(number).ok()?),
-        Err(_) => httpdate::parse_http_date(value).ok()?.duration_since(now),
+        Err(_) => match httpdate::parse_http_date(value) {
+            Ok(date) => date.duration_since(now),
+            Err(_) => Ok(humantime::parse_duration(value).ok()?),
+        },
     };
     // What lies in the past is over.
     Some(wait.unwrap_or_default().min(LONGEST))
@@ -86,13 +98,23 @@ fn since_1970(seconds: f64) -> Option<SystemTime> {
     SystemTime::UNIX_EPOCH.checked_add(Duration::try_from_secs_f64(seconds).ok()?)
 }
 
-/// The parameters `r` and `t` of the first item of a list. The newer drafts call them so.
-fn parameters(list: &str) -> Told {
+/// The limit that is used up for longest, or else the first, of those in one header.
+fn limits(value: &str) -> Told {
+    let items = || value.split(',').map(|item| item.split(';'));
+    // In the older form the parameters of the one limit stand where the limits are in the newer one.
+    let old = parameters(value.split(','));
+    let used_up =
+        items().map(parameters).filter(|told| told.remaining == Some(0)).max_by_key(|told| told.reset);
+    used_up.or_else(|| items().next().map(parameters)).filter(|_| old == Told::default()).unwrap_or(old)
+}
+
+/// What is left and when there is more, under the names that either form has for it.
+fn parameters<'p>(parameters: impl Iterator<Item = &'p str>) -> Told {
     let mut told = Told::default();
-    for parameter in list.split(',').next().unwrap_or_default().split(';').skip(1) {
+    for parameter in parameters {
         match parameter.trim().split_once('=') {
-            Some(("r", number)) => told.remaining = number.parse().ok(),
-            Some(("t", seconds)) => {
+            Some(("r" | "remaining", number)) => told.remaining = number.parse().ok(),
+            Some(("t" | "reset", seconds)) => {
                 told.reset = seconds.parse().ok().map(|seconds| Duration::from_secs(seconds).min(LONGEST));
             }
             _ => {}
@@ -112,7 +134,9 @@ mod tests {
 
     fn read(headers: &[(&str, &str)]) -> Told {
         let now = SystemTime::UNIX_EPOCH + Duration::from_secs(NOW);
-        Told::read_at(now, |name| headers.iter().find(|(known, _)| *known == name).map(|(_, value)| *value))
+        Told::read_at(now, 429, |name| {
+            headers.iter().find(|(known, _)| *known == name).map(|(_, value)| *value)
+        })
     }
 
     #[test]
@@ -129,8 +153,25 @@ mod tests {
             }
         }
         assert_eq!(read(&[("retry-after", "0.25")]).wait(), Some(Duration::from_millis(250)));
-        let list = read(&[("ratelimit", "\"burst\";r=0;t=7, \"daily\";r=1;t=9")]);
-        assert_eq!((list.remaining, list.wait()), (Some(0), Some(Duration::from_secs(7))));
+        let told = read(&[("x-ratelimit-remaining-requests", "0"), ("x-ratelimit-reset-requests", "6m0s")]);
+        assert_eq!(told.wait(), Some(Duration::from_secs(360)));
+        for (list, wait) in [
+            ("\"burst\";r=0;t=7, \"daily\";r=1;t=9", Some(7)),
+            ("\"burst\";r=5;t=7, \"daily\";r=0;t=3600", Some(3600)),
+            ("\"burst\";r=0;t=7, \"daily\";r=0;t=3600", Some(3600)),
+            ("\"burst\";r=5;t=7", None),
+            ("limit=100, remaining=0, reset=5", Some(5)),
+            ("limit=100, remaining=3, reset=5", None),
+        ] {
+            assert_eq!(read(&[("ratelimit", list)]).wait(), wait.map(Duration::from_secs), "{list}");
+        }
+    }
+
+    #[test]
+    fn an_answer_that_is_no_refusal_is_not_asked_when_to_come_back() {
+        let header = |name: &str| (name == "retry-after").then_some("120");
+        assert_eq!(Told::read(202, header).wait(), None, "that is when to look for the result");
+        assert_eq!(Told::read(503, header).wait(), Some(Duration::from_secs(120)));
     }
 
     #[test]
@@ -147,7 +188,7 @@ mod tests {
         for absurd in ["999999999", "99999999999999999999", "Fri, 31 Dec 9999 23:59:59 GMT"] {
             assert_eq!(read(&[("retry-after", absurd)]).wait(), Some(LONGEST), "{absurd}");
         }
-        for nonsense in ["", "soon", "-5", "NaN", "inf", "1e999", "30 seconds", "\u{0}"] {
+        for nonsense in ["", "soon", "-5", "NaN", "inf", "1e999", "30 parsecs", "\u{0}"] {
             assert_eq!(read(&[("retry-after", nonsense)]).wait(), None, "{nonsense}");
         }
     }

@@ -19,7 +19,7 @@
 //! # async fn search(throttle: &AdaptiveThrottle<impl Sized>) -> Result<u32, ApiError> {
 //! // Where the headers of an answer are at hand, also of one that is well:
 //! let (status, headers) = send().await;
-//! let told = Told::read(|name| headers.iter().find(|(known, _)| *known == name).map(|(_, value)| *value));
+//! let told = Told::read(status, |name| headers.iter().find(|(known, _)| *known == name).map(|(_, value)| *value));
 //! throttle.learn(&told);
 //! if status == 429 { Err(ApiError::TooMany { wait: told.wait() }) } else { Ok(7) }
 //! # }
@@ -39,6 +39,7 @@ mod headers;
 mod judge;
 mod options;
 
+use std::collections::HashMap;
 use std::fmt;
 use std::future::Future;
 use std::hash::Hash;
@@ -47,6 +48,7 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use awaitly_core::guard::{Pass, Verdict};
+use foldhash::fast::RandomState;
 
 pub use error::Paused;
 pub use headers::Told;
@@ -74,7 +76,7 @@ pub struct Shared<J> {
     judge: J,
     time: Time,
     slower_than: Option<Duration>,
-    longest_pause: Option<Duration>,
+    longest_pause: Duration,
     slots: Arc<Slots>,
     aimd: Mutex<Aimd>,
     /// When the pause ends; 0: there was none.
@@ -156,8 +158,8 @@ impl<J> AdaptiveThrottle<J> {
         Call::new(self, operation)
     }
 
-    /// Takes note of what the service says of its limits: it pauses where that is what it asks for, or where no call
-    /// is left.
+    /// Takes note of what the service says of its limits: it pauses where the service has refused a call and asks for
+    /// that, or where no call is left.
     pub fn learn(&self, told: &Told) {
         if let Some(wait) = told.wait() {
             self.pause(wait);
@@ -167,6 +169,12 @@ impl<J> AdaptiveThrottle<J> {
     /// Lets no call begin for so long; a longer pause that is under way stays.
     pub fn pause(&self, wait: Duration) {
         self.0.pause(wait);
+    }
+
+    /// Ends a pause.
+    pub fn resume(&self) {
+        self.0.paused_until.store(0, Ordering::Release);
+        self.0.turns.sooner();
     }
 
     /// What it is doing.
@@ -198,8 +206,7 @@ impl<J> Shared<J> {
     }
 
     fn too_long(&self, pause: Duration) -> Option<Paused> {
-        let too_long = self.longest_pause.is_some_and(|longest| pause > longest);
-        too_long.then(|| Paused { name: self.name.clone(), retry_after: pause })
+        (pause > self.longest_pause).then(|| Paused { name: self.name.clone(), retry_after: pause })
     }
 
     fn end(&self, began: Began, sample: Sample) {
@@ -244,51 +251,52 @@ where
 }
 
 async fn wait<H: Deref<Target = Shared<J>>, J>(shared: H) -> Result<Admitted<H, J>, Paused> {
-    loop {
-        shared
-            .turns
-            .join()
-            .first(|| match shared.paused() {
-                None => Ok(Ok(())),
-                Some(pause) => match shared.too_long(pause) {
-                    Some(paused) => Ok(Err(paused)),
-                    None => Err(shared.time.sleep(pause)),
-                },
-            })
-            .await?;
-        // The queue of the slots has no end, so nobody is refused.
-        let slot = match Slots::admit(Arc::clone(&shared.slots)) {
-            Admission::Now(slot) => Some(slot),
-            Admission::Wait(slot) => slot.await.ok(),
-            Admission::Refused(_) => None,
-        };
-        // The pause may have begun while it waited for the slot.
-        if let Some(slot) = slot
-            && shared.paused().is_none()
-        {
-            return Ok(Admitted::new(shared, slot));
+    let slot = {
+        let place = shared.turns.join();
+        // The first in the queue waits for the end of the pause and for a slot, the others for their turn.
+        let _first = place.turn().await;
+        loop {
+            if let Some(pause) = shared.paused() {
+                if let Some(paused) = shared.too_long(pause) {
+                    return Err(paused);
+                }
+                tokio::select! {
+                    () = shared.time.sleep(pause) => {}
+                    () = place.sooner() => {}
+                }
+                continue;
+            }
+            // The queue of the slots has no end, so nobody is refused.
+            let slot = match Slots::admit(Arc::clone(&shared.slots)) {
+                Admission::Now(slot) => Some(slot),
+                Admission::Wait(slot) => slot.await.ok(),
+                Admission::Refused(_) => None,
+            };
+            // The pause may have begun while it waited for the slot.
+            if let Some(slot) = slot.filter(|_| shared.paused().is_none()) {
+                break slot;
+            }
         }
-    }
+    };
+    Ok(Admitted::new(shared, slot))
 }
 
 /// A call that the throttle let through. Dropping it means that the call was cancelled, which counts as nothing.
 pub struct Admitted<H: Deref<Target = Shared<J>>, J> {
     shared: H,
     slot: Slot<Arc<Slots>>,
-    round: Began,
-    began: Option<Moment>,
+    began: Began,
 }
 
 impl<H: Deref<Target = Shared<J>>, J> Admitted<H, J> {
     fn new(shared: H, slot: Slot<Arc<Slots>>) -> Self {
-        let round = lock(&shared.aimd).begin();
-        let began = shared.slower_than.map(|_| shared.time.now());
-        Self { shared, slot, round, began }
+        let now = shared.time.now();
+        let began = lock(&shared.aimd).begin(now);
+        Self { shared, slot, began }
     }
 
     fn is_slow(&self) -> bool {
-        let Some((began, limit)) = self.began.zip(self.shared.slower_than) else { return false };
-        self.shared.time.now().since(began) > limit
+        self.shared.slower_than.is_some_and(|limit| self.shared.time.now().since(self.began.at) > limit)
     }
 }
 
@@ -311,7 +319,7 @@ impl<H: Deref<Target = Shared<J>>, J: Judge<E>, E> Pass<E> for Admitted<H, J> {
             Signal::Unknown => return,
         };
         // Still with its slot: it counts among those that run.
-        self.shared.end(self.round, sample);
+        self.shared.end(self.began, sample);
         drop(self.slot);
     }
 }
@@ -344,29 +352,60 @@ guards! {
 /// Throttles by key: a limit and pauses of its own for each. Made with [`Options::keyed`]. Cheap to clone; clones are
 /// the same throttles.
 ///
-/// A key that is forgotten because others were used more lately begins anew when it comes back; calls that run under
-/// it are not counted then.
+/// Where there are more keys than it is to remember, those are forgotten that are not paused and have no calls; they
+/// begin anew when they come back.
 pub struct KeyedAdaptiveThrottle<K, J = OnlyTimeouts>(Arc<OfKeys<K, J>>);
 
 struct OfKeys<K, J> {
     options: Options<J>,
-    throttles: quick_cache::sync::Cache<K, AdaptiveThrottle<J>>,
+    throttles: Mutex<Throttles<K, J>>,
+}
+
+struct Throttles<K, J> {
+    of: HashMap<K, AdaptiveThrottle<J>, RandomState>,
+    capacity: usize,
+    /// At how many to forget some.
+    full: usize,
 }
 
 impl<K: Eq + Hash + Clone, J: Clone> KeyedAdaptiveThrottle<K, J> {
     fn from_options(options: Options<J>, capacity: usize) -> Self {
-        Self(Arc::new(OfKeys { options, throttles: quick_cache::sync::Cache::new(capacity) }))
+        let of = HashMap::with_hasher(RandomState::default());
+        let throttles = Mutex::new(Throttles { of, capacity, full: capacity });
+        Self(Arc::new(OfKeys { options, throttles }))
     }
 
     /// The throttle of that key.
     pub fn key(&self, key: &K) -> AdaptiveThrottle<J> {
-        let OfKeys { options, throttles } = &*self.0;
-        let made: Result<_, std::convert::Infallible> =
-            throttles.get_or_insert_with(key, || Ok(options.clone().build()));
-        match made {
-            Ok(throttle) => throttle,
-            Err(never) => match never {},
+        let mut throttles = lock(&self.0.throttles);
+        if let Some(throttle) = throttles.of.get(key) {
+            return throttle.clone();
         }
+        throttles.make_room();
+        let throttle = self.0.options.clone().build();
+        throttles.of.insert(key.clone(), throttle.clone());
+        throttle
+    }
+
+    /// How many keys it remembers.
+    #[must_use]
+    pub fn keys(&self) -> usize {
+        lock(&self.0.throttles).of.len()
+    }
+}
+
+impl<K: Eq + Hash, J> Throttles<K, J> {
+    fn make_room(&mut self) {
+        if self.of.len() < self.full {
+            return;
+        }
+        self.of.retain(|_, throttle| {
+            let Stats { running, waiting, paused, .. } = throttle.stats();
+            // Who has a handle on it may be about to call.
+            Arc::strong_count(&throttle.0) > 1 || running + waiting > 0 || paused.is_some()
+        });
+        // Where all of them are busy, they are not looked at again before there are twice as many.
+        self.full = self.capacity.max(self.of.len() * 2);
     }
 }
 

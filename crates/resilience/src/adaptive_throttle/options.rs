@@ -19,7 +19,7 @@ use crate::time::Time;
 /// | [`bounds`](Self::bounds) | from 1 to 1000 |
 /// | [`backoff`](Self::backoff) | 0.9 |
 /// | [`recovery`](Self::recovery) | 4 seconds |
-/// | [`longest_pause`](Self::longest_pause) | callers wait as long as the service asks |
+/// | [`longest_pause`](Self::longest_pause) | 60 seconds |
 /// | [`judge`](Self::judge) | only a timeout is a sign of overload |
 /// | [`slower_than`](Self::slower_than) | no call is too slow |
 #[derive(Debug, Clone)]
@@ -28,7 +28,7 @@ pub struct Options<J = OnlyTimeouts> {
     pub(super) name: Name,
     pub(super) rules: Rules,
     pub(super) start: u32,
-    pub(super) longest_pause: Option<Duration>,
+    pub(super) longest_pause: Duration,
     pub(super) slower_than: Option<Duration>,
     pub(super) judge: J,
     pub(super) time: Option<Time>,
@@ -37,7 +37,7 @@ pub struct Options<J = OnlyTimeouts> {
 impl Options {
     pub(super) const fn new(name: Name) -> Self {
         let rules = Rules { min: 1, max: 1000, backoff: 0.9, recovery: Duration::from_secs(4) };
-        let (longest_pause, slower_than) = (None, None);
+        let (longest_pause, slower_than) = (Duration::from_secs(60), None);
         Self { name, rules, start: 10, longest_pause, slower_than, judge: OnlyTimeouts, time: None }
     }
 
@@ -88,9 +88,9 @@ impl<J> Options<J> {
         self
     }
 
-    /// Refuses callers who would have to wait for longer, instead of letting them wait.
+    /// Refuses callers who would have to wait for the end of a longer pause, instead of letting them wait.
     pub const fn longest_pause(mut self, pause: Duration) -> Self {
-        self.longest_pause = Some(pause);
+        self.longest_pause = pause;
         self
     }
 
@@ -122,8 +122,8 @@ impl<J> Options<J> {
         AdaptiveThrottle::from_options(self)
     }
 
-    /// A throttle with a limit and pauses of its own for each key. It remembers up to `capacity` keys, those that
-    /// were used lately.
+    /// A throttle with a limit and pauses of its own for each key. It remembers about as many keys as `capacity`
+    /// says, and more where more are in use.
     #[must_use]
     pub fn keyed<K: Eq + Hash + Clone>(self, capacity: usize) -> KeyedAdaptiveThrottle<K, J>
     where

@@ -27,7 +27,7 @@ pub(super) struct Rate {
 
 impl Rate {
     fn is_reached(self, part: u64, calls: u64) -> bool {
-        part > 0 && calls >= u64::from(self.of_at_least) && part as f64 >= self.part * calls as f64
+        part > 0 && calls >= u64::from(self.of_at_least) && part as f64 / calls as f64 >= self.part
     }
 }
 
@@ -260,7 +260,8 @@ impl Machine {
         now: Moment,
     ) -> Option<Changed> {
         self.looking.fill(contents, now);
-        let until = reopens_in.map(|delay| now.after(delay));
+        // The clocks of two machines differ.
+        let until = reopens_in.map(|delay| now.after(delay.min(self.rules.reopens_after)));
         self.go(match state {
             State::Closed => Phase::Closed,
             State::Open => Phase::Open { until },
@@ -382,7 +383,9 @@ mod tests {
             }
             let rate = |rate: Option<Rate>, part: u64, calls: u64| {
                 rate.is_some_and(|rate| {
-                    calls >= u64::from(rate.of_at_least) && part as f64 / calls as f64 >= rate.part - 1e-9
+                    calls >= u64::from(rate.of_at_least)
+                        && part > 0
+                        && part as f64 / calls as f64 >= rate.part
                 })
             };
             let trips = match self.state {

@@ -151,9 +151,14 @@ impl Gate {
         }
     }
 
+    /// A call that was admitted in `era` was dropped, or panicked.
     #[cold]
-    pub(super) fn cancel(&self, era: Era) {
-        lock(&self.machine).cancel(era);
+    pub(super) fn drop_call(&self, era: Era, probe: bool) {
+        if std::thread::panicking() {
+            self.leave(era, true, None);
+        } else if probe {
+            lock(&self.machine).cancel(era);
+        }
     }
 
     #[cold]

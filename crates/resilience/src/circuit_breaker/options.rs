@@ -113,7 +113,8 @@ impl<P> Options<P> {
     }
 
     /// Opens once at least `part` of the calls in the window took longer than `slower_than`, given that there are
-    /// `of_at_least`. A slow call counts also where it succeeded, and a slow probe opens the breaker again.
+    /// `of_at_least`. A slow call counts also where it succeeded, and a slow probe opens the breaker again. The time is
+    /// that from the breaker's admission on, with the waits at guards that come after it.
     ///
     /// # Panics
     /// Where `part` is not above 0 and at most 1.
@@ -131,7 +132,7 @@ impl<P> Options<P> {
     }
 
     /// How many calls a half-open breaker lets through, and how many of them have to go well for it to close. One
-    /// that fails opens it again.
+    /// that fails opens it again. One that never ends keeps it half-open: give calls a timeout.
     ///
     /// # Panics
     /// Where `probes` is 0: it would never close.

@@ -7,7 +7,8 @@ use super::{Entered, Shared};
 use crate::failure::Failure;
 use crate::time::Moment;
 
-/// A call that the breaker let through. Dropping it means that the call was cancelled, which counts as nothing.
+/// A call that the breaker let through. Dropping it means that the call was cancelled, which counts as nothing, or that
+/// its task panicked, which counts as a failure.
 #[derive(Debug)]
 pub struct Admitted<H, P>
 where
@@ -17,6 +18,8 @@ where
     era: Era,
     /// Whether a half-open breaker waits for it.
     probe: bool,
+    /// Whether it is known how it ended.
+    left: bool,
     /// Where slow calls are looked at.
     began: Option<Moment>,
 }
@@ -25,7 +28,7 @@ impl<H: Deref<Target = Shared<P>>, P> Admitted<H, P> {
     #[inline]
     pub(super) fn new(shared: H, Entered { era, probe }: Entered) -> Self {
         let began = shared.gate.began();
-        Self { shared, era, probe, began }
+        Self { shared, era, probe, left: false, began }
     }
 }
 
@@ -37,8 +40,8 @@ impl<H: Deref<Target = Shared<P>>, P: Failure<E>, E> Pass<E> for Admitted<H, P> 
             Verdict::Failed(error) => self.shared.failure.counts(error),
             Verdict::TimedOut => true,
         };
-        let probe = std::mem::take(&mut self.probe);
-        if failed || probe || self.shared.gate.counts_successes {
+        self.left = true;
+        if failed || self.probe || self.shared.gate.counts_successes {
             self.shared.gate.leave(self.era, failed, self.began);
         } else {
             self.shared.gate.succeeded();
@@ -49,8 +52,8 @@ impl<H: Deref<Target = Shared<P>>, P: Failure<E>, E> Pass<E> for Admitted<H, P> 
 impl<H: Deref<Target = Shared<P>>, P> Drop for Admitted<H, P> {
     #[inline]
     fn drop(&mut self) {
-        if self.probe {
-            self.shared.gate.cancel(self.era);
+        if !self.left {
+            self.shared.gate.drop_call(self.era, self.probe);
         }
     }
 }

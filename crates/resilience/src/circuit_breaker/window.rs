@@ -206,10 +206,14 @@ impl Piece {
         Counts { calls, failures: failures.min(calls), slow: slow.min(calls) }
     }
 
-    /// One by one. Which of them failed is not known, only how many.
+    /// One by one. Which of them failed is not known, only how many: they are spread.
     fn calls(&self) -> impl Iterator<Item = Ended> {
         let Counts { calls, failures, slow } = self.counts();
-        (0..calls).map(move |n| Ended { failed: n < failures, slow: n < slow })
+        let is_one = move |n: u64, of: u64| {
+            let until = |n: u64| u128::from(n) * u128::from(of) / u128::from(calls);
+            until(n) < until(n + 1)
+        };
+        (0..calls).map(move |n| Ended { failed: is_one(n, failures), slow: is_one(n, slow) })
     }
 }
 

@@ -9,6 +9,9 @@ use crate::call::Admission;
 use crate::name::Name;
 use crate::sync::atomic::{AtomicUsize, Ordering};
 
+/// As many slots as there can be: those that are given back while the limit grows count twice for a moment.
+const MOST: usize = Semaphore::MAX_PERMITS / 2;
+
 /// Slots, and the queue for them.
 #[derive(Debug)]
 pub struct Slots {
@@ -29,7 +32,7 @@ pub(super) type Waiting<'a, H> = Pin<Box<dyn Future<Output = Result<Slot<H>, Ful
 impl Slots {
     pub(super) fn new(options: &Options) -> Self {
         let Options { name, slots, max_waiting } = options;
-        let slots = (*slots).min(Semaphore::MAX_PERMITS);
+        let slots = (*slots).min(MOST);
         Self {
             name: name.clone(),
             free: Semaphore::new(slots),
@@ -107,10 +110,10 @@ impl Slots {
     /// Changes how many there are. Where there are fewer, those in use beyond that are taken away as they are given
     /// back.
     pub(crate) fn resize(&self, limit: usize) {
-        let limit = limit.clamp(1, Semaphore::MAX_PERMITS);
+        let limit = limit.clamp(1, MOST);
         let before = self.limit.swap(limit, Ordering::AcqRel);
-        if let Some(more) = limit.checked_sub(before) {
-            (0..more).for_each(|_| self.give_back());
+        if limit > before {
+            self.give(limit - before);
         } else {
             self.surplus.fetch_add(before - limit, Ordering::AcqRel);
             self.settle();
@@ -122,31 +125,41 @@ impl Slots {
         self.turned_away.notify_waiters();
     }
 
-    fn give_back(&self) {
-        if !self.is_surplus() {
-            self.free.add_permits(1);
+    /// Adds slots, but for as many as are too many.
+    #[inline]
+    fn give(&self, slots: usize) {
+        let slots = slots - self.take_surplus(slots);
+        if slots > 0 {
+            self.free.add_permits(slots);
             // There may be fewer since it was asked.
             self.settle();
         }
     }
 
-    /// Takes away a slot that nobody has any more, where there are too many.
+    /// Takes from the surplus, up to `most`, and says how much.
     #[inline]
-    fn is_surplus(&self) -> bool {
-        let fewer = |surplus: usize| surplus.checked_sub(1);
-        self.surplus.load(Ordering::Acquire) > 0
-            && self.surplus.fetch_update(Ordering::AcqRel, Ordering::Acquire, fewer).is_ok()
+    fn take_surplus(&self, most: usize) -> usize {
+        if self.surplus.load(Ordering::Acquire) == 0 {
+            return 0;
+        }
+        let fewer = |surplus: usize| Some(surplus - surplus.min(most));
+        self.surplus.fetch_update(Ordering::AcqRel, Ordering::Acquire, fewer).map_or(0, |had| had.min(most))
     }
 
-    /// Takes away free slots, where there are too many.
+    /// Takes free slots away, where there are too many.
     #[inline]
     fn settle(&self) {
-        while self.surplus.load(Ordering::Acquire) > 0
-            && let Ok(permit) = self.free.try_acquire()
-        {
-            if self.is_surplus() {
-                permit.forget();
+        loop {
+            let surplus = self.surplus.load(Ordering::Acquire);
+            if surplus == 0 {
+                return;
             }
+            let taken = self.free.forget_permits(surplus);
+            if taken == 0 {
+                return;
+            }
+            // Somebody else may have taken some of it away meanwhile.
+            self.free.add_permits(taken - self.take_surplus(taken));
         }
     }
 }
@@ -165,7 +178,7 @@ pub struct Slot<H: Deref<Target = Slots>>(H);
 
 impl<H: Deref<Target = Slots>> Drop for Slot<H> {
     fn drop(&mut self) {
-        self.0.give_back();
+        self.0.give(1);
     }
 }
 

@@ -58,8 +58,8 @@ fn read_at<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> R
 struct PolicyFields {
     #[serde(default)]
     retry: RetryFields,
-    timeout: Option<Span>,
-    deadline: Option<Span>,
+    timeout: Option<Within>,
+    deadline: Option<Within>,
 }
 
 #[derive(Deserialize, Default)]
@@ -92,6 +92,19 @@ impl TryFrom<f64> for Part {
 
     fn try_from(part: f64) -> Result<Self, Self::Error> {
         if (0.0..=1.0).contains(&part) { Ok(Self(part)) } else { Err("a part is from 0 to 1") }
+    }
+}
+
+/// A time within which something can be done: not none.
+#[derive(Deserialize)]
+#[serde(try_from = "Span")]
+struct Within(Duration);
+
+impl TryFrom<Span> for Within {
+    type Error = &'static str;
+
+    fn try_from(Span(time): Span) -> Result<Self, Self::Error> {
+        if time.is_zero() { Err("nothing is done within no time: leave it out") } else { Ok(Self(time)) }
     }
 }
 
@@ -134,8 +147,8 @@ impl<'de> Deserialize<'de> for Policy {
                 JitterField::Proportional(Part(part)) => Jitter::Proportional(part),
                 JitterField::Additive(Span(most)) => Jitter::Additive(most),
             }),
-            timeout: timeout.map(|Span(timeout)| timeout),
-            deadline: deadline.map(|Span(deadline)| deadline),
+            timeout: timeout.map(|Within(timeout)| timeout),
+            deadline: deadline.map(|Within(deadline)| deadline),
         })
     }
 }

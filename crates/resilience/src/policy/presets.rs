@@ -61,7 +61,8 @@ pub const fn linear(attempts: u32, delay: Duration) -> Policy {
     Policy::new().attempts(attempts).growth(Growth::Linear).delay(delay).jitter(Jitter::Full)
 }
 
-/// At most 1 s for each attempt.
+/// At most 1 s for each attempt, and one attempt: like the other presets that begin with `within` it says nothing of a
+/// retry, so merge it with one that does.
 #[must_use]
 pub const fn within_fast() -> Policy {
     within(1_000)

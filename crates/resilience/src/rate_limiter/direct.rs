@@ -157,20 +157,18 @@ impl Shared {
     fn try_now(&self, tokens: NonZeroU32) -> Result<(), No> {
         match self.turns.waiting() {
             0 => self.take(tokens),
-            waiting => Err(self.behind(waiting)),
+            _ if tokens > self.rate.burst() => Err(No::Ever),
+            waiting => Err(self.rate.behind(waiting)),
         }
-    }
-
-    /// A guess at the time until a call that comes now would get a token.
-    fn behind(&self, waiting: usize) -> No {
-        let waiting = u32::try_from(waiting).unwrap_or(u32::MAX).saturating_add(1);
-        No::For(self.rate.interval().saturating_mul(waiting))
     }
 
     #[inline]
     fn take(&self, tokens: NonZeroU32) -> Result<(), No> {
         let taken = if tokens == NonZeroU32::MIN {
             self.governor.check()
+        } else if tokens > self.rate.burst() {
+            // Governor multiplies before it compares.
+            return Err(No::Ever);
         } else {
             self.governor.check_n(tokens).map_err(|_| No::Ever)?
         };

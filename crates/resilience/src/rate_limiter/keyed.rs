@@ -156,10 +156,8 @@ impl<K: Eq + Hash + Clone> Shared<K> {
     fn try_now(&self, key: &K, tokens: NonZeroU32) -> Result<(), No> {
         match self.queues.peek(key, Turns::waiting).unwrap_or(0) {
             0 => self.take(key, tokens),
-            waiting => {
-                let waiting = u32::try_from(waiting).unwrap_or(u32::MAX).saturating_add(1);
-                Err(No::For(self.rate.interval().saturating_mul(waiting)))
-            }
+            _ if tokens > self.rate.burst() => Err(No::Ever),
+            waiting => Err(self.rate.behind(waiting)),
         }
     }
 
@@ -167,6 +165,9 @@ impl<K: Eq + Hash + Clone> Shared<K> {
     fn take(&self, key: &K, tokens: NonZeroU32) -> Result<(), No> {
         let taken = if tokens == NonZeroU32::MIN {
             self.governor.check_key(key)
+        } else if tokens > self.rate.burst() {
+            // Governor multiplies before it compares.
+            return Err(No::Ever);
         } else {
             self.governor.check_key_n(key, tokens).map_err(|_| No::Ever)?
         };

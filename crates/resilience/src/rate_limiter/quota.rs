@@ -3,6 +3,7 @@ use std::time::Duration;
 
 use governor::Quota;
 
+use super::No;
 use crate::time::{Moment, nanos};
 
 /// So many calls in so long, and how many may come at once.
@@ -31,6 +32,12 @@ impl Rate {
         let fill = self.interval().checked_mul(self.burst().get())?;
         let quota = Quota::with_period(self.interval())?;
         (fill <= LONGEST).then(|| quota.allow_burst(self.burst()))
+    }
+
+    /// A guess at the time until a call that comes behind so many others would get a token.
+    pub(super) fn behind(self, waiting: usize) -> No {
+        let waiting = u32::try_from(waiting).unwrap_or(u32::MAX).saturating_add(1);
+        No::For(self.interval().saturating_mul(waiting))
     }
 
     /// How many tokens are there at `now`, where the bucket is full again at `full`.

@@ -43,6 +43,8 @@ struct Service {
     clock: VirtualClock,
     best: Cell<usize>,
     takes: u64,
+    /// How long it asks callers to wait that it refuses.
+    asks: Cell<Option<Duration>>,
     /// How much the time of a call varies, as a part of it.
     noise: f64,
     running: Cell<usize>,
@@ -64,6 +66,7 @@ impl Service {
             clock: clock.clone(),
             best: Cell::new(best),
             takes,
+            asks: Cell::new(None),
             noise,
             running: Cell::new(0),
             dice: RefCell::new(fastrand::Rng::with_seed(7)),
@@ -73,7 +76,7 @@ impl Service {
     async fn call(&self) -> Result<u32, Answer> {
         if self.running.get() >= self.best.get() {
             self.clock.sleep_until(self.clock.now() + ms(1)).await;
-            return Err(Answer::TooMany(None));
+            return Err(Answer::TooMany(self.asks.get()));
         }
         self.running.set(self.running.get() + 1);
         let spread = 1.0 + self.noise * (2.0 * self.dice.borrow_mut().f64() - 1.0);
@@ -173,6 +176,27 @@ async fn it_finds_the_limit_of_a_noisy_service() {
 }
 
 #[tokio::test]
+async fn it_keeps_what_it_has_found_while_it_pauses_and_while_nobody_calls() {
+    for wait in [1, 10, 30] {
+        let clock = VirtualClock::new();
+        let (service, throttle) = (Service::new(&clock, 50, 100, 0.0), options(&clock).build());
+        service.asks.set(Some(secs(wait)));
+        let phase = service.run(&throttle, 600).await;
+        let mean = phase.mean_from(60);
+        assert!(is_within_a_tenth(mean, 50), "wait {wait}, found {mean}: {:?}", phase.limits);
+        assert!(phase.refused * 100 <= phase.calls, "{} of {} met a 429", phase.refused, phase.calls);
+    }
+    let clock = VirtualClock::new();
+    let (service, throttle) = (Service::new(&clock, 50, 100, 0.0), options(&clock).build());
+    service.run(&throttle, 30).await;
+    let found = throttle.stats().limit;
+    clock.advance(secs(3600));
+    let phase = service.run(&throttle, 30).await;
+    assert!(phase.limits[0] <= found + 5, "{found}, then {:?}", phase.limits);
+    assert!(phase.refused * 100 <= phase.calls, "{} of {} met a 429", phase.refused, phase.calls);
+}
+
+#[tokio::test]
 async fn it_waits_when_the_service_says_so_and_only_that_key_does() {
     let clock = VirtualClock::new();
     let hosts: KeyedAdaptiveThrottle<&str, _> = options(&clock).keyed(100);
@@ -198,9 +222,9 @@ async fn it_learns_from_the_headers_of_an_answer_that_is_well() {
             _ => None,
         }
     };
-    throttle.learn(&Told::read(headers("5")));
+    throttle.learn(&Told::read(200, headers("5")));
     assert_eq!(throttle.stats().paused, None);
-    throttle.learn(&Told::read(headers("0")));
+    throttle.learn(&Told::read(200, headers("0")));
     assert_eq!(throttle.stats().paused, Some(secs(20)));
     throttle.pause(secs(1));
     assert_eq!(throttle.stats().paused, Some(secs(20)), "the longer pause stays");
@@ -213,6 +237,9 @@ async fn who_may_not_wait_so_long_is_refused_with_the_time() {
     let clock = VirtualClock::new();
     let options = AdaptiveThrottle::options("api").clock(clock.clone()).longest_pause(secs(5));
     let throttle: AdaptiveThrottle = options.build();
+    throttle.pause(secs(9));
+    throttle.resume();
+    assert_eq!(throttle.call(ok).await, Ok(7));
     throttle.pause(secs(60));
     let refused = throttle.call(ok).await.unwrap_err();
     assert_eq!(refused.to_string(), "throttle `api` is paused: ask again in 60000 ms");
@@ -250,6 +277,24 @@ async fn what_an_error_means_decides_whether_the_limit_goes_down() {
         Ok::<_, ApiError>(7)
     };
     assert_eq!((slow.call(call).await, slow.stats().limit), (Ok(7), 9));
+}
+
+#[tokio::test]
+async fn keys_that_are_in_use_are_not_forgotten() {
+    let clock = VirtualClock::new();
+    let hosts: KeyedAdaptiveThrottle<u32> = AdaptiveThrottle::options("host").clock(clock.clone()).keyed(10);
+    for host in 0..20 {
+        hosts.key(&host).pause(secs(9));
+    }
+    for host in 100..1000 {
+        hosts.key(&host);
+    }
+    assert!((0..20).all(|host| hosts.key(&host).stats().paused.is_some()));
+    clock.advance(secs(9));
+    for host in 1000..2000 {
+        hosts.key(&host);
+    }
+    assert!(hosts.keys() <= 100, "{}", hosts.keys());
 }
 
 #[tokio::test]

@@ -68,6 +68,28 @@ async fn there_is_one_attempt_more_and_no_other() {
 async fn a_refresh_that_fails_is_told_and_one_that_is_dropped_is_done_by_the_next() {
     let auth = AuthRefresh::new(0, async || Err::<u32, _>("no password"), ran_out);
     assert_eq!(auth.call(|token| get(token, 1)).await, Err(CallError::Refused("no password")));
+    let failed = Arc::new(AtomicU32::new(0));
+    let refresh = {
+        let failed = Arc::clone(&failed);
+        move || {
+            failed.fetch_add(1, Ordering::Relaxed);
+            async {
+                settle().await;
+                Err::<u32, _>("no password")
+            }
+        }
+    };
+    let locked = AuthRefresh::new(0, refresh, ran_out);
+    let callers: Vec<_> = (0..1000)
+        .map(|_| {
+            let locked = locked.clone();
+            tokio::spawn(async move { locked.call(|token| get(token, 1)).await })
+        })
+        .collect();
+    for caller in callers {
+        assert_eq!(caller.await.unwrap(), Err(CallError::Refused("no password")));
+    }
+    assert_eq!(failed.load(Ordering::Relaxed), 1, "those who waited for it share its error");
     let refreshes = AtomicU32::new(0);
     let refresh = async || {
         if refreshes.fetch_add(1, Ordering::Relaxed) == 0 {

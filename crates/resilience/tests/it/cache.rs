@@ -60,8 +60,32 @@ async fn it_holds_no_more_than_its_capacity_and_forgets_when_told() {
     assert!(users.stats().len <= 100, "{}", users.stats().len);
     users.insert("ada".into(), 1);
     assert_eq!(users.get("ada"), Some(1));
-    users.remove("ada");
+    users.remove(&"ada".into());
     assert_eq!(users.get("ada"), None);
     users.clear();
     assert_eq!(users.stats().len, 0);
+}
+
+#[tokio::test]
+async fn what_was_put_in_is_not_overwritten_by_an_answer_that_was_under_way() {
+    let users: Users = Cache::options(10).build();
+    for outdate in [
+        (|users: &Users| users.insert("ada".into(), 1)) as fn(&Users),
+        |users| users.remove(&"ada".into()),
+        |users| users.clear(),
+    ] {
+        users.clear();
+        let (end, ended) = tokio::sync::oneshot::channel::<()>();
+        let mut old = Box::pin(users.call("ada".into(), async || {
+            ended.await.unwrap();
+            Ok(0)
+        }));
+        assert!(futures_util::poll!(&mut old).is_pending());
+        outdate(&users);
+        let kept = users.get("ada");
+        end.send(()).unwrap();
+        assert_eq!(old.await, Ok(0), "who asked before gets what was so then");
+        assert_eq!(users.get("ada"), kept);
+        assert_eq!(users.call("ada".into(), async || Ok(2)).await, Ok(kept.unwrap_or(2)));
+    }
 }

@@ -165,6 +165,69 @@ async fn a_rate_opens_it_once_there_are_enough_calls() {
 }
 
 #[tokio::test]
+async fn a_rate_is_reached_at_that_part_whatever_its_digits() {
+    for part in 1..=100_u32 {
+        let window = options(&VirtualClock::new()).window(Window::Calls(100)).ignore_failures();
+        let breaker = window.failure_rate(f64::from(part) / 100.0, 100).build();
+        for _ in 0..100 - part {
+            breaker.record_success();
+        }
+        for _ in 0..part - 1 {
+            breaker.record_failure();
+        }
+        assert_eq!(breaker.state(), State::Closed, "{part}");
+        breaker.record_failure();
+        assert_eq!(breaker.state(), State::Open, "{part} of 100");
+    }
+}
+
+#[tokio::test]
+async fn what_is_imported_into_a_smaller_window_keeps_its_rate() {
+    let clock = VirtualClock::new();
+    let of = |calls| {
+        options(&clock).window(Window::Calls(calls)).ignore_failures().failure_rate(0.5, calls).build()
+    };
+    let (large, small) = (of(100), of(10));
+    for call in 0..100 {
+        if call % 20 == 0 { large.record_failure() } else { large.record_success() }
+    }
+    small.import(&large.export());
+    assert!(small.stats().failures <= 1, "{:?}", small.stats());
+    small.record_success();
+    assert_eq!(small.state(), State::Closed);
+    let mut far = open_snapshot(&clock);
+    far.probes_at = Some(std::time::SystemTime::UNIX_EPOCH + secs(u32::MAX.into()));
+    small.import(&far);
+    assert_eq!(small.stats().probes_in, Some(secs(5)), "no longer than it would wait itself");
+}
+
+fn open_snapshot(clock: &VirtualClock) -> Snapshot {
+    let breaker = breaker(clock);
+    (0..3).for_each(|_| breaker.record_failure());
+    breaker.export()
+}
+
+#[tokio::test]
+async fn an_operation_that_panics_has_failed() {
+    let breaker = CircuitBreaker::options("api").failures(1).build();
+    let panics = tokio::spawn({
+        let breaker = breaker.clone();
+        async move { breaker.call(async || -> Result<u32, ApiError> { panic!("a call of the test") }).await }
+    });
+    assert!(panics.await.is_err());
+    assert_eq!(breaker.state(), State::Open);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deadline_of_the_step_says_nothing_of_the_service() {
+    let breaker = CircuitBreaker::options("api").failures(1).build();
+    let hangs = || std::future::pending::<Result<u32, ApiError>>();
+    let ended = run(async |run| run.step("hangs", hangs).guard(&breaker).deadline(ms(1)).await).await;
+    assert!(matches!(ended, Err(Error::Run(RunError::Timeout { .. }))));
+    assert_eq!((breaker.state(), breaker.stats().all_failures), (State::Closed, 0));
+}
+
+#[tokio::test]
 async fn slow_calls_open_it_though_they_succeed() {
     let clock = VirtualClock::new();
     let breaker = options(&clock).slow_calls(secs(1), 0.5, 4).build();

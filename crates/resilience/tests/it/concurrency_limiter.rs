@@ -133,6 +133,12 @@ async fn it_grows_and_shrinks_while_calls_run() {
     assert_eq!((limiter.stats().running, limiter.stats().waiting), (2, 0));
     calls.clear();
     assert_eq!(limiter.stats().running, 0);
+    limiter.resize(usize::MAX);
+    limiter.resize(2);
+    let huge = ConcurrencyLimiter::new("huge", usize::MAX);
+    huge.resize(1);
+    let stats = (limiter.stats(), huge.stats());
+    assert_eq!((stats.0.running, stats.0.limit, stats.1.running, stats.1.limit), (0, 2, 0, 1));
 }
 
 #[tokio::test]

@@ -1,5 +1,5 @@
 use awaitly_core::clock::secs;
-use awaitly_core::{Error, RunError, Workflow, run};
+use awaitly_core::{Error, Limit, RunError, Workflow, run};
 use awaitly_resilience::{CircuitBreaker, Fallback};
 use tokio_util::sync::CancellationToken;
 
@@ -30,6 +30,16 @@ async fn timeouts_and_refusals_are_replaced_and_a_cancellation_is_not() {
     })
     .await;
     assert_eq!(ended.unwrap(), (1, 2));
+    let body = async |run: &awaitly_core::DurableRun| {
+        let run = run.volatile();
+        match run.step("late", hangs).or_value(1).await {
+            Ok(value) => Ok(value),
+            Err(Error::Run(error)) => Err(error),
+            Err(Error::Failed(error)) => panic!("{error}"),
+        }
+    };
+    let ended = Workflow::new("late").deadline(secs(1)).run("one", body).await;
+    assert!(matches!(ended, Err(RunError::Timeout { limit: Limit::Run, .. })), "{ended:?}");
     let token = CancellationToken::new();
     let workflow = Workflow::new("cancelled").cancel_on(token.clone());
     let ended = workflow

@@ -3,12 +3,16 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use awaitly_core::clock::{ms, secs};
 use awaitly_core::retry::Budget;
 use awaitly_resilience::Hedge;
+use awaitly_resilience::failure::Failure;
 use tokio::time::{Instant, sleep};
 
 use crate::ApiError;
 
 /// What each call does: how long it takes in milliseconds, and whether it succeeds.
-async fn hedged(hedge: &Hedge, calls: &[(u64, bool)]) -> (Result<u32, ApiError>, u32, u64) {
+async fn hedged<P: Failure<ApiError>>(
+    hedge: &Hedge<P>,
+    calls: &[(u64, bool)],
+) -> (Result<u32, ApiError>, u32, u64) {
     let (begun, started) = (Instant::now(), AtomicU32::new(0));
     let call = || {
         let number = started.fetch_add(1, Ordering::Relaxed);
@@ -48,6 +52,23 @@ async fn without_room_in_the_budget_there_is_one_call() {
     let budget = Budget::new(0, 0.0);
     let hedge = Hedge::after(ms(50)).at_most(3).budget(&budget);
     assert_eq!(hedged(&hedge, &[(500, true)]).await, (Ok(0), 1, 500));
+    assert_eq!(hedged(&hedge, &[(10, false)]).await, (Err(ApiError("down")), 1, 10));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_budget_bounds_what_a_service_that_is_down_gets() {
+    let budget = Budget::new(4, 0.1);
+    let hedge = Hedge::after(ms(50)).at_most(3).budget(&budget);
+    let mut calls = 0;
+    for _ in 0..100 {
+        calls += hedged(&hedge, &[(1, false), (1, false), (1, false)]).await.1;
+    }
+    assert!(calls <= 102, "{calls}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_error_that_is_no_failure_is_the_answer() {
+    let hedge = Hedge::after(ms(50)).at_most(3).failure_when(|error: &ApiError| error.0 != "down");
     assert_eq!(hedged(&hedge, &[(10, false)]).await, (Err(ApiError("down")), 1, 10));
 }
 

@@ -210,6 +210,7 @@ fn what_is_wrong_in_a_configuration_is_told_with_its_path() {
         (r#"{"a": {"retry": {"attempts": 0}}}"#, "a.retry.attempts", "nonzero"),
         (r#"{"a": {"retry": {"attempts": -3}}}"#, "a.retry.attempts", "nonzero"),
         (r#"{"a": {"timeout": "soon"}}"#, "a.timeout", "a duration such as"),
+        (r#"{"a": {"timeout": "0s"}}"#, "a.timeout", "leave it out"),
         (r#"{"a": {"timeout": 5}}"#, "a.timeout", "a duration such as"),
         (r#"{"a": {"retry": {"growth": "wild"}}}"#, "a.retry.growth", "unknown variant `wild`"),
         (r#"{"a": {"retry": {"jitter": {"proportional": 1.5}}}}"#, "a.retry.jitter.proportional", "0 to 1"),

@@ -107,11 +107,17 @@ async fn a_call_takes_what_it_costs_and_one_that_costs_too_much_is_refused_at_on
         never.to_string(),
         "rate limit `api` is reached: the call costs more than its burst, so split it"
     );
-    assert_eq!(refused, Err(CallError::Refused(never)));
+    assert_eq!(refused, Err(CallError::Refused(never.clone())));
     let mut waits = Box::pin(limiter.cost(5).call(ok));
     assert!(futures_util::poll!(&mut waits).is_pending());
+    for cost in [11, 3_074_457_347, u32::MAX] {
+        let refused = limiter.cost(cost).call(ok).await;
+        assert_eq!(refused, Err(CallError::Refused(never.clone())), "though somebody waits");
+    }
     assert_eq!(clock.advance_to_next(), Some(ms(200)));
     assert_eq!(waits.await, Ok(7));
+    let keys = options(&clock, 10, 10).keyed::<u32>();
+    assert!(keys.key(1).cost(u32::MAX).call(ok).await.unwrap_err().is_refused());
 }
 
 #[tokio::test]
