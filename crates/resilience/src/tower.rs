@@ -21,52 +21,120 @@
 //! # });
 //! ```
 //!
-//! A service that answers with a status, as one of HTTP does, has not failed as far as `tower` is concerned. Let a
-//! layer below make an error of the answers that should count.
+//! A service that answers with a status, as one of HTTP does, has not failed as far as `tower` is concerned.
+//! [`failure_when`](GuardLayer::failure_when) says which answers count as failures of the service all the same; who asked
+//! gets them as they are:
+//!
+//! ```
+//! # use awaitly_resilience::tower::GuardLayer;
+//! # use awaitly_resilience::CircuitBreaker;
+//! # use tower::{Service, ServiceBuilder, ServiceExt};
+//! # struct Response { status: u16 }
+//! # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+//! let breaker = CircuitBreaker::new("search");
+//! let layer = GuardLayer::new(breaker.clone()).failure_when(|response: &Response| response.status >= 500);
+//! let mut service = ServiceBuilder::new()
+//!     .layer(layer)
+//!     .service_fn(async |_: ()| Ok::<_, std::convert::Infallible>(Response { status: 503 }));
+//!
+//! assert_eq!(service.ready().await.unwrap().call(()).await.unwrap().status, 503);
+//! assert_eq!(breaker.stats().all_failures, 1);
+//! # });
+//! ```
+//!
+//! A request passes its guard in its own future, after the service below said that it is ready. Where that is what fails
+//! or takes long, put a buffer or a load shedder between the two.
 
-use std::task::{Context, Poll};
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
 
+use awaitly_core::guard::Pass;
+use pin_project_lite::pin_project;
 use tower_layer::Layer;
 use tower_service::Service;
 
 use crate::call::{Admit, Begin, Call, CallError};
 
 /// Lets every request pass through a guard: a breaker, a limiter, a throttle.
-#[derive(Debug, Clone, Copy)]
-pub struct GuardLayer<G> {
+#[derive(Clone, Copy)]
+pub struct GuardLayer<G, C = Never> {
     guard: G,
+    classify: C,
+}
+
+/// No answer is a failure of the service.
+#[derive(Debug, Clone, Copy)]
+pub struct Never;
+
+/// Says which answers are failures of the service. It holds for [`Never`] and for functions.
+pub trait Classify<Response> {
+    /// Whether this one is.
+    fn is_failure(&self, response: &Response) -> bool;
+}
+
+impl<Response> Classify<Response> for Never {
+    fn is_failure(&self, _: &Response) -> bool {
+        false
+    }
+}
+
+impl<Response, F: Fn(&Response) -> bool> Classify<Response> for F {
+    fn is_failure(&self, response: &Response) -> bool {
+        self(response)
+    }
 }
 
 impl<G> GuardLayer<G> {
     /// The layer of `guard`.
     pub const fn new(guard: G) -> Self {
-        Self { guard }
+        Self { guard, classify: Never }
     }
 }
 
-impl<S, G: Clone> Layer<S> for GuardLayer<G> {
-    type Service = Guarded<S, G>;
+impl<G, C> GuardLayer<G, C> {
+    /// Takes the answers for which `failure` holds for failures of the service. The guard is told of a
+    /// [`Failure::Answered`], so a predicate over errors is one over that type.
+    pub fn failure_when<F>(self, failure: F) -> GuardLayer<G, F> {
+        GuardLayer { guard: self.guard, classify: failure }
+    }
+}
+
+impl<S, G: Clone, C: Clone> Layer<S> for GuardLayer<G, C> {
+    type Service = Guarded<S, G, C>;
 
     fn layer(&self, service: S) -> Self::Service {
-        Guarded { guard: self.guard.clone(), service }
+        Guarded { guard: self.guard.clone(), classify: self.classify.clone(), service }
     }
+}
+
+/// How a service failed, as a guard is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Failure<Response, E> {
+    /// With an error.
+    Failed(E),
+    /// With an answer that counts as a failure.
+    Answered(Response),
 }
 
 /// A service behind a guard. It is ready when the service is; a request waits for the guard in its own future.
-#[derive(Debug, Clone)]
-pub struct Guarded<S, G> {
+#[derive(Clone, Copy)]
+pub struct Guarded<S, G, C = Never> {
     guard: G,
+    classify: C,
     service: S,
 }
 
-impl<S, G, Request> Service<Request> for Guarded<S, G>
+impl<S, G, C, Request> Service<Request> for Guarded<S, G, C>
 where
     S: Service<Request> + Clone,
-    G: Admit<S::Error> + Clone,
+    G: Admit<Failure<S::Response, S::Error>> + Clone,
+    C: Classify<S::Response> + Clone,
 {
     type Response = S::Response;
     type Error = CallError<S::Error, G::Refused>;
-    type Future = Call<G, Requested<S, Request>, S::Future, S::Error>;
+    type Future = GuardedFuture<S, G, C, Request>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
         self.service.poll_ready(cx).map_err(CallError::Failed)
@@ -76,19 +144,112 @@ where
         // The one that is ready goes with the request.
         let next = self.service.clone();
         let service = std::mem::replace(&mut self.service, next);
-        Call::new(self.guard.clone(), Requested { service, request })
+        let requested = Requested { service, request, classify: self.classify.clone() };
+        GuardedFuture { call: Call::new(self.guard.clone(), requested) }
     }
 }
 
 /// A request that waits to be sent.
-#[derive(Debug)]
-pub struct Requested<S, Request> {
+pub struct Requested<S, C, Request> {
     service: S,
     request: Request,
+    classify: C,
 }
 
-impl<S: Service<Request>, Request> Begin<S::Future> for Requested<S, Request> {
-    fn begin(mut self) -> S::Future {
-        self.service.call(self.request)
+impl<S: Service<Request>, C, Request> Begin<Classified<S::Future, C>> for Requested<S, C, Request> {
+    fn begin(mut self) -> Classified<S::Future, C> {
+        Classified { answering: self.service.call(self.request), classify: self.classify }
+    }
+}
+
+pin_project! {
+    /// An answer on its way, of which it will be said whether it is a failure.
+    #[must_use = "futures do nothing unless polled"]
+    pub struct Classified<Fut, C> {
+        #[pin]
+        answering: Fut,
+        classify: C,
+    }
+}
+
+impl<Fut, C, Response, E> Future for Classified<Fut, C>
+where
+    Fut: Future<Output = Result<Response, E>>,
+    C: Classify<Response>,
+{
+    type Output = Result<Response, Failure<Response, E>>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        Poll::Ready(match ready!(this.answering.poll(cx)) {
+            Ok(response) if this.classify.is_failure(&response) => Err(Failure::Answered(response)),
+            Ok(response) => Ok(response),
+            Err(error) => Err(Failure::Failed(error)),
+        })
+    }
+}
+
+/// The call of a request.
+type CallOf<S, G, C, Request> = Call<
+    G,
+    Requested<S, C, Request>,
+    Classified<<S as Service<Request>>::Future, C>,
+    Failure<<S as Service<Request>>::Response, <S as Service<Request>>::Error>,
+>;
+
+pin_project! {
+    /// A request on its way through a guard and a service.
+    #[must_use = "futures do nothing unless polled"]
+    pub struct GuardedFuture<S, G, C, Request>
+    where
+        S: Service<Request>,
+        G: Admit<Failure<S::Response, S::Error>>,
+    {
+        #[pin]
+        call: CallOf<S, G, C, Request>,
+    }
+}
+
+impl<S, G, C, Request> Future for GuardedFuture<S, G, C, Request>
+where
+    S: Service<Request>,
+    G: Admit<Failure<S::Response, S::Error>, Pass: Pass<Failure<S::Response, S::Error>>>,
+    C: Classify<S::Response>,
+{
+    type Output = Result<S::Response, CallError<S::Error, G::Refused>>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        Poll::Ready(match ready!(self.project().call.poll(cx)) {
+            Ok(response) | Err(CallError::Failed(Failure::Answered(response))) => Ok(response),
+            Err(CallError::Failed(Failure::Failed(error))) => Err(CallError::Failed(error)),
+            Err(CallError::Refused(refused)) => Err(CallError::Refused(refused)),
+        })
+    }
+}
+
+macro_rules! opaque {
+    ($(impl[$($generics:tt)*] $name:ident $type:ty;)+) => {$(
+        impl<$($generics)*> fmt::Debug for $type {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.debug_struct(stringify!($name)).finish_non_exhaustive()
+            }
+        }
+    )+};
+}
+
+opaque! {
+    impl[G, C] GuardLayer GuardLayer<G, C>;
+    impl[S, G, C] Guarded Guarded<S, G, C>;
+    impl[S, C, Request] Requested Requested<S, C, Request>;
+    impl[Fut, C] Classified Classified<Fut, C>;
+}
+
+impl<S, G, C, Request> fmt::Debug for GuardedFuture<S, G, C, Request>
+where
+    S: Service<Request>,
+    G: Admit<Failure<S::Response, S::Error>>,
+{
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("GuardedFuture").finish_non_exhaustive()
     }
 }

@@ -64,3 +64,13 @@ async fn requests_wait_for_their_turn_in_their_own_futures() {
         assert_eq!(request.await.unwrap(), Ok(7));
     }
 }
+
+#[tokio::test]
+async fn an_answer_that_is_a_failure_counts_and_is_given_to_who_asked() {
+    let breaker = CircuitBreaker::options("api").failures(1).clock(VirtualClock::new()).build();
+    let layer = GuardLayer::new(breaker.clone()).failure_when(|answer: &u32| *answer == 7);
+    let mut service = layer.layer(Strict { ready: false });
+    assert_eq!(service.ready().await.unwrap().call(7).await, Ok(7));
+    assert_eq!(breaker.stats().all_failures, 1);
+    assert!(service.ready().await.unwrap().call(7).await.unwrap_err().is_refused());
+}
