@@ -45,7 +45,10 @@
 //! | [`event`] | watching |
 //! | [`journal`], [`store`] | what is recorded, and the trait that stores implement |
 #![cfg_attr(feature = "persistence", doc = "| [`persistence`] | the stores |")]
-#![cfg_attr(feature = "resilience", doc = "| [`resilience`] | circuit breaker, limiters |")]
+#![cfg_attr(
+    feature = "resilience",
+    doc = "| [`resilience`] | circuit breaker, limiters, throttle, cache, policies |"
+)]
 //! | [`collect`], [`resource`], [`clock`] | many results into one, resources given back, time |
 //!
 //! # Features
@@ -57,7 +60,7 @@
 //! | `file` | `persistence::FileStore`; also `persistence` | no |
 //! | `postgres` | `persistence::PostgresStore`; also `persistence` | no |
 //! | `redis` | `persistence::RedisStore`; also `persistence` | no |
-//! | `resilience` | `resilience`: circuit breaker, rate and concurrency limiters | no |
+//! | `resilience` | `resilience`: circuit breaker, limiters, adaptive throttle, cache, hedge, policies | no |
 //! | `tower` | `resilience::tower`: the guards as layers; also `resilience` | no |
 //! | `full` | everything | no |
 
@@ -78,6 +81,8 @@ pub use awaitly_resilience as resilience;
 mod _documentation {
     #[doc = include_str!("../docs/coming-from-awaitly.md")]
     mod coming_from_awaitly {}
+    #[doc = include_str!("../docs/resilience.md")]
+    mod resilience {}
     #[doc = include_str!("../docs/stores.md")]
     mod stores {}
 }

@@ -68,6 +68,19 @@ fn several_at_once_come_in_order() {
     assert_eq!(text(&output.stdout), "user 7 on east: [2, 4, 6, 8, 10, 12, 14]\n");
 }
 
+#[test]
+fn the_client_of_the_flaky_api_holds_up() {
+    let output = example("flaky_api", &[]);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let expected = "service   calls  answered  failed  refused  requests\n\
+                    steady       12        12       0        0        12\n\
+                    flaky        12        12       0        0        17\n\
+                    slow         12        12       0        0        14\n\
+                    limited      12        12       0        0        14\n\
+                    down         12         0       3        9         3\n";
+    assert_eq!(text(&output.stdout), expected);
+}
+
 /// Every Rust snippet of the README stands in an example, line by line, so it compiles and runs.
 #[test]
 fn the_readme_shows_what_the_examples_run() {

@@ -121,3 +121,29 @@ pub const fn file_system() -> Policy {
 pub const fn rate_limited() -> Policy {
     linear(5, Duration::from_secs(1)).max_delay(Duration::from_secs(10)).merge(&within(10_000))
 }
+
+/// The API Orchestrator for TypeScript, as its first example sets it: 2 retries with exponential backoff and jitter, 5 s
+/// for each attempt. Its delays have no stated default; these are ours.
+#[must_use]
+pub const fn api_orchestrator() -> Policy {
+    Policy::new().attempts(3).growth(Growth::Exponential).jitter(Jitter::Full).merge(&within_api())
+}
+
+/// The npm package `orchestrator`: it retries nothing and limits nothing until it is told to.
+#[must_use]
+pub const fn orchestrator() -> Policy {
+    Policy::new()
+}
+
+/// PipeWeave: a delay grows up to a day. Its number of attempts is set for each task; this is our default.
+#[must_use]
+pub const fn pipeweave() -> Policy {
+    Policy::new().growth(Growth::Exponential).max_delay(Duration::from_secs(24 * 3600))
+}
+
+/// The Workflow Orchestrator for Elide, as its retry policy is documented: 5 attempts, after 1, 2, 4 and 8 s, at most
+/// 30 s, without jitter.
+#[must_use]
+pub const fn workflow_orchestrator() -> Policy {
+    retry(5, 1_000, 30_000).jitter(Jitter::None)
+}

@@ -46,6 +46,13 @@ fn the_presets_are_those_of_the_reference() {
         (policy::message_queue(), aggressive.timeout(secs(30))),
         (policy::file_system(), standard.timeout(mins(2))),
         (policy::rate_limited(), retry(5, Linear, 1_000, 10_000).timeout(secs(10))),
+        (
+            policy::api_orchestrator(),
+            Policy::new().attempts(3).growth(Exponential).jitter(Jitter::Full).timeout(secs(5)),
+        ),
+        (policy::orchestrator(), Policy::new()),
+        (policy::pipeweave(), Policy::new().growth(Exponential).max_delay(secs(24 * 3600))),
+        (policy::workflow_orchestrator(), retry(5, Exponential, 1_000, 30_000).jitter(Jitter::None)),
     ] {
         assert_eq!(preset, expected);
     }
