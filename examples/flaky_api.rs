@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::future::pending;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use awaitly::clock::{ms, secs};
 use awaitly::resilience::adaptive_throttle::{Signal, Told};
@@ -17,6 +17,7 @@ use axum::extract::Path;
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
 use axum::routing::get;
+use tokio::sync::Mutex;
 
 /// How many calls are made to each service.
 const CALLS: u32 = 12;
@@ -53,7 +54,7 @@ type Requests = Arc<Mutex<BTreeMap<String, u32>>>;
 /// refused for a second, and `down` always fails.
 async fn answer(service: String, requests: Requests) -> axum::response::Response {
     let number = {
-        let mut requests = requests.lock().expect("nobody panics with it");
+        let mut requests = requests.lock().await;
         let number = requests.entry(service.clone()).or_default();
         *number += 1;
         *number
@@ -136,7 +137,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
             });
             took.count(&ended.await);
         }
-        let asked = requests.lock().expect("nobody panics with it").get(service).copied().unwrap_or_default();
+        let asked = requests.lock().await.get(service).copied().unwrap_or_default();
         let Took { answered, failed, refused } = took;
         println!("{service:<8} {CALLS:>6} {answered:>9} {failed:>7} {refused:>8} {asked:>9}");
     }
