@@ -2,17 +2,24 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::hash::Hash;
+use std::hash::{BuildHasher, Hash};
 use std::ops::Deref;
 
+use foldhash::fast::RandomState;
+
 use crate::sync::atomic::{AtomicUsize, Ordering};
-use crate::sync::{Arc, Mutex, lock};
+use crate::sync::{Arc, Mutex, MutexGuard, lock};
 
 /// The values in use. Clones are the same values.
 pub(crate) struct PerKey<K, T>(Arc<Values<K, T>>);
 
+type Shard<K, T> = HashMap<K, Value<T>, RandomState>;
+
 struct Values<K, T> {
-    values: Mutex<HashMap<K, Value<T>>>,
+    /// Which one a key is in says its hash, so that few keys share a lock. There is at least this one.
+    first: Mutex<Shard<K, T>>,
+    others: [Mutex<Shard<K, T>>; 15],
+    hasher: RandomState,
     /// How many there are, for those who only want to know whether there are any.
     len: AtomicUsize,
 }
@@ -30,18 +37,30 @@ impl<K, T> Clone for PerKey<K, T> {
 
 impl<K, T> Default for PerKey<K, T> {
     fn default() -> Self {
-        Self(Arc::new(Values { values: Mutex::new(HashMap::new()), len: AtomicUsize::new(0) }))
+        let hasher = RandomState::default();
+        let shard = || Mutex::new(HashMap::with_hasher(hasher.clone()));
+        let others = std::array::from_fn(|_| shard());
+        Self(Arc::new(Values { first: shard(), others, hasher, len: AtomicUsize::new(0) }))
     }
 }
 
 impl<K: Eq + Hash + Clone, T> PerKey<K, T> {
+    fn shard(&self, key: &K) -> MutexGuard<'_, Shard<K, T>> {
+        let Values { first, others, hasher, .. } = &*self.0;
+        let number = hasher.hash_one(key) >> 60;
+        lock(others.get(number as usize).unwrap_or(first))
+    }
+
     /// The value of `key`, made where nobody uses one.
     pub(crate) fn of(&self, key: K, make: impl FnOnce() -> T) -> InUse<K, T> {
-        let mut values = lock(&self.0.values);
-        let entry = values.entry(key.clone()).or_insert_with(|| Value { value: Arc::new(make()), users: 0 });
+        let mut shard = self.shard(&key);
+        let entry = shard.entry(key.clone()).or_insert_with(|| {
+            self.0.len.fetch_add(1, Ordering::AcqRel);
+            Value { value: Arc::new(make()), users: 0 }
+        });
         entry.users += 1;
         let value = Arc::clone(&entry.value);
-        self.0.len.store(values.len(), Ordering::Release);
+        drop(shard);
         InUse { value, key, all: self.clone() }
     }
 
@@ -51,35 +70,37 @@ impl<K: Eq + Hash + Clone, T> PerKey<K, T> {
         if self.0.len.load(Ordering::Acquire) == 0 {
             return None;
         }
-        lock(&self.0.values).get(key).map(|entry| look(&entry.value))
+        self.shard(key).get(key).map(|entry| look(&entry.value))
     }
 
     /// Lets those who come now have another value, where `which` says so of this one.
     pub(crate) fn retire(&self, key: &K, which: impl FnOnce(&T) -> bool) {
-        let mut values = lock(&self.0.values);
-        if values.get(key).is_some_and(|entry| which(&entry.value)) {
-            values.remove(key);
-            self.0.len.store(values.len(), Ordering::Release);
-        }
+        self.remove(key, |entry| which(&entry.value));
     }
 
     /// Lets those who come now have other values, and tells `each` of these.
     pub(crate) fn drain(&self, each: impl Fn(&T)) {
-        let mut values = lock(&self.0.values);
-        values.drain().for_each(|(_, entry)| each(&entry.value));
-        self.0.len.store(0, Ordering::Release);
+        for shard in std::iter::once(&self.0.first).chain(&self.0.others) {
+            for (_, entry) in lock(shard).drain() {
+                self.0.len.fetch_sub(1, Ordering::AcqRel);
+                each(&entry.value);
+            }
+        }
     }
 
-    /// How many keys are in use.
-    pub(crate) fn len(&self) -> usize {
-        self.0.len.load(Ordering::Acquire)
+    fn remove(&self, key: &K, which: impl FnOnce(&mut Value<T>) -> bool) {
+        let mut shard = self.shard(key);
+        if shard.get_mut(key).is_some_and(which) {
+            shard.remove(key);
+            self.0.len.fetch_sub(1, Ordering::AcqRel);
+        }
     }
 }
 
-impl<K: Eq + Hash + Clone, T> InUse<K, T> {
-    /// Lets those who come now have another value.
-    pub(crate) fn retire(&self) {
-        self.all.retire(&self.key, |value| std::ptr::eq(value, &*self.value));
+impl<K, T> PerKey<K, T> {
+    /// How many keys are in use.
+    pub(crate) fn len(&self) -> usize {
+        self.0.len.load(Ordering::Acquire)
     }
 }
 
@@ -88,6 +109,13 @@ pub struct InUse<K: Eq + Hash + Clone, T> {
     value: Arc<T>,
     key: K,
     all: PerKey<K, T>,
+}
+
+impl<K: Eq + Hash + Clone, T> InUse<K, T> {
+    /// Lets those who come now have another value.
+    pub(crate) fn retire(&self) {
+        self.all.retire(&self.key, |value| std::ptr::eq(value, &*self.value));
+    }
 }
 
 impl<K: Eq + Hash + Clone, T> Deref for InUse<K, T> {
@@ -100,22 +128,19 @@ impl<K: Eq + Hash + Clone, T> Deref for InUse<K, T> {
 
 impl<K: Eq + Hash + Clone, T> Drop for InUse<K, T> {
     fn drop(&mut self) {
-        let mut values = lock(&self.all.0.values);
-        let Some(entry) = values.get_mut(&self.key) else { return };
-        if !Arc::ptr_eq(&entry.value, &self.value) {
-            return;
-        }
-        entry.users -= 1;
-        if entry.users == 0 {
-            values.remove(&self.key);
-            self.all.0.len.store(values.len(), Ordering::Release);
-        }
+        self.all.remove(&self.key, |entry| {
+            if !Arc::ptr_eq(&entry.value, &self.value) {
+                return false;
+            }
+            entry.users -= 1;
+            entry.users == 0
+        });
     }
 }
 
 impl<K, T> fmt::Debug for PerKey<K, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("PerKey").field("len", &self.0.len).finish_non_exhaustive()
+        f.debug_struct("PerKey").field("len", &self.len()).finish_non_exhaustive()
     }
 }
 

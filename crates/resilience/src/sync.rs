@@ -18,7 +18,7 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock()
 }
 
-/// Locks. Nothing of the caller's runs under a lock, so no panic leaves anything half done.
+/// Locks. What of the caller's runs under a lock, a key's hash and comparison, comes before anything is changed.
 #[cfg(awaitly_models)]
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)

@@ -1,4 +1,4 @@
-//! Every guard as a layer of `tower`, for those who have services and no steps.
+//! Every policy as a layer of `tower`, for those who have services and no steps.
 //!
 //! ```
 //! use awaitly_resilience::tower::GuardLayer;
@@ -39,6 +39,29 @@
 //!
 //! assert_eq!(service.ready().await.unwrap().call(()).await.unwrap().status, 503);
 //! assert_eq!(breaker.stats().all_failures, 1);
+//! # });
+//! ```
+//!
+//! What goes around the operation itself is a layer by way of [`AroundLayer`], which is given the service and the request:
+//!
+//! ```
+//! # use awaitly_resilience::tower::AroundLayer;
+//! # use awaitly_resilience::Cache;
+//! # #[derive(Debug, Clone, PartialEq)]
+//! # struct ApiError;
+//! use tower::util::BoxCloneService;
+//! use tower::{Layer, Service, ServiceExt};
+//!
+//! type Lengths = BoxCloneService<&'static str, usize, ApiError>;
+//!
+//! # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
+//! let cache: Cache<&str, usize, ApiError> = Cache::options(1000).build();
+//! let cached = AroundLayer::new(move |service: Lengths, word: &'static str| {
+//!     let cache = cache.clone();
+//!     async move { cache.call(word, || service.oneshot(word)).await }
+//! });
+//! let service = Lengths::new(tower::service_fn(async |word: &'static str| Ok(word.len())));
+//! assert_eq!(cached.layer(service).oneshot("tea").await, Ok(3));
 //! # });
 //! ```
 //!
@@ -227,6 +250,54 @@ where
     }
 }
 
+/// Lets a function go around every request: a retry, a hedge, a cache, a single flight, a refresh of credentials.
+#[derive(Clone, Copy)]
+pub struct AroundLayer<F> {
+    around: F,
+}
+
+impl<F> AroundLayer<F> {
+    /// The layer of `around`. It is given the service, which may not be ready, and the request: call the service with
+    /// `oneshot` of `tower`, on a clone of it for each further call.
+    pub const fn new(around: F) -> Self {
+        Self { around }
+    }
+}
+
+impl<S, F: Clone> Layer<S> for AroundLayer<F> {
+    type Service = Around<S, F>;
+
+    fn layer(&self, service: S) -> Self::Service {
+        Around { around: self.around.clone(), service }
+    }
+}
+
+/// A service with a function around it. It is always ready; a request waits in its own future.
+#[derive(Clone, Copy)]
+pub struct Around<S, F> {
+    around: F,
+    service: S,
+}
+
+impl<S, F, Request, Fut, T, E> Service<Request> for Around<S, F>
+where
+    S: Clone,
+    F: Fn(S, Request) -> Fut,
+    Fut: Future<Output = Result<T, E>>,
+{
+    type Response = T;
+    type Error = E;
+    type Future = Fut;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), E>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request) -> Fut {
+        (self.around)(self.service.clone(), request)
+    }
+}
+
 macro_rules! opaque {
     ($(impl[$($generics:tt)*] $name:ident $type:ty;)+) => {$(
         impl<$($generics)*> fmt::Debug for $type {
@@ -242,6 +313,8 @@ opaque! {
     impl[S, G, C] Guarded Guarded<S, G, C>;
     impl[S, C, Request] Requested Requested<S, C, Request>;
     impl[Fut, C] Classified Classified<Fut, C>;
+    impl[F] AroundLayer AroundLayer<F>;
+    impl[S, F] Around Around<S, F>;
 }
 
 impl<S, G, C, Request> fmt::Debug for GuardedFuture<S, G, C, Request>

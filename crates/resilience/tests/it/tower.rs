@@ -1,8 +1,11 @@
 use std::task::{Context, Poll};
 
-use awaitly_core::clock::{VirtualClock, secs};
-use awaitly_resilience::tower::GuardLayer;
-use awaitly_resilience::{CallError, CircuitBreaker, ConcurrencyLimiter, RateLimiter};
+use awaitly_core::Retry;
+use awaitly_core::clock::{VirtualClock, ms, secs};
+use awaitly_resilience::tower::{AroundLayer, GuardLayer};
+use awaitly_resilience::{
+    AuthRefresh, Cache, CallError, CircuitBreaker, ConcurrencyLimiter, Hedge, RateLimiter, SingleFlight,
+};
 use tower::{Layer, Service, ServiceExt};
 
 use crate::{ApiError, settle};
@@ -73,4 +76,38 @@ async fn an_answer_that_is_a_failure_counts_and_is_given_to_who_asked() {
     assert_eq!(service.ready().await.unwrap().call(7).await, Ok(7));
     assert_eq!(breaker.stats().all_failures, 1);
     assert!(service.ready().await.unwrap().call(7).await.unwrap_err().is_refused());
+}
+
+#[tokio::test]
+async fn what_goes_around_an_operation_goes_around_a_service() {
+    let service = Strict { ready: false };
+    let retried = AroundLayer::new(async |service: Strict, number: u32| {
+        let numbers = std::sync::atomic::AtomicU32::new(number);
+        let attempt = || {
+            let number = numbers.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            service.clone().oneshot(number)
+        };
+        Retry::fixed(ms(1)).attempts(3).call(attempt).await
+    });
+    assert_eq!(retried.layer(service.clone()).oneshot(5).await, Ok(7), "5 and 6 are refused");
+
+    let hedged = AroundLayer::new(async |service: Strict, number: u32| {
+        Hedge::after(ms(1)).call(|| service.clone().oneshot(number)).await
+    });
+    assert_eq!(hedged.layer(service.clone()).oneshot(7).await, Ok(7));
+
+    let (cache, flights) = (Cache::options(9).build::<u32, u32, ApiError>(), SingleFlight::new());
+    let cached = AroundLayer::new(|service: Strict, number: u32| {
+        let (cache, flights) = (cache.clone(), flights.clone());
+        async move { flights.call(number, || cache.call(number, || service.oneshot(number))).await }
+    });
+    assert_eq!(cached.layer(service.clone()).oneshot(7).await, Ok(7));
+    assert_eq!((cached.layer(service.clone()).oneshot(7).await, cache.stats().hits), (Ok(7), 1));
+
+    let auth = AuthRefresh::new(1, async || Ok::<_, ApiError>(7), |error: &ApiError| error.0 == "down");
+    let renewed = AroundLayer::new(|service: Strict, ()| {
+        let auth = &auth;
+        async move { auth.call(|token| service.clone().oneshot(token)).await }
+    });
+    assert_eq!(renewed.layer(service).oneshot(()).await, Ok(7));
 }
