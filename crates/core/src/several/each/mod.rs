@@ -17,7 +17,7 @@ use crate::guard::{Both, Guard};
 use crate::journal::Key;
 use crate::retry::Retry;
 use crate::run::{Mode, Run};
-use crate::step::{Ended, Fresh, Invoke, Keep, Once, Recorded, Retrying, ValuesOnly};
+use crate::step::{Ended, Fresh, Invoke, Keep, Once, Policy, Recorded, Retrying, ValuesOnly};
 
 /// A step for each item of a list.
 ///
@@ -139,6 +139,11 @@ impl<'r, M, Item, F, A, R, G> Each<'r, M, Item, F, A, R, G> {
     pub fn retry<P>(self, policy: Retry<P>) -> Each<'r, M, Item, F, Retrying<P>, R, G> {
         let Self { list, keep, guard, .. } = self;
         Each { list, attempts: Retrying(policy), keep, guard }
+    }
+
+    /// Sets the options that `policy` stands for, for each item: see [`Step::policy`](crate::step::Step::policy).
+    pub fn policy<P: Policy<Self>>(self, policy: P) -> P::Step {
+        policy.apply(self)
     }
 
     /// Lets every attempt pass through `guard`. It must be `Clone`, as a reference is.
