@@ -3,7 +3,8 @@ use std::time::Duration;
 use awaitly_core::Retry;
 use awaitly_core::guard::Both;
 use awaitly_core::retry::{Always, Budget, OnTimeout, RetryAfter, When};
-use awaitly_core::step::{Policy as Applied, Repeat, Step};
+use awaitly_core::several::Each;
+use awaitly_core::step::{Policy as Applied, Repeat, Retrying, Step};
 
 use super::Policy;
 
@@ -55,34 +56,50 @@ impl<P, G> PolicyWith<P, G> {
     }
 }
 
-impl<'r, F, A: Repeat, R, G> Applied<Step<'r, F, A, R, G>> for Policy {
-    type Step = <PolicyWith as Applied<Step<'r, F, A, R, G>>>::Step;
+/// A step, or each of a list of them, sets the same options by methods of the same names.
+macro_rules! applied {
+    ($(impl[$($generics:tt)*] $step:ty => $with:ty;)+) => {$(
+        impl<$($generics)*, P, H> Applied<$step> for PolicyWith<P, H> {
+            type Step = $with;
 
-    fn apply(self, step: Step<'r, F, A, R, G>) -> Self::Step {
+            fn apply(self, step: $step) -> Self::Step {
+                let Self { retry, timeout, deadline, guard } = self;
+                let mut step = step.retry(retry).guard(guard);
+                if let Some(timeout) = timeout {
+                    step = step.timeout(timeout);
+                }
+                if let Some(deadline) = deadline {
+                    step = step.deadline(deadline);
+                }
+                step
+            }
+        }
+    )+};
+}
+
+applied! {
+    impl['r, F, A: Repeat, R, G] Step<'r, F, A, R, G> => Step<'r, F, A::Again<P>, R, Both<G, H>>;
+    impl['r, M, I, F, A, R, G] Each<'r, M, I, F, A, R, G> => Each<'r, M, I, F, Retrying<P>, R, Both<G, H>>;
+}
+
+impl<S> Applied<S> for Policy
+where
+    PolicyWith: Applied<S>,
+{
+    type Step = <PolicyWith as Applied<S>>::Step;
+
+    fn apply(self, step: S) -> Self::Step {
         self.with().apply(step)
     }
 }
 
-impl<'r, F, A: Repeat, R, G> Applied<Step<'r, F, A, R, G>> for &Policy {
-    type Step = <PolicyWith as Applied<Step<'r, F, A, R, G>>>::Step;
+impl<S> Applied<S> for &Policy
+where
+    PolicyWith: Applied<S>,
+{
+    type Step = <PolicyWith as Applied<S>>::Step;
 
-    fn apply(self, step: Step<'r, F, A, R, G>) -> Self::Step {
+    fn apply(self, step: S) -> Self::Step {
         self.with().apply(step)
-    }
-}
-
-impl<'r, F, A: Repeat, R, G, P, H> Applied<Step<'r, F, A, R, G>> for PolicyWith<P, H> {
-    type Step = Step<'r, F, A::Again<P>, R, Both<G, H>>;
-
-    fn apply(self, step: Step<'r, F, A, R, G>) -> Self::Step {
-        let Self { retry, timeout, deadline, guard } = self;
-        let mut step = step.retry(retry).guard(guard);
-        if let Some(timeout) = timeout {
-            step = step.timeout(timeout);
-        }
-        if let Some(deadline) = deadline {
-            step = step.deadline(deadline);
-        }
-        step
     }
 }

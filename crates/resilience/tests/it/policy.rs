@@ -163,6 +163,21 @@ async fn predicates_guards_and_budgets_are_added_to_the_numbers() {
     assert_eq!(once.unwrap(), 7);
 }
 
+#[tokio::test]
+async fn each_of_a_list_takes_a_policy() {
+    let calls = AtomicU32::new(0);
+    let policy = policy::fixed(3, Duration::ZERO).guard(ConcurrencyLimiter::new("slots", 2));
+    let ended = run(async |run| {
+        let flaky = |number: u32| {
+            let fails = calls.fetch_add(1, Ordering::Relaxed).is_multiple_of(2);
+            async move { if fails { Err(ApiError("down")) } else { Ok(number) } }
+        };
+        run.each("call", [1, 2, 3], flaky).policy(policy.clone()).await
+    })
+    .await;
+    assert_eq!((ended.unwrap(), calls.into_inner()), (vec![1, 2, 3], 6));
+}
+
 #[test]
 fn a_registry_knows_its_policies_in_their_order() {
     let mut policies: Registry = [("a", policy::cache()), ("b", policy::database())].into_iter().collect();
