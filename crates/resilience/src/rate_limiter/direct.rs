@@ -5,7 +5,6 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use governor::clock::Reference;
 use governor::state::NotKeyed;
 
 use super::cells::Cell;
@@ -113,7 +112,7 @@ impl RateLimiter {
     /// # Errors
     /// [`RateLimited`], with the time until there may be one.
     pub fn try_acquire(&self) -> Result<(), RateLimited> {
-        self.0.try_now(NonZeroU32::MIN).map_err(|no| self.0.limited(no))
+        self.0.try_now(NonZeroU32::MIN).map_err(|no| no.of(&self.0.name))
     }
 
     /// Takes a token, and waits for one where that is what the limiter does.
@@ -172,19 +171,7 @@ impl Shared {
         } else {
             self.governor.check_n(tokens).map_err(|_| No::Ever)?
         };
-        taken.map_err(|until| {
-            let now = governor::clock::Clock::now(&self.time);
-            No::For(until.earliest_possible().duration_since(now).into())
-        })
-    }
-
-    #[cold]
-    fn limited(&self, no: No) -> RateLimited {
-        let retry_after = match no {
-            No::For(delay) => Some(delay),
-            No::Ever => None,
-        };
-        RateLimited { name: self.name.clone(), retry_after }
+        taken.map_err(|until| No::until(&until, &self.time))
     }
 }
 
@@ -196,7 +183,7 @@ fn admit<'a>(
     match shared.try_now(tokens) {
         Ok(()) => Admission::Now(()),
         Err(no) if no == No::Ever || shared.exhausted == Exhausted::Refuse => {
-            Admission::Refused(shared.limited(no))
+            Admission::Refused(no.of(&shared.name))
         }
         Err(_) => Admission::Wait(Box::pin(wait(shared, tokens))),
     }
@@ -207,7 +194,7 @@ async fn wait(shared: impl Deref<Target = Shared>, tokens: NonZeroU32) -> Result
     place
         .first(|| match shared.take(tokens) {
             Ok(()) => Ok(Ok(())),
-            Err(no @ No::Ever) => Ok(Err(shared.limited(no))),
+            Err(no @ No::Ever) => Ok(Err(no.of(&shared.name))),
             Err(No::For(delay)) => Err(shared.time.sleep(delay)),
         })
         .await

@@ -5,8 +5,6 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use governor::clock::Reference;
-
 use super::cells::Cells;
 use super::quota::Rate;
 use super::{Exhausted, No, Options, RateLimited, Stats};
@@ -115,7 +113,7 @@ impl<K: Eq + Hash + Clone + Send + Sync + 'static> OfKey<K> {
     /// [`RateLimited`], with the time until there may be a token.
     pub fn try_acquire(&self) -> Result<(), RateLimited> {
         let shared = &*self.limiter.0;
-        shared.try_now(&self.key, self.tokens).map_err(|no| shared.limited(no))
+        shared.try_now(&self.key, self.tokens).map_err(|no| no.of(&shared.name))
     }
 
     /// As [`RateLimiter::acquire`](super::RateLimiter::acquire).
@@ -171,19 +169,7 @@ impl<K: Eq + Hash + Clone> Shared<K> {
         } else {
             self.governor.check_key_n(key, tokens).map_err(|_| No::Ever)?
         };
-        taken.map_err(|until| {
-            let now = governor::clock::Clock::now(&self.time);
-            No::For(until.earliest_possible().duration_since(now).into())
-        })
-    }
-
-    #[cold]
-    fn limited(&self, no: No) -> RateLimited {
-        let retry_after = match no {
-            No::For(delay) => Some(delay),
-            No::Ever => None,
-        };
-        RateLimited { name: self.name.clone(), retry_after }
+        taken.map_err(|until| No::until(&until, &self.time))
     }
 }
 
@@ -195,7 +181,7 @@ fn admit<'a, K: Eq + Hash + Clone + Send + Sync + 'static>(
     match shared.try_now(&of.key, of.tokens) {
         Ok(()) => Admission::Now(()),
         Err(no) if no == No::Ever || shared.exhausted == Exhausted::Refuse => {
-            Admission::Refused(shared.limited(no))
+            Admission::Refused(no.of(&shared.name))
         }
         Err(_) => Admission::Wait(Box::pin(wait(of.clone()))),
     }
@@ -208,7 +194,7 @@ async fn wait<K: Eq + Hash + Clone>(of: OfKey<K>) -> Result<(), RateLimited> {
     place
         .first(|| match shared.take(&key, tokens) {
             Ok(()) => Ok(Ok(())),
-            Err(no @ No::Ever) => Ok(Err(shared.limited(no))),
+            Err(no @ No::Ever) => Ok(Err(no.of(&shared.name))),
             Err(No::For(delay)) => Err(shared.time.sleep(delay)),
         })
         .await

@@ -33,6 +33,13 @@ mod quota;
 
 use std::time::Duration;
 
+use governor::NotUntil;
+use governor::clock::Reference;
+use governor::nanos::Nanos;
+
+use crate::name::Name;
+use crate::time::Time;
+
 pub use direct::{Costing, RateLimiter};
 pub use error::RateLimited;
 pub use keyed::{KeyedRateLimiter, OfKey};
@@ -59,4 +66,22 @@ enum No {
     For(Duration),
     /// The call costs too much.
     Ever,
+}
+
+impl No {
+    /// As governor says it.
+    fn until(until: &NotUntil<Nanos>, time: &Time) -> Self {
+        let now = governor::clock::Clock::now(time);
+        Self::For(until.earliest_possible().duration_since(now).into())
+    }
+
+    /// As the limiter of that name says it.
+    #[cold]
+    fn of(self, name: &Name) -> RateLimited {
+        let retry_after = match self {
+            Self::For(delay) => Some(delay),
+            Self::Ever => None,
+        };
+        RateLimited { name: name.clone(), retry_after }
+    }
 }
