@@ -76,7 +76,8 @@ pub enum Verdict<'a, E> {
     Succeeded,
     /// With the operation's own error.
     Failed(&'a E),
-    /// It took longer than an attempt may and was dropped.
+    /// It took longer than an attempt may and was dropped. One that had to wait at its guards for most of that time
+    /// counts as cancelled instead.
     TimedOut,
 }
 

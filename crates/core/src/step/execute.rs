@@ -3,6 +3,7 @@ use std::future::{self, Future};
 use std::marker::PhantomData;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use pin_project_lite::pin_project;
 
@@ -102,6 +103,7 @@ where
                         drop(running);
                         // An operation that is called once has one attempt, so there always is one.
                         let Some(attempt) = attempt else { return Poll::Pending };
+                        frame.admitted();
                         this.state.set(State::Attempting { pass: Some(pass), attempt });
                         continue;
                     }
@@ -109,9 +111,12 @@ where
                     Poll::Pending => Err(Error::Run(ready!(frame.poll_limits(cx)))),
                 },
                 StateProj::Attempting { mut attempt, pass } => {
+                    // Where the operation panics, the pass goes with it.
+                    let held = pass.take();
                     let running = frame.enter();
                     let polled = attempt.as_mut().poll(cx);
                     drop(running);
+                    *pass = held;
                     let ended = match polled {
                         // The common way out, without moving the value around.
                         Poll::Ready(Ok(value)) if !R::RECORDS => {
@@ -134,7 +139,7 @@ where
                     // The attempt is gone before its place with the guards is given back.
                     let pass = pass.take();
                     this.state.set(State::Done);
-                    leave(pass, &ended);
+                    leave(pass, &ended, |after| frame.ran_for_most_of(after));
                     match ended {
                         Err(Error::Run(error)) if R::COMMITTED && error.interrupts() => {
                             return Poll::Ready(Err(Error::Run(frame.interrupted(error))));
@@ -241,13 +246,22 @@ fn look_up<T, E: fmt::Display, R: Keep<T, E>>(frame: &mut Frame<'_>) -> Option<E
     }
 }
 
-/// Tells the guards how the attempt ended. A cancelled one counts as nothing.
-fn leave<T, E>(pass: Option<impl Pass<E>>, ended: &Ended<T, E>) {
+/// Tells the guards how the attempt ended. A cancelled one counts as nothing, and so does one whose time went by at
+/// the guards.
+fn leave<T, E>(
+    pass: Option<impl Pass<E>>,
+    ended: &Ended<T, E>,
+    ran_for_most_of: impl FnOnce(Duration) -> bool,
+) {
     let Some(pass) = pass else { return };
     match ended {
         Ok(_) => pass.leave(Verdict::Succeeded),
         Err(Error::Failed(error)) => pass.leave(Verdict::Failed(error)),
-        Err(Error::Run(RunError::Timeout { limit: Limit::Attempt, .. })) => pass.leave(Verdict::TimedOut),
+        Err(Error::Run(RunError::Timeout { limit: Limit::Attempt, after, .. }))
+            if ran_for_most_of(*after) =>
+        {
+            pass.leave(Verdict::TimedOut);
+        }
         // A deadline of the step or the run says nothing of the service.
         Err(Error::Run(_)) => drop(pass),
     }

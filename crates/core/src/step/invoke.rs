@@ -4,7 +4,7 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use super::Frame;
-use crate::error::{Error, RunError};
+use crate::error::{Error, Limit, RunError};
 use crate::retry::{Retry, Rules};
 use crate::store::{Transactional, Tx};
 
@@ -149,7 +149,10 @@ impl<E, P: Rules<E>> Attempts<E> for Retrying<P> {
     ) -> Option<Duration> {
         let (policy, rules) = (&self.0, self.0.rules());
         if attempt >= policy.max_attempts() {
-            policy.charge_last(attempt);
+            if matches!(error, Error::Failed(_) | Error::Run(RunError::Timeout { limit: Limit::Attempt, .. }))
+            {
+                policy.charge_last(attempt);
+            }
             return None;
         }
         let hint = match error {

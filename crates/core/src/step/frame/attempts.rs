@@ -51,6 +51,18 @@ impl<'r> Frame<'r> {
         }
     }
 
+    /// The attempt has waited at its guards, and begins now.
+    pub(in crate::step) fn admitted(&mut self) {
+        let now = self.clock().now();
+        self.detail().admitted = Some(now);
+    }
+
+    /// Whether the operation has had most of the time of its attempt, and its guards the lesser part.
+    pub(in crate::step) fn ran_for_most_of(&self, time: Duration) -> bool {
+        let admitted = self.detail.as_ref().and_then(|detail| detail.admitted);
+        admitted.is_none_or(|at| self.clock().now().saturating_duration_since(at) >= time / 2)
+    }
+
     /// Refuses another attempt where the run cannot go on.
     pub(in crate::step) fn may_go_on(&self) -> Result<(), RunError> {
         self.run.map_or(Ok(()), Shared::may_go_on)
@@ -175,6 +187,7 @@ impl<'r> Frame<'r> {
 impl Detail {
     fn begin_attempt(&mut self, number: u32) {
         self.end_attempt();
+        self.admitted = None;
         if let Some(Spans { step, attempt }) = self.spans.as_deref_mut() {
             *attempt = Some(tracing::debug_span!(parent: &*step, "attempt", number));
         }

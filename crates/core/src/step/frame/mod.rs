@@ -45,6 +45,8 @@ pub(super) struct Detail {
     pub(super) durability: Option<Durability>,
     /// When the first attempt began, for durations and the deadline.
     began: Option<Instant>,
+    /// When the attempt was admitted, where it had to wait for that.
+    admitted: Option<Instant>,
     limits: Option<Box<Limits>>,
     spans: Option<Box<Spans>>,
     /// The journal holds an outcome that the new one takes the place of.
