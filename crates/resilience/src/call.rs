@@ -250,8 +250,13 @@ where
                     Err(refused) => return Poll::Ready(Err(CallError::Refused(refused))),
                 },
                 StateProj::Running { running, pass } => {
-                    let ended = ready!(running.poll(cx));
-                    let pass = pass.take();
+                    // Where the operation panics, the pass goes with it.
+                    let held = pass.take();
+                    let Poll::Ready(ended) = running.poll(cx) else {
+                        *pass = held;
+                        return Poll::Pending;
+                    };
+                    let pass = held;
                     // The operation is gone before its place is given back.
                     this.state.set(State::Done);
                     if let Some(pass) = pass {

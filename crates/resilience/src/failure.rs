@@ -3,7 +3,8 @@
 /// Says of an operation's own error whether the service has failed. A declined card is an error, and no sign that
 /// the service is in trouble.
 ///
-/// It holds for [`Every`] and [`When`]. A timeout always counts.
+/// It holds for [`Every`] and [`When`]. A timeout of a step's attempt always counts. Alone, and as a layer, a policy
+/// sees no timeouts: one around its `call` drops it, which counts as nothing, and one inside of it is an error of yours.
 #[diagnostic::on_unimplemented(
     message = "this policy cannot judge the error `{E}`",
     note = "its predicate takes another error: `failure_when(|error: &{E}| ..)`"

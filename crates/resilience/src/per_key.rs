@@ -47,7 +47,8 @@ impl<K, T> Default for PerKey<K, T> {
 impl<K: Eq + Hash + Clone, T> PerKey<K, T> {
     fn shard(&self, key: &K) -> MutexGuard<'_, Shard<K, T>> {
         let Values { first, others, hasher, .. } = &*self.0;
-        let number = hasher.hash_one(key) >> 60;
+        // Bits that the map itself makes less of.
+        let number = (hasher.hash_one(key) >> 32) & 15;
         lock(others.get(number as usize).unwrap_or(first))
     }
 

@@ -37,6 +37,8 @@ pub(super) struct Aimd {
     last: Option<Overload>,
     /// Until when it is known how the limit was used.
     known: Moment,
+    /// Whether the service has taken a call since the last overload.
+    taken_since: bool,
     round: Round,
 }
 
@@ -50,12 +52,13 @@ struct Overload {
     lowest: f64,
 }
 
-/// The calls that began since the limit was last changed for an overload: only they say anything about it.
+/// The calls that ran when the limit was last changed for an overload, and how they ended.
 #[derive(Debug, Clone, Copy)]
 struct Round {
     number: u64,
-    taken: u32,
-    overloaded: u32,
+    ran: usize,
+    taken: usize,
+    overloaded: usize,
 }
 
 /// In which round a call began, and when.
@@ -68,8 +71,8 @@ pub(super) struct Began {
 impl Aimd {
     pub(super) fn new(rules: Rules, start: u32) -> Self {
         let limit = f64::from(start.clamp(rules.min, rules.max));
-        let round = Round { number: 0, taken: 0, overloaded: 0 };
-        Self { rules, limit, last: None, known: Moment::START, round }
+        let round = Round { number: 0, ran: 0, taken: 0, overloaded: 0 };
+        Self { rules, limit, last: None, known: Moment::START, taken_since: false, round }
     }
 
     /// How many calls may run.
@@ -86,47 +89,53 @@ impl Aimd {
     pub(super) fn end(&mut self, began: Began, sample: Sample, running: usize, now: Moment) {
         let is_new = began.round == self.round.number;
         match sample {
-            Sample::Overloaded if is_new => self.shrink(),
-            // It says of a limit that was too high already that it was.
-            Sample::Overloaded => self.round.overloaded = self.round.overloaded.saturating_add(1),
-            Sample::Taken => {
-                self.round.taken = self.round.taken.saturating_add(1);
-                self.settle();
-                // Who does not use what there is learns nothing of what there could be.
-                if is_new && running * 2 > self.limit() {
-                    self.grow(now.since(self.known.max(began.at)));
-                }
+            Sample::Overloaded if is_new => self.shrink(running),
+            // Who does not use what there is learns nothing of what there could be.
+            Sample::Taken if is_new && running * 2 > self.limit() => {
+                self.taken_since = true;
+                self.grow(now.since(self.known.max(began.at)));
             }
+            Sample::Taken if is_new => self.taken_since = true,
+            // It says of a limit that was too high already by how much it was.
+            _ if began.round + 1 == self.round.number => self.settle(sample),
+            _ => {}
         }
         self.known = self.known.max(now);
     }
 
-    fn shrink(&mut self) {
+    fn shrink(&mut self, running: usize) {
         /// What is left where the service has taken nothing since the overload before.
         const STILL_OVERLOADED: f64 = 0.5;
         let highest = self.limit;
-        let first = self.last.is_none() || self.round.taken > 0;
+        let first = self.last.is_none() || self.taken_since;
         let left = if first { self.rules.backoff } else { self.rules.backoff.min(STILL_OVERLOADED) };
         self.limit = (highest * left).max(f64::from(self.rules.min));
         self.last = Some(Overload { used: Duration::ZERO, highest, lowest: self.limit });
-        self.round = Round { number: self.round.number + 1, taken: 0, overloaded: 1 };
+        self.round = Round { number: self.round.number + 1, ran: running, taken: 0, overloaded: 1 };
+        self.taken_since = false;
     }
 
-    /// Once the calls that ran at an overload have ended, the part of them that the service took says how far the
-    /// limit was off.
-    fn settle(&mut self) {
-        let Round { taken, overloaded, .. } = self.round;
+    /// Once the calls that ran at the overload have ended, the part of them that the service took says how far the
+    /// limit was off. Where it has grown beyond that again, it is known better.
+    fn settle(&mut self, sample: Sample) {
+        match sample {
+            Sample::Taken => {
+                self.round.taken += 1;
+                self.taken_since = true;
+            }
+            Sample::Overloaded => self.round.overloaded += 1,
+        }
+        let Round { ran, taken, overloaded, .. } = self.round;
         let Some(last) = &mut self.last else { return };
-        if overloaded == 0 || f64::from(taken + overloaded) < last.highest {
+        if taken + overloaded != ran || self.limit > last.highest {
             return;
         }
-        let part = f64::from(taken) / f64::from(taken + overloaded);
+        let part = taken as f64 / ran as f64;
         let took = (last.highest * part).max(f64::from(self.rules.min));
         if took < self.limit {
             (last.highest, last.lowest) = (took, took);
             self.limit = took;
         }
-        self.round.overloaded = 0;
     }
 
     /// The limit was used for so long more. One call that was taken is no reason for more than one more.
@@ -201,12 +210,31 @@ mod tests {
         let mut aimd = Aimd::new(RULES, 100);
         let (began, now) = (aimd.begin(Moment::START), Moment::START);
         for _ in 0..90 {
-            aimd.end(began, Sample::Overloaded, 90, now);
+            aimd.end(began, Sample::Overloaded, 100, now);
         }
         for _ in 0..10 {
             aimd.end(began, Sample::Taken, 10, now);
         }
         assert_eq!(aimd.limit(), 10);
+    }
+
+    #[test]
+    fn a_straggler_takes_nothing_from_a_limit_that_has_grown_again() {
+        let mut aimd = Aimd::new(RULES, 100);
+        let (old, mut now) = (aimd.begin(Moment::START), Moment::START);
+        aimd.end(old, Sample::Overloaded, 100, now);
+        for _ in 0..98 {
+            aimd.end(old, Sample::Taken, 100, now);
+        }
+        for _ in 0..2000 {
+            let began = aimd.begin(now);
+            now = now.after(Duration::from_millis(5));
+            aimd.end(began, Sample::Taken, 200, now);
+        }
+        let grown = aimd.limit();
+        assert!(grown > 110, "{grown}");
+        aimd.end(old, Sample::Overloaded, 100, now);
+        assert_eq!(aimd.limit(), grown);
     }
 
     #[test]

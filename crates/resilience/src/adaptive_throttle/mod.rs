@@ -193,6 +193,7 @@ impl<J> AdaptiveThrottle<J> {
 impl<J> Shared<J> {
     fn pause(&self, wait: Duration) {
         self.paused_until.fetch_max(self.time.now().after(wait).0, Ordering::AcqRel);
+        self.turns.sooner();
     }
 
     /// How long the pause still is.
@@ -269,10 +270,13 @@ async fn wait<H: Deref<Target = Shared<J>>, J>(shared: H) -> Result<Admitted<H, 
             // The queue of the slots has no end, so nobody is refused.
             let slot = match Slots::admit(Arc::clone(&shared.slots)) {
                 Admission::Now(slot) => Some(slot),
-                Admission::Wait(slot) => slot.await.ok(),
+                Admission::Wait(slot) => tokio::select! {
+                    slot = slot => slot.ok(),
+                    // A pause has begun, or ended.
+                    () = place.sooner() => None,
+                },
                 Admission::Refused(_) => None,
             };
-            // The pause may have begun while it waited for the slot.
             if let Some(slot) = slot.filter(|_| shared.paused().is_none()) {
                 break slot;
             }

@@ -20,7 +20,7 @@ use crate::time::Time;
 /// | [`backoff`](Self::backoff) | 0.9 |
 /// | [`recovery`](Self::recovery) | 4 seconds |
 /// | [`longest_pause`](Self::longest_pause) | 60 seconds |
-/// | [`judge`](Self::judge) | only a timeout is a sign of overload |
+/// | [`judge`](Self::judge) | only a timeout of a step's attempt is a sign of overload; alone, nothing is |
 /// | [`slower_than`](Self::slower_than) | no call is too slow |
 #[derive(Debug, Clone)]
 #[must_use = "options do nothing until `build`"]
@@ -100,7 +100,8 @@ impl<J> Options<J> {
         self
     }
 
-    /// Says what an error of the operation means. A timeout always means overload.
+    /// Says what an error of the operation means. A timeout of a step's attempt always means overload; alone, the
+    /// throttle sees none, so have one inside of the operation that makes an error.
     pub fn judge<F>(self, judge: F) -> Options<Judged<F>> {
         let Self { name, rules, start, longest_pause, slower_than, time, .. } = self;
         Options { name, rules, start, longest_pause, slower_than, judge: Judged(judge), time }

@@ -143,7 +143,7 @@ impl<P> Options<P> {
     }
 
     /// Counts only those errors of the operation of which `failure` says so; the others count as successes. A
-    /// timeout always counts as a failure.
+    /// timeout of a step's attempt always counts as a failure.
     pub fn failure_when<F>(self, failure: F) -> Options<When<F>> {
         let Self { name, rules, time, on_change, .. } = self;
         Options { name, rules, failure: When(failure), time, on_change }

@@ -116,8 +116,8 @@ impl ConcurrencyLimiter {
         self.0.stats()
     }
 
-    /// Changes how many calls may run; at least one. Where more of them run already they go on, and nobody follows
-    /// them.
+    /// Changes how many calls may run; at least one. Where more of them run already they go on, and as many of them as
+    /// are too many have no successor.
     pub fn resize(&self, slots: usize) {
         self.0.resize(slots);
     }

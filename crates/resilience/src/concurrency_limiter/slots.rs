@@ -150,16 +150,16 @@ impl Slots {
     #[inline]
     fn settle(&self) {
         loop {
-            let surplus = self.surplus.load(Ordering::Acquire);
+            let surplus = self.take_surplus(usize::MAX);
             if surplus == 0 {
                 return;
             }
-            let taken = self.free.forget_permits(surplus);
-            if taken == 0 {
+            let left = surplus - self.free.forget_permits(surplus);
+            self.surplus.fetch_add(left, Ordering::AcqRel);
+            // Somebody may have given one back before there was a surplus again.
+            if left == 0 || self.free.available_permits() == 0 {
                 return;
             }
-            // Somebody else may have taken some of it away meanwhile.
-            self.free.add_permits(taken - self.take_surplus(taken));
         }
     }
 }
@@ -169,6 +169,8 @@ struct Place<'a>(&'a Slots);
 impl Drop for Place<'_> {
     fn drop(&mut self) {
         self.0.waiting.fetch_sub(1, Ordering::AcqRel);
+        // A slot that was meant for it goes back without `give`.
+        self.0.settle();
     }
 }
 

@@ -3,7 +3,7 @@ use std::sync::{Arc, Mutex};
 
 use awaitly_core::clock::{VirtualClock, ms, secs};
 use awaitly_core::{Error, Retry, RunError, Workflow, run, step};
-use awaitly_resilience::CallError;
+use awaitly_resilience::{CallError, ConcurrencyLimiter};
 
 use crate::{ApiError, fails, ok};
 use awaitly_resilience::circuit_breaker::{CircuitBreaker, Open, Options, Snapshot, State, Window};
@@ -225,6 +225,41 @@ async fn a_deadline_of_the_step_says_nothing_of_the_service() {
     let ended = run(async |run| run.step("hangs", hangs).guard(&breaker).deadline(ms(1)).await).await;
     assert!(matches!(ended, Err(Error::Run(RunError::Timeout { .. }))));
     assert_eq!((breaker.state(), breaker.stats().all_failures), (State::Closed, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_timeout_counts_only_where_the_operation_had_most_of_the_time() {
+    for (queued, failures) in [(900, 0), (100, 1)] {
+        let slots = ConcurrencyLimiter::new("slots", 1);
+        let breaker = CircuitBreaker::options("api").failures(9).build();
+        let busy = tokio::spawn({
+            let slots = slots.clone();
+            async move {
+                let call = slots.call(async || {
+                    tokio::time::sleep(ms(queued)).await;
+                    ok().await
+                });
+                call.await
+            }
+        });
+        tokio::task::yield_now().await;
+        let hangs = || std::future::pending::<Result<u32, ApiError>>();
+        let ended =
+            run(async |run| run.step("hangs", hangs).guard(&slots).guard(&breaker).timeout(secs(1)).await)
+                .await;
+        assert!(matches!(ended, Err(Error::Run(RunError::Timeout { .. }))));
+        assert_eq!(breaker.stats().all_failures, failures, "queued for {queued} ms");
+        busy.await.unwrap().unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_panic_counts_also_where_it_is_caught_around_the_call() {
+    let breaker = CircuitBreaker::options("api").failures(1).build();
+    let panics = breaker.call(async || -> Result<u32, ApiError> { panic!("a call of the test") });
+    let caught = futures_util::FutureExt::catch_unwind(std::panic::AssertUnwindSafe(panics)).await;
+    assert!(caught.is_err());
+    assert_eq!(breaker.state(), State::Open);
 }
 
 #[tokio::test]

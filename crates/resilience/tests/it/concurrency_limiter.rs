@@ -142,6 +142,24 @@ async fn it_grows_and_shrinks_while_calls_run() {
 }
 
 #[tokio::test]
+async fn a_waiter_that_is_dropped_with_its_slot_gives_none_back_that_there_is_no_more() {
+    let limiter = ConcurrencyLimiter::new("db", 2);
+    let mut running: Vec<_> = (0..2).map(|_| Box::pin(limiter.call(pending::<Never>))).collect();
+    let mut waiting: Vec<_> = (0..2).map(|_| Box::pin(limiter.call(pending::<Never>))).collect();
+    for call in running.iter_mut().chain(&mut waiting) {
+        assert!(futures_util::poll!(call).is_pending());
+    }
+    // Both slots are handed on, and nobody looks.
+    running.clear();
+    limiter.resize(1);
+    waiting.clear();
+    let mut first = Box::pin(limiter.call(pending::<Never>));
+    let mut second = Box::pin(limiter.call(pending::<Never>));
+    assert!(futures_util::poll!(&mut first).is_pending() && futures_util::poll!(&mut second).is_pending());
+    assert_eq!((limiter.stats().running, limiter.stats().waiting), (1, 1));
+}
+
+#[tokio::test]
 async fn each_key_has_slots_of_its_own_and_is_forgotten_when_nobody_uses_it() {
     let limiter: KeyedConcurrencyLimiter<&str> = ConcurrencyLimiter::options("host", 1).keyed();
     let (flooded, calm) = (limiter.key("flooded"), limiter.key("calm"));
