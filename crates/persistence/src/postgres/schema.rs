@@ -37,8 +37,8 @@ impl Schema {
     /// A statement with the schema in the place of `{schema}`, and the server's clock in that of `{now}`.
     pub(super) fn sql(&self, text: &str) -> AssertSqlSafe<Arc<str>> {
         let now = "(extract(epoch FROM clock_timestamp()) * 1000)::bigint";
-        // A first token that nobody had before: a server that crashed may give an id once more.
-        let token = "(1 + floor(random() * 1000000000))::bigint";
+        // A first token that nobody had before: a server that crashed may give an id once more. 52 bits of it.
+        let token = "(1 + floor(random() * 4503599627370496))::bigint";
         let text = text.replace("{schema}", &format!("\"{}\"", self.0)).replace("{now}", now);
         AssertSqlSafe(text.replace("{token}", token).into())
     }

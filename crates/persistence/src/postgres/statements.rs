@@ -32,6 +32,15 @@ impl Statement {
             .bind(text::stored(record.outcome.payload().as_str()))
     }
 
+    /// The statement that writes a value which depends on no input.
+    pub(super) fn writing_value<'q>(&'q self, lease: &'q Lease, record: &'q Record) -> Query<'q> {
+        self.query()
+            .bind(lease.slot())
+            .bind(lease.token().cast_signed())
+            .bind(text::stored(&record.key))
+            .bind(text::stored(record.outcome.payload().as_str()))
+    }
+
     /// A statement that looks for one record under a lease.
     pub(super) fn looking<'q>(&'q self, lease: &'q Lease, record: &'q Record) -> Query<'q> {
         self.query()
@@ -114,6 +123,12 @@ statements! {
     append: "INSERT INTO {schema}.steps (run, token, recorded_at, input_fingerprint, kind, key, payload) \
         SELECT id, $3, {now}, $4, $5, $6, $7 FROM {schema}.runs \
         WHERE id = $1 AND run_id = $2 AND token = $3 AND owner IS NOT NULL FOR SHARE";
+
+    /// The same for what most records are: a value, made from no input. Each parameter that a statement does not have
+    /// is a part of what a step waits for between two commits; the token alone says whose the lease is.
+    append_value: "INSERT INTO {schema}.steps (run, token, recorded_at, input_fingerprint, kind, key, payload) \
+        SELECT id, $2, {now}, NULL, 0, $3, $4 FROM {schema}.runs \
+        WHERE id = $1 AND token = $2 AND owner IS NOT NULL FOR SHARE";
 
     /// The same for many records; gives those that were not added, and whether their lease is held.
     append_many: append_many!("", "");

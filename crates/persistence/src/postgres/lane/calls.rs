@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 
-use awaitly_core::journal::Timestamp;
+use awaitly_core::journal::{Outcome, Timestamp};
 use awaitly_core::store::{Durability, Ending, Lease, Open, Renewed, StoreError};
 use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::{Error, Row};
@@ -43,7 +43,11 @@ async fn not_added(
     let durable = appends.iter().any(|one| one.durability == Durability::Sync);
     if let ([one], true) = (appends, durable) {
         let Append { lease, record, .. } = one;
-        let added = statements.append.writing(lease, record).execute(connection).await;
+        let append = match (&record.outcome, record.input) {
+            (Outcome::Value(_), None) => statements.append_value.writing_value(lease, record),
+            _ => statements.append.writing(lease, record),
+        };
+        let added = append.execute(connection).await;
         return match added {
             Ok(added) if added.rows_affected() == 1 => Ok(vec![]),
             Ok(_) => Ok(vec![(0, None)]),

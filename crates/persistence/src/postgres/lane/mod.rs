@@ -91,12 +91,15 @@ impl Lane {
 
     /// A record that follows another one under the same key in the same batch waits for what becomes of that.
     async fn append(&mut self, mut appends: Vec<Append>) {
-        while !appends.is_empty() {
+        while appends.len() > 1 {
             let mut keys = HashSet::with_capacity(appends.len());
             let (now, later): (Vec<_>, Vec<_>) =
                 appends.into_iter().partition(|one| keys.insert((one.lease.slot(), one.record.key.clone())));
             self.append_distinct(now).await;
             appends = later;
+        }
+        if !appends.is_empty() {
+            self.append_distinct(appends).await;
         }
     }
 
