@@ -184,8 +184,7 @@ impl<K: Eq + Hash + Clone, V: Clone, E: Clone> Cache<K, V, E> {
 
     /// Forgets everything, and what calls that are under way will answer.
     pub fn clear(&self) {
-        self.0.flights.outdate_all();
-        self.0.entries.clear();
+        self.0.flights.outdate_all(|| self.0.entries.clear());
     }
 
     /// What it has done.

@@ -74,19 +74,26 @@ impl<K: Eq + Hash + Clone, T> PerKey<K, T> {
         self.shard(key).get(key).map(|entry| look(&entry.value))
     }
 
-    /// Lets those who come now have another value, where `which` says so of this one.
-    pub(crate) fn retire(&self, key: &K, which: impl FnOnce(&T) -> bool) {
-        self.remove(key, |entry| which(&entry.value));
+    /// Lets those who come from now on have another value than the one that `act` is given, where somebody uses one.
+    /// Nobody comes while it acts.
+    pub(crate) fn renew(&self, key: &K, act: impl FnOnce(Option<&T>)) {
+        let mut shard = self.shard(key);
+        act(shard.get(key).map(|entry| &*entry.value));
+        if shard.remove(key).is_some() {
+            self.0.len.fetch_sub(1, Ordering::AcqRel);
+        }
     }
 
-    /// Lets those who come now have other values, and tells `each` of these.
-    pub(crate) fn drain(&self, each: impl Fn(&T)) {
-        for shard in std::iter::once(&self.0.first).chain(&self.0.others) {
-            for (_, entry) in lock(shard).drain() {
-                self.0.len.fetch_sub(1, Ordering::AcqRel);
-                each(&entry.value);
-            }
+    /// The same for all keys: `each` is given every value in use, and then it acts.
+    pub(crate) fn renew_all(&self, each: impl Fn(&T), act: impl FnOnce()) {
+        let shards = std::iter::once(&self.0.first).chain(&self.0.others);
+        // Always in this order.
+        let mut shards: Vec<_> = shards.map(lock).collect();
+        for (_, entry) in shards.iter_mut().flat_map(|shard| shard.drain()) {
+            self.0.len.fetch_sub(1, Ordering::AcqRel);
+            each(&entry.value);
         }
+        act();
     }
 
     fn remove(&self, key: &K, which: impl FnOnce(&mut Value<T>) -> bool) {
@@ -115,7 +122,7 @@ pub struct InUse<K: Eq + Hash + Clone, T> {
 impl<K: Eq + Hash + Clone, T> InUse<K, T> {
     /// Lets those who come now have another value.
     pub(crate) fn retire(&self) {
-        self.all.retire(&self.key, |value| std::ptr::eq(value, &*self.value));
+        self.all.remove(&self.key, |entry| Arc::ptr_eq(&entry.value, &self.value));
     }
 }
 

@@ -103,16 +103,17 @@ impl<K: Eq + Hash + Clone, T: Clone, E: Clone> SingleFlight<K, T, E> {
         answer
     }
 
-    /// Does it, and lets who asks from now on make a new call.
+    /// Does it, outdates a call that is under way, and lets who asks from now on make a new one.
     pub(crate) fn outdate(&self, key: &K, act: impl FnOnce()) {
-        let fresh = self.0.peek(key, |flight| flight.fresh.clone()).unwrap_or_default();
-        fresh.outdate(act);
-        self.0.retire(key, |flight| Arc::ptr_eq(&flight.fresh.0, &fresh.0));
+        self.0.renew(key, |flight| match flight {
+            Some(flight) => flight.fresh.outdate(act),
+            None => act(),
+        });
     }
 
-    /// Lets everybody who asks from now on make a new call.
-    pub(crate) fn outdate_all(&self) {
-        self.0.drain(|flight| flight.fresh.outdate(|| {}));
+    /// The same for all keys.
+    pub(crate) fn outdate_all(&self, act: impl FnOnce()) {
+        self.0.renew_all(|flight| flight.fresh.outdate(|| {}), act);
     }
 
     /// How many calls are under way.

@@ -18,7 +18,8 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock()
 }
 
-/// Locks. What of the caller's runs under a lock, a key's hash and comparison, comes before anything is changed.
+/// Locks. What of the caller's runs under a lock, as a key's hash or the drop of what a cache evicts, leaves nothing half
+/// done where it panics.
 #[cfg(awaitly_models)]
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)

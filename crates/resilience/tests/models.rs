@@ -13,7 +13,7 @@ use std::task::{Context, Poll, Waker};
 use awaitly_core::clock::{VirtualClock, ms, secs};
 use awaitly_resilience::circuit_breaker::{State, Window};
 use awaitly_resilience::{
-    AdaptiveThrottle, CallError, CircuitBreaker, CombinedLimiter, ConcurrencyLimiter,
+    AdaptiveThrottle, Cache, CallError, CircuitBreaker, CombinedLimiter, ConcurrencyLimiter,
     KeyedConcurrencyLimiter, KeyedRateLimiter, RateLimiter, SingleFlight,
 };
 use shuttle::future::{block_on, spawn, yield_now};
@@ -367,5 +367,40 @@ fn of_those_who_share_a_flight_one_calls_and_none_waits_for_ever() {
         callers.into_iter().for_each(|caller| caller.join().unwrap());
         assert!((1..=3).contains(&calls.load(Ordering::SeqCst)));
         assert_eq!(flights.in_flight(), 0, "nothing is left behind");
+    });
+}
+
+#[test]
+fn what_is_put_into_a_cache_stays_whatever_was_under_way() {
+    explore(|| {
+        let users: Cache<u32, u32, ()> = Cache::options(9).clock(VirtualClock::new()).build();
+        let caller = thread::spawn({
+            let users = users.clone();
+            move || {
+                block_on(users.call(1, || async {
+                    yield_now().await;
+                    Ok(0)
+                }))
+            }
+        });
+        users.insert(1, 7);
+        let answered = caller.join().unwrap();
+        assert!(answered == Ok(0) || answered == Ok(7));
+        assert_eq!(users.get(&1), Some(7));
+        let began = Arc::new(AtomicBool::new(false));
+        let caller = thread::spawn({
+            let (users, began) = (users.clone(), Arc::clone(&began));
+            move || {
+                block_on(users.call(2, || async {
+                    began.store(true, Ordering::SeqCst);
+                    yield_now().await;
+                    Ok(0)
+                }))
+            }
+        });
+        let under_way = began.load(Ordering::SeqCst);
+        users.clear();
+        assert_eq!(caller.join().unwrap(), Ok(0));
+        assert!(users.get(&1).is_none() && !(under_way && users.get(&2).is_some()));
     });
 }
