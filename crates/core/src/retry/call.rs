@@ -41,15 +41,8 @@ impl<P> Retry<P> {
                 }
                 Err(error) => error,
             };
-            if attempt >= self.attempts {
-                self.charge_last(attempt);
-                return Err(error);
-            }
-            if !self.rules.retries(&error) || !self.charge() {
-                return Err(error);
-            }
-            let hint = self.rules.hint(&error);
-            let Some(delay) = self.delay(attempt, previous, hint, &mut fastrand::Rng::new()) else {
+            let dice = &mut fastrand::Rng::new();
+            let Some(delay) = self.after_failure(attempt, previous, &error, dice) else {
                 return Err(error);
             };
             drop(error);

@@ -180,18 +180,56 @@ impl<P> Retry<P> {
         self.attempts
     }
 
-    pub(crate) const fn rules(&self) -> &P {
-        &self.rules
+    /// The delay after an operation's own error in `attempt`, given the one before. `None`: no other attempt.
+    pub(crate) fn after_failure<E>(
+        &self,
+        attempt: u32,
+        previous: Duration,
+        error: &E,
+        dice: &mut fastrand::Rng,
+    ) -> Option<Duration>
+    where
+        P: Rules<E>,
+    {
+        if attempt >= self.attempts {
+            self.charge_last(attempt);
+            return None;
+        }
+        if !self.rules.retries(error) || !self.charge() {
+            return None;
+        }
+        self.delay(attempt, previous, self.rules.hint(error), dice)
+    }
+
+    /// The same after a failure that the library itself brought about.
+    pub(crate) fn after_run_error(
+        &self,
+        attempt: u32,
+        previous: Duration,
+        error: &RunError,
+        dice: &mut fastrand::Rng,
+    ) -> Option<Duration> {
+        match error {
+            // It did not reach the service, so it says nothing of how that is.
+            RunError::Refused { retry_after, .. } => self.delay(attempt, previous, *retry_after, dice),
+            error if !self.retries_run_error(error) => None,
+            _ if attempt >= self.attempts => {
+                self.charge_last(attempt);
+                None
+            }
+            _ if self.charge() => self.delay(attempt, previous, None, dice),
+            _ => None,
+        }
     }
 
     /// Charges the budget for a failure that would be retried, and says whether it may be.
-    pub(crate) fn charge(&self) -> bool {
+    fn charge(&self) -> bool {
         self.budget.as_ref().is_none_or(Budget::failed)
     }
 
     /// Charges the budget for the failure of the last attempt. Nobody is asked whether it would be retried; where
     /// others were before it, it is taken for one that would.
-    pub(crate) fn charge_last(&self, attempt: u32) {
+    fn charge_last(&self, attempt: u32) {
         if attempt > 1 {
             self.charge();
         }
@@ -202,7 +240,7 @@ impl<P> Retry<P> {
     }
 
     /// Whether the policy has another attempt for a failure that the library itself brought about.
-    pub(crate) const fn retries_run_error(&self, error: &RunError) -> bool {
+    const fn retries_run_error(&self, error: &RunError) -> bool {
         match error {
             RunError::Timeout { .. } => error.is_retried() && matches!(self.timeouts, OnTimeout::Retry),
             _ => error.is_retried(),
@@ -212,7 +250,7 @@ impl<P> Retry<P> {
     /// The delay after the failed `attempt`, given the one before. `None`: no other attempt.
     ///
     /// Pure but for the dice.
-    pub(crate) fn delay(
+    fn delay(
         &self,
         attempt: u32,
         previous: Duration,

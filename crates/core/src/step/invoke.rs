@@ -4,7 +4,7 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use super::Frame;
-use crate::error::{Error, Limit, RunError};
+use crate::error::{Error, RunError};
 use crate::retry::{Retry, Rules};
 use crate::store::{Transactional, Tx};
 
@@ -147,27 +147,10 @@ impl<E, P: Rules<E>> Attempts<E> for Retrying<P> {
         error: &Error<E>,
         dice: impl FnOnce() -> fastrand::Rng,
     ) -> Option<Duration> {
-        let (policy, rules) = (&self.0, self.0.rules());
-        if attempt >= policy.max_attempts() {
-            if matches!(error, Error::Failed(_) | Error::Run(RunError::Timeout { limit: Limit::Attempt, .. }))
-            {
-                policy.charge_last(attempt);
-            }
-            return None;
+        match error {
+            Error::Failed(error) => self.0.after_failure(attempt, previous, error, &mut dice()),
+            Error::Run(error) => self.0.after_run_error(attempt, previous, error, &mut dice()),
         }
-        let hint = match error {
-            Error::Failed(error) if rules.retries(error) => rules.hint(error),
-            // It did not reach the service, so it says nothing of how that is.
-            Error::Run(RunError::Refused { retry_after, .. }) => {
-                return policy.delay(attempt, previous, *retry_after, &mut dice());
-            }
-            Error::Run(error) if policy.retries_run_error(error) => None,
-            _ => return None,
-        };
-        if !policy.charge() {
-            return None;
-        }
-        policy.delay(attempt, previous, hint, &mut dice())
     }
 
     #[inline]
