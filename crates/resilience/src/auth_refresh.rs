@@ -19,17 +19,16 @@
 
 use std::fmt;
 use std::future::Future;
-use std::sync::{PoisonError, RwLock};
 
 use crate::call::CallError;
 use crate::single_flight::SingleFlight;
-use crate::sync::Arc;
+use crate::sync::{Arc, Mutex, lock};
 
 /// Holds credentials and renews them when the service no longer takes them. Cheap to clone; clones hold the same.
 pub struct AuthRefresh<C, R, F, P>(Arc<Shared<C, R, F, P>>);
 
 struct Shared<C, R, F, P> {
-    held: RwLock<Held<C>>,
+    held: Mutex<Held<C>>,
     /// One refreshes, the others wait for what it comes to. The key is the number of what has run out.
     refreshes: SingleFlight<u64, C, R>,
     refresh: F,
@@ -50,7 +49,7 @@ impl<C: Clone, R: Clone, F, P> AuthRefresh<C, R, F, P> {
         Refreshed: Future<Output = Result<C, R>>,
         P: Fn(&E) -> bool,
     {
-        let held = RwLock::new(Held { credentials, number: 0 });
+        let held = Mutex::new(Held { credentials, number: 0 });
         Self(Arc::new(Shared { held, refreshes: SingleFlight::new(), refresh, ran_out }))
     }
 
@@ -89,7 +88,7 @@ impl<C: Clone, R: Clone, F, P> AuthRefresh<C, R, F, P> {
 
 impl<C: Clone, R: Clone, F, P> Shared<C, R, F, P> {
     fn held(&self) -> (C, u64) {
-        let held = self.held.read().unwrap_or_else(PoisonError::into_inner);
+        let held = lock(&self.held);
         (held.credentials.clone(), held.number)
     }
 
@@ -106,8 +105,7 @@ impl<C: Clone, R: Clone, F, P> Shared<C, R, F, P> {
                 return Ok(credentials);
             }
             let credentials = (self.refresh)().await?;
-            let mut held = self.held.write().unwrap_or_else(PoisonError::into_inner);
-            *held = Held { credentials: credentials.clone(), number: number + 1 };
+            *lock(&self.held) = Held { credentials: credentials.clone(), number: number + 1 };
             Ok(credentials)
         };
         self.refreshes.call(number, refresh).await

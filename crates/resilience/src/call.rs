@@ -82,6 +82,17 @@ pub enum Admission<P, R, W> {
     Wait(W),
 }
 
+impl<P, R, W: Future<Output = Result<P, R>>> Admission<P, R, W> {
+    /// Which of the two it is, now or later.
+    pub(crate) async fn answer(self) -> Result<P, R> {
+        match self {
+            Self::Now(pass) => Ok(pass),
+            Self::Refused(refused) => Err(refused),
+            Self::Wait(waiting) => waiting.await,
+        }
+    }
+}
+
 /// A guard that says why it refuses with a type of its own.
 ///
 /// The policies of this crate implement it, and with it [`Guard`](awaitly_core::guard::Guard), which is what a step

@@ -113,11 +113,7 @@ where
     };
     Admission::Wait(Box::pin(async move {
         token.await?;
-        match slots.admit() {
-            Admission::Now(slot) => Ok(slot),
-            Admission::Refused(full) => Err(full.into()),
-            Admission::Wait(slot) => Ok(slot.await?),
-        }
+        Ok(slots.admit().answer().await?)
     }))
 }
 

@@ -36,7 +36,8 @@ use pin_project_lite::pin_project;
 ///
 /// # Resume
 /// On a durable run the failed step is recorded, and so is the other step, under its own key: a resumed run takes the
-/// same way.
+/// same way. One refusal is different, that of a workflow's hook after the step: the step's value is recorded by then, and
+/// a resumed run gets it.
 pub trait Fallback<T, E>: IntoFuture<Output = Result<T, Error<E>>> + Sized {
     /// `value` in the place of a failure.
     fn or_value(self, value: T) -> OrValue<Self::IntoFuture, T> {

@@ -73,7 +73,6 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use awaitly_core::guard::Pass;
 use pin_project_lite::pin_project;
 use tower_layer::Layer;
 use tower_service::Service;
@@ -236,7 +235,7 @@ pin_project! {
 impl<S, G, C, Request> Future for GuardedFuture<S, G, C, Request>
 where
     S: Service<Request>,
-    G: Admit<Failure<S::Response, S::Error>, Pass: Pass<Failure<S::Response, S::Error>>>,
+    G: Admit<Failure<S::Response, S::Error>>,
     C: Classify<S::Response>,
 {
     type Output = Result<S::Response, CallError<S::Error, G::Refused>>;

@@ -37,26 +37,25 @@ mod decide;
 mod error;
 mod headers;
 mod judge;
+mod keyed;
 mod options;
+mod pass;
 
-use std::collections::HashMap;
 use std::fmt;
 use std::future::Future;
-use std::hash::Hash;
 use std::ops::Deref;
 use std::pin::Pin;
 use std::time::Duration;
 
-use awaitly_core::guard::{Pass, Verdict};
-use foldhash::fast::RandomState;
-
 pub use error::Paused;
 pub use headers::Told;
 pub use judge::{Judge, Judged, OnlyTimeouts, Signal};
+pub use keyed::KeyedAdaptiveThrottle;
 pub use options::Options;
+pub use pass::Admitted;
 
 use crate::call::{Admission, Admit, Call, guards};
-use crate::concurrency_limiter::{ConcurrencyLimiter, Slot, Slots};
+use crate::concurrency_limiter::{ConcurrencyLimiter, Slots};
 use crate::name::Name;
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::{Arc, Mutex, lock};
@@ -268,14 +267,11 @@ async fn wait<H: Deref<Target = Shared<J>>, J>(shared: H) -> Result<Admitted<H, 
                 continue;
             }
             // The queue of the slots has no end, so nobody is refused.
-            let slot = match Slots::admit(Arc::clone(&shared.slots)) {
-                Admission::Now(slot) => Some(slot),
-                Admission::Wait(slot) => tokio::select! {
-                    slot = slot => slot.ok(),
-                    // A pause has begun, or ended.
-                    () = place.sooner() => None,
-                },
-                Admission::Refused(_) => None,
+            let slot = tokio::select! {
+                biased;
+                slot = Slots::admit(Arc::clone(&shared.slots)).answer() => slot.ok(),
+                // A pause has begun, or ended.
+                () = place.sooner() => None,
             };
             if let Some(slot) = slot.filter(|_| shared.paused().is_none()) {
                 break slot;
@@ -283,49 +279,6 @@ async fn wait<H: Deref<Target = Shared<J>>, J>(shared: H) -> Result<Admitted<H, 
         }
     };
     Ok(Admitted::new(shared, slot))
-}
-
-/// A call that the throttle let through. Dropping it means that the call was cancelled, which counts as nothing.
-pub struct Admitted<H: Deref<Target = Shared<J>>, J> {
-    shared: H,
-    slot: Slot<Arc<Slots>>,
-    began: Began,
-}
-
-impl<H: Deref<Target = Shared<J>>, J> Admitted<H, J> {
-    fn new(shared: H, slot: Slot<Arc<Slots>>) -> Self {
-        let now = shared.time.now();
-        let began = lock(&shared.aimd).begin(now);
-        Self { shared, slot, began }
-    }
-
-    fn is_slow(&self) -> bool {
-        self.shared.slower_than.is_some_and(|limit| self.shared.time.now().since(self.began.at) > limit)
-    }
-}
-
-impl<H: Deref<Target = Shared<J>>, J: Judge<E>, E> Pass<E> for Admitted<H, J> {
-    fn leave(self, verdict: Verdict<'_, E>) {
-        let signal = match verdict {
-            Verdict::Succeeded => Signal::Taken,
-            Verdict::Failed(error) => self.shared.judge.judge(error),
-            Verdict::TimedOut => Signal::Overloaded { wait: None },
-        };
-        let sample = match signal {
-            Signal::Taken if self.is_slow() => Sample::Overloaded,
-            Signal::Taken => Sample::Taken,
-            Signal::Overloaded { wait } => {
-                if let Some(wait) = wait {
-                    self.shared.pause(wait);
-                }
-                Sample::Overloaded
-            }
-            Signal::Unknown => return,
-        };
-        // Still with its slot: it counts among those that run.
-        self.shared.end(self.began, sample);
-        drop(self.slot);
-    }
 }
 
 impl<'a, J: Judge<E> + Send + Sync, E> Admit<E> for &'a AdaptiveThrottle<J> {
@@ -353,73 +306,7 @@ guards! {
     impl[J,] AdaptiveThrottle<J>;
 }
 
-/// Throttles by key: a limit and pauses of its own for each. Made with [`Options::keyed`]. Cheap to clone; clones are
-/// the same throttles.
-///
-/// Where there are more keys than it is to remember, those are forgotten that are not paused and have no calls; they
-/// begin anew when they come back.
-pub struct KeyedAdaptiveThrottle<K, J = OnlyTimeouts>(Arc<OfKeys<K, J>>);
-
-struct OfKeys<K, J> {
-    options: Options<J>,
-    throttles: Mutex<Throttles<K, J>>,
-}
-
-struct Throttles<K, J> {
-    of: HashMap<K, AdaptiveThrottle<J>, RandomState>,
-    capacity: usize,
-    /// At how many to forget some.
-    full: usize,
-}
-
-impl<K: Eq + Hash + Clone, J: Clone> KeyedAdaptiveThrottle<K, J> {
-    fn from_options(options: Options<J>, capacity: usize) -> Self {
-        let of = HashMap::with_hasher(RandomState::default());
-        let throttles = Mutex::new(Throttles { of, capacity, full: capacity });
-        Self(Arc::new(OfKeys { options, throttles }))
-    }
-
-    /// The throttle of that key.
-    pub fn key(&self, key: &K) -> AdaptiveThrottle<J> {
-        let mut throttles = lock(&self.0.throttles);
-        if let Some(throttle) = throttles.of.get(key) {
-            return throttle.clone();
-        }
-        throttles.make_room();
-        let throttle = self.0.options.clone().build();
-        throttles.of.insert(key.clone(), throttle.clone());
-        throttle
-    }
-
-    /// How many keys it remembers.
-    #[must_use]
-    pub fn keys(&self) -> usize {
-        lock(&self.0.throttles).of.len()
-    }
-}
-
-impl<K: Eq + Hash, J> Throttles<K, J> {
-    fn make_room(&mut self) {
-        if self.of.len() < self.full {
-            return;
-        }
-        self.of.retain(|_, throttle| {
-            let Stats { running, waiting, paused, .. } = throttle.stats();
-            // Who has a handle on it may be about to call.
-            Arc::strong_count(&throttle.0) > 1 || running + waiting > 0 || paused.is_some()
-        });
-        // Where all of them are busy, they are not looked at again before there are twice as many.
-        self.full = self.capacity.max(self.of.len() * 2);
-    }
-}
-
 impl<J> Clone for AdaptiveThrottle<J> {
-    fn clone(&self) -> Self {
-        Self(Arc::clone(&self.0))
-    }
-}
-
-impl<K, J> Clone for KeyedAdaptiveThrottle<K, J> {
     fn clone(&self) -> Self {
         Self(Arc::clone(&self.0))
     }
@@ -434,17 +321,5 @@ impl<J> fmt::Debug for AdaptiveThrottle<J> {
 impl<J> fmt::Debug for Shared<J> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Shared").field("name", &self.name).finish_non_exhaustive()
-    }
-}
-
-impl<H: Deref<Target = Shared<J>>, J> fmt::Debug for Admitted<H, J> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Admitted").finish_non_exhaustive()
-    }
-}
-
-impl<K, J> fmt::Debug for KeyedAdaptiveThrottle<K, J> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("KeyedAdaptiveThrottle").finish_non_exhaustive()
     }
 }

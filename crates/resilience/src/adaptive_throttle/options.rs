@@ -125,11 +125,15 @@ impl<J> Options<J> {
 
     /// A throttle with a limit and pauses of its own for each key. It remembers about as many keys as `capacity`
     /// says, and more where more are in use.
+    ///
+    /// # Panics
+    /// Where `capacity` is 0: what was found out would be forgotten with each call.
     #[must_use]
-    pub fn keyed<K: Eq + Hash + Clone>(self, capacity: usize) -> KeyedAdaptiveThrottle<K, J>
+    pub fn keyed<K: Eq + Hash>(self, capacity: usize) -> KeyedAdaptiveThrottle<K, J>
     where
         J: Clone,
     {
+        assert!(capacity > 0, "at least one key is remembered: `keyed(0)` is refused");
         KeyedAdaptiveThrottle::from_options(self, capacity)
     }
 }

@@ -1,7 +1,6 @@
 use std::future::Future;
 use std::num::NonZeroU32;
 use std::ops::Deref;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,7 +8,7 @@ use governor::state::NotKeyed;
 
 use super::cells::Cell;
 use super::quota::Rate;
-use super::{Exhausted, No, Options, RateLimited, Stats};
+use super::{Exhausted, No, Options, RateLimited, Stats, Waiting, cost_of};
 use crate::call::{Admission, Admit, Call, guards};
 use crate::name::Name;
 use crate::time::{Moment, Time};
@@ -36,8 +35,6 @@ struct Shared {
     turns: Turns,
 }
 
-type Waiting<'a> = Pin<Box<dyn Future<Output = Result<(), RateLimited>> + Send + 'a>>;
-
 impl RateLimiter {
     /// `calls` in each second, twice as many at once; what is above that waits.
     ///
@@ -58,9 +55,7 @@ impl RateLimiter {
 
     pub(super) fn from_options(options: Options) -> Self {
         let Options { name, rate, exhausted, time } = options;
-        let Some(quota) = rate.quota() else {
-            panic!("a limiter is full again within ten years: give it a higher rate or a smaller burst")
-        };
+        let quota = rate.quota_or_panic();
         let (time, cell) = (time.unwrap_or_else(Time::counter), Cell::default());
         let began = time.now();
         let governor = governor::RateLimiter::new(quota, cell.clone(), time.clone());
@@ -101,10 +96,7 @@ impl RateLimiter {
     /// Where `tokens` is 0.
     #[must_use]
     pub const fn cost(&self, tokens: u32) -> Costing<'_> {
-        let Some(tokens) = NonZeroU32::new(tokens) else {
-            panic!("a call costs at least one token: `cost(0)` is refused")
-        };
-        Costing { limiter: self, tokens }
+        Costing { limiter: self, tokens: cost_of(tokens) }
     }
 
     /// Takes a token, where one is there and nobody waits for one.
@@ -123,11 +115,7 @@ impl RateLimiter {
     /// # Cancel safety
     /// Dropping the future gives the place in the queue back.
     pub async fn acquire(&self) -> Result<(), RateLimited> {
-        match admit(&*self.0, NonZeroU32::MIN) {
-            Admission::Now(()) => Ok(()),
-            Admission::Refused(limited) => Err(limited),
-            Admission::Wait(waiting) => waiting.await,
-        }
+        admit(&*self.0, NonZeroU32::MIN).answer().await
     }
 
     /// What it has.
@@ -135,12 +123,7 @@ impl RateLimiter {
     pub fn stats(&self) -> Stats {
         let Shared { rate, cell, time, began, turns, .. } = &*self.0;
         let full = cell.full_at().map_or(*began, |at| began.after(Duration::from_nanos(at)));
-        Stats {
-            available: rate.tokens(full, time.now()),
-            burst: rate.burst().get(),
-            interval: rate.interval(),
-            waiting: turns.waiting(),
-        }
+        rate.stats(full, time.now(), turns.waiting())
     }
 
     /// Gives it all its tokens. Those who wait go on waiting, and take theirs first.
@@ -223,11 +206,7 @@ impl<'a> Costing<'a> {
     /// # Errors
     /// [`RateLimited`] where the tokens are not there and the limiter does not wait, or could never be.
     pub async fn acquire(self) -> Result<(), RateLimited> {
-        match admit(&*self.limiter.0, self.tokens) {
-            Admission::Now(()) => Ok(()),
-            Admission::Refused(limited) => Err(limited),
-            Admission::Wait(waiting) => waiting.await,
-        }
+        admit(&*self.limiter.0, self.tokens).answer().await
     }
 }
 

@@ -1,13 +1,12 @@
 use std::future::Future;
 use std::hash::Hash;
 use std::num::NonZeroU32;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::cells::Cells;
 use super::quota::Rate;
-use super::{Exhausted, No, Options, RateLimited, Stats};
+use super::{Exhausted, No, Options, RateLimited, Stats, Waiting, cost_of};
 use crate::call::{Admission, Admit, Call, guards};
 use crate::name::Name;
 use crate::per_key::PerKey;
@@ -45,9 +44,7 @@ impl<K: Eq + Hash + Clone> Clone for KeyedRateLimiter<K> {
 impl<K: Eq + Hash + Clone + Send + Sync + 'static> KeyedRateLimiter<K> {
     pub(super) fn from_options(options: Options) -> Self {
         let Options { name, rate, exhausted, time } = options;
-        let Some(quota) = rate.quota() else {
-            panic!("a limiter is full again within ten years: give it a higher rate or a smaller burst")
-        };
+        let quota = rate.quota_or_panic();
         let time = time.unwrap_or_else(Time::counter);
         let began = time.now();
         let cells = Cells::new(time.clone(), began);
@@ -82,8 +79,6 @@ pub struct OfKey<K: Eq + Hash + Clone> {
     tokens: NonZeroU32,
 }
 
-type Waiting<'a> = Pin<Box<dyn Future<Output = Result<(), RateLimited>> + Send + 'a>>;
-
 impl<K: Eq + Hash + Clone + Send + Sync + 'static> OfKey<K> {
     /// The same for calls that take `tokens` each.
     ///
@@ -91,10 +86,7 @@ impl<K: Eq + Hash + Clone + Send + Sync + 'static> OfKey<K> {
     /// Where `tokens` is 0.
     #[must_use]
     pub fn cost(self, tokens: u32) -> Self {
-        let Some(tokens) = NonZeroU32::new(tokens) else {
-            panic!("a call costs at least one token: `cost(0)` is refused")
-        };
-        Self { tokens, ..self }
+        Self { tokens: cost_of(tokens), ..self }
     }
 
     /// As [`RateLimiter::call`](super::RateLimiter::call), with the tokens of this key.
@@ -121,11 +113,7 @@ impl<K: Eq + Hash + Clone + Send + Sync + 'static> OfKey<K> {
     /// # Errors
     /// [`RateLimited`] where there is no token and the limiter does not wait.
     pub async fn acquire(&self) -> Result<(), RateLimited> {
-        match admit(self) {
-            Admission::Now(()) => Ok(()),
-            Admission::Refused(limited) => Err(limited),
-            Admission::Wait(waiting) => waiting.await,
-        }
+        admit(self).answer().await
     }
 
     /// What the limiter has for this key.
@@ -133,12 +121,7 @@ impl<K: Eq + Hash + Clone + Send + Sync + 'static> OfKey<K> {
     pub fn stats(&self) -> Stats {
         let Shared { rate, cells, time, began, queues, .. } = &*self.limiter.0;
         let full = cells.full_at(&self.key).map_or(*began, |at| began.after(Duration::from_nanos(at)));
-        Stats {
-            available: rate.tokens(full, time.now()),
-            burst: rate.burst().get(),
-            interval: rate.interval(),
-            waiting: queues.peek(&self.key, Turns::waiting).unwrap_or(0),
-        }
+        rate.stats(full, time.now(), queues.peek(&self.key, Turns::waiting).unwrap_or(0))
     }
 
     /// Gives this key all its tokens. Those who wait go on waiting, and take theirs first.

@@ -31,6 +31,9 @@ mod keyed;
 mod options;
 mod quota;
 
+use std::future::Future;
+use std::num::NonZeroU32;
+use std::pin::Pin;
 use std::time::Duration;
 
 use governor::NotUntil;
@@ -57,6 +60,19 @@ pub struct Stats {
     pub interval: Duration,
     /// How many calls wait.
     pub waiting: usize,
+}
+
+type Waiting<'a> = Pin<Box<dyn Future<Output = Result<(), RateLimited>> + Send + 'a>>;
+
+/// The cost of a call.
+///
+/// # Panics
+/// Where it is 0.
+const fn cost_of(tokens: u32) -> NonZeroU32 {
+    let Some(tokens) = NonZeroU32::new(tokens) else {
+        panic!("a call costs at least one token: `cost(0)` is refused")
+    };
+    tokens
 }
 
 /// No token.

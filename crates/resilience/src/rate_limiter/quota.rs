@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use governor::Quota;
 
-use super::No;
+use super::{No, Stats};
 use crate::time::{Moment, nanos};
 
 /// So many calls in so long, and how many may come at once.
@@ -23,15 +23,29 @@ impl Rate {
     }
 
     /// The time that one token takes.
-    pub(super) fn interval(self) -> Duration {
+    fn interval(self) -> Duration {
         (self.per / self.calls.get()).max(Duration::from_nanos(1))
     }
 
     /// The same in governor's words. `None`: a full bucket would take more than ten years.
-    pub(super) fn quota(self) -> Option<Quota> {
+    fn quota(self) -> Option<Quota> {
         let fill = self.interval().checked_mul(self.burst().get())?;
         let quota = Quota::with_period(self.interval())?;
         (fill <= LONGEST).then(|| quota.allow_burst(self.burst()))
+    }
+
+    /// The same for a limiter to be built.
+    pub(super) fn quota_or_panic(self) -> Quota {
+        let Some(quota) = self.quota() else {
+            panic!("a limiter is full again within ten years: give it a higher rate or a smaller burst")
+        };
+        quota
+    }
+
+    /// What a limiter has at `now`, where its bucket is full again at `full`.
+    pub(super) fn stats(self, full: Moment, now: Moment, waiting: usize) -> Stats {
+        let (available, burst) = (self.tokens(full, now), self.burst().get());
+        Stats { available, burst, interval: self.interval(), waiting }
     }
 
     /// A guess at the time until a call that comes behind so many others would get a token.
@@ -41,7 +55,7 @@ impl Rate {
     }
 
     /// How many tokens are there at `now`, where the bucket is full again at `full`.
-    pub(super) fn tokens(self, full: Moment, now: Moment) -> u32 {
+    fn tokens(self, full: Moment, now: Moment) -> u32 {
         let missing = nanos(full.since(now)).div_ceil(nanos(self.interval()));
         self.burst().get().saturating_sub(u32::try_from(missing).unwrap_or(u32::MAX))
     }

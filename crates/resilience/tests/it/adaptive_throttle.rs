@@ -200,13 +200,13 @@ async fn it_keeps_what_it_has_found_while_it_pauses_and_while_nobody_calls() {
 async fn it_waits_when_the_service_says_so_and_only_that_key_does() {
     let clock = VirtualClock::new();
     let hosts: KeyedAdaptiveThrottle<&str, _> = options(&clock).keyed(100);
-    let told = hosts.key(&"busy").call(async || Err::<u32, _>(Answer::TooMany(Some(secs(3))))).await;
+    let told = hosts.key("busy").call(async || Err::<u32, _>(Answer::TooMany(Some(secs(3))))).await;
     assert!(matches!(told, Err(CallError::Failed(Answer::TooMany(_)))));
-    let busy = hosts.key(&"busy");
+    let busy = hosts.key("busy");
     assert_eq!(busy.stats().paused, Some(secs(3)));
     let mut waits = Box::pin(busy.call(async || Ok::<_, Answer>(7)));
     assert!(futures_util::poll!(&mut waits).is_pending());
-    assert_eq!(hosts.key(&"calm").call(async || Ok::<_, Answer>(7)).await, Ok(7));
+    assert_eq!(hosts.key("calm").call(async || Ok::<_, Answer>(7)).await, Ok(7));
     assert_eq!(clock.advance_to_next(), Some(secs(3)));
     assert_eq!(waits.await, Ok(7));
 }
@@ -279,20 +279,26 @@ async fn what_an_error_means_decides_whether_the_limit_goes_down() {
     assert_eq!((slow.call(call).await, slow.stats().limit), (Ok(7), 9));
 }
 
+#[test]
+#[should_panic(expected = "at least one key is remembered")]
+fn a_throttle_for_no_keys_is_refused() {
+    let _: KeyedAdaptiveThrottle<u32> = AdaptiveThrottle::options("host").keyed(0);
+}
+
 #[tokio::test]
 async fn keys_that_are_in_use_are_not_forgotten() {
     let clock = VirtualClock::new();
     let hosts: KeyedAdaptiveThrottle<u32> = AdaptiveThrottle::options("host").clock(clock.clone()).keyed(10);
     for host in 0..20 {
-        hosts.key(&host).pause(secs(9));
+        hosts.key(host).pause(secs(9));
     }
     for host in 100..1000 {
-        hosts.key(&host);
+        hosts.key(host);
     }
-    assert!((0..20).all(|host| hosts.key(&host).stats().paused.is_some()));
+    assert!((0..20).all(|host| hosts.key(host).stats().paused.is_some()));
     clock.advance(secs(9));
     for host in 1000..2000 {
-        hosts.key(&host);
+        hosts.key(host);
     }
     assert!(hosts.keys() <= 100, "{}", hosts.keys());
 }
