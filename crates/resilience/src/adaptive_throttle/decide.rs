@@ -219,6 +219,18 @@ mod tests {
     }
 
     #[test]
+    fn where_nothing_is_taken_between_two_overloads_half_is_left() {
+        let (mut aimd, now) = (Aimd::new(RULES, 100), Moment::START);
+        for expected in [90, 45, 22] {
+            aimd.end(aimd.begin(now), Sample::Overloaded, 1000, now);
+            assert_eq!(aimd.limit(), expected);
+        }
+        aimd.end(aimd.begin(now), Sample::Taken, 1, now);
+        aimd.end(aimd.begin(now), Sample::Overloaded, 1000, now);
+        assert_eq!(aimd.limit(), 20, "it takes some: nine tenths again");
+    }
+
+    #[test]
     fn a_straggler_takes_nothing_from_a_limit_that_has_grown_again() {
         let mut aimd = Aimd::new(RULES, 100);
         let (old, mut now) = (aimd.begin(Moment::START), Moment::START);

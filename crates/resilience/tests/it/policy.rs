@@ -164,6 +164,19 @@ async fn predicates_guards_and_budgets_are_added_to_the_numbers() {
 }
 
 #[tokio::test]
+async fn a_refusal_costs_the_budget_nothing() {
+    let (budget, full) = (Budget::new(4, 0.0), ConcurrencyLimiter::options("full", 1).max_waiting(0).build());
+    let mut running = Box::pin(full.call(std::future::pending::<Result<u32, ApiError>>));
+    assert!(futures_util::poll!(&mut running).is_pending());
+    let policy = policy::fixed(3, Duration::ZERO).budget(&budget).guard(&full);
+    for _ in 0..10 {
+        let ended = run(async |run| run.step("call", ok).policy(policy.clone()).await).await;
+        assert!(matches!(ended, Err(Error::Run(RunError::Refused { .. }))));
+    }
+    assert!(budget.has_room());
+}
+
+#[tokio::test]
 async fn each_of_a_list_takes_a_policy() {
     let calls = AtomicU32::new(0);
     let policy = policy::fixed(3, Duration::ZERO).guard(ConcurrencyLimiter::new("slots", 2));

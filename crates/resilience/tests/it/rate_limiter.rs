@@ -116,6 +116,10 @@ async fn a_call_takes_what_it_costs_and_one_that_costs_too_much_is_refused_at_on
     }
     assert_eq!(clock.advance_to_next(), Some(ms(200)));
     assert_eq!(waits.await, Ok(7));
+    // What governor's product would be does not fit into 64 bits.
+    let slow = || RateLimiter::options("api", 10, secs(60)).clock(clock.clone());
+    assert!(slow().build().cost(3_074_457_347).call(ok).await.unwrap_err().is_refused());
+    assert!(slow().keyed::<u32>().key(1).cost(3_074_457_347).call(ok).await.unwrap_err().is_refused());
     let keys = options(&clock, 10, 10).keyed::<u32>();
     assert!(keys.key(1).cost(u32::MAX).call(ok).await.unwrap_err().is_refused());
 }
