@@ -49,6 +49,7 @@
     feature = "resilience",
     doc = "| [`resilience`] | circuit breaker, limiters, throttle, cache, policies |"
 )]
+#![cfg_attr(feature = "saga", doc = "| [`saga`] | steps that are undone when a later one fails |")]
 //! | [`collect`], [`resource`], [`clock`] | many results into one, resources given back, time |
 //!
 //! # Features
@@ -61,6 +62,7 @@
 //! | `postgres` | `persistence::PostgresStore`; also `persistence` | no |
 //! | `redis` | `persistence::RedisStore`; also `persistence` | no |
 //! | `resilience` | `resilience`: circuit breaker, limiters, adaptive throttle, cache, hedge, policies | no |
+//! | `saga` | `saga`: steps that are undone when a later one fails | no |
 //! | `tower` | `resilience::tower`: the guards as layers; also `resilience` | no |
 //! | `full` | everything | no |
 
@@ -75,6 +77,8 @@ pub use awaitly_core::{parallel, race};
 pub use awaitly_persistence as persistence;
 #[cfg(feature = "resilience")]
 pub use awaitly_resilience as resilience;
+#[cfg(feature = "saga")]
+pub use awaitly_saga as saga;
 
 /// Long texts, so that their code is compiled.
 #[cfg(all(doctest, feature = "full"))]

@@ -4,8 +4,10 @@
 mod durable;
 mod examples;
 mod faulty;
+mod fuse;
 mod leases;
 mod retry;
+mod sagas;
 mod servers;
 mod transactions;
 mod waiting;

@@ -87,6 +87,17 @@ pub enum EventKind {
     /// Several steps at once have ended, well or not. `winner` is the first success of a race, from 0.
     ScopeEnded { scope: Key, kind: ScopeKind, duration: Duration, winner: Option<usize> },
 
+    /// The body of a saga is about to be called.
+    SagaStarted { saga: Key },
+    /// The body of a saga returned a value: what it did stays.
+    SagaSucceeded { saga: Key, duration: Duration },
+    /// The body of a saga failed, or was cancelled; what it did is about to be undone.
+    SagaFailed { saga: Key, duration: Duration, error: String },
+    /// The compensations of so many steps are about to run, the last step's first. Each is a step of its own.
+    UndoStarted { saga: Key, steps: usize },
+    /// They have run. `failed` of them could not undo their step, or were not tried because one before failed.
+    UndoEnded { saga: Key, duration: Duration, failed: usize },
+
     /// A hook let the run or step pass.
     HookPassed { hook: Hook, step: Option<StepId>, duration: Duration },
     /// A hook refused.
@@ -117,6 +128,11 @@ impl EventKind {
             | Self::RunWaiting { .. }
             | Self::RunCancelled { .. }
             | Self::RunInterrupted { .. }
+            | Self::SagaStarted { .. }
+            | Self::SagaSucceeded { .. }
+            | Self::SagaFailed { .. }
+            | Self::UndoStarted { .. }
+            | Self::UndoEnded { .. }
             | Self::ScopeStarted { .. }
             | Self::ScopeEnded { .. } => None,
         }

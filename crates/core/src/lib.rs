@@ -28,6 +28,8 @@ pub mod journal;
 mod macros;
 pub mod resource;
 pub mod retry;
+#[doc(hidden)]
+pub use run::undo as __undo;
 mod run;
 pub mod several;
 pub mod step;

@@ -19,6 +19,8 @@
 /// With `transaction = store`, the expression is a closure that gets a transaction, and is not wrapped:
 /// `|tx| debit(tx, amount)`. See [`Step::transaction`](crate::step::Step::transaction).
 ///
+/// In a saga, `compensate = |value| undo(value)` says what undoes the step: see the crate `awaitly-saga`.
+///
 /// The second form takes a step built by hand, or anything else that awaits to a `Result` with
 /// [`Error`](crate::Error) or [`RunError`](crate::RunError): [`Run::each`](crate::Run::each),
 /// [`Run::sleep`](crate::Run::sleep).
@@ -83,6 +85,10 @@ macro_rules! __build_step {
             store => $crate::__build_step!(($run) ($($name)?) ($calls store) [$($method)*] $($rest)+)
         }
     };
+    // What undoes the step is told its value, so the compiler has to know the operation first.
+    (($run:expr) ($($name:expr)?) $calls:tt [$($method:tt)*] compensate = $undo:expr, $($rest:tt)+) => {
+        $crate::__build_step!(($run) ($($name)?) $calls [$($method)*] $($rest)+).compensate($undo)
+    };
     (($run:expr) ($($name:expr)?) $calls:tt [$($method:tt)*] $option:ident = $value:expr, $($rest:tt)+) => {
         $crate::__build_step!(($run) ($($name)?) $calls [$($method)* .$option($value)] $($rest)+)
     };
@@ -113,12 +119,15 @@ macro_rules! __build_step {
 /// in time from the surrounding function, which drops the others.
 ///
 /// ```text
-/// parallel!(run, [name,] { step: expression, step: expression })
+/// parallel!(run, [name,] { step: expression, step: step!([option = value,]* expression) })
 /// ```
 ///
 /// Each is a step of its own, called `name.step`, and recorded as such on a durable run. They run on the
-/// task of the run; a step that waits lets the others go on. Entries take no options: an expression that
-/// needs some is a function with a `step!` of its own, or a builder in `tokio::join!`.
+/// task of the run; a step that waits lets the others go on. An entry that needs options is written as
+/// `step!(..)`, without the run and the name.
+///
+/// In a saga, a failure is told when all of them have ended, so that what each of them did is known and can be
+/// undone.
 ///
 /// # Errors
 /// The surrounding function returns its own error, made from the failure that came first in time.
@@ -146,41 +155,75 @@ macro_rules! __build_step {
 /// ```
 #[macro_export]
 macro_rules! parallel {
-    ($run:expr, { $($step:ident : $operation:expr),+ $(,)? }) => {
-        $crate::parallel!($run, "parallel", { $($step : $operation),+ })
+    ($run:expr, { $($steps:tt)+ }) => {
+        $crate::parallel!($run, "parallel", { $($steps)+ })
     };
-    ($run:expr, $name:literal, { $($step:ident : $operation:expr),+ $(,)? }) => {
-        $crate::__parallel!(
-            ($run) ($name) name $( (::core::concat!($name, ".", ::core::stringify!($step))) ($operation) )+
-        )
+    ($run:expr, $name:literal, { $($steps:tt)+ }) => {
+        $crate::__parallel!(($run) ($name) (literal $name) run name [] $($steps)+)
     };
-    ($run:expr, $name:expr, { $($step:ident : $operation:expr),+ $(,)? }) => {
-        $crate::__parallel!(
-            ($run) ($name) name $( (::std::format!("{}.{}", name, ::core::stringify!($step))) ($operation) )+
-        )
+    ($run:expr, $name:expr, { $($steps:tt)+ }) => {
+        $crate::__parallel!(($run) ($name) (expression name) run name [] $($steps)+)
     };
 }
 
+/// Reads the entries of `parallel!`, one at a time, and then writes all of them. `run` and `name` are what the
+/// handle and the name are bound to.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __parallel {
-    (($run:expr) ($name:expr) $bound:ident $( ($key:expr) ($operation:expr) )+) => {
-        match ($crate::__private::handle(&$run), $crate::__private::Key::from($name)) {
-            (run, $bound) => {
+    (
+        ($($from:tt)*) ($($named:tt)*) $key:tt $run:ident $name:ident [$($read:tt)*]
+        $step:ident : step!($($call:tt)+) $(, $($rest:tt)*)?
+    ) => {
+        $crate::__parallel!(
+            ($($from)*) ($($named)*) $key $run $name
+            [$($read)* ($crate::__build_step!(($run) ($crate::__parallel_key!($key $step)) once [] $($call)+))]
+            $($($rest)*)?
+        )
+    };
+    (
+        ($($from:tt)*) ($($named:tt)*) $key:tt $run:ident $name:ident [$($read:tt)*]
+        $step:ident : $operation:expr $(, $($rest:tt)*)?
+    ) => {
+        $crate::__parallel!(
+            ($($from)*) ($($named)*) $key $run $name
+            [$($read)* ($run.step(
+                $crate::__parallel_key!($key $step),
+                $crate::__private::once(|| async { $operation.await })
+            ))]
+            $($($rest)*)?
+        )
+    };
+    (($from:expr) ($named:expr) $key:tt $run:ident $name:ident [$( ($($step:tt)*) )+]) => {
+        match ($crate::__private::handle(&$from), $crate::__private::Key::from($named)) {
+            ($run, $name) => {
+                let siblings = $crate::__private::siblings($run);
                 let steps = async {
                     $crate::__private::try_join!(
                         biased;
-                        $( $crate::__private::Lift::new($crate::__private::execute(
-                            run.step($key, $crate::__private::once(|| async { $operation.await }))
-                        )) ),+
+                        $( $crate::__private::Lift::new(
+                            $crate::__private::execute($($step)*), &siblings
+                        ) ),+
                     )
                 };
-                match $crate::__private::Scoped::parallel(run, ::core::clone::Clone::clone(&$bound), steps).await {
+                let run = $crate::__private::run_of($run);
+                match $crate::__private::Scoped::parallel(run, ::core::clone::Clone::clone(&$name), steps).await {
                     ::core::result::Result::Ok(values) => values,
                     ::core::result::Result::Err(error) => return ::core::result::Result::Err(error),
                 }
             }
         }
+    };
+}
+
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __parallel_key {
+    ((literal $name:literal) $step:ident) => {
+        ::core::concat!($name, ".", ::core::stringify!($step))
+    };
+    ((expression $name:ident) $step:ident) => {
+        ::std::format!("{}.{}", $name, ::core::stringify!($step))
     };
 }
 
@@ -232,7 +275,7 @@ macro_rules! __race {
             (run, name) => $crate::step!(
                 run, ::core::clone::Clone::clone(&name), $($option)*
                 $crate::__private::Winner::new(
-                    run,
+                    $crate::__private::run_of(run),
                     ::core::clone::Clone::clone(&name),
                     $crate::__private::Race::new($crate::__race!(@ $($operation),+))
                 )

@@ -160,6 +160,8 @@ pub enum Purpose {
     Resume,
     /// To run on also if it failed or was cancelled, from the step that it failed on.
     Retry,
+    /// To undo what it did: a run that has not ended, or was cancelled. One that completed or failed stays so.
+    Cancel,
 }
 
 impl Open {

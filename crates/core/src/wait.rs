@@ -35,6 +35,9 @@ pub(crate) async fn sleep(
         (Some(frame), Some(run)) => {
             let Waking { until_ms } = recorded_waking(frame, run, duration).await?;
             let left = run.time().until(until_ms);
+            if left > Duration::ZERO {
+                run.may_go_beyond(&step)?;
+            }
             if run.park_after().is_some_and(|longest| left > longest) {
                 run.note_waiting(None, Some(until_ms));
                 return Err(RunError::Waiting { step });

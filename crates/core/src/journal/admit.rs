@@ -166,11 +166,12 @@ pub fn admit(request: &Open, stored: Option<(&Header, LeaseInfo)>) -> Admission 
     {
         return Admission::Refuse(Refused::InputChanged);
     }
-    let act = match request.purpose {
-        Purpose::Resume => Act::Resume,
-        Purpose::Retry => Act::Retry,
+    let may_be_taken = match request.purpose {
+        Purpose::Resume => header.status.next(Act::Resume).is_ok(),
+        Purpose::Retry => header.status.next(Act::Retry).is_ok(),
+        Purpose::Cancel => !matches!(header.status, Status::Completed | Status::Failed),
     };
-    if header.status.next(act).is_err() {
+    if !may_be_taken {
         return Admission::Ended;
     }
     if header.version > request.version {
@@ -235,6 +236,18 @@ mod tests {
             admit(&request(Purpose::Retry), Some((&stored(Status::Completed), LeaseInfo::Free))),
             Admission::Ended
         );
+    }
+
+    #[test]
+    fn a_run_that_completed_or_failed_is_not_cancelled() {
+        for status in [Status::Running, Status::Waiting, Status::Cancelled] {
+            let admission = admit(&request(Purpose::Cancel), Some((&stored(status), LeaseInfo::Free)));
+            assert_eq!(admission, Admission::Take);
+        }
+        for status in [Status::Completed, Status::Failed] {
+            let admission = admit(&request(Purpose::Cancel), Some((&stored(status), LeaseInfo::Free)));
+            assert_eq!(admission, Admission::Ended);
+        }
     }
 
     #[test]

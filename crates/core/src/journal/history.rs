@@ -156,6 +156,12 @@ impl History {
         self.recorded.get_mut(key)?.found.take()
     }
 
+    /// Whether an outcome is recorded under `key` that was not handed out yet.
+    #[must_use]
+    pub fn holds(&self, key: &str) -> bool {
+        self.recorded.get(key).is_some_and(|slot| slot.found.is_some())
+    }
+
     fn slot(&mut self, key: &str) -> Option<&mut Slot> {
         if self.recorded.is_empty() { None } else { self.recorded.get_mut(key) }
     }

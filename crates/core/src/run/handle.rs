@@ -19,7 +19,6 @@ use crate::wait::{self, WaitFor};
 ///
 /// `Run` is a volatile run: its steps are not recorded. [`DurableRun`] is one whose steps are. Which of the
 /// two a function needs stands in its signature. Handles are passed on by reference and are cheap to clone.
-#[derive(Clone)]
 pub struct Run<M = Volatile> {
     shared: Option<Arc<Shared>>,
     mode: PhantomData<M>,
@@ -37,9 +36,9 @@ pub enum Volatile {}
 pub enum Durable {}
 
 /// Whether the steps of a run are recorded: [`Volatile`] or [`Durable`].
-pub trait Mode: sealed::Sealed {
+pub trait Mode: sealed::Sealed + Send + Sync + 'static {
     /// What is kept of a step.
-    type Keep: Default;
+    type Keep: Default + Send + Sync + 'static;
     /// Whether anything is.
     #[doc(hidden)]
     const RECORDS: bool;
@@ -234,6 +233,13 @@ impl Run<Durable> {
         };
         let input = self.shared().and_then(Shared::input).ok_or_else(|| undecodable("it has none".into()))?;
         input.decode().map_err(|error| undecodable(error.reason))
+    }
+}
+
+// By hand, so that `M` need not be `Clone`.
+impl<M> Clone for Run<M> {
+    fn clone(&self) -> Self {
+        Self { shared: self.shared.clone(), mode: PhantomData }
     }
 }
 

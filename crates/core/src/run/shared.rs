@@ -12,7 +12,7 @@ use crate::error::{Limit, RunError};
 use crate::event::{EventKind, Observers, RecordedKind, StepId};
 use crate::guard::Refusal;
 use crate::journal::{Found, History, Key, Payload, Record, Taken, Timestamp, WaitEntry};
-use crate::step::within;
+use crate::step::{is_only_recorded, within};
 use crate::store::{AnyStore, Durability, Lease, OnRecorded, Renewed, StoreError};
 use crate::workflow::StepInfo;
 
@@ -34,6 +34,8 @@ pub(crate) struct Shared {
     /// The keys of the steps that are not recorded.
     volatile: Mutex<History>,
     stop: Mutex<Stop>,
+    /// Whether the run is to be cancelled once it comes to a step that is not recorded.
+    cancel_beyond: AtomicBool,
     /// Whether `stop` holds something that the next step has to look at.
     troubled: AtomicBool,
 }
@@ -94,6 +96,20 @@ pub(crate) struct Stop {
     pub(crate) stale: bool,
     /// The step whose operation panicked.
     pub(crate) panicked: Option<Key>,
+    /// What undoes the steps behind `failed_on`, so far as nothing was built since.
+    pub(crate) undoing: Undoing,
+}
+
+/// How far the undoing has come that the run ends with.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub enum Undoing {
+    /// There was none.
+    #[default]
+    None,
+    /// All was undone: a retry begins anew.
+    Done,
+    /// Some of it failed: a retry goes on with it.
+    GaveUp,
 }
 
 impl Journal {
@@ -146,6 +162,7 @@ impl Shared {
             time,
             volatile: Mutex::default(),
             stop: Mutex::default(),
+            cancel_beyond: AtomicBool::new(false),
             troubled: AtomicBool::new(false),
         }
     }
@@ -194,6 +211,24 @@ impl Shared {
         if let Some(token) = self.token() {
             token.cancel();
         }
+    }
+
+    /// Cancels the run, where it has a store, once it comes to a step that is not recorded: what is recorded is
+    /// found before, so that the body knows what there is to undo.
+    pub(crate) fn cancel_beyond(&self) {
+        self.cancel_beyond.store(true, Ordering::Relaxed);
+    }
+
+    /// Refuses a step that is not recorded where only recorded ones may be used.
+    pub(crate) fn may_go_beyond(&self, key: &Key) -> Result<(), RunError> {
+        if is_only_recorded(self) {
+            return Err(RunError::Cancelled { step: Some(key.clone()) });
+        }
+        if self.cancel_beyond.load(Ordering::Relaxed) {
+            self.cancel();
+            return self.may_begin(key);
+        }
+        Ok(())
     }
 
     pub(crate) const fn park_after(&self) -> Option<Duration> {
@@ -298,6 +333,12 @@ impl Shared {
     pub(crate) fn recall(&self, key: &Key) -> Option<Found> {
         let journal = self.journal.as_ref().filter(|journal| journal.resumed)?;
         lock(&journal.history).recall(key)
+    }
+
+    /// Whether the journal holds an outcome under `key` that was not handed out yet.
+    pub(crate) fn holds(&self, key: &Key) -> bool {
+        let journal = self.journal.as_ref().filter(|journal| journal.resumed);
+        journal.is_some_and(|journal| lock(&journal.history).holds(key))
     }
 
     /// Begins to record. `None`: the run has no journal.
@@ -413,6 +454,7 @@ impl Shared {
         let mut stop = lock(&self.stop);
         if std::mem::take(&mut stop.stale) {
             stop.failed_on.clear();
+            stop.undoing = Undoing::None;
         }
         if let Some(key) = key
             && !stop.failed_on.contains(key)
@@ -420,6 +462,13 @@ impl Shared {
             stop.failed_on.push(key.clone());
             self.troubled.store(true, Ordering::Relaxed);
         }
+    }
+
+    /// An undoing has come to an end: these are the keys that a retry of the run drops.
+    pub(crate) fn note_undoing(&self, undoing: Undoing, keys: Vec<Key>) {
+        let mut stop = lock(&self.stop);
+        (stop.undoing, stop.failed_on, stop.stale) = (undoing, keys, false);
+        self.troubled.store(true, Ordering::Relaxed);
     }
 
     pub(crate) fn note_panic(&self, key: &Key) {

@@ -5,7 +5,10 @@
 mod each;
 mod race;
 mod scope;
+mod siblings;
 
 pub use each::{Each, EachFuture, ItemOperation, Progress, Settled, SettledFuture};
 pub use race::{Against, Lone, Race, Racers};
 pub use scope::{Lift, Scoped, Winner};
+#[doc(hidden)]
+pub use siblings::{AllEnd, Siblings};

@@ -1,12 +1,12 @@
 use std::fmt;
 use std::future::Future;
-use std::marker::PhantomData;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use pin_project_lite::pin_project;
 
+use super::siblings::Siblings;
 use crate::error::FromStep;
 use crate::event::{EventKind, ScopeKind};
 use crate::journal::Key;
@@ -100,31 +100,47 @@ where
 }
 
 pin_project! {
-    /// A step whose failure has become the error of the function that it is in.
+    /// A step whose failure has become the error of the function that it is in, and is told when its siblings let it.
     #[must_use = "futures do nothing unless polled"]
-    pub struct Lift<Fut, X> {
+    pub struct Lift<'s, Fut, X, S> {
         #[pin]
         inner: Fut,
-        error: PhantomData<fn() -> X>,
+        siblings: &'s S,
+        held: Option<(u32, X)>,
     }
 }
 
-impl<Fut, X> Lift<Fut, X> {
+impl<'s, Fut, X, S: Siblings> Lift<'s, Fut, X, S> {
     /// Lifts the failure of `inner`.
-    pub const fn new(inner: Fut) -> Self {
-        Self { inner, error: PhantomData }
+    pub fn new(inner: Fut, siblings: &'s S) -> Self {
+        siblings.begin();
+        Self { inner, siblings, held: None }
     }
 }
 
-impl<Fut, T, F, X> Future for Lift<Fut, X>
+impl<Fut, T, F, X, S> Future for Lift<'_, Fut, X, S>
 where
     Fut: Future<Output = Result<T, F>>,
     X: FromStep<F>,
+    S: Siblings,
 {
     type Output = Result<T, X>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        self.project().inner.poll(cx).map_err(X::from_step)
+        let this = self.project();
+        if this.held.is_none() {
+            match ready!(this.inner.poll(cx)) {
+                Ok(value) => {
+                    this.siblings.succeeded(cx);
+                    return Poll::Ready(Ok(value));
+                }
+                Err(failure) => *this.held = Some((this.siblings.failed(cx), X::from_step(failure))),
+            }
+        }
+        match this.held.take_if(|(place, _)| this.siblings.may_tell(*place)) {
+            Some((_, error)) => Poll::Ready(Err(error)),
+            None => Poll::Pending,
+        }
     }
 }
 
@@ -140,7 +156,7 @@ impl<Fut> fmt::Debug for Winner<'_, Fut> {
     }
 }
 
-impl<Fut, X> fmt::Debug for Lift<Fut, X> {
+impl<Fut, X, S> fmt::Debug for Lift<'_, Fut, X, S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Lift").finish_non_exhaustive()
     }

@@ -37,7 +37,8 @@ pub(crate) use frame::Frame;
 pub use invoke::{Invoke, Once, Repeat, Retrying, once, once_in, repeat, repeat_in};
 pub use keep::{Ended, Fresh, Keep, Recorded, ValuesOnly};
 pub use name::name_of;
-pub(crate) use nested::within;
+pub use nested::OnlyRecorded;
+pub(crate) use nested::{is_only_recorded, within};
 pub(crate) use outside::{Question, ask_outside};
 pub use policy::Policy;
 pub use transaction::{Committed, InTransaction, InTransactionFuture, Place};
@@ -182,6 +183,17 @@ impl<'r, F, A, R, G> Step<'r, F, A, R, G> {
     /// Runs the step only where `condition` does not hold: the opposite of [`when`](Self::when).
     pub fn unless(self, condition: bool) -> Conditional<Self> {
         self.when(!condition)
+    }
+}
+
+impl<F, A, R, G> Step<'_, F, A, R, G> {
+    pub(crate) const fn frame(&self) -> &Frame<'_> {
+        &self.frame
+    }
+
+    pub(crate) fn shielded(mut self) -> Self {
+        self.frame.shield();
+        self
     }
 }
 

@@ -5,15 +5,23 @@
 //! So a step that is built while an operation is polled has its key within that of the operation's step:
 //! `pay/charge`, and `pay@2/charge` in the second attempt at `pay`.
 //!
-//! Which operation is being polled is known by the thread for as long as the poll lasts.
+//! Which operation is being polled is known by the thread for as long as the poll lasts. So is whether a body is
+//! polled only to find out what it has done: [`OnlyRecorded`].
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use pin_project_lite::pin_project;
 
 use crate::journal::Key;
 use crate::run::Shared;
 
 thread_local! {
     static INSIDE: RefCell<Option<Inside>> = const { RefCell::new(None) };
+    /// The run of which only recorded steps may be used.
+    static ONLY_RECORDED: Cell<Option<usize>> = const { Cell::new(None) };
 }
 
 struct Inside {
@@ -53,6 +61,53 @@ impl Inside {
             1 => Key::from(format!("{}/{key}", self.key)),
             attempt => Key::from(format!("{}@{attempt}/{key}", self.key)),
         }
+    }
+}
+
+pin_project! {
+    /// A future in which the run's recorded steps are found as ever, and no other one runs: it ends in
+    /// [`RunError::Cancelled`](crate::RunError::Cancelled).
+    #[must_use = "futures do nothing unless polled"]
+    pub struct OnlyRecorded<Fut> {
+        #[pin]
+        inner: Fut,
+        run: Option<usize>,
+    }
+}
+
+impl<Fut> OnlyRecorded<Fut> {
+    pub(crate) fn new(run: Option<&Shared>, inner: Fut) -> Self {
+        Self { inner, run: run.map(address) }
+    }
+}
+
+impl<Fut: Future> Future for OnlyRecorded<Fut> {
+    type Output = Fut::Output;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let _before = Before(ONLY_RECORDED.replace(*this.run));
+        this.inner.poll(cx)
+    }
+}
+
+/// Puts back what was before, also where the future panics.
+struct Before(Option<usize>);
+
+impl Drop for Before {
+    fn drop(&mut self) {
+        ONLY_RECORDED.set(self.0);
+    }
+}
+
+/// Whether only recorded steps of `run` may be used here.
+pub(crate) fn is_only_recorded(run: &Shared) -> bool {
+    ONLY_RECORDED.get() == Some(address(run))
+}
+
+impl<Fut> std::fmt::Debug for OnlyRecorded<Fut> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("OnlyRecorded").finish_non_exhaustive()
     }
 }
 

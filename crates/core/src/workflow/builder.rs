@@ -299,6 +299,32 @@ impl<X> Workflow<X> {
         self.execute(run.into(), Purpose::Retry, false, body).await.0
     }
 
+    /// Cancels a run that nobody executes, and lets its body undo what it did: what is recorded is found as ever,
+    /// the first step that is not ends in [`RunError::Cancelled`], and what a saga has to undo then is undone.
+    ///
+    /// A run that [`Operate::cancel`](crate::store::Operate::cancel) cancelled already, or that was cancelled in
+    /// the middle of this, can be given to it too; what was undone is not undone again. One that is not there yet is
+    /// cancelled before it begins. To cancel a run that this process executes, cancel its token.
+    ///
+    /// # Errors
+    /// As a rule [`RunError::Cancelled`], in the body's own error. [`RunError::Busy`] while another owner executes the
+    /// run: ask that one by [`Operate::cancel`](crate::store::Operate::cancel). A run that has completed or failed
+    /// gives what is recorded. Where something could not be undone, the run has failed with what the body returned.
+    ///
+    /// # Cancel safety
+    /// Dropping the future leaves the run as it was, with what was undone by then.
+    pub async fn cancel<T, E>(
+        &self,
+        run: impl Into<Arc<str>>,
+        body: impl AsyncFnOnce(&DurableRun) -> Result<T, E>,
+    ) -> Result<T, E>
+    where
+        X: KeepRun<T, E>,
+        E: FromStep<RunError> + fmt::Display,
+    {
+        self.execute(run.into(), Purpose::Cancel, false, body).await.0
+    }
+
     /// The same as [`run`](Self::run), with the journal beside the result, whether that is a value or an
     /// error. The state of a run that was not opened is empty. Everything else is as for [`run`](Self::run).
     pub async fn run_with_state<T, E>(

@@ -119,7 +119,7 @@ impl Definition {
         let settings = self.settings(run.to_shared(), hold.0.is_some());
         let shared = Arc::new(Shared::new(settings, Some(journal), now));
         if cancel {
-            shared.cancel();
+            shared.cancel_beyond();
         }
         Execution { shared, hold, recorded, revival }
     }

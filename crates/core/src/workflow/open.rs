@@ -74,7 +74,7 @@ impl Definition {
             Opened::Refused(refused) => Err(RunError::refused(refused, &run, self.version).into()),
             Opened::Held { lease, now, run: stored } => {
                 let hold = Hold(Some(Writer { store: store.clone(), lease }));
-                self.migrate(run, hold, now, stored).await.map_err(NotAdmitted::from)
+                self.migrate(run, hold, now, stored, purpose).await.map_err(NotAdmitted::from)
             }
         }
     }
@@ -115,6 +115,7 @@ impl Definition {
         hold: Hold,
         now: Timestamp,
         stored: StoredRun,
+        purpose: Purpose,
     ) -> Result<Admitted, RunError> {
         let StoredRun { header, input, mut records, waits } = stored;
         if header.version < self.version {
@@ -126,11 +127,14 @@ impl Definition {
                 store.rewrite(lease, self.version, records.clone()).await?;
             }
         }
-        let revival = (header.status != Status::Running).then_some(Revival { drop: header.failed_on });
+        // A run that is only to undo what it did stays what it is until that is done.
+        let cancelling = purpose == Purpose::Cancel;
+        let revived = header.status != Status::Running && !cancelling;
+        let revival = revived.then_some(Revival { drop: header.failed_on });
         if let Some(Revival { drop }) = &revival {
             records.retain(|record| !drop.contains(&record.key));
         }
-        let cancel = header.cancel_requested;
+        let cancel = header.cancel_requested || cancelling;
         Ok(Admitted { run, hold, now: Some(now), records, waits, input, revival, cancel })
     }
 

@@ -15,6 +15,14 @@ pub struct ItemOperation<F, Item> {
     pub(super) item: Item,
 }
 
+impl<F, Item> ItemOperation<F, Item> {
+    /// What `operation` does with `item`.
+    #[doc(hidden)]
+    pub const fn new(operation: Arc<F>, item: Item) -> Self {
+        Self { operation, item }
+    }
+}
+
 #[diagnostic::do_not_recommend]
 impl<F, Item, Fut, T, E> Invoke<ItemOperation<F, Item>> for Once
 where

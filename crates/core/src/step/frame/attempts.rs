@@ -131,11 +131,11 @@ impl<'r> Frame<'r> {
     }
 
     fn token(&self) -> Option<&'r CancellationToken> {
-        self.run.and_then(Shared::token)
+        self.run.filter(|_| !self.is_shielded()).and_then(Shared::token)
     }
 
     fn run_bound(&self) -> Option<Bound> {
-        let (at, after) = self.run?.deadline()?;
+        let (at, after) = self.run.filter(|_| !self.is_shielded())?.deadline()?;
         Some(Bound::limit(at, after, Limit::Run))
     }
 
@@ -163,7 +163,7 @@ impl<'r> Frame<'r> {
 
     /// Whether an attempt after `delay` would still begin in time, in a run that still goes on.
     pub(in crate::step) fn has_time_for(&self, delay: Duration) -> bool {
-        if self.run.is_some_and(Shared::is_stopping) {
+        if self.is_stopping() {
             return false;
         }
         let bound = nearest([self.step_bound(), self.run_bound()]);

@@ -18,7 +18,9 @@ impl Frame<'_> {
 
     fn look_up_in(&mut self, run: &Shared, recorded: bool) -> Result<Option<Found>, RunError> {
         run.may_go_on()?;
-        run.may_begin(self.label())?;
+        if !self.is_shielded() {
+            run.may_begin(self.label())?;
+        }
         if !recorded {
             return Ok(None);
         }
@@ -52,7 +54,11 @@ impl Frame<'_> {
         };
         let Some(found) = run.recall(self.key()) else {
             self.tell(|step| EventKind::StepMissed { step });
-            return Ok(None);
+            return if self.is_shielded() {
+                Ok(None)
+            } else {
+                run.may_go_beyond(self.label()).map(|()| None)
+            };
         };
         match on_change.decide(found.input, input) {
             Decision::Reuse => Ok(Some(found)),

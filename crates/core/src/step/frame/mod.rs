@@ -51,6 +51,8 @@ pub(super) struct Detail {
     spans: Option<Box<Spans>>,
     /// The journal holds an outcome that the new one takes the place of.
     replaces: bool,
+    /// The step runs and is recorded also where the run was cancelled or is out of time: it undoes another one.
+    shielded: bool,
     /// Between the first attempt and the outcome.
     in_flight: bool,
     /// The operation is being polled. Seen from outside only while it panics.
@@ -127,6 +129,20 @@ impl<'r> Frame<'r> {
         }
     }
 
+    /// Lets the step run whatever becomes of the run, short of a failure of its store.
+    pub(crate) fn shield(&mut self) {
+        self.detail().shielded = true;
+    }
+
+    fn is_shielded(&self) -> bool {
+        self.detail.as_ref().is_some_and(|detail| detail.shielded)
+    }
+
+    /// Whether the journal holds an outcome for the step that was not handed out yet.
+    pub(crate) fn is_known(&self) -> bool {
+        self.is_recorded() && self.run.is_some_and(|run| run.holds(self.key()))
+    }
+
     fn is_recorded(&self) -> bool {
         self.detail.as_ref().is_some_and(|detail| detail.recorded)
     }
@@ -141,7 +157,7 @@ impl<'r> Frame<'r> {
 
     /// What the step is called in errors, and what its randomness is drawn from: the key of a recorded step,
     /// the name of any other. So it is the same whether somebody watches or not.
-    pub(super) fn label(&self) -> &Key {
+    pub(crate) fn label(&self) -> &Key {
         if self.is_recorded() { self.key() } else { &self.name }
     }
 

@@ -44,7 +44,7 @@ impl Frame<'_> {
     /// The step failed, now or before: where that is recorded, a retry of the run drops it.
     pub(super) fn note_failure(&self) {
         if let Some(run) = self.run {
-            let recorded = self.is_recorded() && !run.is_stopping();
+            let recorded = self.is_recorded() && !self.is_stopping();
             run.note_failure(recorded.then(|| self.key()));
         }
     }
@@ -59,7 +59,8 @@ impl Frame<'_> {
     /// Whether a failure is the run's, not the step's: it was cancelled, is out of time, or cannot go on.
     /// What an operation made of that is not its outcome.
     pub(in crate::step) fn is_stopping(&self) -> bool {
-        self.run.is_some_and(Shared::is_stopping)
+        self.run
+            .is_some_and(|run| if self.is_shielded() { run.may_go_on().is_err() } else { run.is_stopping() })
     }
 
     pub(in crate::step) fn unencodable(&self, error: &EncodeError) -> RunError {

@@ -1,0 +1,97 @@
+//! What a crate needs that undoes steps, as `awaitly-saga` does. Not for use by hand, and free to change.
+
+use std::time::Duration;
+
+pub use super::shared::Undoing;
+use super::{Mode, Run, Shared};
+use crate::event::EventKind;
+use crate::journal::Key;
+pub use crate::several::AllEnd;
+use crate::step::{OnlyRecorded, Step};
+
+/// Why a run does not go on, where that is not of its body's making.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stopping {
+    /// The store failed, or a key was used twice: nothing more can be done in this execution.
+    Interrupted,
+    /// It was cancelled.
+    Cancelled,
+    /// A step waits.
+    Waiting,
+}
+
+/// Why the run does not go on, if it does not.
+#[must_use]
+pub fn stopping<M: Mode>(run: &Run<M>) -> Option<Stopping> {
+    let shared = run.shared()?;
+    let stop = shared.stop();
+    if stop.fatal.is_some() {
+        Some(Stopping::Interrupted)
+    } else if stop.cancelled || shared.is_cancelled() {
+        Some(Stopping::Cancelled)
+    } else {
+        stop.waiting.then_some(Stopping::Waiting)
+    }
+}
+
+/// An undoing has come to an end: these are the keys whose records a retry of the run drops.
+pub fn ended<M: Mode>(run: &Run<M>, undoing: Undoing, keys: Vec<Key>) {
+    if let Some(shared) = run.shared() {
+        shared.note_undoing(undoing, keys);
+    }
+}
+
+/// The recorded steps that the run fails on, as far as is known.
+#[must_use]
+pub fn failed_on<M: Mode>(run: &Run<M>) -> Vec<Key> {
+    run.shared().map(|shared| shared.stop().failed_on).unwrap_or_default()
+}
+
+/// Tells those who watch.
+pub fn tell<M: Mode>(run: &Run<M>, kind: impl FnOnce() -> EventKind) {
+    if let Some(shared) = run.shared() {
+        shared.tell_if_observed(kind);
+    }
+}
+
+/// The time since this execution of the run began; nothing where nobody watches.
+pub fn elapsed<M: Mode>(run: &Run<M>) -> Duration {
+    run.shared().filter(|shared| shared.is_observed()).map_or(Duration::ZERO, Shared::elapsed)
+}
+
+/// Takes `name` for a list of steps, whose keys begin with what comes back.
+#[must_use]
+pub fn base<M: Mode>(run: &Run<M>, name: &Key) -> Key {
+    run.take_base(name)
+}
+
+/// The step of a list with that key, which begins with what [`base`] gave.
+pub fn item<F, A, M: Mode>(
+    run: &Run<M>,
+    name: Key,
+    key: Key,
+    operation: F,
+    attempts: A,
+) -> Step<'_, F, A, M::Keep> {
+    Step::assemble(run.frame_with_key(name, || key), operation, attempts, ())
+}
+
+/// The step, run and recorded also where the run was cancelled or is out of time.
+pub fn shielded<F, A, R, G>(step: Step<'_, F, A, R, G>) -> Step<'_, F, A, R, G> {
+    step.shielded()
+}
+
+/// What the step is recorded under, or its name where it is not recorded.
+pub fn key_of<F, A, R, G>(step: &Step<'_, F, A, R, G>) -> Key {
+    step.frame().label().clone()
+}
+
+/// Whether the journal holds an outcome for the step.
+pub fn is_known<F, A, R, G>(step: &Step<'_, F, A, R, G>) -> bool {
+    step.frame().is_known()
+}
+
+/// Lets `body` find the recorded steps of the run, and execute no other one.
+pub fn only_recorded<M: Mode, Fut>(run: &Run<M>, body: Fut) -> OnlyRecorded<Fut> {
+    OnlyRecorded::new(run.shared(), body)
+}

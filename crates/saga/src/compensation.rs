@@ -1,0 +1,118 @@
+use std::fmt;
+use std::future::Future;
+use std::time::Duration;
+
+use awaitly_core::journal::Key;
+use awaitly_core::retry::{Always, Rules};
+use awaitly_core::step::Keep;
+use awaitly_core::{__undo, Error, FromStep, Mode, Retry, Run};
+
+use crate::ledger::{Done, Ledger};
+
+/// What undoes a step: the operation, how often it is tried, and for how long. `C` is `()` for a step that nothing
+/// undoes.
+#[derive(Clone)]
+pub struct Compensation<C = (), P = Always> {
+    operation: C,
+    retry: Retry<P>,
+    timeout: Option<Duration>,
+}
+
+/// The operation that undoes a step.
+#[derive(Clone)]
+pub struct By<C>(C);
+
+impl Compensation {
+    pub(crate) const fn none() -> Self {
+        Self { operation: (), retry: Retry::fixed(Duration::ZERO).attempts(1), timeout: None }
+    }
+}
+
+impl<C, P> Compensation<C, P> {
+    pub(crate) fn by<D>(self, operation: D) -> Compensation<By<D>, P> {
+        let Self { retry, timeout, .. } = self;
+        Compensation { operation: By(operation), retry, timeout }
+    }
+
+    pub(crate) fn retry<Q>(self, retry: Retry<Q>) -> Compensation<C, Q> {
+        let Self { operation, timeout, .. } = self;
+        Compensation { operation, retry, timeout }
+    }
+
+    pub(crate) fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = Some(timeout);
+        self
+    }
+}
+
+/// What may undo a step whose value is a `T`, in a saga that fails with an `E`. You do not implement it.
+#[diagnostic::on_unimplemented(
+    message = "this cannot undo a step whose value is `{T}`, in a saga that fails with `{E}`",
+    note = "what undoes a step is a closure that gets a clone of its value and returns a future of a `Result`: `|hold| api.release(hold)`",
+    note = "its error needs a way into `{E}`, as a step's error does; on a durable run it is recorded, so it needs serde; and closure, value and future need to be `Send`"
+)]
+pub trait Compensates<'c, T, E, M> {
+    /// Whether there is anything to undo.
+    #[doc(hidden)]
+    const UNDOES: bool;
+
+    /// Enters into the ledger what undoes `step`, which had `value`.
+    #[doc(hidden)]
+    fn enter(self, step: Key, value: &T, ledger: &Entered<'_, 'c, E, M>);
+}
+
+/// Where it is entered.
+#[expect(missing_debug_implementations, reason = "nobody outside has one")]
+pub struct Entered<'l, 'c, E, M>(pub(crate) &'l Ledger<'c, E, M>);
+
+#[diagnostic::do_not_recommend]
+impl<'c, T, E, M, P> Compensates<'c, T, E, M> for Compensation<(), P> {
+    const UNDOES: bool = false;
+
+    fn enter(self, _: Key, _: &T, _: &Entered<'_, 'c, E, M>) {}
+}
+
+#[diagnostic::do_not_recommend]
+impl<'c, T, E, M, C, P, Fut, U, F> Compensates<'c, T, E, M> for Compensation<By<C>, P>
+where
+    T: Clone + Send + 'c,
+    E: FromStep<Error<F>> + 'c,
+    M: Mode,
+    M::Keep: Keep<U, F>,
+    C: FnMut(T) -> Fut + Send + 'c,
+    Fut: Future<Output = Result<U, F>> + Send + 'c,
+    U: Send,
+    F: fmt::Display + Send,
+    P: Rules<F> + Send + 'c,
+{
+    const UNDOES: bool = true;
+
+    fn enter(self, step: Key, value: &T, Entered(ledger): &Entered<'_, 'c, E, M>) {
+        let (value, Self { operation: By(mut operation), retry, timeout }) = (value.clone(), self);
+        let undo = move |run: Run<M>, name| -> crate::ledger::Undone<'c, E> {
+            Box::pin(async move {
+                let mut undo =
+                    __undo::shielded(run.step(name, move || operation(value.clone())).retry(retry));
+                if let Some(timeout) = timeout {
+                    undo = undo.timeout(timeout);
+                }
+                let key = __undo::key_of(&undo);
+                (key, undo.await.map(drop).map_err(E::from_step))
+            })
+        };
+        ledger.lock().done.push(Done { step, undo: Box::new(undo) });
+    }
+}
+
+impl<C, P: fmt::Debug> fmt::Debug for Compensation<C, P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { retry, timeout, .. } = self;
+        f.debug_struct("Compensation").field("retry", retry).field("timeout", timeout).finish_non_exhaustive()
+    }
+}
+
+impl<C> fmt::Debug for By<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("By(..)")
+    }
+}

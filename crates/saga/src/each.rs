@@ -1,0 +1,286 @@
+use std::fmt;
+use std::future::{Future, IntoFuture};
+use std::iter::Enumerate;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+use std::vec;
+
+use awaitly_core::journal::Key;
+use awaitly_core::several::ItemOperation;
+use awaitly_core::step::{Invoke, Keep, Once, Repeat, Step, StepFuture};
+use awaitly_core::{__undo, Error, Mode, Retry};
+use futures_util::stream::{FuturesUnordered, Stream};
+use pin_project_lite::pin_project;
+
+use crate::Saga;
+use crate::compensation::{By, Compensates, Compensation};
+use crate::step::{SagaStep, SagaStepFuture};
+
+/// A step of a saga for each item of a list, with what undoes each of them.
+///
+/// Made with [`Saga::each`]. Awaiting it gives the values in the order of the items, or the first failure in time. After
+/// a failure no other item begins, and those that are under way are waited for, so that what they did is known and
+/// undone.
+///
+/// # Default
+/// One at a time, no retry, no timeout, keys `name[0]`, `name[1]`, and so on.
+///
+/// # Errors
+/// The failure of the step that failed first.
+///
+/// # Cancel safety
+/// Dropping the future drops the steps in flight, which then are [in doubt](crate::SagaError::in_doubt).
+///
+/// # Resume
+/// Every item is a recorded step of its own: a resumed run calls only those without an outcome.
+///
+/// ```
+/// use awaitly_core::{RunError, run, step};
+/// use awaitly_saga::saga;
+///
+/// # async fn send(parcel: u32) -> Result<u32, RunError> { Ok(parcel * 10) }
+/// # async fn call_back(shipment: u32) -> Result<(), RunError> { Ok(()) }
+/// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+/// let sent = run(async |run| {
+///     saga(run, async |saga| {
+///         let sent = step!(saga.each("send", [1, 2, 3], send).compensate(call_back).concurrency(2));
+///         Ok::<_, RunError>(sent)
+///     })
+///     .await
+/// })
+/// .await;
+/// assert_eq!(sent.unwrap(), [10, 20, 30]);
+/// # });
+/// ```
+#[must_use = "a step does nothing unless it is awaited: put it into `step!(..)`, or `.await` it"]
+pub struct SagaEach<'s, H, I, F, A = Once, X = Compensation> {
+    list: List<'s, H, I, F>,
+    attempts: A,
+    compensation: X,
+}
+
+/// All of it that no option changes the type of.
+struct List<'s, H, I, F> {
+    saga: &'s H,
+    name: Key,
+    /// What the keys of the items begin with.
+    base: Key,
+    items: Enumerate<vec::IntoIter<I>>,
+    operation: Arc<F>,
+    concurrency: usize,
+    timeout: Option<Duration>,
+    key_by: Option<KeyBy<'s, I>>,
+}
+
+type KeyBy<'s, I> = Box<dyn Fn(&I) -> String + Send + Sync + 's>;
+
+impl<'s, 'c, E, M: Mode, I, F> SagaEach<'s, Saga<'c, E, M>, I, F> {
+    pub(crate) fn new(saga: &'s Saga<'c, E, M>, name: Key, items: Vec<I>, operation: F) -> Self {
+        let base = __undo::base(saga.run(), &name);
+        let (items, operation) = (items.into_iter().enumerate(), Arc::new(operation));
+        let list = List { saga, name, base, items, operation, concurrency: 1, timeout: None, key_by: None };
+        Self { list, attempts: Once, compensation: Compensation::none() }
+    }
+}
+
+impl<'s, H, I, F, A, X> SagaEach<'s, H, I, F, A, X> {
+    /// Tries an item again after a failure, as `policy` says. Items are cloned for it.
+    pub fn retry<Q>(self, policy: Retry<Q>) -> SagaEach<'s, H, I, F, A::Again<Q>, X>
+    where
+        A: Repeat,
+    {
+        let Self { list, attempts, compensation } = self;
+        SagaEach { list, attempts: attempts.again(policy), compensation }
+    }
+
+    /// Drops an attempt at an item that takes longer.
+    pub const fn timeout(mut self, timeout: Duration) -> Self {
+        self.list.timeout = Some(timeout);
+        self
+    }
+
+    /// How many steps run at the same time at most.
+    ///
+    /// # Panics
+    /// Where it is 0.
+    pub const fn concurrency(mut self, concurrency: usize) -> Self {
+        assert!(concurrency > 0, "at least one step runs at a time: `concurrency(0)` is refused");
+        self.list.concurrency = concurrency;
+        self
+    }
+
+    /// The key of an item, instead of its position: `name[key]`. On a durable run, two items with the same
+    /// key end in [`RunError::DuplicateKey`](awaitly_core::RunError::DuplicateKey).
+    pub fn key_by(mut self, key: impl Fn(&I) -> String + Send + Sync + 's) -> Self {
+        self.list.key_by = Some(Box::new(key));
+        self
+    }
+}
+
+impl<'s, H, I, F, A, C, P> SagaEach<'s, H, I, F, A, Compensation<C, P>> {
+    /// See [`SagaStep::compensate_retry`].
+    pub fn compensate_retry<Q>(self, policy: Retry<Q>) -> SagaEach<'s, H, I, F, A, Compensation<C, Q>> {
+        let Self { list, attempts, compensation } = self;
+        SagaEach { list, attempts, compensation: compensation.retry(policy) }
+    }
+
+    /// See [`SagaStep::compensate_timeout`].
+    pub fn compensate_timeout(self, timeout: Duration) -> Self {
+        let Self { list, attempts, compensation } = self;
+        Self { list, attempts, compensation: compensation.timeout(timeout) }
+    }
+}
+
+impl<'s, 'c, E, M, I, F, A, P> SagaEach<'s, Saga<'c, E, M>, I, F, A, Compensation<(), P>> {
+    /// What undoes an item: see [`SagaStep::compensate`]. Each item has a clone of it.
+    #[expect(clippy::type_complexity, reason = "a list of steps, and what undoes each")]
+    pub fn compensate<C, Fut, U, X>(
+        self,
+        operation: C,
+    ) -> SagaEach<'s, Saga<'c, E, M>, I, F, A, Compensation<By<C>, P>>
+    where
+        A: Invoke<ItemOperation<F, I>>,
+        C: FnMut(A::Value) -> Fut + Clone + Send + 'c,
+        Fut: Future<Output = Result<U, X>>,
+    {
+        let Self { list, attempts, compensation } = self;
+        SagaEach { list, attempts, compensation: compensation.by(operation) }
+    }
+}
+
+impl<'s, 'c, E, M, I, F, A, X> IntoFuture for SagaEach<'s, Saga<'c, E, M>, I, F, A, X>
+where
+    M: Mode,
+    A: Invoke<ItemOperation<F, I>> + Clone,
+    M::Keep: Keep<A::Value, A::Error>,
+    X: Compensates<'c, A::Value, E, M> + Clone,
+{
+    type Output = Result<Vec<A::Value>, Error<A::Error>>;
+    type IntoFuture = SagaEachFuture<'s, 'c, E, M, I, F, A, X>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        let results = (0..self.list.items.len()).map(|_| None).collect();
+        SagaEachFuture { each: self, in_flight: FuturesUnordered::new(), results, failure: None }
+    }
+}
+
+/// The future of [`SagaEach`].
+#[must_use = "futures do nothing unless polled"]
+pub struct SagaEachFuture<'s, 'c, E, M, I, F, A, X>
+where
+    M: Mode,
+    A: Invoke<ItemOperation<F, I>>,
+{
+    each: SagaEach<'s, Saga<'c, E, M>, I, F, A, X>,
+    in_flight: FuturesUnordered<InFlight<'s, 'c, E, M, I, F, A, X>>,
+    results: Vec<Option<A::Value>>,
+    failure: Option<Error<A::Error>>,
+}
+
+/// The step of an item, which says which one it was.
+type InFlight<'s, 'c, E, M, I, F, A, X> =
+    Numbered<SagaStepFuture<'s, 'c, E, M, StepFuture<'s, ItemOperation<F, I>, A, <M as Mode>::Keep, ()>, X>>;
+
+// Everything that is pinned lies in `in_flight`, on the heap.
+impl<M: Mode, E, I, F, A: Invoke<ItemOperation<F, I>>, X> Unpin for SagaEachFuture<'_, '_, E, M, I, F, A, X> {}
+
+impl<'s, 'c, E, M, I, F, A, X> SagaEachFuture<'s, 'c, E, M, I, F, A, X>
+where
+    M: Mode,
+    A: Invoke<ItemOperation<F, I>> + Clone,
+    M::Keep: Keep<A::Value, A::Error>,
+    X: Compensates<'c, A::Value, E, M> + Clone,
+{
+    fn fill(&mut self) {
+        while self.failure.is_none() && self.in_flight.len() < self.each.list.concurrency {
+            let Some((position, item)) = self.each.list.items.next() else { return };
+            let step = self.step(position, item).into_future();
+            self.in_flight.push(Numbered { position, step });
+        }
+    }
+
+    fn step(&self, position: usize, item: I) -> SagaStep<'s, Saga<'c, E, M>, StepOf<'s, M, I, F, A>, X> {
+        let SagaEach { list, attempts, compensation } = &self.each;
+        let List { saga, name, base, operation, timeout, key_by, .. } = list;
+        let key = match key_by {
+            Some(key_by) => Key::from(format!("{base}[{}]", key_by(&item))),
+            None => Key::from(format!("{base}[{position}]")),
+        };
+        let operation = ItemOperation::new(Arc::clone(operation), item);
+        let mut step = __undo::item(saga.run(), name.clone(), key, operation, attempts.clone());
+        if let Some(timeout) = timeout {
+            step = step.timeout(*timeout);
+        }
+        SagaStep::new(saga, step, compensation.clone())
+    }
+}
+
+/// The step of an item.
+type StepOf<'s, M, I, F, A> = Step<'s, ItemOperation<F, I>, A, <M as Mode>::Keep>;
+
+impl<'c, E, M, I, F, A, X> Future for SagaEachFuture<'_, 'c, E, M, I, F, A, X>
+where
+    M: Mode,
+    A: Invoke<ItemOperation<F, I>> + Clone,
+    M::Keep: Keep<A::Value, A::Error>,
+    X: Compensates<'c, A::Value, E, M> + Clone,
+{
+    type Output = Result<Vec<A::Value>, Error<A::Error>>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        loop {
+            self.fill();
+            match ready!(Pin::new(&mut self.in_flight).poll_next(cx)) {
+                Some((position, Ok(value))) => {
+                    if let Some(result) = self.results.get_mut(position) {
+                        *result = Some(value);
+                    }
+                }
+                Some((_, Err(error))) => drop(self.failure.get_or_insert(error)),
+                None => break,
+            }
+        }
+        Poll::Ready(match self.failure.take() {
+            Some(error) => Err(error),
+            None => Ok(std::mem::take(&mut self.results).into_iter().flatten().collect()),
+        })
+    }
+}
+
+pin_project! {
+    /// A future that says which one it was.
+    struct Numbered<S> {
+        position: usize,
+        #[pin]
+        step: S,
+    }
+}
+
+impl<S: Future> Future for Numbered<S> {
+    type Output = (usize, S::Output);
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        this.step.poll(cx).map(|output| (*this.position, output))
+    }
+}
+
+impl<E, M: Mode, I, F, A: Invoke<ItemOperation<F, I>>, X> fmt::Debug
+    for SagaEachFuture<'_, '_, E, M, I, F, A, X>
+{
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SagaEachFuture").field("name", &self.each.list.name).finish_non_exhaustive()
+    }
+}
+
+impl<H, I, F, A, X> fmt::Debug for SagaEach<'_, H, I, F, A, X> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let List { name, concurrency, .. } = &self.list;
+        f.debug_struct("SagaEach")
+            .field("name", name)
+            .field("concurrency", concurrency)
+            .finish_non_exhaustive()
+    }
+}

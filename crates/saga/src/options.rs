@@ -1,0 +1,64 @@
+use serde::{Deserialize, Serialize};
+
+/// What a saga does besides undoing in reverse order.
+///
+/// ```
+/// use awaitly_saga::{OnCancel, OnGiveUp, SagaOptions};
+///
+/// let careful = SagaOptions::new().on_cancel(OnCancel::Keep).on_give_up(OnGiveUp::Stop);
+/// ```
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[must_use = "give them to `saga_with`"]
+pub struct SagaOptions {
+    pub(crate) on_cancel: OnCancel,
+    pub(crate) on_give_up: OnGiveUp,
+}
+
+impl SagaOptions {
+    /// Those of [`saga`](fn@crate::saga): a cancelled saga is undone, and a compensation that gives up does not stop
+    /// the others.
+    pub const fn new() -> Self {
+        Self { on_cancel: OnCancel::Undo, on_give_up: OnGiveUp::Continue }
+    }
+
+    /// What happens when the run is cancelled while the body runs.
+    ///
+    /// # Default
+    /// [`OnCancel::Undo`]
+    pub const fn on_cancel(mut self, on_cancel: OnCancel) -> Self {
+        self.on_cancel = on_cancel;
+        self
+    }
+
+    /// What happens when a compensation fails for good, after its retries.
+    ///
+    /// # Default
+    /// [`OnGiveUp::Continue`]
+    pub const fn on_give_up(mut self, on_give_up: OnGiveUp) -> Self {
+        self.on_give_up = on_give_up;
+        self
+    }
+}
+
+/// What happens to a saga whose run is cancelled.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnCancel {
+    /// It is undone.
+    #[default]
+    Undo,
+    /// What it did stays. On a durable run, `Workflow::retry` runs on from there.
+    Keep,
+}
+
+/// What happens when a compensation fails for good.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnGiveUp {
+    /// The compensations before it run all the same.
+    #[default]
+    Continue,
+    /// None of them runs: somebody looks at it first. On a durable run, `Workflow::retry` goes on with the
+    /// compensation that failed.
+    Stop,
+}

@@ -1,0 +1,254 @@
+use std::fmt;
+use std::future::{Future, IntoFuture};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use awaitly_core::guard::{Both, Guard};
+use awaitly_core::journal::{Key, OnChange};
+use awaitly_core::step::{
+    Ended, Execute, Invoke, Keep, Policy, Recorded, Repeat, Step, StepFuture, ValuesOnly,
+};
+use awaitly_core::store::Durability;
+use awaitly_core::{__undo, Error, Retry, RunError};
+use pin_project_lite::pin_project;
+use serde::Serialize;
+
+use crate::Saga;
+use crate::compensation::{By, Compensates, Compensation, Entered};
+use crate::ledger::Ledger;
+
+/// A step of a saga, with what undoes it.
+///
+/// Made with [`Saga::step`]. It takes the options of an ordinary [`Step`], and is executed as one; what is added is
+/// [`compensate`](Self::compensate).
+///
+/// # Cancel safety
+/// As for [`Step`]. A step that is dropped while its operation is under way is [in doubt](crate::SagaError::in_doubt).
+///
+/// # Resume
+/// A recorded step enters its compensation again, with the recorded value.
+#[must_use = "a step does nothing unless it is awaited: put it into `step!(..)`, or `.await` it"]
+pub struct SagaStep<'s, H, S, X = Compensation> {
+    saga: &'s H,
+    step: S,
+    compensation: X,
+}
+
+impl<'s, H, S, X> SagaStep<'s, H, S, X> {
+    pub(crate) const fn new(saga: &'s H, step: S, compensation: X) -> Self {
+        Self { saga, step, compensation }
+    }
+
+    /// The same with another step.
+    fn map<Z>(self, change: impl FnOnce(S) -> Z) -> SagaStep<'s, H, Z, X> {
+        SagaStep::new(self.saga, change(self.step), self.compensation)
+    }
+}
+
+impl<'s, H, S, C, P> SagaStep<'s, H, S, Compensation<C, P>> {
+    /// Tries again where the compensation fails, as `policy` says.
+    ///
+    /// # Default
+    /// It is tried once.
+    pub fn compensate_retry<Q>(self, policy: Retry<Q>) -> SagaStep<'s, H, S, Compensation<C, Q>> {
+        SagaStep::new(self.saga, self.step, self.compensation.retry(policy))
+    }
+
+    /// Drops an attempt at the compensation that takes longer, which counts as a failure.
+    ///
+    /// # Default
+    /// No limit. Neither the deadline of the run nor its cancellation ends a compensation.
+    pub fn compensate_timeout(self, timeout: Duration) -> Self {
+        Self::new(self.saga, self.step, self.compensation.timeout(timeout))
+    }
+}
+
+impl<'s, 'c, 'r, E, M, F, A, R, G, P>
+    SagaStep<'s, Saga<'c, E, M>, Step<'r, F, A, R, G>, Compensation<(), P>>
+{
+    /// What undoes the step: it gets a clone of the step's value, and is called once for each attempt.
+    ///
+    /// It runs when the saga fails after this step succeeded, as a step of its own, called `undo` and this one's key.
+    /// It lives as long as the saga and runs after the body has ended, so it can borrow what lives outside of the body;
+    /// from the body it takes by `move`.
+    #[expect(clippy::type_complexity, reason = "a step, and what undoes it")]
+    pub fn compensate<C, Fut, U, X>(
+        self,
+        operation: C,
+    ) -> SagaStep<'s, Saga<'c, E, M>, Step<'r, F, A, R, G>, Compensation<By<C>, P>>
+    where
+        A: Invoke<F>,
+        C: FnMut(A::Value) -> Fut + Send + 'c,
+        Fut: Future<Output = Result<U, X>>,
+    {
+        SagaStep::new(self.saga, self.step, self.compensation.by(operation))
+    }
+}
+
+/// The options of an ordinary step.
+impl<'s, 'r, H, F, A, R, G, X> SagaStep<'s, H, Step<'r, F, A, R, G>, X> {
+    /// See [`Step::retry`].
+    #[expect(clippy::type_complexity, reason = "a step, and what undoes it")]
+    pub fn retry<Q>(self, policy: Retry<Q>) -> SagaStep<'s, H, Step<'r, F, A::Again<Q>, R, G>, X>
+    where
+        A: Repeat,
+    {
+        self.map(|step| step.retry(policy))
+    }
+
+    /// See [`Step::timeout`].
+    pub fn timeout(self, timeout: Duration) -> Self {
+        self.map(|step| step.timeout(timeout))
+    }
+
+    /// See [`Step::deadline`].
+    pub fn deadline(self, deadline: Duration) -> Self {
+        self.map(|step| step.deadline(deadline))
+    }
+
+    /// See [`Step::guard`].
+    #[expect(clippy::type_complexity, reason = "a step, and what undoes it")]
+    pub fn guard<K>(self, guard: K) -> SagaStep<'s, H, Step<'r, F, A, R, Both<G, K>>, X> {
+        self.map(|step| step.guard(guard))
+    }
+
+    /// See [`Step::policy`].
+    pub fn policy<Q: Policy<Step<'r, F, A, R, G>>>(self, policy: Q) -> SagaStep<'s, H, Q::Step, X> {
+        self.map(|step| step.policy(policy))
+    }
+
+    /// See [`Step::key`].
+    pub fn key(self, key: impl Into<Key>) -> Self {
+        self.map(|step| step.key(key))
+    }
+
+    /// See [`Step::durability`].
+    pub fn durability(self, durability: Durability) -> Self {
+        self.map(|step| step.durability(durability))
+    }
+
+    /// See [`Step::input`].
+    pub fn input<I: Serialize + ?Sized>(self, value: &I) -> Self {
+        self.map(|step| step.input(value))
+    }
+
+    /// See [`Step::on_change`].
+    pub fn on_change(self, policy: OnChange) -> Self {
+        self.map(|step| step.on_change(policy))
+    }
+}
+
+impl<'s, 'r, H, F, A, G, X> SagaStep<'s, H, Step<'r, F, A, Recorded, G>, X> {
+    /// See [`Step::rerun_errors`].
+    pub fn rerun_errors(self) -> SagaStep<'s, H, Step<'r, F, A, ValuesOnly, G>, X> {
+        self.map(Step::rerun_errors)
+    }
+}
+
+impl<'s, 'r, H, A, R, G, X> SagaStep<'s, H, Step<'r, (), A, R, G>, X> {
+    /// Sets the operation: what `step!` does last.
+    #[doc(hidden)]
+    pub fn __operation<F>(self, operation: F) -> SagaStep<'s, H, Step<'r, F, A, R, G>, X> {
+        self.map(|step| step.__operation(operation))
+    }
+}
+
+impl<'s, 'c, 'r, E, M, F, A, R, G, X> IntoFuture for SagaStep<'s, Saga<'c, E, M>, Step<'r, F, A, R, G>, X>
+where
+    A: Invoke<F>,
+    R: Keep<A::Value, A::Error>,
+    G: Guard<A::Error>,
+    X: Compensates<'c, A::Value, E, M>,
+{
+    type Output = Ended<A::Value, A::Error>;
+    type IntoFuture = SagaStepFuture<'s, 'c, E, M, StepFuture<'r, F, A, R, G>, X>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        let Self { saga, step, compensation } = self;
+        let key = __undo::key_of(&step);
+        let doubt = Doubt { ledger: saga.ledger(), key, undoes: X::UNDOES, running: false };
+        SagaStepFuture { inner: step.into_future(), compensation: Some(compensation), doubt }
+    }
+}
+
+impl<H, S, X> Execute for SagaStep<'_, H, S, X>
+where
+    Self: IntoFuture,
+{
+    type Future = <Self as IntoFuture>::IntoFuture;
+
+    fn execute(self) -> Self::Future {
+        self.into_future()
+    }
+}
+
+pin_project! {
+    /// A step of a saga on its way to its outcome. Made by awaiting a [`SagaStep`].
+    #[must_use = "futures do nothing unless polled"]
+    pub struct SagaStepFuture<'s, 'c, E, M, Fut, C> {
+        #[pin]
+        inner: Fut,
+        compensation: Option<C>,
+        doubt: Doubt<'s, 'c, E, M>,
+    }
+}
+
+/// Notes, when it is dropped, that a step ended while its operation was under way.
+struct Doubt<'s, 'c, E, M> {
+    ledger: &'s Ledger<'c, E, M>,
+    key: Key,
+    /// Whether there would be anything to undo.
+    undoes: bool,
+    running: bool,
+}
+
+impl<E, M> Drop for Doubt<'_, '_, E, M> {
+    fn drop(&mut self) {
+        if self.running && self.undoes {
+            self.ledger.doubts(self.key.clone());
+        }
+    }
+}
+
+impl<'c, E, M, Fut, C, T, X> Future for SagaStepFuture<'_, 'c, E, M, Fut, C>
+where
+    Fut: Future<Output = Ended<T, X>>,
+    C: Compensates<'c, T, E, M>,
+{
+    type Output = Ended<T, X>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let was_running = std::mem::replace(&mut this.doubt.running, true);
+        let ended = ready!(this.inner.poll(cx));
+        this.doubt.running = was_running && left_open(&ended);
+        let Doubt { ledger, key, .. } = this.doubt;
+        ledger.lock().keys.push(key.clone());
+        if let (Ok(value), Some(compensation)) = (&ended, this.compensation.take()) {
+            compensation.enter(key.clone(), value, &Entered(ledger));
+        }
+        Poll::Ready(ended)
+    }
+}
+
+/// Whether the operation may have had an effect that nobody was told of.
+const fn left_open<T, X>(ended: &Ended<T, X>) -> bool {
+    matches!(ended, Err(Error::Run(RunError::Timeout { .. } | RunError::Cancelled { .. })))
+}
+
+impl<H, S: fmt::Debug, X: fmt::Debug> fmt::Debug for SagaStep<'_, H, S, X> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { step, compensation, .. } = self;
+        f.debug_struct("SagaStep")
+            .field("step", step)
+            .field("compensation", compensation)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<E, M, Fut, C> fmt::Debug for SagaStepFuture<'_, '_, E, M, Fut, C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SagaStepFuture").field("step", &self.doubt.key).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,78 @@
+//! Sagas on durable runs: crashes at every boundary, cancellation, retries, and random ones against a model.
+
+mod crashes;
+mod model;
+mod resumed;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+use awaitly::RunError;
+use serde::{Deserialize, Serialize};
+
+use crate::fuse::Fuse;
+
+/// What a saga of these tests fails with.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+pub(crate) enum TripError {
+    #[error("{0} is not to be had")]
+    Refused(String),
+    #[error(transparent)]
+    Run(#[from] RunError),
+}
+
+/// The world outside: services that do a thing once for each idempotency key, however often they are called.
+#[derive(Clone, Default)]
+pub(crate) struct World {
+    books: Arc<Mutex<Books>>,
+    pub(crate) fuse: Fuse,
+}
+
+#[derive(Default)]
+struct Books {
+    /// What was done, in order, each key once.
+    done: Vec<String>,
+    calls: BTreeMap<String, u32>,
+}
+
+impl World {
+    /// Does a thing, with a boundary before and after it.
+    pub(crate) async fn act(&self, key: impl Into<String>) -> Result<u64, Refused> {
+        let key = key.into();
+        self.fuse.pass().await;
+        {
+            let mut books = self.books.lock().unwrap();
+            *books.calls.entry(key.clone()).or_default() += 1;
+            if !books.done.contains(&key) {
+                books.done.push(key);
+            }
+        }
+        self.fuse.pass().await;
+        Ok(7)
+    }
+
+    /// Refuses, which changes nothing.
+    pub(crate) async fn refuse(&self, what: &str) -> Result<u64, Refused> {
+        self.fuse.pass().await;
+        Err(Refused(what.to_owned()))
+    }
+
+    pub(crate) fn done(&self) -> Vec<String> {
+        self.books.lock().unwrap().done.clone()
+    }
+
+    pub(crate) fn calls(&self, key: &str) -> u32 {
+        self.books.lock().unwrap().calls.get(key).copied().unwrap_or_default()
+    }
+}
+
+/// What a service says no with.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[error("refused {0}")]
+pub(crate) struct Refused(pub(crate) String);
+
+impl From<Refused> for TripError {
+    fn from(Refused(what): Refused) -> Self {
+        Self::Refused(what)
+    }
+}

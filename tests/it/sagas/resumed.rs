@@ -1,0 +1,282 @@
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+
+use awaitly::clock::{days, secs};
+use awaitly::journal::Status;
+use awaitly::journal::{Outcome, Payload};
+use awaitly::persistence::MemoryStore;
+use awaitly::saga::{OnCancel, OnGiveUp, SagaError, SagaOptions, saga, saga_with};
+use awaitly::store::{Answer, Answered, Cancelled, Operate, RunId, Store};
+use awaitly::{DurableRun, RunError, Workflow, step};
+use tokio_util::sync::CancellationToken;
+
+use super::{Refused, TripError, World};
+
+fn id(run: &str) -> RunId {
+    RunId::new(run).unwrap()
+}
+
+async fn status(store: &MemoryStore, run: &str) -> Status {
+    store.load(&id(run)).await.unwrap().unwrap().header.status
+}
+
+/// A seat, an answer from outside, and a charge that may be refused.
+struct Trip {
+    store: MemoryStore,
+    world: World,
+    options: SagaOptions,
+    refuse_charge: AtomicBool,
+    refuse_undo: AtomicBool,
+}
+
+impl Trip {
+    fn new() -> Self {
+        Self {
+            store: MemoryStore::new(),
+            world: World::default(),
+            options: SagaOptions::new(),
+            refuse_charge: AtomicBool::new(false),
+            refuse_undo: AtomicBool::new(false),
+        }
+    }
+
+    fn workflow(&self) -> Workflow {
+        Workflow::new("trip").store(self.store.clone())
+    }
+
+    async fn charge(&self) -> Result<u64, Refused> {
+        match self.refuse_charge.load(Ordering::Relaxed) {
+            true => self.world.refuse("charge").await,
+            false => self.world.act("charge").await,
+        }
+    }
+
+    async fn undo(&self, what: &str) -> Result<u64, Refused> {
+        match self.refuse_undo.load(Ordering::Relaxed) {
+            true => self.world.refuse(what).await,
+            false => self.world.act(what).await,
+        }
+    }
+
+    async fn body(&self, run: &DurableRun) -> Result<u64, SagaError<TripError>> {
+        saga_with(run, self.options, async |saga| {
+            step!(saga, "seat", compensate = |_| self.undo("undo seat"), self.world.act("seat"));
+            step!(saga, "room", compensate = |_| self.world.act("undo room"), self.world.act("room"));
+            let agreed: bool = step!(run.wait_for("manager"));
+            assert!(agreed);
+            Ok(step!(saga, "charge", compensate = |_| self.world.act("refund"), self.charge()))
+        })
+        .await
+    }
+
+    async fn run(&self) -> Result<u64, SagaError<TripError>> {
+        self.workflow().run("r", async |run| self.body(run).await).await
+    }
+
+    async fn agree(&self) {
+        let outcome = Outcome::Value(Payload::encode(&true).unwrap());
+        let answered = self.store.answer(Answer::new(id("r"), "manager", outcome)).await.unwrap();
+        assert_eq!(answered, Answered::Taken);
+    }
+}
+
+fn refused(what: &str) -> TripError {
+    TripError::Refused(what.to_owned())
+}
+
+#[tokio::test]
+async fn a_pause_undoes_nothing_and_the_steps_before_it_are_undone_when_the_resumed_saga_fails() {
+    let trip = Trip::new();
+    let paused = trip.run().await.unwrap_err();
+    assert_eq!(paused.into_error(), TripError::Run(RunError::Waiting { step: "manager".into() }));
+    assert_eq!(trip.world.done(), ["seat", "room"]);
+    trip.agree().await;
+    trip.refuse_charge.store(true, Ordering::Relaxed);
+    assert_eq!(trip.run().await, Err(SagaError::new(refused("charge"))));
+    assert_eq!(trip.world.done(), ["seat", "room", "undo room", "undo seat"]);
+    assert_eq!(status(&trip.store, "r").await, Status::Failed);
+    assert_eq!(trip.run().await, Err(SagaError::new(refused("charge"))), "it is recorded");
+}
+
+#[tokio::test]
+async fn a_retry_does_a_saga_anew_that_was_undone() {
+    let trip = Trip::new();
+    trip.run().await.unwrap_err();
+    trip.agree().await;
+    trip.refuse_charge.store(true, Ordering::Relaxed);
+    trip.run().await.unwrap_err();
+    trip.refuse_charge.store(false, Ordering::Relaxed);
+    let again = trip.workflow().retry("r", async |run| trip.body(run).await).await;
+    assert_eq!(again, Ok(7));
+    // The services were called once more, though with the keys of these tests they change nothing.
+    assert_eq!(
+        (trip.world.calls("seat"), trip.world.calls("undo seat"), trip.world.calls("charge")),
+        (2, 1, 1)
+    );
+}
+
+#[tokio::test]
+async fn a_retry_goes_on_with_what_could_not_be_undone() {
+    for (on_give_up, undone_first) in [(OnGiveUp::Continue, 1), (OnGiveUp::Stop, 1)] {
+        let mut trip = Trip::new();
+        trip.options = SagaOptions::new().on_give_up(on_give_up);
+        trip.run().await.unwrap_err();
+        trip.agree().await;
+        trip.refuse_charge.store(true, Ordering::Relaxed);
+        trip.refuse_undo.store(true, Ordering::Relaxed);
+        let failed = trip.run().await.unwrap_err();
+        assert!(!failed.is_undone());
+        assert_eq!(failed.failed()[0].step, "seat".into());
+        assert_eq!(failed.failed()[0].error, refused("undo seat"));
+        assert_eq!(
+            failed.to_string(),
+            "charge is not to be had; `seat` could not be undone: undo seat is not to be had"
+        );
+        assert_eq!(trip.world.calls("undo room"), undone_first);
+
+        trip.refuse_undo.store(false, Ordering::Relaxed);
+        let retry = async || trip.workflow().retry("r", async |run| trip.body(run).await).await;
+        assert_eq!(retry().await, Err(SagaError::new(refused("charge"))), "now it is undone");
+        assert_eq!(trip.world.done(), ["seat", "room", "undo room", "undo seat"]);
+        assert_eq!((trip.world.calls("undo room"), trip.world.calls("seat")), (1, 1));
+        trip.refuse_charge.store(false, Ordering::Relaxed);
+        assert_eq!(retry().await, Ok(7), "and a retry begins anew");
+    }
+}
+
+#[tokio::test]
+async fn a_waiting_run_that_is_cancelled_is_undone() {
+    let trip = Trip::new();
+    trip.run().await.unwrap_err();
+    let cancelled = Err(SagaError::new(TripError::Run(RunError::Cancelled { step: Some("manager".into()) })));
+    let cancel = async || trip.workflow().cancel("r", async |run| trip.body(run).await).await;
+    assert_eq!(cancel().await, cancelled);
+    assert_eq!(trip.world.done(), ["seat", "room", "undo room", "undo seat"]);
+    assert_eq!(status(&trip.store, "r").await, Status::Cancelled);
+    assert_eq!(cancel().await, cancelled, "nothing is undone twice");
+    assert_eq!(trip.world.calls("undo seat"), 1);
+    // A retry begins anew, and asks again.
+    let again = trip.workflow().retry("r", async |run| trip.body(run).await).await.unwrap_err();
+    assert_eq!(again.into_error(), TripError::Run(RunError::Waiting { step: "manager".into() }));
+    assert_eq!(trip.world.calls("seat"), 2);
+}
+
+#[tokio::test]
+async fn what_an_operator_cancelled_in_the_store_can_still_be_undone() {
+    let trip = Trip::new();
+    trip.run().await.unwrap_err();
+    assert_eq!(trip.store.cancel(&id("r")).await.unwrap(), Cancelled::Now);
+    assert_eq!(trip.world.done(), ["seat", "room"]);
+    trip.workflow().cancel("r", async |run| trip.body(run).await).await.unwrap_err();
+    assert_eq!(trip.world.done(), ["seat", "room", "undo room", "undo seat"]);
+}
+
+#[tokio::test]
+async fn a_cancelled_saga_stays_as_it_is_where_it_says_so() {
+    let mut trip = Trip::new();
+    trip.options = SagaOptions::new().on_cancel(OnCancel::Keep);
+    trip.run().await.unwrap_err();
+    trip.workflow().cancel("r", async |run| trip.body(run).await).await.unwrap_err();
+    assert_eq!(trip.world.done(), ["seat", "room"]);
+    assert_eq!(status(&trip.store, "r").await, Status::Cancelled);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_that_is_cancelled_while_it_runs_is_undone_and_its_compensations_run_in_spite_of_that() {
+    let (store, world, token) = (MemoryStore::new(), World::default(), CancellationToken::new());
+    let workflow = Workflow::new("trip").store(store.clone()).cancel_on(token.clone());
+    let body = async |run: &DurableRun| {
+        saga(run, async |saga| {
+            step!(saga, "seat", compensate = |_| world.act("undo seat"), world.act("seat"));
+            let slow = async {
+                tokio::time::sleep(secs(60)).await;
+                world.act("room").await
+            };
+            Ok::<_, TripError>(step!(saga, "room", compensate = |_| world.act("undo room"), slow))
+        })
+        .await
+    };
+    let (ended, ()) = tokio::join!(workflow.run("r", body), async {
+        tokio::time::sleep(secs(1)).await;
+        token.cancel();
+    });
+    let error = ended.unwrap_err();
+    assert_eq!(error.error(), &TripError::Run(RunError::Cancelled { step: Some("room".into()) }));
+    assert_eq!(error.in_doubt(), ["room".into()], "it was under way");
+    assert_eq!(world.done(), ["seat", "undo seat"]);
+    assert_eq!(status(&store, "r").await, Status::Cancelled);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_saga_that_is_out_of_time_is_undone_and_sleeps_do_not_hold_up_what_is_resumed_to_undo() {
+    let (store, world) = (MemoryStore::new(), World::default());
+    let workflow = Workflow::new("trip").store(store.clone()).deadline(secs(10));
+    let body = async |run: &DurableRun| {
+        saga(run, async |saga| {
+            step!(saga, "seat", compensate = |_| world.act("undo seat"), world.act("seat"));
+            saga.sleep("cool-off", days(3)).await?;
+            Ok::<_, TripError>(())
+        })
+        .await
+    };
+    // It dies before the compensation is recorded.
+    world.fuse.set(3);
+    assert!(world.fuse.watch(workflow.run("r", body)).await.is_none());
+    world.fuse.set(0);
+    let began = tokio::time::Instant::now();
+    let error = workflow.run("r", body).await.unwrap_err();
+    assert!(matches!(error.error(), TripError::Run(RunError::Timeout { .. })), "{error}");
+    assert_eq!(world.done(), ["seat", "undo seat"]);
+    assert!(began.elapsed() < secs(1));
+}
+
+#[tokio::test]
+async fn a_panic_is_undone_and_goes_on() {
+    let (store, world, bodies) = (MemoryStore::new(), World::default(), AtomicU32::new(0));
+    let workflow = Workflow::new("trip").store(store.clone());
+    let body = async |run: &DurableRun| {
+        bodies.fetch_add(1, Ordering::Relaxed);
+        saga(run, async |saga| {
+            step!(saga, "seat", compensate = |_| world.act("undo seat"), world.act("seat"));
+            if bodies.load(Ordering::Relaxed) < 10 {
+                panic!("a bug");
+            }
+            Ok::<_, TripError>(())
+        })
+        .await
+    };
+    let panicked =
+        Err(SagaError::new(TripError::Run(RunError::Panicked { step: None, message: "a bug".into() })));
+    assert_eq!(workflow.run("r", body).await, panicked);
+    assert_eq!(world.done(), ["seat", "undo seat"]);
+    assert_eq!(status(&store, "r").await, Status::Failed);
+}
+
+#[tokio::test]
+async fn a_body_that_no_longer_comes_to_a_step_says_that_it_was_not_undone() {
+    let (store, world, first) = (MemoryStore::new(), World::default(), AtomicBool::new(true));
+    let workflow = Workflow::new("trip").store(store.clone());
+    let body = async |run: &DurableRun| {
+        saga(run, async |saga| {
+            if first.load(Ordering::Relaxed) {
+                step!(saga, "seat", compensate = |_| world.act("undo seat"), world.act("seat"));
+            }
+            step!(saga, "room", compensate = |_| world.act("undo room"), world.act("room"));
+            step!(saga, "charge", world.refuse("charge"));
+            Ok::<_, TripError>(())
+        })
+        .await
+    };
+    // Two acts and a refusal are five boundaries, then it dies in front of the first compensation.
+    world.fuse.set(6);
+    assert!(world.fuse.watch(workflow.run("r", body)).await.is_none());
+    world.fuse.set(0);
+    first.store(false, Ordering::Relaxed);
+    let error = workflow.run("r", body).await.unwrap_err();
+    assert_eq!(error.failed().iter().map(|failed| &*failed.step).collect::<Vec<_>>(), ["seat"]);
+    assert_eq!(world.done(), ["seat", "room", "undo room"]);
+    // Once the code comes to it again, a retry undoes it.
+    first.store(true, Ordering::Relaxed);
+    let error = workflow.retry("r", body).await.unwrap_err();
+    assert!(error.is_undone());
+    assert_eq!(world.done(), ["seat", "room", "undo room", "undo seat"]);
+}
