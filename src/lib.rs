@@ -49,6 +49,7 @@
     feature = "resilience",
     doc = "| [`resilience`] | circuit breaker, limiters, throttle, cache, policies |"
 )]
+#![cfg_attr(feature = "hitl", doc = "| [`hitl`] | runs that ask people, and wait for them |")]
 #![cfg_attr(feature = "saga", doc = "| [`saga`] | steps that are undone when a later one fails |")]
 //! | [`collect`], [`resource`], [`clock`] | many results into one, resources given back, time |
 //!
@@ -63,6 +64,9 @@
 //! | `redis` | `persistence::RedisStore`; also `persistence` | no |
 //! | `resilience` | `resilience`: circuit breaker, limiters, adaptive throttle, cache, hedge, policies | no |
 //! | `saga` | `saga`: steps that are undone when a later one fails | no |
+//! | `hitl` | `hitl`: runs that ask people: approvals, callbacks, an inbox | no |
+//! | `http` | `hitl::http`: the inbox over HTTP, requests that become runs; also `hitl` | no |
+//! | `webhook` | `hitl::WebhookNotifier`: notices as signed HTTP requests; also `hitl` | no |
 //! | `tower` | `resilience::tower`: the guards as layers; also `resilience` | no |
 //! | `full` | everything | no |
 
@@ -73,6 +77,8 @@ pub use awaitly_core::{
 pub use awaitly_core::{clock, collect, event, guard, journal, resource, retry, several, step, store};
 pub use awaitly_core::{parallel, race};
 
+#[cfg(feature = "hitl")]
+pub use awaitly_hitl as hitl;
 #[cfg(feature = "persistence")]
 pub use awaitly_persistence as persistence;
 #[cfg(feature = "resilience")]

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, SystemTime};
 
-use awaitly::journal::{Key, Outcome, Record, Status};
+use awaitly::journal::{Key, Outcome, Record, Settling, Status};
 use awaitly::persistence::MemoryStore;
 use awaitly::store::{
     Durability, Ending, Lease, Open, Opened, Renewed, RunId, Store, StoreError, StoredRun, Wait,
@@ -53,8 +53,13 @@ impl Store for Faulty {
         self.inner.wait(lease, wait).await
     }
 
-    async fn expire(&self, lease: &Lease, record: Record) -> Result<Option<Outcome>, StoreError> {
-        self.inner.expire(lease, record).await
+    async fn settle(
+        &self,
+        lease: &Lease,
+        record: Record,
+        settling: Settling,
+    ) -> Result<Option<Outcome>, StoreError> {
+        self.inner.settle(lease, record, settling).await
     }
 
     async fn revive(&self, lease: &Lease, drop: Vec<Key>) -> Result<(), StoreError> {

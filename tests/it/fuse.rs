@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use awaitly::journal::{Key, Outcome, Record};
+use awaitly::journal::{Key, Outcome, Record, Settling};
 use awaitly::store::{
     Durability, Ending, Lease, Open, Opened, Renewed, RunId, Store, StoreError, StoredRun, Wait,
 };
@@ -82,8 +82,13 @@ impl<S: Store> Store for Fused<S> {
         self.pass(self.0.wait(lease, wait)).await
     }
 
-    async fn expire(&self, lease: &Lease, record: Record) -> Result<Option<Outcome>, StoreError> {
-        self.pass(self.0.expire(lease, record)).await
+    async fn settle(
+        &self,
+        lease: &Lease,
+        record: Record,
+        settling: Settling,
+    ) -> Result<Option<Outcome>, StoreError> {
+        self.pass(self.0.settle(lease, record, settling)).await
     }
 
     async fn revive(&self, lease: &Lease, drop: Vec<Key>) -> Result<(), StoreError> {

@@ -29,7 +29,7 @@ mod macros;
 pub mod resource;
 pub mod retry;
 #[doc(hidden)]
-pub use run::undo as __undo;
+pub use run::{outside as __outside, undo as __undo};
 mod run;
 pub mod several;
 pub mod step;

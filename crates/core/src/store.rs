@@ -40,7 +40,8 @@ pub use transactional::{OnRecorded, Transactional, Tx};
 pub use wakes::{Bell, Wakes};
 
 use crate::journal::{
-    EncodeError, Fingerprint, Header, Key, Outcome, Payload, Record, Refused, Status, Timestamp, WaitEntry,
+    EncodeError, Fingerprint, Header, Key, Outcome, Payload, Record, Refused, Settling, Status, Timestamp,
+    WaitEntry,
 };
 
 /// Where journals rest.
@@ -91,13 +92,14 @@ pub trait Store: Send + Sync + 'static {
     /// stays as it is; where an outcome is recorded, this is [`StoreError::AlreadyRecorded`].
     fn wait(&self, lease: &Lease, wait: Wait) -> impl Future<Output = Result<(), StoreError>> + Send;
 
-    /// Records `record` in the place of an entry that waits under its key, once the time of that is over, and
-    /// gives the outcome that stands there then: the record's, or that of somebody who answered in time.
-    /// `None`: the entry still waits.
-    fn expire(
+    /// Records `record` in the place of an entry that waits under its key, where
+    /// [`settle`](crate::journal::settle) lets that be done in this way, and gives the outcome that stands there then:
+    /// the record's, or that of somebody who answered before. `None`: the entry still waits, or there is none.
+    fn settle(
         &self,
         lease: &Lease,
         record: Record,
+        settling: Settling,
     ) -> impl Future<Output = Result<Option<Outcome>, StoreError>> + Send;
 
     /// Sets a run that waits or has ended back to running, forgets its outcome and what it failed on, and

@@ -130,6 +130,10 @@ impl<'r, T> WaitFor<'r, T> {
         self
     }
 
+    pub(crate) const fn frame(&self) -> &Frame<'r> {
+        &self.frame
+    }
+
     /// Waits under `key` instead of the step's name: see [`Step::key`].
     pub fn key(mut self, key: impl Into<Key>) -> Self {
         self.frame.set_key(&key.into());

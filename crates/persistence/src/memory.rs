@@ -138,11 +138,16 @@ impl Store for MemoryStore {
         Ok(())
     }
 
-    async fn expire(&self, lease: &Lease, record: Record) -> Result<Option<Outcome>, StoreError> {
+    async fn settle(
+        &self,
+        lease: &Lease,
+        record: Record,
+        settling: Settling,
+    ) -> Result<Option<Outcome>, StoreError> {
         let now = self.now();
         let mut journals = self.lock();
         let journal = journals.held(lease)?;
-        match journal.settle(&record.key, Settling::Expire, None, now) {
+        match journal.settle(&record.key, settling, None, now) {
             Ok(()) => Ok(Some(journal.put_answer(record))),
             Err(Unanswered::AlreadyAnswered) => Ok(journal.recorded(&record.key)),
             Err(_) => Ok(None),

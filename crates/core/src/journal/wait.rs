@@ -47,6 +47,8 @@ pub enum Settling {
     Answer,
     /// Nobody has answered: once it has expired.
     Expire,
+    /// Who asked does not want to know any more: at any time.
+    Withdraw,
 }
 
 /// Why an answer was not taken. Nothing was changed.
@@ -118,7 +120,7 @@ pub fn settle(
     match (settling, entry.has_expired(now)) {
         (Settling::Answer, true) => Err(Unanswered::Expired),
         (Settling::Expire, false) => Err(Unanswered::NotExpired),
-        (Settling::Answer, false) | (Settling::Expire, true) => Ok(()),
+        (Settling::Answer, false) | (Settling::Expire, true) | (Settling::Withdraw, _) => Ok(()),
     }
 }
 
@@ -160,6 +162,7 @@ mod tests {
                 let asked = asked(status, Some(&entry), false);
                 assert_eq!(settle(asked, Settling::Answer, None, NOW), answer);
                 assert_eq!(settle(asked, Settling::Expire, None, NOW), expire);
+                assert_eq!(settle(asked, Settling::Withdraw, None, NOW), Ok(()));
             }
         }
     }

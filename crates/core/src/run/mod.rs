@@ -1,6 +1,7 @@
 //! Runs: [`run`], the handle [`Run`], and what the steps of one run share.
 
 mod handle;
+pub mod outside;
 mod shared;
 pub mod undo;
 

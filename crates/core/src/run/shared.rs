@@ -61,8 +61,8 @@ pub(crate) struct Journal {
     history: Mutex<History>,
     /// Whether there was anything recorded when the run was opened.
     resumed: bool,
-    /// The entries that waited for an answer when the run was opened.
-    waits: Vec<WaitEntry>,
+    /// The entries that wait for an answer, so far as this execution knows.
+    waits: Mutex<Vec<WaitEntry>>,
     /// `None`: the run has no store, its journal is `kept` or nowhere.
     writer: Option<Writer>,
     /// All records, for those who asked for the run's state.
@@ -123,7 +123,8 @@ impl Journal {
     ) -> Self {
         let kept = keep.then(|| Arc::new(Mutex::new(records.clone())));
         let resumed = !records.is_empty();
-        Self { history: Mutex::new(History::new(records)), resumed, waits, writer, kept, input }
+        let (history, waits) = (Mutex::new(History::new(records)), Mutex::new(waits));
+        Self { history, resumed, waits, writer, kept, input }
     }
 
     fn write(&self, record: Record, replaces: bool, durability: Durability) -> Writing {
@@ -368,9 +369,16 @@ impl Shared {
         self.journal.as_ref()?.writer.as_ref()
     }
 
-    /// The entry that waited under `key` when the run was opened.
-    pub(crate) fn wait_entry(&self, key: &Key) -> Option<&WaitEntry> {
-        self.journal.as_ref()?.waits.iter().find(|entry| entry.key == *key)
+    /// The entry that waits under `key`, so far as this execution knows.
+    pub(crate) fn wait_entry(&self, key: &Key) -> Option<WaitEntry> {
+        lock(&self.journal.as_ref()?.waits).iter().find(|entry| entry.key == *key).cloned()
+    }
+
+    /// An entry waits from now on.
+    pub(crate) fn note_asked(&self, entry: WaitEntry) {
+        if let Some(journal) = &self.journal {
+            lock(&journal.waits).push(entry);
+        }
     }
 
     // Stopping.

@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 
 use super::Frame;
 use crate::error::RunError;
-use crate::journal::{DecodeError, EncodeError, Key, Outcome, Payload, Record};
+use crate::journal::{DecodeError, EncodeError, Key, Outcome, Payload, Record, Settling};
 use crate::run::{Shared, Writer};
 use crate::store::Wait;
 
@@ -79,11 +79,15 @@ async fn ask(frame: &mut Frame<'_>, run: &Shared, question: Question) -> Result<
     if let Some(Writer { store, lease }) = run.writer() {
         if asked.is_none() {
             let wait = Wait { key: key.clone(), token: token(run)?, request, expires_in };
-            store.wait(lease, wait).await.map_err(|error| frame.not_recorded(error))?;
+            store.wait(lease, wait.clone()).await.map_err(|error| frame.not_recorded(error))?;
+            run.note_asked(wait.begin(run.time()));
         } else if expires.is_some_and(|expires| expires <= run.time()) {
             let outcome = expired(&key);
             let record = Record { key: key.clone(), outcome, input: None };
-            let stands = store.expire(lease, record).await.map_err(|error| frame.not_recorded(error))?;
+            let stands = store
+                .settle(lease, record, Settling::Expire)
+                .await
+                .map_err(|error| frame.not_recorded(error))?;
             if stands.is_some() {
                 return Ok(stands);
             }

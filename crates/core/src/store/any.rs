@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Durability, Ending, Lease, Open, Opened, Renewed, RunId, Store, StoreError, StoredRun, Wait};
-use crate::journal::{Key, Outcome, Record};
+use crate::journal::{Key, Outcome, Record, Settling};
 
 /// Any store, chosen when the program runs. Cheap to clone; clones are the same store.
 ///
@@ -31,7 +31,7 @@ trait Twin: Send + Sync {
     fn append(self: Arc<Self>, lease: Lease, record: Record, durability: Durability) -> Answer<()>;
     fn replace(self: Arc<Self>, lease: Lease, record: Record, durability: Durability) -> Answer<()>;
     fn wait(self: Arc<Self>, lease: Lease, wait: Wait) -> Answer<()>;
-    fn expire(self: Arc<Self>, lease: Lease, record: Record) -> Answer<Option<Outcome>>;
+    fn settle(self: Arc<Self>, lease: Lease, record: Record, settling: Settling) -> Answer<Option<Outcome>>;
     fn revive(self: Arc<Self>, lease: Lease, drop: Vec<Key>) -> Answer<()>;
     fn rewrite(self: Arc<Self>, lease: Lease, version: u32, records: Vec<Record>) -> Answer<()>;
     fn finish(self: Arc<Self>, lease: Lease, ending: Ending) -> Answer<()>;
@@ -58,8 +58,8 @@ impl<S: Store> Twin for S {
         Box::pin(async move { Store::wait(&*self, &lease, wait).await })
     }
 
-    fn expire(self: Arc<Self>, lease: Lease, record: Record) -> Answer<Option<Outcome>> {
-        Box::pin(async move { Store::expire(&*self, &lease, record).await })
+    fn settle(self: Arc<Self>, lease: Lease, record: Record, settling: Settling) -> Answer<Option<Outcome>> {
+        Box::pin(async move { Store::settle(&*self, &lease, record, settling).await })
     }
 
     fn revive(self: Arc<Self>, lease: Lease, drop: Vec<Key>) -> Answer<()> {
@@ -117,9 +117,14 @@ impl AnyStore {
         Arc::clone(&self.0).wait(lease.clone(), wait)
     }
 
-    /// [`Store::expire`]
-    pub(crate) fn expire(&self, lease: &Lease, record: Record) -> Answer<Option<Outcome>> {
-        Arc::clone(&self.0).expire(lease.clone(), record)
+    /// [`Store::settle`]
+    pub(crate) fn settle(
+        &self,
+        lease: &Lease,
+        record: Record,
+        settling: Settling,
+    ) -> Answer<Option<Outcome>> {
+        Arc::clone(&self.0).settle(lease.clone(), record, settling)
     }
 
     /// [`Store::revive`]

@@ -111,6 +111,12 @@ impl Workflow {
 }
 
 impl<X> Workflow<X> {
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> Arc<str> {
+        Arc::clone(&self.definition.name)
+    }
+
     /// The version of the code. A journal of an older version goes through the
     /// [`migration`](Self::migration)s; one of a newer version is refused.
     #[must_use]

@@ -137,6 +137,7 @@ macro_rules! __every_promise {
                 an_answer_that_nothing_waits_for_is_refused
                 of_many_answers_at_once_one_is_taken
                 an_entry_expires_unless_it_was_answered
+                an_entry_is_withdrawn_unless_it_was_answered
                 a_waiting_run_is_due_once_there_is_something_to_do
                 an_answer_on_the_way_to_wait_is_never_missed
                 an_interrupted_run_is_due

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use awaitly_core::journal::{Key, Kind, Outcome, Payload, Status, Unanswered};
+use awaitly_core::journal::{Key, Kind, Outcome, Payload, Settling, Status, Unanswered};
 use awaitly_core::store::{
     Answer, Answered, Cancelled, Ending, Lease, Operate, StoreError, Wait, WaitQuery, Waiting,
 };
@@ -129,17 +129,36 @@ pub async fn an_entry_expires_unless_it_was_answered<S: Operate>(store: &S) {
     }
     assert_eq!(case.answer("answered", Kind::Value).await, Answered::Taken);
     let expired = |key: &'static str| record(key, Kind::Stopped, "expired");
-    let late = ok("expire", store.expire(&lease, expired("late")).await);
+    let expire = async |record| store.settle(&lease, record, Settling::Expire).await;
+    let late = ok("settle", expire(expired("late")).await);
     assert_eq!(late, Some(expired("late").outcome));
-    assert_eq!(ok("expire", store.expire(&lease, expired("early")).await), None);
-    assert_eq!(ok("expire", store.expire(&lease, expired("answered")).await), Some(yes(Kind::Value)));
-    assert_eq!(ok("expire", store.expire(&lease, expired("never asked")).await), None);
+    assert_eq!(ok("settle", expire(expired("early")).await), None);
+    assert_eq!(ok("settle", expire(expired("answered")).await), Some(yes(Kind::Value)));
+    assert_eq!(ok("settle", expire(expired("never asked")).await), None);
     same_records(&case.stored().await.records, &[record("answered", Kind::Value, "yes"), expired("late")]);
     let keys: Vec<_> = case.stored().await.waits.into_iter().map(|entry| entry.key).collect();
     assert_eq!(keys, [Key::from("early")]);
     case.finish(&lease, Ending::new(Status::Waiting)).await;
-    assert_eq!(store.expire(&lease, expired("early")).await, Err(case.lost()));
+    assert_eq!(expire(expired("early")).await, Err(case.lost()));
     assert_eq!(store.wait(&lease, wait(&case, "new", None)).await, Err(case.lost()));
+}
+
+/// The holder of the lease withdraws an entry at any time; an answer that was there before stands, and none is taken
+/// after.
+pub async fn an_entry_is_withdrawn_unless_it_was_answered<S: Operate>(store: &S) {
+    let case = Case::new(store, "withdrawn");
+    let lease = case.begin().await;
+    for key in ["open", "answered"] {
+        case.wait(&lease, key, Some(HOUR)).await;
+    }
+    assert_eq!(case.answer("answered", Kind::Value).await, Answered::Taken);
+    let withdrawn = |key: &'static str| record(key, Kind::Stopped, "withdrawn");
+    let withdraw = async |record| store.settle(&lease, record, Settling::Withdraw).await;
+    assert_eq!(ok("settle", withdraw(withdrawn("open")).await), Some(withdrawn("open").outcome));
+    assert_eq!(ok("settle", withdraw(withdrawn("answered")).await), Some(yes(Kind::Value)));
+    assert_eq!(ok("settle", withdraw(withdrawn("never asked")).await), None);
+    assert!(case.stored().await.waits.is_empty());
+    assert_eq!(case.answer("open", Kind::Value).await, Answered::Refused(Unanswered::AlreadyAnswered));
 }
 
 /// A waiting run becomes due when it is answered, also where the answer came before the run had come to wait,

@@ -47,7 +47,9 @@ impl Batch<'_> {
             Op::Open { fate, .. } if fate.is_closed() => Done::Nothing,
             Op::Open { request, .. } => Done::Opened(self.open(request)),
             Op::Change { lease, change, .. } => Done::Changed(self.change(lease, change)),
-            Op::Expire { lease, record, .. } => Done::Expired(self.expire(lease, record)),
+            Op::Settle { lease, record, settling, .. } => {
+                Done::Settled(self.settle(lease, record, *settling))
+            }
             Op::Renew { lease, ttl, .. } => Done::Renewed(self.renew(lease, *ttl)),
             Op::Release(lease) => {
                 // A lease that is not held any more has nothing to release.
@@ -165,10 +167,15 @@ impl Batch<'_> {
         }
     }
 
-    fn expire(&mut self, lease: &Lease, record: &Record) -> Result<Option<Outcome>, StoreError> {
+    fn settle(
+        &mut self,
+        lease: &Lease,
+        record: &Record,
+        settling: Settling,
+    ) -> Result<Option<Outcome>, StoreError> {
         let (folder, now) = (self.folder, self.now);
         let draft = self.held(lease)?;
-        match asked(draft, folder, &record.key, Settling::Expire, None, now)? {
+        match asked(draft, folder, &record.key, settling, None, now)? {
             Ok(()) => {
                 draft.add(&Entry::Expired(Cow::Borrowed(record))).map(|()| Some(record.outcome.clone()))
             }
@@ -281,7 +288,7 @@ pub(super) fn run_of(op: &Op) -> Option<&RunId> {
     match op {
         Op::Open { request, .. } => Some(&request.run),
         Op::Change { lease, .. }
-        | Op::Expire { lease, .. }
+        | Op::Settle { lease, .. }
         | Op::Renew { lease, .. }
         | Op::Release(lease) => Some(lease.run()),
         Op::Answer { answer, .. } => Some(&answer.run),

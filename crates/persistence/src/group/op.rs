@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use awaitly_core::journal::{Header, Key, Outcome, Payload, Record, Refused, Timestamp};
+use awaitly_core::journal::{Header, Key, Outcome, Payload, Record, Refused, Settling, Timestamp};
 use awaitly_core::store::{
     Answer, Answered, Cancelled, DeleteIf, Due, Durability, Ending, Imported, Lease, Open, Renewed, RunId,
     StoreError, StoredRun, Wait,
@@ -24,9 +24,10 @@ pub(crate) enum Op {
         change: Change,
         fate: Fate<()>,
     },
-    Expire {
+    Settle {
         lease: Lease,
         record: Record,
+        settling: Settling,
         fate: Fate<Option<Outcome>>,
     },
     Renew {
@@ -80,7 +81,7 @@ pub(crate) enum Change {
 pub(crate) enum Done {
     Opened(Result<Admitted<Lease>, StoreError>),
     Changed(Result<(), StoreError>),
-    Expired(Result<Option<Outcome>, StoreError>),
+    Settled(Result<Option<Outcome>, StoreError>),
     Renewed(Result<Renewed, StoreError>),
     Answered(Result<Answered, StoreError>),
     Cancelled(Result<Cancelled, StoreError>),
@@ -167,7 +168,7 @@ impl Op {
                 matches!(durability, Durability::Sync)
             }
             Self::Change { .. }
-            | Self::Expire { .. }
+            | Self::Settle { .. }
             | Self::Answer { .. }
             | Self::Cancel { .. }
             | Self::Delete { .. }
@@ -199,7 +200,7 @@ impl Op {
                 drop(fate.send(admitted.map(|admitted| admitted.unclaimed(back))));
             }
             (Self::Change { fate, .. }, Done::Changed(done)) => drop(fate.send(done)),
-            (Self::Expire { fate, .. }, Done::Expired(done)) => drop(fate.send(done)),
+            (Self::Settle { fate, .. }, Done::Settled(done)) => drop(fate.send(done)),
             (Self::Renew { fate, .. }, Done::Renewed(done)) => drop(fate.send(done)),
             (Self::Answer { fate, .. }, Done::Answered(done)) => drop(fate.send(done)),
             (Self::Cancel { fate, .. }, Done::Cancelled(done)) => drop(fate.send(done)),
@@ -216,7 +217,7 @@ impl Op {
         match self {
             Self::Open { fate, .. } => drop(fate.send(Err(error))),
             Self::Change { fate, .. } | Self::Close(fate) => drop(fate.send(Err(error))),
-            Self::Expire { fate, .. } => drop(fate.send(Err(error))),
+            Self::Settle { fate, .. } => drop(fate.send(Err(error))),
             Self::Renew { fate, .. } => drop(fate.send(Err(error))),
             Self::Answer { fate, .. } => drop(fate.send(Err(error))),
             Self::Cancel { fate, .. } => drop(fate.send(Err(error))),

@@ -22,7 +22,7 @@ use std::io::ErrorKind;
 use std::sync::Arc;
 use std::time::Duration;
 
-use awaitly_core::journal::{Header, Key, Outcome, Record, Timestamp};
+use awaitly_core::journal::{Header, Key, Outcome, Record, Settling, Timestamp};
 use awaitly_core::store::{
     Answer, Answered, Bell, Cancelled, DeleteIf, Due, Durability, Ending, Imported, Lease, OnRecorded, Open,
     Opened, Operate, Page, Renewed, RunId, RunQuery, RunSummary, Store, StoreError, StoredRun, Transactional,
@@ -335,10 +335,15 @@ impl Store for PostgresStore {
         .await
     }
 
-    async fn expire(&self, lease: &Lease, record: Record) -> Result<Option<Outcome>, StoreError> {
+    async fn settle(
+        &self,
+        lease: &Lease,
+        record: Record,
+        settling: Settling,
+    ) -> Result<Option<Outcome>, StoreError> {
         let (statements, record) = (&self.0.statements, &record);
         self.insist(|mut connection| async move {
-            write::expire(&mut connection, statements, lease, record).await
+            write::close_entry(&mut connection, statements, lease, record, settling).await
         })
         .await
     }

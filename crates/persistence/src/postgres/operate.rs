@@ -103,7 +103,7 @@ pub(super) async fn answer(
             return Ok(Answered::Refused(Unanswered::NoSuchRun));
         };
         let settled =
-            write::settling(&mut transaction, statements, &run, key, Settling::Answer, token.as_deref()).await?;
+            write::may_settle(&mut transaction, statements, &run, key, Settling::Answer, token.as_deref()).await?;
         if let Err(refused) = settled {
             return Ok(Answered::Refused(refused));
         }

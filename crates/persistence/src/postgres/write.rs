@@ -49,17 +49,18 @@ pub(super) async fn wait(
     })
 }
 
-pub(super) async fn expire(
+pub(super) async fn close_entry(
     connection: &mut PgConnection,
     statements: &Statements,
     lease: &Lease,
     record: &Record,
+    settling: Settling,
 ) -> Result<Option<Outcome>, Failure> {
     in_transaction!(connection, transaction => {
         hold(&mut transaction, statements, lease).await?;
         let row = statements.run.query().bind(text::stored(lease.run())).fetch_one(&mut *transaction).await?;
         let run = rows::run(&row)?;
-        let stands = match settling(&mut transaction, statements, &run, &record.key, Settling::Expire, None).await? {
+        let stands = match may_settle(&mut transaction, statements, &run, &record.key, settling, None).await? {
             Ok(()) => {
                 put_answer(&mut transaction, statements, run.slot, &record.key, &record.outcome).await?;
                 Some(record.outcome.clone())
@@ -162,7 +163,7 @@ pub(super) async fn recorded(
 }
 
 /// Decides on an answer to a run whose row is locked.
-pub(super) async fn settling(
+pub(super) async fn may_settle(
     connection: &mut PgConnection,
     statements: &Statements,
     run: &RunRow,

@@ -14,7 +14,7 @@ pub(super) enum Script {
     Append,
     Replace,
     Wait,
-    Expire,
+    Settle,
     Revive,
     Rewrite,
     Finish,
@@ -42,7 +42,7 @@ impl Script {
         Self::Append,
         Self::Replace,
         Self::Wait,
-        Self::Expire,
+        Self::Settle,
         Self::Revive,
         Self::Rewrite,
         Self::Finish,
@@ -67,7 +67,7 @@ impl Script {
                 concat!(include_str!("scripts/writing.lua"), include_str!("scripts/replace.lua"))
             }
             Self::Wait => with_common!("scripts/wait.lua"),
-            Self::Expire => with_common!("scripts/expire.lua"),
+            Self::Settle => with_common!("scripts/settle.lua"),
             Self::Revive => with_common!("scripts/revive.lua"),
             Self::Rewrite => with_common!("scripts/rewrite.lua"),
             Self::Finish => with_common!("scripts/finish.lua"),

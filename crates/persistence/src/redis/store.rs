@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use awaitly_core::journal::{Key, Outcome, Record, Timestamp};
+use awaitly_core::journal::{Key, Outcome, Record, Settling, Timestamp};
 use awaitly_core::store::{
     Durability, Ending, Lease, Open, Opened, Renewed, RunId, Store, StoreError, StoredRun, Wait,
 };
@@ -39,11 +39,21 @@ impl Store for RedisStore {
         self.write_by(lease, Some(&key), call, Kind::Plain).await.map(drop)
     }
 
-    async fn expire(&self, lease: &Lease, record: Record) -> Result<Option<Outcome>, StoreError> {
-        let mut call = self.call_by(lease, Script::Expire);
+    async fn settle(
+        &self,
+        lease: &Lease,
+        record: Record,
+        settling: Settling,
+    ) -> Result<Option<Outcome>, StoreError> {
+        let mut call = self.call_by(lease, Script::Settle);
         call.arg(self.nonce());
         add_record(&mut call, &record);
         call.arg(member(lease.run(), &record.key));
+        call.arg(match settling {
+            Settling::Answer => "answer",
+            Settling::Expire => "expire",
+            Settling::Withdraw => "withdraw",
+        });
         let (word, mut reply) = self.write_by(lease, None, call, Kind::Plain).await?;
         if word != "stands" {
             return Ok(None);

@@ -101,12 +101,17 @@ impl Batch<'_> {
         Ok(())
     }
 
-    pub(super) fn expire(&mut self, lease: &Lease, record: &Record) -> Result<Option<Outcome>, Failure> {
+    pub(super) fn close_entry(
+        &mut self,
+        lease: &Lease,
+        record: &Record,
+        settling: Settling,
+    ) -> Result<Option<Outcome>, Failure> {
         self.leases.confirm(self.connection, lease)?;
         let Some(run) = rows::run(self.connection, lease.run())? else {
             return Ok(None);
         };
-        match self.settle(&run, &record.key, Settling::Expire, None)? {
+        match self.settle(&run, &record.key, settling, None)? {
             Ok(()) => self.put_answer(&run, record).map(|()| Some(record.outcome.clone())),
             Err(Unanswered::AlreadyAnswered) => {
                 Ok(rows::record_under(self.connection, run.slot, &record.key)?.map(|record| record.outcome))

@@ -74,7 +74,9 @@ impl Committer {
                 Op::Open { fate, .. } if fate.is_closed() => Done::Nothing,
                 Op::Open { request, .. } => Done::Opened(answer(batch.open(request))?),
                 Op::Change { lease, change, .. } => Done::Changed(answer(batch.change(lease, change))?),
-                Op::Expire { lease, record, .. } => Done::Expired(answer(batch.expire(lease, record))?),
+                Op::Settle { lease, record, settling, .. } => {
+                    Done::Settled(answer(batch.close_entry(lease, record, *settling))?)
+                }
                 Op::Renew { lease, ttl, .. } => Done::Renewed(answer(batch.renew(lease, *ttl))?),
                 Op::Release(lease) => {
                     // A lease that is not held any more has nothing to release.

@@ -64,8 +64,13 @@ impl<S: Operate, K: Send + Sync + 'static> Store for Alternating<S, K> {
         self.giver(lease).wait(lease, wait).await
     }
 
-    async fn expire(&self, lease: &Lease, record: Record) -> Result<Option<Outcome>, StoreError> {
-        self.giver(lease).expire(lease, record).await
+    async fn settle(
+        &self,
+        lease: &Lease,
+        record: Record,
+        settling: Settling,
+    ) -> Result<Option<Outcome>, StoreError> {
+        self.giver(lease).settle(lease, record, settling).await
     }
 
     async fn revive(&self, lease: &Lease, drop: Vec<Key>) -> Result<(), StoreError> {

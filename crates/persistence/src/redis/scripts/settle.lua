@@ -1,4 +1,4 @@
--- token, holder, nonce, key, kind, fingerprint, payload, member
+-- token, holder, nonce, key, kind, fingerprint, payload, member, how
 if not holds(ARGV[1], ARGV[2]) then
   return {'lost'}
 end
@@ -11,7 +11,8 @@ if not entry or has_ended(redis.call('HGET', run, 'status')) then
   return {'waits'}
 end
 local expires = expiry(entry)
-if not expires or expires > now() then
+local is_over = expires and expires <= now()
+if (ARGV[9] == 'expire' and not is_over) or (ARGV[9] == 'answer' and is_over) then
   return {'waits'}
 end
 settle(ARGV[4], ARGV[8], entry, ARGV[3], ARGV[5], ARGV[6], ARGV[7])

@@ -1,0 +1,65 @@
+//! What a crate needs that asks people, as `awaitly-hitl` does. Not for use by hand, and free to change.
+
+use super::{DurableRun, Shared, Writer};
+use crate::error::RunError;
+use crate::journal::{Key, Outcome, Payload, Record, Settling, Timestamp, WaitEntry};
+use crate::wait::WaitFor;
+
+/// Takes `name` for several questions, whose keys begin with what comes back.
+#[must_use]
+pub fn base(run: &DurableRun, name: &Key) -> Key {
+    run.take_base(name)
+}
+
+/// What a question waits under.
+#[must_use]
+pub fn key_of<T>(question: &WaitFor<'_, T>) -> Key {
+    question.frame().label().clone()
+}
+
+/// Whether the journal holds an answer to a question.
+#[must_use]
+pub fn is_answered<T>(question: &WaitFor<'_, T>) -> bool {
+    question.frame().is_known()
+}
+
+/// The entry that waits under `key`, so far as this execution knows.
+#[must_use]
+pub fn entry(run: &DurableRun, key: &Key) -> Option<WaitEntry> {
+    run.shared()?.wait_entry(key)
+}
+
+/// What time it is, by the store's clock.
+#[must_use]
+pub fn time(run: &DurableRun) -> Timestamp {
+    run.shared().map_or_else(|| Timestamp::from(std::time::SystemTime::now()), Shared::time)
+}
+
+/// Lets a run that waits be resumed at this moment though nobody has answered.
+pub fn wake_at(run: &DurableRun, moment: Timestamp) {
+    if let Some(shared) = run.shared() {
+        shared.note_waiting(None, Some(moment));
+    }
+}
+
+/// Takes a question back, which then ended in `reason`; unless it was answered, or never asked.
+///
+/// # Errors
+/// [`RunError::Store`] where the store fails, which stops the run.
+pub async fn withdraw(run: &DurableRun, key: Key, reason: &RunError) -> Result<(), RunError> {
+    let Some((shared, Writer { store, lease })) =
+        run.shared().and_then(|shared| Some((shared, shared.writer()?)))
+    else {
+        return Ok(());
+    };
+    if shared.wait_entry(&key).is_none() {
+        return Ok(());
+    }
+    // An error always has a JSON form.
+    let reason = Payload::encode(reason).unwrap_or_else(|_| Payload::from_stored("null"));
+    let record = Record { key, outcome: Outcome::Stopped(reason), input: None };
+    match store.settle(lease, record, Settling::Withdraw).await {
+        Ok(_) => Ok(()),
+        Err(error) => Err(shared.stopped(error.into())),
+    }
+}

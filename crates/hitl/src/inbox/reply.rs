@@ -1,0 +1,226 @@
+use std::fmt;
+
+use awaitly_core::RunError;
+use awaitly_core::journal::{Outcome, Payload};
+use awaitly_core::store::{self, Answered, Operate};
+use serde::Serialize;
+use serde_json::Value;
+
+use super::{Inbox, InboxError, Target};
+use crate::answer::{Answer, withdrawn};
+use crate::request::{Asks, Question};
+
+/// An answer to one question, on its way: who gives it, and then what it is.
+///
+/// Made with [`Inbox::at`] and [`Inbox::with_token`]. It is given to the question that waits when it is given: one that
+/// was answered and asked again in between does not get it.
+///
+/// # Errors
+/// All that answer fail with [`InboxError`], and nothing is changed then.
+///
+/// # Cancel safety
+/// Dropping the future of an answer leaves it given, or not.
+#[must_use = "an answer is given by `approve`, `reject`, `answer` and the like"]
+pub struct Reply<'i, S> {
+    inbox: &'i Inbox<S>,
+    target: Target,
+    said: Said,
+}
+
+/// What is said beside the answer itself.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Said {
+    pub(crate) by: Option<String>,
+    pub(crate) note: Option<String>,
+    pub(crate) via: Option<String>,
+}
+
+/// What is answered.
+#[derive(Debug, Clone)]
+pub(crate) enum Verb {
+    Approve { value: Payload, edited: bool },
+    Accept,
+    Reject(Payload),
+    Give(Payload),
+    Withdraw(String),
+    Expire,
+}
+
+impl<'i, S: Operate> Reply<'i, S> {
+    pub(super) fn new(inbox: &'i Inbox<S>, target: Target) -> Self {
+        Self { inbox, target, said: Said::default() }
+    }
+
+    /// In whose name.
+    pub fn by(mut self, person: impl Into<String>) -> Self {
+        self.said.by = Some(person.into());
+        self
+    }
+
+    /// What is said with it.
+    pub fn note(mut self, note: impl Into<String>) -> Self {
+        self.said.note = Some(note.into());
+        self
+    }
+
+    /// By which way it came, for those who look at it later.
+    pub fn via(mut self, way: impl Into<String>) -> Self {
+        self.said.via = Some(way.into());
+        self
+    }
+
+    /// The question itself.
+    ///
+    /// # Errors
+    /// [`InboxError`] where nothing waits there.
+    pub async fn show(&self) -> Result<Question, InboxError> {
+        self.inbox.find(&self.target).await
+    }
+
+    /// Approves, with `value`.
+    ///
+    /// # Errors
+    /// [`InboxError`]; nothing is changed then.
+    pub async fn approve<T: Serialize + ?Sized>(self, value: &T) -> Result<(), InboxError> {
+        let value = Payload::encode(value)?;
+        self.say(Verb::Approve { value, edited: false }).await
+    }
+
+    /// Approves what was proposed, as it stands.
+    ///
+    /// # Errors
+    /// [`InboxError::NoProposal`] where nothing was, and the others; nothing is changed then.
+    pub async fn accept(self) -> Result<(), InboxError> {
+        self.say(Verb::Accept).await
+    }
+
+    /// Approves another value than the one that was proposed, which is recorded with it.
+    ///
+    /// # Errors
+    /// [`InboxError`]; nothing is changed then.
+    pub async fn edit<T: Serialize + ?Sized>(self, value: &T) -> Result<(), InboxError> {
+        let value = Payload::encode(value)?;
+        self.say(Verb::Approve { value, edited: true }).await
+    }
+
+    /// Rejects. The run gets the reason, as JSON.
+    ///
+    /// # Errors
+    /// [`InboxError`]; nothing is changed then.
+    pub async fn reject<R: Serialize + ?Sized>(self, reason: &R) -> Result<(), InboxError> {
+        let reason = Payload::encode(reason)?;
+        self.say(Verb::Reject(reason)).await
+    }
+
+    /// Gives a value to a [callback](crate::Callback), or to a [`Run::wait_for`](awaitly_core::Run::wait_for).
+    ///
+    /// # Errors
+    /// [`InboxError`]; nothing is changed then.
+    pub async fn answer<T: Serialize + ?Sized>(self, value: &T) -> Result<(), InboxError> {
+        let value = Payload::encode(value)?;
+        self.say(Verb::Give(value)).await
+    }
+
+    /// Takes the question back. The run ends there in [`RunError::Refused`], by who took it back. Anybody may do this:
+    /// it is for operators.
+    ///
+    /// # Errors
+    /// [`InboxError`] where nothing waits there; nothing is changed then.
+    pub async fn cancel(self, reason: impl Into<String>) -> Result<(), InboxError> {
+        self.say(Verb::Withdraw(reason.into())).await
+    }
+
+    /// Says that the time for an answer is over, before it is. The run ends there in [`RunError::Expired`]. Anybody may
+    /// do this: it is for operators.
+    ///
+    /// # Errors
+    /// [`InboxError`] where nothing waits there; nothing is changed then.
+    pub async fn expire(self) -> Result<(), InboxError> {
+        self.say(Verb::Expire).await
+    }
+
+    pub(crate) async fn say(self, verb: Verb) -> Result<(), InboxError> {
+        let question = self.show().await?;
+        self.inbox.give(&question, &self.said, verb).await
+    }
+}
+
+impl<S: Operate> Inbox<S> {
+    /// Gives an answer to a question that was found.
+    pub(crate) async fn give(&self, question: &Question, said: &Said, verb: Verb) -> Result<(), InboxError> {
+        let outcome = match verb {
+            Verb::Withdraw(reason) => {
+                let by = said.by.as_deref().unwrap_or("inbox");
+                stopped(&withdrawn(question.key.clone(), by, &reason))?
+            }
+            Verb::Expire => stopped(&RunError::Expired { step: question.key.clone() })?,
+            verb => self.outcome(question, said, verb).await?,
+        };
+        if outcome.payload().len() > Payload::MAX_BYTES {
+            return Err(InboxError::TooLarge { bytes: outcome.payload().len() });
+        }
+        let answer = store::Answer::new(question.run.clone(), question.key.clone(), outcome);
+        match self.store().answer(answer.token(question.token.clone())).await? {
+            Answered::Taken => Ok(()),
+            Answered::Refused(refused) => Err(refused.into()),
+        }
+    }
+
+    /// What is recorded, where the question takes it.
+    async fn outcome(&self, question: &Question, said: &Said, verb: Verb) -> Result<Outcome, InboxError> {
+        let Question { asks, answerers, .. } = question;
+        let is_asked = said.by.as_ref().is_some_and(|by| answerers.contains(by));
+        if !answerers.is_empty() && !is_asked {
+            return Err(InboxError::NotAsked { by: said.by.clone(), answerers: answerers.clone() });
+        }
+        match (asks, verb) {
+            (Asks::Approval, Verb::Approve { value, edited }) => {
+                self.check_value(question, &value)?;
+                Ok(Outcome::Value(self.sign(&decoded(&value)?, said, edited).await?))
+            }
+            (Asks::Approval, Verb::Accept) => {
+                let proposal = question.proposal.as_ref().ok_or(InboxError::NoProposal)?;
+                Ok(Outcome::Value(self.sign(proposal, said, false).await?))
+            }
+            (Asks::Approval, Verb::Reject(reason)) => {
+                Ok(Outcome::Failed(self.sign(&decoded(&reason)?, said, false).await?))
+            }
+            (Asks::Callback, Verb::Give(value)) => {
+                self.check_value(question, &value)?;
+                Ok(Outcome::Value(self.sign(&decoded(&value)?, said, false).await?))
+            }
+            (Asks::Plain, Verb::Give(value)) => {
+                self.check_value(question, &value)?;
+                Ok(Outcome::Value(value))
+            }
+            (Asks::Plain | Asks::Callback, Verb::Reject(reason)) => Ok(Outcome::Failed(reason)),
+            (asks, _) => Err(InboxError::OtherKind { asks: *asks }),
+        }
+    }
+
+    fn check_value(&self, question: &Question, value: &Payload) -> Result<(), InboxError> {
+        question.shape.check(&decoded(value)?)?;
+        self.check(&question.key, value)
+    }
+
+    /// The answer with who gave it, by which way and when.
+    async fn sign(&self, value: &Value, said: &Said, edited: bool) -> Result<Payload, InboxError> {
+        let Said { by, note, via } = said.clone();
+        let at = self.store().now().await?;
+        Ok(Payload::encode(&Answer { value, by, note, via, edited, at })?)
+    }
+}
+
+fn stopped(error: &RunError) -> Result<Outcome, InboxError> {
+    Ok(Outcome::Stopped(Payload::encode(error)?))
+}
+
+fn decoded(value: &Payload) -> Result<Value, InboxError> {
+    value.decode().map_err(|error| InboxError::Unencodable(error.reason.into()))
+}
+
+impl<S> fmt::Debug for Reply<'_, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reply").field("said", &self.said).finish_non_exhaustive()
+    }
+}

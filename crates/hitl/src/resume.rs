@@ -1,0 +1,324 @@
+use std::collections::HashMap;
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use awaitly_core::clock::{ms, secs};
+use awaitly_core::store::{Due, Operate, RunId, StoreError};
+use awaitly_core::{DurableRun, FromStep, KeepRun, RunError, Workflow};
+use futures_util::{StreamExt, stream};
+use tokio::task::{JoinError, JoinSet};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+/// Runs again what has become due: what was answered, what slept long enough, what was interrupted.
+///
+/// It knows workflows by their name, and asks its store which runs to run, when the store says that something changed,
+/// and now and then besides. Several of them, in several processes, share a store: a run is executed by one at a time.
+///
+/// # Restart
+/// It keeps nothing: what is due is known by the store. Runs that were executed by a process that died become due
+/// when their lease is over, and are run on by whoever asks first.
+///
+/// ```
+/// use awaitly_core::{DurableRun, RunError, Workflow};
+/// use awaitly_hitl::{Approvals, AutoResume, Inbox};
+/// use awaitly_persistence::MemoryStore;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// async fn expense(run: DurableRun) -> Result<bool, RunError> {
+///     run.approval("manager").await
+/// }
+///
+/// let store = MemoryStore::new();
+/// let expenses = Workflow::new("expense").store(store.clone());
+/// let resume = AutoResume::new(store.clone()).workflow(expenses.clone(), expense);
+/// assert!(resume.run("trip-7").await.is_err(), "no run of that id is there yet");
+/// assert!(expenses.run("trip-7", async |run| expense(run.clone()).await).await.is_err(), "it waits");
+///
+/// Inbox::new(store).approve("trip-7", "manager", &true).await?;
+/// assert_eq!(resume.once().await?.len(), 1);
+/// assert_eq!(expenses.run("trip-7", async |run| expense(run.clone()).await).await, Ok(true));
+/// # Ok(())
+/// # }
+/// ```
+pub struct AutoResume<S> {
+    store: S,
+    workflows: HashMap<Arc<str>, Known>,
+    concurrency: usize,
+    every: Duration,
+}
+
+/// What can be done with the runs of one workflow.
+#[derive(Clone)]
+struct Known {
+    run: Body,
+    cancel: Body,
+}
+
+type Body = Arc<dyn Fn(Arc<str>) -> Pin<Box<dyn Future<Output = Result<(), String>> + Send>> + Send + Sync>;
+
+/// A run that was run again, and how that ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Resumed {
+    /// The run.
+    pub run: RunId,
+    /// Its error as text; that it waits again is one too.
+    pub ended: Result<(), String>,
+}
+
+/// Why a run was not run again.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ResumeError {
+    /// There is no such run.
+    #[error("there is no such run: check the run id")]
+    NoSuchRun,
+    /// Its workflow was not given to this.
+    #[error(
+        "nobody here knows the workflow `{workflow}`: say `AutoResume::workflow` for it, or resume the run where it is known"
+    )]
+    UnknownWorkflow {
+        /// Its name.
+        workflow: String,
+    },
+    /// The store failed.
+    #[error("the store failed: {0}")]
+    Store(#[from] StoreError),
+}
+
+impl<S: Operate + Clone> AutoResume<S> {
+    /// Runs again what is due in `store`; nothing, until it knows workflows.
+    pub fn new(store: S) -> Self {
+        Self { store, workflows: HashMap::new(), concurrency: 16, every: secs(10) }
+    }
+
+    /// Knows how the runs of `workflow` are run: by `body`, with its [`input`](awaitly_core::Run::input) as it was given
+    /// when they began. The workflow has to be on the same store.
+    #[must_use]
+    pub fn workflow<X, F, Fut, T, E>(mut self, workflow: Workflow<X>, body: F) -> Self
+    where
+        X: KeepRun<T, E> + 'static,
+        F: Fn(DurableRun) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<T, E>> + Send + 'static,
+        T: Send + 'static,
+        E: FromStep<RunError> + fmt::Display + Send + 'static,
+    {
+        let (name, body) = (workflow.name(), Arc::new(body));
+        let (cancelled, undone) = (workflow.clone(), Arc::clone(&body));
+        let run: Body = Arc::new(move |run| {
+            let (workflow, body) = (workflow.clone(), Arc::clone(&body));
+            Box::pin(async move {
+                told(workflow.run(run, async |run: &DurableRun| body(run.clone()).await).await)
+            })
+        });
+        let cancel: Body = Arc::new(move |run| {
+            let (workflow, body) = (cancelled.clone(), Arc::clone(&undone));
+            Box::pin(async move {
+                told(workflow.cancel(run, async |run: &DurableRun| body(run.clone()).await).await)
+            })
+        });
+        self.workflows.insert(name, Known { run, cancel });
+        self
+    }
+
+    /// How many runs are executed at the same time at most.
+    ///
+    /// # Default
+    /// 16
+    ///
+    /// # Panics
+    /// Where it is 0.
+    #[must_use]
+    pub fn concurrency(mut self, concurrency: usize) -> Self {
+        assert!(concurrency > 0, "at least one run is executed at a time: `concurrency(0)` is refused");
+        self.concurrency = concurrency;
+        self
+    }
+
+    /// How often the store is asked though it did not say that anything changed: what it cannot know of is found so,
+    /// such as the lease of a process that died, or a sleep that is over.
+    ///
+    /// # Default
+    /// 10 seconds
+    #[must_use]
+    pub const fn every(mut self, time: Duration) -> Self {
+        self.every = time;
+        self
+    }
+
+    /// Runs one run on, whether it is due or not: the same as `Workflow::run` with its body.
+    ///
+    /// # Errors
+    /// [`ResumeError`]; what the run itself ended in is in what comes back.
+    pub async fn run(&self, run: &str) -> Result<Resumed, ResumeError> {
+        let (id, known) = self.known(run).await?;
+        let ended = (known.run)(id.to_shared()).await;
+        Ok(Resumed { run: id, ended })
+    }
+
+    /// Cancels one run that nobody executes, and lets its body undo what it did: the same as
+    /// [`Workflow::cancel`] with its body.
+    ///
+    /// # Errors
+    /// [`ResumeError`]; what the run itself ended in is in what comes back, as a rule that it was cancelled.
+    pub async fn cancel(&self, run: &str) -> Result<Resumed, ResumeError> {
+        let (id, known) = self.known(run).await?;
+        let ended = (known.cancel)(id.to_shared()).await;
+        Ok(Resumed { run: id, ended })
+    }
+
+    async fn known(&self, run: &str) -> Result<(RunId, &Known), ResumeError> {
+        let id = RunId::new(run).map_err(|_| ResumeError::NoSuchRun)?;
+        let stored = self.store.load(&id).await?.ok_or(ResumeError::NoSuchRun)?;
+        let workflow = &stored.header.workflow;
+        let known = self.workflows.get(workflow);
+        let known = known.ok_or_else(|| ResumeError::UnknownWorkflow { workflow: workflow.to_string() })?;
+        Ok((id, known))
+    }
+
+    /// Runs what is due now, once, and waits for it.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the store cannot say what is due.
+    ///
+    /// # Cancel safety
+    /// Dropping the future drops the runs that are executed; they are due again.
+    pub async fn once(&self) -> Result<Vec<Resumed>, StoreError> {
+        let due = self.store.due(MOST).await?;
+        let runs = due.into_iter().filter_map(|Due { run, workflow, .. }| {
+            let body = Arc::clone(&self.workflows.get(&workflow)?.run);
+            Some(async move {
+                let ended = body(run.to_shared()).await;
+                Resumed { run, ended }
+            })
+        });
+        Ok(stream::iter(runs).buffer_unordered(self.concurrency).collect().await)
+    }
+
+    /// Runs what becomes due, until `stop` is cancelled or the store is closed. It needs a tokio runtime, on whose
+    /// threads the runs are executed.
+    ///
+    /// A run that becomes due again and again, because it is interrupted each time, is left for a while in between: at
+    /// first not at all, then for twice as long each time, at most for half a minute.
+    ///
+    /// # Errors
+    /// None: a store that fails is asked again later, and that it did is logged.
+    ///
+    /// # Cancel safety
+    /// Dropping the future, as well as cancelling `stop`, drops the runs that are executed. They are due again.
+    pub async fn serve(&self, stop: CancellationToken) {
+        let mut wakes = self.store.wakes();
+        let mut crew = Crew { executed: JoinSet::new(), busy: HashMap::new() };
+        loop {
+            if let Err(error) = self.fill(&mut crew).await {
+                tracing::warn!(%error, "the store cannot say what is due");
+            }
+            let pause = crew.pause(self.every);
+            tokio::select! {
+                () = stop.cancelled() => return,
+                there_are_more = wakes.changed() => if !there_are_more { return },
+                Some(done) = crew.executed.join_next() => crew.done(done),
+                () = tokio::time::sleep(pause) => {}
+            }
+        }
+    }
+
+    /// Executes what is due, as far as there is room.
+    async fn fill(&self, crew: &mut Crew) -> Result<(), StoreError> {
+        if crew.executed.len() >= self.concurrency {
+            return Ok(());
+        }
+        let now = Instant::now();
+        crew.forget(now);
+        for Due { run, workflow, .. } in self.store.due(MOST).await? {
+            if crew.executed.len() >= self.concurrency {
+                break;
+            }
+            if let Some(known) = self.workflows.get(&workflow)
+                && crew.may_begin(&run, now)
+            {
+                let executed = (known.run)(run.to_shared());
+                crew.executed.spawn(async move {
+                    // Its workflow has told what it ended in.
+                    drop(executed.await);
+                    run
+                });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// How many runs the store is asked for at a time.
+const MOST: usize = 1000;
+
+/// The runs that are executed, and those that were a while ago.
+struct Crew {
+    executed: JoinSet<RunId>,
+    busy: HashMap<RunId, Turn>,
+}
+
+/// The turns that a run had.
+struct Turn {
+    turns: u32,
+    /// `None`: it is executed.
+    rests_until: Option<Instant>,
+}
+
+/// The longest that a run is left for.
+const LONGEST_REST: Duration = secs(30);
+
+impl Crew {
+    fn may_begin(&mut self, run: &RunId, now: Instant) -> bool {
+        let turn = self.busy.entry(run.clone()).or_insert(Turn { turns: 0, rests_until: Some(now) });
+        if turn.rests_until.is_none_or(|until| until > now) {
+            return false;
+        }
+        turn.turns += 1;
+        turn.rests_until = None;
+        true
+    }
+
+    fn done(&mut self, done: Result<RunId, JoinError>) {
+        // The body's panics are caught by its workflow, and nobody aborts these tasks.
+        let Ok(run) = done else { return };
+        if let Some(turn) = self.busy.get_mut(&run) {
+            // The first answer to a question finds the run at once.
+            let rest = match turn.turns {
+                0..=2 => Duration::ZERO,
+                turns => ms(100).saturating_mul(1 << (turns - 3).min(16)).min(LONGEST_REST),
+            };
+            turn.rests_until = Some(Instant::now() + rest);
+        }
+    }
+
+    /// Runs that have rested long since begin anew.
+    fn forget(&mut self, now: Instant) {
+        self.busy.retain(|_, turn| turn.rests_until.is_none_or(|until| now < until + LONGEST_REST));
+    }
+
+    /// How long there is nothing to do, unless something happens.
+    fn pause(&self, every: Duration) -> Duration {
+        let now = Instant::now();
+        let rests = self.busy.values().filter_map(|turn| turn.rests_until).filter(|until| *until > now);
+        rests.map(|until| until - now).min().map_or(every, |rest| rest.min(every))
+    }
+}
+
+fn told<T, E: fmt::Display>(ended: Result<T, E>) -> Result<(), String> {
+    ended.map(drop).map_err(|error| error.to_string())
+}
+
+impl<S> fmt::Debug for AutoResume<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AutoResume")
+            .field("workflows", &self.workflows.keys())
+            .field("concurrency", &self.concurrency)
+            .finish_non_exhaustive()
+    }
+}
