@@ -4,13 +4,19 @@ use std::path::PathBuf;
 use std::process::{Command, Output};
 
 fn example(name: &str, arguments: &[&str]) -> Output {
+    command(name, arguments).output().unwrap()
+}
+
+fn command(name: &str, arguments: &[&str]) -> Command {
     // Beside this test's own folder, where cargo puts the examples that it builds with it.
     let mut path: PathBuf = std::env::current_exe().unwrap();
     path.pop();
     path.pop();
     let path = path.join("examples").join(name);
     assert!(path.exists(), "{} is not built: run the tests of the whole package", path.display());
-    Command::new(path).args(arguments).output().unwrap()
+    let mut command = Command::new(path);
+    command.args(arguments);
+    command
 }
 
 fn text(bytes: &[u8]) -> String {
@@ -101,4 +107,27 @@ fn the_readme_shows_what_the_examples_run() {
             "no example has:\n{snippet}"
         );
     }
+}
+
+#[test]
+fn an_expense_is_asked_for_answered_and_paid_by_different_processes() {
+    let folder = tempfile::tempdir().unwrap();
+    let call = |arguments: &[&str]| {
+        let output =
+            command("expense_approval", arguments).env("EXPENSES", folder.path().join("x.db")).output();
+        let output = output.unwrap();
+        if output.status.success() { text(&output.stdout) } else { text(&output.stderr) }
+    };
+    assert_eq!(call(&["claim", "4200"]), "checking the receipts for 4200 cents\nwaiting for the manager\n");
+    assert_eq!(call(&["claim", "4200"]), "waiting for the manager\n");
+    let question = "manager: How much of 4200 cents do we pay for the trip to Graz? (ada or bob)\n";
+    assert_eq!(call(&["questions"]), question);
+    let mallory = call(&["approve", "mallory", "9999"]);
+    assert!(mallory.contains("mallory may not answer this: it is asked of ada, bob"), "{mallory}");
+    assert_eq!(call(&["approve", "ada", "4000"]), "thank you, ada\n");
+    let paid = "paying 4000 cents under the key `trip to Graz/pay`\npaid 4000 cents, as ada said\n";
+    assert_eq!(call(&["claim", "4200"]), paid);
+    assert_eq!(call(&["claim", "4200"]), "paid 4000 cents, as ada said\n");
+    let late = call(&["reject", "bob", "too dear"]);
+    assert!(late.contains("this was answered before"), "{late}");
 }

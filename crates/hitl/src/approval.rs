@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use awaitly_core::clock::secs;
 use awaitly_core::journal::{EncodeError, Key, Payload, Timestamp, WaitEntry};
-use awaitly_core::{__outside, DurableRun, Retry, RunError, WaitFor};
+use awaitly_core::{__outside, __undo, DurableRun, Retry, RunError, WaitFor};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -284,8 +284,12 @@ impl<N: Notifier> Bell<'_, N> {
             expires: self.entry.expires,
             token: self.entry.token.to_string(),
         };
-        let sent =
-            self.run.step(step, || self.notifier.notify(notice.clone())).retry(DELIVERY).timeout(SLOWEST);
+        // That the run is about to wait keeps no notice from being tried again; one that was not sent is tried anew when
+        // the run is run again.
+        let sent = __undo::shielded(self.run.step(step, || self.notifier.notify(notice.clone())))
+            .rerun_errors()
+            .retry(DELIVERY)
+            .timeout(SLOWEST);
         if let Err(error) = sent.await {
             tracing::warn!(run = self.run.id(), key = %self.entry.key, %error, "nobody was told of the question");
         }

@@ -102,6 +102,7 @@ macro_rules! __every_promise {
                 an_ended_run_is_not_opened
                 a_retry_that_is_given_up_changes_nothing
                 reviving_drops_the_records_under_its_keys_and_no_others
+                a_run_is_opened_to_be_undone
                 a_retry_leaves_a_completed_run_alone
                 another_workflow_is_refused_and_changes_nothing
                 a_newer_version_is_refused_and_changes_nothing

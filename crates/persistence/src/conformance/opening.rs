@@ -117,6 +117,34 @@ pub async fn reviving_drops_the_records_under_its_keys_and_no_others<S: Store>(s
     same_records(&case.stored().await.records, &[reserve, ship, charge_2, value("charge", "second")]);
 }
 
+/// A run that waits or was cancelled is opened to undo what it did, and stays what it is until that is recorded and it
+/// has ended; one that failed or completed stays ended.
+pub async fn a_run_is_opened_to_be_undone<S: Store>(store: &S) {
+    for status in [Status::Waiting, Status::Cancelled] {
+        let case = Case::new(store, "undone");
+        let lease = case.begin().await;
+        case.append(&lease, value("charge", "first")).await;
+        case.finish(&lease, Ending::new(status)).await;
+        let (lease, run) = case.held(case.request().purpose(Purpose::Cancel)).await;
+        assert_eq!((run.header.status, run.records.len()), (status, 1));
+        case.append(&lease, value("undo charge", "second")).await;
+        assert_eq!(case.stored().await.header.status, status);
+        case.finish(&lease, Ending { failed_on: vec!["charge".into()], ..Ending::new(Status::Cancelled) })
+            .await;
+        let stored = case.stored().await;
+        assert_eq!((stored.header.status, stored.records.len()), (Status::Cancelled, 2));
+        assert_eq!(stored.header.failed_on, ["charge".into()]);
+    }
+    for status in [Status::Failed, Status::Completed] {
+        let case = Case::new(store, "not undone");
+        let lease = case.begin().await;
+        case.finish(&lease, ending(status)).await;
+        let before = case.stored().await;
+        let opened = case.open(case.request().purpose(Purpose::Cancel)).await;
+        assert_eq!(opened, Opened::Ended(before.header.clone()));
+    }
+}
+
 /// Nothing runs a completed run again.
 pub async fn a_retry_leaves_a_completed_run_alone<S: Store>(store: &S) {
     let case = Case::new(store, "completed");

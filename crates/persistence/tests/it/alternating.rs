@@ -5,7 +5,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use awaitly_core::journal::{Key, Outcome, Record};
+use awaitly_core::journal::{Key, Outcome, Record, Settling};
 use awaitly_core::store::{
     Answer, Answered, Cancelled, DeleteIf, Due, Durability, Ending, Imported, Lease, Open, Opened, Operate,
     Page, Renewed, RunId, RunQuery, RunSummary, Store, StoreError, StoredRun, Wait, WaitQuery, Waiting,

@@ -1,0 +1,188 @@
+use std::sync::Arc;
+
+use awaitly_core::clock::days;
+use awaitly_core::journal::{Status, Unanswered};
+use awaitly_core::store::{Operate, WaitQuery};
+use awaitly_core::{DurableRun, RunError};
+use awaitly_hitl::{Approvals, Asks, Inbox, InboxError};
+use awaitly_persistence::MemoryStore;
+use serde_json::json;
+
+use crate::world::{Decision, Office, waits};
+
+/// Asks, gives a bad answer, and sees that it was refused and that nothing has changed.
+async fn refuses(
+    office: &Office,
+    run: &str,
+    bad: impl AsyncFnOnce(&Inbox<MemoryStore>) -> Result<(), InboxError>,
+) -> InboxError {
+    let before = office.stored(run).await;
+    let refused = bad(&office.inbox).await.unwrap_err();
+    assert_eq!(office.stored(run).await, before, "{refused}");
+    refused
+}
+
+#[tokio::test]
+async fn an_answer_that_nothing_waits_for_says_why() {
+    let office = Office::new();
+    assert_eq!(office.ask("r").await, waits("manager"));
+    let yes = Decision::of(1);
+    let unknown = refuses(&office, "r", async |inbox| inbox.approve("other", "manager", &yes).await).await;
+    assert_eq!(unknown, Unanswered::NoSuchRun.into());
+    let never = refuses(&office, "r", async |inbox| inbox.approve("r", "director", &yes).await).await;
+    assert_eq!(never, Unanswered::NotAsked.into());
+    let no_id = refuses(&office, "r", async |inbox| inbox.approve("", "manager", &yes).await).await;
+    assert_eq!(no_id, Unanswered::NoSuchRun.into());
+
+    office.inbox.approve("r", "manager", &yes).await.unwrap();
+    let twice =
+        refuses(&office, "r", async |inbox| inbox.approve("r", "manager", &Decision::of(2)).await).await;
+    assert_eq!(twice, Unanswered::AlreadyAnswered.into());
+    assert_eq!(office.ask("r").await, Ok(Decision::of(1)));
+    let finished = refuses(&office, "r", async |inbox| inbox.reject("r", "manager", "no").await).await;
+    assert_eq!(finished, Unanswered::AlreadyAnswered.into());
+
+    assert_eq!(office.ask("cancelled").await, waits("manager"));
+    let id = office.inbox.at("cancelled", "manager").show().await.unwrap().run;
+    assert_eq!(office.store.cancel(&id).await.unwrap(), awaitly_core::store::Cancelled::Now);
+    let ended =
+        refuses(&office, "cancelled", async |inbox| inbox.approve("cancelled", "manager", &yes).await).await;
+    assert_eq!(ended, Unanswered::Ended { status: Status::Cancelled }.into());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_comes_too_late_is_refused() {
+    let office = Office::new();
+    let body = async |run: &DurableRun| run.approval::<Decision>("manager").expires_in(days(3)).await;
+    assert_eq!(office.workflow.run("r", body).await, waits("manager"));
+    tokio::time::sleep(days(3)).await;
+    let late =
+        refuses(&office, "r", async |inbox| inbox.approve("r", "manager", &Decision::of(1)).await).await;
+    assert_eq!(late, Unanswered::Expired.into());
+    assert_eq!(office.workflow.run("r", body).await, Err(RunError::Expired { step: "manager".into() }));
+    let after =
+        refuses(&office, "r", async |inbox| inbox.approve("r", "manager", &Decision::of(1)).await).await;
+    assert_eq!(after, Unanswered::AlreadyAnswered.into());
+}
+
+#[tokio::test]
+async fn an_answer_of_another_type_is_refused_when_it_is_given() {
+    let office = Office::new();
+    assert_eq!(office.ask("r").await, waits("manager"));
+    let told = |error: InboxError| error.to_string();
+    let text = refuses(&office, "r", async |inbox| inbox.approve("r", "manager", "yes").await).await;
+    assert_eq!(
+        told(text),
+        "the answer does not fit: the answer should be an object with cents, condition, and is text"
+    );
+    let odd =
+        refuses(&office, "r", async |inbox| inbox.approve("r", "manager", &json!({ "cents": -0.5 })).await)
+            .await;
+    assert_eq!(told(odd), "the answer does not fit: `cents` should be a whole number, and is another number");
+    let less = refuses(&office, "r", async |inbox| inbox.at("r", "manager").edit(&json!({})).await).await;
+    assert_eq!(told(less), "the answer does not fit: `cents` should be a whole number, and is missing");
+    let other = refuses(&office, "r", async |inbox| inbox.at("r", "manager").answer(&1).await).await;
+    assert_eq!(other, InboxError::OtherKind { asks: Asks::Approval });
+    let nothing = refuses(&office, "r", async |inbox| inbox.at("r", "manager").accept().await).await;
+    assert_eq!(nothing, InboxError::NoProposal);
+
+    // What `wait_for` asks for is known to those who are told of it.
+    let body = async |run: &DurableRun| run.wait_for::<u64>("bank").await;
+    assert_eq!(office.workflow.run("plain", body).await, waits("bank"));
+    let strict = office.inbox.clone().expects::<u64>("bank");
+    let wrong = refuses(&office, "plain", async |_| strict.at("plain", "bank").answer("much").await).await;
+    assert!(matches!(wrong, InboxError::WrongType { .. }), "{wrong}");
+    let kind = refuses(&office, "plain", async |_| strict.at("plain", "bank").approve(&1).await).await;
+    assert_eq!(kind, InboxError::OtherKind { asks: Asks::Plain });
+    strict.at("plain", "bank").answer(&7_u64).await.unwrap();
+    assert_eq!(office.workflow.run("plain", body).await, Ok(7));
+}
+
+#[tokio::test]
+async fn a_forged_or_stale_token_is_refused() {
+    let office = Office::new();
+    assert_eq!(office.ask("r").await, waits("manager"));
+    let yes = Decision::of(1);
+    let token = office.inbox.at("r", "manager").show().await.unwrap().token().to_owned();
+    let forged = format!("{}0", &token[..token.len() - 1]);
+    for forged in [forged.as_str(), "", "x"] {
+        let refused = refuses(&office, "r", async |inbox| inbox.with_token(forged).approve(&yes).await).await;
+        assert_eq!(refused, InboxError::UnknownToken);
+    }
+    // Answered, and asked again under another token.
+    office.inbox.with_token(token.as_str()).reject("no").await.unwrap();
+    office.ask("r").await.unwrap_err();
+    let retry =
+        office.workflow.retry("r", async |run: &DurableRun| run.approval::<Decision>("manager").await);
+    assert_eq!(retry.await, waits("manager"));
+    let stale =
+        refuses(&office, "r", async |inbox| inbox.with_token(token.as_str()).approve(&yes).await).await;
+    assert_eq!(stale, InboxError::UnknownToken);
+    let fresh = office.inbox.at("r", "manager").show().await.unwrap().token().to_owned();
+    assert_ne!(fresh, token);
+    office.inbox.with_token(fresh).approve(&yes).await.unwrap();
+    assert_eq!(office.ask("r").await, Ok(yes));
+}
+
+#[tokio::test]
+async fn only_those_who_are_asked_may_answer() {
+    let office = Office::new();
+    let body = async |run: &DurableRun| run.approval::<bool>("manager").answerer("ada").answerer("bob").await;
+    assert_eq!(office.workflow.run("r", body).await, waits("manager"));
+    let answerers = vec!["ada".to_owned(), "bob".to_owned()];
+    let mallory =
+        refuses(&office, "r", async |inbox| inbox.at("r", "manager").by("mallory").approve(&true).await)
+            .await;
+    assert_eq!(mallory, InboxError::NotAsked { by: Some("mallory".into()), answerers: answerers.clone() });
+    assert_eq!(mallory.to_string(), "mallory may not answer this: it is asked of ada, bob");
+    let nobody = refuses(&office, "r", async |inbox| inbox.approve("r", "manager", &true).await).await;
+    assert_eq!(nobody, InboxError::NotAsked { by: None, answerers });
+    office.inbox.at("r", "manager").by("bob").approve(&true).await.unwrap();
+    assert_eq!(office.workflow.run("r", body).await, Ok(true));
+}
+
+#[tokio::test]
+async fn the_questions_of_all_runs_are_listed_and_answered_by_key() {
+    let office = Office::new();
+    for number in 0..250 {
+        assert_eq!(office.ask(&format!("r{number}")).await, waits("manager"));
+    }
+    let (mut listed, mut query) = (0, WaitQuery::new().key("manager"));
+    loop {
+        let page = office.inbox.list(query.clone()).await.unwrap();
+        listed += page.items.len();
+        match page.next {
+            Some(next) => query = query.after(next),
+            None => break,
+        }
+    }
+    assert_eq!(listed, 250);
+    let shown = serde_json::to_string(&office.inbox.at("r1", "manager").show().await.unwrap()).unwrap();
+    let token = office.inbox.at("r1", "manager").show().await.unwrap().token().to_owned();
+    assert!(!shown.contains(&token), "a token is shown nowhere by itself");
+    assert!(!format!("{:?}", office.inbox.at("r1", "manager").show().await).contains(&token));
+
+    let each = office.inbox.everywhere("manager").by("ada").approve(&Decision::of(1)).await.unwrap();
+    assert_eq!(each.len(), 250);
+    assert!(each.iter().all(|(_, given)| given.is_ok()));
+    assert!(office.inbox.everywhere("manager").reject("no").await.unwrap().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_two_who_answer_at_once_exactly_one_is_taken() {
+    let office = Arc::new(Office::new());
+    for number in 0..1000 {
+        let run = format!("r{number}");
+        assert_eq!(office.ask(&run).await, waits("manager"));
+        let answers = [1, 2].map(|cents| {
+            let (office, run) = (Arc::clone(&office), run.clone());
+            tokio::spawn(async move { office.inbox.approve(run, "manager", &Decision::of(cents)).await })
+        });
+        let [first, second] = answers;
+        let (first, second) = (first.await.unwrap(), second.await.unwrap());
+        assert_ne!(first.is_ok(), second.is_ok());
+        let refused = first.clone().and(second).unwrap_err();
+        assert_eq!(refused, Unanswered::AlreadyAnswered.into());
+        assert_eq!(office.ask(&run).await, Ok(Decision::of(if first.is_ok() { 1 } else { 2 })));
+    }
+}

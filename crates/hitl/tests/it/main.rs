@@ -1,0 +1,9 @@
+//! Runs that ask people, from the question to the answer.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, missing_docs)]
+
+mod approvals;
+mod inbox;
+mod notices;
+mod quorum;
+mod resume;
+mod world;

@@ -1,0 +1,94 @@
+use std::sync::{Arc, Mutex};
+
+use awaitly_core::clock::{days, hours};
+use awaitly_core::store::Operate;
+use awaitly_core::{DurableRun, RunError};
+use awaitly_hitl::{Approvals, Notice, NoticeKind, Notifier, NotifyError};
+
+use crate::world::{Office, waits};
+
+/// Notes what it is told, and fails as often as it should.
+#[derive(Clone, Default)]
+struct Post {
+    told: Arc<Mutex<Vec<Notice>>>,
+    fails: Arc<Mutex<u32>>,
+}
+
+impl Notifier for Post {
+    async fn notify(&self, notice: Notice) -> Result<(), NotifyError> {
+        {
+            let mut fails = self.fails.lock().unwrap();
+            if *fails > 0 {
+                *fails -= 1;
+                return Err(NotifyError::new("the post is closed"));
+            }
+        }
+        self.told.lock().unwrap().push(notice);
+        Ok(())
+    }
+}
+
+impl Post {
+    fn kinds(&self) -> Vec<NoticeKind> {
+        self.told.lock().unwrap().iter().map(|notice| notice.kind).collect()
+    }
+}
+
+async fn ask(office: &Office, post: &Post) -> Result<bool, RunError> {
+    let body = async |run: &DurableRun| {
+        run.approval("manager")
+            .prompt("May I?")
+            .answerer("ada")
+            .expires_in(days(3))
+            .notify(post)
+            .remind_every(hours(24))
+            .await
+    };
+    office.workflow.run("r", body).await
+}
+
+#[tokio::test(start_paused = true)]
+async fn people_are_told_once_and_reminded_as_long_as_nobody_answers() {
+    let (office, post) = (Office::new(), Post::default());
+    for _ in 0..3 {
+        assert_eq!(ask(&office, &post).await, waits("manager"));
+    }
+    assert_eq!(post.kinds(), [NoticeKind::Asked]);
+    {
+        let told = post.told.lock().unwrap();
+        assert_eq!(
+            (told[0].prompt.as_deref(), &told[0].answerers[..]),
+            (Some("May I?"), &["ada".to_owned()][..])
+        );
+        let question = office.inbox.at("r", "manager").show().await.unwrap();
+        assert_eq!(told[0].token, question.token());
+        assert!(!format!("{:?}", told[0]).contains(question.token()));
+    }
+    tokio::time::sleep(hours(23)).await;
+    assert!(office.store.due(10).await.unwrap().is_empty());
+    tokio::time::sleep(hours(1)).await;
+    assert_eq!(office.store.due(10).await.unwrap().len(), 1, "it is time for a reminder");
+    for _ in 0..3 {
+        assert_eq!(ask(&office, &post).await, waits("manager"));
+    }
+    assert_eq!(post.kinds(), [NoticeKind::Asked, NoticeKind::Reminder(1)]);
+    assert!(office.store.due(10).await.unwrap().is_empty());
+    office.inbox.at("r", "manager").by("ada").approve(&true).await.unwrap();
+    assert_eq!(ask(&office, &post).await, Ok(true));
+    assert_eq!(post.kinds().len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_notice_is_tried_again_and_does_not_keep_the_run_from_waiting() {
+    let (office, post) = (Office::new(), Post::default());
+    *post.fails.lock().unwrap() = 2;
+    assert_eq!(ask(&office, &post).await, waits("manager"));
+    assert_eq!(post.kinds(), [NoticeKind::Asked], "after two failures");
+
+    let (office, post) = (Office::new(), Post::default());
+    *post.fails.lock().unwrap() = 4;
+    assert_eq!(ask(&office, &post).await, waits("manager"));
+    assert_eq!(post.kinds(), [], "it gave up");
+    assert_eq!(ask(&office, &post).await, waits("manager"));
+    assert_eq!(post.kinds(), [NoticeKind::Asked], "and tries again when the run is run again");
+}

@@ -1,0 +1,78 @@
+use awaitly_core::clock::days;
+use awaitly_core::journal::Unanswered;
+use awaitly_core::{DurableRun, RunError};
+use awaitly_hitl::{Approvals, InboxError};
+
+use crate::world::{Office, waits};
+
+async fn board(office: &Office) -> Result<Vec<Option<String>>, RunError> {
+    let body = async |run: &DurableRun| {
+        let votes = run
+            .quorum::<bool>("board", 2, ["ada", "bob", "cy"])
+            .prompt("Buy it?")
+            .expires_in(days(3))
+            .await?;
+        Ok(votes.into_iter().map(|vote| vote.by).collect())
+    };
+    office.workflow.run("r", body).await
+}
+
+fn vote(person: &str) -> String {
+    format!("board[{person}]")
+}
+
+#[tokio::test]
+async fn two_of_three_decide_and_the_third_is_not_asked_any_more() {
+    let office = Office::new();
+    assert_eq!(board(&office).await, waits(vote("ada")));
+    assert_eq!(office.stored("r").await.waits.len(), 3);
+    let stranger = office.inbox.at("r", vote("ada")).by("bob").approve(&true).await.unwrap_err();
+    assert!(matches!(stranger, InboxError::NotAsked { .. }), "{stranger}");
+    office.inbox.at("r", vote("cy")).by("cy").approve(&true).await.unwrap();
+    assert_eq!(board(&office).await, waits(vote("ada")));
+    office.inbox.at("r", vote("bob")).by("bob").approve(&true).await.unwrap();
+    let by = |names: [&str; 2]| Ok(names.map(|name| Some(name.to_owned())).to_vec());
+    assert_eq!(board(&office).await, by(["bob", "cy"]));
+    assert!(office.stored("r").await.waits.is_empty());
+    let late = office.inbox.at("r", vote("ada")).by("ada").reject("no").await.unwrap_err();
+    assert_eq!(late, Unanswered::AlreadyAnswered.into());
+    assert_eq!(board(&office).await, by(["bob", "cy"]));
+}
+
+#[tokio::test]
+async fn two_of_three_who_reject_decide_too_and_a_retry_asks_them_again() {
+    let office = Office::new();
+    assert_eq!(board(&office).await, waits(vote("ada")));
+    office.inbox.at("r", vote("ada")).by("ada").reject("too dear").await.unwrap();
+    assert_eq!(board(&office).await, waits(vote("bob")), "it is still open");
+    office.inbox.at("r", vote("cy")).by("cy").reject("too late").await.unwrap();
+    let reason = r#"["too dear","too late"]"#.into();
+    assert_eq!(board(&office).await, Err(RunError::Rejected { step: "board".into(), reason }));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_quorum_that_is_not_had_in_time_has_expired() {
+    let office = Office::new();
+    assert_eq!(board(&office).await, waits(vote("ada")));
+    office.inbox.at("r", vote("ada")).by("ada").approve(&true).await.unwrap();
+    tokio::time::sleep(days(3)).await;
+    assert_eq!(board(&office).await, Err(RunError::Expired { step: "board".into() }));
+}
+
+#[test]
+#[should_panic(expected = "a quorum of 3 cannot be had from 2 people")]
+fn a_quorum_that_cannot_be_had_is_refused_when_it_is_built() {
+    let office = Office::new();
+    let body = async |run: &DurableRun| {
+        let quorum = run.quorum::<bool>("board", 3, ["ada", "bob"]);
+        drop(quorum);
+        Ok::<_, RunError>(())
+    };
+    let ended = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build()
+        .unwrap()
+        .block_on(office.workflow.run("r", body));
+    // A panic of a body is caught.
+    panic!("{}", ended.unwrap_err());
+}
