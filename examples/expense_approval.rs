@@ -38,8 +38,8 @@ async fn expense(run: &DurableRun, cents: u64) -> Result<String, RunError> {
         Ruling::Rejected(answer) => {
             format!("paid nothing: {} said {}", answer.by.unwrap_or_default(), answer.value)
         }
-        Ruling::Expired => "paid nothing: nobody has answered".to_owned(),
-        Ruling::Withdrawn { by, reason } => format!("paid nothing: {by} took it back, {reason}"),
+        Ruling::Expired(_) => "paid nothing: nobody has answered".to_owned(),
+        Ruling::Withdrawn(said) => format!("paid nothing: it was taken back, {}", said.value),
     })
 }
 

@@ -89,10 +89,14 @@ pub use awaitly_saga as saga;
 /// Long texts, so that their code is compiled.
 #[cfg(all(doctest, feature = "full"))]
 mod _documentation {
+    #[doc = include_str!("../docs/approvals.md")]
+    mod approvals {}
     #[doc = include_str!("../docs/coming-from-awaitly.md")]
     mod coming_from_awaitly {}
     #[doc = include_str!("../docs/resilience.md")]
     mod resilience {}
+    #[doc = include_str!("../docs/saga.md")]
+    mod saga {}
     #[doc = include_str!("../docs/stores.md")]
     mod stores {}
 }

@@ -87,6 +87,27 @@ fn the_client_of_the_flaky_api_holds_up() {
     assert_eq!(text(&output.stdout), expected);
 }
 
+#[test]
+fn the_refund_saga_goes_on_undoing_after_the_power_failed() {
+    let output = example("refund_saga", &[]);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let expected = "reserving tea\n\
+                    charging for hold 7\n\
+                    refunding payment 107\n\
+                    releasing hold 7\n\
+                    order-42 failed, and is undone: no courier comes to this place\n\
+                    \n\
+                    reserving tea\n\
+                    charging for hold 7\n\
+                    refunding payment 107\n\
+                    order-43 is somewhere in the middle: the power failed\n\
+                    \n\
+                    releasing hold 7\n\
+                    order-43 failed, and is undone: no courier comes to this place\n\
+                    recorded: reserve, charge, ship, undo, undo charge, undo reserve\n";
+    assert_eq!(text(&output.stdout), expected);
+}
+
 /// Every Rust snippet of the README stands in an example, line by line, so it compiles and runs.
 #[test]
 fn the_readme_shows_what_the_examples_run() {

@@ -18,7 +18,7 @@ const PARENTS: [&str; 3] = ["/usr/lib", "/usr/lib64", "/usr/local/lib"];
 /// What to break, and how badly.
 #[derive(clap::Args)]
 pub(crate) struct Options {
-    /// What to break: `cut`, `frozen`, `outage`, `clocks`, `parked`; everything unless named.
+    /// What to break: `cut`, `frozen`, `outage`, `clocks`, `parked`, `answers`; everything unless named.
     #[arg(value_name = "MODE")]
     modes: Vec<String>,
 

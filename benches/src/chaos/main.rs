@@ -1,12 +1,14 @@
 //! Breaks what the PostgreSQL store stands on, and judges what is left.
 //!
 //! Connections are cut between a commit and its answer, workers are frozen past their leases, the server is
-//! stopped and killed, clocks are wrong by an hour, and a hundred thousand runs are parked. Effects are
+//! stopped and killed, clocks are wrong by an hour, a hundred thousand runs are parked, and two processes answer at
+//! once. Effects are
 //! written into a ledger of this process, and at the end the journals are compared with it.
 //!
 //! Modes that stop a server start one of their own; the one that the environment names is only used.
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
+mod answers;
 mod clocks;
 mod cut;
 mod frozen;
@@ -59,6 +61,8 @@ enum Mode {
     Clocks,
     /// Nothing: a hundred thousand runs wait.
     Parked,
+    /// Nothing: two processes answer the same approvals.
+    Answers,
 }
 
 fn main() -> Result<ExitCode> {
@@ -95,6 +99,7 @@ async fn execute(mode: Mode, options: &Options, dice: fastrand::Rng) -> Result<b
         Mode::Outage => outage::execute(secs(options.longest), dice).await,
         Mode::Clocks => clocks::execute(&url()?).await,
         Mode::Parked => parked::execute(&url()?, dice).await,
+        Mode::Answers => answers::execute(&url()?).await,
     }
 }
 
@@ -102,6 +107,9 @@ async fn work(role: &[&str]) -> Result<()> {
     let schema = |name: &str| Ok::<_, anyhow::Error>(Schema { url: url()?, name: name.to_owned() });
     match role {
         ["frozen", name, lines, worker] => frozen::work(schema(name)?, Path::new(lines), worker).await,
+        ["answers", name, lines, from, worker] => {
+            answers::work(schema(name)?, Path::new(lines), from, worker).await
+        }
         ["clocks", name, action, run] => clocks::work(schema(name)?, action, run).await,
         _ => bail!("no worker is called {role:?}"),
     }

@@ -23,6 +23,19 @@ pub struct Answer<T> {
     pub edited: bool,
     /// When, by the store's clock.
     pub at: Timestamp,
+    /// Why it is no answer to what was asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) instead: Option<Instead>,
+}
+
+/// What somebody did instead of answering. The value is the reason then.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Instead {
+    /// Took the question back.
+    Withdrew,
+    /// Said that its time is over.
+    Expired,
 }
 
 /// What became of an approval, for those who go on whatever it is.
@@ -32,15 +45,10 @@ pub enum Ruling<T> {
     Approved(Answer<T>),
     /// Somebody rejected; the value is the reason.
     Rejected(Answer<Value>),
-    /// Nobody answered in time.
-    Expired,
-    /// The question was taken back: by whom, and why.
-    Withdrawn {
-        /// By whom.
-        by: String,
-        /// Why.
-        reason: String,
-    },
+    /// Nobody answered in time; with who said so, where the time was cut short.
+    Expired(Option<Answer<Value>>),
+    /// The question was taken back; the value is the reason.
+    Withdrawn(Answer<Value>),
 }
 
 impl<T> Ruling<T> {
@@ -49,13 +57,14 @@ impl<T> Ruling<T> {
         match ended {
             Ok(answer) => Ok(Self::Approved(answer)),
             Err(RunError::Rejected { step, reason }) => match rejection(&reason) {
-                Some(answer) => Ok(Self::Rejected(answer)),
+                Some(answer) => Ok(match answer.instead {
+                    None => Self::Rejected(answer),
+                    Some(Instead::Expired) => Self::Expired(Some(answer)),
+                    Some(Instead::Withdrew) => Self::Withdrawn(answer),
+                }),
                 None => Err(RunError::Rejected { step, reason }),
             },
-            Err(RunError::Expired { .. }) => Ok(Self::Expired),
-            Err(RunError::Refused { by, reason, .. }) => {
-                Ok(Self::Withdrawn { by: by.into_string(), reason: reason.into_string() })
-            }
+            Err(RunError::Expired { .. }) => Ok(Self::Expired(None)),
             Err(error) => Err(error),
         }
     }
@@ -66,18 +75,24 @@ fn rejection(recorded: &str) -> Option<Answer<Value>> {
     serde_json::from_str(recorded).ok()
 }
 
-/// The error of a rejected step, with the reason alone.
+/// The error of a step that was not approved, with the reason alone.
 pub(crate) fn with_reason_only(error: RunError) -> RunError {
-    match error {
-        RunError::Rejected { step, reason } => {
-            let reason = rejection(&reason).map_or(reason, |answer| answer.value.to_string().into());
-            RunError::Rejected { step, reason }
+    let RunError::Rejected { step, reason } = error else { return error };
+    let Some(Answer { value, by, instead, .. }) = rejection(&reason) else {
+        return RunError::Rejected { step, reason };
+    };
+    match instead {
+        None => RunError::Rejected { step, reason: value.to_string().into() },
+        Some(Instead::Expired) => RunError::Expired { step },
+        Some(Instead::Withdrew) => {
+            let by = by.unwrap_or_else(|| "inbox".to_owned()).into();
+            let reason = value.as_str().map_or_else(|| value.to_string(), str::to_owned).into();
+            RunError::Refused { step, by, reason, retry_after: None }
         }
-        error => error,
     }
 }
 
-/// What a question ends in that was taken back.
+/// What a question ends in that was taken back, where that is no answer with a name and a time.
 pub(crate) fn withdrawn(step: Key, by: &str, reason: &str) -> RunError {
     RunError::Refused { step, by: by.into(), reason: reason.into(), retry_after: None }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use awaitly_core::clock::secs;
 use awaitly_core::journal::{EncodeError, Key, Payload, Timestamp, WaitEntry};
-use awaitly_core::{__outside, __undo, DurableRun, Retry, RunError, WaitFor};
+use awaitly_core::{__outside, DurableRun, Retry, RunError, WaitFor};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -237,7 +237,8 @@ impl<T: DeserializeOwned> Ask<'_, T> {
             let what = format!("what `{}` asks", __outside::key_of(&self.question)).into();
             return Err(RunError::Unencodable { what, type_name, reason });
         }
-        if !self.is_answered() {
+        let is_asked = __outside::entry(self.run, &self.name()).is_some();
+        if !is_asked && !self.is_answered() {
             self.request.shape = Shape::of::<T>();
         }
         self.question.request(&self.request).await
@@ -255,6 +256,9 @@ pub(crate) struct Bell<'a, N> {
 
 impl<N: Notifier> Bell<'_, N> {
     pub(crate) async fn ring(self) {
+        if !N::TELLS {
+            return;
+        }
         let key = &self.entry.key;
         self.send(format!("notify {key}"), NoticeKind::Asked).await;
         let Some(every) = self.remind_every.filter(|every| *every > Duration::ZERO) else { return };
@@ -285,8 +289,10 @@ impl<N: Notifier> Bell<'_, N> {
             token: self.entry.token.to_string(),
         };
         // That the run is about to wait keeps no notice from being tried again; one that was not sent is tried anew when
-        // the run is run again.
-        let sent = __undo::shielded(self.run.step(step, || self.notifier.notify(notice.clone())))
+        // the run is run again. A question that is asked anew has another token, and is told anew.
+        let fresh = self.run.step(step.clone(), || self.notifier.notify(notice.clone()));
+        let sent = __outside::while_waiting(fresh)
+            .key(format!("{step} #{:08x}", short(&self.entry.token)))
             .rerun_errors()
             .retry(DELIVERY)
             .timeout(SLOWEST);
@@ -294,6 +300,11 @@ impl<N: Notifier> Bell<'_, N> {
             tracing::warn!(run = self.run.id(), key = %self.entry.key, %error, "nobody was told of the question");
         }
     }
+}
+
+/// A number that tells one token from another, and does not tell the token (FNV-1a, 32 bits).
+fn short(token: &str) -> u32 {
+    token.bytes().fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
 }
 
 /// How often a notice is tried before the run is left to wait without it.

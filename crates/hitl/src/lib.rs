@@ -30,8 +30,8 @@
 //! # }
 //! ```
 //!
-//! An answer is taken once, before it expires, from somebody who may give it, and only if it has the type that the
-//! run asks for; all else is refused with a type, and changes nothing. Who answered, when and by which way is
+//! An answer is taken once, before it expires, from somebody who may give it, and only if it has the form of the type
+//! that the run asks for ([`Shape`]); all else is refused with a type, and changes nothing. Who answered, when and by which way is
 //! recorded with the answer.
 //!
 //! | | |
@@ -75,6 +75,6 @@ pub use notify::{LogNotifier, Notice, NoticeKind, Notifier, NotifyError, Silent}
 pub use quorum::Quorum;
 pub use request::{Asks, Question};
 pub use resume::{AutoResume, ResumeError, Resumed};
-pub use shape::{Field, Misfit, Shape};
+pub use shape::{Choice, Content, Field, Misfit, Shape};
 #[cfg(feature = "webhook")]
 pub use webhook::WebhookNotifier;

@@ -28,17 +28,25 @@ use serde_json::Value;
     note = "implement `awaitly::hitl::Notifier` for it, or give a reference to a notifier"
 )]
 pub trait Notifier: Sync {
+    /// Whether it tells anybody at all.
+    #[doc(hidden)]
+    const TELLS: bool = true;
+
     /// Sends `notice`.
     fn notify(&self, notice: Notice) -> impl Future<Output = Result<(), NotifyError>> + Send;
 }
 
 impl<N: Notifier> Notifier for &N {
+    const TELLS: bool = N::TELLS;
+
     fn notify(&self, notice: Notice) -> impl Future<Output = Result<(), NotifyError>> + Send {
         (**self).notify(notice)
     }
 }
 
 impl<N: Notifier + Send> Notifier for std::sync::Arc<N> {
+    const TELLS: bool = N::TELLS;
+
     fn notify(&self, notice: Notice) -> impl Future<Output = Result<(), NotifyError>> + Send {
         (**self).notify(notice)
     }
@@ -96,6 +104,8 @@ impl NotifyError {
 pub struct Silent;
 
 impl Notifier for Silent {
+    const TELLS: bool = false;
+
     async fn notify(&self, _: Notice) -> Result<(), NotifyError> {
         Ok(())
     }

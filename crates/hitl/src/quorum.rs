@@ -16,8 +16,8 @@ use crate::request::{Asks, Request};
 /// A step that several people vote on, each once.
 ///
 /// Made with [`Approvals::quorum`](crate::Approvals::quorum). Everybody is asked at the same time, under `name[person]`,
-/// and only that person may answer there. Awaiting it gives the approvals, in the order in which the people were named,
-/// once there are enough of them. The questions that are still open then are taken back.
+/// and only that person may answer there. Awaiting it gives the approvals that decided it, in the order in which they
+/// came, once there are enough of them. The questions that are still open then are taken back.
 ///
 /// # Errors
 /// [`RunError::Waiting`] until it is decided. [`RunError::Rejected`], with the reasons as a JSON list, once so many have
@@ -99,19 +99,21 @@ impl<'r, T, N> Quorum<'r, T, N> {
 impl<'r, T: DeserializeOwned + Send + 'r, N: Notifier + Send + 'r> Quorum<'r, T, N> {
     async fn decide(self) -> Result<Vec<Answer<T>>, RunError> {
         let Self { run, name, needed, votes, notifier, remind_every } = self;
-        let mut count =
-            Count { needed, people: votes.len(), approvals: Vec::new(), reasons: Vec::new(), others: 0 };
+        let mut count = Count::new(needed, votes.len());
         // What is recorded first: it may be enough, and then nobody else is asked.
         let (answered, open): (Vec<_>, Vec<_>) = votes.into_iter().partition(Ask::is_answered);
         for vote in answered {
-            count.add(vote.answer().await)?;
+            let key = vote.name();
+            count.add(key, vote.answer().await)?;
         }
         if let Some(decision) = count.decision(&name) {
             for vote in open {
-                let reason = withdrawn(vote.name(), "quorum", "it is decided");
-                __outside::withdraw(run, vote.name(), &reason).await?;
+                let key = vote.name();
+                __outside::withdraw(run, key.clone(), &withdrawn(key.clone(), "quorum", "it is decided"))
+                    .await?;
+                count.others.push(key);
             }
-            return decision.map(|()| count.approvals);
+            return count.end(run, decision);
         }
         let mut waits = None;
         for vote in open {
@@ -123,12 +125,12 @@ impl<'r, T: DeserializeOwned + Send + 'r, N: Notifier + Send + 'r> Quorum<'r, T,
                         Bell { run, request, entry, notifier: &notifier, remind_every }.ring().await;
                     }
                 }
-                ended => count.add(ended)?,
+                ended => count.add(key, ended)?,
             }
         }
         match (waits, count.decision(&name)) {
             (Some(waits), _) => Err(waits),
-            (None, Some(decision)) => decision.map(|()| count.approvals),
+            (None, Some(decision)) => count.end(run, decision),
             (None, None) => Err(RunError::Expired { step: name }),
         }
     }
@@ -140,18 +142,46 @@ struct Count<T> {
     people: usize,
     approvals: Vec<Answer<T>>,
     reasons: Vec<serde_json::Value>,
-    /// Votes that never came.
-    others: usize,
+    /// The keys of the votes that are no approvals: a no, none in time, or not wanted any more.
+    others: Vec<Key>,
 }
 
 impl<T> Count<T> {
-    fn add(&mut self, ended: Result<Answer<T>, RunError>) -> Result<(), RunError> {
+    const fn new(needed: usize, people: usize) -> Self {
+        Self { needed, people, approvals: Vec::new(), reasons: Vec::new(), others: Vec::new() }
+    }
+
+    fn add(&mut self, key: Key, ended: Result<Answer<T>, RunError>) -> Result<(), RunError> {
+        if matches!(ended, Err(RunError::Refused { .. })) {
+            // It was decided before.
+            self.others.push(key);
+            return Ok(());
+        }
         match Ruling::of(ended)? {
             Ruling::Approved(answer) => self.approvals.push(answer),
-            Ruling::Rejected(answer) => self.reasons.push(answer.value),
-            Ruling::Expired | Ruling::Withdrawn { .. } => self.others += 1,
+            Ruling::Rejected(answer) => {
+                self.reasons.push(answer.value);
+                self.others.push(key);
+            }
+            Ruling::Expired(_) | Ruling::Withdrawn(_) => self.others.push(key),
         }
         Ok(())
+    }
+
+    /// What the step gives. Of more approvals than are needed, those that came first: so it is the same whoever else
+    /// has approved by the time that the run is run again.
+    fn end(mut self, run: &DurableRun, decision: Result<(), RunError>) -> Result<Vec<Answer<T>>, RunError> {
+        match decision {
+            Ok(()) => {
+                self.approvals.sort_by_key(|answer| answer.at);
+                self.approvals.truncate(self.needed);
+                Ok(self.approvals)
+            }
+            Err(error) => {
+                self.others.iter().for_each(|key| __outside::ask_again(run, key));
+                Err(error)
+            }
+        }
     }
 
     /// Whether there are enough approvals, or cannot be any more. `None`: it is open.
@@ -159,7 +189,7 @@ impl<T> Count<T> {
         if self.approvals.len() >= self.needed {
             return Some(Ok(()));
         }
-        if self.people - self.reasons.len() - self.others >= self.needed {
+        if self.people - self.others.len() >= self.needed {
             return None;
         }
         let step = step.clone();

@@ -2,7 +2,7 @@ use std::fmt;
 
 use awaitly_core::journal::{Key, Payload, Timestamp, WaitEntry};
 use awaitly_core::store::{RunId, Waiting};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
 use crate::shape::Shape;
@@ -10,7 +10,8 @@ use crate::shape::Shape;
 /// What is asked, as it rests in the entry that waits.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Request {
-    /// What tells it from what `Run::wait_for` keeps.
+    /// What tells it from what `Run::wait_for` keeps: see [`MARK`].
+    #[serde(rename = "awaitly_asks")]
     pub(crate) asks: Asks,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) prompt: Option<String>,
@@ -21,8 +22,17 @@ pub(crate) struct Request {
     pub(crate) answerers: Vec<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) proposal: Option<Payload>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "known_or_any")]
     pub(crate) shape: Shape,
+}
+
+/// The name that no other request has.
+const MARK: &str = "awaitly_asks";
+
+/// A shape that a newer version has written says nothing to this one.
+fn known_or_any<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Shape, D::Error> {
+    let shape = Value::deserialize(deserializer)?;
+    Ok(serde_json::from_value(shape).unwrap_or_default())
 }
 
 /// What kind of answer a question takes.
@@ -36,6 +46,9 @@ pub enum Asks {
     /// The same, by [`Run::wait_for`](awaitly_core::Run::wait_for): what is recorded is the value alone, and nobody
     /// knows beforehand what it has to look like.
     Plain,
+    /// Something that this version does not know: it takes no answer here.
+    #[serde(other)]
+    Unknown,
 }
 
 /// A question that waits for an answer, as an [`Inbox`](crate::Inbox) shows it.
@@ -79,7 +92,7 @@ impl Question {
         let Waiting { run, workflow, entry } = waiting;
         let WaitEntry { key, token, request, since, expires } = entry;
         let workflow = workflow.to_string();
-        let request = request.decode::<Request>().unwrap_or_else(|_| Request::plain(request));
+        let request = Request::read(request);
         let Request { asks, prompt, metadata, answerers, proposal, shape } = request;
         let [metadata, proposal] =
             [metadata, proposal].map(|value| value.and_then(|value| value.decode().ok()));
@@ -92,9 +105,14 @@ impl Request {
         Self { asks, prompt: None, metadata: None, answerers: Vec::new(), proposal: None, shape: Shape::Any }
     }
 
-    /// What `Run::wait_for` asks.
-    fn plain(request: Payload) -> Self {
-        let metadata = (request.as_str() != "null").then_some(request);
+    /// What rests in an entry: a request, or what `Run::wait_for` asks. A request that cannot be read is not taken for
+    /// the latter, which everybody may answer.
+    fn read(payload: Payload) -> Self {
+        let is_ours = payload.decode::<Value>().is_ok_and(|value| value.get(MARK).is_some());
+        if is_ours {
+            return payload.decode().unwrap_or_else(|_| Self::new(Asks::Unknown));
+        }
+        let metadata = (payload.as_str() != "null").then_some(payload);
         Self { metadata, ..Self::new(Asks::Plain) }
     }
 }

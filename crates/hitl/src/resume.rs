@@ -6,10 +6,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use awaitly_core::clock::{ms, secs};
+use awaitly_core::journal::Timestamp;
 use awaitly_core::store::{Due, Operate, RunId, StoreError};
 use awaitly_core::{DurableRun, FromStep, KeepRun, RunError, Workflow};
 use futures_util::{StreamExt, stream};
-use tokio::task::{JoinError, JoinSet};
+use tokio::task::{self, JoinError, JoinSet};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -145,8 +146,12 @@ impl<S: Operate + Clone> AutoResume<S> {
     ///
     /// # Default
     /// 10 seconds
+    ///
+    /// # Panics
+    /// Where it is no time at all.
     #[must_use]
-    pub const fn every(mut self, time: Duration) -> Self {
+    pub fn every(mut self, time: Duration) -> Self {
+        assert!(!time.is_zero(), "the store is not asked all the time: `every` of nothing is refused");
         self.every = time;
         self
     }
@@ -189,13 +194,10 @@ impl<S: Operate + Clone> AutoResume<S> {
     /// # Cancel safety
     /// Dropping the future drops the runs that are executed; they are due again.
     pub async fn once(&self) -> Result<Vec<Resumed>, StoreError> {
-        let due = self.store.due(MOST).await?;
-        let runs = due.into_iter().filter_map(|Due { run, workflow, .. }| {
-            let body = Arc::clone(&self.workflows.get(&workflow)?.run);
-            Some(async move {
-                let ended = body(run.to_shared()).await;
-                Resumed { run, ended }
-            })
+        let due = self.due(|_| true).await?;
+        let runs = due.into_iter().map(|(run, _, known)| async move {
+            let ended = (known.run)(run.to_shared()).await;
+            Resumed { run, ended }
         });
         Ok(stream::iter(runs).buffer_unordered(self.concurrency).collect().await)
     }
@@ -213,7 +215,7 @@ impl<S: Operate + Clone> AutoResume<S> {
     /// Dropping the future, as well as cancelling `stop`, drops the runs that are executed. They are due again.
     pub async fn serve(&self, stop: CancellationToken) {
         let mut wakes = self.store.wakes();
-        let mut crew = Crew { executed: JoinSet::new(), busy: HashMap::new() };
+        let mut crew = Crew::new();
         loop {
             if let Err(error) = self.fill(&mut crew).await {
                 tracing::warn!(%error, "the store cannot say what is due");
@@ -222,7 +224,7 @@ impl<S: Operate + Clone> AutoResume<S> {
             tokio::select! {
                 () = stop.cancelled() => return,
                 there_are_more = wakes.changed() => if !there_are_more { return },
-                Some(done) = crew.executed.join_next() => crew.done(done),
+                Some(done) = crew.executed.join_next_with_id() => crew.done(done),
                 () = tokio::time::sleep(pause) => {}
             }
         }
@@ -235,37 +237,55 @@ impl<S: Operate + Clone> AutoResume<S> {
         }
         let now = Instant::now();
         crew.forget(now);
-        for Due { run, workflow, .. } in self.store.due(MOST).await? {
+        let due = self.due(|due| crew.may_begin(due, now)).await?;
+        for (run, since, known) in due {
             if crew.executed.len() >= self.concurrency {
                 break;
             }
-            if let Some(known) = self.workflows.get(&workflow)
-                && crew.may_begin(&run, now)
-            {
-                let executed = (known.run)(run.to_shared());
-                crew.executed.spawn(async move {
-                    // Its workflow has told what it ended in.
-                    drop(executed.await);
-                    run
-                });
-            }
+            crew.begin(run, since, known);
         }
         Ok(())
     }
+
+    /// The runs that are due, that this knows and for which `wants` holds.
+    async fn due(&self, wants: impl Fn(&Due) -> bool) -> Result<Vec<(RunId, Timestamp, Known)>, StoreError> {
+        let mut limit = LEAST;
+        loop {
+            let due = self.store.due(limit).await?;
+            let there_are_more = due.len() >= limit;
+            let ours: Vec<_> = due
+                .into_iter()
+                .filter(|due| wants(due))
+                .filter_map(|Due { run, workflow, since, .. }| {
+                    Some((run, since, self.workflows.get(&workflow)?.clone()))
+                })
+                .collect();
+            // What others have to run does not hide what this has to.
+            if !ours.is_empty() || !there_are_more || limit >= MOST {
+                return Ok(ours);
+            }
+            limit *= 8;
+        }
+    }
 }
 
-/// How many runs the store is asked for at a time.
-const MOST: usize = 1000;
+/// How many runs the store is asked for at first, and at most where none of them is for this.
+const LEAST: usize = 256;
+const MOST: usize = LEAST * 8 * 8 * 8;
 
 /// The runs that are executed, and those that were a while ago.
 struct Crew {
-    executed: JoinSet<RunId>,
+    executed: JoinSet<()>,
+    /// Which run a task executes.
+    tasks: HashMap<task::Id, RunId>,
     busy: HashMap<RunId, Turn>,
 }
 
-/// The turns that a run had.
+/// The turns that a run had for the same reason.
 struct Turn {
     turns: u32,
+    /// Since when it was due: another moment is another reason.
+    since: Timestamp,
     /// `None`: it is executed.
     rests_until: Option<Instant>,
 }
@@ -274,20 +294,37 @@ struct Turn {
 const LONGEST_REST: Duration = secs(30);
 
 impl Crew {
-    fn may_begin(&mut self, run: &RunId, now: Instant) -> bool {
-        let turn = self.busy.entry(run.clone()).or_insert(Turn { turns: 0, rests_until: Some(now) });
-        if turn.rests_until.is_none_or(|until| until > now) {
-            return false;
-        }
-        turn.turns += 1;
-        turn.rests_until = None;
-        true
+    fn new() -> Self {
+        Self { executed: JoinSet::new(), tasks: HashMap::new(), busy: HashMap::new() }
     }
 
-    fn done(&mut self, done: Result<RunId, JoinError>) {
-        // The body's panics are caught by its workflow, and nobody aborts these tasks.
-        let Ok(run) = done else { return };
-        if let Some(turn) = self.busy.get_mut(&run) {
+    fn may_begin(&self, due: &Due, now: Instant) -> bool {
+        let Some(turn) = self.busy.get(&due.run) else { return true };
+        match turn.rests_until {
+            None => false,
+            Some(until) => until <= now || turn.since != due.since,
+        }
+    }
+
+    fn begin(&mut self, run: RunId, since: Timestamp, known: Known) {
+        let turn = self.busy.entry(run.clone()).or_insert(Turn { turns: 0, since, rests_until: None });
+        turn.turns = if turn.since == since { turn.turns + 1 } else { 1 };
+        (turn.since, turn.rests_until) = (since, None);
+        let executed = (known.run)(run.to_shared());
+        // Its workflow tells what it ended in.
+        let task = self.executed.spawn(async { drop(executed.await) });
+        self.tasks.insert(task.id(), run);
+    }
+
+    fn done(&mut self, done: Result<(task::Id, ()), JoinError>) {
+        let id = match done {
+            Ok((id, ())) => id,
+            Err(error) => {
+                tracing::error!(%error, "what executes a run panicked, outside of its body");
+                error.id()
+            }
+        };
+        if let Some(turn) = self.tasks.remove(&id).and_then(|run| self.busy.get_mut(&run)) {
             // The first answer to a question finds the run at once.
             let rest = match turn.turns {
                 0..=2 => Duration::ZERO,

@@ -1,6 +1,7 @@
 //! What an answer has to look like, found out from its type, so that one that does not fit is refused when it is given
 //! and not when the run goes on: [`Shape`].
 
+use std::cell::Cell;
 use std::fmt;
 
 use serde::de::value::StrDeserializer;
@@ -28,7 +29,7 @@ use serde_json::Value;
 /// let shape = Shape::of::<Decision>();
 /// assert!(shape.check(&serde_json::json!({ "cents": 4200 })).is_ok());
 /// let error = shape.check(&serde_json::json!({ "cents": "many" })).unwrap_err();
-/// assert_eq!(error.to_string(), "`cents` should be a whole number, and is text");
+/// assert_eq!(error.to_string(), "`cents` should be a whole number, not below 0, and is text");
 /// ```
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -43,6 +44,8 @@ pub enum Shape {
     Bool,
     /// A number without a fraction.
     Integer,
+    /// The same, and not below nothing.
+    Natural,
     /// A number.
     Number,
     /// A string.
@@ -55,8 +58,31 @@ pub enum Shape {
     Object,
     /// An object with these names.
     Struct(Vec<Field>),
-    /// One of these names, by itself or as the only name of an object.
-    OneOf(Vec<String>),
+    /// One of these.
+    OneOf(Vec<Choice>),
+}
+
+/// One of several.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Choice {
+    /// Its name.
+    pub name: String,
+    /// What comes with it.
+    #[serde(default)]
+    pub content: Content,
+}
+
+/// What comes with a choice.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Content {
+    /// Nobody knows.
+    #[default]
+    Unknown,
+    /// Nothing: the name stands by itself.
+    Nothing,
+    /// This, under the name in an object.
+    Shape(Shape),
 }
 
 /// A name of an object.
@@ -84,15 +110,43 @@ impl Shape {
     /// That of `T`.
     #[must_use]
     pub fn of<T: DeserializeOwned>() -> Self {
-        let (mut shape, whole) = trace::<T>(None);
+        let first = Trace::new(None, 0);
+        let (mut shape, whole) = first.read::<T>();
+        // Of each choice there is a look at every variant, which takes as many looks as the widest has.
+        for choose in 1..first.widest.get().min(WIDEST) {
+            shape.learn(Trace::new(None, choose).read::<T>().0);
+        }
         if let Self::Struct(fields) = &mut shape
             && whole
         {
             for field in fields {
-                field.required = !trace::<T>(Some(&field.name)).1;
+                field.required = !Trace::new(Some(&field.name), 0).read::<T>().1;
             }
         }
         shape
+    }
+
+    /// Takes over what another look at the same type has seen.
+    fn learn(&mut self, other: Self) {
+        match (self, other) {
+            (this @ Self::Any, other) => *this = other,
+            (Self::Optional(this), Self::Optional(other)) | (Self::List(this), Self::List(other)) => {
+                this.learn(*other)
+            }
+            (Self::Struct(these), Self::Struct(others)) => {
+                these.iter_mut().zip(others).for_each(|(this, other)| this.shape.learn(other.shape));
+            }
+            (Self::OneOf(these), Self::OneOf(others)) => {
+                for (this, other) in these.iter_mut().zip(others) {
+                    match (&mut this.content, other.content) {
+                        (this @ Content::Unknown, other) => *this = other,
+                        (Content::Shape(this), Content::Shape(other)) => this.learn(other),
+                        _ => {}
+                    }
+                }
+            }
+            _ => {}
+        }
     }
 
     /// Whether `value` has it.
@@ -112,6 +166,7 @@ impl Shape {
             | (Self::Text, Value::String(_))
             | (Self::Object, Value::Object(_)) => true,
             (Self::Integer, Value::Number(number)) => number.is_i64() || number.is_u64(),
+            (Self::Natural, Value::Number(number)) => number.is_u64(),
             (Self::Optional(inner), value) => return inner.check_at(place, value),
             (Self::List(inner), Value::Array(items)) => {
                 for (position, item) in items.iter().enumerate() {
@@ -130,9 +185,23 @@ impl Shape {
                 }
                 true
             }
-            (Self::OneOf(names), Value::String(name)) => names.contains(name),
-            (Self::OneOf(names), Value::Object(object)) => {
-                object.len() == 1 && object.keys().all(|name| names.contains(name))
+            (Self::OneOf(choices), Value::String(name)) => choices
+                .iter()
+                .any(|choice| choice.name == *name && !matches!(choice.content, Content::Shape(_))),
+            (Self::OneOf(choices), Value::Object(object)) if object.len() == 1 => {
+                for (name, value) in object {
+                    let choice = choices.iter().find(|choice| choice.name == *name);
+                    match choice.map(|choice| &choice.content) {
+                        Some(Content::Shape(shape)) => {
+                            let place =
+                                if place.is_empty() { name.clone() } else { format!("{place}.{name}") };
+                            shape.check_at(&place, value)?;
+                        }
+                        Some(Content::Unknown) => {}
+                        Some(Content::Nothing) | None => return Err(self.misfit(place, kind(value))),
+                    }
+                }
+                true
             }
             _ => false,
         };
@@ -163,6 +232,7 @@ impl fmt::Display for Shape {
             Self::Null => f.write_str("null"),
             Self::Bool => f.write_str("true or false"),
             Self::Integer => f.write_str("a whole number"),
+            Self::Natural => f.write_str("a whole number, not below 0"),
             Self::Number => f.write_str("a number"),
             Self::Text => f.write_str("text"),
             Self::Optional(inner) => write!(f, "{inner}, or null"),
@@ -172,27 +242,51 @@ impl fmt::Display for Shape {
                 let names: Vec<_> = fields.iter().map(|field| field.name.as_str()).collect();
                 write!(f, "an object with {}", names.join(", "))
             }
-            Self::OneOf(names) => write!(f, "one of {}", names.join(", ")),
+            Self::OneOf(choices) => {
+                let names: Vec<_> = choices.iter().map(|choice| choice.name.as_str()).collect();
+                write!(f, "one of {}", names.join(", "))
+            }
         }
     }
 }
 
-/// Lets `T` read itself, and says what it asked for, and whether it came to an end. `omit` is a name of the outermost
-/// object that is not there.
-fn trace<T: DeserializeOwned>(omit: Option<&str>) -> (Shape, bool) {
-    let mut shape = Shape::Any;
-    let whole = T::deserialize(Probe { seen: &mut shape, omit, depth: 0 }).is_ok();
-    (shape, whole)
+/// One look at a type.
+struct Trace<'t> {
+    /// A name of the outermost object that is not there.
+    omit: Option<&'t str>,
+    /// Which variant of each choice is taken.
+    choose: usize,
+    /// How many variants the widest choice has that was seen.
+    widest: Cell<usize>,
+    /// How much more is looked at.
+    left: Cell<usize>,
 }
 
 /// How deep a type is looked into: one that holds itself has no end.
 const DEEPEST: usize = 8;
+/// Of how many variants of a choice the content is looked at.
+const WIDEST: usize = 32;
+/// How many places of a type are looked at.
+const LARGEST: usize = 2000;
+
+impl<'t> Trace<'t> {
+    const fn new(omit: Option<&'t str>, choose: usize) -> Self {
+        Self { omit, choose, widest: Cell::new(0), left: Cell::new(LARGEST) }
+    }
+
+    /// Lets `T` read itself, and says what it asked for, and whether it came to an end.
+    fn read<T: DeserializeOwned>(&self) -> (Shape, bool) {
+        let mut shape = Shape::Any;
+        let whole = T::deserialize(Probe { seen: &mut shape, depth: 0, trace: self }).is_ok();
+        (shape, whole)
+    }
+}
 
 /// A source that notes what it is asked for, and gives the least there is of it.
 struct Probe<'a> {
     seen: &'a mut Shape,
-    omit: Option<&'a str>,
     depth: usize,
+    trace: &'a Trace<'a>,
 }
 
 type Nothing = serde::de::value::Error;
@@ -201,6 +295,17 @@ impl<'a> Probe<'a> {
     fn note(self, shape: Shape) -> &'a mut Shape {
         *self.seen = shape;
         self.seen
+    }
+
+    /// One that looks inside, where that is not too deep and not too much.
+    fn inside(trace: &'a Trace<'a>, seen: &'a mut Shape, depth: usize) -> Result<Self, Nothing> {
+        match trace.left.get().checked_sub(1) {
+            Some(left) => {
+                trace.left.set(left);
+                Ok(Self { seen, depth, trace })
+            }
+            None => Err(serde::de::Error::custom("it is too large to be looked at")),
+        }
     }
 }
 
@@ -228,10 +333,10 @@ impl<'de> Deserializer<'de> for Probe<'_> {
         deserialize_i16 => Integer visit_i16(1);
         deserialize_i32 => Integer visit_i32(1);
         deserialize_i64 => Integer visit_i64(1);
-        deserialize_u8 => Integer visit_u8(1);
-        deserialize_u16 => Integer visit_u16(1);
-        deserialize_u32 => Integer visit_u32(1);
-        deserialize_u64 => Integer visit_u64(1);
+        deserialize_u8 => Natural visit_u8(1);
+        deserialize_u16 => Natural visit_u16(1);
+        deserialize_u32 => Natural visit_u32(1);
+        deserialize_u64 => Natural visit_u64(1);
         deserialize_f32 => Number visit_f32(1.0);
         deserialize_f64 => Number visit_f64(1.0);
         deserialize_char => Text visit_char('a');
@@ -249,14 +354,14 @@ impl<'de> Deserializer<'de> for Probe<'_> {
     }
 
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Nothing> {
-        let depth = self.depth + 1;
+        let (trace, depth) = (self.trace, self.depth + 1);
         let Shape::Optional(inner) = self.note(Shape::Optional(Box::default())) else {
             return visitor.visit_none();
         };
         if depth > DEEPEST {
             visitor.visit_none()
         } else {
-            visitor.visit_some(Probe { seen: inner, omit: None, depth })
+            visitor.visit_some(Probe::inside(trace, inner, depth)?)
         }
     }
 
@@ -277,17 +382,17 @@ impl<'de> Deserializer<'de> for Probe<'_> {
     }
 
     fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Nothing> {
-        let depth = self.depth + 1;
+        let (trace, depth) = (self.trace, self.depth + 1);
         let left = usize::from(depth <= DEEPEST);
         let Shape::List(inner) = self.note(Shape::List(Box::default())) else { return visitor.visit_unit() };
-        visitor.visit_seq(Items { seen: inner, left, depth })
+        visitor.visit_seq(Items { seen: inner, left, depth, trace })
     }
 
     fn deserialize_tuple<V: Visitor<'de>>(self, len: usize, visitor: V) -> Result<V::Value, Nothing> {
-        let depth = self.depth + 1;
+        let (trace, depth) = (self.trace, self.depth + 1);
         self.note(Shape::List(Box::default()));
         // Its places may differ, so none speaks for all.
-        visitor.visit_seq(Items { seen: &mut Shape::Any, left: len, depth })
+        visitor.visit_seq(Items { seen: &mut Shape::Any, left: len, depth, trace })
     }
 
     fn deserialize_tuple_struct<V: Visitor<'de>>(
@@ -300,8 +405,9 @@ impl<'de> Deserializer<'de> for Probe<'_> {
     }
 
     fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Nothing> {
+        let trace = self.trace;
         self.note(Shape::Object);
-        visitor.visit_map(Names { fields: [].iter_mut(), next: None, omit: None, depth: 0 })
+        visitor.visit_map(Names { fields: [].iter_mut(), next: None, omit: None, depth: 0, trace })
     }
 
     fn deserialize_struct<V: Visitor<'de>>(
@@ -310,11 +416,12 @@ impl<'de> Deserializer<'de> for Probe<'_> {
         names: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, Nothing> {
-        let (omit, depth) = (self.omit, self.depth + 1);
+        let (trace, depth) = (self.trace, self.depth + 1);
+        let omit = trace.omit.filter(|_| depth == 1);
         let field = |name: &&str| Field { name: (*name).to_owned(), shape: Shape::Any, required: false };
         let fields = self.note(Shape::Struct(names.iter().map(field).collect()));
         let Shape::Struct(fields) = fields else { return visitor.visit_unit() };
-        visitor.visit_map(Names { fields: fields.iter_mut(), next: None, omit, depth })
+        visitor.visit_map(Names { fields: fields.iter_mut(), next: None, omit, depth, trace })
     }
 
     fn deserialize_enum<V: Visitor<'de>>(
@@ -323,10 +430,17 @@ impl<'de> Deserializer<'de> for Probe<'_> {
         names: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, Nothing> {
-        let depth = self.depth + 1;
-        self.note(Shape::OneOf(names.iter().map(ToString::to_string).collect()));
-        match names.first() {
-            Some(first) if depth <= DEEPEST => visitor.visit_enum(Choice { name: first, depth }),
+        let (trace, depth) = (self.trace, self.depth + 1);
+        trace.widest.set(trace.widest.get().max(names.len()));
+        let choice = |name: &&str| Choice { name: (*name).to_owned(), content: Content::Unknown };
+        let choices = self.note(Shape::OneOf(names.iter().map(choice).collect()));
+        let taken = trace.choose % names.len().max(1);
+        match (choices, names.get(taken)) {
+            (Shape::OneOf(choices), Some(name)) if depth <= DEEPEST => {
+                let mut nobody = Content::Unknown;
+                let content = choices.get_mut(taken).map_or(&mut nobody, |choice| &mut choice.content);
+                visitor.visit_enum(Chosen { name, content, depth, trace })
+            }
             _ => Err(serde::de::Error::custom("there is nothing to choose")),
         }
     }
@@ -336,6 +450,7 @@ struct Items<'a> {
     seen: &'a mut Shape,
     left: usize,
     depth: usize,
+    trace: &'a Trace<'a>,
 }
 
 impl<'de> SeqAccess<'de> for Items<'_> {
@@ -344,7 +459,7 @@ impl<'de> SeqAccess<'de> for Items<'_> {
     fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, Nothing> {
         let Some(left) = self.left.checked_sub(1) else { return Ok(None) };
         self.left = left;
-        seed.deserialize(Probe { seen: self.seen, omit: None, depth: self.depth }).map(Some)
+        seed.deserialize(Probe::inside(self.trace, self.seen, self.depth)?).map(Some)
     }
 }
 
@@ -353,6 +468,7 @@ struct Names<'a> {
     next: Option<&'a mut Shape>,
     omit: Option<&'a str>,
     depth: usize,
+    trace: &'a Trace<'a>,
 }
 
 impl<'de> MapAccess<'de> for Names<'_> {
@@ -371,16 +487,30 @@ impl<'de> MapAccess<'de> for Names<'_> {
     fn next_value_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<T::Value, Nothing> {
         let mut unknown = Shape::Any;
         let seen = self.next.take().unwrap_or(&mut unknown);
-        seed.deserialize(Probe { seen, omit: None, depth: self.depth })
+        seed.deserialize(Probe::inside(self.trace, seen, self.depth)?)
     }
 }
 
-struct Choice {
+struct Chosen<'a> {
     name: &'static str,
+    content: &'a mut Content,
     depth: usize,
+    trace: &'a Trace<'a>,
 }
 
-impl<'de> EnumAccess<'de> for Choice {
+impl<'a> Chosen<'a> {
+    /// One that looks at what comes with it.
+    fn inside(self) -> Result<Probe<'a>, Nothing> {
+        let Self { content, depth, trace, .. } = self;
+        *content = Content::Shape(Shape::Any);
+        match content {
+            Content::Shape(seen) => Probe::inside(trace, seen, depth),
+            Content::Unknown | Content::Nothing => Err(serde::de::Error::custom("there is nothing inside")),
+        }
+    }
+}
+
+impl<'de, 'a> EnumAccess<'de> for Chosen<'a> {
     type Error = Nothing;
     type Variant = Self;
 
@@ -389,19 +519,20 @@ impl<'de> EnumAccess<'de> for Choice {
     }
 }
 
-impl<'de> VariantAccess<'de> for Choice {
+impl<'de> VariantAccess<'de> for Chosen<'_> {
     type Error = Nothing;
 
     fn unit_variant(self) -> Result<(), Nothing> {
+        *self.content = Content::Nothing;
         Ok(())
     }
 
     fn newtype_variant_seed<T: DeserializeSeed<'de>>(self, seed: T) -> Result<T::Value, Nothing> {
-        seed.deserialize(Probe { seen: &mut Shape::Any, omit: None, depth: self.depth })
+        seed.deserialize(self.inside()?)
     }
 
     fn tuple_variant<V: Visitor<'de>>(self, len: usize, visitor: V) -> Result<V::Value, Nothing> {
-        visitor.visit_seq(Items { seen: &mut Shape::Any, left: len, depth: self.depth })
+        self.inside()?.deserialize_tuple(len, visitor)
     }
 
     fn struct_variant<V: Visitor<'de>>(
@@ -409,7 +540,7 @@ impl<'de> VariantAccess<'de> for Choice {
         names: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, Nothing> {
-        Probe { seen: &mut Shape::Any, omit: None, depth: self.depth }.deserialize_struct("", names, visitor)
+        self.inside()?.deserialize_struct("", names, visitor)
     }
 }
 
@@ -474,7 +605,10 @@ mod tests {
             order[name] = value;
             shape.check(&order).unwrap_err().to_string()
         };
-        assert_eq!(told("cents", json!(1.5)), "`cents` should be a whole number, and is another number");
+        assert_eq!(
+            told("cents", json!(1.5)),
+            "`cents` should be a whole number, not below 0, and is another number"
+        );
         assert_eq!(told("rate", json!("1")), "`rate` should be a number, and is text");
         assert_eq!(told("note", json!(1)), "`note` should be text, and is another number");
         assert_eq!(
@@ -491,6 +625,42 @@ mod tests {
             Shape::of::<bool>().check(&json!("yes")).unwrap_err().to_string(),
             "the answer should be true or false, and is text"
         );
+    }
+
+    #[test]
+    fn each_choice_has_its_own_content() {
+        let shape = Shape::of::<Option<Way>>();
+        for good in [json!(null), json!("Post"), json!({ "Courier": { "name": "x" } })] {
+            assert_eq!(shape.check(&good), Ok(()), "{good}");
+        }
+        for bad in [
+            json!("Courier"),
+            json!({ "Post": 1 }),
+            json!({ "Courier": { "name": 1 } }),
+            json!({}),
+            json!("x"),
+        ] {
+            assert!(shape.check(&bad).is_err(), "{bad}");
+        }
+        assert!(Shape::of::<u8>().check(&json!(-1)).is_err());
+        assert!(Shape::of::<i8>().check(&json!(-1)).is_ok());
+    }
+
+    #[derive(Debug, Deserialize)]
+    #[expect(dead_code, reason = "only its type counts")]
+    struct Wide {
+        a: Option<Box<Wide>>,
+        b: Option<Box<Wide>>,
+        c: Vec<Wide>,
+        d: Option<Box<Wide>>,
+        e: Vec<Wide>,
+    }
+
+    #[test]
+    fn a_type_that_has_no_end_is_looked_at_for_a_while() {
+        let shape = Shape::of::<Wide>();
+        assert!(serde_json::to_string(&shape).unwrap().len() < 500_000);
+        assert!(shape.check(&json!({ "a": 7 })).is_err());
     }
 
     #[test]

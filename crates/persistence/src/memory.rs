@@ -159,8 +159,9 @@ impl Store for MemoryStore {
         let mut journals = self.lock();
         let journal = journals.held(lease)?;
         journal.header.revive(now);
-        journal.records.retain(|record| !drop.contains(&record.key));
-        journal.keys.retain(|key| !drop.contains(key));
+        let dropped: HashSet<_> = drop.iter().collect();
+        journal.records.retain(|record| !dropped.contains(&record.key));
+        journal.keys.retain(|key| !dropped.contains(key));
         Ok(())
     }
 

@@ -162,7 +162,8 @@ where
 
     fn into_future(self) -> Self::IntoFuture {
         let results = (0..self.list.items.len()).map(|_| None).collect();
-        SagaEachFuture { each: self, in_flight: FuturesUnordered::new(), results, failure: None }
+        let (in_flight, under_way) = (FuturesUnordered::new(), self.list.concurrency);
+        SagaEachFuture { each: self, in_flight, under_way, results, failure: None }
     }
 }
 
@@ -172,19 +173,37 @@ pub struct SagaEachFuture<'s, 'c, E, M, I, F, A, X>
 where
     M: Mode,
     A: Invoke<ItemOperation<F, I>>,
+    X: Compensates<'c, A::Value, E, M>,
 {
     each: SagaEach<'s, Saga<'c, E, M>, I, F, A, X>,
     in_flight: FuturesUnordered<InFlight<'s, 'c, E, M, I, F, A, X>>,
+    /// How many items that did not begin yet may have been under way when an earlier execution ended.
+    under_way: usize,
     results: Vec<Option<A::Value>>,
     failure: Option<Error<A::Error>>,
 }
 
-/// The step of an item, which says which one it was.
-type InFlight<'s, 'c, E, M, I, F, A, X> =
-    Numbered<SagaStepFuture<'s, 'c, E, M, StepFuture<'s, ItemOperation<F, I>, A, <M as Mode>::Keep, ()>, X>>;
+/// The steps under way.
+type InFlight<'s, 'c, E, M, I, F, A, X> = Numbered<
+    SagaStepFuture<
+        's,
+        'c,
+        E,
+        M,
+        StepFuture<'s, ItemOperation<F, I>, A, <M as Mode>::Keep, ()>,
+        X,
+        <A as Invoke<ItemOperation<F, I>>>::Value,
+    >,
+>;
 
 // Everything that is pinned lies in `in_flight`, on the heap.
-impl<M: Mode, E, I, F, A: Invoke<ItemOperation<F, I>>, X> Unpin for SagaEachFuture<'_, '_, E, M, I, F, A, X> {}
+impl<'c, M, E, I, F, A, X> Unpin for SagaEachFuture<'_, 'c, E, M, I, F, A, X>
+where
+    M: Mode,
+    A: Invoke<ItemOperation<F, I>>,
+    X: Compensates<'c, A::Value, E, M>,
+{
+}
 
 impl<'s, 'c, E, M, I, F, A, X> SagaEachFuture<'s, 'c, E, M, I, F, A, X>
 where
@@ -193,11 +212,17 @@ where
     M::Keep: Keep<A::Value, A::Error>,
     X: Compensates<'c, A::Value, E, M> + Clone,
 {
+    /// After a failure no other item begins. But on a resumed run the failure may be found before what an earlier
+    /// execution did beside it: what is recorded is found then, and what may have been under way begins again.
     fn fill(&mut self) {
-        while self.failure.is_none() && self.in_flight.len() < self.each.list.concurrency {
+        while self.in_flight.len() < self.each.list.concurrency {
             let Some((position, item)) = self.each.list.items.next() else { return };
-            let step = self.step(position, item).into_future();
-            self.in_flight.push(Numbered { position, step });
+            let step = self.step(position, item);
+            let is_known = step.is_known();
+            if is_known || self.failure.is_none() || self.under_way > 0 {
+                self.under_way = self.under_way.saturating_sub(usize::from(!is_known));
+                self.in_flight.push(Numbered { position, is_known, step: step.into_future() });
+            }
         }
     }
 
@@ -233,12 +258,16 @@ where
         loop {
             self.fill();
             match ready!(Pin::new(&mut self.in_flight).poll_next(cx)) {
-                Some((position, Ok(value))) => {
+                Some((position, _, Ok(value))) => {
                     if let Some(result) = self.results.get_mut(position) {
                         *result = Some(value);
                     }
                 }
-                Some((_, Err(error))) => drop(self.failure.get_or_insert(error)),
+                Some((_, is_known, Err(error))) => {
+                    // One that failed before is not under way any more.
+                    self.under_way = self.under_way.saturating_sub(usize::from(is_known));
+                    self.failure.get_or_insert(error);
+                }
                 None => break,
             }
         }
@@ -250,25 +279,29 @@ where
 }
 
 pin_project! {
-    /// A future that says which one it was.
+    /// The step of an item that says which one it was, and whether it was recorded before.
     struct Numbered<S> {
         position: usize,
+        is_known: bool,
         #[pin]
         step: S,
     }
 }
 
 impl<S: Future> Future for Numbered<S> {
-    type Output = (usize, S::Output);
+    type Output = (usize, bool, S::Output);
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        this.step.poll(cx).map(|output| (*this.position, output))
+        this.step.poll(cx).map(|output| (*this.position, *this.is_known, output))
     }
 }
 
-impl<E, M: Mode, I, F, A: Invoke<ItemOperation<F, I>>, X> fmt::Debug
-    for SagaEachFuture<'_, '_, E, M, I, F, A, X>
+impl<'c, E, M, I, F, A, X> fmt::Debug for SagaEachFuture<'_, 'c, E, M, I, F, A, X>
+where
+    M: Mode,
+    A: Invoke<ItemOperation<F, I>>,
+    X: Compensates<'c, A::Value, E, M>,
 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SagaEachFuture").field("name", &self.each.list.name).finish_non_exhaustive()

@@ -1,5 +1,6 @@
 //! What a saga knows of its steps.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
@@ -41,6 +42,13 @@ impl<E, M> Default for Entries<'_, E, M> {
     }
 }
 
+impl<E, M> Entries<'_, E, M> {
+    /// Whether nothing is to be undone, by this saga or by a retry of the run.
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.done.is_empty() && self.stuck.is_empty()
+    }
+}
+
 impl<'c, E, M> Ledger<'c, E, M> {
     pub(crate) fn new() -> Self {
         Self(Arc::default())
@@ -53,6 +61,15 @@ impl<'c, E, M> Ledger<'c, E, M> {
 
     pub(crate) fn doubts(&self, step: Key) {
         self.lock().in_doubt.push(step);
+    }
+
+    /// Puts right what a body that only found its steps has entered: concurrent ones are found in another order than
+    /// they were done in, and steps that were dropped are not found at all.
+    pub(crate) fn put_right(&self, steps: &[Key], in_doubt: &[Key]) {
+        let places: HashMap<_, usize> = steps.iter().zip(0..).collect();
+        let mut entries = self.lock();
+        entries.done.sort_by_key(|done| places.get(&done.step).copied());
+        entries.in_doubt = in_doubt.to_vec();
     }
 
     /// Takes over all that another one knows.

@@ -54,7 +54,8 @@
 //! On a durable run the same code survives `kill -9`, also in the middle of undoing: that it undoes is recorded before
 //! the first compensation runs, and each compensation is a recorded step, called `undo hotel`. So after a crash
 //! anywhere every effect is either kept or undone, and none is undone twice, as far as the services that are called
-//! recognise a repeated call by its [idempotency key](awaitly_core::Run::idempotency_key).
+//! recognise a repeated call by its [idempotency key](Saga::idempotency_key). What cannot be known, whether a step had its
+//! effect that timed out or was cancelled, is [said](SagaError::in_doubt).
 //!
 //! | | |
 //! | --- | --- |

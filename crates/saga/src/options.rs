@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[must_use = "give them to `saga_with`"]
 pub struct SagaOptions {
+    pub(crate) name: Option<&'static str>,
     pub(crate) on_cancel: OnCancel,
     pub(crate) on_give_up: OnGiveUp,
 }
@@ -18,7 +19,18 @@ impl SagaOptions {
     /// Those of [`saga`](fn@crate::saga): a cancelled saga is undone, and a compensation that gives up does not stop
     /// the others.
     pub const fn new() -> Self {
-        Self { on_cancel: OnCancel::Undo, on_give_up: OnGiveUp::Continue }
+        Self { name: None, on_cancel: OnCancel::Undo, on_give_up: OnGiveUp::Continue }
+    }
+
+    /// What the saga is called. On a durable run, it is recorded under `undo` and this name that it is being undone; so
+    /// a saga that has one can be moved, and others can be put before it, while runs are under way. Sagas that are executed
+    /// side by side each need one.
+    ///
+    /// # Default
+    /// None: the sagas of a run are counted, in the order in which they begin.
+    pub const fn name(mut self, name: &'static str) -> Self {
+        self.name = Some(name);
+        self
     }
 
     /// What happens when the run is cancelled while the body runs.

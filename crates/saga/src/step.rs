@@ -10,7 +10,7 @@ use awaitly_core::step::{
     Ended, Execute, Invoke, Keep, Policy, Recorded, Repeat, Step, StepFuture, ValuesOnly,
 };
 use awaitly_core::store::Durability;
-use awaitly_core::{__undo, Error, Retry, RunError};
+use awaitly_core::{__undo, Error, Mode, Retry, RunError};
 use pin_project_lite::pin_project;
 use serde::Serialize;
 
@@ -86,6 +86,13 @@ impl<'s, 'c, 'r, E, M, F, A, R, G, P>
     }
 }
 
+impl<'r, H, F, A, R, G, X> SagaStep<'_, H, Step<'r, F, A, R, G>, X> {
+    /// Whether the journal holds an outcome for it.
+    pub(crate) fn is_known(&self) -> bool {
+        __undo::is_known(&self.step)
+    }
+}
+
 /// The options of an ordinary step.
 impl<'s, 'r, H, F, A, R, G, X> SagaStep<'s, H, Step<'r, F, A, R, G>, X> {
     /// See [`Step::retry`].
@@ -133,7 +140,8 @@ impl<'s, 'r, H, F, A, R, G, X> SagaStep<'s, H, Step<'r, F, A, R, G>, X> {
         self.map(|step| step.input(value))
     }
 
-    /// See [`Step::on_change`].
+    /// See [`Step::on_change`]. With [`OnChange::Rerun`], what the step did with the old input is not undone: it is
+    /// known no more.
     pub fn on_change(self, policy: OnChange) -> Self {
         self.map(|step| step.on_change(policy))
     }
@@ -156,19 +164,21 @@ impl<'s, 'r, H, A, R, G, X> SagaStep<'s, H, Step<'r, (), A, R, G>, X> {
 
 impl<'s, 'c, 'r, E, M, F, A, R, G, X> IntoFuture for SagaStep<'s, Saga<'c, E, M>, Step<'r, F, A, R, G>, X>
 where
+    M: Mode,
     A: Invoke<F>,
     R: Keep<A::Value, A::Error>,
     G: Guard<A::Error>,
     X: Compensates<'c, A::Value, E, M>,
 {
     type Output = Ended<A::Value, A::Error>;
-    type IntoFuture = SagaStepFuture<'s, 'c, E, M, StepFuture<'r, F, A, R, G>, X>;
+    type IntoFuture = SagaStepFuture<'s, 'c, E, M, StepFuture<'r, F, A, R, G>, X, A::Value>;
 
     fn into_future(self) -> Self::IntoFuture {
         let Self { saga, step, compensation } = self;
         let key = __undo::key_of(&step);
+        let found = if X::UNDOES { __undo::peek(&step) } else { None };
         let doubt = Doubt { ledger: saga.ledger(), key, undoes: X::UNDOES, running: false };
-        SagaStepFuture { inner: step.into_future(), compensation: Some(compensation), doubt }
+        SagaStepFuture { inner: step.into_future(), saga, compensation: Some(compensation), found, doubt }
     }
 }
 
@@ -186,11 +196,33 @@ where
 pin_project! {
     /// A step of a saga on its way to its outcome. Made by awaiting a [`SagaStep`].
     #[must_use = "futures do nothing unless polled"]
-    pub struct SagaStepFuture<'s, 'c, E, M, Fut, C> {
+    pub struct SagaStepFuture<'s, 'c, E, M, Fut, X, T>
+    where
+        X: Compensates<'c, T, E, M>,
+    {
         #[pin]
         inner: Fut,
-        compensation: Option<C>,
+        saga: &'s Saga<'c, E, M>,
+        // `None`: it is entered.
+        compensation: Option<X>,
+        // The recorded value, until it is found.
+        found: Option<T>,
         doubt: Doubt<'s, 'c, E, M>,
+    }
+
+    impl<'s, 'c, E, M, Fut, X, T> PinnedDrop for SagaStepFuture<'s, 'c, E, M, Fut, X, T>
+    where
+        X: Compensates<'c, T, E, M>,
+    {
+        fn drop(this: Pin<&mut Self>) {
+            let this = this.project();
+            // It was done before, and is dropped before it is found: because another one beside it failed, as a rule.
+            if let (Some(value), Some(compensation)) = (this.found.take(), this.compensation.take()) {
+                let Doubt { ledger, key, .. } = this.doubt;
+                compensation.enter(key.clone(), &value, &Entered(ledger));
+                ledger.lock().keys.push(key.clone());
+            }
+        }
     }
 }
 
@@ -211,20 +243,29 @@ impl<E, M> Drop for Doubt<'_, '_, E, M> {
     }
 }
 
-impl<'c, E, M, Fut, C, T, X> Future for SagaStepFuture<'_, 'c, E, M, Fut, C>
+impl<'c, E, M, Fut, X, T, F> Future for SagaStepFuture<'_, 'c, E, M, Fut, X, T>
 where
-    Fut: Future<Output = Ended<T, X>>,
-    C: Compensates<'c, T, E, M>,
+    M: Mode,
+    Fut: Future<Output = Ended<T, F>>,
+    X: Compensates<'c, T, E, M>,
 {
-    type Output = Ended<T, X>;
+    type Output = Ended<T, F>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
         let was_running = std::mem::replace(&mut this.doubt.running, true);
+        if X::UNDOES && !was_running && !this.saga.is_here() {
+            this.doubt.running = false;
+            return Poll::Ready(Err(Error::Run(misplaced(this.saga, &this.doubt.key))));
+        }
+        this.found.take();
         let ended = ready!(this.inner.poll(cx));
-        this.doubt.running = was_running && left_open(&ended);
-        let Doubt { ledger, key, .. } = this.doubt;
-        ledger.lock().keys.push(key.clone());
+        let Doubt { ledger, key, running, .. } = this.doubt;
+        // One that is refused in a resumed run may have been under way when the last execution ended.
+        *running = left_open(&ended, was_running || __undo::is_resumed(this.saga.run()));
+        if was_running || !is_refused(&ended) {
+            ledger.lock().keys.push(key.clone());
+        }
         if let (Ok(value), Some(compensation)) = (&ended, this.compensation.take()) {
             compensation.enter(key.clone(), value, &Entered(ledger));
         }
@@ -232,9 +273,27 @@ where
     }
 }
 
+/// Whether the step did not begin.
+const fn is_refused<T, F>(ended: &Ended<T, F>) -> bool {
+    matches!(ended, Err(Error::Run(RunError::Cancelled { .. } | RunError::Timeout { attempt: 0, .. })))
+}
+
+/// A resumed run finds the outer step, does not call it, and nobody knows of the one inside.
+pub(crate) fn misplaced<E, M: Mode>(saga: &Saga<'_, E, M>, key: &Key) -> RunError {
+    let reason = "what undoes a step would be forgotten where it stands inside of the operation of another recorded \
+                  step: build it in the body of the saga, or in a function that the body calls";
+    let (step, by, reason) = (key.clone(), "saga".into(), reason.into());
+    __undo::stop(saga.run(), RunError::Refused { step, by, reason, retry_after: None })
+}
+
 /// Whether the operation may have had an effect that nobody was told of.
-const fn left_open<T, X>(ended: &Ended<T, X>) -> bool {
-    matches!(ended, Err(Error::Run(RunError::Timeout { .. } | RunError::Cancelled { .. })))
+const fn left_open<T, X>(ended: &Ended<T, X>, was_running: bool) -> bool {
+    match ended {
+        // Also one that is found in the journal. Attempt 0 never began.
+        Err(Error::Run(RunError::Timeout { attempt, .. })) => *attempt > 0,
+        Err(Error::Run(RunError::Cancelled { .. })) => was_running,
+        _ => false,
+    }
 }
 
 impl<H, S: fmt::Debug, X: fmt::Debug> fmt::Debug for SagaStep<'_, H, S, X> {
@@ -247,7 +306,7 @@ impl<H, S: fmt::Debug, X: fmt::Debug> fmt::Debug for SagaStep<'_, H, S, X> {
     }
 }
 
-impl<E, M, Fut, C> fmt::Debug for SagaStepFuture<'_, '_, E, M, Fut, C> {
+impl<'c, E, M, Fut, X: Compensates<'c, T, E, M>, T> fmt::Debug for SagaStepFuture<'_, 'c, E, M, Fut, X, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SagaStepFuture").field("step", &self.doubt.key).finish_non_exhaustive()
     }

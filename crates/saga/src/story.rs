@@ -20,10 +20,6 @@ impl<'r, M: Mode> Story<'r, M> {
         Self { run, saga, began: __undo::elapsed(run) }
     }
 
-    pub(crate) const fn saga(&self) -> &Key {
-        &self.saga
-    }
-
     pub(crate) fn succeeded(&self) {
         self.tell(|saga, duration| EventKind::SagaSucceeded { saga, duration });
     }

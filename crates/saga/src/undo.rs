@@ -1,18 +1,20 @@
 //! From the failure of a body to the end of its saga: the decision to undo, which is recorded, and the compensations.
 
 use std::any::Any;
+use std::collections::HashSet;
 use std::fmt;
 use std::future::{pending, ready};
-use std::panic::resume_unwind;
+use std::panic::{AssertUnwindSafe, resume_unwind};
 
 use awaitly_core::__undo::Stopping;
 use awaitly_core::journal::Key;
 use awaitly_core::step::{Keep, Once, Step};
 use awaitly_core::{__undo, Error, FromStep, Mode, Run, RunError};
+use futures_util::FutureExt;
 use serde::{Deserialize, Serialize};
 
 use crate::error::Rest;
-use crate::ledger::Done;
+use crate::ledger::{Done, Ledger};
 use crate::story::Story;
 use crate::{FailedCompensation, OnGiveUp, Saga, SagaError};
 
@@ -23,6 +25,10 @@ pub struct Undoing<E> {
     /// What is to be undone, in the order in which it was done.
     steps: Vec<Key>,
     in_doubt: Vec<Key>,
+    /// For the so manieth time.
+    time: u32,
+    /// Whether the run was cancelled.
+    cancelled: bool,
 }
 
 /// Why a saga is undone.
@@ -37,10 +43,7 @@ pub enum Cause<E> {
 
 impl<E> Cause<E> {
     pub(crate) fn panicked(panic: &(dyn Any + Send)) -> Self {
-        let text = panic.downcast_ref::<&str>().map(ToString::to_string);
-        Self::Panicked(
-            text.or_else(|| panic.downcast_ref().cloned()).unwrap_or_else(|| "no message".to_owned()),
-        )
+        Self::Panicked(message(panic))
     }
 
     /// The error of the body; a panic goes on.
@@ -62,17 +65,44 @@ impl<E: fmt::Display> fmt::Display for Cause<E> {
 }
 
 impl<E> Undoing<E> {
-    pub(crate) fn of<M: Mode>(saga: &Saga<'_, E, M>, cause: Cause<E>) -> Self {
-        Self { cause, steps: saga.registered(), in_doubt: saga.in_doubt() }
+    pub(crate) fn of<M: Mode>(saga: &Saga<'_, E, M>, cause: Cause<E>, time: u32) -> Self {
+        let cancelled = __undo::stopping(saga.run()) == Some(Stopping::Cancelled);
+        Self { cause, steps: saga.registered(), in_doubt: saga.in_doubt(), time, cancelled }
+    }
+
+    pub(crate) fn put_right<M>(&self, ledger: &Ledger<'_, E, M>) {
+        ledger.put_right(&self.steps, &self.in_doubt);
     }
 }
 
 /// The step that records that a saga is being undone. It takes its key when the saga begins.
-pub(crate) struct Decision<'r, M: Mode>(Step<'r, (), Once, M::Keep>);
+pub(crate) struct Decision<'r, M: Mode>(Step<'r, (), Once, M::Keep>, u32);
+
+/// What is read of one that was made, before it is known what the saga fails with.
+#[derive(Deserialize)]
+struct Made {
+    time: u32,
+}
 
 impl<'r, M: Mode> Decision<'r, M> {
-    pub(crate) fn new(run: &'r Run<M>) -> Self {
-        Self(__undo::shielded(run.step("undo", ())))
+    pub(crate) fn new(run: &'r Run<M>, name: Option<&str>) -> Self {
+        let name = name.map_or_else(|| Key::from("undo"), |name| Key::from(format!("undo {name}")));
+        let step = __undo::shielded(run.step(name, ()));
+        let key = __undo::key_of(&step);
+        let made = __undo::recorded(run, &key).and_then(|made| made.decode::<Made>().ok());
+        let time = match made {
+            Some(Made { time }) => time,
+            // A retry drops the decision, and leaves that it was carried out.
+            None => {
+                (1..).find(|time| __undo::recorded(run, &carried_out(&key, *time)).is_none()).unwrap_or(1)
+            }
+        };
+        Self(step, time)
+    }
+
+    /// Which time it is that the saga is done: 1, until it was undone and is done anew.
+    pub(crate) const fn time(&self) -> u32 {
+        self.1
     }
 
     pub(crate) fn key(&self) -> Key {
@@ -107,6 +137,11 @@ impl<'r, M: Mode> Decision<'r, M> {
     }
 }
 
+/// The key under which it is recorded that a saga was undone, for the so manieth time.
+fn carried_out(decision: &Key, time: u32) -> Key {
+    Key::from(if time == 1 { format!("{decision}: done") } else { format!("{decision}: done@{time}") })
+}
+
 fn finish<T, E: FromStep<RunError>>(ended: Result<T, Error<RunError>>) -> Result<T, E> {
     ended.map_err(|(Error::Failed(error) | Error::Run(error))| E::from_step(error))
 }
@@ -116,68 +151,148 @@ where
     M: Mode,
     E: FromStep<RunError> + fmt::Display,
 {
-    /// Undoes what was done, the last step first.
+    /// Undoes what was done, the last step first. `again`: it was decided by an execution before this one.
     pub(crate) async fn undo<T>(
         &self,
         undoing: Undoing<E>,
+        decision: Key,
+        again: bool,
         story: &mut Story<'_, M>,
     ) -> Result<T, SagaError<E>> {
-        let Undoing { cause, steps, in_doubt } = undoing;
+        let Undoing { cause, steps, in_doubt, time, cancelled } = undoing;
         let mut failed_on = __undo::failed_on(self.run());
-        let mut done = std::mem::take(&mut self.ledger().lock().done);
-        story.undo_begins(done.len());
-        let mut rest = Rest::new(in_doubt);
-        let mut stuck = Vec::new();
-        for step in steps.into_iter().filter(|step| done.iter().all(|done| done.step != *step)) {
-            stuck.push(undo_of(&step));
-            let error = E::from_step(never_entered(&step));
-            rest.failed.push(FailedCompensation { step, error });
+        if again && cancelled {
+            __undo::cancelled(self.run());
         }
-        while let Some(Done { step, undo }) = done.pop() {
-            let (key, undone) = undo(self.run().clone(), undo_of(&step)).await;
-            if __undo::stopping(self.run()) == Some(Stopping::Interrupted) {
+        __undo::begins(self.run()).await.map_err(|error| SagaError::new(E::from_step(error)))?;
+        story.undo_begins(self.ledger().lock().done.len());
+        let mut unwinding = Unwinding { rest: Rest::new(in_doubt), stuck: Vec::new() };
+        if again {
+            self.miss(steps, &mut unwinding);
+        }
+        loop {
+            let next = self.ledger().lock().done.pop();
+            let Some(Done { step, undo }) = next else { break };
+            let mut dropped = Dropped { ledger: self.ledger(), step: Some(&step) };
+            let undo = AssertUnwindSafe(undo(self.run().clone(), undo_of(&step))).catch_unwind();
+            let (key, undone) = undo.await.unwrap_or_else(|panic| panicked(&step, &*panic));
+            dropped.step = None;
+            drop(dropped);
+            if matches!(__undo::stopping(self.run()), Some(Stopping::Interrupted | Stopping::Waiting)) {
                 // The run goes on with it when it is run again.
-                return Err(SagaError::with(cause.into_error(), rest));
+                return Err(SagaError::with(cause.into_error(), unwinding.rest));
             }
             match undone {
                 Ok(()) => self.ledger().lock().keys.push(key),
                 Err(error) => {
-                    stuck.push(key);
-                    rest.failed.push(FailedCompensation { step, error });
+                    // With the steps that failed inside of it.
+                    unwinding.stuck.extend(__undo::failed_on(self.run()));
+                    unwinding.stuck.push(key);
+                    unwinding.rest.failed.push(FailedCompensation { step, error });
                     if self.options().on_give_up == OnGiveUp::Stop {
                         break;
                     }
                 }
             }
         }
-        rest.left.extend(done.into_iter().rev().map(|done| done.step));
-        story.undo_ended(rest.failed.len() + rest.left.len());
-        self.note(&mut rest, stuck, &mut failed_on, story);
-        Err(SagaError::with(cause.into_error(), rest))
+        let left = std::mem::take(&mut self.ledger().lock().done);
+        unwinding.rest.left.extend(left.into_iter().rev().map(|done| done.step));
+        story.undo_ended(unwinding.rest.failed.len() + unwinding.rest.left.len());
+        if M::RECORDS && self.is_undone(&unwinding) {
+            self.carry_out(carried_out(&decision, time)).await.map_err(SagaError::new)?;
+        }
+        self.note(&mut unwinding, decision, &mut failed_on);
+        Err(SagaError::with(cause.into_error(), unwinding.rest))
+    }
+
+    /// What the resumed body has not come to: it was undone before, or nobody knows what undoes it.
+    fn miss(&self, steps: Vec<Key>, unwinding: &mut Unwinding<E>) {
+        let entered: HashSet<_> = self.registered().into_iter().collect();
+        for step in steps.into_iter().filter(|step| !entered.contains(step)) {
+            let undo = undo_of(&step);
+            if __undo::recorded(self.run(), &undo).is_some() {
+                self.ledger().lock().keys.push(undo);
+                continue;
+            }
+            let error = E::from_step(never_entered(&step));
+            unwinding.stuck.push(undo);
+            unwinding.rest.failed.push(FailedCompensation { step, error });
+        }
+    }
+
+    /// Whether nothing is left, by this saga and by those inside of it.
+    fn is_undone(&self, unwinding: &Unwinding<E>) -> bool {
+        unwinding.stuck.is_empty() && self.ledger().lock().stuck.is_empty()
+    }
+
+    /// Records that all was undone. A retry leaves this, so that what is done anew is not taken for what was undone.
+    async fn carry_out(&self, key: Key) -> Result<(), E> {
+        let step = self.run().step(key.clone(), || ready(Ok::<_, RunError>(()))).key(key);
+        finish(__undo::shielded(step).await)
     }
 
     /// Says what a retry of the run drops: all of a saga that was undone, so that it begins anew; of one that was
     /// not, the compensations that failed.
-    fn note(&self, rest: &mut Rest<E>, mut stuck: Vec<Key>, failed_on: &mut Vec<Key>, story: &Story<'_, M>) {
+    fn note(&self, unwinding: &mut Unwinding<E>, decision: Key, failed_on: &mut Vec<Key>) {
+        let Unwinding { rest, stuck } = unwinding;
         let mut entries = self.ledger().lock();
         // What the sagas inside of this one could not undo.
         stuck.append(&mut entries.stuck);
         rest.left.append(&mut entries.left);
-        if stuck.is_empty() {
+        let (undoing, keys) = if stuck.is_empty() {
             failed_on.extend(entries.keys.iter().cloned());
-            failed_on.push(story.saga().clone());
-            entries.keys.push(story.saga().clone());
-            __undo::ended(self.run(), __undo::Undoing::Done, std::mem::take(failed_on));
+            failed_on.push(decision.clone());
+            entries.keys.push(decision);
+            (__undo::Undoing::Done, std::mem::take(failed_on))
         } else {
-            entries.stuck.clone_from(&stuck);
+            entries.stuck.clone_from(stuck);
             entries.left = rest.failed.iter().map(|failed| &failed.step).chain(&rest.left).cloned().collect();
-            __undo::ended(self.run(), __undo::Undoing::GaveUp, stuck);
+            (__undo::Undoing::GaveUp, std::mem::take(stuck))
+        };
+        // On a volatile handle, the keys are none of the journal's.
+        if M::RECORDS {
+            __undo::ended(self.run(), undoing, keys);
         }
     }
 }
 
+/// How far an undoing has come.
+struct Unwinding<E> {
+    rest: Rest<E>,
+    /// The keys of the compensations that failed.
+    stuck: Vec<Key>,
+}
+
+/// A compensation under way. Where it is dropped, the saga around this one learns that its step was not undone.
+struct Dropped<'l, 'c, E, M> {
+    ledger: &'l Ledger<'c, E, M>,
+    step: Option<&'l Key>,
+}
+
+impl<E, M> Drop for Dropped<'_, '_, E, M> {
+    fn drop(&mut self) {
+        if let Some(step) = self.step {
+            let mut entries = self.ledger.lock();
+            entries.left.push(step.clone());
+            entries.stuck.push(undo_of(step));
+        }
+    }
+}
+
+fn message(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(ToString::to_string);
+    text.or_else(|| panic.downcast_ref().cloned()).unwrap_or_else(|| "no message".to_owned())
+}
+
 fn undo_of(step: &Key) -> Key {
     Key::from(format!("undo {step}"))
+}
+
+/// A compensation that panicked has failed, and does not keep the others from running either.
+fn panicked<E: FromStep<RunError>>(step: &Key, panic: &(dyn Any + Send)) -> (Key, Result<(), E>) {
+    let (key, message) = (undo_of(step), message(panic).into());
+    let error = RunError::Panicked { step: Some(key.clone()), message };
+    (key, Err(E::from_step(error)))
 }
 
 /// The body did not come to a step that it had done before.

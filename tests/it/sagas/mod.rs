@@ -1,5 +1,6 @@
 //! Sagas on durable runs: crashes at every boundary, cancellation, retries, and random ones against a model.
 
+mod corners;
 mod crashes;
 mod model;
 mod resumed;

@@ -1,1 +1,129 @@
+//! Ten thousand random sagas, which die up to four times and are resumed, against a model that never dies.
+//!
+//! The model says what is done and undone in the end, in which order, what the saga fails with, and what is left.
+//! It is told the order in which concurrent steps happened to end, and no more.
 
+mod expect;
+mod perform;
+mod program;
+
+use std::collections::BTreeMap;
+
+use awaitly::journal::{Outcome, Payload, Record};
+use awaitly::persistence::MemoryStore;
+use awaitly::saga::{SagaError, SagaOptions, saga_with};
+use awaitly::store::{RunId, Store};
+use awaitly::{DurableRun, Workflow};
+use expect::Seen;
+use perform::{Outside, perform};
+use program::Program;
+
+use super::{Refused, TripError};
+use crate::fuse::Fused;
+
+const CASES: u64 = 10_000;
+
+type Ended = Result<(), SagaError<TripError>>;
+
+#[test]
+fn random_sagas_are_undone_as_the_model_says_wherever_they_die() {
+    // Each part has a thread and a paused clock of its own.
+    const PARTS: u64 = 4;
+    std::thread::scope(|threads| {
+        for part in 0..PARTS {
+            threads.spawn(move || {
+                let mut time = tokio::runtime::Builder::new_current_thread();
+                let time = time.enable_time().start_paused(true).build().unwrap();
+                for seed in (part..CASES).step_by(PARTS as usize) {
+                    let program = Program::random(seed);
+                    if let Err(fault) = time.block_on(Case::new(&program).play()) {
+                        panic!("{fault}\nin the saga of seed {seed}: {program:?}");
+                    }
+                }
+            });
+        }
+    });
+}
+
+/// A program on its store, in its world.
+struct Case<'p> {
+    program: &'p Program,
+    store: MemoryStore,
+    world: Outside,
+}
+
+impl<'p> Case<'p> {
+    fn new(program: &'p Program) -> Self {
+        Self { program, store: MemoryStore::new(), world: Outside::default() }
+    }
+
+    /// Runs the program to its end, and once more where something could not be undone.
+    async fn play(&self) -> Result<(), String> {
+        let deaths = self.program.deaths.iter().copied().chain([0]);
+        let ended = self.lives(deaths.clone(), false).await?;
+        self.look(&ended, false).await?;
+        if !is_left(&ended) {
+            return Ok(());
+        }
+        self.world.mend();
+        let ended = self.lives(deaths, true).await?;
+        self.look(&ended, true).await
+    }
+
+    /// Runs the program until it has ended, with a death in each life but the last one.
+    async fn lives(&self, deaths: impl Iterator<Item = i64>, again: bool) -> Result<Ended, String> {
+        for death in deaths {
+            if let Some(ended) = self.live(death, again).await {
+                return Ok(ended);
+            }
+            // It may have died after its end, and is not retried again then.
+            if again && let Some(ended) = self.live(0, false).await.filter(|ended| !is_left(ended)) {
+                return Ok(ended);
+            }
+        }
+        Err("it does not end".to_owned())
+    }
+
+    /// One life of the run, which ends at the boundary with that number. `None`: it died there.
+    async fn live(&self, death: i64, again: bool) -> Option<Ended> {
+        self.world.begin(death, self.values().await.into_keys());
+        let workflow = Workflow::new("random").store(Fused(self.store.clone(), self.world.fuse.clone()));
+        let body = async |run: &DurableRun| self.body(run).await;
+        if again {
+            self.world.fuse.watch(workflow.retry("r", body)).await
+        } else {
+            self.world.fuse.watch(workflow.run("r", body)).await
+        }
+    }
+
+    async fn body(&self, run: &DurableRun) -> Ended {
+        let options = SagaOptions::new().on_give_up(self.program.on_give_up);
+        saga_with(run, options, async |saga| {
+            perform(&saga, &self.program.acts, &self.world).await?;
+            if self.program.refuses { Err(Refused("body".to_owned()).into()) } else { Ok(()) }
+        })
+        .await
+    }
+
+    /// The values that are recorded, by key.
+    async fn values(&self) -> BTreeMap<String, Payload> {
+        let stored = self.store.load(&RunId::new("r").unwrap()).await.unwrap();
+        let records = stored.into_iter().flat_map(|stored| stored.records);
+        let value = |Record { key, outcome, .. }| match outcome {
+            Outcome::Value(value) => Some((key.to_string(), value)),
+            _ => None,
+        };
+        records.filter_map(value).collect()
+    }
+
+    /// Compares what is to be seen with what the model says.
+    async fn look(&self, ended: &Ended, again: bool) -> Result<(), String> {
+        let seen = Seen { ended, log: self.world.log(), values: self.values().await, again };
+        self.world.faults()?;
+        expect::compare(self.program, &seen)
+    }
+}
+
+fn is_left(ended: &Ended) -> bool {
+    ended.as_ref().is_err_and(|error| !error.is_undone())
+}

@@ -280,3 +280,32 @@ async fn a_body_that_no_longer_comes_to_a_step_says_that_it_was_not_undone() {
     assert!(error.is_undone());
     assert_eq!(world.done(), ["seat", "room", "undo room", "undo seat"]);
 }
+
+#[tokio::test]
+async fn what_a_body_does_after_a_cancelled_saga_keeps_no_retry_from_beginning_anew_or_going_on() {
+    for give_up in [false, true] {
+        let trip = Trip::new();
+        let body = async |run: &DurableRun| {
+            let ended = trip.body(run).await;
+            if ended.is_err() {
+                // Refused, since the run is cancelled; but it was built.
+                let _ = run.step("tell somebody", || trip.world.act("told")).await;
+            }
+            ended
+        };
+        trip.workflow().run("r", body).await.unwrap_err();
+        trip.refuse_undo.store(give_up, Ordering::Relaxed);
+        let error = trip.workflow().cancel("r", body).await.unwrap_err();
+        assert_eq!(error.is_undone(), !give_up);
+        let ended = if give_up { Status::Failed } else { Status::Cancelled };
+        assert_eq!(status(&trip.store, "r").await, ended, "somebody has to look at what could not be undone");
+        trip.refuse_undo.store(false, Ordering::Relaxed);
+        let retry = async || trip.workflow().retry("r", body).await.unwrap_err();
+        if give_up {
+            assert!(retry().await.is_undone());
+            assert_eq!(trip.world.calls("undo seat"), 1);
+        }
+        assert_eq!(retry().await.into_error(), TripError::Run(RunError::Waiting { step: "manager".into() }));
+        assert_eq!(trip.world.calls("seat"), 2, "it has begun anew");
+    }
+}

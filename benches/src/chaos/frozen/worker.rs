@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Result, bail};
 use awaitly::clock::ms;
-use awaitly::journal::{Key, Outcome, Payload, Record, Status};
+use awaitly::journal::{Key, Outcome, Payload, Record, Settling, Status};
 use awaitly::persistence::PostgresStore;
 use awaitly::store::{
     Durability, Ending, Lease, OnRecorded, Open, Opened, Owner, RunId, Store, StoreError, Transactional, Wait,
@@ -109,7 +109,7 @@ impl Writing {
             1 => ("append", store.append(lease, late()?, Durability::Sync).await),
             2 => ("replace", store.replace(lease, record("record[0]")?, Durability::Sync).await),
             3 => ("wait", store.wait(lease, late_question()).await),
-            4 => ("expire", store.expire(lease, late()?).await.map(drop)),
+            4 => ("settle", store.settle(lease, late()?, Settling::Expire).await.map(drop)),
             5 => ("revive", store.revive(lease, vec![Key::from("record[0]")]).await),
             6 => ("rewrite", store.rewrite(lease, 2, Vec::new()).await),
             7 => ("transactional commit", self.commit(lease, "late").await),

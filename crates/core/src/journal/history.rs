@@ -156,10 +156,10 @@ impl History {
         self.recorded.get_mut(key)?.found.take()
     }
 
-    /// Whether an outcome is recorded under `key` that was not handed out yet.
+    /// The outcome recorded under `key`, if there is one that was not handed out yet.
     #[must_use]
-    pub fn holds(&self, key: &str) -> bool {
-        self.recorded.get(key).is_some_and(|slot| slot.found.is_some())
+    pub fn peek(&self, key: &str) -> Option<&Outcome> {
+        self.recorded.get(key)?.found.as_ref().map(|found| &found.outcome)
     }
 
     fn slot(&mut self, key: &str) -> Option<&mut Slot> {

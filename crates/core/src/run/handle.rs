@@ -12,7 +12,7 @@ use crate::clock::Clock;
 use crate::error::RunError;
 use crate::journal::Key;
 use crate::several::Each;
-use crate::step::{Frame, Fresh, Once, Recorded, Step};
+use crate::step::{Frame, Fresh, Keep, Once, Recorded, Step};
 use crate::wait::{self, WaitFor};
 
 /// The handle on a run, from which its steps are built.
@@ -38,7 +38,7 @@ pub enum Durable {}
 /// Whether the steps of a run are recorded: [`Volatile`] or [`Durable`].
 pub trait Mode: sealed::Sealed + Send + Sync + 'static {
     /// What is kept of a step.
-    type Keep: Default + Send + Sync + 'static;
+    type Keep: Default + Keep<(), RunError> + Send + Sync + 'static;
     /// Whether anything is.
     #[doc(hidden)]
     const RECORDS: bool;

@@ -3,6 +3,7 @@
 use super::{DurableRun, Shared, Writer};
 use crate::error::RunError;
 use crate::journal::{Key, Outcome, Payload, Record, Settling, Timestamp, WaitEntry};
+use crate::step::Step;
 use crate::wait::WaitFor;
 
 /// Takes `name` for several questions, whose keys begin with what comes back.
@@ -39,6 +40,18 @@ pub fn time(run: &DurableRun) -> Timestamp {
 pub fn wake_at(run: &DurableRun, moment: Timestamp) {
     if let Some(shared) = run.shared() {
         shared.note_waiting(None, Some(moment));
+    }
+}
+
+/// The step, tried again and recorded though the run is about to wait.
+pub fn while_waiting<F, A, R, G>(step: Step<'_, F, A, R, G>) -> Step<'_, F, A, R, G> {
+    step.while_waiting()
+}
+
+/// A retry of the run is to drop the answer under `key`, and ask again.
+pub fn ask_again(run: &DurableRun, key: &Key) {
+    if let Some(shared) = run.shared() {
+        shared.note_failure(Some(key));
     }
 }
 

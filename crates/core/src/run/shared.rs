@@ -11,7 +11,7 @@ use crate::clock::{Clock, later};
 use crate::error::{Limit, RunError};
 use crate::event::{EventKind, Observers, RecordedKind, StepId};
 use crate::guard::Refusal;
-use crate::journal::{Found, History, Key, Payload, Record, Taken, Timestamp, WaitEntry};
+use crate::journal::{Found, History, Key, Outcome, Payload, Record, Taken, Timestamp, WaitEntry};
 use crate::step::{is_only_recorded, within};
 use crate::store::{AnyStore, Durability, Lease, OnRecorded, Renewed, StoreError};
 use crate::workflow::StepInfo;
@@ -34,6 +34,8 @@ pub(crate) struct Shared {
     /// The keys of the steps that are not recorded.
     volatile: Mutex<History>,
     stop: Mutex<Stop>,
+    /// Whether the store still has it as a run that waits, or was cancelled.
+    asleep: AtomicBool,
     /// Whether the run is to be cancelled once it comes to a step that is not recorded.
     cancel_beyond: AtomicBool,
     /// Whether `stop` holds something that the next step has to look at.
@@ -96,16 +98,15 @@ pub(crate) struct Stop {
     pub(crate) stale: bool,
     /// The step whose operation panicked.
     pub(crate) panicked: Option<Key>,
-    /// What undoes the steps behind `failed_on`, so far as nothing was built since.
-    pub(crate) undoing: Undoing,
+    /// What was undone because the run was cancelled: a retry does it anew.
+    pub(crate) undone: Vec<Key>,
+    /// What could not be undone: somebody has to look at it, and a retry tries it again, whatever the body did since.
+    pub(crate) stuck: Vec<Key>,
 }
 
-/// How far the undoing has come that the run ends with.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+/// How an undoing has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Undoing {
-    /// There was none.
-    #[default]
-    None,
     /// All was undone: a retry begins anew.
     Done,
     /// Some of it failed: a retry goes on with it.
@@ -163,6 +164,7 @@ impl Shared {
             time,
             volatile: Mutex::default(),
             stop: Mutex::default(),
+            asleep: AtomicBool::new(false),
             cancel_beyond: AtomicBool::new(false),
             troubled: AtomicBool::new(false),
         }
@@ -214,15 +216,25 @@ impl Shared {
         }
     }
 
+    /// The run is executed though the store still has it as one that waits, or was cancelled.
+    pub(crate) fn note_asleep(&self) {
+        self.asleep.store(true, Ordering::Relaxed);
+    }
+
     /// Cancels the run, where it has a store, once it comes to a step that is not recorded: what is recorded is
     /// found before, so that the body knows what there is to undo.
     pub(crate) fn cancel_beyond(&self) {
         self.cancel_beyond.store(true, Ordering::Relaxed);
     }
 
+    /// Whether only recorded steps may be used here.
+    pub(crate) fn is_only_recorded(&self) -> bool {
+        is_only_recorded(self)
+    }
+
     /// Refuses a step that is not recorded where only recorded ones may be used.
     pub(crate) fn may_go_beyond(&self, key: &Key) -> Result<(), RunError> {
-        if is_only_recorded(self) {
+        if self.is_only_recorded() {
             return Err(RunError::Cancelled { step: Some(key.clone()) });
         }
         if self.cancel_beyond.load(Ordering::Relaxed) {
@@ -336,10 +348,24 @@ impl Shared {
         lock(&journal.history).recall(key)
     }
 
-    /// Whether the journal holds an outcome under `key` that was not handed out yet.
-    pub(crate) fn holds(&self, key: &Key) -> bool {
-        let journal = self.journal.as_ref().filter(|journal| journal.resumed);
-        journal.is_some_and(|journal| lock(&journal.history).holds(key))
+    /// What the journal holds under `key`, if that was not handed out yet.
+    pub(crate) fn peek(&self, key: &Key) -> Option<Outcome> {
+        let journal = self.journal.as_ref().filter(|journal| journal.resumed)?;
+        lock(&journal.history).peek(key).cloned()
+    }
+
+    /// Whether there was anything recorded when the run was opened.
+    pub(crate) fn is_resumed(&self) -> bool {
+        self.journal.as_ref().is_some_and(|journal| journal.resumed)
+    }
+
+    /// Sets a run back to running that was opened to undo what it did, and was left what it is until then.
+    pub(crate) async fn wake_up(&self) -> Result<(), RunError> {
+        if !self.asleep.swap(false, Ordering::Relaxed) {
+            return Ok(());
+        }
+        let Some(Writer { store, lease }) = self.writer() else { return Ok(()) };
+        store.revive(lease, Vec::new()).await.map_err(|error| self.stopped(error.into()))
     }
 
     /// Begins to record. `None`: the run has no journal.
@@ -396,6 +422,11 @@ impl Shared {
         self.token().is_some_and(CancellationToken::is_cancelled)
     }
 
+    /// Whether a step waits.
+    pub(crate) fn is_waiting(&self) -> bool {
+        self.troubled.load(Ordering::Relaxed) && lock(&self.stop).waiting
+    }
+
     /// Whether the run is coming to an end that is not of its body's making: what fails now may have
     /// failed because of that.
     pub(crate) fn is_stopping(&self) -> bool {
@@ -436,6 +467,11 @@ impl Shared {
         self.stopped(StoreError::LeaseLost { run: self.run_id().into() }.into());
     }
 
+    /// The run is one that was cancelled: it ends as that.
+    pub(crate) fn note_cancelled(&self) {
+        lock(&self.stop).cancelled = true;
+    }
+
     /// The run waits: for an answer under `key`, or for its time to come.
     pub(crate) fn note_waiting(&self, key: Option<&Key>, wake: Option<Timestamp>) {
         let mut stop = lock(&self.stop);
@@ -462,7 +498,6 @@ impl Shared {
         let mut stop = lock(&self.stop);
         if std::mem::take(&mut stop.stale) {
             stop.failed_on.clear();
-            stop.undoing = Undoing::None;
         }
         if let Some(key) = key
             && !stop.failed_on.contains(key)
@@ -474,8 +509,24 @@ impl Shared {
 
     /// An undoing has come to an end: these are the keys that a retry of the run drops.
     pub(crate) fn note_undoing(&self, undoing: Undoing, keys: Vec<Key>) {
+        let cancelled = self.is_cancelled();
         let mut stop = lock(&self.stop);
-        (stop.undoing, stop.failed_on, stop.stale) = (undoing, keys, false);
+        stop.stale = false;
+        match undoing {
+            Undoing::Done => {
+                if cancelled || stop.cancelled {
+                    stop.undone.extend(keys.iter().cloned());
+                }
+                // Of several that were undone side by side, a retry begins each anew.
+                stop.failed_on.extend(keys);
+                stop.failed_on.sort_unstable();
+                stop.failed_on.dedup();
+            }
+            Undoing::GaveUp => {
+                stop.failed_on.clear();
+                stop.stuck.extend(keys);
+            }
+        }
         self.troubled.store(true, Ordering::Relaxed);
     }
 

@@ -4,10 +4,11 @@ use std::time::Duration;
 
 pub use super::shared::Undoing;
 use super::{Mode, Run, Shared};
+use crate::error::RunError;
 use crate::event::EventKind;
-use crate::journal::Key;
+use crate::journal::{Key, Outcome, Payload};
 pub use crate::several::AllEnd;
-use crate::step::{OnlyRecorded, Step};
+use crate::step::{self, Invoke, Keep, OnlyRecorded, Step};
 
 /// Why a run does not go on, where that is not of its body's making.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,6 +46,45 @@ pub fn ended<M: Mode>(run: &Run<M>, undoing: Undoing, keys: Vec<Key>) {
 #[must_use]
 pub fn failed_on<M: Mode>(run: &Run<M>) -> Vec<Key> {
     run.shared().map(|shared| shared.stop().failed_on).unwrap_or_default()
+}
+
+/// Something is about to be undone: a run that was opened only for that is running from here on, so that it is due
+/// again where this process dies.
+///
+/// # Errors
+/// [`RunError::Store`] where the store fails, which stops the run.
+pub async fn begins<M: Mode>(run: &Run<M>) -> Result<(), RunError> {
+    match run.shared() {
+        Some(shared) => shared.wake_up().await,
+        None => Ok(()),
+    }
+}
+
+/// Stops the run for good with `error`, and hands it back.
+pub fn stop<M: Mode>(run: &Run<M>, error: RunError) -> RunError {
+    match run.shared() {
+        Some(shared) => shared.stopped(error),
+        None => error,
+    }
+}
+
+/// What is undone is undone because the run was cancelled, by an execution before this one.
+pub fn cancelled<M: Mode>(run: &Run<M>) {
+    if let Some(shared) = run.shared() {
+        shared.note_cancelled();
+    }
+}
+
+/// Whether an execution before this one has recorded anything.
+#[must_use]
+pub fn is_resumed<M: Mode>(run: &Run<M>) -> bool {
+    run.shared().is_some_and(Shared::is_resumed)
+}
+
+/// The recorded step whose operation builds what is built here, if one does: its key within the run, and the attempt.
+#[must_use]
+pub fn builder<M: Mode>(run: &Run<M>) -> Option<(Key, u32)> {
+    step::builder(run.shared()?)
 }
 
 /// Tells those who watch.
@@ -89,6 +129,25 @@ pub fn key_of<F, A, R, G>(step: &Step<'_, F, A, R, G>) -> Key {
 /// Whether the journal holds an outcome for the step.
 pub fn is_known<F, A, R, G>(step: &Step<'_, F, A, R, G>) -> bool {
     step.frame().is_known()
+}
+
+/// What the journal holds under `key`, if that is a value that was not handed out yet.
+#[must_use]
+pub fn recorded<M: Mode>(run: &Run<M>, key: &Key) -> Option<Payload> {
+    match run.shared()?.peek(key)? {
+        Outcome::Value(payload) => Some(payload),
+        Outcome::Failed(_) | Outcome::Stopped(_) => None,
+    }
+}
+
+/// The value that the journal holds for the step.
+#[must_use]
+pub fn peek<F, A, R, G>(step: &Step<'_, F, A, R, G>) -> Option<A::Value>
+where
+    A: Invoke<F>,
+    R: Keep<A::Value, A::Error>,
+{
+    R::decode(&step.frame().peek()?)?.ok()?.ok()
 }
 
 /// Lets `body` find the recorded steps of the run, and execute no other one.

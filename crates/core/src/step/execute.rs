@@ -239,10 +239,7 @@ fn look_up<T, E: fmt::Display, R: Keep<T, E>>(frame: &mut Frame<'_>) -> Option<E
             Some(ended)
         }
         Some(Err(error)) => Some(Err(Error::Run(frame.undecodable(&error)))),
-        None => {
-            frame.disregard();
-            None
-        }
+        None => frame.disregard().err().map(|error| Err(Error::Run(error))),
     }
 }
 

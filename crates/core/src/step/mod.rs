@@ -38,7 +38,7 @@ pub use invoke::{Invoke, Once, Repeat, Retrying, once, once_in, repeat, repeat_i
 pub use keep::{Ended, Fresh, Keep, Recorded, ValuesOnly};
 pub use name::name_of;
 pub use nested::OnlyRecorded;
-pub(crate) use nested::{is_only_recorded, within};
+pub(crate) use nested::{builder, is_only_recorded, within};
 pub(crate) use outside::{Question, ask_outside};
 pub use policy::Policy;
 pub use transaction::{Committed, InTransaction, InTransactionFuture, Place};
@@ -193,6 +193,11 @@ impl<F, A, R, G> Step<'_, F, A, R, G> {
 
     pub(crate) fn shielded(mut self) -> Self {
         self.frame.shield();
+        self
+    }
+
+    pub(crate) fn while_waiting(mut self) -> Self {
+        self.frame.go_on_while_waiting();
         self
     }
 }

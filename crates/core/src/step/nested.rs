@@ -29,6 +29,8 @@ struct Inside {
     run: usize,
     key: Key,
     attempt: u32,
+    /// Whether neither a cancellation nor a deadline of the run ends it.
+    shielded: bool,
 }
 
 /// Puts back what was before, also where the operation panics.
@@ -36,8 +38,8 @@ pub(super) struct Entered(Option<Inside>);
 
 /// Everything that is built on this thread is built by the operation of the step with this key, until
 /// the answer is dropped.
-pub(super) fn enter(run: &Shared, key: &Key, attempt: u32) -> Entered {
-    let inside = Inside { run: address(run), key: key.clone(), attempt };
+pub(super) fn enter(run: &Shared, key: &Key, attempt: u32, shielded: bool) -> Entered {
+    let inside = Inside { run: address(run), key: key.clone(), attempt, shielded };
     Entered(INSIDE.replace(Some(inside)))
 }
 
@@ -52,6 +54,21 @@ pub(crate) fn within(run: &Shared, key: &Key) -> Key {
     INSIDE.with_borrow(|inside| match inside {
         Some(inside) if inside.run == address(run) => inside.scope(key),
         _ => key.clone(),
+    })
+}
+
+/// Whether what is built here is built by an operation that nothing ends.
+pub(super) fn is_shielded(run: &Shared) -> bool {
+    INSIDE.with_borrow(|inside| {
+        inside.as_ref().is_some_and(|inside| inside.run == address(run) && inside.shielded)
+    })
+}
+
+/// The operation that builds what is built here, if one does: its step's key within the run, and the attempt.
+pub(crate) fn builder(run: &Shared) -> Option<(Key, u32)> {
+    INSIDE.with_borrow(|inside| {
+        let inside = inside.as_ref().filter(|inside| inside.run == address(run))?;
+        Some((inside.key.clone(), inside.attempt))
     })
 }
 

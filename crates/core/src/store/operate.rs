@@ -35,6 +35,8 @@ pub trait Operate: Store {
     fn answer(&self, answer: Answer) -> impl Future<Output = Result<Answered, StoreError>> + Send;
 
     /// Cancels a run that nobody executes, or asks its owner to, who learns of it when it renews its lease.
+    /// The body of a run that nobody executes is not called: what it would undo stays done, until
+    /// [`Workflow::cancel`](crate::Workflow::cancel) lets it.
     fn cancel(&self, run: &RunId) -> impl Future<Output = Result<Cancelled, StoreError>> + Send;
 
     /// Deletes those of the runs, with all their records, for which `condition` holds and whose lease nobody

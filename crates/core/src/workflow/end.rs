@@ -4,7 +4,7 @@ use super::keep::KeepRun;
 use crate::error::{FromStep, RunError};
 use crate::event::EventKind;
 use crate::journal::{Act, EncodeError, Outcome, Payload, Status};
-use crate::run::{Shared, Stop, Undoing};
+use crate::run::{Shared, Stop};
 use crate::store::Ending;
 
 /// What became of the body.
@@ -31,14 +31,14 @@ impl<T, E> Verdict<T, E> {
     /// cancelled is what the run failed on.
     pub(super) fn of(result: Result<T, E>, stop: Stop, cancelled: bool) -> Self {
         let failed_before = !stop.failed_on.is_empty() && !stop.stale;
-        let gave_up = stop.undoing == Undoing::GaveUp && !stop.stale;
+        let gave_up = !stop.stuck.is_empty();
         match (result, stop) {
             (_, Stop { fatal: Some(error), .. }) => Self::Interrupted(error),
             (Ok(value), _) => Self::Completed(value),
+            (Err(error), Stop { cancelled: false, waiting: true, .. }) => Self::Waiting(error),
             // Somebody has to look at what could not be undone.
             (Err(error), _) if gave_up => Self::Failed(error),
             (Err(error), Stop { cancelled: true, .. }) => Self::Cancelled(error),
-            (Err(error), Stop { waiting: true, .. }) => Self::Waiting(error),
             (Err(error), _) if cancelled && !failed_before => Self::Cancelled(error),
             (Err(error), _) => Self::Failed(error),
         }
@@ -111,11 +111,12 @@ pub(super) fn ending<X: KeepRun<T, E>, T, E: fmt::Display>(
     }
     let stop = shared.stop();
     let failed_on = match verdict {
-        Verdict::Failed(_) => stop.failed_on,
+        Verdict::Failed(_) => [stop.failed_on, stop.stuck].concat(),
         // What was undone is not there any more, so that a retry has to begin it anew.
-        Verdict::Cancelled(_) if stop.undoing == Undoing::Done && !stop.stale => stop.failed_on,
+        Verdict::Cancelled(_) => stop.undone,
         // A panic after the body went on from a failure has nothing to do with it.
-        Verdict::Panicked(_) if !stop.stale => stop.failed_on,
+        Verdict::Panicked(_) if !stop.stale => [stop.failed_on, stop.stuck].concat(),
+        Verdict::Panicked(_) => stop.stuck,
         _ => Vec::new(),
     };
     let (waits_on, wake) = match verdict {

@@ -113,11 +113,14 @@ impl<X> Workflow<X> {
 
 impl Definition {
     fn begin(&self, admitted: Admitted, keep_state: bool) -> Execution {
-        let Admitted { run, hold, now, records, waits, input, revival, cancel } = admitted;
+        let Admitted { run, hold, now, records, waits, input, revival, asleep, cancel } = admitted;
         let recorded = records.len();
         let journal = Journal::new(records, waits, hold.0.clone(), input, keep_state);
         let settings = self.settings(run.to_shared(), hold.0.is_some());
         let shared = Arc::new(Shared::new(settings, Some(journal), now));
+        if asleep {
+            shared.note_asleep();
+        }
         if cancel {
             shared.cancel_beyond();
         }

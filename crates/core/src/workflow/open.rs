@@ -1,5 +1,6 @@
 //! Opening a run: what the store is asked, and how its journal comes to the version of the code.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::builder::Definition;
@@ -18,6 +19,8 @@ pub(super) struct Admitted {
     pub(super) waits: Vec<WaitEntry>,
     pub(super) input: Option<Payload>,
     pub(super) revival: Option<Revival>,
+    /// The run is left as one that waits, or was cancelled, until there is something to undo.
+    pub(super) asleep: bool,
     /// Somebody asked for the run to be cancelled, and its last owner did not live to see it.
     pub(super) cancel: bool,
 }
@@ -26,7 +29,7 @@ impl Admitted {
     /// A run without a store.
     fn alone(run: RunId, records: Vec<Record>, input: Option<Payload>) -> Self {
         let (hold, waits) = (Hold(None), Vec::new());
-        Self { run, hold, now: None, records, waits, input, revival: None, cancel: false }
+        Self { run, hold, now: None, records, waits, input, revival: None, asleep: false, cancel: false }
     }
 }
 
@@ -129,13 +132,15 @@ impl Definition {
         }
         // A run that is only to undo what it did stays what it is until that is done.
         let cancelling = purpose == Purpose::Cancel;
-        let revived = header.status != Status::Running && !cancelling;
+        let rests = header.status != Status::Running;
+        let (revived, asleep) = (rests && !cancelling, rests && cancelling);
         let revival = revived.then_some(Revival { drop: header.failed_on });
         if let Some(Revival { drop }) = &revival {
-            records.retain(|record| !drop.contains(&record.key));
+            let dropped: HashSet<_> = drop.iter().collect();
+            records.retain(|record| !dropped.contains(&record.key));
         }
         let cancel = header.cancel_requested || cancelling;
-        Ok(Admitted { run, hold, now: Some(now), records, waits, input, revival, cancel })
+        Ok(Admitted { run, hold, now: Some(now), records, waits, input, revival, asleep, cancel })
     }
 
     /// The same for a run that begins with a state.

@@ -30,6 +30,34 @@ async fn parallel_steps_take_the_time_of_the_slowest() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_entry_of_parallel_takes_the_options_of_a_step() {
+    let (result, state) = Workflow::new("w")
+        .run_with_state("r", async |run| {
+            let tries = AtomicUsize::new(0);
+            let flaky = async || match tries.fetch_add(1, Ordering::Relaxed) {
+                0 => fail_after(1, 1).await,
+                _ => after(1, "b").await,
+            };
+            let (a, b, c) = parallel!(run, "load", {
+                a: step!(timeout = secs(1), after(2, "a")),
+                b: step!(retry = Retry::fixed(ms(1)).jitter(Jitter::None), key = "own", flaky()),
+                c: after(1, "c"),
+            });
+            Ok::<_, AppError>(a + &b + &c)
+        })
+        .await;
+    assert_eq!(result, Ok("abc".into()));
+    let mut keys: Vec<_> = state.records.iter().map(|record| record.key.to_string()).collect();
+    keys.sort();
+    assert_eq!(keys, ["load.a", "load.c", "own"]);
+    let slow = run(async |run| {
+        let (_, _) = parallel!(run, { a: step!(timeout = ms(5), after(9, "a")), b: after(1, "b") });
+        Ok::<_, AppError>(())
+    });
+    assert!(matches!(slow.await, Err(AppError::Run(RunError::Timeout { .. }))));
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_first_failure_in_time_drops_the_others() {
     let service = Service::default();
     let began = tokio::time::Instant::now();

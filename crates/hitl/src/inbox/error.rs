@@ -29,6 +29,7 @@ pub enum InboxError {
     #[error("{}", match asks {
         Asks::Approval => "this is an approval: approve or reject it",
         Asks::Callback | Asks::Plain => "this waits for a value: answer it",
+        Asks::Unknown => "this was asked by a newer version: answer it with that one",
     })]
     OtherKind {
         /// What the question takes.

@@ -40,13 +40,27 @@ impl<'i, S: Operate> Everywhere<'i, S> {
         self
     }
 
+    /// By which way it came, for those who look at it later.
+    pub fn via(mut self, way: impl Into<String>) -> Self {
+        self.said.via = Some(way.into());
+        self
+    }
+
+    /// Approves what was proposed in each of them, as it stands.
+    ///
+    /// # Errors
+    /// [`InboxError::Store`]
+    pub async fn accept(self) -> Result<Each, InboxError> {
+        self.say(&Verb::Accept).await
+    }
+
     /// Approves in all of them, with `value`.
     ///
     /// # Errors
     /// [`InboxError::Store`]
     pub async fn approve<T: Serialize + ?Sized>(self, value: &T) -> Result<Each, InboxError> {
         let value = Payload::encode(value)?;
-        self.say(&Verb::Approve { value, edited: false }).await
+        self.say(&Verb::Approve(value)).await
     }
 
     /// Rejects in all of them.
@@ -73,6 +87,14 @@ impl<'i, S: Operate> Everywhere<'i, S> {
     /// [`InboxError::Store`]
     pub async fn cancel(self, reason: impl Into<String>) -> Result<Each, InboxError> {
         self.say(&Verb::Withdraw(reason.into())).await
+    }
+
+    /// Says in all of them that the time for an answer is over.
+    ///
+    /// # Errors
+    /// [`InboxError::Store`]
+    pub async fn expire(self) -> Result<Each, InboxError> {
+        self.say(&Verb::Expire).await
     }
 
     async fn say(self, verb: &Verb) -> Result<Each, InboxError> {

@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::{Inbox, InboxError, Target};
-use crate::answer::{Answer, withdrawn};
+use crate::answer::{Answer, Instead, withdrawn};
 use crate::request::{Asks, Question};
 
 /// An answer to one question, on its way: who gives it, and then what it is.
@@ -38,7 +38,7 @@ pub(crate) struct Said {
 /// What is answered.
 #[derive(Debug, Clone)]
 pub(crate) enum Verb {
-    Approve { value: Payload, edited: bool },
+    Approve(Payload),
     Accept,
     Reject(Payload),
     Give(Payload),
@@ -83,7 +83,7 @@ impl<'i, S: Operate> Reply<'i, S> {
     /// [`InboxError`]; nothing is changed then.
     pub async fn approve<T: Serialize + ?Sized>(self, value: &T) -> Result<(), InboxError> {
         let value = Payload::encode(value)?;
-        self.say(Verb::Approve { value, edited: false }).await
+        self.say(Verb::Approve(value)).await
     }
 
     /// Approves what was proposed, as it stands.
@@ -94,13 +94,13 @@ impl<'i, S: Operate> Reply<'i, S> {
         self.say(Verb::Accept).await
     }
 
-    /// Approves another value than the one that was proposed, which is recorded with it.
+    /// Approves another value than the one that was proposed. It is [`approve`](Self::approve) under the name of what
+    /// is meant: that the value is another one is recorded with either.
     ///
     /// # Errors
     /// [`InboxError`]; nothing is changed then.
     pub async fn edit<T: Serialize + ?Sized>(self, value: &T) -> Result<(), InboxError> {
-        let value = Payload::encode(value)?;
-        self.say(Verb::Approve { value, edited: true }).await
+        self.approve(value).await
     }
 
     /// Rejects. The run gets the reason, as JSON.
@@ -148,14 +148,7 @@ impl<'i, S: Operate> Reply<'i, S> {
 impl<S: Operate> Inbox<S> {
     /// Gives an answer to a question that was found.
     pub(crate) async fn give(&self, question: &Question, said: &Said, verb: Verb) -> Result<(), InboxError> {
-        let outcome = match verb {
-            Verb::Withdraw(reason) => {
-                let by = said.by.as_deref().unwrap_or("inbox");
-                stopped(&withdrawn(question.key.clone(), by, &reason))?
-            }
-            Verb::Expire => stopped(&RunError::Expired { step: question.key.clone() })?,
-            verb => self.outcome(question, said, verb).await?,
-        };
+        let outcome = self.outcome(question, said, verb).await?;
         if outcome.payload().len() > Payload::MAX_BYTES {
             return Err(InboxError::TooLarge { bytes: outcome.payload().len() });
         }
@@ -169,31 +162,50 @@ impl<S: Operate> Inbox<S> {
     /// What is recorded, where the question takes it.
     async fn outcome(&self, question: &Question, said: &Said, verb: Verb) -> Result<Outcome, InboxError> {
         let Question { asks, answerers, .. } = question;
-        let is_asked = said.by.as_ref().is_some_and(|by| answerers.contains(by));
-        if !answerers.is_empty() && !is_asked {
+        let is_open = answerers.is_empty() || said.by.as_ref().is_some_and(|by| answerers.contains(by));
+        if !is_open && !matches!(verb, Verb::Withdraw(_) | Verb::Expire) {
             return Err(InboxError::NotAsked { by: said.by.clone(), answerers: answerers.clone() });
         }
         match (asks, verb) {
-            (Asks::Approval, Verb::Approve { value, edited }) => {
+            (Asks::Approval, Verb::Approve(value)) => {
                 self.check_value(question, &value)?;
-                Ok(Outcome::Value(self.sign(&decoded(&value)?, said, edited).await?))
+                let edited = question
+                    .proposal
+                    .as_ref()
+                    .is_some_and(|proposal| value.decode().ok().as_ref() != Some(proposal));
+                Ok(Outcome::Value(self.sign(value, said, edited, None).await?))
             }
             (Asks::Approval, Verb::Accept) => {
                 let proposal = question.proposal.as_ref().ok_or(InboxError::NoProposal)?;
-                Ok(Outcome::Value(self.sign(proposal, said, false).await?))
+                Ok(Outcome::Value(self.sign(Payload::encode(proposal)?, said, false, None).await?))
             }
-            (Asks::Approval, Verb::Reject(reason)) => {
-                Ok(Outcome::Failed(self.sign(&decoded(&reason)?, said, false).await?))
+            (Asks::Approval | Asks::Callback, Verb::Reject(reason)) => {
+                Ok(Outcome::Failed(self.sign(reason, said, false, None).await?))
             }
             (Asks::Callback, Verb::Give(value)) => {
                 self.check_value(question, &value)?;
-                Ok(Outcome::Value(self.sign(&decoded(&value)?, said, false).await?))
+                Ok(Outcome::Value(self.sign(value, said, false, None).await?))
+            }
+            (Asks::Approval | Asks::Callback, Verb::Withdraw(reason)) => {
+                let (reason, instead) = (Payload::encode(&reason)?, Some(Instead::Withdrew));
+                Ok(Outcome::Failed(self.sign(reason, said, false, instead).await?))
+            }
+            (Asks::Approval | Asks::Callback, Verb::Expire) => {
+                let reason = Payload::encode("its time was cut short")?;
+                Ok(Outcome::Failed(self.sign(reason, said, false, Some(Instead::Expired)).await?))
             }
             (Asks::Plain, Verb::Give(value)) => {
                 self.check_value(question, &value)?;
                 Ok(Outcome::Value(value))
             }
-            (Asks::Plain | Asks::Callback, Verb::Reject(reason)) => Ok(Outcome::Failed(reason)),
+            (Asks::Plain, Verb::Reject(reason)) => Ok(Outcome::Failed(reason)),
+            (Asks::Plain | Asks::Unknown, Verb::Withdraw(reason)) => {
+                let by = said.by.as_deref().unwrap_or("inbox");
+                stopped(&withdrawn(question.key.clone(), by, &reason))
+            }
+            (Asks::Plain | Asks::Unknown, Verb::Expire) => {
+                stopped(&RunError::Expired { step: question.key.clone() })
+            }
             (asks, _) => Err(InboxError::OtherKind { asks: *asks }),
         }
     }
@@ -204,10 +216,16 @@ impl<S: Operate> Inbox<S> {
     }
 
     /// The answer with who gave it, by which way and when.
-    async fn sign(&self, value: &Value, said: &Said, edited: bool) -> Result<Payload, InboxError> {
+    async fn sign(
+        &self,
+        value: Payload,
+        said: &Said,
+        edited: bool,
+        instead: Option<Instead>,
+    ) -> Result<Payload, InboxError> {
         let Said { by, note, via } = said.clone();
         let at = self.store().now().await?;
-        Ok(Payload::encode(&Answer { value, by, note, via, edited, at })?)
+        Ok(Payload::encode(&Answer { value, by, note, via, edited, at, instead })?)
     }
 }
 

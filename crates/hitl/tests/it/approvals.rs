@@ -13,6 +13,7 @@ async fn an_approval_waits_until_it_is_given_and_is_recorded_with_who_gave_it() 
     let office = Office::new();
     assert_eq!(office.ask("r").await, waits("manager"));
     assert_eq!(office.status("r").await, Status::Waiting);
+    assert!(office.stored("r").await.records.is_empty(), "where nobody is told, nothing is recorded of that");
     office
         .inbox
         .at("r", "manager")
@@ -60,8 +61,8 @@ async fn a_ruling_goes_on_whatever_it_is() {
             Ok::<_, RunError>(match ruling {
                 Ruling::Approved(answer) => format!("{} by {:?}", answer.value.cents, answer.by),
                 Ruling::Rejected(answer) => format!("no: {} by {:?}", answer.value, answer.by),
-                Ruling::Expired => "nobody".to_owned(),
-                Ruling::Withdrawn { by, reason } => format!("{by}: {reason}"),
+                Ruling::Expired(said) => format!("nobody, says {:?}", said.and_then(|said| said.by)),
+                Ruling::Withdrawn(said) => format!("{:?} took it back: {}", said.by, said.value),
             })
         };
         office.workflow.run(name, body).await
@@ -73,13 +74,13 @@ async fn a_ruling_goes_on_whatever_it_is() {
     at("yes").by("ada").approve(&Decision::of(7)).await.unwrap();
     at("no").by("ada").reject(&json!({ "code": 3 })).await.unwrap();
     at("taken back").by("ops").cancel("the trip is off").await.unwrap();
-    at("expired").expire().await.unwrap();
+    at("expired").by("ops").expire().await.unwrap();
     tokio::time::sleep(days(3)).await;
     assert_eq!(ask("yes").await.unwrap(), "7 by Some(\"ada\")");
     assert_eq!(ask("no").await.unwrap(), "no: {\"code\":3} by Some(\"ada\")");
-    assert_eq!(ask("taken back").await.unwrap(), "ops: the trip is off");
-    assert_eq!(ask("expired").await.unwrap(), "nobody");
-    assert_eq!(ask("late").await.unwrap(), "nobody");
+    assert_eq!(ask("taken back").await.unwrap(), "Some(\"ops\") took it back: \"the trip is off\"");
+    assert_eq!(ask("expired").await.unwrap(), "nobody, says Some(\"ops\")");
+    assert_eq!(ask("late").await.unwrap(), "nobody, says None");
 }
 
 #[tokio::test]

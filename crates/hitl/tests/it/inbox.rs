@@ -78,9 +78,15 @@ async fn an_answer_of_another_type_is_refused_when_it_is_given() {
     let odd =
         refuses(&office, "r", async |inbox| inbox.approve("r", "manager", &json!({ "cents": -0.5 })).await)
             .await;
-    assert_eq!(told(odd), "the answer does not fit: `cents` should be a whole number, and is another number");
+    assert_eq!(
+        told(odd),
+        "the answer does not fit: `cents` should be a whole number, not below 0, and is another number"
+    );
     let less = refuses(&office, "r", async |inbox| inbox.at("r", "manager").edit(&json!({})).await).await;
-    assert_eq!(told(less), "the answer does not fit: `cents` should be a whole number, and is missing");
+    assert_eq!(
+        told(less),
+        "the answer does not fit: `cents` should be a whole number, not below 0, and is missing"
+    );
     let other = refuses(&office, "r", async |inbox| inbox.at("r", "manager").answer(&1).await).await;
     assert_eq!(other, InboxError::OtherKind { asks: Asks::Approval });
     let nothing = refuses(&office, "r", async |inbox| inbox.at("r", "manager").accept().await).await;

@@ -92,3 +92,18 @@ async fn a_notice_is_tried_again_and_does_not_keep_the_run_from_waiting() {
     assert_eq!(ask(&office, &post).await, waits("manager"));
     assert_eq!(post.kinds(), [NoticeKind::Asked], "and tries again when the run is run again");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_question_that_is_asked_anew_is_told_anew() {
+    let (office, post) = (Office::new(), Post::default());
+    assert_eq!(ask(&office, &post).await, waits("manager"));
+    office.inbox.at("r", "manager").by("ada").reject("no").await.unwrap();
+    ask(&office, &post).await.unwrap_err();
+    let again = office.workflow.retry("r", async |run: &DurableRun| {
+        run.approval::<bool>("manager").answerer("ada").notify(&post).await
+    });
+    assert_eq!(again.await, waits("manager"));
+    assert_eq!(post.kinds(), [NoticeKind::Asked; 2]);
+    let told = post.told.lock().unwrap();
+    assert_ne!(told[0].token, told[1].token, "the link of before is dead");
+}

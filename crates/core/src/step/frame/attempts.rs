@@ -214,7 +214,9 @@ pub(in crate::step) struct Running<'a> {
 impl<'a> Running<'a> {
     fn new(detail: &'a mut Detail, run: Option<&Shared>, attempt: u32) -> Self {
         let inside = match (run, &detail.key) {
-            (Some(run), Some(Taken::New(key))) if detail.recorded => Some(nested::enter(run, key, attempt)),
+            (Some(run), Some(Taken::New(key))) if detail.recorded => {
+                Some(nested::enter(run, key, attempt, detail.shielded))
+            }
             _ => None,
         };
         let span = detail.spans.as_ref().and_then(|spans| spans.attempt.clone()).map(Span::entered);

@@ -18,14 +18,24 @@ impl Frame<'_> {
 
     fn look_up_in(&mut self, run: &Shared, recorded: bool) -> Result<Option<Found>, RunError> {
         run.may_go_on()?;
+        if recorded {
+            self.check_key()?;
+            return self.look_into_journal(run);
+        }
         if !self.is_shielded() {
             run.may_begin(self.label())?;
         }
-        if !recorded {
-            return Ok(None);
+        Ok(None)
+    }
+
+    /// Refuses where the run was cancelled, or only what is recorded may be used. What is recorded is found all the
+    /// same, so that a body always gets as far as it did before.
+    fn may_run(&self, run: &Shared) -> Result<(), RunError> {
+        if self.is_shielded() {
+            return Ok(());
         }
-        self.check_key()?;
-        self.look_into_journal(run)
+        run.may_begin(self.label())?;
+        run.may_go_beyond(self.label())
     }
 
     /// A key that cannot be recorded is refused before anything is done under it.
@@ -53,27 +63,27 @@ impl Frame<'_> {
             None => None,
         };
         let Some(found) = run.recall(self.key()) else {
+            self.may_run(run)?;
             self.tell(|step| EventKind::StepMissed { step });
-            return if self.is_shielded() {
-                Ok(None)
-            } else {
-                run.may_go_beyond(self.label()).map(|()| None)
-            };
+            return Ok(None);
         };
         match on_change.decide(found.input, input) {
             Decision::Reuse => Ok(Some(found)),
             Decision::Refuse => Err(self.stopped(RunError::InputChanged { what: self.as_subject() })),
-            Decision::Rerun => {
-                self.disregard();
-                Ok(None)
-            }
+            // What was done with another input is what there is to undo.
+            Decision::Rerun if run.is_only_recorded() => Ok(Some(found)),
+            Decision::Rerun => self.disregard().map(|()| None),
         }
     }
 
     /// A recorded outcome does not count: the step runs, and its new outcome takes the place of the old.
-    pub(in crate::step) fn disregard(&mut self) {
+    pub(in crate::step) fn disregard(&mut self) -> Result<(), RunError> {
+        if let Some(run) = self.run {
+            self.may_run(run)?;
+        }
         self.detail().replaces = true;
         self.tell(|step| EventKind::StepMissed { step });
+        Ok(())
     }
 
     /// The recorded outcome is used; `failed` says which it was.

@@ -12,10 +12,11 @@ use std::time::{Duration, Instant};
 use tracing::Span;
 
 use super::limits::Limits;
+use super::nested;
 use crate::clock::{Clock, SystemClock};
 use crate::error::RunError;
 use crate::event::{EventKind, StepId};
-use crate::journal::{EncodeError, Fingerprint, Key, OnChange, Taken};
+use crate::journal::{EncodeError, Fingerprint, Key, OnChange, Outcome, Taken};
 use crate::run::Shared;
 use crate::store::Durability;
 
@@ -53,6 +54,8 @@ pub(super) struct Detail {
     replaces: bool,
     /// The step runs and is recorded also where the run was cancelled or is out of time: it undoes another one.
     shielded: bool,
+    /// The step is tried again and recorded also where the run is about to wait: it tells of that.
+    while_waiting: bool,
     /// Between the first attempt and the outcome.
     in_flight: bool,
     /// The operation is being polled. Seen from outside only while it panics.
@@ -92,7 +95,8 @@ impl<'r> Frame<'r> {
     }
 
     fn taken(run: &'r Shared, name: Key, key: Taken, recorded: bool) -> Self {
-        let detail = Box::new(Detail { key: Some(key), recorded, ..Detail::default() });
+        let shielded = recorded && nested::is_shielded(run);
+        let detail = Box::new(Detail { key: Some(key), recorded, shielded, ..Detail::default() });
         let (attempt, previous_delay) = (0, Duration::ZERO);
         Self { run: Some(run), name, timeout: None, attempt, previous_delay, detail: Some(detail) }
     }
@@ -129,18 +133,28 @@ impl<'r> Frame<'r> {
         }
     }
 
-    /// Lets the step run whatever becomes of the run, short of a failure of its store.
+    /// Lets the step run whatever becomes of the run, short of a failure of its store. So do the steps inside of it.
     pub(crate) fn shield(&mut self) {
         self.detail().shielded = true;
+    }
+
+    /// Lets the step run as ever while the run is about to wait.
+    pub(crate) fn go_on_while_waiting(&mut self) {
+        self.detail().while_waiting = true;
     }
 
     fn is_shielded(&self) -> bool {
         self.detail.as_ref().is_some_and(|detail| detail.shielded)
     }
 
+    /// What the journal holds for the step, if that was not handed out yet.
+    pub(crate) fn peek(&self) -> Option<Outcome> {
+        self.run.filter(|_| self.is_recorded())?.peek(self.key())
+    }
+
     /// Whether the journal holds an outcome for the step that was not handed out yet.
     pub(crate) fn is_known(&self) -> bool {
-        self.is_recorded() && self.run.is_some_and(|run| run.holds(self.key()))
+        self.peek().is_some()
     }
 
     fn is_recorded(&self) -> bool {

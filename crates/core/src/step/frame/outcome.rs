@@ -59,8 +59,13 @@ impl Frame<'_> {
     /// Whether a failure is the run's, not the step's: it was cancelled, is out of time, or cannot go on.
     /// What an operation made of that is not its outcome.
     pub(in crate::step) fn is_stopping(&self) -> bool {
-        self.run
-            .is_some_and(|run| if self.is_shielded() { run.may_go_on().is_err() } else { run.is_stopping() })
+        let Some(run) = self.run else { return false };
+        match &self.detail {
+            Some(detail) if detail.shielded || detail.while_waiting => {
+                run.may_go_on().is_err() || (!detail.while_waiting && run.is_waiting())
+            }
+            _ => run.is_stopping(),
+        }
     }
 
     pub(in crate::step) fn unencodable(&self, error: &EncodeError) -> RunError {
@@ -114,7 +119,9 @@ impl Frame<'_> {
 
     /// The hook after the step, where the run has one.
     pub(in crate::step) fn hook(&mut self, kind: RecordedKind) -> Option<Hooked> {
-        let hooked = self.run?.hook_after_step(|| self.id(), kind)?;
+        // What undoes a step is not refused.
+        let run = self.run.filter(|_| !self.is_shielded())?;
+        let hooked = run.hook_after_step(|| self.id(), kind)?;
         let now = self.clock().now();
         self.detail().began = Some(now);
         Some(hooked)

@@ -1,0 +1,235 @@
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use awaitly_core::clock::{ms, secs};
+use awaitly_core::retry::Jitter;
+use awaitly_core::{Limit, Retry, RunError, Workflow, run, step};
+use awaitly_saga::{OnCancel, OnGiveUp, SagaError, SagaOptions, saga, saga_with};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::world::{Refused, TripError, World, refused};
+
+/// Three steps, of which the one in the middle cannot be undone.
+async fn stuck_in_the_middle(world: &World, on_give_up: OnGiveUp) -> SagaError<TripError> {
+    let options = SagaOptions::new().on_give_up(on_give_up);
+    let trip = run(async |run| {
+        saga_with(run, options, async |saga| {
+            step!(saga, "seat", compensate = |_| world.act("undo seat"), world.act("seat"));
+            step!(saga, "room", compensate = |_| world.refuse("undo room"), world.act("room"));
+            step!(saga, "tour", compensate = |_| world.act("undo tour"), world.act("tour"));
+            Err::<(), _>(refused("body"))
+        })
+        .await
+    });
+    trip.await.unwrap_err()
+}
+
+#[tokio::test]
+async fn a_compensation_that_fails_does_not_keep_the_others_from_running() {
+    let world = World::default();
+    let error = stuck_in_the_middle(&world, OnGiveUp::Continue).await;
+    assert_eq!(world.log(), ["seat", "room", "tour", "undo tour", "no undo room", "undo seat"]);
+    assert_eq!(error.error(), &refused("body"));
+    assert!(!error.is_undone());
+    let [failed] = error.failed() else { panic!("{error}") };
+    assert_eq!((&*failed.step, &failed.error), ("room", &refused("undo room")));
+    assert!(error.left().is_empty() && error.in_doubt().is_empty());
+}
+
+#[tokio::test]
+async fn where_it_is_told_to_stop_what_is_left_is_named() {
+    let world = World::default();
+    let error = stuck_in_the_middle(&world, OnGiveUp::Stop).await;
+    assert_eq!(world.log(), ["seat", "room", "tour", "undo tour", "no undo room"]);
+    assert_eq!(error.failed()[0].step, "room".into());
+    assert_eq!(error.left(), ["seat".into()]);
+    assert!(!error.is_undone());
+}
+
+#[tokio::test]
+async fn several_compensations_that_fail_are_told_in_the_order_of_undoing() {
+    let world = World::default();
+    let trip = run(async |run| {
+        saga(run, async |saga| {
+            step!(saga, "seat", compensate = |_| world.refuse("seat"), world.act("seat"));
+            step!(saga, "room", compensate = |_| world.refuse("room"), world.act("room"));
+            Err::<(), _>(refused("body"))
+        })
+        .await
+    });
+    let error = trip.await.unwrap_err();
+    assert_eq!(error.failed().iter().map(|failed| &*failed.step).collect::<Vec<_>>(), ["room", "seat"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_compensation_has_its_own_retry_and_timeout() {
+    let (world, attempts) = (World::default(), AtomicU32::new(0));
+    let undo = async || match attempts.fetch_add(1, Ordering::Relaxed) {
+        0 => world.refuse("undo room").await,
+        1 => world.hang("hang").await,
+        _ => world.act("undo room").await,
+    };
+    let began = Instant::now();
+    let trip = run(async |run| {
+        saga(run, async |saga| {
+            let retry = Retry::fixed(secs(10)).attempts(3).jitter(Jitter::None);
+            step!(
+                saga,
+                "room",
+                compensate = |_| undo(),
+                compensate_retry = retry,
+                compensate_timeout = secs(2),
+                world.act("room")
+            );
+            Err::<(), _>(refused("body"))
+        })
+        .await
+    });
+    assert_eq!(trip.await, Err(SagaError::new(refused("body"))));
+    assert_eq!(world.log(), ["room", "no undo room", "hang", "undo room"]);
+    assert_eq!(began.elapsed(), secs(10 + 2 + 10));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_retry_of_a_compensation_looks_at_its_error() {
+    let world = World::default();
+    let trip = run(async |run| {
+        saga(run, async |saga| {
+            let retry = Retry::fixed(secs(1)).attempts(9).when(|Refused(what): &Refused| what != "gone");
+            let room = saga.step("room", || world.act("room")).compensate(|_| world.refuse("gone"));
+            step!(room.compensate_retry(retry));
+            Err::<(), _>(refused("body"))
+        })
+        .await
+    });
+    assert_eq!(trip.await.unwrap_err().failed()[0].error, refused("gone"));
+    assert_eq!(world.log(), ["room", "no gone"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_compensation_that_takes_too_long_has_failed() {
+    let world = World::default();
+    let trip = run(async |run| {
+        saga(run, async |saga| {
+            step!(saga, "seat", compensate = |_| world.act("undo seat"), world.act("seat"));
+            let room = saga.step("room", || world.act("room")).compensate(|_| world.hang("undo room"));
+            step!(room.compensate_timeout(ms(50)));
+            Err::<(), _>(refused("body"))
+        })
+        .await
+    });
+    let error = trip.await.unwrap_err();
+    let timeout =
+        RunError::Timeout { step: "undo room".into(), attempt: 1, after: ms(50), limit: Limit::Attempt };
+    assert_eq!(error.failed()[0].error, TripError::Run(timeout));
+    assert_eq!(world.log(), ["seat", "room", "undo room", "undo seat"]);
+}
+
+#[tokio::test]
+async fn a_compensation_that_panics_has_failed() {
+    let world = World::default();
+    let trip = run(async |run| {
+        saga(run, async |saga| {
+            step!(saga, "seat", compensate = |_| world.act("undo seat"), world.act("seat"));
+            let undo = async |length| {
+                assert_eq!(length, 0, "a bug");
+                Ok::<_, Refused>(())
+            };
+            step!(saga, "room", compensate = undo, world.act("room"));
+            Err::<(), _>(refused("body"))
+        })
+        .await
+    });
+    let error = trip.await.unwrap_err();
+    assert_eq!(error.error(), &refused("body"));
+    let TripError::Run(RunError::Panicked { step, message }) = &error.failed()[0].error else {
+        panic!("{error}")
+    };
+    assert_eq!(step.as_deref(), Some("undo room"));
+    assert!(message.contains("a bug"), "{message}");
+    assert_eq!(world.log(), ["seat", "room", "undo seat"]);
+}
+
+#[tokio::test]
+async fn a_panic_of_the_body_goes_on_once_what_it_did_is_undone() {
+    let world: &World = Box::leak(Box::default());
+    let trip = tokio::spawn(run(async |run| {
+        saga(run, async |saga| {
+            step!(saga, "seat", compensate = |_| world.act("undo seat"), world.act("seat"));
+            assert!(world.log().is_empty(), "a bug");
+            Ok::<_, TripError>(())
+        })
+        .await
+    }));
+    let panic = trip.await.unwrap_err().into_panic();
+    assert!(panic.downcast_ref::<String>().unwrap().contains("a bug"));
+    assert_eq!(world.log(), ["seat", "undo seat"]);
+}
+
+/// A seat, and a room for which it is cancelled in the middle.
+async fn cancelled(world: &World, on_cancel: OnCancel) -> SagaError<TripError> {
+    let token = CancellationToken::new();
+    let trips = Workflow::new("trip").cancel_on(token.clone());
+    let trip = trips.run_volatile(async |run| {
+        saga_with(run, SagaOptions::new().on_cancel(on_cancel), async |saga| {
+            step!(saga, "seat", compensate = |_| world.act_after(secs(9), "undo seat"), world.act("seat"));
+            step!(saga, "room", compensate = |_| world.act("undo room"), world.act_after(secs(60), "room"));
+            Ok::<_, TripError>(())
+        })
+        .await
+    });
+    let (trip, ()) = tokio::join!(trip, async {
+        tokio::time::sleep(secs(1)).await;
+        token.cancel();
+    });
+    trip.unwrap_err()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_saga_that_is_cancelled_is_undone_and_nothing_cuts_that_short() {
+    let world = World::default();
+    let error = cancelled(&world, OnCancel::Undo).await;
+    assert_eq!(error.error(), &TripError::Run(RunError::Cancelled { step: Some("room".into()) }));
+    assert_eq!(world.log(), ["seat", "undo seat"]);
+    assert_eq!(error.in_doubt(), ["room".into()]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_saga_that_is_cancelled_stays_as_it_is_where_it_is_told_so() {
+    let world = World::default();
+    let error = cancelled(&world, OnCancel::Keep).await;
+    assert_eq!(world.log(), ["seat"]);
+    assert_eq!(error.in_doubt(), ["room".into()]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_saga_that_is_out_of_time_is_undone_and_its_compensations_have_theirs() {
+    let world = World::default();
+    let trips = Workflow::new("trip").deadline(secs(5));
+    let trip = trips.run_volatile(async |run| {
+        saga(run, async |saga| {
+            step!(saga, "seat", compensate = |_| world.act_after(secs(60), "undo seat"), world.act("seat"));
+            saga.sleep("pause", secs(100)).await?;
+            Ok::<_, TripError>(())
+        })
+        .await
+    });
+    let error = trip.await.unwrap_err();
+    assert!(matches!(error.error(), TripError::Run(RunError::Timeout { limit: Limit::Run, .. })), "{error}");
+    assert_eq!(world.log(), ["seat", "undo seat"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_runs_after_a_volatile_saga_is_dropped() {
+    let world = World::default();
+    let trip = run(async |run| {
+        saga(run, async |saga| {
+            step!(saga, "seat", compensate = |_| world.act("undo seat"), world.act("seat"));
+            step!(saga, "room", compensate = |_| world.act("undo room"), world.act_after(secs(60), "room"));
+            Ok::<_, TripError>(())
+        })
+        .await
+    });
+    assert!(tokio::time::timeout(secs(1), trip).await.is_err());
+    assert_eq!(world.log(), ["seat"]);
+}

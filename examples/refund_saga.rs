@@ -1,0 +1,117 @@
+//! Orders that cannot be shipped: what was done for them is undone, also where the power fails in the middle of that.
+//!
+//! `cargo run --example refund_saga --features saga,sqlite`
+
+use std::future::pending;
+use std::path::Path;
+
+use awaitly::persistence::SqliteStore;
+use awaitly::saga::{SagaError, saga};
+use awaitly::store::{RunId, Store};
+use awaitly::{DurableRun, RunError, Workflow, step};
+use serde::{Deserialize, Serialize};
+use tokio::sync::Notify;
+
+#[derive(Debug, Serialize, Deserialize, thiserror::Error)]
+enum OrderError {
+    #[error(transparent)]
+    Service(#[from] ServiceError),
+    #[error(transparent)]
+    Run(#[from] RunError),
+}
+
+async fn place_order(run: &DurableRun, shop: &Shop) -> Result<u64, SagaError<OrderError>> {
+    saga(run, async |saga| {
+        let hold = step!(saga, compensate = |hold| shop.release(hold), shop.reserve("tea"));
+        let payment = step!(saga, compensate = |payment| shop.refund(payment), shop.charge(hold));
+        step!(saga, shop.ship(hold));
+        Ok(payment)
+    })
+    .await
+}
+
+/// Places an order with what is on the disk, as a process does that was just started. `None`: the power failed.
+async fn process(file: &Path, order: &str, shop: &Shop) -> anyhow::Result<Option<String>> {
+    let orders = Workflow::new("orders").store(SqliteStore::open(file).await?);
+    let placed = orders.run(order, async |run| place_order(run, shop).await);
+    let placed = tokio::select! {
+        biased;
+        () = shop.power_failure.notified() => return Ok(None),
+        placed = placed => placed,
+    };
+    Ok(Some(match placed {
+        Ok(payment) => format!("is paid with {payment}"),
+        Err(error) if error.is_undone() => format!("failed, and is undone: {error}"),
+        Err(error) => format!("failed, look at it: {error}"),
+    }))
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let file = folder.path().join("orders.db");
+
+    let shop = Shop::default();
+    let ended = process(&file, "order-42", &shop).await?;
+    println!("order-42 {}\n", ended.as_deref().unwrap_or("is not there yet"));
+
+    let shop = Shop { has_power: false, ..shop };
+    let ended = process(&file, "order-43", &shop).await?;
+    println!("order-43 {}\n", ended.as_deref().unwrap_or("is somewhere in the middle: the power failed"));
+
+    let shop = Shop { has_power: true, ..shop };
+    let ended = process(&file, "order-43", &shop).await?;
+    println!("order-43 {}", ended.as_deref().unwrap_or("is not there yet"));
+
+    let stored = SqliteStore::open(&file).await?.load(&RunId::new("order-43")?).await?;
+    let records = stored.into_iter().flat_map(|stored| stored.records);
+    println!("recorded: {}", records.map(|record| record.key.to_string()).collect::<Vec<_>>().join(", "));
+    Ok(())
+}
+
+/// Services that say when they are called.
+struct Shop {
+    /// Whether there is enough of it to release what was reserved.
+    has_power: bool,
+    power_failure: Notify,
+}
+
+#[derive(Debug, Serialize, Deserialize, thiserror::Error)]
+#[error("{0}")]
+struct ServiceError(String);
+
+impl Default for Shop {
+    fn default() -> Self {
+        Self { has_power: true, power_failure: Notify::new() }
+    }
+}
+
+impl Shop {
+    async fn reserve(&self, sku: &str) -> Result<u64, ServiceError> {
+        println!("reserving {sku}");
+        Ok(7)
+    }
+
+    async fn release(&self, hold: u64) -> Result<(), ServiceError> {
+        if !self.has_power {
+            self.power_failure.notify_one();
+            pending::<()>().await;
+        }
+        println!("releasing hold {hold}");
+        Ok(())
+    }
+
+    async fn charge(&self, hold: u64) -> Result<u64, ServiceError> {
+        println!("charging for hold {hold}");
+        Ok(100 + hold)
+    }
+
+    async fn refund(&self, payment: u64) -> Result<(), ServiceError> {
+        println!("refunding payment {payment}");
+        Ok(())
+    }
+
+    async fn ship(&self, _hold: u64) -> Result<(), ServiceError> {
+        Err(ServiceError("no courier comes to this place".into()))
+    }
+}
