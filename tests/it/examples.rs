@@ -104,7 +104,7 @@ fn the_refund_saga_goes_on_undoing_after_the_power_failed() {
                     \n\
                     releasing hold 7\n\
                     order-43 failed, and is undone: no courier comes to this place\n\
-                    recorded: reserve, charge, ship, undo, undo charge, undo reserve\n";
+                    recorded: reserve, charge, ship, undo, undo charge, undo reserve, undo: done\n";
     assert_eq!(text(&output.stdout), expected);
 }
 

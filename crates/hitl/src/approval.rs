@@ -47,7 +47,7 @@ impl Approvals for DurableRun {
         needed: usize,
         answerers: impl IntoIterator<Item = impl Into<String>>,
     ) -> Quorum<'_, T> {
-        Quorum::new(self, name.into(), needed, answerers.into_iter().map(Into::into).collect())
+        Quorum::new(self, &name.into(), needed, answerers.into_iter().map(Into::into).collect())
     }
 
     fn callback<T: DeserializeOwned>(&self, name: impl Into<Key>) -> Callback<'_, T> {

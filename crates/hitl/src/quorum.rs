@@ -36,13 +36,13 @@ pub struct Quorum<'r, T, N = Silent> {
 }
 
 impl<'r, T: DeserializeOwned> Quorum<'r, T> {
-    pub(crate) fn new(run: &'r DurableRun, name: Key, needed: usize, answerers: Vec<String>) -> Self {
+    pub(crate) fn new(run: &'r DurableRun, name: &Key, needed: usize, answerers: Vec<String>) -> Self {
         assert!(
             (1..=answerers.len()).contains(&needed),
             "a quorum of {needed} cannot be had from {} people",
             answerers.len()
         );
-        let base = __outside::base(run, &name);
+        let base = __outside::base(run, name);
         let vote = |person: String| {
             let key = format!("{base}[{person}]");
             let mut ask = Ask::new(run, run.wait_for(name.clone()), Asks::Approval).key(key);

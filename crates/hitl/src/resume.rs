@@ -242,7 +242,7 @@ impl<S: Operate + Clone> AutoResume<S> {
             if crew.executed.len() >= self.concurrency {
                 break;
             }
-            crew.begin(run, since, known);
+            crew.begin(run, since, &known);
         }
         Ok(())
     }
@@ -306,7 +306,7 @@ impl Crew {
         }
     }
 
-    fn begin(&mut self, run: RunId, since: Timestamp, known: Known) {
+    fn begin(&mut self, run: RunId, since: Timestamp, known: &Known) {
         let turn = self.busy.entry(run.clone()).or_insert(Turn { turns: 0, since, rests_until: None });
         turn.turns = if turn.since == since { turn.turns + 1 } else { 1 };
         (turn.since, turn.rests_until) = (since, None);

@@ -579,8 +579,8 @@ mod tests {
     #[derive(Debug, Deserialize)]
     #[expect(dead_code, reason = "only its type counts")]
     struct Tree {
-        children: Vec<Tree>,
-        parent: Option<Box<Tree>>,
+        children: Vec<Self>,
+        parent: Option<Box<Self>>,
     }
 
     fn order() -> Value {
@@ -649,11 +649,11 @@ mod tests {
     #[derive(Debug, Deserialize)]
     #[expect(dead_code, reason = "only its type counts")]
     struct Wide {
-        a: Option<Box<Wide>>,
-        b: Option<Box<Wide>>,
-        c: Vec<Wide>,
-        d: Option<Box<Wide>>,
-        e: Vec<Wide>,
+        a: Option<Box<Self>>,
+        b: Option<Box<Self>>,
+        c: Vec<Self>,
+        d: Option<Box<Self>>,
+        e: Vec<Self>,
     }
 
     #[test]

@@ -255,7 +255,8 @@ async fn of_steps_that_are_dropped_because_another_failed_those_that_are_recorde
     // Of two recorded outcomes the failure is found first, and drops the other before it is found.
     let failed = Outcome::Failed(Payload::encode(&super::Refused("b".into())).unwrap());
     let done = Outcome::Value(Payload::encode(&7_u64).unwrap());
-    let record = |key: &str, outcome| awaitly::journal::Record { key: key.to_owned().into(), outcome, input: None };
+    let record =
+        |key: &str, outcome| awaitly::journal::Record { key: key.to_owned().into(), outcome, input: None };
     let records = vec![record("a", done), record("b", failed)];
     let now = store.now().await.unwrap();
     let header = awaitly::journal::Header::new("trip".into(), 1, Status::Running, now);

@@ -61,6 +61,7 @@ pub async fn begins<M: Mode>(run: &Run<M>) -> Result<(), RunError> {
 }
 
 /// Stops the run for good with `error`, and hands it back.
+#[must_use]
 pub fn stop<M: Mode>(run: &Run<M>, error: RunError) -> RunError {
     match run.shared() {
         Some(shared) => shared.stopped(error),
