@@ -7,6 +7,7 @@
 mod apt;
 mod arrows;
 mod bench;
+mod browser;
 mod chaos;
 mod check;
 mod command;
@@ -39,10 +40,11 @@ struct Cli {
 enum Xtask {
     /// Run every test: examples, unit and integration tests, doctests, models, and a short crash test.
     ///
-    /// Begins on a machine that has only Rust: a missing C compiler, PostgreSQL or Redis is
+    /// Begins on a machine that has only Rust: a missing C compiler, PostgreSQL, Redis or Chromium is
     /// installed where `apt-get` may be used without a password, and asked for where it may not.
     /// The servers are those that AWAITLY_POSTGRES_URL and AWAITLY_REDIS_URL name, or that answer
-    /// on this machine; else private ones run for as long as the command does. All parts run, also
+    /// on this machine; else private ones run for as long as the command does. The browser is the one
+    /// that AWAITLY_CHROMEDRIVER and AWAITLY_CHROMIUM name, or that is installed. All parts run, also
     /// when one fails; a summary with the time of each comes last.
     Test,
 

@@ -2,6 +2,7 @@
 
 use anyhow::Result;
 
+use crate::browser::Browser;
 use crate::command;
 use crate::parts::Parts;
 use crate::services::Services;
@@ -12,9 +13,10 @@ use crate::{crash, needs};
 pub(crate) fn run(workspace: &Workspace) -> Result<()> {
     needs::c_compiler()?;
     let services = Services::find()?;
+    let browser = Browser::find()?;
     let mut parts = Parts::default();
     parts.run("examples", || examples(workspace, &services));
-    parts.run("tests", || tests(workspace, &services));
+    parts.run("tests", || tests(workspace, &services, &browser));
     parts.run("models", || models(workspace));
     for store in crash::STORES {
         parts.run(format!("crash, {store}"), || crash::short(workspace, store, &services));
@@ -30,9 +32,9 @@ fn examples(workspace: &Workspace, services: &Services) -> Result<()> {
 
 // Without `--all-targets`, which would leave out the doctests. What goes wrong in one test binary
 // says nothing about the next, so all of them run.
-fn tests(workspace: &Workspace, services: &Services) -> Result<()> {
+fn tests(workspace: &Workspace, services: &Services, browser: &Browser) -> Result<()> {
     let mut test = workspace.cargo(["test", "--workspace", "--all-features", "--no-fail-fast"]);
-    command::run(test.envs(services.environment()))
+    command::run(test.envs(services.environment()).envs(browser.environment()))
 }
 
 // The primitives that threads meet at are those of the model checker then, in a build of its own.

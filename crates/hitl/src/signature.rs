@@ -1,1 +1,233 @@
+//! What proves that a link or a request comes from who knows a secret: HMAC-SHA256.
 
+use std::fmt;
+use std::sync::Arc;
+
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::Sha256;
+
+/// What links and requests are signed with. Whoever knows it can make both.
+///
+/// It has at least 16 bytes that nobody can guess, for instance out of `openssl rand -base64 32`. Cheap to clone, and
+/// shown nowhere.
+#[cfg_attr(
+    feature = "http",
+    doc = r#"
+```
+use awaitly_hitl::http::Secret;
+
+# fn secret(now: Vec<u8>, before: Vec<u8>) -> Result<Secret, awaitly_hitl::http::SecretError> {
+// What was signed with the one before still holds, until it is taken out here.
+let secret = Secret::new(now)?.or_older(before)?;
+# Ok(secret)
+# }
+```
+"#
+)]
+#[derive(Clone)]
+pub struct Secret {
+    signs: Arc<[u8]>,
+    older: Vec<Arc<[u8]>>,
+}
+
+/// Why there is no secret.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SecretError {
+    /// It could be guessed.
+    #[error("a secret has at least {min} bytes, this one has {bytes}: make it with `openssl rand -base64 32`", min = Secret::MIN_BYTES)]
+    TooShort {
+        /// How many bytes it has.
+        bytes: usize,
+    },
+    /// The system has none to give.
+    #[error("the system gives no random numbers: {reason}")]
+    NoRandomNumbers {
+        /// What it said.
+        reason: String,
+    },
+}
+
+/// The headers that a request is signed in, unless set.
+pub(crate) const TIMESTAMP: &str = "awaitly-timestamp";
+pub(crate) const SIGNATURE: &str = "awaitly-signature";
+/// Where the key of a request stands that is signed, unless set.
+pub(crate) const IDEMPOTENCY_KEY: &str = "idempotency-key";
+
+impl Secret {
+    /// The fewest bytes that a secret may have.
+    pub const MIN_BYTES: usize = 16;
+
+    /// The secret of these bytes.
+    ///
+    /// # Errors
+    /// [`SecretError::TooShort`]
+    pub fn new(bytes: impl AsRef<[u8]>) -> Result<Self, SecretError> {
+        Ok(Self { signs: checked(bytes.as_ref())?, older: Vec::new() })
+    }
+
+    /// A new one out of 32 random bytes. Nothing that is signed with it holds longer than this process, and it holds in
+    /// no other: for tests and trials.
+    ///
+    /// # Errors
+    /// [`SecretError::NoRandomNumbers`]
+    pub fn random() -> Result<Self, SecretError> {
+        Self::new(random_bytes()?)
+    }
+
+    /// Lets what was signed with an older secret hold too. New things are signed with the one that stands first.
+    ///
+    /// # Errors
+    /// [`SecretError::TooShort`]
+    pub fn or_older(mut self, bytes: impl AsRef<[u8]>) -> Result<Self, SecretError> {
+        self.older.push(checked(bytes.as_ref())?);
+        Ok(self)
+    }
+
+    /// The signature of a request, as 64 hexadecimal digits: what the sender writes behind `v1=`. `seconds` is the time
+    /// of sending since 1970, and `id` what the request is known by, or nothing.
+    ///
+    /// It is the HMAC-SHA256 of `awaitly-request-v1`, the seconds, the id and the body, with a line feed between
+    /// each two of them.
+    #[must_use]
+    pub fn sign_request(&self, seconds: u64, id: &str, body: &[u8]) -> String {
+        hex(&self.sign(&request(seconds, id, body)))
+    }
+
+    #[cfg(feature = "http")]
+    pub(crate) fn holds_for_request(&self, seconds: u64, id: &str, body: &[u8], signature: &str) -> bool {
+        from_hex(signature).is_some_and(|tag| self.holds(&request(seconds, id, body), &tag))
+    }
+
+    pub(crate) fn sign(&self, text: &[u8]) -> [u8; 32] {
+        mac(&self.signs, text).finalize().into_bytes().into()
+    }
+
+    /// Whether any of the secrets made `tag` of `text`, in a time that does not tell how much of it is right.
+    #[cfg(feature = "http")]
+    pub(crate) fn holds(&self, text: &[u8], tag: &[u8]) -> bool {
+        let mut keys = [&self.signs].into_iter().chain(&self.older);
+        keys.any(|key| mac(key, text).verify_slice(tag).is_ok())
+    }
+}
+
+fn checked(bytes: &[u8]) -> Result<Arc<[u8]>, SecretError> {
+    match bytes.len() {
+        Secret::MIN_BYTES.. => Ok(bytes.into()),
+        bytes => Err(SecretError::TooShort { bytes }),
+    }
+}
+
+#[expect(clippy::expect_used, reason = "HMAC takes keys of any length")]
+fn mac(key: &[u8], text: &[u8]) -> Hmac<Sha256> {
+    Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes keys of any length").chain_update(text)
+}
+
+// Only the last part may hold a line feed: the second is a number, and the third comes out of a header. So no two
+// requests have one text, and none has that of a link.
+fn request(seconds: u64, id: &str, body: &[u8]) -> Vec<u8> {
+    [format!("awaitly-request-v1\n{seconds}\n{id}\n").as_bytes(), body].concat()
+}
+
+/// The text of which a link's signature is made. Each part comes with its length, so that none can lend anything to
+/// its neighbour.
+#[cfg(feature = "http")]
+pub(crate) fn link(parts: &[&[u8]]) -> Vec<u8> {
+    parts.iter().fold(b"awaitly-link-v1\n".to_vec(), |mut text, part| {
+        text.extend_from_slice(format!("{}:", part.len()).as_bytes());
+        text.extend_from_slice(part);
+        text
+    })
+}
+
+pub(crate) fn random_bytes() -> Result<[u8; 32], SecretError> {
+    let mut bytes = [0; 32];
+    let filled = getrandom::fill(&mut bytes);
+    filled.map_err(|error| SecretError::NoRandomNumbers { reason: error.to_string() })?;
+    Ok(bytes)
+}
+
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(feature = "http")]
+fn from_hex(text: &str) -> Option<Vec<u8>> {
+    let digits = text.as_bytes();
+    let byte = |pair: &[u8]| match pair {
+        [high, low] => {
+            let digit =
+                |digit: &u8| char::from(*digit).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+            Some(digit(high)? << 4 | digit(low)?)
+        }
+        _ => None,
+    };
+    digits.chunks(2).map(byte).collect()
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Secret").finish_non_exhaustive()
+    }
+}
+
+#[cfg(all(test, feature = "http"))]
+mod tests {
+    use super::*;
+
+    const KEY: &[u8] = b"0123456789abcdef";
+    const OTHER: &[u8] = b"fedcba9876543210";
+
+    #[test]
+    fn a_signature_is_the_hmac_that_others_compute() {
+        // printf 'awaitly-request-v1\n1700000000\nn-1\n{}' | openssl dgst -sha256 -hmac 0123456789abcdef
+        let secret = Secret::new(KEY).unwrap();
+        assert_eq!(
+            secret.sign_request(1_700_000_000, "n-1", b"{}"),
+            "b9e65ca60d6ae896f7197ac4bf848ad7fd9af20e8595ed2aada0001386bf83e7"
+        );
+    }
+
+    #[test]
+    fn a_signature_holds_for_what_was_signed_and_for_nothing_else() {
+        let secret = Secret::new(KEY).unwrap();
+        let signature = secret.sign_request(7, "a", b"body");
+        assert!(secret.holds_for_request(7, "a", b"body", &signature));
+        assert!(!secret.holds_for_request(8, "a", b"body", &signature));
+        assert!(!secret.holds_for_request(7, "b", b"body", &signature));
+        assert!(!secret.holds_for_request(7, "a", b"bodY", &signature));
+        assert!(!Secret::new(OTHER).unwrap().holds_for_request(7, "a", b"body", &signature));
+        for forged in
+            ["", "00", "zz", "é", &signature[..62], &format!("{signature}00"), &signature.replace('a', "b")]
+        {
+            assert!(!secret.holds_for_request(7, "a", b"body", forged), "{forged}");
+        }
+    }
+
+    #[test]
+    fn no_two_requests_or_links_have_the_same_text() {
+        assert_ne!(request(1, "2", b"3"), request(1, "", b"2\n3"));
+        assert_ne!(link(&[b"ab", b"c"]), link(&[b"a", b"bc"]));
+        assert_ne!(link(&[b"a"]), link(&[b"a", b""]));
+        assert_ne!(link(&[b"1:a"]), link(&[b"", b"a"]));
+    }
+
+    #[test]
+    fn an_older_secret_verifies_and_the_first_one_signs() {
+        let both = Secret::new(KEY).unwrap().or_older(OTHER).unwrap();
+        let old = Secret::new(OTHER).unwrap().sign_request(7, "", b"body");
+        assert!(both.holds_for_request(7, "", b"body", &old));
+        assert_eq!(both.sign_request(7, "", b"body"), Secret::new(KEY).unwrap().sign_request(7, "", b"body"));
+    }
+
+    #[test]
+    fn a_secret_is_long_enough_and_shown_nowhere() {
+        let short = Secret::new(&KEY[1..]).unwrap_err();
+        assert_eq!(short, SecretError::TooShort { bytes: 15 });
+        assert!(short.to_string().starts_with("a secret has at least 16 bytes, this one has 15"));
+        assert!(Secret::new(KEY).unwrap().or_older("").is_err());
+        assert_eq!(format!("{:?}", Secret::new(KEY).unwrap()), "Secret { .. }");
+        let (one, two) = (Secret::random().unwrap(), Secret::random().unwrap());
+        assert_ne!(one.sign_request(7, "", b""), two.sign_request(7, "", b""));
+    }
+}

@@ -1,1 +1,338 @@
+use std::error::Error as StdError;
+use std::fmt;
+use std::net::IpAddr;
+use std::time::{Duration, SystemTime};
 
+use awaitly_core::clock::secs;
+use hyper::header::{CONTENT_TYPE, USER_AGENT};
+use hyper::{Request, Uri};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+use rustls::crypto::ring;
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+#[cfg(feature = "http")]
+use crate::http::Links;
+use crate::notify::{Notice, Notifier, NotifyError};
+use crate::signature::{IDEMPOTENCY_KEY, SIGNATURE, Secret, TIMESTAMP, hex};
+
+/// Sends each notice as a signed HTTP request, to what mails it, posts it in a chat, or rings a pager.
+///
+/// The body is the [`Notice`] in JSON. In the headers are `awaitly-timestamp` with the seconds since 1970,
+/// `idempotency-key` with what is the same when a notice is sent again, and `awaitly-signature`, which is `v1=` and the
+/// [signature](Secret::sign_request) of these two and the body. Where the receiver is another program with this library,
+/// a `SignatureCheck` verifies it.
+///
+/// A notice has come where the answer is 200 to 299; anything else is an error, on which the run tries again. Redirects
+/// are not followed, no proxy is asked, and the body of the answer is not read.
+///
+/// The URL comes out of your configuration. It must not come from users of a program: this connects to whatever it names,
+/// inside of your network too.
+#[cfg_attr(
+    feature = "http",
+    doc = r#"
+```
+use awaitly_core::{DurableRun, RunError};
+use awaitly_hitl::http::Secret;
+use awaitly_hitl::{Approvals, WebhookNotifier};
+
+async fn expense(run: &DurableRun, hook: &WebhookNotifier) -> Result<u64, RunError> {
+    run.approval("manager").answerer("ada").notify(hook).await
+}
+
+# fn hook(secret: Secret) -> Result<(), Box<dyn std::error::Error>> {
+let hook = WebhookNotifier::new("https://notify.example.com/awaitly", secret)?;
+# Ok(())
+# }
+```
+"#
+)]
+#[derive(Clone)]
+pub struct WebhookNotifier {
+    url: Uri,
+    secret: Secret,
+    transport: Transport,
+    timeout: Duration,
+    #[cfg(feature = "http")]
+    links: Option<Links>,
+}
+
+/// Why nothing can be sent to a URL. What it says does not hold the URL, which may hold a secret.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum WebhookError {
+    /// It is no URL of a server.
+    #[error("this is no URL to send to: give one as `https://notify.example.com/hook`, without a user in it")]
+    InvalidUrl,
+    /// Whoever stands in between could read the notices.
+    #[error("notices would be sent without encryption: take `https`, or say `WebhookNotifier::over_http`")]
+    Unencrypted,
+    /// Nothing says whom to trust.
+    #[error(
+        "the certificates of this system cannot be read, install them (Debian: `ca-certificates`): {reason}"
+    )]
+    NoCertificates {
+        /// What went wrong.
+        reason: String,
+    },
+}
+
+#[derive(Clone)]
+enum Transport {
+    Plain(Client<HttpConnector, String>),
+    Encrypted(Client<HttpsConnector<HttpConnector>, String>),
+}
+
+impl WebhookNotifier {
+    /// Sends to `url`, signed with `secret`. It is `https`, or `http` on this machine.
+    ///
+    /// # Errors
+    /// [`WebhookError`]
+    pub fn new(url: &str, secret: Secret) -> Result<Self, WebhookError> {
+        let notifier = Self::over_http(url, secret)?;
+        match notifier.transport {
+            Transport::Plain(_) if !is_loopback(&notifier.url) => Err(WebhookError::Unencrypted),
+            _ => Ok(notifier),
+        }
+    }
+
+    /// The same, also over `http` to other machines: whoever stands in between reads the notices, and can answer in the
+    /// place of who gets them.
+    ///
+    /// # Errors
+    /// [`WebhookError`]
+    pub fn over_http(url: &str, secret: Secret) -> Result<Self, WebhookError> {
+        let url: Uri = url.parse().map_err(|_| WebhookError::InvalidUrl)?;
+        let is_whole = url.host().is_some_and(|host| !host.is_empty());
+        if !is_whole || url.authority().is_some_and(|authority| authority.as_str().contains('@')) {
+            return Err(WebhookError::InvalidUrl);
+        }
+        let client = Client::builder(TokioExecutor::new());
+        let transport = match url.scheme_str() {
+            Some("https") => Transport::Encrypted(client.build(encrypted()?)),
+            Some("http") => Transport::Plain(client.build(HttpConnector::new())),
+            _ => return Err(WebhookError::InvalidUrl),
+        };
+        Ok(Self {
+            url,
+            secret,
+            transport,
+            timeout: secs(10),
+            #[cfg(feature = "http")]
+            links: None,
+        })
+    }
+
+    /// Sends a link for each of those who are asked, in the place of the token: `links`, a list of
+    /// `{"by": "ada", "url": "https://.."}`. Where nobody is named, it is one link without `by`.
+    ///
+    /// # Default
+    /// The token is sent, and what gets it makes of it what people need.
+    #[cfg(feature = "http")]
+    #[must_use]
+    pub fn links(mut self, links: Links) -> Self {
+        self.links = Some(links);
+        self
+    }
+
+    /// How long the receiver may take to answer.
+    ///
+    /// # Default
+    /// 10 seconds
+    #[must_use]
+    pub const fn timeout(mut self, time: Duration) -> Self {
+        self.timeout = time;
+        self
+    }
+
+    fn request(&self, notice: &Notice) -> Result<Request<String>, NotifyError> {
+        let unsendable = |error: &dyn StdError| NotifyError::new(format!("it cannot be written: {error}"));
+        let body = self.body(notice).map_err(|error| unsendable(&error))?.to_string();
+        let id = id(notice);
+        let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let signature = self.secret.sign_request(since.as_secs(), &id, body.as_bytes());
+        let request = Request::post(self.url.clone())
+            .header(CONTENT_TYPE, "application/json")
+            .header(USER_AGENT, concat!("awaitly/", env!("CARGO_PKG_VERSION")))
+            .header(IDEMPOTENCY_KEY, id)
+            .header(TIMESTAMP, since.as_secs())
+            .header(SIGNATURE, format!("v1={signature}"));
+        request.body(body).map_err(|error| unsendable(&error))
+    }
+
+    #[cfg(feature = "http")]
+    fn body(&self, notice: &Notice) -> serde_json::Result<Value> {
+        let mut body = serde_json::to_value(notice)?;
+        if let (Some(links), Some(body)) = (&self.links, body.as_object_mut()) {
+            body.remove("token");
+            body.insert("links".to_owned(), links_of(links, notice));
+        }
+        Ok(body)
+    }
+
+    #[cfg(not(feature = "http"))]
+    fn body(&self, notice: &Notice) -> serde_json::Result<Value> {
+        serde_json::to_value(notice)
+    }
+}
+
+#[cfg(feature = "http")]
+fn links_of(links: &Links, notice: &Notice) -> Value {
+    if notice.answerers.is_empty() {
+        return serde_json::json!([{ "url": links.to_notice(notice, None) }]);
+    }
+    let link = |by: &String| serde_json::json!({ "by": by, "url": links.to_notice(notice, by.as_str()) });
+    notice.answerers.iter().map(link).collect()
+}
+
+/// The same for each try of one notice, and for no other. The token is random, so this does not tell it.
+fn id(notice: &Notice) -> String {
+    let Notice { kind, run, key, token, .. } = notice;
+    hex(&Sha256::digest(format!("{token}\n{kind:?}\n{}\n{run}\n{key}", run.len())))
+}
+
+/// Trusts what the system trusts. With a provider of its own, so that it is no matter what else in the program is linked.
+fn encrypted() -> Result<HttpsConnector<HttpConnector>, WebhookError> {
+    let connector = HttpsConnectorBuilder::new()
+        .with_provider_and_native_roots(ring::default_provider())
+        .map_err(|error| WebhookError::NoCertificates { reason: error.to_string() })?;
+    Ok(connector.https_only().enable_http1().build())
+}
+
+fn is_loopback(url: &Uri) -> bool {
+    let host = url.host().unwrap_or_default();
+    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+    host.eq_ignore_ascii_case("localhost")
+        || address.is_ok_and(|address| address.to_canonical().is_loopback())
+}
+
+impl Notifier for WebhookNotifier {
+    async fn notify(&self, notice: Notice) -> Result<(), NotifyError> {
+        let request = self.request(&notice)?;
+        let answered = match &self.transport {
+            Transport::Plain(client) => client.request(request),
+            Transport::Encrypted(client) => client.request(request),
+        };
+        let Ok(answered) = tokio::time::timeout(self.timeout, answered).await else {
+            return Err(NotifyError::new(format!("the receiver did not answer within {:?}", self.timeout)));
+        };
+        let status = answered.map_err(|error| NotifyError::new(chain(&error)))?.status();
+        if status.is_success() {
+            Ok(())
+        } else if status.is_redirection() {
+            Err(NotifyError::new(format!("the receiver answered {status}: give the URL that it leads to")))
+        } else {
+            Err(NotifyError::new(format!("the receiver answered {status}")))
+        }
+    }
+}
+
+/// An error with what it was caused by: the first says little.
+fn chain(error: &dyn StdError) -> String {
+    let mut text = "the receiver was not reached".to_owned();
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        text.push_str(&format!(": {error}"));
+        cause = error.source();
+    }
+    text
+}
+
+// The path of such a URL is a secret as often as not.
+impl fmt::Debug for WebhookNotifier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WebhookNotifier")
+            .field("host", &self.url.host())
+            .field("timeout", &self.timeout)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(all(test, feature = "http"))]
+mod tests {
+    use awaitly_core::journal::Timestamp;
+
+    use super::*;
+    use crate::notify::NoticeKind;
+
+    fn secret() -> Secret {
+        Secret::new("0123456789abcdef").unwrap()
+    }
+
+    fn notice(answerers: &[&str]) -> Notice {
+        Notice {
+            kind: NoticeKind::Asked,
+            run: "r".into(),
+            key: "manager".into(),
+            prompt: Some("May I?".into()),
+            metadata: None,
+            answerers: answerers.iter().map(|name| (*name).to_owned()).collect(),
+            expires: Some(Timestamp::from_millis(7)),
+            token: "t0ken".into(),
+        }
+    }
+
+    #[test]
+    fn notices_are_encrypted_unless_they_stay_on_this_machine() {
+        for url in
+            ["http://localhost:80/x", "http://127.1.2.3/", "http://[::1]:8080/", "http://[::ffff:127.0.0.1]/"]
+        {
+            assert!(WebhookNotifier::new(url, secret()).is_ok(), "{url}");
+        }
+        for url in
+            ["http://example.com/", "http://localhost.example.com/", "http://10.0.0.1/", "http://[::2]/"]
+        {
+            assert_eq!(WebhookNotifier::new(url, secret()).unwrap_err(), WebhookError::Unencrypted, "{url}");
+            assert!(WebhookNotifier::over_http(url, secret()).is_ok(), "{url}");
+        }
+        for url in [
+            "",
+            "/hook",
+            "example.com",
+            "ftp://localhost/",
+            "http://u:p@localhost/",
+            "file:///etc/passwd",
+            "http://",
+        ] {
+            assert_eq!(
+                WebhookNotifier::over_http(url, secret()).unwrap_err(),
+                WebhookError::InvalidUrl,
+                "{url}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_sent_holds_the_token_or_links_and_never_both() {
+        let hook = WebhookNotifier::new("http://localhost/s3cret", secret()).unwrap();
+        let body = hook.body(&notice(&["ada"])).unwrap();
+        assert_eq!(
+            (&body["token"], &body["run"], &body["expires"]),
+            (&"t0ken".into(), &"r".into(), &7.into())
+        );
+        assert!(!format!("{hook:?}").contains("s3cret"));
+
+        let links = Links::new(secret(), "https://example.com").unwrap();
+        let hook = hook.links(links);
+        let body = hook.body(&notice(&["ada", "bob"])).unwrap();
+        assert_eq!(body.get("token"), None);
+        assert_eq!((&body["links"][0]["by"], &body["links"][1]["by"]), (&"ada".into(), &"bob".into()));
+        let link = body["links"][0]["url"].as_str().unwrap();
+        assert!(link.starts_with("https://example.com/link/t0ken?by=ada&until=7&signature="), "{link}");
+        let body = hook.body(&notice(&[])).unwrap();
+        assert_eq!(body["links"].as_array().unwrap().len(), 1);
+        assert_eq!(body["links"][0].get("by"), None);
+    }
+
+    #[test]
+    fn a_notice_that_is_sent_again_is_known_by_the_same() {
+        let first = notice(&["ada"]);
+        let mut reminder = first.clone();
+        reminder.kind = NoticeKind::Reminder(1);
+        assert_eq!(id(&first), id(&first.clone()));
+        assert_ne!(id(&first), id(&reminder));
+    }
+}

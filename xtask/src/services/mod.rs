@@ -20,6 +20,7 @@ use anyhow::{Context, Error, Result, anyhow, bail, ensure};
 
 use self::postgres::Postgres;
 use self::private::Private;
+pub(crate) use self::programs::first_of;
 use self::redis::Redis;
 use crate::apt;
 use crate::url::without_password;

@@ -25,10 +25,15 @@ pub(super) fn psql() -> Option<PathBuf> {
 
 /// The server of Redis, or of what became of it.
 pub(super) fn redis() -> Option<PathBuf> {
+    first_of(&["redis-server", "valkey-server"])
+}
+
+/// The first of these programs, in this order, that is in PATH.
+pub(crate) fn first_of(names: &[&str]) -> Option<PathBuf> {
     let in_path = in_path();
     let named =
-        |name: &str| in_path.iter().find(|folder| holds(folder, name)).map(|folder| folder.join(name));
-    ["redis-server", "valkey-server"].into_iter().find_map(named)
+        |name: &&str| in_path.iter().find(|folder| holds(folder, name)).map(|folder| folder.join(name));
+    names.iter().find_map(named)
 }
 
 fn holds(folder: &Path, program: &str) -> bool {

@@ -239,8 +239,15 @@ fn look_up<T, E: fmt::Display, R: Keep<T, E>>(frame: &mut Frame<'_>) -> Option<E
             Some(ended)
         }
         Some(Err(error)) => Some(Err(Error::Run(frame.undecodable(&error)))),
-        None => frame.disregard().err().map(|error| Err(Error::Run(error))),
+        None => disregard(frame),
     }
+}
+
+/// What is recorded does not count: the step runs, where it may.
+#[cold]
+#[inline(never)]
+fn disregard<T, E>(frame: &mut Frame<'_>) -> Option<Ended<T, E>> {
+    frame.disregard().err().map(|error| Err(Error::Run(error)))
 }
 
 /// Tells the guards how the attempt ended. A cancelled one counts as nothing, and so does one whose time went by at

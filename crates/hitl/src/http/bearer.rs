@@ -1,0 +1,113 @@
+//! Who may use the API: tokens, and the people that they belong to.
+
+use std::fmt;
+use std::sync::Arc;
+
+use axum::http::{HeaderMap, HeaderValue, header};
+use axum::response::{IntoResponse, Response};
+use sha2::{Digest, Sha256};
+
+use super::problem::Problem;
+use super::receive::single;
+
+/// Why a bearer token is not taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum BearerError {
+    /// It could be guessed.
+    #[error("a bearer token has at least {min} bytes, this one has {bytes}: make it with `openssl rand -hex 32`", min = BearerError::MIN_BYTES)]
+    TooShort {
+        /// How many bytes it has.
+        bytes: usize,
+    },
+    /// It cannot stand in a header.
+    #[error(
+        "a bearer token is of ASCII letters, digits and signs, without spaces: make it with `openssl rand -hex 32`"
+    )]
+    Unsendable,
+}
+
+impl BearerError {
+    /// The fewest bytes that a bearer token may have.
+    pub const MIN_BYTES: usize = 16;
+}
+
+/// The tokens, by their digests: so neither a comparison nor a look into memory tells one.
+#[derive(Default)]
+pub(super) struct Bearers(Vec<([u8; 32], Arc<str>)>);
+
+impl Bearers {
+    /// Takes a token that may come from anywhere.
+    pub(super) fn add(&mut self, token: &str, person: Arc<str>) -> Result<(), BearerError> {
+        if token.len() < BearerError::MIN_BYTES {
+            return Err(BearerError::TooShort { bytes: token.len() });
+        }
+        if !token.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Err(BearerError::Unsendable);
+        }
+        self.insert(token, person);
+        Ok(())
+    }
+
+    /// Takes a token that was made here.
+    pub(super) fn insert(&mut self, token: &str, person: Arc<str>) {
+        let digest = digest(token);
+        self.0.retain(|(known, _)| *known != digest);
+        self.0.push((digest, person));
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Whose token a request shows.
+    pub(super) fn person(&self, headers: &HeaderMap) -> Result<Arc<str>, Unauthorized> {
+        let Some(shown) = single(headers, header::AUTHORIZATION.as_str()).map_err(|_| Unauthorized::Wrong)?
+        else {
+            return Err(Unauthorized::Missing);
+        };
+        let (scheme, token) = shown.split_once(' ').ok_or(Unauthorized::Wrong)?;
+        if !scheme.eq_ignore_ascii_case("bearer") {
+            return Err(Unauthorized::Wrong);
+        }
+        let shown = digest(token.trim());
+        let known = self.0.iter().find(|(known, _)| is_same(known, &shown));
+        known.map(|(_, person)| Arc::clone(person)).ok_or(Unauthorized::Wrong)
+    }
+}
+
+fn digest(token: &str) -> [u8; 32] {
+    Sha256::digest(token).into()
+}
+
+/// Compares in a time that does not tell how much is the same.
+fn is_same(known: &[u8; 32], shown: &[u8; 32]) -> bool {
+    known.iter().zip(shown).fold(0, |differ, (known, shown)| differ | (known ^ shown)) == 0
+}
+
+/// A request that shows no token, or one that is not known.
+pub(super) enum Unauthorized {
+    Missing,
+    Wrong,
+}
+
+impl IntoResponse for Unauthorized {
+    fn into_response(self) -> Response {
+        let (asked, message) = match self {
+            Self::Missing => ("Bearer", "show a token: `authorization: Bearer ..`"),
+            Self::Wrong => (
+                "Bearer error=\"invalid_token\"",
+                "this token is not known here: check the header `authorization`",
+            ),
+        };
+        let mut response = Problem::new(401, "unauthorized", message).into_response();
+        response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(asked));
+        response
+    }
+}
+
+impl fmt::Debug for Bearers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.0.iter().map(|(_, person)| person)).finish()
+    }
+}

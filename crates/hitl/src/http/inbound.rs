@@ -1,0 +1,295 @@
+use std::fmt;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use awaitly_core::store::RunId;
+use awaitly_core::{DurableRun, FromStep, KeepRun, RunError, Workflow};
+use axum::body::Bytes;
+use axum::extract::Request as Unread;
+use axum::http::{HeaderName, Request, StatusCode};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{self, MethodRouter};
+use serde::Serialize;
+use serde_json::json;
+use sha2::{Digest, Sha256};
+
+use super::fault::AsRunError;
+use super::invalid::Invalid;
+use super::problem::Problem;
+use super::receive::{self, BODY_LIMIT, single};
+use super::reply::{guarded, json, raw_json};
+use super::signed::SignatureCheck;
+use super::start::{How, Start};
+use crate::signature::{IDEMPOTENCY_KEY, hex, random_bytes};
+
+/// A request that becomes a run, whose value is the answer.
+///
+/// A request is read, checked, and becomes the [`input`](awaitly_core::Run::input) of a run; the value of the run comes
+/// back as JSON. With an [idempotency key](Self::idempotency_header), a request that is sent again, because its answer was lost,
+/// gets the same answer, and nothing is done twice.
+///
+/// ```
+/// use awaitly_core::{DurableRun, RunError, Workflow, step};
+/// use awaitly_hitl::http::{AsRunError, Inbound, Problem, json};
+///
+/// #[derive(serde::Serialize, serde::Deserialize)]
+/// struct Order {
+///     sku: String,
+/// }
+///
+/// #[derive(Debug, serde::Serialize, serde::Deserialize, thiserror::Error)]
+/// enum OrderError {
+///     #[error("nothing is left")]
+///     SoldOut,
+///     #[error(transparent)]
+///     Run(#[from] RunError),
+/// }
+/// # impl AsRunError for OrderError {
+/// #     fn as_run_error(&self) -> Option<&RunError> {
+/// #         match self { Self::Run(error) => Some(error), Self::SoldOut => None }
+/// #     }
+/// # }
+/// # async fn reserve(sku: &str) -> Result<u32, OrderError> { Ok(7) }
+///
+/// async fn place(run: DurableRun) -> Result<u32, OrderError> {
+///     let order: Order = run.input()?;
+///     Ok(step!(run, reserve(&order.sku)))
+/// }
+///
+/// # fn app(orders: Workflow) -> axum::Router {
+/// let orders = Inbound::new(orders, json::<Order>, place)
+///     .idempotency_header("Idempotency-Key")
+///     .map_error(|error| match error {
+///         OrderError::SoldOut => Problem::new(409, "sold_out", "nothing is left of it"),
+///         OrderError::Run(error) => error.into(),
+///     });
+/// let app = axum::Router::new().route("/orders", orders.post());
+/// # app
+/// # }
+/// ```
+///
+/// # Answers
+/// 200 with the value. 202 with `{"run": "..", "status": "waiting"}` where the run waits for somebody; what comes of it
+/// later is the answer to the same request sent again. Else a [`Problem`]:
+///
+/// | status | codes |
+/// | --- | --- |
+/// | 400 | `malformed`, `idempotency_key` (it is missing, twice there, or too long), `incomplete` |
+/// | 401 | `unsigned`, `forged`, `stale` |
+/// | 409 | `busy`: the same request is being worked on; `input_changed`: its key was used with another content |
+/// | 413, 415, 422 | `too_large`; `unsupported_type`; `invalid` |
+/// | others | what [`map_error`](Self::map_error) gives for an error of your own, and `Problem::from(&RunError)` for those of the library |
+///
+/// # Cancel safety
+/// Where the client goes away, the server drops the run where it stands. What it has recorded stays: the next request
+/// with the same key runs it on, and so does an [`AutoResume`](crate::AutoResume) that knows the workflow with the same
+/// body. Without a store, and without a key, it is gone.
+pub struct Inbound<E> {
+    workflow: Arc<str>,
+    start: Start<Request<Bytes>, E>,
+    identity: Identity,
+    check: Option<SignatureCheck>,
+    map_error: Option<MapError<E>>,
+    body_limit: usize,
+}
+
+type MapError<E> = Arc<dyn Fn(&E) -> Problem + Send + Sync>;
+type MakeId = Arc<dyn Fn(&Request<Bytes>) -> Result<String, Invalid> + Send + Sync>;
+
+/// What a run is known by.
+enum Identity {
+    /// Each request is another one.
+    None,
+    Header(Box<str>),
+    Made(MakeId),
+}
+
+impl<E: AsRunError + Send + 'static> Inbound<E> {
+    /// Requests that `parse` reads become runs of `workflow`, executed by `body`.
+    pub fn new<X, P, I, F, Fut, T>(workflow: Workflow<X>, parse: P, body: F) -> Self
+    where
+        X: KeepRun<T, E> + 'static,
+        P: Fn(&Request<Bytes>) -> Result<I, Invalid> + Send + Sync + 'static,
+        I: Serialize,
+        F: Fn(DurableRun) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<T, E>> + Send + 'static,
+        T: Serialize + Send + 'static,
+        E: FromStep<RunError> + fmt::Display,
+    {
+        Self {
+            workflow: workflow.name(),
+            start: Start::new(workflow, parse, body),
+            identity: Identity::None,
+            check: None,
+            map_error: None,
+            body_limit: BODY_LIMIT,
+        }
+    }
+
+    /// Takes what stands in this header for what a request is known by; one without it is refused. The run id is the name
+    /// of the workflow, a `/`, and that.
+    ///
+    /// Clients choose it: where they are not to learn of each other's runs, make the run id of who they are as well, by
+    /// [`run_id`](Self::run_id).
+    ///
+    /// # Default
+    /// Each request is a run of its own, or with [`signed`](Self::signed) each signature.
+    #[must_use]
+    pub fn idempotency_header(mut self, name: impl Into<Box<str>>) -> Self {
+        self.identity = Identity::Header(name.into());
+        self
+    }
+
+    /// Makes the run id of a request. With [`signed`](Self::signed), `make` is shown only what the signature covers: the
+    /// body, and the headers of the time and of the idempotency key.
+    #[must_use]
+    pub fn run_id(
+        mut self,
+        make: impl Fn(&Request<Bytes>) -> Result<String, Invalid> + Send + Sync + 'static,
+    ) -> Self {
+        self.identity = Identity::Made(Arc::new(make));
+        self
+    }
+
+    /// Takes only what passes `check`. The idempotency key, from the header that was said or else from `idempotency-key`,
+    /// is part of what is signed.
+    ///
+    /// # Default
+    /// Whoever reaches the server may ask: then let something in front of it see who that is.
+    #[must_use]
+    pub fn signed(mut self, check: SignatureCheck) -> Self {
+        self.check = Some(check);
+        self
+    }
+
+    /// What a client is told of an error of your own. Those in which there is a [`RunError`] do not come here.
+    ///
+    /// # Default
+    /// [`Problem::internal`], and the error is logged.
+    #[must_use]
+    pub fn map_error(mut self, map: impl Fn(&E) -> Problem + Send + Sync + 'static) -> Self {
+        self.map_error = Some(Arc::new(map));
+        self
+    }
+
+    /// How many bytes the body of a request may have. One that has more is refused before all of it is read.
+    ///
+    /// # Default
+    /// 64 KiB
+    #[must_use]
+    pub const fn body_limit(mut self, bytes: usize) -> Self {
+        self.body_limit = bytes;
+        self
+    }
+
+    /// The route, for requests with `POST`.
+    pub fn post<S: Clone + Send + Sync + 'static>(self) -> MethodRouter<S>
+    where
+        E: fmt::Display,
+    {
+        let inbound = Arc::new(self);
+        let answer = move |request: Unread| {
+            let inbound = Arc::clone(&inbound);
+            async move {
+                let answer = inbound.answer(request).await;
+                guarded(answer.unwrap_or_else(IntoResponse::into_response))
+            }
+        };
+        routing::post(answer).fallback(async || {
+            guarded(Problem::new(405, "method_not_allowed", "only `POST` is taken here").into_response())
+        })
+    }
+
+    async fn answer(&self, request: Unread) -> Result<Response, Problem>
+    where
+        E: fmt::Display,
+    {
+        let (head, body) = request.into_parts();
+        let body = receive::body(&head.headers, body, self.body_limit).await?;
+        let request = Request::from_parts(head, body);
+        let run = self.identify(&request)?;
+        let prepared = self.start.prepare(&request)?;
+        drop(request);
+        match prepared.execute(&run, How::Run).await.result {
+            Ok(value) => Ok(raw_json(StatusCode::OK, value)),
+            Err(error) => match (error.as_run_error(), &self.map_error) {
+                (Some(RunError::Waiting { .. }), _) => {
+                    Ok(json(StatusCode::ACCEPTED, &json!({ "run": &*run, "status": "waiting" })))
+                }
+                (Some(error), _) => Err(error.into()),
+                (None, Some(map)) => Err(map(&error)),
+                (None, None) => {
+                    tracing::error!(run = &*run, %error, "a request could not be answered");
+                    Err(Problem::internal())
+                }
+            },
+        }
+    }
+
+    /// The run id of a request, if it may become a run.
+    fn identify(&self, request: &Request<Bytes>) -> Result<Arc<str>, Problem> {
+        let header = match &self.identity {
+            Identity::Header(name) => name,
+            _ => IDEMPOTENCY_KEY,
+        };
+        let bad_key = |message: &str| Problem::new(400, "idempotency_key", format!("`{header}`: {message}"));
+        let key = single(request.headers(), header).map_err(|_| bad_key("say it once, and in ASCII"))?;
+        if let Some(check) = &self.check {
+            let id = key.unwrap_or_default();
+            check.verify(request.headers(), id, request.body(), SystemTime::now())?;
+        }
+        let run = match (&self.identity, &self.check) {
+            (Identity::Header(_), _) => {
+                let key = key.filter(|key| !key.is_empty());
+                let key =
+                    key.ok_or_else(|| bad_key("say what this request is known by, if it is sent again"))?;
+                format!("{}/{key}", self.workflow)
+            }
+            (Identity::Made(make), None) => make(request)?,
+            (Identity::Made(make), Some(check)) => make(&signed_part(request, &check.timestamp, header))?,
+            (Identity::None, Some(check)) => {
+                // Nothing but what was signed: so a replay is the same run.
+                let mut signed = Sha256::new();
+                for header in [&check.timestamp, header] {
+                    signed.update(single(request.headers(), header).ok().flatten().unwrap_or_default());
+                    signed.update(b"\n");
+                }
+                signed.update(request.body());
+                format!("{}/{}", self.workflow, hex(&signed.finalize()))
+            }
+            (Identity::None, None) => {
+                let random = random_bytes().map_err(|error| {
+                    tracing::error!(%error, "a request could not be answered");
+                    Problem::internal()
+                })?;
+                format!("{}/{}", self.workflow, hex(&random))
+            }
+        };
+        let run = RunId::new(run).map_err(|error| bad_key(&error.to_string()))?;
+        Ok(run.to_shared())
+    }
+}
+
+/// What of a request is covered by its signature.
+fn signed_part(request: &Request<Bytes>, timestamp: &str, id: &str) -> Request<Bytes> {
+    let mut signed = Request::new(request.body().clone());
+    for name in [timestamp, id] {
+        if let (Ok(name), Some(value)) =
+            (HeaderName::from_bytes(name.as_bytes()), request.headers().get(name))
+        {
+            signed.headers_mut().insert(name, value.clone());
+        }
+    }
+    signed
+}
+
+impl<E> fmt::Debug for Inbound<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Inbound")
+            .field("workflow", &self.workflow)
+            .field("check", &self.check)
+            .field("body_limit", &self.body_limit)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,281 @@
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use awaitly_core::clock::days;
+use awaitly_core::journal::Timestamp;
+use axum::http::Uri;
+use base64::Engine;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+
+use super::problem::Problem;
+use crate::notify::Notice;
+use crate::request::Question;
+use crate::signature::{self, Secret};
+
+/// Makes the links with which people answer: each is for one question and one person, and holds for a while.
+///
+/// Whoever has a link can answer in that person's name, once. So it belongs into what only that person reads and into no
+/// log, that of a proxy included, and the pages that it leads to are to be served over HTTPS. What proves a link is its
+/// signature: nobody makes one, or changes the name or the time in one, without the [`Secret`].
+///
+/// ```
+/// use awaitly_hitl::Question;
+/// use awaitly_hitl::http::{Links, Secret};
+///
+/// # fn send(address: &str, link: String) {}
+/// # fn tell(secret: Secret, question: &Question) -> Result<(), Box<dyn std::error::Error>> {
+/// let links = Links::new(secret, "https://example.com/approvals")?;
+/// send("ada@example.com", links.to_question(question, "ada"));
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Links {
+    secret: Secret,
+    base: Arc<str>,
+    valid: Duration,
+}
+
+/// Where links would lead is no place that they can lead to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("no link can begin like this: give where the router is mounted, as `https://example.com/approvals`")]
+pub struct InvalidBase;
+
+/// Why a link does not hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum LinkError {
+    /// Its signature is not of this secret, or it was changed.
+    #[error("this link was not made here, or was changed: use it as it came")]
+    Forged,
+    /// Its time is over.
+    #[error("the time of this link is over: ask for another one")]
+    Expired,
+}
+
+/// What a link that holds says.
+#[derive(Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Pass {
+    /// The token of the question.
+    pub token: Box<str>,
+    /// In whose name it is answered, where the link is for somebody.
+    pub by: Option<String>,
+    /// Until when the link holds.
+    pub until: Timestamp,
+}
+
+impl Links {
+    /// Links that are signed with `secret` and lead to the [`Api`](super::Api) that is mounted at `base_url`.
+    ///
+    /// # Errors
+    /// [`InvalidBase`] where that is no `http` or `https` URL, or has more behind the path.
+    pub fn new(secret: Secret, base_url: &str) -> Result<Self, InvalidBase> {
+        let base = base_url.trim_end_matches('/');
+        let url: Uri = base.parse().map_err(|_| InvalidBase)?;
+        let leads_somewhere = matches!(url.scheme_str(), Some("http" | "https")) && url.host().is_some();
+        if !leads_somewhere || base.contains(['?', '#', '@']) {
+            return Err(InvalidBase);
+        }
+        Ok(Self { secret, base: base.into(), valid: days(7) })
+    }
+
+    /// How long a link holds after it was made. One to a question that expires before that holds until then.
+    ///
+    /// # Default
+    /// 7 days
+    #[must_use]
+    pub const fn valid_for(mut self, time: Duration) -> Self {
+        self.valid = time;
+        self
+    }
+
+    /// A link to `question` for a person, or for nobody in particular: then it is answered without a name.
+    #[must_use]
+    pub fn to_question<'a>(&self, question: &Question, by: impl Into<Option<&'a str>>) -> String {
+        self.link(&question.token, by.into(), question.expires)
+    }
+
+    /// The same to what a [`Notifier`](crate::Notifier) tells of.
+    #[must_use]
+    pub fn to_notice<'a>(&self, notice: &Notice, by: impl Into<Option<&'a str>>) -> String {
+        self.link(&notice.token, by.into(), notice.expires)
+    }
+
+    fn link(&self, token: &str, by: Option<&str>, expires: Option<Timestamp>) -> String {
+        let until = Timestamp::from(SystemTime::now()).after(self.valid);
+        let until = expires.map_or(until, |expires| expires.min(until));
+        let signature = BASE64_URL_SAFE_NO_PAD.encode(self.secret.sign(&text(token, by, until)));
+        let (base, token, until) = (&self.base, encoded(token), until.as_millis());
+        let by = by.map(|by| format!("by={}&", encoded(by))).unwrap_or_default();
+        format!("{base}/link/{token}?{by}until={until}&signature={signature}")
+    }
+
+    /// What a link says, given the token in its path and all that stands behind its question mark.
+    ///
+    /// # Errors
+    /// [`LinkError::Forged`], or for one that was made here [`LinkError::Expired`] from the moment on at which it
+    /// ends.
+    pub fn verify(&self, token: &str, query: &str, now: Timestamp) -> Result<Pass, LinkError> {
+        let (mut by, mut until, mut signature) = (None, None, None);
+        for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+            // Whatever else mail programs hang on changes nothing.
+            let place = match &*name {
+                "by" => &mut by,
+                "until" => &mut until,
+                "signature" => &mut signature,
+                _ => continue,
+            };
+            if place.replace(value.into_owned()).is_some() {
+                return Err(LinkError::Forged);
+            }
+        }
+        let until = until.and_then(|until| until.parse().ok()).map(Timestamp::from_millis);
+        let signature = signature.and_then(|signature| BASE64_URL_SAFE_NO_PAD.decode(signature).ok());
+        let (Some(until), Some(signature)) = (until, signature) else { return Err(LinkError::Forged) };
+        if !self.secret.holds(&text(token, by.as_deref(), until), &signature) {
+            return Err(LinkError::Forged);
+        }
+        if until <= now {
+            return Err(LinkError::Expired);
+        }
+        Ok(Pass { token: token.into(), by, until })
+    }
+}
+
+/// What is signed. That a link is for nobody is not the same as that it is for a person without a name.
+fn text(token: &str, by: Option<&str>, until: Timestamp) -> Vec<u8> {
+    let until = until.as_millis().to_string();
+    match by {
+        Some(by) => signature::link(&[token.as_bytes(), until.as_bytes(), by.as_bytes()]),
+        None => signature::link(&[token.as_bytes(), until.as_bytes()]),
+    }
+}
+
+/// Text as it may stand anywhere in a URL.
+fn encoded(text: &str) -> String {
+    text.bytes().fold(String::new(), |mut encoded, byte| {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'~' | b'.' => {
+                encoded.push(char::from(byte));
+            }
+            byte => encoded.push_str(&format!("%{byte:02X}")),
+        }
+        encoded
+    })
+}
+
+impl From<LinkError> for Problem {
+    fn from(error: LinkError) -> Self {
+        let (status, code) = match error {
+            LinkError::Forged => (401, "forged_link"),
+            LinkError::Expired => (410, "expired_link"),
+        };
+        Self::new(status, code, error.to_string())
+    }
+}
+
+impl fmt::Debug for Links {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Links").field("base", &self.base).field("valid", &self.valid).finish_non_exhaustive()
+    }
+}
+
+// The token does not belong in logs.
+impl fmt::Debug for Pass {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pass").field("by", &self.by).field("until", &self.until).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn links() -> Links {
+        Links::new(Secret::new("0123456789abcdef").unwrap(), "https://example.com/approvals/").unwrap()
+    }
+
+    /// The token and the query of a link, as a server finds them.
+    fn parts(link: &str) -> (&str, &str) {
+        let path = link.strip_prefix("https://example.com/approvals/link/").unwrap();
+        path.split_once('?').unwrap()
+    }
+
+    fn now() -> Timestamp {
+        SystemTime::now().into()
+    }
+
+    #[test]
+    fn a_link_says_for_whom_it_is_and_holds_for_a_week() {
+        let link = links().link("t0ken", Some("Ada & Bob/ü"), None);
+        let (token, query) = parts(&link);
+        let pass = links().verify(token, query, now()).unwrap();
+        assert_eq!((&*pass.token, pass.by.as_deref()), ("t0ken", Some("Ada & Bob/ü")));
+        let left = now().until(pass.until);
+        assert!(left <= days(7) && left > days(6), "{left:?}");
+        assert_eq!(links().verify(token, query, pass.until), Err(LinkError::Expired));
+        assert!(!format!("{pass:?} {:?}", links()).contains("t0ken"));
+    }
+
+    #[test]
+    fn a_link_ends_with_its_question() {
+        let expires = now().after(Duration::from_secs(60));
+        let link = links().link("t", None, Some(expires));
+        let (token, query) = parts(&link);
+        assert_eq!(links().verify(token, query, now()).unwrap().until, expires);
+        let late = links().valid_for(Duration::from_secs(30)).link("t", None, Some(expires));
+        let (token, query) = parts(&late);
+        assert!(links().verify(token, query, now()).unwrap().until < expires);
+    }
+
+    #[test]
+    fn a_link_that_was_changed_does_not_hold() {
+        let link = links().link("t0ken", Some("ada"), None);
+        let (token, query) = parts(&link);
+        let forged = |token: &str, query: &str| {
+            assert_eq!(links().verify(token, query, now()), Err(LinkError::Forged), "{token} {query}");
+        };
+        assert!(links().verify(token, query, now()).is_ok());
+        assert!(links().verify(token, &format!("{query}&utm_source=mail"), now()).is_ok());
+        forged("t0keN", query);
+        forged(token, &query.replace("ada", "bob"));
+        forged(token, &query.replace("by=ada&", ""));
+        forged(token, &query.replace("until=1", "until=2"));
+        forged(token, &query.replace("until=", "until=0x"));
+        forged(token, &query.replace("signature=", "signature=A"));
+        forged(token, query.split("&signature").next().unwrap());
+        forged(token, &format!("{query}&by=bob"));
+        forged(token, &format!("by=bob&{query}"));
+        forged(token, "");
+        let nobody = links().link("t0ken", None, None);
+        let (token, query) = parts(&nobody);
+        forged(token, &format!("by=&{query}"));
+        let other = Links::new(Secret::new("fedcba9876543210").unwrap(), "https://example.com").unwrap();
+        assert_eq!(other.verify(token, query, now()), Err(LinkError::Forged));
+        let rotated = Secret::new("fedcba9876543210").unwrap().or_older("0123456789abcdef").unwrap();
+        let rotated = Links::new(rotated, "https://example.com").unwrap();
+        assert!(rotated.verify(token, query, now()).is_ok());
+    }
+
+    #[test]
+    fn links_lead_somewhere() {
+        let secret = || Secret::new("0123456789abcdef").unwrap();
+        for base in ["http://localhost:3000", "https://example.com/a/b/"] {
+            assert!(Links::new(secret(), base).is_ok(), "{base}");
+        }
+        for base in [
+            "",
+            "/approvals",
+            "example.com",
+            "ftp://example.com",
+            "https://",
+            "https://e/?a=b",
+            "https://e/#a",
+            "https://u:p@e/",
+        ] {
+            assert!(Links::new(secret(), base).is_err(), "{base}");
+        }
+    }
+}

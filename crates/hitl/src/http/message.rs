@@ -1,0 +1,174 @@
+use std::fmt;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use awaitly_core::store::{RunId, StoreError};
+use awaitly_core::{DurableRun, FromStep, KeepRun, RunError, Workflow};
+use serde::Serialize;
+
+use super::fault::AsRunError;
+use super::invalid::Invalid;
+use super::start::{Ended, How, Start};
+
+/// A message of a queue, whichever that is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Message {
+    /// What the queue or its sender knows it by: the same when it is delivered again.
+    pub id: String,
+    /// What it holds.
+    pub body: Vec<u8>,
+}
+
+/// What to tell the queue.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Handled {
+    /// It is done, or waits for somebody: do not deliver it again.
+    Ack,
+    /// It will never be done: do not deliver it again, put it where somebody looks at it.
+    AckWithError {
+        /// Why.
+        error: String,
+    },
+    /// Deliver it again.
+    Nack {
+        /// After how long, where that is known.
+        retry_after: Option<Duration>,
+        /// Why.
+        reason: String,
+    },
+}
+
+/// A message of a queue that becomes a run.
+///
+/// The run id is the id of the message, so one that is delivered again does nothing twice: it runs on where the run was
+/// interrupted, and finds the outcome where it has ended. No other run of the store may have that id: where the ids of
+/// several queues could meet, put the name of the queue in front.
+///
+/// ```
+/// use awaitly_core::{DurableRun, RunError, Workflow};
+/// use awaitly_hitl::http::{Handled, Invalid, Message, MessageHandler};
+/// use awaitly_persistence::MemoryStore;
+///
+/// fn cents(message: &Message) -> Result<u64, Invalid> {
+///     serde_json::from_slice(&message.body).map_err(|error| Invalid::malformed(error.to_string()))
+/// }
+///
+/// async fn book(run: DurableRun) -> Result<(), RunError> {
+///     let cents: u64 = run.input()?;
+///     Ok(())
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// let bookings = Workflow::new("booking").store(MemoryStore::new());
+/// let handler = MessageHandler::new(bookings, cents, book);
+/// let message = |body: &str| Message { id: "m-1".to_owned(), body: body.into() };
+/// assert_eq!(handler.handle(message("42")).await, Handled::Ack);
+/// assert_eq!(handler.handle(message("42")).await, Handled::Ack);
+/// assert!(matches!(handler.handle(message("{")).await, Handled::AckWithError { .. }));
+/// # }
+/// ```
+///
+/// # What is delivered again
+/// A message whose run could not be executed now: another process executes it, the store fails, a guard refuses, a step
+/// took too long, or the code does not fit the journal's version. And one whose error is [`retryable`](Self::retryable). Where a
+/// run has failed with such an error, the next delivery retries it, from the step that it failed on.
+///
+/// What cannot be read, and all other errors, would be no better the next time.
+pub struct MessageHandler<E> {
+    start: Start<Message, E>,
+    retryable: Arc<dyn Fn(&E) -> bool + Send + Sync>,
+}
+
+impl<E: AsRunError + Send + 'static> MessageHandler<E> {
+    /// Messages that `parse` reads become runs of `workflow`, executed by `body`.
+    pub fn new<X, P, I, F, Fut, T>(workflow: Workflow<X>, parse: P, body: F) -> Self
+    where
+        X: KeepRun<T, E> + 'static,
+        P: Fn(&Message) -> Result<I, Invalid> + Send + Sync + 'static,
+        I: Serialize,
+        F: Fn(DurableRun) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<T, E>> + Send + 'static,
+        T: Serialize + Send + 'static,
+        E: FromStep<RunError> + fmt::Display,
+    {
+        Self { start: Start::new(workflow, parse, body), retryable: Arc::new(|_| false) }
+    }
+
+    /// Which errors of your own may be gone the next time. Those in which there is a [`RunError`] do not come here.
+    ///
+    /// # Default
+    /// None.
+    #[must_use]
+    pub fn retryable(mut self, retryable: impl Fn(&E) -> bool + Send + Sync + 'static) -> Self {
+        self.retryable = Arc::new(retryable);
+        self
+    }
+
+    /// Runs the run of a message, to its end or until it waits.
+    ///
+    /// # Cancel safety
+    /// Dropping the future drops the run where it stands; the next delivery runs it on.
+    pub async fn handle(&self, message: Message) -> Handled
+    where
+        E: fmt::Display,
+    {
+        let prepared = self.start.prepare(&message).map_err(|invalid| invalid.to_string());
+        let run = RunId::new(message.id).map_err(|error| error.to_string());
+        let (prepared, run) = match (prepared, run) {
+            (Ok(prepared), Ok(run)) => (prepared, run.to_shared()),
+            (Err(error), _) | (_, Err(error)) => return Handled::AckWithError { error },
+        };
+        let Ended { result, begun } = prepared.execute(&run, How::Run).await;
+        match self.judged(result) {
+            // It failed at an earlier delivery: this one is the retry.
+            Judged { failed_for_now: true, .. } if !begun => {
+                self.judged(prepared.execute(&run, How::Retry).await.result).handled
+            }
+            Judged { handled, .. } => handled,
+        }
+    }
+
+    fn judged(&self, result: Result<Vec<u8>, E>) -> Judged
+    where
+        E: fmt::Display,
+    {
+        let Err(error) = result else { return Judged { handled: Handled::Ack, failed_for_now: false } };
+        let text = error.to_string();
+        let (is_worth_another, failed_for_now, retry_after) = match error.as_run_error() {
+            Some(RunError::Waiting { .. }) => return Judged { handled: Handled::Ack, failed_for_now: false },
+            Some(RunError::Busy { remaining, .. }) => (true, false, Some(*remaining)),
+            Some(RunError::Store(StoreError::Unstorable { .. })) => (false, false, None),
+            Some(RunError::Store(_) | RunError::NewerVersion { .. } | RunError::Migration { .. }) => {
+                (true, false, None)
+            }
+            Some(RunError::Timeout { .. }) => (true, true, None),
+            Some(RunError::Refused { retry_after, .. }) => (true, true, *retry_after),
+            Some(_) => (false, false, None),
+            None => {
+                let retryable = (self.retryable)(&error);
+                (retryable, retryable, None)
+            }
+        };
+        let handled = if is_worth_another {
+            Handled::Nack { retry_after, reason: text }
+        } else {
+            Handled::AckWithError { error: text }
+        };
+        Judged { handled, failed_for_now }
+    }
+}
+
+/// What to tell the queue of a result, and whether it is an error that a retry of the run may be rid of.
+struct Judged {
+    handled: Handled,
+    failed_for_now: bool,
+}
+
+impl<E> fmt::Debug for MessageHandler<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MessageHandler").finish_non_exhaustive()
+    }
+}

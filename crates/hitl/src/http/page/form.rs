@@ -1,0 +1,420 @@
+//! Inputs for an answer of some shape, and the answer that was entered.
+
+use serde_json::{Map, Number, Value};
+
+use super::html::{Kept, Text, pretty, title};
+use crate::shape::{Choice, Content, Field, Shape};
+
+/// The name of the input of the whole answer; those of its parts go on from there, by their places.
+const ANSWER: &str = "answer";
+
+/// What was entered.
+#[derive(Default)]
+pub(super) struct Entered(Vec<(String, String)>);
+
+impl Entered {
+    pub(super) fn parse(body: &[u8]) -> Self {
+        Self(form_urlencoded::parse(body).into_owned().collect())
+    }
+
+    /// The text of an input. `None`: it was not sent, as a box that is not ticked.
+    pub(super) fn get(&self, name: &str) -> Option<&str> {
+        self.0.iter().find(|(known, _)| known == name).map(|(_, text)| text.as_str())
+    }
+
+    /// The same of lines that people wrote, without the spaces around them. `None`: there is nothing in it.
+    pub(super) fn words(&self, name: &str) -> Option<String> {
+        let text = self.get(name).map(lines)?;
+        Some(text.trim().to_owned()).filter(|text| !text.is_empty())
+    }
+}
+
+// Browsers send line ends as on a teleprinter.
+fn lines(text: &str) -> String {
+    text.replace("\r\n", "\n")
+}
+
+/// What is wrong with an input, in words, by its name.
+pub(super) type Wrong = Vec<(String, String)>;
+
+/// What kind of input a shape has.
+#[derive(Clone, Copy)]
+enum Kind<'s> {
+    /// None: there is only one answer.
+    Nothing,
+    Check,
+    YesNo,
+    Whole,
+    /// Not below nothing.
+    Natural,
+    Decimal,
+    Words,
+    Choice(&'s [Choice]),
+    Group(&'s [Field]),
+    Json,
+}
+
+/// What kind of input, and whether it may be left empty, which is `null` then.
+fn kind(shape: &Shape) -> (Kind<'_>, bool) {
+    let kind = match shape {
+        Shape::Null => Kind::Nothing,
+        Shape::Bool => Kind::Check,
+        Shape::Integer => Kind::Whole,
+        Shape::Natural => Kind::Natural,
+        Shape::Number => Kind::Decimal,
+        Shape::Text => Kind::Words,
+        Shape::OneOf(choices) if choices.iter().all(stands_alone) => Kind::Choice(choices),
+        Shape::Struct(fields) => Kind::Group(fields),
+        Shape::Optional(inner) => {
+            let optional = match kind(inner).0 {
+                Kind::Check => Kind::YesNo,
+                Kind::Nothing | Kind::Group(_) => Kind::Json,
+                kind => kind,
+            };
+            return (optional, true);
+        }
+        _ => Kind::Json,
+    };
+    (kind, false)
+}
+
+fn stands_alone(choice: &Choice) -> bool {
+    matches!(choice.content, Content::Nothing)
+}
+
+/// Inputs that show what was proposed, or once something was entered, that.
+pub(super) fn inputs(
+    shape: &Shape,
+    proposed: Option<&Value>,
+    entered: Option<&Entered>,
+    wrong: &Wrong,
+) -> String {
+    let mut inputs = Inputs { entered, wrong, html: String::new() };
+    inputs.add(ANSWER, "Answer", shape, proposed);
+    inputs.html
+}
+
+struct Inputs<'a> {
+    entered: Option<&'a Entered>,
+    wrong: &'a Wrong,
+    html: String,
+}
+
+impl Inputs<'_> {
+    fn add(&mut self, name: &str, label: &str, shape: &Shape, proposed: Option<&Value>) {
+        let (kind, optional) = kind(shape);
+        match kind {
+            Kind::Nothing => {}
+            Kind::Group(fields) => self.add_group(name, label, fields, proposed),
+            Kind::Check => self.add_check(name, label, proposed),
+            kind => {
+                let hint = match kind {
+                    Kind::Json => " <span class=\"hint\">as JSON</span>",
+                    _ if optional => " <span class=\"hint\">may stay empty</span>",
+                    _ => "",
+                };
+                let input = self.input(name, kind, optional, proposed);
+                let (label, wrong) = (Text(label), self.what_is_wrong(name));
+                self.html.push_str(&format!(
+                    "<div class=\"field\"><label for=\"{name}\" dir=\"auto\">{label}{hint}</label>{input}{wrong}</div>"
+                ));
+            }
+        }
+    }
+
+    fn add_group(&mut self, name: &str, label: &str, fields: &[Field], proposed: Option<&Value>) {
+        let outermost = name == ANSWER;
+        if !outermost {
+            self.html.push_str(&format!("<fieldset><legend dir=\"auto\">{}</legend>", Text(label)));
+        }
+        for (place, field) in fields.iter().enumerate() {
+            let proposed = proposed.and_then(|value| value.get(&field.name));
+            self.add(&part(name, place), &title(&field.name), &field.shape, proposed);
+        }
+        if !outermost {
+            self.html.push_str("</fieldset>");
+        }
+    }
+
+    fn add_check(&mut self, name: &str, label: &str, proposed: Option<&Value>) {
+        // Who approves a question of yes or no says yes as a rule.
+        let unless_entered = proposed.map_or(name == ANSWER, |value| *value == Value::Bool(true));
+        let checked = self.entered.map_or(unless_entered, |entered| entered.get(name).is_some());
+        let (checked, label) = (if checked { " checked" } else { "" }, Text(label));
+        self.html.push_str(&format!(
+            "<div class=\"field check\"><input type=\"checkbox\" id=\"{name}\" name=\"{name}\" value=\"yes\"{checked}>\
+             <label for=\"{name}\" dir=\"auto\">{label}: yes</label></div>"
+        ));
+    }
+
+    fn input(&self, name: &str, kind: Kind<'_>, optional: bool, proposed: Option<&Value>) -> String {
+        let text = match self.entered {
+            Some(entered) => entered.get(name).map(lines).unwrap_or_default(),
+            None => proposed.map(|value| as_text(kind, value)).unwrap_or_default(),
+        };
+        let mut common = format!("id=\"{name}\" name=\"{name}\"");
+        if self.wrong.iter().any(|(wrong, _)| wrong == name) {
+            common.push_str(&format!(" aria-invalid=\"true\" aria-describedby=\"{name}-wrong\""));
+        }
+        match kind {
+            Kind::YesNo => select(&common, ["yes", "no"].into_iter(), optional, &text),
+            Kind::Choice(choices) => {
+                select(&common, choices.iter().map(|choice| choice.name.as_str()), optional, &text)
+            }
+            Kind::Whole => format!("<input type=\"number\" step=\"1\" {common} value=\"{}\">", Kept(&text)),
+            Kind::Natural => {
+                format!("<input type=\"number\" step=\"1\" min=\"0\" {common} value=\"{}\">", Kept(&text))
+            }
+            Kind::Decimal => {
+                format!("<input type=\"number\" step=\"any\" {common} value=\"{}\">", Kept(&text))
+            }
+            Kind::Words => textarea(&common, 1, "", &text),
+            _ => textarea(&common, 3, " class=\"code\" spellcheck=\"false\" autocapitalize=\"off\"", &text),
+        }
+    }
+
+    fn what_is_wrong(&self, name: &str) -> String {
+        let wrong = self.wrong.iter().find(|(wrong, _)| wrong == name);
+        wrong
+            .map(|(_, words)| format!("<p class=\"wrong\" id=\"{name}-wrong\">{}</p>", Text(words)))
+            .unwrap_or_default()
+    }
+}
+
+fn part(name: &str, place: usize) -> String {
+    format!("{name}-{place}")
+}
+
+fn as_text(kind: Kind<'_>, value: &Value) -> String {
+    match (kind, value) {
+        (Kind::Json, value) => pretty(value),
+        (_, Value::Null) => String::new(),
+        (Kind::YesNo, Value::Bool(yes)) => if *yes { "yes" } else { "no" }.to_owned(),
+        (_, Value::String(text)) => text.clone(),
+        (_, value) => value.to_string(),
+    }
+}
+
+/// An area, because the line of an `input` would lose the line ends of a proposal.
+pub(super) fn textarea(common: &str, rows: usize, more: &str, text: &str) -> String {
+    let rows = text.lines().count().clamp(rows, 12);
+    // The parser takes away one line end after the tag: not the first one of the text.
+    format!("<textarea {common} rows=\"{rows}\" dir=\"auto\"{more}>\n{}</textarea>", Kept(text))
+}
+
+fn select<'n>(common: &str, names: impl Iterator<Item = &'n str>, optional: bool, chosen: &str) -> String {
+    let nothing = if optional { "nothing" } else { "choose" };
+    let options: String = names
+        .map(|name| {
+            let selected = if name == chosen { " selected" } else { "" };
+            format!("<option value=\"{}\"{selected}>{}</option>", Kept(name), Text(&title(name)))
+        })
+        .collect();
+    format!("<select {common}><option value=\"\">{nothing}</option>{options}</select>")
+}
+
+/// The answer that was entered.
+///
+/// # Errors
+/// What is wrong with which input.
+pub(super) fn answer(shape: &Shape, proposed: Option<&Value>, entered: &Entered) -> Result<Value, Wrong> {
+    let mut reading = Reading { entered, wrong: Vec::new() };
+    let value = reading.read(ANSWER, shape, proposed, true);
+    if reading.wrong.is_empty() { Ok(value.unwrap_or_default()) } else { Err(reading.wrong) }
+}
+
+struct Reading<'a> {
+    entered: &'a Entered,
+    wrong: Wrong,
+}
+
+impl Reading<'_> {
+    /// What was entered under `name`. `None`: nothing, and it need not be there.
+    fn read(&mut self, name: &str, shape: &Shape, proposed: Option<&Value>, required: bool) -> Option<Value> {
+        let (kind, optional) = kind(shape);
+        let text = self.entered.get(name).map(lines).unwrap_or_default();
+        let trimmed = text.trim();
+        match kind {
+            Kind::Nothing => return Some(Value::Null),
+            Kind::Check => return Some(self.entered.get(name).is_some().into()),
+            Kind::Group(fields) => return Some(self.read_group(name, fields, proposed)),
+            _ if trimmed.is_empty() && optional => return Some(Value::Null),
+            // Empty words are words, and stay where they take the place of others.
+            Kind::Words if required || proposed.is_some() || !text.is_empty() => return Some(text.into()),
+            _ if trimmed.is_empty() && !required => return None,
+            _ => {}
+        }
+        let (value, expected) = match kind {
+            Kind::Whole => (whole(trimmed), "Give a whole number."),
+            Kind::Natural => (natural(trimmed), "Give a whole number, not below 0."),
+            Kind::Decimal => (decimal(trimmed), "Give a number."),
+            Kind::YesNo => (yes_or_no(trimmed), "Choose one."),
+            Kind::Choice(choices) => {
+                let choice = choices.iter().find(|choice| choice.name == text);
+                (choice.map(|choice| choice.name.as_str().into()), "Choose one.")
+            }
+            _ => (serde_json::from_str(trimmed).ok(), "This is not JSON: text has quotes around it."),
+        };
+        if value.is_none() {
+            self.wrong.push((name.to_owned(), expected.to_owned()));
+        }
+        value
+    }
+
+    fn read_group(&mut self, name: &str, fields: &[Field], proposed: Option<&Value>) -> Value {
+        let mut group = Map::new();
+        for (place, field) in fields.iter().enumerate() {
+            let proposed = proposed.and_then(|value| value.get(&field.name));
+            if let Some(value) = self.read(&part(name, place), &field.shape, proposed, field.required) {
+                group.insert(field.name.clone(), value);
+            }
+        }
+        group.into()
+    }
+}
+
+fn natural(text: &str) -> Option<Value> {
+    text.parse::<u64>().map(Value::from).ok()
+}
+
+fn whole(text: &str) -> Option<Value> {
+    natural(text).or_else(|| text.parse::<i64>().map(Value::from).ok())
+}
+
+fn decimal(text: &str) -> Option<Value> {
+    whole(text).or_else(|| text.parse().ok().and_then(Number::from_f64).map(Value::Number))
+}
+
+fn yes_or_no(text: &str) -> Option<Value> {
+    match text {
+        "yes" => Some(true.into()),
+        "no" => Some(false.into()),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::{Deserialize, Serialize};
+    use serde_json::json;
+
+    use super::*;
+
+    #[derive(Serialize, Deserialize)]
+    struct Order {
+        cents: i64,
+        rate: f64,
+        gift: bool,
+        text: String,
+        way: Way,
+        note: Option<String>,
+        sure: Option<bool>,
+        to: To,
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        lines: Vec<u32>,
+    }
+
+    #[derive(Serialize, Deserialize)]
+    enum Way {
+        Post,
+        Courier,
+    }
+
+    #[derive(Serialize, Deserialize)]
+    struct To {
+        city: String,
+    }
+
+    fn order() -> Value {
+        json!({
+            "cents": -5, "rate": 0.25, "gift": true, "text": "two\nlines", "way": "Courier", "note": null, "sure": false,
+            "to": { "city": "<Bonn>" }
+        })
+    }
+
+    /// What a browser sends of inputs as they are.
+    fn sent(html: &str) -> Entered {
+        let mut sent = Vec::new();
+        let unescaped = |text: &str| text.replace("&lt;", "<").replace("&gt;", ">").replace("&quot;", "\"");
+        for tag in html.split('<').skip(1) {
+            let attribute = |name: &str| {
+                let (_, rest) = tag.split_once(&format!(" {name}=\""))?;
+                rest.split_once('"').map(|(value, _)| unescaped(value))
+            };
+            if tag.starts_with("input") && (tag.contains(" checked") || !tag.contains("checkbox")) {
+                sent.push((attribute("name").unwrap(), attribute("value").unwrap()));
+            } else if tag.starts_with("textarea") {
+                let text = tag.split_once(">\n").unwrap().1;
+                sent.push((attribute("name").unwrap(), unescaped(text).replace('\n', "\r\n")));
+            } else if tag.starts_with("select") {
+                sent.push((attribute("name").unwrap(), String::new()));
+            } else if tag.starts_with("option") && tag.contains(" selected") {
+                sent.last_mut().unwrap().1 = attribute("value").unwrap();
+            }
+        }
+        Entered(sent)
+    }
+
+    #[test]
+    fn what_is_proposed_comes_back_as_it_was() {
+        let shape = Shape::of::<Order>();
+        let (html, proposal) = (inputs(&shape, Some(&order()), None, &Vec::new()), order());
+        let entered = sent(&html);
+        assert_eq!(answer(&shape, Some(&proposal), &entered), Ok(order()));
+        // Entered once, it is shown again.
+        let again = sent(&inputs(&shape, Some(&json!({})), Some(&entered), &Vec::new()));
+        assert_eq!(answer(&shape, Some(&proposal), &again), Ok(order()));
+        assert!(!html.contains("<Bonn>"));
+    }
+
+    #[test]
+    fn values_of_one_part_come_back_as_they_were() {
+        let back = |shape: &Shape, value: Value| {
+            let entered = sent(&inputs(shape, Some(&value), None, &Vec::new()));
+            assert_eq!(answer(shape, Some(&value), &entered), Ok(value));
+        };
+        back(&Shape::Bool, json!(true));
+        back(&Shape::Bool, json!(false));
+        back(&Shape::Integer, json!(u64::MAX));
+        back(&Shape::Integer, json!(i64::MIN));
+        back(&Shape::Number, json!(1.5));
+        back(&Shape::Text, json!("\n<two>\n"));
+        back(&Shape::Text, json!(""));
+        back(&Shape::Null, Value::Null);
+        back(&Shape::Any, json!({ "a": ["<b>"] }));
+        back(&Shape::List(Box::new(Shape::Integer)), json!([1, 2]));
+        back(&Shape::Natural, json!(0));
+        let choice = |name: &str, content| Choice { name: name.to_owned(), content };
+        let alone = Shape::OneOf(vec![choice("A", Content::Nothing), choice("B", Content::Nothing)]);
+        assert!(inputs(&alone, None, None, &Vec::new()).contains("<select"));
+        back(&alone, json!("B"));
+        let filled =
+            Shape::OneOf(vec![choice("A", Content::Nothing), choice("B", Content::Shape(Shape::Object))]);
+        back(&filled, json!("A"));
+        back(&filled, json!({ "B": { "b": 1 } }));
+        back(&Shape::Optional(Box::new(Shape::Integer)), Value::Null);
+        back(&Shape::Optional(Box::new(Shape::Struct(Vec::new()))), Value::Null);
+    }
+
+    #[test]
+    fn what_is_wrong_is_said_of_each_input() {
+        let shape = Shape::of::<Order>();
+        let entered = Entered::parse(b"answer-0=1.5&answer-1=NaN&answer-4=Pigeon&answer-8=%5B1");
+        let wrong = answer(&shape, None, &entered).unwrap_err();
+        let names: Vec<_> = wrong.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(names, ["answer-0", "answer-1", "answer-4", "answer-8"]);
+        let html = inputs(&shape, None, Some(&entered), &wrong);
+        assert!(html.contains("aria-describedby=\"answer-0-wrong\""), "{html}");
+        assert!(html.contains("id=\"answer-0-wrong\">Give a whole number."), "{html}");
+        assert!(html.contains("value=\"1.5\""), "what was entered is not lost");
+    }
+
+    #[test]
+    fn yes_is_proposed_to_who_approves_a_yes_or_no() {
+        let entered = sent(&inputs(&Shape::Bool, None, None, &Vec::new()));
+        assert_eq!(answer(&Shape::Bool, None, &entered), Ok(json!(true)));
+        let field = Field { name: "gift".into(), shape: Shape::Bool, required: true };
+        let entered = sent(&inputs(&Shape::Struct(vec![field.clone()]), None, None, &Vec::new()));
+        assert_eq!(answer(&Shape::Struct(vec![field]), None, &entered), Ok(json!({ "gift": false })));
+    }
+}

@@ -1,0 +1,177 @@
+//! The page that a link leads to: what is asked, and a form for the answer. It is whole by itself: no script, and
+//! nothing from elsewhere.
+
+mod form;
+mod html;
+mod moment;
+mod view;
+
+use std::sync::Arc;
+
+use awaitly_core::store::Operate;
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, RawQuery, Request, State};
+use axum::http::StatusCode;
+use axum::response::Response;
+use axum::{Router, routing};
+use serde_json::Value;
+
+use self::form::{Entered, Wrong};
+use self::view::{Ended, Shown};
+use super::links::LinkError;
+use super::problem::Problem;
+use super::receive;
+use super::router::Board;
+use crate::inbox::InboxError;
+use crate::request::{Asks, Question};
+
+/// By which way an answer came.
+const VIA: &str = "link";
+
+/// A token, out of the path and percent-decoded.
+type Token = Result<Path<String>, PathRejection>;
+
+pub(super) fn routes<S: Operate>(board: &Arc<Board<S>>) -> Router {
+    // What keeps other sites from sending the form is the signature in the URL that it is sent to: there is no cookie or
+    // anything else that a browser would add by itself, and who does not have the link cannot make it.
+    Router::new()
+        .route("/link/{token}", routing::get(show::<S>).post(submit::<S>))
+        .with_state(Arc::clone(board))
+}
+
+/// Shows, and changes nothing: those who look through mail for dangers follow every link in it.
+async fn show<S: Operate>(
+    State(board): State<Arc<Board<S>>>,
+    token: Token,
+    RawQuery(query): RawQuery,
+) -> Response {
+    match visit(&board, token, query).await {
+        Ok(visit) => visit.asked(StatusCode::OK, &Shown::default()),
+        Err(ended) => ended.page(),
+    }
+}
+
+async fn submit<S: Operate>(
+    State(board): State<Arc<Board<S>>>,
+    token: Token,
+    RawQuery(query): RawQuery,
+    request: Request,
+) -> Response {
+    match answer(&board, token, query, request).await {
+        Ok(page) => page,
+        Err(ended) => ended.page(),
+    }
+}
+
+async fn answer<S: Operate>(
+    board: &Board<S>,
+    token: Token,
+    query: Option<String>,
+    request: Request,
+) -> Result<Response, Ended> {
+    let visit = visit(board, token, query).await?;
+    receive::content_type(request.headers(), "application/x-www-form-urlencoded").map_err(Ended::refused)?;
+    let (head, body) = request.into_parts();
+    let body = receive::body(&head.headers, body, board.body_limit).await.map_err(Ended::refused)?;
+    let entered = Entered::parse(&body);
+    let choice = match Choice::of(&entered, &visit.question) {
+        Ok(choice) => choice,
+        Err((alert, wrong)) => {
+            let shown = Shown { alert: Some(alert), wrong, entered: Some(entered) };
+            return Ok(visit.asked(StatusCode::UNPROCESSABLE_ENTITY, &shown));
+        }
+    };
+    let mut reply = board.inbox.with_token(&*visit.question.token).via(VIA);
+    if let Some(by) = &visit.by {
+        reply = reply.by(by.clone());
+    }
+    if let Some(note) = entered.words("note") {
+        reply = reply.note(note);
+    }
+    let done = if let Choice::Reject(_) = choice { "Rejected" } else { "Approved" };
+    let given = match choice {
+        Choice::Accept => reply.accept().await,
+        Choice::Approve(value) => reply.approve(&value).await,
+        Choice::Reject(reason) => reply.reject(&reason).await,
+    };
+    match given {
+        Ok(()) => Ok(visit.answered(done)),
+        Err(error) if is_of_the_value(&error) => {
+            let problem = Problem::from(error);
+            let status = StatusCode::from_u16(problem.status()).unwrap_or(StatusCode::UNPROCESSABLE_ENTITY);
+            let alert = format!("This was not taken: {}.", problem.message());
+            Ok(visit.asked(status, &Shown { alert: Some(alert), wrong: Vec::new(), entered: Some(entered) }))
+        }
+        Err(error) => Err(Ended::refused(error)),
+    }
+}
+
+/// Whether another value could be taken.
+const fn is_of_the_value(error: &InboxError) -> bool {
+    matches!(
+        error,
+        InboxError::Misfit(_)
+            | InboxError::WrongType { .. }
+            | InboxError::Unencodable(_)
+            | InboxError::TooLarge { .. }
+            | InboxError::NoProposal
+    )
+}
+
+/// Somebody who has come by a link that holds, to a question that waits for them.
+struct Visit {
+    question: Question,
+    by: Option<String>,
+}
+
+async fn visit<S: Operate>(board: &Board<S>, token: Token, query: Option<String>) -> Result<Visit, Ended> {
+    let (Some(links), Ok(Path(token))) = (&board.links, token) else {
+        return Err(Ended::refused(LinkError::Forged));
+    };
+    let now = board.inbox.store().now().await.map_err(|error| Ended::refused(Problem::store(&error)))?;
+    let pass = links.verify(&token, &query.unwrap_or_default(), now);
+    let pass = pass.map_err(Ended::refused)?;
+    let question = board.inbox.with_token(pass.token).show().await;
+    let question = question.map_err(Ended::refused)?;
+    if question.asks != Asks::Approval {
+        let text = "This is a question from one program to another: there is no page for it.";
+        return Err(Ended { status: StatusCode::NOT_FOUND, title: "Nothing to see here", text });
+    }
+    let Question { answerers, expires, .. } = &question;
+    if expires.is_some_and(|expires| expires <= now) {
+        return Err(Ended::refused(LinkError::Expired));
+    }
+    if !answerers.is_empty() && !pass.by.as_ref().is_some_and(|by| answerers.contains(by)) {
+        let error = InboxError::NotAsked { by: pass.by, answerers: answerers.clone() };
+        return Err(Ended::refused(error));
+    }
+    Ok(Visit { question, by: pass.by })
+}
+
+/// What was chosen on the form.
+enum Choice {
+    Accept,
+    Approve(Value),
+    Reject(String),
+}
+
+impl Choice {
+    fn of(entered: &Entered, question: &Question) -> Result<Self, (String, Wrong)> {
+        let alone = |alert: &str| (alert.to_owned(), Wrong::new());
+        let value = || {
+            form::answer(&question.shape, question.proposal.as_ref(), entered)
+                .map_err(|wrong| ("This was not taken: look at what is marked below.".to_owned(), wrong))
+        };
+        match entered.get("do") {
+            Some("accept") => Ok(Self::Accept),
+            Some("approve" | "edit") => value().map(Self::Approve),
+            Some("reject") => entered.words("reason").map(Self::Reject).ok_or_else(|| {
+                (
+                    "This was not taken: say why not.".to_owned(),
+                    vec![("reason".to_owned(), "Say why not.".to_owned())],
+                )
+            }),
+            _ => Err(alone("Choose what to answer.")),
+        }
+    }
+}

@@ -1,0 +1,101 @@
+//! A store that fails when it is told to, with a secret in what it says.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use awaitly_core::journal::{Key, Outcome, Record, Settling, Timestamp};
+use awaitly_core::store::{
+    Answer, Answered, Cancelled, DeleteIf, Due, Durability, Ending, Imported, Lease, Open, Opened, Operate,
+    Page, Renewed, RunId, RunQuery, RunSummary, Store, StoreError, StoredRun, Wait, WaitQuery, Waiting,
+    Wakes,
+};
+use awaitly_persistence::MemoryStore;
+
+#[derive(Clone, Default)]
+pub(crate) struct Faulty {
+    pub(crate) memory: MemoryStore,
+    fails: Arc<AtomicBool>,
+}
+
+/// What no client may see.
+pub(crate) const SECRET: &str = "postgres://awaitly:hunter2@10.0.0.7";
+
+impl Faulty {
+    pub(crate) fn fail(&self, fails: bool) {
+        self.fails.store(fails, Ordering::Relaxed);
+    }
+
+    fn check(&self) -> Result<(), StoreError> {
+        if self.fails.load(Ordering::Relaxed) {
+            return Err(StoreError::Unavailable { detail: SECRET.into() });
+        }
+        Ok(())
+    }
+}
+
+/// All that a store holds.
+pub(crate) trait Everything {
+    async fn everything(&self) -> Vec<(RunId, StoredRun)>;
+}
+
+impl Everything for MemoryStore {
+    async fn everything(&self) -> Vec<(RunId, StoredRun)> {
+        let mut all = Vec::new();
+        for run in self.list(RunQuery::new().limit(1000)).await.unwrap().items {
+            let stored = self.load(&run.run).await.unwrap().unwrap();
+            all.push((run.run, stored));
+        }
+        all
+    }
+}
+
+/// Hands a call on, unless the store fails.
+macro_rules! handed_on {
+    ($($name:ident($($arg:ident: $type:ty),*) -> $out:ty;)*) => {
+        $(async fn $name(&self, $($arg: $type),*) -> Result<$out, StoreError> {
+            self.check()?;
+            self.memory.$name($($arg),*).await
+        })*
+    };
+}
+
+impl Store for Faulty {
+    handed_on! {
+        open(request: Open) -> Opened;
+        append(lease: &Lease, record: Record, durability: Durability) -> ();
+        replace(lease: &Lease, record: Record, durability: Durability) -> ();
+        wait(lease: &Lease, wait: Wait) -> ();
+        settle(lease: &Lease, record: Record, settling: Settling) -> Option<Outcome>;
+        revive(lease: &Lease, drop: Vec<Key>) -> ();
+        rewrite(lease: &Lease, version: u32, records: Vec<Record>) -> ();
+        finish(lease: &Lease, ending: Ending) -> ();
+        renew(lease: &Lease, ttl: Duration) -> Renewed;
+        load(run: &RunId) -> Option<StoredRun>;
+    }
+
+    fn release(&self, lease: &Lease) {
+        self.memory.release(lease);
+    }
+
+    fn durability(&self) -> &'static str {
+        "memory, and faulty"
+    }
+}
+
+impl Operate for Faulty {
+    handed_on! {
+        list(query: RunQuery) -> Page<RunSummary>;
+        waiting(query: WaitQuery) -> Page<Waiting>;
+        due(limit: usize) -> Vec<Due>;
+        answer(answer: Answer) -> Answered;
+        cancel(run: &RunId) -> Cancelled;
+        delete(runs: Vec<RunId>, condition: DeleteIf) -> Vec<RunId>;
+        import(run: RunId, stored: StoredRun) -> Imported;
+        now() -> Timestamp;
+    }
+
+    fn wakes(&self) -> Wakes {
+        self.memory.wakes()
+    }
+}

@@ -1,0 +1,443 @@
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, SystemTime};
+
+use awaitly_core::guard::Refusal;
+use awaitly_core::store::{RunId, Store};
+use awaitly_core::{DurableRun, RunError, Workflow, step};
+use awaitly_hitl::http::{AsRunError, Inbound, Invalid, Problem, Secret, SignatureCheck, json};
+use awaitly_hitl::{Approvals, Inbox};
+use awaitly_persistence::MemoryStore;
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::http::{Request, header};
+use serde::{Deserialize, Serialize};
+use tokio::sync::Notify;
+
+use super::faulty::{Faulty, SECRET};
+use super::{KEY, Reply, is, request, send};
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Order {
+    sku: String,
+    cents: u64,
+}
+
+#[derive(Debug, Serialize, Deserialize, thiserror::Error)]
+enum OrderError {
+    #[error("nothing is left at {SECRET}")]
+    SoldOut,
+    #[error(transparent)]
+    Run(#[from] RunError),
+}
+
+impl AsRunError for OrderError {
+    fn as_run_error(&self) -> Option<&RunError> {
+        match self {
+            Self::Run(error) => Some(error),
+            Self::SoldOut => None,
+        }
+    }
+}
+
+fn order(request: &Request<Bytes>) -> Result<Order, Invalid> {
+    let order: Order = json(request)?;
+    if order.cents == 0 {
+        return Err(Invalid::field("cents", "an order costs something"));
+    }
+    Ok(order)
+}
+
+/// A shop with one handler, and how often its step was called.
+struct Shop {
+    store: Faulty,
+    calls: Arc<AtomicU32>,
+    /// A step that is called for `slow` waits for this.
+    go_on: Arc<Notify>,
+}
+
+impl Shop {
+    fn new() -> Self {
+        Self { store: Faulty::default(), calls: Arc::default(), go_on: Arc::default() }
+    }
+
+    fn calls(&self) -> u32 {
+        self.calls.load(Ordering::Relaxed)
+    }
+
+    fn workflow(&self) -> Workflow {
+        Workflow::new("order").store(self.store.clone())
+    }
+
+    /// What a run of the shop does: as its sku says.
+    fn inbound(&self, workflow: Workflow) -> Inbound<OrderError> {
+        let (calls, go_on) = (Arc::clone(&self.calls), Arc::clone(&self.go_on));
+        Inbound::new(workflow, order, move |run: DurableRun| {
+            let (calls, go_on) = (Arc::clone(&calls), Arc::clone(&go_on));
+            async move {
+                let Order { sku, cents } = run.input()?;
+                let charge = || async {
+                    calls.fetch_add(1, Ordering::Relaxed);
+                    match sku.as_str() {
+                        "none" => Err(OrderError::SoldOut),
+                        "late" => Ok(std::future::pending().await),
+                        "slow" => {
+                            go_on.notified().await;
+                            Ok(cents)
+                        }
+                        "panic" => panic!("{SECRET}"),
+                        _ => Ok(cents),
+                    }
+                };
+                let charged: u64 = step!(run.step("charge", charge).timeout(Duration::from_secs(1)));
+                if sku == "ask" {
+                    let approved: bool = step!(run.approval("manager"));
+                    return Ok(if approved { charged } else { 0 });
+                }
+                Ok(charged)
+            }
+        })
+    }
+
+    fn router(&self) -> Router {
+        routed(self.inbound(self.workflow()).idempotency_header("Idempotency-Key"))
+    }
+}
+
+fn routed(inbound: Inbound<OrderError>) -> Router {
+    Router::new().route("/orders", inbound.post())
+}
+
+fn body(sku: &str) -> String {
+    format!(r#"{{"sku":"{sku}","cents":42}}"#)
+}
+
+fn keyed(key: &str, body: impl Into<Body>) -> Request<Body> {
+    request("POST", "/orders")
+        .header(header::CONTENT_TYPE, "application/json")
+        .header("idempotency-key", key)
+        .body(body.into())
+        .unwrap()
+}
+
+fn fine(reply: &Reply, value: u64) {
+    assert_eq!((reply.status.as_u16(), reply.json()), (200, value.into()), "{reply:?}");
+}
+
+#[tokio::test]
+async fn a_request_becomes_a_run_and_sent_again_gets_the_same_answer() {
+    let shop = Shop::new();
+    for _ in 0..3 {
+        fine(&send(&shop.router(), keyed("k-1", body("tea"))).await, 42);
+    }
+    assert_eq!(shop.calls(), 1);
+    fine(&send(&shop.router(), keyed("k-2", body("tea"))).await, 42);
+    assert_eq!(shop.calls(), 2);
+    assert!(shop.store.load(&RunId::new("order/k-1").unwrap()).await.unwrap().is_some());
+
+    // The same key for another content, of a run that has ended and of one that waits.
+    assert_eq!(send(&shop.router(), keyed("k-1", body("mug"))).await.problem(), is(409, "input_changed"));
+    assert_eq!(send(&shop.router(), keyed("k-3", body("ask"))).await.status, 202);
+    assert_eq!(send(&shop.router(), keyed("k-3", body("mug"))).await.problem(), is(409, "input_changed"));
+    assert_eq!(shop.calls(), 3);
+    // Written otherwise, and the same all the same.
+    fine(&send(&shop.router(), keyed("k-1", r#" {"cents": 42, "sku": "tea"} "#)).await, 42);
+}
+
+#[tokio::test]
+async fn a_run_that_waits_is_accepted_and_its_outcome_found_later() {
+    let shop = Shop::new();
+    for _ in 0..2 {
+        let waits = send(&shop.router(), keyed("k", body("ask"))).await;
+        assert_eq!(waits.status, 202);
+        assert_eq!(waits.json(), serde_json::json!({ "run": "order/k", "status": "waiting" }));
+    }
+    Inbox::new(shop.store.clone()).approve("order/k", "manager", &true).await.unwrap();
+    fine(&send(&shop.router(), keyed("k", body("ask"))).await, 42);
+    assert_eq!(shop.calls(), 1);
+    send(&shop.router(), keyed("no", body("ask"))).await;
+    Inbox::new(shop.store.clone()).reject("order/no", "manager", SECRET).await.unwrap();
+    let rejected = send(&shop.router(), keyed("no", body("ask"))).await;
+    assert_eq!(rejected.problem(), is(409, "rejected"));
+    assert!(!rejected.text.contains(SECRET));
+}
+
+#[tokio::test]
+async fn a_request_without_a_key_is_refused_where_one_is_needed() {
+    let shop = Shop::new();
+    let refused = async |request: Request<Body>| send(&shop.router(), request).await.problem();
+    let mut without = keyed("k", body("tea"));
+    without.headers_mut().remove("idempotency-key");
+    assert_eq!(refused(without).await, is(400, "idempotency_key"));
+    assert_eq!(refused(keyed("", body("tea"))).await, is(400, "idempotency_key"));
+    assert_eq!(refused(keyed(&"k".repeat(600), body("tea"))).await, is(400, "idempotency_key"));
+    let mut twice = keyed("k", body("tea"));
+    twice.headers_mut().append("idempotency-key", "j".parse().unwrap());
+    assert_eq!(refused(twice).await, is(400, "idempotency_key"));
+    let mut binary = keyed("k", body("tea"));
+    binary.headers_mut().insert("idempotency-key", header::HeaderValue::from_bytes(&[0xe9]).unwrap());
+    assert_eq!(refused(binary).await, is(400, "idempotency_key"));
+    assert_eq!(shop.calls(), 0);
+}
+
+#[tokio::test]
+async fn without_a_key_each_request_is_a_run_and_a_key_can_be_made() {
+    let shop = Shop::new();
+    let each = routed(shop.inbound(shop.workflow()));
+    for _ in 0..2 {
+        fine(&send(&each, keyed("k", body("tea"))).await, 42);
+    }
+    assert_eq!(shop.calls(), 2);
+    let made = shop.inbound(shop.workflow()).run_id(|request| {
+        let order: Order = json(request)?;
+        match request.headers().get("tenant").and_then(|tenant| tenant.to_str().ok()) {
+            Some(tenant) => Ok(format!("{tenant}/{}", order.sku)),
+            None => Err(Invalid::field("tenant", "say who you are")),
+        }
+    });
+    let made = routed(made);
+    let of = |tenant: &str| {
+        let mut request = keyed("k", body("tea"));
+        request.headers_mut().insert("tenant", tenant.parse().unwrap());
+        request
+    };
+    for tenant in ["a", "b", "a", "b"] {
+        fine(&send(&made, of(tenant)).await, 42);
+    }
+    assert_eq!(shop.calls(), 4);
+    assert_eq!(send(&made, keyed("k", body("tea"))).await.problem(), is(422, "invalid"));
+}
+
+#[tokio::test]
+async fn what_cannot_be_read_or_is_not_right_is_told_with_its_field() {
+    let shop = Shop::new();
+    let refused = async |body: &str| send(&shop.router(), keyed("k", body.to_owned())).await;
+    for malformed in ["", "{", "\u{0}", r#"{"sku":"a","cents":1}{}"#] {
+        assert_eq!(refused(malformed).await.problem(), is(400, "malformed"), "{malformed}");
+    }
+    for invalid in ["{}", "[]", r#"{"sku":7,"cents":1}"#] {
+        assert_eq!(refused(invalid).await.problem(), is(422, "invalid"), "{invalid}");
+    }
+    let zero = refused(r#"{"sku":"tea","cents":0}"#).await;
+    assert_eq!(zero.problem(), is(422, "invalid"));
+    assert_eq!(zero.json()["error"]["field"], "cents");
+    assert_eq!(zero.message(), "an order costs something");
+    let mut text = keyed("k", body("tea"));
+    text.headers_mut().insert(header::CONTENT_TYPE, "text/plain".parse().unwrap());
+    assert_eq!(send(&shop.router(), text).await.problem(), is(415, "unsupported_type"));
+    assert_eq!(send(&shop.router(), keyed("k", "x".repeat(65_537))).await.problem(), is(413, "too_large"));
+    let get = send(&shop.router(), request("GET", "/orders").body(Body::empty()).unwrap()).await;
+    assert_eq!((get.problem(), get.header("allow")), (is(405, "method_not_allowed"), "POST"));
+    assert_eq!(shop.calls(), 0);
+}
+
+#[tokio::test]
+async fn an_error_of_ones_own_is_told_as_the_caller_says_and_else_not_at_all() {
+    let shop = Shop::new();
+    let unmapped = send(&shop.router(), keyed("k", body("none"))).await;
+    assert_eq!(unmapped.problem(), is(500, "internal"));
+    assert!(!unmapped.text.contains("hunter2"), "{unmapped:?}");
+    let mapped =
+        shop.inbound(shop.workflow()).idempotency_header("idempotency-key").map_error(|error| match error {
+            OrderError::SoldOut => Problem::new(409, "sold_out", "nothing is left of it"),
+            OrderError::Run(_) => panic!("these are told by the library"),
+        });
+    let mapped = routed(mapped);
+    // The run has failed by now: its recorded error is told in the same way.
+    for key in ["k", "k", "other"] {
+        let told = send(&mapped, keyed(key, body("none"))).await;
+        assert_eq!((told.problem(), told.message()), (is(409, "sold_out"), "nothing is left of it".into()));
+    }
+    assert_eq!(shop.calls(), 2);
+    assert_eq!(send(&mapped, keyed("p", body("panic"))).await.problem(), is(500, "internal"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_library_ends_a_run_with_has_a_status_of_its_own() {
+    let shop = Shop::new();
+    assert_eq!(send(&shop.router(), keyed("t", body("late"))).await.problem(), is(504, "timeout"));
+    shop.store.fail(true);
+    let failed = send(&shop.router(), keyed("s", body("tea"))).await;
+    assert_eq!(failed.problem(), is(503, "store_failed"));
+    assert!(!failed.text.contains("hunter2"), "{failed:?}");
+    shop.store.fail(false);
+    fine(&send(&shop.router(), keyed("s", body("tea"))).await, 42);
+
+    let workflow = shop.workflow().before_run(|_| async {
+        Err(Refusal::new("shop", SECRET).with_retry_after(Duration::from_millis(2500)))
+    });
+    let closed = routed(shop.inbound(workflow).idempotency_header("idempotency-key"));
+    let refused = send(&closed, keyed("r", body("tea"))).await;
+    assert_eq!((refused.problem(), refused.header("retry-after")), (is(503, "refused"), "3"));
+    assert!(!refused.text.contains("hunter2"), "{refused:?}");
+
+    let token = tokio_util::sync::CancellationToken::new();
+    token.cancel();
+    let cancelled = shop.inbound(shop.workflow().cancel_on(token)).idempotency_header("idempotency-key");
+    assert_eq!(send(&routed(cancelled), keyed("c", body("tea"))).await.problem(), is(409, "cancelled"));
+    let other =
+        shop.inbound(Workflow::new("other").store(shop.store.clone())).run_id(|_| Ok("order/s".into()));
+    assert_eq!(send(&routed(other), keyed("x", body("tea"))).await.problem(), is(409, "run_id_taken"));
+}
+
+#[tokio::test]
+async fn a_request_that_is_being_worked_on_is_busy_and_one_that_was_dropped_goes_on() {
+    let shop = Shop::new();
+    let router = shop.router();
+    let first = tokio::spawn({
+        let router = router.clone();
+        async move { send(&router, keyed("k", body("slow"))).await }
+    });
+    while shop.calls() == 0 {
+        tokio::task::yield_now().await;
+    }
+    let busy = send(&router, keyed("k", body("slow"))).await;
+    assert_eq!((busy.problem(), busy.header("retry-after")), (is(409, "busy"), "1"));
+    // The client goes away: its lease is given back, and the next one runs on.
+    first.abort();
+    assert!(first.await.unwrap_err().is_cancelled());
+    shop.go_on.notify_one();
+    fine(&send(&router, keyed("k", body("slow"))).await, 42);
+    assert_eq!(shop.calls(), 2);
+}
+
+/// A signed request, sent at some seconds from now.
+fn signed(secret: &Secret, seconds: i64, key: Option<&str>, body: &str) -> Request<Body> {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
+    let at = now.checked_add_signed(seconds).unwrap();
+    let signature = secret.sign_request(at, key.unwrap_or_default(), body.as_bytes());
+    let mut request = request("POST", "/orders")
+        .header(header::CONTENT_TYPE, "application/json")
+        .header("awaitly-timestamp", at)
+        .header("awaitly-signature", format!("v1={signature}"));
+    if let Some(key) = key {
+        request = request.header("idempotency-key", key);
+    }
+    request.body(body.to_owned().into()).unwrap()
+}
+
+fn changed(mut request: Request<Body>, name: &'static str, value: Option<&str>) -> Request<Body> {
+    match value {
+        Some(value) => request.headers_mut().insert(name, value.parse().unwrap()),
+        None => request.headers_mut().remove(name),
+    };
+    request
+}
+
+#[tokio::test]
+async fn only_what_was_signed_becomes_a_run() {
+    let shop = Shop::new();
+    let secret = Secret::new(KEY).unwrap();
+    let check = SignatureCheck::new(secret.clone());
+    let router = routed(shop.inbound(shop.workflow()).idempotency_header("idempotency-key").signed(check));
+    let good = |seconds| signed(&secret, seconds, Some("k"), &body("tea"));
+    let problem = async |request: Request<Body>| send(&router, request).await.problem();
+
+    for header in ["awaitly-timestamp", "awaitly-signature"] {
+        assert_eq!(problem(changed(good(0), header, None)).await, is(401, "unsigned"), "{header}");
+        assert_eq!(problem(changed(good(0), header, Some("x"))).await, is(401, "unsigned"), "{header}");
+    }
+    assert_eq!(problem(changed(good(0), "awaitly-timestamp", Some("1"))).await, is(401, "forged"));
+    assert_eq!(problem(changed(good(0), "awaitly-signature", Some("v1=00"))).await, is(401, "forged"));
+    assert_eq!(problem(changed(good(0), "awaitly-signature", Some("v1="))).await, is(401, "forged"));
+    let (head, _) = good(0).into_parts();
+    assert_eq!(problem(Request::from_parts(head, body("mug").into())).await, is(401, "forged"));
+    // The key is signed as well: a replay cannot become another run by it.
+    assert_eq!(problem(changed(good(0), "idempotency-key", Some("other"))).await, is(401, "forged"));
+    assert_eq!(problem(changed(good(0), "idempotency-key", None)).await, is(401, "forged"));
+    let foreign = Secret::new("somebody else's secret").unwrap();
+    assert_eq!(problem(signed(&foreign, 0, Some("k"), &body("tea"))).await, is(401, "forged"));
+    for seconds in [-310, 310] {
+        assert_eq!(problem(good(seconds)).await, is(401, "stale"), "{seconds}");
+    }
+    assert_eq!(shop.calls(), 0);
+
+    for seconds in [0, -200, 200] {
+        fine(&send(&router, good(seconds)).await, 42);
+    }
+    assert_eq!(shop.calls(), 1, "they have one key");
+    // Signed anew, for something else.
+    assert_eq!(problem(signed(&secret, 0, Some("k"), &body("mug"))).await, is(409, "input_changed"));
+}
+
+#[tokio::test]
+async fn a_signature_is_good_for_one_run_whatever_else_is_changed() {
+    let shop = Shop::new();
+    let secret = Secret::new(KEY).unwrap();
+    let check = || SignatureCheck::new(secret.clone()).headers("X-Time", "X-Signature");
+    let renamed = |request: Request<Body>| {
+        let (mut head, body) = request.into_parts();
+        for (from, to) in [("awaitly-timestamp", "x-time"), ("awaitly-signature", "x-signature")] {
+            let value = head.headers.remove(from).unwrap();
+            head.headers.insert(to, value);
+        }
+        Request::from_parts(head, body)
+    };
+    // Without a key, a run is what was signed.
+    let router = routed(shop.inbound(shop.workflow()).signed(check()));
+    for _ in 0..2 {
+        fine(&send(&router, renamed(signed(&secret, -9, None, &body("tea")))).await, 42);
+    }
+    assert_eq!(shop.calls(), 1);
+    // The same time, written otherwise.
+    for otherwise in ["0", "+"] {
+        let replay = signed(&secret, -9, None, &body("tea"));
+        let time = replay.headers()["awaitly-timestamp"].to_str().unwrap().to_owned();
+        let replay = changed(replay, "awaitly-timestamp", Some(&format!("{otherwise}{time}")));
+        assert_eq!(send(&router, renamed(replay)).await.problem(), is(401, "unsigned"));
+    }
+    assert_eq!(shop.calls(), 1);
+    fine(&send(&router, renamed(signed(&secret, -8, None, &body("tea")))).await, 42);
+    fine(&send(&router, renamed(signed(&secret, -8, Some("k"), &body("tea")))).await, 42);
+    assert_eq!(shop.calls(), 3);
+
+    // Who makes the run id sees nothing that could be changed.
+    let made = shop.inbound(shop.workflow()).signed(check()).run_id(|request| {
+        assert_eq!((request.uri().to_string().as_str(), request.headers().len()), ("/", 2));
+        assert!(
+            request.headers().contains_key("x-time") && request.headers().contains_key("idempotency-key")
+        );
+        let order: Order =
+            serde_json::from_slice(request.body()).map_err(|error| Invalid::new(error.to_string()))?;
+        Ok(format!("made/{}", order.sku))
+    });
+    let router = routed(made);
+    for tenant in ["a", "b"] {
+        let mut replay = renamed(signed(&secret, 0, Some("k"), &body("mug")));
+        replay.headers_mut().insert("tenant", tenant.parse().unwrap());
+        *replay.uri_mut() = format!("/orders?tenant={tenant}").parse().unwrap();
+        fine(&send(&router, replay).await, 42);
+    }
+    assert_eq!(shop.calls(), 4);
+}
+
+#[tokio::test]
+async fn errors_of_any_type_can_be_looked_into() {
+    type Boxed = Box<dyn std::error::Error + Send + Sync>;
+    let workflow = || Workflow::new("boxed").store(MemoryStore::new()).errors_as_text();
+    let waits = Inbound::new(
+        workflow(),
+        |_| Ok(()),
+        async |run: DurableRun| {
+            let yes: bool = run.approval("manager").await?;
+            Ok::<_, Boxed>(yes)
+        },
+    );
+    let router = Router::new().route("/orders", waits.post());
+    assert_eq!(send(&router, keyed("k", "")).await.status, 202);
+    let fails = Inbound::new(workflow(), |_| Ok(()), async |_: DurableRun| Err::<(), Boxed>(SECRET.into()));
+    let router = Router::new().route("/orders", fails.post());
+    let failed = send(&router, keyed("k", "")).await;
+    assert_eq!(failed.problem(), is(500, "internal"));
+    assert!(!failed.text.contains("hunter2"));
+    let typed = Workflow::new("typed").store(MemoryStore::new());
+    let typed = Inbound::new(
+        typed,
+        |_| Ok(()),
+        async |run: DurableRun| {
+            run.approval::<bool>("manager").await.map_err(awaitly_core::Error::<String>::Run)
+        },
+    );
+    let router = Router::new().route("/orders", typed.post());
+    assert_eq!(send(&router, keyed("k", "")).await.status, 202);
+}

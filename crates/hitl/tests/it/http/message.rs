@@ -1,0 +1,177 @@
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use awaitly_core::store::{RunId, Store};
+use awaitly_core::{DurableRun, Error, RunError, Workflow, step};
+use awaitly_hitl::http::{Handled, Invalid, Message, MessageHandler};
+use awaitly_hitl::{Approvals, Inbox};
+use serde::{Deserialize, Serialize};
+
+use super::faulty::Faulty;
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, thiserror::Error)]
+enum Trouble {
+    #[error("the account is closed")]
+    Closed,
+    #[error("the bank is away")]
+    Away,
+}
+
+/// A handler whose step fails as often as it is told to, and how often its steps were called.
+struct Queue {
+    store: Faulty,
+    first: Arc<AtomicU32>,
+    calls: Arc<AtomicU32>,
+    failures: Arc<AtomicU32>,
+}
+
+impl Queue {
+    fn new() -> Self {
+        Self {
+            store: Faulty::default(),
+            first: Arc::default(),
+            calls: Arc::default(),
+            failures: Arc::default(),
+        }
+    }
+
+    fn handler(&self) -> MessageHandler<Error<Trouble>> {
+        let (first, calls, failures) =
+            (Arc::clone(&self.first), Arc::clone(&self.calls), Arc::clone(&self.failures));
+        let parse = |message: &Message| {
+            serde_json::from_slice::<String>(&message.body)
+                .map_err(|error| Invalid::malformed(error.to_string()))
+        };
+        let workflow = Workflow::new("booking").store(self.store.clone());
+        let handler = MessageHandler::new(workflow, parse, move |run: DurableRun| {
+            let (first, calls, failures) = (Arc::clone(&first), Arc::clone(&calls), Arc::clone(&failures));
+            async move {
+                let what: String = run.input().map_err(Error::Run)?;
+                let count = || async {
+                    first.fetch_add(1, Ordering::Relaxed);
+                    Ok::<_, Trouble>(())
+                };
+                step!(run.step("first", count));
+                let book = || async {
+                    calls.fetch_add(1, Ordering::Relaxed);
+                    let fails = failures
+                        .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
+                    match what.as_str() {
+                        "closed" => Err(Trouble::Closed),
+                        "away" if fails.is_ok() => Err(Trouble::Away),
+                        "slow" if fails.is_ok() => std::future::pending().await,
+                        _ => Ok(()),
+                    }
+                };
+                step!(run.step("book", book).timeout(Duration::from_secs(1)));
+                if what == "ask" {
+                    let _: bool = step!(run.approval("manager"));
+                }
+                Ok(())
+            }
+        });
+        handler.retryable(|error| *error == Error::Failed(Trouble::Away))
+    }
+
+    async fn deliver(&self, id: &str, body: &str) -> Handled {
+        self.handler().handle(Message { id: id.to_owned(), body: body.into() }).await
+    }
+
+    /// How often the first and the second step were called.
+    fn calls(&self) -> (u32, u32) {
+        (self.first.load(Ordering::Relaxed), self.calls.load(Ordering::Relaxed))
+    }
+
+    fn fail(&self, times: u32) {
+        self.failures.store(times, Ordering::Relaxed);
+    }
+}
+
+fn again(reason: &str) -> Handled {
+    Handled::Nack { retry_after: None, reason: reason.to_owned() }
+}
+
+#[tokio::test]
+async fn a_message_that_is_delivered_again_does_nothing_twice() {
+    let queue = Queue::new();
+    for _ in 0..3 {
+        assert_eq!(queue.deliver("m", "\"tea\"").await, Handled::Ack);
+    }
+    assert_eq!(queue.calls(), (1, 1));
+    assert!(queue.store.memory.load(&RunId::new("m").unwrap()).await.unwrap().is_some());
+    // Another content under the same id will never be done.
+    assert!(matches!(queue.deliver("m", "\"mug\"").await, Handled::AckWithError { .. }));
+    assert_eq!(queue.calls(), (1, 1));
+}
+
+#[tokio::test]
+async fn what_cannot_be_read_is_not_delivered_again() {
+    let queue = Queue::new();
+    for poison in ["", "{", "7"] {
+        let Handled::AckWithError { error } = queue.deliver("m", poison).await else { panic!("{poison}") };
+        assert!(!error.is_empty());
+    }
+    assert!(matches!(queue.deliver("", "\"tea\"").await, Handled::AckWithError { .. }));
+    assert!(matches!(queue.deliver(&"m".repeat(600), "\"tea\"").await, Handled::AckWithError { .. }));
+    assert_eq!(queue.calls(), (0, 0));
+}
+
+#[tokio::test]
+async fn a_run_that_waits_needs_no_message_any_more() {
+    let queue = Queue::new();
+    assert_eq!(queue.deliver("m", "\"ask\"").await, Handled::Ack);
+    assert_eq!(queue.deliver("m", "\"ask\"").await, Handled::Ack);
+    Inbox::new(queue.store.clone()).reject("m", "manager", "no").await.unwrap();
+    assert!(matches!(queue.deliver("m", "\"ask\"").await, Handled::AckWithError { .. }));
+    assert_eq!(queue.calls(), (1, 1));
+}
+
+#[tokio::test]
+async fn a_failure_that_may_be_gone_is_retried_by_the_next_delivery_from_where_it_was() {
+    let queue = Queue::new();
+    queue.fail(2);
+    assert_eq!(queue.deliver("m", "\"away\"").await, again("the bank is away"));
+    assert_eq!(queue.calls(), (1, 1));
+    assert_eq!(queue.deliver("m", "\"away\"").await, again("the bank is away"));
+    assert_eq!(queue.calls(), (1, 2), "once for each delivery");
+    assert_eq!(queue.deliver("m", "\"away\"").await, Handled::Ack);
+    assert_eq!(queue.deliver("m", "\"away\"").await, Handled::Ack);
+    assert_eq!(queue.calls(), (1, 3));
+
+    let closed = Handled::AckWithError { error: "the account is closed".into() };
+    for _ in 0..2 {
+        assert_eq!(queue.deliver("c", "\"closed\"").await, closed);
+    }
+    assert_eq!(queue.calls(), (2, 4), "what failed for good is not tried again");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_step_that_took_too_long_is_tried_again() {
+    let queue = Queue::new();
+    queue.fail(1);
+    assert!(matches!(queue.deliver("m", "\"slow\"").await, Handled::Nack { retry_after: None, .. }));
+    assert_eq!(queue.deliver("m", "\"slow\"").await, Handled::Ack);
+    assert_eq!(queue.calls(), (1, 2));
+}
+
+#[tokio::test]
+async fn a_run_that_cannot_be_executed_now_is_delivered_again() {
+    let queue = Queue::new();
+    queue.store.fail(true);
+    assert!(matches!(queue.deliver("m", "\"tea\"").await, Handled::Nack { .. }));
+    queue.store.fail(false);
+    let workflow = Workflow::new("booking").store(queue.store.memory.clone()).input("tea");
+    let busy = workflow
+        .run("m", async |_: &DurableRun| {
+            let busy = queue.deliver("m", "\"tea\"").await;
+            assert!(
+                matches!(&busy, Handled::Nack { retry_after: Some(after), .. } if *after > Duration::ZERO),
+                "{busy:?}"
+            );
+            Err::<(), _>(RunError::Waiting { step: "elsewhere".into() })
+        })
+        .await;
+    assert!(busy.is_err());
+    assert_eq!(queue.calls(), (0, 0));
+}

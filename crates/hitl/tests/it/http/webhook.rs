@@ -1,0 +1,175 @@
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime};
+
+use awaitly_core::{DurableRun, RunError};
+use awaitly_hitl::http::Secret;
+use awaitly_hitl::{Approvals, Notifier, WebhookNotifier};
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::{Router, routing};
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+
+use super::{KEY, links};
+use crate::world::{Office, waits};
+
+/// Notes what comes, and answers what it is told to.
+#[derive(Clone, Default)]
+struct Receiver {
+    came: Arc<Mutex<Vec<(HeaderMap, Bytes)>>>,
+    answers: Arc<Mutex<Vec<u16>>>,
+}
+
+impl Receiver {
+    /// Begins to listen, and says where.
+    async fn listen(&self) -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/a-secret-path", listener.local_addr().unwrap());
+        let router = Router::new().fallback(routing::any(receive)).with_state(self.clone());
+        tokio::spawn(async { axum::serve(listener, router).await });
+        url
+    }
+
+    fn count(&self) -> usize {
+        self.came.lock().unwrap().len()
+    }
+
+    /// The notice that came at this place, if it was signed as it should be, and what it is known by.
+    fn notice(&self, place: usize) -> (String, Value) {
+        let (headers, body) = self.came.lock().unwrap()[place].clone();
+        let header = |name: &str| headers[name].to_str().unwrap().to_owned();
+        let (seconds, id) = (header("awaitly-timestamp").parse().unwrap(), header("idempotency-key"));
+        let signature = Secret::new(KEY).unwrap().sign_request(seconds, &id, &body);
+        assert_eq!(header("awaitly-signature"), format!("v1={signature}"));
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
+        assert!(now.abs_diff(seconds) < 60);
+        assert_eq!(header("content-type"), "application/json");
+        (id, serde_json::from_slice(&body).unwrap())
+    }
+}
+
+async fn receive(State(receiver): State<Receiver>, headers: HeaderMap, body: Bytes) -> Response {
+    receiver.came.lock().unwrap().push((headers, body));
+    let answer = receiver.answers.lock().unwrap().pop().unwrap_or(200);
+    let status = StatusCode::from_u16(answer).unwrap();
+    (status, [(header::LOCATION, "/elsewhere")], "x".repeat(1_000_000)).into_response()
+}
+
+fn hook(url: &str) -> WebhookNotifier {
+    WebhookNotifier::new(url, Secret::new(KEY).unwrap()).unwrap()
+}
+
+async fn ask(office: &Office, hook: &WebhookNotifier) -> Result<bool, RunError> {
+    let body = async |run: &DurableRun| {
+        run.approval("manager")
+            .prompt("May I?")
+            .metadata(&json!({ "cents": 42 }))
+            .answerer("ada")
+            .notify(hook)
+            .await
+    };
+    office.workflow.run("r", body).await
+}
+
+#[tokio::test]
+async fn a_notice_comes_signed_and_once() {
+    let (office, receiver) = (Office::new(), Receiver::default());
+    let hook = hook(&receiver.listen().await);
+    for _ in 0..2 {
+        assert_eq!(ask(&office, &hook).await, waits("manager"));
+    }
+    assert_eq!(receiver.count(), 1);
+    let token = office.inbox.at("r", "manager").show().await.unwrap().token().to_owned();
+    let (_, notice) = receiver.notice(0);
+    assert_eq!(
+        notice,
+        json!({
+            "kind": "asked", "run": "r", "key": "manager", "prompt": "May I?", "metadata": { "cents": 42 },
+            "answerers": ["ada"], "expires": null, "token": token,
+        })
+    );
+}
+
+#[tokio::test]
+async fn a_notice_with_links_holds_no_token_of_its_own() {
+    let (office, receiver) = (Office::new(), Receiver::default());
+    let hook = hook(&receiver.listen().await).links(links());
+    assert_eq!(ask(&office, &hook).await, waits("manager"));
+    let (_, notice) = receiver.notice(0);
+    assert_eq!(notice.get("token"), None);
+    assert_eq!(notice["links"][0]["by"], "ada");
+    let link = notice["links"][0]["url"].as_str().unwrap();
+    let (token, query) = link.strip_prefix("http://localhost/link/").unwrap().split_once('?').unwrap();
+    let pass = links().verify(token, query, SystemTime::now().into()).unwrap();
+    assert_eq!(pass.by.as_deref(), Some("ada"));
+    office.inbox.with_token(pass.token).by("ada").approve(&true).await.unwrap();
+    assert_eq!(ask(&office, &hook).await, Ok(true));
+}
+
+#[tokio::test]
+async fn a_receiver_that_fails_is_asked_again_and_knows_the_notice_by_the_same() {
+    let (office, receiver) = (Office::new(), Receiver::default());
+    receiver.answers.lock().unwrap().extend([200, 503, 500]);
+    let hook = hook(&receiver.listen().await);
+    assert_eq!(ask(&office, &hook).await, waits("manager"));
+    assert_eq!(receiver.count(), 3);
+    let ids = [0, 1, 2].map(|place| receiver.notice(place).0);
+    assert!(ids.iter().all(|id| *id == ids[0] && id.len() >= 32), "{ids:?}");
+}
+
+/// A notice, as a run gives it to its notifier.
+async fn notice() -> awaitly_hitl::Notice {
+    #[derive(Clone, Default)]
+    struct Catch(Arc<Mutex<Option<awaitly_hitl::Notice>>>);
+    impl Notifier for Catch {
+        async fn notify(&self, notice: awaitly_hitl::Notice) -> Result<(), awaitly_hitl::NotifyError> {
+            *self.0.lock().unwrap() = Some(notice);
+            Ok(())
+        }
+    }
+    let (office, caught) = (Office::new(), Catch::default());
+    let body = async |run: &DurableRun| run.approval::<bool>("manager").notify(&caught).await;
+    assert_eq!(office.workflow.run("r", body).await, waits("manager"));
+    caught.0.lock().unwrap().take().unwrap()
+}
+
+#[tokio::test]
+async fn redirects_are_not_followed_and_errors_do_not_tell_the_url() {
+    let receiver = Receiver::default();
+    let hook = hook(&receiver.listen().await);
+    let notice = notice().await;
+    for (status, words) in [
+        (302, "302 Found: give the URL that it leads to"),
+        (307, "307 Temporary Redirect: give the URL"),
+        (404, "the receiver answered 404 Not Found"),
+        (500, "the receiver answered 500 Internal Server Error"),
+    ] {
+        receiver.answers.lock().unwrap().push(status);
+        let error = hook.notify(notice.clone()).await.unwrap_err().to_string();
+        assert!(error.contains(words), "{error}");
+        assert!(!error.contains("a-secret-path") && !error.contains(&notice.token), "{error}");
+    }
+    assert_eq!(receiver.count(), 4, "nobody went elsewhere");
+}
+
+#[tokio::test]
+async fn a_receiver_that_is_away_or_silent_is_an_error_without_secrets() {
+    let notice = notice().await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/a-secret-path", listener.local_addr().unwrap());
+    // It listens, and never answers.
+    let silent = hook(&url).timeout(Duration::from_millis(1));
+    let error = silent.notify(notice.clone()).await.unwrap_err().to_string();
+    assert!(error.contains("did not answer within 1ms"), "{error}");
+    drop(listener);
+    let error = hook(&url).notify(notice.clone()).await.unwrap_err().to_string();
+    assert!(error.contains("refused"), "{error}");
+    // What speaks no TLS is not spoken to, and says so.
+    let receiver = Receiver::default();
+    let plain = receiver.listen().await.replace("http://", "https://");
+    let error = hook(&plain).notify(notice.clone()).await.unwrap_err().to_string();
+    assert!(!error.contains("a-secret-path") && !error.contains(&notice.token), "{error}");
+    assert_eq!(receiver.count(), 0);
+}
