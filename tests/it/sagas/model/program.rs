@@ -65,7 +65,7 @@ pub(super) enum Undo {
 impl Program {
     pub(super) fn random(seed: u64) -> Self {
         let mut maker = Maker { dice: Rng::with_seed(seed), names: 0, steps: 0 };
-        let acts = maker.acts(5, Place::Body);
+        let acts = maker.acts(4, Place::Body);
         let Maker { mut dice, steps, .. } = maker;
         let on_give_up = if dice.bool() { OnGiveUp::Continue } else { OnGiveUp::Stop };
         let deaths = (0..dice.u8(..=4)).map(|_| dice.i64(1..=10 + 9 * steps)).collect();
@@ -121,7 +121,7 @@ impl Maker {
                 What::Parallel(name, [a, b, c])
             }
             1 | 2 => {
-                let (name, count) = (self.name('e'), self.dice.usize(..=5));
+                let (name, count) = (self.name('e'), self.dice.usize(..=4));
                 let undoes = self.dice.u8(..5) > 0;
                 let deeds = (0..count).map(|number| {
                     let undo = undoes.then(|| self.undo());
@@ -130,7 +130,7 @@ impl Maker {
                 What::Each { deeds: deeds.collect(), concurrency: self.dice.usize(1..=3), name }
             }
             3 if may_branch => {
-                What::Branches((0..self.dice.u8(1..=3)).map(|_| self.acts(3, Place::Branch)).collect())
+                What::Branches((0..self.dice.u8(1..=3)).map(|_| self.acts(2, Place::Branch)).collect())
             }
             4 | 5 if may_nest => {
                 What::Nested(self.acts(3, if may_branch { Place::Nested } else { Place::NestedInBranch }))

@@ -137,10 +137,7 @@ async fn visit<S: Operate>(board: &Board<S>, token: Token, query: Option<String>
         let text = "This is a question from one program to another: there is no page for it.";
         return Err(Ended { status: StatusCode::NOT_FOUND, title: "Nothing to see here", text });
     }
-    let Question { answerers, expires, .. } = &question;
-    if expires.is_some_and(|expires| expires <= now) {
-        return Err(Ended::refused(LinkError::Expired));
-    }
+    let answerers = &question.answerers;
     if !answerers.is_empty() && !pass.by.as_ref().is_some_and(|by| answerers.contains(by)) {
         let error = InboxError::NotAsked { by: pass.by, answerers: answerers.clone() };
         return Err(Ended::refused(error));

@@ -41,11 +41,12 @@ impl Browser {
             panic!("say in {DRIVER} where chromedriver is, or call `cargo xtask test`, which finds one")
         });
         let mut driver = Command::new(program);
-        // It says which port it took.
-        driver.arg("--port=0").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+        let profile = tempfile::tempdir().unwrap();
+        // It says which port it took. What it and the browser leave behind goes with the profile.
+        driver.arg("--port=0").env("TMPDIR", profile.path());
+        driver.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut driver = driver.spawn().unwrap();
         let port = port_of(&mut driver);
-        let profile = tempfile::tempdir().unwrap();
         let client = reqwest::Client::builder().timeout(PATIENCE).build().unwrap();
         let mut browser = Self { driver, port, session: String::new(), client, _profile: profile };
         let options = options(browser._profile.path());

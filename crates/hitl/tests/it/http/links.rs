@@ -324,7 +324,7 @@ async fn nothing_that_is_asked_becomes_part_of_the_page() {
             assert!(!page.text.to_lowercase().contains(tag), "{tag}: {}", page.text);
         }
         assert_eq!(page.text.matches("<textarea").count(), page.text.matches("</textarea>").count());
-        assert!(page.text.contains("&lt;script&gt;"));
+        assert!(page.text.contains("&lt;script&gt;") && page.text.contains(r#"value="&lt;b&gt;&quot;x""#));
     }
 }
 

@@ -1,6 +1,7 @@
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
+use awaitly_core::clock::{Clock, Sleep};
 use awaitly_core::{DurableRun, RunError};
 use awaitly_hitl::http::Secret;
 use awaitly_hitl::{Approvals, Notifier, WebhookNotifier};
@@ -108,9 +109,32 @@ async fn a_notice_with_links_holds_no_token_of_its_own() {
     assert_eq!(ask(&office, &hook).await, Ok(true));
 }
 
+/// A clock on which the pause before the next try is over at once, and a limit of time never.
+#[derive(Debug)]
+struct Hasty;
+
+impl Clock for Hasty {
+    fn now(&self) -> Instant {
+        Instant::now()
+    }
+
+    fn wall(&self) -> SystemTime {
+        SystemTime::now()
+    }
+
+    fn sleep_until(&self, at: Instant) -> Sleep {
+        if at < Instant::now() + Duration::from_secs(5) {
+            Box::pin(std::future::ready(()))
+        } else {
+            Box::pin(std::future::pending())
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_receiver_that_fails_is_asked_again_and_knows_the_notice_by_the_same() {
-    let (office, receiver) = (Office::new(), Receiver::default());
+    let (mut office, receiver) = (Office::new(), Receiver::default());
+    office.workflow = office.workflow.clock(Hasty);
     receiver.answers.lock().unwrap().extend([200, 503, 500]);
     let hook = hook(&receiver.listen().await);
     assert_eq!(ask(&office, &hook).await, waits("manager"));
