@@ -76,5 +76,7 @@ pub use quorum::Quorum;
 pub use request::{Asks, Question};
 pub use resume::{AutoResume, ResumeError, Resumed};
 pub use shape::{Choice, Content, Field, Misfit, Shape};
+#[cfg(any(feature = "http", feature = "webhook"))]
+pub use signature::{Secret, SecretError};
 #[cfg(feature = "webhook")]
-pub use webhook::WebhookNotifier;
+pub use webhook::{WebhookError, WebhookNotifier};

@@ -72,5 +72,3 @@ pub use serve::{Bound, ServeError};
 pub use signed::SignatureCheck;
 
 pub use crate::signature::{Secret, SecretError};
-#[cfg(feature = "webhook")]
-pub use crate::webhook::WebhookError;

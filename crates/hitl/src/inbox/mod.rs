@@ -24,7 +24,7 @@ use crate::request::Question;
 ///
 /// It is a handle on a store: cheap to clone, and there can be many, in many processes. Of several answers to one
 /// question, the store takes one; the others are told so. An inbox does not know who its caller is: whoever can call it
-/// is trusted to say in whose name. The inbox [over HTTP](crate::http) checks that.
+/// is trusted to say in whose name. The inbox over HTTP, with the feature `http`, checks that.
 ///
 /// ```
 /// # async fn answers(store: awaitly_persistence::MemoryStore) -> Result<(), awaitly_hitl::InboxError> {
