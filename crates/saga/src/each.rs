@@ -25,7 +25,8 @@ use crate::step::{SagaStep, SagaStepFuture};
 /// undone.
 ///
 /// # Default
-/// One at a time, no retry, no timeout, keys `name[0]`, `name[1]`, and so on.
+/// One at a time, no retry, no timeout. The keys are `name[0]`, `name[1]`, and so on; on a volatile run that nobody
+/// watches there are none, and every item is called `name`.
 ///
 /// # Errors
 /// The failure of the step that failed first.

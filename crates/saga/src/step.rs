@@ -20,8 +20,8 @@ use crate::ledger::Ledger;
 
 /// A step of a saga, with what undoes it.
 ///
-/// Made with [`Saga::step`]. It takes the options of an ordinary [`Step`], and is executed as one; what is added is
-/// [`compensate`](Self::compensate).
+/// Made with [`Saga::step`]. It takes the options of an ordinary [`Step`] but for `when`, `unless` and `transaction`, and
+/// is executed as one; what is added is [`compensate`](Self::compensate).
 ///
 /// # Cancel safety
 /// As for [`Step`]. A step that is dropped while its operation is under way is [in doubt](crate::SagaError::in_doubt).

@@ -227,7 +227,8 @@ where
 
     /// Records that all was undone. A retry leaves this, so that what is done anew is not taken for what was undone.
     async fn carry_out(&self, key: Key) -> Result<(), E> {
-        let step = self.run().step(key.clone(), || ready(Ok::<_, RunError>(()))).key(key);
+        // The key is within the run already, also where the saga is executed by the operation of a step.
+        let step = __undo::item(self.run(), key.clone(), key, || ready(Ok::<_, RunError>(())), Once);
         finish(__undo::shielded(step).await)
     }
 

@@ -284,3 +284,28 @@ async fn a_volatile_saga_on_a_durable_run_makes_no_retry_forget_recorded_steps()
     assert_eq!(workflow.retry("r", body).await, Ok(()));
     assert_eq!(world.calls("charge"), 1);
 }
+
+#[tokio::test]
+async fn a_saga_inside_of_a_step_has_other_idempotency_keys_too_when_it_is_done_anew() {
+    let (store, world, full) = (MemoryStore::new(), World::default(), AtomicBool::new(true));
+    let workflow = Workflow::new("trip").store(store.clone());
+    let body = async |run: &DurableRun| -> Result<(), TripError> {
+        let booked = async {
+            let booked = saga(run, async |saga| {
+                seat(&saga, &world).await?;
+                if full.load(Ordering::Relaxed) {
+                    step!(saga, "charge", world.refuse("charge"));
+                }
+                Ok::<_, TripError>(())
+            });
+            booked.await.map_err(SagaError::into_error)
+        };
+        step!(run, "book", booked);
+        Ok(())
+    };
+    workflow.run("r", body).await.unwrap_err();
+    workflow.retry("r", body).await.unwrap_err();
+    full.store(false, Ordering::Relaxed);
+    assert_eq!(workflow.retry("r", body).await, Ok(()));
+    assert_eq!(world.done(), ["r/seat", "r/undo seat", "r/seat@2", "r/undo seat@2", "r/seat@3"]);
+}
