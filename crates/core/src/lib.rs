@@ -30,6 +30,8 @@ pub mod resource;
 pub mod retry;
 #[doc(hidden)]
 pub use run::{outside as __outside, undo as __undo};
+#[doc(hidden)]
+pub use step::stage as __stage;
 mod run;
 pub mod several;
 pub mod step;
@@ -39,6 +41,6 @@ mod workflow;
 
 pub use error::{Error, FromStep, Limit, RunError};
 pub use retry::Retry;
-pub use run::{Durable, DurableRun, Mode, Run, Volatile, run};
+pub use run::{Borrowing, Durable, DurableRun, Mode, Run, Volatile, run};
 pub use wait::WaitFor;
 pub use workflow::{AsText, KeepRun, Resuming, RunInfo, StepInfo, Typed, Workflow};

@@ -12,7 +12,7 @@ use crate::clock::Clock;
 use crate::error::RunError;
 use crate::journal::Key;
 use crate::several::Each;
-use crate::step::{Frame, Fresh, Keep, Once, Recorded, Step};
+use crate::step::{Borrowed, Frame, Fresh, Keep, Once, Recorded, Step};
 use crate::wait::{self, WaitFor};
 
 /// The handle on a run, from which its steps are built.
@@ -35,7 +35,11 @@ pub enum Volatile {}
 #[derive(Debug, Clone, Copy)]
 pub enum Durable {}
 
-/// Whether the steps of a run are recorded: [`Volatile`] or [`Durable`].
+/// The steps of the run are not recorded, and their values may borrow.
+#[derive(Debug, Clone, Copy)]
+pub enum Borrowing {}
+
+/// Whether the steps of a run are recorded: [`Volatile`], [`Borrowing`] or [`Durable`].
 pub trait Mode: sealed::Sealed + Send + Sync + 'static {
     /// What is kept of a step.
     type Keep: Default + Keep<(), RunError> + Send + Sync + 'static;
@@ -49,6 +53,11 @@ impl Mode for Volatile {
     const RECORDS: bool = false;
 }
 
+impl Mode for Borrowing {
+    type Keep = Borrowed;
+    const RECORDS: bool = false;
+}
+
 impl Mode for Durable {
     type Keep = Recorded;
     const RECORDS: bool = true;
@@ -58,6 +67,7 @@ mod sealed {
     #[expect(unnameable_types, reason = "that is what seals the trait")]
     pub trait Sealed {}
     impl Sealed for super::Volatile {}
+    impl Sealed for super::Borrowing {}
     impl Sealed for super::Durable {}
 }
 
@@ -166,6 +176,34 @@ impl<M: Mode> Run<M> {
         // The key is taken here, as for every step.
         let frame = M::RECORDS.then(|| self.frame(name.clone()));
         async move { wait::sleep(self.shared(), self.clock(), frame, name, duration).await }
+    }
+
+    /// The same run, for steps that are not recorded and whose values or errors borrow. Every other step has a value
+    /// and an error that own what they hold, so that a test can script it; these cannot be scripted.
+    ///
+    /// ```
+    /// use awaitly_core::{Error, RunError, run, step};
+    ///
+    /// # #[derive(Debug, thiserror::Error)]
+    /// # #[error("the cart is empty")]
+    /// # struct Empty;
+    /// async fn first(cart: &[String]) -> Result<&String, Empty> {
+    ///     cart.first().ok_or(Empty)
+    /// }
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+    /// let cart = vec!["tea".to_owned()];
+    /// let length = run(async |run| {
+    ///     let first = step!(run.borrowing(), first(&cart));
+    ///     Ok::<_, Error<Empty>>(first.len())
+    /// })
+    /// .await;
+    /// assert_eq!(length.unwrap(), 3);
+    /// # });
+    /// ```
+    #[must_use]
+    pub fn borrowing(&self) -> Run<Borrowing> {
+        Run { shared: self.shared.clone(), mode: PhantomData }
     }
 
     /// The clock that the run lives by.

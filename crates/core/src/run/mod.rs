@@ -7,7 +7,7 @@ pub mod undo;
 
 use tracing::Instrument;
 
-pub use handle::{Durable, DurableRun, Mode, Run, Volatile};
+pub use handle::{Borrowing, Durable, DurableRun, Mode, Run, Volatile};
 pub(crate) use shared::{AfterStep, Hooked, Journal, Settings, Shared, Stop, Writer, Writing};
 
 /// Runs `body` with a handle for its steps, in memory and nothing else.

@@ -12,6 +12,7 @@ use crate::error::{Limit, RunError};
 use crate::event::{EventKind, Observers, RecordedKind, StepId};
 use crate::guard::Refusal;
 use crate::journal::{Found, History, Key, Outcome, Payload, Record, Taken, Timestamp, WaitEntry};
+use crate::step::stage::Stage;
 use crate::step::{is_only_recorded, within};
 use crate::store::{AnyStore, Durability, Lease, OnRecorded, Renewed, StoreError};
 use crate::workflow::StepInfo;
@@ -56,6 +57,8 @@ pub(crate) struct Settings {
     pub(crate) observers: Observers,
     pub(crate) after_step: Option<AfterStep>,
     pub(crate) seed: u64,
+    /// What plays the part of operations, in a test.
+    pub(crate) stage: Option<Arc<dyn Stage>>,
 }
 
 /// The journal of a durable run while it runs.
@@ -172,6 +175,11 @@ impl Shared {
 
     pub(crate) fn run_id(&self) -> &str {
         &self.settings.run
+    }
+
+    #[inline]
+    pub(crate) fn stage(&self) -> Option<&dyn Stage> {
+        self.settings.stage.as_deref()
     }
 
     pub(crate) fn clock(&self) -> &dyn Clock {

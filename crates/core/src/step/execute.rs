@@ -8,6 +8,7 @@ use std::time::Duration;
 use pin_project_lite::pin_project;
 
 use super::invoke::{OfStep, Waits};
+use super::stage::{Cue, Misfit, Scene};
 use super::{Ended, Frame, Invoke, Keep};
 use crate::error::{Error, Limit, RunError};
 use crate::event::RecordedKind;
@@ -48,6 +49,8 @@ pin_project! {
         Start,
         /// An attempt asks its guards.
         Entering { #[pin] entering: Entering },
+        /// An attempt is played.
+        Playing { scene: Scene, pass: Option<Held> },
         /// An attempt runs.
         Attempting { #[pin] attempt: Attempt, pass: Option<Held> },
         /// Between two attempts.
@@ -85,8 +88,11 @@ where
         let mut this = self.project();
         let frame = this.frame;
         loop {
+            // Whether a transaction has recorded the outcome; one that is played has none.
+            let mut committed = R::COMMITTED;
             let ended = match this.state.as_mut().project() {
                 StateProj::Start => {
+                    frame.looks_up();
                     if let Some(ended) = look_up::<_, _, R>(frame) {
                         this.state.set(State::Done);
                         return Poll::Ready(ended);
@@ -97,19 +103,39 @@ where
                 }
                 StateProj::Entering { entering } => match entering.poll(cx) {
                     Poll::Ready(Ok(pass)) => {
-                        let place = A::Place::of(frame);
-                        let running = frame.enter();
-                        let attempt = this.attempts.invoke(this.operation, place);
-                        drop(running);
-                        // An operation that is called once has one attempt, so there always is one.
-                        let Some(attempt) = attempt else { return Poll::Pending };
                         frame.admitted();
-                        this.state.set(State::Attempting { pass: Some(pass), attempt });
+                        this.state.set(attempt(frame, this.attempts, this.operation, pass));
                         continue;
                     }
                     Poll::Ready(Err(refusal)) => Err(Error::Run(frame.refused(refusal))),
                     Poll::Pending => Err(Error::Run(ready!(frame.poll_limits(cx)))),
                 },
+                StateProj::Playing { scene, pass } => {
+                    let held = pass.take();
+                    let running = frame.enter();
+                    let polled = scene.as_mut().poll(cx);
+                    drop(running);
+                    *pass = held;
+                    let cue = match polled {
+                        Poll::Ready(cue) => cue,
+                        Poll::Pending => Cue::Stopped(ready!(frame.poll_limits(cx))),
+                    };
+                    let pass = pass.take();
+                    this.state.set(State::Done);
+                    match (played::<_, _, R>(cue), pass) {
+                        (None, Some(pass)) => {
+                            this.state.set(call(frame, this.attempts, this.operation, pass));
+                            continue;
+                        }
+                        (None, None) => return Poll::Pending,
+                        (Some(Err(misfit)), _) => return Poll::Ready(Err(Error::Run(frame.misfit(misfit)))),
+                        (Some(Ok(ended)), pass) => {
+                            leave(pass, &ended, |after| frame.ran_for_most_of(after));
+                            committed = false;
+                            ended
+                        }
+                    }
+                }
                 StateProj::Attempting { mut attempt, pass } => {
                     // Where the operation panics, the pass goes with it.
                     let held = pass.take();
@@ -188,7 +214,7 @@ where
                 this.state.set(State::Delaying);
                 continue;
             }
-            match record::<_, _, R>(frame, &ended) {
+            match record::<_, _, R>(frame, &ended, committed) {
                 Ok(Some((writing, kind, bytes))) => {
                     this.state.set(State::Recording { writing, kind, bytes, ended: Some(ended) });
                 }
@@ -214,16 +240,51 @@ fn begin<F, A: Invoke<F>, G: Guard<A::Error>>(
     operation: &mut Option<F>,
 ) -> StateOf<F, A, G> {
     frame.begin_attempt();
-    let pass = match guard.try_enter() {
-        Ok(pass) => pass,
-        Err(entering) => return State::Entering { entering },
-    };
+    match guard.try_enter() {
+        Ok(pass) => attempt(frame, attempts, operation, pass),
+        Err(entering) => State::Entering { entering },
+    }
+}
+
+/// The state of an attempt that is admitted: what a test plays, or the operation.
+#[inline(always)]
+fn attempt<F, A: Invoke<F>, Entering, Held>(
+    frame: &mut Frame<'_>,
+    attempts: &A,
+    operation: &mut Option<F>,
+    pass: Held,
+) -> State<Entering, Held, A::Attempt, A::Value, A::Error> {
+    match frame.scene() {
+        Some(scene) => State::Playing { scene, pass: Some(pass) },
+        None => call(frame, attempts, operation, pass),
+    }
+}
+
+#[inline(always)]
+fn call<F, A: Invoke<F>, Entering, Held>(
+    frame: &mut Frame<'_>,
+    attempts: &A,
+    operation: &mut Option<F>,
+    pass: Held,
+) -> State<Entering, Held, A::Attempt, A::Value, A::Error> {
     let place = A::Place::of(frame);
     let running = frame.enter();
     let attempt = attempts.invoke(operation, place);
     drop(running);
     // An operation that is called once has one attempt, so there always is one.
     attempt.map_or(State::Done, |attempt| State::Attempting { attempt, pass: Some(pass) })
+}
+
+/// What came of an attempt that was played, with its types. `None`: the operation is called.
+#[cold]
+#[inline(never)]
+fn played<T, E, R: Keep<T, E>>(cue: Cue) -> Option<Result<Ended<T, E>, Misfit>> {
+    Some(match cue {
+        Cue::Operation => return None,
+        Cue::Value(value) => R::played(value).map(Ok),
+        Cue::Error(error) => R::played_error(error).map(|error| Err(Error::Failed(error))),
+        Cue::Stopped(error) => Ok(Err(Error::Run(error))),
+    })
 }
 
 /// The outcome that stands without running the step: what the journal holds, or why nothing may run.
@@ -304,6 +365,7 @@ fn again<F, A: Invoke<F>>(frame: &mut Frame<'_>, attempts: &A, ended: &Ended<A::
 fn record<T, E, R: Keep<T, E>>(
     frame: &mut Frame<'_>,
     ended: &Ended<T, E>,
+    committed: bool,
 ) -> Result<Option<(Writing, RecordedKind, usize)>, RunError> {
     if ended.is_err() && frame.is_stopping() {
         return Ok(None);
@@ -314,7 +376,7 @@ fn record<T, E, R: Keep<T, E>>(
         Some(Err(error)) => return Err(frame.unencodable(&error)),
     };
     let (kind, bytes) = (outcome.kind().into(), outcome.payload().len());
-    if R::COMMITTED && ended.is_ok() {
+    if committed && ended.is_ok() {
         frame.committed(outcome);
         return Ok(Some((Box::pin(future::ready(Ok(()))), kind, bytes)));
     }

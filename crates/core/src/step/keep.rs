@@ -1,15 +1,18 @@
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::stage::{Misfit, Prop};
 use crate::error::Error;
 use crate::journal::{DecodeError, EncodeError, Outcome, Payload};
 
 /// What a step ended in, with its types.
 pub type Ended<T, E> = Result<T, Error<E>>;
 
-/// What is kept of a step's outcome: [`Fresh`], [`Recorded`] or [`ValuesOnly`].
+/// What is kept of a step's outcome: [`Fresh`], [`Borrowed`], [`Recorded`] or [`ValuesOnly`].
 ///
-/// This is where a durable run asks for serde. You do not implement it.
+/// This is where a durable run asks for serde, and where every step but one of
+/// [`Run::borrowing`](crate::Run::borrowing) asks for values and errors that own what they hold, so that a test can
+/// script them. You do not implement it.
 #[diagnostic::on_unimplemented(
     message = "the value `{T}` or the error `{E}` of this step cannot be recorded",
     label = "recorded here, so both need `serde::Serialize` and `serde::Deserialize`",
@@ -28,11 +31,23 @@ pub trait Keep<T, E> {
 
     /// The recorded outcome, with its types. `None`: it does not count, the step runs.
     fn decode(outcome: &Outcome) -> Option<Result<Ended<T, E>, DecodeError>>;
+
+    /// The value that a test plays.
+    #[doc(hidden)]
+    fn played(value: Prop) -> Result<T, Misfit>;
+
+    /// The error that a test plays.
+    #[doc(hidden)]
+    fn played_error(error: Prop) -> Result<E, Misfit>;
 }
 
 /// Nothing is kept.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Fresh;
+
+/// Nothing is kept, and no test can script the step; so value and error may borrow.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Borrowed;
 
 /// Value and error are kept.
 #[derive(Debug, Clone, Copy, Default)]
@@ -43,7 +58,7 @@ pub struct Recorded;
 pub struct ValuesOnly;
 
 #[diagnostic::do_not_recommend]
-impl<T, E> Keep<T, E> for Fresh {
+impl<T: 'static, E: 'static> Keep<T, E> for Fresh {
     const RECORDS: bool = false;
 
     fn encode(_: &Ended<T, E>) -> Option<Result<Outcome, EncodeError>> {
@@ -53,13 +68,42 @@ impl<T, E> Keep<T, E> for Fresh {
     fn decode(_: &Outcome) -> Option<Result<Ended<T, E>, DecodeError>> {
         None
     }
+
+    fn played(value: Prop) -> Result<T, Misfit> {
+        value.take()
+    }
+
+    fn played_error(error: Prop) -> Result<E, Misfit> {
+        error.take()
+    }
+}
+
+#[diagnostic::do_not_recommend]
+impl<T, E> Keep<T, E> for Borrowed {
+    const RECORDS: bool = false;
+
+    fn encode(_: &Ended<T, E>) -> Option<Result<Outcome, EncodeError>> {
+        None
+    }
+
+    fn decode(_: &Outcome) -> Option<Result<Ended<T, E>, DecodeError>> {
+        None
+    }
+
+    fn played(value: Prop) -> Result<T, Misfit> {
+        Err(value.into_misfit())
+    }
+
+    fn played_error(error: Prop) -> Result<E, Misfit> {
+        Err(error.into_misfit())
+    }
 }
 
 #[diagnostic::do_not_recommend]
 impl<T, E> Keep<T, E> for Recorded
 where
-    T: Serialize + DeserializeOwned,
-    E: Serialize + DeserializeOwned,
+    T: Serialize + DeserializeOwned + 'static,
+    E: Serialize + DeserializeOwned + 'static,
 {
     const RECORDS: bool = true;
 
@@ -80,10 +124,18 @@ where
             Outcome::Stopped(payload) => payload.decode().map(|error| Err(Error::Run(error))),
         })
     }
+
+    fn played(value: Prop) -> Result<T, Misfit> {
+        value.take()
+    }
+
+    fn played_error(error: Prop) -> Result<E, Misfit> {
+        error.take()
+    }
 }
 
 #[diagnostic::do_not_recommend]
-impl<T: Serialize + DeserializeOwned, E> Keep<T, E> for ValuesOnly {
+impl<T: Serialize + DeserializeOwned + 'static, E: 'static> Keep<T, E> for ValuesOnly {
     const RECORDS: bool = true;
 
     fn encode(ended: &Ended<T, E>) -> Option<Result<Outcome, EncodeError>> {
@@ -95,5 +147,13 @@ impl<T: Serialize + DeserializeOwned, E> Keep<T, E> for ValuesOnly {
             Outcome::Value(payload) => Some(payload.decode().map(Ok)),
             Outcome::Failed(_) | Outcome::Stopped(_) => None,
         }
+    }
+
+    fn played(value: Prop) -> Result<T, Misfit> {
+        value.take()
+    }
+
+    fn played_error(error: Prop) -> Result<E, Misfit> {
+        error.take()
     }
 }

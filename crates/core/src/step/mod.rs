@@ -23,6 +23,7 @@ mod name;
 mod nested;
 mod outside;
 mod policy;
+pub mod stage;
 mod transaction;
 
 use std::fmt;
@@ -35,7 +36,7 @@ pub use conditional::{Conditional, ConditionalFuture, OrElse, OrElseFuture};
 pub use execute::StepFuture;
 pub(crate) use frame::Frame;
 pub use invoke::{Invoke, Once, Repeat, Retrying, once, once_in, repeat, repeat_in};
-pub use keep::{Ended, Fresh, Keep, Recorded, ValuesOnly};
+pub use keep::{Borrowed, Ended, Fresh, Keep, Recorded, ValuesOnly};
 pub use name::name_of;
 pub use nested::OnlyRecorded;
 pub(crate) use nested::{builder, is_only_recorded, within};

@@ -72,6 +72,11 @@ pub(crate) fn builder(run: &Shared) -> Option<(Key, u32)> {
     })
 }
 
+/// The operation that is polled on this thread, of whatever run.
+pub(super) fn current() -> Option<(Key, u32)> {
+    INSIDE.with_borrow(|inside| inside.as_ref().map(|inside| (inside.key.clone(), inside.attempt)))
+}
+
 impl Inside {
     fn scope(&self, key: &Key) -> Key {
         match self.attempt {

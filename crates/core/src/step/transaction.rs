@@ -14,6 +14,7 @@ use serde::de::DeserializeOwned;
 use super::Frame;
 use super::invoke::{Attempts, Invoke, OfStep, Once, Repeat, Retrying, Waits};
 use super::keep::{Ended, Keep, Recorded};
+use super::stage::{Misfit, Prop};
 use crate::error::{Error, RunError};
 use crate::journal::{DecodeError, EncodeError, Fingerprint, Key, Outcome, Payload, Record};
 use crate::retry::{Retry, Rules};
@@ -124,8 +125,8 @@ where
 #[diagnostic::do_not_recommend]
 impl<T, E> Keep<T, E> for Committed
 where
-    T: Serialize + DeserializeOwned,
-    E: Serialize + DeserializeOwned,
+    T: Serialize + DeserializeOwned + 'static,
+    E: Serialize + DeserializeOwned + 'static,
 {
     const RECORDS: bool = true;
     const COMMITTED: bool = true;
@@ -136,6 +137,14 @@ where
 
     fn decode(outcome: &Outcome) -> Option<Result<Ended<T, E>, DecodeError>> {
         <Recorded as Keep<T, E>>::decode(outcome)
+    }
+
+    fn played(value: Prop) -> Result<T, Misfit> {
+        value.take()
+    }
+
+    fn played_error(error: Prop) -> Result<E, Misfit> {
+        error.take()
     }
 }
 

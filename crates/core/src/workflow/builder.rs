@@ -15,6 +15,7 @@ use crate::event::Observer;
 use crate::guard::Refusal;
 use crate::journal::{EncodeError, Migration, Migrations, ResumeState};
 use crate::run::{AfterStep, DurableRun, Run};
+use crate::step::stage::Stage;
 use crate::store::{AnyStore, Durability, Input, Open, Purpose, Store};
 
 /// A definition of runs: a name, a version, where the journals rest, who watches.
@@ -73,6 +74,7 @@ pub(super) struct Definition {
     pub(super) durability: Durability,
     pub(super) park_after: Option<Duration>,
     pub(super) seed: Option<u64>,
+    pub(super) stage: Option<Arc<dyn Stage>>,
     pub(super) lease: Duration,
     pub(super) input: Option<Result<Input, EncodeError>>,
 }
@@ -94,6 +96,7 @@ impl Workflow {
             durability: Durability::Sync,
             park_after: None,
             seed: None,
+            stage: None,
             lease: Open::DEFAULT_TTL,
             input: None,
         };
@@ -235,6 +238,11 @@ impl<X> Workflow<X> {
     #[must_use]
     pub const fn seed(mut self, seed: u64) -> Self {
         self.definition.seed = Some(seed);
+        self
+    }
+
+    pub(crate) fn on_stage(mut self, stage: Arc<dyn Stage>) -> Self {
+        self.definition.stage = Some(stage);
         self
     }
 

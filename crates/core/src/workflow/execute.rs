@@ -146,6 +146,7 @@ impl Definition {
             observers: Observers::new(self.observers.clone().into()),
             after_step: self.after_step.clone(),
             seed: self.seed.unwrap_or_else(|| fastrand::u64(..)),
+            stage: self.stage.clone(),
         }
     }
 
@@ -169,7 +170,11 @@ impl Definition {
             }
             begun.store(true, Ordering::Relaxed);
             shared.tell_if_observed(|| EventKind::RunStarted { version, recorded });
-            Ok::<_, RunError>(body(&handle).await)
+            let result = body(&handle).await;
+            if let Some(stage) = &self.stage {
+                stage.body_returned(result.is_ok(), shared.stop().fatal.as_ref());
+            }
+            Ok::<_, RunError>(result)
         };
         let caught = AssertUnwindSafe(hooked_body).catch_unwind().instrument(span);
         let ended = Heartbeat::new(caught, hold.0.as_ref(), shared, self.lease).await;

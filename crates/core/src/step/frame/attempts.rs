@@ -17,6 +17,7 @@ use crate::journal::Taken;
 use crate::run::Shared;
 use crate::step::limits::{Bound, Passed, nearest};
 use crate::step::nested;
+use crate::step::stage::{Misfit, SCRIPT, Scene};
 
 impl<'r> Frame<'r> {
     /// The first attempt is about to begin.
@@ -49,6 +50,21 @@ impl<'r> Frame<'r> {
         if let Some(detail) = &mut self.detail {
             detail.begin_attempt(self.attempt);
         }
+    }
+
+    /// What is played in the place of the operation. `None`: nothing, it is called.
+    #[inline]
+    pub(in crate::step) fn scene(&self) -> Option<Scene> {
+        self.detail.as_ref()?;
+        self.run?.stage()?.attempt(&self.id(), self.attempt)
+    }
+
+    /// What was played is not what the step has.
+    #[cold]
+    pub(in crate::step) fn misfit(&mut self, misfit: Misfit) -> RunError {
+        self.detail().in_flight = false;
+        let (step, reason) = (self.label().clone(), misfit.to_string().into());
+        self.stopped(RunError::Refused { step, by: SCRIPT.into(), reason, retry_after: None })
     }
 
     /// The attempt has waited at its guards, and begins now.

@@ -7,6 +7,16 @@ use crate::journal::{Decision, DecodeError, Found, Key, Taken};
 use crate::run::Shared;
 
 impl Frame<'_> {
+    /// The step is about to be looked up.
+    #[inline]
+    pub(in crate::step) fn looks_up(&self) {
+        if self.detail.is_some()
+            && let Some(stage) = self.run.and_then(Shared::stage)
+        {
+            stage.looks_up(&self.id());
+        }
+    }
+
     /// What the journal holds for the step. `None`: nothing, so it runs.
     #[inline]
     pub(in crate::step) fn look_up(&mut self, recorded: bool) -> Result<Option<Found>, RunError> {

@@ -1,0 +1,114 @@
+//! What a crate needs that plays the part of operations, as `awaitly-testing` does. Not for use by hand, and free to
+//! change.
+
+use std::any::{Any, type_name};
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use super::nested;
+use crate::error::RunError;
+use crate::event::StepId;
+use crate::journal::Key;
+use crate::workflow::Workflow;
+
+/// Stands between the steps of a run and their operations.
+pub trait Stage: Send + Sync + 'static {
+    /// A step is about to be looked up in the journal; one that is not recorded is about to begin.
+    fn looks_up(&self, step: &StepId);
+
+    /// The guards have admitted an attempt. What is played in the place of the operation; `None`: nothing, it is called.
+    fn attempt(&self, step: &StepId, attempt: u32) -> Option<Scene>;
+
+    /// The body has returned a value, or an error. `stopped`: that the run cannot go on was known before.
+    fn body_returned(&self, a_value: bool, stopped: Option<&RunError>);
+}
+
+/// An attempt that is played. A panic in it is one of the operation.
+pub type Scene = Pin<Box<dyn Future<Output = Cue> + Send>>;
+
+/// What comes of an attempt that is played.
+pub enum Cue {
+    /// The operation is called after all.
+    Operation,
+    /// It returned this.
+    Value(Prop),
+    /// It failed with this.
+    Error(Prop),
+    /// The library ended it.
+    Stopped(RunError),
+}
+
+/// A value of a type that only who made it knows.
+pub struct Prop {
+    value: Box<dyn Any + Send>,
+    type_name: &'static str,
+}
+
+impl Prop {
+    /// `value`, of any type.
+    pub fn new<T: Any + Send>(value: T) -> Self {
+        Self { value: Box::new(value), type_name: type_name::<T>() }
+    }
+
+    /// The value, where it is a `T`.
+    ///
+    /// # Errors
+    /// What it is instead.
+    pub(crate) fn take<T: 'static>(self) -> Result<T, Misfit> {
+        let Self { value, type_name: given } = self;
+        let misfit = |_| Misfit { given, expected: type_name::<T>() };
+        value.downcast().map(|value| *value).map_err(misfit)
+    }
+
+    /// What is said where the step's value may borrow.
+    pub(crate) fn into_misfit(self) -> Misfit {
+        Misfit { given: self.type_name, expected: "a value that may borrow, which no script can give" }
+    }
+}
+
+/// A value of another type than the step has.
+#[derive(Debug, Clone, Copy)]
+pub struct Misfit {
+    given: &'static str,
+    expected: &'static str,
+}
+
+impl fmt::Display for Misfit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the script gives `{}` where the step has `{}`", self.given, self.expected)
+    }
+}
+
+/// Who ends a step whose script does not fit.
+pub const SCRIPT: &str = "script";
+
+/// The workflow, whose runs are played on `stage`. Some observer must watch them.
+#[must_use]
+pub fn on_stage<X>(workflow: Workflow<X>, stage: Arc<dyn Stage>) -> Workflow<X> {
+    workflow.on_stage(stage)
+}
+
+/// The recorded step whose operation is polled on this thread, if one is, and which attempt at it.
+#[must_use]
+pub fn current_step() -> Option<(Key, u32)> {
+    nested::current()
+}
+
+impl fmt::Debug for Cue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Operation => f.write_str("Operation"),
+            Self::Value(prop) => write!(f, "Value({})", prop.type_name),
+            Self::Error(prop) => write!(f, "Error({})", prop.type_name),
+            Self::Stopped(error) => f.debug_tuple("Stopped").field(error).finish(),
+        }
+    }
+}
+
+impl fmt::Debug for Prop {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Prop").field("type", &self.type_name).finish_non_exhaustive()
+    }
+}
