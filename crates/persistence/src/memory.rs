@@ -75,7 +75,27 @@ impl MemoryStore {
     /// A store without runs.
     #[must_use]
     pub fn new() -> Self {
-        let made = (Instant::now(), Timestamp::from(SystemTime::now()));
+        Self::made_at(Timestamp::from(SystemTime::now()))
+    }
+
+    /// A store without runs, by whose clock it is `moment` now: in a test that pauses time, all its moments are then
+    /// the same each time.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use std::time::SystemTime;
+    /// use awaitly_core::store::Operate;
+    /// use awaitly_persistence::MemoryStore;
+    ///
+    /// let store = MemoryStore::made_at(SystemTime::UNIX_EPOCH);
+    /// assert!(store.now().await?.as_millis() < 1000);
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn made_at(moment: impl Into<Timestamp>) -> Self {
+        let made = (Instant::now(), moment.into());
         Self(Arc::new(Shared { journals: Mutex::default(), bell: Bell::new(), made }))
     }
 
