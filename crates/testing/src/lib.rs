@@ -69,3 +69,4 @@ pub mod script;
 mod simulate;
 
 pub use clock::PausedClock;
+pub use crash::{CrashTest, crash_everywhere, crash_randomly};

@@ -1,0 +1,96 @@
+use std::fmt;
+
+use awaitly_core::journal::Key;
+
+/// A place in a run at which a process can die: before or after something happens, or while it is told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Boundary {
+    pub(super) side: Side,
+    pub(super) act: Act,
+    /// The step that it is about, if it is about one.
+    pub(super) step: Option<Key>,
+}
+
+/// On which side of the act.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Side {
+    Before,
+    At,
+    After,
+}
+
+/// What is about to happen, or has happened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Act {
+    Lookup,
+    Attempt(u32),
+    Event(Box<str>),
+    Effect(Box<str>),
+    Open,
+    Record,
+    Question,
+    Settling,
+    Revival,
+    Migration,
+    End,
+    Renewal,
+    Answer,
+    Cancellation,
+    Commit,
+}
+
+impl Boundary {
+    pub(super) const fn new(side: Side, act: Act, step: Option<Key>) -> Self {
+        Self { side, act, step }
+    }
+
+    /// The step that it is about, if it is about one.
+    #[must_use]
+    pub const fn step(&self) -> Option<&Key> {
+        self.step.as_ref()
+    }
+}
+
+impl fmt::Display for Boundary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.side {
+            Side::Before => "before ",
+            Side::At => "at ",
+            Side::After => "after ",
+        })?;
+        match &self.act {
+            Act::Attempt(number) => write!(f, "attempt {number}")?,
+            Act::Event(name) => write!(f, "the event `{name}`")?,
+            Act::Effect(what) => write!(f, "the effect `{what}`")?,
+            act => f.write_str(act.name())?,
+        }
+        match (&self.step, &self.act) {
+            (Some(step), Act::Effect(_)) => write!(f, " in step `{step}`"),
+            (Some(step), Act::Attempt(_)) => write!(f, " at step `{step}`"),
+            (Some(step), _) => write!(f, " of step `{step}`"),
+            (None, _) => Ok(()),
+        }
+    }
+}
+
+impl Act {
+    const fn name(&self) -> &'static str {
+        match self {
+            Self::Lookup => "the lookup",
+            Self::Attempt(_) => "an attempt",
+            Self::Event(_) => "an event",
+            Self::Effect(_) => "an effect",
+            Self::Open => "the run is opened",
+            Self::Record => "the record",
+            Self::Question => "the question",
+            Self::Settling => "the question is settled",
+            Self::Revival => "the run is set back to running",
+            Self::Migration => "the journal is migrated",
+            Self::End => "the end of the run is recorded",
+            Self::Renewal => "the lease is renewed",
+            Self::Answer => "the answer",
+            Self::Cancellation => "the run is cancelled from outside",
+            Self::Commit => "the commit",
+        }
+    }
+}

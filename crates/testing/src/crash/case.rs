@@ -1,0 +1,243 @@
+//! One case: processes that meet their accidents one after another, until one comes to its end.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use awaitly_core::store::{RunId, Store, StoredRun};
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+
+use super::boundary::Boundary;
+use super::finding::Finding;
+use super::life::{Accident, AccidentKind, Life, Log, Mortal};
+use super::notes::{Effect, Notes, RunNotes};
+use super::process::{Process, Watcher};
+use super::store::CrashStore;
+use super::world::World;
+use crate::PausedClock;
+
+/// How many processes more than there are accidents come to an end at the latest.
+const SPARE: usize = 8;
+
+/// What a case is played on.
+pub(super) struct Setting<S> {
+    pub(super) store: Arc<S>,
+    pub(super) real: bool,
+    /// What comes before all run ids, so that cases do not meet in one store.
+    pub(super) prefix: String,
+    pub(super) seed: u64,
+    /// How many runs are executed at once.
+    pub(super) runs: usize,
+    /// Whether attempts are kept back at random.
+    pub(super) mixes: bool,
+}
+
+/// What came of a case.
+pub(super) struct Played<T, E> {
+    /// What the runs ended in; one that never ended is missing.
+    pub(super) results: Vec<Option<Result<T, E>>>,
+    pub(super) effects: Vec<Effect>,
+    pub(super) runs: BTreeMap<Arc<str>, (RunNotes, Option<StoredRun>)>,
+    pub(super) findings: Vec<Finding>,
+    /// How far the last process got, and where the store could have given it no answer.
+    pub(super) passed: u64,
+    pub(super) answers: Vec<u64>,
+    pub(super) accidents: Vec<Option<Boundary>>,
+    /// What each process passed, where that was asked for.
+    pub(super) boundaries: Vec<Vec<Boundary>>,
+}
+
+impl<S: Store> Setting<S> {
+    /// Plays the case in which these accidents happen, one to each process.
+    pub(super) async fn play<T, E>(
+        &self,
+        accidents: &[Accident],
+        log: Log,
+        body: &impl AsyncFn(World<S>) -> Result<T, E>,
+    ) -> Played<T, E> {
+        self.play_with(&Arc::default(), accidents, log, body).await
+    }
+
+    /// The same, with notes that are still looked at when it is over.
+    pub(super) async fn play_with<T, E>(
+        &self,
+        notes: &Arc<Notes>,
+        accidents: &[Accident],
+        log: Log,
+        body: &impl AsyncFn(World<S>) -> Result<T, E>,
+    ) -> Played<T, E> {
+        let _telling = Telling { accidents, seed: self.seed };
+        let clock = PausedClock::new();
+        let results = Mutex::new((0..self.runs).map(|_| None).collect::<Vec<_>>());
+        let mut lives = Vec::new();
+        for number in 0..accidents.len() + SPARE {
+            let life = Life::new(accidents.get(number).copied(), log);
+            let processes = self.processes(&life, notes, &results);
+            let all = self.all(&processes, clock, body, &results);
+            let ended = Mortal::new(all, &life).await.is_some();
+            let unanswered = life.accident().is_some() && ended;
+            lives.push(life);
+            if ended && !(unanswered && forget_failures(&results)) {
+                break;
+            }
+            self.after(&processes, ended).await;
+        }
+        let results = results.into_inner().unwrap_or_else(PoisonError::into_inner);
+        self.played(results, notes, &lives).await
+    }
+
+    fn processes<T>(
+        &self,
+        life: &Life,
+        notes: &Arc<Notes>,
+        results: &Mutex<Vec<Option<T>>>,
+    ) -> Vec<(usize, Arc<Process<S>>)> {
+        let results = results.lock().unwrap_or_else(PoisonError::into_inner);
+        let open = results.iter().enumerate().filter(|(_, result)| result.is_none());
+        open.map(|(index, _)| (index, Arc::new(self.process(index, life, notes)))).collect()
+    }
+
+    fn process(&self, index: usize, life: &Life, notes: &Arc<Notes>) -> Process<S> {
+        let number = if self.runs > 1 { index + 1 } else { 0 };
+        let scope = match number {
+            0 => self.prefix.clone(),
+            number => format!("{}{number}/", self.prefix),
+        };
+        let watcher = Watcher {
+            life: life.clone(),
+            notes: Arc::clone(notes),
+            number,
+            scope: (!scope.is_empty()).then(|| scope.into()),
+            dice: self.mixes.then_some(self.seed),
+        };
+        Process::new(Arc::clone(&self.store), self.real, watcher)
+    }
+
+    /// All runs that have not ended, at once.
+    async fn all<T, E>(
+        &self,
+        processes: &[(usize, Arc<Process<S>>)],
+        clock: PausedClock,
+        body: &impl AsyncFn(World<S>) -> Result<T, E>,
+        results: &Mutex<Vec<Option<Result<T, E>>>>,
+    ) {
+        let run = async |index: usize, process: &Arc<Process<S>>| {
+            let result = body(World::new(Arc::clone(process), clock, self.seed)).await;
+            // What a process that is dead by now came to, nobody gets to know.
+            if !process.watcher.life.is_dead()
+                && let Some(place) = results.lock().unwrap_or_else(PoisonError::into_inner).get_mut(index)
+            {
+                *place = Some(result);
+            }
+        };
+        match processes {
+            [(index, process)] => run(*index, process).await,
+            processes => {
+                let runs: FuturesUnordered<_> =
+                    processes.iter().map(|(index, process)| run(*index, process)).collect();
+                runs.collect::<()>().await;
+            }
+        }
+    }
+
+    /// Lets the leases of processes that are gone expire.
+    async fn after(&self, processes: &[(usize, Arc<Process<S>>)], lives: bool) {
+        let mut longest = Duration::ZERO;
+        for (_, process) in processes {
+            if lives {
+                // What it has acknowledged survives a process that lives; where that fails, the next one finds out.
+                let _ = CrashStore { process: Arc::clone(process) }.flush().await;
+            }
+            let hands = process.hands();
+            longest = longest.max(hands.ttl);
+            if self.real {
+                hands.leases.iter().for_each(|lease| self.store.release(lease));
+            }
+        }
+        if !self.real {
+            tokio::time::sleep(longest + Duration::from_millis(1)).await;
+        }
+    }
+
+    async fn played<T, E>(
+        &self,
+        results: Vec<Option<Result<T, E>>>,
+        notes: &Notes,
+        lives: &[Life],
+    ) -> Played<T, E> {
+        if results.iter().any(Option::is_none) {
+            notes.find(Finding::NeverEnds { processes: lives.len() });
+        }
+        let mut runs = BTreeMap::new();
+        for (run, of_run) in notes.runs() {
+            let stored = self.stored(&run).await;
+            if let Some(stored) = &stored {
+                notes.check(&run, &stored.records);
+            }
+            runs.insert(run, (of_run, stored));
+        }
+        let last = lives.last();
+        Played {
+            results,
+            effects: notes.effects(),
+            runs,
+            findings: notes.take_findings(),
+            passed: last.map_or(0, Life::passed),
+            answers: last.map(Life::answers).unwrap_or_default(),
+            accidents: lives.iter().map(Life::accident).collect(),
+            boundaries: lives.iter().map(Life::boundaries).collect(),
+        }
+    }
+
+    async fn stored(&self, run: &str) -> Option<StoredRun> {
+        let run = RunId::new(format!("{}{run}", self.prefix)).ok()?;
+        self.store.load(&run).await.ok().flatten()
+    }
+}
+
+/// The accident was that the store gave no answer: a run that failed by it is run again. Says whether there is one.
+fn forget_failures<T, E>(results: &Mutex<Vec<Option<Result<T, E>>>>) -> bool {
+    let mut results = results.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut forgotten = false;
+    for result in results.iter_mut() {
+        forgotten |= result.take_if(|result| result.is_err()).is_some();
+    }
+    forgotten
+}
+
+/// Says which case it was, where the code under test panics.
+struct Telling<'a> {
+    accidents: &'a [Accident],
+    seed: u64,
+}
+
+impl Drop for Telling<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("the crash test was at the case {}, seed {}", Accidents(self.accidents), self.seed);
+        }
+    }
+}
+
+/// Accidents in a few words, with which the case is played again.
+pub(super) struct Accidents<'a>(pub(super) &'a [Accident]);
+
+impl fmt::Display for Accidents<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(accidents) = self;
+        if accidents.is_empty() {
+            return f.write_str("without an accident");
+        }
+        for (index, Accident { at, kind }) in accidents.iter().enumerate() {
+            let comma = if index == 0 { "" } else { ", then " };
+            let what = match kind {
+                AccidentKind::Death => "death",
+                AccidentKind::NoAnswer => "no answer",
+            };
+            write!(f, "{comma}{what} at boundary {at}")?;
+        }
+        Ok(())
+    }
+}

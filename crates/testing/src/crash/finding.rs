@@ -1,0 +1,196 @@
+use std::fmt;
+
+use awaitly_core::journal::{Key, Status};
+use awaitly_core::store::RunId;
+
+/// What a crash test has found, and what to do about it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+#[allow(missing_docs, reason = "each field is named for what it holds")]
+pub enum Finding {
+    /// The result is not that of the run that did not crash.
+    Result { calm: String, crashed: String },
+    /// An effect happened more often than without a crash.
+    EffectRepeated { what: String, calm: usize, crashed: usize, place: Place },
+    /// An effect happened less often than without a crash.
+    EffectMissing { what: String, calm: usize, crashed: usize, place: Place },
+    /// An effect came from a process whose work had ended.
+    EffectAfterEnd { what: String, last_step: Option<Key> },
+    /// A recorded step is never asked for again.
+    Forgotten { run: RunId, key: Key, name: Key },
+    /// The recorded steps are not those of the run that did not crash.
+    Steps { run: RunId, missing: Vec<Key>, extra: Vec<Key> },
+    /// The run rests in another status than without a crash.
+    Status { run: RunId, calm: Option<Status>, crashed: Option<Status> },
+    /// The value of a step is another one than without a crash.
+    Value { run: RunId, key: Key },
+    /// The body went on after a step had ended in a failure of the store.
+    WentOn { step: Key, to: Option<Key> },
+    /// The store lost a record that it had acknowledged.
+    RecordLost { run: RunId, key: Key },
+    /// The store holds two records under one key.
+    RecordedTwice { run: RunId, key: Key },
+    /// The store took a write of an owner that had lost its lease.
+    FencingIgnored { run: RunId, key: Key },
+    /// The run does not come to an end.
+    NeverEnds { processes: usize },
+    /// Nothing happened at which a process could die.
+    NothingHappens,
+}
+
+/// Where an effect was made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place {
+    /// In a step, without an idempotency key.
+    StepWithoutKey(Key),
+    /// In a step, under an idempotency key that is not always the same.
+    StepWithKeys(Key, Vec<String>),
+    /// Outside of any recorded step; this one began last.
+    Outside(Option<Key>),
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::StepWithoutKey(step) => write!(
+                f,
+                "it is made in step `{step}` without an idempotency key: give the service \
+                 `run.idempotency_key(\"{step}\")`, so that it can tell a repeated call"
+            ),
+            Self::StepWithKeys(step, keys) => write!(
+                f,
+                "it is made in step `{step}` under idempotency keys that differ ({}): use \
+                 `run.idempotency_key(\"{step}\")`, which is the same on every attempt and resume",
+                keys.join(", ")
+            ),
+            Self::Outside(Some(step)) => write!(
+                f,
+                "it is made outside of any recorded step, after step `{step}` began: wrap the call in a step of \
+                 its own, and await it there"
+            ),
+            Self::Outside(None) => {
+                f.write_str("it is made outside of any recorded step, before the first one: wrap it in a step")
+            }
+        }
+    }
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Result { calm, crashed } => {
+                write!(f, "the result is {crashed}, without a crash it is {calm}")
+            }
+            Self::EffectRepeated { what, calm, crashed, place } => {
+                write!(f, "the effect `{what}` happened {}, without a crash {}: {place}", times(*crashed), times(*calm))
+            }
+            Self::EffectMissing { what, calm, crashed, place } => write!(
+                f,
+                "the effect `{what}` happened {}, without a crash {}: {place}; what a step has recorded is not \
+                 done again, so all that belongs to it must be done before it ends",
+                times(*crashed),
+                times(*calm)
+            ),
+            Self::EffectAfterEnd { what, last_step } => {
+                write!(f, "the effect `{what}` came after the work of its process had ended")?;
+                if let Some(step) = last_step {
+                    write!(f, ", step `{step}` was the last that began")?;
+                }
+                f.write_str(": something was spawned and not awaited, so a crash loses it; await it inside of a step")
+            }
+            Self::Forgotten { run, key, name } => {
+                write!(f, "step `{key}` of run `{run}` is recorded, and the resumed run never asks for it again")?;
+                if key != name {
+                    write!(f, " (it asks for `{name}` under another key)")?;
+                }
+                f.write_str(
+                    ": its key depends on something that changes from one execution to the next, such as time or \
+                     chance; take the key from the input or from the value of a recorded step",
+                )
+            }
+            Self::Steps { run, missing, extra } => write!(
+                f,
+                "run `{run}` went another way than without a crash: {}; let the way depend only on the input and on \
+                 values of recorded steps",
+                Ways { missing, extra }
+            ),
+            Self::Status { run, calm, crashed } => write!(
+                f,
+                "run `{run}` rests {}, without a crash {}",
+                status(*crashed),
+                status(*calm)
+            ),
+            Self::Value { run, key } => {
+                write!(f, "the recorded outcome of step `{key}` of run `{run}` is not that of the run without a crash")
+            }
+            Self::WentOn { step, to: Some(to) } => write!(
+                f,
+                "after step `{step}` had ended in `RunError::Store` the body went on to step `{to}`: it catches \
+                 `RunError`, or polls other branches after one has failed; return it, so that the run is resumed"
+            ),
+            Self::WentOn { step, to: None } => write!(
+                f,
+                "after step `{step}` had ended in `RunError::Store` the body returned a value: it catches \
+                 `RunError`; return it, so that the run is resumed"
+            ),
+            Self::RecordLost { run, key } => write!(
+                f,
+                "the store has lost the record of step `{key}` of run `{run}`, which it had acknowledged: it must be \
+                 durable before `append` returns"
+            ),
+            Self::RecordedTwice { run, key } => {
+                write!(f, "the store holds step `{key}` of run `{run}` twice: a key is recorded once in a run")
+            }
+            Self::FencingIgnored { run, key } => write!(
+                f,
+                "the store took the record of step `{key}` from an owner that had lost the lease of run `{run}`: a \
+                 write with an older token than the run's must be refused as `StoreError::LeaseLost`"
+            ),
+            Self::NeverEnds { processes } => write!(
+                f,
+                "the run did not come to an end in {processes} processes, though only the first of them had an accident"
+            ),
+            Self::NothingHappens => f.write_str(
+                "nothing happens at which a process could die: run a workflow on `world.store()`, or one that is \
+                 made with `world.workflow(..)`",
+            ),
+        }
+    }
+}
+
+/// How the steps of two runs differ.
+struct Ways<'a> {
+    missing: &'a [Key],
+    extra: &'a [Key],
+}
+
+impl fmt::Display for Ways<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !self.missing.is_empty() {
+            write!(f, "it did not record {}", list(self.missing))?;
+        }
+        if !self.missing.is_empty() && !self.extra.is_empty() {
+            f.write_str(", and ")?;
+        }
+        if !self.extra.is_empty() {
+            write!(f, "it recorded {} besides", list(self.extra))?;
+        }
+        Ok(())
+    }
+}
+
+fn list(keys: &[Key]) -> String {
+    keys.iter().map(|key| format!("`{key}`")).collect::<Vec<_>>().join(", ")
+}
+
+fn status(status: Option<Status>) -> String {
+    status.map_or_else(|| "nowhere".to_owned(), |status| format!("as {status:?}"))
+}
+
+fn times(n: usize) -> String {
+    match n {
+        0 => "never".to_owned(),
+        1 => "once".to_owned(),
+        n => format!("{n} times"),
+    }
+}

@@ -1,0 +1,81 @@
+use std::fmt;
+use std::sync::Arc;
+
+use awaitly_core::__stage::on_stage;
+use awaitly_core::Workflow;
+use awaitly_core::store::Store;
+use awaitly_persistence::MemoryStore;
+
+use super::ledger::Ledger;
+use super::process::Process;
+use super::store::CrashStore;
+use crate::PausedClock;
+
+/// What a process of a crash test has: a store that stays when it dies, a ledger of what happens outside, a clock.
+///
+/// Everything that the code under test touches has to come from here, and nothing may outlive the call that it was given
+/// to: that is what a crash does.
+pub struct World<S = MemoryStore> {
+    process: Arc<Process<S>>,
+    clock: PausedClock,
+    seed: u64,
+}
+
+impl<S: Store> World<S> {
+    pub(super) const fn new(process: Arc<Process<S>>, clock: PausedClock, seed: u64) -> Self {
+        Self { process, clock, seed }
+    }
+
+    /// The workflow with the store, the clock and the seed of this test, and watched by it: so the process can die at
+    /// each lookup, attempt and event too.
+    #[must_use]
+    pub fn workflow<X>(&self, definition: Workflow<X>) -> Workflow<X> {
+        let watcher = self.process.watcher.clone();
+        let workflow = definition
+            .store(self.store())
+            .clock(self.clock)
+            .seed(self.seed)
+            .observe({
+                let watcher = watcher.clone();
+                move |event: &_| awaitly_core::event::Observer::on_event(&watcher, event)
+            });
+        on_stage(workflow, Arc::new(watcher))
+    }
+
+    /// The store, for what is not a workflow: an inbox, an operator.
+    #[must_use]
+    pub fn store(&self) -> CrashStore<S> {
+        CrashStore { process: Arc::clone(&self.process) }
+    }
+
+    /// What happens outside, for the services that the test fakes.
+    #[must_use]
+    pub fn ledger(&self) -> Ledger {
+        Ledger::new(self.process.watcher.clone())
+    }
+
+    /// The clock that the runs live by. It goes on from process to process.
+    #[must_use]
+    pub const fn clock(&self) -> PausedClock {
+        self.clock
+    }
+
+    /// What fixes all that is random.
+    #[must_use]
+    pub const fn seed(&self) -> u64 {
+        self.seed
+    }
+
+    /// Which of the runs at once this is, from 1; 0 where there is one only. Run ids and idempotency keys need not tell
+    /// them apart: each has a store and a ledger as its own.
+    #[must_use]
+    pub fn number(&self) -> usize {
+        self.process.watcher.number
+    }
+}
+
+impl<S> fmt::Debug for World<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("World").field("seed", &self.seed).finish_non_exhaustive()
+    }
+}

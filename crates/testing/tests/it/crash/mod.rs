@@ -1,0 +1,39 @@
+//! Crash tests of workflows that survive, and of such that do not.
+
+mod planted;
+mod survives;
+
+use std::future::ready;
+
+use awaitly_core::{DurableRun, RunError, step};
+use awaitly_testing::crash::Ledger;
+
+/// Services that tell a repeated call by its idempotency key.
+#[derive(Clone)]
+pub(crate) struct Shop {
+    pub(crate) ledger: Ledger,
+}
+
+impl Shop {
+    pub(crate) async fn act(&self, what: &str, key: String) -> Result<u64, RunError> {
+        self.ledger.note_once(&key, what);
+        ready(Ok(7)).await
+    }
+
+    /// A service that cannot tell.
+    pub(crate) async fn act_blindly(&self, what: &str) -> Result<u64, RunError> {
+        self.ledger.note(what);
+        ready(Ok(7)).await
+    }
+}
+
+pub(crate) const STEPS: [&str; 5] = ["reserve", "charge", "pack", "ship", "mail"];
+
+/// Five steps that survive every crash.
+pub(crate) async fn order(run: &DurableRun, shop: &Shop) -> Result<u64, RunError> {
+    let mut sum = 0;
+    for name in STEPS {
+        sum += step!(run, name, shop.act(name, run.idempotency_key(name)));
+    }
+    Ok(sum)
+}

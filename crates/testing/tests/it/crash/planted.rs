@@ -1,0 +1,176 @@
+//! Faults that people make, and what the crash test says of each.
+
+use awaitly_core::clock::Clock;
+use awaitly_core::{Error, RunError, Workflow, step};
+use awaitly_testing::crash::{CrashReport, Finding, Place, World, crash_everywhere};
+
+use super::Shop;
+
+fn shop(world: &World) -> Shop {
+    Shop { ledger: world.ledger() }
+}
+
+/// What was found first, and all that is said of it.
+fn found(report: &CrashReport) -> (Finding, String) {
+    let failure = report.failure().expect("the fault is found");
+    (failure.findings()[0].clone(), failure.to_string())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_charge_outside_of_a_step_is_found() {
+    let report = crash_everywhere(async |world| {
+        let shop = shop(&world);
+        let body = async |run: &awaitly_core::DurableRun| {
+            let hold = step!(run, "reserve", shop.act("reserve", run.idempotency_key("reserve")));
+            let paid = shop.act_blindly("charge").await?;
+            let sent = step!(run, "ship", shop.act("ship", run.idempotency_key("ship")));
+            Ok::<_, RunError>(hold + paid + sent)
+        };
+        world.workflow(Workflow::new("order")).run("o", body).await
+    })
+    .await;
+    let (finding, told) = found(&report);
+    let place = Place::Outside(Some("reserve".into()));
+    let expected = Finding::EffectRepeated { what: "charge".into(), calm: 1, crashed: 2, place };
+    assert_eq!(finding, expected, "{told}");
+    assert!(told.contains("outside of any recorded step, after step `reserve` began"), "{told}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_that_depends_on_the_clock_is_found() {
+    let report = crash_everywhere(async |world| {
+        let (shop, clock) = (shop(&world), world.clock());
+        let body = async |run: &awaitly_core::DurableRun| {
+            let now = clock.wall().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+            let key = format!("charge:{now}");
+            let charge = shop.act("charge", run.idempotency_key("charge"));
+            let paid = step!(run, "charge", key = key, charge);
+            let sent = step!(run, "ship", shop.act("ship", run.idempotency_key("ship")));
+            Ok::<_, RunError>(paid + sent)
+        };
+        world.workflow(Workflow::new("order")).run("o", body).await
+    })
+    .await;
+    let (finding, told) = found(&report);
+    assert!(
+        matches!(&finding, Finding::Forgotten { key, name, .. } if key.starts_with("charge:") && name.as_str() == "charge"),
+        "{told}"
+    );
+    assert!(told.contains("step `charge:946684800`"), "{told}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_forgotten_idempotency_key_is_found() {
+    let report = crash_everywhere(async |world| {
+        let shop = shop(&world);
+        let body = async |run: &awaitly_core::DurableRun| {
+            let hold = step!(run, "reserve", shop.act("reserve", run.idempotency_key("reserve")));
+            let paid = step!(run, "charge", shop.act_blindly("charge 4200"));
+            Ok::<_, RunError>(hold + paid)
+        };
+        world.workflow(Workflow::new("order")).run("o", body).await
+    })
+    .await;
+    let (finding, told) = found(&report);
+    let place = Place::StepWithoutKey("charge".into());
+    assert_eq!(
+        finding,
+        Finding::EffectRepeated { what: "charge 4200".into(), calm: 1, crashed: 2, place },
+        "{told}"
+    );
+    assert!(told.contains("run.idempotency_key(\"charge\")"), "{told}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_catches_the_run_error_and_goes_on_is_found() {
+    let report = crash_everywhere(async |world| {
+        let shop = shop(&world);
+        let body = async |run: &awaitly_core::DurableRun| {
+            let charge = || shop.act("charge", run.idempotency_key("charge"));
+            // Whatever it was, it is taken for a charge of nothing.
+            let paid = run.step("charge", charge).await.unwrap_or(0);
+            let sent = step!(run, "ship", shop.act("ship", run.idempotency_key("ship")));
+            Ok::<_, RunError>(paid + sent)
+        };
+        world.workflow(Workflow::new("order")).run("o", body).await
+    })
+    .await;
+    let (finding, told) = found(&report);
+    assert_eq!(finding, Finding::WentOn { step: "charge".into(), to: Some("ship".into()) }, "{told}");
+    assert!(told.contains("it catches `RunError`"), "{told}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_makes_a_value_of_the_run_error_is_found() {
+    let report = crash_everywhere(async |world| {
+        let shop = shop(&world);
+        let body = async |run: &awaitly_core::DurableRun| {
+            let charge = || shop.act("charge", run.idempotency_key("charge"));
+            match run.step("charge", charge).await {
+                Ok(paid) => Ok::<_, RunError>(paid),
+                Err(Error::Run(_)) => Ok(0),
+                Err(Error::Failed(error)) => Err(error),
+            }
+        };
+        world.workflow(Workflow::new("order")).run("o", body).await
+    })
+    .await;
+    let (finding, told) = found(&report);
+    assert_eq!(finding, Finding::WentOn { step: "charge".into(), to: None }, "{told}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_spawned_and_forgotten_is_found() {
+    let report = crash_everywhere(async |world| {
+        let shop = shop(&world);
+        let body = async |run: &awaitly_core::DurableRun| {
+            let shop = shop.clone();
+            let paid = step!(run, "charge", {
+                let key = run.idempotency_key("charge");
+                let mail = shop.clone();
+                async move {
+                    let mail_key = format!("{key} mail");
+                    tokio::spawn(async move { mail.act("mail", mail_key).await });
+                    shop.act("charge", key).await
+                }
+            });
+            Ok::<_, RunError>(paid)
+        };
+        world.workflow(Workflow::new("order")).run("o", body).await
+    })
+    .await;
+    let (finding, told) = found(&report);
+    let last_step = Some("charge".into());
+    assert_eq!(finding, Finding::EffectAfterEnd { what: "mail".into(), last_step }, "{told}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_spawned_and_lost_in_a_crash_is_found() {
+    let report = crash_everywhere(async |world| {
+        let shop = shop(&world);
+        let body = async |run: &awaitly_core::DurableRun| {
+            let paid = step!(run, "charge", {
+                let key = run.idempotency_key("charge");
+                let (mail, shop) = (shop.clone(), &shop);
+                async move {
+                    let mail_key = format!("{key} mail");
+                    tokio::spawn(async move { mail.act("mail", mail_key).await });
+                    shop.act("charge", key).await
+                }
+            });
+            // Without a crash there is time enough for the mail.
+            run.sleep("rest", std::time::Duration::from_secs(5)).await?;
+            Ok::<_, RunError>(paid)
+        };
+        world.workflow(Workflow::new("order")).run("o", body).await
+    })
+    .await;
+    let (finding, told) = found(&report);
+    let place = Place::Outside(Some("rest".into()));
+    assert_eq!(
+        finding,
+        Finding::EffectMissing { what: "mail".into(), calm: 1, crashed: 0, place },
+        "{told}"
+    );
+    println!("{told}");
+}

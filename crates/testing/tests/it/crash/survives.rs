@@ -1,0 +1,36 @@
+//! Workflows that survive, and how many cases that takes.
+
+use awaitly_core::{RunError, Workflow};
+use awaitly_testing::crash::{CrashTest, crash_everywhere, crash_randomly};
+
+use super::{Shop, order};
+
+#[tokio::test(start_paused = true)]
+async fn five_steps_survive_two_accidents_anywhere() {
+    let began = std::time::Instant::now();
+    let report = crash_everywhere(async |world| {
+        let shop = Shop { ledger: world.ledger() };
+        world.workflow(Workflow::new("order")).run("o", async |run| order(run, &shop).await).await
+    })
+    .await;
+    println!("{report} {:?}", began.elapsed());
+    report.assert_same_outcome();
+    assert!(report.cases() > 1000);
+}
+
+#[tokio::test(start_paused = true)]
+async fn ten_runs_at_once_survive_random_deaths() {
+    let report = crash_randomly(7, 10, async |world| {
+        let shop = Shop { ledger: world.ledger() };
+        world.workflow(Workflow::new("order")).run("o", async |run| order(run, &shop).await).await
+    })
+    .await;
+    println!("{report}");
+    report.assert_same_outcome();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_test_that_runs_nothing_is_told_so() {
+    let report = CrashTest::new().everywhere(async |_| Ok::<_, RunError>(())).await;
+    assert!(report.failure().unwrap().to_string().contains("world.workflow(..)"));
+}
