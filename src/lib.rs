@@ -51,6 +51,7 @@
 )]
 #![cfg_attr(feature = "hitl", doc = "| [`hitl`] | runs that ask people, and wait for them |")]
 #![cfg_attr(feature = "saga", doc = "| [`saga`] | steps that are undone when a later one fails |")]
+#![cfg_attr(feature = "testing", doc = "| [`testing`] | tests that own time, outcomes and crashes |")]
 //! | [`collect`], [`resource`], [`clock`] | many results into one, resources given back, time |
 //!
 //! # Features
@@ -67,6 +68,7 @@
 //! | `hitl` | `hitl`: runs that ask people: approvals, callbacks, an inbox | no |
 //! | `http` | `hitl::http`: the inbox over HTTP, requests that become runs; also `hitl` | no |
 //! | `webhook` | `hitl::WebhookNotifier`: notices as signed HTTP requests; also `hitl` | no |
+//! | `testing` | `testing`: scripts, virtual time, crash-everywhere; for `dev-dependencies`; also `persistence` | no |
 //! | `tower` | `resilience::tower`: the guards as layers; also `resilience` | no |
 //! | `full` | everything | no |
 
@@ -85,6 +87,8 @@ pub use awaitly_persistence as persistence;
 pub use awaitly_resilience as resilience;
 #[cfg(feature = "saga")]
 pub use awaitly_saga as saga;
+#[cfg(feature = "testing")]
+pub use awaitly_testing as testing;
 
 /// Long texts, so that their code is compiled.
 #[cfg(all(doctest, feature = "full"))]

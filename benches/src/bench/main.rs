@@ -4,6 +4,7 @@
 //! from machine to machine is the ratio to the floor, which is measured in the same run, turn by turn.
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
+mod crash_cases;
 mod durable;
 mod measure;
 mod memory;
@@ -31,7 +32,7 @@ struct Options {
     /// Rows that were measured elsewhere, as JSON objects. May be given several times.
     #[arg(long)]
     rows: Vec<PathBuf>,
-    /// The groups to measure: step, memory, durable, resume, postgres, peers. All unless named.
+    /// The groups to measure: step, memory, crash-cases, durable, resume, postgres, peers. All unless named.
     groups: Vec<String>,
 }
 
@@ -54,6 +55,9 @@ fn main() -> Result<()> {
     }
     if options.wants("memory") {
         add(memory::measure());
+    }
+    if options.wants("crash-cases") {
+        add(crash_cases::measure());
     }
     if options.wants("durable") {
         add(durable::measure()?);

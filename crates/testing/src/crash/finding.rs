@@ -68,9 +68,9 @@ impl fmt::Display for Place {
                 "it is made outside of any recorded step, after step `{step}` began: wrap the call in a step of \
                  its own, and await it there"
             ),
-            Self::Outside(None) => {
-                f.write_str("it is made outside of any recorded step, before the first one: wrap it in a step")
-            }
+            Self::Outside(None) => f.write_str(
+                "it is made outside of any recorded step, before the first one: wrap it in a step",
+            ),
         }
     }
 }

@@ -107,9 +107,10 @@ impl Watcher {
     fn turns(&self, step: &StepId, attempt: u32) -> u32 {
         let Some(seed) = self.dice else { return 0 };
         let text = self.scoped(&step.key);
-        let mixed = text.bytes().chain(attempt.to_le_bytes()).fold(seed, |mixed, byte| {
-            (mixed ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
-        });
+        let mixed = text
+            .bytes()
+            .chain(attempt.to_le_bytes())
+            .fold(seed, |mixed, byte| (mixed ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3));
         fastrand::Rng::with_seed(mixed).u32(0..4)
     }
 }
@@ -177,7 +178,9 @@ impl Observer for Watcher {
                 self.notes.step_begins(&step.key);
                 self.life.run_more(1);
             }
-            EventKind::StepSucceeded { .. } | EventKind::StepFailed { .. } | EventKind::StepAborted { .. } => {
+            EventKind::StepSucceeded { .. }
+            | EventKind::StepFailed { .. }
+            | EventKind::StepAborted { .. } => {
                 self.life.run_more(-1);
             }
             _ => {}

@@ -18,7 +18,7 @@ impl<S: Store> CrashTest<S> {
     ///
     /// # Panics
     /// Where tokio's time is not paused, and where `body` panics.
-    pub async fn randomly<T, E>(&self, body: impl AsyncFn(World<S>) -> Result<T, E>) -> CrashReport
+    pub async fn randomly<T, E>(self, body: impl AsyncFn(World<S>) -> Result<T, E>) -> CrashReport
     where
         T: PartialEq + Debug,
         E: PartialEq + Debug,

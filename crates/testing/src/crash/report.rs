@@ -109,7 +109,14 @@ impl fmt::Display for Failure {
                 writeln!(f, "  {:<9}process {} {place}", if number == 0 { "died" } else { "" }, number + 1)?;
             }
         }
-        writeln!(f, "  {:<9}{}, {} at once, seed {}", "case", Accidents(&self.accidents), self.runs, self.seed)?;
+        writeln!(
+            f,
+            "  {:<9}{}, {} at once, seed {}",
+            "case",
+            Accidents(&self.accidents),
+            self.runs,
+            self.seed
+        )?;
         writeln!(f, "\n{}", self.trace)
     }
 }

@@ -124,7 +124,9 @@ impl<S: Store> CrashStore<S> {
         let unflushed = std::mem::take(&mut self.process.hands().unflushed);
         for write in unflushed {
             match write {
-                Unflushed::Record(lease, record, on_recorded) => self.write(&lease, record, on_recorded).await?,
+                Unflushed::Record(lease, record, on_recorded) => {
+                    self.write(&lease, record, on_recorded).await?
+                }
                 Unflushed::Release(lease) => self.process.store.release(&lease),
             }
         }

@@ -31,14 +31,10 @@ impl<S: Store> World<S> {
     #[must_use]
     pub fn workflow<X>(&self, definition: Workflow<X>) -> Workflow<X> {
         let watcher = self.process.watcher.clone();
-        let workflow = definition
-            .store(self.store())
-            .clock(self.clock)
-            .seed(self.seed)
-            .observe({
-                let watcher = watcher.clone();
-                move |event: &_| awaitly_core::event::Observer::on_event(&watcher, event)
-            });
+        let workflow = definition.store(self.store()).clock(self.clock).seed(self.seed).observe({
+            let watcher = watcher.clone();
+            move |event: &_| awaitly_core::event::Observer::on_event(&watcher, event)
+        });
         on_stage(workflow, Arc::new(watcher))
     }
 

@@ -1,6 +1,10 @@
 //! Crash tests of workflows that survive, and of such that do not.
 
+mod asks;
 mod planted;
+mod sagas;
+mod several;
+mod stores;
 mod survives;
 
 use std::future::ready;

@@ -167,10 +167,6 @@ async fn what_is_spawned_and_lost_in_a_crash_is_found() {
     .await;
     let (finding, told) = found(&report);
     let place = Place::Outside(Some("rest".into()));
-    assert_eq!(
-        finding,
-        Finding::EffectMissing { what: "mail".into(), calm: 1, crashed: 0, place },
-        "{told}"
-    );
+    assert_eq!(finding, Finding::EffectMissing { what: "mail".into(), calm: 1, crashed: 0, place }, "{told}");
     println!("{told}");
 }

@@ -1,0 +1,118 @@
+//! Several at once, lists, races, nested steps, retries, sleeps: all of them survive.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use awaitly_core::clock::{days, ms, secs};
+use awaitly_core::store::Durability;
+use awaitly_core::{DurableRun, Retry, RunError, Workflow, parallel, race, step};
+use awaitly_testing::crash::{CrashReport, CrashTest};
+
+use super::Shop;
+
+async fn survives(body: impl AsyncFn(&DurableRun, &Shop) -> Result<u64, RunError>) -> CrashReport {
+    let report = CrashTest::new().limit(4_000).everywhere(async |world| {
+        let shop = Shop { ledger: world.ledger() };
+        world.workflow(Workflow::new("order")).run("o", async |run| body(run, &shop).await).await
+    });
+    let report = report.await;
+    report.assert_same_outcome();
+    report
+}
+
+#[tokio::test(start_paused = true)]
+async fn branches_and_lists() {
+    survives(async |run, shop| {
+        let (left, right) = parallel!(run, "load", {
+            left: shop.act("left", run.idempotency_key("left")),
+            right: shop.act("right", run.idempotency_key("right")),
+        });
+        let parcels = step!(
+            run.each("ship", 0..3_u64, |n| async move {
+                shop.act("ship", run.idempotency_key(&format!("ship {n}"))).await
+            })
+            .concurrency(2)
+        );
+        Ok(left + right + parcels.iter().sum::<u64>())
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn races() {
+    survives(async |run, shop| {
+        let fastest = race!(run, "mirror", {
+            async { run.clock().sleep_until(run.clock().now() + secs(1)).await; Ok::<_, RunError>(1) },
+            async { Ok::<_, RunError>(2) },
+        });
+        let paid = step!(run, "charge", shop.act("charge", run.idempotency_key("charge")));
+        Ok(fastest + paid)
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn steps_inside_of_steps_and_sleeps() {
+    survives(async |run, shop| {
+        let paid = step!(run, "pay", async {
+            let charged = step!(run, "charge", shop.act("charge", run.idempotency_key("charge")));
+            let booked = step!(run, "book", shop.act("book", run.idempotency_key("book")));
+            Ok::<_, RunError>(charged + booked)
+        });
+        run.sleep("cool-off", days(3)).await?;
+        let shipped = step!(run, "ship", shop.act("ship", run.idempotency_key("ship")));
+        Ok(paid + shipped)
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn retries() {
+    survives(async |run, shop| {
+        let calls = AtomicU32::new(0);
+        let paid =
+            step!(run, "charge", retry = Retry::exponential(ms(100)).attempts(3), timeout = secs(5), async {
+                if calls.fetch_add(1, Ordering::Relaxed) < 2 {
+                    return Err(RunError::Cancelled { step: None });
+                }
+                shop.act("charge", run.idempotency_key("charge")).await
+            });
+        Ok(paid)
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn outcomes_that_a_loss_of_power_takes() {
+    let report = CrashTest::new().everywhere(async |world| {
+        let shop = Shop { ledger: world.ledger() };
+        let workflow = world.workflow(Workflow::new("order").durability(Durability::Batched));
+        workflow.run("o", async |run| super::order(run, &shop).await).await
+    });
+    report.await.assert_same_outcome();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_batched_outcome_is_really_lost() {
+    // Without an idempotency key, and at the death behind the record, the effect is there twice.
+    let report = CrashTest::new().accidents(1).everywhere(async |world| {
+        let shop = Shop { ledger: world.ledger() };
+        let body = async |run: &DurableRun| {
+            Ok::<_, RunError>(step!(run, "mail", durability = Durability::Batched, shop.act_blindly("mail")))
+        };
+        world.workflow(Workflow::new("order")).run("o", body).await
+    });
+    let report = report.await;
+    let mut after_record = CrashTest::new();
+    let place = |text: &str| report.failure().is_some_and(|failure| failure.trace().contains(text));
+    assert!(place("after the effect"));
+    after_record = after_record.only([awaitly_testing::crash::Accident::death(12)]);
+    let again = after_record.everywhere(async |world| {
+        let shop = Shop { ledger: world.ledger() };
+        let body = async |run: &DurableRun| {
+            Ok::<_, RunError>(step!(run, "mail", durability = Durability::Batched, shop.act_blindly("mail")))
+        };
+        world.workflow(Workflow::new("order")).run("o", body).await
+    });
+    let told = again.await.failure().unwrap().to_string();
+    assert!(told.contains("process 1 after the record of step `mail`"), "{told}");
+}
