@@ -1,0 +1,190 @@
+mod operate;
+mod runs;
+
+use std::fmt;
+use std::future::Future;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use awaitly_core::journal::Key;
+use awaitly_core::store::{Lease, Store, StoreError};
+
+use super::call::{Call, Calls};
+use super::plan::{Called, Fault, Injected, Plan, When};
+
+/// A store that misbehaves as it is told, around one that does not. Without a fault it is as good as that.
+///
+/// A fault is told for some [`Calls`], and befalls them once, now and then, always or by chance. What was said last is
+/// asked first. Cheap to clone; clones are the same store. Where the store within can be operated, so can this.
+///
+/// ```
+/// use awaitly_core::clock::ms;
+/// use awaitly_persistence::MemoryStore;
+/// use awaitly_testing::fault::{Call, Calls, Fault, FaultyStore};
+///
+/// let store = FaultyStore::new(MemoryStore::new());
+/// store
+///     .seed(7)
+///     .chance(Calls::WRITES, 0.1, Fault::LoseAnswer)
+///     .always(Call::Load, Fault::Delay(ms(20)))
+///     .once(Call::Append.key("charge"), Fault::Full);
+/// ```
+pub struct FaultyStore<S>(Arc<Shared<S>>);
+
+struct Shared<S> {
+    inner: S,
+    plan: Mutex<Plan>,
+}
+
+impl<S> FaultyStore<S> {
+    /// `inner`, without a fault.
+    #[must_use]
+    pub fn new(inner: S) -> Self {
+        Self(Arc::new(Shared { inner, plan: Mutex::default() }))
+    }
+
+    /// The store within, to see what it holds.
+    #[must_use]
+    pub fn inner(&self) -> &S {
+        &self.0.inner
+    }
+
+    /// What chances are drawn from, together with the run, the key and the number of the call: what other runs do
+    /// changes nothing. 0 unless set.
+    #[expect(clippy::must_use_candidate, reason = "it is called for what it does")]
+    pub fn seed(&self, seed: u64) -> &Self {
+        self.plan().seed = seed;
+        self
+    }
+
+    /// Lets `fault` befall the first of these calls from now on.
+    ///
+    /// # Panics
+    /// Where the fault befalls no such call.
+    #[track_caller]
+    pub fn once(&self, calls: impl Into<Calls>, fault: Fault) -> &Self {
+        self.nth(calls, 1, fault)
+    }
+
+    /// Lets `fault` befall one of these calls, the `number`th from now on; 1 is the first.
+    ///
+    /// # Panics
+    /// Where the fault befalls no such call.
+    #[track_caller]
+    pub fn nth(&self, calls: impl Into<Calls>, number: u64, fault: Fault) -> &Self {
+        self.add(calls.into(), When::Numbers(number, number), fault)
+    }
+
+    /// Lets `fault` befall the first so many of these calls from now on.
+    ///
+    /// # Panics
+    /// Where the fault befalls no such call.
+    #[track_caller]
+    pub fn times(&self, calls: impl Into<Calls>, times: u64, fault: Fault) -> &Self {
+        self.add(calls.into(), When::Numbers(1, times), fault)
+    }
+
+    /// Lets `fault` befall all of these calls.
+    ///
+    /// # Panics
+    /// Where the fault befalls no such call.
+    #[track_caller]
+    pub fn always(&self, calls: impl Into<Calls>, fault: Fault) -> &Self {
+        self.add(calls.into(), When::Always, fault)
+    }
+
+    /// Lets `fault` befall each of these calls with a chance between 0 and 1.
+    ///
+    /// # Panics
+    /// Where the fault befalls no such call, or `chance` is no chance.
+    #[track_caller]
+    pub fn chance(&self, calls: impl Into<Calls>, chance: f64, fault: Fault) -> &Self {
+        self.add(calls.into(), When::Chance(chance), fault)
+    }
+
+    /// Lets no fault befall any call from now on. What was done wrong before stays.
+    pub fn heal(&self) {
+        self.plan().heal();
+    }
+
+    /// What befell which calls, in this order.
+    #[must_use]
+    pub fn injected(&self) -> Vec<Injected> {
+        self.plan().injected.clone()
+    }
+
+    #[track_caller]
+    fn add(&self, calls: Calls, when: When, fault: Fault) -> &Self {
+        self.plan().add(calls, when, fault);
+        self
+    }
+
+    /// A plan that a wrong rule was refused for is as it was before.
+    fn plan(&self) -> MutexGuard<'_, Plan> {
+        self.0.plan.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<S: Store> FaultyStore<S> {
+    /// What befalls a call. A refusal is its answer; all else is for the call to carry out.
+    fn befall(&self, called: Called<'_>) -> Result<Option<Fault>, StoreError> {
+        let fault = self.plan().decide(called);
+        match fault {
+            Some(Fault::Refuse) => Err(StoreError::Unavailable { detail: "refused by a test".into() }),
+            Some(Fault::Full) => Err(StoreError::Full { detail: "filled by a test".into() }),
+            Some(Fault::ReadOnly) => Err(StoreError::ReadOnly { detail: "made so by a test".into() }),
+            fault => Ok(fault),
+        }
+    }
+
+    /// The same for a call with a lease, and the lease with which it is carried out.
+    fn befall_owner(
+        &self,
+        call: Call,
+        lease: &Lease,
+        key: Option<&Key>,
+    ) -> Result<(Option<Fault>, Lease), StoreError> {
+        let fault = self.befall(Called::with_lease(call, lease, key))?;
+        match fault {
+            Some(Fault::StaleLease) => {
+                self.inner().release(lease);
+                Err(StoreError::LeaseLost { run: (**lease.run()).into() })
+            }
+            Some(Fault::IgnoreFencing) => Ok((fault, self.plan().newest(lease))),
+            _ => Ok((fault, lease.clone())),
+        }
+    }
+}
+
+/// Carries a call out, with what befalls it on the way there and back.
+async fn carry_out<T>(
+    fault: Option<Fault>,
+    call: impl Future<Output = Result<T, StoreError>>,
+) -> Result<T, StoreError> {
+    if let Some(Fault::Delay(delay)) = fault {
+        tokio::time::sleep(delay).await;
+    }
+    let answer = call.await;
+    match fault {
+        Some(Fault::LoseAnswer) => Err(StoreError::Unavailable { detail: "a test lost its answer".into() }),
+        Some(Fault::DelayAnswer(delay)) => {
+            tokio::time::sleep(delay).await;
+            answer
+        }
+        _ => answer,
+    }
+}
+
+impl<S> Clone for FaultyStore<S> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<S: fmt::Debug> fmt::Debug for FaultyStore<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FaultyStore")
+            .field("inner", self.inner())
+            .field("injected", &self.plan().injected.len())
+            .finish_non_exhaustive()
+    }
+}

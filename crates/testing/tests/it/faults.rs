@@ -1,0 +1,415 @@
+//! A store that misbehaves as it is told.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use awaitly_core::clock::{ms, secs};
+use awaitly_core::journal::{Outcome, Payload, Record, Refused, Settling, Status};
+use awaitly_core::store::{
+    Answer, DeleteIf, Durability, Ending, Lease, Open, Opened, Operate, Owner, RunId, RunQuery, Store,
+    StoreError, StoredRun, Wait, WaitQuery,
+};
+use awaitly_core::{DurableRun, RunError, Workflow, step};
+use awaitly_persistence::MemoryStore;
+use awaitly_testing::fault::{Call, Calls, Fault, FaultyStore, Injected};
+use tokio::time::Instant;
+
+mod without_a_fault {
+    use awaitly_persistence::MemoryStore;
+    use awaitly_testing::fault::FaultyStore;
+
+    awaitly_persistence::conformance_tests!(FaultyStore::new(MemoryStore::new()));
+}
+
+type Faulty = FaultyStore<MemoryStore>;
+
+fn faulty() -> Faulty {
+    FaultyStore::new(MemoryStore::new())
+}
+
+fn id(run: &str) -> RunId {
+    RunId::new(run).unwrap()
+}
+
+async fn open(store: &impl Store, run: &str) -> Opened {
+    store.open(Open::new(id(run), "checkout", Owner::unique())).await.unwrap()
+}
+
+async fn begin(store: &impl Store, run: &str) -> Lease {
+    match open(store, run).await {
+        Opened::Held { lease, .. } => lease,
+        other => panic!("expected to get the lease, the store answered {other:?}"),
+    }
+}
+
+fn record(key: &'static str) -> Record {
+    Record { key: key.into(), outcome: Outcome::Value(payload()), input: None }
+}
+
+fn payload() -> Payload {
+    Payload::encode(&7).unwrap()
+}
+
+async fn append(store: &Faulty, lease: &Lease, key: &'static str) -> Result<(), StoreError> {
+    store.append(lease, record(key), Durability::Sync).await
+}
+
+async fn stored(store: &Faulty, run: &str) -> StoredRun {
+    store.inner().load(&id(run)).await.unwrap().unwrap()
+}
+
+async fn keys(store: &Faulty, run: &str) -> Vec<String> {
+    stored(store, run).await.records.iter().map(|record| record.key.to_string()).collect()
+}
+
+fn wait() -> Wait {
+    Wait { key: "approve".into(), token: "secret".into(), request: payload(), expires_in: None }
+}
+
+/// Makes every call with a lease, and says what each ended in.
+async fn call_all_with(store: &Faulty, lease: &Lease) -> Vec<Option<StoreError>> {
+    let settling = Settling::Withdraw;
+    vec![
+        append(store, lease, "new").await.err(),
+        store.replace(lease, record("old"), Durability::Sync).await.err(),
+        store.wait(lease, Wait { key: "ask".into(), ..wait() }).await.err(),
+        store.settle(lease, record("approve"), settling).await.err(),
+        store.revive(lease, vec!["old".into()]).await.err(),
+        store.rewrite(lease, 2, Vec::new()).await.err(),
+        store.finish(lease, Ending::new(Status::Completed)).await.err(),
+        store.renew(lease, secs(99)).await.err(),
+    ]
+}
+
+/// Makes every other call that changes something.
+async fn call_all_without(store: &Faulty, from: StoredRun) -> Vec<Option<StoreError>> {
+    let answer = Answer::new(id("r"), "approve", Outcome::Value(payload()));
+    vec![
+        store.open(Open::new(id("other"), "checkout", Owner::unique())).await.err(),
+        store.answer(answer).await.err(),
+        store.cancel(&id("r")).await.err(),
+        store.delete(vec![id("ended")], DeleteIf::Free).await.err(),
+        store.import(id("copy"), from).await.err(),
+    ]
+}
+
+/// A run with a record and an entry that waits, beside one that has ended.
+async fn prepared() -> (Faulty, Lease) {
+    let store = faulty();
+    let ended = begin(&store, "ended").await;
+    store.finish(&ended, Ending::new(Status::Completed)).await.unwrap();
+    let lease = begin(&store, "r").await;
+    append(&store, &lease, "old").await.unwrap();
+    store.wait(&lease, wait()).await.unwrap();
+    (store, lease)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_leaves_the_store_as_it_was() {
+    let (store, lease) = prepared().await;
+    let before = stored(&store, "r").await;
+    for fault in [Fault::Refuse, Fault::Full, Fault::ReadOnly] {
+        store.always(Calls::ALL, fault);
+        let mut answers = call_all_with(&store, &lease).await;
+        answers.extend(call_all_without(&store, before.clone()).await);
+        for answer in answers {
+            let refused = match fault {
+                Fault::Full => matches!(answer, Some(StoreError::Full { .. })),
+                Fault::ReadOnly => matches!(answer, Some(StoreError::ReadOnly { .. })),
+                _ => matches!(answer, Some(StoreError::Unavailable { .. })),
+            };
+            assert!(refused, "{fault:?}: {answer:?}");
+        }
+        store.heal();
+    }
+    assert_eq!(stored(&store, "r").await, before);
+    assert_eq!(store.inner().list(RunQuery::new()).await.unwrap().items.len(), 2);
+    assert_eq!(store.injected().len(), 3 * 13);
+    store.renew(&lease, secs(30)).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn reading_can_be_refused_but_needs_no_space() {
+    let store = faulty();
+    store.always(Calls::ALL, Fault::Full);
+    assert!(store.load(&id("r")).await.unwrap().is_none());
+    store.always(Calls::READS, Fault::Refuse);
+    assert!(store.load(&id("r")).await.is_err());
+    assert!(store.list(RunQuery::new()).await.is_err());
+    assert!(store.waiting(WaitQuery::new()).await.is_err());
+    assert!(store.due(10).await.is_err());
+    assert!(Operate::now(&store).await.is_err());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_whose_answer_is_lost_is_carried_out() {
+    let (store, lease) = prepared().await;
+    let from = stored(&store, "r").await;
+    store.always(Calls::ALL, Fault::LoseAnswer);
+    for answer in call_all_without(&store, from).await {
+        assert!(matches!(answer, Some(StoreError::Unavailable { .. })), "{answer:?}");
+    }
+    assert_eq!(append(&store, &lease, "charge").await.unwrap_err().to_string(), {
+        "the store does not answer (a test lost its answer): try again"
+    });
+
+    assert_eq!(keys(&store, "r").await, ["old", "approve", "charge"]);
+    assert!(store.inner().renew(&lease, secs(30)).await.unwrap().cancel);
+    let all = store.inner().list(RunQuery::new()).await.unwrap().items;
+    let runs: Vec<_> = all.iter().map(|summary| summary.run.to_string()).collect();
+    assert_eq!(runs, ["copy", "other", "r"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_delayed_call_is_carried_out_at_the_end_and_a_delayed_answer_comes_after_it() {
+    let store = faulty();
+    let lease = begin(&store, "r").await;
+    for (key, fault, halfway) in
+        [("late", Fault::Delay(secs(10)), 0), ("early", Fault::DelayAnswer(secs(10)), 2)]
+    {
+        store.once(Call::Append.key(key), fault);
+        let began = Instant::now();
+        let seen = async {
+            tokio::time::sleep(secs(5)).await;
+            keys(&store, "r").await.len()
+        };
+        let (answer, seen) = tokio::join!(append(&store, &lease, key), seen);
+        answer.unwrap();
+        assert_eq!((began.elapsed(), seen), (secs(10), halfway), "{key}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fault_befalls_only_the_calls_that_it_is_meant_for() {
+    let store = faulty();
+    let (first, second) = (begin(&store, "first").await, begin(&store, "second").await);
+    store.always((Call::Append | Call::Finish).run(id("first")).key("charge"), Fault::Refuse);
+    assert!(append(&store, &first, "reserve").await.is_ok());
+    assert!(append(&store, &first, "charge").await.is_err());
+    assert!(append(&store, &second, "charge").await.is_ok());
+    assert!(store.replace(&first, record("charge"), Durability::Sync).await.is_ok());
+    let befell = Injected {
+        call: Call::Append,
+        run: Some(id("first")),
+        key: Some("charge".into()),
+        fault: Fault::Refuse,
+    };
+    assert_eq!(store.injected(), [befell]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fault_befalls_the_calls_with_the_numbers_that_were_said() {
+    let store = faulty();
+    let lease = begin(&store, "r").await;
+    store.nth(Call::Append, 2, Fault::Refuse).times(Call::Renew, 2, Fault::Refuse);
+    let mut appended = Vec::new();
+    let mut renewed = Vec::new();
+    for key in ["a", "b", "c", "d"] {
+        appended.push(append(&store, &lease, key).await.is_ok());
+        renewed.push(store.renew(&lease, secs(30)).await.is_ok());
+    }
+    assert_eq!(appended, [true, false, true, true]);
+    assert_eq!(renewed, [false, false, true, true]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_said_last_is_asked_first_and_healing_forgets_all() {
+    let store = faulty();
+    let lease = begin(&store, "r").await;
+    store.always(Call::Append, Fault::Refuse).once(Call::Append, Fault::Full);
+    assert!(matches!(append(&store, &lease, "a").await, Err(StoreError::Full { .. })));
+    assert!(matches!(append(&store, &lease, "a").await, Err(StoreError::Unavailable { .. })));
+    store.heal();
+    assert!(append(&store, &lease, "a").await.is_ok());
+    assert_eq!(store.clone().injected().len(), 2);
+}
+
+#[test]
+#[should_panic(expected = "`StaleLease` befalls none of these calls")]
+fn a_fault_that_befalls_none_of_the_calls_is_a_mistake_of_the_test() {
+    faulty().once(Calls::READS | Call::Open, Fault::StaleLease);
+}
+
+#[test]
+#[should_panic(expected = "a chance is between 0 (never) and 1 (always), this one is 10")]
+fn a_chance_that_is_none_is_a_mistake_of_the_test() {
+    faulty().chance(Call::Append, 10.0, Fault::Refuse);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stale_lease_writes_nothing_any_more_and_the_run_is_free() {
+    let store = faulty();
+    let lease = begin(&store, "r").await;
+    store.once(Call::Append, Fault::StaleLease);
+    let lost = Err(StoreError::LeaseLost { run: "r".into() });
+    assert_eq!(append(&store, &lease, "a").await, lost);
+    store.heal();
+    assert_eq!(append(&store, &lease, "a").await, lost);
+    assert!(keys(&store, "r").await.is_empty());
+    let newer = begin(&store, "r").await;
+    assert!(append(&store, &newer, "a").await.is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_release_that_does_not_get_through_leaves_the_lease_to_expire() {
+    let store = faulty();
+    let lease = begin(&store, "r").await;
+    store.once(Call::Release, Fault::Refuse);
+    store.release(&lease);
+    assert!(matches!(open(&store, "r").await, Opened::Refused(Refused::Busy { .. })));
+    tokio::time::sleep(Open::DEFAULT_TTL).await;
+    begin(&store, "r").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_ignores_fencing_lets_an_owner_write_that_was_replaced() {
+    let store = faulty();
+    store.always(Calls::ALL, Fault::IgnoreFencing);
+    let old = begin(&store, "r").await;
+    tokio::time::sleep(Open::DEFAULT_TTL).await;
+    let new = begin(&store, "r").await;
+    assert!(append(&store, &new, "by the new owner").await.is_ok());
+    assert!(store.injected().is_empty(), "with the newest lease nothing is wrong");
+
+    assert!(append(&store, &old, "by the old owner").await.is_ok());
+    assert!(store.renew(&old, secs(30)).await.is_ok());
+    assert_eq!(keys(&store, "r").await, ["by the new owner", "by the old owner"]);
+    assert_eq!(store.injected().len(), 2);
+
+    store.heal();
+    assert!(append(&store, &old, "too late").await.is_err());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_drops_a_record_acknowledges_it() {
+    let (store, lease) = prepared().await;
+    store.always(Calls::ALL, Fault::DropRecord);
+    assert_eq!(append(&store, &lease, "charge").await, Ok(()));
+    assert_eq!(store.replace(&lease, record("charge"), Durability::Sync).await, Ok(()));
+    let settled = store.settle(&lease, record("approve"), Settling::Withdraw).await;
+    assert_eq!(settled, Ok(Some(Outcome::Value(payload()))));
+    assert_eq!(keys(&store, "r").await, ["old"]);
+    assert_eq!(stored(&store, "r").await.waits.len(), 1);
+}
+
+/// Which of a hundred appends of a run are refused by chance, beside another run that appends so often.
+async fn refused(seed: u64, run: &str, beside: usize) -> Vec<usize> {
+    let store = faulty();
+    store.seed(seed).chance(Call::Append, 0.2, Fault::Refuse);
+    let (lease, other) = (begin(&store, run).await, begin(&store, "other").await);
+    let mut refused = Vec::new();
+    for number in 0..100 {
+        for _ in 0..beside {
+            let _ = append(&store, &other, "a").await;
+        }
+        if matches!(append(&store, &lease, "a").await, Err(StoreError::Unavailable { .. })) {
+            refused.push(number);
+        }
+    }
+    refused
+}
+
+#[tokio::test(start_paused = true)]
+async fn chance_is_the_same_each_time_whatever_other_runs_do() {
+    let first = refused(7, "r", 0).await;
+    assert!((10..=30).contains(&first.len()), "{first:?}");
+    assert_eq!(refused(7, "r", 0).await, first);
+    assert_eq!(refused(7, "r", 3).await, first);
+    assert_ne!(refused(8, "r", 0).await, first);
+    assert_ne!(refused(7, "s", 0).await, first);
+}
+
+const STEPS: [&str; 4] = ["reserve", "charge", "ship", "mail"];
+
+/// Runs a run over `store` until it ends; gives how often each step was executed.
+async fn run_until_it_ends(store: &Faulty, run: &str) -> [u64; 4] {
+    let executed: [AtomicU64; 4] = Default::default();
+    let body = async |run: &DurableRun| {
+        for (step, executed) in STEPS.into_iter().zip(&executed) {
+            step!(run, step, async {
+                tokio::time::sleep(secs(20)).await;
+                Ok::<_, RunError>(executed.fetch_add(1, Ordering::Relaxed))
+            });
+        }
+        Ok::<_, RunError>("done".to_owned())
+    };
+    for _ in 0..1000 {
+        match Workflow::new("order").store(store.clone()).run(run, body).await {
+            Ok(done) => {
+                assert_eq!(done, "done");
+                return executed.map(AtomicU64::into_inner);
+            }
+            Err(RunError::Store(_)) => {}
+            Err(RunError::Busy { remaining, .. }) => tokio::time::sleep(remaining + ms(1)).await,
+            Err(other) => panic!("a failing store does not make a run end in {other:?}"),
+        }
+    }
+    panic!("the run does not end");
+}
+
+/// How many executions of a step got no record, by what befell the store.
+fn wasted(store: &Faulty, key: &str) -> u64 {
+    let injected = store.injected();
+    let refused = injected.iter().filter(|injected| {
+        injected.key.as_deref() == Some(key) && matches!(injected.fault, Fault::Full | Fault::StaleLease)
+    });
+    refused.count() as u64
+}
+
+#[tokio::test(start_paused = true)]
+async fn whatever_befalls_the_store_a_run_ends_with_each_step_recorded_once() {
+    let mut befell = 0;
+    for seed in 0..60 {
+        let store = faulty();
+        store
+            .seed(seed)
+            .chance(Calls::ALL, 0.05, Fault::Refuse)
+            .chance(Calls::ALL, 0.1, Fault::LoseAnswer)
+            .chance(Call::Append, 0.2, Fault::Full)
+            .chance(Call::Append, 0.1, Fault::StaleLease)
+            .chance(Calls::ALL, 0.1, Fault::Delay(ms(300)))
+            .chance(Calls::ALL, 0.1, Fault::DelayAnswer(ms(20)));
+        let (first, second) = tokio::join!(run_until_it_ends(&store, "a"), run_until_it_ends(&store, "b"));
+        for run in ["a", "b"] {
+            let stored = stored(&store, run).await;
+            assert_eq!(
+                (stored.header.status, &*keys(&store, run).await),
+                (Status::Completed, &STEPS.map(String::from)[..])
+            );
+        }
+        for (key, (first, second)) in STEPS.into_iter().zip(first.into_iter().zip(second)) {
+            let executed = first + second;
+            assert!(executed >= 2 + wasted(&store, key), "seed {seed}: {key} was executed {executed} times");
+        }
+        befell += store.injected().len();
+    }
+    assert!(befell > 500, "{befell}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_step_is_executed_again_only_where_its_record_was_refused() {
+    for seed in 0..60 {
+        let store = faulty();
+        store.seed(seed).chance(Call::Append | Call::Finish, 0.2, Fault::Full).chance(
+            Call::Append | Call::Finish,
+            0.3,
+            Fault::LoseAnswer,
+        );
+        let executed = run_until_it_ends(&store, "r").await;
+        let expected = STEPS.map(|key| 1 + wasted(&store, key));
+        assert_eq!(executed, expected, "seed {seed}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_body_sees_no_value_before_its_record_is_acknowledged() {
+    let store = faulty();
+    store.always(Call::Append, Fault::DelayAnswer(secs(60)));
+    let began = Instant::now();
+    let workflow = Workflow::new("w").store(store);
+    let seen_after = workflow.run("r", async |run: &DurableRun| {
+        step!(run, "charge", async { Ok::<_, RunError>(1) });
+        Ok::<_, RunError>(began.elapsed())
+    });
+    assert_eq!(seen_after.await, Ok(Duration::from_secs(60)));
+}

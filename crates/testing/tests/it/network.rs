@@ -1,0 +1,264 @@
+//! Services that fail, slow down and come back.
+
+use std::future::Future;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use awaitly_core::clock::{mins, ms, secs};
+use awaitly_core::{DurableRun, Limit, Retry, RunError, Workflow, step};
+use awaitly_persistence::MemoryStore;
+use awaitly_testing::fault::{Network, Service, State, Unreachable};
+use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, thiserror::Error)]
+enum BankError {
+    #[error("declined")]
+    Declined,
+    #[error(transparent)]
+    Unreachable(#[from] Unreachable),
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, thiserror::Error)]
+enum OrderError {
+    #[error(transparent)]
+    Bank(#[from] BankError),
+    #[error(transparent)]
+    Run(#[from] RunError),
+}
+
+struct FakeBank {
+    line: Service,
+    charged: AtomicU64,
+}
+
+impl FakeBank {
+    fn new(line: Service) -> Self {
+        Self { line, charged: AtomicU64::new(0) }
+    }
+
+    async fn charge(&self, cents: u64) -> Result<u64, BankError> {
+        self.line
+            .call(|| async move {
+                if cents > 1000 {
+                    return Err(BankError::Declined);
+                }
+                Ok(self.charged.fetch_add(cents, Ordering::Relaxed) + cents)
+            })
+            .await
+    }
+
+    fn charged(&self) -> u64 {
+        self.charged.load(Ordering::Relaxed)
+    }
+}
+
+fn refused(service: &str) -> Unreachable {
+    Unreachable::Refused { service: service.into() }
+}
+
+fn no_answer(service: &str) -> Unreachable {
+    Unreachable::NoAnswer { service: service.into() }
+}
+
+async fn timed<T>(call: impl Future<Output = T>) -> (T, Duration) {
+    let began = Instant::now();
+    (call.await, began.elapsed())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_gets_through_and_its_own_errors_come_back() {
+    let bank = FakeBank::new(Network::new(7).service("bank"));
+    assert_eq!(timed(bank.charge(10)).await, (Ok(10), Duration::ZERO));
+    assert_eq!(bank.charge(5000).await, Err(BankError::Declined));
+    assert_eq!((bank.line.calls(), bank.line.failures()), (2, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_service_that_is_down_does_nothing_and_says_so() {
+    let bank = FakeBank::new(Network::new(7).service("bank"));
+    bank.line.down();
+    assert_eq!(bank.charge(10).await, Err(refused("bank").into()));
+    assert_eq!(bank.charged(), 0);
+    assert_eq!((bank.line.calls(), bank.line.failures()), (1, 1));
+    bank.line.up();
+    assert_eq!(bank.charge(10).await, Ok(10));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_outage_of_a_while_ends_by_itself() {
+    let network = Network::new(7);
+    let bank = network.service("bank");
+    network.at(secs(20), "bank", State::Cut);
+    bank.down_for(secs(10));
+    assert_eq!(bank.state(), State::Down);
+    tokio::time::sleep(secs(10)).await;
+    assert_eq!(bank.state(), State::Up);
+    tokio::time::sleep(secs(10)).await;
+    assert_eq!(network.service("bank").state(), State::Cut);
+    network.heal();
+    assert_eq!(bank.state(), State::Up);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_service_takes_longer_within_its_range() {
+    let bank = Network::new(7).service("bank");
+    bank.slow(ms(100)..=ms(900));
+    let mut times = Vec::new();
+    for _ in 0..20 {
+        times.push(timed(bank.pass()).await.1);
+    }
+    assert!(times.iter().all(|time| (ms(100)..=ms(901)).contains(time)), "{times:?}");
+    times.sort();
+    times.dedup();
+    assert!(times.len() > 10, "{times:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_service_that_is_cut_off_lets_its_callers_wait() {
+    let network = Network::new(7);
+    let bank = FakeBank::new(network.service("bank"));
+    network.cut("bank");
+    assert_eq!(timed(bank.charge(10)).await, (Err(no_answer("bank").into()), Network::PATIENCE));
+    assert_eq!(bank.charged(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_under_way_when_the_service_goes_down_loses_its_answer() {
+    let network = Network::new(7);
+    let (bank, post) = (network.service("bank"), network.service("post"));
+    network.at(secs(1), "bank", State::Down).at(secs(1), "post", State::Cut);
+    let done = AtomicU64::new(0);
+    let work = || async {
+        tokio::time::sleep(secs(2)).await;
+        done.fetch_add(1, Ordering::Relaxed);
+        Ok::<_, Unreachable>(())
+    };
+    let (first, second) = tokio::join!(timed(bank.call(work)), timed(post.call(work)));
+    assert_eq!(first, (Err(no_answer("bank")), secs(2)));
+    assert_eq!(second, (Err(no_answer("post")), secs(2) + Network::PATIENCE));
+    assert_eq!(done.into_inner(), 2);
+}
+
+/// How each of a hundred calls fares: `+` through, `-` refused, `?` carried out but not answered.
+async fn fates(seed: u64, name: &str, beside: usize) -> String {
+    let network = Network::new(seed);
+    let bank = FakeBank::new(network.service(name));
+    bank.line.flaky(0.2, 0.2);
+    let other = network.service("other");
+    other.flaky(0.5, 0.5);
+    let mut fates = String::new();
+    for _ in 0..100 {
+        for _ in 0..beside {
+            let _ = other.pass().await;
+        }
+        let before = bank.charged();
+        let fate = match bank.charge(1).await {
+            Ok(_) => '+',
+            Err(_) if bank.charged() == before => '-',
+            Err(_) => '?',
+        };
+        fates.push(fate);
+    }
+    assert_eq!(bank.line.failures(), fates.matches(['-', '?']).count() as u64);
+    fates
+}
+
+#[tokio::test(start_paused = true)]
+async fn calls_fare_the_same_each_time_whatever_other_services_do() {
+    let first = fates(7, "bank", 0).await;
+    for fate in ['-', '?'] {
+        assert!((8..35).contains(&first.matches(fate).count()), "{first}");
+    }
+    assert_eq!(fates(7, "bank", 0).await, first);
+    assert_eq!(fates(7, "bank", 5).await, first);
+    assert_ne!(fates(8, "bank", 0).await, first);
+    assert_ne!(fates(7, "post", 0).await, first);
+}
+
+#[test]
+#[should_panic(expected = "a chance is between 0 (never) and 1 (always), this one is 1.5")]
+fn a_chance_that_is_none_is_a_mistake_of_the_test() {
+    Network::new(7).service("bank").flaky(1.5, 0.0);
+}
+
+/// What state a service is in, a second at a time.
+async fn weather(seed: u64, name: &str) -> Vec<State> {
+    let network = Network::new(seed);
+    let service = network.service(name);
+    network.unsettled();
+    let late = network.service("late");
+    let mut states = Vec::new();
+    let mut late_was_down = false;
+    for _ in 0..1000 {
+        states.push(service.state());
+        late_was_down |= late.state() == State::Down;
+        tokio::time::sleep(secs(1)).await;
+    }
+    assert!(late_was_down, "the weather is for services that are named later, too");
+    states
+}
+
+#[tokio::test(start_paused = true)]
+async fn unsettled_services_go_down_and_come_back_at_moments_of_their_own() {
+    let first = weather(7, "bank").await;
+    let outages =
+        first.chunk_by(|one, next| one == next).filter(|spell| spell.contains(&State::Down)).count();
+    assert!(outages > 5, "{outages}");
+    assert_eq!(weather(7, "bank").await, first);
+    assert_ne!(weather(7, "post").await, first);
+    assert_ne!(weather(8, "bank").await, first);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_weather_does_not_touch_a_service_that_was_told_how_to_be() {
+    let network = Network::new(7);
+    network.weather(secs(1)..=secs(1), mins(9)..=mins(9));
+    tokio::time::sleep(mins(1)).await;
+    let bank = network.service("bank");
+    assert_eq!(bank.state(), State::Down);
+    let slow = State::Slow { least: ms(1), most: ms(2) };
+    bank.set(slow);
+    assert_eq!(bank.state(), slow);
+    network.heal();
+    assert_eq!(bank.state(), State::Up);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_step_with_retries_outlasts_an_outage_and_one_with_a_timeout_a_cut() {
+    let network = Network::new(7);
+    let bank = FakeBank::new(network.service("bank"));
+    bank.line.down_for(secs(5));
+    let workflow = Workflow::new("order").store(MemoryStore::new());
+    let retried = async |run: &DurableRun| {
+        let cents = step!(run, "charge", retry = Retry::exponential(secs(1)).attempts(9), bank.charge(10));
+        Ok::<_, OrderError>(cents)
+    };
+    assert_eq!(workflow.run("a", retried).await, Ok(10));
+    assert!(bank.line.failures() >= 2);
+
+    network.cut("bank");
+    let limited = async |run: &DurableRun| {
+        Ok::<_, OrderError>(step!(run, "charge", timeout = secs(3), bank.charge(10)))
+    };
+    let ended = workflow.run("b", limited).await;
+    assert!(
+        matches!(ended, Err(OrderError::Run(RunError::Timeout { limit: Limit::Attempt, .. }))),
+        "{ended:?}"
+    );
+}
+
+#[test]
+fn what_was_not_reached_comes_back_from_json_and_says_the_next_move() {
+    for (error, text) in [
+        (refused("bank"), "`bank` refused the call, nothing was done: call it again later"),
+        (
+            no_answer("bank"),
+            "`bank` did not answer, it may have done what was asked: call it again under the same idempotency key",
+        ),
+    ] {
+        assert_eq!((error.to_string().as_str(), error.service()), (text, "bank"));
+        let json = serde_json::to_string(&error).unwrap();
+        assert_eq!(serde_json::from_str::<Unreachable>(&json).unwrap(), error);
+    }
+}
