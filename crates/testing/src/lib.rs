@@ -66,7 +66,18 @@ pub mod mock;
 pub mod replay;
 pub mod report;
 pub mod script;
+mod seed;
 mod simulate;
 
 pub use clock::PausedClock;
 pub use crash::{CrashTest, crash_everywhere, crash_randomly};
+pub use harness::Harness;
+#[doc(hidden)]
+pub use matchers::private as __private;
+pub use replay::would_resume;
+pub use report::Report;
+pub use script::{
+    Leftovers, Script, ScriptError, Unscripted, by_attempt, cancelled, err, err_once, hang, ok, ok_once,
+    panic, real, refused, stop, timeout,
+};
+pub use simulate::{Sim, Simulation, simulate};
