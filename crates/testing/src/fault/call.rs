@@ -4,8 +4,8 @@ use std::ops::BitOr;
 use awaitly_core::journal::Key;
 use awaitly_core::store::RunId;
 
-/// What a store is asked: the calls of [`Store`](awaitly_core::store::Store) and
-/// [`Operate`](awaitly_core::store::Operate) that can fail.
+/// What a store is asked: the calls of [`Store`](awaitly_core::store::Store),
+/// [`Operate`](awaitly_core::store::Operate) and [`Transactional`](awaitly_core::store::Transactional) that can fail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 #[allow(missing_docs, reason = "each is named for the call that it is")]
@@ -29,6 +29,8 @@ pub enum Call {
     Delete,
     Import,
     Now,
+    Begin,
+    Commit,
 }
 
 impl Call {
@@ -86,6 +88,7 @@ const WRITES: u32 = Call::Append.bit()
     | Call::Settle.bit()
     | Call::Revive.bit()
     | Call::Rewrite.bit()
+    | Call::Commit.bit()
     | Call::Finish.bit();
 
 impl Calls {
@@ -104,7 +107,8 @@ impl Calls {
     );
 
     /// The calls that hand over one record.
-    pub(super) const RECORDS: Self = Self::of(Call::Append.bit() | Call::Replace.bit() | Call::Settle.bit());
+    pub(super) const RECORDS: Self =
+        Self::of(Call::Append.bit() | Call::Replace.bit() | Call::Settle.bit() | Call::Commit.bit());
 
     const fn of(kinds: u32) -> Self {
         Self { kinds, run: None, key: None }

@@ -31,7 +31,7 @@ pub enum Fault {
     /// Nothing is written, and the lease is an old one from now on, as if another owner had taken the run over and
     /// given it back by now; the answer is [`StoreError::LeaseLost`](awaitly_core::store::StoreError::LeaseLost).
     StaleLease,
-    /// A broken store: it acknowledges a record, and does not keep it.
+    /// A broken store: it acknowledges a record, and keeps neither it nor what was to be committed with it.
     DropRecord,
     /// A broken store: it takes what comes with an old lease as if it came with the newest, as long as somebody
     /// holds that. A call whose lease is the newest is left alone.

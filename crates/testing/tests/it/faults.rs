@@ -7,12 +7,14 @@ use awaitly_core::clock::{ms, secs};
 use awaitly_core::journal::{Outcome, Payload, Record, Refused, Settling, Status};
 use awaitly_core::store::{
     Answer, DeleteIf, Durability, Ending, Lease, Open, Opened, Operate, Owner, RunId, RunQuery, Store,
-    StoreError, StoredRun, Wait, WaitQuery,
+    StoreError, StoredRun, Tx, Wait, WaitQuery,
 };
 use awaitly_core::{DurableRun, RunError, Workflow, step};
 use awaitly_persistence::MemoryStore;
 use awaitly_testing::fault::{Call, Calls, Fault, FaultyStore, Injected};
 use tokio::time::Instant;
+
+use crate::ledger::Ledger;
 
 mod without_a_fault {
     use awaitly_persistence::MemoryStore;
@@ -412,4 +414,69 @@ async fn the_body_sees_no_value_before_its_record_is_acknowledged() {
         Ok::<_, RunError>(began.elapsed())
     });
     assert_eq!(seen_after.await, Ok(Duration::from_secs(60)));
+}
+
+/// Books an amount over a ledger that `fault` befalls once; gives how often, and how often the body tried.
+async fn book(call: Call, fault: Fault) -> (usize, u64) {
+    let store = FaultyStore::new(Ledger::default());
+    store.once(call, fault).once(Call::Finish, Fault::Full);
+    let tried = AtomicU64::new(0);
+    let workflow = Workflow::new("book").store(store.clone());
+    let book = async |run: &DurableRun| {
+        let booked = run.step("book", async |mut tx: Tx<Vec<u64>>| {
+            tried.fetch_add(1, Ordering::Relaxed);
+            tx.push(42);
+            Ok::<_, RunError>(42)
+        });
+        Ok::<_, RunError>(step!(booked.transaction(&store)))
+    };
+    while workflow.run("r", book).await.is_err() {}
+    (store.inner().booked().len(), tried.into_inner())
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_befalls_a_commit_befalls_all_that_is_committed() {
+    assert_eq!(book(Call::Begin, Fault::Refuse).await, (1, 1));
+    assert_eq!(book(Call::Commit, Fault::Refuse).await, (1, 2));
+    assert_eq!(book(Call::Commit, Fault::StaleLease).await, (1, 2));
+    assert_eq!(book(Call::Commit, Fault::LoseAnswer).await, (1, 1));
+    // Acknowledged and not kept: the run goes on, and has to do it again once it is resumed.
+    assert_eq!(book(Call::Commit, Fault::DropRecord).await, (1, 2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_over_a_store_that_drops_a_record_does_twice_what_was_acknowledged() {
+    for (fault, expected) in [(Fault::LoseAnswer, 1), (Fault::DropRecord, 2)] {
+        let store = faulty();
+        store.once(Call::Append.key("charge"), fault).once(Call::Finish, Fault::Full);
+        let [_, charged, ..] = run_until_it_ends(&store, "r").await;
+        assert_eq!(charged, expected, "{fault:?}");
+    }
+}
+
+/// What two owners of a run end in, where the first is frozen for longer than its lease lasts.
+async fn frozen(store: &Faulty) -> [Result<u64, RunError>; 2] {
+    store.always(Call::Renew, Fault::Refuse);
+    let workflow = Workflow::new("order").store(store.clone());
+    let body = async |run: &DurableRun| {
+        Ok::<_, RunError>(step!(run, "charge", async {
+            tokio::time::sleep(secs(60)).await;
+            Ok::<_, RunError>(7)
+        }))
+    };
+    let second = async {
+        tokio::time::sleep(secs(35)).await;
+        workflow.run("r", body).await
+    };
+    tokio::join!(workflow.run("r", body), second).into()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_ignores_fencing_lets_the_run_of_the_new_owner_be_spoilt() {
+    let lost = RunError::Store(StoreError::LeaseLost { run: "r".into() });
+    assert_eq!(frozen(&faulty()).await, [Err(lost.clone()), Ok(7)]);
+
+    let broken = faulty();
+    broken.always(Calls::ALL, Fault::IgnoreFencing);
+    assert_eq!(frozen(&broken).await, [Ok(7), Err(lost)]);
 }

@@ -1,4 +1,5 @@
 mod error;
+mod line;
 mod service;
 mod state;
 mod weather;
@@ -12,7 +13,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 pub use error::Unreachable;
-use service::Line;
+use line::Line;
 pub use service::Service;
 pub use state::State;
 use weather::Climate;
@@ -99,7 +100,7 @@ impl Network {
         let climate = Climate { since: self.0.elapsed(), fair, foul };
         let mut services = self.0.lock();
         for (name, line) in &mut services.lines {
-            line.weather = Some(climate.weather(self.0.seed, name));
+            line.under(climate.weather(self.0.seed, name));
         }
         services.climate = Some(climate);
     }

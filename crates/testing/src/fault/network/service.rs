@@ -4,10 +4,9 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::super::draw::draw;
 use super::error::Unreachable;
-use super::state::{State, Timeline};
-use super::weather::{Weather, between};
+use super::line::{Fate, Line};
+use super::state::State;
 use super::{Network, Shared};
 
 /// A service on a [`Network`]: what a fake of it sends its calls through, and what a test takes it down by.
@@ -30,23 +29,6 @@ use super::{Network, Shared};
 pub struct Service {
     network: Arc<Shared>,
     name: Arc<str>,
-}
-
-/// What a network knows of a service.
-#[derive(Debug, Default)]
-pub(super) struct Line {
-    timeline: Timeline,
-    pub(super) weather: Option<Weather>,
-    calls: u64,
-    failures: u64,
-}
-
-/// How a call fares on its way.
-#[derive(Debug, Clone, Copy)]
-enum Fate {
-    Through { delay: Duration, lose_answer: bool },
-    Refused,
-    Vanished,
 }
 
 impl Service {
@@ -113,19 +95,19 @@ impl Service {
     #[track_caller]
     pub fn set_for(&self, duration: Duration, state: State) {
         let (from, state) = (self.network.elapsed(), state.check());
-        self.with(|line, _| line.timeline.set_between(from, from.saturating_add(duration), state));
+        self.with(|line, _| line.set_between(from, from.saturating_add(duration), state));
     }
 
     /// How often it was called.
     #[must_use]
     pub fn calls(&self) -> u64 {
-        self.with(|line, _| line.calls)
+        self.with(|line, _| line.calls())
     }
 
     /// How many of those calls ended in [`Unreachable`].
     #[must_use]
     pub fn failures(&self) -> u64 {
-        self.with(|line, _| line.failures)
+        self.with(|line, _| line.failures())
     }
 
     /// A call's way to the service, for a fake whose answers are never lost.
@@ -162,7 +144,7 @@ impl Service {
     #[track_caller]
     pub(super) fn set_from(&self, moment: Duration, state: State) {
         let state = state.check();
-        self.with(|line, _| line.timeline.set(moment, state));
+        self.with(|line, _| line.set(moment, state));
     }
 
     /// Whether the answer will be lost.
@@ -199,46 +181,13 @@ impl Service {
     }
 
     fn failed(&self, error: Unreachable) -> Unreachable {
-        self.with(|line, _| line.failures += 1);
+        self.with(|line, _| line.failed());
         error
     }
 
     /// The moment is read under the lock, so that it never goes back from one reader to the next.
     fn with<T>(&self, change: impl FnOnce(&mut Line, Duration) -> T) -> T {
         self.network.with(&self.name, |line| change(line, self.network.elapsed()))
-    }
-}
-
-impl Line {
-    pub(super) fn new(weather: Option<Weather>) -> Self {
-        Self { weather, ..Self::default() }
-    }
-
-    pub(super) fn heal(&mut self) {
-        self.timeline = Timeline::default();
-        self.weather = None;
-    }
-
-    fn state(&mut self, now: Duration) -> State {
-        let foul = self.weather.as_mut().is_some_and(|weather| weather.is_foul(now));
-        match self.timeline.at(now) {
-            State::Up if foul => State::Down,
-            state => state,
-        }
-    }
-
-    fn go(&mut self, now: Duration, seed: u64, name: &str) -> Fate {
-        self.calls += 1;
-        let mut random = draw(seed, &[name], self.calls);
-        let through = |delay, lose_answer| Fate::Through { delay, lose_answer };
-        match self.state(now) {
-            State::Up => through(Duration::ZERO, false),
-            State::Down => Fate::Refused,
-            State::Cut => Fate::Vanished,
-            State::Slow { least, most } => through(between(&mut random, &(least..=most)), false),
-            State::Flaky { refuse, .. } if random.f64() < refuse => Fate::Refused,
-            State::Flaky { lose_answer, .. } => through(Duration::ZERO, random.f64() < lose_answer),
-        }
     }
 }
 

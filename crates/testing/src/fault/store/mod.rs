@@ -1,5 +1,6 @@
 mod operate;
 mod runs;
+mod transactional;
 
 use std::fmt;
 use std::future::Future;
@@ -14,7 +15,8 @@ use super::plan::{Called, Fault, Injected, Plan, When};
 /// A store that misbehaves as it is told, around one that does not. Without a fault it is as good as that.
 ///
 /// A fault is told for some [`Calls`], and befalls them once, now and then, always or by chance. What was said last is
-/// asked first. Cheap to clone; clones are the same store. Where the store within can be operated, so can this.
+/// asked first. Cheap to clone; clones are the same store. It can be operated and has transactions where the store
+/// within has.
 ///
 /// ```
 /// use awaitly_core::clock::ms;
