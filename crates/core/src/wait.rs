@@ -52,7 +52,7 @@ pub(crate) async fn sleep(
 /// The moment of waking: the one that the journal holds, or `duration` from now, which is recorded.
 async fn recorded_waking(frame: Frame<'_>, run: &Shared, duration: Duration) -> Result<Waking, RunError> {
     let waking = || ready(Ok::<_, Infallible>(Waking { until_ms: run.time().after(duration) }));
-    match Step::new(frame, waking, ValuesOnly).await {
+    match Step::new(frame.of_a_sleep(), waking, ValuesOnly).await {
         Ok(waking) => Ok(waking),
         Err(Error::Run(error)) => Err(error),
         Err(Error::Failed(never)) => match never {},

@@ -128,7 +128,7 @@ where
                             continue;
                         }
                         (None, None) => return Poll::Pending,
-                        (Some(Err(misfit)), _) => return Poll::Ready(Err(Error::Run(frame.misfit(misfit)))),
+                        (Some(Err(misfit)), _) => return Poll::Ready(Err(Error::Run(frame.misfit(&misfit)))),
                         (Some(Ok(ended)), pass) => {
                             leave(pass, &ended, |after| frame.ran_for_most_of(after));
                             committed = false;
@@ -284,6 +284,7 @@ fn played<T, E, R: Keep<T, E>>(cue: Cue) -> Option<Result<Ended<T, E>, Misfit>> 
         Cue::Value(value) => R::played(value).map(Ok),
         Cue::Error(error) => R::played_error(error).map(|error| Err(Error::Failed(error))),
         Cue::Stopped(error) => Ok(Err(Error::Run(error))),
+        Cue::Unscripted => Err(Misfit::Unscripted),
     })
 }
 

@@ -21,6 +21,11 @@ pub trait Stage: Send + Sync + 'static {
     /// The guards have admitted an attempt. What is played in the place of the operation; `None`: nothing, it is called.
     fn attempt(&self, step: &StepId, attempt: u32) -> Option<Scene>;
 
+    /// What was played for a step is not what it has, so the run is stopped.
+    fn misfits(&self, step: &StepId, misfit: &Misfit) {
+        let _ = (step, misfit);
+    }
+
     /// The body has returned a value, or an error. `stopped`: that the run cannot go on was known before.
     fn body_returned(&self, a_value: bool, stopped: Option<&RunError>);
 }
@@ -38,6 +43,8 @@ pub enum Cue {
     Error(Prop),
     /// The library ended it.
     Stopped(RunError),
+    /// Nobody said what comes of it: the step is refused, and the run stopped.
+    Unscripted,
 }
 
 /// A value of a type that only who made it knows.
@@ -58,26 +65,49 @@ impl Prop {
     /// What it is instead.
     pub(crate) fn take<T: 'static>(self) -> Result<T, Misfit> {
         let Self { value, type_name: given } = self;
-        let misfit = |_| Misfit { given, expected: type_name::<T>() };
+        let misfit = |_| Misfit::OtherType { given, expected: type_name::<T>() };
         value.downcast().map(|value| *value).map_err(misfit)
     }
 
     /// What is said where the step's value may borrow.
     pub(crate) fn into_misfit(self) -> Misfit {
-        Misfit { given: self.type_name, expected: "a value that may borrow, which no script can give" }
+        Misfit::Borrows { given: self.type_name }
     }
 }
 
-/// A value of another type than the step has.
-#[derive(Debug, Clone, Copy)]
-pub struct Misfit {
-    given: &'static str,
-    expected: &'static str,
+/// Why what is played is not what the step has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Misfit {
+    /// A value or an error of another type.
+    OtherType {
+        /// Its type.
+        given: &'static str,
+        /// That of the step.
+        expected: &'static str,
+    },
+    /// The step's value may borrow.
+    Borrows {
+        /// The type of what was played.
+        given: &'static str,
+    },
+    /// Nothing is.
+    Unscripted,
 }
 
 impl fmt::Display for Misfit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the script gives `{}` where the step has `{}`", self.given, self.expected)
+        match self {
+            Self::OtherType { given, expected } => {
+                write!(f, "the script gives `{given}` where the step has `{expected}`")
+            }
+            Self::Borrows { given } => {
+                write!(
+                    f,
+                    "the script gives `{given}` where the step has a value that may borrow, which no script can give"
+                )
+            }
+            Self::Unscripted => f.write_str("no script says what it ends in"),
+        }
     }
 }
 
@@ -103,6 +133,7 @@ impl fmt::Debug for Cue {
             Self::Value(prop) => write!(f, "Value({})", prop.type_name),
             Self::Error(prop) => write!(f, "Error({})", prop.type_name),
             Self::Stopped(error) => f.debug_tuple("Stopped").field(error).finish(),
+            Self::Unscripted => f.write_str("Unscripted"),
         }
     }
 }

@@ -55,13 +55,16 @@ impl<'r> Frame<'r> {
     /// What is played in the place of the operation. `None`: nothing, it is called.
     #[inline]
     pub(in crate::step) fn scene(&self) -> Option<Scene> {
-        self.detail.as_ref()?;
+        self.detail.as_ref().filter(|detail| !detail.is_sleep)?;
         self.run?.stage()?.attempt(&self.id(), self.attempt)
     }
 
     /// What was played is not what the step has.
     #[cold]
-    pub(in crate::step) fn misfit(&mut self, misfit: Misfit) -> RunError {
+    pub(in crate::step) fn misfit(&mut self, misfit: &Misfit) -> RunError {
+        if let Some(stage) = self.run.and_then(Shared::stage) {
+            stage.misfits(&self.id(), misfit);
+        }
         self.detail().in_flight = false;
         let (step, reason) = (self.label().clone(), misfit.to_string().into());
         self.stopped(RunError::Refused { step, by: SCRIPT.into(), reason, retry_after: None })

@@ -56,6 +56,8 @@ pub(super) struct Detail {
     shielded: bool,
     /// The step is tried again and recorded also where the run is about to wait: it tells of that.
     while_waiting: bool,
+    /// The step records when a sleep ends, and has no operation that a test could play.
+    is_sleep: bool,
     /// Between the first attempt and the outcome.
     in_flight: bool,
     /// The operation is being polled. Seen from outside only while it panics.
@@ -141,6 +143,12 @@ impl<'r> Frame<'r> {
     /// Lets the step run as ever while the run is about to wait.
     pub(crate) fn go_on_while_waiting(&mut self) {
         self.detail().while_waiting = true;
+    }
+
+    /// The step records when a sleep ends.
+    pub(crate) fn of_a_sleep(mut self) -> Self {
+        self.detail().is_sleep = true;
+        self
     }
 
     fn is_shielded(&self) -> bool {
