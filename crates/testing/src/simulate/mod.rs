@@ -1,0 +1,164 @@
+//! Time that jumps and a seed for what is left to chance, for a plain `#[test]`.
+
+mod sim;
+
+use std::any::Any;
+use std::fmt;
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::pin::pin;
+use std::task::Poll;
+use std::time::Duration;
+
+use awaitly_core::clock::days;
+
+pub use sim::Sim;
+
+use crate::seed;
+
+/// What `test` gives, on a tokio runtime of its own whose time is paused: when everything waits, the clock moves to the
+/// next moment for which something waits, in no time.
+///
+/// # Panics
+/// Where `test` does, after the seed is printed. Where nothing can happen any more, because everything waits and nothing
+/// waits for a moment.
+///
+/// # Examples
+/// ```
+/// use awaitly_core::{RunError, clock::days};
+/// use awaitly_testing::{Harness, simulate};
+///
+/// let report = simulate(async || {
+///     Harness::new().run(async |run| run.sleep("a month", days(30)).await).await
+/// });
+/// assert_eq!(report.result, Ok(()));
+/// ```
+pub fn simulate<T>(test: impl AsyncFnOnce() -> T) -> T {
+    let seed = seed::given().unwrap_or_default();
+    telling_the_seed(seed, || in_paused_time(seed, Simulation::LONGEST, test()))
+}
+
+/// The same test in paused time, once for each of some seeds.
+///
+/// Each time it has a runtime of its own, and a [`Sim`] of which to have all that depends on the seed. Code that draws
+/// from `fastrand`'s generator of this thread is given that seed too. What tokio's `select!` draws cannot be fixed: let
+/// it be `biased`.
+///
+/// # Examples
+/// ```
+/// use awaitly_core::clock::Clock;
+/// use awaitly_testing::Simulation;
+///
+/// let order = |seed| {
+///     Simulation::new().seed(seed).run(async |sim| {
+///         let heard = std::sync::Mutex::new(String::new());
+///         let say = async |word| {
+///             sim.shuffle().await;
+///             heard.lock().unwrap().push_str(word);
+///         };
+///         tokio::join!(say("a"), say("b"), say("c"));
+///         heard.into_inner().unwrap()
+///     })
+/// };
+/// assert_eq!(order(7), order(7));
+/// assert!((0..100).any(|seed| order(seed) != order(7)));
+/// ```
+#[derive(Debug, Clone)]
+#[must_use = "call `run` on it"]
+pub struct Simulation {
+    seeds: Vec<u64>,
+    longest: Duration,
+}
+
+impl Simulation {
+    /// Two hundred years.
+    const LONGEST: Duration = days(200 * 365);
+
+    /// A simulation with one seed: that in `AWAITLY_SEED`, or else 0.
+    pub fn new() -> Self {
+        Self { seeds: vec![seed::given().unwrap_or_default()], longest: Self::LONGEST }
+    }
+
+    /// With this seed, whatever the environment says.
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.seeds = vec![seed];
+        self
+    }
+
+    /// With each of these seeds, or only with that in `AWAITLY_SEED`, where it is set: to repeat one that failed.
+    pub fn seeds(mut self, seeds: impl IntoIterator<Item = u64>) -> Self {
+        self.seeds = seed::given().map_or_else(|| seeds.into_iter().collect(), |seed| vec![seed]);
+        self
+    }
+
+    /// How much time may pass in the test before it is taken for one in which nothing can happen any more. Give a shorter
+    /// one where something ticks on for ever beside it.
+    ///
+    /// # Default
+    /// Two hundred years.
+    pub const fn longest(mut self, time: Duration) -> Self {
+        self.longest = time;
+        self
+    }
+
+    /// Runs `test` for each seed, and gives what it returned, in the order of the seeds.
+    ///
+    /// # Panics
+    /// Where `test` does, after the seed is printed. Where nothing can happen any more.
+    pub fn run<T>(self, test: impl AsyncFn(Sim) -> T) -> Vec<T> {
+        let once = |seed| {
+            telling_the_seed(seed, || {
+                in_paused_time(seed, self.longest, async { test(Sim::new(seed)).await })
+            })
+        };
+        self.seeds.iter().map(|seed| once(*seed)).collect()
+    }
+}
+
+impl Default for Simulation {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Where `test` panics, the seed is printed.
+fn telling_the_seed<T>(seed: u64, test: impl FnOnce() -> T) -> T {
+    catch_unwind(AssertUnwindSafe(test)).unwrap_or_else(|panic: Box<dyn Any + Send>| {
+        seed::tell(seed);
+        resume_unwind(panic)
+    })
+}
+
+/// # Panics
+/// Where `longest` has passed, by a clock that jumps.
+fn in_paused_time<Fut: Future>(seed: u64, longest: Duration, test: Fut) -> Fut::Output {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
+    #[expect(clippy::expect_used, reason = "it needs no file descriptors, and so cannot fail")]
+    let runtime = runtime.expect("a runtime without I/O can be made");
+    fastrand::seed(seed);
+    runtime.block_on(async {
+        let (mut test, mut nothing_more) = (pin!(test), pin!(tokio::time::sleep(longest)));
+        std::future::poll_fn(|cx| {
+            if let Poll::Ready(output) = test.as_mut().poll(cx) {
+                return Poll::Ready(output);
+            }
+            assert!(nothing_more.as_mut().poll(cx).is_pending(), "{}", NothingMore(longest));
+            Poll::Pending
+        })
+        .await
+    })
+}
+
+/// What is said where a test does not end.
+struct NothingMore(Duration);
+
+impl fmt::Display for NothingMore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let days = self.0.as_secs() / 86_400;
+        write!(
+            f,
+            "nothing can happen any more: everything waits, and the test has not ended after {days} days; look for what \
+             waits for something that nobody does"
+        )
+    }
+}

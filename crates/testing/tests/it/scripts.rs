@@ -1,0 +1,465 @@
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
+
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use awaitly_core::clock::{days, ms, secs};
+use awaitly_core::guard::Refusal;
+use awaitly_core::{Error, Limit, Retry, Run, RunError, Workflow, parallel, step};
+use awaitly_resilience::CircuitBreaker;
+use awaitly_saga::SagaError;
+use awaitly_testing::script::Problem;
+use awaitly_testing::{
+    Harness, Leftovers, PausedClock, ScriptError, Unscripted, by_attempt, cancelled, err, err_once, hang, ok,
+    ok_once, panic, real, refused, stop, timeout,
+};
+
+use crate::shop::{Declined, Hold, OrderError, charge, order, order_or_nothing, release, reserve};
+
+async fn number() -> Result<u32, RunError> {
+    Ok(1)
+}
+
+async fn down() -> Result<u32, Declined> {
+    Err(Declined)
+}
+
+/// Three steps that are called the same.
+async fn three(run: &Run) -> Result<[u32; 3], RunError> {
+    Ok([step!(run, number()), step!(run, number()), step!(run, number())])
+}
+
+fn problems<T>(run: Result<T, ScriptError>) -> Vec<Problem> {
+    run.err().map(|error| error.problems).unwrap_or_default()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_step_ends_as_its_script_says_and_its_operation_is_not_called() {
+    let report =
+        Harness::new().script("reserve", ok(Hold { id: 7 })).script("charge", err(Declined)).run(order).await;
+    assert_eq!(report.result, Err(OrderError::Declined(Declined)));
+    report.assert_steps(["reserve", "charge"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_outcome_is_for_every_attempt_at_every_step_of_the_name() {
+    let report = Harness::new().script("number", ok(5_u32)).run_volatile(three).await;
+    assert_eq!(report.result, Ok([5, 5, 5]));
+    let report =
+        Harness::new().script("reserve", ok(Hold { id: 7 })).script("charge", err(Declined)).run(order).await;
+    report.assert_calls("charge", 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sequence_is_used_up_in_order_and_then_the_operation_is_called() {
+    let report = Harness::new().script("number", [ok(5_u32), ok(6_u32)]).run_volatile(three).await;
+    assert_eq!(report.result, Ok([5, 6, 1]));
+    let outcomes = vec![err(Declined), err(Declined), ok(7_u64)];
+    let report =
+        Harness::new().script("reserve", ok(Hold { id: 7 })).script("charge", outcomes).run(order).await;
+    assert_eq!(report.result, Ok(7));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_script_may_be_a_function_of_the_attempt() {
+    let charge = by_attempt(|attempt| if attempt < 3 { err(Declined) } else { ok(u64::from(attempt)) });
+    let report =
+        Harness::new().script("reserve", ok(Hold { id: 7 })).script("charge", charge).run(order).await;
+    assert_eq!(report.result, Ok(3));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_result_is_a_script() {
+    let report = Harness::new()
+        .script("reserve", Ok::<_, RunError>(Hold { id: 7 }))
+        .script("charge", Err::<u64, _>(Declined))
+        .run(order)
+        .await;
+    assert_eq!(report.result, Err(OrderError::Declined(Declined)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_cannot_be_cloned_is_given_once() {
+    #[derive(Debug)]
+    struct Socket(u32);
+    impl std::fmt::Display for Socket {
+        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str("no socket")
+        }
+    }
+    async fn connect() -> Result<Socket, Socket> {
+        Ok(Socket(1))
+    }
+    let body = async |run: &Run| {
+        let first = run.step("connect", connect).await;
+        let second = run.step("connect", connect).await;
+        let third = run.step("connect", connect).await;
+        let number = |socket: Result<Socket, Error<Socket>>| match socket {
+            Ok(Socket(number)) | Err(Error::Failed(Socket(number))) => number,
+            Err(Error::Run(_)) => 0,
+        };
+        Ok::<_, RunError>([number(first), number(second), number(third)])
+    };
+    let report =
+        Harness::new().script("connect", [ok_once(Socket(7)), err_once(Socket(8))]).run_volatile(body).await;
+    assert_eq!(report.result, Ok([7, 8, 1]));
+    let report = Harness::new().script("connect", ok_once(Socket(7))).run_volatile(body).await;
+    assert_eq!(report.result, Ok([7, 1, 1]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_script_of_a_key_goes_before_that_of_a_name() {
+    let report = Harness::new()
+        .script("number", ok(5_u32))
+        .script("number#2", ok(6_u32))
+        .script("milk", ok(7_u32))
+        .run(async |run| {
+            let (first, second) = (step!(run, number()), step!(run, number()));
+            Ok::<_, RunError>((first, second, step!(run, "number", key = "milk", number())))
+        })
+        .await;
+    assert_eq!(report.result, Ok((5, 6, 7)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn outcomes_in_order_are_for_attempts_without_a_script() {
+    let report = Harness::new()
+        .script("reserve", ok(Hold { id: 7 }))
+        .in_order([err(Declined), ok(9_u64)])
+        .run(order)
+        .await;
+    assert_eq!(report.result, Ok(9));
+}
+
+#[tokio::test(start_paused = true)]
+async fn outcomes_in_order_are_not_for_sleeps_nor_for_what_a_saga_records() {
+    let report = Harness::new()
+        .in_order([ok(Hold { id: 7 }), err(Declined), ok(())])
+        .run(async |run| {
+            run.sleep("a while", secs(5)).await.unwrap();
+            order_or_nothing(run).await
+        })
+        .await;
+    assert_eq!(report.result, Err(SagaError::new(OrderError::Declined(Declined))));
+    report.assert_steps(["a while", "reserve", "charge", "undo reserve"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_a_script_the_operation_is_called_or_the_run_stopped() {
+    let report = Harness::new().run_volatile(three).await;
+    assert_eq!(report.result, Ok([1, 1, 1]));
+
+    let strict = || Harness::new().unscripted(Unscripted::Fail).script("number", [ok(5_u32)]);
+    let went_on = AtomicU32::new(0);
+    let run = strict()
+        .try_run(async |run| {
+            let _ = step!(run, number());
+            let error = run.step("number", number).await.unwrap_err();
+            went_on.fetch_add(1, Ordering::Relaxed);
+            let text = error.to_string();
+            assert_eq!(text, "`script` refused number#2: no script says what it ends in");
+            // Whatever the body makes of it, no other step runs.
+            run.step("number", number).await.unwrap_err();
+            Ok::<_, RunError>(())
+        })
+        .await;
+    assert_eq!(problems(run), [Problem::Unscripted { step: "number#2".into() }]);
+    assert_eq!(went_on.into_inner(), 1);
+    let run = strict().try_run_volatile(three).await;
+    assert_eq!(problems(run), [Problem::Unscripted { step: "number".into() }]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn sleeps_need_no_script() {
+    let harness = Harness::new().unscripted(Unscripted::Fail);
+    let report = harness.run(async |run| run.sleep("a month", days(30)).await).await;
+    assert_eq!(report.result, Ok(()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_library_can_be_let_end_an_attempt() {
+    let body = async |run: &Run| Ok::<_, RunError>(step!(run, number()));
+    let run =
+        async |outcome| Harness::new().script("number", outcome).run_volatile(body).await.result.unwrap_err();
+    let step = || "number".into();
+    assert_eq!(
+        run(timeout(secs(5))).await,
+        RunError::Timeout { step: step(), attempt: 1, after: secs(5), limit: Limit::Attempt }
+    );
+    assert_eq!(run(cancelled()).await, RunError::Cancelled { step: Some(step()) });
+    let (by, reason) = ("breaker".into(), "open".into());
+    assert_eq!(
+        run(refused("breaker", "open")).await,
+        RunError::Refused { step: step(), by, reason, retry_after: None }
+    );
+    let expired = RunError::Expired { step: step() };
+    assert_eq!(run(stop(expired.clone())).await, expired);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_scripted_timeout_takes_its_time_and_is_retried() {
+    let report = Harness::new()
+        .script("number", [timeout(secs(5)), ok(7_u32)])
+        .run(async |run| Ok::<_, RunError>(step!(run, retry = Retry::fixed(ms(0)).attempts(2), number())))
+        .await;
+    assert_eq!(report.result, Ok(7));
+    assert_eq!(report.invocations()[0].duration, secs(5));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_scripted_cancellation_cancels_the_run() {
+    let report = Harness::new()
+        .script("reserve", cancelled())
+        .script("charge", real())
+        .leftovers(Leftovers::Allow)
+        .run(order)
+        .await;
+    assert_eq!(report.ending(), awaitly_testing::report::Ending::Cancelled);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_scripted_panic_is_one_of_the_operation() {
+    let report = Harness::new().script("reserve", panic("no stock")).run(order).await;
+    let panicked = RunError::Panicked { step: Some("reserve".into()), message: "no stock".into() };
+    assert_eq!(report.result, Err(OrderError::Run(panicked)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn real_calls_the_operation_after_all() {
+    let report = Harness::new().script("number", [ok(5_u32), real(), ok(6_u32)]).run_volatile(three).await;
+    assert_eq!(report.result, Ok([5, 1, 6]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_timeout_of_the_step_binds_what_hangs_and_what_comes_late() {
+    let policy = Retry::fixed(ms(0)).attempts(3);
+    let report = Harness::new()
+        .script("number", [hang(), ok(6_u32).after(secs(9)), ok(7_u32).after(secs(4))])
+        .run(async |run| Ok::<_, RunError>(step!(run, retry = policy, timeout = secs(5), number())))
+        .await;
+    assert_eq!(report.result, Ok(7));
+    assert_eq!(report.invocations()[0].duration, secs(14));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_breaker_opens_by_scripted_failures() {
+    let breaker = CircuitBreaker::options("bank").failures(2).clock(PausedClock::new()).build();
+    let report = Harness::new()
+        .script("down", err(Declined))
+        .run(async |run| {
+            for _ in 0..4 {
+                let _ = run.step("down", down).guard(&breaker).await;
+            }
+            run.sleep("until it probes", days(1)).await?;
+            let _ = run.step("down", down).guard(&breaker).await;
+            Ok::<_, RunError>(())
+        })
+        .await;
+    // The other two were refused.
+    report.assert_calls("down", 3);
+    assert_eq!(report.invocations_of("down").count(), 5);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_saga_undoes_what_a_scripted_failure_leaves() {
+    let scripted = || {
+        Harness::new()
+            .script("reserve", ok(Hold { id: 7 }))
+            .script("charge", err(Declined))
+            .script("undo reserve", ok(()))
+    };
+    let report = scripted().run(order_or_nothing).await;
+    assert_eq!(report.result, Err(SagaError::new(OrderError::Declined(Declined))));
+    report.assert_steps(["reserve", "charge", "undo reserve"]);
+
+    let report = scripted()
+        .run_volatile(async |run| {
+            awaitly_saga::saga(run, async |saga| {
+                let hold = step!(saga, compensate = |hold| release(hold), reserve());
+                Ok::<_, OrderError>(step!(saga, "charge", charge(&hold)))
+            })
+            .await
+        })
+        .await;
+    report.assert_steps(["reserve", "charge", "undo reserve"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn steps_of_a_volatile_handle_of_a_durable_run_are_scripted_by_name() {
+    let report = Harness::new()
+        .script("number", [timeout(secs(1)), ok(7_u32)])
+        .run(async |run| {
+            let error = run.volatile().step("number", number).await.unwrap_err();
+            assert!(matches!(error, Error::Run(RunError::Timeout { step, .. }) if &*step == "number"));
+            Ok::<_, RunError>(step!(run.volatile(), number()))
+        })
+        .await;
+    assert_eq!(report.result, Ok(7));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_scripted_is_recorded_as_anything_else() {
+    let harness =
+        Harness::new().script("reserve", ok(Hold { id: 7 })).script("charge", panic("the power is gone"));
+    let workflow = Workflow::new("test").clock(PausedClock::new()).store(harness.memory().clone());
+    let report = harness.run(order).await;
+    assert!(report.result.is_err());
+    let retried = workflow.retry("test", async |run| Ok::<_, OrderError>(step!(run, reserve()))).await;
+    assert_eq!(retried, Ok(Hold { id: 7 }));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_value_of_another_type_stops_the_run_and_is_told() {
+    let harness = || Harness::new().script("reserve", ok("hold 7"));
+    let run = harness().try_run(order).await;
+    let misfit = |given: &str, expected: &str| {
+        let (given, expected) = (given.into(), expected.into());
+        vec![Problem::OtherType { step: "reserve".into(), given, expected }]
+    };
+    assert_eq!(problems(run), misfit("&str", "it::shop::Hold"));
+
+    // Also where the body makes something else of it, fails or panics over it, or nothing is recorded.
+    let run =
+        harness().try_run(async |run| Ok::<_, OrderError>(run.step("reserve", reserve).await.is_ok())).await;
+    assert_eq!(problems(run), misfit("&str", "it::shop::Hold"));
+    let run = harness()
+        .try_run(async |run| Ok::<_, OrderError>(run.step("reserve", reserve).await.unwrap().id))
+        .await;
+    assert_eq!(problems(run), misfit("&str", "it::shop::Hold"));
+    let run = harness()
+        .try_run_volatile(async |run| Ok::<_, OrderError>(run.step("reserve", reserve).await.is_ok()))
+        .await;
+    assert_eq!(problems(run), misfit("&str", "it::shop::Hold"));
+
+    let run = Harness::new().script("reserve", err("none left")).try_run(order).await;
+    assert_eq!(problems(run), misfit("&str", "awaitly_core::error::RunError"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_value_that_may_borrow_cannot_be_scripted() {
+    async fn first(words: &[String]) -> Result<&String, Declined> {
+        words.first().ok_or(Declined)
+    }
+    let words = vec!["tea".to_owned()];
+    let run = Harness::new()
+        .script("first", ok("milk".to_owned()))
+        .try_run_volatile(async |run| {
+            let word = step!(run.borrowing(), first(&words));
+            Ok::<_, OrderError>(word.clone())
+        })
+        .await;
+    let given = "alloc::string::String".into();
+    assert_eq!(problems(run), [Problem::Borrows { step: "first".into(), given }]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_nobody_asks_for_is_told_all_at_once() {
+    let harness = || {
+        Harness::new()
+            .script("resreve", ok(Hold { id: 7 }))
+            .script("number", [ok(1_u32), ok(2_u32), ok(3_u32), ok(4_u32)])
+    };
+    let error = harness().in_order([]).try_run_volatile(three).await.unwrap_err();
+    insta::assert_snapshot!(error, @"");
+    let report = harness().leftovers(Leftovers::Allow).run_volatile(three).await;
+    assert_eq!(report.result, Ok([1, 2, 3]));
+    let run =
+        Harness::new().in_order([ok(1_u32), ok(2_u32), ok(3_u32), ok(4_u32)]).try_run_volatile(three).await;
+    assert_eq!(problems(run), [Problem::LeftOverInOrder { taken: 3, of: 4 }]);
+}
+
+#[tokio::test(start_paused = true)]
+#[should_panic(expected = "script `resreve`: no step asked for it, there were `number`")]
+async fn a_run_whose_script_does_not_fit_panics() {
+    let _ = Harness::new().script("resreve", ok(7)).run_volatile(three).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_run_that_waits_has_not_asked_for_is_for_later() {
+    use awaitly_core::journal::Outcome;
+    use awaitly_core::store::{Answer, Operate, RunId};
+
+    let body = async |run: &awaitly_core::DurableRun| {
+        let word: String = step!(run.wait_for("word"));
+        let number = step!(run, number());
+        Ok::<_, RunError>(format!("{word} {number}"))
+    };
+    let harness = Harness::new().script("number", [ok(7_u32)]);
+    let report = harness.run(body).await;
+    assert!(matches!(report.result, Err(RunError::Waiting { .. })));
+    let outcome = Outcome::Value(awaitly_core::journal::Payload::encode("tea").unwrap());
+    let run = RunId::new("test").unwrap();
+    harness.memory().answer(Answer::new(run, "word", outcome)).await.unwrap();
+    let report = harness.run(body).await;
+    assert_eq!(report.result, Ok("tea 7".to_owned()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reset_harness_begins_anew() {
+    let mut harness =
+        Harness::new().script("reserve", ok(Hold { id: 7 })).script("charge", [err(Declined), ok(9_u64)]);
+    assert_eq!(harness.run(order).await.result, Ok(9));
+    let again = harness.run(order).await;
+    assert_eq!((again.result.clone(), again.events().len()), (Ok(9), 0));
+    harness.reset();
+    let anew = harness.run(order).await;
+    assert_eq!(anew.result, Ok(9));
+    anew.assert_calls("charge", 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_harness_keeps_the_definition_of_its_workflow() {
+    let shut = |_| async { Err(Refusal::new("hours", "the shop is shut")) };
+    let run = Harness::of(Workflow::new("shop").before_run(shut))
+        .script("reserve", real())
+        .leftovers(Leftovers::Allow);
+    let report = run.run(order).await;
+    assert!(matches!(report.result, Err(OrderError::Run(RunError::Refused { .. }))));
+
+    let deadline = Harness::of(Workflow::new("shop").deadline(secs(5))).script("reserve", hang());
+    let report = deadline.run(order).await;
+    assert!(matches!(report.result, Err(OrderError::Run(RunError::Timeout { limit: Limit::Run, .. }))));
+
+    let input = Harness::new().input("tea").run_id("order-42");
+    let report =
+        input.run(async |run| Ok::<_, RunError>((run.id().to_owned(), run.input::<String>()?))).await;
+    assert_eq!(report.result, Ok(("order-42".to_owned(), "tea".to_owned())));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_retry_goes_on_from_the_step_that_failed() {
+    let harness = Harness::new().script("reserve", ok(Hold { id: 7 })).script("charge", err(Declined));
+    assert!(harness.run(order).await.result.is_err());
+    let harness = harness.script("charge", ok(9_u64));
+    let report = harness.retry(order).await;
+    assert_eq!(report.result, Ok(9));
+    report.assert_not_called("reserve");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_harness_can_be_spawned_with_its_run() {
+    let spawned = tokio::spawn(async {
+        let harness = Harness::new().script("reserve", ok(Hold { id: 7 })).script("charge", ok(9_u64));
+        harness.run(async |run| order(run).await).await
+    });
+    assert_eq!(spawned.await.unwrap().result, Ok(9));
+}
+
+#[tokio::test(start_paused = true)]
+async fn steps_side_by_side_each_have_their_script() {
+    let report = Harness::new()
+        .script("user", ok(1_u32).after(secs(2)))
+        .script("posts", ok(2_u32).after(secs(1)))
+        .run(async |run| {
+            let (user, posts) = parallel!(run, "load", { user: number(), posts: number() });
+            Ok::<_, RunError>((user, posts))
+        })
+        .await;
+    assert_eq!(report.result, Ok((1, 2)));
+}
+
+#[test]
+#[should_panic(expected = "time is not paused here")]
+fn a_harness_says_where_time_is_not_paused() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    runtime.block_on(async { drop(Harness::new()) });
+}

@@ -1,0 +1,200 @@
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
+
+use std::collections::BTreeSet;
+use std::future::pending;
+use std::panic::catch_unwind;
+use std::pin::pin;
+use std::sync::Mutex;
+use std::task::Poll;
+use std::time::Duration;
+
+use awaitly_core::clock::{Clock, days, hours, secs};
+use awaitly_core::{RunError, Workflow, parallel, step};
+use awaitly_testing::{Harness, Sim, Simulation, ok, simulate};
+
+async fn number() -> Result<u32, RunError> {
+    Ok(1)
+}
+
+fn message(panic: &(dyn std::any::Any + Send)) -> &str {
+    panic.downcast_ref::<String>().map(String::as_str).or(panic.downcast_ref().copied()).unwrap()
+}
+
+#[test]
+fn a_simulation_gives_what_the_test_returns() {
+    assert_eq!(simulate(async || 7), 7);
+    assert_eq!(Simulation::new().seeds(3..6).run(async |sim| sim.seed()), [3, 4, 5]);
+}
+
+#[test]
+fn a_month_of_sleep_takes_a_handful_of_turns() {
+    let polls = simulate(async || {
+        let harness = Harness::new();
+        let mut run = pin!(harness.run(async |run| run.sleep("a month", days(30)).await));
+        let mut polls = 0;
+        let report = std::future::poll_fn(|cx| {
+            polls += 1;
+            run.as_mut().poll(cx)
+        })
+        .await;
+        assert_eq!(report.result, Ok(()));
+        assert_eq!(report.events().last().unwrap().at, days(30));
+        polls
+    });
+    assert!(polls < 10, "{polls}");
+}
+
+#[test]
+fn the_clock_of_a_simulation_begins_at_midnight_and_goes_with_tokios() {
+    let times = Simulation::new().run(async |sim: Sim| {
+        let began = sim.clock().wall();
+        tokio::time::sleep(hours(3)).await;
+        sim.clock().advance(hours(1)).await;
+        (sim.clock().wall().duration_since(began).unwrap(), sim.clock().elapsed())
+    });
+    assert_eq!(times, [(hours(4), hours(4))]);
+}
+
+#[test]
+fn a_test_in_which_nothing_can_happen_any_more_fails() {
+    let panic = catch_unwind(|| simulate(async || pending::<()>().await)).unwrap_err();
+    assert!(
+        message(&*panic).starts_with("nothing can happen any more: everything waits"),
+        "{}",
+        message(&*panic)
+    );
+
+    // Also where a lease is renewed all the while.
+    let stuck = || {
+        simulate(async || {
+            Harness::new().run(async |_| pending::<Result<(), RunError>>().await).await.result.is_ok()
+        })
+    };
+    assert!(message(&*catch_unwind(stuck).unwrap_err()).starts_with("nothing can happen any more"));
+}
+
+#[test]
+fn what_ticks_for_ever_is_ended_by_the_longest_time() {
+    let ticking = || {
+        Simulation::new().longest(hours(1)).run(async |_| {
+            loop {
+                tokio::time::sleep(secs(1)).await;
+            }
+        })
+    };
+    let _: Box<dyn std::any::Any + Send> = catch_unwind(|| drop::<Vec<()>>(ticking())).unwrap_err();
+}
+
+async fn order_of(sim: Sim) -> String {
+    let heard = Mutex::new(String::new());
+    let say = async |word| {
+        sim.shuffle().await;
+        heard.lock().unwrap().push_str(word);
+    };
+    tokio::join!(say("a"), say("b"), say("c"));
+    heard.into_inner().unwrap()
+}
+
+#[test]
+fn branches_interleave_by_the_seed_and_the_same_way_for_the_same_seed() {
+    let orders = || Simulation::new().seeds(0..200).run(order_of);
+    let all = orders();
+    assert_eq!(all, orders());
+    let different: BTreeSet<_> = all.into_iter().collect();
+    assert_eq!(different.len(), 6, "{different:?}");
+}
+
+#[test]
+fn the_branches_of_a_run_interleave_by_the_seed() {
+    let order = async |sim: Sim| {
+        let harness = sim.harness();
+        let report = harness
+            .run(async |run| {
+                let (a, b) = parallel!(run, { a: number(), b: number() });
+                Ok::<_, RunError>(a + b)
+            })
+            .await;
+        report.trace_without_times()
+    };
+    let orders = || Simulation::new().seeds(0..50).run(order);
+    let all = orders();
+    assert_eq!(all, orders());
+    assert!(all.into_iter().collect::<BTreeSet<_>>().len() > 1);
+}
+
+#[test]
+fn what_is_drawn_is_fixed_by_the_seed() {
+    let drawn = |seed| {
+        let draw = async |sim: Sim| (sim.rng().u64(..), sim.rng().u64(..), fastrand::u64(..));
+        Simulation::new().seed(seed).run(draw).remove(0)
+    };
+    assert_eq!(drawn(7), drawn(7));
+    assert_ne!(drawn(7), drawn(8));
+    assert_ne!(drawn(7).0, drawn(7).1);
+}
+
+#[test]
+fn a_store_of_a_simulation_is_there_for_several_runs() {
+    let resumed = Simulation::new().run(async |sim: Sim| {
+        let workflow = Workflow::new("count").clock(sim.clock()).store(sim.store().clone());
+        let first = workflow.run("a", async |run| Ok::<_, RunError>(step!(run, number()))).await;
+        let report = sim
+            .harness()
+            .script("number", ok(7_u32))
+            .run(async |run| Ok::<_, RunError>(step!(run, number())))
+            .await;
+        let again = workflow.run("a", async |_| Ok::<_, RunError>(0)).await;
+        (first, report.result.clone(), again)
+    });
+    assert_eq!(resumed, [(Ok(1), Ok(7), Ok(1))]);
+}
+
+/// A test of its own process, for the two below.
+#[test]
+#[ignore = "it fails on purpose"]
+fn fails_with_seed_three() {
+    Simulation::new().seeds(0..10).run(async |sim: Sim| assert_ne!(sim.seed(), 3));
+}
+
+#[test]
+#[ignore = "it fails on purpose"]
+fn fails_with_a_report() {
+    simulate(async || {
+        let report = Harness::new().seed(41).run(async |_| Ok::<_, RunError>(7)).await;
+        assert_eq!(report.result, Ok(8));
+    });
+}
+
+fn failing(test: &str, seed: Option<&str>) -> (bool, String) {
+    let mut command = std::process::Command::new(std::env::current_exe().unwrap());
+    command.args(["--ignored", "--exact", test, "--nocapture"]).env_remove("AWAITLY_SEED");
+    if let Some(seed) = seed {
+        command.env("AWAITLY_SEED", seed);
+    }
+    let output = command.output().unwrap();
+    (output.status.success(), String::from_utf8_lossy(&output.stderr).into_owned())
+}
+
+#[test]
+fn a_test_that_fails_says_how_to_repeat_it() {
+    let (passed, said) = failing("time::fails_with_seed_three", None);
+    assert!(!passed && said.contains("repeat it with AWAITLY_SEED=3\n"), "{said}");
+    let (passed, _) = failing("time::fails_with_seed_three", Some("4"));
+    assert!(passed);
+    let (passed, _) = failing("time::fails_with_seed_three", Some("3"));
+    assert!(!passed);
+    let (passed, said) = failing("time::fails_with_a_report", None);
+    assert!(!passed && said.contains("AWAITLY_SEED=41"), "{said}");
+}
+
+#[test]
+fn time_that_passes_costs_none() {
+    let passed = Simulation::new().seeds(0..100).run(async |sim: Sim| {
+        let mut sleep = pin!(tokio::time::sleep(days(365)));
+        let polled = std::future::poll_fn(|cx| Poll::Ready(sleep.as_mut().poll(cx))).await;
+        assert_eq!(polled, Poll::Pending);
+        sleep.await;
+        sim.clock().elapsed()
+    });
+    assert!(passed.iter().all(|passed: &Duration| *passed == days(365)));
+}
