@@ -19,6 +19,7 @@ pub trait Stage: Send + Sync + 'static {
     fn looks_up(&self, step: &StepId);
 
     /// The guards have admitted an attempt. What is played in the place of the operation; `None`: nothing, it is called.
+    /// Not asked for a sleep, which has no operation.
     fn attempt(&self, step: &StepId, attempt: u32) -> Option<Scene>;
 
     /// What was played for a step is not what it has, so the run is stopped.

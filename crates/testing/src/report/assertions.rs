@@ -20,7 +20,7 @@ impl<T, E> Report<T, E> {
         let actual: Vec<_> = begun.iter().map(|step| as_expected(step, &expected)).collect();
         assert!(
             holds,
-            "other steps than expected:\n{}\n{}",
+            "other steps than expected:\n{}{}",
             diff(&lines(&expected), &lines(&actual)),
             self.told()
         );
@@ -52,12 +52,8 @@ impl<T, E> Report<T, E> {
     #[track_caller]
     pub fn assert_calls(&self, name_or_key: &str, expected: u32) {
         let calls = self.calls(name_or_key);
-        let (was, expected_) = (times(calls), times(expected));
-        assert!(
-            calls == expected,
-            "step `{name_or_key}` was called {was}, expected {expected_}{}",
-            self.told()
-        );
+        let (was, should) = (times(calls), times(expected));
+        assert!(calls == expected, "step `{name_or_key}` was called {was}, expected {should}{}", self.told());
     }
 
     /// How many attempts began at the steps with that name or key. What is reused is not called, and neither is what a
@@ -80,14 +76,14 @@ impl<T, E> Report<T, E> {
         let text = |result: &Result<T, E>| format!("{result:#?}\n");
         assert!(
             self.result == *expected,
-            "another result than expected:\n{}\n{}",
+            "another result than expected:\n{}{}",
             diff(&text(expected), &text(&self.result)),
             self.told()
         );
     }
 
     fn told(&self) -> String {
-        format!("\nwhat happened:\n{}", self.trace())
+        format!("\n\nwhat happened:\n{}", self.trace())
     }
 }
 
@@ -114,4 +110,6 @@ fn diff(expected: &str, actual: &str) -> String {
         .context_radius(1000)
         .header("expected", "actual")
         .to_string()
+        .trim_end()
+        .to_owned()
 }

@@ -89,7 +89,7 @@ impl fmt::Display for Difference {
                 write!(f, "step {order} has the key `{a}` in one run, `{b}` in the other")
             }
             Self::Ended { step, a, b } => write!(f, "step `{step}` {a} in one run, {b} in the other"),
-            Self::Ending { a, b } => write!(f, "{a}, and then {b}"),
+            Self::Ending { a, b } => write!(f, "in one, {a}; in the other, {b}"),
         }
     }
 }

@@ -114,7 +114,7 @@ impl Teller<'_> {
                     winner.map_or_else(|| "ended".to_owned(), |winner| format!("call {} won", winner + 1));
                 self.end(at, scope, scope, &format!("{ended}{}", self.took(*duration)));
             }
-            EventKind::SagaStarted { saga } => self.begin(at, saga, &name_of_saga(saga), "saga"),
+            EventKind::SagaStarted { saga } => self.begin(at, saga, &name_of_saga(saga), "begins"),
             EventKind::SagaSucceeded { saga, .. } => self.end(at, saga, &name_of_saga(saga), "stays"),
             EventKind::SagaFailed { saga, error, .. } => {
                 self.within(at, saga, &name_of_saga(saga), &format!("failed: {error}"));
@@ -192,8 +192,5 @@ const fn name_of(kind: ScopeKind) -> &'static str {
 
 /// A saga is known by the key under which it is recorded that it is being undone.
 fn name_of_saga(saga: &Key) -> Key {
-    match saga.strip_prefix("undo ") {
-        Some(name) => Key::from(name.to_owned()),
-        None => Key::from(saga.replacen("undo", "saga", 1)),
-    }
+    Key::from(saga.replacen("undo", "saga", 1))
 }

@@ -4,7 +4,7 @@ use awaitly_core::clock::{ms, secs};
 use awaitly_core::retry::{Jitter, Retry};
 use awaitly_core::{DurableRun, RunError, parallel, race, step};
 use awaitly_testing::report::{Difference, Ended, Ending, compare};
-use awaitly_testing::{Harness, Leftovers, Report, Simulation, err, hang, ok, panic, timeout};
+use awaitly_testing::{Harness, Report, Simulation, err, hang, ok, panic, timeout};
 
 use crate::shop::{Declined, Hold, OrderError, charge, order, order_or_nothing, reserve};
 
@@ -27,16 +27,38 @@ fn panics(test: impl FnOnce()) -> String {
 
 #[tokio::test(start_paused = true)]
 async fn the_trace_of_a_plain_success() {
-    insta::assert_snapshot!(shop().run(order).await.trace(), @"");
+    insta::assert_snapshot!(shop().run(order).await.trace(), @r#"
+    0s  reserve  succeeded
+    0s  charge   succeeded
+    0s  the run completed
+    "#);
 }
 
 #[tokio::test(start_paused = true)]
 async fn the_trace_of_retries() {
     let charge = [err(Declined).after(secs(1)), timeout(secs(5)), ok(9_u64)];
     let report = shop().script("charge", charge).run(order).await;
-    insta::assert_snapshot!(report.trace(), @"");
-    insta::assert_snapshot!(report.trace_without_times(), @"");
-    insta::assert_snapshot!(shop().script("charge", err(Declined)).run(order).await.trace(), @"");
+    insta::assert_snapshot!(report.trace(), @r#"
+      0s  reserve  succeeded
+      1s  charge   attempt 1 of 3 failed: the card is declined; next in 100ms
+    6.1s  charge   attempt 2 of 3 timed out after 5s; next in 200ms
+    6.3s  charge   succeeded in attempt 3, took 6.3s
+    6.3s  the run completed
+    "#);
+    insta::assert_snapshot!(report.trace_without_times(), @r#"
+    reserve  succeeded
+    charge   attempt 1 of 3 failed: the card is declined; another one follows
+    charge   attempt 2 of 3 timed out after 5s; another one follows
+    charge   succeeded in attempt 3
+    the run completed
+    "#);
+    insta::assert_snapshot!(shop().script("charge", err(Declined)).run(order).await.trace(), @r#"
+       0s  reserve  succeeded
+       0s  charge   attempt 1 of 3 failed: the card is declined; next in 100ms
+    100ms  charge   attempt 2 of 3 failed: the card is declined; next in 200ms
+    300ms  charge   failed in attempt 3: the card is declined
+    300ms  the run failed: the card is declined
+    "#);
 }
 
 #[tokio::test(start_paused = true)]
@@ -49,23 +71,43 @@ async fn the_trace_of_timeouts() {
             Ok::<_, RunError>(step!(run, retry = policy, timeout = secs(5), number()))
         })
         .await;
-    insta::assert_snapshot!(report.trace(), @"");
+    insta::assert_snapshot!(report.trace(), @r#"
+       5s  number    timed out after 5s
+      10s  number#2  attempt 1 of 2 timed out after 5s; next in 500ms
+    15.5s  number#2  timed out after 5s in attempt 2
+    15.5s  the run failed: step `number#2` did not end within 5s in attempt 2: raise the step's timeout or look at what it waits for
+    "#);
     assert!(report.invocations().iter().all(|step| matches!(step.ended, Ended::Stopped(_))));
 }
 
 #[tokio::test(start_paused = true)]
 async fn the_trace_of_a_saga_that_is_undone() {
     let shop = shop().script("charge", err(Declined)).script("undo reserve", ok(()).after(secs(1)));
-    insta::assert_snapshot!(shop.run(order_or_nothing).await.trace(), @"");
+    insta::assert_snapshot!(shop.run(order_or_nothing).await.trace(), @r#"
+    0s  ┌ saga          begins
+    0s  │ reserve       succeeded
+    0s  │ charge        failed: the card is declined
+    0s  ├ saga          failed: the card is declined
+    0s  ├ saga          undoes 1 step
+    1s  │ undo reserve  succeeded, took 1s
+    1s  └ saga          undone
+    1s  the run failed: the card is declined
+    "#);
     let stays = shop.run_id("test-2").script("charge", ok(9_u64)).run(order_or_nothing).await;
-    insta::assert_snapshot!(stays.trace(), @"");
+    insta::assert_snapshot!(stays.trace(), @r#"
+    0s  ┌ saga     begins
+    0s  │ reserve  succeeded
+    0s  │ charge   succeeded
+    0s  └ saga     stays
+    0s  the run completed
+    "#);
 }
 
 #[tokio::test(start_paused = true)]
 async fn the_trace_of_several_steps_at_once() {
     let report = Harness::new()
-        .script("user", ok(1_u32).after(ms(20)))
-        .script("posts", ok(2_u32).after(ms(10)))
+        .script("load.user", ok(1_u32).after(ms(20)))
+        .script("load.posts", ok(2_u32).after(ms(10)))
         .script("ship[1]", ok(7_u32).after(ms(10)))
         .run(async |run| {
             parallel!(run, "load", { user: number(), posts: number() });
@@ -75,7 +117,25 @@ async fn the_trace_of_several_steps_at_once() {
             Ok::<_, RunError>(mirror + gift)
         })
         .await;
-    insta::assert_snapshot!(report.trace(), @"");
+    insta::assert_snapshot!(report.trace(), @r#"
+      0s  ┌ load        parallel
+      0s  │ load.user   started
+    10ms  │ load.posts  succeeded, took 10ms
+    20ms  │ load.user   succeeded, took 20ms
+    20ms  └ load        ended, took 20ms
+    20ms  ┌ ship        each
+    20ms  │ ship[0]     succeeded
+    20ms  │ ship[1]     started
+    20ms  │ ship[2]     succeeded
+    30ms  │ ship[1]     succeeded, took 10ms
+    30ms  └ ship        ended, took 10ms
+    30ms  mirror        started
+    30ms  ┌ mirror      race
+    30ms  └ mirror      call 2 won
+    30ms  mirror        succeeded
+    30ms  gift          skipped: no gift
+    30ms  the run completed
+    "#);
 }
 
 #[tokio::test(start_paused = true)]
@@ -89,10 +149,21 @@ async fn the_trace_of_a_run_that_waits_and_is_resumed() {
     };
     let harness = shop();
     let waits = harness.run(body).await;
-    insta::assert_snapshot!(waits.trace(), @"");
+    insta::assert_snapshot!(waits.trace(), @r#"
+    0s  reserve  succeeded
+    0s  connect  succeeded
+    0s  word     waits for an answer
+    0s  the run waits
+    "#);
     assert_eq!(waits.ending(), Ending::Waiting);
     let resumed = harness.run(body).await;
-    insta::assert_snapshot!(resumed.trace(), @"");
+    insta::assert_snapshot!(resumed.trace(), @r#"
+    0s  the run resumes with 1 outcome
+    0s  reserve  reused
+    0s  connect  succeeded
+    0s  word     waits for an answer
+    0s  the run waits
+    "#);
     assert!(resumed.invocations()[0].is_reused());
     resumed.assert_steps(["reserve", "connect", "word"]);
     resumed.assert_not_called("reserve");
@@ -100,17 +171,24 @@ async fn the_trace_of_a_run_that_waits_and_is_resumed() {
 
 #[tokio::test(start_paused = true)]
 async fn the_trace_of_runs_that_go_wrong() {
-    insta::assert_snapshot!(shop().script("charge", panic("no bank")).run(order).await.trace(), @"");
+    insta::assert_snapshot!(shop().script("charge", panic("no bank")).run(order).await.trace(), @r#"
+    0s  reserve  succeeded
+    0s  charge   aborted
+    0s  the run failed: the run panicked at step `charge`: no bank; mend the code and retry the run
+    "#);
     let harness = shop();
     let _ = harness.run(order).await;
-    insta::assert_snapshot!(harness.run(order).await.trace(), @"");
+    insta::assert_snapshot!(harness.run(order).await.trace(), @"0s  the run did not begin");
     let twice = Harness::new()
         .run(async |run| {
             step!(run, key = "once", number());
             Ok::<_, RunError>(step!(run, key = "once", number()))
         })
         .await;
-    insta::assert_snapshot!(twice.trace(), @"");
+    insta::assert_snapshot!(twice.trace(), @r#"
+    0s  once  succeeded
+    0s  the run was interrupted: two steps of the run have the key `once`: give one of them a `key` of its own
+    "#);
 }
 
 #[tokio::test(start_paused = true)]
@@ -127,8 +205,7 @@ async fn an_invocation_says_when_how_often_and_how_a_step_ended() {
 #[tokio::test(start_paused = true)]
 async fn how_a_step_ended_is_told_from_the_events() {
     let report = Harness::new()
-        .script("never", hang())
-        .leftovers(Leftovers::Allow)
+        .script("parallel.never", hang())
         .run(async |run| {
             let _ = run.step("own", declined).await;
             let _ = run.step("late", std::future::pending::<Result<u32, RunError>>).timeout(secs(1)).await;
@@ -144,17 +221,101 @@ async fn how_a_step_ended_is_told_from_the_events() {
         })
         .await;
     let ended: Vec<_> = report.invocations().iter().map(|step| (&*step.name, step.ended.clone())).collect();
-    insta::assert_debug_snapshot!(ended, @"");
+    insta::assert_debug_snapshot!(ended, @r#"
+    [
+        (
+            "own",
+            Failed(
+                "the card is declined",
+            ),
+        ),
+        (
+            "late",
+            Stopped(
+                "step `late` did not end within 1s in attempt 1: raise the step's timeout or look at what it waits for",
+            ),
+        ),
+        (
+            "skipped",
+            Skipped,
+        ),
+        (
+            "parallel.never",
+            Aborted,
+        ),
+        (
+            "parallel.fails",
+            Failed(
+                "the card is declined",
+            ),
+        ),
+        (
+            "word",
+            Waiting,
+        ),
+    ]
+    "#);
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_assertion_that_fails_shows_the_difference_and_what_happened() {
     let report = shop().run(order).await;
-    insta::assert_snapshot!(panics(|| report.assert_steps(["charge", "ship"])), @"");
-    insta::assert_snapshot!(panics(|| report.assert_called("ship")), @"");
-    insta::assert_snapshot!(panics(|| report.assert_not_called("charge")), @"");
-    insta::assert_snapshot!(panics(|| report.assert_calls("charge", 2)), @"");
-    insta::assert_snapshot!(panics(|| report.assert_result(&Err(Declined.into()))), @"");
+    insta::assert_snapshot!(panics(|| report.assert_steps(["charge", "ship"])), @r#"
+    other steps than expected:
+    --- expected
+    +++ actual
+    @@ -1,2 +1,2 @@
+    +reserve
+     charge
+    -ship
+
+    what happened:
+    0s  reserve  succeeded
+    0s  charge   succeeded
+    0s  the run completed
+    "#);
+    insta::assert_snapshot!(panics(|| report.assert_called("ship")), @r#"
+    step `ship` was not called
+
+    what happened:
+    0s  reserve  succeeded
+    0s  charge   succeeded
+    0s  the run completed
+    "#);
+    insta::assert_snapshot!(panics(|| report.assert_not_called("charge")), @r#"
+    step `charge` was called once
+
+    what happened:
+    0s  reserve  succeeded
+    0s  charge   succeeded
+    0s  the run completed
+    "#);
+    insta::assert_snapshot!(panics(|| report.assert_calls("charge", 2)), @r#"
+    step `charge` was called once, expected 2 times
+
+    what happened:
+    0s  reserve  succeeded
+    0s  charge   succeeded
+    0s  the run completed
+    "#);
+    insta::assert_snapshot!(panics(|| report.assert_result(&Err(Declined.into()))), @r#"
+    another result than expected:
+    --- expected
+    +++ actual
+    @@ -1,5 +1,3 @@
+    -Err(
+    -    Declined(
+    -        Declined,
+    -    ),
+    +Ok(
+    +    9,
+     )
+
+    what happened:
+    0s  reserve  succeeded
+    0s  charge   succeeded
+    0s  the run completed
+    "#);
     report.assert_called("charge");
     report.assert_not_called("ship");
     report.assert_result(&Ok(9));
@@ -177,7 +338,10 @@ async fn two_runs_are_compared_step_by_step() {
     let b = shop().script("charge", err(Declined)).run(order).await;
     let comparison = compare(&a, &b);
     assert_eq!(comparison.differences.len(), 2);
-    insta::assert_snapshot!(comparison, @"");
+    insta::assert_snapshot!(comparison, @r#"
+    step `charge` succeeded in one run, failed: the card is declined in the other
+    in one, the run completed; in the other, the run failed: the card is declined
+    "#);
     let c = Harness::new()
         .run(async |run| {
             step!(run, "reserve", key = "hold", number());
@@ -187,7 +351,11 @@ async fn two_runs_are_compared_step_by_step() {
         .await;
     let comparison = compare(&a, &c);
     assert!(matches!(comparison.differences[0], Difference::Count { a: 2, b: 3 }));
-    insta::assert_snapshot!(comparison, @"");
+    insta::assert_snapshot!(comparison, @r#"
+    one run has 2 steps, the other 3
+    step 0 has the key `reserve` in one run, `hold` in the other
+    step 1 is `charge` in one run, `pay` in the other
+    "#);
 }
 
 #[tokio::test(start_paused = true)]
@@ -218,7 +386,7 @@ async fn report_of_busy(seed: u64) -> Report<Vec<u32>, OrderError> {
     let works =
         || awaitly_testing::by_attempt(|attempt| if attempt < 3 { err(Declined) } else { ok(attempt) });
     let harness = Harness::new().seed(seed).interleaved();
-    harness.script("user", works()).script("posts", works()).script("ship", works()).run(busy).await
+    harness.script("load.user", works()).script("load.posts", works()).script("ship", works()).run(busy).await
 }
 
 #[test]
@@ -230,5 +398,37 @@ fn the_same_seed_gives_the_same_trace_a_thousand_times() {
         assert_eq!(trace(7), first);
     }
     assert_ne!(trace(8), first);
-    insta::assert_snapshot!(first, @"");
+    insta::assert_snapshot!(first, @r#"
+       0s  ┌ load        parallel
+       0s  │ load.user   attempt 1 of 5 failed: the card is declined; next in 19.917ms
+       0s  │ load.posts  attempt 1 of 5 failed: the card is declined; next in 44.619ms
+     20ms  │ load.user   attempt 2 of 5 failed: the card is declined; next in 74.404ms
+     45ms  │ load.posts  attempt 2 of 5 failed: the card is declined; next in 129.947ms
+     95ms  │ load.user   succeeded in attempt 3, took 95ms
+    175ms  │ load.posts  succeeded in attempt 3, took 175ms
+    175ms  └ load        ended, took 175ms
+    175ms  ┌ ship        each
+    175ms  │ ship[0]     started
+    175ms  │ ship[1]     attempt 1 of 5 failed: the card is declined; next in 886µs
+    175ms  │ ship[2]     started
+    175ms  │ ship[0]     attempt 1 of 5 failed: the card is declined; next in 93.609ms
+    175ms  │ ship[2]     attempt 1 of 5 failed: the card is declined; next in 67.122ms
+    176ms  │ ship[1]     attempt 2 of 5 failed: the card is declined; next in 153.186ms
+    243ms  │ ship[2]     attempt 2 of 5 failed: the card is declined; next in 136.982ms
+    269ms  │ ship[0]     attempt 2 of 5 failed: the card is declined; next in 161.885ms
+    330ms  │ ship[1]     succeeded in attempt 3, took 155ms
+    330ms  │ ship[3]     attempt 1 of 5 failed: the card is declined; next in 20.162ms
+    351ms  │ ship[3]     attempt 2 of 5 failed: the card is declined; next in 142.66ms
+    380ms  │ ship[2]     succeeded in attempt 3, took 205ms
+    380ms  │ ship[4]     attempt 1 of 5 failed: the card is declined; next in 35.203ms
+    416ms  │ ship[4]     attempt 2 of 5 failed: the card is declined; next in 149.616ms
+    431ms  │ ship[0]     succeeded in attempt 3, took 256ms
+    431ms  │ ship[5]     attempt 1 of 5 failed: the card is declined; next in 8.88ms
+    440ms  │ ship[5]     attempt 2 of 5 failed: the card is declined; next in 74.879ms
+    494ms  │ ship[3]     succeeded in attempt 3, took 164ms
+    515ms  │ ship[5]     succeeded in attempt 3, took 84ms
+    566ms  │ ship[4]     succeeded in attempt 3, took 186ms
+    566ms  └ ship        ended, took 391ms
+    566ms  the run completed
+    "#);
 }

@@ -274,7 +274,7 @@ async fn a_saga_undoes_what_a_scripted_failure_leaves() {
     let report = scripted()
         .run_volatile(async |run| {
             awaitly_saga::saga(run, async |saga| {
-                let hold = step!(saga, compensate = |hold| release(hold), reserve());
+                let hold = step!(saga, compensate = release, reserve());
                 Ok::<_, OrderError>(step!(saga, "charge", charge(&hold)))
             })
             .await
@@ -359,7 +359,17 @@ async fn what_nobody_asks_for_is_told_all_at_once() {
             .script("number", [ok(1_u32), ok(2_u32), ok(3_u32), ok(4_u32)])
     };
     let error = harness().in_order([]).try_run_volatile(three).await.unwrap_err();
-    insta::assert_snapshot!(error, @"");
+    insta::assert_snapshot!(error, @r#"
+    the script does not fit the run:
+    - script `number`: 3 of its 4 outcomes were asked for; leave out the rest, or say `Leftovers::Allow`
+    - script `resreve`: no step asked for it, there were `number`; correct the name, or leave it out
+
+    what happened:
+    0s  number    succeeded
+    0s  number#2  succeeded
+    0s  number#3  succeeded
+    0s  the run completed
+    "#);
     let report = harness().leftovers(Leftovers::Allow).run_volatile(three).await;
     assert_eq!(report.result, Ok([1, 2, 3]));
     let run =
@@ -376,7 +386,7 @@ async fn a_run_whose_script_does_not_fit_panics() {
 #[tokio::test(start_paused = true)]
 async fn what_a_run_that_waits_has_not_asked_for_is_for_later() {
     use awaitly_core::journal::Outcome;
-    use awaitly_core::store::{Answer, Operate, RunId};
+    use awaitly_core::store::{Answer, Answered, Operate, RunId};
 
     let body = async |run: &awaitly_core::DurableRun| {
         let word: String = step!(run.wait_for("word"));
@@ -388,7 +398,8 @@ async fn what_a_run_that_waits_has_not_asked_for_is_for_later() {
     assert!(matches!(report.result, Err(RunError::Waiting { .. })));
     let outcome = Outcome::Value(awaitly_core::journal::Payload::encode("tea").unwrap());
     let run = RunId::new("test").unwrap();
-    harness.memory().answer(Answer::new(run, "word", outcome)).await.unwrap();
+    let answered = harness.memory().answer(Answer::new(run, "word", outcome)).await.unwrap();
+    assert_eq!(answered, Answered::Taken);
     let report = harness.run(body).await;
     assert_eq!(report.result, Ok("tea 7".to_owned()));
 }
@@ -447,8 +458,8 @@ async fn a_harness_can_be_spawned_with_its_run() {
 #[tokio::test(start_paused = true)]
 async fn steps_side_by_side_each_have_their_script() {
     let report = Harness::new()
-        .script("user", ok(1_u32).after(secs(2)))
-        .script("posts", ok(2_u32).after(secs(1)))
+        .script("load.user", ok(1_u32).after(secs(2)))
+        .script("load.posts", ok(2_u32).after(secs(1)))
         .run(async |run| {
             let (user, posts) = parallel!(run, "load", { user: number(), posts: number() });
             Ok::<_, RunError>((user, posts))

@@ -46,7 +46,7 @@ pub(crate) async fn order(run: &DurableRun) -> Result<u64, OrderError> {
 /// Reserves, charges, and gives back what was reserved where that fails.
 pub(crate) async fn order_or_nothing(run: &DurableRun) -> Result<u64, SagaError<OrderError>> {
     saga(run, async |saga| {
-        let hold = step!(saga, compensate = |hold| release(hold), reserve());
+        let hold = step!(saga, compensate = release, reserve());
         Ok(step!(saga, "charge", charge(&hold)))
     })
     .await
