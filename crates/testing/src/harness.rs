@@ -181,6 +181,11 @@ impl<X> Harness<X> {
         &self.memory
     }
 
+    pub(crate) fn resting_in(mut self, memory: MemoryStore) -> Self {
+        self.memory = memory;
+        self
+    }
+
     /// Forgets the runs in memory, and begins all scripts anew.
     pub fn reset(&mut self) {
         self.playbook().rewind();

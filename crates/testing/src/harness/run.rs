@@ -11,13 +11,14 @@ use super::Harness;
 use crate::clock::assert_paused;
 use crate::report::{Log, Report};
 use crate::script::{Leftovers, Player, ScriptError};
+use crate::simulate::{LONGEST, Watched};
 
 impl<X> Harness<X> {
     /// Runs `body` on a durable handle.
     ///
     /// # Panics
     /// Where what was scripted is not what the run asked for, with all that does not fit. Where tokio's time is not
-    /// paused.
+    /// paused. Where nothing can happen any more, because everything waits and nothing waits for a moment.
     ///
     /// # Resume
     /// As [`Workflow::run`] with the same run id.
@@ -45,7 +46,7 @@ impl<X> Harness<X> {
         E: FromStep<RunError> + fmt::Display,
     {
         let (workflow, log) = self.prepare(Handle::Durable);
-        let result = workflow.run(Arc::clone(&self.run), body).await;
+        let result = watched(workflow.run(Arc::clone(&self.run), body)).await;
         self.conclude(result, &log)
     }
 
@@ -59,7 +60,21 @@ impl<X> Harness<X> {
         E: FromStep<RunError> + fmt::Display,
     {
         let (workflow, log) = self.prepare(Handle::Durable);
-        let result = workflow.retry(Arc::clone(&self.run), body).await;
+        let result = watched(workflow.retry(Arc::clone(&self.run), body)).await;
+        fitting(self.conclude(result, &log))
+    }
+
+    /// Cancels a run that nobody executes, and lets `body` undo what it did: see [`Workflow::cancel`].
+    ///
+    /// # Panics
+    /// As [`run`](Self::run).
+    pub async fn cancel<T, E>(&self, body: impl AsyncFnOnce(&DurableRun) -> Result<T, E>) -> Report<T, E>
+    where
+        X: KeepRun<T, E>,
+        E: FromStep<RunError> + fmt::Display,
+    {
+        let (workflow, log) = self.prepare(Handle::Durable);
+        let result = watched(workflow.cancel(Arc::clone(&self.run), body)).await;
         fitting(self.conclude(result, &log))
     }
 
@@ -89,7 +104,7 @@ impl<X> Harness<X> {
         E: fmt::Display,
     {
         let (workflow, log) = self.prepare(Handle::Volatile);
-        let result = workflow.run_volatile(body).await;
+        let result = watched(workflow.run_volatile(body)).await;
         self.conclude(result, &log)
     }
 
@@ -126,6 +141,10 @@ impl<X> Harness<X> {
 enum Handle {
     Durable,
     Volatile,
+}
+
+fn watched<Fut>(run: Fut) -> Watched<Fut> {
+    Watched::new(run, LONGEST)
 }
 
 fn fitting<T, E>(report: Result<Report<T, E>, ScriptError>) -> Report<T, E> {

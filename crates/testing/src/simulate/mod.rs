@@ -1,18 +1,15 @@
 //! Time that jumps and a seed for what is left to chance, for a plain `#[test]`.
 
 mod sim;
+mod watched;
 
 use std::any::Any;
-use std::fmt;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::pin::pin;
-use std::task::Poll;
 use std::time::Duration;
 
-use awaitly_core::clock::days;
-
 pub use sim::Sim;
+pub(crate) use watched::{LONGEST, Watched};
 
 use crate::seed;
 
@@ -35,7 +32,7 @@ use crate::seed;
 /// ```
 pub fn simulate<T>(test: impl AsyncFnOnce() -> T) -> T {
     let seed = seed::given().unwrap_or_default();
-    telling_the_seed(seed, || in_paused_time(seed, Simulation::LONGEST, test()))
+    telling_the_seed(seed, || in_paused_time(seed, LONGEST, test()))
 }
 
 /// The same test in paused time, once for each of some seeds.
@@ -71,12 +68,9 @@ pub struct Simulation {
 }
 
 impl Simulation {
-    /// Two hundred years.
-    const LONGEST: Duration = days(200 * 365);
-
     /// A simulation with one seed: that in `AWAITLY_SEED`, or else 0.
     pub fn new() -> Self {
-        Self { seeds: vec![seed::given().unwrap_or_default()], longest: Self::LONGEST }
+        Self { seeds: vec![seed::given().unwrap_or_default()], longest: LONGEST }
     }
 
     /// With this seed, whatever the environment says.
@@ -136,29 +130,6 @@ fn in_paused_time<Fut: Future>(seed: u64, longest: Duration, test: Fut) -> Fut::
     #[expect(clippy::expect_used, reason = "it needs no file descriptors, and so cannot fail")]
     let runtime = runtime.expect("a runtime without I/O can be made");
     fastrand::seed(seed);
-    runtime.block_on(async {
-        let (mut test, mut nothing_more) = (pin!(test), pin!(tokio::time::sleep(longest)));
-        std::future::poll_fn(|cx| {
-            if let Poll::Ready(output) = test.as_mut().poll(cx) {
-                return Poll::Ready(output);
-            }
-            assert!(nothing_more.as_mut().poll(cx).is_pending(), "{}", NothingMore(longest));
-            Poll::Pending
-        })
-        .await
-    })
-}
-
-/// What is said where a test does not end.
-struct NothingMore(Duration);
-
-impl fmt::Display for NothingMore {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let days = self.0.as_secs() / 86_400;
-        write!(
-            f,
-            "nothing can happen any more: everything waits, and the test has not ended after {days} days; look for what \
-             waits for something that nobody does"
-        )
-    }
+    // The timer needs the runtime that it is of.
+    runtime.block_on(async { Watched::new(test, longest).await })
 }

@@ -52,7 +52,7 @@ impl Sim {
 
     /// A harness with the seed and the store of this execution, whose branches interleave by the seed.
     pub fn harness(&self) -> Harness {
-        Harness::new().seed(self.seed).store(self.store.clone()).interleaved()
+        Harness::new().seed(self.seed).resting_in(self.store.clone()).interleaved()
     }
 
     /// Lets the others go first, as often as the seed says: put it where branches may overtake each other, and they do

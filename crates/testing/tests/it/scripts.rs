@@ -7,6 +7,7 @@ use awaitly_core::guard::Refusal;
 use awaitly_core::{Error, Limit, Retry, Run, RunError, Workflow, parallel, step};
 use awaitly_resilience::CircuitBreaker;
 use awaitly_saga::SagaError;
+use awaitly_testing::report::Ending;
 use awaitly_testing::script::Problem;
 use awaitly_testing::{
     Harness, Leftovers, PausedClock, ScriptError, Unscripted, by_attempt, cancelled, err, err_once, hang, ok,
@@ -213,7 +214,7 @@ async fn a_scripted_cancellation_cancels_the_run() {
         .leftovers(Leftovers::Allow)
         .run(order)
         .await;
-    assert_eq!(report.ending(), awaitly_testing::report::Ending::Cancelled);
+    assert_eq!(report.ending(), Ending::Cancelled);
 }
 
 #[tokio::test(start_paused = true)]
@@ -444,6 +445,23 @@ async fn a_retry_goes_on_from_the_step_that_failed() {
     let report = harness.retry(order).await;
     assert_eq!(report.result, Ok(9));
     report.assert_not_called("reserve");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_that_waits_is_cancelled_and_undone() {
+    let body = async |run: &awaitly_core::DurableRun| {
+        awaitly_saga::saga(run, async |saga| {
+            let hold = step!(saga, compensate = release, reserve());
+            let word: String = run.wait_for("word").await?;
+            Ok::<_, OrderError>((hold, word))
+        })
+        .await
+    };
+    let harness = Harness::new().script("reserve", ok(Hold { id: 7 })).script("undo reserve", [ok(())]);
+    assert_eq!(harness.run(body).await.ending(), Ending::Waiting);
+    let report = harness.cancel(body).await;
+    report.assert_steps(["reserve", "undo reserve"]);
+    assert_eq!(report.ending(), Ending::Cancelled);
 }
 
 #[tokio::test(start_paused = true)]

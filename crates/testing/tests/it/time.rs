@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use awaitly_core::clock::{Clock, days, hours, secs};
 use awaitly_core::{RunError, Workflow, parallel, step};
-use awaitly_testing::{Harness, Sim, Simulation, ok, simulate};
+use awaitly_testing::{Harness, Sim, Simulation, hang, ok, simulate};
 
 async fn number() -> Result<u32, RunError> {
     Ok(1)
@@ -71,6 +71,13 @@ fn a_test_in_which_nothing_can_happen_any_more_fails() {
         })
     };
     assert!(message(&*catch_unwind(stuck).unwrap_err()).starts_with("nothing can happen any more"));
+}
+
+#[tokio::test(start_paused = true)]
+#[should_panic(expected = "nothing can happen any more")]
+async fn a_run_that_hangs_without_a_limit_fails() {
+    let harness = Harness::new().script("number", hang());
+    let _ = harness.run(async |run| Ok::<_, RunError>(step!(run, number()))).await;
 }
 
 #[test]
