@@ -104,7 +104,8 @@ impl fmt::Display for Misfit {
             Self::Borrows { given } => {
                 write!(
                     f,
-                    "the script gives `{given}` where the step has a value that may borrow, which no script can give"
+                    "the script gives `{given}` where the step has a value that may borrow, which \
+                     no script can give"
                 )
             }
             Self::Unscripted => f.write_str("no script says what it ends in"),

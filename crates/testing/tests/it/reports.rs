@@ -1,12 +1,13 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
-use awaitly_core::clock::{ms, secs};
+use awaitly_core::clock::{hours, ms, secs};
 use awaitly_core::retry::{Jitter, Retry};
 use awaitly_core::{DurableRun, RunError, parallel, race, step};
+use awaitly_saga::{SagaOptions, saga_with};
 use awaitly_testing::report::{Difference, Ended, Ending, compare};
 use awaitly_testing::{Harness, Report, Simulation, err, hang, ok, panic, timeout};
 
-use crate::shop::{Declined, Hold, OrderError, charge, order, order_or_nothing, reserve};
+use crate::shop::{Declined, Hold, OrderError, charge, order, order_or_nothing, release, reserve};
 
 async fn number() -> Result<u32, RunError> {
     Ok(1)
@@ -100,6 +101,41 @@ async fn the_trace_of_a_saga_that_is_undone() {
     0s  │ charge   succeeded
     0s  └ saga     stays
     0s  the run completed
+    "#);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_trace_of_what_is_inside_of_something_else() {
+    let report = Harness::new()
+        .script("reserve", ok(Hold { id: 7 }).after(secs(1)))
+        .script("undo reserve", err(RunError::Expired { step: "hold".into() }))
+        .run(async |run| {
+            saga_with(run, SagaOptions::default().name("trip"), async |saga| {
+                step!(saga, compensate = release, reserve());
+                run.sleep("nap", hours(5) + ms(30)).await?;
+                step!(saga, "pay", async { Ok::<_, RunError>(step!(run, number())) });
+                parallel!(saga, "both", { a: number(), b: declined() });
+                Ok::<_, OrderError>(())
+            })
+            .await
+        })
+        .await;
+    insta::assert_snapshot!(report.trace(), @r#"
+          0s  ┌ saga trip     begins
+          1s  │ reserve       succeeded, took 1s
+          1s  │ nap           sleeps
+    5h 1.03s  │ pay           started
+    5h 1.03s  │ pay/number    succeeded
+    5h 1.03s  │ pay           succeeded
+    5h 1.03s  │ ┌ both        parallel
+    5h 1.03s  │ │ both.a      succeeded
+    5h 1.03s  │ │ both.b      failed: the card is declined
+    5h 1.03s  │ └ both        ended
+    5h 1.03s  ├ saga trip     failed: the card is declined
+    5h 1.03s  ├ saga trip     undoes 1 step
+    5h 1.03s  │ undo reserve  failed: nobody answered `hold` in time: retry the run to ask again
+    5h 1.03s  └ saga trip     1 could not be undone
+    5h 1.03s  the run failed: the card is declined; `reserve` could not be undone: nobody answered `hold` in time: retry the run to ask again
     "#);
 }
 
