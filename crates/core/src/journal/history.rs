@@ -34,6 +34,8 @@ struct Slot {
     found: Option<Found>,
     /// Whether a step of this execution has this key.
     taken: bool,
+    /// Whether the outcome was looked at without being handed out.
+    seen: bool,
 }
 
 /// An outcome that the journal already holds.
@@ -102,7 +104,7 @@ impl History {
     pub fn new(records: Vec<Record>) -> Self {
         let slot = |record: Record| {
             let Record { key, outcome, input } = record;
-            (key, Slot { found: Some(Found { outcome, input }), taken: false })
+            (key, Slot { found: Some(Found { outcome, input }), taken: false, seen: false })
         };
         Self { recorded: records.into_iter().map(slot).collect(), ..Self::default() }
     }
@@ -158,8 +160,17 @@ impl History {
 
     /// The outcome recorded under `key`, if there is one that was not handed out yet.
     #[must_use]
-    pub fn peek(&self, key: &str) -> Option<&Outcome> {
-        self.recorded.get(key)?.found.as_ref().map(|found| &found.outcome)
+    pub fn peek(&mut self, key: &str) -> Option<&Outcome> {
+        let slot = self.recorded.get_mut(key)?;
+        slot.seen = true;
+        slot.found.as_ref().map(|found| &found.outcome)
+    }
+
+    /// Whether a step of this execution has taken `key`, or what is recorded under it was looked at.
+    #[must_use]
+    pub fn knows(&self, key: &str) -> bool {
+        let recorded = self.recorded.get(key).is_some_and(|slot| slot.taken || slot.seen);
+        recorded || self.fresh.contains(key)
     }
 
     fn slot(&mut self, key: &str) -> Option<&mut Slot> {
@@ -230,6 +241,17 @@ mod tests {
         assert_eq!(history.recall("charge").unwrap().outcome, record("charge", 2).outcome);
         assert_eq!(history.recall("ship"), None);
         assert_eq!(history.take_name(&"charge".into()), Taken::New("charge".into()));
+    }
+
+    #[test]
+    fn a_recorded_key_is_known_once_a_step_has_it_or_somebody_looked_at_it() {
+        let mut history = History::new(vec![record("reserve", 1), record("undo", 2), record("ship", 3)]);
+        let name = Key::from("reserve");
+        let Taken::New(default) = history.take_name(&name) else { panic!("taken") };
+        history.peek("undo");
+        assert!(history.knows("reserve") && history.knows("undo") && !history.knows("ship"));
+        history.exchange(&name, &default, "fresh".into());
+        assert!(!history.knows("reserve") && history.knows("fresh"));
     }
 
     #[test]

@@ -269,8 +269,13 @@ impl Run<Durable> {
             type_name: std::any::type_name::<T>().into(),
             reason,
         };
-        let input = self.shared().and_then(Shared::input).ok_or_else(|| undecodable("it has none".into()))?;
-        input.decode().map_err(|error| undecodable(error.reason))
+        let input = self.shared().and_then(Shared::input).ok_or_else(|| undecodable("it has none".into()));
+        let decoded = input.and_then(|input| input.decode().map_err(|error| undecodable(error.reason)));
+        decoded.inspect_err(|error| {
+            if let Some(stage) = self.shared().and_then(Shared::stage) {
+                stage.refuses(None, error);
+            }
+        })
     }
 }
 

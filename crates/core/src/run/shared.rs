@@ -362,6 +362,11 @@ impl Shared {
         lock(&journal.history).peek(key).cloned()
     }
 
+    /// Whether a step was built with `key`, or what the journal holds under it was looked at.
+    pub(crate) fn knows(&self, key: &str) -> bool {
+        self.journal.as_ref().is_some_and(|journal| lock(&journal.history).knows(key))
+    }
+
     /// Whether there was anything recorded when the run was opened.
     pub(crate) fn is_resumed(&self) -> bool {
         self.journal.as_ref().is_some_and(|journal| journal.resumed)

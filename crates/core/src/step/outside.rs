@@ -38,6 +38,9 @@ pub(crate) async fn ask_outside<T: DeserializeOwned>(
     match outcome {
         Some(outcome) => {
             let answer = decoded(step, &outcome);
+            if let Err(error @ RunError::Undecodable { .. }) = &answer {
+                frame.refuses(error);
+            }
             frame.reused(answer.is_err());
             answer
         }

@@ -11,6 +11,7 @@ use super::nested;
 use crate::error::RunError;
 use crate::event::StepId;
 use crate::journal::Key;
+use crate::run::DurableRun;
 use crate::workflow::Workflow;
 
 /// Stands between the steps of a run and their operations.
@@ -29,6 +30,11 @@ pub trait Stage: Send + Sync + 'static {
 
     /// The body has returned a value, or an error. `stopped`: that the run cannot go on was known before.
     fn body_returned(&self, a_value: bool, stopped: Option<&RunError>);
+
+    /// The library refuses to go on with the step, or with the run, whatever the body makes of that.
+    fn refuses(&self, step: Option<&StepId>, error: &RunError) {
+        let _ = (step, error);
+    }
 }
 
 /// An attempt that is played. A panic in it is one of the operation.
@@ -120,6 +126,19 @@ pub const SCRIPT: &str = "script";
 #[must_use]
 pub fn on_stage<X>(workflow: Workflow<X>, stage: Arc<dyn Stage>) -> Workflow<X> {
     workflow.on_stage(stage)
+}
+
+/// The workflow with its name, version, input and migrations, and nothing that reaches outside: no store, observers or
+/// hooks, and no token that cancels it.
+#[must_use]
+pub fn alone<X>(workflow: Workflow<X>) -> Workflow<X> {
+    workflow.alone()
+}
+
+/// Whether the code of the run knows this key: a step was built with it, or it was looked at.
+#[must_use]
+pub fn knows(run: &DurableRun, key: &str) -> bool {
+    run.shared().is_some_and(|shared| shared.knows(key))
 }
 
 /// The recorded step whose operation is polled on this thread, if one is, and which attempt at it.

@@ -246,6 +246,13 @@ impl<X> Workflow<X> {
         self
     }
 
+    pub(crate) fn alone(mut self) -> Self {
+        let Definition { store, observers, before_run, after_step, token, stage, .. } = &mut self.definition;
+        (*store, *before_run, *after_step, *token, *stage) = (None, None, None, None, None);
+        observers.clear();
+        self
+    }
+
     /// How long a run stays ours when this process stops without a word. The lease is renewed after each
     /// third of this time, by the task that runs the run: a body that blocks its thread for longer can lose
     /// the run to another process.

@@ -55,6 +55,9 @@ impl<X> Workflow<X> {
         let mut execution = match definition.admit(&run, purpose).await {
             Ok(admitted) => definition.begin(admitted, keep_state),
             Err(NotAdmitted::Refused(error)) => {
+                if let Some(stage) = &definition.stage {
+                    stage.refuses(None, &error);
+                }
                 return (Err(E::from_step(error)), definition.state(run, None, Vec::new()));
             }
             Err(NotAdmitted::Ended(header)) => {

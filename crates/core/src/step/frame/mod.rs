@@ -199,9 +199,17 @@ impl<'r> Frame<'r> {
 
     /// Stops the run for good.
     pub(super) fn stopped(&self, error: RunError) -> RunError {
+        self.refuses(&error);
         match self.run {
             Some(run) => run.stopped(error),
             None => error,
+        }
+    }
+
+    /// Tells a test why the library does not go on with the step.
+    pub(super) fn refuses(&self, error: &RunError) {
+        if let Some(stage) = self.run.and_then(Shared::stage) {
+            stage.refuses(Some(&self.id()), error);
         }
     }
 
