@@ -1,0 +1,265 @@
+use std::any::Any;
+use std::collections::{HashMap, HashSet};
+use std::fmt;
+use std::pin::pin;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use awaitly_core::clock::{Clock, SystemClock};
+use awaitly_core::event::Event;
+use awaitly_core::journal::{Header, Key, Record, Status, Timestamp};
+use awaitly_core::store::{Imported, Operate, Store, StoreError, StoredRun};
+use awaitly_core::{__stage, DurableRun, FromStep, KeepRun, RunError, Workflow};
+use awaitly_persistence::MemoryStore;
+
+use super::Journal;
+use super::judge::{self, Seen};
+use super::report::{End, Replay, Undecodable};
+use super::rest::{Driven, drive};
+use super::still::Still;
+use super::witness::{Given, Witness};
+
+/// How often a body may be polled, beside what its records need.
+const MOST_POLLS: usize = 10_000;
+
+/// A check of whether a recorded run would resume, with what the caller knows of the steps that are not recorded:
+/// see [`would_resume`](super::would_resume), which is one without any of that.
+///
+/// ```
+/// use awaitly_core::{DurableRun, RunError, Workflow, step};
+/// use awaitly_testing::replay::{Journal, ResumeCheck};
+///
+/// # #[derive(Clone)]
+/// # struct Connection;
+/// # async fn connect() -> Result<Connection, RunError> { unreachable!() }
+/// # async fn reserve(_: &Connection) -> Result<u32, RunError> { unreachable!() }
+/// async fn place_order(run: &DurableRun) -> Result<u32, RunError> {
+///     // It runs again whenever the run is resumed.
+///     let connection = step!(run.volatile(), connect());
+///     Ok(step!(run, reserve(&connection)))
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), awaitly_testing::replay::FixtureError> {
+/// # let journal: Journal = r#"{
+/// #     "format": 1, "run": "order-42", "workflow": "checkout", "version": 1,
+/// #     "records": [{"key": "reserve", "outcome": {"value": 7}}]
+/// # }"#.parse()?;
+/// let replay = ResumeCheck::new(&journal)
+///     .value("connect", Connection)
+///     .run(&Workflow::new("checkout"), place_order)
+///     .await;
+/// replay.assert_resumes();
+/// assert_eq!(replay.reused, ["reserve".into()]);
+/// # Ok(())
+/// # }
+/// ```
+#[must_use = "call `run` on it"]
+pub struct ResumeCheck<'j> {
+    journal: &'j Journal,
+    given: HashMap<Key, Given>,
+    at: Option<Timestamp>,
+}
+
+/// What is known once the body is called.
+struct Opening {
+    run: DurableRun,
+    records: Vec<Record>,
+}
+
+impl<'j> ResumeCheck<'j> {
+    /// A check of this journal.
+    pub fn new(journal: &'j Journal) -> Self {
+        Self { journal, given: HashMap::new(), at: None }
+    }
+
+    /// Each step with this key or name that would run gives `value`, and the body goes on. A step whose value is of
+    /// another type stops the check, which says so.
+    pub fn value<T: Any + Clone + Send>(self, step: impl Into<Key>, value: T) -> Self {
+        let value = Mutex::new(value);
+        self.value_with(step, move || value.lock().unwrap_or_else(PoisonError::into_inner).clone())
+    }
+
+    /// The same for values that cannot be cloned.
+    pub fn value_with<T: Any + Send>(
+        mut self,
+        step: impl Into<Key>,
+        make: impl Fn() -> T + Send + Sync + 'static,
+    ) -> Self {
+        self.given.insert(step.into(), Given::value(make));
+        self
+    }
+
+    /// Lets the operations of the steps with this key or name be called: of those that only compute, whose values
+    /// borrow, or that have recorded steps inside of them.
+    pub fn runs(mut self, step: impl Into<Key>) -> Self {
+        self.given.insert(step.into(), Given::Operation);
+        self
+    }
+
+    /// When the run is resumed: sleeps and questions that are over at this moment are over.
+    ///
+    /// # Default
+    /// Now, by the clock of this machine.
+    pub fn at(mut self, moment: impl Into<Timestamp>) -> Self {
+        self.at = Some(moment.into());
+        self
+    }
+
+    /// Executes `body` against the journal, until it has ended or nothing in it moves any more.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime with its timer enabled, where the body waits for something that is none of its steps.
+    ///
+    /// # Cancel safety
+    /// Dropping the future ends the check.
+    pub async fn run<X, T, E>(
+        self,
+        workflow: &Workflow<X>,
+        body: impl AsyncFnOnce(&DurableRun) -> Result<T, E>,
+    ) -> Replay
+    where
+        X: KeepRun<T, E>,
+        E: FromStep<RunError> + fmt::Display,
+    {
+        let Self { journal, given, at } = self;
+        let moment = at.unwrap_or_else(|| SystemClock.wall().into());
+        let mut replay = empty(journal);
+        replay.undecodable.extend(result_of::<X, T, E>(journal));
+        let store = MemoryStore::made_at(moment);
+        if let Err(error) = import(&store, journal, moment).await {
+            replay.refused.push(error.into());
+            return replay;
+        }
+        let witness = Arc::new(Witness::new(given));
+        let opening = OnceLock::new();
+        let staged = staged(workflow, &store, &witness, moment);
+        let running = staged.run(journal.run.to_shared(), async |run: &DurableRun| {
+            let records = load(&store, journal).await.map(|stored| stored.records).unwrap_or_default();
+            // The body is called once.
+            let _ = opening.set(Opening { run: run.clone(), records });
+            body(run).await
+        });
+        let most_polls = MOST_POLLS.saturating_add(journal.records.len().saturating_mul(16));
+        let mut running = pin!(running);
+        let driven =
+            drive(running.as_mut(), most_polls, || is_settled(&witness, opening.get(), moment)).await;
+        // The body is still there, so what it holds was not dropped because the check is over.
+        let left = load(&store, journal).await.map(|stored| stored.header);
+        replay.end = match driven {
+            Driven::Ended(_) => {
+                let header = left.as_ref().unwrap_or(&journal.header);
+                judge::end(witness.notes().end.as_ref(), header)
+            }
+            Driven::Rests => End::Rests,
+            Driven::Spins => End::Spins(most_polls),
+        };
+        replay.result_differs =
+            judge::differ(journal.header.outcome.as_ref(), left.and_then(|header| header.outcome).as_ref());
+        conclude(&mut replay, journal, &witness, opening.get(), moment);
+        replay
+    }
+}
+
+fn conclude(
+    replay: &mut Replay,
+    journal: &Journal,
+    witness: &Witness,
+    opening: Option<&Opening>,
+    moment: Timestamp,
+) {
+    replay.unused = witness.unused();
+    let notes = witness.notes().clone();
+    let questions: Vec<_> = journal.questions().cloned().collect();
+    let (records, known) = match opening {
+        None => (&[][..], HashSet::new()),
+        Some(Opening { run, records }) => {
+            let keys = records.iter().map(|record| &record.key).chain(&questions);
+            (&**records, keys.filter(|key| __stage::knows(run, key)).cloned().collect())
+        }
+    };
+    // Nothing was asked by a body that was not called.
+    let questions = if opening.is_some() { questions } else { Vec::new() };
+    replay.judge(&Seen { notes: &notes, records, questions: &questions, known, moment });
+}
+
+/// The workflow with nothing of its own but its name, version, input and migrations.
+fn staged<X>(
+    workflow: &Workflow<X>,
+    store: &MemoryStore,
+    witness: &Arc<Witness>,
+    moment: Timestamp,
+) -> Workflow<X> {
+    let observer = Arc::clone(witness);
+    let alone = __stage::alone(workflow.clone())
+        .store(store.clone())
+        .clock(Still::at(moment))
+        .observe(move |event: &Event| observer.told(event));
+    __stage::on_stage(alone, Arc::<Witness>::clone(witness))
+}
+
+/// The run as one that was interrupted, so that the body is called whatever it ended in.
+async fn import(store: &MemoryStore, journal: &Journal, moment: Timestamp) -> Result<(), StoreError> {
+    let Journal { run, header: old, input, records, waits } = journal;
+    let mut header = Header::new(Arc::clone(&old.workflow), old.version, Status::Running, moment);
+    header.input = old.input;
+    header.cancel_requested = old.cancel_requested;
+    let (input, records, waits) = (input.clone(), records.clone(), waits.clone());
+    // The store is new, so the run is not there yet.
+    let _: Imported = store.import(run.clone(), StoredRun { header, input, records, waits }).await?;
+    Ok(())
+}
+
+async fn load(store: &MemoryStore, journal: &Journal) -> Option<StoredRun> {
+    store.load(&journal.run).await.ok().flatten()
+}
+
+/// Whether a body that does not move is where it can only be: all that is recorded was asked for, and it stands at a
+/// step, or sleeps.
+fn is_settled(witness: &Witness, opening: Option<&Opening>, moment: Timestamp) -> bool {
+    let Some(Opening { records, .. }) = opening else { return false };
+    let notes = witness.notes();
+    let stands = notes.stands() || !judge::sleeps(&notes, records, moment).is_empty();
+    stands && records.iter().all(|record| notes.asked.contains(&record.key))
+}
+
+/// What the run ended in when it was recorded, where that does not decode any more.
+fn result_of<X: KeepRun<T, E>, T, E>(journal: &Journal) -> Option<Undecodable> {
+    let error = X::decode(journal.header.outcome.as_ref()?).err()?;
+    let what = "the result of the run".into();
+    Some(Undecodable { key: None, what, type_name: error.type_name, reason: error.reason })
+}
+
+fn empty(journal: &Journal) -> Replay {
+    let Journal { run, header, .. } = journal;
+    let [never_asked, not_reached] = [const { Vec::new() }; 2];
+    Replay {
+        run: run.clone(),
+        workflow: Arc::clone(&header.workflow),
+        version: header.version,
+        reused: Vec::new(),
+        would_run: Vec::new(),
+        waits: Vec::new(),
+        sleeps: Vec::new(),
+        never_asked,
+        not_reached,
+        passed_over: Vec::new(),
+        unchecked: Vec::new(),
+        undecodable: Vec::new(),
+        refused: Vec::new(),
+        unused: Vec::new(),
+        end: End::Refused,
+        recorded_end: judge::recorded_end(header),
+        result_differs: false,
+    }
+}
+
+impl fmt::Debug for ResumeCheck<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let given: Vec<_> = self.given.keys().collect();
+        f.debug_struct("ResumeCheck")
+            .field("run", &self.journal.run)
+            .field("given", &given)
+            .field("at", &self.at)
+            .finish()
+    }
+}

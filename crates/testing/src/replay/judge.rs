@@ -1,0 +1,217 @@
+//! From what the body asked for, and what is recorded, to the report: pure.
+
+use std::collections::HashSet;
+
+use awaitly_core::RunError;
+use awaitly_core::event::EventKind;
+use awaitly_core::journal::{Header, Key, Kind, Outcome, Record, Status, Timestamp};
+use serde::Deserialize;
+
+use super::report::{End, Here, Replay, Sleeping, Unasked, Undecodable, What, Why, WouldRun};
+use super::witness::{Notes, Now};
+
+/// What a check has seen.
+pub(super) struct Seen<'a> {
+    pub(super) notes: &'a Notes,
+    /// What is recorded, at the version of the code.
+    pub(super) records: &'a [Record],
+    /// The questions that were open.
+    pub(super) questions: &'a [Key],
+    /// The keys that the code knows, of all that are recorded or asked.
+    pub(super) known: HashSet<Key>,
+    pub(super) moment: Timestamp,
+}
+
+/// What a durable sleep records.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Waking {
+    until_ms: Timestamp,
+}
+
+/// The recorded sleeps that the body came to and that are not over. No type says that a step is a sleep, but nothing else
+/// has this form.
+pub(super) fn sleeps(notes: &Notes, records: &[Record], moment: Timestamp) -> Vec<Sleeping> {
+    let reused: HashSet<_> = notes.reused.iter().collect();
+    let found = records.iter().filter(|record| reused.contains(&record.key)).filter_map(|record| {
+        let until = record.outcome.payload().decode::<Waking>().ok()?.until_ms;
+        (until > moment).then(|| Sleeping { key: record.key.clone(), until })
+    });
+    found.collect()
+}
+
+impl Replay {
+    /// Takes over all that the body asked for, and what it did not.
+    pub(super) fn judge(&mut self, seen: &Seen<'_>) {
+        let Seen { notes, records, .. } = seen;
+        self.reused.clone_from(&notes.reused);
+        self.waits.clone_from(&notes.waits);
+        self.would_run = would_run(notes, records);
+        self.sleeps = sleeps(notes, records, seen.moment);
+        for (key, error) in &notes.refusals {
+            match error {
+                RunError::Undecodable { what, type_name, reason } => self.undecodable.push(Undecodable {
+                    key: key.clone(),
+                    what: what.clone(),
+                    type_name: type_name.clone(),
+                    reason: reason.clone(),
+                }),
+                error => self.refused.push(error.clone()),
+            }
+        }
+        self.sort_unasked(seen);
+    }
+
+    fn sort_unasked(&mut self, seen: &Seen<'_>) {
+        for Record { key, .. } in seen.records {
+            match seen.place(key) {
+                Place::Asked => {}
+                Place::PassedOver => self.passed_over.push(key.clone()),
+                Place::Unchecked => self.unchecked.push(key.clone()),
+                Place::Skipped => self.lose(key, What::Skipped, true),
+                Place::Unasked => self.lose(key, What::Outcome, self.is_certain()),
+            }
+        }
+        let asked = |key: &Key| seen.notes.asked.contains(key) || seen.known.contains(key);
+        for key in seen.questions.iter().filter(|key| !asked(key)) {
+            self.lose(key, What::Question, self.is_certain());
+        }
+    }
+
+    fn lose(&mut self, key: &Key, what: What, certain: bool) {
+        let lost = if certain { &mut self.never_asked } else { &mut self.not_reached };
+        lost.push(Unasked { key: key.clone(), what });
+    }
+}
+
+/// Where a recorded key stands.
+enum Place {
+    Asked,
+    PassedOver,
+    Unchecked,
+    Skipped,
+    Unasked,
+}
+
+impl Seen<'_> {
+    fn place(&self, key: &Key) -> Place {
+        let Notes { asked, reused, started, skipped, .. } = self.notes;
+        if skipped.contains(key) {
+            return Place::Skipped;
+        }
+        if asked.contains(key) {
+            return Place::Asked;
+        }
+        if self.known.contains(key) || self.is_notice(key) {
+            return Place::PassedOver;
+        }
+        let outer = outer_keys(key);
+        if outer.iter().any(|outer| reused.iter().any(|key| &**key == *outer)) {
+            return Place::PassedOver;
+        }
+        if outer.iter().any(|outer| started.iter().any(|started| &*started.step.key == *outer)) {
+            return Place::Unchecked;
+        }
+        Place::Unasked
+    }
+
+    /// Whether it is recorded under `key` that somebody was told of a question, as `awaitly-hitl` does it. Once the
+    /// question is answered, nobody asks for that.
+    fn is_notice(&self, key: &str) -> bool {
+        let told = ["notify ", "remind "].iter().find_map(|act| key.strip_prefix(act));
+        let Some((of, token)) = told.and_then(|told| told.rsplit_once(" #")) else { return false };
+        let of_one =
+            |question: &str| of == question || of.rsplit_once(' ').is_some_and(|(of, _)| of == question);
+        token.len() == 8 && self.notes.asked.iter().chain(&self.known).any(|question| of_one(question))
+    }
+}
+
+/// The keys of the steps that the step with this key may be inside of: `pay` of `pay/charge` and of `pay@2/charge`.
+fn outer_keys(key: &str) -> Vec<&str> {
+    let outer = key.match_indices('/').filter_map(|(at, _)| key.get(..at));
+    outer
+        .flat_map(|outer| {
+            let numbered = outer.rsplit_once('@');
+            let plain = numbered.filter(|(_, number)| number.parse::<u32>().is_ok()).map(|(plain, _)| plain);
+            [Some(outer), plain].into_iter().flatten()
+        })
+        .collect()
+}
+
+fn would_run(notes: &Notes, records: &[Record]) -> Vec<WouldRun> {
+    let why = |key: &Key| {
+        let record = records.iter().find(|record| record.key == *key);
+        match record.map(|record| record.outcome.kind()) {
+            _ if !notes.missed.contains(key) => Why::Volatile,
+            None => Why::NotRecorded,
+            Some(Kind::Value) => Why::InputChanged,
+            Some(Kind::Failed | Kind::Stopped) => Why::Failed,
+        }
+    };
+    let started = notes.started.iter().map(|started| {
+        let here = match started.now {
+            Now::Stands => Here::Stopped,
+            Now::Ended => Here::Given,
+            Now::Dropped => Here::Dropped,
+        };
+        let (key, name) = (started.step.key.clone(), started.step.name.clone());
+        WouldRun { why: why(&key), key, name, here }
+    });
+    started.collect()
+}
+
+/// What the run ended in when it was recorded.
+pub(super) fn recorded_end(header: &Header) -> Option<End> {
+    let error = || header.error.clone().unwrap_or_default();
+    Some(match header.status {
+        Status::Running | Status::Waiting => return None,
+        Status::Completed => End::Completed,
+        Status::Cancelled => End::Cancelled,
+        Status::Failed => match header.outcome.as_ref().and_then(panic_message) {
+            Some(message) => End::Panicked(message),
+            None => End::Failed(error()),
+        },
+    })
+}
+
+/// What the body ended in, from what was told of it and what is kept of it.
+pub(super) fn end(told: Option<&EventKind>, left: &Header) -> End {
+    match told {
+        Some(EventKind::RunSucceeded { .. }) => End::Completed,
+        Some(EventKind::RunFailed { error, .. }) => match left.outcome.as_ref().and_then(panic_message) {
+            Some(message) => End::Panicked(message),
+            None => End::Failed(error.as_str().into()),
+        },
+        Some(EventKind::RunWaiting { .. }) => End::Waiting,
+        Some(EventKind::RunCancelled { .. }) => End::Cancelled,
+        _ => End::Refused,
+    }
+}
+
+fn panic_message(outcome: &Outcome) -> Option<Box<str>> {
+    match outcome {
+        Outcome::Stopped(payload) => match payload.decode() {
+            Ok(RunError::Panicked { message, .. }) => Some(message),
+            _ => None,
+        },
+        Outcome::Value(_) | Outcome::Failed(_) => None,
+    }
+}
+
+/// Whether two results of the same kind say something else, in whatever order a map wrote its entries.
+pub(super) fn differ(recorded: Option<&Outcome>, now: Option<&Outcome>) -> bool {
+    let (Some(recorded), Some(now)) = (recorded, now) else { return false };
+    let value = |outcome: &Outcome| outcome.payload().decode::<serde_json::Value>().ok();
+    recorded.kind() == now.kind() && value(recorded) != value(now)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_step_is_inside_of_those_that_its_key_begins_with() {
+        assert_eq!(outer_keys("pay@2/charge/card"), ["pay@2", "pay", "pay@2/charge"]);
+        assert_eq!(outer_keys("pay"), [""; 0]);
+    }
+}

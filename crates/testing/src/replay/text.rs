@@ -1,0 +1,220 @@
+//! The report for people: what was seen, and a next move for each finding.
+
+use std::fmt::{self, Display};
+
+use awaitly_core::RunError;
+use similar::TextDiff;
+
+use super::report::{End, Here, Replay, Unasked, Undecodable, What, Why, WouldRun};
+
+/// How alike two keys are, from 0 to 1, for one to be taken for a new name of the other.
+const ALIKE: f32 = 0.4;
+
+impl Display for Replay {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { run, workflow, version, .. } = self;
+        let findings = self.findings();
+        let verdict = if findings.is_empty() { "would resume" } else { "would not resume as it should" };
+        writeln!(f, "run `{run}` of `{workflow}`, recorded by version {version}, {verdict}")?;
+        line(f, "reused", &self.reused)?;
+        line(f, "would run", self.would_run.iter().map(described))?;
+        line(f, "waits at", &self.waits)?;
+        line(f, "sleeps at", self.sleeps.iter().map(|sleep| &sleep.key))?;
+        line(f, "passed over", &self.passed_over)?;
+        line(f, "not checked", &self.unchecked)?;
+        writeln!(f, "  {:<12} {}", "ends", self.ending())?;
+        for (number, finding) in findings.iter().enumerate() {
+            write!(f, "\n{}. {finding}", number + 1)?;
+        }
+        let separator = if findings.is_empty() { "" } else { "\n" };
+        self.notes().iter().try_for_each(|note| write!(f, "{separator}\nnote: {note}"))
+    }
+}
+
+fn line<T: Display>(
+    f: &mut fmt::Formatter<'_>,
+    title: &str,
+    items: impl IntoIterator<Item = T>,
+) -> fmt::Result {
+    let items: Vec<_> = items.into_iter().map(|item| item.to_string()).collect();
+    if items.is_empty() {
+        return Ok(());
+    }
+    writeln!(f, "  {title:<12} {}", items.join(", "))
+}
+
+fn described(step: &WouldRun) -> String {
+    let WouldRun { key, name, why, here } = step;
+    let key = if *why == Why::Volatile { name } else { key };
+    let why = match why {
+        Why::NotRecorded => "",
+        Why::Failed => ", its failure does not count",
+        Why::InputChanged => ", its input is another one",
+        Why::Volatile => ", volatile",
+    };
+    let here = match here {
+        Here::Stopped => "",
+        Here::Given => ", given",
+        Here::Dropped => ", dropped",
+    };
+    match format!("{why}{here}").strip_prefix(", ") {
+        Some(remarks) => format!("{key} ({remarks})"),
+        None => key.to_string(),
+    }
+}
+
+impl Replay {
+    fn ending(&self) -> String {
+        match &self.end {
+            End::Completed => "with a value".to_owned(),
+            End::Failed(error) => format!("with the error: {error}"),
+            End::Panicked(message) => format!("with a panic: {message}"),
+            End::Waiting => "waiting".to_owned(),
+            End::Cancelled => "cancelled".to_owned(),
+            End::Refused => "refused".to_owned(),
+            End::Spins(polls) => format!("not at all, after {polls} polls"),
+            End::Rests => match self.standing() {
+                Some(at) => format!("at {at}"),
+                None if !self.sleeps.is_empty() => "asleep".to_owned(),
+                None => "at something that is none of its steps".to_owned(),
+            },
+        }
+    }
+
+    /// The steps at which the body stopped.
+    fn standing(&self) -> Option<String> {
+        let stopped = self.would_run.iter().filter(|step| step.here == Here::Stopped);
+        let names: Vec<_> = stopped.map(|step| format!("`{}`", step.shown())).collect();
+        (!names.is_empty()).then(|| names.join(", "))
+    }
+
+    /// What would be lost, or keeps the run from being resumed, and the next move.
+    pub(super) fn findings(&self) -> Vec<String> {
+        let mut findings: Vec<_> = self.refused.iter().map(refusal).collect();
+        findings.extend(self.undecodable.iter().map(Undecodable::finding));
+        findings.extend(self.never_asked.iter().map(|lost| self.never(lost)));
+        findings.extend(self.not_reached.iter().map(|lost| self.not_yet(lost)));
+        if let End::Spins(polls) = self.end {
+            findings.push(format!(
+                "the body was polled {polls} times and still wakes itself: let it wait for steps, sleeps and answers of \
+                 the run only"
+            ));
+        }
+        if self.ends_otherwise() {
+            let recorded = match &self.recorded_end {
+                Some(End::Completed) => "the run completed with a value",
+                Some(End::Failed(_) | End::Panicked(_)) => "the run failed",
+                _ => "the run had not ended",
+            };
+            findings.push(format!(
+                "{recorded}, and with this code it ends {}: let the way through the body depend on recorded values only",
+                self.ending()
+            ));
+        }
+        findings
+    }
+
+    fn never(&self, lost: &Unasked) -> String {
+        let key = &lost.key;
+        match (lost.what, self.renamed(lost)) {
+            (What::Skipped, _) => format!(
+                "`{key}` is recorded, and its step is skipped now: let its condition depend on recorded values only"
+            ),
+            (What::Question, _) => format!(
+                "`{key}` is an open question, and nothing waits for its answer: no migration moves an open question, so \
+                 keep this key until none is open"
+            ),
+            (What::Outcome, Some(new)) => format!(
+                "`{key}` is recorded and nothing asks for it, while `{new}` would run: if that is its new name, raise \
+                 the workflow's version and add `Migration::rename(\"{key}\", \"{new}\")`"
+            ),
+            (What::Outcome, None) => format!(
+                "`{key}` is recorded and nothing asks for it: if it is to be gone, raise the workflow's version and add \
+                 `Migration::remove(\"{key}\")`, otherwise ask for it under this key"
+            ),
+        }
+    }
+
+    fn not_yet(&self, lost: &Unasked) -> String {
+        let key = &lost.key;
+        if let (What::Outcome, Some(new)) = (lost.what, self.renamed(lost)) {
+            return format!(
+                "`{key}` is recorded and was not asked for, while `{new}` would run: if that is its new name, raise the \
+                 workflow's version and add `Migration::rename(\"{key}\", \"{new}\")`; if `{new}` is a new step, say \
+                 what it gives with `ResumeCheck::value`, to see what follows"
+            );
+        }
+        let what = if lost.what == What::Question { "an open question" } else { "recorded" };
+        match self.standing() {
+            Some(at) => format!(
+                "`{key}` is {what} and was not asked for before the body stopped at {at}: say what is given there with \
+                 `ResumeCheck::value`, to see what follows"
+            ),
+            None => format!(
+                "`{key}` is {what} and was not asked for before the body stopped: mend what stopped it, or move time on \
+                 with `ResumeCheck::at` where it sleeps, to see what follows"
+            ),
+        }
+    }
+
+    /// The step that would run and may be this one under another name.
+    fn renamed(&self, lost: &Unasked) -> Option<&str> {
+        let new = self.would_run.iter().filter(|step| step.why == Why::NotRecorded).map(|step| &*step.key);
+        let asked = self.waits.iter().map(|key| &**key);
+        let alike = |key: &str| TextDiff::from_chars(&*lost.key, key).ratio();
+        let likely = new.chain(asked).map(|key| (alike(key), key)).filter(|(alike, _)| *alike >= ALIKE);
+        likely.max_by(|(one, _), (other, _)| one.total_cmp(other)).map(|(_, key)| key)
+    }
+
+    /// What is worth knowing, and costs nothing that is recorded.
+    fn notes(&self) -> Vec<String> {
+        let mut notes: Vec<_> = self
+            .unused
+            .iter()
+            .map(|step| format!("a value was given for `{step}`, and no step of that name or key ran"))
+            .collect();
+        if self.result_differs && !self.ends_otherwise() {
+            notes.push("the body ends in another result than the recorded one".to_owned());
+        }
+        if !self.unchecked.is_empty() {
+            notes.push(
+                "what is recorded inside of a step that would run shows only where its operation is called: allow that \
+                 with `ResumeCheck::runs`"
+                    .to_owned(),
+            );
+        }
+        notes
+    }
+}
+
+impl WouldRun {
+    fn shown(&self) -> &str {
+        if self.why == Why::Volatile { &self.name } else { &self.key }
+    }
+}
+
+impl Undecodable {
+    fn finding(&self) -> String {
+        let Self { key, what, type_name, reason } = self;
+        let next = match key {
+            Some(key) => {
+                let next = "raise the workflow's version and add";
+                format!("{next} `Migration::transform(\"{key}\", ..)`, or let the type still read it")
+            }
+            // Migrations are for the records of steps.
+            None => "no migration changes it, so let the type still read it".to_owned(),
+        };
+        format!("what is recorded for {what} is no longer a `{type_name}` ({reason}): {next}")
+    }
+}
+
+fn refusal(error: &RunError) -> String {
+    match error {
+        RunError::Migration { reason, .. } => {
+            format!(
+                "the journal cannot be migrated, {reason}: add it to the workflow with `Workflow::migration`, or mend it"
+            )
+        }
+        error => error.to_string(),
+    }
+}

@@ -1,0 +1,153 @@
+use std::any::Any;
+use std::collections::{HashMap, HashSet};
+use std::future::{pending, ready};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use awaitly_core::__stage::{Cue, Prop, Scene, Stage};
+use awaitly_core::RunError;
+use awaitly_core::event::{Event, EventKind, StepId};
+use awaitly_core::journal::Key;
+
+/// What the caller says of a step that is not recorded.
+pub(super) enum Given {
+    Value(Box<dyn Fn() -> Prop + Send + Sync>),
+    /// Its operation is called.
+    Operation,
+}
+
+impl Given {
+    pub(super) fn value<T: Any + Send>(make: impl Fn() -> T + Send + Sync + 'static) -> Self {
+        Self::Value(Box::new(move || Prop::new(make())))
+    }
+}
+
+/// Stands in the place of all operations, calls none that it was not told to, and notes what the body asks for.
+#[derive(Default)]
+pub(super) struct Witness {
+    given: HashMap<Key, Given>,
+    notes: Mutex<Notes>,
+}
+
+/// What the body asked for.
+#[derive(Default, Clone)]
+pub(super) struct Notes {
+    /// The keys of all steps that came as far as the journal.
+    pub(super) asked: HashSet<Key>,
+    /// Those that are recorded as a rule, and for which nothing was that counts.
+    pub(super) missed: HashSet<Key>,
+    pub(super) reused: Vec<Key>,
+    pub(super) started: Vec<Started>,
+    pub(super) waits: Vec<Key>,
+    pub(super) skipped: HashSet<Key>,
+    /// What the library refused to go on for.
+    pub(super) refusals: Vec<(Option<Key>, RunError)>,
+    /// What the caller gave and some step took.
+    pub(super) used: HashSet<Key>,
+    /// What was told of the end of the run.
+    pub(super) end: Option<EventKind>,
+}
+
+/// A step that began.
+#[derive(Clone)]
+pub(super) struct Started {
+    pub(super) step: StepId,
+    pub(super) now: Now,
+}
+
+/// What became of it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Now {
+    Stands,
+    Ended,
+    Dropped,
+}
+
+impl Witness {
+    pub(super) fn new(given: HashMap<Key, Given>) -> Self {
+        Self { given, notes: Mutex::default() }
+    }
+
+    pub(super) fn notes(&self) -> MutexGuard<'_, Notes> {
+        self.notes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The keys and names that something was given for, and that no step has.
+    pub(super) fn unused(&self) -> Vec<Key> {
+        let notes = self.notes();
+        let mut unused: Vec<_> =
+            self.given.keys().filter(|key| !notes.used.contains(*key)).cloned().collect();
+        unused.sort_unstable();
+        unused
+    }
+
+    pub(super) fn told(&self, event: &Event) {
+        self.notes().told(&event.kind);
+    }
+}
+
+impl Notes {
+    fn told(&mut self, kind: &EventKind) {
+        if let Some(StepId { key, .. }) = kind.step() {
+            self.asked.insert(key.clone());
+        }
+        match kind {
+            EventKind::StepMissed { step } => drop(self.missed.insert(step.key.clone())),
+            EventKind::StepReused { step } => self.reused.push(step.key.clone()),
+            EventKind::StepStarted { step } => {
+                self.started.push(Started { step: step.clone(), now: Now::Stands });
+            }
+            EventKind::StepSucceeded { step, .. } | EventKind::StepFailed { step, .. } => {
+                self.becomes(step, Now::Ended);
+            }
+            EventKind::StepAborted { step, .. } => self.becomes(step, Now::Dropped),
+            EventKind::StepWaiting { step } => self.waits.push(step.key.clone()),
+            EventKind::StepSkipped { step, .. } => drop(self.skipped.insert(step.key.clone())),
+            EventKind::RunSucceeded { .. }
+            | EventKind::RunFailed { .. }
+            | EventKind::RunWaiting { .. }
+            | EventKind::RunCancelled { .. }
+            | EventKind::RunInterrupted { .. } => self.end = Some(kind.clone()),
+            _ => {}
+        }
+    }
+
+    fn becomes(&mut self, step: &StepId, now: Now) {
+        if let Some(started) = self.started.iter_mut().find(|started| started.step == *step) {
+            started.now = now;
+        }
+    }
+
+    /// Whether some step stands where nobody can tell what it gives.
+    pub(super) fn stands(&self) -> bool {
+        self.started.iter().any(|started| started.now == Now::Stands)
+    }
+}
+
+impl Stage for Witness {
+    fn looks_up(&self, step: &StepId) {
+        self.notes().asked.insert(step.key.clone());
+    }
+
+    fn attempt(&self, step: &StepId, _: u32) -> Option<Scene> {
+        let given = [&step.key, &step.name].into_iter().find_map(|key| self.given.get_key_value(key));
+        let Some((key, given)) = given else { return Some(Box::pin(pending())) };
+        self.notes().used.insert(key.clone());
+        match given {
+            Given::Value(make) => Some(Box::pin(ready(Cue::Value(make())))),
+            Given::Operation => None,
+        }
+    }
+
+    fn body_returned(&self, _: bool, stopped: Option<&RunError>) {
+        let mut notes = self.notes();
+        if let Some(error) = stopped
+            && !notes.refusals.iter().any(|(_, refusal)| refusal == error)
+        {
+            notes.refusals.push((None, error.clone()));
+        }
+    }
+
+    fn refuses(&self, step: Option<&StepId>, error: &RunError) {
+        self.notes().refusals.push((step.map(|step| step.key.clone()), error.clone()));
+    }
+}
