@@ -15,19 +15,16 @@ impl Display for Replay {
         let Self { run, workflow, version, .. } = self;
         let findings = self.findings();
         let verdict = if findings.is_empty() { "would resume" } else { "would not resume as it should" };
-        writeln!(f, "run `{run}` of `{workflow}`, recorded by version {version}, {verdict}")?;
+        write!(f, "run `{run}` of `{workflow}`, recorded by version {version}, {verdict}")?;
         line(f, "reused", &self.reused)?;
         line(f, "would run", self.would_run.iter().map(described))?;
         line(f, "waits at", &self.waits)?;
         line(f, "sleeps at", self.sleeps.iter().map(|sleep| &sleep.key))?;
         line(f, "passed over", &self.passed_over)?;
         line(f, "not checked", &self.unchecked)?;
-        writeln!(f, "  {:<12} {}", "ends", self.ending())?;
-        for (number, finding) in findings.iter().enumerate() {
-            write!(f, "\n{}. {finding}", number + 1)?;
-        }
-        let separator = if findings.is_empty() { "" } else { "\n" };
-        self.notes().iter().try_for_each(|note| write!(f, "{separator}\nnote: {note}"))
+        line(f, "ends", [self.ending()])?;
+        findings.iter().zip(1..).try_for_each(|(finding, number)| write!(f, "\n{number}. {finding}"))?;
+        self.notes().iter().try_for_each(|note| write!(f, "\nnote: {note}"))
     }
 }
 
@@ -40,7 +37,7 @@ fn line<T: Display>(
     if items.is_empty() {
         return Ok(());
     }
-    writeln!(f, "  {title:<12} {}", items.join(", "))
+    write!(f, "\n  {title:<12} {}", items.join(", "))
 }
 
 fn described(step: &WouldRun) -> String {

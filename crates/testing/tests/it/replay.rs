@@ -1,0 +1,749 @@
+//! Whether recorded runs would resume: what is found before a deploy, and that nothing is executed for it.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, SystemTime};
+
+use awaitly_core::event::Event;
+use awaitly_core::guard::Refusal;
+use awaitly_core::journal::{Migration, Outcome, Payload, Status};
+use awaitly_core::store::{Answer, Answered, Operate, RunId, Store};
+use awaitly_core::{DurableRun, RunError, Workflow, parallel, race, step};
+use awaitly_persistence::MemoryStore;
+use awaitly_persistence::operate::OperateExt;
+use awaitly_saga::{SagaError, saga};
+use awaitly_testing::replay::{
+    End, FixtureError, Here, Journal, Replay, ResumeCheck, Unasked, Why, fixtures,
+};
+use awaitly_testing::would_resume;
+use serde::{Deserialize, Serialize};
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+enum OrderError {
+    Declined,
+    Run(RunError),
+}
+
+impl fmt::Display for OrderError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Declined => f.write_str("declined"),
+            Self::Run(error) => error.fmt(f),
+        }
+    }
+}
+
+impl From<RunError> for OrderError {
+    fn from(error: RunError) -> Self {
+        Self::Run(error)
+    }
+}
+
+async fn gives<T>(value: T) -> Result<T, RunError> {
+    Ok(value)
+}
+
+/// The operation of a step that no check may call.
+async fn never<T>() -> Result<T, RunError> {
+    panic!("an operation was called")
+}
+
+fn journal(records: &[(&str, &str)]) -> Journal {
+    journal_of_version(1, records)
+}
+
+/// The journal of an interrupted run, with these values as JSON.
+fn journal_of_version(version: u32, records: &[(&str, &str)]) -> Journal {
+    let records: Vec<_> = records
+        .iter()
+        .map(|(key, value)| format!(r#"{{"key":"{key}","outcome":{{"value":{value}}}}}"#))
+        .collect();
+    let records = records.join(",");
+    format!(
+        r#"{{"format":1,"run":"order-42","workflow":"checkout","version":{version},"records":[{records}]}}"#
+    )
+    .parse()
+    .unwrap()
+}
+
+fn checkout() -> Workflow {
+    Workflow::new("checkout")
+}
+
+/// The journal of a run of `body`, however it ends.
+async fn recorded<T, E>(body: impl AsyncFnOnce(&DurableRun) -> Result<T, E>) -> Journal
+where
+    awaitly_core::Typed: awaitly_core::KeepRun<T, E>,
+    E: awaitly_core::FromStep<RunError> + fmt::Display,
+{
+    let store = MemoryStore::new();
+    drop(checkout().store(store.clone()).run("order-42", body).await);
+    Journal::of(&store, "order-42").await.unwrap()
+}
+
+/// The journal of a run of `body` that came to a standstill and was dropped there.
+async fn interrupted<T, E>(body: impl AsyncFnOnce(&DurableRun) -> Result<T, E>) -> Journal
+where
+    awaitly_core::Typed: awaitly_core::KeepRun<T, E>,
+    E: awaitly_core::FromStep<RunError> + fmt::Display,
+{
+    let store = MemoryStore::new();
+    let workflow = checkout().store(store.clone());
+    tokio::select! {
+        biased;
+        _ = workflow.run("order-42", body) => panic!("it ended"),
+        () = async { for _ in 0..8 { tokio::task::yield_now().await } } => {}
+    }
+    Journal::of(&store, "order-42").await.unwrap()
+}
+
+fn keys(unasked: &[Unasked]) -> Vec<&str> {
+    unasked.iter().map(|unasked| &*unasked.key).collect()
+}
+
+fn frontier(replay: &Replay) -> Vec<&str> {
+    let stopped = replay.would_run.iter().filter(|step| step.here == Here::Stopped);
+    stopped.map(|step| &*step.key).collect()
+}
+
+async fn order(run: &DurableRun) -> Result<u32, RunError> {
+    let hold = step!(run, "reserve", never::<u32>());
+    let paid = step!(run, "charge", never::<u32>());
+    Ok(hold + paid)
+}
+
+#[tokio::test]
+async fn a_completed_journal_replays_clean_and_nothing_is_executed() {
+    let journal = recorded(async |run| {
+        let hold = step!(run, "reserve", gives(1));
+        Ok::<u32, RunError>(hold + step!(run, "charge", gives(2)))
+    })
+    .await;
+
+    let heard = Arc::new(AtomicUsize::new(0));
+    let hears = || {
+        let heard = Arc::clone(&heard);
+        move || {
+            heard.fetch_add(1, Ordering::Relaxed);
+        }
+    };
+    let (event, before, after) = (hears(), hears(), hears());
+    let store = MemoryStore::new();
+    let workflow = checkout()
+        .store(store.clone())
+        .observe(move |_: &Event| event())
+        .before_run(move |_| {
+            before();
+            async { Err(Refusal::new("hook", "no")) }
+        })
+        .after_step(move |_| {
+            after();
+            async { Err(Refusal::new("hook", "no")) }
+        });
+    let replay = ResumeCheck::new(&journal).run(&workflow, order).await;
+
+    replay.assert_resumes();
+    assert_eq!(replay.reused, ["reserve".into(), "charge".into()]);
+    assert_eq!((&replay.end, &replay.recorded_end), (&End::Completed, &Some(End::Completed)));
+    assert!(!replay.result_differs);
+    assert_eq!(heard.load(Ordering::Relaxed), 0);
+    assert!(store.load(&RunId::new("order-42").unwrap()).await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn an_interrupted_journal_names_the_step_at_which_the_run_goes_on() {
+    let replay = would_resume(&journal(&[("reserve", "1")]), &checkout(), order).await;
+    replay.assert_resumes();
+    assert_eq!((frontier(&replay), &replay.end), (vec!["charge"], &End::Rests));
+    assert_eq!(replay.would_run[0].why, Why::NotRecorded);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_renamed_step_is_found_and_mended_by_a_migration() {
+    let journal = journal(&[("reserve", "1"), ("charge", "2")]);
+    let body = async |run: &DurableRun| {
+        let hold = step!(run, "reserve_stock", never::<u32>());
+        Ok::<u32, RunError>(hold + step!(run, "charge", never::<u32>()))
+    };
+    let replay = would_resume(&journal, &checkout(), body).await;
+    assert!(!replay.is_clean());
+    assert_eq!(frontier(&replay), ["reserve_stock"]);
+    assert_eq!(keys(&replay.not_reached), ["reserve", "charge"]);
+    let report = replay.to_string();
+    assert!(report.contains(r#"`Migration::rename("reserve", "reserve_stock")`"#), "{report}");
+
+    // With a value for the new step the body comes to its end, and then it is certain.
+    let replay = ResumeCheck::new(&journal).value("reserve_stock", 1_u32).run(&checkout(), body).await;
+    assert_eq!((keys(&replay.never_asked), keys(&replay.not_reached)), (vec!["reserve"], vec![]));
+
+    let migrated = checkout().version(2).migration(1, Migration::rename("reserve", "reserve_stock"));
+    would_resume(&journal, &migrated, body).await.assert_resumes();
+}
+
+#[tokio::test]
+async fn a_removed_step_is_never_asked_for() {
+    let journal = journal(&[("reserve", "1"), ("wrap", "3"), ("charge", "2")]);
+    let replay = would_resume(&journal, &checkout(), order).await;
+    assert_eq!(keys(&replay.never_asked), ["wrap"]);
+    let report = replay.to_string();
+    assert!(report.contains(r#"`Migration::remove("wrap")`"#), "{report}");
+
+    let migrated = checkout().version(2).migration(1, Migration::remove("wrap"));
+    would_resume(&journal, &migrated, order).await.assert_resumes();
+}
+
+#[tokio::test]
+#[should_panic(expected = "`wrap` is recorded and nothing asks for it")]
+async fn an_assertion_that_fails_shows_the_report() {
+    let journal = journal(&[("reserve", "1"), ("wrap", "3"), ("charge", "2")]);
+    would_resume(&journal, &checkout(), order).await.assert_resumes();
+}
+
+#[tokio::test]
+async fn a_recorded_step_that_is_skipped_now_is_lost() {
+    let replay = would_resume(&journal(&[("wrap", "3")]), &checkout(), async |run| {
+        let wrapped: Option<u32> = step!(run, "wrap", when = false, never());
+        Ok::<_, RunError>(wrapped)
+    })
+    .await;
+    assert_eq!(keys(&replay.never_asked), ["wrap"]);
+    assert!(replay.to_string().contains("its step is skipped now"), "{replay}");
+}
+
+#[tokio::test]
+async fn a_changed_type_is_undecodable_with_its_key_and_type() {
+    let journal = journal(&[("reserve", r#""seven""#), ("charge", "2")]);
+    let replay = would_resume(&journal, &checkout(), order).await;
+    assert!(!replay.is_clean());
+    let found = &replay.undecodable[0];
+    assert_eq!((found.key.as_deref(), &*found.type_name), (Some("reserve"), "u32"));
+    assert!(found.reason.contains("invalid type"), "{}", found.reason);
+    // What the run never came to is not called lost.
+    assert_eq!((keys(&replay.never_asked), keys(&replay.not_reached)), (vec![], vec!["charge"]));
+    assert_eq!(replay.refused, []);
+}
+
+#[tokio::test]
+async fn a_body_that_makes_something_else_of_an_undecodable_step_is_seen_through() {
+    let replay = would_resume(&journal(&[("reserve", r#""seven""#)]), &checkout(), async |run| {
+        Ok::<_, OrderError>(run.step("reserve", never::<u32>).await.unwrap_or(7))
+    })
+    .await;
+    assert_eq!((replay.undecodable.len(), &replay.end), (1, &End::Refused));
+}
+
+#[tokio::test(start_paused = true)]
+async fn behind_a_new_step_nothing_is_known_until_its_value_is_given() {
+    let journal = journal(&[("reserve", "1"), ("charge", "2")]);
+    let body = async |run: &DurableRun| {
+        step!(run, "check fraud", never::<bool>());
+        order(run).await
+    };
+    let replay = would_resume(&journal, &checkout(), body).await;
+    assert_eq!(
+        (frontier(&replay), keys(&replay.not_reached)),
+        (vec!["check fraud"], vec!["reserve", "charge"])
+    );
+    assert!(!replay.is_clean());
+
+    let replay = ResumeCheck::new(&journal).value("check fraud", false).run(&checkout(), body).await;
+    replay.assert_resumes();
+    assert_eq!((replay.would_run[0].here, &replay.end), (Here::Given, &End::Completed));
+}
+
+#[tokio::test]
+async fn steps_that_were_moved_are_found() {
+    let replay = would_resume(&journal(&[("charge", "2"), ("reserve", "1")]), &checkout(), order).await;
+    replay.assert_resumes();
+    assert_eq!((replay.reused.len(), &replay.end), (2, &End::Completed));
+}
+
+#[tokio::test]
+async fn a_journal_of_a_newer_version_is_refused() {
+    let replay =
+        would_resume(&journal_of_version(3, &[("reserve", "1")]), &checkout().version(2), order).await;
+    assert!(matches!(replay.refused[..], [RunError::NewerVersion { stored: 3, code: 2, .. }]));
+    assert!(!replay.is_clean());
+    assert_eq!(replay.end, End::Refused);
+}
+
+#[tokio::test]
+async fn a_missing_migration_is_named() {
+    let replay = would_resume(&journal(&[("reserve", "1")]), &checkout().version(2), order).await;
+    assert!(matches!(replay.refused[..], [RunError::Migration { .. }]));
+    assert!(replay.to_string().contains("no migration leads from version 1 to version 2"), "{replay}");
+}
+
+#[tokio::test]
+async fn a_journal_of_another_workflow_is_refused() {
+    let replay = would_resume(&journal(&[]), &Workflow::new("refund"), order).await;
+    assert!(matches!(replay.refused[..], [RunError::OtherWorkflow { .. }]));
+}
+
+#[tokio::test]
+async fn two_steps_with_one_key_are_refused() {
+    let replay = would_resume(&journal(&[("reserve", "1")]), &checkout(), async |run| {
+        let hold = step!(run, "reserve", never::<u32>());
+        Ok::<_, RunError>(hold + step!(run, "again", key = "reserve", never::<u32>()))
+    })
+    .await;
+    assert!(matches!(replay.refused[..], [RunError::DuplicateKey { .. }]), "{replay}");
+}
+
+fn with_input(input: &str) -> Journal {
+    format!(
+        r#"{{"format":1,"run":"order-42","workflow":"checkout","version":1,"input":{input},"records":[]}}"#
+    )
+    .parse()
+    .unwrap()
+}
+
+#[tokio::test]
+async fn another_input_is_refused_and_the_same_one_is_not() {
+    let body = async |run: &DurableRun| run.input::<(u32, String)>().map(|(number, _)| number);
+    let journal = with_input(r#"[1, "tea"]"#);
+    would_resume(&journal, &checkout(), body).await.assert_resumes();
+    would_resume(&journal, &checkout().input(&(1, "tea")), body).await.assert_resumes();
+    let replay = would_resume(&journal, &checkout().input(&(2, "tea")), body).await;
+    assert!(matches!(replay.refused[..], [RunError::InputChanged { .. }]));
+}
+
+#[tokio::test]
+async fn an_input_of_another_type_is_undecodable_whatever_the_body_makes_of_it() {
+    let replay = would_resume(&with_input(r#"[1, "tea"]"#), &checkout(), async |run| {
+        run.input::<u32>().map_err(|_| OrderError::Declined)
+    })
+    .await;
+    assert_eq!((replay.undecodable[0].key.as_ref(), &*replay.undecodable[0].type_name), (None, "u32"));
+    assert!(!replay.is_clean());
+}
+
+#[tokio::test]
+async fn a_step_whose_input_changed_is_refused_or_runs() {
+    let journal = recorded(async |run| {
+        Ok::<u32, RunError>(
+            step!(run, "quote", input = &1, gives(1)) + step!(run, "rate", input = &1, gives(1)),
+        )
+    })
+    .await;
+    let replay = would_resume(&journal, &checkout(), async |run| {
+        let policy = awaitly_core::journal::OnChange::Rerun;
+        step!(run, "rate", input = &2, on_change = policy, never::<u32>());
+        Ok::<u32, RunError>(0)
+    })
+    .await;
+    assert_eq!(replay.would_run[0].why, Why::InputChanged);
+    let replay = would_resume(&journal, &checkout(), async |run| {
+        Ok::<u32, RunError>(step!(run, "quote", input = &2, never::<u32>()))
+    })
+    .await;
+    assert!(matches!(&replay.refused[..], [RunError::InputChanged { .. }]));
+}
+
+async fn asks(run: &DurableRun) -> Result<u64, RunError> {
+    step!(run, "reserve", gives(1));
+    Ok(step!(run.wait_for("manager")))
+}
+
+#[tokio::test]
+async fn an_open_question_is_waited_at_and_an_answered_one_is_reused() {
+    let store = MemoryStore::new();
+    let workflow = checkout().store(store.clone());
+    assert!(workflow.run("order-42", asks).await.is_err());
+    let open = Journal::of(&store, "order-42").await.unwrap();
+    let replay = would_resume(&open, &checkout(), asks).await;
+    replay.assert_resumes();
+    assert_eq!((&replay.waits[..], &replay.end), (&["manager".into()][..], &End::Waiting));
+    assert_eq!(replay.would_run, []);
+
+    let yes = Outcome::Value(Payload::encode(&7).unwrap());
+    let answer = Answer::new(RunId::new("order-42").unwrap(), "manager", yes);
+    assert_eq!(store.answer(answer).await.unwrap(), Answered::Taken);
+    let answered = Journal::of(&store, "order-42").await.unwrap();
+    let replay = would_resume(&answered, &checkout(), asks).await;
+    replay.assert_resumes();
+    assert_eq!((&replay.reused[1], &replay.end), (&"manager".into(), &End::Completed));
+
+    let replay = would_resume(&answered, &checkout(), async |run| {
+        step!(run, "reserve", gives(1));
+        let who: String = step!(run.wait_for("manager"));
+        Ok::<_, RunError>(who)
+    })
+    .await;
+    assert_eq!(replay.undecodable[0].key.as_deref(), Some("manager"));
+}
+
+#[tokio::test]
+async fn an_open_question_that_nothing_waits_for_any_more_is_lost() {
+    let open = recorded(asks).await;
+    let replay = would_resume(&open, &checkout(), async |run| {
+        step!(run, "reserve", gives(1));
+        Ok::<u64, RunError>(step!(run.wait_for("boss")))
+    })
+    .await;
+    assert_eq!(keys(&replay.not_reached), ["manager"]);
+    let replay =
+        would_resume(&open, &checkout(), async |run| Ok::<u64, RunError>(step!(run, "reserve", gives(1))))
+            .await;
+    assert_eq!(keys(&replay.never_asked), ["manager"]);
+    assert!(replay.to_string().contains("no migration moves an open question"), "{replay}");
+}
+
+#[tokio::test]
+async fn approvals_that_were_answered_leave_notices_behind() {
+    use awaitly_hitl::{Approvals, Inbox, Notice, NotifyError};
+
+    struct Mail;
+    impl awaitly_hitl::Notifier for Mail {
+        async fn notify(&self, _: Notice) -> Result<(), NotifyError> {
+            Ok(())
+        }
+    }
+    let body = async |run: &DurableRun| {
+        let cents: u64 = step!(run.approval("manager").notify(Mail));
+        Ok::<_, RunError>(cents)
+    };
+    let store = MemoryStore::new();
+    let workflow = checkout().store(store.clone());
+    assert!(workflow.run("order-42", body).await.is_err());
+    let open = Journal::of(&store, "order-42").await.unwrap();
+    let replay = would_resume(&open, &checkout(), body).await;
+    replay.assert_resumes();
+    assert_eq!(replay.reused.len(), 1, "the notice is not sent again: {replay}");
+
+    Inbox::new(store.clone()).at("order-42", "manager").by("ada").edit(&7_u64).await.unwrap();
+    let answered = Journal::of(&store, "order-42").await.unwrap();
+    let replay = would_resume(&answered, &checkout(), body).await;
+    replay.assert_resumes();
+    assert_eq!((replay.passed_over.len(), &replay.end), (1, &End::Completed));
+}
+
+#[derive(Debug)]
+struct Connection(u32);
+
+#[tokio::test(start_paused = true)]
+async fn a_volatile_step_runs_each_time_and_can_be_given_its_value() {
+    let journal = journal(&[("reserve", "1"), ("charge", "2")]);
+    let body = async |run: &DurableRun| {
+        let Connection(number) = step!(run.volatile(), "connect", never::<Connection>());
+        order(run).await.map(|sum| sum + number)
+    };
+    let replay = would_resume(&journal, &checkout(), body).await;
+    assert_eq!((replay.would_run[0].why, &*replay.would_run[0].name), (Why::Volatile, "connect"));
+    assert_eq!(keys(&replay.not_reached), ["reserve", "charge"]);
+    assert!(replay.to_string().contains("connect (volatile)"), "{replay}");
+
+    let check = ResumeCheck::new(&journal).value_with("connect", || Connection(1)).value("conect", 1);
+    let replay = check.run(&checkout(), body).await;
+    replay.assert_resumes();
+    assert_eq!((&replay.end, &replay.unused[..]), (&End::Completed, &["conect".into()][..]));
+
+    let replay = ResumeCheck::new(&journal).value("connect", 1_u8).run(&checkout(), body).await;
+    assert!(replay.to_string().contains("the script gives `u8`"), "{replay}");
+}
+
+async fn gives_where(it_does: bool) -> Result<u32, RunError> {
+    if it_does { Ok(1) } else { std::future::pending().await }
+}
+
+#[tokio::test]
+async fn each_branch_stops_where_it_is_and_the_others_go_on() {
+    let body = async |run: &DurableRun| {
+        let fastest = race!(run, "mirror", { gives_where(false), gives_where(true) });
+        let loads = async {
+            let loaded = parallel!(run, "load", { posts: gives_where(false), user: gives_where(true) });
+            Ok::<_, RunError>(loaded)
+        };
+        let sends = async {
+            Ok::<_, RunError>(step!(run.each("ship", 0..4, |item| gives_where(item == 1)).concurrency(2)))
+        };
+        let (loaded, sent) = tokio::join!(loads, sends);
+        loaded?;
+        Ok::<u32, RunError>(fastest + sent?.len() as u32)
+    };
+    let journal = interrupted(body).await;
+    assert_eq!(journal.keys().count(), 3, "{:?}", journal.keys().collect::<Vec<_>>());
+    let replay = would_resume(&journal, &checkout(), body).await;
+    replay.assert_resumes();
+    assert_eq!(replay.reused.len(), 3);
+    assert_eq!(frontier(&replay), ["load.posts", "ship[0]", "ship[2]"]);
+    let dropped = replay.would_run.iter().find(|step| step.here == Here::Dropped);
+    assert_eq!(dropped.map(|step| &*step.key), Some("mirror[0]"));
+}
+
+#[tokio::test]
+async fn a_branch_that_was_overtaken_is_passed_over() {
+    let body = async |run: &DurableRun| {
+        let (one, other) = (run.step("one", || gives(1)), run.step("other", || gives(2)));
+        drop(other);
+        Ok::<u32, RunError>(step!(one))
+    };
+    let replay = would_resume(&journal(&[("other", "2"), ("one", "1")]), &checkout(), body).await;
+    replay.assert_resumes();
+    assert_eq!(replay.passed_over, ["other".into()]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_inside_of_a_step_shows_only_where_its_operation_is_called() {
+    let body = async |run: &DurableRun| {
+        let paid = run.step("pay", || async { Ok::<u32, RunError>(step!(run, "charge", never::<u32>())) });
+        Ok::<u32, RunError>(step!(paid))
+    };
+    let inner = journal(&[("pay/charge", "1")]);
+    let replay = would_resume(&inner, &checkout(), body).await;
+    replay.assert_resumes();
+    assert_eq!((frontier(&replay), &replay.unchecked[..]), (vec!["pay"], &["pay/charge".into()][..]));
+
+    let replay = ResumeCheck::new(&inner).runs("pay").run(&checkout(), body).await;
+    replay.assert_resumes();
+    assert_eq!((&replay.reused[..], &replay.end), (&["pay/charge".into()][..], &End::Completed));
+
+    let both = journal(&[("pay/charge", "1"), ("pay", "1")]);
+    let replay = would_resume(&both, &checkout(), body).await;
+    replay.assert_resumes();
+    assert_eq!(replay.passed_over, ["pay/charge".into()]);
+}
+
+async fn trip(run: &DurableRun, flight: Result<u32, OrderError>) -> Result<u32, SagaError<OrderError>> {
+    saga(run, async |saga| {
+        let hotel = step!(saga, "hotel", compensate = |_| gives(()), gives(1_u32));
+        let flight = step!(saga, "flight", compensate = |_| gives(()), async { flight });
+        Ok(hotel + flight)
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_saga_replays_whether_it_completed_or_was_undone() {
+    for flight in [Ok(2), Err(OrderError::Declined)] {
+        let body = async |run: &DurableRun| trip(run, flight.clone()).await;
+        let journal = recorded(body).await;
+        let replay = would_resume(&journal, &checkout(), body).await;
+        replay.assert_resumes();
+        assert_eq!(Some(&replay.end), replay.recorded_end.as_ref());
+        assert_eq!(replay.would_run, []);
+    }
+}
+
+#[tokio::test]
+async fn a_saga_that_was_undone_and_done_anew_loses_nothing() {
+    let store = MemoryStore::new();
+    let workflow = checkout().store(store.clone());
+    let failed = workflow.run("order-42", async |run| trip(run, Err(OrderError::Declined)).await).await;
+    assert!(failed.is_err());
+    let body = async |run: &DurableRun| trip(run, Ok(2)).await;
+    assert!(workflow.retry("order-42", body).await.is_ok());
+    let journal = Journal::of(&store, "order-42").await.unwrap();
+    assert!(journal.keys().any(|key| key == "undo: done"), "{:?}", journal.keys().collect::<Vec<_>>());
+    would_resume(&journal, &checkout(), body).await.assert_resumes();
+}
+
+#[tokio::test]
+async fn a_saga_in_the_middle_of_undoing_goes_on_with_the_next_compensation() {
+    let body = async |run: &DurableRun| {
+        saga(run, async |saga| {
+            step!(saga, "hotel", compensate = |_| std::future::pending::<Result<(), OrderError>>(), gives(1));
+            Err::<u32, _>(OrderError::Declined)
+        })
+        .await
+    };
+    let journal = interrupted(body).await;
+    let replay = would_resume(&journal, &checkout(), body).await;
+    replay.assert_resumes();
+    assert_eq!(frontier(&replay), ["undo hotel"]);
+}
+
+#[tokio::test]
+async fn a_sleep_that_is_over_goes_on_and_one_that_is_not_rests() {
+    let journal = journal(&[("nap", r#"{"until_ms":1000000}"#)]);
+    let body = async |run: &DurableRun| {
+        run.sleep("nap", Duration::from_secs(60)).await?;
+        Ok::<u32, RunError>(step!(run, "wake", never::<u32>()))
+    };
+    let replay = would_resume(&journal, &checkout(), body).await;
+    replay.assert_resumes();
+    assert_eq!(frontier(&replay), ["wake"]);
+
+    let check = || ResumeCheck::new(&journal).at(SystemTime::UNIX_EPOCH + Duration::from_secs(999));
+    let replay = check().run(&checkout(), body).await;
+    replay.assert_resumes();
+    assert_eq!((&*replay.sleeps[0].key, &replay.end), ("nap", &End::Rests));
+    let replay = check().run(&checkout().park_after(Duration::ZERO), body).await;
+    replay.assert_resumes();
+    assert_eq!((&*replay.sleeps[0].key, &replay.end), ("nap", &End::Waiting));
+}
+
+#[tokio::test]
+async fn a_run_that_failed_fails_again_and_one_that_completes_now_is_told() {
+    let fails = async |run: &DurableRun| {
+        let paid: Result<u32, _> = run.step("charge", || async { Err::<u32, _>(OrderError::Declined) }).await;
+        paid.map_err(|_| OrderError::Declined)
+    };
+    let journal = recorded(fails).await;
+    let replay = would_resume(&journal, &checkout(), fails).await;
+    replay.assert_resumes();
+    assert_eq!(replay.end, End::Failed("declined".into()));
+
+    let replay = would_resume(&journal, &checkout(), async |run| {
+        Ok::<u32, OrderError>(run.step("charge", never::<u32>).await.unwrap_or(0))
+    })
+    .await;
+    assert!(!replay.is_clean());
+}
+
+#[tokio::test]
+async fn a_result_that_differs_is_noted_and_one_that_does_not_decode_is_found() {
+    let one = recorded(async |run| Ok::<u32, RunError>(step!(run, "a", gives(1)))).await;
+    let replay =
+        would_resume(&one, &checkout(), async |run| Ok::<u32, RunError>(step!(run, "a", never::<u32>()) + 1))
+            .await;
+    replay.assert_resumes();
+    assert!(replay.result_differs);
+    let replay = would_resume(&one, &checkout(), async |run| {
+        Ok::<String, RunError>(step!(run, "a", never::<u32>()).to_string())
+    })
+    .await;
+    assert_eq!(&*replay.undecodable[0].what, "the result of the run");
+}
+
+#[tokio::test]
+async fn a_panic_of_the_new_body_is_found() {
+    let replay = would_resume(&journal(&[("reserve", "1")]), &checkout(), async |run| {
+        let hold = step!(run, "reserve", never::<u32>());
+        assert_eq!(hold, 2, "no such hold");
+        Ok::<u32, RunError>(hold)
+    })
+    .await;
+    assert!(matches!(&replay.end, End::Panicked(message) if message.contains("no such hold")));
+    assert!(!replay.is_clean());
+}
+
+#[tokio::test]
+async fn a_body_that_spins_does_not_hang_the_check() {
+    let replay = would_resume(&journal(&[]), &checkout(), async |_| {
+        loop {
+            tokio::task::yield_now().await;
+        }
+        #[expect(unreachable_code, reason = "it gives the body its type")]
+        Ok::<u32, RunError>(0)
+    })
+    .await;
+    assert!(matches!(replay.end, End::Spins(_)));
+    assert!(replay.to_string().contains("still wakes itself"), "{replay}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_none_of_its_steps_is_waited_for_though_not_for_ever() {
+    let journal = journal(&[("reserve", "1"), ("charge", "2")]);
+    let replay = would_resume(&journal, &checkout(), async |run| {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        tokio::spawn(tokio::task::yield_now()).await.unwrap();
+        order(run).await
+    })
+    .await;
+    replay.assert_resumes();
+    assert_eq!(replay.end, End::Completed);
+    let replay = would_resume(&journal, &checkout(), async |run| {
+        std::future::pending::<()>().await;
+        order(run).await
+    })
+    .await;
+    assert_eq!((&replay.end, replay.not_reached.len()), (&End::Rests, 2));
+    assert!(replay.to_string().contains("at something that is none of its steps"), "{replay}");
+}
+
+#[tokio::test]
+async fn a_fixture_is_read_in_either_form_and_written_the_same_each_time() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = MemoryStore::new();
+    let workflow = checkout().store(store.clone()).input(&7);
+    let body = async |run: &DurableRun| Ok::<u32, RunError>(step!(run, "reserve", gives(1)));
+    let (result, state) = workflow.run_with_state("order-42", body).await;
+    assert_eq!(result, Ok(1));
+    let from_state: Journal = serde_json::to_string(&state).unwrap().parse().unwrap();
+    let exported = store.export(&RunId::new("order-42").unwrap()).await.unwrap().unwrap();
+    let from_export: Journal = serde_json::to_string_pretty(&exported).unwrap().parse().unwrap();
+    assert_eq!(from_export, Journal::from(exported));
+    for journal in [&from_state, &from_export] {
+        let replay = would_resume(journal, &checkout().input(&7), body).await;
+        replay.assert_resumes();
+        assert_eq!(replay.reused, ["reserve".into()]);
+    }
+
+    let path = folder.path().join("b.json");
+    from_export.write(&path).unwrap();
+    let first = std::fs::read_to_string(&path).unwrap();
+    let read = Journal::read(&path).unwrap();
+    read.write(&path).unwrap();
+    assert_eq!((read, &*first), (from_export, &*std::fs::read_to_string(&path).unwrap()));
+    assert!(first.contains("\n      \"key\": \"reserve\",\n"), "{first}");
+}
+
+#[test]
+fn the_fixtures_of_a_folder_come_in_order_and_none_are_an_error() {
+    let folder = tempfile::tempdir().unwrap();
+    assert!(matches!(fixtures(folder.path()), Err(FixtureError::NoFixtures { .. })));
+    for name in ["b.json", "a.json"] {
+        journal(&[]).write(folder.path().join(name)).unwrap();
+    }
+    std::fs::write(folder.path().join("README.md"), "no journal").unwrap();
+    let names: Vec<_> = fixtures(folder.path()).unwrap().into_iter().map(|(path, _)| path).collect();
+    assert_eq!(names, ["a.json", "b.json"].map(|name| folder.path().join(name)));
+    assert!(matches!(fixtures("no/such/folder"), Err(FixtureError::Unreadable { .. })));
+}
+
+#[tokio::test]
+async fn what_is_no_journal_is_refused_with_what_is_wrong() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("broken.json");
+    std::fs::write(&path, "{").unwrap();
+    let error = Journal::read(&path).unwrap_err();
+    assert!(
+        matches!(error, FixtureError::Malformed { .. }) && error.to_string().contains("broken.json"),
+        "{error}"
+    );
+    assert!("[]".parse::<Journal>().is_err());
+    let newer = r#"{"format":9,"run":"a","workflow":"w","version":1,"records":[]}"#;
+    assert!(matches!(newer.parse::<Journal>(), Err(FixtureError::NewerFormat { found: 9, .. })));
+    let twice = r#"{"format":1,"run":"a","workflow":"w","version":1,"records":[
+        {"key":"a","outcome":{"value":1}},{"key":"a","outcome":{"value":2}}]}"#;
+    assert!(matches!(twice.parse::<Journal>(), Err(FixtureError::TwiceRecorded { .. })));
+    let no_id = r#"{"format":1,"run":"","workflow":"w","version":1,"records":[]}"#;
+    assert!(matches!(no_id.parse::<Journal>(), Err(FixtureError::NoRunId { .. })));
+    let missing = Journal::of(&MemoryStore::new(), "order-42").await;
+    assert!(matches!(missing, Err(FixtureError::NoSuchRun { .. })));
+
+    let file = std::fs::File::create(&path).unwrap();
+    file.set_len(Journal::MAX_BYTES + 1).unwrap();
+    assert!(matches!(Journal::read(&path), Err(FixtureError::TooLarge { .. })));
+}
+
+#[tokio::test]
+async fn a_report_is_json_for_tools() {
+    let replay = would_resume(&journal(&[("reserve", "1")]), &checkout(), order).await;
+    let json = serde_json::to_value(&replay).unwrap();
+    assert_eq!(json["reused"], serde_json::json!(["reserve"]));
+    assert_eq!(json["would_run"][0]["why"], "not_recorded");
+    assert_eq!(json["end"], "rests");
+}
+
+#[tokio::test]
+async fn a_run_that_was_to_be_cancelled_is_cancelled_here_too() {
+    let store = MemoryStore::new();
+    let workflow = checkout().store(store.clone());
+    let id = RunId::new("order-42").unwrap();
+    let body = async |run: &DurableRun| {
+        step!(run, "reserve", gives(1));
+        Ok::<u32, RunError>(step!(run, "charge", std::future::pending::<Result<u32, RunError>>()))
+    };
+    let mut running = Box::pin(workflow.run("order-42", body));
+    assert!(futures_util::FutureExt::now_or_never(&mut running).is_none());
+    let _ = store.cancel(&id).await.unwrap();
+    drop(running);
+    let journal = Journal::of(&store, "order-42").await.unwrap();
+    assert_eq!(store.load(&id).await.unwrap().unwrap().header.status, Status::Running);
+    let replay = would_resume(&journal, &checkout(), body).await;
+    replay.assert_resumes();
+    assert_eq!((&replay.end, &replay.would_run[..]), (&End::Cancelled, &[][..]));
+}
