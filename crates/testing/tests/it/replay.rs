@@ -468,8 +468,22 @@ async fn each_branch_stops_where_it_is_and_the_others_go_on() {
     replay.assert_resumes();
     assert_eq!(replay.reused.len(), 3);
     assert_eq!(frontier(&replay), ["load.posts", "ship[0]", "ship[2]"]);
-    let dropped = replay.would_run.iter().find(|step| step.here == Here::Dropped);
-    assert_eq!(dropped.map(|step| &*step.key), Some("mirror[0]"));
+}
+
+#[tokio::test]
+async fn a_step_that_would_begin_and_be_dropped_is_not_stopped_at() {
+    let body = async |run: &DurableRun| {
+        tokio::select! {
+            biased;
+            slow = run.step("slow", never::<u32>) => slow,
+            quick = run.step("quick", never::<u32>) => quick,
+        }
+        .map_err(|_| OrderError::Declined)
+    };
+    let replay = would_resume(&journal(&[("quick", "2")]), &checkout(), body).await;
+    replay.assert_resumes();
+    assert_eq!((&*replay.would_run[0].key, replay.would_run[0].here), ("slow", Here::Dropped));
+    assert_eq!(replay.end, End::Completed);
 }
 
 #[tokio::test]
