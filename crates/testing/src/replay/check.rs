@@ -5,17 +5,15 @@ use std::pin::pin;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use awaitly_core::clock::{Clock, SystemClock};
-use awaitly_core::event::Event;
-use awaitly_core::journal::{Header, Key, Record, Status, Timestamp};
-use awaitly_core::store::{Imported, Operate, Store, StoreError, StoredRun};
+use awaitly_core::journal::{Key, Record, Timestamp};
 use awaitly_core::{__stage, DurableRun, FromStep, KeepRun, RunError, Workflow};
 use awaitly_persistence::MemoryStore;
 
 use super::Journal;
+use super::aside::{import, load, staged};
 use super::judge::{self, Seen};
 use super::report::{End, Replay, Undecodable};
 use super::rest::{Driven, drive};
-use super::still::Still;
 use super::witness::{Given, Witness};
 
 /// How often a body may be polled, beside what its records need.
@@ -124,7 +122,6 @@ impl<'j> ResumeCheck<'j> {
         let Self { journal, given, at } = self;
         let moment = at.unwrap_or_else(|| SystemClock.wall().into());
         let mut replay = empty(journal);
-        replay.undecodable.extend(result_of::<X, T, E>(journal));
         let store = MemoryStore::made_at(moment);
         if let Err(error) = import(&store, journal, moment).await {
             replay.refused.push(error.into());
@@ -141,25 +138,29 @@ impl<'j> ResumeCheck<'j> {
         });
         let most_polls = MOST_POLLS.saturating_add(journal.records.len().saturating_mul(16));
         let mut running = pin!(running);
-        let driven =
-            drive(running.as_mut(), most_polls, || is_settled(&witness, opening.get(), moment)).await;
+        let so_far = || {
+            let mut draft = replay.clone();
+            conclude(&mut draft, journal, &witness, opening.get(), moment);
+            draft
+        };
+        let driven = drive(running.as_mut(), most_polls, || so_far().is_settled()).await;
         // The body is still there, so what it holds was not dropped because the check is over.
         let left = load(&store, journal).await.map(|stored| stored.header);
+        let outcome = left.as_ref().and_then(|header| header.outcome.as_ref());
         replay.end = match driven {
-            Driven::Ended(_) => {
-                let header = left.as_ref().unwrap_or(&journal.header);
-                judge::end(witness.notes().end.as_ref(), header)
-            }
+            Driven::Ended(_) => judge::end(witness.notes().end.as_ref(), outcome),
             Driven::Rests => End::Rests,
             Driven::Spins => End::Spins(most_polls),
         };
-        replay.result_differs =
-            judge::differ(journal.header.outcome.as_ref(), left.and_then(|header| header.outcome).as_ref());
+        replay.result_differs = judge::differ(journal.header.outcome.as_ref(), outcome);
         conclude(&mut replay, journal, &witness, opening.get(), moment);
+        // What the run ended in before says nothing of how far the body came now.
+        replay.undecodable.extend(result_of::<X, T, E>(journal));
         replay
     }
 }
 
+/// Takes over what was seen so far.
 fn conclude(
     replay: &mut Replay,
     journal: &Journal,
@@ -182,46 +183,6 @@ fn conclude(
     replay.judge(&Seen { notes: &notes, records, questions: &questions, known, moment });
 }
 
-/// The workflow with nothing of its own but its name, version, input and migrations.
-fn staged<X>(
-    workflow: &Workflow<X>,
-    store: &MemoryStore,
-    witness: &Arc<Witness>,
-    moment: Timestamp,
-) -> Workflow<X> {
-    let observer = Arc::clone(witness);
-    let alone = __stage::alone(workflow.clone())
-        .store(store.clone())
-        .clock(Still::at(moment))
-        .observe(move |event: &Event| observer.told(event));
-    __stage::on_stage(alone, Arc::<Witness>::clone(witness))
-}
-
-/// The run as one that was interrupted, so that the body is called whatever it ended in.
-async fn import(store: &MemoryStore, journal: &Journal, moment: Timestamp) -> Result<(), StoreError> {
-    let Journal { run, header: old, input, records, waits } = journal;
-    let mut header = Header::new(Arc::clone(&old.workflow), old.version, Status::Running, moment);
-    header.input = old.input;
-    header.cancel_requested = old.cancel_requested;
-    let (input, records, waits) = (input.clone(), records.clone(), waits.clone());
-    // The store is new, so the run is not there yet.
-    let _: Imported = store.import(run.clone(), StoredRun { header, input, records, waits }).await?;
-    Ok(())
-}
-
-async fn load(store: &MemoryStore, journal: &Journal) -> Option<StoredRun> {
-    store.load(&journal.run).await.ok().flatten()
-}
-
-/// Whether a body that does not move is where it can only be: all that is recorded was asked for, and it stands at a
-/// step, or sleeps.
-fn is_settled(witness: &Witness, opening: Option<&Opening>, moment: Timestamp) -> bool {
-    let Some(Opening { records, .. }) = opening else { return false };
-    let notes = witness.notes();
-    let stands = notes.stands() || !judge::sleeps(&notes, records, moment).is_empty();
-    stands && records.iter().all(|record| notes.asked.contains(&record.key))
-}
-
 /// What the run ended in when it was recorded, where that does not decode any more.
 fn result_of<X: KeepRun<T, E>, T, E>(journal: &Journal) -> Option<Undecodable> {
     let error = X::decode(journal.header.outcome.as_ref()?).err()?;
@@ -229,9 +190,9 @@ fn result_of<X: KeepRun<T, E>, T, E>(journal: &Journal) -> Option<Undecodable> {
     Some(Undecodable { key: None, what, type_name: error.type_name, reason: error.reason })
 }
 
+/// The report before anything was seen.
 fn empty(journal: &Journal) -> Replay {
     let Journal { run, header, .. } = journal;
-    let [never_asked, not_reached] = [const { Vec::new() }; 2];
     Replay {
         run: run.clone(),
         workflow: Arc::clone(&header.workflow),
@@ -240,8 +201,8 @@ fn empty(journal: &Journal) -> Replay {
         would_run: Vec::new(),
         waits: Vec::new(),
         sleeps: Vec::new(),
-        never_asked,
-        not_reached,
+        never_asked: Vec::new(),
+        not_reached: Vec::new(),
         passed_over: Vec::new(),
         unchecked: Vec::new(),
         undecodable: Vec::new(),

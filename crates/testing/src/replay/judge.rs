@@ -31,7 +31,7 @@ struct Waking {
 
 /// The recorded sleeps that the body came to and that are not over. No type says that a step is a sleep, but nothing else
 /// has this form.
-pub(super) fn sleeps(notes: &Notes, records: &[Record], moment: Timestamp) -> Vec<Sleeping> {
+fn sleeps(notes: &Notes, records: &[Record], moment: Timestamp) -> Vec<Sleeping> {
     let reused: HashSet<_> = notes.reused.iter().collect();
     let found = records.iter().filter(|record| reused.contains(&record.key)).filter_map(|record| {
         let until = record.outcome.payload().decode::<Waking>().ok()?.until_ms;
@@ -175,10 +175,10 @@ pub(super) fn recorded_end(header: &Header) -> Option<End> {
 }
 
 /// What the body ended in, from what was told of it and what is kept of it.
-pub(super) fn end(told: Option<&EventKind>, left: &Header) -> End {
+pub(super) fn end(told: Option<&EventKind>, kept: Option<&Outcome>) -> End {
     match told {
         Some(EventKind::RunSucceeded { .. }) => End::Completed,
-        Some(EventKind::RunFailed { error, .. }) => match left.outcome.as_ref().and_then(panic_message) {
+        Some(EventKind::RunFailed { error, .. }) => match kept.and_then(panic_message) {
             Some(message) => End::Panicked(message),
             None => End::Failed(error.as_str().into()),
         },

@@ -41,6 +41,7 @@
 //! knows: there the body stops, unless [`ResumeCheck::value`] says it. Time stands still. What the body does outside of
 //! its steps, it does here too.
 
+mod aside;
 mod check;
 mod error;
 mod form;

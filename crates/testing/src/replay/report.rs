@@ -177,6 +177,14 @@ impl Replay {
         assert!(self.is_clean(), "{self}");
     }
 
+    /// Whether a body that does not move is where it can only be: all that is recorded was asked for, and it stands at a
+    /// step, or sleeps.
+    pub(super) fn is_settled(&self) -> bool {
+        let stands = self.would_run.iter().any(|step| step.here == Here::Stopped);
+        let all_asked = self.never_asked.is_empty() && self.not_reached.is_empty();
+        all_asked && (stands || !self.sleeps.is_empty())
+    }
+
     /// Whether the body came to an end that is of its own making, so that what it did not ask for it never will.
     pub(super) fn is_certain(&self) -> bool {
         let of_its_own = matches!(self.end, End::Completed | End::Failed(_) | End::Panicked(_));

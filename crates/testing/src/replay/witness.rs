@@ -116,11 +116,6 @@ impl Notes {
             started.now = now;
         }
     }
-
-    /// Whether some step stands where nobody can tell what it gives.
-    pub(super) fn stands(&self) -> bool {
-        self.started.iter().any(|started| started.now == Now::Stands)
-    }
 }
 
 impl Stage for Witness {
