@@ -90,8 +90,3 @@ fn is_paused() -> bool {
     }
     before == SystemClock.now()
 }
-
-/// The seed that the environment asks for: `AWAITLY_SEED`, a number; 0 otherwise.
-pub(crate) fn seed() -> u64 {
-    std::env::var("AWAITLY_SEED").ok().and_then(|seed| seed.trim().parse().ok()).unwrap_or(0)
-}

@@ -74,6 +74,11 @@ impl fmt::Display for Boundary {
 }
 
 impl Act {
+    /// Whether it is a write of a step, whose failure the body gets to see.
+    pub(super) const fn is_of_body(&self) -> bool {
+        matches!(self, Self::Record | Self::Question | Self::Settling | Self::Commit)
+    }
+
     const fn name(&self) -> &'static str {
         match self {
             Self::Lookup => "the lookup",

@@ -1,7 +1,6 @@
 //! One case: processes that meet their accidents one after another, until one comes to its end.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -11,7 +10,7 @@ use futures_util::stream::FuturesUnordered;
 
 use super::boundary::Boundary;
 use super::finding::Finding;
-use super::life::{Accident, AccidentKind, Life, Log, Mortal};
+use super::life::{Accident, Life, Log, Mortal};
 use super::notes::{Effect, Notes, RunNotes};
 use super::process::{Process, Watcher};
 use super::store::CrashStore;
@@ -32,6 +31,7 @@ pub(super) struct Setting<S> {
     pub(super) runs: usize,
     /// Whether attempts are kept back at random.
     pub(super) mixes: bool,
+    pub(super) lease: Duration,
 }
 
 /// What came of a case.
@@ -124,7 +124,7 @@ impl<S: Store> Setting<S> {
         results: &Mutex<Vec<Option<Result<T, E>>>>,
     ) {
         let run = async |index: usize, process: &Arc<Process<S>>| {
-            let result = body(World::new(Arc::clone(process), clock, self.seed)).await;
+            let result = body(World::new(Arc::clone(process), clock, self.seed, self.lease)).await;
             // What a process that is dead by now came to, nobody gets to know.
             if !process.watcher.life.is_dead()
                 && let Some(place) = results.lock().unwrap_or_else(PoisonError::into_inner).get_mut(index)
@@ -216,28 +216,8 @@ struct Telling<'a> {
 impl Drop for Telling<'_> {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            eprintln!("the crash test was at the case {}, seed {}", Accidents(self.accidents), self.seed);
+            let accidents: Vec<_> = self.accidents.iter().map(Accident::to_string).collect();
+            eprintln!("the crash test was at the case [{}], seed {}", accidents.join(", "), self.seed);
         }
-    }
-}
-
-/// Accidents in a few words, with which the case is played again.
-pub(super) struct Accidents<'a>(pub(super) &'a [Accident]);
-
-impl fmt::Display for Accidents<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self(accidents) = self;
-        if accidents.is_empty() {
-            return f.write_str("without an accident");
-        }
-        for (index, Accident { at, kind }) in accidents.iter().enumerate() {
-            let comma = if index == 0 { "" } else { ", then " };
-            let what = match kind {
-                AccidentKind::Death => "death",
-                AccidentKind::NoAnswer => "no answer",
-            };
-            write!(f, "{comma}{what} at boundary {at}")?;
-        }
-        Ok(())
     }
 }

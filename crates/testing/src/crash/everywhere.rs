@@ -46,15 +46,15 @@ impl Stem {
 impl<S: Store> CrashTest<S> {
     /// What a case is played on.
     pub(super) fn setting(&self, seed: u64, runs: usize, mixes: bool) -> Setting<S> {
-        let number = self.next_case();
+        let (number, lease) = (self.next_case(), self.lease);
         match &self.supply {
             Supply::Fresh(make) => {
                 let (store, prefix) = (Arc::new(make()), String::new());
-                Setting { store, real: false, prefix, seed, runs, mixes }
+                Setting { store, real: false, prefix, seed, runs, mixes, lease }
             }
             Supply::Shared(store, unique) => {
                 let (store, prefix) = (Arc::clone(store), format!("{unique}/{number}/"));
-                Setting { store, real: true, prefix, seed, runs, mixes }
+                Setting { store, real: true, prefix, seed, runs, mixes, lease }
             }
         }
     }

@@ -82,13 +82,13 @@ impl fmt::Display for Finding {
                 write!(f, "the result is {crashed}, without a crash it is {calm}")
             }
             Self::EffectRepeated { what, calm, crashed, place } => {
-                write!(f, "the effect `{what}` happened {}, without a crash {}: {place}", times(*crashed), times(*calm))
+                write!(f, "the effect `{what}` {}, and {} without a crash: {place}", happened(*crashed), times(*calm))
             }
             Self::EffectMissing { what, calm, crashed, place } => write!(
                 f,
-                "the effect `{what}` happened {}, without a crash {}: {place}; what a step has recorded is not \
-                 done again, so all that belongs to it must be done before it ends",
-                times(*crashed),
+                "the effect `{what}` {}, and {} without a crash: {place}; what a step has recorded is not done \
+                 again, so all that belongs to it must be done before it ends",
+                happened(*crashed),
                 times(*calm)
             ),
             Self::EffectAfterEnd { what, last_step } => {
@@ -185,6 +185,10 @@ fn list(keys: &[Key]) -> String {
 
 fn status(status: Option<Status>) -> String {
     status.map_or_else(|| "nowhere".to_owned(), |status| format!("as {status:?}"))
+}
+
+fn happened(n: usize) -> String {
+    if n == 0 { "never happened".to_owned() } else { format!("happened {}", times(n)) }
 }
 
 fn times(n: usize) -> String {

@@ -1,5 +1,6 @@
 //! One process in a crash test: how far it gets, and what ends it.
 
+use std::fmt;
 use std::future::{Future, pending};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicI32, AtomicU8, AtomicU64, Ordering};
@@ -30,6 +31,15 @@ pub enum AccidentKind {
     NoAnswer,
 }
 
+impl fmt::Display for Accident {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.kind {
+            AccidentKind::Death => write!(f, "Accident::death({})", self.at),
+            AccidentKind::NoAnswer => write!(f, "Accident::no_answer({})", self.at),
+        }
+    }
+}
+
 /// How much is written down of a life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Log {
@@ -58,6 +68,8 @@ struct Inner {
     accident: Option<Accident>,
     log: Log,
     passed: AtomicU64,
+    /// How many it had passed when a lease was renewed last.
+    renewed: AtomicU64,
     state: AtomicU8,
     /// How many steps run, and how many writes are on their way.
     running: AtomicI32,
@@ -94,6 +106,7 @@ impl Life {
             accident,
             log,
             passed: AtomicU64::new(0),
+            renewed: AtomicU64::new(0),
             state: AtomicU8::new(ALIVE),
             running: AtomicI32::new(0),
             writing: AtomicI32::new(0),
@@ -141,7 +154,8 @@ impl Life {
             AccidentKind::NoAnswer if answered => {
                 let alone = self.running() <= 0 && self.0.writing.load(Ordering::Relaxed) <= 1;
                 let mut rest = self.rest();
-                rest.unanswered = boundary.step.clone().map(|step| Unanswered { step, alone });
+                let step = boundary.step.clone().filter(|_| boundary.act.is_of_body());
+                rest.unanswered = step.map(|step| Unanswered { step, alone });
                 rest.end = Some(boundary);
                 Fate::NoAnswer
             }
@@ -194,6 +208,22 @@ impl Life {
     pub(super) fn unanswered(&self) -> Option<Unanswered> {
         self.0.accident.filter(|accident| accident.kind == AccidentKind::NoAnswer)?;
         self.rest().unanswered.clone()
+    }
+
+    /// The body has ended: what begins after it is no going on.
+    pub(super) fn body_ends(&self) {
+        if self.0.accident.is_some() {
+            self.rest().unanswered = None;
+        }
+    }
+
+    /// Whether nothing has happened since a lease was renewed last: to die now is to die then.
+    pub(super) fn has_only_renewed(&self) -> bool {
+        self.passed() == self.0.renewed.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn renewed(&self) {
+        self.0.renewed.store(self.passed(), Ordering::Relaxed);
     }
 
     fn running(&self) -> i32 {

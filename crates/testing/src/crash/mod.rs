@@ -61,8 +61,9 @@ mod world;
 use std::fmt::{self, Debug};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
+use awaitly_core::clock::hours;
 use awaitly_core::store::Store;
 use awaitly_persistence::MemoryStore;
 
@@ -114,7 +115,8 @@ where
 /// | [`store`](Self::store) | a `MemoryStore`, a new one for each case |
 /// | [`accidents`](Self::accidents) | 2 |
 /// | [`limit`](Self::limit) | 20 000 cases with the same number of accidents |
-/// | [`seed`](Self::seed) | `AWAITLY_SEED`, or 0 |
+/// | [`lease`](Self::lease) | 1 hour |
+/// | [`seed`](Self::seed) | that of the environment variable `AWAITLY_SEED`, or 0 |
 /// | [`runs`](Self::runs), [`rounds`](Self::rounds) | 10 and 100 |
 #[must_use = "call `everywhere` or `randomly` on it"]
 pub struct CrashTest<S = MemoryStore> {
@@ -127,6 +129,7 @@ pub struct CrashTest<S = MemoryStore> {
     no_answers: bool,
     values: bool,
     only: Option<Vec<Accident>>,
+    lease: Duration,
     cases: AtomicU64,
 }
 
@@ -146,12 +149,13 @@ impl CrashTest {
             supply: Supply::Fresh(Box::new(move || MemoryStore::made_at(midnight))),
             accidents: 2,
             limit: 20_000,
-            seed: crate::clock::seed(),
+            seed: crate::seed::given().unwrap_or(0),
             runs: 10,
             rounds: 100,
             no_answers: true,
             values: false,
             only: None,
+            lease: hours(1),
             cases: AtomicU64::new(0),
         }
     }
@@ -178,8 +182,8 @@ impl<S> CrashTest<S> {
     }
 
     fn on<Z>(self, supply: Supply<Z>) -> CrashTest<Z> {
-        let Self { accidents, limit, seed, runs, rounds, no_answers, values, only, cases, .. } = self;
-        CrashTest { supply, accidents, limit, seed, runs, rounds, no_answers, values, only, cases }
+        let Self { accidents, limit, seed, runs, rounds, no_answers, values, only, lease, cases, .. } = self;
+        CrashTest { supply, accidents, limit, seed, runs, rounds, no_answers, values, only, lease, cases }
     }
 
     /// How many accidents in a row there are at most. With 0 there is the case without one only.
@@ -197,6 +201,13 @@ impl<S> CrashTest<S> {
     /// Fixes all that is random.
     pub const fn seed(mut self, seed: u64) -> Self {
         self.seed = seed;
+        self
+    }
+
+    /// How long a lease lasts. So much time goes by after each accident, before the next process can take the run over:
+    /// a question that expires sooner has expired then.
+    pub const fn lease(mut self, lease: Duration) -> Self {
+        self.lease = lease;
         self
     }
 

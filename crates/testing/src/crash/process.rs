@@ -168,6 +168,7 @@ impl Observer for Watcher {
         }
         match &event.kind {
             EventKind::RunStarted { .. } => self.notes.body_begins(&self.named(&event.run)),
+            EventKind::RunInterrupted { .. } => self.life.body_ends(),
             EventKind::StepMissed { step } | EventKind::StepReused { step } => {
                 self.notes.asked(&self.named(&event.run), &step.key, &step.name);
             }

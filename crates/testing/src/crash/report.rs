@@ -1,9 +1,8 @@
 use std::fmt;
 
 use super::boundary::Boundary;
-use super::case::Accidents;
 use super::finding::Finding;
-use super::life::Accident;
+use super::life::{Accident, AccidentKind};
 
 /// What a crash test has tried and found.
 #[derive(Debug, Clone)]
@@ -102,21 +101,37 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "a crash changes what comes of it\n")?;
         for (number, finding) in self.findings.iter().enumerate() {
-            writeln!(f, "  {:<9}{finding}", if number == 0 { "found" } else { "" })?;
+            writeln!(f, "  {:<10}{finding}", if number == 0 { "found" } else { "" })?;
         }
-        for (number, place) in self.places.iter().enumerate() {
+        for (number, (Accident { kind, .. }, place)) in self.accidents.iter().zip(&self.places).enumerate() {
+            let met = match kind {
+                AccidentKind::Death => "died",
+                AccidentKind::NoAnswer => "got no answer",
+            };
             if let Some(place) = place {
-                writeln!(f, "  {:<9}process {} {place}", if number == 0 { "died" } else { "" }, number + 1)?;
+                let title = if number == 0 { "accident" } else { "" };
+                writeln!(f, "  {title:<10}process {} {met} {place}", number + 1)?;
             }
         }
-        writeln!(
-            f,
-            "  {:<9}{}, {} at once, seed {}",
-            "case",
-            Accidents(&self.accidents),
-            self.runs,
-            self.seed
-        )?;
+        writeln!(f, "  {:<10}{}", "repeat", Repeat(self))?;
         writeln!(f, "\n{}", self.trace)
+    }
+}
+
+/// What plays the case again.
+struct Repeat<'a>(&'a Failure);
+
+impl fmt::Display for Repeat<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Failure { seed, runs, accidents, .. } = self.0;
+        write!(f, "CrashTest::new().seed({seed})")?;
+        if *runs > 1 {
+            write!(f, ".runs({runs})")?;
+        }
+        let accidents: Vec<_> = accidents.iter().map(Accident::to_string).collect();
+        if !accidents.is_empty() {
+            write!(f, ".only([{}])", accidents.join(", "))?;
+        }
+        Ok(())
     }
 }

@@ -236,7 +236,14 @@ impl<S: Store> Store for CrashStore<S> {
     }
 
     async fn renew(&self, lease: &Lease, ttl: Duration) -> Result<Renewed, StoreError> {
-        self.call(Act::Renewal, None, self.process.store.renew(lease, ttl)).await
+        let life = &self.watcher().life;
+        let renewal = self.process.store.renew(lease, ttl);
+        if life.has_only_renewed() && !life.is_dead() {
+            return self.process.still(renewal).await;
+        }
+        let renewed = self.call(Act::Renewal, None, renewal).await;
+        life.renewed();
+        renewed
     }
 
     fn release(&self, lease: &Lease) {

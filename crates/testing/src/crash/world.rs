@@ -1,5 +1,6 @@
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use awaitly_core::__stage::on_stage;
 use awaitly_core::Workflow;
@@ -19,22 +20,30 @@ pub struct World<S = MemoryStore> {
     process: Arc<Process<S>>,
     clock: PausedClock,
     seed: u64,
+    lease: Duration,
 }
 
 impl<S: Store> World<S> {
-    pub(super) const fn new(process: Arc<Process<S>>, clock: PausedClock, seed: u64) -> Self {
-        Self { process, clock, seed }
+    pub(super) const fn new(
+        process: Arc<Process<S>>,
+        clock: PausedClock,
+        seed: u64,
+        lease: Duration,
+    ) -> Self {
+        Self { process, clock, seed, lease }
     }
 
-    /// The workflow with the store, the clock and the seed of this test, and watched by it: so the process can die at
+    /// The workflow with the store, the clock, the lease and the seed of this test, and watched by it: so the process can die at
     /// each lookup, attempt and event too.
     #[must_use]
     pub fn workflow<X>(&self, definition: Workflow<X>) -> Workflow<X> {
         let watcher = self.process.watcher.clone();
-        let workflow = definition.store(self.store()).clock(self.clock).seed(self.seed).observe({
-            let watcher = watcher.clone();
-            move |event: &_| awaitly_core::event::Observer::on_event(&watcher, event)
-        });
+        let workflow = definition
+            .store(self.store())
+            .clock(self.clock)
+            .lease(self.lease)
+            .seed(self.seed)
+            .observe(watcher.clone());
         on_stage(workflow, Arc::new(watcher))
     }
 

@@ -2,9 +2,11 @@
 
 use awaitly_core::clock::Clock;
 use awaitly_core::{Error, RunError, Workflow, step};
-use awaitly_testing::crash::{CrashReport, Finding, Place, World, crash_everywhere};
+use awaitly_persistence::MemoryStore;
+use awaitly_testing::crash::{CrashReport, CrashTest, Finding, Place, World, crash_everywhere};
+use awaitly_testing::fault::{Call, Fault, FaultyStore};
 
-use super::Shop;
+use super::{Shop, order};
 
 fn shop(world: &World) -> Shop {
     Shop { ledger: world.ledger() }
@@ -168,5 +170,38 @@ async fn what_is_spawned_and_lost_in_a_crash_is_found() {
     let (finding, told) = found(&report);
     let place = Place::Outside(Some("rest".into()));
     assert_eq!(finding, Finding::EffectMissing { what: "mail".into(), calm: 1, crashed: 0, place }, "{told}");
-    println!("{told}");
+}
+
+/// Five steps on a store in memory that is broken in this way, whenever that can be.
+async fn on_broken_store(call: Call, fault: Fault) -> CrashReport {
+    let broken = move || {
+        let store = FaultyStore::new(MemoryStore::new());
+        store.always(call.key("charge"), fault);
+        store
+    };
+    let test = CrashTest::new().store(broken);
+    test.everywhere(async |world| {
+        let shop = Shop { ledger: world.ledger() };
+        world.workflow(Workflow::new("order")).run("o", async |run| order(run, &shop).await).await
+    })
+    .await
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_drops_a_record_is_found() {
+    let report = on_broken_store(Call::Append, Fault::DropRecord).await;
+    let (finding, told) = found(&report);
+    assert!(matches!(&finding, Finding::RecordLost { key, .. } if key.as_str() == "charge"), "{told}");
+    assert!(told.contains("has lost the record of step `charge`"), "{told}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_ignores_fencing_is_found() {
+    let report = on_broken_store(Call::Append, Fault::IgnoreFencing).await;
+    let (finding, told) = found(&report);
+    assert!(matches!(&finding, Finding::FencingIgnored { key, .. } if key.as_str() == "charge"), "{told}");
+    assert!(
+        told.contains("took the record of step `charge` from an owner that had lost the lease"),
+        "{told}"
+    );
 }
