@@ -87,7 +87,9 @@ mod tests {
     }
 
     fn read(dependencies: &str, name: &str) -> serde_json::Result<Package> {
-        serde_json::from_str(&format!(r#"{{"name": "{name}", "dependencies": {dependencies}}}"#))
+        serde_json::from_str(&format!(
+            r#"{{"id": "{name}", "name": "{name}", "dependencies": {dependencies}}}"#
+        ))
     }
 
     #[test]

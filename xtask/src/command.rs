@@ -1,5 +1,6 @@
 //! Other programs: shown as a person would type them, then started. No shell stands between.
 
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -14,6 +15,51 @@ pub(crate) fn run(command: &mut Command) -> Result<()> {
     let status = command.status().with_context(|| not_started(&text))?;
     ensure!(status.success(), "`{text}` ended with {status}");
     Ok(())
+}
+
+/// Shows the command, runs it, passes on what it prints as it comes, and hands over each line of it.
+///
+/// Its two streams are one, so that their lines come in the order in which they were written. Fails when it does.
+pub(crate) fn watch(mut command: Command, line: impl FnMut(&str)) -> Result<()> {
+    let text = text(&command);
+    eprintln!("\n$ {text}");
+    let (printed, writer) = io::pipe().context("no pipe can be made")?;
+    command.stdout(writer.try_clone().context("no pipe can be made")?).stderr(writer);
+    let mut child = command.spawn().with_context(|| not_started(&text))?;
+    // It holds the other end of the pipe, which would never be read to its end.
+    drop(command);
+    let passed = pass_on(printed, io::stdout(), line);
+    let status = child.wait().with_context(|| format!("`{text}` cannot be waited for"))?;
+    ensure!(status.success(), "`{text}` ended with {status}");
+    passed.with_context(|| format!("what `{text}` prints cannot be passed on"))
+}
+
+// Not line by line, so that what has no end yet is seen too.
+fn pass_on(from: impl Read, mut to: impl Write, mut seen: impl FnMut(&str)) -> io::Result<()> {
+    let (mut from, mut line) = (BufReader::new(from), Vec::new());
+    loop {
+        let bytes = from.fill_buf()?;
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        to.write_all(bytes)?;
+        to.flush()?;
+        for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
+            line.extend_from_slice(piece);
+            if piece.ends_with(b"\n") {
+                seen(&String::from_utf8_lossy(&line));
+                line.clear();
+            }
+        }
+        let read = bytes.len();
+        from.consume(read);
+    }
+}
+
+/// Shows the command, runs it, and gives what it prints to its standard output; the rest is shown.
+pub(crate) fn run_and_read(command: &mut Command) -> Result<String> {
+    eprintln!("\n$ {}", text(command));
+    read(command)
 }
 
 /// What the command prints. It is not shown: it asks, and changes nothing.
@@ -66,6 +112,33 @@ mod tests {
         let mut command = Command::new("cargo");
         command.env("AWAITLY_POSTGRES_URL", "postgres://me:secret@db/app").arg("test");
         assert_eq!(text(&command), "AWAITLY_POSTGRES_URL=postgres://me:***@db/app cargo test");
+    }
+
+    #[test]
+    fn what_a_command_prints_is_passed_on_and_its_lines_are_seen() -> io::Result<()> {
+        // One byte at a time, as slowly as it may come.
+        let text = "one\ntw\u{f6}\n\nunfinished";
+        let slow = text
+            .as_bytes()
+            .chunks(1)
+            .fold(Box::new(io::empty()) as Box<dyn Read>, |so_far, byte| Box::new(so_far.chain(byte)));
+        let (mut passed, mut lines) = (Vec::new(), Vec::new());
+        pass_on(slow, &mut passed, |line| lines.push(line.to_owned()))?;
+        assert_eq!(passed, text.as_bytes());
+        assert_eq!(lines, ["one\n", "tw\u{f6}\n", "\n"]);
+        Ok(())
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn both_streams_of_a_watched_command_come_in_order_and_its_failure_is_told() {
+        let mut command = Command::new("sh");
+        command.args(["-c", "echo one; echo two >&2; echo three; exit 3"]);
+        let mut lines = Vec::new();
+        let ended = watch(command, |line| lines.push(line.to_owned())).map_err(|error| error.to_string());
+        assert_eq!(lines, ["one\n", "two\n", "three\n"]);
+        let expected = "`sh -c 'echo one; echo two >&2; echo three; exit 3'` ended with exit status: 3";
+        assert_eq!(ended, Err(expected.to_owned()));
     }
 
     #[test]

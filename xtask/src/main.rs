@@ -17,7 +17,10 @@ mod licences;
 mod needs;
 mod parts;
 mod services;
+mod slowest;
+mod suites;
 mod test;
+mod timing;
 mod url;
 mod workspace;
 
@@ -45,7 +48,7 @@ enum Xtask {
     /// The servers are those that AWAITLY_POSTGRES_URL and AWAITLY_REDIS_URL name, or that answer
     /// on this machine; else private ones run for as long as the command does. The browser is the one
     /// that AWAITLY_CHROMEDRIVER and AWAITLY_CHROMIUM name, or that is installed. All parts run, also
-    /// when one fails; a summary with the time of each comes last.
+    /// when one fails; the slowest ten tests and a summary with the time of each part come last.
     Test,
 
     /// Check format, lints, docs, arrows between crates, and licences.

@@ -1,26 +1,33 @@
 //! `cargo xtask test`: what a newcomer runs first and CI runs always.
 
+use std::io::{self, IsTerminal};
+use std::process::Command;
+use std::time::Instant;
+
 use anyhow::Result;
 
 use crate::browser::Browser;
-use crate::command;
 use crate::parts::Parts;
 use crate::services::Services;
+use crate::slowest::Slowest;
+use crate::suites::Suites;
+use crate::timing::{Times, Timing};
 use crate::workspace::Workspace;
-use crate::{crash, needs};
+use crate::{command, crash, needs, timing};
 
-/// Sets the machine up, then runs every test and a short crash test.
+/// Sets the machine up, then runs every test and a short crash test, and names the slowest tests.
 pub(crate) fn run(workspace: &Workspace) -> Result<()> {
     needs::c_compiler()?;
     let services = Services::find()?;
     let browser = Browser::find()?;
-    let mut parts = Parts::default();
+    let (mut parts, mut times) = (Parts::default(), Times::default());
     parts.run("examples", || examples(workspace, &services));
-    parts.run("tests", || tests(workspace, &services, &browser));
-    parts.run("models", || models(workspace));
+    parts.run("tests", || tests(workspace, &services, &browser, &mut times));
+    parts.run("models", || models(workspace, &mut times));
     for store in crash::STORES {
         parts.run(format!("crash, {store}"), || crash::short(workspace, store, &services));
     }
+    eprint!("\n{}", Slowest(&times));
     parts.finish()
 }
 
@@ -30,16 +37,42 @@ fn examples(workspace: &Workspace, services: &Services) -> Result<()> {
     command::run(build.envs(services.environment()))
 }
 
-// Without `--all-targets`, which would leave out the doctests. What goes wrong in one test binary
-// says nothing about the next, so all of them run.
-fn tests(workspace: &Workspace, services: &Services, browser: &Browser) -> Result<()> {
-    let mut test = workspace.cargo(["test", "--workspace", "--all-features", "--no-fail-fast"]);
-    command::run(test.envs(services.environment()).envs(browser.environment()))
+// Without `--all-targets`, which would leave out the doctests.
+fn tests(workspace: &Workspace, services: &Services, browser: &Browser, times: &mut Times) -> Result<()> {
+    timed(workspace, times, || {
+        let mut test = workspace.cargo(["test", "--workspace", "--all-features"]);
+        test.envs(services.environment()).envs(browser.environment());
+        test
+    })
 }
 
 // The primitives that threads meet at are those of the model checker then, in a build of its own.
-fn models(workspace: &Workspace) -> Result<()> {
-    let mut test = workspace.cargo(["test", "--package", "awaitly-resilience", "--test", "models"]);
-    test.arg("--target-dir").arg(workspace.path("target/models")).env("RUSTFLAGS", "--cfg awaitly_models");
-    command::run(&mut test)
+fn models(workspace: &Workspace, times: &mut Times) -> Result<()> {
+    timed(workspace, times, || {
+        let mut test = workspace.cargo(["test", "--package", "awaitly-resilience", "--test", "models"]);
+        test.arg("--target-dir")
+            .arg(workspace.path("target/models"))
+            .env("RUSTFLAGS", "--cfg awaitly_models");
+        test
+    })
+}
+
+// Builds first, on the terminal itself, and learns which program is whose; what then runs is only watched.
+// What goes wrong in one test binary says nothing about the next, so all of them run.
+fn timed(workspace: &Workspace, times: &mut Times, test: impl Fn() -> Command) -> Result<()> {
+    let mut build = test();
+    let messages =
+        command::run_and_read(build.args(["--no-run", "--message-format", "json-render-diagnostics"]))?;
+    let suites = Suites::read(&messages, &workspace.packages()?)?;
+    let mut run = test();
+    run.arg("--no-fail-fast");
+    if io::stdout().is_terminal() {
+        // Behind a pipe neither cargo nor libtest knows that somebody looks.
+        run.args(["--color", "always", "--", "--color", "always"]);
+    }
+    let mut timing = Timing::new(&suites, timing::threads(), times);
+    let start = Instant::now();
+    let ran = command::watch(run, |line| timing.line(line, start.elapsed()));
+    timing.finish();
+    ran
 }

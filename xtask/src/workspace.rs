@@ -47,11 +47,15 @@ impl Workspace {
 
     /// The packages of the workspace, each with all it asks for, optional dependencies included.
     pub(crate) fn packages(&self) -> Result<Vec<Package>> {
-        let text = command::read(&mut self.cargo(["metadata", "--format-version", "1", "--no-deps"]))?;
-        let metadata: Metadata = serde_json::from_str(&text)
-            .context("`cargo metadata` has a new format: bring xtask/src/workspace.rs up to it")?;
-        Ok(metadata.packages)
+        packages(&command::read(&mut self.cargo(["metadata", "--format-version", "1", "--no-deps"]))?)
     }
+}
+
+/// The packages in what `cargo metadata` prints.
+pub(crate) fn packages(text: &str) -> Result<Vec<Package>> {
+    let metadata: Metadata = serde_json::from_str(text)
+        .context("`cargo metadata` has a new format: bring xtask/src/workspace.rs up to it")?;
+    Ok(metadata.packages)
 }
 
 // Looks for this package and not for `[workspace]`, which `benches/peers` has too.
@@ -67,6 +71,8 @@ struct Metadata {
 /// A package of the workspace, as `cargo metadata` tells it.
 #[derive(Deserialize)]
 pub(crate) struct Package {
+    /// What cargo calls it in its messages.
+    pub(crate) id: String,
     pub(crate) name: String,
     pub(crate) dependencies: Vec<Dependency>,
 }
@@ -99,15 +105,14 @@ mod tests {
     }
 
     #[test]
-    fn metadata_tells_which_dependencies_are_for_tests_only() -> serde_json::Result<()> {
-        let text = r#"{"packages": [{"name": "a", "version": "1.0.0", "dependencies": [
+    fn metadata_tells_which_dependencies_are_for_tests_only() -> Result<()> {
+        let text = r#"{"packages": [{"id": "path#a", "name": "a", "version": "1.0.0", "dependencies": [
             {"name": "normal", "kind": null, "optional": true},
             {"name": "build", "kind": "build"},
             {"name": "dev", "kind": "dev"}
         ]}]}"#;
-        let metadata: Metadata = serde_json::from_str(text)?;
-        let kinds: Vec<_> = metadata
-            .packages
+        let packages = packages(text)?;
+        let kinds: Vec<_> = packages
             .iter()
             .flat_map(|package| &package.dependencies)
             .map(|dependency| (dependency.name.as_str(), dependency.is_dev()))
