@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::future::pending;
 use std::sync::Arc;
+use std::time::Duration;
 
 use awaitly::clock::{ms, secs};
 use awaitly::resilience::adaptive_throttle::{Signal, Told};
@@ -21,6 +22,9 @@ use tokio::sync::Mutex;
 
 /// How many calls are made to each service.
 const CALLS: u32 = 12;
+
+/// How long an answer is waited for.
+const PATIENCE: Duration = secs(1);
 
 #[derive(Debug, thiserror::Error)]
 enum ApiError {
@@ -51,7 +55,7 @@ impl ApiError {
 type Requests = Arc<Mutex<BTreeMap<String, u32>>>;
 
 /// Every third request to `flaky` fails, every sixth one to `slow` is never answered, every sixth one to `limited` is
-/// refused for a second, and `down` always fails.
+/// refused for ten milliseconds, and `down` always fails.
 async fn answer(service: String, requests: Requests) -> axum::response::Response {
     let number = {
         let mut requests = requests.lock().await;
@@ -61,13 +65,23 @@ async fn answer(service: String, requests: Requests) -> axum::response::Response
     };
     match service.as_str() {
         "flaky" if number % 3 == 0 => StatusCode::SERVICE_UNAVAILABLE.into_response(),
-        "slow" if number % 6 == 0 => pending().await,
+        "slow" if number % 6 == 0 => {
+            skip(PATIENCE).await;
+            pending().await
+        }
         "limited" if number % 6 == 0 => {
-            (StatusCode::TOO_MANY_REQUESTS, [("retry-after", "1")]).into_response()
+            (StatusCode::TOO_MANY_REQUESTS, [("retry-after", "0.01")]).into_response()
         }
         "down" => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
         _ => format!("{service} {number}").into_response(),
     }
+}
+
+/// Lets time pass without waiting for it, so that this program is done at once. Tokio can do that on one thread.
+async fn skip(time: Duration) {
+    tokio::time::pause();
+    tokio::time::advance(time).await;
+    tokio::time::resume();
 }
 
 struct Api {
@@ -106,7 +120,7 @@ impl Took {
     }
 }
 
-#[tokio::main]
+#[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let requests = Requests::default();
     let counted = Arc::clone(&requests);
@@ -119,7 +133,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let breaker = CircuitBreaker::options("down").failures(3).build();
     let throttle = AdaptiveThrottle::options("limited").judge(ApiError::signal).build();
     let calling = policy::standard()
-        .merge(&policy::Policy::new().attempts(4).delay(ms(1)).jitter(Jitter::None).timeout(secs(1)))
+        .merge(&policy::Policy::new().attempts(4).delay(ms(1)).jitter(Jitter::None).timeout(PATIENCE))
         .when(ApiError::is_transient);
 
     println!("service   calls  answered  failed  refused  requests");

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use awaitly::clock::ms;
+use awaitly::clock::{ms, secs};
 use awaitly::persistence::{PostgresStore, PostgresTransaction};
 use awaitly::store::Tx;
 use awaitly::{DurableRun, Error, Retry, RunError, Workflow, step};
 use sqlx::{AssertSqlSafe, Executor, Row};
+use tokio::sync::Notify;
 
 use crate::durable::{Declined, OrderError};
 use crate::servers::Servers;
@@ -54,18 +55,21 @@ impl Bank {
 async fn what_a_step_wrote_is_there_exactly_when_its_record_is() {
     let bank = Bank::open().await;
     let workflow = Workflow::new("pay").store(bank.store.clone());
-    let calls = AtomicU32::new(0);
+    let (calls, debited) = (AtomicU32::new(0), Notify::new());
     let body = async |run: &DurableRun| {
         calls.fetch_add(1, Ordering::Relaxed);
-        let debited = step!(run, "debit", transaction = &bank.store, |tx| bank.debit(tx, 4200, false));
+        let cents = step!(run, "debit", transaction = &bank.store, |tx| bank.debit(tx, 4200, false));
         // The process dies here, once.
         if calls.load(Ordering::Relaxed) == 1 {
+            debited.notify_one();
             std::future::pending::<()>().await;
         }
-        Ok::<_, OrderError>(debited)
+        Ok::<_, OrderError>(cents)
     };
-    let died = tokio::time::timeout(ms(1000), workflow.run("r", body)).await;
-    assert!(died.is_err());
+    tokio::select! {
+        ran = workflow.run("r", body) => panic!("it was to die, and ended with {ran:?}"),
+        () = debited.notified() => {}
+    }
     assert_eq!(bank.debits().await, 4200);
     assert_eq!(workflow.run("r", body).await, Ok(4200));
     assert_eq!(bank.debits().await, 4200, "the resumed run debited once more");
@@ -99,15 +103,24 @@ async fn an_attempt_that_failed_leaves_nothing_and_its_error_is_recorded() {
 async fn an_attempt_that_took_too_long_leaves_nothing() {
     let bank = Bank::open().await;
     let workflow = Workflow::new("pay").store(bank.store.clone());
+    let debited = Notify::new();
     let body = async |run: &DurableRun| {
         let slow = async |tx| {
             bank.debit(tx, 100, false).await?;
+            debited.notify_one();
             std::future::pending::<Result<i64, Declined>>().await
         };
-        let debited: i64 = step!(run, "debit", transaction = &bank.store, timeout = ms(200), slow);
-        Ok::<_, OrderError>(debited)
+        let cents: i64 = step!(run, "debit", transaction = &bank.store, timeout = secs(20), slow);
+        Ok::<_, OrderError>(cents)
     };
-    let ran = workflow.run("r", body).await;
+    let time_passes = async {
+        debited.notified().await;
+        // The clock stands still for no longer than it is moved: the server's answers take real time.
+        tokio::time::pause();
+        tokio::time::advance(secs(20)).await;
+        tokio::time::resume();
+    };
+    let (ran, ()) = tokio::join!(workflow.run("r", body), time_passes);
     assert!(matches!(ran, Err(OrderError::Run(RunError::Timeout { .. }))), "{ran:?}");
     assert_eq!(bank.debits().await, 0);
     bank.close().await;

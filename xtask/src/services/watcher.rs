@@ -7,14 +7,15 @@ use std::process::{Child, Command, Stdio};
 use anyhow::{Context, Result};
 
 /// Reads from this process. A line means that nothing is left to do; the end without a line means that
-/// this process is gone, and the server (`$0`) and its folder (`$1`) are not. Ctrl-C reaches the shell as
-/// well, which is why it is deaf. A server that has ended cannot be told to: that ends the loop.
+/// this process is gone, and the server (`$0`) and its folder (`$1`) are not. `$2` is how long to wait before it is told
+/// again. Ctrl-C reaches the shell as well, which is why it is deaf. A server that has ended cannot be told to: that
+/// ends the loop.
 const SCRIPT: &str = r#"
 trap '' HUP INT TERM
 read -r line && exit
-for second in 1 2 3 4 5 6 7 8 9 10; do
+for try in 1 2 3 4 5 6 7 8 9 10; do
     kill -INT "$0" || break
-    sleep 1
+    sleep "$2"
 done
 rm -rf "$1"
 "#;
@@ -27,8 +28,13 @@ pub(super) struct Watcher {
 impl Watcher {
     /// Watches over the server from now on.
     pub(super) fn start(server: &Child, folder: &Path) -> Result<Self> {
+        Self::looking_every("1", server, folder)
+    }
+
+    // In seconds. A shell is not told of the end of what it has not started: all that it can do is look again.
+    fn looking_every(pause: &str, server: &Child, folder: &Path) -> Result<Self> {
         let mut command = Command::new("sh");
-        command.args(["-c", SCRIPT, &server.id().to_string()]).arg(folder);
+        command.args(["-c", SCRIPT, &server.id().to_string()]).arg(folder).arg(pause);
         // Whoever reads what this process prints must not wait for the shell.
         command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
         let shell = command.spawn().context("no shell could be started to watch over the server")?;
@@ -58,7 +64,7 @@ mod tests {
     #[test]
     fn a_server_whose_starter_is_gone_is_ended_and_its_folder_removed() -> Result<()> {
         let (mut server, folder) = (sleeping()?, tempfile::tempdir()?);
-        let mut watcher = Watcher::start(&server, folder.path())?;
+        let mut watcher = Watcher::looking_every("0.01", &server, folder.path())?;
         drop(watcher.shell.stdin.take());
         assert!(!server.wait()?.success());
         watcher.shell.wait()?;

@@ -2,6 +2,8 @@
 
 #[cfg(any(feature = "postgres", feature = "redis", feature = "sqlite"))]
 mod alternating;
+#[cfg(any(feature = "postgres", feature = "redis"))]
+mod clock;
 #[cfg(all(feature = "file", feature = "sqlite"))]
 mod corpus;
 #[cfg(feature = "file")]

@@ -1,11 +1,16 @@
 //! A way to the server that can be disturbed.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, watch};
+
+use crate::clock::fast;
+
+/// Longer than any store waits before it tries again.
+const PATIENCE: Duration = Duration::from_secs(600);
 
 /// What the proxy does with what comes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,7 +36,7 @@ pub(crate) struct Proxy {
 struct Shared {
     target: String,
     way: watch::Sender<Way>,
-    calls: AtomicUsize,
+    calls: watch::Sender<usize>,
     held: mpsc::UnboundedSender<Held>,
 }
 
@@ -47,12 +52,11 @@ impl Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let (keep, held) = mpsc::unbounded_channel();
-        let (way, calls) = (watch::Sender::new(Way::Open), AtomicUsize::new(0));
+        let (way, calls) = (watch::Sender::new(Way::Open), watch::Sender::new(0));
         let shared = Arc::new(Shared { target, way, calls, held: keep });
         let serving = Arc::clone(&shared);
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
-                serving.calls.fetch_add(1, Ordering::SeqCst);
                 tokio::spawn(serve(Arc::clone(&serving), client));
             }
         });
@@ -74,7 +78,30 @@ impl Proxy {
 
     /// How often somebody has called.
     pub(crate) fn calls(&self) -> usize {
-        self.shared.calls.load(Ordering::SeqCst)
+        *self.shared.calls.borrow()
+    }
+
+    /// Waits until somebody has called that often, and lets the pauses between the calls be over soon.
+    pub(crate) async fn called(&self, times: usize) {
+        let mut calls = self.shared.calls.subscribe();
+        let called = tokio::time::timeout(PATIENCE, calls.wait_for(|calls| *calls >= times));
+        fast(called).await.expect("nobody calls again").unwrap();
+    }
+
+    /// Waits until it has that way, which it may come to by itself.
+    pub(crate) async fn until(&self, way: Way) {
+        self.shared.way.subscribe().wait_for(|now| *now == way).await.unwrap();
+    }
+
+    /// Waits until somebody who lost the connection has called again.
+    pub(crate) async fn next_call(&self) {
+        self.called(self.calls() + 1).await;
+    }
+
+    /// Is open from now on, and somebody who waits for that has called.
+    pub(crate) async fn reopen(&self) {
+        self.set(Way::Open);
+        self.next_call().await;
     }
 
     pub(crate) async fn held(&mut self) -> Held {
@@ -95,7 +122,10 @@ impl Held {
 
 async fn serve(shared: Arc<Shared>, mut client: TcpStream) {
     let mut changed = shared.way.subscribe();
-    if *changed.borrow_and_update() == Way::Closed {
+    let way = *changed.borrow_and_update();
+    // Not before: who waits for a call may give way to the next one then.
+    shared.calls.send_modify(|calls| *calls += 1);
+    if way == Way::Closed {
         return;
     }
     let mut server = TcpStream::connect(&shared.target).await.unwrap();

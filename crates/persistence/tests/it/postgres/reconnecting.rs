@@ -9,6 +9,7 @@ use futures_util::future::join_all;
 use sqlx::postgres::PgConnectOptions;
 
 use super::{Schema, begin, hold, keys, request, run, url, value};
+use crate::clock::fast;
 use crate::proxy::{Proxy, Way};
 
 /// A store behind a proxy, beside one that is not. The schema goes last.
@@ -115,10 +116,8 @@ async fn what_waits_for_a_server_that_is_away_is_written_when_it_is_back() {
     let (appended, listed, ()) =
         tokio::join!(append(&behind.far, &lease, "charge"), behind.far.due(10), async {
             // Long enough that both have met the closed door.
-            while behind.proxy.calls() < 6 {
-                tokio::task::yield_now().await;
-            }
-            behind.proxy.set(Way::Open);
+            behind.proxy.called(6).await;
+            behind.proxy.reopen().await;
         });
     appended.unwrap();
     listed.unwrap();
@@ -131,12 +130,12 @@ async fn a_server_that_stays_away_is_unavailable_and_the_store_comes_back_with_i
     let lease = begin(&behind.far, "order-42").await;
     behind.proxy.set(Way::Closed);
     for fate in [
-        append(&behind.far, &lease, "charge").await,
-        behind.far.finish(&lease, Ending::new(Status::Completed)).await,
-        behind.far.revive(&lease, vec![]).await,
-        behind.far.renew(&lease, LONG).await.map(drop),
-        behind.far.load(&run("order-42")).await.map(drop),
-        behind.far.open(request("order-43")).await.map(drop),
+        fast(append(&behind.far, &lease, "charge")).await,
+        fast(behind.far.finish(&lease, Ending::new(Status::Completed))).await,
+        fast(behind.far.revive(&lease, vec![])).await,
+        fast(behind.far.renew(&lease, LONG)).await.map(drop),
+        fast(behind.far.load(&run("order-42"))).await.map(drop),
+        fast(behind.far.open(request("order-43"))).await.map(drop),
     ] {
         assert!(matches!(fate, Err(StoreError::Unavailable { .. })), "{fate:?}");
     }

@@ -7,6 +7,7 @@ use awaitly_core::store::{Durability, Ending, Operate, Store, StoreError};
 use futures_util::future::join_all;
 
 use super::{InSchema, Schema, begin, hold, keys, request, run, url, value};
+use crate::clock::fast;
 
 #[tokio::test]
 async fn stores_in_different_schemas_share_nothing() {
@@ -133,7 +134,7 @@ async fn a_url_that_is_none_or_leads_nowhere_is_said_so_without_its_password() {
         [("postgres://me:s3cret@", 1), ("not a url s3cret", 1), ("postgres://me:s3cret@127.0.0.1:1/x", 1)]
     {
         let options = super::PostgresOptions::new().patience(Duration::from_millis(patience));
-        let error = options.connect(url).await.unwrap_err();
+        let error = fast(options.connect(url)).await.unwrap_err();
         assert!(matches!(error, StoreError::NotThere { .. } | StoreError::Unavailable { .. }), "{error:?}");
         assert!(!format!("{error} {error:?}").contains("s3cret"), "{error}");
     }

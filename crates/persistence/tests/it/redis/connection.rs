@@ -1,6 +1,7 @@
 //! Connections that are lost.
 
 use std::future::{Future, poll_fn};
+use std::pin::pin;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -13,6 +14,7 @@ use awaitly_persistence::RedisStore;
 use futures_util::future::join_all;
 
 use super::{Keys, append, held, record, records, request, run_id};
+use crate::clock::fast;
 use crate::proxy::{Proxy, Way};
 
 /// A store behind a proxy, beside one that is not.
@@ -24,9 +26,22 @@ async fn behind_proxy() -> (Proxy, RedisStore, RedisStore, Keys) {
 
 /// Does something whose answer is lost at first.
 async fn with_a_lost_answer<T>(proxy: &Proxy, doing: impl Future<Output = T>) -> T {
-    proxy.set(Way::LosesTheAnswerTo("EVALSHA"));
-    let done = doing.await;
-    assert_eq!(proxy.way(), Way::Open, "an answer was lost");
+    disturbed(proxy, Way::LosesTheAnswerTo("EVALSHA"), doing).await
+}
+
+/// Does something on a way that is open again once it has disturbed, and whose disturbance costs no time.
+async fn disturbed<T>(proxy: &Proxy, way: Way, doing: impl Future<Output = T>) -> T {
+    proxy.set(way);
+    let mut doing = pin!(doing);
+    let disturbing = async {
+        proxy.until(Way::Open).await;
+        proxy.next_call().await;
+    };
+    let done = tokio::select! {
+        done = &mut doing => done,
+        () = disturbing => doing.await,
+    };
+    assert_eq!(proxy.way(), Way::Open, "nothing was disturbed");
     done
 }
 
@@ -75,9 +90,9 @@ async fn a_lease_whose_answer_was_lost_arrives() {
     append(&far, &other, record("charge", "1")).await.unwrap();
     // Only what takes the run over tells from whom.
     let holder = format!("{:x}", begun.slot().cast_unsigned());
-    proxy.set(Way::LosesTheAnswerTo(holder.leak()));
-    let taken = held(&far, request("order-42")).await;
-    assert_eq!((proxy.way(), taken.token()), (Way::Open, begun.token() + 1), "it was taken once");
+    let taken = held(&far, request("order-42"));
+    let taken = disturbed(&proxy, Way::LosesTheAnswerTo(holder.leak()), taken).await;
+    assert_eq!(taken.token(), begun.token() + 1, "it was taken once");
     append(&far, &taken, record("ship", "1")).await.unwrap();
     assert_eq!(records(&near, "order-42").await, [record("charge", "1"), record("ship", "1")]);
 }
@@ -132,13 +147,11 @@ async fn answered_before_its_answer_came<T>(
 ) -> T {
     proxy.set(Way::LosesTheAnswerAndCloses("EVALSHA"));
     let answering = async {
-        while proxy.way() != Way::Closed {
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
+        proxy.until(Way::Closed).await;
         let yes = Outcome::from_parts(Kind::Value, Payload::encode("yes").unwrap());
         let answer = Answer::new(run_id("order-42"), "manager", yes);
         assert_eq!(near.answer(answer).await.unwrap(), Answered::Taken);
-        proxy.set(Way::Open);
+        proxy.reopen().await;
     };
     tokio::join!(doing, answering).0
 }
@@ -158,9 +171,9 @@ async fn what_operators_do_is_done_once_though_its_answer_was_lost() {
 
     let yes = Outcome::Value(Payload::encode("yes").unwrap());
     // Not the one to the look that comes before.
-    proxy.set(Way::LosesTheAnswerTo("yes"));
-    let answered = far.answer(Answer::new(run(), "manager", yes)).await.unwrap();
-    assert_eq!((answered, proxy.way()), (Answered::Taken, Way::Open));
+    let answered = far.answer(Answer::new(run(), "manager", yes));
+    let answered = disturbed(&proxy, Way::LosesTheAnswerTo("yes"), answered).await.unwrap();
+    assert_eq!(answered, Answered::Taken);
     let cancelled = with_a_lost_answer(&proxy, far.cancel(&run())).await.unwrap();
     assert_eq!(cancelled, Cancelled::Now);
     assert_eq!(far.cancel(&run()).await.unwrap(), Cancelled::Ended(Status::Cancelled));
@@ -191,8 +204,8 @@ async fn a_revival_and_a_rewrite_whose_answers_were_lost_are_acknowledged() {
 async fn a_first_attempt_that_arrives_late_is_not_carried_out() {
     let (mut proxy, far, near, _keys) = behind_proxy().await;
     let lease = held(&far, request("order-42")).await;
-    proxy.set(Way::HoldsARequest);
-    far.replace(&lease, record("stage", "first"), Durability::Sync).await.unwrap();
+    let first = far.replace(&lease, record("stage", "first"), Durability::Sync);
+    disturbed(&proxy, Way::HoldsARequest, first).await.unwrap();
     let late = proxy.held().await;
     far.replace(&lease, record("stage", "second"), Durability::Sync).await.unwrap();
     assert!(!late.arrive().await, "the server has closed that connection");
@@ -206,10 +219,8 @@ async fn while_the_server_is_away_writes_and_reads_wait() {
     proxy.set(Way::Closed);
     let before = proxy.calls();
     let back = async {
-        while proxy.calls() < before + 4 {
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
-        proxy.set(Way::Open);
+        proxy.called(before + 4).await;
+        proxy.reopen().await;
     };
     let run = run_id("order-42");
     let (appended, loaded, ()) =
@@ -226,9 +237,9 @@ async fn a_server_that_stays_away_is_unavailable_and_the_store_works_when_it_is_
     let store = keys.options().patience(patience).connect(super::through(&proxy)).await.unwrap();
     let lease = held(&store, request("order-42")).await;
     proxy.set(Way::Closed);
-    let appended = append(&store, &lease, record("charge", "1")).await;
+    let appended = fast(append(&store, &lease, record("charge", "1"))).await;
     assert!(matches!(appended, Err(StoreError::Unavailable { .. })), "{appended:?}");
-    let loaded = store.load(&run_id("order-42")).await;
+    let loaded = fast(store.load(&run_id("order-42"))).await;
     assert!(matches!(loaded, Err(StoreError::Unavailable { .. })), "{loaded:?}");
     proxy.set(Way::Open);
     append(&store, &lease, record("charge", "2")).await.unwrap();

@@ -77,17 +77,14 @@ async fn moments_are_those_of_the_server() {
 
 /// Does something that has to wait for the server, and says when it can have been carried out.
 async fn late<T>(proxy: &Proxy, doing: impl Future<Output = T>) -> (T, RangeInclusive<u64>) {
-    let before = proxy.calls();
     proxy.set(Way::Closed);
     let letting = async {
         // Whoever asked does not try again before the request was made.
-        while proxy.calls() == before {
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
+        proxy.next_call().await;
         let asked = time();
         while time() == asked {}
         let after = time();
-        proxy.set(Way::Open);
+        proxy.reopen().await;
         after
     };
     let (done, from) = tokio::join!(doing, letting);

@@ -44,12 +44,9 @@ async fn who_listens_is_told_when_the_subscription_was_lost_and_is_back() {
     let store = keys.options().connect(super::through(&proxy)).await.unwrap();
     let mut wakes = store.wakes();
     told(&mut wakes, "the subscription").await;
-    let before = proxy.calls();
     proxy.set(Way::Closed);
-    while proxy.calls() == before {
-        tokio::time::sleep(Duration::from_millis(1)).await;
-    }
-    proxy.set(Way::Open);
+    proxy.next_call().await;
+    proxy.reopen().await;
     told(&mut wakes, "what was missed meanwhile").await;
 }
 
