@@ -53,8 +53,13 @@ impl<'r> Frame<'r> {
     }
 
     /// What is played in the place of the operation. `None`: nothing, it is called.
-    #[inline]
+    #[inline(always)]
     pub(in crate::step) fn scene(&self) -> Option<Scene> {
+        if self.detail.is_some() { self.scene_in_detail() } else { None }
+    }
+
+    #[inline(never)]
+    fn scene_in_detail(&self) -> Option<Scene> {
         self.detail.as_ref().filter(|detail| !detail.is_sleep)?;
         self.run?.stage()?.attempt(&self.id(), self.attempt)
     }

@@ -8,11 +8,16 @@ use crate::run::Shared;
 
 impl Frame<'_> {
     /// The step is about to be looked up.
-    #[inline]
+    #[inline(always)]
     pub(in crate::step) fn looks_up(&self) {
-        if self.detail.is_some()
-            && let Some(stage) = self.run.and_then(Shared::stage)
-        {
+        if self.detail.is_some() {
+            self.looks_up_on_stage();
+        }
+    }
+
+    #[inline(never)]
+    fn looks_up_on_stage(&self) {
+        if let Some(stage) = self.run.and_then(Shared::stage) {
             stage.looks_up(&self.id());
         }
     }
