@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use pin_project_lite::pin_project;
 
+use super::frame::Running;
 use super::invoke::{OfStep, Waits};
 use super::stage::{Cue, Misfit, Scene};
 use super::{Ended, Frame, Invoke, Keep};
@@ -114,7 +115,7 @@ where
                     let held = pass.take();
                     let running = frame.enter();
                     let polled = scene.as_mut().poll(cx);
-                    drop(running);
+                    leave_operation(running);
                     *pass = held;
                     let cue = match polled {
                         Poll::Ready(cue) => cue,
@@ -141,7 +142,7 @@ where
                     let held = pass.take();
                     let running = frame.enter();
                     let polled = attempt.as_mut().poll(cx);
-                    drop(running);
+                    leave_operation(running);
                     *pass = held;
                     let ended = match polled {
                         // The common way out, without moving the value around.
@@ -270,9 +271,17 @@ fn call<F, A: Invoke<F>, Entering, Held>(
     let place = A::Place::of(frame);
     let running = frame.enter();
     let attempt = attempts.invoke(operation, place);
-    drop(running);
+    leave_operation(running);
     // An operation that is called once has one attempt, so there always is one.
     attempt.map_or(State::Done, |attempt| State::Attempting { attempt, pass: Some(pass) })
+}
+
+/// The operation is not polled any more. For most steps nobody asked, and that is seen here.
+#[inline(always)]
+fn leave_operation(running: Option<Running<'_>>) {
+    if let Some(running) = running {
+        drop(running);
+    }
 }
 
 /// What came of an attempt that was played, with its types. `None`: the operation is called.

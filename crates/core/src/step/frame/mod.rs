@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use tracing::Span;
 
+pub(super) use self::attempts::Running;
 use super::limits::Limits;
 use super::nested;
 use crate::clock::{Clock, SystemClock};
