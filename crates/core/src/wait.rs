@@ -15,7 +15,7 @@ use crate::clock::{Clock, later};
 use crate::error::{Error, Limit, RunError};
 use crate::journal::{Key, Payload, Timestamp};
 use crate::run::Shared;
-use crate::step::{Frame, Question, Step, ValuesOnly, ask_outside};
+use crate::step::{Frame, Question, Step, ValuesOnly, Wrap, ask_outside};
 
 /// The recorded moment at which a durable sleep ends.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
@@ -111,7 +111,11 @@ pub struct WaitFor<'r, T> {
 
 impl<'r, T> WaitFor<'r, T> {
     pub(crate) const fn new(frame: Frame<'r>) -> Self {
-        Self { frame, question: Question { request: None, expires_in: None }, answer: PhantomData }
+        Self {
+            frame,
+            question: Question { request: None, expires_in: None, wrap: None },
+            answer: PhantomData,
+        }
     }
 
     /// What is asked: shown to who answers. Nothing unless set.
@@ -127,6 +131,11 @@ impl<'r, T> WaitFor<'r, T> {
     /// set.
     pub const fn expires_in(mut self, delay: Duration) -> Self {
         self.question.expires_in = Some(delay);
+        self
+    }
+
+    pub(crate) const fn wrapped(mut self, wrap: Wrap) -> Self {
+        self.question.wrap = Some(wrap);
         self
     }
 

@@ -1,5 +1,5 @@
 use awaitly_core::RunError;
-use awaitly_core::journal::{Key, Timestamp};
+use awaitly_core::journal::{Key, Payload, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -68,6 +68,13 @@ impl<T> Ruling<T> {
             Err(error) => Err(error),
         }
     }
+}
+
+/// What is recorded of an answer of which nothing else is known.
+pub(crate) fn answered(value: Payload, at: Timestamp) -> Payload {
+    let Ok(decoded) = value.decode::<Value>() else { return value };
+    let (by, note, via, edited, instead) = (None, None, None, false, None);
+    Payload::encode(&Answer { value: decoded, by, note, via, edited, at, instead }).unwrap_or(value)
 }
 
 /// The rejection that was recorded. `None`: it did not come through an inbox.

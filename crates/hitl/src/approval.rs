@@ -9,7 +9,7 @@ use awaitly_core::{__outside, DurableRun, Retry, RunError, WaitFor};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::answer::{Answer, Ruling, with_reason_only};
+use crate::answer::{Answer, Ruling, answered, with_reason_only};
 use crate::callback::Callback;
 use crate::notify::{Notice, NoticeKind, Notifier, Silent};
 use crate::quorum::Quorum;
@@ -200,6 +200,7 @@ pub(crate) struct Ask<'r, T> {
 
 impl<'r, T> Ask<'r, T> {
     pub(crate) const fn new(run: &'r DurableRun, question: WaitFor<'r, Answer<T>>, asks: Asks) -> Self {
+        let question = __outside::wrapped(question, answered);
         Self { run, question, request: Request::new(asks), unencodable: None }
     }
 

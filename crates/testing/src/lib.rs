@@ -77,7 +77,7 @@ pub use matchers::private as __private;
 pub use replay::would_resume;
 pub use report::Report;
 pub use script::{
-    Leftovers, Script, ScriptError, Unscripted, by_attempt, cancelled, err, err_once, hang, ok, ok_once,
-    panic, real, refused, stop, timeout,
+    Leftovers, Script, ScriptError, Unscripted, answer, by_attempt, cancelled, err, err_once, expired, hang,
+    ok, ok_once, panic, real, refused, rejected, stop, timeout,
 };
 pub use simulate::{Sim, Simulation, simulate};

@@ -248,7 +248,7 @@ mod tests {
         let mut history = History::new(vec![record("reserve", 1), record("undo", 2), record("ship", 3)]);
         let name = Key::from("reserve");
         let Taken::New(default) = history.take_name(&name) else { panic!("taken") };
-        history.peek("undo");
+        let _ = history.peek("undo");
         assert!(history.knows("reserve") && history.knows("undo") && !history.knows("ship"));
         history.exchange(&name, &default, "fresh".into());
         assert!(!history.knows("reserve") && history.knows("fresh"));

@@ -12,6 +12,11 @@ pub fn base(run: &DurableRun, name: &Key) -> Key {
     run.take_base(name)
 }
 
+/// Says what is recorded of an answer that a test gives.
+pub const fn wrapped<T>(question: WaitFor<'_, T>, wrap: fn(Payload, Timestamp) -> Payload) -> WaitFor<'_, T> {
+    question.wrapped(wrap)
+}
+
 /// What a question waits under.
 #[must_use]
 pub fn key_of<T>(question: &WaitFor<'_, T>) -> Key {

@@ -40,7 +40,7 @@ pub use keep::{Borrowed, Ended, Fresh, Keep, Recorded, ValuesOnly};
 pub use name::name_of;
 pub use nested::OnlyRecorded;
 pub(crate) use nested::{builder, is_only_recorded, within};
-pub(crate) use outside::{Question, ask_outside};
+pub(crate) use outside::{Question, Wrap, ask_outside};
 pub use policy::Policy;
 pub use transaction::{Committed, InTransaction, InTransactionFuture, Place};
 

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use super::nested;
 use crate::error::RunError;
 use crate::event::StepId;
-use crate::journal::Key;
+use crate::journal::{Key, Payload};
 use crate::run::DurableRun;
 use crate::workflow::Workflow;
 
@@ -22,6 +22,12 @@ pub trait Stage: Send + Sync + 'static {
     /// The guards have admitted an attempt. What is played in the place of the operation; `None`: nothing, it is called.
     /// Not asked for a sleep, which has no operation.
     fn attempt(&self, step: &StepId, attempt: u32) -> Option<Scene>;
+
+    /// A step asks somebody outside, and nobody has answered. What is answered at once; `None`: nothing, it waits.
+    fn answer(&self, step: &StepId) -> Option<Reply> {
+        let _ = step;
+        None
+    }
 
     /// What was played for a step is not what it has, so the run is stopped.
     fn misfits(&self, step: &StepId, misfit: &Misfit) {
@@ -52,6 +58,17 @@ pub enum Cue {
     Stopped(RunError),
     /// Nobody said what comes of it: the step is refused, and the run stopped.
     Unscripted,
+}
+
+/// What is answered to a step that asks.
+#[derive(Debug, Clone)]
+pub enum Reply {
+    /// This.
+    Value(Payload),
+    /// No, for this reason.
+    Rejected(Payload),
+    /// Nothing in time.
+    Expired,
 }
 
 /// A value of a type that only who made it knows.

@@ -59,6 +59,11 @@ impl Log {
         self.pages().problems.push(problem);
     }
 
+    pub(crate) fn has_problem_at(&self, step: &Key) -> bool {
+        let is_there = |problem: &Problem| matches!(problem, Problem::NotAsked { step: at } if at == step);
+        self.pages().problems.iter().any(is_there)
+    }
+
     pub(crate) fn keeps_book(&self, key: &str) -> bool {
         self.pages().happened.keeps_book(key)
     }

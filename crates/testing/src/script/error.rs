@@ -44,6 +44,23 @@ pub enum Problem {
         /// The step.
         step: Key,
     },
+    /// The run was stopped: an answer is scripted for a step that asks nobody.
+    #[error(
+        "step `{step}`: it asks nobody outside, so the script cannot answer it; script `ok(..)` or `err(..)`"
+    )]
+    NotAsked {
+        /// The step.
+        step: Key,
+    },
+    /// A step asks somebody outside, and what is scripted for it is no answer.
+    #[error(
+        "step `{step}`: it asks somebody outside and has no operation; script `answer(&..)`, `rejected(..)` or \
+         `expired()`"
+    )]
+    NotAnswered {
+        /// The step.
+        step: Key,
+    },
     /// No step has the name or the key.
     #[error("script `{script}`: no step asked for it{}; correct the name, or leave it out", those(asked))]
     NotAskedFor {

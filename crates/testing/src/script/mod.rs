@@ -1,7 +1,8 @@
 //! Scripts: what a test says that the attempts at a step end in.
 //!
 //! A scripted attempt goes the way of every other one: through the step's guards, its retry, its timeout, its saga and
-//! its journal. Only its operation is not called.
+//! its journal. Only its operation is not called. A step that asks somebody outside, an approval for one, has no
+//! operation: it is scripted with [`answer`], [`rejected`] and [`expired`], and without a script it waits.
 //!
 //! | what is said | what each attempt ends in |
 //! | --- | --- |
@@ -40,7 +41,8 @@ use std::fmt;
 
 pub use error::{Problem, ScriptError};
 pub use outcome::{
-    Outcome, cancelled, err, err_once, hang, ok, ok_once, panic, real, refused, stop, timeout,
+    Outcome, answer, cancelled, err, err_once, expired, hang, ok, ok_once, panic, real, refused, rejected,
+    stop, timeout,
 };
 pub(crate) use playbook::Playbook;
 pub use playbook::{Leftovers, Unscripted};

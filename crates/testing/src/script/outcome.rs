@@ -2,9 +2,10 @@ use std::any::type_name;
 use std::fmt;
 use std::time::Duration;
 
-use awaitly_core::__stage::{Cue, Prop};
-use awaitly_core::journal::Key;
+use awaitly_core::__stage::{Cue, Prop, Reply};
+use awaitly_core::journal::{Key, Payload};
 use awaitly_core::{Limit, RunError};
+use serde::Serialize;
 
 /// What one attempt ends in: a value, an error, an end that the library brings about; or none of these.
 pub struct Outcome {
@@ -25,6 +26,7 @@ enum End {
     Panic(Box<str>),
     Operation,
     Never,
+    Answer(Reply),
 }
 
 /// What is done at one attempt.
@@ -37,6 +39,8 @@ pub(crate) enum Act {
     Give(Cue),
     Panic(Box<str>),
     Hang,
+    /// It is for a step that asks somebody outside.
+    Answer,
 }
 
 /// The operation returns `value`.
@@ -99,6 +103,37 @@ pub fn refused(by: &str, reason: &str) -> Outcome {
     })
 }
 
+/// Somebody outside answers `value` to a step that asks, such as an approval.
+///
+/// # Panics
+/// Where the value has no JSON form.
+#[must_use]
+#[track_caller]
+pub fn answer<T: Serialize + ?Sized>(value: &T) -> Outcome {
+    Outcome::new(End::Answer(Reply::Value(encoded(value))))
+}
+
+/// Somebody outside says no to a step that asks.
+///
+/// # Panics
+/// Where the reason has no JSON form.
+#[must_use]
+#[track_caller]
+pub fn rejected<R: Serialize + ?Sized>(reason: &R) -> Outcome {
+    Outcome::new(End::Answer(Reply::Rejected(encoded(reason))))
+}
+
+/// Nobody answers in time to a step that asks.
+#[must_use]
+pub const fn expired() -> Outcome {
+    Outcome::new(End::Answer(Reply::Expired))
+}
+
+#[track_caller]
+fn encoded<T: Serialize + ?Sized>(value: &T) -> Payload {
+    Payload::encode(value).unwrap_or_else(|error| panic!("the answer has no JSON form: {error}"))
+}
+
 /// The operation panics.
 #[must_use]
 pub fn panic(message: impl Into<Box<str>>) -> Outcome {
@@ -145,8 +180,19 @@ impl Outcome {
             End::Panic(message) => Act::Panic(message.clone()),
             End::Operation => Act::Give(Cue::Operation),
             End::Never => Act::Hang,
+            End::Answer(_) => Act::Answer,
         };
         Some(Play { act, after: self.after })
+    }
+}
+
+impl Outcome {
+    /// What somebody outside answers. `None`: the outcome is for a step with an operation.
+    pub(crate) fn reply(&self) -> Option<Reply> {
+        match &self.end {
+            End::Answer(reply) => Some(reply.clone()),
+            _ => None,
+        }
     }
 }
 
@@ -171,6 +217,9 @@ impl fmt::Debug for Outcome {
             End::Panic(message) => write!(f, "panic({message:?})")?,
             End::Operation => f.write_str("real()")?,
             End::Never => f.write_str("hang()")?,
+            End::Answer(Reply::Value(_)) => f.write_str("answer(..)")?,
+            End::Answer(Reply::Rejected(_)) => f.write_str("rejected(..)")?,
+            End::Answer(Reply::Expired) => f.write_str("expired()")?,
         }
         if self.after.is_zero() { Ok(()) } else { write!(f, " after {:?}", self.after) }
     }

@@ -1,5 +1,6 @@
 use std::collections::BTreeMap;
 
+use awaitly_core::__stage::Reply;
 use awaitly_core::event::StepId;
 use awaitly_core::journal::Key;
 
@@ -101,6 +102,20 @@ impl Playbook {
         })
     }
 
+    /// What somebody outside answers to `step`. `None`: nothing is scripted for it.
+    ///
+    /// # Errors
+    /// What is scripted is no answer.
+    pub(crate) fn answer(&mut self, step: &StepId) -> Result<Option<Reply>, Problem> {
+        let Some(part) = self.part(step) else { return Ok(None) };
+        part.asked = Asked::Executed;
+        match part.reply() {
+            None => Ok(None),
+            Some(Some(reply)) => Ok(Some(reply)),
+            Some(None) => Err(Problem::NotAnswered { step: step.key.clone() }),
+        }
+    }
+
     fn play_next(&mut self, label: &Key, attempt: u32) -> Option<Play> {
         let outcome = self.in_order.get_mut(self.next)?;
         self.next += 1;
@@ -123,6 +138,19 @@ impl Playbook {
 }
 
 impl Part {
+    /// The next answer. `None`: there is none left; `Some(None)`: it is none.
+    fn reply(&mut self) -> Option<Option<Reply>> {
+        match &mut self.script.0 {
+            Kind::Always(outcome) => Some(outcome.reply()),
+            Kind::ByAttempt(say) => Some(say(1).reply()),
+            Kind::InOrder(outcomes) => {
+                let outcome = outcomes.get(self.taken)?;
+                self.taken += 1;
+                Some(outcome.reply())
+            }
+        }
+    }
+
     fn play(&mut self, label: &Key, attempt: u32) -> Option<Play> {
         match &mut self.script.0 {
             Kind::Always(outcome) => outcome.play(label, attempt),

@@ -2,7 +2,7 @@ use std::future::{pending, poll_fn};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
 
-use awaitly_core::__stage::{Cue, Misfit, Scene, Stage};
+use awaitly_core::__stage::{Cue, Misfit, Reply, Scene, Stage};
 use awaitly_core::RunError;
 use awaitly_core::event::StepId;
 use awaitly_core::journal::Key;
@@ -64,12 +64,27 @@ impl Stage for Player {
         self.log.attempt_begins(step);
         let mut playbook = self.playbook();
         playbook.started(step);
-        let play = playbook.play(step, self.label(step), attempt);
+        let mut play = playbook.play(step, self.label(step), attempt);
+        if let Act::Answer = play.act {
+            self.log.does_not_fit(Problem::NotAsked { step: self.label(step).clone() });
+            play = Play::unscripted();
+        }
         Some(Box::pin(perform(self.turns(step, attempt), play)))
     }
 
+    fn answer(&self, step: &StepId) -> Option<Reply> {
+        let answer = self.playbook().answer(step);
+        answer.unwrap_or_else(|problem| {
+            self.log.does_not_fit(problem);
+            None
+        })
+    }
+
     fn misfits(&self, step: &StepId, misfit: &Misfit) {
-        self.log.does_not_fit(Problem::misfit(self.label(step).clone(), misfit));
+        // That an answer is none for this step is said already.
+        if *misfit != Misfit::Unscripted || !self.log.has_problem_at(self.label(step)) {
+            self.log.does_not_fit(Problem::misfit(self.label(step).clone(), misfit));
+        }
     }
 
     fn body_returned(&self, _: bool, _: Option<&RunError>) {}
@@ -83,7 +98,7 @@ async fn perform(turns: u32, play: Play) -> Cue {
     match play.act {
         Act::Give(cue) => cue,
         Act::Panic(message) => panic!("{message}"),
-        Act::Hang => pending().await,
+        Act::Hang | Act::Answer => pending().await,
     }
 }
 

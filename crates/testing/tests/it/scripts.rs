@@ -492,3 +492,75 @@ fn a_harness_says_where_time_is_not_paused() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     runtime.block_on(async { drop(Harness::new()) });
 }
+
+mod answers {
+    use awaitly_core::clock::days;
+    use awaitly_core::{DurableRun, RunError, step};
+    use awaitly_hitl::{Approvals, Ruling};
+    use awaitly_testing::script::Problem;
+    use awaitly_testing::{Harness, answer, expired, ok, rejected};
+
+    async fn expense(run: &DurableRun) -> Result<u64, RunError> {
+        let cents: u64 = step!(run.approval("manager").proposal(&4200_u64).expires_in(days(3)));
+        Ok(step!(run, "pay", async move { Ok::<_, RunError>(cents) }))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_approval_is_answered_by_the_script() {
+        let report = Harness::new().script("manager", answer(&4000_u64)).run(expense).await;
+        assert_eq!(report.result, Ok(4000));
+        report.assert_steps(["manager", "pay"]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_of_a_script_is_recorded_as_any_other() {
+        let harness = Harness::new().script("manager", answer(&4000_u64));
+        let _ = harness.run(expense).await;
+        let report = harness.run(expense).await;
+        assert_eq!(report.result, Ok(4000), "the run has ended");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_approval_is_rejected_or_expires_by_the_script() {
+        let ruling = async |run: &DurableRun| run.approval::<u64>("manager").ruling().await.map(Said::from);
+        let report = Harness::new().script("manager", rejected("too much")).run(ruling).await;
+        assert_eq!(report.result, Ok(Said("rejected \"too much\"".into())));
+        let report = Harness::new().script("manager", expired()).run(ruling).await;
+        assert_eq!(report.result, Ok(Said("expired".into())));
+    }
+
+    #[derive(Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+    struct Said(String);
+
+    impl From<Ruling<u64>> for Said {
+        fn from(ruling: Ruling<u64>) -> Self {
+            Self(match ruling {
+                Ruling::Approved(answer) => format!("approved {}", answer.value),
+                Ruling::Rejected(answer) => format!("rejected {}", answer.value),
+                Ruling::Expired(_) => "expired".into(),
+                _ => "other".into(),
+            })
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_question_of_the_run_itself_is_answered_too() {
+        let body = async |run: &DurableRun| Ok::<_, RunError>(step!(run.wait_for::<u64>("payment")));
+        let report = Harness::new().script("payment", answer(&7_u64)).run(body).await;
+        assert_eq!(report.result, Ok(7));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_to_a_step_that_asks_nobody_is_told() {
+        let body =
+            async |run: &DurableRun| Ok::<_, RunError>(step!(run, "pay", async { Ok::<_, RunError>(1) }));
+        let error = Harness::new().script("pay", answer(&7_u64)).try_run(body).await.unwrap_err();
+        assert_eq!(error.problems, [Problem::NotAsked { step: "pay".into() }], "{error}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_value_for_a_step_that_asks_is_told() {
+        let error = Harness::new().script("manager", ok(7_u64)).try_run(expense).await.unwrap_err();
+        assert_eq!(error.problems, [Problem::NotAnswered { step: "manager".into() }], "{error}");
+    }
+}

@@ -184,7 +184,7 @@ impl<'r> Frame<'r> {
         if self.is_recorded() { self.key() } else { &self.name }
     }
 
-    fn id(&self) -> StepId {
+    pub(super) fn id(&self) -> StepId {
         StepId { key: self.key().clone(), name: self.name.clone() }
     }
 
