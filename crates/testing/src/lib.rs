@@ -61,6 +61,7 @@ mod clock;
 pub mod crash;
 pub mod fault;
 mod harness;
+mod keys;
 mod matchers;
 pub mod mock;
 pub mod replay;

@@ -125,11 +125,14 @@ where
                     this.state.set(State::Done);
                     match (played::<_, _, R>(cue), pass) {
                         (None, Some(pass)) => {
-                            this.state.set(call(frame, this.attempts, this.operation, pass));
+                            this.state.set(call_after_all(frame, this.attempts, this.operation, pass));
                             continue;
                         }
                         (None, None) => return Poll::Pending,
                         (Some(Err(misfit)), _) => return Poll::Ready(Err(Error::Run(frame.misfit(&misfit)))),
+                        (Some(Ok(Err(Error::Run(error)))), _) if error.interrupts() => {
+                            return Poll::Ready(Err(Error::Run(frame.interrupted(error))));
+                        }
                         (Some(Ok(ended)), pass) => {
                             leave(pass, &ended, |after| frame.ran_for_most_of(after));
                             committed = false;
@@ -282,6 +285,18 @@ fn leave_operation(running: Option<Running<'_>>) {
     if let Some(running) = running {
         drop(running);
     }
+}
+
+/// The operation of an attempt that was to be played.
+#[cold]
+#[inline(never)]
+fn call_after_all<F, A: Invoke<F>, Entering, Held>(
+    frame: &mut Frame<'_>,
+    attempts: &A,
+    operation: &mut Option<F>,
+    pass: Held,
+) -> State<Entering, Held, A::Attempt, A::Value, A::Error> {
+    call(frame, attempts, operation, pass)
 }
 
 /// What came of an attempt that was played, with its types. `None`: the operation is called.

@@ -17,7 +17,7 @@ use crate::workflow::Workflow;
 /// Stands between the steps of a run and their operations.
 pub trait Stage: Send + Sync + 'static {
     /// A step is about to be looked up in the journal; one that is not recorded is about to begin.
-    fn looks_up(&self, step: &StepId);
+    fn looks_up(&self, run: &str, step: &StepId);
 
     /// The guards have admitted an attempt. What is played in the place of the operation; `None`: nothing, it is called.
     /// Not asked for a sleep, which has no operation.
@@ -34,13 +34,27 @@ pub trait Stage: Send + Sync + 'static {
         let _ = (step, misfit);
     }
 
-    /// The body has returned a value, or an error. `stopped`: that the run cannot go on was known before.
-    fn body_returned(&self, a_value: bool, stopped: Option<&RunError>);
+    /// The body of a durable run has returned.
+    fn body_returned(&self, returned: &Returned<'_>) {
+        let _ = returned;
+    }
 
     /// The library refuses to go on with the step, or with the run, whatever the body makes of that.
     fn refuses(&self, step: Option<&StepId>, error: &RunError) {
         let _ = (step, error);
     }
+}
+
+/// A body that has returned, and what it leaves.
+pub struct Returned<'a> {
+    /// The run.
+    pub run: &'a str,
+    /// Whether it returned a value.
+    pub a_value: bool,
+    /// That the run cannot go on, where that was known before.
+    pub stopped: Option<&'a RunError>,
+    /// Whether the body knows a key: a step was built with it, or it was looked at.
+    pub knows: &'a dyn Fn(&str) -> bool,
 }
 
 /// An attempt that is played. A panic in it is one of the operation.
@@ -162,6 +176,17 @@ pub fn knows(run: &DurableRun, key: &str) -> bool {
 #[must_use]
 pub fn current_step() -> Option<(Key, u32)> {
     nested::current()
+}
+
+impl fmt::Debug for Returned<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { run, a_value, stopped, .. } = self;
+        f.debug_struct("Returned")
+            .field("run", run)
+            .field("a_value", a_value)
+            .field("stopped", stopped)
+            .finish_non_exhaustive()
+    }
 }
 
 impl fmt::Debug for Cue {

@@ -22,6 +22,7 @@ use crate::event::{EventKind, Hook, Observers};
 use crate::guard::Refusal;
 use crate::journal::{Header, Payload, Record, ResumeState};
 use crate::run::{DurableRun, Journal, Run, Settings, Shared, Writer};
+use crate::step::stage::Returned;
 use crate::store::Purpose;
 
 /// A run that is being executed. Once this is dropped, handles on it that are still about do nothing more.
@@ -175,7 +176,9 @@ impl Definition {
             shared.tell_if_observed(|| EventKind::RunStarted { version, recorded });
             let result = body(&handle).await;
             if let Some(stage) = &self.stage {
-                stage.body_returned(result.is_ok(), shared.stop().fatal.as_ref());
+                let (run, a_value, stop) = (shared.run_id(), result.is_ok(), shared.stop());
+                let (stopped, knows) = (stop.fatal.as_ref(), &|key: &str| shared.knows(key));
+                stage.body_returned(&Returned { run, a_value, stopped, knows });
             }
             Ok::<_, RunError>(result)
         };

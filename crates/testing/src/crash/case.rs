@@ -8,17 +8,16 @@ use awaitly_core::store::{RunId, Store, StoredRun};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 
+use super::accident::Accident;
 use super::boundary::Boundary;
 use super::finding::Finding;
-use super::life::{Accident, Life, Log, Mortal};
+use super::life::{Life, Log, Mortal};
 use super::notes::{Effect, Notes, RunNotes};
-use super::process::{Process, Watcher};
+use super::process::{Process, StandStill};
 use super::store::CrashStore;
+use super::watcher::Watcher;
 use super::world::World;
 use crate::PausedClock;
-
-/// How many processes more than there are accidents come to an end at the latest.
-const SPARE: usize = 8;
 
 /// What a case is played on.
 pub(super) struct Setting<S> {
@@ -31,7 +30,9 @@ pub(super) struct Setting<S> {
     pub(super) runs: usize,
     /// Whether attempts are kept back at random.
     pub(super) mixes: bool,
-    pub(super) lease: Duration,
+    /// How long it takes until the next process begins, and how long one has to come to its end.
+    pub(super) downtime: Duration,
+    pub(super) longest: Duration,
 }
 
 /// What came of a case.
@@ -72,17 +73,23 @@ impl<S: Store> Setting<S> {
         let clock = PausedClock::new();
         let results = Mutex::new((0..self.runs).map(|_| None).collect::<Vec<_>>());
         let mut lives = Vec::new();
-        for number in 0..accidents.len() + SPARE {
+        // Each accident ends at most one process, and one without an accident comes to its end.
+        for number in 0..=accidents.len() {
+            crate::simulate::progress();
             let life = Life::new(accidents.get(number).copied(), log);
             let processes = self.processes(&life, notes, &results);
-            let all = self.all(&processes, clock, body, &results);
-            let ended = Mortal::new(all, &life).await.is_some();
-            let unanswered = life.accident().is_some() && ended;
+            let all = Mortal::new(self.all(&processes, clock, body, &results), &life);
+            let Ok(ended) = tokio::time::timeout(self.longest, all).await else {
+                notes.find(Finding::NeverEnds { last_step: notes.last_step() });
+                lives.push(life);
+                break;
+            };
+            let is_over = ended.is_some() && (life.accident().is_none() || !forget_failures(&results));
             lives.push(life);
-            if ended && !(unanswered && forget_failures(&results)) {
+            if is_over {
                 break;
             }
-            self.after(&processes, ended).await;
+            self.after(&processes, ended.is_some()).await;
         }
         let results = results.into_inner().unwrap_or_else(PoisonError::into_inner);
         self.played(results, notes, &lives).await
@@ -124,7 +131,7 @@ impl<S: Store> Setting<S> {
         results: &Mutex<Vec<Option<Result<T, E>>>>,
     ) {
         let run = async |index: usize, process: &Arc<Process<S>>| {
-            let result = body(World::new(Arc::clone(process), clock, self.seed, self.lease)).await;
+            let result = body(World::new(Arc::clone(process), clock, self.seed)).await;
             // What a process that is dead by now came to, nobody gets to know.
             if !process.watcher.life.is_dead()
                 && let Some(place) = results.lock().unwrap_or_else(PoisonError::into_inner).get_mut(index)
@@ -144,21 +151,13 @@ impl<S: Store> Setting<S> {
 
     /// Lets the leases of processes that are gone expire.
     async fn after(&self, processes: &[(usize, Arc<Process<S>>)], lives: bool) {
-        let mut longest = Duration::ZERO;
         for (_, process) in processes {
             if lives {
-                // What it has acknowledged survives a process that lives; where that fails, the next one finds out.
-                let _ = CrashStore { process: Arc::clone(process) }.flush().await;
+                CrashStore { process: Arc::clone(process) }.flush_all().await;
             }
-            let hands = process.hands();
-            longest = longest.max(hands.ttl);
-            if self.real {
-                hands.leases.iter().for_each(|lease| self.store.release(lease));
-            }
+            process.leave_leases(self.downtime).await;
         }
-        if !self.real {
-            tokio::time::sleep(longest + Duration::from_millis(1)).await;
-        }
+        tokio::time::sleep(self.downtime).await;
     }
 
     async fn played<T, E>(
@@ -167,9 +166,6 @@ impl<S: Store> Setting<S> {
         notes: &Notes,
         lives: &[Life],
     ) -> Played<T, E> {
-        if results.iter().any(Option::is_none) {
-            notes.find(Finding::NeverEnds { processes: lives.len() });
-        }
         let mut runs = BTreeMap::new();
         for (run, of_run) in notes.runs() {
             let stored = self.stored(&run).await;
@@ -193,6 +189,7 @@ impl<S: Store> Setting<S> {
 
     async fn stored(&self, run: &str) -> Option<StoredRun> {
         let run = RunId::new(format!("{}{run}", self.prefix)).ok()?;
+        let _still = self.real.then(StandStill::begin);
         self.store.load(&run).await.ok().flatten()
     }
 }

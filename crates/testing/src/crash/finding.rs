@@ -3,6 +3,8 @@ use std::fmt;
 use awaitly_core::journal::{Key, Status};
 use awaitly_core::store::RunId;
 
+use super::accident::Accident;
+
 /// What a crash test has found, and what to do about it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -16,7 +18,7 @@ pub enum Finding {
     EffectMissing { what: String, calm: usize, crashed: usize, place: Place },
     /// An effect came from a process whose work had ended.
     EffectAfterEnd { what: String, last_step: Option<Key> },
-    /// A recorded step is never asked for again.
+    /// A step was recorded, or a question asked, of which the body knows nothing when it is called again.
     Forgotten { run: RunId, key: Key, name: Key },
     /// The recorded steps are not those of the run that did not crash.
     Steps { run: RunId, missing: Vec<Key>, extra: Vec<Key> },
@@ -32,8 +34,16 @@ pub enum Finding {
     RecordedTwice { run: RunId, key: Key },
     /// The store took a write of an owner that had lost its lease.
     FencingIgnored { run: RunId, key: Key },
-    /// The run does not come to an end.
-    NeverEnds { processes: usize },
+    /// A question is open, or recorded, that is not without a crash; or the other way round.
+    Questions { run: RunId, missing: Vec<Key>, extra: Vec<Key> },
+    /// A process does not come to an end.
+    NeverEnds { last_step: Option<Key> },
+    /// The case without an accident left the run in the middle.
+    Interrupted { run: RunId },
+    /// The run was in the store before the case began.
+    NotFresh { run: RunId },
+    /// The accident of a single case is behind the end of its process.
+    NoAccident { accident: Accident, passed: u64 },
     /// Nothing happened at which a process could die.
     NothingHappens,
 }
@@ -57,11 +67,16 @@ impl fmt::Display for Place {
                 "it is made in step `{step}` without an idempotency key: give the service \
                  `run.idempotency_key(\"{step}\")`, so that it can tell a repeated call"
             ),
-            Self::StepWithKeys(step, keys) => write!(
+            Self::StepWithKeys(step, keys) if keys.len() > 1 => write!(
                 f,
                 "it is made in step `{step}` under idempotency keys that differ ({}): use \
                  `run.idempotency_key(\"{step}\")`, which is the same on every attempt and resume",
                 keys.join(", ")
+            ),
+            Self::StepWithKeys(step, _) => write!(
+                f,
+                "it is made in step `{step}` under an idempotency key: what is done there differs from one execution \
+                 to the next, or another effect has the same key"
             ),
             Self::Outside(Some(step)) => write!(
                 f,
@@ -112,7 +127,7 @@ impl fmt::Display for Finding {
                 f,
                 "run `{run}` went another way than without a crash: {}; let the way depend only on the input and on \
                  values of recorded steps",
-                Ways { missing, extra }
+                Ways { verb: "record", missing, extra }
             ),
             Self::Status { run, calm, crashed } => write!(
                 f,
@@ -146,9 +161,33 @@ impl fmt::Display for Finding {
                 "the store took the record of step `{key}` from an owner that had lost the lease of run `{run}`: a \
                  write with an older token than the run's must be refused as `StoreError::LeaseLost`"
             ),
-            Self::NeverEnds { processes } => write!(
+            Self::Questions { run, missing, extra } => write!(
                 f,
-                "the run did not come to an end in {processes} processes, though only the first of them had an accident"
+                "run `{run}` asks something else than without a crash: {}; take the key of a question from the input \
+                 or from values of recorded steps",
+                Ways { verb: "ask", missing, extra }
+            ),
+            Self::NeverEnds { last_step } => {
+                f.write_str("a process did not come to its end in all the time that it was given")?;
+                if let Some(step) = last_step {
+                    write!(f, ", step `{step}` was the last that began")?;
+                }
+                f.write_str(
+                    ": it waits for something that the process before has taken with it, such as a channel; or raise \
+                     `CrashTest::longest`",
+                )
+            }
+            Self::Interrupted { run } => write!(
+                f,
+                "run `{run}` was interrupted without an accident: look at the error that the closure returns"
+            ),
+            Self::NotFresh { run } => write!(
+                f,
+                "run `{run}` was in the store before the case began, so nothing is tested: give each case a new store"
+            ),
+            Self::NoAccident { accident, passed } => write!(
+                f,
+                "{accident} does not happen: the process passes {passed} boundaries; the code has changed since"
             ),
             Self::NothingHappens => f.write_str(
                 "nothing happens at which a process could die: run a workflow on `world.store()`, or one that is \
@@ -160,6 +199,7 @@ impl fmt::Display for Finding {
 
 /// How the steps of two runs differ.
 struct Ways<'a> {
+    verb: &'static str,
     missing: &'a [Key],
     extra: &'a [Key],
 }
@@ -167,13 +207,13 @@ struct Ways<'a> {
 impl fmt::Display for Ways<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if !self.missing.is_empty() {
-            write!(f, "it did not record {}", list(self.missing))?;
+            write!(f, "it did not {} {}", self.verb, list(self.missing))?;
         }
         if !self.missing.is_empty() && !self.extra.is_empty() {
             f.write_str(", and ")?;
         }
         if !self.extra.is_empty() {
-            write!(f, "it recorded {} besides", list(self.extra))?;
+            write!(f, "it did {} {} besides", self.verb, list(self.extra))?;
         }
         Ok(())
     }

@@ -42,9 +42,9 @@ fn effects(calm: &[Effect], crashed: &[Effect]) -> Vec<Finding> {
     let count = |effects: Option<&Vec<&Effect>>| effects.map_or(0, Vec::len);
     let mut findings = Vec::new();
     for what in whats {
-        let (before, after) = (calm.get(what), crashed.get(what));
+        let (before, after) = (calm.get(&what), crashed.get(&what));
         let (calm, crashed) = (count(before), count(after));
-        let what = what.to_owned();
+        let what = what.1.to_owned();
         if crashed > calm {
             let place = place(after.into_iter().flatten());
             findings.push(Finding::EffectRepeated { what, calm, crashed, place });
@@ -56,10 +56,11 @@ fn effects(calm: &[Effect], crashed: &[Effect]) -> Vec<Finding> {
     findings
 }
 
-fn by_what(effects: &[Effect]) -> BTreeMap<&str, Vec<&Effect>> {
+/// By which of the runs at once made them, and what they are.
+fn by_what(effects: &[Effect]) -> BTreeMap<(usize, &str), Vec<&Effect>> {
     let mut all = BTreeMap::<_, Vec<_>>::new();
     for effect in effects {
-        all.entry(&*effect.what).or_default().push(effect);
+        all.entry((effect.number, &*effect.what)).or_default().push(effect);
     }
     all
 }
@@ -98,16 +99,17 @@ type Run = (RunNotes, Option<StoredRun>);
 fn of_run(run: &RunId, calm: Option<&Run>, crashed: Option<&Run>, values: bool) -> Vec<Finding> {
     let status = |of: Option<&Run>| of.and_then(|(_, stored)| stored.as_ref()).map(|run| run.header.status);
     let mut findings = Vec::new();
-    if let Some((notes, Some(stored))) = crashed {
-        findings.extend(forgotten(run, notes, &stored.records));
+    findings.extend(crashed.and_then(|(notes, _)| forgotten(run, notes)));
+    let (missing, extra) = differ(&steps(calm), &steps(crashed));
+    if !missing.is_empty() || !extra.is_empty() {
+        findings.push(Finding::Steps { run: run.clone(), missing, extra });
+    }
+    let (missing, extra) = differ(&questions(calm), &questions(crashed));
+    if !missing.is_empty() || !extra.is_empty() {
+        findings.push(Finding::Questions { run: run.clone(), missing, extra });
     }
     if status(calm) != status(crashed) {
         findings.push(Finding::Status { run: run.clone(), calm: status(calm), crashed: status(crashed) });
-    }
-    let (before, after) = (steps(calm), steps(crashed));
-    let (missing, extra) = (beyond(&before, &after), beyond(&after, &before));
-    if !missing.is_empty() || !extra.is_empty() {
-        findings.push(Finding::Steps { run: run.clone(), missing, extra });
     }
     if values {
         findings.extend(changed(run, calm, crashed));
@@ -115,42 +117,41 @@ fn of_run(run: &RunId, calm: Option<&Run>, crashed: Option<&Run>, values: bool) 
     findings
 }
 
-/// Recorded steps that the body did not ask for when it was called last.
-fn forgotten(run: &RunId, notes: &RunNotes, records: &[Record]) -> Option<Finding> {
-    if notes.asked.is_empty() {
-        return None;
-    }
-    let is_asked = |key: &Key| notes.asked.contains_key(key) || is_within(key, notes);
-    let key = records.iter().map(|record| &record.key).find(|key| !is_asked(key))?.clone();
-    let name = notes.names.get(&key).unwrap_or(&key).clone();
-    Some(Finding::Forgotten { run: run.clone(), key, name })
+fn forgotten(run: &RunId, notes: &RunNotes) -> Option<Finding> {
+    let key = notes.forgotten()?;
+    Some(Finding::Forgotten { run: run.clone(), key: key.clone(), name: notes.name(key).clone() })
 }
 
-/// A step inside of another one's operation is not asked for where the outer one is recorded, nor is a branch of a race
-/// that is over.
-fn is_within(key: &Key, notes: &RunNotes) -> bool {
-    let is_inside = |(at, _): (usize, &str)| {
-        let outer = key.get(..at).unwrap_or_default();
-        let outer = outer.rsplit_once('@').map_or(outer, |(outer, _)| outer);
-        notes.asked.contains_key(&Key::from(outer.to_owned()))
-    };
-    key.match_indices('/').any(is_inside) || notes.races.iter().any(|race| key.starts_with(&**race))
-}
-
-/// The names of the recorded steps, and what each ended in.
+/// The names of the recorded steps with what each ended in, and how many there are.
 fn steps(run: Option<&Run>) -> BTreeMap<(Key, u8), usize> {
-    let mut all = BTreeMap::new();
-    let Some((notes, Some(stored))) = run else { return all };
-    for Record { key, outcome, .. } in &stored.records {
-        let name = notes.names.get(key).unwrap_or(key).clone();
+    let Some((notes, Some(stored))) = run else { return BTreeMap::new() };
+    counted(stored.records.iter().map(|Record { key, outcome, .. }| {
         let kind = match outcome.kind() {
             Kind::Value => 0,
             Kind::Failed => 1,
             Kind::Stopped => 2,
         };
-        *all.entry((name, kind)).or_default() += 1;
+        (notes.name(key).clone(), kind)
+    }))
+}
+
+/// The names of the questions that are open.
+fn questions(run: Option<&Run>) -> BTreeMap<(Key, u8), usize> {
+    let Some((notes, Some(stored))) = run else { return BTreeMap::new() };
+    counted(stored.waits.iter().map(|entry| (notes.name(&entry.key).clone(), 0)))
+}
+
+fn counted(names: impl Iterator<Item = (Key, u8)>) -> BTreeMap<(Key, u8), usize> {
+    let mut all = BTreeMap::new();
+    for name in names {
+        *all.entry(name).or_default() += 1;
     }
     all
+}
+
+/// What only the first has, and what only the second has.
+fn differ(calm: &BTreeMap<(Key, u8), usize>, crashed: &BTreeMap<(Key, u8), usize>) -> (Vec<Key>, Vec<Key>) {
+    (beyond(calm, crashed), beyond(crashed, calm))
 }
 
 fn beyond(left: &BTreeMap<(Key, u8), usize>, right: &BTreeMap<(Key, u8), usize>) -> Vec<Key> {
@@ -160,9 +161,9 @@ fn beyond(left: &BTreeMap<(Key, u8), usize>, right: &BTreeMap<(Key, u8), usize>)
 
 fn changed(run: &RunId, calm: Option<&Run>, crashed: Option<&Run>) -> Option<Finding> {
     let (Some((_, Some(calm))), Some((_, Some(crashed)))) = (calm, crashed) else { return None };
-    let other = crashed.records.iter().find(|record| {
-        let before = calm.records.iter().find(|calm| calm.key == record.key);
-        before.is_some_and(|before| before.outcome != record.outcome)
-    })?;
+    let before: BTreeMap<_, _> = calm.records.iter().map(|record| (&record.key, &record.outcome)).collect();
+    let is_other =
+        |record: &&Record| before.get(&record.key).is_some_and(|before| **before != record.outcome);
+    let other = crashed.records.iter().find(is_other)?;
     Some(Finding::Value { run: run.clone(), key: other.key.clone() })
 }

@@ -6,7 +6,7 @@ use super::boundary::{Act, Boundary, Side};
 use super::finding::Finding;
 use super::life::Fate;
 use super::notes::{Effect, Notes};
-use super::process::Watcher;
+use super::watcher::Watcher;
 
 /// What happens outside of a workflow, written down: the services that a test fakes note their effects here, and a
 /// crash test compares them.
@@ -63,7 +63,8 @@ impl Ledger {
         if self.0.life.pass(false, || boundary(Side::Before)) == Fate::Dies {
             return true;
         }
-        let is_new = self.notes().effect(what.clone(), key, step.clone());
+        let (number, step) = (self.0.number, step.clone());
+        let is_new = self.notes().effect(Effect { number, what: what.clone(), key, step, after: None });
         self.0.life.pass(false, || boundary(Side::After));
         is_new
     }

@@ -43,7 +43,9 @@
 //! What it takes for granted: services that are called twice can tell by the idempotency key, so the code under test has
 //! to give one.
 
+mod accident;
 mod boundary;
+mod calm;
 mod case;
 mod everywhere;
 mod finding;
@@ -56,6 +58,7 @@ mod process;
 mod randomly;
 mod report;
 mod store;
+mod watcher;
 mod world;
 
 use std::fmt::{self, Debug};
@@ -63,14 +66,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
-use awaitly_core::clock::hours;
+use awaitly_core::clock::{days, mins};
 use awaitly_core::store::Store;
 use awaitly_persistence::MemoryStore;
 
+pub use accident::{Accident, AccidentKind};
 pub use boundary::Boundary;
 pub use finding::{Finding, Place};
 pub use ledger::Ledger;
-pub use life::{Accident, AccidentKind};
 pub use report::{CrashReport, Failure};
 pub use store::CrashStore;
 pub use world::World;
@@ -115,7 +118,8 @@ where
 /// | [`store`](Self::store) | a `MemoryStore`, a new one for each case |
 /// | [`accidents`](Self::accidents) | 2 |
 /// | [`limit`](Self::limit) | 20 000 cases with the same number of accidents |
-/// | [`lease`](Self::lease) | 1 hour |
+/// | [`downtime`](Self::downtime) | 1 minute |
+/// | [`longest`](Self::longest) | 400 days |
 /// | [`seed`](Self::seed) | that of the environment variable `AWAITLY_SEED`, or 0 |
 /// | [`runs`](Self::runs), [`rounds`](Self::rounds) | 10 and 100 |
 #[must_use = "call `everywhere` or `randomly` on it"]
@@ -129,7 +133,8 @@ pub struct CrashTest<S = MemoryStore> {
     no_answers: bool,
     values: bool,
     only: Option<Vec<Accident>>,
-    lease: Duration,
+    downtime: Duration,
+    longest: Duration,
     cases: AtomicU64,
 }
 
@@ -155,7 +160,8 @@ impl CrashTest {
             no_answers: true,
             values: false,
             only: None,
-            lease: hours(1),
+            downtime: mins(1),
+            longest: days(400),
             cases: AtomicU64::new(0),
         }
     }
@@ -177,13 +183,40 @@ impl<S> CrashTest<S> {
     /// process dies, since they run by a clock that the test does not own; and what it expires by itself, it does not
     /// expire in paused time.
     pub fn shared_store<Z: Store>(self, store: Z) -> CrashTest<Z> {
-        let unique = format!("crash-{:08x}", fastrand::u32(..));
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let unique = format!("crash-{:x}-{:x}", std::process::id(), now.as_nanos());
         self.on(Supply::Shared(Arc::new(store), unique))
     }
 
     fn on<Z>(self, supply: Supply<Z>) -> CrashTest<Z> {
-        let Self { accidents, limit, seed, runs, rounds, no_answers, values, only, lease, cases, .. } = self;
-        CrashTest { supply, accidents, limit, seed, runs, rounds, no_answers, values, only, lease, cases }
+        let Self {
+            accidents,
+            limit,
+            seed,
+            runs,
+            rounds,
+            no_answers,
+            values,
+            only,
+            downtime,
+            longest,
+            cases,
+            ..
+        } = self;
+        CrashTest {
+            supply,
+            accidents,
+            limit,
+            seed,
+            runs,
+            rounds,
+            no_answers,
+            values,
+            only,
+            downtime,
+            longest,
+            cases,
+        }
     }
 
     /// How many accidents in a row there are at most. With 0 there is the case without one only.
@@ -204,10 +237,17 @@ impl<S> CrashTest<S> {
         self
     }
 
-    /// How long a lease lasts. So much time goes by after each accident, before the next process can take the run over:
-    /// a question that expires sooner has expired then.
-    pub const fn lease(mut self, lease: Duration) -> Self {
-        self.lease = lease;
+    /// How long it takes after an accident until the next process begins; the leases of the one before have ended then.
+    /// What comes to its time meanwhile has come: a question that expires sooner has expired, a run that was parked for
+    /// less is due, a reminder is sent.
+    pub const fn downtime(mut self, downtime: Duration) -> Self {
+        self.downtime = downtime;
+        self
+    }
+
+    /// How long a process may take to come to its end, by the clock of the test: after that it never does.
+    pub const fn longest(mut self, longest: Duration) -> Self {
+        self.longest = longest;
         self
     }
 
@@ -253,19 +293,5 @@ impl<S> fmt::Debug for CrashTest<S> {
             .field("accidents", &self.accidents)
             .field("seed", &self.seed)
             .finish_non_exhaustive()
-    }
-}
-
-impl Accident {
-    /// A death at this boundary of a process; 1 is the first.
-    #[must_use]
-    pub const fn death(at: u64) -> Self {
-        Self { at, kind: AccidentKind::Death }
-    }
-
-    /// No answer of the store at this boundary of a process; 1 is the first.
-    #[must_use]
-    pub const fn no_answer(at: u64) -> Self {
-        Self { at, kind: AccidentKind::NoAnswer }
     }
 }

@@ -1,13 +1,14 @@
 //! What happened in one case, over all of its processes: what the store acknowledged, what was asked for, and the
 //! effects.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use awaitly_core::journal::{Key, Record};
 use awaitly_core::store::{Lease, RunId};
 
 use super::finding::Finding;
+use crate::keys::{is_notice, outer_keys};
 
 #[derive(Debug, Default)]
 pub(super) struct Notes(Mutex<State>);
@@ -16,35 +17,84 @@ pub(super) struct Notes(Mutex<State>);
 struct State {
     runs: BTreeMap<Arc<str>, RunNotes>,
     effects: Vec<Effect>,
+    /// The idempotency keys of those.
+    done: HashSet<Box<str>>,
     findings: Vec<Finding>,
     /// The step that began last.
     last_step: Option<Key>,
 }
 
-/// What is known of a run.
+/// What is known of a run, as the test calls it.
 #[derive(Debug, Default, Clone)]
 pub(super) struct RunNotes {
     /// The keys of the records that the store has acknowledged.
     acknowledged: Vec<Key>,
+    /// The keys of the questions that were asked.
+    questions: Vec<Key>,
     /// What a process was about to write when it died, and under which lease.
     late: Option<(Lease, Record)>,
-    /// The keys that the body has asked for since it was called last, with the names of their steps.
-    pub(super) asked: HashMap<Key, Key>,
-    /// The scopes of its races.
-    pub(super) races: Vec<Key>,
-    /// The names of all steps that were asked for.
-    pub(super) names: HashMap<Key, Key>,
+    /// The names of all steps that were asked for, by their keys.
+    names: BTreeMap<Key, Key>,
+    /// What the body that was called last has found recorded.
+    reused: BTreeSet<Key>,
+    /// The scopes of several steps at once that it has begun.
+    scopes: Vec<Key>,
+    open_scopes: usize,
+    running: BTreeSet<Key>,
+    writing: usize,
+    unanswered: Option<Unanswered>,
+    /// What was recorded before a retry began anew: nobody need ask for it.
+    past: HashSet<Key>,
+    /// What the body that returned last does not know.
+    forgotten: Option<Key>,
+}
+
+/// A write of a step that the store gave no answer to.
+#[derive(Debug, Clone)]
+struct Unanswered {
+    step: Key,
+    /// Nothing else was under way: what begins after it begins in spite of it.
+    alone: bool,
 }
 
 /// Something that happened outside.
 #[derive(Debug, Clone)]
 pub(super) struct Effect {
+    /// Which of the runs at once made it.
+    pub(super) number: usize,
     pub(super) what: Box<str>,
     pub(super) key: Option<Box<str>>,
     /// The step that made it, if one did.
     pub(super) step: Option<Key>,
     /// The step that began last before it.
     pub(super) after: Option<Key>,
+}
+
+impl RunNotes {
+    /// What the step with this key is called.
+    pub(super) fn name<'k>(&'k self, key: &'k Key) -> &'k Key {
+        self.names.get(key).unwrap_or(key)
+    }
+
+    /// A step, or a question, that was recorded and that the body, when it returned last, knew nothing of.
+    pub(super) const fn forgotten(&self) -> Option<&Key> {
+        self.forgotten.as_ref()
+    }
+
+    /// Whether it is no wonder that the body does not know it: it is inside of a step that is recorded, tells of a
+    /// question, belongs to what a retry began anew, or to several at once of which one has failed.
+    fn is_excused(&self, key: &Key, a_value: bool) -> bool {
+        let is_question = |step: &str| self.questions.iter().any(|key| key.as_str() == step);
+        let is_inside =
+            || outer_keys(key).iter().any(|outer| self.reused.iter().any(|key| key.as_str() == *outer));
+        let is_item = |scope: &Key| {
+            key.strip_prefix(scope.as_str()).is_some_and(|rest| rest.starts_with(['[', '.', '/']))
+        };
+        self.past.contains(key)
+            || is_notice(key, is_question)
+            || is_inside()
+            || (!a_value && self.scopes.iter().any(is_item))
+    }
 }
 
 impl Notes {
@@ -60,17 +110,40 @@ impl Notes {
         }
     }
 
+    // The store.
+
+    /// A run is opened. Says whether that is for the first time.
+    pub(super) fn opened(&self, run: &Arc<str>) -> bool {
+        let mut state = self.lock();
+        let is_new = !state.runs.contains_key(run);
+        state.runs.entry(Arc::clone(run)).or_default();
+        is_new
+    }
+
     /// The store has acknowledged a record.
     pub(super) fn acknowledged(&self, run: &Arc<str>, key: Key) {
         self.with_run(run, |run| run.acknowledged.push(key));
     }
 
-    /// These records may be gone from now on. `None`: all of them.
-    pub(super) fn dropped(&self, run: &Arc<str>, keys: Option<&[Key]>) {
-        self.with_run(run, |run| match keys {
-            None => run.acknowledged.clear(),
-            Some(keys) => run.acknowledged.retain(|key| !keys.contains(key)),
+    /// A question was asked.
+    pub(super) fn questioned(&self, run: &Arc<str>, key: Key) {
+        self.with_run(run, |run| run.questions.push(key));
+    }
+
+    /// A run goes on that had come to rest. Where it is a retry, these records may be gone from now on, and the others
+    /// need not be asked for.
+    pub(super) fn revived(&self, run: &Arc<str>, drop: &[Key]) {
+        self.with_run(run, |run| {
+            run.acknowledged.retain(|key| !drop.contains(key));
+            if !drop.is_empty() {
+                run.past.extend(run.acknowledged.iter().cloned());
+            }
         });
+    }
+
+    /// The journal is, or may be, another one from now on.
+    pub(super) fn rewritten(&self, run: &Arc<str>, keys: impl IntoIterator<Item = Key>) {
+        self.with_run(run, |run| run.acknowledged = keys.into_iter().collect());
     }
 
     /// A process died before this write, which may reach the store later than it should.
@@ -82,11 +155,17 @@ impl Notes {
         self.lock().runs.get_mut(run)?.late.take()
     }
 
+    /// So many writes of the run more, or fewer, are on their way.
+    pub(super) fn writes(&self, run: &Arc<str>, more: bool) {
+        self.with_run(run, |run| {
+            run.writing = if more { run.writing + 1 } else { run.writing.saturating_sub(1) };
+        });
+    }
+
     /// Compares what the store has with what it has acknowledged.
     pub(super) fn check(&self, run: &Arc<str>, records: &[Record]) {
         let mut state = self.lock();
-        let Some(notes) = state.runs.get(run) else { return };
-        let Ok(id) = RunId::new(Arc::clone(run)) else { return };
+        let (Some(notes), Ok(id)) = (state.runs.get(run), RunId::new(Arc::clone(run))) else { return };
         let mut found = HashSet::with_capacity(records.len());
         let twice = records.iter().find(|record| !found.insert(&record.key));
         let lost = notes.acknowledged.iter().find(|key| !found.contains(key));
@@ -97,36 +176,94 @@ impl Notes {
         state.findings.extend(findings.into_iter().flatten());
     }
 
+    // The body.
+
     /// The body is called.
     pub(super) fn body_begins(&self, run: &Arc<str>) {
-        self.with_run(run, |run| run.asked.clear());
-    }
-
-    /// The body asks for a step.
-    pub(super) fn asked(&self, run: &Arc<str>, key: &Key, name: &Key) {
         self.with_run(run, |run| {
-            run.asked.insert(key.clone(), name.clone());
-            run.names.insert(key.clone(), name.clone());
+            run.reused.clear();
+            run.scopes.clear();
+            run.running.clear();
+            run.open_scopes = 0;
+            run.unanswered = None;
         });
     }
 
-    pub(super) fn race(&self, run: &Arc<str>, scope: &Key) {
-        self.with_run(run, |run| run.races.push(scope.clone()));
+    /// The body has returned. `knows`: whether it knows the key of a record or of a question.
+    pub(super) fn body_returned(&self, run: &Arc<str>, a_value: bool, knows: impl Fn(&str) -> bool) {
+        self.with_run(run, |run| {
+            let mut keys = run.acknowledged.iter().chain(&run.questions);
+            run.forgotten = keys.find(|key| !knows(key) && !run.is_excused(key, a_value)).cloned();
+        });
     }
 
-    pub(super) fn step_begins(&self, key: &Key) {
-        self.lock().last_step = Some(key.clone());
+    /// The run is over, or has stopped: what begins after that is no going on.
+    pub(super) fn run_ends(&self, run: &Arc<str>) {
+        self.with_run(run, |run| run.unanswered = None);
     }
 
-    /// Something happened outside. `false`: it was done under this idempotency key before.
-    pub(super) fn effect(&self, what: Box<str>, key: Option<Box<str>>, step: Option<Key>) -> bool {
+    /// The body asks for a step, which is recorded or not.
+    pub(super) fn asked(&self, run: &Arc<str>, key: &Key, name: &Key, is_recorded: bool) {
+        self.with_run(run, |run| {
+            if !run.names.contains_key(key) {
+                run.names.insert(key.clone(), name.clone());
+            }
+            if is_recorded {
+                run.reused.insert(key.clone());
+            }
+        });
+    }
+
+    pub(super) fn scope_begins(&self, run: &Arc<str>, scope: &Key) {
+        self.with_run(run, |run| {
+            run.open_scopes += 1;
+            run.scopes.push(scope.clone());
+        });
+    }
+
+    pub(super) fn scope_ends(&self, run: &Arc<str>) {
+        self.with_run(run, |run| run.open_scopes = run.open_scopes.saturating_sub(1));
+    }
+
+    pub(super) fn step_begins(&self, run: &Arc<str>, key: &Key) {
         let mut state = self.lock();
-        let known = key.is_some() && state.effects.iter().any(|effect| effect.key == key);
-        if !known {
-            let after = state.last_step.clone();
-            state.effects.push(Effect { what, key, step, after });
+        state.last_step = Some(key.clone());
+        if let Some(run) = state.runs.get_mut(run) {
+            run.running.insert(key.clone());
         }
-        !known
+    }
+
+    pub(super) fn step_ends(&self, run: &Arc<str>, key: &Key) {
+        self.with_run(run, |run| run.running.remove(key));
+    }
+
+    /// The store gave no answer to a write of the step.
+    pub(super) fn not_answered(&self, run: &Arc<str>, step: &Key) {
+        self.with_run(run, |run| {
+            let is_outer = |key: &Key| key == step || outer_keys(step).contains(&key.as_str());
+            let alone = run.open_scopes == 0 && run.writing <= 1 && run.running.iter().all(is_outer);
+            run.unanswered = Some(Unanswered { step: step.clone(), alone });
+        });
+    }
+
+    /// The step whose failure the body has gone on after, if it has.
+    pub(super) fn went_on_after(&self, run: &Arc<str>) -> Option<Key> {
+        let state = self.lock();
+        let unanswered = state.runs.get(run)?.unanswered.as_ref().filter(|unanswered| unanswered.alone)?;
+        Some(unanswered.step.clone())
+    }
+
+    // What happens outside.
+
+    /// Something happened. `false`: it was done under its idempotency key before.
+    pub(super) fn effect(&self, effect: Effect) -> bool {
+        let mut state = self.lock();
+        if effect.key.as_ref().is_some_and(|key| !state.done.insert(key.clone())) {
+            return false;
+        }
+        let after = state.last_step.clone();
+        state.effects.push(Effect { after, ..effect });
+        true
     }
 
     pub(super) fn effects(&self) -> Vec<Effect> {
@@ -136,6 +273,8 @@ impl Notes {
     pub(super) fn last_step(&self) -> Option<Key> {
         self.lock().last_step.clone()
     }
+
+    // What was found.
 
     pub(super) fn find(&self, finding: Finding) {
         let mut state = self.lock();
@@ -148,7 +287,6 @@ impl Notes {
         std::mem::take(&mut self.lock().findings)
     }
 
-    /// The runs that were opened, as the test calls them.
     pub(super) fn runs(&self) -> Vec<(Arc<str>, RunNotes)> {
         self.lock().runs.iter().map(|(run, notes)| (Arc::clone(run), notes.clone())).collect()
     }

@@ -5,16 +5,22 @@ use std::fmt::Debug;
 use awaitly_core::store::Store;
 
 use super::CrashTest;
+use super::accident::Accident;
 use super::case::Played;
+use super::everywhere::no_accident;
+use super::finding::Finding;
 use super::judge::judge;
-use super::life::{Accident, AccidentKind, Log};
-use super::report::{CrashReport, Tried};
+use super::life::Log;
+use super::report::{CrashReport, Failure, Tried};
 use super::world::World;
 
+/// How many deaths a round has at most.
+const MOST_DEATHS: usize = 8;
+
 impl<S: Store> CrashTest<S> {
-    /// Executes as many runs at once as [`runs`](Self::runs) says, in a process that dies at random moments and is
-    /// started again, as often as [`rounds`](Self::rounds) says; the seed fixes all of it, and in which order the runs
-    /// get their turns.
+    /// Executes as many runs at once as [`runs`](Self::runs) says, in a process that dies at up to eight random moments
+    /// and is started again; as often as [`rounds`](Self::rounds) says. Each round has a seed of its own, the first that
+    /// of the test, which fixes the moments and in which order the runs get their turns.
     ///
     /// # Panics
     /// Where tokio's time is not paused, and where `body` panics.
@@ -24,40 +30,69 @@ impl<S: Store> CrashTest<S> {
         E: PartialEq + Debug,
     {
         crate::clock::assert_paused();
-        let (seed, runs) = (self.seed, self.runs);
-        let calm = self.calm(seed, runs, &body).await;
-        let boundaries = calm.boundaries.first().map_or(0, Vec::len);
-        let mut report = CrashReport { seed, boundaries, tried: Vec::new(), failure: None };
-        if !calm.findings.is_empty() {
-            report.failure = Some(self.failure(&calm, &[], seed, runs, &body).await);
-            return report;
-        }
-        let mut dice = fastrand::Rng::with_seed(seed);
-        for round in 0..self.rounds {
-            let accidents = deaths(&mut dice, boundaries as u64);
-            if self.goes_wrong(&calm, &accidents, &body).await {
-                report.failure = Some(self.shrink(&calm, accidents, &body).await);
-                report.tried.push(Tried { accidents: MOST_DEATHS, cases: round + 1, of: self.rounds });
-                return report;
+        let mut calm = self.calm(self.seed, self.runs, &body).await;
+        let mut report = CrashReport::new(&calm, self.seed);
+        let rounds = if self.only.is_some() { 1 } else { self.rounds };
+        for round in 0..rounds {
+            let seed = self.seed.wrapping_add(round as u64);
+            if round > 0 {
+                calm = self.calm(seed, self.runs, &body).await;
+            }
+            let failure = self.round(&calm, seed, &body).await;
+            if failure.is_some() || round + 1 == rounds {
+                report.tried.push(Tried { accidents: MOST_DEATHS, cases: round + 1, of: rounds });
+                report.failure = failure;
+                break;
             }
         }
-        report.tried.push(Tried { accidents: MOST_DEATHS, cases: self.rounds, of: self.rounds });
         report
     }
 
-    async fn goes_wrong<T, E>(
+    async fn round<T, E>(
         &self,
         calm: &Played<T, E>,
-        accidents: &[Accident],
+        seed: u64,
         body: &impl AsyncFn(World<S>) -> Result<T, E>,
-    ) -> bool
+    ) -> Option<Failure>
     where
         T: PartialEq + Debug,
         E: PartialEq + Debug,
     {
-        let setting = self.setting(self.seed, self.runs, self.runs > 1);
-        let played = setting.play(accidents, Log::Off, body).await;
-        !judge(calm, &played, self.values).is_empty()
+        let runs = self.runs;
+        if !calm.findings.is_empty() {
+            return Some(self.failure(calm, (&[], calm.findings.clone()), (seed, runs), body).await);
+        }
+        let boundaries = calm.boundaries.first().map_or(0, Vec::len) as u64;
+        let accidents = self.only.clone().unwrap_or_else(|| deaths(seed, boundaries));
+        let found = self.found(calm, &accidents, seed, body).await;
+        if found.is_empty() {
+            return None;
+        }
+        let (accidents, found) = match self.only {
+            Some(_) => (accidents, found),
+            None => self.shrink(calm, (accidents, found), seed, body).await,
+        };
+        let failure = self.failure(calm, (&accidents, found), (seed, runs), body).await;
+        Some(Failure { is_random: true, ..failure })
+    }
+
+    async fn found<T, E>(
+        &self,
+        calm: &Played<T, E>,
+        accidents: &[Accident],
+        seed: u64,
+        body: &impl AsyncFn(World<S>) -> Result<T, E>,
+    ) -> Vec<Finding>
+    where
+        T: PartialEq + Debug,
+        E: PartialEq + Debug,
+    {
+        let played = self.setting(seed, self.runs).play(accidents, Log::Off, body).await;
+        let mut found = judge(calm, &played, self.values);
+        if self.only.is_some() {
+            found.extend(no_accident(accidents, &played));
+        }
+        found
     }
 
     /// The shortest case that still goes wrong: deaths are left out as long as it does, and the others come as early as
@@ -65,60 +100,44 @@ impl<S: Store> CrashTest<S> {
     async fn shrink<T, E>(
         &self,
         calm: &Played<T, E>,
-        mut accidents: Vec<Accident>,
+        mut case: (Vec<Accident>, Vec<Finding>),
+        seed: u64,
         body: &impl AsyncFn(World<S>) -> Result<T, E>,
-    ) -> super::report::Failure
+    ) -> (Vec<Accident>, Vec<Finding>)
     where
         T: PartialEq + Debug,
         E: PartialEq + Debug,
     {
-        let mut index = accidents.len();
-        while let Some(at) = index.checked_sub(1) {
-            index = at;
-            let mut fewer = accidents.clone();
-            fewer.remove(at);
-            if !fewer.is_empty() && self.goes_wrong(calm, &fewer, body).await {
-                accidents = fewer;
+        for index in (0..case.0.len()).rev() {
+            let mut fewer = case.0.clone();
+            fewer.remove(index);
+            let found = self.found(calm, &fewer, seed, body).await;
+            if !fewer.is_empty() && !found.is_empty() {
+                case = (fewer, found);
             }
         }
-        for index in 0..accidents.len() {
-            accidents = self.earlier(calm, accidents, index, body).await;
-        }
-        self.failure(calm, &accidents, self.seed, self.runs, body).await
-    }
-
-    /// The same with one death as early as halving finds it.
-    async fn earlier<T, E>(
-        &self,
-        calm: &Played<T, E>,
-        mut accidents: Vec<Accident>,
-        index: usize,
-        body: &impl AsyncFn(World<S>) -> Result<T, E>,
-    ) -> Vec<Accident>
-    where
-        T: PartialEq + Debug,
-        E: PartialEq + Debug,
-    {
-        let mut step = accidents.get(index).map_or(0, |accident| accident.at / 2);
-        while step > 0 {
-            let mut earlier = accidents.clone();
-            if let Some(accident) = earlier.get_mut(index) {
-                accident.at = accident.at.saturating_sub(step).max(1);
-            }
-            if earlier != accidents && self.goes_wrong(calm, &earlier, body).await {
-                accidents = earlier;
-            } else {
-                step /= 2;
+        for index in 0..case.0.len() {
+            let mut step = case.0.get(index).map_or(0, |accident| accident.at / 2);
+            while step > 0 {
+                let mut earlier = case.0.clone();
+                if let Some(accident) = earlier.get_mut(index) {
+                    accident.at = accident.at.saturating_sub(step).max(1);
+                }
+                let found =
+                    if earlier == case.0 { Vec::new() } else { self.found(calm, &earlier, seed, body).await };
+                if found.is_empty() {
+                    step /= 2;
+                } else {
+                    case = (earlier, found);
+                }
             }
         }
-        accidents
+        case
     }
 }
 
-/// How many deaths a round has at most.
-const MOST_DEATHS: usize = 8;
-
-fn deaths(dice: &mut fastrand::Rng, boundaries: u64) -> Vec<Accident> {
+fn deaths(seed: u64, boundaries: u64) -> Vec<Accident> {
+    let mut dice = fastrand::Rng::with_seed(seed);
     let number = dice.usize(1..=MOST_DEATHS);
-    (0..number).map(|_| Accident { at: dice.u64(1..=boundaries.max(1)), kind: AccidentKind::Death }).collect()
+    (0..number).map(|_| Accident::death(dice.u64(1..=boundaries.max(1)))).collect()
 }

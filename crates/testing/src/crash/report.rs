@@ -1,16 +1,18 @@
-use std::fmt;
+use std::fmt::{self, Debug};
 
+use super::accident::{Accident, AccidentKind};
 use super::boundary::Boundary;
+use super::case::Played;
 use super::finding::Finding;
-use super::life::{Accident, AccidentKind};
 
 /// What a crash test has tried and found.
 #[derive(Debug, Clone)]
 #[must_use = "call `assert_same_outcome()`"]
 pub struct CrashReport {
     pub(super) seed: u64,
-    /// What the process passes that has no accident.
+    /// What the process passes that has no accident, and what it comes to.
     pub(super) boundaries: usize,
+    pub(super) calm: String,
     pub(super) tried: Vec<Tried>,
     pub(super) failure: Option<Failure>,
 }
@@ -29,13 +31,25 @@ pub(super) struct Tried {
 pub struct Failure {
     pub(super) seed: u64,
     pub(super) runs: usize,
+    pub(super) is_random: bool,
     pub(super) accidents: Vec<Accident>,
     pub(super) places: Vec<Option<Boundary>>,
     pub(super) findings: Vec<Finding>,
+    /// Whether it went wrong again when it was repeated.
+    pub(super) repeats: bool,
     pub(super) trace: String,
 }
 
 impl CrashReport {
+    pub(super) fn new<T: Debug, E: Debug>(calm: &Played<T, E>, seed: u64) -> Self {
+        let boundaries = calm.boundaries.first().map_or(0, Vec::len);
+        let calm = match &*calm.results {
+            [Some(result)] => format!("{result:?}"),
+            results => format!("{} results", results.len()),
+        };
+        Self { seed, boundaries, calm, tried: Vec::new(), failure: None }
+    }
+
     /// How many cases were tried, the one without an accident included.
     #[must_use]
     pub fn cases(&self) -> usize {
@@ -64,7 +78,7 @@ impl CrashReport {
 }
 
 impl Failure {
-    /// What was found, the worst first.
+    /// What was found.
     #[must_use]
     pub fn findings(&self) -> &[Finding] {
         &self.findings
@@ -86,20 +100,25 @@ impl Failure {
 impl fmt::Display for CrashReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(failure) = &self.failure {
-            return failure.fmt(f);
+            return fmt::Display::fmt(failure, f);
         }
         write!(f, "{} boundaries", self.boundaries)?;
         for Tried { accidents, cases, of } in &self.tried {
             let plural = if *accidents == 1 { "" } else { "s" };
             write!(f, " · {accidents} accident{plural} {cases} of {of} cases")?;
         }
-        write!(f, " · the same outcome each time · seed {}", self.seed)
+        write!(f, " · each time {} · seed {}", self.calm, self.seed)
     }
 }
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "a crash changes what comes of it\n")?;
+        let title = match (self.accidents.is_empty(), self.repeats) {
+            (true, _) => "it goes wrong without an accident",
+            (false, true) => "an accident changes what comes of it",
+            (false, false) => "an accident changes what comes of it, though not when it was repeated",
+        };
+        writeln!(f, "{title}\n")?;
         for (number, finding) in self.findings.iter().enumerate() {
             writeln!(f, "  {:<10}{finding}", if number == 0 { "found" } else { "" })?;
         }
@@ -123,15 +142,15 @@ struct Repeat<'a>(&'a Failure);
 
 impl fmt::Display for Repeat<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Failure { seed, runs, accidents, .. } = self.0;
+        let Failure { seed, runs, accidents, is_random, .. } = self.0;
         write!(f, "CrashTest::new().seed({seed})")?;
-        if *runs > 1 {
+        if *is_random {
             write!(f, ".runs({runs})")?;
         }
         let accidents: Vec<_> = accidents.iter().map(Accident::to_string).collect();
         if !accidents.is_empty() {
             write!(f, ".only([{}])", accidents.join(", "))?;
         }
-        Ok(())
+        write!(f, ".{}(..), with the same store", if *is_random { "randomly" } else { "everywhere" })
     }
 }

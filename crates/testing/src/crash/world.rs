@@ -1,16 +1,19 @@
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
 use awaitly_core::__stage::on_stage;
 use awaitly_core::Workflow;
+use awaitly_core::clock::days;
 use awaitly_core::store::Store;
 use awaitly_persistence::MemoryStore;
 
 use super::ledger::Ledger;
-use super::process::Process;
+use super::process::{Process, StandStill};
 use super::store::CrashStore;
 use crate::PausedClock;
+
+/// So that a long sleep is not full of renewals.
+const LEASE: std::time::Duration = days(1);
 
 /// What a process of a crash test has: a store that stays when it dies, a ledger of what happens outside, a clock.
 ///
@@ -20,20 +23,14 @@ pub struct World<S = MemoryStore> {
     process: Arc<Process<S>>,
     clock: PausedClock,
     seed: u64,
-    lease: Duration,
 }
 
 impl<S: Store> World<S> {
-    pub(super) const fn new(
-        process: Arc<Process<S>>,
-        clock: PausedClock,
-        seed: u64,
-        lease: Duration,
-    ) -> Self {
-        Self { process, clock, seed, lease }
+    pub(super) const fn new(process: Arc<Process<S>>, clock: PausedClock, seed: u64) -> Self {
+        Self { process, clock, seed }
     }
 
-    /// The workflow with the store, the clock, the lease and the seed of this test, and watched by it: so the process can die at
+    /// The workflow with the store, the clock and the seed of this test, with leases of a day, and watched by it: so the process can die at
     /// each lookup, attempt and event too.
     #[must_use]
     pub fn workflow<X>(&self, definition: Workflow<X>) -> Workflow<X> {
@@ -41,7 +38,7 @@ impl<S: Store> World<S> {
         let workflow = definition
             .store(self.store())
             .clock(self.clock)
-            .lease(self.lease)
+            .lease(LEASE)
             .seed(self.seed)
             .observe(watcher.clone());
         on_stage(workflow, Arc::new(watcher))
@@ -71,8 +68,15 @@ impl<S: Store> World<S> {
         self.seed
     }
 
+    /// Waits for something of the real world, such as SQL of your own on a [shared store](super::CrashTest::shared_store),
+    /// while paused time stands still: otherwise it would leap, and timeouts pass, before the answer is there.
+    pub async fn still<Fut: Future>(&self, real: Fut) -> Fut::Output {
+        let _still = StandStill::begin();
+        real.await
+    }
+
     /// Which of the runs at once this is, from 1; 0 where there is one only. Run ids and idempotency keys need not tell
-    /// them apart: each has a store and a ledger as its own.
+    /// them apart: they are those of this run alone.
     #[must_use]
     pub fn number(&self) -> usize {
         self.process.watcher.number

@@ -31,7 +31,7 @@ fn line(kind: &EventKind) -> String {
 }
 
 /// As it stands in a pattern.
-fn name(kind: &EventKind) -> String {
+pub(crate) fn name(kind: &EventKind) -> String {
     format!("{kind:?}").chars().take_while(char::is_ascii_alphanumeric).collect()
 }
 

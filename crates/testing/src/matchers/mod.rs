@@ -3,6 +3,8 @@
 mod lines;
 pub mod private;
 
+pub(crate) use lines::name as name_of;
+
 /// Gives the value of a `Result`.
 ///
 /// # Panics

@@ -9,6 +9,7 @@ use serde::Deserialize;
 
 use super::report::{End, Here, Replay, Sleeping, Unasked, Undecodable, What, Why, WouldRun};
 use super::witness::{Notes, Now};
+use crate::keys::{is_notice, outer_keys};
 
 /// What a check has seen.
 pub(super) struct Seen<'a> {
@@ -102,7 +103,9 @@ impl Seen<'_> {
         if asked.contains(key) {
             return Place::Asked;
         }
-        if self.known.contains(key) || self.is_notice(key) {
+        let is_question =
+            |step: &str| self.notes.asked.iter().chain(&self.known).any(|key| key.as_str() == step);
+        if self.known.contains(key) || is_notice(key, is_question) {
             return Place::PassedOver;
         }
         let outer = outer_keys(key);
@@ -114,28 +117,6 @@ impl Seen<'_> {
         }
         Place::Unasked
     }
-
-    /// Whether it is recorded under `key` that somebody was told of a question, as `awaitly-hitl` does it. Once the
-    /// question is answered, nobody asks for that.
-    fn is_notice(&self, key: &str) -> bool {
-        let told = ["notify ", "remind "].iter().find_map(|act| key.strip_prefix(act));
-        let Some((of, token)) = told.and_then(|told| told.rsplit_once(" #")) else { return false };
-        let of_one =
-            |question: &str| of == question || of.rsplit_once(' ').is_some_and(|(of, _)| of == question);
-        token.len() == 8 && self.notes.asked.iter().chain(&self.known).any(|question| of_one(question))
-    }
-}
-
-/// The keys of the steps that the step with this key may be inside of: `pay` of `pay/charge` and of `pay@2/charge`.
-fn outer_keys(key: &str) -> Vec<&str> {
-    let outer = key.match_indices('/').filter_map(|(at, _)| key.get(..at));
-    outer
-        .flat_map(|outer| {
-            let numbered = outer.rsplit_once('@');
-            let plain = numbered.filter(|(_, number)| number.parse::<u32>().is_ok()).map(|(plain, _)| plain);
-            [Some(outer), plain].into_iter().flatten()
-        })
-        .collect()
 }
 
 fn would_run(notes: &Notes, records: &[Record]) -> Vec<WouldRun> {

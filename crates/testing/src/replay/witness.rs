@@ -3,7 +3,7 @@ use std::collections::{HashMap, HashSet};
 use std::future::{pending, ready};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use awaitly_core::__stage::{Cue, Prop, Scene, Stage};
+use awaitly_core::__stage::{Cue, Prop, Returned, Scene, Stage};
 use awaitly_core::RunError;
 use awaitly_core::event::{Event, EventKind, StepId};
 use awaitly_core::journal::Key;
@@ -119,7 +119,7 @@ impl Notes {
 }
 
 impl Stage for Witness {
-    fn looks_up(&self, step: &StepId) {
+    fn looks_up(&self, _: &str, step: &StepId) {
         self.notes().asked.insert(step.key.clone());
     }
 
@@ -133,9 +133,9 @@ impl Stage for Witness {
         }
     }
 
-    fn body_returned(&self, _: bool, stopped: Option<&RunError>) {
+    fn body_returned(&self, returned: &Returned<'_>) {
         let mut notes = self.notes();
-        if let Some(error) = stopped
+        if let Some(error) = returned.stopped
             && !notes.refusals.iter().any(|(_, refusal)| refusal == error)
         {
             notes.refusals.push((None, error.clone()));

@@ -3,7 +3,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
 
 use awaitly_core::__stage::{Cue, Misfit, Reply, Scene, Stage};
-use awaitly_core::RunError;
 use awaitly_core::event::StepId;
 use awaitly_core::journal::Key;
 
@@ -50,7 +49,7 @@ impl Player {
 }
 
 impl Stage for Player {
-    fn looks_up(&self, step: &StepId) {
+    fn looks_up(&self, _: &str, step: &StepId) {
         if !self.log.keeps_book(&step.key) {
             self.playbook().looked_up(step);
         }
@@ -86,8 +85,6 @@ impl Stage for Player {
             self.log.does_not_fit(Problem::misfit(self.label(step).clone(), misfit));
         }
     }
-
-    fn body_returned(&self, _: bool, _: Option<&RunError>) {}
 }
 
 async fn perform(turns: u32, play: Play) -> Cue {

@@ -17,8 +17,10 @@ impl Frame<'_> {
 
     #[inline(never)]
     fn looks_up_on_stage(&self) {
-        if let Some(stage) = self.run.and_then(Shared::stage) {
-            stage.looks_up(&self.id());
+        if let Some(run) = self.run
+            && let Some(stage) = run.stage()
+        {
+            stage.looks_up(run.run_id(), &self.id());
         }
     }
 

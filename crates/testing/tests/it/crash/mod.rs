@@ -1,6 +1,7 @@
 //! Crash tests of workflows that survive, and of such that do not.
 
 mod asks;
+mod correct;
 mod planted;
 mod sagas;
 mod several;

@@ -1,0 +1,128 @@
+//! Watches one run's part in a process: it is both stage and observer of the run's workflows.
+
+use std::future::pending;
+use std::sync::Arc;
+
+use awaitly_core::__stage::{Cue, Returned, Scene, Stage};
+use awaitly_core::event::{Event, EventKind, Observer, StepId};
+
+use super::boundary::{Act, Boundary, Side};
+use super::finding::Finding;
+use super::life::{Fate, Life};
+use super::notes::Notes;
+use crate::matchers::name_of;
+use crate::script::pass;
+use crate::seed;
+
+#[derive(Debug, Clone)]
+pub(super) struct Watcher {
+    pub(super) life: Life,
+    pub(super) notes: Arc<Notes>,
+    /// Which of the runs at once it is; 0 where there is one.
+    pub(super) number: usize,
+    /// What comes before its run ids in the store.
+    pub(super) scope: Option<Arc<str>>,
+    /// What decides how long an attempt is kept back, so that the runs mix differently.
+    pub(super) dice: Option<u64>,
+}
+
+impl Watcher {
+    /// The text, of this run alone.
+    pub(super) fn scoped(&self, text: &str) -> Box<str> {
+        match self.number {
+            0 => text.into(),
+            number => format!("{number}/{text}").into(),
+        }
+    }
+
+    /// A run, as the notes know it.
+    pub(super) fn named(&self, run: &Arc<str>) -> Arc<str> {
+        match self.number {
+            0 => Arc::clone(run),
+            number => format!("{number}/{run}").into(),
+        }
+    }
+
+    /// How often an attempt lets others go first.
+    fn turns(&self, step: &StepId, attempt: u32) -> u32 {
+        let draw = |seed| seed::dice(seed, &self.scoped(&step.key), attempt).u32(0..4);
+        self.dice.map_or(0, draw)
+    }
+
+    /// A step of the run told something.
+    fn hear(&self, run: &Arc<str>, kind: &EventKind) {
+        let notes = &self.notes;
+        match kind {
+            EventKind::RunStarted { .. } => notes.body_begins(run),
+            EventKind::RunSucceeded { .. }
+            | EventKind::RunFailed { .. }
+            | EventKind::RunWaiting { .. }
+            | EventKind::RunCancelled { .. }
+            | EventKind::RunInterrupted { .. } => notes.run_ends(run),
+            EventKind::StepMissed { step } => notes.asked(run, &step.key, &step.name, false),
+            EventKind::StepReused { step } => notes.asked(run, &step.key, &step.name, true),
+            EventKind::ScopeStarted { scope, .. } => notes.scope_begins(run, scope),
+            EventKind::ScopeEnded { .. } => notes.scope_ends(run),
+            EventKind::StepStarted { step } => notes.step_begins(run, &step.key),
+            EventKind::StepSucceeded { step, .. }
+            | EventKind::StepFailed { step, .. }
+            | EventKind::StepAborted { step, .. } => notes.step_ends(run, &step.key),
+            _ => {}
+        }
+    }
+}
+
+fn at(step: &StepId, act: Act) -> Boundary {
+    Boundary::new(Side::Before, act, Some(step.key.clone()))
+}
+
+impl Stage for Watcher {
+    fn looks_up(&self, run: &str, step: &StepId) {
+        if self.life.pass(false, || at(step, Act::Lookup)) == Fate::Dies {
+            return;
+        }
+        if let Some(failed) = self.notes.went_on_after(&self.named(&run.into())) {
+            self.notes.find(Finding::WentOn { step: failed, to: Some(step.key.clone()) });
+        }
+    }
+
+    fn attempt(&self, step: &StepId, attempt: u32) -> Option<Scene> {
+        if self.life.pass(false, || at(step, Act::Attempt(attempt))) == Fate::Dies {
+            return Some(Box::pin(pending()));
+        }
+        match self.turns(step, attempt) {
+            0 => None,
+            turns => Some(Box::pin(async move {
+                pass(turns).await;
+                Cue::Operation
+            })),
+        }
+    }
+
+    fn body_returned(&self, returned: &Returned<'_>) {
+        if self.life.is_dead() {
+            return;
+        }
+        let run = self.named(&returned.run.into());
+        if returned.a_value
+            && returned.stopped.is_some()
+            && let Some(step) = self.notes.went_on_after(&run)
+        {
+            self.notes.find(Finding::WentOn { step, to: None });
+        }
+        self.notes.body_returned(&run, returned.a_value, returned.knows);
+    }
+}
+
+impl Observer for Watcher {
+    fn on_event(&self, event: &Event) {
+        if self.life.is_dead() {
+            return;
+        }
+        self.hear(&self.named(&event.run), &event.kind);
+        self.life.pass(false, || {
+            let step = event.kind.step().map(|step| step.key.clone());
+            Boundary::new(Side::At, Act::Event(name_of(&event.kind).into()), step)
+        });
+    }
+}

@@ -1,0 +1,21 @@
+//! What the key of a step tells of others.
+
+/// The keys of the steps that the step with this key may be inside of: `pay` of `pay/charge` and of `pay@2/charge`.
+pub(crate) fn outer_keys(key: &str) -> Vec<&str> {
+    let outer = key.match_indices('/').filter_map(|(at, _)| key.get(..at));
+    outer
+        .flat_map(|outer| {
+            let numbered = outer.rsplit_once('@');
+            let plain = numbered.filter(|(_, number)| number.parse::<u32>().is_ok()).map(|(plain, _)| plain);
+            [Some(outer), plain].into_iter().flatten()
+        })
+        .collect()
+}
+
+/// Whether it is recorded under `key` that somebody was told of a question, as `awaitly-hitl` does it. Once the
+/// question is answered, nobody asks for that.
+pub(crate) fn is_notice(key: &str, is_question: impl Fn(&str) -> bool) -> bool {
+    let told = ["notify ", "remind "].iter().find_map(|act| key.strip_prefix(act));
+    let Some((of, token)) = told.and_then(|told| told.rsplit_once(" #")) else { return false };
+    token.len() == 8 && (is_question(of) || of.rsplit_once(' ').is_some_and(|(of, _)| is_question(of)))
+}
