@@ -95,8 +95,8 @@ impl<S: Store> CrashTest<S> {
         found
     }
 
-    /// The shortest case that still goes wrong: deaths are left out as long as it does, and the others come as early as
-    /// they can.
+    /// The shortest case that still goes wrong: one death, where one is enough. Otherwise deaths are left out as long as
+    /// it does, and the others come as early as they can.
     async fn shrink<T, E>(
         &self,
         calm: &Played<T, E>,
@@ -108,6 +108,14 @@ impl<S: Store> CrashTest<S> {
         T: PartialEq + Debug,
         E: PartialEq + Debug,
     {
+        let boundaries = calm.boundaries.first().map_or(0, Vec::len) as u64;
+        for at in 1..=boundaries.min(self.limit as u64) {
+            let alone = vec![Accident::death(at)];
+            let found = self.found(calm, &alone, seed, body).await;
+            if !found.is_empty() {
+                return (alone, found);
+            }
+        }
         for index in (0..case.0.len()).rev() {
             let mut fewer = case.0.clone();
             fewer.remove(index);

@@ -3,7 +3,7 @@
 use awaitly_core::clock::Clock;
 use awaitly_core::{Error, RunError, Workflow, step};
 use awaitly_persistence::MemoryStore;
-use awaitly_testing::crash::{CrashReport, CrashTest, Finding, Place, World, crash_everywhere};
+use awaitly_testing::crash::{Accident, CrashReport, CrashTest, Finding, Place, World, crash_everywhere};
 use awaitly_testing::fault::{Call, Fault, FaultyStore};
 
 use super::{Shop, order};
@@ -204,4 +204,106 @@ async fn a_store_that_ignores_fencing_is_found() {
         told.contains("took the record of step `charge` from an owner that had lost the lease"),
         "{told}"
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_question_whose_key_depends_on_the_clock_is_found() {
+    let report = crash_everywhere(async |world| {
+        let clock = world.clock();
+        let body = async |run: &awaitly_core::DurableRun| {
+            let now = clock.wall().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+            Ok::<_, RunError>(step!(run.wait_for::<u64>("manager").key(format!("manager:{now}"))))
+        };
+        let ended = world.workflow(Workflow::new("order")).run("o", body).await;
+        ended.map_err(|_| "waits")
+    })
+    .await;
+    let (finding, told) = found(&report);
+    assert!(
+        matches!(&finding, Finding::Forgotten { key, .. } if key.as_str() == "manager:946684800"),
+        "{told}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_process_that_waits_for_ever_is_found() {
+    let report = crash_everywhere(async |world| {
+        let shop = shop(&world);
+        let body = async |run: &awaitly_core::DurableRun| {
+            let charge = async {
+                // A service that hangs where it is called twice.
+                if !shop.ledger.note_once(&run.idempotency_key("charge"), "charge") {
+                    std::future::pending::<()>().await;
+                }
+                Ok::<_, RunError>(7)
+            };
+            Ok::<_, RunError>(step!(run, "charge", charge))
+        };
+        world.workflow(Workflow::new("order")).run("o", body).await
+    })
+    .await;
+    let (finding, told) = found(&report);
+    assert_eq!(finding, Finding::NeverEnds { last_step: Some("charge".into()) }, "{told}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_is_not_new_is_told() {
+    let store = MemoryStore::new();
+    let test = CrashTest::new().store(move || store.clone());
+    let report = test.everywhere(async |world| {
+        let shop = Shop { ledger: world.ledger() };
+        world.workflow(Workflow::new("order")).run("o", async |run| order(run, &shop).await).await
+    });
+    let report = report.await;
+    let findings = report.failure().expect("nothing was tested").findings().to_vec();
+    assert!(findings.iter().any(|finding| matches!(finding, Finding::NotFresh { .. })), "{report}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_comes_out_differently_each_time_is_told_without_an_accident() {
+    let number = std::sync::atomic::AtomicU32::new(0);
+    let report = crash_everywhere(async |world| {
+        let shop = shop(&world);
+        let ended =
+            world.workflow(Workflow::new("order")).run("o", async |run| order(run, &shop).await).await;
+        ended.map(|_| number.fetch_add(1, std::sync::atomic::Ordering::Relaxed))
+    })
+    .await;
+    assert!(report.to_string().starts_with("it goes wrong without an accident"), "{report}");
+    assert_eq!(found(&report).0, Finding::Result { calm: "Ok(0)".into(), crashed: "Ok(1)".into() });
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_accident_that_does_not_happen_is_told() {
+    let test = CrashTest::new().only([Accident::death(999)]);
+    let report = test.everywhere(async |world| {
+        let shop = Shop { ledger: world.ledger() };
+        world.workflow(Workflow::new("order")).run("o", async |run| order(run, &shop).await).await
+    });
+    let (finding, told) = found(&report.await);
+    assert!(matches!(finding, Finding::NoAccident { .. }), "{told}");
+}
+
+async fn blind(world: World) -> Result<u64, RunError> {
+    let shop = shop(&world);
+    let body = async |run: &awaitly_core::DurableRun| {
+        let hold = step!(run, "reserve", shop.act("reserve", run.idempotency_key("reserve")));
+        let paid = step!(run, "charge", shop.act_blindly("charge"));
+        Ok::<_, RunError>(hold + paid)
+    };
+    world.workflow(Workflow::new("order")).run("o", body).await
+}
+
+#[tokio::test(start_paused = true)]
+async fn random_deaths_find_a_fault_and_are_made_few() {
+    let report = CrashTest::new().seed(3).runs(4).randomly(blind).await;
+    let failure = report.failure().expect("it is found");
+    assert_eq!(failure.accidents().len(), 1, "{report}");
+    let told = report.to_string();
+    assert!(told.contains(".runs(4).only([Accident::death("), "{told}");
+    assert!(told.contains(".randomly(..)"), "{told}");
+
+    let seed = told.split("seed(").nth(1).unwrap().split(')').next().unwrap().parse().unwrap();
+    let again = CrashTest::new().seed(seed).runs(4).only(failure.accidents()).randomly(blind).await;
+    assert_eq!(again.failure().expect("it is found again").findings(), failure.findings());
 }
