@@ -1,6 +1,9 @@
 use std::time::{Duration, Instant, SystemTime};
 
 use awaitly_core::clock::{Clock, Sleep, SystemClock};
+use awaitly_persistence::MemoryStore;
+
+use crate::simulate::progress;
 
 /// Tokio's time, with a time of day that goes with it: it was midnight, 1 January 2000, UTC, when this clock was made.
 ///
@@ -39,13 +42,34 @@ impl PausedClock {
         self.now().saturating_duration_since(self.made)
     }
 
+    /// A store in memory without runs, by whose time it is what it is by this clock: so what the store says of a moment and
+    /// what the code under test reads off the clock fit together.
+    ///
+    /// ```
+    /// use awaitly_core::clock::{Clock, days};
+    /// use awaitly_core::store::Operate;
+    /// use awaitly_testing::PausedClock;
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap().block_on(async {
+    /// let clock = PausedClock::new();
+    /// clock.advance(days(2)).await;
+    /// assert_eq!(clock.store().now().await.unwrap(), clock.wall().into());
+    /// # });
+    /// ```
+    #[must_use]
+    pub fn store(&self) -> MemoryStore {
+        MemoryStore::made_at(self.wall())
+    }
+
     /// Lets time pass, and everything that waits for a moment in it happen.
     ///
     /// # Panics
-    /// Where tokio's time is not paused.
+    /// Where tokio's time is not paused. In a simulation, where that is [longer](crate::Simulation::longest) than one may
+    /// take.
     pub async fn advance(&self, by: Duration) {
         assert_paused();
         tokio::time::sleep(by).await;
+        progress();
     }
 }
 

@@ -2,7 +2,7 @@ mod run;
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use awaitly_core::clock::days;
 use awaitly_core::event::Observer;
@@ -15,6 +15,7 @@ use serde::Serialize;
 use crate::clock::{PausedClock, assert_paused};
 use crate::script::{Interleaving, Leftovers, Outcome, Playbook, Script, Unscripted};
 use crate::seed;
+use crate::simulate::LONGEST;
 
 /// A run whose steps end as the test says, and a report of what happened.
 ///
@@ -31,8 +32,9 @@ use crate::seed;
 /// | [`seed`](Self::seed) | that in `AWAITLY_SEED`, or else 0 |
 /// | [`interleaved`](Self::interleaved) | no: branches go on in the order in which they are polled |
 /// | [`run_id`](Self::run_id) | `test` |
-/// | [`store`](Self::store) | a [`MemoryStore`] made at midnight, 1 January 2000 |
+/// | [`store`](Self::store) | that in memory of [its clock](Self::clock), by which it is midnight, 1 January 2000 |
 /// | [`lease`](Self::lease) | ten years, so that a long sleep is not full of renewals |
+/// | [`longest`](Self::longest) | four hundred days; in a [`Sim`](crate::Sim) that of the simulation |
 ///
 /// # Examples
 /// ```
@@ -63,6 +65,8 @@ pub struct Harness<X = Typed> {
     seed: u64,
     interleaving: Interleaving,
     run: Arc<str>,
+    clock: PausedClock,
+    longest: Duration,
     memory: MemoryStore,
     /// `None`: the one in memory.
     store: Option<AnyStore>,
@@ -95,14 +99,17 @@ impl<X> Harness<X> {
     #[track_caller]
     pub fn of(workflow: Workflow<X>) -> Self {
         assert_paused();
+        let clock = PausedClock::new();
         Self {
-            workflow: workflow.clock(PausedClock::new()).lease(days(3650)),
+            workflow: workflow.lease(days(3650)),
             playbook: Arc::default(),
             leftovers: Leftovers::default(),
             seed: seed::given().unwrap_or_default(),
             interleaving: Interleaving::AsPolled,
             run: "test".into(),
-            memory: memory(),
+            clock,
+            longest: LONGEST,
+            memory: clock.store(),
             store: None,
         }
     }
@@ -157,7 +164,20 @@ impl<X> Harness<X> {
         self
     }
 
-    /// Lets the runs rest in this store.
+    /// Lets the runs rest in this store. One that keeps time of its own should tell that of the harness, or what expires in
+    /// the store and what the run sees do not fit together: make a [`MemoryStore`] by [`clock`](Self::clock).
+    ///
+    /// ```
+    /// use awaitly_testing::Harness;
+    /// use awaitly_testing::fault::FaultyStore;
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap().block_on(async {
+    /// let harness = Harness::new();
+    /// let store = FaultyStore::new(harness.clock().store());
+    /// let harness = harness.store(store.clone());
+    /// # drop(harness);
+    /// # });
+    /// ```
     pub fn store(mut self, store: impl Store) -> Self {
         self.store = Some(AnyStore::new(store));
         self
@@ -166,6 +186,13 @@ impl<X> Harness<X> {
     /// How long a run stays with this process when it stops without a word.
     pub fn lease(mut self, ttl: Duration) -> Self {
         self.workflow = self.workflow.lease(ttl);
+        self
+    }
+
+    /// How much time may pass in a run before it is taken for one in which nothing can happen any more. In a
+    /// [`Simulation`](crate::Simulation) that has [its own](crate::Simulation::longest).
+    pub const fn longest(mut self, time: Duration) -> Self {
+        self.longest = time;
         self
     }
 
@@ -181,24 +208,31 @@ impl<X> Harness<X> {
         &self.memory
     }
 
-    pub(crate) fn resting_in(mut self, memory: MemoryStore) -> Self {
-        self.memory = memory;
+    /// The clock that the runs live by.
+    #[must_use]
+    pub const fn clock(&self) -> PausedClock {
+        self.clock
+    }
+
+    pub(crate) fn living_by(mut self, clock: PausedClock, memory: MemoryStore) -> Self {
+        (self.clock, self.memory) = (clock, memory);
         self
     }
 
-    /// Forgets the runs in memory, and begins all scripts anew.
+    /// Forgets the runs in memory, and begins all scripts anew: it is midnight again, by a new clock and a new store.
+    ///
+    /// A store that was [given](Self::store) is left as it is, and so is the clock then, since they tell the same time.
     pub fn reset(&mut self) {
         self.playbook().rewind();
-        self.memory = memory();
+        if self.store.is_none() {
+            self.clock = PausedClock::new();
+            self.memory = self.clock.store();
+        }
     }
 
     fn playbook(&self) -> MutexGuard<'_, Playbook> {
         self.playbook.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-fn memory() -> MemoryStore {
-    MemoryStore::made_at(SystemTime::UNIX_EPOCH + PausedClock::MIDNIGHT)
 }
 
 impl<X> fmt::Debug for Harness<X> {

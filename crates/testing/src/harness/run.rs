@@ -11,14 +11,15 @@ use super::Harness;
 use crate::clock::assert_paused;
 use crate::report::{Log, Report};
 use crate::script::{Leftovers, Player, ScriptError};
-use crate::simulate::{LONGEST, Watched};
+use crate::simulate::{Watched, progress};
 
 impl<X> Harness<X> {
     /// Runs `body` on a durable handle.
     ///
     /// # Panics
     /// Where what was scripted is not what the run asked for, with all that does not fit. Where tokio's time is not
-    /// paused. Where nothing can happen any more, because everything waits and nothing waits for a moment.
+    /// paused. Where nothing can happen any more, because everything waits and nothing waits for a moment: see
+    /// [`longest`](Self::longest).
     ///
     /// # Resume
     /// As [`Workflow::run`] with the same run id.
@@ -46,7 +47,7 @@ impl<X> Harness<X> {
         E: FromStep<RunError> + fmt::Display,
     {
         let (workflow, log) = self.prepare(Handle::Durable);
-        let result = watched(workflow.run(Arc::clone(&self.run), body)).await;
+        let result = self.watched(workflow.run(Arc::clone(&self.run), body)).await;
         self.conclude(result, &log)
     }
 
@@ -60,7 +61,7 @@ impl<X> Harness<X> {
         E: FromStep<RunError> + fmt::Display,
     {
         let (workflow, log) = self.prepare(Handle::Durable);
-        let result = watched(workflow.retry(Arc::clone(&self.run), body)).await;
+        let result = self.watched(workflow.retry(Arc::clone(&self.run), body)).await;
         fitting(self.conclude(result, &log))
     }
 
@@ -74,7 +75,7 @@ impl<X> Harness<X> {
         E: FromStep<RunError> + fmt::Display,
     {
         let (workflow, log) = self.prepare(Handle::Durable);
-        let result = watched(workflow.cancel(Arc::clone(&self.run), body)).await;
+        let result = self.watched(workflow.cancel(Arc::clone(&self.run), body)).await;
         fitting(self.conclude(result, &log))
     }
 
@@ -104,7 +105,7 @@ impl<X> Harness<X> {
         E: fmt::Display,
     {
         let (workflow, log) = self.prepare(Handle::Volatile);
-        let result = watched(workflow.run_volatile(body)).await;
+        let result = self.watched(workflow.run_volatile(body)).await;
         self.conclude(result, &log)
     }
 
@@ -118,12 +119,17 @@ impl<X> Harness<X> {
         let player = Player { playbook, log: playing, interleaving, seed, is_volatile };
         let listening = Arc::clone(&log);
         let store = self.store.clone().unwrap_or_else(|| AnyStore::new(self.memory.clone()));
-        let workflow = self.workflow.clone().seed(seed).any_store(store);
+        let workflow = self.workflow.clone().clock(self.clock).seed(seed).any_store(store);
         let workflow = workflow.observe(move |event: &Event| listening.heard(event));
         (__stage::on_stage(workflow, Arc::new(player)), log)
     }
 
+    fn watched<Fut>(&self, run: Fut) -> Watched<Fut> {
+        Watched::new(run, self.longest)
+    }
+
     fn conclude<T, E>(&self, result: Result<T, E>, log: &Log) -> Result<Report<T, E>, ScriptError> {
+        progress();
         let (happened, mut problems) = log.take();
         let report = Report::new(result, happened, self.seed);
         if problems.is_empty() && self.leftovers == Leftovers::Refuse && report.ending().is_final() {
@@ -141,10 +147,6 @@ impl<X> Harness<X> {
 enum Handle {
     Durable,
     Volatile,
-}
-
-fn watched<Fut>(run: Fut) -> Watched<Fut> {
-    Watched::new(run, LONGEST)
 }
 
 fn fitting<T, E>(report: Result<Report<T, E>, ScriptError>) -> Report<T, E> {

@@ -9,7 +9,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::time::Duration;
 
 pub use sim::Sim;
-pub(crate) use watched::{LONGEST, Watched};
+pub(crate) use watched::{LONGEST, Watched, progress};
 
 use crate::seed;
 
@@ -18,7 +18,8 @@ use crate::seed;
 ///
 /// # Panics
 /// Where `test` does, after the seed is printed. Where nothing can happen any more, because everything waits and nothing
-/// waits for a moment.
+/// waits for a moment; it is taken for that when four hundred days have passed in which nothing
+/// [came further](Simulation::longest).
 ///
 /// # Examples
 /// ```
@@ -85,11 +86,15 @@ impl Simulation {
         self
     }
 
-    /// How much time may pass in the test before it is taken for one in which nothing can happen any more. Give a shorter
-    /// one where something ticks on for ever beside it.
+    /// How much time may pass before the test is taken for one in which nothing can happen any more: since it began, a run
+    /// of a [`Harness`](crate::Harness) in it ended, or [`PausedClock::advance`](crate::PausedClock::advance) did.
+    ///
+    /// Give a longer one where something sleeps for years, and a shorter one where something ticks on for ever beside it:
+    /// each tick costs as much as it would in real time, and a lease of thirty seconds that is renewed ticks three million
+    /// times in a year.
     ///
     /// # Default
-    /// Two hundred years.
+    /// Four hundred days.
     pub const fn longest(mut self, time: Duration) -> Self {
         self.longest = time;
         self
@@ -102,7 +107,7 @@ impl Simulation {
     pub fn run<T>(self, test: impl AsyncFn(Sim) -> T) -> Vec<T> {
         let once = |seed| {
             telling_the_seed(seed, || {
-                in_paused_time(seed, self.longest, async { test(Sim::new(seed)).await })
+                in_paused_time(seed, self.longest, async { test(Sim::new(seed, self.longest)).await })
             })
         };
         self.seeds.iter().map(|seed| once(*seed)).collect()

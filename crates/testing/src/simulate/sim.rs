@@ -1,7 +1,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::SystemTime;
+use std::time::Duration;
 
+use awaitly_core::Workflow;
 use awaitly_persistence::MemoryStore;
 
 use crate::clock::PausedClock;
@@ -15,15 +16,16 @@ use crate::seed;
 #[derive(Debug, Clone)]
 pub struct Sim {
     seed: u64,
+    longest: Duration,
     clock: PausedClock,
     store: MemoryStore,
     drawn: Arc<AtomicU32>,
 }
 
 impl Sim {
-    pub(super) fn new(seed: u64) -> Self {
-        let store = MemoryStore::made_at(SystemTime::UNIX_EPOCH + PausedClock::MIDNIGHT);
-        Self { seed, clock: PausedClock::new(), store, drawn: Arc::default() }
+    pub(super) fn new(seed: u64, longest: Duration) -> Self {
+        let clock = PausedClock::new();
+        Self { seed, longest, clock, store: clock.store(), drawn: Arc::default() }
     }
 
     /// The seed.
@@ -50,9 +52,31 @@ impl Sim {
         seed::dice(self.seed, "sim", self.drawn.fetch_add(1, Ordering::Relaxed))
     }
 
-    /// A harness with the seed and the store of this execution, whose branches interleave by the seed.
+    /// A harness with the seed, the clock and the store of this execution, whose branches interleave by the seed.
     pub fn harness(&self) -> Harness {
-        Harness::new().seed(self.seed).resting_in(self.store.clone()).interleaved()
+        self.harness_of(Workflow::new("test"))
+    }
+
+    /// The same for the runs of `workflow`: see [`Harness::of`].
+    ///
+    /// ```
+    /// use awaitly_core::clock::{Clock, days};
+    /// use awaitly_core::{DurableRun, RunError, Workflow};
+    /// use awaitly_testing::Simulation;
+    ///
+    /// Simulation::new().run(async |sim| {
+    ///     let harness = sim.harness_of(Workflow::new("order").version(2));
+    ///     let report = harness.run(async |run: &DurableRun| run.sleep("two days", days(2)).await).await;
+    ///     assert_eq!(report.result, Ok(()));
+    ///     assert_eq!(harness.clock().wall(), sim.clock().wall());
+    /// });
+    /// ```
+    pub fn harness_of<X>(&self, workflow: Workflow<X>) -> Harness<X> {
+        Harness::of(workflow)
+            .seed(self.seed)
+            .living_by(self.clock, self.store.clone())
+            .longest(self.longest)
+            .interleaved()
     }
 
     /// Lets the others go first, as often as the seed says: put it where branches may overtake each other, and they do

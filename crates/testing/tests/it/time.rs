@@ -2,14 +2,17 @@
 
 use std::collections::BTreeSet;
 use std::future::pending;
-use std::panic::catch_unwind;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
-use std::sync::Mutex;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
 use std::task::Poll;
 use std::time::Duration;
 
 use awaitly_core::clock::{Clock, days, hours, secs};
-use awaitly_core::{RunError, Workflow, parallel, step};
+use awaitly_core::store::Operate;
+use awaitly_core::{DurableRun, RunError, Workflow, parallel, step};
+use awaitly_persistence::MemoryStore;
 use awaitly_testing::{Harness, Sim, Simulation, hang, ok, simulate};
 
 async fn number() -> Result<u32, RunError> {
@@ -92,6 +95,38 @@ fn what_ticks_for_ever_is_ended_by_the_longest_time() {
     let _: Box<dyn std::any::Any + Send> = catch_unwind(|| drop::<Vec<()>>(ticking())).unwrap_err();
 }
 
+#[test]
+fn a_run_that_is_stuck_with_a_short_lease_fails_before_long() {
+    let renewals = Arc::new(AtomicU32::new(0));
+    let counted = Arc::clone(&renewals);
+    let stuck = AssertUnwindSafe(|| {
+        simulate(async || {
+            let workflow = Workflow::new("stuck").store(MemoryStore::new()).lease(hours(1));
+            let counting = async {
+                loop {
+                    tokio::time::sleep(hours(1)).await;
+                    counted.fetch_add(1, Ordering::Relaxed);
+                }
+            };
+            let run = workflow.run("a", async |_| pending::<Result<(), RunError>>().await);
+            tokio::join!(run, counting).0.is_ok()
+        })
+    });
+    assert!(message(&*catch_unwind(stuck).unwrap_err()).starts_with("nothing can happen any more"));
+    assert!(renewals.load(Ordering::Relaxed) <= 400 * 24);
+}
+
+#[test]
+fn what_takes_years_says_so() {
+    let decade = async |run: &DurableRun| run.sleep("a decade", days(3650)).await;
+    let results = Simulation::new().longest(days(4000)).run(async |sim: Sim| {
+        let first = sim.harness().run(decade).await.result.clone();
+        // A run that has ended is no reason to take the next one for stuck.
+        (first, sim.harness().run_id("another").run(decade).await.result.clone())
+    });
+    assert_eq!(results, [(Ok(()), Ok(()))]);
+}
+
 async fn order_of(sim: Sim) -> String {
     let heard = Mutex::new(String::new());
     let say = async |word| {
@@ -154,6 +189,36 @@ fn a_store_of_a_simulation_is_there_for_several_runs() {
         (first, report.result.clone(), again)
     });
     assert_eq!(resumed, [(Ok(1), Ok(7), Ok(1))]);
+}
+
+#[test]
+fn the_clock_of_a_simulation_is_one() {
+    Simulation::new().run(async |sim: Sim| {
+        sim.clock().advance(days(2)).await;
+        let harness = sim.harness_of(Workflow::new("late"));
+        let report = harness.run(async |run| Ok::<_, RunError>(run.clock().wall())).await;
+        assert_eq!(report.result, Ok(sim.clock().wall()));
+        assert_eq!(sim.clock().elapsed(), days(2));
+        assert_eq!(sim.store().now().await.unwrap(), sim.clock().wall().into());
+    });
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reset_harness_lives_at_midnight_again_with_its_store() {
+    let mut harness = Harness::new();
+    let midnight = harness.clock().wall();
+    harness.clock().advance(days(2)).await;
+    harness.reset();
+    assert_eq!(harness.clock().wall(), midnight);
+    assert_eq!(harness.memory().now().await.unwrap(), midnight.into());
+
+    // A store that was given is not forgotten, and the clock does not fall behind it.
+    let store = harness.clock().store();
+    harness = harness.store(store.clone());
+    harness.clock().advance(days(2)).await;
+    harness.reset();
+    assert_eq!(harness.clock().wall(), midnight + days(2));
+    assert_eq!(store.now().await.unwrap(), harness.clock().wall().into());
 }
 
 /// A test of its own process, for the two below.
