@@ -1,20 +1,17 @@
 //! What chance says: the same for the same seed and the same circumstances, whatever happens beside them.
 
-/// Where the hash of FNV-1a begins, and what it multiplies by (64 bits).
+use crate::seed::mixed;
+
+/// Where the hash of FNV-1a begins (64 bits).
 const BASIS: u64 = 0xcbf2_9ce4_8422_2325;
-const PRIME: u64 = 0x0000_0100_0000_01b3;
 
 /// Randomness for the `number`th time of what `parts` name. No two of them share a stream, so that what is drawn
 /// for one does not depend on how often another was asked for.
 pub(super) fn draw(seed: u64, parts: &[&str], number: u64) -> fastrand::Rng {
-    let hash = feed(BASIS, &seed.to_le_bytes());
+    let hash = mixed(BASIS, &seed.to_le_bytes());
     // No text has the byte 255 in it, so parts cannot run into each other.
-    let hash = parts.iter().fold(hash, |hash, part| feed(feed(hash, part.as_bytes()), &[u8::MAX]));
-    fastrand::Rng::with_seed(feed(hash, &number.to_le_bytes()))
-}
-
-fn feed(hash: u64, bytes: &[u8]) -> u64 {
-    bytes.iter().fold(hash, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(PRIME))
+    let hash = parts.iter().fold(hash, |hash, part| mixed(mixed(hash, part.as_bytes()), &[u8::MAX]));
+    fastrand::Rng::with_seed(mixed(hash, &number.to_le_bytes()))
 }
 
 /// # Panics

@@ -76,7 +76,7 @@ impl Harness {
     /// A harness for a workflow of which nothing is to be said.
     ///
     /// # Panics
-    /// Where tokio's time is not paused.
+    /// Where tokio's time is not paused, or `AWAITLY_SEED` is no number.
     #[track_caller]
     pub fn new() -> Self {
         Self::of(Workflow::new("test"))
@@ -95,7 +95,7 @@ impl<X> Harness<X> {
     /// store and lease are those of the harness.
     ///
     /// # Panics
-    /// Where tokio's time is not paused.
+    /// Where tokio's time is not paused, or `AWAITLY_SEED` is no number.
     #[track_caller]
     pub fn of(workflow: Workflow<X>) -> Self {
         assert_paused();
@@ -121,7 +121,8 @@ impl<X> Harness<X> {
         self
     }
 
-    /// Says what the next attempts end in that have no script of their own, whichever steps they are at.
+    /// Says what the next attempts end in that have no script of their own, whichever steps they are at. A step that asks
+    /// somebody outside has no attempts: what is answered to it is said by a script of its own only.
     pub fn in_order(self, outcomes: impl IntoIterator<Item = Outcome>) -> Self {
         self.playbook().in_order(outcomes);
         self
@@ -139,7 +140,8 @@ impl<X> Harness<X> {
         self
     }
 
-    /// Fixes all that is left to chance: the jitter of retries, and the turns of [`interleaved`](Self::interleaved).
+    /// Fixes all that is left to chance, whatever the environment says: the jitter of retries, and the turns of
+    /// [`interleaved`](Self::interleaved).
     pub const fn seed(mut self, seed: u64) -> Self {
         self.seed = seed;
         self

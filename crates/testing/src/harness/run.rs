@@ -132,13 +132,14 @@ impl<X> Harness<X> {
         progress();
         let (happened, mut problems) = log.take();
         let report = Report::new(result, happened, self.seed);
+        problems.extend(self.playbook().for_sleeps(report.invocations()));
         if problems.is_empty() && self.leftovers == Leftovers::Refuse && report.ending().is_final() {
             problems = self.playbook().leftovers();
         }
         if problems.is_empty() {
             return Ok(report);
         }
-        Err(ScriptError { problems, trace: report.trace() })
+        Err(ScriptError { problems, trace: report.trace(), seed: self.seed })
     }
 }
 

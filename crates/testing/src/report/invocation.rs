@@ -63,6 +63,11 @@ impl Invocation {
         self.ended == Ended::Reused
     }
 
+    /// Whether it is a durable sleep, of which is recorded when it is over: no attempt begins at it.
+    pub(crate) fn is_sleep(&self) -> bool {
+        self.ended == Ended::Succeeded && self.attempts == 0
+    }
+
     fn begin(step: &StepId, order: usize, event: &Event) -> Self {
         let StepId { key, name } = step.clone();
         let (began, duration) = (event.at, Duration::ZERO);

@@ -3,6 +3,8 @@ use std::fmt;
 use awaitly_core::__stage::Misfit;
 use awaitly_core::journal::Key;
 
+use crate::seed::Advice;
+
 /// What was scripted is not what the run asked for.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -11,6 +13,8 @@ pub struct ScriptError {
     pub problems: Vec<Problem>,
     /// What happened, as [`Report::trace`](crate::Report::trace) tells it.
     pub trace: String,
+    /// The seed of the run.
+    pub seed: u64,
 }
 
 /// One thing that does not fit.
@@ -60,6 +64,15 @@ pub enum Problem {
     NotAnswered {
         /// The step.
         step: Key,
+    },
+    /// A script is for a durable sleep.
+    #[error(
+        "script `{script}`: it is for a durable sleep, which has no operation and takes its time, so nothing of it is \
+         played; leave it out, or correct the name"
+    )]
+    NothingToPlay {
+        /// The name or key.
+        script: Key,
     },
     /// No step has the name or the key.
     #[error("script `{script}`: no step asked for it{}; correct the name, or leave it out", those(asked))]
@@ -120,6 +133,6 @@ impl fmt::Display for ScriptError {
         for problem in &self.problems {
             write!(f, "\n- {problem}")?;
         }
-        write!(f, "\n\nwhat happened:\n{}", self.trace)
+        write!(f, "\n\nwhat happened:\n{}\n{}", self.trace, Advice(self.seed))
     }
 }

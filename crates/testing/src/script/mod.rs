@@ -2,7 +2,8 @@
 //!
 //! A scripted attempt goes the way of every other one: through the step's guards, its retry, its timeout, its saga and
 //! its journal. Only its operation is not called. A step that asks somebody outside, an approval for one, has no
-//! operation: it is scripted with [`answer`], [`rejected`] and [`expired`], and without a script it waits.
+//! operation: it is scripted with [`answer`], [`rejected`] and [`expired`], and without a script of its own it waits.
+//! A durable sleep has no operation and asks nobody, so there is nothing to script: it takes its time, which costs none.
 //!
 //! | what is said | what each attempt ends in |
 //! | --- | --- |
@@ -59,7 +60,8 @@ pub(crate) enum Kind {
     ByAttempt(Box<dyn FnMut(u32) -> Outcome + Send>),
 }
 
-/// A script that asks `say` at each attempt, of which the first is number 1.
+/// A script that asks `say` at each attempt, of which the first is number 1. A step that asks somebody outside has no
+/// attempts: `say` is asked for each answer, and the number is always 1.
 ///
 /// ```
 /// use awaitly_testing::{by_attempt, err, ok};

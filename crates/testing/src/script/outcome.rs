@@ -165,8 +165,18 @@ impl Outcome {
     ///
     /// # Default
     /// At once, but for [`timeout`], which takes its time.
+    ///
+    /// # Panics
+    /// Where the outcome is an answer of somebody outside: those come at once. For one that comes later, leave the step
+    /// without a script: the run waits, and the test answers it when that time has passed.
     #[must_use]
+    #[track_caller]
     pub const fn after(mut self, delay: Duration) -> Self {
+        assert!(
+            !matches!(self.end, End::Answer(_)),
+            "answers of a script come at once: leave out `after`; or leave the step without a script, so that the run \
+             waits, and answer it when that time has passed"
+        );
         self.after = delay;
         self
     }

@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use awaitly_core::__stage::Reply;
 use awaitly_core::event::StepId;
@@ -6,6 +6,7 @@ use awaitly_core::journal::Key;
 
 use super::outcome::Play;
 use super::{Kind, Outcome, Problem, Script};
+use crate::report::Invocation;
 
 /// What becomes of an attempt of which no script says what it ends in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -126,6 +127,19 @@ impl Playbook {
     fn part(&mut self, step: &StepId) -> Option<&mut Part> {
         let key = if self.named.contains_key(&step.key) { &step.key } else { &step.name };
         self.named.get_mut(key)
+    }
+
+    fn named_for(&self, step: &Invocation) -> Option<(&Key, &Part)> {
+        [&step.key, &step.name].into_iter().find_map(|key| self.named.get_key_value(key))
+    }
+
+    /// The scripts that are for durable sleeps, and for nothing else. Those are told like any other step, but no attempt
+    /// at them begins.
+    pub(crate) fn for_sleeps<'s>(&self, steps: impl IntoIterator<Item = &'s Invocation>) -> Vec<Problem> {
+        let named = steps.into_iter().filter(|step| step.is_sleep()).filter_map(|step| self.named_for(step));
+        let idle = named.filter(|(_, part)| part.asked != Asked::Executed);
+        let scripts: BTreeSet<_> = idle.map(|(script, _)| script.clone()).collect();
+        scripts.into_iter().map(|script| Problem::NothingToPlay { script }).collect()
     }
 
     /// What nobody asked for.

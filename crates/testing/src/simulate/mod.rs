@@ -31,6 +31,7 @@ use crate::seed;
 /// });
 /// assert_eq!(report.result, Ok(()));
 /// ```
+#[track_caller]
 pub fn simulate<T>(test: impl AsyncFnOnce() -> T) -> T {
     let seed = seed::given().unwrap_or_default();
     telling_the_seed(seed, || in_paused_time(seed, LONGEST, test()))
@@ -70,6 +71,10 @@ pub struct Simulation {
 
 impl Simulation {
     /// A simulation with one seed: that in `AWAITLY_SEED`, or else 0.
+    ///
+    /// # Panics
+    /// Where `AWAITLY_SEED` is no number.
+    #[track_caller]
     pub fn new() -> Self {
         Self { seeds: vec![seed::given().unwrap_or_default()], longest: LONGEST }
     }
@@ -115,6 +120,7 @@ impl Simulation {
 }
 
 impl Default for Simulation {
+    #[track_caller]
     fn default() -> Self {
         Self::new()
     }

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use awaitly_core::clock::{days, ms, secs};
 use awaitly_core::guard::Refusal;
-use awaitly_core::{Error, Limit, Retry, Run, RunError, Workflow, parallel, step};
+use awaitly_core::{DurableRun, Error, Limit, Retry, Run, RunError, Workflow, parallel, step};
 use awaitly_resilience::CircuitBreaker;
 use awaitly_saga::SagaError;
 use awaitly_testing::report::Ending;
@@ -174,6 +174,29 @@ async fn sleeps_need_no_script() {
     let harness = Harness::new().unscripted(Unscripted::Fail);
     let report = harness.run(async |run| run.sleep("a month", days(30)).await).await;
     assert_eq!(report.result, Ok(()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_script_for_a_sleep_is_told() {
+    let harness = Harness::new().script("a month", ok(())).script("number", [ok(5_u32)]);
+    let body = async |run: &DurableRun| {
+        run.sleep("a month", days(30)).await?;
+        Ok::<_, RunError>(step!(run, number()))
+    };
+    let error = harness.try_run(body).await.unwrap_err();
+    assert_eq!(error.problems, [Problem::NothingToPlay { script: "a month".into() }]);
+    let text = error.to_string();
+    assert!(text.contains("- script `a month`: it is for a durable sleep, which has no operation"), "{text}");
+
+    // A step of the same name has what is scripted.
+    let report = Harness::new()
+        .script("pause", ok(5_u32))
+        .run(async |run| {
+            run.sleep("pause", days(30)).await?;
+            Ok::<_, RunError>(step!(run, "pause", number()))
+        })
+        .await;
+    assert_eq!(report.result, Ok(5));
 }
 
 #[tokio::test(start_paused = true)]
@@ -356,6 +379,7 @@ async fn a_value_that_may_borrow_cannot_be_scripted() {
 async fn what_nobody_asks_for_is_told_all_at_once() {
     let harness = || {
         Harness::new()
+            .seed(7)
             .script("resreve", ok(Hold { id: 7 }))
             .script("number", [ok(1_u32), ok(2_u32), ok(3_u32), ok(4_u32)])
     };
@@ -370,6 +394,8 @@ async fn what_nobody_asks_for_is_told_all_at_once() {
     0s  number#2  succeeded
     0s  number#3  succeeded
     0s  the run completed
+
+    the seed was 7: repeat it with AWAITLY_SEED=7, or with `.seed(7)` where the code gives a seed itself
     "#);
     let report = harness().leftovers(Leftovers::Allow).run_volatile(three).await;
     assert_eq!(report.result, Ok([1, 2, 3]));
@@ -497,6 +523,7 @@ mod answers {
     use awaitly_core::clock::days;
     use awaitly_core::{DurableRun, RunError, step};
     use awaitly_hitl::{Approvals, Ruling};
+    use awaitly_testing::report::Ending;
     use awaitly_testing::script::Problem;
     use awaitly_testing::{Harness, answer, expired, ok, rejected};
 
@@ -556,6 +583,19 @@ mod answers {
             async |run: &DurableRun| Ok::<_, RunError>(step!(run, "pay", async { Ok::<_, RunError>(1) }));
         let error = Harness::new().script("pay", answer(&7_u64)).try_run(body).await.unwrap_err();
         assert_eq!(error.problems, [Problem::NotAsked { step: "pay".into() }], "{error}");
+    }
+
+    #[test]
+    #[should_panic(expected = "answers of a script come at once")]
+    fn an_answer_comes_at_once() {
+        let _ = answer(&7_u64).after(days(1));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn outcomes_in_order_are_not_for_questions() {
+        let harness = Harness::new().in_order([ok(1_u64)]);
+        let report = harness.run(expense).await;
+        assert_eq!(report.ending(), Ending::Waiting);
     }
 
     #[tokio::test(start_paused = true)]
