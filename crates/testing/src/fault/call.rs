@@ -34,6 +34,31 @@ pub enum Call {
 }
 
 impl Call {
+    /// Each of them.
+    const ALL: [Self; 21] = [
+        Self::Open,
+        Self::Append,
+        Self::Replace,
+        Self::Wait,
+        Self::Settle,
+        Self::Revive,
+        Self::Rewrite,
+        Self::Finish,
+        Self::Renew,
+        Self::Release,
+        Self::Load,
+        Self::List,
+        Self::Waiting,
+        Self::Due,
+        Self::Answer,
+        Self::Cancel,
+        Self::Delete,
+        Self::Import,
+        Self::Now,
+        Self::Begin,
+        Self::Commit,
+    ];
+
     /// Those of them that are about this run.
     #[must_use]
     pub fn run(self, run: RunId) -> Calls {
@@ -66,18 +91,28 @@ impl<C: Into<Calls>> BitOr<C> for Call {
     }
 }
 
-/// Which calls of a store: some kinds of them, of one run or key only where that is said.
+/// Which calls of a store: some kinds of them, of one run or key only where that is said; or several such together.
 ///
 /// ```
 /// use awaitly_testing::fault::{Call, Calls};
 ///
-/// let ends = Call::Append | Call::Finish;
 /// let charges = Calls::WRITES.key("charge");
-/// # assert!(ends != charges);
+/// // The records of two steps, and the end of the run, which has no key.
+/// let some = Call::Append.key("reserve") | Call::Append.key("charge") | Call::Finish;
+/// assert_eq!(some.to_string(), "append of `reserve`, append of `charge`, finish");
+/// # assert!(some != charges);
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Calls {
-    kinds: u32,
+    first: Kinds,
+    others: Vec<Kinds>,
+}
+
+/// Some kinds of calls, under one condition.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Kinds {
+    /// The bits of all of them.
+    bits: u32,
     run: Option<RunId>,
     key: Option<Key>,
 }
@@ -110,41 +145,88 @@ impl Calls {
     pub(super) const RECORDS: Self =
         Self::of(Call::Append.bit() | Call::Replace.bit() | Call::Settle.bit() | Call::Commit.bit());
 
-    const fn of(kinds: u32) -> Self {
-        Self { kinds, run: None, key: None }
+    const fn of(bits: u32) -> Self {
+        Self { first: Kinds { bits, run: None, key: None }, others: Vec::new() }
     }
 
-    /// Those of them that are about this run.
+    /// Those of them that are about this run. None, where they are about another one.
     #[must_use]
-    pub fn run(mut self, run: RunId) -> Self {
-        self.run = Some(run);
+    pub fn run(self, run: RunId) -> Self {
+        self.narrowed(&Kinds { bits: u32::MAX, run: Some(run), key: None })
+    }
+
+    /// Those of them that are about this key: a record, an entry that waits, an answer. None, where they are about another
+    /// one.
+    #[must_use]
+    pub fn key(self, key: impl Into<Key>) -> Self {
+        self.narrowed(&Kinds { bits: u32::MAX, run: None, key: Some(key.into()) })
+    }
+
+    fn narrowed(mut self, asked: &Kinds) -> Self {
+        self.each_mut().for_each(|kinds| kinds.narrow(asked));
         self
     }
 
-    /// Those of them that are about this key: a record, an entry that waits, an answer.
-    #[must_use]
-    pub fn key(mut self, key: impl Into<Key>) -> Self {
-        self.key = Some(key.into());
-        self
+    fn each(&self) -> impl Iterator<Item = &Kinds> {
+        std::iter::once(&self.first).chain(&self.others)
     }
 
-    pub(super) const fn has(&self, call: Call) -> bool {
-        self.kinds & call.bit() != 0
+    fn each_mut(&mut self) -> impl Iterator<Item = &mut Kinds> {
+        std::iter::once(&mut self.first).chain(&mut self.others)
     }
 
-    pub(super) const fn overlap(&self, others: &Self) -> bool {
-        self.kinds & others.kinds != 0
+    fn bits(&self) -> u32 {
+        self.each().fold(0, |bits, kinds| bits | kinds.bits)
+    }
+
+    pub(super) fn overlap(&self, others: &Self) -> bool {
+        self.bits() & others.bits() != 0
     }
 
     /// All kinds but these.
-    pub(super) const fn all_but(others: &Self) -> Self {
-        Self::of(!others.kinds)
+    pub(super) fn all_but(others: &Self) -> Self {
+        Self::of(!others.bits())
     }
 
-    pub(super) fn are_about(&self, run: Option<&RunId>, key: Option<&Key>) -> bool {
-        self.run.as_ref().is_none_or(|asked| Some(asked) == run)
+    /// Whether that call is one of them.
+    pub(super) fn include(&self, call: Call, run: Option<&RunId>, key: Option<&Key>) -> bool {
+        self.each().any(|kinds| kinds.include(call, run, key))
+    }
+}
+
+impl Kinds {
+    /// Keeps those that are among `asked` too.
+    fn narrow(&mut self, asked: &Self) {
+        let bits = self.bits & asked.bits;
+        self.bits = if differ(&self.run, &asked.run) || differ(&self.key, &asked.key) { 0 } else { bits };
+        self.run = self.run.take().or_else(|| asked.run.clone());
+        self.key = self.key.take().or_else(|| asked.key.clone());
+    }
+
+    const fn condition(&self) -> (Option<&RunId>, Option<&Key>) {
+        (self.run.as_ref(), self.key.as_ref())
+    }
+
+    fn include(&self, call: Call, run: Option<&RunId>, key: Option<&Key>) -> bool {
+        self.bits & call.bit() != 0
+            && self.run.as_ref().is_none_or(|asked| Some(asked) == run)
             && self.key.as_ref().is_none_or(|asked| Some(asked) == key)
     }
+
+    fn name(&self) -> String {
+        let kinds: Vec<_> =
+            Call::ALL.iter().filter(|call| self.bits & call.bit() != 0).map(Call::to_string).collect();
+        match kinds.len() {
+            0 => "none".to_owned(),
+            all if all == Call::ALL.len() => "any call".to_owned(),
+            _ => kinds.join(" or "),
+        }
+    }
+}
+
+/// Whether two conditions cannot both hold.
+fn differ<T: PartialEq>(one: &Option<T>, other: &Option<T>) -> bool {
+    one.as_ref().zip(other.as_ref()).is_some_and(|(one, other)| one != other)
 }
 
 impl From<Call> for Calls {
@@ -156,9 +238,34 @@ impl From<Call> for Calls {
 impl<C: Into<Self>> BitOr<C> for Calls {
     type Output = Self;
 
-    /// Calls of either kind. A run or key that one side names counts for all of them.
-    fn bitor(self, other: C) -> Self {
-        let Self { kinds, run, key } = other.into();
-        Self { kinds: self.kinds | kinds, run: self.run.or(run), key: self.key.or(key) }
+    /// Calls of either side, each under the conditions that were said of it.
+    fn bitor(mut self, other: C) -> Self {
+        let Self { first, others } = other.into();
+        for kinds in std::iter::once(first).chain(others) {
+            if let Some(known) = self.each_mut().find(|known| known.condition() == kinds.condition()) {
+                known.bits |= kinds.bits;
+                continue;
+            }
+            self.others.push(kinds);
+        }
+        self
+    }
+}
+
+impl fmt::Display for Calls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (number, kinds) in self.each().enumerate() {
+            let comma = if number > 0 { ", " } else { "" };
+            write!(f, "{comma}{kinds}")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Kinds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.name())?;
+        self.key.as_ref().map_or(Ok(()), |key| write!(f, " of `{key}`"))?;
+        self.run.as_ref().map_or(Ok(()), |run| write!(f, " in run `{run}`"))
     }
 }

@@ -1,4 +1,5 @@
 use std::collections::{BTreeMap, HashMap};
+use std::fmt;
 use std::time::Duration;
 
 use awaitly_core::journal::Key;
@@ -81,6 +82,8 @@ struct Rule {
     fault: Fault,
     /// How many calls it was meant for and asked about.
     asked: u64,
+    /// How many of them the fault befell.
+    befell: u64,
 }
 
 /// A call, as a plan sees it.
@@ -115,6 +118,8 @@ impl<'a> Called<'a> {
 pub(super) struct Plan {
     pub(super) seed: u64,
     rules: Vec<Rule>,
+    /// What is not in force any more.
+    healed: Vec<Rule>,
     /// How often each call was made, for each run and key.
     made: BTreeMap<(Call, Option<RunId>, Option<Key>), u64>,
     newest: HashMap<RunId, Lease>,
@@ -131,11 +136,17 @@ impl Plan {
         if let When::Chance(chance) = when {
             assert_chance(chance);
         }
-        self.rules.push(Rule { calls, when, fault, asked: 0 });
+        self.rules.push(Rule { calls, when, fault, asked: 0, befell: 0 });
     }
 
     pub(super) fn heal(&mut self) {
-        self.rules.clear();
+        self.healed.append(&mut self.rules);
+    }
+
+    /// What never came to pass, healed or not.
+    pub(super) fn unused(&self) -> Vec<String> {
+        let all = self.healed.iter().chain(&self.rules);
+        all.filter(|rule| !rule.is_used()).map(Rule::to_string).collect()
     }
 
     /// The lease with which a run may be written now.
@@ -182,10 +193,43 @@ impl Rule {
             When::Numbers(first, last) => (first..=last).contains(&self.asked),
             When::Chance(chance) => called.draw(now.seed, place, now.number) < chance,
         };
+        self.befell += u64::from(befalls);
         befalls.then_some(self.fault)
     }
 
+    /// What is left to chance is used where chance was asked.
+    const fn is_used(&self) -> bool {
+        match self.when {
+            When::Always | When::Numbers(..) => self.befell > 0,
+            When::Chance(_) => self.asked > 0,
+        }
+    }
+
     fn is_meant_for(&self, Called { call, run, key, .. }: Called<'_>) -> bool {
-        self.calls.has(call) && self.fault.befalls().has(call) && self.calls.are_about(run, key)
+        self.calls.include(call, run, key) && self.fault.befalls().include(call, run, key)
+    }
+}
+
+impl fmt::Display for Rule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { calls, when, fault, asked, .. } = self;
+        write!(f, "`{fault:?}`, {when}, for {calls}: ")?;
+        match asked {
+            0 => f.write_str("there was no such call that it could befall"),
+            1 => f.write_str("there was one such call only"),
+            asked => write!(f, "there were {asked} such calls only"),
+        }
+    }
+}
+
+impl fmt::Display for When {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::Always => f.write_str("always"),
+            Self::Numbers(1, 1) => f.write_str("once"),
+            Self::Numbers(1, last) => write!(f, "{last} times"),
+            Self::Numbers(number, _) => write!(f, "at number {number}"),
+            Self::Chance(chance) => write!(f, "with a chance of {chance}"),
+        }
     }
 }

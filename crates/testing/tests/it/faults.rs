@@ -1,5 +1,6 @@
 //! A store that misbehaves as it is told.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -224,6 +225,63 @@ async fn what_was_said_last_is_asked_first_and_healing_forgets_all() {
     store.heal();
     assert!(append(&store, &lease, "a").await.is_ok());
     assert_eq!(store.clone().injected().len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn calls_of_either_side_keep_their_own_conditions() {
+    let store = faulty();
+    let lease = begin(&store, "r").await;
+    let some = Call::Append.key("a") | Call::Append.key("b") | Call::Renew.run(id("r"));
+    assert_eq!(some.to_string(), "append of `a`, append of `b`, renew in run `r`");
+    store.always(some, Fault::Refuse);
+    let mut appended = Vec::new();
+    for key in ["a", "b", "c"] {
+        appended.push(append(&store, &lease, key).await.is_ok());
+    }
+    assert_eq!(appended, [false, false, true]);
+    assert!(store.renew(&lease, secs(30)).await.is_err());
+}
+
+#[test]
+fn what_is_asked_of_calls_narrows_them() {
+    let records = Call::Append.key("a") | Call::Finish;
+    assert_eq!(records.run(id("r")).to_string(), "append of `a` in run `r`, finish in run `r`");
+    assert_eq!(Call::Append | Call::Finish, Call::Finish | Call::Append);
+    assert_eq!(Calls::ALL.to_string(), "any call");
+}
+
+#[test]
+#[should_panic(expected = "`Refuse` befalls none of these calls")]
+fn calls_about_two_keys_at_once_are_none() {
+    faulty().once(Call::Append.key("a").key("b"), Fault::Refuse);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_befell_nothing_is_told() {
+    let store = faulty();
+    let lease = begin(&store, "r").await;
+    store.once(Call::Append.key("chrage"), Fault::Full).nth(Call::Append, 3, Fault::Refuse);
+    append(&store, &lease, "charge").await.unwrap();
+    store.heal();
+    store.chance(Call::Append, 0.0, Fault::Refuse).once(Call::Renew, Fault::Refuse);
+    append(&store, &lease, "ship").await.unwrap();
+    store.renew(&lease, secs(30)).await.unwrap_err();
+    let panic = catch_unwind(AssertUnwindSafe(|| store.assert_used())).unwrap_err();
+    insta::assert_snapshot!(panic.downcast_ref::<String>().unwrap(), @r#"
+    faults that befell no call, so this test does not test them; correct the keys, or leave them out:
+    - `Full`, once, for append of `chrage`: there was no such call that it could befall
+    - `Refuse`, at number 3, for append: there was one such call only
+    "#);
+}
+
+#[tokio::test(start_paused = true)]
+async fn faults_that_befell_something_are_used() {
+    let store = faulty();
+    let lease = begin(&store, "r").await;
+    store.assert_used();
+    store.always(Call::Append, Fault::Refuse);
+    append(&store, &lease, "a").await.unwrap_err();
+    store.assert_used();
 }
 
 #[test]

@@ -15,8 +15,9 @@ use super::plan::{Called, Fault, Injected, Plan, When};
 /// A store that misbehaves as it is told, around one that does not. Without a fault it is as good as that.
 ///
 /// A fault is told for some [`Calls`], and befalls them once, now and then, always or by chance. What was said last is
-/// asked first. Cheap to clone; clones are the same store. It can be operated and has transactions where the store
-/// within has.
+/// asked first, and where it befalls the call nothing else does. Cheap to clone; clones are the same store. It can be
+/// operated and has transactions where the store within has. That a fault befell anything at all is told by
+/// [`assert_used`](Self::assert_used) and [`injected`](Self::injected).
 ///
 /// ```
 /// use awaitly_core::clock::ms;
@@ -103,9 +104,42 @@ impl<S> FaultyStore<S> {
         self.add(calls.into(), When::Chance(chance), fault)
     }
 
-    /// Lets no fault befall any call from now on. What was done wrong before stays.
+    /// Lets no fault befall any call from now on. What was done wrong before stays, and what befell none is
+    /// [not forgotten](Self::assert_used).
     pub fn heal(&self) {
         self.plan().heal();
+    }
+
+    /// Passes where each fault that was told, healed or not, befell some call; one by chance, where there was a call that it
+    /// could befall. Say it at the end of a test: it would pass as well where a key is misspelt.
+    ///
+    /// ```should_panic
+    /// use awaitly_core::{DurableRun, RunError, step};
+    /// use awaitly_testing::Harness;
+    /// use awaitly_testing::fault::{Call, Fault, FaultyStore};
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap().block_on(async {
+    /// let harness = Harness::new();
+    /// let store = FaultyStore::new(harness.clock().store());
+    /// store.once(Call::Append.key("chrage"), Fault::Full);
+    /// let order = async |run: &DurableRun| Ok::<_, RunError>(step!(run, "charge", async { Ok::<_, RunError>(7) }));
+    ///
+    /// let report = harness.store(store.clone()).run(order).await;
+    /// assert_eq!(report.result, Ok(7));
+    /// store.assert_used(); // `Full`, once, for append of `chrage`: there was no such call
+    /// # });
+    /// ```
+    ///
+    /// # Panics
+    /// Where one befell none, with all that did not.
+    #[track_caller]
+    pub fn assert_used(&self) {
+        let unused = self.plan().unused();
+        assert!(
+            unused.is_empty(),
+            "faults that befell no call, so this test does not test them; correct the keys, or leave them out:\n- {}",
+            unused.join("\n- ")
+        );
     }
 
     /// What befell which calls, in this order.
