@@ -1,6 +1,7 @@
 use std::fmt;
 
 use awaitly_core::journal::Key;
+use similar::{Algorithm, DiffTag, capture_diff_slices};
 
 use super::{Ended, Ending, Invocation, Report};
 
@@ -17,27 +18,45 @@ pub struct Comparison {
 #[non_exhaustive]
 #[allow(missing_docs, reason = "`a` and `b` are the two runs")]
 pub enum Difference {
-    /// One has more steps than the other.
-    Count { a: usize, b: usize },
-    /// The steps in that place, from 0, have other names.
-    Name { order: usize, a: Key, b: Key },
-    /// The steps in that place have the same name and other keys.
-    Key { order: usize, a: Key, b: Key },
+    /// Only the first run has the step.
+    OnlyInA { step: Key },
+    /// Only the second run has the step.
+    OnlyInB { step: Key },
+    /// A step has another place among those that both runs have; these are its places among all, from 0.
+    Moved { step: Key, a: usize, b: usize },
+    /// The step with that key has other names.
+    Name { step: Key, a: Key, b: Key },
+    /// Other numbers of attempts began at a step.
+    Attempts { step: Key, a: u32, b: u32 },
     /// A step ended otherwise.
     Ended { step: Key, a: Ended, b: Ended },
     /// The run ended otherwise.
     Ending { a: Ending, b: Ending },
 }
 
-/// Compares two runs: how many steps there were, what they are called, what each ended in, and what the run ended in.
-/// Values and times are not compared.
+/// Compares two runs: which steps there were, by their keys, in which order, what they are called, how many attempts began
+/// at each, what each ended in, and what the run ended in. Values and times are not compared.
+///
+/// ```
+/// use awaitly_core::{DurableRun, RunError, step};
+/// use awaitly_testing::Harness;
+/// use awaitly_testing::report::{Difference, compare};
+///
+/// # async fn number() -> Result<u32, RunError> { Ok(1) }
+/// # tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap().block_on(async {
+/// let order = async |run: &DurableRun| Ok::<_, RunError>((step!(run, "reserve", number()), step!(run, "ship", number())));
+/// let careful = async |run: &DurableRun| {
+///     step!(run, "check", number());
+///     order(run).await
+/// };
+///
+/// let comparison = compare(&Harness::new().run(order).await, &Harness::new().run(careful).await);
+/// assert_eq!(comparison.differences, [Difference::OnlyInB { step: "check".into() }]);
+/// # });
+/// ```
 pub fn compare<T, E, U, F>(a: &Report<T, E>, b: &Report<U, F>) -> Comparison {
-    let mut differences = Vec::new();
-    let (steps_of_a, steps_of_b) = (a.invocations(), b.invocations());
-    if steps_of_a.len() != steps_of_b.len() {
-        differences.push(Difference::Count { a: steps_of_a.len(), b: steps_of_b.len() });
-    }
-    differences.extend(steps_of_a.iter().zip(steps_of_b).filter_map(|(a, b)| between(a, b)));
+    let mut differences: Vec<_> =
+        matched(a.invocations(), b.invocations()).iter().flat_map(between).collect();
     let (a, b) = (a.ending(), b.ending());
     if a != b {
         differences.push(Difference::Ending { a, b });
@@ -45,18 +64,68 @@ pub fn compare<T, E, U, F>(a: &Report<T, E>, b: &Report<U, F>) -> Comparison {
     Comparison { differences }
 }
 
-fn between(a: &Invocation, b: &Invocation) -> Option<Difference> {
-    let order = a.order;
-    if a.name != b.name {
+/// A step of two runs.
+enum Matched<'s> {
+    Both { a: &'s Invocation, b: &'s Invocation, moved: bool },
+    OnlyA(&'s Invocation),
+    OnlyB(&'s Invocation),
+}
+
+/// The steps of two runs side by side, those with the same keys together.
+fn matched<'s>(a: &'s [Invocation], b: &'s [Invocation]) -> Vec<Matched<'s>> {
+    let keys = |steps: &'s [Invocation]| steps.iter().map(|step| &step.key).collect::<Vec<_>>();
+    let (mut all, mut only_b) = (Vec::new(), Vec::new());
+    for part in capture_diff_slices(Algorithm::Myers, &keys(a), &keys(b)) {
+        let (tag, of_a, of_b) = part.as_tag_tuple();
+        let (a, b) = (a.get(of_a).unwrap_or_default(), b.get(of_b).unwrap_or_default());
+        if tag == DiffTag::Equal {
+            all.extend(a.iter().zip(b).map(|(a, b)| Matched::Both { a, b, moved: false }));
+        } else {
+            all.extend(a.iter().map(Matched::OnlyA));
+            all.extend(b.iter().map(Matched::OnlyB));
+            only_b.extend(b);
+        }
+    }
+    join_moved(&mut all, only_b);
+    all
+}
+
+/// Puts together what has the same key at two places. Both are kept where that of the first run is.
+fn join_moved<'s>(all: &mut Vec<Matched<'s>>, mut only_b: Vec<&'s Invocation>) {
+    for matched in &mut *all {
+        if let Matched::OnlyA(a) = *matched
+            && let Some(at) = only_b.iter().position(|b| b.key == a.key)
+        {
+            *matched = Matched::Both { a, b: only_b.remove(at), moved: true };
+        }
+    }
+    all.retain(|matched| match matched {
+        Matched::OnlyB(b) => only_b.iter().any(|left| left.order == b.order),
+        Matched::OnlyA(_) | Matched::Both { .. } => true,
+    });
+}
+
+fn between(matched: &Matched<'_>) -> Vec<Difference> {
+    let (a, b, moved) = match *matched {
+        Matched::OnlyA(a) => return vec![Difference::OnlyInA { step: a.key.clone() }],
+        Matched::OnlyB(b) => return vec![Difference::OnlyInB { step: b.key.clone() }],
+        Matched::Both { a, b, moved } => (a, b, moved),
+    };
+    let step = || a.key.clone();
+    let place = moved.then(|| Difference::Moved { step: step(), a: a.order, b: b.order });
+    let name = (a.name != b.name).then(|| {
         let (a, b) = (a.name.clone(), b.name.clone());
-        return Some(Difference::Name { order, a, b });
-    }
-    if a.key != b.key {
-        let (a, b) = (a.key.clone(), b.key.clone());
-        return Some(Difference::Key { order, a, b });
-    }
-    let step = a.key.clone();
-    (a.ended != b.ended).then(|| Difference::Ended { step, a: a.ended.clone(), b: b.ended.clone() })
+        Difference::Name { step: step(), a, b }
+    });
+    let attempts = (a.attempts != b.attempts).then(|| {
+        let (a, b) = (a.attempts, b.attempts);
+        Difference::Attempts { step: step(), a, b }
+    });
+    let ended = (a.ended != b.ended).then(|| {
+        let (a, b) = (a.ended.clone(), b.ended.clone());
+        Difference::Ended { step: step(), a, b }
+    });
+    [place, name, attempts, ended].into_iter().flatten().collect()
 }
 
 impl Comparison {
@@ -83,10 +152,17 @@ impl fmt::Display for Comparison {
 impl fmt::Display for Difference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Count { a, b } => write!(f, "one run has {a} steps, the other {b}"),
-            Self::Name { order, a, b } => write!(f, "step {order} is `{a}` in one run, `{b}` in the other"),
-            Self::Key { order, a, b } => {
-                write!(f, "step {order} has the key `{a}` in one run, `{b}` in the other")
+            Self::OnlyInA { step } => write!(f, "only the first run has step `{step}`"),
+            Self::OnlyInB { step } => write!(f, "only the second run has step `{step}`"),
+            Self::Moved { step, a, b } => {
+                write!(f, "step `{step}` is in place {a} in one run, in place {b} in the other")
+            }
+            Self::Name { step, a, b } => {
+                write!(f, "step `{step}` is called `{a}` in one run, `{b}` in the other")
+            }
+            Self::Attempts { step, a, b } => {
+                let attempts = if *a == 1 { "attempt" } else { "attempts" };
+                write!(f, "step `{step}` had {a} {attempts} in one run, {b} in the other")
             }
             Self::Ended { step, a, b } => write!(f, "step `{step}` {a} in one run, {b} in the other"),
             Self::Ending { a, b } => write!(f, "in one, {a}; in the other, {b}"),

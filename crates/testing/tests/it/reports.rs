@@ -373,24 +373,46 @@ async fn two_runs_are_compared_step_by_step() {
     assert!(compare(&a, &shop().run(order).await).is_same());
     let b = shop().script("charge", err(Declined)).run(order).await;
     let comparison = compare(&a, &b);
-    assert_eq!(comparison.differences.len(), 2);
+    assert_eq!(comparison.differences.len(), 3);
     insta::assert_snapshot!(comparison, @r#"
+    step `charge` had 1 attempt in one run, 3 in the other
     step `charge` succeeded in one run, failed: the card is declined in the other
     in one, the run completed; in the other, the run failed: the card is declined
     "#);
-    let c = Harness::new()
-        .run(async |run| {
-            step!(run, "reserve", key = "hold", number());
-            step!(run, "pay", number());
-            Ok::<_, RunError>(step!(run, "ship", number()))
-        })
-        .await;
-    let comparison = compare(&a, &c);
-    assert!(matches!(comparison.differences[0], Difference::Count { a: 2, b: 3 }));
-    insta::assert_snapshot!(comparison, @r#"
-    one run has 2 steps, the other 3
-    step 0 has the key `reserve` in one run, `hold` in the other
-    step 1 is `charge` in one run, `pay` in the other
+    let retried = shop().script("charge", [err(Declined), ok(9_u64)]).run(order).await;
+    let attempts = Difference::Attempts { step: "charge".into(), a: 1, b: 2 };
+    assert_eq!(compare(&a, &retried).differences, [attempts]);
+}
+
+/// What these steps, with these keys, are.
+async fn walked<const N: usize>(steps: [(&'static str, &'static str); N]) -> Report<(), RunError> {
+    let body = async |run: &DurableRun| {
+        for (name, key) in steps {
+            step!(run, name, key = key, number());
+        }
+        Ok(())
+    };
+    Harness::new().run(body).await
+}
+
+#[tokio::test(start_paused = true)]
+async fn steps_are_compared_with_those_of_the_same_key() {
+    let a = walked([("reserve", "reserve"), ("pay", "pay"), ("ship", "ship"), ("tell", "tell")]).await;
+    let inserted = walked([
+        ("reserve", "reserve"),
+        ("check", "check"),
+        ("pay", "pay"),
+        ("ship", "ship"),
+        ("tell", "tell"),
+    ])
+    .await;
+    assert_eq!(compare(&a, &inserted).differences, [Difference::OnlyInB { step: "check".into() }]);
+    let other = walked([("ship", "ship"), ("hold", "hold"), ("charge", "pay"), ("tell", "tell")]).await;
+    insta::assert_snapshot!(compare(&a, &other), @r#"
+    only the first run has step `reserve`
+    step `ship` is in place 2 in one run, in place 0 in the other
+    only the second run has step `hold`
+    step `pay` is called `pay` in one run, `charge` in the other
     "#);
 }
 
