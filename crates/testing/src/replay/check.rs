@@ -206,6 +206,7 @@ fn empty(journal: &Journal) -> Replay {
         passed_over: Vec::new(),
         unchecked: Vec::new(),
         undecodable: Vec::new(),
+        misfits: Vec::new(),
         refused: Vec::new(),
         unused: Vec::new(),
         end: End::Refused,

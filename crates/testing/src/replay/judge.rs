@@ -2,12 +2,13 @@
 
 use std::collections::HashSet;
 
+use awaitly_core::__stage;
 use awaitly_core::RunError;
-use awaitly_core::event::EventKind;
+use awaitly_core::event::{EventKind, StepId};
 use awaitly_core::journal::{Header, Key, Kind, Outcome, Record, Status, Timestamp};
 use serde::Deserialize;
 
-use super::report::{End, Here, Replay, Sleeping, Unasked, Undecodable, What, Why, WouldRun};
+use super::report::{End, Here, Misfit, Replay, Sleeping, Unasked, Undecodable, What, Why, WouldRun};
 use super::witness::{Notes, Now};
 use crate::keys::{is_notice, outer_keys};
 
@@ -60,6 +61,8 @@ impl Replay {
                 error => self.refused.push(error.clone()),
             }
         }
+        self.misfits =
+            notes.misfits.iter().filter_map(|(step, misfit)| found(notes, step, *misfit)).collect();
         self.sort_unasked(seen);
     }
 
@@ -82,6 +85,19 @@ impl Replay {
     fn lose(&mut self, key: &Key, what: What, certain: bool) {
         let lost = if certain { &mut self.never_asked } else { &mut self.not_reached };
         lost.push(Unasked { key: key.clone(), what });
+    }
+}
+
+/// What was given for a step and does not fit. `None`: nothing was.
+fn found(notes: &Notes, step: &StepId, misfit: __stage::Misfit) -> Option<Misfit> {
+    let StepId { key, name } = step;
+    let step = if notes.missed.contains(key) { key } else { name }.clone();
+    match misfit {
+        __stage::Misfit::OtherType { given, expected } => {
+            Some(Misfit { step, given: given.into(), expected: Some(expected.into()) })
+        }
+        __stage::Misfit::Borrows { given } => Some(Misfit { step, given: given.into(), expected: None }),
+        __stage::Misfit::Unscripted => None,
     }
 }
 

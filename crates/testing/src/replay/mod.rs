@@ -60,7 +60,7 @@ use awaitly_core::{DurableRun, FromStep, KeepRun, RunError, Workflow};
 pub use check::ResumeCheck;
 pub use error::FixtureError;
 pub use journal::{Journal, fixtures};
-pub use report::{End, Here, Replay, Sleeping, Unasked, Undecodable, What, Why, WouldRun};
+pub use report::{End, Here, Misfit, Replay, Sleeping, Unasked, Undecodable, What, Why, WouldRun};
 
 /// Whether the run that `journal` is of would resume with this workflow and `body`: which recorded steps would be reused,
 /// which steps would run, and what of the journal would be lost. It calls no operation, and always comes to an end.

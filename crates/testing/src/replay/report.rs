@@ -36,6 +36,8 @@ pub struct Replay {
     pub unchecked: Vec<Key>,
     /// What is recorded in a form that is not of the type that the body asks for any more. The run stops at the first.
     pub undecodable: Vec<Undecodable>,
+    /// The steps that a value was given for which is not of their type. The run stops at the first.
+    pub misfits: Vec<Misfit>,
     /// Why else the library refused to begin the run, or to go on with it.
     pub refused: Vec<RunError>,
     /// The names and keys that a value was given for, and that no step that ran had.
@@ -137,6 +139,18 @@ pub struct Undecodable {
     pub reason: Box<str>,
 }
 
+/// A value that was given for a step, and is not what the step has.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Misfit {
+    /// The key of the step; its name, where it is volatile.
+    pub step: Key,
+    /// The type of what was given.
+    pub given: Box<str>,
+    /// The type that the step has; `None`: its value may borrow, so that none can be given.
+    pub expected: Option<Box<str>>,
+}
+
 /// How far a body came.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -188,7 +202,8 @@ impl Replay {
     /// Whether the body came to an end that is of its own making, so that what it did not ask for it never will.
     pub(super) fn is_certain(&self) -> bool {
         let of_its_own = matches!(self.end, End::Completed | End::Failed(_) | End::Panicked(_));
-        of_its_own && self.undecodable.is_empty() && self.refused.is_empty()
+        let stopped = !(self.undecodable.is_empty() && self.misfits.is_empty() && self.refused.is_empty());
+        of_its_own && !stopped
     }
 
     /// Whether the body ended otherwise than the run did. One that did not come to its end says nothing.

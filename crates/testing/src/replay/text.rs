@@ -5,7 +5,7 @@ use std::fmt::{self, Display};
 use awaitly_core::RunError;
 use similar::TextDiff;
 
-use super::report::{End, Here, Replay, Unasked, Undecodable, What, Why, WouldRun};
+use super::report::{End, Here, Misfit, Replay, Unasked, Undecodable, What, Why, WouldRun};
 
 /// How alike two keys are, from 0 to 1, for one to be taken for a new name of the other.
 const ALIKE: f32 = 0.4;
@@ -89,6 +89,7 @@ impl Replay {
     pub(super) fn findings(&self) -> Vec<String> {
         let mut findings: Vec<_> = self.refused.iter().map(refusal).collect();
         findings.extend(self.undecodable.iter().map(Undecodable::finding));
+        findings.extend(self.misfits.iter().map(Misfit::finding));
         findings.extend(self.never_asked.iter().map(|lost| self.never(lost)));
         findings.extend(self.not_reached.iter().map(|lost| self.not_yet(lost)));
         if let End::Spins(polls) = self.end {
@@ -202,6 +203,23 @@ impl Undecodable {
             None => "no migration changes it, so let the type still read it".to_owned(),
         };
         format!("what is recorded for {what} is no longer a `{type_name}` ({reason}): {next}")
+    }
+}
+
+impl Misfit {
+    fn finding(&self) -> String {
+        let Self { step, given, expected } = self;
+        match expected {
+            Some(expected) => {
+                format!(
+                    "the value given for step `{step}` is `{given}`, the step has `{expected}`: give it that"
+                )
+            }
+            None => format!(
+                "the value given for step `{step}` is `{given}`, and what the step has may borrow: let its operation be \
+                 called with `ResumeCheck::runs`, or build the step on the run itself"
+            ),
+        }
     }
 }
 

@@ -3,7 +3,7 @@ use std::collections::{HashMap, HashSet};
 use std::future::{pending, ready};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use awaitly_core::__stage::{Cue, Prop, Returned, Scene, Stage};
+use awaitly_core::__stage::{Cue, Misfit, Prop, Returned, SCRIPT, Scene, Stage};
 use awaitly_core::RunError;
 use awaitly_core::event::{Event, EventKind, StepId};
 use awaitly_core::journal::Key;
@@ -41,6 +41,8 @@ pub(super) struct Notes {
     pub(super) skipped: HashSet<Key>,
     /// What the library refused to go on for.
     pub(super) refusals: Vec<(Option<Key>, RunError)>,
+    /// The steps that something else was given for than they have, and why.
+    pub(super) misfits: Vec<(StepId, Misfit)>,
     /// What the caller gave and some step took.
     pub(super) used: HashSet<Key>,
     /// What was told of the end of the run.
@@ -133,9 +135,14 @@ impl Stage for Witness {
         }
     }
 
+    fn misfits(&self, step: &StepId, misfit: &Misfit) {
+        self.notes().misfits.push((step.clone(), *misfit));
+    }
+
     fn body_returned(&self, returned: &Returned<'_>) {
         let mut notes = self.notes();
         if let Some(error) = returned.stopped
+            && !is_of_a_misfit(error)
             && !notes.refusals.iter().any(|(_, refusal)| refusal == error)
         {
             notes.refusals.push((None, error.clone()));
@@ -143,6 +150,13 @@ impl Stage for Witness {
     }
 
     fn refuses(&self, step: Option<&StepId>, error: &RunError) {
-        self.notes().refusals.push((step.map(|step| step.key.clone()), error.clone()));
+        if !is_of_a_misfit(error) {
+            self.notes().refusals.push((step.map(|step| step.key.clone()), error.clone()));
+        }
     }
+}
+
+/// Whether that says again that something was given for a step that it does not have.
+fn is_of_a_misfit(error: &RunError) -> bool {
+    matches!(error, RunError::Refused { by, .. } if **by == *SCRIPT)
 }

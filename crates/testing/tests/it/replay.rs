@@ -446,7 +446,29 @@ async fn a_volatile_step_runs_each_time_and_can_be_given_its_value() {
     assert_eq!((&replay.end, &replay.unused[..]), (&End::Completed, &["conect".into()][..]));
 
     let replay = ResumeCheck::new(&journal).value("connect", 1_u8).run(&checkout(), body).await;
-    assert!(replay.to_string().contains("the script gives `u8`"), "{replay}");
+    let said = "the value given for step `connect` is `u8`, the step has `it::replay::";
+    assert!(replay.to_string().contains(said), "{replay}");
+    assert!(!replay.to_string().contains("script"), "{replay}");
+    assert!(replay.refused.is_empty() && !replay.is_clean(), "{replay}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_value_for_a_step_that_may_borrow_is_told_as_one_that_was_given() {
+    async fn first(words: &[String]) -> Result<&String, RunError> {
+        Ok(&words[0])
+    }
+    let words = vec!["tea".to_owned()];
+    let body = async |run: &DurableRun| {
+        let word = step!(run.borrowing(), first(&words));
+        order(run).await.map(|sum| sum + u32::try_from(word.len()).unwrap())
+    };
+    let journal = journal(&[("reserve", "1"), ("charge", "2")]);
+    let replay = ResumeCheck::new(&journal).value("first", "milk".to_owned()).run(&checkout(), body).await;
+    let said =
+        "the value given for step `first` is `alloc::string::String`, and what the step has may borrow";
+    assert!(replay.to_string().contains(said), "{replay}");
+    assert!(replay.misfits[0].expected.is_none());
+    ResumeCheck::new(&journal).runs("first").run(&checkout(), body).await.assert_resumes();
 }
 
 async fn gives_where(it_does: bool) -> Result<u32, RunError> {
