@@ -54,7 +54,15 @@
 //!
 //! All of it runs on tokio's paused time, as `#[tokio::test(start_paused = true)]` or [`simulate`] gives it: when
 //! everything waits, the clock moves to the next moment for which something waits, in no time. So the code under test
-//! may use tokio's timers, and both tell the same time.
+//! may use tokio's timers, and both tell the same time. A test in which nothing can happen any more would jump on for
+//! ever: it fails after [four hundred days](Simulation::longest).
+//!
+//! # Seeds
+//!
+//! What is left to chance is drawn from a seed: jitter, the turns of branches, faults by chance, random crashes. It is 0,
+//! or what the environment variable `AWAITLY_SEED` says as a decimal number, or what the code says with `.seed(..)`, which
+//! goes before both; only [`Simulation::seeds`] is narrowed down to that of the environment. A test that fails prints
+//! its seed.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing))]
 
 mod clock;

@@ -35,9 +35,22 @@
 //! store.once(Call::Append.key("charge"), Fault::LoseAnswer);
 //! assert!(matches!(workflow.run("order-42", order).await, Err(OrderError::Run(RunError::Store(_)))));
 //! assert_eq!(workflow.run("order-42", order).await, Ok(4200));
+//! store.assert_used(); // had the key been misspelt, nothing would have failed
 //! assert_eq!(bank.line.calls(), 2); // one for each order
 //! # });
 //! ```
+//!
+//! | what is to fail | by what |
+//! | --- | --- |
+//! | one call of a store, of one run, of one key | [`FaultyStore::once`], [`nth`](FaultyStore::nth), [`times`](FaultyStore::times) with [`Call`] and [`Calls`] |
+//! | all calls until [`heal`](FaultyStore::heal), or some by chance | [`FaultyStore::always`], [`chance`](FaultyStore::chance) |
+//! | a service, for some time or until it is said to be up | [`Service`] of a [`Network`] |
+//! | a process, at each place where it can | [`crash_everywhere`](crate::crash_everywhere), which needs none of this |
+//!
+//! A call of a store that fails is not retried by the run: a write that was not acknowledged ends it in
+//! [`RunError::Store`](awaitly_core::RunError::Store), and it is resumed from what is recorded when it is run again. Delays are of tokio's time, so they cost none where that is
+//! paused. Chances are drawn from the seed of the store or the network, 0 unless set: hand
+//! [`Sim::seed`](crate::Sim::seed) to it, for a test that is repeated with `AWAITLY_SEED`.
 
 mod call;
 mod draw;

@@ -191,8 +191,8 @@ impl<X> Harness<X> {
         self
     }
 
-    /// How much time may pass in a run before it is taken for one in which nothing can happen any more. In a
-    /// [`Simulation`](crate::Simulation) that has [its own](crate::Simulation::longest).
+    /// How much time may pass in a run before it is taken for one in which nothing can happen any more. A
+    /// [`Simulation`](crate::Simulation) around it has a limit of [its own](crate::Simulation::longest), which counts too.
     pub const fn longest(mut self, time: Duration) -> Self {
         self.longest = time;
         self
