@@ -144,6 +144,3 @@ fn in_paused_time<Fut: Future>(seed: u64, longest: Duration, test: Fut) -> Fut::
     // The timer needs the runtime that it is of.
     runtime.block_on(async { Watched::new(test, longest).await })
 }
-
-/// A sign of progress.
-pub(crate) fn progress() {}
