@@ -5,6 +5,10 @@ use awaitly::persistence::SqliteStore;
 use awaitly::{DurableRun, Retry, RunError, Workflow, step};
 use serde::{Deserialize, Serialize};
 
+#[cfg(test)]
+#[path = "crash/durable.rs"]
+mod crash;
+
 #[derive(Debug, Serialize, Deserialize, thiserror::Error)]
 enum CheckoutError {
     #[error(transparent)]
@@ -16,7 +20,7 @@ enum CheckoutError {
 }
 
 async fn place_order(run: &DurableRun, api: &Api, skus: &[&str]) -> Result<u64, CheckoutError> {
-    let hold = step!(run, api.reserve(skus)); // the step is named `reserve`
+    let hold = step!(run, api.reserve(skus, run.idempotency_key("reserve"))); // the step is named `reserve`
     let paid = step!(
         run,
         "charge",
@@ -25,7 +29,8 @@ async fn place_order(run: &DurableRun, api: &Api, skus: &[&str]) -> Result<u64, 
         api.charge(hold, run.idempotency_key("charge"))
     );
     for sku in skus {
-        step!(run, "ship", key = format!("ship:{sku}"), api.ship(sku));
+        let key = format!("ship:{sku}");
+        step!(run, "ship", key = key.clone(), api.ship(sku, run.idempotency_key(&key)));
     }
     Ok(paid)
 }
@@ -33,7 +38,7 @@ async fn place_order(run: &DurableRun, api: &Api, skus: &[&str]) -> Result<u64, 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let file = std::env::args().nth(1).unwrap_or_else(|| "checkout.db".into());
-    let api = Api;
+    let api = Api { happens: Box::new(|_, what| println!("{what}")) };
 
     let store = SqliteStore::open(file).await?;
     let checkout = Workflow::new("checkout").store(store);
@@ -44,8 +49,10 @@ async fn main() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Services that say when they are called.
-struct Api;
+/// Services, in which something happens once for each idempotency key.
+struct Api {
+    happens: Box<dyn Fn(&str, String)>,
+}
 
 #[derive(Debug, Serialize, Deserialize, thiserror::Error)]
 #[error("sold out")]
@@ -66,18 +73,18 @@ impl PaymentError {
 }
 
 impl Api {
-    async fn reserve(&self, skus: &[&str]) -> Result<u64, StockError> {
-        println!("reserving {}", skus.join(" and "));
+    async fn reserve(&self, skus: &[&str], idempotency_key: String) -> Result<u64, StockError> {
+        (self.happens)(&idempotency_key, format!("reserving {}", skus.join(" and ")));
         if skus.is_empty() { Err(StockError) } else { Ok(7) }
     }
 
     async fn charge(&self, hold: u64, idempotency_key: String) -> Result<u64, PaymentError> {
-        println!("charging {idempotency_key}");
+        (self.happens)(&idempotency_key, format!("charging {idempotency_key}"));
         if hold == 0 { Err(PaymentError::Declined) } else { Ok(1299) }
     }
 
-    async fn ship(&self, sku: &str) -> Result<u64, StockError> {
-        println!("shipping {sku}");
+    async fn ship(&self, sku: &str, idempotency_key: String) -> Result<u64, StockError> {
+        (self.happens)(&idempotency_key, format!("shipping {sku}"));
         Ok(1)
     }
 }

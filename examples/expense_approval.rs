@@ -15,11 +15,15 @@ use awaitly::persistence::SqliteStore;
 use awaitly::store::WaitQuery;
 use awaitly::{DurableRun, RunError, Workflow, step};
 
+#[cfg(test)]
+#[path = "crash/expense_approval.rs"]
+mod crash;
+
 const RUN: &str = "trip to Graz";
 
 /// Checks the receipts, asks a manager how much to pay, and pays that.
-async fn expense(run: &DurableRun, cents: u64) -> Result<String, RunError> {
-    step!(run, check_receipts(cents));
+async fn expense(run: &DurableRun, office: &Office, cents: u64) -> Result<String, RunError> {
+    step!(run, office.check_receipts(cents));
     let manager = run
         .approval("manager")
         .prompt(format!("How much of {cents} cents do we pay for the {}?", run.id()))
@@ -32,7 +36,7 @@ async fn expense(run: &DurableRun, cents: u64) -> Result<String, RunError> {
         .await?;
     Ok(match manager {
         Ruling::Approved(answer) => {
-            let paid = step!(run, "pay", pay(answer.value, run.idempotency_key("pay")));
+            let paid = step!(run, "pay", office.pay(answer.value, run.idempotency_key("pay")));
             format!("paid {paid} cents, as {} said", answer.by.unwrap_or_default())
         }
         Ruling::Rejected(answer) => {
@@ -50,11 +54,12 @@ async fn main() -> anyhow::Result<()> {
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let store = SqliteStore::open(file).await?;
     let inbox = Inbox::new(store.clone());
+    let office = Office { pays: Box::new(|_, what| println!("{what}")) };
     match *arguments {
         ["claim", cents] => {
             let cents: u64 = cents.parse()?;
             let expenses = Workflow::new("expense").store(store).input(&cents);
-            match expenses.run(RUN, async |run| expense(run, cents).await).await {
+            match expenses.run(RUN, async |run| expense(run, &office, cents).await).await {
                 Ok(paid) => println!("{paid}"),
                 Err(RunError::Waiting { step }) => println!("waiting for the {step}"),
                 Err(error) => return Err(error.into()),
@@ -81,12 +86,19 @@ async fn main() -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn check_receipts(cents: u64) -> Result<u64, RunError> {
-    println!("checking the receipts for {cents} cents");
-    Ok(cents)
+/// What the run asks of others: it pays once for each idempotency key.
+struct Office {
+    pays: Box<dyn Fn(&str, String)>,
 }
 
-async fn pay(cents: u64, idempotency_key: String) -> Result<u64, RunError> {
-    println!("paying {cents} cents under the key `{idempotency_key}`");
-    Ok(cents)
+impl Office {
+    async fn check_receipts(&self, cents: u64) -> Result<u64, RunError> {
+        println!("checking the receipts for {cents} cents");
+        Ok(cents)
+    }
+
+    async fn pay(&self, cents: u64, idempotency_key: String) -> Result<u64, RunError> {
+        (self.pays)(&idempotency_key, format!("paying {cents} cents under the key `{idempotency_key}`"));
+        Ok(cents)
+    }
 }

@@ -12,6 +12,10 @@ use awaitly::{DurableRun, RunError, Workflow, step};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 
+#[cfg(test)]
+#[path = "crash/refund_saga.rs"]
+mod crash;
+
 #[derive(Debug, Serialize, Deserialize, thiserror::Error)]
 enum OrderError {
     #[error(transparent)]
@@ -22,7 +26,8 @@ enum OrderError {
 
 async fn place_order(run: &DurableRun, shop: &Shop) -> Result<u64, SagaError<OrderError>> {
     saga(run, async |saga| {
-        let hold = step!(saga, compensate = |hold| shop.release(hold), shop.reserve("tea"));
+        let key = run.idempotency_key("reserve");
+        let hold = step!(saga, compensate = |hold| shop.release(hold), shop.reserve("tea", key));
         let payment = step!(saga, compensate = |payment| shop.refund(payment), shop.charge(hold));
         step!(saga, shop.ship(hold));
         Ok(payment)
@@ -69,8 +74,9 @@ async fn main() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Services that say when they are called.
+/// Services, in which something happens once for each order, hold and payment.
 struct Shop {
+    happens: Box<dyn Fn(&str, String) + Send + Sync>,
     /// Whether there is enough of it to release what was reserved.
     has_power: bool,
     power_failure: Notify,
@@ -82,13 +88,17 @@ struct ServiceError(String);
 
 impl Default for Shop {
     fn default() -> Self {
-        Self { has_power: true, power_failure: Notify::new() }
+        Self {
+            happens: Box::new(|_, what| println!("{what}")),
+            has_power: true,
+            power_failure: Notify::new(),
+        }
     }
 }
 
 impl Shop {
-    async fn reserve(&self, sku: &str) -> Result<u64, ServiceError> {
-        println!("reserving {sku}");
+    async fn reserve(&self, sku: &str, idempotency_key: String) -> Result<u64, ServiceError> {
+        (self.happens)(&idempotency_key, format!("reserving {sku}"));
         Ok(7)
     }
 
@@ -97,17 +107,17 @@ impl Shop {
             self.power_failure.notify_one();
             pending::<()>().await;
         }
-        println!("releasing hold {hold}");
+        (self.happens)(&format!("release {hold}"), format!("releasing hold {hold}"));
         Ok(())
     }
 
     async fn charge(&self, hold: u64) -> Result<u64, ServiceError> {
-        println!("charging for hold {hold}");
+        (self.happens)(&format!("charge {hold}"), format!("charging for hold {hold}"));
         Ok(100 + hold)
     }
 
     async fn refund(&self, payment: u64) -> Result<(), ServiceError> {
-        println!("refunding payment {payment}");
+        (self.happens)(&format!("refund {payment}"), format!("refunding payment {payment}"));
         Ok(())
     }
 

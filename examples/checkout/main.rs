@@ -13,6 +13,8 @@
 //!
 //! `cargo run --example checkout`, or with `-- --orders FILE --kills N --keep FOLDER`.
 
+#[cfg(test)]
+mod crash;
 mod ledger;
 mod order;
 mod proof;

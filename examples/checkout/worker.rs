@@ -9,7 +9,7 @@ use awaitly::{RunError, Workflow, run};
 
 use crate::ledger::Ledger;
 use crate::order::{self, Order};
-use crate::workflow::{Api, CheckoutError, Receipt, place_order};
+use crate::workflow::{Api, CheckoutError, Receipt, now_and_then, place_order};
 
 /// How many orders are under way at the same time.
 pub(crate) const CONCURRENCY: usize = 16;
@@ -19,7 +19,8 @@ pub(crate) const CONCURRENCY: usize = 16;
 pub(crate) async fn work(folder: &Path, orders: &Path) -> Result<ExitCode> {
     let store = SqliteStore::open(folder.join("checkout.db")).await?;
     let checkout = Workflow::new("checkout").store(store.clone());
-    let api = Api { ledger: Ledger::open(&folder.join("ledger.jsonl"))? };
+    let ledger = Ledger::open(&folder.join("ledger.jsonl"))?;
+    let api = Api { happen: Box::new(move |key| ledger.happen(key)), is_bank_away: now_and_then };
     let orders = order::read(orders)?;
 
     let one = async |order: &Order| -> Result<Receipt, CheckoutError> {

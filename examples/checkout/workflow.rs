@@ -7,7 +7,7 @@ use awaitly::retry::Jitter;
 use awaitly::{DurableRun, Retry, RunError, step};
 use serde::{Deserialize, Serialize};
 
-use crate::ledger::{Effect, Ledger};
+use crate::ledger::Effect;
 use crate::order::{Line, Order};
 
 #[derive(Debug, Clone, Serialize, Deserialize, thiserror::Error)]
@@ -42,7 +42,7 @@ impl PaymentError {
 pub(crate) struct ServiceError(String);
 
 /// What a finished order leaves: a receipt for each effect.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Receipt {
     pub(crate) payment: Effect,
     pub(crate) parcels: Vec<Effect>,
@@ -76,7 +76,9 @@ pub(crate) async fn place_order(
 
 /// The outside world.
 pub(crate) struct Api {
-    pub(crate) ledger: Ledger,
+    /// Lets something happen, under its idempotency key.
+    pub(crate) happen: Box<dyn Fn(&str) -> std::io::Result<Effect>>,
+    pub(crate) is_bank_away: fn() -> bool,
 }
 
 impl Api {
@@ -88,7 +90,7 @@ impl Api {
     }
 
     async fn charge(&self, order: &Order, key: String) -> Result<Effect, PaymentError> {
-        if bank_is_away() {
+        if (self.is_bank_away)() {
             tokio::time::sleep(Self::WAY).await;
             return Err(PaymentError::Unreachable);
         }
@@ -108,14 +110,14 @@ impl Api {
 
     async fn call(&self, key: &str) -> Result<Effect, ServiceError> {
         tokio::time::sleep(Self::WAY).await;
-        let effect = self.ledger.happen(key).map_err(|error| ServiceError(error.to_string()))?;
+        let effect = (self.happen)(key).map_err(|error| ServiceError(error.to_string()))?;
         tokio::time::sleep(Self::WAY).await;
         Ok(effect)
     }
 }
 
 /// Now and then, for no reason that the caller could know.
-fn bank_is_away() -> bool {
+pub(crate) fn now_and_then() -> bool {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     now.is_ok_and(|now| now.subsec_micros() % 5 == 0)
 }

@@ -8,12 +8,13 @@ fn example(name: &str, arguments: &[&str]) -> Output {
 }
 
 fn command(name: &str, arguments: &[&str]) -> Command {
-    // Beside this test's own folder, where cargo puts the examples that it builds with it.
+    // Beside this test's own folder, where cargo puts the examples.
     let mut path: PathBuf = std::env::current_exe().unwrap();
     path.pop();
     path.pop();
     let path = path.join("examples").join(name);
-    assert!(path.exists(), "{} is not built: run the tests of the whole package", path.display());
+    let build = "call `cargo build --all-features --examples` before, as `cargo xtask test` does";
+    assert!(path.exists(), "{} is not built: {build}", path.display());
     let mut command = Command::new(path);
     command.args(arguments);
     command
@@ -108,14 +109,37 @@ fn the_refund_saga_goes_on_undoing_after_the_power_failed() {
     assert_eq!(text(&output.stdout), expected);
 }
 
+#[test]
+fn the_tested_order_is_placed_or_undone() {
+    let output = example("tests", &[]);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let expected = "order-42/reserve: reserving tea\n\
+                    order-42/charge: charging for hold 7\n\
+                    order-42/ship: shipping\n\
+                    order-42 is on its way, payment 107\n\
+                    \n\
+                    order-43/reserve: reserving anvil\n\
+                    order-43/charge: charging for hold 7\n\
+                    refunding payment 107\n\
+                    releasing hold 7\n\
+                    order-43 is undone: no courier takes it\n";
+    assert_eq!(text(&output.stdout), expected);
+}
+
 /// Every Rust snippet of the README stands in an example, line by line, so it compiles and runs.
 #[test]
 fn the_readme_shows_what_the_examples_run() {
     let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
     let lines = |text: &str| -> String { text.lines().map(|line| line.trim().to_owned() + "\n").collect() };
-    let examples: Vec<String> = std::fs::read_dir(root.join("examples"))
-        .unwrap()
-        .filter_map(|entry| std::fs::read_to_string(entry.unwrap().path()).ok())
+    let within = |folder: &std::path::Path| -> Vec<PathBuf> {
+        std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect()
+    };
+    let in_folders = within(&root.join("examples")).into_iter().filter(|path| path.is_dir());
+    let in_folders = in_folders.flat_map(|folder| within(&folder));
+    let examples: Vec<String> = within(&root.join("examples"))
+        .into_iter()
+        .chain(in_folders)
+        .filter_map(|path| std::fs::read_to_string(path).ok())
         .map(|text| lines(&text))
         .collect();
     let readme = std::fs::read_to_string(root.join("README.md")).unwrap();

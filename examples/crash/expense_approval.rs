@@ -1,0 +1,34 @@
+//! An expense is paid once, wherever the process dies that runs it and takes the answer.
+
+use awaitly::hitl::Inbox;
+use awaitly::store::Operate;
+use awaitly::testing::crash::World;
+use awaitly::{RunError, Workflow};
+
+use super::{Office, RUN, expense};
+
+#[path = "stores.rs"]
+mod stores;
+
+stores::survives_on_every_store!(
+    #[ignore = "a crash test takes the notice of a question that was answered for a forgotten step"]
+    process
+);
+
+async fn process<S: Operate>(world: World<S>) -> Result<String, String> {
+    let ledger = world.ledger();
+    let office = Office {
+        pays: Box::new(move |key, what| {
+            ledger.note_once(key, what);
+        }),
+    };
+    let expenses = world.workflow(Workflow::new("expense").input(&4200_u64));
+    let claim = async || expenses.run(RUN, async |run| expense(run, &office, 4200).await).await;
+    let mut ended = claim().await;
+    if matches!(ended, Err(RunError::Waiting { .. })) {
+        // Where the answer was taken before the process died, this one comes too late.
+        let _ = Inbox::new(world.store()).at(RUN, "manager").by("ada").edit(&4000_u64).await;
+        ended = claim().await;
+    }
+    ended.map_err(|error| error.to_string())
+}

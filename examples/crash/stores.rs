@@ -1,0 +1,65 @@
+//! One crash test on every store that there is.
+
+#[path = "../../tests/it/servers.rs"]
+pub(crate) mod servers;
+
+/// Tests of a process, which is a function over a `World<S>`: with every way to die on a store in memory, and with some
+/// of them on the others.
+macro_rules! survives_on_every_store {
+    ($(#[$attribute:meta])* $process:ident) => {
+        use awaitly::testing::CrashTest;
+
+        const SOME: usize = 60;
+
+        #[tokio::test(start_paused = true)]
+        $(#[$attribute])*
+        async fn it_survives_in_memory() {
+            CrashTest::new().everywhere($process).await.assert_same_outcome();
+        }
+
+        #[tokio::test(start_paused = true)]
+        $(#[$attribute])*
+        async fn it_survives_on_files() {
+            let folder = tempfile::tempdir().unwrap();
+            let store = awaitly::persistence::FileStore::open(folder.path()).await.unwrap();
+            survives_on(store).await;
+        }
+
+        #[tokio::test(start_paused = true)]
+        $(#[$attribute])*
+        async fn it_survives_on_sqlite() {
+            let folder = tempfile::tempdir().unwrap();
+            let file = folder.path().join("crash.db");
+            let store = awaitly::persistence::SqliteStore::open(file).await.unwrap();
+            survives_on(store).await;
+        }
+
+        #[tokio::test]
+        #[ignore = "a crash test lets time jump while it loads what is left in a store with timeouts"]
+        async fn it_survives_on_postgres() {
+            let servers = stores::servers::Servers::new();
+            let store = servers.postgres().await;
+            tokio::time::pause();
+            survives_on(store).await;
+            tokio::time::resume();
+            servers.clear().await;
+        }
+
+        #[tokio::test]
+        #[ignore = "a crash test lets time jump while it loads what is left in a store with timeouts"]
+        async fn it_survives_on_redis() {
+            let servers = stores::servers::Servers::new();
+            let store = servers.redis().await;
+            tokio::time::pause();
+            survives_on(store).await;
+            tokio::time::resume();
+            servers.clear().await;
+        }
+
+        async fn survives_on(store: impl awaitly::store::Operate) {
+            let test = CrashTest::new().shared_store(store).limit(SOME);
+            test.everywhere($process).await.assert_same_outcome();
+        }
+    };
+}
+pub(crate) use survives_on_every_store;
