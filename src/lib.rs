@@ -103,4 +103,6 @@ mod _documentation {
     mod saga {}
     #[doc = include_str!("../docs/stores.md")]
     mod stores {}
+    #[doc = include_str!("../docs/testing.md")]
+    mod testing {}
 }

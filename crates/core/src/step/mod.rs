@@ -54,7 +54,8 @@ use crate::store::{Durability, Transactional};
 /// Made with [`Run::step`](crate::Run::step). Nothing happens until it is awaited. Awaiting it gives the
 /// step's own typed result, `Result<T, Error<E>>`; [`step!`](crate::step!) gives the value, and returns a
 /// failure from the surrounding function. The parameters say what is called (`F`), how often (`A`), what
-/// is kept (`R`), and through which guards it passes (`G`).
+/// is kept (`R`), and through which guards it passes (`G`). A step whose value or error borrows is built on
+/// [`Run::borrowing`](crate::Run::borrowing).
 ///
 /// # Cancel safety
 /// Dropping the future drops the attempt in flight; none starts after that. On a durable run, an outcome
