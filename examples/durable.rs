@@ -49,9 +49,12 @@ async fn main() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// What is told of an effect: its idempotency key, and what it is.
+type Happens = Box<dyn Fn(&str, String)>;
+
 /// Services, in which something happens once for each idempotency key.
 struct Api {
-    happens: Box<dyn Fn(&str, String)>,
+    happens: Happens,
 }
 
 #[derive(Debug, Serialize, Deserialize, thiserror::Error)]

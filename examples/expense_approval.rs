@@ -86,9 +86,12 @@ async fn main() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// What is told of a payment: its idempotency key, and what it is.
+type Pays = Box<dyn Fn(&str, String)>;
+
 /// What the run asks of others: it pays once for each idempotency key.
 struct Office {
-    pays: Box<dyn Fn(&str, String)>,
+    pays: Pays,
 }
 
 impl Office {

@@ -74,9 +74,12 @@ async fn main() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// What is told of an effect: what it is known by, and what it is.
+type Happens = Box<dyn Fn(&str, String) + Send + Sync>;
+
 /// Services, in which something happens once for each order, hold and payment.
 struct Shop {
-    happens: Box<dyn Fn(&str, String) + Send + Sync>,
+    happens: Happens,
     /// Whether there is enough of it to release what was reserved.
     has_power: bool,
     power_failure: Notify,

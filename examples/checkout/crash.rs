@@ -1,4 +1,5 @@
 //! The order is placed once, wherever the worker dies: all that the supervisor's kills may meet, and in paused time.
+#![allow(clippy::unwrap_used, reason = "tests")]
 
 use awaitly::Workflow;
 use awaitly::store::Operate;

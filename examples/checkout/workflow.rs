@@ -74,10 +74,12 @@ pub(crate) async fn place_order(
     Ok(Receipt { payment, parcels })
 }
 
+type Happen = Box<dyn Fn(&str) -> std::io::Result<Effect>>;
+
 /// The outside world.
 pub(crate) struct Api {
     /// Lets something happen, under its idempotency key.
-    pub(crate) happen: Box<dyn Fn(&str) -> std::io::Result<Effect>>,
+    pub(crate) happen: Happen,
     pub(crate) is_bank_away: fn() -> bool,
 }
 

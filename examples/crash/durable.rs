@@ -1,4 +1,5 @@
 //! The order is placed once, wherever the process dies.
+#![allow(clippy::unwrap_used, reason = "tests")]
 
 use awaitly::Workflow;
 use awaitly::store::Operate;

@@ -1,4 +1,5 @@
 //! An expense is paid once, wherever the process dies that runs it and takes the answer.
+#![allow(clippy::unwrap_used, reason = "tests")]
 
 use awaitly::hitl::Inbox;
 use awaitly::store::Operate;

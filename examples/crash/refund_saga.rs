@@ -1,4 +1,5 @@
 //! What was done for the order is undone once, wherever the process dies.
+#![allow(clippy::unwrap_used, reason = "tests")]
 
 use awaitly::Workflow;
 use awaitly::store::Operate;

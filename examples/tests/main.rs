@@ -12,6 +12,7 @@
 //! | `crash.rs` | the same outcome, wherever the process dies |
 //! | `faults.rs` | a bank that goes away, and a store that fails |
 //! | `replay.rs` | runs that are under way resume with the code of today |
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::type_complexity))]
 
 mod workflow;
 
