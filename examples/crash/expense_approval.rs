@@ -11,10 +11,7 @@ use super::{Office, RUN, expense};
 #[path = "stores.rs"]
 mod stores;
 
-stores::survives_on_every_store!(
-    #[ignore = "a crash test takes the notice of a question that was answered for a forgotten step"]
-    process
-);
+stores::survives_on_every_store!(process);
 
 async fn process<S: Operate>(world: World<S>) -> Result<String, String> {
     let ledger = world.ledger();

@@ -6,19 +6,17 @@ pub(crate) mod servers;
 /// Tests of a process, which is a function over a `World<S>`: with every way to die on a store in memory, and with some
 /// of them on the others.
 macro_rules! survives_on_every_store {
-    ($(#[$attribute:meta])* $process:ident) => {
+    ($process:ident) => {
         use awaitly::testing::CrashTest;
 
         const SOME: usize = 60;
 
         #[tokio::test(start_paused = true)]
-        $(#[$attribute])*
         async fn it_survives_in_memory() {
             CrashTest::new().everywhere($process).await.assert_same_outcome();
         }
 
         #[tokio::test(start_paused = true)]
-        $(#[$attribute])*
         async fn it_survives_on_files() {
             let folder = tempfile::tempdir().unwrap();
             let store = awaitly::persistence::FileStore::open(folder.path()).await.unwrap();
@@ -26,7 +24,6 @@ macro_rules! survives_on_every_store {
         }
 
         #[tokio::test(start_paused = true)]
-        $(#[$attribute])*
         async fn it_survives_on_sqlite() {
             let folder = tempfile::tempdir().unwrap();
             let file = folder.path().join("crash.db");
@@ -35,7 +32,6 @@ macro_rules! survives_on_every_store {
         }
 
         #[tokio::test]
-        #[ignore = "a crash test lets time jump while it loads what is left in a store with timeouts"]
         async fn it_survives_on_postgres() {
             let servers = stores::servers::Servers::new();
             let store = servers.postgres().await;
@@ -46,7 +42,6 @@ macro_rules! survives_on_every_store {
         }
 
         #[tokio::test]
-        #[ignore = "a crash test lets time jump while it loads what is left in a store with timeouts"]
         async fn it_survives_on_redis() {
             let servers = stores::servers::Servers::new();
             let store = servers.redis().await;

@@ -157,7 +157,9 @@ impl<S: Store> Setting<S> {
             }
             process.leave_leases(self.downtime).await;
         }
-        tokio::time::sleep(self.downtime).await;
+        if !self.real {
+            tokio::time::sleep(self.downtime).await;
+        }
     }
 
     async fn played<T, E>(

@@ -149,9 +149,8 @@ enum Supply<S> {
 impl CrashTest {
     /// A crash test on stores in memory.
     pub fn new() -> Self {
-        let midnight = SystemTime::UNIX_EPOCH + PausedClock::MIDNIGHT;
         Self {
-            supply: Supply::Fresh(Box::new(move || MemoryStore::made_at(midnight))),
+            supply: Supply::Fresh(Box::new(|| PausedClock::new().store())),
             accidents: 2,
             limit: 20_000,
             seed: crate::seed::given().unwrap_or(0),
@@ -239,7 +238,7 @@ impl<S> CrashTest<S> {
 
     /// How long it takes after an accident until the next process begins; the leases of the one before have ended then.
     /// What comes to its time meanwhile has come: a question that expires sooner has expired, a run that was parked for
-    /// less is due, a reminder is sent.
+    /// less is due, a reminder is sent. On a [shared store](Self::shared_store) no time passes.
     pub const fn downtime(mut self, downtime: Duration) -> Self {
         self.downtime = downtime;
         self

@@ -9,8 +9,11 @@ use awaitly_core::store::{Lease, Store};
 use super::store::Unflushed;
 use super::watcher::Watcher;
 
-/// How long a process that died leaves its leases to others: so long before the next one begins.
+/// So long before the next process begins, the leases of the one before end.
 const SPAN: Duration = Duration::from_millis(1);
+
+/// How often a store is asked whether it has taken a lease back.
+const GIVE_UP: usize = 1000;
 
 /// A process on a store.
 #[derive(Debug)]
@@ -52,11 +55,23 @@ impl<S: Store> Process<S> {
         let leases = std::mem::take(&mut self.hands().leases);
         for lease in leases {
             if self.real {
-                self.store.release(&lease);
+                self.still(self.give_back(&lease)).await;
             } else {
                 // One that was given back is not renewed.
                 let _ = self.store.renew(&lease, downtime.saturating_sub(SPAN)).await;
             }
+        }
+    }
+
+    /// Gives a lease back, and looks until it is: a store does that when it comes to it.
+    async fn give_back(&self, lease: &Lease) {
+        for _ in 0..GIVE_UP {
+            self.store.release(lease);
+            if self.store.renew(lease, SPAN).await.is_err() {
+                break;
+            }
+            // By the clock of the real world.
+            let _ = tokio::task::spawn_blocking(|| std::thread::sleep(SPAN)).await;
         }
     }
 }
