@@ -64,7 +64,8 @@ impl<E> SagaError<E> {
         self.error
     }
 
-    /// Whether every compensation succeeded.
+    /// Whether no compensation failed. So it is where there was none to run: the run waits, or was interrupted and goes on
+    /// where it is resumed.
     pub fn is_undone(&self) -> bool {
         self.failed().is_empty() && self.left().is_empty()
     }
