@@ -87,7 +87,26 @@ fn matched<'s>(a: &'s [Invocation], b: &'s [Invocation]) -> Vec<Matched<'s>> {
         }
     }
     join_moved(&mut all, only_b);
-    all
+    in_order(all)
+}
+
+/// In the order of the first run; what only the second one has comes behind the step that it follows there.
+fn in_order(all: Vec<Matched<'_>>) -> Vec<Matched<'_>> {
+    let kept = |matched: &Matched<'_>| match matched {
+        Matched::Both { a, b, moved: false } => Some((a.order, b.order)),
+        _ => None,
+    };
+    let places: Vec<_> = all.iter().filter_map(kept).collect();
+    let place = |matched: &Matched<'_>| match matched {
+        Matched::Both { a, .. } | Matched::OnlyA(a) => (Some(a.order), None),
+        Matched::OnlyB(b) => {
+            let before = places.iter().filter(|(_, of_b)| *of_b < b.order).map(|(of_a, _)| *of_a);
+            (before.max(), Some(b.order))
+        }
+    };
+    let mut placed: Vec<_> = all.into_iter().map(|matched| (place(&matched), matched)).collect();
+    placed.sort_by_key(|(place, _)| *place);
+    placed.into_iter().map(|(_, matched)| matched).collect()
 }
 
 /// Puts together what has the same key at two places. Both are kept where that of the first run is.

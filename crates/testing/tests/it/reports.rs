@@ -409,10 +409,10 @@ async fn steps_are_compared_with_those_of_the_same_key() {
     assert_eq!(compare(&a, &inserted).differences, [Difference::OnlyInB { step: "check".into() }]);
     let other = walked([("ship", "ship"), ("hold", "hold"), ("charge", "pay"), ("tell", "tell")]).await;
     insta::assert_snapshot!(compare(&a, &other), @r#"
-    only the first run has step `reserve`
-    step `ship` is in place 2 in one run, in place 0 in the other
     only the second run has step `hold`
+    only the first run has step `reserve`
     step `pay` is called `pay` in one run, `charge` in the other
+    step `ship` is in place 2 in one run, in place 0 in the other
     "#);
 }
 
