@@ -45,6 +45,9 @@ impl<S: Store> World<S> {
     }
 
     /// The store, for what is not a workflow: an inbox, an operator.
+    ///
+    /// A workflow that is given it without [`workflow`](Self::workflow) lives by its own clock and its own lease, can die at
+    /// the calls of the store only, and renews its lease all through a long sleep, which makes a case slow.
     #[must_use]
     pub fn store(&self) -> CrashStore<S> {
         CrashStore { process: Arc::clone(&self.process) }
