@@ -1,103 +1,17 @@
 //! A store that fails, and what a run makes of it.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::time::{Duration, SystemTime};
-
-use awaitly::journal::{Key, Outcome, Record, Settling, Status};
+use awaitly::clock::secs;
+use awaitly::journal::Status;
 use awaitly::persistence::MemoryStore;
-use awaitly::store::{
-    Durability, Ending, Lease, Open, Opened, Renewed, RunId, Store, StoreError, StoredRun, Wait,
-};
+use awaitly::store::{RunId, Store, StoreError};
+use awaitly::testing::fault::{Call, Fault, FaultyStore};
 use awaitly::{DurableRun, RunError, Workflow, step};
 
 use crate::durable::{Bank, OrderError};
 
-/// A store in memory that fails as it is told to.
-#[derive(Clone, Default)]
-pub(crate) struct Faulty {
-    inner: MemoryStore,
-    fail_appends: Arc<AtomicU32>,
-    fail_finishes: Arc<AtomicU32>,
-    pub(crate) lose_renewals: Arc<AtomicBool>,
-    /// An append is answered a minute after its record is in the store.
-    slow_appends: Arc<AtomicBool>,
-}
-
-fn full(fail: &AtomicU32) -> Result<(), StoreError> {
-    match fail.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)) {
-        Ok(_) => Err(StoreError::Full { detail: "no space left on device".into() }),
-        Err(_) => Ok(()),
-    }
-}
-
-impl Store for Faulty {
-    async fn open(&self, request: Open) -> Result<Opened, StoreError> {
-        self.inner.open(request).await
-    }
-
-    async fn append(&self, lease: &Lease, record: Record, durability: Durability) -> Result<(), StoreError> {
-        full(&self.fail_appends)?;
-        self.inner.append(lease, record, durability).await?;
-        if self.slow_appends.load(Ordering::Relaxed) {
-            tokio::time::sleep(Duration::from_secs(60)).await;
-        }
-        Ok(())
-    }
-
-    async fn replace(&self, lease: &Lease, record: Record, durability: Durability) -> Result<(), StoreError> {
-        self.inner.replace(lease, record, durability).await
-    }
-
-    async fn wait(&self, lease: &Lease, wait: Wait) -> Result<(), StoreError> {
-        self.inner.wait(lease, wait).await
-    }
-
-    async fn settle(
-        &self,
-        lease: &Lease,
-        record: Record,
-        settling: Settling,
-    ) -> Result<Option<Outcome>, StoreError> {
-        self.inner.settle(lease, record, settling).await
-    }
-
-    async fn revive(&self, lease: &Lease, drop: Vec<Key>) -> Result<(), StoreError> {
-        self.inner.revive(lease, drop).await
-    }
-
-    async fn rewrite(&self, lease: &Lease, version: u32, records: Vec<Record>) -> Result<(), StoreError> {
-        self.inner.rewrite(lease, version, records).await
-    }
-
-    async fn finish(&self, lease: &Lease, ending: Ending) -> Result<(), StoreError> {
-        full(&self.fail_finishes)?;
-        self.inner.finish(lease, ending).await
-    }
-
-    async fn renew(&self, lease: &Lease, ttl: Duration) -> Result<Renewed, StoreError> {
-        if self.lose_renewals.load(Ordering::Relaxed) {
-            return Ok(Renewed { now: SystemTime::now().into(), cancel: false });
-        }
-        self.inner.renew(lease, ttl).await
-    }
-
-    fn release(&self, lease: &Lease) {
-        self.inner.release(lease);
-    }
-
-    async fn load(&self, run: &RunId) -> Result<Option<StoredRun>, StoreError> {
-        self.inner.load(run).await
-    }
-
-    fn durability(&self) -> &'static str {
-        "memory, and faulty"
-    }
-}
-
 #[tokio::test]
 async fn a_record_that_cannot_be_written_stops_the_run_whatever_the_body_does() {
-    let store = Faulty::default();
+    let store = FaultyStore::new(MemoryStore::new());
     let bank = Bank::default();
     let workflow = Workflow::new("w").store(store.clone());
     let body = async |run: &DurableRun| {
@@ -107,10 +21,9 @@ async fn a_record_that_cannot_be_written_stops_the_run_whatever_the_body_does() 
         let _ = run.step("third", || bank.charge()).await;
         Ok::<_, OrderError>(first)
     };
-    store.fail_appends.store(0, Ordering::Relaxed);
     let swallowing = async |run: &DurableRun| {
         let first = step!(run, "first", bank.charge());
-        store.fail_appends.store(1, Ordering::Relaxed);
+        store.once(Call::Append, Fault::Full);
         let second = run.step("second", || bank.charge()).await;
         assert!(second.is_err());
         let third = run.step("third", || bank.charge()).await;
@@ -130,11 +43,11 @@ async fn a_record_that_cannot_be_written_stops_the_run_whatever_the_body_does() 
 
 #[tokio::test]
 async fn a_result_that_cannot_be_kept_is_made_again_from_the_records() {
-    let store = Faulty::default();
+    let store = FaultyStore::new(MemoryStore::new());
     let bank = Bank::default();
     let workflow = Workflow::new("w").store(store.clone());
     let body = async |run: &DurableRun| Ok::<_, OrderError>(step!(run, bank.charge()));
-    store.fail_finishes.store(1, Ordering::Relaxed);
+    store.once(Call::Finish, Fault::Full);
     let full = workflow.run("r", body).await;
     assert!(matches!(full, Err(OrderError::Run(RunError::Store(_)))), "{full:?}");
     assert_eq!(workflow.run("r", body).await, Ok(1));
@@ -143,8 +56,8 @@ async fn a_result_that_cannot_be_kept_is_made_again_from_the_records() {
 
 #[tokio::test(start_paused = true)]
 async fn the_body_sees_no_value_before_its_record_is_acknowledged() {
-    let store = Faulty::default();
-    store.slow_appends.store(true, Ordering::Relaxed);
+    let store = FaultyStore::new(MemoryStore::new());
+    store.always(Call::Append, Fault::DelayAnswer(secs(60)));
     let bank = Bank::default();
     let workflow = Workflow::new("w").store(store);
     let seen_after = workflow.run("r", async |run| {

@@ -5,10 +5,10 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use awaitly::clock::secs;
 use awaitly::persistence::MemoryStore;
 use awaitly::store::{Open, Opened, Owner, RunId, Store, StoreError};
+use awaitly::testing::fault::{Call, Fault, FaultyStore};
 use awaitly::{DurableRun, RunError, Workflow, step};
 
 use crate::durable::{Bank, OrderError};
-use crate::faulty::Faulty;
 
 #[tokio::test(start_paused = true)]
 async fn a_lease_is_renewed_as_long_as_the_body_runs() {
@@ -28,7 +28,7 @@ async fn a_lease_is_renewed_as_long_as_the_body_runs() {
 
 #[tokio::test(start_paused = true)]
 async fn an_owner_that_was_replaced_records_nothing_and_its_body_is_dropped() {
-    let store = Faulty::default();
+    let store = FaultyStore::new(MemoryStore::new());
     let bank = Bank::default();
     let workflow = Workflow::new("w").store(store.clone()).lease(secs(30));
     let begun = AtomicU32::new(0);
@@ -38,14 +38,14 @@ async fn an_owner_that_was_replaced_records_nothing_and_its_body_is_dropped() {
         Ok::<_, OrderError>(step!(run, bank.charge()))
     };
     // The renewals do not get through, as if the process were frozen, and another owner takes the run.
-    store.lose_renewals.store(true, Ordering::Relaxed);
+    store.always(Call::Renew, Fault::Refuse);
     let thief = async {
         tokio::time::sleep(secs(29)).await;
         let request = Open::new(RunId::new("r").unwrap(), "w", Owner::new("thief"));
         assert!(matches!(store.open(request.clone()).await, Ok(Opened::Refused(_))));
         tokio::time::sleep(secs(2)).await;
         assert!(matches!(store.open(request).await, Ok(Opened::Held { .. })));
-        store.lose_renewals.store(false, Ordering::Relaxed);
+        store.heal();
     };
     let (replaced, ()) = tokio::join!(workflow.run("r", body), thief);
     let lost = RunError::Store(StoreError::LeaseLost { run: "r".into() });

@@ -23,6 +23,7 @@ mod name;
 mod nested;
 mod outside;
 mod policy;
+#[doc(hidden)]
 pub mod stage;
 mod transaction;
 

@@ -77,16 +77,16 @@ fn decoded<T: DeserializeOwned>(step: Key, outcome: &Outcome) -> Result<T, RunEr
 
 /// Asks, where that was not done before. `None`: nobody has answered yet.
 async fn ask(frame: &mut Frame<'_>, run: &Shared, question: Question) -> Result<Option<Outcome>, RunError> {
-    if let Some(outcome) = frame.reply(question.wrap) {
-        return answer_at_once(frame, run, outcome).await.map(Some);
-    }
-    let (key, Question { request, expires_in, .. }) = (frame.label().clone(), question);
+    let (key, Question { request, expires_in, wrap }) = (frame.label().clone(), question);
     let request = match request {
         None => Payload::from_stored("null"),
         Some(Ok(request)) if request.len() <= Payload::MAX_BYTES => request,
         Some(Ok(request)) => return Err(frame.too_large(request.len())),
         Some(Err(error)) => return Err(frame.unencodable(&error)),
     };
+    if let Some(outcome) = frame.reply(wrap) {
+        return answer_at_once(frame, run, outcome).await.map(Some);
+    }
     let asked = run.wait_entry(&key).map(|entry| entry.expires);
     let expires = asked.unwrap_or_else(|| expires_in.map(|delay| run.time().after(delay)));
     if let Some(Writer { store, lease }) = run.writer() {

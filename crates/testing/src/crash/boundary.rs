@@ -58,12 +58,7 @@ impl fmt::Display for Boundary {
             Side::At => "at ",
             Side::After => "after ",
         })?;
-        match &self.act {
-            Act::Attempt(number) => write!(f, "attempt {number}")?,
-            Act::Event(name) => write!(f, "the event `{name}`")?,
-            Act::Effect(what) => write!(f, "the effect `{what}`")?,
-            act => f.write_str(act.name())?,
-        }
+        write!(f, "{}", self.act)?;
         match (&self.step, &self.act) {
             (Some(step), Act::Effect(_)) => write!(f, " in step `{step}`"),
             (Some(step), Act::Attempt(_)) => write!(f, " at step `{step}`"),
@@ -78,17 +73,19 @@ impl Act {
     pub(super) const fn is_of_body(&self) -> bool {
         matches!(self, Self::Record | Self::Question | Self::Settling | Self::Commit)
     }
+}
 
-    const fn name(&self) -> &'static str {
-        match self {
+impl fmt::Display for Act {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Attempt(number) => return write!(f, "attempt {number}"),
+            Self::Event(name) => return write!(f, "the event `{name}`"),
+            Self::Effect(what) => return write!(f, "the effect `{what}`"),
             Self::Lookup => "the lookup",
-            Self::Attempt(_) => "an attempt",
-            Self::Event(_) => "an event",
-            Self::Effect(_) => "an effect",
             Self::Open => "the run is opened",
             Self::Record => "the record",
             Self::Question => "the question",
-            Self::Settling => "the question is settled",
+            Self::Settling => "the settling of the question",
             Self::Revival => "the run is set back to running",
             Self::Migration => "the journal is migrated",
             Self::End => "the end of the run is recorded",
@@ -96,6 +93,6 @@ impl Act {
             Self::Answer => "the answer",
             Self::Cancellation => "the run is cancelled from outside",
             Self::Commit => "the commit",
-        }
+        })
     }
 }

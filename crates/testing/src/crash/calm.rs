@@ -29,7 +29,7 @@ impl<S: Store> CrashTest<S> {
             Supply::Shared(store, unique) => (Arc::clone(store), true, format!("{unique}/{number}/")),
         };
         let (downtime, longest) = (self.downtime, self.longest);
-        Setting { store, real, prefix, seed, runs, mixes: runs > 1, downtime, longest }
+        Setting { store, real, prefix, seed, runs, downtime, longest }
     }
 
     /// The case without an accident, and what came after its end.
@@ -59,6 +59,13 @@ impl<S: Store> CrashTest<S> {
         played
     }
 
+    /// An accident that was asked for, as that of a single case, and did not happen.
+    pub(super) fn missed<T, E>(&self, accidents: &[Accident], played: &Played<T, E>) -> Option<Finding> {
+        let happened = played.accidents.iter().take_while(|place| place.is_some()).count();
+        let accident = *accidents.get(happened).filter(|_| self.only.is_some())?;
+        Some(Finding::NoAccident { accident, passed: played.passed })
+    }
+
     /// The case that went wrong, played once more with everything told. What `found` says is kept where it does not go
     /// wrong again.
     pub(super) async fn failure<T, E>(
@@ -77,7 +84,9 @@ impl<S: Store> CrashTest<S> {
             (calm, found.clone())
         } else {
             again = self.setting(seed, runs).play(accidents, Log::All, body).await;
-            (&again, judge(calm, &again, self.values))
+            let mut found = judge(calm, &again, self.values);
+            found.extend(self.missed(accidents, &again));
+            (&again, found)
         };
         let repeats = !again_found.is_empty();
         let findings = if repeats { again_found } else { found };

@@ -26,10 +26,8 @@ pub(super) struct Setting<S> {
     /// What comes before all run ids, so that cases do not meet in one store.
     pub(super) prefix: String,
     pub(super) seed: u64,
-    /// How many runs are executed at once.
+    /// How many runs are executed at once. Where there are several, their attempts are kept back at random.
     pub(super) runs: usize,
-    /// Whether attempts are kept back at random.
-    pub(super) mixes: bool,
     /// How long it takes until the next process begins, and how long one has to come to its end.
     pub(super) downtime: Duration,
     pub(super) longest: Duration,
@@ -117,7 +115,7 @@ impl<S: Store> Setting<S> {
             notes: Arc::clone(notes),
             number,
             scope: (!scope.is_empty()).then(|| scope.into()),
-            dice: self.mixes.then_some(self.seed),
+            dice: (number > 0).then_some(self.seed),
         };
         Process::new(Arc::clone(&self.store), self.real, watcher)
     }

@@ -7,7 +7,6 @@ use awaitly_core::store::Store;
 use super::CrashTest;
 use super::accident::Accident;
 use super::case::Played;
-use super::finding::Finding;
 use super::judge::judge;
 use super::life::Log;
 use super::report::{CrashReport, Tried};
@@ -105,7 +104,7 @@ impl<S: Store> CrashTest<S> {
                 let mut played = self.setting(self.seed, 1).play(&accidents, Log::Answers, body).await;
                 let found = judge(calm, &played, self.values);
                 if !found.is_empty() {
-                    report.tried.push(Tried { accidents: number, cases, of });
+                    report.tried.push(Tried { accidents: number, at_most: false, cases, of });
                     let case = (&*accidents, found);
                     report.failure = Some(self.failure(calm, case, (self.seed, 1), body).await);
                     return Vec::new();
@@ -116,7 +115,7 @@ impl<S: Store> CrashTest<S> {
             }
             before += stem.len();
         }
-        report.tried.push(Tried { accidents: number, cases, of });
+        report.tried.push(Tried { accidents: number, at_most: false, cases, of });
         longer
     }
 
@@ -132,17 +131,10 @@ impl<S: Store> CrashTest<S> {
     {
         let played = self.setting(self.seed, 1).play(accidents, Log::Answers, body).await;
         let mut found = judge(calm, &played, self.values);
-        found.extend(no_accident(accidents, &played));
-        report.tried.push(Tried { accidents: accidents.len(), cases: 1, of: 1 });
+        found.extend(self.missed(accidents, &played));
+        report.tried.push(Tried { accidents: accidents.len(), at_most: false, cases: 1, of: 1 });
         if !found.is_empty() {
             report.failure = Some(self.failure(calm, (accidents, found), (self.seed, 1), body).await);
         }
     }
-}
-
-/// An accident that was asked for and did not happen.
-pub(super) fn no_accident<T, E>(accidents: &[Accident], played: &Played<T, E>) -> Option<Finding> {
-    let happened = played.accidents.iter().take_while(|place| place.is_some()).count();
-    let accident = *accidents.get(happened)?;
-    Some(Finding::NoAccident { accident, passed: played.passed })
 }

@@ -34,7 +34,7 @@ pub enum Finding {
     RecordedTwice { run: RunId, key: Key },
     /// The store took a write of an owner that had lost its lease.
     FencingIgnored { run: RunId, key: Key },
-    /// A question is open, or recorded, that is not without a crash; or the other way round.
+    /// A question is open that is not without a crash; or the other way round.
     Questions { run: RunId, missing: Vec<Key>, extra: Vec<Key> },
     /// A process does not come to an end.
     NeverEnds { last_step: Option<Key> },
@@ -114,10 +114,11 @@ impl fmt::Display for Finding {
                 f.write_str(": something was spawned and not awaited, so a crash loses it; await it inside of a step")
             }
             Self::Forgotten { run, key, name } => {
-                write!(f, "step `{key}` of run `{run}` is recorded, and the resumed run never asks for it again")?;
+                write!(f, "step `{key}`")?;
                 if key != name {
-                    write!(f, " (it asks for `{name}` under another key)")?;
+                    write!(f, ", called `{name}`,")?;
                 }
+                write!(f, " of run `{run}` is recorded, or waits, and the resumed run knows nothing of it")?;
                 f.write_str(
                     ": its key depends on something that changes from one execution to the next, such as time or \
                      chance; take the key from the input or from the value of a recorded step",

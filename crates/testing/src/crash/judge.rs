@@ -68,13 +68,13 @@ fn by_what(effects: &[Effect]) -> BTreeMap<(usize, &str), Vec<&Effect>> {
 /// Where these effects, which are the same, were made.
 fn place<'a>(effects: impl Iterator<Item = &'a &'a Effect>) -> Place {
     let (mut step, mut keys, mut unkeyed) = (None, Vec::new(), false);
-    for Effect { number, key, step: made_in, after, .. } in effects {
+    for Effect { key, step: made_in, after, .. } in effects {
         let Some(made_in) = made_in else {
             return Place::Outside(after.clone());
         };
         step = Some(made_in.clone());
         match key {
-            Some(key) => keys.push(own(*number, key).to_owned()),
+            Some(key) => keys.push(key.to_string()),
             None => unkeyed = true,
         }
     }
@@ -92,12 +92,6 @@ fn runs<T, E>(calm: &Played<T, E>, crashed: &Played<T, E>, values: bool) -> Vec<
         Some(of_run(&id, calm.runs.get(run), crashed.runs.get(run), values))
     });
     compared.flatten().collect()
-}
-
-/// The key as the run gave it, without what tells it from those of the runs beside it.
-fn own(number: usize, key: &str) -> &str {
-    let plain = key.strip_prefix(&number.to_string()).and_then(|key| key.strip_prefix('/'));
-    plain.filter(|_| number > 0).unwrap_or(key)
 }
 
 type Run = (RunNotes, Option<StoredRun>);

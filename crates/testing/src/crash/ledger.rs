@@ -42,8 +42,7 @@ impl Ledger {
     /// Something happens once for each idempotency key, however often it is asked for. `false`: it had happened
     /// already.
     pub fn note_once(&self, idempotency_key: &str, what: impl Into<String>) -> bool {
-        let key = self.0.scoped(idempotency_key);
-        self.happens(what.into().into(), Some(key))
+        self.happens(what.into().into(), Some(idempotency_key.into()))
     }
 
     /// What has happened, in order, over all processes of the case.

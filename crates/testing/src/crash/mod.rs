@@ -34,10 +34,10 @@
 //! ```
 //!
 //! The closure is one process, from its start to its end. It is called without an accident first. Then it is called for
-//! every boundary that was passed: before and after each lookup, attempt, effect and call of the store, and at each
-//! event. There the process dies as one does that is killed: its future is dropped, what it had in flight is lost, its
-//! leases stay. The closure is called again on the same store, after the time of the lease, until it comes to its end.
-//! Then its result, the [`Ledger`] and the journal are compared with those of the first call. At each call of the store
+//! every boundary that was passed: before and after each lookup, attempt, effect and call of the store that writes, and at
+//! each event. There the process dies as one does that is killed: its future is dropped, what it had in flight is lost, its
+//! leases stay. The closure is called again on the same store, a minute later, until it comes to its end.
+//! Then its result, the [`Ledger`] and the journal are compared with those of the first call. At each such call
 //! the process also lives on while the store gives no answer, once before anything was done and once after.
 //!
 //! What it takes for granted: services that are called twice can tell by the idempotency key, so the code under test has

@@ -17,8 +17,8 @@ pub(super) struct Notes(Mutex<State>);
 struct State {
     runs: BTreeMap<Arc<str>, RunNotes>,
     effects: Vec<Effect>,
-    /// The idempotency keys of those.
-    done: HashSet<Box<str>>,
+    /// The idempotency keys of those, with which of the runs at once gave them.
+    done: HashSet<(usize, Box<str>)>,
     findings: Vec<Finding>,
     /// The step that began last.
     last_step: Option<Key>,
@@ -258,7 +258,7 @@ impl Notes {
     /// Something happened. `false`: it was done under its idempotency key before.
     pub(super) fn effect(&self, effect: Effect) -> bool {
         let mut state = self.lock();
-        if effect.key.as_ref().is_some_and(|key| !state.done.insert(key.clone())) {
+        if effect.key.as_ref().is_some_and(|key| !state.done.insert((effect.number, key.clone()))) {
             return false;
         }
         let after = state.last_step.clone();

@@ -7,7 +7,6 @@ use awaitly_core::store::Store;
 use super::CrashTest;
 use super::accident::Accident;
 use super::case::Played;
-use super::everywhere::no_accident;
 use super::finding::Finding;
 use super::judge::judge;
 use super::life::Log;
@@ -40,7 +39,12 @@ impl<S: Store> CrashTest<S> {
             }
             let failure = self.round(&calm, seed, &body).await;
             if failure.is_some() || round + 1 == rounds {
-                report.tried.push(Tried { accidents: MOST_DEATHS, cases: round + 1, of: rounds });
+                report.tried.push(Tried {
+                    accidents: MOST_DEATHS,
+                    at_most: true,
+                    cases: round + 1,
+                    of: rounds,
+                });
                 report.failure = failure;
                 break;
             }
@@ -89,9 +93,7 @@ impl<S: Store> CrashTest<S> {
     {
         let played = self.setting(seed, self.runs).play(accidents, Log::Off, body).await;
         let mut found = judge(calm, &played, self.values);
-        if self.only.is_some() {
-            found.extend(no_accident(accidents, &played));
-        }
+        found.extend(self.missed(accidents, &played));
         found
     }
 

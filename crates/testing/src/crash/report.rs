@@ -21,6 +21,8 @@ pub struct CrashReport {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Tried {
     pub(super) accidents: usize,
+    /// Or fewer.
+    pub(super) at_most: bool,
     pub(super) cases: usize,
     /// How many there are.
     pub(super) of: usize,
@@ -103,9 +105,10 @@ impl fmt::Display for CrashReport {
             return fmt::Display::fmt(failure, f);
         }
         write!(f, "{} boundaries", self.boundaries)?;
-        for Tried { accidents, cases, of } in &self.tried {
+        for Tried { accidents, at_most, cases, of } in &self.tried {
+            let most = if *at_most { "up to " } else { "" };
             let plural = if *accidents == 1 { "" } else { "s" };
-            write!(f, " · {accidents} accident{plural} {cases} of {of} cases")?;
+            write!(f, " · {most}{accidents} accident{plural} {cases} of {of} cases")?;
         }
         write!(f, " · each time {} · seed {}", self.calm, self.seed)
     }

@@ -27,14 +27,6 @@ pub(super) struct Watcher {
 }
 
 impl Watcher {
-    /// The text, of this run alone.
-    pub(super) fn scoped(&self, text: &str) -> Box<str> {
-        match self.number {
-            0 => text.into(),
-            number => format!("{number}/{text}").into(),
-        }
-    }
-
     /// A run, as the notes know it.
     pub(super) fn named(&self, run: &Arc<str>) -> Arc<str> {
         match self.number {
@@ -45,7 +37,7 @@ impl Watcher {
 
     /// How often an attempt lets others go first.
     fn turns(&self, step: &StepId, attempt: u32) -> u32 {
-        let draw = |seed| seed::dice(seed, &self.scoped(&step.key), attempt).u32(0..4);
+        let draw = |seed| seed::dice(seed, &format!("{}/{}", self.number, step.key), attempt).u32(0..4);
         self.dice.map_or(0, draw)
     }
 

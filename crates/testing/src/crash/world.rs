@@ -30,8 +30,8 @@ impl<S: Store> World<S> {
         Self { process, clock, seed }
     }
 
-    /// The workflow with the store, the clock and the seed of this test, with leases of a day, and watched by it: so the process can die at
-    /// each lookup, attempt and event too.
+    /// The workflow with the store, the clock and the seed of this test and a lease of a day, and watched by it: so the
+    /// process can die at each lookup, attempt and event too.
     #[must_use]
     pub fn workflow<X>(&self, definition: Workflow<X>) -> Workflow<X> {
         let watcher = self.process.watcher.clone();

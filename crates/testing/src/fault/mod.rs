@@ -48,8 +48,8 @@
 //! | a process, at each place where it can | [`crash_everywhere`](crate::crash_everywhere), which needs none of this |
 //!
 //! A call of a store that fails is not retried by the run: a write that was not acknowledged ends it in
-//! [`RunError::Store`](awaitly_core::RunError::Store), and it is resumed from what is recorded when it is run again. Delays are of tokio's time, so they cost none where that is
-//! paused. Chances are drawn from the seed of the store or the network, 0 unless set: hand
+//! [`RunError::Store`](awaitly_core::RunError::Store), and it is resumed from what is recorded when it is run again.
+//! Delays are of tokio's time, so they cost none where that is paused. Chances are drawn from the seed of the store or the network, 0 unless set: hand
 //! [`Sim::seed`](crate::Sim::seed) to it, for a test that is repeated with `AWAITLY_SEED`.
 
 mod call;

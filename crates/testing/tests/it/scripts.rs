@@ -525,7 +525,7 @@ mod answers {
     use awaitly_hitl::{Approvals, Ruling};
     use awaitly_testing::report::Ending;
     use awaitly_testing::script::Problem;
-    use awaitly_testing::{Harness, answer, expired, ok, rejected};
+    use awaitly_testing::{Harness, Leftovers, answer, expired, ok, rejected};
 
     async fn expense(run: &DurableRun) -> Result<u64, RunError> {
         let cents: u64 = step!(run.approval("manager").proposal(&4200_u64).expires_in(days(3)));
@@ -575,6 +575,17 @@ mod answers {
         let body = async |run: &DurableRun| Ok::<_, RunError>(step!(run.wait_for::<u64>("payment")));
         let report = Harness::new().script("payment", answer(&7_u64)).run(body).await;
         assert_eq!(report.result, Ok(7));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_cannot_be_asked_is_not_answered() {
+        let body = async |run: &DurableRun| {
+            let request = std::collections::BTreeMap::from([(vec![1], 2)]);
+            Ok::<_, RunError>(step!(run.wait_for::<u64>("payment").request(&request)))
+        };
+        let report =
+            Harness::new().script("payment", answer(&7_u64)).leftovers(Leftovers::Allow).run(body).await;
+        assert!(matches!(report.result, Err(RunError::Unencodable { .. })), "{report:?}");
     }
 
     #[tokio::test(start_paused = true)]

@@ -282,6 +282,7 @@ async fn an_accident_that_does_not_happen_is_told() {
     });
     let (finding, told) = found(&report.await);
     assert!(matches!(finding, Finding::NoAccident { .. }), "{told}");
+    assert!(told.starts_with("an accident changes what comes of it\n"), "it is found each time: {told}");
 }
 
 async fn blind(world: World) -> Result<u64, RunError> {
