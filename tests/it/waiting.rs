@@ -7,7 +7,7 @@ use awaitly::clock::{days, hours, secs};
 use awaitly::journal::{Outcome, Payload, Status, Unanswered};
 use awaitly::persistence::MemoryStore;
 use awaitly::persistence::operate::OperateExt;
-use awaitly::store::{Answer, Answered, Cancelled, Operate, RunId, Store, WaitQuery};
+use awaitly::store::{Answer, Answered, Cancelled, DueQuery, Operate, RunId, Store, WaitQuery};
 use awaitly::{DurableRun, RunError, Workflow, step};
 
 use crate::durable::{Bank, OrderError};
@@ -25,7 +25,7 @@ async fn status(store: &MemoryStore, run: &str) -> Status {
 }
 
 async fn is_due(store: &MemoryStore, run: &str) -> bool {
-    store.due(10).await.unwrap().iter().any(|due| *due.run == *run)
+    store.due(DueQuery::new()).await.unwrap().iter().any(|due| *due.run == *run)
 }
 
 /// Charges, asks, and ships what was answered.

@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail, ensure};
 use awaitly::clock::{ms, secs};
 use awaitly::journal::{Outcome, Payload};
 use awaitly::persistence::PostgresStore;
-use awaitly::store::{Answer, Answered, Operate, RunId};
+use awaitly::store::{Answer, Answered, DueQuery, Operate, RunId};
 use awaitly::{DurableRun, RunError, Workflow, step};
 use sqlx::Row;
 use tokio::sync::mpsc;
@@ -133,7 +133,7 @@ async fn resume(store: PostgresStore, resumed: Resumed) -> Result<()> {
     let workflow = Workflow::new("parked").store(store.clone());
     let mut wakes = store.wakes();
     loop {
-        for due in store.due(100).await? {
+        for due in store.due(DueQuery::new()).await? {
             let (workflow, resumed) = (workflow.clone(), resumed.clone());
             // One that is due still, and taken already, is busy.
             tokio::spawn(async move {

@@ -31,8 +31,8 @@ pub use any::AnyStore;
 pub use error::StoreError;
 pub use lease::{Lease, Owner};
 pub use operate::{
-    Answer, Answered, Cancelled, Cursor, DeleteIf, Due, Imported, Operate, Page, RunQuery, RunSummary,
-    WaitQuery, Waiting,
+    Answer, Answered, Cancelled, Cursor, DeleteIf, Due, DueQuery, Imported, Operate, Page, RunQuery,
+    RunSummary, WaitQuery, Waiting,
 };
 pub use run_id::{InvalidRunId, RunId};
 pub(crate) use transactional::Back;
@@ -150,17 +150,17 @@ pub struct Open {
     pub owner: Owner,
     /// How long the lease lasts unless it is renewed. 30 seconds unless set.
     pub ttl: Duration,
-    /// Whether an ended run is to be run on.
+    /// Why it is opened: whether an ended run may be resumed.
     pub purpose: Purpose,
 }
 
 /// Why a run is opened.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Purpose {
-    /// To begin it, or to run on from where it was interrupted. An ended run stays ended.
+    /// To begin it, or to resume it from where it was interrupted. An ended run stays ended.
     #[default]
     Resume,
-    /// To run on also if it failed or was cancelled, from the step that it failed on.
+    /// To resume it also if it failed or was cancelled, from the step that it failed on.
     Retry,
     /// To undo what it did: a run that has not ended, or was cancelled. One that completed or failed stays so.
     Cancel,

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use awaitly_core::clock::{ms, secs};
 use awaitly_core::journal::Timestamp;
-use awaitly_core::store::{Due, Operate, RunId, StoreError};
+use awaitly_core::store::{Due, DueQuery, Operate, RunId, StoreError};
 use awaitly_core::{DurableRun, FromStep, KeepRun, RunError, Workflow};
 use futures_util::{StreamExt, stream};
 use tokio::task::{self, JoinError, JoinSet};
@@ -249,27 +249,30 @@ impl<S: Operate + Clone> AutoResume<S> {
 
     /// The runs that are due, that this knows and for which `wants` holds.
     async fn due(&self, wants: impl Fn(&Due) -> bool) -> Result<Vec<(RunId, Timestamp, Known)>, StoreError> {
-        let mut limit = LEAST;
+        if self.workflows.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut query = self.workflows.keys().cloned().fold(DueQuery::new(), DueQuery::workflow).limit(LEAST);
         loop {
-            let due = self.store.due(limit).await?;
-            let there_are_more = due.len() >= limit;
-            let ours: Vec<_> = due
+            let due = self.store.due(query.clone()).await?;
+            let there_are_more = due.len() >= query.limit;
+            let wanted: Vec<_> = due
                 .into_iter()
                 .filter(|due| wants(due))
                 .filter_map(|Due { run, workflow, since, .. }| {
                     Some((run, since, self.workflows.get(&workflow)?.clone()))
                 })
                 .collect();
-            // What others have to run does not hide what this has to.
-            if !ours.is_empty() || !there_are_more || limit >= MOST {
-                return Ok(ours);
+            // Those that are left alone for a while do not hide the others.
+            if !wanted.is_empty() || !there_are_more || query.limit >= MOST {
+                return Ok(wanted);
             }
-            limit *= 8;
+            query.limit *= 8;
         }
     }
 }
 
-/// How many runs the store is asked for at first, and at most where none of them is for this.
+/// How many runs the store is asked for at first, and at most where none of them may begin now.
 const LEAST: usize = 256;
 const MOST: usize = LEAST * 8 * 8 * 8;
 

@@ -51,7 +51,7 @@ pub(crate) fn page_of_waiting(
         let after = waiting_place(cursor)?;
         found.retain(|waiting| place(waiting) < after);
     }
-    Ok(Page::cut(found, query.limit, waiting_cursor))
+    Ok(Page::cut(found, query.page_limit(), waiting_cursor))
 }
 
 /// The place that [`waiting_cursor`] made a cursor of.

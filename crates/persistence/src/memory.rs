@@ -8,8 +8,8 @@ use awaitly_core::journal::{
     Unanswered, WaitEntry, admit, settle,
 };
 use awaitly_core::store::{
-    Answer, Answered, Bell, Cancelled, Cursor, DeleteIf, Due, Durability, Ending, Imported, Lease, Open,
-    Opened, Operate, Page, Renewed, RunId, RunQuery, RunSummary, Store, StoreError, StoredRun, Wait,
+    Answer, Answered, Bell, Cancelled, Cursor, DeleteIf, Due, DueQuery, Durability, Ending, Imported, Lease,
+    Open, Opened, Operate, Page, Renewed, RunId, RunQuery, RunSummary, Store, StoreError, StoredRun, Wait,
     WaitQuery, Waiting, Wakes,
 };
 use foldhash::fast::RandomState;
@@ -239,8 +239,10 @@ impl Operate for MemoryStore {
             let summary = RunSummary::of(journal.run.clone(), &journal.header, journal.lease(now));
             query.asks_for(&summary, |key| journal.keys.contains(key)).then_some((slot, summary))
         });
-        let found = found.take(query.limit + 1).collect();
-        Ok(limits::without_places(Page::cut(found, query.limit, |(slot, _)| Cursor::new(slot.to_string()))))
+        let found = found.take(query.page_limit() + 1).collect();
+        Ok(limits::without_places(Page::cut(found, query.page_limit(), |(slot, _)| {
+            Cursor::new(slot.to_string())
+        })))
     }
 
     async fn waiting(&self, query: WaitQuery) -> Result<Page<Waiting>, StoreError> {
@@ -259,14 +261,17 @@ impl Operate for MemoryStore {
         limits::page_of_waiting(found, &query)
     }
 
-    async fn due(&self, limit: usize) -> Result<Vec<Due>, StoreError> {
+    async fn due(&self, query: DueQuery) -> Result<Vec<Due>, StoreError> {
         let (now, journals) = (self.now(), self.lock());
         let due = journals.newest_first(None).filter_map(|(_, journal)| {
             let Header { workflow, version, status, wake, changed, .. } = &journal.header;
+            if !query.asks_for(workflow) {
+                return None;
+            }
             let since = Due::since(*status, *wake, journal.held_until, *changed, now)?;
             Some(Due { run: journal.run.clone(), workflow: Arc::clone(workflow), version: *version, since })
         });
-        Ok(limits::longest_overdue(due.collect(), limit))
+        Ok(limits::longest_overdue(due.collect(), query.limit))
     }
 
     async fn answer(&self, answer: Answer) -> Result<Answered, StoreError> {

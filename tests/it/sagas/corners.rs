@@ -6,7 +6,7 @@ use awaitly::guard::Refusal;
 use awaitly::journal::{Outcome, Payload, Status};
 use awaitly::persistence::MemoryStore;
 use awaitly::saga::{DurableSaga, SagaError, SagaOptions, saga, saga_with};
-use awaitly::store::{Answer, Answered, Operate, RunId, Store};
+use awaitly::store::{Answer, Answered, DueQuery, Operate, RunId, Store};
 use awaitly::{DurableRun, RunError, Workflow, parallel, step};
 use tokio_util::sync::CancellationToken;
 
@@ -189,7 +189,10 @@ async fn a_cancelled_run_that_dies_while_it_is_undone_is_due_and_ends_as_cancell
         world.fuse.set(1);
         assert!(world.fuse.watch(workflow.cancel(run, body)).await.is_none());
         world.fuse.set(0);
-        assert!(store.due(10).await.unwrap().iter().any(|due| *due.run == *run), "somebody goes on with it");
+        assert!(
+            store.due(DueQuery::new()).await.unwrap().iter().any(|due| *due.run == *run),
+            "somebody goes on with it"
+        );
         let ended = workflow.run(run, body).await.unwrap_err();
         assert!(ended.is_undone());
         assert_eq!(world.calls(&format!("{run}/undo seat")), 1);

@@ -30,13 +30,15 @@ pub enum StoreError {
         detail: Box<str>,
     },
     /// The store cannot be written.
-    #[error("the store is read-only ({detail}): check the permissions of the file and its folder")]
+    #[error(
+        "the store cannot be written ({detail}): check the permissions, and that it is no read-only copy"
+    )]
     ReadOnly {
         /// What the store said.
         detail: Box<str>,
     },
     /// There is no store where one was to be opened, and none can be made.
-    #[error("the store cannot be opened ({detail}): check where it is, and that its folder exists")]
+    #[error("the store cannot be opened ({detail}): check its address, its name and who may open it")]
     NotThere {
         /// What was found instead.
         detail: Box<str>,
@@ -61,7 +63,7 @@ pub enum StoreError {
         /// The newest format that this version reads.
         supported: u32,
     },
-    /// A list was to be gone on with from a place that is none.
+    /// The cursor is no place in a list of this store.
     #[error("`{cursor}` is no place in a list of this store: begin with the first page")]
     BadCursor {
         /// What was given.

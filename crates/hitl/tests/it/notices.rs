@@ -1,7 +1,7 @@
 use std::sync::{Arc, Mutex};
 
 use awaitly_core::clock::{days, hours};
-use awaitly_core::store::Operate;
+use awaitly_core::store::{DueQuery, Operate};
 use awaitly_core::{DurableRun, RunError};
 use awaitly_hitl::{Approvals, Notice, NoticeKind, Notifier, NotifyError};
 
@@ -60,14 +60,14 @@ async fn people_are_told_once_and_reminded_as_long_as_nobody_answers() {
     assert_eq!(told.token, question.token());
     assert!(!format!("{told:?}").contains(question.token()));
     tokio::time::sleep(hours(23)).await;
-    assert!(office.store.due(10).await.unwrap().is_empty());
+    assert!(office.store.due(DueQuery::new()).await.unwrap().is_empty());
     tokio::time::sleep(hours(1)).await;
-    assert_eq!(office.store.due(10).await.unwrap().len(), 1, "it is time for a reminder");
+    assert_eq!(office.store.due(DueQuery::new()).await.unwrap().len(), 1, "it is time for a reminder");
     for _ in 0..3 {
         assert_eq!(ask(&office, &post).await, waits("manager"));
     }
     assert_eq!(post.kinds(), [NoticeKind::Asked, NoticeKind::Reminder(1)]);
-    assert!(office.store.due(10).await.unwrap().is_empty());
+    assert!(office.store.due(DueQuery::new()).await.unwrap().is_empty());
     office.inbox.at("r", "manager").by("ada").approve(&true).await.unwrap();
     assert_eq!(ask(&office, &post).await, Ok(true));
     assert_eq!(post.kinds().len(), 2);

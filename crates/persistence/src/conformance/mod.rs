@@ -142,6 +142,7 @@ macro_rules! __every_promise {
                 a_waiting_run_is_due_once_there_is_something_to_do
                 an_answer_on_the_way_to_wait_is_never_missed
                 an_interrupted_run_is_due
+                what_is_due_is_given_by_workflow
                 waiting_entries_are_listed_in_pages
                 who_listens_is_told_of_what_may_be_due
                 runs_are_listed_in_pages

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use awaitly_core::journal::{Key, Kind, Outcome, Payload, Settling, Status, Unanswered};
 use awaitly_core::store::{
-    Answer, Answered, Cancelled, Ending, Lease, Operate, StoreError, Wait, WaitQuery, Waiting,
+    Answer, Answered, Cancelled, DueQuery, Ending, Lease, Operate, StoreError, Wait, WaitQuery, Waiting,
 };
 use futures_util::future::join_all;
 
@@ -222,10 +222,39 @@ pub async fn an_interrupted_run_is_due<S: Operate>(store: &S) {
     assert!(!case.is_due().await);
     store.release(&lease);
     assert!(case.is_due().await, "its lease was given back");
-    let due = ok("due", store.due(usize::MAX >> 1).await);
+    let due = ok("due", store.due(DueQuery::new().limit(usize::MAX >> 1)).await);
     let due = due.iter().find(|due| due.run == case.run).expect("the run is due");
     assert_eq!((&*due.workflow, due.version), ("checkout", 1));
     assert!(due.since >= case.stored().await.header.created);
+}
+
+/// What is due is given by workflow where that is asked for: what others have to resume stands before nobody.
+pub async fn what_is_due_is_given_by_workflow<S: Operate>(store: &S) {
+    let (one, other) = (Case::new(store, "ours"), Case::new(store, "theirs"));
+    let [ours, theirs] = [format!("{}' \u{0}", &*one.run), format!("{}%", &*other.run)];
+    for (case, workflow) in [(&other, &theirs), (&one, &ours)] {
+        let mut request = case.request().ttl(Duration::ZERO);
+        request.workflow = workflow.as_str().into();
+        let (_, _) = case.held(request).await;
+    }
+    let due = async |query: DueQuery| {
+        let due = ok("due", store.due(query.limit(usize::MAX >> 1)).await);
+        due.into_iter()
+            .map(|due| due.run)
+            .filter(|run| [&one.run, &other.run].contains(&run))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(due(DueQuery::new().workflow(&*ours)).await, [one.run.clone()]);
+    assert_eq!(due(DueQuery::new().workflow(&*theirs)).await, [other.run.clone()]);
+    assert_eq!(due(DueQuery::new().workflow(&*ours).workflow(&*theirs)).await.len(), 2);
+    assert_eq!(due(DueQuery::new()).await.len(), 2, "all workflows");
+    assert_eq!(due(DueQuery::new().workflow("nobody's")).await, []);
+    let first = ok("due", store.due(DueQuery::new().workflow(&*ours).limit(1)).await);
+    assert_eq!(
+        first.iter().map(|due| &due.run).collect::<Vec<_>>(),
+        [&one.run],
+        "theirs is overdue for longer"
+    );
 }
 
 /// Entries are listed by run, by key and by token, the newest first, in pages that miss none.
@@ -296,7 +325,9 @@ impl<S: Operate> Case<'_, S> {
     }
 
     async fn is_due(&self) -> bool {
-        ok("due", self.store.due(usize::MAX >> 1).await).iter().any(|due| due.run == self.run)
+        ok("due", self.store.due(DueQuery::new().limit(usize::MAX >> 1)).await)
+            .iter()
+            .any(|due| due.run == self.run)
     }
 }
 

@@ -30,9 +30,9 @@ use std::time::Duration;
 
 use awaitly_core::journal::{Key, Outcome, Record, Settling};
 use awaitly_core::store::{
-    Answer, Answered, Cancelled, DeleteIf, Due, Durability, Ending, Imported, Lease, Open, Opened, Operate,
-    Page, Renewed, RunId, RunQuery, RunSummary, Store, StoreError, StoredRun, Wait, WaitQuery, Waiting,
-    Wakes,
+    Answer, Answered, Cancelled, DeleteIf, Due, DueQuery, Durability, Ending, Imported, Lease, Open, Opened,
+    Operate, Page, Renewed, RunId, RunQuery, RunSummary, Store, StoreError, StoredRun, Wait, WaitQuery,
+    Waiting, Wakes,
 };
 use tokio::sync::{mpsc, oneshot};
 
@@ -251,8 +251,8 @@ impl Operate for FileStore {
         self.read(|fate| Job::Waiting { query, fate }).await
     }
 
-    async fn due(&self, limit: usize) -> Result<Vec<Due>, StoreError> {
-        self.ops.ask(|fate| Op::Due { limit, fate }).await
+    async fn due(&self, query: DueQuery) -> Result<Vec<Due>, StoreError> {
+        self.ops.ask(|fate| Op::Due { query, fate }).await
     }
 
     async fn answer(&self, answer: Answer) -> Result<Answered, StoreError> {

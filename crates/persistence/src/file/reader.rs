@@ -96,8 +96,8 @@ impl Reader {
             };
             query.asks_for(&summary, has_key).then_some((run.number, summary))
         });
-        let found = found.take(query.limit + 1).collect();
-        Ok(limits::without_places(Page::cut(found, query.limit, |(number, _)| {
+        let found = found.take(query.page_limit() + 1).collect();
+        Ok(limits::without_places(Page::cut(found, query.page_limit(), |(number, _)| {
             Cursor::new(number.to_string())
         })))
     }

@@ -10,7 +10,7 @@ use std::thread;
 use std::time::SystemTime;
 
 use awaitly_core::journal::{Header, Timestamp};
-use awaitly_core::store::{DeleteIf, Due, RunId, StoreError};
+use awaitly_core::store::{DeleteIf, Due, DueQuery, RunId, StoreError};
 use foldhash::fast::RandomState;
 use tokio::sync::{mpsc, oneshot};
 
@@ -115,9 +115,9 @@ impl Writer {
                     let done = Done::Deleted(self.delete(runs, *condition));
                     op.answer(done);
                 }
-                Op::Due { limit, .. } => {
+                Op::Due { query, .. } => {
                     self.commit_batch(&mut batch);
-                    let done = Done::Due(Ok(self.due(*limit)));
+                    let done = Done::Due(Ok(self.due(query)));
                     op.answer(done);
                 }
                 _ => batch.push(op),
@@ -230,14 +230,17 @@ impl Writer {
         Ok(found.into_iter().map(|run| run.id.clone()).collect())
     }
 
-    fn due(&self, limit: usize) -> Vec<Due> {
+    fn due(&self, query: &DueQuery) -> Vec<Due> {
         let now = now();
         let due = self.index.open().filter_map(|run| {
             let Header { workflow, version, status, wake, changed, .. } = &*run.face.header;
+            if !query.asks_for(workflow) {
+                return None;
+            }
             let since = Due::since(*status, *wake, run.held_until, *changed, now)?;
             Some(Due { run: run.id.clone(), workflow: Arc::clone(workflow), version: *version, since })
         });
-        limits::longest_overdue(due.collect(), limit)
+        limits::longest_overdue(due.collect(), query.limit)
     }
 
     /// Where this does not work the file stays as it is, and is not tried again before more of it is dead.

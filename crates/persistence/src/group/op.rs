@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use awaitly_core::journal::{Header, Key, Outcome, Payload, Record, Refused, Settling, Timestamp};
 use awaitly_core::store::{
-    Answer, Answered, Cancelled, DeleteIf, Due, Durability, Ending, Imported, Lease, Open, Renewed, RunId,
-    StoreError, StoredRun, Wait,
+    Answer, Answered, Cancelled, DeleteIf, Due, DueQuery, Durability, Ending, Imported, Lease, Open, Renewed,
+    RunId, StoreError, StoredRun, Wait,
 };
 use tokio::sync::oneshot;
 
@@ -56,7 +56,7 @@ pub(crate) enum Op {
     },
     /// Asked of the thread that writes, since it alone knows which owners are alive.
     Due {
-        limit: usize,
+        query: DueQuery,
         fate: Fate<Vec<Due>>,
     },
     Close(Fate<()>),

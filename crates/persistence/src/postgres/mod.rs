@@ -24,9 +24,9 @@ use std::time::Duration;
 
 use awaitly_core::journal::{Header, Key, Outcome, Record, Settling, Timestamp};
 use awaitly_core::store::{
-    Answer, Answered, Bell, Cancelled, DeleteIf, Due, Durability, Ending, Imported, Lease, OnRecorded, Open,
-    Opened, Operate, Page, Renewed, RunId, RunQuery, RunSummary, Store, StoreError, StoredRun, Transactional,
-    Wait, WaitQuery, Waiting, Wakes,
+    Answer, Answered, Bell, Cancelled, DeleteIf, Due, DueQuery, Durability, Ending, Imported, Lease,
+    OnRecorded, Open, Opened, Operate, Page, Renewed, RunId, RunQuery, RunSummary, Store, StoreError,
+    StoredRun, Transactional, Wait, WaitQuery, Waiting, Wakes,
 };
 use sqlx::Row;
 use sqlx::postgres::{PgPool, Postgres};
@@ -422,9 +422,9 @@ impl Operate for PostgresStore {
         .await
     }
 
-    async fn due(&self, limit: usize) -> Result<Vec<Due>, StoreError> {
-        let statements = &self.0.statements;
-        self.insist(|mut connection| async move { operate::due(&mut connection, statements, limit).await })
+    async fn due(&self, query: DueQuery) -> Result<Vec<Due>, StoreError> {
+        let (statements, query) = (&self.0.statements, &query);
+        self.insist(|mut connection| async move { operate::due(&mut connection, statements, query).await })
             .await
     }
 

@@ -2,8 +2,8 @@
 
 use awaitly_core::journal::{Key, LeaseInfo, Payload, Settling, Status, Unanswered};
 use awaitly_core::store::{
-    Answer, Answered, Cancelled, Cursor, DeleteIf, Due, Imported, Page, RunId, RunQuery, RunSummary,
-    StoredRun, WaitQuery, Waiting,
+    Answer, Answered, Cancelled, Cursor, DeleteIf, Due, DueQuery, Imported, Page, RunId, RunQuery,
+    RunSummary, StoredRun, WaitQuery, Waiting,
 };
 use sqlx::postgres::PgConnection;
 use sqlx::{Connection, Row};
@@ -33,7 +33,7 @@ pub(super) async fn list(
         .bind(query.changed_before.map(millis))
         .bind(query.error.as_deref().map(text::stored))
         .bind(query.key.as_ref().map(|key| text::stored(key)))
-        .bind(one_more(query.limit))
+        .bind(one_more(query.page_limit()))
         .fetch_all(connection)
         .await?;
     let mut found = Vec::with_capacity(rows.len());
@@ -42,7 +42,9 @@ pub(super) async fn list(
         let lease = run.lease();
         found.push((run.slot, RunSummary::of(rows::run_id(row, 19)?, &run.header, lease)));
     }
-    Ok(limits::without_places(Page::cut(found, query.limit, |(slot, _)| Cursor::new(slot.to_string()))))
+    Ok(limits::without_places(Page::cut(found, query.page_limit(), |(slot, _)| {
+        Cursor::new(slot.to_string())
+    })))
 }
 
 pub(super) async fn waiting(
@@ -60,7 +62,7 @@ pub(super) async fn waiting(
         .bind(after.as_ref().map(|(since, ..)| millis(*since)))
         .bind(after.as_ref().map(|(_, run, _)| text::stored(run)))
         .bind(after.as_ref().map(|(.., key)| text::stored(key)))
-        .bind(one_more(query.limit))
+        .bind(one_more(query.page_limit()))
         .fetch_all(connection)
         .await?;
     let mut found = Vec::with_capacity(rows.len());
@@ -68,16 +70,17 @@ pub(super) async fn waiting(
         let entry = rows::wait_entry(row)?;
         found.push(Waiting { run: rows::run_id(row, 5)?, workflow: rows::text(row, 6)?.into(), entry });
     }
-    Ok(Page::cut(found, query.limit, limits::waiting_cursor))
+    Ok(Page::cut(found, query.page_limit(), limits::waiting_cursor))
 }
 
 pub(super) async fn due(
     connection: &mut PgConnection,
     statements: &Statements,
-    limit: usize,
+    query: &DueQuery,
 ) -> Result<Vec<Due>, Failure> {
-    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    let rows = statements.due.query().bind(limit).fetch_all(connection).await?;
+    let workflows: Vec<_> = query.workflows.iter().map(|workflow| text::stored(workflow)).collect();
+    let due = statements.due.query().bind(i64::try_from(query.limit).unwrap_or(i64::MAX));
+    let rows = due.bind((!workflows.is_empty()).then_some(workflows)).fetch_all(connection).await?;
     let due = rows.iter().map(|row| {
         Ok(Due {
             run: rows::run_id(row, 0)?,

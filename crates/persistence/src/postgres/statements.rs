@@ -293,10 +293,12 @@ statements! {
     due: "SELECT run_id, workflow, version, since FROM ( \
             (SELECT run_id, workflow, version, \
                 CASE WHEN owner IS NULL THEN changed_at ELSE lease_until END AS since \
-                FROM {schema}.runs WHERE status = 'running' AND (owner IS NULL OR lease_until <= (SELECT {now}))) \
+                FROM {schema}.runs WHERE status = 'running' AND (owner IS NULL OR lease_until <= (SELECT {now})) \
+                AND ($2::text[] IS NULL OR workflow = ANY($2))) \
             UNION ALL \
             (SELECT run_id, workflow, version, wake_at AS since FROM {schema}.runs \
                 WHERE status = 'waiting' AND wake_at <= (SELECT {now}) AND (owner IS NULL OR lease_until <= (SELECT {now})) \
+                AND ($2::text[] IS NULL OR workflow = ANY($2)) \
                 ORDER BY wake_at LIMIT $1)) due \
         ORDER BY since, run_id LIMIT $1";
 }

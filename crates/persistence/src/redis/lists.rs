@@ -5,8 +5,10 @@
 
 use std::collections::HashSet;
 
-use awaitly_core::journal::{Key, Payload, Status, Timestamp, WaitEntry};
-use awaitly_core::store::{Cursor, Due, Page, RunId, RunQuery, RunSummary, StoreError, WaitQuery, Waiting};
+use awaitly_core::journal::{Status, Timestamp, WaitEntry};
+use awaitly_core::store::{
+    Cursor, Due, DueQuery, Page, RunId, RunQuery, RunSummary, StoreError, WaitQuery, Waiting,
+};
 use redis::{Pipeline, Value};
 
 use super::error::corrupt;
@@ -29,7 +31,7 @@ pub(super) async fn runs(
     let from = before.map_or_else(|| "+inf".to_owned(), |place| format!("({place}"));
     let mut walk = Walk::new(names.runs(), Way::Down, from);
     let mut found = Vec::new();
-    while found.len() <= query.limit
+    while found.len() <= query.page_limit()
         && let Some((now, ids)) = walk.next(link).await?
     {
         let runs = ids.into_iter().map(|(_, id)| run_id(id)).collect::<Result<Vec<_>, _>>()?;
@@ -53,14 +55,14 @@ pub(super) async fn runs(
             }
         }
     }
-    Ok(limits::without_places(Page::cut(found, query.limit, |(place, _)| place.clone())))
+    Ok(limits::without_places(Page::cut(found, query.page_limit(), |(place, _)| place.clone())))
 }
 
 /// The runs that are due.
-pub(super) async fn due(link: &Link, names: &Names, limit: usize) -> Result<Vec<Due>, StoreError> {
+pub(super) async fn due(link: &Link, names: &Names, query: &DueQuery) -> Result<Vec<Due>, StoreError> {
     let mut walk = Walk::new(names.due(), Way::Up, "-inf".to_owned());
     let mut found = Vec::new();
-    while found.len() < limit
+    while found.len() < query.limit
         && let Some((now, mut ids)) = walk.next(link).await?
     {
         let read = ids.len();
@@ -72,6 +74,9 @@ pub(super) async fn due(link: &Link, names: &Names, limit: usize) -> Result<Vec<
         for (run, answer) in runs.iter().zip(link.read(&ask).await?) {
             let Some(known) = Known::read(Reply::of(run, answer)?)? else { continue };
             let header = &known.header;
+            if !query.asks_for(&header.workflow) {
+                continue;
+            }
             let since = Due::since(header.status, header.wake, known.held_until, header.changed, now);
             found.extend(since.map(|since| Due {
                 run: run.clone(),
@@ -84,7 +89,7 @@ pub(super) async fn due(link: &Link, names: &Names, limit: usize) -> Result<Vec<
             break;
         }
     }
-    Ok(limits::longest_overdue(found, limit))
+    Ok(limits::longest_overdue(found, query.limit))
 }
 
 /// The entries that `query` asks for.
@@ -96,11 +101,11 @@ pub(super) async fn waiting(
     if let Some(run) = &query.run {
         return waiting_of(link, names, run, query).await;
     }
-    let after = query.after.as_ref().map(place_of).transpose()?;
+    let after = query.after.as_ref().map(limits::waiting_place).transpose()?;
     let from = after.as_ref().map_or_else(|| "+inf".to_owned(), |(since, ..)| since.as_millis().to_string());
     let mut walk = Walk::new(names.asking(), Way::Down, from);
     let mut found = Vec::new();
-    while found.len() <= query.limit
+    while found.len() <= query.page_limit()
         && let Some((_, members)) = walk.next(link).await?
     {
         let mut asked = Vec::with_capacity(members.len());
@@ -127,7 +132,7 @@ pub(super) async fn waiting(
             }
         }
     }
-    Ok(Page::cut(found, query.limit, limits::waiting_cursor))
+    Ok(Page::cut(found, query.page_limit(), limits::waiting_cursor))
 }
 
 async fn waiting_of(
@@ -167,11 +172,6 @@ fn entry(run: &str, key: &str, answer: Value) -> Result<Option<WaitEntry>, Store
     }
     let entry = text(answer).and_then(|text| fields::entry(key, &text));
     entry.map(Some).ok_or_else(|| corrupt(run, key))
-}
-
-fn place_of(cursor: &Cursor) -> Result<(Timestamp, RunId, Key), StoreError> {
-    let bad = |_| StoreError::BadCursor { cursor: cursor.as_str().into() };
-    Payload::from_stored(cursor.as_str()).decode().map_err(bad)
 }
 
 fn ask_summary(ask: &mut Pipeline, names: &Names, run: &str) {

@@ -2,8 +2,8 @@
 
 use awaitly_core::journal::{Asked, Settling, Status, Timestamp, Unanswered, settle};
 use awaitly_core::store::{
-    Answer, Answered, Cancelled, DeleteIf, Due, Imported, Operate, Page, RunId, RunQuery, RunSummary,
-    StoreError, StoredRun, WaitQuery, Waiting, Wakes,
+    Answer, Answered, Cancelled, DeleteIf, Due, DueQuery, Imported, Operate, Page, RunId, RunQuery,
+    RunSummary, StoreError, StoredRun, WaitQuery, Waiting, Wakes,
 };
 
 use super::fields;
@@ -23,8 +23,8 @@ impl Operate for RedisStore {
         lists::waiting(self.reader().await?, &self.0.names, &query).await
     }
 
-    async fn due(&self, limit: usize) -> Result<Vec<Due>, StoreError> {
-        lists::due(self.reader().await?, &self.0.names, limit).await
+    async fn due(&self, query: DueQuery) -> Result<Vec<Due>, StoreError> {
+        lists::due(self.reader().await?, &self.0.names, &query).await
     }
 
     async fn answer(&self, answer: Answer) -> Result<Answered, StoreError> {

@@ -3,8 +3,8 @@ use awaitly_core::journal::{
     Unanswered, WaitEntry, admit, settle,
 };
 use awaitly_core::store::{
-    Answer, Answered, Cancelled, DeleteIf, Due, Ending, Imported, Lease, Open, Renewed, RunId, StoreError,
-    StoredRun, Wait,
+    Answer, Answered, Cancelled, DeleteIf, Due, DueQuery, Ending, Imported, Lease, Open, Renewed, RunId,
+    StoreError, StoredRun, Wait,
 };
 use rusqlite::{Connection, params};
 
@@ -205,10 +205,13 @@ impl Batch<'_> {
         Ok(Imported::Added)
     }
 
-    pub(super) fn due(&self, limit: usize) -> Result<Vec<Due>, Failure> {
+    pub(super) fn due(&self, query: &DueQuery) -> Result<Vec<Due>, Failure> {
         let mut due = Vec::new();
         rows::open_runs(self.connection, self.now, |run, row| {
             let RunRow { header, held, .. } = row;
+            if !query.asks_for(&header.workflow) {
+                return;
+            }
             let free = self.lease_info(held.as_ref()) == LeaseInfo::Free;
             let until =
                 held.map(|held| held.until).map(|until| if free { until.min(self.now) } else { until });
@@ -216,7 +219,7 @@ impl Batch<'_> {
                 due.push(Due { run, workflow: header.workflow, version: header.version, since });
             }
         })?;
-        Ok(limits::longest_overdue(due, limit))
+        Ok(limits::longest_overdue(due, query.limit))
     }
 
     fn lease_info(&self, held: Option<&Held>) -> LeaseInfo {

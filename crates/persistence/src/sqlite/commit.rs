@@ -87,7 +87,7 @@ impl Committer {
                 Op::Cancel { run, .. } => Done::Cancelled(answer(batch.cancel(run))?),
                 Op::Delete { runs, condition, .. } => Done::Deleted(answer(batch.delete(runs, *condition))?),
                 Op::Import { run, stored, .. } => Done::Imported(answer(batch.import(run, stored))?),
-                Op::Due { limit, .. } => Done::Due(answer(batch.due(*limit))?),
+                Op::Due { query, .. } => Done::Due(answer(batch.due(query))?),
                 Op::Close(_) => Done::Nothing,
             });
         }

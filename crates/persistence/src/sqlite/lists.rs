@@ -61,7 +61,7 @@ pub(super) fn runs(
         ":changed_before": query.changed_before.map(millis),
         ":error": query.error.as_deref(),
         ":key": query.key.as_ref().map(Key::as_str),
-        ":limit": sql_limit(query.limit),
+        ":limit": sql_limit(query.page_limit()),
     })?;
     let mut found = Vec::new();
     while let Some(row) = rows.next()? {
@@ -75,7 +75,9 @@ pub(super) fn runs(
         };
         found.push((run.slot, RunSummary::of(rows::run_id(row, 19)?, &run.header, lease)));
     }
-    Ok(limits::without_places(Page::cut(found, query.limit, |(slot, _)| Cursor::new(slot.to_string()))))
+    Ok(limits::without_places(Page::cut(found, query.page_limit(), |(slot, _)| {
+        Cursor::new(slot.to_string())
+    })))
 }
 
 pub(super) fn waiting(connection: &Connection, query: &WaitQuery) -> Result<Page<Waiting>, Failure> {
@@ -101,9 +103,9 @@ pub(super) fn waiting(connection: &Connection, query: &WaitQuery) -> Result<Page
         ":since": since,
         ":after_run": run,
         ":after_key": key,
-        ":limit": sql_limit(query.limit),
+        ":limit": sql_limit(query.page_limit()),
     })?;
-    Ok(Page::cut(read(rows)?, query.limit, limits::waiting_cursor))
+    Ok(Page::cut(read(rows)?, query.page_limit(), limits::waiting_cursor))
 }
 
 fn read(mut rows: rusqlite::Rows<'_>) -> Result<Vec<Waiting>, Failure> {

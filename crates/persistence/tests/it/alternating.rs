@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use awaitly_core::journal::{Key, Outcome, Record, Settling};
 use awaitly_core::store::{
-    Answer, Answered, Cancelled, DeleteIf, Due, Durability, Ending, Imported, Lease, Open, Opened, Operate,
-    Page, Renewed, RunId, RunQuery, RunSummary, Store, StoreError, StoredRun, Wait, WaitQuery, Waiting,
-    Wakes,
+    Answer, Answered, Cancelled, DeleteIf, Due, DueQuery, Durability, Ending, Imported, Lease, Open, Opened,
+    Operate, Page, Renewed, RunId, RunQuery, RunSummary, Store, StoreError, StoredRun, Wait, WaitQuery,
+    Waiting, Wakes,
 };
 
 /// `S` is a handle of its own on what the other one works on too; `K` is what that needs beside it.
@@ -111,8 +111,8 @@ impl<S: Operate, K: Send + Sync + 'static> Operate for Alternating<S, K> {
         self.stores[self.next().await].waiting(query).await
     }
 
-    async fn due(&self, limit: usize) -> Result<Vec<Due>, StoreError> {
-        self.stores[self.next().await].due(limit).await
+    async fn due(&self, query: DueQuery) -> Result<Vec<Due>, StoreError> {
+        self.stores[self.next().await].due(query).await
     }
 
     // Not every store tells what another one on the same place did, so these are done where one listens.

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use awaitly_core::journal::{Key, Kind, Outcome, Payload, Record, Status};
 use awaitly_core::store::{
-    Durability, Ending, Open, Opened, Operate, Owner, RunId, RunQuery, Store, StoreError, Wait, WaitQuery,
+    DueQuery, Durability, Ending, Open, Opened, Operate, Owner, RunId, RunQuery, Store, StoreError, Wait,
+    WaitQuery,
 };
 use awaitly_persistence::MemoryStore;
 use awaitly_persistence::operate::{
@@ -44,7 +45,7 @@ async fn keys(store: &MemoryStore, id: &str) -> Vec<String> {
 }
 
 async fn is_due(store: &MemoryStore, id: &str) -> bool {
-    store.due(100).await.unwrap().iter().any(|due| *due.run == *id)
+    store.due(DueQuery::new()).await.unwrap().iter().any(|due| *due.run == *id)
 }
 
 #[tokio::test]

@@ -2,8 +2,8 @@
 
 use awaitly_core::journal::Timestamp;
 use awaitly_core::store::{
-    Answer, Answered, Cancelled, DeleteIf, Due, Imported, Operate, Page, RunId, RunQuery, RunSummary,
-    StoreError, StoredRun, WaitQuery, Waiting, Wakes,
+    Answer, Answered, Cancelled, DeleteIf, Due, DueQuery, Imported, Operate, Page, RunId, RunQuery,
+    RunSummary, StoreError, StoredRun, WaitQuery, Waiting, Wakes,
 };
 
 use super::boundary::Act;
@@ -16,7 +16,7 @@ impl<S: Operate> Operate for CrashStore<S> {
             let page = self.look(self.process.store.list(query.clone())).await?;
             ours.extend(self.ours(page.items, |summary| &mut summary.run));
             match page.next {
-                Some(next) if self.is_shared() && ours.len() < query.limit => query.after = Some(next),
+                Some(next) if self.is_shared() && ours.len() < query.page_limit() => query.after = Some(next),
                 next => return Ok(Page { items: ours, next }),
             }
         }
@@ -29,16 +29,17 @@ impl<S: Operate> Operate for CrashStore<S> {
             let page = self.look(self.process.store.waiting(query.clone())).await?;
             ours.extend(self.ours(page.items, |waiting| &mut waiting.run));
             match page.next {
-                Some(next) if self.is_shared() && ours.len() < query.limit => query.after = Some(next),
+                Some(next) if self.is_shared() && ours.len() < query.page_limit() => query.after = Some(next),
                 next => return Ok(Page { items: ours, next }),
             }
         }
     }
 
-    async fn due(&self, limit: usize) -> Result<Vec<Due>, StoreError> {
+    async fn due(&self, query: DueQuery) -> Result<Vec<Due>, StoreError> {
+        let limit = query.limit;
         let mut asked = limit;
         loop {
-            let due = self.look(self.process.store.due(asked)).await?;
+            let due = self.look(self.process.store.due(query.clone().limit(asked))).await?;
             let is_all = due.len() < asked;
             let mut ours = self.ours(due, |due| &mut due.run);
             if is_all || ours.len() >= limit {

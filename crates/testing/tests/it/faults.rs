@@ -7,8 +7,8 @@ use std::time::Duration;
 use awaitly_core::clock::{ms, secs};
 use awaitly_core::journal::{Outcome, Payload, Record, Refused, Settling, Status};
 use awaitly_core::store::{
-    Answer, DeleteIf, Durability, Ending, Lease, Open, Opened, Operate, Owner, RunId, RunQuery, Store,
-    StoreError, StoredRun, Tx, Wait, WaitQuery,
+    Answer, DeleteIf, DueQuery, Durability, Ending, Lease, Open, Opened, Operate, Owner, RunId, RunQuery,
+    Store, StoreError, StoredRun, Tx, Wait, WaitQuery,
 };
 use awaitly_core::{DurableRun, RunError, Workflow, step};
 use awaitly_persistence::MemoryStore;
@@ -140,7 +140,7 @@ async fn reading_can_be_refused_but_needs_no_space() {
     assert!(store.load(&id("r")).await.is_err());
     assert!(store.list(RunQuery::new()).await.is_err());
     assert!(store.waiting(WaitQuery::new()).await.is_err());
-    assert!(store.due(10).await.is_err());
+    assert!(store.due(DueQuery::new()).await.is_err());
     assert!(Operate::now(&store).await.is_err());
 }
 

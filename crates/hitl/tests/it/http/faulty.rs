@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use awaitly_core::journal::{Key, Outcome, Record, Settling, Timestamp};
 use awaitly_core::store::{
-    Answer, Answered, Cancelled, DeleteIf, Due, Durability, Ending, Imported, Lease, Open, Opened, Operate,
-    Page, Renewed, RunId, RunQuery, RunSummary, Store, StoreError, StoredRun, Wait, WaitQuery, Waiting,
-    Wakes,
+    Answer, Answered, Cancelled, DeleteIf, Due, DueQuery, Durability, Ending, Imported, Lease, Open, Opened,
+    Operate, Page, Renewed, RunId, RunQuery, RunSummary, Store, StoreError, StoredRun, Wait, WaitQuery,
+    Waiting, Wakes,
 };
 use awaitly_persistence::MemoryStore;
 
@@ -87,7 +87,7 @@ impl Operate for Faulty {
     handed_on! {
         list(query: RunQuery) -> Page<RunSummary>;
         waiting(query: WaitQuery) -> Page<Waiting>;
-        due(limit: usize) -> Vec<Due>;
+        due(query: DueQuery) -> Vec<Due>;
         answer(answer: Answer) -> Answered;
         cancel(run: &RunId) -> Cancelled;
         delete(runs: Vec<RunId>, condition: DeleteIf) -> Vec<RunId>;

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use awaitly_core::journal::{Payload, Status};
 use awaitly_core::store::{
-    Answer, Answered, DeleteIf, Durability, Ending, Operate, Purpose, RunQuery, Store, StoreError, StoredRun,
-    Wait,
+    Answer, Answered, DeleteIf, DueQuery, Durability, Ending, Operate, Purpose, RunQuery, Store, StoreError,
+    StoredRun, Wait,
 };
 use awaitly_persistence::FileStore;
 use tempfile::TempDir;
@@ -180,7 +180,7 @@ async fn a_damaged_run_answers_everything_so_and_the_others_are_not_concerned() 
     assert_eq!(store.import(id, stored).await, Err(error));
     let listed = store.list(RunQuery::new()).await.unwrap().items;
     assert_eq!(listed.into_iter().map(|run| run.run).collect::<Vec<_>>(), [run("good")]);
-    assert_eq!(store.due(10).await.unwrap().len(), 1);
+    assert_eq!(store.due(DueQuery::new()).await.unwrap().len(), 1);
     let lease = begin(&store, "good").await;
     append(&store, &lease, "mail").await;
     assert_eq!(keys(&store, "good").await, ["charge", "ship", "mail"]);

@@ -3,8 +3,8 @@ use std::time::Duration;
 
 use awaitly_core::journal::{Key, Payload, Status};
 use awaitly_core::store::{
-    Answer, Answered, Cancelled, Durability, Ending, Input, Open, Operate, Owner, RunId, RunQuery, Store,
-    StoredRun, Wait, WaitQuery,
+    Answer, Answered, Cancelled, DueQuery, Durability, Ending, Input, Open, Operate, Owner, RunId, RunQuery,
+    Store, StoredRun, Wait, WaitQuery,
 };
 use awaitly_persistence::FileStore;
 
@@ -43,7 +43,7 @@ async fn runs_of_every_status_are_what_they_were() {
     for status in Status::ALL {
         before.push(load(&fixture.store, status.as_str()).await);
     }
-    let due = fixture.store.due(10).await.unwrap();
+    let due = fixture.store.due(DueQuery::new()).await.unwrap();
     assert_eq!(due.len(), 1, "the one that waits was answered, the one that runs is held");
     let mut listed = fixture.store.list(RunQuery::new()).await.unwrap();
     let waiting = fixture.store.waiting(WaitQuery::new()).await.unwrap();
@@ -56,7 +56,7 @@ async fn runs_of_every_status_are_what_they_were() {
     listed.items.iter_mut().for_each(|run| run.held = false);
     assert_eq!(fixture.store.list(RunQuery::new()).await.unwrap(), listed);
     assert_eq!(fixture.store.waiting(WaitQuery::new()).await.unwrap(), waiting);
-    assert_eq!(fixture.store.due(10).await.unwrap().len(), 2, "nobody holds a run any more");
+    assert_eq!(fixture.store.due(DueQuery::new()).await.unwrap().len(), 2, "nobody holds a run any more");
     let (lease, _) = hold(&fixture.store, request("running").version(3)).await;
     assert!(fixture.store.renew(&lease, Duration::ZERO).await.unwrap().cancel);
     append(&fixture.store, &lease, "a later key that sorts first").await;

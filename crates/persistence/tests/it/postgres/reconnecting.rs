@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use awaitly_core::journal::Status;
-use awaitly_core::store::{Durability, Ending, Lease, Operate, Store, StoreError};
+use awaitly_core::store::{DueQuery, Durability, Ending, Lease, Operate, Store, StoreError};
 use awaitly_persistence::PostgresStore;
 use futures_util::future::join_all;
 use sqlx::postgres::PgConnectOptions;
@@ -114,7 +114,7 @@ async fn what_waits_for_a_server_that_is_away_is_written_when_it_is_back() {
     let lease = begin(&behind.far, "order-42").await;
     behind.proxy.set(Way::Closed);
     let (appended, listed, ()) =
-        tokio::join!(append(&behind.far, &lease, "charge"), behind.far.due(10), async {
+        tokio::join!(append(&behind.far, &lease, "charge"), behind.far.due(DueQuery::new()), async {
             // Long enough that both have met the closed door.
             behind.proxy.called(6).await;
             behind.proxy.reopen().await;

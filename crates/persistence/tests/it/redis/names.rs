@@ -1,4 +1,4 @@
-use awaitly_core::store::{Operate, RunQuery, Store, StoreError};
+use awaitly_core::store::{DueQuery, Operate, RunQuery, Store, StoreError};
 
 use super::{InRedis, Keys, append, held, record, records, request, run_id};
 
@@ -49,10 +49,10 @@ async fn lists_longer_than_a_piece_miss_none() {
         let imported = store.import(run_id(&format!("copy-{number:03}")), stored.clone()).await.unwrap();
         assert_eq!(imported, awaitly_core::store::Imported::Added);
     }
-    let due = store.due(10_000).await.unwrap();
+    let due = store.due(DueQuery::new().limit(10_000)).await.unwrap();
     assert_eq!(due.len(), 601);
     assert!(due.is_sorted_by_key(|due| (due.since, due.run.clone())));
-    assert_eq!(store.due(300).await.unwrap(), due[..300]);
+    assert_eq!(store.due(DueQuery::new().limit(300)).await.unwrap(), due[..300]);
     let listed = store.list(RunQuery::new().limit(1000)).await.unwrap();
     assert_eq!((listed.items.len(), listed.next), (601, None));
 }

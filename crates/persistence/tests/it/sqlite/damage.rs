@@ -124,6 +124,6 @@ async fn a_path_where_no_file_can_be_is_said_so() {
     {
         let error = open_error(path).await;
         assert!(matches!(error, StoreError::NotThere { .. }), "{error}");
-        assert!(error.to_string().contains("check where it is"), "{error}");
+        assert!(error.to_string().contains("check its address"), "{error}");
     }
 }

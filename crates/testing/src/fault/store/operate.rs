@@ -2,8 +2,8 @@
 
 use awaitly_core::journal::Timestamp;
 use awaitly_core::store::{
-    Answer, Answered, Cancelled, DeleteIf, Due, Imported, Operate, Page, RunId, RunQuery, RunSummary,
-    StoreError, StoredRun, WaitQuery, Waiting, Wakes,
+    Answer, Answered, Cancelled, DeleteIf, Due, DueQuery, Imported, Operate, Page, RunId, RunQuery,
+    RunSummary, StoreError, StoredRun, WaitQuery, Waiting, Wakes,
 };
 
 use super::super::call::Call;
@@ -21,9 +21,9 @@ impl<S: Operate> Operate for FaultyStore<S> {
         carry_out(fault, self.inner().waiting(query)).await
     }
 
-    async fn due(&self, limit: usize) -> Result<Vec<Due>, StoreError> {
+    async fn due(&self, query: DueQuery) -> Result<Vec<Due>, StoreError> {
         let fault = self.befall(Called::new(Call::Due, None, None))?;
-        carry_out(fault, self.inner().due(limit)).await
+        carry_out(fault, self.inner().due(query)).await
     }
 
     async fn answer(&self, answer: Answer) -> Result<Answered, StoreError> {

@@ -1,0 +1,117 @@
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use crate::journal::{Header, Key, LeaseInfo, Status, Timestamp, WaitEntry};
+use crate::store::RunId;
+
+/// A run, as lists show it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct RunSummary {
+    /// The run id.
+    pub run: RunId,
+    /// The name of the workflow.
+    pub workflow: Arc<str>,
+    /// The version of the workflow that wrote the journal last.
+    pub version: u32,
+    /// Where the run stands.
+    pub status: Status,
+    /// The error of a failed run.
+    pub error: Option<Box<str>>,
+    /// The keys of the steps that it failed on.
+    pub failed_on: Vec<Key>,
+    /// When it began.
+    pub created: Timestamp,
+    /// When its status changed last.
+    pub changed: Timestamp,
+    /// When a waiting run is to be resumed.
+    pub wake: Option<Timestamp>,
+    /// Whether somebody executes it, as far as the store can tell: the lease of an owner that died may last a
+    /// while longer.
+    pub held: bool,
+}
+
+impl RunSummary {
+    /// What a list shows of a run.
+    #[must_use]
+    pub fn of(run: RunId, header: &Header, lease: LeaseInfo) -> Self {
+        Self {
+            run,
+            workflow: Arc::clone(&header.workflow),
+            version: header.version,
+            status: header.status,
+            error: header.error.clone(),
+            failed_on: header.failed_on.clone(),
+            created: header.created,
+            changed: header.changed,
+            wake: header.wake,
+            held: matches!(lease, LeaseInfo::Held(_)),
+        }
+    }
+}
+
+/// An entry that waits, and whose it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Waiting {
+    /// The run.
+    pub run: RunId,
+    /// The name of its workflow.
+    pub workflow: Arc<str>,
+    /// The entry.
+    pub entry: WaitEntry,
+}
+
+/// A run that should be resumed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Due {
+    /// The run.
+    pub run: RunId,
+    /// The name of its workflow.
+    pub workflow: Arc<str>,
+    /// The version of the workflow that wrote the journal last.
+    pub version: u32,
+    /// Since when it is due.
+    pub since: Timestamp,
+}
+
+impl Due {
+    /// Since when a run is due at `now`, if it is.
+    #[must_use]
+    pub fn since(
+        status: Status,
+        wake: Option<Timestamp>,
+        held_until: Option<Timestamp>,
+        changed: Timestamp,
+        now: Timestamp,
+    ) -> Option<Timestamp> {
+        let free = held_until.unwrap_or(changed);
+        match status {
+            _ if held_until.is_some_and(|until| until > now) => None,
+            Status::Running => Some(free),
+            Status::Waiting => wake.filter(|wake| *wake <= now),
+            Status::Completed | Status::Failed | Status::Cancelled => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_is_due_when_nobody_holds_it_and_its_time_has_come() {
+        let at = Timestamp::from_millis;
+        let since = |status, wake, held| Due::since(status, wake, held, at(5), at(10));
+        assert_eq!(since(Status::Running, None, None), Some(at(5)));
+        assert_eq!(since(Status::Running, None, Some(at(10))), Some(at(10)));
+        assert_eq!(since(Status::Running, None, Some(at(11))), None);
+        assert_eq!(since(Status::Waiting, None, None), None);
+        assert_eq!(since(Status::Waiting, Some(at(10)), None), Some(at(10)));
+        assert_eq!(since(Status::Waiting, Some(at(11)), None), None);
+        assert_eq!(since(Status::Waiting, Some(at(9)), Some(at(12))), None);
+        for ended in [Status::Completed, Status::Failed, Status::Cancelled] {
+            assert_eq!(since(ended, Some(at(1)), None), None);
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! What people and engines ask of a store.
+
+mod answer;
+mod listed;
+mod page;
+mod query;
+
+use std::future::Future;
+use std::time::SystemTime;
+
+pub use answer::{Answer, Answered};
+pub use listed::{Due, RunSummary, Waiting};
+pub use page::{Cursor, Page};
+pub use query::{DueQuery, RunQuery, WaitQuery};
+
+use super::{RunId, Store, StoreError, StoredRun, Wakes};
+use crate::journal::{LeaseInfo, Status, Timestamp};
+
+/// What can be done with the runs of a store from outside of them.
+///
+/// Every store of `awaitly-persistence` does all of it. Each call is one commit, except where a store says that it
+/// deletes run by run; the conformance suite checks each. What is made of several of them, such as a fork or a copy to another store, stands in that
+/// crate.
+///
+/// # Errors
+/// Every call can end in what [`StoreError`] says of the store itself.
+///
+/// # Cancel safety
+/// A call whose future is dropped may still happen, whole, or not at all.
+pub trait Operate: Store {
+    /// The runs that `query` asks for, the newest first.
+    fn list(&self, query: RunQuery) -> impl Future<Output = Result<Page<RunSummary>, StoreError>> + Send;
+
+    /// The entries that wait for an answer, of runs that have not ended; the newest first. Those whose time is
+    /// over are among them.
+    fn waiting(&self, query: WaitQuery) -> impl Future<Output = Result<Page<Waiting>, StoreError>> + Send;
+
+    /// Those of the runs that `query` asks for which somebody should resume now, by the store's clock, the longest
+    /// overdue first: running ones whose lease nobody holds, and waiting ones whose time has come.
+    fn due(&self, query: DueQuery) -> impl Future<Output = Result<Vec<Due>, StoreError>> + Send;
+
+    /// Records an outcome in the place of an entry that waits, where [`settle`](crate::journal::settle) lets
+    /// it, and lets a run that waits become due.
+    fn answer(&self, answer: Answer) -> impl Future<Output = Result<Answered, StoreError>> + Send;
+
+    /// Cancels a run that nobody executes, or asks its owner to, who learns of it when it renews its lease: within a
+    /// third of the lease, 10 seconds unless set.
+    /// The body of a run that nobody executes is not called: what it would undo stays done, until
+    /// [`Workflow::cancel`](crate::Workflow::cancel) lets it.
+    fn cancel(&self, run: &RunId) -> impl Future<Output = Result<Cancelled, StoreError>> + Send;
+
+    /// Deletes each of `runs` that meets `condition` and whose lease nobody holds, with all its records. Returns
+    /// those that it deleted.
+    fn delete(
+        &self,
+        runs: Vec<RunId>,
+        condition: DeleteIf,
+    ) -> impl Future<Output = Result<Vec<RunId>, StoreError>> + Send;
+
+    /// Adds a run as it rested in another store, or as it was made. Nobody holds its lease.
+    fn import(
+        &self,
+        run: RunId,
+        stored: StoredRun,
+    ) -> impl Future<Output = Result<Imported, StoreError>> + Send;
+
+    /// What time it is, by the clock that the store's moments are read off: that of the machine, where the
+    /// store does not say otherwise.
+    fn now(&self) -> impl Future<Output = Result<Timestamp, StoreError>> + Send {
+        std::future::ready(Ok(Timestamp::from(SystemTime::now())))
+    }
+
+    /// Tells from now on when somebody changed a run so that it may have become due. It tells nothing of time: a
+    /// sleep that is over, an answer that is too late or a lease that ran out shows in [`due`](Self::due) alone,
+    /// which is to be asked now and then as well.
+    fn wakes(&self) -> Wakes;
+}
+
+/// What became of cancelling a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use]
+pub enum Cancelled {
+    /// It is cancelled.
+    Now,
+    /// Somebody executes it, and learns of it when the lease is renewed.
+    Requested,
+    /// It had ended before, in this status.
+    Ended(Status),
+    /// There is no such run.
+    NoSuchRun,
+}
+
+/// Which of the named runs to delete.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DeleteIf {
+    /// All whose lease nobody holds.
+    Free,
+    /// Those that ended before this moment.
+    EndedBefore(Timestamp),
+}
+
+impl DeleteIf {
+    /// Whether a run may be deleted.
+    #[must_use]
+    pub fn holds(self, status: Status, changed: Timestamp, lease: LeaseInfo) -> bool {
+        let free = lease == LeaseInfo::Free;
+        match self {
+            Self::Free => free,
+            Self::EndedBefore(moment) => free && status.has_ended() && changed < moment,
+        }
+    }
+}
+
+/// What became of importing a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use]
+pub enum Imported {
+    /// It is there.
+    Added,
+    /// A run with that run id is there already, and stayed as it was.
+    Exists,
+}

@@ -1,0 +1,321 @@
+use std::fmt;
+use std::sync::Arc;
+
+use super::listed::RunSummary;
+use super::page::Cursor;
+use crate::journal::{Key, Status, Timestamp, WaitEntry};
+use crate::store::RunId;
+
+/// Which runs to list. All of them unless said otherwise.
+///
+/// ```
+/// use awaitly_core::journal::Status;
+/// use awaitly_core::store::RunQuery;
+///
+/// let failed = RunQuery::new().workflow("checkout").status(Status::Failed).error("declined").limit(20);
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+#[must_use]
+pub struct RunQuery {
+    /// Only runs of this workflow.
+    pub workflow: Option<Arc<str>>,
+    /// Only runs with one of these statuses; with any where it is empty.
+    pub statuses: Vec<Status>,
+    /// Only runs that began at or after this moment.
+    pub created_from: Option<Timestamp>,
+    /// Only runs that began before this moment.
+    pub created_before: Option<Timestamp>,
+    /// Only runs whose status changed last before this moment.
+    pub changed_before: Option<Timestamp>,
+    /// Only runs with an outcome under this key.
+    pub key: Option<Key>,
+    /// Only runs whose error holds this text, letter for letter.
+    pub error: Option<Box<str>>,
+    limit: usize,
+    /// Only what comes behind this place.
+    pub after: Option<Cursor>,
+}
+
+/// The most that a page holds, whatever a query asks for.
+const MOST: usize = 1000;
+
+impl RunQuery {
+    /// How many runs a page holds unless the query says otherwise.
+    pub const DEFAULT_LIMIT: usize = 100;
+
+    /// All runs, a hundred a page.
+    pub const fn new() -> Self {
+        Self {
+            workflow: None,
+            statuses: Vec::new(),
+            created_from: None,
+            created_before: None,
+            changed_before: None,
+            key: None,
+            error: None,
+            limit: Self::DEFAULT_LIMIT,
+            after: None,
+        }
+    }
+
+    /// Only runs of this workflow.
+    pub fn workflow(mut self, workflow: impl Into<Arc<str>>) -> Self {
+        self.workflow = Some(workflow.into());
+        self
+    }
+
+    /// Only runs with this status, or with one of those given before.
+    pub fn status(mut self, status: Status) -> Self {
+        self.statuses.push(status);
+        self
+    }
+
+    /// Only runs that began at or after `moment`.
+    pub const fn created_from(mut self, moment: Timestamp) -> Self {
+        self.created_from = Some(moment);
+        self
+    }
+
+    /// Only runs that began before `moment`.
+    pub const fn created_before(mut self, moment: Timestamp) -> Self {
+        self.created_before = Some(moment);
+        self
+    }
+
+    /// Only runs whose status changed last before `moment`.
+    pub const fn changed_before(mut self, moment: Timestamp) -> Self {
+        self.changed_before = Some(moment);
+        self
+    }
+
+    /// Only runs with an outcome under `key`.
+    pub fn key(mut self, key: impl Into<Key>) -> Self {
+        self.key = Some(key.into());
+        self
+    }
+
+    /// Only runs whose error holds `text`, letter for letter.
+    pub fn error(mut self, text: impl Into<Box<str>>) -> Self {
+        self.error = Some(text.into());
+        self
+    }
+
+    /// At most this many a page; 1 at least, 1000 at most.
+    pub fn limit(mut self, limit: usize) -> Self {
+        self.limit = limit.clamp(1, MOST);
+        self
+    }
+
+    /// How many a page holds at most.
+    #[must_use]
+    pub const fn page_limit(&self) -> usize {
+        self.limit
+    }
+
+    /// Only what comes behind this place.
+    pub fn after(mut self, cursor: Cursor) -> Self {
+        self.after = Some(cursor);
+        self
+    }
+
+    /// Whether the query asks for this run; `has_key` says whether a key is recorded. The place and the limit
+    /// are not looked at.
+    pub fn asks_for(&self, run: &RunSummary, has_key: impl FnOnce(&Key) -> bool) -> bool {
+        self.workflow.as_ref().is_none_or(|workflow| *workflow == run.workflow)
+            && (self.statuses.is_empty() || self.statuses.contains(&run.status))
+            && self.created_from.is_none_or(|from| run.created >= from)
+            && self.created_before.is_none_or(|before| run.created < before)
+            && self.changed_before.is_none_or(|before| run.changed < before)
+            && self
+                .error
+                .as_deref()
+                .is_none_or(|text| run.error.as_ref().is_some_and(|error| error.contains(text)))
+            && self.key.as_ref().is_none_or(has_key)
+    }
+}
+
+impl Default for RunQuery {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Which waiting entries to list. All of them unless said otherwise.
+#[derive(Clone, PartialEq, Eq)]
+#[non_exhaustive]
+#[must_use]
+pub struct WaitQuery {
+    /// Only entries of this run.
+    pub run: Option<RunId>,
+    /// Only entries under this key.
+    pub key: Option<Key>,
+    /// Only the entry with this token.
+    pub token: Option<Box<str>>,
+    limit: usize,
+    /// Only what comes behind this place.
+    pub after: Option<Cursor>,
+}
+
+impl WaitQuery {
+    /// All entries that wait, a hundred a page.
+    pub const fn new() -> Self {
+        Self { run: None, key: None, token: None, limit: RunQuery::DEFAULT_LIMIT, after: None }
+    }
+
+    /// Only entries of this run.
+    pub fn run(mut self, run: RunId) -> Self {
+        self.run = Some(run);
+        self
+    }
+
+    /// Only entries under this key.
+    pub fn key(mut self, key: impl Into<Key>) -> Self {
+        self.key = Some(key.into());
+        self
+    }
+
+    /// Only the entry with this token.
+    pub fn token(mut self, token: impl Into<Box<str>>) -> Self {
+        self.token = Some(token.into());
+        self
+    }
+
+    /// At most this many a page; 1 at least, 1000 at most.
+    pub fn limit(mut self, limit: usize) -> Self {
+        self.limit = limit.clamp(1, MOST);
+        self
+    }
+
+    /// How many a page holds at most.
+    #[must_use]
+    pub const fn page_limit(&self) -> usize {
+        self.limit
+    }
+
+    /// Only what comes behind this place.
+    pub fn after(mut self, cursor: Cursor) -> Self {
+        self.after = Some(cursor);
+        self
+    }
+
+    /// Whether the query asks for this entry. The place and the limit are not looked at.
+    #[must_use]
+    pub fn asks_for(&self, run: &RunId, entry: &WaitEntry) -> bool {
+        self.run.as_ref().is_none_or(|asked| asked == run)
+            && self.key.as_ref().is_none_or(|key| *key == entry.key)
+            && self.token.as_ref().is_none_or(|token| *token == entry.token)
+    }
+}
+
+impl Default for WaitQuery {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Which runs that are due to give. All of them unless said otherwise.
+///
+/// ```
+/// use awaitly_core::store::DueQuery;
+///
+/// // What a worker asks that knows two workflows.
+/// let ours = DueQuery::new().workflow("checkout").workflow("refund").limit(64);
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+#[must_use]
+pub struct DueQuery {
+    /// Only runs of one of these workflows; of any where it is empty.
+    pub workflows: Vec<Arc<str>>,
+    /// How many at most.
+    pub limit: usize,
+}
+
+impl DueQuery {
+    /// The runs of all workflows, a hundred.
+    pub const fn new() -> Self {
+        Self { workflows: Vec::new(), limit: RunQuery::DEFAULT_LIMIT }
+    }
+
+    /// Only runs of this workflow, or of one of those given before: what others have to resume does not stand
+    /// before what this process has.
+    pub fn workflow(mut self, workflow: impl Into<Arc<str>>) -> Self {
+        self.workflows.push(workflow.into());
+        self
+    }
+
+    /// At most this many.
+    pub const fn limit(mut self, limit: usize) -> Self {
+        self.limit = limit;
+        self
+    }
+
+    /// Whether the query asks for runs of this workflow. Whether they are due, and the limit, are not looked at.
+    #[must_use]
+    pub fn asks_for(&self, workflow: &str) -> bool {
+        self.workflows.is_empty() || self.workflows.iter().any(|asked| **asked == *workflow)
+    }
+}
+
+impl Default for DueQuery {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+// The token does not belong in logs.
+impl fmt::Debug for WaitQuery {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WaitQuery")
+            .field("run", &self.run)
+            .field("key", &self.key)
+            .field("limit", &self.limit)
+            .field("after", &self.after)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::journal::{Header, LeaseInfo};
+
+    const fn at(millis: u64) -> Timestamp {
+        Timestamp::from_millis(millis)
+    }
+
+    fn summary() -> RunSummary {
+        let mut header = Header::new("checkout".into(), 1, Status::Failed, at(100));
+        header.changed = at(200);
+        header.error = Some("100% declined".into());
+        RunSummary::of(RunId::new("order-42").unwrap(), &header, LeaseInfo::Free)
+    }
+
+    #[test]
+    fn a_query_asks_for_what_all_of_it_holds_for() {
+        let asks = |query: RunQuery| query.asks_for(&summary(), |key| &**key == "charge");
+        assert!(asks(RunQuery::new()));
+        assert!(asks(RunQuery::new().workflow("checkout").status(Status::Waiting).status(Status::Failed)));
+        assert!(asks(RunQuery::new().created_from(at(100)).created_before(at(101)).changed_before(at(201))));
+        assert!(asks(RunQuery::new().key("charge").error("0% d")));
+        for not in [
+            RunQuery::new().workflow("check"),
+            RunQuery::new().status(Status::Completed),
+            RunQuery::new().created_from(at(101)),
+            RunQuery::new().created_before(at(100)),
+            RunQuery::new().changed_before(at(200)),
+            RunQuery::new().key("ship"),
+            RunQuery::new().error("1% d"),
+            RunQuery::new().error("Declined"),
+        ] {
+            assert!(!asks(not.clone()), "{not:?}");
+        }
+    }
+
+    #[test]
+    fn a_limit_is_never_nothing_and_never_everything() {
+        assert_eq!(RunQuery::new().limit(0).page_limit(), 1);
+        assert_eq!(WaitQuery::new().limit(usize::MAX).page_limit(), 1000);
+    }
+}
