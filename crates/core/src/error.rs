@@ -178,6 +178,14 @@ pub enum RunError {
         /// The workflow that it belongs to.
         workflow: Box<str>,
     },
+    /// There is no such run, and the workflow was told to [begin none](crate::Workflow::only_existing).
+    #[error(
+        "there is no run `{run}`: it was deleted, or never begun; leave it, or begin it where runs begin"
+    )]
+    NoSuchRun {
+        /// The run.
+        run: Box<str>,
+    },
     /// The run failed before with an error that was kept as text.
     #[error("run `{run}` failed: {text}")]
     Failed {
@@ -278,6 +286,7 @@ impl RunError {
             Refused::Busy { remaining } => Self::Busy { run, remaining },
             Refused::OtherWorkflow { workflow } => Self::OtherWorkflow { run, workflow: (*workflow).into() },
             Refused::NewerVersion { stored } => Self::NewerVersion { run, stored, code },
+            Refused::NoSuchRun => Self::NoSuchRun { run },
             Refused::InputChanged => Self::InputChanged { what: format!("run `{run}`").into() },
         }
     }

@@ -40,8 +40,8 @@ pub use transactional::{OnRecorded, Transactional, Tx};
 pub use wakes::{Bell, Wakes};
 
 use crate::journal::{
-    EncodeError, Fingerprint, Header, Key, Outcome, Payload, Record, Refused, Settling, Status, Timestamp,
-    WaitEntry,
+    Contents, EncodeError, Fingerprint, Header, Key, Outcome, Payload, Record, Refused, Settling, Status,
+    Timestamp, WaitEntry,
 };
 
 /// Where journals rest.
@@ -106,13 +106,10 @@ pub trait Store: Send + Sync + 'static {
     /// drops the records with these keys. Entries that wait stay.
     fn revive(&self, lease: &Lease, drop: Vec<Key>) -> impl Future<Output = Result<(), StoreError>> + Send;
 
-    /// Puts `records` in the place of the whole journal, and sets the version of the workflow.
-    fn rewrite(
-        &self,
-        lease: &Lease,
-        version: u32,
-        records: Vec<Record>,
-    ) -> impl Future<Output = Result<(), StoreError>> + Send;
+    /// Puts `rewrite` in the place of everything that the journal knows by keys, and sets the version of the workflow.
+    /// [`StoreError::Answered`] where other entries wait by now than those that were read: then nothing was changed.
+    fn rewrite(&self, lease: &Lease, rewrite: Rewrite)
+    -> impl Future<Output = Result<(), StoreError>> + Send;
 
     /// Sets the status and outcome of the run, and gives the lease back. A run that waits is to be resumed at
     /// once where an outcome is recorded by now under one of the keys that it waits on.
@@ -152,6 +149,19 @@ pub struct Open {
     pub ttl: Duration,
     /// Why it is opened: whether an ended run may be resumed.
     pub purpose: Purpose,
+    /// What is to happen where the run is not there.
+    pub absent: Absent,
+}
+
+/// What opening a run comes to that is not there.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Absent {
+    /// It begins.
+    #[default]
+    Begin,
+    /// [`Refused::NoSuchRun`]: who resumes a run that it was told of must not let one begin anew that was deleted
+    /// meanwhile.
+    Refuse,
 }
 
 /// Why a run is opened.
@@ -180,6 +190,7 @@ impl Open {
             owner,
             ttl: Self::DEFAULT_TTL,
             purpose: Purpose::Resume,
+            absent: Absent::Begin,
         }
     }
 
@@ -201,6 +212,13 @@ impl Open {
     #[must_use]
     pub const fn ttl(mut self, ttl: Duration) -> Self {
         self.ttl = ttl;
+        self
+    }
+
+    /// Refuses a run that is not there, instead of beginning it.
+    #[must_use]
+    pub const fn existing(mut self) -> Self {
+        self.absent = Absent::Refuse;
         self
     }
 
@@ -303,6 +321,51 @@ impl fmt::Debug for Wait {
             .field("key", &self.key)
             .field("expires_in", &self.expires_in)
             .finish_non_exhaustive()
+    }
+}
+
+/// A journal in the form of a newer version of the workflow.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Rewrite {
+    /// That version.
+    pub version: u32,
+    /// What the journal holds from now on.
+    pub contents: Contents,
+    /// The keys of the entries that waited when the journal was read, in their order. Who answers needs no lease, and
+    /// an answer that came since must not be lost.
+    pub waited: Vec<Key>,
+}
+
+impl Rewrite {
+    /// `contents` in the place of a journal in which the entries `waited` were waiting.
+    #[must_use]
+    pub fn new<'a>(
+        version: u32,
+        contents: Contents,
+        waited: impl IntoIterator<Item = &'a WaitEntry>,
+    ) -> Self {
+        let mut waited: Vec<_> = waited.into_iter().map(|entry| entry.key.clone()).collect();
+        waited.sort_unstable();
+        Self { version, contents, waited }
+    }
+
+    /// Refuses where other entries wait now, whose keys are `waiting`, than when the journal was read.
+    ///
+    /// # Errors
+    /// [`StoreError::Answered`]
+    pub fn check<'a>(
+        &self,
+        run: &RunId,
+        waiting: impl IntoIterator<Item = &'a Key>,
+    ) -> Result<(), StoreError> {
+        let mut waiting: Vec<_> = waiting.into_iter().collect();
+        waiting.sort_unstable();
+        if waiting.into_iter().eq(&self.waited) {
+            Ok(())
+        } else {
+            Err(StoreError::Answered { run: (**run).into() })
+        }
     }
 }
 

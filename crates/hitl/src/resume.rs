@@ -109,6 +109,8 @@ impl<S: Operate + Clone> AutoResume<S> {
         T: Send + 'static,
         E: FromStep<RunError> + fmt::Display + Send + 'static,
     {
+        // A run that is deleted between being due and being opened must not begin anew.
+        let workflow = workflow.only_existing();
         let (name, body) = (workflow.name(), Arc::new(body));
         let (cancelled, undone) = (workflow.clone(), Arc::clone(&body));
         let run: Body = Arc::new(move |run| {

@@ -2,10 +2,11 @@
 
 use anyhow::{Context, Result, bail};
 use awaitly::clock::ms;
-use awaitly::journal::{Key, Outcome, Payload, Record};
+use awaitly::journal::{Contents, Key, Outcome, Payload, Record};
 use awaitly::persistence::PostgresStore;
 use awaitly::store::{
-    Answer, Answered, Durability, Lease, Open, Opened, Operate, Owner, RunId, Store, StoreError, Wait,
+    Answer, Answered, Durability, Lease, Open, Opened, Operate, Owner, Rewrite, RunId, Store, StoreError,
+    Wait,
 };
 
 use crate::schema::Schema;
@@ -79,7 +80,10 @@ async fn act(store: &PostgresStore, lease: &Lease, write: &str) -> Result<()> {
         "append" => store.append(lease, record("second")?, Durability::Sync).await?,
         "replace" => store.replace(lease, record("second")?, Durability::Sync).await?,
         "wait" => store.wait(lease, question("second")).await?,
-        "rewrite" => store.rewrite(lease, 2, vec![record("second")?]).await?,
+        "rewrite" => {
+            let contents = Contents { records: vec![record("second")?], ..Contents::default() };
+            store.rewrite(lease, Rewrite::new(2, contents, [])).await?;
+        }
         "cancel" => drop(store.cancel(lease.run()).await?),
         _ => {
             store.wait(lease, question("second")).await?;

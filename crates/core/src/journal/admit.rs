@@ -4,7 +4,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::{Act, Fingerprint, Key, Outcome, Status, Timestamp};
-use crate::store::{Ending, Open, Purpose};
+use crate::store::{Absent, Ending, Open, Purpose};
 
 /// What a store knows about a run beside its records.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -147,6 +147,9 @@ pub enum Refused {
     /// The run began with another input.
     #[error("the run began with another input")]
     InputChanged,
+    /// There is no such run, and the request begins none.
+    #[error("there is no such run")]
+    NoSuchRun,
 }
 
 /// Decides whether a run may be opened.
@@ -156,7 +159,10 @@ pub enum Refused {
 #[must_use]
 pub fn admit(request: &Open, stored: Option<(&Header, LeaseInfo)>) -> Admission {
     let Some((header, lease)) = stored else {
-        return Admission::Begin;
+        return match request.absent {
+            Absent::Begin => Admission::Begin,
+            Absent::Refuse => Admission::Refuse(Refused::NoSuchRun),
+        };
     };
     if header.workflow != request.workflow {
         return Admission::Refuse(Refused::OtherWorkflow { workflow: Arc::clone(&header.workflow) });
@@ -203,6 +209,10 @@ mod tests {
     fn an_unknown_run_begins() {
         assert_eq!(admit(&request(Purpose::Resume), None), Admission::Begin);
         assert_eq!(admit(&request(Purpose::Retry), None), Admission::Begin);
+        let existing = request(Purpose::Retry).existing();
+        assert_eq!(admit(&existing, None), Admission::Refuse(Refused::NoSuchRun));
+        let (header, free) = (stored(Status::Failed), LeaseInfo::Free);
+        assert_eq!(admit(&existing, Some((&header, free))), Admission::Take);
     }
 
     #[test]

@@ -16,7 +16,7 @@ use crate::guard::Refusal;
 use crate::journal::{EncodeError, Migration, Migrations, ResumeState};
 use crate::run::{AfterStep, DurableRun, Run};
 use crate::step::stage::Stage;
-use crate::store::{AnyStore, Durability, Input, Open, Purpose, Store};
+use crate::store::{Absent, AnyStore, Durability, Input, Open, Purpose, Store};
 
 /// A definition of runs: a name, a version, where the journals rest, who watches.
 ///
@@ -76,6 +76,7 @@ pub(super) struct Definition {
     pub(super) seed: Option<u64>,
     pub(super) stage: Option<Arc<dyn Stage>>,
     pub(super) lease: Duration,
+    pub(super) absent: Absent,
     pub(super) input: Option<Result<Input, EncodeError>>,
 }
 
@@ -98,6 +99,7 @@ impl Workflow {
             seed: None,
             stage: None,
             lease: Open::DEFAULT_TTL,
+            absent: Absent::Begin,
             input: None,
         };
         Self { definition, errors: PhantomData }
@@ -250,6 +252,14 @@ impl<X> Workflow<X> {
         let Definition { store, observers, before_run, after_step, token, stage, .. } = &mut self.definition;
         (*store, *before_run, *after_step, *token, *stage) = (None, None, None, None, None);
         observers.clear();
+        self
+    }
+
+    /// Begins no run: one that is not in the store is [`RunError::NoSuchRun`]. It is for who resumes runs that the store
+    /// told of, as a worker does: a run that was deleted meanwhile must not be executed from its first step.
+    #[must_use]
+    pub const fn only_existing(mut self) -> Self {
+        self.definition.absent = Absent::Refuse;
         self
     }
 

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use awaitly_core::journal::{
-    Admission, Asked, Header, Key, LeaseInfo, Outcome, Record, Settling, Status, Timestamp, Unanswered,
-    admit, settle,
+    Admission, Asked, Contents, Header, Key, LeaseInfo, Outcome, Record, Settling, Status, Timestamp,
+    Unanswered, admit, settle,
 };
 use awaitly_core::store::{
     Answer, Answered, Cancelled, Ending, Imported, Lease, Open, Renewed, RunId, StoreError, StoredRun, Wait,
@@ -154,9 +154,16 @@ impl Batch<'_> {
                 None => draft.add(&Entry::Waits(Cow::Owned(wait.clone().begin(now)))),
             },
             Change::Revive(drop) => draft.add(&Entry::Revived { drop: Cow::Borrowed(drop), at: now }),
-            Change::Rewrite { version, records } => {
+            Change::Rewrite(rewrite) => {
+                let Contents { records, waits, failed_on } = &rewrite.contents;
                 limits::distinct_keys(lease.run(), records)?;
-                draft.add(&Entry::Rewritten { version: *version, records: Cow::Borrowed(records) })
+                rewrite.check(lease.run(), draft.run.face.waits.keys())?;
+                draft.add(&Entry::Rewritten {
+                    version: rewrite.version,
+                    records: Cow::Borrowed(records),
+                    waits: Some(Cow::Borrowed(waits)),
+                    failed_on: Some(Cow::Borrowed(failed_on)),
+                })
             }
             Change::Finish(ending) => {
                 let answered = ending.waits_on.iter().any(|key| keys.contain(key));

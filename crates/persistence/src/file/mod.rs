@@ -31,8 +31,8 @@ use std::time::Duration;
 use awaitly_core::journal::{Key, Outcome, Record, Settling};
 use awaitly_core::store::{
     Answer, Answered, Cancelled, DeleteIf, Due, DueQuery, Durability, Ending, Imported, Lease, Open, Opened,
-    Operate, Page, Renewed, RunId, RunQuery, RunSummary, Store, StoreError, StoredRun, Wait, WaitQuery,
-    Waiting, Wakes,
+    Operate, Page, Renewed, Rewrite, RunId, RunQuery, RunSummary, Store, StoreError, StoredRun, Wait,
+    WaitQuery, Waiting, Wakes,
 };
 use tokio::sync::{mpsc, oneshot};
 
@@ -215,8 +215,8 @@ impl Store for FileStore {
         self.change(lease, Change::Revive(drop)).await
     }
 
-    async fn rewrite(&self, lease: &Lease, version: u32, records: Vec<Record>) -> Result<(), StoreError> {
-        self.change(lease, Change::Rewrite { version, records }).await
+    async fn rewrite(&self, lease: &Lease, rewrite: Rewrite) -> Result<(), StoreError> {
+        self.change(lease, Change::Rewrite(Box::new(rewrite))).await
     }
 
     async fn finish(&self, lease: &Lease, ending: Ending) -> Result<(), StoreError> {

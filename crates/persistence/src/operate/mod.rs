@@ -38,6 +38,7 @@
 mod copy;
 mod export;
 mod fork;
+mod held;
 mod retain;
 mod retry;
 

@@ -24,9 +24,9 @@ use std::time::Duration;
 
 use awaitly_core::journal::{Header, Key, Outcome, Record, Settling, Timestamp};
 use awaitly_core::store::{
-    Answer, Answered, Bell, Cancelled, DeleteIf, Due, DueQuery, Durability, Ending, Imported, Lease,
-    OnRecorded, Open, Opened, Operate, Page, Renewed, RunId, RunQuery, RunSummary, Store, StoreError,
-    StoredRun, Transactional, Wait, WaitQuery, Waiting, Wakes,
+    Absent, Answer, Answered, Bell, Cancelled, DeleteIf, Due, DueQuery, Durability, Ending, Imported, Lease,
+    OnRecorded, Open, Opened, Operate, Owner, Page, Renewed, Rewrite, RunId, RunQuery, RunSummary, Store,
+    StoreError, StoredRun, Transactional, Wait, WaitQuery, Waiting, Wakes,
 };
 use sqlx::Row;
 use sqlx::postgres::{PgPool, Postgres};
@@ -275,14 +275,17 @@ async fn durability(connection: &mut Connection) -> Result<(&'static str, bool),
 }
 
 impl Store for PostgresStore {
-    async fn open(&self, request: Open) -> Result<Opened, StoreError> {
+    async fn open(&self, mut request: Open) -> Result<Opened, StoreError> {
+        // Who opened it is known by a name that nobody else has: a call whose answer was lost finds its lease by it.
+        request.owner = Owner::new(format!("{} {}", request.owner.as_str(), Owner::unique().as_str()));
         let request = Arc::new(request);
         let statements = &self.0.statements;
         loop {
             let begin = Arc::clone(&request);
             let back = self.0.turns.clone();
-            if let Some(began) =
-                self.0.turns.ops.ask(|fate| Op::Begin(Begin { request: begin, fate, back })).await?
+            if request.absent == Absent::Begin
+                && let Some(began) =
+                    self.0.turns.ops.ask(|fate| Op::Begin(Begin { request: begin, fate, back })).await?
             {
                 let header = Header::begin(&request, began.now);
                 let input = request.input.as_ref().map(|input| input.payload.clone());
@@ -356,10 +359,10 @@ impl Store for PostgresStore {
         .await
     }
 
-    async fn rewrite(&self, lease: &Lease, version: u32, records: Vec<Record>) -> Result<(), StoreError> {
-        let (statements, records) = (&self.0.statements, records.as_slice());
+    async fn rewrite(&self, lease: &Lease, rewrite: Rewrite) -> Result<(), StoreError> {
+        let (statements, rewrite) = (&self.0.statements, &rewrite);
         self.insist(|mut connection| async move {
-            write::rewrite(&mut connection, statements, lease, version, records).await
+            write::rewrite(&mut connection, statements, lease, rewrite).await
         })
         .await
     }

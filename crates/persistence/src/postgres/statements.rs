@@ -247,7 +247,7 @@ statements! {
         FROM unnest($3::bigint[], $4::smallint[], $5::text[], $6::text[]) WITH ORDINALITY \
             AS o(input, kind, key, payload, ord) ORDER BY ord";
 
-    set_version: "UPDATE {schema}.runs SET version = $2 WHERE id = $1";
+    set_version: "UPDATE {schema}.runs SET version = $2, failed_on = $3 WHERE id = $1";
 
     request_cancel: "UPDATE {schema}.runs SET cancel_requested = true WHERE id = $1";
 
