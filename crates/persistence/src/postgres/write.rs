@@ -22,8 +22,10 @@ pub(super) async fn replace(
     lease: &Lease,
     record: &Record,
 ) -> Result<(), Failure> {
-    let replaced = statements.replace.writing(lease, record).execute(connection).await?;
-    if replaced.rows_affected() == 1 { Ok(()) } else { Err(lost(lease).into()) }
+    in_transaction!(connection, transaction => {
+        let replaced = statements.replace.writing(lease, record).execute(&mut *transaction).await?;
+        if replaced.rows_affected() == 1 { Ok(()) } else { Err(lost(lease).into()) }
+    })
 }
 
 pub(super) async fn wait(

@@ -159,6 +159,7 @@ impl Batch<'_> {
         for run in runs {
             if let Some(RunRow { slot, header, held, .. }) = rows::run(self.connection, run)?
                 && condition.holds(header.status, header.changed, self.lease_info(held.as_ref()))
+                && !found.iter().any(|(_, known)| *known == slot)
             {
                 found.push((run, slot));
             }
