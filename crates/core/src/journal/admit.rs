@@ -89,7 +89,7 @@ impl Header {
         self.cancel_requested = false;
     }
 
-    /// Takes over that the run runs on, at `now`.
+    /// Takes over that the run is running again, from `now` on.
     pub fn revive(&mut self, now: Timestamp) {
         self.status = Status::Running;
         self.outcome = None;

@@ -303,7 +303,7 @@ impl<X> Workflow<X> {
         self.execute(run.into(), Purpose::Resume, false, body).await.0
     }
 
-    /// The same as [`run`](Self::run), but a run that failed or was cancelled is run on: from the step that it
+    /// The same as [`run`](Self::run), but a run that failed or was cancelled is resumed too: from the step that it
     /// failed on, whose record is dropped; all other records stand.
     ///
     /// # Errors

@@ -13,7 +13,7 @@
 //! // What failed, the newest first.
 //! for run in store.list(RunQuery::new().workflow("checkout").status(Status::Failed)).await?.items {
 //!     println!("{} failed: {}", run.run, run.error.unwrap_or_default());
-//!     // Lets a worker run it on, from the step that it failed on.
+//!     // Lets a worker resume it, from the step that it failed on.
 //!     store.retry(&run.run).await?;
 //! }
 //!
@@ -30,7 +30,7 @@
 //! | list runs, page by page | [`Operate::list`] |
 //! | one run whole | [`Store::load`](awaitly_core::store::Store::load), or as JSON [`export`](OperateExt::export) |
 //! | cancel | [`Operate::cancel`] |
-//! | run on from the failed step | [`retry`](OperateExt::retry) |
+//! | resume from the failed step | [`retry`](OperateExt::retry) |
 //! | a new run from the steps of an old one | [`fork`](OperateExt::fork) |
 //! | delete | [`Operate::delete`], by age [`retain`](OperateExt::retain) |
 //! | into another store | [`copy`] |
@@ -52,7 +52,7 @@ use awaitly_core::store::{Operate, RunId, StoreError};
 /// What operators do with the runs of any store.
 pub trait OperateExt: Operate {
     /// Sets a run that failed or was cancelled back to running, without the records that it failed on: it is
-    /// [due](Operate::due) then, and whoever runs it runs on from the failed step. To run it on here, call
+    /// [due](Operate::due) then, and whoever resumes it goes on from the failed step. To resume it here, call
     /// `Workflow::retry` instead.
     ///
     /// # Errors
