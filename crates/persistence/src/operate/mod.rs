@@ -72,10 +72,12 @@ pub trait OperateExt: Operate {
 
     /// Deletes the runs that are not to be kept any more, in batches, and says how many.
     ///
-    /// A run that is retried in between stays.
+    /// A run that is retried in between stays. A batch is one commit, except where a store says that it deletes run by
+    /// run.
     ///
     /// # Errors
-    /// What the store meets; the batches before stay deleted.
+    /// What the store meets; the batches before stay deleted, and where a store deletes run by run also some of the batch
+    /// that failed.
     ///
     /// # Cancel safety
     /// Dropping the future stops between two batches, or in the middle of one, which is deleted whole or not at
@@ -86,7 +88,7 @@ pub trait OperateExt: Operate {
 
     /// A whole run as a value that reads well as JSON. `None`: no such run.
     ///
-    /// It holds everything: recorded values, and the tokens of what waits. Treat it as what it is made of.
+    /// It holds everything: recorded values, and the tokens of what waits. Protect it like the data in it.
     ///
     /// # Errors
     /// What the store meets.
