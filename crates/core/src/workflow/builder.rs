@@ -290,15 +290,16 @@ impl<X> Workflow<X> {
     ///   workflow is too long or empty, or the input too large or without a JSON form;
     /// - [`Refused`](RunError::Refused), [`Panicked`](RunError::Panicked): by the hook before the run.
     ///
-    /// Where the run has ended before, the body is not called either: the recorded error of a run that failed comes back,
-    /// as [`Failed`](RunError::Failed) where it was kept as text; [`Cancelled`](RunError::Cancelled) of one that was
-    /// cancelled; [`Undecodable`](RunError::Undecodable) where what is recorded is not of the type that is asked for.
+    /// Where the run has ended before, the body is not called either: the recorded error of a run that failed comes
+    /// back, as [`Failed`](RunError::Failed) where it was kept as text; [`Cancelled`](RunError::Cancelled) of one
+    /// that was cancelled; [`Undecodable`](RunError::Undecodable) where what is recorded is not of the type that is
+    /// asked for.
     ///
-    /// Otherwise: [`Waiting`](RunError::Waiting) where the run is to be resumed later, [`Cancelled`](RunError::Cancelled)
-    /// where it was cancelled, and what else its steps end in, all in the body's own error;
-    /// [`Panicked`](RunError::Panicked) where the body panicked; [`Store`](RunError::Store) where the store failed, at
-    /// opening too; [`Unencodable`](RunError::Unencodable) and [`TooLarge`](RunError::TooLarge) where its result cannot
-    /// be recorded.
+    /// Otherwise: [`Waiting`](RunError::Waiting) where the run is to be resumed later,
+    /// [`Cancelled`](RunError::Cancelled) where it was cancelled, and what else its steps end in, all in the body's
+    /// own error; [`Panicked`](RunError::Panicked) where the body panicked; [`Store`](RunError::Store) where the
+    /// store failed, at opening too; [`Unencodable`](RunError::Unencodable) and [`TooLarge`](RunError::TooLarge)
+    /// where its result cannot be recorded.
     ///
     /// # Cancel safety
     /// Dropping the future drops the step in flight and gives the lease back. The run is interrupted: it

@@ -43,8 +43,8 @@ pub enum Handled {
 /// A message of a queue that becomes a run.
 ///
 /// The run id is the id of the message, so one that is delivered again does nothing twice: it resumes a run that was
-/// interrupted, and finds the outcome of one that has ended. No other run of the store may have that id: where the ids of
-/// several queues could meet, put the name of the queue in front.
+/// interrupted, and finds the outcome of one that has ended. No other run of the store may have that id: where the
+/// ids of several queues could meet, put the name of the queue in front.
 ///
 /// ```
 /// use awaitly_core::{DurableRun, RunError, Workflow};

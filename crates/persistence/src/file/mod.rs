@@ -138,8 +138,8 @@ impl FileStore {
     }
 
     /// Waits until everything that was written is on the disk, and gives the folder back. Other handles answer
-    /// [`StoreError::Closed`] from then on, and leases of this store are free, so that the next process may resume its runs
-    /// at once.
+    /// [`StoreError::Closed`] from then on, and leases of this store are free, so that the next process may resume
+    /// its runs at once.
     ///
     /// # Errors
     /// What the system met while it wrote records with [`Durability::Batched`] to the disk.

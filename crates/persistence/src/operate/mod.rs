@@ -76,8 +76,8 @@ pub trait OperateExt: Operate {
     /// run.
     ///
     /// # Errors
-    /// What the store meets; the batches before stay deleted, and where a store deletes run by run also some of the batch
-    /// that failed.
+    /// What the store meets; the batches before stay deleted, and where a store deletes run by run also some of the
+    /// batch that failed.
     ///
     /// # Cancel safety
     /// Dropping the future stops between two batches, or in the middle of one, which is deleted whole or not at

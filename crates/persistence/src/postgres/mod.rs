@@ -43,8 +43,8 @@ use wakes::Listening;
 
 /// Journals in PostgreSQL, which many processes on many machines share.
 ///
-/// The server must be PostgreSQL 12 or newer by what the statements need (`AS MATERIALIZED`, `plan_cache_mode`); the store
-/// is tested with 15 only.
+/// The server must be PostgreSQL 12 or newer by what the statements need (`AS MATERIALIZED`, `plan_cache_mode`); the
+/// store is tested with 15 only.
 ///
 /// It works on a pool that the application has, or one of its own; for what every run does again and again it
 /// opens two connections more, so that records wait for nobody's queries. A clone is a handle on the same store.

@@ -57,14 +57,14 @@ use writer::Writer;
 /// its way goes in one piece with the next sending. There is no timer, so a single run waits for nobody.
 ///
 /// # Leases
-/// They run by the clock of the server, as all times here do: where that is set back, leases last longer by as much. A
-/// lease lasts until its time is over, also where its process was killed. What the server forgets in a crash is forgotten
-/// for all: an owner whose lease it does not know any more cannot write, even where another lease has got the same token
-/// since.
+/// They run by the clock of the server, as all times here do: where that is set back, leases last longer by as much.
+/// A lease lasts until its time is over, also where its process was killed. What the server forgets in a crash is
+/// forgotten for all: an owner whose lease it does not know any more cannot write, even where another lease has got
+/// the same token since.
 ///
-/// There is no `close`. A lease is given back by a task of the runtime that the store was connected in. Every call that
-/// reads waits until those are free which this store gave back before, [`now`] for one. Where the runtime ends first, they
-/// last until their time is over.
+/// There is no `close`. A lease is given back by a task of the runtime that the store was connected in. Every call
+/// that reads waits until those are free which this store gave back before, [`now`] for one. Where the runtime ends
+/// first, they last until their time is over.
 ///
 /// # When the server goes away
 /// A write whose answer was lost is sent again over a new connection, and recognises itself if it was carried out
