@@ -166,7 +166,7 @@ macro_rules! __every_promise {
 
 /// Makes a test of every promise. The argument is an expression that makes a fresh [`Fixture`]: a
 /// store, or a store with what it needs beside it. It is evaluated once per test, and may `.await`.
-/// The store needs [`Operate`](awaitly_core::store::Operate).
+/// The store needs [`Operate`].
 ///
 /// The tests are `#[tokio::test]`s: the crate that uses this needs `tokio` with `macros` and `rt`.
 #[macro_export]
