@@ -79,7 +79,7 @@ pub enum RunError {
         /// Which limit it was.
         limit: Limit,
     },
-    /// The run was cancelled. What was recorded stays; `Workflow::retry` runs on from there.
+    /// The run was cancelled. What was recorded stays; `Workflow::retry` resumes it from there.
     #[error("the run was cancelled{}: retry it to run on from what it has recorded", at(step.as_ref()))]
     Cancelled {
         /// The step that was running or about to.

@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 ///
 /// # Restart
 /// It keeps nothing: what is due is known by the store. Runs that were executed by a process that died become due
-/// when their lease is over, and are run on by whoever asks first.
+/// when their lease is over, and are resumed by whoever asks first.
 ///
 /// ```
 /// use awaitly_core::{DurableRun, RunError, Workflow};
@@ -158,7 +158,7 @@ impl<S: Operate + Clone> AutoResume<S> {
         self
     }
 
-    /// Runs one run on, whether it is due or not: the same as `Workflow::run` with its body.
+    /// Resumes one run, whether it is due or not: the same as `Workflow::run` with its body.
     ///
     /// # Errors
     /// [`ResumeError`]; what the run itself ended in is in what comes back.

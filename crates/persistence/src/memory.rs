@@ -19,8 +19,14 @@ use crate::limits;
 
 /// Journals in memory: for tests, and for runs that need not survive the process.
 ///
-/// A clone is a handle on the same journals; they are gone when the last handle is. It lives by tokio's clock,
-/// so that a test which pauses time pauses leases and expiries too.
+/// A clone is a handle on the same journals.
+///
+/// # Durability
+/// None: the journals are gone when the last handle is.
+///
+/// # Leases
+/// They run by tokio's clock, as everything of this store does, so that a test which pauses time pauses leases and
+/// expiries too.
 ///
 /// # Cancel safety
 /// No future of this store waits: each happens whole at its first poll.

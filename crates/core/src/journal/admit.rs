@@ -89,7 +89,7 @@ impl Header {
         self.cancel_requested = false;
     }
 
-    /// Takes over that the run runs on, at `now`.
+    /// Takes over that the run is running again, from `now` on.
     pub fn revive(&mut self, now: Timestamp) {
         self.status = Status::Running;
         self.outcome = None;
@@ -154,8 +154,8 @@ pub enum Refused {
 
 /// Decides whether a run may be opened.
 ///
-/// Every store calls this inside the transaction that takes the lease, so that all stores answer alike.
-/// A request without an input takes the run's own.
+/// A store calls this inside the transaction that takes the lease; or it calls this on what it has read, and takes the
+/// lease only where that still stands. So all stores answer alike. A request without an input takes the run's own.
 #[must_use]
 pub fn admit(request: &Open, stored: Option<(&Header, LeaseInfo)>) -> Admission {
     let Some((header, lease)) = stored else {

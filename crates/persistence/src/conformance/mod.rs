@@ -5,7 +5,8 @@
 //! makes a test of each, so that a broken one is named by the test runner; [`check_all`] runs them
 //! all in one.
 //!
-//! A store may hold other runs while it is checked: every promise works on run ids of its own.
+//! A store is checked with what operators ask of it, so it has to implement [`Operate`] beside [`Store`]. It may hold
+//! other runs while it is checked: every promise works on run ids of its own.
 //! Leases are made to expire by giving them no time at all, so nothing here sleeps.
 //!
 //! ```
@@ -169,6 +170,7 @@ macro_rules! __every_promise {
 
 /// Makes a test of every promise. The argument is an expression that makes a fresh [`Fixture`]: a
 /// store, or a store with what it needs beside it. It is evaluated once per test, and may `.await`.
+/// The store needs [`Operate`].
 ///
 /// The tests are `#[tokio::test]`s: the crate that uses this needs `tokio` with `macros` and `rt`.
 #[macro_export]

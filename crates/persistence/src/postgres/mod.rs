@@ -43,6 +43,9 @@ use wakes::Listening;
 
 /// Journals in PostgreSQL, which many processes on many machines share.
 ///
+/// The server must be PostgreSQL 12 or newer by what the statements need (`AS MATERIALIZED`, `plan_cache_mode`); the
+/// store is tested with 15 only.
+///
 /// It works on a pool that the application has, or one of its own; for what every run does again and again it
 /// opens two connections more, so that records wait for nobody's queries. A clone is a handle on the same store.
 /// Dropping the last handle lets the writes that are queued be carried out in the background;
@@ -63,7 +66,8 @@ use wakes::Listening;
 ///
 /// # Leases
 /// They run by the clock of the server: those of the processes may be wrong by hours. A lease lasts until its
-/// time is over, also where its process was killed. Every write checks the fencing token and locks the row of
+/// time is over, also where its process was killed; [`close`](Self::close) waits until those that were given back are
+/// free. Every write checks the fencing token and locks the row of
 /// its run against those who would take it over, in one statement, so an owner that was frozen and replaced is
 /// refused. All leases of a process that are to be renewed at one moment are renewed by one statement.
 ///
@@ -121,7 +125,7 @@ impl PostgresStore {
     /// with the defaults of [`PostgresOptions`].
     ///
     /// # Errors
-    /// As [`open`](Self::open), and [`StoreError::NotThere`] where the URL is none.
+    /// As [`open`](Self::open), and [`StoreError::NotThere`] where the URL is invalid.
     pub async fn connect(url: &str) -> Result<Self, StoreError> {
         PostgresOptions::new().connect(url).await
     }
@@ -188,8 +192,9 @@ impl PostgresStore {
         })))
     }
 
-    /// Waits until everything that was written is committed, and closes the connections that write. Other handles
-    /// answer [`StoreError::Closed`] from then on where they would write. The pool is left as it is.
+    /// Waits until everything that was written is committed, leases that are being given back among it, and closes the
+    /// connections that write. Other handles answer [`StoreError::Closed`] from then on where they would write over
+    /// these. The pool is left as it is.
     ///
     /// # Errors
     /// None today.
