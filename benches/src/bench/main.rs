@@ -4,12 +4,15 @@
 //! from machine to machine is the ratio to the floor, which is measured in the same run, turn by turn.
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
+mod beside;
 mod crash_cases;
 mod durable;
+mod file;
 mod measure;
 mod memory;
 mod peers;
 mod postgres;
+mod redis;
 mod resume;
 mod row;
 mod step;
@@ -32,7 +35,8 @@ struct Options {
     /// Rows that were measured elsewhere, as JSON objects. May be given several times.
     #[arg(long)]
     rows: Vec<PathBuf>,
-    /// The groups to measure: step, memory, crash-cases, durable, resume, postgres, peers. All unless named.
+    /// The groups to measure: step, memory, crash-cases, durable, file, resume, postgres, redis, peers. All
+    /// unless named..
     groups: Vec<String>,
 }
 
@@ -62,11 +66,17 @@ fn main() -> Result<()> {
     if options.wants("durable") {
         add(durable::measure()?);
     }
+    if options.wants("file") {
+        add(file::measure()?);
+    }
     if options.wants("resume") {
         add(resume::measure()?);
     }
     if options.wants("postgres") {
         add(postgres::measure()?);
+    }
+    if options.wants("redis") {
+        add(redis::measure()?);
     }
     if let Some(file) = options.peers.as_ref().filter(|_| options.wants("peers")) {
         add(peers::compare(file)?);

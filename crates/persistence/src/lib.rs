@@ -57,6 +57,8 @@ mod memory;
 pub mod operate;
 #[cfg(feature = "postgres")]
 mod postgres;
+#[cfg(any(feature = "file", feature = "sqlite"))]
+mod readers;
 #[cfg(feature = "redis")]
 mod redis;
 #[cfg(feature = "sqlite")]
@@ -65,6 +67,7 @@ mod sqlite;
 #[cfg(feature = "file")]
 pub use file::{FileOptions, FileStore};
 pub use memory::MemoryStore;
+pub use operate::copy;
 #[cfg(feature = "postgres")]
 pub use postgres::{PostgresOptions, PostgresStore, PostgresTransaction};
 #[cfg(feature = "redis")]

@@ -34,11 +34,12 @@ use awaitly_core::store::{
     Operate, Page, Renewed, Rewrite, RunId, RunQuery, RunSummary, Store, StoreError, StoredRun, Wait,
     WaitQuery, Waiting, Wakes,
 };
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 
 use crate::group::op::{Admitted, Change, Fate, Found, Op};
 use crate::group::{self, Sender};
 use crate::limits;
+use crate::readers::Jobs;
 use index::Index;
 use reader::Job;
 use writer::Ready;
@@ -106,7 +107,7 @@ use writer::Ready;
 #[derive(Clone)]
 pub struct FileStore {
     ops: Sender<Op>,
-    jobs: mpsc::Sender<Job>,
+    jobs: Jobs<Job>,
     index: Arc<Index>,
 }
 
@@ -161,7 +162,7 @@ impl FileStore {
 
     async fn read<T>(&self, job: impl FnOnce(Fate<T>) -> Job) -> Result<T, StoreError> {
         let (fate, found) = oneshot::channel();
-        self.jobs.send(job(fate)).await.map_err(closed)?;
+        self.jobs.send(job(fate)).await.ok_or(StoreError::Closed)?;
         found.await.map_err(closed)?
     }
 }

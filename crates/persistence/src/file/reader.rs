@@ -1,73 +1,54 @@
-//! The thread that reads: a journal of a million records is loaded, and a hundred thousand runs are listed,
-//! without the writer or the runtime waiting for it.
+//! What is read: a journal of a million records is loaded, and a hundred thousand runs are listed, without the writer or
+//! the runtime waiting for it.
 
 use std::sync::Arc;
-use std::thread::{self, JoinHandle};
 use std::time::SystemTime;
 
 use awaitly_core::journal::Timestamp;
 use awaitly_core::store::{
     Cursor, Page, RunId, RunQuery, RunSummary, StoreError, StoredRun, WaitQuery, Waiting,
 };
-use tokio::sync::mpsc;
 
 use super::folder::Folder;
 use super::index::{Index, Run};
 use super::read;
 use crate::group::op::Fate;
 use crate::limits;
+use crate::readers::{self, Readers};
 
-/// How many reads wait for the reader before further ones wait to be queued.
-const QUEUE: usize = 64;
-
-/// What the reader is asked to do.
+/// What a reader is asked to do.
 #[derive(Debug)]
 pub(super) enum Job {
     Load { run: RunId, fate: Fate<Option<StoredRun>> },
     List { query: RunQuery, fate: Fate<Page<RunSummary>> },
     Waiting { query: WaitQuery, fate: Fate<Page<Waiting>> },
-    Stop,
 }
 
-/// The reader, as its writer sees it.
-#[derive(Debug)]
-pub(super) struct Handle {
-    pub(super) jobs: mpsc::Sender<Job>,
-    thread: JoinHandle<()>,
+impl readers::Job for Job {
+    fn is_list(&self) -> bool {
+        matches!(self, Self::List { .. } | Self::Waiting { .. })
+    }
 }
 
+#[derive(Clone)]
 pub(super) struct Reader {
     pub(super) folder: Folder,
     pub(super) index: Arc<Index>,
 }
 
-impl Handle {
-    /// Waits for the reads that are queued.
-    pub(super) fn stop(self) {
-        // Where these fail the reader has ended already.
-        drop(self.jobs.blocking_send(Job::Stop));
-        drop(self.thread.join());
-    }
-}
-
 impl Reader {
-    pub(super) fn spawn(self) -> std::io::Result<Handle> {
-        let (jobs, queue) = mpsc::channel(QUEUE);
-        let thread = thread::Builder::new().name("awaitly-files-reader".into());
-        let thread = thread.spawn(move || self.run(queue))?;
-        Ok(Handle { jobs, thread })
+    pub(super) fn spawn(self) -> std::io::Result<Readers<Job>> {
+        let readers = [self.clone(), self].map(|reader| move |job| reader.read(job));
+        Readers::spawn("awaitly-files", readers)
     }
 
-    fn run(self, mut queue: mpsc::Receiver<Job>) {
-        while let Some(job) = queue.blocking_recv() {
-            match job {
-                // Nobody may be waiting any more.
-                Job::Load { fate, .. } if fate.is_closed() => {}
-                Job::Load { run, fate } => drop(fate.send(self.load(&run))),
-                Job::List { query, fate } => drop(fate.send(self.list(&query))),
-                Job::Waiting { query, fate } => drop(fate.send(self.waiting(&query))),
-                Job::Stop => queue.close(),
-            }
+    fn read(&self, job: Job) {
+        match job {
+            // Nobody may be waiting any more.
+            Job::Load { fate, .. } if fate.is_closed() => {}
+            Job::Load { run, fate } => drop(fate.send(self.load(&run))),
+            Job::List { query, fate } => drop(fate.send(self.list(&query))),
+            Job::Waiting { query, fate } => drop(fate.send(self.waiting(&query))),
         }
     }
 

@@ -13,18 +13,19 @@ use std::time::SystemTime;
 use awaitly_core::journal::{Header, Timestamp};
 use awaitly_core::store::{DeleteIf, Due, DueQuery, RunId, StoreError};
 use foldhash::fast::RandomState;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 
 use super::batch::{Batch, TOKENS, run_of};
 use super::draft::{Draft, Known};
 use super::error::store_error;
 use super::folder::{Folder, Lock};
 use super::index::{Index, Run};
-use super::reader::{self, Job, Reader};
+use super::reader::{Job, Reader};
 use super::{compact, name, scan};
 use crate::group::op::{Done, Op};
 use crate::group::{self, Receiver};
 use crate::limits;
+use crate::readers::{Jobs, Readers};
 
 /// How many files a batch has open at a time, and how many are kept open for the next: a process may have few.
 const FILES: usize = 64;
@@ -36,7 +37,7 @@ const SYNCS: usize = 8;
 /// What handles on the store need.
 pub(super) struct Ready {
     pub(super) index: Arc<Index>,
-    pub(super) jobs: mpsc::Sender<Job>,
+    pub(super) jobs: Jobs<Job>,
 }
 
 struct Writer {
@@ -59,10 +60,10 @@ pub(super) fn spawn(
 ) -> Result<(), StoreError> {
     let thread = thread::Builder::new().name("awaitly-files".into());
     let spawned = thread.spawn(move || match Writer::open(&path) {
-        Ok((writer, reader)) => {
+        Ok((writer, readers)) => {
             // Nobody may be waiting any more: then there are no handles, and the loop ends at once.
-            drop(ready.send(Ok(Ready { index: Arc::clone(&writer.index), jobs: reader.jobs.clone() })));
-            writer.run(ops, reader);
+            drop(ready.send(Ok(Ready { index: Arc::clone(&writer.index), jobs: readers.jobs() })));
+            writer.run(ops, readers);
         }
         Err(error) => drop(ready.send(Err(error))),
     });
@@ -75,17 +76,17 @@ fn unavailable(error: std::io::Error) -> StoreError {
 }
 
 impl Writer {
-    fn open(path: &Path) -> Result<(Self, reader::Handle), StoreError> {
+    fn open(path: &Path) -> Result<(Self, Readers<Job>), StoreError> {
         let (folder, lock) = Folder::open(path)?;
         let index = Arc::new(Index::new());
         let number = scan::fill(&folder, &index)?;
         TOKENS.fetch_max(now().as_millis() << 20, Ordering::Relaxed);
-        let reader =
+        let readers =
             Reader { folder: folder.clone(), index: Arc::clone(&index) }.spawn().map_err(unavailable)?;
-        Ok((Self { folder, index, known: HashMap::default(), number, _lock: lock }, reader))
+        Ok((Self { folder, index, known: HashMap::default(), number, _lock: lock }, readers))
     }
 
-    fn run(mut self, mut queue: Receiver<Op>, reader: reader::Handle) {
+    fn run(mut self, mut queue: Receiver<Op>, readers: Readers<Job>) {
         let (mut ops, mut closing) = (Vec::new(), Vec::new());
         while queue.blocking_take(&mut ops) {
             for op in ops.extract_if(.., |op| matches!(op, Op::Close(_))) {
@@ -99,7 +100,7 @@ impl Writer {
                 queue.blocking_gather(company);
             }
         }
-        reader.stop();
+        readers.stop();
         let closed = self.close();
         closing.into_iter().for_each(|fate: group::op::Fate<()>| drop(fate.send(closed.clone())));
     }

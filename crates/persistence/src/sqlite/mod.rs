@@ -26,11 +26,12 @@ use awaitly_core::store::{
     Opened, Operate, Page, Renewed, Rewrite, RunId, RunQuery, RunSummary, Store, StoreError, StoredRun, Wait,
     WaitQuery, Waiting, Wakes,
 };
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 
 use crate::group::op::{Admitted, Change, Fate, Found, Op};
 use crate::group::{Sender, queue};
 use crate::limits;
+use crate::readers::Jobs;
 use reader::Job;
 use writer::Writer;
 
@@ -91,7 +92,7 @@ use writer::Writer;
 #[derive(Clone)]
 pub struct SqliteStore {
     ops: Sender<Op>,
-    jobs: mpsc::Sender<Job>,
+    jobs: Jobs<Job>,
     bell: Bell,
     synchronous: Synchronous,
 }
@@ -147,7 +148,7 @@ impl SqliteStore {
 
     async fn read<T>(&self, job: impl FnOnce(Fate<T>) -> Job) -> Result<T, StoreError> {
         let (fate, found) = oneshot::channel();
-        self.jobs.send(job(fate)).await.map_err(closed)?;
+        self.jobs.send(job(fate)).await.ok_or(StoreError::Closed)?;
         found.await.map_err(closed)?
     }
 }

@@ -1,67 +1,52 @@
-//! The thread that reads, on a connection of its own: a journal of a million records is loaded
-//! without the writer waiting for it.
+//! What is read, each reader on a connection of its own: a journal of a million records is loaded without the writer
+//! waiting for it.
 
 use std::path::Path;
-use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use awaitly_core::journal::{Record, WaitEntry};
 use awaitly_core::store::{Page, RunId, RunQuery, RunSummary, StoredRun, WaitQuery, Waiting};
 use rusqlite::{Connection, OpenFlags};
-use tokio::sync::mpsc;
 
 use super::error::Failure;
 use super::writer::unavailable;
 use super::{clock, lists, rows};
 use crate::group::op::Fate;
+use crate::readers::{self, Readers};
 
-/// How many reads wait for the reader before further ones wait to be queued.
-const QUEUE: usize = 64;
-
-/// What the reader is asked to do.
+/// What a reader is asked to do.
 #[derive(Debug)]
 pub(super) enum Job {
     Journal { slot: i64, fate: Fate<(Vec<Record>, Vec<WaitEntry>)> },
     Run { run: RunId, fate: Fate<Option<StoredRun>> },
     List { query: Box<RunQuery>, fate: Fate<Page<RunSummary>> },
     Waiting { query: Box<WaitQuery>, fate: Fate<Page<Waiting>> },
-    Stop,
 }
 
-/// The reader, as its writer sees it.
-pub(super) struct Reader {
-    pub(super) jobs: mpsc::Sender<Job>,
-    thread: JoinHandle<()>,
-}
-
-pub(super) fn spawn(path: &Path, busy_timeout: Duration) -> Result<Reader, Failure> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(path, flags)?;
-    connection.busy_timeout(busy_timeout)?;
-    let (jobs, queue) = mpsc::channel(QUEUE);
-    let thread = thread::Builder::new().name("awaitly-sqlite-reader".into());
-    let thread = thread.spawn(move || run(connection, queue)).map_err(|error| unavailable(&error))?;
-    Ok(Reader { jobs, thread })
-}
-
-impl Reader {
-    /// Waits for the reads that are queued, and closes the reader's connection.
-    pub(super) fn stop(self) {
-        // Where these fail the reader has ended already.
-        drop(self.jobs.blocking_send(Job::Stop));
-        drop(self.thread.join());
+impl readers::Job for Job {
+    fn is_list(&self) -> bool {
+        matches!(self, Self::List { .. } | Self::Waiting { .. })
     }
 }
 
-fn run(mut connection: Connection, mut queue: mpsc::Receiver<Job>) {
-    while let Some(job) = queue.blocking_recv() {
-        match job {
-            Job::Journal { slot, fate } => answer(fate, || journal(&mut connection, slot)),
-            Job::Run { run, fate } => answer(fate, || rows::stored(&mut connection, &run)),
-            Job::List { query, fate } => answer(fate, || lists::runs(&connection, &query, clock::now())),
-            Job::Waiting { query, fate } => answer(fate, || lists::waiting(&connection, &query)),
-            Job::Stop => queue.close(),
-        }
+pub(super) fn spawn(path: &Path, busy_timeout: Duration) -> Result<Readers<Job>, Failure> {
+    let readers = [reader(path, busy_timeout)?, reader(path, busy_timeout)?];
+    Ok(Readers::spawn("awaitly-sqlite", readers).map_err(|error| unavailable(&error))?)
+}
+
+fn reader(path: &Path, busy_timeout: Duration) -> Result<impl FnMut(Job) + Send + 'static, Failure> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let mut connection = Connection::open_with_flags(path, flags)?;
+    connection.busy_timeout(busy_timeout)?;
+    Ok(move |job| read(&mut connection, job))
+}
+
+fn read(connection: &mut Connection, job: Job) {
+    match job {
+        Job::Journal { slot, fate } => answer(fate, || journal(connection, slot)),
+        Job::Run { run, fate } => answer(fate, || rows::stored(connection, &run)),
+        Job::List { query, fate } => answer(fate, || lists::runs(connection, &query, clock::now())),
+        Job::Waiting { query, fate } => answer(fate, || lists::waiting(connection, &query)),
     }
 }
 

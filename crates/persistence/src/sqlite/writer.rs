@@ -8,16 +8,17 @@ use std::thread;
 
 use awaitly_core::store::{Bell, StoreError};
 use rusqlite::{Connection, OpenFlags};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 
 use super::commit::Committer;
 use super::error::{Failure, store_error};
 use super::leases::Leases;
 use super::owners::Owners;
-use super::reader::{self, Job, Reader};
+use super::reader::{self, Job};
 use super::{SqliteOptions, Synchronous, schema};
 use crate::group::Receiver;
 use crate::group::op::{Fate, Op};
+use crate::readers::{Jobs, Readers};
 
 /// The size of a page in a file that the store makes; one that is there keeps its own.
 ///
@@ -41,15 +42,15 @@ impl Writer {
     pub(super) fn spawn(
         self,
         path: Box<Path>,
-        ready: oneshot::Sender<Result<mpsc::Sender<Job>, StoreError>>,
+        ready: oneshot::Sender<Result<Jobs<Job>, StoreError>>,
     ) -> Result<(), StoreError> {
         let thread = thread::Builder::new().name("awaitly-sqlite".into());
         let spawned = thread.spawn(move || {
             match self.open(&path).map_err(|failure| failure.at_opening(&path)) {
-                Ok((committer, reader)) => {
+                Ok((committer, readers)) => {
                     // Nobody may be waiting any more: then there are no handles, and the loop ends at once.
-                    drop(ready.send(Ok(reader.jobs.clone())));
-                    self.run(committer, reader);
+                    drop(ready.send(Ok(readers.jobs())));
+                    self.run(committer, readers);
                 }
                 Err(error) => drop(ready.send(Err(error))),
             }
@@ -57,7 +58,7 @@ impl Writer {
         spawned.map(drop).map_err(|error| unavailable(&error))
     }
 
-    fn open(&self, path: &Path) -> Result<(Committer, Reader), Failure> {
+    fn open(&self, path: &Path) -> Result<(Committer, Readers<Job>), Failure> {
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
             | OpenFlags::SQLITE_OPEN_CREATE
             | OpenFlags::SQLITE_OPEN_NO_MUTEX;
@@ -75,7 +76,7 @@ impl Writer {
         // As SQLite resolved it, so that links to one file lead to one folder of locks.
         let resolved = connection.path().map_or_else(|| path.into(), |path| Path::new(path).to_owned());
         let owners = schema::migrate(&mut connection, || Ok(Owners::enter(&resolved)))?;
-        let reader = reader::spawn(path, self.options.busy_timeout)?;
+        let readers = reader::spawn(path, self.options.busy_timeout)?;
         let committer = Committer {
             connection,
             leases: Leases::default(),
@@ -85,10 +86,10 @@ impl Writer {
             set: self.options.synchronous,
             done: Vec::new(),
         };
-        Ok((committer, reader))
+        Ok((committer, readers))
     }
 
-    fn run(mut self, mut committer: Committer, reader: Reader) {
+    fn run(mut self, mut committer: Committer, readers: Readers<Job>) {
         let mut ops = Vec::new();
         let mut closing = Vec::new();
         while self.ops.blocking_take(&mut ops) {
@@ -103,7 +104,7 @@ impl Writer {
                 self.ops.blocking_gather(company);
             }
         }
-        reader.stop();
+        readers.stop();
         let closed = committer.close();
         closing.into_iter().for_each(|fate: Fate<()>| drop(fate.send(closed.clone())));
     }
