@@ -67,8 +67,7 @@ struct Runs {
     all: BTreeMap<i64, Arc<Run>>,
     /// Those that have not ended, so that looking for what is due does not go through all that ever were.
     open: BTreeMap<i64, Arc<Run>>,
-    /// `None`: the store was closed.
-    bell: Option<Bell>,
+    bell: Bell,
 }
 
 #[derive(Debug)]
@@ -80,7 +79,7 @@ enum Place {
 
 impl Index {
     pub(super) fn new() -> Self {
-        let bell = Some(Bell::new());
+        let bell = Bell::new();
         Self(Mutex::new(Runs {
             places: HashMap::default(),
             all: BTreeMap::new(),
@@ -133,18 +132,16 @@ impl Index {
     }
 
     pub(super) fn ring(&self) {
-        if let Some(bell) = &self.lock().bell {
-            bell.ring();
-        }
+        self.lock().bell.ring();
     }
 
     pub(super) fn wakes(&self) -> Wakes {
-        self.lock().bell.as_ref().map_or_else(|| Bell::new().listen(), Bell::listen)
+        self.lock().bell.listen()
     }
 
     /// Tells everybody who listens that nothing will come any more.
     pub(super) fn close(&self) {
-        self.lock().bell = None;
+        self.lock().bell.end();
     }
 
     fn in_slices(

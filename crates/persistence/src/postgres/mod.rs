@@ -207,6 +207,7 @@ impl PostgresStore {
             // No answer: another handle was closing already.
             drop(closing.await);
         }
+        self.0.bell.end();
         Ok(())
     }
 

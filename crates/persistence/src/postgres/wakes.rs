@@ -25,7 +25,7 @@ impl Listening {
 }
 
 async fn listen(pool: PgPool, channel: String, bell: Bell, alive: Weak<()>) {
-    while alive.strong_count() > 0 {
+    while alive.strong_count() > 0 && !bell.has_ended() {
         match told(&pool, &channel, &bell, &alive).await {
             Ok(()) => return,
             Err(error) => tracing::warn!(%error, "what other processes do is not heard for a moment"),
@@ -41,7 +41,7 @@ async fn told(pool: &PgPool, channel: &str, bell: &Bell, alive: &Weak<()>) -> Re
     listener.listen(channel).await?;
     bell.ring();
     let mut heard = Instant::now();
-    while alive.strong_count() > 0 {
+    while alive.strong_count() > 0 && !bell.has_ended() {
         // Looked at from time to time, so that the task ends with the store.
         if let Ok(told) = tokio::time::timeout(Duration::from_secs(1), listener.try_recv()).await {
             // `None`: the connection was lost, and has been made anew; what was told in between is lost.

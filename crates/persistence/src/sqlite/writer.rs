@@ -105,6 +105,7 @@ impl Writer {
             }
         }
         readers.stop();
+        self.bell.end();
         let closed = committer.close();
         closing.into_iter().for_each(|fate: Fate<()>| drop(fate.send(closed.clone())));
     }

@@ -146,7 +146,10 @@ async fn a_url_that_is_none_or_leads_nowhere_is_said_so_without_its_password() {
 async fn a_closed_store_says_so() {
     let InSchema { store, schema: _schema } = InSchema::new().await;
     let (lease, _) = hold(&store, request("order-42")).await;
+    let mut wakes = store.wakes();
     store.clone().close().await.unwrap();
+    let ended = async { while wakes.changed().await {} };
+    tokio::time::timeout(Duration::from_secs(20), ended).await.expect("nothing will come any more");
     let fate = store.append(&lease, value("charge", "1"), Durability::Sync).await;
     assert_eq!(fate, Err(StoreError::Closed));
     assert_eq!(store.open(request("order-43")).await, Err(StoreError::Closed));

@@ -3,7 +3,7 @@ use std::pin::pin;
 use std::task::Poll;
 use std::time::Duration;
 
-use awaitly_core::store::{Opened, Store, StoreError};
+use awaitly_core::store::{Opened, Operate, Store, StoreError};
 use awaitly_persistence::{SqliteOptions, SqliteStore, Synchronous};
 
 use super::{Durability, InFolder, begin, file, keys, request, run, value};
@@ -13,7 +13,7 @@ async fn a_closed_store_answers_closed_and_its_file_holds_everything() {
     let fixture = InFolder::new().await;
     let lease = begin(&fixture.store, "order-42").await;
     fixture.store.append(&lease, value("charge", "1"), Durability::Sync).await.unwrap();
-    let other = fixture.store.clone();
+    let (other, mut wakes) = (fixture.store.clone(), fixture.store.wakes());
     fixture.store.clone().close().await.unwrap();
     let stored: i64 =
         fixture.sql().query_row("SELECT count(*) FROM awaitly_steps", [], |row| row.get(0)).unwrap();
@@ -21,6 +21,7 @@ async fn a_closed_store_answers_closed_and_its_file_holds_everything() {
     assert_eq!(other.append(&lease, value("ship", "2"), Durability::Sync).await, Err(StoreError::Closed));
     assert_eq!(other.load(&run("order-42")).await, Err(StoreError::Closed));
     assert_eq!(other.open(request("order-43")).await, Err(StoreError::Closed));
+    assert!(!wakes.changed().await && !other.wakes().changed().await, "nothing will come any more");
     other.release(&lease);
     assert_eq!(other.close().await, Ok(()));
 }
