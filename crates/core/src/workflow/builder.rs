@@ -256,7 +256,8 @@ impl<X> Workflow<X> {
     }
 
     /// Begins no run: one that is not in the store is [`RunError::NoSuchRun`]. It is for who resumes runs that the store
-    /// told of, as a worker does: a run that was deleted meanwhile must not be executed from its first step.
+    /// told of, as a worker does: a run that was deleted meanwhile must not be executed from its first step. Without a
+    /// store it does nothing.
     #[must_use]
     pub const fn only_existing(mut self) -> Self {
         self.definition.absent = Absent::Refuse;
