@@ -17,8 +17,10 @@ use crate::group::Receiver;
 /// that only its own call carries:
 ///
 /// - a record keeps the nonce of the append or replacement that wrote it, so the second one finds itself;
-/// - reviving, rewriting, finishing, cancelling and importing leave theirs in the run. One is enough: the run is
-///   in the hands of one owner, who waits for one of these before it starts another;
+/// - importing, finishing and cancelling leave theirs in the run, each in a field of its own that the others leave
+///   alone: before the second sending somebody else may have taken the run up, cancelled or retried it;
+/// - reviving and rewriting share a field: they are for the holder of the lease, who waits for one of them before
+///   it starts another;
 /// - an answer is a record, and it keeps also the nonce of the question that it answers, so that who asked again
 ///   finds the question answered, and not somebody else's record in its place;
 /// - a lease is named by the nonce of who opened the run;

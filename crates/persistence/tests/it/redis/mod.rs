@@ -4,6 +4,7 @@ mod connection;
 mod durability;
 mod foreign;
 mod names;
+mod resending;
 mod waking;
 
 use awaitly_core::journal::{Outcome, Payload, Record};
