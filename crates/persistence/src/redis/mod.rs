@@ -34,7 +34,7 @@ use link::Link;
 use listen::Listener;
 use names::Names;
 use nonces::Nonces;
-use op::{Kind, Op};
+use op::{Kind, Op, To};
 use releases::Releases;
 use reply::Reply;
 use scripts::Script;
@@ -54,7 +54,11 @@ use writer::Writer;
 /// any case: Redis copies to them later than it answers. `Durability::Batched` is the same as `Sync` here.
 ///
 /// What the server forgets in a crash is forgotten for all: an owner whose lease it does not know any more cannot
-/// write, even where another lease has got the same token since.
+/// write, even where another lease has got the same token since. And an owner that was told of an outcome which
+/// the server has forgotten does not write behind the gap: a lease is good for the server that gave it, and is
+/// lost with a restart and with a replica that takes over. The run is due then, and resumes from what is there.
+/// Only where nothing acknowledged is forgotten, with `appendfsync always` and no replica, as found at connecting,
+/// does a lease outlive a restart.
 ///
 /// # The server
 /// Redis from version 5 on, or one that speaks like it, alone or with replicas. Not a Redis Cluster: the scripts
@@ -135,11 +139,16 @@ impl RedisStore {
         let names = Names::new(prefix)?;
         let client = client(url).map_err(|error| error::lost(&error))?;
         let reader = Link::new(client.clone(), patience);
-        let durability = server::inspect(&reader, &names).await?;
+        let (durability, memory) = server::inspect(&reader, &names).await?;
         let (ops, queued) = queue(places);
         let bell = Bell::new();
-        let writer =
-            Writer { ops: queued, link: Link::new(client.clone(), patience), bell: bell.clone(), patience };
+        let writer = Writer {
+            ops: queued,
+            link: Link::new(client.clone(), patience),
+            bell: bell.clone(),
+            patience,
+            memory,
+        };
         tokio::spawn(writer.run());
         let address = client.get_connection_info().addr().to_string();
         tracing::info!(
@@ -185,7 +194,8 @@ impl RedisStore {
     /// What reads, once everything is carried out that this store gave back before.
     async fn reader(&self) -> Result<&Link, StoreError> {
         if let Some(given_back) = self.0.releases.open() {
-            let ping = |fate| Op { call: redis::cmd("PING"), kind: Kind::Plain, fate: Some(fate) };
+            let ping =
+                |fate| Op { call: redis::cmd("PING"), to: To::Any, kind: Kind::Plain, fate: Some(fate) };
             self.0.ops.ask(ping).await?;
             self.0.releases.close(given_back);
         }
@@ -193,8 +203,8 @@ impl RedisStore {
     }
 
     /// Has the writer carry out a call.
-    async fn write<'a>(&self, run: &'a str, call: Cmd, kind: Kind) -> Result<Reply<'a>, StoreError> {
-        let answer = self.0.ops.ask(|fate| Op { call, kind, fate: Some(fate) }).await?;
+    async fn write<'a>(&self, run: &'a str, call: Cmd, to: To, kind: Kind) -> Result<Reply<'a>, StoreError> {
+        let answer = self.0.ops.ask(|fate| Op { call, to, kind, fate: Some(fate) }).await?;
         Reply::of(run, answer.claim())
     }
 
@@ -207,7 +217,7 @@ impl RedisStore {
         kind: Kind,
     ) -> Result<(String, Reply<'a>), StoreError> {
         let run = || (**lease.run()).into();
-        let mut reply = self.write(lease.run(), call, kind).await?;
+        let mut reply = self.write(lease.run(), call, To::One, kind).await?;
         match (reply.text("reply")?, key) {
             (word, _) if word == "lost" => Err(StoreError::LeaseLost { run: run() }),
             (word, Some(key)) if word == "recorded" => {

@@ -5,7 +5,7 @@ use awaitly_core::store::{Lease, Open, Opened, StoreError};
 use redis::Cmd;
 
 use super::fields::{self, Known};
-use super::op::{Kind, Op};
+use super::op::{Kind, Op, To};
 use super::reply::Reply;
 use super::scripts::Script;
 use super::{RedisStore, lasting, nonces};
@@ -23,7 +23,7 @@ impl RedisStore {
                 Some(known) => self.take(request, &holder, known),
             };
             let kind = Kind::Opens { release: self.give_back(request, &holder), back: self.0.ops.clone() };
-            let mut reply = self.write(&request.run, call, kind).await?;
+            let mut reply = self.write(&request.run, call, To::One, kind).await?;
             let word = reply.text("reply")?;
             if word == "held" {
                 return held(request, number, reply).inspect_err(|_| {

@@ -8,7 +8,7 @@ use awaitly_core::store::{
 
 use super::fields;
 use super::names::{member, member_prefix};
-use super::op::Kind;
+use super::op::{Kind, To};
 use super::reply::Reply;
 use super::scripts::Script;
 use super::{RedisStore, add_record, lists};
@@ -43,7 +43,7 @@ impl Operate for RedisStore {
             call.arg(&*run).arg(&nonce).arg(&*key).arg(member(&run, &key)).arg(seen.status).arg(seen.entry);
             call.arg(outcome.kind().to_number()).arg(outcome.payload().as_str());
             // Anything else: what was seen does not stand any more.
-            if self.write(&run, call, Kind::Wakes).await?.text("reply")? == "done" {
+            if self.write(&run, call, To::Any, Kind::Wakes).await?.text("reply")? == "done" {
                 return Ok(Answered::Taken);
             }
         }
@@ -52,7 +52,7 @@ impl Operate for RedisStore {
     async fn cancel(&self, run: &RunId) -> Result<Cancelled, StoreError> {
         let mut call = self.call(Script::Cancel, run);
         call.arg(&**run).arg(self.nonce()).arg(member_prefix(run));
-        let mut reply = self.write(run, call, Kind::Wakes).await?;
+        let mut reply = self.write(run, call, To::Any, Kind::Wakes).await?;
         match reply.text("reply")?.as_str() {
             "none" => Ok(Cancelled::NoSuchRun),
             "requested" => Ok(Cancelled::Requested),
@@ -73,7 +73,7 @@ impl Operate for RedisStore {
         for run in &runs {
             call.arg(&**run).arg(member_prefix(run));
         }
-        let mut reply = self.write("", call, Kind::Once).await?;
+        let mut reply = self.write("", call, To::Any, Kind::Once).await?;
         reply.text("reply")?;
         let mut deleted = Vec::with_capacity(reply.len());
         while reply.len() > 0 {
@@ -97,7 +97,7 @@ impl Operate for RedisStore {
         for entry in &waits {
             call.arg(&*entry.key).arg(fields::entry_text(entry, &nonce));
         }
-        match self.write(&run, call, Kind::Wakes).await?.text("reply")?.as_str() {
+        match self.write(&run, call, To::Any, Kind::Wakes).await?.text("reply")?.as_str() {
             "exists" => Ok(Imported::Exists),
             _ => Ok(Imported::Added),
         }

@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use awaitly_core::store::{Bell, StoreError};
-use redis::{Cmd, Pipeline, Value};
+use redis::{Pipeline, Value};
 
 use super::error::{passes, refused};
 use super::link::{Link, Retries, Unanswered};
 use super::op::{Kind, Op};
+use super::server::Memory;
 use crate::group::Receiver;
 
 /// Takes everything that is queued, sends it as one pipeline, and answers each for itself.
@@ -33,6 +34,7 @@ pub(super) struct Writer {
     pub(super) link: Link,
     pub(super) bell: Bell,
     pub(super) patience: Duration,
+    pub(super) memory: Memory,
 }
 
 impl Writer {
@@ -48,25 +50,39 @@ impl Writer {
 
     async fn carry_out(&self, ops: &mut Vec<Op>) {
         ops.retain(|op| !op.is_moot());
-        let mut calls = pipeline(ops.iter_mut().map(|op| std::mem::take(&mut op.call)));
         let mut retries = Retries::new(self.patience);
         while !ops.is_empty() {
-            let error = match self.link.send(&calls).await {
-                Ok(values) => match self.answer(ops, &mut calls, values) {
+            let error = match self.send(ops).await {
+                Ok(values) => match self.answer(ops, values) {
                     Some(error) => error,
                     None => return,
                 },
                 Err(Unanswered { error, sent }) => {
                     if sent {
-                        give_up(ops, &mut calls, &error, |op| matches!(op.kind, Kind::Once));
+                        give_up(ops, &error, |op| matches!(op.kind, Kind::Once));
                     }
                     error
                 }
             };
             if let Err(error) = self.pause(&mut retries, error).await {
-                give_up(ops, &mut calls, &error, |_| true);
+                give_up(ops, &error, |_| true);
             }
         }
+    }
+
+    async fn send(&self, ops: &[Op]) -> Result<Vec<Value>, Unanswered> {
+        let calls = |server: &str| {
+            let server = match self.memory {
+                Memory::Unsure => server,
+                Memory::Sure => "",
+            };
+            let mut pipeline = Pipeline::with_capacity(ops.len());
+            for op in ops {
+                pipeline.add_command(op.call_to(server));
+            }
+            pipeline
+        };
+        self.link.send_to(calls).await
     }
 
     async fn pause(&self, retries: &mut Retries, error: StoreError) -> Result<(), StoreError> {
@@ -79,14 +95,13 @@ impl Writer {
 
     /// Tells everybody what became of their operation, and keeps those that are to be tried again, with the
     /// reason.
-    fn answer(&self, ops: &mut Vec<Op>, calls: &mut Pipeline, values: Vec<Value>) -> Option<StoreError> {
-        let (mut again, mut again_calls, mut reason) = (Vec::new(), Vec::new(), None);
+    fn answer(&self, ops: &mut Vec<Op>, values: Vec<Value>) -> Option<StoreError> {
+        let (mut again, mut reason) = (Vec::new(), None);
         let mut wakes = false;
-        for ((op, call), value) in ops.drain(..).zip(calls.cmd_iter()).zip(values) {
+        for (op, value) in ops.drain(..).zip(values) {
             match value {
                 Value::ServerError(error) if passes(&error) => {
                     reason = Some(refused(&error));
-                    again_calls.push(call.clone());
                     again.push(op);
                 }
                 Value::ServerError(error) => op.answer(Err(refused(&error))),
@@ -100,28 +115,13 @@ impl Writer {
             self.bell.ring();
         }
         *ops = again;
-        *calls = pipeline(again_calls.into_iter());
         reason
     }
 }
 
 /// Answers some of the operations with an error, and takes them out.
-fn give_up(ops: &mut Vec<Op>, calls: &mut Pipeline, error: &StoreError, which: impl Fn(&Op) -> bool) {
-    if !ops.iter().any(&which) {
-        return;
+fn give_up(ops: &mut Vec<Op>, error: &StoreError, which: impl Fn(&Op) -> bool) {
+    for op in ops.extract_if(.., |op| which(op)) {
+        op.answer(Err(error.clone()));
     }
-    let all = ops.drain(..).zip(calls.cmd_iter().cloned());
-    let (given_up, kept): (Vec<_>, Vec<_>) = all.partition(|(op, _)| which(op));
-    given_up.into_iter().for_each(|(op, _)| op.answer(Err(error.clone())));
-    let (kept, kept_calls): (Vec<_>, Vec<_>) = kept.into_iter().unzip();
-    *ops = kept;
-    *calls = pipeline(kept_calls.into_iter());
-}
-
-fn pipeline(calls: impl Iterator<Item = Cmd>) -> Pipeline {
-    let mut pipeline = Pipeline::with_capacity(calls.size_hint().0);
-    for call in calls {
-        pipeline.add_command(call);
-    }
-    pipeline
 }

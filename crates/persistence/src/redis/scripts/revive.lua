@@ -1,9 +1,9 @@
 -- token, holder, nonce, id, prefix of members, keys to drop..
-if not holds(ARGV[1], ARGV[2]) then
-  return {'lost'}
-end
 if redis.call('HGET', run, 'mark') == ARGV[3] then
   return {'done'}
+end
+if not holds(ARGV[1], ARGV[2]) then
+  return {'lost'}
 end
 for at = 6, #ARGV do
   redis.call('HDEL', records, ARGV[at])

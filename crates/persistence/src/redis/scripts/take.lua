@@ -2,6 +2,8 @@
 local moment = now()
 local seen = redis.call('HMGET', run, 'place', 'token', 'status', 'version', 'until', 'holder')
 if seen[6] == ARGV[2] then
+  -- Nothing was written under it yet: its owner has not heard of it.
+  bind()
   return journal('held', moment)
 end
 for at = 1, 6 do
@@ -11,5 +13,6 @@ for at = 1, 6 do
 end
 redis.call('HINCRBY', run, 'token', 1)
 redis.call('HSET', run, 'holder', ARGV[2], 'until', whole(moment + ARGV[3]))
+bind()
 index_due(ARGV[1])
 return journal('held', moment)

@@ -159,7 +159,17 @@ pub(super) async fn before_its_answer_came<T>(
     doing: impl Future<Output = T>,
     meanwhile: impl Future<Output = ()>,
 ) -> T {
-    proxy.set(Way::LosesTheAnswerAndCloses("EVALSHA"));
+    before_the_answer_came_to("EVALSHA", proxy, doing, meanwhile).await
+}
+
+/// The same for the answer to the first of several calls that holds this text.
+pub(super) async fn before_the_answer_came_to<T>(
+    text: &'static str,
+    proxy: &Proxy,
+    doing: impl Future<Output = T>,
+    meanwhile: impl Future<Output = ()>,
+) -> T {
+    proxy.set(Way::LosesTheAnswerAndCloses(text));
     let interfering = async {
         proxy.until(Way::Closed).await;
         meanwhile.await;

@@ -4,7 +4,9 @@ mod connection;
 mod durability;
 mod foreign;
 mod names;
+mod private;
 mod resending;
+mod restarting;
 mod waking;
 
 use awaitly_core::journal::{Outcome, Payload, Record};
