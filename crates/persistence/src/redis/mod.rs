@@ -63,7 +63,9 @@ use writer::Writer;
 /// # The server
 /// Redis from version 5 on, or one that speaks like it, alone or with replicas. Not a Redis Cluster: the scripts
 /// touch several keys of a run, which a cluster spreads over machines; one is refused at connecting. A server that
-/// throws keys away when its memory is full (`maxmemory-policy allkeys-*`) throws away journals; a warning says so.
+/// throws keys away when its memory is full (`maxmemory-policy allkeys-*`) throws away journals, and the log says so
+/// as an error at connecting: a run that has lost records is [`StoreError::Corrupt`], and one that is gone as a whole
+/// begins anew.
 /// The user needs `EVALSHA`, `SCRIPT LOAD`, `CLIENT ID` and `INFO`, the commands of hashes and sorted sets, and
 /// better also `CLIENT KILL`, `CONFIG GET` and the channel. Encryption is not built in: an address that
 /// begins with `rediss:` works where your program turns on a TLS feature of the crate `redis`.

@@ -30,6 +30,9 @@ impl RedisStore {
                     self.0.ops.send(Op::release(self.give_back(request, &holder)));
                 });
             }
+            if word == "torn" {
+                return Err(super::error::torn(&request.run));
+            }
             let now = Timestamp::from_millis(reply.number("now")?);
             known = Known::read(reply.list("summary")?)?;
             match &known {

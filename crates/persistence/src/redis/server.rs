@@ -81,8 +81,9 @@ pub(super) async fn inspect(link: &Link, names: &Names) -> Result<(Durability, M
         setting(link.send(&ask).await.ok()?.pop()?)
     };
     if setting("maxmemory-policy").await.is_some_and(|policy| policy.starts_with("allkeys")) {
-        tracing::warn!(
-            "the server throws journals away when its memory is full: set maxmemory-policy noeviction"
+        tracing::error!(
+            "runs can vanish, whole or in part: the server throws keys away when its memory is full; set \
+             maxmemory-policy noeviction"
         );
     }
     let (appendonly, appendfsync) = (setting("appendonly").await, setting("appendfsync").await);

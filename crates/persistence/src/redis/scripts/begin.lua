@@ -8,9 +8,14 @@ end
 if redis.call('EXISTS', run) == 1 then
   return summary('there', moment)
 end
+-- The rest of a run that the server has thrown away.
+if redis.call('HLEN', records) > 0 then
+  return {'torn'}
+end
 local place = whole(redis.call('INCR', sequence))
 redis.call('HSET', run, 'token', 1, 'holder', ARGV[2], 'until', whole(moment + ARGV[3]), 'created', whole(moment),
-  'changed', whole(moment), 'place', place, unpack(ARGV, 4))
+  'changed', whole(moment), 'place', place, 'dropped', 0,
+  unpack(ARGV, 4))
 bind()
 redis.call('ZADD', runs, place, ARGV[1])
 index_due(ARGV[1])

@@ -16,6 +16,19 @@ local function expiry(entry)
   return expires ~= '-' and tonumber(expires) or nil, nonce
 end
 
+-- Whether records are missing: those are there that were recorded and not dropped since, unless a server whose
+-- memory was full has thrown them away. Runs of before that was counted do not tell.
+local function is_torn()
+  local count = redis.call('HMGET', run, 'recorded', 'dropped')
+  return count[2] and redis.call('HLEN', records) ~= (count[1] or 0) - count[2]
+end
+
+-- Takes it that all records are there that should be.
+local function count_anew()
+  local recorded = redis.call('HGET', run, 'recorded') or 0
+  redis.call('HSET', run, 'dropped', whole(recorded - redis.call('HLEN', records)))
+end
+
 local function settle(key, member, entry, nonce, kind, fingerprint, payload)
   local _, asked = expiry(entry)
   record(key, nonce, asked, kind, fingerprint, payload)

@@ -6,5 +6,6 @@ end
 if not holds(ARGV[1], ARGV[2]) then
   return {'lost'}
 end
+drop(old and 1 or 0)
 record(ARGV[4], ARGV[3], '-', ARGV[5], ARGV[6], ARGV[7])
 return {'done'}

@@ -11,6 +11,12 @@ for at = 1, 6 do
     return summary('changed', moment)
   end
 end
+if is_torn() then
+  return {'torn'}
+end
+if redis.call('HEXISTS', run, 'dropped') == 0 then
+  count_anew()
+end
 redis.call('HINCRBY', run, 'token', 1)
 redis.call('HSET', run, 'holder', ARGV[2], 'until', whole(moment + ARGV[3]))
 bind()

@@ -13,6 +13,13 @@ local function record(key, nonce, asked, kind, fingerprint, payload)
   redis.call('HSET', records, key, table.concat({place, kind, fingerprint, nonce, asked, payload}, ' '))
 end
 
+-- Records are gone, as they should. Where it is not known how many were gone before, it is not counted.
+local function drop(count)
+  if count > 0 and redis.call('HEXISTS', run, 'dropped') == 1 then
+    redis.call('HINCRBY', run, 'dropped', count)
+  end
+end
+
 local function nonces(record)
   return string.match(record, '^%d+ %d %S+ (%S+) (%S+) ')
 end

@@ -2,6 +2,7 @@
 
 mod connection;
 mod durability;
+mod eviction;
 mod foreign;
 mod names;
 mod private;
@@ -85,7 +86,12 @@ impl Keys {
     /// Does something to the server beside the store.
     fn command(&self, name: &str, key: &str, args: &[&str]) -> redis::Value {
         let mut connection = redis::Client::open(url()).unwrap().get_connection().unwrap();
-        redis::cmd(name).arg(format!("{}:{key}", self.prefix)).arg(args).query(&mut connection).unwrap()
+        redis::cmd(name).arg(self.name(key)).arg(args).query(&mut connection).unwrap()
+    }
+
+    /// The whole name of a key.
+    fn name(&self, key: &str) -> String {
+        format!("{}:{key}", self.prefix)
     }
 }
 
