@@ -16,6 +16,8 @@ mod reply;
 mod scripts;
 mod server;
 mod store;
+mod waiting;
+mod walk;
 mod writer;
 
 pub use options::RedisOptions;

@@ -11,7 +11,7 @@ use super::names::{member, member_prefix};
 use super::op::{Kind, To};
 use super::reply::Reply;
 use super::scripts::Script;
-use super::{RedisStore, add_record, lists};
+use super::{RedisStore, add_record, lists, waiting};
 use crate::limits;
 
 impl Operate for RedisStore {
@@ -20,7 +20,7 @@ impl Operate for RedisStore {
     }
 
     async fn waiting(&self, query: WaitQuery) -> Result<Page<Waiting>, StoreError> {
-        lists::waiting(self.reader().await?, &self.0.names, &query).await
+        waiting::waiting(self.reader().await?, &self.0.names, &query).await
     }
 
     async fn due(&self, query: DueQuery) -> Result<Vec<Due>, StoreError> {

@@ -27,6 +27,7 @@ pub(super) enum Script {
     Cancel,
     Delete,
     Import,
+    Upgrade,
 }
 
 macro_rules! script {
@@ -40,7 +41,7 @@ macro_rules! script {
 }
 
 impl Script {
-    const ALL: [Self; 18] = [
+    const ALL: [Self; 19] = [
         Self::Begin,
         Self::Take,
         Self::Append,
@@ -59,6 +60,7 @@ impl Script {
         Self::Cancel,
         Self::Delete,
         Self::Import,
+        Self::Upgrade,
     ];
 
     const fn source(self) -> &'static str {
@@ -82,6 +84,7 @@ impl Script {
             Self::Cancel => script!("cancel", "common"),
             Self::Delete => script!("delete", "common"),
             Self::Import => script!("import", "common"),
+            Self::Upgrade => script!("upgrade", "common"),
         }
     }
 
@@ -99,7 +102,7 @@ impl Script {
         match self {
             Self::Append | Self::Replace => call.arg(2).arg(names.run(run)).arg(names.records(run)),
             _ => call
-                .arg(8)
+                .arg(9)
                 .arg(names.run(run))
                 .arg(names.records(run))
                 .arg(names.waits(run))
@@ -107,7 +110,8 @@ impl Script {
                 .arg(names.asking())
                 .arg(names.runs())
                 .arg(names.sequence())
-                .arg(names.wakes()),
+                .arg(names.wakes())
+                .arg(names.tokens()),
         };
         call
     }

@@ -6,9 +6,10 @@ use redis::{Pipeline, Value};
 use super::link::Link;
 use super::names::Names;
 use super::reply::text;
+use super::scripts::Script;
 
 /// The format that this version writes, and the newest that it reads.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 /// What an acknowledged write survives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -118,6 +119,7 @@ fn check_not_clustered(info: &str) -> Result<(), StoreError> {
     }
 }
 
+/// Refuses a newer format, and brings an older one up to date.
 async fn check_format(link: &Link, names: &Names) -> Result<(), StoreError> {
     let mut ask = redis::pipe();
     ask.cmd("SET").arg(names.format()).arg(FORMAT).arg("NX").cmd("GET").arg(names.format());
@@ -125,6 +127,11 @@ async fn check_format(link: &Link, names: &Names) -> Result<(), StoreError> {
     match found.and_then(|found| found.parse().ok()) {
         Some(found) if found > FORMAT => Err(StoreError::NewerFormat { found, supported: FORMAT }),
         Some(FORMAT) => Ok(()),
+        Some(1..FORMAT) => {
+            let mut upgrade = redis::pipe();
+            upgrade.add_command(Script::Upgrade.call(names, "")).arg(names.format()).arg(FORMAT);
+            accepted(link, &upgrade).await.map(drop)
+        }
         _ => Err(StoreError::Corrupt {
             detail: format!("`{}` is not the number of a format", names.format()).into(),
         }),

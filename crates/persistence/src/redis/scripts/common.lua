@@ -29,11 +29,29 @@ local function count_anew()
   redis.call('HSET', run, 'dropped', whole(recorded - redis.call('HLEN', records)))
 end
 
+-- Where an entry is found by its token: behind the token, whose end is marked as that of a run id is in `member`.
+local function by_token(member, entry)
+  local length, start = string.match(entry, '^%S+ %S+ %S+ (%d+) ()')
+  local token = string.gsub(string.sub(entry, start, start + length - 1), '%z', '\0\1')
+  return token .. '\0\0' .. member
+end
+
+-- Puts an entry among those that are found.
+local function list(member, entry)
+  redis.call('ZADD', asking, string.match(entry, '^%S+'), member)
+  redis.call('ZADD', tokens, 0, by_token(member, entry))
+end
+
+local function unlist(member, entry)
+  redis.call('ZREM', asking, member)
+  redis.call('ZREM', tokens, by_token(member, entry))
+end
+
 local function settle(key, member, entry, nonce, kind, fingerprint, payload)
   local _, asked = expiry(entry)
   record(key, nonce, asked, kind, fingerprint, payload)
   redis.call('HDEL', waits, key)
-  redis.call('ZREM', asking, member)
+  unlist(member, entry)
 end
 
 -- Keeps the run where those are found that are due, under the moment since when it is. A run that somebody holds
@@ -59,9 +77,9 @@ local function index_asking(prefix)
   local entries = redis.call('HGETALL', waits)
   for at = 1, #entries, 2 do
     if ended then
-      redis.call('ZREM', asking, prefix .. entries[at])
+      unlist(prefix .. entries[at], entries[at + 1])
     else
-      redis.call('ZADD', asking, string.match(entries[at + 1], '^%S+'), prefix .. entries[at])
+      list(prefix .. entries[at], entries[at + 1])
     end
   end
 end

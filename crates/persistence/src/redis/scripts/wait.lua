@@ -18,8 +18,9 @@ if old or entry then
 end
 local moment = now()
 local expires = ARGV[6] == '-' and '-' or whole(moment + ARGV[6])
-redis.call('HSET', waits, ARGV[4], table.concat({whole(moment), expires, ARGV[3], ARGV[7], ARGV[8]}, ' '))
+entry = table.concat({whole(moment), expires, ARGV[3], ARGV[7], ARGV[8]}, ' ')
+redis.call('HSET', waits, ARGV[4], entry)
 if not has_ended(redis.call('HGET', run, 'status')) then
-  redis.call('ZADD', asking, whole(moment), ARGV[5])
+  list(ARGV[5], entry)
 end
 return {'done'}

@@ -1,6 +1,6 @@
 -- What all scripts share. A script is one commit: what it has read stands until it has written. One that ends in
 -- an error keeps what it wrote before, so each reads the keys that it is about to change first.
-local run, records, waits, due, asking, runs, sequence, wakes = unpack(KEYS)
+local run, records, waits, due, asking, runs, sequence, wakes, tokens = unpack(KEYS)
 
 -- `..` writes a large number with an exponent.
 local function whole(number)

@@ -8,6 +8,7 @@ mod names;
 mod private;
 mod resending;
 mod restarting;
+mod tokens;
 mod waking;
 
 use awaitly_core::journal::{Outcome, Payload, Record};
