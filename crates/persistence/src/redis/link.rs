@@ -51,7 +51,7 @@ pub(super) struct Unanswered {
 }
 
 impl Unanswered {
-    const fn unsent(error: StoreError) -> Self {
+    pub(super) const fn unsent(error: StoreError) -> Self {
         Self { error, sent: false }
     }
 }
@@ -208,6 +208,11 @@ pub(super) struct Retries {
 impl Retries {
     pub(super) fn new(patience: Duration) -> Self {
         Self { until: Instant::now() + patience, pause: PAUSES.0 }
+    }
+
+    /// Whether there is no time left to try.
+    pub(super) fn are_over(&self) -> bool {
+        Instant::now() >= self.until
     }
 
     /// Waits before the next try. The error, where there is none any more.

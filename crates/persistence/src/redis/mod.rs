@@ -91,6 +91,9 @@ use writer::Writer;
 /// [`delete`]: awaitly_core::store::Operate::delete
 /// [`durability`]: awaitly_core::store::Store::durability
 ///
+/// # Limits
+/// A run of more than 250 000 records and entries that wait is not imported: [`StoreError::Unstorable`].
+///
 /// # Cancel safety
 /// A write whose future is dropped while it waits for a place in the queue does not happen; later it happens
 /// whole. A lease whose future is dropped before it arrived is given back.

@@ -80,6 +80,19 @@ impl Op {
         matches!(self.kind, Kind::Opens { .. }) && self.fate.as_ref().is_some_and(oneshot::Sender::is_closed)
     }
 
+    /// Whether it must not overtake one that was queued earlier: of the same run, or where it is for several.
+    pub(super) fn follows(&self, earlier: &Self) -> bool {
+        matches!(self.kind, Kind::Once) || self.run().is_none_or(|run| earlier.run() == Some(run))
+    }
+
+    /// The first key of a script, which is that of its run.
+    fn run(&self) -> Option<&[u8]> {
+        match self.call.args_iter().nth(3) {
+            Some(redis::Arg::Simple(key)) => Some(key),
+            _ => None,
+        }
+    }
+
     /// The call as it is sent to the server of that name.
     pub(super) fn call_to(&self, server: &str) -> Cmd {
         let mut call = self.call.clone();
@@ -121,6 +134,22 @@ mod tests {
     fn opens(back: Sender<Op>, fate: Fate) -> Op {
         let kind = Kind::Opens { release: redis::cmd("RELEASE"), back };
         Op { call: Cmd::new(), to: To::One, kind, fate: Some(fate) }
+    }
+
+    #[test]
+    fn what_is_for_one_run_overtakes_what_is_for_another_and_nothing_else() {
+        let op = |run, kind| {
+            let mut call = redis::cmd("EVALSHA");
+            call.arg("hash").arg(2).arg(run).arg("other key");
+            Op { call, to: To::Any, kind, fate: None }
+        };
+        let earlier = op("order-42", Kind::Plain);
+        assert!(op("order-42", Kind::Wakes).follows(&earlier));
+        assert!(!op("order-43", Kind::Wakes).follows(&earlier));
+        assert!(op("", Kind::Once).follows(&earlier));
+        let ping = Op { call: redis::cmd("PING"), to: To::Any, kind: Kind::Plain, fate: None };
+        assert!(ping.follows(&earlier), "it waits for all that was given back");
+        assert!(!op("order-43", Kind::Plain).follows(&ping));
     }
 
     #[tokio::test]

@@ -14,6 +14,10 @@ use super::scripts::Script;
 use super::{RedisStore, add_record, lists, waiting};
 use crate::limits;
 
+/// How many records and entries that wait are imported at most. Each takes up to four arguments of a call, and servers
+/// before version 7 hang up on one that has more than a million.
+const MOST: usize = 250_000;
+
 impl Operate for RedisStore {
     async fn list(&self, query: RunQuery) -> Result<Page<RunSummary>, StoreError> {
         lists::runs(self.reader().await?, &self.0.names, &query).await
@@ -83,6 +87,11 @@ impl Operate for RedisStore {
     }
 
     async fn import(&self, run: RunId, stored: StoredRun) -> Result<Imported, StoreError> {
+        let size = stored.records.len() + stored.waits.len();
+        if size > MOST {
+            let detail = format!("{size} records and entries that wait, at most {MOST} are imported").into();
+            return Err(StoreError::Unstorable { detail });
+        }
         limits::distinct_keys(&run, &stored.records)?;
         let StoredRun { header, input, records, waits } = stored;
         let nonce = self.nonce();

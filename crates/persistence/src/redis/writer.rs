@@ -29,6 +29,9 @@ use crate::group::Receiver;
 ///
 /// A script that is refused changes nothing, and is refused again for the same reason. Before anything is sent
 /// again, the server is made to close the lost connection, so that nothing comes after its second sending.
+///
+/// A server hangs up on a call that it finds too large. So that the others do not share its lot, each is sent alone
+/// once they were lost together for a second time.
 pub(super) struct Writer {
     pub(super) ops: Receiver<Op>,
     pub(super) link: Link,
@@ -36,6 +39,9 @@ pub(super) struct Writer {
     pub(super) patience: Duration,
     pub(super) memory: Memory,
 }
+
+/// How often a pipeline is lost before its calls are sent one by one: one of them may be what the server hangs up on.
+const LOSSES: u32 = 2;
 
 impl Writer {
     /// Works until nobody is left who could ask.
@@ -50,24 +56,53 @@ impl Writer {
 
     async fn carry_out(&self, ops: &mut Vec<Op>) {
         ops.retain(|op| !op.is_moot());
-        let mut retries = Retries::new(self.patience);
+        let (mut retries, mut losses) = (Retries::new(self.patience), 0);
         while !ops.is_empty() {
-            let error = match self.send(ops).await {
-                Ok(values) => match self.answer(ops, values) {
-                    Some(error) => error,
-                    None => return,
-                },
-                Err(Unanswered { error, sent }) => {
-                    if sent {
-                        give_up(ops, &error, |op| matches!(op.kind, Kind::Once));
-                    }
-                    error
-                }
-            };
+            let failed =
+                if losses < LOSSES { self.send_all(ops).await } else { self.send_each(ops, &retries).await };
+            let Some(Unanswered { error, sent }) = failed.filter(|_| !ops.is_empty()) else { return };
+            losses += u32::from(sent);
             if let Err(error) = self.pause(&mut retries, error).await {
                 give_up(ops, &error, |_| true);
             }
         }
+    }
+
+    /// Keeps those that are to be tried again, with the reason.
+    async fn send_all(&self, ops: &mut Vec<Op>) -> Option<Unanswered> {
+        match self.send(ops).await {
+            Ok(values) => self.answer(ops, values).map(Unanswered::unsent),
+            Err(unanswered) => {
+                if unanswered.sent {
+                    give_up(ops, &unanswered.error, |op| matches!(op.kind, Kind::Once));
+                }
+                Some(unanswered)
+            }
+        }
+    }
+
+    /// The same for each alone, so that one which the server hangs up on takes no other with it. It is overtaken
+    /// then, but not by what has to come after it.
+    async fn send_each(&self, ops: &mut Vec<Op>, retries: &Retries) -> Option<Unanswered> {
+        let mut failed = None;
+        let mut left = std::mem::take(ops).into_iter();
+        for op in left.by_ref() {
+            if ops.iter().any(|earlier| op.follows(earlier)) {
+                ops.push(op);
+                continue;
+            }
+            let mut alone = vec![op];
+            let Some(unanswered) = self.send_all(&mut alone).await else { continue };
+            ops.append(&mut alone);
+            // Where the server is away, it is so for all.
+            let is_over = !unanswered.sent || retries.are_over();
+            failed = Some(unanswered);
+            if is_over {
+                break;
+            }
+        }
+        ops.extend(left);
+        failed
     }
 
     async fn send(&self, ops: &[Op]) -> Result<Vec<Value>, Unanswered> {

@@ -4,6 +4,7 @@ mod connection;
 mod durability;
 mod eviction;
 mod foreign;
+mod hanging_up;
 mod names;
 mod private;
 mod resending;
