@@ -97,6 +97,8 @@ mod _documentation {
     mod approvals {}
     #[doc = include_str!("../docs/coming-from-awaitly.md")]
     mod coming_from_awaitly {}
+    #[doc = include_str!("../docs/operating.md")]
+    mod operating {}
     #[doc = include_str!("../docs/resilience.md")]
     mod resilience {}
     #[doc = include_str!("../docs/saga.md")]

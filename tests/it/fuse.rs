@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use awaitly::journal::{Key, Outcome, Record, Settling};
 use awaitly::store::{
-    Durability, Ending, Lease, Open, Opened, Renewed, RunId, Store, StoreError, StoredRun, Wait,
+    Durability, Ending, Lease, Open, Opened, Renewed, Rewrite, RunId, Store, StoreError, StoredRun, Wait,
 };
 use tokio::sync::Notify;
 
@@ -95,8 +95,8 @@ impl<S: Store> Store for Fused<S> {
         self.pass(self.0.revive(lease, drop)).await
     }
 
-    async fn rewrite(&self, lease: &Lease, version: u32, records: Vec<Record>) -> Result<(), StoreError> {
-        self.pass(self.0.rewrite(lease, version, records)).await
+    async fn rewrite(&self, lease: &Lease, rewrite: Rewrite) -> Result<(), StoreError> {
+        self.pass(self.0.rewrite(lease, rewrite)).await
     }
 
     async fn finish(&self, lease: &Lease, ending: Ending) -> Result<(), StoreError> {

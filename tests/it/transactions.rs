@@ -211,3 +211,26 @@ async fn a_store_that_fails_interrupts_the_run_and_nothing_is_retried() {
     assert_eq!(bank.debits().await, 5);
     bank.close().await;
 }
+
+/// The other store has a run of another name at that place.
+#[tokio::test]
+async fn a_transaction_of_another_store_is_refused_and_undone() {
+    let (bank, elsewhere) = (Bank::open().await, Servers::new());
+    let other = elsewhere.postgres().await;
+    let in_other = Workflow::new("pay").store(other.clone());
+    assert_eq!(in_other.run("other", async |_| Ok::<_, RunError>(1)).await, Ok(1));
+    let workflow = Workflow::new("pay").store(bank.store.clone());
+    let error = workflow
+        .run("r", async |run| {
+            let debited: i64 = step!(run, "debit", transaction = &other, |tx| bank.debit(tx, 7, false));
+            Ok::<_, OrderError>(debited)
+        })
+        .await
+        .unwrap_err();
+    let OrderError::Run(RunError::Refused { by, reason, .. }) = error else { panic!("{error}") };
+    assert_eq!(&*by, "transaction");
+    assert!(reason.contains("another store"), "{reason}");
+    assert_eq!(bank.debits().await, 0, "undone");
+    elsewhere.clear().await;
+    bank.close().await;
+}

@@ -4,10 +4,10 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use awaitly::clock::{days, hours, secs};
-use awaitly::journal::{Outcome, Payload, Status, Unanswered};
+use awaitly::journal::{Migration, Outcome, Payload, Status, Unanswered};
 use awaitly::persistence::MemoryStore;
 use awaitly::persistence::operate::OperateExt;
-use awaitly::store::{Answer, Answered, Cancelled, DueQuery, Operate, RunId, Store, WaitQuery};
+use awaitly::store::{Answer, Answered, Cancelled, DeleteIf, DueQuery, Operate, RunId, Store, WaitQuery};
 use awaitly::{DurableRun, RunError, Workflow, step};
 
 use crate::durable::{Bank, OrderError};
@@ -73,6 +73,66 @@ async fn an_answer_that_comes_while_the_run_is_on_its_way_to_wait_is_not_missed(
     assert!(workflow.run("r", body).await.is_err());
     assert!(is_due(&store, "r").await);
     assert_eq!(workflow.run("r", body).await, Ok(1));
+}
+
+/// The second version knows the manager as the boss.
+#[tokio::test(start_paused = true)]
+async fn a_question_goes_with_a_migration_and_takes_the_answer_under_its_token() {
+    let (store, bank) = (MemoryStore::new(), Bank::default());
+    let old = Workflow::new("order").store(store.clone());
+    assert!(old.run("r", async |run| order(run, &bank).await).await.is_err(), "it waits");
+    let asked = store.load(&id("r")).await.unwrap().unwrap().waits;
+
+    let new = old.version(2).migration(1, Migration::rename("manager", "boss"));
+    let body = async |run: &DurableRun| {
+        let charged = step!(run, bank.charge());
+        let approved: u32 = step!(run.wait_for("boss").expires_in(days(3)));
+        Ok::<_, OrderError>(charged + approved)
+    };
+    assert_eq!(new.run("r", body).await, Err(RunError::Waiting { step: "boss".into() }.into()));
+    let waits = store.load(&id("r")).await.unwrap().unwrap().waits;
+    assert_eq!(
+        (&waits[0].token, waits[0].expires),
+        (&asked[0].token, asked[0].expires),
+        "nobody is asked anew"
+    );
+    let old_key = Answer::new(id("r"), "manager", value(&40));
+    assert_eq!(store.answer(old_key).await.unwrap(), Answered::Refused(Unanswered::NotAsked));
+    let answer = Answer::new(id("r"), "boss", value(&40)).token(asked[0].token.clone());
+    assert_eq!(store.answer(answer).await.unwrap(), Answered::Taken);
+    assert_eq!(new.run("r", body).await, Ok(41));
+    assert_eq!(bank.calls(), 1);
+}
+
+/// The step that a run failed on has another key in the next version: a retry drops its record all the same.
+#[tokio::test]
+async fn what_a_run_failed_on_goes_with_a_migration() {
+    let (store, bank) = (MemoryStore::new(), Bank::default());
+    bank.fail.store(1, Ordering::Relaxed);
+    let old = Workflow::new("order").store(store.clone());
+    let pay = async |run: &DurableRun| Ok::<_, OrderError>(step!(run, "pay", bank.charge()));
+    assert!(old.run("r", pay).await.is_err());
+    let new = old.version(2).migration(1, Migration::rename("pay", "charge"));
+    let charge = async |run: &DurableRun| Ok::<_, OrderError>(step!(run, "charge", bank.charge()));
+    assert_eq!(new.retry("r", charge).await, Ok(2));
+}
+
+#[tokio::test]
+async fn who_resumes_only_what_is_there_begins_nothing() {
+    let (store, bank) = (MemoryStore::new(), Bank::default());
+    let workflow = Workflow::new("order").store(store.clone());
+    let worker = workflow.clone().only_existing();
+    let body = async |run: &DurableRun| order(run, &bank).await;
+    let gone: OrderError = RunError::NoSuchRun { run: "r".into() }.into();
+    assert_eq!(worker.run("r", body).await, Err(gone.clone()));
+    assert_eq!(worker.retry("r", body).await, Err(gone.clone()));
+    assert_eq!(worker.cancel("r", body).await, Err(gone.clone()));
+    assert!(store.load(&id("r")).await.unwrap().is_none());
+    assert!(workflow.run("r", body).await.is_err(), "it waits");
+    assert!(matches!(worker.run("r", body).await, Err(OrderError::Run(RunError::Waiting { .. }))));
+    assert_eq!(store.delete(vec![id("r")], DeleteIf::Free).await.unwrap(), [id("r")]);
+    assert_eq!(worker.run("r", body).await, Err(gone), "deleted after it was found to be due");
+    assert_eq!(bank.calls(), 1);
 }
 
 #[tokio::test(start_paused = true)]

@@ -79,7 +79,7 @@ pub enum RunError {
         /// Which limit it was.
         limit: Limit,
     },
-    /// The run was cancelled. What was recorded stays; `Workflow::retry` runs on from there.
+    /// The run was cancelled. What was recorded stays; `Workflow::retry` resumes it from there.
     #[error("the run was cancelled{}: retry it to run on from what it has recorded", at(step.as_ref()))]
     Cancelled {
         /// The step that was running or about to.
@@ -177,6 +177,14 @@ pub enum RunError {
         run: Box<str>,
         /// The workflow that it belongs to.
         workflow: Box<str>,
+    },
+    /// There is no such run, and the workflow was told to [begin none](crate::Workflow::only_existing).
+    #[error(
+        "there is no run `{run}`: it was deleted, or never begun; leave it, or begin it where runs begin"
+    )]
+    NoSuchRun {
+        /// The run.
+        run: Box<str>,
     },
     /// The run failed before with an error that was kept as text.
     #[error("run `{run}` failed: {text}")]
@@ -278,6 +286,7 @@ impl RunError {
             Refused::Busy { remaining } => Self::Busy { run, remaining },
             Refused::OtherWorkflow { workflow } => Self::OtherWorkflow { run, workflow: (*workflow).into() },
             Refused::NewerVersion { stored } => Self::NewerVersion { run, stored, code },
+            Refused::NoSuchRun => Self::NoSuchRun { run },
             Refused::InputChanged => Self::InputChanged { what: format!("run `{run}`").into() },
         }
     }

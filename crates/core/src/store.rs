@@ -7,7 +7,7 @@
 //!
 //! What may be done is decided by [`journal::admit`](crate::journal::admit),
 //! [`journal::settle`](crate::journal::settle) and [`Status::next`](crate::journal::Status::next); a store only
-//! carries it out, in one commit.
+//! carries it out, in one commit that happens only where what was decided on still stands.
 //!
 //! [`Store`] is what a run asks of one. [`Operate`] is what people and engines ask: which runs there are, which
 //! wait and for what, answers from outside, cancelling, deleting, importing.
@@ -40,8 +40,8 @@ pub use transactional::{OnRecorded, Transactional, Tx};
 pub use wakes::{Bell, Wakes};
 
 use crate::journal::{
-    EncodeError, Fingerprint, Header, Key, Outcome, Payload, Record, Refused, Settling, Status, Timestamp,
-    WaitEntry,
+    Contents, EncodeError, Fingerprint, Header, Key, Outcome, Payload, Record, Refused, Settling, Status,
+    Timestamp, WaitEntry,
 };
 
 /// Where journals rest.
@@ -51,7 +51,8 @@ use crate::journal::{
 ///
 /// - a future that returned `Ok` is durable, to the level that [`durability`](Self::durability) names; one with
 ///   [`Durability::Batched`] survives the process, and what is written after it is never there without it;
-/// - each call is one commit: it happened whole or not at all, also when its future is dropped;
+/// - each call is one commit: it happened whole or not at all, also when its future is dropped. The one exception is
+///   [`Operate::delete`], which goes run by run where a store says so;
 /// - a lease is held by one owner at a time, its time runs by the store's clock, and a write or renewal
 ///   with an older token than the run's is [`StoreError::LeaseLost`];
 /// - a key is recorded once in a run: a second record is [`StoreError::AlreadyRecorded`];
@@ -59,10 +60,12 @@ use crate::journal::{
 ///
 /// # Errors
 /// Every call can end in what [`StoreError`] says of the store itself: [`Full`](StoreError::Full),
-/// [`ReadOnly`](StoreError::ReadOnly), [`Unavailable`](StoreError::Unavailable),
+/// [`ReadOnly`](StoreError::ReadOnly), [`NotThere`](StoreError::NotThere), [`Unavailable`](StoreError::Unavailable),
 /// [`Corrupt`](StoreError::Corrupt), [`Closed`](StoreError::Closed); then nothing of the call was done, or,
-/// where its answer was lost, all of it. Every call with a lease can end in
-/// [`LeaseLost`](StoreError::LeaseLost), and `append` and `rewrite` in
+/// where its answer was lost, all of it. What the store cannot keep, for instance because it is too large, is
+/// [`Unstorable`](StoreError::Unstorable); a run that a newer version of the library wrote is
+/// [`NewerFormat`](StoreError::NewerFormat). Nothing was changed then. Every call with a lease can end in
+/// [`LeaseLost`](StoreError::LeaseLost), and `append`, `wait` and `rewrite` in
 /// [`AlreadyRecorded`](StoreError::AlreadyRecorded).
 ///
 /// Implementors may write `async fn`. The calls of one run come one after another or concurrently;
@@ -70,6 +73,11 @@ use crate::journal::{
 pub trait Store: Send + Sync + 'static {
     /// Asks [`admit`](crate::journal::admit) and carries out what it says: takes the lease, and loads
     /// the whole journal. Nothing else of a run that is there is changed.
+    ///
+    /// A lease that is asked for with a `ttl` of zero counts as expired at once: the next who asks may take the run.
+    ///
+    /// # Cancel safety
+    /// Where the future is dropped, a lease that it has taken is given back.
     fn open(&self, request: Open) -> impl Future<Output = Result<Opened, StoreError>> + Send;
 
     /// Adds a record to the journal of the run that `lease` is for.
@@ -106,13 +114,10 @@ pub trait Store: Send + Sync + 'static {
     /// drops the records with these keys. Entries that wait stay.
     fn revive(&self, lease: &Lease, drop: Vec<Key>) -> impl Future<Output = Result<(), StoreError>> + Send;
 
-    /// Puts `records` in the place of the whole journal, and sets the version of the workflow.
-    fn rewrite(
-        &self,
-        lease: &Lease,
-        version: u32,
-        records: Vec<Record>,
-    ) -> impl Future<Output = Result<(), StoreError>> + Send;
+    /// Puts `rewrite` in the place of everything that the journal knows by keys, and sets the version of the workflow.
+    /// [`StoreError::Answered`] where other entries wait by now than those that were read: then nothing was changed.
+    fn rewrite(&self, lease: &Lease, rewrite: Rewrite)
+    -> impl Future<Output = Result<(), StoreError>> + Send;
 
     /// Sets the status and outcome of the run, and gives the lease back. A run that waits is to be resumed at
     /// once where an outcome is recorded by now under one of the keys that it waits on.
@@ -122,7 +127,8 @@ pub trait Store: Send + Sync + 'static {
     fn renew(&self, lease: &Lease, ttl: Duration)
     -> impl Future<Output = Result<Renewed, StoreError>> + Send;
 
-    /// Gives the lease back when the run was dropped in the middle.
+    /// Gives the lease back when the run was dropped in the middle. A later [`open`](Self::open) on this handle, or a
+    /// clone of it, finds the run free.
     ///
     /// Must not block, and cannot fail: where it does not get through, the lease expires.
     fn release(&self, lease: &Lease);
@@ -152,6 +158,19 @@ pub struct Open {
     pub ttl: Duration,
     /// Why it is opened: whether an ended run may be resumed.
     pub purpose: Purpose,
+    /// What is to happen where the run is not there.
+    pub absent: Absent,
+}
+
+/// What opening a run comes to that is not there.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Absent {
+    /// It begins.
+    #[default]
+    Begin,
+    /// [`Refused::NoSuchRun`]: who resumes a run that it was told of must not let one begin anew that was deleted
+    /// meanwhile.
+    Refuse,
 }
 
 /// Why a run is opened.
@@ -180,6 +199,7 @@ impl Open {
             owner,
             ttl: Self::DEFAULT_TTL,
             purpose: Purpose::Resume,
+            absent: Absent::Begin,
         }
     }
 
@@ -201,6 +221,13 @@ impl Open {
     #[must_use]
     pub const fn ttl(mut self, ttl: Duration) -> Self {
         self.ttl = ttl;
+        self
+    }
+
+    /// Refuses a run that is not there, instead of beginning it.
+    #[must_use]
+    pub const fn existing(mut self) -> Self {
+        self.absent = Absent::Refuse;
         self
     }
 
@@ -269,8 +296,8 @@ pub enum Durability {
     /// What the store promises at its best: as a rule a loss of power.
     #[default]
     Sync,
-    /// The end of the process, but maybe not a crash of the system or a loss of power: those may take the
-    /// newest outcomes, and then all that were recorded after the first one that is missing.
+    /// The end of the process, but maybe not a crash of the system or a loss of power: those may take an outcome,
+    /// and with it everything that was recorded in the run after it.
     Batched,
 }
 
@@ -279,7 +306,7 @@ pub enum Durability {
 pub struct Wait {
     /// The key of the step that waits.
     pub key: Key,
-    /// What nobody can guess.
+    /// An unguessable token; whoever shows it may answer.
     pub token: Box<str>,
     /// What is asked of who answers.
     pub request: Payload,
@@ -303,6 +330,51 @@ impl fmt::Debug for Wait {
             .field("key", &self.key)
             .field("expires_in", &self.expires_in)
             .finish_non_exhaustive()
+    }
+}
+
+/// A journal in the form of a newer version of the workflow.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Rewrite {
+    /// That version.
+    pub version: u32,
+    /// What the journal holds from now on.
+    pub contents: Contents,
+    /// The keys of the entries that waited when the journal was read, in their order. Who answers needs no lease, and
+    /// an answer that came since must not be lost.
+    pub waited: Vec<Key>,
+}
+
+impl Rewrite {
+    /// `contents` in the place of a journal in which the entries `waited` were waiting.
+    #[must_use]
+    pub fn new<'a>(
+        version: u32,
+        contents: Contents,
+        waited: impl IntoIterator<Item = &'a WaitEntry>,
+    ) -> Self {
+        let mut waited: Vec<_> = waited.into_iter().map(|entry| entry.key.clone()).collect();
+        waited.sort_unstable();
+        Self { version, contents, waited }
+    }
+
+    /// Refuses where other entries wait now, whose keys are `waiting`, than when the journal was read.
+    ///
+    /// # Errors
+    /// [`StoreError::Answered`]
+    pub fn check<'a>(
+        &self,
+        run: &RunId,
+        waiting: impl IntoIterator<Item = &'a Key>,
+    ) -> Result<(), StoreError> {
+        let mut waiting: Vec<_> = waiting.into_iter().collect();
+        waiting.sort_unstable();
+        if waiting.into_iter().eq(&self.waited) {
+            Ok(())
+        } else {
+            Err(StoreError::Answered { run: (**run).into() })
+        }
     }
 }
 

@@ -82,7 +82,7 @@ pub struct Question {
 }
 
 impl Question {
-    /// What nobody can guess: whoever shows it was given it. It is shown nowhere by itself.
+    /// An unguessable token; whoever shows it may answer. It is shown nowhere by itself.
     #[must_use]
     pub fn token(&self) -> &str {
         &self.token

@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 ///
 /// # Restart
 /// It keeps nothing: what is due is known by the store. Runs that were executed by a process that died become due
-/// when their lease is over, and are run on by whoever asks first.
+/// when their lease is over, and are resumed by whoever asks first.
 ///
 /// ```
 /// use awaitly_core::{DurableRun, RunError, Workflow};
@@ -109,6 +109,8 @@ impl<S: Operate + Clone> AutoResume<S> {
         T: Send + 'static,
         E: FromStep<RunError> + fmt::Display + Send + 'static,
     {
+        // A run that is deleted between being due and being opened must not begin anew.
+        let workflow = workflow.only_existing();
         let (name, body) = (workflow.name(), Arc::new(body));
         let (cancelled, undone) = (workflow.clone(), Arc::clone(&body));
         let run: Body = Arc::new(move |run| {
@@ -156,7 +158,7 @@ impl<S: Operate + Clone> AutoResume<S> {
         self
     }
 
-    /// Runs one run on, whether it is due or not: the same as `Workflow::run` with its body.
+    /// Resumes one run, whether it is due or not: the same as `Workflow::run` with its body.
     ///
     /// # Errors
     /// [`ResumeError`]; what the run itself ended in is in what comes back.

@@ -3,21 +3,24 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use awaitly_core::journal::{Key, Outcome, Payload, Record, Timestamp};
+use awaitly_core::journal::{DecodeError, Key, Outcome, Payload, Record, Timestamp};
 use awaitly_core::store::{Cursor, Due, Page, RunId, StoreError, WaitQuery, Waiting};
+use serde::de::IgnoredAny;
 
 /// A hundred years: longer leases are held for this long, so that no clock overflows.
 pub(crate) const LONGEST_TTL: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 
-/// Refuses an outcome that comes from outside and is larger than a journal takes. Those of steps are looked at
-/// before they come here.
+/// Refuses an outcome that comes from outside and is larger than a journal takes, or no JSON. Those of steps are
+/// looked at before they come here.
 pub(crate) fn within(outcome: &Outcome) -> Result<(), StoreError> {
     let (bytes, limit) = (outcome.payload().len(), Payload::MAX_BYTES);
-    if bytes <= limit {
-        return Ok(());
+    if bytes > limit {
+        let detail = format!("an outcome of {bytes} bytes, at most {limit} are taken").into();
+        return Err(StoreError::Unstorable { detail });
     }
-    let detail = format!("an outcome of {bytes} bytes, at most {limit} are taken").into();
-    Err(StoreError::Unstorable { detail })
+    let no_json = |error: DecodeError| format!("an outcome that is no JSON: {}", error.reason).into();
+    let decoded = outcome.payload().decode::<IgnoredAny>().map(drop);
+    decoded.map_err(|error| StoreError::Unstorable { detail: no_json(error) })
 }
 
 /// The keys of a journal that is to be written as a whole, each once, and none of its outcomes too large.

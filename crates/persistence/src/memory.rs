@@ -4,13 +4,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use awaitly_core::journal::{
-    Admission, Asked, Header, Key, LeaseInfo, Outcome, Payload, Record, Settling, Status, Timestamp,
-    Unanswered, WaitEntry, admit, settle,
+    Admission, Asked, Contents, Header, Key, LeaseInfo, Outcome, Payload, Record, Settling, Status,
+    Timestamp, Unanswered, WaitEntry, admit, settle,
 };
 use awaitly_core::store::{
     Answer, Answered, Bell, Cancelled, Cursor, DeleteIf, Due, DueQuery, Durability, Ending, Imported, Lease,
-    Open, Opened, Operate, Page, Renewed, RunId, RunQuery, RunSummary, Store, StoreError, StoredRun, Wait,
-    WaitQuery, Waiting, Wakes,
+    Open, Opened, Operate, Page, Renewed, Rewrite, RunId, RunQuery, RunSummary, Store, StoreError, StoredRun,
+    Wait, WaitQuery, Waiting, Wakes,
 };
 use foldhash::fast::RandomState;
 use tokio::time::Instant;
@@ -19,8 +19,14 @@ use crate::limits;
 
 /// Journals in memory: for tests, and for runs that need not survive the process.
 ///
-/// A clone is a handle on the same journals; they are gone when the last handle is. It lives by tokio's clock,
-/// so that a test which pauses time pauses leases and expiries too.
+/// A clone is a handle on the same journals.
+///
+/// # Durability
+/// None: the journals are gone when the last handle is.
+///
+/// # Leases
+/// They run by tokio's clock, as everything of this store does, so that a test which pauses time pauses leases and
+/// expiries too.
 ///
 /// # Cancel safety
 /// No future of this store waits: each happens whole at its first poll.
@@ -185,13 +191,16 @@ impl Store for MemoryStore {
         Ok(())
     }
 
-    async fn rewrite(&self, lease: &Lease, version: u32, records: Vec<Record>) -> Result<(), StoreError> {
+    async fn rewrite(&self, lease: &Lease, rewrite: Rewrite) -> Result<(), StoreError> {
         let mut journals = self.lock();
         let journal = journals.held(lease)?;
-        let keys = limits::distinct_keys(lease.run(), &records)?;
+        let keys = limits::distinct_keys(lease.run(), &rewrite.contents.records)?;
+        rewrite.check(lease.run(), journal.waits.keys())?;
         journal.keys = keys.into_iter().cloned().collect();
+        let Contents { records, waits, failed_on } = rewrite.contents;
         journal.records = records;
-        journal.header.version = version;
+        journal.waits = waits.into_iter().map(|entry| (entry.key.clone(), entry)).collect();
+        (journal.header.version, journal.header.failed_on) = (rewrite.version, failed_on);
         Ok(())
     }
 

@@ -59,7 +59,7 @@ pub enum OnCancel {
     /// It is undone.
     #[default]
     Undo,
-    /// What it did stays. On a durable run, `Workflow::retry` runs on from there.
+    /// What it did stays. On a durable run, `Workflow::retry` resumes it from there.
     Keep,
 }
 

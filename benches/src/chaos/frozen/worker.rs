@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use anyhow::{Result, bail};
 use awaitly::clock::ms;
-use awaitly::journal::{Key, Outcome, Payload, Record, Settling, Status};
+use awaitly::journal::{Contents, Key, Outcome, Payload, Record, Settling, Status};
 use awaitly::persistence::PostgresStore;
 use awaitly::store::{
-    Durability, Ending, Lease, OnRecorded, Open, Opened, Owner, RunId, Store, StoreError, Transactional, Wait,
+    Durability, Ending, Lease, OnRecorded, Open, Opened, Owner, Rewrite, RunId, Store, StoreError,
+    Transactional, Wait,
 };
 use serde::{Deserialize, Serialize};
 use tokio::task::JoinSet;
@@ -111,7 +112,7 @@ impl Writing {
             3 => ("wait", store.wait(lease, late_question()).await),
             4 => ("settle", store.settle(lease, late()?, Settling::Expire).await.map(drop)),
             5 => ("revive", store.revive(lease, vec![Key::from("record[0]")]).await),
-            6 => ("rewrite", store.rewrite(lease, 2, Vec::new()).await),
+            6 => ("rewrite", store.rewrite(lease, Rewrite::new(2, Contents::default(), [])).await),
             7 => ("transactional commit", self.commit(lease, "late").await),
             // A renewal that got through would let the end through too, and be seen there as well.
             _ => match store.renew(lease, LEASE).await {

@@ -32,7 +32,9 @@ pub(crate) async fn execute(longest: Duration, dice: fastrand::Rng) -> Result<bo
             .await
     });
     let holds = outages.await?;
-    Ok(holds & after_crash::fences().await? & after_crash::keeps().await?)
+    let after_crash =
+        after_crash::fences().await? & after_crash::keeps().await? & after_crash::leaves_no_gap().await?;
+    Ok(holds & after_crash)
 }
 
 async fn outage(

@@ -4,7 +4,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::{Act, Fingerprint, Key, Outcome, Status, Timestamp};
-use crate::store::{Ending, Open, Purpose};
+use crate::store::{Absent, Ending, Open, Purpose};
 
 /// What a store knows about a run beside its records.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -89,7 +89,7 @@ impl Header {
         self.cancel_requested = false;
     }
 
-    /// Takes over that the run runs on, at `now`.
+    /// Takes over that the run is running again, from `now` on.
     pub fn revive(&mut self, now: Timestamp) {
         self.status = Status::Running;
         self.outcome = None;
@@ -147,16 +147,22 @@ pub enum Refused {
     /// The run began with another input.
     #[error("the run began with another input")]
     InputChanged,
+    /// There is no such run, and the request begins none.
+    #[error("there is no such run")]
+    NoSuchRun,
 }
 
 /// Decides whether a run may be opened.
 ///
-/// Every store calls this inside the transaction that takes the lease, so that all stores answer alike.
-/// A request without an input takes the run's own.
+/// A store calls this inside the transaction that takes the lease; or it calls this on what it has read, and takes the
+/// lease only where that still stands. So all stores answer alike. A request without an input takes the run's own.
 #[must_use]
 pub fn admit(request: &Open, stored: Option<(&Header, LeaseInfo)>) -> Admission {
     let Some((header, lease)) = stored else {
-        return Admission::Begin;
+        return match request.absent {
+            Absent::Begin => Admission::Begin,
+            Absent::Refuse => Admission::Refuse(Refused::NoSuchRun),
+        };
     };
     if header.workflow != request.workflow {
         return Admission::Refuse(Refused::OtherWorkflow { workflow: Arc::clone(&header.workflow) });
@@ -203,6 +209,10 @@ mod tests {
     fn an_unknown_run_begins() {
         assert_eq!(admit(&request(Purpose::Resume), None), Admission::Begin);
         assert_eq!(admit(&request(Purpose::Retry), None), Admission::Begin);
+        let existing = request(Purpose::Retry).existing();
+        assert_eq!(admit(&existing, None), Admission::Refuse(Refused::NoSuchRun));
+        let (header, free) = (stored(Status::Failed), LeaseInfo::Free);
+        assert_eq!(admit(&existing, Some((&header, free))), Admission::Take);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::{Key, Outcome, Payload, Record};
+use super::{Key, Outcome, Payload, Record, WaitEntry};
 
 /// One change to a journal, from one version of a workflow to the next.
 ///
@@ -22,41 +22,68 @@ use super::{Key, Outcome, Payload, Record};
 #[derive(Clone)]
 pub struct Migration(Arc<Apply>);
 
-type Apply = dyn Fn(Vec<Record>) -> Result<Vec<Record>, Reason> + Send + Sync;
+type Apply = dyn Fn(Contents) -> Result<Contents, Reason> + Send + Sync;
 type Reason = (Key, Box<str>);
 
+/// What a journal knows by keys, and a migration may change.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Contents {
+    /// The recorded outcomes, in the order in which they were appended.
+    pub records: Vec<Record>,
+    /// The entries that wait for an answer.
+    pub waits: Vec<WaitEntry>,
+    /// The steps that a failed run failed on, whose records a retry drops.
+    pub failed_on: Vec<Key>,
+}
+
+impl Contents {
+    fn holds(&self, key: &Key) -> bool {
+        self.records.iter().any(|record| record.key == *key)
+            || self.waits.iter().any(|entry| entry.key == *key)
+    }
+
+    fn keys_mut(&mut self) -> impl Iterator<Item = &mut Key> {
+        let Self { records, waits, failed_on } = self;
+        let records = records.iter_mut().map(|record| &mut record.key);
+        records.chain(waits.iter_mut().map(|entry| &mut entry.key)).chain(failed_on)
+    }
+}
+
 impl Migration {
-    /// The step recorded under `from` is now known as `to`. A journal without it is left alone.
+    /// The step known under `from` is now known as `to`, whether its outcome is recorded or it waits for an answer: who
+    /// was asked may still answer with the token that they have. A journal without it is left alone.
     ///
     /// Fails where the journal holds both keys: one of the two outcomes would be lost.
     #[must_use]
     pub fn rename(from: impl Into<Key>, to: impl Into<Key>) -> Self {
         let (from, to) = (from.into(), to.into());
-        Self::new(move |mut records| {
-            if from == to || !records.iter().any(|record| record.key == from) {
-                return Ok(records);
+        Self::new(move |mut contents| {
+            if from == to || !contents.holds(&from) {
+                return Ok(contents);
             }
-            if records.iter().any(|record| record.key == to) {
+            if contents.holds(&to) {
                 return Err((from.clone(), format!("the journal already holds `{to}`").into()));
             }
-            for record in records.iter_mut().filter(|record| record.key == from) {
-                record.key = to.clone();
-            }
-            Ok(records)
+            contents.keys_mut().filter(|key| **key == from).for_each(|key| *key = to.clone());
+            Ok(contents)
         })
     }
 
-    /// The step recorded under `key` is forgotten, so that it runs again where it is asked for.
+    /// The step known under `key` is forgotten, so that it runs again where it is asked for. One that waits for an
+    /// answer is withdrawn: an answer that comes later is refused.
     #[must_use]
     pub fn remove(key: impl Into<Key>) -> Self {
         let key = key.into();
-        Self::new(move |mut records| {
-            records.retain(|record| record.key != key);
-            Ok(records)
+        Self::new(move |mut contents| {
+            contents.records.retain(|record| record.key != key);
+            contents.waits.retain(|entry| entry.key != key);
+            contents.failed_on.retain(|failed| *failed != key);
+            Ok(contents)
         })
     }
 
-    /// The value recorded under `key` takes another form. Recorded errors are left alone.
+    /// The value recorded under `key` takes another form. Recorded errors are left alone, and so is an answer that is
+    /// still to come.
     ///
     /// What `change` returns as an error stops the migration, and the stored journal stays as it was. The
     /// error is boxed because only its text is used.
@@ -66,24 +93,24 @@ impl Migration {
         change: impl Fn(Value) -> Result<Value, Box<dyn Error + Send + Sync>> + Send + Sync + 'static,
     ) -> Self {
         let key = key.into();
-        Self::new(move |mut records| {
-            for record in records.iter_mut().filter(|record| record.key == key) {
+        Self::new(move |mut contents| {
+            for record in contents.records.iter_mut().filter(|record| record.key == key) {
                 if let Outcome::Value(payload) = &record.outcome {
                     let changed = transformed(payload, &change).map_err(|reason| (key.clone(), reason))?;
                     record.outcome = Outcome::Value(changed);
                 }
             }
-            Ok(records)
+            Ok(contents)
         })
     }
 
     /// First `self`, then `next`, as one change.
     #[must_use]
     pub fn and_then(self, next: Self) -> Self {
-        Self::new(move |records| (self.0)(records).and_then(|records| (next.0)(records)))
+        Self::new(move |contents| (self.0)(contents).and_then(|contents| (next.0)(contents)))
     }
 
-    fn new(apply: impl Fn(Vec<Record>) -> Result<Vec<Record>, Reason> + Send + Sync + 'static) -> Self {
+    fn new(apply: impl Fn(Contents) -> Result<Contents, Reason> + Send + Sync + 'static) -> Self {
         Self(Arc::new(apply))
     }
 }
@@ -135,14 +162,14 @@ impl Migrations {
         self.0.insert(from, migration);
     }
 
-    /// Brings `records` from version `from` to version `to`, one version at a time.
+    /// Brings `contents` from version `from` to version `to`, one version at a time.
     ///
     /// # Errors
     /// [`MigrationError`] where a version has no migration, or one fails.
-    pub fn apply(&self, records: Vec<Record>, from: u32, to: u32) -> Result<Vec<Record>, MigrationError> {
-        (from..to).try_fold(records, |records, from| {
+    pub fn apply(&self, contents: Contents, from: u32, to: u32) -> Result<Contents, MigrationError> {
+        (from..to).try_fold(contents, |contents, from| {
             let migration = self.0.get(&from).ok_or(MigrationError::Missing { from })?;
-            (migration.0)(records).map_err(|(key, reason)| MigrationError::Failed { from, key, reason })
+            (migration.0)(contents).map_err(|(key, reason)| MigrationError::Failed { from, key, reason })
         })
     }
 }
@@ -151,21 +178,37 @@ impl Migrations {
 mod tests {
     use super::*;
 
-    fn records(pairs: &[(&'static str, u32)]) -> Vec<Record> {
-        pairs
-            .iter()
-            .map(|(key, value)| Record {
-                key: Key::from(*key),
-                outcome: Outcome::Value(Payload::encode(value).unwrap()),
-                input: None,
-            })
-            .collect()
+    fn records(pairs: &[(&'static str, u32)]) -> Contents {
+        let record = |(key, value): &(&'static str, u32)| Record {
+            key: Key::from(*key),
+            outcome: Outcome::Value(Payload::encode(value).unwrap()),
+            input: None,
+        };
+        Contents { records: pairs.iter().map(record).collect(), ..Contents::default() }
     }
 
-    fn apply(migration: Migration, pairs: &[(&'static str, u32)]) -> Result<Vec<Record>, MigrationError> {
+    fn waits(key: &'static str) -> Contents {
+        let (request, since) = (Payload::from_stored("null"), crate::journal::Timestamp::from_millis(5));
+        let entry = WaitEntry { key: key.into(), token: "t".into(), request, since, expires: None };
+        Contents { waits: vec![entry], failed_on: vec![key.into()], ..Contents::default() }
+    }
+
+    fn migrated(migration: Migration, contents: Contents) -> Result<Contents, MigrationError> {
         let mut migrations = Migrations::default();
         migrations.insert(1, migration);
-        migrations.apply(records(pairs), 1, 2)
+        migrations.apply(contents, 1, 2)
+    }
+
+    fn apply(migration: Migration, pairs: &[(&'static str, u32)]) -> Result<Contents, MigrationError> {
+        migrated(migration, records(pairs))
+    }
+
+    #[test]
+    fn a_question_and_what_a_run_failed_on_go_with_the_key() {
+        assert_eq!(migrated(Migration::rename("ask", "manager"), waits("ask")).unwrap(), waits("manager"));
+        assert_eq!(migrated(Migration::remove("ask"), waits("ask")).unwrap(), Contents::default());
+        let both = Contents { records: records(&[("manager", 1)]).records, ..waits("ask") };
+        assert!(migrated(Migration::rename("ask", "manager"), both).is_err(), "an outcome would be lost");
     }
 
     #[test]

@@ -25,7 +25,7 @@ pub use admit::{Admission, Header, LeaseInfo, Refused, admit};
 pub use fingerprint::Fingerprint;
 pub use history::{Decision, Found, History, OnChange, Taken};
 pub use key::Key;
-pub use migrate::{Migration, MigrationError, Migrations};
+pub use migrate::{Contents, Migration, MigrationError, Migrations};
 pub use outcome::{DecodeError, EncodeError, Kind, Outcome, Payload, Record};
 pub use state::ResumeState;
 pub use status::{Act, IllegalAct, Status};

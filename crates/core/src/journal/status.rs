@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 pub enum Status {
     /// Being executed, or interrupted and free to be resumed: the lease tells which.
     Running,
-    /// Stopped at a step that somebody outside completes.
+    /// Stopped until somebody outside completes a step, or until a sleep that was parked is over.
     Waiting,
     /// Ended with a value.
     Completed,
@@ -33,7 +33,7 @@ pub enum Status {
 pub enum Act {
     /// The run is opened again.
     Resume,
-    /// A step waits for an answer from outside.
+    /// A step waits for an answer from outside, or a sleep was parked.
     Wait,
     /// The body returned a value.
     Complete,

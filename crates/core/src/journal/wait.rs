@@ -10,7 +10,7 @@ use super::{Key, Payload, Status, Timestamp};
 pub struct WaitEntry {
     /// The key of the step that waits.
     pub key: Key,
-    /// What nobody can guess: who shows it was given it.
+    /// An unguessable token; whoever shows it may answer.
     pub token: Box<str>,
     /// What is asked of who answers.
     pub request: Payload,
@@ -95,8 +95,9 @@ pub struct Asked<'a> {
 /// Decides whether an answer is taken: only for an entry that waits, once, and in time. `token` is checked
 /// where one is shown.
 ///
-/// Every store calls this inside the transaction that records the answer, so that of two who answer at the
-/// same time one is told that the other was first.
+/// A store calls this inside the transaction that records the answer; or it calls this on what it has read, and
+/// records the answer only where that still stands. Either way, of two who answer at the same time one is told that the
+/// other was first.
 ///
 /// # Errors
 /// [`Unanswered`] says why not.

@@ -166,7 +166,8 @@ impl<'r, F, A, R, G> Step<'r, F, A, R, G> {
 
     /// What the recorded outcome survives, where that is not what the workflow says. With
     /// [`Durability::Batched`] the step does not wait for the disk: a crash of the system or a loss of power may
-    /// take its outcome, and then it runs again. On a volatile run it does nothing.
+    /// lose its outcome and everything that was recorded in the run after it, never only some out of the middle. What
+    /// was lost runs again. On a volatile run it does nothing.
     ///
     /// # Default
     /// What [`Workflow::durability`](crate::Workflow::durability) says, [`Durability::Sync`] unless set.

@@ -4,7 +4,9 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Durability, Ending, Lease, Open, Opened, Renewed, RunId, Store, StoreError, StoredRun, Wait};
+use super::{
+    Durability, Ending, Lease, Open, Opened, Renewed, Rewrite, RunId, Store, StoreError, StoredRun, Wait,
+};
 use crate::journal::{Key, Outcome, Record, Settling};
 
 /// Any store, chosen when the program runs. Cheap to clone; clones are the same store.
@@ -33,7 +35,7 @@ trait Twin: Send + Sync {
     fn wait(self: Arc<Self>, lease: Lease, wait: Wait) -> Answer<()>;
     fn settle(self: Arc<Self>, lease: Lease, record: Record, settling: Settling) -> Answer<Option<Outcome>>;
     fn revive(self: Arc<Self>, lease: Lease, drop: Vec<Key>) -> Answer<()>;
-    fn rewrite(self: Arc<Self>, lease: Lease, version: u32, records: Vec<Record>) -> Answer<()>;
+    fn rewrite(self: Arc<Self>, lease: Lease, rewrite: Rewrite) -> Answer<()>;
     fn finish(self: Arc<Self>, lease: Lease, ending: Ending) -> Answer<()>;
     fn renew(self: Arc<Self>, lease: Lease, ttl: Duration) -> Answer<Renewed>;
     fn release(&self, lease: &Lease);
@@ -66,8 +68,8 @@ impl<S: Store> Twin for S {
         Box::pin(async move { Store::revive(&*self, &lease, drop).await })
     }
 
-    fn rewrite(self: Arc<Self>, lease: Lease, version: u32, records: Vec<Record>) -> Answer<()> {
-        Box::pin(async move { Store::rewrite(&*self, &lease, version, records).await })
+    fn rewrite(self: Arc<Self>, lease: Lease, rewrite: Rewrite) -> Answer<()> {
+        Box::pin(async move { Store::rewrite(&*self, &lease, rewrite).await })
     }
 
     fn finish(self: Arc<Self>, lease: Lease, ending: Ending) -> Answer<()> {
@@ -133,8 +135,8 @@ impl AnyStore {
     }
 
     /// [`Store::rewrite`]
-    pub(crate) fn rewrite(&self, lease: &Lease, version: u32, records: Vec<Record>) -> Answer<()> {
-        Arc::clone(&self.0).rewrite(lease.clone(), version, records)
+    pub(crate) fn rewrite(&self, lease: &Lease, rewrite: Rewrite) -> Answer<()> {
+        Arc::clone(&self.0).rewrite(lease.clone(), rewrite)
     }
 
     /// [`Store::finish`]

@@ -23,6 +23,13 @@ pub enum StoreError {
         /// The key.
         key: Key,
     },
+    /// Somebody answered a question of the run while its journal was being brought to another version. Opening a run
+    /// reads it again then, so that this reaches nobody.
+    #[error("a question of run `{run}` was answered in between: nothing was changed, read the run again")]
+    Answered {
+        /// The run.
+        run: Box<str>,
+    },
     /// There is no space for the write.
     #[error("no space left for the store ({detail}): make room and resume the run")]
     Full {

@@ -51,10 +51,13 @@ impl Owner {
         Self(name.into())
     }
 
-    /// An owner that no other process and no other run of this process is.
+    /// An owner that no other process and no other run of this process is, also where a machine was copied while it
+    /// ran.
     #[must_use]
     pub fn unique() -> Self {
-        Self(format!("{}-{:016x}", std::process::id(), fastrand::u64(..)).into())
+        // Where the system has none, what the process has drawn since it began is the next best.
+        let random = getrandom::u64().unwrap_or_else(|_| fastrand::u64(..));
+        Self(format!("{}-{random:016x}", std::process::id()).into())
     }
 
     /// The name.

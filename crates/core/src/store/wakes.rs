@@ -13,7 +13,8 @@ pub struct Wakes(watch::Receiver<u64>);
 pub struct Bell(watch::Sender<u64>);
 
 impl Wakes {
-    /// Waits for a change that was not told yet. `false`: the store was closed, there will be none.
+    /// Waits for a change that was not told yet. `false`: there will be none any more. That is told when the last
+    /// handle on the store is gone; a store may tell it already when it is closed.
     pub async fn changed(&mut self) -> bool {
         self.0.changed().await.is_ok()
     }

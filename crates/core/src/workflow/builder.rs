@@ -16,7 +16,7 @@ use crate::guard::Refusal;
 use crate::journal::{EncodeError, Migration, Migrations, ResumeState};
 use crate::run::{AfterStep, DurableRun, Run};
 use crate::step::stage::Stage;
-use crate::store::{AnyStore, Durability, Input, Open, Purpose, Store};
+use crate::store::{Absent, AnyStore, Durability, Input, Open, Purpose, Store};
 
 /// A definition of runs: a name, a version, where the journals rest, who watches.
 ///
@@ -76,6 +76,7 @@ pub(super) struct Definition {
     pub(super) seed: Option<u64>,
     pub(super) stage: Option<Arc<dyn Stage>>,
     pub(super) lease: Duration,
+    pub(super) absent: Absent,
     pub(super) input: Option<Result<Input, EncodeError>>,
 }
 
@@ -98,6 +99,7 @@ impl Workflow {
             seed: None,
             stage: None,
             lease: Open::DEFAULT_TTL,
+            absent: Absent::Begin,
             input: None,
         };
         Self { definition, errors: PhantomData }
@@ -214,8 +216,8 @@ impl<X> Workflow<X> {
     }
 
     /// What the recorded steps of the runs survive, where a step does not say otherwise. With
-    /// [`Durability::Batched`] nothing waits for the disk: a crash of the system or a loss of power may take
-    /// the newest outcomes, never some out of the middle, and their steps run again.
+    /// [`Durability::Batched`] nothing waits for the disk: a crash of the system or a loss of power may lose
+    /// the newest outcomes, never only some out of the middle, and their steps run again.
     #[must_use]
     pub const fn durability(mut self, durability: Durability) -> Self {
         self.definition.durability = durability;
@@ -253,6 +255,14 @@ impl<X> Workflow<X> {
         self
     }
 
+    /// Begins no run: one that is not in the store is [`RunError::NoSuchRun`]. It is for who resumes runs that the store
+    /// told of, as a worker does: a run that was deleted meanwhile must not be executed from its first step.
+    #[must_use]
+    pub const fn only_existing(mut self) -> Self {
+        self.definition.absent = Absent::Refuse;
+        self
+    }
+
     /// How long a run stays ours when this process stops without a word. The lease is renewed after each
     /// third of this time, by the task that runs the run: a body that blocks its thread for longer can lose
     /// the run to another process.
@@ -277,9 +287,29 @@ impl<X> Workflow<X> {
     /// one that failed its recorded error; in both cases `body` is not called.
     ///
     /// # Errors
-    /// The body's own error, and what the library adds, as [`RunError`]: [`Busy`](RunError::Busy) while
-    /// another owner executes the run, [`Panicked`](RunError::Panicked) where the body panicked,
-    /// [`Store`](RunError::Store) where the store failed, and those of the steps.
+    /// The body's own error, and what the library adds, as [`RunError`].
+    ///
+    /// Where the run is not opened, the body is not called, and the run stays as it is:
+    ///
+    /// - [`Busy`](RunError::Busy): another owner executes it;
+    /// - [`OtherWorkflow`](RunError::OtherWorkflow): the run id belongs to a run of another workflow;
+    /// - [`InputChanged`](RunError::InputChanged): it began with another input;
+    /// - [`NewerVersion`](RunError::NewerVersion): its journal was written by a newer version of the workflow;
+    /// - [`Migration`](RunError::Migration): its journal could not be brought to the version of the workflow;
+    /// - [`TooLarge`](RunError::TooLarge), [`Unencodable`](RunError::Unencodable): the run id or the name of the
+    ///   workflow is too long or empty, or the input too large or without a JSON form;
+    /// - [`Refused`](RunError::Refused), [`Panicked`](RunError::Panicked): by the hook before the run.
+    ///
+    /// Where the run has ended before, the body is not called either: the recorded error of a run that failed comes
+    /// back, as [`Failed`](RunError::Failed) where it was kept as text; [`Cancelled`](RunError::Cancelled) of one
+    /// that was cancelled; [`Undecodable`](RunError::Undecodable) where what is recorded is not of the type that is
+    /// asked for.
+    ///
+    /// Otherwise: [`Waiting`](RunError::Waiting) where the run is to be resumed later,
+    /// [`Cancelled`](RunError::Cancelled) where it was cancelled, and what else its steps end in, all in the body's
+    /// own error; [`Panicked`](RunError::Panicked) where the body panicked; [`Store`](RunError::Store) where the
+    /// store failed, at opening too; [`Unencodable`](RunError::Unencodable) and [`TooLarge`](RunError::TooLarge)
+    /// where its result cannot be recorded.
     ///
     /// # Cancel safety
     /// Dropping the future drops the step in flight and gives the lease back. The run is interrupted: it
@@ -303,7 +333,7 @@ impl<X> Workflow<X> {
         self.execute(run.into(), Purpose::Resume, false, body).await.0
     }
 
-    /// The same as [`run`](Self::run), but a run that failed or was cancelled is run on: from the step that it
+    /// The same as [`run`](Self::run), but a run that failed or was cancelled is resumed too: from the step that it
     /// failed on, whose record is dropped; all other records stand.
     ///
     /// # Errors

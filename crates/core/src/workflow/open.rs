@@ -5,9 +5,11 @@ use std::sync::Arc;
 
 use super::builder::Definition;
 use crate::error::RunError;
-use crate::journal::{Fingerprint, Header, Key, Payload, Record, ResumeState, Status, Timestamp, WaitEntry};
+use crate::journal::{
+    Contents, Fingerprint, Header, Key, Payload, Record, ResumeState, Status, Timestamp, WaitEntry,
+};
 use crate::run::Writer;
-use crate::store::{Input, Open, Opened, Owner, Purpose, RunId, StoreError, StoredRun};
+use crate::store::{Absent, Input, Open, Opened, Owner, Purpose, Rewrite, RunId, StoreError, StoredRun};
 
 /// A run that may be executed.
 pub(super) struct Admitted {
@@ -77,7 +79,7 @@ impl Definition {
             Opened::Refused(refused) => Err(RunError::refused(refused, &run, self.version).into()),
             Opened::Held { lease, now, run: stored } => {
                 let hold = Hold(Some(Writer { store: store.clone(), lease }));
-                self.migrate(run, hold, now, stored, purpose).await.map_err(NotAdmitted::from)
+                self.admitted(run, hold, now, stored, purpose).await.map_err(NotAdmitted::from)
             }
         }
     }
@@ -90,6 +92,7 @@ impl Definition {
             .version(self.version)
             .ttl(self.lease)
             .purpose(purpose);
+        let request = if self.absent == Absent::Refuse { request.existing() } else { request };
         Ok(match self.input()? {
             Some(input) => request.input(input.clone()),
             None => request,
@@ -111,8 +114,8 @@ impl Definition {
         }
     }
 
-    /// Brings the journal to the version of the code, and stores it before anything else.
-    async fn migrate(
+    /// What there is to know of a run whose lease is held, once its journal has the version of the code.
+    async fn admitted(
         &self,
         run: RunId,
         hold: Hold,
@@ -120,16 +123,8 @@ impl Definition {
         stored: StoredRun,
         purpose: Purpose,
     ) -> Result<Admitted, RunError> {
+        let stored = self.migrated(&run, &hold, stored).await?;
         let StoredRun { header, input, mut records, waits } = stored;
-        if header.version < self.version {
-            records = self
-                .migrations
-                .apply(records, header.version, self.version)
-                .map_err(|error| RunError::migration(&error, &run))?;
-            if let Some(Writer { store, lease }) = &hold.0 {
-                store.rewrite(lease, self.version, records.clone()).await?;
-            }
-        }
         // A run that is only to undo what it did stays what it is until that is done.
         let cancelling = purpose == Purpose::Cancel;
         let rests = header.status != Status::Running;
@@ -141,6 +136,35 @@ impl Definition {
         }
         let cancel = header.cancel_requested || cancelling;
         Ok(Admitted { run, hold, now: Some(now), records, waits, input, revival, asleep, cancel })
+    }
+
+    /// Brings the journal to the version of the code, and stores it before anything else.
+    async fn migrated(&self, run: &RunId, hold: &Hold, mut stored: StoredRun) -> Result<StoredRun, RunError> {
+        while stored.header.version < self.version {
+            let StoredRun { mut header, input, records, waits } = stored;
+            let (version, failed_on) = (header.version, std::mem::take(&mut header.failed_on));
+            let waited = waits.clone();
+            let contents = self
+                .migrations
+                .apply(Contents { records, waits, failed_on }, version, self.version)
+                .map_err(|error| RunError::migration(&error, run))?;
+            if let Some(Writer { store, lease }) = &hold.0 {
+                let rewrite = Rewrite::new(self.version, contents.clone(), &waited);
+                match store.rewrite(lease, rewrite).await {
+                    Ok(()) => {}
+                    Err(StoreError::Answered { .. }) => {
+                        let lost = || StoreError::LeaseLost { run: (**run).into() };
+                        stored = store.load(run).await?.ok_or_else(lost)?;
+                        continue;
+                    }
+                    Err(error) => return Err(error.into()),
+                }
+            }
+            let Contents { records, waits, failed_on } = contents;
+            (header.version, header.failed_on) = (self.version, failed_on);
+            stored = StoredRun { header, input, records, waits };
+        }
+        Ok(stored)
     }
 
     /// The same for a run that begins with a state.
@@ -164,11 +188,12 @@ impl Definition {
             None => state.input,
         };
         let id = RunId::new(state.run)?;
-        let records = self
+        let contents = Contents { records: state.records, ..Contents::default() };
+        let contents = self
             .migrations
-            .apply(state.records, state.version, self.version)
+            .apply(contents, state.version, self.version)
             .map_err(|error| RunError::migration(&error, &id))?;
-        Ok(Admitted::alone(id, records, input))
+        Ok(Admitted::alone(id, contents.records, input))
     }
 
     /// The state of a run that has ended: its records as they rest, with the version that they have.

@@ -83,7 +83,7 @@ use crate::signature::{IDEMPOTENCY_KEY, hex, random_bytes};
 ///
 /// # Cancel safety
 /// Where the client goes away, the server drops the run where it stands. What it has recorded stays: the next request
-/// with the same key runs it on, and so does an [`AutoResume`](crate::AutoResume) that knows the workflow with the same
+/// with the same key resumes it, and so does an [`AutoResume`](crate::AutoResume) that knows the workflow with the same
 /// body. Without a store, and without a key, it is gone.
 pub struct Inbound<E> {
     workflow: Arc<str>,

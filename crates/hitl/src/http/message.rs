@@ -42,9 +42,9 @@ pub enum Handled {
 
 /// A message of a queue that becomes a run.
 ///
-/// The run id is the id of the message, so one that is delivered again does nothing twice: it runs on where the run was
-/// interrupted, and finds the outcome where it has ended. No other run of the store may have that id: where the ids of
-/// several queues could meet, put the name of the queue in front.
+/// The run id is the id of the message, so one that is delivered again does nothing twice: it resumes a run that was
+/// interrupted, and finds the outcome of one that has ended. No other run of the store may have that id: where the
+/// ids of several queues could meet, put the name of the queue in front.
 ///
 /// ```
 /// use awaitly_core::{DurableRun, RunError, Workflow};
@@ -110,7 +110,7 @@ impl<E: AsRunError + Send + 'static> MessageHandler<E> {
     /// Runs the run of a message, to its end or until it waits.
     ///
     /// # Cancel safety
-    /// Dropping the future drops the run where it stands; the next delivery runs it on.
+    /// Dropping the future drops the run where it stands; the next delivery resumes it.
     pub async fn handle(&self, message: Message) -> Handled
     where
         E: fmt::Display,

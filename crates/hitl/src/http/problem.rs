@@ -158,6 +158,7 @@ impl From<Unanswered> for Problem {
 /// | [`Busy`](RunError::Busy) | 409, to be retried after a second | `busy` |
 /// | [`InputChanged`](RunError::InputChanged) of the run | 409 | `input_changed` |
 /// | [`OtherWorkflow`](RunError::OtherWorkflow) | 409 | `run_id_taken` |
+/// | [`NoSuchRun`](RunError::NoSuchRun) | 404 | `no_such_run` |
 /// | [`Cancelled`](RunError::Cancelled) | 409 | `cancelled` |
 /// | [`Rejected`](RunError::Rejected), [`Expired`](RunError::Expired) | 409 | `rejected`, `expired` |
 /// | [`Refused`](RunError::Refused) | 503, to be retried when the guard says | `refused` |
@@ -182,6 +183,7 @@ impl From<&RunError> for Problem {
             RunError::OtherWorkflow { .. } => {
                 Self::new(409, "run_id_taken", "this key is in use for something else: use another one")
             }
+            RunError::NoSuchRun { .. } => Self::new(404, "no_such_run", "there is no such run"),
             RunError::Cancelled { .. } => Self::new(409, "cancelled", "this was cancelled"),
             RunError::Rejected { .. } => {
                 Self::new(409, "rejected", "somebody was asked, and the answer is no")

@@ -4,7 +4,7 @@ use awaitly_core::journal::{Refused, Status};
 use awaitly_core::store::{Lease, Opened, Store};
 
 use super::opening::ending;
-use super::{Case, ok, same_records, value};
+use super::{Case, ok, rewrite, same_records, value};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -84,7 +84,7 @@ pub async fn a_lost_lease_cannot_rewrite<S: Store>(store: &S) {
     let (old, new) = replaced(&case).await;
     case.append(&new, value("reserve", "new")).await;
     let before = case.stored().await;
-    assert_eq!(store.rewrite(&old, 9, vec![value("reserve", "old")]).await, Err(case.lost()));
+    assert_eq!(store.rewrite(&old, rewrite(9, vec![value("reserve", "old")])).await, Err(case.lost()));
     assert_eq!(case.stored().await, before);
 }
 
@@ -133,7 +133,7 @@ pub async fn a_lease_that_was_given_back_cannot_write<S: Store>(store: &S) {
         let before = case.stored().await;
         assert_eq!(store.append(&lease, value("late", "a"), super::SYNC).await, Err(case.lost()));
         assert_eq!(store.replace(&lease, value("late", "a"), super::SYNC).await, Err(case.lost()));
-        assert_eq!(store.rewrite(&lease, 9, vec![]).await, Err(case.lost()));
+        assert_eq!(store.rewrite(&lease, rewrite(9, vec![])).await, Err(case.lost()));
         assert_eq!(store.finish(&lease, ending(Status::Failed)).await, Err(case.lost()));
         assert_eq!(store.renew(&lease, MINUTE).await, Err(case.lost()));
         assert_eq!(case.stored().await, before);

@@ -5,7 +5,8 @@
 //! makes a test of each, so that a broken one is named by the test runner; [`check_all`] runs them
 //! all in one.
 //!
-//! A store may hold other runs while it is checked: every promise works on run ids of its own.
+//! A store is checked with what operators ask of it, so it has to implement [`Operate`] beside [`Store`]. It may hold
+//! other runs while it is checked: every promise works on run ids of its own.
 //! Leases are made to expire by giving them no time at all, so nothing here sleeps.
 //!
 //! ```
@@ -62,9 +63,9 @@ pub use operating::*;
 pub use records::*;
 pub use waiting::*;
 
-use awaitly_core::journal::{Kind, Outcome, Payload, Record};
+use awaitly_core::journal::{Contents, Kind, Outcome, Payload, Record};
 use awaitly_core::store::{
-    Durability, Ending, Lease, Open, Opened, Operate, Owner, RunId, Store, StoreError, StoredRun,
+    Durability, Ending, Lease, Open, Opened, Operate, Owner, Rewrite, RunId, Store, StoreError, StoredRun,
 };
 
 use records::AWKWARD;
@@ -108,7 +109,9 @@ macro_rules! __every_promise {
                 a_newer_version_is_refused_and_changes_nothing
                 another_input_is_refused_and_changes_nothing
                 run_ids_that_look_alike_stay_apart
+                a_run_that_is_not_there_is_refused_where_only_that_is_asked_for
                 a_held_run_is_busy_for_a_second_owner
+                a_held_run_is_busy_for_an_owner_of_the_same_name
                 an_expired_lease_is_taken_over
                 a_renewed_lease_lasts_from_now
                 a_released_lease_is_free_at_once
@@ -127,6 +130,8 @@ macro_rules! __every_promise {
                 a_replaced_record_is_the_only_one_under_its_key
                 a_rewrite_replaces_the_journal_and_its_version
                 a_rewrite_with_a_key_twice_is_refused_whole
+                a_rewrite_takes_the_questions_along
+                a_rewrite_never_loses_an_answer
                 finishing_keeps_the_outcome_and_frees_the_lease
                 appends_of_many_runs_each_learn_their_own_fate
                 of_two_records_under_one_key_one_stands
@@ -165,6 +170,7 @@ macro_rules! __every_promise {
 
 /// Makes a test of every promise. The argument is an expression that makes a fresh [`Fixture`]: a
 /// store, or a store with what it needs beside it. It is evaluated once per test, and may `.await`.
+/// The store needs [`Operate`].
 ///
 /// The tests are `#[tokio::test]`s: the crate that uses this needs `tokio` with `macros` and `rt`.
 #[macro_export]
@@ -264,6 +270,11 @@ pub(crate) fn value(key: impl Into<String>, value: &str) -> Record {
 pub(crate) fn record(key: impl Into<String>, kind: Kind, value: &str) -> Record {
     let payload = Payload::encode(value).expect("text has a JSON form");
     Record { key: key.into().into(), outcome: Outcome::from_parts(kind, payload), input: None }
+}
+
+/// What a rewrite of a journal puts in its place in which nothing waits.
+pub(crate) fn rewrite(version: u32, records: Vec<Record>) -> Rewrite {
+    Rewrite::new(version, Contents { records, ..Contents::default() }, [])
 }
 
 pub(crate) fn ok<T>(call: &str, result: Result<T, StoreError>) -> T {

@@ -5,6 +5,31 @@ use awaitly_core::store::{Ending, Input, Opened, Purpose, Store};
 
 use super::{Case, ok, record, run_id, same_records, value};
 
+/// A request for a run that is there begins none that is not, whatever it is for, and takes one that is.
+pub async fn a_run_that_is_not_there_is_refused_where_only_that_is_asked_for<S: Store>(store: &S) {
+    let case = Case::new(store, "absent");
+    for purpose in [Purpose::Resume, Purpose::Retry, Purpose::Cancel] {
+        let opened = case.open(case.request().purpose(purpose).existing()).await;
+        assert_eq!(opened, Opened::Refused(Refused::NoSuchRun));
+    }
+    assert_eq!(ok("load", store.load(&case.run).await), None);
+    let lease = case.begin().await;
+    case.append(&lease, value("reserve", "a")).await;
+    store.release(&lease);
+    let (_, run) = case.held(case.request().existing()).await;
+    same_records(&run.records, &[value("reserve", "a")]);
+}
+
+/// Two owners are two also where they have one name.
+pub async fn a_held_run_is_busy_for_an_owner_of_the_same_name<S: Store>(store: &S) {
+    let case = Case::new(store, "namesakes");
+    let request = case.request();
+    let (lease, _) = case.held(request.clone()).await;
+    let opened = case.open(request).await;
+    assert!(matches!(opened, Opened::Refused(Refused::Busy { .. })), "the store answered {opened:?}");
+    case.append(&lease, value("reserve", "a")).await;
+}
+
 /// Loading a run that nobody opened finds nothing.
 pub async fn an_unknown_run_is_not_found<S: Store>(store: &S) {
     let case = Case::new(store, "unknown");

@@ -4,7 +4,7 @@ use awaitly_core::journal::{Fingerprint, Kind, Status};
 use awaitly_core::store::{Opened, Store, StoreError};
 
 use super::opening::ending;
-use super::{Case, ok, record, same_records, value};
+use super::{Case, ok, record, rewrite, same_records, value};
 
 /// Text that a store, a file name or a query could trip over.
 pub(super) const AWKWARD: [&str; 14] = [
@@ -117,7 +117,7 @@ pub async fn a_rewrite_replaces_the_journal_and_its_version<S: Store>(store: &S)
         case.append(&lease, value(key, "1")).await;
     }
     let records = vec![value("ship", "2"), value("pay", "2"), value("charge", "2")];
-    ok("rewrite", store.rewrite(&lease, 7, records.clone()).await);
+    ok("rewrite", store.rewrite(&lease, rewrite(7, records.clone())).await);
     let stored = case.stored().await;
     assert_eq!(stored.header.version, 7);
     assert_eq!(stored.header.status, Status::Running);
@@ -126,7 +126,7 @@ pub async fn a_rewrite_replaces_the_journal_and_its_version<S: Store>(store: &S)
     case.append(&lease, value("a", "2")).await;
     let later = [records, vec![value("old", "2"), value("a", "2")]].concat();
     same_records(&case.stored().await.records, &later);
-    ok("rewrite", store.rewrite(&lease, 8, vec![]).await);
+    ok("rewrite", store.rewrite(&lease, rewrite(8, vec![])).await);
     assert!(case.stored().await.records.is_empty());
 }
 
@@ -137,7 +137,7 @@ pub async fn a_rewrite_with_a_key_twice_is_refused_whole<S: Store>(store: &S) {
     case.append(&lease, value("pay", "1")).await;
     let before = case.stored().await;
     let twice = vec![value("charge", "a"), value("ship", "b"), value("charge", "c")];
-    let refused = store.rewrite(&lease, 2, twice).await;
+    let refused = store.rewrite(&lease, rewrite(2, twice)).await;
     assert_eq!(refused, Err(StoreError::AlreadyRecorded { run: (*case.run).into(), key: "charge".into() }));
     assert_eq!(case.stored().await, before);
     case.append(&lease, value("charge", "d")).await;

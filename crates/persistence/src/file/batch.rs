@@ -3,11 +3,12 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use awaitly_core::journal::{
-    Admission, Asked, Header, Key, LeaseInfo, Outcome, Record, Settling, Status, Timestamp, Unanswered,
-    admit, settle,
+    Admission, Asked, Contents, Header, Key, LeaseInfo, Outcome, Record, Settling, Status, Timestamp,
+    Unanswered, admit, settle,
 };
 use awaitly_core::store::{
     Answer, Answered, Cancelled, Ending, Imported, Lease, Open, Renewed, RunId, StoreError, StoredRun, Wait,
@@ -27,18 +28,17 @@ pub(super) struct Batch<'a> {
     pub(super) folder: &'a Folder,
     pub(super) index: &'a Index,
     pub(super) known: &'a mut HashMap<RunId, Known, RandomState>,
-    pub(super) counters: &'a mut Counters,
+    /// The newest number of a run.
+    pub(super) number: &'a mut i64,
     pub(super) now: Timestamp,
     /// The runs that it concerns.
     pub(super) drafts: HashMap<RunId, Draft, RandomState>,
 }
 
-/// The newest of each.
-#[derive(Debug)]
-pub(super) struct Counters {
-    pub(super) number: i64,
-    pub(super) token: u64,
-}
+/// The newest token of this process. Leases end with the store, so tokens are kept nowhere, and no lease of a store that
+/// was closed is one of a store that was opened after it. They grow from process to process too, as long as the clock
+/// goes forward.
+pub(super) static TOKENS: AtomicU64 = AtomicU64::new(0);
 
 impl Batch<'_> {
     pub(super) fn apply(&mut self, op: &Op) -> Done {
@@ -94,7 +94,7 @@ impl Batch<'_> {
         let header = Header::begin(request, self.now);
         self.add(&Entry::Begun {
             run: request.run.clone(),
-            number: self.counters.number + 1,
+            number: *self.number + 1,
             workflow: Arc::clone(&request.workflow),
             version: request.version,
             input: request.input.as_ref().map(|input| Cow::Borrowed(&input.payload)),
@@ -107,7 +107,7 @@ impl Batch<'_> {
     /// Lets a run be there that was not.
     fn add(&mut self, entry: &Entry<'_>) -> Result<(), StoreError> {
         let Some((id, number, face)) = Face::begin(entry) else { return Ok(()) };
-        self.counters.number = number;
+        *self.number = number;
         let run = Run {
             id: id.clone(),
             number,
@@ -129,8 +129,7 @@ impl Batch<'_> {
 
     fn lend(&mut self, request: &Open) -> Result<Lease, StoreError> {
         let until = self.expiry(request.ttl);
-        self.counters.token += 1;
-        let token = self.counters.token;
+        let token = TOKENS.fetch_add(1, Ordering::Relaxed) + 1;
         let lost = || StoreError::LeaseLost { run: (*request.run).into() };
         let draft = self.draft(&request.run)?.ok_or_else(lost)?;
         (draft.run.token, draft.run.held_until) = (token, Some(until));
@@ -154,9 +153,16 @@ impl Batch<'_> {
                 None => draft.add(&Entry::Waits(Cow::Owned(wait.clone().begin(now)))),
             },
             Change::Revive(drop) => draft.add(&Entry::Revived { drop: Cow::Borrowed(drop), at: now }),
-            Change::Rewrite { version, records } => {
+            Change::Rewrite(rewrite) => {
+                let Contents { records, waits, failed_on } = &rewrite.contents;
                 limits::distinct_keys(lease.run(), records)?;
-                draft.add(&Entry::Rewritten { version: *version, records: Cow::Borrowed(records) })
+                rewrite.check(lease.run(), draft.run.face.waits.keys())?;
+                draft.add(&Entry::Rewritten {
+                    version: rewrite.version,
+                    records: Cow::Borrowed(records),
+                    waits: Some(Cow::Borrowed(waits)),
+                    failed_on: Some(Cow::Borrowed(failed_on)),
+                })
             }
             Change::Finish(ending) => {
                 let answered = ending.waits_on.iter().any(|key| keys.contain(key));
@@ -234,7 +240,7 @@ impl Batch<'_> {
         let StoredRun { header, input, records, waits } = stored;
         self.add(&Entry::Imported {
             run: run.clone(),
-            number: self.counters.number + 1,
+            number: *self.number + 1,
             header: Cow::Borrowed(header),
             input: input.as_ref().map(Cow::Borrowed),
             records: Cow::Borrowed(records),

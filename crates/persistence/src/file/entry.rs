@@ -53,9 +53,15 @@ pub(super) enum Entry<'a> {
         drop: Cow<'a, [Key]>,
         at: Timestamp,
     },
+    /// The journal has the form of another version of its workflow. Where it says nothing of what waits and of what the
+    /// run failed on, that stays.
     Rewritten {
         version: u32,
         records: Cow<'a, [Record]>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        waits: Option<Cow<'a, [WaitEntry]>>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        failed_on: Option<Cow<'a, [Key]>>,
     },
     /// The run ended, or stopped to wait.
     Ended {
@@ -134,7 +140,7 @@ mod tests {
         let run = RunId::new("a\0b").unwrap();
         let json = r#"{"key":"charge","outcome":{"value":{"id": 1.50}},"input":3}"#;
         let waiting = r#"{"key":"ask","token":"t","request":[],"since":7,"expires":7}"#;
-        let written: [(Entry<'_>, String); 10] = [
+        let written: [(Entry<'_>, String); 11] = [
             (
                 Entry::Begun {
                     run: run.clone(),
@@ -162,7 +168,7 @@ mod tests {
             ),
             (Entry::Appended(record()), format!(r#"{{"appended":{json}}}"#)),
             (Entry::Replaced(record()), format!(r#"{{"replaced":{json}}}"#)),
-            (Entry::Waits(Cow::Owned(wait)), format!(r#"{{"waits":{waiting}}}"#)),
+            (Entry::Waits(Cow::Owned(wait.clone())), format!(r#"{{"waits":{waiting}}}"#)),
             (Entry::Answered { record: record(), at }, format!(r#"{{"answered":{{"record":{json},"at":7}}}}"#)),
             (Entry::Expired(record()), format!(r#"{{"expired":{json}}}"#)),
             (
@@ -170,8 +176,17 @@ mod tests {
                 r#"{"revived":{"drop":["a"],"at":7}}"#.into(),
             ),
             (
-                Entry::Rewritten { version: 3, records: vec![].into() },
+                Entry::Rewritten { version: 3, records: vec![].into(), waits: None, failed_on: None },
                 r#"{"rewritten":{"version":3,"records":[]}}"#.into(),
+            ),
+            (
+                Entry::Rewritten {
+                    version: 3,
+                    records: vec![].into(),
+                    waits: Some(vec![wait.clone()].into()),
+                    failed_on: Some(vec!["a".into()].into()),
+                },
+                format!(r#"{{"rewritten":{{"version":3,"records":[],"waits":[{waiting}],"failed_on":["a"]}}}}"#),
             ),
             (
                 Entry::Ended {

@@ -54,7 +54,17 @@ impl Face {
                 Arc::make_mut(&mut self.waits).remove(&record.key);
             }
             Entry::Revived { at, .. } => self.header_mut().revive(*at),
-            Entry::Rewritten { version, .. } => self.header_mut().version = *version,
+            Entry::Rewritten { version, waits, failed_on, records: _ } => {
+                let header = self.header_mut();
+                header.version = *version;
+                if let Some(failed_on) = failed_on {
+                    header.failed_on = failed_on.to_vec();
+                }
+                if let Some(waits) = waits {
+                    let waits = waits.iter().map(|entry| (entry.key.clone(), entry.clone()));
+                    self.waits = Arc::new(waits.collect());
+                }
+            }
             Entry::Ended { status, error, failed_on, wake, at, outcome: _ } => {
                 let mut ending = Ending::new(*status);
                 (ending.error, ending.failed_on, ending.wake) = (error.clone(), failed_on.clone(), *wake);
@@ -304,7 +314,12 @@ mod tests {
     #[test]
     fn a_rewritten_journal_has_nothing_of_the_old_one() {
         let records = Cow::Owned(vec![record("c", "1"), record("a", "2")]);
-        let journal = fold([appended("a"), appended("b"), Entry::Rewritten { version: 9, records }]).unwrap();
+        let journal = fold([
+            appended("a"),
+            appended("b"),
+            Entry::Rewritten { version: 9, records, waits: None, failed_on: None },
+        ])
+        .unwrap();
         assert_eq!(journal.keys.dead, 4, "two keys and two values of one byte");
         let run = journal.into_stored();
         assert_eq!((keys(&run), run.header.version), (vec!["c", "a"], 9));
@@ -316,7 +331,9 @@ mod tests {
         assert!(fold([begun()]).is_none());
         assert!(Journal::begin(appended("a")).is_none());
         let twice = Cow::Owned(vec![record("a", "1"), record("a", "2")]);
-        assert!(fold([Entry::Rewritten { version: 1, records: twice }]).is_none());
+        assert!(
+            fold([Entry::Rewritten { version: 1, records: twice, waits: None, failed_on: None }]).is_none()
+        );
     }
 
     fn anything() -> impl Strategy<Value = Entry<'static>> {
@@ -329,7 +346,12 @@ mod tests {
             record().prop_map(|record| Entry::Answered { record: Cow::Owned(record), at: at(6) }),
             "[a-d]".prop_map(|key| waits(&key)),
             "[a-d]".prop_map(|key| Entry::Revived { drop: Cow::Owned(vec![key.into()]), at: at(8) }),
-            record().prop_map(|record| Entry::Rewritten { version: 4, records: Cow::Owned(vec![record]) }),
+            record().prop_map(|record| Entry::Rewritten {
+                version: 4,
+                records: Cow::Owned(vec![record]),
+                waits: None,
+                failed_on: None
+            }),
             status.prop_map(ended),
             Just(Entry::CancelRequested),
         ]

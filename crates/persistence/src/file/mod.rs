@@ -31,8 +31,8 @@ use std::time::Duration;
 use awaitly_core::journal::{Key, Outcome, Record, Settling};
 use awaitly_core::store::{
     Answer, Answered, Cancelled, DeleteIf, Due, DueQuery, Durability, Ending, Imported, Lease, Open, Opened,
-    Operate, Page, Renewed, RunId, RunQuery, RunSummary, Store, StoreError, StoredRun, Wait, WaitQuery,
-    Waiting, Wakes,
+    Operate, Page, Renewed, Rewrite, RunId, RunQuery, RunSummary, Store, StoreError, StoredRun, Wait,
+    WaitQuery, Waiting, Wakes,
 };
 use tokio::sync::{mpsc, oneshot};
 
@@ -76,7 +76,9 @@ use writer::Ready;
 ///
 /// A file of which more than half is not needed any more, and more than a mebibyte, is written anew. When the
 /// store is opened, each file is read once; in memory stays a few hundred bytes for each run, no values.
-/// Deleting several runs at once is not one commit: a crash may leave some of them.
+/// Runs are deleted one by one: where that fails or the system crashes in the middle, some of them are deleted. A list
+/// is read in slices of 1000 runs. One that asks for a key reads the file of each run that meets the rest of the query,
+/// and passes over those that cannot be read.
 ///
 /// # Cancel safety
 /// A write whose future is dropped while it waits for a place in the queue does not happen; later it happens
@@ -112,7 +114,7 @@ impl FileStore {
     /// Opens the folder, and makes it where there is none, with the defaults of [`FileOptions`].
     ///
     /// # Errors
-    /// [`StoreError::NotThere`] where the folder above is missing or the path is no folder's;
+    /// [`StoreError::NotThere`] where the folder above is missing or the path is not a folder;
     /// [`StoreError::Unavailable`] where another process, or another store of this one, has the folder open, and
     /// where its file system does not lock files; [`StoreError::ReadOnly`] where it cannot be written;
     /// [`StoreError::Full`]. A damaged file, or one of a newer version, is no error here but where its run is
@@ -136,7 +138,8 @@ impl FileStore {
     }
 
     /// Waits until everything that was written is on the disk, and gives the folder back. Other handles answer
-    /// [`StoreError::Closed`] from then on, and leases of this store are free.
+    /// [`StoreError::Closed`] from then on, and leases of this store are free, so that the next process may resume
+    /// its runs at once.
     ///
     /// # Errors
     /// What the system met while it wrote records with [`Durability::Batched`] to the disk.
@@ -215,8 +218,8 @@ impl Store for FileStore {
         self.change(lease, Change::Revive(drop)).await
     }
 
-    async fn rewrite(&self, lease: &Lease, version: u32, records: Vec<Record>) -> Result<(), StoreError> {
-        self.change(lease, Change::Rewrite { version, records }).await
+    async fn rewrite(&self, lease: &Lease, rewrite: Rewrite) -> Result<(), StoreError> {
+        self.change(lease, Change::Rewrite(Box::new(rewrite))).await
     }
 
     async fn finish(&self, lease: &Lease, ending: Ending) -> Result<(), StoreError> {

@@ -7,7 +7,7 @@ use super::FileStore;
 /// How a [`FileStore`] works.
 ///
 /// # Default
-/// 1024 places for what waits to be written.
+/// 1024 places in the write queue.
 ///
 /// # Examples
 /// ```no_run
@@ -30,8 +30,11 @@ impl FileOptions {
         Self { queue: 1024 }
     }
 
-    /// Sets how many places the queue of the writer has, before further operations wait to be queued. An
-    /// operation takes one, and one more for each 64 KiB of its values. 1024 unless set; 0 counts as 1.
+    /// Places in the write queue. An operation takes one, plus one for each 64 KiB of its values; callers wait while
+    /// none is free. 0 counts as 1.
+    ///
+    /// # Default
+    /// 1024.
     pub const fn queue(mut self, places: usize) -> Self {
         self.queue = places;
         self

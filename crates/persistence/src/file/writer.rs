@@ -6,6 +6,7 @@
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::SystemTime;
 
@@ -14,7 +15,7 @@ use awaitly_core::store::{DeleteIf, Due, DueQuery, RunId, StoreError};
 use foldhash::fast::RandomState;
 use tokio::sync::{mpsc, oneshot};
 
-use super::batch::{Batch, Counters, run_of};
+use super::batch::{Batch, TOKENS, run_of};
 use super::draft::{Draft, Known};
 use super::error::store_error;
 use super::folder::{Folder, Lock};
@@ -43,7 +44,8 @@ struct Writer {
     index: Arc<Index>,
     /// Of the runs that somebody holds.
     known: HashMap<RunId, Known, RandomState>,
-    counters: Counters,
+    /// The newest number of a run.
+    number: i64,
     /// Given back last.
     _lock: Lock,
 }
@@ -77,13 +79,10 @@ impl Writer {
         let (folder, lock) = Folder::open(path)?;
         let index = Arc::new(Index::new());
         let number = scan::fill(&folder, &index)?;
-        // Leases end with the store, so their tokens are kept nowhere. They grow over its openings too, as long
-        // as the clock goes forward, since somebody else may compare them.
-        let token = now().as_millis() << 20;
+        TOKENS.fetch_max(now().as_millis() << 20, Ordering::Relaxed);
         let reader =
             Reader { folder: folder.clone(), index: Arc::clone(&index) }.spawn().map_err(unavailable)?;
-        let counters = Counters { number, token };
-        Ok((Self { folder, index, known: HashMap::default(), counters, _lock: lock }, reader))
+        Ok((Self { folder, index, known: HashMap::default(), number, _lock: lock }, reader))
     }
 
     fn run(mut self, mut queue: Receiver<Op>, reader: reader::Handle) {
@@ -133,7 +132,7 @@ impl Writer {
             folder: &self.folder,
             index: &self.index,
             known: &mut self.known,
-            counters: &mut self.counters,
+            number: &mut self.number,
             now: now(),
             drafts: HashMap::default(),
         };

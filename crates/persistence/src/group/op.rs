@@ -5,7 +5,7 @@ use std::time::Duration;
 use awaitly_core::journal::{Header, Key, Outcome, Payload, Record, Refused, Settling, Timestamp};
 use awaitly_core::store::{
     Answer, Answered, Cancelled, DeleteIf, Due, DueQuery, Durability, Ending, Imported, Lease, Open, Renewed,
-    RunId, StoreError, StoredRun, Wait,
+    Rewrite, RunId, StoreError, StoredRun, Wait,
 };
 use tokio::sync::oneshot;
 
@@ -72,7 +72,7 @@ pub(crate) enum Change {
     Replace(Record, Durability),
     Wait(Wait),
     Revive(Vec<Key>),
-    Rewrite { version: u32, records: Vec<Record> },
+    Rewrite(Box<Rewrite>),
     Finish(Box<Ending>),
 }
 
@@ -237,7 +237,7 @@ impl Queued for Op {
             Self::Change { change, .. } => match change {
                 Change::Append(record, _) | Change::Replace(record, _) => size(record),
                 Change::Wait(wait) => wait.request.len(),
-                Change::Rewrite { records, .. } => records.iter().map(size).sum(),
+                Change::Rewrite(rewrite) => rewrite.contents.records.iter().map(size).sum(),
                 Change::Finish(ending) => {
                     ending.outcome.as_ref().map_or(0, |outcome| outcome.payload().len())
                 }
@@ -282,7 +282,8 @@ mod tests {
         let record = Record { key: "a".into(), outcome, input: None };
         assert!(change(Change::Append(record.clone(), Durability::Sync)).must_be_durable());
         assert!(!change(Change::Append(record, Durability::Batched)).must_be_durable());
-        assert!(change(Change::Rewrite { version: 1, records: vec![] }).must_be_durable());
+        let rewrite = Rewrite::new(1, awaitly_core::journal::Contents::default(), []);
+        assert!(change(Change::Rewrite(Box::new(rewrite))).must_be_durable());
         assert!(change(Change::Finish(Box::new(Ending::new(Status::Waiting)))).must_be_durable());
         let fate = oneshot::channel().0;
         assert!(!Op::Renew { lease: lease(), ttl: Duration::ZERO, fate }.must_be_durable());

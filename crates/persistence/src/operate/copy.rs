@@ -1,4 +1,9 @@
-use awaitly_core::store::{Imported, Operate, RunId, RunQuery, StoreError};
+use awaitly_core::journal::{Refused, Status};
+use awaitly_core::store::{
+    Imported, Open, Opened, Operate, Owner, Purpose, RunId, RunQuery, RunSummary, StoreError, StoredRun,
+};
+
+use super::held::Held;
 
 /// What became of copying runs.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -14,8 +19,9 @@ pub struct Copied {
 
 /// Copies the runs that `query` asks for from one store to another: everything of them but their leases.
 ///
-/// What is there already stays, so copying again goes on where it stopped. Nothing is deleted; where the runs
-/// are to move, let nobody open them here any more before they are copied.
+/// What is there already stays, so copying again goes on where it stopped. A run that may still be executed is copied
+/// under its lease, so that nobody begins to execute it meanwhile. Nothing is deleted; where the runs are to move, let
+/// nobody open them here any more once they are copied.
 ///
 /// ```
 /// use awaitly_core::store::RunQuery;
@@ -40,20 +46,54 @@ pub async fn copy(from: &impl Operate, to: &impl Operate, mut query: RunQuery) -
     loop {
         let page = from.list(query.clone()).await?;
         for run in page.items {
-            if run.held {
-                done.held.push(run.run);
-                continue;
-            }
-            // It may have been deleted in between.
-            let Some(stored) = from.load(&run.run).await? else { continue };
+            let (lease, stored) = match rest(from, &run).await? {
+                Rest::Held => {
+                    done.held.push(run.run);
+                    continue;
+                }
+                // It was deleted in between.
+                Rest::Gone => continue,
+                Rest::Ended(stored) => (None, stored),
+                Rest::Taken(lease, stored) => (Some(lease), stored),
+            };
             match to.import(run.run, stored).await? {
                 Imported::Added => done.copied += 1,
                 Imported::Exists => done.existed += 1,
             }
+            drop(lease);
         }
         match page.next {
             Some(next) => query.after = Some(next),
             None => return Ok(done),
         }
     }
+}
+
+/// How a run is found that is to be copied.
+enum Rest<'s, S: Operate> {
+    /// Nobody executes it any more, ever.
+    Ended(StoredRun),
+    /// Nobody executes it as long as this has its lease.
+    Taken(Held<'s, S>, StoredRun),
+    /// Somebody executes it.
+    Held,
+    Gone,
+}
+
+async fn rest<'s, S: Operate>(store: &'s S, run: &RunSummary) -> Result<Rest<'s, S>, StoreError> {
+    if run.status != Status::Completed {
+        // One that failed may be retried, so it is taken too.
+        let request = Open::new(run.run.clone(), run.workflow.clone(), Owner::unique())
+            .version(run.version)
+            .purpose(Purpose::Retry)
+            .existing();
+        match store.open(request).await? {
+            Opened::Held { lease, run, .. } => return Ok(Rest::Taken(Held { store, lease }, run)),
+            Opened::Refused(Refused::NoSuchRun) => return Ok(Rest::Gone),
+            // Busy, or somebody has changed it since it was listed.
+            Opened::Refused(_) => return Ok(Rest::Held),
+            Opened::Ended(_) => {}
+        }
+    }
+    Ok(store.load(&run.run).await?.map_or(Rest::Gone, Rest::Ended))
 }

@@ -2,7 +2,14 @@ use awaitly_core::journal::{EncodeError, Header, Key, Outcome, Payload, Record, 
 use awaitly_core::store::{Imported, Operate, RunId, StoreError, StoredRun};
 use serde::Serialize;
 
-/// A new run that begins with recorded steps of another one.
+/// A new run that begins with recorded steps of another one, and with its workflow, version and input.
+///
+/// What was recorded of a step is found by the fork as by a resumed run, errors too. So without
+/// [`up_to`](Self::up_to) the fork of a run that failed meets the recorded failure again, at the same step. Questions
+/// that wait for an answer are not taken over: the fork asks anew.
+///
+/// Idempotency keys contain the run id, and that of a fork is another one. So a service sees a step that the fork
+/// repeats as a new call, and does it once more.
 ///
 /// ```
 /// use awaitly_core::store::RunId;
@@ -34,7 +41,8 @@ impl Fork {
         self
     }
 
-    /// Puts another value in the place of what is recorded under `key`.
+    /// Puts another value in the place of what is recorded under `key`, also where that is an error. The fingerprint of
+    /// the step's input stays, so the value counts for the input that the step had.
     ///
     /// # Errors
     /// [`EncodeError`] where the value has no JSON form.

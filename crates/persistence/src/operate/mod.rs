@@ -13,7 +13,7 @@
 //! // What failed, the newest first.
 //! for run in store.list(RunQuery::new().workflow("checkout").status(Status::Failed)).await?.items {
 //!     println!("{} failed: {}", run.run, run.error.unwrap_or_default());
-//!     // Lets a worker run it on, from the step that it failed on.
+//!     // Lets a worker resume it, from the step that it failed on.
 //!     store.retry(&run.run).await?;
 //! }
 //!
@@ -30,7 +30,7 @@
 //! | list runs, page by page | [`Operate::list`] |
 //! | one run whole | [`Store::load`](awaitly_core::store::Store::load), or as JSON [`export`](OperateExt::export) |
 //! | cancel | [`Operate::cancel`] |
-//! | run on from the failed step | [`retry`](OperateExt::retry) |
+//! | resume from the failed step | [`retry`](OperateExt::retry) |
 //! | a new run from the steps of an old one | [`fork`](OperateExt::fork) |
 //! | delete | [`Operate::delete`], by age [`retain`](OperateExt::retain) |
 //! | into another store | [`copy`] |
@@ -38,6 +38,7 @@
 mod copy;
 mod export;
 mod fork;
+mod held;
 mod retain;
 mod retry;
 
@@ -52,7 +53,7 @@ use awaitly_core::store::{Operate, RunId, StoreError};
 /// What operators do with the runs of any store.
 pub trait OperateExt: Operate {
     /// Sets a run that failed or was cancelled back to running, without the records that it failed on: it is
-    /// [due](Operate::due) then, and whoever runs it runs on from the failed step. To run it on here, call
+    /// [due](Operate::due) then, and whoever resumes it goes on from the failed step. To resume it here, call
     /// `Workflow::retry` instead.
     ///
     /// # Errors
@@ -72,10 +73,12 @@ pub trait OperateExt: Operate {
 
     /// Deletes the runs that are not to be kept any more, in batches, and says how many.
     ///
-    /// A run that is retried in between stays.
+    /// A run that is retried in between stays. A batch is one commit, except where a store says that it deletes run by
+    /// run.
     ///
     /// # Errors
-    /// What the store meets; the batches before stay deleted.
+    /// What the store meets; the batches before stay deleted, and where a store deletes run by run also some of the
+    /// batch that failed.
     ///
     /// # Cancel safety
     /// Dropping the future stops between two batches, or in the middle of one, which is deleted whole or not at
@@ -86,7 +89,7 @@ pub trait OperateExt: Operate {
 
     /// A whole run as a value that reads well as JSON. `None`: no such run.
     ///
-    /// It holds everything: recorded values, and the tokens of what waits. Treat it as what it is made of.
+    /// It holds everything: recorded values, and the tokens of what waits. Protect it like the data in it.
     ///
     /// # Errors
     /// What the store meets.

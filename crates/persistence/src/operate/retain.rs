@@ -36,7 +36,8 @@ impl Retention {
         self
     }
 
-    /// How many runs are deleted in one commit: 500 unless set, 1 to 1000.
+    /// How many runs a batch has: 500 unless set, 1 to 1000. A batch is deleted in one commit, except where a store
+    /// says that it deletes run by run.
     pub const fn batch(mut self, runs: usize) -> Self {
         self.batch = runs;
         self

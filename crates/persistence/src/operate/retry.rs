@@ -1,7 +1,9 @@
 use std::time::Duration;
 
 use awaitly_core::journal::{Refused, Status};
-use awaitly_core::store::{Lease, Open, Opened, Operate, Owner, Purpose, RunId, StoreError};
+use awaitly_core::store::{Open, Opened, Operate, Owner, Purpose, RunId, StoreError};
+
+use super::held::Held;
 
 /// Why a run was not set back to running. Nothing was changed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -34,7 +36,8 @@ pub(super) async fn retry<S: Operate + ?Sized>(store: &S, run: &RunId) -> Result
     }
     let request = Open::new(run.clone(), header.workflow, Owner::unique())
         .version(header.version)
-        .purpose(Purpose::Retry);
+        .purpose(Purpose::Retry)
+        .existing();
     match store.open(request).await? {
         Opened::Held { lease, run, .. } => {
             let held = Held { store, lease };
@@ -46,19 +49,9 @@ pub(super) async fn retry<S: Operate + ?Sized>(store: &S, run: &RunId) -> Result
         }
         Opened::Ended(header) => Err(RetryError::NotFailed { status: header.status }),
         Opened::Refused(Refused::Busy { remaining }) => Err(RetryError::Busy { remaining }),
+        // It was deleted in between.
+        Opened::Refused(Refused::NoSuchRun) => Err(RetryError::NoSuchRun),
         // A newer version has come in between: the run is being executed.
         Opened::Refused(_) => Err(RetryError::Busy { remaining: Duration::ZERO }),
-    }
-}
-
-/// A lease that is given back also where the future that has it is dropped.
-struct Held<'s, S: Operate + ?Sized> {
-    store: &'s S,
-    lease: Lease,
-}
-
-impl<S: Operate + ?Sized> Drop for Held<'_, S> {
-    fn drop(&mut self) {
-        self.store.release(&self.lease);
     }
 }

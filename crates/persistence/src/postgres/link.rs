@@ -55,6 +55,7 @@ pub(super) async fn durable(connection: &mut PgConnection) -> Result<(), Error> 
 }
 
 /// How long to go on trying.
+#[derive(Clone)]
 pub(super) struct Patience {
     until: Instant,
     /// How long one try may take.
@@ -66,6 +67,11 @@ impl Patience {
     pub(super) fn new(patience: Duration) -> Self {
         let longest = (patience / 3).max(Duration::from_secs(1));
         Self { until: Instant::now() + patience, longest, pause: Duration::from_millis(10) }
+    }
+
+    /// Whether it is too late for another try.
+    pub(super) fn is_over(&self) -> bool {
+        Instant::now() > self.until
     }
 
     /// Waits a moment before another try, or gives up.

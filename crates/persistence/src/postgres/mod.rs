@@ -24,9 +24,9 @@ use std::time::Duration;
 
 use awaitly_core::journal::{Header, Key, Outcome, Record, Settling, Timestamp};
 use awaitly_core::store::{
-    Answer, Answered, Bell, Cancelled, DeleteIf, Due, DueQuery, Durability, Ending, Imported, Lease,
-    OnRecorded, Open, Opened, Operate, Page, Renewed, RunId, RunQuery, RunSummary, Store, StoreError,
-    StoredRun, Transactional, Wait, WaitQuery, Waiting, Wakes,
+    Absent, Answer, Answered, Bell, Cancelled, DeleteIf, Due, DueQuery, Durability, Ending, Imported, Lease,
+    OnRecorded, Open, Opened, Operate, Owner, Page, Renewed, Rewrite, RunId, RunQuery, RunSummary, Store,
+    StoreError, StoredRun, Transactional, Wait, WaitQuery, Waiting, Wakes,
 };
 use sqlx::Row;
 use sqlx::postgres::{PgPool, Postgres};
@@ -34,14 +34,17 @@ use tokio::sync::oneshot;
 
 use crate::group::{Sender, queue};
 use crate::limits;
-use lane::{Append, Begin, Finish, Lane, Op, Releasing, Renew, Turns};
-use link::{Link, Patience, durable};
+use lane::{Append, Begin, Finish, Lane, Op, Releasing, Renew, Turns, Unflushed};
+use link::{Link, Patience};
 use open::Asked;
 use schema::{Failure, Schema};
 use statements::Statements;
 use wakes::Listening;
 
 /// Journals in PostgreSQL, which many processes on many machines share.
+///
+/// The server must be PostgreSQL 12 or newer by what the statements need (`AS MATERIALIZED`, `plan_cache_mode`); the
+/// store is tested with 15 only.
 ///
 /// It works on a pool that the application has, or one of its own; for what every run does again and again it
 /// opens two connections more, so that records wait for nobody's queries. A clone is a handle on the same store.
@@ -50,9 +53,11 @@ use wakes::Listening;
 ///
 /// # Durability
 /// A write that returned `Ok` is committed with `synchronous_commit` as the server has it, `on` as a rule; where
-/// that is `off` it is set to `on` on the connections that the store uses. What that survives depends on the server's
+/// that is `off` it is set to `on` for what the store writes, and for nothing else. What that survives depends on the server's
 /// `fsync`, which is asked for at opening: see [`durability`](Store::durability). A record with
-/// [`Durability::Batched`] is committed with `synchronous_commit=off`. A run that was opened and has recorded
+/// [`Durability::Batched`] is committed with `synchronous_commit=off`. Where the connection is lost before such records are
+/// certainly on the disk, their runs are interrupted ([`StoreError::LeaseLost`]) and resume from what is there, so that a
+/// journal has no gap. A run that was opened and has recorded
 /// nothing may be forgotten in a crash of the server; it begins again then.
 ///
 /// Writes of concurrent runs share statements and commits: what queues up while one commit is on its way to the
@@ -61,7 +66,8 @@ use wakes::Listening;
 ///
 /// # Leases
 /// They run by the clock of the server: those of the processes may be wrong by hours. A lease lasts until its
-/// time is over, also where its process was killed. Every write checks the fencing token and locks the row of
+/// time is over, also where its process was killed; [`close`](Self::close) waits until those that were given back are
+/// free. Every write checks the fencing token and locks the row of
 /// its run against those who would take it over, in one statement, so an owner that was frozen and replaced is
 /// refused. All leases of a process that are to be renewed at one moment are renewed by one statement.
 ///
@@ -112,8 +118,6 @@ struct Shared {
     listening: Listening,
     alive: Arc<()>,
     durability: &'static str,
-    /// The server is set not to wait for the disk.
-    must_be_made_durable: bool,
 }
 
 impl PostgresStore {
@@ -121,7 +125,7 @@ impl PostgresStore {
     /// with the defaults of [`PostgresOptions`].
     ///
     /// # Errors
-    /// As [`open`](Self::open), and [`StoreError::NotThere`] where the URL is none.
+    /// As [`open`](Self::open), and [`StoreError::NotThere`] where the URL is invalid.
     pub async fn connect(url: &str) -> Result<Self, StoreError> {
         PostgresOptions::new().connect(url).await
     }
@@ -142,7 +146,7 @@ impl PostgresStore {
     async fn start(options: PostgresOptions, pool: PgPool) -> Result<Self, StoreError> {
         let schema = Schema::new(&options.schema)?;
         let mut patience = Patience::new(options.patience);
-        let (durability, must_be_made_durable) = loop {
+        let durability = loop {
             let ready = async {
                 let mut connection = pool.acquire().await?;
                 schema.migrate(&mut connection).await?;
@@ -166,6 +170,7 @@ impl PostgresStore {
                 bell: bell.clone(),
                 channel: Arc::clone(&channel),
                 releasing: Arc::clone(&releasing),
+                unflushed: Unflushed::default(),
             };
             tokio::spawn(lane.run());
             sender
@@ -184,12 +189,12 @@ impl PostgresStore {
             listening: Listening::default(),
             alive: Arc::new(()),
             durability,
-            must_be_made_durable,
         })))
     }
 
-    /// Waits until everything that was written is committed, and closes the connections that write. Other handles
-    /// answer [`StoreError::Closed`] from then on where they would write. The pool is left as it is.
+    /// Waits until everything that was written is committed, leases that are being given back among it, and closes the
+    /// connections that write. Other handles answer [`StoreError::Closed`] from then on where they would write over
+    /// these. The pool is left as it is.
     ///
     /// # Errors
     /// None today.
@@ -222,6 +227,14 @@ impl PostgresStore {
             .map_err(StoreError::from)
     }
 
+    async fn ask_for(&self, request: &Open) -> Result<Asked, StoreError> {
+        let (statements, back) = (&self.0.statements, &self.0.turns);
+        let ask = |mut connection: Connection| async move {
+            open::ask(&mut connection, statements, request, back).await
+        };
+        self.insist(ask).await
+    }
+
     /// Carries out `act` on a connection of the pool, and once more where the connection was lost. It must leave
     /// the same when it is carried out twice.
     async fn insist<T, Fut>(&self, act: impl Fn(Connection) -> Fut) -> Result<T, StoreError>
@@ -232,10 +245,7 @@ impl PostgresStore {
         let mut patience = Patience::new(self.0.patience);
         loop {
             let attempt = async {
-                let mut connection = self.0.pool.acquire().await?;
-                if self.0.must_be_made_durable {
-                    durable(&mut connection).await?;
-                }
+                let connection = self.0.pool.acquire().await?;
                 act(connection).await
             };
             let attempt = tokio::time::timeout(self.longest(), attempt).await;
@@ -257,32 +267,32 @@ fn close(lane: &Sender<Op>) -> Option<oneshot::Receiver<Result<(), StoreError>>>
 }
 
 /// What an acknowledged write survives, as the server is set.
-///
-/// And whether connections must be set to wait for the disk.
-async fn durability(connection: &mut Connection) -> Result<(&'static str, bool), sqlx::Error> {
+async fn durability(connection: &mut Connection) -> Result<&'static str, sqlx::Error> {
     let settings = sqlx::query("SELECT current_setting('fsync'), current_setting('synchronous_commit')");
     let row = settings.fetch_one(&mut **connection).await?;
     let (fsync, commit): (String, String) = (row.try_get(0)?, row.try_get(1)?);
-    let durability = match (fsync.as_str(), commit.as_str()) {
+    Ok(match (fsync.as_str(), commit.as_str()) {
         ("off", _) => "PostgreSQL, fsync=off: a crash of the server may destroy everything",
         (_, "local") => "PostgreSQL, synchronous_commit=local",
         (_, "remote_write") => "PostgreSQL, synchronous_commit=remote_write",
         (_, "remote_apply") => "PostgreSQL, synchronous_commit=remote_apply",
         // Where it is off it is set to on.
         _ => "PostgreSQL, synchronous_commit=on",
-    };
-    Ok((durability, commit == "off"))
+    })
 }
 
 impl Store for PostgresStore {
-    async fn open(&self, request: Open) -> Result<Opened, StoreError> {
+    async fn open(&self, mut request: Open) -> Result<Opened, StoreError> {
+        // Who opened it is known by a name that nobody else has: a call whose answer was lost finds its lease by it.
+        request.owner = Owner::new(format!("{} {}", request.owner.as_str(), Owner::unique().as_str()));
         let request = Arc::new(request);
         let statements = &self.0.statements;
         loop {
             let begin = Arc::clone(&request);
             let back = self.0.turns.clone();
-            if let Some(began) =
-                self.0.turns.ops.ask(|fate| Op::Begin(Begin { request: begin, fate, back })).await?
+            if request.absent == Absent::Begin
+                && let Some(began) =
+                    self.0.turns.ops.ask(|fate| Op::Begin(Begin { request: begin, fate, back })).await?
             {
                 let header = Header::begin(&request, began.now);
                 let input = request.input.as_ref().map(|input| input.payload.clone());
@@ -290,11 +300,10 @@ impl Store for PostgresStore {
                 let run = StoredRun { header, input, records: Vec::new(), waits: Vec::new() };
                 return Ok(Opened::Held { lease, now: began.now, run });
             }
-            let (asking, back) = (&*request, &self.0.turns);
-            let ask = |mut connection: Connection| async move {
-                open::ask(&mut connection, statements, asking, back).await
-            };
-            let asked = self.insist(ask).await?;
+            // Where this future is dropped meanwhile, the task goes on, and gives the lease back that it gets.
+            let (store, asking) = (self.clone(), Arc::clone(&request));
+            let ask = async move { store.ask_for(&asking).await };
+            let asked = tokio::spawn(ask).await.map_err(|_| StoreError::Closed)??;
             let (lease, now, run) = match asked {
                 Asked::Opened(opened) => return Ok(opened),
                 Asked::Held { lease, now, run } => (lease, now, run),
@@ -356,10 +365,10 @@ impl Store for PostgresStore {
         .await
     }
 
-    async fn rewrite(&self, lease: &Lease, version: u32, records: Vec<Record>) -> Result<(), StoreError> {
-        let (statements, records) = (&self.0.statements, records.as_slice());
+    async fn rewrite(&self, lease: &Lease, rewrite: Rewrite) -> Result<(), StoreError> {
+        let (statements, rewrite) = (&self.0.statements, &rewrite);
         self.insist(|mut connection| async move {
-            write::rewrite(&mut connection, statements, lease, version, records).await
+            write::rewrite(&mut connection, statements, lease, rewrite).await
         })
         .await
     }

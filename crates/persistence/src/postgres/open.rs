@@ -35,7 +35,10 @@ pub(super) async fn ask(
     let row =
         statements.run.query().bind(text::stored(&request.run)).fetch_optional(&mut *connection).await?;
     let Some(run) = row.as_ref().map(rows::run).transpose()? else {
-        return Ok(Asked::Again);
+        return Ok(match admit(request, None) {
+            Admission::Refuse(refused) => Asked::Opened(Opened::Refused(refused)),
+            _ => Asked::Again,
+        });
     };
     let owner = text::stored(request.owner.as_str());
     let claim = |token: i64, slot| {

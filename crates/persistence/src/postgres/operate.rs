@@ -203,19 +203,7 @@ pub(super) async fn import(
         let Some(row) = row else { return Ok(Imported::Exists) };
         let slot: i64 = row.try_get(0)?;
         write::put_steps(&mut transaction, statements, slot, 1, records).await?;
-        for entry in waits {
-            statements
-                .put_wait
-                .query()
-                .bind(slot)
-                .bind(text::stored(&entry.key))
-                .bind(text::stored(&entry.token))
-                .bind(text::stored(entry.request.as_str()))
-                .bind(millis(entry.since))
-                .bind(entry.expires.map(millis))
-                .execute(&mut *transaction)
-                .await?;
-        }
+        write::put_waits(&mut transaction, statements, slot, waits).await?;
         statements.notify.query().bind(channel).execute(&mut *transaction).await?;
         Ok(Imported::Added)
     })

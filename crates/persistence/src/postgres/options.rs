@@ -9,8 +9,8 @@ use super::error::store_error;
 /// How a [`PostgresStore`] works.
 ///
 /// # Default
-/// The schema `awaitly`, 1024 waiting operations, 30 seconds of patience, 8 connections where it makes a pool of
-/// its own.
+/// The schema `awaitly`, 1024 places in each write queue, 30 seconds of patience, 8 connections where it makes a pool
+/// of its own.
 ///
 /// # Examples
 /// ```no_run
@@ -44,8 +44,12 @@ impl PostgresOptions {
         self
     }
 
-    /// Sets how many operations may wait to be written before further ones wait to be queued; one with large
-    /// values counts once more for each 64 KiB of them. 1024 unless set; 0 counts as 1.
+    /// Places in the write queue. An operation takes one, plus one for each 64 KiB of its values; callers wait while
+    /// none is free. 0 counts as 1.
+    /// There are two such queues, one for records, and one for beginnings, endings and leases of runs.
+    ///
+    /// # Default
+    /// 1024.
     pub const fn queue(mut self, operations: usize) -> Self {
         self.queue = operations;
         self
@@ -53,6 +57,10 @@ impl PostgresOptions {
 
     /// Sets for how long to try again when the server cannot be reached or restarts, before the answer is
     /// [`StoreError::Unavailable`]. 30 seconds unless set.
+    ///
+    /// A third of it, and a second at least, is the longest that one try of a record, of a beginning, ending or
+    /// lease, and of a transactional step takes. A call on the pool, as opening a run that is there, may take as long
+    /// as all of it, and 30 seconds in any case.
     pub const fn patience(mut self, patience: Duration) -> Self {
         self.patience = patience;
         self
@@ -76,7 +84,7 @@ impl PostgresOptions {
     /// Opens a store with a pool of its own, and brings its tables up to date.
     ///
     /// # Errors
-    /// As [`PostgresStore::open`]; [`StoreError::NotThere`] where the URL is none.
+    /// As [`PostgresStore::open`]; [`StoreError::NotThere`] where the URL is invalid.
     pub async fn connect(self, url: &str) -> Result<PostgresStore, StoreError> {
         let options: PgConnectOptions = url.parse().map_err(|error| store_error(&error))?;
         let options = options.application_name("awaitly");

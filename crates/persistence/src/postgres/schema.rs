@@ -132,9 +132,11 @@ impl From<Failure> for StoreError {
     }
 }
 
-/// A process that is frozen in the middle does not keep the rows that it has locked.
+/// A process that is frozen in the middle does not keep the rows that it has locked. And the commit waits for the disk,
+/// whatever the application has set on the connection: it holds for this transaction alone.
 pub(super) const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED; \
-     SET LOCAL idle_in_transaction_session_timeout = '3s'";
+     SET LOCAL idle_in_transaction_session_timeout = '3s'; \
+     SELECT set_config('synchronous_commit', 'on', true) WHERE current_setting('synchronous_commit') = 'off'";
 
 /// Carries out `$body` in a transaction. What was refused is rolled back before the answer is handed on, so that
 /// no lock outlives it.

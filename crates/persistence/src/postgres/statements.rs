@@ -247,7 +247,7 @@ statements! {
         FROM unnest($3::bigint[], $4::smallint[], $5::text[], $6::text[]) WITH ORDINALITY \
             AS o(input, kind, key, payload, ord) ORDER BY ord";
 
-    set_version: "UPDATE {schema}.runs SET version = $2 WHERE id = $1";
+    set_version: "UPDATE {schema}.runs SET version = $2, failed_on = $3 WHERE id = $1";
 
     request_cancel: "UPDATE {schema}.runs SET cancel_requested = true WHERE id = $1";
 
@@ -255,9 +255,9 @@ statements! {
         failed_on = '[]', changed_at = {now}, wake_at = NULL, cancel_requested = false, owner = NULL, \
         lease_until = 0 WHERE id = $1";
 
-    /// Those of the runs that may be deleted, locked.
+    /// Those of the runs whose lease nobody holds, locked. Nobody who executes one has to wait.
     deletable: "SELECT id, run_id, status, changed_at, greatest(lease_until - {now}, 0), owner IS NOT NULL \
-        FROM {schema}.runs WHERE run_id = ANY($1) ORDER BY id FOR UPDATE";
+        FROM {schema}.runs WHERE run_id = ANY($1) AND (owner IS NULL OR lease_until <= {now}) ORDER BY id FOR UPDATE";
 
     delete_steps: "DELETE FROM {schema}.steps WHERE run = ANY($1)";
 

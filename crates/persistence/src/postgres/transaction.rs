@@ -11,6 +11,7 @@ use super::PostgresStore;
 use super::error::{is_duplicate, is_transient, lost, refuses};
 use super::link::Patience;
 use super::schema::Failure;
+use super::text;
 
 /// Lets the commit wait for the disk, where the server is set not to. It holds for this transaction alone: the
 /// connection is the application's.
@@ -64,6 +65,10 @@ impl PostgresStore {
         // Whether a commit whose answer was lost has happened is not known: the record says so. Where it is not
         // there the server may still be at it, so only what is there counts.
         match (self.look(lease, record).await?, error) {
+            ((false, _), _) if !self.has(lease).await? => {
+                let detail = "the run is in another store: give the step the store that its workflow has";
+                Err(StoreError::Unstorable { detail: detail.into() })
+            }
             ((false, _), _) => Err(lost(lease)),
             ((true, true), StoreError::Unavailable { .. }) => Ok(()),
             (_, error) => Err(error),
@@ -91,6 +96,16 @@ impl PostgresStore {
             Err(error) if !is_duplicate(&error) => Err(error),
             _ => transaction.rollback().await.map(|()| false),
         }
+    }
+
+    /// Whether the run that the lease is for is in this store.
+    async fn has(&self, lease: &Lease) -> Result<bool, StoreError> {
+        let statements = &self.0.statements;
+        self.insist(|mut connection| async move {
+            let run = statements.run.query().bind(text::stored(lease.run()));
+            Ok(run.fetch_optional(&mut *connection).await?.is_some())
+        })
+        .await
     }
 
     /// Whether the lease is held, and whether this very record was written under it.

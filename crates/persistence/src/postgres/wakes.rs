@@ -1,11 +1,13 @@
 //! What processes tell each other: that a run may have become due.
 
+use std::io::ErrorKind;
 use std::sync::Weak;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use awaitly_core::store::Bell;
-use sqlx::postgres::{PgConnectOptions, PgListener, PgPool, PgPoolOptions};
+use sqlx::postgres::{PgConnectOptions, PgListener, PgNotification, PgPool, PgPoolOptions};
+use tokio::time::Instant;
 
 /// A task that listens, begun when somebody first asks.
 #[derive(Debug, Default)]
@@ -38,12 +40,23 @@ async fn told(pool: &PgPool, channel: &str, bell: &Bell, alive: &Weak<()>) -> Re
     let mut listener = PgListener::connect_with(pool).await?;
     listener.listen(channel).await?;
     bell.ring();
+    let mut heard = Instant::now();
     while alive.strong_count() > 0 {
         // Looked at from time to time, so that the task ends with the store.
-        if let Ok(told) = tokio::time::timeout(Duration::from_secs(1), listener.recv()).await {
-            told?;
+        if let Ok(told) = tokio::time::timeout(Duration::from_secs(1), listener.try_recv()).await {
+            // `None`: the connection was lost, and has been made anew; what was told in between is lost.
+            let _: Option<PgNotification> = told?;
             bell.ring();
+            heard = Instant::now();
+        } else if heard.elapsed() >= SILENCE {
+            // A connection that was cut without a word is only noticed by saying something.
+            let ping = tokio::time::timeout(SILENCE, sqlx::query("SELECT 1").execute(&mut listener)).await;
+            ping.unwrap_or_else(|_| Err(std::io::Error::from(ErrorKind::TimedOut).into()))?;
+            heard = Instant::now();
         }
     }
     Ok(())
 }
+
+/// How long nothing may be heard before it is asked whether anybody is there, and how long the answer may take.
+const SILENCE: Duration = Duration::from_secs(15);

@@ -2,8 +2,10 @@
 //!
 //! Each may be carried out twice, where the answer to the first was lost, and leaves the same.
 
-use awaitly_core::journal::{Asked, Key, Outcome, Record, Settling, Timestamp, Unanswered, settle};
-use awaitly_core::store::{Lease, StoreError, Wait};
+use awaitly_core::journal::{
+    Asked, Contents, Key, Outcome, Record, Settling, Timestamp, Unanswered, WaitEntry, settle,
+};
+use awaitly_core::store::{Lease, Rewrite, StoreError, Wait};
 use sqlx::Connection;
 use sqlx::postgres::PgConnection;
 
@@ -20,8 +22,10 @@ pub(super) async fn replace(
     lease: &Lease,
     record: &Record,
 ) -> Result<(), Failure> {
-    let replaced = statements.replace.writing(lease, record).execute(connection).await?;
-    if replaced.rows_affected() == 1 { Ok(()) } else { Err(lost(lease).into()) }
+    in_transaction!(connection, transaction => {
+        let replaced = statements.replace.writing(lease, record).execute(&mut *transaction).await?;
+        if replaced.rows_affected() == 1 { Ok(()) } else { Err(lost(lease).into()) }
+    })
 }
 
 pub(super) async fn wait(
@@ -95,16 +99,22 @@ pub(super) async fn rewrite(
     connection: &mut PgConnection,
     statements: &Statements,
     lease: &Lease,
-    version: u32,
-    records: &[Record],
+    rewrite: &Rewrite,
 ) -> Result<(), Failure> {
+    let Contents { records, waits, failed_on } = &rewrite.contents;
     limits::distinct_keys(lease.run(), records)?;
     in_transaction!(connection, transaction => {
         hold(&mut transaction, statements, lease).await?;
+        // Who answers locks the row of the run too: what waits now waits until this is committed.
+        let waiting = statements.waits.query().bind(lease.slot()).fetch_all(&mut *transaction).await?;
+        let waiting = waiting.iter().map(rows::wait_entry).collect::<Result<Vec<_>, _>>()?;
+        rewrite.check(lease.run(), waiting.iter().map(|entry| &entry.key))?;
+        statements.delete_waits.query().bind(vec![lease.slot()]).execute(&mut *transaction).await?;
+        put_waits(&mut transaction, statements, lease.slot(), waits).await?;
         statements.drop_all_steps.query().bind(lease.slot()).execute(&mut *transaction).await?;
         put_steps(&mut transaction, statements, lease.slot(), lease.token().cast_signed(), records).await?;
-        let set = statements.set_version.query().bind(lease.slot()).bind(i64::from(version));
-        set.execute(&mut *transaction).await?;
+        let set = statements.set_version.query().bind(lease.slot()).bind(i64::from(rewrite.version));
+        set.bind(text::json(failed_on)).execute(&mut *transaction).await?;
         Ok(())
     })
 }
@@ -144,6 +154,29 @@ pub(super) async fn put_steps(
             .bind(kinds.collect::<Vec<_>>())
             .bind(keys.collect::<Vec<_>>())
             .bind(payloads.collect::<Vec<_>>())
+            .execute(&mut *connection)
+            .await?;
+    }
+    Ok(())
+}
+
+/// Entries that wait, as they waited elsewhere or under other keys.
+pub(super) async fn put_waits(
+    connection: &mut PgConnection,
+    statements: &Statements,
+    slot: i64,
+    waits: &[WaitEntry],
+) -> Result<(), sqlx::Error> {
+    for entry in waits {
+        statements
+            .put_wait
+            .query()
+            .bind(slot)
+            .bind(text::stored(&entry.key))
+            .bind(text::stored(&entry.token))
+            .bind(text::stored(entry.request.as_str()))
+            .bind(millis(entry.since))
+            .bind(entry.expires.map(millis))
             .execute(&mut *connection)
             .await?;
     }

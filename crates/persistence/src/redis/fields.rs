@@ -214,7 +214,7 @@ fn outcome(text: &str) -> Option<Outcome> {
     Some(Outcome::from_parts(Kind::from_number(kind.parse().ok()?)?, Payload::from_stored(payload)))
 }
 
-fn keys_text(keys: &[Key]) -> Result<String, StoreError> {
+pub(super) fn keys_text(keys: &[Key]) -> Result<String, StoreError> {
     let unstorable = |error: awaitly_core::journal::EncodeError| StoreError::Unstorable {
         detail: error.to_string().into(),
     };

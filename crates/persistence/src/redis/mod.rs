@@ -55,39 +55,70 @@ use writer::Writer;
 /// and warns where it is less than that. A replica that takes over may lack the newest writes in
 /// any case: Redis copies to them later than it answers. `Durability::Batched` is the same as `Sync` here.
 ///
-/// What the server forgets in a crash is forgotten for all: an owner whose lease it does not know any more cannot
-/// write, even where another lease has got the same token since. And an owner that was told of an outcome which
-/// the server has forgotten does not write behind the gap: a lease is good for the server that gave it, and is
-/// lost with a restart and with a replica that takes over. The run is due then, and resumes from what is there.
-/// Only where nothing acknowledged is forgotten, with `appendfsync always` and no replica, as found at connecting,
-/// does a lease outlive a restart.
+/// Each write is a script of its own that happens whole or not at all. What concurrent runs write while an answer is on
+/// its way goes in one piece with the next sending. There is no timer, so a single run waits for nobody.
 ///
-/// # The server
-/// Redis from version 5 on, or one that speaks like it, alone or with replicas. Not a Redis Cluster: the scripts
-/// touch several keys of a run, which a cluster spreads over machines; one is refused at connecting. A server that
-/// throws keys away when its memory is full (`maxmemory-policy allkeys-*`) throws away journals, and the log says so
-/// as an error at connecting: a run that has lost records is [`StoreError::Corrupt`], and one that is gone as a whole
-/// begins anew.
-/// The user needs `EVALSHA`, `SCRIPT LOAD`, `CLIENT ID` and `INFO`, the commands of hashes and sorted sets, and
-/// better also `CLIENT KILL`, `CONFIG GET` and the channel. Encryption is not built in: an address that
-/// begins with `rediss:` works where your program turns on a TLS feature of the crate `redis`.
+/// # Leases
+/// They run by the clock of the server, as all times here do: where that is set back, leases last longer by as much.
+/// A lease lasts until its time is over, also where its process was killed. What the server forgets in a crash is
+/// forgotten for all: an owner whose lease it does not know any more cannot write, even where another lease has got
+/// the same token since.
 ///
-/// All names begin with a prefix, `awaitly:` unless [`RedisOptions::prefix`] says otherwise, and others are left
-/// alone. Nothing expires by itself, and nothing looks through the whole database.
+/// A lease is good for the server that gave it. After a restart, and where a replica takes over, its owner is refused
+/// as one who has lost it, so that nothing is recorded behind an outcome that was acknowledged and forgotten; the run is
+/// due then, and resumes from what is there. Only where nothing acknowledged is forgotten, with `appendfsync always` and
+/// no replica, as found at connecting, does a lease outlive a restart.
 ///
-/// # Time
-/// All of it is the server's. Where its clock is set back, leases last longer by that.
+/// There is no `close`. A lease is given back by a task of the runtime that the store was connected in. Every call
+/// that reads waits until those are free which this store gave back before, [`now`] for one. Where the runtime ends
+/// first, they last until their time is over.
 ///
-/// # Sharing the way
-/// What concurrent runs write while an answer is on its way goes in one piece with the next sending. There is no
-/// timer, so a single run waits for nobody. Each write is a script of its own that happens whole or not at all.
-///
-/// # Lost connections
+/// # When the server goes away
 /// A write whose answer was lost is sent again over a new connection, and recognises itself if it was carried out
 /// the first time. That goes on for 30 seconds, or what [`RedisOptions::patience`] says, and ends with
 /// [`StoreError::Unavailable`]: then the write may have happened or not. [`delete`] alone is not sent again once it
 /// may have happened, because it could not say any more which runs it deleted.
 ///
+/// # The server
+/// Redis from version 5 on, or a compatible server, alone or with replicas. Not a Redis Cluster: the scripts
+/// touch several keys of a run, which a cluster spreads over machines; one is refused at connecting. A server that
+/// throws keys away when its memory is full (`maxmemory-policy allkeys-*`) throws away journals, and the log says so
+/// as an error at connecting: a run that has lost records is [`StoreError::Corrupt`], and one that is gone as a whole
+/// begins anew.
+///
+/// TLS is not built in: an address that begins with `rediss:` works where your program turns on a TLS feature of the
+/// crate `redis`.
+///
+/// All names begin with a prefix, `awaitly:` unless [`RedisOptions::prefix`] says otherwise, and others are left
+/// alone. Nothing expires by itself, and nothing looks through the whole database.
+///
+/// # Rights
+/// This makes a user with the rights that a store with the prefix `awaitly` uses, and no others. It is one line, for
+/// Redis 6.2 and newer:
+///
+/// ```text
+/// ACL SETUSER app on >secret resetkeys ~awaitly:* resetchannels &awaitly:wakes -@all
+///     +evalsha +script|load +client|id +client|kill +info +config|get +ping +select +time
+///     +get +set +incr +exists +unlink +publish +subscribe
+///     +hget +hmget +hgetall +hkeys +hlen +hexists +hset +hdel +hincrby
+///     +zadd +zrem +zrange +zrangebylex +zrangebyscore +zrevrangebyscore
+/// ```
+///
+/// `+select` is for an address that names another database than 0. The crate `redis` also tells its name by
+/// `CLIENT SETINFO`, and does not mind a refusal. The store works without some of these rights, but loses something:
+///
+/// - Without `CLIENT KILL`, the server does not close a connection that was lost. What was sent over it may be carried
+///   out after what came later, so a late replacement of a record may undo a newer one. A warning says so each time.
+///   Appends, endings and openings recognise themselves however late they are.
+/// - Without `CONFIG GET`, nobody knows how durable the server is: [`durability`] says that, and so does a warning. A
+///   `maxmemory-policy` that throws journals away is not noticed, and each restart interrupts runs.
+/// - Without the channel, or `PUBLISH` and `SUBSCRIBE`, [`wakes`] tells only what this store did itself, and other
+///   processes do not hear of that: ask [`due`] from time to time. Once somebody listens, the store tries to subscribe
+///   twice a second, each time over a new connection.
+///
+/// [`due`]: awaitly_core::store::Operate::due
+/// [`now`]: awaitly_core::store::Operate::now
+/// [`wakes`]: awaitly_core::store::Operate::wakes
 /// [`delete`]: awaitly_core::store::Operate::delete
 /// [`durability`]: awaitly_core::store::Store::durability
 ///
@@ -132,7 +163,7 @@ impl RedisStore {
     /// Tokio runtime.
     ///
     /// # Errors
-    /// [`StoreError::NotThere`] where the address is none, the server does not let the user in, is too old, or is
+    /// [`StoreError::NotThere`] where the address is invalid, the server does not let the user in, is too old, or is
     /// part of a cluster; [`StoreError::Unavailable`] where it does not answer, which is not tried again;
     /// [`StoreError::NewerFormat`] where a newer version wrote there, and then nothing was touched;
     /// [`StoreError::Corrupt`] where something else stands under the names of the store;

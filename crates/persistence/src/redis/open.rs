@@ -1,8 +1,8 @@
 //! Opening a run.
 
 use awaitly_core::journal::{Admission, Header, Timestamp, admit};
-use awaitly_core::store::{Lease, Open, Opened, StoreError};
-use redis::Cmd;
+use awaitly_core::store::{Absent, Lease, Open, Opened, StoreError};
+use redis::{Cmd, ToRedisArgs};
 
 use super::fields::{self, Known};
 use super::op::{Kind, Op, To};
@@ -16,11 +16,13 @@ impl RedisStore {
     pub(super) async fn open_run(&self, request: &Open) -> Result<Opened, StoreError> {
         let number = self.0.nonces.next();
         let holder = nonces::text(number);
-        let mut known = None;
+        let mut known: Option<Known> = None;
         loop {
-            let call = match &known {
-                None => self.begin(request, &holder),
-                Some(known) => self.take(request, &holder, known),
+            let call = match (&known, request.absent) {
+                (Some(known), _) => self.take(request, &holder, &known.seen),
+                (None, Absent::Begin) => self.begin(request, &holder),
+                // No run looks like that, so this only tells what is there.
+                (None, Absent::Refuse) => self.take(request, &holder, &["?"; 6]),
             };
             let kind = Kind::Opens { release: self.give_back(request, &holder), back: self.0.ops.clone() };
             let mut reply = self.write(&request.run, call, To::One, kind).await?;
@@ -41,8 +43,12 @@ impl RedisStore {
                     Admission::Ended => return Ok(Opened::Ended(known.header.clone())),
                     Admission::Take | Admission::Begin => {}
                 },
-                // It was deleted in between.
-                None if word == "changed" => {}
+                // It was deleted in between, or was never there.
+                None if word == "changed" => {
+                    if let Admission::Refuse(refused) = admit(request, None) {
+                        return Ok(Opened::Refused(refused));
+                    }
+                }
                 None => return Err(reply.corrupt("workflow")),
             }
         }
@@ -60,9 +66,9 @@ impl RedisStore {
         call
     }
 
-    fn take(&self, request: &Open, holder: &str, known: &Known) -> Cmd {
+    fn take(&self, request: &Open, holder: &str, seen: &[impl ToRedisArgs; 6]) -> Cmd {
         let mut call = self.call(Script::Take, &request.run);
-        call.arg(&*request.run).arg(holder).arg(lasting(request.ttl)).arg(&known.seen);
+        call.arg(&*request.run).arg(holder).arg(lasting(request.ttl)).arg(seen);
         call
     }
 

@@ -8,7 +8,7 @@ use super::RedisStore;
 /// How a [`RedisStore`] works.
 ///
 /// # Default
-/// Keys that begin with `awaitly:`, 1024 places for waiting writes, 30 seconds of patience.
+/// Keys that begin with `awaitly:`, 1024 places in the write queue, 30 seconds of patience.
 ///
 /// # Examples
 /// ```no_run
@@ -45,8 +45,11 @@ impl RedisOptions {
         self
     }
 
-    /// Sets how many writes may wait for the connection before further ones wait to be queued; a write takes a
-    /// place more for each 64 KiB. 1024 unless set; 0 counts as 1.
+    /// Places in the write queue. An operation takes one, plus one for each 64 KiB of its values; callers wait while
+    /// none is free. 0 counts as 1.
+    ///
+    /// # Default
+    /// 1024.
     pub const fn queue(mut self, writes: usize) -> Self {
         self.queue = writes;
         self

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use awaitly_core::journal::{Key, Outcome, Record, Settling, Timestamp};
+use awaitly_core::journal::{Contents, Key, Outcome, Record, Settling, Timestamp};
 use awaitly_core::store::{
-    Durability, Ending, Lease, Open, Opened, Renewed, RunId, Store, StoreError, StoredRun, Wait,
+    Durability, Ending, Lease, Open, Opened, Renewed, Rewrite, RunId, Store, StoreError, StoredRun, Wait,
 };
 
 use super::names::{member, member_prefix};
@@ -72,17 +72,29 @@ impl Store for RedisStore {
         self.write_by(lease, None, call, Kind::Wakes).await.map(std::mem::drop)
     }
 
-    async fn rewrite(&self, lease: &Lease, version: u32, records: Vec<Record>) -> Result<(), StoreError> {
+    async fn rewrite(&self, lease: &Lease, rewrite: Rewrite) -> Result<(), StoreError> {
+        let Rewrite { version, contents: Contents { records, waits, failed_on }, waited, .. } = rewrite;
         let twice = limits::distinct_keys(lease.run(), &records).err();
         // A lease that was lost is told first, as everywhere.
         if let Some(twice) = twice {
             let call = self.call_by(lease, Script::Holds);
             return self.write_by(lease, None, call, Kind::Plain).await.and(Err(twice));
         }
-        let mut call = self.call_by(lease, Script::Rewrite);
-        call.arg(self.nonce()).arg(version);
+        let (mut call, nonce) = (self.call_by(lease, Script::Rewrite), self.nonce());
+        call.arg(&nonce).arg(version).arg(fields::keys_text(&failed_on)?).arg(member_prefix(lease.run()));
+        call.arg(waited.len());
+        for key in &waited {
+            call.arg(&**key);
+        }
+        call.arg(waits.len());
+        for entry in &waits {
+            call.arg(&*entry.key).arg(fields::entry_text(entry, &nonce));
+        }
         records.iter().for_each(|record| add_record(&mut call, record));
-        self.write_by(lease, None, call, Kind::Plain).await.map(drop)
+        match self.write_by(lease, None, call, Kind::Plain).await? {
+            (word, _) if word == "answered" => Err(StoreError::Answered { run: (**lease.run()).into() }),
+            _ => Ok(()),
+        }
     }
 
     async fn finish(&self, lease: &Lease, ending: Ending) -> Result<(), StoreError> {

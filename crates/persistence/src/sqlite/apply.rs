@@ -1,10 +1,10 @@
 use awaitly_core::journal::{
-    Admission, Asked, Header, Key, LeaseInfo, Outcome, Payload, Record, Settling, Status, Timestamp,
-    Unanswered, WaitEntry, admit, settle,
+    Admission, Asked, Contents, Header, Key, LeaseInfo, Outcome, Payload, Record, Settling, Status,
+    Timestamp, Unanswered, WaitEntry, admit, settle,
 };
 use awaitly_core::store::{
-    Answer, Answered, Cancelled, DeleteIf, Due, DueQuery, Ending, Imported, Lease, Open, Renewed, RunId,
-    StoreError, StoredRun, Wait,
+    Answer, Answered, Cancelled, DeleteIf, Due, DueQuery, Ending, Imported, Lease, Open, Renewed, Rewrite,
+    RunId, StoreError, StoredRun, Wait,
 };
 use rusqlite::{Connection, params};
 
@@ -79,7 +79,7 @@ impl Batch<'_> {
             Change::Replace(record, _) => self.insert(REPLACE, lease, record).map(drop),
             Change::Wait(wait) => self.wait(lease, wait),
             Change::Revive(drop) => self.revive(lease, drop),
-            Change::Rewrite { version, records } => self.rewrite(lease, *version, records),
+            Change::Rewrite(rewrite) => self.rewrite(lease, rewrite),
             Change::Finish(ending) => self.finish(lease, ending),
         }
     }
@@ -159,6 +159,7 @@ impl Batch<'_> {
         for run in runs {
             if let Some(RunRow { slot, header, held, .. }) = rows::run(self.connection, run)?
                 && condition.holds(header.status, header.changed, self.lease_info(held.as_ref()))
+                && !found.iter().any(|(_, known)| *known == slot)
             {
                 found.push((run, slot));
             }
@@ -300,15 +301,26 @@ impl Batch<'_> {
         self.put_wait(lease.slot(), &wait.clone().begin(self.now))
     }
 
-    fn rewrite(&mut self, lease: &Lease, version: u32, records: &[Record]) -> Result<(), Failure> {
+    fn rewrite(&mut self, lease: &Lease, rewrite: &Rewrite) -> Result<(), Failure> {
         self.leases.confirm(self.connection, lease)?;
+        let Contents { records, waits, failed_on } = &rewrite.contents;
         // Asked first: a refusal must not leave half of the new journal in the batch.
         limits::distinct_keys(lease.run(), records)?;
+        let waiting = rows::waits(self.connection, lease.slot())?;
+        rewrite.check(lease.run(), waiting.iter().map(|entry| &entry.key))?;
+        let failed_on = Payload::encode(failed_on).map_err(|_| undecodable("failed_on"))?;
         self.execute("DELETE FROM awaitly_steps WHERE run = ?", [lease.slot()])?;
+        self.execute("DELETE FROM awaitly_waits WHERE run = ?", [lease.slot()])?;
         for record in records {
             self.append(lease, record)?;
         }
-        self.execute("UPDATE awaitly_runs SET version = ?2 WHERE id = ?1", (lease.slot(), version))
+        for entry in waits {
+            self.put_wait(lease.slot(), entry)?;
+        }
+        self.execute(
+            "UPDATE awaitly_runs SET version = ?2, failed_on = ?3 WHERE id = ?1",
+            (lease.slot(), rewrite.version, failed_on.as_str()),
+        )
     }
 
     fn finish(&mut self, lease: &Lease, ending: &Ending) -> Result<(), Failure> {

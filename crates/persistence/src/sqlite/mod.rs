@@ -23,7 +23,7 @@ use std::time::Duration;
 use awaitly_core::journal::{Key, Outcome, Record, Settling};
 use awaitly_core::store::{
     Answer, Answered, Bell, Cancelled, DeleteIf, Due, DueQuery, Durability, Ending, Imported, Lease, Open,
-    Opened, Operate, Page, Renewed, RunId, RunQuery, RunSummary, Store, StoreError, StoredRun, Wait,
+    Opened, Operate, Page, Renewed, Rewrite, RunId, RunQuery, RunSummary, Store, StoreError, StoredRun, Wait,
     WaitQuery, Waiting, Wakes,
 };
 use tokio::sync::{mpsc, oneshot};
@@ -44,6 +44,10 @@ use writer::Writer;
 /// unless [`Synchronous::Normal`] was chosen. A run that was opened and has recorded nothing may be
 /// forgotten in a crash of the system; it begins again then.
 ///
+/// A record with [`Durability::Batched`] is committed without waiting for the disk, as with `synchronous=NORMAL`. A
+/// crash of the system may undo what was recorded in the file since the last commit that waited, of any run. Where
+/// one record of a commit has to wait for the disk, all of that commit does.
+///
 /// Writes of concurrent runs share commits: what queues up while one commit is on its way to the disk
 /// goes with the next. There is no timer, so a single run waits for nobody.
 ///
@@ -55,10 +59,11 @@ use writer::Writer;
 /// their time is over; a warning says so once.
 ///
 /// # The file
-/// The tables are named `awaitly_runs`, `awaitly_steps` and `awaitly_migrations`; others in the same
-/// file are left alone, so an application may keep its own beside them. The file is in WAL mode, and
-/// must be on a disk of this machine, not on a network. Its path is a path: `:memory:` is refused, for
-/// that there is [`MemoryStore`](crate::MemoryStore).
+/// The tables are named `awaitly_runs`, `awaitly_steps`, `awaitly_waits`, `awaitly_next` and `awaitly_migrations`;
+/// others in the same file are left alone, so an application may keep its own beside them. The file is in WAL mode,
+/// and must be on a disk of this machine, not on a network. It does not shrink when runs are deleted: freed pages are
+/// used again, and `VACUUM` gives them back. `:memory:` is refused, since there is
+/// [`MemoryStore`](crate::MemoryStore) for that.
 ///
 /// # Cancel safety
 /// A write whose future is dropped while it waits for a place in the queue does not happen; later it
@@ -96,7 +101,7 @@ impl SqliteStore {
     /// defaults of [`SqliteOptions`].
     ///
     /// # Errors
-    /// [`StoreError::NotThere`] where the folder is missing or the path is no file's;
+    /// [`StoreError::NotThere`] where the folder is missing or the path is not a file;
     /// [`StoreError::Unavailable`] where another process kept the file busy for too long;
     /// [`StoreError::ReadOnly`] where it cannot be written;
     /// [`StoreError::Corrupt`] where it is damaged or no database; [`StoreError::NewerFormat`] where a
@@ -118,8 +123,8 @@ impl SqliteStore {
         Ok(store)
     }
 
-    /// Waits until everything that was written is in the file, and closes it. Other handles answer
-    /// [`StoreError::Closed`] from then on, and leases of this store are free.
+    /// Waits until everything that was written is in the file, leases that are being given back among it, and closes
+    /// it. Other handles answer [`StoreError::Closed`] from then on, and leases of this store are free.
     ///
     /// # Errors
     /// What SQLite met while it copied the write-ahead log into the file. What was acknowledged is not
@@ -189,8 +194,8 @@ impl Store for SqliteStore {
         self.change(lease, Change::Revive(drop)).await
     }
 
-    async fn rewrite(&self, lease: &Lease, version: u32, records: Vec<Record>) -> Result<(), StoreError> {
-        self.change(lease, Change::Rewrite { version, records }).await
+    async fn rewrite(&self, lease: &Lease, rewrite: Rewrite) -> Result<(), StoreError> {
+        self.change(lease, Change::Rewrite(Box::new(rewrite))).await
     }
 
     async fn finish(&self, lease: &Lease, ending: Ending) -> Result<(), StoreError> {

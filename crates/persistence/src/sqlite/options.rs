@@ -20,7 +20,7 @@ pub enum Synchronous {
 /// How a [`SqliteStore`] works.
 ///
 /// # Default
-/// Full durability, 5 seconds for a busy database, 1024 waiting operations, no limit of size.
+/// Full durability, 5 seconds for a busy database, 1024 places in the write queue, no limit of size.
 ///
 /// # Examples
 /// ```no_run
@@ -73,8 +73,11 @@ impl SqliteOptions {
         self
     }
 
-    /// Sets how many operations may wait for the writer before further ones wait to be queued; one with large
-    /// values counts once more for each 64 KiB of them. 1024 unless set; 0 counts as 1.
+    /// Places in the write queue. An operation takes one, plus one for each 64 KiB of its values; callers wait while
+    /// none is free. 0 counts as 1.
+    ///
+    /// # Default
+    /// 1024.
     pub const fn queue(mut self, operations: usize) -> Self {
         self.queue = operations;
         self

@@ -8,8 +8,8 @@ use std::time::Duration;
 use awaitly_core::journal::{Key, Outcome, Record, Settling};
 use awaitly_core::store::{
     Answer, Answered, Cancelled, DeleteIf, Due, DueQuery, Durability, Ending, Imported, Lease, Open, Opened,
-    Operate, Page, Renewed, RunId, RunQuery, RunSummary, Store, StoreError, StoredRun, Wait, WaitQuery,
-    Waiting, Wakes,
+    Operate, Page, Renewed, Rewrite, RunId, RunQuery, RunSummary, Store, StoreError, StoredRun, Wait,
+    WaitQuery, Waiting, Wakes,
 };
 
 /// `S` is a handle of its own on what the other one works on too; `K` is what that needs beside it.
@@ -77,8 +77,8 @@ impl<S: Operate, K: Send + Sync + 'static> Store for Alternating<S, K> {
         self.giver(lease).revive(lease, drop).await
     }
 
-    async fn rewrite(&self, lease: &Lease, version: u32, records: Vec<Record>) -> Result<(), StoreError> {
-        self.giver(lease).rewrite(lease, version, records).await
+    async fn rewrite(&self, lease: &Lease, rewrite: Rewrite) -> Result<(), StoreError> {
+        self.giver(lease).rewrite(lease, rewrite).await
     }
 
     async fn finish(&self, lease: &Lease, ending: Ending) -> Result<(), StoreError> {

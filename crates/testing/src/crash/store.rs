@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use awaitly_core::journal::{Key, Outcome, Record, Settling, Status};
 use awaitly_core::store::{
-    Durability, Ending, Lease, OnRecorded, Open, Opened, Renewed, RunId, Store, StoreError, StoredRun,
-    Transactional, Wait,
+    Durability, Ending, Lease, OnRecorded, Open, Opened, Renewed, Rewrite, RunId, Store, StoreError,
+    StoredRun, Transactional, Wait,
 };
 
 use super::boundary::{Act, Boundary, Side};
@@ -290,12 +290,12 @@ impl<S: Store> Store for CrashStore<S> {
         .await
     }
 
-    async fn rewrite(&self, lease: &Lease, version: u32, records: Vec<Record>) -> Result<(), StoreError> {
+    async fn rewrite(&self, lease: &Lease, rewrite: Rewrite) -> Result<(), StoreError> {
         let (run, notes) = (lease.run(), &self.watcher().notes);
-        let keys: Vec<_> = records.iter().map(|record| record.key.clone()).collect();
+        let keys: Vec<_> = rewrite.contents.records.iter().map(|record| record.key.clone()).collect();
         self.call(Act::Migration, None, run, async {
             notes.rewritten(&self.noted(run), []);
-            self.process.store.rewrite(lease, version, records).await?;
+            self.process.store.rewrite(lease, rewrite).await?;
             notes.rewritten(&self.noted(run), keys);
             Ok(())
         })

@@ -61,7 +61,9 @@ pub struct ResumeCheck<'j> {
 /// What is known once the body is called.
 struct Opening {
     run: DurableRun,
+    /// As the migrations left them.
     records: Vec<Record>,
+    questions: Vec<Key>,
 }
 
 impl<'j> ResumeCheck<'j> {
@@ -131,16 +133,18 @@ impl<'j> ResumeCheck<'j> {
         let opening = OnceLock::new();
         let staged = staged(workflow, &store, &witness, moment);
         let running = staged.run(journal.run.to_shared(), async |run: &DurableRun| {
-            let records = load(&store, journal).await.map(|stored| stored.records).unwrap_or_default();
+            let (records, waits) =
+                load(&store, journal).await.map(|stored| (stored.records, stored.waits)).unwrap_or_default();
+            let questions = waits.into_iter().map(|entry| entry.key).collect();
             // The body is called once.
-            let _ = opening.set(Opening { run: run.clone(), records });
+            let _ = opening.set(Opening { run: run.clone(), records, questions });
             body(run).await
         });
         let most_polls = MOST_POLLS.saturating_add(journal.records.len().saturating_mul(16));
         let mut running = pin!(running);
         let so_far = || {
             let mut draft = replay.clone();
-            conclude(&mut draft, journal, &witness, opening.get(), moment);
+            conclude(&mut draft, &witness, opening.get(), moment);
             draft
         };
         let driven = drive(running.as_mut(), most_polls, || so_far().is_settled()).await;
@@ -153,7 +157,7 @@ impl<'j> ResumeCheck<'j> {
             Driven::Spins => End::Spins(most_polls),
         };
         replay.result_differs = judge::differ(journal.header.outcome.as_ref(), outcome);
-        conclude(&mut replay, journal, &witness, opening.get(), moment);
+        conclude(&mut replay, &witness, opening.get(), moment);
         // What the run ended in before says nothing of how far the body came now.
         replay.undecodable.extend(result_of::<X, T, E>(journal));
         replay
@@ -161,26 +165,18 @@ impl<'j> ResumeCheck<'j> {
 }
 
 /// Takes over what was seen so far.
-fn conclude(
-    replay: &mut Replay,
-    journal: &Journal,
-    witness: &Witness,
-    opening: Option<&Opening>,
-    moment: Timestamp,
-) {
+fn conclude(replay: &mut Replay, witness: &Witness, opening: Option<&Opening>, moment: Timestamp) {
     replay.unused = witness.unused();
     let notes = witness.notes().clone();
-    let questions: Vec<_> = journal.questions().cloned().collect();
-    let (records, known) = match opening {
-        None => (&[][..], HashSet::new()),
-        Some(Opening { run, records }) => {
-            let keys = records.iter().map(|record| &record.key).chain(&questions);
-            (&**records, keys.filter(|key| __stage::knows(run, key)).cloned().collect())
+    let (records, questions, known) = match opening {
+        // Nothing was asked by a body that was not called.
+        None => (&[][..], &[][..], HashSet::new()),
+        Some(Opening { run, records, questions }) => {
+            let keys = records.iter().map(|record| &record.key).chain(questions);
+            (&**records, &**questions, keys.filter(|key| __stage::knows(run, key)).cloned().collect())
         }
     };
-    // Nothing was asked by a body that was not called.
-    let questions = if opening.is_some() { questions } else { Vec::new() };
-    replay.judge(&Seen { notes: &notes, records, questions: &questions, known, moment });
+    replay.judge(&Seen { notes: &notes, records, questions, known, moment });
 }
 
 /// What the run ended in when it was recorded, where that does not decode any more.

@@ -3,7 +3,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use awaitly_core::journal::{Header, Key, Payload, Record, WaitEntry};
+use awaitly_core::journal::{Header, Payload, Record, WaitEntry};
 use awaitly_core::store::{RunId, Store, StoredRun};
 use awaitly_persistence::operate::Exported;
 
@@ -114,11 +114,6 @@ impl Journal {
     /// The keys of the recorded steps, in the order in which they were recorded.
     pub fn keys(&self) -> impl Iterator<Item = &str> {
         self.records.iter().map(|record| &*record.key)
-    }
-
-    /// The keys of the questions that nobody has answered.
-    pub(super) fn questions(&self) -> impl Iterator<Item = &Key> {
-        self.waits.iter().map(|entry| &entry.key)
     }
 }
 

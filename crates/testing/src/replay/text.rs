@@ -118,9 +118,13 @@ impl Replay {
             (What::Skipped, _) => format!(
                 "`{key}` is recorded, and its step is skipped now: let its condition depend on recorded values only"
             ),
-            (What::Question, _) => format!(
-                "`{key}` is an open question, and nothing waits for its answer: no migration moves an open question, so \
-                 keep this key until none is open"
+            (What::Question, Some(new)) => format!(
+                "`{key}` is an open question and nothing waits for its answer, while `{new}` would be asked: if that is \
+                 its new name, raise the workflow's version and add `Migration::rename(\"{key}\", \"{new}\")`"
+            ),
+            (What::Question, None) => format!(
+                "`{key}` is an open question, and nothing waits for its answer: if it is to be withdrawn, raise the \
+                 workflow's version and add `Migration::remove(\"{key}\")`"
             ),
             (What::Outcome, Some(new)) => format!(
                 "`{key}` is recorded and nothing asks for it, while `{new}` would run: if that is its new name, raise \

@@ -5,10 +5,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use awaitly_core::clock::{ms, secs};
-use awaitly_core::journal::{Outcome, Payload, Record, Refused, Settling, Status};
+use awaitly_core::journal::{Contents, Outcome, Payload, Record, Refused, Settling, Status};
 use awaitly_core::store::{
-    Answer, DeleteIf, DueQuery, Durability, Ending, Lease, Open, Opened, Operate, Owner, RunId, RunQuery,
-    Store, StoreError, StoredRun, Tx, Wait, WaitQuery,
+    Answer, DeleteIf, DueQuery, Durability, Ending, Lease, Open, Opened, Operate, Owner, Rewrite, RunId,
+    RunQuery, Store, StoreError, StoredRun, Tx, Wait, WaitQuery,
 };
 use awaitly_core::{DurableRun, RunError, Workflow, step};
 use awaitly_persistence::MemoryStore;
@@ -78,7 +78,7 @@ async fn call_all_with(store: &Faulty, lease: &Lease) -> Vec<Option<StoreError>>
         store.wait(lease, Wait { key: "ask".into(), ..wait() }).await.err(),
         store.settle(lease, record("approve"), settling).await.err(),
         store.revive(lease, vec!["old".into()]).await.err(),
-        store.rewrite(lease, 2, Vec::new()).await.err(),
+        store.rewrite(lease, Rewrite::new(2, Contents::default(), [])).await.err(),
         store.finish(lease, Ending::new(Status::Completed)).await.err(),
         store.renew(lease, secs(99)).await.err(),
     ]

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use awaitly_core::journal::{Key, Outcome, Record, Settling};
 use awaitly_core::store::{
-    Durability, Ending, Lease, OnRecorded, Open, Opened, Renewed, RunId, Store, StoreError, StoredRun,
-    Transactional, Wait,
+    Durability, Ending, Lease, OnRecorded, Open, Opened, Renewed, Rewrite, RunId, Store, StoreError,
+    StoredRun, Transactional, Wait,
 };
 use awaitly_persistence::MemoryStore;
 
@@ -77,8 +77,8 @@ impl Store for Ledger {
         self.journals.revive(lease, drop).await
     }
 
-    async fn rewrite(&self, lease: &Lease, version: u32, records: Vec<Record>) -> Result<(), StoreError> {
-        self.journals.rewrite(lease, version, records).await
+    async fn rewrite(&self, lease: &Lease, rewrite: Rewrite) -> Result<(), StoreError> {
+        self.journals.rewrite(lease, rewrite).await
     }
 
     async fn finish(&self, lease: &Lease, ending: Ending) -> Result<(), StoreError> {

@@ -393,7 +393,26 @@ async fn an_open_question_that_nothing_waits_for_any_more_is_lost() {
         would_resume(&open, &checkout(), async |run| Ok::<u64, RunError>(step!(run, "reserve", gives(1))))
             .await;
     assert_eq!(keys(&replay.never_asked), ["manager"]);
-    assert!(replay.to_string().contains("no migration moves an open question"), "{replay}");
+    assert!(replay.to_string().contains("`Migration::remove(\"manager\")`"), "{replay}");
+    let withdrawn = checkout().version(2).migration(1, Migration::remove("manager"));
+    let replay =
+        would_resume(&open, &withdrawn, async |run| Ok::<u64, RunError>(step!(run, "reserve", gives(1))))
+            .await;
+    replay.assert_resumes();
+}
+
+#[tokio::test]
+async fn an_open_question_goes_with_a_migration_that_renames_it() {
+    let open = recorded(asks).await;
+    let body = async |run: &DurableRun| {
+        step!(run, "reserve", gives(1));
+        Ok::<u64, RunError>(step!(run.wait_for("the manager")))
+    };
+    let replay = would_resume(&open, &checkout(), body).await;
+    let hint = "`Migration::rename(\"manager\", \"the manager\")`";
+    assert!(replay.to_string().contains(hint), "{replay}");
+    let renamed = checkout().version(2).migration(1, Migration::rename("manager", "the manager"));
+    would_resume(&open, &renamed, body).await.assert_resumes();
 }
 
 #[tokio::test]

@@ -66,7 +66,7 @@ where
         Self { list, attempts, guard, scope, left_in_batch, pausing, in_flight, results, done, begun }
     }
 
-    /// Runs on. With `fail_fast`, ends with the position of the first failure.
+    /// Goes on with the list. With `fail_fast`, ends with the position of the first failure.
     fn poll_all(&mut self, cx: &mut Context<'_>, fail_fast: bool) -> Poll<Option<usize>> {
         if !self.begun {
             self.begun = true;

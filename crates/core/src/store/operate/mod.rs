@@ -18,12 +18,15 @@ use crate::journal::{LeaseInfo, Status, Timestamp};
 
 /// What can be done with the runs of a store from outside of them.
 ///
-/// Every store of `awaitly-persistence` does all of it. Each call is one commit, except where a store says that it
-/// deletes run by run; the conformance suite checks each. What is made of several of them, such as a fork or a copy to another store, stands in that
-/// crate.
+/// Every store of `awaitly-persistence` does all of it; the conformance suite checks each call. Each is one commit,
+/// with one exception: where a store says that it deletes run by run, a [`delete`](Self::delete) that fails in the
+/// middle leaves some of the runs deleted. What is made of several calls, such as a fork or a copy to another store,
+/// stands in that crate.
 ///
 /// # Errors
-/// Every call can end in what [`StoreError`] says of the store itself.
+/// Every call can end in what [`StoreError`] says of the store itself. An answer or a run that the store cannot keep,
+/// for instance because it is too large, is [`StoreError::Unstorable`]; a cursor that is no place in a list is
+/// [`StoreError::BadCursor`].
 ///
 /// # Cancel safety
 /// A call whose future is dropped may still happen, whole, or not at all.

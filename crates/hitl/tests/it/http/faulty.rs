@@ -7,8 +7,8 @@ use std::time::Duration;
 use awaitly_core::journal::{Key, Outcome, Record, Settling, Timestamp};
 use awaitly_core::store::{
     Answer, Answered, Cancelled, DeleteIf, Due, DueQuery, Durability, Ending, Imported, Lease, Open, Opened,
-    Operate, Page, Renewed, RunId, RunQuery, RunSummary, Store, StoreError, StoredRun, Wait, WaitQuery,
-    Waiting, Wakes,
+    Operate, Page, Renewed, Rewrite, RunId, RunQuery, RunSummary, Store, StoreError, StoredRun, Wait,
+    WaitQuery, Waiting, Wakes,
 };
 use awaitly_persistence::MemoryStore;
 
@@ -68,7 +68,7 @@ impl Store for Faulty {
         wait(lease: &Lease, wait: Wait) -> ();
         settle(lease: &Lease, record: Record, settling: Settling) -> Option<Outcome>;
         revive(lease: &Lease, drop: Vec<Key>) -> ();
-        rewrite(lease: &Lease, version: u32, records: Vec<Record>) -> ();
+        rewrite(lease: &Lease, rewrite: Rewrite) -> ();
         finish(lease: &Lease, ending: Ending) -> ();
         renew(lease: &Lease, ttl: Duration) -> Renewed;
         load(run: &RunId) -> Option<StoredRun>;

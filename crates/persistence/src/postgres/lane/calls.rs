@@ -272,6 +272,18 @@ pub(super) async fn renew(
         .collect()
 }
 
+/// Gives leases back, and tells other processes.
+pub(super) async fn give_back(
+    connection: &mut PgConnection,
+    statements: &Statements,
+    channel: &str,
+    leases: &[Lease],
+) -> Result<(), Error> {
+    let (slots, runs, tokens) = columns(leases.iter());
+    let release = statements.release.query().bind(slots).bind(runs).bind(tokens).bind(channel);
+    release.execute(connection).await.map(drop)
+}
+
 /// The keys that the run waits on, in the form in which they are kept.
 fn waits_on(ending: &Ending) -> Option<String> {
     let keys: Vec<_> = ending.waits_on.iter().map(|key| text::stored(key)).collect();

@@ -7,21 +7,25 @@
 mod calls;
 mod ops;
 mod turns;
+mod unflushed;
 
 use std::collections::HashSet;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use awaitly_core::store::{Bell, Lease};
+use sqlx::Error;
+
 pub(super) use ops::{Append, Began, Begin, Fate, Finish, Op, Renew};
 pub(super) use turns::{Releasing, Turns, Unclaimed};
+pub(super) use unflushed::Unflushed;
 
 use super::error::{concerns_one, lost, store_error};
 use super::link::{Link, Patience};
 use super::statements::Statements;
 use super::text;
 use crate::group::Receiver;
-use calls::{RefusedAppends, append, begin, columns, finish, place, renew};
+use calls::{RefusedAppends, append, begin, finish, give_back, place, renew};
 
 /// A task that writes.
 pub(super) struct Lane {
@@ -33,6 +37,7 @@ pub(super) struct Lane {
     /// What other processes listen to.
     pub(super) channel: Arc<str>,
     pub(super) releasing: Releasing,
+    pub(super) unflushed: Unflushed,
 }
 
 /// What a batch is made of, each kind for a statement of its own.
@@ -74,17 +79,17 @@ impl Lane {
         }
         // Nothing keeps leases from being renewed in time.
         if !renewals.is_empty() {
-            self.renew(renewals).await;
+            self.renew(renewals, Patience::new(self.patience)).await;
         }
         // What is given back first can be opened next.
         if !releases.is_empty() {
             self.release(&releases).await;
         }
         if !finishes.is_empty() {
-            self.finish(finishes).await;
+            self.finish(finishes, Patience::new(self.patience), false).await;
         }
         if !begins.is_empty() {
-            self.begin(begins).await;
+            self.begin(begins, Patience::new(self.patience)).await;
         }
         flushes.into_iter().for_each(|fate| drop(fate.send(Ok(()))));
     }
@@ -95,33 +100,44 @@ impl Lane {
             let mut keys = HashSet::with_capacity(appends.len());
             let (now, later): (Vec<_>, Vec<_>) =
                 appends.into_iter().partition(|one| keys.insert((one.lease.slot(), one.record.key.clone())));
-            self.append_distinct(now).await;
+            self.append_distinct(now, Patience::new(self.patience), false).await;
             appends = later;
         }
         if !appends.is_empty() {
-            self.append_distinct(appends).await;
+            self.append_distinct(appends, Patience::new(self.patience), false).await;
         }
     }
 
-    async fn append_distinct(&mut self, appends: Vec<Append>) {
-        let mut patience = Patience::new(self.patience);
-        let mut again = false;
+    /// `again`: an earlier attempt may have been committed, its answer was lost.
+    async fn append_distinct(&mut self, appends: Vec<Append>, mut patience: Patience, mut again: bool) {
         loop {
             let attempt = async {
                 let connection = self.link.connection().await?;
+                let doubtful = self.unflushed.doubtful();
+                if !doubtful.is_empty() {
+                    give_back(connection, &self.statements, &self.channel, doubtful).await?;
+                    self.unflushed.are_given_back();
+                }
                 append(connection, &self.statements, &appends, again).await
             };
             match patience.within(attempt).await {
-                Ok(refused) => return answer_appends(appends, &refused),
+                Ok(refused) => {
+                    self.unflushed.note(&appends);
+                    return answer_appends(appends, &refused);
+                }
                 // Where the reason lies in one of them, each is tried by itself.
                 Err(error) if appends.len() > 1 && concerns_one(&error) => {
                     for one in appends {
-                        Box::pin(self.append_distinct(vec![one])).await;
+                        if patience.is_over() {
+                            drop(one.fate.send(Err(store_error(&error))));
+                        } else {
+                            Box::pin(self.append_distinct(vec![one], patience.clone(), again)).await;
+                        }
                     }
                     return;
                 }
                 Err(error) => {
-                    self.link.lost();
+                    self.failed(&error);
                     again = true;
                     if let Err(error) = patience.after(error).await {
                         return appends.into_iter().for_each(|one| drop(one.fate.send(Err(error.clone()))));
@@ -131,12 +147,11 @@ impl Lane {
         }
     }
 
-    async fn begin(&mut self, begins: Vec<Begin>) {
+    async fn begin(&mut self, begins: Vec<Begin>, mut patience: Patience) {
         // Who asked has gone: nobody would give the lease back. The others in one order for all processes, so that
         // two that begin the same runs do not wait for each other.
         let mut begins: Vec<_> = begins.into_iter().filter(|begin| !begin.fate.is_closed()).collect();
         begins.sort_by(|one, next| one.request.run.cmp(&next.request.run));
-        let mut patience = Patience::new(self.patience);
         loop {
             let attempt = async {
                 let connection = self.link.connection().await?;
@@ -157,12 +172,16 @@ impl Lane {
                 }
                 Err(error) if begins.len() > 1 && concerns_one(&error) => {
                     for one in begins {
-                        Box::pin(self.begin(vec![one])).await;
+                        if patience.is_over() {
+                            drop(one.fate.send(Err(store_error(&error))));
+                        } else {
+                            Box::pin(self.begin(vec![one], patience.clone())).await;
+                        }
                     }
                     return;
                 }
                 Err(error) => {
-                    self.link.lost();
+                    self.failed(&error);
                     if let Err(error) = patience.after(error).await {
                         return begins
                             .into_iter()
@@ -173,9 +192,8 @@ impl Lane {
         }
     }
 
-    async fn finish(&mut self, finishes: Vec<Finish>) {
-        let mut patience = Patience::new(self.patience);
-        let mut again = false;
+    /// `again`: an earlier attempt may have been committed, its answer was lost.
+    async fn finish(&mut self, finishes: Vec<Finish>, mut patience: Patience, mut again: bool) {
         let outcome = loop {
             let attempt = async {
                 let connection = self.link.connection().await?;
@@ -185,12 +203,16 @@ impl Lane {
                 Ok(finished) => break Ok(finished),
                 Err(error) if finishes.len() > 1 && concerns_one(&error) => {
                     for one in finishes {
-                        Box::pin(self.finish(vec![one])).await;
+                        if patience.is_over() {
+                            drop(one.fate.send(Err(store_error(&error))));
+                        } else {
+                            Box::pin(self.finish(vec![one], patience.clone(), again)).await;
+                        }
                     }
                     return;
                 }
                 Err(error) => {
-                    self.link.lost();
+                    self.failed(&error);
                     again = true;
                     if let Err(error) = patience.after(error).await {
                         break Err(error);
@@ -212,8 +234,7 @@ impl Lane {
         self.bell.ring();
     }
 
-    async fn renew(&mut self, renewals: Vec<Renew>) {
-        let mut patience = Patience::new(self.patience);
+    async fn renew(&mut self, renewals: Vec<Renew>, mut patience: Patience) {
         let outcome = loop {
             let attempt = async {
                 let connection = self.link.connection().await?;
@@ -223,12 +244,16 @@ impl Lane {
                 Ok(renewed) => break Ok(renewed),
                 Err(error) if renewals.len() > 1 && concerns_one(&error) => {
                     for one in renewals {
-                        Box::pin(self.renew(vec![one])).await;
+                        if patience.is_over() {
+                            drop(one.fate.send(Err(store_error(&error))));
+                        } else {
+                            Box::pin(self.renew(vec![one], patience.clone())).await;
+                        }
                     }
                     return;
                 }
                 Err(error) => {
-                    self.link.lost();
+                    self.failed(&error);
                     if let Err(error) = patience.after(error).await {
                         break Err(error);
                     }
@@ -240,6 +265,14 @@ impl Lane {
                 Ok(renewed) => renewed.get(&place(&lease)).copied().ok_or_else(|| lost(&lease)),
                 Err(error) => Err(error.clone()),
             }));
+        }
+    }
+
+    /// An attempt failed: the connection is made anew, unless the server only refused what it was told.
+    fn failed(&mut self, error: &Error) {
+        if !concerns_one(error) {
+            self.link.lost();
+            self.unflushed.are_in_doubt();
         }
     }
 
@@ -261,9 +294,7 @@ impl Lane {
         loop {
             let attempt = async {
                 let connection = self.link.connection().await?;
-                let (slots, runs, tokens) = columns(leases.iter());
-                let release = self.statements.release.query().bind(slots).bind(runs).bind(tokens);
-                release.bind(&*self.channel).execute(connection).await
+                give_back(connection, &self.statements, &self.channel, leases).await
             };
             let Err(error) = patience.within(attempt).await else { break };
             if leases.len() > 1 && concerns_one(&error) {
@@ -272,7 +303,7 @@ impl Lane {
                 }
                 return;
             }
-            self.link.lost();
+            self.failed(&error);
             if let Err(error) = patience.after(error).await {
                 tracing::warn!(%error, "leases could not be given back: they last until their time is over");
                 break;

@@ -1,4 +1,5 @@
--- token, holder, nonce, version, (key, kind, fingerprint, payload)..
+-- token, holder, nonce, version, keys that the run failed on, prefix of members, number of keys, keys that waited..,
+-- number of entries, (key, entry).., (key, kind, fingerprint, payload)..
 if not holds(ARGV[1], ARGV[2]) then
   return {'lost'}
 end
@@ -6,9 +7,31 @@ if redis.call('HGET', run, 'mark') == ARGV[3] then
   return {'done'}
 end
 redis.call('HLEN', records)
-redis.call('UNLINK', records)
-redis.call('HSET', run, 'version', ARGV[4], 'mark', ARGV[3])
-for at = 5, #ARGV, 4 do
-  record(ARGV[at], ARGV[3], '-', ARGV[at + 1], ARGV[at + 2], ARGV[at + 3])
+local asked, waited, at = redis.call('HKEYS', waits), {}, 8 + ARGV[7]
+for number = 8, at - 1 do
+  waited[ARGV[number]] = true
+end
+-- Only those that were read may go: what was answered since is in the records.
+if #asked ~= tonumber(ARGV[7]) then
+  return {'answered'}
+end
+for _, key in ipairs(asked) do
+  if not waited[key] then
+    return {'answered'}
+  end
+end
+for _, key in ipairs(asked) do
+  redis.call('ZREM', asking, ARGV[6] .. key)
+end
+redis.call('UNLINK', records, waits)
+redis.call('HSET', run, 'version', ARGV[4], 'failed_on', ARGV[5], 'mark', ARGV[3])
+local last = at + 2 * ARGV[at]
+while at < last do
+  redis.call('HSET', waits, ARGV[at + 1], ARGV[at + 2])
+  at = at + 2
+end
+index_asking(ARGV[6])
+for place = at + 1, #ARGV, 4 do
+  record(ARGV[place], ARGV[3], '-', ARGV[place + 1], ARGV[place + 2], ARGV[place + 3])
 end
 return {'done'}

@@ -2,10 +2,10 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use awaitly_core::journal::{Payload, Status};
+use awaitly_core::journal::{Contents, Payload, Status};
 use awaitly_core::store::{
-    Answer, Answered, DeleteIf, DueQuery, Durability, Ending, Operate, Purpose, RunQuery, Store, StoreError,
-    StoredRun, Wait,
+    Answer, Answered, DeleteIf, DueQuery, Durability, Ending, Operate, Purpose, Rewrite, RunQuery, Store,
+    StoreError, StoredRun, Wait,
 };
 use awaitly_persistence::FileStore;
 use tempfile::TempDir;
@@ -231,7 +231,8 @@ async fn what_is_no_json_is_refused_and_leaves_no_damage() {
         is_refused(store.append(&lease, record(), durability).await);
         is_refused(store.replace(&lease, record(), durability).await);
     }
-    is_refused(store.rewrite(&lease, 2, vec![value("good", "1"), record()]).await);
+    let contents = Contents { records: vec![value("good", "1"), record()], ..Contents::default() };
+    is_refused(store.rewrite(&lease, Rewrite::new(2, contents, [])).await);
     let wait = Wait { key: "ask".into(), token: "t".into(), request: bad(), expires_in: None };
     is_refused(store.wait(&lease, wait).await);
     let ending = Ending { outcome: Some(record().outcome), ..Ending::new(Status::Completed) };

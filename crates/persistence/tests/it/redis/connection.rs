@@ -5,10 +5,10 @@ use std::pin::pin;
 use std::task::Poll;
 use std::time::Duration;
 
-use awaitly_core::journal::{Kind, Outcome, Payload, Refused, Status};
+use awaitly_core::journal::{Contents, Kind, Outcome, Payload, Refused, Status};
 use awaitly_core::store::{
-    Answer, Answered, Cancelled, DeleteIf, Durability, Ending, Imported, Opened, Operate, Purpose, Store,
-    StoreError, Wait,
+    Answer, Answered, Cancelled, DeleteIf, Durability, Ending, Imported, Opened, Operate, Purpose, Rewrite,
+    Store, StoreError, Wait,
 };
 use awaitly_persistence::RedisStore;
 use futures_util::future::join_all;
@@ -127,8 +127,10 @@ async fn what_drops_records_does_not_drop_the_answer_that_came_after_it() {
         let lease = held(&far, request("order-42").ttl(Duration::ZERO)).await;
         far.wait(&lease, wait()).await.unwrap();
         let fate = if rewrites {
-            answered_before_its_answer_came(&proxy, far.rewrite(&lease, 7, vec![record("pay", "1")]), &near)
-                .await
+            let waits = near.load(&run_id("order-42")).await.unwrap().unwrap().waits;
+            let contents = Contents { records: vec![record("pay", "1")], waits, ..Contents::default() };
+            let rewrite = Rewrite::new(7, contents.clone(), &contents.waits);
+            answered_before_its_answer_came(&proxy, far.rewrite(&lease, rewrite), &near).await
         } else {
             answered_before_its_answer_came(&proxy, far.revive(&lease, vec!["manager".into()]), &near).await
         };
@@ -217,7 +219,8 @@ async fn a_revival_and_a_rewrite_whose_answers_were_lost_are_acknowledged() {
     let lease = held(&far, request("order-42").purpose(Purpose::Retry)).await;
     with_a_lost_answer(&proxy, far.revive(&lease, vec!["charge".into()])).await.unwrap();
     let (version, rewritten) = (7, vec![record("pay", "1")]);
-    with_a_lost_answer(&proxy, far.rewrite(&lease, version, rewritten.clone())).await.unwrap();
+    let contents = Contents { records: rewritten.clone(), ..Contents::default() };
+    with_a_lost_answer(&proxy, far.rewrite(&lease, Rewrite::new(version, contents, []))).await.unwrap();
     let stored = near.load(&run_id("order-42")).await.unwrap().unwrap();
     assert_eq!((stored.header.version, stored.records), (version, rewritten));
 }

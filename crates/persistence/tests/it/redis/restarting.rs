@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use awaitly_core::journal::{Settling, Status};
-use awaitly_core::store::{DueQuery, Durability, Ending, Lease, Operate, Store, StoreError};
+use awaitly_core::journal::{Contents, Settling, Status};
+use awaitly_core::store::{DueQuery, Durability, Ending, Lease, Operate, Rewrite, Store, StoreError};
 use awaitly_persistence::{RedisOptions, RedisStore};
 
 use super::connection::{before_the_answer_came_to, wait};
@@ -51,7 +51,7 @@ async fn nothing_is_written_behind_what_the_server_has_forgotten() {
     let settled = store.settle(&lease, record("manager", "no"), Settling::Withdraw).await;
     assert_eq!(settled, Err(lost()));
     assert_eq!(store.revive(&lease, vec!["reserve".into()]).await, Err(lost()));
-    assert_eq!(store.rewrite(&lease, 7, vec![]).await, Err(lost()));
+    assert_eq!(store.rewrite(&lease, Rewrite::new(7, Contents::default(), &before.waits)).await, Err(lost()));
     assert_eq!(store.renew(&lease, Duration::from_secs(60)).await, Err(lost()));
     assert_eq!(store.finish(&lease, Ending::new(Status::Completed)).await, Err(lost()));
     assert_eq!(store.load(&run_id("order-42")).await.unwrap().unwrap(), before);

@@ -1,8 +1,8 @@
 use std::fs;
 use std::io::{Seek, SeekFrom, Write};
 
-use awaitly_core::journal::Status;
-use awaitly_core::store::{Ending, Store, StoreError};
+use awaitly_core::journal::{Contents, Status};
+use awaitly_core::store::{Ending, Rewrite, Store, StoreError};
 use awaitly_persistence::SqliteStore;
 
 use super::{Durability, InFolder, begin, file, keys, open_error, request, run, value};
@@ -16,7 +16,8 @@ async fn filled() -> tempfile::TempDir {
     let InFolder { store, folder } = InFolder::new().await;
     let lease = begin(&store, "order-42").await;
     let records = (0..2000).map(|number| value(&format!("step-{number:04}"), "\"some text\"")).collect();
-    store.rewrite(&lease, 1, records).await.unwrap();
+    let contents = Contents { records, ..Contents::default() };
+    store.rewrite(&lease, Rewrite::new(1, contents, [])).await.unwrap();
     store.close().await.unwrap();
     folder
 }

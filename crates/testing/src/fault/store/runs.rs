@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use awaitly_core::journal::{Key, Outcome, Record, Settling};
 use awaitly_core::store::{
-    Durability, Ending, Lease, Open, Opened, Renewed, RunId, Store, StoreError, StoredRun, Wait,
+    Durability, Ending, Lease, Open, Opened, Renewed, Rewrite, RunId, Store, StoreError, StoredRun, Wait,
 };
 
 use super::super::call::Call;
@@ -63,9 +63,9 @@ impl<S: Store> Store for FaultyStore<S> {
         carry_out(fault, self.inner().revive(&lease, drop)).await
     }
 
-    async fn rewrite(&self, lease: &Lease, version: u32, records: Vec<Record>) -> Result<(), StoreError> {
+    async fn rewrite(&self, lease: &Lease, rewrite: Rewrite) -> Result<(), StoreError> {
         let (fault, lease) = self.befall_owner(Call::Rewrite, lease, None)?;
-        carry_out(fault, self.inner().rewrite(&lease, version, records)).await
+        carry_out(fault, self.inner().rewrite(&lease, rewrite)).await
     }
 
     async fn finish(&self, lease: &Lease, ending: Ending) -> Result<(), StoreError> {

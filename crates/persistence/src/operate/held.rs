@@ -1,0 +1,13 @@
+use awaitly_core::store::{Lease, Operate};
+
+/// A lease that is given back also where the future that has it is dropped.
+pub(super) struct Held<'s, S: Operate + ?Sized> {
+    pub(super) store: &'s S,
+    pub(super) lease: Lease,
+}
+
+impl<S: Operate + ?Sized> Drop for Held<'_, S> {
+    fn drop(&mut self) {
+        self.store.release(&self.lease);
+    }
+}
