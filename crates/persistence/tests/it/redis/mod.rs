@@ -9,6 +9,7 @@ mod names;
 mod private;
 mod resending;
 mod restarting;
+mod rights;
 mod tokens;
 mod waking;
 
