@@ -69,6 +69,16 @@ pub(super) fn corrupt(run: &str, what: &str) -> StoreError {
     }
 }
 
+/// The server has thrown records away, as one does whose memory is full and that may.
+pub(super) fn torn(run: &str) -> StoreError {
+    StoreError::Corrupt {
+        detail: format!(
+            "records of run `{run}` are missing that were there, as if the server had evicted them"
+        )
+        .into(),
+    }
+}
+
 fn redis_code(error: &RedisError) -> Option<StoreError> {
     match error.code()? {
         "NOAUTH" | "WRONGPASS" | "NOPERM" => {

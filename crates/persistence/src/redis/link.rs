@@ -50,6 +50,12 @@ pub(super) struct Unanswered {
     pub(super) sent: bool,
 }
 
+impl Unanswered {
+    pub(super) const fn unsent(error: StoreError) -> Self {
+        Self { error, sent: false }
+    }
+}
+
 /// How long to wait before trying again: at first, and at most.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
 
@@ -65,11 +71,25 @@ impl Link {
 
     /// Sends commands once, and gives the answer to each.
     pub(super) async fn send(&self, commands: &Pipeline) -> Result<Vec<Value>, Unanswered> {
+        let live = self.live().await.map_err(Unanswered::unsent)?;
+        self.send_over(live, commands).await
+    }
+
+    /// The same for commands that are told which start of which server they are sent to.
+    pub(super) async fn send_to(
+        &self,
+        commands: impl FnOnce(&str) -> Pipeline,
+    ) -> Result<Vec<Value>, Unanswered> {
+        let live = self.live().await.map_err(Unanswered::unsent)?;
+        let commands = commands(&live.peer.server);
+        self.send_over(live, &commands).await
+    }
+
+    async fn send_over(&self, live: Live, commands: &Pipeline) -> Result<Vec<Value>, Unanswered> {
+        let Live { mut connection, peer } = live;
         if commands.is_empty() {
             return Ok(Vec::new());
         }
-        let Live { mut connection, peer } =
-            self.live().await.map_err(|error| Unanswered { error, sent: false })?;
         match answers(&mut connection, commands).await {
             Ok(values) => {
                 if values.iter().any(must_connect_anew) {
@@ -188,6 +208,11 @@ pub(super) struct Retries {
 impl Retries {
     pub(super) fn new(patience: Duration) -> Self {
         Self { until: Instant::now() + patience, pause: PAUSES.0 }
+    }
+
+    /// Whether there is no time left to try.
+    pub(super) fn are_over(&self) -> bool {
+        Instant::now() >= self.until
     }
 
     /// Waits before the next try. The error, where there is none any more.

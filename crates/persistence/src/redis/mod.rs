@@ -16,6 +16,8 @@ mod reply;
 mod scripts;
 mod server;
 mod store;
+mod waiting;
+mod walk;
 mod writer;
 
 pub use options::RedisOptions;
@@ -34,7 +36,7 @@ use link::Link;
 use listen::Listener;
 use names::Names;
 use nonces::Nonces;
-use op::{Kind, Op};
+use op::{Kind, Op, To};
 use releases::Releases;
 use reply::Reply;
 use scripts::Script;
@@ -62,6 +64,11 @@ use writer::Writer;
 /// forgotten for all: an owner whose lease it does not know any more cannot write, even where another lease has got
 /// the same token since.
 ///
+/// A lease is good for the server that gave it. After a restart, and where a replica takes over, its owner is refused
+/// as one who has lost it, so that nothing is recorded behind an outcome that was acknowledged and forgotten; the run is
+/// due then, and resumes from what is there. Only where nothing acknowledged is forgotten, with `appendfsync always` and
+/// no replica, as found at connecting, does a lease outlive a restart.
+///
 /// There is no `close`. A lease is given back by a task of the runtime that the store was connected in. Every call
 /// that reads waits until those are free which this store gave back before, [`now`] for one. Where the runtime ends
 /// first, they last until their time is over.
@@ -75,7 +82,10 @@ use writer::Writer;
 /// # The server
 /// Redis from version 5 on, or a compatible server, alone or with replicas. Not a Redis Cluster: the scripts
 /// touch several keys of a run, which a cluster spreads over machines; one is refused at connecting. A server that
-/// throws keys away when its memory is full (`maxmemory-policy allkeys-*`) throws away journals; a warning says so.
+/// throws keys away when its memory is full (`maxmemory-policy allkeys-*`) throws away journals, and the log says so
+/// as an error at connecting: a run that has lost records is [`StoreError::Corrupt`], and one that is gone as a whole
+/// begins anew.
+///
 /// TLS is not built in: an address that begins with `rediss:` works where your program turns on a TLS feature of the
 /// crate `redis`.
 ///
@@ -91,7 +101,7 @@ use writer::Writer;
 ///     +evalsha +script|load +client|id +client|kill +info +config|get +ping +select +time
 ///     +get +set +incr +exists +unlink +publish +subscribe
 ///     +hget +hmget +hgetall +hkeys +hlen +hexists +hset +hdel +hincrby
-///     +zadd +zrem +zrangebyscore +zrevrangebyscore
+///     +zadd +zrem +zrange +zrangebylex +zrangebyscore +zrevrangebyscore
 /// ```
 ///
 /// `+select` is for an address that names another database than 0. The crate `redis` also tells its name by
@@ -101,7 +111,7 @@ use writer::Writer;
 ///   out after what came later, so a late replacement of a record may undo a newer one. A warning says so each time.
 ///   Appends, endings and openings recognise themselves however late they are.
 /// - Without `CONFIG GET`, nobody knows how durable the server is: [`durability`] says that, and so does a warning. A
-///   `maxmemory-policy` that throws journals away is not noticed.
+///   `maxmemory-policy` that throws journals away is not noticed, and each restart interrupts runs.
 /// - Without the channel, or `PUBLISH` and `SUBSCRIBE`, [`wakes`] tells only what this store did itself, and other
 ///   processes do not hear of that: ask [`due`] from time to time. Once somebody listens, the store tries to subscribe
 ///   twice a second, each time over a new connection.
@@ -111,6 +121,9 @@ use writer::Writer;
 /// [`wakes`]: awaitly_core::store::Operate::wakes
 /// [`delete`]: awaitly_core::store::Operate::delete
 /// [`durability`]: awaitly_core::store::Store::durability
+///
+/// # Limits
+/// A run of more than 250 000 records and entries that wait is not imported: [`StoreError::Unstorable`].
 ///
 /// # Cancel safety
 /// A write whose future is dropped while it waits for a place in the queue does not happen; later it happens
@@ -164,11 +177,16 @@ impl RedisStore {
         let names = Names::new(prefix)?;
         let client = client(url).map_err(|error| error::lost(&error))?;
         let reader = Link::new(client.clone(), patience);
-        let durability = server::inspect(&reader, &names).await?;
+        let (durability, memory) = server::inspect(&reader, &names).await?;
         let (ops, queued) = queue(places);
         let bell = Bell::new();
-        let writer =
-            Writer { ops: queued, link: Link::new(client.clone(), patience), bell: bell.clone(), patience };
+        let writer = Writer {
+            ops: queued,
+            link: Link::new(client.clone(), patience),
+            bell: bell.clone(),
+            patience,
+            memory,
+        };
         tokio::spawn(writer.run());
         let address = client.get_connection_info().addr().to_string();
         tracing::info!(
@@ -214,7 +232,8 @@ impl RedisStore {
     /// What reads, once everything is carried out that this store gave back before.
     async fn reader(&self) -> Result<&Link, StoreError> {
         if let Some(given_back) = self.0.releases.open() {
-            let ping = |fate| Op { call: redis::cmd("PING"), kind: Kind::Plain, fate: Some(fate) };
+            let ping =
+                |fate| Op { call: redis::cmd("PING"), to: To::Any, kind: Kind::Plain, fate: Some(fate) };
             self.0.ops.ask(ping).await?;
             self.0.releases.close(given_back);
         }
@@ -222,8 +241,8 @@ impl RedisStore {
     }
 
     /// Has the writer carry out a call.
-    async fn write<'a>(&self, run: &'a str, call: Cmd, kind: Kind) -> Result<Reply<'a>, StoreError> {
-        let answer = self.0.ops.ask(|fate| Op { call, kind, fate: Some(fate) }).await?;
+    async fn write<'a>(&self, run: &'a str, call: Cmd, to: To, kind: Kind) -> Result<Reply<'a>, StoreError> {
+        let answer = self.0.ops.ask(|fate| Op { call, to, kind, fate: Some(fate) }).await?;
         Reply::of(run, answer.claim())
     }
 
@@ -236,7 +255,7 @@ impl RedisStore {
         kind: Kind,
     ) -> Result<(String, Reply<'a>), StoreError> {
         let run = || (**lease.run()).into();
-        let mut reply = self.write(lease.run(), call, kind).await?;
+        let mut reply = self.write(lease.run(), call, To::One, kind).await?;
         match (reply.text("reply")?, key) {
             (word, _) if word == "lost" => Err(StoreError::LeaseLost { run: run() }),
             (word, Some(key)) if word == "recorded" => {

@@ -51,6 +51,11 @@ impl Names {
         self.of_store(":asking")
     }
 
+    /// The entries that wait, by their tokens.
+    pub(super) fn tokens(&self) -> String {
+        self.of_store(":tokens")
+    }
+
     /// All run ids, in the order in which they began.
     pub(super) fn runs(&self) -> String {
         self.of_store(":runs")
@@ -80,12 +85,25 @@ impl Names {
     }
 }
 
-/// How the name of each entry of the run begins that waits: the run id with its end marked, in a way that names
-/// are in the order of run ids and keys.
+/// A text with its end marked, in a way that what stands behind does not change the order of such texts.
+fn marked(text: &str) -> String {
+    let mut marked = text.replace('\0', "\0\u{1}");
+    marked.push_str("\0\0");
+    marked
+}
+
+/// How the name of each entry of the run begins that waits, so that names are in the order of run ids and keys.
 pub(super) fn member_prefix(run: &str) -> String {
-    let mut prefix = run.replace('\0', "\0\u{1}");
-    prefix.push_str("\0\0");
-    prefix
+    marked(run)
+}
+
+/// What stands before the name of each entry with that token where they are found by it, and the first text that
+/// begins with something greater.
+pub(super) fn token_prefix(token: &str) -> (String, String) {
+    let (prefix, mut behind) = (marked(token), marked(token));
+    behind.pop();
+    behind.push('\u{1}');
+    (prefix, behind)
 }
 
 /// The name of an entry that waits.
@@ -135,7 +153,15 @@ mod tests {
         let mut names = Vec::new();
         for prefix in ["a", "a:run", "a:run:a", "", ":run", "a:"] {
             let of = Names::new(prefix.into()).unwrap();
-            names.extend([of.due(), of.asking(), of.runs(), of.sequence(), of.format(), of.wakes()]);
+            names.extend([
+                of.due(),
+                of.asking(),
+                of.runs(),
+                of.sequence(),
+                of.format(),
+                of.wakes(),
+                of.tokens(),
+            ]);
             for run in ["a", "due", "/", "/due", ":run/a", "a:run/a", "run/a"] {
                 names.extend([of.run(run), of.records(run), of.waits(run)]);
             }

@@ -10,6 +10,7 @@ use crate::group::{Queued, Sender};
 #[derive(Debug)]
 pub(super) struct Op {
     pub(super) call: Cmd,
+    pub(super) to: To,
     pub(super) kind: Kind,
     /// Nobody waits for a lease that is given back.
     pub(super) fate: Option<Fate>,
@@ -17,6 +18,15 @@ pub(super) struct Op {
 
 /// Where the answer goes.
 pub(super) type Fate = oneshot::Sender<Result<Answer, StoreError>>;
+
+/// Which server a call is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum To {
+    /// Whichever there is.
+    Any,
+    /// The one that knows the lease: the last argument, which is added when it is sent, says which one it goes to.
+    One,
+}
 
 /// What is to be known about a script beside what it does.
 #[derive(Debug)]
@@ -62,12 +72,37 @@ impl Answer {
 
 impl Op {
     pub(super) const fn release(call: Cmd) -> Self {
-        Self { call, kind: Kind::Wakes, fate: None }
+        Self { call, to: To::Any, kind: Kind::Wakes, fate: None }
     }
 
     /// Whether nobody is there any more to be given the lease.
     pub(super) fn is_moot(&self) -> bool {
         matches!(self.kind, Kind::Opens { .. }) && self.fate.as_ref().is_some_and(oneshot::Sender::is_closed)
+    }
+
+    /// Whether it must not overtake one that was queued earlier: of the same run, or where it is for several.
+    pub(super) fn follows(&self, earlier: &Self) -> bool {
+        matches!(self.kind, Kind::Once) || self.run().is_none_or(|run| earlier.run() == Some(run))
+    }
+
+    /// The first key of a script, which is that of its run.
+    fn run(&self) -> Option<&[u8]> {
+        match self.call.args_iter().nth(3) {
+            Some(redis::Arg::Simple(key)) => Some(key),
+            _ => None,
+        }
+    }
+
+    /// The call as it is sent to the server of that name.
+    pub(super) fn call_to(&self, server: &str) -> Cmd {
+        let mut call = self.call.clone();
+        match self.to {
+            To::Any => {}
+            To::One => {
+                call.arg(server);
+            }
+        }
+        call
     }
 
     /// Tells who asked. Where nobody waits any more the answer is dropped, and a lease in it is given back.
@@ -97,7 +132,24 @@ mod tests {
     use crate::group::queue;
 
     fn opens(back: Sender<Op>, fate: Fate) -> Op {
-        Op { call: Cmd::new(), kind: Kind::Opens { release: redis::cmd("RELEASE"), back }, fate: Some(fate) }
+        let kind = Kind::Opens { release: redis::cmd("RELEASE"), back };
+        Op { call: Cmd::new(), to: To::One, kind, fate: Some(fate) }
+    }
+
+    #[test]
+    fn what_is_for_one_run_overtakes_what_is_for_another_and_nothing_else() {
+        let op = |run, kind| {
+            let mut call = redis::cmd("EVALSHA");
+            call.arg("hash").arg(2).arg(run).arg("other key");
+            Op { call, to: To::Any, kind, fate: None }
+        };
+        let earlier = op("order-42", Kind::Plain);
+        assert!(op("order-42", Kind::Wakes).follows(&earlier));
+        assert!(!op("order-43", Kind::Wakes).follows(&earlier));
+        assert!(op("", Kind::Once).follows(&earlier));
+        let ping = Op { call: redis::cmd("PING"), to: To::Any, kind: Kind::Plain, fate: None };
+        assert!(ping.follows(&earlier), "it waits for all that was given back");
+        assert!(!op("order-43", Kind::Plain).follows(&ping));
     }
 
     #[tokio::test]

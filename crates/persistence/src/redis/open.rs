@@ -5,7 +5,7 @@ use awaitly_core::store::{Absent, Lease, Open, Opened, StoreError};
 use redis::{Cmd, ToRedisArgs};
 
 use super::fields::{self, Known};
-use super::op::{Kind, Op};
+use super::op::{Kind, Op, To};
 use super::reply::Reply;
 use super::scripts::Script;
 use super::{RedisStore, lasting, nonces};
@@ -25,12 +25,15 @@ impl RedisStore {
                 (None, Absent::Refuse) => self.take(request, &holder, &["?"; 6]),
             };
             let kind = Kind::Opens { release: self.give_back(request, &holder), back: self.0.ops.clone() };
-            let mut reply = self.write(&request.run, call, kind).await?;
+            let mut reply = self.write(&request.run, call, To::One, kind).await?;
             let word = reply.text("reply")?;
             if word == "held" {
                 return held(request, number, reply).inspect_err(|_| {
                     self.0.ops.send(Op::release(self.give_back(request, &holder)));
                 });
+            }
+            if word == "torn" {
+                return Err(super::error::torn(&request.run));
             }
             let now = Timestamp::from_millis(reply.number("now")?);
             known = Known::read(reply.list("summary")?)?;

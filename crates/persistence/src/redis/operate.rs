@@ -8,11 +8,15 @@ use awaitly_core::store::{
 
 use super::fields;
 use super::names::{member, member_prefix};
-use super::op::Kind;
+use super::op::{Kind, To};
 use super::reply::Reply;
 use super::scripts::Script;
-use super::{RedisStore, add_record, lists};
+use super::{RedisStore, add_record, lists, waiting};
 use crate::limits;
+
+/// How many records and entries that wait are imported at most. Each takes up to four arguments of a call, and servers
+/// before version 7 hang up on one that has more than a million.
+const MOST: usize = 250_000;
 
 impl Operate for RedisStore {
     async fn list(&self, query: RunQuery) -> Result<Page<RunSummary>, StoreError> {
@@ -20,7 +24,7 @@ impl Operate for RedisStore {
     }
 
     async fn waiting(&self, query: WaitQuery) -> Result<Page<Waiting>, StoreError> {
-        lists::waiting(self.reader().await?, &self.0.names, &query).await
+        waiting::waiting(self.reader().await?, &self.0.names, &query).await
     }
 
     async fn due(&self, query: DueQuery) -> Result<Vec<Due>, StoreError> {
@@ -43,7 +47,7 @@ impl Operate for RedisStore {
             call.arg(&*run).arg(&nonce).arg(&*key).arg(member(&run, &key)).arg(seen.status).arg(seen.entry);
             call.arg(outcome.kind().to_number()).arg(outcome.payload().as_str());
             // Anything else: what was seen does not stand any more.
-            if self.write(&run, call, Kind::Wakes).await?.text("reply")? == "done" {
+            if self.write(&run, call, To::Any, Kind::Wakes).await?.text("reply")? == "done" {
                 return Ok(Answered::Taken);
             }
         }
@@ -52,7 +56,7 @@ impl Operate for RedisStore {
     async fn cancel(&self, run: &RunId) -> Result<Cancelled, StoreError> {
         let mut call = self.call(Script::Cancel, run);
         call.arg(&**run).arg(self.nonce()).arg(member_prefix(run));
-        let mut reply = self.write(run, call, Kind::Wakes).await?;
+        let mut reply = self.write(run, call, To::Any, Kind::Wakes).await?;
         match reply.text("reply")?.as_str() {
             "none" => Ok(Cancelled::NoSuchRun),
             "requested" => Ok(Cancelled::Requested),
@@ -73,7 +77,7 @@ impl Operate for RedisStore {
         for run in &runs {
             call.arg(&**run).arg(member_prefix(run));
         }
-        let mut reply = self.write("", call, Kind::Once).await?;
+        let mut reply = self.write("", call, To::Any, Kind::Once).await?;
         reply.text("reply")?;
         let mut deleted = Vec::with_capacity(reply.len());
         while reply.len() > 0 {
@@ -83,6 +87,11 @@ impl Operate for RedisStore {
     }
 
     async fn import(&self, run: RunId, stored: StoredRun) -> Result<Imported, StoreError> {
+        let size = stored.records.len() + stored.waits.len();
+        if size > MOST {
+            let detail = format!("{size} records and entries that wait, at most {MOST} are imported").into();
+            return Err(StoreError::Unstorable { detail });
+        }
         limits::distinct_keys(&run, &stored.records)?;
         let StoredRun { header, input, records, waits } = stored;
         let nonce = self.nonce();
@@ -97,7 +106,7 @@ impl Operate for RedisStore {
         for entry in &waits {
             call.arg(&*entry.key).arg(fields::entry_text(entry, &nonce));
         }
-        match self.write(&run, call, Kind::Wakes).await?.text("reply")?.as_str() {
+        match self.write(&run, call, To::Any, Kind::Wakes).await?.text("reply")?.as_str() {
             "exists" => Ok(Imported::Exists),
             _ => Ok(Imported::Added),
         }

@@ -27,16 +27,21 @@ pub(super) enum Script {
     Cancel,
     Delete,
     Import,
+    Upgrade,
 }
 
-macro_rules! with_common {
-    ($file:literal) => {
-        concat!(include_str!("scripts/writing.lua"), include_str!("scripts/common.lua"), include_str!($file))
+macro_rules! script {
+    ($file:literal $(, $shared:literal)*) => {
+        concat!(
+            include_str!("scripts/writing.lua"),
+            $(include_str!(concat!("scripts/", $shared, ".lua")),)*
+            include_str!(concat!("scripts/", $file, ".lua"))
+        )
     };
 }
 
 impl Script {
-    const ALL: [Self; 18] = [
+    const ALL: [Self; 19] = [
         Self::Begin,
         Self::Take,
         Self::Append,
@@ -55,31 +60,31 @@ impl Script {
         Self::Cancel,
         Self::Delete,
         Self::Import,
+        Self::Upgrade,
     ];
 
     const fn source(self) -> &'static str {
         match self {
-            Self::Begin => with_common!("scripts/begin.lua"),
-            Self::Take => with_common!("scripts/take.lua"),
+            Self::Begin => script!("begin", "common", "lease"),
+            Self::Take => script!("take", "common", "lease"),
             // Everything in a script is made anew for each call: the most frequent ones have only what they need.
-            Self::Append => concat!(include_str!("scripts/writing.lua"), include_str!("scripts/append.lua")),
-            Self::Replace => {
-                concat!(include_str!("scripts/writing.lua"), include_str!("scripts/replace.lua"))
-            }
-            Self::Wait => with_common!("scripts/wait.lua"),
-            Self::Settle => with_common!("scripts/settle.lua"),
-            Self::Revive => with_common!("scripts/revive.lua"),
-            Self::Rewrite => with_common!("scripts/rewrite.lua"),
-            Self::Finish => with_common!("scripts/finish.lua"),
-            Self::Renew => with_common!("scripts/renew.lua"),
-            Self::Release => with_common!("scripts/release.lua"),
-            Self::Holds => with_common!("scripts/holds.lua"),
-            Self::Load => with_common!("scripts/load.lua"),
-            Self::Look => with_common!("scripts/look.lua"),
-            Self::Answer => with_common!("scripts/answer.lua"),
-            Self::Cancel => with_common!("scripts/cancel.lua"),
-            Self::Delete => with_common!("scripts/delete.lua"),
-            Self::Import => with_common!("scripts/import.lua"),
+            Self::Append => script!("append", "lease"),
+            Self::Replace => script!("replace", "lease"),
+            Self::Wait => script!("wait", "common", "lease"),
+            Self::Settle => script!("settle", "common", "lease"),
+            Self::Revive => script!("revive", "common", "lease"),
+            Self::Rewrite => script!("rewrite", "common", "lease", "uncounted"),
+            Self::Finish => script!("finish", "common", "lease"),
+            Self::Renew => script!("renew", "common", "lease"),
+            Self::Release => script!("release", "common"),
+            Self::Holds => script!("holds", "lease"),
+            Self::Load => script!("load", "common"),
+            Self::Look => script!("look", "common"),
+            Self::Answer => script!("answer", "common"),
+            Self::Cancel => script!("cancel", "common"),
+            Self::Delete => script!("delete", "common"),
+            Self::Import => script!("import", "common"),
+            Self::Upgrade => script!("upgrade", "common"),
         }
     }
 
@@ -97,7 +102,7 @@ impl Script {
         match self {
             Self::Append | Self::Replace => call.arg(2).arg(names.run(run)).arg(names.records(run)),
             _ => call
-                .arg(8)
+                .arg(9)
                 .arg(names.run(run))
                 .arg(names.records(run))
                 .arg(names.waits(run))
@@ -105,7 +110,8 @@ impl Script {
                 .arg(names.asking())
                 .arg(names.runs())
                 .arg(names.sequence())
-                .arg(names.wakes()),
+                .arg(names.wakes())
+                .arg(names.tokens()),
         };
         call
     }

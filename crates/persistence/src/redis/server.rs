@@ -6,9 +6,10 @@ use redis::{Pipeline, Value};
 use super::link::Link;
 use super::names::Names;
 use super::reply::text;
+use super::scripts::Script;
 
 /// The format that this version writes, and the newest that it reads.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 /// What an acknowledged write survives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,13 +49,32 @@ impl Durability {
     }
 }
 
+/// Whether a server that comes back, or one that takes its place, may lack what was acknowledged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Memory {
+    /// It lacks nothing.
+    Sure,
+    /// It may lack the newest.
+    Unsure,
+}
+
+impl Memory {
+    fn of(durability: Durability, replication: &str) -> Self {
+        match (durability, entry(replication, "connected_slaves")) {
+            (Durability::Always, Some("0")) => Self::Sure,
+            _ => Self::Unsure,
+        }
+    }
+}
+
 /// Looks whether journals can rest on the server, and says how durable they are.
-pub(super) async fn inspect(link: &Link, names: &Names) -> Result<Durability, StoreError> {
+pub(super) async fn inspect(link: &Link, names: &Names) -> Result<(Durability, Memory), StoreError> {
     let mut ask = redis::pipe();
-    ask.cmd("INFO").arg("server").cmd("INFO").arg("cluster");
+    ask.cmd("INFO").arg("server").cmd("INFO").arg("cluster").cmd("INFO").arg("replication");
     let mut answers = accepted(link, &ask).await?.into_iter().map(|value| text(value).unwrap_or_default());
     check_version(&answers.next().unwrap_or_default())?;
     check_not_clustered(&answers.next().unwrap_or_default())?;
+    let replication = answers.next().unwrap_or_default();
     check_format(link, names).await?;
     let setting = async |name: &str| {
         let mut ask = redis::pipe();
@@ -62,12 +82,14 @@ pub(super) async fn inspect(link: &Link, names: &Names) -> Result<Durability, St
         setting(link.send(&ask).await.ok()?.pop()?)
     };
     if setting("maxmemory-policy").await.is_some_and(|policy| policy.starts_with("allkeys")) {
-        tracing::warn!(
-            "the server throws journals away when its memory is full: set maxmemory-policy noeviction"
+        tracing::error!(
+            "runs can vanish, whole or in part: the server throws keys away when its memory is full; set \
+             maxmemory-policy noeviction"
         );
     }
     let (appendonly, appendfsync) = (setting("appendonly").await, setting("appendfsync").await);
-    Ok(Durability::of(appendonly.as_deref(), appendfsync.as_deref()))
+    let durability = Durability::of(appendonly.as_deref(), appendfsync.as_deref());
+    Ok((durability, Memory::of(durability, &replication)))
 }
 
 /// An entry of what `INFO` says.
@@ -97,6 +119,7 @@ fn check_not_clustered(info: &str) -> Result<(), StoreError> {
     }
 }
 
+/// Refuses a newer format, and brings an older one up to date.
 async fn check_format(link: &Link, names: &Names) -> Result<(), StoreError> {
     let mut ask = redis::pipe();
     ask.cmd("SET").arg(names.format()).arg(FORMAT).arg("NX").cmd("GET").arg(names.format());
@@ -104,6 +127,11 @@ async fn check_format(link: &Link, names: &Names) -> Result<(), StoreError> {
     match found.and_then(|found| found.parse().ok()) {
         Some(found) if found > FORMAT => Err(StoreError::NewerFormat { found, supported: FORMAT }),
         Some(FORMAT) => Ok(()),
+        Some(1..FORMAT) => {
+            let mut upgrade = redis::pipe();
+            upgrade.add_command(Script::Upgrade.call(names, "")).arg(names.format()).arg(FORMAT);
+            accepted(link, &upgrade).await.map(drop)
+        }
         _ => Err(StoreError::Corrupt {
             detail: format!("`{}` is not the number of a format", names.format()).into(),
         }),
@@ -157,5 +185,18 @@ mod tests {
         assert!(said(Some("yes"), Some("no")).ends_with("the last half minute"));
         assert!(said(Some("no"), Some("always")).ends_with("its last snapshot"));
         assert!(said(None, None).ends_with("CONFIG is not allowed"));
+    }
+
+    #[test]
+    fn only_a_server_that_waits_for_its_disk_and_has_no_replica_lacks_nothing() {
+        let info = |replicas| format!("# Replication\r\nrole:master\r\nconnected_slaves:{replicas}\r\n");
+        assert_eq!(Memory::of(Durability::Always, &info(0)), Memory::Sure);
+        assert_eq!(Memory::of(Durability::Always, &info(1)), Memory::Unsure);
+        assert_eq!(Memory::of(Durability::Always, ""), Memory::Unsure);
+        for durability in
+            [Durability::Everysec, Durability::System, Durability::Snapshots, Durability::Unknown]
+        {
+            assert_eq!(Memory::of(durability, &info(0)), Memory::Unsure);
+        }
     }
 }

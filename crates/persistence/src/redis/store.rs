@@ -135,6 +135,7 @@ impl Store for RedisStore {
         let mut reply = Reply::of(run, value)?;
         match reply.text("reply")?.as_str() {
             "none" => Ok(None),
+            "torn" => Err(super::error::torn(run)),
             _ => fields::journal(&mut reply).map(|(_, _, run)| Some(run)),
         }
     }

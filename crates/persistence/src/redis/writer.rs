@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use awaitly_core::store::{Bell, StoreError};
-use redis::{Cmd, Pipeline, Value};
+use redis::{Pipeline, Value};
 
 use super::error::{passes, refused};
 use super::link::{Link, Retries, Unanswered};
 use super::op::{Kind, Op};
+use super::server::Memory;
 use crate::group::Receiver;
 
 /// Takes everything that is queued, sends it as one pipeline, and answers each for itself.
@@ -17,8 +18,10 @@ use crate::group::Receiver;
 /// that only its own call carries:
 ///
 /// - a record keeps the nonce of the append or replacement that wrote it, so the second one finds itself;
-/// - reviving, rewriting, finishing, cancelling and importing leave theirs in the run. One is enough: the run is
-///   in the hands of one owner, who waits for one of these before it starts another;
+/// - importing, finishing and cancelling leave theirs in the run, each in a field of its own that the others leave
+///   alone: before the second sending somebody else may have taken the run up, cancelled or retried it;
+/// - reviving and rewriting share a field: they are for the holder of the lease, who waits for one of them before
+///   it starts another;
 /// - an answer is a record, and it keeps also the nonce of the question that it answers, so that who asked again
 ///   finds the question answered, and not somebody else's record in its place;
 /// - a lease is named by the nonce of who opened the run;
@@ -26,12 +29,19 @@ use crate::group::Receiver;
 ///
 /// A script that is refused changes nothing, and is refused again for the same reason. Before anything is sent
 /// again, the server is made to close the lost connection, so that nothing comes after its second sending.
+///
+/// A server hangs up on a call that it finds too large. So that the others do not share its lot, each is sent alone
+/// once they were lost together for a second time.
 pub(super) struct Writer {
     pub(super) ops: Receiver<Op>,
     pub(super) link: Link,
     pub(super) bell: Bell,
     pub(super) patience: Duration,
+    pub(super) memory: Memory,
 }
+
+/// How often a pipeline is lost before its calls are sent one by one: one of them may be what the server hangs up on.
+const LOSSES: u32 = 2;
 
 impl Writer {
     /// Works until nobody is left who could ask.
@@ -46,25 +56,68 @@ impl Writer {
 
     async fn carry_out(&self, ops: &mut Vec<Op>) {
         ops.retain(|op| !op.is_moot());
-        let mut calls = pipeline(ops.iter_mut().map(|op| std::mem::take(&mut op.call)));
-        let mut retries = Retries::new(self.patience);
+        let (mut retries, mut losses) = (Retries::new(self.patience), 0);
         while !ops.is_empty() {
-            let error = match self.link.send(&calls).await {
-                Ok(values) => match self.answer(ops, &mut calls, values) {
-                    Some(error) => error,
-                    None => return,
-                },
-                Err(Unanswered { error, sent }) => {
-                    if sent {
-                        give_up(ops, &mut calls, &error, |op| matches!(op.kind, Kind::Once));
-                    }
-                    error
-                }
-            };
+            let failed =
+                if losses < LOSSES { self.send_all(ops).await } else { self.send_each(ops, &retries).await };
+            let Some(Unanswered { error, sent }) = failed.filter(|_| !ops.is_empty()) else { return };
+            losses += u32::from(sent);
             if let Err(error) = self.pause(&mut retries, error).await {
-                give_up(ops, &mut calls, &error, |_| true);
+                give_up(ops, &error, |_| true);
             }
         }
+    }
+
+    /// Keeps those that are to be tried again, with the reason.
+    async fn send_all(&self, ops: &mut Vec<Op>) -> Option<Unanswered> {
+        match self.send(ops).await {
+            Ok(values) => self.answer(ops, values).map(Unanswered::unsent),
+            Err(unanswered) => {
+                if unanswered.sent {
+                    give_up(ops, &unanswered.error, |op| matches!(op.kind, Kind::Once));
+                }
+                Some(unanswered)
+            }
+        }
+    }
+
+    /// The same for each alone, so that one which the server hangs up on takes no other with it. It is overtaken
+    /// then, but not by what has to come after it.
+    async fn send_each(&self, ops: &mut Vec<Op>, retries: &Retries) -> Option<Unanswered> {
+        let mut failed = None;
+        let mut left = std::mem::take(ops).into_iter();
+        for op in left.by_ref() {
+            if ops.iter().any(|earlier| op.follows(earlier)) {
+                ops.push(op);
+                continue;
+            }
+            let mut alone = vec![op];
+            let Some(unanswered) = self.send_all(&mut alone).await else { continue };
+            ops.append(&mut alone);
+            // Where the server is away, it is so for all.
+            let is_over = !unanswered.sent || retries.are_over();
+            failed = Some(unanswered);
+            if is_over {
+                break;
+            }
+        }
+        ops.extend(left);
+        failed
+    }
+
+    async fn send(&self, ops: &[Op]) -> Result<Vec<Value>, Unanswered> {
+        let calls = |server: &str| {
+            let server = match self.memory {
+                Memory::Unsure => server,
+                Memory::Sure => "",
+            };
+            let mut pipeline = Pipeline::with_capacity(ops.len());
+            for op in ops {
+                pipeline.add_command(op.call_to(server));
+            }
+            pipeline
+        };
+        self.link.send_to(calls).await
     }
 
     async fn pause(&self, retries: &mut Retries, error: StoreError) -> Result<(), StoreError> {
@@ -77,14 +130,13 @@ impl Writer {
 
     /// Tells everybody what became of their operation, and keeps those that are to be tried again, with the
     /// reason.
-    fn answer(&self, ops: &mut Vec<Op>, calls: &mut Pipeline, values: Vec<Value>) -> Option<StoreError> {
-        let (mut again, mut again_calls, mut reason) = (Vec::new(), Vec::new(), None);
+    fn answer(&self, ops: &mut Vec<Op>, values: Vec<Value>) -> Option<StoreError> {
+        let (mut again, mut reason) = (Vec::new(), None);
         let mut wakes = false;
-        for ((op, call), value) in ops.drain(..).zip(calls.cmd_iter()).zip(values) {
+        for (op, value) in ops.drain(..).zip(values) {
             match value {
                 Value::ServerError(error) if passes(&error) => {
                     reason = Some(refused(&error));
-                    again_calls.push(call.clone());
                     again.push(op);
                 }
                 Value::ServerError(error) => op.answer(Err(refused(&error))),
@@ -98,28 +150,13 @@ impl Writer {
             self.bell.ring();
         }
         *ops = again;
-        *calls = pipeline(again_calls.into_iter());
         reason
     }
 }
 
 /// Answers some of the operations with an error, and takes them out.
-fn give_up(ops: &mut Vec<Op>, calls: &mut Pipeline, error: &StoreError, which: impl Fn(&Op) -> bool) {
-    if !ops.iter().any(&which) {
-        return;
+fn give_up(ops: &mut Vec<Op>, error: &StoreError, which: impl Fn(&Op) -> bool) {
+    for op in ops.extract_if(.., |op| which(op)) {
+        op.answer(Err(error.clone()));
     }
-    let all = ops.drain(..).zip(calls.cmd_iter().cloned());
-    let (given_up, kept): (Vec<_>, Vec<_>) = all.partition(|(op, _)| which(op));
-    given_up.into_iter().for_each(|(op, _)| op.answer(Err(error.clone())));
-    let (kept, kept_calls): (Vec<_>, Vec<_>) = kept.into_iter().unzip();
-    *ops = kept;
-    *calls = pipeline(kept_calls.into_iter());
-}
-
-fn pipeline(calls: impl Iterator<Item = Cmd>) -> Pipeline {
-    let mut pipeline = Pipeline::with_capacity(calls.size_hint().0);
-    for call in calls {
-        pipeline.add_command(call);
-    }
-    pipeline
 }

@@ -123,7 +123,7 @@ async fn writes_the_corpus() {
     fs::write(corpus("postgres-1.sql"), schema.dump().await).unwrap();
     let keys = crate::redis::Keys::new();
     fill(&keys.options().connect(crate::redis::url()).await.unwrap()).await;
-    fs::write(corpus("redis-1.jsonl"), keys.dump()).unwrap();
+    fs::write(corpus("redis-2.jsonl"), keys.dump()).unwrap();
 }
 
 async fn fill(store: &impl Operate) {
@@ -211,5 +211,13 @@ async fn postgres_1() {
 async fn redis_1() {
     let keys = crate::redis::Keys::new();
     keys.restore(&fs::read_to_string(corpus("redis-1.jsonl")).unwrap());
+    reads_and_goes_on(&keys.options().connect(crate::redis::url()).await.unwrap()).await;
+}
+
+#[cfg(feature = "redis")]
+#[tokio::test]
+async fn redis_2() {
+    let keys = crate::redis::Keys::new();
+    keys.restore(&fs::read_to_string(corpus("redis-2.jsonl")).unwrap());
     reads_and_goes_on(&keys.options().connect(crate::redis::url()).await.unwrap()).await;
 }

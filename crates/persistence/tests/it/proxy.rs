@@ -23,6 +23,8 @@ pub(crate) enum Way {
     LosesTheAnswerAndCloses(&'static str),
     /// It keeps the next thing that is asked to itself, hangs up on who asked, and is open.
     HoldsARequest,
+    /// It hangs up on whoever asks something that holds this text, and on nobody else.
+    HangsUpOn(&'static str),
     /// It hangs up on everybody.
     Closed,
 }
@@ -141,6 +143,9 @@ async fn serve(shared: Arc<Shared>, mut client: TcpStream) {
                     return;
                 }
                 let way = *shared.way.borrow();
+                if let Way::HangsUpOn(text) = way && String::from_utf8_lossy(request).contains(text) {
+                    return;
+                }
                 if let Way::LosesTheAnswerTo(text) | Way::LosesTheAnswerAndCloses(text) = way {
                     loses = String::from_utf8_lossy(request).contains(text);
                 }

@@ -1,14 +1,22 @@
 -- id, holder, ttl, fields.. -- begins a run where there is none.
 local moment = now()
 if redis.call('HGET', run, 'holder') == ARGV[2] then
+  -- Nothing was written under it yet: its owner has not heard of it.
+  bind()
   return journal('held', moment)
 end
 if redis.call('EXISTS', run) == 1 then
   return summary('there', moment)
 end
+-- The rest of a run that the server has thrown away.
+if redis.call('HLEN', records) > 0 then
+  return {'torn'}
+end
 local place = whole(redis.call('INCR', sequence))
 redis.call('HSET', run, 'token', 1, 'holder', ARGV[2], 'until', whole(moment + ARGV[3]), 'created', whole(moment),
-  'changed', whole(moment), 'place', place, unpack(ARGV, 4))
+  'changed', whole(moment), 'place', place, 'dropped', 0,
+  unpack(ARGV, 4))
+bind()
 redis.call('ZADD', runs, place, ARGV[1])
 index_due(ARGV[1])
 return journal('held', moment)

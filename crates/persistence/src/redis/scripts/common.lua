@@ -16,11 +16,42 @@ local function expiry(entry)
   return expires ~= '-' and tonumber(expires) or nil, nonce
 end
 
+-- Whether records are missing: those are there that were recorded and not dropped since, unless a server whose
+-- memory was full has thrown them away. Runs of before that was counted do not tell.
+local function is_torn()
+  local count = redis.call('HMGET', run, 'recorded', 'dropped')
+  return count[2] and redis.call('HLEN', records) ~= (count[1] or 0) - count[2]
+end
+
+-- Takes it that all records are there that should be.
+local function count_anew()
+  local recorded = redis.call('HGET', run, 'recorded') or 0
+  redis.call('HSET', run, 'dropped', whole(recorded - redis.call('HLEN', records)))
+end
+
+-- Where an entry is found by its token: behind the token, whose end is marked as that of a run id is in `member`.
+local function by_token(member, entry)
+  local length, start = string.match(entry, '^%S+ %S+ %S+ (%d+) ()')
+  local token = string.gsub(string.sub(entry, start, start + length - 1), '%z', '\0\1')
+  return token .. '\0\0' .. member
+end
+
+-- Puts an entry among those that are found.
+local function list(member, entry)
+  redis.call('ZADD', asking, string.match(entry, '^%S+'), member)
+  redis.call('ZADD', tokens, 0, by_token(member, entry))
+end
+
+local function unlist(member, entry)
+  redis.call('ZREM', asking, member)
+  redis.call('ZREM', tokens, by_token(member, entry))
+end
+
 local function settle(key, member, entry, nonce, kind, fingerprint, payload)
   local _, asked = expiry(entry)
   record(key, nonce, asked, kind, fingerprint, payload)
   redis.call('HDEL', waits, key)
-  redis.call('ZREM', asking, member)
+  unlist(member, entry)
 end
 
 -- Keeps the run where those are found that are due, under the moment since when it is. A run that somebody holds
@@ -46,9 +77,9 @@ local function index_asking(prefix)
   local entries = redis.call('HGETALL', waits)
   for at = 1, #entries, 2 do
     if ended then
-      redis.call('ZREM', asking, prefix .. entries[at])
+      unlist(prefix .. entries[at], entries[at + 1])
     else
-      redis.call('ZADD', asking, string.match(entries[at + 1], '^%S+'), prefix .. entries[at])
+      list(prefix .. entries[at], entries[at + 1])
     end
   end
 end

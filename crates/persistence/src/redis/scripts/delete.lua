@@ -6,8 +6,9 @@ for at = 2, #ARGV, 2 do
   local free = not (field[3] and tonumber(field[4]) > moment)
   local old = ARGV[1] == '-' or field[1] and has_ended(field[1]) and tonumber(field[2]) < tonumber(ARGV[1])
   if field[1] and free and old then
-    for _, key in ipairs(redis.call('HKEYS', waits .. id)) do
-      redis.call('ZREM', asking, ARGV[at + 1] .. key)
+    local entries = redis.call('HGETALL', waits .. id)
+    for place = 1, #entries, 2 do
+      unlist(ARGV[at + 1] .. entries[place], entries[place + 1])
     end
     redis.call('ZREM', due, id)
     redis.call('ZREM', runs, id)

@@ -1,5 +1,5 @@
 -- token, holder, nonce, id, prefix of members, wake, number of keys, keys that are waited on.., fields..
-if redis.call('HGET', run, 'mark') == ARGV[3] then
+if redis.call('HGET', run, 'finished_by') == ARGV[3] then
   return {'done'}
 end
 if not holds(ARGV[1], ARGV[2]) then
@@ -13,7 +13,7 @@ for at = 8, fields - 1 do
 end
 local to_be_cancelled = redis.call('HEXISTS', run, 'cancel') == 1
 redis.call('HDEL', run, 'outcome', 'error', 'failed_on', 'wake', 'cancel', 'holder', 'until')
-redis.call('HSET', run, 'mark', ARGV[3], 'changed', whole(moment), unpack(ARGV, fields))
+redis.call('HSET', run, 'finished_by', ARGV[3], 'changed', whole(moment), unpack(ARGV, fields))
 -- Who asked for it to be cancelled was told that it will be.
 if to_be_cancelled and redis.call('HGET', run, 'status') == 'waiting' then
   redis.call('HSET', run, 'status', 'cancelled')

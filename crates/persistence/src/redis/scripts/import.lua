@@ -1,10 +1,11 @@
 -- id, nonce, prefix of members, number of fields, fields.., number of records, (key, kind, fingerprint, payload)..,
 -- (key, entry)..
 if redis.call('HLEN', run) > 0 then
-  return {redis.call('HGET', run, 'mark') == ARGV[2] and 'added' or 'exists'}
+  return {redis.call('HGET', run, 'imported_by') == ARGV[2] and 'added' or 'exists'}
 end
 local place = whole(redis.call('INCR', sequence))
-redis.call('HSET', run, 'token', 0, 'mark', ARGV[2], 'place', place, unpack(ARGV, 5, 4 + ARGV[4]))
+redis.call('HSET', run, 'token', 0, 'imported_by', ARGV[2], 'place', place, 'dropped', 0,
+  unpack(ARGV, 5, 4 + ARGV[4]))
 local at = 6 + ARGV[4]
 local last = at + 4 * ARGV[at - 1]
 while at < last do

@@ -1,4 +1,7 @@
 if redis.call('HLEN', run) == 0 then
   return {'none'}
 end
+if is_torn() then
+  return {'torn'}
+end
 return journal('there', now())

@@ -1,12 +1,12 @@
 -- token, holder, nonce, id, prefix of members, keys to drop..
-if not holds(ARGV[1], ARGV[2]) then
-  return {'lost'}
-end
 if redis.call('HGET', run, 'mark') == ARGV[3] then
   return {'done'}
 end
+if not holds(ARGV[1], ARGV[2]) then
+  return {'lost'}
+end
 for at = 6, #ARGV do
-  redis.call('HDEL', records, ARGV[at])
+  drop(redis.call('HDEL', records, ARGV[at]))
 end
 redis.call('HDEL', run, 'outcome', 'error', 'failed_on', 'wake')
 redis.call('HSET', run, 'status', 'running', 'changed', whole(now()), 'mark', ARGV[3])

@@ -1,8 +1,9 @@
 -- token, holder, nonce, key, kind, fingerprint, payload, member, how
-if not holds(ARGV[1], ARGV[2]) then
+local old = redis.call('HGET', records, ARGV[4])
+local is_ours = old and nonces(old) == ARGV[3]
+if not is_ours and not holds(ARGV[1], ARGV[2]) then
   return {'lost'}
 end
-local old = redis.call('HGET', records, ARGV[4])
 if old then
   return {'stands', old}
 end

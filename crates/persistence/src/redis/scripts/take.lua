@@ -2,6 +2,8 @@
 local moment = now()
 local seen = redis.call('HMGET', run, 'place', 'token', 'status', 'version', 'until', 'holder')
 if seen[6] == ARGV[2] then
+  -- Nothing was written under it yet: its owner has not heard of it.
+  bind()
   return journal('held', moment)
 end
 for at = 1, 6 do
@@ -9,7 +11,14 @@ for at = 1, 6 do
     return summary('changed', moment)
   end
 end
+if is_torn() then
+  return {'torn'}
+end
+if redis.call('HEXISTS', run, 'dropped') == 0 then
+  count_anew()
+end
 redis.call('HINCRBY', run, 'token', 1)
 redis.call('HSET', run, 'holder', ARGV[2], 'until', whole(moment + ARGV[3]))
+bind()
 index_due(ARGV[1])
 return journal('held', moment)

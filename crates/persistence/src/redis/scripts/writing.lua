@@ -1,24 +1,23 @@
 -- What all scripts share. A script is one commit: what it has read stands until it has written. One that ends in
 -- an error keeps what it wrote before, so each reads the keys that it is about to change first.
-local run, records, waits, due, asking, runs, sequence, wakes = unpack(KEYS)
+local run, records, waits, due, asking, runs, sequence, wakes, tokens = unpack(KEYS)
 
 -- `..` writes a large number with an exponent.
 local function whole(number)
   return string.format('%.0f', number)
 end
 
--- Whether this lease is the newest of the run and was not given back. Its time is not asked for: who was too slow
--- and was not replaced may still write. `holder` is drawn by who opened the run, so that a lease stays lost also
--- where the server forgot that it was ever replaced.
-local function holds(token, holder)
-  local lease = redis.call('HMGET', run, 'token', 'holder')
-  return lease[1] == token and lease[2] == holder
-end
-
 -- A record: its place, kind, fingerprint, the nonce of the write, that of the question it answers, the payload.
 local function record(key, nonce, asked, kind, fingerprint, payload)
   local place = whole(redis.call('HINCRBY', run, 'recorded', 1))
   redis.call('HSET', records, key, table.concat({place, kind, fingerprint, nonce, asked, payload}, ' '))
+end
+
+-- Records are gone, as they should. Where it is not known how many were gone before, it is not counted.
+local function drop(count)
+  if count > 0 and redis.call('HEXISTS', run, 'dropped') == 1 then
+    redis.call('HINCRBY', run, 'dropped', count)
+  end
 end
 
 local function nonces(record)

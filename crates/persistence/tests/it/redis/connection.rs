@@ -18,7 +18,7 @@ use crate::clock::fast;
 use crate::proxy::{Proxy, Way};
 
 /// A store behind a proxy, beside one that is not.
-async fn behind_proxy() -> (Proxy, RedisStore, RedisStore, Keys) {
+pub(super) async fn behind_proxy() -> (Proxy, RedisStore, RedisStore, Keys) {
     let (proxy, keys) = (super::proxy().await, Keys::new());
     let near = keys.options().connect(super::url()).await.unwrap();
     (keys.options().connect(super::through(&proxy)).await.map(|far| (proxy, far, near, keys))).unwrap()
@@ -147,18 +147,40 @@ async fn answered_before_its_answer_came<T>(
     doing: impl Future<Output = T>,
     near: &RedisStore,
 ) -> T {
-    proxy.set(Way::LosesTheAnswerAndCloses("EVALSHA"));
     let answering = async {
-        proxy.until(Way::Closed).await;
         let yes = Outcome::from_parts(Kind::Value, Payload::encode("yes").unwrap());
         let answer = Answer::new(run_id("order-42"), "manager", yes);
         assert_eq!(near.answer(answer).await.unwrap(), Answered::Taken);
-        proxy.reopen().await;
     };
-    tokio::join!(doing, answering).0
+    before_its_answer_came(proxy, doing, answering).await
 }
 
-fn wait() -> Wait {
+/// Does something whose answer is lost, and lets nothing through before something else was done.
+pub(super) async fn before_its_answer_came<T>(
+    proxy: &Proxy,
+    doing: impl Future<Output = T>,
+    meanwhile: impl Future<Output = ()>,
+) -> T {
+    before_the_answer_came_to("EVALSHA", proxy, doing, meanwhile).await
+}
+
+/// The same for the answer to the first of several calls that holds this text.
+pub(super) async fn before_the_answer_came_to<T>(
+    text: &'static str,
+    proxy: &Proxy,
+    doing: impl Future<Output = T>,
+    meanwhile: impl Future<Output = ()>,
+) -> T {
+    proxy.set(Way::LosesTheAnswerAndCloses(text));
+    let interfering = async {
+        proxy.until(Way::Closed).await;
+        meanwhile.await;
+        proxy.reopen().await;
+    };
+    tokio::join!(doing, interfering).0
+}
+
+pub(super) fn wait() -> Wait {
     let request = Payload::encode("may I?").unwrap();
     Wait { key: "manager".into(), token: "s3cret".into(), request, expires_in: None }
 }

@@ -7,10 +7,10 @@ use super::{InRedis, Keys, append, held, record, request, run_id};
 #[tokio::test]
 async fn a_newer_format_is_refused_and_left_alone() {
     let keys = Keys::new();
-    keys.command("SET", "format", &["2"]);
+    keys.command("SET", "format", &["3"]);
     let refused = keys.options().connect(super::url()).await.unwrap_err();
-    assert_eq!(refused, StoreError::NewerFormat { found: 2, supported: 1 });
-    assert_eq!(keys.command("GET", "format", &[]), redis::Value::BulkString(b"2".to_vec()));
+    assert_eq!(refused, StoreError::NewerFormat { found: 3, supported: 2 });
+    assert_eq!(keys.command("GET", "format", &[]), redis::Value::BulkString(b"3".to_vec()));
 }
 
 #[tokio::test]
@@ -26,7 +26,7 @@ async fn a_format_that_is_none_is_damage() {
 #[tokio::test]
 async fn the_format_is_written_where_there_is_none() {
     let InRedis { keys, .. } = InRedis::connect().await;
-    assert_eq!(keys.command("GET", "format", &[]), redis::Value::BulkString(b"1".to_vec()));
+    assert_eq!(keys.command("GET", "format", &[]), redis::Value::BulkString(b"2".to_vec()));
     keys.options().connect(super::url()).await.unwrap();
 }
 

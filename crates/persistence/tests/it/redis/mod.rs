@@ -2,8 +2,15 @@
 
 mod connection;
 mod durability;
+mod eviction;
 mod foreign;
+mod hanging_up;
 mod names;
+mod private;
+mod resending;
+mod restarting;
+mod rights;
+mod tokens;
 mod waking;
 
 use awaitly_core::journal::{Outcome, Payload, Record};
@@ -82,7 +89,12 @@ impl Keys {
     /// Does something to the server beside the store.
     fn command(&self, name: &str, key: &str, args: &[&str]) -> redis::Value {
         let mut connection = redis::Client::open(url()).unwrap().get_connection().unwrap();
-        redis::cmd(name).arg(format!("{}:{key}", self.prefix)).arg(args).query(&mut connection).unwrap()
+        redis::cmd(name).arg(self.name(key)).arg(args).query(&mut connection).unwrap()
+    }
+
+    /// The whole name of a key.
+    fn name(&self, key: &str) -> String {
+        format!("{}:{key}", self.prefix)
     }
 }
 

@@ -1,0 +1,145 @@
+//! A server that throws keys away when its memory is full.
+
+use std::fmt::{self, Write};
+use std::sync::{Arc, Mutex};
+
+use awaitly_core::journal::Status;
+use awaitly_core::store::{Durability, Ending, Operate, Purpose, Store, StoreError};
+use awaitly_persistence::RedisStore;
+use tracing::field::{Field, Visit};
+use tracing::{Event, Level, Metadata, Subscriber, span};
+
+use super::private::Private;
+use super::{InRedis, append, held, record, records, request, run_id};
+
+/// Says that the run is damaged, whoever asks.
+async fn is_missed(store: &RedisStore) {
+    let damaged = |error| match error {
+        StoreError::Corrupt { detail } => assert!(detail.contains("run `order-42`"), "{detail}"),
+        other => panic!("{other:?}"),
+    };
+    damaged(store.load(&run_id("order-42")).await.unwrap_err());
+    damaged(store.open(request("order-42")).await.unwrap_err());
+}
+
+#[tokio::test]
+async fn records_that_the_server_has_thrown_away_are_missed() {
+    let InRedis { store, keys } = InRedis::connect().await;
+    let lease = held(&store, request("order-42")).await;
+    append(&store, &lease, record("reserve", "1")).await.unwrap();
+    append(&store, &lease, record("charge", "1")).await.unwrap();
+    store.release(&lease);
+    let before = store.load(&run_id("order-42")).await.unwrap();
+    keys.command("RENAME", "records/order-42", &[&keys.name("aside")]);
+    is_missed(&store).await;
+    keys.command("RENAME", "aside", &[&keys.name("records/order-42")]);
+    assert_eq!(store.load(&run_id("order-42")).await.unwrap(), before);
+    let lease = held(&store, request("order-42")).await;
+    assert_eq!(lease.token(), 2, "the run was taken while records were missing");
+
+    keys.command("UNLINK", "records/order-42", &[]);
+    append(&store, &lease, record("ship", "1")).await.unwrap();
+    store.release(&lease);
+    is_missed(&store).await;
+}
+
+#[tokio::test]
+async fn records_whose_run_the_server_has_thrown_away_are_not_those_of_a_new_one() {
+    let InRedis { store, keys } = InRedis::connect().await;
+    let lease = held(&store, request("order-42")).await;
+    append(&store, &lease, record("charge", "1")).await.unwrap();
+    keys.command("UNLINK", "run/order-42", &[]);
+    let opened = store.open(request("order-42")).await;
+    assert!(matches!(opened, Err(StoreError::Corrupt { .. })), "{opened:?}");
+    assert_eq!(store.load(&run_id("order-42")).await.unwrap(), None, "nothing was begun");
+}
+
+#[tokio::test]
+async fn records_that_were_dropped_are_not_missed_and_those_that_are_left_are() {
+    for copied in [false, true] {
+        let InRedis { store, keys } = InRedis::connect().await;
+        let lease = held(&store, request("order-42")).await;
+        for key in ["reserve", "charge", "ship"] {
+            append(&store, &lease, record(key, "1")).await.unwrap();
+        }
+        store.replace(&lease, record("reserve", "2"), Durability::Sync).await.unwrap();
+        store.finish(&lease, Ending::new(Status::Failed)).await.unwrap();
+        let lease = held(&store, request("order-42").purpose(Purpose::Retry)).await;
+        store.revive(&lease, vec!["charge".into(), "never recorded".into()]).await.unwrap();
+        store.release(&lease);
+        if copied {
+            let stored = store.load(&run_id("order-42")).await.unwrap().unwrap();
+            store.delete(vec![run_id("order-42")], awaitly_core::store::DeleteIf::Free).await.unwrap();
+            let _ = store.import(run_id("order-42"), stored).await.unwrap();
+        }
+        let left = [record("ship", "1"), record("reserve", "2")];
+        assert_eq!(records(&store, "order-42").await, left);
+        keys.command("HDEL", "records/order-42", &["ship"]);
+        is_missed(&store).await;
+    }
+}
+
+/// Earlier versions did not count what was dropped.
+#[tokio::test]
+async fn a_run_that_was_not_counted_is_counted_from_when_it_is_taken() {
+    let InRedis { store, keys } = InRedis::connect().await;
+    let lease = held(&store, request("order-42")).await;
+    for value in ["0", "1"] {
+        store.replace(&lease, record("reserve", value), Durability::Sync).await.unwrap();
+    }
+    keys.command("HDEL", "run/order-42", &["dropped"]);
+    store.replace(&lease, record("reserve", "2"), Durability::Sync).await.unwrap();
+    store.release(&lease);
+    assert_eq!(records(&store, "order-42").await, [record("reserve", "2")]);
+    let lease = held(&store, request("order-42")).await;
+    store.release(&lease);
+    assert_eq!(records(&store, "order-42").await, [record("reserve", "2")]);
+    keys.command("UNLINK", "records/order-42", &[]);
+    is_missed(&store).await;
+}
+
+#[tokio::test]
+async fn a_server_that_may_throw_runs_away_is_an_error_in_the_log() {
+    for (policy, is_said) in [("allkeys-lru", true), ("volatile-lru", false), ("noeviction", false)] {
+        let server = Private::start(&["--maxmemory-policy", policy]);
+        let log = Log::default();
+        let logging = tracing::subscriber::set_default(log.clone());
+        RedisStore::connect(server.url()).await.unwrap();
+        drop(logging);
+        let errors = log.0.lock().unwrap().clone();
+        assert_eq!(errors.contains("runs can vanish"), is_said, "{policy}: {errors}");
+    }
+}
+
+/// What is logged as an error.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<String>>);
+
+impl Subscriber for Log {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        *metadata.level() == Level::ERROR
+    }
+
+    fn event(&self, event: &Event<'_>) {
+        event.record(&mut Message(&mut self.0.lock().unwrap()));
+    }
+
+    fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {
+        span::Id::from_u64(1)
+    }
+
+    fn record(&self, _: &span::Id, _: &span::Record<'_>) {}
+    fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
+    fn enter(&self, _: &span::Id) {}
+    fn exit(&self, _: &span::Id) {}
+}
+
+struct Message<'a>(&'a mut String);
+
+impl Visit for Message<'_> {
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        if field.name() == "message" {
+            writeln!(self.0, "{value:?}").unwrap();
+        }
+    }
+}

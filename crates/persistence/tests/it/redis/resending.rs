@@ -1,0 +1,77 @@
+//! Writes that are sent again after somebody else has changed the run.
+
+use awaitly_core::journal::Status;
+use awaitly_core::store::{Cancelled, Ending, Imported, Lease, Operate, Purpose, Store};
+use awaitly_persistence::RedisStore;
+
+use super::connection::{before_its_answer_came, behind_proxy};
+use super::{held, request, run_id};
+
+/// Somebody tries the run once more.
+async fn retried(store: &RedisStore) -> Lease {
+    let lease = held(store, request("order-42").purpose(Purpose::Retry)).await;
+    store.revive(&lease, vec![]).await.unwrap();
+    lease
+}
+
+/// What has become of the run, and whether it is to be cancelled.
+async fn state(store: &RedisStore) -> (Status, bool) {
+    let header = store.load(&run_id("order-42")).await.unwrap().unwrap().header;
+    (header.status, header.cancel_requested)
+}
+
+#[tokio::test]
+async fn a_cancellation_that_is_sent_again_leaves_a_run_alone_that_was_retried_since() {
+    let (proxy, far, near, _keys) = behind_proxy().await;
+    let lease = held(&far, request("order-42")).await;
+    far.finish(&lease, Ending::new(Status::Waiting)).await.unwrap();
+    let run = run_id("order-42");
+    let meanwhile = async {
+        let lease = retried(&near).await;
+        near.release(&lease);
+    };
+    let cancelled = before_its_answer_came(&proxy, far.cancel(&run), meanwhile).await;
+    assert_eq!(cancelled, Ok(Cancelled::Now));
+    assert_eq!(state(&near).await, (Status::Running, false));
+    assert_eq!(far.cancel(&run).await, Ok(Cancelled::Now), "another cancellation is another");
+}
+
+#[tokio::test]
+async fn a_request_to_cancel_that_is_sent_again_leaves_a_run_alone_that_was_retried_since() {
+    let (proxy, far, near, _keys) = behind_proxy().await;
+    let lease = held(&far, request("order-42")).await;
+    let run = run_id("order-42");
+    let meanwhile = async {
+        near.finish(&lease, Ending::new(Status::Cancelled)).await.unwrap();
+        retried(&near).await;
+    };
+    let cancelled = before_its_answer_came(&proxy, far.cancel(&run), meanwhile).await;
+    assert_eq!(cancelled, Ok(Cancelled::Requested));
+    assert_eq!(state(&near).await, (Status::Running, false));
+}
+
+#[tokio::test]
+async fn a_finish_that_is_sent_again_is_acknowledged_though_the_run_was_cancelled_since() {
+    let (proxy, far, near, _keys) = behind_proxy().await;
+    let lease = held(&far, request("order-42")).await;
+    let cancelling = async {
+        assert_eq!(near.cancel(&run_id("order-42")).await, Ok(Cancelled::Now));
+    };
+    let finishing = far.finish(&lease, Ending::new(Status::Waiting));
+    assert_eq!(before_its_answer_came(&proxy, finishing, cancelling).await, Ok(()));
+    assert_eq!(state(&near).await, (Status::Cancelled, false));
+}
+
+#[tokio::test]
+async fn an_import_that_is_sent_again_is_acknowledged_though_the_run_was_taken_up_since() {
+    let (proxy, far, near, _keys) = behind_proxy().await;
+    let lease = held(&near, request("order-41")).await;
+    near.finish(&lease, Ending::new(Status::Waiting)).await.unwrap();
+    let stored = near.load(&run_id("order-41")).await.unwrap().unwrap();
+    let importing = far.import(run_id("order-42"), stored);
+    let taking = async {
+        retried(&near).await;
+    };
+    assert_eq!(before_its_answer_came(&proxy, importing, taking).await, Ok(Imported::Added));
+    assert_eq!(state(&near).await, (Status::Running, false));
+}

@@ -1,0 +1,201 @@
+//! A server that comes back without what it had acknowledged last, and one that comes back with all of it.
+
+use std::time::Duration;
+
+use awaitly_core::journal::{Contents, Settling, Status};
+use awaitly_core::store::{DueQuery, Durability, Ending, Lease, Operate, Rewrite, Store, StoreError};
+use awaitly_persistence::{RedisOptions, RedisStore};
+
+use super::connection::{before_the_answer_came_to, wait};
+use super::private::Private;
+use super::{append, held, record, records, request, run_id};
+use crate::proxy::Proxy;
+
+/// What it has acknowledged since its last snapshot is lost when it is killed.
+fn forgetful() -> Private {
+    Private::start(&["--appendonly", "no"])
+}
+
+async fn connected(server: &Private) -> RedisStore {
+    RedisStore::connect(server.url()).await.unwrap()
+}
+
+fn lost() -> StoreError {
+    StoreError::LeaseLost { run: "order-42".into() }
+}
+
+/// A store whose run has one outcome that the server knows and one that it has forgotten since it was told.
+async fn with_a_gap(server: &mut Private) -> (RedisStore, Lease) {
+    let store = connected(server).await;
+    let lease = held(&store, request("order-42")).await;
+    append(&store, &lease, record("reserve", "1")).await.unwrap();
+    store.wait(&lease, wait()).await.unwrap();
+    server.command(&["SAVE"]);
+    append(&store, &lease, record("charge", "1")).await.unwrap();
+    server.crash();
+    (store, lease)
+}
+
+#[tokio::test]
+async fn nothing_is_written_behind_what_the_server_has_forgotten() {
+    let mut server = forgetful();
+    let (store, lease) = with_a_gap(&mut server).await;
+    let before = store.load(&run_id("order-42")).await.unwrap().unwrap();
+    assert_eq!(before.records, [record("reserve", "1")], "the server has forgotten nothing");
+
+    assert_eq!(append(&store, &lease, record("ship", "1")).await, Err(lost()));
+    let replaced = store.replace(&lease, record("reserve", "2"), Durability::Sync).await;
+    assert_eq!(replaced, Err(lost()));
+    let other = awaitly_core::store::Wait { key: "director".into(), ..wait() };
+    assert_eq!(store.wait(&lease, other).await, Err(lost()));
+    let settled = store.settle(&lease, record("manager", "no"), Settling::Withdraw).await;
+    assert_eq!(settled, Err(lost()));
+    assert_eq!(store.revive(&lease, vec!["reserve".into()]).await, Err(lost()));
+    assert_eq!(store.rewrite(&lease, Rewrite::new(7, Contents::default(), &before.waits)).await, Err(lost()));
+    assert_eq!(store.renew(&lease, Duration::from_secs(60)).await, Err(lost()));
+    assert_eq!(store.finish(&lease, Ending::new(Status::Completed)).await, Err(lost()));
+    assert_eq!(store.load(&run_id("order-42")).await.unwrap().unwrap(), before);
+}
+
+#[tokio::test]
+async fn a_run_that_the_server_has_forgotten_the_end_of_is_due_and_resumes_from_what_is_there() {
+    let mut server = forgetful();
+    let (store, lease) = with_a_gap(&mut server).await;
+    assert_eq!(append(&store, &lease, record("ship", "1")).await, Err(lost()));
+    store.release(&lease);
+    let due = store.due(DueQuery::new()).await.unwrap();
+    assert_eq!(due.into_iter().map(|due| due.run).collect::<Vec<_>>(), [run_id("order-42")]);
+    let lease = held(&store, request("order-42")).await;
+    append(&store, &lease, record("charge", "2")).await.unwrap();
+    append(&store, &lease, record("ship", "2")).await.unwrap();
+    store.finish(&lease, Ending::new(Status::Completed)).await.unwrap();
+    let expected = [record("reserve", "1"), record("charge", "2"), record("ship", "2")];
+    assert_eq!(records(&store, "order-42").await, expected);
+}
+
+/// The owner before the last one, whose lease is the newest again for a server that has forgotten the last.
+#[tokio::test]
+async fn an_owner_that_was_replaced_stays_so_where_the_server_has_forgotten_that() {
+    let mut server = forgetful();
+    let store = connected(&server).await;
+    let first = held(&store, request("order-42").ttl(Duration::ZERO)).await;
+    server.command(&["SAVE"]);
+    let second = held(&store, request("order-42")).await;
+    append(&store, &second, record("charge", "1")).await.unwrap();
+    server.crash();
+    assert_eq!(append(&store, &first, record("ship", "1")).await, Err(lost()));
+    assert_eq!(append(&store, &second, record("ship", "1")).await, Err(lost()));
+}
+
+#[tokio::test]
+async fn a_server_that_forgets_nothing_interrupts_nobody_when_it_comes_back() {
+    let mut server = Private::start(&["--appendonly", "yes", "--appendfsync", "always"]);
+    let store = connected(&server).await;
+    let lease = held(&store, request("order-42")).await;
+    append(&store, &lease, record("charge", "1")).await.unwrap();
+    server.crash();
+    append(&store, &lease, record("ship", "1")).await.unwrap();
+    store.renew(&lease, Duration::from_secs(60)).await.unwrap();
+    store.finish(&lease, Ending::new(Status::Completed)).await.unwrap();
+    assert_eq!(records(&store, "order-42").await, [record("charge", "1"), record("ship", "1")]);
+}
+
+/// Earlier versions did not note which server a lease is good for.
+#[tokio::test]
+async fn a_lease_of_a_run_that_does_not_say_its_server_is_good_for_any() {
+    let mut server = forgetful();
+    let store = connected(&server).await;
+    let lease = held(&store, request("order-42")).await;
+    server.command(&["HDEL", "awaitly:run/order-42", "server"]);
+    server.command(&["SAVE"]);
+    server.crash();
+    append(&store, &lease, record("charge", "1")).await.unwrap();
+}
+
+/// A store behind a proxy to a server that is killed before what it answered has arrived, and was told to bring
+/// that to its disk before.
+struct Far {
+    server: Private,
+    proxy: Proxy,
+    store: RedisStore,
+    near: RedisStore,
+}
+
+impl Far {
+    async fn connect() -> Self {
+        let server = forgetful();
+        let proxy = Proxy::start(server.address()).await;
+        let through = format!("redis://127.0.0.1:{}", proxy.port());
+        // Starting a server takes a moment.
+        let patience = Duration::from_secs(60);
+        let store = RedisOptions::new().patience(patience).connect(through).await.unwrap();
+        let near = RedisOptions::new().patience(patience).connect(server.url()).await.unwrap();
+        Self { server, proxy, store, near }
+    }
+
+    async fn crashing<T>(&mut self, doing: impl Future<Output = T>) -> T {
+        self.crashing_at("EVALSHA", doing).await
+    }
+
+    /// The same at the first call that holds this text.
+    async fn crashing_at<T>(&mut self, text: &'static str, doing: impl Future<Output = T>) -> T {
+        let Self { server, proxy, .. } = self;
+        let crashing = async {
+            server.command(&["SAVE"]);
+            server.crash();
+        };
+        before_the_answer_came_to(text, proxy, doing, crashing).await
+    }
+
+    /// A lease that is good for the server as it is now.
+    async fn lease(&self) -> Lease {
+        held(&self.near, request("order-42").ttl(Duration::ZERO)).await
+    }
+}
+
+#[tokio::test]
+async fn a_write_that_the_server_has_kept_is_acknowledged_when_it_comes_back() {
+    let mut far = Far::connect().await;
+    let store = far.store.clone();
+
+    let lease = far.lease().await;
+    let appending = append(&store, &lease, record("charge", "1"));
+    assert_eq!(far.crashing(appending).await, Ok(()));
+    assert_eq!(
+        append(&store, &lease, record("ship", "1")).await,
+        Err(lost()),
+        "it may have forgotten others"
+    );
+
+    let lease = far.lease().await;
+    let replacing = store.replace(&lease, record("charge", "2"), Durability::Sync);
+    assert_eq!(far.crashing(replacing).await, Ok(()));
+
+    let lease = far.lease().await;
+    assert_eq!(far.crashing(store.wait(&lease, wait())).await, Ok(()));
+
+    let lease = far.lease().await;
+    let no = record("manager", "no");
+    let settling = store.settle(&lease, no.clone(), Settling::Withdraw);
+    assert_eq!(far.crashing(settling).await, Ok(Some(no.outcome)));
+
+    let lease = far.lease().await;
+    assert_eq!(far.crashing(store.revive(&lease, vec!["charge".into()])).await, Ok(()));
+
+    let lease = far.lease().await;
+    assert_eq!(far.crashing(store.finish(&lease, Ending::new(Status::Completed))).await, Ok(()));
+    let stored = store.load(&run_id("order-42")).await.unwrap().unwrap();
+    assert_eq!((stored.header.status, stored.records.len()), (Status::Completed, 1));
+}
+
+#[tokio::test]
+async fn a_lease_whose_answer_was_lost_with_the_server_is_good_for_the_one_that_comes_back() {
+    let mut far = Far::connect().await;
+    let store = far.store.clone();
+    let begun = far.crashing(held(&store, request("order-42").ttl(Duration::ZERO))).await;
+    append(&store, &begun, record("charge", "1")).await.unwrap();
+    // Only what takes the run over tells from whom.
+    let holder = format!("{:x}", begun.slot().cast_unsigned());
+    let taken = far.crashing_at(holder.leak(), held(&store, request("order-42"))).await;
+    append(&store, &taken, record("ship", "1")).await.unwrap();
+}
