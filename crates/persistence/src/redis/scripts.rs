@@ -73,7 +73,7 @@ impl Script {
             Self::Wait => script!("wait", "common", "lease"),
             Self::Settle => script!("settle", "common", "lease"),
             Self::Revive => script!("revive", "common", "lease"),
-            Self::Rewrite => script!("rewrite", "common", "lease", "uncounted"),
+            Self::Rewrite => script!("rewrite", "common", "lease"),
             Self::Finish => script!("finish", "common", "lease"),
             Self::Renew => script!("renew", "common", "lease"),
             Self::Release => script!("release", "common"),

@@ -1,10 +1,10 @@
 -- token, holder, nonce, version, keys that the run failed on, prefix of members, number of keys, keys that waited..,
 -- number of entries, (key, entry).., (key, kind, fingerprint, payload)..
-if not holds(ARGV[1], ARGV[2]) then
-  return {'lost'}
-end
 if redis.call('HGET', run, 'mark') == ARGV[3] then
   return {'done'}
+end
+if not holds(ARGV[1], ARGV[2]) then
+  return {'lost'}
 end
 redis.call('HLEN', records)
 local asked, waited, at = redis.call('HKEYS', waits), {}, 8 + ARGV[7]
@@ -21,7 +21,7 @@ for _, key in ipairs(asked) do
   end
 end
 for _, key in ipairs(asked) do
-  redis.call('ZREM', asking, ARGV[6] .. key)
+  unlist(ARGV[6] .. key, redis.call('HGET', waits, key))
 end
 redis.call('UNLINK', records, waits)
 redis.call('HSET', run, 'version', ARGV[4], 'failed_on', ARGV[5], 'mark', ARGV[3])
@@ -34,4 +34,5 @@ index_asking(ARGV[6])
 for place = at + 1, #ARGV, 4 do
   record(ARGV[place], ARGV[3], '-', ARGV[place + 1], ARGV[place + 2], ARGV[place + 3])
 end
+count_anew()
 return {'done'}

@@ -3,8 +3,8 @@
 use std::fmt::{self, Write};
 use std::sync::{Arc, Mutex};
 
-use awaitly_core::journal::Status;
-use awaitly_core::store::{Durability, Ending, Operate, Purpose, Store, StoreError};
+use awaitly_core::journal::{Contents, Status};
+use awaitly_core::store::{Durability, Ending, Operate, Purpose, Rewrite, Store, StoreError};
 use awaitly_persistence::RedisStore;
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Metadata, Subscriber, span};
@@ -77,6 +77,22 @@ async fn records_that_were_dropped_are_not_missed_and_those_that_are_left_are() 
         keys.command("HDEL", "records/order-42", &["ship"]);
         is_missed(&store).await;
     }
+}
+
+#[tokio::test]
+async fn records_of_a_journal_that_was_rewritten_are_missed() {
+    let InRedis { store, keys } = InRedis::connect().await;
+    let lease = held(&store, request("order-42")).await;
+    append(&store, &lease, record("reserve", "1")).await.unwrap();
+    store.wait(&lease, super::connection::wait()).await.unwrap();
+    let waits = store.load(&run_id("order-42")).await.unwrap().unwrap().waits;
+    let contents = Contents { records: vec![record("pay", "1"), record("ship", "1")], ..Contents::default() };
+    store.rewrite(&lease, Rewrite::new(1, contents, &waits)).await.unwrap();
+    assert_eq!(keys.command("ZCARD", "tokens", &[]), redis::Value::Int(0));
+    assert_eq!(records(&store, "order-42").await.len(), 2);
+    store.release(&lease);
+    keys.command("HDEL", "records/order-42", &["pay"]);
+    is_missed(&store).await;
 }
 
 /// Earlier versions did not count what was dropped.

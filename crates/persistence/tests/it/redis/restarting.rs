@@ -183,6 +183,10 @@ async fn a_write_that_the_server_has_kept_is_acknowledged_when_it_comes_back() {
     assert_eq!(far.crashing(store.revive(&lease, vec!["charge".into()])).await, Ok(()));
 
     let lease = far.lease().await;
+    let contents = Contents { records: vec![record("pay", "1")], ..Contents::default() };
+    assert_eq!(far.crashing(store.rewrite(&lease, Rewrite::new(1, contents, []))).await, Ok(()));
+
+    let lease = far.lease().await;
     assert_eq!(far.crashing(store.finish(&lease, Ending::new(Status::Completed))).await, Ok(()));
     let stored = store.load(&run_id("order-42")).await.unwrap().unwrap();
     assert_eq!((stored.header.status, stored.records.len()), (Status::Completed, 1));
