@@ -8,7 +8,7 @@ use anyhow::Result;
 
 use crate::browser::Browser;
 use crate::parts::Parts;
-use crate::services::Services;
+use crate::services::{self, Services};
 use crate::slowest::Slowest;
 use crate::suites::Suites;
 use crate::timing::{Times, Timing};
@@ -19,6 +19,8 @@ use crate::{command, crash, needs, timing};
 pub(crate) fn run(workspace: &Workspace) -> Result<()> {
     needs::c_compiler()?;
     let services = Services::find()?;
+    // Some tests kill a Redis, and for that start one of their own.
+    services::redis_program()?;
     let browser = Browser::find()?;
     let (mut parts, mut times) = (Parts::default(), Times::default());
     parts.run("examples", || examples(workspace, &services));

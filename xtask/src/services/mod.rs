@@ -56,6 +56,11 @@ pub(crate) fn postgres_programs() -> Result<PathBuf> {
     Postgres::installed().map_or_else(install::<Postgres>, Ok)
 }
 
+/// `redis-server`, for tests that start and kill a server of their own. What is installed is found in PATH.
+pub(crate) fn redis_program() -> Result<PathBuf> {
+    Redis::installed().map_or_else(install::<Redis>, Ok)
+}
+
 /// Finds a Redis or starts one, and says which one it is.
 pub(crate) fn redis() -> Result<Service> {
     find::<Redis>()
