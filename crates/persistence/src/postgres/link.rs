@@ -69,6 +69,11 @@ impl Patience {
         Self { until: Instant::now() + patience, longest, pause: Duration::from_millis(10) }
     }
 
+    /// How long one try may take, so that there is time for another one.
+    pub(super) const fn longest(&self) -> Duration {
+        self.longest
+    }
+
     /// Whether it is too late for another try.
     pub(super) fn is_over(&self) -> bool {
         Instant::now() > self.until

@@ -217,15 +217,13 @@ impl PostgresStore {
         self.insist(|connection| async { Ok(connection) }).await
     }
 
-    /// A connection that was cut without a word never answers; a large journal takes a while.
+    /// How long a try may take that goes through much: a large journal, many runs.
     fn longest(&self) -> Duration {
         self.0.patience.max(Duration::from_secs(30))
     }
 
     async fn in_time<T>(&self, act: impl Future<Output = Result<T, Failure>>) -> Result<T, StoreError> {
-        let done = tokio::time::timeout(self.longest(), act).await;
-        done.unwrap_or_else(|_| Err(sqlx::Error::Io(ErrorKind::TimedOut.into()).into()))
-            .map_err(StoreError::from)
+        within(self.longest(), act).await.map_err(StoreError::from)
     }
 
     async fn ask_for(&self, request: &Open) -> Result<Asked, StoreError> {
@@ -237,8 +235,28 @@ impl PostgresStore {
     }
 
     /// Carries out `act` on a connection of the pool, and once more where the connection was lost. It must leave
-    /// the same when it is carried out twice.
+    /// the same when it is carried out twice. What is about one run and not its whole journal: a try has its part of
+    /// the patience.
     async fn insist<T, Fut>(&self, act: impl Fn(Connection) -> Fut) -> Result<T, StoreError>
+    where
+        Fut: Future<Output = Result<T, Failure>>,
+    {
+        self.insist_for(Patience::new(self.0.patience).longest(), act).await
+    }
+
+    /// The same for what goes through much.
+    async fn insist_at_length<T, Fut>(&self, act: impl Fn(Connection) -> Fut) -> Result<T, StoreError>
+    where
+        Fut: Future<Output = Result<T, Failure>>,
+    {
+        self.insist_for(self.longest(), act).await
+    }
+
+    async fn insist_for<T, Fut>(
+        &self,
+        longest: Duration,
+        act: impl Fn(Connection) -> Fut,
+    ) -> Result<T, StoreError>
     where
         Fut: Future<Output = Result<T, Failure>>,
     {
@@ -249,14 +267,19 @@ impl PostgresStore {
                 let connection = self.0.pool.acquire().await?;
                 act(connection).await
             };
-            let attempt = tokio::time::timeout(self.longest(), attempt).await;
-            match attempt.unwrap_or_else(|_| Err(sqlx::Error::Io(ErrorKind::TimedOut.into()).into())) {
+            match within(longest, attempt).await {
                 Ok(value) => return Ok(value),
                 Err(Failure::Refused(error)) => return Err(error),
                 Err(Failure::Postgres(error)) => patience.after(error).await?,
             }
         }
     }
+}
+
+/// A connection that was cut without a word never answers.
+async fn within<T>(longest: Duration, act: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    let done = tokio::time::timeout(longest, act).await;
+    done.unwrap_or_else(|_| Err(sqlx::Error::Io(ErrorKind::TimedOut.into()).into()))
 }
 
 /// A connection of the pool.
@@ -314,7 +337,7 @@ impl Store for PostgresStore {
             let read = |mut connection: Connection| async move {
                 Ok(open::journal(&mut connection, statements, slot).await?)
             };
-            let (records, waits) = self.insist(read).await?;
+            let (records, waits) = self.insist_at_length(read).await?;
             let lease = lease.claim().ok_or(StoreError::Closed)?;
             let run = StoredRun { header: run.header, input: run.input, records, waits };
             return Ok(Opened::Held { lease, now, run });
@@ -368,7 +391,7 @@ impl Store for PostgresStore {
 
     async fn rewrite(&self, lease: &Lease, rewrite: Rewrite) -> Result<(), StoreError> {
         let (statements, rewrite) = (&self.0.statements, &rewrite);
-        self.insist(|mut connection| async move {
+        self.insist_at_length(|mut connection| async move {
             write::rewrite(&mut connection, statements, lease, rewrite).await
         })
         .await
@@ -390,8 +413,10 @@ impl Store for PostgresStore {
 
     async fn load(&self, run: &RunId) -> Result<Option<StoredRun>, StoreError> {
         let statements = &self.0.statements;
-        self.insist(|mut connection| async move { open::stored(&mut connection, statements, run).await })
-            .await
+        self.insist_at_length(
+            |mut connection| async move { open::stored(&mut connection, statements, run).await },
+        )
+        .await
     }
 
     fn durability(&self) -> &'static str {
@@ -420,22 +445,26 @@ impl Transactional for PostgresStore {
 impl Operate for PostgresStore {
     async fn list(&self, query: RunQuery) -> Result<Page<RunSummary>, StoreError> {
         let (statements, query) = (&self.0.statements, &query);
-        self.insist(|mut connection| async move { operate::list(&mut connection, statements, query).await })
-            .await
+        self.insist_at_length(|mut connection| async move {
+            operate::list(&mut connection, statements, query).await
+        })
+        .await
     }
 
     async fn waiting(&self, query: WaitQuery) -> Result<Page<Waiting>, StoreError> {
         let (statements, query) = (&self.0.statements, &query);
-        self.insist(
-            |mut connection| async move { operate::waiting(&mut connection, statements, query).await },
-        )
+        self.insist_at_length(|mut connection| async move {
+            operate::waiting(&mut connection, statements, query).await
+        })
         .await
     }
 
     async fn due(&self, query: DueQuery) -> Result<Vec<Due>, StoreError> {
         let (statements, query) = (&self.0.statements, &query);
-        self.insist(|mut connection| async move { operate::due(&mut connection, statements, query).await })
-            .await
+        self.insist_at_length(|mut connection| async move {
+            operate::due(&mut connection, statements, query).await
+        })
+        .await
     }
 
     /// Where the connection is lost before the answer's fate is known, this is [`StoreError::Unavailable`]: asked
@@ -444,15 +473,16 @@ impl Operate for PostgresStore {
         limits::within(&answer.outcome)?;
         let mut connection = self.connection().await?;
         let answering = operate::answer(&mut connection, &self.0.statements, &self.0.channel, &answer);
-        let answered = self.in_time(answering).await?;
+        let answered = within(Patience::new(self.0.patience).longest(), answering).await?;
         self.0.bell.ring();
         Ok(answered)
     }
 
     async fn cancel(&self, run: &RunId) -> Result<Cancelled, StoreError> {
         let (statements, channel) = (&self.0.statements, &*self.0.channel);
-        let cancelled =
-            self.in_time(operate::cancel(&mut *self.connection().await?, statements, channel, run)).await?;
+        let mut connection = self.connection().await?;
+        let cancelling = operate::cancel(&mut connection, statements, channel, run);
+        let cancelled = within(Patience::new(self.0.patience).longest(), cancelling).await?;
         self.0.bell.ring();
         Ok(cancelled)
     }

@@ -58,9 +58,9 @@ impl PostgresOptions {
     /// Sets for how long to try again when the server cannot be reached or restarts, before the answer is
     /// [`StoreError::Unavailable`]. 30 seconds unless set.
     ///
-    /// A third of it, and a second at least, is the longest that one try of a record, of a beginning, ending or
-    /// lease, and of a transactional step takes. A call on the pool, as opening a run that is there, may take as long
-    /// as all of it, and 30 seconds in any case.
+    /// A third of it, and a second at least, is the longest that one try takes, so that a connection that was cut without a
+    /// word leaves time for another one. What goes through much, as loading a journal, a migration, a list or a deletion,
+    /// may take all of it, and 30 seconds in any case.
     pub const fn patience(mut self, patience: Duration) -> Self {
         self.patience = patience;
         self
