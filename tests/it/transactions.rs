@@ -229,7 +229,7 @@ async fn a_transaction_of_another_store_is_refused_and_undone() {
         .unwrap_err();
     let OrderError::Run(RunError::Refused { by, reason, .. }) = error else { panic!("{error}") };
     assert_eq!(&*by, "transaction");
-    assert!(reason.contains("another store"), "{reason}");
+    assert!(reason.contains("not in this store"), "{reason}");
     assert_eq!(bank.debits().await, 0, "undone");
     elsewhere.clear().await;
     bank.close().await;

@@ -1,5 +1,6 @@
 //! Runs that wait: for an answer from outside, and for their time to come.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
@@ -9,6 +10,7 @@ use awaitly::persistence::MemoryStore;
 use awaitly::persistence::operate::OperateExt;
 use awaitly::store::{Answer, Answered, Cancelled, DeleteIf, DueQuery, Operate, RunId, Store, WaitQuery};
 use awaitly::{DurableRun, RunError, Workflow, step};
+use futures_util::FutureExt;
 
 use crate::durable::{Bank, OrderError};
 
@@ -102,6 +104,26 @@ async fn a_question_goes_with_a_migration_and_takes_the_answer_under_its_token()
     assert_eq!(store.answer(answer).await.unwrap(), Answered::Taken);
     assert_eq!(new.run("r", body).await, Ok(41));
     assert_eq!(bank.calls(), 1);
+}
+
+/// Somebody answers after the journal was read, and before it is written in its new form.
+#[tokio::test]
+async fn an_answer_that_meets_a_migration_is_not_lost() {
+    let (store, bank) = (MemoryStore::new(), Bank::default());
+    let old = Workflow::new("order").store(store.clone());
+    assert!(old.run("r", async |run| order(run, &bank).await).await.is_err(), "it waits");
+    let (answering, migrated) = (store.clone(), Arc::new(AtomicU32::new(0)));
+    let times = Arc::clone(&migrated);
+    let migration = Migration::transform("charge", move |charged| {
+        if times.fetch_add(1, Ordering::Relaxed) == 0 {
+            let answered = answering.answer(Answer::new(id("r"), "manager", value(&40))).now_or_never();
+            assert_eq!(answered.unwrap().unwrap(), Answered::Taken);
+        }
+        Ok(charged)
+    });
+    let new = old.version(2).migration(1, migration);
+    assert_eq!(new.run("r", async |run| order(run, &bank).await).await, Ok(41));
+    assert_eq!(migrated.load(Ordering::Relaxed), 2, "what was read is migrated again");
 }
 
 /// The step that a run failed on has another key in the next version: a retry drops its record all the same.

@@ -36,7 +36,7 @@ struct Options {
     #[arg(long)]
     rows: Vec<PathBuf>,
     /// The groups to measure: step, memory, crash-cases, durable, file, resume, postgres, redis, peers. All
-    /// unless named..
+    /// unless named.
     groups: Vec<String>,
 }
 

@@ -80,7 +80,7 @@ pub enum RunError {
         limit: Limit,
     },
     /// The run was cancelled. What was recorded stays; `Workflow::retry` resumes it from there.
-    #[error("the run was cancelled{}: retry it to run on from what it has recorded", at(step.as_ref()))]
+    #[error("the run was cancelled{}: retry it to resume from what it has recorded", at(step.as_ref()))]
     Cancelled {
         /// The step that was running or about to.
         step: Option<Key>,

@@ -257,7 +257,7 @@ impl<S: Operate + Clone> AutoResume<S> {
         let mut query = self.workflows.keys().cloned().fold(DueQuery::new(), DueQuery::workflow).limit(LEAST);
         loop {
             let due = self.store.due(query.clone()).await?;
-            let there_are_more = due.len() >= query.limit;
+            let there_are_more = due.len() >= query.page_limit();
             let wanted: Vec<_> = due
                 .into_iter()
                 .filter(|due| wants(due))
@@ -266,10 +266,11 @@ impl<S: Operate + Clone> AutoResume<S> {
                 })
                 .collect();
             // Those that are left alone for a while do not hide the others.
-            if !wanted.is_empty() || !there_are_more || query.limit >= MOST {
+            if !wanted.is_empty() || !there_are_more || query.page_limit() >= MOST {
                 return Ok(wanted);
             }
-            query.limit *= 8;
+            let more = query.page_limit() * 8;
+            query = query.limit(more);
         }
     }
 }

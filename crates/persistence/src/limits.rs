@@ -10,14 +10,19 @@ use serde::de::IgnoredAny;
 /// A hundred years: longer leases are held for this long, so that no clock overflows.
 pub(crate) const LONGEST_TTL: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 
-/// Refuses an outcome that comes from outside and is larger than a journal takes, or no JSON. Those of steps are
-/// looked at before they come here.
+/// Refuses an outcome that is larger than a journal takes. Those of steps are looked at before they come here.
 pub(crate) fn within(outcome: &Outcome) -> Result<(), StoreError> {
     let (bytes, limit) = (outcome.payload().len(), Payload::MAX_BYTES);
-    if bytes > limit {
-        let detail = format!("an outcome of {bytes} bytes, at most {limit} are taken").into();
-        return Err(StoreError::Unstorable { detail });
+    if bytes <= limit {
+        return Ok(());
     }
+    let detail = format!("an outcome of {bytes} bytes, at most {limit} are taken").into();
+    Err(StoreError::Unstorable { detail })
+}
+
+/// Refuses an answer that is too large, or no JSON: nobody could read it.
+pub(crate) fn answer(outcome: &Outcome) -> Result<(), StoreError> {
+    within(outcome)?;
     let no_json = |error: DecodeError| format!("an outcome that is no JSON: {}", error.reason).into();
     let decoded = outcome.payload().decode::<IgnoredAny>().map(drop);
     decoded.map_err(|error| StoreError::Unstorable { detail: no_json(error) })

@@ -280,11 +280,11 @@ impl Operate for MemoryStore {
             let since = Due::since(*status, *wake, journal.held_until, *changed, now)?;
             Some(Due { run: journal.run.clone(), workflow: Arc::clone(workflow), version: *version, since })
         });
-        Ok(limits::longest_overdue(due.collect(), query.limit))
+        Ok(limits::longest_overdue(due.collect(), query.page_limit()))
     }
 
     async fn answer(&self, answer: Answer) -> Result<Answered, StoreError> {
-        limits::within(&answer.outcome)?;
+        limits::answer(&answer.outcome)?;
         let now = self.now();
         let Answer { run, key, token, outcome } = answer;
         let mut journals = self.lock();

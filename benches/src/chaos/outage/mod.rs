@@ -32,9 +32,13 @@ pub(crate) async fn execute(longest: Duration, dice: fastrand::Rng) -> Result<bo
             .await
     });
     let holds = outages.await?;
-    let after_crash =
-        after_crash::fences().await? & after_crash::keeps().await? & after_crash::leaves_no_gap().await?;
-    Ok(holds & after_crash)
+    let after_crash = [
+        after_crash::fences().await?,
+        after_crash::keeps().await?,
+        after_crash::takes_along().await?,
+        after_crash::leaves_no_gap().await?,
+    ];
+    Ok(holds && !after_crash.contains(&false))
 }
 
 async fn outage(

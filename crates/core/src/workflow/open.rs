@@ -143,13 +143,14 @@ impl Definition {
         while stored.header.version < self.version {
             let StoredRun { mut header, input, records, waits } = stored;
             let (version, failed_on) = (header.version, std::mem::take(&mut header.failed_on));
-            let waited = waits.clone();
+            // In their order, as they are read.
+            let waited = waits.iter().map(|entry| entry.key.clone()).collect();
             let contents = self
                 .migrations
                 .apply(Contents { records, waits, failed_on }, version, self.version)
                 .map_err(|error| RunError::migration(&error, run))?;
             if let Some(Writer { store, lease }) = &hold.0 {
-                let rewrite = Rewrite::new(self.version, contents.clone(), &waited);
+                let rewrite = Rewrite { version: self.version, contents: contents.clone(), waited };
                 match store.rewrite(lease, rewrite).await {
                     Ok(()) => {}
                     Err(StoreError::Answered { .. }) => {

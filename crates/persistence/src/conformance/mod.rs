@@ -151,6 +151,7 @@ macro_rules! __every_promise {
                 waiting_entries_are_listed_in_pages
                 who_listens_is_told_of_what_may_be_due
                 runs_are_listed_in_pages
+                runs_of_several_statuses_are_listed_in_one_order
                 a_list_shows_what_a_run_is
                 runs_are_found_by_what_they_are
                 only_a_new_status_counts_as_a_change

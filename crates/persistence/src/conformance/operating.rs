@@ -39,6 +39,34 @@ pub async fn runs_are_listed_in_pages<S: Operate>(store: &S) {
     assert_eq!(bad, Err(StoreError::BadCursor { cursor: "nowhere".into() }));
 }
 
+/// Runs of several statuses come in one order, page by page, each once.
+pub async fn runs_of_several_statuses_are_listed_in_one_order<S: Operate>(store: &S) {
+    let workflow = unique("statuses");
+    let mut expected = Vec::new();
+    for number in 0..10 {
+        let case = Case::new(store, &format!("status-{number}"));
+        let lease = begin(&case, &workflow).await;
+        let status = [Status::Failed, Status::Completed, Status::Cancelled][number % 3];
+        case.finish(&lease, ending(status)).await;
+        if status != Status::Completed {
+            expected.insert(0, case.run);
+        }
+    }
+    let (mut found, mut after) = (Vec::new(), None);
+    loop {
+        let mut query = RunQuery::new().workflow(&*workflow).limit(2);
+        query = query.status(Status::Cancelled).status(Status::Failed).status(Status::Failed);
+        query.after = after;
+        let page = ok("list", store.list(query).await);
+        found.extend(page.items.into_iter().map(|run| run.run));
+        after = page.next;
+        if after.is_none() {
+            break;
+        }
+    }
+    assert_eq!(found, expected, "the newest first");
+}
+
 /// What a list shows of a run is what the run is.
 pub async fn a_list_shows_what_a_run_is<S: Operate>(store: &S) {
     let workflow = unique("shown");

@@ -260,7 +260,7 @@ impl Operate for FileStore {
     }
 
     async fn answer(&self, answer: Answer) -> Result<Answered, StoreError> {
-        limits::within(&answer.outcome)?;
+        limits::answer(&answer.outcome)?;
         let answer = Box::new(answer);
         self.ops.ask(|fate| Op::Answer { answer, fate }).await
     }

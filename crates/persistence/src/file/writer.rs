@@ -240,7 +240,7 @@ impl Writer {
             let since = Due::since(*status, *wake, run.held_until, *changed, now)?;
             Some(Due { run: run.id.clone(), workflow: Arc::clone(workflow), version: *version, since })
         });
-        limits::longest_overdue(due.collect(), query.limit)
+        limits::longest_overdue(due.collect(), query.page_limit())
     }
 
     /// Where this does not work the file stays as it is, and is not tried again before more of it is dead.

@@ -1,6 +1,7 @@
 use awaitly_core::journal::{Refused, Status};
 use awaitly_core::store::{
-    Imported, Open, Opened, Operate, Owner, Purpose, RunId, RunQuery, RunSummary, StoreError, StoredRun,
+    Cancelled, DeleteIf, Imported, Open, Opened, Operate, Owner, Purpose, RunId, RunQuery, RunSummary,
+    StoreError, StoredRun,
 };
 
 use super::held::Held;
@@ -15,6 +16,9 @@ pub struct Copied {
     /// Those that somebody executes. They were not copied: a run lives in one store. Copy again once they are
     /// free.
     pub held: Vec<RunId>,
+    /// Those of which somebody answered a question while they were copied, and that somebody has begun to execute in the
+    /// other store already: the answer is not there.
+    pub changed: Vec<RunId>,
 }
 
 /// Copies the runs that `query` asks for from one store to another: everything of them but their leases.
@@ -56,17 +60,49 @@ pub async fn copy(from: &impl Operate, to: &impl Operate, mut query: RunQuery) -
                 Rest::Ended(stored) => (None, stored),
                 Rest::Taken(lease, stored) => (Some(lease), stored),
             };
-            match to.import(run.run, stored).await? {
+            match to.import(run.run.clone(), stored.clone()).await? {
                 Imported::Added => done.copied += 1,
-                Imported::Exists => done.existed += 1,
+                Imported::Exists => {
+                    done.existed += 1;
+                    continue;
+                }
             }
-            drop(lease);
+            if let Some(lease) = lease {
+                let is_changed = !follow(from, to, &run.run, stored, lease).await?;
+                done.changed.extend(is_changed.then_some(run.run));
+            }
         }
         match page.next {
             Some(next) => query.after = Some(next),
             None => return Ok(done),
         }
     }
+}
+
+/// Copies a run once more that was answered meanwhile, which needs no lease; and sees to what somebody asked of whoever
+/// has it. Whether the copy is whole.
+async fn follow<S: Operate>(
+    from: &S,
+    to: &impl Operate,
+    run: &RunId,
+    mut copied: StoredRun,
+    lease: Held<'_, S>,
+) -> Result<bool, StoreError> {
+    while let Some(now) = from.load(run).await? {
+        if (&now.records, &now.waits) == (&copied.records, &copied.waits) {
+            drop(lease);
+            if now.header.cancel_requested {
+                let _: Cancelled = from.cancel(run).await?;
+            }
+            break;
+        }
+        if to.delete(vec![run.clone()], DeleteIf::Free).await?.is_empty() {
+            return Ok(false);
+        }
+        let _: Imported = to.import(run.clone(), now.clone()).await?;
+        copied = now;
+    }
+    Ok(true)
 }
 
 /// How a run is found that is to be copied.

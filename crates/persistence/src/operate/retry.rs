@@ -41,7 +41,7 @@ pub(super) async fn retry<S: Operate + ?Sized>(store: &S, run: &RunId) -> Result
     match store.open(request).await? {
         Opened::Held { lease, run, .. } => {
             let held = Held { store, lease };
-            // Somebody may have been faster, and the run is theirs to run on.
+            // Somebody may have been faster, and the run is theirs to resume.
             if matches!(run.header.status, Status::Failed | Status::Cancelled) {
                 store.revive(&held.lease, run.header.failed_on).await?;
             }

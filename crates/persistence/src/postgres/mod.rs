@@ -31,6 +31,7 @@ use awaitly_core::store::{
 use sqlx::Row;
 use sqlx::postgres::{PgPool, Postgres};
 use tokio::sync::oneshot;
+use tracing::Instrument;
 
 use crate::group::{Sender, queue};
 use crate::limits;
@@ -53,12 +54,15 @@ use wakes::Listening;
 ///
 /// # Durability
 /// A write that returned `Ok` is committed with `synchronous_commit` as the server has it, `on` as a rule; where
-/// that is `off` it is set to `on` for what the store writes, and for nothing else. What that survives depends on the server's
-/// `fsync`, which is asked for at opening: see [`durability`](Store::durability). A record with
-/// [`Durability::Batched`] is committed with `synchronous_commit=off`. Where the connection is lost before such records are
-/// certainly on the disk, their runs are interrupted ([`StoreError::LeaseLost`]) and resume from what is there, so that a
-/// journal has no gap. A run that was opened and has recorded
-/// nothing may be forgotten in a crash of the server; it begins again then.
+/// that is `off` it is set to `on` for what the store writes, and for nothing else. What that survives depends on the
+/// server's `fsync`, which is asked for at opening: see [`durability`](Store::durability). A run that was opened and has
+/// recorded nothing may be forgotten in a crash of the server; it begins again then.
+///
+/// A record with [`Durability::Batched`] is committed with `synchronous_commit=off`. Where the connection is lost before
+/// such records are certainly on the disk, their runs are interrupted ([`StoreError::LeaseLost`]) and resume from what is
+/// there, so that a journal has no gap. A question, a replacement, a transactional step and the end of a run that follow
+/// such a record bring it to the disk first, with one commit more (of a message of logical decoding that says nothing,
+/// under the prefix `awaitly`).
 ///
 /// Writes of concurrent runs share statements and commits: what queues up while one commit is on its way to the
 /// disk goes with the next. There is no timer, so a single run waits for nobody. A step is one statement and one
@@ -110,6 +114,7 @@ struct Shared {
     statements: Arc<Statements>,
     /// Records.
     appends: Sender<Op>,
+    unflushed: Unflushed,
     /// Beginnings and endings of runs, and leases.
     turns: Turns,
     channel: Arc<str>,
@@ -160,7 +165,7 @@ impl PostgresStore {
         };
         let (statements, bell) = (Arc::new(Statements::new(&schema)), Bell::new());
         let (channel, releasing) = (Arc::<str>::from(schema.channel()), Releasing::default());
-        let lane = || {
+        let lane = |unflushed| {
             let (sender, ops) = queue(options.queue);
             let lane = Lane {
                 ops,
@@ -170,18 +175,21 @@ impl PostgresStore {
                 bell: bell.clone(),
                 channel: Arc::clone(&channel),
                 releasing: Arc::clone(&releasing),
-                unflushed: Unflushed::default(),
+                unflushed,
             };
             tokio::spawn(lane.run());
             sender
         };
-        let (appends, turns) = (lane(), Turns { ops: lane(), releasing: Arc::clone(&releasing) });
+        let unflushed = Unflushed::default();
+        let (appends, turns) = (lane(unflushed.clone()), lane(Unflushed::default()));
+        let turns = Turns { ops: turns, releasing: Arc::clone(&releasing) };
         tracing::info!(schema = schema.name(), durability, "opened a store of journals");
         Ok(Self(Arc::new(Shared {
             pool,
             schema,
             statements,
             appends,
+            unflushed,
             turns,
             channel,
             patience: options.patience,
@@ -203,11 +211,11 @@ impl PostgresStore {
     /// The store closes also when the future is dropped after its first poll.
     pub async fn close(self) -> Result<(), StoreError> {
         let (appends, turns) = (close(&self.0.appends), close(&self.0.turns.ops));
+        self.0.bell.end();
         for closing in [appends, turns].into_iter().flatten() {
             // No answer: another handle was closing already.
             drop(closing.await);
         }
-        self.0.bell.end();
         Ok(())
     }
 
@@ -226,6 +234,15 @@ impl PostgresStore {
         within(self.longest(), act).await.map_err(StoreError::from)
     }
 
+    /// Before something is written that is not a record: what was recorded before it under this lease is on the disk, or
+    /// the lease was given back.
+    async fn flushed(&self, lease: &Lease) -> Result<(), StoreError> {
+        if self.0.unflushed.concern(lease) {
+            self.0.appends.ask(Op::Flush).await?;
+        }
+        Ok(())
+    }
+
     async fn ask_for(&self, request: &Open) -> Result<Asked, StoreError> {
         let (statements, back) = (&self.0.statements, &self.0.turns);
         let ask = |mut connection: Connection| async move {
@@ -237,19 +254,22 @@ impl PostgresStore {
     /// Carries out `act` on a connection of the pool, and once more where the connection was lost. It must leave
     /// the same when it is carried out twice. What is about one run and not its whole journal: a try has its part of
     /// the patience.
-    async fn insist<T, Fut>(&self, act: impl Fn(Connection) -> Fut) -> Result<T, StoreError>
+    fn insist<T, Fut>(&self, act: impl Fn(Connection) -> Fut) -> impl Future<Output = Result<T, StoreError>>
     where
         Fut: Future<Output = Result<T, Failure>>,
     {
-        self.insist_for(Patience::new(self.0.patience).longest(), act).await
+        self.insist_for(Patience::new(self.0.patience).longest(), act)
     }
 
     /// The same for what goes through much.
-    async fn insist_at_length<T, Fut>(&self, act: impl Fn(Connection) -> Fut) -> Result<T, StoreError>
+    fn insist_at_length<T, Fut>(
+        &self,
+        act: impl Fn(Connection) -> Fut,
+    ) -> impl Future<Output = Result<T, StoreError>>
     where
         Fut: Future<Output = Result<T, Failure>>,
     {
-        self.insist_for(self.longest(), act).await
+        self.insist_for(self.longest(), act)
     }
 
     async fn insist_for<T, Fut>(
@@ -263,10 +283,11 @@ impl PostgresStore {
         self.0.turns.settled().await?;
         let mut patience = Patience::new(self.0.patience);
         loop {
-            let attempt = async {
+            // On the heap: callers' futures hold one of these for each of their own calls.
+            let attempt = Box::pin(async {
                 let connection = self.0.pool.acquire().await?;
                 act(connection).await
-            };
+            });
             match within(longest, attempt).await {
                 Ok(value) => return Ok(value),
                 Err(Failure::Refused(error)) => return Err(error),
@@ -327,7 +348,12 @@ impl Store for PostgresStore {
             // Where this future is dropped meanwhile, the task goes on, and gives the lease back that it gets.
             let (store, asking) = (self.clone(), Arc::clone(&request));
             let ask = async move { store.ask_for(&asking).await };
-            let asked = tokio::spawn(ask).await.map_err(|_| StoreError::Closed)??;
+            let asked = tokio::spawn(ask.in_current_span()).await;
+            let asked = asked.unwrap_or_else(|ended| match ended.try_into_panic() {
+                Ok(panic) => std::panic::resume_unwind(panic),
+                // The runtime is shutting down.
+                Err(_) => Err(StoreError::Closed),
+            })?;
             let (lease, now, run) = match asked {
                 Asked::Opened(opened) => return Ok(opened),
                 Asked::Held { lease, now, run } => (lease, now, run),
@@ -353,6 +379,7 @@ impl Store for PostgresStore {
     }
 
     async fn replace(&self, lease: &Lease, record: Record, _: Durability) -> Result<(), StoreError> {
+        self.flushed(lease).await?;
         let (statements, record) = (&self.0.statements, &record);
         self.insist(|mut connection| async move {
             write::replace(&mut connection, statements, lease, record).await
@@ -361,6 +388,7 @@ impl Store for PostgresStore {
     }
 
     async fn wait(&self, lease: &Lease, wait: Wait) -> Result<(), StoreError> {
+        self.flushed(lease).await?;
         let (statements, wait) = (&self.0.statements, &wait);
         self.insist(
             |mut connection| async move { write::wait(&mut connection, statements, lease, wait).await },
@@ -374,6 +402,7 @@ impl Store for PostgresStore {
         record: Record,
         settling: Settling,
     ) -> Result<Option<Outcome>, StoreError> {
+        self.flushed(lease).await?;
         let (statements, record) = (&self.0.statements, &record);
         self.insist(|mut connection| async move {
             write::close_entry(&mut connection, statements, lease, record, settling).await
@@ -398,6 +427,7 @@ impl Store for PostgresStore {
     }
 
     async fn finish(&self, lease: &Lease, ending: Ending) -> Result<(), StoreError> {
+        self.flushed(lease).await?;
         let (lease, ending) = (lease.clone(), Box::new(ending));
         self.0.turns.ops.ask(|fate| Op::Finish(Finish { lease, ending, fate })).await
     }
@@ -470,7 +500,7 @@ impl Operate for PostgresStore {
     /// Where the connection is lost before the answer's fate is known, this is [`StoreError::Unavailable`]: asked
     /// again, it says whether somebody has answered.
     async fn answer(&self, answer: Answer) -> Result<Answered, StoreError> {
-        limits::within(&answer.outcome)?;
+        limits::answer(&answer.outcome)?;
         let mut connection = self.connection().await?;
         let answering = operate::answer(&mut connection, &self.0.statements, &self.0.channel, &answer);
         let answered = within(Patience::new(self.0.patience).longest(), answering).await?;

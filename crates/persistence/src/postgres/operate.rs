@@ -79,7 +79,7 @@ pub(super) async fn due(
     query: &DueQuery,
 ) -> Result<Vec<Due>, Failure> {
     let workflows: Vec<_> = query.workflows.iter().map(|workflow| text::stored(workflow)).collect();
-    let due = statements.due.query().bind(i64::try_from(query.limit).unwrap_or(i64::MAX));
+    let due = statements.due.query().bind(i64::try_from(query.page_limit()).unwrap_or(i64::MAX));
     let rows = due.bind((!workflows.is_empty()).then_some(workflows)).fetch_all(connection).await?;
     let due = rows.iter().map(|row| {
         Ok(Due {

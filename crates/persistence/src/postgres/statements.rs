@@ -200,10 +200,12 @@ statements! {
 
     run_for_update: concat!("SELECT ", run_columns!(), ", {now} FROM {schema}.runs WHERE run_id = $1 FOR UPDATE");
 
-    /// Takes the lease where everything that was decided on still stands.
+    /// Takes the lease where everything that was decided on still stands. It waits for the disk also where the server does
+    /// not: a token must not be given twice.
     take: "UPDATE {schema}.runs SET token = token + 1, owner = $4, lease_until = {now} + $5 \
         WHERE id = $1 AND token = $2 AND status = $6 AND owner IS NOT DISTINCT FROM $3 AND lease_until = $7 \
-        RETURNING {now}";
+        RETURNING {now}, (SELECT set_config('synchronous_commit', 'on', true) \
+            WHERE current_setting('synchronous_commit') = 'off')";
 
     records: "SELECT seq, key, kind, payload, input_fingerprint FROM {schema}.steps WHERE run = $1";
 
@@ -231,6 +233,9 @@ statements! {
     wake: "UPDATE {schema}.runs SET wake_at = {now} WHERE id = $1 AND status IN ('running', 'waiting')";
 
     now: "SELECT {now}";
+
+    /// Something to commit that waits for the disk, and leaves nothing.
+    flush: "SELECT pg_logical_emit_message(true, 'awaitly', '')";
 
     /// Tells other processes, once the transaction is committed.
     notify: "SELECT pg_notify($1, '')";

@@ -55,6 +55,7 @@ impl PostgresStore {
         record: &Record,
         on_recorded: OnRecorded,
     ) -> Result<(), StoreError> {
+        self.flushed(lease).await?;
         let added = self.add_and_commit(transaction, lease, record, on_recorded);
         let error = match Patience::new(self.0.patience).within(added).await {
             Ok(true) => return Ok(()),
@@ -66,7 +67,7 @@ impl PostgresStore {
         // there the server may still be at it, so only what is there counts.
         match (self.look(lease, record).await?, error) {
             ((false, _), _) if !self.has(lease).await? => {
-                let detail = "the run is in another store: give the step the store that its workflow has";
+                let detail = "the run is not in this store: give the step the store that its workflow has";
                 Err(StoreError::Unstorable { detail: detail.into() })
             }
             ((false, _), _) => Err(lost(lease)),

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use awaitly_core::store::Bell;
-use sqlx::postgres::{PgConnectOptions, PgListener, PgNotification, PgPool, PgPoolOptions};
+use sqlx::postgres::{PgConnectOptions, PgListener, PgNotification, PgPoolOptions};
 use tokio::time::Instant;
 
 /// A task that listens, begun when somebody first asks.
@@ -17,16 +17,14 @@ impl Listening {
     /// Begins to listen, unless that was done before. The task ends with the store.
     pub(super) fn begin(&self, options: &PgConnectOptions, channel: String, bell: Bell, alive: Weak<()>) {
         if !self.0.swap(true, Ordering::Relaxed) {
-            // A connection of its own: one of the pool's would be missing there for ever.
-            let pool = PgPoolOptions::new().max_connections(1).connect_lazy_with(options.clone());
-            tokio::spawn(listen(pool, channel, bell, alive));
+            tokio::spawn(listen(options.clone(), channel, bell, alive));
         }
     }
 }
 
-async fn listen(pool: PgPool, channel: String, bell: Bell, alive: Weak<()>) {
+async fn listen(options: PgConnectOptions, channel: String, bell: Bell, alive: Weak<()>) {
     while alive.strong_count() > 0 && !bell.has_ended() {
-        match told(&pool, &channel, &bell, &alive).await {
+        match told(options.clone(), &channel, &bell, &alive).await {
             Ok(()) => return,
             Err(error) => tracing::warn!(%error, "what other processes do is not heard for a moment"),
         }
@@ -36,16 +34,25 @@ async fn listen(pool: PgPool, channel: String, bell: Bell, alive: Weak<()>) {
     }
 }
 
-async fn told(pool: &PgPool, channel: &str, bell: &Bell, alive: &Weak<()>) -> Result<(), sqlx::Error> {
-    let mut listener = PgListener::connect_with(pool).await?;
+async fn told(
+    options: PgConnectOptions,
+    channel: &str,
+    bell: &Bell,
+    alive: &Weak<()>,
+) -> Result<(), sqlx::Error> {
+    // A connection of its own: one of the pool's would be missing there for ever. And a pool of its own each time, so
+    // that nobody waits for a connection that was lost.
+    let pool = PgPoolOptions::new().max_connections(1).connect_lazy_with(options);
+    let mut listener = PgListener::connect_with(&pool).await?;
+    listener.eager_reconnect(false);
     listener.listen(channel).await?;
     bell.ring();
     let mut heard = Instant::now();
     while alive.strong_count() > 0 && !bell.has_ended() {
         // Looked at from time to time, so that the task ends with the store.
         if let Ok(told) = tokio::time::timeout(Duration::from_secs(1), listener.try_recv()).await {
-            // `None`: the connection was lost, and has been made anew; what was told in between is lost.
-            let _: Option<PgNotification> = told?;
+            // `None`: the connection was lost.
+            let _: PgNotification = told?.ok_or_else(|| std::io::Error::from(ErrorKind::ConnectionReset))?;
             bell.ring();
             heard = Instant::now();
         } else if heard.elapsed() >= SILENCE {

@@ -53,7 +53,7 @@ pub(super) async fn runs(
 pub(super) async fn due(link: &Link, names: &Names, query: &DueQuery) -> Result<Vec<Due>, StoreError> {
     let mut walk = Walk::new(names.due(), Way::Up, "-inf".to_owned());
     let mut found = Vec::new();
-    while found.len() < query.limit
+    while found.len() < query.page_limit()
         && let Some((now, mut ids)) = walk.next(link).await?
     {
         let read = ids.len();
@@ -80,7 +80,7 @@ pub(super) async fn due(link: &Link, names: &Names, query: &DueQuery) -> Result<
             break;
         }
     }
-    Ok(limits::longest_overdue(found, query.limit))
+    Ok(limits::longest_overdue(found, query.page_limit()))
 }
 
 fn ask_summary(ask: &mut Pipeline, names: &Names, run: &str) {

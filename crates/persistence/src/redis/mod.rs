@@ -26,7 +26,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use awaitly_core::journal::{Key, Record, Timestamp};
+use awaitly_core::journal::{Key, Record, Timestamp, WaitEntry};
 use awaitly_core::store::{Bell, Lease, StoreError};
 use redis::{Client, Cmd, ProtocolVersion};
 
@@ -123,7 +123,8 @@ use writer::Writer;
 /// [`durability`]: awaitly_core::store::Store::durability
 ///
 /// # Limits
-/// A run of more than 250 000 records and entries that wait is not imported: [`StoreError::Unstorable`].
+/// A run of more than 250 000 records and entries that wait is neither imported nor migrated:
+/// [`StoreError::Unstorable`].
 ///
 /// # Cancel safety
 /// A write whose future is dropped while it waits for a place in the queue does not happen; later it happens
@@ -302,6 +303,20 @@ fn lasting(ttl: Duration) -> u64 {
 /// A part of a millisecond counts as a whole one, as in [`Timestamp::after`].
 fn millis(duration: Duration) -> u64 {
     Timestamp::default().after(duration).as_millis()
+}
+
+/// How many records and entries that wait are written by one call at most. Each takes up to four arguments of a call, and servers
+/// before version 7 hang up on one that has more than a million.
+const MOST: usize = 250_000;
+
+/// Refuses a journal that one call cannot hold.
+fn not_too_many(records: &[Record], waits: &[WaitEntry]) -> Result<(), StoreError> {
+    let size = records.len() + waits.len();
+    if size <= MOST {
+        return Ok(());
+    }
+    let detail = format!("{size} records and entries that wait, at most {MOST} are written at once").into();
+    Err(StoreError::Unstorable { detail })
 }
 
 /// Adds what scripts are told of a record.

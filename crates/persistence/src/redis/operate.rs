@@ -11,12 +11,8 @@ use super::names::{member, member_prefix};
 use super::op::{Kind, To};
 use super::reply::Reply;
 use super::scripts::Script;
-use super::{RedisStore, add_record, lists, waiting};
+use super::{RedisStore, add_record, lists, not_too_many, waiting};
 use crate::limits;
-
-/// How many records and entries that wait are imported at most. Each takes up to four arguments of a call, and servers
-/// before version 7 hang up on one that has more than a million.
-const MOST: usize = 250_000;
 
 impl Operate for RedisStore {
     async fn list(&self, query: RunQuery) -> Result<Page<RunSummary>, StoreError> {
@@ -32,7 +28,7 @@ impl Operate for RedisStore {
     }
 
     async fn answer(&self, answer: Answer) -> Result<Answered, StoreError> {
-        limits::within(&answer.outcome)?;
+        limits::answer(&answer.outcome)?;
         let Answer { run, key, token, outcome } = answer;
         let nonce = self.nonce();
         loop {
@@ -87,11 +83,7 @@ impl Operate for RedisStore {
     }
 
     async fn import(&self, run: RunId, stored: StoredRun) -> Result<Imported, StoreError> {
-        let size = stored.records.len() + stored.waits.len();
-        if size > MOST {
-            let detail = format!("{size} records and entries that wait, at most {MOST} are imported").into();
-            return Err(StoreError::Unstorable { detail });
-        }
+        not_too_many(&stored.records, &stored.waits)?;
         limits::distinct_keys(&run, &stored.records)?;
         let StoredRun { header, input, records, waits } = stored;
         let nonce = self.nonce();

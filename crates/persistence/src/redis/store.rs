@@ -11,7 +11,7 @@ use super::names::{member, member_prefix};
 use super::op::{Kind, Op};
 use super::reply::Reply;
 use super::scripts::Script;
-use super::{RedisStore, add_record, fields, lasting, millis};
+use super::{RedisStore, add_record, fields, lasting, millis, not_too_many};
 use crate::limits;
 
 /// Longer than any clock runs, and short enough to be a number of a script.
@@ -74,11 +74,11 @@ impl Store for RedisStore {
 
     async fn rewrite(&self, lease: &Lease, rewrite: Rewrite) -> Result<(), StoreError> {
         let Rewrite { version, contents: Contents { records, waits, failed_on }, waited, .. } = rewrite;
-        let twice = limits::distinct_keys(lease.run(), &records).err();
+        let refused = limits::distinct_keys(lease.run(), &records).map(drop);
         // A lease that was lost is told first, as everywhere.
-        if let Some(twice) = twice {
+        if let Err(refused) = refused.and_then(|()| not_too_many(&records, &waits)) {
             let call = self.call_by(lease, Script::Holds);
-            return self.write_by(lease, None, call, Kind::Plain).await.and(Err(twice));
+            return self.write_by(lease, None, call, Kind::Plain).await.and(Err(refused));
         }
         let (mut call, nonce) = (self.call_by(lease, Script::Rewrite), self.nonce());
         call.arg(&nonce).arg(version).arg(fields::keys_text(&failed_on)?).arg(member_prefix(lease.run()));

@@ -220,7 +220,7 @@ impl Batch<'_> {
                 due.push(Due { run, workflow: header.workflow, version: header.version, since });
             }
         })?;
-        Ok(limits::longest_overdue(due, query.limit))
+        Ok(limits::longest_overdue(due, query.page_limit()))
     }
 
     fn lease_info(&self, held: Option<&Held>) -> LeaseInfo {

@@ -61,12 +61,15 @@ pub(super) fn runs(
     now: Timestamp,
 ) -> Result<Page<RunSummary>, Failure> {
     let mut found = Vec::new();
+    // Several statements, and one moment.
+    let snapshot = connection.unchecked_transaction()?;
     if query.statuses.is_empty() {
-        runs_of(connection, query, None, now, &mut found)?;
+        runs_of(&snapshot, query, None, now, &mut found)?;
     }
     for status in Status::ALL.iter().filter(|status| query.statuses.contains(status)) {
-        runs_of(connection, query, Some(*status), now, &mut found)?;
+        runs_of(&snapshot, query, Some(*status), now, &mut found)?;
     }
+    drop(snapshot);
     found.sort_unstable_by_key(|(slot, _)| Reverse(*slot));
     Ok(limits::without_places(Page::cut(found, query.page_limit(), |(slot, _)| {
         Cursor::new(slot.to_string())

@@ -36,7 +36,7 @@ impl<S: Operate> Operate for CrashStore<S> {
     }
 
     async fn due(&self, query: DueQuery) -> Result<Vec<Due>, StoreError> {
-        let limit = query.limit;
+        let limit = query.page_limit();
         let mut asked = limit;
         loop {
             let due = self.look(self.process.store.due(query.clone().limit(asked))).await?;

@@ -41,7 +41,7 @@ fn a_value_is_given_and_an_error_shown_as_text_where_it_has_one() {
     let result: Result<u64, RunError> = Err(RunError::Cancelled { step: None });
     assert_eq!(
         panic_of(|| assert_ok!(result)),
-        "expected `result` to be a value, it is an error: the run was cancelled: retry it to run on from what it has \
+        "expected `result` to be a value, it is an error: the run was cancelled: retry it to resume from what it has \
          recorded\n  Cancelled { step: None }"
     );
     let result: Result<u64, Declined> = Err(Declined::NoFunds { missing: 7 });

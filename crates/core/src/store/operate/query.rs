@@ -228,8 +228,7 @@ impl Default for WaitQuery {
 pub struct DueQuery {
     /// Only runs of one of these workflows; of any where it is empty.
     pub workflows: Vec<Arc<str>>,
-    /// How many at most.
-    pub limit: usize,
+    limit: usize,
 }
 
 impl DueQuery {
@@ -245,10 +244,16 @@ impl DueQuery {
         self
     }
 
-    /// At most this many.
-    pub const fn limit(mut self, limit: usize) -> Self {
-        self.limit = limit;
+    /// At most this many; 1 at least.
+    pub fn limit(mut self, limit: usize) -> Self {
+        self.limit = limit.max(1);
         self
+    }
+
+    /// How many are given at most.
+    #[must_use]
+    pub const fn page_limit(&self) -> usize {
+        self.limit
     }
 
     /// Whether the query asks for runs of this workflow. Whether they are due, and the limit, are not looked at.

@@ -13,8 +13,9 @@ use std::collections::HashSet;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use awaitly_core::store::{Bell, Lease};
+use awaitly_core::store::{Bell, Lease, StoreError};
 use sqlx::Error;
+use sqlx::postgres::PgConnection;
 
 pub(super) use ops::{Append, Began, Begin, Fate, Finish, Op, Renew};
 pub(super) use turns::{Releasing, Turns, Unclaimed};
@@ -91,7 +92,30 @@ impl Lane {
         if !begins.is_empty() {
             self.begin(begins, Patience::new(self.patience)).await;
         }
-        flushes.into_iter().for_each(|fate| drop(fate.send(Ok(()))));
+        if !flushes.is_empty() {
+            let flushed = self.flush().await;
+            flushes.into_iter().for_each(|fate| drop(fate.send(flushed.clone())));
+        }
+    }
+
+    /// Brings to the disk what was recorded before, or finds out that it may be lost.
+    async fn flush(&mut self) -> Result<(), StoreError> {
+        let mut patience = Patience::new(self.patience);
+        while !self.unflushed.is_empty() {
+            let attempt = async {
+                let connection =
+                    certain(&mut self.link, &self.statements, &self.channel, &self.unflushed).await?;
+                self.statements.flush.query().execute(connection).await
+            };
+            match patience.within(attempt).await {
+                Ok(_) => self.unflushed.are_flushed(),
+                Err(error) => {
+                    self.failed(&error);
+                    patience.after(error).await?;
+                }
+            }
+        }
+        Ok(())
     }
 
     /// A record that follows another one under the same key in the same batch waits for what becomes of that.
@@ -112,17 +136,13 @@ impl Lane {
     async fn append_distinct(&mut self, appends: Vec<Append>, mut patience: Patience, mut again: bool) {
         loop {
             let attempt = async {
-                let connection = self.link.connection().await?;
-                let doubtful = self.unflushed.doubtful();
-                if !doubtful.is_empty() {
-                    give_back(connection, &self.statements, &self.channel, doubtful).await?;
-                    self.unflushed.are_given_back();
-                }
+                let connection =
+                    certain(&mut self.link, &self.statements, &self.channel, &self.unflushed).await?;
                 append(connection, &self.statements, &appends, again).await
             };
             match patience.within(attempt).await {
                 Ok(refused) => {
-                    self.unflushed.note(&appends);
+                    self.unflushed.note(&appends, &refused);
                     return answer_appends(appends, &refused);
                 }
                 // Where the reason lies in one of them, each is tried by itself.
@@ -316,6 +336,23 @@ impl Lane {
         drop(releasing);
         self.bell.ring();
     }
+}
+
+/// A connection on which records may be written: where the last one was lost with records that may not have been on the
+/// disk, their leases are given back first.
+async fn certain<'l>(
+    link: &'l mut Link,
+    statements: &Statements,
+    channel: &str,
+    unflushed: &Unflushed,
+) -> Result<&'l mut PgConnection, Error> {
+    let connection = link.connection().await?;
+    let doubtful = unflushed.doubtful();
+    if !doubtful.is_empty() {
+        give_back(connection, statements, channel, &doubtful).await?;
+        unflushed.are_given_back();
+    }
+    Ok(connection)
 }
 
 impl Batch {

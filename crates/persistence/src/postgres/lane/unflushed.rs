@@ -1,58 +1,152 @@
 //! Records that were acknowledged and may not be on the disk yet.
 
 use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use awaitly_core::store::{Durability, Lease};
 use tokio::time::Instant;
 
-use super::calls::{Place, place};
+use super::calls::{Place, RefusedAppends, place};
 use super::ops::Append;
 
 /// The leases under which [`Durability::Batched`] records were written that no later commit has brought to the disk.
 ///
-/// A server that crashes loses those records, and its journals must not go on behind the gap. Whether it was a crash
-/// cannot be seen from a connection that is lost. So the leases are given back before anything else is written: the
-/// runs are interrupted, and resume from what is there.
-#[derive(Debug, Default)]
-pub(in crate::postgres) struct Unflushed {
-    leases: HashMap<Place, (Lease, Instant)>,
+/// A server that crashes loses those records, and nothing must be written behind the gap. Whether it was a crash cannot
+/// be seen from a connection that is lost. So the leases are given back then, before anything else is recorded: the runs
+/// are interrupted, and resume from what is there. And what is not a record, and goes another way, is written once the
+/// records before it are on the disk.
+#[derive(Debug, Clone, Default)]
+pub(in crate::postgres) struct Unflushed(Arc<Mutex<Leases>>);
+
+#[derive(Debug)]
+struct Leases {
+    unflushed: HashMap<Place, (Lease, Instant)>,
+    /// Those that have to be given back.
     doubtful: Vec<Lease>,
+    /// How many there may be before those are looked for that are on the disk by now.
+    many: usize,
 }
 
 /// After this the server has brought everything to the disk by itself: three times the longest `wal_writer_delay`, and as
 /// much again.
 const LONGEST: Duration = Duration::from_secs(60);
 
-/// How many leases are kept before those are looked for that need not be.
 const MANY: usize = 1024;
 
 impl Unflushed {
-    /// These were committed together.
-    pub(super) fn note(&mut self, appends: &[Append]) {
-        if appends.iter().any(|one| one.durability == Durability::Sync) {
-            // A commit that waits for the disk brings all there that was committed before it.
-            self.leases.clear();
-            return;
+    /// These were committed together, but for those that were refused.
+    pub(super) fn note(&self, appends: &[Append], refused: &RefusedAppends) {
+        let written =
+            || appends.iter().enumerate().filter(|(at, _)| !refused.contains_key(at)).map(|(_, one)| one);
+        if written().any(|one| one.durability == Durability::Sync) {
+            return self.are_flushed();
         }
-        let now = Instant::now();
-        if self.leases.len() >= MANY {
-            self.leases.retain(|_, (_, at)| now.duration_since(*at) < LONGEST);
+        let (mut leases, now) = (self.lock(), Instant::now());
+        leases.unflushed.extend(written().map(|one| (place(&one.lease), (one.lease.clone(), now))));
+        if leases.unflushed.len() > leases.many {
+            leases.unflushed.retain(|_, (_, at)| now.duration_since(*at) < LONGEST);
+            leases.many = MANY.max(2 * leases.unflushed.len());
         }
-        self.leases.extend(appends.iter().map(|one| (place(&one.lease), (one.lease.clone(), now))));
+    }
+
+    /// A commit that waits for the disk brings all there that was committed before it.
+    pub(super) fn are_flushed(&self) {
+        let mut leases = self.lock();
+        leases.unflushed.clear();
+        leases.many = MANY;
     }
 
     /// The connection was lost, so the server may have crashed.
-    pub(super) fn are_in_doubt(&mut self) {
-        self.doubtful.extend(self.leases.drain().map(|(_, (lease, _))| lease));
+    pub(super) fn are_in_doubt(&self) {
+        let (mut leases, now) = (self.lock(), Instant::now());
+        let Leases { unflushed, doubtful, .. } = &mut *leases;
+        let recent = unflushed.drain().filter(|(_, (_, at))| now.duration_since(*at) < LONGEST);
+        doubtful.extend(recent.map(|(_, (lease, _))| lease));
     }
 
     /// The leases that have to be given back.
-    pub(super) fn doubtful(&self) -> &[Lease] {
-        &self.doubtful
+    pub(super) fn doubtful(&self) -> Vec<Lease> {
+        self.lock().doubtful.clone()
     }
 
-    pub(super) fn are_given_back(&mut self) {
-        self.doubtful.clear();
+    pub(super) fn are_given_back(&self) {
+        self.lock().doubtful.clear();
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        let leases = self.lock();
+        leases.unflushed.is_empty() && leases.doubtful.is_empty()
+    }
+
+    /// Whether there are such records of this lease.
+    pub(in crate::postgres) fn concern(&self, lease: &Lease) -> bool {
+        let leases = self.lock();
+        leases.unflushed.contains_key(&place(lease)) || leases.doubtful.contains(lease)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Leases> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Default for Leases {
+    fn default() -> Self {
+        Self { unflushed: HashMap::new(), doubtful: Vec::new(), many: MANY }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use awaitly_core::journal::{Outcome, Payload, Record};
+    use awaitly_core::store::{RunId, StoreError};
+    use tokio::sync::oneshot;
+
+    use super::*;
+
+    fn lease(slot: i64) -> Lease {
+        Lease::new(RunId::new("r").unwrap(), 7, slot)
+    }
+
+    fn append(slot: i64, durability: Durability) -> Append {
+        let outcome = Outcome::Value(Payload::from_stored("1"));
+        let record = Record { key: "charge".into(), outcome, input: None };
+        Append { lease: lease(slot), record, durability, fate: oneshot::channel().0 }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_may_be_lost_is_given_back_and_nothing_else() {
+        let unflushed = Unflushed::default();
+        let none = RefusedAppends::new();
+        unflushed.note(&[append(1, Durability::Batched)], &none);
+        tokio::time::advance(LONGEST).await;
+        unflushed.note(&[append(2, Durability::Batched)], &none);
+        unflushed.are_in_doubt();
+        assert_eq!(unflushed.doubtful(), [lease(2)], "the first is on the disk by now");
+        assert!(unflushed.concern(&lease(2)) && !unflushed.concern(&lease(1)));
+        unflushed.are_given_back();
+        assert!(unflushed.is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_commit_that_waits_for_the_disk_takes_all_along_unless_it_was_refused() {
+        let unflushed = Unflushed::default();
+        let none = RefusedAppends::new();
+        unflushed.note(&[append(1, Durability::Batched)], &none);
+        let refused = RefusedAppends::from([(0, StoreError::Closed)]);
+        unflushed.note(&[append(2, Durability::Sync)], &refused);
+        assert!(unflushed.concern(&lease(1)));
+        unflushed.note(&[append(2, Durability::Sync)], &none);
+        assert!(unflushed.is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_on_the_disk_for_long_is_not_kept() {
+        let (unflushed, none) = (Unflushed::default(), RefusedAppends::new());
+        for slot in 0..5000 {
+            unflushed.note(&[append(slot, Durability::Batched)], &none);
+            tokio::time::advance(LONGEST / 100).await;
+        }
+        assert!(unflushed.lock().unflushed.len() <= MANY + 1);
     }
 }

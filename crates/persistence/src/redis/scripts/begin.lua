@@ -9,7 +9,7 @@ if redis.call('EXISTS', run) == 1 then
   return summary('there', moment)
 end
 -- The rest of a run that the server has thrown away.
-if redis.call('HLEN', records) > 0 then
+if redis.call('EXISTS', records, waits) > 0 then
   return {'torn'}
 end
 local place = whole(redis.call('INCR', sequence))

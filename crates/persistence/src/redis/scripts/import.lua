@@ -3,6 +3,8 @@
 if redis.call('HLEN', run) > 0 then
   return {redis.call('HGET', run, 'imported_by') == ARGV[2] and 'added' or 'exists'}
 end
+-- The rest of a run that the server has thrown away: this is a copy of it, or another one of that name.
+redis.call('UNLINK', records, waits)
 local place = whole(redis.call('INCR', sequence))
 redis.call('HSET', run, 'token', 0, 'imported_by', ARGV[2], 'place', place, 'dropped', 0,
   unpack(ARGV, 5, 4 + ARGV[4]))
