@@ -118,11 +118,7 @@ impl Replay {
             (What::Skipped, _) => format!(
                 "`{key}` is recorded, and its step is skipped now: let its condition depend on recorded values only"
             ),
-            (What::Question, Some(new)) => format!(
-                "`{key}` is an open question and nothing waits for its answer, while `{new}` would be asked: if that is \
-                 its new name, raise the workflow's version and add `Migration::rename(\"{key}\", \"{new}\")`"
-            ),
-            (What::Question, None) => format!(
+            (What::Question, _) => format!(
                 "`{key}` is an open question, and nothing waits for its answer: if it is to be withdrawn, raise the \
                  workflow's version and add `Migration::remove(\"{key}\")`"
             ),
@@ -144,6 +140,12 @@ impl Replay {
                 "`{key}` is recorded and was not asked for, while `{new}` would run: if that is its new name, raise the \
                  workflow's version and add `Migration::rename(\"{key}\", \"{new}\")`; if `{new}` is a new step, say \
                  what it gives with `ResumeCheck::value`, to see what follows"
+            );
+        }
+        if let (What::Question, Some(new)) = (lost.what, self.renamed(lost)) {
+            return format!(
+                "`{key}` is an open question and was not asked for, while the body waits at `{new}`: if that is its new \
+                 name, raise the workflow's version and add `Migration::rename(\"{key}\", \"{new}\")`"
             );
         }
         let what = if lost.what == What::Question { "an open question" } else { "recorded" };
