@@ -6,9 +6,11 @@ mod link;
 mod open;
 mod operate;
 mod options;
+mod pool;
 mod rows;
 mod schema;
 mod statements;
+mod store;
 mod text;
 mod transaction;
 mod wakes;
@@ -18,26 +20,18 @@ pub use options::PostgresOptions;
 pub use transaction::PostgresTransaction;
 
 use std::fmt;
-use std::io::ErrorKind;
 use std::sync::Arc;
 use std::time::Duration;
 
-use awaitly_core::journal::{Header, Key, Outcome, Record, Settling, Timestamp};
-use awaitly_core::store::{
-    Absent, Answer, Answered, Bell, Cancelled, DeleteIf, Due, DueQuery, Durability, Ending, Imported, Lease,
-    OnRecorded, Open, Opened, Operate, Owner, Page, Renewed, Rewrite, RunId, RunQuery, RunSummary, Store,
-    StoreError, StoredRun, Transactional, Wait, WaitQuery, Waiting, Wakes,
-};
+use awaitly_core::store::{Bell, StoreError};
 use sqlx::Row;
-use sqlx::postgres::{PgPool, Postgres};
+use sqlx::postgres::PgPool;
 use tokio::sync::oneshot;
-use tracing::Instrument;
 
 use crate::group::{Sender, queue};
-use crate::limits;
-use lane::{Append, Begin, Finish, Lane, Op, Releasing, Renew, Turns, Unflushed};
+use lane::{Lane, Op, Releasing, Turns, Unflushed};
 use link::{Link, Patience};
-use open::Asked;
+use pool::Connection;
 use schema::{Failure, Schema};
 use statements::Statements;
 use wakes::Listening;
@@ -71,9 +65,8 @@ use wakes::Listening;
 /// # Leases
 /// They run by the clock of the server: those of the processes may be wrong by hours. A lease lasts until its
 /// time is over, also where its process was killed; [`close`](Self::close) waits until those that were given back are
-/// free. Every write checks the fencing token and locks the row of
-/// its run against those who would take it over, in one statement, so an owner that was frozen and replaced is
-/// refused. All leases of a process that are to be renewed at one moment are renewed by one statement.
+/// free. Every write checks the fencing token and locks the row of its run against those who would take it over, in one
+/// statement, so an owner that was frozen and replaced is refused. All leases of a process that are to be renewed at one moment are renewed by one statement.
 ///
 /// # When the server goes away
 /// Writes wait and are tried again for as long as [`patience`](PostgresOptions::patience) lasts, 30 seconds unless
@@ -218,93 +211,7 @@ impl PostgresStore {
         }
         Ok(())
     }
-
-    /// A connection of the pool, for what is not carried out twice: where its answer is lost, that is
-    /// [`StoreError::Unavailable`], and who asks again learns what became of it.
-    async fn connection(&self) -> Result<Connection, StoreError> {
-        self.insist(|connection| async { Ok(connection) }).await
-    }
-
-    /// How long a try may take that goes through much: a large journal, many runs.
-    fn longest(&self) -> Duration {
-        self.0.patience.max(Duration::from_secs(30))
-    }
-
-    async fn in_time<T>(&self, act: impl Future<Output = Result<T, Failure>>) -> Result<T, StoreError> {
-        within(self.longest(), act).await.map_err(StoreError::from)
-    }
-
-    /// Before something is written that is not a record: what was recorded before it under this lease is on the disk, or
-    /// the lease was given back.
-    async fn flushed(&self, lease: &Lease) -> Result<(), StoreError> {
-        if self.0.unflushed.concern(lease) {
-            self.0.appends.ask(Op::Flush).await?;
-        }
-        Ok(())
-    }
-
-    async fn ask_for(&self, request: &Open) -> Result<Asked, StoreError> {
-        let (statements, back) = (&self.0.statements, &self.0.turns);
-        let ask = |mut connection: Connection| async move {
-            open::ask(&mut connection, statements, request, back).await
-        };
-        self.insist(ask).await
-    }
-
-    /// Carries out `act` on a connection of the pool, and once more where the connection was lost. It must leave
-    /// the same when it is carried out twice. What is about one run and not its whole journal: a try has its part of
-    /// the patience.
-    fn insist<T, Fut>(&self, act: impl Fn(Connection) -> Fut) -> impl Future<Output = Result<T, StoreError>>
-    where
-        Fut: Future<Output = Result<T, Failure>>,
-    {
-        self.insist_for(Patience::new(self.0.patience).longest(), act)
-    }
-
-    /// The same for what goes through much.
-    fn insist_at_length<T, Fut>(
-        &self,
-        act: impl Fn(Connection) -> Fut,
-    ) -> impl Future<Output = Result<T, StoreError>>
-    where
-        Fut: Future<Output = Result<T, Failure>>,
-    {
-        self.insist_for(self.longest(), act)
-    }
-
-    async fn insist_for<T, Fut>(
-        &self,
-        longest: Duration,
-        act: impl Fn(Connection) -> Fut,
-    ) -> Result<T, StoreError>
-    where
-        Fut: Future<Output = Result<T, Failure>>,
-    {
-        self.0.turns.settled().await?;
-        let mut patience = Patience::new(self.0.patience);
-        loop {
-            // On the heap: callers' futures hold one of these for each of their own calls.
-            let attempt = Box::pin(async {
-                let connection = self.0.pool.acquire().await?;
-                act(connection).await
-            });
-            match within(longest, attempt).await {
-                Ok(value) => return Ok(value),
-                Err(Failure::Refused(error)) => return Err(error),
-                Err(Failure::Postgres(error)) => patience.after(error).await?,
-            }
-        }
-    }
 }
-
-/// A connection that was cut without a word never answers.
-async fn within<T>(longest: Duration, act: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
-    let done = tokio::time::timeout(longest, act).await;
-    done.unwrap_or_else(|_| Err(sqlx::Error::Io(ErrorKind::TimedOut.into()).into()))
-}
-
-/// A connection of the pool.
-type Connection = sqlx::pool::PoolConnection<Postgres>;
 
 fn close(lane: &Sender<Op>) -> Option<oneshot::Receiver<Result<(), StoreError>>> {
     let (fate, closed) = oneshot::channel();
@@ -324,231 +231,6 @@ async fn durability(connection: &mut Connection) -> Result<&'static str, sqlx::E
         // Where it is off it is set to on.
         _ => "PostgreSQL, synchronous_commit=on",
     })
-}
-
-impl Store for PostgresStore {
-    async fn open(&self, mut request: Open) -> Result<Opened, StoreError> {
-        // Who opened it is known by a name that nobody else has: a call whose answer was lost finds its lease by it.
-        request.owner = Owner::new(format!("{} {}", request.owner.as_str(), Owner::unique().as_str()));
-        let request = Arc::new(request);
-        let statements = &self.0.statements;
-        loop {
-            let begin = Arc::clone(&request);
-            let back = self.0.turns.clone();
-            if request.absent == Absent::Begin
-                && let Some(began) =
-                    self.0.turns.ops.ask(|fate| Op::Begin(Begin { request: begin, fate, back })).await?
-            {
-                let header = Header::begin(&request, began.now);
-                let input = request.input.as_ref().map(|input| input.payload.clone());
-                let lease = began.lease.claim().ok_or(StoreError::Closed)?;
-                let run = StoredRun { header, input, records: Vec::new(), waits: Vec::new() };
-                return Ok(Opened::Held { lease, now: began.now, run });
-            }
-            // Where this future is dropped meanwhile, the task goes on, and gives the lease back that it gets.
-            let (store, asking) = (self.clone(), Arc::clone(&request));
-            let ask = async move { store.ask_for(&asking).await };
-            let asked = tokio::spawn(ask.in_current_span()).await;
-            let asked = asked.unwrap_or_else(|ended| match ended.try_into_panic() {
-                Ok(panic) => std::panic::resume_unwind(panic),
-                // The runtime is shutting down.
-                Err(_) => Err(StoreError::Closed),
-            })?;
-            let (lease, now, run) = match asked {
-                Asked::Opened(opened) => return Ok(opened),
-                Asked::Held { lease, now, run } => (lease, now, run),
-                Asked::Again => continue,
-            };
-            let slot = run.slot;
-            let read = |mut connection: Connection| async move {
-                Ok(open::journal(&mut connection, statements, slot).await?)
-            };
-            let (records, waits) = self.insist_at_length(read).await?;
-            let lease = lease.claim().ok_or(StoreError::Closed)?;
-            let run = StoredRun { header: run.header, input: run.input, records, waits };
-            return Ok(Opened::Held { lease, now, run });
-        }
-    }
-
-    async fn append(&self, lease: &Lease, record: Record, durability: Durability) -> Result<(), StoreError> {
-        if self.0.turns.gives_back(lease) {
-            return Err(error::lost(lease));
-        }
-        let lease = lease.clone();
-        self.0.appends.ask(|fate| Op::Append(Append { lease, record, durability, fate })).await
-    }
-
-    async fn replace(&self, lease: &Lease, record: Record, _: Durability) -> Result<(), StoreError> {
-        self.flushed(lease).await?;
-        let (statements, record) = (&self.0.statements, &record);
-        self.insist(|mut connection| async move {
-            write::replace(&mut connection, statements, lease, record).await
-        })
-        .await
-    }
-
-    async fn wait(&self, lease: &Lease, wait: Wait) -> Result<(), StoreError> {
-        self.flushed(lease).await?;
-        let (statements, wait) = (&self.0.statements, &wait);
-        self.insist(
-            |mut connection| async move { write::wait(&mut connection, statements, lease, wait).await },
-        )
-        .await
-    }
-
-    async fn settle(
-        &self,
-        lease: &Lease,
-        record: Record,
-        settling: Settling,
-    ) -> Result<Option<Outcome>, StoreError> {
-        self.flushed(lease).await?;
-        let (statements, record) = (&self.0.statements, &record);
-        self.insist(|mut connection| async move {
-            write::close_entry(&mut connection, statements, lease, record, settling).await
-        })
-        .await
-    }
-
-    async fn revive(&self, lease: &Lease, drop: Vec<Key>) -> Result<(), StoreError> {
-        let (statements, drop) = (&self.0.statements, drop.as_slice());
-        self.insist(
-            |mut connection| async move { write::revive(&mut connection, statements, lease, drop).await },
-        )
-        .await
-    }
-
-    async fn rewrite(&self, lease: &Lease, rewrite: Rewrite) -> Result<(), StoreError> {
-        let (statements, rewrite) = (&self.0.statements, &rewrite);
-        self.insist_at_length(|mut connection| async move {
-            write::rewrite(&mut connection, statements, lease, rewrite).await
-        })
-        .await
-    }
-
-    async fn finish(&self, lease: &Lease, ending: Ending) -> Result<(), StoreError> {
-        self.flushed(lease).await?;
-        let (lease, ending) = (lease.clone(), Box::new(ending));
-        self.0.turns.ops.ask(|fate| Op::Finish(Finish { lease, ending, fate })).await
-    }
-
-    async fn renew(&self, lease: &Lease, ttl: Duration) -> Result<Renewed, StoreError> {
-        let lease = lease.clone();
-        self.0.turns.ops.ask(|fate| Op::Renew(Renew { lease, ttl, fate })).await
-    }
-
-    fn release(&self, lease: &Lease) {
-        self.0.turns.release(lease.clone());
-    }
-
-    async fn load(&self, run: &RunId) -> Result<Option<StoredRun>, StoreError> {
-        let statements = &self.0.statements;
-        self.insist_at_length(
-            |mut connection| async move { open::stored(&mut connection, statements, run).await },
-        )
-        .await
-    }
-
-    fn durability(&self) -> &'static str {
-        self.0.durability
-    }
-}
-
-impl Transactional for PostgresStore {
-    type Transaction = PostgresTransaction;
-
-    async fn begin(&self) -> Result<Self::Transaction, StoreError> {
-        self.begin_transaction().await.map(PostgresTransaction)
-    }
-
-    async fn commit(
-        &self,
-        transaction: Self::Transaction,
-        lease: &Lease,
-        record: Record,
-        on_recorded: OnRecorded,
-    ) -> Result<(), StoreError> {
-        self.commit_transaction(transaction.0, lease, &record, on_recorded).await
-    }
-}
-
-impl Operate for PostgresStore {
-    async fn list(&self, query: RunQuery) -> Result<Page<RunSummary>, StoreError> {
-        let (statements, query) = (&self.0.statements, &query);
-        self.insist_at_length(|mut connection| async move {
-            operate::list(&mut connection, statements, query).await
-        })
-        .await
-    }
-
-    async fn waiting(&self, query: WaitQuery) -> Result<Page<Waiting>, StoreError> {
-        let (statements, query) = (&self.0.statements, &query);
-        self.insist_at_length(|mut connection| async move {
-            operate::waiting(&mut connection, statements, query).await
-        })
-        .await
-    }
-
-    async fn due(&self, query: DueQuery) -> Result<Vec<Due>, StoreError> {
-        let (statements, query) = (&self.0.statements, &query);
-        self.insist_at_length(|mut connection| async move {
-            operate::due(&mut connection, statements, query).await
-        })
-        .await
-    }
-
-    /// Where the connection is lost before the answer's fate is known, this is [`StoreError::Unavailable`]: asked
-    /// again, it says whether somebody has answered.
-    async fn answer(&self, answer: Answer) -> Result<Answered, StoreError> {
-        limits::answer(&answer.outcome)?;
-        let mut connection = self.connection().await?;
-        let answering = operate::answer(&mut connection, &self.0.statements, &self.0.channel, &answer);
-        let answered = within(Patience::new(self.0.patience).longest(), answering).await?;
-        self.0.bell.ring();
-        Ok(answered)
-    }
-
-    async fn cancel(&self, run: &RunId) -> Result<Cancelled, StoreError> {
-        let (statements, channel) = (&self.0.statements, &*self.0.channel);
-        let mut connection = self.connection().await?;
-        let cancelling = operate::cancel(&mut connection, statements, channel, run);
-        let cancelled = within(Patience::new(self.0.patience).longest(), cancelling).await?;
-        self.0.bell.ring();
-        Ok(cancelled)
-    }
-
-    async fn delete(&self, runs: Vec<RunId>, condition: DeleteIf) -> Result<Vec<RunId>, StoreError> {
-        let (statements, runs) = (&self.0.statements, runs.as_slice());
-        self.in_time(operate::delete(&mut *self.connection().await?, statements, runs, condition)).await
-    }
-
-    async fn import(&self, run: RunId, stored: StoredRun) -> Result<Imported, StoreError> {
-        let (statements, channel, run, stored) = (&self.0.statements, &*self.0.channel, &run, &stored);
-        let imported = self
-            .in_time(operate::import(&mut *self.connection().await?, statements, channel, run, stored))
-            .await?;
-        self.0.bell.ring();
-        Ok(imported)
-    }
-
-    async fn now(&self) -> Result<Timestamp, StoreError> {
-        let statements = &self.0.statements;
-        self.insist(|mut connection| async move {
-            let row = statements.now.query().fetch_one(&mut *connection).await?;
-            Ok(rows::moment(row.try_get(0)?))
-        })
-        .await
-    }
-
-    /// What other processes do is told through `LISTEN`, on a connection that is opened when this is first called.
-    ///
-    /// # Panics
-    /// Outside of a tokio runtime.
-    fn wakes(&self) -> Wakes {
-        let Shared { pool, schema, bell, listening, alive, .. } = &*self.0;
-        listening.begin(&pool.connect_options(), schema.channel(), bell.clone(), Arc::downgrade(alive));
-        bell.listen()
-    }
 }
 
 impl fmt::Debug for PostgresStore {

@@ -1,21 +1,100 @@
 //! What operators ask: each call a statement or a transaction of its own on a connection of the pool.
 
-use awaitly_core::journal::{Key, LeaseInfo, Payload, Settling, Status, Unanswered};
+use std::sync::Arc;
+
+use awaitly_core::journal::{Key, LeaseInfo, Payload, Settling, Status, Timestamp, Unanswered};
 use awaitly_core::store::{
-    Answer, Answered, Cancelled, Cursor, DeleteIf, Due, DueQuery, Imported, Page, RunId, RunQuery,
-    RunSummary, StoredRun, WaitQuery, Waiting,
+    Answer, Answered, Cancelled, Cursor, DeleteIf, Due, DueQuery, Imported, Operate, Page, RunId, RunQuery,
+    RunSummary, StoreError, StoredRun, WaitQuery, Waiting, Wakes,
 };
 use sqlx::postgres::PgConnection;
 use sqlx::{Connection, Row};
 
+use super::PostgresStore;
 use super::error::undecodable;
+use super::link::Patience;
+use super::pool::within;
 use super::rows::{self, millis, moment};
 use super::schema::{Failure, in_transaction};
 use super::statements::Statements;
-use super::{text, write};
+use super::{Shared, text, write};
 use crate::limits;
 
-pub(super) async fn list(
+impl Operate for PostgresStore {
+    async fn list(&self, query: RunQuery) -> Result<Page<RunSummary>, StoreError> {
+        let (statements, query) = (&self.0.statements, &query);
+        self.insist_at_length(|mut connection| async move { list(&mut connection, statements, query).await })
+            .await
+    }
+
+    async fn waiting(&self, query: WaitQuery) -> Result<Page<Waiting>, StoreError> {
+        let (statements, query) = (&self.0.statements, &query);
+        self.insist_at_length(
+            |mut connection| async move { waiting(&mut connection, statements, query).await },
+        )
+        .await
+    }
+
+    async fn due(&self, query: DueQuery) -> Result<Vec<Due>, StoreError> {
+        let (statements, query) = (&self.0.statements, &query);
+        self.insist_at_length(|mut connection| async move { due(&mut connection, statements, query).await })
+            .await
+    }
+
+    /// Where the connection is lost before the answer's fate is known, this is [`StoreError::Unavailable`]: asked
+    /// again, it says whether somebody has answered.
+    async fn answer(&self, answer: Answer) -> Result<Answered, StoreError> {
+        limits::answer(&answer.outcome)?;
+        let mut connection = self.connection().await?;
+        let answering = record(&mut connection, &self.0.statements, &self.0.channel, &answer);
+        let answered = within(Patience::new(self.0.patience).longest(), answering).await?;
+        self.0.bell.ring();
+        Ok(answered)
+    }
+
+    async fn cancel(&self, run: &RunId) -> Result<Cancelled, StoreError> {
+        let (statements, channel) = (&self.0.statements, &*self.0.channel);
+        let mut connection = self.connection().await?;
+        let cancelling = cancel(&mut connection, statements, channel, run);
+        let cancelled = within(Patience::new(self.0.patience).longest(), cancelling).await?;
+        self.0.bell.ring();
+        Ok(cancelled)
+    }
+
+    async fn delete(&self, runs: Vec<RunId>, condition: DeleteIf) -> Result<Vec<RunId>, StoreError> {
+        let (statements, runs) = (&self.0.statements, runs.as_slice());
+        self.in_time(delete(&mut *self.connection().await?, statements, runs, condition)).await
+    }
+
+    async fn import(&self, run: RunId, stored: StoredRun) -> Result<Imported, StoreError> {
+        let (statements, channel, run, stored) = (&self.0.statements, &*self.0.channel, &run, &stored);
+        let imported =
+            self.in_time(import(&mut *self.connection().await?, statements, channel, run, stored)).await?;
+        self.0.bell.ring();
+        Ok(imported)
+    }
+
+    async fn now(&self) -> Result<Timestamp, StoreError> {
+        let statements = &self.0.statements;
+        self.insist(|mut connection| async move {
+            let row = statements.now.query().fetch_one(&mut *connection).await?;
+            Ok(rows::moment(row.try_get(0)?))
+        })
+        .await
+    }
+
+    /// What other processes do is told through `LISTEN`, on a connection that is opened when this is first called.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime.
+    fn wakes(&self) -> Wakes {
+        let Shared { pool, schema, bell, listening, alive, .. } = &*self.0;
+        listening.begin(&pool.connect_options(), schema.channel(), bell.clone(), Arc::downgrade(alive));
+        bell.listen()
+    }
+}
+
+async fn list(
     connection: &mut PgConnection,
     statements: &Statements,
     query: &RunQuery,
@@ -47,7 +126,7 @@ pub(super) async fn list(
     })))
 }
 
-pub(super) async fn waiting(
+async fn waiting(
     connection: &mut PgConnection,
     statements: &Statements,
     query: &WaitQuery,
@@ -73,7 +152,7 @@ pub(super) async fn waiting(
     Ok(Page::cut(found, query.page_limit(), limits::waiting_cursor))
 }
 
-pub(super) async fn due(
+async fn due(
     connection: &mut PgConnection,
     statements: &Statements,
     query: &DueQuery,
@@ -93,7 +172,7 @@ pub(super) async fn due(
 }
 
 /// Locks the row of the run before it looks at anything, so that of several who answer one is first.
-pub(super) async fn answer(
+async fn record(
     connection: &mut PgConnection,
     statements: &Statements,
     channel: &str,
@@ -117,7 +196,7 @@ pub(super) async fn answer(
     })
 }
 
-pub(super) async fn cancel(
+async fn cancel(
     connection: &mut PgConnection,
     statements: &Statements,
     channel: &str,
@@ -141,7 +220,7 @@ pub(super) async fn cancel(
     })
 }
 
-pub(super) async fn delete(
+async fn delete(
     connection: &mut PgConnection,
     statements: &Statements,
     runs: &[RunId],
@@ -170,7 +249,7 @@ pub(super) async fn delete(
     })
 }
 
-pub(super) async fn import(
+async fn import(
     connection: &mut PgConnection,
     statements: &Statements,
     channel: &str,

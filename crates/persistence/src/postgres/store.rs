@@ -1,0 +1,182 @@
+//! What a run asks of the store: records and the turns of runs by their lanes, the rest on the pool.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use awaitly_core::journal::{Header, Key, Outcome, Record, Settling};
+use awaitly_core::store::{
+    Absent, Durability, Ending, Lease, OnRecorded, Open, Opened, Owner, Renewed, Rewrite, RunId, Store,
+    StoreError, StoredRun, Transactional, Wait,
+};
+use tracing::Instrument;
+
+use super::lane::{Append, Begin, Finish, Op, Renew};
+use super::open::{self, Asked};
+use super::pool::Connection;
+use super::transaction::PostgresTransaction;
+use super::{PostgresStore, error, write};
+
+impl Store for PostgresStore {
+    async fn open(&self, mut request: Open) -> Result<Opened, StoreError> {
+        // Who opened it is known by a name that nobody else has: a call whose answer was lost finds its lease by it.
+        request.owner = Owner::new(format!("{} {}", request.owner.as_str(), Owner::unique().as_str()));
+        let request = Arc::new(request);
+        let statements = &self.0.statements;
+        loop {
+            let begin = Arc::clone(&request);
+            let back = self.0.turns.clone();
+            if request.absent == Absent::Begin
+                && let Some(began) =
+                    self.0.turns.ops.ask(|fate| Op::Begin(Begin { request: begin, fate, back })).await?
+            {
+                let header = Header::begin(&request, began.now);
+                let input = request.input.as_ref().map(|input| input.payload.clone());
+                let lease = began.lease.claim().ok_or(StoreError::Closed)?;
+                let run = StoredRun { header, input, records: Vec::new(), waits: Vec::new() };
+                return Ok(Opened::Held { lease, now: began.now, run });
+            }
+            // Where this future is dropped meanwhile, the task goes on, and gives the lease back that it gets.
+            let (store, asking) = (self.clone(), Arc::clone(&request));
+            let ask = async move { store.ask_for(&asking).await };
+            let asked = tokio::spawn(ask.in_current_span()).await;
+            let asked = asked.unwrap_or_else(|ended| match ended.try_into_panic() {
+                Ok(panic) => std::panic::resume_unwind(panic),
+                // The runtime is shutting down.
+                Err(_) => Err(StoreError::Closed),
+            })?;
+            let (lease, now, run) = match asked {
+                Asked::Opened(opened) => return Ok(opened),
+                Asked::Held { lease, now, run } => (lease, now, run),
+                Asked::Again => continue,
+            };
+            let slot = run.slot;
+            let read = |mut connection: Connection| async move {
+                Ok(open::journal(&mut connection, statements, slot).await?)
+            };
+            let (records, waits) = self.insist_at_length(read).await?;
+            let lease = lease.claim().ok_or(StoreError::Closed)?;
+            let run = StoredRun { header: run.header, input: run.input, records, waits };
+            return Ok(Opened::Held { lease, now, run });
+        }
+    }
+
+    async fn append(&self, lease: &Lease, record: Record, durability: Durability) -> Result<(), StoreError> {
+        if self.0.turns.gives_back(lease) {
+            return Err(error::lost(lease));
+        }
+        let lease = lease.clone();
+        self.0.appends.ask(|fate| Op::Append(Append { lease, record, durability, fate })).await
+    }
+
+    async fn replace(&self, lease: &Lease, record: Record, _: Durability) -> Result<(), StoreError> {
+        self.flushed(lease).await?;
+        let (statements, record) = (&self.0.statements, &record);
+        self.insist(|mut connection| async move {
+            write::replace(&mut connection, statements, lease, record).await
+        })
+        .await
+    }
+
+    async fn wait(&self, lease: &Lease, wait: Wait) -> Result<(), StoreError> {
+        self.flushed(lease).await?;
+        let (statements, wait) = (&self.0.statements, &wait);
+        self.insist(
+            |mut connection| async move { write::wait(&mut connection, statements, lease, wait).await },
+        )
+        .await
+    }
+
+    async fn settle(
+        &self,
+        lease: &Lease,
+        record: Record,
+        settling: Settling,
+    ) -> Result<Option<Outcome>, StoreError> {
+        self.flushed(lease).await?;
+        let (statements, record) = (&self.0.statements, &record);
+        self.insist(|mut connection| async move {
+            write::close_entry(&mut connection, statements, lease, record, settling).await
+        })
+        .await
+    }
+
+    async fn revive(&self, lease: &Lease, drop: Vec<Key>) -> Result<(), StoreError> {
+        let (statements, drop) = (&self.0.statements, drop.as_slice());
+        self.insist(
+            |mut connection| async move { write::revive(&mut connection, statements, lease, drop).await },
+        )
+        .await
+    }
+
+    async fn rewrite(&self, lease: &Lease, rewrite: Rewrite) -> Result<(), StoreError> {
+        let (statements, rewrite) = (&self.0.statements, &rewrite);
+        self.insist_at_length(|mut connection| async move {
+            write::rewrite(&mut connection, statements, lease, rewrite).await
+        })
+        .await
+    }
+
+    async fn finish(&self, lease: &Lease, ending: Ending) -> Result<(), StoreError> {
+        self.flushed(lease).await?;
+        let (lease, ending) = (lease.clone(), Box::new(ending));
+        self.0.turns.ops.ask(|fate| Op::Finish(Finish { lease, ending, fate })).await
+    }
+
+    async fn renew(&self, lease: &Lease, ttl: Duration) -> Result<Renewed, StoreError> {
+        let lease = lease.clone();
+        self.0.turns.ops.ask(|fate| Op::Renew(Renew { lease, ttl, fate })).await
+    }
+
+    fn release(&self, lease: &Lease) {
+        self.0.turns.release(lease.clone());
+    }
+
+    async fn load(&self, run: &RunId) -> Result<Option<StoredRun>, StoreError> {
+        let statements = &self.0.statements;
+        self.insist_at_length(
+            |mut connection| async move { open::stored(&mut connection, statements, run).await },
+        )
+        .await
+    }
+
+    fn durability(&self) -> &'static str {
+        self.0.durability
+    }
+}
+
+impl Transactional for PostgresStore {
+    type Transaction = PostgresTransaction;
+
+    async fn begin(&self) -> Result<Self::Transaction, StoreError> {
+        self.begin_transaction().await.map(PostgresTransaction)
+    }
+
+    async fn commit(
+        &self,
+        transaction: Self::Transaction,
+        lease: &Lease,
+        record: Record,
+        on_recorded: OnRecorded,
+    ) -> Result<(), StoreError> {
+        self.commit_transaction(transaction.0, lease, &record, on_recorded).await
+    }
+}
+
+impl PostgresStore {
+    /// Before something is written that is not a record: what was recorded before it under this lease is on the disk, or
+    /// the lease was given back.
+    pub(super) async fn flushed(&self, lease: &Lease) -> Result<(), StoreError> {
+        if self.0.unflushed.concern(lease) {
+            self.0.appends.ask(Op::Flush).await?;
+        }
+        Ok(())
+    }
+
+    async fn ask_for(&self, request: &Open) -> Result<Asked, StoreError> {
+        let (statements, back) = (&self.0.statements, &self.0.turns);
+        let ask = |mut connection: Connection| async move {
+            open::ask(&mut connection, statements, request, back).await
+        };
+        self.insist(ask).await
+    }
+}
