@@ -49,14 +49,14 @@ use wakes::Listening;
 /// # Durability
 /// A write that returned `Ok` is committed with `synchronous_commit` as the server has it, `on` as a rule; where
 /// that is `off` it is set to `on` for what the store writes, and for nothing else. What that survives depends on the
-/// server's `fsync`, which is asked for at opening: see [`durability`](Store::durability). A run that was opened and has
-/// recorded nothing may be forgotten in a crash of the server; it begins again then.
+/// server's `fsync`, which is asked for at opening: see [`durability`](awaitly_core::store::Store::durability). A run
+/// that was opened and has recorded nothing may be forgotten in a crash of the server; it begins again then.
 ///
-/// A record with [`Durability::Batched`] is committed with `synchronous_commit=off`. Where the connection is lost before
-/// such records are certainly on the disk, their runs are interrupted ([`StoreError::LeaseLost`]) and resume from what is
-/// there, so that a journal has no gap. A question, a replacement, a transactional step and the end of a run that follow
-/// such a record bring it to the disk first, with one commit more (of a message of logical decoding that says nothing,
-/// under the prefix `awaitly`).
+/// A record with [`Batched`](awaitly_core::store::Durability::Batched) durability is committed with
+/// `synchronous_commit=off`. Where the connection is lost before such records are certainly on the disk, their runs are
+/// interrupted ([`StoreError::LeaseLost`]) and resume from what is there, so that a journal has no gap. A question, a
+/// replacement, a transactional step and the end of a run that follow such a record bring it to the disk first, with one
+/// commit more (of a message of logical decoding that says nothing, under the prefix `awaitly`).
 ///
 /// Writes of concurrent runs share statements and commits: what queues up while one commit is on its way to the
 /// disk goes with the next. There is no timer, so a single run waits for nobody. A step is one statement and one
