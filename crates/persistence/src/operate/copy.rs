@@ -1,7 +1,7 @@
-use awaitly_core::journal::{Refused, Status};
+use awaitly_core::journal::{Refused, Status, WaitEntry};
 use awaitly_core::store::{
-    Cancelled, DeleteIf, Imported, Open, Opened, Operate, Owner, Purpose, RunId, RunQuery, RunSummary,
-    StoreError, StoredRun,
+    Answer, Answered, Cancelled, Imported, Open, Opened, Operate, Owner, Purpose, RunId, RunQuery,
+    RunSummary, StoreError, StoredRun,
 };
 
 use super::held::Held;
@@ -16,8 +16,8 @@ pub struct Copied {
     /// Those that somebody executes. They were not copied: a run lives in one store. Copy again once they are
     /// free.
     pub held: Vec<RunId>,
-    /// Those of which somebody answered a question while they were copied, and that somebody has begun to execute in the
-    /// other store already: the answer is not there.
+    /// Those of which somebody answered a question while they were copied, and whose copy did not take that answer: its time
+    /// was over, or somebody had answered there.
     pub changed: Vec<RunId>,
 }
 
@@ -25,7 +25,8 @@ pub struct Copied {
 ///
 /// What is there already stays, so copying again goes on where it stopped. A run that may still be executed is copied
 /// under its lease, so that nobody begins to execute it meanwhile. Nothing is deleted; where the runs are to move, let
-/// nobody open them here any more once they are copied.
+/// nobody open them here any more once they are copied. An answer that comes while a run is copied is handed
+/// on to the copy.
 ///
 /// ```
 /// use awaitly_core::store::RunQuery;
@@ -79,30 +80,29 @@ pub async fn copy(from: &impl Operate, to: &impl Operate, mut query: RunQuery) -
     }
 }
 
-/// Copies a run once more that was answered meanwhile, which needs no lease; and sees to what somebody asked of whoever
-/// has it. Whether the copy is whole.
+/// Hands on to the copy what was done to the run meanwhile that needs no lease: answers, and that somebody cancelled it,
+/// where the lease was in the way. Whether the copy has all of it.
 async fn follow<S: Operate>(
     from: &S,
     to: &impl Operate,
     run: &RunId,
-    mut copied: StoredRun,
+    copied: StoredRun,
     lease: Held<'_, S>,
 ) -> Result<bool, StoreError> {
-    while let Some(now) = from.load(run).await? {
-        if (&now.records, &now.waits) == (&copied.records, &copied.waits) {
-            drop(lease);
-            if now.header.cancel_requested {
-                let _: Cancelled = from.cancel(run).await?;
-            }
-            break;
+    let Some(now) = from.load(run).await? else { return Ok(true) };
+    drop(lease);
+    let mut is_whole = true;
+    for WaitEntry { key, token, .. } in copied.waits {
+        if let Some(record) = now.records.iter().find(|record| record.key == key) {
+            let answer = Answer::new(run.clone(), key, record.outcome.clone()).token(token);
+            is_whole &= to.answer(answer).await? == Answered::Taken;
         }
-        if to.delete(vec![run.clone()], DeleteIf::Free).await?.is_empty() {
-            return Ok(false);
-        }
-        let _: Imported = to.import(run.clone(), now.clone()).await?;
-        copied = now;
     }
-    Ok(true)
+    // Whoever executes the run next sees to what was asked before.
+    if now.header.cancel_requested && !copied.header.cancel_requested {
+        let _: [Cancelled; 2] = [from.cancel(run).await?, to.cancel(run).await?];
+    }
+    Ok(is_whole)
 }
 
 /// How a run is found that is to be copied.
@@ -132,4 +132,35 @@ async fn rest<'s, S: Operate>(store: &'s S, run: &RunSummary) -> Result<Rest<'s,
         }
     }
     Ok(store.load(&run.run).await?.map_or(Rest::Gone, Rest::Ended))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use awaitly_core::journal::{Outcome, Payload};
+    use awaitly_core::store::{Store, Wait};
+
+    use super::*;
+    use crate::MemoryStore;
+
+    #[tokio::test]
+    async fn what_is_answered_and_asked_while_a_run_is_copied_reaches_the_copy() {
+        let (from, to, run) = (MemoryStore::new(), MemoryStore::new(), RunId::new("r").unwrap());
+        let request = Open::new(run.clone(), "w", Owner::unique()).ttl(Duration::from_secs(60));
+        let Opened::Held { lease, .. } = from.open(request).await.unwrap() else { panic!("no lease") };
+        let request = Payload::from_stored("1");
+        let wait = Wait { key: "ask".into(), token: "t".into(), request, expires_in: None };
+        from.wait(&lease, wait).await.unwrap();
+        let copied = from.load(&run).await.unwrap().unwrap();
+        assert_eq!(to.import(run.clone(), copied.clone()).await.unwrap(), Imported::Added);
+        let answer = Answer::new(run.clone(), "ask", Outcome::Value(Payload::from_stored("7")));
+        assert_eq!(from.answer(answer).await.unwrap(), Answered::Taken);
+        assert_eq!(from.cancel(&run).await.unwrap(), Cancelled::Requested);
+
+        assert!(follow(&from, &to, &run, copied, Held { store: &from, lease }).await.unwrap());
+        let (old, new) = (from.load(&run).await.unwrap().unwrap(), to.load(&run).await.unwrap().unwrap());
+        assert_eq!((&new.records, &new.waits), (&old.records, &old.waits));
+        assert_eq!((old.header.status, new.header.status), (Status::Cancelled, Status::Cancelled));
+    }
 }
