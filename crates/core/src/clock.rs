@@ -68,3 +68,8 @@ pub(crate) fn later(from: Instant, delay: Duration) -> Instant {
     const FAR: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
     from.checked_add(delay).or_else(|| from.checked_add(FAR)).unwrap_or(from)
 }
+
+/// The milliseconds of `duration`, as logs and journals hold them.
+pub(crate) fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

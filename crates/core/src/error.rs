@@ -160,6 +160,12 @@ pub enum RunError {
         /// Which migration is missing or failed.
         reason: Box<str>,
     },
+    /// The run's body declared that it is [too late to cancel](crate::Run::too_late_to_cancel) it.
+    #[error("it is too late to cancel run `{run}`: let it end, and undo its effects by other means")]
+    TooLateToCancel {
+        /// The run.
+        run: Box<str>,
+    },
     /// Another owner holds the lease of the run.
     #[error(
         "run `{run}` is being executed elsewhere: wait for it, or try again in {remaining:?} when its lease ends"
@@ -206,9 +212,10 @@ pub enum RunError {
         /// What the decoder said.
         reason: Box<str>,
     },
-    /// A value has no form in which it could be recorded.
+    /// A value cannot be recorded: it has no JSON form, does not come back from it, or the store cannot keep it. The
+    /// effect of the step took place, so the step is not executed again unless the run is retried.
     #[error(
-        "the outcome of {what} cannot be recorded, `{type_name}` has no JSON form ({reason}): return another type, or make it a step of `run.volatile()`"
+        "{what} cannot be recorded as a `{type_name}` ({reason}): return another type, or make it a step of `run.volatile()`"
     )]
     Unencodable {
         /// The step, or the run.
@@ -258,21 +265,48 @@ impl fmt::Display for Limit {
 }
 
 impl RunError {
-    /// Whether a journal keeps it as a step's outcome.
+    /// Returns whether it ends or pauses the run, so that it is no failure of the step that returned it: the run waits,
+    /// is executed elsewhere, was cancelled, is past its deadline, or its store failed.
     ///
-    /// Timeouts of an attempt or a step, and refusals, are kept, because a body may have acted on them.
+    /// The library never records such an error, never counts it against a guard, and never lets a fallback take its
+    /// place.
+    ///
+    /// ```
+    /// use awaitly_core::RunError;
+    ///
+    /// assert!(RunError::Waiting { step: "manager".into() }.pauses());
+    /// assert!(!RunError::Expired { step: "manager".into() }.pauses());
+    /// ```
+    #[must_use]
+    pub const fn pauses(&self) -> bool {
+        match self {
+            Self::Timeout { limit, .. } => matches!(limit, Limit::Run),
+            Self::Cancelled { .. } | Self::Waiting { .. } | Self::Busy { .. } | Self::Store(_) => true,
+            _ => false,
+        }
+    }
+
+    /// Returns whether a journal keeps it as a step's outcome.
+    ///
+    /// Timeouts of an attempt or a step, refusals, and values that cannot be kept are recorded, because a body may have
+    /// acted on them.
     #[must_use]
     pub const fn is_recorded(&self) -> bool {
         match self {
             Self::Timeout { limit, .. } => !matches!(limit, Limit::Run),
             Self::Refused { .. } | Self::Expired { .. } | Self::Rejected { .. } => true,
-            _ => false,
+            _ => self.is_unkept(),
         }
     }
 
-    /// Whether the run cannot go on after it: whether an outcome is in the store is not known, or it cannot be there.
+    /// Returns whether a value could not be kept.
+    pub(crate) const fn is_unkept(&self) -> bool {
+        matches!(self, Self::Unencodable { .. } | Self::TooLarge { .. })
+    }
+
+    /// Whether the run cannot go on after it: whether an outcome is in the store is not known.
     pub(crate) const fn interrupts(&self) -> bool {
-        matches!(self, Self::Store(_) | Self::Unencodable { .. } | Self::TooLarge { .. })
+        matches!(self, Self::Store(_))
     }
 
     /// Whether another attempt may follow.
@@ -287,8 +321,15 @@ impl RunError {
             Refused::OtherWorkflow { workflow } => Self::OtherWorkflow { run, workflow: (*workflow).into() },
             Refused::NewerVersion { stored } => Self::NewerVersion { run, stored, code },
             Refused::NoSuchRun => Self::NoSuchRun { run },
+            Refused::TooLateToCancel => Self::TooLateToCancel { run },
             Refused::InputChanged => Self::InputChanged { what: format!("run `{run}`").into() },
         }
+    }
+
+    /// The result of a run cannot be kept, for this reason.
+    pub(crate) fn unkept_result<T>(run: &str, reason: &str) -> Self {
+        let what = format!("the result of run `{run}`").into();
+        Self::Unencodable { what, type_name: std::any::type_name::<T>().into(), reason: reason.into() }
     }
 
     pub(crate) fn migration(error: &MigrationError, run: &str) -> Self {

@@ -55,6 +55,8 @@ pub enum EventKind {
     RunCancelled { duration: Duration },
     /// The run stopped for a reason that leaves it to be resumed: the store failed, a key was used twice.
     RunInterrupted { duration: Duration, error: String },
+    /// The future of the run was dropped before the body ended. A durable run is left to be resumed.
+    RunAborted { duration: Duration },
 
     /// The journal holds no outcome for the step.
     StepMissed { step: StepId },
@@ -66,7 +68,7 @@ pub enum EventKind {
     StepSucceeded { step: StepId, attempt: u32, duration: Duration },
     /// The step failed for good. On a durable run this is not recorded yet.
     StepFailed { step: StepId, attempt: u32, duration: Duration, error: String },
-    /// The step's future was dropped before it had an outcome.
+    /// The step ended without an outcome: its future was dropped, or the run was cancelled, ran out of time or stopped.
     StepAborted { step: StepId, attempt: u32, duration: Duration },
     /// The step's outcome is in the store.
     StepRecorded { step: StepId, kind: RecordedKind, bytes: usize, duration: Duration },
@@ -81,6 +83,8 @@ pub enum EventKind {
     RetriesExhausted { step: StepId, attempt: u32, duration: Duration, error: String },
     /// An attempt took too long and was dropped.
     AttemptTimedOut { step: StepId, attempt: u32, after: Duration },
+    /// A guard did not let the attempt begin, and is asked again after `delay`. The attempt keeps its number.
+    AttemptRefused { step: StepId, attempt: u32, by: String, reason: String, delay: Duration },
 
     /// Several steps at once are about to begin.
     ScopeStarted { scope: Key, kind: ScopeKind },
@@ -120,7 +124,8 @@ impl EventKind {
             | Self::StepSkipped { step, .. }
             | Self::RetryScheduled { step, .. }
             | Self::RetriesExhausted { step, .. }
-            | Self::AttemptTimedOut { step, .. } => Some(step),
+            | Self::AttemptTimedOut { step, .. }
+            | Self::AttemptRefused { step, .. } => Some(step),
             Self::HookPassed { step, .. } | Self::HookRefused { step, .. } => step.as_ref(),
             Self::RunStarted { .. }
             | Self::RunSucceeded { .. }
@@ -128,6 +133,7 @@ impl EventKind {
             | Self::RunWaiting { .. }
             | Self::RunCancelled { .. }
             | Self::RunInterrupted { .. }
+            | Self::RunAborted { .. }
             | Self::SagaStarted { .. }
             | Self::SagaSucceeded { .. }
             | Self::SagaFailed { .. }
@@ -147,7 +153,7 @@ pub enum RecordedKind {
     Value,
     /// The step's own error.
     Failed,
-    /// A timeout or a refusal.
+    /// A timeout, a refusal, or an outcome that could not be kept.
     Stopped,
 }
 

@@ -123,7 +123,8 @@ macro_rules! __build_step {
 /// ```
 ///
 /// Each is a step of its own, called `name.step`, and recorded as such on a durable run. They run on the
-/// task of the run; a step that waits lets the others go on. An entry that needs options is written as
+/// task of the run. A step that waits for an answer or for its time has not failed: the others go on, and the whole
+/// waits once all of them have ended or wait too. An entry that needs options is written as
 /// `step!(..)`, without the run and the name.
 ///
 /// In a saga, a failure is told when all of them have ended, so that what each of them did is known and can be
@@ -197,16 +198,16 @@ macro_rules! __parallel {
     (($from:expr) ($named:expr) $key:tt $run:ident $name:ident [$( ($($step:tt)*) )+]) => {
         match ($crate::__private::handle(&$from), $crate::__private::Key::from($named)) {
             ($run, $name) => {
+                let run = $crate::__private::run_of($run);
                 let siblings = $crate::__private::siblings($run);
                 let steps = async {
                     $crate::__private::try_join!(
                         biased;
                         $( $crate::__private::Lift::new(
-                            $crate::__private::execute($($step)*), &siblings
+                            run, $crate::__private::execute($($step)*), &siblings
                         ) ),+
                     )
                 };
-                let run = $crate::__private::run_of($run);
                 match $crate::__private::Scoped::parallel(run, ::core::clone::Clone::clone(&$name), steps).await {
                     ::core::result::Result::Ok(values) => values,
                     ::core::result::Result::Err(error) => return ::core::result::Result::Err(error),

@@ -3,7 +3,7 @@
 pub use tokio::try_join;
 
 pub use crate::journal::Key;
-pub use crate::several::{Against, Lift, Lone, Race, Scoped, Siblings, Winner};
+pub use crate::several::{Against, FailFast, Lift, Lone, Race, Scoped, Siblings, Winner};
 pub use crate::step::{execute, name_of, once, once_in, repeat, repeat_in};
 
 use crate::run::{Mode, Run};
@@ -25,7 +25,7 @@ pub trait Handle {
 impl<M: Mode> Handle for Run<M> {
     type Mode = M;
     type Target = Self;
-    type Siblings = ();
+    type Siblings = FailFast;
 
     fn target(&self) -> &Self {
         self

@@ -31,7 +31,7 @@ pub use any::AnyStore;
 pub use error::StoreError;
 pub use lease::{Lease, Owner};
 pub use operate::{
-    Answer, Answered, Cancelled, Cursor, DeleteIf, Due, DueQuery, Imported, Operate, Page, RunQuery,
+    Answer, Answered, Cancelled, Cancelling, Cursor, DeleteIf, Due, DueQuery, Imported, Operate, Page, RunQuery,
     RunSummary, WaitQuery, Waiting,
 };
 pub use run_id::{InvalidRunId, RunId};
@@ -120,7 +120,8 @@ pub trait Store: Send + Sync + 'static {
     -> impl Future<Output = Result<(), StoreError>> + Send;
 
     /// Sets the status and outcome of the run, and gives the lease back. A run that waits is to be resumed at
-    /// once where an outcome is recorded by now under one of the keys that it waits on.
+    /// once if an outcome is recorded by now under one of the keys that it waits on, or if somebody asked for the run to
+    /// be cancelled and its owner did not know of that.
     fn finish(&self, lease: &Lease, ending: Ending) -> impl Future<Output = Result<(), StoreError>> + Send;
 
     /// Lets the lease last for `ttl` from now, and tells its owner what it has to know.
@@ -181,7 +182,9 @@ pub enum Purpose {
     Resume,
     /// To resume it also if it failed or was cancelled, from the step that it failed on.
     Retry,
-    /// To undo what it did: a run that has not ended, or was cancelled. One that completed or failed stays so.
+    /// To undo what it did: a run that has not ended, or was cancelled. One that completed or failed stays so. If another
+    /// owner holds the lease, the store keeps the request, as [`Operate::cancel`] does, and refuses with
+    /// [`Refused::Busy`].
     Cancel,
 }
 
@@ -402,12 +405,23 @@ pub struct Ending {
     pub waits_on: Vec<Key>,
     /// When a waiting run is to be resumed though nobody has answered. `None`: never.
     pub wake: Option<Timestamp>,
+    /// Whether this execution knew that the run is to be cancelled. If such a run waits, it is still to be cancelled
+    /// when it is resumed, and `wake` says when that is.
+    pub cancelling: bool,
 }
 
 impl Ending {
-    /// The end of a run with that status, and nothing else.
+    /// Returns the end of a run with that status, and nothing else.
     #[must_use]
     pub const fn new(status: Status) -> Self {
-        Self { status, outcome: None, error: None, failed_on: Vec::new(), waits_on: Vec::new(), wake: None }
+        Self {
+            status,
+            outcome: None,
+            error: None,
+            failed_on: Vec::new(),
+            waits_on: Vec::new(),
+            wake: None,
+            cancelling: false,
+        }
     }
 }

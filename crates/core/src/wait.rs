@@ -1,8 +1,7 @@
 //! Waiting inside of a run: for a time, and for an answer from outside.
 
-use std::convert::Infallible;
 use std::fmt;
-use std::future::{Future, IntoFuture, poll_fn, ready};
+use std::future::{Future, IntoFuture, poll_fn};
 use std::marker::PhantomData;
 use std::pin::Pin;
 use std::task::Poll;
@@ -12,10 +11,10 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::clock::{Clock, later};
-use crate::error::{Error, Limit, RunError};
-use crate::journal::{Key, Payload, Timestamp};
-use crate::run::Shared;
-use crate::step::{Frame, Question, Step, ValuesOnly, Wrap, ask_outside};
+use crate::error::{Limit, RunError};
+use crate::journal::{Key, Outcome, Payload, Timestamp};
+use crate::run::{Shared, Waits};
+use crate::step::{Frame, Question, Wrap, ask_outside};
 
 /// The recorded moment at which a durable sleep ends.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
@@ -23,7 +22,7 @@ struct Waking {
     until_ms: Timestamp,
 }
 
-/// Waits for `duration`. With a frame the moment of waking is recorded, and what is left of it is waited for.
+/// Waits for `duration`. With a frame, the moment of waking is recorded, and the rest of the time is waited for.
 pub(crate) async fn sleep(
     run: Option<&Shared>,
     clock: &dyn Clock,
@@ -31,32 +30,55 @@ pub(crate) async fn sleep(
     step: Key,
     duration: Duration,
 ) -> Result<(), RunError> {
-    let left = match (frame, run) {
-        (Some(frame), Some(run)) => {
-            let Waking { until_ms } = recorded_waking(frame, run, duration).await?;
-            let left = run.time().until(until_ms);
-            if left > Duration::ZERO {
-                run.may_go_beyond(&step)?;
-            }
-            if run.park_after().is_some_and(|longest| left > longest) {
-                run.note_waiting(None, Some(until_ms));
-                return Err(RunError::Waiting { step });
-            }
-            left
-        }
-        _ => duration,
+    let (Some(mut frame), Some(run)) = (frame, run) else {
+        return wait(run, clock, step, duration).await;
     };
-    wait(run, clock, step, left).await
+    let slept = durable_sleep(run, clock, &mut frame, duration).await;
+    slept.map_err(|error| frame.paused(error))
 }
 
-/// The moment of waking: the one that the journal holds, or `duration` from now, which is recorded.
-async fn recorded_waking(frame: Frame<'_>, run: &Shared, duration: Duration) -> Result<Waking, RunError> {
-    let waking = || ready(Ok::<_, Infallible>(Waking { until_ms: run.time().after(duration) }));
-    match Step::new(frame.of_a_sleep(), waking, ValuesOnly).await {
-        Ok(waking) => Ok(waking),
-        Err(Error::Run(error)) => Err(error),
-        Err(Error::Failed(never)) => match never {},
+async fn durable_sleep(
+    run: &Shared,
+    clock: &dyn Clock,
+    frame: &mut Frame<'_>,
+    duration: Duration,
+) -> Result<(), RunError> {
+    let step = frame.label().clone();
+    frame.looks_up();
+    let (until_ms, left) = match frame.look_up(true)? {
+        Some(found) => {
+            let waking: Result<Waking, _> = found.outcome.payload().decode();
+            let Waking { until_ms } = waking.map_err(|error| frame.undecodable(&error))?;
+            let left = run.time().until(until_ms);
+            if left.is_zero() {
+                frame.reused(false);
+                return Ok(());
+            }
+            frame.sleeps();
+            (until_ms, left)
+        }
+        None => {
+            frame.sleeps();
+            let until_ms = run.time().after(duration);
+            // A number always has a JSON form.
+            let waking = Payload::encode(&Waking { until_ms });
+            let waking = waking.unwrap_or_else(|_| Payload::from_stored("null"));
+            frame.record_now(Outcome::Value(waking)).await?;
+            (until_ms, run.time().until(until_ms))
+        }
+    };
+    if !frame.is_shielded() {
+        run.may_begin(&step)?;
+        run.may_go_beyond(&step)?;
     }
+    if run.park_after().is_some_and(|longest| left > longest) {
+        let in_undo = frame.is_shielded();
+        run.note_waiting(Waits { step: step.clone(), for_answer: false, wake: Some(until_ms), in_undo });
+        return Err(RunError::Waiting { step });
+    }
+    wait(Some(run).filter(|_| !frame.is_shielded()), clock, step, left).await?;
+    frame.succeeded();
+    Ok(())
 }
 
 /// Waits for `duration`, or until the run is cancelled or out of time. `step` is what waits.
@@ -69,7 +91,8 @@ async fn wait(
     let until = later(clock.now(), duration);
     let deadline = run.and_then(Shared::deadline).filter(|(at, _)| *at < until);
     let mut sleep = clock.sleep_until(deadline.map_or(until, |(at, _)| at));
-    let mut cancelled = run.and_then(Shared::token).map(|token| Box::pin(token.clone().cancelled_owned()));
+    let token = run.filter(|run| !run.is_too_late_to_cancel()).and_then(Shared::token);
+    let mut cancelled = token.map(|token| Box::pin(token.clone().cancelled_owned()));
     let was_cancelled = poll_fn(|cx| {
         if cancelled.as_mut().is_some_and(|cancelled| cancelled.as_mut().poll(cx).is_ready()) {
             return Poll::Ready(true);
@@ -83,7 +106,7 @@ async fn wait(
         None => return Ok(()),
     };
     if let Some(run) = run {
-        run.note_run_error(&error);
+        run.note_pause(&error);
     }
     Err(error)
 }

@@ -269,7 +269,7 @@ impl<N: Notifier> Bell<'_, N> {
             // Those that nobody was there to send are not made up for.
             self.send(format!("remind {key} {reminders}"), NoticeKind::Reminder(reminders)).await;
         }
-        __outside::wake_at(self.run, self.next(every, reminders));
+        __outside::wake_at(self.run, key, self.next(every, reminders));
     }
 
     fn next(&self, every: Duration, reminders: u64) -> Timestamp {
@@ -289,10 +289,10 @@ impl<N: Notifier> Bell<'_, N> {
             expires: self.entry.expires,
             token: self.entry.token.to_string(),
         };
-        // That the run is about to wait keeps no notice from being tried again; one that was not sent is tried anew when
-        // the run is run again. A question that is asked anew has another token, and is told anew.
+        // A notice that was not sent is tried anew when the run is run again. A question that is asked anew has another
+        // token, and is told anew.
         let fresh = self.run.step(step.clone(), || self.notifier.notify(notice.clone()));
-        let sent = __outside::while_waiting(fresh)
+        let sent = fresh
             .key(format!("{step} #{:08x}", short(&self.entry.token)))
             .rerun_errors()
             .retry(DELIVERY)

@@ -3,8 +3,10 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use awaitly_core::journal::{DecodeError, Key, Outcome, Payload, Record, Timestamp};
-use awaitly_core::store::{Cursor, Due, Page, RunId, StoreError, WaitQuery, Waiting};
+use awaitly_core::journal::{DecodeError, Key, Outcome, Payload, Record, Refused, Timestamp};
+use awaitly_core::store::{
+    Cancelled, Cursor, Due, Opened, Operate, Page, Purpose, RunId, StoreError, WaitQuery, Waiting,
+};
 use serde::de::IgnoredAny;
 
 /// A hundred years: longer leases are held for this long, so that no clock overflows.
@@ -36,6 +38,21 @@ pub(crate) fn distinct_keys<'a>(run: &RunId, records: &'a [Record]) -> Result<Ha
         Some(twice) => Err(StoreError::AlreadyRecorded { run: (**run).into(), key: twice.key.clone() }),
         None => Ok(keys),
     }
+}
+
+/// Answers who may not open a run. One that was to be opened to cancel it, and is executed elsewhere, is left a request:
+/// its owner learns of that.
+pub(crate) async fn refused<S: Operate>(
+    store: &S,
+    run: &RunId,
+    purpose: Purpose,
+    refused: Refused,
+) -> Result<Opened, StoreError> {
+    let is_left = purpose == Purpose::Cancel && matches!(refused, Refused::Busy { .. });
+    Ok(match is_left {
+        true if store.cancel(run).await? == Cancelled::TooLate => Opened::Refused(Refused::TooLateToCancel),
+        _ => Opened::Refused(refused),
+    })
 }
 
 /// The place of a list that counts its items.

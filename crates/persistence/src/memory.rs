@@ -8,7 +8,7 @@ use awaitly_core::journal::{
     Timestamp, Unanswered, WaitEntry, admit, settle,
 };
 use awaitly_core::store::{
-    Answer, Answered, Bell, Cancelled, Cursor, DeleteIf, Due, DueQuery, Durability, Ending, Imported, Lease,
+    Answer, Answered, Bell, Cancelled, Cancelling, Cursor, DeleteIf, Due, DueQuery, Durability, Ending, Imported, Lease,
     Open, Opened, Operate, Page, Renewed, Rewrite, RunId, RunQuery, RunSummary, Store, StoreError, StoredRun,
     Wait, WaitQuery, Waiting, Wakes,
 };
@@ -116,6 +116,25 @@ impl MemoryStore {
         then.after(Instant::now().saturating_duration_since(at))
     }
 
+    fn cancel_by(&self, run: &RunId, cancelling: Cancelling) -> Cancelled {
+        let now = self.now();
+        let mut journals = self.lock();
+        let Some((_, journal)) = journals.find_mut(run) else { return Cancelled::NoSuchRun };
+        let is_too_late = journal.keys.contains(&Key::TOO_LATE_TO_CANCEL);
+        let cancelled = cancelling.decide(&journal.header, journal.lease(now), is_too_late);
+        match cancelled {
+            Cancelled::Requested => journal.header.request_cancel(now),
+            Cancelled::WithoutUndo => {
+                journal.header.end(Ending::new(Status::Cancelled), false, now);
+                journal.held_until = None;
+            }
+            _ => {}
+        }
+        drop(journals);
+        self.0.bell.ring();
+        cancelled
+    }
+
     fn expiry(&self, ttl: Duration) -> Timestamp {
         self.now().after(ttl.min(limits::LONGEST_TTL))
     }
@@ -130,7 +149,11 @@ impl Default for MemoryStore {
 impl Store for MemoryStore {
     async fn open(&self, request: Open) -> Result<Opened, StoreError> {
         let until = self.expiry(request.ttl);
-        Ok(self.lock().open(&request, self.now(), until))
+        let opened = self.lock().open(&request, self.now(), until);
+        match opened {
+            Opened::Refused(refused) => limits::refused(self, &request.run, request.purpose, refused).await,
+            opened => Ok(opened),
+        }
     }
 
     async fn append(&self, lease: &Lease, record: Record, _: Durability) -> Result<(), StoreError> {
@@ -304,26 +327,11 @@ impl Operate for MemoryStore {
     }
 
     async fn cancel(&self, run: &RunId) -> Result<Cancelled, StoreError> {
-        let now = self.now();
-        let mut journals = self.lock();
-        let Some((_, journal)) = journals.find_mut(run) else {
-            return Ok(Cancelled::NoSuchRun);
-        };
-        let cancelled = match (journal.header.status, journal.lease(now)) {
-            (status, _) if status.has_ended() => Cancelled::Ended(status),
-            (_, LeaseInfo::Held(_)) => {
-                journal.header.cancel_requested = true;
-                Cancelled::Requested
-            }
-            (_, LeaseInfo::Free) => {
-                journal.header.end(Ending::new(Status::Cancelled), false, now);
-                journal.held_until = None;
-                Cancelled::Now
-            }
-        };
-        drop(journals);
-        self.0.bell.ring();
-        Ok(cancelled)
+        Ok(self.cancel_by(run, Cancelling::Request))
+    }
+
+    async fn cancel_without_undo(&self, run: &RunId) -> Result<Cancelled, StoreError> {
+        Ok(self.cancel_by(run, Cancelling::WithoutUndo))
     }
 
     async fn delete(&self, runs: Vec<RunId>, condition: DeleteIf) -> Result<Vec<RunId>, StoreError> {

@@ -10,7 +10,7 @@ use std::vec;
 use awaitly_core::journal::Key;
 use awaitly_core::several::ItemOperation;
 use awaitly_core::step::{Invoke, Keep, Once, Repeat, Step, StepFuture};
-use awaitly_core::{__undo, Error, Mode, Retry};
+use awaitly_core::{__undo, Error, Mode, Retry, RunError};
 use futures_util::stream::{FuturesUnordered, Stream};
 use pin_project_lite::pin_project;
 
@@ -164,7 +164,7 @@ where
     fn into_future(self) -> Self::IntoFuture {
         let results = (0..self.list.items.len()).map(|_| None).collect();
         let (in_flight, under_way) = (FuturesUnordered::new(), self.list.concurrency);
-        SagaEachFuture { each: self, in_flight, under_way, results, failure: None }
+        SagaEachFuture { each: self, in_flight, under_way, results, failure: None, wait: None, waiting: Vec::new() }
     }
 }
 
@@ -182,6 +182,9 @@ where
     under_way: usize,
     results: Vec<Option<A::Value>>,
     failure: Option<Error<A::Error>>,
+    /// The first item that waits, and the steps at which items do.
+    wait: Option<Error<A::Error>>,
+    waiting: Vec<Key>,
 }
 
 /// The steps under way.
@@ -264,6 +267,11 @@ where
                         *result = Some(value);
                     }
                 }
+                // An item that waits has not failed.
+                Some((_, _, Err(Error::Run(RunError::Waiting { step })))) => {
+                    self.waiting.push(step.clone());
+                    self.wait.get_or_insert(Error::Run(RunError::Waiting { step }));
+                }
                 Some((_, is_known, Err(error))) => {
                     // One that failed before is not under way any more.
                     self.under_way = self.under_way.saturating_sub(usize::from(is_known));
@@ -272,7 +280,10 @@ where
                 None => break,
             }
         }
-        Poll::Ready(match self.failure.take() {
+        if self.failure.is_some() {
+            __undo::forget_waits(self.each.list.saga.run(), &self.waiting);
+        }
+        Poll::Ready(match self.failure.take().or_else(|| self.wait.take()) {
             Some(error) => Err(error),
             None => Ok(std::mem::take(&mut self.results).into_iter().flatten().collect()),
         })

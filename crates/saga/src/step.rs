@@ -10,6 +10,7 @@ use awaitly_core::step::{
     Ended, Execute, Invoke, Keep, Policy, Recorded, Repeat, Step, StepFuture, ValuesOnly,
 };
 use awaitly_core::store::Durability;
+use awaitly_core::__undo::Unkept;
 use awaitly_core::{__undo, Error, Mode, Retry, RunError};
 use pin_project_lite::pin_project;
 use serde::Serialize;
@@ -246,7 +247,7 @@ impl<E, M> Drop for Doubt<'_, '_, E, M> {
 impl<'c, E, M, Fut, X, T, F> Future for SagaStepFuture<'_, 'c, E, M, Fut, X, T>
 where
     M: Mode,
-    Fut: Future<Output = Ended<T, F>>,
+    Fut: Future<Output = Ended<T, F>> + Unkept<Value = T>,
     X: Compensates<'c, T, E, M>,
 {
     type Output = Ended<T, F>;
@@ -259,18 +260,31 @@ where
             return Poll::Ready(Err(Error::Run(misplaced(this.saga, &this.doubt.key))));
         }
         this.found.take();
-        let ended = ready!(this.inner.poll(cx));
+        let mut inner = this.inner;
+        let ended = ready!(inner.as_mut().poll(cx));
         let Doubt { ledger, key, running, .. } = this.doubt;
         // One that is refused in a resumed run may have been under way when the last execution ended.
         *running = left_open(&ended, was_running || __undo::is_resumed(this.saga.run()));
         if was_running || !is_refused(&ended) {
             ledger.lock().keys.push(key.clone());
         }
-        if let (Ok(value), Some(compensation)) = (&ended, this.compensation.take()) {
-            compensation.enter(key.clone(), value, &Entered(ledger));
+        match (&ended, this.compensation.take()) {
+            (Ok(value), Some(compensation)) => compensation.enter(key.clone(), value, &Entered(ledger)),
+            // The effect took place, only its value could not be kept.
+            (Err(Error::Run(error)), Some(compensation)) if is_unkept(error) => match inner.unkept() {
+                Some(value) => compensation.enter(key.clone(), &value, &Entered(ledger)),
+                None if X::UNDOES => ledger.doubts(key.clone()),
+                None => {}
+            },
+            _ => {}
         }
         Poll::Ready(ended)
     }
+}
+
+/// Whether a step had its effect, and its value was not recorded.
+const fn is_unkept(error: &RunError) -> bool {
+    matches!(error, RunError::Unencodable { .. } | RunError::TooLarge { .. })
 }
 
 /// Whether the step did not begin.

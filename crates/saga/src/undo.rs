@@ -178,9 +178,9 @@ where
             let (key, undone) = undo.await.unwrap_or_else(|panic| panicked(&step, &*panic));
             dropped.step = None;
             drop(dropped);
-            if matches!(__undo::stopping(self.run()), Some(Stopping::Interrupted | Stopping::Waiting)) {
-                // The run goes on with it when it is run again.
-                return Err(SagaError::with(cause.into_error(), unwinding.rest));
+            let pauses = matches!(__undo::stopping(self.run()), Some(Stopping::Interrupted | Stopping::Waiting));
+            if undone.is_err() && pauses {
+                return Err(self.paused(step, unwinding.rest));
             }
             match undone {
                 Ok(()) => self.ledger().lock().keys.push(key),
@@ -203,6 +203,15 @@ where
         }
         self.note(&mut unwinding, decision, &mut failed_on);
         Err(SagaError::with(cause.into_error(), unwinding.rest))
+    }
+
+    /// The compensation of `step` waits, or the run was interrupted. The error says that the undo is not over, and the run
+    /// goes on with it when it is run again.
+    fn paused(&self, step: Key, mut rest: Rest<E>) -> SagaError<E> {
+        let pause = __undo::pause(self.run(), &undo_of(&step));
+        rest.left.push(step);
+        rest.left.extend(self.registered().into_iter().rev());
+        SagaError::with(E::from_step(pause), rest)
     }
 
     /// What the resumed body has not come to: it was undone before, or nobody knows what undoes it.
@@ -302,8 +311,8 @@ fn never_entered(step: &Key) -> RunError {
         step: undo_of(step),
         by: "saga".into(),
         reason:
-            "the resumed body did not come to this step, so nobody knows what undoes it: let the way to it \
-                 depend on recorded values only, and retry the run"
+            "the resumed body did not come to this step with its value: let the way to it depend on recorded values \
+                 only, record a value that comes back, and retry the run"
                 .into(),
         retry_after: None,
     }

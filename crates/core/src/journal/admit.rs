@@ -69,24 +69,30 @@ impl Header {
         }
     }
 
-    /// Takes over how the run ended, or that it waits, at `now`; one that was to be cancelled does not wait but is
-    /// cancelled. `answered`: an outcome is recorded already under a key that the run waits for, so that it is to
-    /// be resumed at once.
+    /// Takes over how the run ended, or that it waits, at `now`. `answered`: an outcome is recorded already under a key
+    /// that the run waits for, so that it is to be resumed at once.
+    ///
+    /// A request to cancel the run stays until the run has ended. If the run waits and its owner did not know of the
+    /// request, the run is to be resumed at once, so that its body can undo. If the owner knew, a compensation waits.
     pub fn end(&mut self, ending: Ending, answered: bool, now: Timestamp) {
-        let Ending { status, outcome, error, failed_on, wake, waits_on: _ } = ending;
-        // Who asked for it to be cancelled was told that it will be.
-        let cancelled = self.cancel_requested && status == Status::Waiting;
-        self.status = if cancelled { Status::Cancelled } else { status };
+        let Ending { status, outcome, error, failed_on, wake, waits_on: _, cancelling } = ending;
+        let waits = status == Status::Waiting;
+        let is_asked = self.cancel_requested && !cancelling;
+        self.status = status;
         self.outcome = outcome;
         self.error = error;
         self.failed_on = failed_on;
         self.changed = now;
-        self.wake = match (cancelled, answered) {
-            (true, _) => None,
-            (false, true) => Some(now),
-            (false, false) => wake,
-        };
-        self.cancel_requested = false;
+        self.wake = if waits && (answered || is_asked) { Some(now) } else { wake };
+        self.cancel_requested = waits && (self.cancel_requested || cancelling);
+    }
+
+    /// Takes over that somebody asked for the run to be cancelled, at `now`. A run that waits is to be resumed at once.
+    pub fn request_cancel(&mut self, now: Timestamp) {
+        self.cancel_requested = true;
+        if self.status == Status::Waiting {
+            self.wake = Some(now);
+        }
     }
 
     /// Takes over that the run is running again, from `now` on.
@@ -150,6 +156,9 @@ pub enum Refused {
     /// There is no such run, and the request begins none.
     #[error("there is no such run")]
     NoSuchRun,
+    /// Another owner executes the run, whose body declared that it is too late to cancel it.
+    #[error("it is too late to cancel the run")]
+    TooLateToCancel,
 }
 
 /// Decides whether a run may be opened.

@@ -1,30 +1,32 @@
+use std::collections::BTreeMap;
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Error, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::EncodeError;
+use super::canonical::Canonical;
 
 /// A short hash of a value, equal for equal values on every machine and in every version.
 ///
 /// It is taken over the value's JSON form with the entries of every object in the order of their
-/// names, so that two hash maps with the same entries have the same fingerprint. The hash is FNV-1a
-/// with 64 bits (Fowler, Noll, Vo; draft-eastlake-fnv): it finds changes, and is no protection against
-/// somebody who wants two values to collide.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
+/// names and the elements of a `HashSet` in an order of their own, so that equal maps and equal sets have the same
+/// fingerprint. The hash is FNV-1a with 64 bits (Fowler, Noll, Vo; draft-eastlake-fnv): it finds changes, and is no
+/// protection against somebody who wants two values to collide.
+///
+/// In JSON it is text with 16 hexadecimal digits, because many programs read numbers as doubles, which hold 53 bits
+/// only. A bare number, as older versions wrote it, is read as well. Binary formats hold the number.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Fingerprint(u64);
 
 impl Fingerprint {
     /// The fingerprint of `value`.
     ///
     /// # Errors
-    /// [`EncodeError`] where the value has no JSON form.
+    /// Returns [`EncodeError`] if the value has no JSON form, or holds a number that is not finite.
     pub fn of<T: Serialize + ?Sized>(value: &T) -> Result<Self, EncodeError> {
-        let value = serde_json::to_value(value).map_err(EncodeError::new::<T>)?;
-        let mut hash = Fnv::new();
-        hash.value(&value);
-        Ok(Self(hash.0))
+        Canonical::of(value).map(|value| Self(Fnv::of(&value)))
     }
 
     /// The fingerprint as a number, for a store to keep.
@@ -71,20 +73,31 @@ impl Fnv {
         self.bytes(&(length as u64).to_le_bytes());
     }
 
-    fn value(&mut self, value: &Value) {
+    fn of(value: &Canonical) -> u64 {
+        let mut hash = Self::new();
+        hash.value(value);
+        hash.0
+    }
+
+    fn value(&mut self, value: &Canonical) {
         match value {
-            Value::Null => self.bytes(b"n"),
-            Value::Bool(value) => self.bytes(if *value { b"t" } else { b"f" }),
-            Value::Number(number) => self.text(b'd', &number.to_string()),
-            Value::String(text) => self.text(b's', text),
-            Value::Array(items) => {
+            Canonical::Null => self.bytes(b"n"),
+            Canonical::Bool(value) => self.bytes(if *value { b"t" } else { b"f" }),
+            Canonical::Number(digits) => self.text(b'd', digits),
+            Canonical::Text(text) => self.text(b's', text),
+            Canonical::List(items) => {
                 self.length(b'a', items.len());
                 items.iter().for_each(|item| self.value(item));
             }
-            // Sorted here: the map keeps its own order when some crate in the tree asks serde_json to.
-            Value::Object(entries) => {
-                let mut entries: Vec<_> = entries.iter().collect();
-                entries.sort_unstable_by_key(|(name, _)| *name);
+            Canonical::Set(items) => {
+                self.length(b'u', items.len());
+                let mut hashes: Vec<_> = items.iter().map(Self::of).collect();
+                hashes.sort_unstable();
+                hashes.into_iter().for_each(|hash| self.bytes(&hash.to_le_bytes()));
+            }
+            Canonical::Map(entries) => {
+                // Of two entries with one name, which `serde(flatten)` can write, the last one counts.
+                let entries: BTreeMap<_, _> = entries.iter().map(|(name, value)| (name, value)).collect();
                 self.length(b'o', entries.len());
                 for (name, value) in entries {
                     self.text(b'k', name);
@@ -95,9 +108,56 @@ impl Fnv {
     }
 }
 
+impl Serialize for Fingerprint {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        if serializer.is_human_readable() {
+            serializer.collect_str(&format_args!("{:016x}", self.0))
+        } else {
+            serializer.serialize_u64(self.0)
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Fingerprint {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        if deserializer.is_human_readable() {
+            deserializer.deserialize_any(Readable)
+        } else {
+            u64::deserialize(deserializer).map(Self)
+        }
+    }
+}
+
+/// Reads both forms that JSON documents hold.
+struct Readable;
+
+impl<'de> Visitor<'de> for Readable {
+    type Value = Fingerprint;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("16 hexadecimal digits, or a number of 64 bits")
+    }
+
+    fn visit_u64<E: Error>(self, number: u64) -> Result<Fingerprint, E> {
+        Ok(Fingerprint(number))
+    }
+
+    /// The form of a number if a crate in the program turns on serde_json's `arbitrary_precision`.
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Fingerprint, A::Error> {
+        let number = serde_json::Number::deserialize(MapAccessDeserializer::new(map))?;
+        number.as_u64().map(Fingerprint).ok_or_else(|| A::Error::custom("the number has no 64 bits"))
+    }
+
+    fn visit_str<E: Error>(self, digits: &str) -> Result<Fingerprint, E> {
+        u64::from_str_radix(digits, 16).map(Fingerprint).map_err(E::custom)
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use std::collections::HashMap;
+    use std::collections::{HashMap, HashSet};
+
+    use serde_json::Value;
 
     use super::*;
 
@@ -106,6 +166,24 @@ mod tests {
         let forward: HashMap<_, _> = (0..50).map(|i| (format!("k{i}"), i)).collect();
         let backward: HashMap<_, _> = (0..50).rev().map(|i| (format!("k{i}"), i)).collect();
         assert_eq!(Fingerprint::of(&forward).unwrap(), Fingerprint::of(&backward).unwrap());
+    }
+
+    #[test]
+    fn equal_sets_have_one_fingerprint() {
+        let forward: HashSet<u32> = (0..50).collect();
+        let backward: HashSet<u32> = (0..50).rev().collect();
+        assert_eq!(Fingerprint::of(&forward).unwrap(), Fingerprint::of(&backward).unwrap());
+        assert_ne!(Fingerprint::of(&vec![1, 2]).unwrap(), Fingerprint::of(&vec![2, 1]).unwrap());
+    }
+
+    #[test]
+    fn fingerprint_is_hexadecimal_text_in_json_and_older_numbers_are_read() {
+        let fingerprint = Fingerprint::from_bits(u64::MAX - 1);
+        assert_eq!(serde_json::to_string(&fingerprint).unwrap(), r#""fffffffffffffffe""#);
+        for json in [r#""fffffffffffffffe""#, "18446744073709551614"] {
+            assert_eq!(serde_json::from_str::<Fingerprint>(json).unwrap(), fingerprint);
+        }
+        assert!(serde_json::from_str::<Fingerprint>(r#""no digits""#).is_err());
     }
 
     #[test]

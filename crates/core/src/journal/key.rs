@@ -32,6 +32,10 @@ impl Key {
     /// The longest key that a journal takes, in bytes.
     pub const MAX_BYTES: usize = 1024;
 
+    /// The key under which a journal holds that the body declared it
+    /// [too late to cancel](crate::Run::too_late_to_cancel) the run.
+    pub const TOO_LATE_TO_CANCEL: Self = Self::from_static("too late to cancel");
+
     /// A key from text that lives as long as the program: no allocation.
     #[must_use]
     pub const fn from_static(text: &'static str) -> Self {

@@ -11,11 +11,13 @@
 //! tested without a store.
 
 mod admit;
+mod canonical;
 mod fingerprint;
 mod history;
 mod key;
 mod migrate;
 mod outcome;
+mod retrying;
 mod state;
 mod status;
 mod timestamp;
@@ -27,6 +29,7 @@ pub use history::{Decision, Found, History, OnChange, Taken};
 pub use key::Key;
 pub use migrate::{Contents, Migration, MigrationError, Migrations};
 pub use outcome::{DecodeError, EncodeError, Kind, Outcome, Payload, Record};
+pub use retrying::Retrying;
 pub use state::ResumeState;
 pub use status::{Act, IllegalAct, Status};
 pub use timestamp::Timestamp;

@@ -5,6 +5,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 
+use super::canonical::Canonical;
 use super::{Fingerprint, Key};
 
 /// One line of a journal: a step's outcome under its key.
@@ -117,21 +118,29 @@ impl Payload {
         serde_json::to_string(value).map(|text| Self(text.into())).map_err(EncodeError::new::<T>)
     }
 
-    /// The payload of a value that must come back from it.
+    /// Returns the payload of a value, once it is sure that the value comes back from it.
     ///
-    /// JSON has no number for infinity and NaN; they become `null`, which is no number any more. So a
-    /// payload with a `null` in it is decoded once, and refused where that fails.
+    /// A type can have a JSON form that it does not read: a `u128` inside of an untagged enum, integers as the keys of a
+    /// flattened map, a field that is skipped and has no default, 200 levels of nesting. So the payload is decoded once.
+    /// JSON has no form for infinity and NaN either; serde_json writes `null`, from which `Some(NaN)` comes back as
+    /// `None`. So such a number is refused wherever it stands.
     ///
     /// # Errors
-    /// [`EncodeError`] as for [`encode`](Self::encode), and where the payload does not decode.
+    /// Returns [`EncodeError`] as [`encode`](Self::encode) does, and if the payload does not decode or the value holds a
+    /// number that is not finite.
     pub fn encode_to_return<T: Serialize + DeserializeOwned>(value: &T) -> Result<Self, EncodeError> {
         let payload = Self::encode(value)?;
+        // Only `null` can stand for a number that is not finite, so most values are not walked a second time.
         if payload.0.contains("null") {
-            payload
-                .decode::<T>()
-                .map_err(|error| EncodeError { type_name: error.type_name, reason: error.reason })?;
+            Canonical::of(value)?;
         }
-        Ok(payload)
+        match payload.decode::<T>() {
+            Ok(_) => Ok(payload),
+            Err(DecodeError { type_name, reason }) => {
+                let reason = format!("its JSON form does not come back: {reason}").into();
+                Err(EncodeError { type_name, reason })
+            }
+        }
     }
 
     /// The value that was encoded.
@@ -253,12 +262,43 @@ mod tests {
     }
 
     #[test]
-    fn a_number_that_json_does_not_have_is_refused_and_nothing_else_with_a_null() {
+    fn non_finite_number_is_refused_wherever_it_stands() {
         for number in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
             assert!(Payload::encode_to_return(&(1, number)).is_err(), "{number}");
+            assert!(Payload::encode_to_return(&Some(number)).is_err(), "{number}");
+            assert!(Payload::encode_to_return(&vec![Some(number as f32)]).is_err(), "{number}");
         }
         assert!(Payload::encode_to_return(&(Some(1.5), None::<f64>, ())).is_ok());
         assert!(Payload::encode_to_return(&"null".to_owned()).is_ok());
+    }
+
+    #[test]
+    fn value_that_does_not_come_back_is_refused() {
+        #[derive(Serialize, Deserialize)]
+        #[serde(untagged)]
+        enum Untagged {
+            Wide(u128),
+        }
+        #[derive(Serialize, Deserialize)]
+        #[serde(tag = "kind")]
+        enum Tagged {
+            Counts { counts: std::collections::BTreeMap<u32, u32> },
+        }
+        #[derive(Serialize, Deserialize)]
+        struct Hidden {
+            #[serde(skip_serializing)]
+            #[expect(dead_code, reason = "only its absence is read")]
+            secret: String,
+        }
+        #[derive(Serialize, Deserialize)]
+        struct Nested(Option<Box<Nested>>, Vec<()>);
+
+        assert!(Payload::encode_to_return(&u128::MAX).is_ok());
+        assert!(Payload::encode_to_return(&Untagged::Wide(u128::MAX)).is_err());
+        assert!(Payload::encode_to_return(&Tagged::Counts { counts: [(1, 2)].into() }).is_err());
+        assert!(Payload::encode_to_return(&Hidden { secret: "x".into() }).is_err());
+        let deep = (0..200).fold(Nested(None, vec![]), |inner, _| Nested(Some(Box::new(inner)), vec![]));
+        assert!(Payload::encode_to_return(&deep).is_err());
     }
 
     #[test]

@@ -32,6 +32,13 @@ impl Timestamp {
         Self(self.0.saturating_add(u64::try_from(millis).unwrap_or(u64::MAX)))
     }
 
+    /// Returns the moment `duration` earlier, to the millisecond below; 1970 if that is earlier still.
+    #[must_use]
+    pub fn before(self, duration: Duration) -> Self {
+        let millis = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+        Self(self.0.saturating_sub(millis))
+    }
+
     /// How long it is from here until `later`; nothing where that has passed.
     #[must_use]
     pub const fn until(self, later: Self) -> Duration {
@@ -72,6 +79,8 @@ mod tests {
         assert_eq!(begin.after(Duration::MAX), Timestamp::from_millis(u64::MAX));
         assert_eq!(begin.until(Timestamp::from_millis(1_250)), Duration::from_millis(250));
         assert_eq!(begin.until(Timestamp::default()), Duration::ZERO);
+        assert_eq!(begin.before(Duration::from_millis(400)).as_millis(), 600);
+        assert_eq!(begin.before(Duration::MAX), Timestamp::default());
     }
 
     #[test]

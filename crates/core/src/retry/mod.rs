@@ -28,8 +28,9 @@ use crate::error::RunError;
 
 /// A policy for what follows a failed attempt.
 ///
-/// Retried are the step's own error, timeouts of an attempt, and refusals by a guard. Never retried are
-/// cancellation, waiting, failures of the store, panics, and duplicate keys.
+/// The step's own error and timeouts of an attempt are retried. Cancellation, waiting, failures of the store, panics,
+/// and duplicate keys never are. A refusal by a guard is no attempt: the step waits and asks the guard again, see
+/// [`refused_for`](Self::refused_for). On a durable run, attempts are counted across executions.
 ///
 /// # Default
 ///
@@ -40,6 +41,7 @@ use crate::error::RunError;
 /// | [`jitter`](Self::jitter) | [`Jitter::Full`] |
 /// | [`when`](Self::when) | every error of the step |
 /// | [`retry_after`](Self::retry_after) | no hint |
+/// | [`refused_for`](Self::refused_for) | one minute |
 /// | [`budget`](Self::budget) | none |
 ///
 /// # Examples
@@ -61,6 +63,7 @@ pub struct Retry<P = Always> {
     max_delay: Duration,
     jitter: Jitter,
     timeouts: OnTimeout,
+    refused_for: Duration,
     budget: Option<Budget>,
     rules: P,
 }
@@ -81,6 +84,9 @@ impl Retry {
     /// The longest delay unless the policy says otherwise.
     pub const DEFAULT_MAX_DELAY: Duration = Duration::from_secs(30);
 
+    /// How long a volatile step without a deadline lets guards refuse it, unless the policy says otherwise.
+    pub const DEFAULT_REFUSED_FOR: Duration = Duration::from_secs(60);
+
     /// A policy with that backoff.
     pub const fn new(backoff: Backoff) -> Self {
         Self {
@@ -89,6 +95,7 @@ impl Retry {
             max_delay: Self::DEFAULT_MAX_DELAY,
             jitter: Jitter::Full,
             timeouts: OnTimeout::Retry,
+            refused_for: Self::DEFAULT_REFUSED_FOR,
             budget: None,
             rules: Always,
         }
@@ -151,6 +158,26 @@ impl<P> Retry<P> {
         self
     }
 
+    /// Sets how long a guard may refuse a step before the refusal is the step's failure. A refusal is not an attempt:
+    /// the step waits for the time that the guard names, or else for the next delay of this policy, and asks again.
+    ///
+    /// A deadline of the step or its run decides instead of this, and so does a durable run, which asks for as long as
+    /// it takes: if the wait is longer than the workflow's [`park_after`](crate::Workflow::park_after), the run holds no
+    /// task meanwhile.
+    ///
+    /// # Default
+    /// One minute.
+    ///
+    /// ```
+    /// use awaitly_core::{Retry, clock::{ms, secs}};
+    ///
+    /// let patient = Retry::exponential(ms(100)).refused_for(secs(300));
+    /// ```
+    pub const fn refused_for(mut self, longest: Duration) -> Self {
+        self.refused_for = longest;
+        self
+    }
+
     /// A budget for retries, shared by everything that holds a clone of it.
     pub fn budget(mut self, budget: &Budget) -> Self {
         self.budget = Some(budget.clone());
@@ -170,8 +197,8 @@ impl<P> Retry<P> {
     }
 
     fn map_rules<Q>(self, change: impl FnOnce(P) -> Q) -> Retry<Q> {
-        let Self { backoff, attempts, max_delay, jitter, timeouts, budget, rules } = self;
-        Retry { backoff, attempts, max_delay, jitter, timeouts, budget, rules: change(rules) }
+        let Self { backoff, attempts, max_delay, jitter, timeouts, refused_for, budget, rules } = self;
+        Retry { backoff, attempts, max_delay, jitter, timeouts, refused_for, budget, rules: change(rules) }
     }
 
     /// How many attempts are made at most.
@@ -222,6 +249,20 @@ impl<P> Retry<P> {
         }
     }
 
+    /// Returns when a guard is asked again that refused an attempt for the `refusals`th time, and how long it may refuse
+    /// in all.
+    pub(crate) fn after_refusal(
+        &self,
+        refusals: u32,
+        previous: Duration,
+        retry_after: Option<Duration>,
+        dice: &mut fastrand::Rng,
+    ) -> Option<(Duration, Duration)> {
+        // A backoff that ends counts attempts, and this was none.
+        let delay = self.spread(refusals, previous, dice).unwrap_or(previous);
+        Some((retry_after.map_or(delay, |after| after.max(delay)).max(LEAST_WAIT), self.refused_for))
+    }
+
     /// Charges the budget for a failure that would be retried, and says whether it may be.
     fn charge(&self) -> bool {
         self.budget.as_ref().is_none_or(Budget::failed)
@@ -260,11 +301,19 @@ impl<P> Retry<P> {
         if attempt >= self.attempts {
             return None;
         }
-        let delay = self.backoff.delay(attempt, previous, dice)?.min(self.max_delay);
-        let delay = self.jitter.spread(delay, dice).min(self.max_delay);
+        let delay = self.spread(attempt, previous, dice)?;
         Some(hint.map_or(delay, |hint| hint.max(delay)))
     }
+
+    /// The delay of the backoff, within its limit and with its jitter.
+    fn spread(&self, attempt: u32, previous: Duration, dice: &mut fastrand::Rng) -> Option<Duration> {
+        let delay = self.backoff.delay(attempt, previous, dice)?.min(self.max_delay);
+        Some(self.jitter.spread(delay, dice).min(self.max_delay))
+    }
 }
+
+/// The least time between two questions to a guard, so that a policy without a delay does not keep the task busy.
+const LEAST_WAIT: Duration = Duration::from_millis(1);
 
 #[cfg(test)]
 mod tests {

@@ -8,6 +8,7 @@ use serde::de::DeserializeOwned;
 use tokio_util::sync::CancellationToken;
 
 use super::shared::Shared;
+use super::too_late;
 use crate::clock::Clock;
 use crate::error::RunError;
 use crate::journal::Key;
@@ -239,6 +240,43 @@ impl Run<Durable> {
     /// ```
     pub fn wait_for<T: DeserializeOwned>(&self, name: impl Into<Key>) -> WaitFor<'_, T> {
         WaitFor::new(self.frame(name.into()))
+    }
+
+    /// Declares that it is too late to cancel the run: everything that counts is done, and only what follows from it is
+    /// left.
+    ///
+    /// From here on, [`Operate::cancel`](crate::store::Operate::cancel) answers
+    /// [`Cancelled::TooLate`](crate::store::Cancelled::TooLate), [`Workflow::cancel`](crate::Workflow::cancel) gives
+    /// [`RunError::TooLateToCancel`], and the token of [`Workflow::cancel_on`](crate::Workflow::cancel_on) does nothing
+    /// to the run any more. A deadline still counts. Calling it again does nothing.
+    ///
+    /// # Errors
+    /// Returns [`RunError::Cancelled`] if somebody asked for the run to be cancelled before: then the run undoes its work.
+    /// Returns what recording a step can end in, too.
+    ///
+    /// # Cancel safety
+    /// If the future is dropped, the declaration is recorded or not.
+    ///
+    /// # Resume
+    /// It is recorded under [`Key::TOO_LATE_TO_CANCEL`].
+    ///
+    /// ```
+    /// use awaitly_core::{DurableRun, RunError, step};
+    ///
+    /// # async fn ship(order: &str) -> Result<(), RunError> { Ok(()) }
+    /// # async fn thank(order: &str) -> Result<(), RunError> { Ok(()) }
+    /// async fn deliver(run: &DurableRun, order: &str) -> Result<(), RunError> {
+    ///     step!(run, ship(order));
+    ///     run.too_late_to_cancel().await?;
+    ///     step!(run, thank(order));
+    ///     Ok(())
+    /// }
+    /// ```
+    pub async fn too_late_to_cancel(&self) -> Result<(), RunError> {
+        match self.shared() {
+            Some(shared) => too_late::declare(shared).await,
+            None => Ok(()),
+        }
     }
 
     /// The same run, for steps that are not recorded: they run again when the run is resumed.

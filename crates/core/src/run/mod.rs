@@ -3,12 +3,13 @@
 mod handle;
 pub mod outside;
 mod shared;
+mod too_late;
 pub mod undo;
 
 use tracing::Instrument;
 
 pub use handle::{Borrowing, Durable, DurableRun, Mode, Run, Volatile};
-pub(crate) use shared::{AfterStep, Hooked, Journal, Settings, Shared, Stop, Writer, Writing};
+pub(crate) use shared::{AfterStep, Hooked, Journal, Settings, Shared, Stop, Waits, Writer, Writing, is_within};
 
 /// Runs `body` with a handle for its steps, in memory and nothing else.
 ///

@@ -3,7 +3,6 @@
 use super::{DurableRun, Shared, Writer};
 use crate::error::RunError;
 use crate::journal::{Key, Outcome, Payload, Record, Settling, Timestamp, WaitEntry};
-use crate::step::Step;
 use crate::wait::WaitFor;
 
 /// Takes `name` for several questions, whose keys begin with what comes back.
@@ -41,16 +40,11 @@ pub fn time(run: &DurableRun) -> Timestamp {
     run.shared().map_or_else(|| Timestamp::from(std::time::SystemTime::now()), Shared::time)
 }
 
-/// Lets a run that waits be resumed at this moment though nobody has answered.
-pub fn wake_at(run: &DurableRun, moment: Timestamp) {
+/// Lets a run that waits for an answer under `key` be resumed at this moment without one.
+pub fn wake_at(run: &DurableRun, key: &Key, moment: Timestamp) {
     if let Some(shared) = run.shared() {
-        shared.note_waiting(None, Some(moment));
+        shared.wake_at(key, moment);
     }
-}
-
-/// The step, tried again and recorded though the run is about to wait.
-pub fn while_waiting<F, A, R, G>(step: Step<'_, F, A, R, G>) -> Step<'_, F, A, R, G> {
-    step.while_waiting()
 }
 
 /// A retry of the run is to drop the answer under `key`, and ask again.

@@ -1,8 +1,9 @@
 use std::fmt;
-use std::future::{Future, ready};
-use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::future::{Future, poll_fn, ready};
+use std::pin::{Pin, pin};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
@@ -13,7 +14,7 @@ use crate::event::{EventKind, Observers, RecordedKind, StepId};
 use crate::guard::Refusal;
 use crate::journal::{Found, History, Key, Outcome, Payload, Record, Taken, Timestamp, WaitEntry};
 use crate::step::stage::Stage;
-use crate::step::{is_only_recorded, within};
+use crate::step::{OtherRun, forget_other_runs, is_only_recorded, note_pause, within};
 use crate::store::{AnyStore, Durability, Lease, OnRecorded, Renewed, StoreError};
 use crate::workflow::StepInfo;
 
@@ -39,9 +40,19 @@ pub(crate) struct Shared {
     asleep: AtomicBool,
     /// Whether the run is to be cancelled once it comes to a step that is not recorded.
     cancel_beyond: AtomicBool,
+    /// Whether a step waits in a task that the body spawned.
+    detached_wait: AtomicBool,
+    /// Whether the body declared that it is too late to cancel the run.
+    too_late: AtomicBool,
+    /// Whether the beginning of the run was told, and its end.
+    phase: AtomicU8,
     /// Whether `stop` holds something that the next step has to look at.
     troubled: AtomicBool,
 }
+
+const NOT_BEGUN: u8 = 0;
+const BEGUN: u8 = 1;
+const ENDED: u8 = 2;
 
 /// How a run is run.
 pub(crate) struct Settings {
@@ -54,6 +65,8 @@ pub(crate) struct Settings {
     pub(crate) durability: Durability,
     pub(crate) park_after: Option<Duration>,
     pub(crate) token: Option<CancellationToken>,
+    /// How long the lease lasts after a renewal.
+    pub(crate) lease: Duration,
     pub(crate) observers: Observers,
     pub(crate) after_step: Option<AfterStep>,
     pub(crate) seed: u64,
@@ -87,14 +100,14 @@ pub(crate) struct Writer {
 pub(crate) struct Stop {
     /// It cannot go on: every later step ends in this.
     pub(crate) fatal: Option<RunError>,
-    /// A step waits for an answer from outside, or for its time to come.
-    pub(crate) waiting: bool,
-    /// The keys under which the run waits for an answer.
-    pub(crate) waits_on: Vec<Key>,
-    /// When it is to be resumed though nobody has answered.
-    pub(crate) wake: Option<Timestamp>,
+    /// The steps at which it waits.
+    pub(crate) waits: Vec<Waits>,
+    /// The body called another run, which has no result yet.
+    pub(crate) other_run: bool,
     /// The run was cancelled.
     pub(crate) cancelled: bool,
+    /// The first step that the cancellation refused or ended.
+    pub(crate) cancelled_at: Option<Key>,
     /// The recorded steps that failed last: those between whose failures no step was built.
     pub(crate) failed_on: Vec<Key>,
     /// A step was built since the last of those failures.
@@ -105,6 +118,42 @@ pub(crate) struct Stop {
     pub(crate) undone: Vec<Key>,
     /// What could not be undone: somebody has to look at it, and a retry tries it again, whatever the body did since.
     pub(crate) stuck: Vec<Key>,
+}
+
+/// A step at which the run waits.
+#[derive(Debug, Clone)]
+pub(crate) struct Waits {
+    /// The step.
+    pub(crate) step: Key,
+    /// Whether an answer recorded under its key ends the wait.
+    pub(crate) for_answer: bool,
+    /// When the run is to be resumed without an answer.
+    pub(crate) wake: Option<Timestamp>,
+    /// Whether a compensation waits: then neither a cancellation nor the run's deadline ends the wait.
+    pub(crate) in_undo: bool,
+}
+
+impl Stop {
+    /// Returns whether a compensation waits.
+    pub(crate) fn undo_waits(&self) -> bool {
+        self.waits.iter().any(|waits| waits.in_undo)
+    }
+
+    /// Returns whether the run waits, for an answer, for a moment, or for another run.
+    pub(crate) fn is_waiting(&self) -> bool {
+        self.other_run || !self.waits.is_empty()
+    }
+
+    /// The keys under which the run waits for an answer.
+    pub(crate) fn waits_on(&self) -> Vec<Key> {
+        let waits = self.waits.iter().filter(|waits| waits.for_answer);
+        waits.map(|waits| waits.step.clone()).collect()
+    }
+
+    /// When the run is to be resumed without an answer.
+    pub(crate) fn wake(&self) -> Option<Timestamp> {
+        self.waits.iter().filter_map(|waits| waits.wake).min()
+    }
 }
 
 /// How an undoing has ended.
@@ -169,6 +218,9 @@ impl Shared {
             stop: Mutex::default(),
             asleep: AtomicBool::new(false),
             cancel_beyond: AtomicBool::new(false),
+            detached_wait: AtomicBool::new(false),
+            too_late: AtomicBool::new(false),
+            phase: AtomicU8::new(NOT_BEGUN),
             troubled: AtomicBool::new(false),
         }
     }
@@ -217,11 +269,36 @@ impl Shared {
         }
     }
 
-    /// Cancels the run, where it has a store.
+    /// Cancels the run, if it has a store.
     pub(crate) fn cancel(&self) {
         if let Some(token) = self.token() {
             token.cancel();
         }
+    }
+
+    /// Returns whether this execution knows that the run is to be cancelled.
+    pub(crate) fn knows_of_cancel(&self) -> bool {
+        self.is_to_be_cancelled() || self.is_cancelled() || lock(&self.stop).cancelled
+    }
+
+    /// Returns whether the run was opened because somebody had asked for it to be cancelled.
+    pub(crate) fn is_to_be_cancelled(&self) -> bool {
+        self.cancel_beyond.load(Ordering::Relaxed)
+    }
+
+    /// How long the lease lasts after a renewal.
+    pub(crate) const fn lease(&self) -> Duration {
+        self.settings.lease
+    }
+
+    /// No cancellation ends the run from here on, unless it was requested before.
+    pub(crate) fn close_to_cancel(&self) {
+        self.too_late.store(true, Ordering::Relaxed);
+    }
+
+    /// Returns whether it is too late to cancel the run.
+    pub(crate) fn is_too_late_to_cancel(&self) -> bool {
+        self.too_late.load(Ordering::Relaxed)
     }
 
     /// The run is executed though the store still has it as one that waits, or was cancelled.
@@ -279,6 +356,29 @@ impl Shared {
     pub(crate) fn tell(&self, kind: EventKind) {
         let Settings { workflow, run, observers, .. } = &self.settings;
         observers.tell(workflow, run, self.elapsed(), kind);
+    }
+
+    /// Tells that the body is about to be called.
+    pub(crate) fn begin(&self, kind: impl FnOnce() -> EventKind) {
+        self.phase.store(BEGUN, Ordering::Relaxed);
+        self.tell_if_observed(kind);
+    }
+
+    /// Tells how the run ended.
+    pub(crate) fn end(&self, kind: impl FnOnce() -> EventKind) {
+        self.phase.store(ENDED, Ordering::Relaxed);
+        self.tell_if_observed(kind);
+    }
+
+    /// Tells that the run was dropped, or that its body panicked, unless its end was told.
+    pub(crate) fn abort(&self) {
+        if self.phase.swap(ENDED, Ordering::Relaxed) == BEGUN {
+            let duration = self.elapsed();
+            self.tell_if_observed(|| match std::thread::panicking() {
+                true => EventKind::RunFailed { duration, error: "the body panicked".into() },
+                false => EventKind::RunAborted { duration },
+            });
+        }
     }
 
     pub(crate) fn tell_if_observed(&self, kind: impl FnOnce() -> EventKind) {
@@ -430,41 +530,55 @@ impl Shared {
         lock(&self.stop).fatal.clone().map_or(Ok(()), Err)
     }
 
-    /// Whether the run's token was cancelled.
+    /// Returns whether the run is cancelled: its token is, and it is not too late for that.
     pub(crate) fn is_cancelled(&self) -> bool {
-        self.token().is_some_and(CancellationToken::is_cancelled)
+        !self.is_too_late_to_cancel() && self.token().is_some_and(CancellationToken::is_cancelled)
     }
 
-    /// Whether a step waits.
+    /// Returns whether a step waits.
     pub(crate) fn is_waiting(&self) -> bool {
-        self.troubled.load(Ordering::Relaxed) && lock(&self.stop).waiting
+        self.troubled.load(Ordering::Relaxed) && lock(&self.stop).is_waiting()
     }
 
-    /// Whether the run is coming to an end that is not of its body's making: what fails now may have
-    /// failed because of that.
-    pub(crate) fn is_stopping(&self) -> bool {
-        if self.is_cancelled() || self.deadline.is_some_and(|(at, _)| self.clock().now() >= at) {
-            return true;
-        }
-        self.troubled.load(Ordering::Relaxed) && {
-            let stop = lock(&self.stop);
-            stop.fatal.is_some() || stop.waiting || stop.cancelled
-        }
-    }
-
-    /// Refuses where the run was cancelled or its time is over.
-    pub(crate) fn may_begin(&self, key: &Key) -> Result<(), RunError> {
+    /// Returns why the run ends at `step`, if it is cancelled or its time is over. `attempt`: the attempt that this ends;
+    /// 0 if none has begun.
+    pub(crate) fn ended(&self, step: &Key, attempt: u32) -> Option<RunError> {
         if self.is_cancelled() {
-            lock(&self.stop).cancelled = true;
-            return Err(RunError::Cancelled { step: Some(key.clone()) });
+            return Some(RunError::Cancelled { step: Some(step.clone()) });
         }
-        match self.deadline {
-            Some((at, after)) if self.clock().now() >= at => {
-                self.note_failure(None);
-                Err(RunError::Timeout { step: key.clone(), attempt: 0, after, limit: Limit::Run })
+        let (at, after) = self.deadline?;
+        let is_over = self.clock().now() >= at;
+        is_over.then(|| RunError::Timeout { step: step.clone(), attempt, after, limit: Limit::Run })
+    }
+
+    /// Refuses a step if the run was cancelled or its time is over.
+    pub(crate) fn may_begin(&self, key: &Key) -> Result<(), RunError> {
+        self.ended(key, 0).map_or(Ok(()), Err)
+    }
+
+    /// Waits for a hook, which neither a cancellation nor the run's deadline waits for. `None`: the run was cancelled.
+    pub(crate) async fn within_limits<T>(&self, hook: impl Future<Output = T>) -> Result<Option<T>, RunError> {
+        let (clock, deadline) = (self.clock(), self.deadline);
+        let mut hook = pin!(hook);
+        let mut over = deadline.map(|(at, _)| clock.sleep_until(at));
+        let token = self.token().filter(|_| !self.is_too_late_to_cancel());
+        let mut cancelled = token.map(|token| Box::pin(token.clone().cancelled_owned()));
+        poll_fn(|cx| {
+            if let Poll::Ready(answer) = hook.as_mut().poll(cx) {
+                return Poll::Ready(Ok(Some(answer)));
             }
-            _ => Ok(()),
-        }
+            if cancelled.as_mut().is_some_and(|cancelled| cancelled.as_mut().poll(cx).is_ready()) {
+                return Poll::Ready(Ok(None));
+            }
+            match (&mut over, deadline) {
+                (Some(over), Some((_, after))) => over.as_mut().poll(cx).map(|()| {
+                    let step = self.run_id().to_owned().into();
+                    Err(RunError::Timeout { step, attempt: 0, after, limit: Limit::Run })
+                }),
+                _ => Poll::Pending,
+            }
+        })
+        .await
     }
 
     /// Stops the run for good with `error`, and hands it back.
@@ -480,35 +594,74 @@ impl Shared {
         self.stopped(StoreError::LeaseLost { run: self.run_id().into() }.into());
     }
 
-    /// The run is one that was cancelled: it ends as that.
+    /// An execution before this one began to undo the run because it was cancelled.
     pub(crate) fn note_cancelled(&self) {
+        self.cancel();
         lock(&self.stop).cancelled = true;
     }
 
-    /// The run waits: for an answer under `key`, or for its time to come.
-    pub(crate) fn note_waiting(&self, key: Option<&Key>, wake: Option<Timestamp>) {
+    /// The run waits at a step.
+    pub(crate) fn note_waiting(&self, waits: Waits) {
         let mut stop = lock(&self.stop);
-        stop.waiting = true;
-        stop.waits_on.extend(key.cloned());
-        stop.wake = stop.wake.into_iter().chain(wake).min();
+        stop.waits.retain(|before| before.step != waits.step);
+        stop.waits.push(waits);
         self.troubled.store(true, Ordering::Relaxed);
     }
 
-    /// Takes note of an error that the library itself brought about.
-    pub(crate) fn note_run_error(&self, error: &RunError) {
+    /// The step has a wait of its own, which ends at `wake` at the latest.
+    pub(crate) fn wake_at(&self, step: &Key, wake: Timestamp) {
         let mut stop = lock(&self.stop);
-        match error {
-            RunError::Cancelled { .. } => stop.cancelled = true,
-            RunError::Waiting { .. } => stop.waiting = true,
-            _ => return,
+        for waits in stop.waits.iter_mut().filter(|waits| waits.step == *step) {
+            waits.wake = Some(waits.wake.map_or(wake, |before| before.min(wake)));
         }
-        self.troubled.store(true, Ordering::Relaxed);
+    }
+
+    /// The body does not wait any more at the steps for which `ended` holds.
+    pub(crate) fn forget_waits(&self, ended: impl Fn(&Key) -> bool) {
+        if self.troubled.load(Ordering::Relaxed) {
+            lock(&self.stop).waits.retain(|waits| !ended(&waits.step));
+        }
+    }
+
+    /// Returns the first step at which the run waits inside of the operation of `step`.
+    pub(crate) fn waits_within(&self, step: &Key) -> Option<Key> {
+        let stop = lock(&self.stop);
+        stop.waits.iter().map(|waits| &waits.step).find(|waiting| is_within(waiting, step)).cloned()
+    }
+
+    /// The body called another run, which ended like this.
+    pub(crate) fn note_other_run(&self, other: OtherRun) {
+        if other == OtherRun::Paused {
+            lock(&self.stop).other_run = true;
+            self.troubled.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// A step ends in this error, and the run with it, unless the body handles it.
+    pub(crate) fn note_pause(&self, error: &RunError) {
+        let inside = note_pause(self);
+        if let RunError::Cancelled { step } = error {
+            let mut stop = lock(&self.stop);
+            stop.cancelled = true;
+            stop.cancelled_at = stop.cancelled_at.take().or_else(|| step.clone());
+            self.troubled.store(true, Ordering::Relaxed);
+        }
+        if !inside && matches!(error, RunError::Waiting { .. }) {
+            self.detached_wait.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Returns whether a task that the body spawned waits, so that no operation can be told that it does.
+    pub(crate) fn has_detached_wait(&self) -> bool {
+        self.detached_wait.load(Ordering::Relaxed)
     }
 
     /// A step failed, was refused, or was not let begin. `key` is that of a recorded failure, which a retry of
     /// the run drops. What failed before the body went on is not what the run fails on now.
     pub(crate) fn note_failure(&self, key: Option<&Key>) {
+        forget_other_runs(self);
         let mut stop = lock(&self.stop);
+        stop.other_run = false;
         if std::mem::take(&mut stop.stale) {
             stop.failed_on.clear();
         }
@@ -565,6 +718,13 @@ impl fmt::Debug for Shared {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Shared").field("run", &self.settings.run).finish_non_exhaustive()
     }
+}
+
+/// Returns whether `key` belongs to a step that the operation of `step` built.
+pub(crate) fn is_within(key: &Key, step: &Key) -> bool {
+    let inside = key.strip_prefix(&**step).unwrap_or_default();
+    let attempt = inside.strip_prefix('@').map(|rest| rest.trim_start_matches(|digit: char| digit.is_ascii_digit()));
+    attempt.unwrap_or(inside).starts_with('/')
 }
 
 /// Locks. What is behind is whole also after a panic: nothing here calls foreign code under a lock.

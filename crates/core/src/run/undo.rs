@@ -8,6 +8,7 @@ use crate::error::RunError;
 use crate::event::EventKind;
 use crate::journal::{Key, Outcome, Payload};
 pub use crate::several::AllEnd;
+pub use crate::step::Unkept;
 use crate::step::{self, Invoke, Keep, OnlyRecorded, Step};
 
 /// Why a run does not go on, where that is not of its body's making.
@@ -28,10 +29,27 @@ pub fn stopping<M: Mode>(run: &Run<M>) -> Option<Stopping> {
     let stop = shared.stop();
     if stop.fatal.is_some() {
         Some(Stopping::Interrupted)
+    } else if stop.undo_waits() {
+        Some(Stopping::Waiting)
     } else if stop.cancelled || shared.is_cancelled() {
         Some(Stopping::Cancelled)
     } else {
-        stop.waiting.then_some(Stopping::Waiting)
+        stop.is_waiting().then_some(Stopping::Waiting)
+    }
+}
+
+/// Returns the error that stands for a run that cannot go on with an undo: it was interrupted, or waits at `step`.
+#[must_use]
+pub fn pause<M: Mode>(run: &Run<M>, step: &Key) -> RunError {
+    let stop = run.shared().map(Shared::stop).unwrap_or_default();
+    let waiting = || stop.waits.iter().find(|waits| waits.in_undo).map(|waits| waits.step.clone());
+    stop.fatal.clone().unwrap_or_else(|| RunError::Waiting { step: waiting().unwrap_or_else(|| step.clone()) })
+}
+
+/// The body does not wait at these steps any more, because a step beside them failed.
+pub fn forget_waits<M: Mode>(run: &Run<M>, steps: &[Key]) {
+    if let Some(shared) = run.shared() {
+        shared.forget_waits(|waiting| steps.contains(waiting));
     }
 }
 

@@ -11,4 +11,4 @@ pub use each::{Each, EachFuture, ItemOperation, Progress, Settled, SettledFuture
 pub use race::{Against, Lone, Race, Racers};
 pub use scope::{Lift, Scoped, Winner};
 #[doc(hidden)]
-pub use siblings::{AllEnd, Siblings};
+pub use siblings::{AllEnd, FailFast, Siblings};

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use pin_project_lite::pin_project;
 
-use super::siblings::Siblings;
-use crate::error::FromStep;
+use super::siblings::{Ended, Siblings};
+use crate::error::{Error, FromStep, RunError};
 use crate::event::{EventKind, ScopeKind};
 use crate::journal::Key;
 use crate::run::{Mode, Run, Shared};
@@ -106,39 +106,69 @@ pin_project! {
         #[pin]
         inner: Fut,
         siblings: &'s S,
-        held: Option<(u32, X)>,
+        held: Held<'s, X>,
+    }
+}
+
+/// A failure or a wait that is not told yet.
+struct Held<'s, X> {
+    run: Option<&'s Shared>,
+    failure: Option<(Ended, u32, X)>,
+    /// The step that waits.
+    waits_at: Option<Key>,
+}
+
+impl<X> Drop for Held<'_, X> {
+    fn drop(&mut self) {
+        // A sibling failed, so the body does not wait here any more.
+        if let (Some(run), Some(step)) = (self.run, &self.waits_at) {
+            run.forget_waits(|waiting| waiting == step);
+        }
     }
 }
 
 impl<'s, Fut, X, S: Siblings> Lift<'s, Fut, X, S> {
     /// Lifts the failure of `inner`.
-    pub fn new(inner: Fut, siblings: &'s S) -> Self {
+    pub fn new<M: Mode>(run: &'s Run<M>, inner: Fut, siblings: &'s S) -> Self {
         siblings.begin();
-        Self { inner, siblings, held: None }
+        Self { inner, siblings, held: Held { run: run.shared(), failure: None, waits_at: None } }
     }
 }
 
-impl<Fut, T, F, X, S> Future for Lift<'_, Fut, X, S>
+impl<Fut, T, E, X, S> Future for Lift<'_, Fut, X, S>
 where
-    Fut: Future<Output = Result<T, F>>,
-    X: FromStep<F>,
+    Fut: Future<Output = Result<T, Error<E>>>,
+    X: FromStep<Error<E>>,
     S: Siblings,
 {
     type Output = Result<T, X>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        if this.held.is_none() {
+        if this.held.failure.is_none() {
             match ready!(this.inner.poll(cx)) {
                 Ok(value) => {
-                    this.siblings.succeeded(cx);
+                    this.siblings.ended(Ended::Succeeded, cx);
                     return Poll::Ready(Ok(value));
                 }
-                Err(failure) => *this.held = Some((this.siblings.failed(cx), X::from_step(failure))),
+                Err(failure) => {
+                    let how = match &failure {
+                        Error::Run(RunError::Waiting { step }) => {
+                            this.held.waits_at = Some(step.clone());
+                            Ended::Waits
+                        }
+                        _ => Ended::Failed,
+                    };
+                    let place = this.siblings.ended(how, cx);
+                    this.held.failure = Some((how, place, X::from_step(failure)));
+                }
             }
         }
-        match this.held.take_if(|(place, _)| this.siblings.may_tell(*place)) {
-            Some((_, error)) => Poll::Ready(Err(error)),
+        match this.held.failure.take_if(|(how, place, _)| this.siblings.may_tell(*how, *place)) {
+            Some((_, _, error)) => {
+                this.held.waits_at = None;
+                Poll::Ready(Err(error))
+            }
             None => Poll::Pending,
         }
     }

@@ -2,65 +2,95 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::task::Context;
 
 /// What the steps of one `parallel!` have to know of each other: when the failure of one is the failure of all.
+///
+/// A step that waits has not failed. Its siblings go on, and the wait is told when all of them have ended or wait too.
 pub trait Siblings: Default {
     /// A step is there.
     fn begin(&self);
-    /// A step has a value.
-    fn succeeded(&self, cx: &Context<'_>);
-    /// A step has failed; gives its place among those that did.
-    fn failed(&self, cx: &Context<'_>) -> u32;
-    /// Whether the failure with that place may be told, which drops all others.
-    fn may_tell(&self, place: u32) -> bool;
+    /// A step has ended. Returns its place among the steps that ended in the same way.
+    fn ended(&self, how: Ended, cx: &Context<'_>) -> u32;
+    /// Returns whether a failure or a wait may be told, which drops all others.
+    fn may_tell(&self, how: Ended, place: u32) -> bool;
+}
+
+/// How a step has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// It has a value.
+    Succeeded,
+    /// It waits.
+    Waits,
+    /// It has failed, or the run ends.
+    Failed,
 }
 
 /// The first failure is told at once.
-impl Siblings for () {
-    fn begin(&self) {}
-
-    fn succeeded(&self, _: &Context<'_>) {}
-
-    fn failed(&self, _: &Context<'_>) -> u32 {
-        0
-    }
-
-    fn may_tell(&self, _: u32) -> bool {
-        true
-    }
-}
-
-/// The first failure is told when all steps have ended, so that what each of them did is known.
 #[derive(Debug, Default)]
-pub struct AllEnd {
+pub struct FailFast(Counts);
+
+/// The first failure is told when all steps have ended or wait, so that the effects of each are known.
+#[derive(Debug, Default)]
+pub struct AllEnd(Counts);
+
+#[derive(Debug, Default)]
+struct Counts {
     running: AtomicU32,
-    failures: AtomicU32,
+    waiting: AtomicU32,
+    failed: AtomicU32,
 }
 
-impl AllEnd {
-    /// A step has ended: the last one lets the first failure be told.
-    fn end(&self, cx: &Context<'_>) {
+impl Counts {
+    fn begin(&self) {
+        self.running.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn ended(&self, how: Ended, cx: &Context<'_>) -> u32 {
+        let place = match how {
+            Ended::Succeeded => 0,
+            Ended::Waits => self.waiting.fetch_add(1, Ordering::Relaxed),
+            Ended::Failed => self.failed.fetch_add(1, Ordering::Relaxed),
+        };
+        // The last step lets the others be asked again.
         let was_last = self.running.fetch_sub(1, Ordering::Relaxed) == 1;
-        if was_last && self.failures.load(Ordering::Relaxed) > 0 {
+        if was_last && (self.waiting.load(Ordering::Relaxed) > 0 || self.has_failed()) {
             cx.waker().wake_by_ref();
         }
+        place
+    }
+
+    fn all_ended(&self) -> bool {
+        self.running.load(Ordering::Relaxed) == 0
+    }
+
+    fn has_failed(&self) -> bool {
+        self.failed.load(Ordering::Relaxed) > 0
+    }
+}
+
+impl Siblings for FailFast {
+    fn begin(&self) {
+        self.0.begin();
+    }
+
+    fn ended(&self, how: Ended, cx: &Context<'_>) -> u32 {
+        self.0.ended(how, cx)
+    }
+
+    fn may_tell(&self, how: Ended, place: u32) -> bool {
+        how == Ended::Failed || (place == 0 && self.0.all_ended())
     }
 }
 
 impl Siblings for AllEnd {
     fn begin(&self) {
-        self.running.fetch_add(1, Ordering::Relaxed);
+        self.0.begin();
     }
 
-    fn succeeded(&self, cx: &Context<'_>) {
-        self.end(cx);
+    fn ended(&self, how: Ended, cx: &Context<'_>) -> u32 {
+        self.0.ended(how, cx)
     }
 
-    fn failed(&self, cx: &Context<'_>) -> u32 {
-        let place = self.failures.fetch_add(1, Ordering::Relaxed);
-        self.end(cx);
-        place
-    }
-
-    fn may_tell(&self, place: u32) -> bool {
-        place == 0 && self.running.load(Ordering::Relaxed) == 0
+    fn may_tell(&self, how: Ended, place: u32) -> bool {
+        place == 0 && self.0.all_ended() && (how == Ended::Failed || !self.0.has_failed())
     }
 }

@@ -1,3 +1,4 @@
+use std::any::type_name;
 use std::fmt;
 use std::future::{self, Future};
 use std::marker::PhantomData;
@@ -7,13 +8,13 @@ use std::time::Duration;
 
 use pin_project_lite::pin_project;
 
-use super::frame::Running;
+use super::frame::{Next, Running};
 use super::invoke::{OfStep, Waits};
 use super::stage::{Cue, Misfit, Scene};
 use super::{Ended, Frame, Invoke, Keep};
 use crate::error::{Error, Limit, RunError};
 use crate::event::RecordedKind;
-use crate::guard::{Guard, Pass, Verdict};
+use crate::guard::{Guard, Pass, Refusal, Verdict};
 use crate::run::{Hooked, Writing};
 
 pin_project! {
@@ -54,15 +55,37 @@ pin_project! {
         Playing { scene: Scene, pass: Option<Held> },
         /// An attempt runs.
         Attempting { #[pin] attempt: Attempt, pass: Option<Held> },
+        /// The journal is about to keep how many attempts there were.
+        Counting { writing: Writing, parks: bool },
         /// Between two attempts.
         Delaying,
         /// The outcome is there and on its way to the store.
-        Recording { writing: Writing, kind: RecordedKind, bytes: usize, ended: Option<Ended<T, E>> },
+        Recording { recording: Recording, ended: Option<Ended<T, E>> },
         /// The outcome is in the store, and the hook after the step runs.
         Hooked { hooked: Option<Hooked>, ended: Option<Ended<T, E>> },
+        /// The step failed because its value cannot be kept; a saga may still want the value, to undo it.
+        Unkept { value: Option<T> },
         /// The outcome was handed out.
         Done,
     }
+}
+
+/// A record on its way to the store.
+pub(super) struct Recording {
+    pub(super) writing: Writing,
+    pub(super) kind: RecordedKind,
+    pub(super) bytes: usize,
+    /// The failure that is recorded instead of an outcome that cannot be kept.
+    pub(super) instead: Option<Box<RunError>>,
+}
+
+/// A step that may have a value which could not be recorded.
+pub trait Unkept {
+    /// The type of the value.
+    type Value;
+
+    /// Takes the value, once the future has ended in [`RunError::Unencodable`] or [`RunError::TooLarge`].
+    fn unkept(self: Pin<&mut Self>) -> Option<Self::Value>;
 }
 
 impl<'r, F, A, R, G> StepFuture<'r, F, A, R, G>
@@ -74,6 +97,21 @@ where
     pub(super) const fn new(frame: Frame<'r>, operation: F, attempts: A, guard: G) -> Self {
         let keep = PhantomData;
         Self { frame, operation: Some(operation), attempts, guard, state: State::Start, keep }
+    }
+}
+
+impl<F, A, R, G> Unkept for StepFuture<'_, F, A, R, G>
+where
+    A: Invoke<F>,
+    G: Guard<A::Error>,
+{
+    type Value = A::Value;
+
+    fn unkept(self: Pin<&mut Self>) -> Option<A::Value> {
+        match self.project().state.project() {
+            StateProj::Unkept { value } => value.take(),
+            _ => None,
+        }
     }
 }
 
@@ -99,8 +137,17 @@ where
                         return Poll::Ready(ended);
                     }
                     frame.started();
-                    this.state.set(begin(frame, this.guard, this.attempts, this.operation));
-                    continue;
+                    match frame.resumed_delay() {
+                        None => {
+                            this.state.set(begin(frame, this.guard, this.attempts, this.operation));
+                            continue;
+                        }
+                        Some(Ok(())) => {
+                            this.state.set(State::Delaying);
+                            continue;
+                        }
+                        Some(Err(waiting)) => Err(Error::Run(waiting)),
+                    }
                 }
                 StateProj::Entering { entering } => match entering.poll(cx) {
                     Poll::Ready(Ok(pass)) => {
@@ -108,7 +155,13 @@ where
                         this.state.set(attempt(frame, this.attempts, this.operation, pass));
                         continue;
                     }
-                    Poll::Ready(Err(refusal)) => Err(Error::Run(frame.refused(refusal))),
+                    Poll::Ready(Err(refusal)) => match ask_again(frame, this.attempts, &refusal) {
+                        Some(next) => {
+                            this.state.set(between(next));
+                            continue;
+                        }
+                        None => Err(Error::Run(frame.refused(refusal))),
+                    },
                     Poll::Pending => Err(Error::Run(ready!(frame.poll_limits(cx)))),
                 },
                 StateProj::Playing { scene, pass } => {
@@ -134,6 +187,7 @@ where
                             return Poll::Ready(Err(Error::Run(frame.interrupted(error))));
                         }
                         (Some(Ok(ended)), pass) => {
+                            let ended = frame.classify(ended);
                             leave(pass, &ended, |after| frame.ran_for_most_of(after));
                             committed = false;
                             ended
@@ -169,6 +223,7 @@ where
                     // The attempt is gone before its place with the guards is given back.
                     let pass = pass.take();
                     this.state.set(State::Done);
+                    let ended = frame.classify(ended);
                     leave(pass, &ended, |after| frame.ran_for_most_of(after));
                     match ended {
                         Err(Error::Run(error)) if R::COMMITTED && error.interrupts() => {
@@ -176,6 +231,17 @@ where
                         }
                         ended => ended,
                     }
+                }
+                StateProj::Counting { writing, parks } => {
+                    if let Err(error) = ready!(writing.as_mut().poll(cx)) {
+                        this.state.set(State::Done);
+                        return Poll::Ready(Err(Error::Run(frame.not_recorded(error))));
+                    }
+                    if !*parks {
+                        this.state.set(State::Delaying);
+                        continue;
+                    }
+                    Err(Error::Run(frame.park()))
                 }
                 StateProj::Delaying => {
                     if let Err(error) = ready!(frame.poll_delay(cx)) {
@@ -185,54 +251,89 @@ where
                         continue;
                     }
                 }
-                StateProj::Recording { writing, kind, bytes, ended } => {
-                    if let Err(error) = ready!(writing.as_mut().poll(cx)) {
-                        this.state.set(State::Done);
-                        return Poll::Ready(Err(Error::Run(frame.not_recorded(error))));
+                StateProj::Recording { recording, ended } => {
+                    let written = ready!(recording.writing.as_mut().poll(cx));
+                    if let Err(error) = written {
+                        let type_name = type_name::<A::Value>();
+                        match frame.not_kept(error, type_name, recording.instead.is_some()) {
+                            Ok(instead) => {
+                                *recording = instead;
+                                continue;
+                            }
+                            Err(error) => {
+                                this.state.set(State::Done);
+                                return Poll::Ready(Err(Error::Run(error)));
+                            }
+                        }
                     }
+                    let Recording { kind, bytes, instead, .. } = recording;
                     frame.recorded(*kind, *bytes);
+                    if let Some(error) = instead.take() {
+                        let value = ended.take().and_then(Result::ok);
+                        this.state.set(State::Unkept { value });
+                        return Poll::Ready(Err(Error::Run(*error)));
+                    }
                     let (hooked, ended) = (frame.hook(*kind), ended.take());
                     this.state.set(State::Hooked { hooked, ended });
                     continue;
                 }
                 StateProj::Hooked { hooked, ended } => {
                     let passed = match hooked {
-                        Some(hooked) => {
-                            let answer = ready!(hooked.as_mut().poll(cx));
-                            frame.hooked(&answer);
-                            answer
-                        }
+                        Some(hooked) => match hooked.as_mut().poll(cx) {
+                            Poll::Ready(answer) => {
+                                frame.hooked(&answer);
+                                answer.map_err(|refusal| frame.refused(refusal))
+                            }
+                            Poll::Pending => {
+                                let error = ready!(frame.poll_run_limits(cx));
+                                Err(frame.paused(error))
+                            }
+                        },
                         None => Ok(()),
                     };
                     let ended = ended.take();
                     this.state.set(State::Done);
                     return match passed {
                         Ok(()) => ended.map_or(Poll::Pending, Poll::Ready),
-                        Err(refusal) => Poll::Ready(Err(Error::Run(frame.refused(refusal)))),
+                        Err(error) => Poll::Ready(Err(Error::Run(error))),
                     };
                 }
-                StateProj::Done => return Poll::Pending,
+                StateProj::Unkept { .. } | StateProj::Done => return Poll::Pending,
             };
 
-            if again(frame, this.attempts, &ended) {
-                this.state.set(State::Delaying);
+            let ended = frame.classify(ended);
+            if let Some(next) = again(frame, this.attempts, &ended) {
+                this.state.set(between(next));
                 continue;
             }
-            match record::<_, _, R>(frame, &ended, committed) {
-                Ok(Some((writing, kind, bytes))) => {
-                    this.state.set(State::Recording { writing, kind, bytes, ended: Some(ended) });
+            match record::<_, _, R>(frame, this.attempts, ended, committed) {
+                (ended, Some(recording)) => {
+                    this.state.set(State::Recording { recording, ended: Some(ended) });
                 }
-                Ok(None) => {
+                (ended, None) => {
                     this.state.set(State::Done);
                     return Poll::Ready(ended);
-                }
-                Err(error) => {
-                    this.state.set(State::Done);
-                    return Poll::Ready(Err(Error::Run(error)));
                 }
             }
         }
     }
+}
+
+/// The state between a failed or refused attempt and the next one.
+fn between<Entering, Held, Attempt, T, E>(next: Next) -> State<Entering, Held, Attempt, T, E> {
+    match next {
+        Next::Delay => State::Delaying,
+        Next::Keep(writing) => State::Counting { writing, parks: false },
+        Next::Park(writing) => State::Counting { writing, parks: true },
+    }
+}
+
+/// Returns what follows a refusal, if the step asks its guards again.
+#[cold]
+fn ask_again<F, A: Invoke<F>>(frame: &mut Frame<'_>, attempts: &A, refusal: &Refusal) -> Option<Next> {
+    let (refusals, previous) = frame.refused_again();
+    let (delay, longest) = attempts.after_refusal(refusals, previous, refusal.retry_after, || frame.dice())?;
+    frame.may_ask_again(delay, longest).then(|| frame.ask_again(delay, refusal))
 }
 
 /// The first state of an attempt: the attempt itself where the guards admit it at once.
@@ -317,7 +418,10 @@ fn look_up<T, E: fmt::Display, R: Keep<T, E>>(frame: &mut Frame<'_>) -> Option<E
     let found = match frame.look_up(R::RECORDS) {
         Ok(None) => return None,
         Ok(Some(found)) => found,
-        Err(error) => return Some(Err(Error::Run(error))),
+        Err(error) => {
+            frame.note_pause(&error);
+            return Some(Err(Error::Run(error)));
+        }
     };
     match R::decode(&found.outcome) {
         Some(Ok(ended)) => {
@@ -333,7 +437,9 @@ fn look_up<T, E: fmt::Display, R: Keep<T, E>>(frame: &mut Frame<'_>) -> Option<E
 #[cold]
 #[inline(never)]
 fn disregard<T, E>(frame: &mut Frame<'_>) -> Option<Ended<T, E>> {
-    frame.disregard().err().map(|error| Err(Error::Run(error)))
+    let error = frame.disregard().err()?;
+    frame.note_pause(&error);
+    Some(Err(Error::Run(error)))
 }
 
 /// Tells the guards how the attempt ended. A cancelled one counts as nothing, and so does one whose time went by at
@@ -357,53 +463,61 @@ fn leave<T, E>(
     }
 }
 
-/// Takes note of how an attempt ended, and says whether another one follows.
-fn again<F, A: Invoke<F>>(frame: &mut Frame<'_>, attempts: &A, ended: &Ended<A::Value, A::Error>) -> bool {
+/// Takes note of how an attempt ended, and returns what comes before another one, if one follows.
+fn again<F, A: Invoke<F>>(
+    frame: &mut Frame<'_>,
+    attempts: &A,
+    ended: &Ended<A::Value, A::Error>,
+) -> Option<Next> {
     let error = match ended {
         Ok(_) => {
             attempts.succeeded();
-            frame.succeeded();
-            return false;
+            return None;
         }
+        Err(Error::Run(error)) if error.pauses() => return None,
         Err(error) => error,
     };
     if let Error::Run(RunError::Timeout { after, .. }) = error {
         frame.timed_out(*after);
     }
     let delay = attempts.after(frame.attempt(), frame.previous_delay(), error, || frame.dice());
-    match delay.filter(|delay| frame.has_time_for(*delay)) {
-        Some(delay) => {
-            frame.schedule(delay, attempts.max(), error);
-            true
-        }
-        None => {
-            frame.failed(error, attempts.max());
-            if let Error::Run(error) = error {
-                frame.note_run_error(error);
-            }
-            false
-        }
-    }
+    let delay = delay.filter(|delay| frame.has_time_for(*delay))?;
+    Some(frame.schedule(delay, attempts.max(), error))
 }
 
-/// Begins to record the outcome. `None`: it is not recorded.
-fn record<T, E, R: Keep<T, E>>(
+/// Tells of the outcome, and begins to record it. `None`: it is not recorded. An outcome that cannot be kept is a
+/// failure of the step, and that failure is recorded.
+fn record<F, A: Invoke<F>, R: Keep<A::Value, A::Error>>(
     frame: &mut Frame<'_>,
-    ended: &Ended<T, E>,
+    attempts: &A,
+    ended: Ended<A::Value, A::Error>,
     committed: bool,
-) -> Result<Option<(Writing, RecordedKind, usize)>, RunError> {
-    if ended.is_err() && frame.is_stopping() {
-        return Ok(None);
-    }
-    let outcome = match R::encode(ended) {
-        None => return Ok(None),
-        Some(Ok(outcome)) => outcome,
-        Some(Err(error)) => return Err(frame.unencodable(&error)),
+) -> (Ended<A::Value, A::Error>, Option<Recording>) {
+    let ended = match ended {
+        Err(Error::Run(error)) if frame.is_pause(&error) => {
+            return (Err(Error::Run(frame.paused(error))), None);
+        }
+        ended => ended,
     };
-    let (kind, bytes) = (outcome.kind().into(), outcome.payload().len());
-    if committed && ended.is_ok() {
-        frame.committed(outcome);
-        return Ok(Some((Box::pin(future::ready(Ok(()))), kind, bytes)));
+    let encoded = if frame.failed_by_other_run() { None } else { R::encode(&ended) };
+    let encoded = encoded.map(|encoded| frame.fits(encoded));
+    match (&ended, &encoded) {
+        (_, Some(Err(unkept))) => frame.failed(unkept, 1),
+        (Ok(_), _) => frame.succeeded(),
+        (Err(error), _) => frame.failed(error, attempts.max()),
     }
-    Ok(frame.record(outcome)?.map(|writing| (writing, kind, bytes)))
+    let recording = match encoded {
+        None => return (ended, None),
+        Some(Ok(outcome)) if committed && ended.is_ok() => {
+            let (kind, bytes) = (outcome.kind().into(), outcome.payload().len());
+            frame.committed(outcome);
+            Ok(Some(Recording { writing: Box::pin(future::ready(Ok(()))), kind, bytes, instead: None }))
+        }
+        Some(Ok(outcome)) => Ok(frame.record(outcome, None)),
+        Some(Err(unkept)) => frame.record_unkept(unkept).map(Some),
+    };
+    match recording {
+        Ok(recording) => (ended, recording),
+        Err(error) => (Err(Error::Run(error)), None),
+    }
 }

@@ -78,6 +78,16 @@ pub trait Attempts<E> {
         dice: impl FnOnce() -> fastrand::Rng,
     ) -> Option<Duration>;
 
+    /// Returns when a guard that refused is asked again, and how long a step may be refused in all. `refusals`: how
+    /// often the guard refused this attempt. `None`: the refusal is the failure of the step.
+    fn after_refusal(
+        &self,
+        refusals: u32,
+        previous: Duration,
+        retry_after: Option<Duration>,
+        dice: impl FnOnce() -> fastrand::Rng,
+    ) -> Option<(Duration, Duration)>;
+
     /// Takes note of a success.
     fn succeeded(&self);
 }
@@ -131,6 +141,16 @@ impl<E> Attempts<E> for Once {
         None
     }
 
+    fn after_refusal(
+        &self,
+        _: u32,
+        _: Duration,
+        _: Option<Duration>,
+        _: impl FnOnce() -> fastrand::Rng,
+    ) -> Option<(Duration, Duration)> {
+        None
+    }
+
     #[inline]
     fn succeeded(&self) {}
 }
@@ -151,6 +171,16 @@ impl<E, P: Rules<E>> Attempts<E> for Retrying<P> {
             Error::Failed(error) => self.0.after_failure(attempt, previous, error, &mut dice()),
             Error::Run(error) => self.0.after_run_error(attempt, previous, error, &mut dice()),
         }
+    }
+
+    fn after_refusal(
+        &self,
+        refusals: u32,
+        previous: Duration,
+        retry_after: Option<Duration>,
+        dice: impl FnOnce() -> fastrand::Rng,
+    ) -> Option<(Duration, Duration)> {
+        self.0.after_refusal(refusals, previous, retry_after, &mut dice())
     }
 
     #[inline]

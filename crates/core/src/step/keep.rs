@@ -2,7 +2,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::stage::{Misfit, Prop};
-use crate::error::Error;
+use crate::error::{Error, RunError};
 use crate::journal::{DecodeError, EncodeError, Outcome, Payload};
 
 /// What a step ended in, with its types.
@@ -145,7 +145,9 @@ impl<T: Serialize + DeserializeOwned + 'static, E: 'static> Keep<T, E> for Value
     fn decode(outcome: &Outcome) -> Option<Result<Ended<T, E>, DecodeError>> {
         match outcome {
             Outcome::Value(payload) => Some(payload.decode().map(Ok)),
-            Outcome::Failed(_) | Outcome::Stopped(_) => None,
+            // The effect took place though its value could not be kept: that is no failure to try again.
+            Outcome::Stopped(payload) => payload.decode::<RunError>().ok().filter(RunError::is_unkept).map(|unkept| Ok(Err(Error::Run(unkept)))),
+            Outcome::Failed(_) => None,
         }
     }
 

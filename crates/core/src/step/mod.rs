@@ -34,13 +34,15 @@ use std::time::Duration;
 use serde::Serialize;
 
 pub use conditional::{Conditional, ConditionalFuture, OrElse, OrElseFuture};
-pub use execute::StepFuture;
+pub use execute::{StepFuture, Unkept};
 pub(crate) use frame::Frame;
 pub use invoke::{Invoke, Once, Repeat, Retrying, once, once_in, repeat, repeat_in};
 pub use keep::{Borrowed, Ended, Fresh, Keep, Recorded, ValuesOnly};
 pub use name::name_of;
 pub use nested::OnlyRecorded;
-pub(crate) use nested::{builder, is_only_recorded, within};
+pub(crate) use nested::{
+    OtherRun, builder, enter_body, forget_other_runs, is_only_recorded, note_other_run, note_pause, within,
+};
 pub(crate) use outside::{Question, Wrap, ask_outside};
 pub use policy::Policy;
 pub use transaction::{Committed, InTransaction, InTransactionFuture, Place};
@@ -200,10 +202,6 @@ impl<F, A, R, G> Step<'_, F, A, R, G> {
         self
     }
 
-    pub(crate) fn while_waiting(mut self) -> Self {
-        self.frame.go_on_while_waiting();
-        self
-    }
 }
 
 impl<'r, A, R, G> Step<'r, (), A, R, G> {

@@ -1,12 +1,17 @@
-//! Steps that are built inside of the operation of another recorded step.
+//! The body or operation that is polled on this thread.
 //!
-//! When the outer step is found in the journal its operation is not called, and the steps inside of it are
-//! not built. Were their keys taken from the same names as all others, those of later steps would shift.
-//! So a step that is built while an operation is polled has its key within that of the operation's step:
-//! `pay/charge`, and `pay@2/charge` in the second attempt at `pay`.
+//! A step that is built inside of the operation of another recorded step has its key within the key of that step:
+//! `pay/charge`, or `pay@2/charge` in the second attempt. If the outer step is found in the journal, its operation is
+//! not called, and the inner steps are not built. If inner steps took their keys from the same names as all other
+//! steps, the keys of later steps would shift.
 //!
-//! Which operation is being polled is known by the thread for as long as the poll lasts. So is whether a body is
-//! polled only to find out what it has done: [`OnlyRecorded`].
+//! The same place answers a second question: why did an operation fail? The library cannot look into the caller's
+//! error type, so it cannot tell `Declined` from an error that wraps [`RunError::Waiting`](crate::RunError::Waiting).
+//! Therefore each step that pauses notes that in the operation that polls it, and the outer step reads the note when
+//! its operation fails. A run that is called inside of another run's body leaves its note there in the same way.
+//!
+//! A thread holds a stack of what it polls. An entry is pushed before a poll and popped after it, so the stack is as
+//! deep as bodies and operations are nested, and empty between polls.
 
 use std::cell::{Cell, RefCell};
 use std::future::Future;
@@ -19,65 +24,149 @@ use crate::journal::Key;
 use crate::run::Shared;
 
 thread_local! {
-    static INSIDE: RefCell<Option<Inside>> = const { RefCell::new(None) };
+    static POLLED: RefCell<Vec<Polled>> = const { RefCell::new(Vec::new()) };
     /// The run of which only recorded steps may be used.
     static ONLY_RECORDED: Cell<Option<usize>> = const { Cell::new(None) };
 }
 
-struct Inside {
-    /// The run, by where it is; it outlives the poll.
+/// A body or an operation, for as long as it is polled.
+struct Polled {
+    /// The address of the run's shared state, which outlives the poll.
     run: usize,
+    /// The recorded step whose operation it is. `None`: it is the body of a run.
+    operation: Option<Operation>,
+    noted: Noted,
+}
+
+struct Operation {
     key: Key,
     attempt: u32,
-    /// Whether neither a cancellation nor a deadline of the run ends it.
+    /// Whether cancellation and the run's deadline leave the operation alone.
     shielded: bool,
 }
 
-/// Puts back what was before, also where the operation panics.
-pub(super) struct Entered(Option<Inside>);
+/// The pauses that came up inside of a body or an operation.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Noted {
+    /// A step of the same run paused.
+    pub(crate) own: bool,
+    /// A call of another run ended without a result.
+    pub(crate) other: Option<OtherRun>,
+}
 
-/// Everything that is built on this thread is built by the operation of the step with this key, until
-/// the answer is dropped.
-pub(super) fn enter(run: &Shared, key: &Key, attempt: u32, shielded: bool) -> Entered {
-    let inside = Inside { run: address(run), key: key.clone(), attempt, shielded };
-    Entered(INSIDE.replace(Some(inside)))
+/// How a call of another run ended that has no result to record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum OtherRun {
+    /// It waits, is executed elsewhere, or its store failed: it has to be called again.
+    Paused,
+    /// It was cancelled.
+    Cancelled,
+}
+
+impl Noted {
+    /// Adds what came up in a later poll.
+    pub(crate) fn add(&mut self, later: Self) {
+        self.own |= later.own;
+        self.other = later.other.or(self.other);
+    }
+}
+
+/// Pops the entry when the poll ends, also if it panics.
+#[derive(Debug)]
+pub(crate) struct Entered(());
+
+impl Entered {
+    /// Ends the poll and returns what was noted during it.
+    pub(crate) fn leave(self) -> Noted {
+        let noted = POLLED.with_borrow(|polled| polled.last().map(|polled| polled.noted));
+        noted.unwrap_or_default()
+    }
 }
 
 impl Drop for Entered {
     fn drop(&mut self) {
-        let _ = INSIDE.replace(self.0.take());
+        POLLED.with_borrow_mut(Vec::pop);
     }
 }
 
-/// `key`, within that of the operation that builds it.
+/// Marks this thread as polling the operation of the recorded step `key`.
+pub(super) fn enter(run: &Shared, key: &Key, attempt: u32, shielded: bool) -> Entered {
+    push(run, Some(Operation { key: key.clone(), attempt, shielded }))
+}
+
+/// Marks this thread as polling the body of `run`.
+pub(crate) fn enter_body(run: &Shared) -> Entered {
+    push(run, None)
+}
+
+fn push(run: &Shared, operation: Option<Operation>) -> Entered {
+    let polled = Polled { run: address(run), operation, noted: Noted::default() };
+    POLLED.with_borrow_mut(|stack| stack.push(polled));
+    Entered(())
+}
+
+/// Notes, in the innermost body or operation of `run` on this thread, that one of its steps pauses. Returns whether
+/// there is one: a task that the body spawned has none.
+pub(crate) fn note_pause(run: &Shared) -> bool {
+    POLLED.with_borrow_mut(|stack| {
+        let polled = stack.iter_mut().rev().find(|polled| polled.run == address(run));
+        polled.map(|polled| polled.noted.own = true).is_some()
+    })
+}
+
+/// Notes, in whatever this thread polls, how a call of another run ended.
+pub(crate) fn note_other_run(other: OtherRun) {
+    POLLED.with_borrow_mut(|stack| {
+        if let Some(polled) = stack.last_mut() {
+            polled.noted.other = Some(other);
+        }
+    });
+}
+
+/// Forgets what other runs left in the body of `run`, because a step of the run failed after that.
+pub(crate) fn forget_other_runs(run: &Shared) {
+    POLLED.with_borrow_mut(|stack| {
+        let is_body = |polled: &&mut Polled| polled.run == address(run) && polled.operation.is_none();
+        if let Some(body) = stack.iter_mut().rev().find(is_body) {
+            body.noted.other = None;
+        }
+    });
+}
+
+/// Returns `key` within the key of the operation that builds it.
 pub(crate) fn within(run: &Shared, key: &Key) -> Key {
-    INSIDE.with_borrow(|inside| match inside {
-        Some(inside) if inside.run == address(run) => inside.scope(key),
-        _ => key.clone(),
-    })
+    operation(run, |operation| operation.scope(key)).unwrap_or_else(|| key.clone())
 }
 
-/// Whether what is built here is built by an operation that nothing ends.
+/// Returns whether a step that is built here belongs to an operation that nothing ends.
 pub(super) fn is_shielded(run: &Shared) -> bool {
-    INSIDE.with_borrow(|inside| {
-        inside.as_ref().is_some_and(|inside| inside.run == address(run) && inside.shielded)
-    })
+    operation(run, |operation| operation.shielded).unwrap_or(false)
 }
 
-/// The operation that builds what is built here, if one does: its step's key within the run, and the attempt.
+/// Returns the key and the attempt of the recorded step whose operation is polled here.
 pub(crate) fn builder(run: &Shared) -> Option<(Key, u32)> {
-    INSIDE.with_borrow(|inside| {
-        let inside = inside.as_ref().filter(|inside| inside.run == address(run))?;
-        Some((inside.key.clone(), inside.attempt))
+    operation(run, Operation::place)
+}
+
+/// Returns the key and the attempt of the recorded step whose operation is polled on this thread, of whatever run.
+pub(super) fn current() -> Option<(Key, u32)> {
+    POLLED.with_borrow(|stack| stack.iter().rev().find_map(|polled| polled.operation.as_ref()).map(Operation::place))
+}
+
+/// Asks the innermost operation, if it is one of `run`. The bodies of other runs are looked through.
+fn operation<T>(run: &Shared, ask: impl FnOnce(&Operation) -> T) -> Option<T> {
+    let run = address(run);
+    POLLED.with_borrow(|stack| {
+        let innermost = stack.iter().rev().find(|polled| polled.run == run || polled.operation.is_some())?;
+        innermost.operation.as_ref().filter(|_| innermost.run == run).map(ask)
     })
 }
 
-/// The operation that is polled on this thread, of whatever run.
-pub(super) fn current() -> Option<(Key, u32)> {
-    INSIDE.with_borrow(|inside| inside.as_ref().map(|inside| (inside.key.clone(), inside.attempt)))
-}
+impl Operation {
+    fn place(&self) -> (Key, u32) {
+        (self.key.clone(), self.attempt)
+    }
 
-impl Inside {
     fn scope(&self, key: &Key) -> Key {
         match self.attempt {
             1 => Key::from(format!("{}/{key}", self.key)),
@@ -87,7 +176,7 @@ impl Inside {
 }
 
 pin_project! {
-    /// A future in which the run's recorded steps are found as ever, and no other one runs: it ends in
+    /// A future in which the run's recorded steps are found as usual, and no other step runs: it ends in
     /// [`RunError::Cancelled`](crate::RunError::Cancelled).
     #[must_use = "futures do nothing unless polled"]
     pub struct OnlyRecorded<Fut> {
@@ -113,7 +202,7 @@ impl<Fut: Future> Future for OnlyRecorded<Fut> {
     }
 }
 
-/// Puts back what was before, also where the future panics.
+/// Restores the value from before, also if the future panics.
 struct Before(Option<usize>);
 
 impl Drop for Before {
@@ -122,7 +211,7 @@ impl Drop for Before {
     }
 }
 
-/// Whether only recorded steps of `run` may be used here.
+/// Returns whether only recorded steps of `run` may be used here.
 pub(crate) fn is_only_recorded(run: &Shared) -> bool {
     ONLY_RECORDED.get() == Some(address(run))
 }

@@ -11,7 +11,7 @@ use super::Frame;
 use super::stage::Reply;
 use crate::error::RunError;
 use crate::journal::{DecodeError, EncodeError, Key, Outcome, Payload, Record, Settling, Timestamp};
-use crate::run::{Shared, Writer};
+use crate::run::{Shared, Waits, Writer};
 use crate::store::Wait;
 
 /// What is asked of somebody outside, and for how long.
@@ -33,28 +33,35 @@ pub(crate) async fn ask_outside<T: DeserializeOwned>(
     question: Question,
 ) -> Result<T, RunError> {
     frame.looks_up();
-    let found = frame.look_up(true)?;
-    let step = frame.label().clone();
-    let Some(run) = frame.run() else {
-        return Err(RunError::Waiting { step });
-    };
-    let outcome = match found {
-        Some(found) => Some(found.outcome),
-        None => ask(&mut frame, run, question).await?,
-    };
-    match outcome {
-        Some(outcome) => {
-            let answer = decoded(step, &outcome);
+    match outcome(&mut frame, question).await {
+        Ok(Some(outcome)) => {
+            let answer = decoded(frame.label().clone(), &outcome);
             if let Err(error @ RunError::Undecodable { .. }) = &answer {
                 frame.refuses(error);
             }
             frame.reused(answer.is_err());
             answer
         }
-        None => {
+        Ok(None) => {
+            let error = RunError::Waiting { step: frame.label().clone() };
             frame.waiting();
-            Err(RunError::Waiting { step })
+            frame.note_pause(&error);
+            Err(error)
         }
+        Err(error) => {
+            frame.note_pause(&error);
+            Err(error)
+        }
+    }
+}
+
+/// Returns what is recorded, or was answered since. `None`: nobody has answered yet.
+async fn outcome(frame: &mut Frame<'_>, question: Question) -> Result<Option<Outcome>, RunError> {
+    let found = frame.look_up(true)?;
+    match (found, frame.run()) {
+        (Some(found), _) => Ok(Some(found.outcome)),
+        (None, Some(run)) => ask(frame, run, question).await,
+        (None, None) => Ok(None),
     }
 }
 
@@ -106,7 +113,7 @@ async fn ask(frame: &mut Frame<'_>, run: &Shared, question: Question) -> Result<
             }
         }
     }
-    run.note_waiting(Some(&key), expires);
+    run.note_waiting(Waits { step: key, for_answer: true, wake: expires, in_undo: frame.is_shielded() });
     Ok(None)
 }
 
@@ -118,9 +125,7 @@ async fn answer_at_once(frame: &mut Frame<'_>, run: &Shared, outcome: Outcome) -
         let settled = store.settle(lease, record, Settling::Withdraw).await;
         return Ok(settled.map_err(|error| frame.not_recorded(error))?.unwrap_or(outcome));
     }
-    if let Some(recorded) = frame.record(outcome.clone())? {
-        recorded.await.map_err(|error| frame.not_recorded(error))?;
-    }
+    frame.record_now(outcome.clone()).await?;
     Ok(outcome)
 }
 

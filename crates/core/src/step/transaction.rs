@@ -70,6 +70,16 @@ impl<E, S, A: Attempts<E>> Attempts<E> for InTransaction<'_, S, A> {
         self.attempts.after(attempt, previous, error, dice)
     }
 
+    fn after_refusal(
+        &self,
+        refusals: u32,
+        previous: Duration,
+        retry_after: Option<Duration>,
+        dice: impl FnOnce() -> fastrand::Rng,
+    ) -> Option<(Duration, Duration)> {
+        self.attempts.after_refusal(refusals, previous, retry_after, dice)
+    }
+
     fn succeeded(&self) {
         self.attempts.succeeded();
     }

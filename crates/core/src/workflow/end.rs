@@ -1,11 +1,16 @@
 use std::fmt;
+use std::time::Duration;
 
 use super::keep::KeepRun;
+use crate::clock::millis;
 use crate::error::{FromStep, RunError};
 use crate::event::EventKind;
 use crate::journal::{Act, EncodeError, Outcome, Payload, Status};
 use crate::run::{Shared, Stop};
 use crate::store::Ending;
+
+/// When a run is resumed that waits for another run, which it called: nobody wakes it when that one has ended.
+const LOOK_AGAIN: Duration = Duration::from_secs(10);
 
 /// What became of the body.
 pub(super) enum Verdict<T, E> {
@@ -27,15 +32,16 @@ impl<T, E> Verdict<T, E> {
     /// What a body's result means, given what stopped the run, and whether it was cancelled by now.
     ///
     /// A body that goes on after a wait or a cancellation, and returns a value, has completed. None
-    /// completes after a failure that could have lost a record. A step that failed before the run was
-    /// cancelled is what the run failed on.
+    /// completes after a failure that could have lost a record. A compensation that waits lets the run wait, also if it
+    /// was cancelled: the undo is not over. A step that failed before the run was cancelled is what the run failed on.
     pub(super) fn of(result: Result<T, E>, stop: Stop, cancelled: bool) -> Self {
         let failed_before = !stop.failed_on.is_empty() && !stop.stale;
         let gave_up = !stop.stuck.is_empty();
         match (result, stop) {
             (_, Stop { fatal: Some(error), .. }) => Self::Interrupted(error),
             (Ok(value), _) => Self::Completed(value),
-            (Err(error), Stop { cancelled: false, waiting: true, .. }) => Self::Waiting(error),
+            (Err(error), stop) if stop.undo_waits() => Self::Waiting(error),
+            (Err(error), stop) if stop.is_waiting() && !stop.cancelled => Self::Waiting(error),
             // Somebody has to look at what could not be undone.
             (Err(error), _) if gave_up => Self::Failed(error),
             (Err(error), Stop { cancelled: true, .. }) => Self::Cancelled(error),
@@ -86,7 +92,7 @@ pub(super) fn ending<X: KeepRun<T, E>, T, E: fmt::Display>(
     let Some(Ok(status)) = verdict.act().map(|act| Status::Running.next(act)) else {
         return Ok(None);
     };
-    let run = shared.run_id();
+    let (run, stop) = (shared.run_id(), shared.stop());
     let keep = |result| {
         X::encode(result, run).map(Some).map_err(|error: EncodeError| RunError::Unencodable {
             what: format!("the result of run `{run}`").into(),
@@ -97,19 +103,21 @@ pub(super) fn ending<X: KeepRun<T, E>, T, E: fmt::Display>(
     let (outcome, error) = match verdict {
         Verdict::Completed(value) => (keep(Ok(value))?, None),
         Verdict::Failed(error) => (keep(Err(error))?, Some(format!("{error:#}").into())),
-        Verdict::Panicked(error) => {
-            (Payload::encode(error).map(Outcome::Stopped).ok(), Some(error.to_string().into()))
+        Verdict::Panicked(error) => (stopped(error), Some(error.to_string().into())),
+        Verdict::Cancelled(error) => {
+            let cancelled = RunError::Cancelled { step: stop.cancelled_at.clone() };
+            let kept = X::encode_cancelled(error, &cancelled).ok().filter(fits);
+            (kept.or_else(|| stopped(&cancelled)), None)
         }
-        Verdict::Waiting(_) | Verdict::Cancelled(_) | Verdict::Interrupted(_) => (None, None),
+        Verdict::Waiting(_) | Verdict::Interrupted(_) => (None, None),
     };
-    if let Some(outcome) = &outcome {
-        let bytes = outcome.payload().len();
-        if bytes > Payload::MAX_BYTES {
-            let what = format!("the result of run `{run}`").into();
-            return Err(RunError::TooLarge { what, bytes, limit: Payload::MAX_BYTES });
-        }
+    if let Some(outcome) = outcome.as_ref().filter(|outcome| !fits(outcome)) {
+        let what = format!("the result of run `{run}`").into();
+        let (bytes, limit) = (outcome.payload().len(), Payload::MAX_BYTES);
+        return Err(RunError::TooLarge { what, bytes, limit });
     }
-    let stop = shared.stop();
+    let undo_waits = stop.undo_waits();
+    let (waits_on_all, wakes_at) = (stop.waits_on(), stop.wake().or_else(|| stop.other_run.then(|| shared.time().after(LOOK_AGAIN))));
     let failed_on = match verdict {
         Verdict::Failed(_) => [stop.failed_on, stop.stuck].concat(),
         // What was undone is not there any more, so that a retry has to begin it anew.
@@ -120,26 +128,50 @@ pub(super) fn ending<X: KeepRun<T, E>, T, E: fmt::Display>(
         _ => Vec::new(),
     };
     let (waits_on, wake) = match verdict {
-        Verdict::Waiting(_) => (stop.waits_on, stop.wake),
+        Verdict::Waiting(_) => (waits_on_all, wakes_at),
         _ => (Vec::new(), None),
     };
-    Ok(Some(Ending { status, outcome, error, failed_on, waits_on, wake }))
+    let cancelling = shared.knows_of_cancel();
+    // A cancellation that the body has not seen yet is still due.
+    let wake = if cancelling && !undo_waits && status == Status::Waiting { Some(shared.time()) } else { wake };
+    Ok(Some(Ending { status, outcome, error, failed_on, waits_on, wake, cancelling }))
+}
+
+/// Returns the end of a run whose result cannot be kept: the run has failed, so that it is not executed again and
+/// people see why.
+pub(super) fn unkept(error: &RunError, shared: &Shared) -> Ending {
+    let failed_on = [shared.stop().failed_on, shared.stop().stuck].concat();
+    Ending {
+        outcome: stopped(error),
+        error: Some(error.to_string().into()),
+        failed_on,
+        ..Ending::new(Status::Failed)
+    }
+}
+
+fn fits(outcome: &Outcome) -> bool {
+    outcome.payload().len() <= Payload::MAX_BYTES
+}
+
+fn stopped(error: &RunError) -> Option<Outcome> {
+    Payload::encode(error).map(Outcome::Stopped).ok()
 }
 
 /// Tells those who watch what became of the run.
 pub(super) fn tell<T, E: fmt::Display>(shared: &Shared, verdict: &Verdict<T, E>) {
     let (run, duration) = (shared.run_id(), shared.elapsed());
+    let duration_ms = millis(duration);
     match verdict {
-        Verdict::Completed(_) => tracing::info!(run, ?duration, "the run completed"),
-        Verdict::Failed(error) => tracing::warn!(run, ?duration, %error, "the run failed"),
-        Verdict::Panicked(error) => tracing::error!(run, ?duration, %error, "the run panicked"),
-        Verdict::Waiting(_) => tracing::info!(run, ?duration, "the run waits"),
-        Verdict::Cancelled(_) => tracing::info!(run, ?duration, "the run was cancelled"),
+        Verdict::Completed(_) => tracing::info!(run, duration_ms, "the run completed"),
+        Verdict::Failed(error) => tracing::info!(run, duration_ms, %error, "the run failed"),
+        Verdict::Panicked(error) => tracing::error!(run, duration_ms, %error, "the run panicked"),
+        Verdict::Waiting(_) => tracing::info!(run, duration_ms, "the run waits"),
+        Verdict::Cancelled(_) => tracing::info!(run, duration_ms, "the run was cancelled"),
         Verdict::Interrupted(error) => {
-            tracing::error!(run, ?duration, %error, "the run was interrupted");
+            tracing::warn!(run, duration_ms, %error, "the run was interrupted");
         }
     }
-    shared.tell_if_observed(|| match verdict {
+    shared.end(|| match verdict {
         Verdict::Completed(_) => EventKind::RunSucceeded { duration },
         Verdict::Failed(error) => EventKind::RunFailed { duration, error: error.to_string() },
         Verdict::Panicked(error) => EventKind::RunFailed { duration, error: error.to_string() },
@@ -152,7 +184,7 @@ pub(super) fn tell<T, E: fmt::Display>(shared: &Shared, verdict: &Verdict<T, E>)
 /// The same for a run without a journal, which keeps nothing.
 pub(super) fn tell_result<T, E: fmt::Display>(shared: &Shared, result: &Result<T, E>) {
     let duration = shared.elapsed();
-    shared.tell_if_observed(|| match result {
+    shared.end(|| match result {
         Ok(_) => EventKind::RunSucceeded { duration },
         Err(_) if shared.stop().cancelled => EventKind::RunCancelled { duration },
         Err(error) => EventKind::RunFailed { duration, error: error.to_string() },

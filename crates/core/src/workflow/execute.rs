@@ -20,10 +20,11 @@ use crate::clock::SystemClock;
 use crate::error::{FromStep, RunError};
 use crate::event::{EventKind, Hook, Observers};
 use crate::guard::Refusal;
-use crate::journal::{Header, Payload, Record, ResumeState};
+use crate::journal::{Header, Payload, Record, ResumeState, Status};
 use crate::run::{DurableRun, Journal, Run, Settings, Shared, Writer};
 use crate::step::stage::Returned;
-use crate::store::Purpose;
+use crate::step::{OtherRun, note_other_run};
+use crate::store::{Purpose, StoreError};
 
 /// A run that is being executed. Once this is dropped, handles on it that are still about do nothing more.
 struct Execution {
@@ -31,11 +32,23 @@ struct Execution {
     hold: Hold,
     recorded: usize,
     revival: Option<Revival>,
+    /// Whether the run is cancelled before it begins.
+    was_never_begun: bool,
 }
 
 impl Drop for Execution {
     fn drop(&mut self) {
+        self.shared.abort();
         self.shared.close();
+    }
+}
+
+/// A run without a journal, whose end is told also if it is dropped or panics.
+struct Volatile(Arc<Shared>);
+
+impl Drop for Volatile {
+    fn drop(&mut self) {
+        self.0.abort();
     }
 }
 
@@ -56,12 +69,18 @@ impl<X> Workflow<X> {
         let mut execution = match definition.admit(&run, purpose).await {
             Ok(admitted) => definition.begin(admitted, keep_state),
             Err(NotAdmitted::Refused(error)) => {
+                if error.pauses() {
+                    note_other_run(OtherRun::Paused);
+                }
                 if let Some(stage) = &definition.stage {
                     stage.refuses(None, &error);
                 }
                 return (Err(E::from_step(error)), definition.state(run, None, Vec::new()));
             }
             Err(NotAdmitted::Ended(header)) => {
+                if header.status == Status::Cancelled {
+                    note_other_run(OtherRun::Cancelled);
+                }
                 let result = recorded::<X, T, E>(&header, &run);
                 if !keep_state {
                     return (result, definition.state(run, None, Vec::new()));
@@ -72,7 +91,11 @@ impl<X> Workflow<X> {
                 };
             }
         };
-        let verdict = definition.call(&execution, body).await;
+        let verdict = if execution.was_never_begun {
+            Verdict::Cancelled(E::from_step(RunError::Cancelled { step: None }))
+        } else {
+            definition.call(&execution, body).await
+        };
         let result = conclude::<X, T, E>(&mut execution, verdict).await;
         (result, definition.state_of(&execution))
     }
@@ -108,16 +131,18 @@ impl<X> Workflow<X> {
         let shared = Arc::new(Shared::new(self.definition.settings(Arc::clone(&id), false), None, None));
         let (workflow, version) = (&self.definition.name, self.definition.version);
         let span = tracing::info_span!("run", %workflow, run = %id);
-        shared.tell_if_observed(|| EventKind::RunStarted { version, recorded: 0 });
-        let result = body(&Run::new(Arc::clone(&shared))).instrument(span).await;
-        end::tell_result(&shared, &result);
+        let Volatile(shared) = &Volatile(shared);
+        shared.begin(|| EventKind::RunStarted { version, recorded: 0 });
+        let result = body(&Run::new(Arc::clone(shared))).instrument(span).await;
+        end::tell_result(shared, &result);
         result
     }
 }
 
 impl Definition {
     fn begin(&self, admitted: Admitted, keep_state: bool) -> Execution {
-        let Admitted { run, hold, now, records, waits, input, revival, asleep, cancel } = admitted;
+        let Admitted { run, hold, now, records, waits, input, revival, asleep, cancel, was_never_begun } =
+            admitted;
         let recorded = records.len();
         let journal = Journal::new(records, waits, hold.0.clone(), input, keep_state);
         let settings = self.settings(run.to_shared(), hold.0.is_some());
@@ -128,7 +153,7 @@ impl Definition {
         if cancel {
             shared.cancel_beyond();
         }
-        Execution { shared, hold, recorded, revival }
+        Execution { shared, hold, recorded, revival, was_never_begun }
     }
 
     /// `stored`: the run has a store, through which it can be cancelled.
@@ -147,6 +172,7 @@ impl Definition {
             durability: self.durability,
             park_after: self.park_after,
             token,
+            lease: self.lease,
             observers: Observers::new(self.observers.clone().into()),
             after_step: self.after_step.clone(),
             seed: self.seed.unwrap_or_else(|| fastrand::u64(..)),
@@ -162,7 +188,7 @@ impl Definition {
         execution: &Execution,
         body: impl AsyncFnOnce(&DurableRun) -> Result<T, E>,
     ) -> Verdict<T, E> {
-        let Execution { shared, hold, recorded, revival } = execution;
+        let Execution { shared, hold, recorded, revival, .. } = execution;
         let (version, recorded) = (self.version, *recorded);
         let handle = DurableRun::new(Arc::clone(shared));
         let span = tracing::info_span!("run", workflow = %self.name, run = %shared.run_id(), recorded);
@@ -173,7 +199,7 @@ impl Definition {
                 store.revive(lease, drop.clone()).await?;
             }
             begun.store(true, Ordering::Relaxed);
-            shared.tell_if_observed(|| EventKind::RunStarted { version, recorded });
+            shared.begin(|| EventKind::RunStarted { version, recorded });
             let result = body(&handle).await;
             if let Some(stage) = &self.stage {
                 let (run, a_value, stop) = (shared.run_id(), result.is_ok(), shared.stop());
@@ -194,10 +220,12 @@ impl Definition {
     }
 
     async fn ask_before_run(&self, shared: &Shared, recorded: usize) -> Result<(), RunError> {
-        let Some(hook) = &self.before_run else { return Ok(()) };
+        // A run that is to be cancelled has to undo its work, whatever the hook says.
+        let Some(hook) = self.before_run.as_ref().filter(|_| !shared.knows_of_cancel()) else { return Ok(()) };
         let (workflow, run) = (Arc::clone(&self.name), Arc::from(shared.run_id()));
         let began = shared.elapsed();
-        let answer = hook(RunInfo { workflow, run, recorded }).await;
+        let hook = hook(RunInfo { workflow, run, recorded });
+        let Some(answer) = shared.within_limits(hook).await? else { return Ok(()) };
         let (hook, duration) = (Hook::BeforeRun, shared.elapsed().saturating_sub(began));
         shared.tell_if_observed(|| match &answer {
             Ok(()) => EventKind::HookPassed { hook, step: None, duration },
@@ -228,21 +256,44 @@ where
     X: KeepRun<T, E>,
     E: FromStep<RunError> + fmt::Display,
 {
-    let Execution { shared, hold, .. } = execution;
-    let kept = match (end::ending::<X, T, E>(&verdict, shared), &hold.0) {
-        (Err(error), _) => Err(error),
-        (Ok(Some(ending)), Some(Writer { store, lease })) => {
-            // The lease goes back with it.
-            store.finish(lease, ending).await.map(|()| hold.0 = None).map_err(RunError::from)
-        }
-        (Ok(_), _) => Ok(()),
-    };
-    let verdict = match kept {
-        Ok(()) => verdict,
-        Err(error) => Verdict::Interrupted(error),
-    };
+    let verdict = keep::<X, T, E>(execution, verdict).await;
+    let shared = &execution.shared;
     end::tell(shared, &verdict);
+    match &verdict {
+        Verdict::Waiting(_) | Verdict::Interrupted(_) => note_other_run(OtherRun::Paused),
+        Verdict::Cancelled(_) => note_other_run(OtherRun::Cancelled),
+        Verdict::Completed(_) | Verdict::Failed(_) | Verdict::Panicked(_) => {}
+    }
     verdict.into_result()
+}
+
+/// Keeps what the run ended in. A result that cannot be kept is a failure of the run, which the store keeps instead.
+async fn keep<X, T, E>(execution: &mut Execution, verdict: Verdict<T, E>) -> Verdict<T, E>
+where
+    X: KeepRun<T, E>,
+    E: FromStep<RunError> + fmt::Display,
+{
+    let Execution { shared, hold, .. } = execution;
+    let (ending, mut verdict) = match end::ending::<X, T, E>(&verdict, shared) {
+        Ok(None) => return verdict,
+        Ok(Some(ending)) => (ending, verdict),
+        Err(error) => (end::unkept(&error, shared), Verdict::Panicked(error)),
+    };
+    let Some(Writer { store, lease }) = &hold.0 else { return verdict };
+    let mut finished = store.finish(lease, ending).await;
+    if let Err(StoreError::Unstorable { detail }) = &finished {
+        let error = RunError::unkept_result::<T>(shared.run_id(), detail);
+        finished = store.finish(lease, end::unkept(&error, shared)).await;
+        verdict = Verdict::Panicked(error);
+    }
+    match finished {
+        // The lease went back with it.
+        Ok(()) => {
+            hold.0 = None;
+            verdict
+        }
+        Err(error) => Verdict::Interrupted(error.into()),
+    }
 }
 
 /// The result of a run that has ended before.

@@ -7,6 +7,7 @@ use pin_project_lite::pin_project;
 
 use crate::clock::{Sleep, later};
 use crate::run::{Shared, Writer};
+use crate::step::enter_body;
 use crate::store::{Renewed, StoreError};
 
 /// The least time between two renewals, so that a lease of no time at all does not keep the task busy.
@@ -48,7 +49,12 @@ impl<B: Future> Future for Heartbeat<'_, B> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        if let Poll::Ready(output) = this.body.poll(cx) {
+        let body = enter_body(this.shared);
+        let polled = this.body.poll(cx);
+        if let Some(other) = body.leave().other {
+            this.shared.note_other_run(other);
+        }
+        if let Poll::Ready(output) = polled {
             return Poll::Ready(Ok(output));
         }
         let Some(writer) = this.writer else {

@@ -19,6 +19,10 @@ pub trait KeepRun<T, E> {
     #[doc(hidden)]
     fn encode(result: Result<&T, &E>, run: &str) -> Result<Outcome, EncodeError>;
 
+    /// The form in which the error of a cancelled run is recorded, so that each later call returns the same error.
+    #[doc(hidden)]
+    fn encode_cancelled(error: &E, cancelled: &RunError) -> Result<Outcome, EncodeError>;
+
     /// The recorded result, with its types.
     #[doc(hidden)]
     fn decode(outcome: &Outcome) -> Result<Result<T, E>, DecodeError>;
@@ -45,6 +49,10 @@ where
         }
     }
 
+    fn encode_cancelled(error: &E, _: &RunError) -> Result<Outcome, EncodeError> {
+        Payload::encode_to_return(error).map(Outcome::Failed)
+    }
+
     fn decode(outcome: &Outcome) -> Result<Result<T, E>, DecodeError> {
         match outcome {
             Outcome::Value(payload) => payload.decode().map(Ok),
@@ -69,6 +77,10 @@ where
                 Payload::encode(&RunError::Failed { run: run.into(), text }).map(Outcome::Stopped)
             }
         }
+    }
+
+    fn encode_cancelled(_: &E, cancelled: &RunError) -> Result<Outcome, EncodeError> {
+        Payload::encode(cancelled).map(Outcome::Stopped)
     }
 
     fn decode(outcome: &Outcome) -> Result<Result<T, E>, DecodeError> {

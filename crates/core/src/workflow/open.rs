@@ -25,13 +25,16 @@ pub(super) struct Admitted {
     pub(super) asleep: bool,
     /// Somebody asked for the run to be cancelled, and its last owner did not live to see it.
     pub(super) cancel: bool,
+    /// The run is cancelled before it begins, so there is nothing to undo.
+    pub(super) was_never_begun: bool,
 }
 
 impl Admitted {
     /// A run without a store.
     fn alone(run: RunId, records: Vec<Record>, input: Option<Payload>) -> Self {
-        let (hold, waits) = (Hold(None), Vec::new());
-        Self { run, hold, now: None, records, waits, input, revival: None, asleep: false, cancel: false }
+        let (hold, waits, revival) = (Hold(None), Vec::new(), None);
+        let (asleep, cancel, was_never_begun) = (false, false, false);
+        Self { run, hold, now: None, records, waits, input, revival, asleep, cancel, was_never_begun }
     }
 }
 
@@ -72,7 +75,8 @@ impl Definition {
         let run = request.run.clone();
         let Some(store) = &self.store else {
             let input = request.input.map(|input| input.payload);
-            return Ok(Admitted::alone(run, Vec::new(), input));
+            let was_never_begun = purpose == Purpose::Cancel;
+            return Ok(Admitted { was_never_begun, ..Admitted::alone(run, Vec::new(), input) });
         };
         match store.open(request).await.map_err(RunError::from)? {
             Opened::Ended(header) => Err(NotAdmitted::Ended(header)),
@@ -125,6 +129,10 @@ impl Definition {
     ) -> Result<Admitted, RunError> {
         let stored = self.migrated(&run, &hold, stored).await?;
         let StoredRun { header, input, mut records, waits } = stored;
+        let is_too_late = records.iter().any(|record| record.key == Key::TOO_LATE_TO_CANCEL);
+        if purpose == Purpose::Cancel && is_too_late && !header.cancel_requested {
+            return Err(RunError::TooLateToCancel { run: (*run).into() });
+        }
         // A run that is only to undo what it did stays what it is until that is done.
         let cancelling = purpose == Purpose::Cancel;
         let rests = header.status != Status::Running;
@@ -135,7 +143,10 @@ impl Definition {
             records.retain(|record| !dropped.contains(&record.key));
         }
         let cancel = header.cancel_requested || cancelling;
-        Ok(Admitted { run, hold, now: Some(now), records, waits, input, revival, asleep, cancel })
+        let is_new = header.status == Status::Running && records.is_empty() && waits.is_empty();
+        let was_never_begun = cancelling && is_new && header.created == header.changed;
+        let now = Some(now);
+        Ok(Admitted { run, hold, now, records, waits, input, revival, asleep, cancel, was_never_begun })
     }
 
     /// Brings the journal to the version of the code, and stores it before anything else.

@@ -155,8 +155,11 @@ macro_rules! __every_promise {
                 a_list_shows_what_a_run_is
                 runs_are_found_by_what_they_are
                 only_a_new_status_counts_as_a_change
-                a_run_is_cancelled_at_once_or_by_its_owner
-                a_run_that_is_to_be_cancelled_does_not_come_to_wait
+                a_request_to_cancel_stays_until_the_run_has_ended
+                a_run_that_comes_to_wait_is_still_to_be_cancelled
+                a_request_to_cancel_comes_too_late_or_in_time
+                opening_a_held_run_to_cancel_it_leaves_a_request
+                a_free_run_is_marked_as_cancelled_without_an_undo
                 a_renewal_tells_the_time_of_the_store
                 deleting_takes_all_of_a_run_and_no_other
                 a_lease_of_a_deleted_run_cannot_write

@@ -1,9 +1,9 @@
 use std::time::Duration;
 
-use awaitly_core::journal::{Header, Key, Kind, Payload, Status, Timestamp, WaitEntry};
+use awaitly_core::journal::{Header, Key, Kind, Payload, Refused, Status, Timestamp, WaitEntry};
 use awaitly_core::store::{
-    Cancelled, Cursor, DeleteIf, Ending, Imported, Lease, Operate, Owner, RunQuery, RunSummary, StoreError,
-    StoredRun,
+    Cancelled, Cursor, DeleteIf, DueQuery, Ending, Imported, Lease, Opened, Operate, Owner, Purpose, RunQuery,
+    RunSummary, StoreError, StoredRun,
 };
 
 use super::opening::ending;
@@ -145,19 +145,30 @@ pub async fn only_a_new_status_counts_as_a_change<S: Operate>(store: &S) {
     assert_eq!(ended.error.as_deref(), Some("it's over"));
 }
 
-/// A run that nobody executes is cancelled at once; the owner of one that somebody does learns of it when it
-/// renews its lease, and the next owner where that one is gone.
-pub async fn a_run_is_cancelled_at_once_or_by_its_owner<S: Operate>(store: &S) {
+/// A request to cancel a run stays until the run has ended: a run that waits becomes due at once, and the owner of one
+/// that is executed learns of the request when it renews its lease, or the next owner does.
+pub async fn a_request_to_cancel_stays_until_the_run_has_ended<S: Operate>(store: &S) {
     let nobody = Case::new(store, "nobody");
     assert_eq!(ok("cancel", store.cancel(&nobody.run).await), Cancelled::NoSuchRun);
 
     let free = Case::new(store, "free");
     let lease = free.begin().await;
     free.finish(&lease, Ending::new(Status::Waiting)).await;
-    assert_eq!(ok("cancel", store.cancel(&free.run).await), Cancelled::Now);
-    let header = free.stored().await.header;
-    assert_eq!((header.status, header.cancel_requested), (Status::Cancelled, false));
-    assert_eq!(ok("cancel", store.cancel(&free.run).await), Cancelled::Ended(Status::Cancelled));
+    assert!(!is_due(store, &free).await);
+    for _ in 0..2 {
+        assert_eq!(ok("cancel", store.cancel(&free.run).await), Cancelled::Requested);
+        let header = free.stored().await.header;
+        assert_eq!((header.status, header.cancel_requested), (Status::Waiting, true));
+        assert!(is_due(store, &free).await);
+    }
+    let (lease, run) = free.held(free.request()).await;
+    assert!(run.header.cancel_requested);
+    ok("revive", store.revive(&lease, Vec::new()).await);
+    assert!(free.stored().await.header.cancel_requested, "its work is not undone yet");
+    free.finish(&lease, ending(Status::Cancelled)).await;
+    assert!(!free.stored().await.header.cancel_requested, "it is done");
+    let again = ok("cancel", store.cancel(&free.run).await);
+    assert_eq!(again, Cancelled::Ended(Status::Cancelled));
 
     let held = Case::new(store, "held");
     let lease = held.begin().await;
@@ -171,15 +182,75 @@ pub async fn a_run_is_cancelled_at_once_or_by_its_owner<S: Operate>(store: &S) {
     assert!(!held.stored().await.header.cancel_requested, "it is done");
 }
 
-/// A run that was to be cancelled, and comes to wait before its owner has learnt of that, does not wait.
-pub async fn a_run_that_is_to_be_cancelled_does_not_come_to_wait<S: Operate>(store: &S) {
-    let case = Case::new(store, "cancelled on its way");
+async fn is_due<S: Operate>(store: &S, case: &Case<'_, S>) -> bool {
+    let due = ok("due", store.due(DueQuery::new().limit(100_000)).await);
+    due.iter().any(|due| due.run == case.run)
+}
+
+/// A run that comes to wait before its owner has learnt of a request to cancel it is due at once. One whose owner knew
+/// of the request waits in the middle of its undo, and is not; it is still to be cancelled when it is resumed.
+pub async fn a_run_that_comes_to_wait_is_still_to_be_cancelled<S: Operate>(store: &S) {
+    for (cancelling, is_due_at_once) in [(false, true), (true, false)] {
+        let case = Case::new(store, &format!("cancelled on its way, cancelling: {cancelling}"));
+        let lease = case.begin().await;
+        assert_eq!(ok("cancel", store.cancel(&case.run).await), Cancelled::Requested);
+        let wake = Some(case.stored().await.header.created.after(HOUR));
+        case.finish(&lease, Ending { wake, cancelling, ..Ending::new(Status::Waiting) }).await;
+        let header = case.stored().await.header;
+        assert_eq!((header.status, header.cancel_requested), (Status::Waiting, true));
+        assert_eq!(header.wake == wake, cancelling);
+        assert_eq!(is_due(store, &case).await, is_due_at_once);
+    }
+    let case = Case::new(store, "cancelled by its owner");
     let lease = case.begin().await;
+    let ending = Ending { waits_on: vec!["manager".into()], cancelling: true, ..Ending::new(Status::Waiting) };
+    case.finish(&lease, ending).await;
+    let header = case.stored().await.header;
+    assert_eq!((header.status, header.cancel_requested, header.wake), (Status::Waiting, true, None));
+}
+
+/// A run whose journal says that it is too late to cancel it refuses a request, unless the request came before.
+pub async fn a_request_to_cancel_comes_too_late_or_in_time<S: Operate>(store: &S) {
+    let too_late = || value(&*Key::TOO_LATE_TO_CANCEL, "");
+    let late = Case::new(store, "too late");
+    let lease = late.begin().await;
+    late.append(&lease, too_late()).await;
+    assert_eq!(ok("cancel", store.cancel(&late.run).await), Cancelled::TooLate);
+    assert!(!ok("renew", store.renew(&lease, HOUR).await).cancel);
+    let opened = late.open(late.request().purpose(Purpose::Cancel)).await;
+    assert_eq!(opened, Opened::Refused(Refused::TooLateToCancel));
+
+    let early = Case::new(store, "in time");
+    let lease = early.begin().await;
+    assert_eq!(ok("cancel", store.cancel(&early.run).await), Cancelled::Requested);
+    early.append(&lease, too_late()).await;
+    assert_eq!(ok("cancel", store.cancel(&early.run).await), Cancelled::Requested);
+    assert!(ok("renew", store.renew(&lease, HOUR).await).cancel);
+}
+
+/// A run that is opened to cancel it while another owner holds it is left the request.
+pub async fn opening_a_held_run_to_cancel_it_leaves_a_request<S: Operate>(store: &S) {
+    let case = Case::new(store, "opened while held");
+    let lease = case.begin().await;
+    let opened = case.open(case.request().purpose(Purpose::Cancel)).await;
+    assert!(matches!(opened, Opened::Refused(Refused::Busy { .. })), "{opened:?}");
+    assert!(ok("renew", store.renew(&lease, HOUR).await).cancel);
+}
+
+/// A run is marked as cancelled without an undo only if no owner holds it.
+pub async fn a_free_run_is_marked_as_cancelled_without_an_undo<S: Operate>(store: &S) {
+    let case = Case::new(store, "marked");
+    assert_eq!(ok("mark", store.cancel_without_undo(&case.run).await), Cancelled::NoSuchRun);
+    let lease = case.begin().await;
+    assert_eq!(ok("mark", store.cancel_without_undo(&case.run).await), Cancelled::Held);
+    case.finish(&lease, Ending::new(Status::Waiting)).await;
     assert_eq!(ok("cancel", store.cancel(&case.run).await), Cancelled::Requested);
-    let created = case.stored().await.header.created;
-    case.finish(&lease, Ending { wake: Some(created.after(HOUR)), ..Ending::new(Status::Waiting) }).await;
+    assert_eq!(ok("mark", store.cancel_without_undo(&case.run).await), Cancelled::WithoutUndo);
     let header = case.stored().await.header;
     assert_eq!((header.status, header.cancel_requested, header.wake), (Status::Cancelled, false, None));
+    assert!(!is_due(store, &case).await);
+    let again = ok("mark", store.cancel_without_undo(&case.run).await);
+    assert_eq!(again, Cancelled::Ended(Status::Cancelled));
 }
 
 /// The clock of the store goes forward, and is the one that leases and moments are measured by.

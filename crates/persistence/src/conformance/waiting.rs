@@ -348,7 +348,7 @@ pub async fn who_listens_is_told_of_what_may_be_due<S: Operate>(store: &S) {
     assert_eq!(case.answer("manager", Kind::Value).await, Answered::Taken);
     told(&mut wakes, "an answer").await;
     let mut wakes = store.wakes();
-    assert_eq!(ok("cancel", store.cancel(&case.run).await), Cancelled::Now);
+    assert_eq!(ok("cancel", store.cancel(&case.run).await), Cancelled::Requested);
     told(&mut wakes, "a cancellation").await;
 }
 

@@ -7,11 +7,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use awaitly_core::journal::{
-    Admission, Asked, Contents, Header, Key, LeaseInfo, Outcome, Record, Settling, Status, Timestamp,
+    Admission, Asked, Contents, Header, Key, Outcome, Record, Settling, Status, Timestamp,
     Unanswered, admit, settle,
 };
 use awaitly_core::store::{
-    Answer, Answered, Cancelled, Ending, Imported, Lease, Open, Renewed, RunId, StoreError, StoredRun, Wait,
+    Answer, Answered, Cancelled, Cancelling, Ending, Imported, Lease, Open, Renewed, RunId, StoreError, StoredRun, Wait,
 };
 use foldhash::fast::RandomState;
 
@@ -59,7 +59,7 @@ impl Batch<'_> {
                 Done::Nothing
             }
             Op::Answer { answer, .. } => Done::Answered(self.answer(answer)),
-            Op::Cancel { run, .. } => Done::Cancelled(self.cancel(run)),
+            Op::Cancel { run, cancelling, .. } => Done::Cancelled(self.cancel(run, *cancelling)),
             Op::Import { run, stored, .. } => Done::Imported(self.import(run, stored)),
             Op::Delete { .. } | Op::Due { .. } | Op::Close(_) => Done::Nothing,
         };
@@ -211,25 +211,24 @@ impl Batch<'_> {
         Ok(Answered::Taken)
     }
 
-    fn cancel(&mut self, run: &RunId) -> Result<Cancelled, StoreError> {
-        let now = self.now;
+    fn cancel(&mut self, run: &RunId, cancelling: Cancelling) -> Result<Cancelled, StoreError> {
+        let (folder, now) = (self.folder, self.now);
         let Some(draft) = self.draft(run)? else {
             return Ok(Cancelled::NoSuchRun);
         };
+        let is_too_late = draft.keys(folder)?.contain(&Key::TOO_LATE_TO_CANCEL);
         let header = &draft.run.face.header;
-        match (header.status, draft.run.lease(now)) {
-            (status, _) if status.has_ended() => Ok(Cancelled::Ended(status)),
-            (_, LeaseInfo::Held(_)) if header.cancel_requested => Ok(Cancelled::Requested),
-            (_, LeaseInfo::Held(_)) => {
-                draft.add(&Entry::CancelRequested)?;
-                Ok(Cancelled::Requested)
-            }
-            (_, LeaseInfo::Free) => {
+        let was_requested = header.cancel_requested;
+        let cancelled = cancelling.decide(header, draft.run.lease(now), is_too_late);
+        match cancelled {
+            Cancelled::Requested if !was_requested => draft.add(&Entry::CancelRequested)?,
+            Cancelled::WithoutUndo => {
                 draft.add(&Entry::ended(&Ending::new(Status::Cancelled), false, now))?;
                 draft.run.held_until = None;
-                Ok(Cancelled::Now)
             }
+            _ => {}
         }
+        Ok(cancelled)
     }
 
     fn import(&mut self, run: &RunId, stored: &StoredRun) -> Result<Imported, StoreError> {

@@ -75,6 +75,8 @@ pub(super) enum Entry<'a> {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         wake: Option<Timestamp>,
         at: Timestamp,
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        cancelling: bool,
     },
     CancelRequested,
 }
@@ -89,6 +91,7 @@ impl<'a> Entry<'a> {
             failed_on: ending.failed_on.clone(),
             wake: if answered { Some(at) } else { ending.wake },
             at,
+            cancelling: ending.cancelling,
         }
     }
 
@@ -138,9 +141,9 @@ mod tests {
             expires: Some(at),
         };
         let run = RunId::new("a\0b").unwrap();
-        let json = r#"{"key":"charge","outcome":{"value":{"id": 1.50}},"input":3}"#;
+        let json = r#"{"key":"charge","outcome":{"value":{"id": 1.50}},"input":"0000000000000003"}"#;
         let waiting = r#"{"key":"ask","token":"t","request":[],"since":7,"expires":7}"#;
-        let written: [(Entry<'_>, String); 11] = [
+        let written: [(Entry<'_>, String); 12] = [
             (
                 Entry::Begun {
                     run: run.clone(),
@@ -151,7 +154,7 @@ mod tests {
                     fingerprint: Some(Fingerprint::from_bits(9)),
                     at,
                 },
-                r#"{"begun":{"run":"a\u0000b","number":1,"workflow":"w","version":2,"input":null,"fingerprint":9,"at":7}}"#.into(),
+                r#"{"begun":{"run":"a\u0000b","number":1,"workflow":"w","version":2,"input":null,"fingerprint":"0000000000000009","at":7}}"#.into(),
             ),
             (
                 Entry::Imported {
@@ -196,13 +199,22 @@ mod tests {
                     failed_on: vec!["charge".into()],
                     wake: None,
                     at,
+                    cancelling: false,
                 },
                 r#"{"ended":{"status":"failed","outcome":{"failed":1},"error":"no","failed_on":["charge"],"at":7}}"#.into(),
+            ),
+            (
+                Entry::ended(&Ending { cancelling: true, ..Ending::new(Status::Waiting) }, true, at),
+                r#"{"ended":{"status":"waiting","wake":7,"at":7,"cancelling":true}}"#.into(),
             ),
         ];
         for (entry, json) in written {
             assert_eq!(serde_json::to_string(&entry).unwrap(), json);
             let read = Entry::read(json.as_bytes()).unwrap();
+            assert_eq!(serde_json::to_string(&read).unwrap(), json);
+            // Fingerprints were bare numbers once.
+            let older = json.replace(r#""0000000000000003""#, "3").replace(r#""0000000000000009""#, "9");
+            let read = Entry::read(older.as_bytes()).unwrap();
             assert_eq!(serde_json::to_string(&read).unwrap(), json);
         }
         assert_eq!(serde_json::to_string(&Entry::CancelRequested).unwrap(), r#""cancel_requested""#);

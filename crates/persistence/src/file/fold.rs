@@ -65,12 +65,17 @@ impl Face {
                     self.waits = Arc::new(waits.collect());
                 }
             }
-            Entry::Ended { status, error, failed_on, wake, at, outcome: _ } => {
+            Entry::Ended { status, error, failed_on, wake, at, cancelling, outcome: _ } => {
                 let mut ending = Ending::new(*status);
                 (ending.error, ending.failed_on, ending.wake) = (error.clone(), failed_on.clone(), *wake);
+                ending.cancelling = *cancelling;
                 self.header_mut().end(ending, false, *at);
             }
-            Entry::CancelRequested => self.header_mut().cancel_requested = true,
+            // A moment that has passed: since then it is due.
+            Entry::CancelRequested => {
+                let header = self.header_mut();
+                header.request_cancel(header.changed);
+            }
         }
     }
 
@@ -252,6 +257,7 @@ mod tests {
             failed_on: vec!["a".into()],
             wake: None,
             at: at(7),
+            cancelling: false,
         }
     }
 

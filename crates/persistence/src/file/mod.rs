@@ -30,7 +30,7 @@ use std::time::Duration;
 
 use awaitly_core::journal::{Key, Outcome, Record, Settling};
 use awaitly_core::store::{
-    Answer, Answered, Cancelled, DeleteIf, Due, DueQuery, Durability, Ending, Imported, Lease, Open, Opened,
+    Answer, Answered, Cancelled, Cancelling, DeleteIf, Due, DueQuery, Durability, Ending, Imported, Lease, Open, Opened,
     Operate, Page, Renewed, Rewrite, RunId, RunQuery, RunSummary, Store, StoreError, StoredRun, Wait,
     WaitQuery, Waiting, Wakes,
 };
@@ -174,7 +174,9 @@ impl Store for FileStore {
             let admitted =
                 self.ops.ask(|fate| Op::Open { request: asked, fate, back: self.ops.clone() }).await?;
             let (lease, now, run) = match admitted {
-                Admitted::Refused(refused) => return Ok(Opened::Refused(refused)),
+                Admitted::Refused(refused) => {
+                    return limits::refused(self, &request.run, request.purpose, refused).await;
+                }
                 Admitted::Ended(_) => match self.load(&request.run).await? {
                     Some(run) if run.header.status.has_ended() => return Ok(Opened::Ended(run.header)),
                     // It was deleted or revived in between.
@@ -266,7 +268,13 @@ impl Operate for FileStore {
     }
 
     async fn cancel(&self, run: &RunId) -> Result<Cancelled, StoreError> {
-        self.ops.ask(|fate| Op::Cancel { run: run.clone(), fate }).await
+        let (run, cancelling) = (run.clone(), Cancelling::Request);
+        self.ops.ask(|fate| Op::Cancel { run, cancelling, fate }).await
+    }
+
+    async fn cancel_without_undo(&self, run: &RunId) -> Result<Cancelled, StoreError> {
+        let (run, cancelling) = (run.clone(), Cancelling::WithoutUndo);
+        self.ops.ask(|fate| Op::Cancel { run, cancelling, fate }).await
     }
 
     async fn delete(&self, runs: Vec<RunId>, condition: DeleteIf) -> Result<Vec<RunId>, StoreError> {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use awaitly_core::journal::{Header, Key, Outcome, Payload, Record, Refused, Settling, Timestamp};
 use awaitly_core::store::{
-    Answer, Answered, Cancelled, DeleteIf, Due, DueQuery, Durability, Ending, Imported, Lease, Open, Renewed,
+    Answer, Answered, Cancelled, Cancelling, DeleteIf, Due, DueQuery, Durability, Ending, Imported, Lease, Open, Renewed,
     Rewrite, RunId, StoreError, StoredRun, Wait,
 };
 use tokio::sync::oneshot;
@@ -42,6 +42,7 @@ pub(crate) enum Op {
     },
     Cancel {
         run: RunId,
+        cancelling: Cancelling,
         fate: Fate<Cancelled>,
     },
     Delete {

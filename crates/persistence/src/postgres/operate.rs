@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use awaitly_core::journal::{Key, LeaseInfo, Payload, Settling, Status, Timestamp, Unanswered};
 use awaitly_core::store::{
-    Answer, Answered, Cancelled, Cursor, DeleteIf, Due, DueQuery, Imported, Operate, Page, RunId, RunQuery,
+    Answer, Answered, Cancelled, Cancelling, Cursor, DeleteIf, Due, DueQuery, Imported, Operate, Page, RunId, RunQuery,
     RunSummary, StoreError, StoredRun, WaitQuery, Waiting, Wakes,
 };
 use sqlx::postgres::PgConnection;
@@ -53,12 +53,11 @@ impl Operate for PostgresStore {
     }
 
     async fn cancel(&self, run: &RunId) -> Result<Cancelled, StoreError> {
-        let (statements, channel) = (&self.0.statements, &*self.0.channel);
-        let mut connection = self.connection().await?;
-        let cancelling = cancel(&mut connection, statements, channel, run);
-        let cancelled = within(Patience::new(self.0.patience).longest(), cancelling).await?;
-        self.0.bell.ring();
-        Ok(cancelled)
+        self.cancel_by(run, Cancelling::Request).await
+    }
+
+    async fn cancel_without_undo(&self, run: &RunId) -> Result<Cancelled, StoreError> {
+        self.cancel_by(run, Cancelling::WithoutUndo).await
     }
 
     async fn delete(&self, runs: Vec<RunId>, condition: DeleteIf) -> Result<Vec<RunId>, StoreError> {
@@ -196,23 +195,37 @@ async fn record(
     })
 }
 
+impl PostgresStore {
+    async fn cancel_by(&self, run: &RunId, cancelling: Cancelling) -> Result<Cancelled, StoreError> {
+        let (statements, channel) = (&self.0.statements, &*self.0.channel);
+        let mut connection = self.connection().await?;
+        let cancel = cancel(&mut connection, statements, channel, run, cancelling);
+        let cancelled = within(Patience::new(self.0.patience).longest(), cancel).await?;
+        self.0.bell.ring();
+        Ok(cancelled)
+    }
+}
+
 async fn cancel(
     connection: &mut PgConnection,
     statements: &Statements,
     channel: &str,
     run: &RunId,
+    cancelling: Cancelling,
 ) -> Result<Cancelled, Failure> {
     in_transaction!(connection, transaction => {
         let row = statements.run_for_update.query().bind(text::stored(run)).fetch_optional(&mut *transaction).await?;
         let Some(run) = row.as_ref().map(rows::run).transpose()? else {
             return Ok(Cancelled::NoSuchRun);
         };
-        if run.header.status.has_ended() {
-            return Ok(Cancelled::Ended(run.header.status));
-        }
-        let (statement, cancelled) = match run.lease() {
-            LeaseInfo::Held(_) => (&statements.request_cancel, Cancelled::Requested),
-            LeaseInfo::Free => (&statements.cancel, Cancelled::Now),
+        // The row is locked, so this sees every record that was written before, and none comes until the commit.
+        let too_late = statements.recorded.query().bind(run.slot).bind(text::stored(&Key::TOO_LATE_TO_CANCEL));
+        let is_too_late = too_late.fetch_optional(&mut *transaction).await?.is_some();
+        let cancelled = cancelling.decide(&run.header, run.lease(), is_too_late);
+        let statement = match cancelled {
+            Cancelled::Requested => &statements.request_cancel,
+            Cancelled::WithoutUndo => &statements.cancel_without_undo,
+            _ => return Ok(cancelled),
         };
         statement.query().bind(run.slot).execute(&mut *transaction).await?;
         statements.notify.query().bind(channel).execute(&mut *transaction).await?;

@@ -151,24 +151,26 @@ statements! {
 
     /// Ends a run that waits for nothing, and gives its lease back.
     finish: "UPDATE {schema}.runs SET \
-            status = CASE WHEN cancel_requested AND $4 = 'waiting' THEN 'cancelled' ELSE $4 END, \
-            outcome_kind = $5, outcome = $6, error = $7, failed_on = $8, changed_at = {now}, \
-            wake_at = CASE WHEN cancel_requested THEN NULL ELSE $9 END, cancel_requested = false, \
+            status = $4, outcome_kind = $5, outcome = $6, error = $7, failed_on = $8, changed_at = {now}, \
+            wake_at = CASE WHEN $4 = 'waiting' AND cancel_requested AND NOT $10 THEN {now} ELSE $9 END, \
+            cancel_requested = $4 = 'waiting' AND (cancel_requested OR $10), \
             owner = NULL, lease_until = 0 \
         WHERE id = $1 AND run_id = $2 AND token = $3 AND owner IS NOT NULL RETURNING id, token";
 
     /// Ends runs, many at once, whose rows are locked in the order of their ids. One that waits is to be resumed at
     /// once where it was answered on its way: the row itself says so, since it is read again once it is locked.
     finish_many: "WITH o AS MATERIALIZED (SELECT * FROM unnest($1::bigint[], $2::text[], $3::bigint[], $4::text[], \
-                $5::smallint[], $6::text[], $7::text[], $8::text[], $9::bigint[], $10::text[]) \
-                AS o(id, run_id, token, status, outcome_kind, outcome, error, failed_on, wake, waits_on)), \
+                $5::smallint[], $6::text[], $7::text[], $8::text[], $9::bigint[], $10::text[], $11::bool[]) \
+                AS o(id, run_id, token, status, outcome_kind, outcome, error, failed_on, wake, waits_on, \
+                    cancelling)), \
             held AS MATERIALIZED (SELECT r.id, r.token, r.run_id, r.wake_at, r.cancel_requested \
                 FROM {schema}.runs r WHERE r.id = ANY($1) AND r.owner IS NOT NULL ORDER BY r.id FOR NO KEY UPDATE) \
         UPDATE {schema}.runs r SET \
-            status = CASE WHEN h.cancel_requested AND o.status = 'waiting' THEN 'cancelled' ELSE o.status END, \
-            outcome_kind = o.outcome_kind, outcome = o.outcome, error = o.error, failed_on = o.failed_on, \
-            changed_at = {now}, cancel_requested = false, \
-            wake_at = CASE WHEN o.status <> 'waiting' OR h.cancel_requested THEN NULL \
+            status = o.status, outcome_kind = o.outcome_kind, outcome = o.outcome, error = o.error, \
+            failed_on = o.failed_on, changed_at = {now}, \
+            cancel_requested = o.status = 'waiting' AND (h.cancel_requested OR o.cancelling), \
+            wake_at = CASE WHEN o.status <> 'waiting' THEN NULL \
+                WHEN h.cancel_requested AND NOT o.cancelling THEN {now} \
                 WHEN o.waits_on IS NOT NULL AND (h.wake_at IS NOT NULL OR EXISTS (SELECT 1 FROM {schema}.steps s \
                     WHERE s.run = r.id AND s.key IN (SELECT json_array_elements_text(o.waits_on::json)))) \
                 THEN {now} ELSE o.wake END, \
@@ -254,9 +256,10 @@ statements! {
 
     set_version: "UPDATE {schema}.runs SET version = $2, failed_on = $3 WHERE id = $1";
 
-    request_cancel: "UPDATE {schema}.runs SET cancel_requested = true WHERE id = $1";
+    request_cancel: "UPDATE {schema}.runs SET cancel_requested = true, \
+        wake_at = CASE WHEN status = 'waiting' THEN {now} ELSE wake_at END WHERE id = $1";
 
-    cancel: "UPDATE {schema}.runs SET status = 'cancelled', outcome_kind = NULL, outcome = NULL, error = NULL, \
+    cancel_without_undo: "UPDATE {schema}.runs SET status = 'cancelled', outcome_kind = NULL, outcome = NULL, error = NULL, \
         failed_on = '[]', changed_at = {now}, wake_at = NULL, cancel_requested = false, owner = NULL, \
         lease_until = 0 WHERE id = $1";
 

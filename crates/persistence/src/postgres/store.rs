@@ -15,6 +15,7 @@ use super::open::{self, Asked};
 use super::pool::Connection;
 use super::transaction::PostgresTransaction;
 use super::{PostgresStore, error, write};
+use crate::limits;
 
 impl Store for PostgresStore {
     async fn open(&self, mut request: Open) -> Result<Opened, StoreError> {
@@ -45,6 +46,9 @@ impl Store for PostgresStore {
                 Err(_) => Err(StoreError::Closed),
             })?;
             let (lease, now, run) = match asked {
+                Asked::Opened(Opened::Refused(refused)) => {
+                    return limits::refused(self, &request.run, request.purpose, refused).await;
+                }
                 Asked::Opened(opened) => return Ok(opened),
                 Asked::Held { lease, now, run } => (lease, now, run),
                 Asked::Again => continue,

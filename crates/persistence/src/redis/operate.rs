@@ -1,8 +1,8 @@
 //! What people and engines ask.
 
-use awaitly_core::journal::{Asked, Settling, Status, Timestamp, Unanswered, settle};
+use awaitly_core::journal::{Asked, Key, Settling, Status, Timestamp, Unanswered, settle};
 use awaitly_core::store::{
-    Answer, Answered, Cancelled, DeleteIf, Due, DueQuery, Imported, Operate, Page, RunId, RunQuery,
+    Answer, Answered, Cancelled, Cancelling, DeleteIf, Due, DueQuery, Imported, Operate, Page, RunId, RunQuery,
     RunSummary, StoreError, StoredRun, WaitQuery, Waiting, Wakes,
 };
 
@@ -50,18 +50,11 @@ impl Operate for RedisStore {
     }
 
     async fn cancel(&self, run: &RunId) -> Result<Cancelled, StoreError> {
-        let mut call = self.call(Script::Cancel, run);
-        call.arg(&**run).arg(self.nonce()).arg(member_prefix(run));
-        let mut reply = self.write(run, call, To::Any, Kind::Wakes).await?;
-        match reply.text("reply")?.as_str() {
-            "none" => Ok(Cancelled::NoSuchRun),
-            "requested" => Ok(Cancelled::Requested),
-            "ended" => {
-                let status = Status::from_name(&reply.text("status")?);
-                status.map(Cancelled::Ended).ok_or_else(|| reply.corrupt("status"))
-            }
-            _ => Ok(Cancelled::Now),
-        }
+        self.cancel_by(run, Cancelling::Request).await
+    }
+
+    async fn cancel_without_undo(&self, run: &RunId) -> Result<Cancelled, StoreError> {
+        self.cancel_by(run, Cancelling::WithoutUndo).await
     }
 
     async fn delete(&self, runs: Vec<RunId>, condition: DeleteIf) -> Result<Vec<RunId>, StoreError> {
@@ -145,5 +138,25 @@ impl Seen {
         let (status, entry) = (status.transpose()?, entry.transpose()?);
         let asked = status.map(|status| Asked { status, entry: entry.as_ref(), recorded: self.recorded });
         Ok(settle(asked, Settling::Answer, token, self.now))
+    }
+}
+
+impl RedisStore {
+    async fn cancel_by(&self, run: &RunId, cancelling: Cancelling) -> Result<Cancelled, StoreError> {
+        let mut call = self.call(Script::Cancel, run);
+        call.arg(&**run).arg(self.nonce()).arg(member_prefix(run));
+        call.arg(u8::from(cancelling == Cancelling::WithoutUndo)).arg(&*Key::TOO_LATE_TO_CANCEL);
+        let mut reply = self.write(run, call, To::Any, Kind::Wakes).await?;
+        match reply.text("reply")?.as_str() {
+            "none" => Ok(Cancelled::NoSuchRun),
+            "requested" => Ok(Cancelled::Requested),
+            "too late" => Ok(Cancelled::TooLate),
+            "held" => Ok(Cancelled::Held),
+            "ended" => {
+                let status = Status::from_name(&reply.text("status")?);
+                status.map(Cancelled::Ended).ok_or_else(|| reply.corrupt("status"))
+            }
+            _ => Ok(Cancelled::WithoutUndo),
+        }
     }
 }

@@ -19,7 +19,10 @@ const FOR_EVER: Duration = Duration::from_millis(1 << 52);
 
 impl Store for RedisStore {
     async fn open(&self, request: Open) -> Result<Opened, StoreError> {
-        self.open_run(&request).await
+        match self.open_run(&request).await? {
+            Opened::Refused(refused) => limits::refused(self, &request.run, request.purpose, refused).await,
+            opened => Ok(opened),
+        }
     }
 
     async fn append(&self, lease: &Lease, record: Record, _: Durability) -> Result<(), StoreError> {
@@ -101,7 +104,7 @@ impl Store for RedisStore {
         let mut call = self.call_by(lease, Script::Finish);
         call.arg(self.nonce()).arg(&**lease.run()).arg(member_prefix(lease.run()));
         call.arg(ending.wake.map_or_else(|| "-".to_owned(), |wake| wake.as_millis().to_string()));
-        call.arg(ending.waits_on.len());
+        call.arg(u8::from(ending.cancelling)).arg(ending.waits_on.len());
         for key in &ending.waits_on {
             call.arg(&**key);
         }

@@ -3,7 +3,7 @@ use awaitly_core::journal::{
     Timestamp, Unanswered, WaitEntry, admit, settle,
 };
 use awaitly_core::store::{
-    Answer, Answered, Cancelled, DeleteIf, Due, DueQuery, Ending, Imported, Lease, Open, Renewed, Rewrite,
+    Answer, Answered, Cancelled, Cancelling, DeleteIf, Due, DueQuery, Ending, Imported, Lease, Open, Renewed, Rewrite,
     RunId, StoreError, StoredRun, Wait,
 };
 use rusqlite::{Connection, params};
@@ -135,22 +135,26 @@ impl Batch<'_> {
         Ok(Answered::Taken)
     }
 
-    pub(super) fn cancel(&mut self, run: &RunId) -> Result<Cancelled, Failure> {
+    pub(super) fn cancel(&mut self, run: &RunId, cancelling: Cancelling) -> Result<Cancelled, Failure> {
         let Some(RunRow { slot, mut header, held, .. }) = rows::run(self.connection, run)? else {
             return Ok(Cancelled::NoSuchRun);
         };
-        if header.status.has_ended() {
-            return Ok(Cancelled::Ended(header.status));
+        let is_too_late = rows::is_recorded(self.connection, slot, &Key::TOO_LATE_TO_CANCEL)?;
+        let cancelled = cancelling.decide(&header, self.lease_info(held.as_ref()), is_too_late);
+        match cancelled {
+            Cancelled::Requested => {
+                header.request_cancel(self.now);
+                self.end(slot, &header)?;
+            }
+            Cancelled::WithoutUndo => {
+                header.end(Ending::new(Status::Cancelled), false, self.now);
+                self.end(slot, &header)?;
+                self.execute(RELEASE, [slot])?;
+                self.leases.given_back(slot);
+            }
+            _ => {}
         }
-        if self.lease_info(held.as_ref()) != LeaseInfo::Free {
-            self.execute("UPDATE awaitly_runs SET cancel_requested = 1 WHERE id = ?", [slot])?;
-            return Ok(Cancelled::Requested);
-        }
-        header.end(Ending::new(Status::Cancelled), false, self.now);
-        self.end(slot, &header)?;
-        self.execute(RELEASE, [slot])?;
-        self.leases.given_back(slot);
-        Ok(Cancelled::Now)
+        Ok(cancelled)
     }
 
     pub(super) fn delete(&mut self, runs: &[RunId], condition: DeleteIf) -> Result<Vec<RunId>, Failure> {

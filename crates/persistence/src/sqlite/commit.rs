@@ -84,7 +84,9 @@ impl Committer {
                     Done::Nothing
                 }
                 Op::Answer { answer: given, .. } => Done::Answered(answer(batch.answer(given))?),
-                Op::Cancel { run, .. } => Done::Cancelled(answer(batch.cancel(run))?),
+                Op::Cancel { run, cancelling, .. } => {
+                    Done::Cancelled(answer(batch.cancel(run, *cancelling))?)
+                }
                 Op::Delete { runs, condition, .. } => Done::Deleted(answer(batch.delete(runs, *condition))?),
                 Op::Import { run, stored, .. } => Done::Imported(answer(batch.import(run, stored))?),
                 Op::Due { query, .. } => Done::Due(answer(batch.due(query))?),

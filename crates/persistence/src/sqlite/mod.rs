@@ -22,7 +22,7 @@ use std::time::Duration;
 
 use awaitly_core::journal::{Key, Outcome, Record, Settling};
 use awaitly_core::store::{
-    Answer, Answered, Bell, Cancelled, DeleteIf, Due, DueQuery, Durability, Ending, Imported, Lease, Open,
+    Answer, Answered, Bell, Cancelled, Cancelling, DeleteIf, Due, DueQuery, Durability, Ending, Imported, Lease, Open,
     Opened, Operate, Page, Renewed, Rewrite, RunId, RunQuery, RunSummary, Store, StoreError, StoredRun, Wait,
     WaitQuery, Waiting, Wakes,
 };
@@ -155,12 +155,13 @@ impl SqliteStore {
 
 impl Store for SqliteStore {
     async fn open(&self, request: Open) -> Result<Opened, StoreError> {
+        let (run, purpose) = (request.run.clone(), request.purpose);
         let request = Box::new(request);
         let admitted = self.ops.ask(|fate| Op::Open { request, fate, back: self.ops.clone() }).await?;
         let (lease, now, found, header, input) = match admitted {
             Admitted::Held { lease, now, found, header, input } => (lease, now, found, header, input),
             Admitted::Ended(header) => return Ok(Opened::Ended(header)),
-            Admitted::Refused(refused) => return Ok(Opened::Refused(refused)),
+            Admitted::Refused(refused) => return limits::refused(self, &run, purpose, refused).await,
         };
         let (records, waits) = match (found, lease.slot()) {
             (Found::Records, Some(slot)) => self.read(|fate| Job::Journal { slot, fate }).await?,
@@ -249,7 +250,13 @@ impl Operate for SqliteStore {
     }
 
     async fn cancel(&self, run: &RunId) -> Result<Cancelled, StoreError> {
-        self.ops.ask(|fate| Op::Cancel { run: run.clone(), fate }).await
+        let (run, cancelling) = (run.clone(), Cancelling::Request);
+        self.ops.ask(|fate| Op::Cancel { run, cancelling, fate }).await
+    }
+
+    async fn cancel_without_undo(&self, run: &RunId) -> Result<Cancelled, StoreError> {
+        let (run, cancelling) = (run.clone(), Cancelling::WithoutUndo);
+        self.ops.ask(|fate| Op::Cancel { run, cancelling, fate }).await
     }
 
     async fn delete(&self, runs: Vec<RunId>, condition: DeleteIf) -> Result<Vec<RunId>, StoreError> {

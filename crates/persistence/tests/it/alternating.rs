@@ -125,6 +125,10 @@ impl<S: Operate, K: Send + Sync + 'static> Operate for Alternating<S, K> {
         self.stores[0].cancel(run).await
     }
 
+    async fn cancel_without_undo(&self, run: &RunId) -> Result<Cancelled, StoreError> {
+        self.stores[0].cancel_without_undo(run).await
+    }
+
     async fn delete(&self, runs: Vec<RunId>, condition: DeleteIf) -> Result<Vec<RunId>, StoreError> {
         self.stores[self.next().await].delete(runs, condition).await
     }

@@ -68,6 +68,11 @@ impl<S: Operate> Operate for CrashStore<S> {
         self.call(Act::Cancellation, None, &run, self.process.store.cancel(&run)).await
     }
 
+    async fn cancel_without_undo(&self, run: &RunId) -> Result<Cancelled, StoreError> {
+        let run = self.outer(run)?;
+        self.call(Act::Cancellation, None, &run, self.process.store.cancel_without_undo(&run)).await
+    }
+
     async fn delete(&self, runs: Vec<RunId>, condition: DeleteIf) -> Result<Vec<RunId>, StoreError> {
         let runs = runs.iter().map(|run| self.outer(run)).collect::<Result<Vec<_>, _>>()?;
         self.look(async {

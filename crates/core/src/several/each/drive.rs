@@ -32,6 +32,8 @@ where
     pausing: Option<Pausing<'r>>,
     in_flight: InFlight<'r, F, Item, A, R, G>,
     results: Vec<Option<Ended<A::Value, A::Error>>>,
+    /// The items that wait, in the order in which they began to, and the steps at which they do.
+    waiting: Vec<(usize, Key)>,
     done: usize,
     begun: bool,
     /// Dropped last, so that the end of the list is told after that of its steps.
@@ -62,11 +64,12 @@ where
     pub(super) fn new(list: List<'r, M, Item, F>, attempts: A, guard: G) -> Self {
         let results = (0..list.items.len()).map(|_| None).collect();
         let (scope, pausing, in_flight) = (None, None, FuturesUnordered::new());
-        let (left_in_batch, done, begun) = (list.batch, 0, false);
-        Self { list, attempts, guard, scope, left_in_batch, pausing, in_flight, results, done, begun }
+        let (left_in_batch, done, begun, waiting) = (list.batch, 0, false, Vec::new());
+        Self { list, attempts, guard, scope, left_in_batch, pausing, in_flight, results, waiting, done, begun }
     }
 
-    /// Goes on with the list. With `fail_fast`, ends with the position of the first failure.
+    /// Goes on with the list. With `fail_fast`, ends with the position of the first failure. An item that waits has not
+    /// failed: the others go on, and if none of them fails, it is the one whose position this ends with.
     fn poll_all(&mut self, cx: &mut Context<'_>, fail_fast: bool) -> Poll<Option<usize>> {
         if !self.begun {
             self.begun = true;
@@ -85,6 +88,7 @@ where
                         break Some(position);
                     }
                 }
+                None if !self.waiting.is_empty() => break self.waiting.first().map(|(position, _)| *position),
                 None => {
                     self.batch_done();
                     if self.list.items.len() == 0 {
@@ -93,6 +97,9 @@ where
                 }
             }
         };
+        if first_failure.is_some_and(|position| self.waiting.iter().all(|(waits, _)| *waits != position)) {
+            self.forget_waits();
+        }
         self.in_flight.clear();
         self.scope = None;
         Poll::Ready(first_failure)
@@ -100,12 +107,26 @@ where
 
     /// Keeps the result of an item, and says whether it failed.
     fn keep(&mut self, position: usize, ended: Ended<A::Value, A::Error>) -> bool {
-        let failed = ended.is_err();
+        let failed = match &ended {
+            Ok(_) => false,
+            Err(Error::Run(RunError::Waiting { step })) => {
+                self.waiting.push((position, step.clone()));
+                false
+            }
+            Err(_) => true,
+        };
         self.done += 1;
         if let Some(result) = self.results.get_mut(position) {
             *result = Some(ended);
         }
         failed
+    }
+
+    /// One item failed, so the body does not wait for the others any more.
+    fn forget_waits(&self) {
+        if let Some(run) = self.list.run.shared() {
+            run.forget_waits(|step| self.waiting.iter().any(|(_, waits)| waits == step));
+        }
     }
 
     fn fill(&mut self) {

@@ -24,6 +24,9 @@ use crate::step::{Ended, Fresh, Invoke, Keep, Once, Policy, Recorded, Retrying, 
 /// Made with [`Run::each`]. Awaiting it gives the values in the order of the items, or the first failure in
 /// time, which drops the steps in flight. [`settle`](Self::settle) waits for all of them.
 ///
+/// An item that waits for an answer or for its time has not failed: the other items go on, and the list waits once each
+/// of them has ended or waits too. A batch is not finished while one of its items waits.
+///
 /// # Default
 /// One at a time, in one batch, no retry, no timeout, keys `name[0]`, `name[1]`, and so on.
 ///
@@ -204,7 +207,9 @@ impl<'r, M, Item, F, A, R, G> Each<'r, M, Item, F, A, R, G> {
         self
     }
 
-    /// Waits for all items, whatever fails, and gives every result in the order of the items.
+    /// Waits for all items, whatever fails, and gives every result in the order of the items. The result of an item that
+    /// waits is [`RunError::Waiting`](crate::RunError::Waiting): return it, so that the run waits. If items of a batch
+    /// wait, the next batch does not begin, and the results of its items are not there.
     pub const fn settle(self) -> Settled<Self> {
         Settled(self)
     }

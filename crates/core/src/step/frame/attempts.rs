@@ -8,21 +8,22 @@ use tokio_util::sync::CancellationToken;
 use tracing::Span;
 use tracing::span::EnteredSpan;
 
+use super::retries::Next;
 use super::{Detail, Frame, Spans};
-use crate::clock::{Clock, SystemClock, later};
+use crate::clock::{Clock, SystemClock, later, millis};
 use crate::error::{Limit, RunError};
 use crate::event::EventKind;
 use crate::guard::Refusal;
 use crate::journal::Taken;
 use crate::run::Shared;
 use crate::step::limits::{Bound, Passed, nearest};
-use crate::step::nested;
+use crate::step::nested::{self, Noted};
 use crate::step::stage::{Misfit, SCRIPT, Scene};
 
 impl<'r> Frame<'r> {
     /// The first attempt is about to begin.
     #[inline]
-    pub(in crate::step) fn started(&mut self) {
+    pub(crate) fn started(&mut self) {
         let traced = tracing::enabled!(tracing::Level::DEBUG);
         if traced || self.detail.is_some() {
             self.started_in_detail(traced);
@@ -45,7 +46,7 @@ impl<'r> Frame<'r> {
     }
 
     #[inline]
-    pub(in crate::step) fn begin_attempt(&mut self) {
+    pub(crate) fn begin_attempt(&mut self) {
         self.attempt += 1;
         if let Some(detail) = &mut self.detail {
             detail.begin_attempt(self.attempt);
@@ -60,7 +61,6 @@ impl<'r> Frame<'r> {
 
     #[inline(never)]
     fn scene_in_detail(&self) -> Option<Scene> {
-        self.detail.as_ref().filter(|detail| !detail.is_sleep)?;
         self.run?.stage()?.attempt(&self.id(), self.attempt)
     }
 
@@ -126,9 +126,19 @@ impl<'r> Frame<'r> {
         self.poll_bound(cx, |now| nearest([attempt(now), step, run])).map(|passed| self.passed(&passed))
     }
 
+    /// Asks, while the hook after the step has to wait, whether the run was cancelled or its time is over.
+    pub(in crate::step) fn poll_run_limits(&mut self, cx: &mut Context<'_>) -> Poll<RunError> {
+        let run = self.run_bound();
+        if run.is_none() && self.token().is_none() {
+            return Poll::Pending;
+        }
+        self.poll_bound(cx, |_| run).map(|passed| self.passed(&passed))
+    }
+
     /// Asks whether the delay before the next attempt is over.
     pub(in crate::step) fn poll_delay(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), RunError>> {
-        let delay = self.previous_delay;
+        let left = self.detail.as_ref().and_then(|detail| detail.retries.as_ref()?.left);
+        let delay = left.unwrap_or(self.previous_delay);
         let bound = |now| Some(Bound::delay(later(now, delay)));
         self.poll_bound(cx, bound).map(|passed| match passed {
             Passed::Delay => self.may_go_on(),
@@ -155,7 +165,7 @@ impl<'r> Frame<'r> {
     }
 
     fn token(&self) -> Option<&'r CancellationToken> {
-        self.run.filter(|_| !self.is_shielded()).and_then(Shared::token)
+        self.run.filter(|run| !self.is_shielded() && !run.is_too_late_to_cancel())?.token()
     }
 
     fn run_bound(&self) -> Option<Bound> {
@@ -185,26 +195,39 @@ impl<'r> Frame<'r> {
         self.run.map_or_else(fastrand::Rng::new, |run| run.dice(self.label(), self.attempt))
     }
 
-    /// Whether an attempt after `delay` would still begin in time, in a run that still goes on.
+    /// Whether an attempt after `delay` would still begin in time.
     pub(in crate::step) fn has_time_for(&self, delay: Duration) -> bool {
-        if self.is_stopping() {
-            return false;
-        }
         let bound = nearest([self.step_bound(), self.run_bound()]);
         bound.is_none_or(|bound| later(self.clock().now(), delay) < bound.at)
     }
 
-    pub(in crate::step) fn schedule(&mut self, delay: Duration, max_attempts: u32, error: &dyn fmt::Display) {
+    /// Another attempt follows after `delay`.
+    pub(in crate::step) fn schedule(
+        &mut self,
+        delay: Duration,
+        max_attempts: u32,
+        error: &dyn fmt::Display,
+    ) -> Next {
         self.previous_delay = delay;
         let attempt = self.attempt;
         self.tell(|step| {
             let error = error.to_string();
             EventKind::RetryScheduled { step, attempt, max_attempts, delay, error }
         });
-        tracing::debug!(step = %self.name, attempt, ?delay, %error, "the attempt failed, another one follows");
+        let delay_ms = millis(delay);
+        tracing::info!(step = %self.name, attempt, max_attempts, delay_ms, %error, "the attempt failed, another one follows");
+        self.end_attempt();
+        self.keep_attempts(delay)
+    }
+
+    pub(super) fn end_attempt(&mut self) {
         if let Some(detail) = &mut self.detail {
             detail.end_attempt();
         }
+    }
+
+    pub(super) fn has_deadline(&self) -> bool {
+        self.step_bound().is_some() || self.run_bound().is_some()
     }
 }
 
@@ -212,6 +235,7 @@ impl Detail {
     fn begin_attempt(&mut self, number: u32) {
         self.end_attempt();
         self.admitted = None;
+        self.noted = Noted::default();
         if let Some(Spans { step, attempt }) = self.spans.as_deref_mut() {
             *attempt = Some(tracing::debug_span!(parent: &*step, "attempt", number));
         }
@@ -231,7 +255,7 @@ impl Detail {
 /// The operation of a step runs.
 pub(in crate::step) struct Running<'a> {
     detail: &'a mut Detail,
-    _inside: Option<nested::Entered>,
+    inside: Option<nested::Entered>,
     _span: Option<EnteredSpan>,
 }
 
@@ -245,13 +269,16 @@ impl<'a> Running<'a> {
         };
         let span = detail.spans.as_ref().and_then(|spans| spans.attempt.clone()).map(Span::entered);
         detail.polling = true;
-        Self { detail, _inside: inside, _span: span }
+        Self { detail, inside, _span: span }
     }
 }
 
 impl Drop for Running<'_> {
     fn drop(&mut self) {
-        // Where the operation panicked, that it did is still to be seen.
+        if let Some(inside) = self.inside.take() {
+            self.detail.noted.add(inside.leave());
+        }
+        // If the operation panicked, that it did is still to be seen.
         self.detail.polling = std::thread::panicking();
     }
 }

@@ -9,7 +9,7 @@ use crate::run::Shared;
 impl Frame<'_> {
     /// The step is about to be looked up.
     #[inline(always)]
-    pub(in crate::step) fn looks_up(&self) {
+    pub(crate) fn looks_up(&self) {
         if self.detail.is_some() {
             self.looks_up_on_stage();
         }
@@ -26,7 +26,7 @@ impl Frame<'_> {
 
     /// What the journal holds for the step. `None`: nothing, so it runs.
     #[inline]
-    pub(in crate::step) fn look_up(&mut self, recorded: bool) -> Result<Option<Found>, RunError> {
+    pub(crate) fn look_up(&mut self, recorded: bool) -> Result<Option<Found>, RunError> {
         match self.run {
             None => Ok(None),
             Some(run) => self.look_up_in(run, recorded),
@@ -84,6 +84,10 @@ impl Frame<'_> {
             self.tell(|step| EventKind::StepMissed { step });
             return Ok(None);
         };
+        if let Some(retrying) = found.outcome.as_retrying() {
+            self.resumes(retrying);
+            return self.disregard().map(|()| None);
+        }
         match on_change.decide(found.input, input) {
             Decision::Reuse => Ok(Some(found)),
             Decision::Refuse => Err(self.stopped(RunError::InputChanged { what: self.as_subject() })),
@@ -104,14 +108,14 @@ impl Frame<'_> {
     }
 
     /// The recorded outcome is used; `failed` says which it was.
-    pub(in crate::step) fn reused(&self, failed: bool) {
+    pub(crate) fn reused(&self, failed: bool) {
         self.tell(|step| EventKind::StepReused { step });
         if failed {
             self.note_failure();
         }
     }
 
-    pub(in crate::step) fn undecodable(&self, error: &DecodeError) -> RunError {
+    pub(crate) fn undecodable(&self, error: &DecodeError) -> RunError {
         let (type_name, reason) = (error.type_name.clone(), error.reason.clone());
         self.stopped(RunError::Undecodable { what: self.as_subject(), type_name, reason })
     }

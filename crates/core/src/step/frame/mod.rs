@@ -1,10 +1,13 @@
 //! All of a step that does not depend on the caller's types, so that it is compiled once.
 //!
-//! [`Frame`] is what a step carries; [`before`], [`attempts`] and [`outcome`] are its three ages.
+//! [`Frame`] is what a step carries; [`before`], [`attempts`] and [`outcome`] are its three ages. [`retries`] counts
+//! attempts across executions, and [`pause`] tells a failure of the step from the end of its run.
 
 mod attempts;
 mod before;
 mod outcome;
+mod pause;
+mod retries;
 
 use std::fmt;
 use std::time::{Duration, Instant};
@@ -12,8 +15,10 @@ use std::time::{Duration, Instant};
 use tracing::Span;
 
 pub(super) use self::attempts::Running;
+use self::retries::Retries;
+pub(super) use self::retries::Next;
 use super::limits::Limits;
-use super::nested;
+use super::nested::{self, Noted};
 use crate::clock::{Clock, SystemClock};
 use crate::error::RunError;
 use crate::event::{EventKind, StepId};
@@ -55,10 +60,10 @@ pub(super) struct Detail {
     replaces: bool,
     /// The step runs and is recorded also where the run was cancelled or is out of time: it undoes another one.
     shielded: bool,
-    /// The step is tried again and recorded also where the run is about to wait: it tells of that.
-    while_waiting: bool,
-    /// The step records when a sleep ends, and has no operation that a test could play.
-    is_sleep: bool,
+    /// The pauses that came up inside of the attempt.
+    noted: Noted,
+    /// The retries that outlive this execution, and the refusals.
+    retries: Option<Box<Retries>>,
     /// Between the first attempt and the outcome.
     in_flight: bool,
     /// The operation is being polled. Seen from outside only while it panics.
@@ -141,18 +146,8 @@ impl<'r> Frame<'r> {
         self.detail().shielded = true;
     }
 
-    /// Lets the step run as ever while the run is about to wait.
-    pub(crate) fn go_on_while_waiting(&mut self) {
-        self.detail().while_waiting = true;
-    }
-
-    /// The step records when a sleep ends.
-    pub(crate) fn of_a_sleep(mut self) -> Self {
-        self.detail().is_sleep = true;
-        self
-    }
-
-    fn is_shielded(&self) -> bool {
+    /// Whether neither a cancellation nor the run's deadline ends the step.
+    pub(crate) fn is_shielded(&self) -> bool {
         self.detail.as_ref().is_some_and(|detail| detail.shielded)
     }
 
@@ -163,7 +158,7 @@ impl<'r> Frame<'r> {
 
     /// Whether the journal holds an outcome for the step that was not handed out yet.
     pub(crate) fn is_known(&self) -> bool {
-        self.peek().is_some()
+        self.peek().is_some_and(|outcome| !outcome.is_retrying())
     }
 
     fn is_recorded(&self) -> bool {

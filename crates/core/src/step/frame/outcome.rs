@@ -7,17 +7,22 @@ use crate::error::RunError;
 use crate::event::{EventKind, Hook, RecordedKind};
 use crate::guard::Refusal;
 use crate::journal::{EncodeError, Outcome, Payload, Record};
-use crate::run::{Hooked, Shared, Writing};
+use crate::run::{Hooked, Shared};
 use crate::step::Place;
+use crate::step::execute::Recording;
 use crate::store::{OnRecorded, StoreError};
 
 impl Frame<'_> {
     #[inline]
-    pub(in crate::step) fn succeeded(&mut self) {
+    pub(crate) fn succeeded(&mut self) {
         if let Some(detail) = &mut self.detail {
             detail.in_flight = false;
+            let waited = detail.noted.own;
             let attempt = self.attempt;
             self.tell(|step| EventKind::StepSucceeded { step, attempt, duration: self.duration() });
+            if waited {
+                self.forget_waits();
+            }
         }
     }
 
@@ -41,49 +46,94 @@ impl Frame<'_> {
         self.note_failure();
     }
 
-    /// The step failed, now or before: where that is recorded, a retry of the run drops it.
+    /// The step failed, now or before: if that is recorded, a retry of the run drops it.
     pub(super) fn note_failure(&self) {
         if let Some(run) = self.run {
-            let recorded = self.is_recorded() && !self.is_stopping();
-            run.note_failure(recorded.then(|| self.key()));
+            run.note_failure(self.is_recorded().then(|| self.key()));
         }
     }
 
-    /// Takes note of an error that the library itself brought about.
-    pub(in crate::step) fn note_run_error(&self, error: &RunError) {
-        if let Some(run) = self.run {
-            run.note_run_error(error);
-        }
-    }
-
-    /// Whether a failure is the run's, not the step's: it was cancelled, is out of time, or cannot go on.
-    /// What an operation made of that is not its outcome.
-    pub(in crate::step) fn is_stopping(&self) -> bool {
-        let Some(run) = self.run else { return false };
-        match &self.detail {
-            Some(detail) if detail.shielded || detail.while_waiting => {
-                run.may_go_on().is_err() || (!detail.while_waiting && run.is_waiting())
-            }
-            _ => run.is_stopping(),
-        }
-    }
-
+    /// Stops the run: what the caller gave to the step, not its outcome, has no JSON form.
     pub(in crate::step) fn unencodable(&self, error: &EncodeError) -> RunError {
+        let what = format!("the input of {}", self.as_subject()).into();
         let (type_name, reason) = (error.type_name.clone(), error.reason.clone());
-        self.stopped(RunError::Unencodable { what: self.as_subject(), type_name, reason })
+        self.stopped(RunError::Unencodable { what, type_name, reason })
+    }
+
+    fn unkept(&self, type_name: &str, reason: &str) -> RunError {
+        let what = format!("the outcome of {}", self.as_subject()).into();
+        RunError::Unencodable { what, type_name: type_name.into(), reason: reason.into() }
+    }
+
+    /// Returns the outcome if a journal can keep it, or else the failure that the journal keeps instead.
+    pub(in crate::step) fn fits(&self, encoded: Result<Outcome, EncodeError>) -> Result<Outcome, RunError> {
+        let outcome =
+            encoded.map_err(|error| self.unkept(&error.type_name, &error.reason))?;
+        let (bytes, limit) = (outcome.payload().len(), Payload::MAX_BYTES);
+        if bytes <= limit {
+            return Ok(outcome);
+        }
+        let what = format!("the outcome of {}", self.as_subject()).into();
+        Err(RunError::TooLarge { what, bytes, limit })
     }
 
     /// Begins to record `outcome`. `None`: the run has no journal.
-    pub(in crate::step) fn record(&mut self, outcome: Outcome) -> Result<Option<Writing>, RunError> {
-        let (Some(run), Some(detail)) = (self.run, &self.detail) else { return Ok(None) };
-        let bytes = outcome.payload().len();
-        if bytes > Payload::MAX_BYTES {
-            let what = format!("the outcome of {}", self.as_subject()).into();
-            return Err(run.stopped(RunError::TooLarge { what, bytes, limit: Payload::MAX_BYTES }));
-        }
+    pub(in crate::step) fn record(
+        &mut self,
+        outcome: Outcome,
+        instead: Option<Box<RunError>>,
+    ) -> Option<Recording> {
+        let (run, detail) = (self.run?, self.detail.as_ref()?);
+        let (kind, bytes) = (outcome.kind().into(), outcome.payload().len());
         let input = detail.input.as_ref().and_then(|input| input.as_ref().ok().copied());
         let record = Record { key: self.key().clone(), outcome, input };
-        Ok(run.write(record, detail.replaces, detail.durability))
+        let writing = run.write(record, detail.replaces, detail.durability)?;
+        Some(Recording { writing, kind, bytes, instead })
+    }
+
+    /// Records `outcome` of a step that has no operation, if the run has a journal.
+    pub(crate) async fn record_now(&mut self, outcome: Outcome) -> Result<(), RunError> {
+        if let Some(Recording { writing, kind, bytes, .. }) = self.record(outcome, None) {
+            writing.await.map_err(|error| self.not_recorded(error))?;
+            self.recorded(kind, bytes);
+        }
+        Ok(())
+    }
+
+    /// A sleep begins, or goes on in this execution.
+    pub(crate) fn sleeps(&mut self) {
+        self.started();
+        self.begin_attempt();
+    }
+
+    /// Begins to record that the outcome cannot be kept. The effect took place, so the step must not be executed again
+    /// by itself, and the run must not look as if nothing had happened.
+    ///
+    /// # Errors
+    /// Returns `unkept` if the run has no journal.
+    pub(in crate::step) fn record_unkept(&mut self, unkept: RunError) -> Result<Recording, RunError> {
+        // An error always has a JSON form.
+        let payload = Payload::encode(&unkept).unwrap_or_else(|_| Payload::from_stored("null"));
+        let recording = self.record(Outcome::Stopped(payload), Some(Box::new(unkept.clone())));
+        recording.ok_or(unkept)
+    }
+
+    /// The store did not keep the record. If the store cannot keep such a value, the journal keeps that as the step's
+    /// failure; any other error stops the run.
+    pub(in crate::step) fn not_kept(
+        &mut self,
+        error: StoreError,
+        type_name: &str,
+        is_second: bool,
+    ) -> Result<Recording, RunError> {
+        match error {
+            StoreError::Unstorable { detail } if !is_second => {
+                let unkept = self.unkept(type_name, &detail);
+                self.failed(&unkept, 1);
+                self.record_unkept(unkept)
+            }
+            error => Err(self.not_recorded(error)),
+        }
     }
 
     /// Where the outcome goes.

@@ -14,7 +14,7 @@ pub use page::{Cursor, Page};
 pub use query::{DueQuery, RunQuery, WaitQuery};
 
 use super::{RunId, Store, StoreError, StoredRun, Wakes};
-use crate::journal::{LeaseInfo, Status, Timestamp};
+use crate::journal::{Header, LeaseInfo, Status, Timestamp};
 
 /// What can be done with the runs of a store from outside of them.
 ///
@@ -46,11 +46,24 @@ pub trait Operate: Store {
     /// it, and lets a run that waits become due.
     fn answer(&self, answer: Answer) -> impl Future<Output = Result<Answered, StoreError>> + Send;
 
-    /// Cancels a run that nobody executes, or asks its owner to, who learns of it when it renews its lease: within a
-    /// third of the lease, 10 seconds unless set.
-    /// The body of a run that nobody executes is not called: what it would undo stays done, until
-    /// [`Workflow::cancel`](crate::Workflow::cancel) lets it.
+    /// Asks for a run to be cancelled, in whatever state it is: executed here or elsewhere, interrupted, asleep, waiting,
+    /// or in the middle of an undo.
+    ///
+    /// The request stays until the body has undone its work. The owner of a run learns of it when it renews its lease:
+    /// within a third of the lease, 10 seconds unless set. A run without an owner becomes [due](Self::due). The next
+    /// execution finds the recorded steps, the first other step ends in
+    /// [`RunError::Cancelled`](crate::RunError::Cancelled), sagas undo, and then the run is
+    /// [`Status::Cancelled`]. [`Workflow::cancel`](crate::Workflow::cancel) does that at once.
+    ///
+    /// A run whose body returns a value all the same completes, and one in which something could not be undone fails.
     fn cancel(&self, run: &RunId) -> impl Future<Output = Result<Cancelled, StoreError>> + Send;
+
+    /// Marks a run as cancelled whose body cannot or must not be called any more. **Nothing is undone**: the effects of
+    /// its steps stay, and its compensations never run. It is for runs whose code is gone; in any other case, use
+    /// [`cancel`](Self::cancel).
+    ///
+    /// A run that an owner holds is left alone: [`Cancelled::Held`].
+    fn cancel_without_undo(&self, run: &RunId) -> impl Future<Output = Result<Cancelled, StoreError>> + Send;
 
     /// Deletes each of `runs` that meets `condition` and whose lease nobody holds, with all its records. Returns
     /// those that it deleted.
@@ -83,14 +96,44 @@ pub trait Operate: Store {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[must_use]
 pub enum Cancelled {
-    /// It is cancelled.
-    Now,
-    /// Somebody executes it, and learns of it when the lease is renewed.
+    /// The store keeps the request, and the run undoes its work.
     Requested,
+    /// It is cancelled, and nothing was undone: by [`cancel_without_undo`](Operate::cancel_without_undo) alone.
+    WithoutUndo,
+    /// Its body declared that it is [too late](crate::Run::too_late_to_cancel) for that.
+    TooLate,
+    /// An owner holds it, so it was not marked.
+    Held,
     /// It had ended before, in this status.
     Ended(Status),
     /// There is no such run.
     NoSuchRun,
+}
+
+/// How to cancel a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cancelling {
+    /// [`Operate::cancel`]
+    Request,
+    /// [`Operate::cancel_without_undo`]
+    WithoutUndo,
+}
+
+impl Cancelling {
+    /// Decides what becomes of it, for a run with this header. `is_too_late`: the journal holds
+    /// [`Key::TOO_LATE_TO_CANCEL`](crate::journal::Key::TOO_LATE_TO_CANCEL). Only [`Cancelled::Requested`] and
+    /// [`Cancelled::WithoutUndo`] change the run.
+    #[must_use]
+    pub fn decide(self, header: &Header, lease: LeaseInfo, is_too_late: bool) -> Cancelled {
+        match (self, header.status, lease) {
+            (_, status, _) if status.has_ended() => Cancelled::Ended(status),
+            // A request that came before the declaration stands.
+            (Self::Request, ..) if is_too_late && !header.cancel_requested => Cancelled::TooLate,
+            (Self::Request, ..) => Cancelled::Requested,
+            (Self::WithoutUndo, _, LeaseInfo::Held(_)) => Cancelled::Held,
+            (Self::WithoutUndo, _, LeaseInfo::Free) => Cancelled::WithoutUndo,
+        }
+    }
 }
 
 /// Which of the named runs to delete.

@@ -219,6 +219,7 @@ async fn finish_one(
         .bind(ending.error.as_deref().map(text::stored))
         .bind(text::json(&ending.failed_on))
         .bind(ending.wake.map(millis))
+        .bind(ending.cancelling)
         .fetch_all(connection)
         .await
 }
@@ -252,6 +253,7 @@ async fn finish_many(
         .bind(endings().map(|ending| text::json(&ending.failed_on)).collect::<Vec<_>>())
         .bind(endings().map(|ending| ending.wake.map(millis)).collect::<Vec<_>>())
         .bind(endings().map(waits_on).collect::<Vec<_>>())
+        .bind(endings().map(|ending| ending.cancelling).collect::<Vec<_>>())
         .fetch_all(&mut *connection)
         .await
 }

@@ -88,12 +88,12 @@ async fn a_file_that_cannot_be_written_does_not_take_its_batch_along() {
         symlink("/dev/full", path(number)).unwrap();
     }
     let ids: Vec<_> = (0..16).map(|number: usize| run(&number.to_string())).collect();
-    let cancelled = join_all(ids.iter().map(|run| fixture.store.cancel(run))).await;
+    let cancelled = join_all(ids.iter().map(|run| fixture.store.cancel_without_undo(run))).await;
     for (number, cancelled) in cancelled.into_iter().enumerate() {
         if [3, 11].contains(&number) {
             assert!(matches!(cancelled, Err(StoreError::Full { .. })), "run {number}: {cancelled:?}");
         } else {
-            assert_eq!(cancelled, Ok(Cancelled::Now), "run {number}");
+            assert_eq!(cancelled, Ok(Cancelled::WithoutUndo), "run {number}");
         }
     }
     for number in [3, 11] {

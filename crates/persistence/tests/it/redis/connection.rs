@@ -198,9 +198,9 @@ async fn what_operators_do_is_done_once_though_its_answer_was_lost() {
     let answered = far.answer(Answer::new(run(), "manager", yes));
     let answered = disturbed(&proxy, Way::LosesTheAnswerTo("yes"), answered).await.unwrap();
     assert_eq!(answered, Answered::Taken);
-    let cancelled = with_a_lost_answer(&proxy, far.cancel(&run())).await.unwrap();
-    assert_eq!(cancelled, Cancelled::Now);
-    assert_eq!(far.cancel(&run()).await.unwrap(), Cancelled::Ended(Status::Cancelled));
+    let cancelled = with_a_lost_answer(&proxy, far.cancel_without_undo(&run())).await.unwrap();
+    assert_eq!(cancelled, Cancelled::WithoutUndo);
+    assert_eq!(far.cancel_without_undo(&run()).await.unwrap(), Cancelled::Ended(Status::Cancelled));
     let stored = near.load(&run()).await.unwrap().unwrap();
     let imported = with_a_lost_answer(&proxy, far.import(run_id("copy"), stored.clone())).await.unwrap();
     assert_eq!(imported, Imported::Added);

@@ -30,10 +30,11 @@ async fn a_cancellation_that_is_sent_again_leaves_a_run_alone_that_was_retried_s
         let lease = retried(&near).await;
         near.release(&lease);
     };
-    let cancelled = before_its_answer_came(&proxy, far.cancel(&run), meanwhile).await;
-    assert_eq!(cancelled, Ok(Cancelled::Now));
+    let cancelled = before_its_answer_came(&proxy, far.cancel_without_undo(&run), meanwhile).await;
+    assert_eq!(cancelled, Ok(Cancelled::WithoutUndo));
     assert_eq!(state(&near).await, (Status::Running, false));
-    assert_eq!(far.cancel(&run).await, Ok(Cancelled::Now), "another cancellation is another");
+    let again = far.cancel_without_undo(&run).await;
+    assert_eq!(again, Ok(Cancelled::WithoutUndo), "another cancellation is another");
 }
 
 #[tokio::test]
@@ -55,7 +56,7 @@ async fn a_finish_that_is_sent_again_is_acknowledged_though_the_run_was_cancelle
     let (proxy, far, near, _keys) = behind_proxy().await;
     let lease = held(&far, request("order-42")).await;
     let cancelling = async {
-        assert_eq!(near.cancel(&run_id("order-42")).await, Ok(Cancelled::Now));
+        assert_eq!(near.cancel_without_undo(&run_id("order-42")).await, Ok(Cancelled::WithoutUndo));
     };
     let finishing = far.finish(&lease, Ending::new(Status::Waiting));
     assert_eq!(before_its_answer_came(&proxy, finishing, cancelling).await, Ok(()));

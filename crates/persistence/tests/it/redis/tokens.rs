@@ -110,7 +110,7 @@ async fn an_entry_is_found_for_as_long_as_it_waits() {
     assert_eq!(found(&store, "open").await, places(&[("order-42", "open")]));
 
     store.release(&lease);
-    assert_eq!(store.cancel(&run).await, Ok(Cancelled::Now));
+    assert_eq!(store.cancel_without_undo(&run).await, Ok(Cancelled::WithoutUndo));
     assert_eq!((found(&store, "open").await, keys.listed()), (vec![], redis::Value::Int(0)));
     let lease = held(&store, request("order-42").purpose(Purpose::Retry)).await;
     store.revive(&lease, vec![]).await.unwrap();

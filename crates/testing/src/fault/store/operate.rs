@@ -36,6 +36,11 @@ impl<S: Operate> Operate for FaultyStore<S> {
         carry_out(fault, self.inner().cancel(run)).await
     }
 
+    async fn cancel_without_undo(&self, run: &RunId) -> Result<Cancelled, StoreError> {
+        let fault = self.befall(Called::new(Call::Cancel, Some(run), None))?;
+        carry_out(fault, self.inner().cancel_without_undo(run)).await
+    }
+
     async fn delete(&self, runs: Vec<RunId>, condition: DeleteIf) -> Result<Vec<RunId>, StoreError> {
         let run = if let [run] = runs.as_slice() { Some(run) } else { None };
         let fault = self.befall(Called::new(Call::Delete, run, None))?;

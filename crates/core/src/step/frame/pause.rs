@@ -1,0 +1,92 @@
+//! Pauses: what ends or interrupts the run, and is no failure of the step.
+//!
+//! A run can be cancelled, run out of time, wait, or stop because its store failed. The operation of a step sees that
+//! as an error of a step inside of it, and usually returns it inside of its own error type. If the library took that
+//! for a failure of the outer step, it would record it, a breaker would count it, and a fallback would take its place.
+//! So every failed attempt is asked here first, and everything else (recording, guards, fallbacks, events, lists,
+//! sagas) sees a pause as [`Error::Run`], never as the operation's own error.
+
+use super::Frame;
+use crate::error::{Error, RunError};
+use crate::event::EventKind;
+use crate::step::Ended;
+use crate::step::nested::OtherRun;
+
+impl Frame<'_> {
+    /// Returns what the failure of an attempt means: the pause behind it, or the failure itself.
+    #[inline]
+    pub(in crate::step) fn classify<T, E>(&self, ended: Ended<T, E>) -> Ended<T, E> {
+        match ended {
+            Ok(value) => Ok(value),
+            Err(Error::Run(error)) if error.pauses() => Err(Error::Run(error)),
+            Err(failure) => Err(self.pause().map_or(failure, Error::Run)),
+        }
+    }
+
+    /// Returns why the run does not go on, if that explains the failure of the attempt.
+    #[cold]
+    fn pause(&self) -> Option<RunError> {
+        let run = self.run?;
+        if let Err(fatal) = run.may_go_on() {
+            return Some(fatal);
+        }
+        if let Some(ended) = run.ended(self.label(), self.attempt).filter(|_| !self.is_shielded()) {
+            return Some(ended);
+        }
+        let waits = match &self.detail {
+            Some(detail) if detail.noted.own || run.has_detached_wait() => run.is_waiting(),
+            Some(detail) if detail.noted.other == Some(OtherRun::Paused) => {
+                run.note_other_run(OtherRun::Paused);
+                true
+            }
+            Some(_) => false,
+            // The step keeps no notes, so the run has to answer.
+            None => run.is_waiting(),
+        };
+        waits.then(|| RunError::Waiting {
+            step: run.waits_within(self.label()).unwrap_or_else(|| self.label().clone()),
+        })
+    }
+
+    /// Returns whether `error` ends or pauses the run: by its nature, or because the run cannot go on.
+    pub(in crate::step) fn is_pause(&self, error: &RunError) -> bool {
+        error.pauses() || self.run.is_some_and(|run| run.may_go_on().is_err())
+    }
+
+    /// The step ends in `error`, which ends or pauses the run. Returns the error.
+    #[cold]
+    pub(crate) fn paused(&mut self, error: RunError) -> RunError {
+        let attempt = self.attempt;
+        let was_in_flight = self.detail.as_mut().is_some_and(|detail| std::mem::take(&mut detail.in_flight));
+        if was_in_flight {
+            self.tell(|step| match error {
+                RunError::Waiting { .. } => EventKind::StepWaiting { step },
+                _ => EventKind::StepAborted { step, attempt, duration: self.duration() },
+            });
+        }
+        self.note_pause(&error);
+        error
+    }
+
+    /// Notes, for the run and for the operation that polls this step, that the step ends in `error`.
+    pub(crate) fn note_pause(&self, error: &RunError) {
+        if let Some(run) = self.run.filter(|_| error.pauses()) {
+            run.note_pause(error);
+        }
+    }
+
+    /// Returns whether a call of another run, which was cancelled, made the attempt fail. That is a failure, but a retry
+    /// of this run has to ask the other run again, so the failure is not recorded.
+    pub(in crate::step) fn failed_by_other_run(&self) -> bool {
+        self.detail.as_ref().is_some_and(|detail| detail.noted.other == Some(OtherRun::Cancelled))
+    }
+
+    /// A step that has a value waits for nothing that is inside of it.
+    #[cold]
+    pub(super) fn forget_waits(&self) {
+        if let Some(run) = self.run {
+            let label = self.label();
+            run.forget_waits(|waiting| crate::run::is_within(waiting, label));
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! Retries that outlive an execution, and refusals, which are no attempts.
+//!
+//! When an attempt of a recorded step failed and another one follows, the journal keeps how many there were, under the
+//! step's key. The outcome takes that record's place later. So a process that dies between two attempts does not begin
+//! to count anew, and a back-off that is longer than the workflow's `park_after` ends the execution: the run waits
+//! without a task, and is due again when the next attempt is.
+//!
+//! A guard that refuses did not let the attempt begin. A step with a retry policy asks it again, after the time that
+//! the guard names or the policy's next delay.
+
+use std::time::{Duration, Instant};
+
+use super::Frame;
+use crate::clock::millis;
+use crate::error::RunError;
+use crate::event::EventKind;
+use crate::guard::Refusal;
+use crate::journal::{Record, Retrying, Timestamp};
+use crate::run::{Waits, Writing};
+use crate::store::Durability;
+
+/// The part of a step that only steps with retries have.
+#[derive(Default)]
+pub(super) struct Retries {
+    /// When the first attempt began, by the store's clock.
+    since: Option<Timestamp>,
+    /// The rest of a delay that an execution before this one began.
+    pub(super) left: Option<Duration>,
+    /// The refusals of the attempt that is about to begin.
+    refusals: Option<Refusals>,
+}
+
+struct Refusals {
+    attempt: u32,
+    count: u32,
+    previous: Duration,
+    since: Instant,
+}
+
+/// What follows a failed attempt or a refusal, once its delay is known.
+pub(in crate::step) enum Next {
+    /// The delay passes in this execution.
+    Delay,
+    /// The journal keeps the number of attempts first.
+    Keep(Writing),
+    /// The journal keeps it, and the run waits until the delay is over.
+    Park(Writing),
+}
+
+impl Frame<'_> {
+    /// Takes over what an execution before this one left.
+    #[cold]
+    pub(super) fn resumes(&mut self, retrying: Retrying) {
+        let Some(run) = self.run else { return };
+        let now = run.time();
+        let Retrying { attempts, delay_ms, until, since } = retrying;
+        self.attempt = attempts;
+        self.previous_delay = Duration::from_millis(delay_ms);
+        let began = run.clock().now().checked_sub(since.until(now));
+        let detail = self.detail();
+        detail.began = began;
+        let left = Some(now.until(until));
+        detail.retries = Some(Box::new(Retries { since: Some(since), left, refusals: None }));
+    }
+
+    /// Returns whether a delay has to pass before the first attempt of this execution. The run waits if it is long.
+    pub(in crate::step) fn resumed_delay(&mut self) -> Option<Result<(), RunError>> {
+        let left = self.detail.as_ref()?.retries.as_ref()?.left?;
+        if !self.parks(left) {
+            return Some(Ok(()));
+        }
+        let until = self.run?.time().after(left);
+        Some(Err(self.parked(until)))
+    }
+
+    /// Keeps the number of attempts, if the step is recorded and another attempt follows after `delay`.
+    pub(in crate::step) fn keep_attempts(&mut self, delay: Duration) -> Next {
+        let Some(run) = self.run.filter(|_| self.is_recorded()) else { return Next::Delay };
+        let parks = self.parks(delay);
+        let now = run.time();
+        let since = self.retries().since.unwrap_or_else(|| now.before(self.duration()));
+        let until = now.after(delay);
+        self.retries().since = Some(since);
+        self.retries().left = None;
+        let delay_ms = millis(delay);
+        let outcome = Retrying { attempts: self.attempt, delay_ms, until, since }.into_outcome();
+        let record = Record { key: self.key().clone(), outcome, input: None };
+        let replaces = std::mem::replace(&mut self.detail().replaces, true);
+        let durability = if parks { None } else { Some(Durability::Batched) };
+        match run.write(record, replaces, durability) {
+            None => Next::Delay,
+            Some(writing) if parks => Next::Park(writing),
+            Some(writing) => Next::Keep(writing),
+        }
+    }
+
+    /// The journal keeps the number of attempts, so the run waits until the next one is due.
+    pub(in crate::step) fn park(&mut self) -> RunError {
+        let until = self.run.map(|run| run.time().after(self.previous_delay));
+        self.parked(until.unwrap_or_default())
+    }
+
+    fn parked(&mut self, until: Timestamp) -> RunError {
+        let step = self.label().clone();
+        if let Some(run) = self.run {
+            let in_undo = self.is_shielded();
+            run.note_waiting(Waits { step: step.clone(), for_answer: false, wake: Some(until), in_undo });
+        }
+        RunError::Waiting { step }
+    }
+
+    fn parks(&self, delay: Duration) -> bool {
+        let longest = self.run.filter(|_| self.is_recorded()).and_then(|run| run.park_after());
+        longest.is_some_and(|longest| delay > longest)
+    }
+
+    fn retries(&mut self) -> &mut Retries {
+        self.detail().retries.get_or_insert_default()
+    }
+
+    /// Takes note of a refusal, and returns how often the guard refused this attempt, and the delay before that.
+    pub(in crate::step) fn refused_again(&mut self) -> (u32, Duration) {
+        let (now, attempt) = (self.clock().now(), self.attempt);
+        let first = Refusals { attempt, count: 0, previous: Duration::ZERO, since: now };
+        let refusals = self.retries().refusals.take().filter(|before| before.attempt == attempt);
+        let mut refusals = refusals.unwrap_or(first);
+        refusals.count += 1;
+        let answer = (refusals.count, refusals.previous);
+        self.retries().refusals = Some(refusals);
+        answer
+    }
+
+    /// Returns whether the step may ask its guards again after `delay`. With a deadline, that decides. Without one, a
+    /// recorded step asks for as long as it takes, and any other one for `longest` at most.
+    pub(in crate::step) fn may_ask_again(&self, delay: Duration, longest: Duration) -> bool {
+        if !self.has_time_for(delay) {
+            return false;
+        }
+        if self.is_recorded() || self.has_deadline() {
+            return true;
+        }
+        let refusals = self.detail.as_ref().and_then(|detail| detail.retries.as_ref()?.refusals.as_ref());
+        let waited = refusals.map(|refusals| self.clock().now().saturating_duration_since(refusals.since));
+        waited.unwrap_or_default().saturating_add(delay) <= longest
+    }
+
+    /// The attempt did not begin; the step asks its guards again after `delay`.
+    pub(in crate::step) fn ask_again(&mut self, delay: Duration, refusal: &Refusal) -> Next {
+        let attempt = self.attempt;
+        if let Some(refusals) = &mut self.retries().refusals {
+            refusals.previous = delay;
+        }
+        self.attempt = attempt.saturating_sub(1);
+        self.tell(|step| {
+            let (by, reason) = (refusal.by.to_string(), refusal.reason.to_string());
+            EventKind::AttemptRefused { step, attempt, by, reason, delay }
+        });
+        let (delay_ms, by, reason) = (millis(delay), &refusal.by, &refusal.reason);
+        tracing::info!(step = %self.name, attempt, delay_ms, %by, %reason, "a guard refused the attempt");
+        self.previous_delay = delay;
+        self.end_attempt();
+        if self.parks(delay) { self.keep_attempts(delay) } else { Next::Delay }
+    }
+}
