@@ -6,6 +6,7 @@ mod examples;
 mod faulty;
 mod fuse;
 mod leases;
+mod meeting;
 mod retry;
 mod sagas;
 mod servers;

@@ -265,6 +265,6 @@ async fn a_run_that_is_executed_is_cancelled_through_its_store() {
     store.retry(&id("r")).await.unwrap();
     let died = tokio::time::timeout(secs(1), workflow.run("r", body)).await;
     assert!(died.is_err());
-    assert_eq!(store.cancel(&id("r")).await.unwrap(), Cancelled::Now);
+    assert_eq!(store.cancel(&id("r")).await.unwrap(), Cancelled::Requested);
     assert_eq!(begun.load(Ordering::Relaxed), 2);
 }

@@ -31,8 +31,8 @@ pub use any::AnyStore;
 pub use error::StoreError;
 pub use lease::{Lease, Owner};
 pub use operate::{
-    Answer, Answered, Cancelled, Cancelling, Cursor, DeleteIf, Due, DueQuery, Imported, Operate, Page, RunQuery,
-    RunSummary, WaitQuery, Waiting,
+    Answer, Answered, Cancelled, Cancelling, Cursor, DeleteIf, Due, DueQuery, Imported, Operate, Page,
+    RunQuery, RunSummary, WaitQuery, Waiting,
 };
 pub use run_id::{InvalidRunId, RunId};
 pub(crate) use transactional::Back;

@@ -66,7 +66,7 @@ mod sqlite;
 
 #[cfg(feature = "file")]
 pub use file::{FileOptions, FileStore};
-pub use memory::MemoryStore;
+pub use memory::{MemoryStore, MemoryTransaction};
 pub use operate::copy;
 #[cfg(feature = "postgres")]
 pub use postgres::{PostgresOptions, PostgresStore, PostgresTransaction};

@@ -8,11 +8,13 @@ use awaitly_core::journal::{
     Timestamp, Unanswered, WaitEntry, admit, settle,
 };
 use awaitly_core::store::{
-    Answer, Answered, Bell, Cancelled, Cancelling, Cursor, DeleteIf, Due, DueQuery, Durability, Ending, Imported, Lease,
-    Open, Opened, Operate, Page, Renewed, Rewrite, RunId, RunQuery, RunSummary, Store, StoreError, StoredRun,
-    Wait, WaitQuery, Waiting, Wakes,
+    Answer, Answered, Bell, Cancelled, Cancelling, Cursor, DeleteIf, Due, DueQuery, Durability, Ending,
+    Imported, Lease, OnRecorded, Open, Opened, Operate, Page, Renewed, Rewrite, RunId, RunQuery, RunSummary,
+    Store, StoreError, StoredRun, Transactional, Wait, WaitQuery, Waiting, Wakes,
 };
 use foldhash::fast::RandomState;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use tokio::time::Instant;
 
 use crate::limits;
@@ -58,6 +60,8 @@ struct Shared {
 
 #[derive(Default)]
 struct Journals {
+    /// What transactions wrote beside the journals.
+    table: BTreeMap<String, Payload>,
     /// Where a run stands in `runs`: the slot of its leases.
     slots: HashMap<RunId, usize, RandomState>,
     /// In the order in which they began. `None`: it was deleted.
@@ -157,23 +161,11 @@ impl Store for MemoryStore {
     }
 
     async fn append(&self, lease: &Lease, record: Record, _: Durability) -> Result<(), StoreError> {
-        let mut journals = self.lock();
-        let journal = journals.held(lease)?;
-        if !journal.keys.insert(record.key.clone()) {
-            return Err(journal.already_recorded(record.key));
-        }
-        journal.records.push(record);
-        Ok(())
+        self.lock().held(lease)?.record(record, OnRecorded::Refuse)
     }
 
     async fn replace(&self, lease: &Lease, record: Record, _: Durability) -> Result<(), StoreError> {
-        let mut journals = self.lock();
-        let journal = journals.held(lease)?;
-        if !journal.keys.insert(record.key.clone()) {
-            journal.records.retain(|old| old.key != record.key);
-        }
-        journal.records.push(record);
-        Ok(())
+        self.lock().held(lease)?.record(record, OnRecorded::Replace)
     }
 
     async fn wait(&self, lease: &Lease, wait: Wait) -> Result<(), StoreError> {
@@ -363,6 +355,95 @@ impl Operate for MemoryStore {
     }
 }
 
+/// A transaction of a [`MemoryStore`]: a stand-in for a database's, so that tests show what a step in a transaction
+/// leaves when its process dies.
+///
+/// It writes JSON values under names of the caller's choice, beside the journals. A read sees what is committed and what
+/// this transaction wrote. Transactions do not wait for each other: of two that write one name, the last to commit wins.
+///
+/// ```
+/// use awaitly_core::{DurableRun, RunError, Workflow, step};
+/// use awaitly_core::store::Tx;
+/// use awaitly_persistence::{MemoryStore, MemoryTransaction};
+///
+/// async fn debit(mut tx: Tx<MemoryTransaction>, cents: u64) -> Result<u64, RunError> {
+///     let balance: u64 = tx.get("balance").unwrap_or(10_000);
+///     tx.put("balance", &(balance - cents));
+///     Ok(balance - cents)
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// let store = MemoryStore::new();
+/// let body = async |run: &DurableRun| {
+///     Ok::<u64, RunError>(step!(run, "debit", transaction = &store, |tx| debit(tx, 4200)))
+/// };
+/// let paid = Workflow::new("pay").store(store.clone()).run("order-42", body).await;
+/// assert_eq!((paid, store.get("balance")), (Ok(5800), Some(5800)));
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct MemoryTransaction {
+    store: MemoryStore,
+    written: BTreeMap<String, Option<Payload>>,
+}
+
+impl MemoryTransaction {
+    /// Returns the value under `name`. `None`: there is none, or it is no `T`.
+    #[must_use]
+    pub fn get<T: DeserializeOwned>(&self, name: &str) -> Option<T> {
+        match self.written.get(name) {
+            Some(written) => written.as_ref()?.decode().ok(),
+            None => self.store.get(name),
+        }
+    }
+
+    /// Writes `value` under `name`. A value without a JSON form counts as none.
+    pub fn put<T: Serialize + ?Sized>(&mut self, name: impl Into<String>, value: &T) {
+        self.written.insert(name.into(), Payload::encode(value).ok());
+    }
+
+    /// Removes the value under `name`.
+    pub fn remove(&mut self, name: impl Into<String>) {
+        self.written.insert(name.into(), None);
+    }
+}
+
+impl MemoryStore {
+    /// Returns the value that a transaction committed under `name`. `None`: there is none, or it is no `T`.
+    #[must_use]
+    pub fn get<T: DeserializeOwned>(&self, name: &str) -> Option<T> {
+        self.lock().table.get(name)?.decode().ok()
+    }
+}
+
+impl Transactional for MemoryStore {
+    type Transaction = MemoryTransaction;
+
+    async fn begin(&self) -> Result<MemoryTransaction, StoreError> {
+        Ok(MemoryTransaction { store: self.clone(), written: BTreeMap::new() })
+    }
+
+    async fn commit(
+        &self,
+        transaction: MemoryTransaction,
+        lease: &Lease,
+        record: Record,
+        on_recorded: OnRecorded,
+    ) -> Result<(), StoreError> {
+        let mut journals = self.lock();
+        let journal = journals.held(lease)?;
+        journal.record(record, on_recorded)?;
+        for (name, value) in transaction.written {
+            match value {
+                Some(value) => drop(journals.table.insert(name, value)),
+                None => drop(journals.table.remove(&name)),
+            }
+        }
+        Ok(())
+    }
+}
+
 impl fmt::Debug for MemoryStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("MemoryStore").field("runs", &self.lock().slots.len()).finish_non_exhaustive()
@@ -476,6 +557,17 @@ impl Journal {
     ) -> Result<(), Unanswered> {
         let (status, entry, recorded) = (self.header.status, self.waits.get(key), self.keys.contains(key));
         settle(Some(Asked { status, entry, recorded }), settling, token, now)
+    }
+
+    fn record(&mut self, record: Record, on_recorded: OnRecorded) -> Result<(), StoreError> {
+        if !self.keys.insert(record.key.clone()) {
+            match on_recorded {
+                OnRecorded::Refuse => return Err(self.already_recorded(record.key)),
+                OnRecorded::Replace => self.records.retain(|old| old.key != record.key),
+            }
+        }
+        self.records.push(record);
+        Ok(())
     }
 
     /// Puts an outcome in the place of the entry that waits for it.

@@ -5,9 +5,12 @@ use std::time::Duration;
 use awaitly_core::journal::Key;
 use awaitly_core::retry::{Always, Rules};
 use awaitly_core::step::Keep;
-use awaitly_core::{__undo, Error, FromStep, Mode, Retry, Run};
+use awaitly_core::store::{Transactional, Tx};
+use awaitly_core::{__undo, Durable, DurableRun, Error, FromStep, Mode, Retry, Run};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
-use crate::ledger::{Done, Ledger};
+use crate::ledger::{Done, Ledger, Undone};
 
 /// What undoes a step: the operation, how often it is tried, and for how long. `C` is `()` for a step that nothing
 /// undoes.
@@ -22,6 +25,13 @@ pub struct Compensation<C = (), P = Always> {
 #[derive(Clone)]
 pub struct By<C>(C);
 
+/// The operation that undoes a step inside of a transaction of a store.
+#[derive(Clone)]
+pub struct InTransactionOf<'c, S, C> {
+    store: &'c S,
+    operation: C,
+}
+
 impl Compensation {
     pub(crate) const fn none() -> Self {
         Self { operation: (), retry: Retry::fixed(Duration::ZERO).attempts(1), timeout: None }
@@ -32,6 +42,11 @@ impl<C, P> Compensation<C, P> {
     pub(crate) fn by<D>(self, operation: D) -> Compensation<By<D>, P> {
         let Self { retry, timeout, .. } = self;
         Compensation { operation: By(operation), retry, timeout }
+    }
+
+    pub(crate) fn within<S, D>(self, store: &S, operation: D) -> Compensation<InTransactionOf<'_, S, D>, P> {
+        let Self { retry, timeout, .. } = self;
+        Compensation { operation: InTransactionOf { store, operation }, retry, timeout }
     }
 
     pub(crate) fn retry<Q>(self, retry: Retry<Q>) -> Compensation<C, Q> {
@@ -89,10 +104,44 @@ where
 
     fn enter(self, step: Key, value: &T, Entered(ledger): &Entered<'_, 'c, E, M>) {
         let (value, Self { operation: By(mut operation), retry, timeout }) = (value.clone(), self);
-        let undo = move |run: Run<M>, name| -> crate::ledger::Undone<'c, E> {
+        let undo = move |run: Run<M>, name| -> Undone<'c, E> {
             Box::pin(async move {
                 let mut undo =
                     __undo::shielded(run.step(name, move || operation(value.clone())).retry(retry));
+                if let Some(timeout) = timeout {
+                    undo = undo.timeout(timeout);
+                }
+                let key = __undo::key_of(&undo);
+                (key, undo.await.map(drop).map_err(E::from_step))
+            })
+        };
+        ledger.lock().done.push(Done { step, undo: Box::new(undo) });
+    }
+}
+
+#[diagnostic::do_not_recommend]
+impl<'c, T, E, S, C, P, Fut, U, F> Compensates<'c, T, E, Durable>
+    for Compensation<InTransactionOf<'c, S, C>, P>
+where
+    T: Clone + Send + 'c,
+    E: FromStep<Error<F>> + 'c,
+    S: Transactional,
+    C: Fn(Tx<S::Transaction>, T) -> Fut + Clone + Send + 'c,
+    Fut: Future<Output = Result<U, F>> + Send + 'c,
+    U: Serialize + DeserializeOwned + Send + 'static,
+    F: Serialize + DeserializeOwned + fmt::Display + Send + 'static,
+    P: Rules<F> + Send + 'c,
+{
+    const UNDOES: bool = true;
+
+    fn enter(self, step: Key, value: &T, Entered(ledger): &Entered<'_, 'c, E, Durable>) {
+        let Self { operation: InTransactionOf { store, operation }, retry, timeout } = self;
+        let value = value.clone();
+        let undo = move |run: DurableRun, name| -> Undone<'c, E> {
+            let operation = move |tx| operation(tx, value.clone());
+            Box::pin(async move {
+                let undo = run.step(name, operation).transaction(store).retry(retry);
+                let mut undo = __undo::shielded(undo);
                 if let Some(timeout) = timeout {
                     undo = undo.timeout(timeout);
                 }
@@ -108,6 +157,12 @@ impl<C, P: fmt::Debug> fmt::Debug for Compensation<C, P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { retry, timeout, .. } = self;
         f.debug_struct("Compensation").field("retry", retry).field("timeout", timeout).finish_non_exhaustive()
+    }
+}
+
+impl<S, C> fmt::Debug for InTransactionOf<'_, S, C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("InTransactionOf(..)")
     }
 }
 

@@ -7,6 +7,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use std::vec;
 
+use awaitly_core::__undo::Scope;
 use awaitly_core::journal::Key;
 use awaitly_core::several::ItemOperation;
 use awaitly_core::step::{Invoke, Keep, Once, Repeat, Step, StepFuture};
@@ -163,8 +164,21 @@ where
 
     fn into_future(self) -> Self::IntoFuture {
         let results = (0..self.list.items.len()).map(|_| None).collect();
-        let (in_flight, under_way) = (FuturesUnordered::new(), self.list.concurrency);
-        SagaEachFuture { each: self, in_flight, under_way, results, failure: None, wait: None, waiting: Vec::new() }
+        let run = self.list.saga.run();
+        // Only an execution before this one can have left items under way.
+        let under_way = if __undo::is_resumed(run) { self.list.concurrency } else { 0 };
+        let (in_flight, begun) = (FuturesUnordered::new(), false);
+        SagaEachFuture {
+            each: self,
+            in_flight,
+            under_way,
+            results,
+            failure: None,
+            wait: None,
+            waiting: Vec::new(),
+            begun,
+            scope: None,
+        }
     }
 }
 
@@ -185,6 +199,9 @@ where
     /// The first item that waits, and the steps at which items do.
     wait: Option<Error<A::Error>>,
     waiting: Vec<Key>,
+    begun: bool,
+    /// Dropped last, so that the end of the list is told after that of its steps.
+    scope: Option<Scope<'s>>,
 }
 
 /// The steps under way.
@@ -259,6 +276,10 @@ where
     type Output = Result<Vec<A::Value>, Error<A::Error>>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        if !std::mem::replace(&mut self.begun, true) {
+            let List { saga, base, .. } = &self.each.list;
+            self.scope = __undo::scope(saga.run(), base);
+        }
         loop {
             self.fill();
             match ready!(Pin::new(&mut self.in_flight).poll_next(cx)) {
@@ -280,6 +301,7 @@ where
                 None => break,
             }
         }
+        self.scope = None;
         if self.failure.is_some() {
             __undo::forget_waits(self.each.list.saga.run(), &self.waiting);
         }

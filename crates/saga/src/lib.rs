@@ -76,7 +76,7 @@ mod step;
 mod story;
 mod undo;
 
-pub use compensation::{By, Compensates, Compensation};
+pub use compensation::{By, Compensates, Compensation, InTransactionOf};
 pub use each::{SagaEach, SagaEachFuture};
 pub use error::{FailedCompensation, SagaError};
 pub use options::{OnCancel, OnGiveUp, SagaOptions};

@@ -4,25 +4,26 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use awaitly_core::__undo::Unkept;
 use awaitly_core::guard::{Both, Guard};
 use awaitly_core::journal::{Key, OnChange};
 use awaitly_core::step::{
-    Ended, Execute, Invoke, Keep, Policy, Recorded, Repeat, Step, StepFuture, ValuesOnly,
+    Committed, Ended, Execute, InTransaction, Invoke, Keep, Policy, Recorded, Repeat, Step, StepFuture,
+    ValuesOnly,
 };
-use awaitly_core::store::Durability;
-use awaitly_core::__undo::Unkept;
-use awaitly_core::{__undo, Error, Mode, Retry, RunError};
+use awaitly_core::store::{Durability, Transactional, Tx};
+use awaitly_core::{__undo, Durable, Error, Mode, Retry, RunError};
 use pin_project_lite::pin_project;
 use serde::Serialize;
 
 use crate::Saga;
-use crate::compensation::{By, Compensates, Compensation, Entered};
+use crate::compensation::{By, Compensates, Compensation, Entered, InTransactionOf};
 use crate::ledger::Ledger;
 
 /// A step of a saga, with what undoes it.
 ///
-/// Made with [`Saga::step`]. It takes the options of an ordinary [`Step`] but for `when`, `unless` and `transaction`, and
-/// is executed as one; what is added is [`compensate`](Self::compensate).
+/// Made with [`Saga::step`]. It takes the options of an ordinary [`Step`] but for `when` and `unless`, and is executed as
+/// one; what is added is [`compensate`](Self::compensate).
 ///
 /// # Cancel safety
 /// As for [`Step`]. A step that is dropped while its operation is under way is [in doubt](crate::SagaError::in_doubt).
@@ -148,7 +149,63 @@ impl<'s, 'r, H, F, A, R, G, X> SagaStep<'s, H, Step<'r, F, A, R, G>, X> {
     }
 }
 
+impl<'s, 'c, 'r, E, F, A, R, G, P>
+    SagaStep<'s, Saga<'c, E, Durable>, Step<'r, F, A, R, G>, Compensation<(), P>>
+{
+    /// Sets a compensation that works inside of a transaction of `store`, which is the store of the run: the record that
+    /// the step is undone commits together with the writes of `operation`, so the undo takes effect exactly once. Apart
+    /// from that, it is as [`compensate`](Self::compensate); each attempt has a clone of `operation`.
+    ///
+    /// ```
+    /// use awaitly_core::store::{Transactional, Tx};
+    /// use awaitly_core::{RunError, step};
+    /// use awaitly_saga::DurableSaga;
+    ///
+    /// async fn debit<T>(tx: Tx<T>, cents: u64) -> Result<u64, RunError> {
+    ///     Ok(cents)
+    /// }
+    ///
+    /// async fn credit<T>(tx: Tx<T>, cents: u64) -> Result<(), RunError> {
+    ///     Ok(())
+    /// }
+    ///
+    /// async fn pay<'c>(
+    ///     saga: &DurableSaga<'c, RunError>,
+    ///     store: &'c impl Transactional,
+    /// ) -> Result<u64, RunError> {
+    ///     let debited = step!(saga
+    ///         .step("debit", move |tx| debit(tx, 4200))
+    ///         .transaction(store)
+    ///         .compensate_in(store, move |tx, cents| credit(tx, cents)));
+    ///     Ok(debited)
+    /// }
+    /// ```
+    #[expect(clippy::type_complexity, reason = "a step, and what undoes it")]
+    pub fn compensate_in<S, C, Fut, U, X>(
+        self,
+        store: &'c S,
+        operation: C,
+    ) -> SagaStep<'s, Saga<'c, E, Durable>, Step<'r, F, A, R, G>, Compensation<InTransactionOf<'c, S, C>, P>>
+    where
+        S: Transactional,
+        A: Invoke<F>,
+        C: Fn(Tx<S::Transaction>, A::Value) -> Fut + Clone + Send + 'c,
+        Fut: Future<Output = Result<U, X>>,
+    {
+        SagaStep::new(self.saga, self.step, self.compensation.within(store, operation))
+    }
+}
+
 impl<'s, 'r, H, F, A, G, X> SagaStep<'s, H, Step<'r, F, A, Recorded, G>, X> {
+    /// See [`Step::transaction`].
+    #[expect(clippy::type_complexity, reason = "a step, and what undoes it")]
+    pub fn transaction<S: Transactional>(
+        self,
+        store: &S,
+    ) -> SagaStep<'s, H, Step<'r, F, InTransaction<'_, S, A>, Committed, G>, X> {
+        self.map(|step| step.transaction(store))
+    }
+
     /// See [`Step::rerun_errors`].
     pub fn rerun_errors(self) -> SagaStep<'s, H, Step<'r, F, A, ValuesOnly, G>, X> {
         self.map(Step::rerun_errors)

@@ -178,7 +178,8 @@ where
             let (key, undone) = undo.await.unwrap_or_else(|panic| panicked(&step, &*panic));
             dropped.step = None;
             drop(dropped);
-            let pauses = matches!(__undo::stopping(self.run()), Some(Stopping::Interrupted | Stopping::Waiting));
+            let pauses =
+                matches!(__undo::stopping(self.run()), Some(Stopping::Interrupted | Stopping::Waiting));
             if undone.is_err() && pauses {
                 return Err(self.paused(step, unwinding.rest));
             }

@@ -5,7 +5,7 @@ use awaitly::journal::Status;
 use awaitly::journal::{Outcome, Payload};
 use awaitly::persistence::MemoryStore;
 use awaitly::saga::{OnCancel, OnGiveUp, SagaError, SagaOptions, saga, saga_with};
-use awaitly::store::{Answer, Answered, Cancelled, Operate, RunId, Store};
+use awaitly::store::{Answer, Answered, Cancelled, DueQuery, Operate, RunId, Store};
 use awaitly::{DurableRun, RunError, Workflow, step};
 use tokio_util::sync::CancellationToken;
 
@@ -161,10 +161,25 @@ async fn a_waiting_run_that_is_cancelled_is_undone() {
 }
 
 #[tokio::test]
-async fn what_an_operator_cancelled_in_the_store_can_still_be_undone() {
+async fn waiting_run_that_an_operator_cancels_is_undone_when_resumed() {
     let trip = Trip::new();
     trip.run().await.unwrap_err();
-    assert_eq!(trip.store.cancel(&id("r")).await.unwrap(), Cancelled::Now);
+    assert_eq!(trip.store.cancel(&id("r")).await.unwrap(), Cancelled::Requested);
+    assert_eq!(trip.world.done(), ["seat", "room"]);
+    assert_eq!(trip.store.due(DueQuery::new()).await.unwrap().len(), 1, "somebody has to undo it");
+    let cancelled = trip.run().await;
+    assert_eq!(trip.world.done(), ["seat", "room", "undo room", "undo seat"]);
+    assert_eq!(status(&trip.store, "r").await, Status::Cancelled);
+    let step = Some("manager".into());
+    assert_eq!(cancelled, Err(SagaError::new(TripError::Run(RunError::Cancelled { step }))));
+    assert_eq!(trip.run().await, cancelled, "each later call returns the same error");
+}
+
+#[tokio::test]
+async fn run_marked_without_undo_can_still_be_undone() {
+    let trip = Trip::new();
+    trip.run().await.unwrap_err();
+    assert_eq!(trip.store.cancel_without_undo(&id("r")).await.unwrap(), Cancelled::WithoutUndo);
     assert_eq!(trip.world.done(), ["seat", "room"]);
     trip.workflow().cancel("r", async |run| trip.body(run).await).await.unwrap_err();
     assert_eq!(trip.world.done(), ["seat", "room", "undo room", "undo seat"]);

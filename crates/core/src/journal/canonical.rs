@@ -397,12 +397,8 @@ mod tests {
             list: Vec<u32>,
         }
         let set = HashSet::from([7]);
-        let order = Order {
-            tags: Tags(set.clone()),
-            shared: Arc::new(set.clone()),
-            maybe: Some(set),
-            list: vec![7],
-        };
+        let order =
+            Order { tags: Tags(set.clone()), shared: Arc::new(set.clone()), maybe: Some(set), list: vec![7] };
         let Canonical::Map(entries) = Canonical::of(&order).unwrap() else { panic!("no map") };
         let forms: BTreeMap<_, _> = entries.into_iter().collect();
         let seven = vec![Canonical::Number("7".into())];

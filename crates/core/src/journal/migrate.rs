@@ -1,11 +1,12 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::error::Error;
 use std::fmt;
 use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::{Key, Outcome, Payload, Record, WaitEntry};
+use super::decision::Decision;
+use super::{Key, Outcome, Payload, Record, WaitEntry, scope};
 
 /// One change to a journal, from one version of a workflow to the next.
 ///
@@ -20,10 +21,23 @@ use super::{Key, Outcome, Payload, Record, WaitEntry};
 ///     }));
 /// ```
 #[derive(Clone)]
-pub struct Migration(Arc<Apply>);
+pub struct Migration(Vec<Change>);
 
-type Apply = dyn Fn(Contents) -> Result<Contents, Reason> + Send + Sync;
-type Reason = (Key, Box<str>);
+/// One rename, removal or transformation.
+#[derive(Clone)]
+struct Change {
+    /// The key that it is about.
+    key: Key,
+    apply: Arc<Apply>,
+}
+
+type Apply = dyn Fn(&mut Contents) -> Result<Matched, Box<str>> + Send + Sync;
+
+/// Whether a change found anything to change.
+enum Matched {
+    Something,
+    Nothing,
+}
 
 /// What a journal knows by keys, and a migration may change.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -37,48 +51,93 @@ pub struct Contents {
 }
 
 impl Contents {
-    fn holds(&self, key: &Key) -> bool {
-        self.records.iter().any(|record| record.key == *key)
-            || self.waits.iter().any(|entry| entry.key == *key)
+    fn keys(&self) -> impl Iterator<Item = &Key> {
+        let Self { records, waits, failed_on } = self;
+        let records = records.iter().map(|record| &record.key);
+        records.chain(waits.iter().map(|entry| &entry.key)).chain(failed_on)
     }
 
-    fn keys_mut(&mut self) -> impl Iterator<Item = &mut Key> {
+    /// Whether a migration that concerns the keys for which `is_meant` holds has anything to change.
+    fn holds(&self, is_meant: impl Fn(&Key) -> bool) -> bool {
+        self.keys().any(is_meant)
+    }
+
+    /// The key that stands twice among the records and the questions, if one does.
+    fn twice(&self) -> Option<&Key> {
+        let mut seen = HashSet::new();
+        let records = self.records.iter().map(|record| &record.key);
+        records.chain(self.waits.iter().map(|entry| &entry.key)).find(|key| !seen.insert(*key))
+    }
+
+    /// Gives each key another name, also in what sagas recorded of their steps.
+    fn rename(&mut self, renamed: impl Fn(&Key) -> Option<Key>) {
         let Self { records, waits, failed_on } = self;
-        let records = records.iter_mut().map(|record| &mut record.key);
-        records.chain(waits.iter_mut().map(|entry| &mut entry.key)).chain(failed_on)
+        for record in records {
+            if let Outcome::Value(payload) = &record.outcome
+                && let Some(decision) = Decision::read(&record.key, payload)
+            {
+                record.outcome = Outcome::Value(decision.renamed(&renamed));
+            }
+            if let Some(key) = renamed(&record.key) {
+                record.key = key;
+            }
+        }
+        let keys = waits.iter_mut().map(|entry| &mut entry.key).chain(failed_on);
+        for key in keys {
+            if let Some(renamed) = renamed(key) {
+                *key = renamed;
+            }
+        }
     }
 }
 
 impl Migration {
     /// The step known under `from` is now known as `to`, whether its outcome is recorded or it waits for an answer: who
-    /// was asked may still answer with the token that they have. A journal without it is left alone.
+    /// was asked may still answer with the token that they have. A journal without it is left alone; see
+    /// [`apply`](Self::apply) for how to tell.
     ///
-    /// Fails where the journal holds both keys: one of the two outcomes would be lost.
+    /// Everything inside goes with it: the steps that its operation built (`from/charge`, `from@2/charge`), the branches
+    /// of a `parallel!` (`from.user`), the items of a list (`from[0]`), its compensation (`undo from`) and the notices of
+    /// its question (`notify from`). A second step of that name, `from#2`, is another step, and needs a rename of its
+    /// own.
+    ///
+    /// # Errors
+    /// A migration fails if the journal holds both an old and a new key: one of the two outcomes would be lost.
+    ///
+    /// ```
+    /// use awaitly_core::journal::Migration;
+    ///
+    /// let to_2 = Migration::rename("pay", "payment"); // `pay/charge` becomes `payment/charge`
+    /// ```
     #[must_use]
     pub fn rename(from: impl Into<Key>, to: impl Into<Key>) -> Self {
         let (from, to) = (from.into(), to.into());
-        Self::new(move |mut contents| {
-            if from == to || !contents.holds(&from) {
-                return Ok(contents);
+        Self::new(from.clone(), move |contents| {
+            if from == to || !contents.holds(|key| scope::renamed(key, &from, &to).is_some()) {
+                return Ok(Matched::Nothing);
             }
-            if contents.holds(&to) {
-                return Err((from.clone(), format!("the journal already holds `{to}`").into()));
+            contents.rename(|key| scope::renamed(key, &from, &to));
+            match contents.twice() {
+                Some(key) => Err(format!("the journal already holds `{key}`").into()),
+                None => Ok(Matched::Something),
             }
-            contents.keys_mut().filter(|key| **key == from).for_each(|key| *key = to.clone());
-            Ok(contents)
         })
     }
 
-    /// The step known under `key` is forgotten, so that it runs again where it is asked for. One that waits for an
-    /// answer is withdrawn: an answer that comes later is refused.
+    /// The step known under `key` is forgotten with everything inside, as [`rename`](Self::rename) lists it, so that it
+    /// runs again if the body asks for it. A question is withdrawn: an answer that comes later is refused.
     #[must_use]
     pub fn remove(key: impl Into<Key>) -> Self {
         let key = key.into();
-        Self::new(move |mut contents| {
-            contents.records.retain(|record| record.key != key);
-            contents.waits.retain(|entry| entry.key != key);
-            contents.failed_on.retain(|failed| *failed != key);
-            Ok(contents)
+        Self::new(key.clone(), move |contents| {
+            let is_meant = |other: &Key| scope::is_inside(other, &key);
+            if !contents.holds(is_meant) {
+                return Ok(Matched::Nothing);
+            }
+            contents.records.retain(|record| !is_meant(&record.key));
+            contents.waits.retain(|entry| !is_meant(&entry.key));
+            contents.failed_on.retain(|failed| !is_meant(failed));
+            Ok(Matched::Something)
         })
     }
 
@@ -93,26 +152,72 @@ impl Migration {
         change: impl Fn(Value) -> Result<Value, Box<dyn Error + Send + Sync>> + Send + Sync + 'static,
     ) -> Self {
         let key = key.into();
-        Self::new(move |mut contents| {
+        Self::new(key.clone(), move |contents| {
+            let mut matched = Matched::Nothing;
             for record in contents.records.iter_mut().filter(|record| record.key == key) {
                 if let Outcome::Value(payload) = &record.outcome {
-                    let changed = transformed(payload, &change).map_err(|reason| (key.clone(), reason))?;
-                    record.outcome = Outcome::Value(changed);
+                    record.outcome = Outcome::Value(transformed(payload, &change)?);
+                    matched = Matched::Something;
                 }
             }
-            Ok(contents)
+            Ok(matched)
         })
     }
 
     /// First `self`, then `next`, as one change.
     #[must_use]
-    pub fn and_then(self, next: Self) -> Self {
-        Self::new(move |contents| (self.0)(contents).and_then(|contents| (next.0)(contents)))
+    pub fn and_then(mut self, next: Self) -> Self {
+        self.0.extend(next.0);
+        self
     }
 
-    fn new(apply: impl Fn(Contents) -> Result<Contents, Reason> + Send + Sync + 'static) -> Self {
-        Self(Arc::new(apply))
+    /// Applies the migration to a journal, and says which of its changes found nothing to change: a step that the run had
+    /// not come to, or a key that is not the step's.
+    ///
+    /// A workflow applies its migrations itself. Call this in a test, with a journal in which each step is recorded, so
+    /// that a misspelt key shows.
+    ///
+    /// # Errors
+    /// Returns the key that the migration stopped at, and the reason.
+    ///
+    /// ```
+    /// use awaitly_core::journal::{Contents, Key, Migration, Outcome, Payload, Record};
+    ///
+    /// let outcome = Outcome::Value(Payload::from_stored("7"));
+    /// let records = vec![Record { key: "pay/charge".into(), outcome, input: None }];
+    /// let to_2 = Migration::rename("pay", "payment").and_then(Migration::remove("shpi"));
+    /// let applied = to_2.apply(Contents { records, ..Contents::default() }).unwrap();
+    /// assert_eq!(applied.contents.records[0].key, "payment/charge".into());
+    /// assert_eq!(applied.unmatched, [Key::from("shpi")]);
+    /// ```
+    pub fn apply(&self, mut contents: Contents) -> Result<Applied, (Key, Box<str>)> {
+        let mut unmatched = Vec::new();
+        for change in self.0.iter() {
+            match (change.apply)(&mut contents) {
+                Ok(Matched::Something) => {}
+                Ok(Matched::Nothing) => unmatched.push(change.key.clone()),
+                Err(reason) => return Err((change.key.clone(), reason)),
+            }
+        }
+        Ok(Applied { contents, unmatched })
     }
+
+    fn new(
+        key: Key,
+        apply: impl Fn(&mut Contents) -> Result<Matched, Box<str>> + Send + Sync + 'static,
+    ) -> Self {
+        Self(vec![Change { key, apply: Arc::new(apply) }])
+    }
+}
+
+/// A journal that a migration was applied to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Applied {
+    /// The journal.
+    pub contents: Contents,
+    /// The keys of the renames, removals and transformations that found nothing to change, in their order.
+    pub unmatched: Vec<Key>,
 }
 
 fn transformed(
@@ -126,7 +231,7 @@ fn transformed(
 
 impl fmt::Debug for Migration {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Migration")
+        f.debug_list().entries(self.0.iter().map(|change| &change.key)).finish()
     }
 }
 
@@ -165,11 +270,16 @@ impl Migrations {
     /// Brings `contents` from version `from` to version `to`, one version at a time.
     ///
     /// # Errors
-    /// [`MigrationError`] where a version has no migration, or one fails.
-    pub fn apply(&self, contents: Contents, from: u32, to: u32) -> Result<Contents, MigrationError> {
-        (from..to).try_fold(contents, |contents, from| {
+    /// Returns [`MigrationError`] if a version has no migration, or one fails.
+    pub fn apply(&self, contents: Contents, from: u32, to: u32) -> Result<Applied, MigrationError> {
+        let start = Applied { contents, unmatched: Vec::new() };
+        (from..to).try_fold(start, |Applied { contents, mut unmatched }, from| {
             let migration = self.0.get(&from).ok_or(MigrationError::Missing { from })?;
-            (migration.0)(contents).map_err(|(key, reason)| MigrationError::Failed { from, key, reason })
+            let applied = migration.apply(contents);
+            let failed = |(key, reason)| MigrationError::Failed { from, key, reason };
+            let Applied { contents, unmatched: more } = applied.map_err(failed)?;
+            unmatched.extend(more);
+            Ok(Applied { contents, unmatched })
         })
     }
 }
@@ -196,7 +306,7 @@ mod tests {
     fn migrated(migration: Migration, contents: Contents) -> Result<Contents, MigrationError> {
         let mut migrations = Migrations::default();
         migrations.insert(1, migration);
-        migrations.apply(contents, 1, 2)
+        migrations.apply(contents, 1, 2).map(|applied| applied.contents)
     }
 
     fn apply(migration: Migration, pairs: &[(&'static str, u32)]) -> Result<Contents, MigrationError> {
@@ -229,13 +339,54 @@ mod tests {
     }
 
     #[test]
+    fn rename_and_removal_take_everything_inside_along() {
+        let inside = [
+            "pay",
+            "pay/charge",
+            "pay@2/charge",
+            "pay.user",
+            "pay[0]",
+            "pay[0]/fee",
+            "undo pay",
+            "notify pay #1",
+        ];
+        let others = ["payment 2", "pay#2", "prepay/charge", "repay", "pay:tea"];
+        let before: Vec<_> = inside.iter().chain(&others).map(|key| (*key, 1)).collect();
+        let after = apply(Migration::rename("pay", "bill"), &before).unwrap();
+        let keys: Vec<_> = after.records.iter().map(|record| record.key.to_string()).collect();
+        let expected = inside.iter().map(|key| key.replace("pay", "bill"));
+        assert_eq!(keys, expected.chain(others.map(String::from)).collect::<Vec<_>>());
+        let left = apply(Migration::remove("pay"), &before).unwrap();
+        assert_eq!(left.records.len(), others.len());
+    }
+
+    #[test]
+    fn rename_reaches_the_steps_that_a_saga_recorded() {
+        let decision = r#"{"cause":{"failed":"no"},"steps":["seat","room[0]"],"in_doubt":["seat/hold"],"time":1,"cancelled":false}"#;
+        let outcome = Outcome::Value(Payload::from_stored(decision));
+        let records = vec![Record { key: "undo trip".into(), outcome, input: None }];
+        let contents = Contents { records, ..Contents::default() };
+        let renamed = migrated(Migration::rename("seat", "chair"), contents).unwrap();
+        let text = renamed.records[0].outcome.payload().as_str();
+        assert_eq!(text, decision.replace("seat", "chair"));
+    }
+
+    #[test]
+    fn change_that_finds_nothing_is_told() {
+        let both = Migration::rename("pay", "bill").and_then(Migration::transform("ship", Ok));
+        assert_eq!(both.apply(records(&[("pay/charge", 1)])).unwrap().unmatched, [Key::from("ship")]);
+        assert_eq!(both.apply(records(&[("ship", 1)])).unwrap().unmatched, [Key::from("pay")]);
+    }
+
+    #[test]
     fn versions_are_walked_one_at_a_time_and_a_gap_is_named() {
         let mut migrations = Migrations::default();
         migrations.insert(1, Migration::rename("a", "b"));
         migrations.insert(2, Migration::rename("b", "c"));
         migrations.insert(4, Migration::remove("c"));
-        assert_eq!(migrations.apply(records(&[("a", 1)]), 1, 3).unwrap(), records(&[("c", 1)]));
+        let applied = migrations.apply(records(&[("a", 1)]), 1, 3).unwrap();
+        assert_eq!(applied.contents, records(&[("c", 1)]));
         assert_eq!(migrations.apply(records(&[("a", 1)]), 1, 5), Err(MigrationError::Missing { from: 3 }));
-        assert_eq!(migrations.apply(records(&[("a", 1)]), 3, 3).unwrap(), records(&[("a", 1)]));
+        assert_eq!(migrations.apply(records(&[("a", 1)]), 3, 3).unwrap().contents, records(&[("a", 1)]));
     }
 }

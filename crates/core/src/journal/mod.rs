@@ -12,12 +12,14 @@
 
 mod admit;
 mod canonical;
+mod decision;
 mod fingerprint;
 mod history;
 mod key;
 mod migrate;
 mod outcome;
 mod retrying;
+mod scope;
 mod state;
 mod status;
 mod timestamp;
@@ -27,7 +29,7 @@ pub use admit::{Admission, Header, LeaseInfo, Refused, admit};
 pub use fingerprint::Fingerprint;
 pub use history::{Decision, Found, History, OnChange, Taken};
 pub use key::Key;
-pub use migrate::{Contents, Migration, MigrationError, Migrations};
+pub use migrate::{Applied, Contents, Migration, MigrationError, Migrations};
 pub use outcome::{DecodeError, EncodeError, Kind, Outcome, Payload, Record};
 pub use retrying::Retrying;
 pub use state::ResumeState;

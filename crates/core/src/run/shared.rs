@@ -557,7 +557,10 @@ impl Shared {
     }
 
     /// Waits for a hook, which neither a cancellation nor the run's deadline waits for. `None`: the run was cancelled.
-    pub(crate) async fn within_limits<T>(&self, hook: impl Future<Output = T>) -> Result<Option<T>, RunError> {
+    pub(crate) async fn within_limits<T>(
+        &self,
+        hook: impl Future<Output = T>,
+    ) -> Result<Option<T>, RunError> {
         let (clock, deadline) = (self.clock(), self.deadline);
         let mut hook = pin!(hook);
         let mut over = deadline.map(|(at, _)| clock.sleep_until(at));
@@ -723,7 +726,8 @@ impl fmt::Debug for Shared {
 /// Returns whether `key` belongs to a step that the operation of `step` built.
 pub(crate) fn is_within(key: &Key, step: &Key) -> bool {
     let inside = key.strip_prefix(&**step).unwrap_or_default();
-    let attempt = inside.strip_prefix('@').map(|rest| rest.trim_start_matches(|digit: char| digit.is_ascii_digit()));
+    let attempt =
+        inside.strip_prefix('@').map(|rest| rest.trim_start_matches(|digit: char| digit.is_ascii_digit()));
     attempt.unwrap_or(inside).starts_with('/')
 }
 

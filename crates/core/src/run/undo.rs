@@ -5,9 +5,9 @@ use std::time::Duration;
 pub use super::shared::Undoing;
 use super::{Mode, Run, Shared};
 use crate::error::RunError;
-use crate::event::EventKind;
+use crate::event::{EventKind, ScopeKind};
 use crate::journal::{Key, Outcome, Payload};
-pub use crate::several::AllEnd;
+pub use crate::several::{AllEnd, Scope};
 pub use crate::step::Unkept;
 use crate::step::{self, Invoke, Keep, OnlyRecorded, Step};
 
@@ -43,7 +43,9 @@ pub fn stopping<M: Mode>(run: &Run<M>) -> Option<Stopping> {
 pub fn pause<M: Mode>(run: &Run<M>, step: &Key) -> RunError {
     let stop = run.shared().map(Shared::stop).unwrap_or_default();
     let waiting = || stop.waits.iter().find(|waits| waits.in_undo).map(|waits| waits.step.clone());
-    stop.fatal.clone().unwrap_or_else(|| RunError::Waiting { step: waiting().unwrap_or_else(|| step.clone()) })
+    stop.fatal
+        .clone()
+        .unwrap_or_else(|| RunError::Waiting { step: waiting().unwrap_or_else(|| step.clone()) })
 }
 
 /// The body does not wait at these steps any more, because a step beside them failed.
@@ -122,6 +124,12 @@ pub fn elapsed<M: Mode>(run: &Run<M>) -> Duration {
 #[must_use]
 pub fn base<M: Mode>(run: &Run<M>, name: &Key) -> Key {
     run.take_base(name)
+}
+
+/// Tells of a list of steps, if an observer watches: of its beginning now, and of its end when the answer is dropped.
+#[must_use]
+pub fn scope<'r, M: Mode>(run: &'r Run<M>, base: &Key) -> Option<Scope<'r>> {
+    Scope::begin(run, base, ScopeKind::Each)
 }
 
 /// The step of a list with that key, which begins with what [`base`] gave.

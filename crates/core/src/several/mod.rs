@@ -9,6 +9,8 @@ mod siblings;
 
 pub use each::{Each, EachFuture, ItemOperation, Progress, Settled, SettledFuture};
 pub use race::{Against, Lone, Race, Racers};
+#[doc(hidden)]
+pub use scope::Scope;
 pub use scope::{Lift, Scoped, Winner};
 #[doc(hidden)]
 pub use siblings::{AllEnd, FailFast, Siblings};

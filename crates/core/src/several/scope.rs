@@ -23,7 +23,7 @@ pin_project! {
 }
 
 /// Tells of the beginning at once and of the end when it is dropped.
-pub(super) struct Scope<'r> {
+pub struct Scope<'r> {
     run: &'r Shared,
     name: Key,
     kind: ScopeKind,
@@ -33,7 +33,7 @@ pub(super) struct Scope<'r> {
 
 impl<'r> Scope<'r> {
     /// A scope of `run`, where somebody watches.
-    pub(super) fn begin<M: Mode>(run: &'r Run<M>, name: &Key, kind: ScopeKind) -> Option<Self> {
+    pub(crate) fn begin<M: Mode>(run: &'r Run<M>, name: &Key, kind: ScopeKind) -> Option<Self> {
         let run = run.shared().filter(|run| run.is_observed())?;
         run.tell(EventKind::ScopeStarted { scope: name.clone(), kind });
         Some(Self { run, name: name.clone(), kind, began: run.elapsed(), winner: None })
@@ -171,6 +171,12 @@ where
             }
             None => Poll::Pending,
         }
+    }
+}
+
+impl fmt::Debug for Scope<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Scope").field("name", &self.name).finish_non_exhaustive()
     }
 }
 

@@ -332,7 +332,8 @@ fn between<Entering, Held, Attempt, T, E>(next: Next) -> State<Entering, Held, A
 #[cold]
 fn ask_again<F, A: Invoke<F>>(frame: &mut Frame<'_>, attempts: &A, refusal: &Refusal) -> Option<Next> {
     let (refusals, previous) = frame.refused_again();
-    let (delay, longest) = attempts.after_refusal(refusals, previous, refusal.retry_after, || frame.dice())?;
+    let (delay, longest) =
+        attempts.after_refusal(refusals, previous, refusal.retry_after, || frame.dice())?;
     frame.may_ask_again(delay, longest).then(|| frame.ask_again(delay, refusal))
 }
 

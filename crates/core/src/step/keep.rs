@@ -146,7 +146,11 @@ impl<T: Serialize + DeserializeOwned + 'static, E: 'static> Keep<T, E> for Value
         match outcome {
             Outcome::Value(payload) => Some(payload.decode().map(Ok)),
             // The effect took place though its value could not be kept: that is no failure to try again.
-            Outcome::Stopped(payload) => payload.decode::<RunError>().ok().filter(RunError::is_unkept).map(|unkept| Ok(Err(Error::Run(unkept)))),
+            Outcome::Stopped(payload) => payload
+                .decode::<RunError>()
+                .ok()
+                .filter(RunError::is_unkept)
+                .map(|unkept| Ok(Err(Error::Run(unkept)))),
             Outcome::Failed(_) => None,
         }
     }

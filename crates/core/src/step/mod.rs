@@ -201,7 +201,6 @@ impl<F, A, R, G> Step<'_, F, A, R, G> {
         self.frame.shield();
         self
     }
-
 }
 
 impl<'r, A, R, G> Step<'r, (), A, R, G> {

@@ -150,7 +150,9 @@ pub(crate) fn builder(run: &Shared) -> Option<(Key, u32)> {
 
 /// Returns the key and the attempt of the recorded step whose operation is polled on this thread, of whatever run.
 pub(super) fn current() -> Option<(Key, u32)> {
-    POLLED.with_borrow(|stack| stack.iter().rev().find_map(|polled| polled.operation.as_ref()).map(Operation::place))
+    POLLED.with_borrow(|stack| {
+        stack.iter().rev().find_map(|polled| polled.operation.as_ref()).map(Operation::place)
+    })
 }
 
 /// Asks the innermost operation, if it is one of `run`. The bodies of other runs are looked through.

@@ -7,6 +7,8 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
+use tokio_util::sync::CancellationToken;
+
 use super::nested;
 use crate::error::RunError;
 use crate::event::StepId;
@@ -16,6 +18,11 @@ use crate::workflow::Workflow;
 
 /// Stands between the steps of a run and their operations.
 pub trait Stage: Send + Sync + 'static {
+    /// The body of a durable run is about to be called. `token` cancels the run.
+    fn begins(&self, token: &CancellationToken) {
+        let _ = token;
+    }
+
     /// A step is about to be looked up in the journal; one that is not recorded is about to begin.
     fn looks_up(&self, run: &str, step: &StepId);
 

@@ -117,7 +117,8 @@ pub(super) fn ending<X: KeepRun<T, E>, T, E: fmt::Display>(
         return Err(RunError::TooLarge { what, bytes, limit });
     }
     let undo_waits = stop.undo_waits();
-    let (waits_on_all, wakes_at) = (stop.waits_on(), stop.wake().or_else(|| stop.other_run.then(|| shared.time().after(LOOK_AGAIN))));
+    let (waits_on_all, wakes_at) =
+        (stop.waits_on(), stop.wake().or_else(|| stop.other_run.then(|| shared.time().after(LOOK_AGAIN))));
     let failed_on = match verdict {
         Verdict::Failed(_) => [stop.failed_on, stop.stuck].concat(),
         // What was undone is not there any more, so that a retry has to begin it anew.
@@ -133,7 +134,8 @@ pub(super) fn ending<X: KeepRun<T, E>, T, E: fmt::Display>(
     };
     let cancelling = shared.knows_of_cancel();
     // A cancellation that the body has not seen yet is still due.
-    let wake = if cancelling && !undo_waits && status == Status::Waiting { Some(shared.time()) } else { wake };
+    let wake =
+        if cancelling && !undo_waits && status == Status::Waiting { Some(shared.time()) } else { wake };
     Ok(Some(Ending { status, outcome, error, failed_on, waits_on, wake, cancelling }))
 }
 

@@ -199,6 +199,9 @@ impl Definition {
                 store.revive(lease, drop.clone()).await?;
             }
             begun.store(true, Ordering::Relaxed);
+            if let (Some(stage), Some(token)) = (&self.stage, shared.token()) {
+                stage.begins(token);
+            }
             shared.begin(|| EventKind::RunStarted { version, recorded });
             let result = body(&handle).await;
             if let Some(stage) = &self.stage {
@@ -221,7 +224,9 @@ impl Definition {
 
     async fn ask_before_run(&self, shared: &Shared, recorded: usize) -> Result<(), RunError> {
         // A run that is to be cancelled has to undo its work, whatever the hook says.
-        let Some(hook) = self.before_run.as_ref().filter(|_| !shared.knows_of_cancel()) else { return Ok(()) };
+        let Some(hook) = self.before_run.as_ref().filter(|_| !shared.knows_of_cancel()) else {
+            return Ok(());
+        };
         let (workflow, run) = (Arc::clone(&self.name), Arc::from(shared.run_id()));
         let began = shared.elapsed();
         let hook = hook(RunInfo { workflow, run, recorded });

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::builder::Definition;
 use crate::error::RunError;
 use crate::journal::{
-    Contents, Fingerprint, Header, Key, Payload, Record, ResumeState, Status, Timestamp, WaitEntry,
+    Applied, Contents, Fingerprint, Header, Key, Payload, Record, ResumeState, Status, Timestamp, WaitEntry,
 };
 use crate::run::Writer;
 use crate::store::{Absent, Input, Open, Opened, Owner, Purpose, Rewrite, RunId, StoreError, StoredRun};
@@ -156,10 +156,7 @@ impl Definition {
             let (version, failed_on) = (header.version, std::mem::take(&mut header.failed_on));
             // In their order, as they are read.
             let waited = waits.iter().map(|entry| entry.key.clone()).collect();
-            let contents = self
-                .migrations
-                .apply(Contents { records, waits, failed_on }, version, self.version)
-                .map_err(|error| RunError::migration(&error, run))?;
+            let contents = self.migrate(Contents { records, waits, failed_on }, version, run)?;
             if let Some(Writer { store, lease }) = &hold.0 {
                 let rewrite = Rewrite { version: self.version, contents: contents.clone(), waited };
                 match store.rewrite(lease, rewrite).await {
@@ -177,6 +174,16 @@ impl Definition {
             stored = StoredRun { header, input, records, waits };
         }
         Ok(stored)
+    }
+
+    fn migrate(&self, contents: Contents, from: u32, run: &str) -> Result<Contents, RunError> {
+        let applied = self.migrations.apply(contents, from, self.version);
+        let Applied { contents, unmatched } = applied.map_err(|error| RunError::migration(&error, run))?;
+        let to = self.version;
+        for key in unmatched {
+            tracing::debug!(run, from, to, %key, "a migration found nothing to change");
+        }
+        Ok(contents)
     }
 
     /// The same for a run that begins with a state.
@@ -201,10 +208,7 @@ impl Definition {
         };
         let id = RunId::new(state.run)?;
         let contents = Contents { records: state.records, ..Contents::default() };
-        let contents = self
-            .migrations
-            .apply(contents, state.version, self.version)
-            .map_err(|error| RunError::migration(&error, &id))?;
+        let contents = self.migrate(contents, state.version, &id)?;
         Ok(Admitted::alone(id, contents.records, input))
     }
 

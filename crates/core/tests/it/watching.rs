@@ -109,7 +109,10 @@ async fn a_dropped_step_says_that_it_was_aborted() {
         _ = workflow.run("r", async |run| Ok::<_, AppError>(step!(run, service.hang()))) => unreachable!(),
         () = std::future::ready(()) => {}
     }
-    assert_eq!(told.short(), ["run_started", "step_missed hang", "step_started hang", "step_aborted hang", "run_aborted"]);
+    assert_eq!(
+        told.short(),
+        ["run_started", "step_missed hang", "step_started hang", "step_aborted hang", "run_aborted"]
+    );
 }
 
 #[tokio::test]

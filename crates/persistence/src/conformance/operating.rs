@@ -2,8 +2,8 @@ use std::time::Duration;
 
 use awaitly_core::journal::{Header, Key, Kind, Payload, Refused, Status, Timestamp, WaitEntry};
 use awaitly_core::store::{
-    Cancelled, Cursor, DeleteIf, DueQuery, Ending, Imported, Lease, Opened, Operate, Owner, Purpose, RunQuery,
-    RunSummary, StoreError, StoredRun,
+    Cancelled, Cursor, DeleteIf, DueQuery, Ending, Imported, Lease, Opened, Operate, Owner, Purpose,
+    RunQuery, RunSummary, StoreError, StoredRun,
 };
 
 use super::opening::ending;
@@ -203,7 +203,8 @@ pub async fn a_run_that_comes_to_wait_is_still_to_be_cancelled<S: Operate>(store
     }
     let case = Case::new(store, "cancelled by its owner");
     let lease = case.begin().await;
-    let ending = Ending { waits_on: vec!["manager".into()], cancelling: true, ..Ending::new(Status::Waiting) };
+    let ending =
+        Ending { waits_on: vec!["manager".into()], cancelling: true, ..Ending::new(Status::Waiting) };
     case.finish(&lease, ending).await;
     let header = case.stored().await.header;
     assert_eq!((header.status, header.cancel_requested, header.wake), (Status::Waiting, true, None));

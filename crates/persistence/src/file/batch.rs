@@ -7,11 +7,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use awaitly_core::journal::{
-    Admission, Asked, Contents, Header, Key, Outcome, Record, Settling, Status, Timestamp,
-    Unanswered, admit, settle,
+    Admission, Asked, Contents, Header, Key, Outcome, Record, Settling, Status, Timestamp, Unanswered, admit,
+    settle,
 };
 use awaitly_core::store::{
-    Answer, Answered, Cancelled, Cancelling, Ending, Imported, Lease, Open, Renewed, RunId, StoreError, StoredRun, Wait,
+    Answer, Answered, Cancelled, Cancelling, Ending, Imported, Lease, Open, Renewed, RunId, StoreError,
+    StoredRun, Wait,
 };
 use foldhash::fast::RandomState;
 

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use awaitly_core::journal::{Header, Key, Outcome, Payload, Record, Refused, Settling, Timestamp};
 use awaitly_core::store::{
-    Answer, Answered, Cancelled, Cancelling, DeleteIf, Due, DueQuery, Durability, Ending, Imported, Lease, Open, Renewed,
-    Rewrite, RunId, StoreError, StoredRun, Wait,
+    Answer, Answered, Cancelled, Cancelling, DeleteIf, Due, DueQuery, Durability, Ending, Imported, Lease,
+    Open, Renewed, Rewrite, RunId, StoreError, StoredRun, Wait,
 };
 use tokio::sync::oneshot;
 

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use awaitly_core::journal::{Key, LeaseInfo, Payload, Settling, Status, Timestamp, Unanswered};
 use awaitly_core::store::{
-    Answer, Answered, Cancelled, Cancelling, Cursor, DeleteIf, Due, DueQuery, Imported, Operate, Page, RunId, RunQuery,
-    RunSummary, StoreError, StoredRun, WaitQuery, Waiting, Wakes,
+    Answer, Answered, Cancelled, Cancelling, Cursor, DeleteIf, Due, DueQuery, Imported, Operate, Page, RunId,
+    RunQuery, RunSummary, StoreError, StoredRun, WaitQuery, Waiting, Wakes,
 };
 use sqlx::postgres::PgConnection;
 use sqlx::{Connection, Row};

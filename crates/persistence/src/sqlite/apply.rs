@@ -3,8 +3,8 @@ use awaitly_core::journal::{
     Timestamp, Unanswered, WaitEntry, admit, settle,
 };
 use awaitly_core::store::{
-    Answer, Answered, Cancelled, Cancelling, DeleteIf, Due, DueQuery, Ending, Imported, Lease, Open, Renewed, Rewrite,
-    RunId, StoreError, StoredRun, Wait,
+    Answer, Answered, Cancelled, Cancelling, DeleteIf, Due, DueQuery, Ending, Imported, Lease, Open, Renewed,
+    Rewrite, RunId, StoreError, StoredRun, Wait,
 };
 use rusqlite::{Connection, params};
 

@@ -16,6 +16,8 @@ pub enum AccidentKind {
     Death,
     /// It lives, and the store does not answer it: before the boundary's act nothing was done, after it all was.
     NoAnswer,
+    /// It lives, and an operator cancels what it executes.
+    Cancel,
 }
 
 impl Accident {
@@ -30,6 +32,13 @@ impl Accident {
     pub const fn no_answer(at: u64) -> Self {
         Self { at, kind: AccidentKind::NoAnswer }
     }
+
+    /// An operator cancels the runs of a process at this boundary; 1 is the first. The next accident in a list may come to
+    /// the same process, at a later boundary.
+    #[must_use]
+    pub const fn cancel(at: u64) -> Self {
+        Self { at, kind: AccidentKind::Cancel }
+    }
 }
 
 impl fmt::Display for Accident {
@@ -37,6 +46,7 @@ impl fmt::Display for Accident {
         match self.kind {
             AccidentKind::Death => write!(f, "Accident::death({})", self.at),
             AccidentKind::NoAnswer => write!(f, "Accident::no_answer({})", self.at),
+            AccidentKind::Cancel => write!(f, "Accident::cancel({})", self.at),
         }
     }
 }

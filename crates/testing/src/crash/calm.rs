@@ -88,10 +88,12 @@ impl<S: Store> CrashTest<S> {
             found.extend(self.missed(accidents, &again));
             (&again, found)
         };
-        let repeats = !again_found.is_empty();
-        let findings = if repeats { again_found } else { found };
+        // What was left behind is known from other cases, so this one alone does not find it again.
+        let is_left = found.iter().any(|finding| matches!(finding, Finding::WorkLeft { .. }));
+        let repeats = is_left || !again_found.is_empty();
+        let findings = if is_left || again_found.is_empty() { found } else { again_found };
         let (accidents, places) = (accidents.to_vec(), played.accidents.clone());
-        let trace = trace(&played.boundaries, &places);
+        let trace = trace(&played.boundaries, &played.ends);
         Failure { seed, runs, is_random: false, accidents, places, findings, repeats, trace }
     }
 }

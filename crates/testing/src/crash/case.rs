@@ -11,7 +11,7 @@ use futures_util::stream::FuturesUnordered;
 use super::accident::Accident;
 use super::boundary::Boundary;
 use super::finding::Finding;
-use super::life::{Life, Log, Mortal};
+use super::life::{Accidents, Life, Log, Mortal};
 use super::notes::{Effect, Notes, RunNotes};
 use super::process::{Process, StandStill};
 use super::store::CrashStore;
@@ -43,7 +43,14 @@ pub(super) struct Played<T, E> {
     /// How far the last process got, and where the store could have given it no answer.
     pub(super) passed: u64,
     pub(super) answers: Vec<u64>,
-    pub(super) accidents: Vec<Option<Boundary>>,
+    /// Where the accidents happened, and to which process; those of the list that did not happen are `None`.
+    pub(super) accidents: Vec<Option<(usize, Boundary)>>,
+    /// Where each process ended.
+    pub(super) ends: Vec<Option<Boundary>>,
+    /// Where an operator cancelled the runs of a process, if one did.
+    pub(super) cancelled: Option<Boundary>,
+    /// The effects that were undone.
+    pub(super) undone: Vec<Effect>,
     /// What each process passed, where that was asked for.
     pub(super) boundaries: Vec<Vec<Boundary>>,
 }
@@ -72,9 +79,10 @@ impl<S: Store> Setting<S> {
         let results = Mutex::new((0..self.runs).map(|_| None).collect::<Vec<_>>());
         let mut lives = Vec::new();
         // Each accident ends at most one process, and one without an accident comes to its end.
-        for number in 0..=accidents.len() {
+        let mut to_come = accidents;
+        for _ in 0..=accidents.len() {
             crate::simulate::progress();
-            let life = Life::new(accidents.get(number).copied(), log);
+            let life = Life::new(Accidents::take(&mut to_come), log);
             let processes = self.processes(&life, notes, &results);
             let all = Mortal::new(self.all(&processes, clock, body, &results), &life);
             let Ok(ended) = tokio::time::timeout(self.longest, all).await else {
@@ -182,7 +190,10 @@ impl<S: Store> Setting<S> {
             findings: notes.take_findings(),
             passed: last.map_or(0, Life::passed),
             answers: last.map(Life::answers).unwrap_or_default(),
-            accidents: lives.iter().map(Life::accident).collect(),
+            accidents: lives.iter().zip(1..).flat_map(|(life, number)| life.met(number)).collect(),
+            ends: lives.iter().map(Life::accident).collect(),
+            cancelled: lives.iter().find_map(Life::cancelled),
+            undone: notes.undone(),
             boundaries: lives.iter().map(Life::boundaries).collect(),
         }
     }

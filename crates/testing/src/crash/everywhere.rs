@@ -1,43 +1,91 @@
 //! Every case with one accident, then those with two, up to a bound: so the first that goes wrong is the shortest.
 
+use std::collections::BTreeSet;
 use std::fmt::Debug;
 
 use awaitly_core::store::Store;
 
 use super::CrashTest;
-use super::accident::Accident;
+use super::accident::{Accident, AccidentKind};
+use super::cancelled::left;
 use super::case::Played;
+use super::finding::Finding;
 use super::judge::judge;
 use super::life::Log;
 use super::report::{CrashReport, Tried};
 use super::world::World;
 
-/// A case that went well, and where the next process in it could have an accident.
+/// A case that went well, and where the last process in it could have another accident.
 struct Stem {
     accidents: Vec<Accident>,
+    /// The boundaries at which it could die: those from `after` to `passed`.
+    after: u64,
     passed: u64,
+    /// The boundaries at which the store could have given it no answer.
     answers: Vec<u64>,
+    /// How many there are at which an operator could have cancelled its runs.
+    cancels: u64,
 }
 
 impl Stem {
-    fn new<T, E>(accidents: Vec<Accident>, played: &mut Played<T, E>, no_answers: bool) -> Self {
-        let answers = if no_answers { std::mem::take(&mut played.answers) } else { Vec::new() };
-        Self { accidents, passed: played.passed, answers }
+    fn new<T, E, S>(accidents: Vec<Accident>, played: &mut Played<T, E>, test: &CrashTest<S>) -> Self {
+        let is_cancel = |accident: &&Accident| accident.kind == AccidentKind::Cancel;
+        // A process that outlives a cancellation can have another accident after it.
+        let after = accidents.last().filter(is_cancel).map_or(0, |accident| accident.at);
+        let mut answers = if test.no_answers { std::mem::take(&mut played.answers) } else { Vec::new() };
+        answers.retain(|at| *at > after);
+        let may_cancel = test.cancellations && !accidents.iter().any(|accident| is_cancel(&accident));
+        let cancels = if may_cancel { played.passed } else { 0 };
+        Self { accidents, after, passed: played.passed.max(after), answers, cancels }
+    }
+
+    const fn deaths(&self) -> usize {
+        (self.passed - self.after) as usize
     }
 
     /// How many cases there are with one accident more.
     const fn len(&self) -> usize {
-        self.passed as usize + self.answers.len()
+        self.deaths() + self.answers.len() + self.cancels as usize
     }
 
     /// One of them.
     fn longer(&self, index: usize) -> Option<Vec<Accident>> {
-        let deaths = self.passed as usize;
-        let next = match index.checked_sub(deaths) {
-            None => Accident::death(index as u64 + 1),
-            Some(index) => Accident::no_answer(*self.answers.get(index)?),
+        let (deaths, answers) = (self.deaths(), self.answers.len());
+        let next = match index {
+            index if index < deaths => Accident::death(self.after + index as u64 + 1),
+            index if index < deaths + answers => Accident::no_answer(*self.answers.get(index - deaths)?),
+            index if index < self.len() => Accident::cancel((index - deaths - answers) as u64 + 1),
+            _ => return None,
         };
         Some(self.accidents.iter().copied().chain([next]).collect())
+    }
+}
+
+/// What the cases in which an operator cancelled left behind, to be judged when all have been played.
+#[derive(Default)]
+struct Leavings {
+    /// The effects that some case undid.
+    undone: BTreeSet<Box<str>>,
+    left: Vec<(Vec<Accident>, BTreeSet<Box<str>>)>,
+}
+
+impl Leavings {
+    fn note<T, E>(&mut self, accidents: &[Accident], played: &Played<T, E>) {
+        self.undone.extend(played.undone.iter().map(|effect| effect.what.clone()));
+        let left = if played.cancelled.is_some() { left(played) } else { BTreeSet::new() };
+        if !left.is_empty() {
+            self.left.push((accidents.to_vec(), left));
+        }
+    }
+
+    /// The first case that left an effect which another one undid.
+    fn find(self) -> Option<(Vec<Accident>, Vec<Finding>)> {
+        let Self { undone, left } = self;
+        left.into_iter().find_map(|(accidents, left)| {
+            let whats = left.intersection(&undone).map(|what| what.to_string());
+            let findings: Vec<_> = whats.map(|what| Finding::WorkLeft { what }).collect();
+            (!findings.is_empty()).then_some((accidents, findings))
+        })
     }
 }
 
@@ -69,12 +117,17 @@ impl<S: Store> CrashTest<S> {
             self.only_this(&calm, accidents, &mut report, &body).await;
             return report;
         }
-        let mut stems = vec![Stem::new(Vec::new(), &mut played, self.no_answers)];
+        let mut stems = vec![Stem::new(Vec::new(), &mut played, &self)];
+        let mut leavings = Leavings::default();
+        leavings.note(&[], &calm);
         for accidents in 1..=self.accidents {
-            stems = self.longer(&calm, &stems, accidents, &mut report, &body).await;
+            stems = self.longer(&calm, &stems, accidents, (&mut report, &mut leavings), &body).await;
             if report.failure.is_some() {
-                break;
+                return report;
             }
+        }
+        if let Some((accidents, found)) = leavings.find() {
+            report.failure = Some(self.failure(&calm, (&accidents, found), (self.seed, 1), &body).await);
         }
         report
     }
@@ -85,7 +138,7 @@ impl<S: Store> CrashTest<S> {
         calm: &Played<T, E>,
         stems: &[Stem],
         number: usize,
-        report: &mut CrashReport,
+        (report, leavings): (&mut CrashReport, &mut Leavings),
         body: &impl AsyncFn(World<S>) -> Result<T, E>,
     ) -> Vec<Stem>
     where
@@ -103,6 +156,7 @@ impl<S: Store> CrashTest<S> {
                 cases += 1;
                 let mut played = self.setting(self.seed, 1).play(&accidents, Log::Answers, body).await;
                 let found = judge(calm, &played, self.values);
+                leavings.note(&accidents, &played);
                 if !found.is_empty() {
                     report.tried.push(Tried { accidents: number, at_most: false, cases, of });
                     let case = (&*accidents, found);
@@ -110,7 +164,7 @@ impl<S: Store> CrashTest<S> {
                     return Vec::new();
                 }
                 if number < self.accidents {
-                    longer.push(Stem::new(accidents, &mut played, self.no_answers));
+                    longer.push(Stem::new(accidents, &mut played, self));
                 }
             }
             before += stem.len();

@@ -22,6 +22,10 @@ pub enum Finding {
     Forgotten { run: RunId, key: Key, name: Key },
     /// The recorded steps are not those of the run that did not crash.
     Steps { run: RunId, missing: Vec<Key>, extra: Vec<Key> },
+    /// A run that was cancelled has not ended, and nothing will resume it.
+    Stuck { run: RunId, status: Status },
+    /// A run rests as cancelled, and an effect that other cases undo is still there.
+    WorkLeft { what: String },
     /// The run rests in another status than without a crash.
     Status { run: RunId, calm: Option<Status>, crashed: Option<Status> },
     /// The value of a step is another one than without a crash.
@@ -135,6 +139,17 @@ impl fmt::Display for Finding {
                 "run `{run}` rests {}, without a crash {}",
                 status(*crashed),
                 status(*calm)
+            ),
+            Self::Stuck { run, status } => write!(
+                f,
+                "run `{run}`, which was cancelled, rests as {status:?} and nothing resumes it: let its body return the \
+                 error of the step that the cancellation ended"
+            ),
+            Self::WorkLeft { what } => write!(
+                f,
+                "a run is cancelled and the effect `{what}`, which other cases undo, is still there: build the step in \
+                 the saga, with a `compensate`, and return its errors; or declare before it that it is too late to \
+                 cancel, with `run.too_late_to_cancel()`"
             ),
             Self::Value { run, key } => {
                 write!(f, "the recorded outcome of step `{key}` of run `{run}` is not that of the run without a crash")

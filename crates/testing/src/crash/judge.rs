@@ -17,6 +17,9 @@ where
     T: PartialEq + Debug,
     E: PartialEq + Debug,
 {
+    if crashed.cancelled.is_some() {
+        return super::cancelled::judge(calm, crashed);
+    }
     let mut findings = crashed.findings.clone();
     findings.extend(effects(&calm.effects, &crashed.effects));
     findings.extend(runs(calm, crashed, values));
@@ -24,7 +27,7 @@ where
     findings
 }
 
-fn results<T: PartialEq + Debug, E: PartialEq + Debug>(
+pub(super) fn results<T: PartialEq + Debug, E: PartialEq + Debug>(
     calm: &Played<T, E>,
     crashed: &Played<T, E>,
 ) -> Option<Finding> {
@@ -36,7 +39,7 @@ fn results<T: PartialEq + Debug, E: PartialEq + Debug>(
     Some(Finding::Result { calm: format!("{calm:?}"), crashed: format!("{crashed:?}") })
 }
 
-fn effects(calm: &[Effect], crashed: &[Effect]) -> Vec<Finding> {
+pub(super) fn effects(calm: &[Effect], crashed: &[Effect]) -> Vec<Finding> {
     let (calm, crashed) = (by_what(calm), by_what(crashed));
     let whats: BTreeSet<_> = calm.keys().chain(crashed.keys()).copied().collect();
     let count = |effects: Option<&Vec<&Effect>>| effects.map_or(0, Vec::len);

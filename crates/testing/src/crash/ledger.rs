@@ -36,13 +36,31 @@ impl Ledger {
 
     /// Something happens, each time anew: an effect of a service that cannot tell a repeated call.
     pub fn note(&self, what: impl Into<String>) {
-        self.happens(what.into().into(), None);
+        self.happens(what.into().into(), None, false);
     }
 
     /// Something happens once for each idempotency key, however often it is asked for. `false`: it had happened
     /// already.
     pub fn note_once(&self, idempotency_key: &str, what: impl Into<String>) -> bool {
-        self.happens(what.into().into(), Some(idempotency_key.into()))
+        self.happens(what.into().into(), Some(idempotency_key.into()), false)
+    }
+
+    /// Undoes the effect that [`note_once`](Self::note_once) noted as `what`, once for each idempotency key. Returns
+    /// `false` if the key was used before.
+    ///
+    /// ```
+    /// use awaitly_testing::crash::Ledger;
+    ///
+    /// fn book(ledger: &Ledger, idempotency_key: &str) {
+    ///     ledger.note_once(idempotency_key, "a seat");
+    /// }
+    ///
+    /// fn give_back(ledger: &Ledger, idempotency_key: &str) {
+    ///     ledger.undo_once(idempotency_key, "a seat");
+    /// }
+    /// ```
+    pub fn undo_once(&self, idempotency_key: &str, what: impl Into<String>) -> bool {
+        self.happens(what.into().into(), Some(idempotency_key.into()), true)
     }
 
     /// What has happened, in order, over all processes of the case.
@@ -51,7 +69,7 @@ impl Ledger {
         self.notes().effects().into_iter().map(|Effect { what, .. }| what.into()).collect()
     }
 
-    fn happens(&self, what: Box<str>, key: Option<Box<str>>) -> bool {
+    fn happens(&self, what: Box<str>, key: Option<Box<str>>, undoes: bool) -> bool {
         let step = current_step().map(|(step, _)| step);
         if self.0.life.has_ended() {
             let last_step = self.notes().last_step();
@@ -63,7 +81,8 @@ impl Ledger {
             return true;
         }
         let (number, step) = (self.0.number, step.clone());
-        let is_new = self.notes().effect(Effect { number, what: what.clone(), key, step, after: None });
+        let effect = Effect { number, what: what.clone(), key, step, after: None, undoes };
+        let is_new = self.notes().effect(effect);
         self.0.life.pass(false, || boundary(Side::After));
         is_new
     }

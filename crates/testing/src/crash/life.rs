@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use pin_project_lite::pin_project;
+use tokio_util::sync::CancellationToken;
 
 use super::accident::{Accident, AccidentKind};
 use super::boundary::Boundary;
@@ -36,7 +37,8 @@ pub(super) struct Life(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    accident: Option<Accident>,
+    /// A cancellation, which the process outlives, and what happens to it after that.
+    accidents: Accidents,
     log: Log,
     passed: AtomicU64,
     /// How many it had passed when a lease was renewed last.
@@ -53,6 +55,37 @@ struct Rest {
     passed: Vec<Boundary>,
     /// The boundary at which the accident happened.
     end: Option<Boundary>,
+    /// What cancels the runs that the process executes.
+    tokens: Vec<CancellationToken>,
+    /// The boundary at which an operator cancelled them.
+    cancelled: Option<Boundary>,
+    /// Whether the store has to be told of that.
+    is_asked_for: bool,
+}
+
+/// What happens to one process.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Accidents {
+    pub(super) cancel: Option<Accident>,
+    pub(super) end: Option<Accident>,
+}
+
+impl Accidents {
+    /// Takes what happens to the next process off the front of a list.
+    pub(super) fn take(list: &mut &[Accident]) -> Self {
+        let cancel = next(list, |kind| kind == AccidentKind::Cancel);
+        Self { cancel, end: next(list, |kind| kind != AccidentKind::Cancel) }
+    }
+
+    fn at(&self, at: u64) -> Option<Accident> {
+        [self.cancel, self.end].into_iter().flatten().find(|accident| accident.at == at)
+    }
+}
+
+fn next(list: &mut &[Accident], is_wanted: impl Fn(AccidentKind) -> bool) -> Option<Accident> {
+    let (first, rest) = list.split_first().filter(|(first, _)| is_wanted(first.kind))?;
+    *list = rest;
+    Some(*first)
 }
 
 const ALIVE: u8 = 0;
@@ -60,9 +93,9 @@ const DEAD: u8 = 1;
 const ENDED: u8 = 2;
 
 impl Life {
-    pub(super) fn new(accident: Option<Accident>, log: Log) -> Self {
+    pub(super) fn new(accidents: Accidents, log: Log) -> Self {
         Self(Arc::new(Inner {
-            accident,
+            accidents,
             log,
             passed: AtomicU64::new(0),
             renewed: AtomicU64::new(0),
@@ -73,12 +106,12 @@ impl Life {
 
     /// Passes a boundary, or not. `answered`: the store could give no answer here.
     pub(super) fn pass(&self, answered: bool, boundary: impl FnOnce() -> Boundary) -> Fate {
-        let Inner { accident, log, passed, .. } = &*self.0;
+        let Inner { accidents, log, passed, .. } = &*self.0;
         if self.is_dead() {
             return Fate::Dies;
         }
         let at = passed.fetch_add(1, Ordering::Relaxed) + 1;
-        let accident = accident.filter(|accident| accident.at == at);
+        let accident = accidents.at(at);
         if *log == Log::Answers && answered {
             self.rest().answers.push(at);
         }
@@ -108,13 +141,49 @@ impl Life {
                 Fate::NoAnswer
             }
             AccidentKind::NoAnswer => Fate::GoesOn,
+            AccidentKind::Cancel => {
+                rest.cancelled = Some(boundary);
+                rest.is_asked_for = true;
+                let tokens = rest.tokens.clone();
+                drop(rest);
+                tokens.iter().for_each(CancellationToken::cancel);
+                Fate::GoesOn
+            }
         }
+    }
+
+    /// A run begins that `token` cancels.
+    pub(super) fn begins(&self, token: &CancellationToken) {
+        let mut rest = self.rest();
+        rest.tokens.push(token.clone());
+        if rest.cancelled.is_some() {
+            drop(rest);
+            token.cancel();
+        }
+    }
+
+    /// Where each of its accidents happened; `number` is the process's.
+    pub(super) fn met(&self, number: usize) -> Vec<Option<(usize, Boundary)>> {
+        let Accidents { cancel, end } = self.0.accidents;
+        let rest = self.rest();
+        let places = [cancel.map(|_| rest.cancelled.clone()), end.map(|_| rest.end.clone())];
+        places.into_iter().flatten().map(|place| place.map(|place| (number, place))).collect()
+    }
+
+    /// Where an operator cancelled its runs.
+    pub(super) fn cancelled(&self) -> Option<Boundary> {
+        self.rest().cancelled.clone()
+    }
+
+    /// Whether the store has to be told now that its runs are cancelled.
+    pub(super) fn asks_for_cancel(&self) -> bool {
+        self.0.accidents.cancel.is_some() && std::mem::take(&mut self.rest().is_asked_for)
     }
 
     /// Whether the process dies at the very next boundary.
     pub(super) fn dies_next(&self) -> bool {
         let next = self.passed() + 1;
-        self.0.accident.is_some_and(|accident| accident == Accident::death(next))
+        self.0.accidents.end.is_some_and(|accident| accident == Accident::death(next))
     }
 
     pub(super) fn is_dead(&self) -> bool {

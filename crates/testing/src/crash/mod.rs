@@ -40,12 +40,18 @@
 //! Then its result, the [`Ledger`] and the journal are compared with those of the first call. At each such call
 //! the process also lives on while the store gives no answer, once before anything was done and once after.
 //!
+//! At each boundary there is a third accident: an operator cancels what the process executes. Such a case comes to
+//! another result, so it is judged by the promises of a cancellation. Each run ends; all of its work is done, or all of it
+//! that can be undone is undone; and no effect happens twice. A test says that an effect is undone with
+//! [`Ledger::undo_once`], and then no case may end as cancelled and leave that effect.
+//!
 //! What it takes for granted: services that are called twice can tell by the idempotency key, so the code under test has
 //! to give one.
 
 mod accident;
 mod boundary;
 mod calm;
+mod cancelled;
 mod case;
 mod everywhere;
 mod finding;
@@ -131,6 +137,7 @@ pub struct CrashTest<S = MemoryStore> {
     runs: usize,
     rounds: usize,
     no_answers: bool,
+    cancellations: bool,
     values: bool,
     only: Option<Vec<Accident>>,
     downtime: Duration,
@@ -157,6 +164,7 @@ impl CrashTest {
             runs: 10,
             rounds: 100,
             no_answers: true,
+            cancellations: true,
             values: false,
             only: None,
             downtime: mins(1),
@@ -195,6 +203,7 @@ impl<S> CrashTest<S> {
             runs,
             rounds,
             no_answers,
+            cancellations,
             values,
             only,
             downtime,
@@ -210,6 +219,7 @@ impl<S> CrashTest<S> {
             runs,
             rounds,
             no_answers,
+            cancellations,
             values,
             only,
             downtime,
@@ -262,9 +272,20 @@ impl<S> CrashTest<S> {
         self
     }
 
-    /// Leaves out the cases in which the process lives and the store does not answer.
+    /// Leaves out the cases in which the process lives and the store does not answer, and those in which an operator
+    /// cancels the runs of the process.
     pub const fn deaths_only(mut self) -> Self {
         self.no_answers = false;
+        self.cancellations = false;
+        self
+    }
+
+    /// Leaves out the cases in which an operator cancels the runs of the process.
+    ///
+    /// # Default
+    /// They are played.
+    pub const fn without_cancellations(mut self) -> Self {
+        self.cancellations = false;
         self
     }
 

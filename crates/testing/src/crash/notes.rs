@@ -17,7 +17,9 @@ pub(super) struct Notes(Mutex<State>);
 struct State {
     runs: BTreeMap<Arc<str>, RunNotes>,
     effects: Vec<Effect>,
-    /// The idempotency keys of those, with which of the runs at once gave them.
+    /// Those that were taken back.
+    undone: Vec<Effect>,
+    /// The idempotency keys of all of them, with which of the runs at once gave them.
     done: HashSet<(usize, Box<str>)>,
     findings: Vec<Finding>,
     /// The step that began last.
@@ -68,6 +70,8 @@ pub(super) struct Effect {
     pub(super) step: Option<Key>,
     /// The step that began last before it.
     pub(super) after: Option<Key>,
+    /// Whether it takes back an effect of this name.
+    pub(super) undoes: bool,
 }
 
 impl RunNotes {
@@ -262,8 +266,17 @@ impl Notes {
             return false;
         }
         let after = state.last_step.clone();
-        state.effects.push(Effect { after, ..effect });
+        let effect = Effect { after, ..effect };
+        if effect.undoes {
+            state.undone.push(effect);
+        } else {
+            state.effects.push(effect);
+        }
         true
+    }
+
+    pub(super) fn undone(&self) -> Vec<Effect> {
+        self.lock().undone.clone()
     }
 
     pub(super) fn effects(&self) -> Vec<Effect> {

@@ -35,7 +35,7 @@ pub struct Failure {
     pub(super) runs: usize,
     pub(super) is_random: bool,
     pub(super) accidents: Vec<Accident>,
-    pub(super) places: Vec<Option<Boundary>>,
+    pub(super) places: Vec<Option<(usize, Boundary)>>,
     pub(super) findings: Vec<Finding>,
     /// Whether it went wrong again when it was repeated.
     pub(super) repeats: bool,
@@ -129,10 +129,11 @@ impl fmt::Display for Failure {
             let met = match kind {
                 AccidentKind::Death => "died",
                 AccidentKind::NoAnswer => "got no answer",
+                AccidentKind::Cancel => "was told to cancel its runs",
             };
-            if let Some(place) = place {
+            if let Some((process, place)) = place {
                 let title = if number == 0 { "accident" } else { "" };
-                writeln!(f, "  {title:<10}process {} {met} {place}", number + 1)?;
+                writeln!(f, "  {title:<10}process {process} {met} {place}")?;
             }
         }
         writeln!(f, "  {:<10}{}", "repeat", Repeat(self))?;

@@ -3,10 +3,10 @@ use std::future::{Future, pending};
 use std::sync::Arc;
 use std::time::Duration;
 
-use awaitly_core::journal::{Key, Outcome, Record, Settling, Status};
+use awaitly_core::journal::{Header, Key, Outcome, Record, Settling, Status};
 use awaitly_core::store::{
-    Durability, Ending, Lease, OnRecorded, Open, Opened, Renewed, Rewrite, RunId, Store, StoreError,
-    StoredRun, Transactional, Wait,
+    Durability, Ending, Lease, OnRecorded, Open, Opened, Owner, Purpose, Renewed, Rewrite, RunId, Store,
+    StoreError, StoredRun, Transactional, Wait,
 };
 
 use super::boundary::{Act, Boundary, Side};
@@ -72,7 +72,11 @@ impl<S: Store> CrashStore<S> {
     /// Passes a boundary. Does not come back where the process dies there.
     async fn cross(&self, side: Side, act: &Act, key: Option<&Key>, run: &RunId) -> Result<(), StoreError> {
         let Watcher { life, notes, .. } = self.watcher();
-        match life.pass(true, || Boundary::new(side, act.clone(), key.cloned())) {
+        let fate = life.pass(true, || Boundary::new(side, act.clone(), key.cloned()));
+        if life.asks_for_cancel() {
+            self.process.still(request_cancel(&*self.process.store, run)).await?;
+        }
+        match fate {
             Fate::GoesOn => Ok(()),
             Fate::Dies => pending().await,
             Fate::NoAnswer => {
@@ -213,6 +217,24 @@ impl<S: Store> CrashStore<S> {
             notes.find(Finding::FencingIgnored { run, key });
         }
     }
+}
+
+/// Does what an operator does that cancels the run, with what every store has: opens it for that. The owner of the lease
+/// learns of it, and a run that is free is to be resumed at once.
+async fn request_cancel<S: Store>(store: &S, run: &RunId) -> Result<(), StoreError> {
+    let Some(stored) = store.load(run).await? else { return Ok(()) };
+    let Header { workflow, version, status, .. } = stored.header;
+    let request = Open::new(run.clone(), workflow, Owner::unique()).version(version).existing();
+    if let Opened::Held { lease, now, .. } = store.open(request.purpose(Purpose::Cancel)).await? {
+        match status {
+            Status::Running | Status::Waiting => {
+                let ending = Ending { wake: Some(now), cancelling: true, ..Ending::new(Status::Waiting) };
+                store.finish(&lease, ending).await?;
+            }
+            _ => store.release(&lease),
+        }
+    }
+    Ok(())
 }
 
 /// A write of a run on its way.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use awaitly_core::__stage::{Cue, Returned, Scene, Stage};
 use awaitly_core::event::{Event, EventKind, Observer, StepId};
+use tokio_util::sync::CancellationToken;
 
 use super::boundary::{Act, Boundary, Side};
 use super::finding::Finding;
@@ -50,7 +51,8 @@ impl Watcher {
             | EventKind::RunFailed { .. }
             | EventKind::RunWaiting { .. }
             | EventKind::RunCancelled { .. }
-            | EventKind::RunInterrupted { .. } => notes.run_ends(run),
+            | EventKind::RunInterrupted { .. }
+            | EventKind::RunAborted { .. } => notes.run_ends(run),
             EventKind::StepMissed { step } => notes.asked(run, &step.key, &step.name, false),
             EventKind::StepReused { step } => notes.asked(run, &step.key, &step.name, true),
             EventKind::ScopeStarted { scope, .. } => notes.scope_begins(run, scope),
@@ -69,6 +71,10 @@ fn at(step: &StepId, act: Act) -> Boundary {
 }
 
 impl Stage for Watcher {
+    fn begins(&self, token: &CancellationToken) {
+        self.life.begins(token);
+    }
+
     fn looks_up(&self, run: &str, step: &StepId) {
         if self.life.pass(false, || at(step, Act::Lookup)) == Fate::Dies {
             return;

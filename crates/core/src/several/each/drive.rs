@@ -65,7 +65,19 @@ where
         let results = (0..list.items.len()).map(|_| None).collect();
         let (scope, pausing, in_flight) = (None, None, FuturesUnordered::new());
         let (left_in_batch, done, begun, waiting) = (list.batch, 0, false, Vec::new());
-        Self { list, attempts, guard, scope, left_in_batch, pausing, in_flight, results, waiting, done, begun }
+        Self {
+            list,
+            attempts,
+            guard,
+            scope,
+            left_in_batch,
+            pausing,
+            in_flight,
+            results,
+            waiting,
+            done,
+            begun,
+        }
     }
 
     /// Goes on with the list. With `fail_fast`, ends with the position of the first failure. An item that waits has not
@@ -88,7 +100,9 @@ where
                         break Some(position);
                     }
                 }
-                None if !self.waiting.is_empty() => break self.waiting.first().map(|(position, _)| *position),
+                None if !self.waiting.is_empty() => {
+                    break self.waiting.first().map(|(position, _)| *position);
+                }
                 None => {
                     self.batch_done();
                     if self.list.items.len() == 0 {

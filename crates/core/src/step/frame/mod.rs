@@ -15,8 +15,8 @@ use std::time::{Duration, Instant};
 use tracing::Span;
 
 pub(super) use self::attempts::Running;
-use self::retries::Retries;
 pub(super) use self::retries::Next;
+use self::retries::Retries;
 use super::limits::Limits;
 use super::nested::{self, Noted};
 use crate::clock::{Clock, SystemClock};

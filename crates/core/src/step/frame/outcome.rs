@@ -67,8 +67,7 @@ impl Frame<'_> {
 
     /// Returns the outcome if a journal can keep it, or else the failure that the journal keeps instead.
     pub(in crate::step) fn fits(&self, encoded: Result<Outcome, EncodeError>) -> Result<Outcome, RunError> {
-        let outcome =
-            encoded.map_err(|error| self.unkept(&error.type_name, &error.reason))?;
+        let outcome = encoded.map_err(|error| self.unkept(&error.type_name, &error.reason))?;
         let (bytes, limit) = (outcome.payload().len(), Payload::MAX_BYTES);
         if bytes <= limit {
             return Ok(outcome);

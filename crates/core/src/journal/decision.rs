@@ -1,0 +1,42 @@
+//! The keys that a saga records when it decides to undo.
+//!
+//! The saga finds its steps again by these keys, so they change with the keys of the steps. The saga's own crate knows the
+//! rest of the record.
+
+use serde_json::Value;
+
+use super::{Key, Payload};
+
+/// The record of a saga that is being undone: its key is `undo`, maybe with a name, and it lists steps.
+pub(super) struct Decision(serde_json::Map<String, Value>);
+
+/// The fields that hold keys of steps.
+const LISTS: [&str; 2] = ["steps", "in_doubt"];
+
+impl Decision {
+    /// Reads a record. `None`: it is no such decision.
+    pub(super) fn read(key: &Key, payload: &Payload) -> Option<Self> {
+        let last = key.rsplit('/').next().unwrap_or_default();
+        if last != "undo" && !last.starts_with("undo ") && !last.starts_with("undo#") {
+            return None;
+        }
+        let Ok(Value::Object(fields)) = payload.decode::<Value>() else { return None };
+        let is_list = |name: &&str| fields.get(**name).is_some_and(Value::is_array);
+        (LISTS.iter().all(|name| is_list(&name)) && fields.contains_key("cause")).then_some(Self(fields))
+    }
+
+    /// The decision with other keys for its steps.
+    pub(super) fn renamed(mut self, renamed: impl Fn(&Key) -> Option<Key>) -> Payload {
+        for name in LISTS {
+            let Some(Value::Array(keys)) = self.0.get_mut(name) else { continue };
+            for key in keys {
+                let new = key.as_str().and_then(|old| renamed(&Key::from(old.to_owned())));
+                if let Some(new) = new {
+                    *key = Value::String(new.to_string());
+                }
+            }
+        }
+        // What was read from JSON has a JSON form.
+        Payload::encode(&self.0).unwrap_or_else(|_| Payload::from_stored("null"))
+    }
+}

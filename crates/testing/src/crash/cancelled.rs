@@ -1,0 +1,79 @@
+//! Judges a case in which an operator cancelled the runs of a process.
+//!
+//! Such a case need not come to the same as the one without an accident. The promises are: each run comes to an end; all
+//! of its work is done, or all of it that can be undone is undone; and no effect happens twice.
+//!
+//! Which effects can be undone is not known from the start: a test says so when it undoes one. Therefore each case hands
+//! over what it left behind, and that is judged when all cases have been played.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Debug;
+use std::sync::Arc;
+
+use awaitly_core::journal::Status;
+use awaitly_core::store::{RunId, StoredRun};
+
+use super::case::Played;
+use super::finding::Finding;
+use super::judge::{effects, results};
+use super::notes::{Effect, RunNotes};
+
+/// What is wrong with `played`, apart from what it left behind.
+pub(super) fn judge<T, E>(calm: &Played<T, E>, played: &Played<T, E>) -> Vec<Finding>
+where
+    T: PartialEq + Debug,
+    E: PartialEq + Debug,
+{
+    let mut findings = played.findings.clone();
+    findings.extend(played.runs.iter().filter_map(|(run, found)| stuck(run, calm.runs.get(run), found)));
+    if is_done(calm, played) {
+        findings.extend(effects(&calm.effects, &played.effects));
+        findings.extend(results(calm, played));
+    } else {
+        let repeated = effects(&calm.effects, &played.effects).into_iter();
+        findings.extend(
+            repeated.filter(|finding| matches!(finding, Finding::EffectRepeated { calm, .. } if *calm > 0)),
+        );
+    }
+    findings
+}
+
+/// The effects that a case left behind although a run of it rests as cancelled.
+pub(super) fn left<T, E>(played: &Played<T, E>) -> BTreeSet<Box<str>> {
+    let is_cancelled =
+        |(_, stored): &Run| stored.as_ref().is_some_and(|run| run.header.status == Status::Cancelled);
+    if !played.runs.values().any(is_cancelled) {
+        return BTreeSet::new();
+    }
+    let mut net = BTreeMap::<Box<str>, i64>::new();
+    let mut count = |effects: &[Effect], by| {
+        effects.iter().for_each(|effect| *net.entry(effect.what.clone()).or_default() += by);
+    };
+    count(&played.effects, 1);
+    count(&played.undone, -1);
+    net.into_iter().filter(|(_, count)| *count > 0).map(|(what, _)| what).collect()
+}
+
+type Run = (RunNotes, Option<StoredRun>);
+
+/// A run that has not come to an end, though it does without a cancellation, and that nothing will resume.
+fn stuck(run: &Arc<str>, calm: Option<&Run>, (_, stored): &Run) -> Option<Finding> {
+    let status = |stored: &Option<StoredRun>| stored.as_ref().map(|stored| stored.header.status);
+    let header = &stored.as_ref()?.header;
+    let is_due = header.cancel_requested && (header.wake.is_some() || header.status == Status::Running);
+    let rests_as_always = calm.is_some_and(|(_, calm)| status(calm) == Some(header.status));
+    if header.status.has_ended() || is_due || rests_as_always {
+        return None;
+    }
+    let run = RunId::new(Arc::clone(run)).ok()?;
+    Some(Finding::Stuck { run, status: header.status })
+}
+
+/// Whether the cancellation came too late to change anything.
+fn is_done<T, E>(calm: &Played<T, E>, played: &Played<T, E>) -> bool {
+    let status = |runs: &BTreeMap<Arc<str>, Run>, run| {
+        let stored: Option<&Run> = runs.get(run);
+        stored.and_then(|(_, stored)| stored.as_ref()).map(|stored| stored.header.status)
+    };
+    calm.runs.keys().all(|run| status(&calm.runs, run) == status(&played.runs, run))
+}
