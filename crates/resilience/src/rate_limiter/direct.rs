@@ -140,7 +140,7 @@ impl Shared {
         match self.turns.waiting() {
             0 => self.take(tokens),
             _ if tokens > self.rate.burst() => Err(No::Ever),
-            waiting => Err(self.rate.behind(waiting)),
+            waiting => Err(self.rate.behind(waiting, tokens)),
         }
     }
 

@@ -138,7 +138,7 @@ impl<K: Eq + Hash + Clone> Shared<K> {
         match self.queues.peek(key, Turns::waiting).unwrap_or(0) {
             0 => self.take(key, tokens),
             _ if tokens > self.rate.burst() => Err(No::Ever),
-            waiting => Err(self.rate.behind(waiting)),
+            waiting => Err(self.rate.behind(waiting, tokens)),
         }
     }
 
