@@ -25,6 +25,7 @@ use crate::single_flight::{OwnKey, SingleFlight};
 use crate::sync::{Arc, Mutex, lock};
 
 /// Holds credentials and renews them when the service no longer takes them. Cheap to clone; clones hold the same.
+#[doc = include_str!("single_flight/callers.md")]
 pub struct AuthRefresh<C, R, F, P>(Arc<Shared<C, R, F, P>>);
 
 struct Shared<C, R, F, P> {

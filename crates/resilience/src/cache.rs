@@ -35,6 +35,7 @@ use crate::time::{Moment, Time};
 /// A cache of answers. Cheap to clone; clones are the same cache.
 ///
 /// Values are kept; errors are not, unless [asked for](Options::keep_errors).
+#[doc = include_str!("single_flight/callers.md")]
 pub struct Cache<K, V, E>(Arc<Shared<K, V, E>>);
 
 struct Shared<K, V, E> {

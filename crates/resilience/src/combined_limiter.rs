@@ -25,6 +25,7 @@ use crate::rate_limiter::{RateLimited, RateLimiter};
 use crate::sync::Arc;
 
 /// A rate limiter and a concurrency limiter in one. Cheap to clone; clones are the same limiters.
+#[doc = include_str!("waiters.md")]
 #[derive(Debug, Clone)]
 pub struct CombinedLimiter {
     rate: RateLimiter,

@@ -15,6 +15,7 @@ use crate::time::{Moment, Time};
 use crate::turn::Turns;
 
 /// A rate limiter. Cheap to clone; clones are the same limiter.
+#[doc = include_str!("../waiters.md")]
 #[derive(Debug, Clone)]
 pub struct RateLimiter(Arc<Shared>);
 

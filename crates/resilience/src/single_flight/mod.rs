@@ -38,6 +38,7 @@ use waits::{Id, Operation};
 ///
 /// An error is shared as a value is. Nothing is kept: who asks after the answer has come makes a new call; see
 /// [`Cache`](crate::Cache) for that.
+#[doc = include_str!("callers.md")]
 pub struct SingleFlight<K, T, E>(PerKey<K, Flight<T, E>>);
 
 struct Flight<T, E> {

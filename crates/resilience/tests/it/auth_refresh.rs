@@ -120,7 +120,9 @@ async fn call_that_the_refresh_makes_is_not_refreshed() {
     let refresh: Refresh = Box::new(move || {
         let auth = asks.get().unwrap().clone();
         Box::pin(async move {
-            auth.call(async |_| Err::<u32, _>(Refused::Unauthorized)).await.map_err(|error| error.or(|refused| refused))
+            auth.call(async |_| Err::<u32, _>(Refused::Unauthorized))
+                .await
+                .map_err(|error| error.or(|refused| refused))
         })
     });
     let auth = itself.get_or_init(|| AuthRefresh::new(0, refresh, ran_out));

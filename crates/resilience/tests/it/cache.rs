@@ -1,6 +1,7 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use awaitly_core::clock::{VirtualClock, ms, secs};
+use awaitly_core::{DurableRun, Error, RunError, Workflow};
 use awaitly_resilience::single_flight::OwnKey;
 use awaitly_resilience::{Cache, CallError};
 
@@ -37,7 +38,10 @@ async fn an_error_is_kept_only_where_that_was_asked_for() {
     assert_eq!(forgets.call("ada".into(), ok).await, Ok(7));
     let keeps: Users = Cache::options(10).keep_errors(secs(5)).clock(clock.clone()).build();
     assert_eq!(keeps.call("ada".into(), fails).await, Err(CallError::Failed(ApiError("down"))));
-    assert_eq!((keeps.call("ada".into(), ok).await, keeps.get("ada")), (Err(CallError::Failed(ApiError("down"))), None));
+    assert_eq!(
+        (keeps.call("ada".into(), ok).await, keeps.get("ada")),
+        (Err(CallError::Failed(ApiError("down"))), None)
+    );
     clock.advance(secs(5));
     assert_eq!(keeps.call("ada".into(), ok).await, Ok(7));
 }
@@ -96,7 +100,8 @@ async fn what_was_put_in_is_not_overwritten_by_an_answer_that_was_under_way() {
 #[tokio::test]
 async fn operation_that_asks_for_its_own_key_is_refused() {
     let users: Users = Cache::options(10).build();
-    let ask = async || users.call("ada".into(), ok).await.map_err(|error| error.or(|OwnKey| ApiError("own key")));
+    let ask =
+        async || users.call("ada".into(), ok).await.map_err(|error| error.or(|OwnKey| ApiError("own key")));
     let refused = users.call("ada".into(), ask).now_or_never();
     assert_eq!(refused, Some(Err(CallError::Failed(ApiError("own key")))));
     let kept = users.call("ada".into(), async || {
@@ -110,4 +115,22 @@ async fn operation_that_asks_for_its_own_key_is_refused() {
         ask().await
     });
     assert_eq!(outdated.now_or_never(), Some(Ok(7)), "nothing waits for what was outdated");
+}
+
+#[tokio::test]
+async fn durable_step_takes_a_cached_call() {
+    let users: Cache<u32, u32, String> = Cache::options(10).build();
+    let body = async |run: &DurableRun| -> Result<u32, RunError> {
+        let inside = || {
+            let users = &users;
+            users.call(1, async || users.call(1, async || Ok(7)).await.map_err(|error| error.to_string()))
+        };
+        match run.borrowing().step("before", inside).await {
+            Err(Error::Failed(CallError::Failed(error))) => assert_eq!(error, OwnKey.to_string()),
+            other => panic!("{other:?}"),
+        }
+        let users = users.clone();
+        Ok(run.step("user", async move || users.call(1, async || Ok(7)).await).await.unwrap())
+    };
+    assert_eq!(Workflow::new("users").run("one", body).await, Ok(7));
 }

@@ -131,7 +131,8 @@ async fn half_open_breaker_says_when_to_come_back() {
     assert!(futures_util::poll!(&mut probes[0]).is_pending());
     clock.advance(secs(60));
     assert!(futures_util::poll!(&mut probes[1]).is_pending());
-    for (passes, retry_after) in [(0, 50), (20, 50), (180, 200), (300, 500), (9_500, 5_000), (1 << 40, 5_000)] {
+    for (passes, retry_after) in [(0, 50), (20, 50), (180, 200), (300, 500), (9_500, 5_000), (1 << 40, 5_000)]
+    {
         clock.advance(ms(passes));
         assert_eq!(breaker.call(ok).await, Err(half_open(ms(retry_after))), "after {passes} ms more");
     }

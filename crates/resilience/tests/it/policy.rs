@@ -82,7 +82,8 @@ fn getters_return_what_was_set_and_nothing_else() {
     assert_eq!((NOTHING.get_jitter(), ALL.get_jitter()), (None, Some(Jitter::Full)));
     assert_eq!((NOTHING.get_timeout(), ALL.get_timeout()), (None, Some(secs(10))));
     assert_eq!((NOTHING.get_deadline(), ALL.get_deadline()), (None, Some(mins(1))));
-    let read = read(r#"{ "a": { "timeout": "2s", "retry": { "jitter": "none" } } }"#).unwrap().get("a").unwrap();
+    let read =
+        read(r#"{ "a": { "timeout": "2s", "retry": { "jitter": "none" } } }"#).unwrap().get("a").unwrap();
     assert_eq!((read.get_timeout(), read.get_jitter()), (Some(secs(2)), Some(Jitter::None)));
     assert_eq!((read.get_attempts(), read.get_deadline()), (None, None));
 }

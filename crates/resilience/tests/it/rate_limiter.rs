@@ -87,7 +87,9 @@ async fn refusal_behind_waiters_names_the_time_of_its_own_tokens() {
     keys.key(1).cost(5).acquire().await.unwrap();
     let (mut waits, of_key) = (Box::pin(limiter.acquire()), keys.key(1));
     let mut waits_for_key = Box::pin(of_key.acquire());
-    assert!(futures_util::poll!(&mut waits).is_pending() && futures_util::poll!(&mut waits_for_key).is_pending());
+    assert!(
+        futures_util::poll!(&mut waits).is_pending() && futures_util::poll!(&mut waits_for_key).is_pending()
+    );
     assert_eq!(keys.key(1).cost(3).try_acquire().unwrap_err().retry_after, Some(ms(400)));
     assert_eq!(keys.key(1).cost(6).try_acquire().unwrap_err().retry_after, None, "never");
     assert_eq!(limiter.try_acquire().unwrap_err().retry_after, Some(ms(200)));

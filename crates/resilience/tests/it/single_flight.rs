@@ -31,7 +31,10 @@ async fn callers_at_the_same_time_share_one_call_and_its_answer() {
         })
         .collect();
     settle().await;
-    assert_eq!((flights.in_flight(), flights.call("bob", fails).await), (1, Err(CallError::Failed(ApiError("down")))));
+    assert_eq!(
+        (flights.in_flight(), flights.call("bob", fails).await),
+        (1, Err(CallError::Failed(ApiError("down"))))
+    );
     end.send(()).unwrap();
     for caller in callers {
         assert_eq!(caller.await.unwrap(), Ok(7));
