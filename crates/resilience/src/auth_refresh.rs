@@ -21,10 +21,11 @@ use std::fmt;
 use std::future::Future;
 
 use crate::call::CallError;
-use crate::single_flight::SingleFlight;
+use crate::single_flight::{OwnKey, SingleFlight};
 use crate::sync::{Arc, Mutex, lock};
 
 /// Holds credentials and renews them when the service no longer takes them. Cheap to clone; clones hold the same.
+#[doc = include_str!("single_flight/callers.md")]
 pub struct AuthRefresh<C, R, F, P>(Arc<Shared<C, R, F, P>>);
 
 struct Shared<C, R, F, P> {
@@ -63,8 +64,9 @@ impl<C: Clone, R: Clone, F, P> AuthRefresh<C, R, F, P> {
     /// for all who were told so, and it is called once more; what it ends in then is the answer.
     ///
     /// # Errors
-    /// [`CallError::Failed`] with the operation's own error; [`CallError::Refused`] with that of the refresh, which
-    /// those who waited for it get as well.
+    /// Returns [`CallError::Failed`] with the operation's own error, and [`CallError::Refused`] with the error of the
+    /// refresh, which every caller that waited for it gets. A call that the refresh itself makes cannot wait for the
+    /// refresh: if its credentials have run out, it ends in its operation's own error.
     ///
     /// # Cancel safety
     /// Dropping the future drops the operation or the refresh. Another one who waits refreshes then.
@@ -77,12 +79,15 @@ impl<C: Clone, R: Clone, F, P> AuthRefresh<C, R, F, P> {
         Fut: Future<Output = Result<T, E>>,
     {
         let (credentials, number) = self.0.held();
-        match operation(credentials).await {
-            Err(error) if (self.0.ran_out)(&error) => {}
+        let error = match operation(credentials).await {
+            Err(error) if (self.0.ran_out)(&error) => error,
             ended => return ended.map_err(CallError::Failed),
+        };
+        match self.0.renew(number).await {
+            Ok(renewed) => operation(renewed).await.map_err(CallError::Failed),
+            Err(CallError::Failed(refused)) => Err(CallError::Refused(refused)),
+            Err(CallError::Refused(OwnKey)) => Err(CallError::Failed(error)),
         }
-        let renewed = self.0.renew(number).await.map_err(CallError::Refused)?;
-        operation(renewed).await.map_err(CallError::Failed)
     }
 }
 
@@ -93,7 +98,7 @@ impl<C: Clone, R: Clone, F, P> Shared<C, R, F, P> {
     }
 
     /// Other credentials than those with that number.
-    async fn renew<Fut>(&self, number: u64) -> Result<C, R>
+    async fn renew<Fut>(&self, number: u64) -> Result<C, CallError<R, OwnKey>>
     where
         F: Fn() -> Fut,
         Fut: Future<Output = Result<C, R>>,

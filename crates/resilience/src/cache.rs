@@ -26,7 +26,8 @@ use std::time::Duration;
 use awaitly_core::clock::Clock;
 use quick_cache::Equivalent;
 
-use crate::single_flight::{Fresh, SingleFlight};
+use crate::call::CallError;
+use crate::single_flight::{Fresh, OwnKey, SingleFlight};
 use crate::sync::Arc;
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::time::{Moment, Time};
@@ -34,6 +35,7 @@ use crate::time::{Moment, Time};
 /// A cache of answers. Cheap to clone; clones are the same cache.
 ///
 /// Values are kept; errors are not, unless [asked for](Options::keep_errors).
+#[doc = include_str!("single_flight/callers.md")]
 pub struct Cache<K, V, E>(Arc<Shared<K, V, E>>);
 
 struct Shared<K, V, E> {
@@ -129,14 +131,16 @@ impl Cache<(), (), ()> {
 }
 
 impl<K: Eq + Hash + Clone, V: Clone, E: Clone> Cache<K, V, E> {
-    /// The kept answer, or that of `operation`, which is kept.
+    /// Returns the kept answer, or the answer of `operation`, which is kept.
     ///
     /// # Errors
-    /// Whatever the operation failed with, now or, where errors are kept, before.
+    /// Returns [`CallError::Failed`] with the error of the operation, from this call or, if errors are kept, from an
+    /// earlier one; and [`CallError::Refused`] with [`OwnKey`] if no answer is kept and the caller is inside of an
+    /// operation for which this key waits, as [`SingleFlight::call`] explains.
     ///
     /// # Cancel safety
     /// As [`SingleFlight::call`]. Dropping the future keeps nothing.
-    pub async fn call<F, Fut>(&self, key: K, operation: F) -> Result<V, E>
+    pub async fn call<F, Fut>(&self, key: K, operation: F) -> Result<V, CallError<E, OwnKey>>
     where
         F: FnOnce() -> Fut,
         Fut: Future<Output = Result<V, E>>,
@@ -144,7 +148,7 @@ impl<K: Eq + Hash + Clone, V: Clone, E: Clone> Cache<K, V, E> {
         let shared = &*self.0;
         if let Some(answer) = shared.find(&key) {
             shared.hits.fetch_add(1, Ordering::Relaxed);
-            return answer;
+            return answer.map_err(CallError::Failed);
         }
         shared.misses.fetch_add(1, Ordering::Relaxed);
         let fill = async |fresh: Fresh| {

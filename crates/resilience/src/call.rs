@@ -9,6 +9,7 @@ use std::task::{Context, Poll, ready};
 
 use awaitly_core::guard::{Pass, Refusal, Verdict};
 use pin_project_lite::pin_project;
+use serde::{Deserialize, Serialize};
 
 /// What a call ends in that did not succeed.
 ///
@@ -22,7 +23,7 @@ use pin_project_lite::pin_project;
 ///     error.or(|_refused| PaymentError::Down)
 /// }
 /// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum CallError<E, R> {
     /// The operation was called, and this is its own error.
     Failed(E),

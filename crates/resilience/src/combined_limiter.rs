@@ -25,6 +25,7 @@ use crate::rate_limiter::{RateLimited, RateLimiter};
 use crate::sync::Arc;
 
 /// A rate limiter and a concurrency limiter in one. Cheap to clone; clones are the same limiters.
+#[doc = include_str!("waiters.md")]
 #[derive(Debug, Clone)]
 pub struct CombinedLimiter {
     rate: RateLimiter,
@@ -34,10 +35,11 @@ pub struct CombinedLimiter {
 /// Why a [`CombinedLimiter`] refuses.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Limited {
-    /// There is no token.
+    /// There is no token. The refusal says when there may be one.
     #[error(transparent)]
     Rate(#[from] RateLimited),
-    /// There is no slot. Where it was taken while the call waited for its token, that is spent.
+    /// There is no slot, and no time at which there is one is known. If the last slot was taken while the call waited
+    /// for its token, the token is spent.
     #[error(transparent)]
     Concurrency(#[from] Full),
 }

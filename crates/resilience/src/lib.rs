@@ -54,6 +54,10 @@
 //! | [`fallback`] | puts something else in the place of a failure |
 //! | [`auth_refresh`] | renews credentials once for all who need it |
 //!
+//! A call that waits at one of them is polled or dropped, not kept aside: see
+//! [`ConcurrencyLimiter`](ConcurrencyLimiter#poll-a-waiter-or-drop-it). An operation of a single flight or a cache that
+//! asks for its own key is refused: [`OwnKey`](single_flight::OwnKey).
+//!
 //! Every policy reads the time off the processor's counter and waits by tokio's timer, unless it is given a clock. Where
 //! a test has paused tokio's time, give it one that follows: `clock(SystemClock)` of `awaitly_core::clock`, or a
 //! `VirtualClock`.

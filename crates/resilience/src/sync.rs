@@ -6,10 +6,14 @@
 pub(crate) use {
     parking_lot::{Mutex, MutexGuard},
     std::sync::{Arc, atomic},
+    std::thread_local,
 };
 
 #[cfg(awaitly_models)]
-pub(crate) use shuttle::sync::{Arc, Mutex, MutexGuard, atomic};
+pub(crate) use shuttle::{
+    sync::{Arc, Mutex, MutexGuard, atomic},
+    thread_local,
+};
 
 /// Locks.
 #[cfg(not(awaitly_models))]

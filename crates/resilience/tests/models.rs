@@ -12,6 +12,7 @@ use std::task::{Context, Poll, Waker};
 
 use awaitly_core::clock::{VirtualClock, ms, secs};
 use awaitly_resilience::circuit_breaker::{State, Window};
+use awaitly_resilience::single_flight::OwnKey;
 use awaitly_resilience::{
     AdaptiveThrottle, Cache, CallError, CircuitBreaker, CombinedLimiter, ConcurrencyLimiter,
     KeyedConcurrencyLimiter, KeyedRateLimiter, RateLimiter, SingleFlight,
@@ -367,6 +368,32 @@ fn of_those_who_share_a_flight_one_calls_and_none_waits_for_ever() {
         callers.into_iter().for_each(|caller| caller.join().unwrap());
         assert!((1..=3).contains(&calls.load(Ordering::SeqCst)));
         assert_eq!(flights.in_flight(), 0, "nothing is left behind");
+    });
+}
+
+#[test]
+fn operations_that_ask_for_each_other_do_not_wait_for_ever() {
+    explore(|| {
+        let flights = SingleFlight::<u32, u32, ()>::new();
+        let callers: Vec<_> = [(1, 2), (2, 1)]
+            .into_iter()
+            .map(|(key, other)| {
+                let flights = flights.clone();
+                thread::spawn(move || {
+                    let call = flights.call(key, || async {
+                        yield_now().await;
+                        flights.call(other, ok).await.map_err(|error| error.or(|OwnKey| ()))
+                    });
+                    block_on(call)
+                })
+            })
+            .collect();
+        for caller in callers {
+            let ended = caller.join().unwrap();
+            assert!(matches!(ended, Ok(7) | Err(CallError::Failed(()))), "{ended:?}");
+        }
+        assert_eq!(flights.in_flight(), 0);
+        assert_eq!(block_on(flights.call(1, || async { Ok(flights.call(2, ok).await.unwrap()) })), Ok(7));
     });
 }
 

@@ -72,11 +72,11 @@ impl Backoff {
     }
 
     /// Sets the factor of an exponential backoff; any other backoff is left as it is. A factor below 0
-    /// or not a number counts as 0.
+    /// counts as 0, and one that is not a number as 1, so that the delay stays as it is.
     #[must_use]
     pub fn factor(mut self, by: f64) -> Self {
         if let Kind::Exponential(_, factor) = &mut self.0 {
-            *factor = by.max(0.0);
+            *factor = if by.is_nan() { 1.0 } else { by.max(0.0) };
         }
         self
     }
@@ -196,6 +196,12 @@ mod tests {
             assert!(delay >= ms(10) && delay <= previous.max(ms(10)) * 3, "{delay:?} after {previous:?}");
             previous = delay;
         }
+    }
+
+    #[test]
+    fn factor_that_is_no_number_leaves_the_delay_as_it_is() {
+        assert_eq!(first(Backoff::exponential(ms(10)).factor(f64::NAN), 3), [ms(10); 3]);
+        assert_eq!(first(Backoff::exponential(ms(10)).factor(-1.0), 2), [ms(10), ms(0)]);
     }
 
     #[test]

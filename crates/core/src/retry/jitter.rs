@@ -12,8 +12,8 @@ pub enum Jitter {
     Full,
     /// Half of the delay, and anything up to the other half.
     Equal,
-    /// The delay, more or less by up to this part of it: `Proportional(0.2)` is ±20 %. Below 0 or not a
-    /// number counts as 0, above 1 as 1.
+    /// The delay, more or less by up to this part of it: `Proportional(0.2)` is ±20 %. A part below 0 or not a
+    /// number counts as 0, which leaves the delay as it is; a part above 1 counts as 1.
     Proportional(f64),
     /// The delay and up to this much more.
     Additive(Duration),
@@ -26,7 +26,11 @@ impl Jitter {
             Self::None => delay,
             Self::Full => scale(delay, dice.f64()),
             Self::Equal => delay / 2 + scale(delay / 2, dice.f64()),
-            Self::Proportional(part) => scale(delay, 1.0 + part.clamp(0.0, 1.0) * (2.0 * dice.f64() - 1.0)),
+            Self::Proportional(part) => {
+                // `clamp` would keep a NaN, and a delay times that is no delay.
+                let part = if part.is_nan() { 0.0 } else { part.clamp(0.0, 1.0) };
+                scale(delay, 1.0 + part * (2.0 * dice.f64() - 1.0))
+            }
             Self::Additive(most) => delay.saturating_add(scale(most, dice.f64())),
         }
     }
@@ -45,7 +49,8 @@ mod tests {
             (Jitter::Full, 0, 1000),
             (Jitter::Equal, 500, 1000),
             (Jitter::Proportional(0.2), 800, 1200),
-            (Jitter::Proportional(f64::NAN), 0, 0),
+            (Jitter::Proportional(f64::NAN), 1000, 1000),
+            (Jitter::Proportional(-0.5), 1000, 1000),
             (Jitter::Proportional(9.0), 0, 2000),
             (Jitter::Additive(ms(300)), 1000, 1300),
         ] {

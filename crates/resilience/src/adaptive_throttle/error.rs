@@ -10,7 +10,7 @@ use crate::name::Name;
 pub struct Paused {
     /// The throttle.
     pub name: Name,
-    /// How long the pause still is.
+    /// How long the pause still is. The refusal always names it.
     pub retry_after: Duration,
 }
 

@@ -46,8 +46,12 @@ impl Told {
     /// from now, with or without a fraction; a moment in seconds or milliseconds since 1970; an HTTP date; a duration
     /// such as `6m0s`; and the forms in one header, `RateLimit: limit=100, remaining=0, reset=30` and
     /// `RateLimit: "name";r=0;t=30`, of which the limit counts that is used up for longest. What cannot be read is as
-    /// if it were not there, and no wait is longer than a day. Sources: RFC 9110 section 10.2.3, the drafts
-    /// `ratelimit-headers` 03, 07 and 10 of the IETF.
+    /// if it were not there, and no wait is longer than a day.
+    ///
+    /// A header that came several times is one value with commas (`120, 120`), as many HTTP libraries hand it on; of
+    /// its parts, the longest wait and the smallest number of calls count. If your library hands on one value for each
+    /// line, join them with a comma. Sources: RFC 9110 sections 5.3 and 10.2.3, the drafts `ratelimit-headers` 03, 07
+    /// and 10 of the IETF.
     pub fn read<'h>(status: u16, header: impl Fn(&str) -> Option<&'h str>) -> Self {
         Self::read_at(SystemTime::now(), status, header)
     }
@@ -55,12 +59,12 @@ impl Told {
     /// The same, where it is `now`.
     pub fn read_at<'h>(now: SystemTime, status: u16, header: impl Fn(&str) -> Option<&'h str>) -> Self {
         let list = header("ratelimit").map(limits).unwrap_or_default();
-        let remaining = REMAINING.iter().find_map(|name| header(name)?.trim().parse().ok());
-        let reset = RESET.iter().find_map(|name| until(header(name)?, now));
+        let remaining = REMAINING.iter().find_map(|name| fewest(header(name)?));
+        let reset = RESET.iter().find_map(|name| longest(header(name)?, now));
         let is_refused = status == 429 || status == 503;
         let retry_after = header("retry-after").filter(|_| is_refused);
         Self {
-            retry_after: retry_after.and_then(|value| until(value, now)),
+            retry_after: retry_after.and_then(|value| longest(value, now)),
             remaining: list.remaining.or(remaining),
             reset: list.reset.or(reset),
         }
@@ -74,6 +78,24 @@ impl Told {
     }
 }
 
+/// The longest of the waits in a header that may have come several times: proxies and servers each add their own.
+fn longest(value: &str, now: SystemTime) -> Option<Duration> {
+    let (mut longest, mut before, mut start) = (None, 0, 0);
+    for part in value.split(',') {
+        let end = start + part.len();
+        // A date has a comma of its own, after the day of the week.
+        let wait = until(part, now).or_else(|| until(value.get(before..end)?, now));
+        longest = longest.max(wait);
+        (before, start) = (start, end + 1);
+    }
+    longest
+}
+
+/// The smallest of the numbers in a header that may have come several times.
+fn fewest(value: &str) -> Option<u64> {
+    value.split(',').filter_map(|number| whole(number.trim())).min()
+}
+
 /// How long until the moment that `value` names, however it does.
 fn until(value: &str, now: SystemTime) -> Option<Duration> {
     // From here on a number is a moment and no duration: 1e9 seconds are the year 2001, and no service asks to wait
@@ -81,6 +103,9 @@ fn until(value: &str, now: SystemTime) -> Option<Duration> {
     const SECONDS_SINCE_1970: f64 = 1e9;
     const MILLISECONDS_SINCE_1970: f64 = 1e11;
     let value = value.trim();
+    if whole(value) == Some(u64::MAX) {
+        return Some(LONGEST);
+    }
     let wait = match value.parse::<f64>() {
         Ok(number) if number >= MILLISECONDS_SINCE_1970 => since_1970(number / 1000.0)?.duration_since(now),
         Ok(number) if number >= SECONDS_SINCE_1970 => since_1970(number)?.duration_since(now),
@@ -92,6 +117,12 @@ fn until(value: &str, now: SystemTime) -> Option<Duration> {
     };
     // What lies in the past is over.
     Some(wait.unwrap_or_default().min(LONGEST))
+}
+
+/// The whole number that `value` is; the largest one if it is larger still.
+fn whole(value: &str) -> Option<u64> {
+    let is_whole = !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit());
+    is_whole.then(|| value.parse().unwrap_or(u64::MAX))
 }
 
 fn since_1970(seconds: f64) -> Option<SystemTime> {
@@ -113,9 +144,9 @@ fn parameters<'p>(parameters: impl Iterator<Item = &'p str>) -> Told {
     let mut told = Told::default();
     for parameter in parameters {
         match parameter.trim().split_once('=') {
-            Some(("r" | "remaining", number)) => told.remaining = number.parse().ok(),
+            Some(("r" | "remaining", number)) => told.remaining = whole(number),
             Some(("t" | "reset", seconds)) => {
-                told.reset = seconds.parse().ok().map(|seconds| Duration::from_secs(seconds).min(LONGEST));
+                told.reset = whole(seconds).map(|seconds| Duration::from_secs(seconds).min(LONGEST));
             }
             _ => {}
         }
@@ -190,6 +221,43 @@ mod tests {
         }
         for nonsense in ["", "soon", "-5", "NaN", "inf", "1e999", "30 parsecs", "\u{0}"] {
             assert_eq!(read(&[("retry-after", nonsense)]).wait(), None, "{nonsense}");
+        }
+    }
+
+    #[test]
+    fn header_that_came_twice_counts_with_its_longest_wait() {
+        let dates = "Thu, 01 Jan 2026 00:00:30 GMT, Thu, 01 Jan 2026 00:00:40 GMT";
+        for (value, wait) in [
+            ("120, 120", 120),
+            ("120,90", 120),
+            ("90 ,\t120,", 120),
+            ("30, 6m0s, 1.5", 360),
+            (dates, 40),
+            ("20, Thu, 01 Jan 2026 00:00:30 GMT, 10", 30),
+            ("Thursday, 01-Jan-26 00:00:30 GMT, Thu Jan  1 00:00:20 2026", 30),
+            ("-5, 30", 30),
+            ("soon, 30, later", 30),
+            ("Thu, 30", 30),
+        ] {
+            let told = read(&[("retry-after", value)]);
+            assert_eq!(told.wait(), Some(Duration::from_secs(wait)), "{value}");
+            let told = read(&[("x-ratelimit-remaining", "0, 0"), ("x-ratelimit-reset", value)]);
+            assert_eq!(told.wait(), Some(Duration::from_secs(wait)), "{value}");
+        }
+        assert_eq!(read(&[("retry-after", "-5, soon, ,")]).wait(), None);
+        let padded = format!("{}7", "0".repeat(400));
+        assert_eq!(read(&[("retry-after", &padded)]).wait(), Some(Duration::from_secs(7)));
+        let told = read(&[("ratelimit-remaining", "7, 0, lots"), ("ratelimit-reset", "5, 9")]);
+        assert_eq!((told.remaining, told.wait()), (Some(0), Some(Duration::from_secs(9))));
+    }
+
+    #[test]
+    fn number_that_no_type_holds_is_a_day() {
+        for digits in [20, 25, 400] {
+            let huge = "9".repeat(digits);
+            assert_eq!(read(&[("retry-after", &huge)]).wait(), Some(LONGEST), "{digits} digits");
+            let list = format!("\"daily\";r=0;t={huge}");
+            assert_eq!(read(&[("ratelimit", &list)]).wait(), Some(LONGEST), "{digits} digits");
         }
     }
 

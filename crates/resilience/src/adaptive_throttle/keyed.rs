@@ -12,6 +12,7 @@ use crate::sync::{Arc, Mutex, lock};
 ///
 /// Where there are more keys than it is to remember, those are forgotten that are not paused and have no calls; they
 /// begin anew when they come back.
+#[doc = include_str!("../waiters.md")]
 pub struct KeyedAdaptiveThrottle<K, J = OnlyTimeouts>(Arc<OfKeys<K, J>>);
 
 struct OfKeys<K, J> {

@@ -67,6 +67,7 @@ use decide::{Aimd, Began, Sample};
 ///
 /// `J` says what an error of the operation means; where it is named in a field, `AdaptiveThrottle` alone takes no
 /// error for a sign of overload.
+#[doc = include_str!("../waiters.md")]
 pub struct AdaptiveThrottle<J = OnlyTimeouts>(Arc<Shared<J>>);
 
 /// What the handles on a throttle share.

@@ -37,6 +37,14 @@ impl Rules {
         self.failure_rate.is_some() || self.slow_rate.is_some() || matches!(self.window, Window::Calls(_))
     }
 
+    /// When it is worth asking again while all probes are out, the latest of them for `out`: once more after that long.
+    /// Nobody knows how long a probe takes, so whoever asks again and again waits twice as long each time, from a
+    /// hundredth of the time that an open breaker refuses up to all of it.
+    fn until_probed(&self, out: Duration) -> Duration {
+        const LEAST: Duration = Duration::from_millis(1);
+        out.min(self.reopens_after).max(self.reopens_after / 100).max(LEAST)
+    }
+
     fn trips(&self, Counts { calls, failures, slow }: Counts) -> bool {
         self.failures.is_some_and(|most| failures >= u64::from(most))
             || self.failure_rate.is_some_and(|rate| rate.is_reached(failures, calls))
@@ -54,6 +62,8 @@ enum Phase {
     HalfOpen {
         running: u32,
         succeeded: u32,
+        /// When the latest probe went out.
+        probed: Moment,
     },
 }
 
@@ -135,7 +145,7 @@ impl Machine {
     pub(super) fn look(&mut self, now: Moment) -> Option<Changed> {
         match self.phase {
             Phase::Open { until: Some(until) } if until <= now => {
-                self.go(Phase::HalfOpen { running: 0, succeeded: 0 })
+                self.go(Phase::HalfOpen { running: 0, succeeded: 0, probed: now })
             }
             _ => None,
         }
@@ -148,11 +158,13 @@ impl Machine {
             Phase::Open { until } => {
                 Err(No { state: State::Open, retry_after: until.map(|until| until.since(now)) })
             }
-            Phase::HalfOpen { running, succeeded } => {
+            Phase::HalfOpen { running, succeeded, probed } => {
                 if running.saturating_add(*succeeded) >= self.rules.probes {
-                    return Err(No { state: State::HalfOpen, retry_after: None });
+                    let retry_after = Some(self.rules.until_probed(now.since(*probed)));
+                    return Err(No { state: State::HalfOpen, retry_after });
                 }
                 *running += 1;
+                *probed = now;
                 Ok(self.era())
             }
         }
@@ -169,7 +181,7 @@ impl Machine {
             Phase::HalfOpen { .. } if ended.failed || (ended.slow && self.rules.slow_rate.is_some()) => {
                 self.open(now())
             }
-            Phase::HalfOpen { running, succeeded } => {
+            Phase::HalfOpen { running, succeeded, .. } => {
                 *running = running.saturating_sub(1);
                 *succeeded += 1;
                 let enough = *succeeded >= self.rules.probes;
@@ -266,7 +278,7 @@ impl Machine {
             State::Closed => Phase::Closed,
             State::Open => Phase::Open { until },
             // Its probes were those of somebody else.
-            State::HalfOpen => Phase::HalfOpen { running: 0, succeeded: 0 },
+            State::HalfOpen => Phase::HalfOpen { running: 0, succeeded: 0, probed: now },
         })
     }
 }
@@ -428,9 +440,16 @@ mod tests {
                         machine.look(now);
                         let entered = machine.enter(now);
                         prop_assert_eq!(entered.is_ok(), naive.enter(now.0));
-                        if let Ok(era) = entered {
-                            prop_assert_eq!(era, Era(naive.era));
-                            admitted.push(era);
+                        match entered {
+                            Ok(era) => {
+                                prop_assert_eq!(era, Era(naive.era));
+                                admitted.push(era);
+                            }
+                            // A refusal names a time, unless only the program ends it.
+                            Err(No { retry_after, .. }) => match retry_after {
+                                Some(after) => prop_assert!(!after.is_zero()),
+                                None => prop_assert!(naive.for_good),
+                            },
                         }
                     }
                     Event::Leave(n, ended) if !admitted.is_empty() => {

@@ -14,7 +14,12 @@ pub struct Open {
     pub name: Name,
     /// [`State::Open`], or [`State::HalfOpen`] while all probes are out.
     pub state: State,
-    /// When it is worth asking again. `None`: when a probe has ended, or somebody has closed the breaker.
+    /// How long until it is worth asking again. An open breaker lets probes through then. While all probes are out, a
+    /// half-open one names as long again as the latest probe has been out, at least a hundredth of
+    /// [`Options::retry_after`](super::Options::retry_after) and at most all of it.
+    ///
+    /// `None` if the breaker was opened by [`CircuitBreaker::open`](super::CircuitBreaker::open): it refuses until the
+    /// program closes it, so it knows no time.
     pub retry_after: Option<Duration>,
 }
 

@@ -3,6 +3,9 @@ use awaitly_core::guard::Refusal;
 use crate::name::Name;
 
 /// No slot is free, and the call may not wait for one.
+///
+/// As a refusal it names no time to ask again: a slot is free when a call ends, and the limiter does not know when that
+/// will be. A step's retry waits for its own delay instead.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("concurrency limit `{name}` is reached: {running} calls run and {waiting} wait, so ask again later")]
 pub struct Full {

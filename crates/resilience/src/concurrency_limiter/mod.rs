@@ -53,6 +53,7 @@ pub struct Stats {
 }
 
 /// A concurrency limiter. Cheap to clone; clones are the same limiter.
+#[doc = include_str!("../waiters.md")]
 #[derive(Debug, Clone)]
 pub struct ConcurrencyLimiter(Arc<Slots>);
 
@@ -153,6 +154,7 @@ impl<E> Admit<E> for ConcurrencyLimiter {
 /// another one. Cheap to clone; clones are the same limiter. Made with [`Options::keyed`].
 ///
 /// It remembers the keys of the calls that run or wait, and no others.
+#[doc = include_str!("../waiters.md")]
 pub struct KeyedConcurrencyLimiter<K>(Arc<OfKeys<K>>);
 
 struct OfKeys<K> {

@@ -155,6 +155,63 @@ impl Policy {
         self
     }
 
+    /// Returns how many attempts are made at most, the first included, if that is set. Like every getter, it tells apart
+    /// a field that is not set from one that is set to its default; [`to_retry`](Self::to_retry) fills in the defaults.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use awaitly_resilience::policy::{self, Growth, Policy};
+    ///
+    /// let search = policy::http_api().merge(&Policy::new().attempts(5));
+    /// assert_eq!(search.get_attempts(), Some(5));
+    /// assert_eq!(search.get_growth(), Some(Growth::Exponential));
+    /// assert_eq!(search.get_timeout(), Some(Duration::from_secs(5)));
+    /// assert_eq!(search.get_deadline(), None);
+    /// ```
+    #[must_use]
+    pub const fn get_attempts(&self) -> Option<u32> {
+        match self.attempts {
+            Some(attempts) => Some(attempts.get()),
+            None => None,
+        }
+    }
+
+    /// Returns how the delay grows, if that is set.
+    #[must_use]
+    pub const fn get_growth(&self) -> Option<Growth> {
+        self.growth
+    }
+
+    /// Returns the first delay, if it is set.
+    #[must_use]
+    pub const fn get_delay(&self) -> Option<Duration> {
+        self.delay
+    }
+
+    /// Returns the longest delay, if it is set.
+    #[must_use]
+    pub const fn get_max_delay(&self) -> Option<Duration> {
+        self.max_delay
+    }
+
+    /// Returns how the delay is spread, if that is set.
+    #[must_use]
+    pub const fn get_jitter(&self) -> Option<Jitter> {
+        self.jitter
+    }
+
+    /// Returns how long an attempt may take, if that is set.
+    #[must_use]
+    pub const fn get_timeout(&self) -> Option<Duration> {
+        self.timeout
+    }
+
+    /// Returns how long the whole step may take, if that is set.
+    #[must_use]
+    pub const fn get_deadline(&self) -> Option<Duration> {
+        self.deadline
+    }
+
     /// This policy with every field that `over` sets set as it is there.
     #[must_use]
     pub const fn merge(self, over: &Self) -> Self {

@@ -15,6 +15,7 @@ use crate::time::{Moment, Time};
 use crate::turn::Turns;
 
 /// A rate limiter. Cheap to clone; clones are the same limiter.
+#[doc = include_str!("../waiters.md")]
 #[derive(Debug, Clone)]
 pub struct RateLimiter(Arc<Shared>);
 
@@ -140,7 +141,7 @@ impl Shared {
         match self.turns.waiting() {
             0 => self.take(tokens),
             _ if tokens > self.rate.burst() => Err(No::Ever),
-            waiting => Err(self.rate.behind(waiting)),
+            waiting => Err(self.rate.behind(waiting, tokens)),
         }
     }
 

@@ -11,7 +11,8 @@ use crate::name::Name;
 pub struct RateLimited {
     /// The limiter.
     pub name: Name,
-    /// When there may be one. `None`: never, since the call costs more than the limiter can ever hold.
+    /// How long until there may be one; behind callers that wait, an estimate. `None` if there never is one, since the
+    /// call costs more than the limiter can hold.
     pub retry_after: Option<Duration>,
 }
 

@@ -17,6 +17,7 @@ use crate::turn::Turns;
 /// up another one. Cheap to clone; clones are the same limiter. Made with [`Options::keyed`].
 ///
 /// It remembers the keys whose tokens are not all there, and up to twice as many; at least 1024.
+#[doc = include_str!("../waiters.md")]
 #[derive(Debug)]
 pub struct KeyedRateLimiter<K: Eq + Hash + Clone>(Arc<Shared<K>>);
 
@@ -138,7 +139,7 @@ impl<K: Eq + Hash + Clone> Shared<K> {
         match self.queues.peek(key, Turns::waiting).unwrap_or(0) {
             0 => self.take(key, tokens),
             _ if tokens > self.rate.burst() => Err(No::Ever),
-            waiting => Err(self.rate.behind(waiting)),
+            waiting => Err(self.rate.behind(waiting, tokens)),
         }
     }
 

@@ -48,10 +48,10 @@ impl Rate {
         Stats { available, burst, interval: self.interval(), waiting }
     }
 
-    /// A guess at the time until a call that comes behind so many others would get a token.
-    pub(super) fn behind(self, waiting: usize) -> No {
-        let waiting = u32::try_from(waiting).unwrap_or(u32::MAX).saturating_add(1);
-        No::For(self.interval().saturating_mul(waiting))
+    /// A guess at the time until a call that comes behind so many others would get its `tokens`.
+    pub(super) fn behind(self, waiting: usize, tokens: NonZeroU32) -> No {
+        let tokens = u32::try_from(waiting).unwrap_or(u32::MAX).saturating_add(tokens.get());
+        No::For(self.interval().saturating_mul(tokens))
     }
 
     /// How many tokens are there at `now`, where the bucket is full again at `full`.

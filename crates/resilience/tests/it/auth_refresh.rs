@@ -1,7 +1,10 @@
-use std::sync::Arc;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use awaitly_resilience::{AuthRefresh, CallError};
+
+use futures_util::FutureExt;
 
 use crate::settle;
 
@@ -106,4 +109,23 @@ async fn a_refresh_that_fails_is_told_and_one_that_is_dropped_is_done_by_the_nex
     }
     drop(hangs);
     assert_eq!(waits.await, Ok(1));
+}
+
+#[tokio::test]
+async fn call_that_the_refresh_makes_is_not_refreshed() {
+    type Refresh = Box<dyn Fn() -> Pin<Box<dyn Future<Output = Result<u32, Refused>> + Send>> + Send + Sync>;
+    type Auth = AuthRefresh<u32, Refused, Refresh, fn(&Refused) -> bool>;
+    let itself: Arc<OnceLock<Auth>> = Arc::default();
+    let asks = Arc::clone(&itself);
+    let refresh: Refresh = Box::new(move || {
+        let auth = asks.get().unwrap().clone();
+        Box::pin(async move {
+            auth.call(async |_| Err::<u32, _>(Refused::Unauthorized))
+                .await
+                .map_err(|error| error.or(|refused| refused))
+        })
+    });
+    let auth = itself.get_or_init(|| AuthRefresh::new(0, refresh, ran_out));
+    let ended = auth.call(async |_| Err::<u32, _>(Refused::Unauthorized)).now_or_never();
+    assert_eq!(ended, Some(Err(CallError::Refused(Refused::Unauthorized))));
 }

@@ -1,7 +1,11 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use awaitly_core::clock::{VirtualClock, ms, secs};
-use awaitly_resilience::Cache;
+use awaitly_core::{DurableRun, Error, RunError, Workflow};
+use awaitly_resilience::single_flight::OwnKey;
+use awaitly_resilience::{Cache, CallError};
+
+use futures_util::FutureExt;
 
 use crate::{ApiError, fails, ok};
 
@@ -30,11 +34,14 @@ async fn a_value_is_kept_for_its_time_from_the_end_of_the_call() {
 async fn an_error_is_kept_only_where_that_was_asked_for() {
     let clock = VirtualClock::new();
     let forgets: Users = Cache::options(10).clock(clock.clone()).build();
-    assert_eq!(forgets.call("ada".into(), fails).await, Err(ApiError("down")));
+    assert_eq!(forgets.call("ada".into(), fails).await, Err(CallError::Failed(ApiError("down"))));
     assert_eq!(forgets.call("ada".into(), ok).await, Ok(7));
     let keeps: Users = Cache::options(10).keep_errors(secs(5)).clock(clock.clone()).build();
-    assert_eq!(keeps.call("ada".into(), fails).await, Err(ApiError("down")));
-    assert_eq!((keeps.call("ada".into(), ok).await, keeps.get("ada")), (Err(ApiError("down")), None));
+    assert_eq!(keeps.call("ada".into(), fails).await, Err(CallError::Failed(ApiError("down"))));
+    assert_eq!(
+        (keeps.call("ada".into(), ok).await, keeps.get("ada")),
+        (Err(CallError::Failed(ApiError("down"))), None)
+    );
     clock.advance(secs(5));
     assert_eq!(keeps.call("ada".into(), ok).await, Ok(7));
 }
@@ -88,4 +95,42 @@ async fn what_was_put_in_is_not_overwritten_by_an_answer_that_was_under_way() {
         assert_eq!(users.get("ada"), kept);
         assert_eq!(users.call("ada".into(), async || Ok(2)).await, Ok(kept.unwrap_or(2)));
     }
+}
+
+#[tokio::test]
+async fn operation_that_asks_for_its_own_key_is_refused() {
+    let users: Users = Cache::options(10).build();
+    let ask =
+        async || users.call("ada".into(), ok).await.map_err(|error| error.or(|OwnKey| ApiError("own key")));
+    let refused = users.call("ada".into(), ask).now_or_never();
+    assert_eq!(refused, Some(Err(CallError::Failed(ApiError("own key")))));
+    let kept = users.call("ada".into(), async || {
+        users.insert("ada".into(), 3);
+        ask().await
+    });
+    assert_eq!(kept.now_or_never(), Some(Ok(3)), "what is kept is there for everyone");
+    users.clear();
+    let outdated = users.call("ada".into(), async || {
+        users.remove(&"ada".into());
+        ask().await
+    });
+    assert_eq!(outdated.now_or_never(), Some(Ok(7)), "nothing waits for what was outdated");
+}
+
+#[tokio::test]
+async fn durable_step_takes_a_cached_call() {
+    let users: Cache<u32, u32, String> = Cache::options(10).build();
+    let body = async |run: &DurableRun| -> Result<u32, RunError> {
+        let inside = || {
+            let users = &users;
+            users.call(1, async || users.call(1, async || Ok(7)).await.map_err(|error| error.to_string()))
+        };
+        match run.borrowing().step("before", inside).await {
+            Err(Error::Failed(CallError::Failed(error))) => assert_eq!(error, OwnKey.to_string()),
+            other => panic!("{other:?}"),
+        }
+        let users = users.clone();
+        Ok(run.step("user", async move || users.call(1, async || Ok(7)).await).await.unwrap())
+    };
+    assert_eq!(Workflow::new("users").run("one", body).await, Ok(7));
 }

@@ -32,6 +32,10 @@ fn open(retry_after: Option<std::time::Duration>) -> CallError<ApiError, Open> {
     CallError::Refused(Open { name: "api".into(), state: State::Open, retry_after })
 }
 
+fn half_open(retry_after: std::time::Duration) -> CallError<ApiError, Open> {
+    CallError::Refused(Open { name: "api".into(), state: State::HalfOpen, retry_after: Some(retry_after) })
+}
+
 #[tokio::test]
 async fn it_opens_after_so_many_failures_and_then_calls_nothing() {
     let clock = VirtualClock::new();
@@ -105,7 +109,8 @@ async fn no_more_probes_than_their_number_run_and_a_dropped_one_gives_its_place_
     for probe in &mut probes {
         assert!(futures_util::poll!(probe).is_pending());
     }
-    let no = CallError::Refused(Open { name: "api".into(), state: State::HalfOpen, retry_after: None });
+    // A hundredth of the time that it stays open: the probes have just gone out.
+    let no = half_open(ms(50));
     assert_eq!(breaker.call(ok).await, Err(no.clone()));
     drop(probes.pop());
     assert_eq!(breaker.call(ok).await, Ok(7));
@@ -113,6 +118,42 @@ async fn no_more_probes_than_their_number_run_and_a_dropped_one_gives_its_place_
     drop(probes);
     assert_eq!(breaker.call(ok).await, Ok(7));
     assert_eq!(breaker.state(), State::Closed);
+}
+
+#[tokio::test]
+async fn half_open_breaker_says_when_to_come_back() {
+    let clock = VirtualClock::new();
+    let breaker = breaker(&clock);
+    fail(&breaker, 3).await;
+    clock.advance(secs(5));
+    let probe = || Box::pin(breaker.call(std::future::pending::<Result<u32, ApiError>>));
+    let mut probes = [probe(), probe()];
+    assert!(futures_util::poll!(&mut probes[0]).is_pending());
+    clock.advance(secs(60));
+    assert!(futures_util::poll!(&mut probes[1]).is_pending());
+    for (passes, retry_after) in [(0, 50), (20, 50), (180, 200), (300, 500), (9_500, 5_000), (1 << 40, 5_000)]
+    {
+        clock.advance(ms(passes));
+        assert_eq!(breaker.call(ok).await, Err(half_open(ms(retry_after))), "after {passes} ms more");
+    }
+    let [first, second] = probes;
+    drop(second);
+    let mut third = probe();
+    assert!(futures_util::poll!(&mut third).is_pending());
+    assert_eq!(breaker.call(ok).await, Err(half_open(ms(50))), "another probe is out");
+    drop((first, third));
+    breaker.open();
+    assert_eq!(breaker.call(ok).await, Err(open(None)), "until the program closes it");
+}
+
+#[tokio::test]
+async fn breaker_that_reopens_at_once_still_names_a_time() {
+    let clock = VirtualClock::new();
+    let breaker = options(&clock).retry_after(ms(0)).probes(1).build();
+    fail(&breaker, 3).await;
+    let mut probe = Box::pin(breaker.call(std::future::pending::<Result<u32, ApiError>>));
+    assert!(futures_util::poll!(&mut probe).is_pending());
+    assert_eq!(breaker.call(ok).await, Err(half_open(ms(1))));
 }
 
 #[tokio::test]

@@ -15,6 +15,7 @@ mod rate_limiter;
 mod single_flight;
 #[cfg(feature = "tower")]
 mod tower;
+mod waiters;
 
 use awaitly_core::clock::VirtualClock;
 

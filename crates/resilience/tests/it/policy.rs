@@ -71,6 +71,24 @@ fn what_is_set_later_wins_field_by_field() {
 }
 
 #[test]
+fn getters_return_what_was_set_and_nothing_else() {
+    const NOTHING: Policy = Policy::new();
+    const ALL: Policy = policy::rate_limited().delay(ms(70)).deadline(mins(1));
+    const ATTEMPTS: Option<u32> = ALL.get_attempts();
+    assert_eq!((NOTHING.get_attempts(), ATTEMPTS), (None, Some(5)));
+    assert_eq!((NOTHING.get_growth(), ALL.get_growth()), (None, Some(Growth::Linear)));
+    assert_eq!((NOTHING.get_delay(), ALL.get_delay()), (None, Some(ms(70))));
+    assert_eq!((NOTHING.get_max_delay(), ALL.get_max_delay()), (None, Some(secs(10))));
+    assert_eq!((NOTHING.get_jitter(), ALL.get_jitter()), (None, Some(Jitter::Full)));
+    assert_eq!((NOTHING.get_timeout(), ALL.get_timeout()), (None, Some(secs(10))));
+    assert_eq!((NOTHING.get_deadline(), ALL.get_deadline()), (None, Some(mins(1))));
+    let read =
+        read(r#"{ "a": { "timeout": "2s", "retry": { "jitter": "none" } } }"#).unwrap().get("a").unwrap();
+    assert_eq!((read.get_timeout(), read.get_jitter()), (Some(secs(2)), Some(Jitter::None)));
+    assert_eq!((read.get_attempts(), read.get_deadline()), (None, None));
+}
+
+#[test]
 fn a_retry_of_which_something_is_said_is_complete_and_one_of_which_nothing_is_said_is_none() {
     assert_eq!(policy::within_api().to_retry().max_attempts(), 1);
     let said = format!("{:?}", Policy::new().max_delay(secs(30)).to_retry());

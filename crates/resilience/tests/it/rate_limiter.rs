@@ -79,6 +79,23 @@ async fn nobody_overtakes_those_who_wait() {
 }
 
 #[tokio::test]
+async fn refusal_behind_waiters_names_the_time_of_its_own_tokens() {
+    let clock = VirtualClock::new();
+    let options = || options(&clock, 10, 5).exhausted(Exhausted::Wait);
+    let (limiter, keys) = (options().build(), options().keyed::<u32>());
+    limiter.cost(5).acquire().await.unwrap();
+    keys.key(1).cost(5).acquire().await.unwrap();
+    let (mut waits, of_key) = (Box::pin(limiter.acquire()), keys.key(1));
+    let mut waits_for_key = Box::pin(of_key.acquire());
+    assert!(
+        futures_util::poll!(&mut waits).is_pending() && futures_util::poll!(&mut waits_for_key).is_pending()
+    );
+    assert_eq!(keys.key(1).cost(3).try_acquire().unwrap_err().retry_after, Some(ms(400)));
+    assert_eq!(keys.key(1).cost(6).try_acquire().unwrap_err().retry_after, None, "never");
+    assert_eq!(limiter.try_acquire().unwrap_err().retry_after, Some(ms(200)));
+}
+
+#[tokio::test]
 async fn a_dropped_waiter_gives_its_place_back() {
     let clock = VirtualClock::new();
     let limiter = options(&clock, 10, 1).build();

@@ -16,6 +16,9 @@
 //! # });
 //! ```
 
+mod error;
+mod waits;
+
 use std::fmt;
 use std::future::Future;
 use std::hash::Hash;
@@ -23,17 +26,23 @@ use std::sync::OnceLock;
 
 use tokio::sync::Semaphore;
 
+pub use error::OwnKey;
+
+use crate::call::CallError;
 use crate::per_key::PerKey;
 use crate::sync::{Arc, Mutex, lock};
+use waits::{Id, Operation};
 
 /// Shares the answer of one call among all who ask for the same key while it is under way. Cheap to clone; clones
 /// are the same flights.
 ///
 /// An error is shared as a value is. Nothing is kept: who asks after the answer has come makes a new call; see
 /// [`Cache`](crate::Cache) for that.
+#[doc = include_str!("callers.md")]
 pub struct SingleFlight<K, T, E>(PerKey<K, Flight<T, E>>);
 
 struct Flight<T, E> {
+    id: Id,
     /// The first calls, the others wait for their turn. Closed once there is an answer.
     turn: Semaphore,
     answer: OnceLock<Result<T, E>>,
@@ -67,15 +76,33 @@ impl<K: Eq + Hash + Clone, T: Clone, E: Clone> SingleFlight<K, T, E> {
         Self(PerKey::default())
     }
 
-    /// The answer of `operation`, or that of another caller who asks for the same key right now.
+    /// Returns the answer of `operation`, or the answer of another caller that asks for the same key right now.
     ///
     /// # Errors
-    /// Whatever the operation that was called failed with.
+    /// Returns [`CallError::Failed`] with the error of the operation that was called, and [`CallError::Refused`] with
+    /// [`OwnKey`] if the caller is inside of an operation for which this key waits: the operation of the key itself, or
+    /// one that the key's operation asks for, directly or through others. Without the refusal, both would wait for
+    /// ever. An operation that asks from another task, which it spawned, is not recognised.
+    ///
+    /// ```
+    /// # use awaitly_resilience::{CallError, SingleFlight, single_flight::OwnKey};
+    /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+    /// let flights: SingleFlight<&str, u32, OwnKey> = SingleFlight::new();
+    /// let total = flights
+    ///     .call("total", async || {
+    ///         let part = flights.call("part", async || Ok(3)).await;
+    ///         let total = flights.call("total", async || Ok(4)).await; // it would wait for itself
+    ///         assert_eq!((part, &total), (Ok(3), &Err(CallError::Refused(OwnKey))));
+    ///         total.map_err(|error| error.or(|own_key| own_key))
+    ///     })
+    ///     .await;
+    /// assert_eq!(total, Err(CallError::Failed(OwnKey)));
+    /// # });
+    /// ```
     ///
     /// # Cancel safety
-    /// Where the caller whose operation runs is dropped, or its operation panics, the next one in line calls its
-    /// own.
-    pub async fn call<F, Fut>(&self, key: K, operation: F) -> Result<T, E>
+    /// If the caller whose operation runs is dropped, or its operation panics, the next caller in line calls its own.
+    pub async fn call<F, Fut>(&self, key: K, operation: F) -> Result<T, CallError<E, OwnKey>>
     where
         F: FnOnce() -> Fut,
         Fut: Future<Output = Result<T, E>>,
@@ -84,23 +111,24 @@ impl<K: Eq + Hash + Clone, T: Clone, E: Clone> SingleFlight<K, T, E> {
     }
 
     /// The same for an operation that wants to know whether it has been outdated.
-    pub(crate) async fn lead<F, Fut>(&self, key: K, operation: F) -> Result<T, E>
+    pub(crate) async fn lead<F, Fut>(&self, key: K, operation: F) -> Result<T, CallError<E, OwnKey>>
     where
         F: FnOnce(Fresh) -> Fut,
         Fut: Future<Output = Result<T, E>>,
     {
         let flight = self.0.of(key, Flight::new);
+        let _arrow = flight.id.is_asked_for().map_err(CallError::Refused)?;
         let turn = flight.turn.acquire().await;
         if let Some(answer) = flight.answer.get() {
-            return answer.clone();
+            return answer.clone().map_err(CallError::Failed);
         }
-        let answer = operation(flight.fresh.clone()).await;
+        let answer = Operation::new(flight.id, operation(flight.fresh.clone())).await;
         // Who comes from here on asks for something newer.
         flight.retire();
         let answer = flight.answer.get_or_init(|| answer).clone();
         flight.turn.close();
         drop(turn);
-        answer
+        answer.map_err(CallError::Failed)
     }
 
     /// Does it, outdates a call that is under way, and lets who asks from now on make a new one.
@@ -125,7 +153,7 @@ impl<K: Eq + Hash + Clone, T: Clone, E: Clone> SingleFlight<K, T, E> {
 
 impl<T, E> Flight<T, E> {
     fn new() -> Self {
-        Self { turn: Semaphore::new(1), answer: OnceLock::new(), fresh: Fresh::default() }
+        Self { id: Id::new(), turn: Semaphore::new(1), answer: OnceLock::new(), fresh: Fresh::default() }
     }
 }
 
