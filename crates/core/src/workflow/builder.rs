@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::hooks::{BeforeRun, RunInfo, StepInfo};
 use super::keep::{AsText, KeepRun, Typed};
+use super::trace::CurrentTrace;
 use crate::clock::Clock;
 use crate::error::{FromStep, RunError};
 use crate::event::Observer;
@@ -75,6 +76,7 @@ pub(super) struct Definition {
     pub(super) park_after: Option<Duration>,
     pub(super) seed: Option<u64>,
     pub(super) stage: Option<Arc<dyn Stage>>,
+    pub(super) trace: Option<Arc<CurrentTrace>>,
     pub(super) lease: Duration,
     pub(super) absent: Absent,
     pub(super) input: Option<Result<Input, EncodeError>>,
@@ -98,6 +100,7 @@ impl Workflow {
             park_after: None,
             seed: None,
             stage: None,
+            trace: None,
             lease: Open::DEFAULT_TTL,
             absent: Absent::Begin,
             input: None,
@@ -233,6 +236,29 @@ impl<X> Workflow<X> {
     #[must_use]
     pub const fn park_after(mut self, sleep: Duration) -> Self {
         self.definition.park_after = Some(sleep);
+        self
+    }
+
+    /// Records in which trace a run began, so that the trace of a resumed run can link to it. `current` returns the
+    /// context of the current span, in the form of a `traceparent` header (W3C Trace Context); `None` if there is no
+    /// trace.
+    ///
+    /// It is called once in the life of a run, before its body, and recorded under the key `trace` with
+    /// [`Durability::Batched`]. The span `run` of each later execution has it as the field `began_in`.
+    ///
+    /// # Default
+    /// Nothing is recorded.
+    ///
+    /// ```
+    /// use awaitly_core::Workflow;
+    ///
+    /// # fn traceparent() -> Option<String> { None }
+    /// // With OpenTelemetry, `traceparent` injects the context of `tracing::Span::current()`.
+    /// let checkout = Workflow::new("checkout").trace_context(traceparent);
+    /// ```
+    #[must_use]
+    pub fn trace_context(mut self, current: impl Fn() -> Option<String> + Send + Sync + 'static) -> Self {
+        self.definition.trace = Some(Arc::new(current));
         self
     }
 

@@ -16,6 +16,7 @@ use super::heartbeat::Heartbeat;
 use super::hooks::RunInfo;
 use super::keep::KeepRun;
 use super::open::{Admitted, Hold, NotAdmitted, Revival};
+use super::trace;
 use crate::clock::SystemClock;
 use crate::error::{FromStep, RunError};
 use crate::event::{EventKind, Hook, Observers};
@@ -191,7 +192,16 @@ impl Definition {
         let Execution { shared, hold, recorded, revival, .. } = execution;
         let (version, recorded) = (self.version, *recorded);
         let handle = DurableRun::new(Arc::clone(shared));
-        let span = tracing::info_span!("run", workflow = %self.name, run = %shared.run_id(), recorded);
+        let span = tracing::info_span!(
+            "run",
+            workflow = %self.name,
+            run = %shared.run_id(),
+            recorded,
+            began_in = tracing::field::Empty,
+        );
+        if let Some(began_in) = trace::recorded(shared) {
+            span.record("began_in", began_in);
+        }
         let begun = AtomicBool::new(false);
         let hooked_body = async {
             self.ask_before_run(shared, recorded).await?;
@@ -201,6 +211,9 @@ impl Definition {
             begun.store(true, Ordering::Relaxed);
             if let (Some(stage), Some(token)) = (&self.stage, shared.token()) {
                 stage.begins(token);
+            }
+            if let Some(current) = &self.trace {
+                trace::keep(shared, &**current).await?;
             }
             shared.begin(|| EventKind::RunStarted { version, recorded });
             let result = body(&handle).await;

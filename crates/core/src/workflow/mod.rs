@@ -7,6 +7,7 @@ mod heartbeat;
 mod hooks;
 mod keep;
 mod open;
+mod trace;
 
 pub use builder::{Resuming, Workflow};
 pub use hooks::{RunInfo, StepInfo};

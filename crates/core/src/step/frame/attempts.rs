@@ -33,7 +33,7 @@ impl<'r> Frame<'r> {
     fn started_in_detail(&mut self, traced: bool) {
         let observed = self.run.is_some_and(Shared::is_observed);
         let spans = traced.then(|| {
-            let step = tracing::debug_span!("step", name = %self.name, key = %self.key());
+            let step = tracing::debug_span!("step", step = %self.name, key = %self.key());
             Box::new(Spans { step, attempt: None })
         });
         let timed = observed || self.detail().deadline.is_some();
@@ -237,7 +237,7 @@ impl Detail {
         self.admitted = None;
         self.noted = Noted::default();
         if let Some(Spans { step, attempt }) = self.spans.as_deref_mut() {
-            *attempt = Some(tracing::debug_span!(parent: &*step, "attempt", number));
+            *attempt = Some(tracing::debug_span!(parent: &*step, "attempt", attempt = number));
         }
     }
 
