@@ -10,6 +10,39 @@ use crate::store::{InvalidRunId, StoreError};
 /// What one step fails with, or one run whose own error has no room for [`RunError`].
 ///
 /// The step's own error passes through untouched; everything that the library adds is one variant.
+///
+/// # The question mark
+///
+/// [`step!`](crate::step!) converts an `Error<E>` into the error of the surrounding function. `?` on an awaited step
+/// does so too, once your error type takes the failure of every step:
+///
+/// ```
+/// use awaitly_core::{Error, FromStep, Run, RunError};
+///
+/// #[derive(Debug, thiserror::Error)]
+/// enum CheckoutError {
+///     #[error(transparent)]
+///     Amount(#[from] std::num::ParseIntError),
+///     #[error(transparent)]
+///     Run(#[from] RunError),
+/// }
+///
+/// impl<E> From<Error<E>> for CheckoutError
+/// where
+///     Self: FromStep<Error<E>>,
+/// {
+///     fn from(failure: Error<E>) -> Self {
+///         Self::from_step(failure)
+///     }
+/// }
+///
+/// async fn amount(run: &Run, text: &str) -> Result<u32, CheckoutError> {
+///     Ok(run.step("parse", || async { text.parse::<u32>() }).await?)
+/// }
+/// ```
+///
+/// Without that conversion, name the error instead: `.await.map_err(CheckoutError::from_step)?`, with
+/// [`FromStep`] in scope.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Error<E> {

@@ -4,7 +4,7 @@ pub use tokio::try_join;
 
 pub use crate::journal::Key;
 pub use crate::several::{Against, Lift, Lone, Race, Scoped, Siblings, Winner};
-pub use crate::step::{execute, name_of, once, once_in, repeat, repeat_in};
+pub use crate::step::{execute, key, name_of, once, once_in, repeat, repeat_in};
 
 use crate::run::{Mode, Run};
 

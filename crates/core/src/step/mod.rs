@@ -37,8 +37,8 @@ pub use conditional::{Conditional, ConditionalFuture, OrElse, OrElseFuture};
 pub use execute::StepFuture;
 pub(crate) use frame::Frame;
 pub use invoke::{Invoke, Once, Repeat, Retrying, once, once_in, repeat, repeat_in};
-pub use keep::{Borrowed, Ended, Fresh, Keep, Recorded, ValuesOnly};
-pub use name::name_of;
+pub use keep::{Borrowed, Ended, Fresh, Keep, OwnsItsData, Recorded, ValuesOnly};
+pub use name::{Name, key, name_of};
 pub use nested::OnlyRecorded;
 pub(crate) use nested::{builder, is_only_recorded, within};
 pub(crate) use outside::{Question, Wrap, ask_outside};
@@ -314,6 +314,18 @@ where
 }
 
 impl<S: IntoFuture> Execute for Conditional<S>
+where
+    Self: IntoFuture,
+{
+    type Future = <Self as IntoFuture>::IntoFuture;
+
+    #[inline]
+    fn execute(self) -> Self::Future {
+        self.into_future()
+    }
+}
+
+impl<S, T> Execute for OrElse<S, T>
 where
     Self: IntoFuture,
 {
