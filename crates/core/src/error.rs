@@ -395,12 +395,27 @@ pub trait FromStep<F> {
     fn from_step(failure: F) -> Self;
 }
 
+// The only impl. Where the error type is not known, the compiler lists every impl that it could choose, for every step
+// of the body; with one impl there is nothing to list, and it reports the first place alone.
 #[diagnostic::do_not_recommend]
-impl<T, E> FromStep<Error<E>> for T
+impl<T: Takes<F>, F> FromStep<F> for T {
+    fn from_step(failure: F) -> Self {
+        T::take(failure)
+    }
+}
+
+/// The impls behind [`FromStep`].
+#[doc(hidden)]
+pub trait Takes<F> {
+    /// The failure, as this error.
+    fn take(failure: F) -> Self;
+}
+
+impl<T, E> Takes<Error<E>> for T
 where
     T: From<E> + From<RunError>,
 {
-    fn from_step(failure: Error<E>) -> Self {
+    fn take(failure: Error<E>) -> Self {
         match failure {
             Error::Failed(error) => error.into(),
             Error::Run(error) => error.into(),
@@ -408,24 +423,21 @@ where
     }
 }
 
-#[diagnostic::do_not_recommend]
-impl<T: From<RunError>> FromStep<RunError> for T {
-    fn from_step(failure: RunError) -> Self {
+impl<T: From<RunError>> Takes<RunError> for T {
+    fn take(failure: RunError) -> Self {
         failure.into()
     }
 }
 
 // Coherent because `Error<D>` has no `From<RunError>`, which the two impls above ask for.
-#[diagnostic::do_not_recommend]
-impl<D: From<E>, E> FromStep<Error<E>> for Error<D> {
-    fn from_step(failure: Error<E>) -> Self {
+impl<D: From<E>, E> Takes<Error<E>> for Error<D> {
+    fn take(failure: Error<E>) -> Self {
         failure.map(D::from)
     }
 }
 
-#[diagnostic::do_not_recommend]
-impl<D> FromStep<RunError> for Error<D> {
-    fn from_step(failure: RunError) -> Self {
+impl<D> Takes<RunError> for Error<D> {
+    fn take(failure: RunError) -> Self {
         Self::Run(failure)
     }
 }
