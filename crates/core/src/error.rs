@@ -251,6 +251,20 @@ pub enum RunError {
         /// What the encoder said.
         reason: Box<str>,
     },
+    /// A text that names something has no characters.
+    #[error("{what} is empty: use a text of at least one character")]
+    Empty {
+        /// The text, for example the run id.
+        what: Box<str>,
+    },
+    /// A handle was used after the body of its run had ended, or was dropped.
+    #[error(
+        "this execution of run `{run}` has ended, so its handle can do nothing more: build steps only while the body runs"
+    )]
+    Ended {
+        /// The run.
+        run: Box<str>,
+    },
     /// Something is larger than a journal takes.
     #[error(
         "{what} has {bytes} bytes, at most {limit} are taken: keep the large part elsewhere and record where it is"
@@ -305,7 +319,14 @@ impl RunError {
 
     /// Whether the run cannot go on after it: whether an outcome is in the store is not known, or it cannot be there.
     pub(crate) const fn interrupts(&self) -> bool {
-        matches!(self, Self::Store(_) | Self::Unencodable { .. } | Self::TooLarge { .. })
+        matches!(
+            self,
+            Self::Store(_)
+                | Self::Unencodable { .. }
+                | Self::TooLarge { .. }
+                | Self::Empty { .. }
+                | Self::Ended { .. }
+        )
     }
 
     /// Whether another attempt may follow.
@@ -324,6 +345,12 @@ impl RunError {
         }
     }
 
+    /// A length other than 1 to `limit` bytes.
+    pub(crate) fn unfit(what: &str, bytes: usize, limit: usize) -> Self {
+        let what = what.into();
+        if bytes == 0 { Self::Empty { what } } else { Self::TooLarge { what, bytes, limit } }
+    }
+
     pub(crate) fn migration(error: &MigrationError, run: &str) -> Self {
         Self::Migration { run: run.into(), reason: error.to_string().into() }
     }
@@ -337,11 +364,7 @@ impl From<StoreError> for RunError {
 
 impl From<InvalidRunId> for RunError {
     fn from(error: InvalidRunId) -> Self {
-        Self::TooLarge {
-            what: "the run id (which must not be empty)".into(),
-            bytes: error.bytes,
-            limit: crate::store::RunId::MAX_BYTES,
-        }
+        Self::unfit("the run id", error.bytes, crate::store::RunId::MAX_BYTES)
     }
 }
 

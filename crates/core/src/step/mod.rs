@@ -157,8 +157,9 @@ impl<'r, F, A, R, G> Step<'r, F, A, R, G> {
     ///
     /// # Errors
     /// On a durable run, awaiting the step gives [`RunError::DuplicateKey`](crate::RunError::DuplicateKey) where
-    /// another step has it, and [`RunError::TooLarge`](crate::RunError::TooLarge) where it is empty or longer than
-    /// [`Key::MAX_BYTES`]. Steps that are not recorded may share a key.
+    /// another step has it, [`RunError::Empty`](crate::RunError::Empty) if it is empty, and
+    /// [`RunError::TooLarge`](crate::RunError::TooLarge) if it is longer than [`Key::MAX_BYTES`]. Steps that are not
+    /// recorded may share a key.
     pub fn key(mut self, key: impl Into<Key>) -> Self {
         self.frame.set_key(&key.into());
         self
