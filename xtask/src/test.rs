@@ -80,3 +80,18 @@ fn timed(workspace: &Workspace, times: &mut Times, test: impl Fn() -> Command) -
     timing.finish();
     ran
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn models_are_built_beside_everything_else() -> Result<()> {
+        let workspace = Workspace::find()?;
+        let target = workspace.target()?.join("models");
+        let command = models_in(&workspace, &target);
+        let after = command.get_args().skip_while(|argument| *argument != "--target-dir").nth(1);
+        assert_eq!(after, Some(target.as_os_str()));
+        Ok(())
+    }
+}

@@ -123,6 +123,15 @@ mod tests {
         assert_eq!(root_above(Path::new("/")), None);
     }
 
+    // Meant to run with the variable as well: CARGO_TARGET_DIR=/tmp/elsewhere cargo test -p xtask
+    #[test]
+    fn target_folder_is_the_one_that_cargo_uses() -> Result<()> {
+        let workspace = Workspace::find()?;
+        let named = env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into());
+        assert_eq!(workspace.target()?, workspace.root.join(named));
+        Ok(())
+    }
+
     #[test]
     fn metadata_tells_which_dependencies_are_for_tests_only() -> Result<()> {
         let text = r#"{"packages": [{"id": "path#a", "name": "a", "version": "1.0.0", "dependencies": [
