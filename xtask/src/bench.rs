@@ -1,7 +1,7 @@
 //! `cargo xtask bench`: the measurements, with those of the peers and of the dependencies.
 
 use std::fs::{self, File};
-use std::path::{self, PathBuf};
+use std::path::{self, Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
@@ -16,9 +16,9 @@ const GUARDS: &str = "guards";
 const DEPENDENCIES: &str = "dependencies";
 const PEERS_MANIFEST: &str = "benches/peers/Cargo.toml";
 const GUARDS_MANIFEST: &str = "benches/peers/guards/Cargo.toml";
-const PEERS_ROWS: &str = "target/bench/peers.jsonl";
-const GUARDS_ROWS: &str = "target/bench/guards.jsonl";
-const DEPENDENCIES_ROWS: &str = "target/bench/dependencies.jsonl";
+const PEERS_ROWS: &str = "peers.jsonl";
+const GUARDS_ROWS: &str = "guards.jsonl";
+const DEPENDENCIES_ROWS: &str = "dependencies.jsonl";
 
 /// What to measure, and where the results go.
 #[derive(clap::Args)]
@@ -54,7 +54,8 @@ impl Options {
         Ok(())
     }
 
-    fn arguments(&self) -> Result<Vec<String>> {
+    /// The arguments of the bench program, with the rows in `folder`.
+    fn arguments(&self, folder: &Path) -> Result<Vec<String>> {
         let mut arguments = Vec::new();
         if let Some(file) = &self.json {
             // The caller may stand elsewhere than at the root, where the program is started.
@@ -69,7 +70,7 @@ impl Options {
         ];
         for (flag, group, rows) in files {
             if self.wants(group) {
-                arguments.extend([flag.to_owned(), rows.to_owned()]);
+                arguments.extend([flag.to_owned(), folder.join(rows).display().to_string()]);
             }
         }
         arguments.extend(self.names.iter().cloned());
@@ -80,21 +81,22 @@ impl Options {
 /// Measures peers and dependencies where they are wanted; the bench program does the rest.
 pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
     options.check()?;
-    let arguments = options.arguments()?;
+    let target = workspace.target()?;
+    let folder = target.join("bench");
+    let arguments = options.arguments(&folder)?;
     let services = if options.wants_services() { Some(Services::find()?) } else { None };
     let environment: Vec<_> = services.iter().flat_map(Services::environment).collect();
-    let folder = workspace.path("target/bench");
     fs::create_dir_all(&folder).with_context(|| format!("{} cannot be made", folder.display()))?;
     if options.wants(PEERS) {
-        let measured = peers(workspace, PEERS_MANIFEST, PEERS_ROWS, &environment);
+        let measured = peers(workspace, PEERS_MANIFEST, &target, PEERS_ROWS, &environment);
         measured.context("to measure without the peers, add `--no-peers`")?;
     }
     if options.wants(GUARDS) {
-        let measured = peers(workspace, GUARDS_MANIFEST, GUARDS_ROWS, &[]);
+        let measured = peers(workspace, GUARDS_MANIFEST, &target, GUARDS_ROWS, &[]);
         measured.context("to measure without the peers, add `--no-peers`")?;
     }
     if options.wants(DEPENDENCIES) {
-        dependencies::measure(workspace, &workspace.path(DEPENDENCIES_ROWS))?;
+        dependencies::measure(workspace, &folder.join(DEPENDENCIES_ROWS))?;
     }
     let program = ["run", "--release", "-p", "awaitly-benches", "--bin", "bench", "--"];
     command::run(workspace.cargo(program).args(arguments).envs(environment))
@@ -102,12 +104,18 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
 
 // The peers are workspaces of their own with a target folder of their own: what they need is in
 // nobody's tree.
-fn peers(workspace: &Workspace, manifest: &str, rows: &str, environment: &[Variable]) -> Result<()> {
-    let path = workspace.path(rows);
+fn peers(
+    workspace: &Workspace,
+    manifest: &str,
+    target: &Path,
+    rows: &str,
+    environment: &[Variable],
+) -> Result<()> {
+    let path = target.join("bench").join(rows);
     let file = File::create(&path).with_context(|| format!("{} cannot be written", path.display()))?;
     let program = ["run", "--release", "--manifest-path", manifest];
     let mut measure = workspace.cargo(program);
-    measure.args(["--target-dir", "target/peers"]).envs(environment.iter().cloned());
+    measure.arg("--target-dir").arg(target.join("peers")).envs(environment.iter().cloned());
     command::run(measure.stdout(file))
 }
 
@@ -121,18 +129,19 @@ mod tests {
 
     #[test]
     fn everything_is_measured_where_nothing_is_named() -> Result<()> {
-        assert_eq!(
-            options(false, &[]).arguments()?,
-            ["--peers", PEERS_ROWS, "--rows", GUARDS_ROWS, "--rows", DEPENDENCIES_ROWS]
-        );
+        let [peers, guards, dependencies] =
+            ["peers", "guards", "dependencies"].map(|name| format!("/t/{name}.jsonl"));
+        let expected = ["--peers", &peers, "--rows", &guards, "--rows", &dependencies];
+        assert_eq!(options(false, &[]).arguments(Path::new("/t"))?, expected);
         Ok(())
     }
 
     #[test]
     fn peers_and_dependencies_are_groups_like_any_other() -> Result<()> {
-        assert_eq!(options(false, &["steps"]).arguments()?, ["steps"]);
-        assert_eq!(options(false, &["peers"]).arguments()?, ["--peers", PEERS_ROWS, "peers"]);
-        assert_eq!(options(true, &[]).arguments()?, ["--rows", DEPENDENCIES_ROWS]);
+        let folder = Path::new("/t");
+        assert_eq!(options(false, &["steps"]).arguments(folder)?, ["steps"]);
+        assert_eq!(options(false, &["peers"]).arguments(folder)?, ["--peers", "/t/peers.jsonl", "peers"]);
+        assert_eq!(options(true, &[]).arguments(folder)?, ["--rows", "/t/dependencies.jsonl"]);
         Ok(())
     }
 
@@ -149,7 +158,7 @@ mod tests {
     fn a_file_for_the_rows_is_meant_from_where_the_caller_stands() -> Result<()> {
         let options = Options { json: Some("rows.json".into()), ..options(true, &["steps"]) };
         let here = std::env::current_dir()?.join("rows.json").display().to_string();
-        assert_eq!(options.arguments()?, ["--json", here.as_str(), "steps"]);
+        assert_eq!(options.arguments(Path::new("/t"))?, ["--json", here.as_str(), "steps"]);
         Ok(())
     }
 

@@ -12,7 +12,7 @@ use crate::command;
 use crate::workspace::Workspace;
 
 const CORE: &str = "awaitly-core";
-const CLEAN_BUILD: &str = "target/bench/clean-build";
+const CLEAN_BUILD: &str = "bench/clean-build";
 
 /// One row of the bench table, in the form that the bench program reads.
 #[derive(Serialize)]
@@ -70,10 +70,10 @@ fn crates_below_core(tree: &str) -> BTreeSet<(&str, &str)> {
 // compiler cache would make an empty folder mean nothing.
 fn clean_build(workspace: &Workspace) -> Result<Duration> {
     command::run(&mut workspace.cargo(["fetch"]))?;
-    let folder = workspace.path(CLEAN_BUILD);
+    let folder = workspace.target()?.join(CLEAN_BUILD);
     remove(&folder)?;
     let mut build = workspace.cargo(["build", "--release", "--offline", "-p", CORE]);
-    build.args(["--target-dir", CLEAN_BUILD]);
+    build.arg("--target-dir").arg(&folder);
     build.env("RUSTC_WRAPPER", "").env("RUSTC_WORKSPACE_WRAPPER", "");
     let start = Instant::now();
     let built = command::run(&mut build);

@@ -59,8 +59,8 @@ enum Xtask {
 
     /// Measure, and print one table: awaitly, the crates it is compared with, its dependencies.
     ///
-    /// Everything is built for release. What is measured beside awaitly itself is kept under
-    /// target/bench, one row of JSON a line.
+    /// Everything is built for release. What is measured beside awaitly itself is kept in the folder
+    /// `bench` of cargo's target folder, one row of JSON a line.
     Bench(bench::Options),
 
     /// Kill processes in the middle of a run, resume it, and look for lost or doubled outcomes.

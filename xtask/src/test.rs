@@ -1,6 +1,7 @@
 //! `cargo xtask test`: what a newcomer runs first and CI runs always.
 
 use std::io::{self, IsTerminal};
+use std::path::Path;
 use std::process::Command;
 use std::time::Instant;
 
@@ -50,13 +51,14 @@ fn tests(workspace: &Workspace, services: &Services, browser: &Browser, times: &
 
 // The primitives that threads meet at are those of the model checker then, in a build of its own.
 fn models(workspace: &Workspace, times: &mut Times) -> Result<()> {
-    timed(workspace, times, || {
-        let mut test = workspace.cargo(["test", "--package", "awaitly-resilience", "--test", "models"]);
-        test.arg("--target-dir")
-            .arg(workspace.path("target/models"))
-            .env("RUSTFLAGS", "--cfg awaitly_models");
-        test
-    })
+    let target = workspace.target()?.join("models");
+    timed(workspace, times, || models_in(workspace, &target))
+}
+
+fn models_in(workspace: &Workspace, target: &Path) -> Command {
+    let mut test = workspace.cargo(["test", "--package", "awaitly-resilience", "--test", "models"]);
+    test.arg("--target-dir").arg(target).env("RUSTFLAGS", "--cfg awaitly_models");
+    test
 }
 
 // Builds first, on the terminal itself, and learns which program is whose; what then runs is only watched.
@@ -77,4 +79,19 @@ fn timed(workspace: &Workspace, times: &mut Times, test: impl Fn() -> Command) -
     let ran = command::watch(run, |line| timing.line(line, start.elapsed()));
     timing.finish();
     ran
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn models_are_built_beside_everything_else() -> Result<()> {
+        let workspace = Workspace::find()?;
+        let target = workspace.target()?.join("models");
+        let command = models_in(&workspace, &target);
+        let after = command.get_args().skip_while(|argument| *argument != "--target-dir").nth(1);
+        assert_eq!(after, Some(target.as_os_str()));
+        Ok(())
+    }
 }

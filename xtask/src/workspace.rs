@@ -7,6 +7,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 
 use crate::command;
 
@@ -32,9 +33,9 @@ impl Workspace {
         Ok(Self { root: root.to_path_buf() })
     }
 
-    /// A path inside the project.
-    pub(crate) fn path(&self, relative: &str) -> PathBuf {
-        self.root.join(relative)
+    /// The folder that cargo builds into: `target`, unless `CARGO_TARGET_DIR` or a configuration names another one.
+    pub(crate) fn target(&self) -> Result<PathBuf> {
+        target(&command::read(&mut self.metadata())?)
     }
 
     /// `cargo` with these arguments, at the root; the same cargo that started this program, so that
@@ -47,15 +48,28 @@ impl Workspace {
 
     /// The packages of the workspace, each with all it asks for, optional dependencies included.
     pub(crate) fn packages(&self) -> Result<Vec<Package>> {
-        packages(&command::read(&mut self.cargo(["metadata", "--format-version", "1", "--no-deps"]))?)
+        packages(&command::read(&mut self.metadata())?)
+    }
+
+    fn metadata(&self) -> Command {
+        self.cargo(["metadata", "--format-version", "1", "--no-deps"])
     }
 }
 
 /// The packages in what `cargo metadata` prints.
 pub(crate) fn packages(text: &str) -> Result<Vec<Package>> {
-    let metadata: Metadata = serde_json::from_str(text)
-        .context("`cargo metadata` has a new format: bring xtask/src/workspace.rs up to it")?;
+    let metadata: Metadata = parse(text)?;
     Ok(metadata.packages)
+}
+
+fn target(text: &str) -> Result<PathBuf> {
+    let Target { target_directory } = parse(text)?;
+    Ok(target_directory)
+}
+
+fn parse<T: DeserializeOwned>(text: &str) -> Result<T> {
+    serde_json::from_str(text)
+        .context("`cargo metadata` has a new format: bring xtask/src/workspace.rs up to it")
 }
 
 // Looks for this package and not for `[workspace]`, which `benches/peers` has too.
@@ -66,6 +80,11 @@ fn root_above(start: &Path) -> Option<&Path> {
 #[derive(Deserialize)]
 struct Metadata {
     packages: Vec<Package>,
+}
+
+#[derive(Deserialize)]
+struct Target {
+    target_directory: PathBuf,
 }
 
 /// A package of the workspace, as `cargo metadata` tells it.
@@ -104,13 +123,23 @@ mod tests {
         assert_eq!(root_above(Path::new("/")), None);
     }
 
+    // Meant to run with the variable as well: CARGO_TARGET_DIR=/tmp/elsewhere cargo test -p xtask
+    #[test]
+    fn target_folder_is_the_one_that_cargo_uses() -> Result<()> {
+        let workspace = Workspace::find()?;
+        let named = env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into());
+        assert_eq!(workspace.target()?, workspace.root.join(named));
+        Ok(())
+    }
+
     #[test]
     fn metadata_tells_which_dependencies_are_for_tests_only() -> Result<()> {
         let text = r#"{"packages": [{"id": "path#a", "name": "a", "version": "1.0.0", "dependencies": [
             {"name": "normal", "kind": null, "optional": true},
             {"name": "build", "kind": "build"},
             {"name": "dev", "kind": "dev"}
-        ]}]}"#;
+        ]}], "target_directory": "/elsewhere"}"#;
+        assert_eq!(target(text)?, Path::new("/elsewhere"));
         let packages = packages(text)?;
         let kinds: Vec<_> = packages
             .iter()

@@ -19,10 +19,21 @@ use crate::process::signal;
 /// How long a start may take, recovery from a crash included.
 const START: Duration = secs(60);
 
-/// Reads from this process, and ends the server (whose number is in `$0`) and its folder (`$1`) when there is
-/// nothing more to read: then this process is gone.
-const WATCH: &str =
-    r#"trap '' HUP INT TERM; read -r line; kill -INT "$(head -n 1 "$0")"; sleep 2; rm -rf "$1""#;
+/// How long a fast stop may take, before the server is killed.
+const END: Duration = secs(60);
+
+/// Reads from this process, and ends the server (its number is in the file `$0`) and its folder (`$1`) when there is
+/// nothing more to read: then this process is gone. A server that does not heed one signal gets the next.
+const WATCH: &str = r#"
+trap '' HUP INT TERM
+read -r line
+id=$(head -n 1 "$0")
+for signal in INT TERM INT TERM KILL; do
+    kill -s "$signal" "$id" || break
+    sleep 1
+done
+rm -rf "$1"
+"#;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Stop {
@@ -115,8 +126,15 @@ impl Server {
 
     pub(crate) async fn down(&mut self, how: Stop) -> Result<()> {
         let mut child = self.child.take().context("the server is down")?;
-        signal(&child, if how == Stop::Fast { "INT" } else { "KILL" }).await?;
-        child.wait().await?;
+        if how == Stop::Fast {
+            signal(&child, "INT").await?;
+            if let Ok(ended) = tokio::time::timeout(END, child.wait()).await {
+                ended?;
+                return Ok(());
+            }
+        }
+        // Also ends it if it does not stop by itself.
+        child.kill().await?;
         Ok(())
     }
 

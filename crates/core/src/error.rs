@@ -10,6 +10,39 @@ use crate::store::{InvalidRunId, StoreError};
 /// What one step fails with, or one run whose own error has no room for [`RunError`].
 ///
 /// The step's own error passes through untouched; everything that the library adds is one variant.
+///
+/// # The question mark
+///
+/// [`step!`](crate::step!) converts an `Error<E>` into the error of the surrounding function. `?` on an awaited step
+/// does so too, once your error type takes the failure of every step:
+///
+/// ```
+/// use awaitly_core::{Error, FromStep, Run, RunError};
+///
+/// #[derive(Debug, thiserror::Error)]
+/// enum CheckoutError {
+///     #[error(transparent)]
+///     Amount(#[from] std::num::ParseIntError),
+///     #[error(transparent)]
+///     Run(#[from] RunError),
+/// }
+///
+/// impl<E> From<Error<E>> for CheckoutError
+/// where
+///     Self: FromStep<Error<E>>,
+/// {
+///     fn from(failure: Error<E>) -> Self {
+///         Self::from_step(failure)
+///     }
+/// }
+///
+/// async fn amount(run: &Run, text: &str) -> Result<u32, CheckoutError> {
+///     Ok(run.step("parse", || async { text.parse::<u32>() }).await?)
+/// }
+/// ```
+///
+/// Without that conversion, name the error instead: `.await.map_err(CheckoutError::from_step)?`, with
+/// [`FromStep`] in scope.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Error<E> {
@@ -225,6 +258,20 @@ pub enum RunError {
         /// What the encoder said.
         reason: Box<str>,
     },
+    /// A text that names something has no characters.
+    #[error("{what} is empty: use a text of at least one character")]
+    Empty {
+        /// The text, for example the run id.
+        what: Box<str>,
+    },
+    /// A handle was used after the body of its run had ended, or was dropped.
+    #[error(
+        "this execution of run `{run}` has ended, so its handle can do nothing more: build steps only while the body runs"
+    )]
+    Ended {
+        /// The run.
+        run: Box<str>,
+    },
     /// Something is larger than a journal takes.
     #[error(
         "{what} has {bytes} bytes, at most {limit} are taken: keep the large part elsewhere and record where it is"
@@ -306,7 +353,7 @@ impl RunError {
 
     /// Whether the run cannot go on after it: whether an outcome is in the store is not known.
     pub(crate) const fn interrupts(&self) -> bool {
-        matches!(self, Self::Store(_))
+        matches!(self, Self::Store(_) | Self::Empty { .. } | Self::Ended { .. })
     }
 
     /// Whether another attempt may follow.
@@ -332,6 +379,12 @@ impl RunError {
         Self::Unencodable { what, type_name: std::any::type_name::<T>().into(), reason: reason.into() }
     }
 
+    /// A length other than 1 to `limit` bytes.
+    pub(crate) fn unfit(what: &str, bytes: usize, limit: usize) -> Self {
+        let what = what.into();
+        if bytes == 0 { Self::Empty { what } } else { Self::TooLarge { what, bytes, limit } }
+    }
+
     pub(crate) fn migration(error: &MigrationError, run: &str) -> Self {
         Self::Migration { run: run.into(), reason: error.to_string().into() }
     }
@@ -345,11 +398,7 @@ impl From<StoreError> for RunError {
 
 impl From<InvalidRunId> for RunError {
     fn from(error: InvalidRunId) -> Self {
-        Self::TooLarge {
-            what: "the run id (which must not be empty)".into(),
-            bytes: error.bytes,
-            limit: crate::store::RunId::MAX_BYTES,
-        }
+        Self::unfit("the run id", error.bytes, crate::store::RunId::MAX_BYTES)
     }
 }
 
@@ -403,12 +452,27 @@ pub trait FromStep<F> {
     fn from_step(failure: F) -> Self;
 }
 
+// The only impl. Where the error type is not known, the compiler lists every impl that it could choose, for every step
+// of the body; with one impl there is nothing to list, and it reports the first place alone.
 #[diagnostic::do_not_recommend]
-impl<T, E> FromStep<Error<E>> for T
+impl<T: Takes<F>, F> FromStep<F> for T {
+    fn from_step(failure: F) -> Self {
+        T::take(failure)
+    }
+}
+
+/// The impls behind [`FromStep`].
+#[doc(hidden)]
+pub trait Takes<F> {
+    /// The failure, as this error.
+    fn take(failure: F) -> Self;
+}
+
+impl<T, E> Takes<Error<E>> for T
 where
     T: From<E> + From<RunError>,
 {
-    fn from_step(failure: Error<E>) -> Self {
+    fn take(failure: Error<E>) -> Self {
         match failure {
             Error::Failed(error) => error.into(),
             Error::Run(error) => error.into(),
@@ -416,24 +480,21 @@ where
     }
 }
 
-#[diagnostic::do_not_recommend]
-impl<T: From<RunError>> FromStep<RunError> for T {
-    fn from_step(failure: RunError) -> Self {
+impl<T: From<RunError>> Takes<RunError> for T {
+    fn take(failure: RunError) -> Self {
         failure.into()
     }
 }
 
 // Coherent because `Error<D>` has no `From<RunError>`, which the two impls above ask for.
-#[diagnostic::do_not_recommend]
-impl<D: From<E>, E> FromStep<Error<E>> for Error<D> {
-    fn from_step(failure: Error<E>) -> Self {
+impl<D: From<E>, E> Takes<Error<E>> for Error<D> {
+    fn take(failure: Error<E>) -> Self {
         failure.map(D::from)
     }
 }
 
-#[diagnostic::do_not_recommend]
-impl<D> FromStep<RunError> for Error<D> {
-    fn from_step(failure: RunError) -> Self {
+impl<D> Takes<RunError> for Error<D> {
+    fn take(failure: RunError) -> Self {
         Self::Run(failure)
     }
 }

@@ -12,9 +12,12 @@
 ///
 /// Without a name, the step is named for the last function that the expression calls. An option is the
 /// method of that name on [`Step`](crate::step::Step): `retry`, `timeout`, `deadline`, `guard`, `policy`, `key`,
-/// `input`, `on_change`, `durability`, and last `when` or `unless`. They are evaluated in the order in which
-/// they stand, and before the expression takes what it names. The name may be any expression that a
-/// [`Key`](crate::journal::Key) is made from: a literal, a `String`, a `&String`.
+/// `input`, `on_change`, `durability`, and last `when` or `unless`, which `because` and `or` may follow: the
+/// reason for skipping the step, and its value then. Options are evaluated in the order in which they stand, and
+/// before the expression takes what it names.
+///
+/// The name and the `key` are text: a literal, a `String`, a borrowed `&str`, or any other [`Name`](crate::step::Name).
+/// A literal costs no copy, and neither does a [`Key::from_static`](crate::journal::Key::from_static).
 ///
 /// With `transaction = store`, the expression is a closure that gets a transaction, and is not wrapped:
 /// `|tx| debit(tx, amount)`. See [`Step::transaction`](crate::step::Step::transaction).
@@ -60,58 +63,139 @@ macro_rules! step {
         }
     };
     ($run:expr, $($rest:tt)+) => {
-        $crate::step!($crate::__private::execute($crate::__build_step!(($run) () once [] $($rest)+)))
+        $crate::step!($crate::__private::execute($crate::__build_step!(($run) () once [] [] $($rest)+)))
     };
 }
 
-/// Reads what stands behind the run in `step!`, one option at a time: `(run) (name) calls [methods] rest`.
+/// Reads the tokens behind the run in `step!`, one option at a time:
+/// `(run) (name) calls [methods] [methods of a condition] rest`.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __build_step {
-    (($run:expr) ($($name:expr)?) once [$($method:tt)*] retry = $policy:expr, $($rest:tt)+) => {
-        $crate::__build_step!(($run) ($($name)?) repeat [$($method)* .retry($policy)] $($rest)+)
+    (($run:expr) ($($name:expr)?) once [$($method:tt)*] [] retry = $policy:expr, $($rest:tt)+) => {
+        $crate::__build_step!(($run) ($($name)?) repeat [$($method)* .retry($policy)] [] $($rest)+)
     };
-    (($run:expr) ($($name:expr)?) (once $store:ident) [$($method:tt)*] retry = $policy:expr, $($rest:tt)+) => {
-        $crate::__build_step!(($run) ($($name)?) (repeat $store) [$($method)* .retry($policy)] $($rest)+)
+    (($run:expr) ($($name:expr)?) (once $store:ident) [$($method:tt)*] [] retry = $policy:expr, $($rest:tt)+) => {
+        $crate::__build_step!(($run) ($($name)?) (repeat $store) [$($method)* .retry($policy)] [] $($rest)+)
     };
-    (($run:expr) ($($name:expr)?) once [$($method:tt)*] policy = $policy:expr, $($rest:tt)+) => {
-        $crate::__build_step!(($run) ($($name)?) repeat [$($method)* .policy($policy)] $($rest)+)
+    (($run:expr) ($($name:expr)?) once [$($method:tt)*] [] policy = $policy:expr, $($rest:tt)+) => {
+        $crate::__build_step!(($run) ($($name)?) repeat [$($method)* .policy($policy)] [] $($rest)+)
     };
-    (($run:expr) ($($name:expr)?) (once $store:ident) [$($method:tt)*] policy = $policy:expr, $($rest:tt)+) => {
-        $crate::__build_step!(($run) ($($name)?) (repeat $store) [$($method)* .policy($policy)] $($rest)+)
+    (($run:expr) ($($name:expr)?) (once $store:ident) [$($method:tt)*] [] policy = $policy:expr, $($rest:tt)+) => {
+        $crate::__build_step!(($run) ($($name)?) (repeat $store) [$($method)* .policy($policy)] [] $($rest)+)
     };
-    (($run:expr) ($($name:expr)?) $calls:ident [$($method:tt)*] transaction = $store:expr, $($rest:tt)+) => {
+    (($run:expr) ($($name:expr)?) $calls:ident [$($method:tt)*] [] transaction = $store:expr, $($rest:tt)+) => {
         match $store {
-            store => $crate::__build_step!(($run) ($($name)?) ($calls store) [$($method)*] $($rest)+)
+            store => $crate::__build_step!(($run) ($($name)?) ($calls store) [$($method)*] [] $($rest)+)
         }
     };
     // What undoes the step is told its value, so the compiler has to know the operation first.
-    (($run:expr) ($($name:expr)?) $calls:tt [$($method:tt)*] compensate = $undo:expr, $($rest:tt)+) => {
-        $crate::__build_step!(($run) ($($name)?) $calls [$($method)*] $($rest)+).compensate($undo)
+    (($run:expr) ($($name:expr)?) $calls:tt [$($method:tt)*] [] compensate = $undo:expr, $($rest:tt)+) => {
+        $crate::__build_step!(($run) ($($name)?) $calls [$($method)*] [] $($rest)+).compensate($undo)
     };
-    (($run:expr) ($($name:expr)?) $calls:tt [$($method:tt)*] $option:ident = $value:expr, $($rest:tt)+) => {
-        $crate::__build_step!(($run) ($($name)?) $calls [$($method)* .$option($value)] $($rest)+)
+    (($run:expr) ($($name:expr)?) $calls:tt [$($method:tt)*] [] key = $key:literal, $($rest:tt)+) => {
+        $crate::__build_step!(($run) ($($name)?) $calls [$($method)* .key($key)] [] $($rest)+)
     };
-    (($run:expr) () $calls:tt [$($method:tt)*] $operation:expr $(,)?) => {
+    (($run:expr) ($($name:expr)?) $calls:tt [$($method:tt)*] [] key = $key:expr, $($rest:tt)+) => {
+        $crate::__build_step!(
+            ($run) ($($name)?) $calls [$($method)* .key($crate::__private::key(&$key))] [] $($rest)+
+        )
+    };
+    (($run:expr) ($($name:expr)?) $calls:tt $methods:tt [] when = $condition:expr, $($rest:tt)+) => {
+        $crate::__build_step!(($run) ($($name)?) $calls $methods [.when($condition)] $($rest)+)
+    };
+    (($run:expr) ($($name:expr)?) $calls:tt $methods:tt [] unless = $condition:expr, $($rest:tt)+) => {
+        $crate::__build_step!(($run) ($($name)?) $calls $methods [.unless($condition)] $($rest)+)
+    };
+    (($run:expr) ($($name:expr)?) $calls:tt [$($method:tt)*] [] $option:ident = $value:expr, $($rest:tt)+) => {
+        $crate::__step_option!(
+            $option (($run) ($($name)?) $calls [$($method)* .$option($value)] [] $($rest)+)
+        )
+    };
+    (
+        ($run:expr) ($($name:expr)?) $calls:tt $methods:tt [$($condition:tt)+]
+        $option:ident = $value:expr, $($rest:tt)+
+    ) => {
+        $crate::__skip_option!(
+            $option (($run) ($($name)?) $calls $methods [$($condition)+ .$option($value)] $($rest)+)
+        )
+    };
+    (($run:expr) () $calls:tt $methods:tt $conditions:tt $operation:expr $(,)?) => {
         $crate::__build_step!(
             ($run) (const { $crate::__private::name_of(::core::stringify!($operation)) })
-            $calls [$($method)*] $operation
+            $calls $methods $conditions $operation
         )
     };
     // The operation comes last, so that the options are evaluated before it captures anything.
-    (($run:expr) ($name:expr) (once $store:ident) [$($method:tt)*] $operation:expr $(,)?) => {
-        ($run).step($name, ()).transaction($store) $($method)*
+    (
+        ($run:expr) ($name:expr) (once $store:ident) [$($method:tt)*] [$($condition:tt)*] $operation:expr $(,)?
+    ) => {
+        ($run).step($name, ()).transaction($store) $($method)* $($condition)*
             .__operation($crate::__private::once_in($store, $operation))
     };
-    (($run:expr) ($name:expr) (repeat $store:ident) [$($method:tt)*] $operation:expr $(,)?) => {
-        ($run).step($name, ()).transaction($store) $($method)*
+    (
+        ($run:expr) ($name:expr) (repeat $store:ident) [$($method:tt)*] [$($condition:tt)*] $operation:expr $(,)?
+    ) => {
+        ($run).step($name, ()).transaction($store) $($method)* $($condition)*
             .__operation($crate::__private::repeat_in($store, $operation))
     };
-    (($run:expr) ($name:expr) $calls:ident [$($method:tt)*] $operation:expr $(,)?) => {
-        ($run).step($name, ()) $($method)* .__operation($crate::__private::$calls(|| async { $operation.await }))
+    (($run:expr) ($name:expr) $calls:ident [$($method:tt)*] [$($condition:tt)*] $operation:expr $(,)?) => {
+        ($run).step($name, ()) $($method)* $($condition)*
+            .__operation($crate::__private::$calls(|| async { $operation.await }))
     };
-    (($run:expr) () $calls:tt [] $name:expr, $($rest:tt)+) => {
-        $crate::__build_step!(($run) ($name) $calls [] $($rest)+)
+    // A literal is a key without a copy. Any other text is copied, so that it may be borrowed.
+    (($run:expr) () $calls:tt [] [] $name:literal, $($rest:tt)+) => {
+        $crate::__build_step!(($run) ($name) $calls [] [] $($rest)+)
+    };
+    (($run:expr) () $calls:tt [] [] $name:expr, $($rest:tt)+) => {
+        $crate::__build_step!(($run) ($crate::__private::key(&$name)) $calls [] [] $($rest)+)
+    };
+}
+
+/// Goes on with `__build_step!` if there is such an option.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __step_option {
+    (timeout $step:tt) => { $crate::__build_step! $step };
+    (deadline $step:tt) => { $crate::__build_step! $step };
+    (guard $step:tt) => { $crate::__build_step! $step };
+    (retry $step:tt) => { $crate::__build_step! $step };
+    (policy $step:tt) => { $crate::__build_step! $step };
+    (input $step:tt) => { $crate::__build_step! $step };
+    (on_change $step:tt) => { $crate::__build_step! $step };
+    (durability $step:tt) => { $crate::__build_step! $step };
+    (compensate_retry $step:tt) => { $crate::__build_step! $step };
+    (compensate_timeout $step:tt) => { $crate::__build_step! $step };
+    (or $step:tt) => {
+        ::core::compile_error!(
+            "`or` is the value of a skipped step and follows `when` or `unless`; for a value in the place of a failure, \
+             use a method: `step!(run.step(name, || call()).or_value(value))`"
+        )
+    };
+    (because $step:tt) => {
+        ::core::compile_error!("`because` is the reason for skipping a step and follows `when` or `unless`")
+    };
+    ($option:ident $step:tt) => {
+        ::core::compile_error!(::core::concat!(
+            "a step has no option `", ::core::stringify!($option), "`: the options are `retry`, `timeout`, `deadline`, \
+             `guard`, `policy`, `key`, `input`, `on_change`, `durability`, `transaction`, in a saga `compensate`, \
+             `compensate_retry` and `compensate_timeout`, and last `when` or `unless`, followed by `because` and `or`; use \
+             any other method on the step itself: `step!(run.step(name, || call()).method(value))`"
+        ))
+    };
+}
+
+/// Goes on with `__build_step!` if a condition takes such an option.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __skip_option {
+    (because $step:tt) => { $crate::__build_step! $step };
+    (or $step:tt) => { $crate::__build_step! $step };
+    ($option:ident $step:tt) => {
+        ::core::compile_error!(::core::concat!(
+            "`", ::core::stringify!($option), "` follows the condition of the step: move it before `when` or `unless`, \
+             which only `because` and `or` may follow"
+        ))
     };
 }
 
@@ -160,10 +244,12 @@ macro_rules! parallel {
         $crate::parallel!($run, "parallel", { $($steps)+ })
     };
     ($run:expr, $name:literal, { $($steps:tt)+ }) => {
-        $crate::__parallel!(($run) ($name) (literal $name) run name [] $($steps)+)
+        $crate::__parallel!(
+            ($run) ($crate::__private::Key::from_static($name)) (literal $name) run name [] $($steps)+
+        )
     };
     ($run:expr, $name:expr, { $($steps:tt)+ }) => {
-        $crate::__parallel!(($run) ($name) (expression name) run name [] $($steps)+)
+        $crate::__parallel!(($run) ($crate::__private::key(&$name)) (expression name) run name [] $($steps)+)
     };
 }
 
@@ -178,7 +264,7 @@ macro_rules! __parallel {
     ) => {
         $crate::__parallel!(
             ($($from)*) ($($named)*) $key $run $name
-            [$($read)* ($crate::__build_step!(($run) ($crate::__parallel_key!($key $step)) once [] $($call)+))]
+            [$($read)* ($crate::__build_step!(($run) ($crate::__parallel_key!($key $step)) once [] [] $($call)+))]
             $($($rest)*)?
         )
     };
@@ -196,7 +282,7 @@ macro_rules! __parallel {
         )
     };
     (($from:expr) ($named:expr) $key:tt $run:ident $name:ident [$( ($($step:tt)*) )+]) => {
-        match ($crate::__private::handle(&$from), $crate::__private::Key::from($named)) {
+        match ($crate::__private::handle(&$from), $named) {
             ($run, $name) => {
                 let run = $crate::__private::run_of($run);
                 let siblings = $crate::__private::siblings($run);
@@ -269,12 +355,12 @@ macro_rules! race {
 #[macro_export]
 macro_rules! __race {
     (($run:expr) () [$($option:tt)*] { $($operation:expr),+ $(,)? }) => {
-        $crate::__race!(($run) ("race") [$($option)*] { $($operation),+ })
+        $crate::__race!(($run) ($crate::__private::Key::from_static("race")) [$($option)*] { $($operation),+ })
     };
     (($run:expr) ($name:expr) [$($option:tt)*] { $($operation:expr),+ $(,)? }) => {
-        match ($crate::__private::handle(&$run), $crate::__private::Key::from($name)) {
+        match ($crate::__private::handle(&$run), $name) {
             (run, name) => $crate::step!(
-                run, ::core::clone::Clone::clone(&name), $($option)*
+                run, name, $($option)*
                 $crate::__private::Winner::new(
                     $crate::__private::run_of(run),
                     ::core::clone::Clone::clone(&name),
@@ -286,8 +372,11 @@ macro_rules! __race {
     (($run:expr) ($($name:expr)?) [$($option:tt)*] $key:ident = $value:expr, $($rest:tt)+) => {
         $crate::__race!(($run) ($($name)?) [$($option)* $key = $value,] $($rest)+)
     };
+    (($run:expr) () [] $name:literal, $($rest:tt)+) => {
+        $crate::__race!(($run) ($crate::__private::Key::from_static($name)) [] $($rest)+)
+    };
     (($run:expr) () [] $name:expr, $($rest:tt)+) => {
-        $crate::__race!(($run) ($name) [] $($rest)+)
+        $crate::__race!(($run) ($crate::__private::key(&$name)) [] $($rest)+)
     };
     (@ $first:expr) => {
         $crate::__private::Lone::new(async { $first.await })

@@ -2,9 +2,10 @@
 
 pub use tokio::try_join;
 
+pub use crate::error::Takes;
 pub use crate::journal::Key;
 pub use crate::several::{Against, FailFast, Lift, Lone, Race, Scoped, Siblings, Winner};
-pub use crate::step::{execute, name_of, once, once_in, repeat, repeat_in};
+pub use crate::step::{execute, key, name_of, once, once_in, repeat, repeat_in};
 
 use crate::run::{Mode, Run};
 

@@ -1,5 +1,6 @@
 use std::fmt;
 
+use awaitly_core::__private::Takes;
 use awaitly_core::journal::Key;
 use awaitly_core::{Error, FromStep, RunError};
 use serde::{Deserialize, Serialize};
@@ -112,19 +113,17 @@ impl<E: std::error::Error + 'static> std::error::Error for SagaError<E> {
 }
 
 // Coherent because `SagaError` has no `From<RunError>`, which the blanket impls ask for.
-#[diagnostic::do_not_recommend]
-impl<E, F> FromStep<Error<F>> for SagaError<E>
+impl<E, F> Takes<Error<F>> for SagaError<E>
 where
     E: FromStep<Error<F>>,
 {
-    fn from_step(failure: Error<F>) -> Self {
+    fn take(failure: Error<F>) -> Self {
         Self::new(E::from_step(failure))
     }
 }
 
-#[diagnostic::do_not_recommend]
-impl<E: FromStep<RunError>> FromStep<RunError> for SagaError<E> {
-    fn from_step(failure: RunError) -> Self {
+impl<E: FromStep<RunError>> Takes<RunError> for SagaError<E> {
+    fn take(failure: RunError) -> Self {
         Self::new(E::from_step(failure))
     }
 }

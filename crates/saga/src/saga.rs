@@ -22,7 +22,7 @@ use crate::{OnCancel, SagaError, SagaOptions};
 /// Executes `body` as a saga of `run`: gives its value, or undoes what its steps did and fails with its error.
 ///
 /// `body` is an async closure, or any other that makes a future. It is called at once, and its future is polled when
-/// that of the saga is.
+/// that of the saga is. If no signature names the error of the body, its value does: `Ok::<_, TripError>(hold)`.
 ///
 /// The steps that are undone are those built on the [`Saga`] that `body` gets, with a
 /// [`compensate`](SagaStep::compensate). Their compensations run one at a time, the last step's first, as steps of the

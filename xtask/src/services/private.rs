@@ -15,7 +15,10 @@ use super::watcher::Watcher;
 use crate::command;
 
 const START: Duration = Duration::from_secs(30);
-const END: Duration = Duration::from_secs(10);
+/// The signals that end a server, each with the time that the server has for it. SIGINT means to PostgreSQL: disconnect
+/// every client, write what has to be written, and end. A process that a background shell started may ignore SIGINT, so
+/// SIGTERM follows.
+const ENDS: [(&str, Duration); 2] = [("INT", Duration::from_secs(2)), ("TERM", Duration::from_secs(8))];
 const PAUSE: Duration = Duration::from_millis(20);
 const LOG: &str = "log";
 const LINES: usize = 20;
@@ -110,26 +113,31 @@ impl Drop for Private {
 
 // Only a child that was not waited for is told to end: its number is not yet anybody else's.
 fn end(server: &mut Child) -> io::Result<()> {
-    if server.try_wait()?.is_some() {
-        return Ok(());
-    }
-    interrupt(server);
-    let start = Instant::now();
-    while server.try_wait()?.is_none() {
-        if start.elapsed() > END {
-            server.kill()?;
-            server.wait()?;
-            break;
+    end_by(&ENDS, server)
+}
+
+fn end_by(ends: &[(&str, Duration)], server: &mut Child) -> io::Result<()> {
+    for (name, patience) in ends {
+        if server.try_wait()?.is_some() {
+            return Ok(());
         }
-        thread::sleep(PAUSE);
+        signal(server, name);
+        let start = Instant::now();
+        while server.try_wait()?.is_none() && start.elapsed() < *patience {
+            thread::sleep(PAUSE);
+        }
+    }
+    if server.try_wait()?.is_none() {
+        server.kill()?;
+        server.wait()?;
     }
     Ok(())
 }
 
-// To PostgreSQL this means: send everybody away, write down what has to be, and end. The shell has `kill`
-// built in, while a small image comes without the program.
-fn interrupt(child: &Child) {
-    command::succeeds(Command::new("sh").args(["-c", "kill -INT \"$0\"", &child.id().to_string()]));
+// The shell has `kill` built in, while a small image comes without the program.
+fn signal(child: &Child, name: &str) {
+    let script = "kill -s \"$1\" \"$0\"";
+    command::succeeds(Command::new("sh").args(["-c", script, &child.id().to_string(), name]));
 }
 
 fn last_lines(text: &str) -> String {
@@ -176,6 +184,23 @@ mod tests {
         server.wait_until(|| true)?;
         end(&mut server.child)?;
         assert!(server.child.try_wait()?.is_some());
+        Ok(())
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn server_that_ignores_signals_ends_in_time() -> Result<()> {
+        for ignored in ["INT", "INT TERM"] {
+            let mut command = Command::new("sh");
+            command.args(["-c", &format!("trap '' {ignored}; : > ready; exec sleep 600")]);
+            let folder = folder()?;
+            let ready = folder.path().join("ready");
+            command.current_dir(folder.path());
+            let mut server = Private::start(command, folder)?;
+            server.wait_until(|| ready.exists())?;
+            end_by(&ENDS.map(|(name, _)| (name, PAUSE)), &mut server.child)?;
+            assert!(server.child.try_wait()?.is_some(), "{ignored}");
+        }
         Ok(())
     }
 }

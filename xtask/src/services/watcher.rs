@@ -7,14 +7,15 @@ use std::process::{Child, Command, Stdio};
 use anyhow::{Context, Result};
 
 /// Reads from this process. A line means that nothing is left to do; the end without a line means that
-/// this process is gone, and the server (`$0`) and its folder (`$1`) are not. `$2` is how long to wait before it is told
-/// again. Ctrl-C reaches the shell as well, which is why it is deaf. A server that has ended cannot be told to: that
-/// ends the loop.
+/// this process is gone, and the server (`$0`) and its folder (`$1`) are not. `$2` is the time until the next signal.
+/// Ctrl-C reaches the shell as well, so the shell ignores it. SIGINT means a fast shutdown to PostgreSQL and comes
+/// first, but a process that a background shell started may ignore it, so SIGTERM follows, and SIGKILL at the end. A
+/// server that has ended takes no signal: that ends the loop.
 const SCRIPT: &str = r#"
 trap '' HUP INT TERM
 read -r line && exit
-for try in 1 2 3 4 5 6 7 8 9 10; do
-    kill -INT "$0" || break
+for signal in INT TERM INT TERM INT TERM INT TERM INT KILL; do
+    kill -s "$signal" "$0" || break
     sleep "$2"
 done
 rm -rf "$1"
@@ -54,11 +55,34 @@ impl Watcher {
 #[cfg(all(test, unix))]
 mod tests {
     use std::fs;
+    use std::io::Read;
 
     use super::*;
 
     fn sleeping() -> Result<Child> {
         Ok(Command::new("sleep").arg("600").spawn()?)
+    }
+
+    /// Sleeps without heeding these signals, as a child of a background shell does not heed SIGINT.
+    fn sleeping_without(signals: &str) -> Result<Child> {
+        let script = format!("trap '' {signals}; echo; exec sleep 600");
+        let mut child = Command::new("sh").args(["-c", &script]).stdout(Stdio::piped()).spawn()?;
+        let mut ready = [0];
+        child.stdout.as_mut().context("it is piped")?.read_exact(&mut ready)?;
+        Ok(child)
+    }
+
+    #[test]
+    fn server_that_ignores_signals_is_ended() -> Result<()> {
+        for signals in ["INT", "INT TERM"] {
+            let (mut server, folder) = (sleeping_without(signals)?, tempfile::tempdir()?);
+            let mut watcher = Watcher::looking_every("0.01", &server, folder.path())?;
+            drop(watcher.shell.stdin.take());
+            assert!(!server.wait()?.success(), "{signals}");
+            watcher.shell.wait()?;
+            assert!(!folder.path().exists());
+        }
+        Ok(())
     }
 
     #[test]

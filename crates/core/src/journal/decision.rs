@@ -21,8 +21,8 @@ impl Decision {
             return None;
         }
         let Ok(Value::Object(fields)) = payload.decode::<Value>() else { return None };
-        let is_list = |name: &&str| fields.get(**name).is_some_and(Value::is_array);
-        (LISTS.iter().all(|name| is_list(&name)) && fields.contains_key("cause")).then_some(Self(fields))
+        let has_lists = LISTS.iter().all(|name| fields.get(*name).is_some_and(Value::is_array));
+        (has_lists && fields.contains_key("cause")).then_some(Self(fields))
     }
 
     /// The decision with other keys for its steps.

@@ -100,6 +100,25 @@ impl<M: Mode> Run<M> {
     ///
     /// `operation` is a closure that returns a future of a `Result`; it is called once, or once for each
     /// attempt where [`Step::retry`] is given.
+    ///
+    /// `name` is a literal or an owned text. Give a borrowed `&str` as `name.to_owned()`, or use
+    /// [`step!`](crate::step!), which copies it.
+    ///
+    /// # Errors
+    /// Awaiting the step returns an [`Error`](crate::Error) with the operation's own error or a [`RunError`].
+    /// [`step!`](crate::step!) converts it into the error of the surrounding function; `?` needs
+    /// [one conversion](crate::Error#the-question-mark).
+    ///
+    /// ```
+    /// use awaitly_core::{FromStep, Run, RunError, step};
+    ///
+    /// # async fn send(sku: &str) -> Result<u32, RunError> { Ok(sku.len() as u32) }
+    /// async fn ship(run: &Run, sku: &str) -> Result<u32, RunError> {
+    ///     let first = step!(run.step(sku.to_owned(), || send(sku)));
+    ///     let second = run.step("second", || send(sku)).await.map_err(RunError::from_step)?;
+    ///     Ok(first + second)
+    /// }
+    /// ```
     #[inline]
     pub fn step<F>(&self, name: impl Into<Key>, operation: F) -> Step<'_, F, Once, M::Keep> {
         Step::new(self.frame(name.into()), operation, M::Keep::default())

@@ -594,7 +594,7 @@ impl Shared {
 
     /// The run is over, or was dropped: whoever still holds a handle can do nothing more.
     pub(crate) fn close(&self) {
-        self.stopped(StoreError::LeaseLost { run: self.run_id().into() }.into());
+        self.stopped(RunError::Ended { run: self.run_id().into() });
     }
 
     /// An execution before this one began to undo the run because it was cancelled.

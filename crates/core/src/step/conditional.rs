@@ -118,6 +118,15 @@ pub struct OrElse<S, T> {
     default: T,
 }
 
+impl<'r, A, R, G, T> OrElse<Step<'r, (), A, R, G>, T> {
+    /// Sets the operation: what `step!` does last.
+    #[doc(hidden)]
+    pub fn __operation<F>(self, operation: F) -> OrElse<Step<'r, F, A, R, G>, T> {
+        let Self { conditional, default } = self;
+        OrElse { conditional: conditional.__operation(operation), default }
+    }
+}
+
 impl<S, T, E> IntoFuture for OrElse<S, T>
 where
     Conditional<S>: IntoFuture<Output = Result<Option<T>, E>>,

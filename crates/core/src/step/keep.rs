@@ -1,5 +1,4 @@
-use serde::Serialize;
-use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
 use super::stage::{Misfit, Prop};
 use crate::error::{Error, RunError};
@@ -40,6 +39,17 @@ pub trait Keep<T, E> {
     #[doc(hidden)]
     fn played_error(error: Prop) -> Result<E, Misfit>;
 }
+
+/// A recorded value or error that owns its data, so that it can be read back from a store: `String` and not `&str`.
+///
+/// It holds for every type that implements [`DeserializeOwned`](serde::de::DeserializeOwned). You do not implement it. If
+/// the compiler says that it is "not general enough" for a type, then that type borrows: let the step return an owned
+/// value, for example `name.to_owned()`, or build the step on [`Run::borrowing`](crate::Run::borrowing), which records
+/// nothing.
+pub trait OwnsItsData<'de>: Deserialize<'de> {}
+
+#[diagnostic::do_not_recommend]
+impl<'de, T: Deserialize<'de>> OwnsItsData<'de> for T {}
 
 /// Nothing is kept.
 #[derive(Debug, Clone, Copy, Default)]
@@ -102,8 +112,8 @@ impl<T, E> Keep<T, E> for Borrowed {
 #[diagnostic::do_not_recommend]
 impl<T, E> Keep<T, E> for Recorded
 where
-    T: Serialize + DeserializeOwned + 'static,
-    E: Serialize + DeserializeOwned + 'static,
+    T: Serialize + for<'de> OwnsItsData<'de> + 'static,
+    E: Serialize + for<'de> OwnsItsData<'de> + 'static,
 {
     const RECORDS: bool = true;
 
@@ -135,7 +145,11 @@ where
 }
 
 #[diagnostic::do_not_recommend]
-impl<T: Serialize + DeserializeOwned + 'static, E: 'static> Keep<T, E> for ValuesOnly {
+impl<T, E> Keep<T, E> for ValuesOnly
+where
+    T: Serialize + for<'de> OwnsItsData<'de> + 'static,
+    E: 'static,
+{
     const RECORDS: bool = true;
 
     fn encode(ended: &Ended<T, E>) -> Option<Result<Outcome, EncodeError>> {

@@ -37,8 +37,8 @@ pub use conditional::{Conditional, ConditionalFuture, OrElse, OrElseFuture};
 pub use execute::{StepFuture, Unkept};
 pub(crate) use frame::Frame;
 pub use invoke::{Invoke, Once, Repeat, Retrying, once, once_in, repeat, repeat_in};
-pub use keep::{Borrowed, Ended, Fresh, Keep, Recorded, ValuesOnly};
-pub use name::name_of;
+pub use keep::{Borrowed, Ended, Fresh, Keep, OwnsItsData, Recorded, ValuesOnly};
+pub use name::{Name, key, name_of};
 pub use nested::OnlyRecorded;
 pub(crate) use nested::{
     OtherRun, builder, enter_body, forget_other_runs, is_only_recorded, note_other_run, note_pause, within,
@@ -159,8 +159,9 @@ impl<'r, F, A, R, G> Step<'r, F, A, R, G> {
     ///
     /// # Errors
     /// On a durable run, awaiting the step gives [`RunError::DuplicateKey`](crate::RunError::DuplicateKey) where
-    /// another step has it, and [`RunError::TooLarge`](crate::RunError::TooLarge) where it is empty or longer than
-    /// [`Key::MAX_BYTES`]. Steps that are not recorded may share a key.
+    /// another step has it, [`RunError::Empty`](crate::RunError::Empty) if it is empty, and
+    /// [`RunError::TooLarge`](crate::RunError::TooLarge) if it is longer than [`Key::MAX_BYTES`]. Steps that are not
+    /// recorded may share a key.
     pub fn key(mut self, key: impl Into<Key>) -> Self {
         self.frame.set_key(&key.into());
         self
@@ -311,6 +312,18 @@ where
 }
 
 impl<S: IntoFuture> Execute for Conditional<S>
+where
+    Self: IntoFuture,
+{
+    type Future = <Self as IntoFuture>::IntoFuture;
+
+    #[inline]
+    fn execute(self) -> Self::Future {
+        self.into_future()
+    }
+}
+
+impl<S, T> Execute for OrElse<S, T>
 where
     Self: IntoFuture,
 {

@@ -1,3 +1,74 @@
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use crate::journal::Key;
+
+/// Text that names a step in [`step!`](crate::step!), [`parallel!`](crate::parallel!) and [`race!`](crate::race!).
+///
+/// The macros copy a borrowed text, so a name needs no lifetime of its own. The methods, such as
+/// [`Run::step`](crate::Run::step), take ownership instead: `name.to_owned()`.
+///
+/// ```
+/// use awaitly_core::{Run, RunError, step};
+///
+/// # async fn send(sku: &str) -> Result<u32, RunError> { Ok(sku.len() as u32) }
+/// async fn ship(run: &Run, sku: &str) -> Result<u32, RunError> {
+///     let first = step!(run, sku, send(sku));
+///     let second = step!(run.step(sku.to_owned(), || send(sku)));
+///     Ok(first + second)
+/// }
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot name a step",
+    label = "the name and the key of a step are text",
+    note = "make it text: `&format!(\"ship {{order}}\")`"
+)]
+pub trait Name {
+    /// The text as a key.
+    fn to_key(&self) -> Key;
+}
+
+impl Name for Key {
+    fn to_key(&self) -> Key {
+        self.clone()
+    }
+}
+
+impl Name for str {
+    fn to_key(&self) -> Key {
+        Key::from(Arc::from(self))
+    }
+}
+
+impl Name for String {
+    fn to_key(&self) -> Key {
+        self.as_str().to_key()
+    }
+}
+
+impl Name for Cow<'_, str> {
+    fn to_key(&self) -> Key {
+        str::to_key(self)
+    }
+}
+
+impl Name for Arc<str> {
+    fn to_key(&self) -> Key {
+        Key::from(Self::clone(self))
+    }
+}
+
+impl<N: Name + ?Sized> Name for &N {
+    fn to_key(&self) -> Key {
+        (**self).to_key()
+    }
+}
+
+/// The key that stands in a macro.
+pub fn key<N: Name + ?Sized>(name: &N) -> Key {
+    name.to_key()
+}
+
 /// The name that `step!` gives a step: that of the last function called in `expression`.
 ///
 /// `api . charge (& hold)` gives `charge`. An expression that calls nothing gives its last word.

@@ -1,5 +1,6 @@
 use std::fmt;
 use std::ops::Deref;
+use std::str::FromStr;
 use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -8,15 +9,28 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 ///
 /// Any text from 1 to [`MAX_BYTES`](Self::MAX_BYTES) bytes: quotes, slashes, line ends and NUL are only
 /// characters of it. Cheap to clone.
+///
+/// ```
+/// use awaitly_core::store::{InvalidRunId, RunId};
+///
+/// let id: RunId = "order-42".parse()?;
+/// assert_eq!(RunId::try_from(format!("order-{}", 42))?, id);
+/// assert_eq!(RunId::try_from(""), Err(InvalidRunId { bytes: 0 }));
+/// # Ok::<_, InvalidRunId>(())
+/// ```
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RunId(Arc<str>);
 
 /// Text that is not a run id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("a run id has 1 to {max} bytes, this one has {bytes}", max = RunId::MAX_BYTES)]
+#[error("a run id has 1 to {max} bytes, this one {}", has(*bytes), max = RunId::MAX_BYTES)]
 pub struct InvalidRunId {
     /// How many bytes the text has.
     pub bytes: usize,
+}
+
+fn has(bytes: usize) -> String {
+    if bytes == 0 { "is empty".to_owned() } else { format!("has {bytes}") }
 }
 
 impl RunId {
@@ -39,6 +53,36 @@ impl RunId {
     #[must_use]
     pub fn to_shared(&self) -> Arc<str> {
         Arc::clone(&self.0)
+    }
+}
+
+impl FromStr for RunId {
+    type Err = InvalidRunId;
+
+    fn from_str(text: &str) -> Result<Self, InvalidRunId> {
+        Self::new(text)
+    }
+}
+
+impl TryFrom<&str> for RunId {
+    type Error = InvalidRunId;
+
+    fn try_from(text: &str) -> Result<Self, InvalidRunId> {
+        Self::new(text)
+    }
+}
+
+impl TryFrom<String> for RunId {
+    type Error = InvalidRunId;
+
+    fn try_from(text: String) -> Result<Self, InvalidRunId> {
+        Self::new(text)
+    }
+}
+
+impl AsRef<str> for RunId {
+    fn as_ref(&self) -> &str {
+        self
     }
 }
 

@@ -323,8 +323,9 @@ impl<X> Workflow<X> {
     /// - [`InputChanged`](RunError::InputChanged): it began with another input;
     /// - [`NewerVersion`](RunError::NewerVersion): its journal was written by a newer version of the workflow;
     /// - [`Migration`](RunError::Migration): its journal could not be brought to the version of the workflow;
+    /// - [`Empty`](RunError::Empty): the run id or the name of the workflow is empty;
     /// - [`TooLarge`](RunError::TooLarge), [`Unencodable`](RunError::Unencodable): the run id or the name of the
-    ///   workflow is too long or empty, or the input too large or without a JSON form;
+    ///   workflow is too long, or the input too large or without a JSON form;
     /// - [`Refused`](RunError::Refused), [`Panicked`](RunError::Panicked): by the hook before the run.
     ///
     /// Where the run has ended before, the body is not called either: the recorded error of a run that failed comes
@@ -340,7 +341,8 @@ impl<X> Workflow<X> {
     ///
     /// # Cancel safety
     /// Dropping the future drops the step in flight and gives the lease back. The run is interrupted: it
-    /// goes on where it is run again. Handles that are still about can do nothing more.
+    /// goes on where it is run again. Handles that are still about can do nothing more, and
+    /// their steps end in [`Ended`](RunError::Ended).
     ///
     /// # Panics
     /// With the [`SystemClock`](crate::clock::SystemClock), outside of a tokio runtime with its timer enabled, when the body has to wait:

@@ -236,6 +236,5 @@ fn within(what: &str, bytes: usize, limit: usize) -> Result<(), RunError> {
     if (1..=limit).contains(&bytes) {
         return Ok(());
     }
-    let what = format!("{what}, which must not be empty,").into();
-    Err(RunError::TooLarge { what, bytes, limit })
+    Err(RunError::unfit(what, bytes, limit))
 }

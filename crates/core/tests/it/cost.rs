@@ -4,6 +4,7 @@ use std::future::IntoFuture;
 
 use allocation_counter::measure;
 use awaitly_core::clock::{ms, secs};
+use awaitly_core::journal::Key;
 use awaitly_core::{Retry, RunError, run, step};
 
 async fn call(n: u64) -> Result<u64, RunError> {
@@ -41,6 +42,21 @@ fn a_plain_step_allocates_nothing() {
         let mut sum = 0;
         for n in 0..100 {
             sum += step!(run, call(n));
+        }
+        Ok(sum)
+    });
+    assert_eq!(count, 0);
+}
+
+#[test]
+fn literal_name_and_key_allocate_nothing() {
+    const NAME: Key = Key::from_static("a name in a constant");
+    let count = allocations(&async |run| {
+        let mut sum = 0;
+        for n in 0..100 {
+            sum += step!(run, "a rather long name in the source", key = "and its key", call(n));
+            sum += step!(run, NAME, call(n));
+            sum += run.step("built", || call(n)).await.unwrap();
         }
         Ok(sum)
     });

@@ -205,14 +205,32 @@ async fn keys_and_values_beyond_the_limits_are_refused() {
         workflow.run("r", body).await
     };
     assert!(record("k".repeat(1024), 10).await.is_ok());
-    for (key, bytes) in [("k".repeat(1025), 10), (String::new(), 10), ("k".into(), 16 * 1024 * 1024)] {
+    for (key, bytes) in [("k".repeat(1025), 10), ("k".into(), 16 * 1024 * 1024)] {
         let result = record(key, bytes).await;
         assert!(matches!(result, Err(AppError::Run(RunError::TooLarge { .. }))), "{result:?}");
     }
-    for id in [String::new(), "r".repeat(513)] {
-        let result = workflow.run(id, async |_| Ok::<_, AppError>(())).await;
-        assert!(matches!(result, Err(AppError::Run(RunError::TooLarge { .. }))), "{result:?}");
-    }
+    let result = workflow.run("r".repeat(513), async |_| Ok::<_, AppError>(())).await;
+    assert!(matches!(result, Err(AppError::Run(RunError::TooLarge { .. }))), "{result:?}");
+}
+
+#[tokio::test]
+async fn empty_run_id_name_or_key_is_refused_as_empty() {
+    let run = async |workflow: &'static str, id: &'static str, key: &'static str| {
+        let body = async |run: &DurableRun| {
+            Ok::<_, RunError>(step!(run, "n", key = key, async { Ok::<_, RunError>(1) }))
+        };
+        Workflow::new(workflow).run(id, body).await.map_err(|error| error.to_string())
+    };
+    assert_eq!(run("w", "r", "k").await, Ok(1));
+    let empty = |what| Err(format!("{what} is empty: use a text of at least one character"));
+    assert_eq!(run("w", "", "k").await, empty("the run id"));
+    assert_eq!(run("", "r", "k").await, empty("the name of the workflow"));
+    assert_eq!(run("w", "r", "").await, empty("the key of a step"));
+    let id: Result<awaitly_core::store::RunId, _> = "".parse();
+    assert_eq!(
+        id.map_err(|error| error.to_string()),
+        Err("a run id has 1 to 512 bytes, this one is empty".into())
+    );
 }
 
 #[tokio::test]
@@ -351,7 +369,7 @@ async fn a_handle_that_outlives_its_run_records_nothing() {
         .unwrap();
     let late = kept.unwrap();
     let refused = late.step("late", || service.call()).await;
-    assert!(matches!(refused, Err(Error::Run(RunError::Store(_)))), "{refused:?}");
+    assert_eq!(refused, Err(Error::Run(RunError::Ended { run: "r".into() })));
     assert_eq!(service.calls(), 0);
 }
 

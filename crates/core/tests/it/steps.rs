@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use awaitly_core::{DurableRun, Error, Run, RunError, Workflow, run, step};
+use awaitly_core::{DurableRun, Error, FromStep, Run, RunError, Workflow, parallel, race, run, step};
 
 use crate::world::{AppError, Service, ServiceError};
 
@@ -172,4 +172,72 @@ async fn a_policy_for_an_error_that_cannot_be_cloned_can_be() {
     let failing = async || Err::<u32, _>(NotClone(std::io::ErrorKind::NotFound.into()));
     let result = run(async |run| run.step("io", failing).retry(policy.clone()).await).await;
     assert!(matches!(result, Err(Error::Failed(NotClone(_)))));
+}
+
+#[tokio::test]
+async fn borrowed_text_names_steps_in_macros() {
+    async fn ship(run: &Run, sku: &str, skus: &[&str]) -> Result<Vec<String>, RunError> {
+        step!(run, sku, async { Ok::<_, RunError>(1) });
+        step!(run, &format!("{sku}!"), key = &*sku.to_uppercase(), async { Ok::<_, RunError>(1) });
+        for sku in skus {
+            step!(run, sku, async { Ok::<_, RunError>(1) });
+        }
+        parallel!(run, sku, { a: async { Ok::<_, RunError>(1) } });
+        race!(run, sku, { async { Ok::<_, RunError>(1) } });
+        Ok(Vec::new())
+    }
+    let seen = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let keys = Arc::clone(&seen);
+    let observe = move |event: &awaitly_core::event::Event| {
+        if let awaitly_core::event::EventKind::StepStarted { step, .. } = &event.kind {
+            keys.lock().unwrap().push((step.name.to_string(), step.key.to_string()));
+        }
+    };
+    let workflow = Workflow::new("ship").observe(observe);
+    let body = async |run: &DurableRun| ship(&run.volatile(), &String::from("tea"), &["milk"]).await;
+    assert_eq!(workflow.run("order-42", body).await, Ok(Vec::new()));
+    let seen: Vec<_> = seen.lock().unwrap().iter().map(|(name, key)| format!("{name} {key}")).collect();
+    assert_eq!(seen, ["tea ~tea", "tea! ~TEA", "milk ~milk", "tea.a ~tea.a", "tea ~tea#2"]);
+}
+
+#[tokio::test]
+async fn macro_gives_skipped_step_the_value_of_or() {
+    async fn wrap(run: &Run, gift: bool) -> Result<u32, RunError> {
+        Ok(step!(run, "wrap", when = gift, because = "no gift", or = 9, async { Ok::<_, RunError>(1) }))
+    }
+    let both = run(async |run| Ok::<_, RunError>((wrap(run, true).await?, wrap(run, false).await?))).await;
+    assert_eq!(both, Ok((1, 9)));
+}
+
+#[tokio::test]
+async fn question_mark_returns_any_failure_with_one_conversion() {
+    #[derive(Debug, PartialEq, thiserror::Error)]
+    enum OrderError {
+        #[error(transparent)]
+        Service(#[from] ServiceError),
+        #[error(transparent)]
+        Amount(#[from] std::num::ParseIntError),
+        #[error(transparent)]
+        Run(#[from] RunError),
+    }
+    impl<E> From<Error<E>> for OrderError
+    where
+        Self: FromStep<Error<E>>,
+    {
+        fn from(failure: Error<E>) -> Self {
+            Self::from_step(failure)
+        }
+    }
+    async fn order(run: &Run, amount: &str, service: &Service) -> Result<u32, OrderError> {
+        let amount = run.step("parse", || async { amount.parse::<u32>() }).await?;
+        let receipt = step!(run, service.call());
+        let never = std::future::pending::<Result<u32, RunError>>;
+        let limited = run.step("limited", never).timeout(std::time::Duration::ZERO).await?;
+        Ok(amount + receipt + limited)
+    }
+    let down = Service::failing([ServiceError::Down]);
+    let of = async |amount, service| run(async |run| order(run, amount, service).await).await;
+    assert!(matches!(of("x", &down).await, Err(OrderError::Amount(_))));
+    assert_eq!(of("1", &down).await, Err(OrderError::Service(ServiceError::Down)));
+    assert!(matches!(of("1", &down).await, Err(OrderError::Run(RunError::Timeout { .. }))));
 }

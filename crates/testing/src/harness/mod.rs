@@ -28,6 +28,7 @@ use crate::simulate::LONGEST;
 /// | --- | --- |
 /// | [`script`](Self::script), [`in_order`](Self::in_order) | none |
 /// | [`unscripted`](Self::unscripted) | [`Unscripted::Run`]: operations are called |
+/// | [`optional_steps`](Self::optional_steps) | none |
 /// | [`leftovers`](Self::leftovers) | [`Leftovers::Refuse`]: what is scripted must be asked for |
 /// | [`seed`](Self::seed) | that in `AWAITLY_SEED`, or else 0 |
 /// | [`interleaved`](Self::interleaved) | no: branches go on in the order in which they are polled |
@@ -125,6 +126,16 @@ impl<X> Harness<X> {
     /// somebody outside has no attempts: what is answered to it is said by a script of its own only.
     pub fn in_order(self, outcomes: impl IntoIterator<Item = Outcome>) -> Self {
         self.playbook().in_order(outcomes);
+        self
+    }
+
+    /// Declares steps that the body builds only in some runs, by name or key, so that
+    /// [`assert_not_called`](crate::Report::assert_not_called) can tell them from misspelt names.
+    ///
+    /// # Default
+    /// None. Steps that have a script, or that an earlier run of this harness built, need no declaration.
+    pub fn optional_steps<N: Into<Key>>(self, names: impl IntoIterator<Item = N>) -> Self {
+        self.playbook().declare(names.into_iter().map(Into::into));
         self
     }
 

@@ -131,7 +131,7 @@ impl<X> Harness<X> {
     fn conclude<T, E>(&self, result: Result<T, E>, log: &Log) -> Result<Report<T, E>, ScriptError> {
         progress();
         let (happened, mut problems) = log.take();
-        let report = Report::new(result, happened, self.seed);
+        let report = Report::new(result, happened, self.seed).knowing(self.playbook().known());
         problems.extend(self.playbook().for_sleeps(report.invocations()));
         if problems.is_empty() && self.leftovers == Leftovers::Refuse && report.ending().is_final() {
             problems = self.playbook().leftovers();

@@ -1,5 +1,7 @@
+use std::collections::BTreeSet;
 use std::fmt;
 
+use awaitly_core::journal::Key;
 use similar::TextDiff;
 
 use super::{Invocation, Report};
@@ -37,27 +39,55 @@ impl<T, E> Report<T, E> {
 
     /// No attempt began at a step with that name or key.
     ///
+    /// The step has to be known, so that a misspelt name does not pass: the run built a step of that name or skipped it,
+    /// an earlier run of the harness did, or the harness has a [script](crate::Harness::script) or a
+    /// [declaration](crate::Harness::optional_steps) of it. Known with a step are its later uses (`charge#2`), the items of
+    /// a list (`ship[3]`), and its compensation (`undo charge`).
+    ///
+    /// ```
+    /// use awaitly_core::{DurableRun, RunError, step};
+    /// use awaitly_testing::Harness;
+    ///
+    /// # async fn number() -> Result<u32, RunError> { Ok(1) }
+    /// # tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap().block_on(async {
+    /// let order = async |run: &DurableRun| {
+    ///     let gift = false;
+    ///     if gift {
+    ///         step!(run, "wrap", number());
+    ///     }
+    ///     Ok::<_, RunError>(step!(run, "ship", number()))
+    /// };
+    /// let report = Harness::new().optional_steps(["wrap"]).run(order).await;
+    /// report.assert_not_called("wrap");
+    /// # });
+    /// ```
+    ///
     /// # Panics
-    /// Where one did.
+    /// Panics if an attempt began, or if no such step is known.
     #[track_caller]
     pub fn assert_not_called(&self, name_or_key: &str) {
+        self.assert_known(name_or_key);
         let calls = self.calls(name_or_key);
         assert!(calls == 0, "step `{name_or_key}` was called {}{}", times(calls), self.told());
     }
 
-    /// So many attempts began at the steps with that name or key.
+    /// So many attempts began at the steps with that name or key. None may be expected of a known step only: see
+    /// [`assert_not_called`](Self::assert_not_called).
     ///
     /// # Panics
-    /// Where there were more or fewer.
+    /// Panics if there were more or fewer, or if none are expected and no such step is known.
     #[track_caller]
     pub fn assert_calls(&self, name_or_key: &str, expected: u32) {
+        if expected == 0 {
+            self.assert_known(name_or_key);
+        }
         let calls = self.calls(name_or_key);
         let (was, should) = (times(calls), times(expected));
         assert!(calls == expected, "step `{name_or_key}` was called {was}, expected {should}{}", self.told());
     }
 
     /// How many attempts began at the steps with that name or key. What is reused is not called, and neither is what a
-    /// guard refuses.
+    /// guard refuses. It is 0 for a misspelt name too: [`assert_calls`](Self::assert_calls) tells them apart.
     #[must_use]
     pub fn calls(&self, name_or_key: &str) -> u32 {
         self.invocations_of(name_or_key).map(|step| step.attempts).sum()
@@ -82,6 +112,17 @@ impl<T, E> Report<T, E> {
         );
     }
 
+    #[track_caller]
+    fn assert_known(&self, name_or_key: &str) {
+        assert!(
+            self.knows(name_or_key),
+            "no step is called `{name_or_key}`, so it proves nothing that it was not called: correct the name, or \
+             declare a step that the body did not build with `Harness::optional_steps([{name_or_key:?}])`; {}{}",
+            known(self.known()),
+            self.told()
+        );
+    }
+
     fn told(&self) -> String {
         format!("\n\nwhat happened:\n{}", self.trace())
     }
@@ -94,6 +135,14 @@ fn as_expected<'s>(step: &'s Invocation, expected: &[&str]) -> &'s str {
 
 fn lines(steps: &[&str]) -> String {
     steps.iter().fold(String::new(), |text, step| text + step + "\n")
+}
+
+fn known(steps: &BTreeSet<Key>) -> String {
+    if steps.is_empty() {
+        return "none is known".to_owned();
+    }
+    let names: Vec<_> = steps.iter().map(|step| format!("`{step}`")).collect();
+    format!("the known ones are {}", names.join(", "))
 }
 
 fn times(count: u32) -> String {

@@ -36,9 +36,11 @@ mod log;
 mod time;
 mod trace;
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use awaitly_core::event::Event;
+use awaitly_core::journal::Key;
 
 pub use compare::{Comparison, Difference, compare};
 pub use ending::Ending;
@@ -61,13 +63,39 @@ pub struct Report<T, E> {
 struct Story {
     happened: Happened,
     invocations: Vec<Invocation>,
+    /// The names and keys of the steps that the harness has met, or was told of.
+    known: BTreeSet<Key>,
     seed: u64,
 }
 
 impl<T, E> Report<T, E> {
     pub(crate) fn new(result: Result<T, E>, happened: Happened, seed: u64) -> Self {
         let invocations = invocation::all_of(&happened);
-        Self { result, story: Story { happened, invocations, seed } }
+        let names = invocations.iter().flat_map(|step| [step.name.clone(), step.key.clone()]);
+        let known = names.collect();
+        Self { result, story: Story { happened, invocations, known, seed } }
+    }
+
+    /// Adds steps that the run itself need not have.
+    pub(crate) fn knowing(mut self, steps: impl IntoIterator<Item = Key>) -> Self {
+        self.story.known.extend(steps);
+        self
+    }
+
+    fn known(&self) -> &BTreeSet<Key> {
+        &self.story.known
+    }
+
+    /// Whether a step has that name or key, or it is made from one that a step has: `name#2`, `name[item]`, `undo name`.
+    fn knows(&self, name_or_key: &str) -> bool {
+        if self.known().contains(name_or_key) {
+            return true;
+        }
+        let undone = name_or_key.strip_prefix("undo ");
+        let item = name_or_key.strip_suffix(']').and_then(|name| name.rsplit_once('['));
+        let used = name_or_key.rsplit_once('#').filter(|(_, number)| number.parse::<u32>().is_ok());
+        let origins = [undone, item.map(|(list, _)| list), used.map(|(name, _)| name)];
+        origins.into_iter().flatten().any(|origin| self.knows(origin))
     }
 
     /// What was told while it happened, in order.

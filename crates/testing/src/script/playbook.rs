@@ -39,6 +39,8 @@ pub(crate) struct Playbook {
     next: usize,
     /// The names of the steps that were looked up, in order.
     asked: Vec<Key>,
+    /// The names and keys of all steps that were looked up in any run, or declared.
+    known: BTreeSet<Key>,
 }
 
 #[derive(Debug)]
@@ -75,8 +77,19 @@ impl Playbook {
         self.asked.clear();
     }
 
+    /// There are steps of these names.
+    pub(crate) fn declare(&mut self, names: impl IntoIterator<Item = Key>) {
+        self.known.extend(names);
+    }
+
+    /// The steps that assertions may speak of: those that were met in any run, scripted, or declared.
+    pub(crate) fn known(&self) -> impl Iterator<Item = Key> {
+        self.known.iter().chain(self.named.keys()).cloned()
+    }
+
     /// A step is about to be looked up.
     pub(crate) fn looked_up(&mut self, step: &StepId) {
+        self.known.extend([step.name.clone(), step.key.clone()]);
         if !self.asked.contains(&step.name) {
             self.asked.push(step.name.clone());
         }

@@ -5,7 +5,7 @@ use awaitly_core::retry::{Jitter, Retry};
 use awaitly_core::{DurableRun, RunError, parallel, race, step};
 use awaitly_saga::{SagaOptions, saga_with};
 use awaitly_testing::report::{Difference, Ended, Ending, compare};
-use awaitly_testing::{Harness, Report, Simulation, err, hang, ok, panic, timeout};
+use awaitly_testing::{Harness, Leftovers, Report, Simulation, err, hang, ok, panic, timeout};
 
 use crate::shop::{Declined, Hold, OrderError, charge, order, order_or_nothing, release, reserve};
 
@@ -353,8 +353,53 @@ async fn an_assertion_that_fails_shows_the_difference_and_what_happened() {
     0s  the run completed
     "#);
     report.assert_called("charge");
-    report.assert_not_called("ship");
+    report.assert_calls("charge#2", 0);
     report.assert_result(&Ok(9));
+}
+
+#[tokio::test(start_paused = true)]
+async fn absence_of_a_step_without_that_name_is_no_assertion() {
+    let harness = shop();
+    let report = harness.run(order).await;
+    insta::assert_snapshot!(panics(|| report.assert_not_called("chrage")), @r#"
+    no step is called `chrage`, so it proves nothing that it was not called: correct the name, or declare a step that the body did not build with `Harness::optional_steps(["chrage"])`; the known ones are `charge`, `reserve`
+
+    what happened:
+    0s  reserve  succeeded
+    0s  charge   succeeded
+    0s  the run completed
+    "#);
+    for name in ["undo chrage", "chrage#2", "chrage[0]", "charge!", "charge#", "reserve/charge", ""] {
+        assert!(panics(|| report.assert_calls(name, 0)).starts_with("no step is called"), "{name}");
+    }
+    // More of a known step: its second use, an item of a list, the compensation.
+    for name in ["charge#2", "charge[0]", "undo charge", "undo charge[0]#2"] {
+        report.assert_not_called(name);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn declared_scripted_skipped_or_earlier_step_may_be_absent() {
+    let body = async |run: &DurableRun| {
+        if run.input::<bool>()? {
+            step!(run, "wrap", number());
+        }
+        Ok::<_, RunError>(step!(run, "ship", when = false, number()))
+    };
+    let plain = Harness::new().input(&false);
+    let report = plain.run(body).await;
+    report.assert_not_called("ship");
+    assert!(panics(|| report.assert_not_called("wrap")).starts_with("no step is called `wrap`"));
+
+    Harness::new().input(&false).optional_steps(["wrap"]).run(body).await.assert_not_called("wrap");
+    let scripted = Harness::new().input(&false).script("wrap", ok(1)).leftovers(Leftovers::Allow);
+    scripted.run(body).await.assert_not_called("wrap");
+
+    let harness = Harness::new().input(&true);
+    harness.run(body).await.assert_called("wrap");
+    let mut plain = harness.input(&false);
+    plain.reset();
+    plain.run(body).await.assert_not_called("wrap");
 }
 
 #[tokio::test(start_paused = true)]

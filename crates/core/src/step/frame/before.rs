@@ -64,8 +64,9 @@ impl Frame<'_> {
         if (1..=Key::MAX_BYTES).contains(&key.len()) {
             return Ok(());
         }
-        let what = format!("the key `{}`, which must not be empty,", shortened(key)).into();
-        Err(self.stopped(RunError::TooLarge { what, bytes: key.len(), limit: Key::MAX_BYTES }))
+        let what =
+            if key.is_empty() { "the key of a step".into() } else { format!("the key `{}`", shortened(key)) };
+        Err(self.stopped(RunError::unfit(&what, key.len(), Key::MAX_BYTES)))
     }
 
     fn look_into_journal(&mut self, run: &Shared) -> Result<Option<Found>, RunError> {
