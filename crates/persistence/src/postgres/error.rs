@@ -1,5 +1,46 @@
+use std::io::ErrorKind;
+
 use awaitly_core::store::{Lease, StoreError};
 use sqlx::Error;
+
+/// Why nothing can be written over a connection.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Unwritable {
+    /// It may take over soon, or another server has taken over.
+    #[error("the server is a standby")]
+    Standby,
+    /// An operator has set it.
+    #[error("`default_transaction_read_only` is on for this server, database or role")]
+    Setting,
+}
+
+impl From<Unwritable> for Error {
+    fn from(why: Unwritable) -> Self {
+        Self::Configuration(Box::new(why))
+    }
+}
+
+pub(super) fn unwritable(error: &Error) -> Option<&Unwritable> {
+    match error {
+        Error::Configuration(cause) => cause.downcast_ref(),
+        _ => None,
+    }
+}
+
+/// Whether the server has refused a write because the transaction was read-only.
+pub(super) fn is_read_only(error: &Error) -> bool {
+    matches!(error, Error::Database(error) if error.code().as_deref() == Some("25006"))
+}
+
+/// Whether the idle connections of the pool may fail like the one that this error came over: that was silent, or leads to a
+/// server that cannot be written.
+pub(super) fn mistrusts_others(error: &Error) -> bool {
+    match error {
+        Error::Io(error) => error.kind() == ErrorKind::TimedOut,
+        Error::PoolTimedOut => true,
+        error => is_read_only(error) || unwritable(error).is_some(),
+    }
+}
 
 /// What a store says about an error of Postgres. The text is the server's own message, which holds no values;
 /// its detail, which may, is left out.
@@ -9,6 +50,7 @@ pub(super) fn store_error(error: &Error) -> StoreError {
         Error::ColumnDecode { .. } | Error::Decode(_) | Error::ColumnNotFound(_) => {
             StoreError::Corrupt { detail }
         }
+        Error::Configuration(_) if unwritable(error).is_some() => StoreError::ReadOnly { detail },
         Error::Configuration(_) | Error::Tls(_) => StoreError::NotThere { detail },
         Error::PoolClosed => StoreError::Closed,
         Error::Encode(_) => StoreError::Unstorable { detail },
@@ -42,7 +84,7 @@ pub(super) fn is_transient(error: &Error) -> bool {
         | Error::BeginFailed => true,
         Error::Database(error) => match error.code().as_deref() {
             // serialization failure, deadlock; cancelled, shutdown, crash, starting up, idle for too long; too many
-            // connections; read-only, as while a standby takes over
+            // connections; read-only, of which another connection tells why
             Some(
                 "40001" | "40P01" | "57014" | "57P01" | "57P02" | "57P03" | "57P05" | "25P03" | "53300"
                 | "25006",
@@ -50,7 +92,7 @@ pub(super) fn is_transient(error: &Error) -> bool {
             Some(code) => code.starts_with("08"),
             None => false,
         },
-        _ => false,
+        error => matches!(unwritable(error), Some(Unwritable::Standby)),
     }
 }
 
@@ -90,8 +132,11 @@ fn detail(error: &Error) -> Box<str> {
             None => format!("PostgreSQL: {}", error.message()).into(),
         },
         Error::Io(error) => format!("PostgreSQL: {error}").into(),
-        // What it was configured with may hold a password.
-        Error::Configuration(_) => "PostgreSQL: the URL is none that it takes".into(),
+        Error::Configuration(_) => match unwritable(error) {
+            Some(why) => format!("PostgreSQL: {why}").into(),
+            // What it was configured with may hold a password.
+            None => "PostgreSQL: the URL is none that it takes".into(),
+        },
         error => format!("PostgreSQL: {error}").into(),
     }
 }

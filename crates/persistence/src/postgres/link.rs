@@ -1,14 +1,11 @@
 //! A connection that comes back.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use awaitly_core::store::StoreError;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
-use sqlx::{Connection, Error};
-use tokio::time::Instant;
+use sqlx::{Connection, Error, Row};
 
-use super::error::{is_transient, store_error};
+use super::error::Unwritable;
 
 /// A connection of its own, beside those of the pool: what it writes waits for nobody's queries.
 pub(super) struct Link {
@@ -25,6 +22,7 @@ impl Link {
     pub(super) async fn connection(&mut self) -> Result<&mut PgConnection, Error> {
         if self.connection.is_none() {
             let mut connection = PgConnection::connect_with(&self.options).await?;
+            writable(&mut connection).await?;
             durable(&mut connection).await?;
             // The same few statements over and over: planning each anew would cost a third of a step.
             sqlx::query("SET plan_cache_mode = force_generic_plan").execute(&mut connection).await?;
@@ -48,53 +46,19 @@ impl Link {
 }
 
 /// Lets commits wait for the disk, where the server is set not to; where it is set to more, that stays.
-pub(super) async fn durable(connection: &mut PgConnection) -> Result<(), Error> {
+async fn durable(connection: &mut PgConnection) -> Result<(), Error> {
     let sql = "SELECT set_config('synchronous_commit', 'on', false) \
                WHERE current_setting('synchronous_commit') = 'off'";
     sqlx::query(sql).execute(connection).await.map(drop)
 }
 
-/// How long to go on trying.
-#[derive(Clone)]
-pub(super) struct Patience {
-    until: Instant,
-    /// How long one try may take.
-    longest: Duration,
-    pause: Duration,
-}
-
-impl Patience {
-    pub(super) fn new(patience: Duration) -> Self {
-        let longest = (patience / 3).max(Duration::from_secs(1));
-        Self { until: Instant::now() + patience, longest, pause: Duration::from_millis(10) }
-    }
-
-    /// How long one try may take, so that there is time for another one.
-    pub(super) const fn longest(&self) -> Duration {
-        self.longest
-    }
-
-    /// Whether it is too late for another try.
-    pub(super) fn is_over(&self) -> bool {
-        Instant::now() > self.until
-    }
-
-    /// Waits a moment before another try, or gives up.
-    pub(super) async fn after(&mut self, error: Error) -> Result<(), StoreError> {
-        if !is_transient(&error) || Instant::now() + self.pause > self.until {
-            return Err(store_error(&error));
-        }
-        tracing::warn!(error = %store_error(&error), "trying again");
-        tokio::time::sleep(self.pause).await;
-        self.pause = (self.pause * 2).min(Duration::from_millis(500));
-        Ok(())
-    }
-
-    /// Waits for `answer`, but leaves time for another try: a connection that was cut without a word never answers.
-    pub(super) async fn within<T>(&self, answer: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
-        match tokio::time::timeout(self.longest, answer).await {
-            Ok(answer) => answer,
-            Err(_) => Err(Error::Io(std::io::ErrorKind::TimedOut.into())),
-        }
+/// Fails with [`Unwritable`] if nothing can be written over this connection.
+pub(super) async fn writable(connection: &mut PgConnection) -> Result<(), Error> {
+    let sql = "SELECT current_setting('transaction_read_only') = 'on', pg_is_in_recovery()";
+    let row = sqlx::query(sql).fetch_one(connection).await?;
+    match (row.try_get(0)?, row.try_get(1)?) {
+        (_, true) => Err(Unwritable::Standby.into()),
+        (true, false) => Err(Unwritable::Setting.into()),
+        (false, false) => Ok(()),
     }
 }

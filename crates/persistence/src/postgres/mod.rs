@@ -6,6 +6,7 @@ mod link;
 mod open;
 mod operate;
 mod options;
+mod patience;
 mod pool;
 mod rows;
 mod schema;
@@ -21,17 +22,18 @@ pub use transaction::PostgresTransaction;
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use awaitly_core::store::{Bell, StoreError};
 use sqlx::Row;
-use sqlx::postgres::PgPool;
+use sqlx::postgres::{PgConnection, PgPool};
 use tokio::sync::oneshot;
 
 use crate::group::{Sender, queue};
-use lane::{Lane, Op, Releasing, Turns, Unflushed};
-use link::{Link, Patience};
-use pool::Connection;
+use error::{store_error, unwritable};
+use lane::{HeldUp, Lane, Op, Releasing, Turns, Unflushed};
+use link::{Link, writable};
+use pool::{Connection, Length, Pool};
 use schema::{Failure, Schema};
 use statements::Statements;
 use wakes::Listening;
@@ -65,12 +67,14 @@ use wakes::Listening;
 /// # Leases
 /// They run by the clock of the server: those of the processes may be wrong by hours. A lease lasts until its
 /// time is over, also where its process was killed; [`close`](Self::close) waits until those that were given back are
-/// free. Every write checks the fencing token and locks the row of its run against those who would take it over, in one
+/// free. If a lease cannot be given back, because another session has locked the table or the row of the run, or because the
+/// server is away for longer than the patience, the store tries again each second, for ten minutes at most. Every write checks the fencing token and locks the row of its run against those who would take it over, in one
 /// statement, so an owner that was frozen and replaced is refused. All leases of a process that are to be renewed at one moment are renewed by one statement.
 ///
 /// # When the server goes away
 /// Writes wait and are tried again for as long as [`patience`](PostgresOptions::patience) lasts, 30 seconds unless
-/// set; then they are [`StoreError::Unavailable`], and their runs are interrupted, to be resumed later. Where a
+/// set; then they are [`StoreError::Unavailable`], and their runs are interrupted, to be resumed later. A connection that
+/// goes silent has a third of that time; then the store closes it and the idle ones of the pool, and tries a new one. Where a
 /// connection was cut between a commit and its answer, the write is looked for before it is done again, so it
 /// is never there twice.
 ///
@@ -102,7 +106,7 @@ use wakes::Listening;
 pub struct PostgresStore(Arc<Shared>);
 
 struct Shared {
-    pool: PgPool,
+    pool: Pool,
     schema: Schema,
     statements: Arc<Statements>,
     /// Records.
@@ -111,7 +115,6 @@ struct Shared {
     /// Beginnings and endings of runs, and leases.
     turns: Turns,
     channel: Arc<str>,
-    patience: Duration,
     bell: Bell,
     listening: Listening,
     alive: Arc<()>,
@@ -131,9 +134,10 @@ impl PostgresStore {
     /// The same on a pool that the application has.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`] where the server cannot be reached; [`StoreError::NotThere`] where it refuses
-    /// the user or has no such database; [`StoreError::ReadOnly`] where the tables cannot be made;
-    /// [`StoreError::NewerFormat`] where a newer version made them, and then nothing was touched.
+    /// Returns [`StoreError::Unavailable`] if the server cannot be reached; [`StoreError::NotThere`] if it refuses the
+    /// user, has no such database, or keeps the database in another encoding than `UTF8`; [`StoreError::ReadOnly`] if the
+    /// server is a standby, if `default_transaction_read_only` is on, or if the role may not make the tables;
+    /// [`StoreError::NewerFormat`] if a newer version made them. Nothing is changed then.
     ///
     /// # Panics
     /// Outside of a tokio runtime.
@@ -143,19 +147,25 @@ impl PostgresStore {
 
     async fn start(options: PostgresOptions, pool: PgPool) -> Result<Self, StoreError> {
         let schema = Schema::new(&options.schema)?;
-        let mut patience = Patience::new(options.patience);
-        let durability = loop {
-            let ready = async {
-                let mut connection = pool.acquire().await?;
-                schema.migrate(&mut connection).await?;
-                Ok::<_, Failure>(durability(&mut connection).await?)
-            };
-            match ready.await {
-                Ok(durable) => break durable,
-                Err(Failure::Refused(error)) => return Err(error),
-                Err(Failure::Postgres(error)) => patience.after(error).await?,
+        let pool = Pool::new(pool, options.patience);
+        let tried = AtomicBool::new(false);
+        let prepare = {
+            let (schema, tried) = (&schema, &tried);
+            move |mut connection: Connection| async move {
+                let connection = &mut *connection;
+                utf8(connection).await?;
+                match writable(connection).await {
+                    // A new connection may lead to the server that has taken over.
+                    Err(error) if unwritable(&error).is_some() && tried.swap(true, Ordering::Relaxed) => {
+                        return Err(Failure::Refused(store_error(&error)));
+                    }
+                    writable => writable?,
+                }
+                schema.migrate(connection).await?;
+                Ok(durability(connection).await?)
             }
         };
+        let durability = pool.insist(pool.patience(), Length::Long, prepare).await?;
         let (statements, bell) = (Arc::new(Statements::new(&schema)), Bell::new());
         let (channel, releasing) = (Arc::<str>::from(schema.channel()), Releasing::default());
         let lane = |unflushed| {
@@ -167,7 +177,8 @@ impl PostgresStore {
                 patience: options.patience,
                 bell: bell.clone(),
                 channel: Arc::clone(&channel),
-                releasing: Arc::clone(&releasing),
+                releasing: releasing.clone(),
+                held_up: HeldUp::default(),
                 unflushed,
             };
             tokio::spawn(lane.run());
@@ -175,7 +186,7 @@ impl PostgresStore {
         };
         let unflushed = Unflushed::default();
         let (appends, turns) = (lane(unflushed.clone()), lane(Unflushed::default()));
-        let turns = Turns { ops: turns, releasing: Arc::clone(&releasing) };
+        let turns = Turns { ops: turns, patience: options.patience, releasing };
         tracing::info!(schema = schema.name(), durability, "opened a store of journals");
         Ok(Self(Arc::new(Shared {
             pool,
@@ -185,7 +196,6 @@ impl PostgresStore {
             unflushed,
             turns,
             channel,
-            patience: options.patience,
             bell,
             listening: Listening::default(),
             alive: Arc::new(()),
@@ -218,10 +228,22 @@ fn close(lane: &Sender<Op>) -> Option<oneshot::Receiver<Result<(), StoreError>>>
     lane.send(Op::Close(fate)).then_some(closed)
 }
 
+/// Refuses a database whose encoding cannot keep every text, or that keeps bytes without a check.
+async fn utf8(connection: &mut PgConnection) -> Result<(), Failure> {
+    let row = sqlx::query("SELECT current_setting('server_encoding')").fetch_one(connection).await?;
+    let encoding: String = row.try_get(0)?;
+    if encoding == "UTF8" {
+        return Ok(());
+    }
+    let detail =
+        format!("PostgreSQL: the database has the encoding {encoding}, make one with ENCODING 'UTF8'").into();
+    Err(StoreError::NotThere { detail }.into())
+}
+
 /// What an acknowledged write survives, as the server is set.
-async fn durability(connection: &mut Connection) -> Result<&'static str, sqlx::Error> {
+async fn durability(connection: &mut PgConnection) -> Result<&'static str, sqlx::Error> {
     let settings = sqlx::query("SELECT current_setting('fsync'), current_setting('synchronous_commit')");
-    let row = settings.fetch_one(&mut **connection).await?;
+    let row = settings.fetch_one(connection).await?;
     let (fsync, commit): (String, String) = (row.try_get(0)?, row.try_get(1)?);
     Ok(match (fsync.as_str(), commit.as_str()) {
         ("off", _) => "PostgreSQL, fsync=off: a crash of the server may destroy everything",

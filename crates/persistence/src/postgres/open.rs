@@ -84,13 +84,17 @@ pub(super) async fn journal(
     Ok((rows::records(&records)?, waits))
 }
 
+/// A process that is frozen in the middle, or cut off without a word, does not keep the snapshot.
+const BEGIN_SNAPSHOT: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY; \
+     SET LOCAL idle_in_transaction_session_timeout = '3s'";
+
 /// A whole run, as it was at one moment.
 pub(super) async fn stored(
     connection: &mut PgConnection,
     statements: &Statements,
     run: &str,
 ) -> Result<Option<StoredRun>, Failure> {
-    in_transaction!("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY", connection, snapshot => {
+    in_transaction!(BEGIN_SNAPSHOT, connection, snapshot => {
         let row = statements.run.query().bind(text::stored(run)).fetch_optional(&mut *snapshot).await?;
         let Some(RunRow { slot, header, input, .. }) = row.as_ref().map(rows::run).transpose()? else {
             return Ok(None);

@@ -8,12 +8,11 @@ use awaitly_core::store::{
     RunQuery, RunSummary, StoreError, StoredRun, WaitQuery, Waiting, Wakes,
 };
 use sqlx::postgres::PgConnection;
-use sqlx::{Connection, Row};
+use sqlx::{Connection as _, Row};
 
 use super::PostgresStore;
 use super::error::undecodable;
-use super::link::Patience;
-use super::pool::within;
+use super::pool::{Connection, Length};
 use super::rows::{self, millis, moment};
 use super::schema::{Failure, in_transaction};
 use super::statements::Statements;
@@ -45,9 +44,11 @@ impl Operate for PostgresStore {
     /// again, it says whether somebody has answered.
     async fn answer(&self, answer: Answer) -> Result<Answered, StoreError> {
         limits::answer(&answer.outcome)?;
-        let mut connection = self.connection().await?;
-        let answering = record(&mut connection, &self.0.statements, &self.0.channel, &answer);
-        let answered = within(Patience::new(self.0.patience).longest(), answering).await?;
+        let (statements, channel, answer) = (&self.0.statements, &*self.0.channel, &answer);
+        let answering = |mut connection: Connection| async move {
+            record(&mut connection, statements, channel, answer).await
+        };
+        let answered = self.once(Length::Short, answering).await?;
         self.0.bell.ring();
         Ok(answered)
     }
@@ -62,13 +63,18 @@ impl Operate for PostgresStore {
 
     async fn delete(&self, runs: Vec<RunId>, condition: DeleteIf) -> Result<Vec<RunId>, StoreError> {
         let (statements, runs) = (&self.0.statements, runs.as_slice());
-        self.in_time(delete(&mut *self.connection().await?, statements, runs, condition)).await
+        let deleting = |mut connection: Connection| async move {
+            delete(&mut connection, statements, runs, condition).await
+        };
+        self.once(Length::Long, deleting).await
     }
 
     async fn import(&self, run: RunId, stored: StoredRun) -> Result<Imported, StoreError> {
         let (statements, channel, run, stored) = (&self.0.statements, &*self.0.channel, &run, &stored);
-        let imported =
-            self.in_time(import(&mut *self.connection().await?, statements, channel, run, stored)).await?;
+        let importing = |mut connection: Connection| async move {
+            import(&mut connection, statements, channel, run, stored).await
+        };
+        let imported = self.once(Length::Long, importing).await?;
         self.0.bell.ring();
         Ok(imported)
     }
@@ -198,9 +204,10 @@ async fn record(
 impl PostgresStore {
     async fn cancel_by(&self, run: &RunId, cancelling: Cancelling) -> Result<Cancelled, StoreError> {
         let (statements, channel) = (&self.0.statements, &*self.0.channel);
-        let mut connection = self.connection().await?;
-        let cancel = cancel(&mut connection, statements, channel, run, cancelling);
-        let cancelled = within(Patience::new(self.0.patience).longest(), cancel).await?;
+        let cancel = |mut connection: Connection| async move {
+            cancel(&mut connection, statements, channel, run, cancelling).await
+        };
+        let cancelled = self.once(Length::Short, cancel).await?;
         self.0.bell.ring();
         Ok(cancelled)
     }

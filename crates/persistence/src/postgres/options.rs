@@ -56,13 +56,23 @@ impl PostgresOptions {
     }
 
     /// Sets for how long to try again when the server cannot be reached or restarts, before the answer is
-    /// [`StoreError::Unavailable`]. 30 seconds unless set.
+    /// [`StoreError::Unavailable`]. The time counts from the call, and includes the wait in a queue; more than a day
+    /// counts as a day.
     ///
-    /// A third of it, and a second at least, is the longest that one try takes, so that a connection that was cut without a
-    /// word leaves time for another one. What goes through much, as loading a journal, a migration, a list or a deletion,
-    /// may take all of it, and 30 seconds in any case.
+    /// A third of it, and a second at least, is the longest that one try takes, so that a connection that has gone silent
+    /// leaves time for another one. Loading a journal, a migration, a list or a deletion may take all of it, and 30
+    /// seconds in any case. After a third of the patience without an answer, the store loads or lists on a second
+    /// connection too, and takes the first answer.
+    ///
+    /// The store does not wait for a server that cannot succeed: a database that is set to be read-only is
+    /// [`StoreError::ReadOnly`] at once. A write that reaches a standby is tried again, since another server may be taking
+    /// over.
+    ///
+    /// # Default
+    /// 30 seconds.
     pub const fn patience(mut self, patience: Duration) -> Self {
-        self.patience = patience;
+        const DAY: Duration = Duration::from_secs(24 * 3600);
+        self.patience = if patience.as_secs() < DAY.as_secs() { patience } else { DAY };
         self
     }
 

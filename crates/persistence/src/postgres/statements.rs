@@ -198,6 +198,18 @@ statements! {
         UPDATE {schema}.runs r SET owner = NULL, lease_until = 0 \
         FROM at, o JOIN held h ON h.id = o.id AND h.token = o.token AND h.run_id = o.run_id WHERE r.id = h.id";
 
+    /// The same for the rows that no other session has locked; returns the others.
+    release_unlocked: "WITH at AS MATERIALIZED (SELECT set_config('synchronous_commit', 'off', true), pg_notify($4, '')), \
+            o AS MATERIALIZED (SELECT * FROM unnest($1::bigint[], $2::text[], $3::bigint[]) AS o(id, run_id, token)), \
+            held AS MATERIALIZED (SELECT r.id, r.token, r.run_id FROM {schema}.runs r \
+                WHERE r.id = ANY($1) AND r.owner IS NOT NULL ORDER BY r.id FOR NO KEY UPDATE SKIP LOCKED), \
+            released AS (UPDATE {schema}.runs r SET owner = NULL, lease_until = 0 \
+                FROM at, o JOIN held h ON h.id = o.id AND h.token = o.token AND h.run_id = o.run_id \
+                WHERE r.id = h.id RETURNING r.id) \
+        SELECT o.id, o.token FROM o JOIN {schema}.runs r \
+            ON r.id = o.id AND r.token = o.token AND r.run_id = o.run_id AND r.owner IS NOT NULL \
+        WHERE o.id NOT IN (SELECT id FROM released)";
+
     run: concat!("SELECT ", run_columns!(), ", {now} FROM {schema}.runs WHERE run_id = $1");
 
     run_for_update: concat!("SELECT ", run_columns!(), ", {now} FROM {schema}.runs WHERE run_id = $1 FOR UPDATE");

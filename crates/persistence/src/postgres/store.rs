@@ -10,9 +10,10 @@ use awaitly_core::store::{
 };
 use tracing::Instrument;
 
-use super::lane::{Append, Begin, Finish, Op, Renew};
+use super::lane::{Append, Begin, Finish, Flush, Op, Renew};
 use super::open::{self, Asked};
-use super::pool::Connection;
+use super::patience::Patience;
+use super::pool::{Connection, Length};
 use super::transaction::PostgresTransaction;
 use super::{PostgresStore, error, write};
 use crate::limits;
@@ -22,13 +23,17 @@ impl Store for PostgresStore {
         // Who opened it is known by a name that nobody else has: a call whose answer was lost finds its lease by it.
         request.owner = Owner::new(format!("{} {}", request.owner.as_str(), Owner::unique().as_str()));
         let request = Arc::new(request);
-        let statements = &self.0.statements;
+        let (statements, patience) = (&self.0.statements, self.patience());
         loop {
             let begin = Arc::clone(&request);
             let back = self.0.turns.clone();
             if request.absent == Absent::Begin
-                && let Some(began) =
-                    self.0.turns.ops.ask(|fate| Op::Begin(Begin { request: begin, fate, back })).await?
+                && let Some(began) = self
+                    .0
+                    .turns
+                    .ops
+                    .ask(|fate| Op::Begin(Begin { request: begin, patience, fate, back }))
+                    .await?
             {
                 let header = Header::begin(&request, began.now);
                 let input = request.input.as_ref().map(|input| input.payload.clone());
@@ -38,7 +43,7 @@ impl Store for PostgresStore {
             }
             // Where this future is dropped meanwhile, the task goes on, and gives the lease back that it gets.
             let (store, asking) = (self.clone(), Arc::clone(&request));
-            let ask = async move { store.ask_for(&asking).await };
+            let ask = async move { store.ask_for(&asking, patience).await };
             let asked = tokio::spawn(ask.in_current_span()).await;
             let asked = asked.unwrap_or_else(|ended| match ended.try_into_panic() {
                 Ok(panic) => std::panic::resume_unwind(panic),
@@ -57,7 +62,7 @@ impl Store for PostgresStore {
             let read = |mut connection: Connection| async move {
                 Ok(open::journal(&mut connection, statements, slot).await?)
             };
-            let (records, waits) = self.insist_at_length(read).await?;
+            let (records, waits) = self.insist_for(patience, Length::Long, read).await?;
             let lease = lease.claim().ok_or(StoreError::Closed)?;
             let run = StoredRun { header: run.header, input: run.input, records, waits };
             return Ok(Opened::Held { lease, now, run });
@@ -68,25 +73,27 @@ impl Store for PostgresStore {
         if self.0.turns.gives_back(lease) {
             return Err(error::lost(lease));
         }
-        let lease = lease.clone();
-        self.0.appends.ask(|fate| Op::Append(Append { lease, record, durability, fate })).await
+        let (lease, patience) = (lease.clone(), self.patience());
+        self.0.appends.ask(|fate| Op::Append(Append { lease, record, durability, patience, fate })).await
     }
 
     async fn replace(&self, lease: &Lease, record: Record, _: Durability) -> Result<(), StoreError> {
-        self.flushed(lease).await?;
+        let patience = self.patience();
+        self.flushed(lease, patience).await?;
         let (statements, record) = (&self.0.statements, &record);
-        self.insist(|mut connection| async move {
+        self.insist_for(patience, Length::Short, |mut connection| async move {
             write::replace(&mut connection, statements, lease, record).await
         })
         .await
     }
 
     async fn wait(&self, lease: &Lease, wait: Wait) -> Result<(), StoreError> {
-        self.flushed(lease).await?;
+        let patience = self.patience();
+        self.flushed(lease, patience).await?;
         let (statements, wait) = (&self.0.statements, &wait);
-        self.insist(
-            |mut connection| async move { write::wait(&mut connection, statements, lease, wait).await },
-        )
+        self.insist_for(patience, Length::Short, |mut connection| async move {
+            write::wait(&mut connection, statements, lease, wait).await
+        })
         .await
     }
 
@@ -96,9 +103,10 @@ impl Store for PostgresStore {
         record: Record,
         settling: Settling,
     ) -> Result<Option<Outcome>, StoreError> {
-        self.flushed(lease).await?;
+        let patience = self.patience();
+        self.flushed(lease, patience).await?;
         let (statements, record) = (&self.0.statements, &record);
-        self.insist(|mut connection| async move {
+        self.insist_for(patience, Length::Short, |mut connection| async move {
             write::close_entry(&mut connection, statements, lease, record, settling).await
         })
         .await
@@ -121,14 +129,15 @@ impl Store for PostgresStore {
     }
 
     async fn finish(&self, lease: &Lease, ending: Ending) -> Result<(), StoreError> {
-        self.flushed(lease).await?;
+        let patience = self.patience();
+        self.flushed(lease, patience).await?;
         let (lease, ending) = (lease.clone(), Box::new(ending));
-        self.0.turns.ops.ask(|fate| Op::Finish(Finish { lease, ending, fate })).await
+        self.0.turns.ops.ask(|fate| Op::Finish(Finish { lease, ending, patience, fate })).await
     }
 
     async fn renew(&self, lease: &Lease, ttl: Duration) -> Result<Renewed, StoreError> {
-        let lease = lease.clone();
-        self.0.turns.ops.ask(|fate| Op::Renew(Renew { lease, ttl, fate })).await
+        let (lease, patience) = (lease.clone(), self.patience());
+        self.0.turns.ops.ask(|fate| Op::Renew(Renew { lease, ttl, patience, fate })).await
     }
 
     fn release(&self, lease: &Lease) {
@@ -152,7 +161,7 @@ impl Transactional for PostgresStore {
     type Transaction = PostgresTransaction;
 
     async fn begin(&self) -> Result<Self::Transaction, StoreError> {
-        self.begin_transaction().await.map(PostgresTransaction)
+        self.begin_transaction().await
     }
 
     async fn commit(
@@ -162,25 +171,25 @@ impl Transactional for PostgresStore {
         record: Record,
         on_recorded: OnRecorded,
     ) -> Result<(), StoreError> {
-        self.commit_transaction(transaction.0, lease, &record, on_recorded).await
+        self.commit_transaction(transaction, lease, &record, on_recorded).await
     }
 }
 
 impl PostgresStore {
     /// Before something is written that is not a record: what was recorded before it under this lease is on the disk, or
     /// the lease was given back.
-    pub(super) async fn flushed(&self, lease: &Lease) -> Result<(), StoreError> {
+    pub(super) async fn flushed(&self, lease: &Lease, patience: Patience) -> Result<(), StoreError> {
         if self.0.unflushed.concern(lease) {
-            self.0.appends.ask(Op::Flush).await?;
+            self.0.appends.ask(|fate| Op::Flush(Flush { patience, fate })).await?;
         }
         Ok(())
     }
 
-    async fn ask_for(&self, request: &Open) -> Result<Asked, StoreError> {
+    async fn ask_for(&self, request: &Open, patience: Patience) -> Result<Asked, StoreError> {
         let (statements, back) = (&self.0.statements, &self.0.turns);
         let ask = |mut connection: Connection| async move {
             open::ask(&mut connection, statements, request, back).await
         };
-        self.insist(ask).await
+        self.insist_for(patience, Length::Short, ask).await
     }
 }

@@ -4,12 +4,14 @@ use std::ops::{Deref, DerefMut};
 
 use awaitly_core::journal::Record;
 use awaitly_core::store::{Lease, OnRecorded, StoreError};
-use sqlx::postgres::{PgConnection, Postgres};
-use sqlx::{Row, Transaction};
+use sqlx::postgres::{PgConnection, PgTransactionManager};
+use sqlx::{Row, SqlSafeStr};
+use sqlx_core::transaction::TransactionManager;
 
 use super::PostgresStore;
 use super::error::{is_duplicate, is_transient, lost, refuses};
-use super::link::Patience;
+use super::patience::{Patience, within};
+use super::pool::{Connection, Length};
 use super::schema::Failure;
 use super::text;
 
@@ -20,8 +22,12 @@ const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED; \
 
 /// A transaction on a connection of the store's pool, which a step writes with. It derefs to the connection:
 /// `sqlx::query(..).execute(&mut **tx)`.
+///
+/// A transaction that is dropped, also outside of a runtime, is rolled back.
+// Not `sqlx::Transaction`: that gives its connection back to the pool by itself, which panics outside of a runtime, and
+// which waits without end for a connection that has gone silent.
 #[derive(Debug)]
-pub struct PostgresTransaction(pub(super) Transaction<'static, Postgres>);
+pub struct PostgresTransaction(Connection);
 
 impl Deref for PostgresTransaction {
     type Target = PgConnection;
@@ -37,27 +43,36 @@ impl DerefMut for PostgresTransaction {
     }
 }
 
-impl PostgresStore {
-    pub(super) async fn begin_transaction(&self) -> Result<Transaction<'static, Postgres>, StoreError> {
-        let mut patience = Patience::new(self.0.patience);
-        loop {
-            match patience.within(self.0.pool.begin_with(BEGIN)).await {
-                Ok(transaction) => return Ok(transaction),
-                Err(error) => patience.after(error).await?,
-            }
+impl Drop for PostgresTransaction {
+    fn drop(&mut self) {
+        if PgTransactionManager::get_transaction_depth(&self.0) == 0 {
+            return self.0.give_back();
         }
+        PgTransactionManager::start_rollback(&mut self.0);
+        self.0.give_back_if_it_answers();
+    }
+}
+
+impl PostgresStore {
+    pub(super) async fn begin_transaction(&self) -> Result<PostgresTransaction, StoreError> {
+        let begin = |mut connection: Connection| async move {
+            PgTransactionManager::begin(&mut connection, Some(BEGIN.into_sql_str())).await?;
+            Ok(PostgresTransaction(connection))
+        };
+        self.0.pool.insist(self.patience(), Length::Short, begin).await
     }
 
     pub(super) async fn commit_transaction(
         &self,
-        transaction: Transaction<'static, Postgres>,
+        transaction: PostgresTransaction,
         lease: &Lease,
         record: &Record,
         on_recorded: OnRecorded,
     ) -> Result<(), StoreError> {
-        self.flushed(lease).await?;
+        let patience = self.patience();
+        self.flushed(lease, patience).await?;
         let added = self.add_and_commit(transaction, lease, record, on_recorded);
-        let error = match Patience::new(self.0.patience).within(added).await {
+        let error = match within(patience.longest(), added).await {
             Ok(true) => return Ok(()),
             Ok(false) => StoreError::AlreadyRecorded { run: (**lease.run()).into(), key: record.key.clone() },
             Err(error) if is_transient(&error) => Failure::from(error).into(),
@@ -65,8 +80,8 @@ impl PostgresStore {
         };
         // Whether a commit whose answer was lost has happened is not known: the record says so. Where it is not
         // there the server may still be at it, so only what is there counts.
-        match (self.look(lease, record).await?, error) {
-            ((false, _), _) if !self.has(lease).await? => {
+        match (self.look(lease, record, patience).await?, error) {
+            ((false, _), _) if !self.has(lease, patience).await? => {
                 let detail = "the run is not in this store: give the step the store that its workflow has";
                 Err(StoreError::Unstorable { detail: detail.into() })
             }
@@ -79,7 +94,7 @@ impl PostgresStore {
     /// Whether the record was added, and all of it committed. Where it was not, all of it is undone.
     async fn add_and_commit(
         &self,
-        mut transaction: Transaction<'static, Postgres>,
+        mut transaction: PostgresTransaction,
         lease: &Lease,
         record: &Record,
         on_recorded: OnRecorded,
@@ -93,16 +108,18 @@ impl PostgresStore {
         };
         let added = statement.writing(lease, record).execute(&mut *transaction).await;
         match added {
-            Ok(added) if added.rows_affected() == 1 => transaction.commit().await.map(|()| true),
+            Ok(added) if added.rows_affected() == 1 => {
+                PgTransactionManager::commit(&mut transaction).await.map(|()| true)
+            }
             Err(error) if !is_duplicate(&error) => Err(error),
-            _ => transaction.rollback().await.map(|()| false),
+            _ => PgTransactionManager::rollback(&mut transaction).await.map(|()| false),
         }
     }
 
     /// Whether the run that the lease is for is in this store.
-    async fn has(&self, lease: &Lease) -> Result<bool, StoreError> {
+    async fn has(&self, lease: &Lease, patience: Patience) -> Result<bool, StoreError> {
         let statements = &self.0.statements;
-        self.insist(|mut connection| async move {
+        self.insist_for(patience, Length::Short, |mut connection| async move {
             let run = statements.run.query().bind(text::stored(lease.run()));
             Ok(run.fetch_optional(&mut *connection).await?.is_some())
         })
@@ -110,9 +127,14 @@ impl PostgresStore {
     }
 
     /// Whether the lease is held, and whether this very record was written under it.
-    async fn look(&self, lease: &Lease, record: &Record) -> Result<(bool, bool), StoreError> {
+    async fn look(
+        &self,
+        lease: &Lease,
+        record: &Record,
+        patience: Patience,
+    ) -> Result<(bool, bool), StoreError> {
         let statements = &self.0.statements;
-        self.insist(|mut connection| async move {
+        self.insist_for(patience, Length::Short, |mut connection| async move {
             let row = statements.look.looking(lease, record).fetch_one(&mut *connection).await?;
             Ok((row.try_get(0)?, row.try_get::<Option<bool>, _>(1)?.unwrap_or(false)))
         })

@@ -45,7 +45,8 @@ async fn told(
     let pool = PgPoolOptions::new().max_connections(1).connect_lazy_with(options);
     let mut listener = PgListener::connect_with(&pool).await?;
     listener.eager_reconnect(false);
-    listener.listen(channel).await?;
+    let listening = tokio::time::timeout(SILENCE, listener.listen(channel)).await;
+    listening.unwrap_or_else(|_| Err(std::io::Error::from(ErrorKind::TimedOut).into()))?;
     bell.ring();
     let mut heard = Instant::now();
     while alive.strong_count() > 0 && !bell.has_ended() {

@@ -25,6 +25,8 @@ pub(crate) enum Way {
     HoldsARequest,
     /// It hangs up on whoever asks something that holds this text, and on nobody else.
     HangsUpOn(&'static str),
+    /// It falls silent on the connection that next asks something that holds this text, and is open.
+    FallsSilentAt(&'static str),
     /// It hangs up on everybody.
     Closed,
 }
@@ -39,6 +41,8 @@ struct Shared {
     target: String,
     way: watch::Sender<Way>,
     calls: watch::Sender<usize>,
+    /// How many of the calls, from the first one on, it carries nothing for any more.
+    silent: watch::Sender<usize>,
     held: mpsc::UnboundedSender<Held>,
 }
 
@@ -55,7 +59,8 @@ impl Proxy {
         let port = listener.local_addr().unwrap().port();
         let (keep, held) = mpsc::unbounded_channel();
         let (way, calls) = (watch::Sender::new(Way::Open), watch::Sender::new(0));
-        let shared = Arc::new(Shared { target, way, calls, held: keep });
+        let silent = watch::Sender::new(0);
+        let shared = Arc::new(Shared { target, way, calls, silent, held: keep });
         let serving = Arc::clone(&shared);
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
@@ -76,6 +81,11 @@ impl Proxy {
 
     pub(crate) fn way(&self) -> Way {
         *self.shared.way.borrow()
+    }
+
+    /// Carries nothing more on the connections that exist now, and closes none of them. New ones work.
+    pub(crate) fn silence(&self) {
+        self.shared.silent.send_replace(self.calls());
     }
 
     /// How often somebody has called.
@@ -125,8 +135,13 @@ impl Held {
 async fn serve(shared: Arc<Shared>, mut client: TcpStream) {
     let mut changed = shared.way.subscribe();
     let way = *changed.borrow_and_update();
+    let mut silent = shared.silent.subscribe();
     // Not before: who waits for a call may give way to the next one then.
-    shared.calls.send_modify(|calls| *calls += 1);
+    let mut call = 0;
+    shared.calls.send_modify(|calls| {
+        *calls += 1;
+        call = *calls;
+    });
     if way == Way::Closed {
         return;
     }
@@ -135,9 +150,20 @@ async fn serve(shared: Arc<Shared>, mut client: TcpStream) {
     let mut loses = false;
     loop {
         tokio::select! {
+            biased;
+            true = async { silent.wait_for(|silent| *silent >= call).await.is_ok() } => {
+                return say_nothing(client, server).await;
+            },
             read = client.read(&mut asked) => {
                 let Ok(length @ 1..) = read else { return };
                 let request = &asked[..length];
+                let falls_silent = shared.next_way(|way| match way {
+                    Way::FallsSilentAt(text) if String::from_utf8_lossy(request).contains(text) => Some(Way::Open),
+                    _ => None,
+                });
+                if falls_silent {
+                    return say_nothing(client, server).await;
+                }
                 if shared.next_way(|way| (way == Way::HoldsARequest).then_some(Way::Open)) {
                     drop(shared.held.send(Held { request: request.to_vec(), server }));
                     return;
@@ -169,6 +195,13 @@ async fn serve(shared: Arc<Shared>, mut client: TcpStream) {
             },
         }
     }
+}
+
+/// Swallows requests. Neither side learns that the other one has gone.
+async fn say_nothing(mut client: TcpStream, _server: TcpStream) {
+    let mut asked = vec![0; 1 << 16];
+    while matches!(client.read(&mut asked).await, Ok(1..)) {}
+    std::future::pending().await
 }
 
 impl Shared {

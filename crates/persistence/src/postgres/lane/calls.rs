@@ -286,6 +286,19 @@ pub(super) async fn give_back(
     release.execute(connection).await.map(drop)
 }
 
+/// The same for leases that were held up. It skips the rows that another session has locked, and returns their leases.
+pub(super) async fn give_back_unlocked(
+    connection: &mut PgConnection,
+    statements: &Statements,
+    channel: &str,
+    leases: &[Lease],
+) -> Result<HashSet<Place>, Error> {
+    let (slots, runs, tokens) = columns(leases.iter());
+    let release = statements.release_unlocked.query().bind(slots).bind(runs).bind(tokens).bind(channel);
+    let rows = release.fetch_all(connection).await?;
+    rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
+}
+
 /// The keys that the run waits on, in the form in which they are kept.
 fn waits_on(ending: &Ending) -> Option<String> {
     let keys: Vec<_> = ending.waits_on.iter().map(|key| text::stored(key)).collect();

@@ -5,28 +5,33 @@
 //! queued up since the last commit returned goes into the next one: see [`group`](crate::group).
 
 mod calls;
+mod held_up;
 mod ops;
+mod parts;
 mod turns;
 mod unflushed;
+mod work;
 
 use std::collections::HashSet;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
-use awaitly_core::store::{Bell, Lease, StoreError};
+use awaitly_core::store::{Bell, StoreError};
 use sqlx::Error;
-use sqlx::postgres::PgConnection;
+use tokio::time::Instant;
 
-pub(super) use ops::{Append, Began, Begin, Fate, Finish, Op, Renew};
+pub(super) use held_up::HeldUp;
+pub(super) use ops::{Append, Begin, Fate, Finish, Flush, Op, Release, Renew};
 pub(super) use turns::{Releasing, Turns, Unclaimed};
 pub(super) use unflushed::Unflushed;
 
-use super::error::{concerns_one, lost, store_error};
-use super::link::{Link, Patience};
+use super::error::{concerns_one, store_error};
+use super::link::Link;
+use super::patience::{Patience, Pause, within};
 use super::statements::Statements;
-use super::text;
 use crate::group::Receiver;
-use calls::{RefusedAppends, append, begin, finish, give_back, place, renew};
+use calls::give_back_unlocked;
+use parts::Parts;
 
 /// A task that writes.
 pub(super) struct Lane {
@@ -38,18 +43,18 @@ pub(super) struct Lane {
     /// What other processes listen to.
     pub(super) channel: Arc<str>,
     pub(super) releasing: Releasing,
+    pub(super) held_up: HeldUp,
     pub(super) unflushed: Unflushed,
 }
 
 /// What a batch is made of, each kind for a statement of its own.
-#[derive(Default)]
 struct Batch {
-    begins: Vec<Begin>,
-    appends: Vec<Append>,
-    finishes: Vec<Finish>,
-    renewals: Vec<Renew>,
-    releases: Vec<Lease>,
-    flushes: Vec<Fate<()>>,
+    begins: Parts<Begin>,
+    appends: Parts<Append>,
+    finishes: Parts<Finish>,
+    renewals: Parts<Renew>,
+    releases: Parts<Release>,
+    flushes: Parts<Flush>,
     closing: Vec<Fate<()>>,
 }
 
@@ -58,7 +63,7 @@ impl Lane {
     pub(super) async fn run(mut self) {
         let mut ops = Vec::new();
         let mut closing = Vec::new();
-        while self.ops.take(&mut ops).await {
+        while self.take(&mut ops).await {
             let company = ops.len();
             let mut batch = Batch::sorted(ops.drain(..));
             if !batch.closing.is_empty() {
@@ -69,223 +74,58 @@ impl Lane {
             self.carry_out(batch).await;
             self.ops.gather(company).await;
         }
+        let (patience, mut pause) = (Patience::new(self.patience), Pause::new());
+        while self.held_up.next().is_some() && !patience.is_over_after(pause) {
+            self.release_held_up().await;
+            pause.wait().await;
+        }
         self.link.close().await;
         closing.into_iter().for_each(|fate: Fate<()>| drop(fate.send(Ok(()))));
     }
 
-    async fn carry_out(&mut self, batch: Batch) {
-        let Batch { begins, appends, finishes, renewals, releases, flushes, closing: _ } = batch;
-        if !appends.is_empty() {
-            self.append(appends).await;
+    /// Waits for operations. `false`: there will be none any more. Gives leases back meanwhile that are held up.
+    async fn take(&mut self, ops: &mut Vec<Op>) -> bool {
+        while let Some(next) = self.held_up.next() {
+            if Instant::now() < next
+                && let Ok(taken) = tokio::time::timeout_at(next, self.ops.take(ops)).await
+            {
+                return taken;
+            }
+            self.release_held_up().await;
         }
+        self.ops.take(ops).await
+    }
+
+    /// Tries again for as long as the operations that are left have patience. After a failed try, each operation whose
+    /// patience is over is refused, of every kind, so that no kind uses up the patience of the kinds behind it.
+    async fn carry_out(&mut self, mut batch: Batch) {
+        let mut pause = Pause::new();
+        while let Err(error) = self.attempt(&mut batch).await {
+            let refusal = store_error(&error);
+            batch.refuse_late(self, pause, &refusal);
+            if batch.is_empty() {
+                return;
+            }
+            tracing::warn!(error = %refusal, "trying again");
+            pause.wait().await;
+        }
+    }
+
+    /// Tries each operation once. If the error may pass, the operations that are left in the batch can be tried again.
+    async fn attempt(&mut self, batch: &mut Batch) -> Result<(), Error> {
+        batch.appends.carry_out(self).await?;
         // Nothing keeps leases from being renewed in time.
-        if !renewals.is_empty() {
-            self.renew(renewals, Patience::new(self.patience)).await;
-        }
+        batch.renewals.carry_out(self).await?;
         // What is given back first can be opened next.
-        if !releases.is_empty() {
-            self.release(&releases).await;
-        }
-        if !finishes.is_empty() {
-            self.finish(finishes, Patience::new(self.patience), false).await;
-        }
-        if !begins.is_empty() {
-            self.begin(begins, Patience::new(self.patience)).await;
-        }
-        if !flushes.is_empty() {
-            let flushed = self.flush().await;
-            flushes.into_iter().for_each(|fate| drop(fate.send(flushed.clone())));
-        }
-    }
-
-    /// Brings to the disk what was recorded before, or finds out that it may be lost.
-    async fn flush(&mut self) -> Result<(), StoreError> {
-        let mut patience = Patience::new(self.patience);
-        while !self.unflushed.is_empty() {
-            let attempt = async {
-                let connection =
-                    certain(&mut self.link, &self.statements, &self.channel, &self.unflushed).await?;
-                self.statements.flush.query().execute(connection).await
-            };
-            match patience.within(attempt).await {
-                Ok(_) => self.unflushed.are_flushed(),
-                Err(error) => {
-                    self.failed(&error);
-                    patience.after(error).await?;
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// A record that follows another one under the same key in the same batch waits for what becomes of that.
-    async fn append(&mut self, mut appends: Vec<Append>) {
-        while appends.len() > 1 {
-            let mut keys = HashSet::with_capacity(appends.len());
-            let (now, later): (Vec<_>, Vec<_>) =
-                appends.into_iter().partition(|one| keys.insert((one.lease.slot(), one.record.key.clone())));
-            self.append_distinct(now, Patience::new(self.patience), false).await;
-            appends = later;
-        }
-        if !appends.is_empty() {
-            self.append_distinct(appends, Patience::new(self.patience), false).await;
-        }
-    }
-
-    /// `again`: an earlier attempt may have been committed, its answer was lost.
-    async fn append_distinct(&mut self, appends: Vec<Append>, mut patience: Patience, mut again: bool) {
-        loop {
-            let attempt = async {
-                let connection =
-                    certain(&mut self.link, &self.statements, &self.channel, &self.unflushed).await?;
-                append(connection, &self.statements, &appends, again).await
-            };
-            match patience.within(attempt).await {
-                Ok(refused) => {
-                    self.unflushed.note(&appends, &refused);
-                    return answer_appends(appends, &refused);
-                }
-                // Where the reason lies in one of them, each is tried by itself.
-                Err(error) if appends.len() > 1 && concerns_one(&error) => {
-                    for one in appends {
-                        if patience.is_over() {
-                            drop(one.fate.send(Err(store_error(&error))));
-                        } else {
-                            Box::pin(self.append_distinct(vec![one], patience.clone(), again)).await;
-                        }
-                    }
-                    return;
-                }
-                Err(error) => {
-                    self.failed(&error);
-                    again = true;
-                    if let Err(error) = patience.after(error).await {
-                        return appends.into_iter().for_each(|one| drop(one.fate.send(Err(error.clone()))));
-                    }
-                }
-            }
-        }
-    }
-
-    async fn begin(&mut self, begins: Vec<Begin>, mut patience: Patience) {
-        // Who asked has gone: nobody would give the lease back. The others in one order for all processes, so that
-        // two that begin the same runs do not wait for each other.
-        let mut begins: Vec<_> = begins.into_iter().filter(|begin| !begin.fate.is_closed()).collect();
-        begins.sort_by(|one, next| one.request.run.cmp(&next.request.run));
-        loop {
-            let attempt = async {
-                let connection = self.link.connection().await?;
-                begin(connection, &self.statements, &begins).await
-            };
-            match patience.within(attempt).await {
-                Ok(mut begun) => {
-                    for Begin { request, fate, back } in begins {
-                        let place =
-                            (text::stored(&request.run).into_owned(), request.owner.as_str().to_owned());
-                        let began = begun.remove(&place).map(|(slot, token, now)| {
-                            let lease = Unclaimed::new(Lease::new(request.run.clone(), token, slot), back);
-                            Began { lease, now }
-                        });
-                        drop(fate.send(Ok(began)));
-                    }
-                    return;
-                }
-                Err(error) if begins.len() > 1 && concerns_one(&error) => {
-                    for one in begins {
-                        if patience.is_over() {
-                            drop(one.fate.send(Err(store_error(&error))));
-                        } else {
-                            Box::pin(self.begin(vec![one], patience.clone())).await;
-                        }
-                    }
-                    return;
-                }
-                Err(error) => {
-                    self.failed(&error);
-                    if let Err(error) = patience.after(error).await {
-                        return begins
-                            .into_iter()
-                            .for_each(|begin| drop(begin.fate.send(Err(error.clone()))));
-                    }
-                }
-            }
-        }
-    }
-
-    /// `again`: an earlier attempt may have been committed, its answer was lost.
-    async fn finish(&mut self, finishes: Vec<Finish>, mut patience: Patience, mut again: bool) {
-        let outcome = loop {
-            let attempt = async {
-                let connection = self.link.connection().await?;
-                finish(connection, &self.statements, &finishes, again).await
-            };
-            match patience.within(attempt).await {
-                Ok(finished) => break Ok(finished),
-                Err(error) if finishes.len() > 1 && concerns_one(&error) => {
-                    for one in finishes {
-                        if patience.is_over() {
-                            drop(one.fate.send(Err(store_error(&error))));
-                        } else {
-                            Box::pin(self.finish(vec![one], patience.clone(), again)).await;
-                        }
-                    }
-                    return;
-                }
-                Err(error) => {
-                    self.failed(&error);
-                    again = true;
-                    if let Err(error) = patience.after(error).await {
-                        break Err(error);
-                    }
-                }
-            }
-        };
+        batch.releases.carry_out(self).await?;
         // One that waits may have been answered on its way, which other processes have not heard of.
-        if outcome.is_ok() && finishes.iter().any(|finish| !finish.ending.waits_on.is_empty()) {
+        let tells = batch.finishes.iter().any(|finish| !finish.ending.waits_on.is_empty());
+        batch.finishes.carry_out(self).await?;
+        if tells {
             self.notify().await;
         }
-        for Finish { lease, fate, .. } in finishes {
-            drop(fate.send(match &outcome {
-                Ok(finished) if finished.contains(&place(&lease)) => Ok(()),
-                Ok(_) => Err(lost(&lease)),
-                Err(error) => Err(error.clone()),
-            }));
-        }
-        self.bell.ring();
-    }
-
-    async fn renew(&mut self, renewals: Vec<Renew>, mut patience: Patience) {
-        let outcome = loop {
-            let attempt = async {
-                let connection = self.link.connection().await?;
-                renew(connection, &self.statements.renew, &renewals).await
-            };
-            match patience.within(attempt).await {
-                Ok(renewed) => break Ok(renewed),
-                Err(error) if renewals.len() > 1 && concerns_one(&error) => {
-                    for one in renewals {
-                        if patience.is_over() {
-                            drop(one.fate.send(Err(store_error(&error))));
-                        } else {
-                            Box::pin(self.renew(vec![one], patience.clone())).await;
-                        }
-                    }
-                    return;
-                }
-                Err(error) => {
-                    self.failed(&error);
-                    if let Err(error) = patience.after(error).await {
-                        break Err(error);
-                    }
-                }
-            }
-        };
-        for Renew { lease, fate, .. } in renewals {
-            drop(fate.send(match &outcome {
-                Ok(renewed) => renewed.get(&place(&lease)).copied().ok_or_else(|| lost(&lease)),
-                Err(error) => Err(error.clone()),
-            }));
-        }
+        batch.begins.carry_out(self).await?;
+        batch.flushes.carry_out(self).await
     }
 
     /// An attempt failed: the connection is made anew, unless the server only refused what it was told.
@@ -302,79 +142,92 @@ impl Lane {
             let connection = self.link.connection().await?;
             self.statements.notify.query().bind(&*self.channel).execute(connection).await
         };
-        if let Err(error) = Patience::new(self.patience).within(attempt).await {
+        if let Err(error) = within(Patience::new(self.patience).longest(), attempt).await {
             self.link.lost();
             tracing::warn!(error = %store_error(&error), "other processes were not told");
         }
     }
 
-    /// Where this fails the leases last until their time is over.
-    async fn release(&mut self, leases: &[Lease]) {
-        let mut patience = Patience::new(self.patience);
-        loop {
-            let attempt = async {
-                let connection = self.link.connection().await?;
-                give_back(connection, &self.statements, &self.channel, leases).await
-            };
-            let Err(error) = patience.within(attempt).await else { break };
-            if leases.len() > 1 && concerns_one(&error) {
-                for lease in leases {
-                    Box::pin(self.release(std::slice::from_ref(lease))).await;
-                }
-                return;
-            }
-            self.failed(&error);
-            if let Err(error) = patience.after(error).await {
-                tracing::warn!(%error, "leases could not be given back: they last until their time is over");
-                break;
-            }
+    /// Tries once more to give back the leases that are held up.
+    async fn release_held_up(&mut self) {
+        let leases = self.held_up.leases();
+        let attempt = async {
+            let connection = self.link.connection().await?;
+            give_back_unlocked(connection, &self.statements, &self.channel, &leases).await
+        };
+        let rest = within(Patience::new(self.patience).longest(), attempt).await;
+        if let Err(error) = &rest {
+            self.failed(error);
         }
-        let mut releasing = self.releasing.lock().unwrap_or_else(PoisonError::into_inner);
-        for lease in leases {
-            releasing.remove(&place(lease));
+        let done = self.held_up.settle(rest.as_ref().ok());
+        if !done.is_empty() {
+            self.releasing.are_free(&done);
+            self.bell.ring();
         }
-        drop(releasing);
-        self.bell.ring();
     }
-}
-
-/// A connection on which records may be written: where the last one was lost with records that may not have been on the
-/// disk, their leases are given back first.
-async fn certain<'l>(
-    link: &'l mut Link,
-    statements: &Statements,
-    channel: &str,
-    unflushed: &Unflushed,
-) -> Result<&'l mut PgConnection, Error> {
-    let connection = link.connection().await?;
-    let doubtful = unflushed.doubtful();
-    if !doubtful.is_empty() {
-        give_back(connection, statements, channel, &doubtful).await?;
-        unflushed.are_given_back();
-    }
-    Ok(connection)
 }
 
 impl Batch {
     fn sorted(ops: impl Iterator<Item = Op>) -> Self {
-        let mut batch = Self::default();
+        let (mut appends, mut begins, mut finishes) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut renewals, mut releases, mut flushes) = (Vec::new(), Vec::new(), Vec::new());
+        let mut closing = Vec::new();
         for op in ops {
             match op {
-                Op::Begin(begin) => batch.begins.push(begin),
-                Op::Append(append) => batch.appends.push(append),
-                Op::Finish(finish) => batch.finishes.push(finish),
-                Op::Renew(renew) => batch.renewals.push(renew),
-                Op::Release(lease) => batch.releases.push(lease),
-                Op::Flush(fate) => batch.flushes.push(fate),
-                Op::Close(fate) => batch.closing.push(fate),
+                Op::Begin(begin) => begins.push(begin),
+                Op::Append(append) => appends.push(append),
+                Op::Finish(finish) => finishes.push(finish),
+                Op::Renew(renew) => renewals.push(renew),
+                Op::Release(release) => releases.push(release),
+                Op::Flush(flush) => flushes.push(flush),
+                Op::Close(fate) => closing.push(fate),
             }
         }
-        batch
+        // Who asked has gone: nobody would give the lease back. The others in one order for all processes, so that
+        // two that begin the same runs do not wait for each other.
+        begins.retain(|begin| !begin.fate.is_closed());
+        begins.sort_by(|one, next| one.request.run.cmp(&next.request.run));
+        Self {
+            begins: Parts::one(begins),
+            appends: Parts::of(distinct(appends)),
+            finishes: Parts::one(finishes),
+            renewals: Parts::one(renewals),
+            releases: Parts::one(releases),
+            flushes: Parts::one(flushes),
+            closing,
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.begins.is_empty()
+            && self.appends.is_empty()
+            && self.finishes.is_empty()
+            && self.renewals.is_empty()
+            && self.releases.is_empty()
+            && self.flushes.is_empty()
+    }
+
+    /// Gives up those for which another try after this pause is too late.
+    fn refuse_late(&mut self, lane: &mut Lane, pause: Pause, error: &StoreError) {
+        self.begins.refuse_late(lane, pause, error);
+        self.appends.refuse_late(lane, pause, error);
+        self.finishes.refuse_late(lane, pause, error);
+        self.renewals.refuse_late(lane, pause, error);
+        self.releases.refuse_late(lane, pause, error);
+        self.flushes.refuse_late(lane, pause, error);
     }
 }
 
-fn answer_appends(appends: Vec<Append>, refused: &RefusedAppends) {
-    for (place, Append { fate, .. }) in appends.into_iter().enumerate() {
-        drop(fate.send(refused.get(&place).cloned().map_or(Ok(()), Err)));
+/// A record that follows another one under the same key waits for what becomes of that.
+fn distinct(mut appends: Vec<Append>) -> Vec<Vec<Append>> {
+    let mut parts = Vec::new();
+    while appends.len() > 1 {
+        let mut keys = HashSet::with_capacity(appends.len());
+        let (now, later): (Vec<_>, Vec<_>) =
+            appends.into_iter().partition(|one| keys.insert((one.lease.slot(), one.record.key.clone())));
+        parts.push(now);
+        appends = later;
     }
+    parts.push(appends);
+    parts
 }

@@ -9,6 +9,7 @@ use tokio::sync::oneshot;
 
 use super::turns::{Turns, Unclaimed};
 use crate::group::Queued;
+use crate::postgres::patience::Patience;
 
 pub(in crate::postgres) type Fate<T> = oneshot::Sender<Result<T, StoreError>>;
 
@@ -19,15 +20,15 @@ pub(in crate::postgres) enum Op {
     Append(Append),
     Finish(Finish),
     Renew(Renew),
-    Release(Lease),
-    /// Answered once everything before it was carried out.
-    Flush(Fate<()>),
+    Release(Release),
+    Flush(Flush),
     Close(Fate<()>),
 }
 
 #[derive(Debug)]
 pub(in crate::postgres) struct Begin {
     pub(in crate::postgres) request: Arc<Open>,
+    pub(in crate::postgres) patience: Patience,
     /// `None`: the run is there already.
     pub(in crate::postgres) fate: Fate<Option<Began>>,
     pub(in crate::postgres) back: Turns,
@@ -37,13 +38,21 @@ pub(in crate::postgres) struct Begin {
 pub(in crate::postgres) struct Finish {
     pub(in crate::postgres) lease: Lease,
     pub(in crate::postgres) ending: Box<Ending>,
+    pub(in crate::postgres) patience: Patience,
     pub(in crate::postgres) fate: Fate<()>,
+}
+
+#[derive(Debug)]
+pub(in crate::postgres) struct Release {
+    pub(in crate::postgres) lease: Lease,
+    pub(in crate::postgres) patience: Patience,
 }
 
 #[derive(Debug)]
 pub(in crate::postgres) struct Renew {
     pub(in crate::postgres) lease: Lease,
     pub(in crate::postgres) ttl: Duration,
+    pub(in crate::postgres) patience: Patience,
     pub(in crate::postgres) fate: Fate<Renewed>,
 }
 
@@ -52,6 +61,14 @@ pub(in crate::postgres) struct Append {
     pub(in crate::postgres) lease: Lease,
     pub(in crate::postgres) record: Record,
     pub(in crate::postgres) durability: Durability,
+    pub(in crate::postgres) patience: Patience,
+    pub(in crate::postgres) fate: Fate<()>,
+}
+
+/// Answered once everything before it was carried out, and what was recorded is on the disk.
+#[derive(Debug)]
+pub(in crate::postgres) struct Flush {
+    pub(in crate::postgres) patience: Patience,
     pub(in crate::postgres) fate: Fate<()>,
 }
 

@@ -2,12 +2,14 @@
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use awaitly_core::store::{Lease, StoreError};
 
 use super::calls::{Place, place};
-use super::ops::Op;
+use super::ops::{Flush, Op, Release};
 use crate::group::Sender;
+use crate::postgres::patience::Patience;
 
 /// A lease on its way to who asked for it. Where that future is dropped before the lease has arrived, the lease
 /// is given back, wherever it is then.
@@ -33,41 +35,69 @@ impl Drop for Unclaimed {
     }
 }
 
-/// Leases that are on their way back.
-pub(in crate::postgres) type Releasing = Arc<Mutex<HashSet<Place>>>;
+/// Leases that were given back and may not be free yet.
+#[derive(Debug, Clone, Default)]
+pub(in crate::postgres) struct Releasing(Arc<Mutex<Returning>>);
+
+#[derive(Debug, Default)]
+struct Returning {
+    on_their_way: HashSet<Place>,
+    /// Those that a lock or an outage keeps from their return.
+    held_up: HashSet<Place>,
+}
+
+impl Releasing {
+    pub(super) fn are_free(&self, leases: &[Lease]) {
+        let mut returning = self.lock();
+        for place in leases.iter().map(place) {
+            returning.on_their_way.remove(&place);
+            returning.held_up.remove(&place);
+        }
+    }
+
+    pub(super) fn are_held_up(&self, leases: &[Lease]) {
+        let mut returning = self.lock();
+        for place in leases.iter().map(place) {
+            returning.on_their_way.remove(&place);
+            returning.held_up.insert(place);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Returning> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
 
 /// The way to the lane that keeps leases.
 #[derive(Debug, Clone)]
 pub(in crate::postgres) struct Turns {
     pub(in crate::postgres) ops: Sender<Op>,
-    /// Nobody waits for a lease to be given back; so whoever asks next does, to find it free.
+    pub(in crate::postgres) patience: Duration,
+    /// A release does not wait until the lease is free. So the next call waits for it, unless the release is held up.
     pub(in crate::postgres) releasing: Releasing,
 }
 
 impl Turns {
     pub(in crate::postgres) fn release(&self, lease: Lease) {
         let place = place(&lease);
-        self.leases().insert(place);
-        if !self.ops.send(Op::Release(lease)) {
+        self.releasing.lock().on_their_way.insert(place);
+        if !self.ops.send(Op::Release(Release { lease, patience: Patience::new(self.patience) })) {
             // The lane has ended: the lease lasts until its time is over.
-            self.leases().remove(&place);
+            self.releasing.lock().on_their_way.remove(&place);
         }
     }
 
     /// Whether the lease was given back, though that may not have arrived.
     pub(in crate::postgres) fn gives_back(&self, lease: &Lease) -> bool {
-        self.leases().contains(&place(lease))
+        let (place, returning) = (place(lease), self.releasing.lock());
+        returning.on_their_way.contains(&place) || returning.held_up.contains(&place)
     }
 
-    /// Waits until every lease that was given back is free.
-    pub(in crate::postgres) async fn settled(&self) -> Result<(), StoreError> {
-        if self.leases().is_empty() {
+    /// Waits until every lease that was given back is free, or held up.
+    pub(in crate::postgres) async fn settled(&self, patience: Patience) -> Result<(), StoreError> {
+        if self.releasing.lock().on_their_way.is_empty() {
             return Ok(());
         }
-        self.ops.ask(Op::Flush).await
-    }
-
-    fn leases(&self) -> MutexGuard<'_, HashSet<Place>> {
-        self.releasing.lock().unwrap_or_else(PoisonError::into_inner)
+        self.ops.ask(|fate| Op::Flush(Flush { patience, fate })).await
     }
 }

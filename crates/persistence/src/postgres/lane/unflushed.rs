@@ -103,6 +103,7 @@ mod tests {
     use tokio::sync::oneshot;
 
     use super::*;
+    use crate::postgres::patience::Patience;
 
     fn lease(slot: i64) -> Lease {
         Lease::new(RunId::new("r").unwrap(), 7, slot)
@@ -111,7 +112,8 @@ mod tests {
     fn append(slot: i64, durability: Durability) -> Append {
         let outcome = Outcome::Value(Payload::from_stored("1"));
         let record = Record { key: "charge".into(), outcome, input: None };
-        Append { lease: lease(slot), record, durability, fate: oneshot::channel().0 }
+        let patience = Patience::new(LONGEST);
+        Append { lease: lease(slot), record, durability, patience, fate: oneshot::channel().0 }
     }
 
     #[tokio::test(start_paused = true)]

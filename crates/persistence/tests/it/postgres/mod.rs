@@ -1,10 +1,15 @@
+mod databases;
+mod dropping;
+mod locked;
 mod reconnecting;
 mod sharing;
+mod silent;
 
 use awaitly_core::journal::{Kind, Outcome, Payload, Record};
-use awaitly_core::store::{Lease, Open, Opened, Owner, RunId, Store, StoredRun};
+use awaitly_core::store::{Lease, Open, Opened, Owner, RunId, Store, StoreError, StoredRun};
 use awaitly_persistence::conformance::Fixture;
 use awaitly_persistence::{PostgresOptions, PostgresStore};
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 
 use crate::alternating::Alternating;
@@ -33,12 +38,16 @@ pub(crate) fn url() -> String {
     )
 }
 
+fn unused_name() -> String {
+    format!("awaitly_test_{}", Owner::unique().as_str().replace('-', "_"))
+}
+
 /// A schema that is gone when the test is over, however it went.
 pub(crate) struct Schema(String);
 
 impl Schema {
     pub(crate) fn new() -> Self {
-        Self(format!("awaitly_test_{}", Owner::unique().as_str().replace('-', "_")))
+        Self(unused_name())
     }
 
     fn options(&self) -> PostgresOptions {
@@ -90,20 +99,56 @@ impl Schema {
 
 impl Drop for Schema {
     fn drop(&mut self) {
-        let sql = format!("DROP SCHEMA IF EXISTS {} CASCADE", self.0);
-        // A runtime of its own: that of the test is busy with this very test.
-        let dropped = std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-            runtime.block_on(async {
-                let mut connection = PgConnection::connect(&url()).await.unwrap();
-                // A test that failed may have left a lock behind, which goes with its runtime.
-                connection.execute("SET lock_timeout = '3s'").await.unwrap();
-                connection.execute(AssertSqlSafe(sql)).await.unwrap();
-            });
-        });
-        let dropped = dropped.join();
-        assert!(dropped.is_ok() || std::thread::panicking(), "the schema of the test could not be dropped");
+        clean_up(format!("DROP SCHEMA IF EXISTS {} CASCADE", self.0));
     }
+}
+
+/// A database that is gone when the test is over.
+struct Database(String);
+
+impl Database {
+    /// Makes one. `how` follows its name in the statement.
+    async fn new(how: &str) -> Self {
+        let database = Self(unused_name());
+        database.sql(&format!("CREATE DATABASE {{d}} {how}")).await;
+        database
+    }
+
+    /// A statement on the server's own database. Where it says `{d}` it gets the name.
+    async fn sql(&self, sql: &str) {
+        let mut connection = PgConnection::connect(&url()).await.unwrap();
+        connection.execute(AssertSqlSafe(sql.replace("{d}", &self.0))).await.unwrap();
+    }
+
+    fn connect_options(&self) -> PgConnectOptions {
+        url().parse::<PgConnectOptions>().unwrap().database(&self.0)
+    }
+
+    async fn open(&self, options: PostgresOptions) -> Result<PostgresStore, StoreError> {
+        let pool = PgPoolOptions::new().max_connections(3).connect_lazy_with(self.connect_options());
+        options.open(pool).await
+    }
+}
+
+impl Drop for Database {
+    fn drop(&mut self) {
+        clean_up(format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", self.0));
+    }
+}
+
+fn clean_up(sql: String) {
+    // A runtime of its own: that of the test is busy with this very test.
+    let dropped = std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let mut connection = PgConnection::connect(&url()).await.unwrap();
+            // A test that failed may have left a lock behind, which goes with its runtime.
+            connection.execute("SET lock_timeout = '3s'").await.unwrap();
+            connection.execute(AssertSqlSafe(sql)).await.unwrap();
+        });
+    });
+    let dropped = dropped.join();
+    assert!(dropped.is_ok() || std::thread::panicking(), "the test could not clean up");
 }
 
 /// A store on a schema of its own.

@@ -7,30 +7,28 @@ use awaitly_core::store::{DueQuery, Durability, Ending, Lease, Operate, Store, S
 use awaitly_persistence::PostgresStore;
 use futures_util::future::join_all;
 use sqlx::postgres::PgConnectOptions;
+use tokio::time::Instant;
 
 use super::{Schema, begin, hold, keys, request, run, url, value};
 use crate::clock::fast;
 use crate::proxy::{Proxy, Way};
 
 /// A store behind a proxy, beside one that is not. The schema goes last.
-struct Behind {
-    proxy: Proxy,
-    far: PostgresStore,
-    near: PostgresStore,
+pub(super) struct Behind {
+    pub(super) proxy: Proxy,
+    pub(super) far: PostgresStore,
+    pub(super) near: PostgresStore,
     _schema: Schema,
 }
 
 impl Behind {
-    async fn new(patience: Duration) -> Self {
+    pub(super) async fn new(patience: Duration) -> Self {
         let target: PgConnectOptions = url().parse().unwrap();
         let proxy = Proxy::start(format!("{}:{}", target.get_host(), target.get_port())).await;
         let schema = Schema::new();
         let near = schema.store().await;
         let options = target.host("127.0.0.1").port(proxy.port());
-        let pool = sqlx::postgres::PgPoolOptions::new()
-            .max_connections(3)
-            .acquire_timeout(Duration::from_secs(5))
-            .connect_lazy_with(options);
+        let pool = sqlx::postgres::PgPoolOptions::new().max_connections(3).connect_lazy_with(options);
         let far = schema.options().patience(patience).open(pool).await.unwrap();
         Self { proxy, far, near, _schema: schema }
     }
@@ -142,4 +140,36 @@ async fn a_server_that_stays_away_is_unavailable_and_the_store_comes_back_with_i
     behind.proxy.set(Way::Open);
     append(&behind.far, &lease, "ship").await.unwrap();
     assert_eq!(keys(&behind.near, "order-42").await, ["ship"]);
+}
+
+#[tokio::test]
+async fn runs_that_begin_without_a_server_fail_within_patience() {
+    let patience = Duration::from_secs(30);
+    let behind = Behind::new(patience).await;
+    let held = begin(&behind.far, "held").await;
+    behind.proxy.set(Way::Closed);
+    let began = Instant::now();
+    let opened = async |number: usize| {
+        let fate = behind.far.open(request(&format!("order-{number}"))).await;
+        (fate.map(drop), began.elapsed())
+    };
+    let calls = behind.proxy.calls();
+    // The others meet a lane that is busy with the first.
+    let others = async {
+        while behind.proxy.calls() == calls {
+            tokio::task::yield_now().await;
+        }
+        join_all((1..16).map(opened)).await
+    };
+    // A lane renews leases before it begins runs.
+    let renewal = async {
+        tokio::time::sleep(patience / 3 * 2).await;
+        behind.far.renew(&held, LONG).await
+    };
+    let (first, others, renewed) = fast(async { tokio::join!(opened(0), others, renewal) }).await;
+    assert!(matches!(renewed, Err(StoreError::Unavailable { .. })), "{renewed:?}");
+    for (fate, took) in others.into_iter().chain([first]) {
+        assert!(matches!(fate, Err(StoreError::Unavailable { .. })), "{fate:?}");
+        assert!(took <= patience + Duration::from_secs(2), "{took:?}");
+    }
 }
