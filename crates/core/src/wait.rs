@@ -50,8 +50,8 @@ async fn durable_sleep(
             let waking: Result<Waking, _> = found.outcome.payload().decode();
             let Waking { until_ms } = waking.map_err(|error| frame.undecodable(&error))?;
             let left = run.time().until(until_ms);
+            frame.reused(false);
             if left.is_zero() {
-                frame.reused(false);
                 return Ok(());
             }
             frame.sleeps();

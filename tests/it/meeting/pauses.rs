@@ -50,7 +50,7 @@ async fn fallback_of_a_volatile_step_does_not_replace_a_wait() {
 async fn breaker_does_not_count_waits_and_observers_hear_of_no_failure() {
     let (store, heard) = (MemoryStore::new(), Heard::default());
     let workflow = Workflow::new("ask").store(store.clone()).observe(heard.observer());
-    let breaker = CircuitBreaker::options("manager").consecutive_failures(1).build();
+    let breaker = CircuitBreaker::options("manager").failures(1).build();
     let body = async |run: &DurableRun| -> Result<u32, RunError> {
         let asked = async || Ok::<u32, RunError>(step!(run.wait_for("manager")));
         Ok(step!(run.step("ask", asked).guard(&breaker)))
@@ -146,8 +146,8 @@ async fn items_that_wait_let_the_other_items_go_on() {
 #[tokio::test(start_paused = true)]
 async fn failure_of_a_sibling_wins_over_a_wait_and_a_saga_undoes() {
     let (store, undone) = (MemoryStore::new(), AtomicU32::new(0));
-    let workflow = Workflow::new("trip").store(store.clone()).errors_as_text();
-    let body = async |run: &DurableRun| -> Result<(), SagaError<anyhow::Error>> {
+    let workflow = Workflow::new("trip").store(store.clone());
+    let body = async |run: &DurableRun| -> Result<(), SagaError<RunError>> {
         saga(run, async |saga| {
             let undo = |_: u32| async {
                 undone.fetch_add(1, Ordering::Relaxed);

@@ -25,14 +25,15 @@ impl Decision {
         (has_lists && fields.contains_key("cause")).then_some(Self(fields))
     }
 
-    /// The decision with other keys for its steps.
-    pub(super) fn renamed(mut self, renamed: impl Fn(&Key) -> Option<Key>) -> Payload {
+    /// The decision, with each key of a step changed.
+    pub(super) fn changed(mut self, mut change: impl FnMut(&mut Key)) -> Payload {
         for name in LISTS {
-            let Some(Value::Array(keys)) = self.0.get_mut(name) else { continue };
-            for key in keys {
-                let new = key.as_str().and_then(|old| renamed(&Key::from(old.to_owned())));
-                if let Some(new) = new {
-                    *key = Value::String(new.to_string());
+            let Some(Value::Array(texts)) = self.0.get_mut(name) else { continue };
+            for text in texts {
+                if let Value::String(text) = text {
+                    let mut key = Key::from(std::mem::take(text));
+                    change(&mut key);
+                    *text = key.to_string();
                 }
             }
         }

@@ -69,25 +69,26 @@ impl Contents {
         records.chain(self.waits.iter().map(|entry| &entry.key)).find(|key| !seen.insert(*key))
     }
 
-    /// Gives each key another name, also in what sagas recorded of their steps.
-    fn rename(&mut self, renamed: impl Fn(&Key) -> Option<Key>) {
-        let Self { records, waits, failed_on } = self;
-        for record in records {
+    /// Gives keys another name, also in what sagas recorded of their steps. Returns whether there was one to change.
+    fn rename(&mut self, renamed: impl Fn(&Key) -> Option<Key>) -> bool {
+        let mut has_changed = false;
+        let mut change = |key: &mut Key| {
+            if let Some(renamed) = renamed(key) {
+                *key = renamed;
+                has_changed = true;
+            }
+        };
+        for record in &mut self.records {
             if let Outcome::Value(payload) = &record.outcome
                 && let Some(decision) = Decision::read(&record.key, payload)
             {
-                record.outcome = Outcome::Value(decision.renamed(&renamed));
+                record.outcome = Outcome::Value(decision.changed(&mut change));
             }
-            if let Some(key) = renamed(&record.key) {
-                record.key = key;
-            }
+            change(&mut record.key);
         }
-        let keys = waits.iter_mut().map(|entry| &mut entry.key).chain(failed_on);
-        for key in keys {
-            if let Some(renamed) = renamed(key) {
-                *key = renamed;
-            }
-        }
+        self.waits.iter_mut().for_each(|entry| change(&mut entry.key));
+        self.failed_on.iter_mut().for_each(&mut change);
+        has_changed
     }
 }
 
@@ -113,10 +114,9 @@ impl Migration {
     pub fn rename(from: impl Into<Key>, to: impl Into<Key>) -> Self {
         let (from, to) = (from.into(), to.into());
         Self::new(from.clone(), move |contents| {
-            if from == to || !contents.holds(|key| scope::renamed(key, &from, &to).is_some()) {
+            if from == to || !contents.rename(|key| scope::renamed(key, &from, &to)) {
                 return Ok(Matched::Nothing);
             }
-            contents.rename(|key| scope::renamed(key, &from, &to));
             match contents.twice() {
                 Some(key) => Err(format!("the journal already holds `{key}`").into()),
                 None => Ok(Matched::Something),

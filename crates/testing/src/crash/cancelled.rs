@@ -14,7 +14,7 @@ use awaitly_core::journal::Status;
 use awaitly_core::store::{RunId, StoredRun};
 
 use super::case::Played;
-use super::finding::Finding;
+use super::finding::{Finding, Place};
 use super::judge::{effects, results};
 use super::notes::{Effect, RunNotes};
 
@@ -30,10 +30,12 @@ where
         findings.extend(effects(&calm.effects, &played.effects));
         findings.extend(results(calm, played));
     } else {
-        let repeated = effects(&calm.effects, &played.effects).into_iter();
-        findings.extend(
-            repeated.filter(|finding| matches!(finding, Finding::EffectRepeated { calm, .. } if *calm > 0)),
-        );
+        // Under several keys an effect was done anew, after it was undone.
+        let is_anew = |place: &Place| matches!(place, Place::StepWithKeys(_, keys) if keys.len() > 1);
+        let repeated = effects(&calm.effects, &played.effects).into_iter().filter(|finding| {
+            matches!(finding, Finding::EffectRepeated { calm, place, .. } if *calm > 0 && !is_anew(place))
+        });
+        findings.extend(repeated);
     }
     findings
 }
@@ -56,13 +58,13 @@ pub(super) fn left<T, E>(played: &Played<T, E>) -> BTreeSet<Box<str>> {
 
 type Run = (RunNotes, Option<StoredRun>);
 
-/// A run that has not come to an end, though it does without a cancellation, and that nothing will resume.
+/// A run that waits for nothing that could still come.
 fn stuck(run: &Arc<str>, calm: Option<&Run>, (_, stored): &Run) -> Option<Finding> {
     let status = |stored: &Option<StoredRun>| stored.as_ref().map(|stored| stored.header.status);
     let header = &stored.as_ref()?.header;
-    let is_due = header.cancel_requested && (header.wake.is_some() || header.status == Status::Running);
+    let has_reason = header.wake.is_some() || stored.as_ref().is_some_and(|run| !run.waits.is_empty());
     let rests_as_always = calm.is_some_and(|(_, calm)| status(calm) == Some(header.status));
-    if header.status.has_ended() || is_due || rests_as_always {
+    if header.status != Status::Waiting || has_reason || rests_as_always {
         return None;
     }
     let run = RunId::new(Arc::clone(run)).ok()?;

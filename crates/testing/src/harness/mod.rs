@@ -52,7 +52,7 @@ use crate::simulate::LONGEST;
 ///     })
 ///     .await;
 /// assert_eq!(report.trace(), "
-///  0s  a month  sleeps
+/// 30d  a month  slept
 /// 30d  remind   succeeded
 /// 30d  the run completed
 /// ".trim_start_matches('\n'));

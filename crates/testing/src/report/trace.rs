@@ -70,7 +70,7 @@ impl Teller<'_> {
             EventKind::StepWaiting { .. } => "waits for an answer".to_owned(),
             EventKind::StepSkipped { reason: None, .. } => "skipped".to_owned(),
             EventKind::StepSkipped { reason: Some(reason), .. } => format!("skipped: {reason}"),
-            EventKind::StepSucceeded { .. } if !self.called.contains(&step.key) => "sleeps".to_owned(),
+            EventKind::StepSucceeded { .. } if !self.called.contains(&step.key) => "slept".to_owned(),
             EventKind::StepSucceeded { attempt, duration, .. } => {
                 format!("succeeded{}{}", in_attempt(*attempt), self.took(*duration))
             }

@@ -123,7 +123,7 @@ async fn the_trace_of_what_is_inside_of_something_else() {
     insta::assert_snapshot!(report.trace(), @r#"
           0s  ┌ saga trip     begins
           1s  │ reserve       succeeded, took 1s
-          1s  │ nap           sleeps
+    5h 1.03s  │ nap           slept
     5h 1.03s  │ pay           started
     5h 1.03s  │ pay/number    succeeded
     5h 1.03s  │ pay           succeeded

@@ -69,7 +69,7 @@ async fn retries() {
     survives(async |run, shop| {
         let calls = AtomicU32::new(0);
         let paid =
-            step!(run, "charge", retry = Retry::exponential(ms(100)).attempts(3), timeout = secs(5), async {
+            step!(run, "charge", retry = Retry::exponential(ms(100)).attempts(9), timeout = secs(5), async {
                 if calls.fetch_add(1, Ordering::Relaxed) < 2 {
                     return Err(RunError::Cancelled { step: None });
                 }
