@@ -1,7 +1,7 @@
 use std::fmt;
 
 use awaitly_core::journal::Key;
-use awaitly_core::{Error, FromStep, RunError};
+use awaitly_core::{AsRunError, Error, FromStep, RunError};
 use serde::{Deserialize, Serialize};
 
 /// What a saga fails with: the error of its body, and what could not be undone.
@@ -108,6 +108,12 @@ impl<E: fmt::Display> fmt::Display for SagaError<E> {
 impl<E: std::error::Error + 'static> std::error::Error for SagaError<E> {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         self.error.source()
+    }
+}
+
+impl<E: AsRunError> AsRunError for SagaError<E> {
+    fn as_run_error(&self) -> Option<&RunError> {
+        self.error.as_run_error()
     }
 }
 

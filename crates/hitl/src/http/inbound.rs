@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use awaitly_core::store::RunId;
-use awaitly_core::{DurableRun, FromStep, KeepRun, RunError, Workflow};
+use awaitly_core::{AsRunError, DurableRun, FromStep, KeepRun, RunError, Workflow};
 use axum::body::Bytes;
 use axum::extract::Request as Unread;
 use axum::http::{HeaderName, Request, StatusCode};
@@ -14,7 +14,6 @@ use serde::Serialize;
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
-use super::fault::AsRunError;
 use super::invalid::Invalid;
 use super::problem::Problem;
 use super::receive::{self, BODY_LIMIT, single};
@@ -30,7 +29,7 @@ use crate::signature::{IDEMPOTENCY_KEY, hex, random_bytes};
 /// gets the same answer, and nothing is done twice.
 ///
 /// ```
-/// use awaitly_core::{DurableRun, RunError, Workflow, step};
+/// use awaitly_core::{AsRunError, DurableRun, RunError, Workflow, step};
 /// use awaitly_hitl::http::{AsRunError, Inbound, Problem, json};
 ///
 /// #[derive(serde::Serialize, serde::Deserialize)]

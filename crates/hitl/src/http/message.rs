@@ -4,10 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use awaitly_core::store::{RunId, StoreError};
-use awaitly_core::{DurableRun, FromStep, KeepRun, RunError, Workflow};
+use awaitly_core::{AsRunError, DurableRun, FromStep, KeepRun, RunError, Workflow};
 use serde::Serialize;
 
-use super::fault::AsRunError;
 use super::invalid::Invalid;
 use super::start::{Ended, How, Start};
 
@@ -47,7 +46,7 @@ pub enum Handled {
 /// ids of several queues could meet, put the name of the queue in front.
 ///
 /// ```
-/// use awaitly_core::{DurableRun, RunError, Workflow};
+/// use awaitly_core::{AsRunError, DurableRun, RunError, Workflow};
 /// use awaitly_hitl::http::{Handled, Invalid, Message, MessageHandler};
 /// use awaitly_persistence::MemoryStore;
 ///
