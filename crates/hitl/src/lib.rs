@@ -54,6 +54,7 @@
 mod answer;
 mod approval;
 mod callback;
+mod caught;
 #[cfg(feature = "http")]
 pub mod http;
 mod inbox;
