@@ -51,6 +51,8 @@
 //! [`RunError::Waiting`]: awaitly_core::RunError::Waiting
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing))]
 
+#[cfg(any(feature = "http", feature = "webhook"))]
+mod address;
 mod answer;
 mod approval;
 mod callback;
