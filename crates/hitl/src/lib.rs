@@ -57,6 +57,7 @@ mod answer;
 mod approval;
 mod callback;
 mod caught;
+mod hidden;
 #[cfg(feature = "http")]
 pub mod http;
 mod inbox;

@@ -9,7 +9,7 @@ use base64::prelude::BASE64_STANDARD;
 use sha2::{Digest, Sha256};
 
 use super::form::{self, Entered, Wrong};
-use super::html::{self, Kept, Text};
+use super::html::{self, Text};
 use super::{Visit, moment};
 use crate::http::problem::Problem;
 use crate::http::reply;
@@ -180,7 +180,7 @@ static POLICY: LazyLock<Option<HeaderValue>> = LazyLock::new(|| {
 });
 
 fn page(status: StatusCode, title: &str, main: &str) -> Response {
-    let title = Kept(title).to_string();
+    let title = Text(title).to_string();
     let page = html::filled(PAGE, |part| match part {
         "title" => &title,
         "style" => STYLE,
