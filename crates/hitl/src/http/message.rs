@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use super::invalid::Invalid;
 use super::start::{Ended, How, Start};
+use crate::answer::is_withdrawn;
 
 /// A message of a queue, whichever that is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -144,6 +145,7 @@ impl<E: AsRunError + Send + 'static> MessageHandler<E> {
                 (true, false, None)
             }
             Some(RunError::Timeout { .. }) => (true, true, None),
+            Some(error) if is_withdrawn(error) => (false, false, None),
             Some(RunError::Refused { retry_after, .. }) => (true, true, *retry_after),
             Some(_) => (false, false, None),
             None => {

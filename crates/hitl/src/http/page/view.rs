@@ -148,7 +148,7 @@ impl Ended {
             "not_asked" => ("Not asked of you", "Others are asked here. Nothing was changed."),
             // The link holds, so its question was asked: it is not open any more.
             "unknown_token" | "already_answered" | "asked_again" | "run_ended" | "never_asked"
-            | "no_such_run" => {
+            | "no_such_run" | "withdrawn" => {
                 let text = "This question was answered before, or taken back. Nothing was changed.";
                 return Self { status: StatusCode::CONFLICT, title: "Answered before", text };
             }

@@ -163,6 +163,18 @@ async fn a_run_that_waits_is_accepted_and_its_outcome_found_later() {
 }
 
 #[tokio::test]
+async fn request_whose_question_was_withdrawn_is_not_told_to_retry() {
+    let shop = Shop::new();
+    assert_eq!(send(&shop.router(), keyed("k", body("ask"))).await.status, 202);
+    Inbox::new(shop.store.clone()).at("order/k", "manager").cancel(SECRET).await.unwrap();
+    for _ in 0..2 {
+        let withdrawn = send(&shop.router(), keyed("k", body("ask"))).await;
+        assert_eq!(withdrawn.problem(), is(409, "withdrawn"));
+        assert!(!withdrawn.text.contains("hunter2") && !withdrawn.text.contains("again"), "{withdrawn:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_request_without_a_key_is_refused_where_one_is_needed() {
     let shop = Shop::new();
     let refused = async |request: Request<Body>| send(&shop.router(), request).await.problem();

@@ -128,6 +128,21 @@ async fn a_run_that_waits_needs_no_message_any_more() {
 }
 
 #[tokio::test]
+async fn message_whose_question_was_withdrawn_is_not_delivered_again() {
+    let queue = Queue::new();
+    assert_eq!(queue.deliver("m", "\"ask\"").await, Handled::Ack);
+    Inbox::new(queue.store.clone()).at("m", "manager").by("ops").cancel("off").await.unwrap();
+    for _ in 0..2 {
+        let Handled::AckWithError { error } = queue.deliver("m", "\"ask\"").await else { panic!() };
+        assert!(error.contains("the question was taken back: off"), "{error}");
+    }
+    assert!(
+        Inbox::new(queue.store.clone()).at("m", "manager").show().await.is_err(),
+        "it is not asked again"
+    );
+}
+
+#[tokio::test]
 async fn a_failure_that_may_be_gone_is_retried_by_the_next_delivery_from_where_it_was() {
     let queue = Queue::new();
     queue.fail(2);
