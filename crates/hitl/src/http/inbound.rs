@@ -17,9 +17,9 @@ use sha2::{Digest, Sha256};
 use super::invalid::Invalid;
 use super::problem::Problem;
 use super::receive::{self, BODY_LIMIT, single};
-use super::reply::{guarded, json, raw_json};
+use super::reply::{guarded, json, raw_json, unless_it_panics};
 use super::signed::SignatureCheck;
-use super::start::{How, Start};
+use super::start::{How, Start, needs_store};
 use crate::signature::{IDEMPOTENCY_KEY, hex, random_bytes};
 
 /// A request that becomes a run, whose value is the answer.
@@ -78,6 +78,7 @@ use crate::signature::{IDEMPOTENCY_KEY, hex, random_bytes};
 /// | 401 | `unsigned`, `forged`, `stale` |
 /// | 409 | `busy`: the same request is being worked on; `input_changed`: its key was used with another content |
 /// | 413, 415, 422 | `too_large`; `unsupported_type`; `invalid` |
+/// | 500 | `internal`: code of yours panicked, for example what reads the request; the panic is logged |
 /// | others | what [`map_error`](Self::map_error) gives for an error of your own, and `Problem::from(&RunError)` for those of the library |
 ///
 /// # Cancel safety
@@ -86,6 +87,7 @@ use crate::signature::{IDEMPOTENCY_KEY, hex, random_bytes};
 /// body. Without a store, and without a key, it is gone.
 pub struct Inbound<E> {
     workflow: Arc<str>,
+    has_store: bool,
     start: Start<Request<Bytes>, E>,
     identity: Identity,
     check: Option<SignatureCheck>,
@@ -118,6 +120,7 @@ impl<E: AsRunError + Send + 'static> Inbound<E> {
     {
         Self {
             workflow: workflow.name(),
+            has_store: workflow.has_store(),
             start: Start::new(workflow, parse, body),
             identity: Identity::None,
             check: None,
@@ -134,19 +137,27 @@ impl<E: AsRunError + Send + 'static> Inbound<E> {
     ///
     /// # Default
     /// Each request is a run of its own, or with [`signed`](Self::signed) each signature.
+    ///
+    /// # Panics
+    /// Panics if the workflow has no store: the key would be ignored.
     #[must_use]
     pub fn idempotency_header(mut self, name: impl Into<Box<str>>) -> Self {
+        needs_store(&self.workflow, self.has_store, "the idempotency key of a request");
         self.identity = Identity::Header(name.into());
         self
     }
 
     /// Makes the run id of a request. With [`signed`](Self::signed), `make` is shown only what the signature covers: the
     /// body, and the headers of the time and of the idempotency key.
+    ///
+    /// # Panics
+    /// Panics if the workflow has no store: the run id would be ignored.
     #[must_use]
     pub fn run_id(
         mut self,
         make: impl Fn(&Request<Bytes>) -> Result<String, Invalid> + Send + Sync + 'static,
     ) -> Self {
+        needs_store(&self.workflow, self.has_store, "the run id of a request");
         self.identity = Identity::Made(Arc::new(make));
         self
     }
@@ -156,8 +167,12 @@ impl<E: AsRunError + Send + 'static> Inbound<E> {
     ///
     /// # Default
     /// Whoever reaches the server may ask: then let something in front of it see who that is.
+    ///
+    /// # Panics
+    /// Panics if the workflow has no store: a replayed request would be executed again.
     #[must_use]
     pub fn signed(mut self, check: SignatureCheck) -> Self {
+        needs_store(&self.workflow, self.has_store, "a signed request that is replayed");
         self.check = Some(check);
         self
     }
@@ -191,8 +206,9 @@ impl<E: AsRunError + Send + 'static> Inbound<E> {
         let answer = move |request: Unread| {
             let inbound = Arc::clone(&inbound);
             async move {
-                let answer = inbound.answer(request).await;
-                guarded(answer.unwrap_or_else(IntoResponse::into_response))
+                let answer =
+                    async { inbound.answer(request).await.unwrap_or_else(IntoResponse::into_response) };
+                guarded(unless_it_panics(|| answer).await)
             }
         };
         routing::post(answer).fallback(async || {

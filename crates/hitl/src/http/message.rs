@@ -8,8 +8,9 @@ use awaitly_core::{AsRunError, DurableRun, FromStep, KeepRun, RunError, Workflow
 use serde::Serialize;
 
 use super::invalid::Invalid;
-use super::start::{Ended, How, Start};
+use super::start::{Ended, How, Start, needs_store};
 use crate::answer::is_withdrawn;
+use crate::caught::Caught;
 
 /// A message of a queue, whichever that is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -84,6 +85,9 @@ pub struct MessageHandler<E> {
 
 impl<E: AsRunError + Send + 'static> MessageHandler<E> {
     /// Messages that `parse` reads become runs of `workflow`, executed by `body`.
+    ///
+    /// # Panics
+    /// Panics if the workflow has no store: a message that is delivered again would be executed again.
     pub fn new<X, P, I, F, Fut, T>(workflow: Workflow<X>, parse: P, body: F) -> Self
     where
         X: KeepRun<T, E> + 'static,
@@ -94,6 +98,7 @@ impl<E: AsRunError + Send + 'static> MessageHandler<E> {
         T: Serialize + Send + 'static,
         E: FromStep<RunError> + fmt::Display,
     {
+        needs_store(&workflow.name(), workflow.has_store(), "a message that is delivered again");
         Self { start: Start::new(workflow, parse, body), retryable: Arc::new(|_| false) }
     }
 
@@ -107,11 +112,27 @@ impl<E: AsRunError + Send + 'static> MessageHandler<E> {
         self
     }
 
-    /// Runs the run of a message, to its end or until it waits.
+    /// Runs the run of a message, to its end or until it waits. If the caller's code panics that reads the message or
+    /// judges its error, that is an error like any other, and logged.
     ///
     /// # Cancel safety
     /// Dropping the future drops the run where it stands; the next delivery resumes it.
     pub async fn handle(&self, message: Message) -> Handled
+    where
+        E: fmt::Display,
+    {
+        let id = message.id.clone();
+        Caught::new(|| self.handled(message)).await.unwrap_or_else(|panic| {
+            tracing::error!(
+                message = id,
+                panic = &*panic,
+                "a message could not be handled: what handles it panicked"
+            );
+            Handled::AckWithError { error: format!("what handles the message panicked: {panic}") }
+        })
+    }
+
+    async fn handled(&self, message: Message) -> Handled
     where
         E: fmt::Display,
     {

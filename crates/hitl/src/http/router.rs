@@ -3,7 +3,8 @@ use std::sync::Arc;
 
 use awaitly_core::store::Operate;
 use axum::Router;
-use axum::middleware;
+use axum::extract::Request;
+use axum::middleware::{self, Next};
 use axum::response::Response;
 
 use super::bearer::{BearerError, Bearers};
@@ -164,6 +165,9 @@ impl<S: Operate> Api<S> {
                     "this cannot be done here: the header `allow` says what can",
                 )
             })
+            .layer(middleware::from_fn(async |request: Request, next: Next| {
+                reply::unless_it_panics(|| next.run(request)).await
+            }))
             .layer(middleware::map_response(async |response: Response| reply::guarded(response)))
     }
 }

@@ -37,6 +37,17 @@ pub(super) struct Ended<E> {
     pub(super) begun: bool,
 }
 
+/// Refuses to let a key choose the run of a workflow that would not know the run again.
+///
+/// # Panics
+/// Panics if the workflow has no store.
+pub(super) fn needs_store(workflow: &str, has_store: bool, what: &str) {
+    assert!(
+        has_store,
+        "the workflow `{workflow}` has no store, so {what} would not be known again: give it one with `Workflow::store`"
+    );
+}
+
 impl<R, E> Start<R, E> {
     pub(super) fn new<X, P, I, F, Fut, T>(workflow: Workflow<X>, parse: P, body: F) -> Self
     where

@@ -454,3 +454,80 @@ async fn errors_of_any_type_can_be_looked_into() {
     let router = Router::new().route("/orders", typed.post());
     assert_eq!(send(&router, keyed("k", "")).await.status, 202);
 }
+
+#[test]
+fn key_without_a_store_is_refused_when_the_route_is_built() {
+    let shop = Shop::new();
+    let inbound = || shop.inbound(Workflow::new("order"));
+    let told = |build: &dyn Fn()| {
+        let panic = std::panic::catch_unwind(std::panic::AssertUnwindSafe(build)).unwrap_err();
+        let text = panic.downcast_ref::<String>().cloned();
+        text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned())).unwrap()
+    };
+    for text in [
+        told(&|| drop(inbound().idempotency_header("idempotency-key"))),
+        told(&|| drop(inbound().run_id(|_| Ok("r".into())))),
+        told(&|| drop(inbound().signed(SignatureCheck::new(Secret::new(KEY).unwrap())))),
+    ] {
+        assert!(text.contains("`order` has no store") && text.contains("`Workflow::store`"), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn without_a_key_a_route_needs_no_store() {
+    let shop = Shop::new();
+    let router = routed(shop.inbound(Workflow::new("order")));
+    fine(&send(&router, keyed("k", body("tea"))).await, 42);
+}
+
+/// An error that panics as it should when it is looked at.
+#[derive(Debug, Serialize, Deserialize)]
+struct Mine(String);
+
+impl std::fmt::Display for Mine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // The workflow shows it as well, and is not tested here.
+        f.write_str("mine")
+    }
+}
+
+impl From<RunError> for Mine {
+    fn from(error: RunError) -> Self {
+        Self(error.to_string())
+    }
+}
+
+impl AsRunError for Mine {
+    fn as_run_error(&self) -> Option<&RunError> {
+        assert_ne!(self.0, "as_run_error", "{SECRET}");
+        None
+    }
+}
+
+#[tokio::test]
+async fn panic_of_the_callers_code_is_a_problem_without_details() {
+    let route = |at: &'static str| {
+        let workflow = Workflow::new("order").store(MemoryStore::new());
+        let parse = move |_: &Request<Bytes>| {
+            assert_ne!(at, "parse", "{SECRET}");
+            Ok(())
+        };
+        let body = move |_: DurableRun| async move { Err::<(), _>(Mine(at.to_owned())) };
+        let inbound = Inbound::new(workflow, parse, body)
+            .run_id(move |_| {
+                assert_ne!(at, "run_id", "{SECRET}");
+                Ok("r".into())
+            })
+            .map_error(move |_| {
+                assert_ne!(at, "map_error", "{SECRET}");
+                Problem::new(409, "mine", "mine")
+            });
+        Router::new().route("/orders", inbound.post())
+    };
+    for at in ["parse", "run_id", "map_error", "as_run_error"] {
+        let failed = send(&route(at), keyed("k", "")).await;
+        assert_eq!(failed.problem(), is(500, "internal"), "{at}");
+        assert!(!failed.text.contains("hunter2"), "{failed:?}");
+    }
+    assert_eq!(send(&route("nowhere"), keyed("k", "")).await.problem(), is(409, "mine"));
+}

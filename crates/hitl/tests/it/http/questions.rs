@@ -302,6 +302,27 @@ async fn a_type_that_checks_more_than_its_form_is_not_told_by_its_name() {
     assert!(!refused.text.contains("core::num"), "{refused:?}");
 }
 
+/// A type whose own check panics.
+#[derive(Debug)]
+struct Fussy;
+
+impl<'de> serde::Deserialize<'de> for Fussy {
+    fn deserialize<D: serde::Deserializer<'de>>(_: D) -> Result<Self, D::Error> {
+        panic!("{SECRET}");
+    }
+}
+
+#[tokio::test]
+async fn panic_of_an_expected_type_is_a_problem_without_details() {
+    let site = Site::new();
+    let router = super::api(site.inbox.clone().expects::<Fussy>("bank")).router();
+    let body = async |run: &DurableRun| run.wait_for::<u32>("bank").await;
+    assert!(site.workflow.run("w", body).await.is_err());
+    let refused = send(&router, with_json(ADA, "/questions/w/bank", r#"{"answer":0}"#)).await;
+    assert_eq!(refused.problem(), is(500, "internal"));
+    assert!(!refused.text.contains("hunter2"), "{refused:?}");
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_question_that_does_not_wait_says_why() {
     let site = site().await;
