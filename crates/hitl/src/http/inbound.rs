@@ -19,7 +19,7 @@ use super::problem::Problem;
 use super::receive::{self, BODY_LIMIT, single};
 use super::reply::{guarded, json, raw_json, unless_it_panics};
 use super::signed::SignatureCheck;
-use super::start::{How, Start, needs_store};
+use super::start::{Ended, How, Pause, Start, needs_store};
 use crate::signature::{IDEMPOTENCY_KEY, hex, random_bytes};
 
 /// A request that becomes a run, whose value is the answer.
@@ -69,8 +69,9 @@ use crate::signature::{IDEMPOTENCY_KEY, hex, random_bytes};
 /// ```
 ///
 /// # Answers
-/// 200 with the value. 202 with `{"run": "..", "status": "waiting"}` where the run waits for somebody; what comes of it
-/// later is the answer to the same request sent again. Else a [`Problem`]:
+/// 200 with the value. 202 with `{"run": "..", "status": "waiting"}` if the run waits for somebody, is parked, or waits in the
+/// middle of an undo, whatever the error of the body shows; also if its body calls another run that waits. The same request,
+/// sent again, gets the outcome later. Else a [`Problem`]:
 ///
 /// | status | codes |
 /// | --- | --- |
@@ -226,19 +227,21 @@ impl<E: AsRunError + Send + 'static> Inbound<E> {
         let run = self.identify(&request)?;
         let prepared = self.start.prepare(&request)?;
         drop(request);
-        match prepared.execute(&run, How::Run).await.result {
-            Ok(value) => Ok(raw_json(StatusCode::OK, value)),
-            Err(error) => match (error.as_run_error(), &self.map_error) {
-                (Some(RunError::Waiting { .. }), _) => {
-                    Ok(json(StatusCode::ACCEPTED, &json!({ "run": &*run, "status": "waiting" })))
-                }
-                (Some(error), _) => Err(error.into()),
-                (None, Some(map)) => Err(map(&error)),
-                (None, None) => {
-                    tracing::error!(run = &*run, %error, "a request could not be answered");
-                    Err(Problem::internal())
-                }
-            },
+        let Ended { result, pause, .. } = prepared.execute(&run, How::Run).await;
+        let error = match result {
+            Ok(value) => return Ok(raw_json(StatusCode::OK, value)),
+            Err(error) => error,
+        };
+        match (pause, error.as_run_error(), &self.map_error) {
+            (Some(Pause::Waits), ..) | (_, Some(RunError::Waiting { .. }), _) => {
+                Ok(json(StatusCode::ACCEPTED, &json!({ "run": &*run, "status": "waiting" })))
+            }
+            (_, Some(error), _) => Err(error.into()),
+            (None, None, Some(map)) => Err(map(&error)),
+            (_, None, _) => {
+                tracing::error!(run = &*run, %error, "a request could not be answered");
+                Err(Problem::internal())
+            }
         }
     }
 

@@ -8,7 +8,7 @@ use awaitly_core::{AsRunError, DurableRun, FromStep, KeepRun, RunError, Workflow
 use serde::Serialize;
 
 use super::invalid::Invalid;
-use super::start::{Ended, How, Start, needs_store};
+use super::start::{Ended, How, Pause, Start, needs_store};
 use crate::answer::is_withdrawn;
 use crate::caught::Caught;
 
@@ -74,7 +74,8 @@ pub enum Handled {
 ///
 /// # What is delivered again
 /// A message whose run could not be executed now: another process executes it, the store fails, a guard refuses, a step
-/// took too long, or the code does not fit the journal's version. And one whose error is [`retryable`](Self::retryable). Where a
+/// took too long, the code does not fit the journal's version, or another run that its body calls waits or is being executed.
+/// A run that waits itself, also in the middle of an undo, needs no message any more: it is due when it is answered. And one whose error is [`retryable`](Self::retryable). Where a
 /// run has failed with such an error, the next delivery retries it, from the step that it failed on.
 ///
 /// What cannot be read, and all other errors, would be no better the next time.
@@ -142,24 +143,31 @@ impl<E: AsRunError + Send + 'static> MessageHandler<E> {
             (Ok(prepared), Ok(run)) => (prepared, run.to_shared()),
             (Err(error), _) | (_, Err(error)) => return Handled::AckWithError { error },
         };
-        let Ended { result, begun } = prepared.execute(&run, How::Run).await;
-        match self.judged(result) {
+        let ended = prepared.execute(&run, How::Run).await;
+        let begun = ended.begun;
+        match self.judged(ended) {
             // It failed at an earlier delivery: this one is the retry.
             Judged { failed_for_now: true, .. } if !begun => {
-                self.judged(prepared.execute(&run, How::Retry).await.result).handled
+                self.judged(prepared.execute(&run, How::Retry).await).handled
             }
             Judged { handled, .. } => handled,
         }
     }
 
-    fn judged(&self, result: Result<Vec<u8>, E>) -> Judged
+    fn judged(&self, ended: Ended<E>) -> Judged
     where
         E: fmt::Display,
     {
-        let Err(error) = result else { return Judged { handled: Handled::Ack, failed_for_now: false } };
+        let Ended { result: Err(error), pause, .. } = ended else {
+            return Judged { handled: Handled::Ack, failed_for_now: false };
+        };
+        if pause == Some(Pause::Waits) {
+            return Judged { handled: Handled::Ack, failed_for_now: false };
+        }
         let text = error.to_string();
         let (is_worth_another, failed_for_now, retry_after) = match error.as_run_error() {
-            Some(RunError::Waiting { .. }) => return Judged { handled: Handled::Ack, failed_for_now: false },
+            // Another run waits. This one does not, so that no answer would let it go on.
+            Some(RunError::Waiting { .. }) => (true, false, None),
             Some(RunError::Busy { remaining, .. }) => (true, false, Some(*remaining)),
             Some(RunError::Store(StoreError::Unstorable { .. })) => (false, false, None),
             Some(RunError::Store(_) | RunError::NewerVersion { .. } | RunError::Migration { .. }) => {
@@ -169,6 +177,7 @@ impl<E: AsRunError + Send + 'static> MessageHandler<E> {
             Some(error) if is_withdrawn(error) => (false, false, None),
             Some(RunError::Refused { retry_after, .. }) => (true, true, *retry_after),
             Some(_) => (false, false, None),
+            None if pause == Some(Pause::Interrupted) => (true, false, None),
             None => {
                 let retryable = (self.retryable)(&error);
                 (retryable, retryable, None)
