@@ -18,14 +18,15 @@ use crate::address;
 #[cfg(feature = "http")]
 use crate::http::Links;
 use crate::notify::{Notice, Notifier, NotifyError};
-use crate::signature::{IDEMPOTENCY_KEY, SIGNATURE, Secret, TIMESTAMP, hex};
+use crate::signature::{IDEMPOTENCY_KEY, Secret, WEBHOOK_ID, WEBHOOK_SIGNATURE, WEBHOOK_TIMESTAMP, hex};
 
 /// Sends each notice as a signed HTTP request, to what mails it, posts it in a chat, or rings a pager.
 ///
-/// The body is the [`Notice`] in JSON. In the headers are `awaitly-timestamp` with the seconds since 1970,
-/// `idempotency-key` with what is the same when a notice is sent again, and `awaitly-signature`, which is `v1=` and the
-/// [signature](Secret::sign_request) of these two and the body. Where the receiver is another program with this library,
-/// a `SignatureCheck` verifies it.
+/// The body is the [`Notice`] in JSON. The headers are those of [Standard Webhooks](https://www.standardwebhooks.com):
+/// `webhook-id`, which is the same when a notice is sent again, `webhook-timestamp`, and in `webhook-signature` the
+/// [standard signature](Secret::sign_webhook) and one that [covers method and path](Secret::sign_route). `idempotency-key` is
+/// the id once more. A library of Standard Webhooks verifies such a request, given the secret as `whsec_` and base64; in
+/// another program with this library, a `SignatureCheck` does.
 ///
 /// A notice has come where the answer is 200 to 299; anything else is an error, on which the run tries again. Redirects
 /// are not followed, no proxy is asked, and the body of the answer is not read.
@@ -155,13 +156,17 @@ impl WebhookNotifier {
         let body = self.body(notice).map_err(|error| unsendable(&error))?.to_string();
         let id = id(notice);
         let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        let signature = self.secret.sign_request(since.as_secs(), &id, body.as_bytes());
+        let (seconds, bytes) = (since.as_secs(), body.as_bytes());
+        let path = self.url.path_and_query().map_or_else(|| "/".to_owned(), ToString::to_string);
+        let standard = self.secret.sign_webhook(&id, seconds, bytes);
+        let of_route = self.secret.sign_route("POST", &path, &id, seconds, bytes);
         let request = Request::post(self.url.clone())
             .header(CONTENT_TYPE, "application/json")
             .header(USER_AGENT, concat!("awaitly/", env!("CARGO_PKG_VERSION")))
-            .header(IDEMPOTENCY_KEY, id)
-            .header(TIMESTAMP, since.as_secs())
-            .header(SIGNATURE, format!("v1={signature}"));
+            .header(IDEMPOTENCY_KEY, &id)
+            .header(WEBHOOK_ID, id)
+            .header(WEBHOOK_TIMESTAMP, seconds)
+            .header(WEBHOOK_SIGNATURE, format!("{standard} {of_route}"));
         request.body(body).map_err(|error| unsendable(&error))
     }
 

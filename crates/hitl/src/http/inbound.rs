@@ -18,7 +18,7 @@ use super::invalid::Invalid;
 use super::problem::Problem;
 use super::receive::{self, BODY_LIMIT, single};
 use super::reply::{guarded, json, raw_json, unless_it_panics};
-use super::signed::SignatureCheck;
+use super::signed::{Covers, SignatureCheck, Signed};
 use super::start::{Ended, How, Pause, Start, needs_store};
 use crate::signature::{IDEMPOTENCY_KEY, hex, random_bytes};
 
@@ -137,7 +137,8 @@ impl<E: AsRunError + Send + 'static> Inbound<E> {
     /// [`run_id`](Self::run_id).
     ///
     /// # Default
-    /// Each request is a run of its own, or with [`signed`](Self::signed) each signature.
+    /// Each request is a run of its own; with [`signed`](Self::signed), each `webhook-id`, or each signature in the form of
+    /// before.
     ///
     /// # Panics
     /// Panics if the workflow has no store: the key would be ignored.
@@ -149,7 +150,8 @@ impl<E: AsRunError + Send + 'static> Inbound<E> {
     }
 
     /// Makes the run id of a request. With [`signed`](Self::signed), `make` is shown only what the signature covers: the
-    /// body, and the headers of the time and of the idempotency key.
+    /// body, `webhook-id` and `webhook-timestamp`, and method and path if the signature covers them; in the form of before the
+    /// headers of the time and of the idempotency key.
     ///
     /// # Panics
     /// Panics if the workflow has no store: the run id would be ignored.
@@ -163,8 +165,8 @@ impl<E: AsRunError + Send + 'static> Inbound<E> {
         self
     }
 
-    /// Takes only what passes `check`. The idempotency key, from the header that was said or else from `idempotency-key`,
-    /// is part of what is signed.
+    /// Takes only what passes `check`. The idempotency key is part of what is signed: `webhook-id`, or in the form of before the
+    /// header that was said, or else `idempotency-key`. A request that has both is refused unless they are the same.
     ///
     /// # Default
     /// Whoever reaches the server may ask: then let something in front of it see who that is.
@@ -253,29 +255,31 @@ impl<E: AsRunError + Send + 'static> Inbound<E> {
         };
         let bad_key = |message: &str| Problem::new(400, "idempotency_key", format!("`{header}`: {message}"));
         let key = single(request.headers(), header).map_err(|_| bad_key("say it once, and in ASCII"))?;
-        if let Some(check) = &self.check {
-            let id = key.unwrap_or_default();
-            check.verify(request.headers(), id, request.body(), SystemTime::now())?;
-        }
-        let run = match (&self.identity, &self.check) {
-            (Identity::Header(_), _) => {
-                let key = key.filter(|key| !key.is_empty());
+        let signed = match &self.check {
+            Some(check) => Some(check.verify(request, header, key, SystemTime::now())?),
+            None => None,
+        };
+        let run = match (&self.identity, &signed) {
+            (Identity::Header(_), signed) => {
+                // In the form of Standard Webhooks, the id is the key, and the same where both are there.
+                let key = key.or_else(|| Some(signed.as_ref()?.id)).filter(|key| !key.is_empty());
                 let key =
                     key.ok_or_else(|| bad_key("say what this request is known by, if it is sent again"))?;
                 format!("{}/{key}", self.workflow)
             }
             (Identity::Made(make), None) => make(request)?,
-            (Identity::Made(make), Some(check)) => make(&signed_part(request, &check.timestamp, header))?,
-            (Identity::None, Some(check)) => {
+            (Identity::Made(make), Some(signed)) => make(&signed_part(request, signed))?,
+            (Identity::None, Some(Signed { covers: Covers::Old, headers, .. })) => {
                 // Nothing but what was signed: so a replay is the same run.
-                let mut signed = Sha256::new();
-                for header in [&check.timestamp, header] {
-                    signed.update(single(request.headers(), header).ok().flatten().unwrap_or_default());
-                    signed.update(b"\n");
+                let mut digest = Sha256::new();
+                for header in headers {
+                    digest.update(single(request.headers(), header).ok().flatten().unwrap_or_default());
+                    digest.update(b"\n");
                 }
-                signed.update(request.body());
-                format!("{}/{}", self.workflow, hex(&signed.finalize()))
+                digest.update(request.body());
+                format!("{}/{}", self.workflow, hex(&digest.finalize()))
             }
+            (Identity::None, Some(signed)) => format!("{}/{}", self.workflow, signed.id),
             (Identity::None, None) => {
                 let random = random_bytes().map_err(|error| {
                     tracing::error!(%error, "a request could not be answered");
@@ -290,16 +294,21 @@ impl<E: AsRunError + Send + 'static> Inbound<E> {
 }
 
 /// What of a request is covered by its signature.
-fn signed_part(request: &Request<Bytes>, timestamp: &str, id: &str) -> Request<Bytes> {
-    let mut signed = Request::new(request.body().clone());
-    for name in [timestamp, id] {
+fn signed_part(request: &Request<Bytes>, signed: &Signed<'_>) -> Request<Bytes> {
+    let mut part = Request::new(request.body().clone());
+    if signed.covers == Covers::Route {
+        *part.method_mut() = request.method().clone();
+        // It was read as a path before, with nothing in front of it.
+        *part.uri_mut() = signed.path.parse().unwrap_or_default();
+    }
+    for name in signed.headers {
         if let (Ok(name), Some(value)) =
             (HeaderName::from_bytes(name.as_bytes()), request.headers().get(name))
         {
-            signed.headers_mut().insert(name, value.clone());
+            part.headers_mut().insert(name, value.clone());
         }
     }
-    signed
+    part
 }
 
 impl<E> fmt::Debug for Inbound<E> {
