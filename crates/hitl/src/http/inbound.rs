@@ -30,7 +30,7 @@ use crate::signature::{IDEMPOTENCY_KEY, hex, random_bytes};
 ///
 /// ```
 /// use awaitly_core::{AsRunError, DurableRun, RunError, Workflow, step};
-/// use awaitly_hitl::http::{AsRunError, Inbound, Problem, json};
+/// use awaitly_hitl::http::{Inbound, Problem, json};
 ///
 /// #[derive(serde::Serialize, serde::Deserialize)]
 /// struct Order {

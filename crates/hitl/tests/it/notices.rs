@@ -111,9 +111,9 @@ async fn a_question_that_is_asked_anew_is_told_anew() {
 /// When a notifier panics.
 #[derive(Clone, Copy)]
 enum Panics {
-    WhenCalled,
-    WhenPolled,
-    WhenDropped,
+    Called,
+    Polled,
+    Dropped,
 }
 
 /// Panics, and counts how often it was asked to send.
@@ -132,14 +132,14 @@ impl Future for Trap {
     type Output = Result<(), NotifyError>;
 
     fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Self::Output> {
-        assert!(!matches!(self.when, Panics::WhenPolled), "polled");
+        assert!(!matches!(self.when, Panics::Polled), "polled");
         if self.ends { Poll::Ready(Ok(())) } else { Poll::Pending }
     }
 }
 
 impl Drop for Trap {
     fn drop(&mut self) {
-        assert!(!matches!(self.when, Panics::WhenDropped) || std::thread::panicking(), "dropped");
+        assert!(!matches!(self.when, Panics::Dropped) || std::thread::panicking(), "dropped");
     }
 }
 
@@ -147,14 +147,14 @@ impl Notifier for Clumsy {
     fn notify(&self, _: Notice) -> impl Future<Output = Result<(), NotifyError>> + Send {
         // The first one does not end, so that the limit of the attempt drops it.
         let ends = self.asked.fetch_add(1, Ordering::Relaxed) > 0;
-        assert!(!matches!(self.when, Panics::WhenCalled), "called");
+        assert!(!matches!(self.when, Panics::Called), "called");
         Trap { when: self.when, ends }
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn panicking_notifier_leaves_the_run_waiting() {
-    for when in [Panics::WhenCalled, Panics::WhenPolled, Panics::WhenDropped] {
+    for when in [Panics::Called, Panics::Polled, Panics::Dropped] {
         let (office, clumsy) = (Office::new(), Clumsy { when, asked: AtomicU32::new(0) });
         let body = async |run: &DurableRun| run.approval::<bool>("manager").notify(&clumsy).await;
         assert_eq!(office.workflow.run("r", body).await, waits("manager"));
