@@ -73,8 +73,8 @@
 //! | `full` | everything | no |
 
 pub use awaitly_core::{
-    AsText, Borrowing, Durable, DurableRun, Error, FromStep, KeepRun, Limit, Mode, Resuming, Retry, Run,
-    RunError, RunInfo, StepInfo, Typed, Volatile, WaitFor, Workflow, run,
+    AsRunError, AsText, Borrowing, Durable, DurableRun, Error, FromStep, KeepRun, Limit, Mode, Resuming,
+    Retry, Run, RunError, RunInfo, StepInfo, Typed, Volatile, WaitFor, Workflow, run,
 };
 pub use awaitly_core::{clock, collect, event, guard, journal, resource, retry, several, step, store};
 pub use awaitly_core::{parallel, race};

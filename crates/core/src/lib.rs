@@ -19,6 +19,7 @@
 #[doc(hidden)]
 #[path = "private.rs"]
 pub mod __private;
+mod as_run_error;
 pub mod clock;
 pub mod collect;
 mod error;
@@ -39,6 +40,7 @@ pub mod store;
 mod wait;
 mod workflow;
 
+pub use as_run_error::AsRunError;
 pub use error::{Error, FromStep, Limit, RunError};
 pub use retry::Retry;
 pub use run::{Borrowing, Durable, DurableRun, Mode, Run, Volatile, run};

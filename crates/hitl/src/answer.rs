@@ -1,7 +1,9 @@
 use awaitly_core::RunError;
-use awaitly_core::journal::{Key, Payload, Timestamp};
+use awaitly_core::journal::{Key, Outcome, Payload, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+
+use crate::hidden::is_hidden;
 
 /// What somebody answered, as it is recorded in the journal.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -21,6 +23,9 @@ pub struct Answer<T> {
     /// Whether it is another value than the one that was proposed.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub edited: bool,
+    /// The proposal, if the answer is another value. Answers that an older version recorded do not have it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proposed: Option<Value>,
     /// When, by the store's clock.
     pub at: Timestamp,
     /// Why it is no answer to what was asked.
@@ -73,8 +78,8 @@ impl<T> Ruling<T> {
 /// What is recorded of an answer of which nothing else is known.
 pub(crate) fn answered(value: Payload, at: Timestamp) -> Payload {
     let Ok(decoded) = value.decode::<Value>() else { return value };
-    let (by, note, via, edited, instead) = (None, None, None, false, None);
-    Payload::encode(&Answer { value: decoded, by, note, via, edited, at, instead }).unwrap_or(value)
+    let (by, note, via, edited, proposed, instead) = (None, None, None, false, None, None);
+    Payload::encode(&Answer { value: decoded, by, note, via, edited, proposed, at, instead }).unwrap_or(value)
 }
 
 /// The rejection that was recorded. `None`: it did not come through an inbox.
@@ -92,14 +97,56 @@ pub(crate) fn with_reason_only(error: RunError) -> RunError {
         None => RunError::Rejected { step, reason: value.to_string().into() },
         Some(Instead::Expired) => RunError::Expired { step },
         Some(Instead::Withdrew) => {
-            let by = by.unwrap_or_else(|| "inbox".to_owned()).into();
-            let reason = value.as_str().map_or_else(|| value.to_string(), str::to_owned).into();
-            RunError::Refused { step, by, reason, retry_after: None }
+            let by = by.unwrap_or_else(nobody);
+            withdrawn(step, &by, &words(&value))
         }
     }
 }
 
-/// What a question ends in that was taken back, where that is no answer with a name and a time.
+/// Begins the reason of a [`RunError::Refused`] that stands for a question that was taken back, and for no guard.
+const TAKEN_BACK: &str = "the question was taken back: ";
+
+/// Returns the error in which a question ends that was taken back.
 pub(crate) fn withdrawn(step: Key, by: &str, reason: &str) -> RunError {
-    RunError::Refused { step, by: by.into(), reason: reason.into(), retry_after: None }
+    let reason = format!("{TAKEN_BACK}{reason}").into();
+    RunError::Refused { step, by: by.into(), reason, retry_after: None }
+}
+
+/// Whether a run failed because its question was taken back: trying again asks nobody.
+#[cfg(feature = "http")]
+pub(crate) fn is_withdrawn(error: &RunError) -> bool {
+    matches!(error, RunError::Refused { reason, .. } if reason.starts_with(TAKEN_BACK))
+}
+
+/// Returns who took a question back and why, if that is its recorded outcome.
+pub(crate) fn who_withdrew(outcome: &Outcome) -> Option<(String, String)> {
+    let payload = outcome.payload();
+    if let Outcome::Stopped(_) = outcome {
+        let RunError::Refused { by, reason, .. } = payload.decode().ok()? else { return None };
+        let reason = reason.strip_prefix(TAKEN_BACK).unwrap_or(&reason).to_owned();
+        return Some((by.into(), reason));
+    }
+    let Answer { value, by, instead, .. } = payload.decode::<Answer<Value>>().ok()?;
+    (instead? == Instead::Withdrew).then(|| (by.unwrap_or_else(nobody), words(&value)))
+}
+
+/// Stands in the place of a person without a name.
+pub(crate) fn nobody() -> String {
+    "inbox".to_owned()
+}
+
+/// A reason for people to read.
+fn words(reason: &Value) -> String {
+    reason.as_str().map_or_else(|| reason.to_string(), str::to_owned)
+}
+
+/// Whether a value says nothing: `null`, a text that shows no character, or a list or an object of such values.
+pub(crate) fn is_blank(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::String(text) => text.chars().all(|char| char.is_whitespace() || is_hidden(char)),
+        Value::Array(items) => items.iter().all(is_blank),
+        Value::Object(names) => names.values().all(is_blank),
+        Value::Bool(_) | Value::Number(_) => false,
+    }
 }

@@ -11,7 +11,8 @@ use serde::de::DeserializeOwned;
 
 use crate::answer::{Answer, Ruling, answered, with_reason_only};
 use crate::callback::Callback;
-use crate::notify::{Notice, NoticeKind, Notifier, Silent};
+use crate::caught::Caught;
+use crate::notify::{Notice, NoticeKind, Notifier, NotifyError, Silent};
 use crate::quorum::Quorum;
 use crate::request::{Asks, Request};
 use crate::shape::Shape;
@@ -291,7 +292,10 @@ impl<N: Notifier> Bell<'_, N> {
         };
         // A notice that was not sent is tried anew when the run is run again. A question that is asked anew has another
         // token, and is told anew.
-        let fresh = self.run.step(step.clone(), || self.notifier.notify(notice.clone()));
+        let fresh = self.run.step(step.clone(), || async {
+            let sent = Caught::new(|| self.notifier.notify(notice.clone())).await;
+            sent.unwrap_or_else(|panic| Err(NotifyError::new(format!("the notifier panicked: {panic}"))))
+        });
         let sent = fresh
             .key(format!("{step} #{:08x}", short(&self.entry.token)))
             .rerun_errors()

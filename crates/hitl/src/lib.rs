@@ -51,9 +51,13 @@
 //! [`RunError::Waiting`]: awaitly_core::RunError::Waiting
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing))]
 
+#[cfg(any(feature = "http", feature = "webhook"))]
+mod address;
 mod answer;
 mod approval;
 mod callback;
+mod caught;
+mod hidden;
 #[cfg(feature = "http")]
 pub mod http;
 mod inbox;

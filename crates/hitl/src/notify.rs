@@ -9,7 +9,8 @@ use serde_json::Value;
 ///
 /// Each notice is a step of the run, called `notify` and the question's key, so it is sent again where that failed,
 /// and not sent again where it succeeded; after a crash in between it may come twice. A notice that cannot be sent does
-/// not end the run: it waits all the same, and tries again when it is run again.
+/// not end the run: it waits all the same, and tries again when it is run again. A panic of the notifier, or of its future,
+/// counts as an error.
 ///
 /// ```
 /// use awaitly_hitl::{Notice, Notifier, NotifyError};

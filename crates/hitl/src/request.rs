@@ -77,6 +77,9 @@ pub struct Question {
     pub since: Timestamp,
     /// From when on an answer comes too late.
     pub expires: Option<Timestamp>,
+    /// The proposal as the run wrote it, to the last digit of its numbers.
+    #[serde(skip)]
+    pub(crate) proposed: Option<Payload>,
     #[serde(skip)]
     pub(crate) token: Box<str>,
 }
@@ -94,9 +97,24 @@ impl Question {
         let workflow = workflow.to_string();
         let request = Request::read(request);
         let Request { asks, prompt, metadata, answerers, proposal, shape } = request;
+        let proposed = proposal.clone();
         let [metadata, proposal] =
             [metadata, proposal].map(|value| value.and_then(|value| value.decode().ok()));
-        Self { run, workflow, key, asks, prompt, metadata, answerers, proposal, shape, since, expires, token }
+        Self {
+            run,
+            workflow,
+            key,
+            asks,
+            prompt,
+            metadata,
+            answerers,
+            proposal,
+            shape,
+            since,
+            expires,
+            proposed,
+            token,
+        }
     }
 }
 

@@ -100,6 +100,9 @@ impl<S: Operate + Clone> AutoResume<S> {
 
     /// Knows how the runs of `workflow` are run: by `body`, with its [`input`](awaitly_core::Run::input) as it was given
     /// when they began. The workflow has to be on the same store.
+    ///
+    /// # Panics
+    /// Panics if the workflow has no store: its runs would begin anew each time, and the store would not see them end.
     #[must_use]
     pub fn workflow<X, F, Fut, T, E>(mut self, workflow: Workflow<X>, body: F) -> Self
     where
@@ -109,6 +112,11 @@ impl<S: Operate + Clone> AutoResume<S> {
         T: Send + 'static,
         E: FromStep<RunError> + fmt::Display + Send + 'static,
     {
+        assert!(
+            workflow.has_store(),
+            "the workflow `{}` has no store, so its runs cannot be resumed: give it the one that is asked, with `Workflow::store`",
+            workflow.name()
+        );
         // A run that is deleted between being due and being opened must not begin anew.
         let workflow = workflow.only_existing();
         let (name, body) = (workflow.name(), Arc::new(body));

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
@@ -40,6 +42,9 @@ pub enum SecretError {
         /// How many bytes it has.
         bytes: usize,
     },
+    /// It is not in the form of Standard Webhooks.
+    #[error("this is no secret of Standard Webhooks: it is `whsec_` and base64, as the sender shows it")]
+    NotStandard,
     /// The system has none to give.
     #[error("the system gives no random numbers: {reason}")]
     NoRandomNumbers {
@@ -48,10 +53,14 @@ pub enum SecretError {
     },
 }
 
-/// The headers that a request is signed in, unless set.
-pub(crate) const TIMESTAMP: &str = "awaitly-timestamp";
-pub(crate) const SIGNATURE: &str = "awaitly-signature";
-/// Where the key of a request stands that is signed, unless set.
+/// The headers of a signed request, as Standard Webhooks names them.
+pub(crate) const WEBHOOK_ID: &str = "webhook-id";
+pub(crate) const WEBHOOK_TIMESTAMP: &str = "webhook-timestamp";
+pub(crate) const WEBHOOK_SIGNATURE: &str = "webhook-signature";
+/// In front of the signatures in the last of them: of Standard Webhooks, and with method and path.
+pub(crate) const STANDARD: &str = "v1,";
+pub(crate) const OF_ROUTE: &str = "v1m,";
+/// Where the key of a request stands, unless set.
 pub(crate) const IDEMPOTENCY_KEY: &str = "idempotency-key";
 
 impl Secret {
@@ -64,6 +73,25 @@ impl Secret {
     /// [`SecretError::TooShort`]
     pub fn new(bytes: impl AsRef<[u8]>) -> Result<Self, SecretError> {
         Ok(Self { signs: checked(bytes.as_ref())?, older: Vec::new() })
+    }
+
+    /// Reads a secret in the form of [Standard Webhooks](https://www.standardwebhooks.com): `whsec_`, and the bytes in base64.
+    ///
+    /// # Errors
+    /// Returns [`SecretError::NotStandard`] if it has another form, or [`SecretError::TooShort`].
+    ///
+    /// # Examples
+    /// ```
+    /// use awaitly_hitl::Secret;
+    ///
+    /// let secret = Secret::standard("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")?;
+    /// let signature = secret.sign_webhook("msg_1", 1_614_265_330, b"{}");
+    /// assert!(signature.starts_with("v1,"));
+    /// # Ok::<(), awaitly_hitl::SecretError>(())
+    /// ```
+    pub fn standard(text: &str) -> Result<Self, SecretError> {
+        let bytes = text.strip_prefix("whsec_").and_then(|text| BASE64_STANDARD.decode(text).ok());
+        Self::new(bytes.ok_or(SecretError::NotStandard)?)
     }
 
     /// A new one out of 32 random bytes. Nothing that is signed with it holds longer than this process, and it holds in
@@ -84,12 +112,40 @@ impl Secret {
         Ok(self)
     }
 
-    /// The signature of a request, as 64 hexadecimal digits: what the sender writes behind `v1=`. `seconds` is the time
-    /// of sending since 1970, and `id` what the request is known by, or nothing.
+    /// Signs a request as [Standard Webhooks](https://www.standardwebhooks.com) does: `v1,` and the HMAC-SHA256, in base64, of
+    /// `{id}.{seconds}.{body}`. `seconds` is the time of sending since 1970. The id must not contain a full stop.
+    ///
+    /// The signature covers neither method nor path, so each receiver takes it that knows the secret.
+    #[must_use]
+    pub fn sign_webhook(&self, id: &str, seconds: u64, body: &[u8]) -> String {
+        format!("{STANDARD}{}", BASE64_STANDARD.encode(self.sign(&standard(id, seconds, body))))
+    }
+
+    /// Signs a request for one route: `v1m,` and the HMAC-SHA256, in base64, of `awaitly-v1m`, the method in capitals, the path
+    /// with its query, the id, the seconds since 1970, and the body, with a line feed between each two of them.
+    ///
+    /// A sender puts it into the header `webhook-signature`, behind the [standard one](Self::sign_webhook) and a space if the
+    /// receiver may be a program of others.
+    ///
+    /// # Examples
+    /// ```
+    /// # fn sign(secret: awaitly_hitl::Secret, now: u64, body: &[u8]) -> [(&'static str, String); 3] {
+    /// let signature = secret.sign_route("POST", "/orders", "msg_1", now, body);
+    /// [("webhook-id", "msg_1".to_owned()), ("webhook-timestamp", now.to_string()), ("webhook-signature", signature)]
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn sign_route(&self, method: &str, path: &str, id: &str, seconds: u64, body: &[u8]) -> String {
+        format!("{OF_ROUTE}{}", BASE64_STANDARD.encode(self.sign(&of_route(method, path, id, seconds, body))))
+    }
+
+    /// The signature of a request in the form of before, as 64 hexadecimal digits: what the sender writes behind `v1=`.
+    /// `seconds` is the time of sending since 1970, and `id` what the request is known by, or nothing.
     ///
     /// It is the HMAC-SHA256 of `awaitly-request-v1`, the seconds, the id and the body, with a line feed between
     /// each two of them.
     #[must_use]
+    #[deprecated(note = "every route that knows the secret takes it: sign with `sign_route`")]
     pub fn sign_request(&self, seconds: u64, id: &str, body: &[u8]) -> String {
         hex(&self.sign(&request(seconds, id, body)))
     }
@@ -97,6 +153,28 @@ impl Secret {
     #[cfg(feature = "http")]
     pub(crate) fn holds_for_request(&self, seconds: u64, id: &str, body: &[u8], signature: &str) -> bool {
         from_hex(signature).is_some_and(|tag| self.holds(&request(seconds, id, body), &tag))
+    }
+
+    #[cfg(feature = "http")]
+    pub(crate) fn holds_for_webhook(&self, id: &str, seconds: u64, body: &[u8], signature: &str) -> bool {
+        self.holds_in_base64(&standard(id, seconds, body), signature)
+    }
+
+    #[cfg(feature = "http")]
+    pub(crate) fn holds_for_route(
+        &self,
+        (method, path): (&str, &str),
+        id: &str,
+        seconds: u64,
+        body: &[u8],
+        signature: &str,
+    ) -> bool {
+        self.holds_in_base64(&of_route(method, path, id, seconds, body), signature)
+    }
+
+    #[cfg(feature = "http")]
+    fn holds_in_base64(&self, text: &[u8], signature: &str) -> bool {
+        BASE64_STANDARD.decode(signature).is_ok_and(|tag| self.holds(text, &tag))
     }
 
     pub(crate) fn sign(&self, text: &[u8]) -> [u8; 32] {
@@ -121,6 +199,16 @@ fn checked(bytes: &[u8]) -> Result<Arc<[u8]>, SecretError> {
 #[expect(clippy::expect_used, reason = "HMAC takes keys of any length")]
 fn mac(key: &[u8], text: &[u8]) -> Hmac<Sha256> {
     Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes keys of any length").chain_update(text)
+}
+
+// The id of a request that is verified holds no full stop, and the seconds are digits, so no two requests have one text.
+fn standard(id: &str, seconds: u64, body: &[u8]) -> Vec<u8> {
+    [format!("{id}.{seconds}.").as_bytes(), body].concat()
+}
+
+// Only the body may hold a line feed: the others come out of a request line and out of headers.
+fn of_route(method: &str, path: &str, id: &str, seconds: u64, body: &[u8]) -> Vec<u8> {
+    [format!("awaitly-v1m\n{method}\n{path}\n{id}\n{seconds}\n").as_bytes(), body].concat()
 }
 
 // Only the last part may hold a line feed: the second is a number, and the third comes out of a header. So no two
@@ -172,6 +260,7 @@ impl fmt::Debug for Secret {
 }
 
 #[cfg(all(test, feature = "http"))]
+#[expect(deprecated, reason = "the form of before is taken still")]
 mod tests {
     use super::*;
 
@@ -186,6 +275,22 @@ mod tests {
             secret.sign_request(1_700_000_000, "n-1", b"{}"),
             "b9e65ca60d6ae896f7197ac4bf848ad7fd9af20e8595ed2aada0001386bf83e7"
         );
+    }
+
+    #[test]
+    fn webhook_signature_is_that_of_the_standard() {
+        // The vector of the libraries of Standard Webhooks, and with method and path:
+        // printf 'awaitly-v1m\nPOST\n/orders?a=b\nmsg_p5jX\n1614265330\n{}' | openssl dgst -sha256 -mac HMAC -macopt hexkey:..
+        let secret = Secret::standard("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw").unwrap();
+        let (id, body) = ("msg_p5jXN8AQM9LWM0D4loKWxJek", br#"{"test": 2432232314}"#);
+        let standard = secret.sign_webhook(id, 1_614_265_330, body);
+        assert_eq!(standard, "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=");
+        let of_route = secret.sign_route("POST", "/orders?a=b", "msg_p5jX", 1_614_265_330, b"{}");
+        assert_eq!(of_route, "v1m,/TPyVBTQp1QJQlXD2Nonx4aplRS+p9S0tY9EatYB/Tw=");
+        assert!(secret.holds_for_webhook(id, 1_614_265_330, body, standard.strip_prefix("v1,").unwrap()));
+        for wrong in ["", "whsec_", "whsec_?", "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"] {
+            assert!(Secret::standard(wrong).is_err(), "{wrong}");
+        }
     }
 
     #[test]

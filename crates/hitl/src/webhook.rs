@@ -14,20 +14,25 @@ use rustls::crypto::ring;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
+use crate::address;
 #[cfg(feature = "http")]
 use crate::http::Links;
 use crate::notify::{Notice, Notifier, NotifyError};
-use crate::signature::{IDEMPOTENCY_KEY, SIGNATURE, Secret, TIMESTAMP, hex};
+use crate::signature::{IDEMPOTENCY_KEY, Secret, WEBHOOK_ID, WEBHOOK_SIGNATURE, WEBHOOK_TIMESTAMP, hex};
 
 /// Sends each notice as a signed HTTP request, to what mails it, posts it in a chat, or rings a pager.
 ///
-/// The body is the [`Notice`] in JSON. In the headers are `awaitly-timestamp` with the seconds since 1970,
-/// `idempotency-key` with what is the same when a notice is sent again, and `awaitly-signature`, which is `v1=` and the
-/// [signature](Secret::sign_request) of these two and the body. Where the receiver is another program with this library,
-/// a `SignatureCheck` verifies it.
+/// The body is the [`Notice`] in JSON. The headers are those of [Standard Webhooks](https://www.standardwebhooks.com):
+/// `webhook-id`, which is the same when a notice is sent again, `webhook-timestamp`, and in `webhook-signature` the
+/// [standard signature](Secret::sign_webhook) and one that [covers method and path](Secret::sign_route). `idempotency-key` is
+/// the id once more. A library of Standard Webhooks verifies such a request, given the secret as `whsec_` and base64; in
+/// another program with this library, a `SignatureCheck` does.
 ///
 /// A notice has come where the answer is 200 to 299; anything else is an error, on which the run tries again. Redirects
 /// are not followed, no proxy is asked, and the body of the answer is not read.
+///
+/// A notice goes to the host and the port that the URL names. A URL that the client would read otherwise is refused: a port
+/// out of range, a fragment, an address that is not written in full.
 ///
 /// The URL comes out of your configuration. It must not come from users of a program: this connects to whatever it names,
 /// inside of your network too.
@@ -64,9 +69,12 @@ pub struct WebhookNotifier {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum WebhookError {
-    /// It is no URL of a server.
-    #[error("this is no URL to send to: give one as `https://notify.example.com/hook`, without a user in it")]
-    InvalidUrl,
+    /// The text is not the URL of a server, or a request would go to another host or port than the text names.
+    #[error("this is no URL to send to: {reason}; give one as `https://notify.example.com/hook`")]
+    InvalidUrl {
+        /// What to change.
+        reason: &'static str,
+    },
     /// Whoever stands in between could read the notices.
     #[error("notices would be sent without encryption: take `https`, or say `WebhookNotifier::over_http`")]
     Unencrypted,
@@ -105,16 +113,11 @@ impl WebhookNotifier {
     /// # Errors
     /// [`WebhookError`]
     pub fn over_http(url: &str, secret: Secret) -> Result<Self, WebhookError> {
-        let url: Uri = url.parse().map_err(|_| WebhookError::InvalidUrl)?;
-        let is_whole = url.host().is_some_and(|host| !host.is_empty());
-        if !is_whole || url.authority().is_some_and(|authority| authority.as_str().contains('@')) {
-            return Err(WebhookError::InvalidUrl);
-        }
+        let url = address::server(url).map_err(|reason| WebhookError::InvalidUrl { reason })?;
         let client = Client::builder(TokioExecutor::new());
         let transport = match url.scheme_str() {
             Some("https") => Transport::Encrypted(client.build(encrypted()?)),
-            Some("http") => Transport::Plain(client.build(HttpConnector::new())),
-            _ => return Err(WebhookError::InvalidUrl),
+            _ => Transport::Plain(client.build(HttpConnector::new())),
         };
         Ok(Self {
             url,
@@ -153,13 +156,17 @@ impl WebhookNotifier {
         let body = self.body(notice).map_err(|error| unsendable(&error))?.to_string();
         let id = id(notice);
         let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        let signature = self.secret.sign_request(since.as_secs(), &id, body.as_bytes());
+        let (seconds, bytes) = (since.as_secs(), body.as_bytes());
+        let path = self.url.path_and_query().map_or_else(|| "/".to_owned(), ToString::to_string);
+        let standard = self.secret.sign_webhook(&id, seconds, bytes);
+        let of_route = self.secret.sign_route("POST", &path, &id, seconds, bytes);
         let request = Request::post(self.url.clone())
             .header(CONTENT_TYPE, "application/json")
             .header(USER_AGENT, concat!("awaitly/", env!("CARGO_PKG_VERSION")))
-            .header(IDEMPOTENCY_KEY, id)
-            .header(TIMESTAMP, since.as_secs())
-            .header(SIGNATURE, format!("v1={signature}"));
+            .header(IDEMPOTENCY_KEY, &id)
+            .header(WEBHOOK_ID, id)
+            .header(WEBHOOK_TIMESTAMP, seconds)
+            .header(WEBHOOK_SIGNATURE, format!("{standard} {of_route}"));
         request.body(body).map_err(|error| unsendable(&error))
     }
 
@@ -297,11 +304,91 @@ mod tests {
             "file:///etc/passwd",
             "http://",
         ] {
-            assert_eq!(
-                WebhookNotifier::over_http(url, secret()).unwrap_err(),
-                WebhookError::InvalidUrl,
-                "{url}"
-            );
+            let refused = WebhookNotifier::over_http(url, secret());
+            assert!(matches!(refused, Err(WebhookError::InvalidUrl { .. })), "{url}");
+        }
+    }
+
+    #[test]
+    fn url_that_leads_elsewhere_is_refused() {
+        for url in [
+            "http://127.0.0.1:99999/hook",
+            "http://127.0.0.1:65536/",
+            "http://127.0.0.1:0/",
+            "http://127.0.0.1:/",
+            "http://127.0.0.1:+80/",
+            "http://127.0.0.1:8 0/",
+            "http://127.0.0.1:80:80/",
+            "http://@127.0.0.1/",
+            "http://u@127.0.0.1/",
+            "http://127.0.0.1\\@example.com/",
+            "http://:80/",
+            "http:///hook",
+            "http://[]/",
+            "http://[::1/",
+            "http://::1/",
+            "http://[127.0.0.1]/",
+            "http://[::1%25lo]/",
+            "http://[fe80::1%eth0]/",
+            "http://[v1.x]/",
+            "http://[::1]x:80/",
+            "http://127.1/",
+            "http://2130706433/",
+            "http://0x7f.0.0.1/",
+            "http://0177.0.0.1/",
+            "http://127.0.0.1./",
+            "http://127.0.0.256/",
+            "http://ex%61mple.com/",
+            "http://bücher.example/",
+            "http://example..com/",
+            "http://-example.com/",
+            "http://example.com,example.org/",
+            "http://example.com/#token",
+            "http://example.com/ü",
+            " http://example.com/",
+            "http://example.com/ ",
+            "http://example.com/a b",
+            "http://exam\tple.com/",
+            "http:example.com",
+            "httpx://example.com/",
+            "//example.com/",
+            "example.com:80",
+            "*",
+        ] {
+            let refused = WebhookNotifier::over_http(url, secret());
+            assert!(matches!(refused, Err(WebhookError::InvalidUrl { .. })), "{url}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn accepted_url_is_sent_to_the_host_and_port_it_names(
+            scheme in "(http|https|HTTP)://",
+            host in "([a-z0-9_.-]{1,12}|[0-9x.]{1,12}|[a-z]{1,5}\\.[a-z]{2,3}|\\[[0-9a-f:.%]{1,12}\\]|127\\.0\\.0\\.[0-9]{1,3}|.{0,6})",
+            port in "(|:[0-9]{1,6}|:[0-9+ -]{0,3})",
+            rest in "(|/[a-z%#@? ]{0,6}|\\?[a-z]{1,3}|.{0,4})",
+        ) {
+            let text = format!("{scheme}{host}{port}{rest}");
+            if let Ok(hook) = WebhookNotifier::over_http(&text, secret()) {
+                let named = url::Url::parse(&text).expect("it is a URL for others too");
+                // As the client's connector reads them.
+                let default = if hook.url.scheme_str() == Some("https") { 443 } else { 80 };
+                let port = hook.url.port_u16().unwrap_or(default);
+                proptest::prop_assert_eq!(hook.url.host().map(str::to_ascii_lowercase), lowered(&named, &host));
+                proptest::prop_assert_eq!(Some(port), named.port_or_known_default());
+                proptest::prop_assert_eq!((named.username(), named.password(), named.fragment()), ("", None, None));
+            }
+        }
+    }
+
+    /// The host as another parser reads it, which shortens the address of an IPv6 host.
+    fn lowered(named: &url::Url, host: &str) -> Option<String> {
+        match named.host()? {
+            url::Host::Ipv6(address) => {
+                let given = host.trim_matches(['[', ']']).parse();
+                (given == Ok(address)).then(|| host.to_ascii_lowercase())
+            }
+            other => Some(other.to_string()),
         }
     }
 

@@ -2,7 +2,7 @@ use std::fmt;
 
 use awaitly_core::__private::Takes;
 use awaitly_core::journal::Key;
-use awaitly_core::{Error, FromStep, RunError};
+use awaitly_core::{AsRunError, Error, FromStep, RunError};
 use serde::{Deserialize, Serialize};
 
 /// What a saga fails with: the error of its body, and what could not be undone.
@@ -109,6 +109,12 @@ impl<E: fmt::Display> fmt::Display for SagaError<E> {
 impl<E: std::error::Error + 'static> std::error::Error for SagaError<E> {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         self.error.source()
+    }
+}
+
+impl<E: AsRunError> AsRunError for SagaError<E> {
+    fn as_run_error(&self) -> Option<&RunError> {
+        self.error.as_run_error()
     }
 }
 

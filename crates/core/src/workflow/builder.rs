@@ -125,6 +125,12 @@ impl<X> Workflow<X> {
         Arc::clone(&self.definition.name)
     }
 
+    /// Whether it has a [`store`](Self::store). Without one, a run id is not known once its run has ended.
+    #[must_use]
+    pub const fn has_store(&self) -> bool {
+        self.definition.store.is_some()
+    }
+
     /// The version of the code. A journal of an older version goes through the
     /// [`migration`](Self::migration)s; one of a newer version is refused.
     #[must_use]

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use awaitly_core::store::RunId;
-use awaitly_core::{DurableRun, FromStep, KeepRun, RunError, Workflow};
+use awaitly_core::{AsRunError, DurableRun, FromStep, KeepRun, RunError, Workflow};
 use axum::body::Bytes;
 use axum::extract::Request as Unread;
 use axum::http::{HeaderName, Request, StatusCode};
@@ -14,13 +14,12 @@ use serde::Serialize;
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
-use super::fault::AsRunError;
 use super::invalid::Invalid;
 use super::problem::Problem;
 use super::receive::{self, BODY_LIMIT, single};
-use super::reply::{guarded, json, raw_json};
-use super::signed::SignatureCheck;
-use super::start::{How, Start};
+use super::reply::{guarded, json, raw_json, unless_it_panics};
+use super::signed::{Covers, SignatureCheck, Signed};
+use super::start::{Ended, How, Pause, Start, needs_store};
 use crate::signature::{IDEMPOTENCY_KEY, hex, random_bytes};
 
 /// A request that becomes a run, whose value is the answer.
@@ -30,8 +29,8 @@ use crate::signature::{IDEMPOTENCY_KEY, hex, random_bytes};
 /// gets the same answer, and nothing is done twice.
 ///
 /// ```
-/// use awaitly_core::{DurableRun, RunError, Workflow, step};
-/// use awaitly_hitl::http::{AsRunError, Inbound, Problem, json};
+/// use awaitly_core::{AsRunError, DurableRun, RunError, Workflow, step};
+/// use awaitly_hitl::http::{Inbound, Problem, json};
 ///
 /// #[derive(serde::Serialize, serde::Deserialize)]
 /// struct Order {
@@ -70,8 +69,9 @@ use crate::signature::{IDEMPOTENCY_KEY, hex, random_bytes};
 /// ```
 ///
 /// # Answers
-/// 200 with the value. 202 with `{"run": "..", "status": "waiting"}` where the run waits for somebody; what comes of it
-/// later is the answer to the same request sent again. Else a [`Problem`]:
+/// 200 with the value. 202 with `{"run": "..", "status": "waiting"}` if the run waits for somebody, is parked, or waits in the
+/// middle of an undo, whatever the error of the body shows; also if its body calls another run that waits. The same request,
+/// sent again, gets the outcome later. Else a [`Problem`]:
 ///
 /// | status | codes |
 /// | --- | --- |
@@ -79,6 +79,7 @@ use crate::signature::{IDEMPOTENCY_KEY, hex, random_bytes};
 /// | 401 | `unsigned`, `forged`, `stale` |
 /// | 409 | `busy`: the same request is being worked on; `input_changed`: its key was used with another content |
 /// | 413, 415, 422 | `too_large`; `unsupported_type`; `invalid` |
+/// | 500 | `internal`: code of yours panicked, for example what reads the request; the panic is logged |
 /// | others | what [`map_error`](Self::map_error) gives for an error of your own, and `Problem::from(&RunError)` for those of the library |
 ///
 /// # Cancel safety
@@ -87,6 +88,7 @@ use crate::signature::{IDEMPOTENCY_KEY, hex, random_bytes};
 /// body. Without a store, and without a key, it is gone.
 pub struct Inbound<E> {
     workflow: Arc<str>,
+    has_store: bool,
     start: Start<Request<Bytes>, E>,
     identity: Identity,
     check: Option<SignatureCheck>,
@@ -119,6 +121,7 @@ impl<E: AsRunError + Send + 'static> Inbound<E> {
     {
         Self {
             workflow: workflow.name(),
+            has_store: workflow.has_store(),
             start: Start::new(workflow, parse, body),
             identity: Identity::None,
             check: None,
@@ -134,31 +137,45 @@ impl<E: AsRunError + Send + 'static> Inbound<E> {
     /// [`run_id`](Self::run_id).
     ///
     /// # Default
-    /// Each request is a run of its own, or with [`signed`](Self::signed) each signature.
+    /// Each request is a run of its own; with [`signed`](Self::signed), each `webhook-id`, or each signature in the form of
+    /// before.
+    ///
+    /// # Panics
+    /// Panics if the workflow has no store: the key would be ignored.
     #[must_use]
     pub fn idempotency_header(mut self, name: impl Into<Box<str>>) -> Self {
+        needs_store(&self.workflow, self.has_store, "the idempotency key of a request");
         self.identity = Identity::Header(name.into());
         self
     }
 
     /// Makes the run id of a request. With [`signed`](Self::signed), `make` is shown only what the signature covers: the
-    /// body, and the headers of the time and of the idempotency key.
+    /// body, `webhook-id` and `webhook-timestamp`, and method and path if the signature covers them; in the form of before the
+    /// headers of the time and of the idempotency key.
+    ///
+    /// # Panics
+    /// Panics if the workflow has no store: the run id would be ignored.
     #[must_use]
     pub fn run_id(
         mut self,
         make: impl Fn(&Request<Bytes>) -> Result<String, Invalid> + Send + Sync + 'static,
     ) -> Self {
+        needs_store(&self.workflow, self.has_store, "the run id of a request");
         self.identity = Identity::Made(Arc::new(make));
         self
     }
 
-    /// Takes only what passes `check`. The idempotency key, from the header that was said or else from `idempotency-key`,
-    /// is part of what is signed.
+    /// Takes only what passes `check`. The idempotency key is part of what is signed: `webhook-id`, or in the form of before the
+    /// header that was said, or else `idempotency-key`. A request that has both is refused unless they are the same.
     ///
     /// # Default
     /// Whoever reaches the server may ask: then let something in front of it see who that is.
+    ///
+    /// # Panics
+    /// Panics if the workflow has no store: a replayed request would be executed again.
     #[must_use]
     pub fn signed(mut self, check: SignatureCheck) -> Self {
+        needs_store(&self.workflow, self.has_store, "a signed request that is replayed");
         self.check = Some(check);
         self
     }
@@ -192,8 +209,9 @@ impl<E: AsRunError + Send + 'static> Inbound<E> {
         let answer = move |request: Unread| {
             let inbound = Arc::clone(&inbound);
             async move {
-                let answer = inbound.answer(request).await;
-                guarded(answer.unwrap_or_else(IntoResponse::into_response))
+                let answer =
+                    async { inbound.answer(request).await.unwrap_or_else(IntoResponse::into_response) };
+                guarded(unless_it_panics(|| answer).await)
             }
         };
         routing::post(answer).fallback(async || {
@@ -211,19 +229,21 @@ impl<E: AsRunError + Send + 'static> Inbound<E> {
         let run = self.identify(&request)?;
         let prepared = self.start.prepare(&request)?;
         drop(request);
-        match prepared.execute(&run, How::Run).await.result {
-            Ok(value) => Ok(raw_json(StatusCode::OK, value)),
-            Err(error) => match (error.as_run_error(), &self.map_error) {
-                (Some(RunError::Waiting { .. }), _) => {
-                    Ok(json(StatusCode::ACCEPTED, &json!({ "run": &*run, "status": "waiting" })))
-                }
-                (Some(error), _) => Err(error.into()),
-                (None, Some(map)) => Err(map(&error)),
-                (None, None) => {
-                    tracing::error!(run = &*run, %error, "a request could not be answered");
-                    Err(Problem::internal())
-                }
-            },
+        let Ended { result, pause, .. } = prepared.execute(&run, How::Run).await;
+        let error = match result {
+            Ok(value) => return Ok(raw_json(StatusCode::OK, value)),
+            Err(error) => error,
+        };
+        match (pause, error.as_run_error(), &self.map_error) {
+            (Some(Pause::Waits), ..) | (_, Some(RunError::Waiting { .. }), _) => {
+                Ok(json(StatusCode::ACCEPTED, &json!({ "run": &*run, "status": "waiting" })))
+            }
+            (_, Some(error), _) => Err(error.into()),
+            (None, None, Some(map)) => Err(map(&error)),
+            (_, None, _) => {
+                tracing::error!(run = &*run, %error, "a request could not be answered");
+                Err(Problem::internal())
+            }
         }
     }
 
@@ -235,29 +255,31 @@ impl<E: AsRunError + Send + 'static> Inbound<E> {
         };
         let bad_key = |message: &str| Problem::new(400, "idempotency_key", format!("`{header}`: {message}"));
         let key = single(request.headers(), header).map_err(|_| bad_key("say it once, and in ASCII"))?;
-        if let Some(check) = &self.check {
-            let id = key.unwrap_or_default();
-            check.verify(request.headers(), id, request.body(), SystemTime::now())?;
-        }
-        let run = match (&self.identity, &self.check) {
-            (Identity::Header(_), _) => {
-                let key = key.filter(|key| !key.is_empty());
+        let signed = match &self.check {
+            Some(check) => Some(check.verify(request, header, key, SystemTime::now())?),
+            None => None,
+        };
+        let run = match (&self.identity, &signed) {
+            (Identity::Header(_), signed) => {
+                // In the form of Standard Webhooks, the id is the key, and the same where both are there.
+                let key = key.or_else(|| Some(signed.as_ref()?.id)).filter(|key| !key.is_empty());
                 let key =
                     key.ok_or_else(|| bad_key("say what this request is known by, if it is sent again"))?;
                 format!("{}/{key}", self.workflow)
             }
             (Identity::Made(make), None) => make(request)?,
-            (Identity::Made(make), Some(check)) => make(&signed_part(request, &check.timestamp, header))?,
-            (Identity::None, Some(check)) => {
+            (Identity::Made(make), Some(signed)) => make(&signed_part(request, signed))?,
+            (Identity::None, Some(Signed { covers: Covers::Old, headers, .. })) => {
                 // Nothing but what was signed: so a replay is the same run.
-                let mut signed = Sha256::new();
-                for header in [&check.timestamp, header] {
-                    signed.update(single(request.headers(), header).ok().flatten().unwrap_or_default());
-                    signed.update(b"\n");
+                let mut digest = Sha256::new();
+                for header in headers {
+                    digest.update(single(request.headers(), header).ok().flatten().unwrap_or_default());
+                    digest.update(b"\n");
                 }
-                signed.update(request.body());
-                format!("{}/{}", self.workflow, hex(&signed.finalize()))
+                digest.update(request.body());
+                format!("{}/{}", self.workflow, hex(&digest.finalize()))
             }
+            (Identity::None, Some(signed)) => format!("{}/{}", self.workflow, signed.id),
             (Identity::None, None) => {
                 let random = random_bytes().map_err(|error| {
                     tracing::error!(%error, "a request could not be answered");
@@ -272,16 +294,21 @@ impl<E: AsRunError + Send + 'static> Inbound<E> {
 }
 
 /// What of a request is covered by its signature.
-fn signed_part(request: &Request<Bytes>, timestamp: &str, id: &str) -> Request<Bytes> {
-    let mut signed = Request::new(request.body().clone());
-    for name in [timestamp, id] {
+fn signed_part(request: &Request<Bytes>, signed: &Signed<'_>) -> Request<Bytes> {
+    let mut part = Request::new(request.body().clone());
+    if signed.covers == Covers::Route {
+        *part.method_mut() = request.method().clone();
+        // It was read as a path before, with nothing in front of it.
+        *part.uri_mut() = signed.path.parse().unwrap_or_default();
+    }
+    for name in signed.headers {
         if let (Ok(name), Some(value)) =
             (HeaderName::from_bytes(name.as_bytes()), request.headers().get(name))
         {
-            signed.headers_mut().insert(name, value.clone());
+            part.headers_mut().insert(name, value.clone());
         }
     }
-    signed
+    part
 }
 
 impl<E> fmt::Debug for Inbound<E> {

@@ -4,11 +4,11 @@ use std::time::{Duration, SystemTime};
 
 use awaitly_core::clock::days;
 use awaitly_core::journal::Timestamp;
-use axum::http::Uri;
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 
 use super::problem::Problem;
+use crate::address;
 use crate::notify::Notice;
 use crate::request::Question;
 use crate::signature::{self, Secret};
@@ -70,12 +70,11 @@ impl Links {
     /// Links that are signed with `secret` and lead to the [`Api`](super::Api) that is mounted at `base_url`.
     ///
     /// # Errors
-    /// [`InvalidBase`] where that is no `http` or `https` URL, or has more behind the path.
+    /// Returns [`InvalidBase`] if that is no `http` or `https` URL, has more behind the path, or if a browser could read
+    /// another host or port in it than the text names.
     pub fn new(secret: Secret, base_url: &str) -> Result<Self, InvalidBase> {
         let base = base_url.trim_end_matches('/');
-        let url: Uri = base.parse().map_err(|_| InvalidBase)?;
-        let leads_somewhere = matches!(url.scheme_str(), Some("http" | "https")) && url.host().is_some();
-        if !leads_somewhere || base.contains(['?', '#', '@']) {
+        if address::server(base).is_err() || base.contains(['?', '@', '\\']) {
             return Err(InvalidBase);
         }
         Ok(Self { secret, base: base.into(), valid: days(7) })
@@ -274,6 +273,11 @@ mod tests {
             "https://e/?a=b",
             "https://e/#a",
             "https://u:p@e/",
+            "https://e:99999/",
+            "https://e:/",
+            "https://127.1",
+            "https://e\\@f/",
+            "https://e/a b",
         ] {
             assert!(Links::new(secret(), base).is_err(), "{base}");
         }

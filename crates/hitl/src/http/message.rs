@@ -4,12 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use awaitly_core::store::{RunId, StoreError};
-use awaitly_core::{DurableRun, FromStep, KeepRun, RunError, Workflow};
+use awaitly_core::{AsRunError, DurableRun, FromStep, KeepRun, RunError, Workflow};
 use serde::Serialize;
 
-use super::fault::AsRunError;
 use super::invalid::Invalid;
-use super::start::{Ended, How, Start};
+use super::start::{Ended, How, Pause, Start, needs_store};
+use crate::answer::is_withdrawn;
+use crate::caught::Caught;
 
 /// A message of a queue, whichever that is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,7 +48,7 @@ pub enum Handled {
 /// ids of several queues could meet, put the name of the queue in front.
 ///
 /// ```
-/// use awaitly_core::{DurableRun, RunError, Workflow};
+/// use awaitly_core::{AsRunError, DurableRun, RunError, Workflow};
 /// use awaitly_hitl::http::{Handled, Invalid, Message, MessageHandler};
 /// use awaitly_persistence::MemoryStore;
 ///
@@ -73,7 +74,8 @@ pub enum Handled {
 ///
 /// # What is delivered again
 /// A message whose run could not be executed now: another process executes it, the store fails, a guard refuses, a step
-/// took too long, or the code does not fit the journal's version. And one whose error is [`retryable`](Self::retryable). Where a
+/// took too long, the code does not fit the journal's version, or another run that its body calls waits or is being executed.
+/// A run that waits itself, also in the middle of an undo, needs no message any more: it is due when it is answered. And one whose error is [`retryable`](Self::retryable). Where a
 /// run has failed with such an error, the next delivery retries it, from the step that it failed on.
 ///
 /// What cannot be read, and all other errors, would be no better the next time.
@@ -84,6 +86,9 @@ pub struct MessageHandler<E> {
 
 impl<E: AsRunError + Send + 'static> MessageHandler<E> {
     /// Messages that `parse` reads become runs of `workflow`, executed by `body`.
+    ///
+    /// # Panics
+    /// Panics if the workflow has no store: a message that is delivered again would be executed again.
     pub fn new<X, P, I, F, Fut, T>(workflow: Workflow<X>, parse: P, body: F) -> Self
     where
         X: KeepRun<T, E> + 'static,
@@ -94,6 +99,7 @@ impl<E: AsRunError + Send + 'static> MessageHandler<E> {
         T: Serialize + Send + 'static,
         E: FromStep<RunError> + fmt::Display,
     {
+        needs_store(&workflow.name(), workflow.has_store(), "a message that is delivered again");
         Self { start: Start::new(workflow, parse, body), retryable: Arc::new(|_| false) }
     }
 
@@ -107,11 +113,27 @@ impl<E: AsRunError + Send + 'static> MessageHandler<E> {
         self
     }
 
-    /// Runs the run of a message, to its end or until it waits.
+    /// Runs the run of a message, to its end or until it waits. If the caller's code panics that reads the message or
+    /// judges its error, that is an error like any other, and logged.
     ///
     /// # Cancel safety
     /// Dropping the future drops the run where it stands; the next delivery resumes it.
     pub async fn handle(&self, message: Message) -> Handled
+    where
+        E: fmt::Display,
+    {
+        let id = message.id.clone();
+        Caught::new(|| self.handled(message)).await.unwrap_or_else(|panic| {
+            tracing::error!(
+                message = id,
+                panic = &*panic,
+                "a message could not be handled: what handles it panicked"
+            );
+            Handled::AckWithError { error: format!("what handles the message panicked: {panic}") }
+        })
+    }
+
+    async fn handled(&self, message: Message) -> Handled
     where
         E: fmt::Display,
     {
@@ -121,32 +143,41 @@ impl<E: AsRunError + Send + 'static> MessageHandler<E> {
             (Ok(prepared), Ok(run)) => (prepared, run.to_shared()),
             (Err(error), _) | (_, Err(error)) => return Handled::AckWithError { error },
         };
-        let Ended { result, begun } = prepared.execute(&run, How::Run).await;
-        match self.judged(result) {
+        let ended = prepared.execute(&run, How::Run).await;
+        let begun = ended.begun;
+        match self.judged(ended) {
             // It failed at an earlier delivery: this one is the retry.
             Judged { failed_for_now: true, .. } if !begun => {
-                self.judged(prepared.execute(&run, How::Retry).await.result).handled
+                self.judged(prepared.execute(&run, How::Retry).await).handled
             }
             Judged { handled, .. } => handled,
         }
     }
 
-    fn judged(&self, result: Result<Vec<u8>, E>) -> Judged
+    fn judged(&self, ended: Ended<E>) -> Judged
     where
         E: fmt::Display,
     {
-        let Err(error) = result else { return Judged { handled: Handled::Ack, failed_for_now: false } };
+        let Ended { result: Err(error), pause, .. } = ended else {
+            return Judged { handled: Handled::Ack, failed_for_now: false };
+        };
+        if pause == Some(Pause::Waits) {
+            return Judged { handled: Handled::Ack, failed_for_now: false };
+        }
         let text = error.to_string();
         let (is_worth_another, failed_for_now, retry_after) = match error.as_run_error() {
-            Some(RunError::Waiting { .. }) => return Judged { handled: Handled::Ack, failed_for_now: false },
+            // Another run waits. This one does not, so that no answer would let it go on.
+            Some(RunError::Waiting { .. }) => (true, false, None),
             Some(RunError::Busy { remaining, .. }) => (true, false, Some(*remaining)),
             Some(RunError::Store(StoreError::Unstorable { .. })) => (false, false, None),
             Some(RunError::Store(_) | RunError::NewerVersion { .. } | RunError::Migration { .. }) => {
                 (true, false, None)
             }
             Some(RunError::Timeout { .. }) => (true, true, None),
+            Some(error) if is_withdrawn(error) => (false, false, None),
             Some(RunError::Refused { retry_after, .. }) => (true, true, *retry_after),
             Some(_) => (false, false, None),
+            None if pause == Some(Pause::Interrupted) => (true, false, None),
             None => {
                 let retryable = (self.retryable)(&error);
                 (retryable, retryable, None)

@@ -45,7 +45,6 @@
 //! stays the same, and pages for people. Nothing that a store or a program said is told to clients: it is logged.
 
 mod bearer;
-mod fault;
 mod inbound;
 mod invalid;
 mod links;
@@ -60,8 +59,8 @@ mod serve;
 mod signed;
 mod start;
 
+pub use awaitly_core::AsRunError;
 pub use bearer::BearerError;
-pub use fault::AsRunError;
 pub use inbound::Inbound;
 pub use invalid::{Invalid, json};
 pub use links::{InvalidBase, LinkError, Links, Pass};

@@ -10,6 +10,7 @@ use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
 use super::reply::json;
+use crate::answer::is_withdrawn;
 use crate::inbox::InboxError;
 
 /// What a client is told instead of an answer: a status, a code that stays the same, and a text for people.
@@ -120,6 +121,8 @@ impl From<InboxError> for Problem {
             InboxError::UnknownToken => Self::new(404, "unknown_token", message),
             InboxError::NotAsked { .. } => Self::new(403, "not_asked", message),
             InboxError::OtherKind { .. } => Self::new(422, "other_kind", message),
+            InboxError::Withdrawn { .. } => Self::new(410, "withdrawn", message),
+            InboxError::NoReason => Self::new(422, "no_reason", message),
             InboxError::NoProposal => Self::new(422, "no_proposal", message),
             InboxError::Misfit(_) => Self::new(422, "misfit", message),
             // The name of a type is ours, and says nothing to who calls.
@@ -161,7 +164,8 @@ impl From<Unanswered> for Problem {
 /// | [`NoSuchRun`](RunError::NoSuchRun) | 404 | `no_such_run` |
 /// | [`Cancelled`](RunError::Cancelled) | 409 | `cancelled` |
 /// | [`Rejected`](RunError::Rejected), [`Expired`](RunError::Expired) | 409 | `rejected`, `expired` |
-/// | [`Refused`](RunError::Refused) | 503, to be retried when the guard says | `refused` |
+/// | [`Refused`](RunError::Refused) because a question was taken back | 409 | `withdrawn` |
+/// | [`Refused`](RunError::Refused) by a guard | 503, to be retried when the guard says | `refused` |
 /// | [`Store`](RunError::Store) | 503 | `store_failed` |
 /// | [`Timeout`](RunError::Timeout) | 504 | `timeout` |
 /// | all others | 500 | `internal` |
@@ -190,6 +194,9 @@ impl From<&RunError> for Problem {
             }
             RunError::Expired { .. } => {
                 Self::new(409, "expired", "somebody was asked, and did not answer in time")
+            }
+            error if is_withdrawn(error) => {
+                Self::new(409, "withdrawn", "somebody was asked, and the question was taken back")
             }
             RunError::Refused { retry_after, .. } => {
                 let problem = Self::new(503, "refused", "this cannot be done now: try again later");

@@ -3,7 +3,8 @@ use std::sync::Arc;
 
 use awaitly_core::store::Operate;
 use axum::Router;
-use axum::middleware;
+use axum::extract::Request;
+use axum::middleware::{self, Next};
 use axum::response::Response;
 
 use super::bearer::{BearerError, Bearers};
@@ -42,10 +43,10 @@ use crate::signature::{SecretError, hex, random_bytes};
 /// | 404 | `no_such_run`, `never_asked`, `not_found` |
 /// | 405 | `method_not_allowed` |
 /// | 409 | `already_answered`, `run_ended`, `asked_again` |
-/// | 410 | `expired` |
+/// | 410 | `expired`, `withdrawn` |
 /// | 413 | `too_large` |
 /// | 415 | `unsupported_type` |
-/// | 422 | `misfit`, `other_kind`, `no_proposal`, `unencodable`: well-formed, but not an answer to this question |
+/// | 422 | `misfit`, `other_kind`, `no_proposal`, `no_reason`, `unencodable`: well-formed, but not an answer to this question |
 /// | 503 | `store_failed`, with nothing of what the store said, which is logged |
 ///
 /// ```
@@ -164,6 +165,9 @@ impl<S: Operate> Api<S> {
                     "this cannot be done here: the header `allow` says what can",
                 )
             })
+            .layer(middleware::from_fn(async |request: Request, next: Next| {
+                reply::unless_it_panics(|| next.run(request)).await
+            }))
             .layer(middleware::map_response(async |response: Response| reply::guarded(response)))
     }
 }

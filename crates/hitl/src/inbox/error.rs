@@ -35,6 +35,17 @@ pub enum InboxError {
         /// What the question takes.
         asks: Asks,
     },
+    /// The question was taken back.
+    #[error("{by} took this question back ({reason}): there is nothing to answer")]
+    Withdrawn {
+        /// Who took it back; `inbox` if that was not said.
+        by: String,
+        /// Why.
+        reason: String,
+    },
+    /// Somebody rejected, or took a question back, and gave no reason.
+    #[error("a rejection and a withdrawal have a reason: say why")]
+    NoReason,
     /// There is nothing to accept as it stands.
     #[error("nothing was proposed here: approve with a value")]
     NoProposal,

@@ -18,6 +18,7 @@ pub use error::InboxError;
 pub use everywhere::Everywhere;
 pub use reply::Reply;
 
+use crate::answer::who_withdrew;
 use crate::request::Question;
 
 /// The questions that the runs of a store wait with, and the answers to them.
@@ -166,6 +167,10 @@ impl<S: Operate> Inbox<S> {
             entry: stored.waits.iter().find(|entry| entry.key == *key),
             recorded: stored.records.iter().any(|record| record.key == *key),
         });
+        let record = stored.iter().flat_map(|stored| &stored.records).find(|record| record.key == *key);
+        if let Some((by, reason)) = record.and_then(|record| who_withdrew(&record.outcome)) {
+            return Ok(InboxError::Withdrawn { by, reason });
+        }
         let now = self.store.now().await?;
         Ok(settle(asked, Settling::Answer, None, now).err().unwrap_or(Unanswered::NotAsked).into())
     }

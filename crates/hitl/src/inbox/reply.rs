@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::{Inbox, InboxError, Target};
-use crate::answer::{Answer, Instead, withdrawn};
+use crate::answer::{Answer, Instead, is_blank, nobody, withdrawn};
 use crate::request::{Asks, Question};
 
 /// An answer to one question, on its way: who gives it, and then what it is.
@@ -44,6 +44,16 @@ pub(crate) enum Verb {
     Give(Payload),
     Withdraw(String),
     Expire,
+}
+
+impl Verb {
+    fn has_no_reason(&self) -> bool {
+        match self {
+            Self::Reject(reason) => reason.decode().is_ok_and(|reason| is_blank(&reason)),
+            Self::Withdraw(reason) => is_blank(&Value::from(reason.as_str())),
+            Self::Approve(_) | Self::Accept | Self::Give(_) | Self::Expire => false,
+        }
+    }
 }
 
 impl<'i, S: Operate> Reply<'i, S> {
@@ -95,7 +105,7 @@ impl<'i, S: Operate> Reply<'i, S> {
     }
 
     /// Approves another value than the one that was proposed. It is [`approve`](Self::approve) under the name of what
-    /// is meant: that the value is another one is recorded with either.
+    /// is meant: if the value is another one, either records the proposal beside it, as [`Answer::proposed`].
     ///
     /// # Errors
     /// [`InboxError`]; nothing is changed then.
@@ -106,7 +116,7 @@ impl<'i, S: Operate> Reply<'i, S> {
     /// Rejects. The run gets the reason, as JSON.
     ///
     /// # Errors
-    /// [`InboxError`]; nothing is changed then.
+    /// Returns [`InboxError::NoReason`] if the reason is `null` or empty, and the others; nothing is changed then.
     pub async fn reject<R: Serialize + ?Sized>(self, reason: &R) -> Result<(), InboxError> {
         let reason = Payload::encode(reason)?;
         self.say(Verb::Reject(reason)).await
@@ -125,7 +135,7 @@ impl<'i, S: Operate> Reply<'i, S> {
     /// it is for operators.
     ///
     /// # Errors
-    /// [`InboxError`] where nothing waits there; nothing is changed then.
+    /// Returns [`InboxError::NoReason`] if the reason is empty, and others if nothing waits there; nothing is changed then.
     pub async fn cancel(self, reason: impl Into<String>) -> Result<(), InboxError> {
         self.say(Verb::Withdraw(reason.into())).await
     }
@@ -166,33 +176,34 @@ impl<S: Operate> Inbox<S> {
         if !is_open && !matches!(verb, Verb::Withdraw(_) | Verb::Expire) {
             return Err(InboxError::NotAsked { by: said.by.clone(), answerers: answerers.clone() });
         }
+        if verb.has_no_reason() {
+            return Err(InboxError::NoReason);
+        }
         match (asks, verb) {
             (Asks::Approval, Verb::Approve(value)) => {
                 self.check_value(question, &value)?;
-                let edited = question
-                    .proposal
-                    .as_ref()
-                    .is_some_and(|proposal| value.decode().ok().as_ref() != Some(proposal));
-                Ok(Outcome::Value(self.sign(value, said, edited, None).await?))
+                let proposal = question.proposal.as_ref();
+                let edited = proposal.filter(|proposal| value.decode().ok().as_ref() != Some(*proposal));
+                Ok(Outcome::Value(self.sign(value, said, edited.cloned(), None).await?))
             }
             (Asks::Approval, Verb::Accept) => {
-                let proposal = question.proposal.as_ref().ok_or(InboxError::NoProposal)?;
-                Ok(Outcome::Value(self.sign(Payload::encode(proposal)?, said, false, None).await?))
+                let proposal = question.proposed.clone().ok_or(InboxError::NoProposal)?;
+                Ok(Outcome::Value(self.sign(proposal, said, None, None).await?))
             }
             (Asks::Approval | Asks::Callback, Verb::Reject(reason)) => {
-                Ok(Outcome::Failed(self.sign(reason, said, false, None).await?))
+                Ok(Outcome::Failed(self.sign(reason, said, None, None).await?))
             }
             (Asks::Callback, Verb::Give(value)) => {
                 self.check_value(question, &value)?;
-                Ok(Outcome::Value(self.sign(value, said, false, None).await?))
+                Ok(Outcome::Value(self.sign(value, said, None, None).await?))
             }
             (Asks::Approval | Asks::Callback, Verb::Withdraw(reason)) => {
                 let (reason, instead) = (Payload::encode(&reason)?, Some(Instead::Withdrew));
-                Ok(Outcome::Failed(self.sign(reason, said, false, instead).await?))
+                Ok(Outcome::Failed(self.sign(reason, said, None, instead).await?))
             }
             (Asks::Approval | Asks::Callback, Verb::Expire) => {
                 let reason = Payload::encode("its time was cut short")?;
-                Ok(Outcome::Failed(self.sign(reason, said, false, Some(Instead::Expired)).await?))
+                Ok(Outcome::Failed(self.sign(reason, said, None, Some(Instead::Expired)).await?))
             }
             (Asks::Plain, Verb::Give(value)) => {
                 self.check_value(question, &value)?;
@@ -200,8 +211,8 @@ impl<S: Operate> Inbox<S> {
             }
             (Asks::Plain, Verb::Reject(reason)) => Ok(Outcome::Failed(reason)),
             (Asks::Plain | Asks::Unknown, Verb::Withdraw(reason)) => {
-                let by = said.by.as_deref().unwrap_or("inbox");
-                stopped(&withdrawn(question.key.clone(), by, &reason))
+                let by = said.by.clone().unwrap_or_else(nobody);
+                stopped(&withdrawn(question.key.clone(), &by, &reason))
             }
             (Asks::Plain | Asks::Unknown, Verb::Expire) => {
                 stopped(&RunError::Expired { step: question.key.clone() })
@@ -215,17 +226,17 @@ impl<S: Operate> Inbox<S> {
         self.check(&question.key, value)
     }
 
-    /// The answer with who gave it, by which way and when.
+    /// The answer with who gave it, by which way and when, and with the proposal if it is another value.
     async fn sign(
         &self,
         value: Payload,
         said: &Said,
-        edited: bool,
+        proposed: Option<Value>,
         instead: Option<Instead>,
     ) -> Result<Payload, InboxError> {
         let Said { by, note, via } = said.clone();
-        let at = self.store().now().await?;
-        Ok(Payload::encode(&Answer { value, by, note, via, edited, at, instead })?)
+        let (edited, at) = (proposed.is_some(), self.store().now().await?);
+        Ok(Payload::encode(&Answer { value, by, note, via, edited, proposed, at, instead })?)
     }
 }
 

@@ -169,3 +169,44 @@ async fn time_for_an_answer_is_over_when_it_is() {
     tokio::time::sleep(secs(1)).await;
     assert_eq!(office.workflow.run("r", body).await, Err(RunError::Expired { step: "manager".into() }));
 }
+
+#[tokio::test]
+async fn edited_approval_keeps_the_proposal_beside_the_value() {
+    let office = Office::new();
+    let ruling = async |run: &'static str| {
+        let body = async |run: &DurableRun| {
+            let asked = run.approval("editor").proposal(&Decision::of(42)).ruling().await?;
+            let Ruling::Approved(answer) = asked else { panic!("{asked:?}") };
+            Ok::<_, RunError>(answer)
+        };
+        office.workflow.run(run, body).await
+    };
+    for run in ["edited", "accepted", "approved"] {
+        assert_eq!(ruling(run).await.unwrap_err(), waits::<()>("editor").unwrap_err());
+    }
+    office.inbox.at("edited", "editor").by("ada").edit(&Decision::of(41)).await.unwrap();
+    office.inbox.at("accepted", "editor").by("ada").accept().await.unwrap();
+    office.inbox.at("approved", "editor").by("ada").approve(&Decision::of(42)).await.unwrap();
+    let edited = ruling("edited").await.unwrap();
+    assert_eq!((edited.value.cents, edited.edited), (41, true));
+    assert_eq!(edited.proposed, Some(json!({ "cents": 42 })));
+    for run in ["accepted", "approved"] {
+        let same = ruling(run).await.unwrap();
+        assert_eq!((same.value.cents, same.edited, same.proposed), (42, false, None));
+    }
+    let record = office.stored("edited").await.records.pop().unwrap().outcome;
+    assert_eq!(record.payload().decode::<Answer<Decision>>().unwrap().proposed, Some(json!({ "cents": 42 })));
+    // As recorded before proposals were kept.
+    let old = r#"{"value":{"cents":41},"by":"ada","edited":true,"at":1790000000000}"#;
+    let old: Answer<Decision> = serde_json::from_str(old).unwrap();
+    assert_eq!((old.value, old.proposed), (Decision::of(41), None));
+}
+
+#[tokio::test]
+async fn accepted_proposal_is_recorded_to_the_last_digit() {
+    let office = Office::new();
+    let body = async |run: &DurableRun| run.approval::<u128>("editor").proposal(&(u128::MAX - 1)).await;
+    assert_eq!(office.workflow.run("r", body).await, waits("editor"));
+    office.inbox.at("r", "editor").accept().await.unwrap();
+    assert_eq!(office.workflow.run("r", body).await, Ok(u128::MAX - 1));
+}

@@ -193,3 +193,48 @@ async fn of_two_who_answer_at_once_exactly_one_is_taken() {
         assert_eq!(office.ask(&run).await, Ok(Decision::of(if first.is_ok() { 1 } else { 2 })));
     }
 }
+
+#[tokio::test]
+async fn rejection_without_a_reason_is_refused() {
+    let office = Office::new();
+    assert_eq!(office.ask("r").await, waits("manager"));
+    let callback = async |run: &DurableRun| run.callback::<bool>("bank").await;
+    assert_eq!(office.workflow.run("c", callback).await, waits("bank"));
+    let plain = async |run: &DurableRun| run.wait_for::<bool>("bank").await;
+    assert_eq!(office.workflow.run("p", plain).await, waits("bank"));
+    for (run, key) in [("r", "manager"), ("c", "bank"), ("p", "bank")] {
+        for none in
+            [json!(null), json!(""), json!(" \n"), json!("\u{200b}"), json!([""]), json!({ "why": null })]
+        {
+            let refused = refuses(&office, run, async |inbox| inbox.reject(run, key, &none).await).await;
+            assert_eq!(refused, InboxError::NoReason, "{none}");
+        }
+        let refused = refuses(&office, run, async |inbox| inbox.at(run, key).cancel(" ").await).await;
+        assert_eq!(refused, InboxError::NoReason);
+    }
+    let each = office.inbox.everywhere("manager").reject("").await.unwrap();
+    assert!(matches!(&each[..], [(_, Err(InboxError::NoReason))]), "{each:?}");
+    for (run, reason) in [("r", json!({ "code": 0 })), ("c", json!(0))] {
+        let key = if run == "r" { "manager" } else { "bank" };
+        office.inbox.reject(run, key, &reason).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn answer_to_a_withdrawn_question_says_who_took_it_back() {
+    let office = Office::new();
+    assert_eq!(office.ask("r").await, waits("manager"));
+    let plain = async |run: &DurableRun| run.wait_for::<Decision>("manager").await;
+    assert_eq!(office.workflow.run("p", plain).await, waits("manager"));
+    for run in ["r", "p"] {
+        office.inbox.at(run, "manager").by("ops").cancel("the trip is off").await.unwrap();
+        for _ in 0..2 {
+            let refused =
+                refuses(&office, run, async |inbox| inbox.approve(run, "manager", &Decision::of(1)).await)
+                    .await;
+            let InboxError::Withdrawn { by, reason } = &refused else { panic!("{refused}") };
+            assert_eq!((by.as_str(), reason.as_str()), ("ops", "the trip is off"));
+            assert!(office.workflow.run(run, plain).await.is_err(), "the record stays");
+        }
+    }
+}

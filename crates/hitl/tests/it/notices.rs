@@ -1,6 +1,11 @@
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
 
 use awaitly_core::clock::{days, hours};
+use awaitly_core::journal::Status;
 use awaitly_core::store::{DueQuery, Operate};
 use awaitly_core::{DurableRun, RunError};
 use awaitly_hitl::{Approvals, Notice, NoticeKind, Notifier, NotifyError};
@@ -101,4 +106,65 @@ async fn a_question_that_is_asked_anew_is_told_anew() {
     assert_eq!(post.kinds(), [NoticeKind::Asked; 2]);
     let told = post.told.lock().unwrap();
     assert_ne!(told[0].token, told[1].token, "the link of before is dead");
+}
+
+/// When a notifier panics.
+#[derive(Clone, Copy)]
+enum Panics {
+    Called,
+    Polled,
+    Dropped,
+}
+
+/// Panics, and counts how often it was asked to send.
+struct Clumsy {
+    when: Panics,
+    asked: AtomicU32,
+}
+
+/// A future that is ready, or never, and panics when it is polled or dropped.
+struct Trap {
+    when: Panics,
+    ends: bool,
+}
+
+impl Future for Trap {
+    type Output = Result<(), NotifyError>;
+
+    fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Self::Output> {
+        assert!(!matches!(self.when, Panics::Polled), "polled");
+        if self.ends { Poll::Ready(Ok(())) } else { Poll::Pending }
+    }
+}
+
+impl Drop for Trap {
+    fn drop(&mut self) {
+        assert!(!matches!(self.when, Panics::Dropped) || std::thread::panicking(), "dropped");
+    }
+}
+
+impl Notifier for Clumsy {
+    fn notify(&self, _: Notice) -> impl Future<Output = Result<(), NotifyError>> + Send {
+        // The first one does not end, so that the limit of the attempt drops it.
+        let ends = self.asked.fetch_add(1, Ordering::Relaxed) > 0;
+        assert!(!matches!(self.when, Panics::Called), "called");
+        Trap { when: self.when, ends }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn panicking_notifier_leaves_the_run_waiting() {
+    for when in [Panics::Called, Panics::Polled, Panics::Dropped] {
+        let (office, clumsy) = (Office::new(), Clumsy { when, asked: AtomicU32::new(0) });
+        let body = async |run: &DurableRun| run.approval::<bool>("manager").notify(&clumsy).await;
+        assert_eq!(office.workflow.run("r", body).await, waits("manager"));
+        assert_eq!(office.status("r").await, Status::Waiting);
+        assert!(clumsy.asked.load(Ordering::Relaxed) > 1, "the notice is tried again");
+        office.inbox.approve("r", "manager", &true).await.unwrap();
+        assert_eq!(office.workflow.run("r", body).await, Ok(true));
+
+        let body = async |run: &DurableRun| run.quorum::<bool>("board", 1, ["ada"]).notify(&clumsy).await;
+        assert!(matches!(office.workflow.run("q", body).await, Err(RunError::Waiting { .. })));
+        assert_eq!(office.status("q").await, Status::Waiting);
+    }
 }

@@ -1,5 +1,4 @@
 use awaitly_core::clock::{days, secs};
-use awaitly_core::journal::Unanswered;
 use awaitly_core::{DurableRun, RunError};
 use awaitly_hitl::{Approvals, InboxError};
 
@@ -36,7 +35,7 @@ async fn two_of_three_decide_and_the_third_is_not_asked_any_more() {
     assert_eq!(board(&office).await, by(["cy", "bob"]));
     assert!(office.stored("r").await.waits.is_empty());
     let late = office.inbox.at("r", vote("ada")).by("ada").reject("no").await.unwrap_err();
-    assert_eq!(late, Unanswered::AlreadyAnswered.into());
+    assert_eq!(late, InboxError::Withdrawn { by: "quorum".into(), reason: "it is decided".into() });
     assert_eq!(board(&office).await, by(["cy", "bob"]));
 }
 

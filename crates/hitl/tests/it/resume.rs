@@ -22,7 +22,8 @@ async fn what_is_answered_is_run_again_by_whoever_knows_its_workflow() {
     let workflow = office.workflow.clone().input(&4200_u64);
     assert_eq!(workflow.run("r", async |run| expense(run.clone()).await).await, waits("manager"));
     let resume = AutoResume::new(office.store.clone()).workflow(office.workflow.clone(), expense);
-    let stranger = AutoResume::new(office.store.clone()).workflow(Workflow::new("other"), expense);
+    let other = Workflow::new("other").store(office.store.clone());
+    let stranger = AutoResume::new(office.store.clone()).workflow(other, expense);
     let stop = CancellationToken::new();
     let served = tokio::spawn({
         let stop = stop.clone();
@@ -130,4 +131,11 @@ async fn a_run_asks_and_ends_and_goes_on_after_a_restart() {
     let resume = AutoResume::new(store).every(ms(1)).workflow(workflow.clone(), expense);
     assert_eq!(resume.once().await.unwrap()[0].ended, Ok(()));
     assert_eq!(workflow.run("r", async |run| expense(run.clone()).await).await, Ok(7));
+}
+
+#[test]
+#[should_panic(expected = "`expense` has no store")]
+fn worker_refuses_a_workflow_without_a_store() {
+    let body = async |_: DurableRun| Ok::<_, RunError>(());
+    let _ = AutoResume::new(MemoryStore::new()).workflow(Workflow::new("expense"), body);
 }

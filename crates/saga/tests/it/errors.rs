@@ -1,7 +1,7 @@
 use std::error::Error as _;
 
 use awaitly_core::clock::secs;
-use awaitly_core::{Error, Run, run, step};
+use awaitly_core::{AsRunError, Error, Run, RunError, run, step};
 use awaitly_saga::{OnGiveUp, SagaError, SagaOptions, saga, saga_with};
 
 use crate::world::{Refused, TripError, World, refused};
@@ -33,6 +33,14 @@ async fn an_error_says_what_is_left_and_shows_the_bodys_error_alone_where_nothin
     );
     assert_eq!(SagaError::new(refused("body")).to_string(), "body is refused");
     assert_eq!(error.into_error(), refused("body"));
+}
+
+#[test]
+fn saga_error_shows_the_run_error_of_its_body() {
+    let waits = RunError::Waiting { step: "manager".into() };
+    assert_eq!(SagaError::new(waits.clone()).as_run_error(), Some(&waits));
+    assert_eq!(SagaError::new(Error::<TripError>::Run(waits.clone())).as_run_error(), Some(&waits));
+    assert_eq!(SagaError::new(Error::Failed(refused("body"))).as_run_error(), None);
 }
 
 #[tokio::test(start_paused = true)]

@@ -3,6 +3,7 @@
 use serde_json::{Map, Number, Value};
 
 use super::html::{Kept, Text, pretty, title};
+use crate::hidden::is_hidden;
 use crate::shape::{Choice, Content, Field, Shape};
 
 /// The name of the input of the whole answer; those of its parts go on from there, by their places.
@@ -114,9 +115,15 @@ impl Inputs<'_> {
                     _ => "",
                 };
                 let input = self.input(name, kind, optional, proposed);
+                // An input holds the value as it is, so that nothing changes that nobody changed.
+                let hidden = if input.contains(is_hidden) {
+                    "<p class=\"wrong\">There are characters that cannot be seen in this text: enter it anew, or look at the mark \u{fffd} in the proposal.</p>"
+                } else {
+                    ""
+                };
                 let (label, wrong) = (Text(label), self.what_is_wrong(name));
                 self.html.push_str(&format!(
-                    "<div class=\"field\"><label for=\"{name}\" dir=\"auto\">{label}{hint}</label>{input}{wrong}</div>"
+                    "<div class=\"field\"><label for=\"{name}\" dir=\"auto\">{label}{hint}</label>{input}{hidden}{wrong}</div>"
                 ));
             }
         }
@@ -187,12 +194,29 @@ fn part(name: &str, place: usize) -> String {
 
 fn as_text(kind: Kind<'_>, value: &Value) -> String {
     match (kind, value) {
-        (Kind::Json, value) => pretty(value),
+        (Kind::Json, value) => escaped(&pretty(value)),
         (_, Value::Null) => String::new(),
         (Kind::YesNo, Value::Bool(yes)) => if *yes { "yes" } else { "no" }.to_owned(),
         (_, Value::String(text)) => text.clone(),
         (_, value) => value.to_string(),
     }
+}
+
+/// JSON in which hidden characters are escaped, so that they can be seen and come back as they were.
+fn escaped(json: &str) -> String {
+    json.chars().fold(String::new(), |mut escaped, char| {
+        if is_hidden(char) {
+            let units = char
+                .encode_utf16(&mut [0; 2])
+                .iter()
+                .map(|unit| format!("\\u{unit:04x}"))
+                .collect::<String>();
+            escaped.push_str(&units);
+        } else {
+            escaped.push(char);
+        }
+        escaped
+    })
 }
 
 /// An area, because the line of an `input` would lose the line ends of a proposal.
@@ -394,6 +418,19 @@ mod tests {
         back(&filled, json!({ "B": { "b": 1 } }));
         back(&Shape::Optional(Box::new(Shape::Integer)), Value::Null);
         back(&Shape::Optional(Box::new(Shape::Struct(Vec::new()))), Value::Null);
+    }
+
+    #[test]
+    fn input_with_hidden_characters_says_so() {
+        let hint = "characters that cannot be seen";
+        let with = |value: Value| inputs(&Shape::Text, Some(&value), None, &Vec::new());
+        assert!(with(json!("1\u{2067}000")).contains(hint));
+        assert!(with(json!("1\u{2067}000")).contains("1\u{2067}000"), "the value comes back as it was");
+        assert!(!with(json!("1 000")).contains(hint));
+        let value = json!({ "to": "a\u{200b}b\u{e0041}\u{0}" });
+        let html = inputs(&Shape::Any, Some(&value), None, &Vec::new());
+        assert!(html.contains("a\\u200bb\\udb40\\udc41\\u0000") && !html.contains(hint), "{html}");
+        assert_eq!(answer(&Shape::Any, Some(&value), &sent(&html)), Ok(value));
     }
 
     #[test]

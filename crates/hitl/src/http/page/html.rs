@@ -4,13 +4,14 @@ use std::fmt::{self, Display, Write};
 
 use serde_json::{Map, Value};
 
+use crate::hidden::is_hidden;
 use crate::shape::{Choice, Content, Shape};
 
 /// Text as it is, wherever it stands in a page: between tags, or in an attribute with quotes.
 pub(super) struct Kept<'t>(pub(super) &'t str);
 
-/// The same for people to read. What turns the direction of what follows is shown as a mark: `1\u{202e}000` would read as
-/// another number than the one that is meant.
+/// Text for people to read. Each hidden character is shown as a mark: `1\u{202e}000` would read as another number than the
+/// one that is meant.
 pub(super) struct Text<'t>(pub(super) &'t str);
 
 impl Display for Kept<'_> {
@@ -28,7 +29,7 @@ impl Display for Kept<'_> {
 
 impl Display for Text<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        Kept(&self.0.replace(|char| matches!(char, '\u{202a}'..='\u{202e}'), "\u{fffd}")).fmt(f)
+        Kept(&self.0.replace(is_hidden, "\u{fffd}")).fmt(f)
     }
 }
 
@@ -153,6 +154,40 @@ mod tests {
         assert_eq!(Kept(hostile).to_string(), Text(hostile).to_string());
         assert_eq!(Text("1\u{202e}000").to_string(), "1\u{fffd}000");
         assert_eq!(Kept("1\u{202e}000").to_string(), "1\u{202e}000", "what comes back is what was sent");
+    }
+
+    #[test]
+    fn characters_that_change_how_text_reads_are_marked() {
+        assert_eq!(Text("Pay 1\u{2067}000 2\u{2069} Euro?").to_string(), "Pay 1\u{fffd}000 2\u{fffd} Euro?");
+        let ranges = [
+            '\0'..='\u{8}',
+            '\u{b}'..='\u{c}',
+            '\u{e}'..='\u{1f}',
+            '\u{7f}'..='\u{9f}',
+            '\u{ad}'..='\u{ad}',
+            '\u{34f}'..='\u{34f}',
+            '\u{61c}'..='\u{61c}',
+            '\u{115f}'..='\u{1160}',
+            '\u{17b4}'..='\u{17b5}',
+            '\u{180b}'..='\u{180f}',
+            '\u{200b}'..='\u{200f}',
+            '\u{2028}'..='\u{202e}',
+            '\u{2060}'..='\u{206f}',
+            '\u{3164}'..='\u{3164}',
+            '\u{fe00}'..='\u{fe0f}',
+            '\u{feff}'..='\u{feff}',
+            '\u{ffa0}'..='\u{ffa0}',
+            '\u{fff0}'..='\u{fffb}',
+            '\u{1bca0}'..='\u{1bca3}',
+            '\u{1d173}'..='\u{1d17a}',
+            '\u{e0000}'..='\u{e0fff}',
+        ];
+        for char in ranges.into_iter().flatten() {
+            assert_eq!(Text(&format!("1{char}2")).to_string(), "1\u{fffd}2", "{char:?}");
+        }
+        for kept in ["1\n2\t3\r\n4", "1\u{a0}000 \u{20ac}", "\u{5d0}\u{628}", "\u{e9}e\u{301}", "\u{1f980}"] {
+            assert_eq!(Text(kept).to_string(), kept);
+        }
     }
 
     #[test]

@@ -115,6 +115,7 @@ const fn is_of_the_value(error: &InboxError) -> bool {
             | InboxError::Unencodable(_)
             | InboxError::TooLarge { .. }
             | InboxError::NoProposal
+            | InboxError::NoReason
     )
 }
 

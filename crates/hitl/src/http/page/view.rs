@@ -9,7 +9,7 @@ use base64::prelude::BASE64_STANDARD;
 use sha2::{Digest, Sha256};
 
 use super::form::{self, Entered, Wrong};
-use super::html::{self, Kept, Text};
+use super::html::{self, Text};
 use super::{Visit, moment};
 use crate::http::problem::Problem;
 use crate::http::reply;
@@ -148,7 +148,7 @@ impl Ended {
             "not_asked" => ("Not asked of you", "Others are asked here. Nothing was changed."),
             // The link holds, so its question was asked: it is not open any more.
             "unknown_token" | "already_answered" | "asked_again" | "run_ended" | "never_asked"
-            | "no_such_run" => {
+            | "no_such_run" | "withdrawn" => {
                 let text = "This question was answered before, or taken back. Nothing was changed.";
                 return Self { status: StatusCode::CONFLICT, title: "Answered before", text };
             }
@@ -180,7 +180,7 @@ static POLICY: LazyLock<Option<HeaderValue>> = LazyLock::new(|| {
 });
 
 fn page(status: StatusCode, title: &str, main: &str) -> Response {
-    let title = Kept(title).to_string();
+    let title = Text(title).to_string();
     let page = html::filled(PAGE, |part| match part {
         "title" => &title,
         "style" => STYLE,

@@ -6,6 +6,7 @@ use awaitly_core::store::{RunId, Store};
 use awaitly_core::{DurableRun, Error, RunError, Workflow, step};
 use awaitly_hitl::http::{Handled, Invalid, Message, MessageHandler};
 use awaitly_hitl::{Approvals, Inbox};
+use awaitly_persistence::MemoryStore;
 use serde::{Deserialize, Serialize};
 
 use super::faulty::Faulty;
@@ -128,6 +129,21 @@ async fn a_run_that_waits_needs_no_message_any_more() {
 }
 
 #[tokio::test]
+async fn message_whose_question_was_withdrawn_is_not_delivered_again() {
+    let queue = Queue::new();
+    assert_eq!(queue.deliver("m", "\"ask\"").await, Handled::Ack);
+    Inbox::new(queue.store.clone()).at("m", "manager").by("ops").cancel("off").await.unwrap();
+    for _ in 0..2 {
+        let Handled::AckWithError { error } = queue.deliver("m", "\"ask\"").await else { panic!() };
+        assert!(error.contains("the question was taken back: off"), "{error}");
+    }
+    assert!(
+        Inbox::new(queue.store.clone()).at("m", "manager").show().await.is_err(),
+        "it is not asked again"
+    );
+}
+
+#[tokio::test]
 async fn a_failure_that_may_be_gone_is_retried_by_the_next_delivery_from_where_it_was() {
     let queue = Queue::new();
     queue.fail(2);
@@ -174,4 +190,35 @@ async fn a_run_that_cannot_be_executed_now_is_delivered_again() {
         .await;
     assert!(busy.is_err());
     assert_eq!(queue.calls(), (0, 0));
+}
+
+#[test]
+#[should_panic(expected = "`booking` has no store")]
+fn handler_of_a_workflow_without_a_store_is_refused() {
+    let _ = MessageHandler::new(
+        Workflow::new("booking"),
+        |_| Ok(()),
+        async |_: DurableRun| Ok::<_, RunError>(()),
+    );
+}
+
+#[tokio::test]
+async fn panic_of_the_callers_code_leaves_the_message_to_people() {
+    let handler = |at: &'static str| {
+        let workflow = Workflow::new("booking").store(MemoryStore::new());
+        let parse = move |_: &Message| {
+            assert_ne!(at, "parse", "out of order");
+            Ok(())
+        };
+        let body = async |_: DurableRun| Err::<(), _>(Error::Failed(Trouble::Away));
+        MessageHandler::new(workflow, parse, body).retryable(move |_| {
+            assert_ne!(at, "retryable", "out of order");
+            true
+        })
+    };
+    for at in ["parse", "retryable"] {
+        let message = Message { id: "m".to_owned(), body: Vec::new() };
+        let Handled::AckWithError { error } = handler(at).handle(message).await else { panic!("{at}") };
+        assert!(error.contains("out of order"), "{error}");
+    }
 }

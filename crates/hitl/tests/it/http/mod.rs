@@ -6,6 +6,7 @@ mod inbound;
 mod links;
 mod message;
 mod page;
+mod pauses;
 mod questions;
 mod serve;
 #[cfg(feature = "webhook")]

@@ -163,6 +163,7 @@ async fn a_person_answers_on_the_page_and_the_run_goes_on_with_it() {
 async fn a_page_fits_every_screen_and_lets_nothing_in() {
     const ATTACK: &str =
         "<script>document.title = 'taken'</script><img src=x onerror=\"document.title = 'taken'\">";
+    const DECEPTION: &str = "Pay 1\u{2067}000 2\u{2069} Euro\u{200b}s to a\u{202e}lice\u{202c}\u{e0041}?";
     let office = Office::new();
     let door = Door::open(&office).await;
     assert_eq!(ask(&office).await, waits("manager"));
@@ -175,7 +176,14 @@ async fn a_page_fits_every_screen_and_lets_nothing_in() {
     };
     assert!(office.workflow.run(ATTACK, body).await.is_err());
     let browser = Browser::start().await;
-    let links = [("payment", "trip-7", Some("grace")), ("attack", ATTACK, None)];
+    // Names, numbers and texts whose characters are turned around or hidden.
+    let body = async |run: &DurableRun| {
+        let approval = run.approval("manager").prompt(DECEPTION).metadata(&json!({ DECEPTION: DECEPTION }));
+        approval.proposal(&json!({ "to": DECEPTION })).await.map(drop)
+    };
+    assert!(office.workflow.run("deception", body).await.is_err());
+    let links =
+        [("payment", "trip-7", Some("grace")), ("attack", ATTACK, None), ("deception", "deception", None)];
     for (name, run, by) in links {
         let link = door.link(&office, run, by).await;
         for (width, colors) in [(360, "light"), (360, "dark"), (1100, "light"), (1100, "dark")] {
@@ -199,6 +207,9 @@ async fn a_page_fits_every_screen_and_lets_nothing_in() {
         assert_eq!(browser.run("return document.title").await, "Approval: expense");
         assert_eq!(browser.run("return document.querySelectorAll('script, img').length").await, 0);
     }
+    browser.open(&door.link(&office, "deception", None).await).await;
+    let heading = browser.find("h1").await.text().await;
+    assert_eq!(heading, "Pay 1\u{fffd}000 2\u{fffd} Euro\u{fffd}s to a\u{fffd}lice\u{fffd}\u{fffd}?");
     // The policy lets the style of the page in, and a script that got in all the same would not run.
     let complaints = browser.complaints().await;
     assert!(complaints.iter().all(|complaint| !complaint.contains("style")), "{complaints:?}");

@@ -262,6 +262,35 @@ async fn what_is_no_answer_is_refused_and_changes_nothing() {
 }
 
 #[tokio::test]
+async fn rejection_without_a_reason_is_a_typed_problem() {
+    let site = site().await;
+    for none in [r#"{"reject":null}"#, r#"{"reject":""}"#, r#"{"reject":" "}"#, r#"{"cancel":""}"#] {
+        let refused = site.refuses(with_json(ADA, "/questions/r/manager", none)).await;
+        assert_eq!(refused.problem(), is(422, "no_reason"), "{none}");
+        assert!(refused.message().contains("say why"), "{refused:?}");
+    }
+}
+
+#[tokio::test]
+async fn answer_to_a_withdrawn_question_is_gone() {
+    let site = site().await;
+    assert_eq!(site.ada("POST", "/questions/r/manager", r#"{"cancel":"the trip is off"}"#).await.status, 200);
+    for resumed in [false, true] {
+        if resumed {
+            assert!(matches!(ask(&site, "r").await, Err(RunError::Refused { .. })));
+        }
+        let accept = with_json(BOB, "/questions/r/manager", r#"{"accept":true}"#);
+        let gone = site.refuses(accept).await;
+        assert_eq!(gone.problem(), is(410, "withdrawn"));
+        assert_eq!(
+            gone.message(),
+            "ada took this question back (the trip is off): there is nothing to answer"
+        );
+        assert_eq!(site.ada("GET", "/questions/r/manager", "").await.problem(), is(410, "withdrawn"));
+    }
+}
+
+#[tokio::test]
 async fn a_type_that_checks_more_than_its_form_is_not_told_by_its_name() {
     let site = Site::new();
     let inbox = site.inbox.clone().expects::<std::num::NonZeroU32>("bank");
@@ -271,6 +300,27 @@ async fn a_type_that_checks_more_than_its_form_is_not_told_by_its_name() {
     let refused = send(&router, with_json(ADA, "/questions/w/bank", r#"{"answer":0}"#)).await;
     assert_eq!(refused.problem(), is(422, "misfit"));
     assert!(!refused.text.contains("core::num"), "{refused:?}");
+}
+
+/// A type whose own check panics.
+#[derive(Debug)]
+struct Fussy;
+
+impl<'de> serde::Deserialize<'de> for Fussy {
+    fn deserialize<D: serde::Deserializer<'de>>(_: D) -> Result<Self, D::Error> {
+        panic!("{SECRET}");
+    }
+}
+
+#[tokio::test]
+async fn panic_of_an_expected_type_is_a_problem_without_details() {
+    let site = Site::new();
+    let router = super::api(site.inbox.clone().expects::<Fussy>("bank")).router();
+    let body = async |run: &DurableRun| run.wait_for::<u32>("bank").await;
+    assert!(site.workflow.run("w", body).await.is_err());
+    let refused = send(&router, with_json(ADA, "/questions/w/bank", r#"{"answer":0}"#)).await;
+    assert_eq!(refused.problem(), is(500, "internal"));
+    assert!(!refused.text.contains("hunter2"), "{refused:?}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -2,18 +2,20 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
 use awaitly_core::clock::{Clock, Sleep};
-use awaitly_core::{DurableRun, RunError};
-use awaitly_hitl::http::Secret;
+use awaitly_core::{DurableRun, RunError, Workflow};
+use awaitly_hitl::http::{Inbound, Secret, SignatureCheck, json};
 use awaitly_hitl::{Approvals, Notifier, WebhookNotifier};
-use axum::body::Bytes;
+use awaitly_persistence::MemoryStore;
+use axum::body::{Body, Bytes};
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, Request, StatusCode, header};
+use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
 use axum::{Router, routing};
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::net::TcpListener;
 
-use super::{KEY, links};
+use super::{KEY, links, send};
 use crate::world::{Office, waits};
 
 /// Notes what comes, and answers what it is told to.
@@ -41,9 +43,12 @@ impl Receiver {
     fn notice(&self, place: usize) -> (String, Value) {
         let (headers, body) = self.came.lock().unwrap()[place].clone();
         let header = |name: &str| headers[name].to_str().unwrap().to_owned();
-        let (seconds, id) = (header("awaitly-timestamp").parse().unwrap(), header("idempotency-key"));
-        let signature = Secret::new(KEY).unwrap().sign_request(seconds, &id, &body);
-        assert_eq!(header("awaitly-signature"), format!("v1={signature}"));
+        let (seconds, id) = (header("webhook-timestamp").parse().unwrap(), header("webhook-id"));
+        let secret = Secret::new(KEY).unwrap();
+        let standard = secret.sign_webhook(&id, seconds, &body);
+        let of_route = secret.sign_route("POST", "/a-secret-path", &id, seconds, &body);
+        assert_eq!(header("webhook-signature"), format!("{standard} {of_route}"));
+        assert_eq!(header("idempotency-key"), id);
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
         assert!(now.abs_diff(seconds) < 60);
         assert_eq!(header("content-type"), "application/json");
@@ -66,7 +71,7 @@ async fn ask(office: &Office, hook: &WebhookNotifier) -> Result<bool, RunError> 
     let body = async |run: &DurableRun| {
         run.approval("manager")
             .prompt("May I?")
-            .metadata(&json!({ "cents": 42 }))
+            .metadata(&serde_json::json!({ "cents": 42 }))
             .answerer("ada")
             .notify(hook)
             .await
@@ -86,7 +91,7 @@ async fn a_notice_comes_signed_and_once() {
     let (_, notice) = receiver.notice(0);
     assert_eq!(
         notice,
-        json!({
+        serde_json::json!({
             "kind": "asked", "run": "r", "key": "manager", "prompt": "May I?", "metadata": { "cents": 42 },
             "answerers": ["ada"], "expires": null, "token": token,
         })
@@ -196,4 +201,51 @@ async fn a_receiver_that_is_away_or_silent_is_an_error_without_secrets() {
     let error = hook(&plain).notify(notice.clone()).await.unwrap_err().to_string();
     assert!(!error.contains("a-secret-path") && !error.contains(&notice.token), "{error}");
     assert_eq!(receiver.count(), 0);
+}
+
+#[tokio::test]
+async fn notice_becomes_a_run_where_it_is_sent_and_nowhere_else() {
+    let store = MemoryStore::new();
+    let came = Arc::new(Mutex::new(Vec::new()));
+    let route = |name: &'static str| {
+        let check = SignatureCheck::new(Secret::new(KEY).unwrap()).without_old_form();
+        let read = |request: &Request<Bytes>| json::<Value>(request);
+        let workflow = Workflow::new(name).store(store.clone());
+        let came = Arc::clone(&came);
+        let note = move |run: DurableRun| {
+            came.lock().unwrap().push(run.id().to_owned());
+            async { Ok::<_, RunError>(()) }
+        };
+        Inbound::new(workflow, read, note).signed(check).post()
+    };
+    let caught = Arc::new(Mutex::new(None));
+    let eavesdropper = Arc::clone(&caught);
+    let routes = Router::new().route("/mail", route("mail")).route("/pay", route("pay"));
+    let routes =
+        Router::new().nest("/hooks", routes).layer(from_fn(move |request: Request<Body>, next: Next| {
+            let eavesdropper = Arc::clone(&eavesdropper);
+            async move {
+                let (head, body) = request.into_parts();
+                let body = axum::body::to_bytes(body, usize::MAX).await.unwrap();
+                *eavesdropper.lock().unwrap() = Some((head.headers.clone(), body.clone()));
+                next.run(Request::from_parts(head, body.into())).await
+            }
+        }));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/hooks", listener.local_addr().unwrap());
+    let router = routes.clone();
+    tokio::spawn(async { axum::serve(listener, router).await });
+
+    hook(&format!("{url}/mail?team=a%20b")).notify(notice().await).await.unwrap();
+    assert_eq!(came.lock().unwrap().len(), 1);
+    let (headers, body) = caught.lock().unwrap().clone().unwrap();
+    let replay = async |path: &str| {
+        let mut request = Request::post(path).body(Body::from(body.clone())).unwrap();
+        *request.headers_mut() = headers.clone();
+        send(&routes, request).await.status.as_u16()
+    };
+    assert_eq!(replay("/hooks/pay?team=a%20b").await, 401);
+    assert_eq!(replay("/hooks/mail?team=c").await, 401);
+    assert_eq!(replay("/hooks/mail?team=a%20b").await, 200);
+    assert_eq!(came.lock().unwrap().len(), 1, "the replay found the run");
 }

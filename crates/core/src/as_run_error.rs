@@ -1,15 +1,15 @@
 use std::error::Error as StdError;
 
-use awaitly_core::{Error, RunError};
+use crate::error::{Error, RunError};
 
-/// An error of a run, in which what the library itself added can be found.
+/// An error of a run in which a [`RunError`] can be found.
 ///
-/// It holds for [`RunError`], for [`Error`], and for `Box<dyn std::error::Error + Send + Sync>`. Of your own enum, it is
-/// a match:
+/// Parts of the library that react to the end of a run, for example a message handler, ask this trait whether the library
+/// or the caller's own code caused the error. [`RunError`], [`Error`], `Box<dyn std::error::Error + Send + Sync>` and
+/// `SagaError` implement it. For your own enum, write a match:
 ///
 /// ```
-/// use awaitly_core::RunError;
-/// use awaitly_hitl::http::AsRunError;
+/// use awaitly_core::{AsRunError, RunError};
 ///
 /// #[derive(Debug, thiserror::Error)]
 /// enum OrderError {
@@ -29,14 +29,15 @@ use awaitly_core::{Error, RunError};
 /// }
 /// ```
 ///
-/// What is kept from it here, such as a rejection that has its own answer, counts as an error of your own.
+/// If an implementation returns `None` for a [`RunError`], for example for a rejection that has an answer of its own, that
+/// error counts as the caller's own.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` does not say where it holds a `RunError`",
-    note = "implement `awaitly::hitl::http::AsRunError` for it: `match self {{ Self::Run(error) => Some(error), _ => None }}`",
+    note = "implement `awaitly::AsRunError` for it: `match self {{ Self::Run(error) => Some(error), _ => None }}`",
     note = "for `anyhow::Error`, let the body return `Box<dyn std::error::Error + Send + Sync>` instead"
 )]
 pub trait AsRunError {
-    /// What the library added, if that is what this is.
+    /// Returns the library's error, if this error holds one.
     fn as_run_error(&self) -> Option<&RunError>;
 }
 
