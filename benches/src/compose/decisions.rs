@@ -1,0 +1,117 @@
+//! What the library has decided where several answers would do. Everything that the model expects because of such a
+//! decision stands here, so that another decision changes this file alone.
+
+use awaitly::RunError;
+use awaitly::event::EventKind;
+
+use crate::fault::Fault;
+use crate::part::Ending;
+use crate::value::{Kept, Value};
+
+/// Whether the attempts of a step are counted across executions.
+pub(crate) const ATTEMPTS_ARE_COUNTED_ON: bool = true;
+
+/// Whether a run whose future is dropped tells of its end.
+pub(crate) const DROPPED_RUNS_TELL: bool = true;
+
+/// Whether a cancelled run gives one error on each call.
+pub(crate) const CANCELLED_RUNS_KEEP_THEIR_ERROR: bool = true;
+
+/// Whether a journal can keep the value of a step. If not, the step has failed, once, and so has its run unless the
+/// body handles it.
+pub(crate) const fn keeps(value: &Value) -> Kept {
+    let is_kept = match value {
+        Value::Float(value) | Value::MaybeFloat(Some(value)) | Value::Floats(value) => value.is_finite(),
+        Value::Tagged(value) | Value::Untagged(value) => *value <= u64::MAX as u128,
+        Value::Huge | Value::Pairs(_) | Value::Flattened(_) | Value::OneWay | Value::Skipped(_) => false,
+        Value::Deep(levels) => *levels < 120,
+        Value::Number(_)
+        | Value::Unit
+        | Value::Wide(_)
+        | Value::MaybeFloat(None)
+        | Value::Nested(_)
+        | Value::Text(_) => true,
+    };
+    if is_kept { Kept::Yes } else { Kept::No }
+}
+
+/// Whether the result of a body can be kept. If not, the run has failed.
+pub(crate) const fn keeps_ending(ending: Ending) -> Kept {
+    match ending {
+        Ending::Float(value) if !value.is_finite() => Kept::No,
+        Ending::Wide(value) if value > u64::MAX as u128 => Kept::No,
+        _ => Kept::Yes,
+    }
+}
+
+/// Whether a body may handle the fault and go on: it is a failure, and neither ends nor pauses the run.
+pub(crate) const fn is_failure(fault: &Fault) -> bool {
+    match fault {
+        Fault::Own(..) => true,
+        Fault::Run(error) => error.is_recorded() || is_unkept(error),
+    }
+}
+
+const fn is_unkept(error: &RunError) -> bool {
+    matches!(error, RunError::Unencodable { .. } | RunError::TooLarge { .. })
+}
+
+/// Whether the run waits with this fault.
+pub(crate) const fn waits(fault: &Fault) -> bool {
+    matches!(fault, Fault::Run(RunError::Waiting { .. }))
+}
+
+/// Whether the fault comes from the store, which was made to fail, or from a lease that was taken away.
+pub(crate) const fn is_of_store(fault: &Fault) -> bool {
+    matches!(fault, Fault::Run(RunError::Store(_)))
+}
+
+/// What an event says of a step or a run.
+pub(crate) enum Says<'a> {
+    Began,
+    /// With the error of a failure.
+    Ended(Option<&'a str>),
+    RunBegan,
+    RunEnded,
+    Nothing,
+}
+
+pub(crate) fn says(kind: &EventKind) -> Says<'_> {
+    match kind {
+        EventKind::StepStarted { .. } => Says::Began,
+        EventKind::StepFailed { error, .. } => Says::Ended(Some(error)),
+        EventKind::StepSucceeded { .. }
+        | EventKind::StepAborted { .. }
+        | EventKind::StepWaiting { .. }
+        | EventKind::StepReused { .. } => Says::Ended(None),
+        EventKind::RunStarted { .. } => Says::RunBegan,
+        EventKind::RunSucceeded { .. }
+        | EventKind::RunFailed { .. }
+        | EventKind::RunWaiting { .. }
+        | EventKind::RunCancelled { .. }
+        | EventKind::RunInterrupted { .. } => Says::RunEnded,
+        EventKind::StepMissed { .. }
+        | EventKind::StepRecorded { .. }
+        | EventKind::StepSkipped { .. }
+        | EventKind::RetryScheduled { .. }
+        | EventKind::RetriesExhausted { .. }
+        | EventKind::AttemptTimedOut { .. }
+        | EventKind::ScopeStarted { .. }
+        | EventKind::ScopeEnded { .. }
+        | EventKind::SagaStarted { .. }
+        | EventKind::SagaSucceeded { .. }
+        | EventKind::SagaFailed { .. }
+        | EventKind::UndoStarted { .. }
+        | EventKind::UndoEnded { .. }
+        | EventKind::HookPassed { .. }
+        | EventKind::HookRefused { .. } => Says::Nothing,
+        // An event of a dropped run, which today's library does not have.
+        other if format!("{other:?}").starts_with("RunAborted") => Says::RunEnded,
+        _ => Says::Nothing,
+    }
+}
+
+/// Whether the error of a failed step is not a failure, but ends or pauses the run.
+pub(crate) fn is_no_failure(error: &str) -> bool {
+    error.starts_with("the run waits at") || error.starts_with("the run was cancelled")
+}
