@@ -3,6 +3,7 @@
 
 use awaitly::RunError;
 use awaitly::event::EventKind;
+use awaitly::saga::SagaError;
 
 use crate::fault::Fault;
 use crate::part::Ending;
@@ -10,9 +11,6 @@ use crate::value::{Kept, Value};
 
 /// Whether the attempts of a step are counted across executions.
 pub(crate) const ATTEMPTS_ARE_COUNTED_ON: bool = true;
-
-/// Whether a run whose future is dropped tells of its end.
-pub(crate) const DROPPED_RUNS_TELL: bool = true;
 
 /// Whether a cancelled run gives one error on each call.
 pub(crate) const CANCELLED_RUNS_KEEP_THEIR_ERROR: bool = true;
@@ -54,6 +52,12 @@ pub(crate) const fn is_failure(fault: &Fault) -> bool {
 
 const fn is_unkept(error: &RunError) -> bool {
     matches!(error, RunError::Unencodable { .. } | RunError::TooLarge { .. })
+}
+
+/// What a body hands on of the error of a saga. A saga that pauses in its undo has to hand on that it waits: where its error
+/// tells that, in place of the error that it is undone for, this is where to ask.
+pub(crate) fn fault_of(error: SagaError<Fault>) -> Fault {
+    error.into_error()
 }
 
 /// Whether the run waits with this fault.

@@ -73,7 +73,10 @@ impl Maker {
                 let calls = (0..self.dice.u8(2..=3)).map(|_| self.plain_deed());
                 What::Race(calls.collect())
             }
-            4 if self.has(Feature::Resources) && !deep => What::Resource(self.parts(2, inner)),
+            4 if self.has(Feature::Resources) && !deep => {
+                let in_operation = place.in_operation || place.in_saga;
+                What::Resource(self.parts(2, Place { in_saga: false, in_operation, ..inner }))
+            }
             5 if self.has(Feature::Calls) && !deep && !place.again => {
                 What::Call(self.parts(2, Place { in_saga: false, in_operation: true, ..inner }))
             }

@@ -5,6 +5,7 @@ use awaitly::store::RunId;
 use awaitly::{Error, RunError};
 use serde::{Deserialize, Serialize};
 
+use crate::decisions;
 use crate::part::Ending;
 
 /// What a part or a body fails with.
@@ -19,7 +20,7 @@ pub(crate) enum Fault {
 
 impl From<SagaError<Self>> for Fault {
     fn from(error: SagaError<Self>) -> Self {
-        error.into_error()
+        decisions::fault_of(error)
     }
 }
 

@@ -52,6 +52,8 @@ pub(crate) enum Feature {
     Answers,
     /// The check of events.
     Events,
+    /// The check that a run whose future is dropped tells of its end.
+    Drops,
 }
 
 /// The features in use.

@@ -52,8 +52,8 @@ impl Observer for Told {
 }
 
 impl Told {
-    /// Judges the events of an execution. `died`: its future was dropped.
-    pub(crate) fn judge(&self, died: bool) -> Result<(), Broken> {
+    /// Judges the events of an execution. `died`: its future was dropped, which `drops_tell` tells of.
+    pub(crate) fn judge(&self, died: bool, drops_tell: bool) -> Result<(), Broken> {
         let state = self.state();
         let broken = |text| Err(Broken { promise: Promise::Events, text });
         if let Some(text) = &state.nonsense {
@@ -62,7 +62,7 @@ impl Told {
         if !died && let Some(((_, key), _)) = state.steps.iter().find(|(_, open)| **open > 0) {
             return broken(format!("step `{key}` begins and has no end"));
         }
-        if died && !decisions::DROPPED_RUNS_TELL {
+        if died && !drops_tell {
             return Ok(());
         }
         match state.runs.values().find(|(begun, ended)| begun != ended) {

@@ -157,6 +157,11 @@ impl World {
         *refused <= times
     }
 
+    /// The future that holds a resource was dropped, which releases nothing.
+    pub(crate) fn forget(&self, id: u16) {
+        self.books().acquired.remove(&id);
+    }
+
     /// Acquires or releases a resource.
     pub(crate) fn hold(&self, id: u16, by: i32) {
         let mut books = self.books();
@@ -172,7 +177,6 @@ impl World {
 impl Books {
     /// An execution begins.
     pub(crate) fn begin(&mut self) {
-        self.sagas.clear();
         self.acquired.clear();
         for effect in self.effects.values_mut().chain(self.undos.values_mut()) {
             effect.called = false;

@@ -115,6 +115,7 @@ async fn question(process: &Process, run: &DurableRun, part: &Part, ask: Ask) ->
 }
 
 async fn hold(process: &Process, run: &DurableRun, part: &Part, inner: &[Part]) -> Result<u64, Fault> {
+    let mut holding = Holding { process, id: part.id, ended: false };
     let held = resource::scope(async |scope| {
         process.hold(part.id, 1);
         let (world, life, id) = (Arc::clone(&process.world), process.life.clone(), part.id);
@@ -126,7 +127,9 @@ async fn hold(process: &Process, run: &DurableRun, part: &Part, inner: &[Part]) 
         });
         parts(process, run, inner).await
     });
-    held.await.map_err(|error| match error {
+    let held = held.await;
+    holding.ended = true;
+    held.map_err(|error| match error {
         resource::Error::Failed(fault) => fault,
         resource::Error::Release { .. } => unreachable!("a release does not fail"),
     })
@@ -209,6 +212,20 @@ impl Process {
 pub(crate) fn name_of(part: &Part, is_renamed: bool) -> String {
     let version = if is_renamed { "v2" } else { "" };
     format!("{}{}{version}", part.letter(), part.id)
+}
+
+struct Holding<'p> {
+    process: &'p Process,
+    id: u16,
+    ended: bool,
+}
+
+impl Drop for Holding<'_> {
+    fn drop(&mut self) {
+        if !self.ended && !self.process.life.is_replaced() {
+            self.process.world.forget(self.id);
+        }
+    }
 }
 
 struct Watched<'p> {

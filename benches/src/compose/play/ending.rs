@@ -55,6 +55,7 @@ impl Play<'_> {
             place: self.place,
             pace: self.pace,
             tells: false,
+            drops_tell: false,
             run: self.run.clone(),
             world: self.world.clone(),
             services: self.services.clone(),

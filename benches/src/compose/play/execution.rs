@@ -15,6 +15,7 @@ use crate::fault::{Ended, Fault};
 use crate::gate::Gate;
 use crate::life::Life;
 use crate::oracle;
+use crate::part::Reply;
 use crate::perform::{self, Process, Services, name_of};
 use crate::place::on;
 use crate::promise::{Broken, Promise};
@@ -91,7 +92,7 @@ impl Play<'_> {
         }
         self.world.books().end(died || store_failed);
         if self.tells {
-            told.judge(died)?;
+            told.judge(died, self.drops_tell)?;
         }
         match ended {
             Some(ended) if !store_failed => self.judge(ended, has_deadline).await,
@@ -103,7 +104,10 @@ impl Play<'_> {
     async fn rival(&self, kind: Kind, life: &Life) -> Result<(), Broken> {
         if kind == Kind::Freeze {
             life.replace();
-            self.world.books().end(true);
+            let mut books = self.world.books();
+            books.end(true);
+            books.begin();
+            drop(books);
             let leases = std::mem::take(&mut life.notes().leases);
             leases
                 .iter()
@@ -223,7 +227,9 @@ impl Play<'_> {
         let mut asked = self.answered.clone();
         asked.extend(self.open_questions().await?.into_iter().map(|(id, _)| id));
         let expected = oracle::asked(&self.case.body, &self.answered);
-        match expected.difference(&asked).next() {
+        let mut missing = expected.difference(&asked);
+        // One that nobody answers may have expired.
+        match missing.find(|id| self.questions.get(id).is_some_and(|ask| ask.reply != Reply::Never)) {
             Some(id) => {
                 let text = format!("the run waits, and question {id} was not asked");
                 Err(Broken { promise: Promise::Asked, text })

@@ -50,6 +50,7 @@ pub(crate) async fn play(
         place,
         pace,
         tells: features.has(Feature::Events),
+        drops_tell: features.has(Feature::Drops),
         run: run_id(name),
         world: Arc::new(World::new(&case.body)),
         services: services(case),
@@ -71,6 +72,8 @@ struct Play<'c> {
     pace: Pace,
     /// Whether its events are listened to.
     tells: bool,
+    /// Whether a run whose future is dropped has to tell of it.
+    drops_tell: bool,
     run: RunId,
     world: Arc<World>,
     services: Arc<Services>,
