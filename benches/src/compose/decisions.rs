@@ -9,12 +9,6 @@ use crate::fault::Fault;
 use crate::part::Ending;
 use crate::value::{Kept, Value};
 
-/// Whether the attempts of a step are counted across executions.
-pub(crate) const ATTEMPTS_ARE_COUNTED_ON: bool = true;
-
-/// Whether a cancelled run gives one error on each call.
-pub(crate) const CANCELLED_RUNS_KEEP_THEIR_ERROR: bool = true;
-
 /// Whether a journal can keep the value of a step. If not, the step has failed, once, and so has its run unless the
 /// body handles it.
 pub(crate) const fn keeps(value: &Value) -> Kept {

@@ -52,6 +52,10 @@ pub(crate) enum Feature {
     Answers,
     /// The check of events.
     Events,
+    /// The check that a cancelled run gives its error again.
+    Errors,
+    /// The check that attempts are counted across executions.
+    Counts,
     /// The check that a run whose future is dropped tells of its end.
     Drops,
 }

@@ -5,6 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::decisions;
 use crate::fault::Fault;
+use crate::feature::{Feature, Features};
 use crate::part::{Body, Fails, Id};
 use crate::promise::{Broken, Promise};
 use crate::value::digest;
@@ -14,6 +15,8 @@ pub(crate) struct World(Mutex<Books>);
 
 #[derive(Default)]
 pub(crate) struct Books {
+    /// Whether attempts are counted across executions.
+    counts_on: bool,
     /// How often the steps around a part may be attempted.
     times: Vec<u32>,
     /// How many attempts a part has.
@@ -64,8 +67,8 @@ pub(crate) enum Saga {
 }
 
 impl World {
-    pub(crate) fn new(body: &Body) -> Self {
-        let mut books = Books::default();
+    pub(crate) fn new(body: &Body, features: Features) -> Self {
+        let mut books = Books { counts_on: features.has(Feature::Counts), ..Books::default() };
         body.walk(&mut |part, times| {
             let id = usize::from(part.id);
             for list in [&mut books.times, &mut books.attempts] {
@@ -89,10 +92,10 @@ impl World {
     pub(crate) fn act(&self, id: Id, fails: Fails) -> Result<(), Fault> {
         let mut books = self.books();
         let (times, attempts) = (books.times(id), books.attempts(id));
-        let mended = books.mended;
+        let (mended, counts_on) = (books.mended, books.counts_on);
         let effect = books.effects.entry(id).or_default();
         let done = effect.act(fails, mended);
-        let broken = effect.is_repeated(times, attempts, "the effect");
+        let broken = effect.is_repeated(times, counts_on.then_some(attempts), "the effect");
         books.break_if(broken, id);
         if done { Ok(()) } else { Err(Fault::Own(id.0, id.1)) }
     }
@@ -100,10 +103,10 @@ impl World {
     /// A compensation comes to its effect.
     pub(crate) fn undo(&self, id: Id, fails: Fails, attempts: u8) -> Result<(), Fault> {
         let mut books = self.books();
-        let mended = books.mended;
+        let (mended, counts_on) = (books.mended, books.counts_on);
         let undo = books.undos.entry(id).or_default();
         let done = undo.act(fails, mended);
-        let broken = undo.is_repeated(1, attempts.into(), "the compensation");
+        let broken = undo.is_repeated(1, counts_on.then_some(attempts.into()), "the compensation");
         books.break_if(broken, id);
         if !done {
             return Err(Fault::Own(id.0, id.1));
@@ -243,10 +246,10 @@ impl Effect {
         !fails
     }
 
-    fn is_repeated(&self, times: u32, attempts: u32, what: &'static str) -> Option<&'static str> {
+    /// `attempts`: how many it has in all executions, if they are counted.
+    fn is_repeated(&self, times: u32, attempts: Option<u32>, what: &'static str) -> Option<&'static str> {
         let is_done_again = self.fresh > 0 && self.settled >= times;
-        let is_tried_again =
-            decisions::ATTEMPTS_ARE_COUNTED_ON && self.calls > times * attempts + self.lost && times == 1;
+        let is_tried_again = times == 1 && attempts.is_some_and(|attempts| self.calls > attempts + self.lost);
         (is_done_again || is_tried_again).then_some(what)
     }
 }

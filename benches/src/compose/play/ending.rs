@@ -3,8 +3,8 @@
 use awaitly::journal::Status;
 
 use super::{Play, harness};
-use crate::decisions;
 use crate::fault::{Class, Ended};
+use crate::feature::Feature;
 use crate::oracle::{self, Comes};
 use crate::part::{Body, Id, Part, What};
 use crate::promise::{Broken, Promise};
@@ -32,7 +32,7 @@ impl Play<'_> {
             Some(copy) => Play { place: copy, ..self.like() }.look().await,
             None => again.clone(),
         };
-        let keeps = status != Status::Cancelled || decisions::CANCELLED_RUNS_KEEP_THEIR_ERROR;
+        let keeps = status != Status::Cancelled || self.features.has(Feature::Errors);
         for (which, other) in
             [("the next call", &again), ("the call after that", &twice), ("a copy", &copied)]
         {
@@ -54,8 +54,7 @@ impl Play<'_> {
             case: self.case,
             place: self.place,
             pace: self.pace,
-            tells: false,
-            drops_tell: false,
+            features: self.features,
             run: self.run.clone(),
             world: self.world.clone(),
             services: self.services.clone(),

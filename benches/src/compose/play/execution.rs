@@ -12,6 +12,7 @@ use super::{Play, harness, services};
 use crate::accident::Kind;
 use crate::decisions;
 use crate::fault::{Ended, Fault};
+use crate::feature::Feature;
 use crate::gate::Gate;
 use crate::life::Life;
 use crate::oracle;
@@ -91,8 +92,8 @@ impl Play<'_> {
             return Ok(());
         }
         self.world.books().end(died || store_failed);
-        if self.tells {
-            told.judge(died, self.drops_tell)?;
+        if self.features.has(Feature::Events) {
+            told.judge(died, self.features.has(Feature::Drops))?;
         }
         match ended {
             Some(ended) if !store_failed => self.judge(ended, has_deadline).await,
@@ -136,7 +137,7 @@ impl Play<'_> {
             let pace = self.pace;
             let workflow = Workflow::new(name).store(Gate(life.clone())).lease(pace.lease);
             let workflow = workflow.park_after(pace.unit * 2).seed(self.case.seed);
-            if self.tells { workflow.observe(told.clone()) } else { workflow }
+            if self.features.has(Feature::Events) { workflow.observe(told.clone()) } else { workflow }
         };
         let process = Process {
             world: Arc::clone(&self.world),

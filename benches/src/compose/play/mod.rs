@@ -15,7 +15,7 @@ use awaitly::store::{DueQuery, RunId, StoreError};
 use crate::accident::Kind;
 use crate::case::Case;
 use crate::fault::{Ended, run_id};
-use crate::feature::{Feature, Features};
+use crate::feature::Features;
 use crate::part::{Ask, Sentry, What};
 use crate::perform::Services;
 use crate::place::Place;
@@ -49,10 +49,9 @@ pub(crate) async fn play(
         case,
         place,
         pace,
-        tells: features.has(Feature::Events),
-        drops_tell: features.has(Feature::Drops),
+        features,
         run: run_id(name),
-        world: Arc::new(World::new(&case.body)),
+        world: Arc::new(World::new(&case.body, features)),
         services: services(case),
         questions,
         execution: 0,
@@ -70,10 +69,7 @@ struct Play<'c> {
     case: &'c Case,
     place: &'c Place,
     pace: Pace,
-    /// Whether its events are listened to.
-    tells: bool,
-    /// Whether a run whose future is dropped has to tell of it.
-    drops_tell: bool,
+    features: Features,
     run: RunId,
     world: Arc<World>,
     services: Arc<Services>,
