@@ -1,39 +1,36 @@
 //! What the library has decided where several answers would do. Everything that the model expects because of such a
 //! decision stands here, so that another decision changes this file alone.
 
+use std::fmt::Debug;
+
 use awaitly::RunError;
 use awaitly::event::EventKind;
 use awaitly::saga::SagaError;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
-use crate::fault::Fault;
+use crate::fault::{Fault, Fruit};
 use crate::part::Ending;
-use crate::value::{Kept, Value};
+use crate::value::{Kept, Value, digest, typed};
 
-/// Whether a journal can keep the value of a step. If not, the step has failed, once, and so has its run unless the
-/// body handles it.
-pub(crate) const fn keeps(value: &Value) -> Kept {
-    let is_kept = match value {
-        Value::Float(value) | Value::MaybeFloat(Some(value)) | Value::Floats(value) => value.is_finite(),
-        Value::Tagged(value) | Value::Untagged(value) => *value <= u64::MAX as u128,
-        Value::Huge | Value::Pairs(_) | Value::Flattened(_) | Value::OneWay | Value::Skipped(_) => false,
-        Value::Deep(levels) => *levels < 120,
-        Value::Number(_)
-        | Value::Unit
-        | Value::Wide(_)
-        | Value::MaybeFloat(None)
-        | Value::Nested(_)
-        | Value::Text(_) => true,
-    };
-    if is_kept { Kept::Yes } else { Kept::No }
+/// Whether a journal can keep the value of a step: JSON has to give it back. If not, the step has failed, once, and so has
+/// its run unless the body handles it.
+pub(crate) fn keeps(value: &Value) -> Kept {
+    match value {
+        Value::Number(_) => Kept::Yes,
+        Value::Huge => Kept::No,
+        value => typed!(*value, value => comes_back(&value)),
+    }
+}
+
+fn comes_back<T: Serialize + DeserializeOwned + Debug>(value: &T) -> Kept {
+    let decoded = serde_json::to_string(value).and_then(|text| serde_json::from_str::<T>(&text));
+    if decoded.is_ok_and(|decoded| digest(&decoded) == digest(value)) { Kept::Yes } else { Kept::No }
 }
 
 /// Whether the result of a body can be kept. If not, the run has failed.
-pub(crate) const fn keeps_ending(ending: Ending) -> Kept {
-    match ending {
-        Ending::Float(value) if !value.is_finite() => Kept::No,
-        Ending::Wide(value) if value > u64::MAX as u128 => Kept::No,
-        _ => Kept::Yes,
-    }
+pub(crate) fn keeps_ending(ending: Ending) -> Kept {
+    comes_back(&Fruit::new(0, ending))
 }
 
 /// Whether a body may handle the fault and go on: it is a failure, and neither ends nor pauses the run.

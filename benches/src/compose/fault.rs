@@ -41,18 +41,18 @@ pub(crate) struct Fruit {
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(untagged)]
+#[serde(tag = "kind")]
 pub(crate) enum Extra {
-    Wide(u128),
-    Float(Option<f64>),
+    Wide { number: u128 },
+    Float { number: f64 },
 }
 
 impl Fruit {
     pub(crate) const fn new(digest: u64, ending: Ending) -> Self {
         let extra = match ending {
             Ending::Nothing => None,
-            Ending::Float(value) => Some(Extra::Float(Some(value))),
-            Ending::Wide(value) => Some(Extra::Wide(value)),
+            Ending::Float(number) => Some(Extra::Float { number }),
+            Ending::Wide(number) => Some(Extra::Wide { number }),
         };
         Self { digest, extra }
     }

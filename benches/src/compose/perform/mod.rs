@@ -50,7 +50,7 @@ pub(crate) type Performing<'a> = Pin<Box<dyn Future<Output = Result<u64, Fault>>
 
 /// Performs the body of a run.
 pub(crate) async fn body(process: &Process, run: &DurableRun, body: &Body) -> Ended {
-    {
+    if !process.life.is_replaced() {
         let mut books = process.world.books();
         books.bodies += 1;
         books.sagas.clear();
