@@ -139,7 +139,7 @@ pub(crate) type Id = (u16, u8);
 
 impl Part {
     /// All lists of parts inside of this one.
-    pub(crate) fn lists(&self) -> Vec<&Vec<Part>> {
+    pub(crate) fn lists(&self) -> Vec<&Vec<Self>> {
         match &self.what {
             What::Step(step) => vec![&step.deed.inner],
             What::Parallel(deeds) | What::Race(deeds) => deeds.iter().map(|deed| &deed.inner).collect(),
@@ -158,7 +158,7 @@ impl Part {
         }
     }
 
-    pub(crate) fn lists_mut(&mut self) -> Vec<&mut Vec<Part>> {
+    pub(crate) fn lists_mut(&mut self) -> Vec<&mut Vec<Self>> {
         match &mut self.what {
             What::Step(step) => vec![&mut step.deed.inner],
             What::Parallel(deeds) | What::Race(deeds) => {

@@ -61,7 +61,7 @@ impl Report {
             let mut cases: Vec<_> = self.shrunk.iter().filter(|((of, _), _)| of == promise).collect();
             cases.sort_by_key(|(_, (seed, count, _))| (std::cmp::Reverse(*count), *seed));
             for (_, (seed, count, text)) in cases.iter().take(most) {
-                println!("\nseed {seed} ({count} seeds shrink to it): {text}");
+                println!("\nseed {seed}, the first of {count} that shrink to it: {text}");
             }
             if cases.len() > most {
                 println!("... and {} more; `--show` prints them", cases.len() - most);

@@ -5,10 +5,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use anyhow::Result;
-use awaitly::clock::{mins, ms, secs};
+use awaitly::clock::{days, mins, ms, secs};
 use awaitly::persistence::MemoryStore;
 use tokio::runtime::{Builder, Runtime};
-use tokio::task::LocalSet;
+use tokio::task::{JoinSet, LocalSet};
 
 use crate::case::Case;
 use crate::draw;
@@ -21,6 +21,13 @@ use crate::shrink::shrink;
 
 /// How many findings of one promise a thread shrinks.
 const SHRUNK: u64 = 150;
+
+/// The same on a store that takes its time.
+const SHRUNK_ON_STORES: u64 = 5;
+
+/// How long an execution may take until it is one that hangs.
+const HANGS: Duration = secs(120);
+const HANGS_VIRTUALLY: Duration = days(30);
 
 /// How many cases a store executes side by side.
 const BESIDE: usize = 16;
@@ -46,7 +53,7 @@ fn in_memory(seeds: Range<u64>, features: Features) -> Result<Report> {
     let reports = std::thread::scope(|scope| {
         let threads: Vec<_> =
             (0..threads).map(|_| scope.spawn(|| on_thread(&next, seeds.end, features))).collect();
-        threads.into_iter().map(|thread| thread.join()).collect::<Vec<_>>()
+        threads.into_iter().map(std::thread::ScopedJoinHandle::join).collect::<Vec<_>>()
     });
     for part in reports {
         report.merge(part.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?);
@@ -55,7 +62,7 @@ fn in_memory(seeds: Range<u64>, features: Features) -> Result<Report> {
 }
 
 fn on_thread(next: &AtomicU64, end: u64, features: Features) -> Result<Report> {
-    let time = Builder::new_current_thread().enable_time().start_paused(true).build()?;
+    let time = paused()?;
     let mut report = Report::default();
     loop {
         let seed = next.fetch_add(1, Ordering::Relaxed);
@@ -63,70 +70,102 @@ fn on_thread(next: &AtomicU64, end: u64, features: Features) -> Result<Report> {
             return Ok(report);
         }
         let case = draw::case(seed, features);
-        let Err(broken) = once(&time, &case, features) else { continue };
+        let Err(broken) = time.block_on(in_virtual_time(&case, features)) else { continue };
         if report.count(broken.promise) <= SHRUNK {
-            let promise = broken.promise;
-            let shrunk = shrink(case, |case| {
-                once(&time, case, features).is_err_and(|broken| broken.promise == promise)
-            });
-            let broken = once(&time, &shrunk, features).err().unwrap_or(broken);
-            report.add(Finding { case: shrunk, broken });
+            report.add(time.block_on(shrunk(Finding { case, broken }, features)));
         }
     }
 }
 
+fn paused() -> Result<Runtime> {
+    Ok(Builder::new_current_thread().enable_time().start_paused(true).build()?)
+}
+
 /// Plays a case on a store of its own in memory.
-fn once(time: &Runtime, case: &Case, features: Features) -> Result<(), Broken> {
+async fn in_virtual_time(case: &Case, features: Features) -> Result<(), Broken> {
     fastrand::seed(case.seed);
-    time.block_on(async {
-        let place = Place::Memory(MemoryStore::new());
-        whole(play(case, &place, VIRTUAL, features, "r"), case).await
-    })
+    let place = Place::Memory(MemoryStore::new());
+    within(HANGS_VIRTUALLY, play(case, &place, VIRTUAL, features, "r")).await
 }
 
-/// The case, unless it hangs: then nothing wakes it, though time passes.
-async fn whole(play: impl Future<Output = Result<(), Broken>>, case: &Case) -> Result<(), Broken> {
-    let hangs = Duration::from_secs(60 * 60 * 24 * 30);
-    tokio::time::timeout(hangs, play).await.unwrap_or_else(|_| {
-        let text = format!("an execution of seed {} hangs", case.seed);
-        Err(Broken { promise: Promise::NotStuck, text })
-    })
+async fn shrunk(Finding { case, broken }: Finding, features: Features) -> Finding {
+    let promise = broken.promise;
+    let breaks = async |case: &Case| {
+        in_virtual_time(case, features).await.is_err_and(|broken| broken.promise == promise)
+    };
+    let case = shrink(case, 3000, breaks).await;
+    let broken = in_virtual_time(&case, features).await.err().unwrap_or(broken);
+    Finding { case, broken }
 }
 
+/// What a case comes to, unless it hangs.
+async fn within(time: Duration, play: impl Future<Output = Result<(), Broken>>) -> Result<(), Broken> {
+    tokio::time::timeout(time, play)
+        .await
+        .unwrap_or_else(|_| Err(Broken { promise: Promise::NotStuck, text: "an execution hangs".to_owned() }))
+}
+
+/// Plays the cases side by side on one store.
 async fn beside(store: StoreName, seeds: Range<u64>, features: Features) -> Result<Report> {
     let opened = Opened::open(store).await?;
     let mut report = Report::default();
-    let mut playing = tokio::task::JoinSet::new();
+    let mut playing = JoinSet::new();
     let mut seeds = seeds.into_iter();
+    let mut found = Vec::new();
     loop {
         while playing.len() < BESIDE {
             let Some(seed) = seeds.next() else { break };
             let place = opened.place.clone();
             playing.spawn_local(async move {
                 let case = draw::case(seed, features);
-                let ended = in_real_time(&case, &place, features, "").await;
-                let Err(broken) = ended else { return None };
+                let broken = in_real_time(&case, &place, features, 0).await.err()?;
                 Some(Finding { case, broken })
             });
         }
-        match playing.join_next().await {
-            Some(ended) => {
-                if let Some(finding) = ended? {
-                    report.count(finding.broken.promise);
-                    report.add(finding);
-                }
-            }
-            None => break,
-        }
+        let Some(ended) = playing.join_next().await else { break };
+        found.extend(ended?);
+    }
+    for finding in found {
+        let is_shrunk = report.count(finding.broken.promise) <= SHRUNK_ON_STORES;
+        report.add(if is_shrunk { shrunk_from(finding, &opened.place, features).await? } else { finding });
     }
     opened.remove().await?;
     Ok(report)
 }
 
-async fn in_real_time(case: &Case, place: &Place, features: Features, attempt: &str) -> Result<(), Broken> {
-    let name = format!("r{}{attempt}", case.seed);
-    let hangs = secs(120);
-    tokio::time::timeout(hangs, play(case, place, REAL, features, &name))
-        .await
-        .unwrap_or_else(|_| Err(Broken { promise: Promise::NotStuck, text: "an execution hangs".to_owned() }))
+/// Shrinks what a store has found: in memory, if it breaks the promise there too.
+async fn shrunk_from(finding: Finding, place: &Place, features: Features) -> Result<Finding> {
+    let promise = finding.broken.promise;
+    let case = finding.case.clone();
+    let in_memory = tokio::task::spawn_blocking(move || -> Result<Option<Finding>> {
+        let time = paused()?;
+        match time.block_on(in_virtual_time(&case, features)) {
+            Err(broken) if broken.promise == promise => {
+                Ok(Some(time.block_on(shrunk(Finding { case, broken }, features))))
+            }
+            _ => Ok(None),
+        }
+    });
+    if let Some(finding) = in_memory.await?? {
+        return Ok(finding);
+    }
+    let mut attempt = 0;
+    let mut broken = finding.broken;
+    let breaks = async |case: &Case| {
+        attempt += 1;
+        match in_real_time(case, place, features, attempt).await {
+            Err(again) if again.promise == promise => {
+                broken = again;
+                true
+            }
+            _ => false,
+        }
+    };
+    let case = shrink(finding.case, 200, breaks).await;
+    Ok(Finding { case, broken })
+}
+
+async fn in_real_time(case: &Case, place: &Place, features: Features, attempt: u32) -> Result<(), Broken> {
+    let name = format!("r{}-{attempt}", case.seed);
+    within(HANGS, play(case, place, REAL, features, &name)).await
 }

@@ -5,16 +5,16 @@ use crate::case::Case;
 use crate::part::{Ask, Deed, Each, Ending, Fails, Form, Part, Reply, Sentry, Step, Undo, What};
 use crate::value::Value;
 
-/// The smallest case that `breaks` as this one does.
-pub(crate) fn shrink(mut case: Case, mut breaks: impl FnMut(&Case) -> bool) -> Case {
+/// The smallest case that `breaks` as this one does, after at most so many tries.
+pub(crate) async fn shrink(mut case: Case, most: u32, mut breaks: impl AsyncFnMut(&Case) -> bool) -> Case {
     let mut tries = 0;
     'smaller: loop {
         for candidate in candidates(&case) {
             tries += 1;
-            if tries > 3000 {
+            if tries > most {
                 return case;
             }
-            if breaks(&candidate) {
+            if breaks(&candidate).await {
                 case = candidate;
                 continue 'smaller;
             }

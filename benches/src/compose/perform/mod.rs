@@ -1,23 +1,22 @@
 //! A body, as the library performs it: by the API that every user has.
 
 mod guard;
+mod process;
 mod saga;
 mod several;
 mod step;
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
 
-use awaitly::resilience::{CircuitBreaker, ConcurrencyLimiter};
-use awaitly::{DurableRun, Error, Retry, RunError, Workflow, resource, retry::Jitter};
+use awaitly::{DurableRun, RunError, resource};
+use process::Watched;
+pub(crate) use process::{Process, Services};
 
 use crate::decisions;
 use crate::fault::{Ended, Fault, Fruit};
-use crate::life::{Life, once};
-use crate::part::{Ask, Body, Deed, Fails, Id, Part, What};
+use crate::part::{Ask, Body, Part, What};
 use crate::value::mix;
-use crate::world::World;
 
 /// The digest of a part whose failure the body handled.
 pub(crate) const HANDLED: u64 = 0x11;
@@ -25,26 +24,6 @@ pub(crate) const HANDLED: u64 = 0x11;
 pub(crate) const SKIPPED: u64 = 0x22;
 /// Of a fallback.
 pub(crate) const FALLBACK: u64 = 0x33;
-
-/// What one process has of a case.
-pub(crate) struct Process {
-    pub(crate) world: Arc<World>,
-    pub(crate) life: Life,
-    pub(crate) services: Arc<Services>,
-    /// How long a unit of time lasts.
-    pub(crate) unit: Duration,
-    /// The part that has another name.
-    pub(crate) renamed: Option<u16>,
-    /// The workflow of the runs that others call.
-    pub(crate) inner: Workflow,
-}
-
-/// The guards of the parts, which outlive a process.
-#[derive(Default)]
-pub(crate) struct Services {
-    pub(crate) breakers: std::collections::BTreeMap<u16, CircuitBreaker>,
-    pub(crate) slots: std::collections::BTreeMap<u16, ConcurrencyLimiter>,
-}
 
 pub(crate) type Performing<'a> = Pin<Box<dyn Future<Output = Result<u64, Fault>> + 'a>>;
 
@@ -151,63 +130,6 @@ async fn call(process: &Process, run: &DurableRun, part: &Part, inner: &[Part]) 
     ended
 }
 
-impl Process {
-    /// The name of a part in this version of the body.
-    pub(crate) fn name(&self, part: &Part) -> String {
-        name_of(part, self.renamed == Some(part.id))
-    }
-
-    /// The operation of a step, a branch or an item: its digest.
-    async fn operate(&self, run: &DurableRun, id: Id, deed: &Deed) -> Result<u64, Fault> {
-        for _ in 0..deed.ticks {
-            once().await;
-            self.life.pass().await;
-        }
-        let inner = parts(self, run, &deed.inner).await?;
-        self.act(id, deed.fails).await?;
-        Ok(mix(inner, u64::from(id.1) + 3))
-    }
-
-    /// An effect, with a boundary before and after it.
-    async fn act(&self, id: Id, fails: Fails) -> Result<(), Fault> {
-        self.life.pass().await;
-        if !self.life.is_replaced() {
-            self.world.act(id, fails)?;
-        }
-        self.life.pass().await;
-        Ok(())
-    }
-
-    fn saw(&self, id: Id, outcome: &Result<u64, Fault>) {
-        if !self.life.is_replaced() {
-            self.world.saw(id, false, outcome);
-        }
-    }
-
-    fn hold(&self, id: u16, by: i32) {
-        if !self.life.is_replaced() {
-            self.world.hold(id, by);
-        }
-    }
-
-    /// The step, of which the world learns if it is dropped.
-    async fn watch<T, S>(&self, id: Id, step: S) -> Result<T, Fault>
-    where
-        S: IntoFuture<Output = Result<T, Error<Fault>>>,
-    {
-        let mut watched = Watched { process: self, id, ended: false };
-        let ended = step.await;
-        watched.ended = true;
-        ended.map_err(Fault::from)
-    }
-
-    /// Without jitter, so that time passes alike in each execution.
-    fn retry(&self, attempts: u8, backoff: u8) -> Retry {
-        let delay = self.unit * u32::from(backoff);
-        Retry::fixed(delay).attempts(attempts.max(1).into()).max_delay(delay).jitter(Jitter::None)
-    }
-}
-
 /// The name of a part: `s7`, or `s7v2` if it was renamed.
 pub(crate) fn name_of(part: &Part, is_renamed: bool) -> String {
     let version = if is_renamed { "v2" } else { "" };
@@ -224,20 +146,6 @@ impl Drop for Holding<'_> {
     fn drop(&mut self) {
         if !self.ended && !self.process.life.is_replaced() {
             self.process.world.forget(self.id);
-        }
-    }
-}
-
-struct Watched<'p> {
-    process: &'p Process,
-    id: Id,
-    ended: bool,
-}
-
-impl Drop for Watched<'_> {
-    fn drop(&mut self) {
-        if !self.ended && !self.process.life.is_replaced() {
-            self.process.world.dropped(self.id);
         }
     }
 }

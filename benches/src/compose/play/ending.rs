@@ -185,7 +185,7 @@ fn id_of(key: &str) -> Option<Id> {
     let (digits, rest) = name.split_at(end);
     let rest = rest.strip_prefix("v2").unwrap_or(rest);
     let index = match rest.chars().next() {
-        Some('.') => rest.bytes().nth(1)?.checked_sub(b'a')?,
+        Some('.') => rest.as_bytes().get(1)?.checked_sub(b'a')?,
         Some('[') => rest.trim_matches(|letter: char| !letter.is_ascii_digit()).parse().ok()?,
         _ => 0,
     };

@@ -1,5 +1,6 @@
 //! A case, from its first execution to the end of its run: what a worker, a person and an operator would do.
 
+mod calling;
 mod ending;
 mod execution;
 mod outside;
@@ -62,7 +63,7 @@ pub(crate) async fn play(
         was_retried: false,
         last: None,
     };
-    play.to_its_end().await
+    play.finish().await
 }
 
 struct Play<'c> {
@@ -99,7 +100,7 @@ enum State {
 }
 
 impl Play<'_> {
-    async fn to_its_end(&mut self) -> Result<(), Broken> {
+    async fn finish(&mut self) -> Result<(), Broken> {
         let mut status = None;
         let mut holds = 0;
         for _ in 0..self.limit() {

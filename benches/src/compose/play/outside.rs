@@ -24,7 +24,10 @@ impl Play<'_> {
         match accident.kind {
             Kind::Cancel => {
                 let cancelled = self.place.cancel(&self.run).await.map_err(harness)?;
-                self.is_disturbed |= matches!(cancelled, Cancelled::Now | Cancelled::Requested);
+                if matches!(cancelled, Cancelled::Now | Cancelled::Requested) {
+                    self.is_disturbed = true;
+                    self.world.books().goes_no_further = true;
+                }
                 Ok(true)
             }
             Kind::Early => self.answer_early().await.map(|()| true),

@@ -1,7 +1,11 @@
 //! What happens outside of the runs: effects that take place and are undone. It outlives every process, and counts.
 
+mod effect;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use effect::Effect;
 
 use crate::decisions;
 use crate::fault::Fault;
@@ -34,27 +38,9 @@ pub(crate) struct Books {
     acquired: BTreeMap<u16, i32>,
     /// Nothing fails any more.
     mended: bool,
+    /// The run was cancelled before this execution, so that no operation begins.
+    pub(crate) goes_no_further: bool,
     pub(crate) broken: Option<Broken>,
-}
-
-/// An effect, or that of a compensation.
-#[derive(Default)]
-pub(crate) struct Effect {
-    calls: u32,
-    /// How often it took place.
-    pub(crate) done: u32,
-    /// In this execution, and neither recorded nor known to be lost.
-    fresh: u32,
-    /// Whether it was called in this execution.
-    called: bool,
-    /// How often it took place and had to be recorded.
-    settled: u32,
-    /// How many calls were lost to accidents.
-    lost: u32,
-    /// Whether it stands: an effect that was undone does not.
-    pub(crate) stands: bool,
-    /// What the body was given.
-    seen: Option<u64>,
 }
 
 /// What became of a saga.
@@ -97,6 +83,9 @@ impl World {
         let done = effect.act(fails, mended);
         let broken = effect.is_repeated(times, counts_on.then_some(attempts), "the effect");
         books.break_if(broken, id);
+        if books.goes_no_further {
+            books.breaks(Promise::NoFurther, format!("the operation of {id:?} is called"));
+        }
         if done { Ok(()) } else { Err(Fault::Own(id.0, id.1)) }
     }
 
@@ -203,7 +192,7 @@ impl Books {
 
     /// The run is retried: what failed or was undone may happen again, and nothing fails any more.
     pub(crate) fn forgive(&mut self) {
-        self.mended = true;
+        (self.mended, self.goes_no_further) = (true, false);
         for effect in self.effects.values_mut().chain(self.undos.values_mut()) {
             let stands = effect.stands;
             *effect = Effect { stands, done: effect.done, ..Effect::default() };
@@ -227,30 +216,6 @@ impl Books {
 
     fn attempts(&self, id: Id) -> u32 {
         self.attempts.get(usize::from(id.0)).copied().unwrap_or(1)
-    }
-}
-
-impl Effect {
-    /// Whether it takes place.
-    fn act(&mut self, fails: Fails, mended: bool) -> bool {
-        self.calls += 1;
-        self.called = true;
-        let fails = match fails {
-            Fails::Never => false,
-            Fails::Always => !mended,
-            Fails::First(times) => !mended && self.calls <= times.into(),
-        };
-        if !fails {
-            (self.done, self.fresh, self.stands) = (self.done + 1, self.fresh + 1, true);
-        }
-        !fails
-    }
-
-    /// `attempts`: how many it has in all executions, if they are counted.
-    fn is_repeated(&self, times: u32, attempts: Option<u32>, what: &'static str) -> Option<&'static str> {
-        let is_done_again = self.fresh > 0 && self.settled >= times;
-        let is_tried_again = times == 1 && attempts.is_some_and(|attempts| self.calls > attempts + self.lost);
-        (is_done_again || is_tried_again).then_some(what)
     }
 }
 
