@@ -78,11 +78,18 @@ fn replace(parts: &mut Vec<Part>, id: u16, by: &mut impl FnMut(&Part) -> Option<
 
 /// The parts inside of a part, which may stand in its place.
 fn hoisted(part: &Part) -> Option<Vec<Part>> {
-    if matches!(part.what, What::Saga(_)) {
+    if let What::Saga(inner) = &part.what
+        && inner.iter().any(is_of_saga)
+    {
         return None;
     }
     let inner: Vec<_> = part.lists().into_iter().flatten().cloned().collect();
     (!inner.is_empty()).then_some(inner)
+}
+
+/// Whether a part stands in sagas only.
+const fn is_of_saga(part: &Part) -> bool {
+    matches!(part.what, What::Nested(_) | What::SagaStep(..) | What::SagaParallel(..) | What::SagaEach(..))
 }
 
 const EARLIER: [fn(&mut Accident) -> bool; 4] = [
@@ -156,6 +163,10 @@ const SIMPLER: &[fn(&mut Part) -> bool] = &[
     |part| on_each(part, |each| std::mem::take(&mut each.settle)),
     |part| on_each(part, |each| each.concurrency > 1 && drop_one(&mut each.concurrency)),
     |part| match &mut part.what {
+        What::Sleep(units) if *units > 3 => {
+            *units = 3;
+            true
+        }
         What::Ask(ask) => {
             let simple = Ask { reply: Reply::Value(7), expires: None };
             let changed = ask.reply != simple.reply || ask.expires.is_some();

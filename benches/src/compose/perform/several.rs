@@ -3,6 +3,7 @@
 use awaitly::{DurableRun, Error, parallel, race};
 
 use super::Process;
+use crate::decisions;
 use crate::fault::Fault;
 use crate::part::{Deed, Each, Part};
 use crate::value::mix;
@@ -15,11 +16,11 @@ pub(super) async fn parallel(
 ) -> Result<u64, Fault> {
     let (name, id) = (process.name(part), part.id);
     let values = match branches {
-        [a, b] => two(process, run, &name, id, [a, b]).await?,
-        [a, b, c] => three(process, run, &name, id, [a, b, c]).await?,
+        [a, b] => two(process, run, &name, id, [a, b]).await,
+        [a, b, c] => three(process, run, &name, id, [a, b, c]).await,
         _ => unreachable!("two or three branches"),
     };
-    Ok(values.into_iter().fold(0, mix))
+    Ok(unless_dropped(process, id, branches, values)?.into_iter().fold(0, mix))
 }
 
 async fn two(
@@ -54,6 +55,19 @@ async fn three(
         process.saw((id, index), &Ok(value));
     }
     Ok(vec![a, b, c])
+}
+
+/// If one has failed, the others were dropped, maybe while they were being recorded.
+fn unless_dropped<T>(
+    process: &Process,
+    id: u16,
+    deeds: &[Deed],
+    ended: Result<T, Fault>,
+) -> Result<T, Fault> {
+    if ended.as_ref().is_err_and(decisions::is_failure) && !process.life.is_replaced() {
+        (0..).zip(deeds).for_each(|(index, _)| process.world.dropped((id, index)));
+    }
+    ended
 }
 
 pub(super) async fn branch(
@@ -114,7 +128,8 @@ pub(super) async fn each(
     }
     let mut digest = 0;
     if !each.settle {
-        for (index, value) in (0..).zip(list.await.map_err(Fault::from)?) {
+        let values = list.await.map_err(Fault::from);
+        for (index, value) in (0..).zip(unless_dropped(process, id, &each.items, values)?) {
             process.saw((id, index), &Ok(value));
             digest = mix(digest, value);
         }
@@ -126,7 +141,7 @@ pub(super) async fn each(
         process.saw((id, index), &ended);
         match ended {
             Ok(value) => digest = mix(digest, value),
-            Err(fault) if crate::decisions::is_failure(&fault) => digest = mix(digest, super::HANDLED),
+            Err(fault) if decisions::is_failure(&fault) => digest = mix(digest, super::HANDLED),
             Err(fault) => first = first.or(Some(fault)),
         }
     }
