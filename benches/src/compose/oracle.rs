@@ -233,3 +233,36 @@ fn together(comes: &[Comes<u64>]) -> Comes<u64> {
         (true, false) => Comes::Value(digest),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::part::Ending;
+
+    fn body(parts: Vec<Part>) -> Body {
+        Body { parts, ending: Ending::Nothing }
+    }
+
+    fn part(id: u16, what: What) -> Part {
+        Part { id, handled: false, what }
+    }
+
+    fn asking(id: u16) -> Deed {
+        let ask = Ask { reply: Reply::Value(1), expires: None };
+        Deed { inner: vec![part(id, What::Ask(ask))], ..Deed::default() }
+    }
+
+    #[test]
+    fn branches_that_wait_are_asked_together() {
+        let body = body(vec![part(1, What::Parallel(vec![asking(2), asking(3)]))]);
+        assert_eq!(asked(&body, &BTreeSet::new()), BTreeSet::from([2, 3]));
+    }
+
+    #[test]
+    fn a_branch_that_fails_wins_over_one_that_waits() {
+        let fails = Deed { fails: Fails::Always, ..Deed::default() };
+        let (comes, oracle) = foretell(&body(vec![part(1, What::Parallel(vec![asking(2), fails]))]));
+        assert_eq!(comes, Comes::Fails(BTreeSet::from([Class::Own(1, 1)])));
+        assert!(oracle.must.is_empty() && oracle.may.contains(&(1, 0)));
+    }
+}

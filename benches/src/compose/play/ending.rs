@@ -191,3 +191,17 @@ fn id_of(key: &str) -> Option<Id> {
     };
     Some((digits.parse().ok()?, index))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_effect_is_known_by_the_key_of_its_step() {
+        let keys =
+            [("s3", (3, 0)), ("s3v2", (3, 0)), ("e4[1]", (4, 1)), ("e4v2[k2]", (4, 2)), ("p5.b", (5, 1))];
+        for (key, id) in keys {
+            assert_eq!(id_of(key), Some(id), "{key}");
+        }
+    }
+}

@@ -141,3 +141,15 @@ fn part_of(key: &str) -> Option<u16> {
     let digits = name.find(|letter: char| !letter.is_ascii_digit()).map_or(name, |end| name.split_at(end).0);
     digits.parse().ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_question_is_known_by_the_last_name_in_its_key() {
+        for (key, id) in [("q3", Some(3)), ("undo s1/q12", Some(12)), ("p1.a/q4v2", Some(4)), ("s3", None)] {
+            assert_eq!(part_of(key), id, "{key}");
+        }
+    }
+}
