@@ -80,7 +80,8 @@ impl Play<'_> {
             return Err(stuck("the run waits, and nobody is asked"));
         };
         let now = self.place.now().await.map_err(harness)?;
-        tokio::time::sleep(now.until(wake)).await;
+        // A worker may come late, and a run that looks after another one every few seconds need not be watched.
+        tokio::time::sleep(now.until(wake).max(self.pace.unit)).await;
         if !self.is_doubled() {
             return Ok(());
         }
