@@ -4,7 +4,6 @@ use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::Poll;
 
-use awaitly::RunError;
 use awaitly::journal::Status;
 use awaitly::store::Cancelled;
 
@@ -12,7 +11,7 @@ use super::calling::By;
 use super::{Play, harness, services};
 use crate::accident::Kind;
 use crate::decisions;
-use crate::fault::{Ended, Fault};
+use crate::fault::Ended;
 use crate::feature::Feature;
 use crate::life::Life;
 use crate::oracle;
@@ -62,7 +61,7 @@ impl Play<'_> {
                 match look_at(&mut performing, &life).await {
                     Sight::Ended(ended) => break (false, Some(ended)),
                     Sight::Died => break (true, None),
-                    Sight::Rival(kind) => self.rival(kind, &life).await?,
+                    Sight::Rival(kind) => self.rival(kind, &life).await,
                 }
             }
         };
@@ -92,8 +91,8 @@ impl Play<'_> {
         }
     }
 
-    /// Another worker at the same time.
-    async fn rival(&self, kind: Kind, life: &Life) -> Result<(), Broken> {
+    /// Another worker at the same time. Its outcome shows in the state of the run afterwards.
+    async fn rival(&self, kind: Kind, life: &Life) {
         if kind == Kind::Freeze {
             life.replace();
             let mut books = self.world.books();
@@ -106,13 +105,9 @@ impl Play<'_> {
                 .for_each(|lease| on!(self.place, store => awaitly::store::Store::release(store, lease)));
         }
         let other = Life::new(Vec::new(), self.run.clone(), self.place.clone());
-        let ended = self.perform(&other, services(self.case), &Told::default(), By::Run).await;
+        let _ = self.perform(&other, services(self.case), &Told::default(), By::Run).await;
         if kind == Kind::Freeze {
             self.world.books().end(false);
-        }
-        match ended {
-            Err(Fault::Run(RunError::Store(error))) => Err(harness(error)),
-            _ => Ok(()),
         }
     }
 
