@@ -1,4 +1,4 @@
-//! The project's own commands: `cargo xtask test`, `check`, `bench`, `crash`, `chaos`.
+//! The project's own commands: `cargo xtask test`, `check`, `bench`, `crash`, `chaos`, `compose`.
 //!
 //! They are a program and not a folder of scripts, so that they run wherever Rust runs and so that
 //! what they decide can be tested. They use no crate of the project: where the project does not
@@ -11,6 +11,7 @@ mod browser;
 mod chaos;
 mod check;
 mod command;
+mod compose;
 mod crash;
 mod dependencies;
 mod licences;
@@ -74,6 +75,11 @@ enum Xtask {
     /// Built for release. Servers that are stopped are started for that; the one that AWAITLY_POSTGRES_URL
     /// names is only used. What shows wrong times to a program, libfaketime, is installed where it is missing.
     Chaos(chaos::Options),
+
+    /// Run random workflows, with accidents, against a model that knows only the promises.
+    ///
+    /// Built for release. A workflow that breaks a promise is shrunk and printed, with the seed that repeats it.
+    Compose(compose::Options),
 }
 
 fn main() -> ExitCode {
@@ -95,6 +101,7 @@ fn run(command: Xtask) -> Result<()> {
         Xtask::Bench(options) => bench::run(&workspace, &options),
         Xtask::Crash(options) => crash::run(&workspace, &options),
         Xtask::Chaos(options) => chaos::run(&workspace, &options),
+        Xtask::Compose(options) => compose::run(&workspace, &options),
     }
 }
 

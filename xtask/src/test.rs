@@ -14,7 +14,10 @@ use crate::slowest::Slowest;
 use crate::suites::Suites;
 use crate::timing::{Times, Timing};
 use crate::workspace::Workspace;
-use crate::{command, crash, needs, timing};
+use crate::{command, compose, crash, needs, timing};
+
+/// Whether random workflows are among the tests.
+const COMPOSES: bool = false;
 
 /// Sets the machine up, then runs every test and a short crash test, and names the slowest tests.
 pub(crate) fn run(workspace: &Workspace) -> Result<()> {
@@ -29,6 +32,9 @@ pub(crate) fn run(workspace: &Workspace) -> Result<()> {
     parts.run("models", || models(workspace, &mut times));
     for store in crash::STORES {
         parts.run(format!("crash, {store}"), || crash::short(workspace, store, &services));
+    }
+    for (store, seeds) in compose::SHORT.iter().filter(|_| COMPOSES) {
+        parts.run(format!("compose, {store}"), || compose::short(workspace, store, *seeds, &services));
     }
     eprint!("\n{}", Slowest(&times));
     parts.finish()

@@ -1,0 +1,145 @@
+//! The stores, behind one type.
+
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use awaitly::journal::Timestamp;
+use awaitly::persistence::{
+    FileStore, MemoryStore, PostgresOptions, PostgresStore, RedisOptions, RedisStore, SqliteStore,
+};
+use awaitly::store::{
+    Answer, Answered, Cancelled, Due, DueQuery, Imported, Operate, Page, RunId, Store, StoreError, StoredRun,
+    WaitQuery, Waiting,
+};
+use clap::ValueEnum;
+use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
+use tempfile::TempDir;
+
+/// Where journals rest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum StoreName {
+    Memory,
+    File,
+    Sqlite,
+    Postgres,
+    Redis,
+}
+
+/// A store. Clones are handles on the same one.
+#[derive(Clone)]
+pub(crate) enum Place {
+    Memory(MemoryStore),
+    File(FileStore),
+    Sqlite(SqliteStore),
+    Postgres(PostgresStore),
+    Redis(RedisStore),
+}
+
+/// Calls `$call` on the store.
+macro_rules! on {
+    ($place:expr, $store:ident => $call:expr) => {
+        match $place {
+            $crate::place::Place::Memory($store) => $call,
+            $crate::place::Place::File($store) => $call,
+            $crate::place::Place::Sqlite($store) => $call,
+            $crate::place::Place::Postgres($store) => $call,
+            $crate::place::Place::Redis($store) => $call,
+        }
+    };
+}
+pub(crate) use on;
+
+impl Place {
+    pub(crate) async fn due(&self, query: DueQuery) -> Result<Vec<Due>, StoreError> {
+        on!(self, store => store.due(query).await)
+    }
+
+    pub(crate) async fn waiting(&self, query: WaitQuery) -> Result<Page<Waiting>, StoreError> {
+        on!(self, store => store.waiting(query).await)
+    }
+
+    pub(crate) async fn answer(&self, answer: Answer) -> Result<Answered, StoreError> {
+        on!(self, store => store.answer(answer).await)
+    }
+
+    pub(crate) async fn cancel(&self, run: &RunId) -> Result<Cancelled, StoreError> {
+        on!(self, store => store.cancel(run).await)
+    }
+
+    pub(crate) async fn load(&self, run: &RunId) -> Result<Option<StoredRun>, StoreError> {
+        on!(self, store => store.load(run).await)
+    }
+
+    pub(crate) async fn now(&self) -> Result<Timestamp, StoreError> {
+        on!(self, store => store.now().await)
+    }
+
+    /// The run on a store of its own.
+    pub(crate) async fn copy(&self, run: &RunId) -> Result<Option<Self>, StoreError> {
+        let Some(stored) = self.load(run).await? else { return Ok(None) };
+        let copy = MemoryStore::new();
+        let imported = copy.import(run.clone(), stored).await?;
+        Ok((imported == Imported::Added).then_some(Self::Memory(copy)))
+    }
+}
+
+/// A store that is opened for a test, and removed after it.
+#[derive(Clone)]
+pub(crate) struct Opened {
+    pub(crate) name: StoreName,
+    pub(crate) place: Place,
+    folder: Arc<TempDir>,
+}
+
+impl Opened {
+    pub(crate) async fn open(name: StoreName) -> Result<Self> {
+        let folder = tempfile::tempdir()?;
+        let unique = unique(&folder);
+        let place = match name {
+            StoreName::Memory => Place::Memory(MemoryStore::new()),
+            StoreName::File => Place::File(FileStore::open(folder.path().join("runs")).await?),
+            StoreName::Sqlite => Place::Sqlite(SqliteStore::open(folder.path().join("compose.db")).await?),
+            StoreName::Postgres => {
+                Place::Postgres(PostgresOptions::new().schema(unique).connect(&url("POSTGRES")?).await?)
+            }
+            StoreName::Redis => {
+                Place::Redis(RedisOptions::new().prefix(unique).connect(&url("REDIS")?).await?)
+            }
+        };
+        Ok(Self { name, place, folder: Arc::new(folder) })
+    }
+
+    /// Removes what the folder does not hold.
+    pub(crate) async fn remove(self) -> Result<()> {
+        match self.name {
+            StoreName::Memory | StoreName::File | StoreName::Sqlite => {}
+            StoreName::Postgres => {
+                let mut connection = PgConnection::connect(&url("POSTGRES")?).await?;
+                let drop = format!("DROP SCHEMA IF EXISTS {} CASCADE", unique(&self.folder));
+                connection.execute(AssertSqlSafe(drop)).await?;
+            }
+            StoreName::Redis => {
+                let mut connection = redis::Client::open(url("REDIS")?)?.get_connection()?;
+                let pattern = format!("{}:*", unique(&self.folder));
+                let keys: Vec<Vec<u8>> =
+                    redis::Commands::scan_match(&mut connection, pattern)?.collect::<Result<_, _>>()?;
+                if !keys.is_empty() {
+                    redis::Commands::del::<_, ()>(&mut connection, keys)?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn unique(folder: &TempDir) -> String {
+    let name = folder.path().file_name().unwrap_or_default().to_string_lossy();
+    let letters = name.chars().filter(char::is_ascii_alphanumeric);
+    format!("awaitly_compose_{}", letters.map(|letter| letter.to_ascii_lowercase()).collect::<String>())
+}
+
+fn url(server: &str) -> Result<String> {
+    let variable = format!("AWAITLY_{server}_URL");
+    std::env::var(&variable)
+        .with_context(|| format!("name a server in {variable}, or call `cargo xtask compose`"))
+}

@@ -1,0 +1,82 @@
+//! What a run tells while it runs, and whether it makes sense.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use awaitly::event::{Event, Observer};
+use awaitly::journal::Key;
+
+use crate::decisions::{self, Says};
+use crate::promise::{Broken, Promise};
+
+/// A run that could not be opened tells of its end alone.
+const NOT_BEGUN: (u32, u32) = (0, 1);
+
+/// Listens to one execution. Clones are the same listener.
+#[derive(Clone, Default)]
+pub(crate) struct Told(Arc<Mutex<State>>);
+
+#[derive(Default)]
+struct State {
+    /// How many beginnings of a step have no end.
+    steps: BTreeMap<(Arc<str>, Key), i32>,
+    /// Beginnings and ends of runs.
+    runs: BTreeMap<Arc<str>, (u32, u32)>,
+    nonsense: Option<String>,
+}
+
+impl Observer for Told {
+    fn on_event(&self, event: &Event) {
+        let mut state = self.state();
+        match decisions::says(&event.kind) {
+            Says::Nothing => {}
+            Says::RunBegan => state.runs.entry(Arc::clone(&event.run)).or_default().0 += 1,
+            Says::RunEnded => state.runs.entry(Arc::clone(&event.run)).or_default().1 += 1,
+            Says::Began => {
+                if let Some(step) = event.kind.step() {
+                    *state.steps.entry((Arc::clone(&event.run), step.key.clone())).or_default() += 1;
+                }
+            }
+            Says::Ended(error) => {
+                if let Some(step) = event.kind.step()
+                    && let Some(open) = state.steps.get_mut(&(Arc::clone(&event.run), step.key.clone()))
+                {
+                    *open -= 1;
+                }
+                if let Some(error) = error.filter(|error| decisions::is_no_failure(error))
+                    && let Some(step) = event.kind.step()
+                {
+                    let text = format!("step `{}` is told to have failed: {error}", step.key);
+                    state.nonsense.get_or_insert(text);
+                }
+            }
+        }
+    }
+}
+
+impl Told {
+    /// Judges the events of an execution. `died`: its future was dropped, which `drops_tell` tells of.
+    pub(crate) fn judge(&self, died: bool, drops_tell: bool) -> Result<(), Broken> {
+        let state = self.state();
+        let broken = |text| Err(Broken { promise: Promise::Events, text });
+        if let Some(text) = &state.nonsense {
+            return broken(text.clone());
+        }
+        if !died && let Some(((_, key), _)) = state.steps.iter().find(|(_, open)| **open > 0) {
+            return broken(format!("step `{key}` begins and has no end"));
+        }
+        if died && !drops_tell {
+            return Ok(());
+        }
+        match state.runs.values().find(|(begun, ended)| begun != ended && (*begun, *ended) != NOT_BEGUN) {
+            Some((begun, ended)) => {
+                broken(format!("a run tells {begun} times that it begins, and {ended} that it ends"))
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
