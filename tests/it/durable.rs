@@ -353,7 +353,8 @@ async fn a_cancellation_that_an_operation_made_its_own_error_of_still_cancels() 
             Err::<u32, _>(Declined(0))
         };
         let result = workflow.run("r", async |run| Ok::<_, OrderError>(step!(run, stopping()))).await;
-        assert_eq!(result, Err(OrderError::Declined(0)));
+        let step = Some("stopping".into());
+        assert_eq!(result, Err(RunError::Cancelled { step }.into()));
         assert_eq!(status(&store, "r").await, Status::Cancelled);
     })
     .await;

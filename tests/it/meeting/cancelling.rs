@@ -225,6 +225,7 @@ async fn run_that_is_cancelled_in_the_middle_of_its_undo_does_not_go_forward() {
                 .await;
             match inner {
                 Ok(signed) => Ok(signed),
+                Err(waits) if matches!(waits.error(), RunError::Waiting { .. }) => Err(waits.into_error()),
                 Err(_) => Ok(step!(run, "other way", hotel.act("other way"))),
             }
         })

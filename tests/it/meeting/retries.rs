@@ -48,7 +48,7 @@ async fn attempts_are_counted_across_executions() {
     bank.fail.store(100, Ordering::Relaxed);
     let workflow = Workflow::new("pay").store(store.clone());
     let body = async |run: &DurableRun| -> Result<u32, OrderError> {
-        let retry = Retry::fixed(mins(1)).jitter(Jitter::None).attempts(4);
+        let retry = Retry::fixed(mins(1)).max_delay(mins(1)).jitter(Jitter::None).attempts(4);
         Ok(step!(run, "charge", retry = retry, bank.charge()))
     };
     // Dies between the second attempt and the third.

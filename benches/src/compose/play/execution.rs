@@ -69,7 +69,7 @@ impl Play<'_> {
         self.execution += 1;
         let (store_failed, leases) = {
             let mut notes = life.notes();
-            let cancelled = matches!(notes.cancelled, Some(Cancelled::Now | Cancelled::Requested));
+            let cancelled = matches!(notes.cancelled, Some(Cancelled::Requested));
             self.is_disturbed |= cancelled || notes.token_cancelled || has_deadline || by != By::Run;
             (notes.store_failed, std::mem::take(&mut notes.leases))
         };

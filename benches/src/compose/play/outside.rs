@@ -24,7 +24,7 @@ impl Play<'_> {
         match accident.kind {
             Kind::Cancel => {
                 let cancelled = self.place.cancel(&self.run).await.map_err(harness)?;
-                if matches!(cancelled, Cancelled::Now | Cancelled::Requested) {
+                if matches!(cancelled, Cancelled::Requested) {
                     self.is_disturbed = true;
                     self.world.books().goes_no_further = true;
                 }

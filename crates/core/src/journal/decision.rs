@@ -1,14 +1,16 @@
 //! The keys that a saga records when it decides to undo.
 //!
 //! The saga finds its steps again by these keys, so they change with the keys of the steps. The saga's own crate knows the
-//! rest of the record.
+//! rest of the record, which stays as it was written.
 
-use serde_json::Value;
+use std::collections::BTreeMap;
+
+use serde_json::value::{RawValue, to_raw_value};
 
 use super::{Key, Payload};
 
 /// The record of a saga that is being undone: its key is `undo`, maybe with a name, and it lists steps.
-pub(super) struct Decision(serde_json::Map<String, Value>);
+pub(super) struct Decision(BTreeMap<String, Box<RawValue>>);
 
 /// The fields that hold keys of steps.
 const LISTS: [&str; 2] = ["steps", "in_doubt"];
@@ -20,21 +22,19 @@ impl Decision {
         if last != "undo" && !last.starts_with("undo ") && !last.starts_with("undo#") {
             return None;
         }
-        let Ok(Value::Object(fields)) = payload.decode::<Value>() else { return None };
-        let has_lists = LISTS.iter().all(|name| fields.get(*name).is_some_and(Value::is_array));
-        (has_lists && fields.contains_key("cause")).then_some(Self(fields))
+        let fields: BTreeMap<String, Box<RawValue>> = payload.decode().ok()?;
+        let has_all = LISTS.iter().chain(&["cause"]).all(|name| fields.contains_key(*name));
+        has_all.then_some(Self(fields))
     }
 
     /// The decision, with each key of a step changed.
     pub(super) fn changed(mut self, mut change: impl FnMut(&mut Key)) -> Payload {
         for name in LISTS {
-            let Some(Value::Array(texts)) = self.0.get_mut(name) else { continue };
-            for text in texts {
-                if let Value::String(text) = text {
-                    let mut key = Key::from(std::mem::take(text));
-                    change(&mut key);
-                    *text = key.to_string();
-                }
+            let Some(list) = self.0.get_mut(name) else { continue };
+            let Ok(mut keys) = serde_json::from_str::<Vec<Key>>(list.get()) else { continue };
+            keys.iter_mut().for_each(&mut change);
+            if let Ok(changed) = to_raw_value(&keys) {
+                *list = changed;
             }
         }
         // What was read from JSON has a JSON form.

@@ -362,7 +362,7 @@ mod tests {
 
     #[test]
     fn rename_reaches_the_steps_that_a_saga_recorded() {
-        let decision = r#"{"cause":{"failed":"no"},"steps":["seat","room[0]"],"in_doubt":["seat/hold"],"time":1,"cancelled":false}"#;
+        let decision = r#"{"cancelled":false,"cause":{"failed":340282366920938463463374607431768211455},"in_doubt":["seat/hold"],"steps":["seat","room[0]"],"time":1}"#;
         let outcome = Outcome::Value(Payload::from_stored(decision));
         let records = vec![Record { key: "undo trip".into(), outcome, input: None }];
         let contents = Contents { records, ..Contents::default() };

@@ -129,6 +129,8 @@ where
         loop {
             // Whether a transaction has recorded the outcome; one that is played has none.
             let mut committed = R::COMMITTED;
+            // A guard was asked for as long as the policy says, so no attempt follows.
+            let mut refused = false;
             let ended = match this.state.as_mut().project() {
                 StateProj::Start => {
                     frame.looks_up();
@@ -160,7 +162,10 @@ where
                             this.state.set(between(next));
                             continue;
                         }
-                        None => Err(Error::Run(frame.refused(refusal))),
+                        None => {
+                            refused = true;
+                            Err(Error::Run(frame.refused(refusal)))
+                        }
                     },
                     Poll::Pending => Err(Error::Run(ready!(frame.poll_limits(cx)))),
                 },
@@ -302,7 +307,7 @@ where
             };
 
             let ended = frame.classify(ended);
-            if let Some(next) = again(frame, this.attempts, &ended) {
+            if !refused && let Some(next) = again(frame, this.attempts, &ended) {
                 this.state.set(between(next));
                 continue;
             }

@@ -26,17 +26,16 @@ where
 {
     let mut findings = played.findings.clone();
     findings.extend(played.runs.iter().filter_map(|(run, found)| stuck(run, calm.runs.get(run), found)));
-    if is_done(calm, played) {
-        findings.extend(effects(&calm.effects, &played.effects));
+    let is_done = is_done(calm, played);
+    if is_done {
         findings.extend(results(calm, played));
-    } else {
-        // Under several keys an effect was done anew, after it was undone.
-        let is_anew = |place: &Place| matches!(place, Place::StepWithKeys(_, keys) if keys.len() > 1);
-        let repeated = effects(&calm.effects, &played.effects).into_iter().filter(|finding| {
-            matches!(finding, Finding::EffectRepeated { calm, place, .. } if *calm > 0 && !is_anew(place))
-        });
-        findings.extend(repeated);
     }
+    // Under several keys an effect was done anew, after it was undone.
+    let is_anew = |place: &Place| matches!(place, Place::StepWithKeys(_, keys) if keys.len() > 1);
+    findings.extend(effects(&calm.effects, &played.effects).into_iter().filter(|finding| match finding {
+        Finding::EffectRepeated { calm, place, .. } => *calm > 0 && !is_anew(place),
+        _ => is_done,
+    }));
     findings
 }
 

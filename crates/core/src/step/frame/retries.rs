@@ -8,7 +8,7 @@
 //! A guard that refuses did not let the attempt begin. A step with a retry policy asks it again, after the time that
 //! the guard names or the policy's next delay.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::Frame;
 use crate::clock::millis;
@@ -34,7 +34,8 @@ struct Refusals {
     attempt: u32,
     count: u32,
     previous: Duration,
-    since: Instant,
+    /// All of the delays together.
+    waited: Duration,
 }
 
 /// What follows a failed attempt or a refusal, once its delay is known.
@@ -120,8 +121,8 @@ impl Frame<'_> {
 
     /// Takes note of a refusal, and returns how often the guard refused this attempt, and the delay before that.
     pub(in crate::step) fn refused_again(&mut self) -> (u32, Duration) {
-        let (now, attempt) = (self.clock().now(), self.attempt);
-        let first = Refusals { attempt, count: 0, previous: Duration::ZERO, since: now };
+        let attempt = self.attempt;
+        let first = Refusals { attempt, count: 0, previous: Duration::ZERO, waited: Duration::ZERO };
         let refusals = self.retries().refusals.take().filter(|before| before.attempt == attempt);
         let mut refusals = refusals.unwrap_or(first);
         refusals.count += 1;
@@ -140,8 +141,8 @@ impl Frame<'_> {
             return true;
         }
         let refusals = self.detail.as_ref().and_then(|detail| detail.retries.as_ref()?.refusals.as_ref());
-        let waited = refusals.map(|refusals| self.clock().now().saturating_duration_since(refusals.since));
-        waited.unwrap_or_default().saturating_add(delay) <= longest
+        let waited = refusals.map_or(Duration::ZERO, |refusals| refusals.waited);
+        waited.saturating_add(delay) <= longest
     }
 
     /// The attempt did not begin; the step asks its guards again after `delay`.
@@ -149,6 +150,7 @@ impl Frame<'_> {
         let attempt = self.attempt;
         if let Some(refusals) = &mut self.retries().refusals {
             refusals.previous = delay;
+            refusals.waited = refusals.waited.saturating_add(delay);
         }
         self.attempt = attempt.saturating_sub(1);
         self.tell(|step| {
