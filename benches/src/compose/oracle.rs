@@ -93,9 +93,12 @@ impl<'k> Oracle<'k> {
                 }
             }
             What::TooLate => Comes::Value(2),
-            What::Resource(inner) | What::Call(inner) | What::Saga(inner) | What::Nested(inner) => {
-                self.parts(inner)
-            }
+            What::Resource(inner) | What::Call(inner) => self.parts(inner),
+            What::Saga(inner) | What::Nested(inner) => match self.parts(inner) {
+                // The body does not go on before its saga is undone.
+                Comes::Fails(_) if self.waits_now() && inner.iter().any(undo_may_wait) => Comes::Waits,
+                comes => comes,
+            },
         }
     }
 
@@ -104,6 +107,7 @@ impl<'k> Oracle<'k> {
             return Comes::Value(SKIPPED);
         }
         let comes = match self.deed(id, &step.deed) {
+            Comes::Value(_) | Comes::Fails(_) if self.waits_now() && step.may_wait() => return Comes::Waits,
             Comes::Value(_) if decisions::keeps(&step.value) == Kept::No => {
                 Comes::Fails(BTreeSet::from([Class::Unkept]))
             }
@@ -135,10 +139,16 @@ impl<'k> Oracle<'k> {
         let before = self.now();
         let comes: Vec<_> = (0..).zip(deeds).map(|(index, deed)| self.deed((id, index), deed)).collect();
         let ended = together(&comes);
-        if matches!(ended, Comes::Fails(_)) && !all_end {
+        // A branch that waits does not come to its end if another one fails.
+        if matches!(ended, Comes::Fails(_)) && (!all_end || deeds.iter().any(Deed::may_wait)) {
             self.unsure_since(before);
         }
         ended
+    }
+
+    /// Whether the oracle is asked about a run that waits.
+    const fn waits_now(&self) -> bool {
+        self.answered.is_some()
     }
 
     fn each(&mut self, id: u16, each: &Each, all_end: bool) -> Comes<u64> {
@@ -153,7 +163,8 @@ impl<'k> Oracle<'k> {
         }
         if !each.settle {
             let ended = together(&comes);
-            if matches!(ended, Comes::Fails(_)) || (matches!(ended, Comes::Waits) && !all_end) {
+            let _ = all_end;
+            if !matches!(ended, Comes::Value(_)) {
                 // Which items begin after the first failure is a matter of timing.
                 self.unsure_since(before);
             }
@@ -207,6 +218,15 @@ impl<'k> Oracle<'k> {
         let now = std::mem::replace(&mut self.must, must);
         self.may.extend(now.difference(&self.must).copied().collect::<Vec<_>>());
     }
+}
+
+/// Whether undoing what a part did may wait.
+fn undo_may_wait(part: &Part) -> bool {
+    let undo = match &part.what {
+        What::SagaStep(_, undo) | What::SagaParallel(_, undo) | What::SagaEach(_, undo) => undo.may_wait(),
+        _ => false,
+    };
+    undo || part.lists().into_iter().flatten().any(undo_may_wait)
 }
 
 /// What was sure before several began at once.

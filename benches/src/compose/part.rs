@@ -42,7 +42,7 @@ pub(crate) enum What {
     Resource(Vec<Part>),
     /// A run of another workflow, called by a step.
     Call(Vec<Part>),
-    /// The body declares that it is too late to cancel. It does nothing until the library can express it.
+    /// The body declares that it is too late to cancel.
     TooLate,
     Saga(Vec<Part>),
     /// In a saga only, as the following ones.
@@ -199,6 +199,39 @@ impl Part {
             What::Step(step) | What::SagaStep(step, _) => step.attempts as u32,
             _ => 1,
         }
+    }
+}
+
+impl Deed {
+    /// Whether the operation may wait: for an answer, for its time, for a back-off or a guard, or for another run.
+    pub(crate) fn may_wait(&self) -> bool {
+        self.inner.iter().any(Part::may_wait)
+    }
+}
+
+impl Part {
+    fn may_wait(&self) -> bool {
+        let waits = match &self.what {
+            What::Ask(_) | What::Sleep(_) | What::Call(_) => true,
+            What::Step(step) | What::SagaStep(step, _) => step.may_wait(),
+            _ => false,
+        };
+        waits || self.lists().into_iter().flatten().any(Self::may_wait)
+    }
+}
+
+impl Step {
+    /// Whether a back-off or a refusal may let it wait.
+    pub(crate) fn may_wait(&self) -> bool {
+        let fails_first = self.deed.fails != Fails::Never || !self.deed.inner.is_empty();
+        self.attempts > 1 && (fails_first || self.guard.is_some())
+    }
+}
+
+impl Undo {
+    /// Whether it may wait.
+    pub(crate) fn may_wait(&self) -> bool {
+        self.inner.iter().any(Part::may_wait) || (self.attempts > 1 && self.fails != Fails::Never)
     }
 }
 

@@ -74,8 +74,7 @@ async fn one(process: &Process, run: &DurableRun, part: &Part) -> Result<u64, Fa
         }
         What::Resource(inner) => hold(process, run, part, inner).await,
         What::Call(inner) => call(process, run, part, inner).await,
-        // Where the library can express it, this is the place.
-        What::TooLate => Ok(2),
+        What::TooLate => run.too_late_to_cancel().await.map(|()| 2).map_err(Fault::from),
         What::Saga(inner) => saga::whole(process, run, part, inner).await,
         What::Nested(_) | What::SagaStep(..) | What::SagaParallel(..) | What::SagaEach(..) => {
             unreachable!("these are in a saga only")

@@ -10,7 +10,7 @@ use tracing::Instrument;
 
 pub use handle::{Borrowing, Durable, DurableRun, Mode, Run, Volatile};
 pub(crate) use shared::{
-    AfterStep, Hooked, Journal, Settings, Shared, Stop, Waits, Writer, Writing, is_within,
+    AfterStep, Hooked, Journal, LOOK_AGAIN, Settings, Shared, Stop, Waits, Writer, Writing, is_within,
 };
 
 /// Runs `body` with a handle for its steps, in memory and nothing else.

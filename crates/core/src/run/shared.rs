@@ -95,6 +95,9 @@ pub(crate) struct Writer {
     pub(crate) lease: Lease,
 }
 
+/// When a run is resumed that waits for another run, which it called: nothing wakes it when that one has ended.
+pub(crate) const LOOK_AGAIN: Duration = Duration::from_secs(10);
+
 /// Why a run stopped, as far as the library knows.
 #[derive(Debug, Default, Clone)]
 pub(crate) struct Stop {
@@ -643,7 +646,10 @@ impl Shared {
     /// A step ends in this error, and the run with it, unless the body handles it.
     pub(crate) fn note_pause(&self, error: &RunError) {
         let inside = note_pause(self);
-        if let RunError::Cancelled { step } = error {
+        // A body that may only find recorded steps is refused all others, whether the run was cancelled or not.
+        if let RunError::Cancelled { step } = error
+            && !self.is_only_recorded()
+        {
             let mut stop = lock(&self.stop);
             stop.cancelled = true;
             stop.cancelled_at = stop.cancelled_at.take().or_else(|| step.clone());

@@ -118,6 +118,13 @@ struct Held<'s, X> {
     waits_at: Option<Key>,
 }
 
+impl<X> Held<'_, X> {
+    /// Returns why the run ended meanwhile at the step that waits, if it did.
+    fn ended(&self) -> Option<RunError> {
+        self.run?.ended(self.waits_at.as_ref()?, 0)
+    }
+}
+
 impl<X> Drop for Held<'_, X> {
     fn drop(&mut self) {
         // A sibling failed, so the body does not wait here any more.
@@ -166,8 +173,9 @@ where
         }
         match this.held.failure.take_if(|(how, place, _)| this.siblings.may_tell(*how, *place)) {
             Some((_, _, error)) => {
+                let ended = this.held.ended().map(|ended| X::from_step(Error::Run(ended)));
                 this.held.waits_at = None;
-                Poll::Ready(Err(error))
+                Poll::Ready(Err(ended.unwrap_or(error)))
             }
             None => Poll::Pending,
         }

@@ -1,16 +1,12 @@
 use std::fmt;
-use std::time::Duration;
 
 use super::keep::KeepRun;
 use crate::clock::millis;
 use crate::error::{FromStep, RunError};
 use crate::event::EventKind;
 use crate::journal::{Act, EncodeError, Outcome, Payload, Status};
-use crate::run::{Shared, Stop};
+use crate::run::{LOOK_AGAIN, Shared, Stop};
 use crate::store::Ending;
-
-/// When a run is resumed that waits for another run, which it called: nobody wakes it when that one has ended.
-const LOOK_AGAIN: Duration = Duration::from_secs(10);
 
 /// What became of the body.
 pub(super) enum Verdict<T, E> {

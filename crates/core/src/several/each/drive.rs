@@ -116,7 +116,18 @@ where
         }
         self.in_flight.clear();
         self.scope = None;
+        self.end_waits();
         Poll::Ready(first_failure)
+    }
+
+    /// If the run ended meanwhile, the items that wait end with it.
+    fn end_waits(&mut self) {
+        let Some(run) = self.list.run.shared() else { return };
+        for (position, step) in &self.waiting {
+            if let (Some(ended), Some(result)) = (run.ended(step, 0), self.results.get_mut(*position)) {
+                *result = Some(Err(Error::Run(ended)));
+            }
+        }
     }
 
     /// Keeps the result of an item, and says whether it failed.

@@ -9,6 +9,7 @@
 use super::Frame;
 use crate::error::{Error, RunError};
 use crate::event::EventKind;
+use crate::run::{LOOK_AGAIN, Waits};
 use crate::step::Ended;
 use crate::step::nested::OtherRun;
 
@@ -36,7 +37,9 @@ impl Frame<'_> {
         let waits = match &self.detail {
             Some(detail) if detail.noted.own || run.has_detached_wait() => run.is_waiting(),
             Some(detail) if detail.noted.other == Some(OtherRun::Paused) => {
-                run.note_other_run(OtherRun::Paused);
+                let (step, in_undo) = (self.label().clone(), self.is_shielded());
+                let wake = Some(run.time().after(LOOK_AGAIN));
+                run.note_waiting(Waits { step, for_answer: false, wake, in_undo });
                 true
             }
             Some(_) => false,
