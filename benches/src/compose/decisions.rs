@@ -56,6 +56,11 @@ pub(crate) const fn waits(fault: &Fault) -> bool {
     matches!(fault, Fault::Run(RunError::Waiting { .. }))
 }
 
+/// Whether a cancellation is refused with this fault, which leaves the run as it was.
+pub(crate) const fn is_refused(fault: &Fault) -> bool {
+    matches!(fault, Fault::Run(RunError::TooLateToCancel { .. }))
+}
+
 /// Whether the fault comes from the store, which was made to fail, or from a lease that was taken away.
 pub(crate) const fn is_of_store(fault: &Fault) -> bool {
     matches!(fault, Fault::Run(RunError::Store(_)))

@@ -82,8 +82,8 @@ impl<'k> Oracle<'k> {
             What::Parallel(deeds) => self.beside(part.id, deeds, false),
             What::SagaParallel(deeds, _) => self.beside(part.id, deeds, true),
             What::Race(deeds) => self.race(part.id, deeds),
-            What::Each(each) => self.each(part.id, each, false),
-            What::SagaEach(each, _) => self.each(part.id, each, true),
+            What::Each(each) => self.each(part.id, each),
+            What::SagaEach(each, _) => self.each(part.id, each),
             What::Ask(ask) => self.ask(part.id, *ask),
             What::Sleep(units) => {
                 if self.slept || *units == 0 {
@@ -139,8 +139,9 @@ impl<'k> Oracle<'k> {
         let before = self.now();
         let comes: Vec<_> = (0..).zip(deeds).map(|(index, deed)| self.deed((id, index), deed)).collect();
         let ended = together(&comes);
-        // A branch that waits does not come to its end if another one fails.
-        if matches!(ended, Comes::Fails(_)) && (!all_end || deeds.iter().any(Deed::may_wait)) {
+        // A branch that waits does not come to its end if another one fails, also if that one backs off before.
+        let fails = matches!(ended, Comes::Fails(_)) || !deeds.iter().all(succeeds);
+        if fails && (!all_end || deeds.iter().any(Deed::may_wait)) {
             self.unsure_since(before);
         }
         ended
@@ -151,7 +152,7 @@ impl<'k> Oracle<'k> {
         self.answered.is_some()
     }
 
-    fn each(&mut self, id: u16, each: &Each, all_end: bool) -> Comes<u64> {
+    fn each(&mut self, id: u16, each: &Each) -> Comes<u64> {
         let before = self.now();
         let mut comes = Vec::new();
         for (index, deed) in (0..).zip(&each.items) {
@@ -163,7 +164,6 @@ impl<'k> Oracle<'k> {
         }
         if !each.settle {
             let ended = together(&comes);
-            let _ = all_end;
             if !matches!(ended, Comes::Value(_)) {
                 // Which items begin after the first failure is a matter of timing.
                 self.unsure_since(before);

@@ -174,7 +174,7 @@ where
             under_way,
             results,
             failure: None,
-            wait: None,
+            pause: None,
             waiting: Vec::new(),
             begun,
             scope: None,
@@ -196,8 +196,8 @@ where
     under_way: usize,
     results: Vec<Option<A::Value>>,
     failure: Option<Error<A::Error>>,
-    /// The first item that waits, and the steps at which items do.
-    wait: Option<Error<A::Error>>,
+    /// The first item that waits or was cancelled, and the steps at which items wait.
+    pause: Option<Error<A::Error>>,
     waiting: Vec<Key>,
     begun: bool,
     /// Dropped last, so that the end of the list is told after that of its steps.
@@ -288,10 +288,16 @@ where
                         *result = Some(value);
                     }
                 }
-                // An item that waits has not failed.
-                Some((_, _, Err(Error::Run(RunError::Waiting { step })))) => {
-                    self.waiting.push(step.clone());
-                    self.wait.get_or_insert(Error::Run(RunError::Waiting { step }));
+                // An item that waits or was cancelled has not failed.
+                Some((
+                    _,
+                    _,
+                    Err(Error::Run(error @ (RunError::Waiting { .. } | RunError::Cancelled { .. }))),
+                )) => {
+                    if let RunError::Waiting { step } = &error {
+                        self.waiting.push(step.clone());
+                    }
+                    self.pause.get_or_insert(Error::Run(error));
                 }
                 Some((_, is_known, Err(error))) => {
                     // One that failed before is not under way any more.
@@ -305,7 +311,7 @@ where
         if self.failure.is_some() {
             __undo::forget_waits(self.each.list.saga.run(), &self.waiting);
         }
-        Poll::Ready(match self.failure.take().or_else(|| self.wait.take()) {
+        Poll::Ready(match self.failure.take().or_else(|| self.pause.take()) {
             Some(error) => Err(error),
             None => Ok(std::mem::take(&mut self.results).into_iter().flatten().collect()),
         })

@@ -289,6 +289,10 @@ impl<'r, 'c, E, M: Mode> Execution<'r, 'c, E, M> {
         if stays || saga.ledger.lock().is_empty() {
             return Err(SagaError::with(cause.into_error(), Rest::new(saga.in_doubt())));
         }
+        let cause = match (cause, __undo::cancelled_wait(run)) {
+            (Cause::Failed(_), Some(cancelled)) => Cause::Failed(E::from_step(cancelled)),
+            (cause, _) => cause,
+        };
         let undoing = Undoing::of(&saga, cause, decision.time());
         let undoing = decision.make(undoing).await.map_err(SagaError::new)?;
         saga.undo(undoing, decision_key, false, &mut story).await

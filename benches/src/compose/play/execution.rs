@@ -3,6 +3,7 @@
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::Poll;
+use std::time::Duration;
 
 use awaitly::journal::Status;
 use awaitly::store::Cancelled;
@@ -54,6 +55,10 @@ impl Play<'_> {
         let told = Told::default();
         self.world.books().begin();
         self.last = None;
+        if self.pace.is_virtual {
+            // No two executions begin at the same moment.
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
         let (died, ended) = {
             let performing = self.perform(&life, Arc::clone(&self.services), &told, by);
             let mut performing = Box::pin(performing);
@@ -66,6 +71,7 @@ impl Play<'_> {
             }
         };
         let has_deadline = self.befalls(|kind| matches!(kind, Kind::Deadline(_)));
+        let has_rival = self.befalls(|kind| matches!(kind, Kind::Rival | Kind::Freeze));
         self.execution += 1;
         let (store_failed, leases) = {
             let mut notes = life.notes();
@@ -86,7 +92,7 @@ impl Play<'_> {
             told.judge(died, self.features.has(Feature::Drops))?;
         }
         match ended {
-            Some(ended) if !store_failed => self.judge(ended, has_deadline).await,
+            Some(ended) if !store_failed => self.judge(ended, has_deadline, has_rival).await,
             _ => Ok(()),
         }
     }
@@ -112,14 +118,16 @@ impl Play<'_> {
     }
 
     /// Compares what a call gave with what the store says, and with what the body can have asked.
-    async fn judge(&mut self, ended: Ended, has_deadline: bool) -> Result<(), Broken> {
+    async fn judge(&mut self, ended: Ended, has_deadline: bool, has_rival: bool) -> Result<(), Broken> {
         self.world_is_whole()?;
         let stored = self.place.load(&self.run).await.map_err(harness)?;
         let Some(status) = stored.map(|stored| stored.header.status) else { return Ok(()) };
         let waits = ended.as_ref().is_err_and(decisions::waits);
         let agrees = match &ended {
             Ok(_) => status == Status::Completed,
-            Err(_) if waits => status == Status::Waiting,
+            Err(fault) if decisions::is_refused(fault) => !status.has_ended(),
+            // Another worker may have gone on with it since.
+            Err(_) if waits => status == Status::Waiting || has_rival,
             Err(fault) if decisions::is_of_store(fault) => false,
             Err(_) => matches!(status, Status::Failed | Status::Cancelled) || has_deadline,
         };
@@ -134,7 +142,7 @@ impl Play<'_> {
         if status == Status::Waiting && !self.is_disturbed {
             self.has_asked().await?;
         }
-        self.last = status.has_ended().then_some(ended);
+        self.last = (status.has_ended() && !waits).then_some(ended);
         Ok(())
     }
 

@@ -141,7 +141,9 @@ impl Play<'_> {
 
     /// How many turns the case may take: each part may wait a few times, and each accident may undo some of it.
     fn limit(&self) -> usize {
-        40 + 6 * self.case.body.count() + 10 * self.case.accidents.len()
+        let mut attempts = 0;
+        self.case.body.walk(&mut |part, around| attempts += (around * part.attempts()) as usize);
+        40 + 6 * attempts + 10 * self.case.accidents.len()
     }
 
     async fn state(&self) -> Result<State, Broken> {

@@ -14,7 +14,7 @@ use crate::event::{EventKind, Observers, RecordedKind, StepId};
 use crate::guard::Refusal;
 use crate::journal::{Found, History, Key, Outcome, Payload, Record, Taken, Timestamp, WaitEntry};
 use crate::step::stage::Stage;
-use crate::step::{OtherRun, forget_other_runs, is_only_recorded, note_pause, within};
+use crate::step::{OtherRun, forget_other_runs, is_only_recorded, note_wait, within};
 use crate::store::{AnyStore, Durability, Lease, OnRecorded, Renewed, StoreError};
 use crate::workflow::StepInfo;
 
@@ -77,7 +77,7 @@ pub(crate) struct Settings {
 /// The journal of a durable run while it runs.
 pub(crate) struct Journal {
     history: Mutex<History>,
-    /// Whether there was anything recorded when the run was opened.
+    /// Whether an earlier execution may have begun.
     resumed: bool,
     /// The entries that wait for an answer, so far as this execution knows.
     waits: Mutex<Vec<WaitEntry>>,
@@ -181,6 +181,11 @@ impl Journal {
         let resumed = !records.is_empty();
         let (history, waits) = (Mutex::new(History::new(records)), Mutex::new(waits));
         Self { history, resumed, waits, writer, kept, input }
+    }
+
+    /// Whether an earlier execution may have begun, also if it recorded nothing.
+    pub(crate) fn resumes(self, resumes: bool) -> Self {
+        Self { resumed: self.resumed || resumes, ..self }
     }
 
     fn write(&self, record: Record, replaces: bool, durability: Durability) -> Writing {
@@ -470,7 +475,7 @@ impl Shared {
         self.journal.as_ref().is_some_and(|journal| lock(&journal.history).knows(key))
     }
 
-    /// Whether there was anything recorded when the run was opened.
+    /// Whether an earlier execution may have begun.
     pub(crate) fn is_resumed(&self) -> bool {
         self.journal.as_ref().is_some_and(|journal| journal.resumed)
     }
@@ -629,8 +634,16 @@ impl Shared {
         }
     }
 
+    /// Returns whether the run still waits at `step`.
+    pub(crate) fn waits_at(&self, step: &Key) -> bool {
+        lock(&self.stop).waits.iter().any(|waits| waits.step == *step)
+    }
+
     /// Returns the first step at which the run waits inside of the operation of `step`.
     pub(crate) fn waits_within(&self, step: &Key) -> Option<Key> {
+        if !self.troubled.load(Ordering::Relaxed) {
+            return None;
+        }
         let stop = lock(&self.stop);
         stop.waits.iter().map(|waits| &waits.step).find(|waiting| is_within(waiting, step)).cloned()
     }
@@ -645,7 +658,6 @@ impl Shared {
 
     /// A step ends in this error, and the run with it, unless the body handles it.
     pub(crate) fn note_pause(&self, error: &RunError) {
-        let inside = note_pause(self);
         // A body that may only find recorded steps is refused all others, whether the run was cancelled or not.
         if let RunError::Cancelled { step } = error
             && !self.is_only_recorded()
@@ -655,7 +667,9 @@ impl Shared {
             stop.cancelled_at = stop.cancelled_at.take().or_else(|| step.clone());
             self.troubled.store(true, Ordering::Relaxed);
         }
-        if !inside && matches!(error, RunError::Waiting { .. }) {
+        if let RunError::Waiting { step } = error
+            && !note_wait(self, step)
+        {
             self.detached_wait.store(true, Ordering::Relaxed);
         }
     }

@@ -48,6 +48,15 @@ pub fn pause<M: Mode>(run: &Run<M>, step: &Key) -> RunError {
         .unwrap_or_else(|| RunError::Waiting { step: waiting().unwrap_or_else(|| step.clone()) })
 }
 
+/// Returns the cancellation that came after the body had found that it waits, if one did. It stands in the place of the
+/// wait then: what is undone does not wait.
+#[must_use]
+pub fn cancelled_wait<M: Mode>(run: &Run<M>) -> Option<RunError> {
+    let shared = run.shared()?;
+    let first = shared.stop().waits.into_iter().next()?;
+    shared.knows_of_cancel().then_some(RunError::Cancelled { step: Some(first.step) })
+}
+
 /// The body does not wait at these steps any more, because a step beside them failed.
 pub fn forget_waits<M: Mode>(run: &Run<M>, steps: &[Key]) {
     if let Some(shared) = run.shared() {

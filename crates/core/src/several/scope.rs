@@ -110,7 +110,7 @@ pin_project! {
     }
 }
 
-/// A failure or a wait that is not told yet.
+/// A failure or a pause that is not told yet.
 struct Held<'s, X> {
     run: Option<&'s Shared>,
     failure: Option<(Ended, u32, X)>,
@@ -162,8 +162,9 @@ where
                     let how = match &failure {
                         Error::Run(RunError::Waiting { step }) => {
                             this.held.waits_at = Some(step.clone());
-                            Ended::Waits
+                            Ended::Paused
                         }
+                        Error::Run(RunError::Cancelled { .. }) => Ended::Paused,
                         _ => Ended::Failed,
                     };
                     let place = this.siblings.ended(how, cx);

@@ -3,13 +3,15 @@ use std::task::Context;
 
 /// What the steps of one `parallel!` have to know of each other: when the failure of one is the failure of all.
 ///
-/// A step that waits has not failed. Its siblings go on, and the wait is told when all of them have ended or wait too.
+/// A step that waits or was cancelled has not failed. Its siblings go on, and the pause is told when all of them have ended
+/// or paused too. A resumed run that is to be cancelled depends on that: it refuses a step that an earlier execution dropped
+/// because a sibling failed, and has to find the recorded failure of that sibling all the same.
 pub trait Siblings: Default {
     /// A step is there.
     fn begin(&self);
     /// A step has ended. Returns its place among the steps that ended in the same way.
     fn ended(&self, how: Ended, cx: &Context<'_>) -> u32;
-    /// Returns whether a failure or a wait may be told, which drops all others.
+    /// Returns whether a failure or a pause may be told, which drops all others.
     fn may_tell(&self, how: Ended, place: u32) -> bool;
 }
 
@@ -18,9 +20,9 @@ pub trait Siblings: Default {
 pub enum Ended {
     /// It has a value.
     Succeeded,
-    /// It waits.
-    Waits,
-    /// It has failed, or the run ends.
+    /// It waits, or the run was cancelled.
+    Paused,
+    /// It has failed, or the run cannot go on.
     Failed,
 }
 
@@ -28,14 +30,14 @@ pub enum Ended {
 #[derive(Debug, Default)]
 pub struct FailFast(Counts);
 
-/// The first failure is told when all steps have ended or wait, so that the effects of each are known.
+/// The first failure is told when all steps have ended or paused, so that the effects of each are known.
 #[derive(Debug, Default)]
 pub struct AllEnd(Counts);
 
 #[derive(Debug, Default)]
 struct Counts {
     running: AtomicU32,
-    waiting: AtomicU32,
+    paused: AtomicU32,
     failed: AtomicU32,
 }
 
@@ -47,12 +49,12 @@ impl Counts {
     fn ended(&self, how: Ended, cx: &Context<'_>) -> u32 {
         let place = match how {
             Ended::Succeeded => 0,
-            Ended::Waits => self.waiting.fetch_add(1, Ordering::Relaxed),
+            Ended::Paused => self.paused.fetch_add(1, Ordering::Relaxed),
             Ended::Failed => self.failed.fetch_add(1, Ordering::Relaxed),
         };
         // The last step lets the others be asked again.
         let was_last = self.running.fetch_sub(1, Ordering::Relaxed) == 1;
-        if was_last && (self.waiting.load(Ordering::Relaxed) > 0 || self.has_failed()) {
+        if was_last && (self.paused.load(Ordering::Relaxed) > 0 || self.has_failed()) {
             cx.waker().wake_by_ref();
         }
         place

@@ -41,7 +41,7 @@ pub use keep::{Borrowed, Ended, Fresh, Keep, OwnsItsData, Recorded, ValuesOnly};
 pub use name::{Name, key, name_of};
 pub use nested::OnlyRecorded;
 pub(crate) use nested::{
-    OtherRun, builder, enter_body, forget_other_runs, is_only_recorded, note_other_run, note_pause, within,
+    OtherRun, builder, enter_body, forget_other_runs, is_only_recorded, note_other_run, note_wait, within,
 };
 pub(crate) use outside::{Question, Wrap, ask_outside};
 pub use policy::Policy;

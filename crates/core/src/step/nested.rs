@@ -7,7 +7,7 @@
 //!
 //! The same place answers a second question: why did an operation fail? The library cannot look into the caller's
 //! error type, so it cannot tell `Declined` from an error that wraps [`RunError::Waiting`](crate::RunError::Waiting).
-//! Therefore each step that pauses notes that in the operation that polls it, and the outer step reads the note when
+//! Therefore each step that waits notes that in the operation that polls it, and the outer step reads the note when
 //! its operation fails. A run that is called inside of another run's body leaves its note there in the same way.
 //!
 //! A thread holds a stack of what it polls. An entry is pushed before a poll and popped after it, so the stack is as
@@ -46,10 +46,10 @@ struct Operation {
 }
 
 /// The pauses that came up inside of a body or an operation.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Noted {
-    /// A step of the same run paused.
-    pub(crate) own: bool,
+    /// The last step of the same run that waits.
+    pub(crate) wait: Option<Key>,
     /// A call of another run ended without a result.
     pub(crate) other: Option<OtherRun>,
 }
@@ -66,7 +66,7 @@ pub(crate) enum OtherRun {
 impl Noted {
     /// Adds what came up in a later poll.
     pub(crate) fn add(&mut self, later: Self) {
-        self.own |= later.own;
+        self.wait = later.wait.or_else(|| self.wait.take());
         self.other = later.other.or(self.other);
     }
 }
@@ -78,7 +78,8 @@ pub(crate) struct Entered(());
 impl Entered {
     /// Ends the poll and returns what was noted during it.
     pub(crate) fn leave(self) -> Noted {
-        let noted = POLLED.with_borrow(|polled| polled.last().map(|polled| polled.noted));
+        let noted = POLLED
+            .with_borrow_mut(|polled| polled.last_mut().map(|polled| std::mem::take(&mut polled.noted)));
         noted.unwrap_or_default()
     }
 }
@@ -105,12 +106,12 @@ fn push(run: &Shared, operation: Option<Operation>) -> Entered {
     Entered(())
 }
 
-/// Notes, in the innermost body or operation of `run` on this thread, that one of its steps pauses. Returns whether
-/// there is one: a task that the body spawned has none.
-pub(crate) fn note_pause(run: &Shared) -> bool {
+/// Notes, in the innermost body or operation of `run` on this thread, that `step` waits. Returns whether there is one: a
+/// task that the body spawned has none.
+pub(crate) fn note_wait(run: &Shared, step: &Key) -> bool {
     POLLED.with_borrow_mut(|stack| {
         let polled = stack.iter_mut().rev().find(|polled| polled.run == address(run));
-        polled.map(|polled| polled.noted.own = true).is_some()
+        polled.map(|polled| polled.noted.wait = Some(step.clone())).is_some()
     })
 }
 

@@ -142,10 +142,9 @@ impl<X> Workflow<X> {
 
 impl Definition {
     fn begin(&self, admitted: Admitted, keep_state: bool) -> Execution {
-        let Admitted { run, hold, now, records, waits, input, revival, asleep, cancel, was_never_begun } =
-            admitted;
+        let Admitted { run, hold, now, records, waits, input, revival, asleep, cancel, resumes } = admitted;
         let recorded = records.len();
-        let journal = Journal::new(records, waits, hold.0.clone(), input, keep_state);
+        let journal = Journal::new(records, waits, hold.0.clone(), input, keep_state).resumes(resumes);
         let settings = self.settings(run.to_shared(), hold.0.is_some());
         let shared = Arc::new(Shared::new(settings, Some(journal), now));
         if asleep {
@@ -154,6 +153,8 @@ impl Definition {
         if cancel {
             shared.cancel_beyond();
         }
+        // A run that is cancelled before it begins has nothing to undo.
+        let was_never_begun = cancel && !resumes;
         Execution { shared, hold, recorded, revival, was_never_begun }
     }
 

@@ -25,16 +25,16 @@ pub(super) struct Admitted {
     pub(super) asleep: bool,
     /// Somebody asked for the run to be cancelled, and its last owner did not live to see it.
     pub(super) cancel: bool,
-    /// The run is cancelled before it begins, so there is nothing to undo.
-    pub(super) was_never_begun: bool,
+    /// An earlier execution may have begun, also if it recorded nothing.
+    pub(super) resumes: bool,
 }
 
 impl Admitted {
     /// A run without a store.
     fn alone(run: RunId, records: Vec<Record>, input: Option<Payload>) -> Self {
         let (hold, waits, revival) = (Hold(None), Vec::new(), None);
-        let (asleep, cancel, was_never_begun) = (false, false, false);
-        Self { run, hold, now: None, records, waits, input, revival, asleep, cancel, was_never_begun }
+        let (asleep, cancel, resumes) = (false, false, !records.is_empty());
+        Self { run, hold, now: None, records, waits, input, revival, asleep, cancel, resumes }
     }
 }
 
@@ -75,8 +75,8 @@ impl Definition {
         let run = request.run.clone();
         let Some(store) = &self.store else {
             let input = request.input.map(|input| input.payload);
-            let was_never_begun = purpose == Purpose::Cancel;
-            return Ok(Admitted { was_never_begun, ..Admitted::alone(run, Vec::new(), input) });
+            let cancel = purpose == Purpose::Cancel;
+            return Ok(Admitted { cancel, ..Admitted::alone(run, Vec::new(), input) });
         };
         match store.open(request).await.map_err(RunError::from)? {
             Opened::Ended(header) => Err(NotAdmitted::Ended(header)),
@@ -143,10 +143,9 @@ impl Definition {
             records.retain(|record| !dropped.contains(&record.key));
         }
         let cancel = header.cancel_requested || cancelling;
-        let is_new = header.status == Status::Running && records.is_empty() && waits.is_empty();
-        let was_never_begun = cancelling && is_new && header.created == header.changed;
+        let resumes = rests || header.created != now || !records.is_empty() || !waits.is_empty();
         let now = Some(now);
-        Ok(Admitted { run, hold, now, records, waits, input, revival, asleep, cancel, was_never_begun })
+        Ok(Admitted { run, hold, now, records, waits, input, revival, asleep, cancel, resumes })
     }
 
     /// Brings the journal to the version of the code, and stores it before anything else.

@@ -32,6 +32,8 @@ where
     pausing: Option<Pausing<'r>>,
     in_flight: InFlight<'r, F, Item, A, R, G>,
     results: Vec<Option<Ended<A::Value, A::Error>>>,
+    /// The first item that waits or was cancelled.
+    paused: Option<usize>,
     /// The items that wait, in the order in which they began to, and the steps at which they do.
     waiting: Vec<(usize, Key)>,
     done: usize,
@@ -74,14 +76,15 @@ where
             pausing,
             in_flight,
             results,
+            paused: None,
             waiting,
             done,
             begun,
         }
     }
 
-    /// Goes on with the list. With `fail_fast`, ends with the position of the first failure. An item that waits has not
-    /// failed: the others go on, and if none of them fails, it is the one whose position this ends with.
+    /// Goes on with the list. With `fail_fast`, ends with the position of the first failure. An item that waits
+    /// or was cancelled has not failed: the others go on, and if none of them fails, this ends with its position.
     fn poll_all(&mut self, cx: &mut Context<'_>, fail_fast: bool) -> Poll<Option<usize>> {
         if !self.begun {
             self.begun = true;
@@ -100,8 +103,8 @@ where
                         break Some(position);
                     }
                 }
-                None if !self.waiting.is_empty() => {
-                    break self.waiting.first().map(|(position, _)| *position);
+                None if !self.waiting.is_empty() || (fail_fast && self.paused.is_some()) => {
+                    break self.paused;
                 }
                 None => {
                     self.batch_done();
@@ -111,7 +114,7 @@ where
                 }
             }
         };
-        if first_failure.is_some_and(|position| self.waiting.iter().all(|(waits, _)| *waits != position)) {
+        if first_failure != self.paused {
             self.forget_waits();
         }
         self.in_flight.clear();
@@ -136,6 +139,11 @@ where
             Ok(_) => false,
             Err(Error::Run(RunError::Waiting { step })) => {
                 self.waiting.push((position, step.clone()));
+                self.paused.get_or_insert(position);
+                false
+            }
+            Err(Error::Run(RunError::Cancelled { .. })) => {
+                self.paused.get_or_insert(position);
                 false
             }
             Err(_) => true,

@@ -17,7 +17,7 @@ impl Frame<'_> {
     pub(crate) fn succeeded(&mut self) {
         if let Some(detail) = &mut self.detail {
             detail.in_flight = false;
-            let waited = detail.noted.own;
+            let waited = detail.noted.wait.is_some();
             let attempt = self.attempt;
             self.tell(|step| EventKind::StepSucceeded { step, attempt, duration: self.duration() });
             if waited {

@@ -6,10 +6,11 @@
 //! So every failed attempt is asked here first, and everything else (recording, guards, fallbacks, events, lists,
 //! sagas) sees a pause as [`Error::Run`], never as the operation's own error.
 
-use super::Frame;
+use super::{Detail, Frame};
 use crate::error::{Error, RunError};
 use crate::event::EventKind;
-use crate::run::{LOOK_AGAIN, Waits};
+use crate::journal::Key;
+use crate::run::{LOOK_AGAIN, Shared, Waits};
 use crate::step::Ended;
 use crate::step::nested::OtherRun;
 
@@ -34,21 +35,32 @@ impl Frame<'_> {
         if let Some(ended) = run.ended(self.label(), self.attempt).filter(|_| !self.is_shielded()) {
             return Some(ended);
         }
-        let waits = match &self.detail {
-            Some(detail) if detail.noted.own || run.has_detached_wait() => run.is_waiting(),
-            Some(detail) if detail.noted.other == Some(OtherRun::Paused) => {
-                let (step, in_undo) = (self.label().clone(), self.is_shielded());
-                let wake = Some(run.time().after(LOOK_AGAIN));
-                run.note_waiting(Waits { step, for_answer: false, wake, in_undo });
-                true
-            }
-            Some(_) => false,
+        let step = self.waits_at(run)?;
+        Some(RunError::Waiting { step })
+    }
+
+    /// Returns the step at which the run waits, if that made the attempt fail.
+    fn waits_at(&self, run: &Shared) -> Option<Key> {
+        if let Some(inside) = run.waits_within(self.label()) {
+            return Some(inside);
+        }
+        let Some(Detail { noted, .. }) = self.detail.as_deref() else {
             // The step keeps no notes, so the run has to answer.
-            None => run.is_waiting(),
+            return run.is_waiting().then(|| self.label().clone());
         };
-        waits.then(|| RunError::Waiting {
-            step: run.waits_within(self.label()).unwrap_or_else(|| self.label().clone()),
-        })
+        if run.has_detached_wait() && run.is_waiting() {
+            return Some(self.label().clone());
+        }
+        if let Some(step) = noted.wait.as_ref().filter(|step| run.waits_at(step)) {
+            return Some(step.clone());
+        }
+        if noted.other == Some(OtherRun::Paused) {
+            let (step, in_undo) = (self.label().clone(), self.is_shielded());
+            let wake = Some(run.time().after(LOOK_AGAIN));
+            run.note_waiting(Waits { step: step.clone(), for_answer: false, wake, in_undo });
+            return Some(step);
+        }
+        None
     }
 
     /// Returns whether `error` ends or pauses the run: by its nature, or because the run cannot go on.
