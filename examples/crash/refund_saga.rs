@@ -15,7 +15,11 @@ stores::survives_on_every_store!(process);
 async fn process<S: Operate>(world: World<S>) -> Result<u64, String> {
     let ledger = world.ledger();
     let happens = move |key: &str, what: String| {
-        ledger.note_once(key, what);
+        match key.split_once(' ') {
+            Some(("release", _)) => ledger.undo_once(key, "reserving tea"),
+            Some(("refund", _)) => ledger.undo_once(key, "charging for hold 7"),
+            _ => ledger.note_once(key, what),
+        };
     };
     let shop = Shop { happens: Box::new(happens), ..Shop::default() };
     let orders = world.workflow(Workflow::new("orders"));

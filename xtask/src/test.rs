@@ -16,9 +16,6 @@ use crate::timing::{Times, Timing};
 use crate::workspace::Workspace;
 use crate::{command, compose, crash, needs, timing};
 
-/// Whether random workflows are among the tests.
-const COMPOSES: bool = false;
-
 /// Sets the machine up, then runs every test and a short crash test, and names the slowest tests.
 pub(crate) fn run(workspace: &Workspace) -> Result<()> {
     needs::c_compiler()?;
@@ -33,7 +30,7 @@ pub(crate) fn run(workspace: &Workspace) -> Result<()> {
     for store in crash::STORES {
         parts.run(format!("crash, {store}"), || crash::short(workspace, store, &services));
     }
-    for (store, seeds) in compose::SHORT.iter().filter(|_| COMPOSES) {
+    for (store, seeds) in compose::SHORT {
         parts.run(format!("compose, {store}"), || compose::short(workspace, store, *seeds, &services));
     }
     eprint!("\n{}", Slowest(&times));

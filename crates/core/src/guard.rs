@@ -11,8 +11,8 @@ use pin_project_lite::pin_project;
 ///
 /// A guard is entered once per attempt, inside the retry and inside the attempt's timeout. Its [`Pass`]
 /// is held while the operation runs and learns how it went. A refusal becomes
-/// [`RunError::Refused`](crate::RunError::Refused), and is retried like a failure, not before its
-/// `retry_after`.
+/// [`RunError::Refused`](crate::RunError::Refused). It is no attempt: a step with a retry asks again, not before its
+/// `retry_after`, for as long as [`Retry::refused_for`](crate::Retry::refused_for) says.
 ///
 /// ```
 /// use std::future::{Ready, ready};

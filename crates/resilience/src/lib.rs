@@ -27,8 +27,8 @@
 //! ```
 //!
 //! Every policy is a handle that is cheap to clone, and clones are the same policy. Each is used in two ways: as a
-//! `guard` of a step, where a refusal is [`RunError::Refused`](awaitly_core::RunError::Refused) and is retried like
-//! a failure, not before its time; and alone, by its `call`, which gives the operation's own error or the refusal
+//! `guard` of a step, where a refusal is [`RunError::Refused`](awaitly_core::RunError::Refused) and no attempt: a
+//! step with a retry asks again, not before its time; and alone, by its `call`, which gives the operation's own error or the refusal
 //! with its own type ([`CallError`]).
 //!
 //! | module | what it holds back |

@@ -6,7 +6,7 @@ use awaitly::clock::{days, secs};
 use awaitly::journal::Status;
 use awaitly::persistence::MemoryStore;
 use awaitly::saga::{DurableSaga, SagaError, saga};
-use awaitly::store::{Cancelled, Operate, Store};
+use awaitly::store::{Cancelled, Operate};
 use awaitly::{DurableRun, RunError, Workflow, step};
 use tokio_util::sync::CancellationToken;
 

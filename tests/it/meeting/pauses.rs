@@ -9,7 +9,7 @@ use awaitly::journal::Status;
 use awaitly::persistence::MemoryStore;
 use awaitly::resilience::{CircuitBreaker, Fallback};
 use awaitly::saga::{SagaError, saga};
-use awaitly::store::{Operate, Store};
+use awaitly::store::Store;
 use awaitly::{DurableRun, Limit, RunError, Workflow, parallel, race, step};
 use tokio_util::sync::CancellationToken;
 

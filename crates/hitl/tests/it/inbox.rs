@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use awaitly_core::clock::days;
 use awaitly_core::journal::{Status, Unanswered};
-use awaitly_core::store::{Operate, WaitQuery};
+use awaitly_core::store::{Cancelled, Operate, WaitQuery};
 use awaitly_core::{DurableRun, RunError};
 use awaitly_hitl::{Approvals, Asks, Inbox, InboxError};
 use awaitly_persistence::MemoryStore;
@@ -44,7 +44,7 @@ async fn an_answer_that_nothing_waits_for_says_why() {
 
     assert_eq!(office.ask("cancelled").await, waits("manager"));
     let id = office.inbox.at("cancelled", "manager").show().await.unwrap().run;
-    assert_eq!(office.store.cancel(&id).await.unwrap(), awaitly_core::store::Cancelled::Now);
+    assert_eq!(office.store.cancel_without_undo(&id).await.unwrap(), Cancelled::WithoutUndo);
     let ended =
         refuses(&office, "cancelled", async |inbox| inbox.approve("cancelled", "manager", &yes).await).await;
     assert_eq!(ended, Unanswered::Ended { status: Status::Cancelled }.into());

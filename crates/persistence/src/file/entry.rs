@@ -143,6 +143,7 @@ mod tests {
         let run = RunId::new("a\0b").unwrap();
         let json = r#"{"key":"charge","outcome":{"value":{"id": 1.50}},"input":"0000000000000003"}"#;
         let waiting = r#"{"key":"ask","token":"t","request":[],"since":7,"expires":7}"#;
+        let undo_waits = Ending { cancelling: true, ..Ending::new(Status::Waiting) };
         let written: [(Entry<'_>, String); 12] = [
             (
                 Entry::Begun {
@@ -204,7 +205,7 @@ mod tests {
                 r#"{"ended":{"status":"failed","outcome":{"failed":1},"error":"no","failed_on":["charge"],"at":7}}"#.into(),
             ),
             (
-                Entry::ended(&Ending { cancelling: true, ..Ending::new(Status::Waiting) }, true, at),
+                Entry::ended(&undo_waits, true, at),
                 r#"{"ended":{"status":"waiting","wake":7,"at":7,"cancelling":true}}"#.into(),
             ),
         ];

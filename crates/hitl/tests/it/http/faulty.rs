@@ -90,6 +90,7 @@ impl Operate for Faulty {
         due(query: DueQuery) -> Vec<Due>;
         answer(answer: Answer) -> Answered;
         cancel(run: &RunId) -> Cancelled;
+        cancel_without_undo(run: &RunId) -> Cancelled;
         delete(runs: Vec<RunId>, condition: DeleteIf) -> Vec<RunId>;
         import(run: RunId, stored: StoredRun) -> Imported;
         now() -> Timestamp;
