@@ -74,9 +74,11 @@ pub enum Handled {
 ///
 /// # What is delivered again
 /// A message whose run could not be executed now: another process executes it, the store fails, a guard refuses, a step
-/// took too long, the code does not fit the journal's version, or another run that its body calls waits or is being executed.
-/// A run that waits itself, also in the middle of an undo, needs no message any more: it is due when it is answered. And one whose error is [`retryable`](Self::retryable). Where a
+/// took too long, or the code does not fit the journal's version. And one whose error is [`retryable`](Self::retryable): if a
 /// run has failed with such an error, the next delivery retries it, from the step that it failed on.
+///
+/// A run that waits needs no message any more, also if it waits in the middle of an undo, or for another run that its body
+/// calls. It becomes due, and [`AutoResume`](crate::AutoResume) goes on with it.
 ///
 /// What cannot be read, and all other errors, would be no better the next time.
 pub struct MessageHandler<E> {

@@ -213,14 +213,13 @@ impl Batch<'_> {
     }
 
     fn cancel(&mut self, run: &RunId, cancelling: Cancelling) -> Result<Cancelled, StoreError> {
-        let (folder, now) = (self.folder, self.now);
+        let now = self.now;
         let Some(draft) = self.draft(run)? else {
             return Ok(Cancelled::NoSuchRun);
         };
-        let is_too_late = draft.keys(folder)?.contain(&Key::TOO_LATE_TO_CANCEL);
-        let header = &draft.run.face.header;
+        let Face { header, is_too_late, .. } = &draft.run.face;
         let was_requested = header.cancel_requested;
-        let cancelled = cancelling.decide(header, draft.run.lease(now), is_too_late);
+        let cancelled = cancelling.decide(header, draft.run.lease(now), *is_too_late);
         match cancelled {
             Cancelled::Requested if !was_requested => draft.add(&Entry::CancelRequested)?,
             Cancelled::WithoutUndo => {
@@ -284,7 +283,7 @@ fn asked(
     now: Timestamp,
 ) -> Result<Result<(), Unanswered>, StoreError> {
     let recorded = draft.keys(folder)?.contain(key);
-    let Face { header, waits } = &draft.run.face;
+    let Face { header, waits, .. } = &draft.run.face;
     let asked = Asked { status: header.status, entry: waits.get(key), recorded };
     Ok(settle(Some(asked), settling, token, now))
 }

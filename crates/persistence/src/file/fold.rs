@@ -16,31 +16,37 @@ pub(super) struct Face {
     /// Without the outcome, which may be large.
     pub(super) header: Arc<Header>,
     pub(super) waits: Arc<BTreeMap<Key, WaitEntry>>,
+    /// Whether it is too late to cancel the run.
+    pub(super) is_too_late: bool,
 }
 
 impl Face {
     /// The run that begins with `entry`, and its number. `None`: no run begins with that.
     pub(super) fn begin(entry: &Entry<'_>) -> Option<(RunId, i64, Self)> {
+        let mut is_too_late = false;
         let (run, number, header, waits) = match entry {
             Entry::Begun { run, number, workflow, version, fingerprint, at, .. } => {
                 let mut header = Header::new(Arc::clone(workflow), *version, Status::Running, *at);
                 header.input = *fingerprint;
                 (run, number, header, BTreeMap::new())
             }
-            Entry::Imported { run, number, header, waits, .. } => {
+            Entry::Imported { run, number, header, waits, records, .. } => {
+                is_too_late = records.iter().any(declares);
                 let mut header = header.clone().into_owned();
                 header.outcome = None;
                 (run, number, header, waits.iter().map(|entry| (entry.key.clone(), entry.clone())).collect())
             }
             _ => return None,
         };
-        Some((run.clone(), *number, Self { header: Arc::new(header), waits: Arc::new(waits) }))
+        let (header, waits) = (Arc::new(header), Arc::new(waits));
+        Some((run.clone(), *number, Self { header, waits, is_too_late }))
     }
 
     /// Takes over what happened after that.
     pub(super) fn apply(&mut self, entry: &Entry<'_>) {
         match entry {
-            Entry::Begun { .. } | Entry::Imported { .. } | Entry::Appended(_) | Entry::Replaced(_) => {}
+            Entry::Begun { .. } | Entry::Imported { .. } => {}
+            Entry::Appended(record) | Entry::Replaced(record) => self.is_too_late |= declares(record),
             Entry::Waits(entry) => {
                 Arc::make_mut(&mut self.waits).insert(entry.key.clone(), entry.clone().into_owned());
             }
@@ -53,8 +59,12 @@ impl Face {
             Entry::Expired(record) => {
                 Arc::make_mut(&mut self.waits).remove(&record.key);
             }
-            Entry::Revived { at, .. } => self.header_mut().revive(*at),
-            Entry::Rewritten { version, waits, failed_on, records: _ } => {
+            Entry::Revived { at, drop } => {
+                self.header_mut().revive(*at);
+                self.is_too_late &= !drop.contains(&Key::TOO_LATE_TO_CANCEL);
+            }
+            Entry::Rewritten { version, waits, failed_on, records } => {
+                self.is_too_late = records.iter().any(declares);
                 let header = self.header_mut();
                 header.version = *version;
                 if let Some(failed_on) = failed_on {
@@ -82,6 +92,11 @@ impl Face {
     fn header_mut(&mut self) -> &mut Header {
         Arc::make_mut(&mut self.header)
     }
+}
+
+/// Returns whether the record declares that it is too late to cancel the run.
+fn declares(record: &Record) -> bool {
+    record.key == Key::TOO_LATE_TO_CANCEL
 }
 
 /// The keys of a journal, and how much of its file is not needed any more.
@@ -343,7 +358,8 @@ mod tests {
     }
 
     fn anything() -> impl Strategy<Value = Entry<'static>> {
-        let record = || ("[a-d]", "[1-9]{1,3}").prop_map(|(key, json)| record(&key, &json));
+        let record =
+            || ("[a-d]|too late to cancel", "[1-9]{1,3}").prop_map(|(key, json)| record(&key, &json));
         let status = proptest::sample::select(Status::ALL.to_vec());
         prop_oneof![
             record().prop_map(|record| Entry::Appended(Cow::Owned(record))),
@@ -351,7 +367,8 @@ mod tests {
             record().prop_map(|record| Entry::Expired(Cow::Owned(record))),
             record().prop_map(|record| Entry::Answered { record: Cow::Owned(record), at: at(6) }),
             "[a-d]".prop_map(|key| waits(&key)),
-            "[a-d]".prop_map(|key| Entry::Revived { drop: Cow::Owned(vec![key.into()]), at: at(8) }),
+            "[a-d]|too late to cancel"
+                .prop_map(|key| Entry::Revived { drop: Cow::Owned(vec![key.into()]), at: at(8) }),
             record().prop_map(|record| Entry::Rewritten {
                 version: 4,
                 records: Cow::Owned(vec![record]),
@@ -382,6 +399,7 @@ mod tests {
             }
             prop_assert_eq!(&journal.face, &face);
             prop_assert_eq!(&journal.keys, &keys);
+            prop_assert_eq!(face.is_too_late, keys.contain(&Key::TOO_LATE_TO_CANCEL));
             let run = journal.into_stored();
             prop_assert!(run.records.iter().all(|record| keys.contain(&record.key)));
             prop_assert_eq!(run.records.len(), keys.weights.len());

@@ -189,7 +189,7 @@ mod tests {
         Run {
             id: RunId::new(number.to_string()).unwrap(),
             number,
-            face: Face { header: Arc::new(header), waits: Arc::default() },
+            face: Face { header: Arc::new(header), waits: Arc::default(), is_too_late: false },
             token: 1,
             held_until: None,
             length: 1,

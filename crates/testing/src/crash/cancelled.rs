@@ -39,19 +39,23 @@ where
     findings
 }
 
-/// The effects that a case left behind although a run of it rests as cancelled.
+/// The effects that a case left behind although a run of it rests as cancelled. An effect of a step that has no recorded
+/// outcome is in doubt, and no saga can undo it: it does not count.
 pub(super) fn left<T, E>(played: &Played<T, E>) -> BTreeSet<Box<str>> {
     let is_cancelled =
         |(_, stored): &Run| stored.as_ref().is_some_and(|run| run.header.status == Status::Cancelled);
     if !played.runs.values().any(is_cancelled) {
         return BTreeSet::new();
     }
+    let stored = played.runs.values().filter_map(|(_, stored)| stored.as_ref());
+    let recorded: BTreeSet<_> =
+        stored.flat_map(|run| &run.records).map(|record| record.key.clone()).collect();
+    let is_known = |effect: &Effect| effect.step.as_ref().is_none_or(|step| recorded.contains(step));
     let mut net = BTreeMap::<Box<str>, i64>::new();
-    let mut count = |effects: &[Effect], by| {
-        effects.iter().for_each(|effect| *net.entry(effect.what.clone()).or_default() += by);
-    };
-    count(&played.effects, 1);
-    count(&played.undone, -1);
+    let done = played.effects.iter().filter(|effect| is_known(effect)).map(|effect| (effect, 1));
+    for (effect, by) in done.chain(played.undone.iter().map(|effect| (effect, -1))) {
+        *net.entry(effect.what.clone()).or_default() += by;
+    }
     net.into_iter().filter(|(_, count)| *count > 0).map(|(what, _)| what).collect()
 }
 
