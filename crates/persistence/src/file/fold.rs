@@ -52,12 +52,14 @@ impl Face {
             }
             Entry::Answered { record, at } => {
                 Arc::make_mut(&mut self.waits).remove(&record.key);
+                self.is_too_late |= declares(record);
                 if self.header.status == Status::Waiting {
                     self.header_mut().wake = Some(*at);
                 }
             }
             Entry::Expired(record) => {
                 Arc::make_mut(&mut self.waits).remove(&record.key);
+                self.is_too_late |= declares(record);
             }
             Entry::Revived { at, drop } => {
                 self.header_mut().revive(*at);

@@ -18,7 +18,7 @@ use futures_util::future::BoxFuture;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::{Reply, request, send};
+use super::{Reply, is, request, send};
 
 /// A body, as a route and as a handler of messages on one store.
 struct Both {
