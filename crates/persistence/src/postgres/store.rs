@@ -15,6 +15,7 @@ use super::open::{self, Asked};
 use super::pool::Connection;
 use super::transaction::PostgresTransaction;
 use super::{PostgresStore, error, write};
+use crate::limits;
 
 impl Store for PostgresStore {
     async fn open(&self, mut request: Open) -> Result<Opened, StoreError> {
@@ -117,6 +118,7 @@ impl Store for PostgresStore {
     }
 
     async fn finish(&self, lease: &Lease, ending: Ending) -> Result<(), StoreError> {
+        limits::ending(&ending)?;
         self.flushed(lease).await?;
         let (lease, ending) = (lease.clone(), Box::new(ending));
         self.0.turns.ops.ask(|fate| Op::Finish(Finish { lease, ending, fate })).await

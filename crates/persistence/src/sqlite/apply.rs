@@ -178,7 +178,7 @@ impl Batch<'_> {
 
     pub(super) fn import(&mut self, run: &RunId, stored: &StoredRun) -> Result<Imported, Failure> {
         let StoredRun { header, input, records, waits } = stored;
-        limits::distinct_keys(run, records)?;
+        limits::imported(run, stored)?;
         if rows::run(self.connection, run)?.is_some() {
             return Ok(Imported::Exists);
         }
@@ -305,7 +305,7 @@ impl Batch<'_> {
         self.leases.confirm(self.connection, lease)?;
         let Contents { records, waits, failed_on } = &rewrite.contents;
         // Asked first: a refusal must not leave half of the new journal in the batch.
-        limits::distinct_keys(lease.run(), records)?;
+        limits::journal(lease.run(), records, waits)?;
         let waiting = rows::waits(self.connection, lease.slot())?;
         rewrite.check(lease.run(), waiting.iter().map(|entry| &entry.key))?;
         let failed_on = Payload::encode(failed_on).map_err(|_| undecodable("failed_on"))?;

@@ -200,6 +200,7 @@ impl Store for SqliteStore {
     }
 
     async fn finish(&self, lease: &Lease, ending: Ending) -> Result<(), StoreError> {
+        limits::ending(&ending)?;
         self.change(lease, Change::Finish(Box::new(ending))).await
     }
 
