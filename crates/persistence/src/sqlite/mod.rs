@@ -11,6 +11,7 @@ mod owners;
 mod reader;
 mod rows;
 mod schema;
+mod watch;
 mod writer;
 
 pub use options::{SqliteOptions, Synchronous};

@@ -56,6 +56,18 @@ pub(super) fn migrate<T>(
     Ok(made)
 }
 
+/// Checks that every page of the file is in its place, and every row in every index.
+pub(super) fn intact(connection: &Connection) -> Result<(), Failure> {
+    if format(connection)? != NEWEST {
+        return Err(StoreError::Corrupt { detail: "the tables are missing".into() }.into());
+    }
+    let found: String = connection.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))?;
+    if found == "ok" {
+        return Ok(());
+    }
+    Err(StoreError::Corrupt { detail: format!("SQLite: {found}").into() }.into())
+}
+
 /// Turns the write-ahead log on, which lets readers read while the writer writes.
 ///
 /// Where several processes do so at once, SQLite answers that it is busy without waiting, so this

@@ -15,6 +15,7 @@ use super::error::{Failure, store_error};
 use super::leases::Leases;
 use super::owners::Owners;
 use super::reader::{self, Job};
+use super::watch::{Id, Watch};
 use super::{SqliteOptions, Synchronous, schema};
 use crate::group::Receiver;
 use crate::group::op::{Fate, Op};
@@ -62,6 +63,7 @@ impl Writer {
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
             | OpenFlags::SQLITE_OPEN_CREATE
             | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let before = Id::at(path);
         let mut connection = Connection::open_with_flags(path, flags)?;
         connection.busy_timeout(self.options.busy_timeout)?;
         schema::check(&connection)?;
@@ -77,10 +79,12 @@ impl Writer {
         let resolved = connection.path().map_or_else(|| path.into(), |path| Path::new(path).to_owned());
         let owners = schema::migrate(&mut connection, || Ok(Owners::enter(&resolved)))?;
         let readers = reader::spawn(path, self.options.busy_timeout)?;
+        let watch = Watch::begin(&resolved, before)?;
         let committer = Committer {
             connection,
             leases: Leases::default(),
             owners,
+            watch,
             bell: self.bell.clone(),
             synchronous: self.options.synchronous,
             set: self.options.synchronous,
@@ -112,15 +116,16 @@ impl Writer {
 }
 
 impl Committer {
-    /// Copies the write-ahead log into the file, and closes it.
+    /// Copies the write-ahead log into the file, and closes it. It is an error if the file is not what was written to.
     fn close(self) -> Result<(), StoreError> {
-        let Self { connection, owners, .. } = self;
+        let Self { connection, owners, mut watch, .. } = self;
+        let watched = watch.before_commit(&connection);
         // Another process may be reading; then the log stays, and whoever closes last copies it.
         let copied = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
         connection.flush_prepared_statement_cache();
         let closed = copied.and_then(|()| connection.close().map_err(|(_, error)| error));
         drop(owners);
-        closed.map_err(|error| store_error(&error))
+        watched.and(closed.map_err(|error| store_error(&error)))
     }
 }
 

@@ -8,6 +8,7 @@ mod processes;
 #[cfg(unix)]
 mod read_only;
 mod reopening;
+mod watching;
 
 use std::path::{Path, PathBuf};
 
@@ -105,6 +106,11 @@ async fn is_busy(store: &impl Store, id: &str) -> bool {
 async fn keys(store: &impl Store, id: &str) -> Vec<String> {
     let stored = store.load(&run(id)).await.unwrap().unwrap();
     stored.records.iter().map(|record| record.key.to_string()).collect()
+}
+
+/// How often a test repeats what it does: `usual`, or as often as the variable of the environment says.
+fn rounds(variable: &str, usual: usize) -> usize {
+    std::env::var(variable).map_or(usual, |number| number.parse().expect("a number of rounds"))
 }
 
 async fn open_error(path: impl AsRef<Path>) -> StoreError {
