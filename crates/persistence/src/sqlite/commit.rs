@@ -72,6 +72,9 @@ impl Committer {
     fn apply(&mut self, ops: &[Op]) -> rusqlite::Result<()> {
         self.done.clear();
         self.leases.refresh(&self.connection)?;
+        if ops.iter().any(|op| matches!(op, Op::Open { .. } | Op::Renew { .. })) {
+            self.owners.renew();
+        }
         let mut batch = Batch {
             connection: &self.connection,
             leases: &mut self.leases,

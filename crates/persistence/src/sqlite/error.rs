@@ -5,6 +5,8 @@ use std::path::Path;
 use awaitly_core::store::{Owner, StoreError};
 use rusqlite::{Error, ErrorCode};
 
+use super::checksum;
+
 /// Why an operation was not carried out.
 #[derive(Debug)]
 pub(super) enum Failure {
@@ -96,6 +98,9 @@ pub(super) fn store_error(error: &Error) -> StoreError {
         | Error::IntegralValueOutOfRange(..)
         | Error::Utf8Error(..) => return StoreError::Corrupt { detail },
         _ => {}
+    }
+    if checksum::is_mismatch(error) {
+        return StoreError::Corrupt { detail: "the checksum of a row of awaitly_runs does not match".into() };
     }
     match error.sqlite_error_code() {
         Some(ErrorCode::DiskFull) => StoreError::Full { detail },

@@ -1,6 +1,7 @@
 //! Journals on one SQLite file.
 
 mod apply;
+mod checksum;
 mod clock;
 mod commit;
 mod error;
@@ -12,9 +13,10 @@ mod reader;
 mod rows;
 mod schema;
 mod watch;
+mod whole;
 mod writer;
 
-pub use options::{SqliteOptions, Synchronous};
+pub use options::{SqliteCheck, SqliteOptions, Synchronous};
 
 use std::ffi::OsStr;
 use std::fmt;

@@ -19,7 +19,7 @@ use awaitly_core::store::StoreError;
 use rusqlite::{Connection, OpenFlags};
 
 use super::error::Failure;
-use super::schema;
+use super::whole;
 use super::writer::unavailable;
 
 /// The files of an open database.
@@ -94,7 +94,7 @@ impl Watch {
         }
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let again = Connection::open_with_flags(&self.database.path, flags).map_err(Failure::from)?;
-        Ok(schema::intact(&again)?)
+        Ok(whole::verify(&again)?)
     }
 
     fn is_cut(&mut self, part: &str) -> StoreError {
@@ -130,13 +130,13 @@ impl Id {
     }
 
     #[cfg(unix)]
-    fn of(metadata: &Metadata) -> Self {
+    pub(super) fn of(metadata: &Metadata) -> Self {
         Self { device_and_inode: (metadata.dev(), metadata.ino()) }
     }
 
     /// An open file can be neither removed nor replaced there.
     #[cfg(not(unix))]
-    fn of(_: &Metadata) -> Self {
+    pub(super) fn of(_: &Metadata) -> Self {
         Self {}
     }
 }

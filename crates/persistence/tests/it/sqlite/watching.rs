@@ -146,7 +146,7 @@ async fn harm_at_any_moment_loses_no_acknowledged_write() {
         |path| cut(path, 0),
     ];
     let mut refused = 0;
-    for round in 0..super::rounds("AWAITLY_HARMS", 16) {
+    for round in 0..super::number("AWAITLY_HARMS", 16) {
         let folder = tempfile::tempdir().unwrap();
         let is_cut = round % harms.len() >= 2;
         // A cut in the middle of copying the log into the file is not noticed, so only the test copies it then.
