@@ -128,7 +128,7 @@ impl Committer {
     /// Copies the write-ahead log into the file, and closes it. It is an error if the file is not what was written to.
     fn close(self) -> Result<(), StoreError> {
         let Self { connection, leases, owners, mut watch, .. } = self;
-        let watched = watch.before_commit(&connection);
+        let watched = watch.look(&connection);
         // Another process may be reading; then the log stays, and whoever closes last copies it.
         let copied = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
         connection.flush_prepared_statement_cache();
