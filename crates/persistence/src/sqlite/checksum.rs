@@ -1,8 +1,8 @@
-//! A checksum over each row, so that a bit that flipped on the disk is an error and not another value.
+//! A checksum for each row, so that a bit that flips on the disk leads to an error and not to another value.
 //!
-//! The checksum of a record or a question is written with it. A run changes column by column: there, triggers of the
-//! writing connection bring the checksum up to date, and refuse to do so for a row whose checksum was wrong before. What
-//! is large in a run has a checksum of its own, which is part of the other one, so that a list need not read it.
+//! The statement that writes a record or a question writes its checksum too. A run changes column by column, so triggers of
+//! the writing connection bring its checksum up to date; they refuse to do so if the old checksum was wrong. The large
+//! columns of a run have a checksum of their own, which is part of the other one, so that a list need not read them.
 
 use std::ops::Range;
 
@@ -55,7 +55,7 @@ macro_rules! run_columns {
     };
 }
 
-/// The columns of a run under its second checksum: what is large.
+/// The large columns of a run, under a checksum of their own.
 macro_rules! body_columns {
     ($of:literal) => {
         concat!($of, "input,", $of, "input_fingerprint,", $of, "outcome_kind,", $of, "outcome")
@@ -184,7 +184,7 @@ pub(super) fn register(connection: &Connection) -> rusqlite::Result<()> {
     })
 }
 
-/// From here on the checksum of each run that `connection` changes is kept right.
+/// Makes `connection` keep the checksums of the runs that it changes.
 pub(super) fn keep(connection: &Connection) -> rusqlite::Result<()> {
     connection.execute_batch(TRIGGERS)
 }
@@ -194,7 +194,7 @@ pub(super) fn is_mismatch(error: &Error) -> bool {
     error.sqlite_error().is_some_and(|error| error.extended_code == MISMATCH)
 }
 
-/// SQLite itself never answers this: it is for functions like these.
+/// SQLite itself never returns this code: it is meant for functions like these.
 const MISMATCH: i32 = ffi::SQLITE_CONSTRAINT_FUNCTION;
 
 fn of_arguments(call: &Context<'_>, first: usize) -> i64 {
@@ -211,7 +211,7 @@ pub(super) fn verify_all(connection: &Connection) -> Result<(), Failure> {
     const STEPS: &str = concat!("SELECT ", step_columns!(), ", checksum FROM awaitly_steps");
     each_row(connection, STEPS, verify_step)?;
     const WAITS: &str = concat!("SELECT ", wait_columns!(""), ", checksum FROM awaitly_waits");
-    each_row(connection, WAITS, |row| verify_wait(row))?;
+    each_row(connection, WAITS, verify_wait)?;
     each_row(connection, "SELECT run, checksum FROM awaitly_next", |row| verify(row, 0..1, 1, "awaitly_next"))
 }
 

@@ -96,7 +96,9 @@ pub(super) fn store_error(error: &Error) -> StoreError {
         Error::FromSqlConversionFailure(..)
         | Error::InvalidColumnType(..)
         | Error::IntegralValueOutOfRange(..)
-        | Error::Utf8Error(..) => return StoreError::Corrupt { detail },
+        | Error::Utf8Error(..)
+        // The statements are always the same: a table is not as they expect it.
+        | Error::SqlInputError { .. } => return StoreError::Corrupt { detail },
         _ => {}
     }
     if checksum::is_mismatch(error) {
@@ -117,6 +119,7 @@ fn detail(error: &Error) -> Box<str> {
         Error::SqliteFailure(failure, Some(message)) => {
             format!("SQLite: {message}, code {}", failure.extended_code).into()
         }
+        Error::SqlInputError { msg, .. } => format!("SQLite: {msg}").into(),
         error => format!("SQLite: {error}").into(),
     }
 }

@@ -1,8 +1,8 @@
-//! Whether a file is what was written, as a whole.
+//! The check of a whole file.
 //!
-//! A checksum tells whether a row that is read is right. That a row is missing is seen only by who looks at everything: a
-//! bit that flipped in a page or an index may hide rows, and one in a key moves a record to another run. So the tables, the
-//! pages, the indexes and all rows are looked at when the file is opened.
+//! A checksum protects a row that is read. It does not show that a row is missing: a bit that flips in a page or an index
+//! hides rows, and a bit in a key moves a record to another run. So the store checks the definitions of the tables, the
+//! pages, the indexes and all rows when it opens the file.
 
 use awaitly_core::store::StoreError;
 use rusqlite::{Connection, Row};
@@ -13,7 +13,7 @@ use super::{checksum, schema};
 const TABLES: [&str; 5] =
     ["awaitly_runs", "awaitly_steps", "awaitly_waits", "awaitly_next", "awaitly_migrations"];
 
-/// Everything that SQLite knows of our tables and their indexes, row by row.
+/// The tables, their columns, their indexes, and the columns of those, as SQLite reads their definitions.
 const SHAPE: &str = "SELECT 1, t.name, t.type, t.wr, t.strict, NULL, NULL, NULL \
     FROM pragma_table_list AS t WHERE t.schema = 'main' AND t.name GLOB 'awaitly_*' \
     UNION ALL SELECT 2, t.name, c.name, c.type, c.\"notnull\", c.dflt_value, c.pk, c.hidden \
@@ -62,10 +62,10 @@ pub(super) fn pages(connection: &Connection) -> Result<(), Failure> {
         return Ok(());
     }
     match found {
-        // It begins like this if it is about pages, whatever table they are of.
+        // A message about pages begins like this, whichever table they belong to.
         Ok(found) if found.starts_with("***") => return Err(corrupt(&found)),
         Err(error) if is_corrupt(&error) => return Err(error.into()),
-        // A row of an application's own table, or a table that cannot be read without the application.
+        // It is about a row of an application's own table, or about a function that only the application has.
         Ok(_) | Err(_) => {}
     }
     for table in TABLES {

@@ -199,6 +199,7 @@ async fn table_with_another_definition_is_corrupt() {
     for harm in [
         "ALTER TABLE awaitly_waits DROP COLUMN expires_at",
         "DROP INDEX awaitly_runs_by_status",
+        "DROP TABLE awaitly_migrations",
         "PRAGMA writable_schema = ON; UPDATE sqlite_schema SET sql = replace(sql, 'payload           TEXT', 'payload TEXU')",
     ] {
         let InFolder { store, folder } = InFolder::new().await;
