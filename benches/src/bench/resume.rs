@@ -3,10 +3,12 @@
 use std::cell::Cell;
 use std::time::Instant;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
+use awaitly::journal::{Outcome, Payload, Record};
 use awaitly::persistence::SqliteStore;
+use awaitly::store::{Durability, Open, Opened, Owner, RunId, Store};
 use awaitly::{DurableRun, RunError, Workflow, step};
-use rusqlite::Connection;
+use futures_util::future::try_join_all;
 
 use crate::measure::{block_on, median};
 use crate::row::Row;
@@ -53,35 +55,27 @@ pub(crate) fn measure() -> Result<Vec<Row>> {
     Ok(rows)
 }
 
-/// Fills the file as that many runs of the step would have, without waiting for each commit.
+/// Fills the file as a run with that many steps would have, without waiting for the disk.
 fn prepare(file: &std::path::Path, recorded: u64) -> Result<()> {
+    /// How many records are on their way to the disk at a time.
+    const AT_ONCE: u64 = 1000;
     block_on(async {
         let store = SqliteStore::open(file).await?;
-        let workflow = Workflow::new("bench").store(store.clone());
-        let opened = workflow.run("run", async |run| {
-            let _ = step!(run, call(0));
-            std::future::pending::<()>().await;
-            Ok::<u64, RunError>(0)
-        });
-        let _ = tokio::time::timeout(std::time::Duration::from_millis(200), opened).await;
-        drop(workflow);
-        store.close().await
-    })??;
-    let mut connection = Connection::open(file)?;
-    let transaction = connection.transaction()?;
-    {
-        let run: i64 = transaction.query_row("SELECT id FROM awaitly_runs", [], |row| row.get(0))?;
-        let first: i64 = transaction.query_row("SELECT max(seq) FROM awaitly_steps", [], |row| row.get(0))?;
-        let mut insert = transaction.prepare(
-            "INSERT INTO awaitly_steps (run, key, seq, kind, payload, input_fingerprint, recorded_at) \
-             VALUES (?1, ?2, ?3, 0, ?4, NULL, 0)",
-        )?;
-        for n in 1..recorded {
-            insert.execute((run, format!("call#{}", n + 1), first + n as i64, n.to_string()))?;
+        let opened = store.open(Open::new(RunId::new("run")?, "bench", Owner::unique())).await?;
+        let Opened::Held { lease, .. } = opened else { bail!("the run of a new file is held") };
+        for first in (0..recorded).step_by(AT_ONCE as usize) {
+            let appends = (first..recorded.min(first + AT_ONCE)).map(async |n| {
+                let key = if n == 0 { "call".into() } else { format!("call#{}", n + 1).into() };
+                let outcome = Outcome::Value(Payload::encode(&n)?);
+                store.append(&lease, Record { key, outcome, input: None }, Durability::Batched).await?;
+                anyhow::Ok(())
+            });
+            try_join_all(appends).await?;
         }
-    }
-    transaction.commit()?;
-    Ok(())
+        store.release(&lease);
+        store.close().await?;
+        anyhow::Ok(())
+    })?
 }
 
 /// The time from the call of `run` to the first new step, in milliseconds, and the memory at that point.

@@ -43,7 +43,7 @@
 //! | `file` | no | `FileStore`, `FileOptions` |
 //! | `postgres` | no | `PostgresStore`, `PostgresOptions` |
 //! | `redis` | no | `RedisStore`, `RedisOptions` |
-//! | `sqlite` | yes | `SqliteStore`, `SqliteOptions`, `Synchronous`; SQLite is built in |
+//! | `sqlite` | yes | `SqliteStore`, `SqliteOptions`, `SqliteCheck`, `Synchronous`; SQLite is built in |
 
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "tests"))]
 
@@ -73,4 +73,4 @@ pub use postgres::{PostgresOptions, PostgresStore, PostgresTransaction};
 #[cfg(feature = "redis")]
 pub use redis::{RedisOptions, RedisStore};
 #[cfg(feature = "sqlite")]
-pub use sqlite::{SqliteOptions, SqliteStore, Synchronous};
+pub use sqlite::{SqliteCheck, SqliteOptions, SqliteStore, Synchronous};

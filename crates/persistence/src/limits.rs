@@ -3,9 +3,12 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use awaitly_core::journal::{DecodeError, Key, Outcome, Payload, Record, Refused, Timestamp};
+use awaitly_core::journal::{
+    DecodeError, Header, Key, Outcome, Payload, Record, Refused, Timestamp, WaitEntry,
+};
 use awaitly_core::store::{
-    Cancelled, Cursor, Due, Opened, Operate, Page, Purpose, RunId, StoreError, WaitQuery, Waiting,
+    Cancelled, Cursor, Due, Ending, Opened, Operate, Page, Purpose, RunId, StoreError, StoredRun, WaitQuery,
+    Waiting,
 };
 use serde::de::IgnoredAny;
 
@@ -30,8 +33,46 @@ pub(crate) fn answer(outcome: &Outcome) -> Result<(), StoreError> {
     decoded.map_err(|error| StoreError::Unstorable { detail: no_json(error) })
 }
 
+/// Refuses a moment that some store could not give back as it is.
+fn moment(field: &'static str, moment: Timestamp) -> Result<(), StoreError> {
+    if moment <= Timestamp::MAX {
+        return Ok(());
+    }
+    let (millis, most) = (moment.as_millis(), Timestamp::MAX.as_millis());
+    let detail = format!("`{field}` is {millis} ms after 1970, at most {most} are taken").into();
+    Err(StoreError::Unstorable { detail })
+}
+
+/// Checks a run that is imported, and returns its keys.
+pub(crate) fn imported<'a>(run: &RunId, stored: &'a StoredRun) -> Result<HashSet<&'a Key>, StoreError> {
+    let StoredRun { header: Header { created, changed, wake, .. }, records, waits, .. } = stored;
+    moment("created", *created)?;
+    moment("changed", *changed)?;
+    wake.map_or(Ok(()), |wake| moment("wake", wake))?;
+    journal(run, records, waits)
+}
+
+/// Checks a journal that is written as a whole: each key once, no outcome too large, no moment too late. Returns its
+/// keys.
+pub(crate) fn journal<'a>(
+    run: &RunId,
+    records: &'a [Record],
+    waits: &[WaitEntry],
+) -> Result<HashSet<&'a Key>, StoreError> {
+    for entry in waits {
+        moment("since", entry.since)?;
+        entry.expires.map_or(Ok(()), |expires| moment("expires", expires))?;
+    }
+    distinct_keys(run, records)
+}
+
+/// Refuses an end whose run would wake too late.
+pub(crate) fn ending(ending: &Ending) -> Result<(), StoreError> {
+    ending.wake.map_or(Ok(()), |wake| moment("wake", wake))
+}
+
 /// The keys of a journal that is to be written as a whole, each once, and none of its outcomes too large.
-pub(crate) fn distinct_keys<'a>(run: &RunId, records: &'a [Record]) -> Result<HashSet<&'a Key>, StoreError> {
+fn distinct_keys<'a>(run: &RunId, records: &'a [Record]) -> Result<HashSet<&'a Key>, StoreError> {
     records.iter().try_for_each(|record| within(&record.outcome))?;
     let mut keys = HashSet::with_capacity(records.len());
     match records.iter().find(|record| !keys.insert(&record.key)) {

@@ -209,7 +209,7 @@ impl Store for MemoryStore {
     async fn rewrite(&self, lease: &Lease, rewrite: Rewrite) -> Result<(), StoreError> {
         let mut journals = self.lock();
         let journal = journals.held(lease)?;
-        let keys = limits::distinct_keys(lease.run(), &rewrite.contents.records)?;
+        let keys = limits::journal(lease.run(), &rewrite.contents.records, &rewrite.contents.waits)?;
         rewrite.check(lease.run(), journal.waits.keys())?;
         journal.keys = keys.into_iter().cloned().collect();
         let Contents { records, waits, failed_on } = rewrite.contents;
@@ -220,6 +220,7 @@ impl Store for MemoryStore {
     }
 
     async fn finish(&self, lease: &Lease, ending: Ending) -> Result<(), StoreError> {
+        limits::ending(&ending)?;
         let now = self.now();
         let mut journals = self.lock();
         let journal = journals.held(lease)?;
@@ -333,7 +334,7 @@ impl Operate for MemoryStore {
     }
 
     async fn import(&self, run: RunId, stored: StoredRun) -> Result<Imported, StoreError> {
-        let keys = limits::distinct_keys(&run, &stored.records)?.into_iter().cloned().collect();
+        let keys = limits::imported(&run, &stored)?.into_iter().cloned().collect();
         let mut journals = self.lock();
         if journals.slots.contains_key(&run) {
             return Ok(Imported::Exists);

@@ -12,6 +12,16 @@ use serde::{Deserialize, Serialize};
 pub struct Timestamp(u64);
 
 impl Timestamp {
+    /// The last moment that every store keeps, some 285 000 years from now: 2^53 − 1 milliseconds, the largest whole
+    /// number that a double holds exactly.
+    ///
+    /// ```
+    /// use awaitly_core::journal::Timestamp;
+    ///
+    /// assert_eq!(Timestamp::from_millis(0).after(std::time::Duration::MAX), Timestamp::MAX);
+    /// ```
+    pub const MAX: Self = Self((1 << 53) - 1);
+
     /// The moment that many milliseconds after 1970.
     #[must_use]
     pub const fn from_millis(millis: u64) -> Self {
@@ -24,12 +34,12 @@ impl Timestamp {
         self.0
     }
 
-    /// The moment `delay` later; the last one there is where that cannot be expressed. A part of a
-    /// millisecond counts as a whole one, so that nothing ends too early.
+    /// The moment `delay` later, [`MAX`](Self::MAX) at most. A part of a millisecond counts as a whole one, so that
+    /// nothing ends too early.
     #[must_use]
     pub fn after(self, delay: Duration) -> Self {
         let millis = delay.as_nanos().div_ceil(1_000_000);
-        Self(self.0.saturating_add(u64::try_from(millis).unwrap_or(u64::MAX)))
+        Self(self.0.saturating_add(u64::try_from(millis).unwrap_or(u64::MAX)).min(Self::MAX.0))
     }
 
     /// Returns the moment `duration` earlier, to the millisecond below; 1970 if that is earlier still.
@@ -76,7 +86,7 @@ mod tests {
         let begin = Timestamp::from_millis(1_000);
         assert_eq!(begin.after(Duration::from_millis(500)).as_millis(), 1_500);
         assert_eq!(begin.after(Duration::from_micros(1)).as_millis(), 1_001);
-        assert_eq!(begin.after(Duration::MAX), Timestamp::from_millis(u64::MAX));
+        assert_eq!(begin.after(Duration::MAX), Timestamp::MAX);
         assert_eq!(begin.until(Timestamp::from_millis(1_250)), Duration::from_millis(250));
         assert_eq!(begin.until(Timestamp::default()), Duration::ZERO);
         assert_eq!(begin.before(Duration::from_millis(400)).as_millis(), 600);

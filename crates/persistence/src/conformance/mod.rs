@@ -166,6 +166,7 @@ macro_rules! __every_promise {
                 an_imported_run_is_the_one_that_was_exported
                 a_batched_record_is_there_at_once
                 hostile_text_comes_back_or_is_refused
+                moments_come_back_or_are_refused
             ]
             $(, $with)?
         }

@@ -3,7 +3,7 @@ use std::time::Duration;
 use awaitly_core::journal::{Header, Key, Kind, Payload, Refused, Status, Timestamp, WaitEntry};
 use awaitly_core::store::{
     Cancelled, Cursor, DeleteIf, DueQuery, Ending, Imported, Lease, Opened, Operate, Owner, Purpose,
-    RunQuery, RunSummary, StoreError, StoredRun,
+    RunQuery, RunSummary, StoreError, StoredRun, Wait,
 };
 
 use super::opening::ending;
@@ -419,4 +419,84 @@ pub async fn hostile_text_comes_back_or_is_refused<S: Operate>(store: &S) {
         same_records(&case.stored().await.records, &expected);
     }
     assert!(expected.len() >= 2, "the store takes almost nothing");
+}
+
+/// A moment of an imported run, a rewritten question or a wait comes back unchanged, or the store refuses it with
+/// [`StoreError::Unstorable`]. Every store keeps the moments up to [`Timestamp::MAX`], and thus every moment that a
+/// delay leads to.
+pub async fn moments_come_back_or_are_refused<S: Operate>(store: &S) {
+    let beyond = [Timestamp::MAX.as_millis() + 1, i64::MAX.cast_unsigned(), u64::MAX];
+    for moment in beyond.map(Timestamp::from_millis).into_iter().chain([Timestamp::MAX]) {
+        for (field, stored) in with_moment(moment) {
+            let case = Case::new(store, field);
+            match store.import(case.run.clone(), stored.clone()).await {
+                Err(StoreError::Unstorable { .. }) if moment > Timestamp::MAX => {
+                    assert_eq!(ok("load", store.load(&case.run).await), None, "{field}: refused and stored");
+                }
+                imported => {
+                    assert_eq!(ok("import", imported), Imported::Added);
+                    assert_eq!(case.stored().await, stored, "{field} at {moment:?}");
+                }
+            }
+        }
+        let case = Case::new(store, "moments");
+        let lease = case.begin().await;
+        let mut rewrite = super::rewrite(1, vec![]);
+        let asked = asked_until(moment);
+        rewrite.contents.waits = vec![asked.clone()];
+        match store.rewrite(&lease, rewrite).await {
+            Err(StoreError::Unstorable { .. }) if moment > Timestamp::MAX => {
+                assert!(case.stored().await.waits.is_empty(), "the refused rewrite changed the run");
+            }
+            rewritten => {
+                ok("rewrite", rewritten);
+                assert_eq!(case.stored().await.waits, [asked]);
+            }
+        }
+        match store.finish(&lease, Ending { wake: Some(moment), ..Ending::new(Status::Waiting) }).await {
+            Err(StoreError::Unstorable { .. }) if moment > Timestamp::MAX => {
+                assert_eq!(case.stored().await.header.status, Status::Running, "refused and stored");
+            }
+            finished => {
+                ok("finish", finished);
+                assert_eq!(case.stored().await.header.wake, Some(moment));
+            }
+        }
+    }
+    let case = Case::new(store, "never");
+    let lease = case.begin().await;
+    let request = Payload::from_stored("{}");
+    let wait = Wait { key: "ask".into(), token: "t".into(), request, expires_in: Some(Duration::MAX) };
+    ok("wait", store.wait(&lease, wait).await);
+    let stored = case.stored().await;
+    let copy = Case::new(store, "copy");
+    let _ = ok("import", store.import(copy.run.clone(), stored.clone()).await);
+    assert_eq!(copy.stored().await.waits, stored.waits, "an entry that never expires can be copied");
+}
+
+/// Runs that differ in the one field that holds `moment`.
+fn with_moment(moment: Timestamp) -> [(&'static str, StoredRun); 5] {
+    let base = || {
+        let mut stored = made(Status::Waiting);
+        stored.waits = vec![asked_until(Timestamp::MAX)];
+        stored
+    };
+    let mut runs = ["created", "changed", "wake", "since", "expires"].map(|field| (field, base()));
+    let [created, changed, wake, since, expires] = &mut runs;
+    created.1.header.created = moment;
+    changed.1.header.changed = moment;
+    wake.1.header.wake = Some(moment);
+    since.1.waits[0].since = moment;
+    expires.1.waits[0].expires = Some(moment);
+    runs
+}
+
+fn asked_until(moment: Timestamp) -> WaitEntry {
+    WaitEntry {
+        key: "ask".into(),
+        token: unique("token").into(),
+        request: Payload::from_stored("[1]"),
+        since: Timestamp::from_millis(1_000_000_000_002),
+        expires: Some(moment),
+    }
 }

@@ -156,7 +156,7 @@ impl Batch<'_> {
             Change::Revive(drop) => draft.add(&Entry::Revived { drop: Cow::Borrowed(drop), at: now }),
             Change::Rewrite(rewrite) => {
                 let Contents { records, waits, failed_on } = &rewrite.contents;
-                limits::distinct_keys(lease.run(), records)?;
+                limits::journal(lease.run(), records, waits)?;
                 rewrite.check(lease.run(), draft.run.face.waits.keys())?;
                 draft.add(&Entry::Rewritten {
                     version: rewrite.version,
@@ -232,7 +232,7 @@ impl Batch<'_> {
     }
 
     fn import(&mut self, run: &RunId, stored: &StoredRun) -> Result<Imported, StoreError> {
-        limits::distinct_keys(run, &stored.records)?;
+        limits::imported(run, stored)?;
         if self.draft(run)?.is_some() {
             return Ok(Imported::Exists);
         }

@@ -226,6 +226,7 @@ impl Store for FileStore {
     }
 
     async fn finish(&self, lease: &Lease, ending: Ending) -> Result<(), StoreError> {
+        limits::ending(&ending)?;
         self.change(lease, Change::Finish(Box::new(ending))).await
     }
 

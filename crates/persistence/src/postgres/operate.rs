@@ -277,7 +277,7 @@ async fn import(
     stored: &StoredRun,
 ) -> Result<Imported, Failure> {
     let StoredRun { header, input, records, waits } = stored;
-    limits::distinct_keys(run, records)?;
+    limits::imported(run, stored)?;
     in_transaction!(connection, transaction => {
         let outcome = header.outcome.as_ref();
         let row = statements

@@ -233,7 +233,7 @@ statements! {
     wait_under: "SELECT key, token, request, since, expires_at FROM {schema}.waits WHERE run = $1 AND key = $2";
 
     wait: "INSERT INTO {schema}.waits (run, key, token, request, since, expires_at) \
-        SELECT $1, $2, $3, $4, at.now, least(at.now::numeric + $5, 9223372036854775807)::bigint FROM (SELECT {now} AS now) at ON CONFLICT DO NOTHING";
+        SELECT $1, $2, $3, $4, at.now, least(at.now + $5, 9007199254740991) FROM (SELECT {now} AS now) at ON CONFLICT DO NOTHING";
 
     put_wait: "INSERT INTO {schema}.waits (run, key, token, request, since, expires_at) \
         VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING";

@@ -129,6 +129,7 @@ impl Store for PostgresStore {
     }
 
     async fn finish(&self, lease: &Lease, ending: Ending) -> Result<(), StoreError> {
+        limits::ending(&ending)?;
         let patience = self.patience();
         self.flushed(lease, patience).await?;
         let (lease, ending) = (lease.clone(), Box::new(ending));

@@ -102,7 +102,7 @@ pub(super) async fn rewrite(
     rewrite: &Rewrite,
 ) -> Result<(), Failure> {
     let Contents { records, waits, failed_on } = &rewrite.contents;
-    limits::distinct_keys(lease.run(), records)?;
+    limits::journal(lease.run(), records, waits)?;
     in_transaction!(connection, transaction => {
         hold(&mut transaction, statements, lease).await?;
         // Who answers locks the row of the run too: what waits now waits until this is committed.

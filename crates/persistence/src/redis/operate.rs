@@ -77,7 +77,7 @@ impl Operate for RedisStore {
 
     async fn import(&self, run: RunId, stored: StoredRun) -> Result<Imported, StoreError> {
         not_too_many(&stored.records, &stored.waits)?;
-        limits::distinct_keys(&run, &stored.records)?;
+        limits::imported(&run, &stored)?;
         let StoredRun { header, input, records, waits } = stored;
         let nonce = self.nonce();
         let fields = fields::imported(&header, input.as_ref())?;

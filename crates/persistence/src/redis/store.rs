@@ -77,7 +77,7 @@ impl Store for RedisStore {
 
     async fn rewrite(&self, lease: &Lease, rewrite: Rewrite) -> Result<(), StoreError> {
         let Rewrite { version, contents: Contents { records, waits, failed_on }, waited, .. } = rewrite;
-        let refused = limits::distinct_keys(lease.run(), &records).map(drop);
+        let refused = limits::journal(lease.run(), &records, &waits).map(drop);
         // A lease that was lost is told first, as everywhere.
         if let Err(refused) = refused.and_then(|()| not_too_many(&records, &waits)) {
             let call = self.call_by(lease, Script::Holds);
@@ -101,6 +101,7 @@ impl Store for RedisStore {
     }
 
     async fn finish(&self, lease: &Lease, ending: Ending) -> Result<(), StoreError> {
+        limits::ending(&ending)?;
         let mut call = self.call_by(lease, Script::Finish);
         call.arg(self.nonce()).arg(&**lease.run()).arg(member_prefix(lease.run()));
         call.arg(ending.wake.map_or_else(|| "-".to_owned(), |wake| wake.as_millis().to_string()));

@@ -6,8 +6,10 @@ use awaitly_core::store::{
     Answer, Answered, Cancelled, Cancelling, DeleteIf, Due, DueQuery, Ending, Imported, Lease, Open, Renewed,
     Rewrite, RunId, StoreError, StoredRun, Wait,
 };
+use rusqlite::types::ValueRef;
 use rusqlite::{Connection, params};
 
+use super::checksum::{step_columns, wait_columns, with_checksum};
 use super::clock::{expiry, millis, remaining};
 use super::error::{Failure, undecodable};
 use super::leases::{Leases, first_seq};
@@ -26,24 +28,33 @@ pub(super) struct Batch<'a> {
 
 /// The next id is above all that there are and all that were deleted.
 const BEGIN: &str = "INSERT INTO awaitly_runs (id, run_id, workflow, version, status, input, input_fingerprint, \
-     token, owner, owner_lock, lease_until, created_at, changed_at) \
+     token, owner, owner_file, lease_until, created_at, changed_at) \
      VALUES (max((SELECT coalesce(max(id), 0) + 1 FROM awaitly_runs), (SELECT run FROM awaitly_next)), \
      ?1, ?2, ?3, ?4, ?5, ?6, 1, ?7, ?8, ?9, ?10, ?10)";
 
 const TAKE: &str =
-    "UPDATE awaitly_runs SET token = ?2, owner = ?3, owner_lock = ?4, lease_until = ?5 WHERE id = ?1";
+    "UPDATE awaitly_runs SET token = ?2, owner = ?3, owner_file = ?4, lease_until = ?5 WHERE id = ?1";
 
 const REVIVE: &str = "UPDATE awaitly_runs SET status = ?2, outcome_kind = NULL, outcome = NULL, error = NULL, \
      failed_on = '[]', changed_at = ?3, wake_at = NULL WHERE id = ?1";
 
-const APPEND: &str = "INSERT INTO awaitly_steps (run, key, seq, kind, payload, input_fingerprint, recorded_at) \
-     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT DO NOTHING";
+const APPEND: &str = concat!(
+    "INSERT INTO awaitly_steps (",
+    step_columns!(),
+    ", checksum) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT DO NOTHING"
+);
 
-const REPLACE: &str = "INSERT OR REPLACE INTO awaitly_steps \
-     (run, key, seq, kind, payload, input_fingerprint, recorded_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+const REPLACE: &str = concat!(
+    "INSERT OR REPLACE INTO awaitly_steps (",
+    step_columns!(),
+    ", checksum) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)"
+);
 
-const WAIT: &str = "INSERT INTO awaitly_waits (run, key, token, request, since, expires_at) \
-     VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT DO NOTHING";
+const WAIT: &str = concat!(
+    "INSERT INTO awaitly_waits (",
+    wait_columns!(""),
+    ", checksum) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT DO NOTHING"
+);
 
 /// Everything of a run but its lease, as it is after it ended or came to wait.
 const END: &str = "UPDATE awaitly_runs SET status = ?2, outcome_kind = ?3, outcome = ?4, error = ?5, \
@@ -52,7 +63,7 @@ const END: &str = "UPDATE awaitly_runs SET status = ?2, outcome_kind = ?3, outco
 const IS_TO_BE_CANCELLED: &str = "SELECT cancel_requested FROM awaitly_runs WHERE id = ?";
 
 const RELEASE: &str =
-    "UPDATE awaitly_runs SET owner = NULL, owner_lock = NULL, lease_until = 0 WHERE id = ?1";
+    "UPDATE awaitly_runs SET owner = NULL, owner_file = NULL, lease_until = 0 WHERE id = ?1";
 
 const IMPORT: &str = "INSERT INTO awaitly_runs (id, run_id, workflow, version, status, input, input_fingerprint, \
      token, lease_until, created_at, changed_at) \
@@ -182,7 +193,7 @@ impl Batch<'_> {
 
     pub(super) fn import(&mut self, run: &RunId, stored: &StoredRun) -> Result<Imported, Failure> {
         let StoredRun { header, input, records, waits } = stored;
-        limits::distinct_keys(run, records)?;
+        limits::imported(run, stored)?;
         if rows::run(self.connection, run)?.is_some() {
             return Ok(Imported::Exists);
         }
@@ -212,8 +223,7 @@ impl Batch<'_> {
 
     pub(super) fn due(&self, query: &DueQuery) -> Result<Vec<Due>, Failure> {
         let mut due = Vec::new();
-        rows::open_runs(self.connection, self.now, |run, row| {
-            let RunRow { header, held, .. } = row;
+        rows::open_runs(self.connection, self.now, |RunRow { run, header, held, .. }| {
             if !query.asks_for(&header.workflow) {
                 return;
             }
@@ -232,7 +242,7 @@ impl Batch<'_> {
             return LeaseInfo::Free;
         };
         let remaining = remaining(self.now, held.until);
-        if remaining.is_zero() || held.owner_lock.as_ref().is_some_and(|name| self.owners.is_dead(name)) {
+        if remaining.is_zero() || held.owner_file.as_ref().is_some_and(|name| self.owners.is_dead(name)) {
             return LeaseInfo::Free;
         }
         LeaseInfo::Held(remaining)
@@ -309,7 +319,7 @@ impl Batch<'_> {
         self.leases.confirm(self.connection, lease)?;
         let Contents { records, waits, failed_on } = &rewrite.contents;
         // Asked first: a refusal must not leave half of the new journal in the batch.
-        limits::distinct_keys(lease.run(), records)?;
+        limits::journal(lease.run(), records, waits)?;
         let waiting = rows::waits(self.connection, lease.slot())?;
         rewrite.check(lease.run(), waiting.iter().map(|entry| &entry.key))?;
         let failed_on = Payload::encode(failed_on).map_err(|_| undecodable("failed_on"))?;
@@ -393,10 +403,15 @@ impl Batch<'_> {
 
     fn put_wait(&self, slot: i64, entry: &WaitEntry) -> Result<(), Failure> {
         let WaitEntry { key, token, request, since, expires } = entry;
-        self.execute(
-            WAIT,
-            params![slot, key.as_str(), token, request.as_str(), millis(*since), expires.map(millis)],
-        )
+        let values = [
+            ValueRef::Integer(slot),
+            ValueRef::Text(key.as_str().as_bytes()),
+            ValueRef::Text(token.as_bytes()),
+            ValueRef::Text(request.as_str().as_bytes()),
+            ValueRef::Integer(millis(*since)),
+            expires.map_or(ValueRef::Null, |expires| ValueRef::Integer(millis(expires))),
+        ];
+        self.execute(WAIT, with_checksum(&values))
     }
 
     /// Executes one of the two statements that write a record, and says how many rows it changed.
@@ -407,16 +422,17 @@ impl Batch<'_> {
     }
 
     fn put(&self, sql: &str, slot: i64, seq: i64, record: &Record) -> Result<usize, Failure> {
-        let changed = self.connection.prepare_cached(sql)?.execute(params![
-            slot,
-            record.key.as_str(),
-            seq,
-            record.outcome.kind().to_number(),
-            record.outcome.payload().as_str(),
-            record.input.map(|input| input.to_bits().cast_signed()),
-            millis(self.now),
-        ])?;
-        Ok(changed)
+        let input = record.input.map(|input| input.to_bits().cast_signed());
+        let values = [
+            ValueRef::Integer(slot),
+            ValueRef::Text(record.key.as_str().as_bytes()),
+            ValueRef::Integer(seq),
+            ValueRef::Integer(record.outcome.kind().to_number().into()),
+            ValueRef::Text(record.outcome.payload().as_str().as_bytes()),
+            input.map_or(ValueRef::Null, ValueRef::Integer),
+            ValueRef::Integer(millis(self.now)),
+        ];
+        Ok(self.connection.prepare_cached(sql)?.execute(with_checksum(&values))?)
     }
 
     fn execute(&self, sql: &str, params: impl rusqlite::Params) -> Result<(), Failure> {

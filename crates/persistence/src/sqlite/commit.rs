@@ -4,9 +4,10 @@ use rusqlite::Connection;
 use super::Synchronous;
 use super::apply::Batch;
 use super::clock::now;
-use super::error::{Failure, may_concern_one_operation, store_error};
+use super::error::{Failure, may_concern_one_operation};
 use super::leases::Leases;
 use super::owners::Owners;
+use super::watch::Watch;
 use crate::group::op::{Done, Op};
 
 /// The one connection that writes, and what it knows.
@@ -14,6 +15,7 @@ pub(super) struct Committer {
     pub(super) connection: Connection,
     pub(super) leases: Leases,
     pub(super) owners: Owners,
+    pub(super) watch: Watch,
     pub(super) bell: Bell,
     /// What was asked for.
     pub(super) synchronous: Synchronous,
@@ -26,42 +28,53 @@ impl Committer {
     /// Carries out `ops` in one commit and answers each; `ops` is empty then.
     ///
     /// Where SQLite fails, nothing of the commit is left. If the reason may lie in one operation, a
-    /// payload that does not fit on the disk, each is tried again in a commit of its own.
+    /// payload that does not fit on the disk, each is tried again in a commit of its own. Where the file has gone from
+    /// its path, or was cut, nothing is acknowledged.
     pub(super) fn commit(&mut self, ops: &mut Vec<Op>) {
         let wakes = ops.iter().any(Op::wakes);
         match self.transaction(ops) {
             Ok(()) => ops.drain(..).zip(self.done.drain(..)).for_each(|(op, done)| op.answer(done)),
-            Err(error) if ops.len() > 1 && may_concern_one_operation(&error) => {
+            Err(Failure::Sqlite(error)) if ops.len() > 1 && may_concern_one_operation(&error) => {
                 for op in ops.drain(..) {
                     match self.transaction(std::slice::from_ref(&op)).map(|()| self.done.pop()) {
                         Ok(done) => op.answer(done.unwrap_or(Done::Nothing)),
-                        Err(error) => op.fail(store_error(&error)),
+                        Err(failure) => op.fail(failure.into()),
                     }
                 }
             }
-            Err(error) => ops.drain(..).for_each(|op| op.fail(store_error(&error))),
+            Err(failure) => {
+                let error = StoreError::from(failure);
+                ops.drain(..).for_each(|op| op.fail(error.clone()));
+            }
         }
         if wakes {
             self.bell.ring();
         }
     }
 
-    fn transaction(&mut self, ops: &[Op]) -> rusqlite::Result<()> {
-        let done = self.synchronous(ops).and_then(|()| {
-            self.connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
-            self.apply(ops)?;
-            self.connection.prepare_cached("COMMIT")?.execute([])?;
-            Ok(())
-        });
+    fn transaction(&mut self, ops: &[Op]) -> Result<(), Failure> {
+        let done = self.try_transaction(ops);
         if done.is_err() {
             self.undo();
         }
         done
     }
 
+    fn try_transaction(&mut self, ops: &[Op]) -> Result<(), Failure> {
+        self.watch.before_commit(&self.connection)?;
+        self.synchronous(ops)?;
+        self.connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
+        self.apply(ops)?;
+        self.connection.prepare_cached("COMMIT")?.execute([])?;
+        Ok(self.watch.before_acknowledging(&self.connection)?)
+    }
+
     fn apply(&mut self, ops: &[Op]) -> rusqlite::Result<()> {
         self.done.clear();
         self.leases.refresh(&self.connection)?;
+        if ops.iter().any(|op| matches!(op, Op::Open { .. } | Op::Renew { .. })) {
+            self.owners.renew();
+        }
         let mut batch = Batch {
             connection: &self.connection,
             leases: &mut self.leases,

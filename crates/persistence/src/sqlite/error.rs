@@ -5,6 +5,8 @@ use std::path::Path;
 use awaitly_core::store::{Owner, StoreError};
 use rusqlite::{Error, ErrorCode};
 
+use super::checksum;
+
 /// Why an operation was not carried out.
 #[derive(Debug)]
 pub(super) enum Failure {
@@ -94,8 +96,13 @@ pub(super) fn store_error(error: &Error) -> StoreError {
         Error::FromSqlConversionFailure(..)
         | Error::InvalidColumnType(..)
         | Error::IntegralValueOutOfRange(..)
-        | Error::Utf8Error(..) => return StoreError::Corrupt { detail },
+        | Error::Utf8Error(..)
+        // The statements are always the same: a table is not as they expect it.
+        | Error::SqlInputError { .. } => return StoreError::Corrupt { detail },
         _ => {}
+    }
+    if checksum::is_mismatch(error) {
+        return StoreError::Corrupt { detail: "the checksum of a row of awaitly_runs does not match".into() };
     }
     match error.sqlite_error_code() {
         Some(ErrorCode::DiskFull) => StoreError::Full { detail },
@@ -112,6 +119,7 @@ fn detail(error: &Error) -> Box<str> {
         Error::SqliteFailure(failure, Some(message)) => {
             format!("SQLite: {message}, code {}", failure.extended_code).into()
         }
+        Error::SqlInputError { msg, .. } => format!("SQLite: {msg}").into(),
         error => format!("SQLite: {error}").into(),
     }
 }

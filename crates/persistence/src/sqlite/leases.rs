@@ -1,7 +1,7 @@
 use std::collections::HashMap;
 
 use awaitly_core::store::{Lease, RunId, StoreError};
-use rusqlite::{Connection, OptionalExtension};
+use rusqlite::Connection;
 
 use super::error::Failure;
 use super::rows;
@@ -16,6 +16,8 @@ use super::rows;
 pub(super) struct Leases {
     held: HashMap<i64, Held>,
     version: i64,
+    /// Whether there may be leases that are not known any more.
+    forgotten: bool,
 }
 
 #[derive(Debug)]
@@ -58,7 +60,13 @@ impl Leases {
 
     /// A transaction was rolled back: what it changed here is not so.
     pub(super) fn forget_all(&mut self) {
+        self.forgotten |= !self.held.is_empty();
         self.held.clear();
+    }
+
+    /// Whether there may be a lease in the table that this writer gave.
+    pub(super) fn may_be_held(&self) -> bool {
+        self.forgotten || !self.held.is_empty()
     }
 
     /// Makes sure that `lease` is the newest of its run and was not given back. One that expired
@@ -74,12 +82,8 @@ impl Leases {
     }
 
     fn look_up(&mut self, connection: &Connection, lease: &Lease) -> Result<(), Failure> {
-        let mut statement = connection.prepare_cached(
-            "SELECT token FROM awaitly_runs WHERE id = ? AND run_id = ? AND owner IS NOT NULL",
-        )?;
-        let token =
-            statement.query_row((lease.slot(), &**lease.run()), |row| row.get::<_, i64>(0)).optional()?;
-        let Some(token) = token.map(i64::cast_unsigned) else {
+        let found = rows::header_in(connection, lease.slot(), lease.run())?;
+        let Some(token) = found.filter(|run| run.held.is_some()).map(|run| run.token) else {
             self.held.remove(&lease.slot());
             return Ok(());
         };

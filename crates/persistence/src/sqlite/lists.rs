@@ -3,23 +3,23 @@
 
 use std::cmp::Reverse;
 
-use awaitly_core::journal::{Key, LeaseInfo, Status, Timestamp, WaitEntry};
-use awaitly_core::store::{Cursor, Page, RunId, RunQuery, RunSummary, WaitQuery, Waiting};
+use awaitly_core::journal::{Key, LeaseInfo, Status, Timestamp};
+use awaitly_core::store::{Cursor, Page, RunQuery, RunSummary, WaitQuery, Waiting};
 use rusqlite::{Connection, named_params};
 
+use super::checksum::{WAIT, run_columns, wait_columns};
 use super::clock::{millis, remaining};
 use super::error::Failure;
-use super::rows;
+use super::rows::{self, RunRow};
 use crate::limits;
 
-/// The columns in the order in which `rows` reads a run, then the run id. What is large stays where it is.
+/// What is large stays where it is.
 macro_rules! runs {
     ($of:literal) => {
         concat!(
-            "SELECT id, workflow, version, format, status, NULL, NULL, NULL, NULL, failed_on, token, \
-                owner IS NOT NULL, owner_lock, lease_until, error, created_at, changed_at, wake_at, \
-                cancel_requested, run_id \
-            FROM awaitly_runs WHERE ",
+            "SELECT ",
+            run_columns!(""),
+            ", checksum FROM awaitly_runs WHERE ",
             $of,
             " AND id < :before \
             AND (:workflow IS NULL OR workflow = :workflow) \
@@ -38,22 +38,39 @@ const RUNS: &str = runs!(":status IS NULL");
 /// The same for one status, by its index: with both in one statement SQLite would walk the whole table.
 const RUNS_BY_STATUS: &str = runs!("status = :status");
 
-const WAITING: &str = "SELECT w.key, w.token, w.request, w.since, w.expires_at, r.run_id, r.workflow \
-     FROM awaitly_waits w JOIN awaitly_runs r ON r.id = w.run \
-     WHERE r.status IN ('running', 'waiting') \
-     AND (:key IS NULL OR w.key = :key) \
-     AND (:since IS NULL OR (w.since, r.run_id, w.key) < (:since, :after_run, :after_key)) \
-     ORDER BY w.since DESC, r.run_id DESC, w.key DESC LIMIT :limit";
+/// Questions, each with its run.
+macro_rules! waiting {
+    ($of:literal) => {
+        concat!(
+            "SELECT ",
+            wait_columns!("w."),
+            ", w.checksum, ",
+            run_columns!("r."),
+            ", r.checksum FROM ",
+            $of
+        )
+    };
+}
+
+const WAITING: &str = waiting!(
+    "awaitly_waits w JOIN awaitly_runs r ON r.id = w.run \
+    WHERE r.status IN ('running', 'waiting') \
+    AND (:key IS NULL OR w.key = :key) \
+    AND (:since IS NULL OR (w.since, r.run_id, w.key) < (:since, :after_run, :after_key)) \
+    ORDER BY w.since DESC, r.run_id DESC, w.key DESC LIMIT :limit"
+);
 
 /// The same for one token or one run, each by its index: with all of it in one statement SQLite would walk the
 /// whole table.
-const WAITING_BY_TOKEN: &str = "SELECT w.key, w.token, w.request, w.since, w.expires_at, r.run_id, r.workflow \
-     FROM awaitly_waits w JOIN awaitly_runs r ON r.id = w.run \
-     WHERE r.status IN ('running', 'waiting') AND w.token = ?";
+const WAITING_BY_TOKEN: &str = waiting!(
+    "awaitly_waits w JOIN awaitly_runs r ON r.id = w.run \
+    WHERE r.status IN ('running', 'waiting') AND w.token = ?"
+);
 
-const WAITING_OF_RUN: &str = "SELECT w.key, w.token, w.request, w.since, w.expires_at, r.run_id, r.workflow \
-     FROM awaitly_runs r JOIN awaitly_waits w ON r.id = w.run \
-     WHERE r.status IN ('running', 'waiting') AND r.run_id = ?";
+const WAITING_OF_RUN: &str = waiting!(
+    "awaitly_runs r JOIN awaitly_waits w ON r.id = w.run \
+    WHERE r.status IN ('running', 'waiting') AND r.run_id = ?"
+);
 
 pub(super) fn runs(
     connection: &Connection,
@@ -98,7 +115,7 @@ fn runs_of(
         ":limit": sql_limit(query.page_limit()),
     })?;
     while let Some(row) = rows.next()? {
-        let run = rows::run_row(row)?;
+        let run = rows::header(row, 0)?;
         let lease = match &run.held {
             // Which owners are alive only the writer can tell, so here a lease lasts until its time is over.
             Some(held) if !remaining(now, held.until).is_zero() => {
@@ -106,7 +123,7 @@ fn runs_of(
             }
             _ => LeaseInfo::Free,
         };
-        found.push((run.slot, RunSummary::of(rows::run_id(row, 19)?, &run.header, lease)));
+        found.push((run.slot, RunSummary::of(run.run, &run.header, lease)));
     }
     Ok(())
 }
@@ -142,9 +159,9 @@ pub(super) fn waiting(connection: &Connection, query: &WaitQuery) -> Result<Page
 fn read(mut rows: rusqlite::Rows<'_>) -> Result<Vec<Waiting>, Failure> {
     let mut found = Vec::new();
     while let Some(row) = rows.next()? {
-        let entry: WaitEntry = rows::wait_entry(row)?;
-        let run: RunId = rows::run_id(row, 5)?;
-        found.push(Waiting { run, workflow: row.get::<_, String>(6)?.into(), entry });
+        let entry = rows::wait_entry(row)?;
+        let RunRow { run, header, .. } = rows::header(row, WAIT + 1)?;
+        found.push(Waiting { run, workflow: header.workflow, entry });
     }
     Ok(found)
 }

@@ -1,6 +1,7 @@
 //! Journals on one SQLite file.
 
 mod apply;
+mod checksum;
 mod clock;
 mod commit;
 mod error;
@@ -11,9 +12,11 @@ mod owners;
 mod reader;
 mod rows;
 mod schema;
+mod watch;
+mod whole;
 mod writer;
 
-pub use options::{SqliteOptions, Synchronous};
+pub use options::{SqliteCheck, SqliteOptions, Synchronous};
 
 use std::ffi::OsStr;
 use std::fmt;
@@ -56,8 +59,8 @@ use writer::Writer;
 /// They run by the clock of the machine. The lease of a process that was killed is free at once: each
 /// store holds a file lock in the folder `<file>-owners`, which the system drops with the process. That
 /// of a process which is only frozen lasts until its time is over, and when the process wakes up and
-/// has been replaced, its writes are refused. On a file system without locks all leases last until
-/// their time is over; a warning says so once.
+/// has been replaced, its writes are refused. On a file system without locks, and if the lock
+/// files were removed, leases last until their time is over; a warning says so once.
 ///
 /// # The file
 /// The tables are named `awaitly_runs`, `awaitly_steps`, `awaitly_waits`, `awaitly_next` and `awaitly_migrations`;
@@ -65,6 +68,11 @@ use writer::Writer;
 /// and must be on a disk of this machine, not on a network. It does not shrink when runs are deleted: freed pages are
 /// used again, and `VACUUM` gives them back. `:memory:` is refused, since there is
 /// [`MemoryStore`](crate::MemoryStore) for that.
+///
+/// # Damage
+/// If the file is removed, replaced or cut while it is open, the store refuses every later write with
+/// [`StoreError::NotThere`] or [`StoreError::Corrupt`]. Each run, record and question has a checksum, and the whole file is
+/// checked when it is opened: see [`SqliteCheck`].
 ///
 /// # Cancel safety
 /// A write whose future is dropped while it waits for a place in the queue does not happen; later it
@@ -105,7 +113,7 @@ impl SqliteStore {
     /// [`StoreError::NotThere`] where the folder is missing or the path is not a file;
     /// [`StoreError::Unavailable`] where another process kept the file busy for too long;
     /// [`StoreError::ReadOnly`] where it cannot be written;
-    /// [`StoreError::Corrupt`] where it is damaged or no database; [`StoreError::NewerFormat`] where a
+    /// [`StoreError::Corrupt`] if it is damaged or no database; [`StoreError::NewerFormat`] where a
     /// newer version wrote it, and then nothing was touched; [`StoreError::Full`].
     pub async fn open(path: impl AsRef<Path>) -> Result<Self, StoreError> {
         SqliteOptions::new().open(path).await
@@ -128,8 +136,9 @@ impl SqliteStore {
     /// it. Other handles answer [`StoreError::Closed`] from then on, and leases of this store are free.
     ///
     /// # Errors
-    /// What SQLite met while it copied the write-ahead log into the file. What was acknowledged is not
-    /// lost: it is in the log.
+    /// Returns the error that SQLite met while it copied the write-ahead log into the file; acknowledged writes are not lost
+    /// then, as they are in the log. Returns [`StoreError::NotThere`] or [`StoreError::Corrupt`] if the file was removed,
+    /// replaced or cut.
     ///
     /// # Cancel safety
     /// The store closes also when the future is dropped after its first poll.
@@ -201,6 +210,7 @@ impl Store for SqliteStore {
     }
 
     async fn finish(&self, lease: &Lease, ending: Ending) -> Result<(), StoreError> {
+        limits::ending(&ending)?;
         self.change(lease, Change::Finish(Box::new(ending))).await
     }
 

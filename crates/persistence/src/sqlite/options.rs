@@ -17,10 +17,24 @@ pub enum Synchronous {
     Normal,
 }
 
+/// How much of a file is checked when it is opened.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub enum SqliteCheck {
+    /// Every page, every index, and the checksum of every row. The store reads the file twice, which takes a few seconds
+    /// for each gigabyte.
+    #[default]
+    Whole,
+    /// The definitions of the tables. The store still checks each row that it reads, but it does not notice a row that a
+    /// damaged page, index or key hides. For large files that are checked at another time, and to save what is left of a
+    /// damaged file.
+    Tables,
+}
+
 /// How a [`SqliteStore`] works.
 ///
 /// # Default
-/// Full durability, 5 seconds for a busy database, 1024 places in the write queue, no limit of size.
+/// Full durability, 5 seconds for a busy database, 1024 places in the write queue, no limit of size, and a check of
+/// the whole file when it is opened.
 ///
 /// # Examples
 /// ```no_run
@@ -44,6 +58,7 @@ pub struct SqliteOptions {
     pub(super) queue: usize,
     pub(super) checkpoint_pages: u32,
     pub(super) max_bytes: Option<u64>,
+    pub(super) check: SqliteCheck,
 }
 
 impl SqliteOptions {
@@ -55,6 +70,7 @@ impl SqliteOptions {
             queue: 1024,
             checkpoint_pages: 1000,
             max_bytes: None,
+            check: SqliteCheck::Whole,
         }
     }
 
@@ -100,6 +116,15 @@ impl SqliteOptions {
     /// No limit but that of the disk unless set; a file that is larger already does not grow.
     pub const fn max_bytes(mut self, bytes: u64) -> Self {
         self.max_bytes = Some(bytes);
+        self
+    }
+
+    /// Sets how much of the file is checked when it is opened. A damaged file is [`StoreError::Corrupt`].
+    ///
+    /// # Default
+    /// [`SqliteCheck::Whole`].
+    pub const fn check(mut self, check: SqliteCheck) -> Self {
+        self.check = check;
         self
     }
 

@@ -7,10 +7,12 @@
 //! owner, and is free. A process that is only frozen keeps its lock, and its leases last as long as they
 //! were given for.
 //!
-//! The files are in the folder `<database>-owners`. They are made, and those of the dead are removed,
-//! inside a write transaction, so that nobody removes a file between its making and its locking. A file
-//! that is missing counts as dead: its store was closed, or the database was copied without the folder.
-//! Where it was removed by mistake the lease's token still keeps the old owner from writing.
+//! The files are in the folder `<database>-owners`. They are made, and those of the dead are removed, inside a write
+//! transaction, so that nobody removes a file between its making and its locking. Before the file of a dead store is
+//! removed its leases are given back, and a store that is closed while it holds leases leaves its file. So a file that
+//! is missing was removed by mistake, or the database was copied without the folder, and says nothing of its owner: those
+//! leases last until their time is over. A store makes its file anew before it gives or renews a lease. Whatever happens
+//! to the files, the token of a lease keeps an owner that was replaced from writing.
 //!
 //! Where a file system has no locks, a store goes without: its leases name no file, and last until
 //! their time is over.
@@ -21,6 +23,12 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use awaitly_core::store::Owner;
+use rusqlite::Connection;
+
+use super::watch::Id;
+
+const GIVE_BACK: &str =
+    "UPDATE awaitly_runs SET owner = NULL, owner_file = NULL, lease_until = 0 WHERE owner_file = ?";
 
 /// The lock of this store, and where those of the others are.
 #[derive(Debug)]
@@ -33,29 +41,41 @@ pub(super) struct Owners {
 struct Lock {
     name: Box<str>,
     /// Locked for as long as it is open.
-    _file: File,
+    file: File,
 }
 
 impl Owners {
-    /// Removes the files of the dead, and makes and locks one for this store.
+    /// Gives back the leases of the dead, removes their files, and makes and locks one for this store.
     ///
     /// To be called inside a write transaction on `database`, which is the path as SQLite resolved it:
     /// links to one file must lead to one folder.
-    pub(super) fn enter(database: &Path) -> Self {
+    pub(super) fn enter(database: &Path, connection: &Connection) -> rusqlite::Result<Self> {
         let mut folder = database.as_os_str().to_owned();
         folder.push("-owners");
         let folder = PathBuf::from(folder);
-        let own = fs::create_dir_all(&folder).and_then(|()| {
-            remove_dead(&folder);
-            lock_new(&folder)
-        });
-        let own = own.map_err(|error| {
-            tracing::warn!(
-                %error,
-                "no lock beside the database: a run whose process was killed resumes when its lease expires"
-            );
-        });
-        Self { folder, own: own.ok() }
+        for name in dead(&folder) {
+            connection.execute(GIVE_BACK, [&name])?;
+            drop(fs::remove_file(folder.join(name)));
+        }
+        let own = lock_new(&folder, format!("{}.lock", Owner::unique().as_str()).into());
+        Ok(Self { folder, own: own.map_err(|error| without(&error)).ok() })
+    }
+
+    /// Makes the file of this store anew if it was removed or replaced.
+    ///
+    /// To be called inside a write transaction, before a lease is given or renewed.
+    pub(super) fn renew(&mut self) {
+        let Some(lock) = self.own.take_if(|lock| !lock.is_in(&self.folder)) else {
+            return;
+        };
+        tracing::warn!(file = %lock.name, "the lock of this store was removed while it was open: made anew");
+        drop(fs::remove_file(self.folder.join(&*lock.name)));
+        self.own = lock_new(&self.folder, lock.name).map_err(|error| without(&error)).ok();
+    }
+
+    /// Gives the lock up and leaves the file, which says to all others that the leases of this store are free.
+    pub(super) fn leave(mut self) {
+        self.own = None;
     }
 
     /// What is written beside the leases of this store.
@@ -72,11 +92,7 @@ impl Owners {
         if self.own() == Some(name) || Path::new(name).file_name() != Some(OsStr::new(name)) {
             return false;
         }
-        match File::options().write(true).open(self.folder.join(name)) {
-            // Dropping the file gives the lock back.
-            Ok(file) => file.try_lock().is_ok(),
-            Err(error) => error.kind() == io::ErrorKind::NotFound,
-        }
+        can_be_had(&self.folder.join(name))
     }
 }
 
@@ -89,12 +105,23 @@ impl Drop for Owners {
     }
 }
 
-fn lock_new(folder: &Path) -> io::Result<Lock> {
-    let name: Box<str> = format!("{}.lock", Owner::unique().as_str()).into();
+impl Lock {
+    /// Whether the file at its path is the one that is locked.
+    fn is_in(&self, folder: &Path) -> bool {
+        let found = fs::metadata(folder.join(&*self.name));
+        match (found, self.file.metadata()) {
+            (Ok(found), Ok(locked)) => Id::of(&found) == Id::of(&locked),
+            _ => false,
+        }
+    }
+}
+
+fn lock_new(folder: &Path, name: Box<str>) -> io::Result<Lock> {
+    fs::create_dir_all(folder)?;
     let path = folder.join(&*name);
     let file = File::options().write(true).create_new(true).open(&path)?;
     match file.try_lock() {
-        Ok(()) => Ok(Lock { name, _file: file }),
+        Ok(()) => Ok(Lock { name, file }),
         Err(error) => {
             drop(fs::remove_file(path));
             Err(match error {
@@ -105,14 +132,24 @@ fn lock_new(folder: &Path) -> io::Result<Lock> {
     }
 }
 
-fn remove_dead(folder: &Path) {
-    let Ok(entries) = fs::read_dir(folder) else {
-        return;
-    };
-    for path in entries.flatten().map(|entry| entry.path()) {
-        let is_lock = path.extension().is_some_and(|extension| extension == "lock");
-        if is_lock && File::options().write(true).open(&path).is_ok_and(|file| file.try_lock().is_ok()) {
-            drop(fs::remove_file(path));
-        }
-    }
+fn without(error: &io::Error) {
+    tracing::warn!(
+        %error,
+        "no lock beside the database: a run whose process was killed resumes when its lease expires"
+    );
+}
+
+/// The names of the lock files whose stores are gone.
+fn dead(folder: &Path) -> Vec<String> {
+    let names = fs::read_dir(folder).into_iter().flatten().flatten().filter_map(|entry| {
+        let name = entry.file_name().into_string().ok()?;
+        (name.ends_with(".lock") && can_be_had(&entry.path())).then_some(name)
+    });
+    names.collect()
+}
+
+/// Whether there is a lock file and nobody has it locked.
+fn can_be_had(path: &Path) -> bool {
+    // Dropping the file gives the lock back.
+    File::options().write(true).open(path).is_ok_and(|file| file.try_lock().is_ok())
 }

@@ -7,6 +7,7 @@ use awaitly_core::store::{RunId, StoreError, StoredRun};
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OptionalExtension, Row};
 
+use super::checksum::{self, body_columns, run_columns, step_columns, wait_columns};
 use super::clock::millis;
 use super::error::{Failure, undecodable};
 use super::schema;
@@ -15,6 +16,7 @@ use super::schema;
 #[derive(Debug)]
 pub(super) struct RunRow {
     pub(super) slot: i64,
+    pub(super) run: RunId,
     pub(super) header: Header,
     pub(super) input: Option<Payload>,
     pub(super) token: u64,
@@ -26,31 +28,53 @@ pub(super) struct RunRow {
 #[derive(Debug)]
 pub(super) struct Held {
     pub(super) until: Timestamp,
-    pub(super) owner_lock: Option<String>,
+    /// The lock file of its owner's store.
+    pub(super) owner_file: Option<String>,
 }
 
-const RUN: &str = "SELECT id, workflow, version, format, status, input, input_fingerprint, outcome_kind, outcome, \
-     failed_on, token, owner IS NOT NULL, owner_lock, lease_until, error, created_at, changed_at, wake_at, \
-     cancel_requested FROM awaitly_runs WHERE run_id = ?";
+const RUN: &str = concat!(
+    "SELECT ",
+    run_columns!(""),
+    ", checksum, ",
+    body_columns!(""),
+    " FROM awaitly_runs WHERE run_id = ?"
+);
+
+const HEADER_IN: &str =
+    concat!("SELECT ", run_columns!(""), ", checksum FROM awaitly_runs WHERE id = ? AND run_id = ?");
 
 /// Runs that may be due: each status by its own index.
-const OPEN_RUNS: &str = "SELECT id, workflow, version, format, status, NULL, NULL, NULL, NULL, \
-     '[]', token, owner IS NOT NULL, owner_lock, lease_until, NULL, created_at, changed_at, wake_at, \
-     cancel_requested, run_id FROM awaitly_runs WHERE status = 'running' \
-     UNION ALL SELECT id, workflow, version, format, status, NULL, NULL, NULL, NULL, \
-     '[]', token, owner IS NOT NULL, owner_lock, lease_until, NULL, created_at, changed_at, wake_at, \
-     cancel_requested, run_id FROM awaitly_runs WHERE +status = 'waiting' AND wake_at <= ?";
+const OPEN_RUNS: &str = concat!(
+    "SELECT ",
+    run_columns!(""),
+    ", checksum FROM awaitly_runs WHERE status = 'running' UNION ALL SELECT ",
+    run_columns!(""),
+    ", checksum FROM awaitly_runs WHERE +status = 'waiting' AND wake_at <= ?"
+);
 
-const RECORDS: &str = "SELECT key, seq, kind, payload, input_fingerprint FROM awaitly_steps WHERE run = ?";
+const RECORDS: &str = concat!("SELECT ", step_columns!(), ", checksum FROM awaitly_steps WHERE run = ?");
+
+const RECORD: &str =
+    concat!("SELECT ", step_columns!(), ", checksum FROM awaitly_steps WHERE run = ? AND key = ?");
 
 const WAITS: &str =
-    "SELECT key, token, request, since, expires_at FROM awaitly_waits WHERE run = ? ORDER BY key";
+    concat!("SELECT ", wait_columns!(""), ", checksum FROM awaitly_waits WHERE run = ? ORDER BY key");
+
+const WAIT: &str =
+    concat!("SELECT ", wait_columns!(""), ", checksum FROM awaitly_waits WHERE run = ? AND key = ?");
 
 /// Reads everything of a run but its records.
 pub(super) fn run(connection: &Connection, run: &RunId) -> Result<Option<RunRow>, Failure> {
     let mut statement = connection.prepare_cached(RUN)?;
     let mut rows = statement.query([&**run])?;
     rows.next()?.map(run_row).transpose()
+}
+
+/// Reads the header of the run with that place and that id.
+pub(super) fn header_in(connection: &Connection, slot: i64, run: &RunId) -> Result<Option<RunRow>, Failure> {
+    let mut statement = connection.prepare_cached(HEADER_IN)?;
+    let mut rows = statement.query((slot, &**run))?;
+    rows.next()?.map(|row| header(row, 0)).transpose()
 }
 
 /// Reads a whole run, as it was at one moment.
@@ -72,7 +96,7 @@ pub(super) fn records(connection: &Connection, slot: i64) -> Result<Vec<Record>,
     let mut rows = statement.query([slot])?;
     let (mut order, mut found) = (Vec::new(), Vec::new());
     while let Some(row) = rows.next()? {
-        order.push((row.get::<_, i64>(1)?, found.len()));
+        order.push((row.get::<_, i64>(2)?, found.len()));
         found.push(Some(record(row)?));
     }
     // Sorts numbers instead of records, and then moves each record once.
@@ -84,21 +108,19 @@ pub(super) fn records(connection: &Connection, slot: i64) -> Result<Vec<Record>,
 pub(super) fn open_runs(
     connection: &Connection,
     now: Timestamp,
-    mut each: impl FnMut(RunId, RunRow),
+    mut each: impl FnMut(RunRow),
 ) -> Result<(), Failure> {
     let mut statement = connection.prepare_cached(OPEN_RUNS)?;
     let mut rows = statement.query([millis(now)])?;
     while let Some(row) = rows.next()? {
-        each(run_id(row, 19)?, run_row(row)?);
+        each(header(row, 0)?);
     }
     Ok(())
 }
 
 /// The record under `key`, if there is one.
 pub(super) fn record_under(connection: &Connection, slot: i64, key: &Key) -> Result<Option<Record>, Failure> {
-    let mut statement = connection.prepare_cached(
-        "SELECT key, seq, kind, payload, input_fingerprint FROM awaitly_steps WHERE run = ? AND key = ?",
-    )?;
+    let mut statement = connection.prepare_cached(RECORD)?;
     let mut rows = statement.query((slot, key.as_str()))?;
     rows.next()?.map(record).transpose()
 }
@@ -126,9 +148,7 @@ pub(super) fn wait_under(
     slot: i64,
     key: &Key,
 ) -> Result<Option<WaitEntry>, Failure> {
-    let mut statement = connection.prepare_cached(
-        "SELECT key, token, request, since, expires_at FROM awaitly_waits WHERE run = ? AND key = ?",
-    )?;
+    let mut statement = connection.prepare_cached(WAIT)?;
     let mut rows = statement.query((slot, key.as_str()))?;
     rows.next()?.map(wait_entry).transpose()
 }
@@ -139,62 +159,73 @@ pub(super) fn last_seq(connection: &Connection, slot: i64) -> Result<Option<i64>
     Ok(statement.query_row([slot], |row| row.get(0)).optional()?.flatten())
 }
 
-pub(super) fn run_row(row: &Row<'_>) -> Result<RunRow, Failure> {
-    schema::supported(row.get(3)?)?;
-    let status = Status::from_name(text(row, 4, "status")?).ok_or_else(|| undecodable("status"))?;
-    let failed_on = Payload::from_stored(text(row, 9, "failed_on")?);
-    let failed_on: Vec<Key> = failed_on.decode().map_err(|_| undecodable("failed_on"))?;
-    let outcome = match (row.get(7)?, payload(row, 8, "outcome")?) {
+/// Everything of a run but its records, from [`run_columns`], their checksum, and [`body_columns`].
+fn run_row(row: &Row<'_>) -> Result<RunRow, Failure> {
+    let mut run = header(row, 0)?;
+    checksum::verify_body(row)?;
+    let [input, fingerprint_of_input, kind, outcome] = [1, 2, 3, 4].map(|column| checksum::HEADER + column);
+    run.input = payload(row, input, "input")?;
+    run.header.input = fingerprint(row, fingerprint_of_input)?;
+    run.header.outcome = match (row.get(kind)?, payload(row, outcome, "outcome")?) {
         (Some(kind), Some(payload)) => Some(Outcome::from_parts(kind_of(kind, "outcome_kind")?, payload)),
         (None, None) => None,
         _ => return Err(undecodable("outcome").into()),
     };
-    let mut header = Header::new(text(row, 1, "workflow")?.into(), row.get(2)?, status, moment(row, 15)?);
-    header.input = fingerprint(row, 6)?;
-    header.outcome = outcome;
+    Ok(run)
+}
+
+/// What is small of a run, from [`run_columns`] and their checksum, the first of them in the column `first`.
+pub(super) fn header(row: &Row<'_>, first: usize) -> Result<RunRow, Failure> {
+    schema::supported(row.get(first + 4)?)?;
+    checksum::verify_header(row, first)?;
+    let status = Status::from_name(text(row, first + 5, "status")?).ok_or_else(|| undecodable("status"))?;
+    let failed_on = Payload::from_stored(text(row, first + 6, "failed_on")?);
+    let failed_on: Vec<Key> = failed_on.decode().map_err(|_| undecodable("failed_on"))?;
+    let workflow = text(row, first + 2, "workflow")?.into();
+    let mut header = Header::new(workflow, row.get(first + 3)?, status, moment(row, first + 12)?);
     header.failed_on = failed_on;
-    header.error = row.get::<_, Option<String>>(14)?.map(Into::into);
-    header.changed = moment(row, 16)?;
-    header.wake = row.get::<_, Option<i64>>(17)?.map(|millis| Timestamp::from_millis(millis.cast_unsigned()));
-    header.cancel_requested = row.get(18)?;
+    header.error = row.get::<_, Option<String>>(first + 11)?.map(Into::into);
+    header.changed = moment(row, first + 13)?;
+    header.wake = row.get::<_, Option<i64>>(first + 14)?.map(|at| Timestamp::from_millis(at.cast_unsigned()));
+    header.cancel_requested = row.get(first + 15)?;
     Ok(RunRow {
-        slot: row.get(0)?,
+        slot: row.get(first)?,
+        run: RunId::new(text(row, first + 1, "run_id")?).map_err(|_| undecodable("run_id"))?,
         header,
-        input: payload(row, 5, "input")?,
-        token: row.get::<_, i64>(10)?.cast_unsigned(),
-        held: match row.get(11)? {
-            true => Some(Held { until: moment(row, 13)?, owner_lock: row.get(12)? }),
-            false => None,
+        input: None,
+        token: row.get::<_, i64>(first + 7)?.cast_unsigned(),
+        held: match row.get_ref(first + 8)? {
+            ValueRef::Null => None,
+            _ => Some(Held { until: moment(row, first + 10)?, owner_file: row.get(first + 9)? }),
         },
     })
 }
 
-pub(super) fn run_id(row: &Row<'_>, index: usize) -> Result<RunId, Failure> {
-    RunId::new(text(row, index, "run_id")?).map_err(|_| undecodable("run_id").into())
-}
-
-/// An entry that waits, from the columns key, token, request, since, expires_at.
+/// A question, from [`wait_columns`] and their checksum.
 pub(super) fn wait_entry(row: &Row<'_>) -> Result<WaitEntry, Failure> {
-    let key: Arc<str> = text(row, 0, "key")?.into();
-    let expires = row.get::<_, Option<i64>>(4)?;
+    checksum::verify_wait(row)?;
+    let key: Arc<str> = text(row, 1, "key")?.into();
+    let expires = row.get::<_, Option<i64>>(5)?;
     Ok(WaitEntry {
         key: key.into(),
-        token: text(row, 1, "token")?.into(),
-        request: Payload::from_stored(text(row, 2, "request")?),
-        since: moment(row, 3)?,
+        token: text(row, 2, "token")?.into(),
+        request: Payload::from_stored(text(row, 3, "request")?),
+        since: moment(row, 4)?,
         expires: expires.map(|millis| Timestamp::from_millis(millis.cast_unsigned())),
     })
 }
 
-pub(super) fn moment(row: &Row<'_>, index: usize) -> Result<Timestamp, Failure> {
+fn moment(row: &Row<'_>, index: usize) -> Result<Timestamp, Failure> {
     Ok(Timestamp::from_millis(row.get::<_, i64>(index)?.max(0).cast_unsigned()))
 }
 
+/// A record, from [`step_columns`] and their checksum.
 fn record(row: &Row<'_>) -> Result<Record, Failure> {
-    let key: Arc<str> = text(row, 0, "key")?.into();
-    let kind = kind_of(row.get(2)?, "kind")?;
-    let payload = Payload::from_stored(text(row, 3, "payload")?);
-    Ok(Record { key: key.into(), outcome: Outcome::from_parts(kind, payload), input: fingerprint(row, 4)? })
+    checksum::verify_step(row)?;
+    let key: Arc<str> = text(row, 1, "key")?.into();
+    let kind = kind_of(row.get(3)?, "kind")?;
+    let payload = Payload::from_stored(text(row, 4, "payload")?);
+    Ok(Record { key: key.into(), outcome: Outcome::from_parts(kind, payload), input: fingerprint(row, 5)? })
 }
 
 fn kind_of(number: i64, column: &'static str) -> Result<Kind, StoreError> {

@@ -3,11 +3,16 @@ use std::time::Duration;
 use awaitly_core::store::StoreError;
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
 
+use super::checksum;
 use super::clock::{millis, now};
 use super::error::Failure;
 
 /// Every change to the tables since the first version. Version 1 is the first; none is ever edited.
-const MIGRATIONS: [&str; 2] = [include_str!("migrations/0001.sql"), include_str!("migrations/0002.sql")];
+const MIGRATIONS: [&str; 3] = [
+    include_str!("migrations/0001.sql"),
+    include_str!("migrations/0002.sql"),
+    include_str!("migrations/0003.sql"),
+];
 
 /// The newest format that this version reads and writes.
 pub(super) const NEWEST: u32 = MIGRATIONS.len() as u32;
@@ -28,17 +33,17 @@ pub(super) fn format(connection: &Connection) -> Result<u32, Failure> {
         .query_row("SELECT coalesce(max(version), 0) FROM awaitly_migrations", [], |row| row.get(0))?)
 }
 
-/// Refuses a file of a newer version, before anything in it is touched.
-pub(super) fn check(connection: &Connection) -> Result<(), Failure> {
-    supported(format(connection)?)?;
-    Ok(())
+/// Refuses a file of a newer version, before anything in it is touched. Returns its format.
+pub(super) fn check(connection: &Connection) -> Result<u32, Failure> {
+    Ok(supported(format(connection)?)?)
 }
 
 /// Applies the migrations that the file lacks and runs `also`, in one transaction: of several
-/// processes that open the file one does it, and the others find it done.
+/// processes that open the file one does it, and the others find it done. From then on the connection keeps the checksums
+/// of runs.
 pub(super) fn migrate<T>(
     connection: &mut Connection,
-    also: impl FnOnce() -> Result<T, StoreError>,
+    also: impl FnOnce(&Connection) -> rusqlite::Result<T>,
 ) -> Result<T, Failure> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let found = supported(format(&transaction)?)?;
@@ -51,7 +56,8 @@ pub(super) fn migrate<T>(
         transaction.execute_batch(sql)?;
         transaction.execute("INSERT INTO awaitly_migrations VALUES (?, ?)", (version, millis(now())))?;
     }
-    let made = also()?;
+    checksum::keep(&transaction)?;
+    let made = also(&transaction)?;
     transaction.commit()?;
     Ok(made)
 }

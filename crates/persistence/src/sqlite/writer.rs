@@ -15,7 +15,8 @@ use super::error::{Failure, store_error};
 use super::leases::Leases;
 use super::owners::Owners;
 use super::reader::{self, Job};
-use super::{SqliteOptions, Synchronous, schema};
+use super::watch::{Id, Watch};
+use super::{SqliteCheck, SqliteOptions, Synchronous, checksum, schema, whole};
 use crate::group::Receiver;
 use crate::group::op::{Fate, Op};
 use crate::readers::{Jobs, Readers};
@@ -62,9 +63,10 @@ impl Writer {
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
             | OpenFlags::SQLITE_OPEN_CREATE
             | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let before = Id::at(path);
         let mut connection = Connection::open_with_flags(path, flags)?;
         connection.busy_timeout(self.options.busy_timeout)?;
-        schema::check(&connection)?;
+        let found = schema::check(&connection)?;
         if connection.is_readonly("main")? {
             return Err(
                 StoreError::ReadOnly { detail: "the file cannot be opened for writing".into() }.into()
@@ -75,12 +77,23 @@ impl Writer {
         self.options.apply(&connection)?;
         // As SQLite resolved it, so that links to one file lead to one folder of locks.
         let resolved = connection.path().map_or_else(|| path.into(), |path| Path::new(path).to_owned());
-        let owners = schema::migrate(&mut connection, || Ok(Owners::enter(&resolved)))?;
+        checksum::register(&connection)?;
+        let is_checked = found > 0 && self.options.check == SqliteCheck::Whole;
+        if is_checked {
+            whole::pages(&connection)?;
+        }
+        let owners = schema::migrate(&mut connection, |connection| Owners::enter(&resolved, connection))?;
+        whole::tables(&connection)?;
+        if is_checked {
+            checksum::verify_all(&connection)?;
+        }
         let readers = reader::spawn(path, self.options.busy_timeout)?;
+        let watch = Watch::begin(&resolved, before)?;
         let committer = Committer {
             connection,
             leases: Leases::default(),
             owners,
+            watch,
             bell: self.bell.clone(),
             synchronous: self.options.synchronous,
             set: self.options.synchronous,
@@ -112,15 +125,18 @@ impl Writer {
 }
 
 impl Committer {
-    /// Copies the write-ahead log into the file, and closes it.
+    /// Copies the write-ahead log into the file, and closes it. It is an error if the file is not what was written to.
     fn close(self) -> Result<(), StoreError> {
-        let Self { connection, owners, .. } = self;
+        let Self { connection, leases, owners, mut watch, .. } = self;
+        let watched = watch.look(&connection);
         // Another process may be reading; then the log stays, and whoever closes last copies it.
         let copied = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
         connection.flush_prepared_statement_cache();
         let closed = copied.and_then(|()| connection.close().map_err(|(_, error)| error));
-        drop(owners);
-        closed.map_err(|error| store_error(&error))
+        if leases.may_be_held() {
+            owners.leave();
+        }
+        watched.and(closed.map_err(|error| store_error(&error)))
     }
 }
 

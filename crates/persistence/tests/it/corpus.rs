@@ -103,10 +103,10 @@ fn copied(from: &Path, to: &Path) {
 #[tokio::test]
 #[ignore = "writes the files that later versions are tested with"]
 async fn writes_the_corpus() {
-    let store = SqliteStore::open(corpus("sqlite-2.db")).await.unwrap();
+    let store = SqliteStore::open(corpus("sqlite-3.db")).await.unwrap();
     fill(&store).await;
     store.close().await.unwrap();
-    fs::remove_dir_all(corpus("sqlite-2.db-owners")).unwrap();
+    fs::remove_dir_all(corpus("sqlite-3.db-owners")).unwrap();
     let store = FileStore::open(corpus("file-1")).await.unwrap();
     fill(&store).await;
     store.close().await.unwrap();
@@ -158,6 +158,14 @@ async fn sqlite_2() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("journals.db");
     copied(&corpus("sqlite-2.db"), &file);
+    reads_and_goes_on(&SqliteStore::open(file).await.unwrap()).await;
+}
+
+#[tokio::test]
+async fn sqlite_3() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("journals.db");
+    copied(&corpus("sqlite-3.db"), &file);
     reads_and_goes_on(&SqliteStore::open(file).await.unwrap()).await;
 }
 

@@ -3,7 +3,7 @@ use std::io::{Seek, SeekFrom, Write};
 
 use awaitly_core::journal::{Contents, Status};
 use awaitly_core::store::{Ending, Rewrite, Store, StoreError};
-use awaitly_persistence::SqliteStore;
+use awaitly_persistence::{SqliteCheck, SqliteOptions, SqliteStore};
 
 use super::{Durability, InFolder, begin, file, keys, open_error, request, run, value};
 
@@ -103,7 +103,7 @@ async fn a_file_of_a_newer_version_is_refused_and_not_touched() {
     sql.pragma_update(None, "journal_mode", "DELETE").unwrap();
     drop(sql);
     let before = fs::read(file(&folder)).unwrap();
-    assert_eq!(open_error(file(&folder)).await, StoreError::NewerFormat { found: 7, supported: 2 });
+    assert_eq!(open_error(file(&folder)).await, StoreError::NewerFormat { found: 7, supported: 3 });
     assert!(fs::read(file(&folder)).unwrap() == before, "the file was changed");
 }
 
@@ -111,8 +111,8 @@ async fn a_file_of_a_newer_version_is_refused_and_not_touched() {
 async fn a_run_of_a_newer_format_is_refused() {
     let fixture = InFolder::new().await;
     begin(&fixture.store, "order-42").await;
-    fixture.sql().execute("UPDATE awaitly_runs SET format = 3", []).unwrap();
-    let refused = StoreError::NewerFormat { found: 3, supported: 2 };
+    fixture.sql().execute("UPDATE awaitly_runs SET format = 4", []).unwrap();
+    let refused = StoreError::NewerFormat { found: 4, supported: 3 };
     assert_eq!(fixture.store.open(request("order-42")).await, Err(refused.clone()));
     assert_eq!(fixture.store.load(&run("order-42")).await, Err(refused));
 }
@@ -126,5 +126,88 @@ async fn a_path_where_no_file_can_be_is_said_so() {
         let error = open_error(path).await;
         assert!(matches!(error, StoreError::NotThere { .. }), "{error}");
         assert!(error.to_string().contains("check its address"), "{error}");
+    }
+}
+
+/// A closed file with two runs, in one of which a bit of a value has flipped.
+async fn flipped() -> tempfile::TempDir {
+    let InFolder { store, folder } = InFolder::new().await;
+    for id in ["good", "bad"] {
+        let lease = begin(&store, id).await;
+        store.append(&lease, value("charge", &format!("\"a {id} text\"")), Durability::Sync).await.unwrap();
+        store.release(&lease);
+    }
+    store.close().await.unwrap();
+    let mut bytes = fs::read(file(&folder)).unwrap();
+    let at = bytes.windows(10).position(|part| part == b"a bad text").unwrap();
+    bytes[at] ^= 2;
+    fs::write(file(&folder), bytes).unwrap();
+    folder
+}
+
+#[tokio::test]
+async fn file_with_a_flipped_bit_is_not_opened() {
+    let folder = flipped().await;
+    let error = open_error(file(&folder)).await;
+    let said = "the checksum of a row of awaitly_steps does not match";
+    assert_eq!(error, StoreError::Corrupt { detail: said.into() });
+}
+
+#[tokio::test]
+async fn unchecked_file_refuses_only_the_damaged_run() {
+    let folder = flipped().await;
+    let store = SqliteOptions::new().check(SqliteCheck::Tables).open(file(&folder)).await.unwrap();
+    assert!(is_corrupt(&store.load(&run("bad")).await));
+    assert!(is_corrupt(&store.open(request("bad")).await));
+    assert_eq!(keys(&store, "good").await, ["charge"]);
+    begin(&store, "good").await;
+}
+
+#[tokio::test]
+async fn damaged_run_stays_damaged_when_it_is_written() {
+    let fixture = InFolder::new().await;
+    let [damaged, good] = [begin(&fixture.store, "bad").await, begin(&fixture.store, "good").await];
+    fixture.sql().execute("UPDATE awaitly_runs SET workflow = 'chackout' WHERE run_id = 'bad'", []).unwrap();
+    let ending = Ending::new(Status::Completed);
+    let (refused, finished) = tokio::join!(
+        fixture.store.finish(&damaged, ending.clone()),
+        fixture.store.finish(&good, ending.clone()),
+    );
+    assert!(is_corrupt(&refused), "{refused:?}");
+    assert_eq!(finished, Ok(()));
+    assert!(is_corrupt(&fixture.store.load(&run("bad")).await));
+}
+
+#[tokio::test]
+async fn rows_of_an_application_are_not_judged() {
+    let InFolder { store, folder } = InFolder::new().await;
+    begin(&store, "order-42").await;
+    store.close().await.unwrap();
+    let sql = rusqlite::Connection::open(file(&folder)).unwrap();
+    sql.execute_batch(
+        "CREATE TABLE theirs (id INTEGER, CHECK (id > 0)); PRAGMA ignore_check_constraints = ON; \
+        INSERT INTO theirs VALUES (-1); CREATE INDEX theirs_on_ours ON awaitly_runs (workflow)",
+    )
+    .unwrap();
+    drop(sql);
+    let store = SqliteStore::open(file(&folder)).await.unwrap();
+    assert!(store.load(&run("order-42")).await.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn table_with_another_definition_is_corrupt() {
+    for harm in [
+        "ALTER TABLE awaitly_waits DROP COLUMN expires_at",
+        "DROP INDEX awaitly_runs_by_status",
+        "DROP TABLE awaitly_migrations",
+        "PRAGMA writable_schema = ON; UPDATE sqlite_schema SET sql = replace(sql, 'payload           TEXT', 'payload TEXU')",
+    ] {
+        let InFolder { store, folder } = InFolder::new().await;
+        store.close().await.unwrap();
+        rusqlite::Connection::open(file(&folder)).unwrap().execute_batch(harm).unwrap();
+        for check in [SqliteCheck::Whole, SqliteCheck::Tables] {
+            let opened = SqliteOptions::new().check(check).open(file(&folder)).await;
+            assert!(is_corrupt(&opened), "{opened:?} after {harm}");
+        }
     }
 }

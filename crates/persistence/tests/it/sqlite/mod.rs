@@ -1,5 +1,6 @@
 mod closing;
 mod damage;
+mod flipping;
 mod full;
 mod group_commit;
 mod owners;
@@ -8,6 +9,7 @@ mod processes;
 #[cfg(unix)]
 mod read_only;
 mod reopening;
+mod watching;
 
 use std::path::{Path, PathBuf};
 
@@ -15,6 +17,7 @@ use awaitly_core::journal::{Kind, Outcome, Payload, Record, Refused};
 use awaitly_core::store::{Durability, Lease, Open, Opened, Owner, RunId, Store, StoreError, StoredRun};
 use awaitly_persistence::SqliteStore;
 use awaitly_persistence::conformance::Fixture;
+use rusqlite::types::ValueRef;
 use tempfile::TempDir;
 
 mod conformance {
@@ -60,6 +63,14 @@ impl InFolder {
     fn sql(&self) -> rusqlite::Connection {
         rusqlite::Connection::open(self.file()).unwrap()
     }
+
+    /// Changes the one run, and its checksum with it.
+    fn change_run(&self, sql: &str) {
+        let sql = (self.sql(), sql);
+        assert_eq!(sql.0.execute(sql.1, []).unwrap(), 1);
+        let checksum = sql.0.query_row(&format!("SELECT {RUN} FROM awaitly_runs"), [], checksum).unwrap();
+        sql.0.execute("UPDATE awaitly_runs SET checksum = ?", [checksum]).unwrap();
+    }
 }
 
 impl Fixture for InFolder {
@@ -68,6 +79,29 @@ impl Fixture for InFolder {
     fn store(&self) -> &SqliteStore {
         &self.store
     }
+}
+
+/// The columns under the checksum of a run.
+const RUN: &str = "id, run_id, workflow, version, format, status, failed_on, token, owner, owner_file, lease_until, error, \
+    created_at, changed_at, wake_at, cancel_requested, body_checksum";
+
+/// The checksum as the format says it is: CRC-32 over the type, the length and the bytes of each value.
+fn checksum(row: &rusqlite::Row<'_>) -> rusqlite::Result<i32> {
+    let mut bytes = Vec::new();
+    let mut add = |kind, value: &[u8]| {
+        bytes.push(kind);
+        bytes.extend((value.len() as u64).to_le_bytes());
+        bytes.extend(value);
+    };
+    for column in 0..row.as_ref().column_count() {
+        match row.get_ref(column)? {
+            ValueRef::Null => add(0, &[]),
+            ValueRef::Integer(number) => add(1, &number.to_le_bytes()),
+            ValueRef::Text(text) => add(3, text),
+            other => panic!("{other:?} is in no column"),
+        }
+    }
+    Ok(crc32fast::hash(&bytes).cast_signed())
 }
 
 fn file(folder: &TempDir) -> PathBuf {
@@ -105,6 +139,11 @@ async fn is_busy(store: &impl Store, id: &str) -> bool {
 async fn keys(store: &impl Store, id: &str) -> Vec<String> {
     let stored = store.load(&run(id)).await.unwrap().unwrap();
     stored.records.iter().map(|record| record.key.to_string()).collect()
+}
+
+/// The number that a variable of the environment gives; `usual` if it is not set.
+fn number(variable: &str, usual: usize) -> usize {
+    std::env::var(variable).map_or(usual, |number| number.parse().expect("a whole number"))
 }
 
 async fn open_error(path: impl AsRef<Path>) -> StoreError {

@@ -2,13 +2,17 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use awaitly_core::store::{Store, StoreError};
 use awaitly_persistence::SqliteStore;
 
-use super::{InFolder, begin, file, hold, is_busy, request};
+use super::{Durability, InFolder, begin, file, hold, is_busy, keys, request, value};
+
+fn folder(fixture: &InFolder) -> PathBuf {
+    fixture.folder.path().join("journals.db-owners")
+}
 
 fn locks(fixture: &InFolder) -> Vec<PathBuf> {
-    let folder = fixture.folder.path().join("journals.db-owners");
-    fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect()
+    fs::read_dir(folder(fixture)).unwrap().map(|entry| entry.unwrap().path()).collect()
 }
 
 #[tokio::test]
@@ -68,6 +72,76 @@ async fn without_locks_a_lease_lasts_until_its_time_is_over() {
 async fn a_name_that_leads_out_of_the_folder_is_no_dead_owner() {
     let fixture = InFolder::new().await;
     hold(&fixture.store, request("order-42").ttl(Duration::from_secs(3600))).await;
-    fixture.sql().execute("UPDATE awaitly_runs SET owner_lock = '../nothing.lock'", []).unwrap();
+    fixture.change_run("UPDATE awaitly_runs SET owner_file = '../nothing.lock'");
     assert!(is_busy(&fixture.store, "order-42").await);
+}
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+#[tokio::test]
+async fn removed_lock_folder_leaves_the_lease_where_it_is() {
+    let fixture = InFolder::new().await;
+    let (lease, _) = hold(&fixture.store, request("order-42").ttl(HOUR)).await;
+    let before = SqliteStore::open(fixture.file()).await.unwrap();
+    fs::remove_dir_all(folder(&fixture)).unwrap();
+    let after = SqliteStore::open(fixture.file()).await.unwrap();
+    for other in [&before, &after] {
+        assert!(is_busy(other, "order-42").await, "the owner is alive");
+    }
+    fixture.store.append(&lease, value("charge", "1"), Durability::Sync).await.unwrap();
+}
+
+#[tokio::test]
+async fn removed_lock_is_made_anew_with_the_next_lease() {
+    let fixture = InFolder::new().await;
+    let (lease, _) = hold(&fixture.store, request("order-42").ttl(HOUR)).await;
+    let other = SqliteStore::open(fixture.file()).await.unwrap();
+    let own = locks(&fixture);
+    fs::remove_dir_all(folder(&fixture)).unwrap();
+    fixture.store.renew(&lease, HOUR).await.unwrap();
+    let [made] = &locks(&fixture)[..] else { panic!("expected one lock") };
+    assert!(own.contains(made));
+    assert!(is_busy(&other, "order-42").await);
+    // The lock is worth as much as the first one: without it, the lease would last for an hour.
+    fixture.store.clone().close().await.unwrap();
+    begin(&other, "order-42").await;
+}
+
+#[tokio::test]
+async fn owner_whose_lock_was_replaced_cannot_write_once_it_is_replaced() {
+    let fixture = InFolder::new().await;
+    let (lease, _) = hold(&fixture.store, request("order-42").ttl(HOUR)).await;
+    let [own] = &locks(&fixture)[..] else { panic!("expected one lock") };
+    fs::remove_file(own).unwrap();
+    fs::write(own, "").unwrap();
+    let other = SqliteStore::open(fixture.file()).await.unwrap();
+    let successor = begin(&other, "order-42").await;
+    let late = fixture.store.append(&lease, value("charge", "1"), Durability::Sync).await;
+    assert!(matches!(late, Err(StoreError::LeaseLost { .. })), "{late:?}");
+    other.append(&successor, value("charge", "2"), Durability::Sync).await.unwrap();
+    assert_eq!(keys(&other, "order-42").await, ["charge"]);
+}
+
+#[tokio::test]
+async fn copied_file_keeps_a_lease_until_its_time_is_over() {
+    let fixture = InFolder::new().await;
+    hold(&fixture.store, request("long").ttl(HOUR)).await;
+    hold(&fixture.store, request("short").ttl(Duration::ZERO)).await;
+    let copy = fixture.folder.path().join("copy.db");
+    fixture.sql().execute("VACUUM INTO ?", [copy.to_str().unwrap()]).unwrap();
+    let copy = SqliteStore::open(copy).await.unwrap();
+    assert!(is_busy(&copy, "long").await);
+    begin(&copy, "short").await;
+}
+
+#[tokio::test]
+async fn leases_of_a_dead_store_are_free_after_its_lock_was_removed() {
+    let InFolder { store, folder } = InFolder::new().await;
+    hold(&store, request("order-42").ttl(HOUR)).await;
+    store.close().await.unwrap();
+    // The first one removes the lock that was left, and must not leave a lease that nobody can judge.
+    let first = SqliteStore::open(file(&folder)).await.unwrap();
+    let second = SqliteStore::open(file(&folder)).await.unwrap();
+    begin(&second, "order-42").await;
+    drop(first);
 }

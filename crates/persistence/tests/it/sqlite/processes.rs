@@ -113,8 +113,7 @@ async fn a_frozen_process_keeps_its_lease_until_its_time_is_over_and_cannot_writ
     other.signal("-STOP");
     assert!(is_busy(&fixture.store, "order-42").await, "a frozen process was taken for a dead one");
     // An hour goes by.
-    let connection = rusqlite::Connection::open(fixture.file()).unwrap();
-    connection.execute("UPDATE awaitly_runs SET lease_until = 1", []).unwrap();
+    fixture.change_run("UPDATE awaitly_runs SET lease_until = 1");
     let lease = begin(&fixture.store, "order-42").await;
     other.signal("-CONT");
     other.tell("append");

@@ -60,7 +60,7 @@ async fn many_stores_that_open_a_new_file_at_once_make_its_tables_once() {
     let sql = rusqlite::Connection::open(file(&folder)).unwrap();
     let applied: i64 =
         sql.query_row("SELECT count(*) FROM awaitly_migrations", [], |row| row.get(0)).unwrap();
-    assert_eq!(applied, 2);
+    assert_eq!(applied, 3);
     assert_eq!(
         sql.query_row("SELECT count(*) FROM awaitly_steps", [], |row| row.get::<_, i64>(0)).unwrap(),
         8
@@ -112,4 +112,23 @@ async fn hostile_text_is_only_ever_a_value() {
             assert_eq!(record.outcome.payload().decode::<String>().unwrap(), text);
         }
     }
+}
+
+#[tokio::test]
+async fn upgraded_file_takes_the_leases_of_older_processes() {
+    let folder = tempfile::tempdir().unwrap();
+    let corpus = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/corpus/sqlite-2.db");
+    std::fs::copy(corpus, file(&folder)).unwrap();
+    let older = rusqlite::Connection::open(file(&folder)).unwrap();
+    let taken = "UPDATE awaitly_runs SET token = 5, owner = 'older', owner_lock = 'older.lock', lease_until = ? \
+        WHERE run_id = 'order-running'";
+    assert_eq!(older.execute(taken, [i64::MAX]).unwrap(), 1);
+    let store = SqliteStore::open(file(&folder)).await.unwrap();
+    let held = "SELECT count(*) FROM awaitly_runs WHERE token = 5 AND owner IS NOT NULL";
+    assert_eq!(older.query_row(held, [], |row| row.get::<_, i64>(0)).unwrap(), 0);
+    assert!(older.execute(taken, [i64::MAX]).is_err(), "an older process takes no lease any more");
+    let mut request = super::request("order-running");
+    request.version = 2;
+    let (lease, _) = super::hold(&store, request).await;
+    assert_eq!(lease.token(), 7);
 }

@@ -1,0 +1,255 @@
+//! A checksum for each row, so that a bit that flips on the disk leads to an error and not to another value.
+//!
+//! The statement that writes a record or a question writes its checksum too. A run changes column by column, so triggers of
+//! the writing connection bring its checksum up to date; they refuse to do so if the old checksum was wrong. The large
+//! columns of a run have a checksum of their own, which is part of the other one, so that a list need not read them.
+
+use std::ops::Range;
+
+use awaitly_core::store::StoreError;
+use rusqlite::functions::{Context, FunctionFlags};
+use rusqlite::types::{ToSqlOutput, ValueRef};
+use rusqlite::{Connection, Error, Params, Row, ffi, params_from_iter};
+
+use super::error::Failure;
+
+/// The columns of a run under its checksum, each behind `$of`, and the checksum.
+macro_rules! run_columns {
+    ($of:literal) => {
+        concat!(
+            $of,
+            "id,",
+            $of,
+            "run_id,",
+            $of,
+            "workflow,",
+            $of,
+            "version,",
+            $of,
+            "format,",
+            $of,
+            "status,",
+            $of,
+            "failed_on,",
+            $of,
+            "token,",
+            $of,
+            "owner,",
+            $of,
+            "owner_file,",
+            $of,
+            "lease_until,",
+            $of,
+            "error,",
+            $of,
+            "created_at,",
+            $of,
+            "changed_at,",
+            $of,
+            "wake_at,",
+            $of,
+            "cancel_requested,",
+            $of,
+            "body_checksum"
+        )
+    };
+}
+
+/// The large columns of a run, under a checksum of their own.
+macro_rules! body_columns {
+    ($of:literal) => {
+        concat!($of, "input,", $of, "input_fingerprint,", $of, "outcome_kind,", $of, "outcome")
+    };
+}
+
+/// The columns of a record under its checksum.
+macro_rules! step_columns {
+    () => {
+        "run, key, seq, kind, payload, input_fingerprint, recorded_at"
+    };
+}
+
+/// The columns of a question under its checksum.
+macro_rules! wait_columns {
+    ($of:literal) => {
+        concat!($of, "run,", $of, "key,", $of, "token,", $of, "request,", $of, "since,", $of, "expires_at")
+    };
+}
+
+pub(super) use {body_columns, run_columns, step_columns, wait_columns};
+
+/// How many columns there are in [`run_columns`].
+pub(super) const HEADER: usize = 17;
+/// How many columns there are in [`body_columns`].
+const BODY: usize = 4;
+/// How many columns there are in [`step_columns`].
+const STEP: usize = 7;
+/// How many columns there are in [`wait_columns`].
+pub(super) const WAIT: usize = 6;
+
+/// The triggers that keep the checksums of runs, for one connection.
+const TRIGGERS: &str = concat!(
+    "CREATE TEMP TRIGGER awaitly_run_added AFTER INSERT ON main.awaitly_runs BEGIN \
+        UPDATE awaitly_runs SET body_checksum = awaitly_checksum(",
+    body_columns!(""),
+    ") WHERE id = NEW.id; \
+        UPDATE awaitly_runs SET checksum = awaitly_checksum(",
+    run_columns!(""),
+    ") WHERE id = NEW.id; \
+    END; \
+    CREATE TEMP TRIGGER awaitly_run_changed AFTER UPDATE OF run_id, workflow, version, format, status, failed_on, \
+        token, owner, owner_file, lease_until, error, created_at, changed_at, wake_at, cancel_requested, input, \
+        input_fingerprint, outcome_kind, outcome ON main.awaitly_runs BEGIN \
+        SELECT awaitly_verify(OLD.checksum, ",
+    run_columns!("OLD."),
+    "); \
+        SELECT awaitly_verify(OLD.body_checksum, ",
+    body_columns!("OLD."),
+    "); \
+        UPDATE awaitly_runs SET body_checksum = awaitly_checksum(",
+    body_columns!(""),
+    ") WHERE id = NEW.id; \
+        UPDATE awaitly_runs SET checksum = awaitly_checksum(",
+    run_columns!(""),
+    ") WHERE id = NEW.id; \
+    END; \
+    CREATE TEMP TRIGGER awaitly_next_changed AFTER UPDATE OF run ON main.awaitly_next BEGIN \
+        SELECT awaitly_verify(OLD.checksum, OLD.run); \
+        UPDATE awaitly_next SET checksum = awaitly_checksum(run); \
+    END;"
+);
+
+/// A checksum in the making: CRC-32 over the type, the length and the bytes of each value.
+#[derive(Default)]
+struct Checksum(crc32fast::Hasher);
+
+impl Checksum {
+    fn add(&mut self, value: ValueRef<'_>) {
+        match value {
+            ValueRef::Null => self.add_bytes(0, &[]),
+            ValueRef::Integer(integer) => self.add_bytes(1, &integer.to_le_bytes()),
+            ValueRef::Real(real) => self.add_bytes(2, &real.to_le_bytes()),
+            ValueRef::Text(text) => self.add_bytes(3, text),
+            ValueRef::Blob(blob) => self.add_bytes(4, blob),
+        }
+    }
+
+    fn add_bytes(&mut self, kind: u8, bytes: &[u8]) {
+        let [a, b, c, d, e, f, g, h] = (bytes.len() as u64).to_le_bytes();
+        self.0.update(&[kind, a, b, c, d, e, f, g, h]);
+        self.0.update(bytes);
+    }
+
+    /// With its sign it takes four bytes in a row, without it six.
+    fn finish(self) -> i64 {
+        i64::from(self.0.finalize().cast_signed())
+    }
+}
+
+/// Binds the values of a row and, behind them, its checksum.
+pub(super) fn with_checksum<'v>(values: &'v [ValueRef<'v>]) -> impl Params + 'v {
+    let mut checksum = Checksum::default();
+    values.iter().for_each(|value| checksum.add(*value));
+    let checksum = ValueRef::Integer(checksum.finish());
+    params_from_iter(values.iter().copied().chain([checksum]).map(ToSqlOutput::Borrowed))
+}
+
+/// Checks that `columns` of a row have the checksum that stands in the column `stored`.
+pub(super) fn verify(
+    row: &Row<'_>,
+    columns: Range<usize>,
+    stored: usize,
+    table: &'static str,
+) -> Result<(), Failure> {
+    let mut checksum = Checksum::default();
+    for column in columns {
+        checksum.add(row.get_ref(column)?);
+    }
+    if row.get_ref(stored)? == ValueRef::Integer(checksum.finish()) {
+        return Ok(());
+    }
+    Err(StoreError::Corrupt { detail: format!("the checksum of a row of {table} does not match").into() }
+        .into())
+}
+
+/// Makes the functions that migrations and triggers call.
+pub(super) fn register(connection: &Connection) -> rusqlite::Result<()> {
+    let flags = FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC;
+    connection.create_scalar_function("awaitly_checksum", -1, flags, |call| Ok(of_arguments(call, 0)))?;
+    connection.create_scalar_function("awaitly_verify", -1, flags, |call| {
+        if call.get_raw(0) == ValueRef::Integer(of_arguments(call, 1)) {
+            return Ok(true);
+        }
+        Err(Error::SqliteFailure(ffi::Error::new(MISMATCH), None))
+    })
+}
+
+/// Makes `connection` keep the checksums of the runs that it changes.
+pub(super) fn keep(connection: &Connection) -> rusqlite::Result<()> {
+    connection.execute_batch(TRIGGERS)
+}
+
+/// Whether a statement was refused because the checksum of the row that it changes did not match.
+pub(super) fn is_mismatch(error: &Error) -> bool {
+    error.sqlite_error().is_some_and(|error| error.extended_code == MISMATCH)
+}
+
+/// SQLite itself never returns this code: it is meant for functions like these.
+const MISMATCH: i32 = ffi::SQLITE_CONSTRAINT_FUNCTION;
+
+fn of_arguments(call: &Context<'_>, first: usize) -> i64 {
+    let mut checksum = Checksum::default();
+    (first..call.len()).for_each(|index| checksum.add(call.get_raw(index)));
+    checksum.finish()
+}
+
+/// Checks every row of the tables.
+pub(super) fn verify_all(connection: &Connection) -> Result<(), Failure> {
+    const RUNS: &str =
+        concat!("SELECT ", run_columns!(""), ", checksum, ", body_columns!(""), " FROM awaitly_runs");
+    each_row(connection, RUNS, verify_run)?;
+    const STEPS: &str = concat!("SELECT ", step_columns!(), ", checksum FROM awaitly_steps");
+    each_row(connection, STEPS, verify_step)?;
+    const WAITS: &str = concat!("SELECT ", wait_columns!(""), ", checksum FROM awaitly_waits");
+    each_row(connection, WAITS, verify_wait)?;
+    each_row(connection, "SELECT run, checksum FROM awaitly_next", |row| verify(row, 0..1, 1, "awaitly_next"))
+}
+
+/// Checks a row of [`run_columns`], their checksum, and [`body_columns`].
+fn verify_run(row: &Row<'_>) -> Result<(), Failure> {
+    verify_header(row, 0)?;
+    verify_body(row)
+}
+
+/// Checks the [`body_columns`] of such a row.
+pub(super) fn verify_body(row: &Row<'_>) -> Result<(), Failure> {
+    verify(row, HEADER + 1..HEADER + 1 + BODY, HEADER - 1, "awaitly_runs")
+}
+
+/// Checks a row that has [`run_columns`] from column `first` on, and behind them their checksum.
+pub(super) fn verify_header(row: &Row<'_>, first: usize) -> Result<(), Failure> {
+    verify(row, first..first + HEADER, first + HEADER, "awaitly_runs")
+}
+
+/// Checks a row of [`step_columns`] and their checksum.
+pub(super) fn verify_step(row: &Row<'_>) -> Result<(), Failure> {
+    verify(row, 0..STEP, STEP, "awaitly_steps")
+}
+
+/// Checks a row that begins with [`wait_columns`] and their checksum.
+pub(super) fn verify_wait(row: &Row<'_>) -> Result<(), Failure> {
+    verify(row, 0..WAIT, WAIT, "awaitly_waits")
+}
+
+fn each_row(
+    connection: &Connection,
+    sql: &str,
+    check: impl Fn(&Row<'_>) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    let mut statement = connection.prepare(sql)?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        check(row)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,249 @@
+//! Whether the open file is still the file at its path.
+//!
+//! SQLite does not notice that its file was removed or replaced: the system keeps a removed file until it is closed, and
+//! every write to it succeeds and is gone with it. A file that was cut grows again with the next write, and has a hole.
+//! So each commit compares the file at the path of the database with the file that SQLite opened: its identity, and its
+//! size with the last one seen. A file shrinks for good reasons too, by `VACUUM` or when the log is emptied; then the
+//! database itself says whether something is missing.
+//!
+//! The store looks at the database before it acknowledges a commit. It never opens the file for that: closing it again would
+//! drop the locks that SQLite has on it. As a commit may make a cut file grow again, the store also looks before the commit,
+//! unless it did so within the last millisecond: in a stream of commits, one look for each is enough.
+//!
+//! The log is never looked at with `stat`. If the times of a file were read, Linux gives the file a new time with its next
+//! write, and the `fsync` of the commit then takes half as long again.
+
+use std::fs::{self, File, Metadata};
+use std::io::{self, ErrorKind, Seek, SeekFrom};
+#[cfg(unix)]
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use awaitly_core::store::StoreError;
+use rusqlite::{Connection, OpenFlags};
+
+use super::error::Failure;
+use super::whole;
+use super::writer::unavailable;
+
+/// For how long a look at the files is good enough before the next commit.
+const MOMENT: Duration = Duration::from_millis(1);
+
+/// The files of an open database.
+#[derive(Debug)]
+pub(super) struct Watch {
+    database: PathBuf,
+    id: Id,
+    /// The size of the database when it was last looked at.
+    size: Size,
+    log: Log,
+    /// When both files were last looked at before a commit.
+    looked: Option<Instant>,
+    /// The database became smaller, and what is missing in it is not known yet.
+    has_shrunk: bool,
+    /// A cut file stays cut, also after it has grown again.
+    cut: Option<StoreError>,
+}
+
+impl Watch {
+    /// Begins to watch the database at `path`, which SQLite has open. `id` is that of the file at the path before it was
+    /// opened; [`None`] if there was none.
+    pub(super) fn begin(path: &Path, id: Option<Id>) -> Result<Self, StoreError> {
+        let found = metadata(path)?;
+        let (found, size) = (Id::of(&found), Size::of(&found));
+        if id.is_some_and(|id| id != found) {
+            return Err(gone(path));
+        }
+        Ok(Self {
+            database: path.into(),
+            id: found,
+            size,
+            log: Log::of(path)?,
+            looked: None,
+            has_shrunk: false,
+            cut: None,
+        })
+    }
+
+    /// Checks the files before a commit.
+    pub(super) fn before_commit(&mut self, connection: &Connection) -> Result<(), StoreError> {
+        self.cut.clone().map_or(Ok(()), Err)?;
+        if self.log.is_cut(connection)? {
+            return Err(self.is_cut("the write-ahead log"));
+        }
+        if self.looked.is_some_and(|looked| looked.elapsed() < MOMENT) {
+            return Ok(());
+        }
+        self.look(connection)
+    }
+
+    /// Checks the files whenever they were looked at.
+    pub(super) fn look(&mut self, connection: &Connection) -> Result<(), StoreError> {
+        self.cut.clone().map_or(Ok(()), Err)?;
+        self.log.is_there()?;
+        self.before_acknowledging(connection)?;
+        self.looked = Some(Instant::now());
+        Ok(())
+    }
+
+    /// Checks the database after a commit, before it is acknowledged.
+    pub(super) fn before_acknowledging(&mut self, connection: &Connection) -> Result<(), StoreError> {
+        let found = metadata(&self.database)?;
+        if Id::of(&found) != self.id {
+            return Err(gone(&self.database));
+        }
+        let size = Size::of(&found);
+        self.has_shrunk |= size.is_less_than(self.size);
+        self.size = size;
+        if self.has_shrunk && self.is_damaged(connection)? {
+            return Err(self.is_cut("the file"));
+        }
+        self.has_shrunk = false;
+        Ok(())
+    }
+
+    /// Whether something is missing in the file, by a connection that has nothing of it in its cache. The log is copied into
+    /// the file before: a page that was copied already is in the log only until the log begins anew.
+    fn is_damaged(&self, connection: &Connection) -> Result<bool, StoreError> {
+        match self.check_again(connection) {
+            Ok(()) => Ok(false),
+            Err(StoreError::Corrupt { .. }) => Ok(true),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn check_again(&self, connection: &Connection) -> Result<(), StoreError> {
+        if pragma(connection, "PRAGMA wal_checkpoint(RESTART)", 0)? != 0 {
+            let detail = "the file has become shorter, and other processes keep it busy".into();
+            return Err(StoreError::Unavailable { detail });
+        }
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let again = Connection::open_with_flags(&self.database, flags).map_err(Failure::from)?;
+        Ok(whole::verify(&again)?)
+    }
+
+    fn is_cut(&mut self, part: &str) -> StoreError {
+        let detail = format!("{part} was cut while it was open").into();
+        self.cut.insert(StoreError::Corrupt { detail }).clone()
+    }
+}
+
+/// The write-ahead log.
+#[derive(Debug)]
+struct Log {
+    path: PathBuf,
+    /// SQLite has no locks on this file.
+    file: File,
+    /// When it was last looked at.
+    length: u64,
+}
+
+impl Log {
+    fn of(database: &Path) -> Result<Self, StoreError> {
+        let mut path = database.as_os_str().to_owned();
+        path.push("-wal");
+        let path = PathBuf::from(path);
+        let file = File::open(&path).map_err(|error| lost(&path, &error))?;
+        Ok(Self { path, file, length: 0 })
+    }
+
+    /// It is an error if there is no file at its path.
+    fn is_there(&self) -> Result<(), StoreError> {
+        // It is no link, so this fails in one way or another.
+        match fs::read_link(&self.path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => Err(gone(&self.path)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether the log is shorter than what is in it.
+    fn is_cut(&mut self, connection: &Connection) -> Result<bool, StoreError> {
+        let length = self.file.seek(SeekFrom::End(0)).map_err(|error| unavailable(&error))?;
+        if length < self.length {
+            let page: u64 = pragma(connection, "PRAGMA page_size", 0)?;
+            let frames: u64 = pragma(connection, "PRAGMA wal_checkpoint(NOOP)", 1)?;
+            if frames > 0 && length < 32 + frames * (24 + page) {
+                return Ok(true);
+            }
+        }
+        self.length = length;
+        Ok(false)
+    }
+}
+
+/// What tells a file from every other one of the machine, for as long as it is open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Id {
+    #[cfg(unix)]
+    device_and_inode: (u64, u64),
+}
+
+impl Id {
+    /// The identity of the file at `path`, if there is one.
+    pub(super) fn at(path: &Path) -> Option<Self> {
+        fs::metadata(path).ok().as_ref().map(Self::of)
+    }
+
+    #[cfg(unix)]
+    pub(super) fn of(metadata: &Metadata) -> Self {
+        Self { device_and_inode: (metadata.dev(), metadata.ino()) }
+    }
+
+    /// An open file can be neither removed nor replaced there.
+    #[cfg(not(unix))]
+    pub(super) fn of(_: &Metadata) -> Self {
+        Self {}
+    }
+}
+
+/// How large a file is. A file that was cut and has grown again is as long as before, with a hole in it.
+#[derive(Debug, Clone, Copy)]
+struct Size {
+    length: u64,
+    #[cfg(unix)]
+    blocks: u64,
+}
+
+impl Size {
+    #[cfg(unix)]
+    fn of(metadata: &Metadata) -> Self {
+        Self { length: metadata.len(), blocks: metadata.blocks() }
+    }
+
+    #[cfg(not(unix))]
+    fn of(metadata: &Metadata) -> Self {
+        Self { length: metadata.len() }
+    }
+
+    fn is_less_than(self, before: Self) -> bool {
+        #[cfg(unix)]
+        if self.blocks < before.blocks {
+            return true;
+        }
+        self.length < before.length
+    }
+}
+
+fn metadata(path: &Path) -> Result<Metadata, StoreError> {
+    fs::metadata(path).map_err(|error| lost(path, &error))
+}
+
+fn lost(path: &Path, error: &io::Error) -> StoreError {
+    match error.kind() {
+        ErrorKind::NotFound => gone(path),
+        _ => unavailable(error),
+    }
+}
+
+fn gone(path: &Path) -> StoreError {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let detail =
+        format!("`{name}` was removed or replaced while it was open, put it back and open the store again");
+    StoreError::NotThere { detail: detail.into() }
+}
+
+fn pragma(connection: &Connection, sql: &str, column: usize) -> Result<u64, StoreError> {
+    let value = connection.query_row(sql, [], |row| row.get::<_, i64>(column)).map_err(Failure::from)?;
+    Ok(u64::try_from(value).unwrap_or(0))
+}
