@@ -166,7 +166,7 @@ impl<'r, T> WaitFor<'r, T> {
         &self.frame
     }
 
-    /// Waits under `key` instead of the step's name: see [`Step::key`].
+    /// Waits under `key` instead of the step's name: see [`Step::key`](crate::step::Step::key).
     pub fn key(mut self, key: impl Into<Key>) -> Self {
         self.frame.set_key(&key.into());
         self

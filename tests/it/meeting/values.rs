@@ -106,11 +106,13 @@ async fn saga_undoes_a_step_whose_value_could_not_be_recorded() {
     assert_eq!(status(&store, "r").await, Status::Failed);
 }
 
+type Edge = (u128, Option<f64>, BTreeMap<i32, char>);
+
 #[tokio::test]
 async fn values_at_the_edge_of_json_come_back_on_every_store() {
     on_every_store(async |store| {
         let workflow = Workflow::new("edge").any_store(store);
-        let body = async |run: &DurableRun| -> Result<(u128, Option<f64>, BTreeMap<i32, char>), RunError> {
+        let body = async |run: &DurableRun| -> Result<Edge, RunError> {
             let wide = step!(run, "wide", async { Ok::<u128, RunError>(u128::MAX) });
             let none = step!(run, "none", async { Ok::<Option<f64>, RunError>(None) });
             let map = step!(run, "map", async { Ok::<_, RunError>(BTreeMap::from([(-1, '\u{1f600}')])) });

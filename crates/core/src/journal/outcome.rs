@@ -291,7 +291,7 @@ mod tests {
             secret: String,
         }
         #[derive(Serialize, Deserialize)]
-        struct Nested(Option<Box<Nested>>, Vec<()>);
+        struct Nested(Option<Box<Self>>, Vec<()>);
 
         assert!(Payload::encode_to_return(&u128::MAX).is_ok());
         assert!(Payload::encode_to_return(&Untagged::Wide(u128::MAX)).is_err());

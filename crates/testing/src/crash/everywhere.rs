@@ -82,7 +82,7 @@ impl Leavings {
     fn find(self) -> Option<(Vec<Accident>, Vec<Finding>)> {
         let Self { undone, left } = self;
         left.into_iter().find_map(|(accidents, left)| {
-            let whats = left.intersection(&undone).map(|what| what.to_string());
+            let whats = left.intersection(&undone).map(ToString::to_string);
             let findings: Vec<_> = whats.map(|what| Finding::WorkLeft { what }).collect();
             (!findings.is_empty()).then_some((accidents, findings))
         })

@@ -16,6 +16,7 @@ use crate::error::RunError;
 use crate::event::EventKind;
 use crate::guard::Refusal;
 use crate::journal::{Record, Retrying, Timestamp};
+use crate::run::Shared;
 use crate::run::{Waits, Writing};
 use crate::store::Durability;
 
@@ -111,7 +112,7 @@ impl Frame<'_> {
     }
 
     fn parks(&self, delay: Duration) -> bool {
-        let longest = self.run.filter(|_| self.is_recorded()).and_then(|run| run.park_after());
+        let longest = self.run.filter(|_| self.is_recorded()).and_then(Shared::park_after);
         longest.is_some_and(|longest| delay > longest)
     }
 

@@ -123,7 +123,6 @@ impl Cancelling {
     /// Decides what becomes of it, for a run with this header. `is_too_late`: the journal holds
     /// [`Key::TOO_LATE_TO_CANCEL`](crate::journal::Key::TOO_LATE_TO_CANCEL). Only [`Cancelled::Requested`] and
     /// [`Cancelled::WithoutUndo`] change the run.
-    #[must_use]
     pub fn decide(self, header: &Header, lease: LeaseInfo, is_too_late: bool) -> Cancelled {
         match (self, header.status, lease) {
             (_, status, _) if status.has_ended() => Cancelled::Ended(status),
