@@ -4,8 +4,6 @@
 //! the writing connection bring its checksum up to date; they refuse to do so if the old checksum was wrong. The large
 //! columns of a run have a checksum of their own, which is part of the other one, so that a list need not read them.
 
-use std::ops::Range;
-
 use awaitly_core::store::StoreError;
 use rusqlite::functions::{Context, FunctionFlags};
 use rusqlite::types::{ToSqlOutput, ValueRef};
@@ -83,7 +81,7 @@ pub(super) const HEADER: usize = 17;
 /// How many columns there are in [`body_columns`].
 const BODY: usize = 4;
 /// How many columns there are in [`step_columns`].
-const STEP: usize = 7;
+pub(super) const STEP: usize = 7;
 /// How many columns there are in [`wait_columns`].
 pub(super) const WAIT: usize = 6;
 
@@ -119,30 +117,54 @@ const TRIGGERS: &str = concat!(
     END;"
 );
 
-/// A checksum in the making: CRC-32 over the type, the length and the bytes of each value.
-#[derive(Default)]
-struct Checksum(crc32fast::Hasher);
+/// A checksum in the making: CRC-32 over a byte for the type of each value, and its bytes; those of a text behind their
+/// number.
+struct Checksum {
+    hasher: crc32fast::Hasher,
+    /// Not hashed yet. One call for all small values takes a fraction of the time of a call for each.
+    bytes: Vec<u8>,
+}
+
+impl Default for Checksum {
+    fn default() -> Self {
+        // Most rows fit.
+        Self { hasher: crc32fast::Hasher::new(), bytes: Vec::with_capacity(192) }
+    }
+}
 
 impl Checksum {
     fn add(&mut self, value: ValueRef<'_>) {
         match value {
-            ValueRef::Null => self.add_bytes(0, &[]),
-            ValueRef::Integer(integer) => self.add_bytes(1, &integer.to_le_bytes()),
-            ValueRef::Real(real) => self.add_bytes(2, &real.to_le_bytes()),
-            ValueRef::Text(text) => self.add_bytes(3, text),
-            ValueRef::Blob(blob) => self.add_bytes(4, blob),
+            ValueRef::Null => self.bytes.push(0),
+            ValueRef::Integer(integer) => self.add_number(1, integer.to_le_bytes()),
+            ValueRef::Real(real) => self.add_number(2, real.to_le_bytes()),
+            ValueRef::Text(text) => self.add_text(3, text),
+            ValueRef::Blob(blob) => self.add_text(4, blob),
         }
     }
 
-    fn add_bytes(&mut self, kind: u8, bytes: &[u8]) {
-        let [a, b, c, d, e, f, g, h] = (bytes.len() as u64).to_le_bytes();
-        self.0.update(&[kind, a, b, c, d, e, f, g, h]);
-        self.0.update(bytes);
+    fn add_number(&mut self, kind: u8, bytes: [u8; 8]) {
+        self.bytes.push(kind);
+        self.bytes.extend_from_slice(&bytes);
+    }
+
+    fn add_text(&mut self, kind: u8, text: &[u8]) {
+        /// A text that is not copied to be hashed.
+        const LARGE: usize = 512;
+        self.add_number(kind, (text.len() as u64).to_le_bytes());
+        if text.len() < LARGE {
+            self.bytes.extend_from_slice(text);
+        } else {
+            self.hasher.update(&self.bytes);
+            self.hasher.update(text);
+            self.bytes.clear();
+        }
     }
 
     /// With its sign it takes four bytes in a row, without it six.
-    fn finish(self) -> i64 {
-        i64::from(self.0.finalize().cast_signed())
+    fn finish(mut self) -> i64 {
+        self.hasher.update(&self.bytes);
+        i64::from(self.hasher.finalize().cast_signed())
     }
 }
 
@@ -154,18 +176,20 @@ pub(super) fn with_checksum<'v>(values: &'v [ValueRef<'v>]) -> impl Params + 'v 
     params_from_iter(values.iter().copied().chain([checksum]).map(ToSqlOutput::Borrowed))
 }
 
-/// Checks that `columns` of a row have the checksum that stands in the column `stored`.
-pub(super) fn verify(
-    row: &Row<'_>,
-    columns: Range<usize>,
-    stored: usize,
-    table: &'static str,
-) -> Result<(), Failure> {
-    let mut checksum = Checksum::default();
-    for column in columns {
-        checksum.add(row.get_ref(column)?);
+/// Reads `N` columns of a row, the first of them the column `first`.
+fn columns<'row, const N: usize>(row: &'row Row<'_>, first: usize) -> rusqlite::Result<[ValueRef<'row>; N]> {
+    let mut values = [ValueRef::Null; N];
+    for (column, value) in (first..).zip(&mut values) {
+        *value = row.get_ref(column)?;
     }
-    if row.get_ref(stored)? == ValueRef::Integer(checksum.finish()) {
+    Ok(values)
+}
+
+/// Checks that `values` of a row have the checksum that is stored with them.
+fn verify(values: &[ValueRef<'_>], stored: ValueRef<'_>, table: &'static str) -> Result<(), Failure> {
+    let mut checksum = Checksum::default();
+    values.iter().for_each(|value| checksum.add(*value));
+    if stored == ValueRef::Integer(checksum.finish()) {
         return Ok(());
     }
     Err(StoreError::Corrupt { detail: format!("the checksum of a row of {table} does not match").into() }
@@ -209,10 +233,12 @@ pub(super) fn verify_all(connection: &Connection) -> Result<(), Failure> {
         concat!("SELECT ", run_columns!(""), ", checksum, ", body_columns!(""), " FROM awaitly_runs");
     each_row(connection, RUNS, verify_run)?;
     const STEPS: &str = concat!("SELECT ", step_columns!(), ", checksum FROM awaitly_steps");
-    each_row(connection, STEPS, verify_step)?;
+    each_row(connection, STEPS, |row| step(row).map(drop))?;
     const WAITS: &str = concat!("SELECT ", wait_columns!(""), ", checksum FROM awaitly_waits");
     each_row(connection, WAITS, verify_wait)?;
-    each_row(connection, "SELECT run, checksum FROM awaitly_next", |row| verify(row, 0..1, 1, "awaitly_next"))
+    each_row(connection, "SELECT run, checksum FROM awaitly_next", |row| {
+        verify(&[row.get_ref(0)?], row.get_ref(1)?, "awaitly_next")
+    })
 }
 
 /// Checks a row of [`run_columns`], their checksum, and [`body_columns`].
@@ -223,22 +249,24 @@ fn verify_run(row: &Row<'_>) -> Result<(), Failure> {
 
 /// Checks the [`body_columns`] of such a row.
 pub(super) fn verify_body(row: &Row<'_>) -> Result<(), Failure> {
-    verify(row, HEADER + 1..HEADER + 1 + BODY, HEADER - 1, "awaitly_runs")
+    verify(&columns::<BODY>(row, HEADER + 1)?, row.get_ref(HEADER - 1)?, "awaitly_runs")
 }
 
 /// Checks a row that has [`run_columns`] from column `first` on, and behind them their checksum.
 pub(super) fn verify_header(row: &Row<'_>, first: usize) -> Result<(), Failure> {
-    verify(row, first..first + HEADER, first + HEADER, "awaitly_runs")
-}
-
-/// Checks a row of [`step_columns`] and their checksum.
-pub(super) fn verify_step(row: &Row<'_>) -> Result<(), Failure> {
-    verify(row, 0..STEP, STEP, "awaitly_steps")
+    verify(&columns::<HEADER>(row, first)?, row.get_ref(first + HEADER)?, "awaitly_runs")
 }
 
 /// Checks a row that begins with [`wait_columns`] and their checksum.
 pub(super) fn verify_wait(row: &Row<'_>) -> Result<(), Failure> {
-    verify(row, 0..WAIT, WAIT, "awaitly_waits")
+    verify(&columns::<WAIT>(row, 0)?, row.get_ref(WAIT)?, "awaitly_waits")
+}
+
+/// Returns the [`step_columns`] of a row of these and their checksum, which it checks.
+pub(super) fn step<'row>(row: &'row Row<'_>) -> Result<[ValueRef<'row>; STEP], Failure> {
+    let values = columns::<STEP>(row, 0)?;
+    verify(&values, row.get_ref(STEP)?, "awaitly_steps")?;
+    Ok(values)
 }
 
 fn each_row(

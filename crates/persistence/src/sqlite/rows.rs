@@ -96,8 +96,9 @@ pub(super) fn records(connection: &Connection, slot: i64) -> Result<Vec<Record>,
     let mut rows = statement.query([slot])?;
     let (mut order, mut found) = (Vec::new(), Vec::new());
     while let Some(row) = rows.next()? {
-        order.push((row.get::<_, i64>(2)?, found.len()));
-        found.push(Some(record(row)?));
+        let (seq, record) = record(row)?;
+        order.push((seq, found.len()));
+        found.push(Some(record));
     }
     // Sorts numbers instead of records, and then moves each record once.
     order.sort_unstable();
@@ -122,7 +123,7 @@ pub(super) fn open_runs(
 pub(super) fn record_under(connection: &Connection, slot: i64, key: &Key) -> Result<Option<Record>, Failure> {
     let mut statement = connection.prepare_cached(RECORD)?;
     let mut rows = statement.query((slot, key.as_str()))?;
-    rows.next()?.map(record).transpose()
+    Ok(rows.next()?.map(record).transpose()?.map(|(_, record)| record))
 }
 
 /// Whether there is a record under `key`.
@@ -219,13 +220,16 @@ fn moment(row: &Row<'_>, index: usize) -> Result<Timestamp, Failure> {
     Ok(Timestamp::from_millis(row.get::<_, i64>(index)?.max(0).cast_unsigned()))
 }
 
-/// A record, from [`step_columns`] and their checksum.
-fn record(row: &Row<'_>) -> Result<Record, Failure> {
-    checksum::verify_step(row)?;
-    let key: Arc<str> = text(row, 1, "key")?.into();
-    let kind = kind_of(row.get(3)?, "kind")?;
-    let payload = Payload::from_stored(text(row, 4, "payload")?);
-    Ok(Record { key: key.into(), outcome: Outcome::from_parts(kind, payload), input: fingerprint(row, 5)? })
+/// A record and its number, from [`step_columns`] and their checksum.
+fn record(row: &Row<'_>) -> Result<(i64, Record), Failure> {
+    let [_, key, seq, kind, payload, input, _] = checksum::step(row)?;
+    let seq = seq.as_i64().map_err(|_| undecodable("seq"))?;
+    let key: Arc<str> = key.as_str().map_err(|_| undecodable("key"))?.into();
+    let kind = kind_of(kind.as_i64().map_err(|_| undecodable("kind"))?, "kind")?;
+    let payload = Payload::from_stored(payload.as_str().map_err(|_| undecodable("payload"))?);
+    let input = input.as_i64_or_null().map_err(|_| undecodable("input_fingerprint"))?;
+    let input = input.map(|bits| Fingerprint::from_bits(bits.cast_unsigned()));
+    Ok((seq, Record { key: key.into(), outcome: Outcome::from_parts(kind, payload), input }))
 }
 
 fn kind_of(number: i64, column: &'static str) -> Result<Kind, StoreError> {

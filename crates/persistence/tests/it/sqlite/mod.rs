@@ -85,19 +85,22 @@ impl Fixture for InFolder {
 const RUN: &str = "id, run_id, workflow, version, format, status, failed_on, token, owner, owner_file, lease_until, error, \
     created_at, changed_at, wake_at, cancel_requested, body_checksum";
 
-/// The checksum as the format says it is: CRC-32 over the type, the length and the bytes of each value.
+/// The checksum as the format says it is: CRC-32 over the type and the bytes of each value, those of a text behind their
+/// number.
 fn checksum(row: &rusqlite::Row<'_>) -> rusqlite::Result<i32> {
     let mut bytes = Vec::new();
-    let mut add = |kind, value: &[u8]| {
-        bytes.push(kind);
-        bytes.extend((value.len() as u64).to_le_bytes());
-        bytes.extend(value);
-    };
     for column in 0..row.as_ref().column_count() {
         match row.get_ref(column)? {
-            ValueRef::Null => add(0, &[]),
-            ValueRef::Integer(number) => add(1, &number.to_le_bytes()),
-            ValueRef::Text(text) => add(3, text),
+            ValueRef::Null => bytes.push(0),
+            ValueRef::Integer(number) => {
+                bytes.push(1);
+                bytes.extend(number.to_le_bytes());
+            }
+            ValueRef::Text(text) => {
+                bytes.push(3);
+                bytes.extend((text.len() as u64).to_le_bytes());
+                bytes.extend(text);
+            }
             other => panic!("{other:?} is in no column"),
         }
     }
