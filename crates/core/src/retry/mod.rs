@@ -159,7 +159,8 @@ impl<P> Retry<P> {
     }
 
     /// Sets how long a guard may refuse a step before the refusal is the step's failure. A refusal is not an attempt:
-    /// the step waits for the time that the guard names, or else for the next delay of this policy, and asks again.
+    /// the step waits for the time that the guard names, or else for the next delay of this policy, at least a
+    /// millisecond, and asks again.
     ///
     /// A deadline of the step or its run decides instead of this, and so does a durable run, which asks for as long as
     /// it takes: if the wait is longer than the workflow's [`park_after`](crate::Workflow::park_after), the run holds no

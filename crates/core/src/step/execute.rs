@@ -333,12 +333,16 @@ fn between<Entering, Held, Attempt, T, E>(next: Next) -> State<Entering, Held, A
     }
 }
 
+/// A guard that names no time is not asked in a loop that waits for nothing, also if the policy has no delay.
+const ASKED_AGAIN_AFTER: Duration = Duration::from_millis(1);
+
 /// Returns what follows a refusal, if the step asks its guards again.
 #[cold]
 fn ask_again<F, A: Invoke<F>>(frame: &mut Frame<'_>, attempts: &A, refusal: &Refusal) -> Option<Next> {
     let (refusals, previous) = frame.refused_again();
     let (delay, longest) =
         attempts.after_refusal(refusals, previous, refusal.retry_after, || frame.dice())?;
+    let delay = delay.max(ASKED_AGAIN_AFTER);
     frame.may_ask_again(delay, longest).then(|| frame.ask_again(delay, refusal))
 }
 

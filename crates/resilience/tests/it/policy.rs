@@ -181,7 +181,7 @@ async fn predicates_guards_and_budgets_are_added_to_the_numbers() {
     assert_eq!(once.unwrap(), 7);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_refusal_costs_the_budget_nothing() {
     let (budget, full) = (Budget::new(4, 0.0), ConcurrencyLimiter::options("full", 1).max_waiting(0).build());
     let mut running = Box::pin(full.call(std::future::pending::<Result<u32, ApiError>>));
