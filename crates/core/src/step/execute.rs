@@ -164,7 +164,7 @@ where
                         }
                         None => {
                             refused = true;
-                            Err(Error::Run(frame.refused(refusal)))
+                            frame.classify(Err(Error::Run(frame.refused(refusal))))
                         }
                     },
                     Poll::Pending => Err(Error::Run(ready!(frame.poll_limits(cx)))),
@@ -306,7 +306,6 @@ where
                 StateProj::Unkept { .. } | StateProj::Done => return Poll::Pending,
             };
 
-            let ended = frame.classify(ended);
             if !refused && let Some(next) = again(frame, this.attempts, &ended) {
                 this.state.set(between(next));
                 continue;
@@ -333,16 +332,12 @@ fn between<Entering, Held, Attempt, T, E>(next: Next) -> State<Entering, Held, A
     }
 }
 
-/// A guard that names no time is not asked in a loop that waits for nothing, also if the policy has no delay.
-const ASKED_AGAIN_AFTER: Duration = Duration::from_millis(1);
-
 /// Returns what follows a refusal, if the step asks its guards again.
 #[cold]
 fn ask_again<F, A: Invoke<F>>(frame: &mut Frame<'_>, attempts: &A, refusal: &Refusal) -> Option<Next> {
     let (refusals, previous) = frame.refused_again();
     let (delay, longest) =
         attempts.after_refusal(refusals, previous, refusal.retry_after, || frame.dice())?;
-    let delay = delay.max(ASKED_AGAIN_AFTER);
     frame.may_ask_again(delay, longest).then(|| frame.ask_again(delay, refusal))
 }
 

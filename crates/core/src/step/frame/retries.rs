@@ -16,8 +16,7 @@ use crate::error::RunError;
 use crate::event::EventKind;
 use crate::guard::Refusal;
 use crate::journal::{Record, Retrying, Timestamp};
-use crate::run::Shared;
-use crate::run::{Waits, Writing};
+use crate::run::{Shared, Waits, Writing};
 use crate::store::Durability;
 
 /// The part of a step that only steps with retries have.
@@ -66,8 +65,14 @@ impl Frame<'_> {
     }
 
     /// Returns whether a delay has to pass before the first attempt of this execution. The run waits if it is long.
+    #[inline]
     pub(in crate::step) fn resumed_delay(&mut self) -> Option<Result<(), RunError>> {
         let left = self.detail.as_ref()?.retries.as_ref()?.left?;
+        self.delay_left(left)
+    }
+
+    #[cold]
+    fn delay_left(&mut self, left: Duration) -> Option<Result<(), RunError>> {
         if !self.parks(left) {
             return Some(Ok(()));
         }
