@@ -15,6 +15,7 @@ use super::{Ended, Frame, Invoke, Keep};
 use crate::error::{Error, Limit, RunError};
 use crate::event::RecordedKind;
 use crate::guard::{Guard, Pass, Refusal, Verdict};
+use crate::journal::Outcome;
 use crate::run::{Hooked, Writing};
 
 pin_project! {
@@ -419,32 +420,33 @@ fn played<T, E, R: Keep<T, E>>(cue: Cue) -> Option<Result<Ended<T, E>, Misfit>> 
 }
 
 /// The outcome that stands without running the step: what the journal holds, or why nothing may run.
+#[inline]
 fn look_up<T, E: fmt::Display, R: Keep<T, E>>(frame: &mut Frame<'_>) -> Option<Ended<T, E>> {
-    let found = match frame.look_up(R::RECORDS) {
-        Ok(None) => return None,
-        Ok(Some(found)) => found,
-        Err(error) => {
-            frame.note_pause(&error);
-            return Some(Err(Error::Run(error)));
-        }
-    };
-    match R::decode(&found.outcome) {
+    match frame.look_up(R::RECORDS) {
+        Ok(None) => None,
+        Ok(Some(found)) => reuse::<T, E, R>(frame, &found.outcome),
+        Err(error) => Some(Err(Error::Run(refused(frame, error)))),
+    }
+}
+
+/// The recorded outcome, if it counts.
+#[inline(never)]
+fn reuse<T, E: fmt::Display, R: Keep<T, E>>(frame: &mut Frame<'_>, outcome: &Outcome) -> Option<Ended<T, E>> {
+    match R::decode(outcome) {
         Some(Ok(ended)) => {
             frame.reused(ended.is_err());
             Some(ended)
         }
         Some(Err(error)) => Some(Err(Error::Run(frame.undecodable(&error)))),
-        None => disregard(frame),
+        None => frame.disregard().err().map(|error| Err(Error::Run(refused(frame, error)))),
     }
 }
 
-/// What is recorded does not count: the step runs, where it may.
+/// The step may not run, because of `error`. Returns the error.
 #[cold]
-#[inline(never)]
-fn disregard<T, E>(frame: &mut Frame<'_>) -> Option<Ended<T, E>> {
-    let error = frame.disregard().err()?;
+fn refused(frame: &Frame<'_>, error: RunError) -> RunError {
     frame.note_pause(&error);
-    Some(Err(Error::Run(error)))
+    error
 }
 
 /// Tells the guards how the attempt ended. A cancelled one counts as nothing, and so does one whose time went by at
