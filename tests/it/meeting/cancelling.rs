@@ -7,7 +7,7 @@ use awaitly::journal::Status;
 use awaitly::persistence::MemoryStore;
 use awaitly::saga::{DurableSaga, SagaError, saga};
 use awaitly::store::{Cancelled, Operate};
-use awaitly::{DurableRun, RunError, Workflow, step};
+use awaitly::{DurableRun, Error, RunError, Workflow, parallel, step};
 use tokio_util::sync::CancellationToken;
 
 use super::{answer, id, is_due, status};
@@ -238,4 +238,75 @@ async fn run_that_is_cancelled_in_the_middle_of_its_undo_does_not_go_forward() {
     assert!(workflow.run("r", body).await.is_err());
     assert_eq!(hotel.acts(), ["book", "charge", "refund", "give back"]);
     assert_eq!(status(&store, "r").await, Status::Cancelled);
+}
+
+#[tokio::test(start_paused = true)]
+async fn cancelled_run_finds_its_saga_behind_a_branch_that_it_refuses() {
+    let (store, hotel) = (MemoryStore::new(), hotel());
+    let workflow = Workflow::new("order").store(store.clone());
+    let body = async |run: &DurableRun| -> Ended<u32> {
+        let never = std::future::pending::<Result<u32, RunError>>;
+        let sold_out = async || Err::<u32, RunError>(RunError::Expired { step: "offer".into() });
+        let both = async || -> Result<(u32, u32), RunError> {
+            Ok(parallel!(run, "offers", { slow: never(), gone: sold_out() }))
+        };
+        if let Err(error) = both().await
+            && error.pauses()
+        {
+            return Err(SagaError::new(error));
+        }
+        let each = run.each("hotels", [0, 1], async |hotel: u32| match hotel {
+            0 => std::future::pending().await,
+            _ => Err::<u32, RunError>(RunError::Expired { step: "hotel".into() }),
+        });
+        if let Err(Error::Run(error)) = each.concurrency(2).await
+            && error.pauses()
+        {
+            return Err(SagaError::new(error));
+        }
+        signed(run, hotel).await
+    };
+    assert!(matches!(workflow.run("r", body).await.unwrap_err().into_error(), RunError::Waiting { .. }));
+    let cancelled = workflow.cancel("r", body).await.unwrap_err();
+    assert_eq!(cancelled, SagaError::new(cancelled_at("signature")));
+    assert_eq!((status(&store, "r").await, hotel.acts()), (Status::Cancelled, vec!["book", "give back"]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn step_of_a_run_that_died_before_its_first_record_is_in_doubt() {
+    let (store, hotel) = (MemoryStore::new(), hotel());
+    let workflow = Workflow::new("order").store(store.clone());
+    let body = async |run: &DurableRun| -> Ended<u32> {
+        saga(run, async |saga| {
+            let slow = async {
+                hotel.act("book").await?;
+                std::future::pending::<Result<u32, RunError>>().await
+            };
+            let room: u32 = step!(saga, "room", compensate = |_: u32| hotel.act("give back"), slow);
+            Ok(room)
+        })
+        .await
+    };
+    let died = tokio::time::timeout(secs(1), workflow.run("r", body)).await;
+    assert!(died.is_err() && hotel.acts() == ["book"]);
+    let cancelled = workflow.cancel("r", body).await.unwrap_err();
+    assert_eq!(cancelled.in_doubt(), ["room".into()]);
+    assert_eq!(status(&store, "r").await, Status::Cancelled);
+}
+
+#[tokio::test(start_paused = true)]
+async fn saga_that_is_undone_after_it_went_to_wait_tells_of_the_cancellation() {
+    let (store, hotel, token) = (MemoryStore::new(), hotel(), CancellationToken::new());
+    let workflow = Workflow::new("order").store(store.clone()).cancel_on(token.clone());
+    let body = async |run: &DurableRun| -> Ended<u32> {
+        saga(run, async |saga| {
+            room(&saga, hotel).await?;
+            let asked = run.wait_for("signature").await;
+            token.cancel();
+            asked
+        })
+        .await
+    };
+    assert_eq!(workflow.run("r", body).await, Err(SagaError::new(cancelled_at("signature"))));
+    assert_eq!((status(&store, "r").await, hotel.acts()), (Status::Cancelled, vec!["book", "give back"]));
 }

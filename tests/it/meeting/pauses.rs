@@ -10,7 +10,7 @@ use awaitly::persistence::MemoryStore;
 use awaitly::resilience::{CircuitBreaker, Fallback};
 use awaitly::saga::{SagaError, saga};
 use awaitly::store::Store;
-use awaitly::{DurableRun, Limit, RunError, Workflow, parallel, race, step};
+use awaitly::{DurableRun, FromStep, Limit, RunError, Workflow, parallel, race, step};
 use tokio_util::sync::CancellationToken;
 
 use super::{Heard, answer, id, is_due, open_questions, status};
@@ -322,4 +322,23 @@ async fn wait_in_a_spawned_task_does_not_fail_the_step_that_joins_it() {
     assert!(store.load(&id("r")).await.unwrap().unwrap().records.is_empty());
     answer(&store, "r", "manager", 7).await;
     assert_eq!(workflow.run("r", body).await, Ok(7));
+}
+
+#[tokio::test(start_paused = true)]
+async fn branch_that_fails_after_a_wait_inside_of_it_is_no_wait() {
+    let store = MemoryStore::new();
+    let workflow = Workflow::new("ask").store(store.clone());
+    let body = async |run: &DurableRun| -> Result<(u32, Vec<u32>), RunError> {
+        let list = async || {
+            let items = run.each("items", [0, 1], async |item: u32| match item {
+                0 => run.wait_for("bob").await,
+                _ => Err::<u32, RunError>(RunError::Expired { step: "item".into() }),
+            });
+            items.await.map_err(RunError::from_step)
+        };
+        Ok(parallel!(run, "both", { a: run.wait_for::<u32>("ada"), b: list() }))
+    };
+    let failed = workflow.run("r", body).await;
+    assert_eq!(failed, Err(RunError::Expired { step: "item".into() }));
+    assert_eq!(status(&store, "r").await, Status::Failed);
 }

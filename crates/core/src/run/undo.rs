@@ -54,7 +54,11 @@ pub fn pause<M: Mode>(run: &Run<M>, step: &Key) -> RunError {
 pub fn cancelled_wait<M: Mode>(run: &Run<M>) -> Option<RunError> {
     let shared = run.shared()?;
     let first = shared.stop().waits.into_iter().next()?;
-    shared.knows_of_cancel().then_some(RunError::Cancelled { step: Some(first.step) })
+    let cancelled = RunError::Cancelled { step: Some(first.step) };
+    shared.knows_of_cancel().then(|| {
+        shared.note_pause(&cancelled);
+        cancelled
+    })
 }
 
 /// The body does not wait at these steps any more, because a step beside them failed.

@@ -112,9 +112,16 @@ pub(super) fn ending<X: KeepRun<T, E>, T, E: fmt::Display>(
         let (bytes, limit) = (outcome.payload().len(), Payload::MAX_BYTES);
         return Err(RunError::TooLarge { what, bytes, limit });
     }
-    let undo_waits = stop.undo_waits();
-    let (waits_on_all, wakes_at) =
-        (stop.waits_on(), stop.wake().or_else(|| stop.other_run.then(|| shared.time().after(LOOK_AGAIN))));
+    let cancelling = shared.knows_of_cancel();
+    let (waits_on, wake) = match verdict {
+        // A cancellation that the body has not seen yet is still due.
+        Verdict::Waiting(_) if cancelling && !stop.undo_waits() => (stop.waits_on(), Some(shared.time())),
+        Verdict::Waiting(_) => {
+            let looks_again = || stop.other_run.then(|| shared.time().after(LOOK_AGAIN));
+            (stop.waits_on(), stop.wake().or_else(looks_again))
+        }
+        _ => (Vec::new(), None),
+    };
     let failed_on = match verdict {
         Verdict::Failed(_) => [stop.failed_on, stop.stuck].concat(),
         // What was undone is not there any more, so that a retry has to begin it anew.
@@ -124,14 +131,6 @@ pub(super) fn ending<X: KeepRun<T, E>, T, E: fmt::Display>(
         Verdict::Panicked(_) => stop.stuck,
         _ => Vec::new(),
     };
-    let (waits_on, wake) = match verdict {
-        Verdict::Waiting(_) => (waits_on_all, wakes_at),
-        _ => (Vec::new(), None),
-    };
-    let cancelling = shared.knows_of_cancel();
-    // A cancellation that the body has not seen yet is still due.
-    let wake =
-        if cancelling && !undo_waits && status == Status::Waiting { Some(shared.time()) } else { wake };
     Ok(Some(Ending { status, outcome, error, failed_on, waits_on, wake, cancelling }))
 }
 
