@@ -115,6 +115,17 @@ impl Payload {
     /// [`EncodeError`] where the value has no JSON form: a map whose keys are not text or numbers, or
     /// a type whose `Serialize` fails.
     pub fn encode<T: Serialize + ?Sized>(value: &T) -> Result<Self, EncodeError> {
+        // Short text is written on the stack, so that it is allocated once and in its own size.
+        let mut buffer = [0; 128];
+        let mut rest = buffer.as_mut_slice();
+        if serde_json::to_writer(&mut rest, value).is_ok() {
+            let unused = rest.len();
+            let text = buffer.get(..buffer.len() - unused).and_then(|text| std::str::from_utf8(text).ok());
+            if let Some(text) = text {
+                return Ok(Self(text.into()));
+            }
+        }
+        // Longer text needs a buffer that grows, and a failure its own message.
         serde_json::to_string(value).map(|text| Self(text.into())).map_err(EncodeError::new::<T>)
     }
 
