@@ -34,7 +34,7 @@ pub(crate) async fn sleep(
         return wait(run, clock, step, duration).await;
     };
     let slept = durable_sleep(run, clock, &mut frame, duration).await;
-    slept.map_err(|error| frame.paused(error))
+    slept.inspect_err(|error| frame.paused(error))
 }
 
 async fn durable_sleep(

@@ -132,7 +132,7 @@ where
             let mut committed = R::COMMITTED;
             // A guard was asked for as long as the policy says, so no attempt follows.
             let mut refused = false;
-            let ended = match this.state.as_mut().project() {
+            let mut ended = match this.state.as_mut().project() {
                 StateProj::Start => {
                     frame.looks_up();
                     if let Some(ended) = look_up::<_, _, R>(frame) {
@@ -165,7 +165,9 @@ where
                         }
                         None => {
                             refused = true;
-                            frame.classify(Err(Error::Run(frame.refused(refusal))))
+                            let mut ended = Err(Error::Run(frame.refused(refusal)));
+                            frame.classify(&mut ended);
+                            ended
                         }
                     },
                     Poll::Pending => Err(Error::Run(ready!(frame.poll_limits(cx)))),
@@ -192,8 +194,8 @@ where
                         (Some(Ok(Err(Error::Run(error)))), _) if error.interrupts() => {
                             return Poll::Ready(Err(Error::Run(frame.interrupted(error))));
                         }
-                        (Some(Ok(ended)), pass) => {
-                            let ended = frame.classify(ended);
+                        (Some(Ok(mut ended)), pass) => {
+                            frame.classify(&mut ended);
                             leave(pass, &ended, |after| frame.ran_for_most_of(after));
                             committed = false;
                             ended
@@ -207,7 +209,7 @@ where
                     let polled = attempt.as_mut().poll(cx);
                     leave_operation(running);
                     *pass = held;
-                    let ended = match polled {
+                    let mut ended = match polled {
                         // The common way out, without moving the value around.
                         Poll::Ready(Ok(value)) if !R::RECORDS => {
                             let pass = pass.take();
@@ -229,7 +231,7 @@ where
                     // The attempt is gone before its place with the guards is given back.
                     let pass = pass.take();
                     this.state.set(State::Done);
-                    let ended = frame.classify(ended);
+                    frame.classify(&mut ended);
                     leave(pass, &ended, |after| frame.ran_for_most_of(after));
                     match ended {
                         Err(Error::Run(error)) if R::COMMITTED && error.interrupts() => {
@@ -292,7 +294,8 @@ where
                             }
                             Poll::Pending => {
                                 let error = ready!(frame.poll_run_limits(cx));
-                                Err(frame.paused(error))
+                                frame.paused(&error);
+                                Err(error)
                             }
                         },
                         None => Ok(()),
@@ -311,11 +314,11 @@ where
                 this.state.set(between(next));
                 continue;
             }
-            match record::<_, _, R>(frame, this.attempts, ended, committed) {
-                (ended, Some(recording)) => {
+            match record::<_, _, R>(frame, this.attempts, &mut ended, committed) {
+                Some(recording) => {
                     this.state.set(State::Recording { recording, ended: Some(ended) });
                 }
-                (ended, None) => {
+                None => {
                     this.state.set(State::Done);
                     return Poll::Ready(ended);
                 }
@@ -497,24 +500,24 @@ fn again<F, A: Invoke<F>>(
 fn record<F, A: Invoke<F>, R: Keep<A::Value, A::Error>>(
     frame: &mut Frame<'_>,
     attempts: &A,
-    ended: Ended<A::Value, A::Error>,
+    ended: &mut Ended<A::Value, A::Error>,
     committed: bool,
-) -> (Ended<A::Value, A::Error>, Option<Recording>) {
-    let ended = match ended {
-        Err(Error::Run(error)) if frame.is_pause(&error) => {
-            return (Err(Error::Run(frame.paused(error))), None);
-        }
-        ended => ended,
-    };
-    let encoded = if frame.failed_by_other_run() { None } else { R::encode(&ended) };
+) -> Option<Recording> {
+    if let Err(Error::Run(error)) = ended
+        && frame.is_pause(error)
+    {
+        frame.paused(error);
+        return None;
+    }
+    let encoded = if frame.failed_by_other_run() { None } else { R::encode(ended) };
     let encoded = encoded.map(|encoded| frame.fits(encoded));
-    match (&ended, &encoded) {
+    match (&*ended, &encoded) {
         (_, Some(Err(unkept))) => frame.failed(unkept, 1),
         (Ok(_), _) => frame.succeeded(),
         (Err(error), _) => frame.failed(error, attempts.max()),
     }
     let recording = match encoded {
-        None => return (ended, None),
+        None => return None,
         Some(Ok(outcome)) if committed && ended.is_ok() => {
             let (kind, bytes) = (outcome.kind().into(), outcome.payload().len());
             frame.committed(outcome);
@@ -523,8 +526,8 @@ fn record<F, A: Invoke<F>, R: Keep<A::Value, A::Error>>(
         Some(Ok(outcome)) => Ok(frame.record(outcome, None)),
         Some(Err(unkept)) => frame.record_unkept(unkept).map(Some),
     };
-    match recording {
-        Ok(recording) => (ended, recording),
-        Err(error) => (Err(Error::Run(error)), None),
-    }
+    recording.unwrap_or_else(|error| {
+        *ended = Err(Error::Run(error));
+        None
+    })
 }

@@ -78,9 +78,9 @@ pub(crate) struct Entered(());
 impl Entered {
     /// Ends the poll and returns what was noted during it.
     pub(crate) fn leave(self) -> Noted {
-        let noted = POLLED
-            .with_borrow_mut(|polled| polled.last_mut().map(|polled| std::mem::take(&mut polled.noted)));
-        noted.unwrap_or_default()
+        // The entry is popped here, and not once more when `self` is dropped.
+        std::mem::forget(self);
+        POLLED.with_borrow_mut(Vec::pop).map(|polled| polled.noted).unwrap_or_default()
     }
 }
 

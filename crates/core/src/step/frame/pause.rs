@@ -15,13 +15,17 @@ use crate::step::Ended;
 use crate::step::nested::OtherRun;
 
 impl Frame<'_> {
-    /// Returns what the failure of an attempt means: the pause behind it, or the failure itself.
+    /// Puts the pause behind the failure of an attempt in the place of the failure, if there is one.
     #[inline]
-    pub(in crate::step) fn classify<T, E>(&self, ended: Ended<T, E>) -> Ended<T, E> {
+    pub(in crate::step) fn classify<T, E>(&self, ended: &mut Ended<T, E>) {
         match ended {
-            Ok(value) => Ok(value),
-            Err(Error::Run(error)) if error.pauses() => Err(Error::Run(error)),
-            Err(failure) => Err(self.pause().map_or(failure, Error::Run)),
+            Err(Error::Run(error)) if error.pauses() => {}
+            Err(failure) => {
+                if let Some(pause) = self.pause() {
+                    *failure = Error::Run(pause);
+                }
+            }
+            Ok(_) => {}
         }
     }
 
@@ -68,9 +72,9 @@ impl Frame<'_> {
         error.pauses() || self.run.is_some_and(|run| run.may_go_on().is_err())
     }
 
-    /// The step ends in `error`, which ends or pauses the run. Returns the error.
+    /// The step ends in `error`, which ends or pauses the run.
     #[cold]
-    pub(crate) fn paused(&mut self, error: RunError) -> RunError {
+    pub(crate) fn paused(&mut self, error: &RunError) {
         let attempt = self.attempt;
         let was_in_flight = self.detail.as_mut().is_some_and(|detail| std::mem::take(&mut detail.in_flight));
         if was_in_flight {
@@ -79,8 +83,7 @@ impl Frame<'_> {
                 _ => EventKind::StepAborted { step, attempt, duration: self.duration() },
             });
         }
-        self.note_pause(&error);
-        error
+        self.note_pause(error);
     }
 
     /// Notes, for the run and for the operation that polls this step, that the step ends in `error`.
