@@ -1,8 +1,9 @@
 //! What a crate needs that asks people, as `awaitly-hitl` does. Not for use by hand, and free to change.
 
-use super::{DurableRun, Shared, Writer};
+use super::DurableRun;
 use crate::error::RunError;
 use crate::journal::{Key, Outcome, Payload, Record, Settling, Timestamp, WaitEntry};
+use crate::shared::Writer;
 use crate::wait::WaitFor;
 
 /// Takes `name` for several questions, whose keys begin with what comes back.
@@ -31,26 +32,27 @@ pub fn is_answered<T>(question: &WaitFor<'_, T>) -> bool {
 /// The entry that waits under `key`, so far as this execution knows.
 #[must_use]
 pub fn entry(run: &DurableRun, key: &Key) -> Option<WaitEntry> {
-    run.shared()?.wait_entry(key)
+    run.shared()?.journal.wait_entry(key)
 }
 
 /// What time it is, by the store's clock.
 #[must_use]
 pub fn time(run: &DurableRun) -> Timestamp {
-    run.shared().map_or_else(|| Timestamp::from(std::time::SystemTime::now()), Shared::time)
+    let now = || Timestamp::from(std::time::SystemTime::now());
+    run.shared().map_or_else(now, |shared| shared.time.stamp())
 }
 
 /// Lets a run that waits for an answer under `key` be resumed at this moment without one.
 pub fn wake_at(run: &DurableRun, key: &Key, moment: Timestamp) {
     if let Some(shared) = run.shared() {
-        shared.wake_at(key, moment);
+        shared.stopping.wake_at(key, moment);
     }
 }
 
 /// A retry of the run is to drop the answer under `key`, and ask again.
 pub fn ask_again(run: &DurableRun, key: &Key) {
     if let Some(shared) = run.shared() {
-        shared.note_failure(Some(key));
+        shared.stopping.note_failure(Some(key));
     }
 }
 
@@ -59,12 +61,12 @@ pub fn ask_again(run: &DurableRun, key: &Key) {
 /// # Errors
 /// [`RunError::Store`] where the store fails, which stops the run.
 pub async fn withdraw(run: &DurableRun, key: Key, reason: &RunError) -> Result<(), RunError> {
-    let Some((shared, Writer { store, lease })) =
-        run.shared().and_then(|shared| Some((shared, shared.writer()?)))
+    let Some((shared, Writer { store, lease, .. })) =
+        run.shared().and_then(|shared| Some((shared, shared.journal.writer()?)))
     else {
         return Ok(());
     };
-    if shared.wait_entry(&key).is_none() {
+    if shared.journal.wait_entry(&key).is_none() {
         return Ok(());
     }
     // An error always has a JSON form.
@@ -72,6 +74,6 @@ pub async fn withdraw(run: &DurableRun, key: Key, reason: &RunError) -> Result<(
     let record = Record { key, outcome: Outcome::Stopped(reason), input: None };
     match store.settle(lease, record, Settling::Withdraw).await {
         Ok(_) => Ok(()),
-        Err(error) => Err(shared.stopped(error.into())),
+        Err(error) => Err(shared.stopping.stopped(error.into())),
     }
 }

@@ -2,14 +2,15 @@
 
 use std::time::Duration;
 
-pub use super::shared::Undoing;
-use super::{Mode, Run, Shared};
+use super::{Mode, Run};
 use crate::error::RunError;
 use crate::event::{EventKind, ScopeKind};
 use crate::journal::{Key, Outcome, Payload};
 pub use crate::several::{AllEnd, Scope};
+use crate::shared::OnlyRecorded;
+pub use crate::shared::Undoing;
 pub use crate::step::Unkept;
-use crate::step::{self, Invoke, Keep, OnlyRecorded, Step};
+use crate::step::{Invoke, Keep, Step};
 
 /// Why a run does not go on, where that is not of its body's making.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,12 +27,12 @@ pub enum Stopping {
 #[must_use]
 pub fn stopping<M: Mode>(run: &Run<M>) -> Option<Stopping> {
     let shared = run.shared()?;
-    let stop = shared.stop();
+    let stop = shared.stopping.stop();
     if stop.fatal.is_some() {
         Some(Stopping::Interrupted)
     } else if stop.undo_waits() {
         Some(Stopping::Waiting)
-    } else if stop.cancelled || shared.is_cancelled() {
+    } else if stop.cancelled || shared.stopping.is_cancelled() {
         Some(Stopping::Cancelled)
     } else {
         stop.is_waiting().then_some(Stopping::Waiting)
@@ -41,7 +42,7 @@ pub fn stopping<M: Mode>(run: &Run<M>) -> Option<Stopping> {
 /// Returns the error that stands for a run that cannot go on with an undo: it was interrupted, or waits at `step`.
 #[must_use]
 pub fn pause<M: Mode>(run: &Run<M>, step: &Key) -> RunError {
-    let stop = run.shared().map(Shared::stop).unwrap_or_default();
+    let stop = run.shared().map(|shared| shared.stopping.stop()).unwrap_or_default();
     let waiting = || stop.waits.iter().find(|waits| waits.in_undo).map(|waits| waits.step.clone());
     stop.fatal
         .clone()
@@ -53,10 +54,10 @@ pub fn pause<M: Mode>(run: &Run<M>, step: &Key) -> RunError {
 #[must_use]
 pub fn cancelled_wait<M: Mode>(run: &Run<M>) -> Option<RunError> {
     let shared = run.shared()?;
-    let first = shared.stop().waits.into_iter().next()?;
+    let first = shared.stopping.stop().waits.into_iter().next()?;
     let cancelled = RunError::Cancelled { step: Some(first.step) };
-    shared.knows_of_cancel().then(|| {
-        shared.note_pause(&cancelled);
+    shared.stopping.knows_of_cancel().then(|| {
+        shared.stopping.note_pause(&cancelled);
         cancelled
     })
 }
@@ -64,21 +65,21 @@ pub fn cancelled_wait<M: Mode>(run: &Run<M>) -> Option<RunError> {
 /// The body does not wait at these steps any more, because a step beside them failed.
 pub fn forget_waits<M: Mode>(run: &Run<M>, steps: &[Key]) {
     if let Some(shared) = run.shared() {
-        shared.forget_waits(|waiting| steps.contains(waiting));
+        shared.stopping.forget_waits(|waiting| steps.contains(waiting));
     }
 }
 
 /// An undoing has come to an end: these are the keys whose records a retry of the run drops.
 pub fn ended<M: Mode>(run: &Run<M>, undoing: Undoing, keys: Vec<Key>) {
     if let Some(shared) = run.shared() {
-        shared.note_undoing(undoing, keys);
+        shared.stopping.note_undoing(undoing, keys);
     }
 }
 
 /// The recorded steps that the run fails on, as far as is known.
 #[must_use]
 pub fn failed_on<M: Mode>(run: &Run<M>) -> Vec<Key> {
-    run.shared().map(|shared| shared.stop().failed_on).unwrap_or_default()
+    run.shared().map(|shared| shared.stopping.stop().failed_on).unwrap_or_default()
 }
 
 /// Something is about to be undone: a run that was opened only for that is running from here on, so that it is due
@@ -88,7 +89,7 @@ pub fn failed_on<M: Mode>(run: &Run<M>) -> Vec<Key> {
 /// [`RunError::Store`] where the store fails, which stops the run.
 pub async fn begins<M: Mode>(run: &Run<M>) -> Result<(), RunError> {
     match run.shared() {
-        Some(shared) => shared.wake_up().await,
+        Some(shared) => shared.journal.wake_up().await.map_err(|error| shared.stopping.stopped(error.into())),
         None => Ok(()),
     }
 }
@@ -97,7 +98,7 @@ pub async fn begins<M: Mode>(run: &Run<M>) -> Result<(), RunError> {
 #[must_use]
 pub fn stop<M: Mode>(run: &Run<M>, error: RunError) -> RunError {
     match run.shared() {
-        Some(shared) => shared.stopped(error),
+        Some(shared) => shared.stopping.stopped(error),
         None => error,
     }
 }
@@ -105,32 +106,33 @@ pub fn stop<M: Mode>(run: &Run<M>, error: RunError) -> RunError {
 /// What is undone is undone because the run was cancelled, by an execution before this one.
 pub fn cancelled<M: Mode>(run: &Run<M>) {
     if let Some(shared) = run.shared() {
-        shared.note_cancelled();
+        shared.stopping.note_cancelled();
     }
 }
 
 /// Whether an execution before this one has recorded anything.
 #[must_use]
 pub fn is_resumed<M: Mode>(run: &Run<M>) -> bool {
-    run.shared().is_some_and(Shared::is_resumed)
+    run.shared().is_some_and(|shared| shared.keys.is_resumed())
 }
 
 /// The recorded step whose operation builds what is built here, if one does: its key within the run, and the attempt.
 #[must_use]
 pub fn builder<M: Mode>(run: &Run<M>) -> Option<(Key, u32)> {
-    step::builder(run.shared()?)
+    run.shared()?.execution.builder()
 }
 
 /// Tells those who watch.
 pub fn tell<M: Mode>(run: &Run<M>, kind: impl FnOnce() -> EventKind) {
     if let Some(shared) = run.shared() {
-        shared.tell_if_observed(kind);
+        shared.tell(kind);
     }
 }
 
 /// The time since this execution of the run began; nothing where nobody watches.
 pub fn elapsed<M: Mode>(run: &Run<M>) -> Duration {
-    run.shared().filter(|shared| shared.is_observed()).map_or(Duration::ZERO, Shared::elapsed)
+    let observed = run.shared().filter(|shared| shared.watchers.is_observed());
+    observed.map_or(Duration::ZERO, |shared| shared.time.elapsed())
 }
 
 /// Takes `name` for a list of steps, whose keys begin with what comes back.
@@ -174,7 +176,7 @@ pub fn is_known<F, A, R, G>(step: &Step<'_, F, A, R, G>) -> bool {
 /// What the journal holds under `key`, if that is a value that was not handed out yet.
 #[must_use]
 pub fn recorded<M: Mode>(run: &Run<M>, key: &Key) -> Option<Payload> {
-    match run.shared()?.peek(key)? {
+    match run.shared()?.keys.peek(key)? {
         Outcome::Value(payload) => Some(payload),
         Outcome::Failed(_) | Outcome::Stopped(_) => None,
     }
@@ -192,5 +194,5 @@ where
 
 /// Lets `body` find the recorded steps of the run, and execute no other one.
 pub fn only_recorded<M: Mode, Fut>(run: &Run<M>, body: Fut) -> OnlyRecorded<Fut> {
-    OnlyRecorded::new(run.shared(), body)
+    OnlyRecorded::new(run.shared().map(|shared| shared.execution), body)
 }

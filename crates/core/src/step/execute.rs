@@ -10,13 +10,14 @@ use pin_project_lite::pin_project;
 
 use super::frame::{Next, Running};
 use super::invoke::{OfStep, Waits};
-use super::stage::{Cue, Misfit, Scene};
 use super::{Ended, Frame, Invoke, Keep};
 use crate::error::{Error, Limit, RunError};
 use crate::event::RecordedKind;
 use crate::guard::{Guard, Pass, Refusal, Verdict};
+use crate::hook::Hooked;
 use crate::journal::Outcome;
-use crate::run::{Hooked, Writing};
+use crate::shared::Writing;
+use crate::stage::{Cue, Misfit, Scene};
 
 pin_project! {
     /// A step on its way to its outcome. Made by awaiting a [`Step`](super::Step).

@@ -20,7 +20,6 @@ mod invoke;
 mod keep;
 mod limits;
 mod name;
-mod nested;
 mod outside;
 mod policy;
 #[doc(hidden)]
@@ -39,10 +38,6 @@ pub(crate) use frame::Frame;
 pub use invoke::{Invoke, Once, Repeat, Retrying, once, once_in, repeat, repeat_in};
 pub use keep::{Borrowed, Ended, Fresh, Keep, OwnsItsData, Recorded, ValuesOnly};
 pub use name::{Name, key, name_of};
-pub use nested::OnlyRecorded;
-pub(crate) use nested::{
-    OtherRun, builder, enter_body, forget_other_runs, is_only_recorded, note_other_run, note_wait, within,
-};
 pub(crate) use outside::{Question, Wrap, ask_outside};
 pub use policy::Policy;
 pub use transaction::{Committed, InTransaction, InTransactionFuture, Place};

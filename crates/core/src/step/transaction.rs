@@ -14,10 +14,10 @@ use serde::de::DeserializeOwned;
 use super::Frame;
 use super::invoke::{Attempts, Invoke, OfStep, Once, Repeat, Retrying, Waits};
 use super::keep::{Ended, Keep, Recorded};
-use super::stage::{Misfit, Prop};
 use crate::error::{Error, RunError};
 use crate::journal::{DecodeError, EncodeError, Fingerprint, Key, Outcome, Payload, Record};
 use crate::retry::{Retry, Rules};
+use crate::stage::{Misfit, Prop};
 use crate::store::{Back, Lease, OnRecorded, StoreError, Transactional, Tx};
 
 /// The operation gets a transaction of `store`, `A` says how often it is called.
