@@ -14,6 +14,7 @@
 //! ```
 
 mod conditional;
+mod ended;
 mod execute;
 mod frame;
 mod invoke;
@@ -35,12 +36,13 @@ use serde::Serialize;
 pub use conditional::{Conditional, ConditionalFuture, OrElse, OrElseFuture};
 pub use execute::{StepFuture, Unkept};
 pub(crate) use frame::Frame;
+pub use frame::Place;
 pub use invoke::{Invoke, Once, Repeat, Retrying, once, once_in, repeat, repeat_in};
 pub use keep::{Borrowed, Ended, Fresh, Keep, OwnsItsData, Recorded, ValuesOnly};
 pub use name::{Name, key, name_of};
 pub(crate) use outside::{Question, Wrap, ask_outside};
 pub use policy::Policy;
-pub use transaction::{Committed, InTransaction, InTransactionFuture, Place};
+pub use transaction::{Committed, InTransaction, InTransactionFuture};
 
 use crate::guard::{Both, Guard};
 use crate::journal::{Fingerprint, Key, OnChange};

@@ -15,6 +15,8 @@ use std::time::{Duration, Instant};
 use tracing::Span;
 
 pub(super) use self::attempts::Running;
+pub use self::outcome::Place;
+pub(super) use self::outcome::Recording;
 pub(super) use self::retries::Next;
 use self::retries::Retries;
 use super::limits::Limits;

@@ -7,10 +7,28 @@ use crate::error::RunError;
 use crate::event::{EventKind, Hook, RecordedKind};
 use crate::guard::Refusal;
 use crate::hook::Hooked;
-use crate::journal::{EncodeError, Outcome, Payload, Record};
-use crate::step::Place;
-use crate::step::execute::Recording;
-use crate::store::StoreError;
+use crate::journal::{EncodeError, Fingerprint, Key, Outcome, Payload, Record};
+use crate::shared::Writing;
+use crate::store::{Lease, OnRecorded, StoreError};
+
+/// A record on its way to the store.
+pub(in crate::step) struct Recording {
+    pub(in crate::step) writing: Writing,
+    pub(in crate::step) kind: RecordedKind,
+    pub(in crate::step) bytes: usize,
+    /// The failure that is recorded instead of an outcome that cannot be kept.
+    pub(in crate::step) instead: Option<Box<RunError>>,
+}
+
+/// Where the outcome of a step goes.
+#[derive(Debug)]
+pub struct Place {
+    pub(in crate::step) key: Key,
+    pub(in crate::step) input: Option<Fingerprint>,
+    /// `None`: the run has no store.
+    pub(in crate::step) lease: Option<Lease>,
+    pub(in crate::step) on_recorded: OnRecorded,
+}
 
 impl Frame<'_> {
     #[inline]
