@@ -16,32 +16,29 @@ mod any;
 mod error;
 mod lease;
 mod operate;
-mod run_id;
 mod transactional;
 mod wakes;
 
 use std::fmt;
 use std::future::Future;
-use std::sync::Arc;
 use std::time::Duration;
-
-use serde::Serialize;
 
 pub use any::AnyStore;
 pub use error::StoreError;
-pub use lease::{Lease, Owner};
+pub use lease::Lease;
 pub use operate::{
     Answer, Answered, Cancelled, Cancelling, Cursor, DeleteIf, Due, DueQuery, Imported, Operate, Page,
     RunQuery, RunSummary, WaitQuery, Waiting,
 };
-pub use run_id::{InvalidRunId, RunId};
 pub(crate) use transactional::Back;
 pub use transactional::{OnRecorded, Transactional, Tx};
 pub use wakes::{Bell, Wakes};
 
+pub use crate::journal::ending::Ending;
+pub use crate::journal::open::{Absent, Input, Open, Owner, Purpose};
+pub use crate::journal::run_id::{InvalidRunId, RunId};
 use crate::journal::{
-    Contents, EncodeError, Fingerprint, Header, Key, Outcome, Payload, Record, Refused, Settling, Status,
-    Timestamp, WaitEntry,
+    Contents, Header, Key, Outcome, Payload, Record, Refused, Settling, Timestamp, WaitEntry,
 };
 
 /// Where journals rest.
@@ -139,126 +136,6 @@ pub trait Store: Send + Sync + 'static {
 
     /// What an acknowledged write survives, in a few words: `"memory: nothing"`, `"SQLite, synchronous=FULL"`.
     fn durability(&self) -> &'static str;
-}
-
-/// A request to open a run.
-#[derive(Debug, Clone)]
-#[non_exhaustive]
-pub struct Open {
-    /// The run.
-    pub run: RunId,
-    /// The workflow that opens it.
-    pub workflow: Arc<str>,
-    /// The version of that workflow. 1 unless set.
-    pub version: u32,
-    /// The input of the run, kept when the run begins.
-    pub input: Option<Input>,
-    /// Who asks for the lease.
-    pub owner: Owner,
-    /// How long the lease lasts unless it is renewed. 30 seconds unless set.
-    pub ttl: Duration,
-    /// Why it is opened: whether an ended run may be resumed.
-    pub purpose: Purpose,
-    /// What is to happen where the run is not there.
-    pub absent: Absent,
-}
-
-/// What opening a run comes to that is not there.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Absent {
-    /// It begins.
-    #[default]
-    Begin,
-    /// [`Refused::NoSuchRun`]: who resumes a run that it was told of must not let one begin anew that was deleted
-    /// meanwhile.
-    Refuse,
-}
-
-/// Why a run is opened.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Purpose {
-    /// To begin it, or to resume it from where it was interrupted. An ended run stays ended.
-    #[default]
-    Resume,
-    /// To resume it also if it failed or was cancelled, from the step that it failed on.
-    Retry,
-    /// To undo what it did: a run that has not ended, or was cancelled. One that completed or failed stays so. If another
-    /// owner holds the lease, the store keeps the request, as [`Operate::cancel`] does, and refuses with
-    /// [`Refused::Busy`].
-    Cancel,
-}
-
-impl Open {
-    /// How long a lease lasts unless it is renewed or the request says otherwise.
-    pub const DEFAULT_TTL: Duration = Duration::from_secs(30);
-
-    /// A request for `run`, as a run of `workflow`, by `owner`.
-    pub fn new(run: RunId, workflow: impl Into<Arc<str>>, owner: Owner) -> Self {
-        Self {
-            run,
-            workflow: workflow.into(),
-            version: 1,
-            input: None,
-            owner,
-            ttl: Self::DEFAULT_TTL,
-            purpose: Purpose::Resume,
-            absent: Absent::Begin,
-        }
-    }
-
-    /// Sets the version of the workflow.
-    #[must_use]
-    pub const fn version(mut self, version: u32) -> Self {
-        self.version = version;
-        self
-    }
-
-    /// Sets the input.
-    #[must_use]
-    pub fn input(mut self, input: Input) -> Self {
-        self.input = Some(input);
-        self
-    }
-
-    /// Sets how long the lease lasts.
-    #[must_use]
-    pub const fn ttl(mut self, ttl: Duration) -> Self {
-        self.ttl = ttl;
-        self
-    }
-
-    /// Refuses a run that is not there, instead of beginning it.
-    #[must_use]
-    pub const fn existing(mut self) -> Self {
-        self.absent = Absent::Refuse;
-        self
-    }
-
-    /// Sets why the run is opened.
-    #[must_use]
-    pub const fn purpose(mut self, purpose: Purpose) -> Self {
-        self.purpose = purpose;
-        self
-    }
-}
-
-/// The input of a run, as the store keeps it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Input {
-    /// The value.
-    pub payload: Payload,
-    /// Its fingerprint: what tells whether a later input is another one.
-    pub fingerprint: Fingerprint,
-}
-
-impl Input {
-    /// The input with that value.
-    ///
-    /// # Errors
-    /// [`EncodeError`] where the value has no JSON form.
-    pub fn of<T: Serialize + ?Sized>(value: &T) -> Result<Self, EncodeError> {
-        Ok(Self { payload: Payload::encode(value)?, fingerprint: Fingerprint::of(value)? })
-    }
 }
 
 /// The answer to a request to open a run.
@@ -388,40 +265,4 @@ pub struct Renewed {
     pub now: Timestamp,
     /// Whether somebody asked for the run to be cancelled.
     pub cancel: bool,
-}
-
-/// How a run ends, or pauses.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Ending {
-    /// The new status; never [`Status::Running`].
-    pub status: Status,
-    /// What the run ended in. `None` for a waiting run.
-    pub outcome: Option<Outcome>,
-    /// The error as text, for people who look for it.
-    pub error: Option<Box<str>>,
-    /// The keys of the steps that the run failed on, which a retry drops.
-    pub failed_on: Vec<Key>,
-    /// The keys under which a waiting run waits for an answer.
-    pub waits_on: Vec<Key>,
-    /// When a waiting run is to be resumed though nobody has answered. `None`: never.
-    pub wake: Option<Timestamp>,
-    /// Whether this execution knew that the run is to be cancelled. If such a run waits, it is still to be cancelled
-    /// when it is resumed, and `wake` says when that is.
-    pub cancelling: bool,
-}
-
-impl Ending {
-    /// Returns the end of a run with that status, and nothing else.
-    #[must_use]
-    pub const fn new(status: Status) -> Self {
-        Self {
-            status,
-            outcome: None,
-            error: None,
-            failed_on: Vec::new(),
-            waits_on: Vec::new(),
-            wake: None,
-            cancelling: false,
-        }
-    }
 }

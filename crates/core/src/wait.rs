@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::clock::{Clock, later};
 use crate::error::{Limit, RunError};
 use crate::journal::{Key, Outcome, Payload, Timestamp};
-use crate::run::{Shared, Waits};
+use crate::shared::{Shared, Waits};
 use crate::step::{Frame, Question, Wrap, ask_outside};
 
 /// The recorded moment at which a durable sleep ends.
@@ -49,7 +49,7 @@ async fn durable_sleep(
         Some(found) => {
             let waking: Result<Waking, _> = found.outcome.payload().decode();
             let Waking { until_ms } = waking.map_err(|error| frame.undecodable(&error))?;
-            let left = run.time().until(until_ms);
+            let left = run.time.stamp().until(until_ms);
             frame.reused(false);
             if left.is_zero() {
                 return Ok(());
@@ -59,21 +59,26 @@ async fn durable_sleep(
         }
         None => {
             frame.sleeps();
-            let until_ms = run.time().after(duration);
+            let until_ms = run.time.stamp().after(duration);
             // A number always has a JSON form.
             let waking = Payload::encode(&Waking { until_ms });
             let waking = waking.unwrap_or_else(|_| Payload::from_stored("null"));
             frame.record_now(Outcome::Value(waking)).await?;
-            (until_ms, run.time().until(until_ms))
+            (until_ms, run.time.stamp().until(until_ms))
         }
     };
     if !frame.is_shielded() {
         run.may_begin(&step)?;
         run.may_go_beyond(&step)?;
     }
-    if run.park_after().is_some_and(|longest| left > longest) {
+    if run.time.parks(left) {
         let in_undo = frame.is_shielded();
-        run.note_waiting(Waits { step: step.clone(), for_answer: false, wake: Some(until_ms), in_undo });
+        run.stopping.note_waiting(Waits {
+            step: step.clone(),
+            for_answer: false,
+            wake: Some(until_ms),
+            in_undo,
+        });
         return Err(RunError::Waiting { step });
     }
     wait(Some(run).filter(|_| !frame.is_shielded()), clock, step, left).await?;
@@ -89,9 +94,9 @@ async fn wait(
     duration: Duration,
 ) -> Result<(), RunError> {
     let until = later(clock.now(), duration);
-    let deadline = run.and_then(Shared::deadline).filter(|(at, _)| *at < until);
+    let deadline = run.and_then(|run| run.time.deadline()).filter(|(at, _)| *at < until);
     let mut sleep = clock.sleep_until(deadline.map_or(until, |(at, _)| at));
-    let token = run.filter(|run| !run.is_too_late_to_cancel()).and_then(Shared::token);
+    let token = run.and_then(|run| run.stopping.live_token());
     let mut cancelled = token.map(|token| Box::pin(token.clone().cancelled_owned()));
     let was_cancelled = poll_fn(|cx| {
         if cancelled.as_mut().is_some_and(|cancelled| cancelled.as_mut().poll(cx).is_ready()) {
@@ -106,7 +111,7 @@ async fn wait(
         None => return Ok(()),
     };
     if let Some(run) = run {
-        run.note_pause(&error);
+        run.stopping.note_pause(&error);
     }
     Err(error)
 }

@@ -3,8 +3,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Act, Fingerprint, Key, Outcome, Status, Timestamp};
-use crate::store::{Absent, Ending, Open, Purpose};
+use super::{Absent, Act, Ending, Fingerprint, Key, Open, Outcome, Purpose, Status, Timestamp};
 
 /// What a store knows about a run beside its records.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -201,7 +200,8 @@ pub fn admit(request: &Open, stored: Option<(&Header, LeaseInfo)>) -> Admission 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::{Input, Owner, RunId};
+    use crate::journal::RunId;
+    use crate::journal::open::{Input, Owner};
 
     fn request(purpose: Purpose) -> Open {
         Open::new(RunId::new("order-42").unwrap(), "checkout", Owner::new("a")).version(2).purpose(purpose)

@@ -10,6 +10,22 @@ use super::Key;
 /// What is done about a step: the words before its key, and what may follow the key beside what is inside of the step.
 const ABOUT: [(&str, char); 3] = [("undo ", ':'), ("notify ", ' '), ("remind ", ' ')];
 
+impl Key {
+    /// Returns the key of a step with the name `self` that the operation of `step` builds in its `attempt`.
+    pub(crate) fn within(&self, step: &Self, attempt: u32) -> Self {
+        match attempt {
+            1 => Self::from(format!("{step}/{self}")),
+            attempt => Self::from(format!("{step}@{attempt}/{self}")),
+        }
+    }
+
+    /// Returns whether the operation of `step` built the step with this key.
+    pub(crate) fn is_within(&self, step: &Self) -> bool {
+        let inside = self.strip_prefix(step.as_str());
+        inside.is_some_and(|inside| inside.starts_with(['/', '@']) && is_boundary(inside))
+    }
+}
+
 /// Returns whether `key` is the key of `step`, or of anything inside of it or about it.
 pub(super) fn is_inside(key: &str, step: &str) -> bool {
     split(key, step).is_some()
@@ -52,6 +68,18 @@ fn is_boundary(inside: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn step_that_an_attempt_builds_is_within_its_step() {
+        let pay = Key::from("pay");
+        for attempt in [1, 2, 12] {
+            let charge = Key::from("charge").within(&pay, attempt);
+            assert!(charge.is_within(&pay), "{charge}");
+        }
+        for other in ["pay", "pay.card", "pay[0]", "pay@2", "pay@/charge", "payment/charge"] {
+            assert!(!Key::from(other).is_within(&pay), "{other}");
+        }
+    }
 
     #[test]
     fn key_of_an_undo_inside_of_a_renamed_step_is_renamed_twice() {

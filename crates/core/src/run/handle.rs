@@ -7,12 +7,11 @@ use std::time::Duration;
 use serde::de::DeserializeOwned;
 use tokio_util::sync::CancellationToken;
 
-use super::shared::Shared;
 use super::too_late;
 use crate::clock::Clock;
 use crate::error::RunError;
 use crate::journal::Key;
-use crate::several::Each;
+use crate::shared::Shared;
 use crate::step::{Borrowed, Frame, Fresh, Keep, Once, Recorded, Step};
 use crate::wait::{self, WaitFor};
 
@@ -145,27 +144,11 @@ impl<M: Mode> Run<M> {
         let Some(shared) = self.shared() else {
             return name.clone();
         };
-        shared.built();
-        if !M::RECORDS && !shared.is_observed() {
+        shared.stopping.built();
+        if !M::RECORDS && !shared.watchers.is_observed() {
             return name.clone();
         }
-        shared.take_base(name, M::RECORDS)
-    }
-
-    /// A step for each of `items`, a bounded number of them at the same time.
-    ///
-    /// The results come in the order of the items. The keys are `name[0]`, `name[1]`, and so on, or what
-    /// [`Each::key_by`] says. The items are taken from the iterator here, the calls begin when it is awaited.
-    pub fn each<I, F>(
-        &self,
-        name: impl Into<Key>,
-        items: I,
-        operation: F,
-    ) -> Each<'_, M, I::Item, F, Once, M::Keep>
-    where
-        I: IntoIterator,
-    {
-        Each::new(self, name.into(), items.into_iter().collect(), operation)
+        shared.keys.take_base(name, M::RECORDS)
     }
 
     /// Waits for `duration`, and on a durable run goes on waiting after a restart.
@@ -229,13 +212,13 @@ impl<M: Mode> Run<M> {
     /// The clock that the run lives by.
     #[must_use]
     pub fn clock(&self) -> &dyn Clock {
-        self.shared().map_or(&crate::clock::SystemClock, Shared::clock)
+        self.shared().map_or(&crate::clock::SystemClock, |shared| shared.time.clock())
     }
 
     /// The token that cancels the run, where it was given one: for work outside of steps.
     #[must_use]
     pub fn cancellation(&self) -> Option<&CancellationToken> {
-        self.shared()?.token()
+        self.shared()?.stopping.token()
     }
 }
 
@@ -326,7 +309,8 @@ impl Run<Durable> {
             type_name: std::any::type_name::<T>().into(),
             reason,
         };
-        let input = self.shared().and_then(Shared::input).ok_or_else(|| undecodable("it has none".into()));
+        let input = self.shared().and_then(|shared| shared.journal.input());
+        let input = input.ok_or_else(|| undecodable("it has none".into()));
         let decoded = input.and_then(|input| input.decode().map_err(|error| undecodable(error.reason)));
         decoded.inspect_err(|error| {
             if let Some(stage) = self.shared().and_then(Shared::stage) {

@@ -1,17 +1,11 @@
-//! Runs: [`run`], the handle [`Run`], and what the steps of one run share.
+//! Runs: [`run`], and the handle [`Run`].
 
 mod handle;
-pub mod outside;
-mod shared;
 mod too_late;
-pub mod undo;
 
 use tracing::Instrument;
 
 pub use handle::{Borrowing, Durable, DurableRun, Mode, Run, Volatile};
-pub(crate) use shared::{
-    AfterStep, Hooked, Journal, LOOK_AGAIN, Settings, Shared, Stop, Waits, Writer, Writing, is_within,
-};
 
 /// Runs `body` with a handle for its steps, in memory and nothing else.
 ///

@@ -4,43 +4,44 @@
 //! request may come at the same moment. Therefore the run asks once more after the record is written: a request that
 //! came before the record stands, and one that comes after it is refused.
 
-use super::{Shared, Writer};
 use crate::error::RunError;
 use crate::journal::{Key, Outcome, Payload, Record, Taken};
+use crate::shared::Shared;
+use crate::store::OnRecorded;
 
 pub(super) async fn declare(run: &Shared) -> Result<(), RunError> {
-    run.may_go_on()?;
-    if run.is_too_late_to_cancel() {
+    run.stopping.may_go_on()?;
+    if run.stopping.is_too_late_to_cancel() {
         return Ok(());
     }
     let declared = declare_once(run).await;
-    declared.inspect_err(|error| run.note_pause(error))
+    declared.inspect_err(|error| run.stopping.note_pause(error))
 }
 
 async fn declare_once(run: &Shared) -> Result<(), RunError> {
     let key = Key::TOO_LATE_TO_CANCEL;
-    if let Taken::Duplicate(key) = run.take_key(key.clone(), true) {
-        return Err(run.stopped(RunError::DuplicateKey { key }));
+    if let Taken::Duplicate(key) = run.keys.take_key(key.clone(), true) {
+        return Err(run.stopping.stopped(RunError::DuplicateKey { key }));
     }
-    if run.recall(&key).is_none() {
+    if run.keys.recall(&key).is_none() {
         run.may_begin(&key)?;
         run.may_go_beyond(&key)?;
         record(run, &key).await?;
-    } else if run.is_to_be_cancelled() {
+    } else if run.stopping.is_to_be_cancelled() {
         // The store takes no request after the record, so this one came before it.
         return Ok(());
     }
-    run.close_to_cancel();
+    run.stopping.close_to_cancel();
     Ok(())
 }
 
 async fn record(run: &Shared, key: &Key) -> Result<(), RunError> {
     let outcome = Outcome::Value(Payload::from_stored("null"));
-    if let Some(writing) = run.write(Record { key: key.clone(), outcome, input: None }, false, None) {
-        writing.await.map_err(|error| run.stopped(error.into()))?;
-    }
-    let Some(Writer { store, lease }) = run.writer() else { return Ok(()) };
-    let renewed = store.renew(lease, run.lease()).await;
-    run.renewed(renewed.map_err(|error| run.stopped(error.into()))?);
+    let record = Record { key: key.clone(), outcome, input: None };
+    let written = run.journal.write(record, OnRecorded::Refuse, None).await;
+    written.map_err(|error| run.stopping.stopped(error.into()))?;
+    let Some(writer) = run.journal.writer() else { return Ok(()) };
+    let renewed = writer.renew().await;
+    run.renewed(renewed.map_err(|error| run.stopping.stopped(error.into()))?);
     run.may_begin(key)
 }

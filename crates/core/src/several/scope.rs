@@ -10,7 +10,8 @@ use super::siblings::{Ended, Siblings};
 use crate::error::{Error, FromStep, RunError};
 use crate::event::{EventKind, ScopeKind};
 use crate::journal::Key;
-use crate::run::{Mode, Run, Shared};
+use crate::run::{Mode, Run};
+use crate::shared::Shared;
 
 pin_project! {
     /// Several steps at once, as those who watch see them: with a beginning and an end.
@@ -34,17 +35,17 @@ pub struct Scope<'r> {
 impl<'r> Scope<'r> {
     /// A scope of `run`, where somebody watches.
     pub(crate) fn begin<M: Mode>(run: &'r Run<M>, name: &Key, kind: ScopeKind) -> Option<Self> {
-        let run = run.shared().filter(|run| run.is_observed())?;
-        run.tell(EventKind::ScopeStarted { scope: name.clone(), kind });
-        Some(Self { run, name: name.clone(), kind, began: run.elapsed(), winner: None })
+        let run = run.shared().filter(|run| run.watchers.is_observed())?;
+        run.tell(|| EventKind::ScopeStarted { scope: name.clone(), kind });
+        Some(Self { run, name: name.clone(), kind, began: run.time.elapsed(), winner: None })
     }
 }
 
 impl Drop for Scope<'_> {
     fn drop(&mut self) {
-        let duration = self.run.elapsed().saturating_sub(self.began);
+        let duration = self.run.time.elapsed().saturating_sub(self.began);
         let (scope, kind, winner) = (self.name.clone(), self.kind, self.winner);
-        self.run.tell(EventKind::ScopeEnded { scope, kind, duration, winner });
+        self.run.tell(|| EventKind::ScopeEnded { scope, kind, duration, winner });
     }
 }
 
@@ -129,7 +130,7 @@ impl<X> Drop for Held<'_, X> {
     fn drop(&mut self) {
         // A sibling failed, so the body does not wait here any more.
         if let (Some(run), Some(step)) = (self.run, &self.waits_at) {
-            run.forget_waits(|waiting| waiting == step);
+            run.stopping.forget_waits(|waiting| waiting == step);
         }
     }
 }

@@ -1,24 +1,47 @@
+//! The machine of a step, in which looking up, attempts and recording meet.
+//!
+//! ```text
+//! Start ─▶ Entering ─▶ Attempting ─▶ Recording ─▶ Hooked ─▶ Done
+//!             ▲            │
+//!             │            ▼ failed
+//!          Delaying ◀── Counting
+//! ```
+//!
+//! A step looks up its key first: a recorded outcome ends it at once, and so does everything that keeps it from running.
+//! Otherwise it makes attempts. An attempt asks the guards (`Entering`), and then its operation runs (`Attempting`), or a
+//! test plays the operation's part (`Playing`). If another attempt follows a failure, the journal keeps how many there
+//! were (`Counting`), the delay passes (`Delaying`), and the guards are asked again. The machine passes over a state that
+//! has nothing to wait for: a plain step gets from `Start` to its value in one poll, and sets `Attempting` only.
+//!
+//! An outcome is classified before anything else looks at it. If the run was cancelled, is out of time, waits, or lost its
+//! store, then the operation got that as an error of a step inside of it, and usually returns it inside of an error of its
+//! own. Taken for a failure of this step, it would count against a service in a breaker, start another attempt, and be
+//! recorded, so that the resumed run would find a failure which never happened. See [`frame`](super::frame).
+//!
+//! A value is handed out only after the store has acknowledged its record. The body acts on a value as soon as it has it:
+//! it builds other steps and calls services. If the process died between that and the record, the resumed run would
+//! execute this step again, and might act on another value.
+
 use std::any::type_name;
-use std::fmt;
-use std::future::{self, Future};
+use std::future::Future;
 use std::marker::PhantomData;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 use pin_project_lite::pin_project;
 
-use super::frame::{Next, Running};
-use super::invoke::{OfStep, Waits};
-use super::stage::{Cue, Misfit, Scene};
-use super::{Ended, Frame, Invoke, Keep};
-use crate::error::{Error, Limit, RunError};
-use crate::event::RecordedKind;
-use crate::guard::{Guard, Pass, Refusal, Verdict};
-use crate::journal::Outcome;
-use crate::run::{Hooked, Writing};
+use super::ended::{again, ask_again, leave, look_up, played, record};
+use super::frame::{Frame, Next, Recording, Running};
+use super::invoke::{Invoke, OfStep, Waits};
+use super::keep::{Ended, Keep};
+use crate::error::{Error, RunError};
+use crate::guard::{Guard, Pass, Verdict};
+use crate::hook::Hooked;
+use crate::shared::Writing;
+use crate::stage::{Cue, Scene};
 
 pin_project! {
+    #[project = StepProj]
     /// A step on its way to its outcome. Made by awaiting a [`Step`](super::Step).
     #[must_use = "futures do nothing unless polled"]
     pub struct StepFuture<'r, F, A, R, G>
@@ -63,21 +86,12 @@ pin_project! {
         /// The outcome is there and on its way to the store.
         Recording { recording: Recording, ended: Option<Ended<T, E>> },
         /// The outcome is in the store, and the hook after the step runs.
-        Hooked { hooked: Option<Hooked>, ended: Option<Ended<T, E>> },
+        Hooked { hooked: Hooked, ended: Option<Ended<T, E>> },
         /// The step failed because its value cannot be kept; a saga may still want the value, to undo it.
         Unkept { value: Option<T> },
         /// The outcome was handed out.
         Done,
     }
-}
-
-/// A record on its way to the store.
-pub(super) struct Recording {
-    pub(super) writing: Writing,
-    pub(super) kind: RecordedKind,
-    pub(super) bytes: usize,
-    /// The failure that is recorded instead of an outcome that cannot be kept.
-    pub(super) instead: Option<Box<RunError>>,
 }
 
 /// A step that may have a value which could not be recorded.
@@ -116,6 +130,21 @@ where
     }
 }
 
+/// One turn of the machine. `Pending`: the state waits. `None`: another state follows. `Some`: the step is over.
+type Turn<T, E> = Poll<Option<Ended<T, E>>>;
+
+/// Returns from a poll if a turn waits or is the last one. Each turn has an exit of its own, so that the outcome of the
+/// common one is not moved through a place in which all of them meet.
+macro_rules! turn {
+    ($turn:expr) => {
+        match $turn {
+            Poll::Pending => return Poll::Pending,
+            Poll::Ready(Some(ended)) => return Poll::Ready(ended),
+            Poll::Ready(None) => {}
+        }
+    };
+}
+
 impl<F, A, R, G> Future for StepFuture<'_, F, A, R, G>
 where
     A: Invoke<F>,
@@ -124,206 +153,322 @@ where
 {
     type Output = Ended<A::Value, A::Error>;
 
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let mut this = self.project();
-        let frame = this.frame;
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         loop {
-            // Whether a transaction has recorded the outcome; one that is played has none.
-            let mut committed = R::COMMITTED;
-            // A guard was asked for as long as the policy says, so no attempt follows.
-            let mut refused = false;
-            let mut ended = match this.state.as_mut().project() {
-                StateProj::Start => {
-                    frame.looks_up();
-                    if let Some(ended) = look_up::<_, _, R>(frame) {
-                        this.state.set(State::Done);
-                        return Poll::Ready(ended);
-                    }
-                    frame.started();
-                    match frame.resumed_delay() {
-                        None => {
-                            this.state.set(begin(frame, this.guard, this.attempts, this.operation));
-                            continue;
-                        }
-                        Some(Ok(())) => {
-                            this.state.set(State::Delaying);
-                            continue;
-                        }
-                        Some(Err(waiting)) => Err(Error::Run(waiting)),
-                    }
-                }
-                StateProj::Entering { entering } => match entering.poll(cx) {
-                    Poll::Ready(Ok(pass)) => {
-                        frame.admitted();
-                        this.state.set(attempt(frame, this.attempts, this.operation, pass));
-                        continue;
-                    }
-                    Poll::Ready(Err(refusal)) => match ask_again(frame, this.attempts, &refusal) {
-                        Some(next) => {
-                            this.state.set(between(next));
-                            continue;
-                        }
-                        None => {
-                            refused = true;
-                            let mut ended = Err(Error::Run(frame.refused(refusal)));
-                            frame.classify(&mut ended);
-                            ended
-                        }
-                    },
-                    Poll::Pending => Err(Error::Run(ready!(frame.poll_limits(cx)))),
+            let mut step = self.as_mut();
+            match step.state {
+                State::Start => turn!(step.look_up()),
+                State::Entering { .. } => turn!(step.ask_guards(cx)),
+                State::Playing { .. } => turn!(step.play(cx)),
+                State::Attempting { .. } => match step.as_mut().run(cx) {
+                    // The common way out, on which the value is not moved around.
+                    Poll::Ready(Ok(value)) if !R::RECORDS => return Poll::Ready(Ok(value)),
+                    polled => turn!(step.attempt(polled, cx)),
                 },
-                StateProj::Playing { scene, pass } => {
-                    let held = pass.take();
-                    let running = frame.enter();
-                    let polled = scene.as_mut().poll(cx);
-                    leave_operation(running);
-                    *pass = held;
-                    let cue = match polled {
-                        Poll::Ready(cue) => cue,
-                        Poll::Pending => Cue::Stopped(ready!(frame.poll_limits(cx))),
-                    };
-                    let pass = pass.take();
-                    this.state.set(State::Done);
-                    match (played::<_, _, R>(cue), pass) {
-                        (None, Some(pass)) => {
-                            this.state.set(call_after_all(frame, this.attempts, this.operation, pass));
-                            continue;
-                        }
-                        (None, None) => return Poll::Pending,
-                        (Some(Err(misfit)), _) => return Poll::Ready(Err(Error::Run(frame.misfit(&misfit)))),
-                        (Some(Ok(Err(Error::Run(error)))), _) if error.interrupts() => {
-                            return Poll::Ready(Err(Error::Run(frame.interrupted(error))));
-                        }
-                        (Some(Ok(mut ended)), pass) => {
-                            frame.classify(&mut ended);
-                            leave(pass, &ended, |after| frame.ran_for_most_of(after));
-                            committed = false;
-                            ended
-                        }
-                    }
-                }
-                StateProj::Attempting { mut attempt, pass } => {
-                    // Where the operation panics, the pass goes with it.
-                    let held = pass.take();
-                    let running = frame.enter();
-                    let polled = attempt.as_mut().poll(cx);
-                    leave_operation(running);
-                    *pass = held;
-                    let mut ended = match polled {
-                        // The common way out, without moving the value around.
-                        Poll::Ready(Ok(value)) if !R::RECORDS => {
-                            let pass = pass.take();
-                            this.state.set(State::Done);
-                            if let Some(pass) = pass {
-                                pass.leave(Verdict::Succeeded);
-                            }
-                            this.attempts.succeeded();
-                            frame.succeeded();
-                            return Poll::Ready(Ok(value));
-                        }
-                        Poll::Ready(ended) => ended.map_err(Error::Failed),
-                        Poll::Pending => match A::waits(attempt) {
-                            Waits::ForOperation => Err(Error::Run(ready!(frame.poll_limits(cx)))),
-                            Waits::ForStore => return Poll::Pending,
-                            Waits::Never(error) => Err(Error::Run(error)),
-                        },
-                    };
-                    // The attempt is gone before its place with the guards is given back.
-                    let pass = pass.take();
-                    this.state.set(State::Done);
-                    frame.classify(&mut ended);
-                    leave(pass, &ended, |after| frame.ran_for_most_of(after));
-                    match ended {
-                        Err(Error::Run(error)) if R::COMMITTED && error.interrupts() => {
-                            return Poll::Ready(Err(Error::Run(frame.interrupted(error))));
-                        }
-                        ended => ended,
-                    }
-                }
-                StateProj::Counting { writing, parks } => {
-                    if let Err(error) = ready!(writing.as_mut().poll(cx)) {
-                        this.state.set(State::Done);
-                        return Poll::Ready(Err(Error::Run(frame.not_recorded(error))));
-                    }
-                    if !*parks {
-                        this.state.set(State::Delaying);
-                        continue;
-                    }
-                    Err(Error::Run(frame.park()))
-                }
-                StateProj::Delaying => {
-                    if let Err(error) = ready!(frame.poll_delay(cx)) {
-                        Err(Error::Run(error))
-                    } else {
-                        this.state.set(begin(frame, this.guard, this.attempts, this.operation));
-                        continue;
-                    }
-                }
-                StateProj::Recording { recording, ended } => {
-                    let written = ready!(recording.writing.as_mut().poll(cx));
-                    if let Err(error) = written {
-                        let type_name = type_name::<A::Value>();
-                        match frame.not_kept(error, type_name, recording.instead.is_some()) {
-                            Ok(instead) => {
-                                *recording = instead;
-                                continue;
-                            }
-                            Err(error) => {
-                                this.state.set(State::Done);
-                                return Poll::Ready(Err(Error::Run(error)));
-                            }
-                        }
-                    }
-                    let Recording { kind, bytes, instead, .. } = recording;
-                    frame.recorded(*kind, *bytes);
-                    if let Some(error) = instead.take() {
-                        let value = ended.take().and_then(Result::ok);
-                        this.state.set(State::Unkept { value });
-                        return Poll::Ready(Err(Error::Run(*error)));
-                    }
-                    let (hooked, ended) = (frame.hook(*kind), ended.take());
-                    this.state.set(State::Hooked { hooked, ended });
-                    continue;
-                }
-                StateProj::Hooked { hooked, ended } => {
-                    let passed = match hooked {
-                        Some(hooked) => match hooked.as_mut().poll(cx) {
-                            Poll::Ready(answer) => {
-                                frame.hooked(&answer);
-                                answer.map_err(|refusal| frame.refused(refusal))
-                            }
-                            Poll::Pending => {
-                                let error = ready!(frame.poll_run_limits(cx));
-                                frame.paused(&error);
-                                Err(error)
-                            }
-                        },
-                        None => Ok(()),
-                    };
-                    let ended = ended.take();
-                    this.state.set(State::Done);
-                    return match passed {
-                        Ok(()) => ended.map_or(Poll::Pending, Poll::Ready),
-                        Err(error) => Poll::Ready(Err(Error::Run(error))),
-                    };
-                }
-                StateProj::Unkept { .. } | StateProj::Done => return Poll::Pending,
-            };
-
-            if !refused && let Some(next) = again(frame, this.attempts, &ended) {
-                this.state.set(between(next));
-                continue;
-            }
-            match record::<_, _, R>(frame, this.attempts, &mut ended, committed) {
-                Some(recording) => {
-                    this.state.set(State::Recording { recording, ended: Some(ended) });
-                }
-                None => {
-                    this.state.set(State::Done);
-                    return Poll::Ready(ended);
-                }
+                State::Counting { .. } => turn!(step.count(cx)),
+                State::Delaying => turn!(step.delay(cx)),
+                State::Recording { .. } => turn!(step.record(cx)),
+                State::Hooked { .. } => turn!(step.hook(cx)),
+                State::Unkept { .. } | State::Done => return Poll::Pending,
             }
         }
+    }
+}
+
+impl<F, A, R, G> StepFuture<'_, F, A, R, G>
+where
+    A: Invoke<F>,
+    R: Keep<A::Value, A::Error>,
+    G: Guard<A::Error>,
+{
+    /// `Start`: the outcome stands already, or the first attempt follows, maybe after the rest of a delay.
+    #[inline(always)]
+    fn look_up(mut self: Pin<&mut Self>) -> Turn<A::Value, A::Error> {
+        let frame = self.as_mut().project().frame;
+        frame.looks_up();
+        if let Some(ended) = look_up::<_, _, R>(frame) {
+            return self.over(ended);
+        }
+        frame.started();
+        match frame.resumed_delay() {
+            None => self.begin(),
+            Some(Ok(())) => self.go(State::Delaying),
+            Some(Err(waiting)) => self.settle(Err(Error::Run(waiting)), false),
+        }
+    }
+
+    /// Begins an attempt: the guards admit it at once, or have to be waited for.
+    #[inline(always)]
+    fn begin(mut self: Pin<&mut Self>) -> Turn<A::Value, A::Error> {
+        let step = self.as_mut().project();
+        step.frame.begin_attempt();
+        match step.guard.try_enter() {
+            Ok(pass) => self.admit(pass),
+            Err(entering) => self.go(State::Entering { entering }),
+        }
+    }
+
+    /// `Entering`: the guards admit the attempt, or refuse it, and then the step may ask them again.
+    #[inline(never)]
+    fn ask_guards(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Turn<A::Value, A::Error> {
+        let StepProj { frame, attempts, state, .. } = self.as_mut().project();
+        let StateProj::Entering { entering } = state.project() else { return Poll::Pending };
+        match entering.poll(cx) {
+            Poll::Ready(Ok(pass)) => {
+                frame.admitted();
+                self.admit(pass)
+            }
+            Poll::Ready(Err(refusal)) => match ask_again(frame, attempts, &refusal) {
+                Some(next) => self.go(between(next)),
+                None => {
+                    let mut ended = Err(Error::Run(frame.refused(refusal)));
+                    frame.classify(&mut ended);
+                    self.keep(ended, false)
+                }
+            },
+            Poll::Pending => {
+                let limit = ready!(frame.poll_limits(cx));
+                self.settle(Err(Error::Run(limit)), false)
+            }
+        }
+    }
+
+    /// The guards have admitted an attempt: a test plays it, or the operation is called.
+    #[inline(always)]
+    fn admit(mut self: Pin<&mut Self>, pass: G::Pass) -> Turn<A::Value, A::Error> {
+        match self.as_mut().project().frame.scene() {
+            None => self.call(pass),
+            Some(scene) => self.go(State::Playing { scene, pass: Some(pass) }),
+        }
+    }
+
+    #[inline(always)]
+    fn call(mut self: Pin<&mut Self>, pass: G::Pass) -> Turn<A::Value, A::Error> {
+        let StepProj { frame, attempts, operation, .. } = self.as_mut().project();
+        let place = A::Place::of(frame);
+        let running = frame.enter();
+        let attempt = attempts.invoke(operation, place);
+        leave_operation(running);
+        // An operation that is called once has one attempt, so there always is one.
+        self.go(attempt.map_or(State::Done, |attempt| State::Attempting { attempt, pass: Some(pass) }))
+    }
+
+    /// `Attempting`: the operation goes on. A value that is not recorded ends the step.
+    #[inline(always)]
+    fn run(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<A::Value, A::Error>> {
+        let StepProj { frame, attempts, mut state, .. } = self.project();
+        let StateProj::Attempting { attempt, pass } = state.as_mut().project() else { return Poll::Pending };
+        // If the operation panics, the pass goes with it.
+        let held = pass.take();
+        let running = frame.enter();
+        let polled = attempt.poll(cx);
+        leave_operation(running);
+        if R::RECORDS || !matches!(polled, Poll::Ready(Ok(_))) {
+            *pass = held;
+            return polled;
+        }
+        state.set(State::Done);
+        if let Some(pass) = held {
+            pass.leave(Verdict::Succeeded);
+        }
+        attempts.succeeded();
+        frame.succeeded();
+        polled
+    }
+
+    /// `Attempting`: the operation has ended, or a limit ends it, or it has to wait.
+    #[inline]
+    fn attempt(
+        mut self: Pin<&mut Self>,
+        polled: Poll<Result<A::Value, A::Error>>,
+        cx: &mut Context<'_>,
+    ) -> Turn<A::Value, A::Error> {
+        let StepProj { frame, mut state, .. } = self.as_mut().project();
+        let StateProj::Attempting { attempt, pass } = state.as_mut().project() else { return Poll::Pending };
+        let mut ended = match polled {
+            Poll::Ready(ended) => ended.map_err(Error::Failed),
+            Poll::Pending => match A::waits(attempt) {
+                Waits::ForOperation => Err(Error::Run(ready!(frame.poll_limits(cx)))),
+                Waits::ForStore => return Poll::Pending,
+                Waits::Never(error) => Err(Error::Run(error)),
+            },
+        };
+        // The attempt is gone before its place with the guards is given back.
+        let pass = pass.take();
+        state.set(State::Done);
+        frame.classify(&mut ended);
+        leave(pass, &ended, |after| frame.ran_for_most_of(after));
+        match ended {
+            Err(Error::Run(error)) if R::COMMITTED && error.interrupts() => self.interrupt(error),
+            ended => self.settle(ended, R::COMMITTED),
+        }
+    }
+
+    /// `Playing`: a test plays the attempt, or has the operation called after all.
+    #[cold]
+    #[inline(never)]
+    fn play(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Turn<A::Value, A::Error> {
+        let StepProj { frame, mut state, .. } = self.as_mut().project();
+        let StateProj::Playing { scene, pass } = state.as_mut().project() else { return Poll::Pending };
+        let held = pass.take();
+        let running = frame.enter();
+        let polled = scene.as_mut().poll(cx);
+        leave_operation(running);
+        *pass = held;
+        let cue = match polled {
+            Poll::Ready(cue) => cue,
+            Poll::Pending => Cue::Stopped(ready!(frame.poll_limits(cx))),
+        };
+        let pass = pass.take();
+        state.set(State::Done);
+        match played::<_, _, R>(cue) {
+            None => pass.map_or(Poll::Pending, |pass| self.call(pass)),
+            Some(Err(misfit)) => {
+                let refused = frame.misfit(&misfit);
+                self.over(Err(Error::Run(refused)))
+            }
+            Some(Ok(Err(Error::Run(error)))) if error.interrupts() => self.interrupt(error),
+            Some(Ok(mut ended)) => {
+                frame.classify(&mut ended);
+                leave(pass, &ended, |after| frame.ran_for_most_of(after));
+                self.settle(ended, false)
+            }
+        }
+    }
+
+    /// The attempt could not record its outcome, or does not know whether it has.
+    #[cold]
+    fn interrupt(mut self: Pin<&mut Self>, error: RunError) -> Turn<A::Value, A::Error> {
+        let error = self.as_mut().project().frame.interrupted(error);
+        self.over(Err(Error::Run(error)))
+    }
+
+    /// An attempt has ended, or something else ended the step: another attempt follows, or the outcome is kept.
+    /// `committed`: the attempt has recorded its value itself.
+    #[inline]
+    fn settle(
+        mut self: Pin<&mut Self>,
+        ended: Ended<A::Value, A::Error>,
+        committed: bool,
+    ) -> Turn<A::Value, A::Error> {
+        let step = self.as_mut().project();
+        match again(step.frame, step.attempts, &ended) {
+            None => self.keep(ended, committed),
+            Some(next) => self.go(between(next)),
+        }
+    }
+
+    /// No other attempt follows: the outcome is recorded, or handed out at once.
+    #[inline]
+    fn keep(
+        mut self: Pin<&mut Self>,
+        mut ended: Ended<A::Value, A::Error>,
+        committed: bool,
+    ) -> Turn<A::Value, A::Error> {
+        let step = self.as_mut().project();
+        match record::<F, A, R>(step.frame, step.attempts, &mut ended, committed) {
+            Some(recording) => self.go(State::Recording { recording, ended: Some(ended) }),
+            None => self.over(ended),
+        }
+    }
+
+    /// `Counting`: the journal keeps how many attempts there were. Then the delay passes, or the run waits for its end.
+    #[inline(never)]
+    fn count(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Turn<A::Value, A::Error> {
+        let StepProj { frame, state, .. } = self.as_mut().project();
+        let StateProj::Counting { writing, parks } = state.project() else { return Poll::Pending };
+        if let Err(error) = ready!(writing.as_mut().poll(cx)) {
+            let error = frame.not_recorded(error);
+            return self.over(Err(Error::Run(error)));
+        }
+        if *parks {
+            let waiting = frame.park();
+            return self.settle(Err(Error::Run(waiting)), false);
+        }
+        self.go(State::Delaying)
+    }
+
+    /// `Delaying`: the next attempt follows, unless the run ends first.
+    #[inline(never)]
+    fn delay(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Turn<A::Value, A::Error> {
+        match ready!(self.as_mut().project().frame.poll_delay(cx)) {
+            Ok(()) => self.begin(),
+            Err(error) => self.settle(Err(Error::Run(error)), false),
+        }
+    }
+
+    /// `Recording`: the outcome is handed out once the store has it, after the hook if there is one.
+    #[inline]
+    fn record(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Turn<A::Value, A::Error> {
+        let StepProj { frame, mut state, .. } = self.as_mut().project();
+        let StateProj::Recording { recording, ended } = state.as_mut().project() else {
+            return Poll::Pending;
+        };
+        if let Err(error) = ready!(recording.writing.as_mut().poll(cx)) {
+            match frame.not_kept(error, type_name::<A::Value>(), recording.instead.is_some()) {
+                Ok(instead) => *recording = instead,
+                Err(error) => return self.over(Err(Error::Run(error))),
+            }
+            return Poll::Ready(None);
+        }
+        let Recording { kind, bytes, instead, .. } = recording;
+        frame.recorded(*kind, *bytes);
+        if let Some(unkept) = instead.take() {
+            let value = ended.take().and_then(Result::ok);
+            state.set(State::Unkept { value });
+            return Poll::Ready(Some(Err(Error::Run(*unkept))));
+        }
+        let hooked = frame.hook(*kind);
+        let ended = ended.take();
+        match hooked {
+            Some(hooked) => self.go(State::Hooked { hooked, ended }),
+            None => self.hand_out(ended),
+        }
+    }
+
+    /// `Hooked`: the outcome is handed out, unless the hook refuses it or the run ends first.
+    #[cold]
+    #[inline(never)]
+    fn hook(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Turn<A::Value, A::Error> {
+        let StepProj { frame, state, .. } = self.as_mut().project();
+        let StateProj::Hooked { hooked, ended } = state.project() else { return Poll::Pending };
+        let passed = match hooked.as_mut().poll(cx) {
+            Poll::Ready(answer) => {
+                frame.hooked(&answer);
+                answer.map_err(|refusal| frame.refused(refusal))
+            }
+            Poll::Pending => {
+                let error = ready!(frame.poll_run_limits(cx));
+                frame.paused(&error);
+                Err(error)
+            }
+        };
+        let ended = ended.take();
+        match passed {
+            Ok(()) => self.hand_out(ended),
+            Err(error) => self.over(Err(Error::Run(error))),
+        }
+    }
+
+    /// Another state follows.
+    #[inline(always)]
+    fn go(self: Pin<&mut Self>, state: StateOf<F, A, G>) -> Turn<A::Value, A::Error> {
+        self.project().state.set(state);
+        Poll::Ready(None)
+    }
+
+    /// The step is over, and its outcome is recorded.
+    #[inline]
+    fn hand_out(self: Pin<&mut Self>, ended: Option<Ended<A::Value, A::Error>>) -> Turn<A::Value, A::Error> {
+        self.project().state.set(State::Done);
+        if ended.is_some() { Poll::Ready(ended) } else { Poll::Pending }
+    }
+
+    /// The step is over.
+    #[inline(always)]
+    fn over(self: Pin<&mut Self>, ended: Ended<A::Value, A::Error>) -> Turn<A::Value, A::Error> {
+        self.project().state.set(State::Done);
+        Poll::Ready(Some(ended))
     }
 }
 
@@ -336,198 +481,10 @@ fn between<Entering, Held, Attempt, T, E>(next: Next) -> State<Entering, Held, A
     }
 }
 
-/// Returns what follows a refusal, if the step asks its guards again.
-#[cold]
-fn ask_again<F, A: Invoke<F>>(frame: &mut Frame<'_>, attempts: &A, refusal: &Refusal) -> Option<Next> {
-    let (refusals, previous) = frame.refused_again();
-    let (delay, longest) =
-        attempts.after_refusal(refusals, previous, refusal.retry_after, || frame.dice())?;
-    frame.may_ask_again(delay, longest).then(|| frame.ask_again(delay, refusal))
-}
-
-/// The first state of an attempt: the attempt itself where the guards admit it at once.
-#[inline(always)]
-fn begin<F, A: Invoke<F>, G: Guard<A::Error>>(
-    frame: &mut Frame<'_>,
-    guard: &G,
-    attempts: &A,
-    operation: &mut Option<F>,
-) -> StateOf<F, A, G> {
-    frame.begin_attempt();
-    match guard.try_enter() {
-        Ok(pass) => attempt(frame, attempts, operation, pass),
-        Err(entering) => State::Entering { entering },
-    }
-}
-
-/// The state of an attempt that is admitted: what a test plays, or the operation.
-#[inline(always)]
-fn attempt<F, A: Invoke<F>, Entering, Held>(
-    frame: &mut Frame<'_>,
-    attempts: &A,
-    operation: &mut Option<F>,
-    pass: Held,
-) -> State<Entering, Held, A::Attempt, A::Value, A::Error> {
-    match frame.scene() {
-        Some(scene) => State::Playing { scene, pass: Some(pass) },
-        None => call(frame, attempts, operation, pass),
-    }
-}
-
-#[inline(always)]
-fn call<F, A: Invoke<F>, Entering, Held>(
-    frame: &mut Frame<'_>,
-    attempts: &A,
-    operation: &mut Option<F>,
-    pass: Held,
-) -> State<Entering, Held, A::Attempt, A::Value, A::Error> {
-    let place = A::Place::of(frame);
-    let running = frame.enter();
-    let attempt = attempts.invoke(operation, place);
-    leave_operation(running);
-    // An operation that is called once has one attempt, so there always is one.
-    attempt.map_or(State::Done, |attempt| State::Attempting { attempt, pass: Some(pass) })
-}
-
 /// The operation is not polled any more. For most steps nobody asked, and that is seen here.
 #[inline(always)]
 fn leave_operation(running: Option<Running<'_>>) {
     if let Some(running) = running {
         drop(running);
     }
-}
-
-/// The operation of an attempt that was to be played.
-#[cold]
-#[inline(never)]
-fn call_after_all<F, A: Invoke<F>, Entering, Held>(
-    frame: &mut Frame<'_>,
-    attempts: &A,
-    operation: &mut Option<F>,
-    pass: Held,
-) -> State<Entering, Held, A::Attempt, A::Value, A::Error> {
-    call(frame, attempts, operation, pass)
-}
-
-/// What came of an attempt that was played, with its types. `None`: the operation is called.
-#[cold]
-#[inline(never)]
-fn played<T, E, R: Keep<T, E>>(cue: Cue) -> Option<Result<Ended<T, E>, Misfit>> {
-    Some(match cue {
-        Cue::Operation => return None,
-        Cue::Value(value) => R::played(value).map(Ok),
-        Cue::Error(error) => R::played_error(error).map(|error| Err(Error::Failed(error))),
-        Cue::Stopped(error) => Ok(Err(Error::Run(error))),
-        Cue::Unscripted => Err(Misfit::Unscripted),
-    })
-}
-
-/// The outcome that stands without running the step: what the journal holds, or why nothing may run.
-#[inline]
-fn look_up<T, E: fmt::Display, R: Keep<T, E>>(frame: &mut Frame<'_>) -> Option<Ended<T, E>> {
-    match frame.look_up(R::RECORDS) {
-        Ok(None) => None,
-        Ok(Some(found)) => reuse::<T, E, R>(frame, &found.outcome),
-        Err(error) => Some(Err(Error::Run(refused(frame, error)))),
-    }
-}
-
-/// The recorded outcome, if it counts.
-#[inline(never)]
-fn reuse<T, E: fmt::Display, R: Keep<T, E>>(frame: &mut Frame<'_>, outcome: &Outcome) -> Option<Ended<T, E>> {
-    match R::decode(outcome) {
-        Some(Ok(ended)) => {
-            frame.reused(ended.is_err());
-            Some(ended)
-        }
-        Some(Err(error)) => Some(Err(Error::Run(frame.undecodable(&error)))),
-        None => frame.disregard().err().map(|error| Err(Error::Run(refused(frame, error)))),
-    }
-}
-
-/// The step may not run, because of `error`. Returns the error.
-#[cold]
-fn refused(frame: &Frame<'_>, error: RunError) -> RunError {
-    frame.note_pause(&error);
-    error
-}
-
-/// Tells the guards how the attempt ended. A cancelled one counts as nothing, and so does one whose time went by at
-/// the guards.
-fn leave<T, E>(
-    pass: Option<impl Pass<E>>,
-    ended: &Ended<T, E>,
-    ran_for_most_of: impl FnOnce(Duration) -> bool,
-) {
-    let Some(pass) = pass else { return };
-    match ended {
-        Ok(_) => pass.leave(Verdict::Succeeded),
-        Err(Error::Failed(error)) => pass.leave(Verdict::Failed(error)),
-        Err(Error::Run(RunError::Timeout { limit: Limit::Attempt, after, .. }))
-            if ran_for_most_of(*after) =>
-        {
-            pass.leave(Verdict::TimedOut);
-        }
-        // A deadline of the step or the run says nothing of the service.
-        Err(Error::Run(_)) => drop(pass),
-    }
-}
-
-/// Takes note of how an attempt ended, and returns what comes before another one, if one follows.
-fn again<F, A: Invoke<F>>(
-    frame: &mut Frame<'_>,
-    attempts: &A,
-    ended: &Ended<A::Value, A::Error>,
-) -> Option<Next> {
-    let error = match ended {
-        Ok(_) => {
-            attempts.succeeded();
-            return None;
-        }
-        Err(Error::Run(error)) if error.pauses() => return None,
-        Err(error) => error,
-    };
-    if let Error::Run(RunError::Timeout { after, .. }) = error {
-        frame.timed_out(*after);
-    }
-    let delay = attempts.after(frame.attempt(), frame.previous_delay(), error, || frame.dice());
-    let delay = delay.filter(|delay| frame.has_time_for(*delay))?;
-    Some(frame.schedule(delay, attempts.max(), error))
-}
-
-/// Tells of the outcome, and begins to record it. `None`: it is not recorded. An outcome that cannot be kept is a
-/// failure of the step, and that failure is recorded.
-fn record<F, A: Invoke<F>, R: Keep<A::Value, A::Error>>(
-    frame: &mut Frame<'_>,
-    attempts: &A,
-    ended: &mut Ended<A::Value, A::Error>,
-    committed: bool,
-) -> Option<Recording> {
-    if let Err(Error::Run(error)) = ended
-        && frame.is_pause(error)
-    {
-        frame.paused(error);
-        return None;
-    }
-    let encoded = if frame.failed_by_other_run() { None } else { R::encode(ended) };
-    let encoded = encoded.map(|encoded| frame.fits(encoded));
-    match (&*ended, &encoded) {
-        (_, Some(Err(unkept))) => frame.failed(unkept, 1),
-        (Ok(_), _) => frame.succeeded(),
-        (Err(error), _) => frame.failed(error, attempts.max()),
-    }
-    let recording = match encoded {
-        None => return None,
-        Some(Ok(outcome)) if committed && ended.is_ok() => {
-            let (kind, bytes) = (outcome.kind().into(), outcome.payload().len());
-            frame.committed(outcome);
-            Ok(Some(Recording { writing: Box::pin(future::ready(Ok(()))), kind, bytes, instead: None }))
-        }
-        Some(Ok(outcome)) => Ok(frame.record(outcome, None)),
-        Some(Err(unkept)) => frame.record_unkept(unkept).map(Some),
-    };
-    recording.unwrap_or_else(|error| {
-        *ended = Err(Error::Run(error));
-        None
-    })
 }

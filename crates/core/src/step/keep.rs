@@ -1,8 +1,8 @@
 use serde::{Deserialize, Serialize};
 
-use super::stage::{Misfit, Prop};
 use crate::error::{Error, RunError};
 use crate::journal::{DecodeError, EncodeError, Outcome, Payload};
+use crate::stage::{Misfit, Prop};
 
 /// What a step ended in, with its types.
 pub type Ended<T, E> = Result<T, Error<E>>;

@@ -8,10 +8,10 @@ use std::time::Duration;
 use serde::de::DeserializeOwned;
 
 use super::Frame;
-use super::stage::Reply;
 use crate::error::RunError;
 use crate::journal::{DecodeError, EncodeError, Key, Outcome, Payload, Record, Settling, Timestamp};
-use crate::run::{Shared, Waits, Writer};
+use crate::shared::{Shared, Waits, Writer};
+use crate::stage::Reply;
 use crate::store::Wait;
 
 /// What is asked of somebody outside, and for how long.
@@ -94,14 +94,14 @@ async fn ask(frame: &mut Frame<'_>, run: &Shared, question: Question) -> Result<
     if let Some(outcome) = frame.reply(wrap) {
         return answer_at_once(frame, run, outcome).await.map(Some);
     }
-    let asked = run.wait_entry(&key).map(|entry| entry.expires);
-    let expires = asked.unwrap_or_else(|| expires_in.map(|delay| run.time().after(delay)));
-    if let Some(Writer { store, lease }) = run.writer() {
+    let asked = run.journal.wait_entry(&key).map(|entry| entry.expires);
+    let expires = asked.unwrap_or_else(|| expires_in.map(|delay| run.time.stamp().after(delay)));
+    if let Some(Writer { store, lease, .. }) = run.journal.writer() {
         if asked.is_none() {
             let wait = Wait { key: key.clone(), token: token(run, &key)?, request, expires_in };
             store.wait(lease, wait.clone()).await.map_err(|error| frame.not_recorded(error))?;
-            run.note_asked(wait.begin(run.time()));
-        } else if expires.is_some_and(|expires| expires <= run.time()) {
+            run.journal.note_asked(wait.begin(run.time.stamp()));
+        } else if expires.is_some_and(|expires| expires <= run.time.stamp()) {
             let outcome = expired(&key);
             let record = Record { key: key.clone(), outcome, input: None };
             let stands = store
@@ -113,14 +113,21 @@ async fn ask(frame: &mut Frame<'_>, run: &Shared, question: Question) -> Result<
             }
         }
     }
-    run.note_waiting(Waits { step: key, for_answer: true, wake: expires, in_undo: frame.is_shielded() });
+    run.stopping.note_waiting(Waits {
+        step: key,
+        for_answer: true,
+        wake: expires,
+        in_undo: frame.is_shielded(),
+    });
     Ok(None)
 }
 
 /// Records what a test answers, in the place of the question where that was asked before.
 async fn answer_at_once(frame: &mut Frame<'_>, run: &Shared, outcome: Outcome) -> Result<Outcome, RunError> {
     let key = frame.label().clone();
-    if let Some(Writer { store, lease }) = run.writer().filter(|_| run.wait_entry(&key).is_some()) {
+    if let Some(Writer { store, lease, .. }) =
+        run.journal.writer().filter(|_| run.journal.wait_entry(&key).is_some())
+    {
         let record = Record { key, outcome: outcome.clone(), input: None };
         let settled = store.settle(lease, record, Settling::Withdraw).await;
         return Ok(settled.map_err(|error| frame.not_recorded(error))?.unwrap_or(outcome));
@@ -140,7 +147,7 @@ fn token(run: &Shared, key: &Key) -> Result<Box<str>, RunError> {
     let mut bytes = [0; 16];
     if run.stage().is_some() {
         // A test sees the same each time.
-        run.dice(&format!("{} {key} {}", run.run_id(), run.time().as_millis()), 0).fill(&mut bytes);
+        run.dice(&format!("{} {key} {}", run.run_id(), run.time.stamp().as_millis()), 0).fill(&mut bytes);
     } else if let Err(error) = getrandom::fill(&mut bytes) {
         let reason = format!("the system gives no random numbers ({error})").into();
         let (step, by) = (run.run_id().to_owned().into(), "wait_for".into());
@@ -161,7 +168,7 @@ impl Frame<'_> {
     fn reply(&self, wrap: Option<Wrap>) -> Option<Outcome> {
         let run = self.run()?;
         let wrapped = |payload| match wrap {
-            Some(wrap) => wrap(payload, run.time()),
+            Some(wrap) => wrap(payload, run.time.stamp()),
             None => payload,
         };
         Some(match run.stage()?.answer(&self.id())? {

@@ -11,14 +11,14 @@ use pin_project_lite::pin_project;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::Frame;
+use super::frame::{Frame, Place};
 use super::invoke::{Attempts, Invoke, OfStep, Once, Repeat, Retrying, Waits};
 use super::keep::{Ended, Keep, Recorded};
-use super::stage::{Misfit, Prop};
 use crate::error::{Error, RunError};
-use crate::journal::{DecodeError, EncodeError, Fingerprint, Key, Outcome, Payload, Record};
+use crate::journal::{DecodeError, EncodeError, Key, Outcome, Payload, Record};
 use crate::retry::{Retry, Rules};
-use crate::store::{Back, Lease, OnRecorded, StoreError, Transactional, Tx};
+use crate::stage::{Misfit, Prop};
+use crate::store::{Back, StoreError, Transactional, Tx};
 
 /// The operation gets a transaction of `store`, `A` says how often it is called.
 #[derive(Debug)]
@@ -30,16 +30,6 @@ pub struct InTransaction<'s, S, A> {
 /// Values are committed by the attempt that made them; errors are kept as always.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Committed;
-
-/// Where the outcome of a step goes.
-#[derive(Debug)]
-pub struct Place {
-    pub(super) key: Key,
-    pub(super) input: Option<Fingerprint>,
-    /// `None`: the run has no store.
-    pub(super) lease: Option<Lease>,
-    pub(super) on_recorded: OnRecorded,
-}
 
 impl OfStep for Place {
     fn of(frame: &Frame<'_>) -> Self {

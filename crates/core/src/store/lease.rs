@@ -1,7 +1,4 @@
-use std::fmt;
-use std::sync::Arc;
-
-use super::RunId;
+use super::{Owner, RunId};
 
 /// The right to write one run's journal, held by one owner at a time.
 ///
@@ -41,34 +38,13 @@ impl Lease {
     }
 }
 
-/// Who holds a lease: one execution of one run in one process.
-#[derive(Clone, PartialEq, Eq, Hash)]
-pub struct Owner(Arc<str>);
-
 impl Owner {
-    /// An owner of that name. Names of different owners must differ.
-    pub fn new(name: impl Into<Arc<str>>) -> Self {
-        Self(name.into())
-    }
-
     /// An owner that no other process and no other run of this process is, also where a machine was copied while it
     /// ran.
     #[must_use]
     pub fn unique() -> Self {
         // Where the system has none, what the process has drawn since it began is the next best.
         let random = getrandom::u64().unwrap_or_else(|_| fastrand::u64(..));
-        Self(format!("{}-{random:016x}", std::process::id()).into())
-    }
-
-    /// The name.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Owner {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Owner({})", self.0)
+        Self::new(format!("{}-{random:016x}", std::process::id()))
     }
 }

@@ -27,9 +27,10 @@ pub trait Transactional: Store {
 }
 
 /// What happens where an outcome is recorded under the key of a record already.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum OnRecorded {
     /// The record is refused, as by [`append`](Store::append).
+    #[default]
     Refuse,
     /// The record takes its place, as by [`replace`](Store::replace).
     Replace,

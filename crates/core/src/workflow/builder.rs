@@ -7,16 +7,16 @@ use std::time::Duration;
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
-use super::hooks::{BeforeRun, RunInfo, StepInfo};
 use super::keep::{AsText, KeepRun, Typed};
 use super::trace::CurrentTrace;
 use crate::clock::Clock;
 use crate::error::{FromStep, RunError};
 use crate::event::Observer;
 use crate::guard::Refusal;
+use crate::hook::{AfterStep, BeforeRun, RunInfo, StepInfo};
 use crate::journal::{EncodeError, Migration, Migrations, ResumeState};
-use crate::run::{AfterStep, DurableRun, Run};
-use crate::step::stage::Stage;
+use crate::run::{DurableRun, Run};
+use crate::stage::Stage;
 use crate::store::{Absent, AnyStore, Durability, Input, Open, Purpose, Store};
 
 /// A definition of runs: a name, a version, where the journals rest, who watches.

@@ -5,7 +5,7 @@ use crate::clock::millis;
 use crate::error::{FromStep, RunError};
 use crate::event::EventKind;
 use crate::journal::{Act, EncodeError, Outcome, Payload, Status};
-use crate::run::{LOOK_AGAIN, Shared, Stop};
+use crate::shared::{LOOK_AGAIN, Shared, Stop};
 use crate::store::Ending;
 
 /// What became of the body.
@@ -88,7 +88,7 @@ pub(super) fn ending<X: KeepRun<T, E>, T, E: fmt::Display>(
     let Some(Ok(status)) = verdict.act().map(|act| Status::Running.next(act)) else {
         return Ok(None);
     };
-    let (run, stop) = (shared.run_id(), shared.stop());
+    let (run, stop) = (shared.run_id(), shared.stopping.stop());
     let keep = |result| {
         X::encode(result, run).map(Some).map_err(|error: EncodeError| RunError::Unencodable {
             what: format!("the result of run `{run}`").into(),
@@ -112,12 +112,14 @@ pub(super) fn ending<X: KeepRun<T, E>, T, E: fmt::Display>(
         let (bytes, limit) = (outcome.payload().len(), Payload::MAX_BYTES);
         return Err(RunError::TooLarge { what, bytes, limit });
     }
-    let cancelling = shared.knows_of_cancel();
+    let cancelling = shared.stopping.knows_of_cancel();
     let (waits_on, wake) = match verdict {
         // A cancellation that the body has not seen yet is still due.
-        Verdict::Waiting(_) if cancelling && !stop.undo_waits() => (stop.waits_on(), Some(shared.time())),
+        Verdict::Waiting(_) if cancelling && !stop.undo_waits() => {
+            (stop.waits_on(), Some(shared.time.stamp()))
+        }
         Verdict::Waiting(_) => {
-            let looks_again = || stop.other_run.then(|| shared.time().after(LOOK_AGAIN));
+            let looks_again = || stop.other_run.then(|| shared.time.stamp().after(LOOK_AGAIN));
             (stop.waits_on(), stop.wake().or_else(looks_again))
         }
         _ => (Vec::new(), None),
@@ -137,7 +139,8 @@ pub(super) fn ending<X: KeepRun<T, E>, T, E: fmt::Display>(
 /// Returns the end of a run whose result cannot be kept: the run has failed, so that it is not executed again and
 /// people see why.
 pub(super) fn unkept(error: &RunError, shared: &Shared) -> Ending {
-    let failed_on = [shared.stop().failed_on, shared.stop().stuck].concat();
+    let Stop { failed_on, stuck, .. } = shared.stopping.stop();
+    let failed_on = [failed_on, stuck].concat();
     Ending {
         outcome: stopped(error),
         error: Some(error.to_string().into()),
@@ -156,7 +159,7 @@ fn stopped(error: &RunError) -> Option<Outcome> {
 
 /// Tells those who watch what became of the run.
 pub(super) fn tell<T, E: fmt::Display>(shared: &Shared, verdict: &Verdict<T, E>) {
-    let (run, duration) = (shared.run_id(), shared.elapsed());
+    let (run, duration) = (shared.run_id(), shared.time.elapsed());
     let duration_ms = millis(duration);
     match verdict {
         Verdict::Completed(_) => tracing::info!(run, duration_ms, "the run completed"),
@@ -180,10 +183,10 @@ pub(super) fn tell<T, E: fmt::Display>(shared: &Shared, verdict: &Verdict<T, E>)
 
 /// The same for a run without a journal, which keeps nothing.
 pub(super) fn tell_result<T, E: fmt::Display>(shared: &Shared, result: &Result<T, E>) {
-    let duration = shared.elapsed();
+    let duration = shared.time.elapsed();
     shared.end(|| match result {
         Ok(_) => EventKind::RunSucceeded { duration },
-        Err(_) if shared.stop().cancelled => EventKind::RunCancelled { duration },
+        Err(_) if shared.stopping.stop().cancelled => EventKind::RunCancelled { duration },
         Err(error) => EventKind::RunFailed { duration, error: error.to_string() },
     });
 }

@@ -13,7 +13,6 @@ use tracing::Instrument;
 use super::builder::{Definition, Workflow};
 use super::end::{self, Verdict};
 use super::heartbeat::Heartbeat;
-use super::hooks::RunInfo;
 use super::keep::KeepRun;
 use super::open::{Admitted, Hold, NotAdmitted, Revival};
 use super::trace;
@@ -21,10 +20,11 @@ use crate::clock::SystemClock;
 use crate::error::{FromStep, RunError};
 use crate::event::{EventKind, Hook, Observers};
 use crate::guard::Refusal;
+use crate::hook::RunInfo;
 use crate::journal::{Header, Payload, Record, ResumeState, Status};
-use crate::run::{DurableRun, Journal, Run, Settings, Shared, Writer};
-use crate::step::stage::Returned;
-use crate::step::{OtherRun, note_other_run};
+use crate::run::{DurableRun, Run};
+use crate::shared::{Loaded, OtherRun, Settings, Shared, Writer, note_other_run};
+use crate::stage::Returned;
 use crate::store::{Purpose, StoreError};
 
 /// A run that is being executed. Once this is dropped, handles on it that are still about do nothing more.
@@ -144,15 +144,10 @@ impl Definition {
     fn begin(&self, admitted: Admitted, keep_state: bool) -> Execution {
         let Admitted { run, hold, now, records, waits, input, revival, asleep, cancel, resumes } = admitted;
         let recorded = records.len();
-        let journal = Journal::new(records, waits, hold.0.clone(), input, keep_state).resumes(resumes);
-        let settings = self.settings(run.to_shared(), hold.0.is_some());
-        let shared = Arc::new(Shared::new(settings, Some(journal), now));
-        if asleep {
-            shared.note_asleep();
-        }
-        if cancel {
-            shared.cancel_beyond();
-        }
+        let (writer, keep) = (hold.0.clone(), keep_state);
+        let settings = self.settings(run.to_shared(), writer.is_some());
+        let loaded = Loaded { records, waits, input, writer, keep, resumes, asleep, cancel };
+        let shared = Arc::new(Shared::new(settings, Some(loaded), now));
         // A run that is cancelled before it begins has nothing to undo.
         let was_never_begun = cancel && !resumes;
         Execution { shared, hold, recorded, revival, was_never_begun }
@@ -174,7 +169,6 @@ impl Definition {
             durability: self.durability,
             park_after: self.park_after,
             token,
-            lease: self.lease,
             observers: Observers::new(self.observers.clone().into()),
             after_step: self.after_step.clone(),
             seed: self.seed.unwrap_or_else(|| fastrand::u64(..)),
@@ -206,11 +200,11 @@ impl Definition {
         let begun = AtomicBool::new(false);
         let hooked_body = async {
             self.ask_before_run(shared, recorded).await?;
-            if let (Some(Revival { drop }), Some(Writer { store, lease })) = (revival, &hold.0) {
+            if let (Some(Revival { drop }), Some(Writer { store, lease, .. })) = (revival, &hold.0) {
                 store.revive(lease, drop.clone()).await?;
             }
             begun.store(true, Ordering::Relaxed);
-            if let (Some(stage), Some(token)) = (&self.stage, shared.token()) {
+            if let (Some(stage), Some(token)) = (&self.stage, shared.stopping.token()) {
                 stage.begins(token);
             }
             if let Some(current) = &self.trace {
@@ -219,34 +213,34 @@ impl Definition {
             shared.begin(|| EventKind::RunStarted { version, recorded });
             let result = body(&handle).await;
             if let Some(stage) = &self.stage {
-                let (run, a_value, stop) = (shared.run_id(), result.is_ok(), shared.stop());
-                let (stopped, knows) = (stop.fatal.as_ref(), &|key: &str| shared.knows(key));
+                let (run, a_value, stop) = (shared.run_id(), result.is_ok(), shared.stopping.stop());
+                let (stopped, knows) = (stop.fatal.as_ref(), &|key: &str| shared.keys.knows(key));
                 stage.body_returned(&Returned { run, a_value, stopped, knows });
             }
             Ok::<_, RunError>(result)
         };
         let caught = AssertUnwindSafe(hooked_body).catch_unwind().instrument(span);
-        let ended = Heartbeat::new(caught, hold.0.as_ref(), shared, self.lease).await;
-        let stop = shared.stop();
+        let ended = Heartbeat::new(caught, hold.0.as_ref(), shared).await;
+        let stop = shared.stopping.stop();
         match ended {
-            Err(lost) => Verdict::Interrupted(shared.stopped(lost.into())),
+            Err(lost) => Verdict::Interrupted(shared.stopping.stopped(lost.into())),
             Ok(Ok(Err(refused))) => Verdict::Interrupted(refused),
-            Ok(Ok(Ok(result))) => Verdict::of(result, stop, shared.is_cancelled()),
+            Ok(Ok(Ok(result))) => Verdict::of(result, stop, shared.stopping.is_cancelled()),
             Ok(Err(panic)) => Verdict::of_panic(message(&*panic), stop, begun.into_inner()),
         }
     }
 
     async fn ask_before_run(&self, shared: &Shared, recorded: usize) -> Result<(), RunError> {
         // A run that is to be cancelled has to undo its work, whatever the hook says.
-        let Some(hook) = self.before_run.as_ref().filter(|_| !shared.knows_of_cancel()) else {
+        let Some(hook) = self.before_run.as_ref().filter(|_| !shared.stopping.knows_of_cancel()) else {
             return Ok(());
         };
         let (workflow, run) = (Arc::clone(&self.name), Arc::from(shared.run_id()));
-        let began = shared.elapsed();
+        let began = shared.time.elapsed();
         let hook = hook(RunInfo { workflow, run, recorded });
         let Some(answer) = shared.within_limits(hook).await? else { return Ok(()) };
-        let (hook, duration) = (Hook::BeforeRun, shared.elapsed().saturating_sub(began));
-        shared.tell_if_observed(|| match &answer {
+        let (hook, duration) = (Hook::BeforeRun, shared.time.elapsed().saturating_sub(began));
+        shared.tell(|| match &answer {
             Ok(()) => EventKind::HookPassed { hook, step: None, duration },
             Err(refusal) => {
                 let error = refusal.reason.to_string();
@@ -261,7 +255,7 @@ impl Definition {
 
     fn state_of(&self, execution: &Execution) -> ResumeState {
         let shared = &execution.shared;
-        self.state(shared.run_id().into(), shared.input().cloned(), shared.kept())
+        self.state(shared.run_id().into(), shared.journal.input().cloned(), shared.journal.kept())
     }
 
     pub(super) fn state(&self, run: Arc<str>, input: Option<Payload>, records: Vec<Record>) -> ResumeState {
@@ -298,7 +292,7 @@ where
         Ok(Some(ending)) => (ending, verdict),
         Err(error) => (end::unkept(&error, shared), Verdict::Panicked(error)),
     };
-    let Some(Writer { store, lease }) = &hold.0 else { return verdict };
+    let Some(Writer { store, lease, .. }) = &hold.0 else { return verdict };
     let mut finished = store.finish(lease, ending).await;
     if let Err(StoreError::Unstorable { detail }) = &finished {
         let error = RunError::unkept_result::<T>(shared.run_id(), detail);

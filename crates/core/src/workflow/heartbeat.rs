@@ -6,8 +6,7 @@ use std::time::Duration;
 use pin_project_lite::pin_project;
 
 use crate::clock::{Sleep, later};
-use crate::run::{Shared, Writer};
-use crate::step::enter_body;
+use crate::shared::{Shared, Writer};
 use crate::store::{Renewed, StoreError};
 
 /// The least time between two renewals, so that a lease of no time at all does not keep the task busy.
@@ -24,7 +23,6 @@ pin_project! {
         body: B,
         writer: Option<&'a Writer>,
         shared: &'a Shared,
-        ttl: Duration,
         beat: Beat,
     }
 }
@@ -39,8 +37,8 @@ enum Beat {
 }
 
 impl<'a, B> Heartbeat<'a, B> {
-    pub(super) const fn new(body: B, writer: Option<&'a Writer>, shared: &'a Shared, ttl: Duration) -> Self {
-        Self { body, writer, shared, ttl, beat: Beat::Resting }
+    pub(super) const fn new(body: B, writer: Option<&'a Writer>, shared: &'a Shared) -> Self {
+        Self { body, writer, shared, beat: Beat::Resting }
     }
 }
 
@@ -49,10 +47,10 @@ impl<B: Future> Future for Heartbeat<'_, B> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        let body = enter_body(this.shared);
+        let body = this.shared.execution.enter_body();
         let polled = this.body.poll(cx);
         if let Some(other) = body.leave().other {
-            this.shared.note_other_run(other);
+            this.shared.stopping.note_other_run(other);
         }
         if let Poll::Ready(output) = polled {
             return Poll::Ready(Ok(output));
@@ -60,15 +58,16 @@ impl<B: Future> Future for Heartbeat<'_, B> {
         let Some(writer) = this.writer else {
             return Poll::Pending;
         };
-        let clock = this.shared.clock();
+        let clock = this.shared.time.clock();
         loop {
             let next = match this.beat {
                 Beat::Resting => {
-                    Beat::Waiting(clock.sleep_until(later(clock.now(), (*this.ttl / 3).max(LEAST_PAUSE))))
+                    let pause = (writer.ttl / 3).max(LEAST_PAUSE);
+                    Beat::Waiting(clock.sleep_until(later(clock.now(), pause)))
                 }
                 Beat::Waiting(sleep) => {
                     std::task::ready!(sleep.as_mut().poll(cx));
-                    Beat::Renewing(writer.store.renew(&writer.lease, *this.ttl))
+                    Beat::Renewing(writer.renew())
                 }
                 Beat::Renewing(renewing) => match std::task::ready!(renewing.as_mut().poll(cx)) {
                     Err(error @ StoreError::LeaseLost { .. }) => return Poll::Ready(Err(error)),

@@ -4,11 +4,9 @@ mod builder;
 mod end;
 mod execute;
 mod heartbeat;
-mod hooks;
 mod keep;
 mod open;
 mod trace;
 
 pub use builder::{Resuming, Workflow};
-pub use hooks::{RunInfo, StepInfo};
 pub use keep::{AsText, KeepRun, Typed};

@@ -8,7 +8,7 @@ use crate::error::RunError;
 use crate::journal::{
     Applied, Contents, Fingerprint, Header, Key, Payload, Record, ResumeState, Status, Timestamp, WaitEntry,
 };
-use crate::run::Writer;
+use crate::shared::Writer;
 use crate::store::{Absent, Input, Open, Opened, Owner, Purpose, Rewrite, RunId, StoreError, StoredRun};
 
 /// A run that may be executed.
@@ -63,7 +63,7 @@ pub(super) struct Hold(pub(super) Option<Writer>);
 
 impl Drop for Hold {
     fn drop(&mut self) {
-        if let Some(Writer { store, lease }) = self.0.take() {
+        if let Some(Writer { store, lease, .. }) = self.0.take() {
             store.release(&lease);
         }
     }
@@ -82,7 +82,7 @@ impl Definition {
             Opened::Ended(header) => Err(NotAdmitted::Ended(header)),
             Opened::Refused(refused) => Err(RunError::refused(refused, &run, self.version).into()),
             Opened::Held { lease, now, run: stored } => {
-                let hold = Hold(Some(Writer { store: store.clone(), lease }));
+                let hold = Hold(Some(Writer { store: store.clone(), lease, ttl: self.lease }));
                 self.admitted(run, hold, now, stored, purpose).await.map_err(NotAdmitted::from)
             }
         }
@@ -156,7 +156,7 @@ impl Definition {
             // In their order, as they are read.
             let waited = waits.iter().map(|entry| entry.key.clone()).collect();
             let contents = self.migrate(Contents { records, waits, failed_on }, version, run)?;
-            if let Some(Writer { store, lease }) = &hold.0 {
+            if let Some(Writer { store, lease, .. }) = &hold.0 {
                 let rewrite = Rewrite { version: self.version, contents: contents.clone(), waited };
                 match store.rewrite(lease, rewrite).await {
                     Ok(()) => {}

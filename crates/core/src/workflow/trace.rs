@@ -2,8 +2,8 @@
 
 use crate::error::RunError;
 use crate::journal::{Key, Outcome, Payload, Record};
-use crate::run::Shared;
-use crate::store::Durability;
+use crate::shared::Shared;
+use crate::store::{Durability, OnRecorded};
 
 /// Returns the context of the current span, in the form of a `traceparent` header.
 pub(super) type CurrentTrace = dyn Fn() -> Option<String> + Send + Sync;
@@ -12,20 +12,18 @@ const KEY: Key = Key::from_static("trace");
 
 /// Returns the trace in which the run began, if an execution before this one recorded it.
 pub(super) fn recorded(run: &Shared) -> Option<String> {
-    run.peek(&KEY)?.payload().decode().ok()
+    run.keys.peek(&KEY)?.payload().decode().ok()
 }
 
 /// Records the current trace, unless an execution before this one did.
 pub(super) async fn keep(run: &Shared, current: &CurrentTrace) -> Result<(), RunError> {
-    let _ = run.take_key(KEY, true);
-    if run.recall(&KEY).is_some() {
+    let _ = run.keys.take_key(KEY, true);
+    if run.keys.recall(&KEY).is_some() {
         return Ok(());
     }
     // Text always has a JSON form.
     let Some(Ok(payload)) = current().map(|trace| Payload::encode(&trace)) else { return Ok(()) };
     let record = Record { key: KEY, outcome: Outcome::Value(payload), input: None };
-    match run.write(record, false, Some(Durability::Batched)) {
-        Some(writing) => writing.await.map_err(|error| run.stopped(error.into())),
-        None => Ok(()),
-    }
+    let written = run.journal.write(record, OnRecorded::Refuse, Some(Durability::Batched)).await;
+    written.map_err(|error| run.stopping.stopped(error.into()))
 }

@@ -158,7 +158,7 @@ where
     /// One item failed, so the body does not wait for the others any more.
     fn forget_waits(&self) {
         if let Some(run) = self.list.run.shared() {
-            run.forget_waits(|step| self.waiting.iter().any(|(_, waits)| waits == step));
+            run.stopping.forget_waits(|step| self.waiting.iter().any(|(_, waits)| waits == step));
         }
     }
 

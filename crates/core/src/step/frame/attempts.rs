@@ -15,10 +15,9 @@ use crate::error::{Limit, RunError};
 use crate::event::EventKind;
 use crate::guard::Refusal;
 use crate::journal::Taken;
-use crate::run::Shared;
+use crate::shared::{Entered, Noted, Shared};
+use crate::stage::{Misfit, SCRIPT, Scene};
 use crate::step::limits::{Bound, Passed, nearest};
-use crate::step::nested::{self, Noted};
-use crate::step::stage::{Misfit, SCRIPT, Scene};
 
 impl<'r> Frame<'r> {
     /// The first attempt is about to begin.
@@ -31,7 +30,7 @@ impl<'r> Frame<'r> {
     }
 
     fn started_in_detail(&mut self, traced: bool) {
-        let observed = self.run.is_some_and(Shared::is_observed);
+        let observed = self.run.is_some_and(|run| run.watchers.is_observed());
         let spans = traced.then(|| {
             let step = tracing::debug_span!("step", step = %self.name, key = %self.key());
             Box::new(Spans { step, attempt: None })
@@ -89,7 +88,7 @@ impl<'r> Frame<'r> {
 
     /// Refuses another attempt where the run cannot go on.
     pub(in crate::step) fn may_go_on(&self) -> Result<(), RunError> {
-        self.run.map_or(Ok(()), Shared::may_go_on)
+        self.run.map_or(Ok(()), |run| run.stopping.may_go_on())
     }
 
     pub(in crate::step) const fn attempt(&self) -> u32 {
@@ -151,7 +150,7 @@ impl<'r> Frame<'r> {
         cx: &mut Context<'_>,
         bound: impl FnOnce(Instant) -> Option<Bound>,
     ) -> Poll<Passed> {
-        let clock = self.run.map_or(&SystemClock as &dyn Clock, Shared::clock);
+        let clock = self.run.map_or(&SystemClock as &dyn Clock, |run| run.time.clock());
         let token = self.token();
         self.detail().limits.get_or_insert_default().poll(cx, clock, || bound(clock.now()), token)
     }
@@ -165,11 +164,11 @@ impl<'r> Frame<'r> {
     }
 
     fn token(&self) -> Option<&'r CancellationToken> {
-        self.run.filter(|run| !self.is_shielded() && !run.is_too_late_to_cancel())?.token()
+        self.run.filter(|_| !self.is_shielded())?.stopping.live_token()
     }
 
     fn run_bound(&self) -> Option<Bound> {
-        let (at, after) = self.run.filter(|_| !self.is_shielded())?.deadline()?;
+        let (at, after) = self.run.filter(|_| !self.is_shielded())?.time.deadline()?;
         Some(Bound::limit(at, after, Limit::Run))
     }
 
@@ -255,7 +254,7 @@ impl Detail {
 /// The operation of a step runs.
 pub(in crate::step) struct Running<'a> {
     detail: &'a mut Detail,
-    inside: Option<nested::Entered>,
+    inside: Option<Entered>,
     _span: Option<EnteredSpan>,
 }
 
@@ -263,7 +262,7 @@ impl<'a> Running<'a> {
     fn new(detail: &'a mut Detail, run: Option<&Shared>, attempt: u32) -> Self {
         let inside = match (run, &detail.key) {
             (Some(run), Some(Taken::New(key))) if detail.recorded => {
-                Some(nested::enter(run, key, attempt, detail.shielded))
+                Some(run.execution.enter(key, attempt, detail.shielded))
             }
             _ => None,
         };

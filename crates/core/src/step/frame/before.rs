@@ -4,7 +4,8 @@ use super::Frame;
 use crate::error::RunError;
 use crate::event::EventKind;
 use crate::journal::{Decision, DecodeError, Found, Key, Taken};
-use crate::run::Shared;
+use crate::shared::Shared;
+use crate::store::OnRecorded;
 
 impl Frame<'_> {
     /// The step is about to be looked up.
@@ -34,7 +35,7 @@ impl Frame<'_> {
     }
 
     fn look_up_in(&mut self, run: &Shared, recorded: bool) -> Result<Option<Found>, RunError> {
-        run.may_go_on()?;
+        run.stopping.may_go_on()?;
         if recorded {
             self.check_key()?;
             return self.look_into_journal(run);
@@ -80,7 +81,7 @@ impl Frame<'_> {
             Some(Ok(input)) => Some(*input),
             None => None,
         };
-        let Some(found) = run.recall(self.key()) else {
+        let Some(found) = run.keys.recall(self.key()) else {
             self.may_run(run)?;
             self.tell(|step| EventKind::StepMissed { step });
             return Ok(None);
@@ -93,7 +94,7 @@ impl Frame<'_> {
             Decision::Reuse => Ok(Some(found)),
             Decision::Refuse => Err(self.stopped(RunError::InputChanged { what: self.as_subject() })),
             // What was done with another input is what there is to undo.
-            Decision::Rerun if run.is_only_recorded() => Ok(Some(found)),
+            Decision::Rerun if run.execution.is_only_recorded() => Ok(Some(found)),
             Decision::Rerun => self.disregard().map(|()| None),
         }
     }
@@ -103,7 +104,7 @@ impl Frame<'_> {
         if let Some(run) = self.run {
             self.may_run(run)?;
         }
-        self.detail().replaces = true;
+        self.detail().on_recorded = OnRecorded::Replace;
         self.tell(|step| EventKind::StepMissed { step });
         Ok(())
     }

@@ -15,16 +15,17 @@ use std::time::{Duration, Instant};
 use tracing::Span;
 
 pub(super) use self::attempts::Running;
+pub use self::outcome::Place;
+pub(super) use self::outcome::Recording;
 pub(super) use self::retries::Next;
 use self::retries::Retries;
 use super::limits::Limits;
-use super::nested::{self, Noted};
 use crate::clock::{Clock, SystemClock};
 use crate::error::RunError;
 use crate::event::{EventKind, StepId};
 use crate::journal::{EncodeError, Fingerprint, Key, OnChange, Outcome, Taken};
-use crate::run::Shared;
-use crate::store::Durability;
+use crate::shared::{Noted, Shared};
+use crate::store::{Durability, OnRecorded};
 
 /// A step without its operation.
 ///
@@ -56,8 +57,8 @@ pub(super) struct Detail {
     admitted: Option<Instant>,
     limits: Option<Box<Limits>>,
     spans: Option<Box<Spans>>,
-    /// The journal holds an outcome that the new one takes the place of.
-    replaces: bool,
+    /// Whether the journal holds an outcome whose place the new one takes.
+    on_recorded: OnRecorded,
     /// The step runs and is recorded also where the run was cancelled or is out of time: it undoes another one.
     shielded: bool,
     /// The pauses that came up inside of the attempt.
@@ -85,25 +86,25 @@ impl<'r> Frame<'r> {
 
     /// The frame of a step that takes its key from its name, where keys are kept count of.
     pub(crate) fn named(run: &'r Shared, name: Key, recorded: bool) -> Self {
-        run.built();
-        if !recorded && !run.is_observed() {
+        run.stopping.built();
+        if !recorded && !run.watchers.is_observed() {
             return Self::new(Some(run), name);
         }
-        let key = run.take_name(&name, recorded);
+        let key = run.keys.take_name(&name, recorded);
         Self::taken(run, name, key, recorded)
     }
 
     /// The frame of a step of a list, whose keys begin with what the list has taken.
     pub(crate) fn keyed(run: &'r Shared, name: Key, key: impl FnOnce() -> Key, recorded: bool) -> Self {
-        if !recorded && !run.is_observed() {
+        if !recorded && !run.watchers.is_observed() {
             return Self::new(Some(run), name);
         }
-        let key = run.take_key(key(), recorded);
+        let key = run.keys.take_key(key(), recorded);
         Self::taken(run, name, key, recorded)
     }
 
     fn taken(run: &'r Shared, name: Key, key: Taken, recorded: bool) -> Self {
-        let shielded = recorded && nested::is_shielded(run);
+        let shielded = recorded && run.execution.is_shielded();
         let detail = Box::new(Detail { key: Some(key), recorded, shielded, ..Detail::default() });
         let (attempt, previous_delay) = (0, Duration::ZERO);
         Self { run: Some(run), name, timeout: None, attempt, previous_delay, detail: Some(detail) }
@@ -137,7 +138,7 @@ impl<'r> Frame<'r> {
         if let Some(detail) = &mut self.detail
             && let Some(taken) = detail.key.take()
         {
-            detail.key = Some(run.exchange_key(name, taken, key, detail.recorded));
+            detail.key = Some(run.keys.exchange_key(name, taken, key, detail.recorded));
         }
     }
 
@@ -153,7 +154,7 @@ impl<'r> Frame<'r> {
 
     /// What the journal holds for the step, if that was not handed out yet.
     pub(crate) fn peek(&self) -> Option<Outcome> {
-        self.run.filter(|_| self.is_recorded())?.peek(self.key())
+        self.run.filter(|_| self.is_recorded())?.keys.peek(self.key())
     }
 
     /// Whether the journal holds an outcome for the step that was not handed out yet.
@@ -184,12 +185,12 @@ impl<'r> Frame<'r> {
     }
 
     fn clock(&self) -> &dyn Clock {
-        self.run.map_or(&SystemClock, Shared::clock)
+        self.run.map_or(&SystemClock, |run| run.time.clock())
     }
 
     pub(super) fn tell(&self, kind: impl FnOnce(StepId) -> EventKind) {
-        if let Some(run) = self.run.filter(|run| run.is_observed()) {
-            run.tell(kind(self.id()));
+        if let Some(run) = self.run {
+            run.tell(|| kind(self.id()));
         }
     }
 
@@ -197,7 +198,7 @@ impl<'r> Frame<'r> {
     pub(super) fn stopped(&self, error: RunError) -> RunError {
         self.refuses(&error);
         match self.run {
-            Some(run) => run.stopped(error),
+            Some(run) => run.stopping.stopped(error),
             None => error,
         }
     }
@@ -228,7 +229,7 @@ impl<'r> Frame<'r> {
         let attempt = self.attempt;
         self.tell(|step| EventKind::StepAborted { step, attempt, duration: self.duration() });
         if let Some(run) = self.run.filter(|_| polling && self.is_recorded()) {
-            run.note_panic(self.label());
+            run.stopping.note_panic(self.label());
         }
     }
 }

@@ -6,11 +6,29 @@ use super::Frame;
 use crate::error::RunError;
 use crate::event::{EventKind, Hook, RecordedKind};
 use crate::guard::Refusal;
-use crate::journal::{EncodeError, Outcome, Payload, Record};
-use crate::run::{Hooked, Shared};
-use crate::step::Place;
-use crate::step::execute::Recording;
-use crate::store::{OnRecorded, StoreError};
+use crate::hook::Hooked;
+use crate::journal::{EncodeError, Fingerprint, Key, Outcome, Payload, Record};
+use crate::shared::Writing;
+use crate::store::{Lease, OnRecorded, StoreError};
+
+/// A record on its way to the store.
+pub(in crate::step) struct Recording {
+    pub(in crate::step) writing: Writing,
+    pub(in crate::step) kind: RecordedKind,
+    pub(in crate::step) bytes: usize,
+    /// The failure that is recorded instead of an outcome that cannot be kept.
+    pub(in crate::step) instead: Option<Box<RunError>>,
+}
+
+/// Where the outcome of a step goes.
+#[derive(Debug)]
+pub struct Place {
+    pub(in crate::step) key: Key,
+    pub(in crate::step) input: Option<Fingerprint>,
+    /// `None`: the run has no store.
+    pub(in crate::step) lease: Option<Lease>,
+    pub(in crate::step) on_recorded: OnRecorded,
+}
 
 impl Frame<'_> {
     #[inline]
@@ -49,7 +67,7 @@ impl Frame<'_> {
     /// The step failed, now or before: if that is recorded, a retry of the run drops it.
     pub(super) fn note_failure(&self) {
         if let Some(run) = self.run {
-            run.note_failure(self.is_recorded().then(|| self.key()));
+            run.stopping.note_failure(self.is_recorded().then(|| self.key()));
         }
     }
 
@@ -86,7 +104,7 @@ impl Frame<'_> {
         let (kind, bytes) = (outcome.kind().into(), outcome.payload().len());
         let input = detail.input.as_ref().and_then(|input| input.as_ref().ok().copied());
         let record = Record { key: self.key().clone(), outcome, input };
-        let writing = run.write(record, detail.replaces, detail.durability)?;
+        let writing = run.journal.write(record, detail.on_recorded, detail.durability);
         Some(Recording { writing, kind, bytes, instead })
     }
 
@@ -138,9 +156,8 @@ impl Frame<'_> {
     /// Where the outcome goes.
     pub(in crate::step) fn place(&self) -> Place {
         let input = self.detail.as_ref().and_then(|detail| detail.input.as_ref()?.as_ref().ok().copied());
-        let lease = self.run.and_then(Shared::writer).map(|writer| writer.lease.clone());
-        let replaces = self.detail.as_ref().is_some_and(|detail| detail.replaces);
-        let on_recorded = if replaces { OnRecorded::Replace } else { OnRecorded::Refuse };
+        let lease = self.run.and_then(|run| run.journal.writer()).map(|writer| writer.lease.clone());
+        let on_recorded = self.detail.as_ref().map(|detail| detail.on_recorded).unwrap_or_default();
         Place { key: self.key().clone(), input, lease, on_recorded }
     }
 
@@ -148,7 +165,7 @@ impl Frame<'_> {
     pub(in crate::step) fn committed(&self, outcome: Outcome) {
         if let Some(run) = self.run {
             let Place { key, input, on_recorded, .. } = self.place();
-            run.keep(Record { key, outcome, input }, on_recorded);
+            run.journal.keep(Record { key, outcome, input }, on_recorded);
         }
     }
 
@@ -170,7 +187,7 @@ impl Frame<'_> {
     pub(in crate::step) fn hook(&mut self, kind: RecordedKind) -> Option<Hooked> {
         // What undoes a step is not refused.
         let run = self.run.filter(|_| !self.is_shielded())?;
-        let hooked = run.hook_after_step(|| self.id(), kind)?;
+        let hooked = run.watchers.hook_after_step(|| self.id(), kind)?;
         let now = self.clock().now();
         self.detail().began = Some(now);
         Some(hooked)
@@ -187,7 +204,7 @@ impl Frame<'_> {
             }
         });
         if let (Err(_), Some(run)) = (answer, self.run) {
-            run.note_failure(None);
+            run.stopping.note_failure(None);
         }
     }
 }

@@ -10,9 +10,8 @@ use super::{Detail, Frame};
 use crate::error::{Error, RunError};
 use crate::event::EventKind;
 use crate::journal::Key;
-use crate::run::{LOOK_AGAIN, Shared, Waits};
+use crate::shared::{LOOK_AGAIN, OtherRun, Shared, Waits};
 use crate::step::Ended;
-use crate::step::nested::OtherRun;
 
 impl Frame<'_> {
     /// Puts the pause behind the failure of an attempt in the place of the failure, if there is one.
@@ -33,7 +32,7 @@ impl Frame<'_> {
     #[cold]
     fn pause(&self) -> Option<RunError> {
         let run = self.run?;
-        if let Err(fatal) = run.may_go_on() {
+        if let Err(fatal) = run.stopping.may_go_on() {
             return Some(fatal);
         }
         if let Some(ended) = run.ended(self.label(), self.attempt).filter(|_| !self.is_shielded()) {
@@ -45,23 +44,23 @@ impl Frame<'_> {
 
     /// Returns the step at which the run waits, if that made the attempt fail.
     fn waits_at(&self, run: &Shared) -> Option<Key> {
-        if let Some(inside) = run.waits_within(self.label()) {
+        if let Some(inside) = run.stopping.waits_within(self.label()) {
             return Some(inside);
         }
         let Some(Detail { noted, .. }) = self.detail.as_deref() else {
             // The step keeps no notes, so the run has to answer.
-            return run.is_waiting().then(|| self.label().clone());
+            return run.stopping.is_waiting().then(|| self.label().clone());
         };
-        if run.has_detached_wait() && run.is_waiting() {
+        if run.stopping.has_detached_wait() && run.stopping.is_waiting() {
             return Some(self.label().clone());
         }
-        if let Some(step) = noted.wait.as_ref().filter(|step| run.waits_at(step)) {
+        if let Some(step) = noted.wait.as_ref().filter(|step| run.stopping.waits_at(step)) {
             return Some(step.clone());
         }
         if noted.other == Some(OtherRun::Paused) {
             let (step, in_undo) = (self.label().clone(), self.is_shielded());
-            let wake = Some(run.time().after(LOOK_AGAIN));
-            run.note_waiting(Waits { step: step.clone(), for_answer: false, wake, in_undo });
+            let wake = Some(run.time.stamp().after(LOOK_AGAIN));
+            run.stopping.note_waiting(Waits { step: step.clone(), for_answer: false, wake, in_undo });
             return Some(step);
         }
         None
@@ -69,7 +68,7 @@ impl Frame<'_> {
 
     /// Returns whether `error` ends or pauses the run: by its nature, or because the run cannot go on.
     pub(in crate::step) fn is_pause(&self, error: &RunError) -> bool {
-        error.pauses() || self.run.is_some_and(|run| run.may_go_on().is_err())
+        error.pauses() || self.run.is_some_and(|run| run.stopping.may_go_on().is_err())
     }
 
     /// The step ends in `error`, which ends or pauses the run.
@@ -89,7 +88,7 @@ impl Frame<'_> {
     /// Notes, for the run and for the operation that polls this step, that the step ends in `error`.
     pub(crate) fn note_pause(&self, error: &RunError) {
         if let Some(run) = self.run.filter(|_| error.pauses()) {
-            run.note_pause(error);
+            run.stopping.note_pause(error);
         }
     }
 
@@ -104,7 +103,7 @@ impl Frame<'_> {
     pub(super) fn forget_waits(&self) {
         if let Some(run) = self.run {
             let label = self.label();
-            run.forget_waits(|waiting| crate::run::is_within(waiting, label));
+            run.stopping.forget_waits(|waiting| waiting.is_within(label));
         }
     }
 }

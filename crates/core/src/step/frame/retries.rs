@@ -16,8 +16,8 @@ use crate::error::RunError;
 use crate::event::EventKind;
 use crate::guard::Refusal;
 use crate::journal::{Record, Retrying, Timestamp};
-use crate::run::{Shared, Waits, Writing};
-use crate::store::Durability;
+use crate::shared::{Waits, Writing};
+use crate::store::{Durability, OnRecorded};
 
 /// The part of a step that only steps with retries have.
 #[derive(Default)]
@@ -53,11 +53,11 @@ impl Frame<'_> {
     #[cold]
     pub(super) fn resumes(&mut self, retrying: Retrying) {
         let Some(run) = self.run else { return };
-        let now = run.time();
+        let now = run.time.stamp();
         let Retrying { attempts, delay_ms, until, since } = retrying;
         self.attempt = attempts;
         self.previous_delay = Duration::from_millis(delay_ms);
-        let began = run.clock().now().checked_sub(since.until(now));
+        let began = run.time.clock().now().checked_sub(since.until(now));
         let detail = self.detail();
         detail.began = began;
         let left = Some(now.until(until));
@@ -76,7 +76,7 @@ impl Frame<'_> {
         if !self.parks(left) {
             return Some(Ok(()));
         }
-        let until = self.run?.time().after(left);
+        let until = self.run?.time.stamp().after(left);
         Some(Err(self.parked(until)))
     }
 
@@ -84,7 +84,7 @@ impl Frame<'_> {
     pub(in crate::step) fn keep_attempts(&mut self, delay: Duration) -> Next {
         let Some(run) = self.run.filter(|_| self.is_recorded()) else { return Next::Delay };
         let parks = self.parks(delay);
-        let now = run.time();
+        let now = run.time.stamp();
         let since = self.retries().since.unwrap_or_else(|| now.before(self.duration()));
         let until = now.after(delay);
         self.retries().since = Some(since);
@@ -92,18 +92,15 @@ impl Frame<'_> {
         let delay_ms = millis(delay);
         let outcome = Retrying { attempts: self.attempt, delay_ms, until, since }.into_outcome();
         let record = Record { key: self.key().clone(), outcome, input: None };
-        let replaces = std::mem::replace(&mut self.detail().replaces, true);
+        let on_recorded = std::mem::replace(&mut self.detail().on_recorded, OnRecorded::Replace);
         let durability = if parks { None } else { Some(Durability::Batched) };
-        match run.write(record, replaces, durability) {
-            None => Next::Delay,
-            Some(writing) if parks => Next::Park(writing),
-            Some(writing) => Next::Keep(writing),
-        }
+        let writing = run.journal.write(record, on_recorded, durability);
+        if parks { Next::Park(writing) } else { Next::Keep(writing) }
     }
 
     /// The journal keeps the number of attempts, so the run waits until the next one is due.
     pub(in crate::step) fn park(&mut self) -> RunError {
-        let until = self.run.map(|run| run.time().after(self.previous_delay));
+        let until = self.run.map(|run| run.time.stamp().after(self.previous_delay));
         self.parked(until.unwrap_or_default())
     }
 
@@ -111,14 +108,18 @@ impl Frame<'_> {
         let step = self.label().clone();
         if let Some(run) = self.run {
             let in_undo = self.is_shielded();
-            run.note_waiting(Waits { step: step.clone(), for_answer: false, wake: Some(until), in_undo });
+            run.stopping.note_waiting(Waits {
+                step: step.clone(),
+                for_answer: false,
+                wake: Some(until),
+                in_undo,
+            });
         }
         RunError::Waiting { step }
     }
 
     fn parks(&self, delay: Duration) -> bool {
-        let longest = self.run.filter(|_| self.is_recorded()).and_then(Shared::park_after);
-        longest.is_some_and(|longest| delay > longest)
+        self.run.is_some_and(|run| self.is_recorded() && run.time.parks(delay))
     }
 
     fn retries(&mut self) -> &mut Retries {

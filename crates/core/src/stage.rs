@@ -1,20 +1,15 @@
-//! What a crate needs that plays the part of operations, as `awaitly-testing` does. Not for use by hand, and free to
-//! change.
+//! The stage on which a test plays the part of operations: steps tell it of look-ups, and ask it at each attempt.
 
 use std::any::{Any, type_name};
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
-use super::nested;
 use crate::error::RunError;
 use crate::event::StepId;
-use crate::journal::{Key, Payload};
-use crate::run::DurableRun;
-use crate::workflow::Workflow;
+use crate::journal::Payload;
 
 /// Stands between the steps of a run and their operations.
 pub trait Stage: Send + Sync + 'static {
@@ -159,31 +154,6 @@ impl fmt::Display for Misfit {
 
 /// Who ends a step whose script does not fit.
 pub const SCRIPT: &str = "script";
-
-/// The workflow, whose runs are played on `stage`. Some observer must watch them.
-#[must_use]
-pub fn on_stage<X>(workflow: Workflow<X>, stage: Arc<dyn Stage>) -> Workflow<X> {
-    workflow.on_stage(stage)
-}
-
-/// The workflow with its name, version, input and migrations, and nothing that reaches outside: no store, observers or
-/// hooks, and no token that cancels it.
-#[must_use]
-pub fn alone<X>(workflow: Workflow<X>) -> Workflow<X> {
-    workflow.alone()
-}
-
-/// Whether the code of the run knows this key: a step was built with it, or it was looked at.
-#[must_use]
-pub fn knows(run: &DurableRun, key: &str) -> bool {
-    run.shared().is_some_and(|shared| shared.knows(key))
-}
-
-/// The recorded step whose operation is polled on this thread, if one is, and which attempt at it.
-#[must_use]
-pub fn current_step() -> Option<(Key, u32)> {
-    nested::current()
-}
 
 impl fmt::Debug for Returned<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -16,23 +16,26 @@
 use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 
 use pin_project_lite::pin_project;
 
 use crate::journal::Key;
-use crate::run::Shared;
 
 thread_local! {
     static POLLED: RefCell<Vec<Polled>> = const { RefCell::new(Vec::new()) };
-    /// The run of which only recorded steps may be used.
-    static ONLY_RECORDED: Cell<Option<usize>> = const { Cell::new(None) };
+    /// The execution of which only recorded steps may be used.
+    static ONLY_RECORDED: Cell<Option<ExecutionId>> = const { Cell::new(None) };
 }
+
+/// The identity of one execution of a run on the threads that poll it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct ExecutionId(usize);
 
 /// A body or an operation, for as long as it is polled.
 struct Polled {
-    /// The address of the run's shared state, which outlives the poll.
-    run: usize,
+    execution: ExecutionId,
     /// The recorded step whose operation it is. `None`: it is the body of a run.
     operation: Option<Operation>,
     noted: Noted,
@@ -90,29 +93,77 @@ impl Drop for Entered {
     }
 }
 
-/// Marks this thread as polling the operation of the recorded step `key`.
-pub(super) fn enter(run: &Shared, key: &Key, attempt: u32, shielded: bool) -> Entered {
-    push(run, Some(Operation { key: key.clone(), attempt, shielded }))
-}
+impl ExecutionId {
+    /// Returns an identity that no other execution of this process has.
+    pub(super) fn unique() -> Self {
+        static NEXT: AtomicUsize = AtomicUsize::new(0);
+        Self(NEXT.fetch_add(1, Ordering::Relaxed))
+    }
 
-/// Marks this thread as polling the body of `run`.
-pub(crate) fn enter_body(run: &Shared) -> Entered {
-    push(run, None)
-}
+    /// Marks this thread as polling the operation of the recorded step `key`.
+    pub(crate) fn enter(self, key: &Key, attempt: u32, shielded: bool) -> Entered {
+        self.push(Some(Operation { key: key.clone(), attempt, shielded }))
+    }
 
-fn push(run: &Shared, operation: Option<Operation>) -> Entered {
-    let polled = Polled { run: address(run), operation, noted: Noted::default() };
-    POLLED.with_borrow_mut(|stack| stack.push(polled));
-    Entered(())
-}
+    /// Marks this thread as polling the body.
+    pub(crate) fn enter_body(self) -> Entered {
+        self.push(None)
+    }
 
-/// Notes, in the innermost body or operation of `run` on this thread, that `step` waits. Returns whether there is one: a
-/// task that the body spawned has none.
-pub(crate) fn note_wait(run: &Shared, step: &Key) -> bool {
-    POLLED.with_borrow_mut(|stack| {
-        let polled = stack.iter_mut().rev().find(|polled| polled.run == address(run));
-        polled.map(|polled| polled.noted.wait = Some(step.clone())).is_some()
-    })
+    fn push(self, operation: Option<Operation>) -> Entered {
+        let polled = Polled { execution: self, operation, noted: Noted::default() };
+        POLLED.with_borrow_mut(|stack| stack.push(polled));
+        Entered(())
+    }
+
+    /// Notes, in the innermost body or operation of the execution on this thread, that `step` waits. Returns whether there
+    /// is one: a task that the body spawned has none.
+    pub(super) fn note_wait(self, step: &Key) -> bool {
+        POLLED.with_borrow_mut(|stack| {
+            let polled = stack.iter_mut().rev().find(|polled| polled.execution == self);
+            polled.map(|polled| polled.noted.wait = Some(step.clone())).is_some()
+        })
+    }
+
+    /// Forgets what other runs left in the body, because a step of the run failed after that.
+    pub(super) fn forget_other_runs(self) {
+        POLLED.with_borrow_mut(|stack| {
+            let is_body = |polled: &&mut Polled| polled.execution == self && polled.operation.is_none();
+            if let Some(body) = stack.iter_mut().rev().find(is_body) {
+                body.noted.other = None;
+            }
+        });
+    }
+
+    /// Returns `key` within the key of the operation that builds it.
+    pub(super) fn within(self, key: &Key) -> Key {
+        let within = self.operation(|operation| key.within(&operation.key, operation.attempt));
+        within.unwrap_or_else(|| key.clone())
+    }
+
+    /// Returns whether a step that is built here belongs to an operation that nothing ends.
+    pub(crate) fn is_shielded(self) -> bool {
+        self.operation(|operation| operation.shielded).unwrap_or(false)
+    }
+
+    /// Returns the key and the attempt of the recorded step whose operation is polled here.
+    pub(crate) fn builder(self) -> Option<(Key, u32)> {
+        self.operation(Operation::place)
+    }
+
+    /// Asks the innermost operation, if it is one of this execution. The bodies of other runs are looked through.
+    fn operation<T>(self, ask: impl FnOnce(&Operation) -> T) -> Option<T> {
+        POLLED.with_borrow(|stack| {
+            let is_asked = |polled: &&Polled| polled.execution == self || polled.operation.is_some();
+            let innermost = stack.iter().rev().find(is_asked)?;
+            innermost.operation.as_ref().filter(|_| innermost.execution == self).map(ask)
+        })
+    }
+
+    /// Returns whether only recorded steps may be used here.
+    pub(crate) fn is_only_recorded(self) -> bool {
+        ONLY_RECORDED.get() == Some(self)
+    }
 }
 
 /// Notes, in whatever this thread polls, how a call of another run ended.
@@ -124,57 +175,16 @@ pub(crate) fn note_other_run(other: OtherRun) {
     });
 }
 
-/// Forgets what other runs left in the body of `run`, because a step of the run failed after that.
-pub(crate) fn forget_other_runs(run: &Shared) {
-    POLLED.with_borrow_mut(|stack| {
-        let is_body = |polled: &&mut Polled| polled.run == address(run) && polled.operation.is_none();
-        if let Some(body) = stack.iter_mut().rev().find(is_body) {
-            body.noted.other = None;
-        }
-    });
-}
-
-/// Returns `key` within the key of the operation that builds it.
-pub(crate) fn within(run: &Shared, key: &Key) -> Key {
-    operation(run, |operation| operation.scope(key)).unwrap_or_else(|| key.clone())
-}
-
-/// Returns whether a step that is built here belongs to an operation that nothing ends.
-pub(super) fn is_shielded(run: &Shared) -> bool {
-    operation(run, |operation| operation.shielded).unwrap_or(false)
-}
-
-/// Returns the key and the attempt of the recorded step whose operation is polled here.
-pub(crate) fn builder(run: &Shared) -> Option<(Key, u32)> {
-    operation(run, Operation::place)
-}
-
 /// Returns the key and the attempt of the recorded step whose operation is polled on this thread, of whatever run.
-pub(super) fn current() -> Option<(Key, u32)> {
+pub(crate) fn current() -> Option<(Key, u32)> {
     POLLED.with_borrow(|stack| {
         stack.iter().rev().find_map(|polled| polled.operation.as_ref()).map(Operation::place)
-    })
-}
-
-/// Asks the innermost operation, if it is one of `run`. The bodies of other runs are looked through.
-fn operation<T>(run: &Shared, ask: impl FnOnce(&Operation) -> T) -> Option<T> {
-    let run = address(run);
-    POLLED.with_borrow(|stack| {
-        let innermost = stack.iter().rev().find(|polled| polled.run == run || polled.operation.is_some())?;
-        innermost.operation.as_ref().filter(|_| innermost.run == run).map(ask)
     })
 }
 
 impl Operation {
     fn place(&self) -> (Key, u32) {
         (self.key.clone(), self.attempt)
-    }
-
-    fn scope(&self, key: &Key) -> Key {
-        match self.attempt {
-            1 => Key::from(format!("{}/{key}", self.key)),
-            attempt => Key::from(format!("{}@{attempt}/{key}", self.key)),
-        }
     }
 }
 
@@ -185,13 +195,13 @@ pin_project! {
     pub struct OnlyRecorded<Fut> {
         #[pin]
         inner: Fut,
-        run: Option<usize>,
+        execution: Option<ExecutionId>,
     }
 }
 
 impl<Fut> OnlyRecorded<Fut> {
-    pub(crate) fn new(run: Option<&Shared>, inner: Fut) -> Self {
-        Self { inner, run: run.map(address) }
+    pub(crate) const fn new(execution: Option<ExecutionId>, inner: Fut) -> Self {
+        Self { inner, execution }
     }
 }
 
@@ -200,13 +210,13 @@ impl<Fut: Future> Future for OnlyRecorded<Fut> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        let _before = Before(ONLY_RECORDED.replace(*this.run));
+        let _before = Before(ONLY_RECORDED.replace(*this.execution));
         this.inner.poll(cx)
     }
 }
 
 /// Restores the value from before, also if the future panics.
-struct Before(Option<usize>);
+struct Before(Option<ExecutionId>);
 
 impl Drop for Before {
     fn drop(&mut self) {
@@ -214,17 +224,8 @@ impl Drop for Before {
     }
 }
 
-/// Returns whether only recorded steps of `run` may be used here.
-pub(crate) fn is_only_recorded(run: &Shared) -> bool {
-    ONLY_RECORDED.get() == Some(address(run))
-}
-
 impl<Fut> std::fmt::Debug for OnlyRecorded<Fut> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("OnlyRecorded").finish_non_exhaustive()
     }
-}
-
-fn address(run: &Shared) -> usize {
-    std::ptr::from_ref(run).addr()
 }

@@ -1,9 +1,13 @@
+//! Hooks: the code of the caller that a workflow calls before a run and after each of its steps.
+
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use crate::event::{RecordedKind, StepId};
-use crate::run::Hooked;
+use crate::guard::Refusal;
 
-/// What a hook before the run is told.
+/// The run, as a hook before it sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RunInfo {
@@ -15,7 +19,7 @@ pub struct RunInfo {
     pub recorded: usize,
 }
 
-/// What a hook after a step is told.
+/// The step, as a hook after it sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct StepInfo {
@@ -29,5 +33,9 @@ pub struct StepInfo {
     pub kind: RecordedKind,
 }
 
+/// A hook that runs.
+pub(crate) type Hooked = Pin<Box<dyn Future<Output = Result<(), Refusal>> + Send>>;
 /// A hook before the run.
-pub(super) type BeforeRun = Arc<dyn Fn(RunInfo) -> Hooked + Send + Sync>;
+pub(crate) type BeforeRun = Arc<dyn Fn(RunInfo) -> Hooked + Send + Sync>;
+/// A hook after each step.
+pub(crate) type AfterStep = Arc<dyn Fn(StepInfo) -> Hooked + Send + Sync>;

@@ -1,0 +1,73 @@
+//! Asking people and waiting for their answers, as `awaitly-hitl` does: all around a [`WaitFor`], the question.
+
+use crate::error::RunError;
+use crate::journal::{Key, Outcome, Payload, Record, Settling, Timestamp, WaitEntry};
+use crate::run::DurableRun;
+use crate::shared::Writer;
+use crate::wait::WaitFor;
+
+/// Sets the form in which the answer of a test is recorded, given at that moment.
+pub const fn wrapped<T>(question: WaitFor<'_, T>, wrap: fn(Payload, Timestamp) -> Payload) -> WaitFor<'_, T> {
+    question.wrapped(wrap)
+}
+
+/// Returns the key under which a question waits.
+#[must_use]
+pub fn key_of<T>(question: &WaitFor<'_, T>) -> Key {
+    question.frame().label().clone()
+}
+
+/// Returns whether the journal holds an answer to a question.
+#[must_use]
+pub fn is_answered<T>(question: &WaitFor<'_, T>) -> bool {
+    question.frame().is_known()
+}
+
+/// Returns the entry that waits under `key`, as far as this execution knows.
+#[must_use]
+pub fn entry(run: &DurableRun, key: &Key) -> Option<WaitEntry> {
+    run.shared()?.journal.wait_entry(key)
+}
+
+/// Returns the time by the store's clock.
+#[must_use]
+pub fn time(run: &DurableRun) -> Timestamp {
+    let now = || Timestamp::from(std::time::SystemTime::now());
+    run.shared().map_or_else(now, |shared| shared.time.stamp())
+}
+
+/// Sets the moment at which a run that waits under `key` is resumed without an answer.
+pub fn wake_at(run: &DurableRun, key: &Key, moment: Timestamp) {
+    if let Some(shared) = run.shared() {
+        shared.stopping.wake_at(key, moment);
+    }
+}
+
+/// Lets a retry of the run drop the answer under `key`, and ask again.
+pub fn ask_again(run: &DurableRun, key: &Key) {
+    if let Some(shared) = run.shared() {
+        shared.stopping.note_failure(Some(key));
+    }
+}
+
+/// Takes a question back, which ends in `reason` then. Does nothing if it was answered, or never asked.
+///
+/// # Errors
+/// Returns [`RunError::Store`] if the store fails, which stops the run.
+pub async fn withdraw(run: &DurableRun, key: Key, reason: &RunError) -> Result<(), RunError> {
+    let Some((shared, Writer { store, lease, .. })) =
+        run.shared().and_then(|shared| Some((shared, shared.journal.writer()?)))
+    else {
+        return Ok(());
+    };
+    if shared.journal.wait_entry(&key).is_none() {
+        return Ok(());
+    }
+    // An error always has a JSON form.
+    let reason = Payload::encode(reason).unwrap_or_else(|_| Payload::from_stored("null"));
+    let record = Record { key, outcome: Outcome::Stopped(reason), input: None };
+    match store.settle(lease, record, Settling::Withdraw).await {
+        Ok(_) => Ok(()),
+        Err(error) => Err(shared.stopping.stopped(error.into())),
+    }
+}

@@ -1,0 +1,224 @@
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use tokio_util::sync::CancellationToken;
+
+use super::lock::lock;
+use super::nested::{ExecutionId, OtherRun};
+use super::stop::{Stop, Undoing, Waits};
+use crate::error::RunError;
+use crate::journal::{Key, Timestamp};
+
+/// Whether the run goes on: its failures, waits and cancellation.
+pub(crate) struct Stopping {
+    execution: ExecutionId,
+    token: Option<CancellationToken>,
+    /// Whether the run is to be cancelled once it comes to a step that is not recorded: recorded steps are found before,
+    /// so that the body knows what there is to undo.
+    cancel_beyond: bool,
+    /// Whether the body declared that it is too late to cancel the run.
+    too_late: AtomicBool,
+    stop: Mutex<Stop>,
+    /// Whether `stop` holds something that the next step has to look at.
+    troubled: AtomicBool,
+    /// Whether a step waits in a task that the body spawned.
+    detached_wait: AtomicBool,
+}
+
+impl Stopping {
+    pub(super) fn new(execution: ExecutionId, token: Option<CancellationToken>, cancel_beyond: bool) -> Self {
+        Self {
+            execution,
+            token,
+            cancel_beyond,
+            too_late: AtomicBool::new(false),
+            stop: Mutex::default(),
+            troubled: AtomicBool::new(false),
+            detached_wait: AtomicBool::new(false),
+        }
+    }
+
+    /// Returns a copy of all that is known about why the run stopped.
+    pub(crate) fn stop(&self) -> Stop {
+        lock(&self.stop).clone()
+    }
+
+    #[inline]
+    fn is_troubled(&self) -> bool {
+        self.troubled.load(Ordering::Relaxed)
+    }
+
+    /// Lets the next step look at `stop`.
+    fn trouble(&self) {
+        self.troubled.store(true, Ordering::Relaxed);
+    }
+
+    // Failures.
+
+    /// Refuses if the run cannot go on.
+    #[inline]
+    pub(crate) fn may_go_on(&self) -> Result<(), RunError> {
+        if self.is_troubled() { self.fatal() } else { Ok(()) }
+    }
+
+    #[cold]
+    fn fatal(&self) -> Result<(), RunError> {
+        lock(&self.stop).fatal.clone().map_or(Ok(()), Err)
+    }
+
+    /// Stops the run for good with `error`, and hands it back.
+    pub(crate) fn stopped(&self, error: RunError) -> RunError {
+        lock(&self.stop).fatal.get_or_insert_with(|| error.clone());
+        self.trouble();
+        error
+    }
+
+    /// Takes note that a step was built: a later failure is not of the same moment as those before.
+    #[inline]
+    pub(crate) fn built(&self) {
+        if self.is_troubled() {
+            lock(&self.stop).stale = true;
+        }
+    }
+
+    /// Takes note that a step failed, was refused, or was not let begin. `key` is that of a recorded failure, which a
+    /// retry of the run drops.
+    pub(crate) fn note_failure(&self, key: Option<&Key>) {
+        self.execution.forget_other_runs();
+        if lock(&self.stop).note_failure(key) {
+            self.trouble();
+        }
+    }
+
+    /// Takes note that an undoing has come to an end: a retry of the run drops these keys.
+    pub(crate) fn note_undoing(&self, undoing: Undoing, keys: Vec<Key>) {
+        let cancelled = self.is_cancelled();
+        lock(&self.stop).note_undoing(undoing, keys, cancelled);
+        self.trouble();
+    }
+
+    /// Takes note that the operation of a step panicked.
+    pub(crate) fn note_panic(&self, key: &Key) {
+        lock(&self.stop).panicked.get_or_insert_with(|| key.clone());
+    }
+
+    // Waits.
+
+    /// Returns whether a step waits.
+    pub(crate) fn is_waiting(&self) -> bool {
+        self.is_troubled() && lock(&self.stop).is_waiting()
+    }
+
+    /// Takes note that the run waits at a step.
+    pub(crate) fn note_waiting(&self, waits: Waits) {
+        lock(&self.stop).note_waiting(waits);
+        self.trouble();
+    }
+
+    /// Takes note that the wait at `step` ends at `wake` at the latest.
+    pub(crate) fn wake_at(&self, step: &Key, wake: Timestamp) {
+        lock(&self.stop).wake_at(step, wake);
+    }
+
+    /// Takes note that the body does not wait any more at the steps for which `ended` holds.
+    pub(crate) fn forget_waits(&self, ended: impl Fn(&Key) -> bool) {
+        if self.is_troubled() {
+            lock(&self.stop).waits.retain(|waits| !ended(&waits.step));
+        }
+    }
+
+    /// Returns whether the run still waits at `step`.
+    pub(crate) fn waits_at(&self, step: &Key) -> bool {
+        lock(&self.stop).waits.iter().any(|waits| waits.step == *step)
+    }
+
+    /// Returns the first step at which the run waits inside of the operation of `step`.
+    pub(crate) fn waits_within(&self, step: &Key) -> Option<Key> {
+        if !self.is_troubled() {
+            return None;
+        }
+        let stop = lock(&self.stop);
+        stop.waits.iter().map(|waits| &waits.step).find(|waiting| waiting.is_within(step)).cloned()
+    }
+
+    /// Takes note of how another run ended that the body called.
+    pub(crate) fn note_other_run(&self, other: OtherRun) {
+        if other == OtherRun::Paused {
+            lock(&self.stop).other_run = true;
+            self.trouble();
+        }
+    }
+
+    /// Takes note that a step ends in `error`, and the run with it, unless the body handles it.
+    pub(crate) fn note_pause(&self, error: &RunError) {
+        match error {
+            // A body that may only find recorded steps is refused all others, whether the run was cancelled or not.
+            RunError::Cancelled { step } if !self.execution.is_only_recorded() => {
+                let mut stop = lock(&self.stop);
+                stop.cancelled = true;
+                stop.cancelled_at = stop.cancelled_at.take().or_else(|| step.clone());
+                self.trouble();
+            }
+            RunError::Waiting { step } => {
+                let is_known = self.execution.note_wait(step);
+                self.detached_wait.fetch_or(!is_known, Ordering::Relaxed);
+            }
+            _ => {}
+        }
+    }
+
+    /// Returns whether a task that the body spawned waits, of which no operation knows.
+    pub(crate) fn has_detached_wait(&self) -> bool {
+        self.detached_wait.load(Ordering::Relaxed)
+    }
+
+    // Cancellation.
+
+    /// Returns the token that cancels the run.
+    pub(crate) const fn token(&self) -> Option<&CancellationToken> {
+        self.token.as_ref()
+    }
+
+    /// Returns the token that cancels the run, unless it is too late for that.
+    pub(crate) fn live_token(&self) -> Option<&CancellationToken> {
+        self.token().filter(|_| !self.is_too_late_to_cancel())
+    }
+
+    /// Cancels the run, if it has a store.
+    pub(crate) fn cancel(&self) {
+        if let Some(token) = self.token() {
+            token.cancel();
+        }
+    }
+
+    /// Returns whether the run is cancelled: its token is, and it is not too late for that.
+    pub(crate) fn is_cancelled(&self) -> bool {
+        self.live_token().is_some_and(CancellationToken::is_cancelled)
+    }
+
+    /// Returns whether the run was opened because a cancellation had been requested.
+    pub(crate) const fn is_to_be_cancelled(&self) -> bool {
+        self.cancel_beyond
+    }
+
+    /// Returns whether this execution knows that the run is to be cancelled.
+    pub(crate) fn knows_of_cancel(&self) -> bool {
+        self.is_to_be_cancelled() || self.is_cancelled() || lock(&self.stop).cancelled
+    }
+
+    /// Takes note that an execution before this one began to undo the run because it was cancelled.
+    pub(crate) fn note_cancelled(&self) {
+        self.cancel();
+        lock(&self.stop).cancelled = true;
+    }
+
+    /// Lets no cancellation end the run from here on, unless it was requested before.
+    pub(crate) fn close_to_cancel(&self) {
+        self.too_late.store(true, Ordering::Relaxed);
+    }
+
+    /// Returns whether it is too late to cancel the run.
+    pub(crate) fn is_too_late_to_cancel(&self) -> bool {
+        self.too_late.load(Ordering::Relaxed)
+    }
+}

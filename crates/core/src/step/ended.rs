@@ -1,0 +1,149 @@
+//! The part of the machine that knows the types of an outcome: a thin shell over [`Frame`].
+
+use std::fmt;
+use std::future;
+use std::time::Duration;
+
+use super::frame::{Frame, Next, Recording};
+use super::invoke::Invoke;
+use super::keep::{Ended, Keep};
+use crate::error::{Error, Limit, RunError};
+use crate::guard::{Pass, Refusal, Verdict};
+use crate::journal::Outcome;
+use crate::stage::{Cue, Misfit};
+
+/// The outcome that stands without running the step: what the journal holds, or why nothing may run.
+#[inline]
+pub(super) fn look_up<T, E: fmt::Display, R: Keep<T, E>>(frame: &mut Frame<'_>) -> Option<Ended<T, E>> {
+    match frame.look_up(R::RECORDS) {
+        Ok(None) => None,
+        Ok(Some(found)) => reuse::<T, E, R>(frame, &found.outcome),
+        Err(error) => Some(Err(Error::Run(refused(frame, error)))),
+    }
+}
+
+/// The recorded outcome, if it counts.
+#[inline(never)]
+fn reuse<T, E: fmt::Display, R: Keep<T, E>>(frame: &mut Frame<'_>, outcome: &Outcome) -> Option<Ended<T, E>> {
+    match R::decode(outcome) {
+        Some(Ok(ended)) => {
+            frame.reused(ended.is_err());
+            Some(ended)
+        }
+        Some(Err(error)) => Some(Err(Error::Run(frame.undecodable(&error)))),
+        None => frame.disregard().err().map(|error| Err(Error::Run(refused(frame, error)))),
+    }
+}
+
+/// The step may not run, because of `error`. Returns the error.
+#[cold]
+fn refused(frame: &Frame<'_>, error: RunError) -> RunError {
+    frame.note_pause(&error);
+    error
+}
+
+/// What came of an attempt that was played, with its types. `None`: the operation is called.
+#[cold]
+#[inline(never)]
+pub(super) fn played<T, E, R: Keep<T, E>>(cue: Cue) -> Option<Result<Ended<T, E>, Misfit>> {
+    Some(match cue {
+        Cue::Operation => return None,
+        Cue::Value(value) => R::played(value).map(Ok),
+        Cue::Error(error) => R::played_error(error).map(|error| Err(Error::Failed(error))),
+        Cue::Stopped(error) => Ok(Err(Error::Run(error))),
+        Cue::Unscripted => Err(Misfit::Unscripted),
+    })
+}
+
+/// Tells the guards how the attempt ended. A cancelled one counts as nothing, and so does one whose time went by at
+/// the guards.
+pub(super) fn leave<T, E>(
+    pass: Option<impl Pass<E>>,
+    ended: &Ended<T, E>,
+    ran_for_most_of: impl FnOnce(Duration) -> bool,
+) {
+    let Some(pass) = pass else { return };
+    match ended {
+        Ok(_) => pass.leave(Verdict::Succeeded),
+        Err(Error::Failed(error)) => pass.leave(Verdict::Failed(error)),
+        Err(Error::Run(RunError::Timeout { limit: Limit::Attempt, after, .. }))
+            if ran_for_most_of(*after) =>
+        {
+            pass.leave(Verdict::TimedOut);
+        }
+        // A deadline of the step or the run says nothing of the service.
+        Err(Error::Run(_)) => drop(pass),
+    }
+}
+
+/// Returns what follows a refusal, if the step asks its guards again.
+#[cold]
+pub(super) fn ask_again<F, A: Invoke<F>>(
+    frame: &mut Frame<'_>,
+    attempts: &A,
+    refusal: &Refusal,
+) -> Option<Next> {
+    let (refusals, previous) = frame.refused_again();
+    let (delay, longest) =
+        attempts.after_refusal(refusals, previous, refusal.retry_after, || frame.dice())?;
+    frame.may_ask_again(delay, longest).then(|| frame.ask_again(delay, refusal))
+}
+
+/// Takes note of how an attempt ended, and returns what comes before another one, if one follows.
+pub(super) fn again<F, A: Invoke<F>>(
+    frame: &mut Frame<'_>,
+    attempts: &A,
+    ended: &Ended<A::Value, A::Error>,
+) -> Option<Next> {
+    let error = match ended {
+        Ok(_) => {
+            attempts.succeeded();
+            return None;
+        }
+        Err(Error::Run(error)) if error.pauses() => return None,
+        Err(error) => error,
+    };
+    if let Error::Run(RunError::Timeout { after, .. }) = error {
+        frame.timed_out(*after);
+    }
+    let delay = attempts.after(frame.attempt(), frame.previous_delay(), error, || frame.dice());
+    let delay = delay.filter(|delay| frame.has_time_for(*delay))?;
+    Some(frame.schedule(delay, attempts.max(), error))
+}
+
+/// Tells of the outcome, and begins to record it. `None`: it is not recorded. An outcome that cannot be kept is a
+/// failure of the step, and that failure is recorded.
+pub(super) fn record<F, A: Invoke<F>, R: Keep<A::Value, A::Error>>(
+    frame: &mut Frame<'_>,
+    attempts: &A,
+    ended: &mut Ended<A::Value, A::Error>,
+    committed: bool,
+) -> Option<Recording> {
+    if let Err(Error::Run(error)) = ended
+        && frame.is_pause(error)
+    {
+        frame.paused(error);
+        return None;
+    }
+    let encoded = if frame.failed_by_other_run() { None } else { R::encode(ended) };
+    let encoded = encoded.map(|encoded| frame.fits(encoded));
+    match (&*ended, &encoded) {
+        (_, Some(Err(unkept))) => frame.failed(unkept, 1),
+        (Ok(_), _) => frame.succeeded(),
+        (Err(error), _) => frame.failed(error, attempts.max()),
+    }
+    let recording = match encoded {
+        None => return None,
+        Some(Ok(outcome)) if committed && ended.is_ok() => {
+            let (kind, bytes) = (outcome.kind().into(), outcome.payload().len());
+            frame.committed(outcome);
+            Ok(Some(Recording { writing: Box::pin(future::ready(Ok(()))), kind, bytes, instead: None }))
+        }
+        Some(Ok(outcome)) => Ok(frame.record(outcome, None)),
+        Some(Err(unkept)) => frame.record_unkept(unkept).map(Some),
+    };
+    recording.unwrap_or_else(|error| {
+        *ended = Err(Error::Run(error));
+        None
+    })
+}
