@@ -14,7 +14,7 @@ use super::stage::{Cue, Misfit, Scene};
 use super::{Ended, Frame, Invoke, Keep};
 use crate::error::{Error, Limit, RunError};
 use crate::event::RecordedKind;
-use crate::guard::{Guard, Pass, Refusal, Verdict};
+use crate::guard::{EnteringOf, Guard, Pass, Refusal, Verdict};
 use crate::journal::Outcome;
 use crate::run::{Hooked, Writing};
 
@@ -38,7 +38,7 @@ pin_project! {
 
 /// The states of a step, from the types of its operation and its guards.
 type StateOf<F, A, G> = State<
-    <G as Guard<<A as Invoke<F>>::Error>>::Entering,
+    EnteringOf<G, <A as Invoke<F>>::Error>,
     <G as Guard<<A as Invoke<F>>::Error>>::Pass,
     <A as Invoke<F>>::Attempt,
     <A as Invoke<F>>::Value,
@@ -354,7 +354,7 @@ fn begin<F, A: Invoke<F>, G: Guard<A::Error>>(
     operation: &mut Option<F>,
 ) -> StateOf<F, A, G> {
     frame.begin_attempt();
-    match guard.try_enter() {
+    match guard.enter().pass() {
         Ok(pass) => attempt(frame, attempts, operation, pass),
         Err(entering) => State::Entering { entering },
     }
