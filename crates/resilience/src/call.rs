@@ -1,17 +1,15 @@
-//! One call through a policy, without a step: the caller's own error stays what it is, beside a refusal.
+//! Calls through a guard, without a step: the caller's own error stays as it is, beside a typed refusal.
 
-use std::convert::Infallible;
 use std::fmt;
 use std::future::Future;
-use std::marker::PhantomData;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use awaitly_core::guard::{Pass, Refusal, Verdict};
+use awaitly_core::guard::{Admission, Both, Guard, Pass, Verdict};
 use pin_project_lite::pin_project;
 use serde::{Deserialize, Serialize};
 
-/// What a call ends in that did not succeed.
+/// The error of a call that did not succeed.
 ///
 /// ```
 /// use awaitly_resilience::CallError;
@@ -72,126 +70,59 @@ impl<E: std::error::Error, R: std::error::Error> std::error::Error for CallError
     }
 }
 
-/// What a guard says to somebody who asks to be admitted.
-#[derive(Debug)]
-pub enum Admission<P, R, W> {
-    /// Go.
-    Now(P),
-    /// Do not go.
-    Refused(R),
-    /// This says which, later.
-    Wait(W),
-}
-
-impl<P, R, W: Future<Output = Result<P, R>>> Admission<P, R, W> {
-    /// Which of the two it is, now or later.
-    pub(crate) async fn answer(self) -> Result<P, R> {
-        match self {
-            Self::Now(pass) => Ok(pass),
-            Self::Refused(refused) => Err(refused),
-            Self::Wait(waiting) => waiting.await,
-        }
-    }
-}
-
-/// A guard that says why it refuses with a type of its own.
+/// Calls an operation through a guard, without a step.
 ///
-/// The policies of this crate implement it, and with it [`Guard`](awaitly_core::guard::Guard), which is what a step
-/// asks for. You call it through their `call`.
-pub trait Admit<E> {
-    /// What an admitted call holds while it runs.
-    type Pass: Pass<E>;
-    /// Why a call is refused.
-    type Refused: Into<Refusal>;
-    /// The wait to be admitted. Dropping it gives the place in the queue back.
-    type Waiting: Future<Output = Result<Self::Pass, Self::Refused>>;
-
-    /// Asks to be admitted.
-    fn admit(&self) -> Admission<Self::Pass, Self::Refused, Self::Waiting>;
-}
-
-/// The wait at a guard that never lets anybody wait. There is none.
-#[derive(Debug)]
-#[must_use = "futures do nothing unless polled"]
-pub struct NoWait<P, R>(Infallible, PhantomData<fn() -> (P, R)>);
-
-impl<P, R> Future for NoWait<P, R> {
-    type Output = Result<P, R>;
-
-    fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Self::Output> {
-        match self.0 {}
+/// It holds for every guard that is taken by reference, so `breaker.call(charge)` borrows the breaker; for
+/// [`Costing`](crate::rate_limiter::Costing); and for [`Both`].
+///
+/// ```
+/// use awaitly_core::guard::Both;
+/// use awaitly_resilience::{CallError, CircuitBreaker, GuardExt, RateLimiter};
+///
+/// # async fn search(_: &str) -> Result<u32, std::fmt::Error> { Ok(7) }
+/// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
+/// let (breaker, limiter) = (CircuitBreaker::new("search"), RateLimiter::per_second("search", 10));
+/// assert_eq!(breaker.call(|| search("tea")).await, Ok(7));
+/// assert_eq!(Both::new(&limiter, &breaker).call(|| search("mug")).await, Ok(7));
+///
+/// breaker.open();
+/// match breaker.call(|| search("pot")).await {
+///     Err(CallError::Refused(open)) => assert_eq!(&*open.name, "search"),
+///     other => panic!("{other:?}"),
+/// }
+/// # });
+/// ```
+pub trait GuardExt<E>: Guard<E> + Sized {
+    /// Calls `operation` once the guard admits it. The guard learns how it ended.
+    ///
+    /// # Errors
+    /// Returns [`CallError::Failed`] with the operation's own error, or [`CallError::Refused`] with the guard's refusal
+    /// if the operation was not called.
+    ///
+    /// # Panics
+    /// Panics if the call has to wait for time to pass, at a rate limiter or a paused throttle, and there is neither a
+    /// clock in the guard's options nor a tokio runtime with its timer.
+    ///
+    /// # Cancel safety
+    /// Dropping the future gives the place in the queue back; or it drops the operation, and then the guard counts the
+    /// call neither as a success nor as a failure. A slot and a probe's place are given back; a token stays taken.
+    #[inline]
+    fn call<T, F, Fut>(self, operation: F) -> Call<Self, F, Fut, E>
+    where
+        F: FnOnce() -> Fut,
+        Fut: Future<Output = Result<T, E>>,
+    {
+        Call::new(self, operation)
     }
 }
 
-pin_project! {
-    /// The wait of a step to be admitted.
-    #[project = EnteringProj]
-    #[derive(Debug)]
-    #[must_use = "futures do nothing unless polled"]
-    pub enum Entering<P, R, W> {
-        #[doc(hidden)]
-        Answered { answer: Option<Result<P, R>> },
-        #[doc(hidden)]
-        Waiting { #[pin] waiting: W },
-    }
-}
+impl<'a, G: ?Sized, E> GuardExt<E> for &'a G where &'a G: Guard<E> {}
 
-impl<P, R, W> Entering<P, R, W> {
-    pub(crate) fn new(admission: Admission<P, R, W>) -> Self {
-        match admission {
-            Admission::Now(pass) => Self::Answered { answer: Some(Ok(pass)) },
-            Admission::Refused(refused) => Self::Answered { answer: Some(Err(refused)) },
-            Admission::Wait(waiting) => Self::Waiting { waiting },
-        }
-    }
-}
+impl<A, B, E> GuardExt<E> for Both<A, B> where Self: Guard<E> {}
 
-impl<P, R: Into<Refusal>, W: Future<Output = Result<P, R>>> Future for Entering<P, R, W> {
-    type Output = Result<P, Refusal>;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let answer = match self.project() {
-            // It is polled once.
-            EnteringProj::Answered { answer } => answer.take().map_or(Poll::Pending, Poll::Ready),
-            EnteringProj::Waiting { waiting } => waiting.poll(cx),
-        };
-        answer.map_err(Into::into)
-    }
-}
-
-/// Lets a step pass through what can [`Admit`].
-macro_rules! guards {
-    ($(impl[$($generics:tt)*] $guard:ty;)+) => {$(
-        impl<$($generics)* E> awaitly_core::guard::Guard<E> for $guard
-        where
-            Self: $crate::call::Admit<E>,
-        {
-            type Pass = <Self as $crate::call::Admit<E>>::Pass;
-            type Entering = $crate::call::Entering<
-                <Self as $crate::call::Admit<E>>::Pass,
-                <Self as $crate::call::Admit<E>>::Refused,
-                <Self as $crate::call::Admit<E>>::Waiting,
-            >;
-
-            fn enter(&self) -> Self::Entering {
-                $crate::call::Entering::new($crate::call::Admit::admit(self))
-            }
-
-            #[inline]
-            fn try_enter(&self) -> Result<Self::Pass, Self::Entering> {
-                match $crate::call::Admit::admit(self) {
-                    $crate::call::Admission::Now(pass) => Ok(pass),
-                    admission => Err($crate::call::Entering::new(admission)),
-                }
-            }
-        }
-    )+};
-}
-pub(crate) use guards;
-
-/// What an admitted call begins with: a closure, as a rule.
+/// Begins an admitted operation. It holds for closures.
 pub trait Begin<Fut> {
-    /// Begins.
+    /// Begins the operation.
     fn begin(self) -> Fut;
 }
 
@@ -203,19 +134,16 @@ impl<F: FnOnce() -> Fut, Fut> Begin<Fut> for F {
 }
 
 pin_project! {
-    /// A call on its way. Made by the `call` of a policy.
-    ///
-    /// # Cancel safety
-    /// Dropping it drops the operation, or gives the place in the queue back. The policy counts it as nothing.
+    /// A call on its way. Made by [`GuardExt::call`].
     #[must_use = "futures do nothing unless polled"]
-    pub struct Call<A, F, Fut, E>
+    pub struct Call<G, F, Fut, E>
     where
-        A: Admit<E>,
+        G: Guard<E>,
     {
-        guard: A,
+        guard: G,
         operation: Option<F>,
         #[pin]
-        state: State<A::Waiting, A::Pass, Fut>,
+        state: State<G::Wait, G::Pass, Fut>,
     }
 }
 
@@ -223,46 +151,46 @@ pin_project! {
     #[project = StateProj]
     enum State<W, P, Fut> {
         Start,
-        Waiting { #[pin] waiting: W },
+        Waiting { #[pin] wait: W },
         Running { #[pin] running: Fut, pass: Option<P> },
         Done,
     }
 }
 
-impl<A: Admit<E>, F, Fut, E> Call<A, F, Fut, E> {
+impl<G: Guard<E>, F, Fut, E> Call<G, F, Fut, E> {
     #[inline]
-    pub(crate) const fn new(guard: A, operation: F) -> Self {
+    pub(crate) const fn new(guard: G, operation: F) -> Self {
         Self { guard, operation: Some(operation), state: State::Start }
     }
 }
 
-impl<A, F, Fut, T, E> Future for Call<A, F, Fut, E>
+impl<G, F, Fut, T, E> Future for Call<G, F, Fut, E>
 where
-    A: Admit<E>,
+    G: Guard<E>,
     F: Begin<Fut>,
     Fut: Future<Output = Result<T, E>>,
 {
-    type Output = Result<T, CallError<E, A::Refused>>;
+    type Output = Result<T, CallError<E, G::Refused>>;
 
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
         loop {
             let pass = match this.state.as_mut().project() {
-                StateProj::Start => match this.guard.admit() {
-                    Admission::Now(pass) => pass,
+                StateProj::Start => match this.guard.enter() {
+                    Admission::Admitted(pass) => pass,
                     Admission::Refused(refused) => return Poll::Ready(Err(CallError::Refused(refused))),
-                    Admission::Wait(waiting) => {
-                        this.state.set(State::Waiting { waiting });
+                    Admission::Wait(wait) => {
+                        this.state.set(State::Waiting { wait });
                         continue;
                     }
                 },
-                StateProj::Waiting { waiting } => match ready!(waiting.poll(cx)) {
+                StateProj::Waiting { wait } => match ready!(wait.poll(cx)) {
                     Ok(pass) => pass,
                     Err(refused) => return Poll::Ready(Err(CallError::Refused(refused))),
                 },
                 StateProj::Running { running, pass } => {
-                    // Where the operation panics, the pass goes with it.
+                    // If the operation panics, the pass goes with it.
                     let held = pass.take();
                     let Poll::Ready(ended) = running.poll(cx) else {
                         *pass = held;
@@ -288,7 +216,7 @@ where
     }
 }
 
-impl<A: Admit<E>, F, Fut, E> fmt::Debug for Call<A, F, Fut, E> {
+impl<G: Guard<E>, F, Fut, E> fmt::Debug for Call<G, F, Fut, E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Call").finish_non_exhaustive()
     }

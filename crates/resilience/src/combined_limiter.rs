@@ -1,7 +1,7 @@
 //! A rate and a number of calls at once, together.
 //!
 //! ```
-//! use awaitly_resilience::{CombinedLimiter, ConcurrencyLimiter, RateLimiter};
+//! use awaitly_resilience::{CombinedLimiter, ConcurrencyLimiter, GuardExt, RateLimiter};
 //!
 //! # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
 //! # async fn get() -> Result<u32, std::fmt::Error> { Ok(7) }
@@ -17,10 +17,10 @@
 use std::future::Future;
 use std::pin::Pin;
 
-use awaitly_core::guard::Refusal;
+use awaitly_core::guard::{Admission, Guard, Refusal};
 
-use crate::call::{Admission, Admit, Call, guards};
 use crate::concurrency_limiter::{ConcurrencyLimiter, Full, Slot, Slots};
+use crate::keyed::Idle;
 use crate::rate_limiter::{RateLimited, RateLimiter};
 use crate::sync::Arc;
 
@@ -71,43 +71,22 @@ impl CombinedLimiter {
     pub const fn concurrency(&self) -> &ConcurrencyLimiter {
         &self.slots
     }
-
-    /// Calls `operation` once there is a token for it and a slot is free.
-    ///
-    /// # Errors
-    /// [`CallError::Failed`](crate::CallError::Failed) with the operation's own error;
-    /// [`CallError::Refused`](crate::CallError::Refused) where one of the limiters refused.
-    ///
-    /// # Panics
-    /// As [`RateLimiter::call`].
-    ///
-    /// # Cancel safety
-    /// Dropping the future gives the place in the queue back, or drops the operation and gives the slot back. A
-    /// token that was taken stays taken.
-    #[inline]
-    pub fn call<T, E, F, Fut>(&self, operation: F) -> Call<&Self, F, Fut, E>
-    where
-        F: FnOnce() -> Fut,
-        Fut: Future<Output = Result<T, E>>,
-    {
-        Call::new(self, operation)
-    }
 }
 
-type Waiting<'a, S> = Pin<Box<dyn Future<Output = Result<S, Limited>> + Send + 'a>>;
+type Wait<'a, S> = Pin<Box<dyn Future<Output = Result<S, Limited>> + Send + 'a>>;
 
 /// Both, in their order. `rate` and `slots` are the limiters by reference, or by value.
-fn admit<'a, R, C>(rate: &R, slots: C) -> Admission<C::Pass, Limited, Waiting<'a, C::Pass>>
+fn enter<'a, R, C>(rate: &R, slots: C) -> Admission<C::Pass, Limited, Wait<'a, C::Pass>>
 where
-    R: Admit<(), Pass = (), Refused = RateLimited, Waiting: Send + 'a>,
-    C: Admit<(), Refused = Full, Pass: Send, Waiting: Send + 'a> + Send + 'a,
+    R: Guard<(), Pass = (), Refused = RateLimited, Wait: Send + 'a>,
+    C: Guard<(), Refused = Full, Pass: Send, Wait: Send + 'a> + Send + 'a,
 {
-    let token = match rate.admit() {
+    let token = match rate.enter() {
         Admission::Refused(limited) => return Admission::Refused(limited.into()),
         Admission::Wait(token) => token,
-        Admission::Now(()) => {
-            return match slots.admit() {
-                Admission::Now(slot) => Admission::Now(slot),
+        Admission::Admitted(()) => {
+            return match slots.enter() {
+                Admission::Admitted(slot) => Admission::Admitted(slot),
                 Admission::Refused(full) => Admission::Refused(full.into()),
                 Admission::Wait(slot) => Admission::Wait(Box::pin(async { Ok(slot.await?) })),
             };
@@ -115,37 +94,39 @@ where
     };
     Admission::Wait(Box::pin(async move {
         token.await?;
-        Ok(slots.admit().answer().await?)
+        Ok(slots.enter().answer().await?)
     }))
 }
 
-impl<'a, E> Admit<E> for &'a CombinedLimiter {
+impl<'a, E> Guard<E> for &'a CombinedLimiter {
     type Pass = Slot<&'a Slots>;
     type Refused = Limited;
-    type Waiting = Waiting<'a, Self::Pass>;
+    type Wait = Wait<'a, Self::Pass>;
 
-    fn admit(&self) -> Admission<Self::Pass, Limited, Self::Waiting> {
+    fn enter(&self) -> Admission<Self::Pass, Limited, Self::Wait> {
         match self.slots.refusal() {
             Some(full) => Admission::Refused(full.into()),
-            None => admit(&&self.rate, &self.slots),
+            None => enter(&&self.rate, &self.slots),
         }
     }
 }
 
-impl<E> Admit<E> for CombinedLimiter {
+impl<E> Guard<E> for CombinedLimiter {
     type Pass = Slot<Arc<Slots>>;
     type Refused = Limited;
-    type Waiting = Waiting<'static, Self::Pass>;
+    type Wait = Wait<'static, Self::Pass>;
 
-    fn admit(&self) -> Admission<Self::Pass, Limited, Self::Waiting> {
+    fn enter(&self) -> Admission<Self::Pass, Limited, Self::Wait> {
         match self.slots.refusal() {
             Some(full) => Admission::Refused(full.into()),
-            None => admit(&self.rate, self.slots.clone()),
+            None => enter(&self.rate, self.slots.clone()),
         }
     }
 }
 
-guards! {
-    impl['a,] &'a CombinedLimiter;
-    impl[] CombinedLimiter;
+/// Both limiters have to be idle.
+impl Idle for CombinedLimiter {
+    fn is_idle(&mut self) -> bool {
+        self.slots.is_idle() && self.rate.is_idle()
+    }
 }

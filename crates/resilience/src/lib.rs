@@ -2,7 +2,7 @@
 //!
 //! ```
 //! use awaitly_core::{RunError, run, step};
-//! use awaitly_resilience::CircuitBreaker;
+//! use awaitly_resilience::{CircuitBreaker, GuardExt};
 //!
 //! # #[derive(Debug, thiserror::Error)]
 //! # #[error("declined")]
@@ -26,18 +26,21 @@
 //! # impl PartialEq for PaymentError { fn eq(&self, _: &Self) -> bool { true } }
 //! ```
 //!
-//! Every policy is a handle that is cheap to clone, and clones are the same policy. Each is used in two ways: as a
-//! `guard` of a step, where a refusal is [`RunError::Refused`](awaitly_core::RunError::Refused) and no attempt: a
-//! step with a retry asks again, not before its time; and alone, by its `call`, which gives the operation's own error or the refusal
-//! with its own type ([`CallError`]).
+//! Every policy is a handle that is cheap to clone, and clones are the same policy. Each is a
+//! [`Guard`](awaitly_core::guard::Guard), used in two ways. As a `guard` of a step, its refusal is
+//! [`RunError::Refused`](awaitly_core::RunError::Refused) and no attempt: a step with a retry asks again, not before its
+//! time. Alone, through [`GuardExt::call`], it returns the operation's own error or the refusal with its own type
+//! ([`CallError`]).
 //!
 //! | module | what it holds back |
 //! | --- | --- |
 //! | [`circuit_breaker`] | calls to a service that fails anyway |
-//! | [`rate_limiter`] | calls that come too fast, in all or for a key |
-//! | [`concurrency_limiter`] | calls that are too many at once, in all or for a key |
+//! | [`rate_limiter`] | calls that come too fast |
+//! | [`concurrency_limiter`] | calls that are too many at once |
 //! | [`combined_limiter`] | both of these at once |
 //! | [`adaptive_throttle`] | calls that are more than the service takes, which it finds out |
+//!
+//! [`Keyed`] keeps one of them for each key: for each host, tenant or token.
 //!
 //! With the feature `tower`, each of these is a layer as well: `tower::GuardLayer`.
 //!
@@ -74,10 +77,12 @@ pub mod concurrency_limiter;
 pub mod failure;
 pub mod fallback;
 pub mod hedge;
+pub mod keyed;
 mod name;
 mod per_key;
 pub mod policy;
 pub mod rate_limiter;
+mod shards;
 pub mod single_flight;
 mod sync;
 mod time;
@@ -85,16 +90,17 @@ mod time;
 pub mod tower;
 mod turn;
 
-pub use adaptive_throttle::{AdaptiveThrottle, KeyedAdaptiveThrottle};
+pub use adaptive_throttle::AdaptiveThrottle;
 pub use auth_refresh::AuthRefresh;
 pub use cache::Cache;
-pub use call::CallError;
+pub use call::{CallError, GuardExt};
 pub use circuit_breaker::CircuitBreaker;
 pub use combined_limiter::CombinedLimiter;
-pub use concurrency_limiter::{ConcurrencyLimiter, KeyedConcurrencyLimiter};
+pub use concurrency_limiter::ConcurrencyLimiter;
 pub use fallback::Fallback;
 pub use hedge::Hedge;
+pub use keyed::Keyed;
 pub use name::Name;
 pub use policy::Policy;
-pub use rate_limiter::{KeyedRateLimiter, RateLimiter};
+pub use rate_limiter::RateLimiter;
 pub use single_flight::SingleFlight;

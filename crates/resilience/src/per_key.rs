@@ -2,25 +2,21 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::hash::{BuildHasher, Hash};
+use std::hash::Hash;
 use std::ops::Deref;
 
 use foldhash::fast::RandomState;
 
+use crate::shards::Shards;
 use crate::sync::atomic::{AtomicUsize, Ordering};
-use crate::sync::{Arc, Mutex, MutexGuard, lock};
+use crate::sync::{Arc, lock};
 
 /// The values in use. Clones are the same values.
 pub(crate) struct PerKey<K, T>(Arc<Values<K, T>>);
 
-type Shard<K, T> = HashMap<K, Value<T>, RandomState>;
-
 struct Values<K, T> {
-    /// Which one a key is in says its hash, so that few keys share a lock. There is at least this one.
-    first: Mutex<Shard<K, T>>,
-    others: [Mutex<Shard<K, T>>; 15],
-    hasher: RandomState,
-    /// How many there are, for those who only want to know whether there are any.
+    shards: Shards<HashMap<K, Value<T>, RandomState>>,
+    /// How many there are.
     len: AtomicUsize,
 }
 
@@ -37,24 +33,14 @@ impl<K, T> Clone for PerKey<K, T> {
 
 impl<K, T> Default for PerKey<K, T> {
     fn default() -> Self {
-        let hasher = RandomState::default();
-        let shard = || Mutex::new(HashMap::with_hasher(hasher.clone()));
-        let others = std::array::from_fn(|_| shard());
-        Self(Arc::new(Values { first: shard(), others, hasher, len: AtomicUsize::new(0) }))
+        Self(Arc::new(Values { shards: Shards::new(HashMap::with_hasher), len: AtomicUsize::new(0) }))
     }
 }
 
 impl<K: Eq + Hash + Clone, T> PerKey<K, T> {
-    fn shard(&self, key: &K) -> MutexGuard<'_, Shard<K, T>> {
-        let Values { first, others, hasher, .. } = &*self.0;
-        // Bits that the map itself makes less of.
-        let number = (hasher.hash_one(key) >> 32) & 15;
-        lock(others.get(number as usize).unwrap_or(first))
-    }
-
     /// The value of `key`, made where nobody uses one.
     pub(crate) fn of(&self, key: K, make: impl FnOnce() -> T) -> InUse<K, T> {
-        let mut shard = self.shard(&key);
+        let mut shard = self.0.shards.of(&key);
         let entry = shard.entry(key.clone()).or_insert_with(|| {
             self.0.len.fetch_add(1, Ordering::AcqRel);
             Value { value: Arc::new(make()), users: 0 }
@@ -65,19 +51,10 @@ impl<K: Eq + Hash + Clone, T> PerKey<K, T> {
         InUse { value, key, all: self.clone() }
     }
 
-    /// What `look` says of the value of `key`, where somebody uses one.
-    #[inline]
-    pub(crate) fn peek<R>(&self, key: &K, look: impl FnOnce(&T) -> R) -> Option<R> {
-        if self.0.len.load(Ordering::Acquire) == 0 {
-            return None;
-        }
-        self.shard(key).get(key).map(|entry| look(&entry.value))
-    }
-
     /// Lets those who come from now on have another value than the one that `act` is given, where somebody uses one.
     /// Nobody comes while it acts.
     pub(crate) fn renew(&self, key: &K, act: impl FnOnce(Option<&T>)) {
-        let mut shard = self.shard(key);
+        let mut shard = self.0.shards.of(key);
         act(shard.get(key).map(|entry| &*entry.value));
         if shard.remove(key).is_some() {
             self.0.len.fetch_sub(1, Ordering::AcqRel);
@@ -86,9 +63,7 @@ impl<K: Eq + Hash + Clone, T> PerKey<K, T> {
 
     /// The same for all keys: `each` is given every value in use, and then it acts.
     pub(crate) fn renew_all(&self, each: impl Fn(&T), act: impl FnOnce()) {
-        let shards = std::iter::once(&self.0.first).chain(&self.0.others);
-        // Always in this order.
-        let mut shards: Vec<_> = shards.map(lock).collect();
+        let mut shards: Vec<_> = self.0.shards.all().map(lock).collect();
         for (_, entry) in shards.iter_mut().flat_map(|shard| shard.drain()) {
             self.0.len.fetch_sub(1, Ordering::AcqRel);
             each(&entry.value);
@@ -97,7 +72,7 @@ impl<K: Eq + Hash + Clone, T> PerKey<K, T> {
     }
 
     fn remove(&self, key: &K, which: impl FnOnce(&mut Value<T>) -> bool) {
-        let mut shard = self.shard(key);
+        let mut shard = self.0.shards.of(key);
         if shard.get_mut(key).is_some_and(which) {
             shard.remove(key);
             self.0.len.fetch_sub(1, Ordering::AcqRel);
@@ -113,7 +88,7 @@ impl<K, T> PerKey<K, T> {
 }
 
 /// A value in use. The last one to go takes it away.
-pub struct InUse<K: Eq + Hash + Clone, T> {
+pub(crate) struct InUse<K: Eq + Hash + Clone, T> {
     value: Arc<T>,
     key: K,
     all: PerKey<K, T>,

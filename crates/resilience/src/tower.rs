@@ -73,11 +73,12 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
+use awaitly_core::guard::Guard;
 use pin_project_lite::pin_project;
 use tower_layer::Layer;
 use tower_service::Service;
 
-use crate::call::{Admit, Begin, Call, CallError};
+use crate::call::{Begin, Call, CallError};
 
 /// Lets every request pass through a guard: a breaker, a limiter, a throttle.
 #[derive(Clone, Copy)]
@@ -151,7 +152,7 @@ pub struct Guarded<S, G, C = Never> {
 impl<S, G, C, Request> Service<Request> for Guarded<S, G, C>
 where
     S: Service<Request> + Clone,
-    G: Admit<Failure<S::Response, S::Error>> + Clone,
+    G: Guard<Failure<S::Response, S::Error>> + Clone,
     C: Classify<S::Response> + Clone,
 {
     type Response = S::Response;
@@ -172,7 +173,7 @@ where
 }
 
 /// A request that waits to be sent.
-pub struct Requested<S, C, Request> {
+struct Requested<S, C, Request> {
     service: S,
     request: Request,
     classify: C,
@@ -185,9 +186,8 @@ impl<S: Service<Request>, C, Request> Begin<Classified<S::Future, C>> for Reques
 }
 
 pin_project! {
-    /// An answer on its way, of which it will be said whether it is a failure.
-    #[must_use = "futures do nothing unless polled"]
-    pub struct Classified<Fut, C> {
+    /// An answer on its way, to be classified.
+    struct Classified<Fut, C> {
         #[pin]
         answering: Fut,
         classify: C,
@@ -225,7 +225,7 @@ pin_project! {
     pub struct GuardedFuture<S, G, C, Request>
     where
         S: Service<Request>,
-        G: Admit<Failure<S::Response, S::Error>>,
+        G: Guard<Failure<S::Response, S::Error>>,
     {
         #[pin]
         call: CallOf<S, G, C, Request>,
@@ -235,7 +235,7 @@ pin_project! {
 impl<S, G, C, Request> Future for GuardedFuture<S, G, C, Request>
 where
     S: Service<Request>,
-    G: Admit<Failure<S::Response, S::Error>>,
+    G: Guard<Failure<S::Response, S::Error>>,
     C: Classify<S::Response>,
 {
     type Output = Result<S::Response, CallError<S::Error, G::Refused>>;
@@ -297,29 +297,34 @@ where
     }
 }
 
-macro_rules! opaque {
-    ($(impl[$($generics:tt)*] $name:ident $type:ty;)+) => {$(
-        impl<$($generics)*> fmt::Debug for $type {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.debug_struct(stringify!($name)).finish_non_exhaustive()
-            }
-        }
-    )+};
+impl<G, C> fmt::Debug for GuardLayer<G, C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("GuardLayer").finish_non_exhaustive()
+    }
 }
 
-opaque! {
-    impl[G, C] GuardLayer GuardLayer<G, C>;
-    impl[S, G, C] Guarded Guarded<S, G, C>;
-    impl[S, C, Request] Requested Requested<S, C, Request>;
-    impl[Fut, C] Classified Classified<Fut, C>;
-    impl[F] AroundLayer AroundLayer<F>;
-    impl[S, F] Around Around<S, F>;
+impl<S, G, C> fmt::Debug for Guarded<S, G, C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Guarded").finish_non_exhaustive()
+    }
+}
+
+impl<F> fmt::Debug for AroundLayer<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AroundLayer").finish_non_exhaustive()
+    }
+}
+
+impl<S, F> fmt::Debug for Around<S, F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Around").finish_non_exhaustive()
+    }
 }
 
 impl<S, G, C, Request> fmt::Debug for GuardedFuture<S, G, C, Request>
 where
     S: Service<Request>,
-    G: Admit<Failure<S::Response, S::Error>>,
+    G: Guard<Failure<S::Response, S::Error>>,
 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("GuardedFuture").finish_non_exhaustive()

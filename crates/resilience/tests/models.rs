@@ -14,8 +14,8 @@ use awaitly_core::clock::{VirtualClock, ms, secs};
 use awaitly_resilience::circuit_breaker::{State, Window};
 use awaitly_resilience::single_flight::OwnKey;
 use awaitly_resilience::{
-    AdaptiveThrottle, Cache, CallError, CircuitBreaker, CombinedLimiter, ConcurrencyLimiter,
-    KeyedConcurrencyLimiter, KeyedRateLimiter, RateLimiter, SingleFlight,
+    AdaptiveThrottle, Cache, CallError, CircuitBreaker, CombinedLimiter, ConcurrencyLimiter, GuardExt, Keyed,
+    RateLimiter, SingleFlight,
 };
 use shuttle::future::{block_on, spawn, yield_now};
 use shuttle::thread;
@@ -257,13 +257,13 @@ fn everybody_who_waits_for_a_token_gets_one_though_others_are_dropped() {
 #[test]
 fn keys_are_forgotten_when_the_last_who_uses_them_has_gone() {
     explore(|| {
-        let slots: KeyedConcurrencyLimiter<u32> = ConcurrencyLimiter::options("model", 1).keyed();
+        let slots = Keyed::new(|_: &u32| ConcurrencyLimiter::new("model", 1));
         let clock = VirtualClock::new();
-        let tokens: KeyedRateLimiter<u32> =
-            RateLimiter::options("model", 1, secs(1)).burst(1).clock(clock.clone()).keyed();
+        let options = RateLimiter::options("model", 1, secs(1)).burst(1).clock(clock.clone());
+        let tokens = Keyed::new(move |_: &u32| options.clone().build());
         let callers: Vec<_> = (0..4_u32)
             .map(|n| {
-                let (slots, tokens) = (slots.key(n % 2), tokens.key(n % 2));
+                let (slots, tokens) = (slots.key(&(n % 2)), tokens.key(&(n % 2)));
                 thread::spawn(move || {
                     let _ = poll_once(tokens.acquire());
                     let call = slots.call(|| async {
@@ -275,8 +275,34 @@ fn keys_are_forgotten_when_the_last_who_uses_them_has_gone() {
             })
             .collect();
         callers.into_iter().for_each(|caller| caller.join().unwrap());
+        slots.forget_idle();
         assert_eq!((slots.keys(), clock.sleepers()), (0, 0));
-        assert_eq!((tokens.key(0).stats().waiting, tokens.key(1).stats().waiting), (0, 0));
+        assert_eq!((tokens.key(&0).stats().waiting, tokens.key(&1).stats().waiting), (0, 0));
+    });
+}
+
+#[test]
+fn callers_of_a_key_share_its_guard_while_idle_ones_are_forgotten() {
+    explore(|| {
+        let slots = Keyed::with_capacity(1, |_: &u32| ConcurrencyLimiter::new("model", 1));
+        let (even, odd) = (Inside::new(1), Inside::new(1));
+        let callers: Vec<_> = (0..4_u32)
+            .map(|n| {
+                let (slots, inside) = (slots.clone(), if n % 2 == 0 { even.clone() } else { odd.clone() });
+                thread::spawn(move || {
+                    for _ in 0..2 {
+                        if n == 3 {
+                            slots.forget_idle();
+                        }
+                        let guard = slots.key(&(n % 2));
+                        assert_eq!(block_on(guard.call(|| inside.stay(Ok(7)))), Ok(7));
+                    }
+                })
+            })
+            .collect();
+        callers.into_iter().for_each(|caller| caller.join().unwrap());
+        slots.forget_idle();
+        assert_eq!(slots.keys(), 0);
     });
 }
 

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use awaitly::clock::{hours, mins, secs};
-use awaitly::guard::{Guard, Refusal};
+use awaitly::guard::{self, FromFn, Refusal};
 use awaitly::journal::Status;
 use awaitly::persistence::MemoryStore;
 use awaitly::retry::Jitter;
@@ -15,31 +15,17 @@ use super::{id, is_due, status};
 use crate::durable::{Bank, Declined, OrderError};
 
 /// Refuses so many times, and says when to come back, or does not.
-struct Closed {
-    refusals: AtomicU32,
-    retry_after: Option<Duration>,
-}
-
-impl Closed {
-    const fn new(refusals: u32, retry_after: Option<Duration>) -> Self {
-        Self { refusals: AtomicU32::new(refusals), retry_after }
-    }
-}
-
-impl<E> Guard<E> for &Closed {
-    type Pass = ();
-    type Entering = std::future::Ready<Result<(), Refusal>>;
-
-    fn enter(&self) -> Self::Entering {
-        let refused =
-            self.refusals.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
+fn closed(refusals: u32, retry_after: Option<Duration>) -> FromFn<impl Fn() -> Result<(), Refusal>> {
+    let refusals = AtomicU32::new(refusals);
+    guard::from_fn(move || {
+        let refused = refusals.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
         let refusal = Refusal::new("closed", "not open yet");
-        std::future::ready(match (refused, self.retry_after) {
+        match (refused, retry_after) {
             (Err(_), _) => Ok(()),
             (Ok(_), Some(after)) => Err(refusal.with_retry_after(after)),
             (Ok(_), None) => Err(refusal),
-        })
-    }
+        }
+    })
 }
 
 #[tokio::test(start_paused = true)]
@@ -86,7 +72,7 @@ async fn long_back_off_parks_the_run() {
 
 #[tokio::test(start_paused = true)]
 async fn refusal_is_no_attempt_and_the_step_waits_as_long_as_the_guard_says() {
-    let (closed, bank) = (Closed::new(20, Some(secs(2))), Bank::default());
+    let (closed, bank) = (closed(20, Some(secs(2))), Bank::default());
     let began = tokio::time::Instant::now();
     let charged = run(async |run| {
         let retry = Retry::fixed(secs(1)).attempts(1);
@@ -100,7 +86,7 @@ async fn refusal_is_no_attempt_and_the_step_waits_as_long_as_the_guard_says() {
 #[tokio::test(start_paused = true)]
 async fn volatile_step_lets_guards_refuse_it_for_a_minute() {
     let refused = async |retry: Retry| {
-        let closed = Closed::new(u32::MAX, Some(secs(7)));
+        let closed = closed(u32::MAX, Some(secs(7)));
         let began = tokio::time::Instant::now();
         let ended = run(async |run| {
             run.step("charge", async || Err::<u32, _>(Declined(1))).retry(retry).guard(&closed).await
@@ -115,7 +101,7 @@ async fn volatile_step_lets_guards_refuse_it_for_a_minute() {
 
 #[tokio::test(start_paused = true)]
 async fn step_without_retry_fails_at_the_first_refusal() {
-    let closed = Closed::new(1, Some(secs(2)));
+    let closed = closed(1, Some(secs(2)));
     let ended =
         run(async |run| run.step("charge", async || Ok::<u32, Declined>(1)).guard(&closed).await).await;
     assert!(matches!(ended, Err(Error::Run(RunError::Refused { .. }))), "{ended:?}");
@@ -123,7 +109,7 @@ async fn step_without_retry_fails_at_the_first_refusal() {
 
 #[tokio::test(start_paused = true)]
 async fn refused_durable_step_parks_and_asks_as_long_as_it_takes() {
-    let (store, bank, closed) = (MemoryStore::new(), Bank::default(), Closed::new(3, Some(hours(2))));
+    let (store, bank, closed) = (MemoryStore::new(), Bank::default(), closed(3, Some(hours(2))));
     let workflow = Workflow::new("pay").store(store.clone()).park_after(secs(10));
     let body = async |run: &DurableRun| -> Result<u32, OrderError> {
         Ok(step!(run, "charge", retry = Retry::fixed(secs(1)).attempts(1), guard = &closed, bank.charge()))

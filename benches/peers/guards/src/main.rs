@@ -10,7 +10,7 @@ use std::num::NonZeroU32;
 use std::time::{Duration, Instant};
 
 use awaitly::resilience::circuit_breaker::Window;
-use awaitly::resilience::{CircuitBreaker, ConcurrencyLimiter, KeyedRateLimiter, RateLimiter};
+use awaitly::resilience::{CircuitBreaker, ConcurrencyLimiter, GuardExt, Keyed, RateLimiter};
 use awaitly::{Retry, RunError, run, step};
 use backon::{ConstantBuilder, Retryable};
 use recloser::{AsyncRecloser, Recloser};
@@ -154,9 +154,7 @@ fn limiters(runtime: &Runtime) -> Vec<Row> {
     let plenty = NonZeroU32::MAX;
     let quota = governor::Quota::per_second(plenty);
     let (ours, theirs) = (limiter(), governor::RateLimiter::direct(quota));
-    let keys: KeyedRateLimiter<u32> =
-        RateLimiter::options("keys", plenty.get(), Duration::from_secs(1)).keyed();
-    let keyed: Vec<_> = (0..64).map(|key| keys.key(key)).collect();
+    let keys = Keyed::new(|_: &u32| limiter());
     let their_keys = governor::RateLimiter::keyed(quota);
     let slots = ConcurrencyLimiter::new("slots", 10);
     let (slots, bare) = fastest(awaiting(runtime, || slots.call(call)), awaiting(runtime, call));
@@ -172,7 +170,7 @@ fn limiters(runtime: &Runtime) -> Vec<Row> {
             ..Row::beside(
                 "limiter of 64 keys, beside governor's check_key",
                 fastest(
-                    repeating(|turn| keyed[turn as usize % 64].try_acquire()),
+                    repeating(|turn| keys.key(&(turn % 64)).try_acquire()),
                     repeating(|turn| their_keys.check_key(&(turn % 64))),
                 ),
                 1.3,

@@ -4,7 +4,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use awaitly::guard::{Guard, Pass, Refusal, Verdict};
+use awaitly::guard::{Admission, Guard, Pass, Refusal, Verdict};
 use awaitly::resilience::{CircuitBreaker, ConcurrencyLimiter};
 
 use super::Process;
@@ -44,30 +44,36 @@ impl<'p> Sentinel<'p> {
 
 impl<'p> Guard<Fault> for Sentinel<'p> {
     type Pass = Admitted<'p>;
-    type Entering = Pin<Box<dyn Future<Output = Result<Admitted<'p>, Refusal>> + Send + 'p>>;
+    type Refused = Refusal;
+    type Wait = Pin<Box<dyn Future<Output = Result<Admitted<'p>, Refusal>> + Send + 'p>>;
 
-    fn enter(&self) -> Self::Entering {
-        match self.clone() {
-            Self::None => Box::pin(async { Ok(Admitted::Free) }),
-            Self::Breaker(breaker) => {
-                Box::pin(async move { Guard::<Fault>::enter(&breaker).await.map(Admitted::Breaker) })
-            }
-            Self::Slots(slots) => {
-                Box::pin(async move { Guard::<Fault>::enter(&slots).await.map(Admitted::Slots) })
-            }
-            Self::Refuses { id, times, world, after } => Box::pin(async move {
-                if world.refuses(id, times) {
-                    return Err(Refusal::new("sentinel", "not yet").with_retry_after(after));
-                }
-                Ok(Admitted::Free)
-            }),
+    fn enter(&self) -> Admission<Self::Pass, Refusal, Self::Wait> {
+        match self {
+            Self::None => Admission::Admitted(Admitted::Free),
+            Self::Breaker(breaker) => answered(Guard::<Fault>::enter(breaker), Admitted::Breaker),
+            Self::Slots(slots) => answered(Guard::<Fault>::enter(slots), Admitted::Slots),
+            Self::Refuses { id, times, world, after } => match world.refuses(*id, *times) {
+                true => Admission::Refused(Refusal::new("sentinel", "not yet").with_retry_after(*after)),
+                false => Admission::Admitted(Admitted::Free),
+            },
         }
     }
+}
 
-    fn try_enter(&self) -> Result<Self::Pass, Self::Entering> {
-        match self {
-            Self::None => Ok(Admitted::Free),
-            other => Err(other.enter()),
+type Answered<'p> = Admission<Admitted<'p>, Refusal, <Sentinel<'p> as Guard<Fault>>::Wait>;
+
+/// The answer of one of the guards.
+fn answered<'p, P, R, W>(answer: Admission<P, R, W>, admitted: fn(P) -> Admitted<'p>) -> Answered<'p>
+where
+    R: Into<Refusal> + 'p,
+    W: Future<Output = Result<P, R>> + Send + 'p,
+    P: 'p,
+{
+    match answer {
+        Admission::Admitted(pass) => Admission::Admitted(admitted(pass)),
+        Admission::Refused(refused) => Admission::Refused(refused.into()),
+        Admission::Wait(wait) => {
+            Admission::Wait(Box::pin(async move { wait.await.map(admitted).map_err(Into::into) }))
         }
     }
 }

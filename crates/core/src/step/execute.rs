@@ -35,7 +35,7 @@ use super::frame::{Frame, Next, Recording, Running};
 use super::invoke::{Invoke, OfStep, Waits};
 use super::keep::{Ended, Keep};
 use crate::error::{Error, RunError};
-use crate::guard::{Guard, Pass, Verdict};
+use crate::guard::{EnteringOf, Guard, Pass, Verdict};
 use crate::hook::Hooked;
 use crate::shared::Writing;
 use crate::stage::{Cue, Scene};
@@ -61,7 +61,7 @@ pin_project! {
 
 /// The states of a step, from the types of its operation and its guards.
 type StateOf<F, A, G> = State<
-    <G as Guard<<A as Invoke<F>>::Error>>::Entering,
+    EnteringOf<G, <A as Invoke<F>>::Error>,
     <G as Guard<<A as Invoke<F>>::Error>>::Pass,
     <A as Invoke<F>>::Attempt,
     <A as Invoke<F>>::Value,
@@ -202,7 +202,7 @@ where
     fn begin(mut self: Pin<&mut Self>) -> Turn<A::Value, A::Error> {
         let step = self.as_mut().project();
         step.frame.begin_attempt();
-        match step.guard.try_enter() {
+        match step.guard.enter().pass() {
             Ok(pass) => self.admit(pass),
             Err(entering) => self.go(State::Entering { entering }),
         }

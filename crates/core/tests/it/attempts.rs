@@ -1,9 +1,8 @@
-use std::future::{Ready, ready};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use awaitly_core::clock::{Clock, VirtualClock, ms, secs};
-use awaitly_core::guard::{Guard, Pass, Refusal, Verdict};
+use awaitly_core::guard::{Admission, Guard, NoWait, Pass, Refusal, Verdict};
 use awaitly_core::retry::{Backoff, Budget, Jitter, OnTimeout};
 use awaitly_core::{Error, Limit, Retry, RunError, Workflow, run, step};
 use tokio_util::sync::CancellationToken;
@@ -220,15 +219,16 @@ struct WatchedPass<'a>(&'a Watched, bool);
 
 impl<'a, E> Guard<E> for &'a Watched {
     type Pass = WatchedPass<'a>;
-    type Entering = Ready<Result<WatchedPass<'a>, Refusal>>;
+    type Refused = Refusal;
+    type Wait = NoWait<WatchedPass<'a>, Refusal>;
 
-    fn enter(&self) -> Self::Entering {
+    fn enter(&self) -> Admission<WatchedPass<'a>, Refusal> {
         let refused =
             self.refuse.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
-        ready(match refused {
-            Ok(_) => Err(Refusal::new("watched", "told to").with_retry_after(secs(3))),
-            Err(_) => Ok(WatchedPass(self, false)),
-        })
+        match refused {
+            Ok(_) => Admission::Refused(Refusal::new("watched", "told to").with_retry_after(secs(3))),
+            Err(_) => Admission::Admitted(WatchedPass(self, false)),
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 
 mod attempts;
 mod cost;
+mod guards;
 mod journal;
 mod misuse;
 mod resources;

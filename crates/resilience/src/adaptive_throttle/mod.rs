@@ -2,6 +2,7 @@
 //!
 //! ```
 //! use std::time::Duration;
+//! use awaitly_resilience::GuardExt;
 //! use awaitly_resilience::adaptive_throttle::{AdaptiveThrottle, Signal, Told};
 //!
 //! # #[derive(Debug)]
@@ -37,7 +38,6 @@ mod decide;
 mod error;
 mod headers;
 mod judge;
-mod keyed;
 mod options;
 mod pass;
 
@@ -47,15 +47,16 @@ use std::ops::Deref;
 use std::pin::Pin;
 use std::time::Duration;
 
+use awaitly_core::guard::{Admission, Guard};
+
 pub use error::Paused;
 pub use headers::Told;
 pub use judge::{Judge, Judged, OnlyTimeouts, Signal};
-pub use keyed::KeyedAdaptiveThrottle;
 pub use options::Options;
 pub use pass::Admitted;
 
-use crate::call::{Admission, Admit, Call, guards};
 use crate::concurrency_limiter::{ConcurrencyLimiter, Slots};
+use crate::keyed::Idle;
 use crate::name::Name;
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::{Arc, Mutex, lock};
@@ -135,29 +136,6 @@ impl<J> AdaptiveThrottle<J> {
         &self.0.name
     }
 
-    /// Calls `operation` once there is room for it and no pause.
-    ///
-    /// # Errors
-    /// [`CallError::Failed`](crate::CallError::Failed) with the operation's own error;
-    /// [`CallError::Refused`](crate::CallError::Refused) where the pause is longer than callers may wait.
-    ///
-    /// # Panics
-    /// Where it has to wait for the end of a pause, and there is neither a [clock](Options::clock) nor a tokio
-    /// runtime with its timer.
-    ///
-    /// # Cancel safety
-    /// Dropping the future gives the place in the queue back, or drops the operation and gives the slot back; it
-    /// counts as nothing.
-    #[inline]
-    pub fn call<T, E, F, Fut>(&self, operation: F) -> Call<&Self, F, Fut, E>
-    where
-        J: Judge<E> + Send + Sync,
-        F: FnOnce() -> Fut,
-        Fut: Future<Output = Result<T, E>>,
-    {
-        Call::new(self, operation)
-    }
-
     /// Takes note of what the service says of its limits: it pauses where the service has refused a call and asks for
     /// that, or where no call is left.
     pub fn learn(&self, told: &Told) {
@@ -223,7 +201,7 @@ impl<J> Shared<J> {
     }
 }
 
-type Waiting<'a, H, J> = Pin<Box<dyn Future<Output = Result<Admitted<H, J>, Paused>> + Send + 'a>>;
+type Wait<'a, H, J> = Pin<Box<dyn Future<Output = Result<Admitted<H, J>, Paused>> + Send + 'a>>;
 
 #[inline]
 fn try_now<H: Deref<Target = Shared<J>>, J>(shared: H) -> Result<Admitted<H, J>, H> {
@@ -236,13 +214,13 @@ fn try_now<H: Deref<Target = Shared<J>>, J>(shared: H) -> Result<Admitted<H, J>,
     }
 }
 
-fn admit<'a, H, J>(shared: H) -> Admission<Admitted<H, J>, Paused, Waiting<'a, H, J>>
+fn enter<'a, H, J>(shared: H) -> Admission<Admitted<H, J>, Paused, Wait<'a, H, J>>
 where
     H: Deref<Target = Shared<J>> + Send + Sync + 'a,
     J: Send + Sync + 'a,
 {
     let shared = match try_now(shared) {
-        Ok(admitted) => return Admission::Now(admitted),
+        Ok(admitted) => return Admission::Admitted(admitted),
         Err(shared) => shared,
     };
     if let Some(paused) = shared.paused().and_then(|pause| shared.too_long(pause)) {
@@ -270,7 +248,7 @@ async fn wait<H: Deref<Target = Shared<J>>, J>(shared: H) -> Result<Admitted<H, 
             // The queue of the slots has no end, so nobody is refused.
             let slot = tokio::select! {
                 biased;
-                slot = Slots::admit(Arc::clone(&shared.slots)).answer() => slot.ok(),
+                slot = Slots::enter(Arc::clone(&shared.slots)).answer() => slot.ok(),
                 // A pause has begun, or ended.
                 () = place.sooner() => None,
             };
@@ -282,29 +260,31 @@ async fn wait<H: Deref<Target = Shared<J>>, J>(shared: H) -> Result<Admitted<H, 
     Ok(Admitted::new(shared, slot))
 }
 
-impl<'a, J: Judge<E> + Send + Sync, E> Admit<E> for &'a AdaptiveThrottle<J> {
+impl<'a, J: Judge<E> + Send + Sync, E> Guard<E> for &'a AdaptiveThrottle<J> {
     type Pass = Admitted<&'a Shared<J>, J>;
     type Refused = Paused;
-    type Waiting = Waiting<'a, &'a Shared<J>, J>;
+    type Wait = Wait<'a, &'a Shared<J>, J>;
 
-    fn admit(&self) -> Admission<Self::Pass, Paused, Self::Waiting> {
-        admit(&*self.0)
+    fn enter(&self) -> Admission<Self::Pass, Paused, Self::Wait> {
+        enter(&*self.0)
     }
 }
 
-impl<J: Judge<E> + Send + Sync + 'static, E> Admit<E> for AdaptiveThrottle<J> {
+impl<J: Judge<E> + Send + Sync + 'static, E> Guard<E> for AdaptiveThrottle<J> {
     type Pass = Admitted<Arc<Shared<J>>, J>;
     type Refused = Paused;
-    type Waiting = Waiting<'static, Arc<Shared<J>>, J>;
+    type Wait = Wait<'static, Arc<Shared<J>>, J>;
 
-    fn admit(&self) -> Admission<Self::Pass, Paused, Self::Waiting> {
-        admit(Arc::clone(&self.0))
+    fn enter(&self) -> Admission<Self::Pass, Paused, Self::Wait> {
+        enter(Arc::clone(&self.0))
     }
 }
 
-guards! {
-    impl['a, J,] &'a AdaptiveThrottle<J>;
-    impl[J,] AdaptiveThrottle<J>;
+/// A throttle is idle if no call runs or waits and it is not paused. The limit that it found out is forgotten with it.
+impl<J> Idle for AdaptiveThrottle<J> {
+    fn is_idle(&mut self) -> bool {
+        Arc::get_mut(&mut self.0).is_some_and(|shared| shared.paused().is_none())
+    }
 }
 
 impl<J> Clone for AdaptiveThrottle<J> {

@@ -1,10 +1,9 @@
-use std::hash::Hash;
 use std::time::Duration;
 
 use awaitly_core::clock::Clock;
 
 use super::decide::Rules;
-use super::{AdaptiveThrottle, Judged, KeyedAdaptiveThrottle, OnlyTimeouts};
+use super::{AdaptiveThrottle, Judged, OnlyTimeouts};
 use crate::name::Name;
 use crate::time::Time;
 
@@ -121,19 +120,5 @@ impl<J> Options<J> {
     #[must_use]
     pub fn build(self) -> AdaptiveThrottle<J> {
         AdaptiveThrottle::from_options(self)
-    }
-
-    /// A throttle with a limit and pauses of its own for each key. It remembers about as many keys as `capacity`
-    /// says, and more where more are in use.
-    ///
-    /// # Panics
-    /// Where `capacity` is 0: what was found out would be forgotten with each call.
-    #[must_use]
-    pub fn keyed<K: Eq + Hash>(self, capacity: usize) -> KeyedAdaptiveThrottle<K, J>
-    where
-        J: Clone,
-    {
-        assert!(capacity > 0, "at least one key is remembered: `keyed(0)` is refused");
-        KeyedAdaptiveThrottle::from_options(self, capacity)
     }
 }

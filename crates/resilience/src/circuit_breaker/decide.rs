@@ -141,6 +141,21 @@ impl Machine {
         self.looking.counts(now)
     }
 
+    /// Returns whether a new machine would decide alike, but for failures and probes of long ago.
+    pub(super) fn is_idle(&mut self, now: Moment) -> bool {
+        let refuses_for = self.rules.reopens_after;
+        let is_over = |at: Moment| now.since(at) >= refuses_for;
+        match (self.phase, self.rules.window) {
+            (Phase::Closed, Window::Time(_)) => {
+                let Counts { failures, slow, .. } = self.counts(now);
+                failures + slow == 0
+            }
+            (Phase::Closed, Window::Calls(_)) => self.tally.last_failure.is_none_or(is_over),
+            (Phase::Open { until }, _) => until.is_some_and(is_over),
+            (Phase::HalfOpen { probed, .. }, _) => is_over(probed),
+        }
+    }
+
     /// Half-open once its time has come.
     pub(super) fn look(&mut self, now: Moment) -> Option<Changed> {
         match self.phase {

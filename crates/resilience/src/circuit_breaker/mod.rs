@@ -37,9 +37,9 @@ mod snapshot;
 mod window;
 
 use std::fmt;
-use std::future::Future;
 use std::time::{Duration, SystemTime};
 
+use awaitly_core::guard::{Admission, Guard, NoWait};
 use serde::{Deserialize, Serialize};
 
 pub use error::Open;
@@ -48,8 +48,8 @@ pub use pass::Admitted;
 pub use snapshot::Snapshot;
 pub use window::Window;
 
-use crate::call::{Admission, Admit, Call, NoWait, guards};
 use crate::failure::{Every, Failure};
+use crate::keyed::Idle;
 use crate::name::Name;
 use crate::sync::Arc;
 use crate::sync::atomic::Ordering;
@@ -153,24 +153,6 @@ impl<P> CircuitBreaker<P> {
         &self.0.gate.name
     }
 
-    /// Calls `operation`, unless the breaker is open. It counts as failed where its error does.
-    ///
-    /// # Errors
-    /// [`CallError::Failed`](crate::CallError::Failed) with the operation's own error;
-    /// [`CallError::Refused`](crate::CallError::Refused) where the operation was not called.
-    ///
-    /// # Cancel safety
-    /// Dropping the future drops the operation, which counts as nothing; a probe gives its place back.
-    #[inline]
-    pub fn call<T, E, F, Fut>(&self, operation: F) -> Call<&Self, F, Fut, E>
-    where
-        P: Failure<E>,
-        F: FnOnce() -> Fut,
-        Fut: Future<Output = Result<T, E>>,
-    {
-        Call::new(self, operation)
-    }
-
     /// What it does now.
     #[must_use]
     pub fn state(&self) -> State {
@@ -255,36 +237,41 @@ impl<P> CircuitBreaker<P> {
     }
 }
 
-impl<'a, P: Failure<E>, E> Admit<E> for &'a CircuitBreaker<P> {
+impl<'a, P: Failure<E>, E> Guard<E> for &'a CircuitBreaker<P> {
     type Pass = Admitted<&'a Shared<P>, P>;
     type Refused = Open;
-    type Waiting = NoWait<Self::Pass, Open>;
+    type Wait = NoWait<Self::Pass, Open>;
 
     #[inline]
-    fn admit(&self) -> Admission<Self::Pass, Open, Self::Waiting> {
+    fn enter(&self) -> Admission<Self::Pass, Open> {
         match self.0.gate.enter() {
-            Ok(entered) => Admission::Now(Admitted::new(&*self.0, entered)),
+            Ok(entered) => Admission::Admitted(Admitted::new(&*self.0, entered)),
             Err(no) => Admission::Refused(self.0.gate.refused(no)),
         }
     }
 }
 
-impl<P: Failure<E>, E> Admit<E> for CircuitBreaker<P> {
+impl<P: Failure<E>, E> Guard<E> for CircuitBreaker<P> {
     type Pass = Admitted<Arc<Shared<P>>, P>;
     type Refused = Open;
-    type Waiting = NoWait<Self::Pass, Open>;
+    type Wait = NoWait<Self::Pass, Open>;
 
-    fn admit(&self) -> Admission<Self::Pass, Open, Self::Waiting> {
+    fn enter(&self) -> Admission<Self::Pass, Open> {
         match self.0.gate.enter() {
-            Ok(entered) => Admission::Now(Admitted::new(Arc::clone(&self.0), entered)),
+            Ok(entered) => Admission::Admitted(Admitted::new(Arc::clone(&self.0), entered)),
             Err(no) => Admission::Refused(self.0.gate.refused(no)),
         }
     }
 }
 
-guards! {
-    impl['a, P,] &'a CircuitBreaker<P>;
-    impl[P,] CircuitBreaker<P>;
+/// A breaker is idle if it is closed and no failure is in its window; a window of calls counts as empty once
+/// [`retry_after`](Options::retry_after) has passed since the last failure. An open breaker is idle if it has been due for
+/// probes for as long.
+impl<P> Idle for CircuitBreaker<P> {
+    fn is_idle(&mut self) -> bool {
+        let shared = Arc::get_mut(&mut self.0);
+        shared.is_some_and(|shared| shared.gate.change(|machine, now| (machine.is_idle(now), None)))
+    }
 }
 
 impl<P> Clone for CircuitBreaker<P> {

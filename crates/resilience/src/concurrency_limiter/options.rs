@@ -1,6 +1,4 @@
-use std::hash::Hash;
-
-use super::{ConcurrencyLimiter, KeyedConcurrencyLimiter};
+use super::ConcurrencyLimiter;
 use crate::name::Name;
 
 /// How many calls run at once. Made with [`ConcurrencyLimiter::options`].
@@ -39,11 +37,5 @@ impl Options {
     #[must_use]
     pub fn build(self) -> ConcurrencyLimiter {
         ConcurrencyLimiter::from_options(&self)
-    }
-
-    /// A limiter with slots and a queue of its own for each key.
-    #[must_use]
-    pub fn keyed<K: Eq + Hash + Clone + Send + Sync + 'static>(self) -> KeyedConcurrencyLimiter<K> {
-        KeyedConcurrencyLimiter::from_options(self)
     }
 }

@@ -2,10 +2,10 @@ use std::future::Future;
 use std::ops::Deref;
 use std::pin::Pin;
 
+use awaitly_core::guard::{Admission, Pass};
 use tokio::sync::{Notify, Semaphore, SemaphorePermit};
 
 use super::{Full, Options, Stats};
-use crate::call::Admission;
 use crate::name::Name;
 use crate::sync::atomic::{AtomicUsize, Ordering};
 
@@ -27,7 +27,7 @@ pub struct Slots {
     turned_away: Notify,
 }
 
-pub(super) type Waiting<'a, H> = Pin<Box<dyn Future<Output = Result<Slot<H>, Full>> + Send + 'a>>;
+pub(super) type Wait<'a, H> = Pin<Box<dyn Future<Output = Result<Slot<H>, Full>> + Send + 'a>>;
 
 impl Slots {
     pub(super) fn new(options: &Options) -> Self {
@@ -55,12 +55,12 @@ impl Slots {
     }
 
     #[inline]
-    pub(crate) fn admit<'a, H>(slots: H) -> Admission<Slot<H>, Full, Waiting<'a, H>>
+    pub(crate) fn enter<'a, H>(slots: H) -> Admission<Slot<H>, Full, Wait<'a, H>>
     where
         H: Deref<Target = Self> + Send + Sync + 'a,
     {
         match Self::try_take(slots) {
-            Ok(slot) => Admission::Now(slot),
+            Ok(slot) => Admission::Admitted(slot),
             Err(slots) if slots.max_waiting == 0 => Admission::Refused(slots.full()),
             Err(slots) => Admission::Wait(Box::pin(Self::wait(slots))),
         }
@@ -184,4 +184,4 @@ impl<H: Deref<Target = Slots>> Drop for Slot<H> {
     }
 }
 
-impl<H: Deref<Target = Slots>, E> awaitly_core::guard::Pass<E> for Slot<H> {}
+impl<H: Deref<Target = Slots>, E> Pass<E> for Slot<H> {}

@@ -56,30 +56,24 @@ impl<P, G> PolicyWith<P, G> {
     }
 }
 
-/// A step, or each of a list of them, sets the same options by methods of the same names.
-macro_rules! applied {
-    ($(impl[$($generics:tt)*] $step:ty => $with:ty;)+) => {$(
-        impl<$($generics)*, P, H> Applied<$step> for PolicyWith<P, H> {
-            type Step = $with;
+impl<'r, F, A: Repeat, R, G, P, H> Applied<Step<'r, F, A, R, G>> for PolicyWith<P, H> {
+    type Step = Step<'r, F, A::Again<P>, R, Both<G, H>>;
 
-            fn apply(self, step: $step) -> Self::Step {
-                let Self { retry, timeout, deadline, guard } = self;
-                let mut step = step.retry(retry).guard(guard);
-                if let Some(timeout) = timeout {
-                    step = step.timeout(timeout);
-                }
-                if let Some(deadline) = deadline {
-                    step = step.deadline(deadline);
-                }
-                step
-            }
-        }
-    )+};
+    fn apply(self, step: Step<'r, F, A, R, G>) -> Self::Step {
+        let step = step.retry(self.retry).guard(self.guard);
+        let step = if let Some(timeout) = self.timeout { step.timeout(timeout) } else { step };
+        if let Some(deadline) = self.deadline { step.deadline(deadline) } else { step }
+    }
 }
 
-applied! {
-    impl['r, F, A: Repeat, R, G] Step<'r, F, A, R, G> => Step<'r, F, A::Again<P>, R, Both<G, H>>;
-    impl['r, M, I, F, A, R, G] Each<'r, M, I, F, A, R, G> => Each<'r, M, I, F, Retrying<P>, R, Both<G, H>>;
+impl<'r, M, I, F, A, R, G, P, H> Applied<Each<'r, M, I, F, A, R, G>> for PolicyWith<P, H> {
+    type Step = Each<'r, M, I, F, Retrying<P>, R, Both<G, H>>;
+
+    fn apply(self, each: Each<'r, M, I, F, A, R, G>) -> Self::Step {
+        let each = each.retry(self.retry).guard(self.guard);
+        let each = if let Some(timeout) = self.timeout { each.timeout(timeout) } else { each };
+        if let Some(deadline) = self.deadline { each.deadline(deadline) } else { each }
+    }
 }
 
 impl<S> Applied<S> for Policy

@@ -215,12 +215,15 @@ impl Policy {
     /// This policy with every field that `over` sets set as it is there.
     #[must_use]
     pub const fn merge(self, over: &Self) -> Self {
-        macro_rules! merged {
-            ($($field:ident),+) => {
-                Self { $($field: if over.$field.is_some() { over.$field } else { self.$field }),+ }
-            };
+        Self {
+            attempts: either(over.attempts, self.attempts),
+            growth: either(over.growth, self.growth),
+            delay: either(over.delay, self.delay),
+            max_delay: either(over.max_delay, self.max_delay),
+            jitter: either(over.jitter, self.jitter),
+            timeout: either(over.timeout, self.timeout),
+            deadline: either(over.deadline, self.deadline),
         }
-        merged!(attempts, growth, delay, max_delay, jitter, timeout, deadline)
     }
 
     /// Whether no field is set.
@@ -286,4 +289,9 @@ impl Policy {
     pub fn guard<G>(self, guard: G) -> PolicyWith<Always, awaitly_core::guard::Both<(), G>> {
         self.with().guard(guard)
     }
+}
+
+/// `Option::or` for a `const fn`.
+const fn either<T: Copy>(one: Option<T>, other: Option<T>) -> Option<T> {
+    if one.is_some() { one } else { other }
 }

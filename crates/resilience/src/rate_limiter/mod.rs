@@ -2,7 +2,8 @@
 //!
 //! ```
 //! use std::time::Duration;
-//! use awaitly_resilience::rate_limiter::{Exhausted, KeyedRateLimiter, RateLimiter};
+//! use awaitly_resilience::rate_limiter::Exhausted;
+//! use awaitly_resilience::{GuardExt, Keyed, RateLimiter};
 //!
 //! # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
 //! # async fn search(_: &str) -> Result<u32, std::fmt::Error> { Ok(7) }
@@ -12,9 +13,9 @@
 //! # assert!(found.is_ok() && many.is_ok());
 //!
 //! // Each tenant has tokens of its own:
-//! let tenants: KeyedRateLimiter<String> =
-//!     RateLimiter::options("tenant", 100, Duration::from_secs(60)).exhausted(Exhausted::Refuse).keyed();
-//! let found = tenants.key("ada".to_owned()).call(|| search("tea")).await;
+//! let options = RateLimiter::options("tenant", 100, Duration::from_secs(60)).exhausted(Exhausted::Refuse);
+//! let tenants: Keyed<String, RateLimiter> = Keyed::new(move |_| options.clone().build());
+//! let found = tenants.key("ada").call(|| search("tea")).await;
 //! # assert!(found.is_ok());
 //! # });
 //! ```
@@ -24,10 +25,9 @@
 //! per bucket, changed without a lock. Callers that wait stand in a queue, and only the first of them asks for
 //! tokens; a call that comes later does not overtake. One that is dropped gives its place back.
 
-mod cells;
-mod direct;
+mod cell;
 mod error;
-mod keyed;
+mod limiter;
 mod options;
 mod quota;
 
@@ -43,9 +43,8 @@ use governor::nanos::Nanos;
 use crate::name::Name;
 use crate::time::Time;
 
-pub use direct::{Costing, RateLimiter};
 pub use error::RateLimited;
-pub use keyed::{KeyedRateLimiter, OfKey};
+pub use limiter::{Costing, RateLimiter};
 pub use options::{Exhausted, Options};
 
 /// What a limiter has and what it does.
@@ -62,7 +61,7 @@ pub struct Stats {
     pub waiting: usize,
 }
 
-type Waiting<'a> = Pin<Box<dyn Future<Output = Result<(), RateLimited>> + Send + 'a>>;
+type Wait<'a> = Pin<Box<dyn Future<Output = Result<(), RateLimited>> + Send + 'a>>;
 
 /// The cost of a call.
 ///

@@ -1,11 +1,10 @@
-use std::hash::Hash;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
 use awaitly_core::clock::Clock;
 
+use super::RateLimiter;
 use super::quota::Rate;
-use super::{KeyedRateLimiter, RateLimiter};
 use crate::name::Name;
 use crate::time::Time;
 
@@ -87,14 +86,5 @@ impl Options {
     #[must_use]
     pub fn build(self) -> RateLimiter {
         RateLimiter::from_options(self)
-    }
-
-    /// A limiter with tokens of its own for each key, all there.
-    ///
-    /// # Panics
-    /// As [`build`](Self::build).
-    #[must_use]
-    pub fn keyed<K: Eq + Hash + Clone + Send + Sync + 'static>(self) -> KeyedRateLimiter<K> {
-        KeyedRateLimiter::from_options(self)
     }
 }

@@ -4,10 +4,8 @@ use std::time::Duration;
 
 use awaitly_core::clock::{Clock, VirtualClock, ms, secs};
 use awaitly_core::{Error, RunError, run};
-use awaitly_resilience::CallError;
-use awaitly_resilience::adaptive_throttle::{
-    AdaptiveThrottle, Judged, KeyedAdaptiveThrottle, Options, Signal, Told,
-};
+use awaitly_resilience::adaptive_throttle::{AdaptiveThrottle, Judged, Options, Signal, Told};
+use awaitly_resilience::{CallError, GuardExt, Keyed};
 use futures_util::stream::{FuturesUnordered, StreamExt};
 
 use crate::{ApiError, ok, settle};
@@ -199,7 +197,8 @@ async fn it_keeps_what_it_has_found_while_it_pauses_and_while_nobody_calls() {
 #[tokio::test]
 async fn it_waits_when_the_service_says_so_and_only_that_key_does() {
     let clock = VirtualClock::new();
-    let hosts: KeyedAdaptiveThrottle<&str, _> = options(&clock).keyed(100);
+    let throttle = options(&clock);
+    let hosts = Keyed::with_capacity(100, move |_: &String| throttle.clone().build());
     let told = hosts.key("busy").call(async || Err::<u32, _>(Answer::TooMany(Some(secs(3))))).await;
     assert!(matches!(told, Err(CallError::Failed(Answer::TooMany(_)))));
     let busy = hosts.key("busy");
@@ -282,23 +281,24 @@ async fn what_an_error_means_decides_whether_the_limit_goes_down() {
 #[test]
 #[should_panic(expected = "at least one key is remembered")]
 fn a_throttle_for_no_keys_is_refused() {
-    let _: KeyedAdaptiveThrottle<u32> = AdaptiveThrottle::options("host").keyed(0);
+    let _: Keyed<u32, AdaptiveThrottle> = Keyed::with_capacity(0, |_| AdaptiveThrottle::new("host"));
 }
 
 #[tokio::test]
 async fn keys_that_are_in_use_are_not_forgotten() {
     let clock = VirtualClock::new();
-    let hosts: KeyedAdaptiveThrottle<u32> = AdaptiveThrottle::options("host").clock(clock.clone()).keyed(10);
+    let throttle = AdaptiveThrottle::options("host").clock(clock.clone());
+    let hosts: Keyed<u32, AdaptiveThrottle> = Keyed::with_capacity(10, move |_| throttle.clone().build());
     for host in 0..20 {
-        hosts.key(host).pause(secs(9));
+        hosts.key(&host).pause(secs(9));
     }
     for host in 100..1000 {
-        hosts.key(host);
+        hosts.key(&host);
     }
-    assert!((0..20).all(|host| hosts.key(host).stats().paused.is_some()));
+    assert!((0..20).all(|host| hosts.key(&host).stats().paused.is_some()));
     clock.advance(secs(9));
     for host in 1000..2000 {
-        hosts.key(host);
+        hosts.key(&host);
     }
     assert!(hosts.keys() <= 100, "{}", hosts.keys());
 }

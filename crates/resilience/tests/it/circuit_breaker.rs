@@ -3,7 +3,7 @@ use std::sync::{Arc, Mutex};
 
 use awaitly_core::clock::{VirtualClock, ms, secs};
 use awaitly_core::{Error, Retry, RunError, Workflow, run, step};
-use awaitly_resilience::{CallError, ConcurrencyLimiter};
+use awaitly_resilience::{CallError, ConcurrencyLimiter, GuardExt};
 
 use crate::{ApiError, fails, ok};
 use awaitly_resilience::circuit_breaker::{CircuitBreaker, Open, Options, Snapshot, State, Window};

@@ -4,7 +4,7 @@ use awaitly_core::clock::{VirtualClock, ms, secs};
 use awaitly_core::run;
 use awaitly_resilience::combined_limiter::Limited;
 use awaitly_resilience::rate_limiter::Exhausted;
-use awaitly_resilience::{CallError, CombinedLimiter, ConcurrencyLimiter, RateLimiter};
+use awaitly_resilience::{CallError, CombinedLimiter, ConcurrencyLimiter, GuardExt, RateLimiter};
 
 use crate::{ApiError, ok, settle};
 

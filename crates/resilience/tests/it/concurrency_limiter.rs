@@ -3,8 +3,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use awaitly_core::run;
-use awaitly_resilience::CallError;
-use awaitly_resilience::concurrency_limiter::{ConcurrencyLimiter, Full, KeyedConcurrencyLimiter, Options};
+use awaitly_resilience::concurrency_limiter::{ConcurrencyLimiter, Full, Options};
+use awaitly_resilience::{CallError, GuardExt, Keyed};
 
 use crate::{ApiError, fails, ok, settle};
 
@@ -161,7 +161,7 @@ async fn a_waiter_that_is_dropped_with_its_slot_gives_none_back_that_there_is_no
 
 #[tokio::test]
 async fn each_key_has_slots_of_its_own_and_is_forgotten_when_nobody_uses_it() {
-    let limiter: KeyedConcurrencyLimiter<&str> = ConcurrencyLimiter::options("host", 1).keyed();
+    let limiter = Keyed::new(|_: &String| ConcurrencyLimiter::new("host", 1));
     let (flooded, calm) = (limiter.key("flooded"), limiter.key("calm"));
     let mut flood: Vec<_> = (0..1000).map(|_| Box::pin(flooded.call(pending::<Never>))).collect();
     for call in &mut flood {
@@ -170,9 +170,13 @@ async fn each_key_has_slots_of_its_own_and_is_forgotten_when_nobody_uses_it() {
     assert_eq!((flooded.stats().running, flooded.stats().waiting), (1, 999));
     let step = run(async |run| run.step("calm", ok).guard(&calm).await).await;
     assert_eq!((step.unwrap(), calm.call(ok).await), (7, Ok(7)), "they do not wait");
+    drop(calm);
+    limiter.forget_idle();
     assert_eq!(limiter.keys(), 1);
     drop(flood);
+    drop(flooded);
     settle().await;
+    limiter.forget_idle();
     assert_eq!(limiter.keys(), 0);
 }
 

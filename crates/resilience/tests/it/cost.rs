@@ -9,7 +9,7 @@ use allocation_counter::measure;
 use awaitly_core::{Retry, RunError, run, step};
 use awaitly_resilience::circuit_breaker::Window;
 use awaitly_resilience::{
-    AdaptiveThrottle, CircuitBreaker, CombinedLimiter, ConcurrencyLimiter, RateLimiter,
+    AdaptiveThrottle, CircuitBreaker, CombinedLimiter, ConcurrencyLimiter, GuardExt, Keyed, RateLimiter,
 };
 
 use crate::{ApiError, ok};
@@ -38,15 +38,14 @@ fn a_call_that_goes_through_at_once_allocates_nothing() {
     let (open, rates, slots) = (CircuitBreaker::new("open"), plenty(), ConcurrencyLimiter::new("slots", 3));
     open.open();
     let combined = CombinedLimiter::new(plenty(), ConcurrencyLimiter::new("slots", 3));
-    let keys = RateLimiter::options("keys", u32::MAX, Duration::from_secs(1)).keyed::<u32>();
-    let (key, throttle) = (keys.key(7), AdaptiveThrottle::new("throttle"));
+    let (keys, throttle) = (&Keyed::new(|_: &u32| plenty()), AdaptiveThrottle::new("throttle"));
     let retry = Retry::fixed(Duration::from_secs(1));
     for (name, count) in [
         ("closed", allocations(|| closed.call(ok))),
         ("closed, by rate", allocations(|| rate.call(ok))),
         ("open", allocations(|| open.call(ok))),
         ("rate limiter", allocations(|| rates.call(ok))),
-        ("keyed rate limiter", allocations(|| key.call(ok))),
+        ("keyed rate limiter", allocations(|| async { keys.key(&7).call(ok).await })),
         ("concurrency limiter", allocations(|| slots.call(ok))),
         ("combined limiter", allocations(|| combined.call(ok))),
         ("adaptive throttle", allocations(|| throttle.call(ok))),
@@ -79,4 +78,12 @@ fn all_of_them_around_one_step_allocate_nothing() {
         ended.map_err(|_| RunError::Cancelled { step: None })
     };
     assert_eq!(allocations(one), 0);
+}
+
+#[test]
+fn guard_of_a_key_takes_a_few_hundred_bytes() {
+    const KEYS: u32 = 10_000;
+    let keys = Keyed::new(|_: &u32| plenty());
+    let used = measure(|| (0..KEYS).for_each(|key| keys.key(&key).try_acquire().unwrap()));
+    assert!(used.bytes_max / u64::from(KEYS) <= 400, "{used:?}");
 }

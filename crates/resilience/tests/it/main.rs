@@ -10,6 +10,7 @@ mod concurrency_limiter;
 mod cost;
 mod fallback;
 mod hedge;
+mod keyed;
 mod policy;
 mod rate_limiter;
 mod single_flight;

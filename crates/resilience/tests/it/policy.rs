@@ -5,7 +5,7 @@ use awaitly_core::clock::{VirtualClock, mins, ms, secs};
 use awaitly_core::retry::{Budget, Jitter};
 use awaitly_core::{DurableRun, Error, Limit, RunError, Workflow, run, step};
 use awaitly_resilience::policy::{self, ConfigError, Growth, Policy, Registry};
-use awaitly_resilience::{CircuitBreaker, ConcurrencyLimiter};
+use awaitly_resilience::{CircuitBreaker, ConcurrencyLimiter, GuardExt};
 
 use crate::{ApiError, fails, ok, run_out};
 

@@ -3,13 +3,17 @@ use std::time::Duration;
 
 use awaitly_core::clock::{VirtualClock, ms, secs};
 use awaitly_core::{Error, RunError, run};
-use awaitly_resilience::CallError;
-use awaitly_resilience::rate_limiter::{Exhausted, KeyedRateLimiter, Options, RateLimited, RateLimiter};
+use awaitly_resilience::rate_limiter::{Exhausted, Options, RateLimited, RateLimiter};
+use awaitly_resilience::{CallError, GuardExt, Keyed};
 
 use crate::{ApiError, ok, run_out, settle};
 
 fn options(clock: &VirtualClock, calls: u32, burst: u32) -> Options {
     RateLimiter::options("api", calls, secs(1)).burst(burst).clock(clock.clone())
+}
+
+fn keyed<K: Eq + std::hash::Hash>(options: Options) -> Keyed<K, RateLimiter> {
+    Keyed::new(move |_| options.clone().build())
 }
 
 fn limited(retry_after: Duration) -> CallError<ApiError, RateLimited> {
@@ -82,16 +86,16 @@ async fn nobody_overtakes_those_who_wait() {
 async fn refusal_behind_waiters_names_the_time_of_its_own_tokens() {
     let clock = VirtualClock::new();
     let options = || options(&clock, 10, 5).exhausted(Exhausted::Wait);
-    let (limiter, keys) = (options().build(), options().keyed::<u32>());
+    let (limiter, keys) = (options().build(), keyed::<u32>(options()));
     limiter.cost(5).acquire().await.unwrap();
-    keys.key(1).cost(5).acquire().await.unwrap();
-    let (mut waits, of_key) = (Box::pin(limiter.acquire()), keys.key(1));
+    keys.key(&1).cost(5).acquire().await.unwrap();
+    let (mut waits, of_key) = (Box::pin(limiter.acquire()), keys.key(&1));
     let mut waits_for_key = Box::pin(of_key.acquire());
     assert!(
         futures_util::poll!(&mut waits).is_pending() && futures_util::poll!(&mut waits_for_key).is_pending()
     );
-    assert_eq!(keys.key(1).cost(3).try_acquire().unwrap_err().retry_after, Some(ms(400)));
-    assert_eq!(keys.key(1).cost(6).try_acquire().unwrap_err().retry_after, None, "never");
+    assert_eq!(keys.key(&1).cost(3).try_acquire().unwrap_err().retry_after, Some(ms(400)));
+    assert_eq!(keys.key(&1).cost(6).try_acquire().unwrap_err().retry_after, None, "never");
     assert_eq!(limiter.try_acquire().unwrap_err().retry_after, Some(ms(200)));
 }
 
@@ -136,9 +140,9 @@ async fn a_call_takes_what_it_costs_and_one_that_costs_too_much_is_refused_at_on
     // What governor's product would be does not fit into 64 bits.
     let slow = || RateLimiter::options("api", 10, secs(60)).clock(clock.clone());
     assert!(slow().build().cost(3_074_457_347).call(ok).await.unwrap_err().is_refused());
-    assert!(slow().keyed::<u32>().key(1).cost(3_074_457_347).call(ok).await.unwrap_err().is_refused());
-    let keys = options(&clock, 10, 10).keyed::<u32>();
-    assert!(keys.key(1).cost(u32::MAX).call(ok).await.unwrap_err().is_refused());
+    assert!(keyed::<u32>(slow()).key(&1).cost(3_074_457_347).call(ok).await.unwrap_err().is_refused());
+    let keys = keyed::<u32>(options(&clock, 10, 10));
+    assert!(keys.key(&1).cost(u32::MAX).call(ok).await.unwrap_err().is_refused());
 }
 
 #[tokio::test]
@@ -159,7 +163,7 @@ async fn a_reset_fills_it_and_those_who_wait_come_first() {
 #[tokio::test]
 async fn each_key_has_tokens_of_its_own() {
     let clock = VirtualClock::new();
-    let limiter: KeyedRateLimiter<&str> = options(&clock, 1, 2).exhausted(Exhausted::Refuse).keyed();
+    let limiter = keyed::<String>(options(&clock, 1, 2).exhausted(Exhausted::Refuse));
     for key in ["ada", "bob"] {
         for _ in 0..2 {
             assert_eq!(limiter.key(key).call(ok).await, Ok(7));
@@ -175,19 +179,19 @@ async fn each_key_has_tokens_of_its_own() {
 #[tokio::test]
 async fn keys_whose_tokens_are_all_there_are_forgotten() {
     let clock = VirtualClock::new();
-    let limiter: KeyedRateLimiter<u32> = options(&clock, 10, 1).keyed();
+    let limiter = keyed::<u32>(options(&clock, 10, 1));
     for key in 0..10_000_u32 {
-        limiter.key(key).acquire().await.unwrap();
+        limiter.key(&key).acquire().await.unwrap();
         clock.advance(ms(1));
     }
     assert!(limiter.keys() <= 2048 + 100, "{}", limiter.keys());
-    assert!(limiter.key(9999).try_acquire().is_err(), "the newest are not");
+    assert!(limiter.key(&9999).try_acquire().is_err(), "the newest are not");
 }
 
 #[tokio::test]
 async fn a_flooded_key_does_not_hold_up_another_one() {
     let clock = VirtualClock::new();
-    let limiter: KeyedRateLimiter<&'static str> = options(&clock, 10, 1).keyed();
+    let limiter = keyed::<String>(options(&clock, 10, 1));
     for _ in 0..1000 {
         let flood = limiter.key("flood");
         tokio::spawn(async move { flood.acquire().await });

@@ -5,7 +5,8 @@ use std::pin::Pin;
 
 use awaitly_core::clock::{VirtualClock, secs};
 use awaitly_resilience::{
-    AdaptiveThrottle, AuthRefresh, Cache, CombinedLimiter, ConcurrencyLimiter, RateLimiter, SingleFlight,
+    AdaptiveThrottle, AuthRefresh, Cache, CombinedLimiter, ConcurrencyLimiter, GuardExt, Keyed, RateLimiter,
+    SingleFlight,
 };
 use futures_util::{FutureExt, poll};
 use tokio::sync::oneshot;
@@ -47,8 +48,7 @@ async fn kept_waiter_holds_up_the_others_until_it_is_dropped() {
     assert!(poll!(&mut running).is_pending());
     all.push(("slots", behind_a_kept_waiter(waiter!(slots.call(ok)), || drop(running)).await));
 
-    let slots = ConcurrencyLimiter::options("slots", 1).keyed::<u32>();
-    let slots = slots.key(1);
+    let slots = Keyed::new(|_: &u32| ConcurrencyLimiter::new("slots", 1)).key(&1);
     let mut running = Box::pin(slots.call(pending::<Never>));
     assert!(poll!(&mut running).is_pending());
     all.push(("slots of a key", behind_a_kept_waiter(waiter!(slots.call(ok)), || drop(running)).await));
@@ -58,7 +58,8 @@ async fn kept_waiter_holds_up_the_others_until_it_is_dropped() {
     let tokens = rate().build();
     tokens.try_acquire().unwrap();
     all.push(("tokens", behind_a_kept_waiter(waiter!(tokens.call(ok)), pass).await));
-    let tokens = rate().keyed::<u32>().key(1);
+    let options = rate();
+    let tokens = Keyed::new(move |_: &u32| options.clone().build()).key(&1);
     tokens.try_acquire().unwrap();
     all.push(("tokens of a key", behind_a_kept_waiter(waiter!(tokens.call(ok)), pass).await));
     let both = CombinedLimiter::new(rate().build(), ConcurrencyLimiter::new("slots", 9));

@@ -1,9 +1,8 @@
-use std::future::{Ready, ready};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use awaitly_core::clock::{ms, secs};
-use awaitly_core::guard::{Guard, Refusal};
+use awaitly_core::guard::{self, Refusal};
 use awaitly_core::{FromStep, Retry, RunError, race, run, step};
 use awaitly_saga::{SagaError, saga};
 
@@ -97,19 +96,11 @@ async fn only_the_saga_that_fails_is_undone() {
 
 #[tokio::test(start_paused = true)]
 async fn a_step_of_a_saga_takes_the_options_of_a_step() {
-    struct Allowance(AtomicU32);
-
-    impl<E> Guard<E> for &Allowance {
-        type Pass = ();
-        type Entering = Ready<Result<(), Refusal>>;
-
-        fn enter(&self) -> Self::Entering {
-            let took = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
-            ready(took.map(drop).map_err(|_| Refusal::new("allowance", "used up")))
-        }
-    }
-
-    let (world, allowance, attempts) = (World::default(), Allowance(AtomicU32::new(3)), AtomicU32::new(0));
+    let (world, left, attempts) = (World::default(), AtomicU32::new(3), AtomicU32::new(0));
+    let allowance = guard::from_fn(|| {
+        let took = left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
+        took.map(drop).map_err(|_| Refusal::new("allowance", "used up"))
+    });
     let room = async || match attempts.fetch_add(1, Ordering::Relaxed) {
         0 => world.refuse("room").await,
         1 => world.hang("room").await,

@@ -1,15 +1,16 @@
-use std::future::Future;
 use std::num::NonZeroU32;
 use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
+use awaitly_core::guard::{Admission, Guard};
 use governor::state::NotKeyed;
 
-use super::cells::Cell;
+use super::cell::Cell;
 use super::quota::Rate;
-use super::{Exhausted, No, Options, RateLimited, Stats, Waiting, cost_of};
-use crate::call::{Admission, Admit, Call, guards};
+use super::{Exhausted, No, Options, RateLimited, Stats, Wait, cost_of};
+use crate::call::GuardExt;
+use crate::keyed::Idle;
 use crate::name::Name;
 use crate::time::{Moment, Time};
 use crate::turn::Turns;
@@ -25,7 +26,6 @@ struct Shared {
     rate: Rate,
     exhausted: Exhausted,
     began: Moment,
-    time: Time,
     governor: governor::RateLimiter<
         NotKeyed,
         Cell,
@@ -59,36 +59,14 @@ impl RateLimiter {
         let quota = rate.quota_or_panic();
         let (time, cell) = (time.unwrap_or_else(Time::counter), Cell::default());
         let began = time.now();
-        let governor = governor::RateLimiter::new(quota, cell.clone(), time.clone());
-        let turns = Turns::new();
-        Self(Arc::new(Shared { name, rate, exhausted, began, time, governor, cell, turns }))
+        let governor = governor::RateLimiter::new(quota, cell.clone(), time);
+        Self(Arc::new(Shared { name, rate, exhausted, began, governor, cell, turns: Turns::new() }))
     }
 
     /// The name.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.0.name
-    }
-
-    /// Calls `operation` once there is a token for it.
-    ///
-    /// # Errors
-    /// [`CallError::Failed`](crate::CallError::Failed) with the operation's own error;
-    /// [`CallError::Refused`](crate::CallError::Refused) where there was no token and the limiter does not wait.
-    ///
-    /// # Panics
-    /// Where it has to wait, and there is neither a [clock](Options::clock) nor a tokio runtime with its timer.
-    ///
-    /// # Cancel safety
-    /// Dropping the future gives the place in the queue back, or drops the operation. A token that was taken stays
-    /// taken.
-    #[inline]
-    pub fn call<T, E, F, Fut>(&self, operation: F) -> Call<&Self, F, Fut, E>
-    where
-        F: FnOnce() -> Fut,
-        Fut: Future<Output = Result<T, E>>,
-    {
-        Call::new(self, operation)
     }
 
     /// The same limiter for calls that take `tokens` each.
@@ -116,15 +94,14 @@ impl RateLimiter {
     /// # Cancel safety
     /// Dropping the future gives the place in the queue back.
     pub async fn acquire(&self) -> Result<(), RateLimited> {
-        admit(&*self.0, NonZeroU32::MIN).answer().await
+        enter(&*self.0, NonZeroU32::MIN).answer().await
     }
 
     /// What it has.
     #[must_use]
     pub fn stats(&self) -> Stats {
-        let Shared { rate, cell, time, began, turns, .. } = &*self.0;
-        let full = cell.full_at().map_or(*began, |at| began.after(Duration::from_nanos(at)));
-        rate.stats(full, time.now(), turns.waiting())
+        let shared = &*self.0;
+        shared.rate.stats(shared.full_at(), shared.time().now(), shared.turns.waiting())
     }
 
     /// Gives it all its tokens. Those who wait go on waiting, and take theirs first.
@@ -135,6 +112,15 @@ impl RateLimiter {
 }
 
 impl Shared {
+    fn time(&self) -> &Time {
+        self.governor.clock()
+    }
+
+    /// Returns when the bucket is, or was, full.
+    fn full_at(&self) -> Moment {
+        self.cell.full_at().map_or(self.began, |at| self.began.after(Duration::from_nanos(at)))
+    }
+
     /// Takes tokens, unless somebody waits for some.
     #[inline]
     fn try_now(&self, tokens: NonZeroU32) -> Result<(), No> {
@@ -155,17 +141,17 @@ impl Shared {
         } else {
             self.governor.check_n(tokens).map_err(|_| No::Ever)?
         };
-        taken.map_err(|until| No::until(&until, &self.time))
+        taken.map_err(|until| No::until(&until, self.time()))
     }
 }
 
 #[inline]
-fn admit<'a>(
+fn enter<'a>(
     shared: impl Deref<Target = Shared> + Send + Sync + 'a,
     tokens: NonZeroU32,
-) -> Admission<(), RateLimited, Waiting<'a>> {
+) -> Admission<(), RateLimited, Wait<'a>> {
     match shared.try_now(tokens) {
-        Ok(()) => Admission::Now(()),
+        Ok(()) => Admission::Admitted(()),
         Err(no) if no == No::Ever || shared.exhausted == Exhausted::Refuse => {
             Admission::Refused(no.of(&shared.name))
         }
@@ -179,27 +165,27 @@ async fn wait(shared: impl Deref<Target = Shared>, tokens: NonZeroU32) -> Result
         .first(|| match shared.take(tokens) {
             Ok(()) => Ok(Ok(())),
             Err(no @ No::Ever) => Ok(Err(no.of(&shared.name))),
-            Err(No::For(delay)) => Err(shared.time.sleep(delay)),
+            Err(No::For(delay)) => Err(shared.time().sleep(delay)),
         })
         .await
 }
 
-/// A limiter for calls that take several tokens each. Made by [`RateLimiter::cost`].
+/// A limiter for calls that take several tokens each. Made by [`RateLimiter::cost`]. It refuses a call that costs more
+/// than the burst at once.
 #[derive(Debug, Clone, Copy)]
 pub struct Costing<'a> {
     limiter: &'a RateLimiter,
     tokens: NonZeroU32,
 }
 
-impl<'a> Costing<'a> {
-    /// As [`RateLimiter::call`]. A call that costs more than the burst is refused at once.
-    #[inline]
-    pub fn call<T, E, F, Fut>(self, operation: F) -> Call<Self, F, Fut, E>
-    where
-        F: FnOnce() -> Fut,
-        Fut: Future<Output = Result<T, E>>,
-    {
-        Call::new(self, operation)
+impl Costing<'_> {
+    /// As [`RateLimiter::try_acquire`].
+    ///
+    /// # Errors
+    /// Returns [`RateLimited`] if the tokens are not there, with the time until they may be.
+    pub fn try_acquire(self) -> Result<(), RateLimited> {
+        let shared = &*self.limiter.0;
+        shared.try_now(self.tokens).map_err(|no| no.of(&shared.name))
     }
 
     /// As [`RateLimiter::acquire`].
@@ -207,43 +193,46 @@ impl<'a> Costing<'a> {
     /// # Errors
     /// [`RateLimited`] where the tokens are not there and the limiter does not wait, or could never be.
     pub async fn acquire(self) -> Result<(), RateLimited> {
-        admit(&*self.limiter.0, self.tokens).answer().await
+        enter(&*self.limiter.0, self.tokens).answer().await
     }
 }
 
-impl<'a, E> Admit<E> for &'a RateLimiter {
+impl<'a, E> Guard<E> for &'a RateLimiter {
     type Pass = ();
     type Refused = RateLimited;
-    type Waiting = Waiting<'a>;
+    type Wait = Wait<'a>;
 
     #[inline]
-    fn admit(&self) -> Admission<(), RateLimited, Waiting<'a>> {
-        admit(&*self.0, NonZeroU32::MIN)
+    fn enter(&self) -> Admission<(), RateLimited, Wait<'a>> {
+        enter(&*self.0, NonZeroU32::MIN)
     }
 }
 
-impl<E> Admit<E> for RateLimiter {
+impl<E> Guard<E> for RateLimiter {
     type Pass = ();
     type Refused = RateLimited;
-    type Waiting = Waiting<'static>;
+    type Wait = Wait<'static>;
 
-    fn admit(&self) -> Admission<(), RateLimited, Waiting<'static>> {
-        admit(Arc::clone(&self.0), NonZeroU32::MIN)
+    fn enter(&self) -> Admission<(), RateLimited, Wait<'static>> {
+        enter(Arc::clone(&self.0), NonZeroU32::MIN)
     }
 }
 
-impl<'a, E> Admit<E> for Costing<'a> {
+impl<'a, E> Guard<E> for Costing<'a> {
     type Pass = ();
     type Refused = RateLimited;
-    type Waiting = Waiting<'a>;
+    type Wait = Wait<'a>;
 
-    fn admit(&self) -> Admission<(), RateLimited, Waiting<'a>> {
-        admit(&*self.limiter.0, self.tokens)
+    fn enter(&self) -> Admission<(), RateLimited, Wait<'a>> {
+        enter(&*self.limiter.0, self.tokens)
     }
 }
 
-guards! {
-    impl['a,] &'a RateLimiter;
-    impl[] RateLimiter;
-    impl['a,] Costing<'a>;
+impl<E> GuardExt<E> for Costing<'_> {}
+
+/// A limiter is idle if it has all its tokens and no call waits.
+impl Idle for RateLimiter {
+    fn is_idle(&mut self) -> bool {
+        Arc::get_mut(&mut self.0).is_some_and(|shared| shared.full_at() <= shared.time().now())
+    }
 }

@@ -1,0 +1,96 @@
+use std::convert::Infallible;
+use std::future::Future;
+use std::marker::PhantomData;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use pin_project_lite::pin_project;
+
+use super::{Guard, Refusal};
+
+/// The answer of a guard: now, or by way of a wait.
+#[derive(Debug)]
+pub enum Admission<P, R, W = NoWait<P, R>> {
+    /// The attempt may begin, and holds this.
+    Admitted(P),
+    /// The attempt may not begin.
+    Refused(R),
+    /// The guard answers later.
+    Wait(W),
+}
+
+impl<P, R, W: Future<Output = Result<P, R>>> Admission<P, R, W> {
+    /// Returns the answer, after the wait if there is one.
+    ///
+    /// # Errors
+    /// Returns the refusal if the guard refuses.
+    pub async fn answer(self) -> Result<P, R> {
+        match self {
+            Self::Admitted(pass) => Ok(pass),
+            Self::Refused(refused) => Err(refused),
+            Self::Wait(wait) => wait.await,
+        }
+    }
+}
+
+impl<P, R, W> Admission<P, R, W> {
+    /// Returns the pass, or the way to it.
+    #[inline]
+    pub(crate) fn pass(self) -> Result<P, Entering<R, W>> {
+        match self {
+            Self::Admitted(pass) => Ok(pass),
+            Self::Refused(refused) => Err(Entering::Refused { refused: Some(refused) }),
+            Self::Wait(wait) => Err(Entering::Waiting { wait }),
+        }
+    }
+}
+
+impl<P, R, W> From<Result<P, R>> for Admission<P, R, W> {
+    #[inline]
+    fn from(answer: Result<P, R>) -> Self {
+        match answer {
+            Ok(pass) => Self::Admitted(pass),
+            Err(refused) => Self::Refused(refused),
+        }
+    }
+}
+
+/// The wait at a guard that always answers at once. It has no value.
+#[derive(Debug)]
+#[must_use = "futures do nothing unless polled"]
+pub struct NoWait<P, R>(Infallible, PhantomData<fn() -> (P, R)>);
+
+impl<P, R> Future for NoWait<P, R> {
+    type Output = Result<P, R>;
+
+    fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Self::Output> {
+        match self.0 {}
+    }
+}
+
+pin_project! {
+    /// An attempt that its guards have not admitted at once.
+    #[project = EnteringProj]
+    pub(crate) enum Entering<R, W> {
+        Refused { refused: Option<R> },
+        Waiting { #[pin] wait: W },
+    }
+}
+
+/// An attempt with errors `E` that `G` has not admitted at once.
+pub(crate) type EnteringOf<G, E> = Entering<<G as Guard<E>>::Refused, <G as Guard<E>>::Wait>;
+
+impl<P, R: Into<Refusal>, W: Future<Output = Result<P, R>>> Future for Entering<R, W> {
+    type Output = Result<P, Refusal>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let answer = match self.project() {
+            // It is polled once.
+            EnteringProj::Refused { refused } => {
+                refused.take().map_or(Poll::Pending, |refused| Poll::Ready(Err(refused)))
+            }
+            EnteringProj::Waiting { wait } => wait.poll(cx),
+        };
+        answer.map_err(Into::into)
+    }
+}

@@ -1,0 +1,109 @@
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use pin_project_lite::pin_project;
+
+use super::{Admission, Guard, Pass, Refusal, Verdict};
+
+/// Two guards. The first is entered first and left last. The second must be `Clone`, as a reference is.
+#[derive(Debug, Clone, Copy)]
+pub struct Both<A, B>(pub(crate) A, pub(crate) B);
+
+impl<A, B> Both<A, B> {
+    /// Combines two guards; an attempt enters `outer` first.
+    pub const fn new(outer: A, inner: B) -> Self {
+        Self(outer, inner)
+    }
+}
+
+impl<E, A: Guard<E>, B: Guard<E> + Clone> Guard<E> for Both<A, B> {
+    type Pass = Passes<A::Pass, B::Pass>;
+    type Refused = Refusal;
+    type Wait = WaitBoth<E, A, B>;
+
+    #[inline]
+    fn enter(&self) -> Admission<Self::Pass, Refusal, Self::Wait> {
+        match self.0.enter() {
+            Admission::Admitted(outer) => enter_inner(outer, &self.1),
+            Admission::Refused(refused) => refuse(refused),
+            Admission::Wait(wait) => Admission::Wait(WaitBoth::Outer { wait, inner: Some(self.1.clone()) }),
+        }
+    }
+}
+
+#[inline]
+fn enter_inner<E, A: Guard<E>, B: Guard<E>>(
+    outer: A::Pass,
+    inner: &B,
+) -> Admission<Passes<A::Pass, B::Pass>, Refusal, WaitBoth<E, A, B>> {
+    match inner.enter() {
+        Admission::Admitted(inner) => Admission::Admitted(Passes { inner, outer }),
+        Admission::Refused(refused) => refuse(refused),
+        Admission::Wait(wait) => Admission::Wait(WaitBoth::Inner { wait, outer: Some(outer) }),
+    }
+}
+
+#[cold]
+fn refuse<P, W>(refused: impl Into<Refusal>) -> Admission<P, Refusal, W> {
+    Admission::Refused(refused.into())
+}
+
+/// Held by an attempt that two guards admitted. The inner pass is left, or dropped, first.
+#[derive(Debug)]
+pub struct Passes<A, B> {
+    inner: B,
+    outer: A,
+}
+
+impl<E, A: Pass<E>, B: Pass<E>> Pass<E> for Passes<A, B> {
+    fn leave(self, verdict: Verdict<'_, E>) {
+        self.inner.leave(match &verdict {
+            Verdict::Succeeded => Verdict::Succeeded,
+            Verdict::Failed(error) => Verdict::Failed(*error),
+            Verdict::TimedOut => Verdict::TimedOut,
+        });
+        self.outer.leave(verdict);
+    }
+}
+
+pin_project! {
+    /// The wait at one guard and then at another.
+    #[project = WaitBothProj]
+    pub enum WaitBoth<E, A, B>
+    where
+        A: Guard<E>,
+        B: Guard<E>,
+    {
+        #[doc(hidden)]
+        Outer { #[pin] wait: A::Wait, inner: Option<B> },
+        #[doc(hidden)]
+        Inner { #[pin] wait: B::Wait, outer: Option<A::Pass> },
+    }
+}
+
+impl<E, A: Guard<E>, B: Guard<E>> Future for WaitBoth<E, A, B> {
+    type Output = Result<Passes<A::Pass, B::Pass>, Refusal>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        loop {
+            let next = match self.as_mut().project() {
+                WaitBothProj::Outer { wait, inner } => {
+                    let outer = ready!(wait.poll(cx)).map_err(Into::<Refusal>::into)?;
+                    let Some(inner) = inner.take() else { return Poll::Pending };
+                    match enter_inner(outer, &inner) {
+                        Admission::Admitted(passes) => return Poll::Ready(Ok(passes)),
+                        Admission::Refused(refusal) => return Poll::Ready(Err(refusal)),
+                        Admission::Wait(next) => next,
+                    }
+                }
+                WaitBothProj::Inner { wait, outer } => {
+                    let inner = ready!(wait.poll(cx)).map_err(Into::<Refusal>::into)?;
+                    let Some(outer) = outer.take() else { return Poll::Pending };
+                    return Poll::Ready(Ok(Passes { inner, outer }));
+                }
+            };
+            self.set(next);
+        }
+    }
+}

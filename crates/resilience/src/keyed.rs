@@ -1,0 +1,130 @@
+//! A guard for each key: a breaker for each host, a limiter for each tenant.
+//!
+//! ```
+//! use awaitly_resilience::{CircuitBreaker, GuardExt, Keyed};
+//!
+//! # async fn get(_: &str) -> Result<u32, std::fmt::Error> { Ok(7) }
+//! # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+//! let hosts = Keyed::new(|host: &String| CircuitBreaker::new(format!("host {host}")));
+//! assert_eq!(hosts.key("a.example").call(|| get("a.example")).await, Ok(7));
+//!
+//! hosts.key("b.example").open();
+//! let refused = hosts.key("b.example").call(|| get("b.example")).await.unwrap_err();
+//! assert_eq!(refused.to_string(), "circuit breaker `host b.example` is open: ask again later");
+//! # });
+//! ```
+
+use std::borrow::Borrow;
+use std::collections::HashMap;
+use std::fmt;
+use std::hash::Hash;
+
+use foldhash::fast::RandomState;
+
+use crate::shards::{SHARDS, Shards};
+use crate::sync::{Arc, lock};
+
+/// A guard for each key, made when the key is first asked for. Cheap to clone; clones are the same guards.
+///
+/// It forgets [idle](Idle) guards once there are more keys than its capacity. So it remembers about as many keys as that,
+/// or twice as many as are in use if that is more. A key that comes back gets a new guard.
+pub struct Keyed<K, G>(Arc<Guards<K, G>>);
+
+struct Guards<K, G> {
+    shards: Shards<Shard<K, G>>,
+    /// How many guards a shard keeps before it forgets idle ones, at least.
+    capacity: usize,
+    make: Box<dyn Fn(&K) -> G + Send + Sync>,
+}
+
+struct Shard<K, G> {
+    guards: HashMap<K, G, RandomState>,
+    /// At how many guards to forget the idle ones.
+    full: usize,
+}
+
+/// A guard of which [`Keyed`] can keep one for each key.
+///
+/// It must be a handle: clones are the same guard.
+pub trait Idle {
+    /// Returns whether this is the last handle, and a new guard would do as well.
+    ///
+    /// [`Keyed`] calls it under a lock, so it must not use the `Keyed` that holds the guard. The exclusive reference
+    /// allows for [`Arc::get_mut`](std::sync::Arc::get_mut), which proves that there is no other handle.
+    fn is_idle(&mut self) -> bool;
+}
+
+impl<K: Eq + Hash, G: Idle + Clone> Keyed<K, G> {
+    /// Creates an empty set with a capacity of 1024 keys; `make` makes the guard of a key.
+    pub fn new(make: impl Fn(&K) -> G + Send + Sync + 'static) -> Self {
+        Self::with_capacity(1024, make)
+    }
+
+    /// Creates an empty set that remembers about as many keys as `capacity` says before it forgets idle ones.
+    ///
+    /// # Panics
+    /// Panics if `capacity` is 0: each guard would be forgotten after its call.
+    pub fn with_capacity(capacity: usize, make: impl Fn(&K) -> G + Send + Sync + 'static) -> Self {
+        assert!(capacity > 0, "at least one key is remembered: a capacity of 0 is refused");
+        let capacity = capacity.div_ceil(SHARDS);
+        let shards = Shards::new(|hasher| Shard { guards: HashMap::with_hasher(hasher), full: capacity });
+        Self(Arc::new(Guards { shards, capacity, make: Box::new(make) }))
+    }
+
+    /// Returns the guard of `key`. The key stays in use as long as the caller keeps the guard.
+    pub fn key<Q>(&self, key: &Q) -> G
+    where
+        K: Borrow<Q>,
+        Q: Eq + Hash + ToOwned<Owned = K> + ?Sized,
+    {
+        let Guards { shards, capacity, make } = &*self.0;
+        if let Some(guard) = shards.of(key).guards.get(key) {
+            return guard.clone();
+        }
+        // Without the lock, as `make` may ask for another key. If two callers make a guard, the first to come back wins.
+        let owned = key.to_owned();
+        let made = make(&owned);
+        let mut shard = shards.of(key);
+        shard.make_room(*capacity);
+        shard.guards.entry(owned).or_insert(made).clone()
+    }
+
+    /// Returns how many keys it remembers.
+    #[must_use]
+    pub fn keys(&self) -> usize {
+        self.0.shards.all().map(|shard| lock(shard).guards.len()).sum()
+    }
+
+    /// Forgets every idle guard now.
+    pub fn forget_idle(&self) {
+        for shard in self.0.shards.all() {
+            lock(shard).forget_idle();
+        }
+    }
+}
+
+impl<K: Eq + Hash, G: Idle> Shard<K, G> {
+    fn make_room(&mut self, capacity: usize) {
+        if self.guards.len() >= self.full {
+            self.forget_idle();
+            // If all of them are in use, they are looked at again once there are twice as many.
+            self.full = capacity.max(self.guards.len() * 2);
+        }
+    }
+
+    fn forget_idle(&mut self) {
+        self.guards.retain(|_, guard| !guard.is_idle());
+    }
+}
+
+impl<K, G> Clone for Keyed<K, G> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<K, G> fmt::Debug for Keyed<K, G> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Keyed").finish_non_exhaustive()
+    }
+}
