@@ -49,6 +49,7 @@
 //! to give one.
 
 mod accident;
+mod around;
 mod boundary;
 mod calm;
 mod cancelled;
@@ -59,7 +60,6 @@ mod judge;
 mod ledger;
 mod life;
 mod notes;
-mod operate;
 mod process;
 mod randomly;
 mod report;
