@@ -10,7 +10,8 @@ use awaitly_core::store::{
 };
 
 use super::boundary::{Act, Side};
-use super::store::{CrashStore, Unflushed, Writing};
+use super::process::Unflushed;
+use super::store::{CrashStore, Writing};
 
 impl<S: Store> Around for CrashStore<S> {
     type Inner = S;

@@ -54,6 +54,7 @@ mod boundary;
 mod calm;
 mod cancelled;
 mod case;
+mod compare;
 mod everywhere;
 mod finding;
 mod judge;

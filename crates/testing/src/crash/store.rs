@@ -10,7 +10,7 @@ use awaitly_core::store::{
 use super::boundary::{Act, Boundary, Side};
 use super::finding::Finding;
 use super::life::Fate;
-use super::process::Process;
+use super::process::{Process, Unflushed};
 use super::watcher::Watcher;
 use crate::script::pass;
 
@@ -22,21 +22,6 @@ use crate::script::pass;
 /// Cheap to clone; clones are the same process.
 pub struct CrashStore<S> {
     pub(super) process: Arc<Process<S>>,
-}
-
-/// A write that the process has acknowledged, and the store has not.
-#[derive(Debug)]
-pub(super) enum Unflushed {
-    Record(Lease, Record, OnRecorded),
-    Release(Lease),
-}
-
-impl Unflushed {
-    pub(super) fn run(&self) -> &RunId {
-        match self {
-            Self::Record(lease, ..) | Self::Release(lease) => lease.run(),
-        }
-    }
 }
 
 impl<S: Store> CrashStore<S> {
