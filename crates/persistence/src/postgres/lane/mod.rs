@@ -8,7 +8,9 @@ mod calls;
 mod held_up;
 mod ops;
 mod parts;
+mod place;
 mod turns;
+mod unclaimed;
 mod unflushed;
 mod work;
 
@@ -22,7 +24,8 @@ use tokio::time::Instant;
 
 pub(super) use held_up::HeldUp;
 pub(super) use ops::{Append, Begin, Fate, Finish, Flush, Op, Release, Renew};
-pub(super) use turns::{Releasing, Turns, Unclaimed};
+pub(super) use turns::{Releasing, Turns};
+pub(super) use unclaimed::{Back, Unclaimed};
 pub(super) use unflushed::Unflushed;
 
 use super::error::{concerns_one, store_error};
