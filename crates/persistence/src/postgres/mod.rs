@@ -1,6 +1,7 @@
 //! Journals in PostgreSQL.
 
 mod error;
+mod insist;
 mod lane;
 mod link;
 mod open;
