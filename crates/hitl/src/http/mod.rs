@@ -45,6 +45,7 @@
 //! stays the same, and pages for people. Nothing that a store or a program said is told to clients: it is logged.
 
 mod bearer;
+mod board;
 mod inbound;
 mod invalid;
 mod links;
