@@ -73,12 +73,7 @@ async fn durable_sleep(
     }
     if run.time.parks(left) {
         let in_undo = frame.is_shielded();
-        run.stopping.note_waiting(Waits {
-            step: step.clone(),
-            for_answer: false,
-            wake: Some(until_ms),
-            in_undo,
-        });
+        run.stopping.note_waiting(Waits { wake: Some(until_ms), in_undo, ..Waits::at(step.clone()) });
         return Err(RunError::Waiting { step });
     }
     wait(Some(run).filter(|_| !frame.is_shielded()), clock, step, left).await?;

@@ -64,7 +64,7 @@ pub fn cancelled_wait<M: Mode>(run: &Run<M>) -> Option<RunError> {
 /// Takes note that the body does not wait at these steps any more, because a step beside them failed.
 pub fn forget_waits<M: Mode>(run: &Run<M>, steps: &[Key]) {
     if let Some(shared) = run.shared() {
-        shared.stopping.forget_waits(|waiting| steps.contains(waiting));
+        shared.stopping.forget_waits(|waits| steps.contains(&waits.step));
     }
 }
 

@@ -3,6 +3,7 @@
 //! All of them run on the task of the run: nothing is spawned, and what is dropped is cancelled.
 
 mod each;
+mod held;
 mod race;
 pub(crate) mod scope;
 pub(crate) mod siblings;

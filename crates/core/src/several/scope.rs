@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use pin_project_lite::pin_project;
 
+use super::held::HeldWaits;
 use super::siblings::{Ended, Siblings};
 use crate::error::{Error, FromStep, RunError};
 use crate::event::{EventKind, ScopeKind};
 use crate::journal::Key;
 use crate::run::{Mode, Run};
-use crate::shared::Shared;
 
 pin_project! {
     /// Several steps at once, as those who watch see them: with a beginning and an end.
@@ -107,31 +107,11 @@ pin_project! {
         #[pin]
         inner: Fut,
         siblings: &'s S,
-        held: Held<'s, X>,
-    }
-}
-
-/// A failure or a pause that is not told yet.
-struct Held<'s, X> {
-    run: Option<&'s Shared>,
-    failure: Option<(Ended, u32, X)>,
-    /// The step that waits.
-    waits_at: Option<Key>,
-}
-
-impl<X> Held<'_, X> {
-    /// Returns why the run ended meanwhile at the step that waits, if it did.
-    fn ended(&self) -> Option<RunError> {
-        self.run?.ended(self.waits_at.as_ref()?, 0)
-    }
-}
-
-impl<X> Drop for Held<'_, X> {
-    fn drop(&mut self) {
-        // A sibling failed, so the body does not wait here any more.
-        if let (Some(run), Some(step)) = (self.run, &self.waits_at) {
-            run.stopping.forget_waits(|waiting| waiting == step);
-        }
+        /// A failure or a pause that is not told yet.
+        failure: Option<(Ended, u32, X)>,
+        /// The step that waits.
+        waits_at: Option<Key>,
+        waits: HeldWaits<'s>,
     }
 }
 
@@ -139,7 +119,7 @@ impl<'s, Fut, X, S: Siblings> Lift<'s, Fut, X, S> {
     /// Lifts the failure of `inner`.
     pub fn new<M: Mode>(run: &'s Run<M>, inner: Fut, siblings: &'s S) -> Self {
         siblings.begin();
-        Self { inner, siblings, held: Held { run: run.shared(), failure: None, waits_at: None } }
+        Self { inner, siblings, failure: None, waits_at: None, waits: HeldWaits::new(run.shared()) }
     }
 }
 
@@ -153,8 +133,8 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        if this.held.failure.is_none() {
-            match ready!(this.inner.poll(cx)) {
+        if this.failure.is_none() {
+            match ready!(this.waits.during(|| this.inner.poll(cx))) {
                 Ok(value) => {
                     this.siblings.ended(Ended::Succeeded, cx);
                     return Poll::Ready(Ok(value));
@@ -162,22 +142,22 @@ where
                 Err(failure) => {
                     let how = match &failure {
                         Error::Run(RunError::Waiting { step }) => {
-                            this.held.waits_at = Some(step.clone());
+                            *this.waits_at = Some(step.clone());
                             Ended::Paused
                         }
                         Error::Run(RunError::Cancelled { .. }) => Ended::Paused,
                         _ => Ended::Failed,
                     };
                     let place = this.siblings.ended(how, cx);
-                    this.held.failure = Some((how, place, X::from_step(failure)));
+                    *this.failure = Some((how, place, X::from_step(failure)));
                 }
             }
         }
-        match this.held.failure.take_if(|(how, place, _)| this.siblings.may_tell(*how, *place)) {
+        match this.failure.take_if(|(how, place, _)| this.siblings.may_tell(*how, *place)) {
             Some((_, _, error)) => {
-                let ended = this.held.ended().map(|ended| X::from_step(Error::Run(ended)));
-                this.held.waits_at = None;
-                Poll::Ready(Err(ended.unwrap_or(error)))
+                let ended = this.waits_at.take().and_then(|step| this.waits.ended(&step));
+                this.waits.release();
+                Poll::Ready(Err(ended.map_or(error, |ended| X::from_step(Error::Run(ended)))))
             }
             None => Poll::Pending,
         }

@@ -14,6 +14,8 @@ pub(crate) struct Stop {
     pub(crate) fatal: Option<RunError>,
     /// The steps at which it waits.
     pub(crate) waits: Vec<Waits>,
+    /// How many waits were noted so far.
+    pub(super) noted: u64,
     /// The body called another run, which has no result yet.
     pub(crate) other_run: bool,
     /// The run was cancelled.
@@ -44,6 +46,16 @@ pub(crate) struct Waits {
     pub(crate) wake: Option<Timestamp>,
     /// Whether a compensation waits: then neither a cancellation nor the run's deadline ends the wait.
     pub(crate) in_undo: bool,
+    /// The number of the wait among all waits of the execution. [`Stopping::note_waiting`](super::Stopping::note_waiting)
+    /// sets it.
+    pub(crate) number: u64,
+}
+
+impl Waits {
+    /// Returns a wait at `step` that an answer does not end.
+    pub(crate) const fn at(step: Key) -> Self {
+        Self { step, for_answer: false, wake: None, in_undo: false, number: 0 }
+    }
 }
 
 /// How an undoing has ended.
@@ -80,7 +92,8 @@ impl Stop {
     /// Takes note that the run waits at a step.
     pub(super) fn note_waiting(&mut self, waits: Waits) {
         self.waits.retain(|before| before.step != waits.step);
-        self.waits.push(waits);
+        self.waits.push(Waits { number: self.noted, ..waits });
+        self.noted += 1;
     }
 
     /// Takes note that the wait at `step` ends at `wake` at the latest.

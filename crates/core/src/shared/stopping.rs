@@ -120,10 +120,16 @@ impl Stopping {
         lock(&self.stop).wake_at(step, wake);
     }
 
+    /// Returns how many waits this execution has noted so far.
+    #[inline]
+    pub(crate) fn noted_waits(&self) -> u64 {
+        if self.is_troubled() { lock(&self.stop).noted } else { 0 }
+    }
+
     /// Takes note that the body does not wait any more at the steps for which `ended` holds.
-    pub(crate) fn forget_waits(&self, ended: impl Fn(&Key) -> bool) {
+    pub(crate) fn forget_waits(&self, ended: impl Fn(&Waits) -> bool) {
         if self.is_troubled() {
-            lock(&self.stop).waits.retain(|waits| !ended(&waits.step));
+            lock(&self.stop).waits.retain(|waits| !ended(waits));
         }
     }
 

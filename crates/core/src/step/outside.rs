@@ -113,12 +113,8 @@ async fn ask(frame: &mut Frame<'_>, run: &Shared, question: Question) -> Result<
             }
         }
     }
-    run.stopping.note_waiting(Waits {
-        step: key,
-        for_answer: true,
-        wake: expires,
-        in_undo: frame.is_shielded(),
-    });
+    let in_undo = frame.is_shielded();
+    run.stopping.note_waiting(Waits { for_answer: true, wake: expires, in_undo, ..Waits::at(key) });
     Ok(None)
 }
 

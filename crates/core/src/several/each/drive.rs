@@ -14,6 +14,7 @@ use crate::event::ScopeKind;
 use crate::guard::Guard;
 use crate::journal::Key;
 use crate::run::Mode;
+use crate::several::held::HeldWaits;
 use crate::several::scope::Scope;
 use crate::step::{Ended, Frame, Invoke, Keep, Step, StepFuture};
 use crate::wait;
@@ -36,6 +37,7 @@ where
     paused: Option<usize>,
     /// The items that wait, in the order in which they began to, and the steps at which they do.
     waiting: Vec<(usize, Key)>,
+    waits: HeldWaits<'r>,
     done: usize,
     begun: bool,
     /// Dropped last, so that the end of the list is told after that of its steps.
@@ -67,6 +69,7 @@ where
         let results = (0..list.items.len()).map(|_| None).collect();
         let (scope, pausing, in_flight) = (None, None, FuturesUnordered::new());
         let (left_in_batch, done, begun, waiting) = (list.batch, 0, false, Vec::new());
+        let waits = HeldWaits::new(list.run.shared());
         Self {
             list,
             attempts,
@@ -78,6 +81,7 @@ where
             results,
             paused: None,
             waiting,
+            waits,
             done,
             begun,
         }
@@ -97,7 +101,7 @@ where
                 self.pausing = None;
             }
             self.fill();
-            match ready!(Pin::new(&mut self.in_flight).poll_next(cx)) {
+            match ready!(self.waits.during(|| Pin::new(&mut self.in_flight).poll_next(cx))) {
                 Some((position, ended)) => {
                     if self.keep(position, ended) && fail_fast {
                         break Some(position);
@@ -115,7 +119,8 @@ where
             }
         };
         if first_failure != self.paused {
-            self.forget_waits();
+            // One item failed, so the body does not wait for the others any more.
+            self.waits.forget();
         }
         self.in_flight.clear();
         self.scope = None;
@@ -125,12 +130,12 @@ where
 
     /// If the run ended meanwhile, the items that wait end with it.
     fn end_waits(&mut self) {
-        let Some(run) = self.list.run.shared() else { return };
         for (position, step) in &self.waiting {
-            if let (Some(ended), Some(result)) = (run.ended(step, 0), self.results.get_mut(*position)) {
+            if let (Some(ended), Some(result)) = (self.waits.ended(step), self.results.get_mut(*position)) {
                 *result = Some(Err(Error::Run(ended)));
             }
         }
+        self.waits.release();
     }
 
     /// Keeps the result of an item, and says whether it failed.
@@ -153,13 +158,6 @@ where
             *result = Some(ended);
         }
         failed
-    }
-
-    /// One item failed, so the body does not wait for the others any more.
-    fn forget_waits(&self) {
-        if let Some(run) = self.list.run.shared() {
-            run.stopping.forget_waits(|step| self.waiting.iter().any(|(_, waits)| waits == step));
-        }
     }
 
     fn fill(&mut self) {

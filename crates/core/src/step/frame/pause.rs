@@ -60,7 +60,7 @@ impl Frame<'_> {
         if noted.other == Some(OtherRun::Paused) {
             let (step, in_undo) = (self.label().clone(), self.is_shielded());
             let wake = Some(run.time.stamp().after(LOOK_AGAIN));
-            run.stopping.note_waiting(Waits { step: step.clone(), for_answer: false, wake, in_undo });
+            run.stopping.note_waiting(Waits { wake, in_undo, ..Waits::at(step.clone()) });
             return Some(step);
         }
         None
@@ -103,7 +103,7 @@ impl Frame<'_> {
     pub(super) fn forget_waits(&self) {
         if let Some(run) = self.run {
             let label = self.label();
-            run.stopping.forget_waits(|waiting| waiting.is_within(label));
+            run.stopping.forget_waits(|waits| waits.step.is_within(label));
         }
     }
 }

@@ -108,12 +108,7 @@ impl Frame<'_> {
         let step = self.label().clone();
         if let Some(run) = self.run {
             let in_undo = self.is_shielded();
-            run.stopping.note_waiting(Waits {
-                step: step.clone(),
-                for_answer: false,
-                wake: Some(until),
-                in_undo,
-            });
+            run.stopping.note_waiting(Waits { wake: Some(until), in_undo, ..Waits::at(step.clone()) });
         }
         RunError::Waiting { step }
     }
