@@ -32,11 +32,11 @@ impl<E, A: Guard<E>, B: Guard<E> + Clone> Guard<E> for Both<A, B> {
     }
 }
 
+type Answer<E, A, B> =
+    Admission<Passes<<A as Guard<E>>::Pass, <B as Guard<E>>::Pass>, Refusal, WaitBoth<E, A, B>>;
+
 #[inline]
-fn enter_inner<E, A: Guard<E>, B: Guard<E>>(
-    outer: A::Pass,
-    inner: &B,
-) -> Admission<Passes<A::Pass, B::Pass>, Refusal, WaitBoth<E, A, B>> {
+fn enter_inner<E, A: Guard<E>, B: Guard<E>>(outer: A::Pass, inner: &B) -> Answer<E, A, B> {
     match inner.enter() {
         Admission::Admitted(inner) => Admission::Admitted(Passes { inner, outer }),
         Admission::Refused(refused) => refuse(refused),
