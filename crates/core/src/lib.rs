@@ -11,29 +11,24 @@
 //! | [`store`] | the trait that stores implement |
 //! | [`event`] | what a run tells, and who is told |
 //! | [`clock`], [`resource`] | time, and resources given back in reverse order |
+//! | [`extend`] | the door for crates that extend the library |
 //!
 //! It has no features. It needs a tokio runtime only where a timeout, a delay or a sleep has to wait, and
 //! then only the runtime's timer.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing))]
 
-#[doc(hidden)]
-#[path = "private.rs"]
-pub mod __private;
 mod as_run_error;
 pub mod clock;
 pub mod collect;
 mod error;
 pub mod event;
+pub mod extend;
 pub mod guard;
 mod hook;
 pub mod journal;
 mod macros;
 pub mod resource;
 pub mod retry;
-#[doc(hidden)]
-pub use run::{outside as __outside, undo as __undo};
-#[doc(hidden)]
-pub use step::stage as __stage;
 mod run;
 pub mod several;
 mod shared;
@@ -46,6 +41,8 @@ mod workflow;
 pub use as_run_error::AsRunError;
 pub use error::{Error, FromStep, Limit, RunError};
 pub use hook::{RunInfo, StepInfo};
+#[doc(hidden)]
+pub use macros::door as __macros;
 pub use retry::Retry;
 pub use run::{Borrowing, Durable, DurableRun, Mode, Run, Volatile, run};
 pub use wait::WaitFor;

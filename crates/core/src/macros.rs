@@ -1,3 +1,7 @@
+//! The macros, and the door through which the code that they write gets at this crate.
+
+pub mod door;
+
 /// Executes a step: gives its value, or returns its failure from the surrounding function.
 ///
 /// ```text
@@ -63,7 +67,7 @@ macro_rules! step {
         }
     };
     ($run:expr, $($rest:tt)+) => {
-        $crate::step!($crate::__private::execute($crate::__build_step!(($run) () once [] [] $($rest)+)))
+        $crate::step!($crate::__macros::execute($crate::__build_step!(($run) () once [] [] $($rest)+)))
     };
 }
 
@@ -98,7 +102,7 @@ macro_rules! __build_step {
     };
     (($run:expr) ($($name:expr)?) $calls:tt [$($method:tt)*] [] key = $key:expr, $($rest:tt)+) => {
         $crate::__build_step!(
-            ($run) ($($name)?) $calls [$($method)* .key($crate::__private::key(&$key))] [] $($rest)+
+            ($run) ($($name)?) $calls [$($method)* .key($crate::__macros::key(&$key))] [] $($rest)+
         )
     };
     (($run:expr) ($($name:expr)?) $calls:tt $methods:tt [] when = $condition:expr, $($rest:tt)+) => {
@@ -122,7 +126,7 @@ macro_rules! __build_step {
     };
     (($run:expr) () $calls:tt $methods:tt $conditions:tt $operation:expr $(,)?) => {
         $crate::__build_step!(
-            ($run) (const { $crate::__private::name_of(::core::stringify!($operation)) })
+            ($run) (const { $crate::__macros::name_of(::core::stringify!($operation)) })
             $calls $methods $conditions $operation
         )
     };
@@ -131,24 +135,24 @@ macro_rules! __build_step {
         ($run:expr) ($name:expr) (once $store:ident) [$($method:tt)*] [$($condition:tt)*] $operation:expr $(,)?
     ) => {
         ($run).step($name, ()).transaction($store) $($method)* $($condition)*
-            .__operation($crate::__private::once_in($store, $operation))
+            .__operation($crate::__macros::once_in($store, $operation))
     };
     (
         ($run:expr) ($name:expr) (repeat $store:ident) [$($method:tt)*] [$($condition:tt)*] $operation:expr $(,)?
     ) => {
         ($run).step($name, ()).transaction($store) $($method)* $($condition)*
-            .__operation($crate::__private::repeat_in($store, $operation))
+            .__operation($crate::__macros::repeat_in($store, $operation))
     };
     (($run:expr) ($name:expr) $calls:ident [$($method:tt)*] [$($condition:tt)*] $operation:expr $(,)?) => {
         ($run).step($name, ()) $($method)* $($condition)*
-            .__operation($crate::__private::$calls(|| async { $operation.await }))
+            .__operation($crate::__macros::$calls(|| async { $operation.await }))
     };
     // A literal is a key without a copy. Any other text is copied, so that it may be borrowed.
     (($run:expr) () $calls:tt [] [] $name:literal, $($rest:tt)+) => {
         $crate::__build_step!(($run) ($name) $calls [] [] $($rest)+)
     };
     (($run:expr) () $calls:tt [] [] $name:expr, $($rest:tt)+) => {
-        $crate::__build_step!(($run) ($crate::__private::key(&$name)) $calls [] [] $($rest)+)
+        $crate::__build_step!(($run) ($crate::__macros::key(&$name)) $calls [] [] $($rest)+)
     };
 }
 
@@ -245,11 +249,11 @@ macro_rules! parallel {
     };
     ($run:expr, $name:literal, { $($steps:tt)+ }) => {
         $crate::__parallel!(
-            ($run) ($crate::__private::Key::from_static($name)) (literal $name) run name [] $($steps)+
+            ($run) ($crate::__macros::Key::from_static($name)) (literal $name) run name [] $($steps)+
         )
     };
     ($run:expr, $name:expr, { $($steps:tt)+ }) => {
-        $crate::__parallel!(($run) ($crate::__private::key(&$name)) (expression name) run name [] $($steps)+)
+        $crate::__parallel!(($run) ($crate::__macros::key(&$name)) (expression name) run name [] $($steps)+)
     };
 }
 
@@ -276,25 +280,25 @@ macro_rules! __parallel {
             ($($from)*) ($($named)*) $key $run $name
             [$($read)* ($run.step(
                 $crate::__parallel_key!($key $step),
-                $crate::__private::once(|| async { $operation.await })
+                $crate::__macros::once(|| async { $operation.await })
             ))]
             $($($rest)*)?
         )
     };
     (($from:expr) ($named:expr) $key:tt $run:ident $name:ident [$( ($($step:tt)*) )+]) => {
-        match ($crate::__private::handle(&$from), $named) {
+        match ($crate::__macros::handle(&$from), $named) {
             ($run, $name) => {
-                let run = $crate::__private::run_of($run);
-                let siblings = $crate::__private::siblings($run);
+                let run = $crate::__macros::run_of($run);
+                let siblings = $crate::__macros::siblings($run);
                 let steps = async {
-                    $crate::__private::try_join!(
+                    $crate::__macros::try_join!(
                         biased;
-                        $( $crate::__private::Lift::new(
-                            run, $crate::__private::execute($($step)*), &siblings
+                        $( $crate::__macros::Lift::new(
+                            run, $crate::__macros::execute($($step)*), &siblings
                         ) ),+
                     )
                 };
-                match $crate::__private::Scoped::parallel(run, ::core::clone::Clone::clone(&$name), steps).await {
+                match $crate::__macros::Scoped::parallel(run, ::core::clone::Clone::clone(&$name), steps).await {
                     ::core::result::Result::Ok(values) => values,
                     ::core::result::Result::Err(error) => return ::core::result::Result::Err(error),
                 }
@@ -355,16 +359,16 @@ macro_rules! race {
 #[macro_export]
 macro_rules! __race {
     (($run:expr) () [$($option:tt)*] { $($operation:expr),+ $(,)? }) => {
-        $crate::__race!(($run) ($crate::__private::Key::from_static("race")) [$($option)*] { $($operation),+ })
+        $crate::__race!(($run) ($crate::__macros::Key::from_static("race")) [$($option)*] { $($operation),+ })
     };
     (($run:expr) ($name:expr) [$($option:tt)*] { $($operation:expr),+ $(,)? }) => {
-        match ($crate::__private::handle(&$run), $name) {
+        match ($crate::__macros::handle(&$run), $name) {
             (run, name) => $crate::step!(
                 run, name, $($option)*
-                $crate::__private::Winner::new(
-                    $crate::__private::run_of(run),
+                $crate::__macros::Winner::new(
+                    $crate::__macros::run_of(run),
                     ::core::clone::Clone::clone(&name),
-                    $crate::__private::Race::new($crate::__race!(@ $($operation),+))
+                    $crate::__macros::Race::new($crate::__race!(@ $($operation),+))
                 )
             ),
         }
@@ -373,15 +377,15 @@ macro_rules! __race {
         $crate::__race!(($run) ($($name)?) [$($option)* $key = $value,] $($rest)+)
     };
     (($run:expr) () [] $name:literal, $($rest:tt)+) => {
-        $crate::__race!(($run) ($crate::__private::Key::from_static($name)) [] $($rest)+)
+        $crate::__race!(($run) ($crate::__macros::Key::from_static($name)) [] $($rest)+)
     };
     (($run:expr) () [] $name:expr, $($rest:tt)+) => {
-        $crate::__race!(($run) ($crate::__private::key(&$name)) [] $($rest)+)
+        $crate::__race!(($run) ($crate::__macros::key(&$name)) [] $($rest)+)
     };
     (@ $first:expr) => {
-        $crate::__private::Lone::new(async { $first.await })
+        $crate::__macros::Lone::new(async { $first.await })
     };
     (@ $first:expr, $($others:expr),+) => {
-        $crate::__private::Against::new(async { $first.await }, $crate::__race!(@ $($others),+))
+        $crate::__macros::Against::new(async { $first.await }, $crate::__race!(@ $($others),+))
     };
 }

@@ -4,8 +4,9 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use awaitly_core::clock::secs;
+use awaitly_core::extend::outside;
 use awaitly_core::journal::{EncodeError, Key, Payload, Timestamp, WaitEntry};
-use awaitly_core::{__outside, DurableRun, Retry, RunError, WaitFor};
+use awaitly_core::{DurableRun, Retry, RunError, WaitFor};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -174,7 +175,7 @@ impl<'r, T: DeserializeOwned + Send + 'r, N: Notifier + Send + 'r> Approval<'r, 
         let (run, request, key) = (ask.run, ask.request.clone(), ask.name());
         let ended = ask.answer().await;
         if let Err(RunError::Waiting { .. }) = &ended
-            && let Some(entry) = __outside::entry(run, &key)
+            && let Some(entry) = outside::entry(run, &key)
         {
             Bell { run, request, entry, notifier: &notifier, remind_every }.ring().await;
         }
@@ -201,7 +202,7 @@ pub(crate) struct Ask<'r, T> {
 
 impl<'r, T> Ask<'r, T> {
     pub(crate) const fn new(run: &'r DurableRun, question: WaitFor<'r, Answer<T>>, asks: Asks) -> Self {
-        let question = __outside::wrapped(question, answered);
+        let question = outside::wrapped(question, answered);
         Self { run, question, request: Request::new(asks), unencodable: None }
     }
 
@@ -224,11 +225,11 @@ impl<'r, T> Ask<'r, T> {
     }
 
     pub(crate) fn is_answered(&self) -> bool {
-        __outside::is_answered(&self.question)
+        outside::is_answered(&self.question)
     }
 
     pub(crate) fn name(&self) -> Key {
-        __outside::key_of(&self.question)
+        outside::key_of(&self.question)
     }
 }
 
@@ -236,10 +237,10 @@ impl<T: DeserializeOwned> Ask<'_, T> {
     /// What was answered. Asks, where that was not done before.
     pub(crate) async fn answer(mut self) -> Result<Answer<T>, RunError> {
         if let Some(EncodeError { type_name, reason, .. }) = self.unencodable {
-            let what = format!("what `{}` asks", __outside::key_of(&self.question)).into();
+            let what = format!("what `{}` asks", outside::key_of(&self.question)).into();
             return Err(RunError::Unencodable { what, type_name, reason });
         }
-        let is_asked = __outside::entry(self.run, &self.name()).is_some();
+        let is_asked = outside::entry(self.run, &self.name()).is_some();
         if !is_asked && !self.is_answered() {
             self.request.shape = Shape::of::<T>();
         }
@@ -264,13 +265,13 @@ impl<N: Notifier> Bell<'_, N> {
         let key = &self.entry.key;
         self.send(format!("notify {key}"), NoticeKind::Asked).await;
         let Some(every) = self.remind_every.filter(|every| *every > Duration::ZERO) else { return };
-        let waited = self.entry.since.until(__outside::time(self.run));
+        let waited = self.entry.since.until(outside::time(self.run));
         let reminders = u64::try_from(waited.as_nanos() / every.as_nanos()).unwrap_or(u64::MAX);
         if reminders > 0 {
             // Those that nobody was there to send are not made up for.
             self.send(format!("remind {key} {reminders}"), NoticeKind::Reminder(reminders)).await;
         }
-        __outside::wake_at(self.run, key, self.next(every, reminders));
+        outside::wake_at(self.run, key, self.next(every, reminders));
     }
 
     fn next(&self, every: Duration, reminders: u64) -> Timestamp {

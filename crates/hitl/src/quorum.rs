@@ -3,8 +3,9 @@ use std::future::{Future, IntoFuture};
 use std::pin::Pin;
 use std::time::Duration;
 
+use awaitly_core::extend::{self, outside};
 use awaitly_core::journal::Key;
-use awaitly_core::{__outside, DurableRun, RunError};
+use awaitly_core::{DurableRun, RunError};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -42,7 +43,7 @@ impl<'r, T: DeserializeOwned> Quorum<'r, T> {
             "a quorum of {needed} cannot be had from {} people",
             answerers.len()
         );
-        let base = __outside::base(run, name);
+        let base = extend::base(run, name);
         let vote = |person: String| {
             let key = format!("{base}[{person}]");
             let mut ask = Ask::new(run, run.wait_for(name.clone()), Asks::Approval).key(key);
@@ -109,7 +110,7 @@ impl<'r, T: DeserializeOwned + Send + 'r, N: Notifier + Send + 'r> Quorum<'r, T,
         if let Some(decision) = count.decision(&name) {
             for vote in open {
                 let key = vote.name();
-                __outside::withdraw(run, key.clone(), &withdrawn(key.clone(), "quorum", "it is decided"))
+                outside::withdraw(run, key.clone(), &withdrawn(key.clone(), "quorum", "it is decided"))
                     .await?;
                 count.others.push(key);
             }
@@ -121,7 +122,7 @@ impl<'r, T: DeserializeOwned + Send + 'r, N: Notifier + Send + 'r> Quorum<'r, T,
             match vote.answer().await {
                 Err(error @ RunError::Waiting { .. }) => {
                     waits.get_or_insert(error);
-                    if let Some(entry) = __outside::entry(run, &key) {
+                    if let Some(entry) = outside::entry(run, &key) {
                         Bell { run, request, entry, notifier: &notifier, remind_every }.ring().await;
                     }
                 }
@@ -178,7 +179,7 @@ impl<T> Count<T> {
                 Ok(self.approvals)
             }
             Err(error) => {
-                self.others.iter().for_each(|key| __outside::ask_again(run, key));
+                self.others.iter().for_each(|key| outside::ask_again(run, key));
                 Err(error)
             }
         }

@@ -2,11 +2,12 @@ use std::fmt;
 use std::future::Future;
 use std::time::Duration;
 
+use awaitly_core::extend::undo;
 use awaitly_core::journal::Key;
 use awaitly_core::retry::{Always, Rules};
 use awaitly_core::step::Keep;
 use awaitly_core::store::{Transactional, Tx};
-use awaitly_core::{__undo, Durable, DurableRun, Error, FromStep, Mode, Retry, Run};
+use awaitly_core::{Durable, DurableRun, Error, FromStep, Mode, Retry, Run};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -106,12 +107,11 @@ where
         let (value, Self { operation: By(mut operation), retry, timeout }) = (value.clone(), self);
         let undo = move |run: Run<M>, name| -> Undone<'c, E> {
             Box::pin(async move {
-                let mut undo =
-                    __undo::shielded(run.step(name, move || operation(value.clone())).retry(retry));
+                let mut undo = undo::shielded(run.step(name, move || operation(value.clone())).retry(retry));
                 if let Some(timeout) = timeout {
                     undo = undo.timeout(timeout);
                 }
-                let key = __undo::key_of(&undo);
+                let key = undo::key_of(&undo);
                 (key, undo.await.map(drop).map_err(E::from_step))
             })
         };
@@ -141,11 +141,11 @@ where
             let operation = move |tx| operation(tx, value.clone());
             Box::pin(async move {
                 let undo = run.step(name, operation).transaction(store).retry(retry);
-                let mut undo = __undo::shielded(undo);
+                let mut undo = undo::shielded(undo);
                 if let Some(timeout) = timeout {
                     undo = undo.timeout(timeout);
                 }
-                let key = __undo::key_of(&undo);
+                let key = undo::key_of(&undo);
                 (key, undo.await.map(drop).map_err(E::from_step))
             })
         };

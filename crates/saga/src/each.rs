@@ -7,11 +7,12 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use std::vec;
 
-use awaitly_core::__undo::Scope;
+use awaitly_core::extend;
+use awaitly_core::extend::undo::{self, Scope};
 use awaitly_core::journal::Key;
 use awaitly_core::several::ItemOperation;
 use awaitly_core::step::{Invoke, Keep, Once, Repeat, Step, StepFuture};
-use awaitly_core::{__undo, Error, Mode, Retry, RunError};
+use awaitly_core::{Error, Mode, Retry, RunError};
 use futures_util::stream::{FuturesUnordered, Stream};
 use pin_project_lite::pin_project;
 
@@ -80,7 +81,7 @@ type KeyBy<'s, I> = Box<dyn Fn(&I) -> String + Send + Sync + 's>;
 
 impl<'s, 'c, E, M: Mode, I, F> SagaEach<'s, Saga<'c, E, M>, I, F> {
     pub(crate) fn new(saga: &'s Saga<'c, E, M>, name: Key, items: Vec<I>, operation: F) -> Self {
-        let base = __undo::base(saga.run(), &name);
+        let base = extend::base(saga.run(), &name);
         let (items, operation) = (items.into_iter().enumerate(), Arc::new(operation));
         let list = List { saga, name, base, items, operation, concurrency: 1, timeout: None, key_by: None };
         Self { list, attempts: Once, compensation: Compensation::none() }
@@ -166,7 +167,7 @@ where
         let results = (0..self.list.items.len()).map(|_| None).collect();
         let run = self.list.saga.run();
         // Only an execution before this one can have left items under way.
-        let under_way = if __undo::is_resumed(run) { self.list.concurrency } else { 0 };
+        let under_way = if undo::is_resumed(run) { self.list.concurrency } else { 0 };
         let (in_flight, begun) = (FuturesUnordered::new(), false);
         SagaEachFuture {
             each: self,
@@ -255,7 +256,7 @@ where
             None => Key::from(format!("{base}[{position}]")),
         };
         let operation = ItemOperation::new(Arc::clone(operation), item);
-        let mut step = __undo::item(saga.run(), name.clone(), key, operation, attempts.clone());
+        let mut step = undo::item(saga.run(), name.clone(), key, operation, attempts.clone());
         if let Some(timeout) = timeout {
             step = step.timeout(*timeout);
         }
@@ -278,7 +279,7 @@ where
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         if !std::mem::replace(&mut self.begun, true) {
             let List { saga, base, .. } = &self.each.list;
-            self.scope = __undo::scope(saga.run(), base);
+            self.scope = undo::scope(saga.run(), base);
         }
         loop {
             self.fill();
@@ -309,7 +310,7 @@ where
         }
         self.scope = None;
         if self.failure.is_some() {
-            __undo::forget_waits(self.each.list.saga.run(), &self.waiting);
+            undo::forget_waits(self.each.list.saga.run(), &self.waiting);
         }
         Poll::Ready(match self.failure.take().or_else(|| self.pause.take()) {
             Some(error) => Err(error),

@@ -1,6 +1,6 @@
 use std::fmt;
 
-use awaitly_core::__private::Takes;
+use awaitly_core::extend::Takes;
 use awaitly_core::journal::Key;
 use awaitly_core::{AsRunError, Error, FromStep, RunError};
 use serde::{Deserialize, Serialize};

@@ -4,10 +4,11 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
-use awaitly_core::__undo::Stopping;
+use awaitly_core::extend::handle::{AllEnd, Handle};
+use awaitly_core::extend::undo::{self, Stopping};
 use awaitly_core::journal::Key;
 use awaitly_core::step::{Keep, Once, Step};
-use awaitly_core::{__private, __undo, Durable, FromStep, Mode, Run, RunError, Volatile};
+use awaitly_core::{Durable, FromStep, Mode, Run, RunError, Volatile};
 use futures_util::FutureExt;
 
 use crate::compensation::Compensation;
@@ -238,7 +239,7 @@ impl<'r, 'c, E, M: Mode> Execution<'r, 'c, E, M> {
     fn new(run: &'r Run<M>, options: SagaOptions, outer: Option<&Saga<'c, E, M>>) -> Self {
         let decision = Decision::new(run, options.name);
         let replays = decision.is_made() || outer.is_some_and(|outer| outer.replays);
-        let inside = __undo::builder(run);
+        let inside = undo::builder(run);
         let times = outer.map_or("", |outer| &*outer.times);
         let times = match decision.time() {
             1 => times.into(),
@@ -269,7 +270,7 @@ impl<'r, 'c, E, M: Mode> Execution<'r, 'c, E, M> {
         let body = AssertUnwindSafe(body).catch_unwind();
         if decision.is_made() {
             // What the body ends in now was recorded when it ended first.
-            drop(__undo::only_recorded(run, body).await);
+            drop(undo::only_recorded(run, body).await);
             let undoing = decision.recall().await.map_err(SagaError::new)?;
             undoing.put_right(&saga.ledger);
             return saga.undo(undoing, decision_key, true, &mut story).await;
@@ -289,7 +290,7 @@ impl<'r, 'c, E, M: Mode> Execution<'r, 'c, E, M> {
         if stays || saga.ledger.lock().is_empty() {
             return Err(SagaError::with(cause.into_error(), Rest::new(saga.in_doubt())));
         }
-        let cause = match (cause, __undo::cancelled_wait(run)) {
+        let cause = match (cause, undo::cancelled_wait(run)) {
             (Cause::Failed(_), Some(cancelled)) => Cause::Failed(E::from_step(cancelled)),
             (cause, _) => cause,
         };
@@ -311,7 +312,7 @@ impl<E, M> Clone for Saga<'_, E, M> {
 impl<E, M: Mode> Saga<'_, E, M> {
     /// Whether what was done stays, for now or for good, though the body did not return a value.
     fn stays(&self) -> bool {
-        let stays = match __undo::stopping(&self.run) {
+        let stays = match undo::stopping(&self.run) {
             Some(Stopping::Interrupted | Stopping::Waiting) => true,
             Some(Stopping::Cancelled) => self.options.on_cancel == OnCancel::Keep,
             None => false,
@@ -322,7 +323,7 @@ impl<E, M: Mode> Saga<'_, E, M> {
 
     /// Whether what is executed here is executed by the body, and not by the operation of another recorded step.
     pub(crate) fn is_here(&self) -> bool {
-        !M::RECORDS || __undo::builder(&self.run) == self.inside
+        !M::RECORDS || undo::builder(&self.run) == self.inside
     }
 
     pub(crate) fn in_doubt(&self) -> Vec<Key> {
@@ -334,10 +335,10 @@ impl<E, M: Mode> Saga<'_, E, M> {
     }
 }
 
-impl<'c, E, M: Mode> __private::Handle for Saga<'c, E, M> {
+impl<'c, E, M: Mode> Handle for Saga<'c, E, M> {
     type Mode = M;
     type Target = Self;
-    type Siblings = __undo::AllEnd;
+    type Siblings = AllEnd;
 
     fn target(&self) -> &Self {
         self

@@ -4,7 +4,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use awaitly_core::__undo::Unkept;
+use awaitly_core::extend::undo::{self, Unkept};
 use awaitly_core::guard::{Both, Guard};
 use awaitly_core::journal::{Key, OnChange};
 use awaitly_core::step::{
@@ -12,7 +12,7 @@ use awaitly_core::step::{
     ValuesOnly,
 };
 use awaitly_core::store::{Durability, Transactional, Tx};
-use awaitly_core::{__undo, Durable, Error, Mode, Retry, RunError};
+use awaitly_core::{Durable, Error, Mode, Retry, RunError};
 use pin_project_lite::pin_project;
 use serde::Serialize;
 
@@ -91,7 +91,7 @@ impl<'s, 'c, 'r, E, M, F, A, R, G, P>
 impl<'r, H, F, A, R, G, X> SagaStep<'_, H, Step<'r, F, A, R, G>, X> {
     /// Whether the journal holds an outcome for it.
     pub(crate) fn is_known(&self) -> bool {
-        __undo::is_known(&self.step)
+        undo::is_known(&self.step)
     }
 }
 
@@ -233,8 +233,8 @@ where
 
     fn into_future(self) -> Self::IntoFuture {
         let Self { saga, step, compensation } = self;
-        let key = __undo::key_of(&step);
-        let found = if X::UNDOES { __undo::peek(&step) } else { None };
+        let key = undo::key_of(&step);
+        let found = if X::UNDOES { undo::peek(&step) } else { None };
         let doubt = Doubt { ledger: saga.ledger(), key, undoes: X::UNDOES, running: false };
         SagaStepFuture { inner: step.into_future(), saga, compensation: Some(compensation), found, doubt }
     }
@@ -321,7 +321,7 @@ where
         let ended = ready!(inner.as_mut().poll(cx));
         let Doubt { ledger, key, running, .. } = this.doubt;
         // One that is refused in a resumed run may have been under way when the last execution ended.
-        *running = left_open(&ended, was_running || __undo::is_resumed(this.saga.run()));
+        *running = left_open(&ended, was_running || undo::is_resumed(this.saga.run()));
         if was_running || !is_refused(&ended) {
             ledger.lock().keys.push(key.clone());
         }
@@ -354,7 +354,7 @@ pub(crate) fn misplaced<E, M: Mode>(saga: &Saga<'_, E, M>, key: &Key) -> RunErro
     let reason = "what undoes a step would be forgotten where it stands inside of the operation of another recorded \
                   step: build it in the body of the saga, or in a function that the body calls";
     let (step, by, reason) = (key.clone(), "saga".into(), reason.into());
-    __undo::stop(saga.run(), RunError::Refused { step, by, reason, retry_after: None })
+    undo::stop(saga.run(), RunError::Refused { step, by, reason, retry_after: None })
 }
 
 /// Whether the operation may have had an effect that nobody was told of.

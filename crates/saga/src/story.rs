@@ -4,8 +4,9 @@ use std::fmt;
 use std::time::Duration;
 
 use awaitly_core::event::EventKind;
+use awaitly_core::extend::undo;
 use awaitly_core::journal::Key;
-use awaitly_core::{__undo, Mode, Run};
+use awaitly_core::{Mode, Run};
 
 /// One saga, as it is told.
 pub(crate) struct Story<'r, M> {
@@ -16,8 +17,8 @@ pub(crate) struct Story<'r, M> {
 
 impl<'r, M: Mode> Story<'r, M> {
     pub(crate) fn begin(run: &'r Run<M>, saga: Key) -> Self {
-        __undo::tell(run, || EventKind::SagaStarted { saga: saga.clone() });
-        Self { run, saga, began: __undo::elapsed(run) }
+        undo::tell(run, || EventKind::SagaStarted { saga: saga.clone() });
+        Self { run, saga, began: undo::elapsed(run) }
     }
 
     pub(crate) fn succeeded(&self) {
@@ -31,7 +32,7 @@ impl<'r, M: Mode> Story<'r, M> {
 
     pub(crate) fn undo_begins(&mut self, steps: usize) {
         self.tell(|saga, _| EventKind::UndoStarted { saga, steps });
-        self.began = __undo::elapsed(self.run);
+        self.began = undo::elapsed(self.run);
     }
 
     pub(crate) fn undo_ended(&self, failed: usize) {
@@ -42,8 +43,6 @@ impl<'r, M: Mode> Story<'r, M> {
     }
 
     fn tell(&self, kind: impl FnOnce(Key, Duration) -> EventKind) {
-        __undo::tell(self.run, || {
-            kind(self.saga.clone(), __undo::elapsed(self.run).saturating_sub(self.began))
-        });
+        undo::tell(self.run, || kind(self.saga.clone(), undo::elapsed(self.run).saturating_sub(self.began)));
     }
 }

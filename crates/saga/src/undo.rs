@@ -6,10 +6,10 @@ use std::fmt;
 use std::future::{pending, ready};
 use std::panic::{AssertUnwindSafe, resume_unwind};
 
-use awaitly_core::__undo::Stopping;
+use awaitly_core::extend::undo::{self, Stopping};
 use awaitly_core::journal::Key;
 use awaitly_core::step::{Keep, Once, Step};
-use awaitly_core::{__undo, Error, FromStep, Mode, Run, RunError};
+use awaitly_core::{Error, FromStep, Mode, Run, RunError};
 use futures_util::FutureExt;
 use serde::{Deserialize, Serialize};
 
@@ -66,7 +66,7 @@ impl<E: fmt::Display> fmt::Display for Cause<E> {
 
 impl<E> Undoing<E> {
     pub(crate) fn of<M: Mode>(saga: &Saga<'_, E, M>, cause: Cause<E>, time: u32) -> Self {
-        let cancelled = __undo::stopping(saga.run()) == Some(Stopping::Cancelled);
+        let cancelled = undo::stopping(saga.run()) == Some(Stopping::Cancelled);
         Self { cause, steps: saga.registered(), in_doubt: saga.in_doubt(), time, cancelled }
     }
 
@@ -87,15 +87,13 @@ struct Made {
 impl<'r, M: Mode> Decision<'r, M> {
     pub(crate) fn new(run: &'r Run<M>, name: Option<&str>) -> Self {
         let name = name.map_or_else(|| Key::from("undo"), |name| Key::from(format!("undo {name}")));
-        let step = __undo::shielded(run.step(name, ()));
-        let key = __undo::key_of(&step);
-        let made = __undo::recorded(run, &key).and_then(|made| made.decode::<Made>().ok());
+        let step = undo::shielded(run.step(name, ()));
+        let key = undo::key_of(&step);
+        let made = undo::recorded(run, &key).and_then(|made| made.decode::<Made>().ok());
         let time = match made {
             Some(Made { time }) => time,
             // A retry drops the decision, and leaves that it was carried out.
-            None => {
-                (1..).find(|time| __undo::recorded(run, &carried_out(&key, *time)).is_none()).unwrap_or(1)
-            }
+            None => (1..).find(|time| undo::recorded(run, &carried_out(&key, *time)).is_none()).unwrap_or(1),
         };
         Self(step, time)
     }
@@ -106,12 +104,12 @@ impl<'r, M: Mode> Decision<'r, M> {
     }
 
     pub(crate) fn key(&self) -> Key {
-        __undo::key_of(&self.0)
+        undo::key_of(&self.0)
     }
 
     /// Whether it was made before, and is recorded.
     pub(crate) fn is_made(&self) -> bool {
-        __undo::is_known(&self.0)
+        undo::is_known(&self.0)
     }
 
     /// What was recorded.
@@ -160,11 +158,11 @@ where
         story: &mut Story<'_, M>,
     ) -> Result<T, SagaError<E>> {
         let Undoing { cause, steps, in_doubt, time, cancelled } = undoing;
-        let mut failed_on = __undo::failed_on(self.run());
+        let mut failed_on = undo::failed_on(self.run());
         if again && cancelled {
-            __undo::cancelled(self.run());
+            undo::cancelled(self.run());
         }
-        __undo::begins(self.run()).await.map_err(|error| SagaError::new(E::from_step(error)))?;
+        undo::begins(self.run()).await.map_err(|error| SagaError::new(E::from_step(error)))?;
         story.undo_begins(self.ledger().lock().done.len());
         let mut unwinding = Unwinding { rest: Rest::new(in_doubt), stuck: Vec::new() };
         if again {
@@ -179,7 +177,7 @@ where
             dropped.step = None;
             drop(dropped);
             let pauses =
-                matches!(__undo::stopping(self.run()), Some(Stopping::Interrupted | Stopping::Waiting));
+                matches!(undo::stopping(self.run()), Some(Stopping::Interrupted | Stopping::Waiting));
             if undone.is_err() && pauses {
                 return Err(self.paused(step, unwinding.rest));
             }
@@ -187,7 +185,7 @@ where
                 Ok(()) => self.ledger().lock().keys.push(key),
                 Err(error) => {
                     // With the steps that failed inside of it.
-                    unwinding.stuck.extend(__undo::failed_on(self.run()));
+                    unwinding.stuck.extend(undo::failed_on(self.run()));
                     unwinding.stuck.push(key);
                     unwinding.rest.failed.push(FailedCompensation { step, error });
                     if self.options().on_give_up == OnGiveUp::Stop {
@@ -209,7 +207,7 @@ where
     /// The compensation of `step` waits, or the run was interrupted. The error says that the undo is not over, and the run
     /// goes on with it when it is run again.
     fn paused(&self, step: Key, mut rest: Rest<E>) -> SagaError<E> {
-        let pause = __undo::pause(self.run(), &undo_of(&step));
+        let pause = undo::pause(self.run(), &undo_of(&step));
         rest.left.push(step);
         rest.left.extend(self.registered().into_iter().rev());
         SagaError::with(E::from_step(pause), rest)
@@ -220,7 +218,7 @@ where
         let entered: HashSet<_> = self.registered().into_iter().collect();
         for step in steps.into_iter().filter(|step| !entered.contains(step)) {
             let undo = undo_of(&step);
-            if __undo::recorded(self.run(), &undo).is_some() {
+            if undo::recorded(self.run(), &undo).is_some() {
                 self.ledger().lock().keys.push(undo);
                 continue;
             }
@@ -238,8 +236,8 @@ where
     /// Records that all was undone. A retry leaves this, so that what is done anew is not taken for what was undone.
     async fn carry_out(&self, key: Key) -> Result<(), E> {
         // The key is within the run already, also where the saga is executed by the operation of a step.
-        let step = __undo::item(self.run(), key.clone(), key, || ready(Ok::<_, RunError>(())), Once);
-        finish(__undo::shielded(step).await)
+        let step = undo::item(self.run(), key.clone(), key, || ready(Ok::<_, RunError>(())), Once);
+        finish(undo::shielded(step).await)
     }
 
     /// Says what a retry of the run drops: all of a saga that was undone, so that it begins anew; of one that was
@@ -254,15 +252,15 @@ where
             failed_on.extend(entries.keys.iter().cloned());
             failed_on.push(decision.clone());
             entries.keys.push(decision);
-            (__undo::Undoing::Done, std::mem::take(failed_on))
+            (undo::Undoing::Done, std::mem::take(failed_on))
         } else {
             entries.stuck.clone_from(stuck);
             entries.left = rest.failed.iter().map(|failed| &failed.step).chain(&rest.left).cloned().collect();
-            (__undo::Undoing::GaveUp, std::mem::take(stuck))
+            (undo::Undoing::GaveUp, std::mem::take(stuck))
         };
         // On a volatile handle, the keys are none of the journal's.
         if M::RECORDS {
-            __undo::ended(self.run(), undoing, keys);
+            undo::ended(self.run(), undoing, keys);
         }
     }
 }

@@ -1,9 +1,7 @@
 //! Runs: [`run`], and the handle [`Run`].
 
 mod handle;
-pub mod outside;
 mod too_late;
-pub mod undo;
 
 use tracing::Instrument;
 

@@ -4,13 +4,9 @@
 
 mod each;
 mod race;
-mod scope;
-mod siblings;
+pub(crate) mod scope;
+pub(crate) mod siblings;
 
 pub use each::{Each, EachFuture, ItemOperation, Progress, Settled, SettledFuture};
 pub use race::{Against, Lone, Race, Racers};
-#[doc(hidden)]
-pub use scope::Scope;
 pub use scope::{Lift, Scoped, Winner};
-#[doc(hidden)]
-pub use siblings::{AllEnd, FailFast, Siblings};

@@ -23,8 +23,6 @@ mod limits;
 mod name;
 mod outside;
 mod policy;
-#[doc(hidden)]
-pub mod stage;
 mod transaction;
 
 use std::fmt;

@@ -1,6 +1,6 @@
 use std::fmt;
 
-use awaitly_core::__stage::current_step;
+use awaitly_core::extend::stage::current_step;
 
 use super::boundary::{Act, Boundary, Side};
 use super::finding::Finding;

@@ -3,8 +3,8 @@
 use std::future::pending;
 use std::sync::Arc;
 
-use awaitly_core::__stage::{Cue, Returned, Scene, Stage};
 use awaitly_core::event::{Event, EventKind, Observer, StepId};
+use awaitly_core::extend::stage::{Cue, Returned, Scene, Stage};
 use tokio_util::sync::CancellationToken;
 
 use super::boundary::{Act, Boundary, Side};

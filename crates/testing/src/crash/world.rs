@@ -1,9 +1,9 @@
 use std::fmt;
 use std::sync::Arc;
 
-use awaitly_core::__stage::on_stage;
 use awaitly_core::Workflow;
 use awaitly_core::clock::days;
+use awaitly_core::extend::stage::on_stage;
 use awaitly_core::store::Store;
 use awaitly_persistence::MemoryStore;
 

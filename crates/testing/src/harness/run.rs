@@ -4,8 +4,9 @@ use std::fmt;
 use std::sync::Arc;
 
 use awaitly_core::event::Event;
+use awaitly_core::extend::stage;
 use awaitly_core::store::AnyStore;
-use awaitly_core::{__stage, DurableRun, FromStep, KeepRun, Run, RunError, Workflow};
+use awaitly_core::{DurableRun, FromStep, KeepRun, Run, RunError, Workflow};
 
 use super::Harness;
 use crate::clock::assert_paused;
@@ -121,7 +122,7 @@ impl<X> Harness<X> {
         let store = self.store.clone().unwrap_or_else(|| AnyStore::new(self.memory.clone()));
         let workflow = self.workflow.clone().clock(self.clock).seed(seed).any_store(store);
         let workflow = workflow.observe(move |event: &Event| listening.heard(event));
-        (__stage::on_stage(workflow, Arc::new(player)), log)
+        (stage::on_stage(workflow, Arc::new(player)), log)
     }
 
     fn watched<Fut>(&self, run: Fut) -> Watched<Fut> {

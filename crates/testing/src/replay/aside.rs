@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
+use awaitly_core::Workflow;
 use awaitly_core::event::Event;
+use awaitly_core::extend::stage;
 use awaitly_core::journal::{Header, Status, Timestamp};
 use awaitly_core::store::{Imported, Operate, Store, StoreError, StoredRun};
-use awaitly_core::{__stage, Workflow};
 use awaitly_persistence::MemoryStore;
 
 use super::Journal;
@@ -20,11 +21,11 @@ pub(super) fn staged<X>(
     moment: Timestamp,
 ) -> Workflow<X> {
     let observer = Arc::clone(witness);
-    let alone = __stage::alone(workflow.clone())
+    let alone = stage::alone(workflow.clone())
         .store(store.clone())
         .clock(Still::at(moment))
         .observe(move |event: &Event| observer.told(event));
-    __stage::on_stage(alone, Arc::<Witness>::clone(witness))
+    stage::on_stage(alone, Arc::<Witness>::clone(witness))
 }
 
 /// The run as one that was interrupted, so that the body is called whatever it ended in.

@@ -5,8 +5,9 @@ use std::pin::pin;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use awaitly_core::clock::{Clock, SystemClock};
+use awaitly_core::extend::stage;
 use awaitly_core::journal::{Key, Record, Timestamp};
-use awaitly_core::{__stage, DurableRun, FromStep, KeepRun, RunError, Workflow};
+use awaitly_core::{DurableRun, FromStep, KeepRun, RunError, Workflow};
 use awaitly_persistence::MemoryStore;
 
 use super::Journal;
@@ -173,7 +174,7 @@ fn conclude(replay: &mut Replay, witness: &Witness, opening: Option<&Opening>, m
         None => (&[][..], &[][..], HashSet::new()),
         Some(Opening { run, records, questions }) => {
             let keys = records.iter().map(|record| &record.key).chain(questions);
-            (&**records, &**questions, keys.filter(|key| __stage::knows(run, key)).cloned().collect())
+            (&**records, &**questions, keys.filter(|key| stage::knows(run, key)).cloned().collect())
         }
     };
     replay.judge(&Seen { notes: &notes, records, questions, known, moment });

@@ -2,9 +2,9 @@
 
 use std::collections::HashSet;
 
-use awaitly_core::__stage;
 use awaitly_core::RunError;
 use awaitly_core::event::{EventKind, StepId};
+use awaitly_core::extend::stage;
 use awaitly_core::journal::{Header, Key, Kind, Outcome, Record, Status, Timestamp};
 use serde::Deserialize;
 
@@ -89,15 +89,15 @@ impl Replay {
 }
 
 /// What was given for a step and does not fit. `None`: nothing was.
-fn found(notes: &Notes, step: &StepId, misfit: __stage::Misfit) -> Option<Misfit> {
+fn found(notes: &Notes, step: &StepId, misfit: stage::Misfit) -> Option<Misfit> {
     let StepId { key, name } = step;
     let step = if notes.missed.contains(key) { key } else { name }.clone();
     match misfit {
-        __stage::Misfit::OtherType { given, expected } => {
+        stage::Misfit::OtherType { given, expected } => {
             Some(Misfit { step, given: given.into(), expected: Some(expected.into()) })
         }
-        __stage::Misfit::Borrows { given } => Some(Misfit { step, given: given.into(), expected: None }),
-        __stage::Misfit::Unscripted => None,
+        stage::Misfit::Borrows { given } => Some(Misfit { step, given: given.into(), expected: None }),
+        stage::Misfit::Unscripted => None,
     }
 }
 

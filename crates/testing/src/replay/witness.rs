@@ -3,9 +3,9 @@ use std::collections::{HashMap, HashSet};
 use std::future::{pending, ready};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use awaitly_core::__stage::{Cue, Misfit, Prop, Returned, SCRIPT, Scene, Stage};
 use awaitly_core::RunError;
 use awaitly_core::event::{Event, EventKind, StepId};
+use awaitly_core::extend::stage::{Cue, Misfit, Prop, Returned, SCRIPT, Scene, Stage};
 use awaitly_core::journal::Key;
 
 /// What the caller says of a step that is not recorded.

@@ -1,6 +1,6 @@
 use std::fmt;
 
-use awaitly_core::__stage::Misfit;
+use awaitly_core::extend::stage::Misfit;
 use awaitly_core::journal::Key;
 
 use crate::seed::Advice;

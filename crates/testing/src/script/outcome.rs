@@ -2,7 +2,7 @@ use std::any::type_name;
 use std::fmt;
 use std::time::Duration;
 
-use awaitly_core::__stage::{Cue, Prop, Reply};
+use awaitly_core::extend::stage::{Cue, Prop, Reply};
 use awaitly_core::journal::{Key, Payload};
 use awaitly_core::{Limit, RunError};
 use serde::Serialize;

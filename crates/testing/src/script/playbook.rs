@@ -1,7 +1,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
-use awaitly_core::__stage::Reply;
 use awaitly_core::event::StepId;
+use awaitly_core::extend::stage::Reply;
 use awaitly_core::journal::Key;
 
 use super::outcome::Play;
@@ -205,7 +205,7 @@ impl Part {
 
 #[cfg(test)]
 mod tests {
-    use awaitly_core::__stage::Cue;
+    use awaitly_core::extend::stage::Cue;
 
     use super::*;
     use crate::script::outcome::Act;

@@ -2,8 +2,8 @@ use std::future::{pending, poll_fn};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
 
-use awaitly_core::__stage::{Cue, Misfit, Reply, Scene, Stage};
 use awaitly_core::event::StepId;
+use awaitly_core::extend::stage::{Cue, Misfit, Reply, Scene, Stage};
 use awaitly_core::journal::Key;
 
 use super::outcome::{Act, Play};

@@ -1,21 +1,20 @@
-//! What a crate needs that undoes steps, as `awaitly-saga` does. Not for use by hand, and free to change.
+//! Undoing steps, as `awaitly-saga` does.
 
 use std::time::Duration;
 
-use super::{Mode, Run};
 use crate::error::RunError;
 use crate::event::{EventKind, ScopeKind};
 use crate::journal::{Key, Outcome, Payload};
-pub use crate::several::{AllEnd, Scope};
-use crate::shared::OnlyRecorded;
-pub use crate::shared::Undoing;
+use crate::run::{Mode, Run};
+pub use crate::several::scope::Scope;
+pub use crate::shared::{OnlyRecorded, Undoing};
 pub use crate::step::Unkept;
 use crate::step::{Invoke, Keep, Step};
 
-/// Why a run does not go on, where that is not of its body's making.
+/// Why a run does not go on, if its body is not the reason.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stopping {
-    /// The store failed, or a key was used twice: nothing more can be done in this execution.
+    /// The store failed, or a key was used twice: this execution can do no more.
     Interrupted,
     /// It was cancelled.
     Cancelled,
@@ -23,7 +22,7 @@ pub enum Stopping {
     Waiting,
 }
 
-/// Why the run does not go on, if it does not.
+/// Returns why the run does not go on, if it does not.
 #[must_use]
 pub fn stopping<M: Mode>(run: &Run<M>) -> Option<Stopping> {
     let shared = run.shared()?;
@@ -62,31 +61,31 @@ pub fn cancelled_wait<M: Mode>(run: &Run<M>) -> Option<RunError> {
     })
 }
 
-/// The body does not wait at these steps any more, because a step beside them failed.
+/// Takes note that the body does not wait at these steps any more, because a step beside them failed.
 pub fn forget_waits<M: Mode>(run: &Run<M>, steps: &[Key]) {
     if let Some(shared) = run.shared() {
         shared.stopping.forget_waits(|waiting| steps.contains(waiting));
     }
 }
 
-/// An undoing has come to an end: these are the keys whose records a retry of the run drops.
+/// Takes note that an undoing has come to an end: a retry of the run drops the records under these keys.
 pub fn ended<M: Mode>(run: &Run<M>, undoing: Undoing, keys: Vec<Key>) {
     if let Some(shared) = run.shared() {
         shared.stopping.note_undoing(undoing, keys);
     }
 }
 
-/// The recorded steps that the run fails on, as far as is known.
+/// Returns the recorded steps that the run fails on, as far as is known.
 #[must_use]
 pub fn failed_on<M: Mode>(run: &Run<M>) -> Vec<Key> {
     run.shared().map(|shared| shared.stopping.stop().failed_on).unwrap_or_default()
 }
 
-/// Something is about to be undone: a run that was opened only for that is running from here on, so that it is due
-/// again where this process dies.
+/// Takes note that an undoing begins: a run that was opened only for that is running from here on, so that it is due
+/// again if this process dies.
 ///
 /// # Errors
-/// [`RunError::Store`] where the store fails, which stops the run.
+/// Returns [`RunError::Store`] if the store fails, which stops the run.
 pub async fn begins<M: Mode>(run: &Run<M>) -> Result<(), RunError> {
     match run.shared() {
         Some(shared) => shared.journal.wake_up().await.map_err(|error| shared.stopping.stopped(error.into())),
@@ -103,51 +102,46 @@ pub fn stop<M: Mode>(run: &Run<M>, error: RunError) -> RunError {
     }
 }
 
-/// What is undone is undone because the run was cancelled, by an execution before this one.
+/// Takes note that an execution before this one began to undo the run because it was cancelled.
 pub fn cancelled<M: Mode>(run: &Run<M>) {
     if let Some(shared) = run.shared() {
         shared.stopping.note_cancelled();
     }
 }
 
-/// Whether an execution before this one has recorded anything.
+/// Returns whether an execution before this one may have begun.
 #[must_use]
 pub fn is_resumed<M: Mode>(run: &Run<M>) -> bool {
     run.shared().is_some_and(|shared| shared.keys.is_resumed())
 }
 
-/// The recorded step whose operation builds what is built here, if one does: its key within the run, and the attempt.
+/// Returns the key and the attempt of the recorded step whose operation builds the steps here, if one does.
 #[must_use]
 pub fn builder<M: Mode>(run: &Run<M>) -> Option<(Key, u32)> {
     run.shared()?.execution.builder()
 }
 
-/// Tells those who watch.
+/// Tells the observers.
 pub fn tell<M: Mode>(run: &Run<M>, kind: impl FnOnce() -> EventKind) {
     if let Some(shared) = run.shared() {
         shared.tell(kind);
     }
 }
 
-/// The time since this execution of the run began; nothing where nobody watches.
+/// Returns the time since this execution of the run began, or zero if no observer watches.
+#[must_use]
 pub fn elapsed<M: Mode>(run: &Run<M>) -> Duration {
     let observed = run.shared().filter(|shared| shared.watchers.is_observed());
     observed.map_or(Duration::ZERO, |shared| shared.time.elapsed())
 }
 
-/// Takes `name` for a list of steps, whose keys begin with what comes back.
-#[must_use]
-pub fn base<M: Mode>(run: &Run<M>, name: &Key) -> Key {
-    run.take_base(name)
-}
-
-/// Tells of a list of steps, if an observer watches: of its beginning now, and of its end when the answer is dropped.
+/// Tells the observers of a list of steps: of its beginning now, and of its end when the answer is dropped.
 #[must_use]
 pub fn scope<'r, M: Mode>(run: &'r Run<M>, base: &Key) -> Option<Scope<'r>> {
     Scope::begin(run, base, ScopeKind::Each)
 }
 
-/// The step of a list with that key, which begins with what [`base`] gave.
+/// Builds the step of a list with that key, which begins with the answer of [`base`](super::base).
 pub fn item<F, A, M: Mode>(
     run: &Run<M>,
     name: Key,
@@ -158,22 +152,23 @@ pub fn item<F, A, M: Mode>(
     Step::assemble(run.frame_with_key(name, || key), operation, attempts, ())
 }
 
-/// The step, run and recorded also where the run was cancelled or is out of time.
+/// Returns the step, which runs and is recorded even if the run was cancelled or is out of time. So are the steps that its
+/// operation builds.
 pub fn shielded<F, A, R, G>(step: Step<'_, F, A, R, G>) -> Step<'_, F, A, R, G> {
     step.shielded()
 }
 
-/// What the step is recorded under, or its name where it is not recorded.
+/// Returns the key of a recorded step, or the name of any other one.
 pub fn key_of<F, A, R, G>(step: &Step<'_, F, A, R, G>) -> Key {
     step.frame().label().clone()
 }
 
-/// Whether the journal holds an outcome for the step.
+/// Returns whether the journal holds an outcome for the step.
 pub fn is_known<F, A, R, G>(step: &Step<'_, F, A, R, G>) -> bool {
     step.frame().is_known()
 }
 
-/// What the journal holds under `key`, if that is a value that was not handed out yet.
+/// Returns the value that the journal holds under `key`, if it was not handed out yet.
 #[must_use]
 pub fn recorded<M: Mode>(run: &Run<M>, key: &Key) -> Option<Payload> {
     match run.shared()?.keys.peek(key)? {
@@ -182,7 +177,7 @@ pub fn recorded<M: Mode>(run: &Run<M>, key: &Key) -> Option<Payload> {
     }
 }
 
-/// The value that the journal holds for the step.
+/// Returns the value that the journal holds for the step, if it was not handed out yet.
 #[must_use]
 pub fn peek<F, A, R, G>(step: &Step<'_, F, A, R, G>) -> Option<A::Value>
 where

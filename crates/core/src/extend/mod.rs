@@ -1,0 +1,57 @@
+//! The door for crates that extend the library: what a run keeps to itself otherwise.
+//!
+//! Programs need none of it, and the crate `awaitly` does not have it. It is for a crate that adds another kind of step,
+//! or that watches a run from inside:
+//!
+//! | module | for a crate that | used by |
+//! | --- | --- | --- |
+//! | [`handle`] | has a handle of its own, which stands in the macros in the place of a [`Run`] | `awaitly-saga` |
+//! | [`undo`] | undoes steps | `awaitly-saga` |
+//! | [`outside`] | asks people, and waits for their answers | `awaitly-hitl` |
+//! | [`stage`] | plays the part of operations in a test | `awaitly-testing` |
+//!
+//! # Stability
+//! Any minor version may change it: depend on one version of `awaitly-core` exactly. The rules of the journal hold here
+//! as everywhere else. The library cannot check what a function here is told, so a crate that tells it something false can
+//! break the promises of its runs.
+//!
+//! # Examples
+//! A step that runs even if the run was cancelled:
+//!
+//! ```
+//! use awaitly_core::extend::undo;
+//! use awaitly_core::{DurableRun, RunError, Workflow, step};
+//! use tokio_util::sync::CancellationToken;
+//!
+//! async fn give_back(run: &DurableRun, room: u32) -> Result<u32, RunError> {
+//!     let step = run.step("give back", async || Ok::<_, RunError>(room));
+//!     Ok(step!(undo::shielded(step)))
+//! }
+//!
+//! # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
+//! let token = CancellationToken::new();
+//! let hotel = Workflow::new("hotel").cancel_on(token.clone());
+//! let given_back = hotel
+//!     .run("room 7", async |run| {
+//!         token.cancel();
+//!         give_back(run, 7).await
+//!     })
+//!     .await;
+//! assert_eq!(given_back, Ok(7));
+//! # });
+//! ```
+
+pub mod handle;
+pub mod outside;
+pub mod stage;
+pub mod undo;
+
+pub use crate::error::Takes;
+use crate::journal::Key;
+use crate::run::{Mode, Run};
+
+/// Takes `name` for a list of steps, and returns the beginning of their keys.
+#[must_use]
+pub fn base<M: Mode>(run: &Run<M>, name: &Key) -> Key {
+    run.take_base(name)
+}
