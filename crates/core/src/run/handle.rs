@@ -11,7 +11,6 @@ use super::too_late;
 use crate::clock::Clock;
 use crate::error::RunError;
 use crate::journal::Key;
-use crate::several::Each;
 use crate::shared::Shared;
 use crate::step::{Borrowed, Frame, Fresh, Keep, Once, Recorded, Step};
 use crate::wait::{self, WaitFor};
@@ -150,22 +149,6 @@ impl<M: Mode> Run<M> {
             return name.clone();
         }
         shared.keys.take_base(name, M::RECORDS)
-    }
-
-    /// A step for each of `items`, a bounded number of them at the same time.
-    ///
-    /// The results come in the order of the items. The keys are `name[0]`, `name[1]`, and so on, or what
-    /// [`Each::key_by`] says. The items are taken from the iterator here, the calls begin when it is awaited.
-    pub fn each<I, F>(
-        &self,
-        name: impl Into<Key>,
-        items: I,
-        operation: F,
-    ) -> Each<'_, M, I::Item, F, Once, M::Keep>
-    where
-        I: IntoIterator,
-    {
-        Each::new(self, name.into(), items.into_iter().collect(), operation)
     }
 
     /// Waits for `duration`, and on a durable run goes on waiting after a restart.

@@ -108,6 +108,24 @@ impl Progress {
     }
 }
 
+impl<M: Mode> Run<M> {
+    /// A step for each of `items`, a bounded number of them at the same time.
+    ///
+    /// The results come in the order of the items. The keys are `name[0]`, `name[1]`, and so on, or what
+    /// [`Each::key_by`] says. The items are taken from the iterator here, the calls begin when it is awaited.
+    pub fn each<I, F>(
+        &self,
+        name: impl Into<Key>,
+        items: I,
+        operation: F,
+    ) -> Each<'_, M, I::Item, F, Once, M::Keep>
+    where
+        I: IntoIterator,
+    {
+        Each::new(self, name.into(), items.into_iter().collect(), operation)
+    }
+}
+
 impl<'r, M: Mode, Item, F> Each<'r, M, Item, F, Once, M::Keep> {
     pub(crate) fn new(run: &'r Run<M>, name: Key, items: Vec<Item>, operation: F) -> Self {
         let list = List {
