@@ -4,7 +4,8 @@ use std::task::{Context, Poll};
 
 use pin_project_lite::pin_project;
 
-use super::{Frame, Step};
+use super::builder::{Execute, Step};
+use super::frame::Frame;
 
 /// A step that runs only under a condition. Awaiting it gives an `Option`.
 ///
@@ -38,8 +39,23 @@ pub struct Conditional<S> {
     reason: Option<String>,
 }
 
+impl<'r, F, A, R, G> Step<'r, F, A, R, G> {
+    /// Runs the step only where `condition` holds; the outcome becomes an `Option`. Comes after all other
+    /// options.
+    ///
+    /// A skipped step leaves a [`StepSkipped`](crate::event::EventKind::StepSkipped) event and no record.
+    pub fn when(self, condition: bool) -> Conditional<Self> {
+        Conditional::new(self, condition)
+    }
+
+    /// Runs the step only where `condition` does not hold: the opposite of [`when`](Self::when).
+    pub fn unless(self, condition: bool) -> Conditional<Self> {
+        self.when(!condition)
+    }
+}
+
 impl<S> Conditional<S> {
-    pub(super) const fn new(step: S, condition: bool) -> Self {
+    const fn new(step: S, condition: bool) -> Self {
         Self { step, condition, reason: None }
     }
 
@@ -164,5 +180,29 @@ where
             }
             Err(error) => Poll::Ready(Err(error)),
         }
+    }
+}
+
+impl<S: IntoFuture> Execute for Conditional<S>
+where
+    Self: IntoFuture,
+{
+    type Future = <Self as IntoFuture>::IntoFuture;
+
+    #[inline]
+    fn execute(self) -> Self::Future {
+        self.into_future()
+    }
+}
+
+impl<S, T> Execute for OrElse<S, T>
+where
+    Self: IntoFuture,
+{
+    type Future = <Self as IntoFuture>::IntoFuture;
+
+    #[inline]
+    fn execute(self) -> Self::Future {
+        self.into_future()
     }
 }
