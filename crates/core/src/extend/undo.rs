@@ -129,6 +129,7 @@ pub fn tell<M: Mode>(run: &Run<M>, kind: impl FnOnce() -> EventKind) {
 }
 
 /// Returns the time since this execution of the run began, or zero if no observer watches.
+#[must_use]
 pub fn elapsed<M: Mode>(run: &Run<M>) -> Duration {
     let observed = run.shared().filter(|shared| shared.watchers.is_observed());
     observed.map_or(Duration::ZERO, |shared| shared.time.elapsed())
