@@ -97,7 +97,7 @@ impl Drop for Permits {
 
 impl<O: Queued> Receiver<O> {
     /// Waits for operations, and puts all that are there into `ops`. `false`: there will be none any more.
-    #[cfg(any(feature = "file", feature = "sqlite"))]
+    #[cfg(feature = "sqlite")]
     pub(crate) fn blocking_take(&mut self, ops: &mut Vec<O>) -> bool {
         let taken = self.ops.blocking_recv_many(&mut self.batch, BATCH);
         self.hand_out(taken, ops)
@@ -121,7 +121,7 @@ impl<O: Queued> Receiver<O> {
     }
 
     /// Lets in nothing more. What is queued already can still be taken.
-    #[cfg(any(feature = "file", feature = "postgres", feature = "sqlite"))]
+    #[cfg(any(feature = "postgres", feature = "sqlite"))]
     pub(crate) fn close(&mut self) {
         self.ops.close();
         self.permits.0.close();
@@ -130,7 +130,7 @@ impl<O: Queued> Receiver<O> {
     /// Lets those who were just answered, `company` of them, come back with their next operation, so that the
     /// first does not start a commit for itself alone. It gives the processor away for as long as they keep
     /// coming, and never waits for a time.
-    #[cfg(any(feature = "file", feature = "sqlite"))]
+    #[cfg(feature = "sqlite")]
     pub(crate) fn blocking_gather(&self, company: usize) {
         let mut gathering = Gathering::of(company);
         while gathering.goes_on(self.ops.len()) {

@@ -13,9 +13,9 @@ use super::checksum::{step_columns, wait_columns, with_checksum};
 use super::clock::{expiry, millis, remaining};
 use super::error::{Failure, undecodable};
 use super::leases::{Leases, first_seq};
+use super::op::{Admitted, Change, Found};
 use super::owners::Owners;
 use super::rows::{self, Held, RunRow};
-use crate::group::op::{Admitted, Change, Found};
 use crate::limits;
 
 /// A transaction, and what is needed to carry out one operation after another inside it.

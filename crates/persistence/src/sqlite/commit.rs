@@ -6,9 +6,9 @@ use super::apply::Batch;
 use super::clock::now;
 use super::error::{Failure, may_concern_one_operation};
 use super::leases::Leases;
+use super::op::{Done, Op};
 use super::owners::Owners;
 use super::watch::Watch;
-use crate::group::op::{Done, Op};
 
 /// The one connection that writes, and what it knows.
 pub(super) struct Committer {

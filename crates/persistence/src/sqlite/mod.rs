@@ -7,6 +7,7 @@ mod commit;
 mod error;
 mod leases;
 mod lists;
+mod op;
 mod options;
 mod owners;
 mod reader;
@@ -31,11 +32,10 @@ use awaitly_core::store::{
 };
 use tokio::sync::oneshot;
 
-use crate::group::op::{Admitted, Change, Fate, Found, Op};
 use crate::group::{Sender, queue};
 use crate::limits;
-use crate::readers::Jobs;
-use reader::Job;
+use op::{Admitted, Change, Fate, Found, Op};
+use reader::{Job, Jobs};
 use writer::Writer;
 
 /// Journals on one SQLite file, which several processes of one machine may share.
@@ -100,7 +100,7 @@ use writer::Writer;
 #[derive(Clone)]
 pub struct SqliteStore {
     ops: Sender<Op>,
-    jobs: Jobs<Job>,
+    jobs: Jobs,
     bell: Bell,
     synchronous: Synchronous,
 }

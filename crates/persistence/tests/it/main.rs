@@ -4,10 +4,8 @@
 mod alternating;
 #[cfg(any(feature = "postgres", feature = "redis"))]
 mod clock;
-#[cfg(all(feature = "file", feature = "sqlite"))]
+#[cfg(feature = "sqlite")]
 mod corpus;
-#[cfg(feature = "file")]
-mod file;
 mod memory;
 mod operate;
 #[cfg(feature = "postgres")]

@@ -1,3 +1,4 @@
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use awaitly_core::store::{Owner, Store, StoreError};
@@ -68,4 +69,44 @@ async fn a_take_over_that_did_not_fit_leaves_the_lease_where_it_was() {
     assert!(matches!(refused, Err(StoreError::Full { .. })), "{refused:?}");
     store.append(&lease, value("charge", "1"), Durability::Sync).await.unwrap();
     assert_eq!(keys(&store, "order-42").await, ["charge"]);
+}
+
+#[tokio::test]
+#[ignore = "the other process of the test below, started by it"]
+async fn with_little_space() {
+    let store = SqliteStore::open(std::env::var_os("FULL_PATH").expect("started by a test")).await.unwrap();
+    let lease = begin(&store, "order-42").await;
+    let text = format!("\"{}\"", "x".repeat(3000));
+    let mut acknowledged = Vec::new();
+    let error = loop {
+        let key = format!("step-{}", acknowledged.len());
+        match store.append(&lease, value(&key, &text), Durability::Sync).await {
+            Ok(()) => acknowledged.push(key),
+            Err(error) => break error,
+        }
+    };
+    assert_eq!(keys(&store, "order-42").await, acknowledged);
+    println!("> {} records, then {error:?}", acknowledged.len());
+}
+
+#[tokio::test]
+#[cfg(unix)]
+async fn process_that_the_system_lets_write_no_more_keeps_acknowledged_records() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = Command::new("sh")
+        .args(["-c", "trap '' XFSZ; ulimit -f 400; exec \"$0\" \"$@\""])
+        .arg(std::env::current_exe().unwrap())
+        .args(["sqlite::full::with_little_space", "--exact", "--ignored", "--nocapture"])
+        .env("FULL_PATH", file(&folder))
+        .stderr(Stdio::inherit())
+        .output()
+        .unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(said.contains("then Full") || said.contains("then Unavailable"), "{said}");
+    let records: usize = said.split_once("> ").unwrap().1.split_once(' ').unwrap().0.parse().unwrap();
+    assert!(records > 10, "it was full after {records}");
+    let store = SqliteStore::open(file(&folder)).await.unwrap();
+    assert_eq!(keys(&store, "order-42").await.len(), records);
+    let lease = begin(&store, "order-42").await;
+    store.append(&lease, value("after", "1"), Durability::Sync).await.unwrap();
 }

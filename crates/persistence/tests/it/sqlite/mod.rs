@@ -55,6 +55,13 @@ impl InFolder {
         Self { store, folder }
     }
 
+    /// The same file, closed and opened again.
+    async fn reopen(self) -> Self {
+        self.store.close().await.unwrap();
+        let store = SqliteStore::open(file(&self.folder)).await.unwrap();
+        Self { store, folder: self.folder }
+    }
+
     fn file(&self) -> PathBuf {
         file(&self.folder)
     }

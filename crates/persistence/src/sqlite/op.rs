@@ -1,4 +1,4 @@
-//! The operations of a store that writes from a thread of its own.
+//! The operations that the thread which writes is asked for.
 
 use std::time::Duration;
 
@@ -9,11 +9,11 @@ use awaitly_core::store::{
 };
 use tokio::sync::oneshot;
 
-use super::{Queued, Sender};
+use crate::group::{Queued, Sender};
 
 /// What the thread is asked to do.
 #[derive(Debug)]
-pub(crate) enum Op {
+pub(super) enum Op {
     Open {
         request: Box<Open>,
         fate: Fate<Admitted<Unclaimed>>,
@@ -64,11 +64,11 @@ pub(crate) enum Op {
 }
 
 /// Where the answer goes.
-pub(crate) type Fate<T> = oneshot::Sender<Result<T, StoreError>>;
+pub(super) type Fate<T> = oneshot::Sender<Result<T, StoreError>>;
 
 /// What the holder of a lease writes.
 #[derive(Debug)]
-pub(crate) enum Change {
+pub(super) enum Change {
     Append(Record, Durability),
     Replace(Record, Durability),
     Wait(Wait),
@@ -79,7 +79,7 @@ pub(crate) enum Change {
 
 /// What became of an operation, to be told once its commit is.
 #[derive(Debug)]
-pub(crate) enum Done {
+pub(super) enum Done {
     Opened(Result<Admitted<Lease>, StoreError>),
     Changed(Result<(), StoreError>),
     Settled(Result<Option<Outcome>, StoreError>),
@@ -94,7 +94,7 @@ pub(crate) enum Done {
 
 /// What came of asking for a run.
 #[derive(Debug)]
-pub(crate) enum Admitted<L> {
+pub(super) enum Admitted<L> {
     /// The run is theirs. The rest is as it was before.
     Held {
         lease: L,
@@ -109,7 +109,7 @@ pub(crate) enum Admitted<L> {
 
 /// What a run has beside its header.
 #[derive(Debug)]
-pub(crate) enum Found {
+pub(super) enum Found {
     /// It has just begun.
     Nothing,
     /// It may have records and entries that wait, which are read next.
@@ -119,16 +119,15 @@ pub(crate) enum Found {
 /// A lease on its way to who asked for it. Where that future is dropped before the lease has arrived,
 /// the lease is given back, wherever it is then.
 #[derive(Debug)]
-pub(crate) struct Unclaimed(Option<(Lease, Sender<Op>)>);
+pub(super) struct Unclaimed(Option<(Lease, Sender<Op>)>);
 
 impl Unclaimed {
     /// The lease, to be given back by who has it now.
-    pub(crate) fn claim(mut self) -> Option<Lease> {
+    pub(super) fn claim(mut self) -> Option<Lease> {
         self.0.take().map(|(lease, _)| lease)
     }
 
-    #[cfg_attr(not(feature = "sqlite"), expect(dead_code, reason = "files are found by their runs"))]
-    pub(crate) fn slot(&self) -> Option<i64> {
+    pub(super) fn slot(&self) -> Option<i64> {
         self.0.as_ref().map(|(lease, _)| lease.slot())
     }
 }
@@ -161,7 +160,7 @@ impl Op {
     /// Opening, renewing and releasing need to be seen by other processes, which they are once they are
     /// committed, but not to outlive the system: after its crash every owner is dead, and a run that
     /// was opened and recorded nothing begins, or is taken over, once more.
-    pub(crate) const fn must_be_durable(&self) -> bool {
+    pub(super) const fn must_be_durable(&self) -> bool {
         match self {
             Self::Change {
                 change: Change::Append(_, durability) | Change::Replace(_, durability), ..
@@ -181,12 +180,12 @@ impl Op {
     }
 
     /// Whether it may let a run become due, so that whoever listens is told.
-    pub(crate) const fn wakes(&self) -> bool {
+    pub(super) const fn wakes(&self) -> bool {
         matches!(self, Self::Answer { .. } | Self::Cancel { .. } | Self::Import { .. } | Self::Release(_))
             || matches!(self, Self::Change { change: Change::Revive(_) | Change::Finish(_), .. })
     }
 
-    pub(crate) fn into_closing(self) -> Option<Fate<()>> {
+    pub(super) fn into_closing(self) -> Option<Fate<()>> {
         match self {
             Self::Close(fate) => Some(fate),
             _ => None,
@@ -195,7 +194,7 @@ impl Op {
 
     /// Tells who asked. Where nobody waits any more the answer is dropped, and a lease in it is
     /// given back.
-    pub(crate) fn answer(self, done: Done) {
+    pub(super) fn answer(self, done: Done) {
         match (self, done) {
             (Self::Open { fate, back, .. }, Done::Opened(admitted)) => {
                 drop(fate.send(admitted.map(|admitted| admitted.unclaimed(back))));
@@ -214,7 +213,7 @@ impl Op {
     }
 
     /// Tells who asked that nothing was done.
-    pub(crate) fn fail(self, error: StoreError) {
+    pub(super) fn fail(self, error: StoreError) {
         match self {
             Self::Open { fate, .. } => drop(fate.send(Err(error))),
             Self::Change { fate, .. } | Self::Close(fate) => drop(fate.send(Err(error))),
