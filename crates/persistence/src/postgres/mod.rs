@@ -25,9 +25,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use awaitly_core::store::{Bell, StoreError};
+use futures_util::future::join;
 use sqlx::Row;
 use sqlx::postgres::{PgConnection, PgPool};
-use tokio::sync::oneshot;
 
 use crate::group::{Sender, queue};
 use error::{store_error, unwritable};
@@ -213,19 +213,11 @@ impl PostgresStore {
     /// # Cancel safety
     /// The store closes also when the future is dropped after its first poll.
     pub async fn close(self) -> Result<(), StoreError> {
-        let (appends, turns) = (close(&self.0.appends), close(&self.0.turns.ops));
         self.0.bell.end();
-        for closing in [appends, turns].into_iter().flatten() {
-            // No answer: another handle was closing already.
-            drop(closing.await);
-        }
-        Ok(())
+        // Both lanes close at the first poll.
+        let (appends, turns) = join(self.0.appends.close(), self.0.turns.ops.close()).await;
+        appends.and(turns)
     }
-}
-
-fn close(lane: &Sender<Op>) -> Option<oneshot::Receiver<Result<(), StoreError>>> {
-    let (fate, closed) = oneshot::channel();
-    lane.send(Op::Close(fate)).then_some(closed)
 }
 
 /// Refuses a database whose encoding cannot keep every text, or that keeps bytes without a check.

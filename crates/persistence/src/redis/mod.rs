@@ -36,7 +36,7 @@ use link::Link;
 use listen::Listener;
 use names::Names;
 use nonces::Nonces;
-use op::{Kind, Op, To};
+use op::{Caller, Kind, Op, To};
 use releases::Releases;
 use reply::Reply;
 use scripts::Script;
@@ -233,9 +233,8 @@ impl RedisStore {
     /// What reads, once everything is carried out that this store gave back before.
     async fn reader(&self) -> Result<&Link, StoreError> {
         if let Some(given_back) = self.0.releases.open() {
-            let ping =
-                |fate| Op { call: redis::cmd("PING"), to: To::Any, kind: Kind::Plain, fate: Some(fate) };
-            self.0.ops.ask(ping).await?;
+            let (call, to, kind) = (redis::cmd("PING"), To::Any, Kind::Plain);
+            self.0.ops.ask(|fate| Op { call, to, kind, caller: Caller::Reply(fate) }).await?;
             self.0.releases.close(given_back);
         }
         Ok(&self.0.reader)
@@ -243,8 +242,8 @@ impl RedisStore {
 
     /// Has the writer carry out a call.
     async fn write<'a>(&self, run: &'a str, call: Cmd, to: To, kind: Kind) -> Result<Reply<'a>, StoreError> {
-        let answer = self.0.ops.ask(|fate| Op { call, to, kind, fate: Some(fate) }).await?;
-        Reply::of(run, answer.claim())
+        let reply = self.0.ops.ask(|fate| Op { call, to, kind, caller: Caller::Reply(fate) }).await?;
+        Reply::of(run, reply)
     }
 
     /// The same for the holder of the lease; `key` is the one that may be recorded already.
@@ -266,11 +265,25 @@ impl RedisStore {
         }
     }
 
+    /// The same for a call that is done or refused.
+    async fn do_by<'a>(
+        &self,
+        lease: &'a Lease,
+        key: Option<&Key>,
+        call: Cmd,
+        kind: Kind,
+    ) -> Result<Reply<'a>, StoreError> {
+        match self.write_by(lease, key, call, kind).await? {
+            (word, reply) if word == "done" => Ok(reply),
+            (_, reply) => Err(reply.corrupt("reply")),
+        }
+    }
+
     async fn record(&self, script: Script, lease: &Lease, record: &Record) -> Result<(), StoreError> {
         let mut call = self.call_by(lease, script);
         call.arg(self.nonce());
         add_record(&mut call, record);
-        self.write_by(lease, Some(&record.key), call, Kind::Plain).await.map(drop)
+        self.do_by(lease, Some(&record.key), call, Kind::Plain).await.map(drop)
     }
 }
 

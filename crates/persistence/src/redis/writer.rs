@@ -74,7 +74,7 @@ impl Writer {
             Ok(values) => self.answer(ops, values).map(Unanswered::unsent),
             Err(unanswered) => {
                 if unanswered.sent {
-                    give_up(ops, &unanswered.error, |op| matches!(op.kind, Kind::Once));
+                    give_up(ops, &unanswered.error, |op| op.kind == Kind::Once);
                 }
                 Some(unanswered)
             }
@@ -141,7 +141,7 @@ impl Writer {
                 }
                 Value::ServerError(error) => op.answer(Err(refused(&error))),
                 value => {
-                    wakes |= matches!(op.kind, Kind::Wakes);
+                    wakes |= op.kind == Kind::Wakes;
                     op.answer(Ok(value));
                 }
             }

@@ -13,7 +13,7 @@ use tokio::sync::oneshot;
 use super::commit::Committer;
 use super::error::{Failure, store_error};
 use super::leases::Leases;
-use super::op::{Fate, Op};
+use super::op::Op;
 use super::owners::Owners;
 use super::reader::{Jobs, Readers};
 use super::watch::{Id, Watch};
@@ -96,20 +96,13 @@ impl Writer {
             bell: self.bell.clone(),
             synchronous: self.options.synchronous,
             set: self.options.synchronous,
-            done: Vec::new(),
         };
         Ok((committer, readers))
     }
 
     fn run(mut self, mut committer: Committer, readers: Readers) {
         let mut ops = Vec::new();
-        let mut closing = Vec::new();
         while self.ops.blocking_take(&mut ops) {
-            for op in ops.extract_if(.., |op| matches!(op, Op::Close(_))) {
-                // What is queued already is still carried out; nothing more is let in.
-                self.ops.close();
-                closing.extend(op.into_closing());
-            }
             let company = ops.len();
             if company > 0 {
                 committer.commit(&mut ops);
@@ -118,8 +111,7 @@ impl Writer {
         }
         readers.stop();
         self.bell.end();
-        let closed = committer.close();
-        closing.into_iter().for_each(|fate: Fate<()>| drop(fate.send(closed.clone())));
+        self.ops.closed(committer.close());
     }
 }
 
