@@ -45,6 +45,8 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "tests"))]
 
+#[cfg(any(feature = "postgres", feature = "redis"))]
+mod calls;
 pub mod conformance;
 #[cfg(any(feature = "postgres", feature = "redis", feature = "sqlite"))]
 mod group;

@@ -23,13 +23,16 @@ mod writer;
 pub use options::RedisOptions;
 
 use std::fmt;
+use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
 use awaitly_core::journal::{Key, Record, Timestamp, WaitEntry};
 use awaitly_core::store::{Bell, Lease, StoreError};
+use futures_util::future::join;
 use redis::{Client, Cmd, ProtocolVersion};
 
+use crate::calls::{Call, Calls};
 use crate::group::{Sender, queue};
 use crate::limits;
 use link::Link;
@@ -69,9 +72,9 @@ use writer::Writer;
 /// due then, and resumes from what is there. Only where nothing acknowledged is forgotten, with `appendfsync always` and
 /// no replica, as found at connecting, does a lease outlive a restart.
 ///
-/// There is no `close`. A lease is given back by a task of the runtime that the store was connected in. Every call
-/// that reads waits until those are free which this store gave back before, [`now`] for one. Where the runtime ends
-/// first, they last until their time is over.
+/// A lease is given back by a task of the runtime that the store was connected in. [`close`](Self::close) waits for those
+/// that this store gave back, and so does every call that reads, [`now`] for example. If the runtime ends first, they last
+/// until their time is over.
 ///
 /// # When the server goes away
 /// A write whose answer was lost is sent again over a new connection, and recognises itself if it was carried out
@@ -149,6 +152,8 @@ pub struct RedisStore(Arc<Shared>);
 
 struct Shared {
     ops: Sender<Op>,
+    /// Those that read, and the task that listens.
+    calls: Calls,
     /// Reads do not wait for writes, but for what was given back.
     reader: Link,
     releases: Releases,
@@ -205,6 +210,7 @@ impl RedisStore {
         let listener = Listener::new(client);
         Ok(Self(Arc::new(Shared {
             ops,
+            calls: Calls::new(),
             reader,
             releases: Releases::default(),
             names,
@@ -213,6 +219,22 @@ impl RedisStore {
             listener,
             durability,
         })))
+    }
+
+    #[doc = include_str!("../close.md")]
+    /// - Leases that are still held last until their time is over: drop the runs first.
+    ///
+    /// # Errors
+    /// None today.
+    ///
+    /// # Cancel safety
+    /// The store closes also if the future is dropped after its first poll.
+    pub async fn close(self) -> Result<(), StoreError> {
+        self.0.bell.end();
+        // Both close at the first poll.
+        let ((), written) = join(self.0.calls.close(), self.0.ops.close()).await;
+        self.0.reader.close().await;
+        written
     }
 
     fn call(&self, script: Script, run: &str) -> Cmd {
@@ -230,14 +252,15 @@ impl RedisStore {
         nonces::text(self.0.nonces.next())
     }
 
-    /// What reads, once everything is carried out that this store gave back before.
-    async fn reader(&self) -> Result<&Link, StoreError> {
+    /// Begins a call that reads, once everything is carried out that this store gave back before.
+    async fn reader(&self) -> Result<Reader<'_>, StoreError> {
+        let call = self.0.calls.begin()?;
         if let Some(given_back) = self.0.releases.open() {
             let (call, to, kind) = (redis::cmd("PING"), To::Any, Kind::Plain);
             self.0.ops.ask(|fate| Op { call, to, kind, caller: Caller::Reply(fate) }).await?;
             self.0.releases.close(given_back);
         }
-        Ok(&self.0.reader)
+        Ok(Reader { link: &self.0.reader, _call: call })
     }
 
     /// Has the writer carry out a call.
@@ -284,6 +307,20 @@ impl RedisStore {
         call.arg(self.nonce());
         add_record(&mut call, record);
         self.do_by(lease, Some(&record.key), call, Kind::Plain).await.map(drop)
+    }
+}
+
+/// A call that reads.
+struct Reader<'a> {
+    link: &'a Link,
+    _call: Call,
+}
+
+impl Deref for Reader<'_> {
+    type Target = Link;
+
+    fn deref(&self) -> &Link {
+        self.link
     }
 }
 

@@ -16,15 +16,15 @@ use crate::limits;
 
 impl Operate for RedisStore {
     async fn list(&self, query: RunQuery) -> Result<Page<RunSummary>, StoreError> {
-        lists::runs(self.reader().await?, &self.0.names, &query).await
+        lists::runs(&*self.reader().await?, &self.0.names, &query).await
     }
 
     async fn waiting(&self, query: WaitQuery) -> Result<Page<Waiting>, StoreError> {
-        waiting::waiting(self.reader().await?, &self.0.names, &query).await
+        waiting::waiting(&*self.reader().await?, &self.0.names, &query).await
     }
 
     async fn due(&self, query: DueQuery) -> Result<Vec<Due>, StoreError> {
-        lists::due(self.reader().await?, &self.0.names, &query).await
+        lists::due(&*self.reader().await?, &self.0.names, &query).await
     }
 
     async fn answer(&self, answer: Answer) -> Result<Answered, StoreError> {
@@ -103,12 +103,14 @@ impl Operate for RedisStore {
     }
 
     async fn now(&self) -> Result<Timestamp, StoreError> {
-        lists::now(self.reader().await?).await
+        lists::now(&*self.reader().await?).await
     }
 
     fn wakes(&self) -> Wakes {
         let wakes = self.0.bell.listen();
-        self.0.listener.start(self.0.names.wakes(), &self.0.bell);
+        if let Ok(call) = self.0.calls.begin() {
+            self.0.listener.start(self.0.names.wakes(), &self.0.bell, call);
+        }
         wakes
     }
 }

@@ -44,7 +44,7 @@ pub(super) struct Writer {
 const LOSSES: u32 = 2;
 
 impl Writer {
-    /// Works until nobody is left who could ask.
+    /// Works until the store is closed or its last handle is dropped.
     pub(super) async fn run(mut self) {
         let mut ops = Vec::new();
         while self.ops.take(&mut ops).await {
@@ -52,6 +52,8 @@ impl Writer {
             self.carry_out(&mut ops).await;
             self.ops.gather(company).await;
         }
+        // Before the queue is dropped, which tells the callers of `close` that all is closed.
+        self.link.close().await;
     }
 
     async fn carry_out(&self, ops: &mut Vec<Op>) {

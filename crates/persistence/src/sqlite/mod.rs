@@ -134,8 +134,8 @@ impl SqliteStore {
         Ok(store)
     }
 
-    /// Waits until everything that was written is in the file, leases that are being given back among it, and closes
-    /// it. Other handles answer [`StoreError::Closed`] from then on, and leases of this store are free.
+    #[doc = include_str!("../close.md")]
+    /// - Leases that are still held are free too.
     ///
     /// # Errors
     /// Returns the error that SQLite met while it copied the write-ahead log into the file; acknowledged writes are not lost
@@ -143,7 +143,7 @@ impl SqliteStore {
     /// replaced or cut.
     ///
     /// # Cancel safety
-    /// The store closes also when the future is dropped after its first poll.
+    /// The store closes also if the future is dropped after its first poll.
     pub async fn close(self) -> Result<(), StoreError> {
         self.ops.close().await
     }

@@ -17,6 +17,7 @@ use crate::alternating::Alternating;
 mod conformance {
     use super::InSchema;
     awaitly_persistence::conformance_tests!(InSchema::new().await);
+    awaitly_persistence::closing_tests!(InSchema::new().await);
 }
 
 /// Two stores on one schema, as in two processes.

@@ -23,6 +23,7 @@ use crate::proxy::Proxy;
 mod conformance {
     use super::InRedis;
     awaitly_persistence::conformance_tests!(InRedis::connect().await);
+    awaitly_persistence::closing_tests!(InRedis::connect().await);
 }
 
 /// Two connections to one place, as of two processes.

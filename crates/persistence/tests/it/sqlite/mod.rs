@@ -23,6 +23,7 @@ use tempfile::TempDir;
 mod conformance {
     use super::InFolder;
     awaitly_persistence::conformance_tests!(InFolder::new().await);
+    awaitly_persistence::closing_tests!(InFolder::new().await);
 }
 
 /// Two stores on one file, as in two processes.
