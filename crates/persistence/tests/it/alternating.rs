@@ -12,21 +12,25 @@ use awaitly_core::store::{
     WaitQuery, Waiting, Wakes,
 };
 
-/// `S` is a handle of its own on what the other one works on too; `K` is what that needs beside it.
-pub(crate) struct Alternating<S, K> {
-    stores: [S; 2],
+use crate::given::run_id;
+use crate::place::Place;
+
+pub(crate) struct Alternating<P: Place> {
+    stores: [P::Store; 2],
     turn: AtomicUsize,
     /// Which store gave a lease: a lease is used where it was given.
     givers: Mutex<HashMap<(RunId, u64), usize>>,
-    _keep: K,
+    _place: P,
 }
 
-impl<S: Operate, K> Alternating<S, K> {
-    pub(crate) fn new(stores: [S; 2], keep: K) -> Self {
-        Self { stores, turn: AtomicUsize::new(0), givers: Mutex::default(), _keep: keep }
+impl<P: Place> Alternating<P> {
+    pub(crate) async fn new() -> Self {
+        let place = P::empty();
+        let stores = [place.open().await, place.open().await];
+        Self { stores, turn: AtomicUsize::new(0), givers: Mutex::default(), _place: place }
     }
 
-    fn giver(&self, lease: &Lease) -> &S {
+    fn giver(&self, lease: &Lease) -> &P::Store {
         let givers = self.givers.lock().unwrap();
         &self.stores[givers.get(&(lease.run().clone(), lease.token())).copied().unwrap_or(0)]
     }
@@ -34,7 +38,7 @@ impl<S: Operate, K> Alternating<S, K> {
     /// The other store. A release is not waited for: each must have carried it out before the other can see it.
     async fn next(&self) -> usize {
         for store in &self.stores {
-            let nobodys = Lease::new(RunId::new("nobody").unwrap(), 1, i64::MAX);
+            let nobodys = Lease::new(run_id("nobody"), 1, i64::MAX);
             store.renew(&nobodys, Duration::ZERO).await.unwrap_err();
             assert_eq!(store.load(nobodys.run()).await, Ok(None));
         }
@@ -42,7 +46,7 @@ impl<S: Operate, K> Alternating<S, K> {
     }
 }
 
-impl<S: Operate, K: Send + Sync + 'static> Store for Alternating<S, K> {
+impl<P: Place> Store for Alternating<P> {
     async fn open(&self, request: Open) -> Result<Opened, StoreError> {
         let turn = self.next().await;
         let opened = self.stores[turn].open(request).await?;
@@ -102,7 +106,7 @@ impl<S: Operate, K: Send + Sync + 'static> Store for Alternating<S, K> {
     }
 }
 
-impl<S: Operate, K: Send + Sync + 'static> Operate for Alternating<S, K> {
+impl<P: Place> Operate for Alternating<P> {
     async fn list(&self, query: RunQuery) -> Result<Page<RunSummary>, StoreError> {
         self.stores[self.next().await].list(query).await
     }

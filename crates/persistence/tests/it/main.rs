@@ -3,11 +3,16 @@
 #[cfg(any(feature = "postgres", feature = "redis", feature = "sqlite"))]
 mod alternating;
 #[cfg(any(feature = "postgres", feature = "redis"))]
+mod behind;
+#[cfg(any(feature = "postgres", feature = "redis"))]
 mod clock;
 #[cfg(feature = "sqlite")]
 mod corpus;
+mod given;
 mod memory;
 mod operate;
+#[cfg(any(feature = "postgres", feature = "redis", feature = "sqlite"))]
+mod place;
 #[cfg(feature = "postgres")]
 mod postgres;
 #[cfg(any(feature = "postgres", feature = "redis"))]

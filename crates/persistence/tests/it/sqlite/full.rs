@@ -1,26 +1,36 @@
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use awaitly_core::store::{Owner, Store, StoreError};
+use awaitly_core::store::{Durability, Owner, Store, StoreError};
 use awaitly_persistence::{SqliteOptions, SqliteStore};
 use futures_util::future::join_all;
 
-use super::{Durability, begin, file, hold, keys, request, value};
+use super::file;
+use crate::given::{append, begin, hold, keys, request, value};
+
+/// A value of 3000 bytes.
+fn text() -> String {
+    format!("\"{}\"", "x".repeat(2998))
+}
+
+/// Appends to a run until the store refuses. Returns the keys that it acknowledged, and the refusal.
+async fn fill(store: &SqliteStore) -> (Vec<String>, StoreError) {
+    let lease = begin(store, "order-42").await;
+    let mut acknowledged = Vec::new();
+    loop {
+        let key = format!("step-{}", acknowledged.len());
+        match append(store, &lease, value(&key, &text())).await {
+            Ok(()) => acknowledged.push(key),
+            Err(error) => return (acknowledged, error),
+        }
+    }
+}
 
 #[tokio::test]
 async fn a_full_store_says_so_and_keeps_what_it_acknowledged() {
     let folder = tempfile::tempdir().unwrap();
     let store = SqliteOptions::new().max_bytes(256 * 1024).open(file(&folder)).await.unwrap();
-    let lease = begin(&store, "order-42").await;
-    let text = format!("\"{}\"", "x".repeat(3000));
-    let mut acknowledged = Vec::new();
-    let error = loop {
-        let key = format!("step-{}", acknowledged.len());
-        match store.append(&lease, value(&key, &text), Durability::Sync).await {
-            Ok(()) => acknowledged.push(key),
-            Err(error) => break error,
-        }
-    };
+    let (acknowledged, error) = fill(&store).await;
     assert!(matches!(error, StoreError::Full { .. }), "{error}");
     assert!(acknowledged.len() > 10, "it was full after {}", acknowledged.len());
     assert_eq!(keys(&store, "order-42").await, acknowledged);
@@ -29,7 +39,7 @@ async fn a_full_store_says_so_and_keeps_what_it_acknowledged() {
     let store = SqliteStore::open(file(&folder)).await.unwrap();
     assert_eq!(keys(&store, "order-42").await, acknowledged);
     let lease = begin(&store, "order-42").await;
-    store.append(&lease, value("after", &text), Durability::Sync).await.unwrap();
+    store.append(&lease, value("after", &text()), Durability::Sync).await.unwrap();
 }
 
 #[tokio::test]
@@ -75,16 +85,7 @@ async fn a_take_over_that_did_not_fit_leaves_the_lease_where_it_was() {
 #[ignore = "the other process of the test below, started by it"]
 async fn with_little_space() {
     let store = SqliteStore::open(std::env::var_os("FULL_PATH").expect("started by a test")).await.unwrap();
-    let lease = begin(&store, "order-42").await;
-    let text = format!("\"{}\"", "x".repeat(3000));
-    let mut acknowledged = Vec::new();
-    let error = loop {
-        let key = format!("step-{}", acknowledged.len());
-        match store.append(&lease, value(&key, &text), Durability::Sync).await {
-            Ok(()) => acknowledged.push(key),
-            Err(error) => break error,
-        }
-    };
+    let (acknowledged, error) = fill(&store).await;
     assert_eq!(keys(&store, "order-42").await, acknowledged);
     println!("> {} records, then {error:?}", acknowledged.len());
 }

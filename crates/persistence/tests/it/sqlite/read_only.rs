@@ -7,11 +7,12 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use awaitly_core::store::{Store, StoreError};
+use awaitly_core::store::{Durability, Store, StoreError};
 use awaitly_persistence::SqliteStore;
 use tempfile::TempDir;
 
-use super::{Durability, InFolder, begin, file, keys, open_error, value};
+use super::{InFolder, file, open_error};
+use crate::given::{begin, keys, value};
 
 const NOBODY: u32 = 65534;
 
@@ -45,7 +46,7 @@ fn opened_by_nobody(folder: &TempDir, path: &Path) -> String {
 }
 
 async fn filled() -> TempDir {
-    let InFolder { store, folder } = InFolder::new().await;
+    let InFolder { store, place: folder } = InFolder::new().await;
     let lease = begin(&store, "order-42").await;
     store.append(&lease, value("charge", "1"), Durability::Sync).await.unwrap();
     store.close().await.unwrap();

@@ -3,13 +3,14 @@ use std::time::Duration;
 
 use awaitly_core::journal::{Payload, Status};
 use awaitly_core::store::{
-    Answer, Answered, Cancelled, DueQuery, Ending, Input, Open, Operate, Owner, RunId, RunQuery, RunSummary,
-    Store, StoredRun, Wait, WaitQuery,
+    Answer, Answered, Cancelled, DueQuery, Durability, Ending, Input, Open, Operate, Owner, RunId, RunQuery,
+    RunSummary, Store, StoredRun, Wait, WaitQuery,
 };
 use awaitly_persistence::SqliteStore;
 use futures_util::future::join_all;
 
-use super::{Durability, InFolder, begin, file, hold, keys, request, run, value};
+use super::{InFolder, file};
+use crate::given::{begin, hold, keys, load, question, request, run_id, value};
 
 /// A run of each status, each with records, an input and two questions. The run that waits has one answer, and the running
 /// one is to be cancelled.
@@ -22,28 +23,22 @@ async fn fill(store: &SqliteStore) {
         }
         store.replace(&lease, value("reserve", "{\"id\": [7]}"), Durability::Batched).await.unwrap();
         for (key, expires_in) in [("manager", Some(Duration::from_secs(3600))), ("director", None)] {
-            let request = Payload::from_stored("[1]");
-            let wait = Wait { key: key.into(), token: key.into(), request, expires_in };
-            store.wait(&lease, wait).await.unwrap();
+            store.wait(&lease, Wait { expires_in, ..question(key, key) }).await.unwrap();
         }
         if status == Status::Running {
-            assert_eq!(store.cancel(&run("running")).await.unwrap(), Cancelled::Requested);
+            assert_eq!(store.cancel(&run_id("running")).await.unwrap(), Cancelled::Requested);
             continue;
         }
         let outcome = status.has_ended().then(|| value("", "\"the end\"").outcome);
         let ending = Ending { outcome, failed_on: vec!["charge".into()], ..Ending::new(status) };
         store.finish(&lease, ending).await.unwrap();
     }
-    let answer = Answer::new(run("waiting"), "manager", value("", "true").outcome);
+    let answer = Answer::new(run_id("waiting"), "manager", value("", "true").outcome);
     assert_eq!(store.answer(answer).await.unwrap(), Answered::Taken);
 }
 
 async fn all(store: &SqliteStore) -> Vec<StoredRun> {
-    join_all(Status::ALL.map(async |status| stored(store, status.as_str()).await)).await
-}
-
-async fn stored(store: &SqliteStore, id: &str) -> StoredRun {
-    store.load(&run(id)).await.unwrap().unwrap()
+    join_all(Status::ALL.map(async |status| load(store, status.as_str()).await)).await
 }
 
 #[tokio::test]
@@ -57,7 +52,7 @@ async fn reopened_store_keeps_runs_of_every_status() {
     let waiting = fixture.store.waiting(WaitQuery::new()).await.unwrap();
     assert_eq!(waiting.items.len(), 3);
 
-    let InFolder { store, folder: _folder } = fixture.reopen().await;
+    let InFolder { store, place: _folder } = fixture.reopen().await;
     assert_eq!(all(&store).await, before);
     listed.items.iter_mut().for_each(|run| run.held = false);
     assert_eq!(store.list(RunQuery::new()).await.unwrap(), listed);
@@ -76,7 +71,7 @@ async fn input_of_nothing_is_an_input() {
     let (_, run) = hold(&fixture.store, request("order-42").input(Input::of(&()).unwrap())).await;
     assert!(run.input.is_some());
     let fixture = fixture.reopen().await;
-    assert_eq!(stored(&fixture.store, "order-42").await, run);
+    assert_eq!(load(&fixture.store, "order-42").await, run);
 }
 
 #[tokio::test]
@@ -86,7 +81,7 @@ async fn reopened_store_continues_a_list_and_puts_new_runs_first() {
         begin(&fixture.store, &number.to_string()).await;
     }
     let page = fixture.store.list(RunQuery::new().limit(2)).await.unwrap();
-    let InFolder { store, folder: _folder } = fixture.reopen().await;
+    let InFolder { store, place: _folder } = fixture.reopen().await;
     begin(&store, "new").await;
     let rest = store.list(RunQuery::new().after(page.next.unwrap())).await.unwrap();
     let ids = |items: &[RunSummary]| items.iter().map(|run| run.run.to_string()).collect::<Vec<_>>();
@@ -103,14 +98,14 @@ async fn copy_of_the_files_holds_batched_records() {
         let durability = if number % 3 == 2 { Durability::Sync } else { Durability::Batched };
         fixture.store.append(&lease, value(&number.to_string(), "1"), durability).await.unwrap();
     }
-    let before = stored(&fixture.store, "order-42").await;
+    let before = load(&fixture.store, "order-42").await;
     assert_eq!(before.records.len(), 10);
     // A copy is what another process finds after a kill.
     let copy = tempfile::tempdir().unwrap();
     for name in ["journals.db", "journals.db-wal"] {
-        fs::copy(fixture.folder.path().join(name), copy.path().join(name)).unwrap();
+        fs::copy(fixture.place.path().join(name), copy.path().join(name)).unwrap();
     }
-    assert_eq!(stored(&SqliteStore::open(file(&copy)).await.unwrap(), "order-42").await, before);
+    assert_eq!(load(&SqliteStore::open(file(&copy)).await.unwrap(), "order-42").await, before);
 }
 
 #[tokio::test]
@@ -180,7 +175,7 @@ async fn hostile_text_is_only_ever_a_value() {
         "🫖'",
         "x'00'",
     ];
-    let InFolder { store, folder } = InFolder::new().await;
+    let InFolder { store, place: folder } = InFolder::new().await;
     for text in hostile {
         let input = Input::of(text).unwrap();
         let open = Open::new(RunId::new(text).unwrap(), text, Owner::new(text)).input(input);
@@ -201,7 +196,7 @@ async fn hostile_text_is_only_ever_a_value() {
     store.close().await.unwrap();
     let store = SqliteStore::open(file(&folder)).await.unwrap();
     for text in hostile {
-        let stored = store.load(&run(text)).await.unwrap().unwrap();
+        let stored = store.load(&run_id(text)).await.unwrap().unwrap();
         assert_eq!(&*stored.header.workflow, text);
         assert_eq!(stored.header.failed_on, hostile.map(awaitly_core::journal::Key::from));
         assert_eq!(stored.input.unwrap().decode::<String>().unwrap(), text);
