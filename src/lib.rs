@@ -60,7 +60,6 @@
 //! | --- | --- | --- |
 //! | `persistence` | `persistence::MemoryStore`, and the conformance suite for stores | no |
 //! | `sqlite` | `persistence::SqliteStore`, with SQLite bundled; also `persistence` | no |
-//! | `file` | `persistence::FileStore`; also `persistence` | no |
 //! | `postgres` | `persistence::PostgresStore`; also `persistence` | no |
 //! | `redis` | `persistence::RedisStore`; also `persistence` | no |
 //! | `resilience` | `resilience`: circuit breaker, limiters, adaptive throttle, cache, hedge, policies | no |

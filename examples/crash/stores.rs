@@ -17,13 +17,6 @@ macro_rules! survives_on_every_store {
         }
 
         #[tokio::test(start_paused = true)]
-        async fn it_survives_on_files() {
-            let folder = tempfile::tempdir().unwrap();
-            let store = awaitly::persistence::FileStore::open(folder.path()).await.unwrap();
-            survives_on(store).await;
-        }
-
-        #[tokio::test(start_paused = true)]
         async fn it_survives_on_sqlite() {
             let folder = tempfile::tempdir().unwrap();
             let file = folder.path().join("crash.db");

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use awaitly::journal::{Migration, Status};
-use awaitly::persistence::{FileStore, MemoryStore, SqliteStore};
+use awaitly::persistence::{MemoryStore, SqliteStore};
 use awaitly::store::{AnyStore, RunId, Store, StoreError};
 use awaitly::{DurableRun, RunError, Workflow, step};
 use serde::{Deserialize, Serialize};
@@ -53,7 +53,6 @@ pub(crate) async fn on_every_store(check: impl AsyncFn(AnyStore)) {
     check(AnyStore::new(MemoryStore::new())).await;
     let folder = tempfile::tempdir().unwrap();
     check(AnyStore::new(SqliteStore::open(folder.path().join("it's a \"store\".db")).await.unwrap())).await;
-    check(AnyStore::new(FileStore::open(folder.path().join("it's a \"folder\"")).await.unwrap())).await;
     let servers = Servers::new();
     check(AnyStore::new(servers.postgres().await)).await;
     check(AnyStore::new(servers.redis().await)).await;

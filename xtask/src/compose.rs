@@ -8,12 +8,12 @@ use crate::workspace::Workspace;
 
 /// The stores that the generator knows, each with the number of seeds that every change is tested with.
 pub(crate) const SHORT: &[(&str, u64)] =
-    &[("memory", 4000), ("sqlite", 300), ("file", 300), ("postgres", 300), ("redis", 300)];
+    &[("memory", 4000), ("sqlite", 300), ("postgres", 300), ("redis", 300)];
 
 /// How many workflows, and what their runs are stored in.
 #[derive(clap::Args)]
 pub(crate) struct Options {
-    /// The store that holds the journals: memory, file, sqlite, postgres or redis.
+    /// The store that holds the journals: memory, sqlite, postgres or redis.
     #[arg(long, value_name = "S", default_value = "memory")]
     store: String,
 
@@ -87,14 +87,14 @@ mod tests {
     #[test]
     fn options_without_a_value_are_not_passed_on() {
         let options = Options {
-            store: "file".to_owned(),
+            store: "sqlite".to_owned(),
             seeds: 3,
             seed: None,
             from: 0,
             without: vec!["sleeps".to_owned(), "calls".to_owned()],
             show: 1,
         };
-        let words = "--store file --seeds 3 --from 0 --without sleeps,calls --show 1";
+        let words = "--store sqlite --seeds 3 --from 0 --without sleeps,calls --show 1";
         assert_eq!(arguments(&options).join(" "), words);
     }
 }

@@ -10,7 +10,7 @@ use crate::services::{self, Service, Services, Variable};
 use crate::workspace::Workspace;
 
 /// The stores that the crash test knows and that every change is tested with.
-pub(crate) const STORES: &[&str] = &["file", "postgres", "redis", "sqlite"];
+pub(crate) const STORES: &[&str] = &["postgres", "redis", "sqlite"];
 
 /// How often to kill, and what the runs are stored in.
 #[derive(clap::Args)]

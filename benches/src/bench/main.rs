@@ -7,7 +7,6 @@
 mod beside;
 mod crash_cases;
 mod durable;
-mod file;
 mod measure;
 mod memory;
 mod peers;
@@ -35,7 +34,7 @@ struct Options {
     /// Rows that were measured elsewhere, as JSON objects. May be given several times.
     #[arg(long)]
     rows: Vec<PathBuf>,
-    /// The groups to measure: step, memory, crash-cases, durable, file, resume, postgres, redis, peers. All
+    /// The groups to measure: step, memory, crash-cases, durable, resume, postgres, redis, peers. All
     /// unless named.
     groups: Vec<String>,
 }
@@ -65,9 +64,6 @@ fn main() -> Result<()> {
     }
     if options.wants("durable") {
         add(durable::measure()?);
-    }
-    if options.wants("file") {
-        add(file::measure()?);
     }
     if options.wants("resume") {
         add(resume::measure()?);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 use awaitly::journal::Timestamp;
 use awaitly::persistence::{
-    FileStore, MemoryStore, PostgresOptions, PostgresStore, RedisOptions, RedisStore, SqliteStore,
+    MemoryStore, PostgresOptions, PostgresStore, RedisOptions, RedisStore, SqliteStore,
 };
 use awaitly::store::{
     Answer, Answered, AnyStore, Cancelled, Due, DueQuery, Imported, Operate, Page, RunId, Store, StoreError,
@@ -19,7 +19,6 @@ use tempfile::TempDir;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum StoreName {
     Memory,
-    File,
     Sqlite,
     Postgres,
     Redis,
@@ -29,7 +28,6 @@ pub(crate) enum StoreName {
 #[derive(Clone)]
 pub(crate) enum Place {
     Memory(MemoryStore),
-    File(FileStore),
     Sqlite(SqliteStore),
     Postgres(PostgresStore),
     Redis(RedisStore),
@@ -40,7 +38,6 @@ macro_rules! on {
     ($place:expr, $store:ident => $call:expr) => {
         match $place {
             $crate::place::Place::Memory($store) => $call,
-            $crate::place::Place::File($store) => $call,
             $crate::place::Place::Sqlite($store) => $call,
             $crate::place::Place::Postgres($store) => $call,
             $crate::place::Place::Redis($store) => $call,
@@ -101,7 +98,6 @@ impl Opened {
         let unique = unique(&folder);
         let place = match name {
             StoreName::Memory => Place::Memory(MemoryStore::new()),
-            StoreName::File => Place::File(FileStore::open(folder.path().join("runs")).await?),
             StoreName::Sqlite => Place::Sqlite(SqliteStore::open(folder.path().join("compose.db")).await?),
             StoreName::Postgres => {
                 Place::Postgres(PostgresOptions::new().schema(unique).connect(&url("POSTGRES")?).await?)
@@ -116,7 +112,7 @@ impl Opened {
     /// Removes what the folder does not hold.
     pub(crate) async fn remove(self) -> Result<()> {
         match self.name {
-            StoreName::Memory | StoreName::File | StoreName::Sqlite => {}
+            StoreName::Memory | StoreName::Sqlite => {}
             StoreName::Postgres => {
                 let mut connection = PgConnection::connect(&url("POSTGRES")?).await?;
                 let drop = format!("DROP SCHEMA IF EXISTS {} CASCADE", unique(&self.folder));

@@ -1,7 +1,7 @@
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use awaitly::persistence::{FileStore, PostgresOptions, RedisOptions, SqliteStore};
+use awaitly::persistence::{PostgresOptions, RedisOptions, SqliteStore};
 use awaitly::store::AnyStore;
 use clap::ValueEnum;
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
@@ -9,7 +9,6 @@ use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 /// Where the journals rest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Kind {
-    File,
     Postgres,
     Redis,
     Sqlite,
@@ -24,7 +23,6 @@ pub(crate) struct Place<'a> {
 impl Place<'_> {
     pub(crate) async fn open(&self) -> Result<AnyStore> {
         Ok(match self.kind {
-            Kind::File => AnyStore::new(FileStore::open(self.folder.join("runs")).await?),
             Kind::Sqlite => AnyStore::new(SqliteStore::open(self.folder.join("crash.db")).await?),
             Kind::Postgres => {
                 AnyStore::new(PostgresOptions::new().schema(self.name()).connect(&url("POSTGRES")?).await?)
@@ -38,7 +36,7 @@ impl Place<'_> {
     /// Takes away what the folder does not hold.
     pub(crate) async fn clear(&self) -> Result<()> {
         match self.kind {
-            Kind::File | Kind::Sqlite => {}
+            Kind::Sqlite => {}
             Kind::Postgres => {
                 let mut connection = PgConnection::connect(&url("POSTGRES")?).await?;
                 let drop = format!("DROP SCHEMA IF EXISTS {} CASCADE", self.name());

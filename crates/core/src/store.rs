@@ -52,8 +52,7 @@ use crate::journal::{
 ///
 /// - a future that returned `Ok` is durable, to the level that [`durability`](Self::durability) names; one with
 ///   [`Durability::Batched`] survives the process, and what is written after it is never there without it;
-/// - each call is one commit: it happened whole or not at all, also when its future is dropped. The one exception is
-///   [`Operate::delete`], which goes run by run where a store says so;
+/// - each call is one commit: it happened whole or not at all, also when its future is dropped;
 /// - a lease is held by one owner at a time, its time runs by the store's clock, and a write or renewal
 ///   with an older token than the run's is [`StoreError::LeaseLost`];
 /// - a key is recorded once in a run: a second record is [`StoreError::AlreadyRecorded`];

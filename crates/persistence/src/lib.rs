@@ -29,7 +29,6 @@
 //! | item | what for |
 //! | --- | --- |
 //! | [`MemoryStore`] | tests, and runs that need not survive the process |
-//! | `FileStore` | a file for each run, one process |
 //! | `SqliteStore` | one file, several processes of one machine |
 //! | `PostgresStore` | many machines |
 //! | `RedisStore` | many machines; as durable as the server is set to be |
@@ -40,32 +39,27 @@
 //!
 //! | feature | default | adds |
 //! | --- | --- | --- |
-//! | `file` | no | `FileStore`, `FileOptions` |
 //! | `postgres` | no | `PostgresStore`, `PostgresOptions` |
 //! | `redis` | no | `RedisStore`, `RedisOptions` |
 //! | `sqlite` | yes | `SqliteStore`, `SqliteOptions`, `SqliteCheck`, `Synchronous`; SQLite is built in |
 
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "tests"))]
 
+#[cfg(any(feature = "postgres", feature = "redis"))]
+mod calls;
 pub mod conformance;
-#[cfg(feature = "file")]
-mod file;
-#[cfg(any(feature = "file", feature = "postgres", feature = "redis", feature = "sqlite"))]
+#[cfg(any(feature = "postgres", feature = "redis", feature = "sqlite"))]
 mod group;
 mod limits;
 mod memory;
 pub mod operate;
 #[cfg(feature = "postgres")]
 mod postgres;
-#[cfg(any(feature = "file", feature = "sqlite"))]
-mod readers;
 #[cfg(feature = "redis")]
 mod redis;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 
-#[cfg(feature = "file")]
-pub use file::{FileOptions, FileStore};
 pub use memory::{MemoryStore, MemoryTransaction};
 pub use operate::copy;
 #[cfg(feature = "postgres")]

@@ -60,6 +60,7 @@ struct Shared {
 
 #[derive(Default)]
 struct Journals {
+    is_closed: bool,
     /// What transactions wrote beside the journals.
     table: BTreeMap<String, Payload>,
     /// Where a run stands in `runs`: the slot of its leases.
@@ -109,9 +110,28 @@ impl MemoryStore {
         Self(Arc::new(Shared { journals: Mutex::default(), bell: Bell::new(), made }))
     }
 
+    #[doc = include_str!("close.md")]
+    /// - The journals are gone, since no handle on them is left that could read them.
+    ///
+    /// # Errors
+    /// None.
+    ///
+    /// # Cancel safety
+    /// The store closes at the first poll.
+    pub async fn close(self) -> Result<(), StoreError> {
+        *self.journals() = Journals { is_closed: true, ..Journals::default() };
+        self.0.bell.end();
+        Ok(())
+    }
+
+    fn lock(&self) -> Result<MutexGuard<'_, Journals>, StoreError> {
+        let journals = self.journals();
+        if journals.is_closed { Err(StoreError::Closed) } else { Ok(journals) }
+    }
+
     /// A panic while the lock was held leaves nothing half done: every change below is made after
     /// everything that can fail.
-    fn lock(&self) -> MutexGuard<'_, Journals> {
+    fn journals(&self) -> MutexGuard<'_, Journals> {
         self.0.journals.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -120,10 +140,10 @@ impl MemoryStore {
         then.after(Instant::now().saturating_duration_since(at))
     }
 
-    fn cancel_by(&self, run: &RunId, cancelling: Cancelling) -> Cancelled {
+    fn cancel_by(&self, run: &RunId, cancelling: Cancelling) -> Result<Cancelled, StoreError> {
         let now = self.now();
-        let mut journals = self.lock();
-        let Some((_, journal)) = journals.find_mut(run) else { return Cancelled::NoSuchRun };
+        let mut journals = self.lock()?;
+        let Some((_, journal)) = journals.find_mut(run) else { return Ok(Cancelled::NoSuchRun) };
         let is_too_late = journal.keys.contains(&Key::TOO_LATE_TO_CANCEL);
         let cancelled = cancelling.decide(&journal.header, journal.lease(now), is_too_late);
         match cancelled {
@@ -136,7 +156,7 @@ impl MemoryStore {
         }
         drop(journals);
         self.0.bell.ring();
-        cancelled
+        Ok(cancelled)
     }
 
     fn expiry(&self, ttl: Duration) -> Timestamp {
@@ -153,7 +173,7 @@ impl Default for MemoryStore {
 impl Store for MemoryStore {
     async fn open(&self, request: Open) -> Result<Opened, StoreError> {
         let until = self.expiry(request.ttl);
-        let opened = self.lock().open(&request, self.now(), until);
+        let opened = self.lock()?.open(&request, self.now(), until);
         match opened {
             Opened::Refused(refused) => limits::refused(self, &request.run, request.purpose, refused).await,
             opened => Ok(opened),
@@ -161,16 +181,16 @@ impl Store for MemoryStore {
     }
 
     async fn append(&self, lease: &Lease, record: Record, _: Durability) -> Result<(), StoreError> {
-        self.lock().held(lease)?.record(record, OnRecorded::Refuse)
+        self.lock()?.held(lease)?.record(record, OnRecorded::Refuse)
     }
 
     async fn replace(&self, lease: &Lease, record: Record, _: Durability) -> Result<(), StoreError> {
-        self.lock().held(lease)?.record(record, OnRecorded::Replace)
+        self.lock()?.held(lease)?.record(record, OnRecorded::Replace)
     }
 
     async fn wait(&self, lease: &Lease, wait: Wait) -> Result<(), StoreError> {
         let now = self.now();
-        let mut journals = self.lock();
+        let mut journals = self.lock()?;
         let journal = journals.held(lease)?;
         if journal.keys.contains(&wait.key) {
             return Err(journal.already_recorded(wait.key));
@@ -186,7 +206,7 @@ impl Store for MemoryStore {
         settling: Settling,
     ) -> Result<Option<Outcome>, StoreError> {
         let now = self.now();
-        let mut journals = self.lock();
+        let mut journals = self.lock()?;
         let journal = journals.held(lease)?;
         match journal.settle(&record.key, settling, None, now) {
             Ok(()) => Ok(Some(journal.put_answer(record))),
@@ -197,7 +217,7 @@ impl Store for MemoryStore {
 
     async fn revive(&self, lease: &Lease, drop: Vec<Key>) -> Result<(), StoreError> {
         let now = self.now();
-        let mut journals = self.lock();
+        let mut journals = self.lock()?;
         let journal = journals.held(lease)?;
         journal.header.revive(now);
         let dropped: HashSet<_> = drop.iter().collect();
@@ -207,7 +227,7 @@ impl Store for MemoryStore {
     }
 
     async fn rewrite(&self, lease: &Lease, rewrite: Rewrite) -> Result<(), StoreError> {
-        let mut journals = self.lock();
+        let mut journals = self.lock()?;
         let journal = journals.held(lease)?;
         let keys = limits::journal(lease.run(), &rewrite.contents.records, &rewrite.contents.waits)?;
         rewrite.check(lease.run(), journal.waits.keys())?;
@@ -222,7 +242,7 @@ impl Store for MemoryStore {
     async fn finish(&self, lease: &Lease, ending: Ending) -> Result<(), StoreError> {
         limits::ending(&ending)?;
         let now = self.now();
-        let mut journals = self.lock();
+        let mut journals = self.lock()?;
         let journal = journals.held(lease)?;
         let answered = ending.waits_on.iter().any(|key| journal.keys.contains(key));
         journal.header.end(ending, answered, now);
@@ -234,21 +254,21 @@ impl Store for MemoryStore {
 
     async fn renew(&self, lease: &Lease, ttl: Duration) -> Result<Renewed, StoreError> {
         let (now, until) = (self.now(), self.expiry(ttl));
-        let mut journals = self.lock();
+        let mut journals = self.lock()?;
         let journal = journals.held(lease)?;
         journal.held_until = Some(until);
         Ok(Renewed { now, cancel: journal.header.cancel_requested })
     }
 
     fn release(&self, lease: &Lease) {
-        if let Ok(journal) = self.lock().held(lease) {
+        if let Ok(journal) = self.journals().held(lease) {
             journal.held_until = None;
         }
         self.0.bell.ring();
     }
 
     async fn load(&self, run: &RunId) -> Result<Option<StoredRun>, StoreError> {
-        Ok(self.lock().find(run).map(|(_, journal)| journal.to_stored()))
+        Ok(self.lock()?.find(run).map(|(_, journal)| journal.to_stored()))
     }
 
     fn durability(&self) -> &'static str {
@@ -259,7 +279,7 @@ impl Store for MemoryStore {
 impl Operate for MemoryStore {
     async fn list(&self, query: RunQuery) -> Result<Page<RunSummary>, StoreError> {
         let before = query.after.as_ref().map(limits::number).transpose()?;
-        let (now, journals) = (self.now(), self.lock());
+        let (now, journals) = (self.now(), self.lock()?);
         let found = journals.newest_first(before).filter_map(|(slot, journal)| {
             let summary = RunSummary::of(journal.run.clone(), &journal.header, journal.lease(now));
             query.asks_for(&summary, |key| journal.keys.contains(key)).then_some((slot, summary))
@@ -271,7 +291,7 @@ impl Operate for MemoryStore {
     }
 
     async fn waiting(&self, query: WaitQuery) -> Result<Page<Waiting>, StoreError> {
-        let journals = self.lock();
+        let journals = self.lock()?;
         let open = journals.newest_first(None).filter(|(_, journal)| !journal.header.status.has_ended());
         let found: Vec<_> = open
             .flat_map(|(_, journal)| {
@@ -287,7 +307,7 @@ impl Operate for MemoryStore {
     }
 
     async fn due(&self, query: DueQuery) -> Result<Vec<Due>, StoreError> {
-        let (now, journals) = (self.now(), self.lock());
+        let (now, journals) = (self.now(), self.lock()?);
         let due = journals.newest_first(None).filter_map(|(_, journal)| {
             let Header { workflow, version, status, wake, changed, .. } = &journal.header;
             if !query.asks_for(workflow) {
@@ -303,7 +323,7 @@ impl Operate for MemoryStore {
         limits::answer(&answer.outcome)?;
         let now = self.now();
         let Answer { run, key, token, outcome } = answer;
-        let mut journals = self.lock();
+        let mut journals = self.lock()?;
         let Some((_, journal)) = journals.find_mut(&run) else {
             return Ok(Answered::Refused(Unanswered::NoSuchRun));
         };
@@ -320,22 +340,22 @@ impl Operate for MemoryStore {
     }
 
     async fn cancel(&self, run: &RunId) -> Result<Cancelled, StoreError> {
-        Ok(self.cancel_by(run, Cancelling::Request))
+        self.cancel_by(run, Cancelling::Request)
     }
 
     async fn cancel_without_undo(&self, run: &RunId) -> Result<Cancelled, StoreError> {
-        Ok(self.cancel_by(run, Cancelling::WithoutUndo))
+        self.cancel_by(run, Cancelling::WithoutUndo)
     }
 
     async fn delete(&self, runs: Vec<RunId>, condition: DeleteIf) -> Result<Vec<RunId>, StoreError> {
         let now = self.now();
-        let mut journals = self.lock();
+        let mut journals = self.lock()?;
         Ok(runs.into_iter().filter(|run| journals.delete(run, condition, now)).collect())
     }
 
     async fn import(&self, run: RunId, stored: StoredRun) -> Result<Imported, StoreError> {
         let keys = limits::imported(&run, &stored)?.into_iter().cloned().collect();
-        let mut journals = self.lock();
+        let mut journals = self.lock()?;
         if journals.slots.contains_key(&run) {
             return Ok(Imported::Exists);
         }
@@ -414,7 +434,7 @@ impl MemoryStore {
     /// Returns the value that a transaction committed under `name`. `None`: there is none, or it is no `T`.
     #[must_use]
     pub fn get<T: DeserializeOwned>(&self, name: &str) -> Option<T> {
-        self.lock().table.get(name)?.decode().ok()
+        self.journals().table.get(name)?.decode().ok()
     }
 }
 
@@ -422,7 +442,7 @@ impl Transactional for MemoryStore {
     type Transaction = MemoryTransaction;
 
     async fn begin(&self) -> Result<MemoryTransaction, StoreError> {
-        Ok(MemoryTransaction { store: self.clone(), written: BTreeMap::new() })
+        self.lock().map(|_| MemoryTransaction { store: self.clone(), written: BTreeMap::new() })
     }
 
     async fn commit(
@@ -432,7 +452,7 @@ impl Transactional for MemoryStore {
         record: Record,
         on_recorded: OnRecorded,
     ) -> Result<(), StoreError> {
-        let mut journals = self.lock();
+        let mut journals = self.lock()?;
         let journal = journals.held(lease)?;
         journal.record(record, on_recorded)?;
         for (name, value) in transaction.written {
@@ -447,7 +467,7 @@ impl Transactional for MemoryStore {
 
 impl fmt::Debug for MemoryStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("MemoryStore").field("runs", &self.lock().slots.len()).finish_non_exhaustive()
+        f.debug_struct("MemoryStore").field("runs", &self.journals().slots.len()).finish_non_exhaustive()
     }
 }
 

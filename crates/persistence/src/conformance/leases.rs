@@ -6,7 +6,7 @@ use awaitly_core::store::{Lease, Opened, Store};
 use super::opening::ending;
 use super::{Case, ok, rewrite, same_records, value};
 
-const MINUTE: Duration = Duration::from_secs(60);
+pub(super) const MINUTE: Duration = Duration::from_secs(60);
 
 /// While a lease lasts nobody else gets one, and who asks learns for how long at most.
 pub async fn a_held_run_is_busy_for_a_second_owner<S: Store>(store: &S) {

@@ -19,6 +19,8 @@
 //! }
 //! ```
 //!
+//! [`closing_tests!`](crate::closing_tests) does the same with the promises about closing, for a store that can be closed.
+//!
 //! A store that needs something kept alive beside it, a folder or a server, is handed over with it:
 //!
 //! ```
@@ -49,6 +51,7 @@
     reason = "these are tests: a panic is how they say what they met"
 )]
 
+mod closing;
 mod concurrency;
 mod leases;
 mod opening;
@@ -56,6 +59,7 @@ mod operating;
 mod records;
 mod waiting;
 
+pub use closing::*;
 pub use concurrency::*;
 pub use leases::*;
 pub use opening::*;
@@ -194,6 +198,43 @@ macro_rules! __promise_tests {
             async fn $promise() {
                 let fixture = $new;
                 $crate::conformance::$promise($crate::conformance::Fixture::store(&fixture)).await;
+            }
+        )*
+    };
+}
+
+/// Makes a test of every promise about closing, for a store with a method `close(self)` that returns a future of
+/// `Result<(), StoreError>`. The argument is that of [`conformance_tests!`](crate::conformance_tests). The store needs
+/// [`Clone`].
+///
+/// ```
+/// mod my_store {
+///     # use awaitly_persistence::MemoryStore;
+///     # pub type MyStore = MemoryStore;
+///     # mod tests { use super::MyStore;
+///     awaitly_persistence::closing_tests!(MyStore::new());
+///     # }
+/// }
+/// ```
+#[macro_export]
+macro_rules! closing_tests {
+    ($new:expr) => {
+        $crate::__closing_tests! {
+            [a_closed_store_takes_no_calls closing_answers_the_calls_before_it every_handle_can_be_closed], $new
+        }
+    };
+}
+
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __closing_tests {
+    ([$($promise:ident)*], $new:expr) => {
+        $(
+            #[::tokio::test]
+            async fn $promise() {
+                let fixture = $new;
+                let store = ::std::clone::Clone::clone($crate::conformance::Fixture::store(&fixture));
+                $crate::conformance::$promise(store, async |store| store.close().await).await;
             }
         )*
     };

@@ -12,11 +12,8 @@
 //! run ── open ────┘  and bytes)     └───────────────────────┘
 //! ```
 //!
-//! Stores that write from a thread (SQLite, files) share the operations in [`op`] and their answers as well;
-//! those behind a connection have operations of their own.
+//! Each store declares its own operations.
 
-#[cfg(any(feature = "file", feature = "sqlite"))]
-pub(crate) mod op;
 mod queue;
 
 pub(crate) use queue::{Queued, Receiver, Sender, queue};

@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use awaitly_core::store::StoreError;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::{Semaphore, SetOnce, oneshot};
 
 /// How many operations share a commit at most.
 const BATCH: usize = 1024;
@@ -21,29 +21,40 @@ pub(crate) trait Queued: Send + 'static {
 pub(crate) fn queue<O: Queued>(places: usize) -> (Sender<O>, Receiver<O>) {
     let places = places.clamp(1, Semaphore::MAX_PERMITS.min(u32::MAX as usize));
     let (ops, queued) = unbounded_channel();
-    let permits = Arc::new(Semaphore::new(places));
-    let sender = Sender { ops, permits: Arc::clone(&permits), places };
-    (sender, Receiver { ops: queued, permits: Permits(permits), batch: Vec::new() })
+    let shared = Arc::new(Shared { permits: Semaphore::new(places), places, closed: SetOnce::new() });
+    let sender = Sender { ops, shared: Arc::clone(&shared) };
+    (sender, Receiver { ops: queued, end: End(shared), batch: Vec::new() })
 }
 
 /// The end of a queue that operations are put into. Cheap to clone.
 #[derive(Debug)]
 pub(crate) struct Sender<O> {
     ops: UnboundedSender<Queue<O>>,
-    permits: Arc<Semaphore>,
-    places: usize,
+    shared: Arc<Shared>,
 }
 
-/// An operation, and how many places it takes.
+/// What both ends know.
 #[derive(Debug)]
-struct Queue<O> {
-    op: O,
+struct Shared {
+    permits: Semaphore,
     places: usize,
+    /// How the receiver has closed, once it has.
+    closed: SetOnce<Result<(), StoreError>>,
+}
+
+#[derive(Debug)]
+enum Queue<O> {
+    /// An operation, and how many places it takes.
+    Op {
+        op: O,
+        places: usize,
+    },
+    Close,
 }
 
 impl<O> Clone for Sender<O> {
     fn clone(&self) -> Self {
-        Self { ops: self.ops.clone(), permits: Arc::clone(&self.permits), places: self.places }
+        Self { ops: self.ops.clone(), shared: Arc::clone(&self.shared) }
     }
 }
 
@@ -51,7 +62,7 @@ impl<O: Queued> Sender<O> {
     /// Waits for places in the queue, in order, and then for the answer.
     ///
     /// # Errors
-    /// [`StoreError::Closed`] where nobody answers any more.
+    /// Returns [`StoreError::Closed`] if the queue is closed or the receiver is gone.
     ///
     /// # Cancel safety
     /// An operation whose future is dropped while it waits for a place is not put into the queue; later it is
@@ -62,42 +73,60 @@ impl<O: Queued> Sender<O> {
     ) -> Result<T, StoreError> {
         let (answer, fate) = oneshot::channel();
         let op = op(answer);
-        let places = (1 + op.bytes() / PLACE_BYTES).min(self.places);
-        let permits = self.permits.acquire_many(places as u32).await.map_err(closed)?;
+        let Shared { permits, places, .. } = &*self.shared;
+        let places = (1 + op.bytes() / PLACE_BYTES).min(*places);
+        let taken = permits.acquire_many(places as u32).await.map_err(closed)?;
         // They are given back when the operation is taken out of the queue.
-        permits.forget();
-        self.ops.send(Queue { op, places }).map_err(closed)?;
+        taken.forget();
+        self.ops.send(Queue::Op { op, places }).map_err(closed)?;
         fate.await.map_err(closed)?
     }
 
     /// Puts an operation into the queue without waiting for a place: for those that cannot wait. Says whether
     /// anybody will take it.
     pub(crate) fn send(&self, op: O) -> bool {
-        self.ops.send(Queue { op, places: 0 }).is_ok()
+        self.ops.send(Queue::Op { op, places: 0 }).is_ok()
+    }
+
+    /// Lets in no more operations, and waits until those in the queue are answered and the receiver has closed what it
+    /// works on. Every caller waits for that, not only the first one.
+    ///
+    /// # Errors
+    /// Returns the error with which the receiver closed.
+    ///
+    /// # Cancel safety
+    /// The queue closes also if the future is dropped after its first poll.
+    pub(crate) async fn close(&self) -> Result<(), StoreError> {
+        // If this fails, the queue is closed already.
+        drop(self.ops.send(Queue::Close));
+        self.shared.closed.wait().await.clone()
     }
 }
 
-/// The end of a queue that operations are taken out of. Dropping it tells everybody who waits for a place.
+/// The end of a queue that operations are taken out of. Dropping it tells everybody who waits for a place, and every
+/// caller of [`Sender::close`].
 #[derive(Debug)]
 pub(crate) struct Receiver<O> {
     ops: UnboundedReceiver<Queue<O>>,
-    permits: Permits,
+    end: End,
     batch: Vec<Queue<O>>,
 }
 
-/// The places of the queue. Whoever waits for one learns when the receiver is gone, however it went.
+/// Tells both that the receiver is gone, however it went.
 #[derive(Debug)]
-struct Permits(Arc<Semaphore>);
+struct End(Arc<Shared>);
 
-impl Drop for Permits {
+impl Drop for End {
     fn drop(&mut self) {
-        self.0.close();
+        self.0.permits.close();
+        // If this fails, the receiver has closed with an error.
+        drop(self.0.closed.set(Ok(())));
     }
 }
 
 impl<O: Queued> Receiver<O> {
     /// Waits for operations, and puts all that are there into `ops`. `false`: there will be none any more.
-    #[cfg(any(feature = "file", feature = "sqlite"))]
+    #[cfg(feature = "sqlite")]
     pub(crate) fn blocking_take(&mut self, ops: &mut Vec<O>) -> bool {
         let taken = self.ops.blocking_recv_many(&mut self.batch, BATCH);
         self.hand_out(taken, ops)
@@ -114,23 +143,36 @@ impl<O: Queued> Receiver<O> {
     }
 
     fn hand_out(&mut self, taken: usize, ops: &mut Vec<O>) -> bool {
-        let places = self.batch.iter().map(|queued| queued.places).sum();
-        self.permits.0.add_permits(places);
-        ops.extend(self.batch.drain(..).map(|queued| queued.op));
+        let (mut free, mut closes) = (0, false);
+        for queued in self.batch.drain(..) {
+            match queued {
+                Queue::Op { op, places } => {
+                    free += places;
+                    ops.push(op);
+                }
+                Queue::Close => closes = true,
+            }
+        }
+        self.end.0.permits.add_permits(free);
+        if closes {
+            // What is queued already can still be taken; nothing more is let in.
+            self.ops.close();
+            self.end.0.permits.close();
+        }
         taken > 0
     }
 
-    /// Lets in nothing more. What is queued already can still be taken.
-    #[cfg(any(feature = "file", feature = "postgres", feature = "sqlite"))]
-    pub(crate) fn close(&mut self) {
-        self.ops.close();
-        self.permits.0.close();
+    /// Tells every caller of [`Sender::close`] how the receiver has closed what it works on.
+    #[cfg(feature = "sqlite")]
+    pub(crate) fn closed(self, closed: Result<(), StoreError>) {
+        // It is set here only.
+        drop(self.end.0.closed.set(closed));
     }
 
     /// Lets those who were just answered, `company` of them, come back with their next operation, so that the
     /// first does not start a commit for itself alone. It gives the processor away for as long as they keep
     /// coming, and never waits for a time.
-    #[cfg(any(feature = "file", feature = "sqlite"))]
+    #[cfg(feature = "sqlite")]
     pub(crate) fn blocking_gather(&self, company: usize) {
         let mut gathering = Gathering::of(company);
         while gathering.goes_on(self.ops.len()) {
@@ -241,5 +283,27 @@ mod tests {
         assert_eq!(first.await, Err(StoreError::Closed));
         assert_eq!(second.await, Err(StoreError::Closed));
         assert!(!sender.send(Op(0, oneshot::channel().0)));
+        assert_eq!(sender.close().await, Ok(()));
+    }
+
+    #[tokio::test]
+    async fn closing_waits_for_queued_operations_and_refuses_later_ones() {
+        let (sender, mut receiver) = queue::<Op>(8);
+        let mut queued = pin!(sender.ask(|answer| Op(1, answer)));
+        assert!(is_pending(queued.as_mut()));
+        let (mut first, mut second) = (pin!(sender.close()), pin!(sender.close()));
+        assert!(is_pending(first.as_mut()) && is_pending(second.as_mut()));
+        let mut ops = Vec::new();
+        assert!(receiver.take(&mut ops).await);
+        for Op(number, answer) in ops.drain(..) {
+            answer.send(Ok(number)).unwrap();
+        }
+        assert!(!receiver.take(&mut ops).await);
+        assert_eq!(sender.ask(|answer| Op(2, answer)).await, Err(StoreError::Closed));
+        let mut third = pin!(sender.close());
+        assert!(is_pending(first.as_mut()) && is_pending(third.as_mut()), "the receiver is still there");
+        drop(receiver);
+        assert_eq!((first.await, second.await, third.await), (Ok(()), Ok(()), Ok(())));
+        assert_eq!(queued.await, Ok(1));
     }
 }

@@ -73,12 +73,10 @@ pub trait OperateExt: Operate {
 
     /// Deletes the runs that are not to be kept any more, in batches, and says how many.
     ///
-    /// A run that is retried in between stays. A batch is one commit, except where a store says that it deletes run by
-    /// run.
+    /// A run that is retried in between stays. A batch is one commit.
     ///
     /// # Errors
-    /// What the store meets; the batches before stay deleted, and where a store deletes run by run also some of the
-    /// batch that failed.
+    /// Returns the error of the store; the batches before stay deleted.
     ///
     /// # Cancel safety
     /// Dropping the future stops between two batches, or in the middle of one, which is deleted whole or not at

@@ -36,8 +36,7 @@ impl Retention {
         self
     }
 
-    /// How many runs a batch has: 500 unless set, 1 to 1000. A batch is deleted in one commit, except where a store
-    /// says that it deletes run by run.
+    /// How many runs a batch has: 500 unless set, 1 to 1000. A batch is deleted in one commit.
     pub const fn batch(mut self, runs: usize) -> Self {
         self.batch = runs;
         self

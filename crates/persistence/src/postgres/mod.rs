@@ -26,10 +26,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use awaitly_core::store::{Bell, StoreError};
+use futures_util::future::join;
 use sqlx::Row;
 use sqlx::postgres::{PgConnection, PgPool};
-use tokio::sync::oneshot;
 
+use crate::calls::Calls;
 use crate::group::{Sender, queue};
 use error::{store_error, unwritable};
 use lane::{HeldUp, Lane, Op, Releasing, Turns, Unflushed};
@@ -119,6 +120,8 @@ struct Shared {
     bell: Bell,
     listening: Listening,
     alive: Arc<()>,
+    /// Those on the pool, and the task that listens.
+    calls: Calls,
     durability: &'static str,
 }
 
@@ -146,9 +149,8 @@ impl PostgresStore {
         PostgresOptions::new().open(pool).await
     }
 
-    async fn start(options: PostgresOptions, pool: PgPool) -> Result<Self, StoreError> {
+    async fn start(options: PostgresOptions, pool: Pool) -> Result<Self, StoreError> {
         let schema = Schema::new(&options.schema)?;
-        let pool = Pool::new(pool, options.patience);
         let tried = AtomicBool::new(false);
         let prepare = {
             let (schema, tried) = (&schema, &tried);
@@ -200,33 +202,29 @@ impl PostgresStore {
             bell,
             listening: Listening::default(),
             alive: Arc::new(()),
+            calls: Calls::new(),
             durability,
         })))
     }
 
-    /// Waits until everything that was written is committed, leases that are being given back among it, and closes the
-    /// connections that write. Other handles answer [`StoreError::Closed`] from then on where they would write over
-    /// these. The pool is left as it is.
+    #[doc = include_str!("../close.md")]
+    /// - Leases that are still held last until their time is over: drop the runs first. If a lock or an outage keeps a
+    ///   lease from its return, the store tries again for as long as its patience lasts.
+    /// - The pool of an application stays open. The store closes a pool of its own once the transactions of steps are over.
     ///
     /// # Errors
-    /// None today.
+    /// Returns [`StoreError::Unavailable`] if a transaction of a step outlasts the patience.
     ///
     /// # Cancel safety
-    /// The store closes also when the future is dropped after its first poll.
+    /// The store closes also if the future is dropped after its first poll.
     pub async fn close(self) -> Result<(), StoreError> {
-        let (appends, turns) = (close(&self.0.appends), close(&self.0.turns.ops));
         self.0.bell.end();
-        for closing in [appends, turns].into_iter().flatten() {
-            // No answer: another handle was closing already.
-            drop(closing.await);
-        }
-        Ok(())
+        // All of them close at the first poll.
+        let (calls, lanes) = (self.0.calls.close(), join(self.0.appends.close(), self.0.turns.ops.close()));
+        let ((), (appends, turns)) = join(calls, lanes).await;
+        appends.and(turns)?;
+        self.0.pool.close().await
     }
-}
-
-fn close(lane: &Sender<Op>) -> Option<oneshot::Receiver<Result<(), StoreError>>> {
-    let (fate, closed) = oneshot::channel();
-    lane.send(Op::Close(fate)).then_some(closed)
 }
 
 /// Refuses a database whose encoding cannot keep every text, or that keeps bytes without a check.

@@ -93,8 +93,11 @@ impl Operate for PostgresStore {
     /// # Panics
     /// Outside of a tokio runtime.
     fn wakes(&self) -> Wakes {
-        let Shared { pool, schema, bell, listening, alive, .. } = &*self.0;
-        listening.begin(&pool.connect_options(), schema.channel(), bell.clone(), Arc::downgrade(alive));
+        let Shared { pool, schema, bell, listening, alive, calls, .. } = &*self.0;
+        if let Ok(call) = calls.begin() {
+            let (options, alive) = (pool.connect_options(), Arc::downgrade(alive));
+            listening.begin(&options, schema.channel(), bell.clone(), alive, call);
+        }
         bell.listen()
     }
 }

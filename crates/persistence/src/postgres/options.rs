@@ -5,6 +5,7 @@ use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 
 use super::PostgresStore;
 use super::error::store_error;
+use super::pool::{Owner, Pool};
 
 /// How a [`PostgresStore`] works.
 ///
@@ -88,6 +89,7 @@ impl PostgresOptions {
     /// # Errors
     /// As [`PostgresStore::open`].
     pub async fn open(self, pool: PgPool) -> Result<PostgresStore, StoreError> {
+        let pool = Pool::new(pool, Owner::Application, self.patience);
         PostgresStore::start(self, pool).await
     }
 
@@ -102,6 +104,7 @@ impl PostgresOptions {
             .max_connections(self.connections.max(1))
             .acquire_timeout(self.patience.max(Duration::from_secs(1)))
             .connect_lazy_with(options);
+        let pool = Pool::new(pool, Owner::Store, self.patience);
         PostgresStore::start(self, pool).await
     }
 }

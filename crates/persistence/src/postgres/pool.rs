@@ -22,10 +22,18 @@ use super::schema::Failure;
 /// The pool of connections, and how a call gets one that answers.
 pub(super) struct Pool {
     connections: PgPool,
+    owner: Owner,
     runtime: Handle,
     patience: Duration,
     /// How often the idle connections were closed.
     emptied: AtomicUsize,
+}
+
+/// The owner of a pool, who closes it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Owner {
+    Application,
+    Store,
 }
 
 /// How much data a call reads or writes.
@@ -40,12 +48,23 @@ pub(super) enum Length {
 impl Pool {
     /// # Panics
     /// Outside of a tokio runtime.
-    pub(super) fn new(connections: PgPool, patience: Duration) -> Self {
-        Self { connections, runtime: Handle::current(), patience, emptied: AtomicUsize::new(0) }
+    pub(super) fn new(connections: PgPool, owner: Owner, patience: Duration) -> Self {
+        Self { connections, owner, runtime: Handle::current(), patience, emptied: AtomicUsize::new(0) }
     }
 
     pub(super) fn patience(&self) -> Patience {
         Patience::new(self.patience)
+    }
+
+    /// Closes the pool if it is the store's. Waits for transactions that are not over.
+    pub(super) async fn close(&self) -> Result<(), StoreError> {
+        if self.owner == Owner::Application {
+            return Ok(());
+        }
+        let longest = self.patience.max(Duration::from_secs(1));
+        let closed = tokio::time::timeout(longest, self.connections.close()).await;
+        let detail = "PostgreSQL: a transaction of a step is not over";
+        closed.map_err(|_| StoreError::Unavailable { detail: detail.into() })
     }
 
     pub(super) fn connect_options(&self) -> Arc<PgConnectOptions> {
@@ -201,8 +220,22 @@ impl PostgresStore {
         self.insist_for(self.patience(), Length::Long, act)
     }
 
-    /// The same for a part of a call.
+    /// Calls `act` as [`insist`](Self::insist) does, with this patience and this length of the call.
     pub(super) async fn insist_for<T: Send, Fut>(
+        &self,
+        patience: Patience,
+        length: Length,
+        act: impl Fn(Connection) -> Fut + Send + Sync,
+    ) -> Result<T, StoreError>
+    where
+        Fut: Future<Output = Result<T, Failure>> + Send,
+    {
+        let _call = self.0.calls.begin()?;
+        self.insist_on(patience, length, act).await
+    }
+
+    /// The same for a part of a call that has begun.
+    pub(super) async fn insist_on<T: Send, Fut>(
         &self,
         patience: Patience,
         length: Length,
@@ -225,7 +258,7 @@ impl PostgresStore {
     where
         Fut: Future<Output = Result<T, Failure>>,
     {
-        let patience = self.patience();
+        let (patience, _call) = (self.patience(), self.0.calls.begin()?);
         self.0.turns.settled(patience).await?;
         self.0.pool.once(patience, length, act).await
     }

@@ -59,6 +59,7 @@ impl PostgresStore {
             PgTransactionManager::begin(&mut connection, Some(BEGIN.into_sql_str())).await?;
             Ok(PostgresTransaction(connection))
         };
+        let _call = self.0.calls.begin()?;
         self.0.pool.insist(self.patience(), Length::Short, begin).await
     }
 
@@ -69,7 +70,7 @@ impl PostgresStore {
         record: &Record,
         on_recorded: OnRecorded,
     ) -> Result<(), StoreError> {
-        let patience = self.patience();
+        let (patience, _call) = (self.patience(), self.0.calls.begin()?);
         self.flushed(lease, patience).await?;
         let added = self.add_and_commit(transaction, lease, record, on_recorded);
         let error = match within(patience.longest(), added).await {
@@ -119,7 +120,7 @@ impl PostgresStore {
     /// Whether the run that the lease is for is in this store.
     async fn has(&self, lease: &Lease, patience: Patience) -> Result<bool, StoreError> {
         let statements = &self.0.statements;
-        self.insist_for(patience, Length::Short, |mut connection| async move {
+        self.insist_on(patience, Length::Short, |mut connection| async move {
             let run = statements.run.query().bind(text::stored(lease.run()));
             Ok(run.fetch_optional(&mut *connection).await?.is_some())
         })
@@ -134,7 +135,7 @@ impl PostgresStore {
         patience: Patience,
     ) -> Result<(bool, bool), StoreError> {
         let statements = &self.0.statements;
-        self.insist_for(patience, Length::Short, |mut connection| async move {
+        self.insist_on(patience, Length::Short, |mut connection| async move {
             let row = statements.look.looking(lease, record).fetch_one(&mut *connection).await?;
             Ok((row.try_get(0)?, row.try_get::<Option<bool>, _>(1)?.unwrap_or(false)))
         })

@@ -118,6 +118,16 @@ impl Link {
         }
     }
 
+    /// Closes the connection, if there is one. The server confirms that, unless it is away.
+    pub(super) async fn close(&self) {
+        let mut state = self.state.lock().await;
+        if let Some(Live { mut connection, .. }) = state.live.take() {
+            let mut quit = redis::pipe();
+            quit.cmd("QUIT");
+            drop(answers(&mut connection, &quit).await);
+        }
+    }
+
     async fn live(&self) -> Result<Live, StoreError> {
         let mut state = self.state.lock().await;
         if let Some(live) = &state.live {

@@ -1,14 +1,18 @@
 //! Hearing what other processes did.
 
+use std::pin::pin;
 use std::sync::OnceLock;
 use std::time::Duration;
 
 use awaitly_core::store::Bell;
 use futures_util::StreamExt;
+use futures_util::future::select;
 use redis::Client;
 use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
 use tokio::time::{sleep, timeout};
+
+use crate::calls::Call;
 
 /// How long a silent connection is believed in.
 const SILENCE: Duration = Duration::from_secs(15);
@@ -30,10 +34,17 @@ impl Listener {
         Self { runtime: Handle::current(), client, task: OnceLock::new() }
     }
 
-    pub(super) fn start(&self, channel: String, bell: &Bell) {
+    /// Begins to listen, unless that was done before. The task, and `call` with it, ends when the store is closed.
+    pub(super) fn start(&self, channel: String, bell: &Bell, call: Call) {
         self.task.get_or_init(|| {
             let (client, bell) = (self.client.clone(), bell.clone());
-            self.runtime.spawn(hear(client, channel, bell)).abort_handle()
+            let mut wakes = bell.listen();
+            let task = self.runtime.spawn(async move {
+                let ended = pin!(async { while wakes.changed().await {} });
+                select(ended, pin!(hear(client, channel, bell))).await;
+                drop(call);
+            });
+            task.abort_handle()
         });
     }
 }

@@ -23,20 +23,23 @@ mod writer;
 pub use options::RedisOptions;
 
 use std::fmt;
+use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
 use awaitly_core::journal::{Key, Record, Timestamp, WaitEntry};
 use awaitly_core::store::{Bell, Lease, StoreError};
+use futures_util::future::join;
 use redis::{Client, Cmd, ProtocolVersion};
 
+use crate::calls::{Call, Calls};
 use crate::group::{Sender, queue};
 use crate::limits;
 use link::Link;
 use listen::Listener;
 use names::Names;
 use nonces::Nonces;
-use op::{Kind, Op, To};
+use op::{Caller, Kind, Op, To};
 use releases::Releases;
 use reply::Reply;
 use scripts::Script;
@@ -69,9 +72,9 @@ use writer::Writer;
 /// due then, and resumes from what is there. Only where nothing acknowledged is forgotten, with `appendfsync always` and
 /// no replica, as found at connecting, does a lease outlive a restart.
 ///
-/// There is no `close`. A lease is given back by a task of the runtime that the store was connected in. Every call
-/// that reads waits until those are free which this store gave back before, [`now`] for one. Where the runtime ends
-/// first, they last until their time is over.
+/// A lease is given back by a task of the runtime that the store was connected in. [`close`](Self::close) waits for those
+/// that this store gave back, and so does every call that reads, [`now`] for example. If the runtime ends first, they last
+/// until their time is over.
 ///
 /// # When the server goes away
 /// A write whose answer was lost is sent again over a new connection, and recognises itself if it was carried out
@@ -149,6 +152,8 @@ pub struct RedisStore(Arc<Shared>);
 
 struct Shared {
     ops: Sender<Op>,
+    /// Those that read, and the task that listens.
+    calls: Calls,
     /// Reads do not wait for writes, but for what was given back.
     reader: Link,
     releases: Releases,
@@ -205,6 +210,7 @@ impl RedisStore {
         let listener = Listener::new(client);
         Ok(Self(Arc::new(Shared {
             ops,
+            calls: Calls::new(),
             reader,
             releases: Releases::default(),
             names,
@@ -213,6 +219,22 @@ impl RedisStore {
             listener,
             durability,
         })))
+    }
+
+    #[doc = include_str!("../close.md")]
+    /// - Leases that are still held last until their time is over: drop the runs first.
+    ///
+    /// # Errors
+    /// None today.
+    ///
+    /// # Cancel safety
+    /// The store closes also if the future is dropped after its first poll.
+    pub async fn close(self) -> Result<(), StoreError> {
+        self.0.bell.end();
+        // Both close at the first poll.
+        let ((), written) = join(self.0.calls.close(), self.0.ops.close()).await;
+        self.0.reader.close().await;
+        written
     }
 
     fn call(&self, script: Script, run: &str) -> Cmd {
@@ -230,21 +252,21 @@ impl RedisStore {
         nonces::text(self.0.nonces.next())
     }
 
-    /// What reads, once everything is carried out that this store gave back before.
-    async fn reader(&self) -> Result<&Link, StoreError> {
+    /// Begins a call that reads, once everything is carried out that this store gave back before.
+    async fn reader(&self) -> Result<Reader<'_>, StoreError> {
+        let call = self.0.calls.begin()?;
         if let Some(given_back) = self.0.releases.open() {
-            let ping =
-                |fate| Op { call: redis::cmd("PING"), to: To::Any, kind: Kind::Plain, fate: Some(fate) };
-            self.0.ops.ask(ping).await?;
+            let (call, to, kind) = (redis::cmd("PING"), To::Any, Kind::Plain);
+            self.0.ops.ask(|fate| Op { call, to, kind, caller: Caller::Reply(fate) }).await?;
             self.0.releases.close(given_back);
         }
-        Ok(&self.0.reader)
+        Ok(Reader { link: &self.0.reader, _call: call })
     }
 
     /// Has the writer carry out a call.
     async fn write<'a>(&self, run: &'a str, call: Cmd, to: To, kind: Kind) -> Result<Reply<'a>, StoreError> {
-        let answer = self.0.ops.ask(|fate| Op { call, to, kind, fate: Some(fate) }).await?;
-        Reply::of(run, answer.claim())
+        let reply = self.0.ops.ask(|fate| Op { call, to, kind, caller: Caller::Reply(fate) }).await?;
+        Reply::of(run, reply)
     }
 
     /// The same for the holder of the lease; `key` is the one that may be recorded already.
@@ -266,11 +288,39 @@ impl RedisStore {
         }
     }
 
+    /// The same for a call that is done or refused.
+    async fn do_by<'a>(
+        &self,
+        lease: &'a Lease,
+        key: Option<&Key>,
+        call: Cmd,
+        kind: Kind,
+    ) -> Result<Reply<'a>, StoreError> {
+        match self.write_by(lease, key, call, kind).await? {
+            (word, reply) if word == "done" => Ok(reply),
+            (_, reply) => Err(reply.corrupt("reply")),
+        }
+    }
+
     async fn record(&self, script: Script, lease: &Lease, record: &Record) -> Result<(), StoreError> {
         let mut call = self.call_by(lease, script);
         call.arg(self.nonce());
         add_record(&mut call, record);
-        self.write_by(lease, Some(&record.key), call, Kind::Plain).await.map(drop)
+        self.do_by(lease, Some(&record.key), call, Kind::Plain).await.map(drop)
+    }
+}
+
+/// A call that reads.
+struct Reader<'a> {
+    link: &'a Link,
+    _call: Call,
+}
+
+impl Deref for Reader<'_> {
+    type Target = Link;
+
+    fn deref(&self) -> &Link {
+        self.link
     }
 }
 

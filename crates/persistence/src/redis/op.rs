@@ -6,18 +6,28 @@ use tokio::sync::oneshot;
 
 use crate::group::{Queued, Sender};
 
-/// A script to be carried out, and who waits for what becomes of it.
+/// A call to be carried out, and the caller that waits for its answer.
 #[derive(Debug)]
 pub(super) struct Op {
     pub(super) call: Cmd,
     pub(super) to: To,
     pub(super) kind: Kind,
-    /// Nobody waits for a lease that is given back.
-    pub(super) fate: Option<Fate>,
+    pub(super) caller: Caller,
+}
+
+/// The caller of an operation, by the answer that it waits for.
+#[derive(Debug)]
+pub(super) enum Caller {
+    /// No caller waits: for a lease that is given back.
+    None,
+    /// The caller waits for the reply of the server.
+    Reply(Fate<Value>),
+    /// The reply may hold a lease. `release` gives it back.
+    Lease { fate: Fate<Leased>, release: Cmd, back: Sender<Op> },
 }
 
 /// Where the answer goes.
-pub(super) type Fate = oneshot::Sender<Result<Answer, StoreError>>;
+pub(super) type Fate<T> = oneshot::Sender<Result<T, StoreError>>;
 
 /// Which server a call is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,61 +38,56 @@ pub(super) enum To {
     One,
 }
 
-/// What is to be known about a script beside what it does.
-#[derive(Debug)]
+/// What is to be known about a call beside what it does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     /// Nothing.
     Plain,
     /// It may let a run become due.
     Wakes,
-    /// It would not recognise itself: where its answer was lost, it is not tried again.
+    /// It would not recognise itself: if its answer is lost, it is not tried again.
     Once,
-    /// It may take a lease, which this gives back.
-    Opens { release: Cmd, back: Sender<Op> },
 }
 
-/// What the server said.
+/// A reply with a lease on its way to the caller. If the caller drops its future before the reply arrives, the lease is
+/// given back, wherever it is then.
 #[derive(Debug)]
-pub(super) struct Answer {
-    value: Value,
-    lease: Unclaimed,
+pub(super) struct Leased {
+    reply: Value,
+    /// `None`: the lease has arrived.
+    back: Option<(Cmd, Sender<Op>)>,
 }
 
-/// A lease on its way to who asked for it. Where that future is dropped before the lease has arrived, the lease
-/// is given back, wherever it is then.
-#[derive(Debug)]
-struct Unclaimed(Option<(Cmd, Sender<Op>)>);
-
-impl Drop for Unclaimed {
+impl Drop for Leased {
     fn drop(&mut self) {
-        if let Some((release, back)) = self.0.take() {
-            // Where the writer has ended, the lease expires.
+        if let Some((release, back)) = self.back.take() {
+            // If the writer has ended, the lease expires.
             back.send(Op::release(release));
         }
     }
 }
 
-impl Answer {
-    /// The answer, to somebody who gives back a lease in it.
+impl Leased {
+    /// The reply; the caller gives back a lease in it from now on.
     pub(super) fn claim(mut self) -> Value {
-        self.lease.0 = None;
-        std::mem::replace(&mut self.value, Value::Nil)
+        self.back = None;
+        std::mem::replace(&mut self.reply, Value::Nil)
     }
 }
 
 impl Op {
     pub(super) const fn release(call: Cmd) -> Self {
-        Self { call, to: To::Any, kind: Kind::Wakes, fate: None }
+        Self { call, to: To::Any, kind: Kind::Wakes, caller: Caller::None }
     }
 
-    /// Whether nobody is there any more to be given the lease.
+    /// Whether the caller has gone that would be given the lease.
     pub(super) fn is_moot(&self) -> bool {
-        matches!(self.kind, Kind::Opens { .. }) && self.fate.as_ref().is_some_and(oneshot::Sender::is_closed)
+        matches!(&self.caller, Caller::Lease { fate, .. } if fate.is_closed())
     }
 
     /// Whether it must not overtake one that was queued earlier: of the same run, or where it is for several.
     pub(super) fn follows(&self, earlier: &Self) -> bool {
-        matches!(self.kind, Kind::Once) || self.run().is_none_or(|run| earlier.run() == Some(run))
+        self.kind == Kind::Once || self.run().is_none_or(|run| earlier.run() == Some(run))
     }
 
     /// The first key of a script, which is that of its run.
@@ -105,14 +110,14 @@ impl Op {
         call
     }
 
-    /// Tells who asked. Where nobody waits any more the answer is dropped, and a lease in it is given back.
+    /// Gives the caller the answer. If the caller has gone, the answer is dropped, and a lease in it is given back.
     pub(super) fn answer(self, answer: Result<Value, StoreError>) {
-        let lease = match self.kind {
-            Kind::Opens { release, back } => Some((release, back)),
-            Kind::Plain | Kind::Wakes | Kind::Once => None,
-        };
-        if let Some(fate) = self.fate {
-            drop(fate.send(answer.map(|value| Answer { value, lease: Unclaimed(lease) })));
+        match self.caller {
+            Caller::None => {}
+            Caller::Reply(fate) => drop(fate.send(answer)),
+            Caller::Lease { fate, release, back } => {
+                drop(fate.send(answer.map(|reply| Leased { reply, back: Some((release, back)) })));
+            }
         }
     }
 }
@@ -131,9 +136,9 @@ mod tests {
     use super::*;
     use crate::group::queue;
 
-    fn opens(back: Sender<Op>, fate: Fate) -> Op {
-        let kind = Kind::Opens { release: redis::cmd("RELEASE"), back };
-        Op { call: Cmd::new(), to: To::One, kind, fate: Some(fate) }
+    fn opens(back: Sender<Op>, fate: Fate<Leased>) -> Op {
+        let caller = Caller::Lease { fate, release: redis::cmd("RELEASE"), back };
+        Op { call: Cmd::new(), to: To::One, kind: Kind::Plain, caller }
     }
 
     #[test]
@@ -141,13 +146,13 @@ mod tests {
         let op = |run, kind| {
             let mut call = redis::cmd("EVALSHA");
             call.arg("hash").arg(2).arg(run).arg("other key");
-            Op { call, to: To::Any, kind, fate: None }
+            Op { call, to: To::Any, kind, caller: Caller::None }
         };
         let earlier = op("order-42", Kind::Plain);
         assert!(op("order-42", Kind::Wakes).follows(&earlier));
         assert!(!op("order-43", Kind::Wakes).follows(&earlier));
         assert!(op("", Kind::Once).follows(&earlier));
-        let ping = Op { call: redis::cmd("PING"), to: To::Any, kind: Kind::Plain, fate: None };
+        let ping = Op { call: redis::cmd("PING"), to: To::Any, kind: Kind::Plain, caller: Caller::None };
         assert!(ping.follows(&earlier), "it waits for all that was given back");
         assert!(!op("order-43", Kind::Plain).follows(&ping));
     }

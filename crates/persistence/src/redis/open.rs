@@ -5,7 +5,7 @@ use awaitly_core::store::{Absent, Lease, Open, Opened, StoreError};
 use redis::{Cmd, ToRedisArgs};
 
 use super::fields::{self, Known};
-use super::op::{Kind, Op, To};
+use super::op::{Caller, Kind, Op, To};
 use super::reply::Reply;
 use super::scripts::Script;
 use super::{RedisStore, lasting, nonces};
@@ -24,8 +24,7 @@ impl RedisStore {
                 // No run looks like that, so this only tells what is there.
                 (None, Absent::Refuse) => self.take(request, &holder, &["?"; 6]),
             };
-            let kind = Kind::Opens { release: self.give_back(request, &holder), back: self.0.ops.clone() };
-            let mut reply = self.write(&request.run, call, To::One, kind).await?;
+            let mut reply = self.ask_for(request, call, &holder).await?;
             let word = reply.text("reply")?;
             if word == "held" {
                 return held(request, number, reply).inspect_err(|_| {
@@ -52,6 +51,15 @@ impl RedisStore {
                 None => return Err(reply.corrupt("workflow")),
             }
         }
+    }
+
+    async fn ask_for<'a>(&self, request: &'a Open, call: Cmd, holder: &str) -> Result<Reply<'a>, StoreError> {
+        let (release, back) = (self.give_back(request, holder), self.0.ops.clone());
+        let leased = self.0.ops.ask(|fate| {
+            let caller = Caller::Lease { fate, release, back };
+            Op { call, to: To::One, kind: Kind::Plain, caller }
+        });
+        Reply::of(&request.run, leased.await?.claim())
     }
 
     fn begin(&self, request: &Open, holder: &str) -> Cmd {

@@ -16,15 +16,15 @@ use crate::limits;
 
 impl Operate for RedisStore {
     async fn list(&self, query: RunQuery) -> Result<Page<RunSummary>, StoreError> {
-        lists::runs(self.reader().await?, &self.0.names, &query).await
+        lists::runs(&*self.reader().await?, &self.0.names, &query).await
     }
 
     async fn waiting(&self, query: WaitQuery) -> Result<Page<Waiting>, StoreError> {
-        waiting::waiting(self.reader().await?, &self.0.names, &query).await
+        waiting::waiting(&*self.reader().await?, &self.0.names, &query).await
     }
 
     async fn due(&self, query: DueQuery) -> Result<Vec<Due>, StoreError> {
-        lists::due(self.reader().await?, &self.0.names, &query).await
+        lists::due(&*self.reader().await?, &self.0.names, &query).await
     }
 
     async fn answer(&self, answer: Answer) -> Result<Answered, StoreError> {
@@ -42,9 +42,12 @@ impl Operate for RedisStore {
             let mut call = self.call(Script::Answer, &run);
             call.arg(&*run).arg(&nonce).arg(&*key).arg(member(&run, &key)).arg(seen.status).arg(seen.entry);
             call.arg(outcome.kind().to_number()).arg(outcome.payload().as_str());
-            // Anything else: what was seen does not stand any more.
-            if self.write(&run, call, To::Any, Kind::Wakes).await?.text("reply")? == "done" {
-                return Ok(Answered::Taken);
+            let mut reply = self.write(&run, call, To::Any, Kind::Wakes).await?;
+            match reply.text("reply")?.as_str() {
+                "done" => return Ok(Answered::Taken),
+                // The run is not as it was seen any more.
+                "changed" => {}
+                _ => return Err(reply.corrupt("reply")),
             }
         }
     }
@@ -91,19 +94,23 @@ impl Operate for RedisStore {
         for entry in &waits {
             call.arg(&*entry.key).arg(fields::entry_text(entry, &nonce));
         }
-        match self.write(&run, call, To::Any, Kind::Wakes).await?.text("reply")?.as_str() {
+        let mut reply = self.write(&run, call, To::Any, Kind::Wakes).await?;
+        match reply.text("reply")?.as_str() {
             "exists" => Ok(Imported::Exists),
-            _ => Ok(Imported::Added),
+            "added" => Ok(Imported::Added),
+            _ => Err(reply.corrupt("reply")),
         }
     }
 
     async fn now(&self) -> Result<Timestamp, StoreError> {
-        lists::now(self.reader().await?).await
+        lists::now(&*self.reader().await?).await
     }
 
     fn wakes(&self) -> Wakes {
         let wakes = self.0.bell.listen();
-        self.0.listener.start(self.0.names.wakes(), &self.0.bell);
+        if let Ok(call) = self.0.calls.begin() {
+            self.0.listener.start(self.0.names.wakes(), &self.0.bell, call);
+        }
         wakes
     }
 }
@@ -156,7 +163,8 @@ impl RedisStore {
                 let status = Status::from_name(&reply.text("status")?);
                 status.map(Cancelled::Ended).ok_or_else(|| reply.corrupt("status"))
             }
-            _ => Ok(Cancelled::WithoutUndo),
+            "marked" => Ok(Cancelled::WithoutUndo),
+            _ => Err(reply.corrupt("reply")),
         }
     }
 }

@@ -39,7 +39,7 @@ impl Store for RedisStore {
         call.arg(self.nonce()).arg(&*key).arg(member(lease.run(), &key));
         call.arg(expires_in.map_or_else(|| "-".to_owned(), |delay| millis(delay.min(FOR_EVER)).to_string()));
         call.arg(token.len()).arg([&*token, request.as_str()].concat());
-        self.write_by(lease, Some(&key), call, Kind::Plain).await.map(drop)
+        self.do_by(lease, Some(&key), call, Kind::Plain).await.map(drop)
     }
 
     async fn settle(
@@ -58,12 +58,15 @@ impl Store for RedisStore {
             Settling::Withdraw => "withdraw",
         });
         let (word, mut reply) = self.write_by(lease, None, call, Kind::Plain).await?;
-        if word != "stands" {
-            return Ok(None);
+        match word.as_str() {
+            "waits" => Ok(None),
+            "stands" => {
+                let text = reply.text(&record.key)?;
+                let (_, outcome, _) = fields::record(&text).ok_or_else(|| reply.corrupt(&record.key))?;
+                Ok(Some(outcome))
+            }
+            _ => Err(reply.corrupt("reply")),
         }
-        let text = reply.text(&record.key)?;
-        let (_, outcome, _) = fields::record(&text).ok_or_else(|| reply.corrupt(&record.key))?;
-        Ok(Some(outcome))
     }
 
     async fn revive(&self, lease: &Lease, drop: Vec<Key>) -> Result<(), StoreError> {
@@ -72,7 +75,7 @@ impl Store for RedisStore {
         for key in &drop {
             call.arg(&**key);
         }
-        self.write_by(lease, None, call, Kind::Wakes).await.map(std::mem::drop)
+        self.do_by(lease, None, call, Kind::Wakes).await.map(std::mem::drop)
     }
 
     async fn rewrite(&self, lease: &Lease, rewrite: Rewrite) -> Result<(), StoreError> {
@@ -81,7 +84,7 @@ impl Store for RedisStore {
         // A lease that was lost is told first, as everywhere.
         if let Err(refused) = refused.and_then(|()| not_too_many(&records, &waits)) {
             let call = self.call_by(lease, Script::Holds);
-            return self.write_by(lease, None, call, Kind::Plain).await.and(Err(refused));
+            return self.do_by(lease, None, call, Kind::Plain).await.and(Err(refused));
         }
         let (mut call, nonce) = (self.call_by(lease, Script::Rewrite), self.nonce());
         call.arg(&nonce).arg(version).arg(fields::keys_text(&failed_on)?).arg(member_prefix(lease.run()));
@@ -95,8 +98,9 @@ impl Store for RedisStore {
         }
         records.iter().for_each(|record| add_record(&mut call, record));
         match self.write_by(lease, None, call, Kind::Plain).await? {
+            (word, _) if word == "done" => Ok(()),
             (word, _) if word == "answered" => Err(StoreError::Answered { run: (**lease.run()).into() }),
-            _ => Ok(()),
+            (_, reply) => Err(reply.corrupt("reply")),
         }
     }
 
@@ -112,13 +116,13 @@ impl Store for RedisStore {
         for (field, value) in fields::ending(&ending)? {
             call.arg(field).arg(value);
         }
-        self.write_by(lease, None, call, Kind::Wakes).await.map(drop)
+        self.do_by(lease, None, call, Kind::Wakes).await.map(drop)
     }
 
     async fn renew(&self, lease: &Lease, ttl: Duration) -> Result<Renewed, StoreError> {
         let mut call = self.call_by(lease, Script::Renew);
         call.arg(&**lease.run()).arg(lasting(ttl));
-        let (_, mut reply) = self.write_by(lease, None, call, Kind::Plain).await?;
+        let mut reply = self.do_by(lease, None, call, Kind::Plain).await?;
         let now = Timestamp::from_millis(reply.number("now")?);
         Ok(Renewed { now, cancel: reply.maybe("cancel")?.is_some() })
     }

@@ -44,7 +44,7 @@ pub(super) struct Writer {
 const LOSSES: u32 = 2;
 
 impl Writer {
-    /// Works until nobody is left who could ask.
+    /// Works until the store is closed or its last handle is dropped.
     pub(super) async fn run(mut self) {
         let mut ops = Vec::new();
         while self.ops.take(&mut ops).await {
@@ -52,6 +52,8 @@ impl Writer {
             self.carry_out(&mut ops).await;
             self.ops.gather(company).await;
         }
+        // Before the queue is dropped, which tells the callers of `close` that all is closed.
+        self.link.close().await;
     }
 
     async fn carry_out(&self, ops: &mut Vec<Op>) {
@@ -74,7 +76,7 @@ impl Writer {
             Ok(values) => self.answer(ops, values).map(Unanswered::unsent),
             Err(unanswered) => {
                 if unanswered.sent {
-                    give_up(ops, &unanswered.error, |op| matches!(op.kind, Kind::Once));
+                    give_up(ops, &unanswered.error, |op| op.kind == Kind::Once);
                 }
                 Some(unanswered)
             }
@@ -141,7 +143,7 @@ impl Writer {
                 }
                 Value::ServerError(error) => op.answer(Err(refused(&error))),
                 value => {
-                    wakes |= matches!(op.kind, Kind::Wakes);
+                    wakes |= op.kind == Kind::Wakes;
                     op.answer(Ok(value));
                 }
             }

@@ -14,8 +14,8 @@ use super::clock::{expiry, millis, remaining};
 use super::error::{Failure, undecodable};
 use super::leases::{Leases, first_seq};
 use super::owners::Owners;
+use super::requests::{Admitted, Change, Found, Unclaimed};
 use super::rows::{self, Held, RunRow};
-use crate::group::op::{Admitted, Change, Found};
 use crate::limits;
 
 /// A transaction, and what is needed to carry out one operation after another inside it.
@@ -71,7 +71,7 @@ const IMPORT: &str = "INSERT INTO awaitly_runs (id, run_id, workflow, version, s
      ?1, ?2, ?3, ?4, ?5, ?6, 1, 0, ?7, ?7)";
 
 impl Batch<'_> {
-    pub(super) fn open(&mut self, request: &Open) -> Result<Admitted<Lease>, Failure> {
+    pub(super) fn open(&mut self, request: &Open) -> Result<Admitted, Failure> {
         let stored = rows::run(self.connection, &request.run)?;
         let known = stored.as_ref().map(|run| (&run.header, self.lease_info(run.held.as_ref())));
         match (admit(request, known), stored) {
@@ -248,7 +248,7 @@ impl Batch<'_> {
         LeaseInfo::Held(remaining)
     }
 
-    fn begin(&mut self, request: &Open) -> Result<Admitted<Lease>, Failure> {
+    fn begin(&mut self, request: &Open) -> Result<Admitted, Failure> {
         let header = Header::begin(request, self.now);
         let input = request.input.as_ref().map(|input| input.payload.clone());
         self.execute(
@@ -268,10 +268,11 @@ impl Batch<'_> {
         )?;
         let lease = Lease::new(request.run.clone(), 1, self.connection.last_insert_rowid());
         self.leases.given(&lease);
+        let lease = Unclaimed::new(lease);
         Ok(Admitted::Held { lease, now: self.now, found: Found::Nothing, header, input })
     }
 
-    fn take(&mut self, request: &Open, run: RunRow) -> Result<Admitted<Lease>, Failure> {
+    fn take(&mut self, request: &Open, run: RunRow) -> Result<Admitted, Failure> {
         let lease = Lease::new(request.run.clone(), run.token + 1, run.slot);
         self.execute(
             TAKE,
@@ -284,7 +285,7 @@ impl Batch<'_> {
             ],
         )?;
         self.leases.given(&lease);
-        let RunRow { header, input, .. } = run;
+        let (lease, RunRow { header, input, .. }) = (Unclaimed::new(lease), run);
         Ok(Admitted::Held { lease, now: self.now, found: Found::Records, header, input })
     }
 

@@ -7,9 +7,11 @@ mod commit;
 mod error;
 mod leases;
 mod lists;
+mod op;
 mod options;
 mod owners;
 mod reader;
+mod requests;
 mod rows;
 mod schema;
 mod watch;
@@ -31,11 +33,11 @@ use awaitly_core::store::{
 };
 use tokio::sync::oneshot;
 
-use crate::group::op::{Admitted, Change, Fate, Found, Op};
 use crate::group::{Sender, queue};
 use crate::limits;
-use crate::readers::Jobs;
-use reader::Job;
+use op::{Asked, Fate, Op, Request};
+use reader::{Job, Jobs};
+use requests::{Admit, Admitted, Cancel, Change, Delete, Found, Import, Release, Renew, Settle, Write};
 use writer::Writer;
 
 /// Journals on one SQLite file, which several processes of one machine may share.
@@ -100,7 +102,7 @@ use writer::Writer;
 #[derive(Clone)]
 pub struct SqliteStore {
     ops: Sender<Op>,
-    jobs: Jobs<Job>,
+    jobs: Jobs,
     bell: Bell,
     synchronous: Synchronous,
 }
@@ -132,8 +134,8 @@ impl SqliteStore {
         Ok(store)
     }
 
-    /// Waits until everything that was written is in the file, leases that are being given back among it, and closes
-    /// it. Other handles answer [`StoreError::Closed`] from then on, and leases of this store are free.
+    #[doc = include_str!("../close.md")]
+    /// - Leases that are still held are free too.
     ///
     /// # Errors
     /// Returns the error that SQLite met while it copied the write-ahead log into the file; acknowledged writes are not lost
@@ -141,18 +143,20 @@ impl SqliteStore {
     /// replaced or cut.
     ///
     /// # Cancel safety
-    /// The store closes also when the future is dropped after its first poll.
+    /// The store closes also if the future is dropped after its first poll.
     pub async fn close(self) -> Result<(), StoreError> {
-        let (fate, closed) = oneshot::channel();
-        if !self.ops.send(Op::Close(fate)) {
-            return Ok(());
-        }
-        // No answer: another handle was closing already.
-        closed.await.unwrap_or(Ok(()))
+        self.ops.close().await
+    }
+
+    async fn ask<R: Request>(&self, request: R) -> Result<R::Answer, StoreError>
+    where
+        Op: From<Asked<R>>,
+    {
+        self.ops.ask(|fate| Asked::new(request, Some(fate)).into()).await
     }
 
     async fn change(&self, lease: &Lease, change: Change) -> Result<(), StoreError> {
-        self.ops.ask(|fate| Op::Change { lease: lease.clone(), change, fate }).await
+        self.ask(Write { lease: lease.clone(), change }).await
     }
 
     async fn read<T>(&self, job: impl FnOnce(Fate<T>) -> Job) -> Result<T, StoreError> {
@@ -166,18 +170,21 @@ impl Store for SqliteStore {
     async fn open(&self, request: Open) -> Result<Opened, StoreError> {
         let (run, purpose) = (request.run.clone(), request.purpose);
         let request = Box::new(request);
-        let admitted = self.ops.ask(|fate| Op::Open { request, fate, back: self.ops.clone() }).await?;
-        let (lease, now, found, header, input) = match admitted {
+        let admitted = self.ask(Admit { request, back: self.ops.clone() }).await?;
+        let (lease, now, found, header, input) = match *admitted {
             Admitted::Held { lease, now, found, header, input } => (lease, now, found, header, input),
             Admitted::Ended(header) => return Ok(Opened::Ended(header)),
             Admitted::Refused(refused) => return limits::refused(self, &run, purpose, refused).await,
         };
-        let (records, waits) = match (found, lease.slot()) {
-            (Found::Records, Some(slot)) => self.read(|fate| Job::Journal { slot, fate }).await?,
-            _ => (Vec::new(), Vec::new()),
+        let (records, waits) = match found {
+            Found::Records => {
+                let slot = lease.slot();
+                self.read(|fate| Job::Journal { slot, fate }).await?
+            }
+            Found::Nothing => (Vec::new(), Vec::new()),
         };
-        let lease = lease.claim().ok_or(StoreError::Closed)?;
-        Ok(Opened::Held { lease, now, run: StoredRun { header, input, records, waits } })
+        let run = StoredRun { header, input, records, waits };
+        Ok(Opened::Held { lease: lease.claim(), now, run })
     }
 
     async fn append(&self, lease: &Lease, record: Record, durability: Durability) -> Result<(), StoreError> {
@@ -198,7 +205,7 @@ impl Store for SqliteStore {
         record: Record,
         settling: Settling,
     ) -> Result<Option<Outcome>, StoreError> {
-        self.ops.ask(|fate| Op::Settle { lease: lease.clone(), record, settling, fate }).await
+        self.ask(Settle { lease: lease.clone(), record, settling }).await
     }
 
     async fn revive(&self, lease: &Lease, drop: Vec<Key>) -> Result<(), StoreError> {
@@ -215,12 +222,12 @@ impl Store for SqliteStore {
     }
 
     async fn renew(&self, lease: &Lease, ttl: Duration) -> Result<Renewed, StoreError> {
-        self.ops.ask(|fate| Op::Renew { lease: lease.clone(), ttl, fate }).await
+        self.ask(Renew { lease: lease.clone(), ttl }).await
     }
 
     fn release(&self, lease: &Lease) {
-        // Where the writer has ended, so have all its leases.
-        self.ops.send(Op::Release(lease.clone()));
+        // If the writer has ended, so have all its leases.
+        self.ops.send(Asked::new(Release(lease.clone()), None).into());
     }
 
     async fn load(&self, run: &RunId) -> Result<Option<StoredRun>, StoreError> {
@@ -250,32 +257,28 @@ impl Operate for SqliteStore {
     }
 
     async fn due(&self, query: DueQuery) -> Result<Vec<Due>, StoreError> {
-        self.ops.ask(|fate| Op::Due { query, fate }).await
+        self.ask(query).await
     }
 
     async fn answer(&self, answer: Answer) -> Result<Answered, StoreError> {
         limits::answer(&answer.outcome)?;
-        let answer = Box::new(answer);
-        self.ops.ask(|fate| Op::Answer { answer, fate }).await
+        self.ask(Box::new(answer)).await
     }
 
     async fn cancel(&self, run: &RunId) -> Result<Cancelled, StoreError> {
-        let (run, cancelling) = (run.clone(), Cancelling::Request);
-        self.ops.ask(|fate| Op::Cancel { run, cancelling, fate }).await
+        self.ask(Cancel { run: run.clone(), cancelling: Cancelling::Request }).await
     }
 
     async fn cancel_without_undo(&self, run: &RunId) -> Result<Cancelled, StoreError> {
-        let (run, cancelling) = (run.clone(), Cancelling::WithoutUndo);
-        self.ops.ask(|fate| Op::Cancel { run, cancelling, fate }).await
+        self.ask(Cancel { run: run.clone(), cancelling: Cancelling::WithoutUndo }).await
     }
 
     async fn delete(&self, runs: Vec<RunId>, condition: DeleteIf) -> Result<Vec<RunId>, StoreError> {
-        self.ops.ask(|fate| Op::Delete { runs, condition, fate }).await
+        self.ask(Delete { runs, condition }).await
     }
 
     async fn import(&self, run: RunId, stored: StoredRun) -> Result<Imported, StoreError> {
-        let stored = Box::new(stored);
-        self.ops.ask(|fate| Op::Import { run, stored, fate }).await
+        self.ask(Import { run, stored: Box::new(stored) }).await
     }
 
     /// What other processes do is not told: ask [`due`](Operate::due) from time to time as well.

@@ -1,17 +1,24 @@
-//! What is read, each reader on a connection of its own: a journal of a million records is loaded without the writer
+//! The threads that read, each on a connection of its own: a journal of a million records is loaded without the writer
 //! waiting for it.
+//!
+//! One thread loads journals and the other makes lists, so a long list never delays the opening of a run, whose lease
+//! would run out meanwhile.
 
 use std::path::Path;
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use awaitly_core::journal::{Record, WaitEntry};
 use awaitly_core::store::{Page, RunId, RunQuery, RunSummary, StoredRun, WaitQuery, Waiting};
 use rusqlite::{Connection, OpenFlags};
+use tokio::sync::mpsc::{self, Sender};
 
 use super::error::{Failure, unavailable};
+use super::op::Fate;
 use super::{clock, lists, rows};
-use crate::group::op::Fate;
-use crate::readers::{self, Readers};
+
+/// How many reads wait for a reader before further ones wait to be queued.
+const QUEUE: usize = 64;
 
 /// What a reader is asked to do.
 #[derive(Debug)]
@@ -22,22 +29,81 @@ pub(super) enum Job {
     Waiting { query: Box<WaitQuery>, fate: Fate<Page<Waiting>> },
 }
 
-impl readers::Job for Job {
-    fn is_list(&self) -> bool {
-        matches!(self, Self::List { .. } | Self::Waiting { .. })
+/// The readers, as their writer sees them.
+#[derive(Debug)]
+pub(super) struct Readers {
+    jobs: Jobs,
+    threads: [JoinHandle<()>; 2],
+}
+
+/// The way to the readers.
+#[derive(Debug, Clone)]
+pub(super) struct Jobs {
+    loads: Sender<Queued>,
+    lists: Sender<Queued>,
+}
+
+#[derive(Debug)]
+enum Queued {
+    Job(Job),
+    Stop,
+}
+
+impl Readers {
+    /// Opens both connections, then starts both threads.
+    pub(super) fn spawn(path: &Path, busy_timeout: Duration) -> Result<Self, Failure> {
+        let [loader, lister] = [connect(path, busy_timeout)?, connect(path, busy_timeout)?];
+        let (loads, loader) = spawn("awaitly-sqlite-loads", loader)?;
+        let (lists, lister) = spawn("awaitly-sqlite-lists", lister)?;
+        Ok(Self { jobs: Jobs { loads, lists }, threads: [loader, lister] })
+    }
+
+    pub(super) fn jobs(&self) -> Jobs {
+        self.jobs.clone()
+    }
+
+    /// Waits for the reads that are queued.
+    pub(super) fn stop(self) {
+        let Self { jobs: Jobs { loads, lists }, threads } = self;
+        // If these fail, a reader has ended already.
+        drop((loads.blocking_send(Queued::Stop), lists.blocking_send(Queued::Stop)));
+        threads.into_iter().for_each(|thread| drop(thread.join()));
     }
 }
 
-pub(super) fn spawn(path: &Path, busy_timeout: Duration) -> Result<Readers<Job>, Failure> {
-    let readers = [reader(path, busy_timeout)?, reader(path, busy_timeout)?];
-    Ok(Readers::spawn("awaitly-sqlite", readers).map_err(|error| unavailable(&error))?)
+impl Jobs {
+    /// Waits for a place in the queue of the reader that does such jobs. Returns `None` if that reader has ended.
+    ///
+    /// # Cancel safety
+    /// If the future is dropped before it is done, nothing is queued.
+    pub(super) async fn send(&self, job: Job) -> Option<()> {
+        let jobs = match job {
+            Job::Journal { .. } | Job::Run { .. } => &self.loads,
+            // They may go through everything that is there.
+            Job::List { .. } | Job::Waiting { .. } => &self.lists,
+        };
+        jobs.send(Queued::Job(job)).await.ok()
+    }
 }
 
-fn reader(path: &Path, busy_timeout: Duration) -> Result<impl FnMut(Job) + Send + 'static, Failure> {
+fn connect(path: &Path, busy_timeout: Duration) -> Result<Connection, Failure> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let mut connection = Connection::open_with_flags(path, flags)?;
+    let connection = Connection::open_with_flags(path, flags)?;
     connection.busy_timeout(busy_timeout)?;
-    Ok(move |job| read(&mut connection, job))
+    Ok(connection)
+}
+
+fn spawn(name: &str, mut connection: Connection) -> Result<(Sender<Queued>, JoinHandle<()>), Failure> {
+    let (jobs, mut queue) = mpsc::channel(QUEUE);
+    let thread = thread::Builder::new().name(name.into()).spawn(move || {
+        while let Some(queued) = queue.blocking_recv() {
+            match queued {
+                Queued::Job(job) => read(&mut connection, job),
+                Queued::Stop => queue.close(),
+            }
+        }
+    });
+    Ok((jobs, thread.map_err(|error| unavailable(&error))?))
 }
 
 fn read(connection: &mut Connection, job: Job) {
@@ -49,7 +115,7 @@ fn read(connection: &mut Connection, job: Job) {
     }
 }
 
-/// Reads, unless nobody waits for it any more.
+/// Reads, unless the caller has gone.
 fn answer<T>(fate: Fate<T>, read: impl FnOnce() -> Result<T, Failure>) {
     if !fate.is_closed() {
         drop(fate.send(read().map_err(Into::into)));

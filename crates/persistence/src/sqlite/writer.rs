@@ -13,13 +13,12 @@ use tokio::sync::oneshot;
 use super::commit::Committer;
 use super::error::{Failure, store_error, unavailable};
 use super::leases::Leases;
+use super::op::Op;
 use super::owners::Owners;
-use super::reader::{self, Job};
+use super::reader::{Jobs, Readers};
 use super::watch::{Id, Watch};
 use super::{SqliteCheck, SqliteOptions, Synchronous, checksum, schema, whole};
 use crate::group::Receiver;
-use crate::group::op::{Fate, Op};
-use crate::readers::{Jobs, Readers};
 
 /// The size of a page in a file that the store makes; one that is there keeps its own.
 ///
@@ -43,7 +42,7 @@ impl Writer {
     pub(super) fn spawn(
         self,
         path: Box<Path>,
-        ready: oneshot::Sender<Result<Jobs<Job>, StoreError>>,
+        ready: oneshot::Sender<Result<Jobs, StoreError>>,
     ) -> Result<(), StoreError> {
         let thread = thread::Builder::new().name("awaitly-sqlite".into());
         let spawned = thread.spawn(move || {
@@ -59,7 +58,7 @@ impl Writer {
         spawned.map(drop).map_err(|error| unavailable(&error))
     }
 
-    fn open(&self, path: &Path) -> Result<(Committer, Readers<Job>), Failure> {
+    fn open(&self, path: &Path) -> Result<(Committer, Readers), Failure> {
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
             | OpenFlags::SQLITE_OPEN_CREATE
             | OpenFlags::SQLITE_OPEN_NO_MUTEX;
@@ -87,7 +86,7 @@ impl Writer {
         if is_checked {
             checksum::verify_all(&connection)?;
         }
-        let readers = reader::spawn(path, self.options.busy_timeout)?;
+        let readers = Readers::spawn(path, self.options.busy_timeout)?;
         let watch = Watch::begin(&resolved, before)?;
         let committer = Committer {
             connection,
@@ -97,20 +96,13 @@ impl Writer {
             bell: self.bell.clone(),
             synchronous: self.options.synchronous,
             set: self.options.synchronous,
-            done: Vec::new(),
         };
         Ok((committer, readers))
     }
 
-    fn run(mut self, mut committer: Committer, readers: Readers<Job>) {
+    fn run(mut self, mut committer: Committer, readers: Readers) {
         let mut ops = Vec::new();
-        let mut closing = Vec::new();
         while self.ops.blocking_take(&mut ops) {
-            for op in ops.extract_if(.., |op| matches!(op, Op::Close(_))) {
-                // What is queued already is still carried out; nothing more is let in.
-                self.ops.close();
-                closing.extend(op.into_closing());
-            }
             let company = ops.len();
             if company > 0 {
                 committer.commit(&mut ops);
@@ -119,8 +111,7 @@ impl Writer {
         }
         readers.stop();
         self.bell.end();
-        let closed = committer.close();
-        closing.into_iter().for_each(|fate: Fate<()>| drop(fate.send(closed.clone())));
+        self.ops.closed(committer.close());
     }
 }
 

@@ -8,21 +8,25 @@ use std::time::Duration;
 use awaitly_core::store::around::{Call, Reply, Request};
 use awaitly_core::store::{Around, Lease, Opened, Operate, RunId, StoreError};
 
-/// `S` is a handle of its own on what the other one works on too; `K` is what that needs beside it.
-pub(crate) struct Alternating<S, K> {
-    stores: [S; 2],
+use crate::given::run_id;
+use crate::place::Place;
+
+pub(crate) struct Alternating<P: Place> {
+    stores: [P::Store; 2],
     turn: AtomicUsize,
     /// Which store gave a lease: a lease is used where it was given.
     givers: Mutex<HashMap<(RunId, u64), usize>>,
-    _keep: K,
+    _place: P,
 }
 
-impl<S: Operate, K> Alternating<S, K> {
-    pub(crate) fn new(stores: [S; 2], keep: K) -> Self {
-        Self { stores, turn: AtomicUsize::new(0), givers: Mutex::default(), _keep: keep }
+impl<P: Place> Alternating<P> {
+    pub(crate) async fn new() -> Self {
+        let place = P::empty();
+        let stores = [place.open().await, place.open().await];
+        Self { stores, turn: AtomicUsize::new(0), givers: Mutex::default(), _place: place }
     }
 
-    fn giver(&self, lease: &Lease) -> &S {
+    fn giver(&self, lease: &Lease) -> &P::Store {
         let givers = self.givers.lock().unwrap();
         &self.stores[givers.get(&(lease.run().clone(), lease.token())).copied().unwrap_or(0)]
     }
@@ -30,7 +34,7 @@ impl<S: Operate, K> Alternating<S, K> {
     /// The other store. A release is not waited for: each must have carried it out before the other can see it.
     async fn next(&self) -> usize {
         for store in &self.stores {
-            let nobodys = Lease::new(RunId::new("nobody").unwrap(), 1, i64::MAX);
+            let nobodys = Lease::new(run_id("nobody"), 1, i64::MAX);
             store.renew(&nobodys, Duration::ZERO).await.unwrap_err();
             assert_eq!(store.load(nobodys.run()).await, Ok(None));
         }
@@ -38,14 +42,14 @@ impl<S: Operate, K> Alternating<S, K> {
     }
 }
 
-impl<S: Operate, K: Send + Sync + 'static> Around for Alternating<S, K> {
-    type Inner = S;
+impl<P: Place> Around for Alternating<P> {
+    type Inner = P::Store;
 
-    fn inner(&self) -> &S {
+    fn inner(&self) -> &P::Store {
         &self.stores[0]
     }
 
-    async fn around<R: Request<S>>(&self, mut request: R) -> Result<R::Answer, StoreError> {
+    async fn around<R: Request<P::Store>>(&self, mut request: R) -> Result<R::Answer, StoreError> {
         if let Some(giver) = request.parts().lease().map(|lease| self.giver(lease)) {
             return request.send(giver).await;
         }

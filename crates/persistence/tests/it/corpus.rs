@@ -12,7 +12,8 @@ use awaitly_core::journal::{
 };
 use awaitly_core::store::{Durability, Input, Open, Opened, Operate, Owner, RunId, Store, StoredRun};
 use awaitly_persistence::operate::{Exported, OperateExt};
-use awaitly_persistence::{FileStore, MemoryStore, SqliteStore};
+use awaitly_persistence::{MemoryStore, SqliteStore};
+use tempfile::TempDir;
 
 fn corpus(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/corpus").join(name)
@@ -86,17 +87,12 @@ async fn go_on(store: &impl Operate) {
     }
 }
 
-/// A copy that may be written.
-fn copied(from: &Path, to: &Path) {
-    if from.is_dir() {
-        fs::create_dir_all(to).unwrap();
-        for entry in fs::read_dir(from).unwrap() {
-            let entry = entry.unwrap();
-            copied(&entry.path(), &to.join(entry.file_name()));
-        }
-    } else {
-        fs::copy(from, to).unwrap();
-    }
+/// A store on a copy of a file of the corpus, with the folder of the copy.
+async fn copied(name: &str) -> (SqliteStore, TempDir) {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("journals.db");
+    fs::copy(corpus(name), &file).unwrap();
+    (SqliteStore::open(file).await.unwrap(), folder)
 }
 
 #[cfg(all(feature = "postgres", feature = "redis"))]
@@ -107,9 +103,6 @@ async fn writes_the_corpus() {
     fill(&store).await;
     store.close().await.unwrap();
     fs::remove_dir_all(corpus("sqlite-3.db-owners")).unwrap();
-    let store = FileStore::open(corpus("file-1")).await.unwrap();
-    fill(&store).await;
-    store.close().await.unwrap();
     let store = MemoryStore::new();
     fill(&store).await;
     let mut lines = String::new();
@@ -134,10 +127,7 @@ async fn fill(store: &impl Operate) {
 
 #[tokio::test]
 async fn sqlite_1() {
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("journals.db");
-    copied(&corpus("sqlite-1.db"), &file);
-    let store = SqliteStore::open(file).await.unwrap();
+    let (store, _folder) = copied("sqlite-1.db").await;
     for status in Status::ALL {
         let stored = store.load(&id(status)).await.unwrap().unwrap();
         let made = made(status);
@@ -155,25 +145,14 @@ async fn sqlite_1() {
 
 #[tokio::test]
 async fn sqlite_2() {
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("journals.db");
-    copied(&corpus("sqlite-2.db"), &file);
-    reads_and_goes_on(&SqliteStore::open(file).await.unwrap()).await;
+    let (store, _folder) = copied("sqlite-2.db").await;
+    reads_and_goes_on(&store).await;
 }
 
 #[tokio::test]
 async fn sqlite_3() {
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("journals.db");
-    copied(&corpus("sqlite-3.db"), &file);
-    reads_and_goes_on(&SqliteStore::open(file).await.unwrap()).await;
-}
-
-#[tokio::test]
-async fn file_1() {
-    let folder = tempfile::tempdir().unwrap();
-    copied(&corpus("file-1"), folder.path());
-    reads_and_goes_on(&FileStore::open(folder.path()).await.unwrap()).await;
+    let (store, _folder) = copied("sqlite-3.db").await;
+    reads_and_goes_on(&store).await;
 }
 
 #[tokio::test]

@@ -4,13 +4,16 @@
 mod alternating;
 mod around;
 #[cfg(any(feature = "postgres", feature = "redis"))]
+mod behind;
+#[cfg(any(feature = "postgres", feature = "redis"))]
 mod clock;
-#[cfg(all(feature = "file", feature = "sqlite"))]
+#[cfg(feature = "sqlite")]
 mod corpus;
-#[cfg(feature = "file")]
-mod file;
+mod given;
 mod memory;
 mod operate;
+#[cfg(any(feature = "postgres", feature = "redis", feature = "sqlite"))]
+mod place;
 #[cfg(feature = "postgres")]
 mod postgres;
 #[cfg(any(feature = "postgres", feature = "redis"))]

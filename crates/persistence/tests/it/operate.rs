@@ -2,46 +2,27 @@
 
 use std::time::Duration;
 
-use awaitly_core::journal::{Key, Kind, Outcome, Payload, Record, Status};
-use awaitly_core::store::{
-    DueQuery, Durability, Ending, Open, Opened, Operate, Owner, RunId, RunQuery, Store, StoreError, Wait,
-    WaitQuery,
-};
+use awaitly_core::journal::{Key, Status};
+use awaitly_core::store::{DueQuery, Ending, Operate, RunQuery, Store, StoreError, WaitQuery};
 use awaitly_persistence::MemoryStore;
 use awaitly_persistence::operate::{
     Copied, Exported, Fork, ForkError, ImportError, OperateExt, Retention, RetryError, copy,
 };
 
-fn run(id: &str) -> RunId {
-    RunId::new(id).unwrap()
-}
+use crate::given::{append, hold, keys, question, request, run_id, value};
 
 /// A run that recorded `reserve` and `charge` and ended like that; `None`: somebody executes it.
 async fn made(store: &MemoryStore, id: &str, ended: Option<Status>) {
-    let request = Open::new(run(id), "checkout", Owner::unique()).version(3);
-    let Opened::Held { lease, .. } = store.open(request).await.unwrap() else { panic!("no lease") };
-    for key in ["reserve", "charge"] {
-        let outcome = Outcome::from_parts(Kind::Value, Payload::encode(key).unwrap());
-        let record = Record { key: key.into(), outcome, input: None };
-        store.append(&lease, record, Durability::Sync).await.unwrap();
+    let (lease, _) = hold(store, request(id).version(3)).await;
+    for (key, json) in [("reserve", "\"reserve\""), ("charge", "\"charge\"")] {
+        append(store, &lease, value(key, json)).await.unwrap();
     }
-    let wait = Wait {
-        key: "ask".into(),
-        token: id.into(),
-        request: Payload::encode("?").unwrap(),
-        expires_in: None,
-    };
-    store.wait(&lease, wait).await.unwrap();
+    store.wait(&lease, question("ask", id)).await.unwrap();
     if let Some(status) = ended {
         let failed_on = if status == Status::Failed { vec![Key::from("charge")] } else { vec![] };
         let ending = Ending { error: Some("declined".into()), failed_on, ..Ending::new(status) };
         store.finish(&lease, ending).await.unwrap();
     }
-}
-
-async fn keys(store: &MemoryStore, id: &str) -> Vec<String> {
-    let stored = store.load(&run(id)).await.unwrap().unwrap();
-    stored.records.iter().map(|record| record.key.to_string()).collect()
 }
 
 async fn is_due(store: &MemoryStore, id: &str) -> bool {
@@ -52,41 +33,41 @@ async fn is_due(store: &MemoryStore, id: &str) -> bool {
 async fn a_failed_run_is_due_again_without_what_it_failed_on() {
     let store = MemoryStore::new();
     made(&store, "failed", Some(Status::Failed)).await;
-    store.retry(&run("failed")).await.unwrap();
+    store.retry(&run_id("failed")).await.unwrap();
     assert!(is_due(&store, "failed").await);
     assert_eq!(keys(&store, "failed").await, ["reserve"]);
-    let header = store.load(&run("failed")).await.unwrap().unwrap().header;
+    let header = store.load(&run_id("failed")).await.unwrap().unwrap().header;
     assert_eq!((header.status, header.error, header.version), (Status::Running, None, 3));
     made(&store, "cancelled", Some(Status::Cancelled)).await;
-    store.retry(&run("cancelled")).await.unwrap();
+    store.retry(&run_id("cancelled")).await.unwrap();
     assert_eq!(keys(&store, "cancelled").await, ["reserve", "charge"]);
 }
 
 #[tokio::test]
 async fn only_a_run_that_failed_or_was_cancelled_is_retried() {
     let store = MemoryStore::new();
-    assert_eq!(store.retry(&run("nobody")).await, Err(RetryError::NoSuchRun));
+    assert_eq!(store.retry(&run_id("nobody")).await, Err(RetryError::NoSuchRun));
     for status in [Status::Completed, Status::Waiting] {
         made(&store, status.as_str(), Some(status)).await;
-        let before = store.load(&run(status.as_str())).await;
-        assert_eq!(store.retry(&run(status.as_str())).await, Err(RetryError::NotFailed { status }));
-        assert_eq!(store.load(&run(status.as_str())).await, before);
+        let before = store.load(&run_id(status.as_str())).await;
+        assert_eq!(store.retry(&run_id(status.as_str())).await, Err(RetryError::NotFailed { status }));
+        assert_eq!(store.load(&run_id(status.as_str())).await, before);
     }
     made(&store, "held", None).await;
     let status = Status::Running;
-    assert_eq!(store.retry(&run("held")).await, Err(RetryError::NotFailed { status }));
+    assert_eq!(store.retry(&run_id("held")).await, Err(RetryError::NotFailed { status }));
 }
 
 #[tokio::test]
 async fn a_fork_begins_with_the_steps_up_to_a_key_and_with_what_was_edited() {
     let store = MemoryStore::new();
     made(&store, "old", Some(Status::Completed)).await;
-    let before = store.load(&run("old")).await;
-    let fork = Fork::new(run("new")).up_to("reserve").edit("reserve", &7).unwrap();
-    store.fork(&run("old"), fork).await.unwrap();
-    assert_eq!(store.load(&run("old")).await, before);
+    let before = store.load(&run_id("old")).await;
+    let fork = Fork::new(run_id("new")).up_to("reserve").edit("reserve", &7).unwrap();
+    store.fork(&run_id("old"), fork).await.unwrap();
+    assert_eq!(store.load(&run_id("old")).await, before);
     assert!(is_due(&store, "new").await);
-    let new = store.load(&run("new")).await.unwrap().unwrap();
+    let new = store.load(&run_id("new")).await.unwrap().unwrap();
     assert_eq!(
         (&*new.header.workflow, new.header.version, new.header.status),
         ("checkout", 3, Status::Running)
@@ -94,22 +75,22 @@ async fn a_fork_begins_with_the_steps_up_to_a_key_and_with_what_was_edited() {
     assert_eq!(keys(&store, "new").await, ["reserve"]);
     assert_eq!(new.records[0].outcome.payload().as_str(), "7");
     assert!(new.waits.is_empty(), "the new run asks for itself");
-    store.fork(&run("old"), Fork::new(run("whole"))).await.unwrap();
+    store.fork(&run_id("old"), Fork::new(run_id("whole"))).await.unwrap();
     assert_eq!(keys(&store, "whole").await, ["reserve", "charge"]);
 }
 
 #[tokio::test]
 async fn a_fork_of_what_is_not_there_is_refused() {
     let store = MemoryStore::new();
-    let fork = |fork| store.fork(&*Box::leak(Box::new(run("old"))), fork);
-    assert_eq!(fork(Fork::new(run("new"))).await, Err(ForkError::NoSuchRun));
+    let fork = |fork| store.fork(&*Box::leak(Box::new(run_id("old"))), fork);
+    assert_eq!(fork(Fork::new(run_id("new"))).await, Err(ForkError::NoSuchRun));
     made(&store, "old", Some(Status::Completed)).await;
     let no_such_key = |key: &'static str| Err(ForkError::NoSuchKey { key: key.into() });
-    assert_eq!(fork(Fork::new(run("new")).up_to("ship")).await, no_such_key("ship"));
-    let beyond = Fork::new(run("new")).up_to("reserve").edit("charge", &1).unwrap();
+    assert_eq!(fork(Fork::new(run_id("new")).up_to("ship")).await, no_such_key("ship"));
+    let beyond = Fork::new(run_id("new")).up_to("reserve").edit("charge", &1).unwrap();
     assert_eq!(fork(beyond).await, no_such_key("charge"));
-    assert_eq!(store.load(&run("new")).await, Ok(None));
-    assert_eq!(fork(Fork::new(run("old"))).await, Err(ForkError::Exists));
+    assert_eq!(store.load(&run_id("new")).await, Ok(None));
+    assert_eq!(fork(Fork::new(run_id("old"))).await, Err(ForkError::Exists));
 }
 
 #[tokio::test(start_paused = true)]
@@ -129,7 +110,7 @@ async fn runs_are_kept_for_as_long_as_is_said() {
     assert_eq!(store.retain(other).await, Ok(0));
     assert_eq!(store.retain(Retention::ended_for(day).status(Status::Waiting)).await, Ok(0));
     assert_eq!(store.retain(Retention::ended_for(day).status(Status::Failed)).await, Ok(1));
-    assert_eq!(store.load(&run("b")).await, Ok(None));
+    assert_eq!(store.load(&run_id("b")).await, Ok(None));
     assert_eq!(store.retain(Retention::ended_for(day).batch(1)).await, Ok(2));
     let left = store.list(RunQuery::new()).await.unwrap().items;
     let left: Vec<_> = left.iter().map(|run| run.run.to_string()).collect();
@@ -140,21 +121,21 @@ async fn runs_are_kept_for_as_long_as_is_said() {
 async fn an_exported_run_reads_well_and_comes_back() {
     let store = MemoryStore::new();
     made(&store, "order-42", Some(Status::Failed)).await;
-    let exported = store.export(&run("order-42")).await.unwrap().unwrap();
-    assert_eq!(store.export(&run("nobody")).await, Ok(None));
+    let exported = store.export(&run_id("order-42")).await.unwrap().unwrap();
+    assert_eq!(store.export(&run_id("nobody")).await, Ok(None));
     let json = serde_json::to_string(&exported).unwrap();
     for part in [
         r#"{"format":1,"run":"order-42","header":{"workflow":"checkout","version":3,"status":"failed","error":"declined","failed_on":["charge"],"#,
         r#""records":[{"key":"reserve","outcome":{"value":"reserve"}},{"key":"charge","outcome":{"value":"charge"}}]"#,
-        r#""waits":[{"key":"ask","token":"order-42","request":"?","#,
+        r#""waits":[{"key":"ask","token":"order-42","request":"may I?","#,
     ] {
         assert!(json.contains(part), "{part} is not in {json}");
     }
     let exported: Exported = serde_json::from_str(&json).unwrap();
     let other = MemoryStore::new();
     other.import_exported(exported.clone()).await.unwrap();
-    assert_eq!(other.load(&run("order-42")).await, store.load(&run("order-42")).await);
-    let exists = ImportError::Exists { run: run("order-42") };
+    assert_eq!(other.load(&run_id("order-42")).await, store.load(&run_id("order-42")).await);
+    let exists = ImportError::Exists { run: run_id("order-42") };
     assert_eq!(other.import_exported(exported.clone()).await, Err(exists));
     let newer = json.replace("\"format\":1", "\"format\":9");
     let newer = other.import_exported(serde_json::from_str(&newer).unwrap()).await;
@@ -170,9 +151,9 @@ async fn copying_takes_everything_but_what_is_executed() {
     made(&from, "held", None).await;
     made(&to, "run-7", Some(Status::Completed)).await;
     let copied = copy(&from, &to, RunQuery::new()).await.unwrap();
-    assert_eq!(copied, Copied { copied: 249, existed: 1, held: vec![run("held")], changed: vec![] });
+    assert_eq!(copied, Copied { copied: 249, existed: 1, held: vec![run_id("held")], changed: vec![] });
     for number in (0..250).filter(|number| *number != 7) {
-        let id = run(&format!("run-{number}"));
+        let id = run_id(&format!("run-{number}"));
         assert_eq!(to.load(&id).await, from.load(&id).await);
     }
     assert_eq!(to.waiting(WaitQuery::new().limit(1000)).await.unwrap().items.len(), 63);

@@ -41,6 +41,8 @@ struct Shared {
     target: String,
     way: watch::Sender<Way>,
     calls: watch::Sender<usize>,
+    /// How many connections clients have.
+    open: watch::Sender<usize>,
     /// How many of the calls, from the first one on, it carries nothing for any more.
     silent: watch::Sender<usize>,
     held: mpsc::UnboundedSender<Held>,
@@ -59,12 +61,17 @@ impl Proxy {
         let port = listener.local_addr().unwrap().port();
         let (keep, held) = mpsc::unbounded_channel();
         let (way, calls) = (watch::Sender::new(Way::Open), watch::Sender::new(0));
-        let silent = watch::Sender::new(0);
-        let shared = Arc::new(Shared { target, way, calls, silent, held: keep });
+        let (silent, open) = (watch::Sender::new(0), watch::Sender::new(0));
+        let shared = Arc::new(Shared { target, way, calls, open, silent, held: keep });
         let serving = Arc::clone(&shared);
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
-                tokio::spawn(serve(Arc::clone(&serving), client));
+                let shared = Arc::clone(&serving);
+                shared.open.send_modify(|open| *open += 1);
+                tokio::spawn(async move {
+                    serve(Arc::clone(&shared), client).await;
+                    shared.open.send_modify(|open| *open -= 1);
+                });
             }
         });
         Self { shared, port, held }
@@ -91,6 +98,18 @@ impl Proxy {
     /// How often somebody has called.
     pub(crate) fn calls(&self) -> usize {
         *self.shared.calls.borrow()
+    }
+
+    /// How many connections clients have.
+    pub(crate) fn open(&self) -> usize {
+        *self.shared.open.borrow()
+    }
+
+    /// Waits until clients have closed all connections. The proxy hears of that a moment after they have.
+    pub(crate) async fn all_closed(&self) {
+        let mut open = self.shared.open.subscribe();
+        let closed = tokio::time::timeout(Duration::from_secs(10), open.wait_for(|open| *open == 0)).await;
+        assert!(closed.is_ok(), "{} connections are open", self.open());
     }
 
     /// Waits until somebody has called that often, and lets the pauses between the calls be over soon.

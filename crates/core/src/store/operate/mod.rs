@@ -18,10 +18,8 @@ use crate::journal::{Header, LeaseInfo, Status, Timestamp};
 
 /// What can be done with the runs of a store from outside of them.
 ///
-/// Every store of `awaitly-persistence` does all of it; the conformance suite checks each call. Each is one commit,
-/// with one exception: where a store says that it deletes run by run, a [`delete`](Self::delete) that fails in the
-/// middle leaves some of the runs deleted. What is made of several calls, such as a fork or a copy to another store,
-/// stands in that crate.
+/// Every store of `awaitly-persistence` does all of it; the conformance suite checks each call. Each call is one
+/// commit. That crate also has the operations that take several calls, such as a fork or a copy to another store.
 ///
 /// # Errors
 /// Every call can end in what [`StoreError`] says of the store itself. An answer or a run that the store cannot keep,

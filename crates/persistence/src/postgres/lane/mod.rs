@@ -24,7 +24,7 @@ use sqlx::Error;
 use tokio::time::Instant;
 
 pub(super) use held_up::HeldUp;
-pub(super) use ops::{Append, Begin, Fate, Finish, Flush, Op, Release, Renew};
+pub(super) use ops::{Append, Begin, Finish, Flush, Op, Release, Renew};
 pub(super) use turns::{Releasing, Turns};
 pub(super) use unclaimed::{Back, Unclaimed};
 pub(super) use unflushed::Unflushed;
@@ -61,22 +61,15 @@ struct Batch {
     renewals: Parts<Renew>,
     releases: Parts<Release>,
     flushes: Parts<Flush>,
-    closing: Vec<Fate<()>>,
 }
 
 impl Lane {
     /// Writes until the store is closed or its last handle is dropped.
     pub(super) async fn run(mut self) {
         let mut ops = Vec::new();
-        let mut closing = Vec::new();
         while self.take(&mut ops).await {
             let company = ops.len();
-            let mut batch = Batch::sorted(ops.drain(..));
-            if !batch.closing.is_empty() {
-                // What is queued already is still carried out; nothing more is let in.
-                self.ops.close();
-                closing.append(&mut batch.closing);
-            }
+            let batch = Batch::sorted(ops.drain(..));
             // Each operation is told of its own end.
             drop(insist(Carrying { lane: &mut self, batch }).await);
             self.ops.gather(company).await;
@@ -85,7 +78,6 @@ impl Lane {
         // The leases that are left last until their time is over.
         drop(insist(Closing { lane: &mut self, patience }).await);
         self.link.close().await;
-        closing.into_iter().for_each(|fate: Fate<()>| drop(fate.send(Ok(()))));
     }
 
     /// Waits for operations. `false`: there will be none any more. Gives leases back meanwhile that are held up.
@@ -206,7 +198,6 @@ impl Batch {
     fn sorted(ops: impl Iterator<Item = Op>) -> Self {
         let (mut appends, mut begins, mut finishes) = (Vec::new(), Vec::new(), Vec::new());
         let (mut renewals, mut releases, mut flushes) = (Vec::new(), Vec::new(), Vec::new());
-        let mut closing = Vec::new();
         for op in ops {
             match op {
                 Op::Begin(begin) => begins.push(begin),
@@ -215,7 +206,6 @@ impl Batch {
                 Op::Renew(renew) => renewals.push(renew),
                 Op::Release(release) => releases.push(release),
                 Op::Flush(flush) => flushes.push(flush),
-                Op::Close(fate) => closing.push(fate),
             }
         }
         // Who asked has gone: nobody would give the lease back. The others in one order for all processes, so that
@@ -229,7 +219,6 @@ impl Batch {
             renewals: Parts::one(renewals),
             releases: Parts::one(releases),
             flushes: Parts::one(flushes),
-            closing,
         }
     }
 

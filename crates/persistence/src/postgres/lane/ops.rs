@@ -22,7 +22,6 @@ pub(in crate::postgres) enum Op {
     Renew(Renew),
     Release(Release),
     Flush(Flush),
-    Close(Fate<()>),
 }
 
 #[derive(Debug)]
@@ -89,7 +88,7 @@ impl Queued for Op {
             Self::Finish(Finish { ending, .. }) => {
                 ending.outcome.as_ref().map_or(0, |outcome| outcome.payload().len())
             }
-            Self::Renew(_) | Self::Release(_) | Self::Flush(_) | Self::Close(_) => 0,
+            Self::Renew(_) | Self::Release(_) | Self::Flush(_) => 0,
         }
     }
 }

@@ -10,7 +10,8 @@ use sqlx::Executor;
 use sqlx::postgres::PgPoolOptions;
 use tokio::time::Instant;
 
-use super::{Database, InSchema, Schema, begin, keys, request, url, value};
+use super::{Database, InSchema, Schema, url};
+use crate::given::{begin, keys, request, value};
 
 /// Far less than the patience of the stores here.
 const AT_ONCE: Duration = Duration::from_secs(10);
@@ -89,7 +90,7 @@ async fn database_that_is_not_utf8_refuses_to_open() {
 async fn patience_without_end_opens_and_writes() {
     let schema = Schema::new();
     let store = schema.options().patience(Duration::MAX).connect(&url()).await.unwrap();
-    let in_schema = InSchema { store, schema };
+    let in_schema = InSchema { store, place: schema };
     let lease = begin(&in_schema.store, "order-42").await;
     in_schema.store.append(&lease, value("charge", "1"), Durability::Sync).await.unwrap();
     assert_eq!(keys(&in_schema.store, "order-42").await, ["charge"]);

@@ -7,7 +7,8 @@ use awaitly_core::store::{Store, Transactional};
 use sqlx::{AssertSqlSafe, Connection, Executor};
 
 use super::locked::session;
-use super::{Schema, begin, keys, run, url};
+use super::{Schema, url};
+use crate::given::{begin, keys, run_id};
 
 fn drop_elsewhere(dropped: impl Send + 'static) {
     thread::spawn(move || drop(dropped)).join().expect("nothing panics");
@@ -36,7 +37,7 @@ async fn call_dropped_outside_a_runtime_gives_its_connection_back() {
     // So that the call is dropped while it waits for an answer.
     let session = session(&schema, "LOCK TABLE {s}.runs").await;
     let loading = store.clone();
-    let mut call = Box::pin(async move { loading.load(&run("order-42")).await });
+    let mut call = Box::pin(async move { loading.load(&run_id("order-42")).await });
     assert!(tokio::time::timeout(Duration::from_millis(200), call.as_mut()).await.is_err());
     drop_elsewhere(call);
     session.close().await.unwrap();

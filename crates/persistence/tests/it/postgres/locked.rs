@@ -8,7 +8,8 @@ use awaitly_persistence::PostgresStore;
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 use tokio::time::Instant;
 
-use super::{InSchema, Schema, begin, hold, request, url};
+use super::{InSchema, Schema, url};
+use crate::given::{begin, hold, request};
 
 /// Far longer than a test takes.
 const TTL: Duration = Duration::from_secs(600);
@@ -40,7 +41,7 @@ async fn is_free_soon(store: &PostgresStore, id: &str) {
 
 #[tokio::test]
 async fn run_that_fails_under_a_table_lock_is_soon_free() {
-    let InSchema { store, schema } = InSchema::new().await;
+    let InSchema { store, place: schema } = InSchema::new().await;
     let other = schema.store().await;
     let lease = held_for_long(&store, "order-42").await;
     let session = session(&schema, "LOCK TABLE {s}.runs").await;
@@ -55,7 +56,7 @@ async fn run_that_fails_under_a_table_lock_is_soon_free() {
 
 #[tokio::test]
 async fn locked_row_keeps_no_other_lease_from_its_return() {
-    let InSchema { store, schema } = InSchema::new().await;
+    let InSchema { store, place: schema } = InSchema::new().await;
     let other = schema.store().await;
     let leases = [held_for_long(&store, "locked").await, held_for_long(&store, "free").await];
     let session = session(&schema, "SELECT FROM {s}.runs WHERE run_id = 'locked' FOR UPDATE").await;
@@ -68,7 +69,7 @@ async fn locked_row_keeps_no_other_lease_from_its_return() {
 
 #[tokio::test]
 async fn store_that_closes_gives_locked_leases_back_first() {
-    let InSchema { store, schema } = InSchema::new().await;
+    let InSchema { store, place: schema } = InSchema::new().await;
     let other = schema.store().await;
     let lease = held_for_long(&store, "order-42").await;
     let session = session(&schema, "LOCK TABLE {s}.runs").await;

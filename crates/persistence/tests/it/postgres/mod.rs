@@ -5,30 +5,29 @@ mod reconnecting;
 mod sharing;
 mod silent;
 
-use awaitly_core::journal::{Kind, Outcome, Payload, Record};
-use awaitly_core::store::{Lease, Open, Opened, Owner, RunId, Store, StoreError, StoredRun};
-use awaitly_persistence::conformance::Fixture;
+use std::time::Duration;
+
+use awaitly_core::store::{Owner, StoreError};
 use awaitly_persistence::{PostgresOptions, PostgresStore};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor, PgConnection};
 
-use crate::alternating::Alternating;
+use crate::behind::{self, Served};
+use crate::place::{Place, Placed};
+use crate::proxy::Proxy;
 
 mod conformance {
     use super::InSchema;
     awaitly_persistence::conformance_tests!(InSchema::new().await);
+    awaitly_persistence::closing_tests!(InSchema::new().await);
 }
 
 /// Two stores on one schema, as in two processes.
 mod alternating {
-    use super::{Alternating, PostgresStore, Schema};
+    use super::Schema;
+    use crate::alternating::Alternating;
 
-    async fn two() -> Alternating<PostgresStore, Schema> {
-        let schema = Schema::new();
-        Alternating::new([schema.store().await, schema.store().await], schema)
-    }
-
-    awaitly_persistence::conformance_tests!(two().await);
+    awaitly_persistence::conformance_tests!(Alternating::<Schema>::new().await);
 }
 
 /// The server that the tests run against.
@@ -151,52 +150,34 @@ fn clean_up(sql: String) {
     assert!(dropped.is_ok() || std::thread::panicking(), "the test could not clean up");
 }
 
-/// A store on a schema of its own.
-struct InSchema {
-    store: PostgresStore,
-    schema: Schema,
-}
+type InSchema = Placed<Schema>;
 
-impl InSchema {
-    async fn new() -> Self {
-        let schema = Schema::new();
-        Self { store: schema.store().await, schema }
-    }
-}
-
-impl Fixture for InSchema {
+impl Place for Schema {
     type Store = PostgresStore;
 
-    fn store(&self) -> &PostgresStore {
-        &self.store
+    fn empty() -> Self {
+        Self::new()
+    }
+
+    async fn open(&self) -> PostgresStore {
+        self.store().await
     }
 }
 
-fn run(id: &str) -> RunId {
-    RunId::new(id).unwrap()
-}
+impl Served for Schema {
+    fn address() -> String {
+        let target: PgConnectOptions = url().parse().unwrap();
+        format!("{}:{}", target.get_host(), target.get_port())
+    }
 
-fn request(id: &str) -> Open {
-    Open::new(run(id), "checkout", Owner::unique())
-}
-
-fn value(key: &str, json: &str) -> Record {
-    let outcome = Outcome::from_parts(Kind::Value, Payload::from_stored(json));
-    Record { key: String::from(key).into(), outcome, input: None }
-}
-
-async fn hold(store: &impl Store, request: Open) -> (Lease, StoredRun) {
-    match store.open(request).await.unwrap() {
-        Opened::Held { lease, run, .. } => (lease, run),
-        other => panic!("expected the lease, got {other:?}"),
+    async fn open_through(&self, proxy: &Proxy, patience: Duration) -> PostgresStore {
+        let target: PgConnectOptions = url().parse().unwrap();
+        let through = target.host("127.0.0.1").port(proxy.port()).to_url_lossy();
+        self.options().patience(patience).connect(through.as_str()).await.unwrap()
     }
 }
 
-async fn begin(store: &impl Store, id: &str) -> Lease {
-    hold(store, request(id)).await.0
-}
-
-async fn keys(store: &impl Store, id: &str) -> Vec<String> {
-    let stored = store.load(&run(id)).await.unwrap().unwrap();
-    stored.records.iter().map(|record| record.key.to_string()).collect()
+#[tokio::test]
+async fn closed_store_holds_no_connection() {
+    behind::closed_store_holds_no_connection::<Schema>(async |store| store.close().await).await;
 }

@@ -3,36 +3,20 @@
 use std::time::Duration;
 
 use awaitly_core::journal::Status;
-use awaitly_core::store::{DueQuery, Durability, Ending, Lease, Operate, Store, StoreError};
+use awaitly_core::store::{DueQuery, Ending, Lease, Operate, Store, StoreError};
 use awaitly_persistence::PostgresStore;
 use futures_util::future::join_all;
-use sqlx::postgres::PgConnectOptions;
 use tokio::time::Instant;
 
-use super::{Schema, begin, hold, keys, request, run, url, value};
+use super::Schema;
+use crate::behind;
 use crate::clock::fast;
-use crate::proxy::{Proxy, Way};
+use crate::given::{append, begin, hold, keys, request, run_id, value};
+use crate::proxy::Way;
 
-/// A store behind a proxy, beside one that is not. The schema goes last.
-pub(super) struct Behind {
-    pub(super) proxy: Proxy,
-    pub(super) far: PostgresStore,
-    pub(super) near: PostgresStore,
-    _schema: Schema,
-}
+type Behind = behind::Behind<Schema>;
 
 impl Behind {
-    pub(super) async fn new(patience: Duration) -> Self {
-        let target: PgConnectOptions = url().parse().unwrap();
-        let proxy = Proxy::start(format!("{}:{}", target.get_host(), target.get_port())).await;
-        let schema = Schema::new();
-        let near = schema.store().await;
-        let options = target.host("127.0.0.1").port(proxy.port());
-        let pool = sqlx::postgres::PgPoolOptions::new().max_connections(3).connect_lazy_with(options);
-        let far = schema.options().patience(patience).open(pool).await.unwrap();
-        Self { proxy, far, near, _schema: schema }
-    }
-
     /// Does something that names `text`, whose answer is lost at first.
     async fn with_a_lost_answer<T>(&self, text: &'static str, doing: impl Future<Output = T>) -> T {
         self.proxy.set(Way::LosesTheAnswerTo(text));
@@ -44,13 +28,9 @@ impl Behind {
 
 const LONG: Duration = Duration::from_secs(20);
 
-async fn append(store: &PostgresStore, lease: &Lease, key: &str) -> Result<(), StoreError> {
-    store.append(lease, value(key, "1"), Durability::Sync).await
-}
-
 /// So that the statement that follows is prepared, and its answer is that of its execution.
 async fn warm(store: &PostgresStore, lease: &Lease) {
-    append(store, lease, "warm").await.unwrap();
+    append(store, lease, value("warm", "1")).await.unwrap();
 }
 
 #[tokio::test]
@@ -58,10 +38,14 @@ async fn an_append_whose_answer_was_lost_is_there_once_and_acknowledged() {
     let behind = Behind::new(LONG).await;
     let lease = begin(&behind.far, "order-42").await;
     warm(&behind.far, &lease).await;
-    behind.with_a_lost_answer("charge", append(&behind.far, &lease, "charge")).await.unwrap();
+    behind.with_a_lost_answer("charge", append(&behind.far, &lease, value("charge", "1"))).await.unwrap();
     assert_eq!(keys(&behind.near, "order-42").await, ["warm", "charge"]);
     let refused = StoreError::AlreadyRecorded { run: "order-42".into(), key: "charge".into() };
-    assert_eq!(append(&behind.far, &lease, "charge").await, Err(refused), "another append is another");
+    assert_eq!(
+        append(&behind.far, &lease, value("charge", "1")).await,
+        Err(refused),
+        "another append is another"
+    );
 }
 
 #[tokio::test]
@@ -70,9 +54,9 @@ async fn everything_that_shared_a_lost_answer_is_there_once_and_acknowledged() {
     let runs: Vec<_> = (0..32).map(|number| format!("order-{number}")).collect();
     let leases = join_all(runs.iter().map(|run| begin(&behind.far, run))).await;
     for key in ["a", "b"] {
-        join_all(leases.iter().map(|lease| append(&behind.far, lease, key))).await;
+        join_all(leases.iter().map(|lease| append(&behind.far, lease, value(key, "1")))).await;
     }
-    let appends = join_all(leases.iter().map(|lease| append(&behind.far, lease, "charge")));
+    let appends = join_all(leases.iter().map(|lease| append(&behind.far, lease, value("charge", "1"))));
     let fates = behind.with_a_lost_answer("charge", appends).await;
     assert!(fates.iter().all(Result::is_ok), "{fates:?}");
     for run in &runs {
@@ -89,7 +73,7 @@ async fn a_finish_whose_answer_was_lost_is_acknowledged_and_another_is_not() {
     let ending = Ending { error: Some("so that it is seen".into()), ..Ending::new(Status::Failed) };
     let finish = behind.far.finish(&lease, ending.clone());
     behind.with_a_lost_answer("so that it is seen", finish).await.unwrap();
-    assert_eq!(behind.near.load(&run("order-42")).await.unwrap().unwrap().header.status, Status::Failed);
+    assert_eq!(behind.near.load(&run_id("order-42")).await.unwrap().unwrap().header.status, Status::Failed);
     let again = behind.far.finish(&lease, ending).await;
     assert_eq!(again, Err(StoreError::LeaseLost { run: "order-42".into() }));
 }
@@ -99,11 +83,11 @@ async fn a_lease_whose_answer_was_lost_arrives() {
     let behind = Behind::new(LONG).await;
     begin(&behind.far, "order-41").await;
     let begun = behind.with_a_lost_answer("order-42", begin(&behind.far, "order-42")).await;
-    append(&behind.far, &begun, "charge").await.unwrap();
+    append(&behind.far, &begun, value("charge", "1")).await.unwrap();
     behind.far.release(&begun);
     let (taken, run) = behind.with_a_lost_answer("order-42", hold(&behind.far, request("order-42"))).await;
     assert_eq!((taken.token(), run.records.len()), (begun.token() + 1, 1), "it was taken once");
-    append(&behind.far, &taken, "ship").await.unwrap();
+    append(&behind.far, &taken, value("ship", "1")).await.unwrap();
 }
 
 #[tokio::test]
@@ -111,12 +95,15 @@ async fn what_waits_for_a_server_that_is_away_is_written_when_it_is_back() {
     let behind = Behind::new(LONG).await;
     let lease = begin(&behind.far, "order-42").await;
     behind.proxy.set(Way::Closed);
-    let (appended, listed, ()) =
-        tokio::join!(append(&behind.far, &lease, "charge"), behind.far.due(DueQuery::new()), async {
+    let (appended, listed, ()) = tokio::join!(
+        append(&behind.far, &lease, value("charge", "1")),
+        behind.far.due(DueQuery::new()),
+        async {
             // Long enough that both have met the closed door.
             behind.proxy.called(6).await;
             behind.proxy.reopen().await;
-        });
+        }
+    );
     appended.unwrap();
     listed.unwrap();
     assert_eq!(keys(&behind.near, "order-42").await, ["charge"]);
@@ -128,17 +115,17 @@ async fn a_server_that_stays_away_is_unavailable_and_the_store_comes_back_with_i
     let lease = begin(&behind.far, "order-42").await;
     behind.proxy.set(Way::Closed);
     for fate in [
-        fast(append(&behind.far, &lease, "charge")).await,
+        fast(append(&behind.far, &lease, value("charge", "1"))).await,
         fast(behind.far.finish(&lease, Ending::new(Status::Completed))).await,
         fast(behind.far.revive(&lease, vec![])).await,
         fast(behind.far.renew(&lease, LONG)).await.map(drop),
-        fast(behind.far.load(&run("order-42"))).await.map(drop),
+        fast(behind.far.load(&run_id("order-42"))).await.map(drop),
         fast(behind.far.open(request("order-43"))).await.map(drop),
     ] {
         assert!(matches!(fate, Err(StoreError::Unavailable { .. })), "{fate:?}");
     }
     behind.proxy.set(Way::Open);
-    append(&behind.far, &lease, "ship").await.unwrap();
+    append(&behind.far, &lease, value("ship", "1")).await.unwrap();
     assert_eq!(keys(&behind.near, "order-42").await, ["ship"]);
 }
 

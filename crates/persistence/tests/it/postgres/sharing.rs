@@ -6,15 +6,16 @@ use awaitly_core::journal::Status;
 use awaitly_core::store::{Durability, Ending, Operate, Store, StoreError};
 use futures_util::future::join_all;
 
-use super::{InSchema, Schema, begin, hold, keys, request, run, url, value};
+use super::{InSchema, Schema, url};
 use crate::clock::fast;
+use crate::given::{begin, hold, keys, request, run_id, value};
 
 #[tokio::test]
 async fn stores_in_different_schemas_share_nothing() {
     let (one, other) = (InSchema::new().await, InSchema::new().await);
     let lease = begin(&one.store, "order-42").await;
     one.store.append(&lease, value("charge", "1"), Durability::Sync).await.unwrap();
-    assert_eq!(other.store.load(&run("order-42")).await, Ok(None));
+    assert_eq!(other.store.load(&run_id("order-42")).await, Ok(None));
     begin(&other.store, "order-42").await;
     assert!(keys(&other.store, "order-42").await.is_empty());
 }
@@ -33,7 +34,7 @@ async fn many_stores_that_open_a_new_schema_at_once_make_its_tables_once() {
 
 #[tokio::test]
 async fn tables_of_a_newer_version_are_refused() {
-    let InSchema { store, schema } = InSchema::new().await;
+    let InSchema { store, place: schema } = InSchema::new().await;
     store.close().await.unwrap();
     schema.sql("INSERT INTO {s}.migrations VALUES (7, 0)").await;
     let refused = schema.options().connect(&url()).await.unwrap_err();
@@ -42,24 +43,24 @@ async fn tables_of_a_newer_version_are_refused() {
 
 #[tokio::test]
 async fn a_run_of_a_newer_format_is_refused() {
-    let InSchema { store, schema } = InSchema::new().await;
+    let InSchema { store, place: schema } = InSchema::new().await;
     begin(&store, "order-42").await;
     schema.sql("UPDATE {s}.runs SET format = 3").await;
     let refused = StoreError::NewerFormat { found: 3, supported: 1 };
     assert_eq!(store.open(request("order-42")).await, Err(refused.clone()));
-    assert_eq!(store.load(&run("order-42")).await, Err(refused));
+    assert_eq!(store.load(&run_id("order-42")).await, Err(refused));
 }
 
 #[tokio::test]
 async fn what_no_version_wrote_is_damage_and_concerns_no_other_run() {
-    let InSchema { store, schema } = InSchema::new().await;
+    let InSchema { store, place: schema } = InSchema::new().await;
     let good = begin(&store, "good").await;
     for sql in ["UPDATE {s}.steps SET kind = 9", "UPDATE {s}.runs SET status = 'odd' WHERE run_id <> 'good'"]
     {
         let lease = begin(&store, sql).await;
         store.append(&lease, value("charge", "1"), Durability::Sync).await.unwrap();
         store.release(&lease);
-        assert!(store.load(&run(sql)).await.is_ok());
+        assert!(store.load(&run_id(sql)).await.is_ok());
         schema.sql(sql).await;
         let opened = store.open(request(sql)).await;
         assert!(matches!(opened, Err(StoreError::Corrupt { .. })), "{opened:?} after {sql}");
@@ -70,7 +71,7 @@ async fn what_no_version_wrote_is_damage_and_concerns_no_other_run() {
 
 #[tokio::test]
 async fn tables_that_are_gone_are_a_typed_error() {
-    let InSchema { store, schema } = InSchema::new().await;
+    let InSchema { store, place: schema } = InSchema::new().await;
     let lease = begin(&store, "order-42").await;
     schema.sql("DROP TABLE {s}.steps").await;
     let fate = store.append(&lease, value("charge", "1"), Durability::Sync).await;
@@ -79,7 +80,7 @@ async fn tables_that_are_gone_are_a_typed_error() {
 
 #[tokio::test]
 async fn a_role_that_may_not_make_tables_uses_those_that_are_there() {
-    let InSchema { store, schema } = InSchema::new().await;
+    let InSchema { store, place: schema } = InSchema::new().await;
     store.close().await.unwrap();
     let role = &schema.0;
     for sql in [
@@ -124,7 +125,7 @@ async fn who_listens_is_told_of_what_another_process_did() {
         assert!(matches!(told, Ok(true)), "nobody was told");
     };
     told(&mut wakes).await;
-    let _ = one.cancel(&run("order-42")).await.unwrap();
+    let _ = one.cancel(&run_id("order-42")).await.unwrap();
     told(&mut wakes).await;
 }
 
@@ -144,7 +145,7 @@ async fn a_url_that_is_none_or_leads_nowhere_is_said_so_without_its_password() {
 
 #[tokio::test]
 async fn a_closed_store_says_so() {
-    let InSchema { store, schema: _schema } = InSchema::new().await;
+    let InSchema { store, place: _schema } = InSchema::new().await;
     let (lease, _) = hold(&store, request("order-42")).await;
     let mut wakes = store.wakes();
     store.clone().close().await.unwrap();

@@ -6,20 +6,17 @@ use awaitly_core::journal::Status;
 use awaitly_core::journal::{Kind, Outcome, Payload, Settling};
 use awaitly_core::store::{
     Answer, Answered, DeleteIf, DueQuery, Durability, Ending, OnRecorded, Operate, RunQuery, Store,
-    StoreError, Transactional, Wait,
+    StoreError, Transactional,
 };
 use futures_util::future::{BoxFuture, join_all};
 use tokio::time::Instant;
 
-use super::reconnecting::Behind;
-use super::{begin, hold, request, run, value};
+use super::Schema;
+use crate::behind::Behind;
+use crate::given::{begin, hold, question, request, run_id, value};
 use crate::proxy::Way;
 
 const PATIENCE: Duration = Duration::from_secs(6);
-
-fn question(key: &'static str) -> Wait {
-    Wait { key: key.into(), token: key.into(), request: Payload::from_stored("null"), expires_in: None }
-}
 
 fn one() -> Outcome {
     Outcome::from_parts(Kind::Value, Payload::from_stored("1"))
@@ -27,11 +24,11 @@ fn one() -> Outcome {
 
 #[tokio::test]
 async fn silent_connections_answer_every_call_within_patience() {
-    let behind = Behind::new(PATIENCE).await;
+    let behind = Behind::<Schema>::new(PATIENCE).await;
     let store = &behind.far;
     let held = begin(store, "held").await;
     for key in ["asked", "settled"] {
-        store.wait(&held, question(key)).await.unwrap();
+        store.wait(&held, question(key, key)).await.unwrap();
     }
     let ending = begin(store, "ending").await;
     let paid = begin(store, "paid").await;
@@ -54,7 +51,7 @@ async fn silent_connections_answer_every_call_within_patience() {
         ("begin", Box::pin(async { store.open(request("new")).await.map(drop) })),
         ("open", Box::pin(async { store.open(request("free")).await.map(drop) })),
         ("replace", Box::pin(store.replace(&held, value("stock", "1"), Durability::Sync))),
-        ("wait", Box::pin(store.wait(&held, question("late")))),
+        ("wait", Box::pin(store.wait(&held, question("late", "late")))),
         (
             "settle",
             Box::pin(async {
@@ -67,12 +64,12 @@ async fn silent_connections_answer_every_call_within_patience() {
         (
             "answer",
             Box::pin(async {
-                let answered = store.answer(Answer::new(run("held"), "asked", one())).await?;
+                let answered = store.answer(Answer::new(run_id("held"), "asked", one())).await?;
                 assert_eq!(answered, Answered::Taken);
                 Ok(())
             }),
         ),
-        ("delete", Box::pin(async { store.delete(vec![run("old")], DeleteIf::Free).await.map(drop) })),
+        ("delete", Box::pin(async { store.delete(vec![run_id("old")], DeleteIf::Free).await.map(drop) })),
         ("begin a transaction", Box::pin(async { Transactional::begin(store).await.map(drop) })),
     ];
     let calls = calls.into_iter().map(|(call, answer)| async move { (call, answer.await, began.elapsed()) });
@@ -88,7 +85,7 @@ async fn silent_connections_answer_every_call_within_patience() {
 
 #[tokio::test]
 async fn reads_that_fall_silent_are_answered_within_patience() {
-    let behind = Behind::new(PATIENCE).await;
+    let behind = Behind::<Schema>::new(PATIENCE).await;
     let lease = begin(&behind.far, "order-42").await;
     behind.far.append(&lease, value("charge", "1"), Durability::Sync).await.unwrap();
     let began = Instant::now();
@@ -101,7 +98,7 @@ async fn reads_that_fall_silent_are_answered_within_patience() {
 
 #[tokio::test]
 async fn calls_given_up_in_silence_leave_no_pool_exhausted() {
-    let behind = Behind::new(PATIENCE).await;
+    let behind = Behind::<Schema>::new(PATIENCE).await;
     let lease = begin(&behind.far, "order-42").await;
     join_all((0..8).map(|_| behind.far.load(lease.run()))).await;
     for _ in 0..3 {
@@ -118,7 +115,7 @@ async fn calls_given_up_in_silence_leave_no_pool_exhausted() {
 
 #[tokio::test]
 async fn transactions_dropped_in_silence_leave_no_pool_exhausted() {
-    let behind = Behind::new(PATIENCE).await;
+    let behind = Behind::<Schema>::new(PATIENCE).await;
     let lease = begin(&behind.far, "order-42").await;
     let transactions = join_all((0..3).map(|_| Transactional::begin(&behind.far))).await;
     behind.proxy.silence();

@@ -8,20 +8,21 @@ use std::time::Duration;
 use awaitly_core::journal::{Contents, Kind, Outcome, Payload, Refused, Status};
 use awaitly_core::store::{
     Answer, Answered, Cancelled, DeleteIf, Durability, Ending, Imported, Opened, Operate, Purpose, Rewrite,
-    Store, StoreError, Wait,
+    Store, StoreError,
 };
 use awaitly_persistence::RedisStore;
 use futures_util::future::join_all;
 
-use super::{Keys, append, held, record, records, request, run_id};
+use super::{InRedis, Keys, PATIENCE};
+use crate::behind::Behind;
 use crate::clock::fast;
+use crate::given::{append, begin, hold, question, records, request, run_id, value};
 use crate::proxy::{Proxy, Way};
 
 /// A store behind a proxy, beside one that is not.
 pub(super) async fn behind_proxy() -> (Proxy, RedisStore, RedisStore, Keys) {
-    let (proxy, keys) = (super::proxy().await, Keys::new());
-    let near = keys.options().connect(super::url()).await.unwrap();
-    (keys.options().connect(super::through(&proxy)).await.map(|far| (proxy, far, near, keys))).unwrap()
+    let Behind { proxy, far, near, place } = Behind::<Keys>::new(PATIENCE).await;
+    (proxy, far, near, place)
 }
 
 /// Does something whose answer is lost at first.
@@ -48,13 +49,13 @@ async fn disturbed<T>(proxy: &Proxy, way: Way, doing: impl Future<Output = T>) -
 #[tokio::test]
 async fn an_append_whose_answer_was_lost_is_there_once_and_acknowledged() {
     let (proxy, far, near, _keys) = behind_proxy().await;
-    let lease = held(&far, request("order-42")).await;
-    with_a_lost_answer(&proxy, append(&far, &lease, record("charge", "1"))).await.unwrap();
-    assert_eq!(records(&near, "order-42").await, [record("charge", "1")]);
-    let again = append(&far, &lease, record("charge", "1")).await;
+    let lease = begin(&far, "order-42").await;
+    with_a_lost_answer(&proxy, append(&far, &lease, value("charge", "1"))).await.unwrap();
+    assert_eq!(records(&near, "order-42").await, [value("charge", "1")]);
+    let again = append(&far, &lease, value("charge", "1")).await;
     let refused = StoreError::AlreadyRecorded { run: "order-42".into(), key: "charge".into() };
     assert_eq!(again, Err(refused.clone()), "another append is another, though it says the same");
-    let refusal = with_a_lost_answer(&proxy, append(&far, &lease, record("charge", "1"))).await;
+    let refusal = with_a_lost_answer(&proxy, append(&far, &lease, value("charge", "1"))).await;
     assert_eq!(refusal, Err(refused), "a refusal stays one");
 }
 
@@ -62,19 +63,19 @@ async fn an_append_whose_answer_was_lost_is_there_once_and_acknowledged() {
 async fn everything_that_shared_a_lost_answer_is_there_once_and_acknowledged() {
     let (proxy, far, near, _keys) = behind_proxy().await;
     let runs: Vec<_> = (0..32).map(|number| format!("order-{number}")).collect();
-    let leases = join_all(runs.iter().map(|run| held(&far, request(run)))).await;
-    let appends = join_all(leases.iter().map(|lease| append(&far, lease, record("charge", "1"))));
+    let leases = join_all(runs.iter().map(|run| begin(&far, run))).await;
+    let appends = join_all(leases.iter().map(|lease| append(&far, lease, value("charge", "1"))));
     let fates = with_a_lost_answer(&proxy, appends).await;
     assert!(fates.iter().all(Result::is_ok), "{fates:?}");
     for run in &runs {
-        assert_eq!(records(&near, run).await, [record("charge", "1")]);
+        assert_eq!(records(&near, run).await, [value("charge", "1")]);
     }
 }
 
 #[tokio::test]
 async fn a_finish_whose_answer_was_lost_is_acknowledged_and_another_is_not() {
     let (proxy, far, near, _keys) = behind_proxy().await;
-    let lease = held(&far, request("order-42")).await;
+    let lease = begin(&far, "order-42").await;
     let ending = Ending::new(Status::Completed);
     with_a_lost_answer(&proxy, far.finish(&lease, ending.clone())).await.unwrap();
     assert_eq!(near.load(&run_id("order-42")).await.unwrap().unwrap().header.status, Status::Completed);
@@ -84,23 +85,23 @@ async fn a_finish_whose_answer_was_lost_is_acknowledged_and_another_is_not() {
 #[tokio::test]
 async fn a_lease_whose_answer_was_lost_arrives() {
     let (proxy, far, near, _keys) = behind_proxy().await;
-    let begun = with_a_lost_answer(&proxy, held(&far, request("order-42").ttl(Duration::ZERO))).await;
-    append(&far, &begun, record("charge", "1")).await.unwrap();
-    let other = with_a_lost_answer(&proxy, held(&far, request("order-43"))).await;
-    append(&far, &other, record("charge", "1")).await.unwrap();
+    let (begun, _) = with_a_lost_answer(&proxy, hold(&far, request("order-42").ttl(Duration::ZERO))).await;
+    append(&far, &begun, value("charge", "1")).await.unwrap();
+    let other = with_a_lost_answer(&proxy, begin(&far, "order-43")).await;
+    append(&far, &other, value("charge", "1")).await.unwrap();
     // Only what takes the run over tells from whom.
     let holder = format!("{:x}", begun.slot().cast_unsigned());
-    let taken = held(&far, request("order-42"));
+    let taken = begin(&far, "order-42");
     let taken = disturbed(&proxy, Way::LosesTheAnswerTo(holder.leak()), taken).await;
     assert_eq!(taken.token(), begun.token() + 1, "it was taken once");
-    append(&far, &taken, record("ship", "1")).await.unwrap();
-    assert_eq!(records(&near, "order-42").await, [record("charge", "1"), record("ship", "1")]);
+    append(&far, &taken, value("ship", "1")).await.unwrap();
+    assert_eq!(records(&near, "order-42").await, [value("charge", "1"), value("ship", "1")]);
 }
 
 #[tokio::test]
 async fn of_many_who_take_over_a_run_at_once_one_gets_the_lease() {
     let (_proxy, far, near, _keys) = behind_proxy().await;
-    held(&near, request("order-42").ttl(Duration::ZERO)).await;
+    hold(&near, request("order-42").ttl(Duration::ZERO)).await;
     let opening = (0..16).map(|number| if number % 2 == 0 { &far } else { &near }.open(request("order-42")));
     let opened = join_all(opening).await;
     let leases = opened.iter().filter(|opened| matches!(opened, Ok(Opened::Held { .. }))).count();
@@ -112,10 +113,10 @@ async fn of_many_who_take_over_a_run_at_once_one_gets_the_lease() {
 #[tokio::test]
 async fn a_question_that_was_answered_before_its_own_answer_came_is_asked() {
     let (proxy, far, near, _keys) = behind_proxy().await;
-    let lease = held(&far, request("order-42")).await;
-    let asking = far.wait(&lease, wait());
+    let lease = begin(&far, "order-42").await;
+    let asking = far.wait(&lease, question("manager", "s3cret"));
     assert_eq!(answered_before_its_answer_came(&proxy, asking, &near).await, Ok(()));
-    let again = far.wait(&lease, wait()).await;
+    let again = far.wait(&lease, question("manager", "s3cret")).await;
     let refused = StoreError::AlreadyRecorded { run: "order-42".into(), key: "manager".into() };
     assert_eq!(again, Err(refused));
 }
@@ -124,11 +125,11 @@ async fn a_question_that_was_answered_before_its_own_answer_came_is_asked() {
 async fn what_drops_records_does_not_drop_the_answer_that_came_after_it() {
     let (proxy, far, near, _keys) = behind_proxy().await;
     for rewrites in [false, true] {
-        let lease = held(&far, request("order-42").ttl(Duration::ZERO)).await;
-        far.wait(&lease, wait()).await.unwrap();
+        let (lease, _) = hold(&far, request("order-42").ttl(Duration::ZERO)).await;
+        far.wait(&lease, question("manager", "s3cret")).await.unwrap();
         let fate = if rewrites {
             let waits = near.load(&run_id("order-42")).await.unwrap().unwrap().waits;
-            let contents = Contents { records: vec![record("pay", "1")], waits, ..Contents::default() };
+            let contents = Contents { records: vec![value("pay", "1")], waits, ..Contents::default() };
             let rewrite = Rewrite::new(7, contents.clone(), &contents.waits);
             answered_before_its_answer_came(&proxy, far.rewrite(&lease, rewrite), &near).await
         } else {
@@ -180,17 +181,12 @@ pub(super) async fn before_the_answer_came_to<T>(
     tokio::join!(doing, interfering).0
 }
 
-pub(super) fn wait() -> Wait {
-    let request = Payload::encode("may I?").unwrap();
-    Wait { key: "manager".into(), token: "s3cret".into(), request, expires_in: None }
-}
-
 #[tokio::test]
 async fn what_operators_do_is_done_once_though_its_answer_was_lost() {
     let (proxy, far, near, _keys) = behind_proxy().await;
     let run = || run_id("order-42");
-    let lease = held(&far, request("order-42")).await;
-    far.wait(&lease, wait()).await.unwrap();
+    let lease = begin(&far, "order-42").await;
+    far.wait(&lease, question("manager", "s3cret")).await.unwrap();
     far.finish(&lease, Ending::new(Status::Waiting)).await.unwrap();
 
     let yes = Outcome::Value(Payload::encode("yes").unwrap());
@@ -213,12 +209,12 @@ async fn what_operators_do_is_done_once_though_its_answer_was_lost() {
 #[tokio::test]
 async fn a_revival_and_a_rewrite_whose_answers_were_lost_are_acknowledged() {
     let (proxy, far, near, _keys) = behind_proxy().await;
-    let lease = held(&far, request("order-42")).await;
-    append(&far, &lease, record("charge", "1")).await.unwrap();
+    let lease = begin(&far, "order-42").await;
+    append(&far, &lease, value("charge", "1")).await.unwrap();
     far.finish(&lease, Ending::new(Status::Failed)).await.unwrap();
-    let lease = held(&far, request("order-42").purpose(Purpose::Retry)).await;
+    let (lease, _) = hold(&far, request("order-42").purpose(Purpose::Retry)).await;
     with_a_lost_answer(&proxy, far.revive(&lease, vec!["charge".into()])).await.unwrap();
-    let (version, rewritten) = (7, vec![record("pay", "1")]);
+    let (version, rewritten) = (7, vec![value("pay", "1")]);
     let contents = Contents { records: rewritten.clone(), ..Contents::default() };
     with_a_lost_answer(&proxy, far.rewrite(&lease, Rewrite::new(version, contents, []))).await.unwrap();
     let stored = near.load(&run_id("order-42")).await.unwrap().unwrap();
@@ -228,19 +224,19 @@ async fn a_revival_and_a_rewrite_whose_answers_were_lost_are_acknowledged() {
 #[tokio::test]
 async fn a_first_attempt_that_arrives_late_is_not_carried_out() {
     let (mut proxy, far, near, _keys) = behind_proxy().await;
-    let lease = held(&far, request("order-42")).await;
-    let first = far.replace(&lease, record("stage", "first"), Durability::Sync);
+    let lease = begin(&far, "order-42").await;
+    let first = far.replace(&lease, value("stage", "\"first\""), Durability::Sync);
     disturbed(&proxy, Way::HoldsARequest, first).await.unwrap();
     let late = proxy.held().await;
-    far.replace(&lease, record("stage", "second"), Durability::Sync).await.unwrap();
+    far.replace(&lease, value("stage", "\"second\""), Durability::Sync).await.unwrap();
     assert!(!late.arrive().await, "the server has closed that connection");
-    assert_eq!(records(&near, "order-42").await, [record("stage", "second")]);
+    assert_eq!(records(&near, "order-42").await, [value("stage", "\"second\"")]);
 }
 
 #[tokio::test]
 async fn while_the_server_is_away_writes_and_reads_wait() {
     let (proxy, far, near, _keys) = behind_proxy().await;
-    let lease = held(&far, request("order-42")).await;
+    let lease = begin(&far, "order-42").await;
     proxy.set(Way::Closed);
     let before = proxy.calls();
     let back = async {
@@ -249,32 +245,30 @@ async fn while_the_server_is_away_writes_and_reads_wait() {
     };
     let run = run_id("order-42");
     let (appended, loaded, ()) =
-        tokio::join!(append(&far, &lease, record("charge", "1")), far.load(&run), back);
+        tokio::join!(append(&far, &lease, value("charge", "1")), far.load(&run), back);
     assert_eq!(appended, Ok(()));
     assert!(loaded.unwrap().is_some());
-    assert_eq!(records(&near, "order-42").await, [record("charge", "1")]);
+    assert_eq!(records(&near, "order-42").await, [value("charge", "1")]);
 }
 
 #[tokio::test]
 async fn a_server_that_stays_away_is_unavailable_and_the_store_works_when_it_is_back() {
-    let (proxy, keys) = (super::proxy().await, Keys::new());
-    let patience = Duration::from_millis(100);
-    let store = keys.options().patience(patience).connect(super::through(&proxy)).await.unwrap();
-    let lease = held(&store, request("order-42")).await;
+    let behind = Behind::<Keys>::new(Duration::from_millis(100)).await;
+    let Behind { proxy, far: store, .. } = &behind;
+    let lease = begin(store, "order-42").await;
     proxy.set(Way::Closed);
-    let appended = fast(append(&store, &lease, record("charge", "1"))).await;
+    let appended = fast(append(store, &lease, value("charge", "1"))).await;
     assert!(matches!(appended, Err(StoreError::Unavailable { .. })), "{appended:?}");
     let loaded = fast(store.load(&run_id("order-42"))).await;
     assert!(matches!(loaded, Err(StoreError::Unavailable { .. })), "{loaded:?}");
     proxy.set(Way::Open);
-    append(&store, &lease, record("charge", "2")).await.unwrap();
-    assert_eq!(records(&store, "order-42").await, [record("charge", "2")]);
+    append(store, &lease, value("charge", "2")).await.unwrap();
+    assert_eq!(records(store, "order-42").await, [value("charge", "2")]);
 }
 
 #[tokio::test]
 async fn a_lease_that_nobody_waited_for_is_given_back() {
-    let keys = Keys::new();
-    let store = keys.options().connect(super::url()).await.unwrap();
+    let InRedis { store, place: _keys } = InRedis::new().await;
     for polls in 0..4 {
         let run = format!("order-{polls}");
         let mut opening = Box::pin(store.open(request(&run)));

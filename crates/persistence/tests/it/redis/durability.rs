@@ -2,15 +2,17 @@ use std::future::Future;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use awaitly_core::journal::{Payload, Status};
+use awaitly_core::journal::Status;
 use awaitly_core::store::{Durability, Ending, Operate, RunQuery, Store, StoreError, Wait};
 
-use super::{InRedis, Keys, append, held, record, request, run_id};
+use super::{InRedis, Keys, PATIENCE};
+use crate::behind::Behind;
+use crate::given::{append, begin, hold, question, request, run_id, value};
 use crate::proxy::{Proxy, Way};
 
 #[tokio::test]
 async fn the_store_says_what_the_server_is_set_to() {
-    let InRedis { store, keys: _keys } = InRedis::connect().await;
+    let InRedis { store, place: _keys } = InRedis::new().await;
     let mut connection = redis::Client::open(super::url()).unwrap().get_connection().unwrap();
     let mut setting = |name: &str| {
         let answer: Result<(String, String), _> =
@@ -32,38 +34,32 @@ async fn the_store_says_what_the_server_is_set_to() {
 /// A server that lost its last second in a crash hands out the same token twice.
 #[tokio::test]
 async fn a_lease_that_the_server_forgot_stays_lost_though_its_token_is_given_out_again() {
-    let InRedis { store, keys } = InRedis::connect().await;
-    let forgotten = held(&store, request("order-42")).await;
+    let InRedis { store, place: keys } = InRedis::new().await;
+    let forgotten = begin(&store, "order-42").await;
     keys.command("DEL", "run/order-42", &[]);
-    let newer = held(&store, request("order-42")).await;
+    let newer = begin(&store, "order-42").await;
     assert_eq!(forgotten.token(), newer.token());
     assert_eq!(
-        append(&store, &forgotten, record("charge", "1")).await,
+        append(&store, &forgotten, value("charge", "1")).await,
         Err(StoreError::LeaseLost { run: "order-42".into() })
     );
-    store.append(&newer, record("charge", "2"), Durability::Batched).await.unwrap();
+    store.append(&newer, value("charge", "2"), Durability::Batched).await.unwrap();
     assert_eq!(store.list(RunQuery::new()).await.unwrap().items.len(), 1);
 }
 
 /// A moment is read off when a write is carried out, by the server, and not when it was asked for.
 #[tokio::test]
 async fn moments_are_those_of_the_server() {
-    let (proxy, keys) = (super::proxy().await, Keys::new());
-    let store = keys.options().connect(super::through(&proxy)).await.unwrap();
+    let Behind { proxy, far: store, place: keys, .. } = Behind::<Keys>::new(PATIENCE).await;
     let minute = Duration::from_secs(60);
     let until =
         || -> u64 { redis::from_redis_value(keys.command("HGET", "run/order-42", &["until"])).unwrap() };
 
-    let (lease, span) = late(&proxy, held(&store, request("order-42").ttl(minute))).await;
+    let ((lease, _), span) = late(&proxy, hold(&store, request("order-42").ttl(minute))).await;
     assert!(span.contains(&(until() - 60_000)));
     let (renewed, span) = late(&proxy, store.renew(&lease, minute)).await;
     assert!(span.contains(&renewed.unwrap().now.as_millis()) && span.contains(&(until() - 60_000)));
-    let wait = Wait {
-        key: "manager".into(),
-        token: "s3cret".into(),
-        request: Payload::encode("may I?").unwrap(),
-        expires_in: Some(minute),
-    };
+    let wait = Wait { expires_in: Some(minute), ..question("manager", "s3cret") };
     let (waits, span) = late(&proxy, store.wait(&lease, wait)).await;
     waits.unwrap();
     let stored = store.load(&run_id("order-42")).await.unwrap().unwrap();

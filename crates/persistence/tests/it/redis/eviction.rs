@@ -9,8 +9,9 @@ use awaitly_persistence::RedisStore;
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Metadata, Subscriber, span};
 
+use super::InRedis;
 use super::private::Private;
-use super::{InRedis, append, held, record, records, request, run_id};
+use crate::given::{append, begin, hold, question, records, request, run_id, value};
 
 /// Says that the run is damaged, whoever asks.
 async fn is_missed(store: &RedisStore) {
@@ -24,30 +25,30 @@ async fn is_missed(store: &RedisStore) {
 
 #[tokio::test]
 async fn records_that_the_server_has_thrown_away_are_missed() {
-    let InRedis { store, keys } = InRedis::connect().await;
-    let lease = held(&store, request("order-42")).await;
-    append(&store, &lease, record("reserve", "1")).await.unwrap();
-    append(&store, &lease, record("charge", "1")).await.unwrap();
+    let InRedis { store, place: keys } = InRedis::new().await;
+    let lease = begin(&store, "order-42").await;
+    append(&store, &lease, value("reserve", "1")).await.unwrap();
+    append(&store, &lease, value("charge", "1")).await.unwrap();
     store.release(&lease);
     let before = store.load(&run_id("order-42")).await.unwrap();
     keys.command("RENAME", "records/order-42", &[&keys.name("aside")]);
     is_missed(&store).await;
     keys.command("RENAME", "aside", &[&keys.name("records/order-42")]);
     assert_eq!(store.load(&run_id("order-42")).await.unwrap(), before);
-    let lease = held(&store, request("order-42")).await;
+    let lease = begin(&store, "order-42").await;
     assert_eq!(lease.token(), 2, "the run was taken while records were missing");
 
     keys.command("UNLINK", "records/order-42", &[]);
-    append(&store, &lease, record("ship", "1")).await.unwrap();
+    append(&store, &lease, value("ship", "1")).await.unwrap();
     store.release(&lease);
     is_missed(&store).await;
 }
 
 #[tokio::test]
 async fn records_whose_run_the_server_has_thrown_away_are_not_those_of_a_new_one() {
-    let InRedis { store, keys } = InRedis::connect().await;
-    let lease = held(&store, request("order-42")).await;
-    append(&store, &lease, record("charge", "1")).await.unwrap();
+    let InRedis { store, place: keys } = InRedis::new().await;
+    let lease = begin(&store, "order-42").await;
+    append(&store, &lease, value("charge", "1")).await.unwrap();
     keys.command("UNLINK", "run/order-42", &[]);
     let opened = store.open(request("order-42")).await;
     assert!(matches!(opened, Err(StoreError::Corrupt { .. })), "{opened:?}");
@@ -57,14 +58,14 @@ async fn records_whose_run_the_server_has_thrown_away_are_not_those_of_a_new_one
 #[tokio::test]
 async fn records_that_were_dropped_are_not_missed_and_those_that_are_left_are() {
     for copied in [false, true] {
-        let InRedis { store, keys } = InRedis::connect().await;
-        let lease = held(&store, request("order-42")).await;
+        let InRedis { store, place: keys } = InRedis::new().await;
+        let lease = begin(&store, "order-42").await;
         for key in ["reserve", "charge", "ship"] {
-            append(&store, &lease, record(key, "1")).await.unwrap();
+            append(&store, &lease, value(key, "1")).await.unwrap();
         }
-        store.replace(&lease, record("reserve", "2"), Durability::Sync).await.unwrap();
+        store.replace(&lease, value("reserve", "2"), Durability::Sync).await.unwrap();
         store.finish(&lease, Ending::new(Status::Failed)).await.unwrap();
-        let lease = held(&store, request("order-42").purpose(Purpose::Retry)).await;
+        let (lease, _) = hold(&store, request("order-42").purpose(Purpose::Retry)).await;
         store.revive(&lease, vec!["charge".into(), "never recorded".into()]).await.unwrap();
         store.release(&lease);
         if copied {
@@ -72,7 +73,7 @@ async fn records_that_were_dropped_are_not_missed_and_those_that_are_left_are() 
             store.delete(vec![run_id("order-42")], awaitly_core::store::DeleteIf::Free).await.unwrap();
             let _ = store.import(run_id("order-42"), stored).await.unwrap();
         }
-        let left = [record("ship", "1"), record("reserve", "2")];
+        let left = [value("ship", "1"), value("reserve", "2")];
         assert_eq!(records(&store, "order-42").await, left);
         keys.command("HDEL", "records/order-42", &["ship"]);
         is_missed(&store).await;
@@ -81,12 +82,12 @@ async fn records_that_were_dropped_are_not_missed_and_those_that_are_left_are() 
 
 #[tokio::test]
 async fn records_of_a_journal_that_was_rewritten_are_missed() {
-    let InRedis { store, keys } = InRedis::connect().await;
-    let lease = held(&store, request("order-42")).await;
-    append(&store, &lease, record("reserve", "1")).await.unwrap();
-    store.wait(&lease, super::connection::wait()).await.unwrap();
+    let InRedis { store, place: keys } = InRedis::new().await;
+    let lease = begin(&store, "order-42").await;
+    append(&store, &lease, value("reserve", "1")).await.unwrap();
+    store.wait(&lease, question("manager", "s3cret")).await.unwrap();
     let waits = store.load(&run_id("order-42")).await.unwrap().unwrap().waits;
-    let contents = Contents { records: vec![record("pay", "1"), record("ship", "1")], ..Contents::default() };
+    let contents = Contents { records: vec![value("pay", "1"), value("ship", "1")], ..Contents::default() };
     store.rewrite(&lease, Rewrite::new(1, contents, &waits)).await.unwrap();
     assert_eq!(keys.command("ZCARD", "tokens", &[]), redis::Value::Int(0));
     assert_eq!(records(&store, "order-42").await.len(), 2);
@@ -98,18 +99,18 @@ async fn records_of_a_journal_that_was_rewritten_are_missed() {
 /// Earlier versions did not count what was dropped.
 #[tokio::test]
 async fn a_run_that_was_not_counted_is_counted_from_when_it_is_taken() {
-    let InRedis { store, keys } = InRedis::connect().await;
-    let lease = held(&store, request("order-42")).await;
-    for value in ["0", "1"] {
-        store.replace(&lease, record("reserve", value), Durability::Sync).await.unwrap();
+    let InRedis { store, place: keys } = InRedis::new().await;
+    let lease = begin(&store, "order-42").await;
+    for json in ["0", "1"] {
+        store.replace(&lease, value("reserve", json), Durability::Sync).await.unwrap();
     }
     keys.command("HDEL", "run/order-42", &["dropped"]);
-    store.replace(&lease, record("reserve", "2"), Durability::Sync).await.unwrap();
+    store.replace(&lease, value("reserve", "2"), Durability::Sync).await.unwrap();
     store.release(&lease);
-    assert_eq!(records(&store, "order-42").await, [record("reserve", "2")]);
-    let lease = held(&store, request("order-42")).await;
+    assert_eq!(records(&store, "order-42").await, [value("reserve", "2")]);
+    let lease = begin(&store, "order-42").await;
     store.release(&lease);
-    assert_eq!(records(&store, "order-42").await, [record("reserve", "2")]);
+    assert_eq!(records(&store, "order-42").await, [value("reserve", "2")]);
     keys.command("UNLINK", "records/order-42", &[]);
     is_missed(&store).await;
 }

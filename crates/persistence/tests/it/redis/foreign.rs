@@ -2,7 +2,8 @@
 
 use awaitly_core::store::{Store, StoreError};
 
-use super::{InRedis, Keys, append, held, record, request, run_id};
+use super::{InRedis, Keys};
+use crate::given::{append, begin, request, run_id, value};
 
 #[tokio::test]
 async fn a_newer_format_is_refused_and_left_alone() {
@@ -25,23 +26,23 @@ async fn a_format_that_is_none_is_damage() {
 
 #[tokio::test]
 async fn the_format_is_written_where_there_is_none() {
-    let InRedis { keys, .. } = InRedis::connect().await;
+    let InRedis { place: keys, .. } = InRedis::new().await;
     assert_eq!(keys.command("GET", "format", &[]), redis::Value::BulkString(b"2".to_vec()));
     keys.options().connect(super::url()).await.unwrap();
 }
 
 #[tokio::test]
 async fn something_else_under_our_names_is_damage() {
-    let InRedis { store, keys } = InRedis::connect().await;
+    let InRedis { store, place: keys } = InRedis::new().await;
     keys.command("SET", "run/order-42", &["a text"]);
     let loaded = store.load(&run_id("order-42")).await;
     assert!(matches!(loaded, Err(StoreError::Corrupt { .. })), "{loaded:?}");
     let opened = store.open(request("order-42")).await;
     assert!(matches!(opened, Err(StoreError::Corrupt { .. })), "{opened:?}");
 
-    let lease = held(&store, request("order-43")).await;
+    let lease = begin(&store, "order-43").await;
     keys.command("SET", "records/order-43", &["a text"]);
-    let appended = append(&store, &lease, record("charge", "1")).await;
+    let appended = append(&store, &lease, value("charge", "1")).await;
     assert!(matches!(appended, Err(StoreError::Corrupt { .. })), "{appended:?}");
 }
 
@@ -50,16 +51,16 @@ async fn a_field_that_does_not_hold_what_it_should_is_named() {
     for (field, value) in
         [("status", "paused"), ("version", "-1"), ("created", ""), ("failed_on", "[1"), ("outcome", "9 1")]
     {
-        let InRedis { store, keys } = InRedis::connect().await;
-        held(&store, request("order-42")).await;
+        let InRedis { store, place: keys } = InRedis::new().await;
+        begin(&store, "order-42").await;
         keys.command("HSET", "run/order-42", &[field, value]);
         let damaged = store.load(&run_id("order-42")).await.unwrap_err();
         let StoreError::Corrupt { detail } = &damaged else { panic!("{damaged:?}") };
         assert!(detail.contains(&format!("`{field}` of run `order-42`")), "{detail}");
     }
-    let InRedis { store, keys } = InRedis::connect().await;
-    let lease = held(&store, request("order-42")).await;
-    append(&store, &lease, record("charge", "1")).await.unwrap();
+    let InRedis { store, place: keys } = InRedis::new().await;
+    let lease = begin(&store, "order-42").await;
+    append(&store, &lease, value("charge", "1")).await.unwrap();
     keys.command("HSET", "records/order-42", &["charge", "1 0"]);
     let damaged = store.load(&run_id("order-42")).await.unwrap_err();
     assert!(damaged.to_string().contains("`charge` of run `order-42`"), "{damaged}");

@@ -3,20 +3,21 @@
 use awaitly_core::store::{Durability, Operate, Store, StoreError, StoredRun};
 use futures_util::future::join_all;
 
+use super::InRedis;
 use super::connection::behind_proxy;
-use super::{InRedis, append, held, record, records, request, run_id};
+use crate::given::{append, begin, records, run_id, value};
 use crate::proxy::Way;
 
 #[tokio::test]
 async fn a_call_that_the_server_hangs_up_on_takes_no_other_with_it() {
     let (proxy, far, near, _keys) = behind_proxy().await;
     let runs: Vec<_> = (0..8).map(|number| format!("order-{number}")).collect();
-    let leases = join_all(runs.iter().map(|run| held(&far, request(run)))).await;
+    let leases = join_all(runs.iter().map(|run| begin(&far, run))).await;
     let (large, others) = leases.split_first().unwrap();
     proxy.set(Way::HangsUpOn("too large"));
-    let large = append(&far, large, record("charge", "too large"));
+    let large = append(&far, large, value("charge", "\"too large\""));
     let others = async {
-        let appends = others.iter().map(|lease| append(&far, lease, record("charge", "1")));
+        let appends = others.iter().map(|lease| append(&far, lease, value("charge", "1")));
         let fates = join_all(appends).await;
         assert_eq!(records(&near, "order-0").await, [], "it has not gone through");
         proxy.set(Way::Open);
@@ -26,33 +27,33 @@ async fn a_call_that_the_server_hangs_up_on_takes_no_other_with_it() {
     assert_eq!(large, Ok(()));
     assert_eq!(others, vec![Ok(()); 7]);
     for run in &runs[1..] {
-        assert_eq!(records(&near, run).await, [record("charge", "1")]);
+        assert_eq!(records(&near, run).await, [value("charge", "1")]);
     }
 }
 
 #[tokio::test]
 async fn what_comes_after_such_a_call_in_its_run_does_not_overtake_it() {
     let (proxy, far, near, _keys) = behind_proxy().await;
-    let lease = held(&far, request("order-42")).await;
-    let other = held(&far, request("order-43")).await;
+    let lease = begin(&far, "order-42").await;
+    let other = begin(&far, "order-43").await;
     proxy.set(Way::HangsUpOn("too large"));
-    let first = far.replace(&lease, record("stage", "too large"), Durability::Sync);
-    let second = far.replace(&lease, record("stage", "second"), Durability::Sync);
+    let first = far.replace(&lease, value("stage", "\"too large\""), Durability::Sync);
+    let second = far.replace(&lease, value("stage", "\"second\""), Durability::Sync);
     let other = async {
-        let appended = append(&far, &other, record("charge", "1")).await;
+        let appended = append(&far, &other, value("charge", "1")).await;
         proxy.set(Way::Open);
         appended
     };
     assert_eq!(tokio::join!(first, second, other), (Ok(()), Ok(()), Ok(())));
-    assert_eq!(records(&near, "order-42").await, [record("stage", "second")]);
+    assert_eq!(records(&near, "order-42").await, [value("stage", "\"second\"")]);
 }
 
 #[tokio::test]
 async fn a_run_with_more_records_than_a_call_holds_is_not_imported() {
-    let InRedis { store, keys: _keys } = InRedis::connect().await;
-    held(&store, request("order-1")).await;
+    let InRedis { store, place: _keys } = InRedis::new().await;
+    begin(&store, "order-1").await;
     let stored = store.load(&run_id("order-1")).await.unwrap().unwrap();
-    let records = (0..250_001).map(|number| record(&number.to_string(), "")).collect();
+    let records = (0..250_001).map(|number| value(&number.to_string(), "\"\"")).collect();
     let refused = store.import(run_id("order-42"), StoredRun { records, ..stored }).await;
     assert!(matches!(refused, Err(StoreError::Unstorable { .. })), "{refused:?}");
 }

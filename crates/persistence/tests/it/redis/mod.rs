@@ -13,31 +13,31 @@ mod rights;
 mod tokens;
 mod waking;
 
-use awaitly_core::journal::{Outcome, Payload, Record};
-use awaitly_core::store::{Durability, Lease, Open, Opened, Owner, RunId, Store, StoreError};
-use awaitly_persistence::conformance::Fixture;
+use std::time::Duration;
+
+use awaitly_core::store::Owner;
 use awaitly_persistence::{RedisOptions, RedisStore};
 
+use crate::behind::{self, Served};
+use crate::place::{Place, Placed};
 use crate::proxy::Proxy;
 
 mod conformance {
     use super::InRedis;
-    awaitly_persistence::conformance_tests!(InRedis::connect().await);
+    awaitly_persistence::conformance_tests!(InRedis::new().await);
+    awaitly_persistence::closing_tests!(InRedis::new().await);
 }
 
 /// Two connections to one place, as of two processes.
 mod alternating {
-    use super::{InRedis, Keys};
+    use super::Keys;
     use crate::alternating::Alternating;
 
-    async fn two() -> Alternating<super::RedisStore, Keys> {
-        let InRedis { store, keys } = InRedis::connect().await;
-        let other = keys.options().connect(super::url()).await.unwrap();
-        Alternating::new([store, other], keys)
-    }
-
-    awaitly_persistence::conformance_tests!(two().await);
+    awaitly_persistence::conformance_tests!(Alternating::<Keys>::new().await);
 }
+
+/// Far longer than a test takes.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 pub(crate) fn url() -> String {
     std::env::var("AWAITLY_REDIS_URL").expect(
@@ -46,26 +46,7 @@ pub(crate) fn url() -> String {
     )
 }
 
-/// A store under a prefix of its own, and its keys, which go when the test has ended, however it has.
-struct InRedis {
-    store: RedisStore,
-    keys: Keys,
-}
-
-impl Fixture for InRedis {
-    type Store = RedisStore;
-
-    fn store(&self) -> &RedisStore {
-        &self.store
-    }
-}
-
-impl InRedis {
-    async fn connect() -> Self {
-        let keys = Keys::new();
-        Self { store: keys.options().connect(url()).await.unwrap(), keys }
-    }
-}
+type InRedis = Placed<Keys>;
 
 /// The keys under a prefix that no other test has.
 pub(crate) struct Keys {
@@ -168,45 +149,34 @@ impl Drop for Keys {
     }
 }
 
-fn run_id(text: &str) -> RunId {
-    RunId::new(text).unwrap()
-}
+impl Place for Keys {
+    type Store = RedisStore;
 
-fn request(run: &str) -> Open {
-    Open::new(run_id(run), "checkout", Owner::unique())
-}
+    fn empty() -> Self {
+        Self::new()
+    }
 
-async fn held(store: &RedisStore, request: Open) -> Lease {
-    match store.open(request).await.unwrap() {
-        Opened::Held { lease, .. } => lease,
-        other => panic!("expected to get the lease, the store answered {other:?}"),
+    async fn open(&self) -> RedisStore {
+        self.options().connect(url()).await.unwrap()
     }
 }
 
-fn record(key: &str, value: &str) -> Record {
-    let outcome = Outcome::Value(Payload::encode(value).unwrap());
-    Record { key: key.to_owned().into(), outcome, input: None }
+impl Served for Keys {
+    fn address() -> String {
+        redis::Client::open(url()).unwrap().get_connection_info().addr().to_string()
+    }
+
+    async fn open_through(&self, proxy: &Proxy, patience: Duration) -> RedisStore {
+        let client = redis::Client::open(url()).unwrap();
+        let settings = client.get_connection_info().redis_settings();
+        let user = settings.username().unwrap_or_default();
+        let password = settings.password().map(|password| format!("{user}:{password}@")).unwrap_or_default();
+        let through = format!("redis://{password}127.0.0.1:{}/{}", proxy.port(), settings.db());
+        self.options().patience(patience).connect(through).await.unwrap()
+    }
 }
 
-async fn append(store: &RedisStore, lease: &Lease, record: Record) -> Result<(), StoreError> {
-    store.append(lease, record, Durability::Sync).await
-}
-
-async fn records(store: &RedisStore, run: &str) -> Vec<Record> {
-    store.load(&run_id(run)).await.unwrap().unwrap().records
-}
-
-/// A way to the server that can be disturbed.
-async fn proxy() -> Proxy {
-    let client = redis::Client::open(url()).unwrap();
-    Proxy::start(client.get_connection_info().addr().to_string()).await
-}
-
-/// The address of the server through the proxy.
-fn through(proxy: &Proxy) -> String {
-    let client = redis::Client::open(url()).unwrap();
-    let settings = client.get_connection_info().redis_settings();
-    let user = settings.username().unwrap_or_default();
-    let password = settings.password().map(|password| format!("{user}:{password}@")).unwrap_or_default();
-    format!("redis://{password}127.0.0.1:{}/{}", proxy.port(), settings.db())
+#[tokio::test]
+async fn closed_store_holds_no_connection() {
+    behind::closed_store_holds_no_connection::<Keys>(async |store| store.close().await).await;
 }

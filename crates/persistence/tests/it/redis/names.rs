@@ -1,17 +1,23 @@
 use awaitly_core::store::{DueQuery, Operate, RunQuery, Store, StoreError};
 
-use super::{InRedis, Keys, append, held, record, records, request, run_id};
+use super::{InRedis, Keys};
+use crate::given::{append, begin, records, run_id, value};
+
+/// The JSON form of a text.
+fn json(text: &str) -> String {
+    serde_json::to_string(text).unwrap()
+}
 
 #[tokio::test]
 async fn names_with_braces_and_colons_and_slashes_stay_apart() {
-    let InRedis { store, keys: _keys } = InRedis::connect().await;
+    let InRedis { store, place: _keys } = InRedis::new().await;
     let names = ["a", "{a}", "{}", "a:b", ":", "/", "a/", "/a", "a\0", "\0", "\0\0a", "run/a", "*", "a\r\n"];
     for name in names {
-        let lease = held(&store, request(name)).await;
-        append(&store, &lease, record(name, name)).await.unwrap();
+        let lease = begin(&store, name).await;
+        append(&store, &lease, value(name, &json(name))).await.unwrap();
     }
     for name in names {
-        assert_eq!(records(&store, name).await, [record(name, name)]);
+        assert_eq!(records(&store, name).await, [value(name, &json(name))]);
     }
     let listed = store.list(RunQuery::new()).await.unwrap().items;
     let listed: Vec<_> = listed.into_iter().rev().map(|run| run.run).collect();
@@ -20,27 +26,27 @@ async fn names_with_braces_and_colons_and_slashes_stay_apart() {
 
 #[tokio::test]
 async fn stores_with_different_prefixes_do_not_see_each_other() {
-    let one = InRedis::connect().await;
+    let one = InRedis::new().await;
     // It begins with the other's prefix, so its keys go with the other's.
-    let within = Keys::under(format!("{}:run", one.keys.prefix));
+    let within = Keys::under(format!("{}:run", one.place.prefix));
     let other = within.options().connect(super::url()).await.unwrap();
-    let lease = held(&one.store, request("order-42")).await;
-    append(&one.store, &lease, record("charge", "1")).await.unwrap();
+    let lease = begin(&one.store, "order-42").await;
+    append(&one.store, &lease, value("charge", "1")).await.unwrap();
     assert_eq!(other.load(&run_id("order-42")).await.unwrap(), None);
     assert!(other.list(RunQuery::new()).await.unwrap().items.is_empty());
-    held(&other, request("order-42")).await;
+    begin(&other, "order-42").await;
     assert_eq!(
-        append(&other, &lease, record("ship", "1")).await,
+        append(&other, &lease, value("ship", "1")).await,
         Err(StoreError::LeaseLost { run: "order-42".into() })
     );
-    assert_eq!(records(&one.store, "order-42").await, [record("charge", "1")]);
+    assert_eq!(records(&one.store, "order-42").await, [value("charge", "1")]);
 }
 
 #[tokio::test]
 async fn lists_longer_than_a_piece_miss_none() {
-    let InRedis { store, keys: _keys } = InRedis::connect().await;
+    let InRedis { store, place: _keys } = InRedis::new().await;
     let stored = {
-        let lease = held(&store, request("first")).await;
+        let lease = begin(&store, "first").await;
         store.release(&lease);
         store.load(&run_id("first")).await.unwrap().unwrap()
     };

@@ -5,11 +5,11 @@ use awaitly_core::store::{Cancelled, Ending, Imported, Lease, Operate, Purpose, 
 use awaitly_persistence::RedisStore;
 
 use super::connection::{before_its_answer_came, behind_proxy};
-use super::{held, request, run_id};
+use crate::given::{begin, hold, request, run_id};
 
 /// Somebody tries the run once more.
 async fn retried(store: &RedisStore) -> Lease {
-    let lease = held(store, request("order-42").purpose(Purpose::Retry)).await;
+    let (lease, _) = hold(store, request("order-42").purpose(Purpose::Retry)).await;
     store.revive(&lease, vec![]).await.unwrap();
     lease
 }
@@ -23,7 +23,7 @@ async fn state(store: &RedisStore) -> (Status, bool) {
 #[tokio::test]
 async fn a_cancellation_that_is_sent_again_leaves_a_run_alone_that_was_retried_since() {
     let (proxy, far, near, _keys) = behind_proxy().await;
-    let lease = held(&far, request("order-42")).await;
+    let lease = begin(&far, "order-42").await;
     far.finish(&lease, Ending::new(Status::Waiting)).await.unwrap();
     let run = run_id("order-42");
     let meanwhile = async {
@@ -40,7 +40,7 @@ async fn a_cancellation_that_is_sent_again_leaves_a_run_alone_that_was_retried_s
 #[tokio::test]
 async fn a_request_to_cancel_that_is_sent_again_leaves_a_run_alone_that_was_retried_since() {
     let (proxy, far, near, _keys) = behind_proxy().await;
-    let lease = held(&far, request("order-42")).await;
+    let lease = begin(&far, "order-42").await;
     let run = run_id("order-42");
     let meanwhile = async {
         near.finish(&lease, Ending::new(Status::Cancelled)).await.unwrap();
@@ -54,7 +54,7 @@ async fn a_request_to_cancel_that_is_sent_again_leaves_a_run_alone_that_was_retr
 #[tokio::test]
 async fn a_finish_that_is_sent_again_is_acknowledged_though_the_run_was_cancelled_since() {
     let (proxy, far, near, _keys) = behind_proxy().await;
-    let lease = held(&far, request("order-42")).await;
+    let lease = begin(&far, "order-42").await;
     let cancelling = async {
         assert_eq!(near.cancel_without_undo(&run_id("order-42")).await, Ok(Cancelled::WithoutUndo));
     };
@@ -66,7 +66,7 @@ async fn a_finish_that_is_sent_again_is_acknowledged_though_the_run_was_cancelle
 #[tokio::test]
 async fn an_import_that_is_sent_again_is_acknowledged_though_the_run_was_taken_up_since() {
     let (proxy, far, near, _keys) = behind_proxy().await;
-    let lease = held(&near, request("order-41")).await;
+    let lease = begin(&near, "order-41").await;
     near.finish(&lease, Ending::new(Status::Waiting)).await.unwrap();
     let stored = near.load(&run_id("order-41")).await.unwrap().unwrap();
     let importing = far.import(run_id("order-42"), stored);

@@ -6,9 +6,9 @@ use awaitly_core::journal::{Contents, Settling, Status};
 use awaitly_core::store::{DueQuery, Durability, Ending, Lease, Operate, Rewrite, Store, StoreError};
 use awaitly_persistence::{RedisOptions, RedisStore};
 
-use super::connection::{before_the_answer_came_to, wait};
+use super::connection::before_the_answer_came_to;
 use super::private::Private;
-use super::{append, held, record, records, request, run_id};
+use crate::given::{append, begin, hold, question, records, request, run_id, value};
 use crate::proxy::Proxy;
 
 /// What it has acknowledged since its last snapshot is lost when it is killed.
@@ -27,11 +27,11 @@ fn lost() -> StoreError {
 /// A store whose run has one outcome that the server knows and one that it has forgotten since it was told.
 async fn with_a_gap(server: &mut Private) -> (RedisStore, Lease) {
     let store = connected(server).await;
-    let lease = held(&store, request("order-42")).await;
-    append(&store, &lease, record("reserve", "1")).await.unwrap();
-    store.wait(&lease, wait()).await.unwrap();
+    let lease = begin(&store, "order-42").await;
+    append(&store, &lease, value("reserve", "1")).await.unwrap();
+    store.wait(&lease, question("manager", "s3cret")).await.unwrap();
     server.command(&["SAVE"]);
-    append(&store, &lease, record("charge", "1")).await.unwrap();
+    append(&store, &lease, value("charge", "1")).await.unwrap();
     server.crash();
     (store, lease)
 }
@@ -41,14 +41,14 @@ async fn nothing_is_written_behind_what_the_server_has_forgotten() {
     let mut server = forgetful();
     let (store, lease) = with_a_gap(&mut server).await;
     let before = store.load(&run_id("order-42")).await.unwrap().unwrap();
-    assert_eq!(before.records, [record("reserve", "1")], "the server has forgotten nothing");
+    assert_eq!(before.records, [value("reserve", "1")], "the server has forgotten nothing");
 
-    assert_eq!(append(&store, &lease, record("ship", "1")).await, Err(lost()));
-    let replaced = store.replace(&lease, record("reserve", "2"), Durability::Sync).await;
+    assert_eq!(append(&store, &lease, value("ship", "1")).await, Err(lost()));
+    let replaced = store.replace(&lease, value("reserve", "2"), Durability::Sync).await;
     assert_eq!(replaced, Err(lost()));
-    let other = awaitly_core::store::Wait { key: "director".into(), ..wait() };
+    let other = awaitly_core::store::Wait { key: "director".into(), ..question("manager", "s3cret") };
     assert_eq!(store.wait(&lease, other).await, Err(lost()));
-    let settled = store.settle(&lease, record("manager", "no"), Settling::Withdraw).await;
+    let settled = store.settle(&lease, value("manager", "\"no\""), Settling::Withdraw).await;
     assert_eq!(settled, Err(lost()));
     assert_eq!(store.revive(&lease, vec!["reserve".into()]).await, Err(lost()));
     assert_eq!(store.rewrite(&lease, Rewrite::new(7, Contents::default(), &before.waits)).await, Err(lost()));
@@ -61,15 +61,15 @@ async fn nothing_is_written_behind_what_the_server_has_forgotten() {
 async fn a_run_that_the_server_has_forgotten_the_end_of_is_due_and_resumes_from_what_is_there() {
     let mut server = forgetful();
     let (store, lease) = with_a_gap(&mut server).await;
-    assert_eq!(append(&store, &lease, record("ship", "1")).await, Err(lost()));
+    assert_eq!(append(&store, &lease, value("ship", "1")).await, Err(lost()));
     store.release(&lease);
     let due = store.due(DueQuery::new()).await.unwrap();
     assert_eq!(due.into_iter().map(|due| due.run).collect::<Vec<_>>(), [run_id("order-42")]);
-    let lease = held(&store, request("order-42")).await;
-    append(&store, &lease, record("charge", "2")).await.unwrap();
-    append(&store, &lease, record("ship", "2")).await.unwrap();
+    let lease = begin(&store, "order-42").await;
+    append(&store, &lease, value("charge", "2")).await.unwrap();
+    append(&store, &lease, value("ship", "2")).await.unwrap();
     store.finish(&lease, Ending::new(Status::Completed)).await.unwrap();
-    let expected = [record("reserve", "1"), record("charge", "2"), record("ship", "2")];
+    let expected = [value("reserve", "1"), value("charge", "2"), value("ship", "2")];
     assert_eq!(records(&store, "order-42").await, expected);
 }
 
@@ -78,26 +78,26 @@ async fn a_run_that_the_server_has_forgotten_the_end_of_is_due_and_resumes_from_
 async fn an_owner_that_was_replaced_stays_so_where_the_server_has_forgotten_that() {
     let mut server = forgetful();
     let store = connected(&server).await;
-    let first = held(&store, request("order-42").ttl(Duration::ZERO)).await;
+    let (first, _) = hold(&store, request("order-42").ttl(Duration::ZERO)).await;
     server.command(&["SAVE"]);
-    let second = held(&store, request("order-42")).await;
-    append(&store, &second, record("charge", "1")).await.unwrap();
+    let second = begin(&store, "order-42").await;
+    append(&store, &second, value("charge", "1")).await.unwrap();
     server.crash();
-    assert_eq!(append(&store, &first, record("ship", "1")).await, Err(lost()));
-    assert_eq!(append(&store, &second, record("ship", "1")).await, Err(lost()));
+    assert_eq!(append(&store, &first, value("ship", "1")).await, Err(lost()));
+    assert_eq!(append(&store, &second, value("ship", "1")).await, Err(lost()));
 }
 
 #[tokio::test]
 async fn a_server_that_forgets_nothing_interrupts_nobody_when_it_comes_back() {
     let mut server = Private::start(&["--appendonly", "yes", "--appendfsync", "always"]);
     let store = connected(&server).await;
-    let lease = held(&store, request("order-42")).await;
-    append(&store, &lease, record("charge", "1")).await.unwrap();
+    let lease = begin(&store, "order-42").await;
+    append(&store, &lease, value("charge", "1")).await.unwrap();
     server.crash();
-    append(&store, &lease, record("ship", "1")).await.unwrap();
+    append(&store, &lease, value("ship", "1")).await.unwrap();
     store.renew(&lease, Duration::from_secs(60)).await.unwrap();
     store.finish(&lease, Ending::new(Status::Completed)).await.unwrap();
-    assert_eq!(records(&store, "order-42").await, [record("charge", "1"), record("ship", "1")]);
+    assert_eq!(records(&store, "order-42").await, [value("charge", "1"), value("ship", "1")]);
 }
 
 /// Earlier versions did not note which server a lease is good for.
@@ -105,11 +105,11 @@ async fn a_server_that_forgets_nothing_interrupts_nobody_when_it_comes_back() {
 async fn a_lease_of_a_run_that_does_not_say_its_server_is_good_for_any() {
     let mut server = forgetful();
     let store = connected(&server).await;
-    let lease = held(&store, request("order-42")).await;
+    let lease = begin(&store, "order-42").await;
     server.command(&["HDEL", "awaitly:run/order-42", "server"]);
     server.command(&["SAVE"]);
     server.crash();
-    append(&store, &lease, record("charge", "1")).await.unwrap();
+    append(&store, &lease, value("charge", "1")).await.unwrap();
 }
 
 /// A store behind a proxy to a server that is killed before what it answered has arrived, and was told to bring
@@ -149,7 +149,7 @@ impl Far {
 
     /// A lease that is good for the server as it is now.
     async fn lease(&self) -> Lease {
-        held(&self.near, request("order-42").ttl(Duration::ZERO)).await
+        hold(&self.near, request("order-42").ttl(Duration::ZERO)).await.0
     }
 }
 
@@ -159,23 +159,19 @@ async fn a_write_that_the_server_has_kept_is_acknowledged_when_it_comes_back() {
     let store = far.store.clone();
 
     let lease = far.lease().await;
-    let appending = append(&store, &lease, record("charge", "1"));
+    let appending = append(&store, &lease, value("charge", "1"));
     assert_eq!(far.crashing(appending).await, Ok(()));
-    assert_eq!(
-        append(&store, &lease, record("ship", "1")).await,
-        Err(lost()),
-        "it may have forgotten others"
-    );
+    assert_eq!(append(&store, &lease, value("ship", "1")).await, Err(lost()), "it may have forgotten others");
 
     let lease = far.lease().await;
-    let replacing = store.replace(&lease, record("charge", "2"), Durability::Sync);
+    let replacing = store.replace(&lease, value("charge", "2"), Durability::Sync);
     assert_eq!(far.crashing(replacing).await, Ok(()));
 
     let lease = far.lease().await;
-    assert_eq!(far.crashing(store.wait(&lease, wait())).await, Ok(()));
+    assert_eq!(far.crashing(store.wait(&lease, question("manager", "s3cret"))).await, Ok(()));
 
     let lease = far.lease().await;
-    let no = record("manager", "no");
+    let no = value("manager", "\"no\"");
     let settling = store.settle(&lease, no.clone(), Settling::Withdraw);
     assert_eq!(far.crashing(settling).await, Ok(Some(no.outcome)));
 
@@ -183,7 +179,7 @@ async fn a_write_that_the_server_has_kept_is_acknowledged_when_it_comes_back() {
     assert_eq!(far.crashing(store.revive(&lease, vec!["charge".into()])).await, Ok(()));
 
     let lease = far.lease().await;
-    let contents = Contents { records: vec![record("pay", "1")], ..Contents::default() };
+    let contents = Contents { records: vec![value("pay", "1")], ..Contents::default() };
     assert_eq!(far.crashing(store.rewrite(&lease, Rewrite::new(1, contents, []))).await, Ok(()));
 
     let lease = far.lease().await;
@@ -196,10 +192,10 @@ async fn a_write_that_the_server_has_kept_is_acknowledged_when_it_comes_back() {
 async fn a_lease_whose_answer_was_lost_with_the_server_is_good_for_the_one_that_comes_back() {
     let mut far = Far::connect().await;
     let store = far.store.clone();
-    let begun = far.crashing(held(&store, request("order-42").ttl(Duration::ZERO))).await;
-    append(&store, &begun, record("charge", "1")).await.unwrap();
+    let (begun, _) = far.crashing(hold(&store, request("order-42").ttl(Duration::ZERO))).await;
+    append(&store, &begun, value("charge", "1")).await.unwrap();
     // Only what takes the run over tells from whom.
     let holder = format!("{:x}", begun.slot().cast_unsigned());
-    let taken = far.crashing_at(holder.leak(), held(&store, request("order-42"))).await;
-    append(&store, &taken, record("ship", "1")).await.unwrap();
+    let taken = far.crashing_at(holder.leak(), begin(&store, "order-42")).await;
+    append(&store, &taken, value("ship", "1")).await.unwrap();
 }

@@ -2,17 +2,12 @@
 
 use awaitly_core::journal::{Outcome, Payload, Settling, Status, Timestamp, WaitEntry};
 use awaitly_core::store::{
-    Answer, Answered, Cancelled, DeleteIf, Ending, Imported, Operate, Purpose, Store, StoredRun, Wait,
-    WaitQuery,
+    Answer, Answered, Cancelled, DeleteIf, Ending, Imported, Operate, Purpose, Store, StoredRun, WaitQuery,
 };
 use awaitly_persistence::RedisStore;
 
-use super::{InRedis, Keys, held, record, request, run_id};
-
-fn wait(key: &str, token: &str) -> Wait {
-    let request = Payload::encode("may I?").unwrap();
-    Wait { key: key.to_owned().into(), token: token.into(), request, expires_in: None }
-}
+use super::{InRedis, Keys};
+use crate::given::{begin, hold, question, request, run_id, value};
 
 /// The runs and keys of the entries with that token.
 async fn found(store: &RedisStore, token: &str) -> Vec<(String, String)> {
@@ -33,10 +28,10 @@ impl Keys {
 
 #[tokio::test]
 async fn an_entry_is_found_by_its_token_without_a_look_at_the_others() {
-    let InRedis { store, keys } = InRedis::connect().await;
-    let lease = held(&store, request("order-42")).await;
-    store.wait(&lease, wait("manager", "s3cret")).await.unwrap();
-    store.wait(&lease, wait("director", "other")).await.unwrap();
+    let InRedis { store, place: keys } = InRedis::new().await;
+    let lease = begin(&store, "order-42").await;
+    store.wait(&lease, question("manager", "s3cret")).await.unwrap();
+    store.wait(&lease, question("director", "other")).await.unwrap();
     // The list of all.
     keys.command("UNLINK", "asking", &[]);
     assert_eq!(found(&store, "s3cret").await, places(&[("order-42", "manager")]));
@@ -47,11 +42,11 @@ async fn an_entry_is_found_by_its_token_without_a_look_at_the_others() {
 
 #[tokio::test]
 async fn tokens_that_look_alike_are_not_confused() {
-    let InRedis { store, keys: _keys } = InRedis::connect().await;
+    let InRedis { store, place: _keys } = InRedis::new().await;
     let tokens = ["", "a", "a\0", "a\0\0", "a\0\u{1}", "a\u{1}", "ab", "\0", "\0\0", "é 7", "%z"];
     for (number, token) in tokens.iter().enumerate() {
-        let lease = held(&store, request(&format!("order\0{number}"))).await;
-        store.wait(&lease, wait("\0manager", token)).await.unwrap();
+        let lease = begin(&store, &format!("order\0{number}")).await;
+        store.wait(&lease, question("\0manager", token)).await.unwrap();
     }
     for (number, token) in tokens.iter().enumerate() {
         let run = format!("order\0{number}");
@@ -61,8 +56,8 @@ async fn tokens_that_look_alike_are_not_confused() {
 
 #[tokio::test]
 async fn of_entries_with_one_token_all_are_found_the_newest_first() {
-    let InRedis { store, keys: _keys } = InRedis::connect().await;
-    let lease = held(&store, request("order-0")).await;
+    let InRedis { store, place: _keys } = InRedis::new().await;
+    let lease = begin(&store, "order-0").await;
     let stored = store.load(&run_id("order-0")).await.unwrap().unwrap();
     store.finish(&lease, Ending::new(Status::Waiting)).await.unwrap();
     for (run, since) in [("order-1", 7), ("order-2", 9), ("order-3", 8)] {
@@ -88,31 +83,31 @@ async fn of_entries_with_one_token_all_are_found_the_newest_first() {
 
 #[tokio::test]
 async fn an_entry_is_found_for_as_long_as_it_waits() {
-    let InRedis { store, keys } = InRedis::connect().await;
+    let InRedis { store, place: keys } = InRedis::new().await;
     let run = run_id("order-42");
-    let lease = held(&store, request("order-42")).await;
+    let lease = begin(&store, "order-42").await;
     for key in ["answered", "withdrawn", "open"] {
-        store.wait(&lease, wait(key, key)).await.unwrap();
+        store.wait(&lease, question(key, key)).await.unwrap();
     }
     assert_eq!(keys.listed(), redis::Value::Int(3));
 
     let yes = Outcome::Value(Payload::encode("yes").unwrap());
     let answer = Answer::new(run.clone(), "answered", yes);
     assert_eq!(store.answer(answer).await, Ok(Answered::Taken));
-    store.settle(&lease, record("withdrawn", "no"), Settling::Withdraw).await.unwrap();
+    store.settle(&lease, value("withdrawn", "\"no\""), Settling::Withdraw).await.unwrap();
     assert_eq!(keys.listed(), redis::Value::Int(1));
     assert_eq!(found(&store, "open").await, places(&[("order-42", "open")]));
 
     store.finish(&lease, Ending::new(Status::Failed)).await.unwrap();
     assert_eq!((found(&store, "open").await, keys.listed()), (vec![], redis::Value::Int(0)));
-    let lease = held(&store, request("order-42").purpose(Purpose::Retry)).await;
+    let (lease, _) = hold(&store, request("order-42").purpose(Purpose::Retry)).await;
     store.revive(&lease, vec![]).await.unwrap();
     assert_eq!(found(&store, "open").await, places(&[("order-42", "open")]));
 
     store.release(&lease);
     assert_eq!(store.cancel_without_undo(&run).await, Ok(Cancelled::WithoutUndo));
     assert_eq!((found(&store, "open").await, keys.listed()), (vec![], redis::Value::Int(0)));
-    let lease = held(&store, request("order-42").purpose(Purpose::Retry)).await;
+    let (lease, _) = hold(&store, request("order-42").purpose(Purpose::Retry)).await;
     store.revive(&lease, vec![]).await.unwrap();
     store.finish(&lease, Ending::new(Status::Waiting)).await.unwrap();
     assert_eq!(keys.listed(), redis::Value::Int(1));
@@ -123,9 +118,9 @@ async fn an_entry_is_found_for_as_long_as_it_waits() {
 /// What is listed is where to look, and not what is there.
 #[tokio::test]
 async fn an_entry_that_is_not_there_is_not_found() {
-    let InRedis { store, keys } = InRedis::connect().await;
-    let lease = held(&store, request("order-42")).await;
-    store.wait(&lease, wait("manager", "s3cret")).await.unwrap();
+    let InRedis { store, place: keys } = InRedis::new().await;
+    let lease = begin(&store, "order-42").await;
+    store.wait(&lease, question("manager", "s3cret")).await.unwrap();
     for member in
         ["old\0\0order-42\0\0manager", "s3cret\0\0order-42\0\0gone", "s3cret\0\0order-41\0\0manager"]
     {

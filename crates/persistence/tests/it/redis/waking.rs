@@ -1,9 +1,11 @@
 use std::time::Duration;
 
 use awaitly_core::journal::{Outcome, Payload, Status};
-use awaitly_core::store::{Answer, Answered, Ending, Operate, Store, Wait, Wakes};
+use awaitly_core::store::{Answer, Answered, Ending, Operate, Store, Wakes};
 
-use super::{InRedis, held, request, run_id};
+use super::{InRedis, Keys, PATIENCE};
+use crate::behind::Behind;
+use crate::given::{begin, question, run_id};
 use crate::proxy::Way;
 
 async fn told(wakes: &mut Wakes, of: &str) {
@@ -13,36 +15,28 @@ async fn told(wakes: &mut Wakes, of: &str) {
 
 #[tokio::test]
 async fn a_store_hears_what_another_one_did() {
-    let InRedis { store, keys } = InRedis::connect().await;
+    let InRedis { store, place: keys } = InRedis::new().await;
     let other = keys.options().connect(super::url()).await.unwrap();
     let mut wakes = other.wakes();
     told(&mut wakes, "the subscription").await;
 
-    let lease = held(&store, request("order-42")).await;
-    let wait = Wait {
-        key: "manager".into(),
-        token: "s3cret".into(),
-        request: Payload::encode("may I?").unwrap(),
-        expires_in: None,
-    };
-    store.wait(&lease, wait).await.unwrap();
+    let lease = begin(&store, "order-42").await;
+    store.wait(&lease, question("manager", "s3cret")).await.unwrap();
     store.finish(&lease, Ending::new(Status::Waiting)).await.unwrap();
     told(&mut wakes, "an ending").await;
     let yes = Outcome::Value(Payload::encode("yes").unwrap());
     let answered = store.answer(Answer::new(run_id("order-42"), "manager", yes)).await.unwrap();
     assert_eq!(answered, Answered::Taken);
     told(&mut wakes, "an answer").await;
-    let lease = held(&store, request("order-42")).await;
+    let lease = begin(&store, "order-42").await;
     store.release(&lease);
     told(&mut wakes, "a release").await;
 }
 
 #[tokio::test]
 async fn who_listens_is_told_when_the_subscription_was_lost_and_is_back() {
-    let InRedis { keys, .. } = InRedis::connect().await;
-    let proxy = super::proxy().await;
-    let store = keys.options().connect(super::through(&proxy)).await.unwrap();
-    let mut wakes = store.wakes();
+    let Behind { proxy, far, near: _near, place: _keys } = Behind::<Keys>::new(PATIENCE).await;
+    let mut wakes = far.wakes();
     told(&mut wakes, "the subscription").await;
     proxy.set(Way::Closed);
     proxy.next_call().await;
@@ -52,7 +46,7 @@ async fn who_listens_is_told_when_the_subscription_was_lost_and_is_back() {
 
 #[tokio::test]
 async fn nobody_is_told_any_more_once_the_store_is_gone() {
-    let InRedis { store, keys: _keys } = InRedis::connect().await;
+    let InRedis { store, place: _keys } = InRedis::new().await;
     let mut wakes = store.wakes();
     drop(store);
     let closed = async { while wakes.changed().await {} };

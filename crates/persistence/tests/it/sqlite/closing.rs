@@ -3,10 +3,11 @@ use std::pin::pin;
 use std::task::Poll;
 use std::time::Duration;
 
-use awaitly_core::store::{Opened, Operate, Store, StoreError};
+use awaitly_core::store::{Durability, Opened, Operate, RunQuery, Store, StoreError};
 use awaitly_persistence::{SqliteOptions, SqliteStore, Synchronous};
 
-use super::{Durability, InFolder, begin, file, keys, request, run, value};
+use super::{InFolder, file};
+use crate::given::{begin, keys, request, run_id, value};
 
 #[tokio::test]
 async fn a_closed_store_answers_closed_and_its_file_holds_everything() {
@@ -19,11 +20,25 @@ async fn a_closed_store_answers_closed_and_its_file_holds_everything() {
         fixture.sql().query_row("SELECT count(*) FROM awaitly_steps", [], |row| row.get(0)).unwrap();
     assert_eq!(stored, 1);
     assert_eq!(other.append(&lease, value("ship", "2"), Durability::Sync).await, Err(StoreError::Closed));
-    assert_eq!(other.load(&run("order-42")).await, Err(StoreError::Closed));
+    assert_eq!(other.load(&run_id("order-42")).await, Err(StoreError::Closed));
+    assert_eq!(other.list(RunQuery::new()).await, Err(StoreError::Closed));
     assert_eq!(other.open(request("order-43")).await, Err(StoreError::Closed));
     assert!(!wakes.changed().await && !other.wakes().changed().await, "nothing will come any more");
     other.release(&lease);
     assert_eq!(other.close().await, Ok(()));
+}
+
+#[tokio::test]
+async fn lease_of_a_closed_store_cannot_write() {
+    let InFolder { store, place: folder } = InFolder::new().await;
+    let old = begin(&store, "order-42").await;
+    store.close().await.unwrap();
+    let store = SqliteStore::open(file(&folder)).await.unwrap();
+    let new = begin(&store, "order-42").await;
+    assert!(new.token() > old.token());
+    let lost = store.append(&old, value("late", "1"), Durability::Sync).await;
+    assert!(matches!(lost, Err(StoreError::LeaseLost { .. })), "{lost:?}");
+    store.append(&new, value("charge", "1"), Durability::Sync).await.unwrap();
 }
 
 #[tokio::test]

@@ -2,10 +2,11 @@ use std::fs;
 use std::io::{Seek, SeekFrom, Write};
 
 use awaitly_core::journal::{Contents, Status};
-use awaitly_core::store::{Ending, Rewrite, Store, StoreError};
+use awaitly_core::store::{Durability, Ending, Rewrite, Store, StoreError};
 use awaitly_persistence::{SqliteCheck, SqliteOptions, SqliteStore};
 
-use super::{Durability, InFolder, begin, file, keys, open_error, request, run, value};
+use super::{InFolder, file, open_error};
+use crate::given::{begin, keys, request, run_id, value};
 
 fn is_corrupt<T>(result: &Result<T, StoreError>) -> bool {
     matches!(result, Err(StoreError::Corrupt { .. }))
@@ -13,7 +14,7 @@ fn is_corrupt<T>(result: &Result<T, StoreError>) -> bool {
 
 /// A closed file with a run of 2000 records, and its folder.
 async fn filled() -> tempfile::TempDir {
-    let InFolder { store, folder } = InFolder::new().await;
+    let InFolder { store, place: folder } = InFolder::new().await;
     let lease = begin(&store, "order-42").await;
     let records = (0..2000).map(|number| value(&format!("step-{number:04}"), "\"some text\"")).collect();
     let contents = Contents { records, ..Contents::default() };
@@ -55,7 +56,7 @@ async fn a_damaged_page_is_corrupt() {
 /// Whether opening the file, or else loading its run, says that it is damaged.
 async fn load_again(folder: &tempfile::TempDir) -> bool {
     match SqliteStore::open(file(folder)).await {
-        Ok(store) => is_corrupt(&store.load(&run("order-42")).await),
+        Ok(store) => is_corrupt(&store.load(&run_id("order-42")).await),
         opened => is_corrupt(&opened),
     }
 }
@@ -81,7 +82,7 @@ async fn what_no_version_wrote_is_corrupt_and_concerns_only_its_run() {
         fixture.store.finish(&lease, ending).await.unwrap();
         assert_eq!(fixture.sql().execute(sql, [&id]).unwrap(), 1);
         assert!(is_corrupt(&fixture.store.open(request(&id)).await), "open after {sql}");
-        assert!(is_corrupt(&fixture.store.load(&run(&id)).await), "load after {sql}");
+        assert!(is_corrupt(&fixture.store.load(&run_id(&id)).await), "load after {sql}");
     }
     for sql in ["UPDATE awaitly_steps SET kind = 9", "UPDATE awaitly_steps SET payload = x'ff' WHERE run > 1"]
     {
@@ -114,7 +115,7 @@ async fn a_run_of_a_newer_format_is_refused() {
     fixture.sql().execute("UPDATE awaitly_runs SET format = 4", []).unwrap();
     let refused = StoreError::NewerFormat { found: 4, supported: 3 };
     assert_eq!(fixture.store.open(request("order-42")).await, Err(refused.clone()));
-    assert_eq!(fixture.store.load(&run("order-42")).await, Err(refused));
+    assert_eq!(fixture.store.load(&run_id("order-42")).await, Err(refused));
 }
 
 #[tokio::test]
@@ -131,7 +132,7 @@ async fn a_path_where_no_file_can_be_is_said_so() {
 
 /// A closed file with two runs, in one of which a bit of a value has flipped.
 async fn flipped() -> tempfile::TempDir {
-    let InFolder { store, folder } = InFolder::new().await;
+    let InFolder { store, place: folder } = InFolder::new().await;
     for id in ["good", "bad"] {
         let lease = begin(&store, id).await;
         store.append(&lease, value("charge", &format!("\"a {id} text\"")), Durability::Sync).await.unwrap();
@@ -157,7 +158,7 @@ async fn file_with_a_flipped_bit_is_not_opened() {
 async fn unchecked_file_refuses_only_the_damaged_run() {
     let folder = flipped().await;
     let store = SqliteOptions::new().check(SqliteCheck::Tables).open(file(&folder)).await.unwrap();
-    assert!(is_corrupt(&store.load(&run("bad")).await));
+    assert!(is_corrupt(&store.load(&run_id("bad")).await));
     assert!(is_corrupt(&store.open(request("bad")).await));
     assert_eq!(keys(&store, "good").await, ["charge"]);
     begin(&store, "good").await;
@@ -175,12 +176,12 @@ async fn damaged_run_stays_damaged_when_it_is_written() {
     );
     assert!(is_corrupt(&refused), "{refused:?}");
     assert_eq!(finished, Ok(()));
-    assert!(is_corrupt(&fixture.store.load(&run("bad")).await));
+    assert!(is_corrupt(&fixture.store.load(&run_id("bad")).await));
 }
 
 #[tokio::test]
 async fn rows_of_an_application_are_not_judged() {
-    let InFolder { store, folder } = InFolder::new().await;
+    let InFolder { store, place: folder } = InFolder::new().await;
     begin(&store, "order-42").await;
     store.close().await.unwrap();
     let sql = rusqlite::Connection::open(file(&folder)).unwrap();
@@ -191,7 +192,7 @@ async fn rows_of_an_application_are_not_judged() {
     .unwrap();
     drop(sql);
     let store = SqliteStore::open(file(&folder)).await.unwrap();
-    assert!(store.load(&run("order-42")).await.unwrap().is_some());
+    assert!(store.load(&run_id("order-42")).await.unwrap().is_some());
 }
 
 #[tokio::test]
@@ -202,7 +203,7 @@ async fn table_with_another_definition_is_corrupt() {
         "DROP TABLE awaitly_migrations",
         "PRAGMA writable_schema = ON; UPDATE sqlite_schema SET sql = replace(sql, 'payload           TEXT', 'payload TEXU')",
     ] {
-        let InFolder { store, folder } = InFolder::new().await;
+        let InFolder { store, place: folder } = InFolder::new().await;
         store.close().await.unwrap();
         rusqlite::Connection::open(file(&folder)).unwrap().execute_batch(harm).unwrap();
         for check in [SqliteCheck::Whole, SqliteCheck::Tables] {

@@ -9,13 +9,14 @@ use std::time::Duration;
 
 use awaitly_core::journal::{Header, Kind, Outcome, Payload, Record, Status, Timestamp, WaitEntry};
 use awaitly_core::store::{
-    DeleteIf, Due, DueQuery, Ending, Input, Opened, Operate, RunId, RunQuery, RunSummary, Store, StoreError,
-    StoredRun, Wait, WaitQuery, Waiting,
+    DeleteIf, Due, DueQuery, Durability, Ending, Input, Opened, Operate, RunId, RunQuery, RunSummary, Store,
+    StoreError, StoredRun, Wait, WaitQuery, Waiting,
 };
 use awaitly_persistence::{SqliteOptions, SqliteStore, Synchronous};
 use tempfile::TempDir;
 
-use super::{Durability, file, hold, request, run, value};
+use super::file;
+use crate::given::{hold, request, run_id, value};
 
 /// What a store says of everything in it, question by question.
 type Answers = BTreeMap<String, Result<Answer, StoreError>>;
@@ -33,11 +34,11 @@ const RUNS: usize = 24;
 const DELETED: usize = 10;
 
 fn deleted(number: usize) -> RunId {
-    run(&format!("deleted-{number}"))
+    run_id(&format!("deleted-{number}"))
 }
 
 fn id(number: usize) -> RunId {
-    run(&format!("order-{number}"))
+    run_id(&format!("order-{number}"))
 }
 
 /// A file with runs of each status, large and small values, questions, and pages that were freed.

@@ -1,25 +1,36 @@
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use awaitly_core::store::{Owner, Store, StoreError};
+use awaitly_core::store::{Durability, Owner, Store, StoreError};
 use awaitly_persistence::{SqliteOptions, SqliteStore};
 use futures_util::future::join_all;
 
-use super::{Durability, begin, file, hold, keys, request, value};
+use super::file;
+use crate::given::{append, begin, hold, keys, request, value};
+
+/// A value of 3000 bytes.
+fn text() -> String {
+    format!("\"{}\"", "x".repeat(2998))
+}
+
+/// Appends to a run until the store refuses. Returns the keys that it acknowledged, and the refusal.
+async fn fill(store: &SqliteStore) -> (Vec<String>, StoreError) {
+    let lease = begin(store, "order-42").await;
+    let mut acknowledged = Vec::new();
+    loop {
+        let key = format!("step-{}", acknowledged.len());
+        match append(store, &lease, value(&key, &text())).await {
+            Ok(()) => acknowledged.push(key),
+            Err(error) => return (acknowledged, error),
+        }
+    }
+}
 
 #[tokio::test]
 async fn a_full_store_says_so_and_keeps_what_it_acknowledged() {
     let folder = tempfile::tempdir().unwrap();
     let store = SqliteOptions::new().max_bytes(256 * 1024).open(file(&folder)).await.unwrap();
-    let lease = begin(&store, "order-42").await;
-    let text = format!("\"{}\"", "x".repeat(3000));
-    let mut acknowledged = Vec::new();
-    let error = loop {
-        let key = format!("step-{}", acknowledged.len());
-        match store.append(&lease, value(&key, &text), Durability::Sync).await {
-            Ok(()) => acknowledged.push(key),
-            Err(error) => break error,
-        }
-    };
+    let (acknowledged, error) = fill(&store).await;
     assert!(matches!(error, StoreError::Full { .. }), "{error}");
     assert!(acknowledged.len() > 10, "it was full after {}", acknowledged.len());
     assert_eq!(keys(&store, "order-42").await, acknowledged);
@@ -28,7 +39,7 @@ async fn a_full_store_says_so_and_keeps_what_it_acknowledged() {
     let store = SqliteStore::open(file(&folder)).await.unwrap();
     assert_eq!(keys(&store, "order-42").await, acknowledged);
     let lease = begin(&store, "order-42").await;
-    store.append(&lease, value("after", &text), Durability::Sync).await.unwrap();
+    store.append(&lease, value("after", &text()), Durability::Sync).await.unwrap();
 }
 
 #[tokio::test]
@@ -68,4 +79,35 @@ async fn a_take_over_that_did_not_fit_leaves_the_lease_where_it_was() {
     assert!(matches!(refused, Err(StoreError::Full { .. })), "{refused:?}");
     store.append(&lease, value("charge", "1"), Durability::Sync).await.unwrap();
     assert_eq!(keys(&store, "order-42").await, ["charge"]);
+}
+
+#[tokio::test]
+#[ignore = "the other process of the test below, started by it"]
+async fn with_little_space() {
+    let store = SqliteStore::open(std::env::var_os("FULL_PATH").expect("started by a test")).await.unwrap();
+    let (acknowledged, error) = fill(&store).await;
+    assert_eq!(keys(&store, "order-42").await, acknowledged);
+    println!("> {} records, then {error:?}", acknowledged.len());
+}
+
+#[tokio::test]
+#[cfg(unix)]
+async fn process_that_the_system_lets_write_no_more_keeps_acknowledged_records() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = Command::new("sh")
+        .args(["-c", "trap '' XFSZ; ulimit -f 400; exec \"$0\" \"$@\""])
+        .arg(std::env::current_exe().unwrap())
+        .args(["sqlite::full::with_little_space", "--exact", "--ignored", "--nocapture"])
+        .env("FULL_PATH", file(&folder))
+        .stderr(Stdio::inherit())
+        .output()
+        .unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(said.contains("then Full") || said.contains("then Unavailable"), "{said}");
+    let records: usize = said.split_once("> ").unwrap().1.split_once(' ').unwrap().0.parse().unwrap();
+    assert!(records > 10, "it was full after {records}");
+    let store = SqliteStore::open(file(&folder)).await.unwrap();
+    assert_eq!(keys(&store, "order-42").await.len(), records);
+    let lease = begin(&store, "order-42").await;
+    store.append(&lease, value("after", "1"), Durability::Sync).await.unwrap();
 }

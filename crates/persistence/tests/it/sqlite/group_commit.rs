@@ -2,12 +2,13 @@ use std::collections::BTreeSet;
 use std::sync::Mutex;
 use std::time::Duration;
 
-use awaitly_core::store::{Opened, Store, StoreError};
+use awaitly_core::store::{Durability, Opened, Store, StoreError};
 use awaitly_persistence::{SqliteOptions, SqliteStore};
 use futures_util::future::join_all;
 use proptest::prelude::*;
 
-use super::{Durability, InFolder, begin, file, hold, keys, request, value};
+use super::{InFolder, file};
+use crate::given::{begin, hold, is_busy, keys, request, value};
 
 #[tokio::test]
 async fn a_queue_of_one_place_lets_everyone_through() {
@@ -65,7 +66,7 @@ async fn a_lease_that_expired_without_a_successor_may_still_write() {
     let (lease, _) = hold(&fixture.store, request("order-42").ttl(Duration::ZERO)).await;
     fixture.store.append(&lease, value("charge", "1"), Durability::Sync).await.unwrap();
     fixture.store.renew(&lease, Duration::from_secs(60)).await.unwrap();
-    assert!(super::is_busy(&fixture.store, "order-42").await);
+    assert!(is_busy(&fixture.store, "order-42").await);
 }
 
 /// What one worker does to one run.

@@ -13,50 +13,49 @@ mod watching;
 
 use std::path::{Path, PathBuf};
 
-use awaitly_core::journal::{Kind, Outcome, Payload, Record, Refused};
-use awaitly_core::store::{Durability, Lease, Open, Opened, Owner, RunId, Store, StoreError, StoredRun};
+use awaitly_core::store::StoreError;
 use awaitly_persistence::SqliteStore;
-use awaitly_persistence::conformance::Fixture;
 use rusqlite::types::ValueRef;
 use tempfile::TempDir;
+
+use crate::place::{Place, Placed};
 
 mod conformance {
     use super::InFolder;
     awaitly_persistence::conformance_tests!(InFolder::new().await);
+    awaitly_persistence::closing_tests!(InFolder::new().await);
 }
 
 /// Two stores on one file, as in two processes.
 mod alternating {
-    use super::{SqliteStore, file};
     use crate::alternating::Alternating;
 
-    async fn two() -> Alternating<SqliteStore, tempfile::TempDir> {
-        let folder = tempfile::tempdir().unwrap();
-        let path = file(&folder);
-        Alternating::new(
-            [SqliteStore::open(&path).await.unwrap(), SqliteStore::open(&path).await.unwrap()],
-            folder,
-        )
-    }
-
-    awaitly_persistence::conformance_tests!(two().await);
+    awaitly_persistence::conformance_tests!(Alternating::<tempfile::TempDir>::new().await);
 }
 
-/// A store on a file of its own.
-struct InFolder {
-    store: SqliteStore,
-    folder: TempDir,
+type InFolder = Placed<TempDir>;
+
+impl Place for TempDir {
+    type Store = SqliteStore;
+
+    fn empty() -> Self {
+        tempfile::tempdir().unwrap()
+    }
+
+    async fn open(&self) -> SqliteStore {
+        SqliteStore::open(file(self)).await.unwrap()
+    }
 }
 
 impl InFolder {
-    async fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let store = SqliteStore::open(file(&folder)).await.unwrap();
-        Self { store, folder }
+    /// The same file, closed and opened again.
+    async fn reopen(self) -> Self {
+        self.store.close().await.unwrap();
+        Self { store: self.place.open().await, place: self.place }
     }
 
     fn file(&self) -> PathBuf {
-        file(&self.folder)
+        file(&self.place)
     }
 
     /// The same file through a connection that knows nothing of the store.
@@ -70,14 +69,6 @@ impl InFolder {
         assert_eq!(sql.0.execute(sql.1, []).unwrap(), 1);
         let checksum = sql.0.query_row(&format!("SELECT {RUN} FROM awaitly_runs"), [], checksum).unwrap();
         sql.0.execute("UPDATE awaitly_runs SET checksum = ?", [checksum]).unwrap();
-    }
-}
-
-impl Fixture for InFolder {
-    type Store = SqliteStore;
-
-    fn store(&self) -> &SqliteStore {
-        &self.store
     }
 }
 
@@ -109,39 +100,6 @@ fn checksum(row: &rusqlite::Row<'_>) -> rusqlite::Result<i32> {
 
 fn file(folder: &TempDir) -> PathBuf {
     folder.path().join("journals.db")
-}
-
-fn run(id: &str) -> RunId {
-    RunId::new(id).unwrap()
-}
-
-fn request(id: &str) -> Open {
-    Open::new(run(id), "checkout", Owner::unique())
-}
-
-fn value(key: &str, json: &str) -> Record {
-    let outcome = Outcome::from_parts(Kind::Value, Payload::from_stored(json));
-    Record { key: String::from(key).into(), outcome, input: None }
-}
-
-async fn hold(store: &impl Store, request: Open) -> (Lease, StoredRun) {
-    match store.open(request).await.unwrap() {
-        Opened::Held { lease, run, .. } => (lease, run),
-        other => panic!("expected the lease, got {other:?}"),
-    }
-}
-
-async fn begin(store: &impl Store, id: &str) -> Lease {
-    hold(store, request(id)).await.0
-}
-
-async fn is_busy(store: &impl Store, id: &str) -> bool {
-    matches!(store.open(request(id)).await.unwrap(), Opened::Refused(Refused::Busy { .. }))
-}
-
-async fn keys(store: &impl Store, id: &str) -> Vec<String> {
-    let stored = store.load(&run(id)).await.unwrap().unwrap();
-    stored.records.iter().map(|record| record.key.to_string()).collect()
 }
 
 /// The number that a variable of the environment gives; `usual` if it is not set.

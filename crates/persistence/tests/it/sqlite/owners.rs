@@ -2,13 +2,14 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use awaitly_core::store::{Store, StoreError};
+use awaitly_core::store::{Durability, Store, StoreError};
 use awaitly_persistence::SqliteStore;
 
-use super::{Durability, InFolder, begin, file, hold, is_busy, keys, request, value};
+use super::{InFolder, file};
+use crate::given::{begin, hold, is_busy, keys, request, value};
 
 fn folder(fixture: &InFolder) -> PathBuf {
-    fixture.folder.path().join("journals.db-owners")
+    fixture.place.path().join("journals.db-owners")
 }
 
 fn locks(fixture: &InFolder) -> Vec<PathBuf> {
@@ -17,7 +18,7 @@ fn locks(fixture: &InFolder) -> Vec<PathBuf> {
 
 #[tokio::test]
 async fn the_leases_of_a_closed_store_are_free_at_once() {
-    let InFolder { store, folder } = InFolder::new().await;
+    let InFolder { store, place: folder } = InFolder::new().await;
     hold(&store, request("order-42").ttl(Duration::from_secs(3600))).await;
     let other = SqliteStore::open(file(&folder)).await.unwrap();
     assert!(is_busy(&other, "order-42").await);
@@ -47,7 +48,7 @@ async fn the_locks_of_the_dead_are_removed_at_the_next_opening() {
 async fn a_link_to_the_file_is_the_same_store() {
     let fixture = InFolder::new().await;
     hold(&fixture.store, request("order-42").ttl(Duration::from_secs(3600))).await;
-    let link = fixture.folder.path().join("link.db");
+    let link = fixture.place.path().join("link.db");
     std::os::unix::fs::symlink(fixture.file(), &link).unwrap();
     let linked = SqliteStore::open(&link).await.unwrap();
     assert!(is_busy(&linked, "order-42").await, "the owner behind the link was taken for dead");
@@ -127,7 +128,7 @@ async fn copied_file_keeps_a_lease_until_its_time_is_over() {
     let fixture = InFolder::new().await;
     hold(&fixture.store, request("long").ttl(HOUR)).await;
     hold(&fixture.store, request("short").ttl(Duration::ZERO)).await;
-    let copy = fixture.folder.path().join("copy.db");
+    let copy = fixture.place.path().join("copy.db");
     fixture.sql().execute("VACUUM INTO ?", [copy.to_str().unwrap()]).unwrap();
     let copy = SqliteStore::open(copy).await.unwrap();
     assert!(is_busy(&copy, "long").await);
@@ -136,7 +137,7 @@ async fn copied_file_keeps_a_lease_until_its_time_is_over() {
 
 #[tokio::test]
 async fn leases_of_a_dead_store_are_free_after_its_lock_was_removed() {
-    let InFolder { store, folder } = InFolder::new().await;
+    let InFolder { store, place: folder } = InFolder::new().await;
     hold(&store, request("order-42").ttl(HOUR)).await;
     store.close().await.unwrap();
     // The first one removes the lock that was left, and must not leave a lease that nobody can judge.

@@ -5,10 +5,11 @@ use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
-use awaitly_core::store::Store;
+use awaitly_core::store::{Durability, Store};
 use awaitly_persistence::SqliteStore;
 
-use super::{Durability, InFolder, begin, file, hold, is_busy, keys, request, value};
+use super::{InFolder, file};
+use crate::given::{begin, hold, is_busy, keys, request, value};
 
 const HOUR: Duration = Duration::from_secs(3600);
 

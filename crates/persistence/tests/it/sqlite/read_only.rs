@@ -7,11 +7,12 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use awaitly_core::store::{Store, StoreError};
+use awaitly_core::store::{Durability, Store, StoreError};
 use awaitly_persistence::SqliteStore;
 use tempfile::TempDir;
 
-use super::{Durability, InFolder, begin, file, keys, open_error, value};
+use super::{InFolder, file, open_error};
+use crate::given::{begin, keys, value};
 
 const NOBODY: u32 = 65534;
 
@@ -28,7 +29,10 @@ async fn nobody() {
 /// What opening `path` says to somebody who is bound by permissions.
 fn opened_by_nobody(folder: &TempDir, path: &Path) -> String {
     let copy = folder.path().join("copy-of-this-test");
-    fs::copy(std::env::current_exe().unwrap(), &copy).unwrap();
+    // Another process copies: a thread of this one that starts a process hands it every file that is open for writing,
+    // and the system executes no such file.
+    let copied = Command::new("cp").arg(std::env::current_exe().unwrap()).arg(&copy).status().unwrap();
+    assert!(copied.success());
     let mut command = Command::new(copy);
     command
         .args(["sqlite::read_only::nobody", "--exact", "--ignored", "--nocapture"])
@@ -42,7 +46,7 @@ fn opened_by_nobody(folder: &TempDir, path: &Path) -> String {
 }
 
 async fn filled() -> TempDir {
-    let InFolder { store, folder } = InFolder::new().await;
+    let InFolder { store, place: folder } = InFolder::new().await;
     let lease = begin(&store, "order-42").await;
     store.append(&lease, value("charge", "1"), Durability::Sync).await.unwrap();
     store.close().await.unwrap();

@@ -1,24 +1,111 @@
+use std::fs;
+use std::time::Duration;
+
 use awaitly_core::journal::{Payload, Status};
-use awaitly_core::store::{Ending, Open, Owner, RunId, Store};
+use awaitly_core::store::{
+    Answer, Answered, Cancelled, DueQuery, Durability, Ending, Input, Open, Operate, Owner, RunId, RunQuery,
+    RunSummary, Store, StoredRun, Wait, WaitQuery,
+};
 use awaitly_persistence::SqliteStore;
 use futures_util::future::join_all;
 
-use super::{Durability, InFolder, begin, file, keys, run, value};
+use super::{InFolder, file};
+use crate::given::{begin, hold, keys, load, question, request, run_id, value};
+
+/// A run of each status, each with records, an input and two questions. The run that waits has one answer, and the running
+/// one is to be cancelled.
+async fn fill(store: &SqliteStore) {
+    for status in Status::ALL {
+        let input = Input::of(&("tea", status.as_str())).unwrap();
+        let (lease, _) = hold(store, request(status.as_str()).version(3).input(input)).await;
+        for key in ["reserve", "charge"] {
+            store.append(&lease, value(key, "1"), Durability::Sync).await.unwrap();
+        }
+        store.replace(&lease, value("reserve", "{\"id\": [7]}"), Durability::Batched).await.unwrap();
+        for (key, expires_in) in [("manager", Some(Duration::from_secs(3600))), ("director", None)] {
+            store.wait(&lease, Wait { expires_in, ..question(key, key) }).await.unwrap();
+        }
+        if status == Status::Running {
+            assert_eq!(store.cancel(&run_id("running")).await.unwrap(), Cancelled::Requested);
+            continue;
+        }
+        let outcome = status.has_ended().then(|| value("", "\"the end\"").outcome);
+        let ending = Ending { outcome, failed_on: vec!["charge".into()], ..Ending::new(status) };
+        store.finish(&lease, ending).await.unwrap();
+    }
+    let answer = Answer::new(run_id("waiting"), "manager", value("", "true").outcome);
+    assert_eq!(store.answer(answer).await.unwrap(), Answered::Taken);
+}
+
+async fn all(store: &SqliteStore) -> Vec<StoredRun> {
+    join_all(Status::ALL.map(async |status| load(store, status.as_str()).await)).await
+}
 
 #[tokio::test]
-async fn a_run_is_what_it_was_after_the_store_was_dropped() {
-    let InFolder { store, folder } = InFolder::new().await;
-    let lease = begin(&store, "order-42").await;
-    for key in ["reserve", "charge"] {
-        store.append(&lease, value(key, "{\"id\":7}"), Durability::Sync).await.unwrap();
-    }
-    let before = store.load(&run("order-42")).await.unwrap().unwrap();
-    store.close().await.unwrap();
-    let store = SqliteStore::open(file(&folder)).await.unwrap();
-    assert_eq!(store.load(&run("order-42")).await.unwrap().unwrap(), before);
-    let lease = begin(&store, "order-42").await;
+async fn reopened_store_keeps_runs_of_every_status() {
+    let fixture = InFolder::new().await;
+    fill(&fixture.store).await;
+    let before = all(&fixture.store).await;
+    let due = fixture.store.due(DueQuery::new()).await.unwrap();
+    assert_eq!(due.len(), 1, "the waiting run was answered, the running one is held");
+    let mut listed = fixture.store.list(RunQuery::new()).await.unwrap();
+    let waiting = fixture.store.waiting(WaitQuery::new()).await.unwrap();
+    assert_eq!(waiting.items.len(), 3);
+
+    let InFolder { store, place: _folder } = fixture.reopen().await;
+    assert_eq!(all(&store).await, before);
+    listed.items.iter_mut().for_each(|run| run.held = false);
+    assert_eq!(store.list(RunQuery::new()).await.unwrap(), listed);
+    assert_eq!(store.waiting(WaitQuery::new()).await.unwrap(), waiting);
+    assert_eq!(store.due(DueQuery::new()).await.unwrap().len(), 2, "no run is held any more");
+    let (lease, _) = hold(&store, request("running").version(3)).await;
+    assert!(store.renew(&lease, Duration::ZERO).await.unwrap().cancel);
     store.append(&lease, value("a later key that sorts first", "1"), Durability::Sync).await.unwrap();
-    assert_eq!(keys(&store, "order-42").await, ["reserve", "charge", "a later key that sorts first"]);
+    let expected = ["charge", "reserve", "a later key that sorts first"];
+    assert_eq!(keys(&store, "running").await, expected);
+}
+
+#[tokio::test]
+async fn input_of_nothing_is_an_input() {
+    let fixture = InFolder::new().await;
+    let (_, run) = hold(&fixture.store, request("order-42").input(Input::of(&()).unwrap())).await;
+    assert!(run.input.is_some());
+    let fixture = fixture.reopen().await;
+    assert_eq!(load(&fixture.store, "order-42").await, run);
+}
+
+#[tokio::test]
+async fn reopened_store_continues_a_list_and_puts_new_runs_first() {
+    let fixture = InFolder::new().await;
+    for number in 0..5 {
+        begin(&fixture.store, &number.to_string()).await;
+    }
+    let page = fixture.store.list(RunQuery::new().limit(2)).await.unwrap();
+    let InFolder { store, place: _folder } = fixture.reopen().await;
+    begin(&store, "new").await;
+    let rest = store.list(RunQuery::new().after(page.next.unwrap())).await.unwrap();
+    let ids = |items: &[RunSummary]| items.iter().map(|run| run.run.to_string()).collect::<Vec<_>>();
+    assert_eq!(ids(&page.items), ["4", "3"]);
+    assert_eq!(ids(&rest.items), ["2", "1", "0"]);
+    assert_eq!(ids(&store.list(RunQuery::new().limit(2)).await.unwrap().items), ["new", "4"]);
+}
+
+#[tokio::test]
+async fn copy_of_the_files_holds_batched_records() {
+    let fixture = InFolder::new().await;
+    let lease = begin(&fixture.store, "order-42").await;
+    for number in 0..10 {
+        let durability = if number % 3 == 2 { Durability::Sync } else { Durability::Batched };
+        fixture.store.append(&lease, value(&number.to_string(), "1"), durability).await.unwrap();
+    }
+    let before = load(&fixture.store, "order-42").await;
+    assert_eq!(before.records.len(), 10);
+    // A copy is what another process finds after a kill.
+    let copy = tempfile::tempdir().unwrap();
+    for name in ["journals.db", "journals.db-wal"] {
+        fs::copy(fixture.place.path().join(name), copy.path().join(name)).unwrap();
+    }
+    assert_eq!(load(&SqliteStore::open(file(&copy)).await.unwrap(), "order-42").await, before);
 }
 
 #[tokio::test]
@@ -79,14 +166,20 @@ async fn hostile_text_is_only_ever_a_value() {
         "../../x\n;",
         "?1 :a $b @c",
         "`[x]`",
+        "..",
+        "/etc/passwd",
+        "A",
+        "\\",
+        "\r\n",
+        " ",
         "🫖'",
         "x'00'",
     ];
-    let InFolder { store, folder } = InFolder::new().await;
+    let InFolder { store, place: folder } = InFolder::new().await;
     for text in hostile {
-        let input = awaitly_core::store::Input::of(text).unwrap();
+        let input = Input::of(text).unwrap();
         let open = Open::new(RunId::new(text).unwrap(), text, Owner::new(text)).input(input);
-        let (lease, _) = super::hold(&store, open).await;
+        let (lease, _) = hold(&store, open).await;
         for key in hostile {
             store
                 .append(&lease, value(key, Payload::encode(text).unwrap().as_str()), Durability::Sync)
@@ -103,7 +196,7 @@ async fn hostile_text_is_only_ever_a_value() {
     store.close().await.unwrap();
     let store = SqliteStore::open(file(&folder)).await.unwrap();
     for text in hostile {
-        let stored = store.load(&run(text)).await.unwrap().unwrap();
+        let stored = store.load(&run_id(text)).await.unwrap().unwrap();
         assert_eq!(&*stored.header.workflow, text);
         assert_eq!(stored.header.failed_on, hostile.map(awaitly_core::journal::Key::from));
         assert_eq!(stored.input.unwrap().decode::<String>().unwrap(), text);
@@ -118,7 +211,7 @@ async fn hostile_text_is_only_ever_a_value() {
 async fn upgraded_file_takes_the_leases_of_older_processes() {
     let folder = tempfile::tempdir().unwrap();
     let corpus = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/corpus/sqlite-2.db");
-    std::fs::copy(corpus, file(&folder)).unwrap();
+    fs::copy(corpus, file(&folder)).unwrap();
     let older = rusqlite::Connection::open(file(&folder)).unwrap();
     let taken = "UPDATE awaitly_runs SET token = 5, owner = 'older', owner_lock = 'older.lock', lease_until = ? \
         WHERE run_id = 'order-running'";
@@ -127,8 +220,8 @@ async fn upgraded_file_takes_the_leases_of_older_processes() {
     let held = "SELECT count(*) FROM awaitly_runs WHERE token = 5 AND owner IS NOT NULL";
     assert_eq!(older.query_row(held, [], |row| row.get::<_, i64>(0)).unwrap(), 0);
     assert!(older.execute(taken, [i64::MAX]).is_err(), "an older process takes no lease any more");
-    let mut request = super::request("order-running");
+    let mut request = request("order-running");
     request.version = 2;
-    let (lease, _) = super::hold(&store, request).await;
+    let (lease, _) = hold(&store, request).await;
     assert_eq!(lease.token(), 7);
 }

@@ -6,13 +6,14 @@ use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use awaitly_core::store::{DueQuery, Lease, Operate, Store, StoreError};
+use awaitly_core::store::{DueQuery, Durability, Lease, Operate, Store, StoreError};
 use awaitly_persistence::{SqliteOptions, SqliteStore};
 
-use super::{Durability, InFolder, begin, file, keys, request, value};
+use super::{InFolder, file};
+use crate::given::{begin, keys, request, value};
 
 fn log(fixture: &InFolder) -> PathBuf {
-    fixture.folder.path().join("journals.db-wal")
+    fixture.place.path().join("journals.db-wal")
 }
 
 /// A store whose file has a run of a few hundred records, of which some are in the log only.
@@ -82,13 +83,13 @@ async fn removed_log_refuses_every_later_write() {
 #[cfg(unix)]
 async fn replaced_file_refuses_every_later_write() {
     let copy = |fixture: &InFolder| {
-        let copy = fixture.folder.path().join("copy.db");
+        let copy = fixture.place.path().join("copy.db");
         assert!(Command::new("cp").args([&fixture.file(), &copy]).status().unwrap().success());
         fs::rename(copy, fixture.file()).unwrap();
     };
     assert_refused_after(copy, is_gone).await;
     let another = |fixture: &InFolder| {
-        fs::rename(fixture.file(), fixture.folder.path().join("moved.db")).unwrap();
+        fs::rename(fixture.file(), fixture.place.path().join("moved.db")).unwrap();
         fs::write(fixture.file(), "").unwrap();
     };
     assert_refused_after(another, is_gone).await;
@@ -98,7 +99,7 @@ async fn replaced_file_refuses_every_later_write() {
 #[cfg(unix)]
 async fn file_that_came_back_takes_writes_again() {
     let (fixture, lease) = filled().await;
-    let elsewhere = fixture.folder.path().join("elsewhere.db");
+    let elsewhere = fixture.place.path().join("elsewhere.db");
     fs::rename(fixture.file(), &elsewhere).unwrap();
     assert!(fixture.store.append(&lease, value("while it was away", "1"), Durability::Sync).await.is_err());
     fs::rename(elsewhere, fixture.file()).unwrap();

@@ -1,0 +1,355 @@
+//! The requests to the thread that writes, each with its answer.
+
+use std::time::Duration;
+
+use awaitly_core::journal::{Header, Key, Outcome, Payload, Record, Refused, Settling, Timestamp};
+use awaitly_core::store::{
+    Answer, Answered, Cancelled, Cancelling, DeleteIf, Due, DueQuery, Durability, Ending, Imported, Lease,
+    Open, Renewed, Rewrite, RunId, StoredRun, Wait,
+};
+
+use super::apply::Batch;
+use super::error::Failure;
+use super::op::{Asked, Op, Request};
+use crate::group::Sender;
+
+/// Asks for the lease of a run.
+#[derive(Debug)]
+pub(super) struct Admit {
+    pub(super) request: Box<Open>,
+    pub(super) back: Sender<Op>,
+}
+
+/// The answer to [`Admit`].
+#[derive(Debug)]
+pub(super) enum Admitted {
+    /// The caller has the run. The rest is as it was before.
+    Held {
+        lease: Unclaimed,
+        now: Timestamp,
+        found: Found,
+        header: Header,
+        input: Option<Payload>,
+    },
+    Ended(Header),
+    Refused(Refused),
+}
+
+/// What a run has beside its header.
+#[derive(Debug)]
+pub(super) enum Found {
+    /// It has just begun.
+    Nothing,
+    /// It may have records and entries that wait, which are read next.
+    Records,
+}
+
+/// A lease on its way to the caller. If the caller drops its future before the lease arrives, the lease is given back,
+/// wherever it is then.
+#[derive(Debug)]
+pub(super) struct Unclaimed {
+    lease: Lease,
+    /// `None`: the lease is not committed yet, or it has arrived.
+    back: Option<Sender<Op>>,
+}
+
+/// A write by the holder of a lease.
+#[derive(Debug)]
+pub(super) struct Write {
+    pub(super) lease: Lease,
+    pub(super) change: Change,
+}
+
+#[derive(Debug)]
+pub(super) enum Change {
+    Append(Record, Durability),
+    Replace(Record, Durability),
+    Wait(Wait),
+    Revive(Vec<Key>),
+    Rewrite(Box<Rewrite>),
+    Finish(Box<Ending>),
+}
+
+#[derive(Debug)]
+pub(super) struct Settle {
+    pub(super) lease: Lease,
+    pub(super) record: Record,
+    pub(super) settling: Settling,
+}
+
+#[derive(Debug)]
+pub(super) struct Renew {
+    pub(super) lease: Lease,
+    pub(super) ttl: Duration,
+}
+
+#[derive(Debug)]
+pub(super) struct Release(pub(super) Lease);
+
+#[derive(Debug)]
+pub(super) struct Cancel {
+    pub(super) run: RunId,
+    pub(super) cancelling: Cancelling,
+}
+
+#[derive(Debug)]
+pub(super) struct Delete {
+    pub(super) runs: Vec<RunId>,
+    pub(super) condition: DeleteIf,
+}
+
+#[derive(Debug)]
+pub(super) struct Import {
+    pub(super) run: RunId,
+    pub(super) stored: Box<StoredRun>,
+}
+
+// Opening, renewing and releasing need to be seen by other processes, which they are once they are committed, but not to
+// outlive the system: after its crash every owner is dead, and a run that was opened and recorded nothing begins, or is
+// taken over, once more.
+
+impl Request for Admit {
+    type Answer = Box<Admitted>;
+
+    const LEASES: bool = true;
+    // There would be no one to give the lease back.
+    const NEEDS_CALLER: bool = true;
+
+    fn apply(&self, batch: &mut Batch<'_>) -> Result<Self::Answer, Failure> {
+        batch.open(&self.request).map(Box::new)
+    }
+
+    fn committed(&self, mut answer: Self::Answer) -> Self::Answer {
+        if let Admitted::Held { lease, .. } = &mut *answer {
+            lease.back = Some(self.back.clone());
+        }
+        answer
+    }
+
+    fn must_be_durable(&self) -> bool {
+        false
+    }
+
+    fn bytes(&self) -> usize {
+        self.request.input.as_ref().map_or(0, |input| input.payload.len())
+    }
+}
+
+impl Request for Write {
+    type Answer = ();
+
+    fn apply(&self, batch: &mut Batch<'_>) -> Result<(), Failure> {
+        batch.change(&self.lease, &self.change)
+    }
+
+    fn must_be_durable(&self) -> bool {
+        !matches!(
+            self.change,
+            Change::Append(_, Durability::Batched) | Change::Replace(_, Durability::Batched)
+        )
+    }
+
+    fn wakes(&self) -> bool {
+        matches!(self.change, Change::Revive(_) | Change::Finish(_))
+    }
+
+    fn bytes(&self) -> usize {
+        match &self.change {
+            Change::Append(record, _) | Change::Replace(record, _) => size(record),
+            Change::Wait(wait) => wait.request.len(),
+            Change::Rewrite(rewrite) => rewrite.contents.records.iter().map(size).sum(),
+            Change::Finish(ending) => ending.outcome.as_ref().map_or(0, |outcome| outcome.payload().len()),
+            Change::Revive(_) => 0,
+        }
+    }
+}
+
+impl Request for Settle {
+    type Answer = Option<Outcome>;
+
+    fn apply(&self, batch: &mut Batch<'_>) -> Result<Self::Answer, Failure> {
+        batch.close_entry(&self.lease, &self.record, self.settling)
+    }
+}
+
+impl Request for Renew {
+    type Answer = Renewed;
+
+    const LEASES: bool = true;
+
+    fn apply(&self, batch: &mut Batch<'_>) -> Result<Renewed, Failure> {
+        batch.renew(&self.lease, self.ttl)
+    }
+
+    fn must_be_durable(&self) -> bool {
+        false
+    }
+}
+
+impl Request for Release {
+    type Answer = ();
+
+    /// A lease that is not held any more has nothing to release, and no caller waits for that.
+    fn apply(&self, batch: &mut Batch<'_>) -> Result<(), Failure> {
+        batch.release(&self.0)
+    }
+
+    fn must_be_durable(&self) -> bool {
+        false
+    }
+
+    fn wakes(&self) -> bool {
+        true
+    }
+}
+
+impl Request for Box<Answer> {
+    type Answer = Answered;
+
+    fn apply(&self, batch: &mut Batch<'_>) -> Result<Answered, Failure> {
+        batch.answer(self)
+    }
+
+    fn wakes(&self) -> bool {
+        true
+    }
+
+    fn bytes(&self) -> usize {
+        self.outcome.payload().len()
+    }
+}
+
+impl Request for Cancel {
+    type Answer = Cancelled;
+
+    fn apply(&self, batch: &mut Batch<'_>) -> Result<Cancelled, Failure> {
+        batch.cancel(&self.run, self.cancelling)
+    }
+
+    fn wakes(&self) -> bool {
+        true
+    }
+}
+
+impl Request for Delete {
+    type Answer = Vec<RunId>;
+
+    fn apply(&self, batch: &mut Batch<'_>) -> Result<Self::Answer, Failure> {
+        batch.delete(&self.runs, self.condition)
+    }
+}
+
+impl Request for Import {
+    type Answer = Imported;
+
+    fn apply(&self, batch: &mut Batch<'_>) -> Result<Imported, Failure> {
+        batch.import(&self.run, &self.stored)
+    }
+
+    fn wakes(&self) -> bool {
+        true
+    }
+
+    fn bytes(&self) -> usize {
+        self.stored.records.iter().map(size).sum()
+    }
+}
+
+/// Asked of the thread that writes, since it alone knows which owners are alive.
+impl Request for DueQuery {
+    type Answer = Vec<Due>;
+
+    fn apply(&self, batch: &mut Batch<'_>) -> Result<Self::Answer, Failure> {
+        batch.due(self)
+    }
+
+    fn must_be_durable(&self) -> bool {
+        false
+    }
+}
+
+fn size(record: &Record) -> usize {
+    record.key.len() + record.outcome.payload().len()
+}
+
+impl Unclaimed {
+    pub(super) const fn new(lease: Lease) -> Self {
+        Self { lease, back: None }
+    }
+
+    pub(super) const fn slot(&self) -> i64 {
+        self.lease.slot()
+    }
+
+    /// The lease, which the caller gives back from now on.
+    pub(super) fn claim(mut self) -> Lease {
+        self.back = None;
+        self.lease.clone()
+    }
+}
+
+impl Drop for Unclaimed {
+    fn drop(&mut self) {
+        if let Some(back) = self.back.take() {
+            // If the thread has ended, so have all its leases.
+            back.send(Asked::new(Release(self.lease.clone()), None).into());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use awaitly_core::journal::{Contents, Kind, Status};
+    use awaitly_core::store::Owner;
+
+    use super::*;
+    use crate::group::queue;
+
+    fn lease() -> Lease {
+        Lease::new(RunId::new("order-42").unwrap(), 1, 1)
+    }
+
+    fn write(change: Change) -> Write {
+        Write { lease: lease(), change }
+    }
+
+    #[test]
+    fn lease_that_does_not_arrive_is_given_back_once_it_is_committed() {
+        let (back, mut queue) = queue(1);
+        let admit = Admit {
+            request: Box::new(Open::new(RunId::new("order-42").unwrap(), "checkout", Owner::unique())),
+            back: back.clone(),
+        };
+        drop(back);
+        let held = || {
+            let header = Header::new("checkout".into(), 1, Status::Running, Timestamp::default());
+            let (lease, now) = (Unclaimed::new(lease()), Timestamp::default());
+            Box::new(Admitted::Held { lease, now, found: Found::Nothing, header, input: None })
+        };
+        let claimed = match *admit.committed(held()) {
+            Admitted::Held { lease, .. } => lease.claim(),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(claimed, lease());
+        drop(held());
+        drop(admit.committed(held()));
+        drop(admit);
+        let mut ops = Vec::new();
+        assert!(queue.blocking_take(&mut ops));
+        assert!(matches!(ops.as_slice(), [Op::Release(release)] if release.request.0 == lease()), "{ops:?}");
+        assert!(!queue.blocking_take(&mut ops));
+    }
+
+    #[test]
+    fn what_a_body_acts_on_waits_for_the_disk_and_a_lease_does_not() {
+        let outcome = Outcome::from_parts(Kind::Value, Payload::from_stored("1"));
+        let record = Record { key: "a".into(), outcome, input: None };
+        assert!(write(Change::Append(record.clone(), Durability::Sync)).must_be_durable());
+        assert!(!write(Change::Append(record, Durability::Batched)).must_be_durable());
+        let rewrite = Rewrite::new(1, Contents::default(), []);
+        assert!(write(Change::Rewrite(Box::new(rewrite))).must_be_durable());
+        assert!(write(Change::Finish(Box::new(Ending::new(Status::Waiting)))).must_be_durable());
+        assert!(!Renew { lease: lease(), ttl: Duration::ZERO }.must_be_durable());
+        assert!(!Release(lease()).must_be_durable());
+    }
+}
