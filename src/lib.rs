@@ -99,6 +99,8 @@ mod _documentation {
     mod coming_from_awaitly {}
     #[doc = include_str!("../docs/operating.md")]
     mod operating {}
+    #[doc = include_str!("../docs/recipes.md")]
+    mod recipes {}
     #[doc = include_str!("../docs/resilience.md")]
     mod resilience {}
     #[doc = include_str!("../docs/saga.md")]
