@@ -1,58 +1,69 @@
-//! Typed steps for fallible async calls: retries, timeouts and a trace; name a store, and the same code
+//! Wrap each fallible async call in a step: get typed errors, retries, timeouts and a trace. Name a store, and the same code
 //! survives `kill -9`.
 //!
 //! ```
 //! use awaitly::clock::{ms, secs};
-//! use awaitly::{Retry, RunError, run, step};
+//! use awaitly::persistence::SqliteStore;
+//! use awaitly::{DurableRun, Retry, RunError, Workflow, step};
+//! use serde::{Deserialize, Serialize};
 //!
-//! #[derive(Debug, thiserror::Error)]
-//! enum QuoteError {
-//!     #[error("no such symbol")]
-//!     Unknown(#[from] UnknownSymbol),
+//! #[derive(Debug, Serialize, Deserialize, thiserror::Error)]
+//! enum OrderError {
 //!     #[error(transparent)]
-//!     Run(#[from] RunError), // timeouts, refusals, cancellation
+//!     Stock(#[from] SoldOut),
+//!     #[error(transparent)]
+//!     Run(#[from] RunError), // timeouts, refusals, cancellations
 //! }
-//! # #[derive(Debug, thiserror::Error)]
-//! # #[error("unknown")]
-//! # struct UnknownSymbol;
-//! # async fn price(symbol: &str) -> Result<u64, UnknownSymbol> { Ok(symbol.len() as u64) }
+//! # #[derive(Debug, Serialize, Deserialize, thiserror::Error)]
+//! # #[error("sold out")]
+//! # struct SoldOut;
+//! # async fn reserve(sku: &str) -> Result<u64, SoldOut> { Ok(sku.len() as u64) }
+//! # async fn charge(hold: u64, _key: String) -> Result<u64, RunError> { Ok(hold * 100) }
 //!
-//! # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
-//! let quote = run(async |run| {
-//!     let tea = step!(run, price("TEA"));
-//!     let mug = step!(run, "mug", retry = Retry::exponential(ms(50)), timeout = secs(2), price("MUG"));
-//!     Ok::<_, QuoteError>(tea + mug)
-//! })
-//! .await;
-//! assert_eq!(quote.unwrap(), 6);
-//! # });
+//! async fn order(run: &DurableRun, sku: &str) -> Result<u64, OrderError> {
+//!     let hold = step!(run, reserve(sku));
+//!     let key = run.idempotency_key("charge");
+//!     let retry = Retry::exponential(ms(50)).attempts(3);
+//!     Ok(step!(run, "charge", retry = retry, timeout = secs(2), charge(hold, key.clone())))
+//! }
+//!
+//! # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let folder = tempfile::tempdir()?;
+//! # let file = folder.path().join("orders.db");
+//! let orders = Workflow::new("order").store(SqliteStore::open(&file).await?);
+//! let paid = orders.run("order-42", async |run| order(run, "tea").await).await?;
+//!
+//! // A second call, also in another process and after a crash, executes no step that the store has recorded.
+//! let again = orders.run("order-42", async |run| order(run, "tea").await).await?;
+//! assert_eq!((paid, again), (300, 300));
+//! # Ok(())
+//! # }
 //! ```
 //!
-//! A failing step returns from the function around it, as `?` would, with that function's own error type. Give
-//! the run a name and a store, by way of a [`Workflow`], and the outcome of every step is recorded before your
-//! code sees it; the same call after a crash goes on from there.
+//! `step!` returns from the surrounding function if the step fails, as `?` does, with the function's own error type. Without a
+//! store, [`run`](fn@run)`(async |run| ..)` executes the same steps in memory.
 //!
-//! # Where things are
+//! # Modules and types
 //!
-//! | | |
+//! | item | purpose |
 //! | --- | --- |
-//! | [`run`](fn@run), [`Run`], [`DurableRun`] | a run, and the handle from which its steps are built |
-//! | [`step!`], [`parallel!`], [`race!`], [`Run::each`] | steps, one and several at once |
-//! | [`Retry`], [`retry`] | what follows a failed attempt |
-//! | [`guard`] | what an attempt passes through |
-//! | [`Workflow`] | durable runs: name, version, store, observers, hooks |
-//! | [`Error`], [`RunError`], [`FromStep`] | what can go wrong, and how it becomes yours |
-//! | [`event`] | watching |
-//! | [`journal`], [`store`] | what is recorded, and the trait that stores implement |
-#![cfg_attr(feature = "persistence", doc = "| [`persistence`] | the stores |")]
+//! | [`run`](fn@run), [`Run`], [`DurableRun`] | a run, and the handle that builds its steps |
+//! | [`step!`], [`parallel!`], [`race!`], [`Run::each`] | one step, and several at once |
+//! | [`Retry`], [`retry`] | further attempts after a failure |
+//! | [`guard`] | admission of attempts: breakers, limiters and your own guards |
+//! | [`Workflow`] | the settings of durable runs: name, version, store, observers, hooks |
+//! | [`Error`], [`RunError`], [`FromStep`] | failures, and their conversion into your error type |
+//! | [`event`] | events and their observers |
+//! | [`journal`], [`store`] | recorded outcomes, and the trait that stores implement |
+#![cfg_attr(feature = "persistence", doc = "| [`persistence`] | stores: memory, SQLite, PostgreSQL, Redis |")]
 #![cfg_attr(
     feature = "resilience",
     doc = "| [`resilience`] | circuit breaker, limiters, throttle, cache, policies |"
 )]
-#![cfg_attr(feature = "hitl", doc = "| [`hitl`] | runs that ask people, and wait for them |")]
-#![cfg_attr(feature = "saga", doc = "| [`saga`] | steps that are undone when a later one fails |")]
-#![cfg_attr(feature = "testing", doc = "| [`testing`] | tests that own time, outcomes and crashes |")]
-//! | [`collect`], [`resource`], [`clock`] | many results into one, resources given back, time |
+#![cfg_attr(feature = "hitl", doc = "| [`hitl`] | approvals and other answers from outside |")]
+#![cfg_attr(feature = "saga", doc = "| [`saga`] | compensation of completed steps if a later step fails |")]
+#![cfg_attr(feature = "testing", doc = "| [`testing`] | tests that control time, outcomes and crashes |")]
+//! | [`collect`], [`resource`], [`clock`] | combining results, releasing resources, time |
 //!
 //! # Features
 //!
@@ -63,9 +74,9 @@
 //! | `postgres` | `persistence::PostgresStore`; also `persistence` | no |
 //! | `redis` | `persistence::RedisStore`; also `persistence` | no |
 //! | `resilience` | `resilience`: circuit breaker, limiters, adaptive throttle, cache, hedge, policies | no |
-//! | `saga` | `saga`: steps that are undone when a later one fails | no |
-//! | `hitl` | `hitl`: runs that ask people: approvals, callbacks, an inbox | no |
-//! | `http` | `hitl::http`: the inbox over HTTP, requests that become runs; also `hitl` | no |
+//! | `saga` | `saga`: compensation of completed steps | no |
+//! | `hitl` | `hitl`: approvals, callbacks, an inbox | no |
+//! | `http` | `hitl::http`: the inbox over HTTP, requests that start runs; also `hitl` | no |
 //! | `webhook` | `hitl::WebhookNotifier`: notices as signed HTTP requests; also `hitl` | no |
 //! | `testing` | `testing`: scripts, virtual time, crash-everywhere; for `dev-dependencies`; also `persistence` | no |
 //! | `tower` | `resilience::tower`: the guards as layers; also `resilience` | no |
@@ -89,7 +100,7 @@ pub use awaitly_saga as saga;
 #[cfg(feature = "testing")]
 pub use awaitly_testing as testing;
 
-/// Long texts, so that their code is compiled.
+/// The pages in `docs/`, so that the compiler checks their code.
 #[cfg(all(doctest, feature = "full"))]
 mod _documentation {
     #[doc = include_str!("../docs/approvals.md")]
@@ -98,6 +109,8 @@ mod _documentation {
     mod coming_from_awaitly {}
     #[doc = include_str!("../docs/operating.md")]
     mod operating {}
+    #[doc = include_str!("../docs/recipes.md")]
+    mod recipes {}
     #[doc = include_str!("../docs/resilience.md")]
     mod resilience {}
     #[doc = include_str!("../docs/saga.md")]

@@ -5,7 +5,7 @@ use anyhow::{Context, Result};
 use crate::command;
 use crate::parts::Parts;
 use crate::workspace::Workspace;
-use crate::{arrows, licences};
+use crate::{arrows, licences, prose};
 
 /// What to check beyond the usual.
 #[derive(clap::Args)]
@@ -16,17 +16,35 @@ pub(crate) struct Options {
     /// what it says changes from day to day without any change here.
     #[arg(long)]
     advisories: bool,
+
+    /// The parts to check: `format`, `clippy`, `docs`, `arrows`, `prose`, `licences`; all unless named.
+    #[arg(value_name = "PART", value_parser = PARTS)]
+    names: Vec<String>,
 }
 
-/// Runs every check, and says at the end which failed.
+const PARTS: [&str; 6] = ["format", "clippy", "docs", "arrows", "prose", "licences"];
+
+impl Options {
+    fn wants(&self, part: &str) -> bool {
+        self.names.is_empty() || self.names.iter().any(|name| name == part)
+    }
+}
+
+/// Runs the checks, and prints at the end which ones failed.
 pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
     let mut parts = Parts::default();
-    parts.run("format", || format(workspace));
-    parts.run("clippy, all features", || clippy_all(workspace));
-    parts.run("clippy, default features", || clippy_each(workspace));
-    parts.run("docs", || docs(workspace));
-    parts.run("arrows", || arrows::check(workspace));
-    parts.run("licences", || licences::check(workspace, options.advisories));
+    let mut run = |part: &str, name: &str, check: &dyn Fn() -> Result<()>| {
+        if options.wants(part) {
+            parts.run(name, check);
+        }
+    };
+    run("format", "format", &|| format(workspace));
+    run("clippy", "clippy, all features", &|| clippy_all(workspace));
+    run("clippy", "clippy, default features", &|| clippy_each(workspace));
+    run("docs", "docs", &|| docs(workspace));
+    run("arrows", "arrows", &|| arrows::check(workspace));
+    run("prose", "prose", &|| prose::check(workspace));
+    run("licences", "licences", &|| licences::check(workspace, options.advisories));
     parts.finish()
 }
 

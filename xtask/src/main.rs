@@ -17,6 +17,7 @@ mod dependencies;
 mod licences;
 mod needs;
 mod parts;
+mod prose;
 mod services;
 mod slowest;
 mod suites;
@@ -52,7 +53,7 @@ enum Xtask {
     /// when one fails; the slowest ten tests and a summary with the time of each part come last.
     Test,
 
-    /// Check format, lints, docs, arrows between crates, and licences.
+    /// Check format, lints, docs, arrows between crates, prose, and licences.
     ///
     /// This is what CI asks of a change besides its tests. `cargo-deny`, which checks the
     /// licences, is installed when it is missing.

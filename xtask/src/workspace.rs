@@ -33,6 +33,11 @@ impl Workspace {
         Ok(Self { root: root.to_path_buf() })
     }
 
+    /// Returns the project's root folder.
+    pub(crate) fn root(&self) -> &Path {
+        &self.root
+    }
+
     /// The folder that cargo builds into: `target`, unless `CARGO_TARGET_DIR` or a configuration names another one.
     pub(crate) fn target(&self) -> Result<PathBuf> {
         target(&command::read(&mut self.metadata())?)

@@ -1,7 +1,7 @@
-//! Time, from one place: [`SystemClock`] as a rule, [`VirtualClock`] in tests.
+//! The source of time: [`SystemClock`] in programs, [`VirtualClock`] in tests.
 //!
-//! Everything in the library that asks what time it is or waits asks a [`Clock`], so that a test that
-//! owns the clock owns all timeouts, backoffs and sleeps.
+//! The library reads time and waits through a [`Clock`] only. Therefore a test that controls the clock controls all timeouts,
+//! backoffs and sleeps.
 
 mod system;
 mod virtual_clock;
@@ -14,62 +14,67 @@ use std::time::{Duration, Instant, SystemTime};
 pub use system::SystemClock;
 pub use virtual_clock::VirtualClock;
 
-/// A wait for a moment. It ends once the clock has reached it.
+/// A future that ends when the clock reaches a moment.
 pub type Sleep = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// What time it is, and waiting for a later time.
+/// A source of time, and of waits for a later time.
 ///
-/// [`now`](Self::now) never goes back and is what durations, timeouts and waits are measured by;
-/// [`wall`](Self::wall) is the time of day, which may be set, and is used where a moment must outlive
-/// the process.
+/// [`now`](Self::now) is monotonic, and the library measures durations, timeouts and waits with it. [`wall`](Self::wall) is the
+/// time of day, which an operator can set; the library uses it for moments that outlive the process.
 pub trait Clock: fmt::Debug + Send + Sync + 'static {
-    /// The present moment.
+    /// Returns the present moment.
     fn now(&self) -> Instant;
 
-    /// The present time of day.
+    /// Returns the present time of day.
     fn wall(&self) -> SystemTime;
 
-    /// Ends at `at`, or at once where that has passed. Dropping it costs nothing.
+    /// Waits until `at`, or not if `at` has passed. Dropping the future has no effect on others.
     fn sleep_until(&self, at: Instant) -> Sleep;
 }
 
-/// `n` milliseconds.
+/// Returns `n` milliseconds.
+///
+/// ```
+/// use awaitly_core::clock::{mins, ms, secs};
+///
+/// assert_eq!(secs(90) + ms(500), mins(1) + ms(30_500));
+/// ```
 #[must_use]
 pub const fn ms(n: u64) -> Duration {
     Duration::from_millis(n)
 }
 
-/// `n` seconds.
+/// Returns `n` seconds.
 #[must_use]
 pub const fn secs(n: u64) -> Duration {
     Duration::from_secs(n)
 }
 
-/// `n` minutes.
+/// Returns `n` minutes.
 #[must_use]
 pub const fn mins(n: u64) -> Duration {
     Duration::from_secs(n.saturating_mul(60))
 }
 
-/// `n` hours.
+/// Returns `n` hours.
 #[must_use]
 pub const fn hours(n: u64) -> Duration {
     mins(n.saturating_mul(60))
 }
 
-/// `n` days of 24 hours.
+/// Returns `n` days of 24 hours.
 #[must_use]
 pub const fn days(n: u64) -> Duration {
     hours(n.saturating_mul(24))
 }
 
-/// The moment `delay` after `from`; far in the future where that cannot be expressed.
+/// Returns the moment `delay` after `from`, or a moment in the far future if the sum overflows.
 pub(crate) fn later(from: Instant, delay: Duration) -> Instant {
     const FAR: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
     from.checked_add(delay).or_else(|| from.checked_add(FAR)).unwrap_or(from)
 }
 
-/// The milliseconds of `duration`, as logs and journals hold them.
+/// Returns the milliseconds of `duration`, as logs and journals contain them.
 pub(crate) fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

@@ -1,8 +1,7 @@
-//! Many `Result`s into one.
+//! Functions that combine many `Result`s into one.
 //!
-//! These are for results that are there; [`parallel!`](crate::parallel!), [`race!`](crate::race!) and
-//! [`Run::each`](crate::Run::each) are for calls that are still to be made. Everything is in the order of
-//! the input.
+//! They take results that exist already; [`parallel!`](crate::parallel!), [`race!`](crate::race!) and
+//! [`Run::each`](crate::Run::each) make calls. All of them keep the order of the input.
 //!
 //! ```
 //! use awaitly_core::collect;
@@ -16,24 +15,24 @@
 //! assert_eq!((numbers, errors.len()), (vec![1, 3], 2));
 //! ```
 
-/// All values, or the first error. The same as [`Iterator::collect`], under the name of its siblings.
+/// Returns all values, or the first error. It does the work of [`Iterator::collect`], under a name that fits its siblings.
 ///
 /// # Errors
-/// The first error in the order of the input; what comes after it is not looked at.
+/// Returns the first error in the order of the input, and does not look at later results.
 pub fn all<T, E>(results: impl IntoIterator<Item = Result<T, E>>) -> Result<Vec<T>, E> {
     results.into_iter().collect()
 }
 
-/// All values, or all errors.
+/// Returns all values, or all errors.
 ///
 /// # Errors
-/// Every error, of which there is at least one.
+/// Returns every error if there is at least one.
 pub fn all_settled<T, E>(results: impl IntoIterator<Item = Result<T, E>>) -> Result<Vec<T>, Vec<E>> {
     let (values, errors) = partition(results);
     if errors.is_empty() { Ok(values) } else { Err(errors) }
 }
 
-/// The first value, or else the first error. `None`: there are no results at all.
+/// Returns the first value, or the first error if there is no value, or `None` if there are no results.
 pub fn any<T, E>(results: impl IntoIterator<Item = Result<T, E>>) -> Option<Result<T, E>> {
     let mut first_error = None;
     for result in results {
@@ -45,7 +44,7 @@ pub fn any<T, E>(results: impl IntoIterator<Item = Result<T, E>>) -> Option<Resu
     first_error.map(Err)
 }
 
-/// The values and the errors, apart.
+/// Returns the values and the errors in two lists.
 pub fn partition<T, E>(results: impl IntoIterator<Item = Result<T, E>>) -> (Vec<T>, Vec<E>) {
     let (mut values, mut errors) = (Vec::new(), Vec::new());
     for result in results {
@@ -62,7 +61,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_is_all_well_but_not_any() {
+    fn empty_input_has_all_values_and_not_any() {
         let none = Vec::<Result<u32, ()>>::new;
         assert_eq!(all(none()), Ok(vec![]));
         assert_eq!(all_settled(none()), Ok(vec![]));
@@ -70,7 +69,7 @@ mod tests {
     }
 
     #[test]
-    fn where_all_failed_any_is_the_first_error() {
+    fn any_of_only_errors_is_the_first_error() {
         assert_eq!(any([Err::<(), _>(1), Err(2)]), Some(Err(1)));
     }
 }

@@ -7,14 +7,14 @@ use serde::{Deserialize, Serialize};
 use crate::journal::{Key, MigrationError, Refused};
 use crate::store::{InvalidRunId, StoreError};
 
-/// What one step fails with, or one run whose own error has no room for [`RunError`].
+/// The failure of a step, or of a run whose error type has no variant for [`RunError`].
 ///
-/// The step's own error passes through untouched; everything that the library adds is one variant.
+/// The operation's own error passes through unchanged. The library's failures are one variant.
 ///
 /// # The question mark
 ///
-/// [`step!`](crate::step!) converts an `Error<E>` into the error of the surrounding function. `?` on an awaited step
-/// does so too, once your error type takes the failure of every step:
+/// [`step!`](crate::step!) converts an `Error<E>` into the error type of the surrounding function. The `?` operator does so too
+/// if your error type implements `From` for the failure of every step:
 ///
 /// ```
 /// use awaitly_core::{Error, FromStep, Run, RunError};
@@ -41,19 +41,25 @@ use crate::store::{InvalidRunId, StoreError};
 /// }
 /// ```
 ///
-/// Without that conversion, name the error instead: `.await.map_err(CheckoutError::from_step)?`, with
-/// [`FromStep`] in scope.
+/// Without that `impl`, write `.await.map_err(CheckoutError::from_step)?` with [`FromStep`] in scope.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Error<E> {
-    /// The operation failed, with its own error.
+    /// The operation returned its own error.
     Failed(E),
-    /// The operation did not come to an end of its own.
+    /// The library ended the step, for example at a timeout, or the run cannot go on.
     Run(RunError),
 }
 
 impl<E> Error<E> {
-    /// The operation's own error, if that is what it is.
+    /// Returns the operation's own error, if the operation failed.
+    ///
+    /// ```
+    /// use awaitly_core::{Error, RunError};
+    ///
+    /// assert_eq!(Error::Failed("declined").failed(), Some(&"declined"));
+    /// assert_eq!(Error::<u32>::Run(RunError::Cancelled { step: None }).failed(), None);
+    /// ```
     #[must_use]
     pub const fn failed(&self) -> Option<&E> {
         match self {
@@ -62,7 +68,7 @@ impl<E> Error<E> {
         }
     }
 
-    /// The same with the operation's own error changed.
+    /// Applies `change` to the operation's own error, and keeps a [`RunError`] as it is.
     pub fn map<F>(self, change: impl FnOnce(E) -> F) -> Error<F> {
         match self {
             Self::Failed(error) => Error::Failed(change(error)),
@@ -89,86 +95,94 @@ impl<E: std::error::Error + 'static> std::error::Error for Error<E> {
     }
 }
 
-/// What the library itself adds to the ways in which a step or a run can end.
+/// A failure or pause that comes from the library and not from an operation: a timeout, a refusal, a cancellation, a wait, or a
+/// failure of the store.
 ///
-/// One variant of your own enum holds it: `#[error(transparent)] Run(#[from] RunError)`. It is a value
-/// like any other: it can be compared, cloned, stored, and sent.
+/// Give your own error enum one variant for it: `#[error(transparent)] Run(#[from] RunError)`.
+///
+/// ```
+/// use awaitly_core::clock::ms;
+/// use awaitly_core::{Limit, RunError, run, step};
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)] async fn main() {
+/// let slow = run(async |run| Ok::<u32, RunError>(step!(run, "slow", timeout = ms(10), std::future::pending::<Result<u32, RunError>>()))).await;
+/// assert!(matches!(slow, Err(RunError::Timeout { limit: Limit::Attempt, .. })));
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum RunError {
-    /// A limit of time passed first. The attempt was dropped, so it is really cancelled.
+    /// A time limit passed, and the step dropped the attempt in flight.
     #[error(
-        "step `{step}` did not end within {after:?}{}: raise the {limit} or look at what it waits for",
+        "step `{step}` did not end within {after:?}{}: raise the {limit}, or find out why the operation is slow",
         in_attempt(*attempt)
     )]
     Timeout {
         /// The step.
         step: Key,
-        /// The attempt that was running; 1 is the first. 0: the run's time was over before it began.
+        /// The attempt in flight, counted from 1; 0 if the run's deadline passed before the first attempt.
         attempt: u32,
         /// The limit.
         after: Duration,
-        /// Which limit it was.
+        /// The kind of the limit.
         limit: Limit,
     },
-    /// The run was cancelled. What was recorded stays; `Workflow::retry` resumes it from there.
+    /// The run was cancelled. Its journal stays, and [`Workflow::retry`](crate::Workflow::retry) resumes it from there.
     #[error("the run was cancelled{}: retry it to resume from what it has recorded", at(step.as_ref()))]
     Cancelled {
-        /// The step that was running or about to.
+        /// The step that the cancellation ended or refused, if the library knows it.
         step: Option<Key>,
     },
-    /// The run waits for an answer from outside, or sleeps for so long that it was parked. Run it again once
-    /// the answer is there or the time has come.
-    #[error("the run waits at `{step}`: run it again once the answer is there or the time has come")]
+    /// The run waits for an answer from outside, or is parked until a moment. Run it again when the answer is recorded or the
+    /// moment has come.
+    #[error("the run waits at `{step}`: run it again when the answer is recorded or the time has come")]
     Waiting {
         /// The step that waits.
         step: Key,
     },
-    /// Nobody answered in time.
-    #[error("nobody answered `{step}` in time: retry the run to ask again")]
+    /// The question expired before an answer came.
+    #[error("`{step}` got no answer in time: retry the run to ask again")]
     Expired {
         /// The step that waited.
         step: Key,
     },
-    /// Who was asked said no.
-    #[error("the answer to `{step}` is no: {reason}")]
+    /// The answer is a rejection.
+    #[error("`{step}` was rejected: {reason}")]
     Rejected {
         /// The step that waited.
         step: Key,
-        /// Why, as JSON.
+        /// The reason, as JSON.
         reason: Box<str>,
     },
-    /// A guard or a hook did not let the step or the run pass.
+    /// A guard or a hook refused the step or the run.
     #[error("`{by}` refused {step}: {reason}{}", retry_hint(*retry_after))]
     Refused {
-        /// The step, or the run for a hook before it.
+        /// The step, or the run id if a hook refused the run.
         step: Key,
-        /// Who refused.
+        /// The name of the guard or hook.
         by: Box<str>,
-        /// Why.
+        /// The reason.
         reason: Box<str>,
-        /// How long to wait before it is worth trying again, where the guard knows.
+        /// The time after which the guard may admit a call, if the guard knows it.
         retry_after: Option<Duration>,
     },
     /// The body, or the operation of a step, panicked.
-    #[error("the run panicked{}: {message}; mend the code and retry the run", at(step.as_ref()))]
+    #[error("the run panicked{}: {message}; fix the code and retry the run", at(step.as_ref()))]
     Panicked {
-        /// The recorded step whose operation panicked. `None`: the body itself did, or a step that is not recorded.
+        /// The recorded step whose operation panicked; `None` if the body or an unrecorded step panicked.
         step: Option<Key>,
         /// The panic's message.
         message: Box<str>,
     },
-    /// Two steps of the run have the same key, so one of them would get the other's outcome.
+    /// Two steps of the run have one key, so one of them would get the outcome of the other.
     #[error("two steps of the run have the key `{key}`: give one of them a `key` of its own")]
     DuplicateKey {
         /// The key.
         key: Key,
     },
-    /// A recorded outcome was made from another input than the one of now.
-    #[error(
-        "{what} was recorded for another input: use a new run id or key, or say what happens with `on_change`"
-    )]
+    /// The journal holds an outcome for a different input.
+    #[error("{what} was recorded for a different input: use a new run id or key, or set `on_change`")]
     InputChanged {
         /// The step, or the run.
         what: Box<str>,
@@ -185,7 +199,7 @@ pub enum RunError {
         /// The version of the workflow.
         code: u32,
     },
-    /// The journal could not be brought to the version of the workflow. It is as it was.
+    /// The journal could not be migrated to the version of the workflow. The store has not changed it.
     #[error("the journal of run `{run}` could not be migrated: {reason}")]
     Migration {
         /// The run.
@@ -193,8 +207,8 @@ pub enum RunError {
         /// Which migration is missing or failed.
         reason: Box<str>,
     },
-    /// The run's body declared that it is [too late to cancel](crate::Run::too_late_to_cancel) it.
-    #[error("it is too late to cancel run `{run}`: let it end, and undo its effects by other means")]
+    /// The run's body has declared that it is [too late to cancel](crate::Run::too_late_to_cancel).
+    #[error("it is too late to cancel run `{run}`: let it end, and undo its effects in another way")]
     TooLateToCancel {
         /// The run.
         run: Box<str>,
@@ -206,7 +220,7 @@ pub enum RunError {
     Busy {
         /// The run.
         run: Box<str>,
-        /// How long the lease still lasts if it is not renewed.
+        /// The remaining time of the lease, if its owner does not renew it.
         remaining: Duration,
     },
     /// The run id belongs to another workflow.
@@ -214,39 +228,39 @@ pub enum RunError {
     OtherWorkflow {
         /// The run.
         run: Box<str>,
-        /// The workflow that it belongs to.
+        /// The workflow that began the run.
         workflow: Box<str>,
     },
-    /// There is no such run, and the workflow was told to [begin none](crate::Workflow::only_existing).
+    /// The store has no such run, and the workflow [begins no new runs](crate::Workflow::only_existing).
     #[error(
-        "there is no run `{run}`: it was deleted, or never begun; leave it, or begin it where runs begin"
+        "there is no run `{run}`: it was deleted or never begun; begin it with a workflow that may begin runs"
     )]
     NoSuchRun {
         /// The run.
         run: Box<str>,
     },
-    /// The run failed before with an error that was kept as text.
+    /// The run has failed earlier, and the workflow keeps errors as text.
     #[error("run `{run}` failed: {text}")]
     Failed {
         /// The run.
         run: Box<str>,
-        /// The error, with the errors that it was caused by.
+        /// The error, with the chain of its causes.
         text: Box<str>,
     },
-    /// A recorded outcome is no longer of the type that the code asks for. Nothing was overwritten.
+    /// A recorded outcome does not decode as the type that the code expects. The journal is unchanged.
     #[error(
-        "what is recorded for {what} is no longer a `{type_name}` ({reason}): raise the workflow's version and add a migration"
+        "the recorded outcome of {what} is no longer a `{type_name}` ({reason}): raise the workflow's version and add a migration"
     )]
     Undecodable {
         /// The step, or the run.
         what: Box<str>,
-        /// The type that was asked for.
+        /// The expected type.
         type_name: Box<str>,
-        /// What the decoder said.
+        /// The message of the decoder.
         reason: Box<str>,
     },
-    /// A value cannot be recorded: it has no JSON form, does not come back from it, or the store cannot keep it. The
-    /// effect of the step took place, so the step is not executed again unless the run is retried.
+    /// A value cannot be recorded: it has no JSON form, its JSON form does not decode, or the store cannot keep it. The effect
+    /// of the step took place, so only a retry of the run executes the step again.
     #[error(
         "{what} cannot be recorded as a `{type_name}` ({reason}): return another type, or make it a step of `run.volatile()`"
     )]
@@ -255,45 +269,45 @@ pub enum RunError {
         what: Box<str>,
         /// The type of the value.
         type_name: Box<str>,
-        /// What the encoder said.
+        /// The message of the encoder.
         reason: Box<str>,
     },
-    /// A text that names something has no characters.
+    /// A name, key or run id is empty.
     #[error("{what} is empty: use a text of at least one character")]
     Empty {
         /// The text, for example the run id.
         what: Box<str>,
     },
-    /// A handle was used after the body of its run had ended, or was dropped.
+    /// The program used a handle after the body of its run had ended or was dropped.
     #[error(
-        "this execution of run `{run}` has ended, so its handle can do nothing more: build steps only while the body runs"
+        "this execution of run `{run}` has ended, so its handle is useless: build steps only while the body runs"
     )]
     Ended {
         /// The run.
         run: Box<str>,
     },
-    /// Something is larger than a journal takes.
+    /// A value, key or run id exceeds the limit of journals.
     #[error(
-        "{what} has {bytes} bytes, at most {limit} are taken: keep the large part elsewhere and record where it is"
+        "{what} has {bytes} bytes, the limit is {limit}: store the large part elsewhere and record its location"
     )]
     TooLarge {
-        /// What is too large.
+        /// The value, key or run id.
         what: Box<str>,
-        /// How many bytes it has.
+        /// Its size in bytes.
         bytes: usize,
-        /// How many it may have.
+        /// The limit in bytes.
         limit: usize,
     },
-    /// The store failed. The run stopped; what it recorded before is kept, and it can be resumed.
+    /// The store failed, and the run stopped. It can be resumed from its recorded outcomes.
     #[error("the store failed: {0}")]
     Store(#[source] StoreError),
 }
 
-/// Which limit of time passed.
+/// The kind of a time limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Limit {
-    /// The `timeout` of an attempt.
+    /// The `timeout` of one attempt.
     Attempt,
     /// The `deadline` of a step, with all its attempts and the waiting between them.
     Step,
@@ -312,11 +326,11 @@ impl fmt::Display for Limit {
 }
 
 impl RunError {
-    /// Returns whether it ends or pauses the run, so that it is no failure of the step that returned it: the run waits,
-    /// is executed elsewhere, was cancelled, is past its deadline, or its store failed.
+    /// Returns `true` if the error ends or pauses the run: the run waits, is executed elsewhere, was cancelled, is past its
+    /// deadline, or its store failed.
     ///
-    /// The library never records such an error, never counts it against a guard, and never lets a fallback take its
-    /// place.
+    /// Such an error is not a failure of the step that returned it. The library does not record it, does not count it against a
+    /// guard, and does not replace it with a fallback.
     ///
     /// ```
     /// use awaitly_core::RunError;
@@ -333,10 +347,10 @@ impl RunError {
         }
     }
 
-    /// Returns whether a journal keeps it as a step's outcome.
+    /// Returns `true` if a journal keeps the error as a step's outcome.
     ///
-    /// Timeouts of an attempt or a step, refusals, and values that cannot be kept are recorded, because a body may have
-    /// acted on them.
+    /// Journals keep timeouts of an attempt or a step, refusals, and values that cannot be kept, because a body may have acted
+    /// on them.
     #[must_use]
     pub const fn is_recorded(&self) -> bool {
         match self {
@@ -346,17 +360,17 @@ impl RunError {
         }
     }
 
-    /// Returns whether a value could not be kept.
+    /// Returns `true` if a value could not be kept.
     pub(crate) const fn is_unkept(&self) -> bool {
         matches!(self, Self::Unencodable { .. } | Self::TooLarge { .. })
     }
 
-    /// Whether the run cannot go on after it: whether an outcome is in the store is not known.
+    /// Returns `true` if the run cannot go on, because the library does not know whether the store holds an outcome.
     pub(crate) const fn interrupts(&self) -> bool {
         matches!(self, Self::Store(_) | Self::Empty { .. } | Self::Ended { .. })
     }
 
-    /// Whether another attempt may follow.
+    /// Returns `true` if another attempt may follow.
     pub(crate) const fn is_retried(&self) -> bool {
         matches!(self, Self::Timeout { limit: Limit::Attempt, .. } | Self::Refused { .. })
     }
@@ -373,13 +387,13 @@ impl RunError {
         }
     }
 
-    /// The result of a run cannot be kept, for this reason.
+    /// Returns the error for a result of a run that cannot be kept.
     pub(crate) fn unkept_result<T>(run: &str, reason: &str) -> Self {
         let what = format!("the result of run `{run}`").into();
         Self::Unencodable { what, type_name: std::any::type_name::<T>().into(), reason: reason.into() }
     }
 
-    /// A length other than 1 to `limit` bytes.
+    /// Returns the error for a text whose length is not between 1 and `limit` bytes.
     pub(crate) fn unfit(what: &str, bytes: usize, limit: usize) -> Self {
         let what = what.into();
         if bytes == 0 { Self::Empty { what } } else { Self::TooLarge { what, bytes, limit } }
@@ -420,12 +434,11 @@ fn retry_hint(retry_after: Option<Duration>) -> String {
     retry_after.map(|after| format!("; try again in {after:?}")).unwrap_or_default()
 }
 
-/// An error type that takes the failure of a step, so that `step!` can return it.
+/// Conversion from the failure of a step into an error type, which `step!` applies.
 ///
-/// You do not implement it. It holds for every error type with `From<E>` for the step's own error `E`
-/// and `From<RunError>`: an enum with two `#[from]` variants, `anyhow::Error`,
-/// `Box<dyn std::error::Error + Send + Sync>`. And it holds for [`Error<D>`] where `D: From<E>`, for those whose
-/// error has no room for [`RunError`].
+/// You do not implement this trait. Every error type implements it that has `From<E>` for the step's own error `E` and
+/// `From<RunError>`: an enum with two `#[from]` variants, `anyhow::Error`, `Box<dyn std::error::Error + Send + Sync>`.
+/// [`Error<D>`] implements it if `D: From<E>`, for error types without a variant for [`RunError`].
 ///
 /// ```
 /// use awaitly_core::{Error, FromStep, RunError};
@@ -442,18 +455,18 @@ fn retry_hint(retry_after: Option<Duration>) -> String {
 /// assert!(matches!(CheckoutError::from_step(failure), CheckoutError::Amount(_)));
 /// ```
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` cannot take the failure of this step, `{F}`",
-    label = "this step's failure has no way into `{Self}`",
+    message = "the failure of this step, `{F}`, does not convert into `{Self}`",
+    label = "this step's failure does not convert into `{Self}`",
     note = "`{Self}` needs `From` for the step's own error and for `RunError`: two variants with `#[from]` in a thiserror enum",
-    note = "where `{Self}` has no room for `RunError`, return `awaitly::Error<{Self}>` instead"
+    note = "if `{Self}` has no variant for `RunError`, return `awaitly::Error<{Self}>` instead"
 )]
 pub trait FromStep<F> {
-    /// The failure, as this error.
+    /// Converts the failure.
     fn from_step(failure: F) -> Self;
 }
 
-// The only impl. Where the error type is not known, the compiler lists every impl that it could choose, for every step
-// of the body; with one impl there is nothing to list, and it reports the first place alone.
+// The only impl. If the error type is unknown, the compiler lists every impl that it could choose, for every step of the body.
+// With a single impl it has no list to print, and reports only the first place.
 #[diagnostic::do_not_recommend]
 impl<T: Takes<F>, F> FromStep<F> for T {
     fn from_step(failure: F) -> Self {
@@ -461,10 +474,10 @@ impl<T: Takes<F>, F> FromStep<F> for T {
     }
 }
 
-/// The impls behind [`FromStep`].
+/// The conversions behind [`FromStep`].
 #[doc(hidden)]
 pub trait Takes<F> {
-    /// The failure, as this error.
+    /// Converts the failure.
     fn take(failure: F) -> Self;
 }
 
@@ -486,7 +499,7 @@ impl<T: From<RunError>> Takes<RunError> for T {
     }
 }
 
-// Coherent because `Error<D>` has no `From<RunError>`, which the two impls above ask for.
+// This is coherent because `Error<D>` has no `From<RunError>`, which the two impls above require.
 impl<D: From<E>, E> Takes<Error<E>> for Error<D> {
     fn take(failure: Error<E>) -> Self {
         failure.map(D::from)
@@ -504,7 +517,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_run_error_comes_back_from_json_as_it_was() {
+    fn run_error_survives_a_round_trip_through_json() {
         let error = RunError::Refused {
             step: "charge".into(),
             by: "breaker".into(),
@@ -517,12 +530,12 @@ mod tests {
     }
 
     #[test]
-    fn errors_stay_small() {
+    fn run_error_is_at_most_72_bytes() {
         assert!(size_of::<RunError>() <= 72, "{}", size_of::<RunError>());
     }
 
     #[test]
-    fn a_failure_finds_its_way_into_erased_errors() {
+    fn failure_converts_into_erased_errors() {
         let failure = || Error::Failed(std::fmt::Error);
         assert!(anyhow::Error::from_step(failure()).is::<std::fmt::Error>());
         assert!(<Box<dyn std::error::Error + Send + Sync>>::from_step(failure()).is::<std::fmt::Error>());

@@ -1,4 +1,7 @@
-//! What a run tells while it runs: [`Event`], and who is told: [`Observer`].
+//! Events of a run, and the observers that receive them.
+//!
+//! A run emits an [`Event`] for each change of its own state and of its steps. An [`Observer`] receives the events; it cannot
+//! change the run. A run without observers builds no events.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -11,8 +14,8 @@ use crate::journal::{Key, Kind};
 
 /// Something that happened in a run.
 ///
-/// A step is known by its run and its key together. Events of one run are numbered; the number, not the
-/// time, is their order. Inputs and values are never in an event; errors are, as text.
+/// The run id and the key together identify a step. The events of one execution are numbered, and their order is that of the
+/// numbers. An event contains errors as text, but never an input or a value.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Event {
@@ -20,96 +23,104 @@ pub struct Event {
     pub workflow: Arc<str>,
     /// The run id.
     pub run: Arc<str>,
-    /// The number of the event in this execution of the run; 0 is the first.
+    /// The number of the event in this execution of the run, counted from 0.
     pub sequence: u64,
-    /// The time since this execution of the run began, by a clock that never goes back.
+    /// The time since this execution of the run began, on a monotonic clock.
     pub at: Duration,
-    /// What happened.
+    /// The change that the event reports.
     pub kind: EventKind,
 }
 
-/// The step that an event is about.
+/// The identity of a step in an event.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StepId {
-    /// What the step is identified by in its run.
+    /// The key, which is unique in the run.
     pub key: Key,
-    /// What the step is called; several steps may share a name.
+    /// The name, which several steps may share.
     pub name: Key,
 }
 
-/// What happened.
+/// The change that an event reports.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "type")]
 #[non_exhaustive]
-#[allow(missing_docs, reason = "each field is named for what it holds; units are those of its type")]
+#[allow(missing_docs, reason = "each field is named for its content, and its type states the unit")]
 pub enum EventKind {
-    /// The body is about to be called. `recorded` outcomes were there before.
+    /// The workflow is about to call the body. The journal already holds `recorded` outcomes.
     RunStarted { version: u32, recorded: usize },
-    /// The body returned a value, and it is kept.
+    /// The body returned a value, and the workflow kept it.
     RunSucceeded { duration: Duration },
-    /// The body returned an error or panicked, and it is kept.
+    /// The body returned an error or panicked, and the workflow kept the error.
     RunFailed { duration: Duration, error: String },
-    /// The run waits for an answer from outside.
+    /// The run waits for an answer from outside or for a moment, and this execution ends.
     RunWaiting { duration: Duration },
     /// The run was cancelled.
     RunCancelled { duration: Duration },
-    /// The run stopped for a reason that leaves it to be resumed: the store failed, a key was used twice.
+    /// The run stopped, for example because the store failed or two steps have one key. It can be resumed.
     RunInterrupted { duration: Duration, error: String },
-    /// The future of the run was dropped before the body ended. A durable run is left to be resumed.
+    /// The program dropped the run's future before the body ended. A durable run can be resumed.
     RunAborted { duration: Duration },
 
     /// The journal holds no outcome for the step.
     StepMissed { step: StepId },
-    /// The journal holds an outcome for the step, and it is used.
+    /// The journal holds an outcome for the step, and the step returns it.
     StepReused { step: StepId },
     /// The first attempt is about to begin.
     StepStarted { step: StepId },
-    /// The step has a value. On a durable run it is not recorded yet.
+    /// The operation returned a value. A durable run has not recorded it yet.
     StepSucceeded { step: StepId, attempt: u32, duration: Duration },
-    /// The step failed for good. On a durable run this is not recorded yet.
+    /// The step failed and makes no further attempt. A durable run has not recorded the failure yet.
     StepFailed { step: StepId, attempt: u32, duration: Duration, error: String },
-    /// The step ended without an outcome: its future was dropped, or the run was cancelled, ran out of time or stopped.
+    /// The step ended without an outcome: the program dropped its future, or the run was cancelled, timed out or stopped.
     StepAborted { step: StepId, attempt: u32, duration: Duration },
-    /// The step's outcome is in the store.
+    /// The store has acknowledged the step's outcome.
     StepRecorded { step: StepId, kind: RecordedKind, bytes: usize, duration: Duration },
-    /// The step waits for an answer from outside, or for its time to come.
+    /// The step waits for an answer from outside, or for a moment.
     StepWaiting { step: StepId },
-    /// The step was not run, because its condition did not hold.
+    /// The step did not run because its condition was false.
     StepSkipped { step: StepId, reason: Option<String> },
 
-    /// An attempt failed and another one follows after `delay`. `attempt` is the one that failed.
+    /// Attempt number `attempt` failed, and the next one begins after `delay`.
     RetryScheduled { step: StepId, attempt: u32, max_attempts: u32, delay: Duration, error: String },
-    /// An attempt failed and no other one follows, although the step has a retry.
+    /// The last attempt that the step's retry permits has failed.
     RetriesExhausted { step: StepId, attempt: u32, duration: Duration, error: String },
-    /// An attempt took too long and was dropped.
+    /// An attempt exceeded its timeout, and the step dropped it.
     AttemptTimedOut { step: StepId, attempt: u32, after: Duration },
-    /// A guard did not let the attempt begin, and is asked again after `delay`. The attempt keeps its number.
+    /// A guard refused the attempt; the step asks it again after `delay`. The attempt keeps its number.
     AttemptRefused { step: StepId, attempt: u32, by: String, reason: String, delay: Duration },
 
-    /// Several steps at once are about to begin.
+    /// A scope of concurrent steps is about to begin.
     ScopeStarted { scope: Key, kind: ScopeKind },
-    /// Several steps at once have ended, well or not. `winner` is the first success of a race, from 0.
+    /// A scope of concurrent steps has ended. `winner` is the index of the first success of a race.
     ScopeEnded { scope: Key, kind: ScopeKind, duration: Duration, winner: Option<usize> },
 
-    /// The body of a saga is about to be called.
+    /// The saga is about to call its body.
     SagaStarted { saga: Key },
-    /// The body of a saga returned a value: what it did stays.
+    /// The body of a saga returned a value, so no step is undone.
     SagaSucceeded { saga: Key, duration: Duration },
-    /// The body of a saga failed, or was cancelled; what it did is about to be undone.
+    /// The body of a saga failed or was cancelled, so the saga is about to undo its steps.
     SagaFailed { saga: Key, duration: Duration, error: String },
-    /// The compensations of so many steps are about to run, the last step's first. Each is a step of its own.
+    /// The saga is about to run the compensations of `steps` steps, in reverse order. Each compensation is a step of its own.
     UndoStarted { saga: Key, steps: usize },
-    /// They have run. `failed` of them could not undo their step, or were not tried because one before failed.
+    /// The compensations have run. `failed` of them failed, or did not run because an earlier one failed.
     UndoEnded { saga: Key, duration: Duration, failed: usize },
 
-    /// A hook let the run or step pass.
+    /// A hook admitted the run or step.
     HookPassed { hook: Hook, step: Option<StepId>, duration: Duration },
-    /// A hook refused.
+    /// A hook refused the run or step.
     HookRefused { hook: Hook, step: Option<StepId>, duration: Duration, error: String },
 }
 
 impl EventKind {
-    /// The step that it is about, if it is about one.
+    /// Returns the step that the event reports on, if any.
+    ///
+    /// ```
+    /// use awaitly_core::event::{EventKind, StepId};
+    ///
+    /// let step = StepId { key: "ship:tea".into(), name: "ship".into() };
+    /// assert_eq!(EventKind::StepStarted { step: step.clone() }.step(), Some(&step));
+    /// assert_eq!(EventKind::RunStarted { version: 1, recorded: 0 }.step(), None);
+    /// ```
     #[must_use]
     pub const fn step(&self) -> Option<&StepId> {
         match self {
@@ -145,7 +156,7 @@ impl EventKind {
     }
 }
 
-/// What kind of outcome was recorded.
+/// The kind of a recorded outcome.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RecordedKind {
@@ -153,7 +164,7 @@ pub enum RecordedKind {
     Value,
     /// The step's own error.
     Failed,
-    /// A timeout, a refusal, or an outcome that could not be kept.
+    /// A timeout, a refusal, or an outcome that the store cannot keep.
     Stopped,
 }
 
@@ -167,7 +178,7 @@ impl From<Kind> for RecordedKind {
     }
 }
 
-/// Which form of several steps at once.
+/// A form of running steps concurrently.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ScopeKind {
@@ -179,7 +190,7 @@ pub enum ScopeKind {
     Each,
 }
 
-/// Which hook.
+/// A hook of a workflow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Hook {
@@ -189,20 +200,25 @@ pub enum Hook {
     AfterStep,
 }
 
-/// Is told what happens in a run, and can change nothing.
+/// Receives the events of a run.
 ///
-/// A closure over `&Event` is one. It is called on the task that runs the run, so it must be quick and
-/// must not block. Where it panics, the run goes on; the first panic of a run is logged.
+/// An observer cannot change the run. Every closure over `&Event` is an observer. The run calls it on its own task, so it must
+/// return quickly and must not block. If it panics, the run continues, and the first panic of the run is logged.
 ///
 /// ```
-/// use awaitly_core::event::{Event, Observer};
+/// use awaitly_core::Workflow;
+/// use awaitly_core::event::{Event, EventKind};
 ///
-/// let print = |event: &Event| println!("{} {:?}", event.sequence, event.kind);
-/// # fn observe(_: impl Observer) {}
-/// # observe(print);
+/// let failures = |event: &Event| {
+///     if let EventKind::StepFailed { step, error, .. } = &event.kind {
+///         eprintln!("{}: step {} failed: {error}", event.run, &*step.key);
+///     }
+/// };
+/// let orders = Workflow::new("order").observe(failures);
+/// # let _ = orders;
 /// ```
 pub trait Observer: Send + Sync + 'static {
-    /// Is told of `event`.
+    /// Receives `event`.
     fn on_event(&self, event: &Event);
 }
 
@@ -212,7 +228,7 @@ impl<F: Fn(&Event) + Send + Sync + 'static> Observer for F {
     }
 }
 
-/// Those who watch one run, and the numbering of its events.
+/// The observers of one run, and the number of its next event.
 pub(crate) struct Observers {
     all: Arc<[Arc<dyn Observer>]>,
     next: AtomicU64,
@@ -228,8 +244,8 @@ impl Observers {
         self.all.is_empty()
     }
 
-    /// Tells everybody. Numbers are given here, so an observer sees them in order wherever the events
-    /// of a run come from one task.
+    /// Hands the event to every observer. The number is drawn here, so an observer sees ascending numbers if all events of the
+    /// run come from one task.
     pub(crate) fn tell(&self, workflow: &Arc<str>, run: &Arc<str>, at: Duration, kind: EventKind) {
         let event = Event {
             workflow: Arc::clone(workflow),

@@ -1,7 +1,7 @@
-//! Resources that are given back in reverse order, also when the body fails.
+//! Resources whose release is an async call that can fail: closing a connection, deleting a temporary object, leaving a cluster.
 //!
-//! Rust gives most things back by dropping them. This is for those whose giving back is itself an async
-//! call that can fail: closing a connection, deleting a temporary object, leaving a cluster.
+//! A drop releases most resources in Rust, but a drop cannot await. [`scope`] releases its resources in reverse order when the
+//! body ends, even if the body fails.
 
 use std::fmt;
 use std::future::Future;
@@ -11,19 +11,19 @@ use std::sync::{Mutex, PoisonError};
 
 use futures_util::FutureExt;
 
-/// Calls `body` with a [`Scope`] for its resources, and gives back all of them when it ends: the last
-/// one first, one at a time, and going on where one fails.
+/// Calls `body` with a [`Scope`] for its resources, and releases all of them when the body ends: the last one first, one at a
+/// time. If one release fails, the others still run.
 ///
 /// # Errors
-/// [`Error::Failed`] with the body's own error where everything was given back; [`Error::Release`]
-/// where something was not, with what the body ended in beside it.
+/// Returns [`Error::Failed`] with the body's own error if all releases succeeded, or [`Error::Release`] with the body's result if
+/// a release failed.
 ///
 /// # Panics
-/// Where the body does, after everything was given back.
+/// Panics if the body panics, after it has released the resources.
 ///
 /// # Cancel safety
-/// Dropping the future gives nothing back but by dropping: no async call can be made then. What must be
-/// given back even so needs a `Drop` of its own.
+/// Dropping the future drops the resources and calls no release, because a drop cannot await. A resource that must be released
+/// even then needs its own `Drop`.
 ///
 /// # Examples
 /// ```
@@ -55,7 +55,7 @@ pub async fn scope<T, E>(body: impl AsyncFnOnce(&Scope) -> Result<T, E>) -> Resu
     }
 }
 
-/// The resources that a body has taken so far.
+/// The resources that a body has taken so far. [`scope`] creates it.
 pub struct Scope {
     releases: Mutex<Vec<Release>>,
 }
@@ -65,9 +65,8 @@ type Releasing = Pin<Box<dyn Future<Output = Result<(), Failure>> + Send>>;
 type Release = Box<dyn FnOnce() -> Releasing + Send>;
 
 impl Scope {
-    /// Keeps a clone of `resource`, for `release` to give back when the body ends, and hands `resource`
-    /// out. A pool, a client or a handle is cheap to clone; put anything else into an
-    /// [`Arc`](std::sync::Arc).
+    /// Returns `resource`, and keeps a clone that `release` gets when the body ends. A pool, a client or a handle is cheap to
+    /// clone; put other resources into an [`Arc`](std::sync::Arc).
     pub fn add<R, Fut, X>(&self, resource: R, release: impl FnOnce(R) -> Fut + Send + 'static) -> R
     where
         R: Clone + Send + 'static,
@@ -83,13 +82,13 @@ impl Scope {
         resource
     }
 
-    /// How many resources there are to give back.
+    /// Returns the number of resources to release.
     #[must_use]
     pub fn len(&self) -> usize {
         self.lock().len()
     }
 
-    /// Whether there is nothing to give back.
+    /// Returns `true` if there are no resources to release.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
@@ -119,18 +118,18 @@ impl fmt::Debug for Scope {
     }
 }
 
-/// What a body with resources fails with.
+/// The failure of a body with resources.
 #[derive(Debug, thiserror::Error)]
 pub enum Error<T, E> {
-    /// The body failed, and everything was given back.
+    /// The body failed, and all resources were released.
     #[error(transparent)]
     Failed(E),
-    /// Something could not be given back.
+    /// At least one release failed.
     #[error("{} of the body's resources could not be released: {}", failures.len(), list(failures))]
     Release {
-        /// Why not, in the order in which it was tried.
+        /// The errors of the releases, in the order in which they ran.
         failures: Vec<Box<dyn std::error::Error + Send + Sync>>,
-        /// What the body ended in.
+        /// The result of the body.
         result: Result<T, E>,
     },
 }

@@ -2,9 +2,9 @@ use std::time::{Instant, SystemTime};
 
 use super::{Clock, Sleep};
 
-/// The machine's clock. Waits need a tokio runtime with its timer enabled.
+/// The machine's clock. Its waits need a tokio runtime with an enabled timer.
 ///
-/// Under `tokio::time::pause` it follows tokio's paused time, but for [`wall`](Clock::wall).
+/// Under `tokio::time::pause`, [`now`](Clock::now) and the waits follow tokio's paused time; [`wall`](Clock::wall) does not.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct SystemClock;
 
@@ -18,7 +18,7 @@ impl Clock for SystemClock {
     }
 
     /// # Panics
-    /// Outside of a tokio runtime with its timer enabled.
+    /// Panics outside of a tokio runtime with an enabled timer.
     fn sleep_until(&self, at: Instant) -> Sleep {
         Box::pin(tokio::time::sleep_until(at.into()))
     }

@@ -7,9 +7,9 @@ use std::time::{Duration, Instant, SystemTime};
 
 use super::{Clock, Sleep, later};
 
-/// A clock that stands still until it is told to move.
+/// A clock that moves only if a test moves it.
 ///
-/// Clones are the same clock. It begins at midnight, 1 January 2000, UTC.
+/// Clones share one clock. It begins at midnight, 1 January 2000, UTC.
 ///
 /// ```
 /// use std::time::Duration;
@@ -41,27 +41,26 @@ struct State {
 }
 
 impl VirtualClock {
-    /// A new clock.
+    /// Creates a clock.
     #[must_use]
     pub fn new() -> Self {
         Self(Arc::new(Shared { begin: Instant::now(), state: Mutex::default() }))
     }
 
-    /// How far the clock has been moved.
+    /// Returns how far the clock has moved since its creation.
     #[must_use]
     pub fn elapsed(&self) -> Duration {
         self.0.lock().elapsed
     }
 
-    /// Moves the clock forward, and wakes who waited for a moment that has come, the earliest first.
+    /// Moves the clock forward, and wakes the sleepers whose moment has come, the earliest first.
     pub fn advance(&self, by: Duration) {
         let to = self.elapsed().saturating_add(by);
         self.advance_to(to);
     }
 
-    /// Moves the clock to the moment for which the next sleeper waits, and says how far that was.
-    /// `None`: nobody sleeps.
-    #[expect(clippy::must_use_candidate, reason = "it is called for what it does")]
+    /// Moves the clock to the moment of the next sleeper, and returns how far it moved; `None` if there is no sleeper.
+    #[expect(clippy::must_use_candidate, reason = "callers may need the effect alone")]
     pub fn advance_to_next(&self) -> Option<Duration> {
         let (next, elapsed) = {
             let state = self.0.lock();
@@ -72,7 +71,7 @@ impl VirtualClock {
         Some(next.saturating_sub(elapsed))
     }
 
-    /// How many sleep.
+    /// Returns the number of sleepers.
     #[must_use]
     pub fn sleepers(&self) -> usize {
         self.0.lock().sleepers.len()
@@ -177,7 +176,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_dropped_sleeper_leaves_nothing_behind() {
+    async fn dropped_sleeper_is_forgotten() {
         let clock = VirtualClock::new();
         let mut sleep = clock.sleep_until(clock.now() + secs(1));
         assert!(sleep.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());

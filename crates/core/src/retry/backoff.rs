@@ -2,10 +2,10 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How the delay between attempts grows.
+/// A sequence of delays between attempts.
 ///
-/// It is a sequence of durations: [`into_iter`](IntoIterator::into_iter) gives them one by one, without
-/// limit and jitter, and one of your own is made from any function of the failed attempt.
+/// [`into_iter`](IntoIterator::into_iter) yields the delays one by one, without the policy's limit and jitter.
+/// [`from_fn`](Self::from_fn) makes a backoff from any function of the failed attempt.
 ///
 /// ```
 /// use awaitly_core::{clock::ms, retry::Backoff};
@@ -33,46 +33,45 @@ enum Kind {
 type Custom = dyn Fn(u32) -> Option<Duration> + Send + Sync;
 
 impl Backoff {
-    /// `delay`, each time.
+    /// Creates a backoff of constant delays.
     #[must_use]
     pub const fn fixed(delay: Duration) -> Self {
         Self(Kind::Fixed(delay))
     }
 
-    /// `base`, twice `base`, three times `base`, and so on.
+    /// Creates a backoff of `base`, twice `base`, three times `base`, and so on.
     #[must_use]
     pub const fn linear(base: Duration) -> Self {
         Self(Kind::Linear(base))
     }
 
-    /// `base`, doubled each time. [`factor`](Self::factor) sets another factor than 2.
+    /// Creates a backoff that starts with `base` and doubles each time. [`factor`](Self::factor) replaces the factor 2.
     #[must_use]
     pub const fn exponential(base: Duration) -> Self {
         Self(Kind::Exponential(base, 2.0))
     }
 
-    /// `base` times 1, 1, 2, 3, 5, 8, and so on.
+    /// Creates a backoff of `base` times 1, 1, 2, 3, 5, 8, and so on.
     #[must_use]
     pub const fn fibonacci(base: Duration) -> Self {
         Self(Kind::Fibonacci(base))
     }
 
-    /// A random delay between `base` and three times the delay before it.
+    /// Creates a backoff of random delays, each between `base` and three times its predecessor.
     ///
-    /// Source: Marc Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog, 2015, where it is
-    /// called decorrelated jitter.
+    /// Source: Marc Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog, 2015, under the name decorrelated jitter.
     #[must_use]
     pub const fn decorrelated(base: Duration) -> Self {
         Self(Kind::Decorrelated(base))
     }
 
-    /// What `delay` says for the attempt that failed, from 1. `None` ends the attempts.
+    /// Creates a backoff from a function of the failed attempt, counted from 1. `None` ends the attempts.
     pub fn from_fn(delay: impl Fn(u32) -> Option<Duration> + Send + Sync + 'static) -> Self {
         Self(Kind::Custom(Arc::new(delay)))
     }
 
-    /// Sets the factor of an exponential backoff; any other backoff is left as it is. A factor below 0
-    /// counts as 0, and one that is not a number as 1, so that the delay stays as it is.
+    /// Sets the factor of an exponential backoff; other backoffs ignore it. A factor below 0 counts as 0. `NaN` counts as 1, so
+    /// the delay stays constant.
     #[must_use]
     pub fn factor(mut self, by: f64) -> Self {
         if let Kind::Exponential(_, factor) = &mut self.0 {
@@ -81,7 +80,7 @@ impl Backoff {
         self
     }
 
-    /// The delay after the failed `attempt`, from 1, given the delay before it.
+    /// Returns the delay after the failed `attempt`, counted from 1. `previous` is the delay before that attempt.
     pub(super) fn delay(
         &self,
         attempt: u32,
@@ -105,7 +104,7 @@ impl Backoff {
     }
 }
 
-/// `duration` times `factor`, as far as a duration goes. What is not a number is no time.
+/// Returns `duration` times `factor`, at most [`Duration::MAX`]; zero if the product is not a number.
 pub(super) fn scale(duration: Duration, factor: f64) -> Duration {
     let seconds = duration.as_secs_f64() * factor;
     if seconds.is_nan() {
@@ -154,7 +153,7 @@ pub struct Delays {
 }
 
 impl Delays {
-    /// The same delays each time, where the backoff is random.
+    /// Fixes the delays of a random backoff by a seed.
     #[must_use]
     pub fn seed(mut self, seed: u64) -> Self {
         self.dice = fastrand::Rng::with_seed(seed);
@@ -182,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn each_backoff_grows_as_it_says() {
+    fn each_backoff_follows_its_formula() {
         assert_eq!(first(Backoff::fixed(ms(10)), 3), [ms(10); 3]);
         assert_eq!(first(Backoff::linear(ms(10)), 3), [ms(10), ms(20), ms(30)]);
         assert_eq!(first(Backoff::exponential(ms(10)).factor(3.0), 3), [ms(10), ms(30), ms(90)]);
@@ -190,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn decorrelated_delays_stay_between_the_base_and_three_times_the_one_before() {
+    fn decorrelated_delay_is_at_most_three_times_its_predecessor() {
         let mut previous = ms(10);
         for delay in Backoff::decorrelated(ms(10)).into_iter().seed(7).take(200) {
             assert!(delay >= ms(10) && delay <= previous.max(ms(10)) * 3, "{delay:?} after {previous:?}");
@@ -199,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn factor_that_is_no_number_leaves_the_delay_as_it_is() {
+    fn nan_factor_keeps_the_delay_constant() {
         assert_eq!(first(Backoff::exponential(ms(10)).factor(f64::NAN), 3), [ms(10); 3]);
         assert_eq!(first(Backoff::exponential(ms(10)).factor(-1.0), 2), [ms(10), ms(0)]);
     }

@@ -1,17 +1,15 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Stops the retries of many callers together when too many of their calls fail.
+/// A limit on the retries of many callers, which stops them if too many calls fail.
 ///
-/// A budget holds tokens, at first as many as it can. Each failed attempt that would be retried takes one, each success
-/// gives `ratio` of one back, and an attempt is only followed by another while more than half of the
-/// tokens are there. So a service that fails now and then is retried, and one that is down gets close
-/// to no extra load. No clock is involved.
+/// A budget starts full of tokens. Each failed attempt that would be retried takes one token, and each success gives back
+/// `ratio` of a token. Another attempt follows only if more than half of the tokens are left. Therefore callers retry a service
+/// that fails occasionally, and add almost no load to a service that is down. A budget does not depend on time.
 ///
-/// Source: the retry throttling of gRPC (proposal A6, "gRPC Retry Design", section "Throttling Retry
-/// Attempts and Hedged RPCs").
+/// Source: the retry throttling of gRPC (proposal A6, "gRPC Retry Design", section "Throttling Retry Attempts and Hedged RPCs").
 ///
-/// Cheap to clone; clones are the same budget.
+/// Clones are cheap and share one budget.
 ///
 /// ```
 /// use awaitly_core::{Retry, clock::ms, retry::Budget};
@@ -34,33 +32,33 @@ struct Tokens {
 const TOKEN: u64 = 1000;
 
 impl Budget {
-    /// A full budget of `tokens`, of which a success gives back `ratio` of one. A ratio below 0 or not a
-    /// number counts as 0; it is kept to three decimals.
+    /// Creates a full budget of `tokens`. Each success gives back `ratio` of a token, rounded to three decimals. A ratio below 0
+    /// or `NaN` counts as 0.
     #[must_use]
     pub fn new(tokens: u32, ratio: f64) -> Self {
         let most = u64::from(tokens) * TOKEN;
-        // A float beyond the range of the integer becomes its nearest end, and NaN becomes 0.
+        // The conversion saturates, and turns NaN into 0.
         let per_success = (ratio * TOKEN as f64).round() as u64;
         Self(Arc::new(Tokens { left: AtomicU64::new(most), most, per_success }))
     }
 
-    /// Whether a failed attempt may be followed by another at the moment.
+    /// Returns `true` if another attempt may follow a failed one at this moment.
     #[must_use]
     pub fn has_room(&self) -> bool {
         self.0.left.load(Ordering::Relaxed) > self.0.most / 2
     }
 
-    /// Takes a token for a failed attempt, and says whether another may follow. Steps and [`Retry::call`] do so
+    /// Takes a token for a failed attempt, and returns `true` if another attempt may follow. Steps and [`Retry::call`] call this
     /// themselves.
     ///
     /// [`Retry::call`]: crate::Retry::call
-    #[expect(clippy::must_use_candidate, reason = "it is called for what it does, too")]
+    #[expect(clippy::must_use_candidate, reason = "callers may need the effect alone")]
     pub fn failed(&self) -> bool {
         self.change(|left| left.saturating_sub(TOKEN));
         self.has_room()
     }
 
-    /// Gives a part of a token back for a success. Steps and [`Retry::call`] do so themselves.
+    /// Gives back a part of a token for a success. Steps and [`Retry::call`] call this themselves.
     ///
     /// [`Retry::call`]: crate::Retry::call
     pub fn succeeded(&self) {
@@ -68,7 +66,7 @@ impl Budget {
     }
 
     fn change(&self, change: impl Fn(u64) -> u64) {
-        // The closure always answers, so this cannot fail.
+        // The closure always returns a value, so this cannot fail.
         let _ = self.0.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| Some(change(left)));
     }
 }
@@ -78,7 +76,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn retries_stop_at_half_of_the_tokens_and_come_back_with_success() {
+    fn retries_stop_at_half_of_the_tokens_and_resume_after_successes() {
         let budget = Budget::new(10, 0.5);
         let followed = (0..10).filter(|_| budget.failed()).count();
         assert_eq!(followed, 4);
@@ -87,14 +85,14 @@ mod tests {
     }
 
     #[test]
-    fn a_budget_never_holds_more_than_it_began_with() {
+    fn budget_never_exceeds_its_initial_tokens() {
         let budget = Budget::new(2, 1.0);
         (0..100).for_each(|_| budget.succeeded());
         assert!(!budget.failed());
     }
 
     #[test]
-    fn an_odd_ratio_is_no_ratio() {
+    fn invalid_ratio_counts_as_zero() {
         for ratio in [f64::NAN, -1.0, f64::NEG_INFINITY] {
             let budget = Budget::new(2, ratio);
             budget.failed();

@@ -5,17 +5,19 @@ use super::{Retry, Rules};
 use crate::clock::{Clock, SystemClock, later};
 
 impl<P> Retry<P> {
-    /// Calls `operation` as often as the policy says, without a step: no name, no events, no record.
+    /// Calls `operation` until it succeeds or the policy permits no further attempt. There is no step: no name, no events and no
+    /// record.
     ///
     /// # Errors
-    /// The operation's own error, of the last attempt.
+    /// Returns the operation's own error from the last attempt.
     ///
     /// # Panics
-    /// Where another attempt follows, outside of a tokio runtime with its timer enabled.
+    /// Panics outside of a tokio runtime with an enabled timer, if the policy waits before another attempt.
     ///
     /// # Cancel safety
-    /// Dropping the future drops the attempt in flight; none starts after that.
+    /// Dropping the future drops the attempt in flight; no further attempt starts.
     ///
+    /// # Examples
     /// ```
     /// use awaitly_core::{Retry, clock::ms};
     ///
@@ -81,7 +83,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_call_is_retried_as_a_step_is() {
+    async fn call_applies_every_rule_of_the_policy() {
         let transient = Failed { transient: true, wait: None };
         let fixed = || Retry::fixed(ms(100)).attempts(4).jitter(Jitter::None);
         assert_eq!(attempts(fixed(), transient).await, (4, ms(300)));
@@ -93,7 +95,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_would_not_be_retried_costs_the_budget_nothing() {
+    async fn permanent_failure_takes_no_token_from_the_budget() {
         let budget = Budget::new(4, 0.0);
         let hopeless = Failed { transient: false, wait: None };
         for _ in 0..100 {
@@ -103,7 +105,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_success_ends_it() {
+    async fn success_ends_the_attempts() {
         let calls = Cell::new(0);
         let ended = Retry::fixed(ms(1))
             .call(async || {

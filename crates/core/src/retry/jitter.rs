@@ -2,32 +2,41 @@ use std::time::Duration;
 
 use super::backoff::scale;
 
-/// How a delay is spread at random. The result never exceeds the policy's `max_delay`.
+/// A random spread of delays, so that many callers do not return at one moment.
+///
+/// The result never exceeds the policy's [`max_delay`](crate::Retry::max_delay).
+///
+/// ```
+/// use awaitly_core::{Retry, clock::ms, retry::Jitter};
+///
+/// let retry = Retry::exponential(ms(100)).jitter(Jitter::Proportional(0.2)); // 100 ms ± 20 %, 200 ms ± 20 %, ..
+/// # let _ = retry;
+/// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub enum Jitter {
-    /// The delay as it is.
+    /// Keeps the delay.
     None,
-    /// Anything from nothing to the delay.
+    /// Draws from zero to the delay.
     #[default]
     Full,
-    /// Half of the delay, and anything up to the other half.
+    /// Draws from half of the delay to the delay.
     Equal,
-    /// The delay, more or less by up to this part of it: `Proportional(0.2)` is ±20 %. A part below 0 or not a
-    /// number counts as 0, which leaves the delay as it is; a part above 1 counts as 1.
+    /// Draws from the delay minus this fraction of it to the delay plus this fraction: `Proportional(0.2)` is ±20 %. A fraction
+    /// below 0 or `NaN` counts as 0, which keeps the delay; a fraction above 1 counts as 1.
     Proportional(f64),
-    /// The delay and up to this much more.
+    /// Draws from the delay to the delay plus this duration.
     Additive(Duration),
 }
 
 impl Jitter {
-    /// The delay, spread.
+    /// Returns the delay with the spread applied.
     pub(super) fn spread(self, delay: Duration, dice: &mut fastrand::Rng) -> Duration {
         match self {
             Self::None => delay,
             Self::Full => scale(delay, dice.f64()),
             Self::Equal => delay / 2 + scale(delay / 2, dice.f64()),
             Self::Proportional(part) => {
-                // `clamp` would keep a NaN, and a delay times that is no delay.
+                // `clamp` keeps NaN, and a delay times NaN would be no delay.
                 let part = if part.is_nan() { 0.0 } else { part.clamp(0.0, 1.0) };
                 scale(delay, 1.0 + part * (2.0 * dice.f64() - 1.0))
             }
@@ -42,7 +51,7 @@ mod tests {
     use crate::clock::ms;
 
     #[test]
-    fn each_jitter_stays_in_its_range_and_uses_it() {
+    fn each_jitter_covers_its_range_and_stays_inside() {
         let delay = ms(1000);
         for (jitter, from, to) in [
             (Jitter::None, 1000, 1000),

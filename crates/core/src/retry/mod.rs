@@ -1,4 +1,4 @@
-//! When a failed attempt is followed by another, and when.
+//! Policies for further attempts after a failure.
 //!
 //! ```
 //! use awaitly_core::{Retry, clock::{ms, secs}, retry::Jitter};
@@ -6,10 +6,9 @@
 //! const POLICY: Retry = Retry::exponential(ms(100)).attempts(5).max_delay(secs(10)).jitter(Jitter::Equal);
 //! ```
 //!
-//! A policy is a value: it can be a `const`, is cheap to copy around, and holds no state. The delay
-//! before the next attempt is made of, in this order: the [`Backoff`], the limit
-//! [`max_delay`](Retry::max_delay), the [`Jitter`], which never goes beyond that limit, and the hint of a
-//! server ([`retry_after`](Retry::retry_after)), which is taken where it is longer.
+//! A policy is a value: it can be a `const`, and it holds no state. Four parts determine the delay before the next attempt, in
+//! this order: the [`Backoff`], the limit [`max_delay`](Retry::max_delay), the [`Jitter`], which does not exceed that limit, and
+//! the server's hint ([`retry_after`](Retry::retry_after)), which replaces a shorter delay.
 
 mod backoff;
 mod budget;
@@ -26,11 +25,11 @@ pub use rules::{Always, RetryAfter, Rules, When};
 
 use crate::error::RunError;
 
-/// A policy for what follows a failed attempt.
+/// A policy for further attempts after a failure.
 ///
-/// The step's own error and timeouts of an attempt are retried. Cancellation, waiting, failures of the store, panics,
-/// and duplicate keys never are. A refusal by a guard is no attempt: the step waits and asks the guard again, see
-/// [`refused_for`](Self::refused_for). On a durable run, attempts are counted across executions.
+/// A policy retries the step's own errors and timeouts of an attempt. It never retries a cancellation, a wait, a failure of the
+/// store, a panic or a duplicate key. A refusal by a guard is not an attempt: the step waits and asks the guard again, see
+/// [`refused_for`](Self::refused_for). A durable run counts attempts across executions.
 ///
 /// # Default
 ///
@@ -56,7 +55,7 @@ use crate::error::RunError;
 ///     .when(|error: &PaymentError| matches!(error, PaymentError::Unreachable));
 /// ```
 #[derive(Debug, Clone)]
-#[must_use = "a policy does nothing by itself: give it to a step with `retry`"]
+#[must_use = "a policy has no effect until a step uses it: pass it to `retry`"]
 pub struct Retry<P = Always> {
     backoff: Backoff,
     attempts: u32,
@@ -68,26 +67,26 @@ pub struct Retry<P = Always> {
     rules: P,
 }
 
-/// What follows an attempt that timed out.
+/// The reaction to an attempt that timed out.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub enum OnTimeout {
-    /// Another attempt, as after a failure.
+    /// Makes another attempt, as after a failure.
     #[default]
     Retry,
-    /// Nothing: the step fails with the timeout.
+    /// Fails the step with the timeout.
     GiveUp,
 }
 
 impl Retry {
-    /// How many attempts are made unless the policy says otherwise.
+    /// The default number of attempts.
     pub const DEFAULT_ATTEMPTS: u32 = 3;
-    /// The longest delay unless the policy says otherwise.
+    /// The default limit of a delay.
     pub const DEFAULT_MAX_DELAY: Duration = Duration::from_secs(30);
 
-    /// How long a volatile step without a deadline lets guards refuse it, unless the policy says otherwise.
+    /// The default time for which guards may refuse a volatile step without a deadline.
     pub const DEFAULT_REFUSED_FOR: Duration = Duration::from_secs(60);
 
-    /// A policy with that backoff.
+    /// Creates a policy with this backoff.
     pub const fn new(backoff: Backoff) -> Self {
         Self {
             backoff,
@@ -101,70 +100,68 @@ impl Retry {
         }
     }
 
-    /// The same delay each time: [`Backoff::fixed`].
+    /// Creates a policy of constant delays: [`Backoff::fixed`].
     pub const fn fixed(delay: Duration) -> Self {
         Self::new(Backoff::fixed(delay))
     }
 
-    /// `base`, twice `base`, three times `base`: [`Backoff::linear`].
+    /// Creates a policy with delays of `base`, twice `base`, three times `base`: [`Backoff::linear`].
     pub const fn linear(base: Duration) -> Self {
         Self::new(Backoff::linear(base))
     }
 
-    /// `base`, doubled each time: [`Backoff::exponential`].
+    /// Creates a policy with delays that start with `base` and double each time: [`Backoff::exponential`].
     pub const fn exponential(base: Duration) -> Self {
         Self::new(Backoff::exponential(base))
     }
 
-    /// `base` times 1, 1, 2, 3, 5: [`Backoff::fibonacci`].
+    /// Creates a policy with delays of `base` times 1, 1, 2, 3, 5: [`Backoff::fibonacci`].
     pub const fn fibonacci(base: Duration) -> Self {
         Self::new(Backoff::fibonacci(base))
     }
 
-    /// A random delay between `base` and three times the one before: [`Backoff::decorrelated`]. It is
-    /// random already, so it begins with [`Jitter::None`].
+    /// Creates a policy with random delays, each between `base` and three times its predecessor: [`Backoff::decorrelated`]. The
+    /// jitter is [`Jitter::None`], because the delays are already random.
     pub const fn decorrelated(base: Duration) -> Self {
         Self::new(Backoff::decorrelated(base)).jitter(Jitter::None)
     }
 }
 
 impl<P> Retry<P> {
-    /// How many attempts are made at most, the first included.
+    /// Sets the maximum number of attempts, including the first one.
     ///
     /// # Panics
-    /// Where `attempts` is 0; in a `const`, that is a compile error. Check a number that comes from a
-    /// configuration with [`NonZeroU32`](std::num::NonZeroU32) first.
+    /// Panics if `attempts` is 0; in a `const`, this is a compile error. Check a number from a configuration with
+    /// [`NonZeroU32`](std::num::NonZeroU32) first.
     pub const fn attempts(mut self, attempts: u32) -> Self {
-        assert!(attempts > 0, "a step has at least one attempt: `attempts(0)` is refused");
+        assert!(attempts > 0, "a step needs at least one attempt: `attempts(0)` is invalid");
         self.attempts = attempts;
         self
     }
 
-    /// The longest delay. A hint of a server may be longer.
+    /// Limits the delay. A server's hint may exceed the limit.
     pub const fn max_delay(mut self, max_delay: Duration) -> Self {
         self.max_delay = max_delay;
         self
     }
 
-    /// How the delay is spread, so that many callers do not come back at the same moment.
+    /// Sets the random spread of delays, so that many callers do not return at one moment.
     pub const fn jitter(mut self, jitter: Jitter) -> Self {
         self.jitter = jitter;
         self
     }
 
-    /// What follows an attempt that timed out.
+    /// Sets the reaction to an attempt that timed out.
     pub const fn on_timeout(mut self, timeouts: OnTimeout) -> Self {
         self.timeouts = timeouts;
         self
     }
 
-    /// Sets how long a guard may refuse a step before the refusal is the step's failure. A refusal is not an attempt:
-    /// the step waits for the time that the guard names, or else for the next delay of this policy, at least a
-    /// millisecond, and asks again.
+    /// Sets how long a guard may refuse a step before the step fails with the refusal. A refusal is not an attempt: the step
+    /// waits for the time that the guard names, or for the next delay of this policy and at least a millisecond, and asks again.
     ///
-    /// A deadline of the step or its run decides instead of this, and so does a durable run, which asks for as long as
-    /// it takes: if the wait is longer than the workflow's [`park_after`](crate::Workflow::park_after), the run holds no
-    /// task meanwhile.
+    /// A deadline of the step or of its run takes precedence. A durable run asks without a limit; if the wait exceeds the
+    /// workflow's [`park_after`](crate::Workflow::park_after), the run is parked and holds no task.
     ///
     /// # Default
     /// One minute.
@@ -179,20 +176,31 @@ impl<P> Retry<P> {
         self
     }
 
-    /// A budget for retries, shared by everything that holds a clone of it.
+    /// Sets a budget for retries, shared with every policy that holds a clone of it.
     pub fn budget(mut self, budget: &Budget) -> Self {
         self.budget = Some(budget.clone());
         self
     }
 
-    /// Only an error for which `predicate` holds is followed by another attempt. It is asked once for
-    /// each failed attempt but the last. Called twice, both predicates must hold.
+    /// Retries only errors for which `predicate` returns `true`. The policy calls it once for each failed attempt except the
+    /// last. If `when` is called twice, both predicates must hold.
     pub fn when<E, F: Fn(&E) -> bool>(self, predicate: F) -> Retry<When<P, F, E>> {
         self.map_rules(|rules| When::new(rules, predicate))
     }
 
-    /// How long the server asked to wait, as its error says. The delay is at least that long, also
-    /// beyond [`max_delay`](Self::max_delay), and is not jittered below it.
+    /// Reads the server's hint from an error: the time to wait before another attempt. The delay is at least that long, even
+    /// beyond [`max_delay`](Self::max_delay), and jitter does not shorten it.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use awaitly_core::{Retry, clock::ms};
+    ///
+    /// # #[derive(Debug)]
+    /// struct TooManyRequests { retry_after: Option<Duration> }
+    ///
+    /// let retry = Retry::exponential(ms(100)).retry_after(|error: &TooManyRequests| error.retry_after);
+    /// # let _ = retry;
+    /// ```
     pub fn retry_after<E, F: Fn(&E) -> Option<Duration>>(self, hint: F) -> Retry<RetryAfter<P, F, E>> {
         self.map_rules(|rules| RetryAfter::new(rules, hint))
     }
@@ -202,13 +210,14 @@ impl<P> Retry<P> {
         Retry { backoff, attempts, max_delay, jitter, timeouts, refused_for, budget, rules: change(rules) }
     }
 
-    /// How many attempts are made at most.
+    /// Returns the maximum number of attempts.
     #[must_use]
     pub const fn max_attempts(&self) -> u32 {
         self.attempts
     }
 
-    /// The delay after an operation's own error in `attempt`, given the one before. `None`: no other attempt.
+    /// Returns the delay after an operation's own error in `attempt`, or `None` if no attempt follows. `previous` is the delay
+    /// before that attempt.
     pub(crate) fn after_failure<E>(
         &self,
         attempt: u32,
@@ -229,7 +238,7 @@ impl<P> Retry<P> {
         self.delay(attempt, previous, self.rules.hint(error), dice)
     }
 
-    /// The same after a failure that the library itself brought about.
+    /// Returns the delay after a failure that the library caused, or `None` if no attempt follows.
     pub(crate) fn after_run_error(
         &self,
         attempt: u32,
@@ -238,7 +247,7 @@ impl<P> Retry<P> {
         dice: &mut fastrand::Rng,
     ) -> Option<Duration> {
         match error {
-            // It did not reach the service, so it says nothing of how that is.
+            // The attempt did not reach the service, so it does not count against the budget.
             RunError::Refused { retry_after, .. } => self.delay(attempt, previous, *retry_after, dice),
             error if !self.retries_run_error(error) => None,
             _ if attempt >= self.attempts => {
@@ -250,8 +259,7 @@ impl<P> Retry<P> {
         }
     }
 
-    /// Returns when a guard is asked again that refused an attempt for the `refusals`th time, and how long it may refuse
-    /// in all.
+    /// Returns the wait before the step asks a guard again that has refused `refusals` times, and the limit for all refusals.
     pub(crate) fn after_refusal(
         &self,
         refusals: u32,
@@ -259,18 +267,18 @@ impl<P> Retry<P> {
         retry_after: Option<Duration>,
         dice: &mut fastrand::Rng,
     ) -> Option<(Duration, Duration)> {
-        // A backoff that ends counts attempts, and this was none.
+        // The end of a backoff limits attempts, and a refusal is not an attempt.
         let delay = self.spread(refusals, previous, dice).unwrap_or(previous);
         Some((retry_after.map_or(delay, |after| after.max(delay)).max(LEAST_WAIT), self.refused_for))
     }
 
-    /// Charges the budget for a failure that would be retried, and says whether it may be.
+    /// Charges the budget for a failure that would be retried, and returns `true` if the budget permits the retry.
     fn charge(&self) -> bool {
         self.budget.as_ref().is_none_or(Budget::failed)
     }
 
-    /// Charges the budget for the failure of the last attempt. Nobody is asked whether it would be retried; where
-    /// others were before it, it is taken for one that would.
+    /// Charges the budget for the failure of the last attempt. The rules do not see that failure; if it follows a retry, it
+    /// counts as one that would be retried.
     fn charge_last(&self, attempt: u32) {
         if attempt > 1 {
             self.charge();
@@ -281,7 +289,7 @@ impl<P> Retry<P> {
         self.budget.as_ref()
     }
 
-    /// Whether the policy has another attempt for a failure that the library itself brought about.
+    /// Returns `true` if the policy retries a failure that the library caused.
     const fn retries_run_error(&self, error: &RunError) -> bool {
         match error {
             RunError::Timeout { .. } => error.is_retried() && matches!(self.timeouts, OnTimeout::Retry),
@@ -289,9 +297,7 @@ impl<P> Retry<P> {
         }
     }
 
-    /// The delay after the failed `attempt`, given the one before. `None`: no other attempt.
-    ///
-    /// Pure but for the dice.
+    /// Returns the delay after the failed `attempt`, or `None` if no attempt follows. Pure except for the dice.
     fn delay(
         &self,
         attempt: u32,
@@ -306,14 +312,14 @@ impl<P> Retry<P> {
         Some(hint.map_or(delay, |hint| hint.max(delay)))
     }
 
-    /// The delay of the backoff, within its limit and with its jitter.
+    /// Returns the delay of the backoff, limited and with jitter.
     fn spread(&self, attempt: u32, previous: Duration, dice: &mut fastrand::Rng) -> Option<Duration> {
         let delay = self.backoff.delay(attempt, previous, dice)?.min(self.max_delay);
         Some(self.jitter.spread(delay, dice).min(self.max_delay))
     }
 }
 
-/// The least time between two questions to a guard, so that a policy without a delay does not keep the task busy.
+/// The shortest time between two requests to a guard, so that a policy without a delay does not keep the task busy.
 const LEAST_WAIT: Duration = Duration::from_millis(1);
 
 #[cfg(test)]
@@ -335,19 +341,19 @@ mod tests {
     }
 
     #[test]
-    fn attempts_count_the_first_one() {
+    fn attempts_include_the_first_one() {
         assert_eq!(delays(&Retry::fixed(ms(5)).attempts(1), 0), []);
         assert_eq!(delays(&Retry::fixed(ms(5)).jitter(Jitter::None), 0), [ms(5), ms(5)]);
     }
 
     #[test]
-    fn the_limit_comes_before_the_jitter() {
+    fn limit_applies_before_jitter() {
         let retry = Retry::exponential(secs(1)).attempts(5).max_delay(secs(3)).jitter(Jitter::None);
         assert_eq!(delays(&retry, 0), [secs(1), secs(2), secs(3), secs(3)]);
     }
 
     #[test]
-    fn a_longer_hint_wins_also_beyond_the_limit() {
+    fn longer_hint_exceeds_the_limit() {
         let retry = Retry::fixed(ms(100)).max_delay(secs(1)).jitter(Jitter::None);
         let mut dice = fastrand::Rng::with_seed(0);
         assert_eq!(retry.delay(1, Duration::ZERO, Some(secs(9)), &mut dice), Some(secs(9)));
@@ -356,13 +362,13 @@ mod tests {
 
     #[test]
     #[should_panic(expected = "at least one attempt")]
-    fn no_attempt_at_all_is_refused() {
+    fn zero_attempts_panics() {
         let _ = Retry::fixed(ms(1)).attempts(0);
     }
 
     proptest! {
         #[test]
-        fn no_delay_exceeds_the_limit_and_a_seed_fixes_them_all(
+        fn delays_stay_below_the_limit_and_depend_on_the_seed_alone(
             kind in 0..5_usize, jitter in 0..5_usize, base in 0..10_000_u64, limit in 0..20_000_u64, seed: u64
         ) {
             let base = ms(base);

@@ -2,22 +2,22 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::time::Duration;
 
-/// What a policy asks of a step's own error.
+/// The judgement of a policy about a step's own error.
 ///
-/// Made with [`Retry::when`](super::Retry::when) and [`Retry::retry_after`](super::Retry::retry_after).
+/// [`Retry::when`](super::Retry::when) and [`Retry::retry_after`](super::Retry::retry_after) create rules.
 #[diagnostic::on_unimplemented(
     message = "this retry policy is not for a step whose error is `{E}`",
     note = "`when` and `retry_after` take a function of the step's own error"
 )]
 pub trait Rules<E> {
-    /// Whether another attempt may follow.
+    /// Returns `true` if another attempt may follow `error`.
     fn retries(&self, error: &E) -> bool;
 
-    /// How long the server asked to wait.
+    /// Returns the time for which the server asked the caller to wait.
     fn hint(&self, error: &E) -> Option<Duration>;
 }
 
-/// Every error is retried, none has a hint.
+/// Rules that retry every error and read no hints.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Always;
 
@@ -31,7 +31,7 @@ impl<E> Rules<E> for Always {
     }
 }
 
-/// Only errors for which a predicate holds are retried.
+/// Rules that retry only errors for which a predicate holds.
 pub struct When<P, F, E> {
     rules: P,
     predicate: F,
@@ -60,7 +60,7 @@ impl<P: fmt::Debug, F, E> fmt::Debug for When<P, F, E> {
     }
 }
 
-/// The server's hint is read from the error.
+/// Rules that read the server's hint from the error.
 pub struct RetryAfter<P, F, E> {
     rules: P,
     hint: F,
@@ -89,7 +89,7 @@ impl<P: fmt::Debug, F, E> fmt::Debug for RetryAfter<P, F, E> {
     }
 }
 
-// By hand, so that the error need not be `Clone`.
+// Not derived, because the error need not be `Clone`.
 impl<P: Clone, F: Clone, E> Clone for When<P, F, E> {
     fn clone(&self) -> Self {
         Self::new(self.rules.clone(), self.predicate.clone())

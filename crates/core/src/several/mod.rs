@@ -1,6 +1,6 @@
-//! Several steps at the same time: [`parallel!`](crate::parallel!), [`race!`](crate::race!), [`Each`].
+//! Concurrent steps: [`parallel!`](crate::parallel!), [`race!`](crate::race!), [`Each`].
 //!
-//! All of them run on the task of the run: nothing is spawned, and what is dropped is cancelled.
+//! All of them run on the task of the run. The library spawns no tasks, so dropping a future cancels its steps.
 
 mod each;
 mod held;

@@ -4,15 +4,15 @@ use std::task::{Context, Poll};
 
 use pin_project_lite::pin_project;
 
-/// Those who race: one future, or one against others. You do not implement it.
+/// The futures of a race: a single one, or one against others. You do not implement this trait.
 pub trait Racers {
-    /// What the winner gives.
+    /// The value of the winner.
     type Value;
-    /// What one who loses fails with.
+    /// The failure of a loser.
     type Error;
 
-    /// Asks all who still race. Ready with the first success and its number, from 0, or with `None` when all
-    /// have failed. `failure` is set to the failure that came first.
+    /// Polls all futures that have not failed. Returns the first success and its index, or `None` if all have failed, and sets
+    /// `failure` to the first failure.
     fn poll_race(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -21,7 +21,7 @@ pub trait Racers {
 }
 
 pin_project! {
-    /// One who races.
+    /// A single future in a race.
     #[derive(Debug)]
     pub struct Lone<A> {
         #[pin]
@@ -30,7 +30,7 @@ pin_project! {
 }
 
 impl<A> Lone<A> {
-    /// Races with nobody yet.
+    /// Creates a race of one future.
     pub const fn new(only: A) -> Self {
         Self { only: Some(only) }
     }
@@ -62,7 +62,7 @@ where
 }
 
 pin_project! {
-    /// One against others.
+    /// A future in a race against others.
     #[derive(Debug)]
     pub struct Against<A, B> {
         #[pin]
@@ -73,7 +73,7 @@ pin_project! {
 }
 
 impl<A, B> Against<A, B> {
-    /// `first` against `others`.
+    /// Creates a race of `first` against `others`.
     pub const fn new(first: A, others: B) -> Self {
         Self { first: Lone::new(first), others }
     }
@@ -106,7 +106,7 @@ where
 }
 
 pin_project! {
-    /// The first success of a race, with its number; where all fail, the failure that came first.
+    /// Returns the first success of a race and its index; if all fail, the first failure.
     #[derive(Debug)]
     #[must_use = "futures do nothing unless polled"]
     pub struct Race<R: Racers> {
@@ -117,7 +117,7 @@ pin_project! {
 }
 
 impl<R: Racers> Race<R> {
-    /// The race of `racers`.
+    /// Creates the race of `racers`.
     pub const fn new(racers: R) -> Self {
         Self { racers, failure: None }
     }

@@ -14,7 +14,7 @@ use crate::journal::Key;
 use crate::run::{Mode, Run};
 
 pin_project! {
-    /// Several steps at once, as those who watch see them: with a beginning and an end.
+    /// Concurrent steps with an event at their beginning and one at their end.
     #[must_use = "futures do nothing unless polled"]
     pub struct Scoped<'r, Fut> {
         #[pin]
@@ -23,7 +23,7 @@ pin_project! {
     }
 }
 
-/// Tells of the beginning at once and of the end when it is dropped.
+/// Emits an event at the beginning of a scope, and another one when it is dropped.
 pub struct Scope<'r> {
     run: &'r Shared,
     name: Key,
@@ -33,7 +33,7 @@ pub struct Scope<'r> {
 }
 
 impl<'r> Scope<'r> {
-    /// A scope of `run`, where somebody watches.
+    /// Begins a scope of `run`, if an observer watches the run.
     pub(crate) fn begin<M: Mode>(run: &'r Run<M>, name: &Key, kind: ScopeKind) -> Option<Self> {
         let run = run.shared().filter(|run| run.watchers.is_observed())?;
         run.tell(|| EventKind::ScopeStarted { scope: name.clone(), kind });
@@ -50,7 +50,7 @@ impl Drop for Scope<'_> {
 }
 
 impl<'r, Fut> Scoped<'r, Fut> {
-    /// The steps of a `parallel!`.
+    /// Wraps the steps of a `parallel!`.
     pub fn parallel<M: Mode>(run: &'r Run<M>, name: impl Into<Key>, inner: Fut) -> Self {
         Self { inner, scope: Scope::begin(run, &name.into(), ScopeKind::Parallel) }
     }
@@ -68,7 +68,7 @@ impl<Fut: Future> Future for Scoped<'_, Fut> {
 }
 
 pin_project! {
-    /// The value of a race's winner.
+    /// Returns the value of a race's winner.
     #[must_use = "futures do nothing unless polled"]
     pub struct Winner<'r, Fut> {
         #[pin]
@@ -78,7 +78,7 @@ pin_project! {
 }
 
 impl<'r, Fut> Winner<'r, Fut> {
-    /// The calls of a `race!`, whose winner comes with its number.
+    /// Wraps the calls of a `race!`, whose winner has an index.
     pub fn new<M: Mode>(run: &'r Run<M>, name: impl Into<Key>, inner: Fut) -> Self {
         Self { inner, scope: Scope::begin(run, &name.into(), ScopeKind::Race) }
     }
@@ -101,7 +101,7 @@ where
 }
 
 pin_project! {
-    /// A step whose failure has become the error of the function that it is in, and is told when its siblings let it.
+    /// Converts the failure of a step into the error of the surrounding function, and returns it when its siblings permit that.
     #[must_use = "futures do nothing unless polled"]
     pub struct Lift<'s, Fut, X, S> {
         #[pin]
@@ -116,7 +116,7 @@ pin_project! {
 }
 
 impl<'s, Fut, X, S: Siblings> Lift<'s, Fut, X, S> {
-    /// Lifts the failure of `inner`.
+    /// Wraps `inner`.
     pub fn new<M: Mode>(run: &'s Run<M>, inner: Fut, siblings: &'s S) -> Self {
         siblings.begin();
         Self { inner, siblings, failure: None, waits_at: None, waits: HeldWaits::new(run.shared()) }

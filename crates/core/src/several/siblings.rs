@@ -1,36 +1,36 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::task::Context;
 
-/// What the steps of one `parallel!` have to know of each other: when the failure of one is the failure of all.
+/// The state that the steps of one `parallel!` share, which decides when the failure of one step ends all of them.
 ///
-/// A step that waits or was cancelled has not failed. Its siblings go on, and the pause is told when all of them have ended
-/// or paused too. A resumed run that is to be cancelled depends on that: it refuses a step that an earlier execution dropped
-/// because a sibling failed, and has to find the recorded failure of that sibling all the same.
+/// A step that waits or was cancelled has not failed. Its siblings continue, and `parallel!` returns the pause only after all of
+/// them have ended or paused. The cancellation of a resumed run depends on this order: it refuses a step that an earlier
+/// execution dropped because a sibling failed, and still has to find the recorded failure of that sibling.
 pub trait Siblings: Default {
-    /// A step is there.
+    /// Counts a step.
     fn begin(&self);
-    /// A step has ended. Returns its place among the steps that ended in the same way.
+    /// Counts the end of a step. Returns its place among the steps with the same kind of end.
     fn ended(&self, how: Ended, cx: &Context<'_>) -> u32;
-    /// Returns whether a failure or a pause may be told, which drops all others.
+    /// Returns `true` if `parallel!` may return a failure or a pause now, which drops all other steps.
     fn may_tell(&self, how: Ended, place: u32) -> bool;
 }
 
-/// How a step has ended.
+/// The kind of a step's end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ended {
     /// It has a value.
     Succeeded,
     /// It waits, or the run was cancelled.
     Paused,
-    /// It has failed, or the run cannot go on.
+    /// It failed, or the run cannot go on.
     Failed,
 }
 
-/// The first failure is told at once.
+/// Returns the first failure at once.
 #[derive(Debug, Default)]
 pub struct FailFast(Counts);
 
-/// The first failure is told when all steps have ended or paused, so that the effects of each are known.
+/// Returns the first failure after all steps have ended or paused, so that a saga knows the effects of each.
 #[derive(Debug, Default)]
 pub struct AllEnd(Counts);
 

@@ -19,23 +19,22 @@ use crate::run::{DurableRun, Run};
 use crate::stage::Stage;
 use crate::store::{Absent, AnyStore, Durability, Input, Open, Purpose, Store};
 
-/// A definition of runs: a name, a version, where the journals rest, who watches.
+/// A definition of runs: a name, a version, a store for their journals, observers and limits.
 ///
-/// Cheap to clone, so that settings for one run are made by deriving:
-/// `checkout.clone().input(&cart).run(..)`.
+/// A clone is cheap, so derive the settings of one run from the workflow: `checkout.clone().input(&cart).run(..)`.
 ///
 /// # Default
 ///
 /// | option | default |
 /// | --- | --- |
 /// | [`version`](Self::version) | 1 |
-/// | [`store`](Self::store) | none: the journal lives as long as the run |
+/// | [`store`](Self::store) | none: the journal lasts as long as the execution |
 /// | [`deadline`](Self::deadline), [`cancel_on`](Self::cancel_on) | none |
 /// | [`lease`](Self::lease) | 30 seconds |
 /// | [`durability`](Self::durability) | [`Durability::Sync`] |
-/// | [`park_after`](Self::park_after) | never: a run that sleeps keeps its task |
-/// | [`clock`](Self::clock) | [`SystemClock`](crate::clock::SystemClock), and that of the store for moments that are recorded |
-/// | [`seed`](Self::seed) | another one for each execution |
+/// | [`park_after`](Self::park_after) | never: a sleeping run keeps its task |
+/// | [`clock`](Self::clock) | [`SystemClock`](crate::clock::SystemClock); the store's clock for recorded moments |
+/// | [`seed`](Self::seed) | a random one for each execution |
 ///
 /// # Examples
 /// ```
@@ -58,7 +57,7 @@ pub struct Workflow<X = Typed> {
     errors: PhantomData<fn() -> X>,
 }
 
-/// All of a workflow but what is kept of its errors.
+/// The settings of a workflow, without the form in which it keeps errors.
 #[derive(Clone)]
 pub(super) struct Definition {
     pub(super) name: Arc<str>,
@@ -70,7 +69,7 @@ pub(super) struct Definition {
     pub(super) after_step: Option<AfterStep>,
     pub(super) deadline: Option<Duration>,
     pub(super) token: Option<CancellationToken>,
-    /// `None`: the clock of the system, and for moments that are recorded that of the store.
+    /// `None` stands for the system's clock, and for the store's clock in recorded moments.
     pub(super) clock: Option<Arc<dyn Clock>>,
     pub(super) durability: Durability,
     pub(super) park_after: Option<Duration>,
@@ -83,7 +82,8 @@ pub(super) struct Definition {
 }
 
 impl Workflow {
-    /// A workflow of that name. The runs of a store remember the name of theirs.
+    /// Creates a workflow with this name. The store keeps the name with each run, and refuses a run id that belongs to another
+    /// workflow.
     pub fn new(name: impl Into<Arc<str>>) -> Self {
         let definition = Definition {
             name: name.into(),
@@ -108,10 +108,21 @@ impl Workflow {
         Self { definition, errors: PhantomData }
     }
 
-    /// Keeps the error of a failed run as text, with the errors that it was caused by as far as its
-    /// `{:#}` shows them. For errors without serde, such as `anyhow::Error`.
+    /// Keeps the error of a failed run as text, as its `{:#}` format shows it, often with its causes. Use it for errors without
+    /// serde, such as `anyhow::Error`.
     ///
-    /// A later call for a run that failed gives [`RunError::Failed`].
+    /// # Resume
+    /// A later call for a failed run returns [`RunError::Failed`] with the text.
+    ///
+    /// ```
+    /// use awaitly_core::Workflow;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// let report = Workflow::new("report").errors_as_text();
+    /// let failed: anyhow::Result<u32> = report.run("may", async |_| anyhow::bail!("no data")).await;
+    /// assert_eq!(failed.unwrap_err().to_string(), "no data");
+    /// # }
+    /// ```
     #[must_use]
     pub fn errors_as_text(self) -> Workflow<AsText> {
         Workflow { definition: self.definition, errors: PhantomData }
@@ -119,59 +130,81 @@ impl Workflow {
 }
 
 impl<X> Workflow<X> {
-    /// Its name.
+    /// Returns the workflow's name.
     #[must_use]
     pub fn name(&self) -> Arc<str> {
         Arc::clone(&self.definition.name)
     }
 
-    /// Whether it has a [`store`](Self::store). Without one, a run id is not known once its run has ended.
+    /// Returns `true` if the workflow has a [`store`](Self::store). Without a store, a run is forgotten when it ends.
     #[must_use]
     pub const fn has_store(&self) -> bool {
         self.definition.store.is_some()
     }
 
-    /// The version of the code. A journal of an older version goes through the
-    /// [`migration`](Self::migration)s; one of a newer version is refused.
+    /// Sets the version of the code. If a journal has an older version, the workflow applies its
+    /// [`migration`](Self::migration)s; if a journal has a newer version, the workflow refuses the run.
     #[must_use]
     pub const fn version(mut self, version: u32) -> Self {
         self.definition.version = version;
         self
     }
 
-    /// Where journals rest.
+    /// Sets the store for journals.
     #[must_use]
     pub fn store(self, store: impl Store) -> Self {
         self.any_store(AnyStore::new(store))
     }
 
-    /// Where journals rest, chosen when the program runs.
+    /// Sets the store for journals, if the program chooses its type at run time.
     #[must_use]
     pub fn any_store(mut self, store: AnyStore) -> Self {
         self.definition.store = Some(store);
         self
     }
 
-    /// How a journal of version `from` becomes one of version `from + 1`.
+    /// Adds the migration of journals from version `from` to version `from + 1`.
     ///
-    /// It is applied when a run of that version is resumed, and the new journal is stored whole before the
-    /// body is called. Where it fails, the stored journal is as it was.
+    /// The workflow applies it if it resumes a run of that version, and stores the new journal as a whole before it calls the
+    /// body. If the migration fails, the stored journal does not change.
+    ///
+    /// ```
+    /// use awaitly_core::Workflow;
+    /// use awaitly_core::journal::Migration;
+    ///
+    /// let checkout = Workflow::new("checkout").version(2).migration(1, Migration::rename("pay", "payment"));
+    /// # let _ = checkout;
+    /// ```
     #[must_use]
     pub fn migration(mut self, from: u32, migration: Migration) -> Self {
         self.definition.migrations.insert(from, migration);
         self
     }
 
-    /// Tells `observer` what happens in the runs. Several may watch.
+    /// Adds an observer, which receives the events of all runs.
     #[must_use]
     pub fn observe(mut self, observer: impl Observer) -> Self {
         self.definition.observers.push(Arc::new(observer));
         self
     }
 
-    /// Calls `hook` before the body, when the lease is held. An error keeps the body from being called:
-    /// the run ends in [`RunError::Refused`] and stays as it was; a panic of the hook does the same with
-    /// [`RunError::Panicked`]. Not called for a run that has ended.
+    /// Calls `hook` before the body, after the store has granted the lease. A workflow has one such hook; a later call replaces
+    /// it.
+    ///
+    /// If the hook returns an error, the workflow does not call the body: it returns [`RunError::Refused`], and the stored run
+    /// does not change. A panic of the hook returns [`RunError::Panicked`] instead. The workflow does not call the hook for a
+    /// run that has ended.
+    ///
+    /// ```
+    /// use awaitly_core::guard::Refusal;
+    /// use awaitly_core::{RunError, Workflow};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// let closed = Workflow::new("checkout").before_run(async |_| Err(Refusal::new("shop", "it is Sunday")));
+    /// let refused = closed.run("order-42", async |_| Ok::<u32, RunError>(7)).await;
+    /// assert!(matches!(refused, Err(RunError::Refused { .. })));
+    /// # }
+    /// ```
     #[must_use]
     pub fn before_run<H, Fut>(mut self, hook: H) -> Self
     where
@@ -182,9 +215,13 @@ impl<X> Workflow<X> {
         self
     }
 
-    /// Calls `hook` after each step that was recorded in this execution, before its value reaches the body.
-    /// An error takes the place of the step's value, as [`RunError::Refused`]; the outcome is recorded all
-    /// the same, and a resumed run uses it without calling the hook.
+    /// Calls `hook` after the store has recorded a step, before the body sees the step's value. A workflow has one such hook; a
+    /// later call replaces it.
+    ///
+    /// If the hook returns an error, the step returns [`RunError::Refused`] instead of its value.
+    ///
+    /// # Resume
+    /// The outcome stays recorded, and a resumed run uses it without a call of the hook.
     #[must_use]
     pub fn after_step<H, Fut>(mut self, hook: H) -> Self
     where
@@ -195,47 +232,47 @@ impl<X> Workflow<X> {
         self
     }
 
-    /// How long one execution of a run may take. After that, its steps end in [`RunError::Timeout`], which is
-    /// not recorded for the step; a run that is interrupted and resumed, or retried, has its time anew.
+    /// Limits the time of one execution. After the deadline, the steps of the run end in [`RunError::Timeout`].
+    ///
+    /// # Resume
+    /// The run does not record this timeout for a step. Each execution, after an interruption or a retry, has the full time.
     #[must_use]
     pub const fn deadline(mut self, deadline: Duration) -> Self {
         self.definition.deadline = Some(deadline);
         self
     }
 
-    /// Cancels the run when `token` is cancelled: its steps end in [`RunError::Cancelled`], and the run is
-    /// cancelled for good, until it is [`retry`](Self::retry)ed. To stop for a while, as at a shutdown, drop
-    /// the future of the run instead.
+    /// Cancels the run if `token` is cancelled: its steps end in [`RunError::Cancelled`], and the run ends as cancelled. Only
+    /// [`retry`](Self::retry) resumes it. To interrupt a run, for example at a shutdown, drop its future instead.
     #[must_use]
     pub fn cancel_on(mut self, token: CancellationToken) -> Self {
         self.definition.token = Some(token);
         self
     }
 
-    /// The clock that the runs live by: timeouts, delays, sleeps, and the renewal of leases. The leases
-    /// themselves run by the clock of their store, so a virtual clock that stands still while a store's goes on
-    /// lets a lease end.
+    /// Sets the clock for timeouts, delays, sleeps and the renewal of leases. The store measures the leases themselves, so a
+    /// lease can end if a virtual clock stands still and the store's clock does not.
     ///
-    /// Without it, moments that are recorded, at which a sleep ends for one, are read off the store's clock: that
-    /// of this machine may be wrong.
+    /// # Default
+    /// The system's clock; recorded moments, for example the end of a sleep, come from the store's clock, because the clock of
+    /// this machine may be wrong.
     #[must_use]
     pub fn clock(mut self, clock: impl Clock) -> Self {
         self.definition.clock = Some(Arc::new(clock));
         self
     }
 
-    /// What the recorded steps of the runs survive, where a step does not say otherwise. With
-    /// [`Durability::Batched`] nothing waits for the disk: a crash of the system or a loss of power may lose
-    /// the newest outcomes, never only some out of the middle, and their steps run again.
+    /// Sets the failures that recorded steps survive; a step can override it. With [`Durability::Batched`], steps do not wait for
+    /// the disk: a crash of the operating system or a power failure may lose the newest outcomes of a run, and their steps run
+    /// again. It never loses an outcome and keeps a newer one.
     #[must_use]
     pub const fn durability(mut self, durability: Durability) -> Self {
         self.definition.durability = durability;
         self
     }
 
-    /// Ends a run that is to sleep for longer than this in [`RunError::Waiting`], so that it holds no task and
-    /// no memory until then. It does not come back by itself: [`Operate::due`](crate::store::Operate::due)
-    /// tells when it is to be run again.
+    /// Parks a run that sleeps for longer than `sleep`: the execution ends in [`RunError::Waiting`], so the run holds no task
+    /// and no memory. A worker resumes it, or your program, if [`Operate::due`](crate::store::Operate::due) lists it.
     ///
     /// # Default
     /// Never: the task of the run waits.
@@ -245,15 +282,14 @@ impl<X> Workflow<X> {
         self
     }
 
-    /// Records in which trace a run began, so that the trace of a resumed run can link to it. `current` returns the
-    /// context of the current span, in the form of a `traceparent` header (W3C Trace Context); `None` if there is no
-    /// trace.
+    /// Records the trace that began a run, so that the trace of a resumed run can link to it. `current` returns the context of
+    /// the current span, in the form of a `traceparent` header (W3C Trace Context), or `None` if there is no trace.
     ///
-    /// It is called once in the life of a run, before its body, and recorded under the key `trace` with
-    /// [`Durability::Batched`]. The span `run` of each later execution has it as the field `began_in`.
+    /// The workflow calls it once per run, before the body, and records it under the key `trace` with
+    /// [`Durability::Batched`]. The span `run` of each later execution has it in the field `began_in`.
     ///
     /// # Default
-    /// Nothing is recorded.
+    /// The run records no trace.
     ///
     /// ```
     /// use awaitly_core::Workflow;
@@ -268,7 +304,7 @@ impl<X> Workflow<X> {
         self
     }
 
-    /// Fixes all that is random in a run: the jitter of its retries.
+    /// Sets the seed for the randomness of a run: the jitter of its retries.
     #[must_use]
     pub const fn seed(mut self, seed: u64) -> Self {
         self.definition.seed = Some(seed);
@@ -287,75 +323,104 @@ impl<X> Workflow<X> {
         self
     }
 
-    /// Begins no run: one that is not in the store is [`RunError::NoSuchRun`]. It is for who resumes runs that the store
-    /// told of, as a worker does: a run that was deleted meanwhile must not be executed from its first step. Without a
-    /// store it does nothing.
+    /// Refuses to begin runs: if the store has no run with the id, the call returns [`RunError::NoSuchRun`]. A worker needs this,
+    /// because an operator can delete a run after the store listed it, and the worker must not begin the run again. It has no
+    /// effect without a store.
     #[must_use]
     pub const fn only_existing(mut self) -> Self {
         self.definition.absent = Absent::Refuse;
         self
     }
 
-    /// How long a run stays ours when this process stops without a word. The lease is renewed after each
-    /// third of this time, by the task that runs the run: a body that blocks its thread for longer can lose
-    /// the run to another process.
+    /// Sets how long the lease of a run lasts without a renewal: if this process dies, another one can resume the run after this
+    /// time. The task of the run renews the lease after each third of the time, so a body that blocks its thread for longer can
+    /// lose the run to another process.
+    ///
+    /// # Default
+    /// 30 seconds.
     #[must_use]
     pub const fn lease(mut self, ttl: Duration) -> Self {
         self.definition.lease = ttl;
         self
     }
 
-    /// The input of the next run. It is kept when the run begins, and [`Run::input`](crate::Run::input) reads
-    /// it, also in a resumed run that was given none. A run that is resumed with another one ends in
+    /// Sets the input of the next run. The store keeps it when the run begins, and [`Run::input`](crate::Run::input) reads it.
+    ///
+    /// # Resume
+    /// A resumed run needs no input, because it reads the recorded one. If it gets a different input, it ends in
     /// [`RunError::InputChanged`].
+    ///
+    /// ```
+    /// use awaitly_core::{RunError, Workflow};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// let square = Workflow::new("square");
+    /// let nine = square.input(&3).run("three", async |run| {
+    ///     let n: u32 = run.input()?;
+    ///     Ok::<_, RunError>(n * n)
+    /// });
+    /// assert_eq!(nine.await, Ok(9));
+    /// # }
+    /// ```
     #[must_use]
     pub fn input<I: Serialize + ?Sized>(mut self, input: &I) -> Self {
         self.definition.input = Some(Input::of(input));
         self
     }
 
-    /// Runs `body` under this run id, to its end.
+    /// Executes `body` as the run with this id, and returns its result.
     ///
-    /// What was recorded before is not executed again. A run that completed gives its recorded value and
-    /// one that failed its recorded error; in both cases `body` is not called.
+    /// A step that the store has recorded is not executed again. If the run has completed, the call returns the recorded value;
+    /// if it has failed, the call returns the recorded error. In both cases the workflow does not call `body`.
     ///
     /// # Errors
-    /// The body's own error, and what the library adds, as [`RunError`].
+    /// Returns the body's own error, or a [`RunError`] in the body's error type.
     ///
-    /// Where the run is not opened, the body is not called, and the run stays as it is:
+    /// If the store does not open the run, the workflow does not call the body, and the stored run does not change:
     ///
-    /// - [`Busy`](RunError::Busy): another owner executes it;
-    /// - [`OtherWorkflow`](RunError::OtherWorkflow): the run id belongs to a run of another workflow;
-    /// - [`InputChanged`](RunError::InputChanged): it began with another input;
-    /// - [`NewerVersion`](RunError::NewerVersion): its journal was written by a newer version of the workflow;
-    /// - [`Migration`](RunError::Migration): its journal could not be brought to the version of the workflow;
-    /// - [`Empty`](RunError::Empty): the run id or the name of the workflow is empty;
-    /// - [`TooLarge`](RunError::TooLarge), [`Unencodable`](RunError::Unencodable): the run id or the name of the
-    ///   workflow is too long, or the input too large or without a JSON form;
-    /// - [`Refused`](RunError::Refused), [`Panicked`](RunError::Panicked): by the hook before the run.
+    /// - [`Busy`](RunError::Busy) if another owner executes the run;
+    /// - [`OtherWorkflow`](RunError::OtherWorkflow) if the run id belongs to a run of another workflow;
+    /// - [`InputChanged`](RunError::InputChanged) if the run began with a different input;
+    /// - [`NewerVersion`](RunError::NewerVersion) if a newer version of the workflow wrote the journal;
+    /// - [`Migration`](RunError::Migration) if the journal cannot be migrated to the version of the workflow;
+    /// - [`Empty`](RunError::Empty) if the run id or the name of the workflow is empty;
+    /// - [`TooLarge`](RunError::TooLarge) or [`Unencodable`](RunError::Unencodable) if the run id or the name of the workflow is
+    ///   too long, or the input is too large or has no JSON form;
+    /// - [`Refused`](RunError::Refused) or [`Panicked`](RunError::Panicked) if the hook before the run refuses or panics.
     ///
-    /// Where the run has ended before, the body is not called either: the recorded error of a run that failed comes
-    /// back, as [`Failed`](RunError::Failed) where it was kept as text; [`Cancelled`](RunError::Cancelled) of one
-    /// that was cancelled; [`Undecodable`](RunError::Undecodable) where what is recorded is not of the type that is
-    /// asked for.
+    /// If the run has already ended, the call returns the recorded error of a failed run, or [`Failed`](RunError::Failed) if
+    /// the workflow keeps errors as text; [`Cancelled`](RunError::Cancelled) for a cancelled run; and
+    /// [`Undecodable`](RunError::Undecodable) if the recorded result does not decode as the expected type.
     ///
-    /// Otherwise: [`Waiting`](RunError::Waiting) where the run is to be resumed later,
-    /// [`Cancelled`](RunError::Cancelled) where it was cancelled, and what else its steps end in, all in the body's
-    /// own error; [`Panicked`](RunError::Panicked) where the body panicked; [`Store`](RunError::Store) where the
-    /// store failed, at opening too; [`Unencodable`](RunError::Unencodable) and [`TooLarge`](RunError::TooLarge)
-    /// where its result cannot be recorded.
+    /// Otherwise the call returns [`Waiting`](RunError::Waiting) if the run waits, [`Cancelled`](RunError::Cancelled) if it is
+    /// cancelled, the failures of its steps, all in the body's own error type; [`Panicked`](RunError::Panicked) if the body
+    /// panics; [`Store`](RunError::Store) if the store fails; [`Unencodable`](RunError::Unencodable) or
+    /// [`TooLarge`](RunError::TooLarge) if the result cannot be recorded.
     ///
     /// # Cancel safety
-    /// Dropping the future drops the step in flight and gives the lease back. The run is interrupted: it
-    /// goes on where it is run again. Handles that are still about can do nothing more, and
-    /// their steps end in [`Ended`](RunError::Ended).
+    /// Dropping the future drops the step in flight and releases the lease. The run is interrupted, and the next call resumes
+    /// it. A handle that outlives the future is useless: its steps return [`Ended`](RunError::Ended).
     ///
     /// # Panics
-    /// With the [`SystemClock`](crate::clock::SystemClock), outside of a tokio runtime with its timer enabled, when the body has to wait:
-    /// the lease is renewed by time. A panic of the body is caught.
+    /// Panics outside of a tokio runtime with an enabled timer, if the body has to wait and the workflow uses the
+    /// [`SystemClock`](crate::clock::SystemClock), because time renews the lease. The workflow catches a panic of the body.
     ///
     /// # Resume
-    /// The same call, with the same run id, after a crash or anything else.
+    /// To resume a run, for example after a crash, make this call again with the run id.
+    ///
+    /// # Examples
+    /// ```
+    /// use awaitly_core::{RunError, Workflow, step};
+    ///
+    /// # async fn charge(cents: u32, _key: String) -> Result<u32, RunError> { Ok(cents) }
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// let checkout = Workflow::new("checkout"); // with `.store(..)`, the outcomes survive a crash
+    /// let paid = checkout.run("order-42", async |run| {
+    ///     Ok::<_, RunError>(step!(run, "charge", charge(4200, run.idempotency_key("charge"))))
+    /// });
+    /// assert_eq!(paid.await, Ok(4200));
+    /// # }
+    /// ```
     pub async fn run<T, E>(
         &self,
         run: impl Into<Arc<str>>,
@@ -368,11 +433,11 @@ impl<X> Workflow<X> {
         self.execute(run.into(), Purpose::Resume, false, body).await.0
     }
 
-    /// The same as [`run`](Self::run), but a run that failed or was cancelled is resumed too: from the step that it
-    /// failed on, whose record is dropped; all other records stand.
+    /// Executes a run as [`run`](Self::run) does, and also resumes a run that has failed or was cancelled. The store drops the
+    /// record of the step that failed, and keeps all other records.
     ///
     /// # Errors
-    /// As for [`run`](Self::run), and so for panics, cancel safety and resuming.
+    /// Returns the errors of [`run`](Self::run). Its sections on panics, cancel safety and resuming apply too.
     pub async fn retry<T, E>(
         &self,
         run: impl Into<Arc<str>>,
@@ -385,20 +450,22 @@ impl<X> Workflow<X> {
         self.execute(run.into(), Purpose::Retry, false, body).await.0
     }
 
-    /// Cancels a run that nobody executes, and lets its body undo what it did: what is recorded is found as ever,
-    /// the first step that is not ends in [`RunError::Cancelled`], and what a saga has to undo then is undone.
+    /// Cancels a run that has no owner, and calls its body so that it can undo its work: recorded steps return their outcomes,
+    /// the first step without a record returns [`RunError::Cancelled`], and a saga then runs its compensations.
     ///
-    /// A run that [`Operate::cancel`](crate::store::Operate::cancel) cancelled already, or that was cancelled in
-    /// the middle of this, can be given to it too; what was undone is not undone again. One that is not there yet is
-    /// cancelled before it begins. To cancel a run that this process executes, cancel its token.
+    /// The call also finishes a cancellation that [`Operate::cancel`](crate::store::Operate::cancel) requested or that was
+    /// interrupted; a completed compensation does not run again. If the run does not exist, it is recorded as cancelled without
+    /// a call of the body. To cancel a run that this process executes, cancel its token. The page `docs/operating.md` compares
+    /// all ways to cancel in one table.
     ///
     /// # Errors
-    /// As a rule [`RunError::Cancelled`], in the body's own error. [`RunError::Busy`] while another owner executes the
-    /// run: ask that one by [`Operate::cancel`](crate::store::Operate::cancel). A run that has completed or failed
-    /// gives what is recorded. Where something could not be undone, the run has failed with what the body returned.
+    /// Returns [`RunError::Cancelled`] in the body's own error type if the run is now cancelled. Returns [`RunError::Busy`] if
+    /// another owner executes the run; request the cancellation with [`Operate::cancel`](crate::store::Operate::cancel) instead.
+    /// If the run has already completed or failed, returns its recorded result. If a compensation fails, the run fails with the
+    /// error that the body returns.
     ///
     /// # Cancel safety
-    /// Dropping the future leaves the run as it was, with what was undone by then.
+    /// Dropping the future interrupts the undo; completed compensations stay recorded, and the next call continues.
     pub async fn cancel<T, E>(
         &self,
         run: impl Into<Arc<str>>,
@@ -411,8 +478,8 @@ impl<X> Workflow<X> {
         self.execute(run.into(), Purpose::Cancel, false, body).await.0
     }
 
-    /// The same as [`run`](Self::run), with the journal beside the result, whether that is a value or an
-    /// error. The state of a run that was not opened is empty. Everything else is as for [`run`](Self::run).
+    /// Executes a run as [`run`](Self::run) does, and returns the journal beside the result. The state is empty if the store did
+    /// not open the run.
     pub async fn run_with_state<T, E>(
         &self,
         run: impl Into<Arc<str>>,
@@ -425,22 +492,36 @@ impl<X> Workflow<X> {
         self.execute(run.into(), Purpose::Resume, true, body).await
     }
 
-    /// A run that starts from `state` and uses no store: what is recorded there is not executed again.
+    /// Prepares a run without a store that starts from the recorded outcomes in `state`.
+    ///
+    /// ```
+    /// use awaitly_core::{RunError, Workflow, step};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// # async fn reserve() -> Result<u32, RunError> { Ok(7) }
+    /// let orders = Workflow::new("order");
+    /// let (first, state) = orders.run_with_state("order-42", async |run| Ok::<_, RunError>(step!(run, reserve()))).await;
+    /// let again = orders.resume(state).run(async |run| {
+    ///     Ok::<_, RunError>(step!(run, "reserve", async { Err::<u32, _>(RunError::Cancelled { step: None }) })) // not called
+    /// });
+    /// assert_eq!(again.await, first);
+    /// # }
+    /// ```
     pub const fn resume(&self, state: ResumeState) -> Resuming<'_, X> {
         Resuming { workflow: self, state }
     }
 
-    /// Runs `body` with a handle whose steps are not recorded: no store, no run id to come back to, but
-    /// observers, deadline, cancellation, clock and seed as set.
+    /// Executes `body` with a handle that records no steps. The store is not used; observers, deadline, cancellation, clock and
+    /// seed are.
     ///
     /// # Errors
-    /// What the body returns.
+    /// Returns the error that the body returns.
     ///
     /// # Panics
-    /// Where the body does.
+    /// Panics if the body panics.
     ///
     /// # Cancel safety
-    /// Dropping the future drops the step in flight; none starts after that.
+    /// Dropping the future drops the step in flight; no further step starts.
     pub async fn run_volatile<T, E>(&self, body: impl AsyncFnOnce(&Run) -> Result<T, E>) -> Result<T, E>
     where
         E: fmt::Display,
@@ -449,26 +530,25 @@ impl<X> Workflow<X> {
     }
 }
 
-/// A run that starts from a [`ResumeState`]. Made with [`Workflow::resume`].
+/// A run that starts from a [`ResumeState`]. [`Workflow::resume`] creates it.
 #[derive(Debug)]
-#[must_use = "call `run` on it"]
+#[must_use = "a prepared run has no effect: call `run` on it"]
 pub struct Resuming<'w, X> {
     workflow: &'w Workflow<X>,
     state: ResumeState,
 }
 
 impl<X> Resuming<'_, X> {
-    /// Runs `body`, to its end.
+    /// Executes `body`, and returns its result.
     ///
     /// # Errors
-    /// The body's own error, and what the library adds, as [`RunError`]: where the state is of another
-    /// workflow, of a newer version, or cannot be migrated, or the workflow comes with another input, the body
-    /// is not called. A recorded error of a step comes back as any other outcome;
-    /// [`ResumeState::forget`] makes the step run again. A panic of the body is caught.
+    /// Returns the body's own error, or a [`RunError`] in the body's error type. The workflow does not call the body if the state
+    /// belongs to another workflow, has a newer version or cannot be migrated, or if the workflow has a different input. A
+    /// recorded error of a step is an outcome like a value; [`ResumeState::forget`] lets the step run again. The workflow catches
+    /// a panic of the body.
     ///
     /// # Cancel safety
-    /// Dropping the future drops the step in flight. What was recorded since is lost with it: where that
-    /// matters, use a store.
+    /// Dropping the future drops the step in flight, and loses the outcomes that were recorded since. Use a store to keep them.
     pub async fn run<T, E>(self, body: impl AsyncFnOnce(&DurableRun) -> Result<T, E>) -> Result<T, E>
     where
         E: FromStep<RunError> + fmt::Display,
@@ -476,8 +556,8 @@ impl<X> Resuming<'_, X> {
         self.workflow.execute_state(self.state, body).await.0
     }
 
-    /// The same as [`run`](Self::run), with the new state beside the result: the old records and those that
-    /// were added. Where the body was not called, it is the state as it was given.
+    /// Executes `body` as [`run`](Self::run) does, and returns the new state beside the result: the old records and the added
+    /// ones. If the workflow did not call the body, the state is unchanged.
     pub async fn run_with_state<T, E>(
         self,
         body: impl AsyncFnOnce(&DurableRun) -> Result<T, E>,
@@ -489,7 +569,7 @@ impl<X> Resuming<'_, X> {
     }
 }
 
-// By hand, so that `X` need not be `Clone`.
+// Not derived, because `X` need not be `Clone`.
 impl<X> Clone for Workflow<X> {
     fn clone(&self) -> Self {
         Self { definition: self.definition.clone(), errors: PhantomData }

@@ -35,22 +35,22 @@ where
     results: Vec<Option<Ended<A::Value, A::Error>>>,
     /// The first item that waits or was cancelled.
     paused: Option<usize>,
-    /// The items that wait, in the order in which they began to, and the steps at which they do.
+    /// The waiting items with their steps, in the order in which they began to wait.
     waiting: Vec<(usize, Key)>,
     waits: HeldWaits<'r>,
     done: usize,
     begun: bool,
-    /// Dropped last, so that the end of the list is told after that of its steps.
+    /// Dropped last, so that the end event of the list follows the events of its steps.
     scope: Option<Scope<'r>>,
 }
 
 type Pausing<'r> = Pin<Box<dyn Future<Output = Result<(), RunError>> + Send + 'r>>;
 
-/// The steps of the items that are under way.
+/// The steps of the items in flight.
 type InFlight<'r, F, Item, A, R, G> =
     FuturesUnordered<Numbered<StepFuture<'r, ItemOperation<F, Item>, A, R, G>>>;
 
-// Everything that is pinned lies in `in_flight`, on the heap.
+// All pinned futures are in `in_flight`, on the heap.
 impl<M, Item, F, A, R, G> Unpin for EachFuture<'_, M, Item, F, A, R, G>
 where
     A: Invoke<ItemOperation<F, Item>>,
@@ -87,8 +87,8 @@ where
         }
     }
 
-    /// Goes on with the list. With `fail_fast`, ends with the position of the first failure. An item that waits
-    /// or was cancelled has not failed: the others go on, and if none of them fails, this ends with its position.
+    /// Polls the list. With `fail_fast`, ends with the position of the first failure. An item that waits or was cancelled has
+    /// not failed: the other items continue, and if none of them fails, the list ends with the position of the paused item.
     fn poll_all(&mut self, cx: &mut Context<'_>, fail_fast: bool) -> Poll<Option<usize>> {
         if !self.begun {
             self.begun = true;
@@ -128,7 +128,7 @@ where
         Poll::Ready(first_failure)
     }
 
-    /// If the run ended meanwhile, the items that wait end with it.
+    /// Ends the waiting items if the run has ended.
     fn end_waits(&mut self) {
         for (position, step) in &self.waiting {
             if let (Some(ended), Some(result)) = (self.waits.ended(step), self.results.get_mut(*position)) {
@@ -138,7 +138,7 @@ where
         self.waits.release();
     }
 
-    /// Keeps the result of an item, and says whether it failed.
+    /// Keeps the result of an item, and returns `true` if the item failed.
     fn keep(&mut self, position: usize, ended: Ended<A::Value, A::Error>) -> bool {
         let failed = match &ended {
             Ok(_) => false,

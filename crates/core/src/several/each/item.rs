@@ -16,7 +16,7 @@ pub struct ItemOperation<F, Item> {
 }
 
 impl<F, Item> ItemOperation<F, Item> {
-    /// What `operation` does with `item`.
+    /// Creates the call of `operation` with `item`.
     #[doc(hidden)]
     pub const fn new(operation: Arc<F>, item: Item) -> Self {
         Self { operation, item }
@@ -66,7 +66,7 @@ impl<F, Item> fmt::Debug for ItemOperation<F, Item> {
 }
 
 pin_project! {
-    /// A future that says which one it was.
+    /// A future that returns its position beside its output.
     pub(super) struct Numbered<S> {
         pub(super) position: usize,
         #[pin]

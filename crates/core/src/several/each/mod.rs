@@ -19,25 +19,25 @@ use crate::retry::Retry;
 use crate::run::{Mode, Run};
 use crate::step::{Ended, Fresh, Invoke, Keep, Once, Policy, Recorded, Retrying, ValuesOnly};
 
-/// A step for each item of a list.
+/// A step for each item of a list. [`Run::each`] creates it.
 ///
-/// Made with [`Run::each`]. Awaiting it gives the values in the order of the items, or the first failure in
-/// time, which drops the steps in flight. [`settle`](Self::settle) waits for all of them.
+/// Awaiting it returns the values in the order of the items, or the first failure, which drops the steps in flight.
+/// [`settle`](Self::settle) waits for all items instead.
 ///
-/// An item that waits for an answer or for its time has not failed: the other items go on, and the list waits once each
-/// of them has ended or waits too. A batch is not finished while one of its items waits.
+/// An item that waits for an answer or a moment has not failed: the other items continue, and the list waits after each of them
+/// has ended or waits too. A batch is unfinished as long as one of its items waits.
 ///
 /// # Default
-/// One at a time, in one batch, no retry, no timeout, keys `name[0]`, `name[1]`, and so on.
+/// One item at a time, in one batch, no retry, no timeout, keys `name[0]`, `name[1]`, and so on.
 ///
 /// # Errors
-/// The failure of the step that failed first. Which item it was, the events tell.
+/// Returns the failure of the step that failed first. The events name the item.
 ///
 /// # Cancel safety
-/// Dropping the future drops the steps in flight; no other item begins.
+/// Dropping the future drops the steps in flight; no further item begins.
 ///
 /// # Resume
-/// Every item is a recorded step of its own: a resumed run calls only those without an outcome.
+/// Each item is a recorded step: a resumed run calls only the items without an outcome.
 ///
 /// # Examples
 /// ```
@@ -64,11 +64,11 @@ pub struct Each<'r, M, Item, F, A = Once, R = Fresh, G = ()> {
     guard: G,
 }
 
-/// All of it that no option changes the type of.
+/// The parts of a list whose types no option changes.
 struct List<'r, M, Item, F> {
     run: &'r Run<M>,
     name: Key,
-    /// What the keys of the items begin with.
+    /// The common prefix of the items' keys.
     base: Key,
     items: Enumerate<vec::IntoIter<Item>>,
     operation: Arc<F>,
@@ -83,22 +83,22 @@ struct List<'r, M, Item, F> {
 
 type KeyBy<'r, Item> = Box<dyn Fn(&Item) -> String + Send + Sync + 'r>;
 
-/// How far a list of items is, after a batch.
+/// The progress of a list after a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Progress {
-    /// The batch that was finished; 1 is the first.
+    /// The finished batch, counted from 1.
     pub batch: usize,
-    /// How many batches there are.
+    /// The number of batches.
     pub batches: usize,
-    /// How many items are done.
+    /// The number of finished items.
     pub done: usize,
-    /// How many items there are.
+    /// The number of items.
     pub total: usize,
 }
 
 impl Progress {
-    /// The part that is done, in percent, rounded down. 100 where there is nothing to do.
+    /// Returns the finished share in percent, rounded down; 100 if the list is empty.
     #[must_use]
     pub const fn percent(&self) -> usize {
         match self.done.saturating_mul(100).checked_div(self.total) {
@@ -147,8 +147,7 @@ impl<'r, M: Mode, Item, F> Each<'r, M, Item, F, Once, M::Keep> {
 }
 
 impl<'r, M, Item, F, A, G> Each<'r, M, Item, F, A, Recorded, G> {
-    /// Keeps only the values: an item that failed runs again when the run is resumed. Its error needs no
-    /// serde.
+    /// Records only values: a resumed run calls a failed item again. The error type needs no serde.
     pub fn rerun_errors(self) -> Each<'r, M, Item, F, A, ValuesOnly, G> {
         let Self { list, attempts, guard, .. } = self;
         Each { list, attempts, keep: PhantomData, guard }
@@ -156,78 +155,93 @@ impl<'r, M, Item, F, A, G> Each<'r, M, Item, F, A, Recorded, G> {
 }
 
 impl<'r, M, Item, F, A, R, G> Each<'r, M, Item, F, A, R, G> {
-    /// Tries an item again after a failure, as `policy` says. Items are cloned for it.
+    /// Retries a failed item according to `policy`. The list clones items for further attempts.
     pub fn retry<P>(self, policy: Retry<P>) -> Each<'r, M, Item, F, Retrying<P>, R, G> {
         let Self { list, keep, guard, .. } = self;
         Each { list, attempts: Retrying(policy), keep, guard }
     }
 
-    /// Sets the options that `policy` stands for, for each item: see [`Step::policy`](crate::step::Step::policy).
+    /// Applies the options of `policy` to each item: see [`Step::policy`](crate::step::Step::policy).
     pub fn policy<P: Policy<Self>>(self, policy: P) -> P::Step {
         policy.apply(self)
     }
 
-    /// Lets every attempt pass through `guard`. It must be `Clone`, as a reference is.
+    /// Asks `guard` before every attempt. A guard must be `Clone`, for example a reference.
     pub fn guard<H>(self, guard: H) -> Each<'r, M, Item, F, A, R, Both<G, H>> {
         let Self { list, attempts, keep, guard: outer } = self;
         Each { list, attempts, keep, guard: Both(outer, guard) }
     }
 
-    /// Drops an attempt at an item that takes longer.
+    /// Limits the time of one attempt at an item.
     pub const fn timeout(mut self, timeout: Duration) -> Self {
         self.list.timeout = Some(timeout);
         self
     }
 
-    /// Ends the step of an item when it takes longer, with all its attempts.
+    /// Limits the time of an item's step with all its attempts.
     pub const fn deadline(mut self, deadline: Duration) -> Self {
         self.list.deadline = Some(deadline);
         self
     }
 
-    /// How many steps run at the same time at most.
+    /// Sets how many steps run concurrently at most.
     ///
     /// # Panics
-    /// Where it is 0. Check a number that comes from a configuration with
-    /// [`NonZeroUsize`](std::num::NonZeroUsize) first.
+    /// Panics if `concurrency` is 0. Check a number from a configuration with [`NonZeroUsize`](std::num::NonZeroUsize) first.
     pub const fn concurrency(mut self, concurrency: usize) -> Self {
         assert!(concurrency > 0, "at least one step runs at a time: `concurrency(0)` is refused");
         self.list.concurrency = concurrency;
         self
     }
 
-    /// The key of an item, instead of its position: `name[key]`. On a durable run, two items with the same
-    /// key end in [`RunError::DuplicateKey`](crate::RunError::DuplicateKey).
+    /// Derives the key of an item from the item instead of its position: `name[key]`. Use it if the list can change between two
+    /// executions.
+    ///
+    /// # Errors
+    /// On a durable run, two items with one key return [`RunError::DuplicateKey`](crate::RunError::DuplicateKey).
+    ///
+    /// ```
+    /// use awaitly_core::{RunError, Workflow, step};
+    ///
+    /// # async fn ship(sku: &str) -> Result<usize, RunError> { Ok(sku.len()) }
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// let shipped = Workflow::new("order").run("order-42", async |run| {
+    ///     let skus = ["tea", "mug"];
+    ///     Ok::<_, RunError>(step!(run.each("ship", skus, ship).key_by(|sku| sku.to_string()))) // `ship[tea]`, `ship[mug]`
+    /// });
+    /// assert_eq!(shipped.await, Ok(vec![3, 3]));
+    /// # }
+    /// ```
     pub fn key_by(mut self, key: impl Fn(&Item) -> String + Send + Sync + 'r) -> Self {
         self.list.key_by = Some(Box::new(key));
         self
     }
 
-    /// Finishes `size` items before the next ones begin.
+    /// Finishes `size` items before the next batch begins.
     ///
     /// # Panics
-    /// Where it is 0.
+    /// Panics if `size` is 0.
     pub const fn batches(mut self, size: usize) -> Self {
         assert!(size > 0, "a batch has at least one item: `batches(0)` is refused");
         self.list.batch = size;
         self
     }
 
-    /// Waits between two batches.
+    /// Sets a pause between two batches.
     pub const fn pause(mut self, pause: Duration) -> Self {
         self.list.pause = pause;
         self
     }
 
-    /// Is told after each batch how far it is.
+    /// Calls `told` after each batch with the progress.
     pub fn on_progress(mut self, told: impl FnMut(Progress) + Send + 'r) -> Self {
         self.list.on_progress = Some(Box::new(told));
         self
     }
 
-    /// Waits for all items, whatever fails, and gives every result in the order of the items. The result of an item that
-    /// waits is [`RunError::Waiting`](crate::RunError::Waiting): return it, so that the run waits. If items of a batch
-    /// wait, the next batch does not begin, and the results of its items are not there.
+    /// Waits for all items, also after failures, and returns every result in the order of the items. The result of a waiting
+    /// item is [`RunError::Waiting`](crate::RunError::Waiting): return it from the body, so that the run waits. If items of a
+    /// batch wait, the next batch does not begin, and its items have no results.
     pub const fn settle(self) -> Settled<Self> {
         Settled(self)
     }
@@ -248,7 +262,7 @@ where
     }
 }
 
-/// A list of steps that is waited for whole. Made with [`Each::settle`].
+/// A list of steps that returns all results. [`Each::settle`] creates it.
 #[derive(Debug)]
 #[must_use = "a step does nothing unless it is awaited"]
 pub struct Settled<S>(S);
