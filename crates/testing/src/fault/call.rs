@@ -4,11 +4,11 @@ use std::ops::BitOr;
 use awaitly_core::journal::Key;
 use awaitly_core::store::RunId;
 
-/// What a store is asked: the calls of [`Store`](awaitly_core::store::Store),
-/// [`Operate`](awaitly_core::store::Operate) and [`Transactional`](awaitly_core::store::Transactional) that can fail.
+/// A call of a store that can fail: a method of [`Store`](awaitly_core::store::Store),
+/// [`Operate`](awaitly_core::store::Operate) or [`Transactional`](awaitly_core::store::Transactional).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
-#[allow(missing_docs, reason = "each is named for the call that it is")]
+#[allow(missing_docs, reason = "each variant is named after its method")]
 pub enum Call {
     Open,
     Append,
@@ -34,7 +34,7 @@ pub enum Call {
 }
 
 impl Call {
-    /// Each of them.
+    /// All calls.
     const ALL: [Self; 21] = [
         Self::Open,
         Self::Append,
@@ -59,13 +59,13 @@ impl Call {
         Self::Commit,
     ];
 
-    /// Those of them that are about this run.
+    /// Restricts the call to one run.
     #[must_use]
     pub fn run(self, run: RunId) -> Calls {
         Calls::from(self).run(run)
     }
 
-    /// Those of them that are about this key.
+    /// Restricts the call to one key.
     #[must_use]
     pub fn key(self, key: impl Into<Key>) -> Calls {
         Calls::from(self).key(key)
@@ -77,7 +77,7 @@ impl Call {
 }
 
 impl fmt::Display for Call {
-    /// The name of the method.
+    /// Writes the name of the method.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&format!("{self:?}").to_lowercase())
     }
@@ -91,7 +91,8 @@ impl<C: Into<Calls>> BitOr<C> for Call {
     }
 }
 
-/// Which calls of a store: some kinds of them, of one run or key only where that is said; or several such together.
+/// A selection of store calls: some kinds of calls, optionally restricted to one run or key, or a union of such
+/// selections.
 ///
 /// ```
 /// use awaitly_testing::fault::{Call, Calls};
@@ -108,10 +109,10 @@ pub struct Calls {
     others: Vec<Kinds>,
 }
 
-/// Some kinds of calls, under one condition.
+/// Several kinds of calls under one condition.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Kinds {
-    /// The bits of all of them.
+    /// One bit per kind.
     bits: u32,
     run: Option<RunId>,
     key: Option<Key>,
@@ -130,18 +131,18 @@ impl Calls {
     /// Every call.
     pub const ALL: Self = Self::of(u32::MAX);
 
-    /// The calls with which a run writes its journal: not those that take, renew or give back its lease.
+    /// The calls with which a run writes its journal. Calls that take, renew or release its lease are not included.
     pub const WRITES: Self = Self::of(WRITES);
 
-    /// The calls that carry a lease, and are answered.
+    /// The calls that carry a lease and have an answer.
     pub(super) const FENCED: Self = Self::of(WRITES | Call::Renew.bit());
 
-    /// The calls that change nothing.
+    /// The calls that change no data.
     pub const READS: Self = Self::of(
         Call::Load.bit() | Call::List.bit() | Call::Waiting.bit() | Call::Due.bit() | Call::Now.bit(),
     );
 
-    /// The calls that hand over one record.
+    /// The calls that pass one record to the store.
     pub(super) const RECORDS: Self =
         Self::of(Call::Append.bit() | Call::Replace.bit() | Call::Settle.bit() | Call::Commit.bit());
 
@@ -149,14 +150,14 @@ impl Calls {
         Self { first: Kinds { bits, run: None, key: None }, others: Vec::new() }
     }
 
-    /// Those of them that are about this run. None, where they are about another one.
+    /// Restricts the selection to one run. The result selects no calls if the selection already has another run.
     #[must_use]
     pub fn run(self, run: RunId) -> Self {
         self.narrowed(&Kinds { bits: u32::MAX, run: Some(run), key: None })
     }
 
-    /// Those of them that are about this key: a record, an entry that waits, an answer. None, where they are about another
-    /// one.
+    /// Restricts the selection to calls about one key: a record, a waiting entry or an answer. The result selects no
+    /// calls if the selection already has another key.
     #[must_use]
     pub fn key(self, key: impl Into<Key>) -> Self {
         self.narrowed(&Kinds { bits: u32::MAX, run: None, key: Some(key.into()) })
@@ -183,19 +184,19 @@ impl Calls {
         self.bits() & others.bits() != 0
     }
 
-    /// All kinds but these.
+    /// Selects all kinds of calls except these.
     pub(super) fn all_but(others: &Self) -> Self {
         Self::of(!others.bits())
     }
 
-    /// Whether that call is one of them.
+    /// Returns whether the selection contains the call.
     pub(super) fn include(&self, call: Call, run: Option<&RunId>, key: Option<&Key>) -> bool {
         self.each().any(|kinds| kinds.include(call, run, key))
     }
 }
 
 impl Kinds {
-    /// Keeps those that are among `asked` too.
+    /// Keeps the kinds that `asked` contains too, and adds its condition.
     fn narrow(&mut self, asked: &Self) {
         let bits = self.bits & asked.bits;
         self.bits = if differ(&self.run, &asked.run) || differ(&self.key, &asked.key) { 0 } else { bits };
@@ -224,7 +225,7 @@ impl Kinds {
     }
 }
 
-/// Whether two conditions cannot both hold.
+/// Returns whether two conditions exclude each other.
 fn differ<T: PartialEq>(one: &Option<T>, other: &Option<T>) -> bool {
     one.as_ref().zip(other.as_ref()).is_some_and(|(one, other)| one != other)
 }
@@ -238,7 +239,7 @@ impl From<Call> for Calls {
 impl<C: Into<Self>> BitOr<C> for Calls {
     type Output = Self;
 
-    /// Calls of either side, each under the conditions that were said of it.
+    /// Selects the calls of both sides, each under its own condition.
     fn bitor(mut self, other: C) -> Self {
         let Self { first, others } = other.into();
         for kinds in std::iter::once(first).chain(others) {

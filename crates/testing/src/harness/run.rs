@@ -1,4 +1,4 @@
-//! Running: what a harness makes of its workflow, and of what came of it.
+//! Running a workflow under a harness and concluding the report.
 
 use std::fmt;
 use std::sync::Arc;
@@ -14,15 +14,15 @@ use crate::script::{Leftovers, Player, ScriptError};
 use crate::simulate::{Watched, progress};
 
 impl<X> Harness<X> {
-    /// Runs `body` on a durable handle.
+    /// Runs `body` with a durable handle.
     ///
     /// # Panics
-    /// Where what was scripted is not what the run asked for, with all that does not fit. Where tokio's time is not
-    /// paused. Where nothing can happen any more, because everything waits and nothing waits for a moment: see
-    /// [`longest`](Self::longest).
+    /// Panics if the scripts do not fit the run; the message lists every mismatch. Panics if tokio's time is not
+    /// paused, or if the run is stuck: every task waits, and no timer ends the wait before the
+    /// [limit](Self::longest).
     ///
     /// # Resume
-    /// As [`Workflow::run`] with the same run id.
+    /// Resumes the run like [`Workflow::run`] with an existing run id.
     pub async fn run<T, E>(&self, body: impl AsyncFnOnce(&DurableRun) -> Result<T, E>) -> Report<T, E>
     where
         X: KeepRun<T, E>,
@@ -31,13 +31,25 @@ impl<X> Harness<X> {
         fitting(self.try_run(body).await)
     }
 
-    /// The same as [`run`](Self::run), for a test that is about scripts.
+    /// Runs `body` like [`run`](Self::run), and returns a script mismatch as an error. It is meant for tests of
+    /// scripts themselves.
+    ///
+    /// ```
+    /// use awaitly_core::RunError;
+    /// use awaitly_testing::{Harness, ok, simulate};
+    ///
+    /// let error = simulate(async || {
+    ///     let harness = Harness::new().script("charge", ok(7));
+    ///     harness.try_run(async |_| Ok::<_, RunError>(())).await.unwrap_err()
+    /// });
+    /// assert!(error.to_string().contains("script `charge`"));
+    /// ```
     ///
     /// # Errors
-    /// [`ScriptError`] where what was scripted is not what the run asked for.
+    /// Returns [`ScriptError`] if the scripts do not fit the run.
     ///
     /// # Panics
-    /// Where tokio's time is not paused.
+    /// Panics if tokio's time is not paused, or if the run is stuck.
     pub async fn try_run<T, E>(
         &self,
         body: impl AsyncFnOnce(&DurableRun) -> Result<T, E>,
@@ -51,10 +63,10 @@ impl<X> Harness<X> {
         self.conclude(result, &log)
     }
 
-    /// The same as [`run`](Self::run), for a run that failed or was cancelled: see [`Workflow::retry`].
+    /// Runs a failed or cancelled run again, like [`Workflow::retry`].
     ///
     /// # Panics
-    /// As [`run`](Self::run).
+    /// Panics in the situations listed for [`run`](Self::run).
     pub async fn retry<T, E>(&self, body: impl AsyncFnOnce(&DurableRun) -> Result<T, E>) -> Report<T, E>
     where
         X: KeepRun<T, E>,
@@ -65,10 +77,10 @@ impl<X> Harness<X> {
         fitting(self.conclude(result, &log))
     }
 
-    /// Cancels a run that nobody executes, and lets `body` undo what it did: see [`Workflow::cancel`].
+    /// Cancels a run that no process executes, and executes `body` for its compensations, like [`Workflow::cancel`].
     ///
     /// # Panics
-    /// As [`run`](Self::run).
+    /// Panics in the situations listed for [`run`](Self::run).
     pub async fn cancel<T, E>(&self, body: impl AsyncFnOnce(&DurableRun) -> Result<T, E>) -> Report<T, E>
     where
         X: KeepRun<T, E>,
@@ -79,10 +91,10 @@ impl<X> Harness<X> {
         fitting(self.conclude(result, &log))
     }
 
-    /// Runs `body` on a handle whose steps are not recorded.
+    /// Runs `body` with a volatile handle, which records no steps.
     ///
     /// # Panics
-    /// As [`run`](Self::run), and where the body does.
+    /// Panics in the situations listed for [`run`](Self::run), and if `body` panics.
     pub async fn run_volatile<T, E>(&self, body: impl AsyncFnOnce(&Run) -> Result<T, E>) -> Report<T, E>
     where
         E: fmt::Display,
@@ -90,13 +102,13 @@ impl<X> Harness<X> {
         fitting(self.try_run_volatile(body).await)
     }
 
-    /// The same as [`run_volatile`](Self::run_volatile), for a test that is about scripts.
+    /// Runs `body` like [`run_volatile`](Self::run_volatile), and returns a script mismatch as an error.
     ///
     /// # Errors
-    /// [`ScriptError`] where what was scripted is not what the run asked for.
+    /// Returns [`ScriptError`] if the scripts do not fit the run.
     ///
     /// # Panics
-    /// Where the body does, or tokio's time is not paused.
+    /// Panics if `body` panics, if tokio's time is not paused, or if the run is stuck.
     pub async fn try_run_volatile<T, E>(
         &self,
         body: impl AsyncFnOnce(&Run) -> Result<T, E>,
@@ -109,7 +121,7 @@ impl<X> Harness<X> {
         self.conclude(result, &log)
     }
 
-    /// The workflow of one run, and what is written down of it.
+    /// Prepares the workflow of one run, and the log that receives its events.
     fn prepare(&self, handle: Handle) -> (Workflow<X>, Arc<Log>) {
         assert_paused();
         let log = Arc::new(Log::new(Arc::clone(&self.run)));
@@ -143,7 +155,7 @@ impl<X> Harness<X> {
     }
 }
 
-/// Which handle a run has.
+/// The kind of a run's handle.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Handle {
     Durable,
