@@ -1,4 +1,4 @@
-//! Compares what came of a case with what came of the one without an accident.
+//! Compares the outcome of a case with the outcome of the calm one.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
@@ -11,7 +11,7 @@ use super::case::Played;
 use super::finding::{Finding, Place};
 use super::notes::{Effect, RunNotes};
 
-/// What is wrong with `crashed`.
+/// Returns the differences of `crashed` from `calm`, and the findings made during the case.
 pub(super) fn judge<T, E>(calm: &Played<T, E>, crashed: &Played<T, E>, values: bool) -> Vec<Finding>
 where
     T: PartialEq + Debug,
@@ -59,7 +59,7 @@ pub(super) fn effects(calm: &[Effect], crashed: &[Effect]) -> Vec<Finding> {
     findings
 }
 
-/// By which of the runs at once made them, and what they are.
+/// Groups the effects by the run that caused them and by their description.
 fn by_what(effects: &[Effect]) -> BTreeMap<(usize, &str), Vec<&Effect>> {
     let mut all = BTreeMap::<_, Vec<_>>::new();
     for effect in effects {
@@ -68,7 +68,7 @@ fn by_what(effects: &[Effect]) -> BTreeMap<(usize, &str), Vec<&Effect>> {
     all
 }
 
-/// Where these effects, which are the same, were made.
+/// Returns the place that caused these equal effects.
 fn place<'a>(effects: impl Iterator<Item = &'a &'a Effect>) -> Place {
     let (mut step, mut keys, mut unkeyed) = (None, Vec::new(), false);
     for Effect { key, step: made_in, after, .. } in effects {
@@ -125,7 +125,7 @@ fn forgotten(run: &RunId, notes: &RunNotes) -> Option<Finding> {
     Some(Finding::Forgotten { run: run.clone(), key: key.clone(), name: notes.name(key).clone() })
 }
 
-/// The names of the recorded steps with what each ended in, and how many there are.
+/// Counts the recorded steps by name and kind of outcome.
 fn steps(run: Option<&Run>) -> BTreeMap<(Key, u8), usize> {
     let Some((notes, Some(stored))) = run else { return BTreeMap::new() };
     counted(stored.records.iter().map(|Record { key, outcome, .. }| {
@@ -138,7 +138,7 @@ fn steps(run: Option<&Run>) -> BTreeMap<(Key, u8), usize> {
     }))
 }
 
-/// The names of the questions that are open.
+/// Counts the open questions by name.
 fn questions(run: Option<&Run>) -> BTreeMap<(Key, u8), usize> {
     let Some((notes, Some(stored))) = run else { return BTreeMap::new() };
     counted(stored.waits.iter().map(|entry| (notes.name(&entry.key).clone(), 0)))
@@ -152,7 +152,7 @@ fn counted(names: impl Iterator<Item = (Key, u8)>) -> BTreeMap<(Key, u8), usize>
     all
 }
 
-/// What only the first has, and what only the second has.
+/// Returns the names that only the first contains, and those that only the second contains.
 fn differ(calm: &BTreeMap<(Key, u8), usize>, crashed: &BTreeMap<(Key, u8), usize>) -> (Vec<Key>, Vec<Key>) {
     (beyond(calm, crashed), beyond(crashed, calm))
 }
