@@ -203,12 +203,7 @@ impl<A: Clone + fmt::Debug, R> Mock<A, R> {
     #[track_caller]
     pub fn assert_used_up(&self) {
         let left = self.said().once.len();
-        assert!(
-            left == 0,
-            "mock `{}` has {left} unused answers; {}",
-            self.name(),
-            self.calls_as_text()
-        );
+        assert!(left == 0, "mock `{}` has {left} unused answers; {}", self.name(), self.calls_as_text());
     }
 
     fn answer(&self, arguments: A, caller: &Location<'_>) -> R {

@@ -228,7 +228,11 @@ impl Drop for Telling<'_> {
     fn drop(&mut self) {
         if std::thread::panicking() {
             let accidents: Vec<_> = self.accidents.iter().map(Accident::to_string).collect();
-            eprintln!("the crash test was playing the case [{}] with seed {}", accidents.join(", "), self.seed);
+            eprintln!(
+                "the crash test was playing the case [{}] with seed {}",
+                accidents.join(", "),
+                self.seed
+            );
         }
     }
 }

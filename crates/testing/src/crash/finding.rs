@@ -101,7 +101,12 @@ impl fmt::Display for Finding {
                 write!(f, "the result is {crashed}, but {calm} without a crash")
             }
             Self::EffectRepeated { what, calm, crashed, place } => {
-                write!(f, "the effect `{what}` {}, but {} without a crash: {place}", happened(*crashed), times(*calm))
+                write!(
+                    f,
+                    "the effect `{what}` {}, but {} without a crash: {place}",
+                    happened(*crashed),
+                    times(*calm)
+                )
             }
             Self::EffectMissing { what, calm, crashed, place } => write!(
                 f,
@@ -115,7 +120,9 @@ impl fmt::Display for Finding {
                 if let Some(step) = last_step {
                     write!(f, "; step `{step}` began last")?;
                 }
-                f.write_str(": a spawned task was not awaited, so a crash loses it; await the task inside a step")
+                f.write_str(
+                    ": a spawned task was not awaited, so a crash loses it; await the task inside a step",
+                )
             }
             Self::Forgotten { run, key, name } => {
                 write!(f, "step `{key}`")?;
@@ -134,12 +141,9 @@ impl fmt::Display for Finding {
                  on values of recorded steps",
                 Ways { verb: "record", missing, extra }
             ),
-            Self::Status { run, calm, crashed } => write!(
-                f,
-                "run `{run}` ended {}, but {} without a crash",
-                status(*crashed),
-                status(*calm)
-            ),
+            Self::Status { run, calm, crashed } => {
+                write!(f, "run `{run}` ended {}, but {} without a crash", status(*crashed), status(*calm))
+            }
             Self::Stuck { run, status } => write!(
                 f,
                 "run `{run}` was cancelled, but it stays {status:?} and no event will resume it: let the body return the \
@@ -152,7 +156,10 @@ impl fmt::Display for Finding {
                  rule out a cancellation"
             ),
             Self::Value { run, key } => {
-                write!(f, "the recorded outcome of step `{key}` of run `{run}` differs from its outcome without a crash")
+                write!(
+                    f,
+                    "the recorded outcome of step `{key}` of run `{run}` differs from its outcome without a crash"
+                )
             }
             Self::WentOn { step, to: Some(to) } => write!(
                 f,

@@ -20,10 +20,7 @@ pub(super) fn draw(seed: u64, parts: &[&str], number: u64) -> fastrand::Rng {
 /// Panics if `chance` is not between 0 and 1.
 #[track_caller]
 pub(super) fn assert_chance(chance: f64) {
-    assert!(
-        (0.0..=1.0).contains(&chance),
-        "a chance must be between 0 (never) and 1 (always), not {chance}"
-    );
+    assert!((0.0..=1.0).contains(&chance), "a chance must be between 0 (never) and 1 (always), not {chance}");
 }
 
 #[cfg(test)]

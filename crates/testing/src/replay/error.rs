@@ -6,9 +6,7 @@ use awaitly_core::store::{InvalidRunId, StoreError};
 #[non_exhaustive]
 pub enum FixtureError {
     /// The file or folder cannot be read.
-    #[error(
-        "`{path}` cannot be read: check the path, which is relative to the package's folder in a test"
-    )]
+    #[error("`{path}` cannot be read: check the path, which is relative to the package's folder in a test")]
     Unreadable {
         /// The file or folder.
         path: Box<str>,
@@ -70,7 +68,9 @@ pub enum FixtureError {
         source: InvalidRunId,
     },
     /// The folder contains no journal.
-    #[error("`{path}` contains no `.json` file: write fixtures there with `Journal::write`, or check the path")]
+    #[error(
+        "`{path}` contains no `.json` file: write fixtures there with `Journal::write`, or check the path"
+    )]
     NoFixtures {
         /// The folder.
         path: Box<str>,

@@ -49,9 +49,7 @@ pub enum Problem {
         step: Key,
     },
     /// An external answer is scripted for a step that does not wait for one; the run was stopped.
-    #[error(
-        "step `{step}`: it does not wait for an external answer; script `ok(..)` or `err(..)`"
-    )]
+    #[error("step `{step}`: it does not wait for an external answer; script `ok(..)` or `err(..)`")]
     NotAsked {
         /// The step.
         step: Key,
@@ -75,7 +73,10 @@ pub enum Problem {
         script: Key,
     },
     /// No step has the script's name or key.
-    #[error("script `{script}`: no step asked for it{}; correct the name, or remove the script", those(asked))]
+    #[error(
+        "script `{script}`: no step asked for it{}; correct the name, or remove the script",
+        those(asked)
+    )]
     NotAskedFor {
         /// The name or key in the script.
         script: Key,

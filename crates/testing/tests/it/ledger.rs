@@ -1,4 +1,4 @@
-//! A store whose records can be committed together with other writes.
+//! A store that commits records together with other writes.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -10,7 +10,7 @@ use awaitly_core::store::{
 };
 use awaitly_persistence::MemoryStore;
 
-/// Journals, and a list of amounts beside them.
+/// Journals together with a list of booked amounts.
 #[derive(Default)]
 pub(crate) struct Ledger {
     journals: MemoryStore,
@@ -24,7 +24,7 @@ impl Ledger {
 }
 
 impl Transactional for Ledger {
-    /// What is to be booked.
+    /// The amounts to book.
     type Transaction = Vec<u64>;
 
     async fn begin(&self) -> Result<Vec<u64>, StoreError> {
