@@ -136,7 +136,7 @@ impl<T, E> Report<T, E> {
     }
 
     fn told(&self) -> String {
-        format!("\n\nwhat happened:\n{}", self.trace())
+        format!("\n\ntrace:\n{}", self.trace())
     }
 }
 

@@ -134,6 +134,6 @@ impl fmt::Display for ScriptError {
         for problem in &self.problems {
             write!(f, "\n- {problem}")?;
         }
-        write!(f, "\n\nwhat happened:\n{}\n{}", self.trace, Advice(self.seed))
+        write!(f, "\n\ntrace:\n{}\n{}", self.trace, Advice(self.seed))
     }
 }

@@ -306,7 +306,7 @@ async fn failed_assertion_shows_diff_and_trace() {
      charge
     -ship
 
-    what happened:
+    trace:
     0s  reserve  succeeded
     0s  charge   succeeded
     0s  the run completed
@@ -314,7 +314,7 @@ async fn failed_assertion_shows_diff_and_trace() {
     insta::assert_snapshot!(panics(|| report.assert_called("ship")), @r#"
     step `ship` was not called
 
-    what happened:
+    trace:
     0s  reserve  succeeded
     0s  charge   succeeded
     0s  the run completed
@@ -322,7 +322,7 @@ async fn failed_assertion_shows_diff_and_trace() {
     insta::assert_snapshot!(panics(|| report.assert_not_called("charge")), @r#"
     step `charge` was called once
 
-    what happened:
+    trace:
     0s  reserve  succeeded
     0s  charge   succeeded
     0s  the run completed
@@ -330,7 +330,7 @@ async fn failed_assertion_shows_diff_and_trace() {
     insta::assert_snapshot!(panics(|| report.assert_calls("charge", 2)), @r#"
     step `charge` was called once, expected 2 times
 
-    what happened:
+    trace:
     0s  reserve  succeeded
     0s  charge   succeeded
     0s  the run completed
@@ -348,7 +348,7 @@ async fn failed_assertion_shows_diff_and_trace() {
     +    9,
      )
 
-    what happened:
+    trace:
     0s  reserve  succeeded
     0s  charge   succeeded
     0s  the run completed
@@ -365,7 +365,7 @@ async fn absence_of_an_unknown_step_cannot_be_asserted() {
     insta::assert_snapshot!(panics(|| report.assert_not_called("chrage")), @r#"
     no step is named `chrage`, so its absence proves nothing: correct the name, or declare a step that the body did not build with `Harness::optional_steps(["chrage"])`; the known steps are `charge`, `reserve`
 
-    what happened:
+    trace:
     0s  reserve  succeeded
     0s  charge   succeeded
     0s  the run completed

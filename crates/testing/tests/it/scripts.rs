@@ -389,7 +389,7 @@ async fn all_unused_scripts_are_reported_together() {
     - script `number`: only 3 of its 4 outcomes were used; remove the rest, or set `Leftovers::Allow`
     - script `resreve`: no step asked for it; the steps were `number`; correct the name, or remove the script
 
-    what happened:
+    trace:
     0s  number    succeeded
     0s  number#2  succeeded
     0s  number#3  succeeded
