@@ -91,12 +91,33 @@ impl<A, R> Mock<A, R> {
     }
 
     /// Answers every call with the return value of `answer`, which receives the call's arguments.
+    ///
+    /// ```
+    /// use awaitly_testing::mock::Mock;
+    ///
+    /// let double = Mock::<u64, u64>::new("double");
+    /// double.answers(|number| number * 2);
+    /// assert_eq!(double.call(21), 42);
+    /// ```
     pub fn answers(&self, answer: impl Fn(&A) -> R + Send + Sync + 'static) -> &Self {
         self.said().always = Some(Arc::new(answer));
         self
     }
 
     /// Makes each [`call_async`](Self::call_async) take `duration` of tokio's time.
+    ///
+    /// ```
+    /// use awaitly_core::clock::secs;
+    /// use awaitly_testing::{PausedClock, mock::Mock, simulate};
+    ///
+    /// simulate(async || {
+    ///     let charge = Mock::<u64, bool>::new("charge");
+    ///     charge.returns(true).takes(secs(3));
+    ///     let clock = PausedClock::new();
+    ///     assert!(charge.call_async(4200).await);
+    ///     assert_eq!(clock.elapsed(), secs(3));
+    /// });
+    /// ```
     ///
     /// # Default
     /// Zero.

@@ -1,6 +1,14 @@
 use std::fmt;
 
 /// An accident at one boundary of a process.
+///
+/// ```
+/// use awaitly_testing::crash::{Accident, AccidentKind};
+///
+/// let accident = Accident::death(7);
+/// assert_eq!((accident.at, accident.kind), (7, AccidentKind::Death));
+/// assert_eq!(accident.to_string(), "Accident::death(7)"); // as code that repeats it
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Accident {
     /// The number of the boundary among those that the process passes, from 1.

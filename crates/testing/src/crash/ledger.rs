@@ -35,6 +35,24 @@ impl Ledger {
     }
 
     /// Notes an effect that happens on every call, as with a service that does not recognize repeated calls.
+    ///
+    /// ```
+    /// use awaitly_core::{RunError, Workflow, step};
+    /// use awaitly_testing::crash::crash_everywhere;
+    /// # awaitly_testing::simulate(async || {
+    /// let report = crash_everywhere(async |world| {
+    ///     let ledger = world.ledger();
+    ///     let mail = async || {
+    ///         ledger.note("a mail");
+    ///         Ok::<_, RunError>(())
+    ///     };
+    ///     let workflow = world.workflow(Workflow::new("order"));
+    ///     workflow.run("order-42", async |run| Ok::<_, RunError>(step!(run, "mail", mail()))).await
+    /// });
+    /// // A process that dies after the mail and before the record sends the mail again.
+    /// assert!(report.await.failure().is_some());
+    /// # });
+    /// ```
     pub fn note(&self, what: impl Into<String>) {
         self.happens(what.into().into(), None, false);
     }

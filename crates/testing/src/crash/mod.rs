@@ -220,6 +220,18 @@ impl Default for CrashTest {
 
 impl<S> CrashTest<S> {
     /// Plays each case on a new store from `make`. The store has to follow tokio's time, as `MemoryStore` does.
+    ///
+    /// ```
+    /// use awaitly_testing::fault::{Call, Fault, FaultyStore};
+    /// use awaitly_testing::{CrashTest, PausedClock};
+    ///
+    /// let test = CrashTest::new().store(|| {
+    ///     let store = FaultyStore::new(PausedClock::new().store());
+    ///     store.always(Call::Append.key("charge"), Fault::DropRecord); // the test should detect this store
+    ///     store
+    /// });
+    /// # drop(test);
+    /// ```
     pub fn store<Z: Store>(self, make: impl Fn() -> Z + 'static) -> CrashTest<Z> {
         self.on(Supply::Fresh(Box::new(make)))
     }
@@ -287,6 +299,15 @@ impl<S> CrashTest<S> {
     /// Sets the time between an accident and the start of the next process. The leases of the dead process expire
     /// within this time. Other deadlines may also pass: a question may expire, a parked run may become due, or a
     /// reminder may be sent. No time passes on a [shared store](Self::shared_store).
+    ///
+    /// ```
+    /// use awaitly_core::clock::secs;
+    /// use awaitly_testing::CrashTest;
+    ///
+    /// // For a workflow whose question expires after ten seconds.
+    /// let test = CrashTest::new().downtime(secs(1));
+    /// # drop(test);
+    /// ```
     pub const fn downtime(mut self, downtime: Duration) -> Self {
         self.downtime = downtime;
         self
@@ -335,6 +356,22 @@ impl<S> CrashTest<S> {
     }
 
     /// Plays only this case, for example to repeat a [`Failure`].
+    ///
+    /// ```
+    /// use awaitly_core::{RunError, Workflow, step};
+    /// use awaitly_testing::CrashTest;
+    /// use awaitly_testing::crash::Accident;
+    ///
+    /// # async fn number() -> Result<u32, RunError> { Ok(1) }
+    /// # awaitly_testing::simulate(async || {
+    /// let test = CrashTest::new().only([Accident::death(3), Accident::no_answer(5)]);
+    /// let report = test.everywhere(async |world| {
+    ///     let workflow = world.workflow(Workflow::new("order"));
+    ///     workflow.run("order-42", async |run| Ok::<_, RunError>(step!(run, number()))).await
+    /// });
+    /// println!("{}", report.await);
+    /// # });
+    /// ```
     pub fn only(mut self, accidents: impl Into<Vec<Accident>>) -> Self {
         self.only = Some(accidents.into());
         self

@@ -22,6 +22,21 @@ impl<S: Store> CrashTest<S> {
     /// of the test, which determines the moments and the interleaving of the runs. A failing round is shortened
     /// before it is reported.
     ///
+    /// ```
+    /// use awaitly_core::{RunError, Workflow, step};
+    /// use awaitly_testing::CrashTest;
+    ///
+    /// # async fn number() -> Result<u32, RunError> { Ok(1) }
+    /// # awaitly_testing::simulate(async || {
+    /// let test = CrashTest::new().seed(7).runs(3).rounds(10);
+    /// let report = test.randomly(async |world| {
+    ///     let workflow = world.workflow(Workflow::new("order"));
+    ///     workflow.run("order-42", async |run| Ok::<_, RunError>(step!(run, number()))).await
+    /// });
+    /// report.await.assert_same_outcome();
+    /// # });
+    /// ```
+    ///
     /// # Panics
     /// Panics if tokio's time is not paused, or if `body` panics.
     pub async fn randomly<T, E>(self, body: impl AsyncFn(World<S>) -> Result<T, E>) -> CrashReport

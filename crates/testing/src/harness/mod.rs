@@ -128,6 +128,22 @@ impl<X> Harness<X> {
 
     /// Sets the outcomes of the attempts at a step, by name or key. It replaces an earlier script for the same name
     /// or key; a script for a key has precedence over one for a name.
+    ///
+    /// ```
+    /// use awaitly_core::{DurableRun, RunError, step};
+    /// use awaitly_testing::{Harness, ok, simulate};
+    ///
+    /// # async fn weigh() -> Result<u32, RunError> { unreachable!() }
+    /// let parcel = async |run: &DurableRun| {
+    ///     let tea = step!(run, "weigh", key = "weigh:tea", weigh());
+    ///     let milk = step!(run, "weigh", key = "weigh:milk", weigh());
+    ///     Ok::<_, RunError>((tea, milk))
+    /// };
+    /// let report = simulate(async || {
+    ///     Harness::new().script("weigh", ok(500_u32)).script("weigh:milk", ok(1000_u32)).run(parcel).await
+    /// });
+    /// assert_eq!(report.result, Ok((500, 1000)));
+    /// ```
     pub fn script(self, name_or_key: impl Into<Key>, script: impl Into<Script>) -> Self {
         self.playbook().script(name_or_key.into(), script.into());
         self
@@ -162,6 +178,19 @@ impl<X> Harness<X> {
     }
 
     /// Sets how an attempt without a script ends.
+    ///
+    /// ```
+    /// use awaitly_core::{RunError, step};
+    /// use awaitly_testing::script::Problem;
+    /// use awaitly_testing::{Harness, Unscripted, simulate};
+    ///
+    /// # async fn charge() -> Result<u32, RunError> { unreachable!("a real charge") }
+    /// let error = simulate(async || {
+    ///     let harness = Harness::new().unscripted(Unscripted::Fail);
+    ///     harness.try_run(async |run| Ok::<_, RunError>(step!(run, "charge", charge()))).await.unwrap_err()
+    /// });
+    /// assert_eq!(error.problems, [Problem::Unscripted { step: "charge".into() }]);
+    /// ```
     pub fn unscripted(self, unscripted: Unscripted) -> Self {
         self.playbook().unscripted = unscripted;
         self
@@ -182,12 +211,38 @@ impl<X> Harness<X> {
 
     /// Makes each attempt yield a number of times drawn from the seed, so the branches of a run interleave
     /// differently for each seed.
+    ///
+    /// ```
+    /// use awaitly_core::{RunError, parallel};
+    /// use awaitly_testing::{Harness, simulate};
+    ///
+    /// # async fn number() -> Result<u32, RunError> { Ok(1) }
+    /// let trace = |seed| simulate(async || {
+    ///     let both = async |run: &awaitly_core::DurableRun| {
+    ///         parallel!(run, "both", { a: number(), b: number() });
+    ///         Ok::<_, RunError>(())
+    ///     };
+    ///     Harness::new().seed(seed).interleaved().run(both).await.trace()
+    /// });
+    /// assert_eq!(trace(7), trace(7));
+    /// assert!((0..100).any(|seed| trace(seed) != trace(7)));
+    /// ```
     pub const fn interleaved(mut self) -> Self {
         self.interleaving = Interleaving::BySeed;
         self
     }
 
     /// Sets the input of the run.
+    ///
+    /// ```
+    /// use awaitly_core::DurableRun;
+    /// use awaitly_testing::{Harness, simulate};
+    ///
+    /// let report = simulate(async || {
+    ///     Harness::new().input(&vec!["tea", "milk"]).run(async |run: &DurableRun| run.input::<Vec<String>>()).await
+    /// });
+    /// assert_eq!(report.result.unwrap().len(), 2);
+    /// ```
     pub fn input<I: Serialize + ?Sized>(mut self, input: &I) -> Self {
         self.workflow = self.workflow.input(input);
         self
@@ -260,6 +315,20 @@ impl<X> Harness<X> {
     /// and a new store.
     ///
     /// If a store was [set](Self::store), both that store and the clock stay, because the store may follow the clock.
+    ///
+    /// ```
+    /// use awaitly_core::{DurableRun, RunError, step};
+    /// use awaitly_testing::{Harness, ok, simulate};
+    ///
+    /// # async fn charge() -> Result<u32, RunError> { unreachable!() }
+    /// let order = async |run: &DurableRun| Ok::<_, RunError>(step!(run, "charge", charge()));
+    /// simulate(async || {
+    ///     let mut harness = Harness::new().script("charge", [ok(7_u32)]);
+    ///     harness.run(order).await.assert_called("charge");
+    ///     harness.reset();
+    ///     harness.run(order).await.assert_called("charge");
+    /// });
+    /// ```
     pub fn reset(&mut self) {
         self.playbook().rewind();
         if self.store.is_none() {

@@ -16,6 +16,19 @@ use crate::simulate::{Watched, progress};
 impl<X> Harness<X> {
     /// Runs `body` with a durable handle.
     ///
+    /// ```
+    /// use awaitly_core::{DurableRun, RunError, step};
+    /// use awaitly_testing::{Harness, simulate};
+    ///
+    /// # async fn reserve() -> Result<u32, RunError> { Ok(7) }
+    /// let order = async |run: &DurableRun| Ok::<_, RunError>(step!(run, reserve()));
+    /// simulate(async || {
+    ///     let harness = Harness::new();
+    ///     assert_eq!(harness.run(order).await.calls("reserve"), 1);
+    ///     assert_eq!(harness.run(order).await.calls("reserve"), 0); // the recorded result
+    /// });
+    /// ```
+    ///
     /// # Panics
     /// Panics if the scripts do not fit the run; the message lists every mismatch. Panics if tokio's time is not
     /// paused, or if the run is stuck: every task waits, and no timer ends the wait before the
@@ -65,6 +78,19 @@ impl<X> Harness<X> {
 
     /// Runs a failed or cancelled run again, like [`Workflow::retry`].
     ///
+    /// ```
+    /// use awaitly_core::{DurableRun, RunError, step};
+    /// use awaitly_testing::{Harness, ok, panic, simulate};
+    ///
+    /// # async fn charge() -> Result<u32, RunError> { unreachable!() }
+    /// let order = async |run: &DurableRun| Ok::<_, RunError>(step!(run, "charge", charge()));
+    /// simulate(async || {
+    ///     let harness = Harness::new().script("charge", [panic("no network"), ok(7_u32)]);
+    ///     assert!(harness.run(order).await.result.is_err());
+    ///     assert_eq!(harness.retry(order).await.result, Ok(7));
+    /// });
+    /// ```
+    ///
     /// # Panics
     /// Panics in the situations listed for [`run`](Self::run).
     pub async fn retry<T, E>(&self, body: impl AsyncFnOnce(&DurableRun) -> Result<T, E>) -> Report<T, E>
@@ -78,6 +104,19 @@ impl<X> Harness<X> {
     }
 
     /// Cancels a run that no process executes, and executes `body` for its compensations, like [`Workflow::cancel`].
+    ///
+    /// ```
+    /// use awaitly_core::{DurableRun, RunError, step};
+    /// use awaitly_testing::report::Ending;
+    /// use awaitly_testing::{Harness, simulate};
+    ///
+    /// let order = async |run: &DurableRun| Ok::<u32, RunError>(step!(run.wait_for("payment")));
+    /// simulate(async || {
+    ///     let harness = Harness::new();
+    ///     assert_eq!(harness.run(order).await.ending(), Ending::Waiting);
+    ///     assert_eq!(harness.cancel(order).await.ending(), Ending::Cancelled);
+    /// });
+    /// ```
     ///
     /// # Panics
     /// Panics in the situations listed for [`run`](Self::run).

@@ -121,6 +121,24 @@ impl<'j> ResumeCheck<'j> {
 
     /// Sets the moment of the resume. Sleeps and questions that end before this moment are over.
     ///
+    /// ```
+    /// use awaitly_core::{DurableRun, RunError, Workflow, clock::days};
+    /// use awaitly_testing::replay::{End, Journal, ResumeCheck};
+    ///
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() -> Result<(), awaitly_testing::replay::FixtureError> {
+    /// let remind = async |run: &DurableRun| run.sleep("a month", days(30)).await;
+    /// let journal: Journal = r#"{
+    ///     "format": 1, "run": "order-42", "workflow": "remind", "version": 1,
+    ///     "records": [{"key": "a month", "outcome": {"value": {"until_ms": 2592000000}}}]
+    /// }"#
+    /// .parse()?;
+    /// let check = ResumeCheck::new(&journal).at(std::time::UNIX_EPOCH + days(31));
+    /// assert_eq!(check.run(&Workflow::new("remind"), remind).await.end, End::Completed);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Default
     /// The current time of this machine.
     pub fn at(mut self, moment: impl Into<Timestamp>) -> Self {

@@ -102,6 +102,17 @@ impl Journal {
     /// Writes the journal to a file as an exported run, with each record on separate lines. Equal journals produce
     /// equal bytes, so diffs stay readable.
     ///
+    /// ```no_run
+    /// use awaitly_persistence::MemoryStore;
+    /// use awaitly_testing::replay::{FixtureError, Journal};
+    ///
+    /// # async fn record(store: MemoryStore) -> Result<(), FixtureError> {
+    /// Journal::of(&store, "order-42").await?.write("tests/journals/order-42.json")?;
+    /// assert_eq!(&**Journal::read("tests/journals/order-42.json")?.run(), "order-42");
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// Returns [`FixtureError::Unwritable`] with the system error if the file cannot be written.
     pub fn write(&self, path: impl AsRef<Path>) -> Result<(), FixtureError> {

@@ -107,6 +107,19 @@ impl<T, E> Report<T, E> {
 
     /// Asserts the result of the run.
     ///
+    /// ```
+    /// use awaitly_core::{RunError, step};
+    /// use awaitly_testing::{Harness, ok, simulate};
+    ///
+    /// # async fn reserve() -> Result<u32, RunError> { unreachable!() }
+    /// let report = simulate(async || {
+    ///     let harness = Harness::new().script("reserve", ok(7_u32));
+    ///     harness.run(async |run| Ok::<_, RunError>(step!(run, reserve()))).await
+    /// });
+    /// report.assert_result(&Ok(7));
+    /// report.assert_called("reserve");
+    /// ```
+    ///
     /// # Panics
     /// Panics if the result differs, and prints a diff and the trace.
     #[track_caller]

@@ -8,6 +8,21 @@ use serde::Serialize;
 use super::Happened;
 
 /// A step of a run, from its lookup to its ending.
+///
+/// ```
+/// use awaitly_core::{RunError, clock::secs, step};
+/// use awaitly_testing::report::Ended;
+/// use awaitly_testing::{Harness, ok, simulate};
+///
+/// # async fn reserve() -> Result<u32, RunError> { unreachable!() }
+/// let report = simulate(async || {
+///     let harness = Harness::new().script("reserve", ok(7_u32).after(secs(2)));
+///     harness.run(async |run| Ok::<_, RunError>(step!(run, reserve()))).await
+/// });
+/// let [reserve] = report.invocations() else { panic!("one step") };
+/// assert!(reserve.is("reserve") && !reserve.is_reused());
+/// assert_eq!((reserve.attempts, reserve.duration, &reserve.ended), (1, secs(2), &Ended::Succeeded));
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Invocation {

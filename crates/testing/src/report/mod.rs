@@ -100,6 +100,14 @@ impl<T, E> Report<T, E> {
     }
 
     /// Returns the events of the run, in order.
+    ///
+    /// ```
+    /// use awaitly_core::{RunError, event::EventKind};
+    /// use awaitly_testing::{Harness, simulate};
+    ///
+    /// let report = simulate(async || Harness::new().run(async |_| Ok::<_, RunError>(7)).await);
+    /// assert!(matches!(report.events().last().unwrap().kind, EventKind::RunSucceeded { .. }));
+    /// ```
     #[must_use]
     pub fn events(&self) -> &[Event] {
         &self.story.happened.events
@@ -148,6 +156,14 @@ impl<T, E> Report<T, E> {
     }
 
     /// Returns the trace without times, for tests that check the order of events only.
+    ///
+    /// ```
+    /// use awaitly_core::{RunError, clock::days};
+    /// use awaitly_testing::{Harness, simulate};
+    ///
+    /// let report = simulate(async || Harness::new().run(async |run| run.sleep("a month", days(30)).await).await);
+    /// assert_eq!(report.trace_without_times(), "a month  slept\nthe run completed\n");
+    /// ```
     #[must_use]
     pub fn trace_without_times(&self) -> String {
         trace::of(&self.story.happened, trace::Times::Hidden)

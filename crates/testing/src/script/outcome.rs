@@ -45,6 +45,18 @@ pub(crate) enum Act {
 }
 
 /// Makes the operation return `value`.
+///
+/// ```
+/// use awaitly_core::{RunError, step};
+/// use awaitly_testing::{Harness, ok, simulate};
+///
+/// # async fn charge() -> Result<u32, RunError> { unreachable!() }
+/// let report = simulate(async || {
+///     let harness = Harness::new().script("charge", ok(7_u32));
+///     harness.run(async |run| Ok::<_, RunError>(step!(run, "charge", charge()))).await
+/// });
+/// assert_eq!(report.result, Ok(7));
+/// ```
 #[must_use]
 pub fn ok<T: Clone + Send + 'static>(value: T) -> Outcome {
     Outcome::new(End::Value(Box::new(move || Some(Prop::new(value.clone()))), type_name::<T>()))
@@ -57,6 +69,14 @@ pub fn err<E: Clone + Send + 'static>(error: E) -> Outcome {
 }
 
 /// Makes one operation return `value`, for a type that cannot be cloned. Afterwards the step counts as unscripted.
+///
+/// ```
+/// use awaitly_testing::ok_once;
+///
+/// struct Socket; // cannot be cloned
+/// let outcome = ok_once(Socket);
+/// # drop(outcome);
+/// ```
 #[must_use]
 pub fn ok_once<T: Send + 'static>(value: T) -> Outcome {
     let mut value = Some(value);
@@ -71,12 +91,37 @@ pub fn err_once<E: Send + 'static>(error: E) -> Outcome {
 }
 
 /// Makes the library end the attempt with `error`.
+///
+/// ```
+/// use awaitly_core::{RunError, step};
+/// use awaitly_testing::{Harness, simulate, stop};
+///
+/// # async fn charge() -> Result<u32, RunError> { unreachable!() }
+/// let report = simulate(async || {
+///     let harness = Harness::new().script("charge", stop(RunError::Expired { step: "offer".into() }));
+///     harness.run(async |run| Ok::<_, RunError>(step!(run, "charge", charge()))).await
+/// });
+/// assert!(matches!(report.result, Err(RunError::Expired { .. })));
+/// ```
 #[must_use]
 pub fn stop(error: RunError) -> Outcome {
     stopped_by(move |_, _| error.clone())
 }
 
 /// Makes the attempt time out after `after`, with [`RunError::Timeout`] for the attempt.
+///
+/// ```
+/// use awaitly_core::{Limit, Retry, RunError, clock::secs, step};
+/// use awaitly_testing::{Harness, ok, simulate, timeout};
+///
+/// # async fn charge() -> Result<u32, RunError> { unreachable!() }
+/// let report = simulate(async || {
+///     let harness = Harness::new().script("charge", [timeout(secs(5)), ok(7_u32)]);
+///     harness.run(async |run| Ok::<_, RunError>(step!(run, "charge", retry = Retry::fixed(secs(1)).attempts(2), charge()))).await
+/// });
+/// assert_eq!(report.result, Ok(7));
+/// report.assert_calls("charge", 2);
+/// ```
 #[must_use]
 pub fn timeout(after: Duration) -> Outcome {
     let timeout = move |step: &Key, attempt| RunError::Timeout {
@@ -89,6 +134,18 @@ pub fn timeout(after: Duration) -> Outcome {
 }
 
 /// Makes the attempt end as if the run were cancelled, with [`RunError::Cancelled`].
+///
+/// ```
+/// use awaitly_core::{RunError, step};
+/// use awaitly_testing::{Harness, cancelled, report::Ending, simulate};
+///
+/// # async fn charge() -> Result<u32, RunError> { unreachable!() }
+/// let report = simulate(async || {
+///     let harness = Harness::new().script("charge", cancelled());
+///     harness.run(async |run| Ok::<_, RunError>(step!(run, "charge", charge()))).await
+/// });
+/// assert_eq!(report.ending(), Ending::Cancelled);
+/// ```
 #[must_use]
 pub fn cancelled() -> Outcome {
     stopped_by(|step, _| RunError::Cancelled { step: Some(step.clone()) })
@@ -148,6 +205,17 @@ pub fn rejected<R: Serialize + ?Sized>(reason: &R) -> Outcome {
 }
 
 /// Lets the question of a step expire without an answer.
+///
+/// ```
+/// use awaitly_core::{RunError, step};
+/// use awaitly_testing::{Harness, expired, simulate};
+///
+/// let report = simulate(async || {
+///     let harness = Harness::new().script("manager", expired());
+///     harness.run(async |run| Ok::<u64, RunError>(step!(run.wait_for("manager")))).await
+/// });
+/// assert!(matches!(report.result, Err(RunError::Expired { .. })));
+/// ```
 #[must_use]
 pub const fn expired() -> Outcome {
     Outcome::new(End::Answer(Reply::Expired))
@@ -159,6 +227,18 @@ fn encoded<T: Serialize + ?Sized>(value: &T) -> Payload {
 }
 
 /// Makes the operation panic with `message`.
+///
+/// ```
+/// use awaitly_core::{RunError, step};
+/// use awaitly_testing::{Harness, panic, simulate};
+///
+/// # async fn charge() -> Result<u32, RunError> { unreachable!() }
+/// let report = simulate(async || {
+///     let harness = Harness::new().script("charge", panic("no network"));
+///     harness.run(async |run| Ok::<_, RunError>(step!(run, "charge", charge()))).await
+/// });
+/// assert!(matches!(report.result, Err(RunError::Panicked { .. })));
+/// ```
 #[must_use]
 pub fn panic(message: impl Into<Box<str>>) -> Outcome {
     Outcome::new(End::Panic(message.into()))
@@ -171,6 +251,18 @@ pub fn real() -> Outcome {
 }
 
 /// Makes the operation hang, so that only a time limit or a cancellation ends the attempt.
+///
+/// ```
+/// use awaitly_core::{RunError, clock::secs, step};
+/// use awaitly_testing::{Harness, hang, simulate};
+///
+/// # async fn charge() -> Result<u32, RunError> { unreachable!() }
+/// let report = simulate(async || {
+///     let harness = Harness::new().script("charge", hang());
+///     harness.run(async |run| Ok::<_, RunError>(step!(run, "charge", timeout = secs(5), charge()))).await
+/// });
+/// assert!(matches!(report.result, Err(RunError::Timeout { .. })));
+/// ```
 #[must_use]
 pub fn hang() -> Outcome {
     Outcome::new(End::Never)
@@ -186,6 +278,18 @@ impl Outcome {
     }
 
     /// Delays the outcome by `delay` of tokio's time. The step's time limits apply.
+    ///
+    /// ```
+    /// use awaitly_core::{RunError, clock::secs, step};
+    /// use awaitly_testing::{Harness, ok, simulate};
+    ///
+    /// # async fn charge() -> Result<u32, RunError> { unreachable!() }
+    /// let report = simulate(async || {
+    ///     let harness = Harness::new().script("charge", ok(7_u32).after(secs(2)));
+    ///     harness.run(async |run| Ok::<_, RunError>(step!(run, "charge", charge()))).await
+    /// });
+    /// assert_eq!(report.trace(), "2s  charge  succeeded, took 2s\n2s  the run completed\n");
+    /// ```
     ///
     /// # Default
     /// No delay, except for [`timeout`], which takes its time limit.

@@ -85,6 +85,15 @@ impl Simulation {
     }
 
     /// Sets several seeds. If `AWAITLY_SEED` is set, only that seed runs, so that a failure can be repeated.
+    ///
+    /// ```
+    /// use awaitly_testing::Simulation;
+    ///
+    /// let seeds = Simulation::new().seeds(0..3).run(async |sim| sim.seed());
+    /// # if std::env::var_os("AWAITLY_SEED").is_none() {
+    /// assert_eq!(seeds, [0, 1, 2]);
+    /// # }
+    /// ```
     pub fn seeds(mut self, seeds: impl IntoIterator<Item = u64>) -> Self {
         self.seeds = seed::given().map_or_else(|| seeds.into_iter().collect(), |seed| vec![seed]);
         self

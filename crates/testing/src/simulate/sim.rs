@@ -61,6 +61,16 @@ impl Sim {
     }
 
     /// Creates a harness with this execution's seed, clock and store. Its branches interleave according to the seed.
+    ///
+    /// ```
+    /// use awaitly_core::RunError;
+    /// use awaitly_testing::Simulation;
+    ///
+    /// Simulation::new().seeds(0..3).run(async |sim| {
+    ///     let report = sim.harness().run(async |_| Ok::<_, RunError>(7)).await;
+    ///     assert_eq!(report.seed(), sim.seed());
+    /// });
+    /// ```
     pub fn harness(&self) -> Harness {
         self.harness_of(Workflow::new("test"))
     }

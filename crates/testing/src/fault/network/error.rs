@@ -1,6 +1,18 @@
 use serde::{Deserialize, Serialize};
 
 /// The failure of a call to a simulated service: the request or its answer was lost.
+///
+/// ```
+/// use awaitly_testing::fault::{Network, Unreachable};
+///
+/// # awaitly_testing::simulate(async || {
+/// let bank = Network::new(7).service("bank");
+/// bank.down();
+/// let error = bank.pass().await.unwrap_err();
+/// assert!(matches!(error, Unreachable::Refused { .. }));
+/// assert_eq!(error.service(), "bank");
+/// # });
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]

@@ -74,6 +74,21 @@ impl Network {
 
     /// Schedules a state for a service: it begins `moment` after the creation of the network.
     ///
+    /// ```
+    /// use awaitly_core::clock::secs;
+    /// use awaitly_testing::fault::{Network, State};
+    ///
+    /// # awaitly_testing::simulate(async || {
+    /// let network = Network::new(7);
+    /// network.at(secs(60), "bank", State::Down).at(secs(90), "bank", State::Up);
+    /// let bank = network.service("bank");
+    /// tokio::time::sleep(secs(75)).await;
+    /// assert_eq!(bank.state(), State::Down);
+    /// tokio::time::sleep(secs(75)).await;
+    /// assert_eq!(bank.state(), State::Up);
+    /// # });
+    /// ```
+    ///
     /// # Panics
     /// Panics if a chance in `state` is not between 0 and 1.
     #[track_caller]
@@ -83,6 +98,20 @@ impl Network {
     }
 
     /// Cuts a service off until it is [up](Service::up) again.
+    ///
+    /// ```
+    /// use awaitly_testing::fault::{Network, Unreachable};
+    /// use awaitly_testing::PausedClock;
+    ///
+    /// # awaitly_testing::simulate(async || {
+    /// let network = Network::new(7);
+    /// network.cut("bank");
+    /// let clock = PausedClock::new();
+    /// let answer = network.service("bank").pass().await;
+    /// assert!(matches!(answer, Err(Unreachable::NoAnswer { .. })));
+    /// assert_eq!(clock.elapsed(), Network::PATIENCE);
+    /// # });
+    /// ```
     pub fn cut(&self, name: impl Into<Arc<str>>) {
         self.service(name).set(State::Cut);
     }

@@ -87,6 +87,19 @@ impl Service {
     /// Refuses a random part of the calls from now on, and loses the answers of a random part of the others. The
     /// arguments are the probabilities.
     ///
+    /// ```
+    /// use awaitly_testing::fault::Network;
+    ///
+    /// # awaitly_testing::simulate(async || {
+    /// let bank = Network::new(7).service("bank");
+    /// bank.flaky(0.5, 0.0);
+    /// for _ in 0..100 {
+    ///     let _ = bank.pass().await;
+    /// }
+    /// assert!((20..80).contains(&bank.failures()));
+    /// # });
+    /// ```
+    ///
     /// # Panics
     /// Panics if a probability is not between 0 and 1.
     #[track_caller]
@@ -104,6 +117,19 @@ impl Service {
     }
 
     /// Sets the state for `duration`. Afterwards the service has the state that it would have had otherwise.
+    ///
+    /// ```
+    /// use awaitly_core::clock::secs;
+    /// use awaitly_testing::fault::{Network, State};
+    ///
+    /// # awaitly_testing::simulate(async || {
+    /// let bank = Network::new(7).service("bank");
+    /// bank.set_for(secs(30), State::Down);
+    /// assert_eq!(bank.state(), State::Down);
+    /// tokio::time::sleep(secs(30)).await;
+    /// assert_eq!(bank.state(), State::Up);
+    /// # });
+    /// ```
     ///
     /// # Panics
     /// Panics if a chance in `state` is not between 0 and 1.
@@ -137,6 +163,19 @@ impl Service {
     }
 
     /// Sends a call to the service, executes `op` there, and returns its answer.
+    ///
+    /// ```
+    /// use awaitly_testing::fault::{Network, Unreachable};
+    ///
+    /// # awaitly_testing::simulate(async || {
+    /// let bank = Network::new(7).service("bank");
+    /// bank.flaky(0.0, 1.0); // every answer is lost
+    /// let mut charged = 0;
+    /// let answer = bank.call(|| async { charged += 4200; Ok::<_, Unreachable>(()) }).await;
+    /// assert!(matches!(answer, Err(Unreachable::NoAnswer { .. })));
+    /// assert_eq!(charged, 4200);
+    /// # });
+    /// ```
     ///
     /// # Errors
     /// Returns [`Unreachable`] if the call does not reach the service, in which case `op` is not called, or if the
