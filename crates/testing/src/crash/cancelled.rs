@@ -51,6 +51,8 @@ pub(super) fn left<T, E>(played: &Played<T, E>) -> BTreeSet<Box<str>> {
     let stored = played.runs.values().filter_map(|(_, stored)| stored.as_ref());
     let recorded: BTreeSet<_> =
         stored.flat_map(|run| &run.records).map(|record| record.key.clone()).collect();
+    // A process may die between an effect and its record. A saga does not compensate a step without a record, so only
+    // effects of recorded steps, and effects outside of steps, are expected to be undone.
     let is_known = |effect: &Effect| effect.step.as_ref().is_none_or(|step| recorded.contains(step));
     let mut net = BTreeMap::<Box<str>, i64>::new();
     let done = played.effects.iter().filter(|effect| is_known(effect)).map(|effect| (effect, 1));

@@ -92,6 +92,8 @@ impl<S: Store> Setting<S> {
                 lives.push(life);
                 break;
             };
+            // A process can end without completing its run: the store gave no answer, and the closure returned the
+            // error. Its failed results are discarded, and the next process executes these runs again.
             let is_over = ended.is_some() && (life.accident().is_none() || !forget_failures(&results));
             lives.push(life);
             if is_over {

@@ -147,6 +147,9 @@ impl<S: Store> CrashTest<S> {
         E: PartialEq + Debug,
     {
         let of = stems.iter().map(Stem::len).sum::<usize>();
+        // If there are more cases than the limit permits, every `stride`-th case is played. The seed shifts the first
+        // one, so that another seed plays other cases. `before` counts the cases of the stems already passed, which
+        // maps the running index `next` to an index within the current stem.
         let stride = of.div_ceil(self.limit.max(1)).max(1);
         let mut longer = Vec::new();
         let (mut next, mut before, mut cases) = ((self.seed % stride as u64) as usize, 0, 0);

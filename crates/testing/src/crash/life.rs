@@ -254,6 +254,10 @@ impl<F: Future> Future for Mortal<F> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
         let Some(body) = this.body.as_mut().as_pin_mut() else { return Poll::Ready(None) };
+        // A boundary inside this poll may kill the process. The code at the boundary cannot unwind from there; it
+        // returns or stays pending, and writes no more. The body is therefore dropped here, right after the poll,
+        // which also drops every future of the dead process. A task that the process spawned may reach the deadly
+        // boundary outside of this poll; then `Life::meet` wakes this future through `driver`.
         let polled = body.poll(cx);
         if this.life.is_dead() {
             this.body.set(None);

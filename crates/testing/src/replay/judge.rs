@@ -124,6 +124,9 @@ impl Seen<'_> {
         if self.known.contains(key) || is_notice(key, is_question) {
             return Place::PassedOver;
         }
+        // A step executes its nested steps inside its operation. If the outer step was reused, its nested records are
+        // no longer needed. If it would run, the check does not call the operation, so it cannot know whether the
+        // nested records would be found.
         let outer = outer_keys(key);
         if outer.iter().any(|outer| reused.iter().any(|key| &**key == *outer)) {
             return Place::PassedOver;

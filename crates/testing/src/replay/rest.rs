@@ -47,6 +47,9 @@ pub(super) async fn drive<F: Future>(
     let woken = Arc::new(Woken::default());
     let waker = Waker::from(Arc::clone(&woken));
     let mut patience = None;
+    // The body is polled with a private waker, so the check learns whether anything in it can still move. After each
+    // poll that does not wake it, the body has reached its stopping point, or it waits for a future outside of the
+    // run, such as a timer or a task, which gets a limited time to complete.
     for _ in 0..most_polls {
         if let Poll::Ready(output) = body.as_mut().poll(&mut Context::from_waker(&waker)) {
             return Driven::Ended(output);

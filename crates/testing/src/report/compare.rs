@@ -75,6 +75,8 @@ enum Matched<'s> {
 fn matched<'s>(a: &'s [Invocation], b: &'s [Invocation]) -> Vec<Matched<'s>> {
     let keys = |steps: &'s [Invocation]| steps.iter().map(|step| &step.key).collect::<Vec<_>>();
     let (mut all, mut only_b) = (Vec::new(), Vec::new());
+    // The diff finds the longest common order of keys. A key in both runs but outside that order has moved; it
+    // appears once among the deletions and once among the insertions, and `join_moved` merges the two.
     for part in capture_diff_slices(Algorithm::Myers, &keys(a), &keys(b)) {
         let (tag, of_a, of_b) = part.as_tag_tuple();
         let (a, b) = (a.get(of_a).unwrap_or_default(), b.get(of_b).unwrap_or_default());

@@ -118,6 +118,9 @@ struct Steps {
 
 impl Steps {
     fn hear(&mut self, step: &StepId, event: &Event) {
+        // `StepFailed` does not tell an error of the operation from a timeout. A timeout is announced by the previous
+        // event of the step, `AttemptTimedOut`, possibly followed by `RetriesExhausted`, so `timed_out` carries the
+        // fact over to the next event.
         let timed_out = self.timed_out.take().is_some_and(|key| key == step.key);
         match &event.kind {
             EventKind::StepMissed { .. } => {
