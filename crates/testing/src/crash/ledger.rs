@@ -93,7 +93,10 @@ impl Ledger {
     ///         Ok::<_, RunError>(())
     ///     };
     ///     let workflow = world.workflow(Workflow::new("order"));
-    ///     workflow.run("order-42", async |run| Ok(step!(run, "ship", ship(run.idempotency_key("ship"))))).await?;
+    ///     let run = workflow.run("order-42", async |run| {
+    ///         Ok::<_, RunError>(step!(run, "ship", ship(run.idempotency_key("ship"))))
+    ///     });
+    ///     run.await?;
     ///     assert_eq!(ledger.effects(), ["a parcel"]);
     ///     Ok::<_, RunError>(())
     /// })

@@ -80,12 +80,13 @@ impl<X> Harness<X> {
     ///
     /// ```
     /// use awaitly_core::{DurableRun, RunError, step};
-    /// use awaitly_testing::{Harness, ok, panic, simulate};
+    /// use awaitly_testing::{Harness, Leftovers, ok, panic, simulate};
     ///
     /// # async fn charge() -> Result<u32, RunError> { unreachable!() }
     /// let order = async |run: &DurableRun| Ok::<_, RunError>(step!(run, "charge", charge()));
     /// simulate(async || {
-    ///     let harness = Harness::new().script("charge", [panic("no network"), ok(7_u32)]);
+    ///     let outcomes = [panic("no network"), ok(7_u32)];
+    ///     let harness = Harness::new().script("charge", outcomes).leftovers(Leftovers::Allow);
     ///     assert!(harness.run(order).await.result.is_err());
     ///     assert_eq!(harness.retry(order).await.result, Ok(7));
     /// });

@@ -62,8 +62,8 @@ fn assert_err_returns_the_matching_error() {
 
     assert_eq!(
         panic_of(|| assert_err!(result(), Declined::NoFunds { missing } if *missing > 7)),
-        "expected `result()` to be an error like `Declined::NoFunds { missing } if *missing > 7`, \
-         it is NoFunds { missing: 7 }"
+        "expected `result()` to be an error that matches `Declined::NoFunds { missing } if *missing > 7`, \
+         but it is NoFunds { missing: 7 }"
     );
     assert_eq!(
         panic_of(|| assert_err!(Ok::<_, Declined>(7))),

@@ -62,7 +62,7 @@ fn simulation_clock_starts_at_midnight_and_follows_tokio() {
 fn stuck_simulation_fails() {
     let panic = catch_unwind(|| simulate(async || pending::<()>().await)).unwrap_err();
     assert!(
-        message(&*panic).starts_with("nothing can happen any more: everything waits"),
+        message(&*panic).starts_with("nothing can happen any more: every task waits"),
         "{}",
         message(&*panic)
     );

@@ -35,7 +35,7 @@ async fn charge_outside_of_a_step_is_found() {
     let place = Place::Outside(Some("reserve".into()));
     let expected = Finding::EffectRepeated { what: "charge".into(), calm: 1, crashed: 2, place };
     assert_eq!(finding, expected, "{told}");
-    assert!(told.contains("outside of any recorded step, after step `reserve` began"), "{told}");
+    assert!(told.contains("outside of any recorded step causes it, after step `reserve` began"), "{told}");
 }
 
 #[tokio::test(start_paused = true)]
