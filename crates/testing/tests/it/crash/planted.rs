@@ -103,7 +103,7 @@ async fn body_that_continues_after_a_run_error_is_found() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn body_that_turns_a_run_error_into_a_value_is_found() {
+async fn run_error_turned_into_a_value_is_found() {
     let report = crash_everywhere(async |world| {
         let shop = shop(&world);
         let body = async |run: &awaitly_core::DurableRun| {
