@@ -5,10 +5,10 @@ use awaitly_persistence::MemoryStore;
 
 use crate::watched::progress;
 
-/// Tokio's time, with a time of day that goes with it: it was midnight, 1 January 2000, UTC, when this clock was made.
+/// A [`Clock`] that follows tokio's time and starts at midnight, 1 January 2000, UTC.
 ///
-/// Where time is paused, everything that lives by it is the same each time: give it to whatever has a clock of its own,
-/// such as limiters and breakers.
+/// In paused time, a component that reads this clock behaves identically on every run. Pass it to components that
+/// take a clock of their own, such as limiters and breakers.
 ///
 /// ```
 /// use awaitly_core::clock::{Clock, days};
@@ -27,23 +27,23 @@ pub struct PausedClock {
 }
 
 impl PausedClock {
-    /// The time of day at which each clock begins.
+    /// The time of day at which every clock starts, as a duration since the Unix epoch.
     pub const MIDNIGHT: Duration = Duration::from_secs(946_684_800);
 
-    /// A clock by which it is midnight.
+    /// Creates a clock that shows midnight now.
     #[must_use]
     pub fn new() -> Self {
         Self { made: SystemClock.now() }
     }
 
-    /// How long ago it was made.
+    /// Returns the time since the clock was created.
     #[must_use]
     pub fn elapsed(&self) -> Duration {
         self.now().saturating_duration_since(self.made)
     }
 
-    /// A store in memory without runs, by whose time it is what it is by this clock: so what the store says of a moment and
-    /// what the code under test reads off the clock fit together.
+    /// Creates an empty store in memory whose time continues from this clock's current time. Timestamps from the
+    /// store and readings of the clock then agree.
     ///
     /// ```
     /// use awaitly_core::clock::{Clock, days};
@@ -61,11 +61,24 @@ impl PausedClock {
         MemoryStore::made_at(self.wall())
     }
 
-    /// Lets time pass, and everything that waits for a moment in it happen.
+    /// Advances virtual time by `by`, and lets every timer that falls due fire.
     ///
     /// # Panics
-    /// Where tokio's time is not paused. In a simulation, where that is [longer](crate::Simulation::longest) than one may
-    /// take.
+    /// Panics if tokio's time is not paused, or if `by` exceeds the limit of the surrounding simulation
+    /// ([`Simulation::longest`](crate::Simulation::longest)).
+    ///
+    /// ```
+    /// use awaitly_core::clock::mins;
+    /// use awaitly_testing::{PausedClock, simulate};
+    ///
+    /// simulate(async || {
+    ///     let timer = tokio::spawn(tokio::time::sleep(mins(5)));
+    ///     let clock = PausedClock::new();
+    ///     clock.advance(mins(6)).await;
+    ///     assert!(timer.is_finished());
+    ///     assert_eq!(clock.elapsed(), mins(6));
+    /// });
+    /// ```
     pub async fn advance(&self, by: Duration) {
         assert_paused();
         tokio::time::sleep(by).await;
@@ -94,18 +107,23 @@ impl Clock for PausedClock {
     }
 }
 
+/// Checks that tokio's time is paused.
+///
 /// # Panics
-/// Where tokio's time is not paused: nothing that this crate promises of time would hold.
+/// Panics if it runs: this crate's guarantees about time would not hold.
 #[track_caller]
 pub(crate) fn assert_paused() {
     assert!(
         is_paused(),
-        "time is not paused here: write `#[tokio::test(start_paused = true)]`, or call it inside of \
+        "time is not paused here: write `#[tokio::test(start_paused = true)]`, or make the call inside \
          `awaitly::testing::simulate`"
     );
 }
 
-/// Tokio does not say it, but a clock that goes shows another time when that of the machine does.
+/// Returns whether tokio's time is paused.
+///
+/// Tokio does not expose this. A running clock shows a new time as soon as the machine's clock does; a paused clock
+/// does not.
 fn is_paused() -> bool {
     let before = SystemClock.now();
     let real = Instant::now();

@@ -1,6 +1,7 @@
-//! What the key of a step tells of others.
+//! Relations between step keys.
 
-/// The keys of the steps that the step with this key may be inside of: `pay` of `pay/charge` and of `pay@2/charge`.
+/// Returns the keys of the steps that may enclose the step with this key: `pay` for `pay/charge` and for
+/// `pay@2/charge`.
 pub(crate) fn outer_keys(key: &str) -> Vec<&str> {
     let outer = key.match_indices('/').filter_map(|(at, _)| key.get(..at));
     outer
@@ -12,8 +13,8 @@ pub(crate) fn outer_keys(key: &str) -> Vec<&str> {
         .collect()
 }
 
-/// Whether it is recorded under `key` that somebody was told of a question, as `awaitly-hitl` does it. Once the
-/// question is answered, nobody asks for that.
+/// Returns whether `key` records a notification or a reminder about a question, as `awaitly-hitl` writes it. A
+/// resumed body does not ask for such a record once the question is answered.
 pub(crate) fn is_notice(key: &str, is_question: impl Fn(&str) -> bool) -> bool {
     let told = ["notify ", "remind "].iter().find_map(|act| key.strip_prefix(act));
     let Some((of, token)) = told.and_then(|told| told.rsplit_once(" #")) else { return false };

@@ -1,4 +1,4 @@
-//! Tests that own time, outcomes and crashes.
+//! Test tools for workflows: scripted outcomes, virtual time, injected faults and crashes at every step boundary.
 //!
 //! ```
 //! use awaitly_core::{DurableRun, RunError, step};
@@ -38,31 +38,31 @@
 //! # });
 //! ```
 //!
-//! # Where things are
+//! # Overview
 //!
-//! | | |
+//! | items | purpose |
 //! | --- | --- |
-//! | [`Harness`], [`ok`], [`err`], [`script`] | a run whose steps end as the test says |
-//! | [`Report`] | what happened in it: steps, assertions, a trace as text, JSON, comparison |
-//! | [`simulate`], [`Simulation`], [`PausedClock`] | time that jumps, and a seed for what is left to chance |
-//! | [`crash_everywhere`], [`crash_randomly`] | every way to die, and the same outcome after each |
-//! | [`fault`] | stores that fail, and services that fail, slow down and come back |
-//! | [`mock`], [`assert_ok!`], [`assert_err!`], [`assert_event!`] | calls that are recorded, and matchers |
-//! | [`would_resume`] | whether runs that are under way would resume with this code |
+//! | [`Harness`], [`ok`], [`err`], [`script`] | execute a workflow with scripted step outcomes |
+//! | [`Report`] | inspect a run: steps, assertions, a text trace, JSON, comparison |
+//! | [`simulate`], [`Simulation`], [`PausedClock`] | run a test in virtual time, with one seed for all randomness |
+//! | [`crash_everywhere`], [`crash_randomly`] | kill the process at every boundary and compare the outcomes |
+//! | [`fault`] | stores that fail; services that fail, slow down and recover |
+//! | [`mock`], [`assert_ok!`], [`assert_err!`], [`assert_event!`] | record calls, and match results and events |
+//! | [`would_resume`] | check that recorded runs still resume with changed code |
 //!
 //! # Time
 //!
-//! All of it runs on tokio's paused time, as `#[tokio::test(start_paused = true)]` or [`simulate`] gives it: when
-//! everything waits, the clock moves to the next moment for which something waits, in no time. So the code under test
-//! may use tokio's timers, and both tell the same time. A test in which nothing can happen any more would jump on for
-//! ever: it fails after [four hundred days](Simulation::longest).
+//! The tools run on tokio's paused time, which `#[tokio::test(start_paused = true)]` or [`simulate`] provides. If
+//! every task waits, the clock jumps to the next timer, so a sleep of a month costs no real time. The code under test
+//! may use tokio's timers; they read the same clock. A deadlocked test would let the clock jump forever, so the tools
+//! fail it after [400 days](Simulation::longest) of virtual time.
 //!
 //! # Seeds
 //!
-//! What is left to chance is drawn from a seed: jitter, the turns of branches, faults by chance, random crashes. It is 0,
-//! or what the environment variable `AWAITLY_SEED` says as a decimal number, or what the code says with `.seed(..)`, which
-//! goes before both; only [`Simulation::seeds`] is narrowed down to that of the environment. A test that fails prints
-//! its seed.
+//! One seed determines all randomness: retry jitter, the interleaving of branches, random faults and random crashes.
+//! The default is 0. The environment variable `AWAITLY_SEED` (a decimal number) overrides the default, and
+//! `.seed(..)` in code overrides both. [`Simulation::seeds`] is the exception: if the variable is set, only that seed
+//! runs. A failing test prints its seed.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing))]
 
 mod clock;

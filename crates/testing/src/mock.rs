@@ -1,7 +1,7 @@
-//! Calls that are recorded, with answers that the test gives.
+//! Recorded calls with answers from the test.
 //!
-//! A [`Mock`] stands where an operation of the code under test would be; it is a value, so no trait has to be made for
-//! it. For an operation of a step that only has to end in some way, [`script`](crate::script) is shorter.
+//! A [`Mock`] replaces one operation of the code under test. It is a value, so the code needs no trait for it. If a
+//! step's operation only has to end in a certain way, a [`script`](crate::script) is shorter.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -10,10 +10,11 @@ use std::panic::Location;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// A function that a test plays: it keeps the arguments `A` of each call, and answers with an `R` as it is told.
+/// A function whose answers come from the test, and which keeps the arguments `A` of each call.
 ///
-/// What [`returns_once`](Self::returns_once) says is answered first, in that order; then what [`returns`](Self::returns)
-/// or [`answers`](Self::answers) said last. Cheap to clone; clones are the same mock.
+/// A call first uses up the answers of [`returns_once`](Self::returns_once), in order. If none is left, the last
+/// answer set with [`returns`](Self::returns) or [`answers`](Self::answers) applies. Cloning is cheap; clones share
+/// their answers and calls.
 ///
 /// ```
 /// use awaitly_core::{DurableRun, Retry, RunError, Workflow, step};
@@ -45,7 +46,7 @@ struct Shared<A, R> {
 
 type Answer<A, R> = Arc<dyn Fn(&A) -> R + Send + Sync>;
 
-/// What the mock was told, and what it was called with.
+/// The configured answers and the recorded calls.
 struct Said<A, R> {
     once: VecDeque<R>,
     always: Option<Answer<A, R>>,
@@ -54,19 +55,28 @@ struct Said<A, R> {
 }
 
 impl<A, R> Mock<A, R> {
-    /// A mock that nothing is said about yet. The name is for messages.
+    /// Creates a mock without answers. Panic messages contain `name`.
     #[must_use]
     pub fn new(name: impl Into<Box<str>>) -> Self {
         Self(Arc::new(Shared { name: name.into(), said: Mutex::default() }))
     }
 
-    /// Its name.
+    /// Returns the name.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.0.name
     }
 
     /// Answers every call with `value`.
+    ///
+    /// ```
+    /// use awaitly_testing::mock::Mock;
+    ///
+    /// let stock = Mock::<&str, u32>::new("stock");
+    /// stock.returns(3).returns_once(0);
+    /// assert_eq!((stock.call("tea"), stock.call("tea")), (0, 3));
+    /// assert_eq!(stock.calls(), ["tea", "tea"]);
+    /// ```
     pub fn returns(&self, value: R) -> &Self
     where
         R: Clone + Send + Sync + 'static,
@@ -74,62 +84,83 @@ impl<A, R> Mock<A, R> {
         self.answers(move |_| value.clone())
     }
 
-    /// Answers one call with `value`: the next one for which nothing was said in this way yet.
+    /// Answers one call with `value`: the first call that no earlier `returns_once` covers.
     pub fn returns_once(&self, value: R) -> &Self {
         self.said().once.push_back(value);
         self
     }
 
-    /// Answers every call with what `answer` makes of its arguments.
+    /// Answers every call with the return value of `answer`, which receives the call's arguments.
+    ///
+    /// ```
+    /// use awaitly_testing::mock::Mock;
+    ///
+    /// let double = Mock::<u64, u64>::new("double");
+    /// double.answers(|number| number * 2);
+    /// assert_eq!(double.call(21), 42);
+    /// ```
     pub fn answers(&self, answer: impl Fn(&A) -> R + Send + Sync + 'static) -> &Self {
         self.said().always = Some(Arc::new(answer));
         self
     }
 
-    /// Lets every call of [`call_async`](Self::call_async) take this long, by tokio's time.
+    /// Makes each [`call_async`](Self::call_async) take `duration` of tokio's time.
+    ///
+    /// ```
+    /// use awaitly_core::clock::secs;
+    /// use awaitly_testing::{PausedClock, mock::Mock, simulate};
+    ///
+    /// simulate(async || {
+    ///     let charge = Mock::<u64, bool>::new("charge");
+    ///     charge.returns(true).takes(secs(3));
+    ///     let clock = PausedClock::new();
+    ///     assert!(charge.call_async(4200).await);
+    ///     assert_eq!(clock.elapsed(), secs(3));
+    /// });
+    /// ```
     ///
     /// # Default
-    /// No time.
+    /// Zero.
     #[expect(clippy::must_use_candidate, reason = "it is called for what it does")]
     pub fn takes(&self, duration: Duration) -> &Self {
         self.said().takes = duration;
         self
     }
 
-    /// Forgets what was said and all calls.
+    /// Removes all answers, the duration and all recorded calls.
     pub fn reset(&self) {
         *self.said() = Said::default();
     }
 
-    /// How often it was called.
+    /// Returns the number of calls.
     #[must_use]
     pub fn call_count(&self) -> usize {
         self.said().calls.len()
     }
 
-    /// What was done under the lock before a panic is whole.
+    /// A panic cannot leave the state half changed, so a poisoned lock is still usable.
     fn said(&self) -> MutexGuard<'_, Said<A, R>> {
         self.0.said.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl<A: Clone + fmt::Debug, R> Mock<A, R> {
-    /// A call.
+    /// Records the arguments and returns the next answer.
     ///
     /// # Panics
-    /// Where nothing was said about what it answers, or no more.
+    /// Panics if the mock has no answer, or none left.
     #[track_caller]
     pub fn call(&self, arguments: A) -> R {
         self.answer(arguments, Location::caller())
     }
 
-    /// A call that is made when the future is first polled, and takes as long as [`takes`](Self::takes) says.
+    /// Returns a future that records the call when first polled and takes as long as [`takes`](Self::takes) set.
     ///
     /// # Panics
-    /// When polled, where nothing was said about what it answers, or no more.
+    /// Panics when polled if the mock has no answer, or none left.
     ///
     /// # Cancel safety
-    /// A call whose future is dropped stays recorded, and has used up its answer.
+    /// If the future is dropped after its first poll, the call stays recorded and its answer is used up.
     #[track_caller]
     pub fn call_async(&self, arguments: A) -> impl Future<Output = R> + use<A, R> {
         let (mock, caller) = (self.clone(), Location::caller());
@@ -143,14 +174,16 @@ impl<A: Clone + fmt::Debug, R> Mock<A, R> {
         }
     }
 
-    /// What it was called with, in this order.
+    /// Returns the arguments of all calls, in order.
     #[must_use]
     pub fn calls(&self) -> Vec<A> {
         self.said().calls.clone()
     }
 
+    /// Asserts that at least one call had these arguments.
+    ///
     /// # Panics
-    /// Where no call had these arguments.
+    /// Panics if no call had them.
     #[track_caller]
     pub fn assert_called_with(&self, arguments: &A)
     where
@@ -160,8 +193,10 @@ impl<A: Clone + fmt::Debug, R> Mock<A, R> {
         assert!(found, "mock `{}` was not called with {arguments:?}; {}", self.name(), self.calls_as_text());
     }
 
+    /// Asserts the number of calls.
+    ///
     /// # Panics
-    /// Where it was not called so often.
+    /// Panics if the mock was called more or fewer times.
     #[track_caller]
     pub fn assert_calls(&self, times: usize) {
         let called = self.call_count();
@@ -173,17 +208,23 @@ impl<A: Clone + fmt::Debug, R> Mock<A, R> {
         );
     }
 
+    /// Asserts that calls consumed every answer of [`returns_once`](Self::returns_once).
+    ///
+    /// ```
+    /// use awaitly_testing::mock::Mock;
+    ///
+    /// let charge = Mock::<u64, Result<(), &str>>::new("charge");
+    /// charge.returns_once(Err("no answer")).returns_once(Ok(()));
+    /// while charge.call(4200).is_err() {}
+    /// charge.assert_used_up();
+    /// ```
+    ///
     /// # Panics
-    /// Where an answer of [`returns_once`](Self::returns_once) was not asked for.
+    /// Panics if an answer is left.
     #[track_caller]
     pub fn assert_used_up(&self) {
         let left = self.said().once.len();
-        assert!(
-            left == 0,
-            "mock `{}` was not asked for {left} of its answers; {}",
-            self.name(),
-            self.calls_as_text()
-        );
+        assert!(left == 0, "mock `{}` has {left} unused answers; {}", self.name(), self.calls_as_text());
     }
 
     fn answer(&self, arguments: A, caller: &Location<'_>) -> R {
@@ -192,13 +233,13 @@ impl<A: Clone + fmt::Debug, R> Mock<A, R> {
             said.calls.push(arguments.clone());
             (said.once.pop_front(), said.always.clone())
         };
-        // The answer is made without the lock, so that it may look at the mock itself.
+        // The lock is released before the answer is computed, so the closure may inspect the mock itself.
         match (once, always) {
             (Some(answer), _) => answer,
             (None, Some(answer)) => answer(&arguments),
             (None, None) => panic!(
-                "mock `{}` was called with {arguments:?} at {caller}, and nothing is said, or no more, about what it \
-                 answers: write `.returns(..)`, `.returns_once(..)` or `.answers(|arguments| ..)` before",
+                "mock `{}` was called with {arguments:?} at {caller}, but it has no answer, or none left: call \
+                 `.returns(..)`, `.returns_once(..)` or `.answers(|arguments| ..)` first",
                 self.name()
             ),
         }
@@ -207,7 +248,7 @@ impl<A: Clone + fmt::Debug, R> Mock<A, R> {
     fn calls_as_text(&self) -> String {
         let calls = self.calls();
         if calls.is_empty() {
-            return "there was no call".into();
+            return "there were no calls".into();
         }
         let lines = calls.iter().map(|arguments| format!("\n  {arguments:?}"));
         format!("the calls were:{}", lines.collect::<String>())

@@ -1,18 +1,18 @@
-//! Seeds: where one comes from, what is drawn from it, and how it is told.
+//! Seeds: reading the environment variable, drawing from a seed, and printing it.
 
 use std::env::VarError;
 use std::fmt;
 
-/// The environment variable that names the seed of a test that is repeated.
+/// The environment variable that sets the seed of a repeated test.
 pub(crate) const VARIABLE: &str = "AWAITLY_SEED";
 
-/// What the hash of FNV-1a multiplies by (64 bits).
+/// The multiplier of the 64-bit FNV-1a hash.
 const PRIME: u64 = 0x0000_0100_0000_01b3;
 
-/// The seed that the environment names. `None`: it names none, or is empty.
+/// Returns the seed from the environment, or `None` if the variable is missing or empty.
 ///
 /// # Panics
-/// Where what it names is no seed: a test that went on with another one would not repeat what was to be repeated.
+/// Panics if the variable does not contain a seed. Continuing with another seed would not repeat the failure.
 #[track_caller]
 pub(crate) fn given() -> Option<u64> {
     match std::env::var(VARIABLE) {
@@ -31,24 +31,24 @@ fn parsed(text: &str) -> Option<u64> {
     match text.parse() {
         Ok(seed) => Some(seed),
         Err(_) => panic!(
-            "{VARIABLE}={text} names no seed: let it be a decimal number from 0 to {}, or leave it away",
+            "{VARIABLE}={text} is not a seed: set a decimal number from 0 to {}, or unset the variable",
             u64::MAX
         ),
     }
 }
 
-/// The source of randomness for the `number`th time of `what`. It depends on nothing else, so that what happens beside
-/// it changes nothing.
+/// Creates the random source for occurrence `number` of `what`. The source depends only on these arguments and the
+/// seed, so unrelated draws do not change it.
 pub(crate) fn dice(seed: u64, what: &str, number: u32) -> fastrand::Rng {
     fastrand::Rng::with_seed(mixed(mixed(seed, what.as_bytes()), &number.to_le_bytes()))
 }
 
-/// A number that depends on all of both.
+/// Returns `hash` extended by `bytes`.
 pub(crate) fn mixed(hash: u64, bytes: &[u8]) -> u64 {
     bytes.iter().fold(hash, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(PRIME))
 }
 
-/// How to repeat what has just failed.
+/// The advice for repeating a failed test.
 pub(crate) struct Advice(pub(crate) u64);
 
 impl fmt::Display for Advice {
@@ -56,13 +56,13 @@ impl fmt::Display for Advice {
         let Self(seed) = self;
         write!(
             f,
-            "the seed was {seed}: repeat it with {VARIABLE}={seed}, or with `.seed({seed})` where the code gives a seed \
-             itself"
+            "the seed was {seed}: repeat the test with {VARIABLE}={seed}, or with `.seed({seed})` if the code sets its \
+             seed"
         )
     }
 }
 
-/// Says how to repeat what has just failed.
+/// Prints the advice for repeating a failed test.
 pub(crate) fn tell(seed: u64) {
     eprintln!("{}", Advice(seed));
 }
@@ -72,20 +72,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_seed_is_a_decimal_number() {
+    fn seed_parses_as_decimal_number() {
         assert_eq!(parsed(" 7\n"), Some(7));
         assert_eq!(parsed("18446744073709551615"), Some(u64::MAX));
         assert_eq!(parsed(""), None);
     }
 
     #[test]
-    #[should_panic(expected = "AWAITLY_SEED=0x7 names no seed: let it be a decimal number")]
-    fn what_is_no_number_is_not_passed_over() {
+    #[should_panic(expected = "AWAITLY_SEED=0x7 is not a seed: set a decimal number")]
+    fn seed_that_is_not_decimal_panics() {
         let _ = parsed("0x7");
     }
 
     #[test]
-    fn dice_depend_on_all_that_they_are_thrown_for() {
+    fn dice_depend_on_seed_subject_and_number() {
         let first = dice(7, "charge", 1).u64(..);
         assert_eq!(dice(7, "charge", 1).u64(..), first);
         for mut other in [dice(8, "charge", 1), dice(7, "charges", 1), dice(7, "charge", 2)] {

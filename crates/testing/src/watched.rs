@@ -9,27 +9,27 @@ use awaitly_core::clock::days;
 use pin_project_lite::pin_project;
 use tokio::time::{Instant, Sleep};
 
-/// A year, and some time beside it: long enough for what people schedule, and short enough for a lease of some seconds
-/// to be renewed all the while.
+/// A year and a month: longer than most schedules, and short enough that a lease of some seconds can be renewed
+/// throughout.
 pub(crate) const LONGEST: Duration = days(400);
 
 thread_local! {
-    /// How often the test on this thread has come further.
+    /// The number of times that the test on this thread made progress.
     static PROGRESS: Cell<u64> = const { Cell::new(0) };
 }
 
-/// The test on this thread has come further, so that what watches it begins to count anew: for what lets much time pass
-/// again and again, and ends each time.
+/// Records that the test on this thread made progress, which restarts the limit of its [`Watched`] future. Operations
+/// that pass much virtual time and end, such as a harness run, call it.
 pub(crate) fn progress() {
     PROGRESS.set(PROGRESS.get().wrapping_add(1));
 }
 
 pin_project! {
-    /// A future in paused time that must end, or [come further](progress), within some time. As time jumps to the next
-    /// moment for which something waits, one that does not waits for something that never happens.
+    /// A future in paused time that must end, or [make progress](progress), within a limit. Because time jumps to the
+    /// next timer, a future that exceeds the limit waits for an event that never comes.
     ///
     /// # Panics
-    /// Where that time has passed.
+    /// Panics when polled after the limit.
     #[must_use = "futures do nothing unless polled"]
     pub(crate) struct Watched<Fut> {
         #[pin]
@@ -42,7 +42,7 @@ pin_project! {
 }
 
 impl<Fut> Watched<Fut> {
-    /// Watches `inner`, from now on.
+    /// Starts to watch `inner`.
     pub(crate) fn new(inner: Fut, longest: Duration) -> Self {
         let nothing_more = tokio::time::sleep(longest);
         Self { inner, longest, progress: PROGRESS.get(), nothing_more }
@@ -69,16 +69,16 @@ impl<Fut: Future> Future for Watched<Fut> {
     }
 }
 
-/// What is said where something does not end.
+/// The panic message for a stuck test.
 struct NothingMore(Duration);
 
 impl fmt::Display for NothingMore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "nothing can happen any more: everything waits, and after {:?} this has not ended; look for what waits for \
-             something that nobody does, or give it a timeout; where it takes that long, say so with \
-             `Simulation::longest` and `Harness::longest`",
+            "nothing can happen any more: every task waits, and the test has not ended after {:?} of virtual time; look \
+             for a task that waits for an event that never comes, or give it a timeout; if the test needs more time, \
+             set it with `Simulation::longest` and `Harness::longest`",
             self.0
         )
     }
@@ -96,13 +96,13 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_comes_further_may_take_longer_in_all() {
+    async fn progress_restarts_the_limit() {
         Watched::new(twice_three_hundred_days(progress), LONGEST).await;
     }
 
     #[tokio::test(start_paused = true)]
     #[should_panic(expected = "nothing can happen any more")]
-    async fn what_does_not_come_further_may_not() {
+    async fn future_without_progress_panics_at_the_limit() {
         Watched::new(twice_three_hundred_days(|| ()), LONGEST).await;
     }
 }

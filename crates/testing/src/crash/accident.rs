@@ -1,40 +1,49 @@
 use std::fmt;
 
-/// What happens to a process, and at which of the boundaries that it passes: 1 is the first.
+/// An accident at one boundary of a process.
+///
+/// ```
+/// use awaitly_testing::crash::{Accident, AccidentKind};
+///
+/// let accident = Accident::death(7);
+/// assert_eq!((accident.at, accident.kind), (7, AccidentKind::Death));
+/// assert_eq!(accident.to_string(), "Accident::death(7)"); // as code that repeats it
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Accident {
-    /// The number of the boundary in the life of the process.
+    /// The number of the boundary among those that the process passes, from 1.
     pub at: u64,
-    /// What happens there.
+    /// The kind of accident.
     pub kind: AccidentKind,
 }
 
-/// What happens to a process.
+/// The kind of an [`Accident`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AccidentKind {
-    /// It dies: nothing of it goes on.
+    /// The process dies and its work stops.
     Death,
-    /// It lives, and the store does not answer it: before the boundary's act nothing was done, after it all was.
+    /// The process lives, but the store does not answer its call. At a boundary before the call, the store has done
+    /// no part of it; at a boundary after the call, it has completed it.
     NoAnswer,
-    /// It lives, and an operator cancels what it executes.
+    /// The process lives, and an operator cancels the runs that it executes.
     Cancel,
 }
 
 impl Accident {
-    /// A death at this boundary of a process; 1 is the first.
+    /// Creates a death at this boundary of a process, counted from 1.
     #[must_use]
     pub const fn death(at: u64) -> Self {
         Self { at, kind: AccidentKind::Death }
     }
 
-    /// No answer of the store at this boundary of a process; 1 is the first.
+    /// Creates a missing answer of the store at this boundary of a process, counted from 1.
     #[must_use]
     pub const fn no_answer(at: u64) -> Self {
         Self { at, kind: AccidentKind::NoAnswer }
     }
 
-    /// An operator cancels the runs of a process at this boundary; 1 is the first. The next accident in a list may come to
-    /// the same process, at a later boundary.
+    /// Creates a cancellation of the runs of a process at this boundary, counted from 1. The process outlives it, so
+    /// the next accident in a list may happen to this process at a later boundary.
     #[must_use]
     pub const fn cancel(at: u64) -> Self {
         Self { at, kind: AccidentKind::Cancel }

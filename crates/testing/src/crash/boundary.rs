@@ -2,16 +2,16 @@ use std::fmt;
 
 use awaitly_core::journal::Key;
 
-/// A place in a run at which a process can die: before or after something happens, or while it is told.
+/// A point in a run at which a process can die: before or after an act, or at an event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Boundary {
     pub(super) side: Side,
     pub(super) act: Act,
-    /// The step that it is about, if it is about one.
+    /// The step that the boundary belongs to, if any.
     pub(super) step: Option<Key>,
 }
 
-/// On which side of the act.
+/// The position relative to the act.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Side {
     Before,
@@ -19,7 +19,7 @@ pub(super) enum Side {
     After,
 }
 
-/// What is about to happen, or has happened.
+/// The act that a boundary precedes or follows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Act {
     Lookup,
@@ -44,7 +44,7 @@ impl Boundary {
         Self { side, act, step }
     }
 
-    /// The step that it is about, if it is about one.
+    /// Returns the step that the boundary belongs to, if any.
     #[must_use]
     pub const fn step(&self) -> Option<&Key> {
         self.step.as_ref()
@@ -69,7 +69,7 @@ impl fmt::Display for Boundary {
 }
 
 impl Act {
-    /// Whether it is a write of a step, whose failure the body gets to see.
+    /// Returns whether the act is a write for a step, whose failure the body receives.
     pub(super) const fn is_of_body(&self) -> bool {
         matches!(self, Self::Record | Self::Question | Self::Settling | Self::Commit)
     }

@@ -1,4 +1,4 @@
-//! What every crash test begins with, the case without an accident; and what it ends with, the case that went wrong.
+//! The first case of every crash test, which has no accident, and the detailed replay of a failed case.
 
 use std::fmt::{Debug, Write};
 use std::sync::Arc;
@@ -17,11 +17,11 @@ use super::report::Failure;
 use super::world::World;
 use super::{CrashTest, Supply};
 
-/// How long what was spawned and forgotten has to show itself.
+/// The time after the end of the calm case in which a detached task can reveal itself by an effect.
 const AFTERWARDS: Duration = Duration::from_secs(60);
 
 impl<S: Store> CrashTest<S> {
-    /// What a case is played on.
+    /// Creates the setting of the next case.
     pub(super) fn setting(&self, seed: u64, runs: usize) -> Setting<S> {
         let number = self.next_case();
         let (store, real, prefix) = match &self.supply {
@@ -32,7 +32,7 @@ impl<S: Store> CrashTest<S> {
         Setting { store, real, prefix, seed, runs, downtime, longest }
     }
 
-    /// The case without an accident, and what came after its end.
+    /// Plays the case without an accident, and observes effects that come after its end.
     pub(super) async fn calm<T, E>(
         &self,
         seed: u64,
@@ -59,15 +59,15 @@ impl<S: Store> CrashTest<S> {
         played
     }
 
-    /// An accident that was asked for, as that of a single case, and did not happen.
+    /// Returns a finding if the test plays a single case and one of its accidents did not happen.
     pub(super) fn missed<T, E>(&self, accidents: &[Accident], played: &Played<T, E>) -> Option<Finding> {
         let happened = played.accidents.iter().take_while(|place| place.is_some()).count();
         let accident = *accidents.get(happened).filter(|_| self.only.is_some())?;
         Some(Finding::NoAccident { accident, passed: played.passed })
     }
 
-    /// The case that went wrong, played once more with everything told. What `found` says is kept where it does not go
-    /// wrong again.
+    /// Replays a failed case with a full log of its boundaries. Keeps the findings in `found` if the replay does not
+    /// fail.
     pub(super) async fn failure<T, E>(
         &self,
         calm: &Played<T, E>,
@@ -88,7 +88,7 @@ impl<S: Store> CrashTest<S> {
             found.extend(self.missed(accidents, &again));
             (&again, found)
         };
-        // What was left behind is known from other cases, so this one alone does not find it again.
+        // Work left behind is judged across all cases, so the replay of one case cannot find it again.
         let is_left = found.iter().any(|finding| matches!(finding, Finding::WorkLeft { .. }));
         let repeats = is_left || !again_found.is_empty();
         let findings = if is_left || again_found.is_empty() { found } else { again_found };

@@ -1,10 +1,11 @@
 //! Judges a case in which an operator cancelled the runs of a process.
 //!
-//! Such a case need not come to the same as the one without an accident. The promises are: each run comes to an end; all
-//! of its work is done, or all of it that can be undone is undone; and no effect happens twice.
+//! The outcome of such a case may differ from the calm one. It must satisfy the promises of a cancellation instead:
+//! every run ends; either all of its work is done, or all work that can be undone is undone; and no effect happens
+//! twice.
 //!
-//! Which effects can be undone is not known from the start: a test says so when it undoes one. Therefore each case hands
-//! over what it left behind, and that is judged when all cases have been played.
+//! Whether an effect can be undone is not known in advance: a test reveals it when it undoes the effect. Each case
+//! therefore reports the effects it left behind, and the test judges these after it has played all cases.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
@@ -18,7 +19,7 @@ use super::compare::{effects, results};
 use super::finding::{Finding, Place};
 use super::notes::{Effect, RunNotes};
 
-/// What is wrong with `played`, apart from what it left behind.
+/// Returns the findings of `played`, except for the effects that it left behind.
 pub(super) fn judge<T, E>(calm: &Played<T, E>, played: &Played<T, E>) -> Vec<Finding>
 where
     T: PartialEq + Debug,
@@ -30,7 +31,7 @@ where
     if is_done {
         findings.extend(results(calm, played));
     }
-    // Under several keys an effect was done anew, after it was undone.
+    // If the effect has several keys, it was undone and then done again.
     let is_anew = |place: &Place| matches!(place, Place::StepWithKeys(_, keys) if keys.len() > 1);
     findings.extend(effects(&calm.effects, &played.effects).into_iter().filter(|finding| match finding {
         Finding::EffectRepeated { calm, place, .. } => *calm > 0 && !is_anew(place),
@@ -39,8 +40,8 @@ where
     findings
 }
 
-/// The effects that a case left behind although a run of it rests as cancelled. An effect of a step that has no recorded
-/// outcome is in doubt, and no saga can undo it: it does not count.
+/// Returns the effects that a case left behind if one of its runs ended as cancelled. If the step of an effect has no
+/// recorded outcome, a saga does not know about the effect and cannot undo it, so such an effect does not count.
 pub(super) fn left<T, E>(played: &Played<T, E>) -> BTreeSet<Box<str>> {
     let is_cancelled =
         |(_, stored): &Run| stored.as_ref().is_some_and(|run| run.header.status == Status::Cancelled);
@@ -50,6 +51,8 @@ pub(super) fn left<T, E>(played: &Played<T, E>) -> BTreeSet<Box<str>> {
     let stored = played.runs.values().filter_map(|(_, stored)| stored.as_ref());
     let recorded: BTreeSet<_> =
         stored.flat_map(|run| &run.records).map(|record| record.key.clone()).collect();
+    // A process may die between an effect and its record. A saga does not compensate a step without a record, so only
+    // effects of recorded steps, and effects outside of steps, are expected to be undone.
     let is_known = |effect: &Effect| effect.step.as_ref().is_none_or(|step| recorded.contains(step));
     let mut net = BTreeMap::<Box<str>, i64>::new();
     let done = played.effects.iter().filter(|effect| is_known(effect)).map(|effect| (effect, 1));
@@ -61,7 +64,7 @@ pub(super) fn left<T, E>(played: &Played<T, E>) -> BTreeSet<Box<str>> {
 
 type Run = (RunNotes, Option<StoredRun>);
 
-/// A run that waits for nothing that could still come.
+/// Returns a finding if a run waits although no answer or time can wake it.
 fn stuck(run: &Arc<str>, calm: Option<&Run>, (_, stored): &Run) -> Option<Finding> {
     let status = |stored: &Option<StoredRun>| stored.as_ref().map(|stored| stored.header.status);
     let header = &stored.as_ref()?.header;
@@ -74,7 +77,7 @@ fn stuck(run: &Arc<str>, calm: Option<&Run>, (_, stored): &Run) -> Option<Findin
     Some(Finding::Stuck { run, status: header.status })
 }
 
-/// Whether the cancellation came too late to change anything.
+/// Returns whether the cancellation came too late to change a run.
 fn is_done<T, E>(calm: &Played<T, E>, played: &Played<T, E>) -> bool {
     let status = |runs: &BTreeMap<Arc<str>, Run>, run| {
         let stored: Option<&Run> = runs.get(run);

@@ -1,4 +1,4 @@
-//! One case: processes that meet their accidents one after another, until one comes to its end.
+//! One case: a sequence of processes that meet their accidents, until one ends normally.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -19,44 +19,45 @@ use super::watcher::Watcher;
 use super::world::World;
 use crate::PausedClock;
 
-/// What a case is played on.
+/// The store and the parameters of a case.
 pub(super) struct Setting<S> {
     pub(super) store: Arc<S>,
     pub(super) real: bool,
-    /// What comes before all run ids, so that cases do not meet in one store.
+    /// The prefix of all run ids, which separates the cases in a shared store.
     pub(super) prefix: String,
     pub(super) seed: u64,
-    /// How many runs are executed at once. Where there are several, their attempts are kept back at random.
+    /// The number of concurrent runs. If there are several, attempts are delayed at random.
     pub(super) runs: usize,
-    /// How long it takes until the next process begins, and how long one has to come to its end.
+    /// The time between two processes, and the time limit for one process.
     pub(super) downtime: Duration,
     pub(super) longest: Duration,
 }
 
-/// What came of a case.
+/// The outcome of a case.
 pub(super) struct Played<T, E> {
-    /// What the runs ended in; one that never ended is missing.
+    /// The results of the runs. `None` if a run never ended.
     pub(super) results: Vec<Option<Result<T, E>>>,
     pub(super) effects: Vec<Effect>,
     pub(super) runs: BTreeMap<Arc<str>, (RunNotes, Option<StoredRun>)>,
     pub(super) findings: Vec<Finding>,
-    /// How far the last process got, and where the store could have given it no answer.
+    /// The number of boundaries that the last process passed, and those at which the store could have given no
+    /// answer.
     pub(super) passed: u64,
     pub(super) answers: Vec<u64>,
-    /// Where the accidents happened, and to which process; those of the list that did not happen are `None`.
+    /// The process and boundary of each accident. `None` if the accident did not happen.
     pub(super) accidents: Vec<Option<(usize, Boundary)>>,
-    /// Where each process ended.
+    /// The boundary at which each process ended.
     pub(super) ends: Vec<Option<Boundary>>,
-    /// Where an operator cancelled the runs of a process, if one did.
+    /// The boundary at which an operator cancelled the runs of a process.
     pub(super) cancelled: Option<Boundary>,
     /// The effects that were undone.
     pub(super) undone: Vec<Effect>,
-    /// What each process passed, where that was asked for.
+    /// The boundaries that each process passed, if they were logged.
     pub(super) boundaries: Vec<Vec<Boundary>>,
 }
 
 impl<S: Store> Setting<S> {
-    /// Plays the case in which these accidents happen, one to each process.
+    /// Plays the case in which these accidents happen, one per process.
     pub(super) async fn play<T, E>(
         &self,
         accidents: &[Accident],
@@ -66,7 +67,7 @@ impl<S: Store> Setting<S> {
         self.play_with(&Arc::default(), accidents, log, body).await
     }
 
-    /// The same, with notes that are still looked at when it is over.
+    /// Plays the case with notes that the caller can still read afterwards.
     pub(super) async fn play_with<T, E>(
         &self,
         notes: &Arc<Notes>,
@@ -78,7 +79,8 @@ impl<S: Store> Setting<S> {
         let clock = PausedClock::new();
         let results = Mutex::new((0..self.runs).map(|_| None).collect::<Vec<_>>());
         let mut lives = Vec::new();
-        // Each accident ends at most one process, and one without an accident comes to its end.
+        // Each accident ends at most one process, and a process without an accident ends normally, so
+        // `accidents.len() + 1` processes suffice.
         let mut to_come = accidents;
         for _ in 0..=accidents.len() {
             crate::watched::progress();
@@ -90,6 +92,8 @@ impl<S: Store> Setting<S> {
                 lives.push(life);
                 break;
             };
+            // A process can end without completing its run: the store gave no answer, and the closure returned the
+            // error. Its failed results are discarded, and the next process executes these runs again.
             let is_over = ended.is_some() && (life.accident().is_none() || !forget_failures(&results));
             lives.push(life);
             if is_over {
@@ -128,7 +132,7 @@ impl<S: Store> Setting<S> {
         Process::new(Arc::clone(&self.store), self.real, watcher)
     }
 
-    /// All runs that have not ended, at once.
+    /// Executes all runs that have not ended, concurrently.
     async fn all<T, E>(
         &self,
         processes: &[(usize, Arc<Process<S>>)],
@@ -138,7 +142,7 @@ impl<S: Store> Setting<S> {
     ) {
         let run = async |index: usize, process: &Arc<Process<S>>| {
             let result = body(World::new(Arc::clone(process), clock, self.seed)).await;
-            // What a process that is dead by now came to, nobody gets to know.
+            // The result of a process that has died is lost with it.
             if !process.watcher.life.is_dead()
                 && let Some(place) = results.lock().unwrap_or_else(PoisonError::into_inner).get_mut(index)
             {
@@ -155,7 +159,7 @@ impl<S: Store> Setting<S> {
         }
     }
 
-    /// Lets the leases of processes that are gone expire.
+    /// Lets the leases of dead processes expire.
     async fn after(&self, processes: &[(usize, Arc<Process<S>>)], lives: bool) {
         for (_, process) in processes {
             if lives {
@@ -205,7 +209,8 @@ impl<S: Store> Setting<S> {
     }
 }
 
-/// The accident was that the store gave no answer: a run that failed by it is run again. Says whether there is one.
+/// Removes the failed results after an accident that the process survived, so that these runs are executed again.
+/// Returns whether there was one.
 fn forget_failures<T, E>(results: &Mutex<Vec<Option<Result<T, E>>>>) -> bool {
     let mut results = results.lock().unwrap_or_else(PoisonError::into_inner);
     let mut forgotten = false;
@@ -215,7 +220,7 @@ fn forget_failures<T, E>(results: &Mutex<Vec<Option<Result<T, E>>>>) -> bool {
     forgotten
 }
 
-/// Says which case it was, where the code under test panics.
+/// Prints the current case if the code under test panics.
 struct Telling<'a> {
     accidents: &'a [Accident],
     seed: u64,
@@ -225,7 +230,11 @@ impl Drop for Telling<'_> {
     fn drop(&mut self) {
         if std::thread::panicking() {
             let accidents: Vec<_> = self.accidents.iter().map(Accident::to_string).collect();
-            eprintln!("the crash test was at the case [{}], seed {}", accidents.join(", "), self.seed);
+            eprintln!(
+                "the crash test was playing the case [{}] with seed {}",
+                accidents.join(", "),
+                self.seed
+            );
         }
     }
 }

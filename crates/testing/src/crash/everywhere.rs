@@ -1,4 +1,4 @@
-//! Every case with one accident, then those with two, up to a bound: so the first that goes wrong is the shortest.
+//! Plays all cases with one accident, then all with two, up to a limit. The first failure is therefore the shortest.
 
 use std::collections::BTreeSet;
 use std::fmt::Debug;
@@ -15,22 +15,22 @@ use super::life::Log;
 use super::report::{CrashReport, Tried};
 use super::world::World;
 
-/// A case that went well, and where the last process in it could have another accident.
+/// A case that passed, with the boundaries at which its last process could have a further accident.
 struct Stem {
     accidents: Vec<Accident>,
-    /// The boundaries at which it could die: those from `after` to `passed`.
+    /// The process could die at the boundaries after `after`, up to `passed`.
     after: u64,
     passed: u64,
-    /// The boundaries at which the store could have given it no answer.
+    /// The boundaries at which the store could have given no answer.
     answers: Vec<u64>,
-    /// How many there are at which an operator could have cancelled its runs.
+    /// The number of boundaries at which an operator could have cancelled the runs.
     cancels: u64,
 }
 
 impl Stem {
     fn new<T, E, S>(accidents: Vec<Accident>, played: &mut Played<T, E>, test: &CrashTest<S>) -> Self {
         let is_cancel = |accident: &&Accident| accident.kind == AccidentKind::Cancel;
-        // A process that outlives a cancellation can have another accident after it.
+        // A process outlives a cancellation and can have another accident after it.
         let after = accidents.last().filter(is_cancel).map_or(0, |accident| accident.at);
         let mut answers = if test.no_answers { std::mem::take(&mut played.answers) } else { Vec::new() };
         answers.retain(|at| *at > after);
@@ -43,12 +43,12 @@ impl Stem {
         (self.passed - self.after) as usize
     }
 
-    /// How many cases there are with one accident more.
+    /// Returns the number of cases with one more accident.
     const fn len(&self) -> usize {
         self.deaths() + self.answers.len() + self.cancels as usize
     }
 
-    /// One of them.
+    /// Returns the case with one more accident at this index.
     fn longer(&self, index: usize) -> Option<Vec<Accident>> {
         let (deaths, answers) = (self.deaths(), self.answers.len());
         let next = match index {
@@ -61,10 +61,10 @@ impl Stem {
     }
 }
 
-/// What the cases in which an operator cancelled left behind, to be judged when all have been played.
+/// The effects left behind by cancelled cases, which are judged after all cases have been played.
 #[derive(Default)]
 struct Leavings {
-    /// The effects that some case undid.
+    /// The effects that at least one case undid.
     undone: BTreeSet<Box<str>>,
     left: Vec<(Vec<Accident>, BTreeSet<Box<str>>)>,
 }
@@ -78,7 +78,7 @@ impl Leavings {
         }
     }
 
-    /// The first case that left an effect which another one undid.
+    /// Finds the first case that left an effect which another case undid.
     fn find(self) -> Option<(Vec<Accident>, Vec<Finding>)> {
         let Self { undone, left } = self;
         left.into_iter().find_map(|(accidents, left)| {
@@ -90,11 +90,11 @@ impl Leavings {
 }
 
 impl<S: Store> CrashTest<S> {
-    /// Lets the process die, and the store give no answer, at every boundary; then, from there, at every boundary once
-    /// more; and so on.
+    /// Plays every case: an accident of each kind at every boundary, then a second accident at every boundary after
+    /// the first, up to the configured [number](Self::accidents).
     ///
     /// # Panics
-    /// Where tokio's time is not paused, and where `body` panics.
+    /// Panics if tokio's time is not paused, or if `body` panics.
     pub async fn everywhere<T, E>(self, body: impl AsyncFn(World<S>) -> Result<T, E>) -> CrashReport
     where
         T: PartialEq + Debug,
@@ -104,7 +104,8 @@ impl<S: Store> CrashTest<S> {
         let calm = self.calm(self.seed, 1, &body).await;
         let mut report = CrashReport::new(&calm, self.seed);
         let mut played = self.setting(self.seed, 1).play(&[], Log::Answers, &body).await;
-        // A second time without an accident, it has to come to the same.
+        // A second execution without an accident must have an equal outcome; otherwise later comparisons prove
+        // nothing.
         let found = match calm.findings.is_empty() {
             true => judge(&calm, &played, self.values),
             false => calm.findings.clone(),
@@ -132,7 +133,7 @@ impl<S: Store> CrashTest<S> {
         report
     }
 
-    /// The cases with one accident more than those of `stems`.
+    /// Plays the cases with one accident more than those of `stems`.
     async fn longer<T, E>(
         &self,
         calm: &Played<T, E>,
@@ -146,6 +147,9 @@ impl<S: Store> CrashTest<S> {
         E: PartialEq + Debug,
     {
         let of = stems.iter().map(Stem::len).sum::<usize>();
+        // If there are more cases than the limit permits, every `stride`-th case is played. The seed shifts the first
+        // one, so that another seed plays other cases. `before` counts the cases of the stems already passed, which
+        // maps the running index `next` to an index within the current stem.
         let stride = of.div_ceil(self.limit.max(1)).max(1);
         let mut longer = Vec::new();
         let (mut next, mut before, mut cases) = ((self.seed % stride as u64) as usize, 0, 0);

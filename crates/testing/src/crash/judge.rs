@@ -1,4 +1,4 @@
-//! Compares what came of a case with what came of the one without an accident.
+//! Compares the outcome of a case with the outcome of the calm one.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
@@ -13,7 +13,7 @@ use super::compare::{effects, results};
 use super::finding::Finding;
 use super::notes::RunNotes;
 
-/// What is wrong with `crashed`.
+/// Returns the differences of `crashed` from `calm`, and the findings made during the case.
 pub(super) fn judge<T, E>(calm: &Played<T, E>, crashed: &Played<T, E>, values: bool) -> Vec<Finding>
 where
     T: PartialEq + Debug,
@@ -66,7 +66,7 @@ fn forgotten(run: &RunId, notes: &RunNotes) -> Option<Finding> {
     Some(Finding::Forgotten { run: run.clone(), key: key.clone(), name: notes.name(key).clone() })
 }
 
-/// The names of the recorded steps with what each ended in, and how many there are.
+/// Counts the recorded steps by name and kind of outcome.
 fn steps(run: Option<&Run>) -> BTreeMap<(Key, u8), usize> {
     let Some((notes, Some(stored))) = run else { return BTreeMap::new() };
     counted(stored.records.iter().map(|Record { key, outcome, .. }| {
@@ -79,7 +79,7 @@ fn steps(run: Option<&Run>) -> BTreeMap<(Key, u8), usize> {
     }))
 }
 
-/// The names of the questions that are open.
+/// Counts the open questions by name.
 fn questions(run: Option<&Run>) -> BTreeMap<(Key, u8), usize> {
     let Some((notes, Some(stored))) = run else { return BTreeMap::new() };
     counted(stored.waits.iter().map(|entry| (notes.name(&entry.key).clone(), 0)))
@@ -93,7 +93,7 @@ fn counted(names: impl Iterator<Item = (Key, u8)>) -> BTreeMap<(Key, u8), usize>
     all
 }
 
-/// What only the first has, and what only the second has.
+/// Returns the names that only the first contains, and those that only the second contains.
 fn differ(calm: &BTreeMap<(Key, u8), usize>, crashed: &BTreeMap<(Key, u8), usize>) -> (Vec<Key>, Vec<Key>) {
     (beyond(calm, crashed), beyond(crashed, calm))
 }

@@ -8,10 +8,10 @@ use super::life::Fate;
 use super::notes::{Effect, Notes};
 use super::watcher::Watcher;
 
-/// What happens outside of a workflow, written down: the services that a test fakes note their effects here, and a
-/// crash test compares them.
+/// A record of effects outside the workflow. The test's fake services note their effects in it, and the crash test
+/// compares them.
 ///
-/// It belongs to one process. What that one notes after its death does not happen.
+/// A ledger belongs to one process. After that process dies, its notes are ignored.
 ///
 /// ```
 /// use awaitly_testing::crash::Ledger;
@@ -34,19 +34,36 @@ impl Ledger {
         Self(watcher)
     }
 
-    /// Something happens, each time anew: an effect of a service that cannot tell a repeated call.
+    /// Notes an effect that happens on every call, as with a service that does not recognize repeated calls.
+    ///
+    /// ```
+    /// use awaitly_core::{RunError, Workflow, step};
+    /// use awaitly_testing::crash::crash_everywhere;
+    /// # awaitly_testing::simulate(async || {
+    /// let report = crash_everywhere(async |world| {
+    ///     let ledger = world.ledger();
+    ///     let mail = async || {
+    ///         ledger.note("a mail");
+    ///         Ok::<_, RunError>(())
+    ///     };
+    ///     let workflow = world.workflow(Workflow::new("order"));
+    ///     workflow.run("order-42", async |run| Ok::<_, RunError>(step!(run, "mail", mail()))).await
+    /// });
+    /// // A process that dies after the mail and before the record sends the mail again.
+    /// assert!(report.await.failure().is_some());
+    /// # });
+    /// ```
     pub fn note(&self, what: impl Into<String>) {
         self.happens(what.into().into(), None, false);
     }
 
-    /// Something happens once for each idempotency key, however often it is asked for. `false`: it had happened
-    /// already.
+    /// Notes an effect that happens once per idempotency key. Returns `false` if the key was used before.
     pub fn note_once(&self, idempotency_key: &str, what: impl Into<String>) -> bool {
         self.happens(what.into().into(), Some(idempotency_key.into()), false)
     }
 
-    /// Undoes the effect that [`note_once`](Self::note_once) noted as `what`, once for each idempotency key. Returns
-    /// `false` if the key was used before.
+    /// Notes that an effect of [`note_once`](Self::note_once) with the description `what` is undone, once per
+    /// idempotency key. Returns `false` if the key was used before.
     ///
     /// ```
     /// use awaitly_testing::crash::Ledger;
@@ -63,7 +80,30 @@ impl Ledger {
         self.happens(what.into().into(), Some(idempotency_key.into()), true)
     }
 
-    /// What has happened, in order, over all processes of the case.
+    /// Returns the descriptions of all effects so far, in order, over all processes of the case.
+    ///
+    /// ```
+    /// use awaitly_core::{RunError, Workflow, step};
+    /// use awaitly_testing::crash::crash_everywhere;
+    /// # awaitly_testing::simulate(async || {
+    /// crash_everywhere(async |world| {
+    ///     let ledger = world.ledger();
+    ///     let ship = async |key: String| {
+    ///         ledger.note_once(&key, "a parcel");
+    ///         Ok::<_, RunError>(())
+    ///     };
+    ///     let workflow = world.workflow(Workflow::new("order"));
+    ///     let run = workflow.run("order-42", async |run| {
+    ///         Ok::<_, RunError>(step!(run, "ship", ship(run.idempotency_key("ship"))))
+    ///     });
+    ///     run.await?;
+    ///     assert_eq!(ledger.effects(), ["a parcel"]);
+    ///     Ok::<_, RunError>(())
+    /// })
+    /// .await
+    /// .assert_same_outcome();
+    /// # });
+    /// ```
     #[must_use]
     pub fn effects(&self) -> Vec<String> {
         self.notes().effects().into_iter().map(|Effect { what, .. }| what.into()).collect()

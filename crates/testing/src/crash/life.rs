@@ -1,4 +1,4 @@
-//! One process in a crash test: how far it gets, and what ends it.
+//! The life of one process in a crash test: the boundaries that it passes, and the accident that ends it.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -12,18 +12,18 @@ use tokio_util::sync::CancellationToken;
 use super::accident::{Accident, AccidentKind};
 use super::boundary::Boundary;
 
-/// How much is written down of a life.
+/// The boundaries of a life to log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Log {
-    /// Nothing.
+    /// No boundaries.
     Off,
-    /// At which boundaries the store could give no answer.
+    /// The boundaries at which the store could give no answer.
     Answers,
-    /// Every boundary.
+    /// All boundaries.
     All,
 }
 
-/// What a boundary means for who passes it.
+/// The effect of a boundary on the code that passes it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Fate {
     GoesOn,
@@ -31,17 +31,17 @@ pub(super) enum Fate {
     NoAnswer,
 }
 
-/// The life of one process. Clones are the same life.
+/// The life of one process. Clones share it.
 #[derive(Debug, Clone)]
 pub(super) struct Life(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    /// A cancellation, which the process outlives, and what happens to it after that.
+    /// A cancellation, which the process outlives, and the accident after it.
     accidents: Accidents,
     log: Log,
     passed: AtomicU64,
-    /// How many it had passed when a lease was renewed last.
+    /// The number of boundaries passed when a lease was last renewed.
     renewed: AtomicU64,
     state: AtomicU8,
     rest: Mutex<Rest>,
@@ -50,20 +50,20 @@ struct Inner {
 #[derive(Debug, Default)]
 struct Rest {
     driver: Option<Waker>,
-    /// At which boundaries the store could give no answer.
+    /// The boundaries at which the store could give no answer.
     answers: Vec<u64>,
     passed: Vec<Boundary>,
     /// The boundary at which the accident happened.
     end: Option<Boundary>,
-    /// What cancels the runs that the process executes.
+    /// The tokens that cancel the runs of the process.
     tokens: Vec<CancellationToken>,
-    /// The boundary at which an operator cancelled them.
+    /// The boundary at which an operator cancelled the runs.
     cancelled: Option<Boundary>,
-    /// Whether the store has to be told of that.
+    /// Whether the cancellation still has to be written to the store.
     is_asked_for: bool,
 }
 
-/// What happens to one process.
+/// The accidents of one process.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Accidents {
     pub(super) cancel: Option<Accident>,
@@ -71,7 +71,7 @@ pub(super) struct Accidents {
 }
 
 impl Accidents {
-    /// Takes what happens to the next process off the front of a list.
+    /// Removes the accidents of the next process from the front of a list.
     pub(super) fn take(list: &mut &[Accident]) -> Self {
         let cancel = next(list, |kind| kind == AccidentKind::Cancel);
         Self { cancel, end: next(list, |kind| kind != AccidentKind::Cancel) }
@@ -104,7 +104,8 @@ impl Life {
         }))
     }
 
-    /// Passes a boundary, or not. `answered`: the store could give no answer here.
+    /// Passes a boundary, unless the process is dead or dies there. `answered` is whether the store could give no
+    /// answer here.
     pub(super) fn pass(&self, answered: bool, boundary: impl FnOnce() -> Boundary) -> Fate {
         let Inner { accidents, log, passed, .. } = &*self.0;
         if self.is_dead() {
@@ -152,7 +153,7 @@ impl Life {
         }
     }
 
-    /// A run begins that `token` cancels.
+    /// Registers the token that cancels a run, when the run begins.
     pub(super) fn begins(&self, token: &CancellationToken) {
         let mut rest = self.rest();
         rest.tokens.push(token.clone());
@@ -162,7 +163,7 @@ impl Life {
         }
     }
 
-    /// Where each of its accidents happened; `number` is the process's.
+    /// Returns the boundary of each accident, with `number` as the number of the process.
     pub(super) fn met(&self, number: usize) -> Vec<Option<(usize, Boundary)>> {
         let Accidents { cancel, end } = self.0.accidents;
         let rest = self.rest();
@@ -170,17 +171,17 @@ impl Life {
         places.into_iter().flatten().map(|place| place.map(|place| (number, place))).collect()
     }
 
-    /// Where an operator cancelled its runs.
+    /// Returns the boundary at which an operator cancelled the runs.
     pub(super) fn cancelled(&self) -> Option<Boundary> {
         self.rest().cancelled.clone()
     }
 
-    /// Whether the store has to be told now that its runs are cancelled.
+    /// Returns whether the cancellation must be written to the store now.
     pub(super) fn asks_for_cancel(&self) -> bool {
         self.0.accidents.cancel.is_some() && std::mem::take(&mut self.rest().is_asked_for)
     }
 
-    /// Whether the process dies at the very next boundary.
+    /// Returns whether the process dies at the next boundary.
     pub(super) fn dies_next(&self) -> bool {
         let next = self.passed() + 1;
         self.0.accidents.end.is_some_and(|accident| accident == Accident::death(next))
@@ -194,7 +195,7 @@ impl Life {
         self.0.state.load(Ordering::Relaxed) == ENDED
     }
 
-    /// How many boundaries it has passed.
+    /// Returns the number of boundaries passed.
     pub(super) fn passed(&self) -> u64 {
         self.0.passed.load(Ordering::Relaxed)
     }
@@ -203,17 +204,18 @@ impl Life {
         std::mem::take(&mut self.rest().passed)
     }
 
-    /// At which of them the store could give no answer.
+    /// Returns the boundaries at which the store could give no answer.
     pub(super) fn answers(&self) -> Vec<u64> {
         std::mem::take(&mut self.rest().answers)
     }
 
-    /// Where the accident happened, if it did.
+    /// Returns the boundary at which the accident happened, if it did.
     pub(super) fn accident(&self) -> Option<Boundary> {
         self.rest().end.clone()
     }
 
-    /// Whether nothing has happened since a lease was renewed last: to die now is to die then.
+    /// Returns whether the process passed no boundary since the last renewal of a lease. A death now would be
+    /// equivalent to a death at that renewal, so the boundary is not counted again.
     pub(super) fn has_only_renewed(&self) -> bool {
         self.passed() == self.0.renewed.load(Ordering::Relaxed)
     }
@@ -232,7 +234,7 @@ impl Life {
 }
 
 pin_project! {
-    /// A process that may die. `None`: it did, and whatever it was about is gone.
+    /// The future of a process that may die. `None` after the death, which drops all of the process's state.
     pub(super) struct Mortal<F> {
         #[pin]
         body: Option<F>,
@@ -252,6 +254,10 @@ impl<F: Future> Future for Mortal<F> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
         let Some(body) = this.body.as_mut().as_pin_mut() else { return Poll::Ready(None) };
+        // A boundary inside this poll may kill the process. The code at the boundary cannot unwind from there; it
+        // returns or stays pending, and writes no more. The body is therefore dropped here, right after the poll,
+        // which also drops every future of the dead process. A task that the process spawned may reach the deadly
+        // boundary outside of this poll; then `Life::meet` wakes this future through `driver`.
         let polled = body.poll(cx);
         if this.life.is_dead() {
             this.body.set(None);

@@ -1,4 +1,4 @@
-//! Every way to die, and the same outcome after each.
+//! Tests that kill the process at every boundary and compare the outcomes.
 //!
 //! ```
 //! use awaitly_core::{DurableRun, RunError, Workflow, step};
@@ -9,7 +9,7 @@
 //! }
 //!
 //! impl Bank {
-//!     /// A service that tells a repeated call by its idempotency key.
+//!     /// A fake service that recognizes a repeated call by its idempotency key.
 //!     async fn charge(&self, cents: u64, key: String) -> Result<u64, RunError> {
 //!         self.ledger.note_once(&key, format!("charge {cents}"));
 //!         Ok(cents)
@@ -33,20 +33,23 @@
 //! # });
 //! ```
 //!
-//! The closure is one process, from its start to its end. It is called without an accident first. Then it is called for
-//! every boundary that was passed: before and after each lookup, attempt, effect and call of the store that writes, and at
-//! each event. There the process dies as one does that is killed: its future is dropped, what it had in flight is lost, its
-//! leases stay. The closure is called again on the same store, a minute later, until it comes to its end.
-//! Then its result, the [`Ledger`] and the journal are compared with those of the first call. At each such call
-//! the process also lives on while the store gives no answer, once before anything was done and once after.
+//! The closure stands for one process, from its start to its end. The test first calls it without an accident. Then,
+//! for every boundary that this calm process passed, the test plays a case in which the process dies there.
+//! Boundaries lie before and after each lookup, attempt, effect and write to the store, and at each event. A death
+//! resembles `kill -9`: the process's future is dropped, work in flight is lost, and leases stay taken. One minute
+//! later the test calls the closure again on the remaining store, until a process ends normally. It then compares the
+//! result, the [`Ledger`] and the journal with those of the calm case.
 //!
-//! At each boundary there is a third accident: an operator cancels what the process executes. Such a case comes to
-//! another result, so it is judged by the promises of a cancellation. Each run ends; all of its work is done, or all of it
-//! that can be undone is undone; and no effect happens twice. A test says that an effect is undone with
-//! [`Ledger::undo_once`], and then no case may end as cancelled and leave that effect.
+//! At each write there is a second kind of accident: the process lives, but the store gives no answer, either before
+//! or after carrying out the write.
 //!
-//! What it takes for granted: services that are called twice can tell by the idempotency key, so the code under test has
-//! to give one.
+//! At each boundary there is a third kind: an operator cancels the runs of the process. Because the outcome may then
+//! differ, such a case is judged by the promises of a cancellation. Every run ends; either all of its work is done,
+//! or all work that can be undone is undone; and no effect happens twice. A test marks an effect as undone with
+//! [`Ledger::undo_once`]. If any case undoes an effect, no cancelled case may leave that effect behind.
+//!
+//! The test assumes that a service recognizes a repeated call by its idempotency key, so the code under test must
+//! pass one.
 
 mod accident;
 mod around;
@@ -87,10 +90,10 @@ pub use world::World;
 
 use crate::PausedClock;
 
-/// Tries every way to die, on a store in memory: see [the module](self) and [`CrashTest::everywhere`].
+/// Plays every crash case on stores in memory: see [the module](self) and [`CrashTest::everywhere`].
 ///
 /// # Panics
-/// Where tokio's time is not paused, and where `body` panics.
+/// Panics if tokio's time is not paused, or if `body` panics.
 pub async fn crash_everywhere<T, E>(body: impl AsyncFn(World) -> Result<T, E>) -> CrashReport
 where
     T: PartialEq + Debug,
@@ -99,11 +102,25 @@ where
     CrashTest::new().everywhere(body).await
 }
 
-/// Executes `runs` runs at once on a store in memory, in a process that dies at random moments: see
+/// Executes `runs` concurrent runs on a store in memory, in a process that dies at random moments: see
 /// [`CrashTest::randomly`].
 ///
+/// ```
+/// use awaitly_core::{RunError, Workflow, step};
+/// use awaitly_testing::crash::crash_randomly;
+///
+/// # async fn number() -> Result<u32, RunError> { Ok(1) }
+/// # awaitly_testing::simulate(async || {
+/// let report = crash_randomly(7, 5, async |world| {
+///     let workflow = world.workflow(Workflow::new("order"));
+///     workflow.run("order-42", async |run| Ok::<_, RunError>(step!(run, number()))).await
+/// });
+/// report.await.assert_same_outcome();
+/// # });
+/// ```
+///
 /// # Panics
-/// Where tokio's time is not paused, and where `body` panics.
+/// Panics if tokio's time is not paused, or if `body` panics.
 pub async fn crash_randomly<T, E>(
     seed: u64,
     runs: usize,
@@ -116,19 +133,37 @@ where
     CrashTest::new().seed(seed).runs(runs).randomly(body).await
 }
 
-/// A crash test with its options.
+/// A crash test with options.
 ///
 /// # Default
 ///
 /// | option | default |
 /// | --- | --- |
-/// | [`store`](Self::store) | a `MemoryStore`, a new one for each case |
+/// | [`store`](Self::store) | a new `MemoryStore` for each case |
 /// | [`accidents`](Self::accidents) | 2 |
-/// | [`limit`](Self::limit) | 20 000 cases with the same number of accidents |
+/// | [`limit`](Self::limit) | 20 000 cases per number of accidents |
 /// | [`downtime`](Self::downtime) | 1 minute |
 /// | [`longest`](Self::longest) | 400 days |
-/// | [`seed`](Self::seed) | that of the environment variable `AWAITLY_SEED`, or 0 |
+/// | [`seed`](Self::seed) | `AWAITLY_SEED` if set, otherwise 0 |
 /// | [`runs`](Self::runs), [`rounds`](Self::rounds) | 10 and 100 |
+///
+/// # Examples
+/// ```
+/// use awaitly_core::{RunError, Workflow, step};
+/// use awaitly_testing::CrashTest;
+///
+/// # async fn number() -> Result<u32, RunError> { Ok(1) }
+/// # awaitly_testing::simulate(async || {
+/// let test = CrashTest::new().accidents(1).deaths_only();
+/// let report = test.everywhere(async |world| {
+///     let workflow = world.workflow(Workflow::new("order"));
+///     workflow.run("order-42", async |run| Ok::<_, RunError>(step!(run, number()))).await
+/// });
+/// let report = report.await;
+/// report.assert_same_outcome();
+/// assert_eq!(report.cases(), 1 + report.boundaries()); // the calm case, and a death at each boundary
+/// # });
+/// ```
 #[must_use = "call `everywhere` or `randomly` on it"]
 pub struct CrashTest<S = MemoryStore> {
     supply: Supply<S>,
@@ -146,16 +181,19 @@ pub struct CrashTest<S = MemoryStore> {
     cases: AtomicU64,
 }
 
-/// Where the stores come from.
+/// The source of the stores.
 enum Supply<S> {
-    /// A new one for each case, by paused time.
+    /// A new store in paused time for each case.
     Fresh(Box<dyn Fn() -> S>),
-    /// One for all cases, by real time; and what tells this test's runs from those of others.
+    /// One store in real time for all cases, with a unique prefix for this test's run ids.
     Shared(Arc<S>, String),
 }
 
 impl CrashTest {
-    /// A crash test on stores in memory.
+    /// Creates a crash test on stores in memory.
+    ///
+    /// # Panics
+    /// Panics if `AWAITLY_SEED` is not a number.
     pub fn new() -> Self {
         Self {
             supply: Supply::Fresh(Box::new(|| PausedClock::new().store())),
@@ -182,14 +220,26 @@ impl Default for CrashTest {
 }
 
 impl<S> CrashTest<S> {
-    /// Plays each case on a store of its own. It has to live by tokio's time, as `MemoryStore` does.
+    /// Plays each case on a new store from `make`. The store has to follow tokio's time, as `MemoryStore` does.
+    ///
+    /// ```
+    /// use awaitly_testing::fault::{Call, Fault, FaultyStore};
+    /// use awaitly_testing::{CrashTest, PausedClock};
+    ///
+    /// let test = CrashTest::new().store(|| {
+    ///     let store = FaultyStore::new(PausedClock::new().store());
+    ///     store.always(Call::Append.key("charge"), Fault::DropRecord); // the test should detect this store
+    ///     store
+    /// });
+    /// # drop(test);
+    /// ```
     pub fn store<Z: Store>(self, make: impl Fn() -> Z + 'static) -> CrashTest<Z> {
         self.on(Supply::Fresh(Box::new(make)))
     }
 
-    /// Plays all cases on one real store, under run ids that differ from case to case. Its leases are given back when a
-    /// process dies, since they run by a clock that the test does not own; and what it expires by itself, it does not
-    /// expire in paused time.
+    /// Plays all cases on one real store, with different run ids for each case. The test does not control the store's
+    /// clock. It therefore releases the leases of a dead process, and paused time does not trigger expirations that
+    /// the store performs itself.
     pub fn shared_store<Z: Store>(self, store: Z) -> CrashTest<Z> {
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let unique = format!("crash-{:x}-{:x}", std::process::id(), now.as_nanos());
@@ -229,75 +279,100 @@ impl<S> CrashTest<S> {
         }
     }
 
-    /// How many accidents in a row there are at most. With 0 there is the case without one only.
+    /// Sets the maximum number of accidents in a row. With 0, the test plays only the case without an accident.
     pub const fn accidents(mut self, most: usize) -> Self {
         self.accidents = most;
         self
     }
 
-    /// How many cases with the same number of accidents are played at most: where there are more, each so many-th.
+    /// Sets the maximum number of cases per number of accidents. If there are more, the test plays every n-th case.
     pub const fn limit(mut self, cases: usize) -> Self {
         self.limit = cases;
         self
     }
 
-    /// Fixes all that is random.
+    /// Sets the seed of all randomness.
     pub const fn seed(mut self, seed: u64) -> Self {
         self.seed = seed;
         self
     }
 
-    /// How long it takes after an accident until the next process begins; the leases of the one before have ended then.
-    /// What comes to its time meanwhile has come: a question that expires sooner has expired, a run that was parked for
-    /// less is due, a reminder is sent. On a [shared store](Self::shared_store) no time passes.
+    /// Sets the time between an accident and the start of the next process. The leases of the dead process expire
+    /// within this time. Other deadlines may also pass: a question may expire, a parked run may become due, or a
+    /// reminder may be sent. No time passes on a [shared store](Self::shared_store).
+    ///
+    /// ```
+    /// use awaitly_core::clock::secs;
+    /// use awaitly_testing::CrashTest;
+    ///
+    /// // For a workflow whose question expires after ten seconds.
+    /// let test = CrashTest::new().downtime(secs(1));
+    /// # drop(test);
+    /// ```
     pub const fn downtime(mut self, downtime: Duration) -> Self {
         self.downtime = downtime;
         self
     }
 
-    /// How long a process may take to come to its end, by the clock of the test: after that it never does.
+    /// Sets the time limit for one process, in virtual time. A process that exceeds it is reported as
+    /// [`Finding::NeverEnds`].
     pub const fn longest(mut self, longest: Duration) -> Self {
         self.longest = longest;
         self
     }
 
-    /// How many runs [`randomly`](Self::randomly) executes at once; 1 at least.
+    /// Sets the number of concurrent runs in [`randomly`](Self::randomly), at least 1.
     pub const fn runs(mut self, runs: usize) -> Self {
         self.runs = if runs == 0 { 1 } else { runs };
         self
     }
 
-    /// How many processes-that-die [`randomly`](Self::randomly) tries.
+    /// Sets the number of rounds that [`randomly`](Self::randomly) plays.
     pub const fn rounds(mut self, rounds: usize) -> Self {
         self.rounds = rounds;
         self
     }
 
-    /// Leaves out the cases in which the process lives and the store does not answer, and those in which an operator
-    /// cancels the runs of the process.
+    /// Skips the cases in which the store gives no answer and the cases in which an operator cancels.
     pub const fn deaths_only(mut self) -> Self {
         self.no_answers = false;
         self.cancellations = false;
         self
     }
 
-    /// Leaves out the cases in which an operator cancels the runs of the process.
+    /// Skips the cases in which an operator cancels the runs of the process.
     ///
     /// # Default
-    /// They are played.
+    /// These cases are played.
     pub const fn without_cancellations(mut self) -> Self {
         self.cancellations = false;
         self
     }
 
-    /// Compares the recorded outcomes too, and not only which steps have one of which kind. A step whose value is a
-    /// time, or is drawn by chance, differs then.
+    /// Compares the recorded values too, instead of only the steps and their kinds of outcome. If a step returns a
+    /// time or a random value, the comparison reports a difference.
     pub const fn compare_values(mut self) -> Self {
         self.values = true;
         self
     }
 
-    /// Plays this one case: that of a [`Failure`].
+    /// Plays only this case, for example to repeat a [`Failure`].
+    ///
+    /// ```
+    /// use awaitly_core::{RunError, Workflow, step};
+    /// use awaitly_testing::CrashTest;
+    /// use awaitly_testing::crash::Accident;
+    ///
+    /// # async fn number() -> Result<u32, RunError> { Ok(1) }
+    /// # awaitly_testing::simulate(async || {
+    /// let test = CrashTest::new().only([Accident::death(3), Accident::no_answer(5)]);
+    /// let report = test.everywhere(async |world| {
+    ///     let workflow = world.workflow(Workflow::new("order"));
+    ///     workflow.run("order-42", async |run| Ok::<_, RunError>(step!(run, number()))).await
+    /// });
+    /// println!("{}", report.await);
+    /// # });
+    /// ```
     pub fn only(mut self, accidents: impl Into<Vec<Accident>>) -> Self {
         self.only = Some(accidents.into());
         self

@@ -1,5 +1,4 @@
-//! What happened in one case, over all of its processes: what the store acknowledged, what was asked for, and the
-//! effects.
+//! The observations of one case over all its processes: acknowledged records, requested steps and effects.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -17,76 +16,77 @@ pub(super) struct Notes(Mutex<State>);
 struct State {
     runs: BTreeMap<Arc<str>, RunNotes>,
     effects: Vec<Effect>,
-    /// Those that were taken back.
+    /// The effects that were undone.
     undone: Vec<Effect>,
-    /// The idempotency keys of all of them, with which of the runs at once gave them.
+    /// The idempotency keys of all effects, each with the number of its run.
     done: HashSet<(usize, Box<str>)>,
     findings: Vec<Finding>,
     /// The step that began last.
     last_step: Option<Key>,
 }
 
-/// What is known of a run, as the test calls it.
+/// The observations of one run, under the name that the test gave it.
 #[derive(Debug, Default, Clone)]
 pub(super) struct RunNotes {
-    /// The keys of the records that the store has acknowledged.
+    /// The keys of the records that the store acknowledged.
     acknowledged: Vec<Key>,
     /// The keys of the questions that were asked.
     questions: Vec<Key>,
-    /// What a process was about to write when it died, and under which lease.
+    /// The write that a process had prepared when it died, with its lease.
     late: Option<(Lease, Record)>,
-    /// The names of all steps that were asked for, by their keys.
+    /// The names of all requested steps, by key.
     names: BTreeMap<Key, Key>,
-    /// What the body that was called last has found recorded.
+    /// The steps that the latest execution of the body found recorded.
     reused: BTreeSet<Key>,
-    /// The scopes of several steps at once that it has begun.
+    /// The concurrent scopes that the body has begun.
     scopes: Vec<Key>,
     open_scopes: usize,
     running: BTreeSet<Key>,
     writing: usize,
     unanswered: Option<Unanswered>,
-    /// What was recorded before a retry began anew: nobody need ask for it.
+    /// The steps recorded before a retry began anew; the body does not have to ask for them.
     past: HashSet<Key>,
-    /// What the body that returned last does not know.
+    /// The step or question that the latest execution of the body did not ask for.
     forgotten: Option<Key>,
 }
 
-/// A write of a step that the store gave no answer to.
+/// A write of a step that the store did not answer.
 #[derive(Debug, Clone)]
 struct Unanswered {
     step: Key,
-    /// Nothing else was under way: what begins after it begins in spite of it.
+    /// Whether no other work was in flight. If so, a later step proves that the body continued despite the failure.
     alone: bool,
 }
 
-/// Something that happened outside.
+/// An effect outside the workflow.
 #[derive(Debug, Clone)]
 pub(super) struct Effect {
-    /// Which of the runs at once made it.
+    /// The number of the run that caused it.
     pub(super) number: usize,
     pub(super) what: Box<str>,
     pub(super) key: Option<Box<str>>,
-    /// The step that made it, if one did.
+    /// The step that caused it, if any.
     pub(super) step: Option<Key>,
     /// The step that began last before it.
     pub(super) after: Option<Key>,
-    /// Whether it takes back an effect of this name.
+    /// Whether it undoes an earlier effect with this description.
     pub(super) undoes: bool,
 }
 
 impl RunNotes {
-    /// What the step with this key is called.
+    /// Returns the name of the step with this key.
     pub(super) fn name<'k>(&'k self, key: &'k Key) -> &'k Key {
         self.names.get(key).unwrap_or(key)
     }
 
-    /// A step, or a question, that was recorded and that the body, when it returned last, knew nothing of.
+    /// Returns a recorded step or an asked question that the body, when it last returned, had not asked for.
     pub(super) const fn forgotten(&self) -> Option<&Key> {
         self.forgotten.as_ref()
     }
 
-    /// Whether it is no wonder that the body does not know it: it is inside of a step that is recorded, tells of a
-    /// question, belongs to what a retry began anew, or to several at once of which one has failed.
+    /// Returns whether the body may omit this key. It may if the key lies inside a recorded step, records a
+    /// notification about a question, predates a retry that began anew, or belongs to concurrent steps of which one
+    /// failed.
     fn is_excused(&self, key: &Key, a_value: bool) -> bool {
         let is_question = |step: &str| self.questions.iter().any(|key| key.as_str() == step);
         let is_inside =
@@ -114,9 +114,9 @@ impl Notes {
         }
     }
 
-    // The store.
+    // Calls from the store.
 
-    /// A run is opened. Says whether that is for the first time.
+    /// Notes that a run is opened. Returns whether it is opened for the first time.
     pub(super) fn opened(&self, run: &Arc<str>) -> bool {
         let mut state = self.lock();
         let is_new = !state.runs.contains_key(run);
@@ -124,18 +124,18 @@ impl Notes {
         is_new
     }
 
-    /// The store has acknowledged a record.
+    /// Notes that the store acknowledged a record.
     pub(super) fn acknowledged(&self, run: &Arc<str>, key: Key) {
         self.with_run(run, |run| run.acknowledged.push(key));
     }
 
-    /// A question was asked.
+    /// Notes that a question was asked.
     pub(super) fn questioned(&self, run: &Arc<str>, key: Key) {
         self.with_run(run, |run| run.questions.push(key));
     }
 
-    /// A run goes on that had come to rest. Where it is a retry, these records may be gone from now on, and the others
-    /// need not be asked for.
+    /// Notes that a run at rest continues. A retry passes the keys of records to drop; the store may lose these from
+    /// now on, and the body does not have to ask for the remaining ones.
     pub(super) fn revived(&self, run: &Arc<str>, drop: &[Key]) {
         self.with_run(run, |run| {
             run.acknowledged.retain(|key| !drop.contains(key));
@@ -145,12 +145,12 @@ impl Notes {
         });
     }
 
-    /// The journal is, or may be, another one from now on.
+    /// Notes that the journal was replaced, or that it may have been.
     pub(super) fn rewritten(&self, run: &Arc<str>, keys: impl IntoIterator<Item = Key>) {
         self.with_run(run, |run| run.acknowledged = keys.into_iter().collect());
     }
 
-    /// A process died before this write, which may reach the store later than it should.
+    /// Notes that a process died before this write, which may still reach the store later.
     pub(super) fn late(&self, run: &Arc<str>, lease: Lease, record: Record) {
         self.with_run(run, |run| run.late = Some((lease, record)));
     }
@@ -159,14 +159,14 @@ impl Notes {
         self.lock().runs.get_mut(run)?.late.take()
     }
 
-    /// So many writes of the run more, or fewer, are on their way.
+    /// Counts a write of the run that begins (`more`) or ends.
     pub(super) fn writes(&self, run: &Arc<str>, more: bool) {
         self.with_run(run, |run| {
             run.writing = if more { run.writing + 1 } else { run.writing.saturating_sub(1) };
         });
     }
 
-    /// Compares what the store has with what it has acknowledged.
+    /// Checks that the store still holds each record that it acknowledged, once.
     pub(super) fn check(&self, run: &Arc<str>, records: &[Record]) {
         let mut state = self.lock();
         let (Some(notes), Ok(id)) = (state.runs.get(run), RunId::new(Arc::clone(run))) else { return };
@@ -180,9 +180,9 @@ impl Notes {
         state.findings.extend(findings.into_iter().flatten());
     }
 
-    // The body.
+    // Calls from the body.
 
-    /// The body is called.
+    /// Notes that the body is called.
     pub(super) fn body_begins(&self, run: &Arc<str>) {
         self.with_run(run, |run| {
             run.reused.clear();
@@ -193,7 +193,7 @@ impl Notes {
         });
     }
 
-    /// The body has returned. `knows`: whether it knows the key of a record or of a question.
+    /// Notes that the body returned. `knows` returns whether the body asked for the key of a record or question.
     pub(super) fn body_returned(&self, run: &Arc<str>, a_value: bool, knows: impl Fn(&str) -> bool) {
         self.with_run(run, |run| {
             let mut keys = run.acknowledged.iter().chain(&run.questions);
@@ -201,12 +201,12 @@ impl Notes {
         });
     }
 
-    /// The run is over, or has stopped: what begins after that is no going on.
+    /// Notes that the run ended or stopped. Steps that begin later do not count as continuing after a failure.
     pub(super) fn run_ends(&self, run: &Arc<str>) {
         self.with_run(run, |run| run.unanswered = None);
     }
 
-    /// The body asks for a step, which is recorded or not.
+    /// Notes that the body asks for a step, and whether the step is recorded.
     pub(super) fn asked(&self, run: &Arc<str>, key: &Key, name: &Key, is_recorded: bool) {
         self.with_run(run, |run| {
             if !run.names.contains_key(key) {
@@ -241,7 +241,7 @@ impl Notes {
         self.with_run(run, |run| run.running.remove(key));
     }
 
-    /// The store gave no answer to a write of the step.
+    /// Notes that the store did not answer a write of the step.
     pub(super) fn not_answered(&self, run: &Arc<str>, step: &Key) {
         self.with_run(run, |run| {
             let is_outer = |key: &Key| key == step || outer_keys(step).contains(&key.as_str());
@@ -250,16 +250,16 @@ impl Notes {
         });
     }
 
-    /// The step whose failure the body has gone on after, if it has.
+    /// Returns the step after whose failure the body continued, if any.
     pub(super) fn went_on_after(&self, run: &Arc<str>) -> Option<Key> {
         let state = self.lock();
         let unanswered = state.runs.get(run)?.unanswered.as_ref().filter(|unanswered| unanswered.alone)?;
         Some(unanswered.step.clone())
     }
 
-    // What happens outside.
+    // Effects outside the workflow.
 
-    /// Something happened. `false`: it was done under its idempotency key before.
+    /// Notes an effect. Returns `false` if its idempotency key was used before.
     pub(super) fn effect(&self, effect: Effect) -> bool {
         let mut state = self.lock();
         if effect.key.as_ref().is_some_and(|key| !state.done.insert((effect.number, key.clone()))) {
@@ -287,7 +287,7 @@ impl Notes {
         self.lock().last_step.clone()
     }
 
-    // What was found.
+    // Findings.
 
     pub(super) fn find(&self, finding: Finding) {
         let mut state = self.lock();

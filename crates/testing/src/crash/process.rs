@@ -1,4 +1,4 @@
-//! What a process holds of a store.
+//! The resources of a process in a store: its leases and its writes that are not durable yet.
 
 use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
@@ -9,23 +9,23 @@ use awaitly_core::store::{Lease, OnRecorded, RunId, Store};
 
 use super::watcher::Watcher;
 
-/// So long before the next process begins, the leases of the one before end.
+/// The remaining time of a dead process's leases when the next process is about to begin.
 const SPAN: Duration = Duration::from_millis(1);
 
-/// How often a store is asked whether it has taken a lease back.
+/// The number of times that a store is checked for a released lease.
 const GIVE_UP: usize = 1000;
 
-/// A process on a store.
+/// A process that uses a store.
 #[derive(Debug)]
 pub(super) struct Process<S> {
     pub(super) store: Arc<S>,
-    /// Whether the store lives by real time, and others may write to it.
+    /// Whether the store follows real time and may have other writers.
     pub(super) real: bool,
     pub(super) watcher: Watcher,
     hands: Mutex<Hands>,
 }
 
-/// What a process holds.
+/// The leases and unflushed writes of a process.
 #[derive(Debug, Default)]
 pub(super) struct Hands {
     pub(super) leases: Vec<Lease>,
@@ -57,7 +57,7 @@ impl<S> Process<S> {
         self.hands.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits for something of the real world, such as an answer of a real store, while time stands still.
+    /// Waits for a real-time operation, such as an answer from a real store, while paused time stands still.
     pub(super) async fn still<T>(&self, answer: impl Future<Output = T>) -> T {
         let _still = self.real.then(StandStill::begin);
         answer.await
@@ -65,33 +65,34 @@ impl<S> Process<S> {
 }
 
 impl<S: Store> Process<S> {
-    /// The process is gone: its leases end soon. Where they run by a clock that nobody can move they are given back.
+    /// Shortens the leases of a dead process so that they expire before the next process begins. Leases of a real
+    /// store follow a clock that the test cannot advance, so they are released.
     pub(super) async fn leave_leases(&self, downtime: Duration) {
         let leases = std::mem::take(&mut self.hands().leases);
         for lease in leases {
             if self.real {
                 self.still(self.give_back(&lease)).await;
             } else {
-                // One that was given back is not renewed.
+                // Renewing a released lease has no effect.
                 let _ = self.store.renew(&lease, downtime.saturating_sub(SPAN)).await;
             }
         }
     }
 
-    /// Gives a lease back, and looks until it is: a store does that when it comes to it.
+    /// Releases a lease and waits until the store has done so, because stores release asynchronously.
     async fn give_back(&self, lease: &Lease) {
         for _ in 0..GIVE_UP {
             self.store.release(lease);
             if self.store.renew(lease, SPAN).await.is_err() {
                 break;
             }
-            // By the clock of the real world.
+            // This sleep takes real time.
             let _ = tokio::task::spawn_blocking(|| std::thread::sleep(SPAN)).await;
         }
     }
 }
 
-/// As long as this is there, paused time does not move on: tokio does not let it while a blocking task runs.
+/// A guard during which paused time does not advance: tokio does not advance it while a blocking task runs.
 pub(super) struct StandStill {
     _until: mpsc::Sender<()>,
 }

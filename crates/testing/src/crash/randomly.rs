@@ -1,4 +1,4 @@
-//! Many runs at once in a process that dies at random moments.
+//! Concurrent runs in a process that dies at random moments.
 
 use std::fmt::Debug;
 
@@ -13,16 +13,32 @@ use super::life::Log;
 use super::report::{CrashReport, Failure, Tried};
 use super::world::World;
 
-/// How many deaths a round has at most.
+/// The maximum number of deaths in a round.
 const MOST_DEATHS: usize = 8;
 
 impl<S: Store> CrashTest<S> {
-    /// Executes as many runs at once as [`runs`](Self::runs) says, in a process that dies at up to eight random moments
-    /// and is started again; as often as [`rounds`](Self::rounds) says. Each round has a seed of its own, the first that
-    /// of the test, which fixes the moments and in which order the runs get their turns.
+    /// Executes [`runs`](Self::runs) concurrent runs in a process that dies and restarts at up to eight random
+    /// moments. Repeats this for [`rounds`](Self::rounds) rounds. Each round has its own seed, starting with the seed
+    /// of the test, which determines the moments and the interleaving of the runs. A failing round is shortened
+    /// before it is reported.
+    ///
+    /// ```
+    /// use awaitly_core::{RunError, Workflow, step};
+    /// use awaitly_testing::CrashTest;
+    ///
+    /// # async fn number() -> Result<u32, RunError> { Ok(1) }
+    /// # awaitly_testing::simulate(async || {
+    /// let test = CrashTest::new().seed(7).runs(3).rounds(10);
+    /// let report = test.randomly(async |world| {
+    ///     let workflow = world.workflow(Workflow::new("order"));
+    ///     workflow.run("order-42", async |run| Ok::<_, RunError>(step!(run, number()))).await
+    /// });
+    /// report.await.assert_same_outcome();
+    /// # });
+    /// ```
     ///
     /// # Panics
-    /// Where tokio's time is not paused, and where `body` panics.
+    /// Panics if tokio's time is not paused, or if `body` panics.
     pub async fn randomly<T, E>(self, body: impl AsyncFn(World<S>) -> Result<T, E>) -> CrashReport
     where
         T: PartialEq + Debug,
@@ -97,8 +113,8 @@ impl<S: Store> CrashTest<S> {
         found
     }
 
-    /// The shortest case that still goes wrong: one death, where one is enough. Otherwise deaths are left out as long as
-    /// it does, and the others come as early as they can.
+    /// Finds a shorter case that still fails. Tries single deaths first. Otherwise removes deaths as long as the case
+    /// fails, and then moves the others to earlier boundaries.
     async fn shrink<T, E>(
         &self,
         calm: &Played<T, E>,

@@ -5,30 +5,50 @@ use super::boundary::Boundary;
 use super::case::Played;
 use super::finding::Finding;
 
-/// What a crash test has tried and found.
+/// The report of a crash test: the cases played and the shortest failure.
 #[derive(Debug, Clone)]
 #[must_use = "call `assert_same_outcome()`"]
 pub struct CrashReport {
     pub(super) seed: u64,
-    /// What the process passes that has no accident, and what it comes to.
+    /// The number of boundaries in the case without an accident, and its result.
     pub(super) boundaries: usize,
     pub(super) calm: String,
     pub(super) tried: Vec<Tried>,
     pub(super) failure: Option<Failure>,
 }
 
-/// The cases with a number of accidents.
+/// The cases with one number of accidents.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Tried {
     pub(super) accidents: usize,
-    /// Or fewer.
+    /// Whether `accidents` is a maximum.
     pub(super) at_most: bool,
     pub(super) cases: usize,
-    /// How many there are.
+    /// The number of such cases that exist.
     pub(super) of: usize,
 }
 
-/// The shortest case that went wrong.
+/// The shortest case that failed.
+///
+/// ```
+/// use awaitly_core::{RunError, Workflow, step};
+/// use awaitly_testing::crash::{Finding, crash_everywhere};
+/// # awaitly_testing::simulate(async || {
+/// let report = crash_everywhere(async |world| {
+///     let ledger = world.ledger();
+///     let charge = async || {
+///         ledger.note("charge"); // without an idempotency key
+///         Ok::<_, RunError>(4200)
+///     };
+///     let workflow = world.workflow(Workflow::new("order"));
+///     workflow.run("order-42", async |run| Ok::<_, RunError>(step!(run, "charge", charge()))).await
+/// });
+/// let report = report.await;
+/// let failure = report.failure().expect("a crash repeats the charge");
+/// assert!(matches!(failure.findings(), [Finding::EffectRepeated { crashed: 2, .. }, ..]));
+/// assert_eq!(failure.accidents().len(), 1);
+/// # });
+/// ```
 #[derive(Debug, Clone)]
 pub struct Failure {
     pub(super) seed: u64,
@@ -37,7 +57,7 @@ pub struct Failure {
     pub(super) accidents: Vec<Accident>,
     pub(super) places: Vec<Option<(usize, Boundary)>>,
     pub(super) findings: Vec<Finding>,
-    /// Whether it went wrong again when it was repeated.
+    /// Whether the case failed again when it was replayed.
     pub(super) repeats: bool,
     pub(super) trace: String,
 }
@@ -52,27 +72,29 @@ impl CrashReport {
         Self { seed, boundaries, calm, tried: Vec::new(), failure: None }
     }
 
-    /// How many cases were tried, the one without an accident included.
+    /// Returns the number of cases played, including the case without an accident.
     #[must_use]
     pub fn cases(&self) -> usize {
         1 + self.tried.iter().map(|tried| tried.cases).sum::<usize>()
     }
 
-    /// How many boundaries the process passes that has no accident.
+    /// Returns the number of boundaries in the case without an accident.
     #[must_use]
     pub const fn boundaries(&self) -> usize {
         self.boundaries
     }
 
-    /// The shortest case that went wrong, if one did.
+    /// Returns the shortest case that failed, if any.
     #[must_use]
     pub const fn failure(&self) -> Option<&Failure> {
         self.failure.as_ref()
     }
 
+    /// Asserts that every case had the outcome of the case without an accident.
+    ///
     /// # Panics
-    /// Where a case ended in another way than the one without an accident: with what was found, where the process died,
-    /// how to repeat it, and a trace.
+    /// Panics if a case failed. The message contains the findings, the accidents, the call that repeats the case, and
+    /// a trace.
     #[track_caller]
     pub fn assert_same_outcome(&self) {
         assert!(self.failure.is_none(), "{self}");
@@ -80,19 +102,19 @@ impl CrashReport {
 }
 
 impl Failure {
-    /// What was found.
+    /// Returns the defects found, at least one.
     #[must_use]
     pub fn findings(&self) -> &[Finding] {
         &self.findings
     }
 
-    /// What happened to the processes, one after another: [`CrashTest::only`](super::CrashTest::only) repeats it.
+    /// Returns the accidents of the case, in order. [`CrashTest::only`](super::CrashTest::only) repeats them.
     #[must_use]
     pub fn accidents(&self) -> &[Accident] {
         &self.accidents
     }
 
-    /// All that the processes passed, a line each.
+    /// Returns all boundaries that the processes passed, one per line.
     #[must_use]
     pub fn trace(&self) -> &str {
         &self.trace
@@ -117,9 +139,9 @@ impl fmt::Display for CrashReport {
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let title = match (self.accidents.is_empty(), self.repeats) {
-            (true, _) => "it goes wrong without an accident",
-            (false, true) => "an accident changes what comes of it",
-            (false, false) => "an accident changes what comes of it, though not when it was repeated",
+            (true, _) => "the test fails without an accident",
+            (false, true) => "an accident changes the outcome",
+            (false, false) => "an accident changed the outcome, but not in a repetition",
         };
         writeln!(f, "{title}\n")?;
         for (number, finding) in self.findings.iter().enumerate() {
@@ -129,7 +151,7 @@ impl fmt::Display for Failure {
             let met = match kind {
                 AccidentKind::Death => "died",
                 AccidentKind::NoAnswer => "got no answer",
-                AccidentKind::Cancel => "was told to cancel its runs",
+                AccidentKind::Cancel => "had its runs cancelled",
             };
             if let Some((process, place)) = place {
                 let title = if number == 0 { "accident" } else { "" };
@@ -141,7 +163,7 @@ impl fmt::Display for Failure {
     }
 }
 
-/// What plays the case again.
+/// The call that repeats a failed case.
 struct Repeat<'a>(&'a Failure);
 
 impl fmt::Display for Repeat<'_> {

@@ -1,4 +1,4 @@
-//! Watches one run's part in a process: it is both stage and observer of the run's workflows.
+//! Observes one run of a process, as the stage and the observer of its workflows.
 
 use std::future::pending;
 use std::sync::Arc;
@@ -19,16 +19,16 @@ use crate::seed;
 pub(super) struct Watcher {
     pub(super) life: Life,
     pub(super) notes: Arc<Notes>,
-    /// Which of the runs at once it is; 0 where there is one.
+    /// The number of the run, or 0 if there is only one.
     pub(super) number: usize,
-    /// What comes before its run ids in the store.
+    /// The prefix of the run's id in the store.
     pub(super) scope: Option<Arc<str>>,
-    /// What decides how long an attempt is kept back, so that the runs mix differently.
+    /// The seed for delaying attempts, so that the runs interleave differently.
     pub(super) dice: Option<u64>,
 }
 
 impl Watcher {
-    /// A run, as the notes know it.
+    /// Returns the name of a run in the notes.
     pub(super) fn named(&self, run: &Arc<str>) -> Arc<str> {
         match self.number {
             0 => Arc::clone(run),
@@ -36,13 +36,13 @@ impl Watcher {
         }
     }
 
-    /// How often an attempt lets others go first.
+    /// Draws the number of times that an attempt yields to other runs.
     fn turns(&self, step: &StepId, attempt: u32) -> u32 {
         let draw = |seed| seed::dice(seed, &format!("{}/{}", self.number, step.key), attempt).u32(0..4);
         self.dice.map_or(0, draw)
     }
 
-    /// A step of the run told something.
+    /// Updates the notes after an event of the run.
     fn hear(&self, run: &Arc<str>, kind: &EventKind) {
         let notes = &self.notes;
         match kind {

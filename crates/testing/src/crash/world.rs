@@ -12,13 +12,30 @@ use super::process::{Process, StandStill};
 use super::store::CrashStore;
 use crate::PausedClock;
 
-/// So that a long sleep is not full of renewals.
+/// One day, so that a long sleep does not cause many renewals.
 const LEASE: std::time::Duration = days(1);
 
-/// What a process of a crash test has: a store that stays when it dies, a ledger of what happens outside, a clock.
+/// The environment of a process in a crash test: a store that survives the process, a ledger of outside effects, and
+/// a clock.
 ///
-/// Everything that the code under test touches has to come from here, and nothing may outlive the call that it was given
-/// to: that is what a crash does.
+/// The code under test must get all of its state from the world, and must not keep state in memory beyond the call of
+/// the closure: a real crash would lose it.
+///
+/// ```
+/// use awaitly_core::{RunError, Workflow, step};
+/// use awaitly_testing::crash::{World, crash_everywhere};
+///
+/// async fn order(world: World) -> Result<u32, RunError> {
+///     let ledger = world.ledger();
+///     let ship = async |key: String| {
+///         ledger.note_once(&key, "a parcel");
+///         Ok::<_, RunError>(1)
+///     };
+///     let workflow = world.workflow(Workflow::new("order"));
+///     workflow.run("order-42", async |run| Ok(step!(run, "ship", ship(run.idempotency_key("ship"))))).await
+/// }
+/// # awaitly_testing::simulate(async || crash_everywhere(order).await.assert_same_outcome());
+/// ```
 pub struct World<S = MemoryStore> {
     process: Arc<Process<S>>,
     clock: PausedClock,
@@ -30,8 +47,8 @@ impl<S: Store> World<S> {
         Self { process, clock, seed }
     }
 
-    /// The workflow with the store, the clock and the seed of this test and a lease of a day, and watched by it: so the
-    /// process can die at each lookup, attempt and event too.
+    /// Prepares a workflow for the test: with its store, clock and seed, a lease of one day, and observation of each
+    /// lookup, attempt and event, at which the process can then die too.
     #[must_use]
     pub fn workflow<X>(&self, definition: Workflow<X>) -> Workflow<X> {
         let watcher = self.process.watcher.clone();
@@ -44,42 +61,43 @@ impl<S: Store> World<S> {
         on_stage(workflow, Arc::new(watcher))
     }
 
-    /// The store, for what is not a workflow: an inbox, an operator.
+    /// Returns the store, for code that is not a workflow, such as an inbox or an operator.
     ///
-    /// A workflow that is given it without [`workflow`](Self::workflow) lives by its own clock and its own lease, can die at
-    /// the calls of the store only, and renews its lease all through a long sleep, which makes a case slow.
+    /// If a workflow uses this store without [`workflow`](Self::workflow), it keeps its own clock and lease, it can
+    /// die only at calls of the store, and it renews its lease throughout a long sleep, which makes a case slow.
     #[must_use]
     pub fn store(&self) -> CrashStore<S> {
         CrashStore { process: Arc::clone(&self.process) }
     }
 
-    /// What happens outside, for the services that the test fakes.
+    /// Returns the ledger in which the test's fake services note their effects.
     #[must_use]
     pub fn ledger(&self) -> Ledger {
         Ledger::new(self.process.watcher.clone())
     }
 
-    /// The clock that the runs live by. It goes on from process to process.
+    /// Returns the clock of the runs. It continues from one process to the next.
     #[must_use]
     pub const fn clock(&self) -> PausedClock {
         self.clock
     }
 
-    /// What fixes all that is random.
+    /// Returns the seed of the case.
     #[must_use]
     pub const fn seed(&self) -> u64 {
         self.seed
     }
 
-    /// Waits for something of the real world, such as SQL of your own on a [shared store](super::CrashTest::shared_store),
-    /// while paused time stands still: otherwise it would leap, and timeouts pass, before the answer is there.
+    /// Waits for a real-time operation while paused time stands still, for example for SQL of the test on a [shared
+    /// store](super::CrashTest::shared_store). Otherwise paused time would jump ahead, and timeouts would pass before
+    /// the answer arrives.
     pub async fn still<Fut: Future>(&self, real: Fut) -> Fut::Output {
         let _still = StandStill::begin();
         real.await
     }
 
-    /// Which of the runs at once this is, from 1; 0 where there is one only. Run ids and idempotency keys need not tell
-    /// them apart: they are those of this run alone.
+    /// Returns the number of this run among the concurrent ones, from 1, or 0 if there is only one. Run ids and
+    /// idempotency keys may repeat between the runs, because each run has a separate scope.
     #[must_use]
     pub fn number(&self) -> usize {
         self.process.watcher.number

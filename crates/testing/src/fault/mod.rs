@@ -1,4 +1,4 @@
-//! Stores that fail, and services that fail, slow down and come back: as they are told, or by chance from a seed.
+//! Stores and services that fail, on command or randomly by a seed.
 //!
 //! ```
 //! use awaitly_core::{DurableRun, RunError, Workflow, step};
@@ -6,7 +6,7 @@
 //! use awaitly_persistence::MemoryStore;
 //! use awaitly_testing::fault::{Call, Fault, FaultyStore, Network, Service, Unreachable};
 //!
-//! /// A bank to test with: what it does, behind a line that is as good as the test says.
+//! /// A fake bank behind a network line that the test controls.
 //! struct FakeBank { line: Service }
 //!
 //! # #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize, thiserror::Error)]
@@ -30,27 +30,27 @@
 //! bank.line.down_for(secs(30));
 //! assert!(matches!(workflow.run("order-41", order).await, Err(OrderError::Bank(_))));
 //!
-//! // The bank is back, but the store answers one append with an error, though it has carried it out.
+//! // The bank is back. The store carries out one append but reports an error.
 //! tokio::time::sleep(secs(30)).await;
 //! store.once(Call::Append.key("charge"), Fault::LoseAnswer);
 //! assert!(matches!(workflow.run("order-42", order).await, Err(OrderError::Run(RunError::Store(_)))));
 //! assert_eq!(workflow.run("order-42", order).await, Ok(4200));
-//! store.assert_used(); // had the key been misspelt, nothing would have failed
+//! store.assert_used(); // fails if, for example, the key is misspelt
 //! assert_eq!(bank.line.calls(), 2); // one for each order
 //! # });
 //! ```
 //!
-//! | what is to fail | by what |
+//! | failure | cause it with |
 //! | --- | --- |
-//! | one call of a store, of one run, of one key | [`FaultyStore::once`], [`nth`](FaultyStore::nth), [`times`](FaultyStore::times) with [`Call`] and [`Calls`] |
-//! | all calls until [`heal`](FaultyStore::heal), or some by chance | [`FaultyStore::always`], [`chance`](FaultyStore::chance) |
-//! | a service, for some time or until it is said to be up | [`Service`] of a [`Network`] |
-//! | a process, at each place where it can | [`crash_everywhere`](crate::crash_everywhere), which needs none of this |
+//! | some calls of a store, optionally of one run or key | [`FaultyStore::once`], [`nth`](FaultyStore::nth), [`times`](FaultyStore::times) with [`Call`] and [`Calls`] |
+//! | all calls until [`heal`](FaultyStore::heal), or a random part of them | [`FaultyStore::always`], [`chance`](FaultyStore::chance) |
+//! | a service, for a while or until the test restores it | [`Service`] of a [`Network`] |
+//! | a process, at every boundary | [`crash_everywhere`](crate::crash_everywhere), without this module |
 //!
-//! A call of a store that fails is not retried by the run: a write that was not acknowledged ends it in
-//! [`RunError::Store`](awaitly_core::RunError::Store), and it is resumed from what is recorded when it is run again.
-//! Delays are of tokio's time, so they cost none where that is paused. Chances are drawn from the seed of the store or the network, 0 unless set: hand
-//! [`Sim::seed`](crate::Sim::seed) to it, for a test that is repeated with `AWAITLY_SEED`.
+//! A run does not retry a failed store call. If a write is not acknowledged, the run ends with
+//! [`RunError::Store`](awaitly_core::RunError::Store), and the next execution resumes it from its journal. Delays use
+//! tokio's time, so they cost no real time if it is paused. Random faults are drawn from the seed of the store or
+//! network, 0 by default. Pass [`Sim::seed`](crate::Sim::seed) to them, so that `AWAITLY_SEED` repeats the test.
 
 mod draw;
 mod network;

@@ -8,44 +8,45 @@ use awaitly_core::store::{Lease, RunId};
 
 use super::draw::{assert_chance, draw};
 
-/// What befalls a call of a store.
+/// A failure of a store call.
 ///
-/// Most of them befall good stores too, and a workflow has to bear them. [`DropRecord`](Self::DropRecord) and
-/// [`IgnoreFencing`](Self::IgnoreFencing) do not: they make a store that breaks its promises, so that a test which
-/// is to find such a store can be seen to find one.
+/// Most faults also occur with correct stores, and a workflow has to cope with them. [`DropRecord`](Self::DropRecord)
+/// and [`IgnoreFencing`](Self::IgnoreFencing) do not: they simulate a store that breaks its promises, which proves
+/// that a test can detect such a store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Fault {
-    /// Nothing is done; the answer is [`StoreError::Unavailable`](awaitly_core::store::StoreError::Unavailable).
+    /// The store does not carry out the call and returns
+    /// [`StoreError::Unavailable`](awaitly_core::store::StoreError::Unavailable).
     Refuse,
-    /// Nothing is written; the answer is [`StoreError::Full`](awaitly_core::store::StoreError::Full).
+    /// The store writes no data and returns [`StoreError::Full`](awaitly_core::store::StoreError::Full).
     Full,
-    /// Nothing is written; the answer is [`StoreError::ReadOnly`](awaitly_core::store::StoreError::ReadOnly).
+    /// The store writes no data and returns [`StoreError::ReadOnly`](awaitly_core::store::StoreError::ReadOnly).
     ReadOnly,
-    /// The call is carried out this much later.
+    /// The store carries out the call after this delay.
     Delay(Duration),
-    /// The call is carried out at once, and answered this much later.
+    /// The store carries out the call immediately and answers after this delay.
     DelayAnswer(Duration),
-    /// The call is carried out; the answer is
-    /// [`StoreError::Unavailable`](awaitly_core::store::StoreError::Unavailable), whatever it would have been.
+    /// The store carries out the call, but returns
+    /// [`StoreError::Unavailable`](awaitly_core::store::StoreError::Unavailable) instead of the answer.
     LoseAnswer,
-    /// Nothing is written, and the lease is an old one from now on, as if another owner had taken the run over and
-    /// given it back by now; the answer is [`StoreError::LeaseLost`](awaitly_core::store::StoreError::LeaseLost).
+    /// The store writes no data and returns [`StoreError::LeaseLost`](awaitly_core::store::StoreError::LeaseLost).
+    /// The lease stays outdated from then on, as if another owner had taken the run over and released it.
     StaleLease,
-    /// A broken store: it acknowledges a record, and keeps neither it nor what was to be committed with it.
+    /// A broken store: it acknowledges a record, but keeps neither the record nor the data committed with it.
     DropRecord,
-    /// A broken store: it takes what comes with an old lease as if it came with the newest, as long as somebody
-    /// holds that. A call whose lease is the newest is left alone.
+    /// A broken store: it accepts calls with an outdated lease as if they carried the current one, while an owner
+    /// holds the current one. Calls with the current lease are not affected.
     IgnoreFencing,
 }
 
 impl Fault {
-    /// Which calls it can befall.
+    /// Returns the calls to which the fault can apply.
     fn befalls(self) -> Calls {
         match self {
             Self::Refuse => Calls::ALL,
             Self::Full | Self::ReadOnly => Calls::all_but(&Calls::READS),
-            // There is no answer to giving a lease back, and nobody waits for it.
+            // `release` has no answer, and no caller waits for it.
             Self::Delay(_) | Self::DelayAnswer(_) | Self::LoseAnswer => Calls::all_but(&Call::Release.into()),
             Self::StaleLease => Calls::FENCED,
             Self::DropRecord => Calls::RECORDS,
@@ -54,24 +55,24 @@ impl Fault {
     }
 }
 
-/// A fault that befell a call.
+/// A fault that was applied to a call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Injected {
     /// The call.
     pub call: Call,
-    /// The run that it was about. `None`: about no single run.
+    /// The run of the call. `None` if the call does not concern one run.
     pub run: Option<RunId>,
-    /// The key that it was about. `None`: about no single key.
+    /// The key of the call. `None` if the call does not concern one key.
     pub key: Option<Key>,
-    /// What befell it.
+    /// The fault.
     pub fault: Fault,
 }
 
-/// When a fault befalls the calls that it is meant for.
+/// The occasions on which a fault applies to matching calls.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum When {
     Always,
-    /// From the first to the last of these; 1 is the first call.
+    /// From the first to the last of these numbers, counted from 1.
     Numbers(u64, u64),
     Chance(f64),
 }
@@ -80,13 +81,13 @@ struct Rule {
     calls: Calls,
     when: When,
     fault: Fault,
-    /// How many calls it was meant for and asked about.
+    /// The number of matching calls so far.
     asked: u64,
-    /// How many of them the fault befell.
+    /// The number of calls to which the fault was applied.
     befell: u64,
 }
 
-/// A call, as a plan sees it.
+/// The properties of a call that a plan considers.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Called<'a> {
     pub(super) call: Call,
@@ -96,7 +97,7 @@ pub(super) struct Called<'a> {
 }
 
 impl<'a> Called<'a> {
-    /// A number from 0 to 1, for the rule at that place and the `number`th call like this one.
+    /// Draws a number from 0 to 1 for occurrence `number` of this call under the rule at index `rule`.
     fn draw(self, seed: u64, rule: usize, number: u64) -> f64 {
         let (rule, call) = (rule.to_string(), self.call.to_string());
         let run = self.run.map_or("", |run| &**run);
@@ -105,14 +106,14 @@ impl<'a> Called<'a> {
     }
 }
 
-/// What a store is told to do wrong, and what it did.
+/// The rules of a faulty store, and the faults applied so far.
 #[derive(Default)]
 pub(super) struct Plan {
     pub(super) seed: u64,
     rules: Vec<Rule>,
-    /// What is not in force any more.
+    /// The rules that are no longer in force.
     healed: Vec<Rule>,
-    /// How often each call was made, for each run and key.
+    /// The number of calls per kind, run and key.
     made: BTreeMap<(Call, Option<RunId>, Option<Key>), u64>,
     newest: HashMap<RunId, Lease>,
     pub(super) injected: Vec<Injected>,
@@ -123,7 +124,7 @@ impl Plan {
     pub(super) fn add(&mut self, calls: Calls, when: When, fault: Fault) {
         assert!(
             calls.overlap(&fault.befalls()),
-            "`{fault:?}` befalls none of these calls, so this test would test nothing: see `Fault`"
+            "`{fault:?}` applies to none of these calls, so the test has no effect: see `Fault` for the calls it can affect"
         );
         if let When::Chance(chance) = when {
             assert_chance(chance);
@@ -135,13 +136,13 @@ impl Plan {
         self.healed.append(&mut self.rules);
     }
 
-    /// What never came to pass, healed or not.
+    /// Returns the rules that were never applied, healed or not.
     pub(super) fn unused(&self) -> Vec<String> {
         let all = self.healed.iter().chain(&self.rules);
         all.filter(|rule| !rule.is_used()).map(Rule::to_string).collect()
     }
 
-    /// The lease with which a run may be written now.
+    /// Records the current lease of a run.
     pub(super) fn taken(&mut self, lease: &Lease) {
         self.newest.insert(lease.run().clone(), lease.clone());
     }
@@ -150,7 +151,7 @@ impl Plan {
         self.newest.get(lease.run()).unwrap_or(lease).clone()
     }
 
-    /// What befalls a call. What was said last is asked first.
+    /// Chooses the fault for a call. The newest matching rule wins.
     pub(super) fn decide(&mut self, called: Called<'_>) -> Option<Fault> {
         let Called { call, run, key, lease } = called;
         let made = self.made.entry((call, run.cloned(), key.cloned())).or_default();
@@ -168,9 +169,9 @@ impl Plan {
 #[derive(Debug, Clone, Copy)]
 struct Circumstances {
     seed: u64,
-    /// Of the call, among those of its kind, run and key.
+    /// The number of this call among those of its kind, run and key.
     number: u64,
-    /// Whether it comes with an old lease.
+    /// Whether the call carries an outdated lease.
     old: bool,
 }
 
@@ -189,7 +190,7 @@ impl Rule {
         befalls.then_some(self.fault)
     }
 
-    /// What is left to chance is used where chance was asked.
+    /// Returns whether the rule took effect. A random rule counts as used once it was drawn for a call.
     const fn is_used(&self) -> bool {
         match self.when {
             When::Always | When::Numbers(..) => self.befell > 0,
@@ -207,9 +208,9 @@ impl fmt::Display for Rule {
         let Self { calls, when, fault, asked, .. } = self;
         write!(f, "`{fault:?}`, {when}, for {calls}: ")?;
         match asked {
-            0 => f.write_str("there was no such call that it could befall"),
-            1 => f.write_str("there was one such call only"),
-            asked => write!(f, "there were {asked} such calls only"),
+            0 => f.write_str("no such call was made"),
+            1 => f.write_str("only one such call was made"),
+            asked => write!(f, "only {asked} such calls were made"),
         }
     }
 }

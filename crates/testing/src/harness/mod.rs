@@ -17,25 +17,25 @@ use crate::script::{Interleaving, Leftovers, Outcome, Playbook, Script, Unscript
 use crate::seed;
 use crate::watched::LONGEST;
 
-/// A run whose steps end as the test says, and a report of what happened.
+/// Executes runs of a workflow with scripted step outcomes and returns a [`Report`](crate::Report) for each.
 ///
-/// Its runs live by a [`PausedClock`], and rest in a store in memory that stays: a second call of [`run`](Self::run)
-/// resumes, or gives what is recorded.
+/// The runs use a [`PausedClock`] and a store in memory that the harness keeps. A second call of [`run`](Self::run)
+/// therefore resumes the run, or returns its recorded result if the run has ended.
 ///
 /// # Default
 ///
 /// | option | default |
 /// | --- | --- |
 /// | [`script`](Self::script), [`in_order`](Self::in_order) | none |
-/// | [`unscripted`](Self::unscripted) | [`Unscripted::Run`]: operations are called |
+/// | [`unscripted`](Self::unscripted) | [`Unscripted::Run`]: the operation is called |
 /// | [`optional_steps`](Self::optional_steps) | none |
-/// | [`leftovers`](Self::leftovers) | [`Leftovers::Refuse`]: what is scripted must be asked for |
-/// | [`seed`](Self::seed) | that in `AWAITLY_SEED`, or else 0 |
-/// | [`interleaved`](Self::interleaved) | no: branches go on in the order in which they are polled |
+/// | [`leftovers`](Self::leftovers) | [`Leftovers::Refuse`]: unused scripts fail the test |
+/// | [`seed`](Self::seed) | `AWAITLY_SEED` if set, otherwise 0 |
+/// | [`interleaved`](Self::interleaved) | off: branches continue in the order in which they are polled |
 /// | [`run_id`](Self::run_id) | `test` |
-/// | [`store`](Self::store) | that in memory of [its clock](Self::clock), by which it is midnight, 1 January 2000 |
-/// | [`lease`](Self::lease) | ten years, so that a long sleep is not full of renewals |
-/// | [`longest`](Self::longest) | four hundred days; in a [`Sim`](crate::Sim) that of the simulation |
+/// | [`store`](Self::store) | a store in memory that follows [the harness's clock](Self::clock), which starts at midnight, 1 January 2000 |
+/// | [`lease`](Self::lease) | ten years, so that a long sleep does not cause many renewals |
+/// | [`longest`](Self::longest) | 400 days; in a [`Sim`](crate::Sim) the limit of the simulation |
 ///
 /// # Examples
 /// ```
@@ -69,15 +69,15 @@ pub struct Harness<X = Typed> {
     clock: PausedClock,
     longest: Duration,
     memory: MemoryStore,
-    /// `None`: the one in memory.
+    /// `None` selects the store in memory.
     store: Option<AnyStore>,
 }
 
 impl Harness {
-    /// A harness for a workflow of which nothing is to be said.
+    /// Creates a harness for a workflow named `test` with default settings.
     ///
     /// # Panics
-    /// Where tokio's time is not paused, or `AWAITLY_SEED` is no number.
+    /// Panics if tokio's time is not paused, or if `AWAITLY_SEED` is not a number.
     #[track_caller]
     pub fn new() -> Self {
         Self::of(Workflow::new("test"))
@@ -92,11 +92,22 @@ impl Default for Harness {
 }
 
 impl<X> Harness<X> {
-    /// A harness for the runs of `workflow`, with its version, migrations, hooks, observers and deadline. Clock, seed,
-    /// store and lease are those of the harness.
+    /// Creates a harness for the runs of `workflow`. Its version, migrations, hooks, observers and deadline apply;
+    /// the harness replaces its clock, seed, store and lease.
+    ///
+    /// ```
+    /// use awaitly_core::{RunError, Workflow, clock::secs};
+    /// use awaitly_testing::{Harness, simulate};
+    ///
+    /// let report = simulate(async || {
+    ///     let workflow = Workflow::new("report").deadline(secs(10));
+    ///     Harness::of(workflow).run(async |run| run.sleep("nap", secs(60)).await).await
+    /// });
+    /// assert!(matches!(report.result, Err(RunError::Timeout { .. })));
+    /// ```
     ///
     /// # Panics
-    /// Where tokio's time is not paused, or `AWAITLY_SEED` is no number.
+    /// Panics if tokio's time is not paused, or if `AWAITLY_SEED` is not a number.
     #[track_caller]
     pub fn of(workflow: Workflow<X>) -> Self {
         assert_paused();
@@ -115,70 +126,137 @@ impl<X> Harness<X> {
         }
     }
 
-    /// Says what the attempts at the steps of that name end in, or at the step with that key, which goes before the
-    /// name. In the place of what was said of them before.
+    /// Sets the outcomes of the attempts at a step, by name or key. It replaces an earlier script for the same name
+    /// or key; a script for a key has precedence over one for a name.
+    ///
+    /// ```
+    /// use awaitly_core::{DurableRun, RunError, step};
+    /// use awaitly_testing::{Harness, ok, simulate};
+    ///
+    /// # async fn weigh() -> Result<u32, RunError> { unreachable!() }
+    /// let parcel = async |run: &DurableRun| {
+    ///     let tea = step!(run, "weigh", key = "weigh:tea", weigh());
+    ///     let milk = step!(run, "weigh", key = "weigh:milk", weigh());
+    ///     Ok::<_, RunError>((tea, milk))
+    /// };
+    /// let report = simulate(async || {
+    ///     Harness::new().script("weigh", ok(500_u32)).script("weigh:milk", ok(1000_u32)).run(parcel).await
+    /// });
+    /// assert_eq!(report.result, Ok((500, 1000)));
+    /// ```
     pub fn script(self, name_or_key: impl Into<Key>, script: impl Into<Script>) -> Self {
         self.playbook().script(name_or_key.into(), script.into());
         self
     }
 
-    /// Says what the next attempts end in that have no script of their own, whichever steps they are at. A step that asks
-    /// somebody outside has no attempts: what is answered to it is said by a script of its own only.
+    /// Sets the outcomes of the next attempts without a script of their own, whatever their step. A step that waits
+    /// for an external answer has no attempts, so its answer needs a script of its own.
+    ///
+    /// ```
+    /// use awaitly_core::{DurableRun, RunError, step};
+    /// use awaitly_testing::{Harness, ok, simulate};
+    ///
+    /// # async fn price() -> Result<u32, RunError> { unreachable!() }
+    /// let total = async |run: &DurableRun| Ok::<_, RunError>(step!(run, "tea", price()) + step!(run, "cup", price()));
+    /// let report = simulate(async || Harness::new().in_order([ok(4_u32), ok(9_u32)]).run(total).await);
+    /// assert_eq!(report.result, Ok(13));
+    /// ```
     pub fn in_order(self, outcomes: impl IntoIterator<Item = Outcome>) -> Self {
         self.playbook().in_order(outcomes);
         self
     }
 
-    /// Declares steps that the body builds only in some runs, by name or key, so that
-    /// [`assert_not_called`](crate::Report::assert_not_called) can tell them from misspelt names.
+    /// Declares steps, by name or key, that the body builds only in some runs.
+    /// [`assert_not_called`](crate::Report::assert_not_called) then accepts their names and still rejects misspelt
+    /// ones.
     ///
     /// # Default
-    /// None. Steps that have a script, or that an earlier run of this harness built, need no declaration.
+    /// None. A step needs no declaration if it has a script or if an earlier run of this harness built it.
     pub fn optional_steps<N: Into<Key>>(self, names: impl IntoIterator<Item = N>) -> Self {
         self.playbook().declare(names.into_iter().map(Into::into));
         self
     }
 
-    /// What becomes of an attempt of which no script says what it ends in.
+    /// Sets how an attempt without a script ends.
+    ///
+    /// ```
+    /// use awaitly_core::{RunError, step};
+    /// use awaitly_testing::script::Problem;
+    /// use awaitly_testing::{Harness, Unscripted, simulate};
+    ///
+    /// # async fn charge() -> Result<u32, RunError> { unreachable!("a real charge") }
+    /// let error = simulate(async || {
+    ///     let harness = Harness::new().unscripted(Unscripted::Fail);
+    ///     harness.try_run(async |run| Ok::<_, RunError>(step!(run, "charge", charge()))).await.unwrap_err()
+    /// });
+    /// assert_eq!(error.problems, [Problem::Unscripted { step: "charge".into() }]);
+    /// ```
     pub fn unscripted(self, unscripted: Unscripted) -> Self {
         self.playbook().unscripted = unscripted;
         self
     }
 
-    /// What becomes of a run that did not ask for all that was scripted.
+    /// Sets whether a run that leaves scripted outcomes unused fails the test.
     pub const fn leftovers(mut self, leftovers: Leftovers) -> Self {
         self.leftovers = leftovers;
         self
     }
 
-    /// Fixes all that is left to chance, whatever the environment says: the jitter of retries, and the turns of
-    /// [`interleaved`](Self::interleaved).
+    /// Sets the seed, which overrides the environment. It determines retry jitter and the order of
+    /// [`interleaved`](Self::interleaved) branches.
     pub const fn seed(mut self, seed: u64) -> Self {
         self.seed = seed;
         self
     }
 
-    /// Lets the seed decide how long each attempt lets others go first, so that the branches of a run interleave in
-    /// another way for another seed.
+    /// Makes each attempt yield a number of times drawn from the seed, so the branches of a run interleave
+    /// differently for each seed.
+    ///
+    /// ```
+    /// use awaitly_core::{RunError, parallel};
+    /// use awaitly_testing::{Harness, simulate};
+    ///
+    /// # async fn number() -> Result<u32, RunError> { Ok(1) }
+    /// let trace = |seed| simulate(async || {
+    ///     let both = async |run: &awaitly_core::DurableRun| {
+    ///         parallel!(run, "both", { a: number(), b: number() });
+    ///         Ok::<_, RunError>(())
+    ///     };
+    ///     Harness::new().seed(seed).interleaved().run(both).await.trace()
+    /// });
+    /// assert_eq!(trace(7), trace(7));
+    /// assert!((0..100).any(|seed| trace(seed) != trace(7)));
+    /// ```
     pub const fn interleaved(mut self) -> Self {
         self.interleaving = Interleaving::BySeed;
         self
     }
 
-    /// The input of the run.
+    /// Sets the input of the run.
+    ///
+    /// ```
+    /// use awaitly_core::DurableRun;
+    /// use awaitly_testing::{Harness, simulate};
+    ///
+    /// let report = simulate(async || {
+    ///     Harness::new().input(&vec!["tea", "milk"]).run(async |run: &DurableRun| run.input::<Vec<String>>()).await
+    /// });
+    /// assert_eq!(report.result.unwrap().len(), 2);
+    /// ```
     pub fn input<I: Serialize + ?Sized>(mut self, input: &I) -> Self {
         self.workflow = self.workflow.input(input);
         self
     }
 
-    /// The run id.
+    /// Sets the run id.
     pub fn run_id(mut self, run: impl Into<Arc<str>>) -> Self {
         self.run = run.into();
         self
     }
 
-    /// Lets the runs rest in this store. One that keeps time of its own should tell that of the harness, or what expires in
-    /// the store and what the run sees do not fit together: make a [`MemoryStore`] by [`clock`](Self::clock).
+    /// Keeps the runs in `store`. If the store has a clock of its own, it should follow the harness's clock;
+    /// otherwise expiry times in the store disagree with the run. Create a [`MemoryStore`] with the harness's
+    /// [`clock`](Self::clock).
     ///
     /// ```
     /// use awaitly_testing::Harness;
@@ -196,32 +274,33 @@ impl<X> Harness<X> {
         self
     }
 
-    /// How long a run stays with this process when it stops without a word.
+    /// Sets how long a run stays leased to this process after the process stops without releasing it.
     pub fn lease(mut self, ttl: Duration) -> Self {
         self.workflow = self.workflow.lease(ttl);
         self
     }
 
-    /// How much time may pass in a run before it is taken for one in which nothing can happen any more. A
-    /// [`Simulation`](crate::Simulation) around it has a limit of [its own](crate::Simulation::longest), which counts too.
+    /// Sets the virtual time after which a run that has not ended counts as stuck and panics. If the harness runs in
+    /// a [`Simulation`](crate::Simulation), the [limit of the simulation](crate::Simulation::longest) applies as
+    /// well.
     pub const fn longest(mut self, time: Duration) -> Self {
         self.longest = time;
         self
     }
 
-    /// Tells `observer` what happens.
+    /// Adds an observer that receives every event of the runs.
     pub fn observe(mut self, observer: impl Observer) -> Self {
         self.workflow = self.workflow.observe(observer);
         self
     }
 
-    /// The store in memory that the runs rest in, unless another one was given: for an inbox.
+    /// Returns the store in memory that holds the runs unless another store was set. An inbox, for example, needs it.
     #[must_use]
     pub const fn memory(&self) -> &MemoryStore {
         &self.memory
     }
 
-    /// The clock that the runs live by.
+    /// Returns the clock of the runs.
     #[must_use]
     pub const fn clock(&self) -> PausedClock {
         self.clock
@@ -232,9 +311,24 @@ impl<X> Harness<X> {
         self
     }
 
-    /// Forgets the runs in memory, and begins all scripts anew: it is midnight again, by a new clock and a new store.
+    /// Discards the runs in memory and rewinds all scripts. The harness gets a new clock, which shows midnight again,
+    /// and a new store.
     ///
-    /// A store that was [given](Self::store) is left as it is, and so is the clock then, since they tell the same time.
+    /// If a store was [set](Self::store), both that store and the clock stay, because the store may follow the clock.
+    ///
+    /// ```
+    /// use awaitly_core::{DurableRun, RunError, step};
+    /// use awaitly_testing::{Harness, ok, simulate};
+    ///
+    /// # async fn charge() -> Result<u32, RunError> { unreachable!() }
+    /// let order = async |run: &DurableRun| Ok::<_, RunError>(step!(run, "charge", charge()));
+    /// simulate(async || {
+    ///     let mut harness = Harness::new().script("charge", [ok(7_u32)]);
+    ///     harness.run(order).await.assert_called("charge");
+    ///     harness.reset();
+    ///     harness.run(order).await.assert_called("charge");
+    /// });
+    /// ```
     pub fn reset(&mut self) {
         self.playbook().rewind();
         if self.store.is_none() {

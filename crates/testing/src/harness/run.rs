@@ -1,4 +1,4 @@
-//! Running: what a harness makes of its workflow, and of what came of it.
+//! Running a workflow under a harness and concluding the report.
 
 use std::fmt;
 use std::sync::Arc;
@@ -15,15 +15,28 @@ use crate::script::{Leftovers, Player, ScriptError};
 use crate::watched::{Watched, progress};
 
 impl<X> Harness<X> {
-    /// Runs `body` on a durable handle.
+    /// Runs `body` with a durable handle.
+    ///
+    /// ```
+    /// use awaitly_core::{DurableRun, RunError, step};
+    /// use awaitly_testing::{Harness, simulate};
+    ///
+    /// # async fn reserve() -> Result<u32, RunError> { Ok(7) }
+    /// let order = async |run: &DurableRun| Ok::<_, RunError>(step!(run, reserve()));
+    /// simulate(async || {
+    ///     let harness = Harness::new();
+    ///     assert_eq!(harness.run(order).await.calls("reserve"), 1);
+    ///     assert_eq!(harness.run(order).await.calls("reserve"), 0); // the recorded result
+    /// });
+    /// ```
     ///
     /// # Panics
-    /// Where what was scripted is not what the run asked for, with all that does not fit. Where tokio's time is not
-    /// paused. Where nothing can happen any more, because everything waits and nothing waits for a moment: see
-    /// [`longest`](Self::longest).
+    /// Panics if the scripts do not fit the run; the message lists every mismatch. Panics if tokio's time is not
+    /// paused, or if the run is stuck: every task waits, and no timer ends the wait before the
+    /// [limit](Self::longest).
     ///
     /// # Resume
-    /// As [`Workflow::run`] with the same run id.
+    /// Resumes the run like [`Workflow::run`] with an existing run id.
     pub async fn run<T, E>(&self, body: impl AsyncFnOnce(&DurableRun) -> Result<T, E>) -> Report<T, E>
     where
         X: KeepRun<T, E>,
@@ -32,13 +45,25 @@ impl<X> Harness<X> {
         fitting(self.try_run(body).await)
     }
 
-    /// The same as [`run`](Self::run), for a test that is about scripts.
+    /// Runs `body` like [`run`](Self::run), and returns a script mismatch as an error. It is meant for tests of
+    /// scripts themselves.
+    ///
+    /// ```
+    /// use awaitly_core::RunError;
+    /// use awaitly_testing::{Harness, ok, simulate};
+    ///
+    /// let error = simulate(async || {
+    ///     let harness = Harness::new().script("charge", ok(7));
+    ///     harness.try_run(async |_| Ok::<_, RunError>(())).await.unwrap_err()
+    /// });
+    /// assert!(error.to_string().contains("script `charge`"));
+    /// ```
     ///
     /// # Errors
-    /// [`ScriptError`] where what was scripted is not what the run asked for.
+    /// Returns [`ScriptError`] if the scripts do not fit the run.
     ///
     /// # Panics
-    /// Where tokio's time is not paused.
+    /// Panics if tokio's time is not paused, or if the run is stuck.
     pub async fn try_run<T, E>(
         &self,
         body: impl AsyncFnOnce(&DurableRun) -> Result<T, E>,
@@ -52,10 +77,24 @@ impl<X> Harness<X> {
         self.conclude(result, &log)
     }
 
-    /// The same as [`run`](Self::run), for a run that failed or was cancelled: see [`Workflow::retry`].
+    /// Runs a failed or cancelled run again, like [`Workflow::retry`].
+    ///
+    /// ```
+    /// use awaitly_core::{DurableRun, RunError, step};
+    /// use awaitly_testing::{Harness, Leftovers, ok, panic, simulate};
+    ///
+    /// # async fn charge() -> Result<u32, RunError> { unreachable!() }
+    /// let order = async |run: &DurableRun| Ok::<_, RunError>(step!(run, "charge", charge()));
+    /// simulate(async || {
+    ///     let outcomes = [panic("no network"), ok(7_u32)];
+    ///     let harness = Harness::new().script("charge", outcomes).leftovers(Leftovers::Allow);
+    ///     assert!(harness.run(order).await.result.is_err());
+    ///     assert_eq!(harness.retry(order).await.result, Ok(7));
+    /// });
+    /// ```
     ///
     /// # Panics
-    /// As [`run`](Self::run).
+    /// Panics in the situations listed for [`run`](Self::run).
     pub async fn retry<T, E>(&self, body: impl AsyncFnOnce(&DurableRun) -> Result<T, E>) -> Report<T, E>
     where
         X: KeepRun<T, E>,
@@ -66,10 +105,23 @@ impl<X> Harness<X> {
         fitting(self.conclude(result, &log))
     }
 
-    /// Cancels a run that nobody executes, and lets `body` undo what it did: see [`Workflow::cancel`].
+    /// Cancels a run that no process executes, and executes `body` for its compensations, like [`Workflow::cancel`].
+    ///
+    /// ```
+    /// use awaitly_core::{DurableRun, RunError, step};
+    /// use awaitly_testing::report::Ending;
+    /// use awaitly_testing::{Harness, simulate};
+    ///
+    /// let order = async |run: &DurableRun| Ok::<u32, RunError>(step!(run.wait_for("payment")));
+    /// simulate(async || {
+    ///     let harness = Harness::new();
+    ///     assert_eq!(harness.run(order).await.ending(), Ending::Waiting);
+    ///     assert_eq!(harness.cancel(order).await.ending(), Ending::Cancelled);
+    /// });
+    /// ```
     ///
     /// # Panics
-    /// As [`run`](Self::run).
+    /// Panics in the situations listed for [`run`](Self::run).
     pub async fn cancel<T, E>(&self, body: impl AsyncFnOnce(&DurableRun) -> Result<T, E>) -> Report<T, E>
     where
         X: KeepRun<T, E>,
@@ -80,10 +132,10 @@ impl<X> Harness<X> {
         fitting(self.conclude(result, &log))
     }
 
-    /// Runs `body` on a handle whose steps are not recorded.
+    /// Runs `body` with a volatile handle, which records no steps.
     ///
     /// # Panics
-    /// As [`run`](Self::run), and where the body does.
+    /// Panics in the situations listed for [`run`](Self::run), and if `body` panics.
     pub async fn run_volatile<T, E>(&self, body: impl AsyncFnOnce(&Run) -> Result<T, E>) -> Report<T, E>
     where
         E: fmt::Display,
@@ -91,13 +143,13 @@ impl<X> Harness<X> {
         fitting(self.try_run_volatile(body).await)
     }
 
-    /// The same as [`run_volatile`](Self::run_volatile), for a test that is about scripts.
+    /// Runs `body` like [`run_volatile`](Self::run_volatile), and returns a script mismatch as an error.
     ///
     /// # Errors
-    /// [`ScriptError`] where what was scripted is not what the run asked for.
+    /// Returns [`ScriptError`] if the scripts do not fit the run.
     ///
     /// # Panics
-    /// Where the body does, or tokio's time is not paused.
+    /// Panics if `body` panics, if tokio's time is not paused, or if the run is stuck.
     pub async fn try_run_volatile<T, E>(
         &self,
         body: impl AsyncFnOnce(&Run) -> Result<T, E>,
@@ -110,7 +162,7 @@ impl<X> Harness<X> {
         self.conclude(result, &log)
     }
 
-    /// The workflow of one run, and what is written down of it.
+    /// Prepares the workflow of one run, and the log that receives its events.
     fn prepare(&self, handle: Handle) -> (Workflow<X>, Arc<Log>) {
         assert_paused();
         let log = Arc::new(Log::new(Arc::clone(&self.run)));
@@ -144,7 +196,7 @@ impl<X> Harness<X> {
     }
 }
 
-/// Which handle a run has.
+/// The kind of a run's handle.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Handle {
     Durable,

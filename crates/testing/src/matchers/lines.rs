@@ -1,4 +1,4 @@
-//! Events as text, a short line for each.
+//! Events as text, one short line per event.
 
 use std::time::Duration;
 
@@ -6,18 +6,18 @@ use awaitly_core::event::{Event, EventKind};
 use serde::Deserialize;
 use serde_json::Value;
 
-/// The longest text of a field, in characters.
+/// The maximum length of a text field, in characters.
 const LONGEST: usize = 80;
 
 pub(super) fn lines(events: &[Event]) -> String {
     if events.is_empty() {
-        return "there was no event".into();
+        return "there were no events".into();
     }
     let lines = events.iter().map(|event| format!("\n  {:>3} {}", event.sequence, line(&event.kind)));
     format!("the events were:{}", lines.collect::<String>())
 }
 
-/// The name of the kind, the key of its step, and what else it holds, but for how long it took.
+/// Formats the name of the kind, the key of its step and its other fields, except durations of steps.
 fn line(kind: &EventKind) -> String {
     let mut line = name(kind);
     if let Some(step) = kind.step() {
@@ -30,7 +30,7 @@ fn line(kind: &EventKind) -> String {
     line
 }
 
-/// As it stands in a pattern.
+/// Returns the name of the variant, as written in a pattern.
 pub(crate) fn name(kind: &EventKind) -> String {
     format!("{kind:?}").chars().take_while(char::is_ascii_alphanumeric).collect()
 }

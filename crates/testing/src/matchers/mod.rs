@@ -1,14 +1,14 @@
-//! Assertions about results and events that say what they met.
+//! Assertions about results and events that show the actual values if they fail.
 
 mod lines;
 pub mod private;
 
 pub(crate) use lines::name as name_of;
 
-/// Gives the value of a `Result`.
+/// Returns the value of a `Result`.
 ///
 /// # Panics
-/// With the error as text, where it has one, and as `Debug` shows it.
+/// Panics if the result is an error, and shows it with `Debug` and, if available, `Display`.
 ///
 /// # Examples
 /// ```
@@ -34,10 +34,10 @@ macro_rules! assert_ok {
     };
 }
 
-/// Gives the error of a `Result`, which matches a pattern where one is given.
+/// Returns the error of a `Result`, and optionally checks that it matches a pattern.
 ///
 /// # Panics
-/// With the value or the error, as `Debug` shows it.
+/// Panics if the result is a value or the error does not match, and shows it with `Debug`.
 ///
 /// # Examples
 /// ```
@@ -81,14 +81,14 @@ macro_rules! assert_err {
     };
 }
 
-/// Gives the [`RunError`](awaitly_core::RunError) of a `Result`, which matches a pattern.
+/// Returns the [`RunError`](awaitly_core::RunError) of a `Result` that matches a pattern.
 ///
-/// It is for results whose error is [`RunError`](awaitly_core::RunError) itself or
-/// [`Error<E>`](awaitly_core::Error). For your own enum, [`assert_err!`](crate::assert_err) takes a pattern over the
-/// whole of it: `assert_err!(result, CheckoutError::Run(RunError::Timeout { .. }))`.
+/// The error type must be [`RunError`](awaitly_core::RunError) or [`Error<E>`](awaitly_core::Error). For another
+/// enum, [`assert_err!`](crate::assert_err) takes a pattern over the whole error: `assert_err!(result,
+/// CheckoutError::Run(RunError::Timeout { .. }))`.
 ///
 /// # Panics
-/// With the value or the error, as `Debug` shows it.
+/// Panics if the result is a value or the error does not match, and shows it with `Debug`.
 ///
 /// # Examples
 /// ```
@@ -124,12 +124,12 @@ macro_rules! assert_run_error {
     };
 }
 
-/// Gives the first of some events whose kind matches a pattern.
+/// Returns the first event whose kind matches a pattern.
 ///
-/// The events are anything that can be seen as `[Event]`: a slice, a `Vec`, the events of a report.
+/// The events are any type that implements `AsRef<[Event]>`: a slice, a `Vec`, the events of a report.
 ///
 /// # Panics
-/// With all events, a line for each.
+/// Panics if no event matches, and lists all events.
 ///
 /// # Examples
 /// ```
@@ -168,12 +168,13 @@ macro_rules! assert_event {
     };
 }
 
-/// Asserts that events with these kinds happened in this order, with any others before, between and after them.
+/// Asserts that events of these kinds occurred in this order, possibly with other events before, between and after
+/// them.
 ///
-/// For the events, and an example, see [`assert_event!`](crate::assert_event).
+/// See [`assert_event!`](crate::assert_event) for the accepted types and an example.
 ///
 /// # Panics
-/// With the first pattern that was not met, and all events, a line for each.
+/// Panics if a pattern is not matched in order, and shows that pattern and all events.
 #[macro_export]
 macro_rules! assert_events {
     ($events:expr, [$($pattern:pat $(if $guard:expr)?),+ $(,)?] $(,)?) => {
@@ -186,10 +187,10 @@ macro_rules! assert_events {
 
 /// Asserts that no event has a kind that matches a pattern.
 ///
-/// For the events, and an example, see [`assert_event!`](crate::assert_event).
+/// See [`assert_event!`](crate::assert_event) for the accepted types and an example.
 ///
 /// # Panics
-/// With the first that has, and all events, a line for each.
+/// Panics if an event matches, and shows that event's number and all events.
 #[macro_export]
 macro_rules! assert_no_event {
     ($events:expr, $pattern:pat $(if $guard:expr)? $(,)?) => {
@@ -200,7 +201,7 @@ macro_rules! assert_no_event {
     };
 }
 
-/// A pattern, and its text.
+/// Creates a matcher from a pattern.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __matcher {

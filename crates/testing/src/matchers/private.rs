@@ -1,4 +1,4 @@
-//! What the assertions are made of. No part of the interface.
+//! The implementation of the assertion macros; not part of the public interface.
 
 use std::fmt::{Debug, Display};
 
@@ -8,30 +8,30 @@ use awaitly_core::{Error, RunError};
 
 use super::lines::lines;
 
-/// A pattern, and its text.
+/// A pattern with its source text.
 #[derive(Clone, Copy)]
-#[allow(missing_debug_implementations, reason = "nobody sees it")]
+#[allow(missing_debug_implementations, reason = "it is an internal type of the macros")]
 pub struct Matcher<'a> {
-    /// The pattern, as it stands in the source.
+    /// The pattern as written in the source.
     pub text: &'a str,
-    /// Whether it matches.
+    /// Returns whether a kind matches.
     pub matches: &'a dyn Fn(&EventKind) -> bool,
 }
 
-/// An error that is shown as text where it has one: a method of the value itself is found before one of a
-/// reference to it.
+/// An error shown with `Display` if it implements it. Method resolution prefers the method of the value itself over
+/// the method of a reference to it.
 #[derive(Debug)]
 pub struct Shown<'a, E>(pub &'a E);
 
-/// For errors with a text.
+/// The form of an error that implements `Display`.
 pub trait ByDisplay {
-    /// The text, and what `Debug` shows.
+    /// Returns the `Display` and `Debug` forms.
     fn shown(&self) -> String;
 }
 
-/// For all others.
+/// The form of any other error.
 pub trait ByDebug {
-    /// What `Debug` shows.
+    /// Returns the `Debug` form.
     fn shown(&self) -> String;
 }
 
@@ -47,13 +47,13 @@ impl<E: Debug> ByDebug for &Shown<'_, E> {
     }
 }
 
-/// An error in which a [`RunError`] is found.
+/// An error that may contain a [`RunError`].
 #[diagnostic::on_unimplemented(
-    message = "`assert_run_error!` does not know where in `{Self}` a `RunError` is",
+    message = "`assert_run_error!` cannot find a `RunError` in `{Self}`",
     note = "write `assert_err!(result, YourError::Run(RunError::Timeout {{ .. }}))`, with a pattern over the whole error"
 )]
 pub trait HasRunError {
-    /// The [`RunError`], if that is what it is.
+    /// Returns the [`RunError`], if the error is one.
     fn run_error(&self) -> Option<&RunError>;
 }
 
@@ -78,53 +78,53 @@ impl<E: HasRunError> HasRunError for &E {
     }
 }
 
-/// The [`RunError`] in `error`.
+/// Returns the [`RunError`] in `error`.
 pub fn run_error<E: HasRunError>(error: &E) -> Option<&RunError> {
     error.run_error()
 }
 
-/// `events` as a slice.
+/// Returns `events` as a slice.
 pub fn events<E: AsRef<[Event]> + ?Sized>(events: &E) -> &[Event] {
     events.as_ref()
 }
 
 #[track_caller]
-#[allow(missing_docs, reason = "it is named for what it says")]
+#[allow(missing_docs, reason = "the name states the failure")]
 pub fn not_ok(expression: &str, error: &str) -> ! {
-    panic!("expected `{expression}` to be a value, it is an error: {error}")
+    panic!("expected `{expression}` to be a value, but it is an error: {error}")
 }
 
 #[track_caller]
-#[allow(missing_docs, reason = "it is named for what it says")]
+#[allow(missing_docs, reason = "the name states the failure")]
 pub fn not_err(expression: &str, value: &dyn Debug) -> ! {
-    panic!("expected `{expression}` to be an error, it is a value: {value:?}")
+    panic!("expected `{expression}` to be an error, but it is a value: {value:?}")
 }
 
 #[track_caller]
-#[allow(missing_docs, reason = "it is named for what it says")]
+#[allow(missing_docs, reason = "the name states the failure")]
 pub fn other_error(expression: &str, pattern: &str, error: &dyn Debug) -> ! {
-    panic!("expected `{expression}` to be an error like `{pattern}`, it is {error:?}")
+    panic!("expected `{expression}` to be an error that matches `{pattern}`, but it is {error:?}")
 }
 
-/// The first event that matches.
+/// Returns the first event that matches.
 #[track_caller]
-#[expect(clippy::must_use_candidate, reason = "that it is there may be all that is asked")]
+#[expect(clippy::must_use_candidate, reason = "a caller may only need the assertion")]
 pub fn first_event(events: &[Event], expected: Matcher<'_>) -> Event {
     let Some(found) = events.iter().find(|event| (expected.matches)(&event.kind)) else {
-        panic!("no event is like `{}`; {}", expected.text, lines(events));
+        panic!("no event matches `{}`; {}", expected.text, lines(events));
     };
     found.clone()
 }
 
-/// Asserts that an event for each of the patterns is there, one behind the other.
+/// Asserts that events match the patterns one after another.
 #[track_caller]
 pub fn events_in_order(events: &[Event], expected: &[Matcher<'_>]) {
     let mut rest = events.iter();
     let mut before: Option<&Matcher<'_>> = None;
     for next in expected {
         if !rest.any(|event| (next.matches)(&event.kind)) {
-            let behind = before.map(|before| format!(" behind the one like `{}`", before.text));
-            panic!("no event is like `{}`{}; {}", next.text, behind.unwrap_or_default(), lines(events));
+            let behind = before.map(|before| format!(" after the event that matches `{}`", before.text));
+            panic!("no event matches `{}`{}; {}", next.text, behind.unwrap_or_default(), lines(events));
         }
         before = Some(next);
     }
@@ -134,6 +134,6 @@ pub fn events_in_order(events: &[Event], expected: &[Matcher<'_>]) {
 #[track_caller]
 pub fn no_event(events: &[Event], unexpected: Matcher<'_>) {
     if let Some(found) = events.iter().find(|event| (unexpected.matches)(&event.kind)) {
-        panic!("event {} is like `{}`; {}", found.sequence, unexpected.text, lines(events));
+        panic!("event {} matches `{}`; {}", found.sequence, unexpected.text, lines(events));
     }
 }

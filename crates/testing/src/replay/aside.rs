@@ -1,4 +1,4 @@
-//! The run on a store of the check's own, aside of everything that the workflow reaches.
+//! The run under check, on a separate store, isolated from everything that the workflow normally reaches.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use super::Journal;
 use super::still::Still;
 use super::witness::Witness;
 
-/// The workflow with nothing of its own but its name, version, input and migrations.
+/// Prepares a workflow that keeps only its name, version, input and migrations.
 pub(super) fn staged<X>(
     workflow: &Workflow<X>,
     store: &MemoryStore,
@@ -28,7 +28,7 @@ pub(super) fn staged<X>(
     stage::on_stage(alone, Arc::<Witness>::clone(witness))
 }
 
-/// The run as one that was interrupted, so that the body is called whatever it ended in.
+/// Imports the run as an interrupted one, so that its body is called whatever its recorded ending is.
 pub(super) async fn import(
     store: &MemoryStore,
     journal: &Journal,
@@ -39,7 +39,7 @@ pub(super) async fn import(
     header.input = old.input;
     header.cancel_requested = old.cancel_requested;
     let (input, records, waits) = (input.clone(), records.clone(), waits.clone());
-    // The store is new, so the run is not there yet.
+    // The store is new, so it cannot refuse the run as a duplicate.
     let _: Imported = store.import(run.clone(), StoredRun { header, input, records, waits }).await?;
     Ok(())
 }

@@ -17,11 +17,11 @@ use super::report::{End, Replay, Undecodable};
 use super::rest::{Driven, drive};
 use super::witness::{Given, Witness};
 
-/// How often a body may be polled, beside what its records need.
+/// The maximum number of polls of a body, in addition to the polls that its records need.
 const MOST_POLLS: usize = 10_000;
 
-/// A check of whether a recorded run would resume, with what the caller knows of the steps that are not recorded:
-/// see [`would_resume`](super::would_resume), which is one without any of that.
+/// A check whether a recorded run would resume, with values for the steps that are not recorded: see
+/// [`would_resume`](super::would_resume), which gives no values.
 ///
 /// ```
 /// use awaitly_core::{DurableRun, RunError, Workflow, step};
@@ -32,7 +32,7 @@ const MOST_POLLS: usize = 10_000;
 /// # async fn connect() -> Result<Connection, RunError> { unreachable!() }
 /// # async fn reserve(_: &Connection) -> Result<u32, RunError> { unreachable!() }
 /// async fn place_order(run: &DurableRun) -> Result<u32, RunError> {
-///     // It runs again whenever the run is resumed.
+///     // A volatile step runs again on each resume.
 ///     let connection = step!(run.volatile(), connect());
 ///     Ok(step!(run, reserve(&connection)))
 /// }
@@ -59,28 +59,28 @@ pub struct ResumeCheck<'j> {
     at: Option<Timestamp>,
 }
 
-/// What is known once the body is called.
+/// The facts known when the body is called.
 struct Opening {
     run: DurableRun,
-    /// As the migrations left them.
+    /// The records after migration.
     records: Vec<Record>,
     questions: Vec<Key>,
 }
 
 impl<'j> ResumeCheck<'j> {
-    /// A check of this journal.
+    /// Creates a check of this journal.
     pub fn new(journal: &'j Journal) -> Self {
         Self { journal, given: HashMap::new(), at: None }
     }
 
-    /// Each step with this key or name that would run gives `value`, and the body goes on. A step whose value is of
-    /// another type stops the check, which says so.
+    /// Gives `value` to each unrecorded step with this key or name, so that the body continues. If the step has
+    /// another type, the check stops and reports the mismatch.
     pub fn value<T: Any + Clone + Send>(self, step: impl Into<Key>, value: T) -> Self {
         let value = Mutex::new(value);
         self.value_with(step, move || value.lock().unwrap_or_else(PoisonError::into_inner).clone())
     }
 
-    /// The same for values that cannot be cloned.
+    /// Gives values from `make`, for types that cannot be cloned.
     pub fn value_with<T: Any + Send>(
         mut self,
         step: impl Into<Key>,
@@ -90,26 +90,68 @@ impl<'j> ResumeCheck<'j> {
         self
     }
 
-    /// Lets the operations of the steps with this key or name be called: of those that only compute, whose values
-    /// borrow, or that have recorded steps inside of them.
+    /// Lets the operations of the steps with this key or name be called. Use it for steps that only compute, that
+    /// borrow, or that contain recorded steps.
+    ///
+    /// ```
+    /// use awaitly_core::{DurableRun, RunError, step};
+    /// use awaitly_core::Workflow;
+    /// use awaitly_testing::replay::{Journal, ResumeCheck};
+    ///
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() -> Result<(), awaitly_testing::replay::FixtureError> {
+    /// async fn order(run: &DurableRun) -> Result<u32, RunError> {
+    ///     let half = step!(run.volatile(), "half", async { Ok::<_, RunError>(21) });
+    ///     Ok(half * step!(run, "factor", async { Ok::<_, RunError>(2) }))
+    /// }
+    ///
+    /// let journal: Journal = r#"{
+    ///     "format": 1, "run": "order-42", "workflow": "orders", "version": 1,
+    ///     "records": [{"key": "factor", "outcome": {"value": 2}}]
+    /// }"#
+    /// .parse()?;
+    /// let replay = ResumeCheck::new(&journal).runs("half").run(&Workflow::new("orders"), order).await;
+    /// replay.assert_resumes();
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn runs(mut self, step: impl Into<Key>) -> Self {
         self.given.insert(step.into(), Given::Operation);
         self
     }
 
-    /// When the run is resumed: sleeps and questions that are over at this moment are over.
+    /// Sets the moment of the resume. Sleeps and questions that end before this moment are over.
+    ///
+    /// ```
+    /// use awaitly_core::{DurableRun, RunError, Workflow, clock::days};
+    /// use awaitly_testing::replay::{End, Journal, ResumeCheck};
+    ///
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() -> Result<(), awaitly_testing::replay::FixtureError> {
+    /// let remind = async |run: &DurableRun| run.sleep("a month", days(30)).await;
+    /// let journal: Journal = r#"{
+    ///     "format": 1, "run": "order-42", "workflow": "remind", "version": 1,
+    ///     "records": [{"key": "a month", "outcome": {"value": {"until_ms": 2592000000}}}]
+    /// }"#
+    /// .parse()?;
+    /// let check = ResumeCheck::new(&journal).at(std::time::UNIX_EPOCH + days(31));
+    /// assert_eq!(check.run(&Workflow::new("remind"), remind).await.end, End::Completed);
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Default
-    /// Now, by the clock of this machine.
+    /// The current time of this machine.
     pub fn at(mut self, moment: impl Into<Timestamp>) -> Self {
         self.at = Some(moment.into());
         self
     }
 
-    /// Executes `body` against the journal, until it has ended or nothing in it moves any more.
+    /// Executes `body` against the journal until it ends or cannot make progress.
     ///
     /// # Panics
-    /// Outside of a tokio runtime with its timer enabled, where the body waits for something that is none of its steps.
+    /// Panics if `body` waits for a future that is not one of its steps and no tokio runtime with a timer is
+    /// available.
     ///
     /// # Cancel safety
     /// Dropping the future ends the check.
@@ -149,7 +191,7 @@ impl<'j> ResumeCheck<'j> {
             draft
         };
         let driven = drive(running.as_mut(), most_polls, || so_far().is_settled()).await;
-        // The body is still there, so what it holds was not dropped because the check is over.
+        // The body still exists here, so the end of the check has not dropped the futures that it holds.
         let left = load(&store, journal).await.map(|stored| stored.header);
         let outcome = left.as_ref().and_then(|header| header.outcome.as_ref());
         replay.end = match driven {
@@ -159,18 +201,18 @@ impl<'j> ResumeCheck<'j> {
         };
         replay.result_differs = judge::differ(journal.header.outcome.as_ref(), outcome);
         conclude(&mut replay, &witness, opening.get(), moment);
-        // What the run ended in before says nothing of how far the body came now.
+        // The recorded result does not show how far the body came this time, so it is decoded only now.
         replay.undecodable.extend(result_of::<X, T, E>(journal));
         replay
     }
 }
 
-/// Takes over what was seen so far.
+/// Writes the observations so far into the report.
 fn conclude(replay: &mut Replay, witness: &Witness, opening: Option<&Opening>, moment: Timestamp) {
     replay.unused = witness.unused();
     let notes = witness.notes().clone();
     let (records, questions, known) = match opening {
-        // Nothing was asked by a body that was not called.
+        // If the body was not called, it asked for no steps.
         None => (&[][..], &[][..], HashSet::new()),
         Some(Opening { run, records, questions }) => {
             let keys = records.iter().map(|record| &record.key).chain(questions);
@@ -180,14 +222,14 @@ fn conclude(replay: &mut Replay, witness: &Witness, opening: Option<&Opening>, m
     replay.judge(&Seen { notes: &notes, records, questions, known, moment });
 }
 
-/// What the run ended in when it was recorded, where that does not decode any more.
+/// Returns a finding if the recorded result of the run no longer decodes.
 fn result_of<X: KeepRun<T, E>, T, E>(journal: &Journal) -> Option<Undecodable> {
     let error = X::decode(journal.header.outcome.as_ref()?).err()?;
     let what = "the result of the run".into();
     Some(Undecodable { key: None, what, type_name: error.type_name, reason: error.reason })
 }
 
-/// The report before anything was seen.
+/// Creates the report before any observation.
 fn empty(journal: &Journal) -> Replay {
     let Journal { run, header, .. } = journal;
     Replay {

@@ -1,4 +1,4 @@
-//! The two forms in which the library writes a run as JSON, and how they are told apart.
+//! The two forms in which the library writes a run as JSON, and their detection.
 
 use std::collections::HashSet;
 
@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{FixtureError, Journal};
 
-/// A run whole, as `OperateExt::export` writes it.
+/// A complete run, as `OperateExt::export` writes it.
 #[derive(Serialize)]
 struct Whole<'a> {
     format: u32,
@@ -25,7 +25,7 @@ struct Whole<'a> {
     waits: &'a [WaitEntry],
 }
 
-/// What tells the forms apart.
+/// The fields that distinguish the forms.
 #[derive(Deserialize)]
 struct Probe {
     format: u32,
@@ -33,7 +33,7 @@ struct Probe {
     header: Option<IgnoredAny>,
 }
 
-/// The journal that `text` is. `what`: where it stands, as errors speak of it.
+/// Parses a journal. `what` names the source in errors.
 pub(super) fn parse(text: &str, what: &str) -> Result<Journal, FixtureError> {
     let malformed = |source| FixtureError::Malformed { what: what.into(), source };
     let Probe { format: found, header } = serde_json::from_str(text).map_err(malformed)?;
@@ -63,7 +63,8 @@ enum Misfit {
     Input(Box<str>),
 }
 
-/// The journal of a run that was interrupted: a state says nothing of how a run ended, or when it began.
+/// Creates the journal of an interrupted run from a state, which contains neither the ending of the run nor its start
+/// time.
 fn of_state(state: ResumeState) -> Result<Journal, Misfit> {
     let ResumeState { run, workflow, version, input, records, .. } = state;
     let run = RunId::new(run).map_err(Misfit::RunId)?;
@@ -75,7 +76,7 @@ fn of_state(state: ResumeState) -> Result<Journal, Misfit> {
     Ok(Journal { run, header, input, records, waits: Vec::new() })
 }
 
-/// The journal as JSON, the same bytes each time.
+/// Writes the journal as JSON. Equal journals produce equal bytes.
 pub(super) fn write(journal: &Journal) -> Result<String, serde_json::Error> {
     let Journal { run, header, input, records, waits } = journal;
     let whole = Whole { format: Exported::FORMAT, run, header, input: input.as_ref(), records, waits };

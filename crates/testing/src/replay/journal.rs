@@ -11,11 +11,11 @@ use super::{FixtureError, form};
 
 /// The journal of a real run, kept as a fixture.
 ///
-/// It is read from either form of JSON that the library writes: a
-/// [`ResumeState`](awaitly_core::journal::ResumeState), and a run that was
-/// [exported](awaitly_persistence::operate::OperateExt::export). The second says more: how the run ended, and which
-/// questions are open. It holds what the run recorded, and the tokens of its open questions: keep no secrets of
-/// production in a repository.
+/// A journal is read from either form of JSON that the library writes: a
+/// [`ResumeState`](awaitly_core::journal::ResumeState), or an
+/// [exported](awaitly_persistence::operate::OperateExt::export) run. An exported run also contains the run's ending
+/// and its open questions. A journal contains the recorded values and the tokens of open questions, so do not keep
+/// production secrets in a repository.
 ///
 /// ```
 /// use awaitly_testing::replay::Journal;
@@ -43,10 +43,10 @@ impl Journal {
     /// The largest file that is read, in bytes: 256 MiB.
     pub const MAX_BYTES: u64 = 256 * 1024 * 1024;
 
-    /// The journal in that file.
+    /// Reads a journal from a file.
     ///
     /// # Errors
-    /// [`FixtureError`] names the file and says what is wrong with it.
+    /// Returns a [`FixtureError`] that names the file if it cannot be read or is not a journal.
     pub fn read(path: impl AsRef<Path>) -> Result<Self, FixtureError> {
         let path = path.as_ref();
         let name = path.display().to_string();
@@ -61,7 +61,7 @@ impl Journal {
             return Err(too_large(bytes));
         }
         let mut text = String::new();
-        // What has no length of its own may still be too long.
+        // A file without a reported length, such as a pipe, may still exceed the limit.
         let bytes = file.take(Self::MAX_BYTES + 1).read_to_string(&mut text).map_err(unreadable)?;
         if text.len() as u64 > Self::MAX_BYTES {
             return Err(too_large(bytes as u64));
@@ -69,23 +69,52 @@ impl Journal {
         form::parse(&text, &format!("`{name}`"))
     }
 
-    /// The journal of a run, as it rests in `store` now.
+    /// Loads the current journal of a run from `store`.
+    ///
+    /// ```
+    /// use awaitly_core::{RunError, Workflow, step};
+    /// use awaitly_persistence::MemoryStore;
+    /// use awaitly_testing::replay::Journal;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # async fn reserve() -> Result<u32, RunError> { Ok(7) }
+    /// let store = MemoryStore::new();
+    /// let workflow = Workflow::new("checkout").store(store.clone());
+    /// workflow.run("order-42", async |run| Ok::<_, RunError>(step!(run, reserve()))).await?;
+    /// let journal = Journal::of(&store, "order-42").await?;
+    /// assert_eq!(journal.keys().collect::<Vec<_>>(), ["reserve"]);
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
-    /// [`FixtureError::NoSuchRun`], and what the store meets.
+    /// Returns [`FixtureError::NoRunId`] if `run` is not a valid run id, [`FixtureError::NoSuchRun`] if the store
+    /// does not have the run, and [`FixtureError::Store`] if the store fails.
     pub async fn of(store: &impl Store, run: &str) -> Result<Self, FixtureError> {
         let id = RunId::new(run)
-            .map_err(|source| FixtureError::NoRunId { what: "what was asked for".into(), source })?;
+            .map_err(|source| FixtureError::NoRunId { what: "the requested run".into(), source })?;
         let stored = store.load(&id).await?.ok_or_else(|| FixtureError::NoSuchRun { run: run.into() })?;
         let StoredRun { header, input, records, waits } = stored;
         Ok(Self { run: id, header, input, records, waits })
     }
 
-    /// Makes a fixture of it: the form of an exported run, with each record on lines of its own, and the same bytes
-    /// each time, so that a diff can be read.
+    /// Writes the journal to a file as an exported run, with each record on separate lines. Equal journals produce
+    /// equal bytes, so diffs stay readable.
+    ///
+    /// ```no_run
+    /// use awaitly_persistence::MemoryStore;
+    /// use awaitly_testing::replay::{FixtureError, Journal};
+    ///
+    /// # async fn record(store: MemoryStore) -> Result<(), FixtureError> {
+    /// Journal::of(&store, "order-42").await?.write("tests/journals/order-42.json")?;
+    /// assert_eq!(&**Journal::read("tests/journals/order-42.json")?.run(), "order-42");
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
-    /// [`FixtureError::Unwritable`], with what the system said.
+    /// Returns [`FixtureError::Unwritable`] with the system error if the file cannot be written.
     pub fn write(&self, path: impl AsRef<Path>) -> Result<(), FixtureError> {
         let path = path.as_ref();
         let text = form::write(self).map_err(std::io::Error::from);
@@ -93,25 +122,25 @@ impl Journal {
             .map_err(|source| FixtureError::Unwritable { path: path.display().to_string().into(), source })
     }
 
-    /// The run id.
+    /// Returns the run id.
     #[must_use]
     pub const fn run(&self) -> &RunId {
         &self.run
     }
 
-    /// The name of the workflow that wrote it.
+    /// Returns the name of the workflow that recorded the run.
     #[must_use]
     pub fn workflow(&self) -> &str {
         &self.header.workflow
     }
 
-    /// The version of the workflow that wrote it last.
+    /// Returns the version of the workflow that last wrote the journal.
     #[must_use]
     pub const fn version(&self) -> u32 {
         self.header.version
     }
 
-    /// The keys of the recorded steps, in the order in which they were recorded.
+    /// Returns the keys of the recorded steps, in the order of recording.
     pub fn keys(&self) -> impl Iterator<Item = &str> {
         self.records.iter().map(|record| &*record.key)
     }
@@ -132,7 +161,7 @@ impl From<Exported> for Journal {
     }
 }
 
-/// The journals in the `.json` files of a folder, in the order of their names.
+/// Reads the journals in the `.json` files of a folder, sorted by file name.
 ///
 /// ```no_run
 /// # use awaitly_core::{DurableRun, RunError, Workflow};
@@ -150,8 +179,8 @@ impl From<Exported> for Journal {
 /// ```
 ///
 /// # Errors
-/// [`FixtureError::NoFixtures`] where there is none, so that a wrong path is no test that passes; and what is wrong with
-/// the first file that is no journal.
+/// Returns [`FixtureError::NoFixtures`] if the folder contains no `.json` file, so that a wrong path does not pass as
+/// a test. Returns another [`FixtureError`] if a file is not a journal.
 pub fn fixtures(folder: impl AsRef<Path>) -> Result<Vec<(PathBuf, Journal)>, FixtureError> {
     let folder = folder.as_ref();
     let name: Box<str> = folder.display().to_string().into();

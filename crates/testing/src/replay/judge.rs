@@ -1,4 +1,4 @@
-//! From what the body asked for, and what is recorded, to the report: pure.
+//! From the body's requests and the records to the report, as pure functions.
 
 use std::collections::HashSet;
 
@@ -12,27 +12,27 @@ use super::report::{End, Here, Misfit, Replay, Sleeping, Unasked, Undecodable, W
 use super::witness::{Notes, Now};
 use crate::keys::{is_notice, outer_keys};
 
-/// What a check has seen.
+/// The observations of a check.
 pub(super) struct Seen<'a> {
     pub(super) notes: &'a Notes,
-    /// What is recorded, at the version of the code.
+    /// The records, migrated to the version of the code.
     pub(super) records: &'a [Record],
     /// The questions that were open.
     pub(super) questions: &'a [Key],
-    /// The keys that the code knows, of all that are recorded or asked.
+    /// The recorded and asked keys that the code knows.
     pub(super) known: HashSet<Key>,
     pub(super) moment: Timestamp,
 }
 
-/// What a durable sleep records.
+/// The recorded value of a durable sleep.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Waking {
     until_ms: Timestamp,
 }
 
-/// The recorded sleeps that the body came to and that are not over. No type says that a step is a sleep, but nothing else
-/// has this form.
+/// Returns the recorded sleeps that the body reached and that are not over. A record does not state that its step is
+/// a sleep, but no other step has a record of this form.
 fn sleeps(notes: &Notes, records: &[Record], moment: Timestamp) -> Vec<Sleeping> {
     let reused: HashSet<_> = notes.reused.iter().collect();
     let found = records.iter().filter(|record| reused.contains(&record.key)).filter_map(|record| {
@@ -43,7 +43,7 @@ fn sleeps(notes: &Notes, records: &[Record], moment: Timestamp) -> Vec<Sleeping>
 }
 
 impl Replay {
-    /// Takes over all that the body asked for, and what it did not.
+    /// Adds the requested steps to the report, and the records that the body did not ask for.
     pub(super) fn judge(&mut self, seen: &Seen<'_>) {
         let Seen { notes, records, .. } = seen;
         self.reused.clone_from(&notes.reused);
@@ -88,7 +88,7 @@ impl Replay {
     }
 }
 
-/// What was given for a step and does not fit. `None`: nothing was.
+/// Returns the mismatch between a given value and its step. `None` if no value was given.
 fn found(notes: &Notes, step: &StepId, misfit: stage::Misfit) -> Option<Misfit> {
     let StepId { key, name } = step;
     let step = if notes.missed.contains(key) { key } else { name }.clone();
@@ -101,7 +101,7 @@ fn found(notes: &Notes, step: &StepId, misfit: stage::Misfit) -> Option<Misfit> 
     }
 }
 
-/// Where a recorded key stands.
+/// The relation of a recorded key to the body.
 enum Place {
     Asked,
     PassedOver,
@@ -124,6 +124,9 @@ impl Seen<'_> {
         if self.known.contains(key) || is_notice(key, is_question) {
             return Place::PassedOver;
         }
+        // A step executes its nested steps inside its operation. If the outer step was reused, its nested records are
+        // no longer needed. If it would run, the check does not call the operation, so it cannot know whether the
+        // nested records would be found.
         let outer = outer_keys(key);
         if outer.iter().any(|outer| reused.iter().any(|key| &**key == *outer)) {
             return Place::PassedOver;
@@ -157,7 +160,7 @@ fn would_run(notes: &Notes, records: &[Record]) -> Vec<WouldRun> {
     started.collect()
 }
 
-/// What the run ended in when it was recorded.
+/// Returns the recorded ending of the run.
 pub(super) fn recorded_end(header: &Header) -> Option<End> {
     let error = || header.error.clone().unwrap_or_default();
     Some(match header.status {
@@ -171,7 +174,7 @@ pub(super) fn recorded_end(header: &Header) -> Option<End> {
     })
 }
 
-/// What the body ended in, from what was told of it and what is kept of it.
+/// Returns the ending of the body, from its last event and its stored outcome.
 pub(super) fn end(told: Option<&EventKind>, kept: Option<&Outcome>) -> End {
     match told {
         Some(EventKind::RunSucceeded { .. }) => End::Completed,
@@ -195,7 +198,7 @@ fn panic_message(outcome: &Outcome) -> Option<Box<str>> {
     }
 }
 
-/// Whether two results of the same kind say something else, in whatever order a map wrote its entries.
+/// Returns whether two results of one kind differ, regardless of the order of map entries.
 pub(super) fn differ(recorded: Option<&Outcome>, now: Option<&Outcome>) -> bool {
     let (Some(recorded), Some(now)) = (recorded, now) else { return false };
     let value = |outcome: &Outcome| outcome.payload().decode::<serde_json::Value>().ok();
@@ -207,7 +210,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_step_is_inside_of_those_that_its_key_begins_with() {
+    fn outer_keys_are_prefixes_of_the_key() {
         assert_eq!(outer_keys("pay@2/charge/card"), ["pay@2", "pay", "pay@2/charge"]);
         assert_eq!(outer_keys("pay"), [""; 0]);
     }

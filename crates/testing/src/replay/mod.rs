@@ -1,9 +1,9 @@
-//! Whether runs that are under way would resume with this code: what to check before a deploy.
+//! Checks before a deploy that interrupted and waiting runs resume with the new code.
 //!
-//! A run that was interrupted, or that waits, goes on with the code that is deployed then. Its recorded steps are found by
-//! their keys, and decoded to the types that the new code asks for. So a step that was renamed runs again, and a type that
-//! was changed stops the run. [`would_resume`] finds that before the deploy: it executes the *new* code against journals of
-//! real runs that were kept as [fixtures](Journal), and calls no operation of any step.
+//! An interrupted or waiting run continues with the code that is deployed at that time. Its recorded steps are found
+//! by key and decoded to the types that the new code requests. A renamed step therefore runs again, and a changed
+//! type stops the run. [`would_resume`] detects both before the deploy: it executes the *new* code against journals
+//! of real runs, kept as [fixtures](Journal), and calls no operation of any step.
 //!
 //! ```
 //! use awaitly_core::journal::Migration;
@@ -12,12 +12,12 @@
 //!
 //! # async fn reserve() -> Result<u32, RunError> { unreachable!() }
 //! async fn place_order(run: &DurableRun) -> Result<u32, RunError> {
-//!     Ok(step!(run, "reserve_stock", reserve())) // It was called `reserve` before.
+//!     Ok(step!(run, "reserve_stock", reserve())) // Its name was `reserve` before.
 //! }
 //!
 //! # #[tokio::main(flavor = "current_thread", start_paused = true)]
 //! # async fn main() -> Result<(), awaitly_testing::replay::FixtureError> {
-//! // As a rule `Journal::read("tests/journals/order-42.json")?`.
+//! // Usually `Journal::read("tests/journals/order-42.json")?`.
 //! let journal: Journal = r#"{
 //!     "format": 1, "run": "order-42", "workflow": "checkout", "version": 1,
 //!     "records": [{"key": "reserve", "outcome": {"value": 7}}]
@@ -34,12 +34,12 @@
 //! # }
 //! ```
 //!
-//! # What is executed
+//! # Execution
 //!
-//! The body, on a store of the check's own, with the workflow's name, version, input and migrations. Its store, observers
-//! and hooks hear nothing. Recorded steps are found and decoded as ever. What a step gives that is not recorded, nobody
-//! knows: there the body stops, unless [`ResumeCheck::value`] says it. Time stands still. What the body does outside of
-//! its steps, it does here too.
+//! The check executes the body on a separate store, with the workflow's name, version, input and migrations. The
+//! workflow's own store, observers and hooks are not used. Recorded steps are found and decoded as in a real run. A
+//! step without a record stops the body, because its value is unknown, unless [`ResumeCheck::value`] provides one.
+//! Time stands still. Code outside of steps is executed normally, with its side effects.
 
 mod aside;
 mod check;
@@ -62,11 +62,12 @@ pub use error::FixtureError;
 pub use journal::{Journal, fixtures};
 pub use report::{End, Here, Misfit, Replay, Sleeping, Unasked, Undecodable, What, Why, WouldRun};
 
-/// Whether the run that `journal` is of would resume with this workflow and `body`: which recorded steps would be reused,
-/// which steps would run, and what of the journal would be lost. It calls no operation, and always comes to an end.
+/// Checks whether the run of `journal` would resume with this workflow and `body`. The report lists the recorded
+/// steps that would be reused, the steps that would run, and the records that would be lost. The check calls no
+/// operation and always ends.
 ///
 /// # Panics
-/// As [`ResumeCheck::run`].
+/// Panics in the situation described for [`ResumeCheck::run`].
 ///
 /// # Cancel safety
 /// Dropping the future ends the check.

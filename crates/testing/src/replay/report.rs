@@ -5,113 +5,116 @@ use awaitly_core::journal::{Key, Timestamp};
 use awaitly_core::store::RunId;
 use serde::Serialize;
 
-/// What became of a recorded journal with this code. Its text is a report for people, with a next move for each finding;
-/// as JSON it is for tools.
+/// The report of a resume check. [`Display`](std::fmt::Display) formats it for readers, with a next action for each
+/// finding; as JSON it is meant for tools.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Replay {
-    /// The run.
+    /// The id of the run.
     pub run: RunId,
-    /// The workflow that recorded it.
+    /// The name of the workflow that recorded the run.
     pub workflow: Arc<str>,
-    /// The version that recorded it last.
+    /// The version of the workflow that last wrote the journal.
     pub version: u32,
-    /// The recorded steps whose outcomes the body was given, in the order in which it asked.
+    /// The steps whose recorded outcomes the body received, in the order of requests.
     pub reused: Vec<Key>,
-    /// The steps that would run: those at which the body stopped, and those that it was given values for.
+    /// The steps that would run: those at which the body stopped, and those that received a value.
     pub would_run: Vec<WouldRun>,
-    /// The questions that it would wait at: open ones, and ones that it would ask.
+    /// The questions at which the run would wait, whether already open or newly asked.
     pub waits: Vec<Key>,
     /// The recorded sleeps that are not over.
     pub sleeps: Vec<Sleeping>,
-    /// What is recorded, and nothing asked for though the body came to its end: it is lost.
+    /// The records that are lost: the body ended and did not ask for them.
     pub never_asked: Vec<Unasked>,
-    /// What is recorded, and nothing asked for before the body stopped. It may be lost: that is what a renamed step looks
-    /// like; or come later, where a new step stands before it.
+    /// The records that the body had not asked for when it stopped. They may be lost, for example because a step was
+    /// renamed, or the body may ask for them later, for example if it stopped at a new step.
     pub not_reached: Vec<Unasked>,
-    /// What is recorded, and not needed any more: inside of a recorded step, in a branch that was dropped, notices of
-    /// questions that were answered.
+    /// The records that are no longer needed: those inside a recorded step, those in a branch that was dropped, and
+    /// notifications about answered questions.
     pub passed_over: Vec<Key>,
-    /// What is recorded inside of the operations of steps that would run. They are not called, so nobody knows.
+    /// The records inside the operations of steps that would run. The check does not call these operations, so it
+    /// cannot judge the records.
     pub unchecked: Vec<Key>,
-    /// What is recorded in a form that is not of the type that the body asks for any more. The run stops at the first.
+    /// The records that do not decode to the type that the body requests. The run stops at the first.
     pub undecodable: Vec<Undecodable>,
-    /// The steps that a value was given for which is not of their type. The run stops at the first.
+    /// The steps that received a value of a wrong type. The run stops at the first.
     pub misfits: Vec<Misfit>,
-    /// Why else the library refused to begin the run, or to go on with it.
+    /// Other reasons why the library refused to begin or continue the run.
     pub refused: Vec<RunError>,
-    /// The names and keys that a value was given for, and that no step that ran had.
+    /// The names and keys with a given value that matched no executed step.
     pub unused: Vec<Key>,
-    /// How far the body came.
+    /// The ending of the body in the check.
     pub end: End,
-    /// How the run ended when it was recorded; `None` where it had not, or that is not known.
+    /// The recorded ending of the run. `None` if the run had not ended, or if the journal does not contain the
+    /// ending.
     pub recorded_end: Option<End>,
-    /// Whether the body came to another result than the recorded one, of the same kind.
+    /// Whether the body returned a result that differs from the recorded one, although both are values or both are
+    /// errors.
     pub result_differs: bool,
 }
 
-/// A step that would run.
+/// A step that would run on a resume.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct WouldRun {
-    /// What its outcome would be recorded under.
+    /// The key under which the outcome would be recorded.
     pub key: Key,
-    /// What it is called.
+    /// The name of the step.
     pub name: Key,
-    /// Why it runs.
+    /// The reason why it would run.
     pub why: Why,
-    /// What became of it in the check.
+    /// The course of the step in the check.
     pub here: Here,
 }
 
-/// Why a step would run.
+/// The reason why a step would run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Why {
-    /// Nothing is recorded under its key.
+    /// The journal has no record with its key.
     NotRecorded,
-    /// A failure is recorded, and this step does not keep failures.
+    /// The recorded outcome is a failure, and the step does not reuse failures.
     Failed,
-    /// What is recorded was made from another input, and the step is to run again then.
+    /// The recorded outcome belongs to another input, and the step runs again if its input changes.
     InputChanged,
-    /// It is a volatile step: it runs each time.
+    /// The step is volatile and runs on each execution.
     Volatile,
 }
 
-/// What became of a step in the check, that would run.
+/// The course of an unrecorded step in the check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Here {
-    /// The body stopped at it.
+    /// The body stopped at the step.
     Stopped,
-    /// It was given a value, or was let run, and the body went on.
+    /// The step received a value, or its operation was called, and the body continued.
     Given,
-    /// The body dropped it, because another branch ended first.
+    /// The body dropped the step because another branch ended first.
     Dropped,
 }
 
-/// Something recorded that nothing asked for.
+/// A record or an open question that the body did not ask for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Unasked {
-    /// What it is recorded under.
+    /// The key.
     pub key: Key,
-    /// What it is.
+    /// The kind of the entry.
     pub what: What,
 }
 
-/// What is recorded under a key.
+/// The kind of an entry that the body did not ask for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum What {
     /// The outcome of a step.
     Outcome,
-    /// The outcome of a step that is there, but skipped.
+    /// The outcome of a step that the new code builds but skips.
     Skipped,
-    /// A question that is open.
+    /// An open question.
     Question,
 }
 
@@ -121,92 +124,94 @@ pub enum What {
 pub struct Sleeping {
     /// The key of the sleep.
     pub key: Key,
-    /// When it is over, in milliseconds since 1970.
+    /// The end of the sleep, in milliseconds since the Unix epoch.
     pub until: Timestamp,
 }
 
-/// Something recorded that does not decode.
+/// A record that does not decode to the requested type.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Undecodable {
-    /// The key of the step; `None`: the input of the run, or its result.
+    /// The key of the step. `None` for the input or the result of the run.
     pub key: Option<Key>,
-    /// What it is, as errors speak of it.
+    /// The description of the record in errors.
     pub what: Box<str>,
-    /// The type that was asked for.
+    /// The requested type.
     pub type_name: Box<str>,
-    /// What the decoder said.
+    /// The decoder's error.
     pub reason: Box<str>,
 }
 
-/// A value that was given for a step, and is not what the step has.
+/// A given value whose type does not match its step.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Misfit {
-    /// The key of the step; its name, where it is volatile.
+    /// The key of the step, or its name if the step is volatile.
     pub step: Key,
-    /// The type of what was given.
+    /// The type of the given value.
     pub given: Box<str>,
-    /// The type that the step has; `None`: its value may borrow, so that none can be given.
+    /// The type of the step. `None` if the step's value may borrow, so that no value can be given.
     pub expected: Option<Box<str>>,
 }
 
-/// How far a body came.
+/// The ending of a body in the check.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum End {
-    /// It returned a value.
+    /// The body returned a value.
     Completed,
-    /// It returned this error.
+    /// The body returned this error.
     Failed(Box<str>),
-    /// It panicked, with this message.
+    /// The body panicked with this message.
     Panicked(Box<str>),
-    /// It returned because it waits for an answer, or for its time to come.
+    /// The body returned because the run waits for an answer or a time.
     Waiting,
     /// The run was cancelled.
     Cancelled,
-    /// The library refused to begin the run, or to go on with it.
+    /// The library refused to begin or continue the run.
     Refused,
-    /// It stands still, at what else the report says; where that is nothing, at something that is none of its steps.
+    /// The body stopped making progress: at the steps, questions or sleeps in the report, or, if it lists none, at a
+    /// future that is not a step.
     Rests,
-    /// It wakes itself again and again, and was polled this often.
+    /// The body kept waking itself and was polled this many times.
     Spins(usize),
 }
 
 impl Replay {
-    /// Whether nothing that is recorded is lost, as far as the check came.
+    /// Returns whether the check found no lost record and no obstacle to the resume, as far as the body came.
     #[must_use]
     pub fn is_clean(&self) -> bool {
         self.findings().is_empty()
     }
 
-    /// Passes where [nothing recorded is lost](Self::is_clean). A run that simply goes on, from where all that is
-    /// recorded was used, is fine.
+    /// Asserts that the report is [clean](Self::is_clean). A run that used all of its records and continues with new
+    /// steps passes.
     ///
     /// # Panics
-    /// Where something is, with the report.
+    /// Panics with the report if it has a finding.
     #[track_caller]
     pub fn assert_resumes(&self) {
         assert!(self.is_clean(), "{self}");
     }
 
-    /// Whether a body that does not move is where it can only be: all that is recorded was asked for, and it stands at a
-    /// step, or sleeps.
+    /// Returns whether an idle body has reached its natural stopping point: it asked for all records, and it stopped
+    /// at a step or sleeps.
     pub(super) fn is_settled(&self) -> bool {
         let stands = self.would_run.iter().any(|step| step.here == Here::Stopped);
         let all_asked = self.never_asked.is_empty() && self.not_reached.is_empty();
         all_asked && (stands || !self.sleeps.is_empty())
     }
 
-    /// Whether the body came to an end that is of its own making, so that what it did not ask for it never will.
+    /// Returns whether the body ended on its own, so that it will never ask for the remaining records.
     pub(super) fn is_certain(&self) -> bool {
         let of_its_own = matches!(self.end, End::Completed | End::Failed(_) | End::Panicked(_));
         let stopped = !(self.undecodable.is_empty() && self.misfits.is_empty() && self.refused.is_empty());
         of_its_own && !stopped
     }
 
-    /// Whether the body ended otherwise than the run did. One that did not come to its end says nothing.
+    /// Returns whether the body ended differently than the recorded run. A body that did not end proves no
+    /// difference.
     pub(super) fn ends_otherwise(&self) -> bool {
         match (&self.recorded_end, &self.end) {
             (Some(End::Failed(_) | End::Panicked(_)), End::Completed) => true,

@@ -1,4 +1,4 @@
-//! Polling a body by hand, until it has ended or nothing in it moves any more.
+//! Polls a body directly until it ends or stops making progress.
 
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -9,15 +9,15 @@ use futures_util::FutureExt;
 use futures_util::future::{Either, select};
 use tokio::sync::Notify;
 
-/// How long is waited, in all, for what is none of the run's steps. Tokio's time, so none at all where that is paused.
+/// The total time to wait for futures that are not steps of the run. It is tokio's time, so paused time skips it.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// How the polling came to an end.
+/// The reason why the polling ended.
 pub(super) enum Driven<T> {
     Ended(T),
-    /// Nothing in it moves any more.
+    /// The body makes no progress.
     Rests,
-    /// It wakes itself, again and again.
+    /// The body keeps waking itself.
     Spins,
 }
 
@@ -31,13 +31,14 @@ impl Wake for Woken {
 }
 
 impl Woken {
-    /// Whether it was woken since it was asked last.
+    /// Returns whether the waker was called since the last query.
     fn take(&self) -> bool {
         self.0.notified().now_or_never().is_some()
     }
 }
 
-/// Polls `body` at most so many times. `is_settled` says, while nothing moves, whether there is nothing to wait for.
+/// Polls `body` at most `most_polls` times. While the body is idle, `is_settled` returns whether further waiting is
+/// pointless.
 pub(super) async fn drive<F: Future>(
     mut body: Pin<&mut F>,
     most_polls: usize,
@@ -46,11 +47,14 @@ pub(super) async fn drive<F: Future>(
     let woken = Arc::new(Woken::default());
     let waker = Waker::from(Arc::clone(&woken));
     let mut patience = None;
+    // The body is polled with a private waker, so the check learns whether anything in it can still move. After each
+    // poll that does not wake it, the body has reached its stopping point, or it waits for a future outside of the
+    // run, such as a timer or a task, which gets a limited time to complete.
     for _ in 0..most_polls {
         if let Poll::Ready(output) = body.as_mut().poll(&mut Context::from_waker(&waker)) {
             return Driven::Ended(output);
         }
-        // Tokio's `yield_now` wakes only once the runtime has had its turn.
+        // Tokio's `yield_now` wakes only after the runtime had a turn, so other tasks can run in between.
         tokio::task::yield_now().await;
         if woken.take() {
             continue;

@@ -4,7 +4,7 @@ use std::time::{Instant, SystemTime};
 use awaitly_core::clock::{Clock, Sleep, SystemClock};
 use awaitly_core::journal::Timestamp;
 
-/// A clock that stands still: what is over is over, and whatever is to come later does not come.
+/// A clock that stands still: past moments have passed, and later ones never come.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Still {
     now: Instant,

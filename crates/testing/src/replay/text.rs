@@ -1,4 +1,4 @@
-//! The report for people: what was seen, and a next move for each finding.
+//! The text report: the observations, and a next action for each finding.
 
 use std::fmt::{self, Display};
 
@@ -7,7 +7,7 @@ use similar::TextDiff;
 
 use super::report::{End, Here, Misfit, Replay, Unasked, Undecodable, What, Why, WouldRun};
 
-/// How alike two keys are, from 0 to 1, for one to be taken for a new name of the other.
+/// The minimum similarity of two keys, from 0 to 1, to suggest a rename.
 const ALIKE: f32 = 0.4;
 
 impl Display for Replay {
@@ -45,8 +45,8 @@ fn described(step: &WouldRun) -> String {
     let key = if *why == Why::Volatile { name } else { key };
     let why = match why {
         Why::NotRecorded => "",
-        Why::Failed => ", its failure does not count",
-        Why::InputChanged => ", its input is another one",
+        Why::Failed => ", its failure is not reused",
+        Why::InputChanged => ", its input changed",
         Why::Volatile => ", volatile",
     };
     let here = match here {
@@ -69,23 +69,23 @@ impl Replay {
             End::Waiting => "waiting".to_owned(),
             End::Cancelled => "cancelled".to_owned(),
             End::Refused => "refused".to_owned(),
-            End::Spins(polls) => format!("not at all, after {polls} polls"),
+            End::Spins(polls) => format!("never, after {polls} polls"),
             End::Rests => match self.standing() {
                 Some(at) => format!("at {at}"),
                 None if !self.sleeps.is_empty() => "asleep".to_owned(),
-                None => "at something that is none of its steps".to_owned(),
+                None => "at a future that is not one of its steps".to_owned(),
             },
         }
     }
 
-    /// The steps at which the body stopped.
+    /// Returns the steps at which the body stopped.
     fn standing(&self) -> Option<String> {
         let stopped = self.would_run.iter().filter(|step| step.here == Here::Stopped);
         let names: Vec<_> = stopped.map(|step| format!("`{}`", step.shown())).collect();
         (!names.is_empty()).then(|| names.join(", "))
     }
 
-    /// What would be lost, or keeps the run from being resumed, and the next move.
+    /// Returns a message for each record that would be lost and each obstacle to the resume, with the next action.
     pub(super) fn findings(&self) -> Vec<String> {
         let mut findings: Vec<_> = self.refused.iter().map(refusal).collect();
         findings.extend(self.undecodable.iter().map(Undecodable::finding));
@@ -94,8 +94,8 @@ impl Replay {
         findings.extend(self.not_reached.iter().map(|lost| self.not_yet(lost)));
         if let End::Spins(polls) = self.end {
             findings.push(format!(
-                "the body was polled {polls} times and still wakes itself: let it wait for steps, sleeps and answers of \
-                 the run only"
+                "the body was polled {polls} times and still wakes itself: let it wait only for steps, sleeps and \
+                 answers of the run"
             ));
         }
         if self.ends_otherwise() {
@@ -105,7 +105,7 @@ impl Replay {
                 _ => "the run had not ended",
             };
             findings.push(format!(
-                "{recorded}, and with this code it ends {}: let the way through the body depend on recorded values only",
+                "{recorded}, but with this code it ends {}: let the path through the body depend only on recorded values",
                 self.ending()
             ));
         }
@@ -116,19 +116,19 @@ impl Replay {
         let key = &lost.key;
         match (lost.what, self.renamed(lost)) {
             (What::Skipped, _) => format!(
-                "`{key}` is recorded, and its step is skipped now: let its condition depend on recorded values only"
+                "`{key}` is recorded, but its step is skipped now: let its condition depend only on recorded values"
             ),
             (What::Question, _) => format!(
-                "`{key}` is an open question, and nothing waits for its answer: if it is to be withdrawn, raise the \
+                "`{key}` is an open question, but the body does not wait for its answer: to withdraw it, raise the \
                  workflow's version and add `Migration::remove(\"{key}\")`"
             ),
             (What::Outcome, Some(new)) => format!(
-                "`{key}` is recorded and nothing asks for it, while `{new}` would run: if that is its new name, raise \
-                 the workflow's version and add `Migration::rename(\"{key}\", \"{new}\")`"
+                "`{key}` is recorded, but the body does not ask for it, while `{new}` would run: if that is its new \
+                 name, raise the workflow's version and add `Migration::rename(\"{key}\", \"{new}\")`"
             ),
             (What::Outcome, None) => format!(
-                "`{key}` is recorded and nothing asks for it: if it is to be gone, raise the workflow's version and add \
-                 `Migration::remove(\"{key}\")`, otherwise ask for it under this key"
+                "`{key}` is recorded, but the body does not ask for it: to drop it, raise the workflow's version and add \
+                 `Migration::remove(\"{key}\")`; otherwise ask for it with this key"
             ),
         }
     }
@@ -137,31 +137,31 @@ impl Replay {
         let key = &lost.key;
         if let (What::Outcome, Some(new)) = (lost.what, self.renamed(lost)) {
             return format!(
-                "`{key}` is recorded and was not asked for, while `{new}` would run: if that is its new name, raise the \
-                 workflow's version and add `Migration::rename(\"{key}\", \"{new}\")`; if `{new}` is a new step, say \
-                 what it gives with `ResumeCheck::value`, to see what follows"
+                "`{key}` is recorded but was not asked for, while `{new}` would run: if that is its new name, raise the \
+                 workflow's version and add `Migration::rename(\"{key}\", \"{new}\")`; if `{new}` is a new step, give \
+                 it a value with `ResumeCheck::value` to check the rest"
             );
         }
         if let (What::Question, Some(new)) = (lost.what, self.renamed(lost)) {
             return format!(
-                "`{key}` is an open question and was not asked for, while the body waits at `{new}`: if that is its new \
+                "`{key}` is an open question but was not asked for, while the body waits at `{new}`: if that is its new \
                  name, raise the workflow's version and add `Migration::rename(\"{key}\", \"{new}\")`"
             );
         }
         let what = if lost.what == What::Question { "an open question" } else { "recorded" };
         match self.standing() {
             Some(at) => format!(
-                "`{key}` is {what} and was not asked for before the body stopped at {at}: say what is given there with \
-                 `ResumeCheck::value`, to see what follows"
+                "`{key}` is {what} but was not asked for before the body stopped at {at}: give a value there with \
+                 `ResumeCheck::value` to check the rest"
             ),
             None => format!(
-                "`{key}` is {what} and was not asked for before the body stopped: mend what stopped it, or move time on \
-                 with `ResumeCheck::at` where it sleeps, to see what follows"
+                "`{key}` is {what} but was not asked for before the body stopped: remove the obstacle, or, if it \
+                 sleeps, set a later time with `ResumeCheck::at`, to check the rest"
             ),
         }
     }
 
-    /// The step that would run and may be this one under another name.
+    /// Returns the unrecorded step or question that is most likely this one under a new name.
     fn renamed(&self, lost: &Unasked) -> Option<&str> {
         let new = self.would_run.iter().filter(|step| step.why == Why::NotRecorded).map(|step| &*step.key);
         let asked = self.waits.iter().map(|key| &**key);
@@ -170,20 +170,20 @@ impl Replay {
         likely.max_by(|(one, _), (other, _)| one.total_cmp(other)).map(|(_, key)| key)
     }
 
-    /// What is worth knowing, and costs nothing that is recorded.
+    /// Returns remarks that do not make the report unclean.
     fn notes(&self) -> Vec<String> {
         let mut notes: Vec<_> = self
             .unused
             .iter()
-            .map(|step| format!("a value was given for `{step}`, and no step of that name or key ran"))
+            .map(|step| format!("a value was given for `{step}`, but no step with that name or key ran"))
             .collect();
         if self.result_differs && !self.ends_otherwise() {
-            notes.push("the body ends in another result than the recorded one".to_owned());
+            notes.push("the body returned another result than the recorded one".to_owned());
         }
         if !self.unchecked.is_empty() {
             notes.push(
-                "what is recorded inside of a step that would run shows only where its operation is called: allow that \
-                 with `ResumeCheck::runs`"
+                "records inside a step that would run are checked only if its operation is called: allow that with \
+                 `ResumeCheck::runs`"
                     .to_owned(),
             );
         }
@@ -203,12 +203,12 @@ impl Undecodable {
         let next = match key {
             Some(key) => {
                 let next = "raise the workflow's version and add";
-                format!("{next} `Migration::transform(\"{key}\", ..)`, or let the type still read it")
+                format!("{next} `Migration::transform(\"{key}\", ..)`, or let the type still accept it")
             }
-            // Migrations are for the records of steps.
-            None => "no migration changes it, so let the type still read it".to_owned(),
+            // Migrations change only the records of steps.
+            None => "a migration cannot change it, so let the type still accept it".to_owned(),
         };
-        format!("what is recorded for {what} is no longer a `{type_name}` ({reason}): {next}")
+        format!("the record of {what} is no longer a `{type_name}` ({reason}): {next}")
     }
 }
 
@@ -218,11 +218,11 @@ impl Misfit {
         match expected {
             Some(expected) => {
                 format!(
-                    "the value given for step `{step}` is `{given}`, the step has `{expected}`: give it that"
+                    "the value given for step `{step}` is a `{given}`, but the step returns a `{expected}`: give a value of that type"
                 )
             }
             None => format!(
-                "the value given for step `{step}` is `{given}`, and what the step has may borrow: let its operation be \
+                "the value given for step `{step}` is a `{given}`, but the step's value may borrow: let its operation be \
                  called with `ResumeCheck::runs`, or build the step on the run itself"
             ),
         }
@@ -233,7 +233,7 @@ fn refusal(error: &RunError) -> String {
     match error {
         RunError::Migration { reason, .. } => {
             format!(
-                "the journal cannot be migrated, {reason}: add it to the workflow with `Workflow::migration`, or mend it"
+                "the journal cannot be migrated, {reason}: add the migration with `Workflow::migration`, or correct it"
             )
         }
         error => error.to_string(),

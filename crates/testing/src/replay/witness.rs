@@ -8,10 +8,10 @@ use awaitly_core::event::{Event, EventKind, StepId};
 use awaitly_core::extend::stage::{Cue, Misfit, Prop, Returned, SCRIPT, Scene, Stage};
 use awaitly_core::journal::Key;
 
-/// What the caller says of a step that is not recorded.
+/// The caller's instruction for an unrecorded step.
 pub(super) enum Given {
     Value(Box<dyn Fn() -> Prop + Send + Sync>),
-    /// Its operation is called.
+    /// The operation is called.
     Operation,
 }
 
@@ -21,31 +21,31 @@ impl Given {
     }
 }
 
-/// Stands in the place of all operations, calls none that it was not told to, and notes what the body asks for.
+/// A stage that replaces all operations, except those that the caller allowed, and records the body's requests.
 #[derive(Default)]
 pub(super) struct Witness {
     given: HashMap<Key, Given>,
     notes: Mutex<Notes>,
 }
 
-/// What the body asked for.
+/// The requests of the body.
 #[derive(Default, Clone)]
 pub(super) struct Notes {
-    /// The keys of all steps that came as far as the journal.
+    /// The keys of all steps that reached the journal.
     pub(super) asked: HashSet<Key>,
-    /// Those that are recorded as a rule, and for which nothing was that counts.
+    /// The keys of the recordable steps without a reusable record.
     pub(super) missed: HashSet<Key>,
     pub(super) reused: Vec<Key>,
     pub(super) started: Vec<Started>,
     pub(super) waits: Vec<Key>,
     pub(super) skipped: HashSet<Key>,
-    /// What the library refused to go on for.
+    /// The errors with which the library refused to continue.
     pub(super) refusals: Vec<(Option<Key>, RunError)>,
-    /// The steps that something else was given for than they have, and why.
+    /// The steps that received a value of a wrong type, with the mismatch.
     pub(super) misfits: Vec<(StepId, Misfit)>,
-    /// What the caller gave and some step took.
+    /// The keys and names of given values that a step used.
     pub(super) used: HashSet<Key>,
-    /// What was told of the end of the run.
+    /// The last event about the end of the run.
     pub(super) end: Option<EventKind>,
 }
 
@@ -56,7 +56,7 @@ pub(super) struct Started {
     pub(super) now: Now,
 }
 
-/// What became of it.
+/// The course of a step that began.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Now {
     Stands,
@@ -73,7 +73,7 @@ impl Witness {
         self.notes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The keys and names that something was given for, and that no step has.
+    /// Returns the keys and names with a given value that no step used.
     pub(super) fn unused(&self) -> Vec<Key> {
         let notes = self.notes();
         let mut unused: Vec<_> =
@@ -156,7 +156,7 @@ impl Stage for Witness {
     }
 }
 
-/// Whether that says again that something was given for a step that it does not have.
+/// Returns whether the error repeats a mismatch that was already reported.
 fn is_of_a_misfit(error: &RunError) -> bool {
     matches!(error, RunError::Refused { by, .. } if **by == *SCRIPT)
 }

@@ -7,11 +7,22 @@ use similar::TextDiff;
 use super::{Invocation, Report};
 
 impl<T, E> Report<T, E> {
-    /// These steps, by name or key, began in this order, and no other ones. Those that were reused or wait count, those
-    /// that were skipped do not.
+    /// Asserts that exactly these steps, by name or key, began in this order. Reused and waiting steps count; skipped
+    /// steps do not.
+    ///
+    /// ```
+    /// use awaitly_core::{DurableRun, RunError, step};
+    /// use awaitly_testing::{Harness, simulate};
+    ///
+    /// # async fn number() -> Result<u32, RunError> { Ok(1) }
+    /// let order = async |run: &DurableRun| Ok::<_, RunError>(step!(run, "pay", number()) + step!(run, "ship", number()));
+    /// let report = simulate(async || Harness::new().run(order).await);
+    /// report.assert_steps(["pay", "ship"]);
+    /// report.assert_calls("ship", 1);
+    /// ```
     ///
     /// # Panics
-    /// Where it is not so.
+    /// Panics if other steps began, and prints a diff and the trace.
     #[track_caller]
     pub fn assert_steps<'s>(&self, expected: impl IntoIterator<Item = &'s str>) {
         let expected: Vec<_> = expected.into_iter().collect();
@@ -28,21 +39,21 @@ impl<T, E> Report<T, E> {
         );
     }
 
-    /// At least one attempt began at a step with that name or key.
+    /// Asserts that at least one attempt began at a step with this name or key.
     ///
     /// # Panics
-    /// Where none did.
+    /// Panics if no attempt began.
     #[track_caller]
     pub fn assert_called(&self, name_or_key: &str) {
         assert!(self.calls(name_or_key) > 0, "step `{name_or_key}` was not called{}", self.told());
     }
 
-    /// No attempt began at a step with that name or key.
+    /// Asserts that no attempt began at a step with this name or key.
     ///
-    /// The step has to be known, so that a misspelt name does not pass: the run built a step of that name or skipped it,
-    /// an earlier run of the harness did, or the harness has a [script](crate::Harness::script) or a
-    /// [declaration](crate::Harness::optional_steps) of it. Known with a step are its later uses (`charge#2`), the items of
-    /// a list (`ship[3]`), and its compensation (`undo charge`).
+    /// A misspelt name must not pass, so the step has to be known: this run built or skipped a step with the name, an
+    /// earlier run of the harness did, or the harness has a [script](crate::Harness::script) or a
+    /// [declaration](crate::Harness::optional_steps) for it. If a step is known, so are its repeated uses
+    /// (`charge#2`), its list items (`ship[3]`) and its compensation (`undo charge`).
     ///
     /// ```
     /// use awaitly_core::{DurableRun, RunError, step};
@@ -63,7 +74,7 @@ impl<T, E> Report<T, E> {
     /// ```
     ///
     /// # Panics
-    /// Panics if an attempt began, or if no such step is known.
+    /// Panics if an attempt began, or if the step is not known.
     #[track_caller]
     pub fn assert_not_called(&self, name_or_key: &str) {
         self.assert_known(name_or_key);
@@ -71,11 +82,11 @@ impl<T, E> Report<T, E> {
         assert!(calls == 0, "step `{name_or_key}` was called {}{}", times(calls), self.told());
     }
 
-    /// So many attempts began at the steps with that name or key. None may be expected of a known step only: see
-    /// [`assert_not_called`](Self::assert_not_called).
+    /// Asserts the number of attempts that began at the steps with this name or key. Zero can only be asserted for a
+    /// known step: see [`assert_not_called`](Self::assert_not_called).
     ///
     /// # Panics
-    /// Panics if there were more or fewer, or if none are expected and no such step is known.
+    /// Panics if more or fewer attempts began, or if `expected` is 0 and the step is not known.
     #[track_caller]
     pub fn assert_calls(&self, name_or_key: &str, expected: u32) {
         if expected == 0 {
@@ -86,17 +97,31 @@ impl<T, E> Report<T, E> {
         assert!(calls == expected, "step `{name_or_key}` was called {was}, expected {should}{}", self.told());
     }
 
-    /// How many attempts began at the steps with that name or key. What is reused is not called, and neither is what a
-    /// guard refuses. It is 0 for a misspelt name too: [`assert_calls`](Self::assert_calls) tells them apart.
+    /// Returns the number of attempts that began at the steps with this name or key. Reused outcomes and attempts
+    /// that a guard refused do not count. The method also returns 0 for a misspelt name, which
+    /// [`assert_calls`](Self::assert_calls) would reject.
     #[must_use]
     pub fn calls(&self, name_or_key: &str) -> u32 {
         self.invocations_of(name_or_key).map(|step| step.attempts).sum()
     }
 
-    /// The run ended in this.
+    /// Asserts the result of the run.
+    ///
+    /// ```
+    /// use awaitly_core::{RunError, step};
+    /// use awaitly_testing::{Harness, ok, simulate};
+    ///
+    /// # async fn reserve() -> Result<u32, RunError> { unreachable!() }
+    /// let report = simulate(async || {
+    ///     let harness = Harness::new().script("reserve", ok(7_u32));
+    ///     harness.run(async |run| Ok::<_, RunError>(step!(run, reserve()))).await
+    /// });
+    /// report.assert_result(&Ok(7));
+    /// report.assert_called("reserve");
+    /// ```
     ///
     /// # Panics
-    /// Where it did not.
+    /// Panics if the result differs, and prints a diff and the trace.
     #[track_caller]
     pub fn assert_result(&self, expected: &Result<T, E>)
     where
@@ -116,19 +141,19 @@ impl<T, E> Report<T, E> {
     fn assert_known(&self, name_or_key: &str) {
         assert!(
             self.knows(name_or_key),
-            "no step is called `{name_or_key}`, so it proves nothing that it was not called: correct the name, or \
-             declare a step that the body did not build with `Harness::optional_steps([{name_or_key:?}])`; {}{}",
+            "no step is named `{name_or_key}`, so its absence proves nothing: correct the name, or declare a step that \
+             the body did not build with `Harness::optional_steps([{name_or_key:?}])`; {}{}",
             known(self.known()),
             self.told()
         );
     }
 
     fn told(&self) -> String {
-        format!("\n\nwhat happened:\n{}", self.trace())
+        format!("\n\ntrace:\n{}", self.trace())
     }
 }
 
-/// The key of a step that is expected by its key, the name of any other.
+/// Returns the key of a step that the caller expects by key, and the name of any other step.
 fn as_expected<'s>(step: &'s Invocation, expected: &[&str]) -> &'s str {
     if expected.contains(&&*step.name) || !expected.contains(&&*step.key) { &step.name } else { &step.key }
 }
@@ -139,15 +164,15 @@ fn lines(steps: &[&str]) -> String {
 
 fn known(steps: &BTreeSet<Key>) -> String {
     if steps.is_empty() {
-        return "none is known".to_owned();
+        return "no steps are known".to_owned();
     }
     let names: Vec<_> = steps.iter().map(|step| format!("`{step}`")).collect();
-    format!("the known ones are {}", names.join(", "))
+    format!("the known steps are {}", names.join(", "))
 }
 
 fn times(count: u32) -> String {
     match count {
-        0 => "not at all".to_owned(),
+        0 => "0 times".to_owned(),
         1 => "once".to_owned(),
         count => format!("{count} times"),
     }

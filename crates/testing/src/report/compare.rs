@@ -5,15 +5,15 @@ use similar::{Algorithm, DiffTag, capture_diff_slices};
 
 use super::{Ended, Ending, Invocation, Report};
 
-/// What is different between two runs.
+/// The differences between two runs, as [`compare`] returns them.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[must_use = "ask it, or print it"]
+#[must_use = "inspect the differences, or print them"]
 pub struct Comparison {
-    /// Each difference: those of the steps in order, that of the run last.
+    /// The differences: first those between steps, in order, then the difference between the endings.
     pub differences: Vec<Difference>,
 }
 
-/// One difference between two runs, of which `a` was named first.
+/// One difference between two runs; `a` is the first argument of [`compare`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 #[allow(missing_docs, reason = "`a` and `b` are the two runs")]
@@ -22,20 +22,20 @@ pub enum Difference {
     OnlyInA { step: Key },
     /// Only the second run has the step.
     OnlyInB { step: Key },
-    /// A step has another place among those that both runs have; these are its places among all, from 0.
+    /// A step moved among the steps that both runs have. `a` and `b` are its places among all steps, counted from 0.
     Moved { step: Key, a: usize, b: usize },
-    /// The step with that key has other names.
+    /// The step with this key has different names.
     Name { step: Key, a: Key, b: Key },
-    /// Other numbers of attempts began at a step.
+    /// Different numbers of attempts began at a step.
     Attempts { step: Key, a: u32, b: u32 },
-    /// A step ended otherwise.
+    /// A step ended differently.
     Ended { step: Key, a: Ended, b: Ended },
-    /// The run ended otherwise.
+    /// The run ended differently.
     Ending { a: Ending, b: Ending },
 }
 
-/// Compares two runs: which steps there were, by their keys, in which order, what they are called, how many attempts began
-/// at each, what each ended in, and what the run ended in. Values and times are not compared.
+/// Compares two runs by their steps and endings. Steps are matched by key and compared by order, name, number of
+/// attempts and ending. Values and times are not compared.
 ///
 /// ```
 /// use awaitly_core::{DurableRun, RunError, step};
@@ -64,17 +64,19 @@ pub fn compare<T, E, U, F>(a: &Report<T, E>, b: &Report<U, F>) -> Comparison {
     Comparison { differences }
 }
 
-/// A step of two runs.
+/// A step of either run, or of both.
 enum Matched<'s> {
     Both { a: &'s Invocation, b: &'s Invocation, moved: bool },
     OnlyA(&'s Invocation),
     OnlyB(&'s Invocation),
 }
 
-/// The steps of two runs side by side, those with the same keys together.
+/// Matches the steps of two runs by key.
 fn matched<'s>(a: &'s [Invocation], b: &'s [Invocation]) -> Vec<Matched<'s>> {
     let keys = |steps: &'s [Invocation]| steps.iter().map(|step| &step.key).collect::<Vec<_>>();
     let (mut all, mut only_b) = (Vec::new(), Vec::new());
+    // The diff finds the longest common order of keys. A key in both runs but outside that order has moved; it
+    // appears once among the deletions and once among the insertions, and `join_moved` merges the two.
     for part in capture_diff_slices(Algorithm::Myers, &keys(a), &keys(b)) {
         let (tag, of_a, of_b) = part.as_tag_tuple();
         let (a, b) = (a.get(of_a).unwrap_or_default(), b.get(of_b).unwrap_or_default());
@@ -90,7 +92,7 @@ fn matched<'s>(a: &'s [Invocation], b: &'s [Invocation]) -> Vec<Matched<'s>> {
     in_order(all)
 }
 
-/// In the order of the first run; what only the second one has comes behind the step that it follows there.
+/// Sorts by the order of the first run. A step of only the second run follows its predecessor in that run.
 fn in_order(all: Vec<Matched<'_>>) -> Vec<Matched<'_>> {
     let kept = |matched: &Matched<'_>| match matched {
         Matched::Both { a, b, moved: false } => Some((a.order, b.order)),
@@ -109,7 +111,7 @@ fn in_order(all: Vec<Matched<'_>>) -> Vec<Matched<'_>> {
     placed.into_iter().map(|(_, matched)| matched).collect()
 }
 
-/// Puts together what has the same key at two places. Both are kept where that of the first run is.
+/// Joins the two occurrences of a key that has different places, at its place in the first run.
 fn join_moved<'s>(all: &mut Vec<Matched<'s>>, mut only_b: Vec<&'s Invocation>) {
     for matched in &mut *all {
         if let Matched::OnlyA(a) = *matched
@@ -148,7 +150,7 @@ fn between(matched: &Matched<'_>) -> Vec<Difference> {
 }
 
 impl Comparison {
-    /// Whether there is no difference.
+    /// Returns whether the runs have no differences.
     #[must_use]
     pub const fn is_same(&self) -> bool {
         self.differences.is_empty()
@@ -158,7 +160,7 @@ impl Comparison {
 impl fmt::Display for Comparison {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.is_same() {
-            return f.write_str("the runs are the same");
+            return f.write_str("the runs do not differ");
         }
         for (number, difference) in self.differences.iter().enumerate() {
             let line_break = if number > 0 { "\n" } else { "" };

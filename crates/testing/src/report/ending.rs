@@ -3,22 +3,22 @@ use std::fmt;
 use awaitly_core::event::{Event, EventKind};
 use serde::Serialize;
 
-/// How a run ended.
+/// The ending of a run, according to its events.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Ending {
     /// The body returned a value.
     Completed,
-    /// The body failed with this, or panicked.
+    /// The body returned this error, or it panicked.
     Failed(String),
-    /// It waits for an answer, or for a time.
+    /// The run waits for an answer or a time.
     Waiting,
-    /// It was cancelled.
+    /// The run was cancelled.
     Cancelled,
-    /// It could not go on because of this, and stays to be resumed.
+    /// This error interrupted the run, which can be resumed.
     Interrupted(String),
-    /// The body was not called: the run had ended before, or could not be opened.
+    /// The body was not called: the run had already ended, or the store could not open it.
     NotBegun,
 }
 
@@ -38,7 +38,7 @@ impl Ending {
         })
     }
 
-    /// Whether the run is over, so that nothing more comes of it.
+    /// Returns whether the run has ended and cannot continue.
     pub(crate) const fn is_final(&self) -> bool {
         !matches!(self, Self::Waiting | Self::Interrupted(_))
     }

@@ -7,63 +7,79 @@ use serde::Serialize;
 
 use super::Happened;
 
-/// One step of a run.
+/// A step of a run, from its lookup to its ending.
+///
+/// ```
+/// use awaitly_core::{RunError, clock::secs, step};
+/// use awaitly_testing::report::Ended;
+/// use awaitly_testing::{Harness, ok, simulate};
+///
+/// # async fn reserve() -> Result<u32, RunError> { unreachable!() }
+/// let report = simulate(async || {
+///     let harness = Harness::new().script("reserve", ok(7_u32).after(secs(2)));
+///     harness.run(async |run| Ok::<_, RunError>(step!(run, reserve()))).await
+/// });
+/// let [reserve] = report.invocations() else { panic!("one step") };
+/// assert!(reserve.is("reserve") && !reserve.is_reused());
+/// assert_eq!((reserve.attempts, reserve.duration, &reserve.ended), (1, secs(2), &Ended::Succeeded));
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Invocation {
-    /// What the step is called.
+    /// The name of the step.
     pub name: Key,
-    /// What it is known by in its run.
+    /// The key of the step, unique in its run.
     pub key: Key,
-    /// Its place among the steps, from 0, in the order in which they began.
+    /// The place of the step in the order of beginnings, from 0.
     pub order: usize,
-    /// How many attempts began. One that a guard refused did not.
+    /// The number of attempts that began. An attempt that a guard refused did not begin.
     pub attempts: u32,
-    /// When it began, since the run did.
+    /// The time between the beginning of the run and the beginning of the step.
     pub began: Duration,
-    /// How long it took, with all its attempts.
+    /// The duration of the step, including all attempts.
     pub duration: Duration,
-    /// What it ended in.
+    /// The ending of the step.
     pub ended: Ended,
 }
 
-/// What a step ended in, as far as those who watch can tell: values are not among it.
+/// The ending of a step, as far as events show it. Events do not contain values.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Ended {
-    /// A value.
+    /// The step returned a value.
     Succeeded,
-    /// This error: its own; or, where the step is not recorded, one of the library as well.
+    /// The step failed with this error of its own. If the step is not recorded, the error may also be one of the
+    /// library's.
     Failed(String),
-    /// The library ended it with this error: a limit of time passed, or a guard or a hook refused.
+    /// The library ended the step with this error: a time limit passed, or a guard or a hook refused.
     Stopped(String),
-    /// What the journal holds.
+    /// The step's recorded outcome was reused.
     Reused,
-    /// It was not run, because its condition did not hold.
+    /// The step was skipped because its condition did not hold.
     Skipped,
-    /// It waits for an answer from outside.
+    /// The step waits for an external answer.
     Waiting,
-    /// Nothing: it was dropped, or its operation panicked.
+    /// The step has no outcome: its future was dropped, or its operation panicked.
     Aborted,
-    /// Nothing: the run could not go on.
+    /// The step has no outcome: the run was interrupted.
     Interrupted,
 }
 
 impl Invocation {
-    /// Whether that is its name or its key.
+    /// Returns whether the step has this name or key.
     #[must_use]
     pub fn is(&self, name_or_key: &str) -> bool {
         *self.name == *name_or_key || *self.key == *name_or_key
     }
 
-    /// Whether its outcome was in the journal already.
+    /// Returns whether the outcome came from the journal.
     #[must_use]
     pub fn is_reused(&self) -> bool {
         self.ended == Ended::Reused
     }
 
-    /// Whether it is a durable sleep, of which is recorded when it is over: no attempt begins at it.
+    /// Returns whether the step is a durable sleep that ended. A sleep has no attempts.
     pub(crate) fn is_sleep(&self) -> bool {
         self.ended == Ended::Succeeded && self.attempts == 0
     }
@@ -75,7 +91,7 @@ impl Invocation {
     }
 }
 
-/// The steps in what has happened.
+/// Collects the steps from the events of a run.
 pub(super) fn all_of(happened: &Happened) -> Vec<Invocation> {
     let mut steps = Steps::default();
     let mut attempts = happened.attempts.iter().peekable();
@@ -94,14 +110,17 @@ pub(super) fn all_of(happened: &Happened) -> Vec<Invocation> {
 #[derive(Default)]
 struct Steps {
     all: Vec<Invocation>,
-    /// Which of them have not ended yet, and whether their first attempt was announced.
+    /// The steps that have not ended, each with whether its first attempt was announced.
     open: Vec<(usize, bool)>,
-    /// The step whose attempt took too long, if that was told last.
+    /// The step whose attempt timed out, if the previous event reported a timeout.
     timed_out: Option<Key>,
 }
 
 impl Steps {
     fn hear(&mut self, step: &StepId, event: &Event) {
+        // `StepFailed` does not tell an error of the operation from a timeout. A timeout is announced by the previous
+        // event of the step, `AttemptTimedOut`, possibly followed by `RetriesExhausted`, so `timed_out` carries the
+        // fact over to the next event.
         let timed_out = self.timed_out.take().is_some_and(|key| key == step.key);
         match &event.kind {
             EventKind::StepMissed { .. } => {
@@ -136,7 +155,7 @@ impl Steps {
         order
     }
 
-    /// A step that was looked up goes on; any other one begins.
+    /// Continues a step that was looked up, or begins a new one.
     fn start(&mut self, step: &StepId, event: &Event) {
         let all = &self.all;
         let missed = self.open.iter_mut().find(|(at, started)| {
@@ -171,7 +190,7 @@ impl Steps {
         }
     }
 
-    /// What was recorded shows that it was the library that ended the step.
+    /// Corrects the ending of a step: the recorded kind shows that the library ended it.
     fn was_stopped(&mut self, step: &StepId) {
         if let Some(last) = self.last(step)
             && let Ended::Failed(error) = &last.ended

@@ -5,7 +5,16 @@ use serde_json::{Value, json};
 use super::Report;
 
 impl<T: fmt::Debug, E: fmt::Debug> Report<T, E> {
-    /// All of it, for tools: the seed, the steps, the events, how the run ended, and the result as text.
+    /// Returns the whole report as JSON for tools: seed, invocations, events, ending, and the result as text.
+    ///
+    /// ```
+    /// use awaitly_core::RunError;
+    /// use awaitly_testing::{Harness, simulate};
+    ///
+    /// let report = simulate(async || Harness::new().run(async |_| Ok::<_, RunError>(7)).await);
+    /// assert_eq!(report.to_json()["result"], "Ok(7)");
+    /// assert_eq!(report.to_json()["ending"], "completed");
+    /// ```
     #[must_use]
     pub fn to_json(&self) -> Value {
         json!({

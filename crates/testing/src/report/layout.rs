@@ -3,13 +3,13 @@ use std::time::Duration;
 
 use super::time::{Times, text_of};
 
-/// One thing that happened.
+/// A line of the trace.
 pub(super) struct Line {
     at: Duration,
-    /// The step, with the branches that it is drawn in. `None`: it is about the run.
+    /// The step's name, with the branches drawn before it. `None` if the line concerns the run.
     step: Option<String>,
     said: String,
-    /// Whether it says that the step started.
+    /// Whether the line reports a step's start.
     is_start: bool,
 }
 
@@ -23,7 +23,7 @@ impl Line {
     }
 }
 
-/// Where the next thing that happened is what became of a step, that it started goes without saying.
+/// Removes the start of a step if the next line reports the step's ending.
 pub(super) fn without_starts(lines: Vec<Line>) -> Vec<Line> {
     let next: Vec<_> = lines.iter().skip(1).map(|line| line.step.clone()).collect();
     let next = next.into_iter().chain([None]);
@@ -31,7 +31,7 @@ pub(super) fn without_starts(lines: Vec<Line>) -> Vec<Line> {
     kept.map(|(line, _)| line).collect()
 }
 
-/// The lines, with what they say in columns.
+/// Formats the lines in columns.
 pub(super) fn print(lines: &[Line], times: Times) -> String {
     let times: Vec<_> = lines.iter().map(|line| time_of(line, times)).collect();
     let of_times = widest(times.iter().map(String::as_str));

@@ -5,7 +5,7 @@ use awaitly_core::journal::Key;
 
 use crate::script::Problem;
 
-/// Writes down what happens in one run.
+/// The record of a run's events and attempts.
 pub(crate) struct Log {
     run: Arc<str>,
     pages: Mutex<Pages>,
@@ -17,18 +17,18 @@ struct Pages {
     problems: Vec<Problem>,
 }
 
-/// What has happened in one run.
+/// The events and attempts of one run.
 #[derive(Default)]
 pub(crate) struct Happened {
     pub(crate) events: Vec<Event>,
-    /// Which attempts began, and how many events there were by then.
+    /// The attempts that began, each with the number of events before it.
     pub(crate) attempts: Vec<(usize, Key)>,
-    /// The keys under which sagas keep book of being undone: a saga is known by that.
+    /// The keys under which sagas record that they are being undone; each identifies a saga.
     sagas: Vec<Key>,
 }
 
 impl Log {
-    /// The log of the run that is to be known by that id.
+    /// Creates the log of a run, which appears in the report under the id `run`.
     pub(crate) fn new(run: Arc<str>) -> Self {
         Self { run, pages: Mutex::default() }
     }
@@ -39,7 +39,7 @@ impl Log {
 
     pub(crate) fn heard(&self, event: &Event) {
         let mut event = event.clone();
-        // That of a volatile run is another one each time.
+        // A volatile run has a random id; replace it so that reports are reproducible.
         event.run = Arc::clone(&self.run);
         let happened = &mut self.pages().happened;
         if let EventKind::SagaStarted { saga } = &event.kind {
@@ -48,7 +48,7 @@ impl Log {
         happened.events.push(event);
     }
 
-    /// The guards have let an attempt pass.
+    /// Records that an attempt begins, after all guards have admitted it.
     pub(crate) fn attempt_begins(&self, step: &StepId) {
         let happened = &mut self.pages().happened;
         let at = happened.events.len();
@@ -68,7 +68,7 @@ impl Log {
         self.pages().happened.keeps_book(key)
     }
 
-    /// All of it, and what did not fit.
+    /// Takes the recorded events and attempts, and the script problems, out of the log.
     pub(crate) fn take(&self) -> (Happened, Vec<Problem>) {
         let pages = std::mem::take(&mut *self.pages());
         (pages.happened, pages.problems)
@@ -76,7 +76,7 @@ impl Log {
 }
 
 impl Happened {
-    /// Whether a saga records under that key that it is being undone, or was.
+    /// Returns whether a saga records the state of its undo under this key.
     pub(crate) fn keeps_book(&self, key: &str) -> bool {
         self.sagas.iter().any(|saga| {
             key.strip_prefix(&**saga).is_some_and(|rest| rest.is_empty() || rest.starts_with(": done"))

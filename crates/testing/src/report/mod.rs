@@ -1,4 +1,4 @@
-//! What happened in a run: its steps, assertions on them, a trace as text, JSON, and what differs between two runs.
+//! The report of a run: its steps, assertions on them, a text trace, JSON, and the comparison of two runs.
 //!
 //! ```
 //! use awaitly_core::retry::{Jitter, Retry};
@@ -49,21 +49,21 @@ pub(crate) use log::{Happened, Log};
 
 use crate::seed;
 
-/// What happened in one run of a [`Harness`](crate::Harness), and what it ended in.
+/// The result of one run of a [`Harness`](crate::Harness), with its steps, events and trace.
 ///
-/// Where a test panics while it holds one, the seed is printed with which it can be repeated.
-#[must_use = "look at what happened"]
+/// If a test panics while it holds a report, the report prints the seed for repeating the test.
+#[must_use = "inspect the result or assert on it"]
 pub struct Report<T, E> {
-    /// What the run ended in.
+    /// The result of the run.
     pub result: Result<T, E>,
     story: Story,
 }
 
-/// All of a report but what the run ended in.
+/// The parts of a report that do not depend on the type of the result.
 struct Story {
     happened: Happened,
     invocations: Vec<Invocation>,
-    /// The names and keys of the steps that the harness has met, or was told of.
+    /// The names and keys of the steps that the harness has seen, or that the test declared.
     known: BTreeSet<Key>,
     seed: u64,
 }
@@ -76,7 +76,7 @@ impl<T, E> Report<T, E> {
         Self { result, story: Story { happened, invocations, known, seed } }
     }
 
-    /// Adds steps that the run itself need not have.
+    /// Adds known steps that this run did not necessarily build.
     pub(crate) fn knowing(mut self, steps: impl IntoIterator<Item = Key>) -> Self {
         self.story.known.extend(steps);
         self
@@ -86,7 +86,8 @@ impl<T, E> Report<T, E> {
         &self.story.known
     }
 
-    /// Whether a step has that name or key, or it is made from one that a step has: `name#2`, `name[item]`, `undo name`.
+    /// Returns whether a step has this name or key, or the name derives from a known step: `name#2`, `name[item]`,
+    /// `undo name`.
     fn knows(&self, name_or_key: &str) -> bool {
         if self.known().contains(name_or_key) {
             return true;
@@ -98,43 +99,71 @@ impl<T, E> Report<T, E> {
         origins.into_iter().flatten().any(|origin| self.knows(origin))
     }
 
-    /// What was told while it happened, in order.
+    /// Returns the events of the run, in order.
+    ///
+    /// ```
+    /// use awaitly_core::{RunError, event::EventKind};
+    /// use awaitly_testing::{Harness, simulate};
+    ///
+    /// let report = simulate(async || Harness::new().run(async |_| Ok::<_, RunError>(7)).await);
+    /// assert!(matches!(report.events().last().unwrap().kind, EventKind::RunSucceeded { .. }));
+    /// ```
     #[must_use]
     pub fn events(&self) -> &[Event] {
         &self.story.happened.events
     }
 
-    /// The steps, in the order in which they began: those that were reused, skipped or wait as well. What a saga
-    /// records of itself is not among them.
+    /// Returns the steps in the order in which they began, including reused, skipped and waiting steps. A saga's own
+    /// bookkeeping records are excluded.
     #[must_use]
     pub fn invocations(&self) -> &[Invocation] {
         &self.story.invocations
     }
 
-    /// The steps with that name or key.
+    /// Returns the steps with this name or key.
+    ///
+    /// ```
+    /// use awaitly_core::{DurableRun, RunError, step};
+    /// use awaitly_testing::{Harness, report::Ended, simulate};
+    ///
+    /// # async fn number() -> Result<u32, RunError> { Ok(1) }
+    /// let twice = async |run: &DurableRun| Ok::<_, RunError>(step!(run, number()) + step!(run, number()));
+    /// let report = simulate(async || Harness::new().run(twice).await);
+    /// assert!(report.invocations_of("number").all(|step| step.ended == Ended::Succeeded));
+    /// assert_eq!(report.invocations_of("number#2").count(), 1);
+    /// ```
     pub fn invocations_of<'r>(&'r self, name_or_key: &'r str) -> impl Iterator<Item = &'r Invocation> {
         self.story.invocations.iter().filter(move |invocation| invocation.is(name_or_key))
     }
 
-    /// How the run ended, as those who watched it were told.
+    /// Returns the ending of the run, according to its events.
     #[must_use]
     pub fn ending(&self) -> Ending {
         Ending::of(&self.story.happened.events)
     }
 
-    /// The seed of the run.
+    /// Returns the seed of the run.
     #[must_use]
     pub const fn seed(&self) -> u64 {
         self.story.seed
     }
 
-    /// What happened, as text: a line for each thing, with the time since the run began. The same each time.
+    /// Returns the trace: one line of text per event, with the time since the run began. The text is identical for
+    /// every execution with one seed.
     #[must_use]
     pub fn trace(&self) -> String {
         trace::of(&self.story.happened, time::Times::Shown)
     }
 
-    /// The same without times: for a test that is about what happens, and not when.
+    /// Returns the trace without times, for tests that check the order of events only.
+    ///
+    /// ```
+    /// use awaitly_core::{RunError, clock::days};
+    /// use awaitly_testing::{Harness, simulate};
+    ///
+    /// let report = simulate(async || Harness::new().run(async |run| run.sleep("a month", days(30)).await).await);
+    /// assert_eq!(report.trace_without_times(), "a month  slept\nthe run completed\n");
+    /// ```
     #[must_use]
     pub fn trace_without_times(&self) -> String {
         trace::of(&self.story.happened, time::Times::Hidden)

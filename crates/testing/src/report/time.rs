@@ -1,13 +1,13 @@
 use std::time::Duration;
 
-/// Whether a trace says when things happened, and how long they took.
+/// Whether a trace contains times and durations.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Times {
     Shown,
     Hidden,
 }
 
-/// A duration as people write it: its days, hours, minutes and seconds, or what is less than a second.
+/// Formats a duration for readers: days, hours, minutes and seconds, or a fraction of a second.
 pub(super) fn text_of(duration: Duration) -> String {
     if duration.is_zero() {
         return "0s".to_owned();
@@ -35,7 +35,7 @@ fn fraction_of_a_second(duration: Duration) -> String {
     }
 }
 
-/// A number with thousandths, as few of them as say it.
+/// Formats a number with up to three decimal places, without trailing zeros.
 fn decimal(whole: u64, thousandths: u32) -> String {
     if thousandths == 0 {
         return whole.to_string();
@@ -49,7 +49,7 @@ mod tests {
     use awaitly_core::clock::{days, hours, mins, ms, secs};
 
     #[test]
-    fn a_duration_reads_as_people_write_it() {
+    fn duration_is_formatted_for_readers() {
         for (duration, text) in [
             (Duration::ZERO, "0s"),
             (Duration::from_nanos(7), "7ns"),

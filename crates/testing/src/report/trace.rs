@@ -8,7 +8,7 @@ use super::layout::{self, Line, without_starts};
 use super::time::{Times, text_of};
 use super::{Ending, Happened};
 
-/// What happened, a line for each thing.
+/// Formats a trace, one line per event.
 pub(super) fn of(happened: &Happened, times: Times) -> String {
     let called = happened.attempts.iter().map(|(_, key)| key).collect();
     let mut teller = Teller { happened, called, times, lines: Vec::new(), open: Vec::new(), timed_out: None };
@@ -21,13 +21,13 @@ pub(super) fn of(happened: &Happened, times: Times) -> String {
 
 struct Teller<'h> {
     happened: &'h Happened,
-    /// The steps at which an attempt began. One that has a value without any records when a sleep ends.
+    /// The steps at which an attempt began. If a step succeeds without one, it is a sleep that ended.
     called: HashSet<&'h Key>,
     times: Times,
     lines: Vec<Line>,
-    /// The sagas and the several steps at once that are under way.
+    /// The open sagas, parallel calls, races and lists.
     open: Vec<Key>,
-    /// The step whose attempt took too long, and how long, if that was told last.
+    /// The step whose attempt timed out and the limit, if the previous event reported a timeout.
     timed_out: Option<(Key, Duration)>,
 }
 
@@ -167,7 +167,7 @@ fn in_attempt(attempt: u32) -> String {
     if attempt <= 1 { String::new() } else { format!(" in attempt {attempt}") }
 }
 
-/// `failed in attempt 3: declined`
+/// Inserts the attempt before the error, as in `failed in attempt 3: declined`.
 fn in_attempt_before(attempt: u32, why: &str) -> String {
     match why.split_once(": ") {
         Some((failed, error)) => format!("{failed}{}: {error}", in_attempt(attempt)),
@@ -183,7 +183,7 @@ const fn name_of(kind: ScopeKind) -> &'static str {
     }
 }
 
-/// A saga is known by the key under which it is recorded that it is being undone.
+/// Returns the display name of a saga. Its key is the key under which its undo is recorded.
 fn name_of_saga(saga: &Key) -> Key {
     Key::from(saga.replacen("undo", "saga", 1))
 }

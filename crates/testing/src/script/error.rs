@@ -5,99 +5,100 @@ use awaitly_core::journal::Key;
 
 use crate::seed::Advice;
 
-/// What was scripted is not what the run asked for.
+/// The failure of a run whose scripts do not fit its steps.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub struct ScriptError {
-    /// Everything that does not fit.
+    /// All mismatches.
     pub problems: Vec<Problem>,
-    /// What happened, as [`Report::trace`](crate::Report::trace) tells it.
+    /// The trace of the run, as [`Report::trace`](crate::Report::trace) returns it.
     pub trace: String,
     /// The seed of the run.
     pub seed: u64,
 }
 
-/// One thing that does not fit.
+/// A mismatch between a script and a run.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Problem {
-    /// The run was stopped: a value or an error is not of the type that the step has.
-    #[error("step `{step}`: the script gives `{given}` where the step has `{expected}`; give it that")]
+    /// A scripted value or error has another type than the step; the run was stopped.
+    #[error("step `{step}`: the script gives `{given}`, but the step has `{expected}`; script that type")]
     OtherType {
         /// The step.
         step: Key,
-        /// The type of what was scripted.
+        /// The scripted type.
         given: Box<str>,
-        /// The type that the step has.
+        /// The type of the step.
         expected: Box<str>,
     },
-    /// The run was stopped: a step of a borrowing handle was given a value or an error.
+    /// A value or an error is scripted for a step of a borrowing handle; the run was stopped.
     #[error(
-        "step `{step}`: its value may borrow, so the script cannot give it `{given}`; script `real()`, or build the \
-         step on the run itself"
+        "step `{step}`: its value may borrow, so the script cannot give `{given}`; script `real()`, or build the step \
+         on the run itself"
     )]
     Borrows {
         /// The step.
         step: Key,
-        /// The type of what was scripted.
+        /// The scripted type.
         given: Box<str>,
     },
-    /// The run was stopped: nobody said what an attempt ends in, and operations are not called.
-    #[error("step `{step}`: no script says what this attempt ends in; give it one, or say `Unscripted::Run`")]
+    /// An attempt has no script and operations must not be called; the run was stopped.
+    #[error("step `{step}`: the attempt has no script; add one, or set `Unscripted::Run`")]
     Unscripted {
         /// The step.
         step: Key,
     },
-    /// The run was stopped: an answer is scripted for a step that asks nobody.
-    #[error(
-        "step `{step}`: it asks nobody outside, so the script cannot answer it; script `ok(..)` or `err(..)`"
-    )]
+    /// An external answer is scripted for a step that does not wait for one; the run was stopped.
+    #[error("step `{step}`: it does not wait for an external answer; script `ok(..)` or `err(..)`")]
     NotAsked {
         /// The step.
         step: Key,
     },
-    /// A step asks somebody outside, and what is scripted for it is no answer.
+    /// A step waits for an external answer, but its script is not an answer.
     #[error(
-        "step `{step}`: it asks somebody outside and has no operation; script `answer(&..)`, `rejected(..)` or \
+        "step `{step}`: it waits for an external answer and has no operation; script `answer(&..)`, `rejected(..)` or \
          `expired()`"
     )]
     NotAnswered {
         /// The step.
         step: Key,
     },
-    /// A script is for a durable sleep.
+    /// A script names a durable sleep, which has no operation.
     #[error(
-        "script `{script}`: it is for a durable sleep, which has no operation and takes its time, so nothing of it is \
-         played; leave it out, or correct the name"
+        "script `{script}`: a durable sleep has no operation, so its script is never played; remove it, or correct the \
+         name"
     )]
     NothingToPlay {
-        /// The name or key.
+        /// The name or key in the script.
         script: Key,
     },
-    /// No step has the name or the key.
-    #[error("script `{script}`: no step asked for it{}; correct the name, or leave it out", those(asked))]
+    /// No step has the script's name or key.
+    #[error(
+        "script `{script}`: no step asked for it{}; correct the name, or remove the script",
+        those(asked)
+    )]
     NotAskedFor {
-        /// The name or key.
+        /// The name or key in the script.
         script: Key,
-        /// The steps that there were.
+        /// The steps that the run looked up.
         asked: Vec<Key>,
     },
     /// A script has more outcomes than there were attempts.
-    #[error("script `{script}`: {} asked for; leave out the rest, or say `Leftovers::Allow`", used(*taken, *of))]
+    #[error("script `{script}`: only {} used; remove the rest, or set `Leftovers::Allow`", used(*taken, *of))]
     LeftOver {
-        /// The name or key.
+        /// The name or key in the script.
         script: Key,
-        /// How many outcomes were used.
+        /// The number of used outcomes.
         taken: usize,
-        /// How many there are.
+        /// The number of scripted outcomes.
         of: usize,
     },
-    /// There are more outcomes in order than attempts without a script.
-    #[error("outcomes in order: {} asked for; leave out the rest, or say `Leftovers::Allow`", used(*taken, *of))]
+    /// [`Harness::in_order`](crate::Harness::in_order) has more outcomes than there were attempts without a script.
+    #[error("outcomes in order: only {} used; remove the rest, or set `Leftovers::Allow`", used(*taken, *of))]
     LeftOverInOrder {
-        /// How many outcomes were used.
+        /// The number of used outcomes.
         taken: usize,
-        /// How many there are.
+        /// The number of scripted outcomes.
         of: usize,
     },
 }
@@ -116,10 +117,10 @@ impl Problem {
 
 fn those(asked: &[Key]) -> String {
     if asked.is_empty() {
-        return ", and there was none".to_owned();
+        return "; the run had no steps".to_owned();
     }
     let names: Vec<_> = asked.iter().map(|step| format!("`{step}`")).collect();
-    format!(", there were {}", names.join(", "))
+    format!("; the steps were {}", names.join(", "))
 }
 
 fn used(taken: usize, of: usize) -> String {
@@ -133,6 +134,6 @@ impl fmt::Display for ScriptError {
         for problem in &self.problems {
             write!(f, "\n- {problem}")?;
         }
-        write!(f, "\n\nwhat happened:\n{}\n{}", self.trace, Advice(self.seed))
+        write!(f, "\n\ntrace:\n{}\n{}", self.trace, Advice(self.seed))
     }
 }

@@ -1,16 +1,16 @@
-//! Scripts: what a test says that the attempts at a step end in.
+//! Scripts, which set the outcomes of the attempts at a step.
 //!
-//! A scripted attempt goes the way of every other one: through the step's guards, its retry, its timeout, its saga and
-//! its journal. Only its operation is not called. A step that asks somebody outside, an approval for one, has no
-//! operation: it is scripted with [`answer`], [`rejected`] and [`expired`], and without a script of its own it waits.
-//! A durable sleep has no operation and asks nobody, so there is nothing to script: it takes its time, which costs none.
+//! A scripted attempt passes through the step's guards, retry, timeout, saga and journal like any other; only the
+//! operation is not called. A step that waits for an external answer, such as an approval, has no operation. Script
+//! it with [`answer`], [`rejected`] or [`expired`]; without a script of its own it waits. A durable sleep has neither
+//! an operation nor an answer, so it cannot be scripted. In paused time a sleep costs no real time.
 //!
-//! | what is said | what each attempt ends in |
+//! | script | outcome of each attempt |
 //! | --- | --- |
-//! | `ok(7)` | always this |
-//! | `[err(Down), err(Down), ok(7)]` | these, in order; after that the step is as one without a script |
-//! | `by_attempt(\|attempt\| ..)` | what the function says of that attempt |
-//! | `Ok::<_, Down>(7)` | always this |
+//! | `ok(7)` | always this value |
+//! | `[err(Down), err(Down), ok(7)]` | these, in order; afterwards the step counts as unscripted |
+//! | `by_attempt(\|attempt\| ..)` | the return value of the function for that attempt |
+//! | `Ok::<_, Down>(7)` | always this result |
 //!
 //! ```
 //! use awaitly_core::{Error, Retry, RunError, clock::secs, step};
@@ -49,9 +49,9 @@ pub(crate) use playbook::Playbook;
 pub use playbook::{Leftovers, Unscripted};
 pub(crate) use player::{Interleaving, Player, pass};
 
-/// What all attempts at the steps of one name end in.
+/// The outcomes of all attempts at the steps with one name or key.
 ///
-/// Made from an [`Outcome`], from several of them, from a `Result`, or by [`by_attempt`].
+/// A script is created from an [`Outcome`], from several outcomes, from a `Result`, or with [`by_attempt`].
 pub struct Script(pub(crate) Kind);
 
 pub(crate) enum Kind {
@@ -60,8 +60,8 @@ pub(crate) enum Kind {
     ByAttempt(Box<dyn FnMut(u32) -> Outcome + Send>),
 }
 
-/// A script that asks `say` at each attempt, of which the first is number 1. A step that asks somebody outside has no
-/// attempts: `say` is asked for each answer, and the number is always 1.
+/// Creates a script that calls `say` for each attempt, with the number of the attempt from 1. A step that waits for
+/// an external answer has no attempts: `say` is called for each answer, always with 1.
 ///
 /// ```
 /// use awaitly_testing::{by_attempt, err, ok};

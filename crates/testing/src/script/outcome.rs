@@ -7,16 +7,17 @@ use awaitly_core::journal::{Key, Payload};
 use awaitly_core::{Limit, RunError};
 use serde::Serialize;
 
-/// What one attempt ends in: a value, an error, an end that the library brings about; or none of these.
+/// The outcome of one attempt: a value, an error, an end caused by the library, a panic, or none.
 pub struct Outcome {
     end: End,
     after: Duration,
 }
 
-/// What it is made by. `None`: it was there once, and is gone.
+/// The factory of a value or error. Returns `None` if the value could be used once and is gone.
 type Make = Box<dyn FnMut() -> Option<Prop> + Send>;
 
-/// The error that the library ends an attempt in, from what the step is called and the number of the attempt.
+/// The factory of the error with which the library ends an attempt, from the name of the step and the number of the
+/// attempt.
 type Stop = Box<dyn Fn(&Key, u32) -> RunError + Send>;
 
 enum End {
@@ -29,7 +30,7 @@ enum End {
     Answer(Reply),
 }
 
-/// What is done at one attempt.
+/// The action at one attempt.
 pub(crate) struct Play {
     pub(crate) act: Act,
     pub(crate) after: Duration,
@@ -39,43 +40,88 @@ pub(crate) enum Act {
     Give(Cue),
     Panic(Box<str>),
     Hang,
-    /// It is for a step that asks somebody outside.
+    /// The outcome is meant for a step that waits for an external answer.
     Answer,
 }
 
-/// The operation returns `value`.
+/// Makes the operation return `value`.
+///
+/// ```
+/// use awaitly_core::{RunError, step};
+/// use awaitly_testing::{Harness, ok, simulate};
+///
+/// # async fn charge() -> Result<u32, RunError> { unreachable!() }
+/// let report = simulate(async || {
+///     let harness = Harness::new().script("charge", ok(7_u32));
+///     harness.run(async |run| Ok::<_, RunError>(step!(run, "charge", charge()))).await
+/// });
+/// assert_eq!(report.result, Ok(7));
+/// ```
 #[must_use]
 pub fn ok<T: Clone + Send + 'static>(value: T) -> Outcome {
     Outcome::new(End::Value(Box::new(move || Some(Prop::new(value.clone()))), type_name::<T>()))
 }
 
-/// The operation fails with `error`.
+/// Makes the operation fail with `error`.
 #[must_use]
 pub fn err<E: Clone + Send + 'static>(error: E) -> Outcome {
     Outcome::new(End::Error(Box::new(move || Some(Prop::new(error.clone()))), type_name::<E>()))
 }
 
-/// One operation returns `value`, for a value that cannot be cloned. After that the step is as one without a script.
+/// Makes one operation return `value`, for a type that cannot be cloned. Afterwards the step counts as unscripted.
+///
+/// ```
+/// use awaitly_testing::ok_once;
+///
+/// struct Socket; // cannot be cloned
+/// let outcome = ok_once(Socket);
+/// # drop(outcome);
+/// ```
 #[must_use]
 pub fn ok_once<T: Send + 'static>(value: T) -> Outcome {
     let mut value = Some(value);
     Outcome::new(End::Value(Box::new(move || value.take().map(Prop::new)), type_name::<T>()))
 }
 
-/// One operation fails with `error`, for an error that cannot be cloned. After that the step is as one without a script.
+/// Makes one operation fail with `error`, for a type that cannot be cloned. Afterwards the step counts as unscripted.
 #[must_use]
 pub fn err_once<E: Send + 'static>(error: E) -> Outcome {
     let mut error = Some(error);
     Outcome::new(End::Error(Box::new(move || error.take().map(Prop::new)), type_name::<E>()))
 }
 
-/// The library ends the attempt in `error`.
+/// Makes the library end the attempt with `error`.
+///
+/// ```
+/// use awaitly_core::{RunError, step};
+/// use awaitly_testing::{Harness, simulate, stop};
+///
+/// # async fn charge() -> Result<u32, RunError> { unreachable!() }
+/// let report = simulate(async || {
+///     let harness = Harness::new().script("charge", stop(RunError::Expired { step: "offer".into() }));
+///     harness.run(async |run| Ok::<_, RunError>(step!(run, "charge", charge()))).await
+/// });
+/// assert!(matches!(report.result, Err(RunError::Expired { .. })));
+/// ```
 #[must_use]
 pub fn stop(error: RunError) -> Outcome {
     stopped_by(move |_, _| error.clone())
 }
 
-/// The attempt takes `after`, and then it has taken too long: [`RunError::Timeout`] of the attempt.
+/// Makes the attempt time out after `after`, with [`RunError::Timeout`] for the attempt.
+///
+/// ```
+/// use awaitly_core::{Limit, Retry, RunError, clock::secs, step};
+/// use awaitly_testing::{Harness, ok, simulate, timeout};
+///
+/// # async fn charge() -> Result<u32, RunError> { unreachable!() }
+/// let report = simulate(async || {
+///     let harness = Harness::new().script("charge", [timeout(secs(5)), ok(7_u32)]);
+///     harness.run(async |run| Ok::<_, RunError>(step!(run, "charge", retry = Retry::fixed(secs(1)).attempts(2), charge()))).await
+/// });
+/// assert_eq!(report.result, Ok(7));
+/// report.assert_calls("charge", 2);
+/// ```
 #[must_use]
 pub fn timeout(after: Duration) -> Outcome {
     let timeout = move |step: &Key, attempt| RunError::Timeout {
@@ -87,13 +133,37 @@ pub fn timeout(after: Duration) -> Outcome {
     stopped_by(timeout).after(after)
 }
 
-/// The attempt ends as where the run is cancelled: [`RunError::Cancelled`].
+/// Makes the attempt end as if the run were cancelled, with [`RunError::Cancelled`].
+///
+/// ```
+/// use awaitly_core::{RunError, step};
+/// use awaitly_testing::{Harness, cancelled, report::Ending, simulate};
+///
+/// # async fn charge() -> Result<u32, RunError> { unreachable!() }
+/// let report = simulate(async || {
+///     let harness = Harness::new().script("charge", cancelled());
+///     harness.run(async |run| Ok::<_, RunError>(step!(run, "charge", charge()))).await
+/// });
+/// assert_eq!(report.ending(), Ending::Cancelled);
+/// ```
 #[must_use]
 pub fn cancelled() -> Outcome {
     stopped_by(|step, _| RunError::Cancelled { step: Some(step.clone()) })
 }
 
-/// The attempt ends as where a guard called `by` refuses it: [`RunError::Refused`].
+/// Makes the attempt end as if a guard named `by` refused it, with [`RunError::Refused`].
+///
+/// ```
+/// use awaitly_core::{RunError, step};
+/// use awaitly_testing::{Harness, refused, simulate};
+///
+/// # async fn charge() -> Result<u32, RunError> { unreachable!() }
+/// let report = simulate(async || {
+///     let harness = Harness::new().script("charge", refused("bank", "the breaker is open"));
+///     harness.run(async |run| Ok::<_, RunError>(step!(run, "charge", charge()))).await
+/// });
+/// assert!(matches!(report.result, Err(RunError::Refused { .. })));
+/// ```
 #[must_use]
 pub fn refused(by: &str, reason: &str) -> Outcome {
     let (by, reason) = (Box::<str>::from(by), Box::<str>::from(reason));
@@ -103,27 +173,49 @@ pub fn refused(by: &str, reason: &str) -> Outcome {
     })
 }
 
-/// Somebody outside answers `value` to a step that asks, such as an approval.
+/// Answers a step that waits for an external answer, such as an approval, with `value`.
+///
+/// ```
+/// use awaitly_core::{RunError, step};
+/// use awaitly_testing::{Harness, answer, simulate};
+///
+/// let report = simulate(async || {
+///     let harness = Harness::new().script("manager", answer(&4200));
+///     harness.run(async |run| Ok::<u64, RunError>(step!(run.wait_for("manager")))).await
+/// });
+/// assert_eq!(report.result, Ok(4200));
+/// ```
 ///
 /// # Panics
-/// Where the value has no JSON form.
+/// Panics if the value cannot be encoded as JSON.
 #[must_use]
 #[track_caller]
 pub fn answer<T: Serialize + ?Sized>(value: &T) -> Outcome {
     Outcome::new(End::Answer(Reply::Value(encoded(value))))
 }
 
-/// Somebody outside says no to a step that asks.
+/// Rejects the request of a step that waits for an external answer, with a reason.
 ///
 /// # Panics
-/// Where the reason has no JSON form.
+/// Panics if the reason cannot be encoded as JSON.
 #[must_use]
 #[track_caller]
 pub fn rejected<R: Serialize + ?Sized>(reason: &R) -> Outcome {
     Outcome::new(End::Answer(Reply::Rejected(encoded(reason))))
 }
 
-/// Nobody answers in time to a step that asks.
+/// Lets the question of a step expire without an answer.
+///
+/// ```
+/// use awaitly_core::{RunError, step};
+/// use awaitly_testing::{Harness, expired, simulate};
+///
+/// let report = simulate(async || {
+///     let harness = Harness::new().script("manager", expired());
+///     harness.run(async |run| Ok::<u64, RunError>(step!(run.wait_for("manager")))).await
+/// });
+/// assert!(matches!(report.result, Err(RunError::Expired { .. })));
+/// ```
 #[must_use]
 pub const fn expired() -> Outcome {
     Outcome::new(End::Answer(Reply::Expired))
@@ -131,22 +223,46 @@ pub const fn expired() -> Outcome {
 
 #[track_caller]
 fn encoded<T: Serialize + ?Sized>(value: &T) -> Payload {
-    Payload::encode(value).unwrap_or_else(|error| panic!("the answer has no JSON form: {error}"))
+    Payload::encode(value).unwrap_or_else(|error| panic!("the answer cannot be encoded as JSON: {error}"))
 }
 
-/// The operation panics.
+/// Makes the operation panic with `message`.
+///
+/// ```
+/// use awaitly_core::{RunError, step};
+/// use awaitly_testing::{Harness, panic, simulate};
+///
+/// # async fn charge() -> Result<u32, RunError> { unreachable!() }
+/// let report = simulate(async || {
+///     let harness = Harness::new().script("charge", panic("no network"));
+///     harness.run(async |run| Ok::<_, RunError>(step!(run, "charge", charge()))).await
+/// });
+/// assert!(matches!(report.result, Err(RunError::Panicked { .. })));
+/// ```
 #[must_use]
 pub fn panic(message: impl Into<Box<str>>) -> Outcome {
     Outcome::new(End::Panic(message.into()))
 }
 
-/// The operation is called after all.
+/// Calls the step's operation.
 #[must_use]
 pub fn real() -> Outcome {
     Outcome::new(End::Operation)
 }
 
-/// The operation never ends: only a limit of time or a cancellation ends the attempt.
+/// Makes the operation hang, so that only a time limit or a cancellation ends the attempt.
+///
+/// ```
+/// use awaitly_core::{RunError, clock::secs, step};
+/// use awaitly_testing::{Harness, hang, simulate};
+///
+/// # async fn charge() -> Result<u32, RunError> { unreachable!() }
+/// let report = simulate(async || {
+///     let harness = Harness::new().script("charge", hang());
+///     harness.run(async |run| Ok::<_, RunError>(step!(run, "charge", timeout = secs(5), charge()))).await
+/// });
+/// assert!(matches!(report.result, Err(RunError::Timeout { .. })));
+/// ```
 #[must_use]
 pub fn hang() -> Outcome {
     Outcome::new(End::Never)
@@ -161,27 +277,39 @@ impl Outcome {
         Self { end, after: Duration::ZERO }
     }
 
-    /// The same, when `delay` has passed: the step's limits of time bind as ever.
+    /// Delays the outcome by `delay` of tokio's time. The step's time limits apply.
+    ///
+    /// ```
+    /// use awaitly_core::{RunError, clock::secs, step};
+    /// use awaitly_testing::{Harness, ok, simulate};
+    ///
+    /// # async fn charge() -> Result<u32, RunError> { unreachable!() }
+    /// let report = simulate(async || {
+    ///     let harness = Harness::new().script("charge", ok(7_u32).after(secs(2)));
+    ///     harness.run(async |run| Ok::<_, RunError>(step!(run, "charge", charge()))).await
+    /// });
+    /// assert_eq!(report.trace(), "2s  charge  succeeded, took 2s\n2s  the run completed\n");
+    /// ```
     ///
     /// # Default
-    /// At once, but for [`timeout`], which takes its time.
+    /// No delay, except for [`timeout`], which takes its time limit.
     ///
     /// # Panics
-    /// Where the outcome is an answer of somebody outside: those come at once. For one that comes later, leave the step
-    /// without a script: the run waits, and the test answers it when that time has passed.
+    /// Panics if the outcome is an external answer, because answers arrive immediately. To test a later answer, leave
+    /// the step unscripted, so that the run waits, and answer it after the time has passed.
     #[must_use]
     #[track_caller]
     pub const fn after(mut self, delay: Duration) -> Self {
         assert!(
             !matches!(self.end, End::Answer(_)),
-            "answers of a script come at once: leave out `after`; or leave the step without a script, so that the run \
-             waits, and answer it when that time has passed"
+            "a scripted answer arrives immediately: remove `after`; or leave the step unscripted, so that the run waits, \
+             and answer it later"
         );
         self.after = delay;
         self
     }
 
-    /// What is done at that attempt at `step`. `None`: the outcome was there once, and is gone.
+    /// Returns the action at this attempt, or `None` if the outcome could be used once and is gone.
     pub(crate) fn play(&mut self, step: &Key, attempt: u32) -> Option<Play> {
         let act = match &mut self.end {
             End::Value(make, _) => Act::Give(Cue::Value(make()?)),
@@ -197,7 +325,7 @@ impl Outcome {
 }
 
 impl Outcome {
-    /// What somebody outside answers. `None`: the outcome is for a step with an operation.
+    /// Returns the external answer. `None` if the outcome is meant for a step with an operation.
     pub(crate) fn reply(&self) -> Option<Reply> {
         match &self.end {
             End::Answer(reply) => Some(reply.clone()),
@@ -207,12 +335,12 @@ impl Outcome {
 }
 
 impl Play {
-    /// Nobody said what comes of the attempt.
+    /// Creates the action for an attempt without a script under [`Unscripted::Fail`](super::Unscripted::Fail).
     pub(crate) const fn unscripted() -> Self {
         Self { act: Act::Give(Cue::Unscripted), after: Duration::ZERO }
     }
 
-    /// The operation is called.
+    /// Creates the action that calls the operation.
     pub(crate) const fn operation() -> Self {
         Self { act: Act::Give(Cue::Operation), after: Duration::ZERO }
     }

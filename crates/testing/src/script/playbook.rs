@@ -8,29 +8,30 @@ use super::outcome::Play;
 use super::{Kind, Outcome, Problem, Script};
 use crate::report::Invocation;
 
-/// What becomes of an attempt of which no script says what it ends in.
+/// The handling of an attempt without a script.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum Unscripted {
-    /// Its operation is called.
+    /// The operation is called.
     #[default]
     Run,
-    /// The step ends in [`RunError::Refused`](awaitly_core::RunError::Refused), and the run is stopped.
+    /// The step ends with [`RunError::Refused`](awaitly_core::RunError::Refused), and the run is stopped.
     Fail,
 }
 
-/// What becomes of a run that did not ask for all that was scripted.
+/// The handling of a run that leaves scripts unused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum Leftovers {
-    /// The harness says so as a failure, unless the run waits or was interrupted, and so may ask later.
+    /// The harness fails the test. If the run waits or was interrupted, it may use the scripts later, so the test
+    /// does not fail.
     #[default]
     Refuse,
-    /// Nothing.
+    /// The harness ignores unused scripts.
     Allow,
 }
 
-/// All scripts of a harness, and how far they are used up.
+/// The scripts of a harness and their use so far.
 #[derive(Debug, Default)]
 pub(crate) struct Playbook {
     pub(crate) unscripted: Unscripted,
@@ -39,7 +40,7 @@ pub(crate) struct Playbook {
     next: usize,
     /// The names of the steps that were looked up, in order.
     asked: Vec<Key>,
-    /// The names and keys of all steps that were looked up in any run, or declared.
+    /// The names and keys of all steps that a run looked up or the test declared.
     known: BTreeSet<Key>,
 }
 
@@ -50,11 +51,11 @@ struct Part {
     asked: Asked,
 }
 
-/// Which steps asked for a script.
+/// The kind of steps that asked for a script.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Asked {
     None,
-    /// Those whose outcomes are in the journal already, and no other one.
+    /// Only steps whose outcomes are already recorded.
     Recorded,
     Executed,
 }
@@ -68,7 +69,7 @@ impl Playbook {
         self.in_order.extend(outcomes);
     }
 
-    /// Begins all scripts anew. What was there once is gone all the same.
+    /// Rewinds all scripts. Outcomes that can be used once stay used.
     pub(crate) fn rewind(&mut self) {
         for part in self.named.values_mut() {
             (part.taken, part.asked) = (0, Asked::None);
@@ -77,17 +78,17 @@ impl Playbook {
         self.asked.clear();
     }
 
-    /// There are steps of these names.
+    /// Adds step names to the known ones.
     pub(crate) fn declare(&mut self, names: impl IntoIterator<Item = Key>) {
         self.known.extend(names);
     }
 
-    /// The steps that assertions may speak of: those that were met in any run, scripted, or declared.
+    /// Returns the steps that assertions accept: those that any run looked up, and the scripted and declared ones.
     pub(crate) fn known(&self) -> impl Iterator<Item = Key> {
         self.known.iter().chain(self.named.keys()).cloned()
     }
 
-    /// A step is about to be looked up.
+    /// Notes that a step is looked up.
     pub(crate) fn looked_up(&mut self, step: &StepId) {
         self.known.extend([step.name.clone(), step.key.clone()]);
         if !self.asked.contains(&step.name) {
@@ -100,14 +101,14 @@ impl Playbook {
         }
     }
 
-    /// A step is about to be executed.
+    /// Notes that a step is executed.
     pub(crate) fn started(&mut self, step: &StepId) {
         if let Some(part) = self.part(step) {
             part.asked = Asked::Executed;
         }
     }
 
-    /// What is done at that attempt at `step`, which is called `label` in errors.
+    /// Returns the action at this attempt at `step`, which errors name `label`.
     pub(crate) fn play(&mut self, step: &StepId, label: &Key, attempt: u32) -> Play {
         let own = self.part(step).and_then(|part| part.play(label, attempt));
         own.or_else(|| self.play_next(label, attempt)).unwrap_or_else(|| match self.unscripted {
@@ -116,10 +117,10 @@ impl Playbook {
         })
     }
 
-    /// What somebody outside answers to `step`. `None`: nothing is scripted for it.
+    /// Returns the scripted answer for `step`, or `None` if it has no script.
     ///
     /// # Errors
-    /// What is scripted is no answer.
+    /// Returns [`Problem::NotAnswered`] if the script is not an answer.
     pub(crate) fn answer(&mut self, step: &StepId) -> Result<Option<Reply>, Problem> {
         let Some(part) = self.part(step) else { return Ok(None) };
         part.asked = Asked::Executed;
@@ -136,7 +137,7 @@ impl Playbook {
         outcome.play(label, attempt)
     }
 
-    /// The script of the step's key, or else that of its name.
+    /// Returns the script for the step's key, or else the script for its name.
     fn part(&mut self, step: &StepId) -> Option<&mut Part> {
         let key = if self.named.contains_key(&step.key) { &step.key } else { &step.name };
         self.named.get_mut(key)
@@ -146,8 +147,8 @@ impl Playbook {
         [&step.key, &step.name].into_iter().find_map(|key| self.named.get_key_value(key))
     }
 
-    /// The scripts that are for durable sleeps, and for nothing else. Those are told like any other step, but no attempt
-    /// at them begins.
+    /// Returns a problem for each script that only durable sleeps match. A sleep emits events like other steps, but
+    /// has no attempts.
     pub(crate) fn for_sleeps<'s>(&self, steps: impl IntoIterator<Item = &'s Invocation>) -> Vec<Problem> {
         let named = steps.into_iter().filter(|step| step.is_sleep()).filter_map(|step| self.named_for(step));
         let idle = named.filter(|(_, part)| part.asked != Asked::Executed);
@@ -155,7 +156,7 @@ impl Playbook {
         scripts.into_iter().map(|script| Problem::NothingToPlay { script }).collect()
     }
 
-    /// What nobody asked for.
+    /// Returns a problem for each script that was not used up.
     pub(crate) fn leftovers(&self) -> Vec<Problem> {
         let named = self.named.iter().filter_map(|(name, part)| part.leftover(name, &self.asked));
         let (taken, of) = (self.next, self.in_order.len());
@@ -165,7 +166,7 @@ impl Playbook {
 }
 
 impl Part {
-    /// The next answer. `None`: there is none left; `Some(None)`: it is none.
+    /// Returns the next answer. `None` if no outcome is left, `Some(None)` if the next outcome is not an answer.
     fn reply(&mut self) -> Option<Option<Reply>> {
         match &mut self.script.0 {
             Kind::Always(outcome) => Some(outcome.reply()),
@@ -228,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn the_script_of_a_key_goes_before_that_of_the_name() {
+    fn script_of_key_precedes_script_of_name() {
         let mut playbook = Playbook::default();
         playbook.script("ship".into(), ok(1).into());
         playbook.script("ship:tea".into(), err(2).into());
@@ -238,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn outcomes_in_order_are_for_those_without_a_script_that_is_left() {
+    fn in_order_outcomes_serve_steps_without_scripts_left() {
         let mut playbook = Playbook { unscripted: Unscripted::Fail, ..Playbook::default() };
         playbook.script("a".into(), [ok(1)].into());
         playbook.in_order([err(2), err(3)]);
@@ -248,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_there_once_is_there_once() {
+    fn once_outcome_is_used_once() {
         let mut playbook = Playbook::default();
         playbook.script("a".into(), ok_once(1).into());
         let a = id("a", "a");
@@ -256,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sequence_for_steps_that_are_all_recorded_is_not_left_over() {
+    fn sequence_for_recorded_steps_is_not_left_over() {
         let mut playbook = Playbook::default();
         playbook.script("a".into(), [ok(1)].into());
         playbook.script("b".into(), [ok(1)].into());

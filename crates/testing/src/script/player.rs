@@ -11,22 +11,22 @@ use super::{Playbook, Problem};
 use crate::report::Log;
 use crate::seed;
 
-/// What decides which of several branches goes first.
+/// The rule that decides which of several branches continues first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Interleaving {
-    /// The order in which they are polled.
+    /// The order in which branches are polled.
     AsPolled,
     /// The seed.
     BySeed,
 }
 
-/// Plays one run as the playbook says.
+/// A stage that plays one run according to the playbook.
 pub(crate) struct Player {
     pub(crate) playbook: Arc<Mutex<Playbook>>,
     pub(crate) log: Arc<Log>,
     pub(crate) interleaving: Interleaving,
     pub(crate) seed: u64,
-    /// Whether no step of the run is recorded.
+    /// Whether the run is volatile, so that no step is recorded.
     pub(crate) is_volatile: bool,
 }
 
@@ -35,7 +35,7 @@ impl Player {
         self.playbook.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What the step is called in errors: the key of a recorded step, the name of any other.
+    /// Returns the label of the step in errors: the key of a recorded step, or the name of another step.
     fn label<'s>(&self, step: &'s StepId) -> &'s Key {
         if self.is_volatile || step.key.starts_with('~') { &step.name } else { &step.key }
     }
@@ -56,7 +56,7 @@ impl Stage for Player {
     }
 
     fn attempt(&self, step: &StepId, attempt: u32) -> Option<Scene> {
-        // What a saga records of itself has no operation of yours.
+        // A saga's own records have no operation of the caller.
         if self.log.keeps_book(&step.key) {
             return None;
         }
@@ -80,7 +80,7 @@ impl Stage for Player {
     }
 
     fn misfits(&self, step: &StepId, misfit: &Misfit) {
-        // That an answer is none for this step is said already.
+        // If the script is not an answer, the problem is already reported.
         if *misfit != Misfit::Unscripted || !self.log.has_problem_at(self.label(step)) {
             self.log.does_not_fit(Problem::misfit(self.label(step).clone(), misfit));
         }
@@ -99,7 +99,7 @@ async fn perform(turns: u32, play: Play) -> Cue {
     }
 }
 
-/// Lets the others go first, so many times.
+/// Yields to other tasks this many times.
 pub(crate) async fn pass(mut turns: u32) {
     poll_fn(|cx| match turns.checked_sub(1) {
         None => Poll::Ready(()),

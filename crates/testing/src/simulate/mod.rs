@@ -1,4 +1,4 @@
-//! Time that jumps and a seed for what is left to chance, for a plain `#[test]`.
+//! Virtual time and a seed for all randomness, in a plain `#[test]`.
 
 mod sim;
 
@@ -12,13 +12,12 @@ pub use sim::Sim;
 use crate::seed;
 use crate::watched::{LONGEST, Watched};
 
-/// What `test` gives, on a tokio runtime of its own whose time is paused: when everything waits, the clock moves to the
-/// next moment for which something waits, in no time.
+/// Runs `test` on its own tokio runtime with paused time, and returns its value. If every task waits, the clock jumps
+/// to the next timer.
 ///
 /// # Panics
-/// Where `test` does, after the seed is printed. Where nothing can happen any more, because everything waits and nothing
-/// waits for a moment; it is taken for that when four hundred days have passed in which nothing
-/// [came further](Simulation::longest).
+/// Panics if `test` panics, after printing the seed. Panics if `test` is stuck: 400 days of virtual time passed and
+/// the test made no [progress](Simulation::longest).
 ///
 /// # Examples
 /// ```
@@ -36,11 +35,11 @@ pub fn simulate<T>(test: impl AsyncFnOnce() -> T) -> T {
     telling_the_seed(seed, || in_paused_time(seed, LONGEST, test()))
 }
 
-/// The same test in paused time, once for each of some seeds.
+/// A test in paused time that runs once for each of several seeds.
 ///
-/// Each time it has a runtime of its own, and a [`Sim`] of which to have all that depends on the seed. Code that draws
-/// from `fastrand`'s generator of this thread is given that seed too. What tokio's `select!` draws cannot be fixed: let
-/// it be `biased`.
+/// Each execution gets its own runtime and a [`Sim`], which provides everything that depends on the seed.
+/// `fastrand`'s thread-local generator is seeded too. The random branch order of tokio's `select!` cannot be
+/// controlled: write `biased;` in it.
 ///
 /// # Examples
 /// ```
@@ -69,45 +68,54 @@ pub struct Simulation {
 }
 
 impl Simulation {
-    /// A simulation with one seed: that in `AWAITLY_SEED`, or else 0.
+    /// Creates a simulation with one seed: `AWAITLY_SEED` if set, otherwise 0.
     ///
     /// # Panics
-    /// Where `AWAITLY_SEED` is no number.
+    /// Panics if `AWAITLY_SEED` is not a number.
     #[track_caller]
     pub fn new() -> Self {
         Self { seeds: vec![seed::given().unwrap_or_default()], longest: LONGEST }
     }
 
-    /// With this seed, whatever the environment says.
+    /// Sets one seed, which overrides the environment.
     pub fn seed(mut self, seed: u64) -> Self {
         self.seeds = vec![seed];
         self
     }
 
-    /// With each of these seeds, or only with that in `AWAITLY_SEED`, where it is set: to repeat one that failed.
+    /// Sets several seeds. If `AWAITLY_SEED` is set, only that seed runs, so that a failure can be repeated.
+    ///
+    /// ```
+    /// use awaitly_testing::Simulation;
+    ///
+    /// let seeds = Simulation::new().seeds(0..3).run(async |sim| sim.seed());
+    /// # if std::env::var_os("AWAITLY_SEED").is_none() {
+    /// assert_eq!(seeds, [0, 1, 2]);
+    /// # }
+    /// ```
     pub fn seeds(mut self, seeds: impl IntoIterator<Item = u64>) -> Self {
         self.seeds = seed::given().map_or_else(|| seeds.into_iter().collect(), |seed| vec![seed]);
         self
     }
 
-    /// How much time may pass before the test is taken for one in which nothing can happen any more: since it began, a run
-    /// of a [`Harness`](crate::Harness) in it ended, or [`PausedClock::advance`](crate::PausedClock::advance) did.
+    /// Sets the virtual time after which the test counts as stuck. The time counts from the start of the test, and
+    /// anew from the end of each [`Harness`](crate::Harness) run and of each
+    /// [`PausedClock::advance`](crate::PausedClock::advance) in it.
     ///
-    /// Give a longer one where something sleeps for years, and a shorter one where something ticks on for ever beside it:
-    /// each tick costs as much as it would in real time, and a lease of thirty seconds that is renewed ticks three million
-    /// times in a year.
+    /// Set a longer limit if something sleeps for years. Set a shorter one if a timer ticks forever in the
+    /// background: each tick costs CPU time, and a lease of thirty seconds is renewed three million times a year.
     ///
     /// # Default
-    /// Four hundred days.
+    /// 400 days.
     pub const fn longest(mut self, time: Duration) -> Self {
         self.longest = time;
         self
     }
 
-    /// Runs `test` for each seed, and gives what it returned, in the order of the seeds.
+    /// Runs `test` for each seed, and returns its values in the order of the seeds.
     ///
     /// # Panics
-    /// Where `test` does, after the seed is printed. Where nothing can happen any more.
+    /// Panics if `test` panics or is stuck, after printing the seed.
     pub fn run<T>(self, test: impl AsyncFn(Sim) -> T) -> Vec<T> {
         let once = |seed| {
             telling_the_seed(seed, || {
@@ -125,7 +133,7 @@ impl Default for Simulation {
     }
 }
 
-/// Where `test` panics, the seed is printed.
+/// Runs `test`, and prints the seed if it panics.
 fn telling_the_seed<T>(seed: u64, test: impl FnOnce() -> T) -> T {
     catch_unwind(AssertUnwindSafe(test)).unwrap_or_else(|panic: Box<dyn Any + Send>| {
         seed::tell(seed);
@@ -133,13 +141,15 @@ fn telling_the_seed<T>(seed: u64, test: impl FnOnce() -> T) -> T {
     })
 }
 
+/// Runs `test` on a new runtime with paused time.
+///
 /// # Panics
-/// Where `longest` has passed, by a clock that jumps.
+/// Panics if `test` does not end or make progress within `longest` of virtual time.
 fn in_paused_time<Fut: Future>(seed: u64, longest: Duration, test: Fut) -> Fut::Output {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
-    #[expect(clippy::expect_used, reason = "it needs no file descriptors, and so cannot fail")]
-    let runtime = runtime.expect("a runtime without I/O can be made");
+    #[expect(clippy::expect_used, reason = "a runtime without I/O needs no file descriptors and cannot fail")]
+    let runtime = runtime.expect("failed to build a runtime without I/O");
     fastrand::seed(seed);
-    // The timer needs the runtime that it is of.
+    // The timer in `Watched` must be created inside the runtime.
     runtime.block_on(async { Watched::new(test, longest).await })
 }

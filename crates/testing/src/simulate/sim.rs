@@ -10,9 +10,9 @@ use crate::harness::Harness;
 use crate::script::pass;
 use crate::seed;
 
-/// One execution of a [`Simulation`](super::Simulation): its seed, and what goes by it.
+/// One execution of a [`Simulation`](super::Simulation): its seed, clock, store and random sources.
 ///
-/// Cheap to clone; clones draw from the same source.
+/// Cloning is cheap; clones draw from one shared sequence.
 #[derive(Debug, Clone)]
 pub struct Sim {
     seed: u64,
@@ -28,36 +28,55 @@ impl Sim {
         Self { seed, longest, clock, store: clock.store(), drawn: Arc::default() }
     }
 
-    /// The seed.
+    /// Returns the seed.
     #[must_use]
     pub const fn seed(&self) -> u64 {
         self.seed
     }
 
-    /// The clock, by which the simulation began at midnight, 1 January 2000, UTC.
+    /// Returns the clock, which showed midnight, 1 January 2000, UTC, when the simulation began.
     #[must_use]
     pub const fn clock(&self) -> PausedClock {
         self.clock
     }
 
-    /// The store in memory of this execution, which tells the same time.
+    /// Returns this execution's store in memory, whose time agrees with [`clock`](Self::clock).
     #[must_use]
     pub const fn store(&self) -> &MemoryStore {
         &self.store
     }
 
-    /// A source of randomness: another one at each call, and the same ones in the same order for the same seed.
+    /// Returns a new source of randomness. Each call returns a different source; a seed always produces one and the
+    /// same sequence of sources.
+    ///
+    /// ```
+    /// use awaitly_testing::Simulation;
+    ///
+    /// let rolls = || Simulation::new().seed(7).run(async |sim| (sim.rng().u32(1..7), sim.rng().u32(1..7)));
+    /// assert_eq!(rolls(), rolls());
+    /// ```
     #[must_use]
     pub fn rng(&self) -> fastrand::Rng {
         seed::dice(self.seed, "sim", self.drawn.fetch_add(1, Ordering::Relaxed))
     }
 
-    /// A harness with the seed, the clock and the store of this execution, whose branches interleave by the seed.
+    /// Creates a harness with this execution's seed, clock and store. Its branches interleave according to the seed.
+    ///
+    /// ```
+    /// use awaitly_core::RunError;
+    /// use awaitly_testing::Simulation;
+    ///
+    /// Simulation::new().seeds(0..3).run(async |sim| {
+    ///     let report = sim.harness().run(async |_| Ok::<_, RunError>(7)).await;
+    ///     assert_eq!(report.seed(), sim.seed());
+    /// });
+    /// ```
     pub fn harness(&self) -> Harness {
         self.harness_of(Workflow::new("test"))
     }
 
-    /// The same for the runs of `workflow`: see [`Harness::of`].
+    /// Creates a harness for the runs of `workflow`, with this execution's seed, clock and store: see
+    /// [`Harness::of`].
     ///
     /// ```
     /// use awaitly_core::clock::{Clock, days};
@@ -79,8 +98,8 @@ impl Sim {
             .interleaved()
     }
 
-    /// Lets the others go first, as often as the seed says: put it where branches may overtake each other, and they do
-    /// so in another way for another seed.
+    /// Yields to other tasks a number of times drawn from the seed. Call it at points where branches may overtake
+    /// each other, and each seed produces its own order.
     pub async fn shuffle(&self) {
         let turns = self.rng().u32(0..8);
         pass(turns).await;

@@ -1,4 +1,4 @@
-//! A store that misbehaves as it is told.
+//! The faulty store: faults on command and at random.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -39,7 +39,7 @@ async fn open(store: &impl Store, run: &str) -> Opened {
 async fn begin(store: &impl Store, run: &str) -> Lease {
     match open(store, run).await {
         Opened::Held { lease, .. } => lease,
-        other => panic!("expected to get the lease, the store answered {other:?}"),
+        other => panic!("expected the lease, but the store answered {other:?}"),
     }
 }
 
@@ -67,7 +67,7 @@ fn wait() -> Wait {
     Wait { key: "approve".into(), token: "secret".into(), request: payload(), expires_in: None }
 }
 
-/// Makes every call with a lease, and says what each ended in.
+/// Makes every call with a lease and returns their errors.
 async fn call_all_with(store: &Faulty, lease: &Lease) -> Vec<Option<StoreError>> {
     let settling = Settling::Withdraw;
     vec![
@@ -82,7 +82,7 @@ async fn call_all_with(store: &Faulty, lease: &Lease) -> Vec<Option<StoreError>>
     ]
 }
 
-/// Makes every other call that changes something.
+/// Makes every other call that changes data and returns their errors.
 async fn call_all_without(store: &Faulty, from: StoredRun) -> Vec<Option<StoreError>> {
     let answer = Answer::new(id("r"), "approve", Outcome::Value(payload()));
     vec![
@@ -94,7 +94,7 @@ async fn call_all_without(store: &Faulty, from: StoredRun) -> Vec<Option<StoreEr
     ]
 }
 
-/// A run with a record and an entry that waits, beside one that has ended.
+/// Creates a run with a record and a waiting entry, and another run that has ended.
 async fn prepared() -> (Faulty, Lease) {
     let store = faulty();
     let ended = begin(&store, "ended").await;
@@ -106,7 +106,7 @@ async fn prepared() -> (Faulty, Lease) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_refusal_leaves_the_store_as_it_was() {
+async fn refusal_leaves_the_store_unchanged() {
     let (store, lease) = prepared().await;
     let before = stored(&store, "r").await;
     for fault in [Fault::Refuse, Fault::Full, Fault::ReadOnly] {
@@ -130,7 +130,7 @@ async fn a_refusal_leaves_the_store_as_it_was() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn reading_can_be_refused_but_needs_no_space() {
+async fn reads_can_be_refused_but_ignore_full_store() {
     let store = faulty();
     store.always(Calls::ALL, Fault::Full);
     assert!(store.load(&id("r")).await.unwrap().is_none());
@@ -143,7 +143,7 @@ async fn reading_can_be_refused_but_needs_no_space() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_call_whose_answer_is_lost_is_carried_out() {
+async fn call_with_a_lost_answer_is_carried_out() {
     let (store, lease) = prepared().await;
     let from = stored(&store, "r").await;
     store.always(Calls::ALL, Fault::LoseAnswer);
@@ -162,7 +162,7 @@ async fn a_call_whose_answer_is_lost_is_carried_out() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_delayed_call_is_carried_out_at_the_end_and_a_delayed_answer_comes_after_it() {
+async fn delay_comes_before_the_call_or_before_the_answer() {
     let store = faulty();
     let lease = begin(&store, "r").await;
     for (key, fault, halfway) in
@@ -181,7 +181,7 @@ async fn a_delayed_call_is_carried_out_at_the_end_and_a_delayed_answer_comes_aft
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_fault_befalls_only_the_calls_that_it_is_meant_for() {
+async fn fault_applies_only_to_selected_calls() {
     let store = faulty();
     let (first, second) = (begin(&store, "first").await, begin(&store, "second").await);
     store.always((Call::Append | Call::Finish).run(id("first")).key("charge"), Fault::Refuse);
@@ -199,7 +199,7 @@ async fn a_fault_befalls_only_the_calls_that_it_is_meant_for() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_fault_befalls_the_calls_with_the_numbers_that_were_said() {
+async fn fault_applies_to_calls_with_the_given_numbers() {
     let store = faulty();
     let lease = begin(&store, "r").await;
     store.nth(Call::Append, 2, Fault::Refuse).times(Call::Renew, 2, Fault::Refuse);
@@ -214,7 +214,7 @@ async fn a_fault_befalls_the_calls_with_the_numbers_that_were_said() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_was_said_last_is_asked_first_and_healing_forgets_all() {
+async fn newest_rule_wins_and_healing_ends_all_rules() {
     let store = faulty();
     let lease = begin(&store, "r").await;
     store.always(Call::Append, Fault::Refuse).once(Call::Append, Fault::Full);
@@ -226,7 +226,7 @@ async fn what_was_said_last_is_asked_first_and_healing_forgets_all() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn calls_of_either_side_keep_their_own_conditions() {
+async fn union_of_calls_keeps_separate_conditions() {
     let store = faulty();
     let lease = begin(&store, "r").await;
     let some = Call::Append.key("a") | Call::Append.key("b") | Call::Renew.run(id("r"));
@@ -241,7 +241,7 @@ async fn calls_of_either_side_keep_their_own_conditions() {
 }
 
 #[test]
-fn what_is_asked_of_calls_narrows_them() {
+fn conditions_narrow_a_selection_of_calls() {
     let records = Call::Append.key("a") | Call::Finish;
     assert_eq!(records.run(id("r")).to_string(), "append of `a` in run `r`, finish in run `r`");
     assert_eq!(Call::Append | Call::Finish, Call::Finish | Call::Append);
@@ -249,13 +249,13 @@ fn what_is_asked_of_calls_narrows_them() {
 }
 
 #[test]
-#[should_panic(expected = "`Refuse` befalls none of these calls")]
-fn calls_about_two_keys_at_once_are_none() {
+#[should_panic(expected = "`Refuse` applies to none of these calls")]
+fn selection_with_two_keys_is_empty() {
     faulty().once(Call::Append.key("a").key("b"), Fault::Refuse);
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_befell_nothing_is_told() {
+async fn assert_used_lists_unused_faults() {
     let store = faulty();
     let lease = begin(&store, "r").await;
     store.once(Call::Append.key("chrage"), Fault::Full).nth(Call::Append, 3, Fault::Refuse);
@@ -267,13 +267,13 @@ async fn what_befell_nothing_is_told() {
     let panic = catch_unwind(AssertUnwindSafe(|| store.assert_used())).unwrap_err();
     insta::assert_snapshot!(panic.downcast_ref::<String>().unwrap(), @r#"
     faults that befell no call, so this test does not test them; correct the keys, or leave them out:
-    - `Full`, once, for append of `chrage`: there was no such call that it could befall
-    - `Refuse`, at number 3, for append: there was one such call only
+    - `Full`, once, for append of `chrage`: no such call was made
+    - `Refuse`, at number 3, for append: only one such call was made
     "#);
 }
 
 #[tokio::test(start_paused = true)]
-async fn faults_that_befell_something_are_used() {
+async fn applied_faults_count_as_used() {
     let store = faulty();
     let lease = begin(&store, "r").await;
     store.assert_used();
@@ -283,19 +283,19 @@ async fn faults_that_befell_something_are_used() {
 }
 
 #[test]
-#[should_panic(expected = "`StaleLease` befalls none of these calls")]
-fn a_fault_that_befalls_none_of_the_calls_is_a_mistake_of_the_test() {
+#[should_panic(expected = "`StaleLease` applies to none of these calls")]
+fn fault_that_applies_to_no_selected_call_panics() {
     faulty().once(Calls::READS | Call::Open, Fault::StaleLease);
 }
 
 #[test]
-#[should_panic(expected = "a chance is between 0 (never) and 1 (always), this one is 10")]
-fn a_chance_that_is_none_is_a_mistake_of_the_test() {
+#[should_panic(expected = "a chance must be between 0 (never) and 1 (always), not 10")]
+fn chance_above_one_panics() {
     faulty().chance(Call::Append, 10.0, Fault::Refuse);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stale_lease_writes_nothing_any_more_and_the_run_is_free() {
+async fn stale_lease_rejects_writes_and_frees_the_run() {
     let store = faulty();
     let lease = begin(&store, "r").await;
     store.once(Call::Append, Fault::StaleLease);
@@ -309,7 +309,7 @@ async fn a_stale_lease_writes_nothing_any_more_and_the_run_is_free() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_release_that_does_not_get_through_leaves_the_lease_to_expire() {
+async fn lost_release_leaves_the_lease_until_it_expires() {
     let store = faulty();
     let lease = begin(&store, "r").await;
     store.once(Call::Release, Fault::Refuse);
@@ -320,7 +320,7 @@ async fn a_release_that_does_not_get_through_leaves_the_lease_to_expire() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_store_that_ignores_fencing_lets_an_owner_write_that_was_replaced() {
+async fn ignored_fencing_lets_a_replaced_owner_write() {
     let store = faulty();
     store.always(Calls::ALL, Fault::IgnoreFencing);
     let old = begin(&store, "r").await;
@@ -339,7 +339,7 @@ async fn a_store_that_ignores_fencing_lets_an_owner_write_that_was_replaced() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_store_that_drops_a_record_acknowledges_it() {
+async fn dropped_record_is_acknowledged() {
     let (store, lease) = prepared().await;
     store.always(Calls::ALL, Fault::DropRecord);
     assert_eq!(append(&store, &lease, "charge").await, Ok(()));
@@ -350,7 +350,7 @@ async fn a_store_that_drops_a_record_acknowledges_it() {
     assert_eq!(stored(&store, "r").await.waits.len(), 1);
 }
 
-/// Which of a hundred appends of a run are refused by chance, beside another run that appends so often.
+/// Returns which of a hundred appends of a run are refused at random, while another run appends `beside` times.
 async fn refused(seed: u64, run: &str, beside: usize) -> Vec<usize> {
     let store = faulty();
     store.seed(seed).chance(Call::Append, 0.2, Fault::Refuse);
@@ -368,7 +368,7 @@ async fn refused(seed: u64, run: &str, beside: usize) -> Vec<usize> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn chance_is_the_same_each_time_whatever_other_runs_do() {
+async fn random_faults_are_independent_of_other_runs() {
     let first = refused(7, "r", 0).await;
     assert!((10..=30).contains(&first.len()), "{first:?}");
     assert_eq!(refused(7, "r", 0).await, first);
@@ -379,7 +379,7 @@ async fn chance_is_the_same_each_time_whatever_other_runs_do() {
 
 const STEPS: [&str; 4] = ["reserve", "charge", "ship", "mail"];
 
-/// Runs a run over `store` until it ends; gives how often each step was executed.
+/// Executes a run on `store` until it ends, and returns the number of executions of each step.
 async fn run_until_it_ends(store: &Faulty, run: &str) -> [u64; 4] {
     let executed: [AtomicU64; 4] = Default::default();
     let body = async |run: &DurableRun| {
@@ -399,13 +399,13 @@ async fn run_until_it_ends(store: &Faulty, run: &str) -> [u64; 4] {
             }
             Err(RunError::Store(_)) => {}
             Err(RunError::Busy { remaining, .. }) => tokio::time::sleep(remaining + ms(1)).await,
-            Err(other) => panic!("a failing store does not make a run end in {other:?}"),
+            Err(other) => panic!("a failing store must not end a run with {other:?}"),
         }
     }
     panic!("the run does not end");
 }
 
-/// How many executions of a step got no record, by what befell the store.
+/// Counts the executions of a step whose record a fault prevented.
 fn wasted(store: &Faulty, key: &str) -> u64 {
     let injected = store.injected();
     let refused = injected.iter().filter(|injected| {
@@ -415,7 +415,7 @@ fn wasted(store: &Faulty, key: &str) -> u64 {
 }
 
 #[tokio::test(start_paused = true)]
-async fn whatever_befalls_the_store_a_run_ends_with_each_step_recorded_once() {
+async fn run_records_each_step_once_despite_random_faults() {
     let mut befell = 0;
     for seed in 0..60 {
         let store = faulty();
@@ -445,7 +445,7 @@ async fn whatever_befalls_the_store_a_run_ends_with_each_step_recorded_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_step_is_executed_again_only_where_its_record_was_refused() {
+async fn step_runs_again_only_if_its_record_was_refused() {
     for seed in 0..60 {
         let store = faulty();
         store.seed(seed).chance(Call::Append | Call::Finish, 0.2, Fault::Full).chance(
@@ -460,7 +460,7 @@ async fn a_step_is_executed_again_only_where_its_record_was_refused() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_body_sees_no_value_before_its_record_is_acknowledged() {
+async fn body_sees_no_value_before_its_record_is_acknowledged() {
     let store = faulty();
     store.always(Call::Append, Fault::DelayAnswer(secs(60)));
     let began = Instant::now();
@@ -472,7 +472,7 @@ async fn the_body_sees_no_value_before_its_record_is_acknowledged() {
     assert_eq!(seen_after.await, Ok(Duration::from_secs(60)));
 }
 
-/// Books an amount on a store that meets `fault` once. Returns how often it was booked, and how often the body tried.
+/// Books an amount on a ledger with one `fault`, and returns the number of bookings and of attempts.
 async fn book(call: Call, fault: Fault) -> (usize, u64) {
     let store = faulty();
     store.once(call, fault).once(Call::Finish, Fault::Full);
@@ -492,17 +492,17 @@ async fn book(call: Call, fault: Fault) -> (usize, u64) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_befalls_a_commit_befalls_all_that_is_committed() {
+async fn fault_in_a_commit_applies_to_all_its_writes() {
     assert_eq!(book(Call::Begin, Fault::Refuse).await, (1, 1));
     assert_eq!(book(Call::Commit, Fault::Refuse).await, (1, 2));
     assert_eq!(book(Call::Commit, Fault::StaleLease).await, (1, 2));
     assert_eq!(book(Call::Commit, Fault::LoseAnswer).await, (1, 1));
-    // Acknowledged and not kept: the run goes on, and has to do it again once it is resumed.
+    // The store acknowledges the commit but does not keep it: the run continues, and a resume books again.
     assert_eq!(book(Call::Commit, Fault::DropRecord).await, (1, 2));
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_run_over_a_store_that_drops_a_record_does_twice_what_was_acknowledged() {
+async fn dropped_record_makes_a_resumed_run_repeat_its_step() {
     for (fault, expected) in [(Fault::LoseAnswer, 1), (Fault::DropRecord, 2)] {
         let store = faulty();
         store.once(Call::Append.key("charge"), fault).once(Call::Finish, Fault::Full);
@@ -511,7 +511,7 @@ async fn a_run_over_a_store_that_drops_a_record_does_twice_what_was_acknowledged
     }
 }
 
-/// What two owners of a run end in, where the first is frozen for longer than its lease lasts.
+/// Returns the results of two owners of a run, of which the first is frozen beyond the end of its lease.
 async fn frozen(store: &Faulty) -> [Result<u64, RunError>; 2] {
     store.always(Call::Renew, Fault::Refuse);
     let workflow = Workflow::new("order").store(store.clone());
@@ -529,7 +529,7 @@ async fn frozen(store: &Faulty) -> [Result<u64, RunError>; 2] {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_store_that_ignores_fencing_lets_the_run_of_the_new_owner_be_spoilt() {
+async fn ignored_fencing_spoils_the_run_of_the_new_owner() {
     let lost = RunError::Store(StoreError::LeaseLost { run: "r".into() });
     assert_eq!(frozen(&faulty()).await, [Err(lost.clone()), Ok(7)]);
 

@@ -1,4 +1,4 @@
-//! Tests of this crate from outside.
+//! Integration tests of this crate.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, missing_docs, reason = "tests")]
 
 mod crash;

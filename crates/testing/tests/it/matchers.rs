@@ -1,4 +1,4 @@
-//! Assertions about results and events that say what they met.
+//! Assertions about results and events that show the actual values.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex};
@@ -13,16 +13,16 @@ use awaitly_testing::{
     assert_err, assert_event, assert_events, assert_no_event, assert_ok, assert_run_error,
 };
 
-/// An error without a text.
+/// An error without `Display`.
 #[derive(Debug, Clone, PartialEq)]
 enum Declined {
     NoFunds { missing: u64 },
 }
 
-/// What `act` panics with.
+/// Returns the panic message of `act`.
 fn panic_of<T>(act: impl FnOnce() -> T) -> String {
     let Err(panic) = catch_unwind(AssertUnwindSafe(act)) else {
-        panic!("it was to panic");
+        panic!("expected a panic");
     };
     panic.downcast_ref::<String>().unwrap().clone()
 }
@@ -32,7 +32,7 @@ fn timeout(attempt: u32) -> RunError {
 }
 
 #[test]
-fn a_value_is_given_and_an_error_shown_as_text_where_it_has_one() {
+fn assert_ok_returns_the_value_or_shows_the_error() {
     let result: Result<u64, RunError> = Ok(7);
     assert_eq!(assert_ok!(result), 7);
     let borrowed: &Result<String, Declined> = &Ok("seven".into());
@@ -41,18 +41,18 @@ fn a_value_is_given_and_an_error_shown_as_text_where_it_has_one() {
     let result: Result<u64, RunError> = Err(RunError::Cancelled { step: None });
     assert_eq!(
         panic_of(|| assert_ok!(result)),
-        "expected `result` to be a value, it is an error: the run was cancelled: retry it to resume from what it has \
+        "expected `result` to be a value, but it is an error: the run was cancelled: retry it to resume from what it has \
          recorded\n  Cancelled { step: None }"
     );
     let result: Result<u64, Declined> = Err(Declined::NoFunds { missing: 7 });
     assert_eq!(
         panic_of(|| assert_ok!(result)),
-        "expected `result` to be a value, it is an error: NoFunds { missing: 7 }"
+        "expected `result` to be a value, but it is an error: NoFunds { missing: 7 }"
     );
 }
 
 #[test]
-fn an_error_is_given_where_it_matches() {
+fn assert_err_returns_the_matching_error() {
     let result = || Err::<u64, _>(Declined::NoFunds { missing: 7 });
     assert_eq!(assert_err!(result()), Declined::NoFunds { missing: 7 });
     assert_eq!(assert_err!(result(), Declined::NoFunds { missing: 7 }), Declined::NoFunds { missing: 7 });
@@ -62,17 +62,17 @@ fn an_error_is_given_where_it_matches() {
 
     assert_eq!(
         panic_of(|| assert_err!(result(), Declined::NoFunds { missing } if *missing > 7)),
-        "expected `result()` to be an error like `Declined::NoFunds { missing } if *missing > 7`, \
-         it is NoFunds { missing: 7 }"
+        "expected `result()` to be an error that matches `Declined::NoFunds { missing } if *missing > 7`, \
+         but it is NoFunds { missing: 7 }"
     );
     assert_eq!(
         panic_of(|| assert_err!(Ok::<_, Declined>(7))),
-        "expected `Ok::<_, Declined>(7)` to be an error, it is a value: 7"
+        "expected `Ok::<_, Declined>(7)` to be an error, but it is a value: 7"
     );
 }
 
 #[test]
-fn a_run_error_is_found_in_the_errors_of_the_library() {
+fn assert_run_error_looks_into_library_errors() {
     let plain: Result<u64, RunError> = Err(timeout(2));
     assert_eq!(assert_run_error!(plain, RunError::Timeout { attempt: 2, .. }), timeout(2));
     let around: Result<u64, Error<Declined>> = Err(Error::Run(timeout(2)));
@@ -80,15 +80,14 @@ fn a_run_error_is_found_in_the_errors_of_the_library() {
     assert_run_error!(&around, RunError::Cancelled { .. } | RunError::Timeout { attempt: 2, .. });
 
     let message = panic_of(|| assert_run_error!(around, RunError::Timeout { attempt: 1, .. }));
-    let begin =
-        "expected `around` to be an error like `RunError::Timeout { attempt: 1, .. }`, it is Run(Timeout {";
+    let begin = "expected `around` to be an error that matches `RunError::Timeout { attempt: 1, .. }`, but it is Run(Timeout {";
     assert!(message.starts_with(begin), "{message}");
     let failed: Result<u64, Error<Declined>> = Err(Error::Failed(Declined::NoFunds { missing: 7 }));
     let message = panic_of(|| assert_run_error!(failed, RunError::Timeout { .. }));
     assert!(message.ends_with("it is Failed(NoFunds { missing: 7 })"), "{message}");
 }
 
-/// The events of a run whose only step fails once.
+/// Returns the events of a run whose only step fails once.
 async fn events() -> Vec<Event> {
     let events = Arc::new(Mutex::new(Vec::new()));
     let seen = Arc::clone(&events);
@@ -107,7 +106,7 @@ async fn events() -> Vec<Event> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_first_event_that_matches_is_given() {
+async fn assert_event_returns_the_first_match() {
     let events = Arc::new(Mutex::new(events().await));
     let retried = assert_event!(&*events.lock().unwrap(), EventKind::RetryScheduled { attempt: 1, .. });
     assert_eq!(retried.kind.step().map(|step| &*step.key), Some("charge"));
@@ -117,11 +116,11 @@ async fn the_first_event_that_matches_is_given() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_failed_assertion_lists_all_events_in_short_lines() {
+async fn failed_event_assertion_lists_all_events() {
     let events = events().await;
     assert_eq!(
         panic_of(|| assert_event!(events, EventKind::RetryScheduled { attempt: 2, .. })),
-        "no event is like `EventKind::RetryScheduled { attempt: 2, .. }`; the events were:
+        "no event matches `EventKind::RetryScheduled { attempt: 2, .. }`; the events were:
     0 RunStarted recorded=0 version=1
     1 StepMissed charge
     2 StepStarted charge
@@ -132,12 +131,12 @@ async fn a_failed_assertion_lists_all_events_in_short_lines() {
     );
     assert_eq!(
         panic_of(|| assert_event!(Vec::<Event>::new(), EventKind::RunStarted { .. })),
-        "no event is like `EventKind::RunStarted { .. }`; there was no event"
+        "no event matches `EventKind::RunStarted { .. }`; there were no events"
     );
 }
 
 #[tokio::test(start_paused = true)]
-async fn events_are_expected_in_their_order_with_others_between() {
+async fn assert_events_allows_other_events_between() {
     let events = events().await;
     let most = 3;
     assert_events!(
@@ -151,23 +150,23 @@ async fn events_are_expected_in_their_order_with_others_between() {
     let message = panic_of(|| {
         assert_events!(events, [EventKind::StepRecorded { .. }, EventKind::StepSucceeded { attempt: 2, .. }])
     });
-    let begin = "no event is like `EventKind::StepSucceeded { attempt: 2, .. }` \
-                 behind the one like `EventKind::StepRecorded { .. }`; the events were:\n    0 RunStarted";
+    let begin = "no event matches `EventKind::StepSucceeded { attempt: 2, .. }` \
+                 after the event that matches `EventKind::StepRecorded { .. }`; the events were:\n    0 RunStarted";
     assert!(message.starts_with(begin), "{message}");
-    // One event is not two.
+    // One event cannot match two patterns.
     panic_of(|| assert_events!(events, [EventKind::StepStarted { .. }, EventKind::StepStarted { .. }]));
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_event_that_must_not_happen_is_shown() {
+async fn assert_no_event_shows_the_matching_event() {
     let events = events().await;
     assert_no_event!(events, EventKind::StepFailed { .. });
     let message = panic_of(|| assert_no_event!(events, EventKind::RetryScheduled { .. }));
-    assert!(message.starts_with("event 3 is like `EventKind::RetryScheduled { .. }`; "), "{message}");
+    assert!(message.starts_with("event 3 matches `EventKind::RetryScheduled { .. }`; "), "{message}");
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_error_of_a_run_is_matched_where_it_comes_from() {
+async fn result_of_a_run_is_matched_in_place() {
     let ended = run(async |run| {
         run.step("charge", std::future::pending::<Result<u64, std::fmt::Error>>).timeout(ms(10)).await
     });

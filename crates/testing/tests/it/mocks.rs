@@ -1,4 +1,4 @@
-//! Calls that are recorded, with answers that the test gives.
+//! Mocks: recorded calls with answers from the test.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -31,14 +31,14 @@ fn order(cents: u64) -> (u64, String) {
     (cents, "order".into())
 }
 
-/// What `act` panics with.
+/// Returns the panic message of `act`.
 fn panic_of(act: impl FnOnce()) -> String {
     let panic = catch_unwind(AssertUnwindSafe(act)).unwrap_err();
     panic.downcast_ref::<String>().unwrap().clone()
 }
 
 #[test]
-fn queued_answers_come_first_and_then_the_one_for_every_call() {
+fn queued_answers_precede_the_answer_for_every_call() {
     let charge = charge();
     charge.returns(Ok(1)).returns_once(Err(Declined)).returns_once(Ok(2));
     let answers = [10, 20, 30, 40].map(|cents| charge.call(order(cents)));
@@ -48,7 +48,7 @@ fn queued_answers_come_first_and_then_the_one_for_every_call() {
 }
 
 #[test]
-fn an_answer_can_be_made_of_the_arguments_and_look_at_the_mock() {
+fn answer_may_use_arguments_and_inspect_the_mock() {
     let charge = charge();
     let seen = charge.clone();
     charge.answers(move |(cents, _)| Ok(cents + seen.call_count() as u64));
@@ -58,7 +58,7 @@ fn an_answer_can_be_made_of_the_arguments_and_look_at_the_mock() {
 }
 
 #[test]
-fn a_call_that_nothing_was_said_about_says_what_to_write() {
+fn call_without_answer_panics_with_advice() {
     let charge = charge();
     charge.returns_once(Ok(1));
     let _ = charge.call(order(10));
@@ -68,18 +68,18 @@ fn a_call_that_nothing_was_said_about_says_what_to_write() {
         format!("mock `charge` was called with (20, \"order\") at crates/testing/tests/it/mocks.rs:{line}:");
     assert!(message.starts_with(&begin), "{message}");
     assert!(
-        message.ends_with("write `.returns(..)`, `.returns_once(..)` or `.answers(|arguments| ..)` before")
+        message.ends_with("call `.returns(..)`, `.returns_once(..)` or `.answers(|arguments| ..)` first")
     );
-    // A panic leaves the mock as it was, with the call recorded.
+    // The mock survives the panic and has recorded the call.
     charge.assert_calls(2);
 }
 
 #[test]
-fn assertions_show_the_calls() {
+fn failed_assertions_show_the_calls() {
     let charge = charge();
     assert_eq!(
         panic_of(|| charge.assert_calls(1)),
-        "mock `charge` was called 0 times, not 1; there was no call"
+        "mock `charge` was called 0 times, not 1; there were no calls"
     );
     charge.returns(Ok(1)).returns_once(Ok(2)).returns_once(Ok(2)).returns_once(Ok(3));
     let _ = (charge.call(order(10)), charge.call(order(20)));
@@ -91,12 +91,12 @@ fn assertions_show_the_calls() {
     );
     assert_eq!(
         panic_of(|| charge.assert_used_up()),
-        "mock `charge` was not asked for 1 of its answers; the calls were:\n  (10, \"order\")\n  (20, \"order\")"
+        "mock `charge` has 1 unused answers; the calls were:\n  (10, \"order\")\n  (20, \"order\")"
     );
 }
 
 #[test]
-fn a_reset_mock_is_as_a_new_one() {
+fn reset_mock_has_no_answers_and_no_calls() {
     let charge = charge();
     charge.returns(Ok(1)).returns_once(Ok(2)).returns_once(Ok(3)).takes(secs(1));
     let _ = charge.call(order(10));
@@ -107,7 +107,7 @@ fn a_reset_mock_is_as_a_new_one() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_call_is_made_when_its_future_is_polled_and_takes_its_time() {
+async fn async_call_is_recorded_on_first_poll() {
     let charge = charge();
     charge.returns(Ok(1)).takes(secs(5));
     let began = Instant::now();
@@ -118,7 +118,7 @@ async fn a_call_is_made_when_its_future_is_polled_and_takes_its_time() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_mock_plays_a_step_on_another_task() {
+async fn mock_works_on_another_task() {
     let charge = charge();
     charge.returns_once(Err(Declined)).returns(Ok(7));
     let workflow = Workflow::new("order").store(MemoryStore::new());
@@ -136,7 +136,7 @@ async fn a_mock_plays_a_step_on_another_task() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_attempt_that_was_dropped_has_used_up_its_answer() {
+async fn dropped_attempt_uses_up_its_answer() {
     let charge = charge();
     charge.returns_once(Ok(1)).returns_once(Ok(2)).takes(secs(5));
     let workflow = Workflow::new("order").store(MemoryStore::new());

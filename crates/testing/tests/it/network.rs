@@ -1,4 +1,4 @@
-//! Services that fail, slow down and come back.
+//! Simulated services that fail, slow down and recover.
 
 use std::future::Future;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -68,7 +68,7 @@ async fn timed<T>(call: impl Future<Output = T>) -> (T, Duration) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_call_gets_through_and_its_own_errors_come_back() {
+async fn call_to_a_running_service_returns_its_result() {
     let bank = FakeBank::new(Network::new(7).service("bank"));
     assert_eq!(timed(bank.charge(10)).await, (Ok(10), Duration::ZERO));
     assert_eq!(bank.charge(5000).await, Err(BankError::Declined));
@@ -76,7 +76,7 @@ async fn a_call_gets_through_and_its_own_errors_come_back() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_service_that_is_down_does_nothing_and_says_so() {
+async fn service_that_is_down_refuses_calls() {
     let bank = FakeBank::new(Network::new(7).service("bank"));
     bank.line.down();
     assert_eq!(bank.charge(10).await, Err(refused("bank").into()));
@@ -87,7 +87,7 @@ async fn a_service_that_is_down_does_nothing_and_says_so() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_outage_of_a_while_ends_by_itself() {
+async fn temporary_outage_ends_by_itself() {
     let network = Network::new(7);
     let bank = network.service("bank");
     network.at(secs(20), "bank", State::Cut);
@@ -102,7 +102,7 @@ async fn an_outage_of_a_while_ends_by_itself() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_slow_service_takes_longer_within_its_range() {
+async fn slow_service_delays_calls_within_its_range() {
     let bank = Network::new(7).service("bank");
     bank.slow(ms(100)..=ms(900));
     let mut times = Vec::new();
@@ -116,7 +116,7 @@ async fn a_slow_service_takes_longer_within_its_range() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_service_that_is_cut_off_lets_its_callers_wait() {
+async fn cut_service_makes_callers_wait() {
     let network = Network::new(7);
     let bank = FakeBank::new(network.service("bank"));
     network.cut("bank");
@@ -125,7 +125,7 @@ async fn a_service_that_is_cut_off_lets_its_callers_wait() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_call_under_way_when_the_service_goes_down_loses_its_answer() {
+async fn call_in_progress_loses_its_answer_in_an_outage() {
     let network = Network::new(7);
     let (bank, post) = (network.service("bank"), network.service("post"));
     network.at(secs(1), "bank", State::Down).at(secs(1), "post", State::Cut);
@@ -141,7 +141,7 @@ async fn a_call_under_way_when_the_service_goes_down_loses_its_answer() {
     assert_eq!(done.into_inner(), 2);
 }
 
-/// How each of a hundred calls fares: `+` through, `-` refused, `?` carried out but not answered.
+/// Records the course of each of a hundred calls: `+` through, `-` refused, `?` carried out but not answered.
 async fn fates(seed: u64, name: &str, beside: usize) -> String {
     let network = Network::new(seed);
     let bank = FakeBank::new(network.service(name));
@@ -166,7 +166,7 @@ async fn fates(seed: u64, name: &str, beside: usize) -> String {
 }
 
 #[tokio::test(start_paused = true)]
-async fn calls_fare_the_same_each_time_whatever_other_services_do() {
+async fn course_of_calls_is_independent_of_other_services() {
     let first = fates(7, "bank", 0).await;
     for fate in ['-', '?'] {
         assert!((8..35).contains(&first.matches(fate).count()), "{first}");
@@ -178,12 +178,12 @@ async fn calls_fare_the_same_each_time_whatever_other_services_do() {
 }
 
 #[test]
-#[should_panic(expected = "a chance is between 0 (never) and 1 (always), this one is 1.5")]
-fn a_chance_that_is_none_is_a_mistake_of_the_test() {
+#[should_panic(expected = "a chance must be between 0 (never) and 1 (always), not 1.5")]
+fn chance_above_one_panics() {
     Network::new(7).service("bank").flaky(1.5, 0.0);
 }
 
-/// What state a service is in, a second at a time.
+/// Records the state of a service once per second.
 async fn weather(seed: u64, name: &str) -> Vec<State> {
     let network = Network::new(seed);
     let service = network.service(name);
@@ -201,7 +201,7 @@ async fn weather(seed: u64, name: &str) -> Vec<State> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn unsettled_services_go_down_and_come_back_at_moments_of_their_own() {
+async fn unsettled_services_fail_and_recover_independently() {
     let first = weather(7, "bank").await;
     let outages =
         first.chunk_by(|one, next| one == next).filter(|spell| spell.contains(&State::Down)).count();
@@ -212,7 +212,7 @@ async fn unsettled_services_go_down_and_come_back_at_moments_of_their_own() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_weather_does_not_touch_a_service_that_was_told_how_to_be() {
+async fn weather_does_not_override_a_state_set_by_the_test() {
     let network = Network::new(7);
     network.weather(secs(1)..=secs(1), mins(9)..=mins(9));
     tokio::time::sleep(mins(1)).await;
@@ -226,7 +226,7 @@ async fn the_weather_does_not_touch_a_service_that_was_told_how_to_be() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_step_with_retries_outlasts_an_outage_and_one_with_a_timeout_a_cut() {
+async fn retries_outlast_an_outage_and_timeout_ends_a_cut() {
     let network = Network::new(7);
     let bank = FakeBank::new(network.service("bank"));
     bank.line.down_for(secs(5));
@@ -235,7 +235,7 @@ async fn a_step_with_retries_outlasts_an_outage_and_one_with_a_timeout_a_cut() {
     let retried =
         async |run: &DurableRun| Ok::<_, OrderError>(step!(run, "charge", retry = retry, bank.charge(10)));
     assert_eq!(workflow.run("a", retried).await, Ok(10));
-    // At once, after 1 and after 3 seconds; after 7 it is back.
+    // The attempts come immediately, after 1 s and after 3 s; the service is back after 7 s.
     assert_eq!((bank.line.calls(), bank.line.failures()), (4, 3));
 
     network.cut("bank");
@@ -250,12 +250,12 @@ async fn a_step_with_retries_outlasts_an_outage_and_one_with_a_timeout_a_cut() {
 }
 
 #[test]
-fn what_was_not_reached_comes_back_from_json_and_says_the_next_move() {
+fn unreachable_round_trips_as_json_and_advises() {
     for (error, text) in [
-        (refused("bank"), "`bank` refused the call, nothing was done: call it again later"),
+        (refused("bank"), "`bank` refused the call and did not carry it out: call it again later"),
         (
             no_answer("bank"),
-            "`bank` did not answer, it may have done what was asked: call it again under the same idempotency key",
+            "`bank` did not answer and may have carried out the call: call it again with the same idempotency key",
         ),
     ] {
         assert_eq!((error.to_string().as_str(), error.service()), (text, "bank"));

@@ -1,4 +1,4 @@
-//! Whether recorded runs would resume: what is found before a deploy, and that nothing is executed for it.
+//! The resume check: its findings before a deploy, without the execution of any operation.
 
 use std::fmt;
 use std::sync::Arc;
@@ -44,7 +44,7 @@ async fn gives<T>(value: T) -> Result<T, RunError> {
     Ok(value)
 }
 
-/// The operation of a step that no check may call.
+/// An operation that no check may call.
 async fn never<T>() -> Result<T, RunError> {
     panic!("an operation was called")
 }
@@ -53,7 +53,7 @@ fn journal(records: &[(&str, &str)]) -> Journal {
     journal_of_version(1, records)
 }
 
-/// The journal of an interrupted run, with these values as JSON.
+/// Creates the journal of an interrupted run with these values as JSON.
 fn journal_of_version(version: u32, records: &[(&str, &str)]) -> Journal {
     let records: Vec<_> = records
         .iter()
@@ -71,7 +71,7 @@ fn checkout() -> Workflow {
     Workflow::new("checkout")
 }
 
-/// The journal of a run of `body`, however it ends.
+/// Executes `body` and returns its journal, whatever its ending.
 async fn recorded<T, E>(body: impl AsyncFnOnce(&DurableRun) -> Result<T, E>) -> Journal
 where
     awaitly_core::Typed: awaitly_core::KeepRun<T, E>,
@@ -82,7 +82,7 @@ where
     Journal::of(&store, "order-42").await.unwrap()
 }
 
-/// The journal of a run of `body` that came to a standstill and was dropped there.
+/// Executes `body` until it makes no progress, drops it and returns its journal.
 async fn interrupted<T, E>(body: impl AsyncFnOnce(&DurableRun) -> Result<T, E>) -> Journal
 where
     awaitly_core::Typed: awaitly_core::KeepRun<T, E>,
@@ -92,7 +92,7 @@ where
     let workflow = checkout().store(store.clone());
     tokio::select! {
         biased;
-        _ = workflow.run("order-42", body) => panic!("it ended"),
+        _ = workflow.run("order-42", body) => panic!("the run should not end"),
         () = async { for _ in 0..8 { tokio::task::yield_now().await } } => {}
     }
     Journal::of(&store, "order-42").await.unwrap()
@@ -114,7 +114,7 @@ async fn order(run: &DurableRun) -> Result<u32, RunError> {
 }
 
 #[tokio::test]
-async fn a_completed_journal_replays_clean_and_nothing_is_executed() {
+async fn completed_journal_is_clean_and_executes_no_operation() {
     let journal = recorded(async |run| {
         let hold = step!(run, "reserve", gives(1));
         Ok::<u32, RunError>(hold + step!(run, "charge", gives(2)))
@@ -152,7 +152,7 @@ async fn a_completed_journal_replays_clean_and_nothing_is_executed() {
 }
 
 #[tokio::test]
-async fn an_interrupted_journal_names_the_step_at_which_the_run_goes_on() {
+async fn interrupted_journal_stops_at_the_next_step() {
     let replay = would_resume(&journal(&[("reserve", "1")]), &checkout(), order).await;
     replay.assert_resumes();
     assert_eq!((frontier(&replay), &replay.end), (vec!["charge"], &End::Rests));
@@ -160,7 +160,7 @@ async fn an_interrupted_journal_names_the_step_at_which_the_run_goes_on() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_renamed_step_is_found_and_mended_by_a_migration() {
+async fn renamed_step_is_found_and_fixed_by_a_migration() {
     let journal = journal(&[("reserve", "1"), ("charge", "2")]);
     let body = async |run: &DurableRun| {
         let hold = step!(run, "reserve_stock", never::<u32>());
@@ -173,7 +173,7 @@ async fn a_renamed_step_is_found_and_mended_by_a_migration() {
     let report = replay.to_string();
     assert!(report.contains(r#"`Migration::rename("reserve", "reserve_stock")`"#), "{report}");
 
-    // With a value for the new step the body comes to its end, and then it is certain.
+    // With a value for the new step the body ends, so the loss is certain.
     let replay = ResumeCheck::new(&journal).value("reserve_stock", 1_u32).run(&checkout(), body).await;
     assert_eq!((keys(&replay.never_asked), keys(&replay.not_reached)), (vec!["reserve"], vec![]));
 
@@ -182,7 +182,7 @@ async fn a_renamed_step_is_found_and_mended_by_a_migration() {
 }
 
 #[tokio::test]
-async fn a_removed_step_is_never_asked_for() {
+async fn removed_step_is_never_asked_for() {
     let journal = journal(&[("reserve", "1"), ("wrap", "3"), ("charge", "2")]);
     let replay = would_resume(&journal, &checkout(), order).await;
     assert_eq!(keys(&replay.never_asked), ["wrap"]);
@@ -194,14 +194,14 @@ async fn a_removed_step_is_never_asked_for() {
 }
 
 #[tokio::test]
-#[should_panic(expected = "`wrap` is recorded and nothing asks for it")]
-async fn an_assertion_that_fails_shows_the_report() {
+#[should_panic(expected = "`wrap` is recorded, but the body does not ask for it")]
+async fn failed_assertion_shows_the_report() {
     let journal = journal(&[("reserve", "1"), ("wrap", "3"), ("charge", "2")]);
     would_resume(&journal, &checkout(), order).await.assert_resumes();
 }
 
 #[tokio::test]
-async fn a_recorded_step_that_is_skipped_now_is_lost() {
+async fn recorded_step_that_is_now_skipped_is_lost() {
     let replay = would_resume(&journal(&[("wrap", "3")]), &checkout(), async |run| {
         let wrapped: Option<u32> = step!(run, "wrap", when = false, never());
         Ok::<_, RunError>(wrapped)
@@ -212,20 +212,20 @@ async fn a_recorded_step_that_is_skipped_now_is_lost() {
 }
 
 #[tokio::test]
-async fn a_changed_type_is_undecodable_with_its_key_and_type() {
+async fn changed_type_is_reported_with_its_key() {
     let journal = journal(&[("reserve", r#""seven""#), ("charge", "2")]);
     let replay = would_resume(&journal, &checkout(), order).await;
     assert!(!replay.is_clean());
     let found = &replay.undecodable[0];
     assert_eq!((found.key.as_deref(), &*found.type_name), (Some("reserve"), "u32"));
     assert!(found.reason.contains("invalid type"), "{}", found.reason);
-    // What the run never came to is not called lost.
+    // A record that the body did not reach is not reported as lost.
     assert_eq!((keys(&replay.never_asked), keys(&replay.not_reached)), (vec![], vec!["charge"]));
     assert_eq!(replay.refused, []);
 }
 
 #[tokio::test]
-async fn a_body_that_makes_something_else_of_an_undecodable_step_is_seen_through() {
+async fn undecodable_step_is_found_even_if_the_body_ignores_it() {
     let replay = would_resume(&journal(&[("reserve", r#""seven""#)]), &checkout(), async |run| {
         Ok::<_, OrderError>(run.step("reserve", never::<u32>).await.unwrap_or(7))
     })
@@ -234,7 +234,7 @@ async fn a_body_that_makes_something_else_of_an_undecodable_step_is_seen_through
 }
 
 #[tokio::test(start_paused = true)]
-async fn behind_a_new_step_nothing_is_known_until_its_value_is_given() {
+async fn records_after_a_new_step_need_its_value() {
     let journal = journal(&[("reserve", "1"), ("charge", "2")]);
     let body = async |run: &DurableRun| {
         step!(run, "check fraud", never::<bool>());
@@ -253,14 +253,14 @@ async fn behind_a_new_step_nothing_is_known_until_its_value_is_given() {
 }
 
 #[tokio::test]
-async fn steps_that_were_moved_are_found() {
+async fn moved_steps_are_reused() {
     let replay = would_resume(&journal(&[("charge", "2"), ("reserve", "1")]), &checkout(), order).await;
     replay.assert_resumes();
     assert_eq!((replay.reused.len(), &replay.end), (2, &End::Completed));
 }
 
 #[tokio::test]
-async fn a_journal_of_a_newer_version_is_refused() {
+async fn journal_of_a_newer_version_is_refused() {
     let replay =
         would_resume(&journal_of_version(3, &[("reserve", "1")]), &checkout().version(2), order).await;
     assert!(matches!(replay.refused[..], [RunError::NewerVersion { stored: 3, code: 2, .. }]));
@@ -269,14 +269,14 @@ async fn a_journal_of_a_newer_version_is_refused() {
 }
 
 #[tokio::test]
-async fn a_missing_migration_is_named() {
+async fn missing_migration_is_reported() {
     let replay = would_resume(&journal(&[("reserve", "1")]), &checkout().version(2), order).await;
     assert!(matches!(replay.refused[..], [RunError::Migration { .. }]));
     assert!(replay.to_string().contains("no migration leads from version 1 to version 2"), "{replay}");
 }
 
 #[tokio::test]
-async fn a_journal_of_another_workflow_is_refused() {
+async fn journal_of_another_workflow_is_refused() {
     let replay = would_resume(&journal(&[]), &Workflow::new("refund"), order).await;
     assert!(matches!(replay.refused[..], [RunError::OtherWorkflow { .. }]));
 }
@@ -300,7 +300,7 @@ fn with_input(input: &str) -> Journal {
 }
 
 #[tokio::test]
-async fn another_input_is_refused_and_the_same_one_is_not() {
+async fn different_input_is_refused_and_equal_input_accepted() {
     let body = async |run: &DurableRun| run.input::<(u32, String)>().map(|(number, _)| number);
     let journal = with_input(r#"[1, "tea"]"#);
     would_resume(&journal, &checkout(), body).await.assert_resumes();
@@ -310,7 +310,7 @@ async fn another_input_is_refused_and_the_same_one_is_not() {
 }
 
 #[tokio::test]
-async fn an_input_of_another_type_is_undecodable_whatever_the_body_makes_of_it() {
+async fn input_of_another_type_is_found_even_if_ignored() {
     let journal: Journal =
         r#"{"format":1,"run":"order-42","workflow":"checkout","version":1,"input":[1, "tea"],
         "records":[{"key":"reserve","outcome":{"value":1}}]}"#
@@ -319,14 +319,14 @@ async fn an_input_of_another_type_is_undecodable_whatever_the_body_makes_of_it()
     let replay =
         would_resume(&journal, &checkout(), async |run| run.input::<u32>().map_err(|_| OrderError::Declined))
             .await;
-    // The body might have asked for it, had it not stopped.
+    // The body might have asked for the record if it had not stopped.
     assert_eq!((keys(&replay.never_asked), keys(&replay.not_reached)), (vec![], vec!["reserve"]));
     assert_eq!((replay.undecodable[0].key.as_ref(), &*replay.undecodable[0].type_name), (None, "u32"));
     assert!(!replay.is_clean());
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_step_whose_input_changed_is_refused_or_runs() {
+async fn step_with_changed_input_is_refused_or_runs() {
     let journal = recorded(async |run| {
         Ok::<u32, RunError>(
             step!(run, "quote", input = &1, gives(1)) + step!(run, "rate", input = &1, gives(1)),
@@ -353,7 +353,7 @@ async fn asks(run: &DurableRun) -> Result<u64, RunError> {
 }
 
 #[tokio::test]
-async fn an_open_question_is_waited_at_and_an_answered_one_is_reused() {
+async fn open_question_waits_and_answered_question_is_reused() {
     let store = MemoryStore::new();
     let workflow = checkout().store(store.clone());
     assert!(workflow.run("order-42", asks).await.is_err());
@@ -381,7 +381,7 @@ async fn an_open_question_is_waited_at_and_an_answered_one_is_reused() {
 }
 
 #[tokio::test]
-async fn an_open_question_that_nothing_waits_for_any_more_is_lost() {
+async fn open_question_without_a_waiting_step_is_lost() {
     let open = recorded(asks).await;
     let replay = would_resume(&open, &checkout(), async |run| {
         step!(run, "reserve", gives(1));
@@ -402,7 +402,7 @@ async fn an_open_question_that_nothing_waits_for_any_more_is_lost() {
 }
 
 #[tokio::test]
-async fn an_open_question_goes_with_a_migration_that_renames_it() {
+async fn migration_renames_an_open_question() {
     let open = recorded(asks).await;
     let body = async |run: &DurableRun| {
         step!(run, "reserve", gives(1));
@@ -416,7 +416,7 @@ async fn an_open_question_goes_with_a_migration_that_renames_it() {
 }
 
 #[tokio::test]
-async fn approvals_that_were_answered_leave_notices_behind() {
+async fn notices_of_answered_approvals_are_passed_over() {
     use awaitly_hitl::{Approvals, Inbox, Notice, NotifyError};
 
     struct Mail;
@@ -448,7 +448,7 @@ async fn approvals_that_were_answered_leave_notices_behind() {
 struct Connection(u32);
 
 #[tokio::test(start_paused = true)]
-async fn a_volatile_step_runs_each_time_and_can_be_given_its_value() {
+async fn volatile_step_runs_or_receives_a_value() {
     let journal = journal(&[("reserve", "1"), ("charge", "2")]);
     let body = async |run: &DurableRun| {
         let Connection(number) = step!(run.volatile(), "connect", never::<Connection>());
@@ -465,14 +465,14 @@ async fn a_volatile_step_runs_each_time_and_can_be_given_its_value() {
     assert_eq!((&replay.end, &replay.unused[..]), (&End::Completed, &["conect".into()][..]));
 
     let replay = ResumeCheck::new(&journal).value("connect", 1_u8).run(&checkout(), body).await;
-    let said = "the value given for step `connect` is `u8`, the step has `it::replay::";
+    let said = "the value given for step `connect` is a `u8`, but the step returns a `it::replay::";
     assert!(replay.to_string().contains(said), "{replay}");
     assert!(!replay.to_string().contains("script"), "{replay}");
     assert!(replay.refused.is_empty() && !replay.is_clean(), "{replay}");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_value_for_a_step_that_may_borrow_is_told_as_one_that_was_given() {
+async fn value_for_a_borrowing_step_is_a_misfit() {
     async fn first(words: &[String]) -> Result<&String, RunError> {
         Ok(&words[0])
     }
@@ -484,7 +484,7 @@ async fn a_value_for_a_step_that_may_borrow_is_told_as_one_that_was_given() {
     let journal = journal(&[("reserve", "1"), ("charge", "2")]);
     let replay = ResumeCheck::new(&journal).value("first", "milk".to_owned()).run(&checkout(), body).await;
     let said =
-        "the value given for step `first` is `alloc::string::String`, and what the step has may borrow";
+        "the value given for step `first` is a `alloc::string::String`, but the step's value may borrow";
     assert!(replay.to_string().contains(said), "{replay}");
     assert!(replay.misfits[0].expected.is_none());
     ResumeCheck::new(&journal).runs("first").run(&checkout(), body).await.assert_resumes();
@@ -495,7 +495,7 @@ async fn gives_where(it_does: bool) -> Result<u32, RunError> {
 }
 
 #[tokio::test]
-async fn each_branch_stops_where_it_is_and_the_others_go_on() {
+async fn each_branch_stops_on_its_own() {
     let body = async |run: &DurableRun| {
         let fastest = race!(run, "mirror", { gives_where(false), gives_where(true) });
         let loads = async {
@@ -518,7 +518,7 @@ async fn each_branch_stops_where_it_is_and_the_others_go_on() {
 }
 
 #[tokio::test]
-async fn a_step_that_would_begin_and_be_dropped_is_not_stopped_at() {
+async fn dropped_step_is_not_a_stopping_point() {
     let body = async |run: &DurableRun| {
         tokio::select! {
             biased;
@@ -534,7 +534,7 @@ async fn a_step_that_would_begin_and_be_dropped_is_not_stopped_at() {
 }
 
 #[tokio::test]
-async fn a_branch_that_was_overtaken_is_passed_over() {
+async fn dropped_branch_is_passed_over() {
     let body = async |run: &DurableRun| {
         let (one, other) = (run.step("one", || gives(1)), run.step("other", || gives(2)));
         drop(other);
@@ -546,7 +546,7 @@ async fn a_branch_that_was_overtaken_is_passed_over() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_inside_of_a_step_shows_only_where_its_operation_is_called() {
+async fn nested_records_are_checked_only_if_the_operation_runs() {
     let body = async |run: &DurableRun| {
         let paid = run.step("pay", || async { Ok::<u32, RunError>(step!(run, "charge", never::<u32>())) });
         Ok::<u32, RunError>(step!(paid))
@@ -576,7 +576,7 @@ async fn trip(run: &DurableRun, flight: Result<u32, OrderError>) -> Result<u32, 
 }
 
 #[tokio::test]
-async fn a_saga_replays_whether_it_completed_or_was_undone() {
+async fn completed_and_undone_sagas_are_clean() {
     for flight in [Ok(2), Err(OrderError::Declined)] {
         let body = async |run: &DurableRun| trip(run, flight.clone()).await;
         let journal = recorded(body).await;
@@ -588,7 +588,7 @@ async fn a_saga_replays_whether_it_completed_or_was_undone() {
 }
 
 #[tokio::test]
-async fn a_saga_that_was_undone_and_done_anew_loses_nothing() {
+async fn saga_undone_and_retried_loses_no_record() {
     let store = MemoryStore::new();
     let workflow = checkout().store(store.clone());
     let failed = workflow.run("order-42", async |run| trip(run, Err(OrderError::Declined)).await).await;
@@ -601,7 +601,7 @@ async fn a_saga_that_was_undone_and_done_anew_loses_nothing() {
 }
 
 #[tokio::test]
-async fn a_saga_in_the_middle_of_undoing_goes_on_with_the_next_compensation() {
+async fn interrupted_undo_continues_with_the_next_compensation() {
     let body = async |run: &DurableRun| {
         saga(run, async |saga| {
             step!(saga, "hotel", compensate = |_| std::future::pending::<Result<(), OrderError>>(), gives(1));
@@ -616,7 +616,7 @@ async fn a_saga_in_the_middle_of_undoing_goes_on_with_the_next_compensation() {
 }
 
 #[tokio::test]
-async fn a_sleep_that_is_over_goes_on_and_one_that_is_not_rests() {
+async fn elapsed_sleep_continues_and_later_sleep_rests() {
     let journal = journal(&[("nap", r#"{"until_ms":1000000}"#)]);
     let body = async |run: &DurableRun| {
         run.sleep("nap", Duration::from_secs(60)).await?;
@@ -636,7 +636,7 @@ async fn a_sleep_that_is_over_goes_on_and_one_that_is_not_rests() {
 }
 
 #[tokio::test]
-async fn a_run_that_failed_fails_again_and_one_that_completes_now_is_told() {
+async fn failed_run_that_now_completes_is_found() {
     let fails = async |run: &DurableRun| {
         let paid: Result<u32, _> = run.step("charge", || async { Err::<u32, _>(OrderError::Declined) }).await;
         paid.map_err(|_| OrderError::Declined)
@@ -654,7 +654,7 @@ async fn a_run_that_failed_fails_again_and_one_that_completes_now_is_told() {
 }
 
 #[tokio::test]
-async fn a_result_that_differs_is_noted_and_one_that_does_not_decode_is_found() {
+async fn different_result_is_noted_and_undecodable_result_found() {
     let one = recorded(async |run| Ok::<u32, RunError>(step!(run, "a", gives(1)))).await;
     let replay =
         would_resume(&one, &checkout(), async |run| Ok::<u32, RunError>(step!(run, "a", never::<u32>()) + 1))
@@ -669,7 +669,7 @@ async fn a_result_that_differs_is_noted_and_one_that_does_not_decode_is_found() 
 }
 
 #[tokio::test]
-async fn a_panic_of_the_new_body_is_found() {
+async fn panic_of_the_new_body_is_found() {
     let replay = would_resume(&journal(&[("reserve", "1")]), &checkout(), async |run| {
         let hold = step!(run, "reserve", never::<u32>());
         assert_eq!(hold, 2, "no such hold");
@@ -681,12 +681,12 @@ async fn a_panic_of_the_new_body_is_found() {
 }
 
 #[tokio::test]
-async fn a_body_that_spins_does_not_hang_the_check() {
+async fn spinning_body_does_not_hang_the_check() {
     let replay = would_resume(&journal(&[]), &checkout(), async |_| {
         loop {
             tokio::task::yield_now().await;
         }
-        #[expect(unreachable_code, reason = "it gives the body its type")]
+        #[expect(unreachable_code, reason = "the expression gives the body its type")]
         Ok::<u32, RunError>(0)
     })
     .await;
@@ -695,7 +695,7 @@ async fn a_body_that_spins_does_not_hang_the_check() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_none_of_its_steps_is_waited_for_though_not_for_ever() {
+async fn foreign_future_is_awaited_for_a_limited_time() {
     let journal = journal(&[("reserve", "1"), ("charge", "2")]);
     let replay = would_resume(&journal, &checkout(), async |run| {
         tokio::time::sleep(Duration::from_millis(10)).await;
@@ -711,11 +711,11 @@ async fn what_is_none_of_its_steps_is_waited_for_though_not_for_ever() {
     })
     .await;
     assert_eq!((&replay.end, replay.not_reached.len()), (&End::Rests, 2));
-    assert!(replay.to_string().contains("at something that is none of its steps"), "{replay}");
+    assert!(replay.to_string().contains("at a future that is not one of its steps"), "{replay}");
 }
 
 #[tokio::test]
-async fn a_fixture_is_read_in_either_form_and_written_the_same_each_time() {
+async fn fixture_is_read_in_both_forms_and_written_reproducibly() {
     let folder = tempfile::tempdir().unwrap();
     let store = MemoryStore::new();
     let workflow = checkout().store(store.clone()).input(&7);
@@ -742,7 +742,7 @@ async fn a_fixture_is_read_in_either_form_and_written_the_same_each_time() {
 }
 
 #[test]
-fn the_fixtures_of_a_folder_come_in_order_and_none_are_an_error() {
+fn fixtures_are_sorted_and_an_empty_folder_is_an_error() {
     let folder = tempfile::tempdir().unwrap();
     assert!(matches!(fixtures(folder.path()), Err(FixtureError::NoFixtures { .. })));
     for name in ["b.json", "a.json"] {
@@ -755,7 +755,7 @@ fn the_fixtures_of_a_folder_come_in_order_and_none_are_an_error() {
 }
 
 #[tokio::test]
-async fn what_is_no_journal_is_refused_with_what_is_wrong() {
+async fn malformed_journal_is_refused_with_a_reason() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("broken.json");
     std::fs::write(&path, "{").unwrap();
@@ -781,7 +781,7 @@ async fn what_is_no_journal_is_refused_with_what_is_wrong() {
 }
 
 #[tokio::test]
-async fn a_report_is_json_for_tools() {
+async fn report_converts_to_json() {
     let replay = would_resume(&journal(&[("reserve", "1")]), &checkout(), order).await;
     let json = serde_json::to_value(&replay).unwrap();
     assert_eq!(json["reused"], serde_json::json!(["reserve"]));
@@ -790,7 +790,7 @@ async fn a_report_is_json_for_tools() {
 }
 
 #[tokio::test]
-async fn a_run_that_was_to_be_cancelled_is_cancelled_here_too() {
+async fn requested_cancellation_is_applied_in_the_check() {
     let store = MemoryStore::new();
     let workflow = checkout().store(store.clone());
     let id = RunId::new("order-42").unwrap();

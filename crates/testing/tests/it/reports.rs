@@ -22,12 +22,13 @@ fn shop() -> Harness {
 }
 
 fn panics(test: impl FnOnce()) -> String {
-    let panic = std::panic::catch_unwind(std::panic::AssertUnwindSafe(test)).expect_err("it does not panic");
-    panic.downcast_ref::<String>().expect("a text").clone()
+    let panic =
+        std::panic::catch_unwind(std::panic::AssertUnwindSafe(test)).expect_err("the test should panic");
+    panic.downcast_ref::<String>().expect("the panic message is a string").clone()
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_trace_of_a_plain_success() {
+async fn trace_shows_plain_success() {
     insta::assert_snapshot!(shop().run(order).await.trace(), @r#"
     0s  reserve  succeeded
     0s  charge   succeeded
@@ -36,7 +37,7 @@ async fn the_trace_of_a_plain_success() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_trace_of_retries() {
+async fn trace_shows_retries() {
     let charge = [err(Declined).after(secs(1)), timeout(secs(5)), ok(9_u64)];
     let report = shop().script("charge", charge).run(order).await;
     insta::assert_snapshot!(report.trace(), @r#"
@@ -63,7 +64,7 @@ async fn the_trace_of_retries() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_trace_of_timeouts() {
+async fn trace_shows_timeouts() {
     let report = Harness::new()
         .script("number", hang())
         .run(async |run| {
@@ -82,7 +83,7 @@ async fn the_trace_of_timeouts() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_trace_of_a_saga_that_is_undone() {
+async fn trace_shows_undone_saga() {
     let shop = shop().script("charge", err(Declined)).script("undo reserve", ok(()).after(secs(1)));
     insta::assert_snapshot!(shop.run(order_or_nothing).await.trace(), @r#"
     0s  ┌ saga          begins
@@ -105,7 +106,7 @@ async fn the_trace_of_a_saga_that_is_undone() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_trace_of_what_is_inside_of_something_else() {
+async fn trace_shows_nested_scopes_and_steps() {
     let report = Harness::new()
         .script("reserve", ok(Hold { id: 7 }).after(secs(1)))
         .script("undo reserve", err(RunError::Expired { step: "hold".into() }))
@@ -140,7 +141,7 @@ async fn the_trace_of_what_is_inside_of_something_else() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_trace_of_several_steps_at_once() {
+async fn trace_shows_concurrent_steps() {
     let report = Harness::new()
         .script("load.user", ok(1_u32).after(ms(20)))
         .script("load.posts", ok(2_u32).after(ms(10)))
@@ -175,7 +176,7 @@ async fn the_trace_of_several_steps_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_trace_of_a_run_that_waits_and_is_resumed() {
+async fn trace_shows_waiting_and_resumed_run() {
     let body = async |run: &DurableRun| {
         let hold = step!(run, reserve());
         step!(run.volatile(), "connect", number());
@@ -206,7 +207,7 @@ async fn the_trace_of_a_run_that_waits_and_is_resumed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_trace_of_runs_that_go_wrong() {
+async fn trace_shows_failed_runs() {
     insta::assert_snapshot!(shop().script("charge", panic("no bank")).run(order).await.trace(), @r#"
     0s  reserve  succeeded
     0s  charge   aborted
@@ -228,18 +229,18 @@ async fn the_trace_of_runs_that_go_wrong() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_invocation_says_when_how_often_and_how_a_step_ended() {
+async fn invocation_has_times_attempts_and_ending() {
     let charge = [err(Declined), ok(9_u64).after(secs(1))];
     let reserve = ok(Hold { id: 7 }).after(secs(3));
     let report = shop().script("reserve", reserve).script("charge", charge).run(order).await;
-    let [reserve, charge] = report.invocations() else { panic!("two steps: {report:?}") };
+    let [reserve, charge] = report.invocations() else { panic!("expected two steps: {report:?}") };
     assert_eq!((reserve.order, reserve.attempts, reserve.began, reserve.duration), (0, 1, ms(0), secs(3)));
     assert_eq!((charge.order, charge.attempts, charge.began, charge.duration), (1, 2, secs(3), ms(1100)));
     assert_eq!((&*charge.name, &*charge.key, &charge.ended), ("charge", "charge", &Ended::Succeeded));
 }
 
 #[tokio::test(start_paused = true)]
-async fn how_a_step_ended_is_told_from_the_events() {
+async fn ending_of_a_step_is_derived_from_events() {
     let report = Harness::new()
         .script("parallel.never", hang())
         .run(async |run| {
@@ -294,7 +295,7 @@ async fn how_a_step_ended_is_told_from_the_events() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_assertion_that_fails_shows_the_difference_and_what_happened() {
+async fn failed_assertion_shows_diff_and_trace() {
     let report = shop().run(order).await;
     insta::assert_snapshot!(panics(|| report.assert_steps(["charge", "ship"])), @r#"
     other steps than expected:
@@ -305,7 +306,7 @@ async fn an_assertion_that_fails_shows_the_difference_and_what_happened() {
      charge
     -ship
 
-    what happened:
+    trace:
     0s  reserve  succeeded
     0s  charge   succeeded
     0s  the run completed
@@ -313,7 +314,7 @@ async fn an_assertion_that_fails_shows_the_difference_and_what_happened() {
     insta::assert_snapshot!(panics(|| report.assert_called("ship")), @r#"
     step `ship` was not called
 
-    what happened:
+    trace:
     0s  reserve  succeeded
     0s  charge   succeeded
     0s  the run completed
@@ -321,7 +322,7 @@ async fn an_assertion_that_fails_shows_the_difference_and_what_happened() {
     insta::assert_snapshot!(panics(|| report.assert_not_called("charge")), @r#"
     step `charge` was called once
 
-    what happened:
+    trace:
     0s  reserve  succeeded
     0s  charge   succeeded
     0s  the run completed
@@ -329,7 +330,7 @@ async fn an_assertion_that_fails_shows_the_difference_and_what_happened() {
     insta::assert_snapshot!(panics(|| report.assert_calls("charge", 2)), @r#"
     step `charge` was called once, expected 2 times
 
-    what happened:
+    trace:
     0s  reserve  succeeded
     0s  charge   succeeded
     0s  the run completed
@@ -347,7 +348,7 @@ async fn an_assertion_that_fails_shows_the_difference_and_what_happened() {
     +    9,
      )
 
-    what happened:
+    trace:
     0s  reserve  succeeded
     0s  charge   succeeded
     0s  the run completed
@@ -358,21 +359,21 @@ async fn an_assertion_that_fails_shows_the_difference_and_what_happened() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn absence_of_a_step_without_that_name_is_no_assertion() {
+async fn absence_of_an_unknown_step_cannot_be_asserted() {
     let harness = shop();
     let report = harness.run(order).await;
     insta::assert_snapshot!(panics(|| report.assert_not_called("chrage")), @r#"
-    no step is called `chrage`, so it proves nothing that it was not called: correct the name, or declare a step that the body did not build with `Harness::optional_steps(["chrage"])`; the known ones are `charge`, `reserve`
+    no step is named `chrage`, so its absence proves nothing: correct the name, or declare a step that the body did not build with `Harness::optional_steps(["chrage"])`; the known steps are `charge`, `reserve`
 
-    what happened:
+    trace:
     0s  reserve  succeeded
     0s  charge   succeeded
     0s  the run completed
     "#);
     for name in ["undo chrage", "chrage#2", "chrage[0]", "charge!", "charge#", "reserve/charge", ""] {
-        assert!(panics(|| report.assert_calls(name, 0)).starts_with("no step is called"), "{name}");
+        assert!(panics(|| report.assert_calls(name, 0)).starts_with("no step is named"), "{name}");
     }
-    // More of a known step: its second use, an item of a list, the compensation.
+    // Derived from a known step: its second use, an item of a list, its compensation.
     for name in ["charge#2", "charge[0]", "undo charge", "undo charge[0]#2"] {
         report.assert_not_called(name);
     }
@@ -389,7 +390,7 @@ async fn declared_scripted_skipped_or_earlier_step_may_be_absent() {
     let plain = Harness::new().input(&false);
     let report = plain.run(body).await;
     report.assert_not_called("ship");
-    assert!(panics(|| report.assert_not_called("wrap")).starts_with("no step is called `wrap`"));
+    assert!(panics(|| report.assert_not_called("wrap")).starts_with("no step is named `wrap`"));
 
     Harness::new().input(&false).optional_steps(["wrap"]).run(body).await.assert_not_called("wrap");
     let scripted = Harness::new().input(&false).script("wrap", ok(1)).leftovers(Leftovers::Allow);
@@ -403,7 +404,7 @@ async fn declared_scripted_skipped_or_earlier_step_may_be_absent() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn steps_are_asserted_by_key_or_by_name() {
+async fn steps_are_asserted_by_key_or_name() {
     let report =
         Harness::new().run(async |run| Ok::<_, RunError>((step!(run, number()), step!(run, number())))).await;
     report.assert_steps(["number", "number"]);
@@ -429,7 +430,7 @@ async fn two_runs_are_compared_step_by_step() {
     assert_eq!(compare(&a, &retried).differences, [attempts]);
 }
 
-/// What these steps, with these keys, are.
+/// Executes steps with these names and keys.
 async fn walked<const N: usize>(steps: [(&'static str, &'static str); N]) -> Report<(), RunError> {
     let body = async |run: &DurableRun| {
         for (name, key) in steps {
@@ -441,7 +442,7 @@ async fn walked<const N: usize>(steps: [(&'static str, &'static str); N]) -> Rep
 }
 
 #[tokio::test(start_paused = true)]
-async fn steps_are_compared_with_those_of_the_same_key() {
+async fn steps_are_compared_by_key() {
     let a = walked([("reserve", "reserve"), ("pay", "pay"), ("ship", "ship"), ("tell", "tell")]).await;
     let inserted = walked([
         ("reserve", "reserve"),
@@ -462,7 +463,7 @@ async fn steps_are_compared_with_those_of_the_same_key() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_report_is_json_for_tools() {
+async fn report_converts_to_json() {
     let json = shop().run(order).await.to_json();
     assert_eq!(json["result"], "Ok(9)");
     assert_eq!(json["ending"], "completed");
@@ -475,7 +476,7 @@ async fn a_report_is_json_for_tools() {
     assert_eq!(volatile().await, volatile().await);
 }
 
-/// Retries with jitter, side by side and in a list.
+/// Retries steps with jitter, in parallel and in a list.
 async fn busy(run: &DurableRun) -> Result<Vec<u32>, OrderError> {
     let policy = || Retry::exponential(ms(100)).attempts(5);
     parallel!(run, "load", {
@@ -493,7 +494,7 @@ async fn report_of_busy(seed: u64) -> Report<Vec<u32>, OrderError> {
 }
 
 #[test]
-fn the_same_seed_gives_the_same_trace_a_thousand_times() {
+fn one_seed_gives_one_trace_a_thousand_times() {
     let trace =
         |seed| Simulation::new().seed(seed).run(async |_| report_of_busy(seed).await.trace()).remove(0);
     let first = trace(7);

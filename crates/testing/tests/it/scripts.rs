@@ -24,7 +24,7 @@ async fn down() -> Result<u32, Declined> {
     Err(Declined)
 }
 
-/// Three steps that are called the same.
+/// Executes three steps with one name.
 async fn three(run: &Run) -> Result<[u32; 3], RunError> {
     Ok([step!(run, number()), step!(run, number()), step!(run, number())])
 }
@@ -34,7 +34,7 @@ fn problems<T>(run: Result<T, ScriptError>) -> Vec<Problem> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_step_ends_as_its_script_says_and_its_operation_is_not_called() {
+async fn scripted_step_does_not_call_its_operation() {
     let report =
         Harness::new().script("reserve", ok(Hold { id: 7 })).script("charge", err(Declined)).run(order).await;
     assert_eq!(report.result, Err(OrderError::Declined(Declined)));
@@ -42,7 +42,7 @@ async fn a_step_ends_as_its_script_says_and_its_operation_is_not_called() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_outcome_is_for_every_attempt_at_every_step_of_the_name() {
+async fn single_outcome_applies_to_all_attempts_and_steps() {
     let report = Harness::new().script("number", ok(5_u32)).run_volatile(three).await;
     assert_eq!(report.result, Ok([5, 5, 5]));
     let report =
@@ -51,7 +51,7 @@ async fn one_outcome_is_for_every_attempt_at_every_step_of_the_name() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_sequence_is_used_up_in_order_and_then_the_operation_is_called() {
+async fn sequence_is_used_in_order_before_the_operation() {
     let report = Harness::new().script("number", [ok(5_u32), ok(6_u32)]).run_volatile(three).await;
     assert_eq!(report.result, Ok([5, 6, 1]));
     let outcomes = vec![err(Declined), err(Declined), ok(7_u64)];
@@ -61,7 +61,7 @@ async fn a_sequence_is_used_up_in_order_and_then_the_operation_is_called() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_script_may_be_a_function_of_the_attempt() {
+async fn script_may_be_a_function_of_the_attempt() {
     let charge = by_attempt(|attempt| if attempt < 3 { err(Declined) } else { ok(u64::from(attempt)) });
     let report =
         Harness::new().script("reserve", ok(Hold { id: 7 })).script("charge", charge).run(order).await;
@@ -69,7 +69,7 @@ async fn a_script_may_be_a_function_of_the_attempt() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_result_is_a_script() {
+async fn result_converts_to_a_script() {
     let report = Harness::new()
         .script("reserve", Ok::<_, RunError>(Hold { id: 7 }))
         .script("charge", Err::<u64, _>(Declined))
@@ -79,7 +79,7 @@ async fn a_result_is_a_script() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_cannot_be_cloned_is_given_once() {
+async fn once_outcome_serves_types_without_clone() {
     #[derive(Debug)]
     struct Socket(u32);
     impl std::fmt::Display for Socket {
@@ -108,7 +108,7 @@ async fn what_cannot_be_cloned_is_given_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_script_of_a_key_goes_before_that_of_a_name() {
+async fn script_of_a_key_precedes_script_of_a_name() {
     let report = Harness::new()
         .script("number", ok(5_u32))
         .script("number#2", ok(6_u32))
@@ -122,7 +122,7 @@ async fn the_script_of_a_key_goes_before_that_of_a_name() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn outcomes_in_order_are_for_attempts_without_a_script() {
+async fn in_order_outcomes_serve_unscripted_attempts() {
     let report = Harness::new()
         .script("reserve", ok(Hold { id: 7 }))
         .in_order([err(Declined), ok(9_u64)])
@@ -132,7 +132,7 @@ async fn outcomes_in_order_are_for_attempts_without_a_script() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn outcomes_in_order_are_not_for_sleeps_nor_for_what_a_saga_records() {
+async fn in_order_outcomes_skip_sleeps_and_saga_records() {
     let report = Harness::new()
         .in_order([ok(Hold { id: 7 }), err(Declined), ok(())])
         .run(async |run| {
@@ -145,7 +145,7 @@ async fn outcomes_in_order_are_not_for_sleeps_nor_for_what_a_saga_records() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn without_a_script_the_operation_is_called_or_the_run_stopped() {
+async fn unscripted_attempt_runs_or_stops_the_run() {
     let report = Harness::new().run_volatile(three).await;
     assert_eq!(report.result, Ok([1, 1, 1]));
 
@@ -158,7 +158,7 @@ async fn without_a_script_the_operation_is_called_or_the_run_stopped() {
             went_on.fetch_add(1, Ordering::Relaxed);
             let text = error.to_string();
             assert_eq!(text, "`script` refused number#2: no script says what it ends in");
-            // Whatever the body makes of it, no other step runs.
+            // No other step runs, even if the body ignores the error.
             run.step("number", number).await.unwrap_err();
             Ok::<_, RunError>(())
         })
@@ -170,14 +170,14 @@ async fn without_a_script_the_operation_is_called_or_the_run_stopped() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn sleeps_need_no_script() {
+async fn sleep_needs_no_script() {
     let harness = Harness::new().unscripted(Unscripted::Fail);
     let report = harness.run(async |run| run.sleep("a month", days(30)).await).await;
     assert_eq!(report.result, Ok(()));
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_script_for_a_sleep_is_told() {
+async fn script_for_a_sleep_is_reported() {
     let harness = Harness::new().script("a month", ok(())).script("number", [ok(5_u32)]);
     let body = async |run: &DurableRun| {
         run.sleep("a month", days(30)).await?;
@@ -186,9 +186,9 @@ async fn a_script_for_a_sleep_is_told() {
     let error = harness.try_run(body).await.unwrap_err();
     assert_eq!(error.problems, [Problem::NothingToPlay { script: "a month".into() }]);
     let text = error.to_string();
-    assert!(text.contains("- script `a month`: it is for a durable sleep, which has no operation"), "{text}");
+    assert!(text.contains("- script `a month`: a durable sleep has no operation"), "{text}");
 
-    // A step of the same name has what is scripted.
+    // A step with the name of the sleep uses the script.
     let report = Harness::new()
         .script("pause", ok(5_u32))
         .run(async |run| {
@@ -200,7 +200,7 @@ async fn a_script_for_a_sleep_is_told() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_library_can_be_let_end_an_attempt() {
+async fn script_can_end_an_attempt_with_a_library_error() {
     let body = async |run: &Run| Ok::<_, RunError>(step!(run, number()));
     let run =
         async |outcome| Harness::new().script("number", outcome).run_volatile(body).await.result.unwrap_err();
@@ -220,7 +220,7 @@ async fn the_library_can_be_let_end_an_attempt() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_scripted_timeout_takes_its_time_and_is_retried() {
+async fn scripted_timeout_takes_its_time_and_is_retried() {
     let report = Harness::new()
         .script("number", [timeout(secs(5)), ok(7_u32)])
         .run(async |run| Ok::<_, RunError>(step!(run, retry = Retry::fixed(ms(0)).attempts(2), number())))
@@ -230,7 +230,7 @@ async fn a_scripted_timeout_takes_its_time_and_is_retried() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_scripted_cancellation_cancels_the_run() {
+async fn scripted_cancellation_cancels_the_run() {
     let report = Harness::new()
         .script("reserve", cancelled())
         .script("charge", real())
@@ -241,20 +241,20 @@ async fn a_scripted_cancellation_cancels_the_run() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_scripted_panic_is_one_of_the_operation() {
+async fn scripted_panic_counts_as_panic_of_the_operation() {
     let report = Harness::new().script("reserve", panic("no stock")).run(order).await;
     let panicked = RunError::Panicked { step: Some("reserve".into()), message: "no stock".into() };
     assert_eq!(report.result, Err(OrderError::Run(panicked)));
 }
 
 #[tokio::test(start_paused = true)]
-async fn real_calls_the_operation_after_all() {
+async fn real_outcome_calls_the_operation() {
     let report = Harness::new().script("number", [ok(5_u32), real(), ok(6_u32)]).run_volatile(three).await;
     assert_eq!(report.result, Ok([5, 1, 6]));
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_timeout_of_the_step_binds_what_hangs_and_what_comes_late() {
+async fn step_timeout_ends_hanging_and_late_outcomes() {
     let policy = Retry::fixed(ms(0)).attempts(3);
     let report = Harness::new()
         .script("number", [hang(), ok(6_u32).after(secs(9)), ok(7_u32).after(secs(4))])
@@ -265,7 +265,7 @@ async fn the_timeout_of_the_step_binds_what_hangs_and_what_comes_late() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_breaker_opens_by_scripted_failures() {
+async fn breaker_opens_after_scripted_failures() {
     let breaker = CircuitBreaker::options("bank").failures(2).clock(PausedClock::new()).build();
     let report = Harness::new()
         .script("down", err(Declined))
@@ -284,7 +284,7 @@ async fn a_breaker_opens_by_scripted_failures() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_saga_undoes_what_a_scripted_failure_leaves() {
+async fn saga_is_undone_after_a_scripted_failure() {
     let scripted = || {
         Harness::new()
             .script("reserve", ok(Hold { id: 7 }))
@@ -308,7 +308,7 @@ async fn a_saga_undoes_what_a_scripted_failure_leaves() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn steps_of_a_volatile_handle_of_a_durable_run_are_scripted_by_name() {
+async fn volatile_steps_of_a_durable_run_are_scripted_by_name() {
     let report = Harness::new()
         .script("number", [timeout(secs(1)), ok(7_u32)])
         .run(async |run| {
@@ -321,7 +321,7 @@ async fn steps_of_a_volatile_handle_of_a_durable_run_are_scripted_by_name() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_was_scripted_is_recorded_as_anything_else() {
+async fn scripted_outcome_is_recorded() {
     let harness =
         Harness::new().script("reserve", ok(Hold { id: 7 })).script("charge", panic("the power is gone"));
     let workflow = Workflow::new("test").clock(PausedClock::new()).store(harness.memory().clone());
@@ -332,7 +332,7 @@ async fn what_was_scripted_is_recorded_as_anything_else() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_value_of_another_type_stops_the_run_and_is_told() {
+async fn scripted_value_of_another_type_stops_the_run() {
     let harness = || Harness::new().script("reserve", ok("hold 7"));
     let run = harness().try_run(order).await;
     let misfit = |given: &str, expected: &str| {
@@ -341,7 +341,7 @@ async fn a_value_of_another_type_stops_the_run_and_is_told() {
     };
     assert_eq!(problems(run), misfit("&str", "it::shop::Hold"));
 
-    // Also where the body makes something else of it, fails or panics over it, or nothing is recorded.
+    // This also holds if the body ignores the error, panics because of it, or runs on a volatile handle.
     let run =
         harness().try_run(async |run| Ok::<_, OrderError>(run.step("reserve", reserve).await.is_ok())).await;
     assert_eq!(problems(run), misfit("&str", "it::shop::Hold"));
@@ -359,7 +359,7 @@ async fn a_value_of_another_type_stops_the_run_and_is_told() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_value_that_may_borrow_cannot_be_scripted() {
+async fn value_that_may_borrow_cannot_be_scripted() {
     async fn first(words: &[String]) -> Result<&String, Declined> {
         words.first().ok_or(Declined)
     }
@@ -376,7 +376,7 @@ async fn a_value_that_may_borrow_cannot_be_scripted() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_nobody_asks_for_is_told_all_at_once() {
+async fn all_unused_scripts_are_reported_together() {
     let harness = || {
         Harness::new()
             .seed(7)
@@ -386,16 +386,16 @@ async fn what_nobody_asks_for_is_told_all_at_once() {
     let error = harness().in_order([]).try_run_volatile(three).await.unwrap_err();
     insta::assert_snapshot!(error, @r#"
     the script does not fit the run:
-    - script `number`: 3 of its 4 outcomes were asked for; leave out the rest, or say `Leftovers::Allow`
-    - script `resreve`: no step asked for it, there were `number`; correct the name, or leave it out
+    - script `number`: only 3 of its 4 outcomes were used; remove the rest, or set `Leftovers::Allow`
+    - script `resreve`: no step asked for it; the steps were `number`; correct the name, or remove the script
 
-    what happened:
+    trace:
     0s  number    succeeded
     0s  number#2  succeeded
     0s  number#3  succeeded
     0s  the run completed
 
-    the seed was 7: repeat it with AWAITLY_SEED=7, or with `.seed(7)` where the code gives a seed itself
+    the seed was 7: repeat the test with AWAITLY_SEED=7, or with `.seed(7)` if the code sets its seed
     "#);
     let report = harness().leftovers(Leftovers::Allow).run_volatile(three).await;
     assert_eq!(report.result, Ok([1, 2, 3]));
@@ -405,13 +405,13 @@ async fn what_nobody_asks_for_is_told_all_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
-#[should_panic(expected = "script `resreve`: no step asked for it, there were `number`")]
-async fn a_run_whose_script_does_not_fit_panics() {
+#[should_panic(expected = "script `resreve`: no step asked for it; the steps were `number`")]
+async fn run_with_unused_script_panics() {
     let _ = Harness::new().script("resreve", ok(7)).run_volatile(three).await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_a_run_that_waits_has_not_asked_for_is_for_later() {
+async fn waiting_run_may_leave_scripts_unused() {
     use awaitly_core::journal::Outcome;
     use awaitly_core::store::{Answer, Answered, Operate, RunId};
 
@@ -432,7 +432,7 @@ async fn what_a_run_that_waits_has_not_asked_for_is_for_later() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_reset_harness_begins_anew() {
+async fn reset_harness_rewinds_scripts_and_store() {
     let mut harness =
         Harness::new().script("reserve", ok(Hold { id: 7 })).script("charge", [err(Declined), ok(9_u64)]);
     assert_eq!(harness.run(order).await.result, Ok(9));
@@ -445,7 +445,7 @@ async fn a_reset_harness_begins_anew() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_harness_keeps_the_definition_of_its_workflow() {
+async fn harness_keeps_the_definition_of_its_workflow() {
     let shut = |_| async { Err(Refusal::new("hours", "the shop is shut")) };
     let run = Harness::of(Workflow::new("shop").before_run(shut))
         .script("reserve", real())
@@ -464,7 +464,7 @@ async fn a_harness_keeps_the_definition_of_its_workflow() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_retry_goes_on_from_the_step_that_failed() {
+async fn retry_continues_from_the_failed_step() {
     let harness = Harness::new().script("reserve", ok(Hold { id: 7 })).script("charge", err(Declined));
     assert!(harness.run(order).await.result.is_err());
     let harness = harness.script("charge", ok(9_u64));
@@ -474,7 +474,7 @@ async fn a_retry_goes_on_from_the_step_that_failed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_run_that_waits_is_cancelled_and_undone() {
+async fn waiting_run_is_cancelled_and_undone() {
     let body = async |run: &awaitly_core::DurableRun| {
         awaitly_saga::saga(run, async |saga| {
             let hold = step!(saga, compensate = release, reserve());
@@ -491,7 +491,7 @@ async fn a_run_that_waits_is_cancelled_and_undone() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_harness_can_be_spawned_with_its_run() {
+async fn harness_run_can_be_spawned() {
     let spawned = tokio::spawn(async {
         let harness = Harness::new().script("reserve", ok(Hold { id: 7 })).script("charge", ok(9_u64));
         harness.run(async |run| order(run).await).await
@@ -500,7 +500,7 @@ async fn a_harness_can_be_spawned_with_its_run() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn steps_side_by_side_each_have_their_script() {
+async fn concurrent_steps_have_separate_scripts() {
     let report = Harness::new()
         .script("load.user", ok(1_u32).after(secs(2)))
         .script("load.posts", ok(2_u32).after(secs(1)))
@@ -514,7 +514,7 @@ async fn steps_side_by_side_each_have_their_script() {
 
 #[test]
 #[should_panic(expected = "time is not paused here")]
-fn a_harness_says_where_time_is_not_paused() {
+fn harness_panics_if_time_is_not_paused() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     runtime.block_on(async { drop(Harness::new()) });
 }
@@ -533,14 +533,14 @@ mod answers {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_approval_is_answered_by_the_script() {
+    async fn script_answers_an_approval() {
         let report = Harness::new().script("manager", answer(&4000_u64)).run(expense).await;
         assert_eq!(report.result, Ok(4000));
         report.assert_steps(["manager", "pay"]);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_answer_of_a_script_is_recorded_as_any_other() {
+    async fn scripted_answer_is_recorded() {
         let harness = Harness::new().script("manager", answer(&4000_u64));
         let _ = harness.run(expense).await;
         let report = harness.run(expense).await;
@@ -548,7 +548,7 @@ mod answers {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_approval_is_rejected_or_expires_by_the_script() {
+    async fn script_rejects_or_expires_an_approval() {
         let ruling = async |run: &DurableRun| run.approval::<u64>("manager").ruling().await.map(Said::from);
         let report = Harness::new().script("manager", rejected("too much")).run(ruling).await;
         assert_eq!(report.result, Ok(Said("rejected \"too much\"".into())));
@@ -571,14 +571,14 @@ mod answers {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_question_of_the_run_itself_is_answered_too() {
+    async fn script_answers_wait_for() {
         let body = async |run: &DurableRun| Ok::<_, RunError>(step!(run.wait_for::<u64>("payment")));
         let report = Harness::new().script("payment", answer(&7_u64)).run(body).await;
         assert_eq!(report.result, Ok(7));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_cannot_be_asked_is_not_answered() {
+    async fn unencodable_request_is_not_answered() {
         let body = async |run: &DurableRun| {
             let request = std::collections::BTreeMap::from([(vec![1], 2)]);
             Ok::<_, RunError>(step!(run.wait_for::<u64>("payment").request(&request)))
@@ -589,7 +589,7 @@ mod answers {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_answer_to_a_step_that_asks_nobody_is_told() {
+    async fn answer_for_a_step_without_question_is_reported() {
         let body =
             async |run: &DurableRun| Ok::<_, RunError>(step!(run, "pay", async { Ok::<_, RunError>(1) }));
         let error = Harness::new().script("pay", answer(&7_u64)).try_run(body).await.unwrap_err();
@@ -597,20 +597,20 @@ mod answers {
     }
 
     #[test]
-    #[should_panic(expected = "answers of a script come at once")]
-    fn an_answer_comes_at_once() {
+    #[should_panic(expected = "a scripted answer arrives immediately")]
+    fn delayed_answer_panics() {
         let _ = answer(&7_u64).after(days(1));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn outcomes_in_order_are_not_for_questions() {
+    async fn in_order_outcomes_do_not_answer_questions() {
         let harness = Harness::new().in_order([ok(1_u64)]);
         let report = harness.run(expense).await;
         assert_eq!(report.ending(), Ending::Waiting);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_value_for_a_step_that_asks_is_told() {
+    async fn value_for_a_step_with_a_question_is_reported() {
         let error = Harness::new().script("manager", ok(7_u64)).try_run(expense).await.unwrap_err();
         assert_eq!(error.problems, [Problem::NotAnswered { step: "manager".into() }], "{error}");
     }

@@ -1,4 +1,4 @@
-//! A shop whose services are never called, and what is ordered in it.
+//! A shop whose services must not be called, and workflows that order in it.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use awaitly_core::clock::ms;
@@ -25,25 +25,25 @@ pub(crate) enum OrderError {
 }
 
 pub(crate) async fn reserve() -> Result<Hold, RunError> {
-    panic!("the stock is called")
+    panic!("the stock was called")
 }
 
 pub(crate) async fn release(_: Hold) -> Result<(), RunError> {
-    panic!("the stock is called")
+    panic!("the stock was called")
 }
 
 pub(crate) async fn charge(_: &Hold) -> Result<u64, Declined> {
-    panic!("the bank is called")
+    panic!("the bank was called")
 }
 
-/// Reserves, and charges up to three times.
+/// Reserves, and attempts the charge up to three times.
 pub(crate) async fn order(run: &DurableRun) -> Result<u64, OrderError> {
     let hold = step!(run, reserve());
     let policy = Retry::exponential(ms(100)).jitter(Jitter::None).attempts(3);
     Ok(step!(run, "charge", retry = policy, charge(&hold)))
 }
 
-/// Reserves, charges, and gives back what was reserved where that fails.
+/// Reserves and charges, and releases the reservation if the charge fails.
 pub(crate) async fn order_or_nothing(run: &DurableRun) -> Result<u64, SagaError<OrderError>> {
     saga(run, async |saga| {
         let hold = step!(saga, compensate = release, reserve());

@@ -24,13 +24,13 @@ fn message(panic: &(dyn std::any::Any + Send)) -> &str {
 }
 
 #[test]
-fn a_simulation_gives_what_the_test_returns() {
+fn simulation_returns_the_value_of_the_test() {
     assert_eq!(simulate(async || 7), 7);
     assert_eq!(Simulation::new().seeds(3..6).run(async |sim| sim.seed()), [3, 4, 5]);
 }
 
 #[test]
-fn a_month_of_sleep_takes_a_handful_of_turns() {
+fn sleep_of_a_month_takes_few_polls() {
     let polls = simulate(async || {
         let harness = Harness::new();
         let mut run = pin!(harness.run(async |run| run.sleep("a month", days(30)).await));
@@ -48,7 +48,7 @@ fn a_month_of_sleep_takes_a_handful_of_turns() {
 }
 
 #[test]
-fn the_clock_of_a_simulation_begins_at_midnight_and_goes_with_tokios() {
+fn simulation_clock_starts_at_midnight_and_follows_tokio() {
     let times = Simulation::new().run(async |sim: Sim| {
         let began = sim.clock().wall();
         tokio::time::sleep(hours(3)).await;
@@ -59,15 +59,15 @@ fn the_clock_of_a_simulation_begins_at_midnight_and_goes_with_tokios() {
 }
 
 #[test]
-fn a_test_in_which_nothing_can_happen_any_more_fails() {
+fn stuck_simulation_fails() {
     let panic = catch_unwind(|| simulate(async || pending::<()>().await)).unwrap_err();
     assert!(
-        message(&*panic).starts_with("nothing can happen any more: everything waits"),
+        message(&*panic).starts_with("nothing can happen any more: every task waits"),
         "{}",
         message(&*panic)
     );
 
-    // Also where a lease is renewed all the while.
+    // This also holds while a lease is renewed repeatedly.
     let stuck = || {
         simulate(async || {
             Harness::new().run(async |_| pending::<Result<(), RunError>>().await).await.result.is_ok()
@@ -78,13 +78,13 @@ fn a_test_in_which_nothing_can_happen_any_more_fails() {
 
 #[tokio::test(start_paused = true)]
 #[should_panic(expected = "nothing can happen any more")]
-async fn a_run_that_hangs_without_a_limit_fails() {
+async fn run_that_hangs_without_a_time_limit_fails() {
     let harness = Harness::new().script("number", hang());
     let _ = harness.run(async |run| Ok::<_, RunError>(step!(run, number()))).await;
 }
 
 #[test]
-fn what_ticks_for_ever_is_ended_by_the_longest_time() {
+fn endless_ticking_ends_at_the_longest_time() {
     let ticking = || {
         Simulation::new().longest(hours(1)).run(async |_| {
             loop {
@@ -96,7 +96,7 @@ fn what_ticks_for_ever_is_ended_by_the_longest_time() {
 }
 
 #[test]
-fn a_run_that_is_stuck_with_a_short_lease_fails_before_long() {
+fn stuck_run_with_short_lease_fails_soon() {
     let renewals = Arc::new(AtomicU32::new(0));
     let counted = Arc::clone(&renewals);
     let stuck = AssertUnwindSafe(|| {
@@ -117,11 +117,11 @@ fn a_run_that_is_stuck_with_a_short_lease_fails_before_long() {
 }
 
 #[test]
-fn what_takes_years_says_so() {
+fn longer_limit_permits_years_of_sleep() {
     let decade = async |run: &DurableRun| run.sleep("a decade", days(3650)).await;
     let results = Simulation::new().longest(days(4000)).run(async |sim: Sim| {
         let first = sim.harness().run(decade).await.result.clone();
-        // A run that has ended is no reason to take the next one for stuck.
+        // The time of an ended run does not count towards the limit of the next one.
         (first, sim.harness().run_id("another").run(decade).await.result.clone())
     });
     assert_eq!(results, [(Ok(()), Ok(()))]);
@@ -138,7 +138,7 @@ async fn order_of(sim: Sim) -> String {
 }
 
 #[test]
-fn branches_interleave_by_the_seed_and_the_same_way_for_the_same_seed() {
+fn interleaving_is_determined_by_the_seed() {
     let orders = || Simulation::new().seeds(0..200).run(order_of);
     let all = orders();
     assert_eq!(all, orders());
@@ -147,7 +147,7 @@ fn branches_interleave_by_the_seed_and_the_same_way_for_the_same_seed() {
 }
 
 #[test]
-fn the_branches_of_a_run_interleave_by_the_seed() {
+fn branches_of_a_run_interleave_by_the_seed() {
     let order = async |sim: Sim| {
         let harness = sim.harness();
         let report = harness
@@ -165,7 +165,7 @@ fn the_branches_of_a_run_interleave_by_the_seed() {
 }
 
 #[test]
-fn what_is_drawn_is_fixed_by_the_seed() {
+fn random_draws_are_determined_by_the_seed() {
     let drawn = |seed| {
         let draw = async |sim: Sim| (sim.rng().u64(..), sim.rng().u64(..), fastrand::u64(..));
         Simulation::new().seed(seed).run(draw).remove(0)
@@ -176,7 +176,7 @@ fn what_is_drawn_is_fixed_by_the_seed() {
 }
 
 #[test]
-fn a_store_of_a_simulation_is_there_for_several_runs() {
+fn simulation_store_keeps_several_runs() {
     let resumed = Simulation::new().run(async |sim: Sim| {
         let workflow = Workflow::new("count").clock(sim.clock()).store(sim.store().clone());
         let first = workflow.run("a", async |run| Ok::<_, RunError>(step!(run, number()))).await;
@@ -192,7 +192,7 @@ fn a_store_of_a_simulation_is_there_for_several_runs() {
 }
 
 #[test]
-fn the_clock_of_a_simulation_is_one() {
+fn simulation_has_one_clock() {
     Simulation::new().run(async |sim: Sim| {
         sim.clock().advance(days(2)).await;
         let harness = sim.harness_of(Workflow::new("late"));
@@ -204,7 +204,7 @@ fn the_clock_of_a_simulation_is_one() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_reset_harness_lives_at_midnight_again_with_its_store() {
+async fn reset_harness_starts_at_midnight_with_a_new_store() {
     let mut harness = Harness::new();
     let midnight = harness.clock().wall();
     harness.clock().advance(days(2)).await;
@@ -212,7 +212,7 @@ async fn a_reset_harness_lives_at_midnight_again_with_its_store() {
     assert_eq!(harness.clock().wall(), midnight);
     assert_eq!(harness.memory().now().await.unwrap(), midnight.into());
 
-    // A store that was given is not forgotten, and the clock does not fall behind it.
+    // A store set by the test is kept, and the clock does not go back relative to it.
     let store = harness.clock().store();
     harness = harness.store(store.clone());
     harness.clock().advance(days(2)).await;
@@ -221,7 +221,7 @@ async fn a_reset_harness_lives_at_midnight_again_with_its_store() {
     assert_eq!(store.now().await.unwrap(), harness.clock().wall().into());
 }
 
-/// A test of its own process, for the last ones below.
+/// Fails on purpose; `failed_test_prints_how_to_repeat_it` executes it in a separate process.
 #[test]
 #[ignore = "it fails on purpose"]
 fn fails_with_seed_three() {
@@ -257,23 +257,23 @@ fn failing(test: &str, seed: Option<&str>) -> (bool, String) {
 }
 
 #[test]
-fn a_test_that_fails_says_how_to_repeat_it() {
+fn failed_test_prints_how_to_repeat_it() {
     let (passed, said) = failing("time::fails_with_seed_three", None);
-    assert!(!passed && said.contains("repeat it with AWAITLY_SEED=3,"), "{said}");
+    assert!(!passed && said.contains("repeat the test with AWAITLY_SEED=3,"), "{said}");
     let (passed, _) = failing("time::fails_with_seed_three", Some("4"));
     assert!(passed);
     let (passed, _) = failing("time::fails_with_seed_three", Some("3"));
     assert!(!passed);
     let (passed, said) = failing("time::fails_with_a_report", None);
-    assert!(!passed && said.contains("or with `.seed(41)` where the code gives a seed"), "{said}");
+    assert!(!passed && said.contains("or with `.seed(41)` if the code sets its seed"), "{said}");
     let (passed, said) = failing("time::fails_with_a_script", None);
     assert!(!passed && said.contains("the seed was 41:"), "{said}");
     let (passed, said) = failing("time::fails_with_a_report", Some("0x7"));
-    assert!(!passed && said.contains("AWAITLY_SEED=0x7 names no seed"), "{said}");
+    assert!(!passed && said.contains("AWAITLY_SEED=0x7 is not a seed"), "{said}");
 }
 
 #[test]
-fn time_that_passes_costs_none() {
+fn virtual_year_takes_no_real_time() {
     let passed = Simulation::new().seeds(0..100).run(async |sim: Sim| {
         let mut sleep = pin!(tokio::time::sleep(days(365)));
         let polled = std::future::poll_fn(|cx| Poll::Ready(sleep.as_mut().poll(cx))).await;

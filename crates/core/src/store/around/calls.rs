@@ -39,13 +39,13 @@ macro_rules! kinds {
 calls!(kinds);
 
 impl Call {
-    /// Those of them that are about this run.
+    /// Restricts the call to one run.
     #[must_use]
     pub fn run(self, run: RunId) -> Calls {
         Calls::from(self).run(run)
     }
 
-    /// Those of them that are about this key.
+    /// Restricts the call to one key.
     #[must_use]
     pub fn key(self, key: impl Into<Key>) -> Calls {
         Calls::from(self).key(key)
@@ -89,10 +89,10 @@ pub struct Calls {
     others: Vec<Kinds>,
 }
 
-/// Some kinds of calls, under one condition.
+/// Several kinds of calls under one condition.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Kinds {
-    /// The bits of all of them.
+    /// One bit per kind.
     bits: u32,
     run: Option<RunId>,
     key: Option<Key>,
@@ -111,13 +111,13 @@ impl Calls {
     /// All calls.
     pub const ALL: Self = Self::of(u32::MAX);
 
-    /// The calls with which a run writes its journal: not those that take, renew or give back its lease.
+    /// The calls with which a run writes its journal. Calls that take, renew or release its lease are not included.
     pub const WRITES: Self = Self::of(WRITES);
 
     /// The calls that carry a lease and have an answer.
     pub const FENCED: Self = Self::of(WRITES | Call::Renew.bit());
 
-    /// The calls that change nothing.
+    /// The calls that change no data.
     pub const READS: Self = Self::of(
         Call::Load.bit() | Call::List.bit() | Call::Waiting.bit() | Call::Due.bit() | Call::Now.bit(),
     );
@@ -130,14 +130,14 @@ impl Calls {
         Self { first: Kinds { bits, run: None, key: None }, others: Vec::new() }
     }
 
-    /// Those of them that are about this run. None, where they are about another one.
+    /// Restricts the selection to one run. The result selects no calls if the selection already has another run.
     #[must_use]
     pub fn run(self, run: RunId) -> Self {
         self.narrowed(&Kinds { bits: u32::MAX, run: Some(run), key: None })
     }
 
-    /// Those of them that are about this key: a record, an entry that waits, an answer. None, where they are about another
-    /// one.
+    /// Restricts the selection to calls about one key: a record, a waiting entry or an answer. The result selects no
+    /// calls if the selection already has another key.
     #[must_use]
     pub fn key(self, key: impl Into<Key>) -> Self {
         self.narrowed(&Kinds { bits: u32::MAX, run: None, key: Some(key.into()) })
@@ -180,7 +180,7 @@ impl Calls {
 }
 
 impl Kinds {
-    /// Keeps those that are among `asked` too.
+    /// Keeps the kinds that `asked` contains too, and adds its condition.
     fn narrow(&mut self, asked: &Self) {
         let bits = self.bits & asked.bits;
         self.bits = if differ(&self.run, &asked.run) || differ(&self.key, &asked.key) { 0 } else { bits };
@@ -209,7 +209,7 @@ impl Kinds {
     }
 }
 
-/// Whether two conditions cannot both hold.
+/// Returns whether two conditions exclude each other.
 fn differ<T: PartialEq>(one: &Option<T>, other: &Option<T>) -> bool {
     one.as_ref().zip(other.as_ref()).is_some_and(|(one, other)| one != other)
 }
@@ -223,7 +223,7 @@ impl From<Call> for Calls {
 impl<C: Into<Self>> BitOr<C> for Calls {
     type Output = Self;
 
-    /// Calls of either side, each under the conditions that were said of it.
+    /// Selects the calls of both sides, each under its own condition.
     fn bitor(mut self, other: C) -> Self {
         let Self { first, others } = other.into();
         for kinds in std::iter::once(first).chain(others) {

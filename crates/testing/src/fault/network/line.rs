@@ -4,7 +4,7 @@ use super::super::draw::draw;
 use super::state::{State, Timeline};
 use super::weather::{Weather, between};
 
-/// What a network knows of a service.
+/// The state of a service, as its network tracks it.
 #[derive(Debug, Default)]
 pub(super) struct Line {
     timeline: Timeline,
@@ -13,7 +13,7 @@ pub(super) struct Line {
     failures: u64,
 }
 
-/// How a call fares on its way.
+/// The course of a call to a service.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Fate {
     Through { delay: Duration, lose_answer: bool },
@@ -55,7 +55,8 @@ impl Line {
         self.weather = None;
     }
 
-    /// How the service does, by what it was told and by the weather.
+    /// Returns the current state: the state that the test set, or [`State::Down`] if the test left the service up and
+    /// the weather is foul.
     pub(super) fn state(&mut self, now: Duration) -> State {
         let foul = self.weather.as_mut().is_some_and(|weather| weather.is_foul(now));
         match self.timeline.at(now) {
@@ -64,7 +65,7 @@ impl Line {
         }
     }
 
-    /// Counts a call, and says how it fares.
+    /// Counts a call and decides its course.
     pub(super) fn go(&mut self, now: Duration, seed: u64, name: &str) -> Fate {
         self.calls += 1;
         let mut random = draw(seed, &[name], self.calls);

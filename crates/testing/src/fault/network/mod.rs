@@ -18,11 +18,11 @@ pub use service::Service;
 pub use state::State;
 use weather::Climate;
 
-/// Services that a test can take down, slow down and bring back.
+/// A simulated network of services that a test can take down, slow down and restore.
 ///
-/// A service is a name; its handle, a [`Service`], stands in a fake of it and says how each call fares. All is by
-/// tokio's time. What befalls a call is drawn from the seed, the name of the service and the number of the call, so the
-/// same calls fare the same each time, whatever happens to other services. Cheap to clone; clones are the same network.
+/// A service is identified by its name. Its handle, a [`Service`], is used in a fake of the service and decides the
+/// course of each call. All times are tokio's. Random decisions are drawn from the seed, the name of the service and
+/// the number of the call, so calls to other services do not change them. Cloning is cheap; clones share one network.
 ///
 /// ```
 /// use awaitly_core::clock::{ms, secs};
@@ -57,45 +57,90 @@ struct Services {
 }
 
 impl Network {
-    /// How long a call to a service that is [cut off](State::Cut) waits for an answer.
+    /// The time that a call to a [cut off](State::Cut) service waits for an answer: 120 seconds.
     pub const PATIENCE: Duration = Duration::from_secs(120);
 
-    /// A network on which all is well.
+    /// Creates a network on which every service is up.
     #[must_use]
     pub fn new(seed: u64) -> Self {
         Self(Arc::new(Shared { seed, made: Instant::now(), services: Mutex::default() }))
     }
 
-    /// The service of that name.
+    /// Returns the service with this name.
     #[must_use]
     pub fn service(&self, name: impl Into<Arc<str>>) -> Service {
         Service::new(Arc::clone(&self.0), name.into())
     }
 
-    /// Lets a service be in that state from a moment on: so long after the network was made.
+    /// Schedules a state for a service: it begins `moment` after the creation of the network.
+    ///
+    /// ```
+    /// use awaitly_core::clock::secs;
+    /// use awaitly_testing::fault::{Network, State};
+    ///
+    /// # awaitly_testing::simulate(async || {
+    /// let network = Network::new(7);
+    /// network.at(secs(60), "bank", State::Down).at(secs(90), "bank", State::Up);
+    /// let bank = network.service("bank");
+    /// tokio::time::sleep(secs(75)).await;
+    /// assert_eq!(bank.state(), State::Down);
+    /// tokio::time::sleep(secs(75)).await;
+    /// assert_eq!(bank.state(), State::Up);
+    /// # });
+    /// ```
     ///
     /// # Panics
-    /// Where a chance in `state` is none.
+    /// Panics if a chance in `state` is not between 0 and 1.
     #[track_caller]
     pub fn at(&self, moment: Duration, name: impl Into<Arc<str>>, state: State) -> &Self {
         self.service(name).set_from(moment, state);
         self
     }
 
-    /// Cuts a service off, until it is [up](Service::up) again.
+    /// Cuts a service off until it is [up](Service::up) again.
+    ///
+    /// ```
+    /// use awaitly_testing::fault::{Network, Unreachable};
+    /// use awaitly_testing::PausedClock;
+    ///
+    /// # awaitly_testing::simulate(async || {
+    /// let network = Network::new(7);
+    /// network.cut("bank");
+    /// let clock = PausedClock::new();
+    /// let answer = network.service("bank").pass().await;
+    /// assert!(matches!(answer, Err(Unreachable::NoAnswer { .. })));
+    /// assert_eq!(clock.elapsed(), Network::PATIENCE);
+    /// # });
+    /// ```
     pub fn cut(&self, name: impl Into<Arc<str>>) {
         self.service(name).set(State::Cut);
     }
 
-    /// Lets all services go down and come back, each at moments of its own: up for ten seconds to two minutes, then
-    /// down for one to twenty seconds.
+    /// Makes all services fail and recover at random moments: up for ten seconds to two minutes, then down for one to
+    /// twenty seconds.
+    ///
+    /// ```
+    /// use awaitly_core::clock::{hours, secs};
+    /// use awaitly_testing::{fault::Network, simulate};
+    ///
+    /// simulate(async || {
+    ///     let network = Network::new(7);
+    ///     network.unsettled();
+    ///     let bank = network.service("bank");
+    ///     for _ in 0..360 {
+    ///         let _ = bank.pass().await;
+    ///         tokio::time::sleep(secs(10)).await;
+    ///     }
+    ///     assert!((1..180).contains(&bank.failures()));
+    /// });
+    /// ```
     pub fn unsettled(&self) {
         let secs = Duration::from_secs;
         self.weather(secs(10)..=secs(120), secs(1)..=secs(20));
     }
 
-    /// Lets all services go down and come back: up for as long as `fair` says, then down for as long as `foul` says,
-    /// and so on. A service that was told to be in another state than up is in that.
+    /// Makes all services fail and recover in turns: up for a random time in `fair`, then down for a random time in
+    /// `foul`. A state other than [`State::Up`] that the test set has precedence.
     pub fn weather(&self, fair: RangeInclusive<Duration>, foul: RangeInclusive<Duration>) {
         let climate = Climate { since: self.0.elapsed(), fair, foul };
         let mut services = self.0.lock();
@@ -105,7 +150,7 @@ impl Network {
         services.climate = Some(climate);
     }
 
-    /// Lets all services be up, whatever was said before, and the weather be fair. Calls stay counted.
+    /// Restores all services, discards scheduled states and ends the weather. Call counts stay.
     pub fn heal(&self) {
         let mut services = self.0.lock();
         services.climate = None;
@@ -114,7 +159,7 @@ impl Network {
 }
 
 impl Shared {
-    /// Nothing that is done under the lock can fail half way.
+    /// A panic cannot leave the state half changed, so a poisoned lock is still usable.
     fn lock(&self) -> MutexGuard<'_, Services> {
         self.services.lock().unwrap_or_else(PoisonError::into_inner)
     }

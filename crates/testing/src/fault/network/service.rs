@@ -9,9 +9,10 @@ use super::line::{Fate, Line};
 use super::state::State;
 use super::{Network, Shared};
 
-/// A service on a [`Network`]: what a fake of it sends its calls through, and what a test takes it down by.
+/// A handle for one service of a [`Network`]. A fake sends its calls through the handle, and a test changes the state
+/// of the service with it.
 ///
-/// Cheap to clone; clones are the same service.
+/// Cloning is cheap; clones refer to one service.
 ///
 /// ```
 /// use std::sync::atomic::{AtomicU64, Ordering};
@@ -37,98 +38,151 @@ impl Service {
         Self { network, name }
     }
 
-    /// Its name.
+    /// Returns the name.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// How it does now.
+    /// Returns the current state.
     #[must_use]
     pub fn state(&self) -> State {
         self.with(Line::state)
     }
 
-    /// Lets it be up from now on, as far as the weather lets it.
+    /// Sets the state to up from now on. The weather may still take the service down.
     pub fn up(&self) {
         self.set(State::Up);
     }
 
-    /// Lets it be down from now on.
+    /// Takes the service down from now on.
     pub fn down(&self) {
         self.set(State::Down);
     }
 
-    /// Lets it be down for a while, and then be as it would have been.
+    /// Takes the service down for `duration`. Afterwards it has the state that it would have had otherwise.
     pub fn down_for(&self, duration: Duration) {
         self.set_for(duration, State::Down);
     }
 
-    /// Lets every call take longer from now on, by a time in that range.
+    /// Slows every call down from now on, by a random time in `latency`.
+    ///
+    /// ```
+    /// use awaitly_core::clock::ms;
+    /// use awaitly_testing::{PausedClock, fault::Network, simulate};
+    ///
+    /// simulate(async || {
+    ///     let bank = Network::new(7).service("bank");
+    ///     bank.slow(ms(100)..=ms(900));
+    ///     let clock = PausedClock::new();
+    ///     assert!(bank.pass().await.is_ok());
+    ///     assert!(clock.elapsed() >= ms(100));
+    /// });
+    /// ```
     pub fn slow(&self, latency: RangeInclusive<Duration>) {
         let (least, most) = latency.into_inner();
         self.set(State::Slow { least, most });
     }
 
-    /// Lets calls be refused by chance from now on, and the answers of others be lost.
+    /// Refuses a random part of the calls from now on, and loses the answers of a random part of the others. The
+    /// arguments are the probabilities.
+    ///
+    /// ```
+    /// use awaitly_testing::fault::Network;
+    ///
+    /// # awaitly_testing::simulate(async || {
+    /// let bank = Network::new(7).service("bank");
+    /// bank.flaky(0.5, 0.0);
+    /// for _ in 0..100 {
+    ///     let _ = bank.pass().await;
+    /// }
+    /// assert!((20..80).contains(&bank.failures()));
+    /// # });
+    /// ```
     ///
     /// # Panics
-    /// Where one of them is not between 0 and 1.
+    /// Panics if a probability is not between 0 and 1.
     #[track_caller]
     pub fn flaky(&self, refuse: f64, lose_answer: f64) {
         self.set(State::Flaky { refuse, lose_answer });
     }
 
-    /// Lets it be in that state from now on. What [`Network::at`] said of later moments still holds.
+    /// Sets the state from now on. States that [`Network::at`] scheduled for later moments still apply.
     ///
     /// # Panics
-    /// Where a chance in `state` is none.
+    /// Panics if a chance in `state` is not between 0 and 1.
     #[track_caller]
     pub fn set(&self, state: State) {
         self.set_from(self.network.elapsed(), state);
     }
 
-    /// Lets it be in that state for a while, and then be as it would have been.
+    /// Sets the state for `duration`. Afterwards the service has the state that it would have had otherwise.
+    ///
+    /// ```
+    /// use awaitly_core::clock::secs;
+    /// use awaitly_testing::fault::{Network, State};
+    ///
+    /// # awaitly_testing::simulate(async || {
+    /// let bank = Network::new(7).service("bank");
+    /// bank.set_for(secs(30), State::Down);
+    /// assert_eq!(bank.state(), State::Down);
+    /// tokio::time::sleep(secs(30)).await;
+    /// assert_eq!(bank.state(), State::Up);
+    /// # });
+    /// ```
     ///
     /// # Panics
-    /// Where a chance in `state` is none.
+    /// Panics if a chance in `state` is not between 0 and 1.
     #[track_caller]
     pub fn set_for(&self, duration: Duration, state: State) {
         let (from, state) = (self.network.elapsed(), state.check());
         self.with(|line, _| line.set_between(from, from.saturating_add(duration), state));
     }
 
-    /// How often it was called.
+    /// Returns the number of calls.
     #[must_use]
     pub fn calls(&self) -> u64 {
         self.with(|line, _| line.calls())
     }
 
-    /// How many of those calls ended in [`Unreachable`].
+    /// Returns the number of calls that ended with [`Unreachable`].
     #[must_use]
     pub fn failures(&self) -> u64 {
         self.with(|line, _| line.failures())
     }
 
-    /// A call's way to the service, for a fake whose answers are never lost.
+    /// Waits for a call to reach the service. It is meant for fakes whose answers are never lost.
     ///
     /// # Errors
-    /// [`Unreachable`] where it does not get there.
+    /// Returns [`Unreachable`] if the call does not reach the service.
     ///
     /// # Cancel safety
-    /// Dropping the future gives the call up on its way.
+    /// Dropping the future abandons the call on its way.
     pub async fn pass(&self) -> Result<(), Unreachable> {
         self.go().await.map(drop)
     }
 
-    /// A call: its way to the service, what the service does, and the way of the answer back.
+    /// Sends a call to the service, executes `op` there, and returns its answer.
+    ///
+    /// ```
+    /// use awaitly_testing::fault::{Network, Unreachable};
+    ///
+    /// # awaitly_testing::simulate(async || {
+    /// let bank = Network::new(7).service("bank");
+    /// bank.flaky(0.0, 1.0); // every answer is lost
+    /// let mut charged = 0;
+    /// let answer = bank.call(|| async { charged += 4200; Ok::<_, Unreachable>(()) }).await;
+    /// assert!(matches!(answer, Err(Unreachable::NoAnswer { .. })));
+    /// assert_eq!(charged, 4200);
+    /// # });
+    /// ```
     ///
     /// # Errors
-    /// [`Unreachable`] where the call does not get there and `op` is not called, or where the answer, be it an error,
-    /// does not come back; else what `op` fails with.
+    /// Returns [`Unreachable`] if the call does not reach the service, in which case `op` is not called, or if the
+    /// answer, even an error, does not come back. Otherwise returns the error of `op`.
     ///
     /// # Cancel safety
-    /// Dropping the future drops what `op` does, if it was called.
+    /// Dropping the future drops the future of `op`, if `op` was called.
     pub async fn call<F, Fut, T, E>(&self, op: F) -> Result<T, E>
     where
         F: FnOnce() -> Fut,
@@ -147,11 +201,11 @@ impl Service {
         self.with(|line, _| line.set(moment, state));
     }
 
-    /// Whether the answer will be lost.
+    /// Waits for a call to reach the service, and returns whether its answer will be lost.
     async fn go(&self) -> Result<bool, Unreachable> {
         match self.with(|line, now| line.go(now, self.network.seed, &self.name)) {
             Fate::Through { delay, lose_answer } => {
-                // Tokio's timer knows no time shorter than a millisecond.
+                // Tokio's timer rounds up to a millisecond, so a zero sleep would take time.
                 if !delay.is_zero() {
                     tokio::time::sleep(delay).await;
                 }
@@ -185,7 +239,7 @@ impl Service {
         error
     }
 
-    /// The moment is read under the lock, so that it never goes back from one reader to the next.
+    /// The time is read under the lock, so successive readers see increasing times.
     fn with<T>(&self, change: impl FnOnce(&mut Line, Duration) -> T) -> T {
         self.network.with(&self.name, |line| change(line, self.network.elapsed()))
     }

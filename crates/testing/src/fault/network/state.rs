@@ -2,30 +2,30 @@ use std::time::Duration;
 
 use super::super::draw::assert_chance;
 
-/// How a service does.
+/// The state of a simulated service.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 #[non_exhaustive]
 pub enum State {
     /// Every call gets through.
     #[default]
     Up,
-    /// Every call is refused at once. A call that was under way when the service went down loses its answer.
+    /// Every call is refused immediately. A call that is in progress when the service goes down loses its answer.
     Down,
-    /// Nothing gets through, and nobody says so: a call waits for [`Network::PATIENCE`](super::Network::PATIENCE), and
-    /// then gives up. A call that was under way loses its answer in the same way.
+    /// Calls get no response: a call waits for [`Network::PATIENCE`](super::Network::PATIENCE) and then fails. A call
+    /// in progress loses its answer after that wait, too.
     Cut,
-    /// A call gets through, but takes longer on its way there.
+    /// Every call gets through, but takes longer to reach the service.
     Slow {
-        /// By this much at least.
+        /// The minimum delay.
         least: Duration,
-        /// By this much at most.
+        /// The maximum delay.
         most: Duration,
     },
     /// Some calls get through.
     Flaky {
-        /// The chance that a call is refused.
+        /// The probability that a call is refused.
         refuse: f64,
-        /// The chance that the answer is lost of a call that was not.
+        /// The probability that the answer of an accepted call is lost.
         lose_answer: f64,
     },
 }
@@ -41,7 +41,7 @@ impl State {
     }
 }
 
-/// What state a service is in from when on. Moments count from when the network was made.
+/// The states of a service over time. Moments count from the creation of the network.
 #[derive(Debug, Default)]
 pub(super) struct Timeline(Vec<(Duration, State)>);
 
@@ -51,13 +51,13 @@ impl Timeline {
         begun.last().map(|(_, state)| *state).unwrap_or_default()
     }
 
-    /// What was said before of a later moment still holds then.
+    /// Begins a state at `from`. States set for later moments stay.
     pub(super) fn set(&mut self, from: Duration, state: State) {
         let place = self.0.partition_point(|(other, _)| *other <= from);
         self.0.insert(place, (from, state));
     }
 
-    /// From `to` on, it is as if this had not been said.
+    /// Sets a state for an interval. The state after `to` stays as it was.
     pub(super) fn set_between(&mut self, from: Duration, to: Duration, state: State) {
         let after = self.at(to);
         self.0.retain(|(other, _)| *other <= from || *other > to);
@@ -75,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn a_state_lasts_until_the_next_one_begins() {
+    fn state_lasts_until_the_next_begins() {
         let mut timeline = Timeline::default();
         timeline.set(secs(20), State::Cut);
         timeline.set(secs(10), State::Down);
@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_said_last_of_a_moment_holds() {
+    fn last_state_set_for_a_moment_holds() {
         let mut timeline = Timeline::default();
         timeline.set(secs(10), State::Down);
         timeline.set(secs(10), State::Cut);
@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn after_a_while_it_is_as_it_would_have_been() {
+    fn earlier_states_apply_after_an_interval() {
         let mut timeline = Timeline::default();
         timeline.set(secs(15), State::Cut);
         timeline.set_between(secs(10), secs(20), State::Down);

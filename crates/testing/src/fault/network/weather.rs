@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use super::super::draw::draw;
 
-/// What the weather is like for all services of a network.
+/// The weather parameters of a network.
 #[derive(Debug, Clone)]
 pub(super) struct Climate {
     pub(super) since: Duration,
@@ -11,7 +11,7 @@ pub(super) struct Climate {
     pub(super) foul: RangeInclusive<Duration>,
 }
 
-/// The weather of one service: fair and foul spells by turns, drawn as time goes by.
+/// The weather of one service: alternating fair and foul spells, drawn as time passes.
 #[derive(Debug)]
 pub(super) struct Weather {
     climate: Climate,
@@ -23,13 +23,13 @@ pub(super) struct Weather {
 impl Climate {
     pub(super) fn weather(&self, seed: u64, service: &str) -> Weather {
         let spells = draw(seed, &[service, "weather"], 0);
-        // A spell that is over already: a fair one is about to begin.
+        // Starts with an expired foul spell, so that the first query begins a fair one.
         Weather { climate: self.clone(), spells, is_foul: true, until: self.since }
     }
 }
 
 impl Weather {
-    /// Time does not go back from one question to the next.
+    /// Returns whether the weather is foul. Successive calls must not go back in time.
     pub(super) fn is_foul(&mut self, now: Duration) -> bool {
         while self.until <= now {
             self.is_foul = !self.is_foul;
@@ -40,7 +40,7 @@ impl Weather {
     }
 }
 
-/// A time in that range, to the microsecond; its beginning where it is empty.
+/// Draws a time in the range, with microsecond precision. Returns the start of the range if the range is empty.
 pub(super) fn between(random: &mut fastrand::Rng, range: &RangeInclusive<Duration>) -> Duration {
     let micros = |duration: &Duration| u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
     let (least, most) = (micros(range.start()), micros(range.end()));
@@ -59,14 +59,14 @@ mod tests {
     }
 
     #[test]
-    fn each_service_has_a_weather_of_its_own_that_is_the_same_each_time() {
+    fn weather_is_reproducible_per_seed_and_service() {
         assert_eq!(moments(7, "bank"), moments(7, "bank"));
         assert_ne!(moments(7, "bank"), moments(7, "post"));
         assert_ne!(moments(7, "bank"), moments(8, "bank"));
     }
 
     #[test]
-    fn it_begins_fair_and_spells_last_as_long_as_they_may() {
+    fn weather_begins_fair_and_spells_stay_in_range() {
         let moments = moments(7, "bank");
         let spells: Vec<_> = moments.chunk_by(|one, next| one == next).collect();
         assert!(spells.len() > 20, "{}", spells.len());

@@ -1,4 +1,4 @@
-//! A run that waits for a person, and a person whose answer the process takes.
+//! A run that waits for a person's answer, which the process receives.
 
 use awaitly_core::clock::days;
 use awaitly_core::{DurableRun, RunError, Workflow, step};
@@ -15,7 +15,7 @@ async fn expense(run: &DurableRun, shop: &Shop) -> Result<u64, RunError> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_answer_survives_wherever_the_process_dies() {
+async fn answer_survives_a_death_at_any_boundary() {
     let report = CrashTest::new().limit(4_000).everywhere(async |world| {
         let shop = Shop { ledger: world.ledger() };
         let workflow = world.workflow(Workflow::new("expense"));
@@ -23,7 +23,7 @@ async fn an_answer_survives_wherever_the_process_dies() {
         match run().await {
             Err(RunError::Waiting { .. }) => {
                 let inbox = Inbox::new(world.store());
-                // Where the answer was taken before the process died, it stands.
+                // If the store took the answer before the process died, the answer stays.
                 let _ = inbox.at("trip", "manager").by("ada").approve(&4200_u64).await;
                 run().await
             }

@@ -1,4 +1,4 @@
-//! Correct code that looks like faulty code: no crash test may say so.
+//! Correct code that resembles faulty code: the crash test must not report it.
 
 use awaitly_core::clock::{days, ms, secs};
 use awaitly_core::journal::{Migration, Status};
@@ -34,7 +34,7 @@ async fn after(delay: u64, result: Result<u64, Refused>) -> Result<u64, Refused>
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_branch_that_fails_late_and_is_polled_first() {
+async fn branch_that_fails_late_and_is_polled_first_passes() {
     survives(async |run, shop| {
         let (left, right) = parallel!(run, "load", {
             left: after(2_000, Err(Refused::Refused)),
@@ -46,7 +46,7 @@ async fn a_branch_that_fails_late_and_is_polled_first() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_list_of_which_one_fails() {
+async fn list_with_one_failure_passes() {
     survives(async |run, shop| {
         let all = step!(
             run.each("ship", [3_000_u64, 1, 1, 1], |delay| async move {
@@ -63,7 +63,7 @@ async fn a_list_of_which_one_fails() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_list_that_is_settled() {
+async fn settled_list_passes() {
     survives(async |run, shop| {
         let settled = run
             .each("ship", 0..3_u64, |n| async move {
@@ -85,7 +85,7 @@ async fn a_list_that_is_settled() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn branches_that_are_joined() {
+async fn joined_branches_pass() {
     survives(async |run, shop| {
         let two = async |left: &'static str, right: &'static str| {
             let first = step!(run, left, shop.act(left, run.idempotency_key(left)));
@@ -99,7 +99,7 @@ async fn branches_that_are_joined() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn branches_of_a_saga_of_which_one_fails() {
+async fn saga_with_one_failed_branch_passes() {
     survives(async |run, shop| {
         let booked = saga(run, async |saga| {
             let undo = move |_| async move { shop.act("undo seat", run.idempotency_key("undo seat")).await };
@@ -115,7 +115,7 @@ async fn branches_of_a_saga_of_which_one_fails() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_run_that_fails_and_is_retried() {
+async fn failed_run_that_is_retried_passes() {
     let test = CrashTest::new().limit(1_500);
     let report = test.everywhere(async |world| {
         let shop = Shop { ledger: world.ledger() };
@@ -144,7 +144,7 @@ async fn a_run_that_fails_and_is_retried() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_saga_that_is_undone_and_done_anew() {
+async fn saga_undone_and_retried_passes() {
     let test = CrashTest::new().limit(1_000);
     let report = test.everywhere(async |world| {
         let shop = Shop { ledger: world.ledger() };
@@ -159,7 +159,7 @@ async fn a_saga_that_is_undone_and_done_anew() {
                     async move { shop.act("undo seat", key).await }
                 };
                 step!(saga, "seat", compensate = undo, shop.act("seat", key));
-                // The bank opens when somebody has been sent away.
+                // The bank opens after it has refused one customer.
                 let is_open = shop.ledger.effects().iter().any(|effect| effect == "undo seat");
                 let charge = async || if is_open { Ok::<u64, _>(7) } else { Err(Refused::Refused) };
                 Ok::<u64, Refused>(step!(saga, "charge", charge()))
@@ -181,7 +181,7 @@ async fn expense(run: &DurableRun) -> Result<u64, Refused> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn people_who_are_told_and_answer() {
+async fn approval_with_notifications_passes() {
     let test = CrashTest::new().limit(1_500);
     let report = test.everywhere(async |world| {
         let workflow = world.workflow(Workflow::new("expense"));
@@ -197,7 +197,7 @@ async fn people_who_are_told_and_answer() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn two_runs_in_one_process_and_a_run_that_is_parked() {
+async fn two_runs_and_a_parked_run_pass() {
     let test = CrashTest::new().limit(1_500);
     let report = test.everywhere(async |world: World| {
         let shop = Shop { ledger: world.ledger() };
@@ -223,7 +223,7 @@ async fn two_runs_in_one_process_and_a_run_that_is_parked() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_long_sleep_whose_lease_is_renewed() {
+async fn long_sleep_with_renewed_lease_passes() {
     survives(async |run, shop| {
         run.sleep("a month", days(30)).await?;
         Ok(step!(run, "charge", shop.act("charge", run.idempotency_key("charge"))))
@@ -232,7 +232,7 @@ async fn a_long_sleep_whose_lease_is_renewed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_journal_that_is_migrated() {
+async fn migrated_journal_passes() {
     let test = CrashTest::new().limit(1_500);
     let report = test.everywhere(async |world| {
         let shop = Shop { ledger: world.ledger() };
@@ -244,7 +244,7 @@ async fn a_journal_that_is_migrated() {
         let definition = Workflow::new("order").park_after(secs(30));
         let renamed = Migration::rename("reserve", "hold");
         let new = world.workflow(definition.clone().version(2).migration(1, renamed));
-        // A process that begins after the old code has done its part has the new code.
+        // A process that starts after the old code has finished its part runs the new code.
         let stored = world.store().load(&RunId::new("o").unwrap()).await.unwrap();
         if stored.is_none_or(|run| run.header.status == Status::Running && run.header.version == 1) {
             match world.workflow(definition).run("o", async |run| body(run, "reserve").await).await {

@@ -1,4 +1,4 @@
-//! Crash tests of workflows that survive, and of such that do not.
+//! Crash tests of correct workflows and of faulty ones.
 
 mod asks;
 mod correct;
@@ -13,7 +13,7 @@ use std::future::ready;
 use awaitly_core::{DurableRun, RunError, step};
 use awaitly_testing::crash::Ledger;
 
-/// Services that tell a repeated call by its idempotency key.
+/// Services that recognize a repeated call by its idempotency key.
 #[derive(Clone)]
 pub(crate) struct Shop {
     pub(crate) ledger: Ledger,
@@ -25,7 +25,7 @@ impl Shop {
         ready(Ok(7)).await
     }
 
-    /// A service that cannot tell.
+    /// Calls a service that does not recognize repeated calls.
     pub(crate) async fn act_blindly(&self, what: &str) -> Result<u64, RunError> {
         self.ledger.note(what);
         ready(Ok(7)).await
@@ -34,7 +34,7 @@ impl Shop {
 
 pub(crate) const STEPS: [&str; 5] = ["reserve", "charge", "pack", "ship", "mail"];
 
-/// Five steps that survive every crash.
+/// Executes five steps that survive every crash.
 pub(crate) async fn order(run: &DurableRun, shop: &Shop) -> Result<u64, RunError> {
     let mut sum = 0;
     for name in STEPS {

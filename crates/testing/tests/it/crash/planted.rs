@@ -1,4 +1,4 @@
-//! Faults that people make, and what the crash test says of each.
+//! Typical mistakes in workflows, and the crash test's finding for each.
 
 use awaitly_core::clock::Clock;
 use awaitly_core::{Error, RunError, Workflow, step};
@@ -12,14 +12,14 @@ fn shop(world: &World) -> Shop {
     Shop { ledger: world.ledger() }
 }
 
-/// What was found first, and all that is said of it.
+/// Returns the first finding and the text of the failure.
 fn found(report: &CrashReport) -> (Finding, String) {
     let failure = report.failure().expect("the fault is found");
     (failure.findings()[0].clone(), failure.to_string())
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_charge_outside_of_a_step_is_found() {
+async fn charge_outside_of_a_step_is_found() {
     let report = crash_everywhere(async |world| {
         let shop = shop(&world);
         let body = async |run: &awaitly_core::DurableRun| {
@@ -35,11 +35,11 @@ async fn a_charge_outside_of_a_step_is_found() {
     let place = Place::Outside(Some("reserve".into()));
     let expected = Finding::EffectRepeated { what: "charge".into(), calm: 1, crashed: 2, place };
     assert_eq!(finding, expected, "{told}");
-    assert!(told.contains("outside of any recorded step, after step `reserve` began"), "{told}");
+    assert!(told.contains("outside of any recorded step causes it, after step `reserve` began"), "{told}");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_key_that_depends_on_the_clock_is_found() {
+async fn step_key_that_depends_on_time_is_found() {
     let report = crash_everywhere(async |world| {
         let (shop, clock) = (shop(&world), world.clock());
         let body = async |run: &awaitly_core::DurableRun| {
@@ -62,7 +62,7 @@ async fn a_key_that_depends_on_the_clock_is_found() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_forgotten_idempotency_key_is_found() {
+async fn missing_idempotency_key_is_found() {
     let report = crash_everywhere(async |world| {
         let shop = shop(&world);
         let body = async |run: &awaitly_core::DurableRun| {
@@ -84,12 +84,12 @@ async fn a_forgotten_idempotency_key_is_found() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_body_that_catches_the_run_error_and_goes_on_is_found() {
+async fn body_that_continues_after_a_run_error_is_found() {
     let report = crash_everywhere(async |world| {
         let shop = shop(&world);
         let body = async |run: &awaitly_core::DurableRun| {
             let charge = || shop.act("charge", run.idempotency_key("charge"));
-            // Whatever it was, it is taken for a charge of nothing.
+            // Every error, even of the store, counts as a charge of zero.
             let paid = run.step("charge", charge).await.unwrap_or(0);
             let sent = step!(run, "ship", shop.act("ship", run.idempotency_key("ship")));
             Ok::<_, RunError>(paid + sent)
@@ -103,7 +103,7 @@ async fn a_body_that_catches_the_run_error_and_goes_on_is_found() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_body_that_makes_a_value_of_the_run_error_is_found() {
+async fn run_error_turned_into_a_value_is_found() {
     let report = crash_everywhere(async |world| {
         let shop = shop(&world);
         let body = async |run: &awaitly_core::DurableRun| {
@@ -122,7 +122,7 @@ async fn a_body_that_makes_a_value_of_the_run_error_is_found() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_spawned_and_forgotten_is_found() {
+async fn detached_task_is_found() {
     let report = crash_everywhere(async |world| {
         let shop = shop(&world);
         let body = async |run: &awaitly_core::DurableRun| {
@@ -147,7 +147,7 @@ async fn what_is_spawned_and_forgotten_is_found() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_spawned_and_lost_in_a_crash_is_found() {
+async fn detached_task_lost_in_a_crash_is_found() {
     let report = crash_everywhere(async |world| {
         let shop = shop(&world);
         let body = async |run: &awaitly_core::DurableRun| {
@@ -160,7 +160,7 @@ async fn what_is_spawned_and_lost_in_a_crash_is_found() {
                     shop.act("charge", key).await
                 }
             });
-            // Without a crash there is time enough for the mail.
+            // Without a crash the sleep leaves enough time for the mail.
             run.sleep("rest", std::time::Duration::from_secs(5)).await?;
             Ok::<_, RunError>(paid)
         };
@@ -172,7 +172,7 @@ async fn what_is_spawned_and_lost_in_a_crash_is_found() {
     assert_eq!(finding, Finding::EffectMissing { what: "mail".into(), calm: 1, crashed: 0, place }, "{told}");
 }
 
-/// Five steps on a store in memory that is broken in this way, whenever that can be.
+/// Executes five steps on a store in memory that always applies this fault to the step `charge`.
 async fn on_broken_store(call: Call, fault: Fault) -> CrashReport {
     let broken = move || {
         let store = FaultyStore::new(MemoryStore::new());
@@ -188,7 +188,7 @@ async fn on_broken_store(call: Call, fault: Fault) -> CrashReport {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_store_that_drops_a_record_is_found() {
+async fn store_that_drops_a_record_is_found() {
     let report = on_broken_store(Call::Append, Fault::DropRecord).await;
     let (finding, told) = found(&report);
     assert!(matches!(&finding, Finding::RecordLost { key, .. } if key.as_str() == "charge"), "{told}");
@@ -196,7 +196,7 @@ async fn a_store_that_drops_a_record_is_found() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_store_that_ignores_fencing_is_found() {
+async fn store_that_ignores_fencing_is_found() {
     let report = on_broken_store(Call::Append, Fault::IgnoreFencing).await;
     let (finding, told) = found(&report);
     assert!(matches!(&finding, Finding::FencingIgnored { key, .. } if key.as_str() == "charge"), "{told}");
@@ -207,7 +207,7 @@ async fn a_store_that_ignores_fencing_is_found() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_question_whose_key_depends_on_the_clock_is_found() {
+async fn question_key_that_depends_on_time_is_found() {
     let report = crash_everywhere(async |world| {
         let clock = world.clock();
         let body = async |run: &awaitly_core::DurableRun| {
@@ -226,12 +226,12 @@ async fn a_question_whose_key_depends_on_the_clock_is_found() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_process_that_waits_for_ever_is_found() {
+async fn process_that_waits_forever_is_found() {
     let report = crash_everywhere(async |world| {
         let shop = shop(&world);
         let body = async |run: &awaitly_core::DurableRun| {
             let charge = async {
-                // A service that hangs where it is called twice.
+                // The service hangs if it is called twice.
                 if !shop.ledger.note_once(&run.idempotency_key("charge"), "charge") {
                     std::future::pending::<()>().await;
                 }
@@ -247,7 +247,7 @@ async fn a_process_that_waits_for_ever_is_found() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_store_that_is_not_new_is_told() {
+async fn store_that_is_not_new_is_found() {
     let store = MemoryStore::new();
     let test = CrashTest::new().store(move || store.clone());
     let report = test.everywhere(async |world| {
@@ -260,7 +260,7 @@ async fn a_store_that_is_not_new_is_told() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_comes_out_differently_each_time_is_told_without_an_accident() {
+async fn irreproducible_result_fails_without_an_accident() {
     let number = std::sync::atomic::AtomicU32::new(0);
     let report = crash_everywhere(async |world| {
         let shop = shop(&world);
@@ -269,12 +269,12 @@ async fn what_comes_out_differently_each_time_is_told_without_an_accident() {
         ended.map(|_| number.fetch_add(1, std::sync::atomic::Ordering::Relaxed))
     })
     .await;
-    assert!(report.to_string().starts_with("it goes wrong without an accident"), "{report}");
+    assert!(report.to_string().starts_with("the test fails without an accident"), "{report}");
     assert_eq!(found(&report).0, Finding::Result { calm: "Ok(0)".into(), crashed: "Ok(1)".into() });
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_accident_that_does_not_happen_is_told() {
+async fn accident_that_does_not_happen_is_found() {
     let test = CrashTest::new().only([Accident::death(999)]);
     let report = test.everywhere(async |world| {
         let shop = Shop { ledger: world.ledger() };
@@ -282,7 +282,7 @@ async fn an_accident_that_does_not_happen_is_told() {
     });
     let (finding, told) = found(&report.await);
     assert!(matches!(finding, Finding::NoAccident { .. }), "{told}");
-    assert!(told.starts_with("an accident changes what comes of it\n"), "it is found each time: {told}");
+    assert!(told.starts_with("an accident changes the outcome\n"), "it is found each time: {told}");
 }
 
 async fn blind(world: World) -> Result<u64, RunError> {
@@ -296,7 +296,7 @@ async fn blind(world: World) -> Result<u64, RunError> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn random_deaths_find_a_fault_and_are_made_few() {
+async fn random_deaths_find_a_fault_and_are_reduced() {
     let report = CrashTest::new().seed(3).runs(4).randomly(blind).await;
     let failure = report.failure().expect("it is found");
     assert_eq!(failure.accidents().len(), 1, "{report}");

@@ -1,4 +1,4 @@
-//! Sagas: whole or undone, wherever the process dies.
+//! Sagas: completed or undone, at whatever boundary the process dies.
 
 use awaitly_core::{DurableRun, RunError, Workflow, step};
 use awaitly_saga::{SagaError, saga};
@@ -24,7 +24,7 @@ async fn trip(run: &DurableRun, shop: &Shop, refused: bool) -> Result<u64, SagaE
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_saga_is_whole_or_undone_wherever_it_dies() {
+async fn saga_is_completed_or_undone_after_any_death() {
     for refused in [false, true] {
         let report = CrashTest::new().limit(3_000).everywhere(async |world| {
             let shop = Shop { ledger: world.ledger() };

@@ -1,4 +1,4 @@
-//! Several at once, lists, races, nested steps, retries, sleeps: all of them survive.
+//! Parallel steps, lists, races, nested steps, retries and sleeps, which all survive crashes.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -19,7 +19,7 @@ async fn survives(body: impl AsyncFn(&DurableRun, &Shop) -> Result<u64, RunError
 }
 
 #[tokio::test(start_paused = true)]
-async fn branches_and_lists() {
+async fn branches_and_lists_survive() {
     survives(async |run, shop| {
         let (left, right) = parallel!(run, "load", {
             left: shop.act("left", run.idempotency_key("left")),
@@ -37,7 +37,7 @@ async fn branches_and_lists() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn races() {
+async fn races_survive() {
     survives(async |run, shop| {
         let fastest = race!(run, "mirror", {
             async { run.clock().sleep_until(run.clock().now() + secs(1)).await; Ok::<_, RunError>(1) },
@@ -50,7 +50,7 @@ async fn races() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn steps_inside_of_steps_and_sleeps() {
+async fn nested_steps_and_sleeps_survive() {
     survives(async |run, shop| {
         let paid = step!(run, "pay", async {
             let charged = step!(run, "charge", shop.act("charge", run.idempotency_key("charge")));
@@ -65,7 +65,7 @@ async fn steps_inside_of_steps_and_sleeps() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn retries() {
+async fn retries_survive() {
     survives(async |run, shop| {
         let calls = AtomicU32::new(0);
         let paid =
@@ -81,7 +81,7 @@ async fn retries() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn outcomes_that_a_loss_of_power_takes() {
+async fn lost_batched_outcomes_are_executed_again() {
     let report = CrashTest::new().everywhere(async |world| {
         let shop = Shop { ledger: world.ledger() };
         let workflow = world.workflow(Workflow::new("order").durability(Durability::Batched));
@@ -91,8 +91,8 @@ async fn outcomes_that_a_loss_of_power_takes() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_batched_outcome_is_really_lost() {
-    // A service that cannot tell a repeated call shows that the recorded step was executed again.
+async fn batched_outcome_is_really_lost() {
+    // The service does not recognize repeated calls, so it shows that the recorded step was executed again.
     let report = CrashTest::new().only([Accident::death(12)]).everywhere(async |world| {
         let shop = Shop { ledger: world.ledger() };
         let body = async |run: &DurableRun| {

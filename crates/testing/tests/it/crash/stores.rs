@@ -1,4 +1,4 @@
-//! The same on real stores.
+//! Crash tests on a real store.
 
 use awaitly_core::Workflow;
 use awaitly_persistence::SqliteStore;
@@ -7,7 +7,7 @@ use awaitly_testing::crash::CrashTest;
 use super::{Shop, order};
 
 #[tokio::test(start_paused = true)]
-async fn five_steps_on_sqlite() {
+async fn five_steps_survive_on_sqlite() {
     let folder = tempfile::tempdir().unwrap();
     let store = SqliteStore::open(folder.path().join("crash.db")).await.unwrap();
     let test = CrashTest::new().shared_store(store).limit(100);

@@ -1,4 +1,4 @@
-//! Workflows that survive, and how many cases that takes.
+//! Correct workflows, and the number of cases played.
 
 use awaitly_core::{RunError, Workflow};
 use awaitly_testing::crash::{CrashTest, crash_everywhere, crash_randomly};
@@ -6,7 +6,7 @@ use awaitly_testing::crash::{CrashTest, crash_everywhere, crash_randomly};
 use super::{Shop, order};
 
 #[tokio::test(start_paused = true)]
-async fn five_steps_survive_two_accidents_anywhere() {
+async fn five_steps_survive_two_accidents_at_any_boundary() {
     let began = std::time::Instant::now();
     let report = crash_everywhere(async |world| {
         let shop = Shop { ledger: world.ledger() };
@@ -19,7 +19,7 @@ async fn five_steps_survive_two_accidents_anywhere() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn ten_runs_at_once_survive_random_deaths() {
+async fn ten_concurrent_runs_survive_random_deaths() {
     let report = crash_randomly(7, 10, async |world| {
         let shop = Shop { ledger: world.ledger() };
         world.workflow(Workflow::new("order")).run("o", async |run| order(run, &shop).await).await
@@ -30,7 +30,7 @@ async fn ten_runs_at_once_survive_random_deaths() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_test_that_runs_nothing_is_told_so() {
+async fn test_without_a_run_fails() {
     let report = CrashTest::new().everywhere(async |_| Ok::<_, RunError>(())).await;
     assert!(report.failure().unwrap().to_string().contains("world.workflow(..)"));
 }
