@@ -141,7 +141,7 @@ async fn only_those_who_are_asked_may_answer() {
         refuses(&office, "r", async |inbox| inbox.at("r", "manager").by("mallory").approve(&true).await)
             .await;
     assert_eq!(mallory, InboxError::NotAsked { by: Some("mallory".into()), answerers: answerers.clone() });
-    assert_eq!(mallory.to_string(), "mallory may not answer this: it is asked of ada, bob");
+    assert_eq!(mallory.to_string(), "mallory may not answer this: the question is for ada, bob");
     let nobody = refuses(&office, "r", async |inbox| inbox.approve("r", "manager", &true).await).await;
     assert_eq!(nobody, InboxError::NotAsked { by: None, answerers });
     office.inbox.at("r", "manager").by("bob").approve(&true).await.unwrap();

@@ -159,7 +159,7 @@ async fn a_form_that_is_not_right_is_shown_again_with_what_was_entered() {
     let nothing = async |run: &DurableRun| run.approval::<()>("go").await;
     assert!(site.workflow.run("unit", nothing).await.is_err());
     let link = link_of(&site, "unit", "go", None).await;
-    says(&site.refuses(form(&link, &[("do", "accept")])).await, 422, "nothing was proposed here");
+    says(&site.refuses(form(&link, &[("do", "accept")])).await, 422, "the run proposed no value");
     says(&site.send(form(&link, &[("do", "approve")])).await, 200, "Approved");
     assert_eq!(site.workflow.run("unit", nothing).await, Ok(()));
 }

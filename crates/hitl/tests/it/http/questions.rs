@@ -284,7 +284,7 @@ async fn answer_to_a_withdrawn_question_is_gone() {
         assert_eq!(gone.problem(), is(410, "withdrawn"));
         assert_eq!(
             gone.message(),
-            "ada took this question back (the trip is off): there is nothing to answer"
+            "ada withdrew this question (the trip is off): it takes no answer"
         );
         assert_eq!(site.ada("GET", "/questions/r/manager", "").await.problem(), is(410, "withdrawn"));
     }
