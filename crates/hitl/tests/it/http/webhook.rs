@@ -172,8 +172,8 @@ async fn redirects_are_not_followed_and_errors_do_not_tell_the_url() {
     for (status, words) in [
         (302, "302 Found: give the URL that it leads to"),
         (307, "307 Temporary Redirect: give the URL"),
-        (404, "the receiver answered 404 Not Found"),
-        (500, "the receiver answered 500 Internal Server Error"),
+        (404, "the receiver responded with 404 Not Found"),
+        (500, "the receiver responded with 500 Internal Server Error"),
     ] {
         receiver.answers.lock().unwrap().push(status);
         let error = hook.notify(notice.clone()).await.unwrap_err().to_string();
