@@ -100,7 +100,7 @@ async fn a_proposal_is_accepted_edited_or_rejected_on_the_page() {
     let answered = async |run: &'static str, inputs: &[(&str, &str)]| {
         assert_eq!(ask(&site, run).await, waits("manager"));
         let link = link_of(&site, run, "manager", Some("ada")).await;
-        says(&site.send(form(&link, inputs)).await, 200, "Your answer was taken.");
+        says(&site.send(form(&link, inputs)).await, 200, "Your answer was recorded.");
         (record(&site, run).await, ask(&site, run).await)
     };
     let (answer, run) =
@@ -140,21 +140,21 @@ async fn a_form_that_is_not_right_is_shown_again_with_what_was_entered() {
     says(&again(&[("do", "delete")]).await, 422, "Choose what to answer.");
     says(&again(&[("do", "reject"), ("reason", " \n ")]).await, 422, "Say why not.");
     let page = again(&[("do", "edit"), ("answer-0", "many"), ("note", "<b>")]).await;
-    says(&page, 422, "Give a whole number, not below 0.");
+    says(&page, 422, "Enter a whole number, not below 0.");
     says(&page, 422, "value=\"many\"");
     says(&page, 422, "&lt;b&gt;</textarea>");
     says(&page, 422, "value=\"edit\" required checked");
     // What the form takes, the run may not.
-    says(&again(&[("do", "approve"), ("answer-0", "")]).await, 422, "Give a whole number, not below 0.");
+    says(&again(&[("do", "approve"), ("answer-0", "")]).await, 422, "Enter a whole number, not below 0.");
 
     let free = async |run: &DurableRun| run.approval::<std::collections::BTreeMap<String, u32>>("free").await;
     assert!(site.workflow.run("free", free).await.is_err());
     let link = link_of(&site, "free", "free", None).await;
     says(&site.send(get(&link)).await, 200, "as JSON");
     let post = async |json: &str| site.refuses(form(&link, &[("do", "approve"), ("answer", json)])).await;
-    says(&post("{").await, 422, "This is not JSON");
+    says(&post("{").await, 422, "This is not valid JSON");
     says(&post("[1]").await, 422, "the answer should be an object");
-    says(&post("").await, 422, "This is not JSON");
+    says(&post("").await, 422, "This is not valid JSON");
     says(&site.send(form(&link, &[("do", "approve"), ("answer", r#"{"a":1}"#)])).await, 200, "Approved");
     let nothing = async |run: &DurableRun| run.approval::<()>("go").await;
     assert!(site.workflow.run("unit", nothing).await.is_err());
@@ -173,10 +173,10 @@ async fn a_link_is_used_once() {
     for later in
         [form(&link, &[("do", "accept")]), form(&link, &[("do", "reject"), ("reason", "no")]), get(&link)]
     {
-        says(&site.refuses(later).await, 409, "Answered before");
+        says(&site.refuses(later).await, 409, "Already answered");
     }
     assert_eq!(ask(&site, "r").await, Ok(Decision::of(42)));
-    says(&site.refuses(form(&link, &[("do", "accept")])).await, 409, "Answered before");
+    says(&site.refuses(form(&link, &[("do", "accept")])).await, 409, "Already answered");
 
     // Asked again, under another token.
     assert_eq!(ask(&site, "again").await, waits("manager"));
@@ -185,7 +185,7 @@ async fn a_link_is_used_once() {
     ask(&site, "again").await.unwrap_err();
     let body = async |run: &DurableRun| run.approval::<Decision>("manager").await;
     assert_eq!(site.workflow.retry("again", body).await, waits("manager"));
-    says(&site.refuses(form(&old, &[("do", "accept")])).await, 409, "Answered before");
+    says(&site.refuses(form(&old, &[("do", "accept")])).await, 409, "Already answered");
 
     // Ended, or taken back.
     for run in ["ended", "taken back"] {
@@ -198,7 +198,7 @@ async fn a_link_is_used_once() {
     let _ = site.store.memory.cancel_without_undo(&RunId::new("ended").unwrap()).await.unwrap();
     site.inbox.at("taken back", "manager").cancel("off").await.unwrap();
     for link in links {
-        says(&site.refuses(form(&link, &[("do", "accept")])).await, 409, "Answered before");
+        says(&site.refuses(form(&link, &[("do", "accept")])).await, 409, "Already answered");
     }
 }
 
@@ -227,10 +227,10 @@ async fn a_link_that_was_changed_does_not_hold() {
         foreign,
     ];
     for forged in &forged {
-        says(&site.refuses(get(forged)).await, 401, "This link does not hold");
-        says(&site.refuses(form(forged, &[("do", "accept")])).await, 401, "This link does not hold");
+        says(&site.refuses(get(forged)).await, 401, "This link is not valid");
+        says(&site.refuses(form(forged, &[("do", "accept")])).await, 401, "This link is not valid");
     }
-    says(&site.refuses(get("/link/%ff?until=1&signature=a")).await, 401, "This link does not hold");
+    says(&site.refuses(get("/link/%ff?until=1&signature=a")).await, 401, "This link is not valid");
     // Of a server that was given another secret since, and still knows this one.
     let rotated = Links::new(
         Secret::new("a newer secret of ours").unwrap().or_older(super::KEY).unwrap(),
@@ -268,7 +268,7 @@ async fn a_link_for_who_is_not_asked_opens_nothing() {
         let link = link_of(&site, "r", "manager", by).await;
         for request in [get(&link), form(&link, &[("do", "accept")])] {
             let page = site.refuses(request).await;
-            says(&page, 403, "Not asked of you");
+            says(&page, 403, "Not for you");
             assert!(!page.text.contains("ada"), "who is asked is not told to others");
         }
     }
@@ -338,7 +338,7 @@ async fn a_form_of_another_kind_or_size_is_refused() {
         says(&site.refuses(request.body("do=accept".into()).unwrap()).await, 415, "Nothing was changed");
     }
     let large = "x".repeat(100_000);
-    says(&site.refuses(form(&link, &[("do", "accept"), ("note", &large)])).await, 413, "Too much");
+    says(&site.refuses(form(&link, &[("do", "accept"), ("note", &large)])).await, 413, "Too long");
     says(&site.send(form(&link, &[("do", "accept")])).await, 200, "Approved");
 }
 

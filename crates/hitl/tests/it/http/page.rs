@@ -136,7 +136,7 @@ async fn a_person_answers_on_the_page_and_the_run_goes_on_with_it() {
     browser.find("#note").await.enter("without the taxi").await;
     browser.submit("h1.good").await;
     let text = browser.text().await;
-    assert!(text.contains("Approved") && text.contains("Your answer was taken."), "{text}");
+    assert!(text.contains("Approved") && text.contains("Your answer was recorded."), "{text}");
 
     let mut expected = payment();
     (expected.cents, expected.way, expected.urgent) = (4000, Way::Cash, false);
@@ -153,9 +153,9 @@ async fn a_person_answers_on_the_page_and_the_run_goes_on_with_it() {
     let before = office.stored("trip-7").await;
     browser.look_at(&second).await;
     browser.submit("h1.bad").await;
-    assert!(browser.text().await.contains("Answered before"));
+    assert!(browser.text().await.contains("Already answered"));
     browser.open(&link).await;
-    assert!(browser.text().await.contains("Answered before"));
+    assert!(browser.text().await.contains("Already answered"));
     assert_eq!(office.stored("trip-7").await, before);
 }
 
@@ -230,7 +230,7 @@ async fn a_page_fits_every_screen_and_lets_nothing_in() {
     browser.picture("wrong-360-light").await;
     let text = browser.text().await;
     assert!(
-        text.contains("Give a whole number, not below 0.") && text.contains("This is not JSON"),
+        text.contains("Enter a whole number, not below 0.") && text.contains("This is not valid JSON"),
         "{text}"
     );
     assert_eq!(browser.find("#answer-0").await.value().await, "1.5");
@@ -247,5 +247,5 @@ async fn a_page_fits_every_screen_and_lets_nothing_in() {
     browser.open(&door.link(&office, ATTACK, None).await.replace("signature=", "signature=x")).await;
     browser.screen(1100, "light").await;
     browser.picture("forged-1100-light").await;
-    assert!(browser.text().await.contains("This link does not hold"));
+    assert!(browser.text().await.contains("This link is not valid"));
 }
