@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use awaitly::journal::{Migration, Status};
 use awaitly::persistence::{FileStore, MemoryStore, SqliteStore};
-use awaitly::store::{AnyStore, RunId, StoreError};
+use awaitly::store::{AnyStore, RunId, Store, StoreError};
 use awaitly::{DurableRun, RunError, Workflow, step};
 use serde::{Deserialize, Serialize};
 

@@ -2,12 +2,9 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::Duration;
 
-use awaitly::journal::{Key, Outcome, Record, Settling};
-use awaitly::store::{
-    Durability, Ending, Lease, Open, Opened, Renewed, Rewrite, RunId, Store, StoreError, StoredRun, Wait,
-};
+use awaitly::store::around::{Calls, Request};
+use awaitly::store::{Around, Store, StoreError};
 use tokio::sync::Notify;
 
 /// Counts the boundaries of a run, and burns through at one of them: nothing goes on from there.
@@ -56,66 +53,20 @@ impl Fuse {
 #[derive(Clone)]
 pub(crate) struct Fused<S>(pub(crate) S, pub(crate) Fuse);
 
-impl<S: Store> Fused<S> {
-    async fn pass<T>(&self, write: impl Future<Output = T>) -> T {
+impl<S: Store> Around for Fused<S> {
+    type Inner = S;
+
+    fn inner(&self) -> &S {
+        &self.0
+    }
+
+    async fn around<R: Request<S>>(&self, request: R) -> Result<R::Answer, StoreError> {
+        if !Calls::WRITES.include(R::CALL, None, None) {
+            return request.send(&self.0).await;
+        }
         self.1.pass().await;
-        let answer = write.await;
+        let answer = request.send(&self.0).await;
         self.1.pass().await;
         answer
-    }
-}
-
-impl<S: Store> Store for Fused<S> {
-    async fn open(&self, request: Open) -> Result<Opened, StoreError> {
-        self.0.open(request).await
-    }
-
-    async fn append(&self, lease: &Lease, record: Record, durability: Durability) -> Result<(), StoreError> {
-        self.pass(self.0.append(lease, record, durability)).await
-    }
-
-    async fn replace(&self, lease: &Lease, record: Record, durability: Durability) -> Result<(), StoreError> {
-        self.pass(self.0.replace(lease, record, durability)).await
-    }
-
-    async fn wait(&self, lease: &Lease, wait: Wait) -> Result<(), StoreError> {
-        self.pass(self.0.wait(lease, wait)).await
-    }
-
-    async fn settle(
-        &self,
-        lease: &Lease,
-        record: Record,
-        settling: Settling,
-    ) -> Result<Option<Outcome>, StoreError> {
-        self.pass(self.0.settle(lease, record, settling)).await
-    }
-
-    async fn revive(&self, lease: &Lease, drop: Vec<Key>) -> Result<(), StoreError> {
-        self.pass(self.0.revive(lease, drop)).await
-    }
-
-    async fn rewrite(&self, lease: &Lease, rewrite: Rewrite) -> Result<(), StoreError> {
-        self.pass(self.0.rewrite(lease, rewrite)).await
-    }
-
-    async fn finish(&self, lease: &Lease, ending: Ending) -> Result<(), StoreError> {
-        self.pass(self.0.finish(lease, ending)).await
-    }
-
-    async fn renew(&self, lease: &Lease, ttl: Duration) -> Result<Renewed, StoreError> {
-        self.0.renew(lease, ttl).await
-    }
-
-    fn release(&self, lease: &Lease) {
-        self.0.release(lease);
-    }
-
-    async fn load(&self, run: &RunId) -> Result<Option<StoredRun>, StoreError> {
-        self.0.load(run).await
-    }
-
-    fn durability(&self) -> &'static str {
-        self.0.durability()
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 
 use awaitly::journal::Status;
-use awaitly::store::RunId;
+use awaitly::store::{RunId, Store};
 use awaitly::{DurableRun, Error, RunError, Workflow, step};
 
 use crate::durable::{Bank, Declined, OrderError, on_every_store, status};

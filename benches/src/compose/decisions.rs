@@ -47,8 +47,10 @@ const fn is_unkept(error: &RunError) -> bool {
 
 /// What a body hands on of the error of a saga. A saga that pauses in its undo has to hand on that it waits: where its error
 /// tells that, in place of the error that it is undone for, this is where to ask.
-pub(crate) fn fault_of(error: SagaError<Fault>) -> Fault {
-    error.into_error()
+impl From<SagaError<Self>> for Fault {
+    fn from(error: SagaError<Self>) -> Self {
+        error.into_error()
+    }
 }
 
 /// Whether the run waits with this fault.

@@ -1,11 +1,9 @@
 //! The errors of a body.
 
-use awaitly::saga::SagaError;
 use awaitly::store::RunId;
 use awaitly::{Error, RunError};
 use serde::{Deserialize, Serialize};
 
-use crate::decisions;
 use crate::part::Ending;
 
 /// What a part or a body fails with.
@@ -16,12 +14,6 @@ pub(crate) enum Fault {
     Own(u16, u8),
     #[error(transparent)]
     Run(#[from] RunError),
-}
-
-impl From<SagaError<Self>> for Fault {
-    fn from(error: SagaError<Self>) -> Self {
-        decisions::fault_of(error)
-    }
 }
 
 impl From<Error<Self>> for Fault {

@@ -1,90 +1,54 @@
 //! The store as one process has it: with a boundary before and after each call that writes.
 
-use std::time::Duration;
-
-use awaitly::journal::{Key, Outcome, Record, Settling};
-use awaitly::store::{
-    Durability, Ending, Lease, Open, Opened, Renewed, Rewrite, RunId, Store, StoreError, StoredRun, Wait,
-};
+use awaitly::store::around::{Call, Calls, Reply, Request};
+use awaitly::store::{AnyStore, Around, Lease, Opened, Store, StoreError};
 
 use crate::life::Life;
-use crate::place::on;
 
 /// Clones are the same process.
 #[derive(Clone)]
-pub(crate) struct Gate(pub(crate) Life);
+pub(crate) struct Gate {
+    life: Life,
+    store: AnyStore,
+}
 
 impl Gate {
-    async fn call<T>(&self, call: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
-        self.0.cross(true).await?;
-        let answer = call.await?;
-        self.0.cross(true).await?;
-        Ok(answer)
+    pub(crate) fn new(life: Life) -> Self {
+        let store = life.place().any();
+        Self { life, store }
     }
 }
 
-impl Store for Gate {
-    async fn open(&self, request: Open) -> Result<Opened, StoreError> {
-        self.0.cross(true).await?;
-        let opened = on!(self.0.place(), store => store.open(request).await)?;
-        let Opened::Held { lease, .. } = &opened else { return Ok(opened) };
-        self.0.notes().leases.push(lease.clone());
-        // A lease whose owner never learns of it is given back.
-        let answered = self.0.cross(true).await;
-        answered.inspect_err(|_| on!(self.0.place(), store => store.release(lease)))?;
-        Ok(opened)
+impl Around for Gate {
+    type Inner = AnyStore;
+
+    fn inner(&self) -> &AnyStore {
+        &self.store
     }
 
-    async fn append(&self, lease: &Lease, record: Record, durability: Durability) -> Result<(), StoreError> {
-        self.call(async { on!(self.0.place(), store => store.append(lease, record, durability).await) }).await
-    }
-
-    async fn replace(&self, lease: &Lease, record: Record, durability: Durability) -> Result<(), StoreError> {
-        self.call(async { on!(self.0.place(), store => store.replace(lease, record, durability).await) })
-            .await
-    }
-
-    async fn wait(&self, lease: &Lease, wait: Wait) -> Result<(), StoreError> {
-        self.call(async { on!(self.0.place(), store => store.wait(lease, wait).await) }).await
-    }
-
-    async fn settle(
-        &self,
-        lease: &Lease,
-        record: Record,
-        settling: Settling,
-    ) -> Result<Option<Outcome>, StoreError> {
-        self.call(async { on!(self.0.place(), store => store.settle(lease, record, settling).await) }).await
-    }
-
-    async fn revive(&self, lease: &Lease, drop: Vec<Key>) -> Result<(), StoreError> {
-        self.call(async { on!(self.0.place(), store => store.revive(lease, drop).await) }).await
-    }
-
-    async fn rewrite(&self, lease: &Lease, rewrite: Rewrite) -> Result<(), StoreError> {
-        self.call(async { on!(self.0.place(), store => store.rewrite(lease, rewrite).await) }).await
-    }
-
-    async fn finish(&self, lease: &Lease, ending: Ending) -> Result<(), StoreError> {
-        self.call(async { on!(self.0.place(), store => store.finish(lease, ending).await) }).await
-    }
-
-    async fn renew(&self, lease: &Lease, ttl: Duration) -> Result<Renewed, StoreError> {
-        on!(self.0.place(), store => store.renew(lease, ttl).await)
-    }
-
-    fn release(&self, lease: &Lease) {
-        // A process that died gives nothing back.
-        if !self.0.is_dead() {
-            on!(self.0.place(), store => store.release(lease));
+    async fn around<R: Request<AnyStore>>(&self, request: R) -> Result<R::Answer, StoreError> {
+        if !(Calls::WRITES | Call::Open).include(R::CALL, None, None) {
+            return request.send(&self.store).await;
         }
+        self.life.cross(true).await?;
+        let mut answer = request.send(&self.store).await?;
+        match R::reply(&mut answer) {
+            Reply::Open(Opened::Held { lease, .. }) => {
+                self.life.notes().leases.push(lease.clone());
+                // A lease whose owner never learns of it is given back.
+                let answered = self.life.cross(true).await;
+                answered.inspect_err(|_| self.store.release(lease))?;
+            }
+            Reply::Open(_) => {}
+            _ => self.life.cross(true).await?,
+        }
+        Ok(answer)
     }
 
-    async fn load(&self, run: &RunId) -> Result<Option<StoredRun>, StoreError> {
-        on!(self.0.place(), store => store.load(run).await)
-    }
-
-    fn durability(&self) -> &'static str {
-        on!(self.0.place(), store => store.durability())
+    fn release_around(&self, lease: &Lease) {
+        // A process that died gives nothing back.
+        if !self.life.is_dead() {
+            self.store.release(lease);
+        }
     }
 }

@@ -8,8 +8,8 @@ use awaitly::persistence::{
     FileStore, MemoryStore, PostgresOptions, PostgresStore, RedisOptions, RedisStore, SqliteStore,
 };
 use awaitly::store::{
-    Answer, Answered, Cancelled, Due, DueQuery, Imported, Operate, Page, RunId, Store, StoreError, StoredRun,
-    WaitQuery, Waiting,
+    Answer, Answered, AnyStore, Cancelled, Due, DueQuery, Imported, Operate, Page, RunId, Store, StoreError,
+    StoredRun, WaitQuery, Waiting,
 };
 use clap::ValueEnum;
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
@@ -50,6 +50,10 @@ macro_rules! on {
 pub(crate) use on;
 
 impl Place {
+    pub(crate) fn any(&self) -> AnyStore {
+        on!(self, store => AnyStore::new(store.clone()))
+    }
+
     pub(crate) async fn due(&self, query: DueQuery) -> Result<Vec<Due>, StoreError> {
         on!(self, store => store.due(query).await)
     }

@@ -10,13 +10,16 @@
 //! carries it out, in one commit that happens only where what was decided on still stands.
 //!
 //! [`Store`] is what a run asks of one. [`Operate`] is what people and engines ask: which runs there are, which
-//! wait and for what, answers from outside, cancelling, deleting, importing.
+//! wait and for what, answers from outside, cancelling, deleting, importing. A type that implements [`Around`] is a store
+//! around another one.
 
 mod any;
+pub mod around;
 mod error;
 mod lease;
 mod operate;
 mod run_id;
+mod table;
 mod transactional;
 mod wakes;
 
@@ -28,6 +31,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 pub use any::AnyStore;
+pub use around::Around;
 pub use error::StoreError;
 pub use lease::{Lease, Owner};
 pub use operate::{

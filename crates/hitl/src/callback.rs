@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::answer::{Answer, with_reason_only};
-use crate::approval::Ask;
+use crate::ask::Ask;
 
 /// A step that another program completes with a value: a webhook, a job elsewhere.
 ///

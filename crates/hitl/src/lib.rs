@@ -56,6 +56,8 @@
 mod address;
 mod answer;
 mod approval;
+mod ask;
+mod bell;
 mod callback;
 mod caught;
 mod hidden;

@@ -9,7 +9,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::answer::{Answer, Ruling, withdrawn};
-use crate::approval::{Ask, Bell};
+use crate::ask::Ask;
+use crate::bell::Bell;
 use crate::notify::{Notifier, Silent};
 use crate::request::{Asks, Request};
 

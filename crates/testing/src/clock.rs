@@ -3,7 +3,7 @@ use std::time::{Duration, Instant, SystemTime};
 use awaitly_core::clock::{Clock, Sleep, SystemClock};
 use awaitly_persistence::MemoryStore;
 
-use crate::simulate::progress;
+use crate::watched::progress;
 
 /// Tokio's time, with a time of day that goes with it: it was midnight, 1 January 2000, UTC, when this clock was made.
 ///

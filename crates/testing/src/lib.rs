@@ -77,6 +77,7 @@ pub mod report;
 pub mod script;
 mod seed;
 mod simulate;
+mod watched;
 
 pub use clock::PausedClock;
 pub use crash::{CrashTest, crash_everywhere, crash_randomly};

@@ -60,6 +60,13 @@ impl Outcome {
             Self::Value(payload) | Self::Failed(payload) | Self::Stopped(payload) => payload,
         }
     }
+
+    /// Returns the value or error, to change it.
+    pub const fn payload_mut(&mut self) -> &mut Payload {
+        match self {
+            Self::Value(payload) | Self::Failed(payload) | Self::Stopped(payload) => payload,
+        }
+    }
 }
 
 /// Which of the three an [`Outcome`] is, as a number that never changes its meaning.

@@ -15,9 +15,9 @@ use serde_json::json;
 use sha2::{Digest, Sha256};
 
 use super::invalid::Invalid;
-use super::problem::Problem;
+use super::problem::{Problem, unless_it_panics};
 use super::receive::{self, BODY_LIMIT, single};
-use super::reply::{guarded, json, raw_json, unless_it_panics};
+use super::reply::{guarded, json, raw_json};
 use super::signed::{Covers, SignatureCheck, Signed};
 use super::start::{Ended, How, Pause, Start, needs_store};
 use crate::signature::{IDEMPOTENCY_KEY, hex, random_bytes};

@@ -45,6 +45,7 @@
 //! page for people. Error texts of the store and of your program are logged, and are never sent to clients.
 
 mod bearer;
+mod board;
 mod inbound;
 mod invalid;
 mod links;

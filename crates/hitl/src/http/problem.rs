@@ -1,5 +1,6 @@
 use std::borrow::Cow;
 use std::fmt;
+use std::future::Future;
 use std::time::Duration;
 
 use awaitly_core::RunError;
@@ -11,6 +12,7 @@ use serde_json::json;
 
 use super::reply::json;
 use crate::answer::is_withdrawn;
+use crate::caught::Caught;
 use crate::inbox::InboxError;
 
 /// What a client is told instead of an answer: a status, a code that stays the same, and a text for people.
@@ -210,6 +212,15 @@ impl From<&RunError> for Problem {
             }
         }
     }
+}
+
+/// Awaits the answer that `make` begins. If the caller's code in it panics, the client gets [`Problem::internal`], and the
+/// log the message.
+pub(super) async fn unless_it_panics<F: Future<Output = Response>>(make: impl FnOnce() -> F) -> Response {
+    Caught::new(make).await.unwrap_or_else(|panic| {
+        tracing::error!(panic = &*panic, "a request could not be answered: what answers it panicked");
+        Problem::internal().into_response()
+    })
 }
 
 #[cfg(test)]

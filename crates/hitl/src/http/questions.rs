@@ -12,10 +12,10 @@ use axum::{Extension, Router, middleware, routing};
 use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
 
+use super::board::Board;
 use super::problem::Problem;
 use super::receive;
 use super::reply::json;
-use super::router::Board;
 use crate::inbox::{InboxError, Reply};
 
 /// By which way an answer came.

@@ -1,14 +1,9 @@
 //! What all answers over HTTP have in common: their headers, and how JSON and pages are sent.
 
-use std::future::Future;
-
 use axum::body::Body;
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use serde::Serialize;
-
-use super::problem::Problem;
-use crate::caught::Caught;
 
 /// An answer in JSON.
 pub(super) fn json(status: StatusCode, value: &impl Serialize) -> Response {
@@ -49,13 +44,4 @@ pub(super) fn guarded(mut response: Response) -> Response {
         response.headers_mut().entry(name).or_insert(HeaderValue::from_static(value));
     }
     response
-}
-
-/// Awaits the answer that `make` begins. If the caller's code in it panics, the client gets [`Problem::internal`], and the
-/// log the message.
-pub(super) async fn unless_it_panics<F: Future<Output = Response>>(make: impl FnOnce() -> F) -> Response {
-    Caught::new(make).await.unwrap_or_else(|panic| {
-        tracing::error!(panic = &*panic, "a request could not be answered: what answers it panicked");
-        Problem::internal().into_response()
-    })
 }

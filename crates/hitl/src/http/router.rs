@@ -8,8 +8,9 @@ use axum::middleware::{self, Next};
 use axum::response::Response;
 
 use super::bearer::{BearerError, Bearers};
+use super::board::Board;
 use super::links::Links;
-use super::problem::Problem;
+use super::problem::{self, Problem};
 use super::receive::BODY_LIMIT;
 use super::{page, questions, reply};
 use crate::inbox::Inbox;
@@ -64,14 +65,6 @@ use crate::signature::{SecretError, hex, random_bytes};
 pub struct Api<S> {
     pub(super) board: Board<S>,
     pub(super) beyond_loopback: bool,
-}
-
-/// What the routes share.
-pub(super) struct Board<S> {
-    pub(super) inbox: Inbox<S>,
-    pub(super) bearers: Bearers,
-    pub(super) links: Option<Links>,
-    pub(super) body_limit: usize,
 }
 
 impl<S: Operate> Api<S> {
@@ -166,7 +159,7 @@ impl<S: Operate> Api<S> {
                 )
             })
             .layer(middleware::from_fn(async |request: Request, next: Next| {
-                reply::unless_it_panics(|| next.run(request)).await
+                problem::unless_it_panics(|| next.run(request)).await
             }))
             .layer(middleware::map_response(async |response: Response| reply::guarded(response)))
     }

@@ -73,42 +73,48 @@ pub(super) fn store_error(error: &Error) -> StoreError {
     }
 }
 
-/// Whether the same on another connection, or a moment later, may succeed. What became of a commit that was on
-/// its way is not known then.
-pub(super) fn is_transient(error: &Error) -> bool {
-    match error {
-        Error::Io(_)
-        | Error::Protocol(_)
-        | Error::PoolTimedOut
-        | Error::WorkerCrashed
-        | Error::BeginFailed => true,
-        Error::Database(error) => match error.code().as_deref() {
-            // serialization failure, deadlock; cancelled, shutdown, crash, starting up, idle for too long; too many
-            // connections; read-only, of which another connection tells why
-            Some(
-                "40001" | "40P01" | "57014" | "57P01" | "57P02" | "57P03" | "57P05" | "25P03" | "53300"
-                | "25006",
-            ) => true,
-            Some(code) => code.starts_with("08"),
-            None => false,
-        },
-        error => matches!(unwritable(error), Some(Unwritable::Standby)),
-    }
+/// The meaning of a failed try for the next one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reason {
+    /// The connection or the moment: the same may succeed over another connection, or a little later. Whether a commit that
+    /// was on its way was carried out is not known.
+    Passing,
+    /// Maybe a single one of many operations: another session has locked its row, or it cannot be stored. Nothing was done,
+    /// and the connection is good.
+    Single,
+    /// Another try fails alike.
+    Lasting,
 }
 
-/// Whether the reason may lie in one of many operations: its row is locked by somebody, or it cannot be stored.
-/// Nothing was done then.
-pub(super) fn concerns_one(error: &Error) -> bool {
-    match error {
-        Error::Encode(_) => true,
-        Error::Database(error) => {
-            let code = error.code();
-            let code = code.as_deref().unwrap_or_default();
-            // Connections that are missing are missing for all.
-            code != "53300"
-                && (code == "55P03" || ["22", "53", "54"].iter().any(|class| code.starts_with(class)))
+impl Reason {
+    pub(super) fn of(error: &Error) -> Self {
+        match error {
+            Error::Io(_)
+            | Error::Protocol(_)
+            | Error::PoolTimedOut
+            | Error::WorkerCrashed
+            | Error::BeginFailed => Self::Passing,
+            Error::Encode(_) => Self::Single,
+            Error::Database(error) => Self::of_code(error.code().as_deref().unwrap_or_default()),
+            error if matches!(unwritable(error), Some(Unwritable::Standby)) => Self::Passing,
+            _ => Self::Lasting,
         }
-        _ => false,
+    }
+
+    fn of_code(code: &str) -> Self {
+        let is_of = |classes: &[&str]| classes.iter().any(|class| code.starts_with(class));
+        match code {
+            // serialization failure, deadlock; cancelled, shutdown, crash, starting up, idle for too long; too many
+            // connections; read-only, of which another connection tells why
+            "40001" | "40P01" | "57014" | "57P01" | "57P02" | "57P03" | "57P05" | "25P03" | "53300"
+            | "25006" => Self::Passing,
+            // lost connections
+            _ if is_of(&["08"]) => Self::Passing,
+            // a lock; data, resources and limits
+            "55P03" => Self::Single,
+            _ if is_of(&["22", "53", "54"]) => Self::Single,
+            _ => Self::Lasting,
+        }
     }
 }
 
@@ -149,4 +155,20 @@ pub(super) fn undecodable(column: &'static str) -> Error {
 /// The lease is no longer the newest, or was given back.
 pub(super) fn lost(lease: &Lease) -> StoreError {
     StoreError::LeaseLost { run: (**lease.run()).into() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn code_of_the_server_has_one_reason() {
+        for (reason, codes) in [
+            (Reason::Passing, ["40001", "57P01", "53300", "25006", "08006"]),
+            (Reason::Single, ["55P03", "22021", "53100", "53200", "54000"]),
+            (Reason::Lasting, ["42501", "23505", "3D000", "XX001", ""]),
+        ] {
+            assert!(codes.iter().all(|code| Reason::of_code(code) == reason), "{reason:?}");
+        }
+    }
 }

@@ -1,6 +1,7 @@
 //! Journals in PostgreSQL.
 
 mod error;
+mod insist;
 mod lane;
 mod link;
 mod open;
@@ -113,7 +114,7 @@ struct Shared {
     appends: Sender<Op>,
     unflushed: Unflushed,
     /// Beginnings and endings of runs, and leases.
-    turns: Turns,
+    turns: Arc<Turns>,
     channel: Arc<str>,
     bell: Bell,
     listening: Listening,
@@ -186,7 +187,7 @@ impl PostgresStore {
         };
         let unflushed = Unflushed::default();
         let (appends, turns) = (lane(unflushed.clone()), lane(Unflushed::default()));
-        let turns = Turns { ops: turns, patience: options.patience, releasing };
+        let turns = Arc::new(Turns { ops: turns, patience: options.patience, releasing });
         tracing::info!(schema = schema.name(), durability, "opened a store of journals");
         Ok(Self(Arc::new(Shared {
             pool,

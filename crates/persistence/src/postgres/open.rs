@@ -1,11 +1,13 @@
 //! Opening a run that is there already. A new one is begun by a lane.
 
+use std::sync::Arc;
+
 use awaitly_core::journal::{Admission, Record, Timestamp, WaitEntry, admit};
 use awaitly_core::store::{Lease, Open, Opened, StoredRun};
 use sqlx::postgres::PgConnection;
 use sqlx::{Connection, Row};
 
-use super::lane::{Turns, Unclaimed};
+use super::lane::{Back, Unclaimed};
 use super::rows::{self, RunRow, moment, ttl_millis};
 use super::schema::{Failure, in_transaction};
 use super::statements::Statements;
@@ -30,7 +32,7 @@ pub(super) async fn ask(
     connection: &mut PgConnection,
     statements: &Statements,
     request: &Open,
-    back: &Turns,
+    back: &Arc<dyn Back>,
 ) -> Result<Asked, Failure> {
     let row =
         statements.run.query().bind(text::stored(&request.run)).fetch_optional(&mut *connection).await?;
@@ -42,7 +44,7 @@ pub(super) async fn ask(
     };
     let owner = text::stored(request.owner.as_str());
     let claim = |token: i64, slot| {
-        Unclaimed::new(Lease::new(request.run.clone(), token.cast_unsigned(), slot), back.clone())
+        Unclaimed::new(Lease::new(request.run.clone(), token.cast_unsigned(), slot), Arc::clone(back))
     };
     if run.owner.as_deref() == Some(&*owner) {
         return Ok(Asked::Held { lease: claim(run.token, run.slot), now: run.now, run });

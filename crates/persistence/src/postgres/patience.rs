@@ -3,11 +3,8 @@
 use std::io::ErrorKind;
 use std::time::Duration;
 
-use awaitly_core::store::StoreError;
 use sqlx::Error;
 use tokio::time::Instant;
-
-use super::error::{is_transient, store_error};
 
 /// The least time for one try, however little is left.
 const LEAST: Duration = Duration::from_secs(1);
@@ -19,7 +16,6 @@ pub(super) struct Patience {
     /// The end of a try that reads or writes much.
     at_length: Instant,
     longest: Duration,
-    pause: Pause,
 }
 
 impl Patience {
@@ -29,7 +25,6 @@ impl Patience {
             until: began + patience,
             at_length: began + patience.max(Duration::from_secs(30)),
             longest: (patience / 3).max(LEAST),
-            pause: Pause::new(),
         }
     }
 
@@ -47,16 +42,6 @@ impl Patience {
     /// Whether another try is too late, once this pause is over.
     pub(super) fn is_over_after(&self, pause: Pause) -> bool {
         Instant::now() + pause.0 > self.until
-    }
-
-    /// Waits a moment before another try, or gives up.
-    pub(super) async fn after(&mut self, error: Error) -> Result<(), StoreError> {
-        if !is_transient(&error) || self.is_over_after(self.pause) {
-            return Err(store_error(&error));
-        }
-        tracing::warn!(error = %store_error(&error), "trying again");
-        self.pause.wait().await;
-        Ok(())
     }
 }
 

@@ -13,9 +13,10 @@ use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, Postgres};
 use tokio::runtime::Handle;
 
 use super::PostgresStore;
-use super::error::{is_read_only, is_transient, mistrusts_others};
+use super::error::{Reason, is_read_only, mistrusts_others};
+use super::insist::{Attempts, insist};
 use super::link::writable;
-use super::patience::{Patience, within};
+use super::patience::{Patience, Pause, within};
 use super::schema::Failure;
 
 /// The pool of connections, and how a call gets one that answers.
@@ -53,36 +54,16 @@ impl Pool {
 
     /// Carries out `act` on a connection, and once more on another one if the connection was lost or leads to a server
     /// that cannot be written. `act` must leave the same if it is carried out twice, also at once.
-    pub(super) async fn insist<T, Fut>(
+    pub(super) async fn insist<T: Send, Fut>(
         &self,
-        mut patience: Patience,
+        patience: Patience,
         length: Length,
-        act: impl Fn(Connection) -> Fut,
+        act: impl Fn(Connection) -> Fut + Send + Sync,
     ) -> Result<T, StoreError>
     where
-        Fut: Future<Output = Result<T, Failure>>,
+        Fut: Future<Output = Result<T, Failure>> + Send,
     {
-        let mut asks = false;
-        loop {
-            let emptied = self.emptied.load(Ordering::Relaxed);
-            // On the heap: callers' futures hold one of these for each of their own calls.
-            let attempt = || Box::pin(self.attempt(asks, &act));
-            let done = match length {
-                Length::Short => within(patience.longest(), attempt()).await,
-                Length::Long => self.at_length(patience, emptied, attempt).await,
-            };
-            match done {
-                Ok(value) => return Ok(value),
-                Err(Failure::Refused(error)) => return Err(error),
-                Err(Failure::Postgres(error)) => {
-                    asks |= is_read_only(&error);
-                    if mistrusts_others(&error) {
-                        self.close_idle(emptied);
-                    }
-                    patience.after(error).await?;
-                }
-            }
-        }
+        insist(Call { pool: self, patience, length, act, asks: false }).await
     }
 
     /// Carries out `act`, which may not be carried out twice, once there is a connection that answers.
@@ -152,6 +133,46 @@ impl Pool {
     }
 }
 
+/// A call on a connection of the pool.
+struct Call<'p, F> {
+    pool: &'p Pool,
+    patience: Patience,
+    length: Length,
+    act: F,
+    /// Whether to find out first if the connection can be written over.
+    asks: bool,
+}
+
+impl<T: Send, F, Fut> Attempts for Call<'_, F>
+where
+    F: Fn(Connection) -> Fut + Send + Sync,
+    Fut: Future<Output = Result<T, Failure>> + Send,
+{
+    type Done = T;
+
+    async fn attempt(&mut self) -> Result<T, Failure> {
+        let Self { pool, patience, length, act, asks } = self;
+        let emptied = pool.emptied.load(Ordering::Relaxed);
+        // On the heap: callers' futures hold one of these for each of their own calls.
+        let attempt = || Box::pin(pool.attempt(*asks, &*act));
+        let done = match length {
+            Length::Short => within(patience.longest(), attempt()).await,
+            Length::Long => pool.at_length(*patience, emptied, attempt).await,
+        };
+        if let Err(Failure::Postgres(error)) = &done {
+            *asks |= is_read_only(error);
+            if mistrusts_others(error) {
+                pool.close_idle(emptied);
+            }
+        }
+        done
+    }
+
+    fn is_over_after(&mut self, pause: Pause, _: &StoreError) -> bool {
+        self.patience.is_over_after(pause)
+    }
+}
+
 impl PostgresStore {
     pub(super) fn patience(&self) -> Patience {
         self.0.pool.patience()
@@ -159,36 +180,36 @@ impl PostgresStore {
 
     /// Carries out `act` on a connection of the pool, and once more if the connection was lost. It must leave the same if
     /// it is carried out twice. For one run and not its whole journal: a try has its part of the patience.
-    pub(super) fn insist<T, Fut>(
+    pub(super) fn insist<T: Send, Fut>(
         &self,
-        act: impl Fn(Connection) -> Fut,
+        act: impl Fn(Connection) -> Fut + Send + Sync,
     ) -> impl Future<Output = Result<T, StoreError>>
     where
-        Fut: Future<Output = Result<T, Failure>>,
+        Fut: Future<Output = Result<T, Failure>> + Send,
     {
         self.insist_for(self.patience(), Length::Short, act)
     }
 
     /// The same for a large journal or many runs. `act` may be carried out twice at the same time.
-    pub(super) fn insist_at_length<T, Fut>(
+    pub(super) fn insist_at_length<T: Send, Fut>(
         &self,
-        act: impl Fn(Connection) -> Fut,
+        act: impl Fn(Connection) -> Fut + Send + Sync,
     ) -> impl Future<Output = Result<T, StoreError>>
     where
-        Fut: Future<Output = Result<T, Failure>>,
+        Fut: Future<Output = Result<T, Failure>> + Send,
     {
         self.insist_for(self.patience(), Length::Long, act)
     }
 
     /// The same for a part of a call.
-    pub(super) async fn insist_for<T, Fut>(
+    pub(super) async fn insist_for<T: Send, Fut>(
         &self,
         patience: Patience,
         length: Length,
-        act: impl Fn(Connection) -> Fut,
+        act: impl Fn(Connection) -> Fut + Send + Sync,
     ) -> Result<T, StoreError>
     where
-        Fut: Future<Output = Result<T, Failure>>,
+        Fut: Future<Output = Result<T, Failure>> + Send,
     {
         self.0.turns.settled(patience).await?;
         self.0.pool.insist(patience, length, act).await
@@ -238,7 +259,7 @@ impl Connection {
     {
         let desk = Arc::clone(&self.desk);
         let done = act(self).await;
-        if !matches!(&done, Err(Failure::Postgres(error)) if is_transient(error)) {
+        if !matches!(&done, Err(Failure::Postgres(error)) if Reason::of(error) == Reason::Passing) {
             desk.give_back(desk.take());
         }
         done

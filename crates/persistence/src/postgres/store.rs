@@ -10,7 +10,7 @@ use awaitly_core::store::{
 };
 use tracing::Instrument;
 
-use super::lane::{Append, Begin, Finish, Flush, Op, Renew};
+use super::lane::{Append, Back, Begin, Finish, Flush, Op, Renew};
 use super::open::{self, Asked};
 use super::patience::Patience;
 use super::pool::{Connection, Length};
@@ -26,7 +26,7 @@ impl Store for PostgresStore {
         let (statements, patience) = (&self.0.statements, self.patience());
         loop {
             let begin = Arc::clone(&request);
-            let back = self.0.turns.clone();
+            let back = self.back();
             if request.absent == Absent::Begin
                 && let Some(began) = self
                     .0
@@ -186,8 +186,12 @@ impl PostgresStore {
         Ok(())
     }
 
+    fn back(&self) -> Arc<dyn Back> {
+        Arc::clone(&self.0.turns) as Arc<dyn Back>
+    }
+
     async fn ask_for(&self, request: &Open, patience: Patience) -> Result<Asked, StoreError> {
-        let (statements, back) = (&self.0.statements, &self.0.turns);
+        let (statements, back) = (&self.0.statements, &self.back());
         let ask = |mut connection: Connection| async move {
             open::ask(&mut connection, statements, request, back).await
         };

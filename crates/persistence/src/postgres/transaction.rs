@@ -9,7 +9,7 @@ use sqlx::{Row, SqlSafeStr};
 use sqlx_core::transaction::TransactionManager;
 
 use super::PostgresStore;
-use super::error::{is_duplicate, is_transient, lost, refuses};
+use super::error::{Reason, is_duplicate, lost, refuses};
 use super::patience::{Patience, within};
 use super::pool::{Connection, Length};
 use super::schema::Failure;
@@ -75,7 +75,7 @@ impl PostgresStore {
         let error = match within(patience.longest(), added).await {
             Ok(true) => return Ok(()),
             Ok(false) => StoreError::AlreadyRecorded { run: (**lease.run()).into(), key: record.key.clone() },
-            Err(error) if is_transient(&error) => Failure::from(error).into(),
+            Err(error) if Reason::of(&error) == Reason::Passing => Failure::from(error).into(),
             Err(error) => return Err(refuses(&error).unwrap_or_else(|| Failure::from(error).into())),
         };
         // Whether a commit whose answer was lost has happened is not known: the record says so. Where it is not

@@ -10,6 +10,7 @@ use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep};
 
 use super::error::{is_passing, lost, refused, unavailable};
+use super::reply;
 use super::scripts::Script;
 
 /// A connection, or none at the moment.
@@ -147,8 +148,8 @@ impl Link {
         let answers = answers(&mut connection, &greeting).await.map_err(|error| lost(&error))?;
         let mut answers = all_accepted(answers)?.into_iter();
         let id = answers.next().and_then(|id| redis::from_redis_value(id).ok());
-        let info = answers.next().and_then(super::reply::text).unwrap_or_default();
-        let (Some(id), Some(server)) = (id, super::server::entry(&info, "run_id")) else {
+        let info = answers.next().and_then(reply::text).unwrap_or_default();
+        let (Some(id), Some(server)) = (id, reply::entry(&info, "run_id")) else {
             return Err(unavailable(&"it does not say who it is"));
         };
         let peer = Peer { server: server.into(), id };

@@ -8,7 +8,7 @@ use super::error::corrupt;
 use super::fields::{Known, SUMMARY};
 use super::link::Link;
 use super::names::Names;
-use super::reply::Reply;
+use super::reply::{self, Reply};
 use super::walk::{Walk, Way};
 use crate::limits;
 
@@ -95,11 +95,5 @@ fn run_id(text: String) -> Result<RunId, StoreError> {
 pub(super) async fn now(link: &Link) -> Result<Timestamp, StoreError> {
     let mut ask = redis::pipe();
     ask.cmd("TIME");
-    time(link.read(&ask).await?.pop().unwrap_or_default())
-}
-
-pub(super) fn time(answer: Value) -> Result<Timestamp, StoreError> {
-    let mut reply = Reply::of("", answer)?;
-    let (seconds, micros) = (reply.number("time")?, reply.number("time")?);
-    Ok(Timestamp::from_millis(seconds * 1000 + micros / 1000))
+    reply::time(link.read(&ask).await?.pop().unwrap_or_default())
 }

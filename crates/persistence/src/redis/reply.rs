@@ -2,6 +2,7 @@
 
 use std::vec;
 
+use awaitly_core::journal::Timestamp;
 use awaitly_core::store::StoreError;
 use redis::Value;
 
@@ -66,4 +67,16 @@ pub(super) fn text(value: Value) -> Option<String> {
         Value::Okay => Some("OK".to_owned()),
         _ => None,
     }
+}
+
+/// The answer to `TIME`.
+pub(super) fn time(answer: Value) -> Result<Timestamp, StoreError> {
+    let mut reply = Reply::of("", answer)?;
+    let (seconds, micros) = (reply.number("time")?, reply.number("time")?);
+    Ok(Timestamp::from_millis(seconds * 1000 + micros / 1000))
+}
+
+/// An entry of the answer to `INFO`.
+pub(super) fn entry<'a>(info: &'a str, name: &str) -> Option<&'a str> {
+    info.lines().find_map(|line| line.trim_end().strip_prefix(name)?.strip_prefix(':'))
 }

@@ -5,7 +5,7 @@ use redis::{Pipeline, Value};
 
 use super::link::Link;
 use super::names::Names;
-use super::reply::text;
+use super::reply::{entry, text};
 use super::scripts::Script;
 
 /// The format that this version writes, and the newest that it reads.
@@ -90,11 +90,6 @@ pub(super) async fn inspect(link: &Link, names: &Names) -> Result<(Durability, M
     let (appendonly, appendfsync) = (setting("appendonly").await, setting("appendfsync").await);
     let durability = Durability::of(appendonly.as_deref(), appendfsync.as_deref());
     Ok((durability, Memory::of(durability, &replication)))
-}
-
-/// An entry of what `INFO` says.
-pub(super) fn entry<'a>(info: &'a str, name: &str) -> Option<&'a str> {
-    info.lines().find_map(|line| line.trim_end().strip_prefix(name)?.strip_prefix(':'))
 }
 
 /// Scripts write what they did, and not how, to the log since version 5: before, one that asks for the time

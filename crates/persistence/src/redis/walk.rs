@@ -7,8 +7,7 @@ use awaitly_core::journal::Timestamp;
 use awaitly_core::store::StoreError;
 
 use super::link::Link;
-use super::lists::time;
-use super::reply::Reply;
+use super::reply::{Reply, time};
 
 /// How many are read at a time.
 const PIECE: usize = 256;

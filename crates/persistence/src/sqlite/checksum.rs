@@ -9,7 +9,7 @@ use rusqlite::functions::{Context, FunctionFlags};
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, Error, Params, Row, ffi, params_from_iter};
 
-use super::error::Failure;
+use super::error::{Failure, MISMATCH};
 
 /// The columns of a run under its checksum, each behind `$of`, and the checksum.
 macro_rules! run_columns {
@@ -212,14 +212,6 @@ pub(super) fn register(connection: &Connection) -> rusqlite::Result<()> {
 pub(super) fn keep(connection: &Connection) -> rusqlite::Result<()> {
     connection.execute_batch(TRIGGERS)
 }
-
-/// Whether a statement was refused because the checksum of the row that it changes did not match.
-pub(super) fn is_mismatch(error: &Error) -> bool {
-    error.sqlite_error().is_some_and(|error| error.extended_code == MISMATCH)
-}
-
-/// SQLite itself never returns this code: it is meant for functions like these.
-const MISMATCH: i32 = ffi::SQLITE_CONSTRAINT_FUNCTION;
 
 fn of_arguments(call: &Context<'_>, first: usize) -> i64 {
     let mut checksum = Checksum::default();

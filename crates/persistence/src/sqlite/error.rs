@@ -3,9 +3,7 @@ use std::io;
 use std::path::Path;
 
 use awaitly_core::store::{Owner, StoreError};
-use rusqlite::{Error, ErrorCode};
-
-use super::checksum;
+use rusqlite::{Error, ErrorCode, ffi};
 
 /// Why an operation was not carried out.
 #[derive(Debug)]
@@ -101,7 +99,7 @@ pub(super) fn store_error(error: &Error) -> StoreError {
         | Error::SqlInputError { .. } => return StoreError::Corrupt { detail },
         _ => {}
     }
-    if checksum::is_mismatch(error) {
+    if is_mismatch(error) {
         return StoreError::Corrupt { detail: "the checksum of a row of awaitly_runs does not match".into() };
     }
     match error.sqlite_error_code() {
@@ -110,6 +108,18 @@ pub(super) fn store_error(error: &Error) -> StoreError {
         Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => StoreError::Corrupt { detail },
         _ => StoreError::Unavailable { detail },
     }
+}
+
+/// The code of a statement that the checksum of a row refuses. SQLite itself never returns it: it is meant for functions of
+/// the program.
+pub(super) const MISMATCH: i32 = ffi::SQLITE_CONSTRAINT_FUNCTION;
+
+fn is_mismatch(error: &Error) -> bool {
+    error.sqlite_error().is_some_and(|error| error.extended_code == MISMATCH)
+}
+
+pub(super) fn unavailable(error: &io::Error) -> StoreError {
+    StoreError::Unavailable { detail: error.to_string().into() }
 }
 
 fn detail(error: &Error) -> Box<str> {

@@ -299,6 +299,6 @@ fn absolute(path: &Path) -> Result<Box<Path>, StoreError> {
     if path == OsStr::new(":memory:") {
         return Err(StoreError::NotThere { detail: "`:memory:` is not a file, use a MemoryStore".into() });
     }
-    let absolute = std::path::absolute(path).map_err(|error| writer::unavailable(&error))?;
+    let absolute = std::path::absolute(path).map_err(|error| error::unavailable(&error))?;
     Ok(absolute.into())
 }

@@ -8,8 +8,7 @@ use awaitly_core::journal::{Record, WaitEntry};
 use awaitly_core::store::{Page, RunId, RunQuery, RunSummary, StoredRun, WaitQuery, Waiting};
 use rusqlite::{Connection, OpenFlags};
 
-use super::error::Failure;
-use super::writer::unavailable;
+use super::error::{Failure, unavailable};
 use super::{clock, lists, rows};
 use crate::group::op::Fate;
 use crate::readers::{self, Readers};

@@ -23,9 +23,8 @@ use std::time::{Duration, Instant};
 use awaitly_core::store::StoreError;
 use rusqlite::{Connection, OpenFlags};
 
-use super::error::Failure;
+use super::error::{Failure, unavailable};
 use super::whole;
-use super::writer::unavailable;
 
 /// For how long a look at the files is good enough before the next commit.
 const MOMENT: Duration = Duration::from_millis(1);

@@ -11,7 +11,7 @@ use rusqlite::{Connection, OpenFlags};
 use tokio::sync::oneshot;
 
 use super::commit::Committer;
-use super::error::{Failure, store_error};
+use super::error::{Failure, store_error, unavailable};
 use super::leases::Leases;
 use super::owners::Owners;
 use super::reader::{self, Job};
@@ -165,8 +165,4 @@ impl Synchronous {
             Self::Normal => "PRAGMA synchronous = NORMAL",
         }
     }
-}
-
-pub(super) fn unavailable(error: &std::io::Error) -> StoreError {
-    StoreError::Unavailable { detail: error.to_string().into() }
 }

@@ -5,12 +5,8 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use awaitly_core::journal::{Key, Outcome, Record, Settling};
-use awaitly_core::store::{
-    Answer, Answered, Cancelled, DeleteIf, Due, DueQuery, Durability, Ending, Imported, Lease, Open, Opened,
-    Operate, Page, Renewed, Rewrite, RunId, RunQuery, RunSummary, Store, StoreError, StoredRun, Wait,
-    WaitQuery, Waiting, Wakes,
-};
+use awaitly_core::store::around::{Call, Reply, Request};
+use awaitly_core::store::{Around, Lease, Opened, Operate, RunId, StoreError};
 
 /// `S` is a handle of its own on what the other one works on too; `K` is what that needs beside it.
 pub(crate) struct Alternating<S, K> {
@@ -42,102 +38,30 @@ impl<S: Operate, K> Alternating<S, K> {
     }
 }
 
-impl<S: Operate, K: Send + Sync + 'static> Store for Alternating<S, K> {
-    async fn open(&self, request: Open) -> Result<Opened, StoreError> {
+impl<S: Operate, K: Send + Sync + 'static> Around for Alternating<S, K> {
+    type Inner = S;
+
+    fn inner(&self) -> &S {
+        &self.stores[0]
+    }
+
+    async fn around<R: Request<S>>(&self, mut request: R) -> Result<R::Answer, StoreError> {
+        if let Some(giver) = request.parts().lease().map(|lease| self.giver(lease)) {
+            return request.send(giver).await;
+        }
+        // Not every store notices a change that another handle made, so these go to the store that listens.
+        if matches!(R::CALL, Call::Answer | Call::Cancel | Call::CancelWithoutUndo | Call::Now) {
+            return request.send(&self.stores[0]).await;
+        }
         let turn = self.next().await;
-        let opened = self.stores[turn].open(request).await?;
-        if let Opened::Held { lease, .. } = &opened {
+        let mut answer = request.send(&self.stores[turn]).await?;
+        if let Reply::Open(Opened::Held { lease, .. }) = R::reply(&mut answer) {
             self.givers.lock().unwrap().insert((lease.run().clone(), lease.token()), turn);
         }
-        Ok(opened)
+        Ok(answer)
     }
 
-    async fn append(&self, lease: &Lease, record: Record, durability: Durability) -> Result<(), StoreError> {
-        self.giver(lease).append(lease, record, durability).await
-    }
-
-    async fn replace(&self, lease: &Lease, record: Record, durability: Durability) -> Result<(), StoreError> {
-        self.giver(lease).replace(lease, record, durability).await
-    }
-
-    async fn wait(&self, lease: &Lease, wait: Wait) -> Result<(), StoreError> {
-        self.giver(lease).wait(lease, wait).await
-    }
-
-    async fn settle(
-        &self,
-        lease: &Lease,
-        record: Record,
-        settling: Settling,
-    ) -> Result<Option<Outcome>, StoreError> {
-        self.giver(lease).settle(lease, record, settling).await
-    }
-
-    async fn revive(&self, lease: &Lease, drop: Vec<Key>) -> Result<(), StoreError> {
-        self.giver(lease).revive(lease, drop).await
-    }
-
-    async fn rewrite(&self, lease: &Lease, rewrite: Rewrite) -> Result<(), StoreError> {
-        self.giver(lease).rewrite(lease, rewrite).await
-    }
-
-    async fn finish(&self, lease: &Lease, ending: Ending) -> Result<(), StoreError> {
-        self.giver(lease).finish(lease, ending).await
-    }
-
-    async fn renew(&self, lease: &Lease, ttl: Duration) -> Result<Renewed, StoreError> {
-        self.giver(lease).renew(lease, ttl).await
-    }
-
-    fn release(&self, lease: &Lease) {
+    fn release_around(&self, lease: &Lease) {
         self.giver(lease).release(lease);
-    }
-
-    async fn load(&self, run: &RunId) -> Result<Option<StoredRun>, StoreError> {
-        self.stores[self.next().await].load(run).await
-    }
-
-    fn durability(&self) -> &'static str {
-        self.stores[0].durability()
-    }
-}
-
-impl<S: Operate, K: Send + Sync + 'static> Operate for Alternating<S, K> {
-    async fn list(&self, query: RunQuery) -> Result<Page<RunSummary>, StoreError> {
-        self.stores[self.next().await].list(query).await
-    }
-
-    async fn waiting(&self, query: WaitQuery) -> Result<Page<Waiting>, StoreError> {
-        self.stores[self.next().await].waiting(query).await
-    }
-
-    async fn due(&self, query: DueQuery) -> Result<Vec<Due>, StoreError> {
-        self.stores[self.next().await].due(query).await
-    }
-
-    // Not every store tells what another one on the same place did, so these are done where one listens.
-
-    async fn answer(&self, answer: Answer) -> Result<Answered, StoreError> {
-        self.stores[0].answer(answer).await
-    }
-
-    async fn cancel(&self, run: &RunId) -> Result<Cancelled, StoreError> {
-        self.stores[0].cancel(run).await
-    }
-
-    async fn cancel_without_undo(&self, run: &RunId) -> Result<Cancelled, StoreError> {
-        self.stores[0].cancel_without_undo(run).await
-    }
-
-    async fn delete(&self, runs: Vec<RunId>, condition: DeleteIf) -> Result<Vec<RunId>, StoreError> {
-        self.stores[self.next().await].delete(runs, condition).await
-    }
-
-    async fn import(&self, run: RunId, stored: StoredRun) -> Result<Imported, StoreError> {
-        self.stores[self.next().await].import(run, stored).await
-    }
-
-    fn wakes(&self) -> Wakes {
-        self.stores[0].wakes()
     }
 }

@@ -2,6 +2,7 @@
 
 #[cfg(any(feature = "postgres", feature = "redis", feature = "sqlite"))]
 mod alternating;
+mod around;
 #[cfg(any(feature = "postgres", feature = "redis"))]
 mod clock;
 #[cfg(all(feature = "file", feature = "sqlite"))]

@@ -2,7 +2,6 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use super::decide::{Changed, Era, Machine, No, Rules};
-use super::options::OnChange;
 use super::window::Ended;
 use super::{Change, Open, State};
 use crate::name::Name;
@@ -26,6 +25,8 @@ pub(super) struct Gate {
     pub(super) refused: AtomicU64,
     on_change: Vec<OnChange>,
 }
+
+pub(super) type OnChange = Box<dyn Fn(&Change) + Send + Sync>;
 
 /// A call that may go.
 #[derive(Clone, Copy)]

@@ -4,13 +4,11 @@ use std::time::Duration;
 use awaitly_core::clock::Clock;
 
 use super::decide::{Rate, Rules};
-use super::gate::Gate;
+use super::gate::{Gate, OnChange};
 use super::{Change, CircuitBreaker, Window};
 use crate::failure::{Every, When};
 use crate::name::Name;
 use crate::time::Time;
-
-pub(super) type OnChange = Box<dyn Fn(&Change) + Send + Sync>;
 
 /// When a breaker opens, and how it closes again. Made with [`CircuitBreaker::options`].
 ///

@@ -14,8 +14,8 @@ use awaitly_core::journal::Status;
 use awaitly_core::store::{RunId, StoredRun};
 
 use super::case::Played;
+use super::compare::{effects, results};
 use super::finding::{Finding, Place};
-use super::judge::{effects, results};
 use super::notes::{Effect, RunNotes};
 
 /// What is wrong with `played`, apart from what it left behind.

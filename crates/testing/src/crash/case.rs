@@ -81,7 +81,7 @@ impl<S: Store> Setting<S> {
         // Each accident ends at most one process, and one without an accident comes to its end.
         let mut to_come = accidents;
         for _ in 0..=accidents.len() {
-            crate::simulate::progress();
+            crate::watched::progress();
             let life = Life::new(Accidents::take(&mut to_come), log);
             let processes = self.processes(&life, notes, &results);
             let all = Mortal::new(self.all(&processes, clock, body, &results), &life);

@@ -49,17 +49,18 @@
 //! to give one.
 
 mod accident;
+mod around;
 mod boundary;
 mod calm;
 mod cancelled;
 mod case;
+mod compare;
 mod everywhere;
 mod finding;
 mod judge;
 mod ledger;
 mod life;
 mod notes;
-mod operate;
 mod process;
 mod randomly;
 mod report;

@@ -4,9 +4,9 @@ use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::Duration;
 
-use awaitly_core::store::{Lease, Store};
+use awaitly_core::journal::Record;
+use awaitly_core::store::{Lease, OnRecorded, RunId, Store};
 
-use super::store::Unflushed;
 use super::watcher::Watcher;
 
 /// So long before the next process begins, the leases of the one before end.
@@ -31,6 +31,21 @@ pub(super) struct Hands {
     pub(super) leases: Vec<Lease>,
     /// Writes that are acknowledged but not durable.
     pub(super) unflushed: Vec<Unflushed>,
+}
+
+/// A write that the process has acknowledged, and the store has not.
+#[derive(Debug)]
+pub(super) enum Unflushed {
+    Record(Lease, Record, OnRecorded),
+    Release(Lease),
+}
+
+impl Unflushed {
+    pub(super) fn run(&self) -> &RunId {
+        match self {
+            Self::Record(lease, ..) | Self::Release(lease) => lease.run(),
+        }
+    }
 }
 
 impl<S> Process<S> {

@@ -1,18 +1,16 @@
 use std::fmt;
-use std::future::{Future, pending};
+use std::future::pending;
 use std::sync::Arc;
-use std::time::Duration;
 
-use awaitly_core::journal::{Header, Key, Outcome, Record, Settling, Status};
+use awaitly_core::journal::{Header, Key, Record, Status};
 use awaitly_core::store::{
-    Durability, Ending, Lease, OnRecorded, Open, Opened, Owner, Purpose, Renewed, Rewrite, RunId, Store,
-    StoreError, StoredRun, Transactional, Wait,
+    Durability, Ending, Lease, OnRecorded, Open, Opened, Owner, Purpose, RunId, Store, StoreError,
 };
 
 use super::boundary::{Act, Boundary, Side};
 use super::finding::Finding;
 use super::life::Fate;
-use super::process::Process;
+use super::process::{Process, Unflushed};
 use super::watcher::Watcher;
 use crate::script::pass;
 
@@ -26,28 +24,13 @@ pub struct CrashStore<S> {
     pub(super) process: Arc<Process<S>>,
 }
 
-/// A write that the process has acknowledged, and the store has not.
-#[derive(Debug)]
-pub(super) enum Unflushed {
-    Record(Lease, Record, OnRecorded),
-    Release(Lease),
-}
-
-impl Unflushed {
-    fn run(&self) -> &RunId {
-        match self {
-            Self::Record(lease, ..) | Self::Release(lease) => lease.run(),
-        }
-    }
-}
-
 impl<S: Store> CrashStore<S> {
     pub(super) fn watcher(&self) -> &Watcher {
         &self.process.watcher
     }
 
     /// The run id as the store beneath knows it.
-    pub(super) fn outer(&self, run: &RunId) -> Result<RunId, StoreError> {
+    pub(super) fn outer_run(&self, run: &RunId) -> Result<RunId, StoreError> {
         match &self.watcher().scope {
             None => Ok(run.clone()),
             Some(scope) => RunId::new(format!("{scope}{run}"))
@@ -56,7 +39,7 @@ impl<S: Store> CrashStore<S> {
     }
 
     /// The run id as the process knows it. `None`: it is another's.
-    pub(super) fn inner(&self, run: &RunId) -> Option<RunId> {
+    pub(super) fn inner_run(&self, run: &RunId) -> Option<RunId> {
         match &self.watcher().scope {
             None => Some(run.clone()),
             Some(scope) => RunId::new(run.strip_prefix(&**scope)?).ok(),
@@ -65,12 +48,18 @@ impl<S: Store> CrashStore<S> {
 
     /// The run, as the notes know it.
     pub(super) fn noted(&self, run: &RunId) -> Arc<str> {
-        let run = self.inner(run).unwrap_or_else(|| run.clone());
+        let run = self.inner_run(run).unwrap_or_else(|| run.clone());
         self.watcher().named(&run.to_shared())
     }
 
     /// Passes a boundary. Does not come back where the process dies there.
-    async fn cross(&self, side: Side, act: &Act, key: Option<&Key>, run: &RunId) -> Result<(), StoreError> {
+    pub(super) async fn cross(
+        &self,
+        side: Side,
+        act: &Act,
+        key: Option<&Key>,
+        run: &RunId,
+    ) -> Result<(), StoreError> {
         let Watcher { life, notes, .. } = self.watcher();
         let fate = life.pass(true, || Boundary::new(side, act.clone(), key.cloned()));
         if life.asks_for_cancel() {
@@ -90,54 +79,6 @@ impl<S: Store> CrashStore<S> {
         }
     }
 
-    /// Calls the store, with a boundary before and after.
-    pub(super) async fn call<T>(
-        &self,
-        act: Act,
-        key: Option<&Key>,
-        run: &RunId,
-        call: impl Future<Output = Result<T, StoreError>>,
-    ) -> Result<T, StoreError> {
-        self.cross(Side::Before, &act, key, run).await?;
-        self.flush(run).await?;
-        let answer = self.process.still(call).await?;
-        self.cross(Side::After, &act, key, run).await?;
-        Ok(answer)
-    }
-
-    /// Calls the store without a boundary: it reads, or nothing else depends on it.
-    pub(super) async fn look<T>(&self, call: impl Future<Output = T>) -> T {
-        if self.watcher().life.is_dead() {
-            return pending().await;
-        }
-        self.process.still(call).await
-    }
-
-    /// Adds a record, at once or with the next durable write.
-    async fn record(
-        &self,
-        lease: &Lease,
-        record: Record,
-        on_recorded: OnRecorded,
-        durability: Durability,
-    ) -> Result<(), StoreError> {
-        let (run, key) = (lease.run(), record.key.clone());
-        let Watcher { life, notes, .. } = self.watcher();
-        let _writing = Writing::begin(self, run);
-        if life.dies_next() {
-            notes.late(&self.noted(run), lease.clone(), record.clone());
-        }
-        self.cross(Side::Before, &Act::Record, Some(&key), run).await?;
-        if durability == Durability::Batched {
-            let unflushed = Unflushed::Record(lease.clone(), record, on_recorded);
-            self.process.hands().unflushed.push(unflushed);
-        } else {
-            self.flush(run).await?;
-            self.write(lease, record, on_recorded).await?;
-        }
-        self.cross(Side::After, &Act::Record, Some(&key), run).await
-    }
-
     async fn write(&self, lease: &Lease, record: Record, on_recorded: OnRecorded) -> Result<(), StoreError> {
         let Process { store, .. } = &*self.process;
         let (run, key) = (self.noted(lease.run()), record.key.clone());
@@ -151,7 +92,7 @@ impl<S: Store> CrashStore<S> {
     }
 
     /// Makes durable what is only acknowledged of the run.
-    async fn flush(&self, run: &RunId) -> Result<(), StoreError> {
+    pub(super) async fn flush(&self, run: &RunId) -> Result<(), StoreError> {
         let unflushed = self.take_unflushed(run);
         self.write_all(unflushed).await
     }
@@ -183,7 +124,7 @@ impl<S: Store> CrashStore<S> {
     }
 
     /// What is opened for the first time has to be new, and what was acknowledged has to be there.
-    async fn check(&self, run: &RunId, opened: &Opened) {
+    pub(super) async fn check(&self, run: &RunId, opened: &Opened) {
         let noted = self.noted(run);
         let notes = &self.watcher().notes;
         let is_first = notes.opened(&noted);
@@ -238,10 +179,10 @@ async fn request_cancel<S: Store>(store: &S, run: &RunId) -> Result<(), StoreErr
 }
 
 /// A write of a run on its way.
-struct Writing<'a>(&'a Watcher, Arc<str>);
+pub(super) struct Writing<'a>(&'a Watcher, Arc<str>);
 
 impl<'a> Writing<'a> {
-    fn begin<S: Store>(store: &'a CrashStore<S>, run: &RunId) -> Self {
+    pub(super) fn begin<S: Store>(store: &'a CrashStore<S>, run: &RunId) -> Self {
         let (watcher, run) = (store.watcher(), store.noted(run));
         watcher.notes.writes(&run, true);
         Self(watcher, run)
@@ -251,142 +192,6 @@ impl<'a> Writing<'a> {
 impl Drop for Writing<'_> {
     fn drop(&mut self) {
         self.0.notes.writes(&self.1, false);
-    }
-}
-
-impl<S: Store> Store for CrashStore<S> {
-    async fn open(&self, mut request: Open) -> Result<Opened, StoreError> {
-        let run = self.outer(&request.run)?;
-        request.run = run.clone();
-        self.call(Act::Open, None, &run, async {
-            let opened = self.process.store.open(request).await?;
-            self.check(&run, &opened).await;
-            Ok(opened)
-        })
-        .await
-    }
-
-    async fn append(&self, lease: &Lease, record: Record, durability: Durability) -> Result<(), StoreError> {
-        self.record(lease, record, OnRecorded::Refuse, durability).await
-    }
-
-    async fn replace(&self, lease: &Lease, record: Record, durability: Durability) -> Result<(), StoreError> {
-        self.record(lease, record, OnRecorded::Replace, durability).await
-    }
-
-    async fn wait(&self, lease: &Lease, wait: Wait) -> Result<(), StoreError> {
-        let (run, key) = (lease.run(), wait.key.clone());
-        let _writing = Writing::begin(self, run);
-        self.call(Act::Question, Some(&key), run, async {
-            self.process.store.wait(lease, wait).await?;
-            self.watcher().notes.questioned(&self.noted(run), key.clone());
-            Ok(())
-        })
-        .await
-    }
-
-    async fn settle(
-        &self,
-        lease: &Lease,
-        record: Record,
-        settling: Settling,
-    ) -> Result<Option<Outcome>, StoreError> {
-        let (run, key) = (lease.run(), record.key.clone());
-        let _writing = Writing::begin(self, run);
-        self.call(Act::Settling, Some(&key), run, async {
-            let settled = self.process.store.settle(lease, record, settling).await?;
-            if settled.is_some() {
-                self.watcher().notes.acknowledged(&self.noted(run), key.clone());
-            }
-            Ok(settled)
-        })
-        .await
-    }
-
-    async fn revive(&self, lease: &Lease, drop: Vec<Key>) -> Result<(), StoreError> {
-        let run = lease.run();
-        self.call(Act::Revival, None, run, async {
-            self.watcher().notes.revived(&self.noted(run), &drop);
-            self.process.store.revive(lease, drop).await
-        })
-        .await
-    }
-
-    async fn rewrite(&self, lease: &Lease, rewrite: Rewrite) -> Result<(), StoreError> {
-        let (run, notes) = (lease.run(), &self.watcher().notes);
-        let keys: Vec<_> = rewrite.contents.records.iter().map(|record| record.key.clone()).collect();
-        self.call(Act::Migration, None, run, async {
-            notes.rewritten(&self.noted(run), []);
-            self.process.store.rewrite(lease, rewrite).await?;
-            notes.rewritten(&self.noted(run), keys);
-            Ok(())
-        })
-        .await
-    }
-
-    async fn finish(&self, lease: &Lease, ending: Ending) -> Result<(), StoreError> {
-        self.call(Act::End, None, lease.run(), self.process.store.finish(lease, ending)).await
-    }
-
-    async fn renew(&self, lease: &Lease, ttl: Duration) -> Result<Renewed, StoreError> {
-        let life = &self.watcher().life;
-        let renewal = self.process.store.renew(lease, ttl);
-        if life.has_only_renewed() {
-            return self.look(renewal).await;
-        }
-        let renewed = self.call(Act::Renewal, None, lease.run(), renewal).await;
-        life.renewed();
-        renewed
-    }
-
-    fn release(&self, lease: &Lease) {
-        if self.watcher().life.is_dead() {
-            return;
-        }
-        let mut hands = self.process.hands();
-        if hands.unflushed.iter().any(|write| write.run() == lease.run()) {
-            hands.unflushed.push(Unflushed::Release(lease.clone()));
-        } else {
-            self.process.store.release(lease);
-        }
-    }
-
-    async fn load(&self, run: &RunId) -> Result<Option<StoredRun>, StoreError> {
-        let run = self.outer(run)?;
-        self.look(async {
-            self.flush(&run).await?;
-            self.process.store.load(&run).await
-        })
-        .await
-    }
-
-    fn durability(&self) -> &'static str {
-        self.process.store.durability()
-    }
-}
-
-impl<S: Transactional> Transactional for CrashStore<S> {
-    type Transaction = S::Transaction;
-
-    async fn begin(&self) -> Result<Self::Transaction, StoreError> {
-        self.look(self.process.store.begin()).await
-    }
-
-    async fn commit(
-        &self,
-        transaction: Self::Transaction,
-        lease: &Lease,
-        record: Record,
-        on_recorded: OnRecorded,
-    ) -> Result<(), StoreError> {
-        let (run, key) = (lease.run(), record.key.clone());
-        let _writing = Writing::begin(self, run);
-        self.call(Act::Commit, Some(&key), run, async {
-            self.process.store.commit(transaction, lease, record, on_recorded).await?;
-            self.watcher().notes.acknowledged(&self.noted(run), key.clone());
-            Ok(())
-        })
-        .await
     }
 }
 

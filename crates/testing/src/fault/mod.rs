@@ -52,13 +52,12 @@
 //! Delays are of tokio's time, so they cost none where that is paused. Chances are drawn from the seed of the store or the network, 0 unless set: hand
 //! [`Sim::seed`](crate::Sim::seed) to it, for a test that is repeated with `AWAITLY_SEED`.
 
-mod call;
 mod draw;
 mod network;
 mod plan;
 mod store;
 
-pub use call::{Call, Calls};
+pub use awaitly_core::store::around::{Call, Calls};
 pub use network::{Network, Service, State, Unreachable};
 pub use plan::{Fault, Injected};
 pub use store::FaultyStore;

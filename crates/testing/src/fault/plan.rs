@@ -3,9 +3,9 @@ use std::fmt;
 use std::time::Duration;
 
 use awaitly_core::journal::Key;
+use awaitly_core::store::around::{Call, Calls};
 use awaitly_core::store::{Lease, RunId};
 
-use super::call::{Call, Calls};
 use super::draw::{assert_chance, draw};
 
 /// What befalls a call of a store.
@@ -96,14 +96,6 @@ pub(super) struct Called<'a> {
 }
 
 impl<'a> Called<'a> {
-    pub(super) const fn new(call: Call, run: Option<&'a RunId>, key: Option<&'a Key>) -> Self {
-        Self { call, run, key, lease: None }
-    }
-
-    pub(super) const fn with_lease(call: Call, lease: &'a Lease, key: Option<&'a Key>) -> Self {
-        Self { call, run: Some(lease.run()), key, lease: Some(lease) }
-    }
-
     /// A number from 0 to 1, for the rule at that place and the `number`th call like this one.
     fn draw(self, seed: u64, rule: usize, number: u64) -> f64 {
         let (rule, call) = (rule.to_string(), self.call.to_string());

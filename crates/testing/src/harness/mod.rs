@@ -15,7 +15,7 @@ use serde::Serialize;
 use crate::clock::{PausedClock, assert_paused};
 use crate::script::{Interleaving, Leftovers, Outcome, Playbook, Script, Unscripted};
 use crate::seed;
-use crate::simulate::LONGEST;
+use crate::watched::LONGEST;
 
 /// A run whose steps end as the test says, and a report of what happened.
 ///

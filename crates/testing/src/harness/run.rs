@@ -11,7 +11,7 @@ use super::Harness;
 use crate::clock::assert_paused;
 use crate::report::{Log, Report};
 use crate::script::{Leftovers, Player, ScriptError};
-use crate::simulate::{Watched, progress};
+use crate::watched::{Watched, progress};
 
 impl<X> Harness<X> {
     /// Runs `body` on a durable handle.

@@ -1,8 +1,7 @@
 use std::fmt::Write;
 use std::time::Duration;
 
-use super::time::text_of;
-use super::trace::Times;
+use super::time::{Times, text_of};
 
 /// One thing that happened.
 pub(super) struct Line {

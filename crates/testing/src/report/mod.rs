@@ -131,13 +131,13 @@ impl<T, E> Report<T, E> {
     /// What happened, as text: a line for each thing, with the time since the run began. The same each time.
     #[must_use]
     pub fn trace(&self) -> String {
-        trace::of(&self.story.happened, trace::Times::Shown)
+        trace::of(&self.story.happened, time::Times::Shown)
     }
 
     /// The same without times: for a test that is about what happens, and not when.
     #[must_use]
     pub fn trace_without_times(&self) -> String {
-        trace::of(&self.story.happened, trace::Times::Hidden)
+        trace::of(&self.story.happened, time::Times::Hidden)
     }
 }
 

@@ -1,5 +1,12 @@
 use std::time::Duration;
 
+/// Whether a trace says when things happened, and how long they took.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Times {
+    Shown,
+    Hidden,
+}
+
 /// A duration as people write it: its days, hours, minutes and seconds, or what is less than a second.
 pub(super) fn text_of(duration: Duration) -> String {
     if duration.is_zero() {

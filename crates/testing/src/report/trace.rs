@@ -5,15 +5,8 @@ use awaitly_core::event::{Event, EventKind, Hook, ScopeKind, StepId};
 use awaitly_core::journal::Key;
 
 use super::layout::{self, Line, without_starts};
-use super::time::text_of;
+use super::time::{Times, text_of};
 use super::{Ending, Happened};
-
-/// Whether a trace says when things happened, and how long they took.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Times {
-    Shown,
-    Hidden,
-}
 
 /// What happened, a line for each thing.
 pub(super) fn of(happened: &Happened, times: Times) -> String {

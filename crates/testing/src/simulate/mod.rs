@@ -1,7 +1,6 @@
 //! Time that jumps and a seed for what is left to chance, for a plain `#[test]`.
 
 mod sim;
-mod watched;
 
 use std::any::Any;
 use std::future::Future;
@@ -9,9 +8,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::time::Duration;
 
 pub use sim::Sim;
-pub(crate) use watched::{LONGEST, Watched, progress};
 
 use crate::seed;
+use crate::watched::{LONGEST, Watched};
 
 /// What `test` gives, on a tokio runtime of its own whose time is paused: when everything waits, the clock moves to the
 /// next moment for which something waits, in no time.

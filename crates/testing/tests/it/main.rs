@@ -3,7 +3,6 @@
 
 mod crash;
 mod faults;
-mod ledger;
 mod matchers;
 mod mocks;
 mod network;

@@ -18,10 +18,10 @@ use serde_json::Value;
 
 use self::form::{Entered, Wrong};
 use self::view::{Ended, Shown};
+use super::board::Board;
 use super::links::LinkError;
 use super::problem::Problem;
 use super::receive;
-use super::router::Board;
 use crate::inbox::InboxError;
 use crate::request::{Asks, Question};
 

@@ -2,14 +2,9 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
-use awaitly_core::journal::{Key, Outcome, Record, Settling, Timestamp};
-use awaitly_core::store::{
-    Answer, Answered, Cancelled, DeleteIf, Due, DueQuery, Durability, Ending, Imported, Lease, Open, Opened,
-    Operate, Page, Renewed, Rewrite, RunId, RunQuery, RunSummary, Store, StoreError, StoredRun, Wait,
-    WaitQuery, Waiting, Wakes,
-};
+use awaitly_core::store::around::Request;
+use awaitly_core::store::{Around, Operate, RunId, RunQuery, Store, StoreError, StoredRun};
 use awaitly_persistence::MemoryStore;
 
 #[derive(Clone, Default)]
@@ -24,13 +19,6 @@ pub(crate) const SECRET: &str = "postgres://awaitly:hunter2@10.0.0.7";
 impl Faulty {
     pub(crate) fn fail(&self, fails: bool) {
         self.fails.store(fails, Ordering::Relaxed);
-    }
-
-    fn check(&self) -> Result<(), StoreError> {
-        if self.fails.load(Ordering::Relaxed) {
-            return Err(StoreError::Unavailable { detail: SECRET.into() });
-        }
-        Ok(())
     }
 }
 
@@ -50,53 +38,17 @@ impl Everything for MemoryStore {
     }
 }
 
-/// Forwards calls, unless the store fails.
-macro_rules! handed_on {
-    ($($name:ident($($arg:ident: $type:ty),*) -> $out:ty;)*) => {
-        $(async fn $name(&self, $($arg: $type),*) -> Result<$out, StoreError> {
-            self.check()?;
-            self.memory.$name($($arg),*).await
-        })*
-    };
-}
+impl Around for Faulty {
+    type Inner = MemoryStore;
 
-impl Store for Faulty {
-    handed_on! {
-        open(request: Open) -> Opened;
-        append(lease: &Lease, record: Record, durability: Durability) -> ();
-        replace(lease: &Lease, record: Record, durability: Durability) -> ();
-        wait(lease: &Lease, wait: Wait) -> ();
-        settle(lease: &Lease, record: Record, settling: Settling) -> Option<Outcome>;
-        revive(lease: &Lease, drop: Vec<Key>) -> ();
-        rewrite(lease: &Lease, rewrite: Rewrite) -> ();
-        finish(lease: &Lease, ending: Ending) -> ();
-        renew(lease: &Lease, ttl: Duration) -> Renewed;
-        load(run: &RunId) -> Option<StoredRun>;
+    fn inner(&self) -> &MemoryStore {
+        &self.memory
     }
 
-    fn release(&self, lease: &Lease) {
-        self.memory.release(lease);
-    }
-
-    fn durability(&self) -> &'static str {
-        "memory, and faulty"
-    }
-}
-
-impl Operate for Faulty {
-    handed_on! {
-        list(query: RunQuery) -> Page<RunSummary>;
-        waiting(query: WaitQuery) -> Page<Waiting>;
-        due(query: DueQuery) -> Vec<Due>;
-        answer(answer: Answer) -> Answered;
-        cancel(run: &RunId) -> Cancelled;
-        cancel_without_undo(run: &RunId) -> Cancelled;
-        delete(runs: Vec<RunId>, condition: DeleteIf) -> Vec<RunId>;
-        import(run: RunId, stored: StoredRun) -> Imported;
-        now() -> Timestamp;
-    }
-
-    fn wakes(&self) -> Wakes {
-        self.memory.wakes()
+    async fn around<R: Request<MemoryStore>>(&self, request: R) -> Result<R::Answer, StoreError> {
+        if self.fails.load(Ordering::Relaxed) {
+            return Err(StoreError::Unavailable { detail: SECRET.into() });
+        }
+        request.send(&self.memory).await
     }
 }

@@ -9,6 +9,7 @@ use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::{Error, Row};
 
 use super::ops::{Append, Begin, Finish, Renew};
+use super::place::{Place, place};
 use crate::postgres::error::{is_duplicate, lost};
 use crate::postgres::rows::{millis, moment, ttl_millis};
 use crate::postgres::statements::{Statement, Statements};
@@ -303,13 +304,6 @@ pub(super) async fn give_back_unlocked(
 fn waits_on(ending: &Ending) -> Option<String> {
     let keys: Vec<_> = ending.waits_on.iter().map(|key| text::stored(key)).collect();
     (!keys.is_empty()).then(|| text::json(&keys))
-}
-
-/// Which lease: the slot and the token.
-pub(in crate::postgres) type Place = (i64, i64);
-
-pub(super) fn place(lease: &Lease) -> Place {
-    (lease.slot(), lease.token().cast_signed())
 }
 
 /// The columns that say which leases.

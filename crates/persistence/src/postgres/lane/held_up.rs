@@ -6,7 +6,7 @@ use std::time::Duration;
 use awaitly_core::store::Lease;
 use tokio::time::Instant;
 
-use super::calls::{Place, place};
+use super::place::{Place, place};
 
 /// The time between two tries.
 const PAUSE: Duration = Duration::from_secs(1);

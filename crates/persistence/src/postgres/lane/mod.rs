@@ -8,11 +8,14 @@ mod calls;
 mod held_up;
 mod ops;
 mod parts;
+mod place;
 mod turns;
+mod unclaimed;
 mod unflushed;
 mod work;
 
 use std::collections::HashSet;
+use std::io::ErrorKind;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,12 +25,15 @@ use tokio::time::Instant;
 
 pub(super) use held_up::HeldUp;
 pub(super) use ops::{Append, Begin, Fate, Finish, Flush, Op, Release, Renew};
-pub(super) use turns::{Releasing, Turns, Unclaimed};
+pub(super) use turns::{Releasing, Turns};
+pub(super) use unclaimed::{Back, Unclaimed};
 pub(super) use unflushed::Unflushed;
 
-use super::error::{concerns_one, store_error};
+use super::error::{Reason, store_error};
+use super::insist::{Attempts, insist};
 use super::link::Link;
 use super::patience::{Patience, Pause, within};
+use super::schema::Failure;
 use super::statements::Statements;
 use crate::group::Receiver;
 use calls::give_back_unlocked;
@@ -71,14 +77,13 @@ impl Lane {
                 self.ops.close();
                 closing.append(&mut batch.closing);
             }
-            self.carry_out(batch).await;
+            // Each operation is told of its own end.
+            drop(insist(Carrying { lane: &mut self, batch }).await);
             self.ops.gather(company).await;
         }
-        let (patience, mut pause) = (Patience::new(self.patience), Pause::new());
-        while self.held_up.next().is_some() && !patience.is_over_after(pause) {
-            self.release_held_up().await;
-            pause.wait().await;
-        }
+        let patience = Patience::new(self.patience);
+        // The leases that are left last until their time is over.
+        drop(insist(Closing { lane: &mut self, patience }).await);
         self.link.close().await;
         closing.into_iter().for_each(|fate: Fate<()>| drop(fate.send(Ok(()))));
     }
@@ -94,21 +99,6 @@ impl Lane {
             self.release_held_up().await;
         }
         self.ops.take(ops).await
-    }
-
-    /// Tries again for as long as the operations that are left have patience. After a failed try, each operation whose
-    /// patience is over is refused, of every kind, so that no kind uses up the patience of the kinds behind it.
-    async fn carry_out(&mut self, mut batch: Batch) {
-        let mut pause = Pause::new();
-        while let Err(error) = self.attempt(&mut batch).await {
-            let refusal = store_error(&error);
-            batch.refuse_late(self, pause, &refusal);
-            if batch.is_empty() {
-                return;
-            }
-            tracing::warn!(error = %refusal, "trying again");
-            pause.wait().await;
-        }
     }
 
     /// Tries each operation once. If the error may pass, the operations that are left in the batch can be tried again.
@@ -130,7 +120,7 @@ impl Lane {
 
     /// An attempt failed: the connection is made anew, unless the server only refused what it was told.
     fn failed(&mut self, error: &Error) {
-        if !concerns_one(error) {
+        if Reason::of(error) != Reason::Single {
             self.link.lost();
             self.unflushed.are_in_doubt();
         }
@@ -164,6 +154,51 @@ impl Lane {
             self.releasing.are_free(&done);
             self.bell.ring();
         }
+    }
+}
+
+/// A batch that a lane carries out.
+struct Carrying<'l> {
+    lane: &'l mut Lane,
+    batch: Batch,
+}
+
+impl Attempts for Carrying<'_> {
+    type Done = ();
+
+    async fn attempt(&mut self) -> Result<(), Failure> {
+        Ok(self.lane.attempt(&mut self.batch).await?)
+    }
+
+    /// Each operation whose patience is over is refused, of every kind, so that no kind uses up the patience of the kinds
+    /// behind it.
+    fn is_over_after(&mut self, pause: Pause, error: &StoreError) -> bool {
+        self.batch.refuse_late(self.lane, pause, error);
+        self.batch.is_empty()
+    }
+}
+
+/// The return of the leases that are held up when the store is closed.
+struct Closing<'l> {
+    lane: &'l mut Lane,
+    patience: Patience,
+}
+
+impl Attempts for Closing<'_> {
+    type Done = ();
+
+    async fn attempt(&mut self) -> Result<(), Failure> {
+        if self.lane.held_up.next().is_some() {
+            self.lane.release_held_up().await;
+        }
+        match self.lane.held_up.next() {
+            None => Ok(()),
+            Some(_) => Err(Error::Io(ErrorKind::WouldBlock.into()).into()),
+        }
+    }
+
+    fn is_over_after(&mut self, pause: Pause, _: &StoreError) -> bool {
+        self.patience.is_over_after(pause)
     }
 }
 

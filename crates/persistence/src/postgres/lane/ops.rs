@@ -7,7 +7,7 @@ use awaitly_core::journal::{Record, Timestamp};
 use awaitly_core::store::{Durability, Ending, Lease, Open, Renewed, StoreError};
 use tokio::sync::oneshot;
 
-use super::turns::{Turns, Unclaimed};
+use super::unclaimed::{Back, Unclaimed};
 use crate::group::Queued;
 use crate::postgres::patience::Patience;
 
@@ -31,7 +31,7 @@ pub(in crate::postgres) struct Begin {
     pub(in crate::postgres) patience: Patience,
     /// `None`: the run is there already.
     pub(in crate::postgres) fate: Fate<Option<Began>>,
-    pub(in crate::postgres) back: Turns,
+    pub(in crate::postgres) back: Arc<dyn Back>,
 }
 
 #[derive(Debug)]

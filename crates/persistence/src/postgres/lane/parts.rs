@@ -5,7 +5,7 @@ use sqlx::Error;
 
 use super::Lane;
 use super::work::Work;
-use crate::postgres::error::{concerns_one, is_transient, store_error};
+use crate::postgres::error::{Reason, store_error};
 use crate::postgres::patience::{Pause, within};
 
 /// Operations of one kind, in the parts in which they are tried. The next part is the last one.
@@ -47,13 +47,14 @@ impl<W: Work> Parts<W> {
                 }
                 Err(error) => error,
             };
-            if W::APART && ops.len() > 1 && concerns_one(&error) {
+            let reason = Reason::of(&error);
+            if W::APART && ops.len() > 1 && reason == Reason::Single {
                 // The reason may lie in one of them, so each is tried by itself.
                 self.0.extend(ops.into_iter().rev().map(|op| Part { ops: vec![op], again }));
                 continue;
             }
             lane.failed(&error);
-            if is_transient(&error) {
+            if reason == Reason::Passing {
                 self.0.push(Part { ops, again: true });
                 return Err(error);
             }

@@ -1,4 +1,4 @@
-//! Leases on their way from a lane to who asked for them, and back.
+//! Leases on their way back to the lane that keeps them.
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -6,34 +6,11 @@ use std::time::Duration;
 
 use awaitly_core::store::{Lease, StoreError};
 
-use super::calls::{Place, place};
 use super::ops::{Flush, Op, Release};
+use super::place::{Place, place};
+use super::unclaimed::Back;
 use crate::group::Sender;
 use crate::postgres::patience::Patience;
-
-/// A lease on its way to who asked for it. Where that future is dropped before the lease has arrived, the lease
-/// is given back, wherever it is then.
-#[derive(Debug)]
-pub(in crate::postgres) struct Unclaimed(Option<(Lease, Turns)>);
-
-impl Unclaimed {
-    pub(in crate::postgres) const fn new(lease: Lease, back: Turns) -> Self {
-        Self(Some((lease, back)))
-    }
-
-    /// The lease, to be given back by who has it now.
-    pub(in crate::postgres) fn claim(mut self) -> Option<Lease> {
-        self.0.take().map(|(lease, _)| lease)
-    }
-}
-
-impl Drop for Unclaimed {
-    fn drop(&mut self) {
-        if let Some((lease, back)) = self.0.take() {
-            back.release(lease);
-        }
-    }
-}
 
 /// Leases that were given back and may not be free yet.
 #[derive(Debug, Clone, Default)]
@@ -69,7 +46,7 @@ impl Releasing {
 }
 
 /// The way to the lane that keeps leases.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(in crate::postgres) struct Turns {
     pub(in crate::postgres) ops: Sender<Op>,
     pub(in crate::postgres) patience: Duration,
@@ -77,8 +54,8 @@ pub(in crate::postgres) struct Turns {
     pub(in crate::postgres) releasing: Releasing,
 }
 
-impl Turns {
-    pub(in crate::postgres) fn release(&self, lease: Lease) {
+impl Back for Turns {
+    fn release(&self, lease: Lease) {
         let place = place(&lease);
         self.releasing.lock().on_their_way.insert(place);
         if !self.ops.send(Op::Release(Release { lease, patience: Patience::new(self.patience) })) {
@@ -86,7 +63,9 @@ impl Turns {
             self.releasing.lock().on_their_way.remove(&place);
         }
     }
+}
 
+impl Turns {
     /// Whether the lease was given back, though that may not have arrived.
     pub(in crate::postgres) fn gives_back(&self, lease: &Lease) -> bool {
         let (place, returning) = (place(lease), self.releasing.lock());

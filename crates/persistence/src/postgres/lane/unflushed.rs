@@ -7,8 +7,9 @@ use std::time::Duration;
 use awaitly_core::store::{Durability, Lease};
 use tokio::time::Instant;
 
-use super::calls::{Place, RefusedAppends, place};
+use super::calls::RefusedAppends;
 use super::ops::Append;
+use super::place::{Place, place};
 
 /// The leases under which [`Durability::Batched`] records were written that no later commit has brought to the disk.
 ///

@@ -9,9 +9,10 @@ use sqlx::Error;
 use sqlx::postgres::PgConnection;
 
 use super::Lane;
-use super::calls::{Place, RefusedAppends, append, begin, finish, give_back, place, renew};
+use super::calls::{RefusedAppends, append, begin, finish, give_back, renew};
 use super::ops::{Append, Began, Begin, Finish, Flush, Release, Renew};
-use super::turns::Unclaimed;
+use super::place::{Place, place};
+use super::unclaimed::Unclaimed;
 use crate::postgres::error::lost;
 use crate::postgres::patience::Patience;
 use crate::postgres::text;

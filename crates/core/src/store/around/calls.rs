@@ -1,64 +1,44 @@
 use std::fmt;
 use std::ops::BitOr;
 
-use awaitly_core::journal::Key;
-use awaitly_core::store::RunId;
+use super::super::RunId;
+use super::super::table::calls;
+use crate::journal::Key;
 
-/// What a store is asked: the calls of [`Store`](awaitly_core::store::Store),
-/// [`Operate`](awaitly_core::store::Operate) and [`Transactional`](awaitly_core::store::Transactional) that can fail.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[non_exhaustive]
-#[allow(missing_docs, reason = "each is named for the call that it is")]
-pub enum Call {
-    Open,
-    Append,
-    Replace,
-    Wait,
-    Settle,
-    Revive,
-    Rewrite,
-    Finish,
-    Renew,
-    Release,
-    Load,
-    List,
-    Waiting,
-    Due,
-    Answer,
-    Cancel,
-    Delete,
-    Import,
-    Now,
-    Begin,
-    Commit,
+macro_rules! kinds {
+    ($($trait:ident { $($Call:ident $name:ident ($($args:tt)*) -> $answer:ty;)* })*) => {
+        /// A call of [`Store`](crate::store::Store), [`Operate`](crate::store::Operate) or
+        /// [`Transactional`](crate::store::Transactional) that can fail, or [`release`](crate::store::Store::release).
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[non_exhaustive]
+        #[allow(missing_docs, reason = "each is named for the call that it is")]
+        pub enum Call {
+            $($($Call,)*)*
+            Begin,
+            Commit,
+            Release,
+        }
+
+        impl Call {
+            const ALL: &[Self] = &[$($(Self::$Call,)*)* Self::Begin, Self::Commit, Self::Release];
+
+            /// Returns the name of the method.
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $($(Self::$Call => stringify!($name),)*)*
+                    Self::Begin => "begin",
+                    Self::Commit => "commit",
+                    Self::Release => "release",
+                }
+            }
+        }
+    };
 }
 
-impl Call {
-    /// Each of them.
-    const ALL: [Self; 21] = [
-        Self::Open,
-        Self::Append,
-        Self::Replace,
-        Self::Wait,
-        Self::Settle,
-        Self::Revive,
-        Self::Rewrite,
-        Self::Finish,
-        Self::Renew,
-        Self::Release,
-        Self::Load,
-        Self::List,
-        Self::Waiting,
-        Self::Due,
-        Self::Answer,
-        Self::Cancel,
-        Self::Delete,
-        Self::Import,
-        Self::Now,
-        Self::Begin,
-        Self::Commit,
-    ];
+calls!(kinds);
 
+impl Call {
     /// Those of them that are about this run.
     #[must_use]
     pub fn run(self, run: RunId) -> Calls {
@@ -77,9 +57,9 @@ impl Call {
 }
 
 impl fmt::Display for Call {
-    /// The name of the method.
+    /// Writes the name of the method.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&format!("{self:?}").to_lowercase())
+        f.write_str(self.name())
     }
 }
 
@@ -91,10 +71,11 @@ impl<C: Into<Calls>> BitOr<C> for Call {
     }
 }
 
-/// Which calls of a store: some kinds of them, of one run or key only where that is said; or several such together.
+/// A selection of the calls of a store: some kinds of them, and of these only the calls about one run or key if the
+/// selection names one.
 ///
 /// ```
-/// use awaitly_testing::fault::{Call, Calls};
+/// use awaitly_core::store::around::{Call, Calls};
 ///
 /// let charges = Calls::WRITES.key("charge");
 /// // The records of two steps, and the end of the run, which has no key.
@@ -127,22 +108,22 @@ const WRITES: u32 = Call::Append.bit()
     | Call::Finish.bit();
 
 impl Calls {
-    /// Every call.
+    /// All calls.
     pub const ALL: Self = Self::of(u32::MAX);
 
     /// The calls with which a run writes its journal: not those that take, renew or give back its lease.
     pub const WRITES: Self = Self::of(WRITES);
 
-    /// The calls that carry a lease, and are answered.
-    pub(super) const FENCED: Self = Self::of(WRITES | Call::Renew.bit());
+    /// The calls that carry a lease and have an answer.
+    pub const FENCED: Self = Self::of(WRITES | Call::Renew.bit());
 
     /// The calls that change nothing.
     pub const READS: Self = Self::of(
         Call::Load.bit() | Call::List.bit() | Call::Waiting.bit() | Call::Due.bit() | Call::Now.bit(),
     );
 
-    /// The calls that hand over one record.
-    pub(super) const RECORDS: Self =
+    /// The calls that hand one record to the store.
+    pub const RECORDS: Self =
         Self::of(Call::Append.bit() | Call::Replace.bit() | Call::Settle.bit() | Call::Commit.bit());
 
     const fn of(bits: u32) -> Self {
@@ -179,17 +160,21 @@ impl Calls {
         self.each().fold(0, |bits, kinds| bits | kinds.bits)
     }
 
-    pub(super) fn overlap(&self, others: &Self) -> bool {
+    /// Returns whether both have a kind of call in common.
+    #[must_use]
+    pub fn overlap(&self, others: &Self) -> bool {
         self.bits() & others.bits() != 0
     }
 
-    /// All kinds but these.
-    pub(super) fn all_but(others: &Self) -> Self {
+    /// Returns the calls of all other kinds.
+    #[must_use]
+    pub fn all_but(others: &Self) -> Self {
         Self::of(!others.bits())
     }
 
-    /// Whether that call is one of them.
-    pub(super) fn include(&self, call: Call, run: Option<&RunId>, key: Option<&Key>) -> bool {
+    /// Returns whether a call is one of them: a call of that kind, about that run and that key.
+    #[must_use]
+    pub fn include(&self, call: Call, run: Option<&RunId>, key: Option<&Key>) -> bool {
         self.each().any(|kinds| kinds.include(call, run, key))
     }
 }

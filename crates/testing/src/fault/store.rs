@@ -1,15 +1,10 @@
-mod operate;
-mod runs;
-mod transactional;
-
 use std::fmt;
 use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use awaitly_core::journal::Key;
-use awaitly_core::store::{Lease, Store, StoreError};
+use awaitly_core::store::around::{Call, Calls, Parts, Reply, Request};
+use awaitly_core::store::{Around, Lease, Opened, Store, StoreError};
 
-use super::call::{Call, Calls};
 use super::plan::{Called, Fault, Injected, Plan, When};
 
 /// A store that misbehaves as it is told, around one that does not. Without a fault it is as good as that.
@@ -160,33 +155,71 @@ impl<S> FaultyStore<S> {
     }
 }
 
+impl<S: Store> Around for FaultyStore<S> {
+    type Inner = S;
+
+    fn inner(&self) -> &S {
+        &self.0.inner
+    }
+
+    async fn around<R: Request<S>>(&self, mut request: R) -> Result<R::Answer, StoreError> {
+        let fault = self.befall(R::CALL, &request.parts())?;
+        if fault == Some(Fault::IgnoreFencing)
+            && let Some(lease) = request.parts().lease_mut()
+        {
+            *lease = self.plan().newest(lease);
+        }
+        if fault == Some(Fault::DropRecord)
+            && let Some(answer) = request.acknowledge()
+        {
+            return Ok(answer);
+        }
+        carry_out(fault, async {
+            let mut answer = request.send(self.inner()).await?;
+            if let Reply::Open(Opened::Held { lease, .. }) = R::reply(&mut answer) {
+                self.plan().taken(lease);
+            }
+            Ok(answer)
+        })
+        .await
+    }
+
+    fn release_around(&self, lease: &Lease) {
+        // A refusal has no answer either: the lease expires.
+        match self.fail(Called { call: Call::Release, run: Some(lease.run()), key: None, lease: Some(lease) })
+        {
+            Ok(Some(Fault::IgnoreFencing)) => {
+                let newest = self.plan().newest(lease);
+                self.inner().release(&newest);
+            }
+            Ok(_) => self.inner().release(lease),
+            Err(_) => {}
+        }
+    }
+}
+
 impl<S: Store> FaultyStore<S> {
-    /// What befalls a call. A refusal is its answer; all else is for the call to carry out.
-    fn befall(&self, called: Called<'_>) -> Result<Option<Fault>, StoreError> {
+    /// Decides which fault a call meets, and takes the lease away if the fault is a stale lease. A refusal is the answer to
+    /// the call.
+    fn befall(&self, call: Call, parts: &Parts<'_>) -> Result<Option<Fault>, StoreError> {
+        let (run, key, lease) = (parts.run(), parts.key(), parts.lease());
+        let fault = self.fail(Called { call, run, key, lease })?;
+        match (fault, lease) {
+            (Some(Fault::StaleLease), Some(lease)) => {
+                self.inner().release(lease);
+                Err(StoreError::LeaseLost { run: (**lease.run()).into() })
+            }
+            _ => Ok(fault),
+        }
+    }
+
+    fn fail(&self, called: Called<'_>) -> Result<Option<Fault>, StoreError> {
         let fault = self.plan().decide(called);
         match fault {
             Some(Fault::Refuse) => Err(StoreError::Unavailable { detail: "refused by a test".into() }),
             Some(Fault::Full) => Err(StoreError::Full { detail: "filled by a test".into() }),
             Some(Fault::ReadOnly) => Err(StoreError::ReadOnly { detail: "made so by a test".into() }),
             fault => Ok(fault),
-        }
-    }
-
-    /// The same for a call with a lease, and the lease with which it is carried out.
-    fn befall_owner(
-        &self,
-        call: Call,
-        lease: &Lease,
-        key: Option<&Key>,
-    ) -> Result<(Option<Fault>, Lease), StoreError> {
-        let fault = self.befall(Called::with_lease(call, lease, key))?;
-        match fault {
-            Some(Fault::StaleLease) => {
-                self.inner().release(lease);
-                Err(StoreError::LeaseLost { run: (**lease.run()).into() })
-            }
-            Some(Fault::IgnoreFencing) => Ok((fault, self.plan().newest(lease))),
-            _ => Ok((fault, lease.clone())),
         }
     }
 }

@@ -1,0 +1,204 @@
+use std::any::Any;
+use std::future::Future;
+use std::time::Duration;
+
+use super::super::table::calls;
+use super::super::{
+    Answer, Answered, Cancelled, DeleteIf, Due, DueQuery, Durability, Ending, Imported, Lease, OnRecorded,
+    Open, Opened, Page, Renewed, Rewrite, RunId, RunQuery, RunSummary, StoreError, StoredRun, Wait,
+    WaitQuery, Waiting,
+};
+use super::Call;
+use crate::journal::{Contents, Header, Key, Outcome, Payload, Record, Settling, Timestamp, WaitEntry};
+
+/// A call on its way to a store of type `S`. Only [`Around`](super::Around) makes requests.
+pub trait Request<S>: Send + Sized {
+    /// The answer of the store.
+    type Answer: Send + 'static;
+
+    /// The kind of the call.
+    const CALL: Call;
+
+    /// Returns the arguments, to look at or to change.
+    fn parts(&mut self) -> Parts<'_>;
+
+    /// Returns a view of an answer, to look at or to change.
+    fn reply(answer: &mut Self::Answer) -> Reply<'_>;
+
+    /// Returns a copy, for a wrapper that may have to call the store a second time. `None` for
+    /// [`Call::Commit`], whose transaction exists once.
+    fn again(&self) -> Option<Self>;
+
+    /// Calls the store.
+    ///
+    /// # Errors
+    /// Returns the error of the store.
+    fn send(self, store: &S) -> impl Future<Output = Result<Self::Answer, StoreError>> + Send;
+
+    /// Returns the answer of a store that carries out a write, without a call. Only a wrapper that breaks the promises of a
+    /// store on purpose has a use for it. `None` if the answer is not known in advance.
+    fn acknowledge(&mut self) -> Option<Self::Answer> {
+        let answer: Box<dyn Any> = match self.parts() {
+            Parts::Append { .. }
+            | Parts::Replace { .. }
+            | Parts::Wait { .. }
+            | Parts::Revive { .. }
+            | Parts::Rewrite { .. }
+            | Parts::Finish { .. }
+            | Parts::Commit { .. } => Box::new(()),
+            Parts::Settle { record, .. } => Box::new(Some(record.outcome.clone())),
+            _ => return None,
+        };
+        answer.downcast().ok().map(|answer| *answer)
+    }
+}
+
+macro_rules! views {
+    ($($trait:ident { $($Call:ident $name:ident (
+        $(& $by:ident: $by_type:ty;)? $($arg:ident: $type:ty),*
+    ) -> $answer:ty;)* })*) => {
+        /// The arguments of a call.
+        #[derive(Debug)]
+        #[non_exhaustive]
+        #[allow(missing_docs, reason = "each is named for the call and the argument that it is")]
+        pub enum Parts<'a> {
+            $($($Call { $($by: &'a mut $by_type,)? $($arg: &'a mut $type),* },)*)*
+            Begin,
+            Commit { lease: &'a mut Lease, record: &'a mut Record, on_recorded: &'a mut OnRecorded },
+        }
+
+        /// The answer to a call.
+        #[derive(Debug)]
+        #[non_exhaustive]
+        #[allow(missing_docs, reason = "each is named for the call that it answers")]
+        pub enum Reply<'a> {
+            $($($Call(&'a mut $answer),)*)*
+            Begin,
+            Commit(&'a mut ()),
+        }
+    };
+}
+
+calls!(views);
+
+impl<'a> Parts<'a> {
+    /// Returns the run, if the call is about a single one.
+    #[must_use]
+    pub fn run(&self) -> Option<&RunId> {
+        match self {
+            Self::Open { request } => Some(&request.run),
+            Self::Load { run }
+            | Self::Cancel { run }
+            | Self::CancelWithoutUndo { run }
+            | Self::Import { run, .. } => Some(run),
+            Self::Waiting { query } => query.run.as_ref(),
+            Self::Answer { answer } => Some(&answer.run),
+            Self::Delete { runs, .. } => runs.first().filter(|_| runs.len() == 1),
+            _ => self.lease().map(Lease::run),
+        }
+    }
+
+    /// Returns the key, if the call is about a single one.
+    #[must_use]
+    pub fn key(&self) -> Option<&Key> {
+        match self {
+            Self::Append { record, .. }
+            | Self::Replace { record, .. }
+            | Self::Settle { record, .. }
+            | Self::Commit { record, .. } => Some(&record.key),
+            Self::Wait { wait, .. } => Some(&wait.key),
+            Self::List { query } => query.key.as_ref(),
+            Self::Waiting { query } => query.key.as_ref(),
+            Self::Answer { answer } => Some(&answer.key),
+            _ => None,
+        }
+    }
+
+    /// Returns the lease, if the call carries one.
+    #[must_use]
+    pub fn lease(&self) -> Option<&Lease> {
+        match self {
+            Self::Append { lease, .. }
+            | Self::Replace { lease, .. }
+            | Self::Wait { lease, .. }
+            | Self::Settle { lease, .. }
+            | Self::Revive { lease, .. }
+            | Self::Rewrite { lease, .. }
+            | Self::Finish { lease, .. }
+            | Self::Renew { lease, .. }
+            | Self::Commit { lease, .. } => Some(lease),
+            _ => None,
+        }
+    }
+
+    /// Returns the lease, to change it, if the call carries one.
+    #[must_use]
+    pub fn lease_mut(self) -> Option<&'a mut Lease> {
+        match self {
+            Self::Append { lease, .. }
+            | Self::Replace { lease, .. }
+            | Self::Wait { lease, .. }
+            | Self::Settle { lease, .. }
+            | Self::Revive { lease, .. }
+            | Self::Rewrite { lease, .. }
+            | Self::Finish { lease, .. }
+            | Self::Renew { lease, .. }
+            | Self::Commit { lease, .. } => Some(lease),
+            _ => None,
+        }
+    }
+
+    /// Returns the payloads that the call hands to the store: values, errors, inputs and questions.
+    ///
+    /// Fingerprints, the names of workflows, keys, tokens and the text of a run's error are no payloads: the store looks
+    /// runs up by them, or shows them.
+    #[must_use]
+    pub fn payloads(self) -> Vec<&'a mut Payload> {
+        match self {
+            Self::Open { request } => request.input.iter_mut().map(|input| &mut input.payload).collect(),
+            Self::Append { record, .. }
+            | Self::Replace { record, .. }
+            | Self::Settle { record, .. }
+            | Self::Commit { record, .. } => vec![record.outcome.payload_mut()],
+            Self::Wait { wait, .. } => vec![&mut wait.request],
+            Self::Rewrite { rewrite, .. } => {
+                let Contents { records, waits, .. } = &mut rewrite.contents;
+                of_journal(records, waits).collect()
+            }
+            Self::Finish { ending, .. } => ending.outcome.iter_mut().map(Outcome::payload_mut).collect(),
+            Self::Answer { answer } => vec![answer.outcome.payload_mut()],
+            Self::Import { stored, .. } => of_run(stored),
+            _ => Vec::new(),
+        }
+    }
+}
+
+impl<'a> Reply<'a> {
+    /// Returns the payloads that the store hands back: values, errors, inputs and questions.
+    #[must_use]
+    pub fn payloads(self) -> Vec<&'a mut Payload> {
+        match self {
+            Self::Open(Opened::Held { run, .. }) | Self::Load(Some(run)) => of_run(run),
+            Self::Open(Opened::Ended(Header { outcome: Some(outcome), .. }))
+            | Self::Settle(Some(outcome)) => {
+                vec![outcome.payload_mut()]
+            }
+            Self::Waiting(page) => page.items.iter_mut().map(|waiting| &mut waiting.entry.request).collect(),
+            _ => Vec::new(),
+        }
+    }
+}
+
+fn of_run(run: &mut StoredRun) -> Vec<&mut Payload> {
+    let StoredRun { header, input, records, waits } = run;
+    let outcome = header.outcome.as_mut().map(Outcome::payload_mut);
+    input.iter_mut().chain(outcome).chain(of_journal(records, waits)).collect()
+}
+
+fn of_journal<'a>(
+    records: &'a mut [Record],
+    waits: &'a mut [WaitEntry],
+) -> impl Iterator<Item = &'a mut Payload> {
+    let outcomes = records.iter_mut().map(|record| record.outcome.payload_mut());
+    outcomes.chain(waits.iter_mut().map(|entry| &mut entry.request))
+}

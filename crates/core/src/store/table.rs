@@ -1,0 +1,33 @@
+/// The one list of the calls that a store answers: the name of each call, its method, its arguments and its answer.
+/// `&name: Type;` is an argument that the method borrows. Passes the list to the macro `$make`, which makes code of it.
+macro_rules! calls {
+    ($make:ident) => {
+        $make! {
+            Store {
+                Open open(request: Open) -> Opened;
+                Append append(&lease: Lease; record: Record, durability: Durability) -> ();
+                Replace replace(&lease: Lease; record: Record, durability: Durability) -> ();
+                Wait wait(&lease: Lease; wait: Wait) -> ();
+                Settle settle(&lease: Lease; record: Record, settling: Settling) -> Option<Outcome>;
+                Revive revive(&lease: Lease; drop: Vec<Key>) -> ();
+                Rewrite rewrite(&lease: Lease; rewrite: Rewrite) -> ();
+                Finish finish(&lease: Lease; ending: Ending) -> ();
+                Renew renew(&lease: Lease; ttl: Duration) -> Renewed;
+                Load load(&run: RunId;) -> Option<StoredRun>;
+            }
+            Operate {
+                List list(query: RunQuery) -> Page<RunSummary>;
+                Waiting waiting(query: WaitQuery) -> Page<Waiting>;
+                Due due(query: DueQuery) -> Vec<Due>;
+                Answer answer(answer: Answer) -> Answered;
+                Cancel cancel(&run: RunId;) -> Cancelled;
+                CancelWithoutUndo cancel_without_undo(&run: RunId;) -> Cancelled;
+                Delete delete(runs: Vec<RunId>, condition: DeleteIf) -> Vec<RunId>;
+                Import import(run: RunId, stored: StoredRun) -> Imported;
+                Now now() -> Timestamp;
+            }
+        }
+    };
+}
+
+pub(super) use calls;

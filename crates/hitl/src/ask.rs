@@ -1,0 +1,66 @@
+use std::time::Duration;
+
+use awaitly_core::journal::{EncodeError, Key, Payload};
+use awaitly_core::{__outside, DurableRun, RunError, WaitFor};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::answer::{Answer, answered};
+use crate::request::{Asks, Request};
+use crate::shape::Shape;
+
+/// A question on its way. Every step that somebody outside completes is made of one or more.
+pub(crate) struct Ask<'r, T> {
+    pub(crate) run: &'r DurableRun,
+    question: WaitFor<'r, Answer<T>>,
+    pub(crate) request: Request,
+    unencodable: Option<EncodeError>,
+}
+
+impl<'r, T> Ask<'r, T> {
+    pub(crate) const fn new(run: &'r DurableRun, question: WaitFor<'r, Answer<T>>, asks: Asks) -> Self {
+        let question = __outside::wrapped(question, answered);
+        Self { run, question, request: Request::new(asks), unencodable: None }
+    }
+
+    pub(crate) const fn request(&mut self) -> &mut Request {
+        &mut self.request
+    }
+
+    pub(crate) fn encode<V: Serialize + ?Sized>(&mut self, value: &V) -> Option<Payload> {
+        Payload::encode(value).map_err(|error| self.unencodable = Some(error)).ok()
+    }
+
+    pub(crate) fn expires_in(mut self, delay: Duration) -> Self {
+        self.question = self.question.expires_in(delay);
+        self
+    }
+
+    pub(crate) fn key(mut self, key: impl Into<Key>) -> Self {
+        self.question = self.question.key(key);
+        self
+    }
+
+    pub(crate) fn is_answered(&self) -> bool {
+        __outside::is_answered(&self.question)
+    }
+
+    pub(crate) fn name(&self) -> Key {
+        __outside::key_of(&self.question)
+    }
+}
+
+impl<T: DeserializeOwned> Ask<'_, T> {
+    /// What was answered. Asks, where that was not done before.
+    pub(crate) async fn answer(mut self) -> Result<Answer<T>, RunError> {
+        if let Some(EncodeError { type_name, reason, .. }) = self.unencodable {
+            let what = format!("what `{}` asks", __outside::key_of(&self.question)).into();
+            return Err(RunError::Unencodable { what, type_name, reason });
+        }
+        let is_asked = __outside::entry(self.run, &self.name()).is_some();
+        if !is_asked && !self.is_answered() {
+            self.request.shape = Shape::of::<T>();
+        }
+        self.question.request(&self.request).await
+    }
+}

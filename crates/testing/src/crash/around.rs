@@ -1,0 +1,276 @@
+//! The calls of the store of a crash test: a boundary before and after each call that writes, and only the runs of the case.
+
+use std::future::pending;
+use std::mem::take;
+
+use awaitly_core::journal::Key;
+use awaitly_core::store::around::{Call, Parts, Reply, Request};
+use awaitly_core::store::{
+    Answered, Around, Cursor, Durability, Lease, OnRecorded, Page, RunId, Store, StoreError,
+};
+
+use super::boundary::{Act, Side};
+use super::process::Unflushed;
+use super::store::{CrashStore, Writing};
+
+impl<S: Store> Around for CrashStore<S> {
+    type Inner = S;
+
+    fn inner(&self) -> &S {
+        &self.process.store
+    }
+
+    async fn around<R: Request<S>>(&self, mut request: R) -> Result<R::Answer, StoreError> {
+        self.enter(request.parts())?;
+        match (Act::of(R::CALL), R::CALL) {
+            (Some(Act::Renewal), _) => self.renew(request).await,
+            (Some(act), _) => self.pass(act, request).await,
+            (None, Call::List | Call::Waiting) if self.is_shared() => self.list(request).await,
+            (None, Call::Due) if self.is_shared() => self.due(request).await,
+            (None, _) => self.look(request).await,
+        }
+    }
+
+    fn release_around(&self, lease: &Lease) {
+        if self.watcher().life.is_dead() {
+            return;
+        }
+        let mut hands = self.process.hands();
+        if hands.unflushed.iter().any(|write| write.run() == lease.run()) {
+            hands.unflushed.push(Unflushed::Release(lease.clone()));
+        } else {
+            self.process.store.release(lease);
+        }
+    }
+}
+
+impl Act {
+    /// Returns the act that a call is. `None`: it reads, or the test does not depend on it.
+    const fn of(call: Call) -> Option<Self> {
+        Some(match call {
+            Call::Open => Self::Open,
+            Call::Append | Call::Replace => Self::Record,
+            Call::Wait => Self::Question,
+            Call::Settle => Self::Settling,
+            Call::Revive => Self::Revival,
+            Call::Rewrite => Self::Migration,
+            Call::Finish => Self::End,
+            Call::Renew => Self::Renewal,
+            Call::Answer => Self::Answer,
+            Call::Cancel | Call::CancelWithoutUndo => Self::Cancellation,
+            Call::Commit => Self::Commit,
+            _ => return None,
+        })
+    }
+}
+
+impl<S: Store> CrashStore<S> {
+    /// Gives the runs of a call the run ids that the store beneath knows. A lease has such a run id already.
+    fn enter(&self, parts: Parts<'_>) -> Result<(), StoreError> {
+        let runs: Vec<&mut RunId> = match parts {
+            Parts::Open { request } => vec![&mut request.run],
+            Parts::Load { run }
+            | Parts::Cancel { run }
+            | Parts::CancelWithoutUndo { run }
+            | Parts::Import { run, .. } => vec![run],
+            Parts::Waiting { query } => query.run.iter_mut().collect(),
+            Parts::Answer { answer } => vec![&mut answer.run],
+            Parts::Delete { runs, .. } => runs.iter_mut().collect(),
+            _ => Vec::new(),
+        };
+        for run in runs {
+            *run = self.outer_run(run)?;
+        }
+        Ok(())
+    }
+
+    /// Calls the store, with a boundary before and after.
+    async fn pass<R: Request<S>>(&self, act: Act, mut request: R) -> Result<R::Answer, StoreError> {
+        let parts = request.parts();
+        let (Some(run), key) = (parts.run().cloned(), parts.key().cloned()) else {
+            return self.look(request).await;
+        };
+        let _writing = act.is_of_body().then(|| Writing::begin(self, &run));
+        self.note_late(&run, &parts);
+        self.cross(Side::Before, &act, key.as_ref(), &run).await?;
+        let answer = match self.put_off(&mut request) {
+            Some(answer) => answer,
+            None => {
+                self.flush(&run).await?;
+                self.process.still(self.send(&run, key.clone(), request)).await?
+            }
+        };
+        self.cross(Side::After, &act, key.as_ref(), &run).await?;
+        Ok(answer)
+    }
+
+    /// Notes the record that reaches the store after the death of its process, if the process dies at the next boundary.
+    fn note_late(&self, run: &RunId, parts: &Parts<'_>) {
+        if let Parts::Append { lease, record, .. } | Parts::Replace { lease, record, .. } = parts
+            && self.watcher().life.dies_next()
+        {
+            self.watcher().notes.late(&self.noted(run), (*lease).clone(), (*record).clone());
+        }
+    }
+
+    /// Acknowledges a record that the next durable write makes durable.
+    fn put_off<R: Request<S>>(&self, request: &mut R) -> Option<R::Answer> {
+        let (lease, record, on_recorded) = match request.parts() {
+            Parts::Append { lease, record, durability: Durability::Batched } => {
+                (lease.clone(), record.clone(), OnRecorded::Refuse)
+            }
+            Parts::Replace { lease, record, durability: Durability::Batched } => {
+                (lease.clone(), record.clone(), OnRecorded::Replace)
+            }
+            _ => return None,
+        };
+        self.process.hands().unflushed.push(Unflushed::Record(lease, record, on_recorded));
+        request.acknowledge()
+    }
+
+    /// Calls the store, and notes the change.
+    async fn send<R: Request<S>>(
+        &self,
+        run: &RunId,
+        key: Option<Key>,
+        mut request: R,
+    ) -> Result<R::Answer, StoreError> {
+        let (noted, notes) = (self.noted(run), &self.watcher().notes);
+        let mut keys = Vec::new();
+        match request.parts() {
+            Parts::Revive { drop, .. } => notes.revived(&noted, drop),
+            Parts::Rewrite { rewrite, .. } => {
+                keys.extend(rewrite.contents.records.iter().map(|record| record.key.clone()));
+                notes.rewritten(&noted, []);
+            }
+            _ => {}
+        }
+        let mut answer = request.send(self.inner()).await?;
+        match (R::reply(&mut answer), key) {
+            (Reply::Open(opened), _) => self.check(run, opened).await,
+            (Reply::Rewrite(()), _) => notes.rewritten(&noted, keys),
+            (Reply::Wait(()), Some(key)) => notes.questioned(&noted, key),
+            (
+                Reply::Append(())
+                | Reply::Replace(())
+                | Reply::Commit(())
+                | Reply::Settle(Some(_))
+                | Reply::Answer(Answered::Taken),
+                Some(key),
+            ) => notes.acknowledged(&noted, key),
+            _ => {}
+        }
+        Ok(answer)
+    }
+
+    async fn renew<R: Request<S>>(&self, request: R) -> Result<R::Answer, StoreError> {
+        let life = &self.watcher().life;
+        if life.has_only_renewed() {
+            return self.look(request).await;
+        }
+        let renewed = self.pass(Act::Renewal, request).await;
+        life.renewed();
+        renewed
+    }
+
+    /// Calls the store without a boundary.
+    async fn look<R: Request<S>>(&self, mut request: R) -> Result<R::Answer, StoreError> {
+        let notes = &self.watcher().notes;
+        if self.watcher().life.is_dead() {
+            return pending().await;
+        }
+        match request.parts() {
+            Parts::Load { run } => self.flush(run).await?,
+            Parts::Import { run, .. } => drop(notes.opened(&self.noted(run))),
+            _ => {}
+        }
+        let mut answer = self.process.still(request.send(self.inner())).await?;
+        if let Reply::Delete(deleted) = R::reply(&mut answer) {
+            deleted.iter().for_each(|run| notes.rewritten(&self.noted(run), []));
+            *deleted = deleted.iter().filter_map(|run| self.inner_run(run)).collect();
+        }
+        Ok(answer)
+    }
+
+    /// Whether there are runs in the store that are not of this case.
+    fn is_shared(&self) -> bool {
+        self.watcher().scope.is_some()
+    }
+
+    /// Asks for pages until one can be filled with runs of this case.
+    async fn list<R: Request<S>>(&self, mut request: R) -> Result<R::Answer, StoreError> {
+        let (mut runs, mut waits) = (Vec::new(), Vec::new());
+        loop {
+            let again = request.again();
+            let limit = match request.parts() {
+                Parts::List { query } => query.page_limit(),
+                Parts::Waiting { query } => query.page_limit(),
+                _ => 0,
+            };
+            let mut answer = self.look(request).await?;
+            let next = match R::reply(&mut answer) {
+                Reply::List(page) => self.fill(page, &mut runs, limit, |summary| &mut summary.run),
+                Reply::Waiting(page) => self.fill(page, &mut waits, limit, |waiting| &mut waiting.run),
+                _ => None,
+            };
+            let (Some(next), Some(mut again)) = (next, again) else { return Ok(answer) };
+            match again.parts() {
+                Parts::List { query } => query.after = Some(next),
+                Parts::Waiting { query } => query.after = Some(next),
+                _ => {}
+            }
+            request = again;
+        }
+    }
+
+    /// Moves the items of this case from `page` to `items`, and back once they fill a page. Returns the place of the next
+    /// page if they do not.
+    fn fill<T>(
+        &self,
+        page: &mut Page<T>,
+        items: &mut Vec<T>,
+        limit: usize,
+        run: impl Fn(&mut T) -> &mut RunId,
+    ) -> Option<Cursor> {
+        items.extend(self.ours(take(&mut page.items), run));
+        if items.len() < limit && page.next.is_some() {
+            return page.next.take();
+        }
+        page.items = take(items);
+        None
+    }
+
+    /// Asks for more and more runs until enough of them are of this case.
+    async fn due<R: Request<S>>(&self, mut request: R) -> Result<R::Answer, StoreError> {
+        let Parts::Due { query } = request.parts() else { return self.look(request).await };
+        let limit = query.page_limit();
+        let mut asked = limit;
+        loop {
+            let again = request.again();
+            let mut answer = self.look(request).await?;
+            let (Reply::Due(due), Some(mut again)) = (R::reply(&mut answer), again) else {
+                return Ok(answer);
+            };
+            let is_all = due.len() < asked;
+            *due = self.ours(take(due), |due| &mut due.run);
+            if is_all || due.len() >= limit {
+                due.truncate(limit);
+                return Ok(answer);
+            }
+            asked = asked.saturating_mul(4);
+            if let Parts::Due { query } = again.parts() {
+                *query = query.clone().limit(asked);
+            }
+            request = again;
+        }
+    }
+
+    /// Those that are of this case, with the run ids that it knows.
+    fn ours<T>(&self, items: Vec<T>, run: impl Fn(&mut T) -> &mut RunId) -> Vec<T> {
+        let ours = items.into_iter().filter_map(|mut item| {
+            *run(&mut item) = self.inner_run(run(&mut item))?;
+            Some(item)
+        });
+        ours.collect()
+    }
+}
