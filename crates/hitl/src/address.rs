@@ -29,7 +29,9 @@ pub(crate) fn server(text: &str) -> Result<Uri, &'static str> {
     }
     let (host, port) = split(authority.as_str());
     if !is_host(host) {
-        return Err("its host is neither a name nor a complete address such as `10.0.0.7` or `[2001:db8::7]`");
+        return Err(
+            "its host is neither a name nor a complete address such as `10.0.0.7` or `[2001:db8::7]`",
+        );
     }
     // The client would replace a port that it cannot parse with the default port of the scheme.
     if port.is_some_and(|port| !is_port(port)) {

@@ -166,7 +166,10 @@ impl<S: Operate + Clone> AutoResume<S> {
     /// Panics if `time` is zero.
     #[must_use]
     pub fn every(mut self, time: Duration) -> Self {
-        assert!(!time.is_zero(), "`every` must be longer than zero: the store would be queried without a pause");
+        assert!(
+            !time.is_zero(),
+            "`every` must be longer than zero: the store would be queried without a pause"
+        );
         self.every = time;
         self
     }

@@ -520,7 +520,9 @@ impl<'a> Chosen<'a> {
         *content = Content::Shape(Shape::Any);
         match content {
             Content::Shape(seen) => Probe::inside(trace, seen, depth),
-            Content::Unknown | Content::Nothing => Err(serde::de::Error::custom("the variant has no content to probe")),
+            Content::Unknown | Content::Nothing => {
+                Err(serde::de::Error::custom("the variant has no content to probe"))
+            }
         }
     }
 }

@@ -43,7 +43,9 @@ pub enum SecretError {
         bytes: usize,
     },
     /// The text is not in the form of Standard Webhooks.
-    #[error("this is not a secret of Standard Webhooks: copy it from the sender, with `whsec_` and the base64 after it")]
+    #[error(
+        "this is not a secret of Standard Webhooks: copy it from the sender, with `whsec_` and the base64 after it"
+    )]
     NotStandard,
     /// The operating system failed to provide random bytes.
     #[error("the operating system provides no random bytes: {reason}")]

@@ -161,7 +161,8 @@ impl WebhookNotifier {
     }
 
     fn request(&self, notice: &Notice) -> Result<Request<String>, NotifyError> {
-        let unsendable = |error: &dyn StdError| NotifyError::new(format!("the request cannot be built: {error}"));
+        let unsendable =
+            |error: &dyn StdError| NotifyError::new(format!("the request cannot be built: {error}"));
         let body = self.body(notice).map_err(|error| unsendable(&error))?.to_string();
         let id = id(notice);
         let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
@@ -240,7 +241,9 @@ impl Notifier for WebhookNotifier {
         if status.is_success() {
             Ok(())
         } else if status.is_redirection() {
-            Err(NotifyError::new(format!("the receiver responded with the redirect {status}: configure the URL that it leads to")))
+            Err(NotifyError::new(format!(
+                "the receiver responded with the redirect {status}: configure the URL that it leads to"
+            )))
         } else {
             Err(NotifyError::new(format!("the receiver responded with {status}")))
         }

@@ -95,10 +95,9 @@ impl IntoResponse for Unauthorized {
     fn into_response(self) -> Response {
         let (asked, message) = match self {
             Self::Missing => ("Bearer", "send a token: `authorization: Bearer ..`"),
-            Self::Wrong => (
-                "Bearer error=\"invalid_token\"",
-                "this token is unknown: check the header `authorization`",
-            ),
+            Self::Wrong => {
+                ("Bearer error=\"invalid_token\"", "this token is unknown: check the header `authorization`")
+            }
         };
         let mut response = Problem::new(401, "unauthorized", message).into_response();
         response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(asked));

@@ -261,7 +261,7 @@ impl<E: AsRunError + Send + 'static> Inbound<E> {
             (_, Some(error), _) => Err(error.into()),
             (None, None, Some(map)) => Err(map(&error)),
             (_, None, _) => {
-                tracing::error!(run = &*run, %error, "a request could not be answered");
+                tracing::error!(run = &*run, %error, "a request failed");
                 Err(Problem::internal())
             }
         }
@@ -283,8 +283,9 @@ impl<E: AsRunError + Send + 'static> Inbound<E> {
             (Identity::Header(_), signed) => {
                 // In the form of Standard Webhooks, the id is the key; `verify` has checked that both agree.
                 let key = key.or_else(|| Some(signed.as_ref()?.id)).filter(|key| !key.is_empty());
-                let key =
-                    key.ok_or_else(|| bad_key("set it to an id of this request, which a repeated request sends again"))?;
+                let key = key.ok_or_else(|| {
+                    bad_key("set it to an id of this request, which a repeated request sends again")
+                })?;
                 format!("{}/{key}", self.workflow)
             }
             (Identity::Made(make), None) => make(request)?,
@@ -302,7 +303,7 @@ impl<E: AsRunError + Send + 'static> Inbound<E> {
             (Identity::None, Some(signed)) => format!("{}/{}", self.workflow, signed.id),
             (Identity::None, None) => {
                 let random = random_bytes().map_err(|error| {
-                    tracing::error!(%error, "a request could not be answered");
+                    tracing::error!(%error, "a request failed");
                     Problem::internal()
                 })?;
                 format!("{}/{}", self.workflow, hex(&random))

@@ -41,7 +41,9 @@ pub struct Links {
 
 /// A base URL to which links cannot lead.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("links cannot begin with this URL: give the URL of the mounted router, as `https://example.com/approvals`")]
+#[error(
+    "links cannot begin with this URL: give the URL of the mounted router, as `https://example.com/approvals`"
+)]
 pub struct InvalidBase;
 
 /// The reasons for which a link is refused.

@@ -21,7 +21,8 @@ pub(super) async fn body(headers: &HeaderMap, body: Body, limit: usize) -> Resul
     }
     let (mut chunks, mut whole) = (body.into_data_stream(), Vec::new());
     while let Some(chunk) = chunks.next().await {
-        let chunk = chunk.map_err(|_| Problem::new(400, "incomplete", "the body ended early: send the request again"))?;
+        let chunk = chunk
+            .map_err(|_| Problem::new(400, "incomplete", "the body ended early: send the request again"))?;
         if whole.len() + chunk.len() > limit {
             return Err(too_large());
         }

@@ -176,7 +176,10 @@ impl SignatureCheck {
         };
         let now = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         if now.abs_diff(Duration::from_secs(seconds)) > self.tolerance {
-            return Err(refused("stale", "the signature is too old, or a clock is wrong: sign the request again"));
+            return Err(refused(
+                "stale",
+                "the signature is too old, or a clock is wrong: sign the request again",
+            ));
         }
         if let (Covers::Old, Some(old)) = (signed.covers, &self.old) {
             old.warn();
@@ -197,7 +200,10 @@ impl SignatureCheck {
         }
         // The signature covers `webhook-id`, so a different key in the other header would be unsigned.
         if key.is_some_and(|key| key != id) {
-            return Err(refused("forged", format!("`{key_header}` differs from `{WEBHOOK_ID}`: send one id in both")));
+            return Err(refused(
+                "forged",
+                format!("`{key_header}` differs from `{WEBHOOK_ID}`: send one id in both"),
+            ));
         }
         let (body, path) = (request.body(), self.path(request));
         let method = request.method().as_str();
@@ -277,7 +283,9 @@ fn read<'r, const N: usize>(request: &'r Request<Bytes>, names: [&str; N]) -> Re
 /// Parses a time that is written without leading zeros. A second spelling of one time would give a replay another run id.
 fn seconds(shown: &str, header: &str) -> Result<u64, Problem> {
     let seconds = shown.parse::<u64>().ok().filter(|seconds| seconds.to_string() == shown);
-    seconds.ok_or_else(|| refused("unsigned", format!("`{header}` must contain the Unix time in seconds, in digits")))
+    seconds.ok_or_else(|| {
+        refused("unsigned", format!("`{header}` must contain the Unix time in seconds, in digits"))
+    })
 }
 
 fn unsigned() -> Problem {

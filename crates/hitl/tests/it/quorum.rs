@@ -35,7 +35,7 @@ async fn two_approvals_of_three_decide_and_withdraw_the_third() {
     assert_eq!(board(&office).await, by(["cy", "bob"]));
     assert!(office.stored("r").await.waits.is_empty());
     let late = office.inbox.at("r", vote("ada")).by("ada").reject("no").await.unwrap_err();
-    assert_eq!(late, InboxError::Withdrawn { by: "quorum".into(), reason: "it is decided".into() });
+    assert_eq!(late, InboxError::Withdrawn { by: "quorum".into(), reason: "the quorum is decided".into() });
     assert_eq!(board(&office).await, by(["cy", "bob"]));
 }
 
@@ -66,7 +66,7 @@ async fn quorum_without_enough_votes_in_time_expires() {
 }
 
 #[test]
-#[should_panic(expected = "a quorum of 3 cannot be had from 2 people")]
+#[should_panic(expected = "a quorum of 3 is impossible with 2 people")]
 fn impossible_quorum_panics_when_built() {
     let office = Office::new();
     let body = async |run: &DurableRun| {

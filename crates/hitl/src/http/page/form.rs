@@ -425,7 +425,10 @@ mod tests {
         let hint = "invisible characters";
         let with = |value: Value| inputs(&Shape::Text, Some(&value), None, &Vec::new());
         assert!(with(json!("1\u{2067}000")).contains(hint));
-        assert!(with(json!("1\u{2067}000")).contains("1\u{2067}000"), "the input contains the value unchanged");
+        assert!(
+            with(json!("1\u{2067}000")).contains("1\u{2067}000"),
+            "the input contains the value unchanged"
+        );
         assert!(!with(json!("1 000")).contains(hint));
         let value = json!({ "to": "a\u{200b}b\u{e0041}\u{0}" });
         let html = inputs(&Shape::Any, Some(&value), None, &Vec::new());

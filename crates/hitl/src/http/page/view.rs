@@ -152,12 +152,8 @@ impl Ended {
                 let text = "This question was already answered or withdrawn. Nothing was changed.";
                 return Self { status: StatusCode::CONFLICT, title: "Already answered", text };
             }
-            "too_large" => {
-                ("Too long", "The answer is longer than the server accepts. Shorten it.")
-            }
-            "store_failed" => {
-                ("Not now", "The question cannot be shown at the moment. Try again later.")
-            }
+            "too_large" => ("Too long", "The answer is longer than the server accepts. Shorten it."),
+            "store_failed" => ("Not now", "The question cannot be shown at the moment. Try again later."),
             _ => ("Something went wrong", "Nothing was changed. Open the link again and retry."),
         };
         let status = StatusCode::from_u16(problem.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);

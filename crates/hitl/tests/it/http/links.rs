@@ -136,9 +136,9 @@ async fn invalid_form_is_shown_again_with_its_input() {
     assert_eq!(ask(&site, "r").await, waits("manager"));
     let link = link_of(&site, "r", "manager", Some("ada")).await;
     let again = async |inputs: &[(&str, &str)]| site.refuses(form(&link, inputs)).await;
-    says(&again(&[]).await, 422, "Choose what to answer.");
-    says(&again(&[("do", "delete")]).await, 422, "Choose what to answer.");
-    says(&again(&[("do", "reject"), ("reason", " \n ")]).await, 422, "Say why not.");
+    says(&again(&[]).await, 422, "Choose an answer.");
+    says(&again(&[("do", "delete")]).await, 422, "Choose an answer.");
+    says(&again(&[("do", "reject"), ("reason", " \n ")]).await, 422, "Give a reason.");
     let page = again(&[("do", "edit"), ("answer-0", "many"), ("note", "<b>")]).await;
     says(&page, 422, "Enter a whole number, not below 0.");
     says(&page, 422, "value=\"many\"");

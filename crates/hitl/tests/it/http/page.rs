@@ -123,7 +123,10 @@ async fn answer_on_the_page_resumes_the_run() {
     browser.look_at(&first).await;
     browser.without_scripts().await;
 
-    assert!(!browser.find("#answer-0").await.is_shown().await, "the input is hidden until its option is selected");
+    assert!(
+        !browser.find("#answer-0").await.is_shown().await,
+        "the input is hidden until its option is selected"
+    );
     browser.find("label[for=do-edit]").await.click().await;
     let cents = browser.find("#answer-0").await;
     assert!(cents.is_shown().await);
@@ -221,7 +224,7 @@ async fn page_fits_every_screen_and_blocks_injection() {
     browser.screen(360, "light").await;
     browser.open(&door.link(&office, "trip-7", Some("grace")).await).await;
     browser.submit(".alert").await;
-    assert!(browser.text().await.contains("Choose what to answer."));
+    assert!(browser.text().await.contains("Choose an answer."));
     browser.find("label[for=do-edit]").await.click().await;
     browser.find("#answer-0").await.enter("1.5").await;
     browser.find("#answer-7").await.enter("{").await;

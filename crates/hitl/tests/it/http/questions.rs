@@ -282,10 +282,7 @@ async fn answer_to_withdrawn_question_returns_410() {
         let accept = with_json(BOB, "/questions/r/manager", r#"{"accept":true}"#);
         let gone = site.refuses(accept).await;
         assert_eq!(gone.problem(), is(410, "withdrawn"));
-        assert_eq!(
-            gone.message(),
-            "ada withdrew this question (the trip is off): it takes no answer"
-        );
+        assert_eq!(gone.message(), "ada withdrew this question (the trip is off): it takes no answer");
         assert_eq!(site.ada("GET", "/questions/r/manager", "").await.problem(), is(410, "withdrawn"));
     }
 }
