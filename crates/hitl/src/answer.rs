@@ -11,7 +11,7 @@ use crate::hidden::is_hidden;
 pub struct Answer<T> {
     /// The value of the answer; the reason, if the answer is a rejection.
     pub value: T,
-    /// The person who answered, if the caller of the inbox named one.
+    /// The name of the person, if the caller of the inbox gave one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub by: Option<String>,
     /// A remark that came with the answer.
@@ -118,7 +118,7 @@ pub(crate) fn is_withdrawn(error: &RunError) -> bool {
     matches!(error, RunError::Refused { reason, .. } if reason.starts_with(TAKEN_BACK))
 }
 
-/// Returns the person who withdrew a question and the reason, if `outcome` is a recorded withdrawal.
+/// Returns the name and the reason of a withdrawal, if `outcome` is one.
 pub(crate) fn who_withdrew(outcome: &Outcome) -> Option<(String, String)> {
     let payload = outcome.payload();
     if let Outcome::Stopped(_) = outcome {

@@ -133,7 +133,7 @@ impl<'r, T, N> Approval<'r, T, N> {
         self
     }
 
-    /// Adds a person who may answer. Once this is called, only the added people may answer.
+    /// Adds an answerer, identified by name. Once this is called, only the added answerers may answer.
     ///
     /// # Default
     /// Everyone with access to the inbox may answer.

@@ -31,8 +31,8 @@
 //! # }
 //! ```
 //!
-//! A question takes one answer. The store refuses an answer that comes too late, the inbox refuses one from a person who
-//! was not asked, or one that does not have the [`Shape`] of the type that the run asks for. A refused answer returns a
+//! A question takes one answer. The store refuses a late answer. The inbox refuses an answer from a person who was not asked,
+//! and an answer that does not have the [`Shape`] of the type that the run asks for. A refused answer returns a
 //! typed error and changes no state. The journal records each answer with the person, the time and the channel.
 //!
 //! | item | purpose |

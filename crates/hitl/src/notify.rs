@@ -72,9 +72,9 @@ pub struct Notice {
     pub key: Key,
     /// The text of the question.
     pub prompt: Option<String>,
-    /// Further information for the person who answers.
+    /// Further information about the question.
     pub metadata: Option<Value>,
-    /// The people who may answer; if empty, everyone may.
+    /// The names of the answerers; if empty, everyone may answer.
     pub answerers: Vec<String>,
     /// The time after which an answer is refused.
     pub expires: Option<Timestamp>,

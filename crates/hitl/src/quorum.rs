@@ -29,8 +29,8 @@ use crate::request::{Asks, Request};
 /// As for [`Approval`](crate::Approval).
 ///
 /// # Resume
-/// As for [`Approval`](crate::Approval). If a run failed because of its quorum, a retry asks the people who did not approve
-/// again.
+/// As for [`Approval`](crate::Approval). If a run failed because of its quorum, a retry repeats each question without an
+/// approval.
 ///
 /// # Examples
 /// ```
@@ -108,7 +108,7 @@ impl<'r, T, N> Quorum<'r, T, N> {
         Quorum { run, name, needed, votes, notifier, remind_every }
     }
 
-    /// Reminds the people who have not voted after each interval: see
+    /// Sends a reminder for each missing vote after each interval: see
     /// [`Approval::remind_every`](crate::Approval::remind_every).
     ///
     /// # Default

@@ -17,7 +17,7 @@ pub(crate) struct Request {
     pub(crate) prompt: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) metadata: Option<Payload>,
-    /// The people who may answer; if empty, everyone may.
+    /// The names of the answerers; if empty, everyone may answer.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) answerers: Vec<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -65,9 +65,9 @@ pub struct Question {
     pub asks: Asks,
     /// The text of the question, for people.
     pub prompt: Option<String>,
-    /// Further information for the person who answers; the entire request, if [`asks`](Self::asks) is [`Asks::Plain`].
+    /// Further information about the question; the entire request, if [`asks`](Self::asks) is [`Asks::Plain`].
     pub metadata: Option<Value>,
-    /// The people who may answer; if empty, everyone with access to the inbox may.
+    /// The names of the answerers; if empty, everyone with access to the inbox may answer.
     pub answerers: Vec<String>,
     /// The value to approve, if the run proposed one.
     pub proposal: Option<Value>,

@@ -139,7 +139,7 @@ impl WebhookNotifier {
     }
 
     /// Sends links instead of the token: the field `links`, a list with one `{"by": "ada", "url": "https://.."}` for each
-    /// person who may answer. If everyone may answer, it contains one link without `by`.
+    /// answerer. If everyone may answer, it contains one link without `by`.
     ///
     /// # Default
     /// The notice contains the token, from which the receiver makes links.
@@ -205,7 +205,7 @@ fn links_of(links: &Links, notice: &Notice) -> Value {
     notice.answerers.iter().map(link).collect()
 }
 
-/// Returns the id of a notice, the same for each attempt to send it. The id reveals nothing about the random token.
+/// Returns the id of a notice, which does not change between attempts. The id does not reveal the random token.
 fn id(notice: &Notice) -> String {
     let Notice { kind, run, key, token, .. } = notice;
     hex(&Sha256::digest(format!("{token}\n{kind:?}\n{}\n{run}\n{key}", run.len())))

@@ -15,7 +15,7 @@ use crate::signature::{self, Secret};
 
 /// Creates and verifies links with which people answer without an account.
 ///
-/// Each link is for one question and one person, and is valid for a limited time. Anyone who has the link can answer once
+/// Each link is for one question and one person, and is valid for a limited time. Anyone with the link can answer once
 /// in that person's name. Therefore send it only through channels that the person alone reads, keep it out of logs,
 /// including proxy logs, and serve the pages over HTTPS. Links are signed: without the [`Secret`], a link cannot be
 /// created, and neither its name nor its time can be changed.

@@ -30,7 +30,7 @@ use crate::signature::{SecretError, hex, random_bytes};
 ///
 /// # Authorization
 /// All requests under `/questions` need a bearer token; without any configured token, all are refused. With a token, a
-/// client sees every question and answers in the name of the token's person, who must be among the people who may answer.
+/// client sees every question and answers in the name of the token's person, who must be one of the question's answerers.
 /// `cancel` and `expire` are allowed with any token. A page needs no bearer token: the signature of its link identifies the
 /// person.
 ///
@@ -86,7 +86,7 @@ impl<S: Operate> Api<S> {
         Ok(self)
     }
 
-    /// Generates a bearer token for `person`, for example for the operator who starts the program.
+    /// Generates a bearer token for `person`, for example for an operator, at the start of the program.
     ///
     /// Returns the API and the token. The token cannot be retrieved later: show it to that person, and never log it.
     ///

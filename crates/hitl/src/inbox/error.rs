@@ -16,12 +16,12 @@ pub enum InboxError {
         "no question waits with this token: it was answered, or its run has ended, or the token is wrong"
     )]
     UnknownToken,
-    /// The person is not among those who may answer.
+    /// The answer comes from a person who is not one of the question's answerers.
     #[error("{} may not answer this: the question is for {}", by.as_deref().unwrap_or("a caller without a name"), answerers.join(", "))]
     NotAsked {
         /// The name that the answer gave, if any.
         by: Option<String>,
-        /// The people who may answer.
+        /// The answerers of the question.
         answerers: Vec<String>,
     },
     /// The question takes another kind of answer: approve or reject an approval, and give a value to any other question.
@@ -37,7 +37,7 @@ pub enum InboxError {
     /// The question was withdrawn.
     #[error("{by} withdrew this question ({reason}): it takes no answer")]
     Withdrawn {
-        /// The person who withdrew it; `inbox` if no name was given.
+        /// The name that the withdrawal gave; `inbox` if it gave none.
         by: String,
         /// The reason.
         reason: String,

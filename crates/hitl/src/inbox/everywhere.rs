@@ -43,7 +43,7 @@ impl<'i, S: Operate> Everywhere<'i, S> {
         Self { inbox, key, said: Said::default() }
     }
 
-    /// Sets the person who answers.
+    /// Sets the name of the person, in whose name the answers are recorded.
     pub fn by(mut self, person: impl Into<String>) -> Self {
         self.said.by = Some(person.into());
         self

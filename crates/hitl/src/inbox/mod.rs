@@ -26,7 +26,7 @@ use crate::request::Question;
 /// An inbox is a handle on a store: it is cheap to clone, and many processes can each have one. If several answers to one
 /// question arrive, the store accepts the first and refuses the others.
 ///
-/// An inbox does not authenticate its caller. It trusts the caller to name the person who answers. The inbox over HTTP
+/// An inbox does not authenticate its caller. It trusts the name that the caller passes to [`Reply::by`]. The inbox over HTTP
 /// (feature `http`) checks the name with a signed link or a bearer token.
 ///
 /// # Examples

@@ -73,7 +73,7 @@ impl<'i, S: Operate> Reply<'i, S> {
         Self { inbox, target, said: Said::default() }
     }
 
-    /// Sets the person who answers.
+    /// Sets the name of the person, in whose name the answer is recorded.
     pub fn by(mut self, person: impl Into<String>) -> Self {
         self.said.by = Some(person.into());
         self
@@ -147,7 +147,7 @@ impl<'i, S: Operate> Reply<'i, S> {
         self.say(Verb::Give(value)).await
     }
 
-    /// Withdraws the question. The step returns [`RunError::Refused`] with the person who withdrew it and the reason.
+    /// Withdraws the question. The step returns [`RunError::Refused`] with the name of the person and the reason.
     ///
     /// This is for operators: the inbox does not check whether the person may answer.
     ///

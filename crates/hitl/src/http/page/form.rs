@@ -144,7 +144,7 @@ impl Inputs<'_> {
     }
 
     fn add_check(&mut self, name: &str, label: &str, proposed: Option<&Value>) {
-        // A person who approves a yes-or-no question usually means yes.
+        // The usual answer to an approved yes-or-no question is yes.
         let unless_entered = proposed.map_or(name == ANSWER, |value| *value == Value::Bool(true));
         let checked = self.entered.map_or(unless_entered, |entered| entered.get(name).is_some());
         let (checked, label) = (if checked { " checked" } else { "" }, Text(label));

@@ -126,7 +126,7 @@ impl Visit {
     }
 }
 
-/// A page without a form, for a visitor who cannot answer.
+/// A page without a form, for a visit that cannot answer the question.
 pub(super) struct Ended {
     pub(super) status: StatusCode,
     pub(super) title: &'static str,
