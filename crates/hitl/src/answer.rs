@@ -6,6 +6,17 @@ use serde_json::Value;
 use crate::hidden::is_hidden;
 
 /// An answer, as the journal records it.
+///
+/// # Examples
+/// ```
+/// use awaitly_hitl::Answer;
+///
+/// let recorded = r#"{ "value": 4000, "by": "ada", "edited": true, "proposed": 4200, "at": 1790000000000 }"#;
+/// let answer: Answer<u64> = serde_json::from_str(recorded)?;
+/// assert_eq!((answer.value, answer.by.as_deref()), (4000, Some("ada")));
+/// assert_eq!(answer.proposed, Some(4200.into()));
+/// # Ok::<(), serde_json::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Answer<T> {
@@ -103,7 +114,8 @@ pub(crate) fn with_reason_only(error: RunError) -> RunError {
     }
 }
 
-/// Prefix of the reason in a [`RunError::Refused`] that means a withdrawn question, as opposed to a guard that refused.
+/// The prefix of the reason in a [`RunError::Refused`] that means a withdrawn question, as opposed to a refusal by a guard.
+/// Journals contain the prefix, so it must not change.
 const TAKEN_BACK: &str = "the question was taken back: ";
 
 /// Returns the error of a step whose question was withdrawn.

@@ -17,6 +17,20 @@ use crate::quorum::Quorum;
 use crate::request::Asks;
 
 /// Adds steps that people or other programs complete to a [`DurableRun`].
+///
+/// # Examples
+/// ```
+/// use awaitly_core::{DurableRun, RunError, step};
+/// use awaitly_hitl::Approvals;
+///
+/// async fn invoice(run: &DurableRun, cents: u64) -> Result<u64, RunError> {
+///     let agreed: bool = step!(run.approval("team lead"));
+///     if agreed && cents > 100_000 {
+///         step!(run.quorum::<bool>("directors", 2, ["ada", "bob", "cy"]));
+///     }
+///     Ok(step!(run.callback("bank")))
+/// }
+/// ```
 pub trait Approvals {
     /// Creates a step that a person approves or rejects: see [`Approval`].
     fn approval<T: DeserializeOwned>(&self, name: impl Into<Key>) -> Approval<'_, T>;
@@ -124,6 +138,24 @@ impl<'r, T, N> Approval<'r, T, N> {
     ///
     /// # Errors
     /// Awaiting the step returns [`RunError::Unencodable`] if `proposal` has no JSON form.
+    ///
+    /// # Examples
+    /// ```
+    /// # use awaitly_core::{DurableRun, Workflow};
+    /// # use awaitly_hitl::{Approvals, Inbox};
+    /// # use awaitly_persistence::MemoryStore;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let store = MemoryStore::new();
+    /// # let (expenses, inbox) = (Workflow::new("expense").store(store.clone()), Inbox::new(store));
+    /// let body = async |run: &DurableRun| run.approval("manager").proposal(&4200_u64).await;
+    /// assert!(expenses.run("trip-7", body).await.is_err(), "the run waits");
+    ///
+    /// inbox.at("trip-7", "manager").accept().await?;
+    /// assert_eq!(expenses.run("trip-7", body).await, Ok(4200));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn proposal(mut self, proposal: &T) -> Self
     where
         T: Serialize,
@@ -137,6 +169,24 @@ impl<'r, T, N> Approval<'r, T, N> {
     ///
     /// # Default
     /// Everyone with access to the inbox may answer.
+    ///
+    /// # Examples
+    /// ```
+    /// # use awaitly_core::{DurableRun, Workflow};
+    /// # use awaitly_hitl::{Approvals, Inbox, InboxError};
+    /// # use awaitly_persistence::MemoryStore;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let store = MemoryStore::new();
+    /// # let (expenses, inbox) = (Workflow::new("expense").store(store.clone()), Inbox::new(store));
+    /// let body = async |run: &DurableRun| run.approval::<bool>("manager").answerer("ada").await;
+    /// assert!(expenses.run("trip-7", body).await.is_err(), "the run waits");
+    ///
+    /// let refused = inbox.at("trip-7", "manager").by("mallory").approve(&true).await;
+    /// assert!(matches!(refused, Err(InboxError::NotAsked { .. })));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn answerer(mut self, name: impl Into<String>) -> Self {
         self.ask.request().answerers.push(name.into());
         self

@@ -62,6 +62,17 @@ impl<'r, T: DeserializeOwned> Callback<'r, T> {
     ///
     /// # Errors
     /// Returns the errors of awaiting the step.
+    ///
+    /// # Examples
+    /// ```
+    /// use awaitly_core::{DurableRun, RunError};
+    /// use awaitly_hitl::Approvals;
+    ///
+    /// async fn payment(run: &DurableRun) -> Result<(u64, Option<String>), RunError> {
+    ///     let answer = run.callback("payment").answer().await?;
+    ///     Ok((answer.value, answer.by))
+    /// }
+    /// ```
     pub async fn answer(self) -> Result<Answer<T>, RunError> {
         self.0.answer().await.map_err(with_reason_only)
     }

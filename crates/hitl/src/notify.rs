@@ -120,6 +120,16 @@ impl Notifier for Silent {
 }
 
 /// A notifier that logs each notice at level `INFO`, without the token.
+///
+/// # Examples
+/// ```
+/// use awaitly_core::{DurableRun, RunError};
+/// use awaitly_hitl::{Approvals, LogNotifier};
+///
+/// async fn expense(run: &DurableRun) -> Result<bool, RunError> {
+///     run.approval("manager").answerer("ada").notify(LogNotifier).await
+/// }
+/// ```
 #[derive(Debug, Clone, Copy, Default)]
 pub struct LogNotifier;
 

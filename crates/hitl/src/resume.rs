@@ -193,6 +193,28 @@ impl<S: Operate + Clone> AutoResume<S> {
     ///
     /// # Errors
     /// Returns [`ResumeError`] if the run cannot be executed.
+    ///
+    /// # Examples
+    /// ```
+    /// # use awaitly_core::{DurableRun, RunError, Workflow};
+    /// # use awaitly_hitl::{Approvals, AutoResume};
+    /// # use awaitly_persistence::MemoryStore;
+    /// # async fn expense(run: DurableRun) -> Result<bool, RunError> {
+    /// #     run.approval("manager").await
+    /// # }
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let store = MemoryStore::new();
+    /// # let expenses = Workflow::new("expense").store(store.clone());
+    /// assert!(expenses.run("trip-7", async |run| expense(run.clone()).await).await.is_err(), "the run waits");
+    ///
+    /// let resume = AutoResume::new(store).workflow(expenses, expense);
+    /// let cancelled = resume.cancel("trip-7").await?;
+    /// assert!(cancelled.ended.is_err());
+    /// assert!(resume.once().await?.is_empty(), "no run is due");
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn cancel(&self, run: &str) -> Result<Resumed, ResumeError> {
         let (id, known) = self.known(run).await?;
         let ended = (known.cancel)(id.to_shared()).await;

@@ -73,6 +73,14 @@ impl Secret {
     ///
     /// # Errors
     /// Returns [`SecretError::TooShort`] if there are fewer than [`MIN_BYTES`](Self::MIN_BYTES).
+    ///
+    /// # Examples
+    /// ```
+    /// use awaitly_hitl::{Secret, SecretError};
+    ///
+    /// assert!(Secret::new("sixteen bytes or more").is_ok());
+    /// assert_eq!(Secret::new("short").unwrap_err(), SecretError::TooShort { bytes: 5 });
+    /// ```
     pub fn new(bytes: impl AsRef<[u8]>) -> Result<Self, SecretError> {
         Ok(Self { signs: checked(bytes.as_ref())?, older: Vec::new() })
     }
@@ -111,6 +119,16 @@ impl Secret {
     ///
     /// # Errors
     /// Returns [`SecretError::TooShort`] if there are fewer than [`MIN_BYTES`](Self::MIN_BYTES).
+    ///
+    /// # Examples
+    /// ```
+    /// use awaitly_hitl::Secret;
+    ///
+    /// let secret = Secret::new("the secret from May on")?.or_older("the secret until May")?;
+    /// let signature = secret.sign_webhook("msg_1", 1_614_265_330, b"{}");
+    /// assert_eq!(signature, Secret::new("the secret from May on")?.sign_webhook("msg_1", 1_614_265_330, b"{}"));
+    /// # Ok::<(), awaitly_hitl::SecretError>(())
+    /// ```
     pub fn or_older(mut self, bytes: impl AsRef<[u8]>) -> Result<Self, SecretError> {
         self.older.push(checked(bytes.as_ref())?);
         Ok(self)

@@ -107,6 +107,17 @@ impl WebhookNotifier {
     ///
     /// # Errors
     /// Returns [`WebhookError`] if the URL is refused, or if the system's root certificates cannot be loaded.
+    ///
+    /// # Examples
+    /// ```
+    /// use awaitly_hitl::{Secret, WebhookError, WebhookNotifier};
+    ///
+    /// let secret = Secret::random()?;
+    /// assert!(WebhookNotifier::new("http://localhost:3000/hook", secret.clone()).is_ok());
+    /// let plain = WebhookNotifier::new("http://notify.example.com/hook", secret);
+    /// assert_eq!(plain.unwrap_err(), WebhookError::Unencrypted);
+    /// # Ok::<(), awaitly_hitl::SecretError>(())
+    /// ```
     pub fn new(url: &str, secret: Secret) -> Result<Self, WebhookError> {
         let notifier = Self::over_http(url, secret)?;
         match notifier.transport {

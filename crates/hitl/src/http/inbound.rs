@@ -160,6 +160,23 @@ impl<E: AsRunError + Send + 'static> Inbound<E> {
     ///
     /// # Panics
     /// Panics if the workflow has no store: the run id would have no effect.
+    ///
+    /// # Examples
+    /// ```
+    /// # use awaitly_core::{DurableRun, RunError, Workflow};
+    /// # use awaitly_hitl::http::{Inbound, Invalid, json};
+    /// # async fn place(run: DurableRun) -> Result<u32, RunError> { Ok(7) }
+    /// # fn app(orders: Workflow) -> axum::Router {
+    /// let orders = Inbound::new(orders, json::<u32>, place).run_id(|request| {
+    ///     let header = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok());
+    ///     match (header("tenant"), header("order-id")) {
+    ///         (Some(tenant), Some(order)) => Ok(format!("{tenant}/{order}")),
+    ///         _ => Err(Invalid::new("send the headers `tenant` and `order-id`")),
+    ///     }
+    /// });
+    /// # axum::Router::new().route("/orders", orders.post())
+    /// # }
+    /// ```
     #[must_use]
     pub fn run_id(
         mut self,
@@ -204,6 +221,18 @@ impl<E: AsRunError + Send + 'static> Inbound<E> {
     ///
     /// # Default
     /// [`Problem::internal`]; the error is logged.
+    ///
+    /// # Examples
+    /// ```
+    /// # use awaitly_core::{DurableRun, Error, Workflow};
+    /// # use awaitly_hitl::http::{Inbound, Problem, json};
+    /// # async fn place(run: DurableRun) -> Result<u32, Error<String>> { Ok(7) }
+    /// # fn app(orders: Workflow) -> axum::Router {
+    /// let orders = Inbound::new(orders, json::<u32>, place)
+    ///     .map_error(|error| Problem::new(409, "not_placed", error.to_string()));
+    /// # axum::Router::new().route("/orders", orders.post())
+    /// # }
+    /// ```
     #[must_use]
     pub fn map_error(mut self, map: impl Fn(&E) -> Problem + Send + Sync + 'static) -> Self {
         self.map_error = Some(Arc::new(map));

@@ -22,6 +22,15 @@ impl Invalid {
     }
 
     /// Creates an error for one field: status 422, code `invalid`.
+    ///
+    /// # Examples
+    /// ```
+    /// use awaitly_hitl::http::{Invalid, Problem};
+    ///
+    /// let invalid = Invalid::field("cents", "must not be zero");
+    /// assert_eq!(invalid.to_string(), "`cents`: must not be zero");
+    /// assert_eq!(Problem::from(invalid).status(), 422);
+    /// ```
     pub fn field(field: impl Into<Box<str>>, message: impl Into<Box<str>>) -> Self {
         Self { field: Some(field.into()), ..Self::new(message) }
     }

@@ -76,6 +76,16 @@ impl Links {
     /// # Errors
     /// Returns [`InvalidBase`] if `base_url` is not an `http` or `https` URL, contains a query or a fragment, or if a browser
     /// could read another host or port from it than the text names.
+    ///
+    /// # Examples
+    /// ```
+    /// use awaitly_hitl::http::{InvalidBase, Links, Secret};
+    ///
+    /// let secret = Secret::random()?;
+    /// assert!(Links::new(secret.clone(), "https://example.com/approvals").is_ok());
+    /// assert_eq!(Links::new(secret, "/approvals").unwrap_err(), InvalidBase);
+    /// # Ok::<(), awaitly_hitl::SecretError>(())
+    /// ```
     pub fn new(secret: Secret, base_url: &str) -> Result<Self, InvalidBase> {
         let base = base_url.trim_end_matches('/');
         if address::server(base).is_err() || base.contains(['?', '@', '\\']) {

@@ -112,6 +112,22 @@ impl<E: AsRunError + Send + 'static> MessageHandler<E> {
     ///
     /// # Default
     /// No error is retryable.
+    ///
+    /// # Examples
+    /// ```
+    /// # use awaitly_core::{DurableRun, Error, Workflow};
+    /// # use awaitly_hitl::http::{Handled, Message, MessageHandler};
+    /// # use awaitly_persistence::MemoryStore;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// # let bookings = Workflow::new("booking").store(MemoryStore::new());
+    /// let away = async |_: DurableRun| Err::<(), _>(Error::Failed("the bank is away".to_owned()));
+    /// let handler = MessageHandler::new(bookings, |_| Ok(()), away)
+    ///     .retryable(|error| matches!(error, Error::Failed(reason) if reason.ends_with("away")));
+    /// let message = Message { id: "m-1".to_owned(), body: Vec::new() };
+    /// assert!(matches!(handler.handle(message).await, Handled::Nack { .. }));
+    /// # }
+    /// ```
     #[must_use]
     pub fn retryable(mut self, retryable: impl Fn(&E) -> bool + Send + Sync + 'static) -> Self {
         self.retryable = Arc::new(retryable);

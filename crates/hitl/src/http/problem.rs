@@ -66,6 +66,16 @@ impl Problem {
     }
 
     /// Sets the time after which the client may retry: the header `Retry-After`, in seconds, rounded up.
+    ///
+    /// # Examples
+    /// ```
+    /// use awaitly_core::clock::ms;
+    /// use awaitly_hitl::http::Problem;
+    /// use axum::response::IntoResponse;
+    ///
+    /// let problem = Problem::new(503, "closed", "the shop opens soon: try again then").retry_after(ms(2500));
+    /// assert_eq!(problem.into_response().headers()["retry-after"], "3");
+    /// ```
     #[must_use]
     pub const fn retry_after(mut self, time: Duration) -> Self {
         self.retry_after = Some(time);
@@ -187,6 +197,15 @@ impl From<Unanswered> for Problem {
 ///
 /// An [`Inbound`](super::Inbound) responds to [`Waiting`](RunError::Waiting) with 202. If `Waiting` is converted to a problem,
 /// the status is 409 and the code `waiting`.
+///
+/// # Examples
+/// ```
+/// use awaitly_core::RunError;
+/// use awaitly_hitl::http::Problem;
+///
+/// let problem = Problem::from(&RunError::Expired { step: "manager".into() });
+/// assert_eq!((problem.status(), problem.code()), (409, "expired"));
+/// ```
 impl From<&RunError> for Problem {
     fn from(error: &RunError) -> Self {
         match error {

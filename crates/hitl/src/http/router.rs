@@ -81,6 +81,18 @@ impl<S: Operate> Api<S> {
     ///
     /// # Errors
     /// Returns [`BearerError`] if the token is too short or contains characters that a header cannot carry.
+    ///
+    /// # Examples
+    /// ```
+    /// # use awaitly_hitl::{Inbox, http::{Api, BearerError}};
+    /// # use awaitly_persistence::MemoryStore;
+    /// # fn api(ada_token: &str) -> Result<(), BearerError> {
+    /// let api = Api::new(Inbox::new(MemoryStore::new())).bearer(ada_token, "ada")?;
+    /// # Ok(())
+    /// # }
+    /// # assert_eq!(api("short"), Err(BearerError::TooShort { bytes: 5 }));
+    /// # assert_eq!(api("0123456789abcdef0123456789abcdef"), Ok(()));
+    /// ```
     pub fn bearer(mut self, token: &str, person: impl Into<Arc<str>>) -> Result<Self, BearerError> {
         self.board.bearers.add(token, person.into())?;
         Ok(self)

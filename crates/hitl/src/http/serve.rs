@@ -89,6 +89,18 @@ impl<S: Operate> Api<S> {
 
 impl Bound {
     /// Returns the bound address, with the selected port.
+    ///
+    /// # Examples
+    /// ```
+    /// # use awaitly_hitl::{Inbox, http::Api};
+    /// # use awaitly_persistence::MemoryStore;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), awaitly_hitl::http::ServeError> {
+    /// let bound = Api::new(Inbox::new(MemoryStore::new())).bind(([127, 0, 0, 1], 0).into()).await?;
+    /// assert_ne!(bound.local_addr().port(), 0);
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub const fn local_addr(&self) -> SocketAddr {
         self.addr

@@ -109,6 +109,17 @@ impl SignatureCheck {
     ///
     /// # Default
     /// A signature must cover method and path.
+    ///
+    /// # Examples
+    /// ```
+    /// use awaitly_hitl::http::{Secret, SignatureCheck};
+    ///
+    /// # fn check() -> Result<SignatureCheck, awaitly_hitl::SecretError> {
+    /// let of_service = Secret::standard("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")?;
+    /// let check = SignatureCheck::new(of_service).any_route().without_old_form();
+    /// # Ok(check)
+    /// # }
+    /// ```
     #[must_use]
     pub const fn any_route(mut self) -> Self {
         self.any_route = true;

@@ -5,6 +5,31 @@ use crate::request::Asks;
 use crate::shape::Misfit;
 
 /// The reasons for which an inbox refuses an answer. A refused answer changes no state.
+///
+/// # Examples
+/// ```
+/// # use awaitly_core::{DurableRun, Workflow};
+/// # use awaitly_hitl::{Approvals, Inbox, InboxError};
+/// # use awaitly_persistence::MemoryStore;
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let store = MemoryStore::new();
+/// # let (expenses, inbox) = (Workflow::new("expense").store(store.clone()), Inbox::new(store));
+/// use awaitly_core::journal::Unanswered;
+///
+/// let unknown = inbox.approve("trip-7", "manager", &true).await;
+/// assert_eq!(unknown, Err(InboxError::Unanswered(Unanswered::NoSuchRun)));
+///
+/// let body = async |run: &DurableRun| run.approval::<u64>("manager").await;
+/// assert!(expenses.run("trip-7", body).await.is_err(), "the run waits");
+/// let misfit = inbox.approve("trip-7", "manager", "many").await.unwrap_err();
+/// assert_eq!(
+///     misfit.to_string(),
+///     "the answer does not fit: the answer should be a whole number, not below 0, and is text"
+/// );
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum InboxError {

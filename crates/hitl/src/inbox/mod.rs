@@ -98,6 +98,24 @@ impl<S: Operate> Inbox<S> {
     ///
     /// # Errors
     /// Returns [`InboxError::Store`] if the store fails.
+    ///
+    /// # Examples
+    /// ```
+    /// use awaitly_core::store::WaitQuery;
+    ///
+    /// # async fn all(inbox: awaitly_hitl::Inbox<awaitly_persistence::MemoryStore>) -> Result<(), awaitly_hitl::InboxError> {
+    /// let mut query = WaitQuery::new().limit(50);
+    /// loop {
+    ///     let page = inbox.list(query.clone()).await?;
+    ///     for question in page.items {
+    ///         println!("{} {}", question.run, question.key);
+    ///     }
+    ///     let Some(next) = page.next else { break };
+    ///     query = query.after(next);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn list(&self, query: WaitQuery) -> Result<Page<Question>, InboxError> {
         let Page { items, next } = self.store.waiting(query).await?;
         Ok(Page { items: items.into_iter().map(Question::of).collect(), next })
@@ -109,6 +127,25 @@ impl<S: Operate> Inbox<S> {
     }
 
     /// Addresses the question that has `token`.
+    ///
+    /// # Examples
+    /// ```
+    /// # use awaitly_core::{DurableRun, Workflow};
+    /// # use awaitly_hitl::{Approvals, Inbox};
+    /// # use awaitly_persistence::MemoryStore;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let store = MemoryStore::new();
+    /// # let (expenses, inbox) = (Workflow::new("expense").store(store.clone()), Inbox::new(store));
+    /// let body = async |run: &DurableRun| run.approval::<bool>("manager").await;
+    /// assert!(expenses.run("trip-7", body).await.is_err(), "the run waits");
+    ///
+    /// let token = inbox.at("trip-7", "manager").show().await?.token().to_owned();
+    /// inbox.with_token(token).approve(&true).await?;
+    /// assert_eq!(expenses.run("trip-7", body).await, Ok(true));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn with_token(&self, token: impl Into<Box<str>>) -> Reply<'_, S> {
         Reply::new(self, Target::Token(token.into()))
     }

@@ -124,6 +124,24 @@ impl<'i, S: Operate> Reply<'i, S> {
     ///
     /// # Errors
     /// Returns [`InboxError`] if the answer is refused; no state is changed then.
+    ///
+    /// # Examples
+    /// ```
+    /// # use awaitly_core::{DurableRun, Workflow};
+    /// # use awaitly_hitl::{Approvals, Inbox};
+    /// # use awaitly_persistence::MemoryStore;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let store = MemoryStore::new();
+    /// # let (expenses, inbox) = (Workflow::new("expense").store(store.clone()), Inbox::new(store));
+    /// let body = async |run: &DurableRun| run.approval("manager").proposal(&4200_u64).await;
+    /// assert!(expenses.run("trip-7", body).await.is_err(), "the run waits");
+    ///
+    /// inbox.at("trip-7", "manager").by("ada").note("without the taxi").edit(&4000_u64).await?;
+    /// assert_eq!(expenses.run("trip-7", body).await, Ok(4000));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn edit<T: Serialize + ?Sized>(self, value: &T) -> Result<(), InboxError> {
         self.approve(value).await
     }
@@ -133,6 +151,25 @@ impl<'i, S: Operate> Reply<'i, S> {
     /// # Errors
     /// Returns [`InboxError::NoReason`] if the reason is `null` or empty, or another [`InboxError`] if the answer is refused;
     /// no state is changed then.
+    ///
+    /// # Examples
+    /// ```
+    /// # use awaitly_core::{DurableRun, RunError, Workflow};
+    /// # use awaitly_hitl::{Approvals, Inbox};
+    /// # use awaitly_persistence::MemoryStore;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let store = MemoryStore::new();
+    /// # let (expenses, inbox) = (Workflow::new("expense").store(store.clone()), Inbox::new(store));
+    /// let body = async |run: &DurableRun| run.approval::<u64>("manager").await;
+    /// assert!(expenses.run("trip-7", body).await.is_err(), "the run waits");
+    ///
+    /// inbox.at("trip-7", "manager").by("ada").reject("no budget").await?;
+    /// let rejected = RunError::Rejected { step: "manager".into(), reason: "\"no budget\"".into() };
+    /// assert_eq!(expenses.run("trip-7", body).await, Err(rejected));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn reject<R: Serialize + ?Sized>(self, reason: &R) -> Result<(), InboxError> {
         let reason = Payload::encode(reason)?;
         self.say(Verb::Reject(reason)).await
@@ -142,6 +179,24 @@ impl<'i, S: Operate> Reply<'i, S> {
     ///
     /// # Errors
     /// Returns [`InboxError`] if the answer is refused; no state is changed then.
+    ///
+    /// # Examples
+    /// ```
+    /// # use awaitly_core::{DurableRun, Workflow};
+    /// # use awaitly_hitl::{Approvals, Inbox};
+    /// # use awaitly_persistence::MemoryStore;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let store = MemoryStore::new();
+    /// # let (expenses, inbox) = (Workflow::new("expense").store(store.clone()), Inbox::new(store));
+    /// let body = async |run: &DurableRun| run.callback::<u64>("payment").await;
+    /// assert!(expenses.run("trip-7", body).await.is_err(), "the run waits");
+    ///
+    /// inbox.at("trip-7", "payment").by("bank").answer(&4200_u64).await?;
+    /// assert_eq!(expenses.run("trip-7", body).await, Ok(4200));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn answer<T: Serialize + ?Sized>(self, value: &T) -> Result<(), InboxError> {
         let value = Payload::encode(value)?;
         self.say(Verb::Give(value)).await
@@ -154,6 +209,24 @@ impl<'i, S: Operate> Reply<'i, S> {
     /// # Errors
     /// Returns [`InboxError::NoReason`] if the reason is empty, or another [`InboxError`] if no question waits here; no state
     /// is changed then.
+    ///
+    /// # Examples
+    /// ```
+    /// # use awaitly_core::{DurableRun, RunError, Workflow};
+    /// # use awaitly_hitl::{Approvals, Inbox};
+    /// # use awaitly_persistence::MemoryStore;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let store = MemoryStore::new();
+    /// # let (expenses, inbox) = (Workflow::new("expense").store(store.clone()), Inbox::new(store));
+    /// let body = async |run: &DurableRun| run.approval::<u64>("manager").await;
+    /// assert!(expenses.run("trip-7", body).await.is_err(), "the run waits");
+    ///
+    /// inbox.at("trip-7", "manager").by("ops").cancel("asked by mistake").await?;
+    /// assert!(matches!(expenses.run("trip-7", body).await, Err(RunError::Refused { .. })));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn cancel(self, reason: impl Into<String>) -> Result<(), InboxError> {
         self.say(Verb::Withdraw(reason.into())).await
     }
