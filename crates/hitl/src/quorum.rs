@@ -124,6 +124,11 @@ impl<'r, T, N> Quorum<'r, T, N> {
 }
 
 impl<'r, T: DeserializeOwned + Send + 'r, N: Notifier + Send + 'r> Quorum<'r, T, N> {
+    /// Decides the vote in two passes.
+    ///
+    /// The first pass counts the recorded votes. If they decide, the open questions are withdrawn, and no question is asked.
+    /// Otherwise the second pass asks the questions that the run has not asked yet, and sends the notices of those that wait.
+    /// The step waits if one is open. If none is, votes have expired meanwhile, and the count is final.
     async fn decide(self) -> Result<Vec<Answer<T>>, RunError> {
         let Self { run, name, needed, votes, notifier, remind_every } = self;
         let mut count = Count::new(needed, votes.len());

@@ -112,7 +112,7 @@ impl Bound {
     /// If the future is dropped, no further connections are accepted. Open connections continue until each is closed.
     pub async fn serve(self, stop: CancellationToken) {
         let Self { listener, addr, router } = self;
-        tracing::info!(%addr, "the inbox listens");
+        tracing::info!(%addr, "the inbox is listening");
         let stopped = stop.clone().cancelled_owned();
         let serving = axum::serve(listener, router).with_graceful_shutdown(stopped);
         let overdue = async {
