@@ -700,9 +700,14 @@ async fn old_form_is_accepted_with_one_warning() {
     let secret = Secret::new(KEY).unwrap();
     let check = SignatureCheck::new(secret.clone());
     let router = routed(shop.inbound(shop.workflow()).idempotency_header("idempotency-key").signed(check));
+    let good = || signed(&secret, 0, Some("k"), &body("tea"));
+    // A warning that another test is about to give for the first time, while nothing listens, could be cached as one that
+    // nothing listens to. So it is given once before, and the cache is built anew.
+    let before = shop.inbound(shop.workflow()).idempotency_header("idempotency-key");
+    fine(&send(&routed(before.signed(SignatureCheck::new(secret.clone()))), good()).await, 42);
     let warnings = Warnings::default();
     let _guard = tracing::subscriber::set_default(warnings.clone());
-    let good = || signed(&secret, 0, Some("k"), &body("tea"));
+    tracing::callsite::rebuild_interest_cache();
     let forged = changed(good(), "awaitly-signature", Some("v1=00"));
     assert_eq!(send(&router, forged).await.problem(), is(401, "forged"));
     let new = webhook("/orders", "POST /orders", "m-1", &["v1m"], &body("tea"));
