@@ -701,8 +701,8 @@ async fn old_form_is_accepted_with_one_warning() {
     let check = SignatureCheck::new(secret.clone());
     let router = routed(shop.inbound(shop.workflow()).idempotency_header("idempotency-key").signed(check));
     let good = || signed(&secret, 0, Some("k"), &body("tea"));
-    // A warning that another test is about to give for the first time, while nothing listens, could be cached as one that
-    // nothing listens to. So it is given once before, and the cache is built anew.
+    // `tracing` caches per call site whether a subscriber wants its events. Another test could emit this warning for the first
+    // time while no subscriber is set, and the cache would then disable it. So emit it once, and rebuild the cache.
     let before = shop.inbound(shop.workflow()).idempotency_header("idempotency-key");
     fine(&send(&routed(before.signed(SignatureCheck::new(secret.clone()))), good()).await, 42);
     let warnings = Warnings::default();
