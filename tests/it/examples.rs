@@ -168,7 +168,7 @@ fn an_expense_is_asked_for_answered_and_paid_by_different_processes() {
     let question = "manager: How much of 4200 cents do we pay for the trip to Graz? (ada or bob)\n";
     assert_eq!(call(&["questions"]), question);
     let mallory = call(&["approve", "mallory", "9999"]);
-    assert!(mallory.contains("mallory may not answer this: it is asked of ada, bob"), "{mallory}");
+    assert!(mallory.contains("mallory may not answer this: the question is for ada, bob"), "{mallory}");
     assert_eq!(call(&["approve", "ada", "4000"]), "thank you, ada\n");
     let paid = "paying 4000 cents under the key `trip to Graz/pay`\npaid 4000 cents, as ada said\n";
     assert_eq!(call(&["claim", "4200"]), paid);

@@ -1,4 +1,4 @@
-//! URLs of servers, read strictly: a request goes to the host and the port that the text names, or the text is refused.
+//! Strict parsing of server URLs: a URL is refused if a client could connect to another host or port than its text names.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
@@ -7,41 +7,43 @@ use axum::http::Uri;
 #[cfg(feature = "webhook")]
 use hyper::Uri;
 
-/// Reads the URL of a server that is reached by HTTP.
+/// Parses the URL of an HTTP server.
 ///
 /// # Errors
-/// Returns what to change about it. The reason does not contain the URL, which may hold a secret.
+/// Returns the change that makes the URL acceptable. The message does not contain the URL, which may hold a secret.
 pub(crate) fn server(text: &str) -> Result<Uri, &'static str> {
     if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
-        return Err("write it in ASCII and without spaces, a name of other letters as `xn--..`");
+        return Err("write it in ASCII without spaces, and an international host name as `xn--..`");
     }
-    // The client would drop this part silently.
+    // The client would silently drop a fragment.
     if text.contains('#') {
-        return Err("leave out `#` and all behind it, which is never sent");
+        return Err("remove `#` and the text after it, which is never sent");
     }
-    let url: Uri = text.parse().map_err(|_| "it cannot be read")?;
+    let url: Uri = text.parse().map_err(|_| "it cannot be parsed")?;
     let Some(authority) = url.authority().filter(|_| matches!(url.scheme_str(), Some("http" | "https")))
     else {
         return Err("begin it with `https://` and a host");
     };
     if authority.as_str().contains('@') {
-        return Err("leave out the user in front of the host");
+        return Err("remove the user in front of the host");
     }
     let (host, port) = split(authority.as_str());
     if !is_host(host) {
-        return Err("its host is neither a name nor an address in full, as `10.0.0.7` or `[2001:db8::7]`");
+        return Err(
+            "its host is neither a name nor a complete address such as `10.0.0.7` or `[2001:db8::7]`",
+        );
     }
-    // The client would take a port that it cannot read for the scheme's own.
+    // The client would replace a port that it cannot parse with the default port of the scheme.
     if port.is_some_and(|port| !is_port(port)) {
         return Err("its port is not a number from 1 to 65535");
     }
     Ok(url)
 }
 
-/// The host, and what stands behind the colon that follows it.
+/// Splits an authority into the host and the text after the colon that follows the host.
 fn split(authority: &str) -> (&str, Option<&str>) {
     match authority.rsplit_once(':') {
-        // Not a colon of an IPv6 address.
+        // A colon before `]` belongs to an IPv6 address.
         Some((host, port)) if !port.ends_with(']') => (host, Some(port)),
         _ => (authority, None),
     }
@@ -56,7 +58,7 @@ fn is_host(host: &str) -> bool {
         return address.strip_suffix(']').is_some_and(|address| address.parse::<Ipv6Addr>().is_ok());
     }
     let name = host.strip_suffix('.').unwrap_or(host);
-    // The system reads `127.1` and `0x7f000001` as addresses too.
+    // The system resolver also accepts `127.1` and `0x7f000001` as addresses.
     if name.rsplit('.').next().is_some_and(is_number) {
         return host.parse::<Ipv4Addr>().is_ok();
     }
@@ -71,7 +73,7 @@ fn is_number(label: &str) -> bool {
     }
 }
 
-/// Names on a private network have underscores as well.
+/// Accepts underscores too: names on private networks contain them.
 fn is_label(label: &str) -> bool {
     (1..=63).contains(&label.len())
         && !label.starts_with('-')

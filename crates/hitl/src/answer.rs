@@ -5,59 +5,70 @@ use serde_json::Value;
 
 use crate::hidden::is_hidden;
 
-/// What somebody answered, as it is recorded in the journal.
+/// An answer, as the journal records it.
+///
+/// # Examples
+/// ```
+/// use awaitly_hitl::Answer;
+///
+/// let recorded = r#"{ "value": 4000, "by": "ada", "edited": true, "proposed": 4200, "at": 1790000000000 }"#;
+/// let answer: Answer<u64> = serde_json::from_str(recorded)?;
+/// assert_eq!((answer.value, answer.by.as_deref()), (4000, Some("ada")));
+/// assert_eq!(answer.proposed, Some(4200.into()));
+/// # Ok::<(), serde_json::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Answer<T> {
-    /// The answer itself. Of a rejection, the reason.
+    /// The value of the answer; the reason, if the answer is a rejection.
     pub value: T,
-    /// Who answered, where that was said.
+    /// The name of the person, if the caller of the inbox gave one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub by: Option<String>,
-    /// What was said with it.
+    /// A remark that came with the answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
-    /// By which way it came, where that was said: `link`, `http`.
+    /// The channel through which the answer came, for example `link` or `http`, if the caller named one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub via: Option<String>,
-    /// Whether it is another value than the one that was proposed.
+    /// Whether the value differs from the proposal.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub edited: bool,
-    /// The proposal, if the answer is another value. Answers that an older version recorded do not have it.
+    /// The proposal, if the value differs from it. Answers that an older version recorded do not contain it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub proposed: Option<Value>,
-    /// When, by the store's clock.
+    /// The time of the answer, by the store's clock.
     pub at: Timestamp,
-    /// Why it is no answer to what was asked.
+    /// The action that took the place of an answer, if there was one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) instead: Option<Instead>,
 }
 
-/// What somebody did instead of answering. The value is the reason then.
+/// An action that ended the question without an answer. The value of the [`Answer`] is then the reason.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Instead {
-    /// Took the question back.
+    /// An operator withdrew the question.
     Withdrew,
-    /// Said that its time is over.
+    /// An operator ended the time for an answer.
     Expired,
 }
 
-/// What became of an approval, for those who go on whatever it is.
+/// The result of an approval, for callers that handle each case: see [`Approval::ruling`](crate::Approval::ruling).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Ruling<T> {
-    /// Somebody approved.
+    /// A person approved.
     Approved(Answer<T>),
-    /// Somebody rejected; the value is the reason.
+    /// A person rejected; the value is the reason.
     Rejected(Answer<Value>),
-    /// Nobody answered in time; with who said so, where the time was cut short.
+    /// The time for an answer ended. Contains the answer of the operator, if an operator ended it early.
     Expired(Option<Answer<Value>>),
-    /// The question was taken back; the value is the reason.
+    /// The question was withdrawn; the value is the reason.
     Withdrawn(Answer<Value>),
 }
 
 impl<T> Ruling<T> {
-    /// From what the step ended in. What leaves the question open, or is no ruling, stays an error.
+    /// Converts the result of the step. An error that leaves the question open, or that is no ruling, stays an error.
     pub(crate) fn of(ended: Result<Answer<T>, RunError>) -> Result<Self, RunError> {
         match ended {
             Ok(answer) => Ok(Self::Approved(answer)),
@@ -75,19 +86,19 @@ impl<T> Ruling<T> {
     }
 }
 
-/// What is recorded of an answer of which nothing else is known.
+/// Wraps a bare value, for which the journal records only the time of the answer.
 pub(crate) fn answered(value: Payload, at: Timestamp) -> Payload {
     let Ok(decoded) = value.decode::<Value>() else { return value };
     let (by, note, via, edited, proposed, instead) = (None, None, None, false, None, None);
     Payload::encode(&Answer { value: decoded, by, note, via, edited, proposed, at, instead }).unwrap_or(value)
 }
 
-/// The rejection that was recorded. `None`: it did not come through an inbox.
+/// Decodes a recorded rejection. Returns `None` if the rejection did not come through an inbox.
 fn rejection(recorded: &str) -> Option<Answer<Value>> {
     serde_json::from_str(recorded).ok()
 }
 
-/// The error of a step that was not approved, with the reason alone.
+/// Reduces the recorded answer in an error to its reason.
 pub(crate) fn with_reason_only(error: RunError) -> RunError {
     let RunError::Rejected { step, reason } = error else { return error };
     let Some(Answer { value, by, instead, .. }) = rejection(&reason) else {
@@ -103,22 +114,23 @@ pub(crate) fn with_reason_only(error: RunError) -> RunError {
     }
 }
 
-/// Begins the reason of a [`RunError::Refused`] that stands for a question that was taken back, and for no guard.
+/// The prefix of the reason in a [`RunError::Refused`] that means a withdrawn question, as opposed to a refusal by a guard.
+/// Journals contain the prefix, so it must not change.
 const TAKEN_BACK: &str = "the question was taken back: ";
 
-/// Returns the error in which a question ends that was taken back.
+/// Returns the error of a step whose question was withdrawn.
 pub(crate) fn withdrawn(step: Key, by: &str, reason: &str) -> RunError {
     let reason = format!("{TAKEN_BACK}{reason}").into();
     RunError::Refused { step, by: by.into(), reason, retry_after: None }
 }
 
-/// Whether a run failed because its question was taken back: trying again asks nobody.
+/// Returns whether `error` means that a question was withdrawn. Retrying the run then does not ask the question again.
 #[cfg(feature = "http")]
 pub(crate) fn is_withdrawn(error: &RunError) -> bool {
     matches!(error, RunError::Refused { reason, .. } if reason.starts_with(TAKEN_BACK))
 }
 
-/// Returns who took a question back and why, if that is its recorded outcome.
+/// Returns the name and the reason of a withdrawal, if `outcome` is one.
 pub(crate) fn who_withdrew(outcome: &Outcome) -> Option<(String, String)> {
     let payload = outcome.payload();
     if let Outcome::Stopped(_) = outcome {
@@ -130,17 +142,17 @@ pub(crate) fn who_withdrew(outcome: &Outcome) -> Option<(String, String)> {
     (instead? == Instead::Withdrew).then(|| (by.unwrap_or_else(nobody), words(&value)))
 }
 
-/// Stands in the place of a person without a name.
+/// Returns the name that stands for a person without a name.
 pub(crate) fn nobody() -> String {
     "inbox".to_owned()
 }
 
-/// A reason for people to read.
+/// Formats a reason for people: a string without its quotes, any other value as JSON.
 fn words(reason: &Value) -> String {
     reason.as_str().map_or_else(|| reason.to_string(), str::to_owned)
 }
 
-/// Whether a value says nothing: `null`, a text that shows no character, or a list or an object of such values.
+/// Returns whether a value is empty: `null`, a string without a visible character, or a list or object of empty values.
 pub(crate) fn is_blank(value: &Value) -> bool {
     match value {
         Value::Null => true,

@@ -17,15 +17,29 @@ use crate::notify::{Notifier, Silent};
 use crate::quorum::Quorum;
 use crate::request::Asks;
 
-/// The steps that somebody outside completes, on a durable run.
+/// Adds steps that people or other programs complete to a [`DurableRun`].
+///
+/// # Examples
+/// ```
+/// use awaitly_core::{DurableRun, RunError, step};
+/// use awaitly_hitl::Approvals;
+///
+/// async fn invoice(run: &DurableRun, cents: u64) -> Result<u64, RunError> {
+///     let agreed: bool = step!(run.approval("team lead"));
+///     if agreed && cents > 100_000 {
+///         step!(run.quorum::<bool>("directors", 2, ["ada", "bob", "cy"]));
+///     }
+///     Ok(step!(run.callback("bank")))
+/// }
+/// ```
 pub trait Approvals {
-    /// A step that a person approves or rejects: see [`Approval`].
+    /// Creates a step that a person approves or rejects: see [`Approval`].
     fn approval<T: DeserializeOwned>(&self, name: impl Into<Key>) -> Approval<'_, T>;
 
-    /// A step that `needed` of `answerers` have to approve: see [`Quorum`].
+    /// Creates a step that succeeds if `needed` of `answerers` approve: see [`Quorum`].
     ///
     /// # Panics
-    /// Where `needed` is 0, or more than there are.
+    /// Panics if `needed` is 0 or exceeds the number of answerers.
     fn quorum<T: DeserializeOwned>(
         &self,
         name: impl Into<Key>,
@@ -33,7 +47,7 @@ pub trait Approvals {
         answerers: impl IntoIterator<Item = impl Into<String>>,
     ) -> Quorum<'_, T>;
 
-    /// A step that another program completes, with a value: see [`Callback`].
+    /// Creates a step that another program completes with a value: see [`Callback`].
     fn callback<T: DeserializeOwned>(&self, name: impl Into<Key>) -> Callback<'_, T>;
 }
 
@@ -56,23 +70,41 @@ impl Approvals for DurableRun {
     }
 }
 
-/// A step that a person completes: by approving, with a `T`, or by rejecting.
+/// A step that a person approves with a `T`, or rejects.
 ///
-/// Made with [`Approvals::approval`]. Awaiting it gives the `T`; [`ruling`](Self::ruling) gives the answer with who gave
-/// it, and is no error where it is no.
+/// Created with [`Approvals::approval`]. Awaiting the step returns the `T`. Use [`ruling`](Self::ruling) to also learn the
+/// person and the time, and to handle a rejection without an error.
 ///
 /// # Errors
-/// [`RunError::Waiting`] until somebody has answered: return it, and the run waits, which costs no task and no memory.
-/// Then [`RunError::Rejected`] with the reason as JSON, [`RunError::Expired`], [`RunError::Refused`] where the question
-/// was taken back, [`RunError::Undecodable`] where the answer is not a `T` after all, and what recording a step can end in.
+/// - [`RunError::Waiting`] until the question is answered. Return this error from the body: the run then waits without a
+///   task and without memory.
+/// - [`RunError::Rejected`] if a person rejected, with the reason as JSON.
+/// - [`RunError::Expired`] if the time for an answer ended.
+/// - [`RunError::Refused`] if the question was withdrawn.
+/// - [`RunError::Undecodable`] if the answer does not decode as a `T`.
+/// - [`RunError::Unencodable`] if the proposal or the metadata has no JSON form.
+/// - The errors of recording a step, for example [`RunError::Store`].
 ///
 /// # Cancel safety
-/// Dropping the future leaves the question asked, or not, and a notice sent, or not.
+/// If the future is dropped, the question may or may not be asked, and the notice may or may not be sent.
 ///
 /// # Resume
-/// The question is asked once, and a notice of it is sent once. A run that is resumed before somebody has answered ends
-/// in [`RunError::Waiting`] again, at this step; after that it finds the answer, as any recorded outcome. A retry of a
-/// run that failed on a no asks again.
+/// The question is asked once, and its notice is sent once. If the run is resumed before the answer, this step returns
+/// [`RunError::Waiting`] again; after the answer, the step returns it like any recorded outcome. If a run failed because of
+/// a rejection, a retry of the run asks again.
+///
+/// # Examples
+/// ```
+/// use awaitly_core::clock::{days, hours};
+/// use awaitly_core::{DurableRun, RunError, step};
+/// use awaitly_hitl::{Approvals, LogNotifier};
+///
+/// async fn expense(run: &DurableRun, cents: u64) -> Result<u64, RunError> {
+///     let approval = run.approval("manager").prompt("Do we pay this?").proposal(&cents);
+///     let approval = approval.answerer("ada").expires_in(days(3)).notify(LogNotifier).remind_every(hours(24));
+///     Ok(step!(approval))
+/// }
+/// ```
 #[must_use = "it does nothing unless it is awaited: put it into `step!(..)`, or `.await` it"]
 pub struct Approval<'r, T, N = Silent> {
     ask: Ask<'r, T>,
@@ -87,26 +119,44 @@ impl<'r, T: DeserializeOwned> Approval<'r, T> {
 }
 
 impl<'r, T, N> Approval<'r, T, N> {
-    /// What is asked, for people to read.
+    /// Sets the text of the question.
     pub fn prompt(mut self, prompt: impl Into<String>) -> Self {
         self.ask.request().prompt = Some(prompt.into());
         self
     }
 
-    /// What else people have to know, shown with the question.
+    /// Sets further information that is shown with the question.
     ///
     /// # Errors
-    /// Awaiting the step gives [`RunError::Unencodable`] where the value has no JSON form.
+    /// Awaiting the step returns [`RunError::Unencodable`] if `metadata` has no JSON form.
     pub fn metadata<V: Serialize + ?Sized>(mut self, metadata: &V) -> Self {
         let metadata = self.ask.encode(metadata);
         self.ask.request().metadata = metadata;
         self
     }
 
-    /// What is to be approved: it can be accepted as it stands, or edited.
+    /// Sets the value that the run proposes. A person can accept it unchanged or edit it.
     ///
     /// # Errors
-    /// Awaiting the step gives [`RunError::Unencodable`] where the value has no JSON form.
+    /// Awaiting the step returns [`RunError::Unencodable`] if `proposal` has no JSON form.
+    ///
+    /// # Examples
+    /// ```
+    /// # use awaitly_core::{DurableRun, Workflow};
+    /// # use awaitly_hitl::{Approvals, Inbox};
+    /// # use awaitly_persistence::MemoryStore;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let store = MemoryStore::new();
+    /// # let (expenses, inbox) = (Workflow::new("expense").store(store.clone()), Inbox::new(store));
+    /// let body = async |run: &DurableRun| run.approval("manager").proposal(&4200_u64).await;
+    /// assert!(expenses.run("trip-7", body).await.is_err(), "the run waits");
+    ///
+    /// inbox.at("trip-7", "manager").accept().await?;
+    /// assert_eq!(expenses.run("trip-7", body).await, Ok(4200));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn proposal(mut self, proposal: &T) -> Self
     where
         T: Serialize,
@@ -116,19 +166,37 @@ impl<'r, T, N> Approval<'r, T, N> {
         self
     }
 
-    /// Lets `name` answer, and nobody else but those that this is said of too.
+    /// Adds an answerer, identified by name. Once this is called, only the added answerers may answer.
     ///
     /// # Default
-    /// Whoever has come to the inbox may answer.
+    /// Everyone with access to the inbox may answer.
+    ///
+    /// # Examples
+    /// ```
+    /// # use awaitly_core::{DurableRun, Workflow};
+    /// # use awaitly_hitl::{Approvals, Inbox, InboxError};
+    /// # use awaitly_persistence::MemoryStore;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let store = MemoryStore::new();
+    /// # let (expenses, inbox) = (Workflow::new("expense").store(store.clone()), Inbox::new(store));
+    /// let body = async |run: &DurableRun| run.approval::<bool>("manager").answerer("ada").await;
+    /// assert!(expenses.run("trip-7", body).await.is_err(), "the run waits");
+    ///
+    /// let refused = inbox.at("trip-7", "manager").by("mallory").approve(&true).await;
+    /// assert!(matches!(refused, Err(InboxError::NotAsked { .. })));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn answerer(mut self, name: impl Into<String>) -> Self {
         self.ask.request().answerers.push(name.into());
         self
     }
 
-    /// How long there is for an answer, from the moment of asking and by the store's clock.
+    /// Sets the time for an answer. It begins when the run asks, and is measured by the store's clock.
     ///
     /// # Default
-    /// For ever.
+    /// The question never expires.
     pub fn expires_in(mut self, delay: Duration) -> Self {
         self.ask = self.ask.expires_in(delay);
         self
@@ -140,20 +208,20 @@ impl<'r, T, N> Approval<'r, T, N> {
         self
     }
 
-    /// Tells people by `notifier`, when the question is asked and at every reminder.
+    /// Sends a notice with `notifier` when the question is asked, and for every reminder.
     ///
     /// # Default
-    /// Nobody is told.
+    /// The run sends no notices.
     pub fn notify<H: Notifier>(self, notifier: H) -> Approval<'r, T, H> {
         let Self { ask, remind_every, .. } = self;
         Approval { ask, notifier, remind_every }
     }
 
-    /// Tells them again after each such time, as long as nobody has answered. The run becomes due for it, and somebody
-    /// has to run it: see [`AutoResume`](crate::AutoResume).
+    /// Sends a reminder after each interval while the question is open. The run becomes due for each reminder, and a program
+    /// must then resume it: see [`AutoResume`](crate::AutoResume).
     ///
     /// # Default
-    /// Never.
+    /// The run sends no reminders.
     pub const fn remind_every(mut self, time: Duration) -> Self {
         self.remind_every = Some(time);
         self
@@ -161,10 +229,24 @@ impl<'r, T, N> Approval<'r, T, N> {
 }
 
 impl<'r, T: DeserializeOwned + Send + 'r, N: Notifier + Send + 'r> Approval<'r, T, N> {
-    /// What became of it, for those who go on whatever it is.
+    /// Returns the result with the person and the time, and returns a rejection, an expiry or a withdrawal as a value.
     ///
     /// # Errors
-    /// [`RunError::Waiting`] until somebody has answered, and what recording a step can end in.
+    /// Returns [`RunError::Waiting`] until the question is answered, or the other errors of this step that are not a
+    /// [`Ruling`].
+    ///
+    /// # Examples
+    /// ```
+    /// use awaitly_core::{DurableRun, RunError};
+    /// use awaitly_hitl::{Approvals, Ruling};
+    ///
+    /// async fn expense(run: &DurableRun) -> Result<u64, RunError> {
+    ///     match run.approval::<u64>("manager").ruling().await? {
+    ///         Ruling::Approved(answer) => Ok(answer.value),
+    ///         Ruling::Rejected(_) | Ruling::Expired(_) | Ruling::Withdrawn(_) => Ok(0),
+    ///     }
+    /// }
+    /// ```
     pub async fn ruling(self) -> Result<Ruling<T>, RunError> {
         Ruling::of(self.answer().await)
     }

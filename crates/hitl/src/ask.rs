@@ -10,7 +10,7 @@ use crate::answer::{Answer, answered};
 use crate::request::{Asks, Request};
 use crate::shape::Shape;
 
-/// A question on its way. Every step that somebody outside completes is made of one or more.
+/// A question before it is asked. Approvals and callbacks consist of one, and a quorum of one for each person.
 pub(crate) struct Ask<'r, T> {
     pub(crate) run: &'r DurableRun,
     question: WaitFor<'r, Answer<T>>,
@@ -52,10 +52,10 @@ impl<'r, T> Ask<'r, T> {
 }
 
 impl<T: DeserializeOwned> Ask<'_, T> {
-    /// What was answered. Asks, where that was not done before.
+    /// Returns the recorded answer. Asks the question if the run has not asked it yet.
     pub(crate) async fn answer(mut self) -> Result<Answer<T>, RunError> {
         if let Some(EncodeError { type_name, reason, .. }) = self.unencodable {
-            let what = format!("what `{}` asks", outside::key_of(&self.question)).into();
+            let what = format!("the question `{}`", outside::key_of(&self.question)).into();
             return Err(RunError::Unencodable { what, type_name, reason });
         }
         let is_asked = outside::entry(self.run, &self.name()).is_some();

@@ -9,7 +9,7 @@ use crate::caught::Caught;
 use crate::notify::{Notice, NoticeKind, Notifier, NotifyError};
 use crate::request::Request;
 
-/// Tells people that they are asked, and that they still are.
+/// Sends the notice of a question that waits, and its reminders.
 pub(crate) struct Bell<'a, N> {
     pub(crate) run: &'a DurableRun,
     pub(crate) request: Request,
@@ -29,7 +29,7 @@ impl<N: Notifier> Bell<'_, N> {
         let waited = self.entry.since.until(outside::time(self.run));
         let reminders = u64::try_from(waited.as_nanos() / every.as_nanos()).unwrap_or(u64::MAX);
         if reminders > 0 {
-            // Those that nobody was there to send are not made up for.
+            // Only the newest reminder is sent; earlier ones that were missed are skipped.
             self.send(format!("remind {key} {reminders}"), NoticeKind::Reminder(reminders)).await;
         }
         outside::wake_at(self.run, key, self.next(every, reminders));
@@ -52,8 +52,8 @@ impl<N: Notifier> Bell<'_, N> {
             expires: self.entry.expires,
             token: self.entry.token.to_string(),
         };
-        // A notice that was not sent is tried anew when the run is run again. A question that is asked anew has another
-        // token, and is told anew.
+        // A failed notice is sent again when the run is resumed. A question that is asked again has another token, so the
+        // key of its notice differs and the notice is sent.
         let fresh = self.run.step(step.clone(), || async {
             let sent = Caught::new(|| self.notifier.notify(notice.clone())).await;
             sent.unwrap_or_else(|panic| Err(NotifyError::new(format!("the notifier panicked: {panic}"))))
@@ -64,17 +64,17 @@ impl<N: Notifier> Bell<'_, N> {
             .retry(DELIVERY)
             .timeout(SLOWEST);
         if let Err(error) = sent.await {
-            tracing::warn!(run = self.run.id(), key = %self.entry.key, %error, "nobody was told of the question");
+            tracing::warn!(run = self.run.id(), key = %self.entry.key, %error, "the notice of a question could not be sent: the run waits without it");
         }
     }
 }
 
-/// A number that tells one token from another, and does not tell the token (FNV-1a, 32 bits).
+/// Returns a short hash that distinguishes tokens and does not reveal them (FNV-1a, 32 bits).
 fn short(token: &str) -> u32 {
     token.bytes().fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
 }
 
-/// How often a notice is tried before the run is left to wait without it.
+/// The attempts of a notice; after the last one, the run waits without the notice.
 const DELIVERY: Retry = Retry::exponential(Duration::from_millis(200)).attempts(4);
-/// How long one try may take.
+/// The timeout of one attempt.
 const SLOWEST: Duration = secs(10);

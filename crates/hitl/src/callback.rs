@@ -11,11 +11,22 @@ use serde::de::DeserializeOwned;
 use crate::answer::{Answer, with_reason_only};
 use crate::ask::Ask;
 
-/// A step that another program completes with a value: a webhook, a job elsewhere.
+/// A step that another program completes with a value, for example a webhook.
 ///
-/// Made with [`Approvals::callback`](crate::Approvals::callback). It is [`Run::wait_for`](awaitly_core::Run::wait_for)
-/// with two things more: a value that is no `T` is refused when it is given, and who gave it and when is recorded.
-/// Errors, cancel safety and resuming are those of [`Approval`](crate::Approval).
+/// Created with [`Approvals::callback`](crate::Approvals::callback). Unlike [`Run::wait_for`](awaitly_core::Run::wait_for), a
+/// callback has a [`Shape`](crate::Shape), so the inbox refuses a value that is not a `T`, and the journal records the sender
+/// and the time. For errors, cancel safety and resuming, see [`Approval`](crate::Approval).
+///
+/// # Examples
+/// ```
+/// use awaitly_core::{DurableRun, RunError, step};
+/// use awaitly_hitl::Approvals;
+///
+/// async fn order(run: &DurableRun) -> Result<u64, RunError> {
+///     let paid: u64 = step!(run.callback("payment").metadata("order-42"));
+///     Ok(paid)
+/// }
+/// ```
 #[must_use = "it does nothing unless it is awaited: put it into `step!(..)`, or `.await` it"]
 pub struct Callback<'r, T>(Ask<'r, T>);
 
@@ -24,17 +35,20 @@ impl<'r, T: DeserializeOwned> Callback<'r, T> {
         Self(ask)
     }
 
-    /// What else the other side has to know.
+    /// Sets information for the program that answers.
     ///
     /// # Errors
-    /// Awaiting the step gives [`RunError::Unencodable`] where the value has no JSON form.
+    /// Awaiting the step returns [`RunError::Unencodable`] if `metadata` has no JSON form.
     pub fn metadata<V: Serialize + ?Sized>(mut self, metadata: &V) -> Self {
         let metadata = self.0.encode(metadata);
         self.0.request().metadata = metadata;
         self
     }
 
-    /// How long there is for an answer, from the moment of asking and by the store's clock. For ever unless set.
+    /// Sets the time for an answer. It begins when the run asks, and is measured by the store's clock.
+    ///
+    /// # Default
+    /// The question never expires.
     pub fn expires_in(self, delay: Duration) -> Self {
         Self(self.0.expires_in(delay))
     }
@@ -44,10 +58,21 @@ impl<'r, T: DeserializeOwned> Callback<'r, T> {
         Self(self.0.key(key))
     }
 
-    /// The value with who gave it and when.
+    /// Returns the value with the sender and the time.
     ///
     /// # Errors
-    /// As for awaiting it.
+    /// Returns the errors of awaiting the step.
+    ///
+    /// # Examples
+    /// ```
+    /// use awaitly_core::{DurableRun, RunError};
+    /// use awaitly_hitl::Approvals;
+    ///
+    /// async fn payment(run: &DurableRun) -> Result<(u64, Option<String>), RunError> {
+    ///     let answer = run.callback("payment").answer().await?;
+    ///     Ok((answer.value, answer.by))
+    /// }
+    /// ```
     pub async fn answer(self) -> Result<Answer<T>, RunError> {
         self.0.answer().await.map_err(with_reason_only)
     }

@@ -1,4 +1,4 @@
-//! Code of the caller that this crate calls, polls and drops. Its panics end here, and take no run and no server along.
+//! Containment of panics in the caller's code, so that a panic there ends neither the run nor the server.
 
 use std::any::Any;
 use std::future::Future;
@@ -9,12 +9,12 @@ use std::task::{Context, Poll};
 /// The message of a panic.
 pub(crate) type Panic = Box<str>;
 
-/// Calls `op`, and returns its panic as an error.
+/// Calls `op` and returns a panic as an error.
 pub(crate) fn caught<T>(op: impl FnOnce() -> T) -> Result<T, Panic> {
     catch_unwind(AssertUnwindSafe(op)).map_err(|panic| message(&*panic))
 }
 
-/// A future that returns its panic as an error, whether it panics when it is made, polled, or dropped.
+/// A future that returns a panic as an error if its constructor or its `poll` panics. A panic in its drop is discarded.
 pub(crate) struct Caught<F>(Result<Option<Pin<Box<F>>>, Panic>);
 
 impl<F: Future> Caught<F> {
@@ -24,7 +24,7 @@ impl<F: Future> Caught<F> {
 }
 
 impl<F> Caught<F> {
-    /// Drops the future. The panic hook has reported a panic of that drop; the outcome stays as it is.
+    /// Drops the future. A panic of that drop does not change the output; the panic hook has already reported it.
     fn let_go(&mut self) {
         if let Ok(future) = &mut self.0 {
             let future = future.take();

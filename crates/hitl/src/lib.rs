@@ -1,7 +1,8 @@
-//! Runs that ask people, and wait for them.
+//! Human-in-the-loop steps: durable runs that wait for people or other programs.
 //!
-//! An approval is a step that a person completes. The run asks, ends in [`RunError::Waiting`], and costs no task and
-//! no memory until somebody answers in its store; then it is run again, and goes on with the answer:
+//! An approval is a step that a person completes. The run records the question and ends in [`RunError::Waiting`]; while it
+//! waits, it holds no task and no memory. After the answer is recorded in the store, execute the run again, and it
+//! continues with the answer:
 //!
 //! ```
 //! use awaitly_core::{DurableRun, RunError, Workflow, clock::days, step};
@@ -30,23 +31,23 @@
 //! # }
 //! ```
 //!
-//! An answer is taken once, before it expires, from somebody who may give it, and only if it has the form of the type
-//! that the run asks for ([`Shape`]); all else is refused with a type, and changes nothing. Who answered, when and by which way is
-//! recorded with the answer.
+//! A question takes one answer. The store refuses a late answer. The inbox refuses an answer from a person who was not asked,
+//! and an answer that does not have the [`Shape`] of the type that the run asks for. A refused answer returns a
+//! typed error and changes no state. The journal records each answer with the person, the time and the channel.
 //!
-//! | | |
+//! | item | purpose |
 //! | --- | --- |
-//! | [`Approvals`] | what it adds to a run: [`approval`](Approvals::approval), [`quorum`](Approvals::quorum), [`callback`](Approvals::callback) |
-//! | [`Approval`], [`Quorum`], [`Callback`] | the steps that somebody outside completes |
-//! | [`Answer`], [`Ruling`] | what was answered, by whom and when |
-//! | [`Inbox`], [`Question`], [`Reply`] | who answers: listing, showing, and answering questions of any store |
-//! | [`Notifier`] | tells people that they are asked; each notice is a step, and so is each reminder |
-//! | [`AutoResume`] | runs again what was answered |
+//! | [`Approvals`] | adds [`approval`](Approvals::approval), [`quorum`](Approvals::quorum) and [`callback`](Approvals::callback) to a run |
+//! | [`Approval`], [`Quorum`], [`Callback`] | steps that people or other programs complete |
+//! | [`Answer`], [`Ruling`] | a recorded answer, with the person and the time |
+//! | [`Inbox`], [`Question`], [`Reply`] | list, show and answer the questions of any store |
+//! | [`Notifier`] | notifies people of a question; each notice and each reminder is a step |
+//! | [`AutoResume`] | resumes runs whose question was answered |
 #![cfg_attr(
     feature = "http",
-    doc = "| [`http`] | all of it over HTTP: the inbox, signed links with a page, requests that become runs |"
+    doc = "| [`http`] | serves the inbox over HTTP, with signed links and a page, and turns requests into runs |"
 )]
-#![cfg_attr(feature = "webhook", doc = "| [`WebhookNotifier`] | notices as signed HTTP requests |")]
+#![cfg_attr(feature = "webhook", doc = "| [`WebhookNotifier`] | sends notices as signed HTTP requests |")]
 //!
 //! [`RunError::Waiting`]: awaitly_core::RunError::Waiting
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing))]

@@ -5,13 +5,16 @@ use awaitly_core::journal::{Key, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-/// Tells people that they are asked.
+/// Notifies people that a run asks them a question.
 ///
-/// Each notice is a step of the run, called `notify` and the question's key, so it is sent again where that failed,
-/// and not sent again where it succeeded; after a crash in between it may come twice. A notice that cannot be sent does
-/// not end the run: it waits all the same, and tries again when it is run again. A panic of the notifier, or of its future,
+/// Each notice is a step of the run. Its name is `notify` followed by the question's key, for example `notify manager`. A
+/// notice that succeeded is not sent again; one that failed is sent again when the run is resumed. After a crash between
+/// sending and recording, a notice may arrive twice.
+///
+/// A failed notice does not end the run, which waits for an answer either way. A panic of the notifier, or of its future,
 /// counts as an error.
 ///
+/// # Examples
 /// ```
 /// use awaitly_hitl::{Notice, Notifier, NotifyError};
 ///
@@ -25,15 +28,19 @@ use serde_json::Value;
 /// }
 /// ```
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` tells nobody",
-    note = "implement `awaitly::hitl::Notifier` for it, or give a reference to a notifier"
+    message = "`{Self}` is not a notifier",
+    note = "implement `awaitly::hitl::Notifier` for it, or pass a reference to a notifier"
 )]
 pub trait Notifier: Sync {
-    /// Whether it tells anybody at all.
+    /// Whether the notifier sends anything. If `false`, the run records no steps for notices.
     #[doc(hidden)]
     const TELLS: bool = true;
 
     /// Sends `notice`.
+    ///
+    /// # Errors
+    /// Returns [`NotifyError`] if the notice could not be sent. The step tries again: up to 4 attempts, of at most 10 seconds
+    /// each.
     fn notify(&self, notice: Notice) -> impl Future<Output = Result<(), NotifyError>> + Send;
 }
 
@@ -53,54 +60,54 @@ impl<N: Notifier + Send> Notifier for std::sync::Arc<N> {
     }
 }
 
-/// What people are told.
+/// A message to people about a question that waits for them.
 #[derive(Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Notice {
-    /// Whether it is the first one.
+    /// Whether the notice is the first one or a reminder.
     pub kind: NoticeKind,
-    /// The run that asks.
+    /// The id of the run that asks.
     pub run: String,
-    /// The key that it waits under.
+    /// The key of the question within the run.
     pub key: Key,
-    /// What is asked.
+    /// The text of the question.
     pub prompt: Option<String>,
-    /// What else was given with it.
+    /// Further information about the question.
     pub metadata: Option<Value>,
-    /// Who may answer. Empty: anybody.
+    /// The names of the answerers; if empty, everyone may answer.
     pub answerers: Vec<String>,
-    /// From when on an answer comes too late.
+    /// The time after which an answer is refused.
     pub expires: Option<Timestamp>,
-    /// What lets somebody answer: it belongs to those who are asked, and into no log.
+    /// The token of the question. Any program that has it can answer: send it only to the people asked, and never log it.
     pub token: String,
 }
 
-/// Why a notice is sent.
+/// The reason for a notice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum NoticeKind {
-    /// The question was asked.
+    /// The run asked the question.
     Asked,
-    /// It still waits, for the so manieth time; 1 is the first.
+    /// The question still waits. The number counts the reminder intervals that have passed; the first reminder is 1.
     Reminder(u64),
 }
 
-/// Why a notice could not be sent.
+/// A notice that could not be sent.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[error("the notice could not be sent: {reason}")]
 pub struct NotifyError {
-    /// Why.
+    /// The reason.
     pub reason: String,
 }
 
 impl NotifyError {
-    /// It could not be sent for this reason.
+    /// Creates an error with this reason.
     pub fn new(reason: impl Into<String>) -> Self {
         Self { reason: reason.into() }
     }
 }
 
-/// Tells nobody.
+/// A notifier that sends nothing. Approvals use it if [`notify`](crate::Approval::notify) is not called.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Silent;
 
@@ -112,7 +119,17 @@ impl Notifier for Silent {
     }
 }
 
-/// Writes a line into the log for each notice, without the token.
+/// A notifier that logs each notice at level `INFO`, without the token.
+///
+/// # Examples
+/// ```
+/// use awaitly_core::{DurableRun, RunError};
+/// use awaitly_hitl::{Approvals, LogNotifier};
+///
+/// async fn expense(run: &DurableRun) -> Result<bool, RunError> {
+///     run.approval("manager").answerer("ada").notify(LogNotifier).await
+/// }
+/// ```
 #[derive(Debug, Clone, Copy, Default)]
 pub struct LogNotifier;
 
@@ -120,12 +137,12 @@ impl Notifier for LogNotifier {
     async fn notify(&self, notice: Notice) -> Result<(), NotifyError> {
         let Notice { kind, run, key, prompt, answerers, .. } = &notice;
         let prompt = prompt.as_deref().unwrap_or_default();
-        tracing::info!(%run, %key, ?kind, prompt, ?answerers, "somebody is asked");
+        tracing::info!(%run, %key, ?kind, prompt, ?answerers, "a question waits for an answer");
         Ok(())
     }
 }
 
-// The token does not belong in logs.
+// The token must not appear in logs.
 impl fmt::Debug for Notice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Notice")

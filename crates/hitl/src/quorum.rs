@@ -15,18 +15,35 @@ use crate::bell::Bell;
 use crate::notify::{Notifier, Silent};
 use crate::request::{Asks, Request};
 
-/// A step that several people vote on, each once.
+/// A step that succeeds if enough people approve. Each person has one vote.
 ///
-/// Made with [`Approvals::quorum`](crate::Approvals::quorum). Everybody is asked at the same time, under `name[person]`,
-/// and only that person may answer there. Awaiting it gives the approvals that decided it, in the order in which they
-/// came, once there are enough of them. The questions that are still open then are taken back.
+/// Created with [`Approvals::quorum`](crate::Approvals::quorum). All people are asked at once, each under the key
+/// `name[person]`, and only that person may answer there. Once enough people have approved, awaiting the step returns the
+/// approvals that decided it, in the order in which they came, and withdraws the open questions.
 ///
 /// # Errors
-/// [`RunError::Waiting`] until it is decided. [`RunError::Rejected`], with the reasons as a JSON list, once so many have
-/// rejected that there cannot be enough approvals any more; [`RunError::Expired`] where the time was over for that.
+/// Returns [`RunError::Waiting`] until the vote is decided. If so many people rejected that there cannot be enough
+/// approvals, returns [`RunError::Rejected`] with the reasons as a JSON list. If this is so without a rejection, because
+/// votes expired, returns [`RunError::Expired`]. For other errors, see [`Approval`](crate::Approval).
 ///
-/// # Cancel safety and resuming
-/// As for [`Approval`](crate::Approval). A retry of a run that failed on it asks those again who did not approve.
+/// # Cancel safety
+/// As for [`Approval`](crate::Approval).
+///
+/// # Resume
+/// As for [`Approval`](crate::Approval). If a run failed because of its quorum, a retry repeats each question without an
+/// approval.
+///
+/// # Examples
+/// ```
+/// use awaitly_core::{DurableRun, RunError, step};
+/// use awaitly_hitl::Approvals;
+///
+/// async fn purchase(run: &DurableRun) -> Result<(), RunError> {
+///     let votes = step!(run.quorum::<bool>("board", 2, ["ada", "bob", "cy"]).prompt("Do we buy it?"));
+///     assert_eq!(votes.len(), 2);
+///     Ok(())
+/// }
+/// ```
 #[must_use = "it does nothing unless it is awaited: put it into `step!(..)`, or `.await` it"]
 pub struct Quorum<'r, T, N = Silent> {
     run: &'r DurableRun,
@@ -41,7 +58,7 @@ impl<'r, T: DeserializeOwned> Quorum<'r, T> {
     pub(crate) fn new(run: &'r DurableRun, name: &Key, needed: usize, answerers: Vec<String>) -> Self {
         assert!(
             (1..=answerers.len()).contains(&needed),
-            "a quorum of {needed} cannot be had from {} people",
+            "a quorum of {needed} is impossible with {} people",
             answerers.len()
         );
         let base = extend::base(run, name);
@@ -57,37 +74,46 @@ impl<'r, T: DeserializeOwned> Quorum<'r, T> {
 }
 
 impl<'r, T, N> Quorum<'r, T, N> {
-    /// What is asked, for people to read.
+    /// Sets the text of the question.
     pub fn prompt(mut self, prompt: impl Into<String>) -> Self {
         let prompt = prompt.into();
         self.each(|request| request.prompt = Some(prompt.clone()));
         self
     }
 
-    /// What else people have to know, shown with the question.
+    /// Sets further information that is shown with the question.
     ///
     /// # Errors
-    /// Awaiting the step gives [`RunError::Unencodable`] where the value has no JSON form.
+    /// Awaiting the step returns [`RunError::Unencodable`] if `metadata` has no JSON form.
     pub fn metadata<V: Serialize + ?Sized>(mut self, metadata: &V) -> Self {
         let metadata = self.votes.first_mut().and_then(|vote| vote.encode(metadata));
         self.each(|request| request.metadata.clone_from(&metadata));
         self
     }
 
-    /// How long there is for a vote, from the moment of asking and by the store's clock. For ever unless set.
+    /// Sets the time for a vote. It begins when the run asks, and is measured by the store's clock.
+    ///
+    /// # Default
+    /// The questions never expire.
     pub fn expires_in(mut self, delay: Duration) -> Self {
         self.votes = self.votes.into_iter().map(|vote| vote.expires_in(delay)).collect();
         self
     }
 
-    /// Tells each of them by `notifier`. Nobody is told unless set.
+    /// Sends each person a notice with `notifier`.
+    ///
+    /// # Default
+    /// The run sends no notices.
     pub fn notify<H: Notifier>(self, notifier: H) -> Quorum<'r, T, H> {
         let Self { run, name, needed, votes, remind_every, .. } = self;
         Quorum { run, name, needed, votes, notifier, remind_every }
     }
 
-    /// Tells those who have not voted again after each such time: see
-    /// [`Approval::remind_every`](crate::Approval::remind_every). Never unless set.
+    /// Sends a reminder for each missing vote after each interval: see
+    /// [`Approval::remind_every`](crate::Approval::remind_every).
+    ///
+    /// # Default
+    /// The run sends no reminders.
     pub const fn remind_every(mut self, time: Duration) -> Self {
         self.remind_every = Some(time);
         self
@@ -99,10 +125,15 @@ impl<'r, T, N> Quorum<'r, T, N> {
 }
 
 impl<'r, T: DeserializeOwned + Send + 'r, N: Notifier + Send + 'r> Quorum<'r, T, N> {
+    /// Decides the vote in two passes.
+    ///
+    /// The first pass counts the recorded votes. If they decide, the open questions are withdrawn, and no question is asked.
+    /// Otherwise the second pass asks the questions that the run has not asked yet, and sends the notices of those that wait.
+    /// The step waits if one is open. If none is, votes have expired meanwhile, and the count is final.
     async fn decide(self) -> Result<Vec<Answer<T>>, RunError> {
         let Self { run, name, needed, votes, notifier, remind_every } = self;
         let mut count = Count::new(needed, votes.len());
-        // What is recorded first: it may be enough, and then nobody else is asked.
+        // Count the recorded votes first: if they decide, the run asks no further questions.
         let (answered, open): (Vec<_>, Vec<_>) = votes.into_iter().partition(Ask::is_answered);
         for vote in answered {
             let key = vote.name();
@@ -111,8 +142,12 @@ impl<'r, T: DeserializeOwned + Send + 'r, N: Notifier + Send + 'r> Quorum<'r, T,
         if let Some(decision) = count.decision(&name) {
             for vote in open {
                 let key = vote.name();
-                outside::withdraw(run, key.clone(), &withdrawn(key.clone(), "quorum", "it is decided"))
-                    .await?;
+                outside::withdraw(
+                    run,
+                    key.clone(),
+                    &withdrawn(key.clone(), "quorum", "the quorum is decided"),
+                )
+                .await?;
                 count.others.push(key);
             }
             return count.end(run, decision);
@@ -144,7 +179,7 @@ struct Count<T> {
     people: usize,
     approvals: Vec<Answer<T>>,
     reasons: Vec<serde_json::Value>,
-    /// The keys of the votes that are no approvals: a no, none in time, or not wanted any more.
+    /// The keys of the votes that are not approvals: rejected, expired or withdrawn.
     others: Vec<Key>,
 }
 
@@ -155,7 +190,7 @@ impl<T> Count<T> {
 
     fn add(&mut self, key: Key, ended: Result<Answer<T>, RunError>) -> Result<(), RunError> {
         if matches!(ended, Err(RunError::Refused { .. })) {
-            // It was decided before.
+            // An earlier execution decided the quorum and withdrew this vote.
             self.others.push(key);
             return Ok(());
         }
@@ -170,8 +205,8 @@ impl<T> Count<T> {
         Ok(())
     }
 
-    /// What the step gives. Of more approvals than are needed, those that came first: so it is the same whoever else
-    /// has approved by the time that the run is run again.
+    /// Returns the result of the step. If there are more approvals than needed, it contains the earliest ones, so that
+    /// approvals that arrive before the run is resumed do not change the result.
     fn end(mut self, run: &DurableRun, decision: Result<(), RunError>) -> Result<Vec<Answer<T>>, RunError> {
         match decision {
             Ok(()) => {
@@ -186,7 +221,7 @@ impl<T> Count<T> {
         }
     }
 
-    /// Whether there are enough approvals, or cannot be any more. `None`: it is open.
+    /// Returns the decision if there are enough approvals, or if there can no longer be enough; `None` while it is open.
     fn decision(&self, step: &Key) -> Option<Result<(), RunError>> {
         if self.approvals.len() >= self.needed {
             return Some(Ok(()));

@@ -7,17 +7,17 @@ use serde_json::Value;
 
 use crate::shape::Shape;
 
-/// What is asked, as it rests in the entry that waits.
+/// The question of an approval or callback, as the entry of a waiting run stores it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Request {
-    /// What tells it from what `Run::wait_for` keeps: see [`MARK`].
+    /// The kind of the question. The field's name identifies requests of this crate: see [`MARK`].
     #[serde(rename = "awaitly_asks")]
     pub(crate) asks: Asks,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) prompt: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) metadata: Option<Payload>,
-    /// Who may answer; anybody where it is empty.
+    /// The names of the answerers; if empty, everyone may answer.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) answerers: Vec<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -26,27 +26,27 @@ pub(crate) struct Request {
     pub(crate) shape: Shape,
 }
 
-/// The name that no other request has.
+/// The field that a request of `Run::wait_for` does not have.
 const MARK: &str = "awaitly_asks";
 
-/// A shape that a newer version has written says nothing to this one.
+/// Decodes a shape. An unknown shape, which a newer version wrote, is read as [`Shape::Any`].
 fn known_or_any<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Shape, D::Error> {
     let shape = Value::deserialize(deserializer)?;
     Ok(serde_json::from_value(shape).unwrap_or_default())
 }
 
-/// What kind of answer a question takes.
+/// The kind of answer that a question takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Asks {
-    /// That somebody approves or rejects: [`Approvals::approval`](crate::Approvals::approval).
+    /// A person approves or rejects: [`Approvals::approval`](crate::Approvals::approval).
     Approval,
-    /// A value, by a program as a rule: [`Approvals::callback`](crate::Approvals::callback).
+    /// A caller, usually a program, provides a value: [`Approvals::callback`](crate::Approvals::callback).
     Callback,
-    /// The same, by [`Run::wait_for`](awaitly_core::Run::wait_for): what is recorded is the value alone, and nobody
-    /// knows beforehand what it has to look like.
+    /// A caller provides a value for [`Run::wait_for`](awaitly_core::Run::wait_for). The journal records the bare value, and
+    /// the inbox does not know its shape.
     Plain,
-    /// Something that this version does not know: it takes no answer here.
+    /// The question was asked by a newer version; this version cannot answer it.
     #[serde(other)]
     Unknown,
 }
@@ -55,29 +55,29 @@ pub enum Asks {
 #[derive(Clone, Serialize)]
 #[non_exhaustive]
 pub struct Question {
-    /// The run that asks.
+    /// The id of the run that asks.
     pub run: RunId,
-    /// The name of its workflow.
+    /// The name of the run's workflow.
     pub workflow: String,
-    /// The key that it waits under.
+    /// The key of the question within the run.
     pub key: Key,
-    /// What kind of answer it takes.
+    /// The kind of answer that the question takes.
     pub asks: Asks,
-    /// What is asked, for people.
+    /// The text of the question, for people.
     pub prompt: Option<String>,
-    /// What else was given with it. What [`Run::wait_for`](awaitly_core::Run::wait_for) asks is here, as it is.
+    /// Further information about the question; the entire request, if [`asks`](Self::asks) is [`Asks::Plain`].
     pub metadata: Option<Value>,
-    /// Who may answer. Empty: anybody who comes here.
+    /// The names of the answerers; if empty, everyone with access to the inbox may answer.
     pub answerers: Vec<String>,
-    /// What is to be approved, where that was given.
+    /// The value to approve, if the run proposed one.
     pub proposal: Option<Value>,
-    /// What an answer has to look like.
+    /// The shape that an answer must have.
     pub shape: Shape,
-    /// Since when it waits.
+    /// The time at which the run asked.
     pub since: Timestamp,
-    /// From when on an answer comes too late.
+    /// The time after which an answer is refused.
     pub expires: Option<Timestamp>,
-    /// The proposal as the run wrote it, to the last digit of its numbers.
+    /// The proposal exactly as the run wrote it, with all digits of its numbers.
     #[serde(skip)]
     pub(crate) proposed: Option<Payload>,
     #[serde(skip)]
@@ -85,7 +85,8 @@ pub struct Question {
 }
 
 impl Question {
-    /// An unguessable token; whoever shows it may answer. It is shown nowhere by itself.
+    /// Returns the token of the question, which cannot be guessed. Any program that has the token can answer; `Debug` and
+    /// JSON do not show it.
     #[must_use]
     pub fn token(&self) -> &str {
         &self.token
@@ -123,8 +124,8 @@ impl Request {
         Self { asks, prompt: None, metadata: None, answerers: Vec::new(), proposal: None, shape: Shape::Any }
     }
 
-    /// What rests in an entry: a request, or what `Run::wait_for` asks. A request that cannot be read is not taken for
-    /// the latter, which everybody may answer.
+    /// Reads the request of a waiting entry. A request of this crate that cannot be decoded becomes [`Asks::Unknown`] and not
+    /// [`Asks::Plain`], because everyone may answer a plain question.
     fn read(payload: Payload) -> Self {
         let is_ours = payload.decode::<Value>().is_ok_and(|value| value.get(MARK).is_some());
         if is_ours {
@@ -135,7 +136,7 @@ impl Request {
     }
 }
 
-// The token does not belong in logs.
+// The token must not appear in logs.
 impl fmt::Debug for Question {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Question")

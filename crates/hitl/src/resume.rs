@@ -14,15 +14,17 @@ use tokio::task::{self, JoinError, JoinSet};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-/// Runs again what has become due: what was answered, what slept long enough, what was interrupted.
+/// A worker that resumes due runs: their question was answered, their sleep ended, or their execution was interrupted.
 ///
-/// It knows workflows by their name, and asks its store which runs to run, when the store says that something changed,
-/// and now and then besides. Several of them, in several processes, share a store: a run is executed by one at a time.
+/// It finds due runs in a store and executes those whose workflow is [registered](Self::workflow). It queries the store
+/// when the store signals a change, and otherwise at an [interval](Self::every). Several instances, in one or several
+/// processes, can share a store: the lease ensures that one of them at a time executes a run.
 ///
-/// # Restart
-/// It keeps nothing: what is due is known by the store. Runs that were executed by a process that died become due
-/// when their lease is over, and are resumed by whoever asks first.
+/// # Resume
+/// An instance keeps no state across restarts, because the store knows which runs are due. The runs of a process that died
+/// become due when their leases expire; the first instance to query the store resumes them.
 ///
+/// # Examples
 /// ```
 /// use awaitly_core::{DurableRun, RunError, Workflow};
 /// use awaitly_hitl::{Approvals, AutoResume, Inbox};
@@ -37,7 +39,7 @@ use tokio_util::sync::CancellationToken;
 /// let store = MemoryStore::new();
 /// let expenses = Workflow::new("expense").store(store.clone());
 /// let resume = AutoResume::new(store.clone()).workflow(expenses.clone(), expense);
-/// assert!(resume.run("trip-7").await.is_err(), "no run of that id is there yet");
+/// assert!(resume.run("trip-7").await.is_err(), "the run does not exist yet");
 /// assert!(expenses.run("trip-7", async |run| expense(run.clone()).await).await.is_err(), "it waits");
 ///
 /// Inbox::new(store).approve("trip-7", "manager", &true).await?;
@@ -53,7 +55,7 @@ pub struct AutoResume<S> {
     every: Duration,
 }
 
-/// What can be done with the runs of one workflow.
+/// The operations on the runs of one workflow.
 #[derive(Clone)]
 struct Known {
     run: Body,
@@ -62,29 +64,29 @@ struct Known {
 
 type Body = Arc<dyn Fn(Arc<str>) -> Pin<Box<dyn Future<Output = Result<(), String>> + Send>> + Send + Sync>;
 
-/// A run that was run again, and how that ended.
+/// A run that was resumed, with its result.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Resumed {
-    /// The run.
+    /// The run id.
     pub run: RunId,
-    /// Its error as text; that it waits again is one too.
+    /// The result of the execution, with the error as text. A run that waits again counts as an error.
     pub ended: Result<(), String>,
 }
 
-/// Why a run was not run again.
+/// The reasons for which a run could not be resumed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ResumeError {
-    /// There is no such run.
+    /// No run has this id.
     #[error("there is no such run: check the run id")]
     NoSuchRun,
-    /// Its workflow was not given to this.
+    /// The run's workflow is not registered.
     #[error(
-        "nobody here knows the workflow `{workflow}`: say `AutoResume::workflow` for it, or resume the run where it is known"
+        "the workflow `{workflow}` is not registered here: call `AutoResume::workflow` for it, or resume the run in a process that has it"
     )]
     UnknownWorkflow {
-        /// Its name.
+        /// The name of the workflow.
         workflow: String,
     },
     /// The store failed.
@@ -93,16 +95,19 @@ pub enum ResumeError {
 }
 
 impl<S: Operate + Clone> AutoResume<S> {
-    /// Runs again what is due in `store`; nothing, until it knows workflows.
+    /// Creates a worker for the due runs in `store`. It resumes no runs until a workflow is [registered](Self::workflow).
     pub fn new(store: S) -> Self {
         Self { store, workflows: HashMap::new(), concurrency: 16, every: secs(10) }
     }
 
-    /// Knows how the runs of `workflow` are run: by `body`, with its [`input`](awaitly_core::Run::input) as it was given
-    /// when they began. The workflow has to be on the same store.
+    /// Registers `workflow`: its due runs are executed with `body`. The body finds the input with which a run began in
+    /// [`Run::input`](awaitly_core::Run::input).
+    ///
+    /// The workflow must use the store that was passed to [`new`](Self::new).
     ///
     /// # Panics
-    /// Panics if the workflow has no store: its runs would begin anew each time, and the store would not see them end.
+    /// Panics if the workflow has no store: the body would then start from the beginning each time, and the runs would stay
+    /// due.
     #[must_use]
     pub fn workflow<X, F, Fut, T, E>(mut self, workflow: Workflow<X>, body: F) -> Self
     where
@@ -114,10 +119,10 @@ impl<S: Operate + Clone> AutoResume<S> {
     {
         assert!(
             workflow.has_store(),
-            "the workflow `{}` has no store, so its runs cannot be resumed: give it the one that is asked, with `Workflow::store`",
+            "the workflow `{}` has no store, so its runs cannot be resumed: give it the store of this `AutoResume`, with `Workflow::store`",
             workflow.name()
         );
-        // A run that is deleted between being due and being opened must not begin anew.
+        // A run that was deleted after the store listed it as due must not begin again.
         let workflow = workflow.only_existing();
         let (name, body) = (workflow.name(), Arc::new(body));
         let (cancelled, undone) = (workflow.clone(), Arc::clone(&body));
@@ -137,50 +142,79 @@ impl<S: Operate + Clone> AutoResume<S> {
         self
     }
 
-    /// How many runs are executed at the same time at most.
+    /// Sets the number of runs that are executed at a time.
     ///
     /// # Default
     /// 16
     ///
     /// # Panics
-    /// Where it is 0.
+    /// Panics if `concurrency` is 0.
     #[must_use]
     pub fn concurrency(mut self, concurrency: usize) -> Self {
-        assert!(concurrency > 0, "at least one run is executed at a time: `concurrency(0)` is refused");
+        assert!(concurrency > 0, "`concurrency` must be at least 1");
         self.concurrency = concurrency;
         self
     }
 
-    /// How often the store is asked though it did not say that anything changed: what it cannot know of is found so,
-    /// such as the lease of a process that died, or a sleep that is over.
+    /// Sets the interval at which the store is queried without a signal. A store gives no signal for events that only time
+    /// brings about: a sleep that ends, or a lease that expires because its process died.
     ///
     /// # Default
     /// 10 seconds
     ///
     /// # Panics
-    /// Where it is no time at all.
+    /// Panics if `time` is zero.
     #[must_use]
     pub fn every(mut self, time: Duration) -> Self {
-        assert!(!time.is_zero(), "the store is not asked all the time: `every` of nothing is refused");
+        assert!(
+            !time.is_zero(),
+            "`every` must be longer than zero: the store would be queried without a pause"
+        );
         self.every = time;
         self
     }
 
-    /// Resumes one run, whether it is due or not: the same as `Workflow::run` with its body.
+    /// Resumes one run, even if it is not due. Equivalent to `Workflow::run` with the registered body.
+    ///
+    /// The error of the run itself is not an error of this method; [`Resumed::ended`] contains it.
     ///
     /// # Errors
-    /// [`ResumeError`]; what the run itself ended in is in what comes back.
+    /// Returns [`ResumeError`] if the run cannot be executed.
     pub async fn run(&self, run: &str) -> Result<Resumed, ResumeError> {
         let (id, known) = self.known(run).await?;
         let ended = (known.run)(id.to_shared()).await;
         Ok(Resumed { run: id, ended })
     }
 
-    /// Cancels one run that nobody executes, and lets its body undo what it did: the same as
-    /// [`Workflow::cancel`] with its body.
+    /// Cancels one run and lets its body undo its work. Equivalent to [`Workflow::cancel`] with the registered body.
+    ///
+    /// The error of the run itself is not an error of this method; [`Resumed::ended`] contains it, usually
+    /// [`RunError::Cancelled`].
     ///
     /// # Errors
-    /// [`ResumeError`]; what the run itself ended in is in what comes back, as a rule that it was cancelled.
+    /// Returns [`ResumeError`] if the run cannot be executed.
+    ///
+    /// # Examples
+    /// ```
+    /// # use awaitly_core::{DurableRun, RunError, Workflow};
+    /// # use awaitly_hitl::{Approvals, AutoResume};
+    /// # use awaitly_persistence::MemoryStore;
+    /// # async fn expense(run: DurableRun) -> Result<bool, RunError> {
+    /// #     run.approval("manager").await
+    /// # }
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let store = MemoryStore::new();
+    /// # let expenses = Workflow::new("expense").store(store.clone());
+    /// assert!(expenses.run("trip-7", async |run| expense(run.clone()).await).await.is_err(), "the run waits");
+    ///
+    /// let resume = AutoResume::new(store).workflow(expenses, expense);
+    /// let cancelled = resume.cancel("trip-7").await?;
+    /// assert!(cancelled.ended.is_err());
+    /// assert!(resume.once().await?.is_empty(), "no run is due");
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn cancel(&self, run: &str) -> Result<Resumed, ResumeError> {
         let (id, known) = self.known(run).await?;
         let ended = (known.cancel)(id.to_shared()).await;
@@ -196,13 +230,13 @@ impl<S: Operate + Clone> AutoResume<S> {
         Ok((id, known))
     }
 
-    /// Runs what is due now, once, and waits for it.
+    /// Executes the runs that are due now and waits until all have ended.
     ///
     /// # Errors
-    /// [`StoreError`] where the store cannot say what is due.
+    /// Returns [`StoreError`] if the store fails to list the due runs.
     ///
     /// # Cancel safety
-    /// Dropping the future drops the runs that are executed; they are due again.
+    /// Dropping the future drops the runs in flight; they become due again.
     pub async fn once(&self) -> Result<Vec<Resumed>, StoreError> {
         let due = self.due(|_| true).await?;
         let runs = due.into_iter().map(|(run, _, known)| async move {
@@ -212,23 +246,40 @@ impl<S: Operate + Clone> AutoResume<S> {
         Ok(stream::iter(runs).buffer_unordered(self.concurrency).collect().await)
     }
 
-    /// Runs what becomes due, until `stop` is cancelled or the store is closed. It needs a tokio runtime, on whose
-    /// threads the runs are executed.
+    /// Executes runs as they become due, until `stop` is cancelled or the store is closed.
     ///
-    /// A run that becomes due again and again, because it is interrupted each time, is left for a while in between: at
-    /// first not at all, then for twice as long each time, at most for half a minute.
+    /// The runs are spawned on the current tokio runtime. If the store fails, the failure is logged and the query is tried
+    /// again later.
     ///
-    /// # Errors
-    /// None: a store that fails is asked again later, and that it did is logged.
+    /// A run that becomes due again for an unchanged reason, for example because each of its executions is interrupted, is
+    /// delayed: the first two times it is executed immediately, then after 100 ms, and each further delay is twice as long, up
+    /// to 30 seconds.
+    ///
+    /// # Panics
+    /// Panics if it is polled outside of a tokio runtime.
     ///
     /// # Cancel safety
-    /// Dropping the future, as well as cancelling `stop`, drops the runs that are executed. They are due again.
+    /// Dropping the future and cancelling `stop` both drop the runs in flight; they become due again.
+    ///
+    /// # Examples
+    /// ```
+    /// # use awaitly_core::{DurableRun, RunError, Workflow};
+    /// # use awaitly_hitl::{Approvals, AutoResume};
+    /// # async fn expense(run: DurableRun) -> Result<bool, RunError> {
+    /// #     run.approval("manager").await
+    /// # }
+    /// # async fn demo(store: awaitly_persistence::MemoryStore, stop: tokio_util::sync::CancellationToken) {
+    /// let expenses = Workflow::new("expense").store(store.clone());
+    /// let resume = AutoResume::new(store).workflow(expenses, expense).concurrency(4);
+    /// resume.serve(stop).await;
+    /// # }
+    /// ```
     pub async fn serve(&self, stop: CancellationToken) {
         let mut wakes = self.store.wakes();
         let mut crew = Crew::new();
         loop {
             if let Err(error) = self.fill(&mut crew).await {
-                tracing::warn!(%error, "the store cannot say what is due");
+                tracing::warn!(%error, "the store failed to list due runs: the query is tried again later");
             }
             let pause = crew.pause(self.every);
             tokio::select! {
@@ -240,7 +291,7 @@ impl<S: Operate + Clone> AutoResume<S> {
         }
     }
 
-    /// Executes what is due, as far as there is room.
+    /// Starts due runs until `concurrency` of them are executed.
     async fn fill(&self, crew: &mut Crew) -> Result<(), StoreError> {
         if crew.executed.len() >= self.concurrency {
             return Ok(());
@@ -257,7 +308,10 @@ impl<S: Operate + Clone> AutoResume<S> {
         Ok(())
     }
 
-    /// The runs that are due, that this knows and for which `wants` holds.
+    /// Returns the due runs of registered workflows that `wants` accepts.
+    ///
+    /// The store lists due runs in pages of a growing size. Runs that rest (see [`Crew`]) are still due in the store, so a page
+    /// may consist of resting runs alone; without a larger page they would hide the runs behind them.
     async fn due(&self, wants: impl Fn(&Due) -> bool) -> Result<Vec<(RunId, Timestamp, Known)>, StoreError> {
         if self.workflows.is_empty() {
             return Ok(Vec::new());
@@ -273,7 +327,7 @@ impl<S: Operate + Clone> AutoResume<S> {
                     Some((run, since, self.workflows.get(&workflow)?.clone()))
                 })
                 .collect();
-            // Those that are left alone for a while do not hide the others.
+            // Query a larger page only if this one is full and no run of it may begin.
             if !wanted.is_empty() || !there_are_more || query.page_limit() >= MOST {
                 return Ok(wanted);
             }
@@ -283,28 +337,32 @@ impl<S: Operate + Clone> AutoResume<S> {
     }
 }
 
-/// How many runs the store is asked for at first, and at most where none of them may begin now.
+/// The sizes of the first and the largest page of due runs: see [`AutoResume::due`].
 const LEAST: usize = 256;
 const MOST: usize = LEAST * 8 * 8 * 8;
 
-/// The runs that are executed, and those that were a while ago.
+/// The runs in flight, and the runs that rest after an execution.
+///
+/// A run that is due again for an unchanged reason rests before its next execution, so that a run that never progresses
+/// does not keep the worker busy. The reason is identified by the moment since which the run is due. A run is forgotten
+/// after it has not been due for a while; it then starts without a rest.
 struct Crew {
     executed: JoinSet<()>,
-    /// Which run a task executes.
+    /// The run that a task executes.
     tasks: HashMap<task::Id, RunId>,
     busy: HashMap<RunId, Turn>,
 }
 
-/// The turns that a run had for the same reason.
+/// The executions of a run for one reason.
 struct Turn {
     turns: u32,
-    /// Since when it was due: another moment is another reason.
+    /// The moment since which the run is due. Another moment means another reason.
     since: Timestamp,
-    /// `None`: it is executed.
+    /// The end of the rest; `None` while the run is executed.
     rests_until: Option<Instant>,
 }
 
-/// The longest that a run is left for.
+/// The longest rest between two executions.
 const LONGEST_REST: Duration = secs(30);
 
 impl Crew {
@@ -325,7 +383,7 @@ impl Crew {
         turn.turns = if turn.since == since { turn.turns + 1 } else { 1 };
         (turn.since, turn.rests_until) = (since, None);
         let executed = (known.run)(run.to_shared());
-        // Its workflow tells what it ended in.
+        // The workflow's events report the result.
         let task = self.executed.spawn(async { drop(executed.await) });
         self.tasks.insert(task.id(), run);
     }
@@ -334,12 +392,12 @@ impl Crew {
         let id = match done {
             Ok((id, ())) => id,
             Err(error) => {
-                tracing::error!(%error, "what executes a run panicked, outside of its body");
+                tracing::error!(%error, "the task of a run panicked outside of the run's body");
                 error.id()
             }
         };
         if let Some(turn) = self.tasks.remove(&id).and_then(|run| self.busy.get_mut(&run)) {
-            // The first answer to a question finds the run at once.
+            // Two executions without a rest, so that an answer that arrives during an execution is found at once.
             let rest = match turn.turns {
                 0..=2 => Duration::ZERO,
                 turns => ms(100).saturating_mul(1 << (turns - 3).min(16)).min(LONGEST_REST),
@@ -348,12 +406,12 @@ impl Crew {
         }
     }
 
-    /// Runs that have rested long since begin anew.
+    /// Forgets runs whose rest ended more than `LONGEST_REST` ago; their next execution counts as the first.
     fn forget(&mut self, now: Instant) {
         self.busy.retain(|_, turn| turn.rests_until.is_none_or(|until| now < until + LONGEST_REST));
     }
 
-    /// How long there is nothing to do, unless something happens.
+    /// Returns the time until the next rest ends, or `every` if that is sooner.
     fn pause(&self, every: Duration) -> Duration {
         let now = Instant::now();
         let rests = self.busy.values().filter_map(|turn| turn.rests_until).filter(|until| *until > now);

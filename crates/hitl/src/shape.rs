@@ -1,5 +1,5 @@
-//! What an answer has to look like, found out from its type, so that one that does not fit is refused when it is given
-//! and not when the run goes on: [`Shape`].
+//! The [`Shape`] of an answer, derived from its type. It lets the inbox refuse an unfit answer when the answer arrives,
+//! before the run continues with it.
 
 use std::cell::Cell;
 use std::fmt;
@@ -11,11 +11,13 @@ use serde::de::{
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-/// The JSON that a type is read from, as far as can be told without a value.
+/// The form of JSON that a type decodes from, as far as it can be derived without a value.
 ///
-/// It is found out by letting the type read itself from a source that notes what it is asked for. What a type checks
-/// beyond that, a range or a format, is not seen, and counts as [`Any`](Self::Any) from there on.
+/// [`Shape::of`] deserializes the type from a probe that records the requests of its `Deserialize` implementation. A check
+/// beyond those requests, for example of a range or a format, is invisible to the probe: the shape is [`Any`](Self::Any)
+/// for the part of the value that the probe could not reach.
 ///
+/// # Examples
 /// ```
 /// use awaitly_hitl::Shape;
 /// use serde::Deserialize;
@@ -35,7 +37,7 @@ use serde_json::Value;
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Shape {
-    /// Anything, or nobody knows.
+    /// Any value, or an unknown shape.
     #[default]
     Any,
     /// `null`
@@ -44,60 +46,60 @@ pub enum Shape {
     Bool,
     /// A number without a fraction.
     Integer,
-    /// The same, and not below nothing.
+    /// A number without a fraction, not below 0.
     Natural,
     /// A number.
     Number,
     /// A string.
     Text,
-    /// `null`, or what is said here.
+    /// `null`, or a value of the inner shape.
     Optional(Box<Self>),
-    /// A list of these.
+    /// A list whose items have the inner shape.
     List(Box<Self>),
-    /// An object with any names.
+    /// An object with arbitrary names.
     Object,
-    /// An object with these names.
+    /// An object with these fields.
     Struct(Vec<Field>),
-    /// One of these.
+    /// One of these variants.
     OneOf(Vec<Choice>),
 }
 
-/// One of several.
+/// A variant of an enum.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Choice {
-    /// Its name.
+    /// The name of the variant.
     pub name: String,
-    /// What comes with it.
+    /// The content of the variant.
     #[serde(default)]
     pub content: Content,
 }
 
-/// What comes with a choice.
+/// The content of a [`Choice`].
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Content {
-    /// Nobody knows.
+    /// The content is unknown.
     #[default]
     Unknown,
-    /// Nothing: the name stands by itself.
+    /// No content: the value is the name, as a string.
     Nothing,
-    /// This, under the name in an object.
+    /// Content of this shape: the value is an object with the name as its only key.
     Shape(Shape),
 }
 
-/// A name of an object.
+/// A field of an object.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Field {
-    /// The name.
+    /// The name of the field.
     pub name: String,
-    /// What stands under it.
+    /// The shape of its value.
     pub shape: Shape,
-    /// Whether it has to be there.
+    /// Whether the type refuses an object without this field.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub required: bool,
 }
 
-/// Why a value does not have a shape.
+/// A value that does not have the expected shape. The message names the place, the expectation and the kind of value found.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{place} should be {expected}, and is {found}")]
 pub struct Misfit {
@@ -107,12 +109,20 @@ pub struct Misfit {
 }
 
 impl Shape {
-    /// That of `T`.
+    /// Derives the shape of `T`.
+    ///
+    /// # Examples
+    /// ```
+    /// use awaitly_hitl::Shape;
+    ///
+    /// assert_eq!(Shape::of::<u64>(), Shape::Natural);
+    /// assert_eq!(Shape::of::<Vec<String>>().to_string(), "a list");
+    /// ```
     #[must_use]
     pub fn of<T: DeserializeOwned>() -> Self {
         let first = Trace::new(None, 0);
         let (mut shape, whole) = first.read::<T>();
-        // Of each choice there is a look at every variant, which takes as many looks as the widest has.
+        // One pass probes one variant of each enum, so there are as many passes as the widest enum has variants.
         for choose in 1..first.widest.get().min(WIDEST) {
             shape.learn(Trace::new(None, choose).read::<T>().0);
         }
@@ -126,7 +136,7 @@ impl Shape {
         shape
     }
 
-    /// Takes over what another look at the same type has seen.
+    /// Fills in the parts that another pass over the type has discovered.
     fn learn(&mut self, other: Self) {
         match (self, other) {
             (this @ Self::Any, other) => *this = other,
@@ -149,10 +159,10 @@ impl Shape {
         }
     }
 
-    /// Whether `value` has it.
+    /// Checks that `value` has this shape.
     ///
     /// # Errors
-    /// [`Misfit`] says where it does not.
+    /// Returns [`Misfit`], which names the first place that differs.
     pub fn check(&self, value: &Value) -> Result<(), Misfit> {
         self.check_at("", value)
     }
@@ -250,23 +260,28 @@ impl fmt::Display for Shape {
     }
 }
 
-/// One look at a type.
+/// One pass over a type.
+///
+/// A pass lets the type deserialize itself from a [`Probe`]. Each request of the type, such as "a struct with these fields"
+/// or "a `u64`", is noted in a [`Shape`] and answered with a minimal value, so that the type goes on to its next request.
+/// Two questions need further passes: an enum shows the content of only one variant in each pass, and a field is required
+/// if a pass that omits the field fails.
 struct Trace<'t> {
-    /// A name of the outermost object that is not there.
+    /// A field of the outermost object that this pass omits.
     omit: Option<&'t str>,
-    /// Which variant of each choice is taken.
+    /// The index of the variant that this pass takes in each enum, modulo the number of variants.
     choose: usize,
-    /// How many variants the widest choice has that was seen.
+    /// The number of variants of the widest enum seen.
     widest: Cell<usize>,
-    /// How much more is looked at.
+    /// The number of places that the pass may still probe.
     left: Cell<usize>,
 }
 
-/// How deep a type is looked into: one that holds itself has no end.
+/// The nesting depth at which probing stops, because a recursive type has no end.
 const DEEPEST: usize = 8;
-/// Of how many variants of a choice the content is looked at.
+/// The number of variants of an enum whose content is probed.
 const WIDEST: usize = 32;
-/// How many places of a type are looked at.
+/// The number of places that one pass probes.
 const LARGEST: usize = 2000;
 
 impl<'t> Trace<'t> {
@@ -274,7 +289,7 @@ impl<'t> Trace<'t> {
         Self { omit, choose, widest: Cell::new(0), left: Cell::new(LARGEST) }
     }
 
-    /// Lets `T` read itself, and says what it asked for, and whether it came to an end.
+    /// Deserializes `T` from a probe. Returns the shape seen, and whether `T` accepted the values.
     fn read<T: DeserializeOwned>(&self) -> (Shape, bool) {
         let mut shape = Shape::Any;
         let whole = T::deserialize(Probe { seen: &mut shape, depth: 0, trace: self }).is_ok();
@@ -282,7 +297,7 @@ impl<'t> Trace<'t> {
     }
 }
 
-/// A source that notes what it is asked for, and gives the least there is of it.
+/// A deserializer that notes each request and answers it with a minimal value.
 struct Probe<'a> {
     seen: &'a mut Shape,
     depth: usize,
@@ -297,19 +312,19 @@ impl<'a> Probe<'a> {
         self.seen
     }
 
-    /// One that looks inside, where that is not too deep and not too much.
+    /// Creates a probe for a nested value, unless the pass has probed too many places.
     fn inside(trace: &'a Trace<'a>, seen: &'a mut Shape, depth: usize) -> Result<Self, Nothing> {
         match trace.left.get().checked_sub(1) {
             Some(left) => {
                 trace.left.set(left);
                 Ok(Self { seen, depth, trace })
             }
-            None => Err(serde::de::Error::custom("it is too large to be looked at")),
+            None => Err(serde::de::Error::custom("the type has too many places to probe")),
         }
     }
 }
 
-/// A value of one kind, without anything inside.
+/// Answers a request for a scalar, or for a value of any kind.
 macro_rules! plain {
     ($($method:ident => $shape:ident $visit:ident($($value:expr)?);)*) => {
         $(fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Nothing> {
@@ -391,7 +406,7 @@ impl<'de> Deserializer<'de> for Probe<'_> {
     fn deserialize_tuple<V: Visitor<'de>>(self, len: usize, visitor: V) -> Result<V::Value, Nothing> {
         let (trace, depth) = (self.trace, self.depth + 1);
         self.note(Shape::List(Box::default()));
-        // Its places may differ, so none speaks for all.
+        // The positions of a tuple may differ in shape, so the list's inner shape stays unknown.
         visitor.visit_seq(Items { seen: &mut Shape::Any, left: len, depth, trace })
     }
 
@@ -441,7 +456,7 @@ impl<'de> Deserializer<'de> for Probe<'_> {
                 let content = choices.get_mut(taken).map_or(&mut nobody, |choice| &mut choice.content);
                 visitor.visit_enum(Chosen { name, content, depth, trace })
             }
-            _ => Err(serde::de::Error::custom("there is nothing to choose")),
+            _ => Err(serde::de::Error::custom("the enum has no variant to probe")),
         }
     }
 }
@@ -499,13 +514,15 @@ struct Chosen<'a> {
 }
 
 impl<'a> Chosen<'a> {
-    /// One that looks at what comes with it.
+    /// Creates a probe for the content of the variant.
     fn inside(self) -> Result<Probe<'a>, Nothing> {
         let Self { content, depth, trace, .. } = self;
         *content = Content::Shape(Shape::Any);
         match content {
             Content::Shape(seen) => Probe::inside(trace, seen, depth),
-            Content::Unknown | Content::Nothing => Err(serde::de::Error::custom("there is nothing inside")),
+            Content::Unknown | Content::Nothing => {
+                Err(serde::de::Error::custom("the variant has no content to probe"))
+            }
         }
     }
 }
@@ -588,7 +605,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_type_writes_fits_what_it_asks_for() {
+    fn serialized_value_fits_the_shape_of_its_type() {
         let shape = Shape::of::<Order>();
         assert_eq!(shape.check(&order()), Ok(()));
         let read: Order = serde_json::from_value(order()).unwrap();
@@ -598,7 +615,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_fit_is_told_with_its_place() {
+    fn misfit_names_the_place_and_the_expectation() {
         let shape = Shape::of::<Order>();
         let told = |name: &str, value: Value| {
             let mut order = order();
@@ -628,7 +645,7 @@ mod tests {
     }
 
     #[test]
-    fn each_choice_has_its_own_content() {
+    fn each_variant_is_checked_against_its_own_content() {
         let shape = Shape::of::<Option<Way>>();
         for good in [json!(null), json!("Post"), json!({ "Courier": { "name": "x" } })] {
             assert_eq!(shape.check(&good), Ok(()), "{good}");
@@ -657,14 +674,14 @@ mod tests {
     }
 
     #[test]
-    fn a_type_that_has_no_end_is_looked_at_for_a_while() {
+    fn wide_recursive_type_gives_a_bounded_shape() {
         let shape = Shape::of::<Wide>();
         assert!(serde_json::to_string(&shape).unwrap().len() < 500_000);
         assert!(shape.check(&json!({ "a": 7 })).is_err());
     }
 
     #[test]
-    fn a_type_that_holds_itself_has_an_end() {
+    fn recursive_type_is_checked_to_a_limited_depth() {
         let shape = Shape::of::<Tree>();
         assert_eq!(shape.check(&json!({ "children": [{ "children": [] }] })), Ok(()));
         assert!(shape.check(&json!({ "children": [{ "children": 7 }] })).is_err());

@@ -1,4 +1,4 @@
-//! What proves that a link or a request comes from who knows a secret: HMAC-SHA256.
+//! Signatures of links and requests: HMAC-SHA256 with a secret.
 
 use std::fmt;
 use std::sync::Arc;
@@ -8,10 +8,10 @@ use base64::prelude::BASE64_STANDARD;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
-/// What links and requests are signed with. Whoever knows it can make both.
+/// A secret that signs links and requests, and verifies their signatures.
 ///
-/// It has at least 16 bytes that nobody can guess, for instance out of `openssl rand -base64 32`. Cheap to clone, and
-/// shown nowhere.
+/// Every program that has the secret can sign. It must contain at least 16 bytes that cannot be guessed, for example from
+/// `openssl rand -base64 32`. Cloning is cheap, and `Debug` does not show the bytes.
 #[cfg_attr(
     feature = "http",
     doc = r#"
@@ -19,7 +19,7 @@ use sha2::Sha256;
 use awaitly_hitl::http::Secret;
 
 # fn secret(now: Vec<u8>, before: Vec<u8>) -> Result<Secret, awaitly_hitl::http::SecretError> {
-// What was signed with the one before still holds, until it is taken out here.
+// Signatures of the previous secret remain valid until this call is removed.
 let secret = Secret::new(now)?.or_older(before)?;
 # Ok(secret)
 # }
@@ -32,53 +32,64 @@ pub struct Secret {
     older: Vec<Arc<[u8]>>,
 }
 
-/// Why there is no secret.
+/// The reasons for which a [`Secret`] could not be created.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SecretError {
-    /// It could be guessed.
-    #[error("a secret has at least {min} bytes, this one has {bytes}: make it with `openssl rand -base64 32`", min = Secret::MIN_BYTES)]
+    /// The secret is so short that it could be guessed.
+    #[error("a secret needs at least {min} bytes, but this one has {bytes}: create one with `openssl rand -base64 32`", min = Secret::MIN_BYTES)]
     TooShort {
-        /// How many bytes it has.
+        /// The length of the secret in bytes.
         bytes: usize,
     },
-    /// It is not in the form of Standard Webhooks.
-    #[error("this is no secret of Standard Webhooks: it is `whsec_` and base64, as the sender shows it")]
+    /// The text is not in the form of Standard Webhooks.
+    #[error(
+        "this is not a secret of Standard Webhooks: copy it from the sender, with `whsec_` and the base64 after it"
+    )]
     NotStandard,
-    /// The system has none to give.
-    #[error("the system gives no random numbers: {reason}")]
+    /// The operating system failed to provide random bytes.
+    #[error("the operating system provides no random bytes: {reason}")]
     NoRandomNumbers {
-        /// What it said.
+        /// The error of the operating system.
         reason: String,
     },
 }
 
-/// The headers of a signed request, as Standard Webhooks names them.
+/// The headers of a signed request, with the names of Standard Webhooks.
 pub(crate) const WEBHOOK_ID: &str = "webhook-id";
 pub(crate) const WEBHOOK_TIMESTAMP: &str = "webhook-timestamp";
 pub(crate) const WEBHOOK_SIGNATURE: &str = "webhook-signature";
-/// In front of the signatures in the last of them: of Standard Webhooks, and with method and path.
+/// The prefixes of a signature in `webhook-signature`: of Standard Webhooks, and with method and path.
 pub(crate) const STANDARD: &str = "v1,";
 pub(crate) const OF_ROUTE: &str = "v1m,";
-/// Where the key of a request stands, unless set.
+/// The default header for the key of a request.
 pub(crate) const IDEMPOTENCY_KEY: &str = "idempotency-key";
 
 impl Secret {
-    /// The fewest bytes that a secret may have.
+    /// The minimal length of a secret in bytes.
     pub const MIN_BYTES: usize = 16;
 
-    /// The secret of these bytes.
+    /// Creates a secret from raw bytes.
     ///
     /// # Errors
-    /// [`SecretError::TooShort`]
+    /// Returns [`SecretError::TooShort`] if there are fewer than [`MIN_BYTES`](Self::MIN_BYTES).
+    ///
+    /// # Examples
+    /// ```
+    /// use awaitly_hitl::{Secret, SecretError};
+    ///
+    /// assert!(Secret::new("sixteen bytes or more").is_ok());
+    /// assert_eq!(Secret::new("short").unwrap_err(), SecretError::TooShort { bytes: 5 });
+    /// ```
     pub fn new(bytes: impl AsRef<[u8]>) -> Result<Self, SecretError> {
         Ok(Self { signs: checked(bytes.as_ref())?, older: Vec::new() })
     }
 
-    /// Reads a secret in the form of [Standard Webhooks](https://www.standardwebhooks.com): `whsec_`, and the bytes in base64.
+    /// Parses a secret in the form of [Standard Webhooks](https://www.standardwebhooks.com): `whsec_`, then the bytes in base64.
     ///
     /// # Errors
-    /// Returns [`SecretError::NotStandard`] if it has another form, or [`SecretError::TooShort`].
+    /// Returns [`SecretError::NotStandard`] if the text has another form, or [`SecretError::TooShort`] if there are fewer than
+    /// [`MIN_BYTES`](Self::MIN_BYTES).
     ///
     /// # Examples
     /// ```
@@ -94,38 +105,51 @@ impl Secret {
         Self::new(bytes.ok_or(SecretError::NotStandard)?)
     }
 
-    /// A new one out of 32 random bytes. Nothing that is signed with it holds longer than this process, and it holds in
-    /// no other: for tests and trials.
+    /// Creates a secret from 32 random bytes, for tests and trials. It is lost when the process ends, and its signatures with
+    /// it.
     ///
     /// # Errors
-    /// [`SecretError::NoRandomNumbers`]
+    /// Returns [`SecretError::NoRandomNumbers`] if the operating system provides no random bytes.
     pub fn random() -> Result<Self, SecretError> {
         Self::new(random_bytes()?)
     }
 
-    /// Lets what was signed with an older secret hold too. New things are signed with the one that stands first.
+    /// Also accepts signatures of an older secret, so that a secret can be replaced without a break. New signatures are made
+    /// with the first secret.
     ///
     /// # Errors
-    /// [`SecretError::TooShort`]
+    /// Returns [`SecretError::TooShort`] if there are fewer than [`MIN_BYTES`](Self::MIN_BYTES).
+    ///
+    /// # Examples
+    /// ```
+    /// use awaitly_hitl::Secret;
+    ///
+    /// let secret = Secret::new("the secret from May on")?.or_older("the secret until May")?;
+    /// let signature = secret.sign_webhook("msg_1", 1_614_265_330, b"{}");
+    /// assert_eq!(signature, Secret::new("the secret from May on")?.sign_webhook("msg_1", 1_614_265_330, b"{}"));
+    /// # Ok::<(), awaitly_hitl::SecretError>(())
+    /// ```
     pub fn or_older(mut self, bytes: impl AsRef<[u8]>) -> Result<Self, SecretError> {
         self.older.push(checked(bytes.as_ref())?);
         Ok(self)
     }
 
-    /// Signs a request as [Standard Webhooks](https://www.standardwebhooks.com) does: `v1,` and the HMAC-SHA256, in base64, of
-    /// `{id}.{seconds}.{body}`. `seconds` is the time of sending since 1970. The id must not contain a full stop.
+    /// Signs a request as [Standard Webhooks](https://www.standardwebhooks.com) does, and returns `v1,` and the HMAC-SHA256, in
+    /// base64, of `{id}.{seconds}.{body}`.
     ///
-    /// The signature covers neither method nor path, so each receiver takes it that knows the secret.
+    /// `seconds` is the Unix time of sending. The id must not contain a full stop. The signature covers neither method nor
+    /// path, so it is valid for every receiver that knows the secret: prefer [`sign_route`](Self::sign_route) if the receiver
+    /// uses this library.
     #[must_use]
     pub fn sign_webhook(&self, id: &str, seconds: u64, body: &[u8]) -> String {
         format!("{STANDARD}{}", BASE64_STANDARD.encode(self.sign(&standard(id, seconds, body))))
     }
 
-    /// Signs a request for one route: `v1m,` and the HMAC-SHA256, in base64, of `awaitly-v1m`, the method in capitals, the path
-    /// with its query, the id, the seconds since 1970, and the body, with a line feed between each two of them.
+    /// Signs a request for one route, and returns `v1m,` and the HMAC-SHA256, in base64, of `awaitly-v1m`, the method in
+    /// capitals, the path with its query, the id, the Unix time of sending in seconds, and the body, separated by line feeds.
     ///
-    /// A sender puts it into the header `webhook-signature`, behind the [standard one](Self::sign_webhook) and a space if the
-    /// receiver may be a program of others.
+    /// The sender puts the signature into the header `webhook-signature`. If the receiver may be a program without this
+    /// library, the header contains the [standard signature](Self::sign_webhook), a space, and then this one.
     ///
     /// # Examples
     /// ```
@@ -139,13 +163,12 @@ impl Secret {
         format!("{OF_ROUTE}{}", BASE64_STANDARD.encode(self.sign(&of_route(method, path, id, seconds, body))))
     }
 
-    /// The signature of a request in the form of before, as 64 hexadecimal digits: what the sender writes behind `v1=`.
-    /// `seconds` is the time of sending since 1970, and `id` what the request is known by, or nothing.
+    /// Signs a request in the old form, and returns 64 hexadecimal digits, which the sender writes after `v1=`.
     ///
-    /// It is the HMAC-SHA256 of `awaitly-request-v1`, the seconds, the id and the body, with a line feed between
-    /// each two of them.
+    /// `seconds` is the Unix time of sending, and `id` the key of the request, or empty. The signature is the HMAC-SHA256 of
+    /// `awaitly-request-v1`, the seconds, the id and the body, separated by line feeds.
     #[must_use]
-    #[deprecated(note = "every route that knows the secret takes it: sign with `sign_route`")]
+    #[deprecated(note = "the signature is valid for every route with this secret: sign with `sign_route`")]
     pub fn sign_request(&self, seconds: u64, id: &str, body: &[u8]) -> String {
         hex(&self.sign(&request(seconds, id, body)))
     }
@@ -181,7 +204,7 @@ impl Secret {
         mac(&self.signs, text).finalize().into_bytes().into()
     }
 
-    /// Whether any of the secrets made `tag` of `text`, in a time that does not tell how much of it is right.
+    /// Returns whether `tag` is the signature of `text` by any of the secrets. The comparison takes constant time.
     #[cfg(feature = "http")]
     pub(crate) fn holds(&self, text: &[u8], tag: &[u8]) -> bool {
         let mut keys = [&self.signs].into_iter().chain(&self.older);
@@ -201,24 +224,24 @@ fn mac(key: &[u8], text: &[u8]) -> Hmac<Sha256> {
     Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes keys of any length").chain_update(text)
 }
 
-// The id of a request that is verified holds no full stop, and the seconds are digits, so no two requests have one text.
+// The verified id contains no full stop and the seconds are digits, so different requests have different texts.
 fn standard(id: &str, seconds: u64, body: &[u8]) -> Vec<u8> {
     [format!("{id}.{seconds}.").as_bytes(), body].concat()
 }
 
-// Only the body may hold a line feed: the others come out of a request line and out of headers.
+// Only the body may contain a line feed: the other parts come from a request line and headers.
 fn of_route(method: &str, path: &str, id: &str, seconds: u64, body: &[u8]) -> Vec<u8> {
     [format!("awaitly-v1m\n{method}\n{path}\n{id}\n{seconds}\n").as_bytes(), body].concat()
 }
 
-// Only the last part may hold a line feed: the second is a number, and the third comes out of a header. So no two
-// requests have one text, and none has that of a link.
+// Only the body may contain a line feed: the seconds are a number, and the id comes from a header. So different requests
+// have different texts, and a request's text is never the text of a link.
 fn request(seconds: u64, id: &str, body: &[u8]) -> Vec<u8> {
     [format!("awaitly-request-v1\n{seconds}\n{id}\n").as_bytes(), body].concat()
 }
 
-/// The text of which a link's signature is made. Each part comes with its length, so that none can lend anything to
-/// its neighbour.
+/// Returns the text that a link's signature covers. Each part is preceded by its length, so that no byte can move from one
+/// part to its neighbour.
 #[cfg(feature = "http")]
 pub(crate) fn link(parts: &[&[u8]]) -> Vec<u8> {
     parts.iter().fold(b"awaitly-link-v1\n".to_vec(), |mut text, part| {
@@ -260,7 +283,7 @@ impl fmt::Debug for Secret {
 }
 
 #[cfg(all(test, feature = "http"))]
-#[expect(deprecated, reason = "the form of before is taken still")]
+#[expect(deprecated, reason = "requests signed in the old form are still accepted")]
 mod tests {
     use super::*;
 
@@ -268,7 +291,7 @@ mod tests {
     const OTHER: &[u8] = b"fedcba9876543210";
 
     #[test]
-    fn a_signature_is_the_hmac_that_others_compute() {
+    fn old_form_signature_matches_openssl() {
         // printf 'awaitly-request-v1\n1700000000\nn-1\n{}' | openssl dgst -sha256 -hmac 0123456789abcdef
         let secret = Secret::new(KEY).unwrap();
         assert_eq!(
@@ -278,8 +301,8 @@ mod tests {
     }
 
     #[test]
-    fn webhook_signature_is_that_of_the_standard() {
-        // The vector of the libraries of Standard Webhooks, and with method and path:
+    fn webhook_signature_matches_the_standard_vector() {
+        // The test vector of the Standard Webhooks libraries, and a signature with method and path:
         // printf 'awaitly-v1m\nPOST\n/orders?a=b\nmsg_p5jX\n1614265330\n{}' | openssl dgst -sha256 -mac HMAC -macopt hexkey:..
         let secret = Secret::standard("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw").unwrap();
         let (id, body) = ("msg_p5jXN8AQM9LWM0D4loKWxJek", br#"{"test": 2432232314}"#);
@@ -294,7 +317,7 @@ mod tests {
     }
 
     #[test]
-    fn a_signature_holds_for_what_was_signed_and_for_nothing_else() {
+    fn changed_request_or_signature_does_not_verify() {
         let secret = Secret::new(KEY).unwrap();
         let signature = secret.sign_request(7, "a", b"body");
         assert!(secret.holds_for_request(7, "a", b"body", &signature));
@@ -310,7 +333,7 @@ mod tests {
     }
 
     #[test]
-    fn no_two_requests_or_links_have_the_same_text() {
+    fn different_requests_and_links_have_different_texts() {
         assert_ne!(request(1, "2", b"3"), request(1, "", b"2\n3"));
         assert_ne!(link(&[b"ab", b"c"]), link(&[b"a", b"bc"]));
         assert_ne!(link(&[b"a"]), link(&[b"a", b""]));
@@ -318,7 +341,7 @@ mod tests {
     }
 
     #[test]
-    fn an_older_secret_verifies_and_the_first_one_signs() {
+    fn older_secret_verifies_and_first_secret_signs() {
         let both = Secret::new(KEY).unwrap().or_older(OTHER).unwrap();
         let old = Secret::new(OTHER).unwrap().sign_request(7, "", b"body");
         assert!(both.holds_for_request(7, "", b"body", &old));
@@ -326,10 +349,10 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_is_long_enough_and_shown_nowhere() {
+    fn short_secret_is_refused_and_debug_hides_bytes() {
         let short = Secret::new(&KEY[1..]).unwrap_err();
         assert_eq!(short, SecretError::TooShort { bytes: 15 });
-        assert!(short.to_string().starts_with("a secret has at least 16 bytes, this one has 15"));
+        assert!(short.to_string().starts_with("a secret needs at least 16 bytes, but this one has 15"));
         assert!(Secret::new(KEY).unwrap().or_older("").is_err());
         assert_eq!(format!("{:?}", Secret::new(KEY).unwrap()), "Secret { .. }");
         let (one, two) = (Secret::random().unwrap(), Secret::random().unwrap());

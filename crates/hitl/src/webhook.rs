@@ -20,22 +20,28 @@ use crate::http::Links;
 use crate::notify::{Notice, Notifier, NotifyError};
 use crate::signature::{IDEMPOTENCY_KEY, Secret, WEBHOOK_ID, WEBHOOK_SIGNATURE, WEBHOOK_TIMESTAMP, hex};
 
-/// Sends each notice as a signed HTTP request, to what mails it, posts it in a chat, or rings a pager.
+/// A notifier that sends each notice as a signed HTTP request, for example to a program that mails it or posts it in a chat.
 ///
-/// The body is the [`Notice`] in JSON. The headers are those of [Standard Webhooks](https://www.standardwebhooks.com):
-/// `webhook-id`, which is the same when a notice is sent again, `webhook-timestamp`, and in `webhook-signature` the
-/// [standard signature](Secret::sign_webhook) and one that [covers method and path](Secret::sign_route). `idempotency-key` is
-/// the id once more. A library of Standard Webhooks verifies such a request, given the secret as `whsec_` and base64; in
-/// another program with this library, a `SignatureCheck` does.
+/// The body is the [`Notice`] in JSON. The headers follow [Standard Webhooks](https://www.standardwebhooks.com):
 ///
-/// A notice has come where the answer is 200 to 299; anything else is an error, on which the run tries again. Redirects
-/// are not followed, no proxy is asked, and the body of the answer is not read.
+/// - `webhook-id` identifies the notice; it does not change if the notice is sent again. `idempotency-key` repeats it.
+/// - `webhook-timestamp` is the Unix time of sending, in seconds.
+/// - `webhook-signature` contains the [standard signature](Secret::sign_webhook) and a signature that
+///   [covers method and path](Secret::sign_route).
 ///
-/// A notice goes to the host and the port that the URL names. A URL that the client would read otherwise is refused: a port
-/// out of range, a fragment, an address that is not written in full.
+/// The receiver verifies the request with a library of Standard Webhooks, given the secret as `whsec_` and base64, or with
+/// this crate's `SignatureCheck`.
 ///
-/// The URL comes out of your configuration. It must not come from users of a program: this connects to whatever it names,
-/// inside of your network too.
+/// A notice is delivered if the response has a status from 200 to 299. Any other response is an error, after which the run
+/// tries again. The notifier does not follow redirects, does not use a proxy, and does not read the response body.
+///
+/// A URL is refused if the client could connect to another host or port than its text names, for example because the port
+/// is out of range or an address is abbreviated.
+///
+/// Take the URL from your configuration, never from users of your program: the notifier connects to any host that the URL
+/// names, including hosts inside your network.
+///
+/// # Examples
 #[cfg_attr(
     feature = "http",
     doc = r#"
@@ -65,25 +71,26 @@ pub struct WebhookNotifier {
     links: Option<Links>,
 }
 
-/// Why nothing can be sent to a URL. What it says does not hold the URL, which may hold a secret.
+/// The reasons for which a [`WebhookNotifier`] could not be created. Messages do not contain the URL, which may hold a
+/// secret.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum WebhookError {
-    /// The text is not the URL of a server, or a request would go to another host or port than the text names.
-    #[error("this is no URL to send to: {reason}; give one as `https://notify.example.com/hook`")]
+    /// The text is not the URL of a server, or a client could connect to another host or port than it names.
+    #[error("notices cannot be sent to this URL: {reason}; use the form `https://notify.example.com/hook`")]
     InvalidUrl {
-        /// What to change.
+        /// The change that makes the URL acceptable.
         reason: &'static str,
     },
-    /// Whoever stands in between could read the notices.
-    #[error("notices would be sent without encryption: take `https`, or say `WebhookNotifier::over_http`")]
+    /// Notices to another machine would travel unencrypted.
+    #[error("notices would be sent unencrypted: use `https`, or call `WebhookNotifier::over_http`")]
     Unencrypted,
-    /// Nothing says whom to trust.
+    /// The system's root certificates could not be loaded.
     #[error(
-        "the certificates of this system cannot be read, install them (Debian: `ca-certificates`): {reason}"
+        "the root certificates of this system cannot be loaded: install them (Debian: `ca-certificates`): {reason}"
     )]
     NoCertificates {
-        /// What went wrong.
+        /// The error of the loader.
         reason: String,
     },
 }
@@ -95,10 +102,22 @@ enum Transport {
 }
 
 impl WebhookNotifier {
-    /// Sends to `url`, signed with `secret`. It is `https`, or `http` on this machine.
+    /// Creates a notifier that sends to `url` and signs with `secret`. The URL must begin with `https`, or with `http` if the
+    /// receiver runs on this machine.
     ///
     /// # Errors
-    /// [`WebhookError`]
+    /// Returns [`WebhookError`] if the URL is refused, or if the system's root certificates cannot be loaded.
+    ///
+    /// # Examples
+    /// ```
+    /// use awaitly_hitl::{Secret, WebhookError, WebhookNotifier};
+    ///
+    /// let secret = Secret::random()?;
+    /// assert!(WebhookNotifier::new("http://localhost:3000/hook", secret.clone()).is_ok());
+    /// let plain = WebhookNotifier::new("http://notify.example.com/hook", secret);
+    /// assert_eq!(plain.unwrap_err(), WebhookError::Unencrypted);
+    /// # Ok::<(), awaitly_hitl::SecretError>(())
+    /// ```
     pub fn new(url: &str, secret: Secret) -> Result<Self, WebhookError> {
         let notifier = Self::over_http(url, secret)?;
         match notifier.transport {
@@ -107,11 +126,12 @@ impl WebhookNotifier {
         }
     }
 
-    /// The same, also over `http` to other machines: whoever stands in between reads the notices, and can answer in the
-    /// place of who gets them.
+    /// Creates a notifier that also sends unencrypted requests to other machines.
+    ///
+    /// Every machine between the sender and the receiver can read such a notice, and can answer the question with its token.
     ///
     /// # Errors
-    /// [`WebhookError`]
+    /// Returns [`WebhookError`] if the URL is refused, or if the system's root certificates cannot be loaded.
     pub fn over_http(url: &str, secret: Secret) -> Result<Self, WebhookError> {
         let url = address::server(url).map_err(|reason| WebhookError::InvalidUrl { reason })?;
         let client = Client::builder(TokioExecutor::new());
@@ -129,11 +149,11 @@ impl WebhookNotifier {
         })
     }
 
-    /// Sends a link for each of those who are asked, in the place of the token: `links`, a list of
-    /// `{"by": "ada", "url": "https://.."}`. Where nobody is named, it is one link without `by`.
+    /// Sends links instead of the token: the field `links`, a list with one `{"by": "ada", "url": "https://.."}` for each
+    /// answerer. If everyone may answer, it contains one link without `by`.
     ///
     /// # Default
-    /// The token is sent, and what gets it makes of it what people need.
+    /// The notice contains the token, from which the receiver makes links.
     #[cfg(feature = "http")]
     #[must_use]
     pub fn links(mut self, links: Links) -> Self {
@@ -141,7 +161,7 @@ impl WebhookNotifier {
         self
     }
 
-    /// How long the receiver may take to answer.
+    /// Sets the time within which the receiver must respond.
     ///
     /// # Default
     /// 10 seconds
@@ -152,7 +172,8 @@ impl WebhookNotifier {
     }
 
     fn request(&self, notice: &Notice) -> Result<Request<String>, NotifyError> {
-        let unsendable = |error: &dyn StdError| NotifyError::new(format!("it cannot be written: {error}"));
+        let unsendable =
+            |error: &dyn StdError| NotifyError::new(format!("the request cannot be built: {error}"));
         let body = self.body(notice).map_err(|error| unsendable(&error))?.to_string();
         let id = id(notice);
         let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
@@ -195,13 +216,14 @@ fn links_of(links: &Links, notice: &Notice) -> Value {
     notice.answerers.iter().map(link).collect()
 }
 
-/// The same for each try of one notice, and for no other. The token is random, so this does not tell it.
+/// Returns the id of a notice, which does not change between attempts. The id does not reveal the random token.
 fn id(notice: &Notice) -> String {
     let Notice { kind, run, key, token, .. } = notice;
     hex(&Sha256::digest(format!("{token}\n{kind:?}\n{}\n{run}\n{key}", run.len())))
 }
 
-/// Trusts what the system trusts. With a provider of its own, so that it is no matter what else in the program is linked.
+/// Creates a connector with the system's root certificates. It names its crypto provider, so that it works regardless of
+/// the providers that other crates of the program install.
 fn encrypted() -> Result<HttpsConnector<HttpConnector>, WebhookError> {
     let connector = HttpsConnectorBuilder::new()
         .with_provider_and_native_roots(ring::default_provider())
@@ -224,22 +246,24 @@ impl Notifier for WebhookNotifier {
             Transport::Encrypted(client) => client.request(request),
         };
         let Ok(answered) = tokio::time::timeout(self.timeout, answered).await else {
-            return Err(NotifyError::new(format!("the receiver did not answer within {:?}", self.timeout)));
+            return Err(NotifyError::new(format!("the receiver did not respond within {:?}", self.timeout)));
         };
         let status = answered.map_err(|error| NotifyError::new(chain(&error)))?.status();
         if status.is_success() {
             Ok(())
         } else if status.is_redirection() {
-            Err(NotifyError::new(format!("the receiver answered {status}: give the URL that it leads to")))
+            Err(NotifyError::new(format!(
+                "the receiver responded with the redirect {status}: configure the URL that it leads to"
+            )))
         } else {
-            Err(NotifyError::new(format!("the receiver answered {status}")))
+            Err(NotifyError::new(format!("the receiver responded with {status}")))
         }
     }
 }
 
-/// An error with what it was caused by: the first says little.
+/// Formats an error with its causes; the outermost error alone says little.
 fn chain(error: &dyn StdError) -> String {
-    let mut text = "the receiver was not reached".to_owned();
+    let mut text = "the receiver could not be reached".to_owned();
     let mut cause = Some(error);
     while let Some(error) = cause {
         text.push_str(&format!(": {error}"));
@@ -248,7 +272,7 @@ fn chain(error: &dyn StdError) -> String {
     text
 }
 
-// The path of such a URL is a secret as often as not.
+// The path of a webhook URL is often a secret.
 impl fmt::Debug for WebhookNotifier {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("WebhookNotifier")
@@ -283,7 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn notices_are_encrypted_unless_they_stay_on_this_machine() {
+    fn plain_http_to_another_machine_is_refused() {
         for url in
             ["http://localhost:80/x", "http://127.1.2.3/", "http://[::1]:8080/", "http://[::ffff:127.0.0.1]/"]
         {
@@ -310,7 +334,7 @@ mod tests {
     }
 
     #[test]
-    fn url_that_leads_elsewhere_is_refused() {
+    fn ambiguous_url_is_refused() {
         for url in [
             "http://127.0.0.1:99999/hook",
             "http://127.0.0.1:65536/",
@@ -362,7 +386,7 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn accepted_url_is_sent_to_the_host_and_port_it_names(
+        fn accepted_url_names_its_host_and_port(
             scheme in "(http|https|HTTP)://",
             host in "([a-z0-9_.-]{1,12}|[0-9x.]{1,12}|[a-z]{1,5}\\.[a-z]{2,3}|\\[[0-9a-f:.%]{1,12}\\]|127\\.0\\.0\\.[0-9]{1,3}|.{0,6})",
             port in "(|:[0-9]{1,6}|:[0-9+ -]{0,3})",
@@ -370,8 +394,8 @@ mod tests {
         ) {
             let text = format!("{scheme}{host}{port}{rest}");
             if let Ok(hook) = WebhookNotifier::over_http(&text, secret()) {
-                let named = url::Url::parse(&text).expect("it is a URL for others too");
-                // As the client's connector reads them.
+                let named = url::Url::parse(&text).expect("the other parser accepts the URL");
+                // The port that the client's connector uses.
                 let default = if hook.url.scheme_str() == Some("https") { 443 } else { 80 };
                 let port = hook.url.port_u16().unwrap_or(default);
                 proptest::prop_assert_eq!(hook.url.host().map(str::to_ascii_lowercase), lowered(&named, &host));
@@ -381,7 +405,7 @@ mod tests {
         }
     }
 
-    /// The host as another parser reads it, which shortens the address of an IPv6 host.
+    /// Returns the host that another parser reads. That parser abbreviates an IPv6 address.
     fn lowered(named: &url::Url, host: &str) -> Option<String> {
         match named.host()? {
             url::Host::Ipv6(address) => {
@@ -393,7 +417,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_sent_holds_the_token_or_links_and_never_both() {
+    fn body_contains_either_token_or_links() {
         let hook = WebhookNotifier::new("http://localhost/s3cret", secret()).unwrap();
         let body = hook.body(&notice(&["ada"])).unwrap();
         assert_eq!(
@@ -415,7 +439,7 @@ mod tests {
     }
 
     #[test]
-    fn a_notice_that_is_sent_again_is_known_by_the_same() {
+    fn resent_notice_keeps_its_id() {
         let first = notice(&["ada"]);
         let mut reminder = first.clone();
         reminder.kind = NoticeKind::Reminder(1);

@@ -1,4 +1,4 @@
-//! Who may use the API: tokens, and the people that they belong to.
+//! Bearer tokens of the API, and the people to whom they belong.
 
 use std::fmt;
 use std::sync::Arc;
@@ -10,34 +10,34 @@ use sha2::{Digest, Sha256};
 use super::problem::Problem;
 use super::receive::single;
 
-/// Why a bearer token is not taken.
+/// The reasons for which a bearer token is refused at configuration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum BearerError {
-    /// It could be guessed.
-    #[error("a bearer token has at least {min} bytes, this one has {bytes}: make it with `openssl rand -hex 32`", min = BearerError::MIN_BYTES)]
+    /// The token is so short that it could be guessed.
+    #[error("a bearer token needs at least {min} bytes, but this one has {bytes}: create one with `openssl rand -hex 32`", min = BearerError::MIN_BYTES)]
     TooShort {
-        /// How many bytes it has.
+        /// The length of the token in bytes.
         bytes: usize,
     },
-    /// It cannot stand in a header.
+    /// The token contains characters that a header cannot carry.
     #[error(
-        "a bearer token is of ASCII letters, digits and signs, without spaces: make it with `openssl rand -hex 32`"
+        "a bearer token consists of ASCII letters, digits and signs, without spaces: create one with `openssl rand -hex 32`"
     )]
     Unsendable,
 }
 
 impl BearerError {
-    /// The fewest bytes that a bearer token may have.
+    /// The minimal length of a bearer token in bytes.
     pub const MIN_BYTES: usize = 16;
 }
 
-/// The tokens, by their digests: so neither a comparison nor a look into memory tells one.
+/// The digests of the tokens, with their people. With digests, neither a comparison nor a memory dump reveals a token.
 #[derive(Default)]
 pub(super) struct Bearers(Vec<([u8; 32], Arc<str>)>);
 
 impl Bearers {
-    /// Takes a token that may come from anywhere.
+    /// Adds a token from the configuration.
     pub(super) fn add(&mut self, token: &str, person: Arc<str>) -> Result<(), BearerError> {
         if token.len() < BearerError::MIN_BYTES {
             return Err(BearerError::TooShort { bytes: token.len() });
@@ -49,7 +49,7 @@ impl Bearers {
         Ok(())
     }
 
-    /// Takes a token that was made here.
+    /// Adds a token that this program generated, without checks.
     pub(super) fn insert(&mut self, token: &str, person: Arc<str>) {
         let digest = digest(token);
         self.0.retain(|(known, _)| *known != digest);
@@ -60,7 +60,7 @@ impl Bearers {
         self.0.is_empty()
     }
 
-    /// Whose token a request shows.
+    /// Returns the person whose token the request carries.
     pub(super) fn person(&self, headers: &HeaderMap) -> Result<Arc<str>, Unauthorized> {
         let Some(shown) = single(headers, header::AUTHORIZATION.as_str()).map_err(|_| Unauthorized::Wrong)?
         else {
@@ -80,12 +80,12 @@ fn digest(token: &str) -> [u8; 32] {
     Sha256::digest(token).into()
 }
 
-/// Compares in a time that does not tell how much is the same.
+/// Compares in constant time.
 fn is_same(known: &[u8; 32], shown: &[u8; 32]) -> bool {
     known.iter().zip(shown).fold(0, |differ, (known, shown)| differ | (known ^ shown)) == 0
 }
 
-/// A request that shows no token, or one that is not known.
+/// A request without a token, or with an unknown one.
 pub(super) enum Unauthorized {
     Missing,
     Wrong,
@@ -94,11 +94,10 @@ pub(super) enum Unauthorized {
 impl IntoResponse for Unauthorized {
     fn into_response(self) -> Response {
         let (asked, message) = match self {
-            Self::Missing => ("Bearer", "show a token: `authorization: Bearer ..`"),
-            Self::Wrong => (
-                "Bearer error=\"invalid_token\"",
-                "this token is not known here: check the header `authorization`",
-            ),
+            Self::Missing => ("Bearer", "send a token: `authorization: Bearer ..`"),
+            Self::Wrong => {
+                ("Bearer error=\"invalid_token\"", "this token is unknown: check the header `authorization`")
+            }
         };
         let mut response = Problem::new(401, "unauthorized", message).into_response();
         response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(asked));

@@ -22,12 +22,13 @@ use super::signed::{Covers, SignatureCheck, Signed};
 use super::start::{Ended, How, Pause, Start, needs_store};
 use crate::signature::{IDEMPOTENCY_KEY, hex, random_bytes};
 
-/// A request that becomes a run, whose value is the answer.
+/// A route that turns each request into a run and responds with the run's value.
 ///
-/// A request is read, checked, and becomes the [`input`](awaitly_core::Run::input) of a run; the value of the run comes
-/// back as JSON. With an [idempotency key](Self::idempotency_header), a request that is sent again, because its answer was lost,
-/// gets the same answer, and nothing is done twice.
+/// A function parses and checks the request. Its result becomes the [`input`](awaitly_core::Run::input) of a run, and the
+/// response is the value of the run as JSON. With an [idempotency key](Self::idempotency_header), a client that lost the
+/// response can repeat the request: it receives the outcome of the first request, and no work is repeated.
 ///
+/// # Examples
 /// ```
 /// use awaitly_core::{AsRunError, DurableRun, RunError, Workflow, step};
 /// use awaitly_hitl::http::{Inbound, Problem, json};
@@ -39,7 +40,7 @@ use crate::signature::{IDEMPOTENCY_KEY, hex, random_bytes};
 ///
 /// #[derive(Debug, serde::Serialize, serde::Deserialize, thiserror::Error)]
 /// enum OrderError {
-///     #[error("nothing is left")]
+///     #[error("sold out")]
 ///     SoldOut,
 ///     #[error(transparent)]
 ///     Run(#[from] RunError),
@@ -60,7 +61,7 @@ use crate::signature::{IDEMPOTENCY_KEY, hex, random_bytes};
 /// let orders = Inbound::new(orders, json::<Order>, place)
 ///     .idempotency_header("Idempotency-Key")
 ///     .map_error(|error| match error {
-///         OrderError::SoldOut => Problem::new(409, "sold_out", "nothing is left of it"),
+///         OrderError::SoldOut => Problem::new(409, "sold_out", "this product is sold out"),
 ///         OrderError::Run(error) => error.into(),
 ///     });
 /// let app = axum::Router::new().route("/orders", orders.post());
@@ -68,24 +69,26 @@ use crate::signature::{IDEMPOTENCY_KEY, hex, random_bytes};
 /// # }
 /// ```
 ///
-/// # Answers
-/// 200 with the value. 202 with `{"run": "..", "status": "waiting"}` if the run waits for somebody, is parked, or waits in the
-/// middle of an undo, whatever the error of the body shows; also if its body calls another run that waits. The same request,
-/// sent again, gets the outcome later. Else a [`Problem`]:
+/// # Responses
+/// - 200 with the value of the run.
+/// - 202 with `{"run": "..", "status": "waiting"}` if the run waits, is parked, or waits during an undo, regardless of the
+///   error that the body returns; also if its body calls another run that waits. A client that later repeats the request
+///   receives the outcome.
+/// - A [`Problem`] in all other cases:
 ///
 /// | status | codes |
 /// | --- | --- |
-/// | 400 | `malformed`, `idempotency_key` (it is missing, twice there, or too long), `incomplete` |
+/// | 400 | `malformed`; `idempotency_key`: it is missing, repeated or too long; `incomplete`: the body ended early |
 /// | 401 | `unsigned`, `forged`, `stale` |
-/// | 409 | `busy`: the same request is being worked on; `input_changed`: its key was used with another content |
+/// | 409 | `busy`: the request is already being executed; `input_changed`: its key was used with other content |
 /// | 413, 415, 422 | `too_large`; `unsupported_type`; `invalid` |
-/// | 500 | `internal`: code of yours panicked, for example what reads the request; the panic is logged |
-/// | others | what [`map_error`](Self::map_error) gives for an error of your own, and `Problem::from(&RunError)` for those of the library |
+/// | 500 | `internal`: your code panicked, for example the parser; the panic is logged |
+/// | others | the result of [`map_error`](Self::map_error) for your own errors, and of `Problem::from(&RunError)` for errors of the library |
 ///
 /// # Cancel safety
-/// Where the client goes away, the server drops the run where it stands. What it has recorded stays: the next request
-/// with the same key resumes it, and so does an [`AutoResume`](crate::AutoResume) that knows the workflow with the same
-/// body. Without a store, and without a key, it is gone.
+/// If the client disconnects, the server drops the run. Recorded steps remain: the next request with the key resumes the
+/// run, and so does an [`AutoResume`](crate::AutoResume) with the workflow and body. Without a store or without a key, the
+/// run is lost.
 pub struct Inbound<E> {
     workflow: Arc<str>,
     has_store: bool,
@@ -99,16 +102,16 @@ pub struct Inbound<E> {
 type MapError<E> = Arc<dyn Fn(&E) -> Problem + Send + Sync>;
 type MakeId = Arc<dyn Fn(&Request<Bytes>) -> Result<String, Invalid> + Send + Sync>;
 
-/// What a run is known by.
+/// The source of the run id.
 enum Identity {
-    /// Each request is another one.
+    /// Each request gets a random run id.
     None,
     Header(Box<str>),
     Made(MakeId),
 }
 
 impl<E: AsRunError + Send + 'static> Inbound<E> {
-    /// Requests that `parse` reads become runs of `workflow`, executed by `body`.
+    /// Creates a route that reads requests with `parse` and executes runs of `workflow` with `body`.
     pub fn new<X, P, I, F, Fut, T>(workflow: Workflow<X>, parse: P, body: F) -> Self
     where
         X: KeepRun<T, E> + 'static,
@@ -130,18 +133,18 @@ impl<E: AsRunError + Send + 'static> Inbound<E> {
         }
     }
 
-    /// Takes what stands in this header for what a request is known by; one without it is refused. The run id is the name
-    /// of the workflow, a `/`, and that.
+    /// Identifies requests by this header, the idempotency key. A request without the header is refused. The run id is the
+    /// name of the workflow, a `/`, and the key.
     ///
-    /// Clients choose it: where they are not to learn of each other's runs, make the run id of who they are as well, by
-    /// [`run_id`](Self::run_id).
+    /// Clients choose their keys, and a client that repeats another client's request receives its outcome. To separate
+    /// clients, build the run id from the client's identity as well, with [`run_id`](Self::run_id).
     ///
     /// # Default
-    /// Each request is a run of its own; with [`signed`](Self::signed), each `webhook-id`, or each signature in the form of
-    /// before.
+    /// Each request is a separate run. With [`signed`](Self::signed), each `webhook-id` is a run, and in the old form each
+    /// signed request.
     ///
     /// # Panics
-    /// Panics if the workflow has no store: the key would be ignored.
+    /// Panics if the workflow has no store: the key would have no effect.
     #[must_use]
     pub fn idempotency_header(mut self, name: impl Into<Box<str>>) -> Self {
         needs_store(&self.workflow, self.has_store, "the idempotency key of a request");
@@ -149,12 +152,31 @@ impl<E: AsRunError + Send + 'static> Inbound<E> {
         self
     }
 
-    /// Makes the run id of a request. With [`signed`](Self::signed), `make` is shown only what the signature covers: the
-    /// body, `webhook-id` and `webhook-timestamp`, and method and path if the signature covers them; in the form of before the
-    /// headers of the time and of the idempotency key.
+    /// Sets the function that makes the run id of a request.
+    ///
+    /// With [`signed`](Self::signed), `make` receives only the parts that the signature covers: the body, `webhook-id`,
+    /// `webhook-timestamp`, and the method and path if the signature covers them; in the old form the body and the headers of
+    /// the time and of the idempotency key.
     ///
     /// # Panics
-    /// Panics if the workflow has no store: the run id would be ignored.
+    /// Panics if the workflow has no store: the run id would have no effect.
+    ///
+    /// # Examples
+    /// ```
+    /// # use awaitly_core::{DurableRun, RunError, Workflow};
+    /// # use awaitly_hitl::http::{Inbound, Invalid, json};
+    /// # async fn place(run: DurableRun) -> Result<u32, RunError> { Ok(7) }
+    /// # fn app(orders: Workflow) -> axum::Router {
+    /// let orders = Inbound::new(orders, json::<u32>, place).run_id(|request| {
+    ///     let header = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok());
+    ///     match (header("tenant"), header("order-id")) {
+    ///         (Some(tenant), Some(order)) => Ok(format!("{tenant}/{order}")),
+    ///         _ => Err(Invalid::new("send the headers `tenant` and `order-id`")),
+    ///     }
+    /// });
+    /// # axum::Router::new().route("/orders", orders.post())
+    /// # }
+    /// ```
     #[must_use]
     pub fn run_id(
         mut self,
@@ -165,14 +187,29 @@ impl<E: AsRunError + Send + 'static> Inbound<E> {
         self
     }
 
-    /// Takes only what passes `check`. The idempotency key is part of what is signed: `webhook-id`, or in the form of before the
-    /// header that was said, or else `idempotency-key`. A request that has both is refused unless they are the same.
+    /// Admits only requests that pass `check`.
+    ///
+    /// The idempotency key is `webhook-id`, which the signature covers. If the request also has the
+    /// [key header](Self::idempotency_header), `idempotency-key` unless set, both must contain one id. In the old form, the
+    /// key header contains the key.
     ///
     /// # Default
-    /// Whoever reaches the server may ask: then let something in front of it see who that is.
+    /// Every request is admitted: put a proxy that authenticates clients in front of the server.
     ///
     /// # Panics
     /// Panics if the workflow has no store: a replayed request would be executed again.
+    ///
+    /// # Examples
+    /// ```
+    /// # use awaitly_core::{DurableRun, RunError, Workflow};
+    /// # use awaitly_hitl::http::{Inbound, Secret, SignatureCheck, json};
+    /// # async fn place(run: DurableRun) -> Result<u32, RunError> { Ok(7) }
+    /// # fn app(orders: Workflow, secret: Secret) -> axum::Router {
+    /// let check = SignatureCheck::new(secret).without_old_form();
+    /// let orders = Inbound::new(orders, json::<u32>, place).signed(check);
+    /// # axum::Router::new().route("/orders", orders.post())
+    /// # }
+    /// ```
     #[must_use]
     pub fn signed(mut self, check: SignatureCheck) -> Self {
         needs_store(&self.workflow, self.has_store, "a signed request that is replayed");
@@ -180,17 +217,29 @@ impl<E: AsRunError + Send + 'static> Inbound<E> {
         self
     }
 
-    /// What a client is told of an error of your own. Those in which there is a [`RunError`] do not come here.
+    /// Sets the response to your own errors. `map` is called only with errors that contain no [`RunError`].
     ///
     /// # Default
-    /// [`Problem::internal`], and the error is logged.
+    /// [`Problem::internal`]; the error is logged.
+    ///
+    /// # Examples
+    /// ```
+    /// # use awaitly_core::{DurableRun, Error, Workflow};
+    /// # use awaitly_hitl::http::{Inbound, Problem, json};
+    /// # async fn place(run: DurableRun) -> Result<u32, Error<String>> { Ok(7) }
+    /// # fn app(orders: Workflow) -> axum::Router {
+    /// let orders = Inbound::new(orders, json::<u32>, place)
+    ///     .map_error(|error| Problem::new(409, "not_placed", error.to_string()));
+    /// # axum::Router::new().route("/orders", orders.post())
+    /// # }
+    /// ```
     #[must_use]
     pub fn map_error(mut self, map: impl Fn(&E) -> Problem + Send + Sync + 'static) -> Self {
         self.map_error = Some(Arc::new(map));
         self
     }
 
-    /// How many bytes the body of a request may have. One that has more is refused before all of it is read.
+    /// Sets the maximal size of a request body in bytes. A larger body is refused before it is read completely.
     ///
     /// # Default
     /// 64 KiB
@@ -200,7 +249,7 @@ impl<E: AsRunError + Send + 'static> Inbound<E> {
         self
     }
 
-    /// The route, for requests with `POST`.
+    /// Returns the route, for `POST` requests.
     pub fn post<S: Clone + Send + Sync + 'static>(self) -> MethodRouter<S>
     where
         E: fmt::Display,
@@ -215,7 +264,7 @@ impl<E: AsRunError + Send + 'static> Inbound<E> {
             }
         };
         routing::post(answer).fallback(async || {
-            guarded(Problem::new(405, "method_not_allowed", "only `POST` is taken here").into_response())
+            guarded(Problem::new(405, "method_not_allowed", "this route accepts only `POST`").into_response())
         })
     }
 
@@ -241,36 +290,37 @@ impl<E: AsRunError + Send + 'static> Inbound<E> {
             (_, Some(error), _) => Err(error.into()),
             (None, None, Some(map)) => Err(map(&error)),
             (_, None, _) => {
-                tracing::error!(run = &*run, %error, "a request could not be answered");
+                tracing::error!(run = &*run, %error, "a request failed");
                 Err(Problem::internal())
             }
         }
     }
 
-    /// The run id of a request, if it may become a run.
+    /// Returns the run id of a request, or the reason why the request is refused.
     fn identify(&self, request: &Request<Bytes>) -> Result<Arc<str>, Problem> {
         let header = match &self.identity {
             Identity::Header(name) => name,
             _ => IDEMPOTENCY_KEY,
         };
         let bad_key = |message: &str| Problem::new(400, "idempotency_key", format!("`{header}`: {message}"));
-        let key = single(request.headers(), header).map_err(|_| bad_key("say it once, and in ASCII"))?;
+        let key = single(request.headers(), header).map_err(|_| bad_key("send the header once, in ASCII"))?;
         let signed = match &self.check {
             Some(check) => Some(check.verify(request, header, key, SystemTime::now())?),
             None => None,
         };
         let run = match (&self.identity, &signed) {
             (Identity::Header(_), signed) => {
-                // In the form of Standard Webhooks, the id is the key, and the same where both are there.
+                // In the form of Standard Webhooks, the id is the key; `verify` has checked that both agree.
                 let key = key.or_else(|| Some(signed.as_ref()?.id)).filter(|key| !key.is_empty());
-                let key =
-                    key.ok_or_else(|| bad_key("say what this request is known by, if it is sent again"))?;
+                let key = key.ok_or_else(|| {
+                    bad_key("set it to an id of this request, which a repeated request sends again")
+                })?;
                 format!("{}/{key}", self.workflow)
             }
             (Identity::Made(make), None) => make(request)?,
             (Identity::Made(make), Some(signed)) => make(&signed_part(request, signed))?,
             (Identity::None, Some(Signed { covers: Covers::Old, headers, .. })) => {
-                // Nothing but what was signed: so a replay is the same run.
+                // Digest only the signed parts, so that a replay has the run id of the original.
                 let mut digest = Sha256::new();
                 for header in headers {
                     digest.update(single(request.headers(), header).ok().flatten().unwrap_or_default());
@@ -282,7 +332,7 @@ impl<E: AsRunError + Send + 'static> Inbound<E> {
             (Identity::None, Some(signed)) => format!("{}/{}", self.workflow, signed.id),
             (Identity::None, None) => {
                 let random = random_bytes().map_err(|error| {
-                    tracing::error!(%error, "a request could not be answered");
+                    tracing::error!(%error, "a request failed");
                     Problem::internal()
                 })?;
                 format!("{}/{}", self.workflow, hex(&random))
@@ -293,12 +343,12 @@ impl<E: AsRunError + Send + 'static> Inbound<E> {
     }
 }
 
-/// What of a request is covered by its signature.
+/// Returns the parts of a request that its signature covers.
 fn signed_part(request: &Request<Bytes>, signed: &Signed<'_>) -> Request<Bytes> {
     let mut part = Request::new(request.body().clone());
     if signed.covers == Covers::Route {
         *part.method_mut() = request.method().clone();
-        // It was read as a path before, with nothing in front of it.
+        // The path was parsed before, when the request arrived.
         *part.uri_mut() = signed.path.parse().unwrap_or_default();
     }
     for name in signed.headers {

@@ -5,7 +5,7 @@ use serde::de::DeserializeOwned;
 use super::problem::Problem;
 use super::receive;
 
-/// Why something that was sent does not become a run: what is wrong with it, and where.
+/// The reason for which a request or message does not become a run: its content is invalid.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{}{message}", field.as_ref().map(|field| format!("`{field}`: ")).unwrap_or_default())]
 pub struct Invalid {
@@ -16,17 +16,26 @@ pub struct Invalid {
 }
 
 impl Invalid {
-    /// What was sent can be read, and cannot be done: 422, `invalid`.
+    /// Creates an error for content that was read but is not acceptable: status 422, code `invalid`.
     pub fn new(message: impl Into<Box<str>>) -> Self {
         Self { status: 422, code: "invalid", message: message.into(), field: None }
     }
 
-    /// The same of one field.
+    /// Creates an error for one field: status 422, code `invalid`.
+    ///
+    /// # Examples
+    /// ```
+    /// use awaitly_hitl::http::{Invalid, Problem};
+    ///
+    /// let invalid = Invalid::field("cents", "must not be zero");
+    /// assert_eq!(invalid.to_string(), "`cents`: must not be zero");
+    /// assert_eq!(Problem::from(invalid).status(), 422);
+    /// ```
     pub fn field(field: impl Into<Box<str>>, message: impl Into<Box<str>>) -> Self {
         Self { field: Some(field.into()), ..Self::new(message) }
     }
 
-    /// What was sent cannot be read: 400, `malformed`.
+    /// Creates an error for content that cannot be parsed: status 400, code `malformed`.
     pub fn malformed(message: impl Into<Box<str>>) -> Self {
         Self { status: 400, code: "malformed", ..Self::new(message) }
     }
@@ -43,7 +52,10 @@ impl From<Invalid> for Problem {
     }
 }
 
-/// Reads the body of a request as JSON. What else has to hold is checked by a function around it:
+/// Parses the body of a request as JSON.
+///
+/// # Examples
+/// A function around `json` checks further conditions:
 ///
 /// ```
 /// use awaitly_hitl::http::{Invalid, json};
@@ -57,17 +69,18 @@ impl From<Invalid> for Problem {
 /// fn order(request: &Request<Bytes>) -> Result<Order, Invalid> {
 ///     let order: Order = json(request)?;
 ///     if order.cents == 0 {
-///         return Err(Invalid::field("cents", "an order costs something"));
+///         return Err(Invalid::field("cents", "must not be zero"));
 ///     }
 ///     Ok(order)
 /// }
 /// ```
 ///
 /// # Errors
-/// [`Invalid`]: 415 where the body is not said to be `application/json`, 400 where it is no JSON, 422 where it is no `T`.
+/// Returns [`Invalid`] with status 415 if the `content-type` is not `application/json`, with 400 if the body is not JSON,
+/// or with 422 if it does not decode as a `T`.
 pub fn json<T: DeserializeOwned>(request: &Request<Bytes>) -> Result<T, Invalid> {
     if receive::content_type(request.headers(), "application/json").is_err() {
-        let message = "send the body as `application/json`, and say so in `content-type`".into();
+        let message = "send the body as `application/json`, and declare it in `content-type`".into();
         return Err(Invalid { status: 415, code: "unsupported_type", message, field: None });
     }
     serde_json::from_slice(request.body()).map_err(|error| {

@@ -13,12 +13,14 @@ use crate::notify::Notice;
 use crate::request::Question;
 use crate::signature::{self, Secret};
 
-/// Makes the links with which people answer: each is for one question and one person, and holds for a while.
+/// Creates and verifies links with which people answer without an account.
 ///
-/// Whoever has a link can answer in that person's name, once. So it belongs into what only that person reads and into no
-/// log, that of a proxy included, and the pages that it leads to are to be served over HTTPS. What proves a link is its
-/// signature: nobody makes one, or changes the name or the time in one, without the [`Secret`].
+/// Each link is for one question and one person, and is valid for a limited time. Anyone with the link can answer once
+/// in that person's name. Therefore send it only through channels that the person alone reads, keep it out of logs,
+/// including proxy logs, and serve the pages over HTTPS. Links are signed: without the [`Secret`], a link cannot be
+/// created, and neither its name nor its time can be changed.
 ///
+/// # Examples
 /// ```
 /// use awaitly_hitl::Question;
 /// use awaitly_hitl::http::{Links, Secret};
@@ -37,41 +39,53 @@ pub struct Links {
     valid: Duration,
 }
 
-/// Where links would lead is no place that they can lead to.
+/// A base URL to which links cannot lead.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("no link can begin like this: give where the router is mounted, as `https://example.com/approvals`")]
+#[error(
+    "links cannot begin with this URL: give the URL of the mounted router, as `https://example.com/approvals`"
+)]
 pub struct InvalidBase;
 
-/// Why a link does not hold.
+/// The reasons for which a link is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum LinkError {
-    /// Its signature is not of this secret, or it was changed.
-    #[error("this link was not made here, or was changed: use it as it came")]
+    /// The signature was made with another secret, or the link was changed.
+    #[error("this link is forged or was changed: open the link exactly as you received it")]
     Forged,
-    /// Its time is over.
-    #[error("the time of this link is over: ask for another one")]
+    /// The link has expired.
+    #[error("this link has expired: ask for a new one")]
     Expired,
 }
 
-/// What a link that holds says.
+/// The content of a valid link.
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Pass {
     /// The token of the question.
     pub token: Box<str>,
-    /// In whose name it is answered, where the link is for somebody.
+    /// The person for whom the link is, if it names one.
     pub by: Option<String>,
-    /// Until when the link holds.
+    /// The time at which the link expires.
     pub until: Timestamp,
 }
 
 impl Links {
-    /// Links that are signed with `secret` and lead to the [`Api`](super::Api) that is mounted at `base_url`.
+    /// Creates links that are signed with `secret` and lead to the [`Api`](super::Api) mounted at `base_url`.
     ///
     /// # Errors
-    /// Returns [`InvalidBase`] if that is no `http` or `https` URL, has more behind the path, or if a browser could read
-    /// another host or port in it than the text names.
+    /// Returns [`InvalidBase`] if `base_url` is not an `http` or `https` URL, contains a query or a fragment, or if a browser
+    /// could read another host or port from it than the text names.
+    ///
+    /// # Examples
+    /// ```
+    /// use awaitly_hitl::http::{InvalidBase, Links, Secret};
+    ///
+    /// let secret = Secret::random()?;
+    /// assert!(Links::new(secret.clone(), "https://example.com/approvals").is_ok());
+    /// assert_eq!(Links::new(secret, "/approvals").unwrap_err(), InvalidBase);
+    /// # Ok::<(), awaitly_hitl::SecretError>(())
+    /// ```
     pub fn new(secret: Secret, base_url: &str) -> Result<Self, InvalidBase> {
         let base = base_url.trim_end_matches('/');
         if address::server(base).is_err() || base.contains(['?', '@', '\\']) {
@@ -80,7 +94,8 @@ impl Links {
         Ok(Self { secret, base: base.into(), valid: days(7) })
     }
 
-    /// How long a link holds after it was made. One to a question that expires before that holds until then.
+    /// Sets the time for which a link is valid after its creation. A link never outlives its question: if the question expires
+    /// earlier, the link expires with it.
     ///
     /// # Default
     /// 7 days
@@ -90,13 +105,13 @@ impl Links {
         self
     }
 
-    /// A link to `question` for a person, or for nobody in particular: then it is answered without a name.
+    /// Returns a link to `question` for the person `by`; with `None`, the answer has no name.
     #[must_use]
     pub fn to_question<'a>(&self, question: &Question, by: impl Into<Option<&'a str>>) -> String {
         self.link(&question.token, by.into(), question.expires)
     }
 
-    /// The same to what a [`Notifier`](crate::Notifier) tells of.
+    /// Returns a link to the question of a [`Notifier`](crate::Notifier)'s notice, like [`to_question`](Self::to_question).
     #[must_use]
     pub fn to_notice<'a>(&self, notice: &Notice, by: impl Into<Option<&'a str>>) -> String {
         self.link(&notice.token, by.into(), notice.expires)
@@ -111,15 +126,26 @@ impl Links {
         format!("{base}/link/{token}?{by}until={until}&signature={signature}")
     }
 
-    /// What a link says, given the token in its path and all that stands behind its question mark.
+    /// Verifies a link from the token in its path and the query, which is the text after the question mark.
     ///
     /// # Errors
-    /// [`LinkError::Forged`], or for one that was made here [`LinkError::Expired`] from the moment on at which it
-    /// ends.
+    /// Returns [`LinkError::Forged`] if the signature is not valid, or [`LinkError::Expired`] if `now` is at or after the time
+    /// at which the link expires.
+    ///
+    /// # Examples
+    /// ```
+    /// use awaitly_core::journal::Timestamp;
+    /// use awaitly_hitl::http::{LinkError, Links, Secret};
+    ///
+    /// let links = Links::new(Secret::random()?, "https://example.com/approvals")?;
+    /// let query = "by=ada&until=7&signature=AAAA";
+    /// assert_eq!(links.verify("t0ken", query, Timestamp::from_millis(0)), Err(LinkError::Forged));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn verify(&self, token: &str, query: &str, now: Timestamp) -> Result<Pass, LinkError> {
         let (mut by, mut until, mut signature) = (None, None, None);
         for (name, value) in form_urlencoded::parse(query.as_bytes()) {
-            // Whatever else mail programs hang on changes nothing.
+            // Mail programs append further parameters to links; these are ignored.
             let place = match &*name {
                 "by" => &mut by,
                 "until" => &mut until,
@@ -143,7 +169,7 @@ impl Links {
     }
 }
 
-/// What is signed. That a link is for nobody is not the same as that it is for a person without a name.
+/// Returns the text to sign. A link without a person and a link for the person with the empty name have different texts.
 fn text(token: &str, by: Option<&str>, until: Timestamp) -> Vec<u8> {
     let until = until.as_millis().to_string();
     match by {
@@ -152,7 +178,7 @@ fn text(token: &str, by: Option<&str>, until: Timestamp) -> Vec<u8> {
     }
 }
 
-/// Text as it may stand anywhere in a URL.
+/// Percent-encodes text for any place in a URL.
 fn encoded(text: &str) -> String {
     text.bytes().fold(String::new(), |mut encoded, byte| {
         match byte {
@@ -181,7 +207,7 @@ impl fmt::Debug for Links {
     }
 }
 
-// The token does not belong in logs.
+// The token must not appear in logs.
 impl fmt::Debug for Pass {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Pass").field("by", &self.by).field("until", &self.until).finish_non_exhaustive()
@@ -196,7 +222,7 @@ mod tests {
         Links::new(Secret::new("0123456789abcdef").unwrap(), "https://example.com/approvals/").unwrap()
     }
 
-    /// The token and the query of a link, as a server finds them.
+    /// Splits a link into the token and the query, as a server receives them.
     fn parts(link: &str) -> (&str, &str) {
         let path = link.strip_prefix("https://example.com/approvals/link/").unwrap();
         path.split_once('?').unwrap()
@@ -207,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn a_link_says_for_whom_it_is_and_holds_for_a_week() {
+    fn link_names_its_person_and_expires_after_a_week() {
         let link = links().link("t0ken", Some("Ada & Bob/ü"), None);
         let (token, query) = parts(&link);
         let pass = links().verify(token, query, now()).unwrap();
@@ -219,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn a_link_ends_with_its_question() {
+    fn link_expires_with_its_question() {
         let expires = now().after(Duration::from_secs(60));
         let link = links().link("t", None, Some(expires));
         let (token, query) = parts(&link);
@@ -230,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn a_link_that_was_changed_does_not_hold() {
+    fn changed_link_is_forged() {
         let link = links().link("t0ken", Some("ada"), None);
         let (token, query) = parts(&link);
         let forged = |token: &str, query: &str| {
@@ -259,7 +285,7 @@ mod tests {
     }
 
     #[test]
-    fn links_lead_somewhere() {
+    fn invalid_base_url_is_refused() {
         let secret = || Secret::new("0123456789abcdef").unwrap();
         for base in ["http://localhost:3000", "https://example.com/a/b/"] {
             assert!(Links::new(secret(), base).is_ok(), "{base}");

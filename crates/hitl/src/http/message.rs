@@ -12,41 +12,42 @@ use super::start::{Ended, How, Pause, Start, needs_store};
 use crate::answer::is_withdrawn;
 use crate::caught::Caught;
 
-/// A message of a queue, whichever that is.
+/// A message of a queue, independent of the kind of queue.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Message {
-    /// What the queue or its sender knows it by: the same when it is delivered again.
+    /// The id of the message in the queue or at its sender. It must not change if the message is delivered again.
     pub id: String,
-    /// What it holds.
+    /// The content.
     pub body: Vec<u8>,
 }
 
-/// What to tell the queue.
+/// The response to the queue.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Handled {
-    /// It is done, or waits for somebody: do not deliver it again.
+    /// The message is done, or its run waits: do not deliver it again.
     Ack,
-    /// It will never be done: do not deliver it again, put it where somebody looks at it.
+    /// The message cannot succeed: do not deliver it again, and move it to a place where a person examines it.
     AckWithError {
-        /// Why.
+        /// The reason.
         error: String,
     },
-    /// Deliver it again.
+    /// The message could not be handled now: deliver it again.
     Nack {
-        /// After how long, where that is known.
+        /// The time to wait before the next delivery, if known.
         retry_after: Option<Duration>,
-        /// Why.
+        /// The reason.
         reason: String,
     },
 }
 
-/// A message of a queue that becomes a run.
+/// A handler that turns each message of a queue into a run.
 ///
-/// The run id is the id of the message, so one that is delivered again does nothing twice: it resumes a run that was
-/// interrupted, and finds the outcome of one that has ended. No other run of the store may have that id: where the
-/// ids of several queues could meet, put the name of the queue in front.
+/// The run id is the id of the message. A message that is delivered again therefore repeats no work: it resumes an
+/// interrupted run, or returns the outcome of an ended one. No other run of the store may have the id: if the ids of
+/// several queues could collide, prefix them with the name of the queue.
 ///
+/// # Examples
 /// ```
 /// use awaitly_core::{AsRunError, DurableRun, RunError, Workflow};
 /// use awaitly_hitl::http::{Handled, Invalid, Message, MessageHandler};
@@ -72,22 +73,23 @@ pub enum Handled {
 /// # }
 /// ```
 ///
-/// # What is delivered again
-/// A message whose run could not be executed now: another process executes it, the store fails, a guard refuses, a step
-/// took too long, or the code does not fit the journal's version. And one whose error is [`retryable`](Self::retryable): if a
-/// run has failed with such an error, the next delivery retries it, from the step that it failed on.
+/// # Repeated deliveries
+/// The handler asks for another delivery ([`Handled::Nack`]) if the run could not be executed now: another process executes
+/// it, the store failed, a guard refused, a step timed out, or the journal's version does not fit the code. It also does so
+/// if the error is [`retryable`](Self::retryable). If the run has failed with such an error, the next delivery retries the
+/// run from the failed step.
 ///
-/// A run that waits needs no message any more, also if it waits in the middle of an undo, or for another run that its body
-/// calls. It becomes due, and [`AutoResume`](crate::AutoResume) goes on with it.
+/// A run that waits needs no further delivery, even if it waits during an undo or for another run that its body calls:
+/// [`AutoResume`](crate::AutoResume) resumes it when it becomes due.
 ///
-/// What cannot be read, and all other errors, would be no better the next time.
+/// An unreadable message and any other error result in [`Handled::AckWithError`], because another delivery would not help.
 pub struct MessageHandler<E> {
     start: Start<Message, E>,
     retryable: Arc<dyn Fn(&E) -> bool + Send + Sync>,
 }
 
 impl<E: AsRunError + Send + 'static> MessageHandler<E> {
-    /// Messages that `parse` reads become runs of `workflow`, executed by `body`.
+    /// Creates a handler that reads messages with `parse` and executes runs of `workflow` with `body`.
     ///
     /// # Panics
     /// Panics if the workflow has no store: a message that is delivered again would be executed again.
@@ -105,21 +107,39 @@ impl<E: AsRunError + Send + 'static> MessageHandler<E> {
         Self { start: Start::new(workflow, parse, body), retryable: Arc::new(|_| false) }
     }
 
-    /// Which errors of your own may be gone the next time. Those in which there is a [`RunError`] do not come here.
+    /// Sets the errors that a later delivery may overcome. The handler calls `retryable` only with errors that contain no
+    /// [`RunError`].
     ///
     /// # Default
-    /// None.
+    /// No error is retryable.
+    ///
+    /// # Examples
+    /// ```
+    /// # use awaitly_core::{DurableRun, Error, Workflow};
+    /// # use awaitly_hitl::http::{Handled, Message, MessageHandler};
+    /// # use awaitly_persistence::MemoryStore;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// # let bookings = Workflow::new("booking").store(MemoryStore::new());
+    /// let away = async |_: DurableRun| Err::<(), _>(Error::Failed("the bank is away".to_owned()));
+    /// let handler = MessageHandler::new(bookings, |_| Ok(()), away)
+    ///     .retryable(|error| matches!(error, Error::Failed(reason) if reason.ends_with("away")));
+    /// let message = Message { id: "m-1".to_owned(), body: Vec::new() };
+    /// assert!(matches!(handler.handle(message).await, Handled::Nack { .. }));
+    /// # }
+    /// ```
     #[must_use]
     pub fn retryable(mut self, retryable: impl Fn(&E) -> bool + Send + Sync + 'static) -> Self {
         self.retryable = Arc::new(retryable);
         self
     }
 
-    /// Runs the run of a message, to its end or until it waits. If the caller's code panics that reads the message or
-    /// judges its error, that is an error like any other, and logged.
+    /// Executes the run of a message until it ends or waits.
+    ///
+    /// If `parse` or `retryable` panics, the panic is logged and the result is [`Handled::AckWithError`].
     ///
     /// # Cancel safety
-    /// Dropping the future drops the run where it stands; the next delivery resumes it.
+    /// If the future is dropped, the run is interrupted; the next delivery resumes it.
     pub async fn handle(&self, message: Message) -> Handled
     where
         E: fmt::Display,
@@ -129,9 +149,9 @@ impl<E: AsRunError + Send + 'static> MessageHandler<E> {
             tracing::error!(
                 message = id,
                 panic = &*panic,
-                "a message could not be handled: what handles it panicked"
+                "a message could not be handled: its handler panicked"
             );
-            Handled::AckWithError { error: format!("what handles the message panicked: {panic}") }
+            Handled::AckWithError { error: format!("the handler of the message panicked: {panic}") }
         })
     }
 
@@ -148,7 +168,7 @@ impl<E: AsRunError + Send + 'static> MessageHandler<E> {
         let ended = prepared.execute(&run, How::Run).await;
         let begun = ended.begun;
         match self.judged(ended) {
-            // It failed at an earlier delivery: this one is the retry.
+            // The run failed during an earlier delivery, so this delivery retries it.
             Judged { failed_for_now: true, .. } if !begun => {
                 self.judged(prepared.execute(&run, How::Retry).await).handled
             }
@@ -168,7 +188,7 @@ impl<E: AsRunError + Send + 'static> MessageHandler<E> {
         }
         let text = error.to_string();
         let (is_worth_another, failed_for_now, retry_after) = match error.as_run_error() {
-            // Another run waits. This one does not, so that no answer would let it go on.
+            // Another run waits. This run does not wait for an answer itself, so no answer would resume it.
             Some(RunError::Waiting { .. }) => (true, false, None),
             Some(RunError::Busy { remaining, .. }) => (true, false, Some(*remaining)),
             Some(RunError::Store(StoreError::Unstorable { .. })) => (false, false, None),
@@ -194,7 +214,7 @@ impl<E: AsRunError + Send + 'static> MessageHandler<E> {
     }
 }
 
-/// What to tell the queue of a result, and whether it is an error that a retry of the run may be rid of.
+/// The response to the queue, and whether a retry of the run may succeed.
 struct Judged {
     handled: Handled,
     failed_for_now: bool,

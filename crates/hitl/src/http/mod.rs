@@ -1,14 +1,14 @@
-//! All of it over HTTP, on axum: who answers from elsewhere, and requests that become runs.
+//! The inbox over HTTP, on axum: people and programs answer from elsewhere, and requests become runs.
 //!
-//! | | |
+//! | item | purpose |
 //! | --- | --- |
-//! | [`Api`] | an [`Inbox`](crate::Inbox) in JSON, behind bearer tokens, and the pages of links |
-//! | [`Links`], [`Secret`] | signed links with which people answer on a page, without an account |
-//! | [`Inbound`], [`SignatureCheck`] | a request that becomes a run: repeated, it gets the same outcome |
-//! | [`MessageHandler`] | the same for messages of a queue |
-//! | [`Problem`], [`Invalid`] | what is told to who sent something that cannot be done |
+//! | [`Api`] | serves an [`Inbox`](crate::Inbox) as JSON, protected by bearer tokens, and the pages of links |
+//! | [`Links`], [`Secret`] | signed links, with which people answer on a page and need no account |
+//! | [`Inbound`], [`SignatureCheck`] | turns a request into a run; a repeated request returns the outcome of that run |
+//! | [`MessageHandler`] | turns a message of a queue into a run |
+//! | [`Problem`], [`Invalid`] | the error that a client receives |
 //!
-//! A notice with a link comes to a person, who answers on the page that it leads to:
+//! In this example, a person receives a link and answers on its page:
 //!
 //! ```
 //! use awaitly_core::{DurableRun, RunError};
@@ -41,8 +41,8 @@
 //! # }
 //! ```
 //!
-//! All answers forbid that they are kept, framed, or guessed to be something else; problems are JSON with a code that
-//! stays the same, and pages for people. Nothing that a store or a program said is told to clients: it is logged.
+//! All responses have headers that forbid caching, framing and content sniffing. Errors are JSON with a stable code, or a
+//! page for people. Error texts of the store and of your program are logged, and are never sent to clients.
 
 mod bearer;
 mod board;

@@ -15,9 +15,18 @@ use crate::answer::is_withdrawn;
 use crate::caught::Caught;
 use crate::inbox::InboxError;
 
-/// What a client is told instead of an answer: a status, a code that stays the same, and a text for people.
+/// An error response: a status, a stable code for programs, and a message for people.
 ///
-/// In JSON: `{"error":{"code":"sold_out","message":"nothing is left of it"}}`, with `field` beside them where one is named.
+/// The response body is JSON, for example `{"error":{"code":"sold_out","message":"this product is sold out"}}`, with `field`
+/// if the problem names one.
+///
+/// # Examples
+/// ```
+/// use awaitly_hitl::http::Problem;
+///
+/// let problem = Problem::new(409, "sold_out", "this product is sold out").field("sku");
+/// assert_eq!(problem.to_string(), "409 sold_out: this product is sold out");
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
     status: StatusCode,
@@ -28,7 +37,7 @@ pub struct Problem {
 }
 
 impl Problem {
-    /// A problem with this status. One outside of 400 to 599 would not be taken for a problem, and becomes 500.
+    /// Creates a problem. A `status` outside of 400 to 599 does not denote an error, and is replaced by 500.
     pub fn new(
         status: u16,
         code: impl Into<Cow<'static, str>>,
@@ -39,39 +48,53 @@ impl Problem {
         Self { status, code: code.into(), message: message.into(), field: None, retry_after: None }
     }
 
-    /// What leaks nothing: 500, `internal`, and a text that is always the same.
+    /// Creates a problem without details: status 500, code `internal`, and a fixed message.
     #[must_use]
     pub fn internal() -> Self {
-        Self::new(500, "internal", "something went wrong here: it was noted, and trying again may help")
+        Self::new(
+            500,
+            "internal",
+            "the server failed to process the request, and logged the error: try again later",
+        )
     }
 
-    /// The field of what was sent that it is about.
+    /// Sets the field of the request to which the problem applies.
     #[must_use]
     pub fn field(mut self, field: impl Into<Box<str>>) -> Self {
         self.field = Some(field.into());
         self
     }
 
-    /// How long to wait before it is worth trying again: the header `Retry-After`, in whole seconds.
+    /// Sets the time after which the client may retry: the header `Retry-After`, in seconds, rounded up.
+    ///
+    /// # Examples
+    /// ```
+    /// use awaitly_core::clock::ms;
+    /// use awaitly_hitl::http::Problem;
+    /// use axum::response::IntoResponse;
+    ///
+    /// let problem = Problem::new(503, "closed", "the shop opens soon: try again then").retry_after(ms(2500));
+    /// assert_eq!(problem.into_response().headers()["retry-after"], "3");
+    /// ```
     #[must_use]
     pub const fn retry_after(mut self, time: Duration) -> Self {
         self.retry_after = Some(time);
         self
     }
 
-    /// The status.
+    /// Returns the status.
     #[must_use]
     pub const fn status(&self) -> u16 {
         self.status.as_u16()
     }
 
-    /// The code.
+    /// Returns the code.
     #[must_use]
     pub fn code(&self) -> &str {
         &self.code
     }
 
-    /// The text.
+    /// Returns the message.
     #[must_use]
     pub fn message(&self) -> &str {
         &self.message
@@ -82,11 +105,11 @@ impl Problem {
             return Self::new(
                 400,
                 "bad_cursor",
-                "`after` is no place in this list: begin with the first page",
+                "`after` is not a position in this list: begin with the first page",
             );
         }
-        tracing::error!(%error, "a request could not be answered: the store failed");
-        Self::new(503, "store_failed", "what is asked for cannot be looked up now: try again later")
+        tracing::error!(%error, "a request failed: the store failed");
+        Self::new(503, "store_failed", "the store is not available: try again later")
     }
 }
 
@@ -99,7 +122,7 @@ impl IntoResponse for Problem {
         }
         let mut response = json(status, &json!({ "error": error }));
         if let Some(time) = retry_after {
-            // A part of a second counts as a whole one, so that nobody comes too early.
+            // Round up, so that clients do not retry too early.
             let seconds = time.as_millis().div_ceil(1000).max(1);
             if let Ok(seconds) = HeaderValue::from_str(&seconds.to_string()) {
                 response.headers_mut().insert(header::RETRY_AFTER, seconds);
@@ -127,7 +150,7 @@ impl From<InboxError> for Problem {
             InboxError::NoReason => Self::new(422, "no_reason", message),
             InboxError::NoProposal => Self::new(422, "no_proposal", message),
             InboxError::Misfit(_) => Self::new(422, "misfit", message),
-            // The name of a type is ours, and says nothing to who calls.
+            // The name of a Rust type means nothing to clients, so it is left out.
             InboxError::WrongType { reason, .. } => {
                 Self::new(422, "misfit", format!("the answer does not fit: {reason}"))
             }
@@ -146,7 +169,7 @@ impl From<Unanswered> for Problem {
             Unanswered::Expired => (410, "expired"),
             Unanswered::AlreadyAnswered => (409, "already_answered"),
             Unanswered::Ended { .. } => (409, "run_ended"),
-            // It was answered and asked again while this answer was on its way.
+            // The question was answered and asked again while this answer was in flight.
             Unanswered::WrongToken => (409, "asked_again"),
             Unanswered::NotExpired => (409, "not_expired"),
             _ => (409, "refused"),
@@ -155,70 +178,77 @@ impl From<Unanswered> for Problem {
     }
 }
 
-/// What a client is told of a run that did not complete. Only what it can do something about; the rest is
-/// [`internal`](Problem::internal), and logged.
+/// Converts the error of a run. Errors that a client cannot act on are logged, and become
+/// [`internal`](Problem::internal).
 ///
 /// | | status | code |
 /// | --- | --- | --- |
-/// | [`Busy`](RunError::Busy) | 409, to be retried after a second | `busy` |
+/// | [`Busy`](RunError::Busy) | 409, with `Retry-After: 1` | `busy` |
 /// | [`InputChanged`](RunError::InputChanged) of the run | 409 | `input_changed` |
 /// | [`OtherWorkflow`](RunError::OtherWorkflow) | 409 | `run_id_taken` |
 /// | [`NoSuchRun`](RunError::NoSuchRun) | 404 | `no_such_run` |
 /// | [`Cancelled`](RunError::Cancelled) | 409 | `cancelled` |
 /// | [`Rejected`](RunError::Rejected), [`Expired`](RunError::Expired) | 409 | `rejected`, `expired` |
-/// | [`Refused`](RunError::Refused) because a question was taken back | 409 | `withdrawn` |
-/// | [`Refused`](RunError::Refused) by a guard | 503, to be retried when the guard says | `refused` |
+/// | [`Refused`](RunError::Refused) because a question was withdrawn | 409 | `withdrawn` |
+/// | [`Refused`](RunError::Refused) by a guard | 503, with the guard's `Retry-After` if it gives one | `refused` |
 /// | [`Store`](RunError::Store) | 503 | `store_failed` |
 /// | [`Timeout`](RunError::Timeout) | 504 | `timeout` |
 /// | all others | 500 | `internal` |
 ///
-/// [`Waiting`](RunError::Waiting) is no problem: an [`Inbound`](super::Inbound) answers 202. As one it is 409, `waiting`.
+/// An [`Inbound`](super::Inbound) responds to [`Waiting`](RunError::Waiting) with 202. If `Waiting` is converted to a problem,
+/// the status is 409 and the code `waiting`.
+///
+/// # Examples
+/// ```
+/// use awaitly_core::RunError;
+/// use awaitly_hitl::http::Problem;
+///
+/// let problem = Problem::from(&RunError::Expired { step: "manager".into() });
+/// assert_eq!((problem.status(), problem.code()), (409, "expired"));
+/// ```
 impl From<&RunError> for Problem {
     fn from(error: &RunError) -> Self {
         match error {
-            RunError::Waiting { .. } => Self::new(409, "waiting", "this waits for somebody's answer"),
+            RunError::Waiting { .. } => Self::new(409, "waiting", "the run waits for an answer"),
             RunError::Busy { .. } => {
-                let message = "this is being worked on: try again in a moment";
+                let message = "the run is being executed: try again in a moment";
                 Self::new(409, "busy", message).retry_after(Duration::from_secs(1))
             }
             RunError::InputChanged { what } if what.starts_with("run `") => Self::new(
                 409,
                 "input_changed",
-                "this was sent before with another content: send the same again, or use another key",
+                "this key was used with other content: repeat that content, or use another key",
             ),
             RunError::OtherWorkflow { .. } => {
-                Self::new(409, "run_id_taken", "this key is in use for something else: use another one")
+                Self::new(409, "run_id_taken", "this key belongs to another workflow: use another key")
             }
             RunError::NoSuchRun { .. } => Self::new(404, "no_such_run", "there is no such run"),
-            RunError::Cancelled { .. } => Self::new(409, "cancelled", "this was cancelled"),
-            RunError::Rejected { .. } => {
-                Self::new(409, "rejected", "somebody was asked, and the answer is no")
-            }
-            RunError::Expired { .. } => {
-                Self::new(409, "expired", "somebody was asked, and did not answer in time")
-            }
-            error if is_withdrawn(error) => {
-                Self::new(409, "withdrawn", "somebody was asked, and the question was taken back")
-            }
+            RunError::Cancelled { .. } => Self::new(409, "cancelled", "the run was cancelled"),
+            RunError::Rejected { .. } => Self::new(409, "rejected", "a person rejected the request"),
+            RunError::Expired { .. } => Self::new(409, "expired", "the question was not answered in time"),
+            error if is_withdrawn(error) => Self::new(409, "withdrawn", "an operator withdrew the question"),
             RunError::Refused { retry_after, .. } => {
-                let problem = Self::new(503, "refused", "this cannot be done now: try again later");
+                let problem =
+                    Self::new(503, "refused", "the request is refused at the moment: try again later");
                 retry_after.map_or(problem.clone(), |after| problem.retry_after(after))
             }
             RunError::Store(error) => Self::store(error),
-            RunError::Timeout { .. } => Self::new(504, "timeout", "this took too long: try again later"),
+            RunError::Timeout { .. } => {
+                Self::new(504, "timeout", "the request took too long: try again later")
+            }
             error => {
-                tracing::error!(%error, "a request could not be answered");
+                tracing::error!(%error, "a request failed");
                 Self::internal()
             }
         }
     }
 }
 
-/// Awaits the answer that `make` begins. If the caller's code in it panics, the client gets [`Problem::internal`], and the
-/// log the message.
+/// Awaits the response of `make`. If the caller's code panics there, the panic is logged, and the response is
+/// [`Problem::internal`].
 pub(super) async fn unless_it_panics<F: Future<Output = Response>>(make: impl FnOnce() -> F) -> Response {
     Caught::new(make).await.unwrap_or_else(|panic| {
-        tracing::error!(panic = &*panic, "a request could not be answered: what answers it panicked");
+        tracing::error!(panic = &*panic, "a request failed: its handler panicked");
         Problem::internal().into_response()
     })
 }
@@ -228,7 +258,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_status_that_is_no_problem_becomes_one() {
+    fn status_outside_400_to_599_becomes_500() {
         for status in [0, 200, 302, 600, 999] {
             assert_eq!(Problem::new(status, "x", "y").status(), 500);
         }
@@ -236,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn a_part_of_a_second_to_wait_is_a_whole_one() {
+    fn retry_after_rounds_up_to_whole_seconds() {
         for (millis, seconds) in [(0, "1"), (1, "1"), (1000, "1"), (1001, "2")] {
             let response = Problem::internal().retry_after(Duration::from_millis(millis)).into_response();
             assert_eq!(response.headers()[header::RETRY_AFTER], seconds);
@@ -244,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_program_did_wrong_is_not_told_to_clients() {
+    fn internal_errors_hide_their_details() {
         let secret = "postgres://me:secret@db";
         let errors = [
             RunError::Panicked { step: None, message: secret.into() },

@@ -1,4 +1,4 @@
-//! The inbox in JSON: questions are listed, shown and answered.
+//! The JSON routes, which list, show and answer questions.
 
 use std::sync::Arc;
 
@@ -18,10 +18,10 @@ use super::receive;
 use super::reply::json;
 use crate::inbox::{InboxError, Reply};
 
-/// By which way an answer came.
+/// The channel that the journal records for answers of these routes.
 const VIA: &str = "http";
 
-/// In whose name a request comes.
+/// The person to whom the bearer token of a request belongs.
 #[derive(Clone)]
 struct Person(Arc<str>);
 
@@ -33,7 +33,7 @@ pub(super) fn routes<S: Operate>(board: &Arc<Board<S>>) -> Router {
         .with_state(Arc::clone(board))
 }
 
-/// Lets only those through whose token is known.
+/// Refuses requests without a known bearer token.
 async fn admit<S: Operate>(State(board): State<Arc<Board<S>>>, mut request: Request, next: Next) -> Response {
     match board.bearers.person(request.headers()) {
         Ok(person) => {
@@ -59,20 +59,20 @@ fn wanted(query: &str) -> Result<WaitQuery, Problem> {
         wanted = match &*name {
             "run" => wanted.run(RunId::new(&*value).map_err(|error| bad(&error.to_string()))?),
             "key" => wanted.key(value.into_owned()),
-            "limit" => wanted.limit(value.parse().map_err(|_| bad("`limit` is a number"))?),
+            "limit" => wanted.limit(value.parse().map_err(|_| bad("`limit` must be a number"))?),
             "after" => wanted.after(Cursor::new(&*value)),
-            _ => return Err(bad("this is not known: `run`, `key`, `limit` and `after` are")),
+            _ => return Err(bad("this parameter is unknown: use `run`, `key`, `limit` and `after`")),
         };
     }
     Ok(wanted)
 }
 
-/// A run and a key, out of the path and percent-decoded.
+/// The run id and the key from the path, percent-decoded.
 type Place = Result<Path<(String, String)>, PathRejection>;
 
 fn place(place: Place) -> Result<(String, String), Problem> {
-    let Path(place) =
-        place.map_err(|_| Problem::new(400, "bad_path", "run and key are to be percent-encoded UTF-8"))?;
+    let Path(place) = place
+        .map_err(|_| Problem::new(400, "bad_path", "the run id and the key must be percent-encoded UTF-8"))?;
     Ok(place)
 }
 
@@ -101,7 +101,7 @@ async fn answer<S: Operate>(
     Ok(json(StatusCode::OK, &json!({ "run": run, "key": key, "by": &*person })))
 }
 
-/// The body of an answer. Which of the verbs is there is what counts, so `null` is a value as any other.
+/// The body of an answer. The presence of a verb counts, not its value, so `null` is a valid value.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Given {
@@ -123,7 +123,7 @@ struct Given {
     note: Option<String>,
 }
 
-/// What can only be true: nobody says that something is not to be done.
+/// A value that can only be `true`, because `{"accept": false}` has no meaning.
 struct True;
 
 enum Verb {
@@ -138,10 +138,11 @@ enum Verb {
 
 impl Given {
     fn read(body: &[u8]) -> Result<Self, Problem> {
-        let malformed = |why: &str| Problem::new(400, "malformed", format!("the body is no answer: {why}"));
-        // serde would take a list for an object whose names were left out.
+        let malformed =
+            |why: &str| Problem::new(400, "malformed", format!("the body is not an answer: {why}"));
+        // serde would accept a list as an object whose names are omitted.
         if !body.trim_ascii_start().starts_with(b"{") {
-            return Err(malformed("it has to be an object"));
+            return Err(malformed("it must be an object"));
         }
         serde_json::from_slice(body).map_err(|error| malformed(&error.to_string()))
     }
@@ -160,8 +161,10 @@ impl Given {
         let mut verbs = verbs.into_iter().flatten();
         match (verbs.next(), verbs.next()) {
             (Some(verb), None) => Ok((verb, note)),
-            (None, _) => Err(Problem::new(400, "no_verb", format!("say one of {VERBS}"))),
-            (Some(_), Some(_)) => Err(Problem::new(400, "several_verbs", format!("say only one of {VERBS}"))),
+            (None, _) => Err(Problem::new(400, "no_verb", format!("send one of {VERBS}"))),
+            (Some(_), Some(_)) => {
+                Err(Problem::new(400, "several_verbs", format!("send only one of {VERBS}")))
+            }
         }
     }
 }
@@ -191,7 +194,7 @@ impl<'de> Deserialize<'de> for True {
         if bool::deserialize(deserializer)? {
             Ok(Self)
         } else {
-            Err(serde::de::Error::custom("only `true` can be said here"))
+            Err(serde::de::Error::custom("the only valid value is `true`"))
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The body of a request: of the kind that is asked for, and no larger than it may be.
+//! Reads and checks the body and the headers of a request.
 
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, header};
@@ -6,22 +6,23 @@ use futures_util::StreamExt;
 
 use super::problem::Problem;
 
-/// How large the body of a request may be, unless set.
+/// The default limit of a request body in bytes.
 pub(super) const BODY_LIMIT: usize = 64 * 1024;
 
-/// Reads a body, and gives up where it gets too large: no more than the limit is ever kept.
+/// Reads a body up to `limit` bytes. No more than `limit` bytes are kept in memory.
 ///
 /// # Errors
-/// 413 where it is too large, 400 where it does not come to its end.
+/// Returns status 413 if the body is larger, or 400 if it ends early.
 pub(super) async fn body(headers: &HeaderMap, body: Body, limit: usize) -> Result<Bytes, Problem> {
     let too_large =
-        || Problem::new(413, "too_large", format!("the body is too large: {limit} bytes are taken"));
+        || Problem::new(413, "too_large", format!("the body is too large: send at most {limit} bytes"));
     if announced(headers).is_some_and(|bytes| bytes > limit as u64) {
         return Err(too_large());
     }
     let (mut chunks, mut whole) = (body.into_data_stream(), Vec::new());
     while let Some(chunk) = chunks.next().await {
-        let chunk = chunk.map_err(|_| Problem::new(400, "incomplete", "the body did not come to its end"))?;
+        let chunk = chunk
+            .map_err(|_| Problem::new(400, "incomplete", "the body ended early: send the request again"))?;
         if whole.len() + chunk.len() > limit {
             return Err(too_large());
         }
@@ -34,10 +35,10 @@ fn announced(headers: &HeaderMap) -> Option<u64> {
     headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
-/// Sees that the body is said to be of this type, whatever its parameters.
+/// Checks that a body is declared with the type `wanted`, regardless of parameters.
 ///
 /// # Errors
-/// 415
+/// Returns status 415 if it is not.
 pub(super) fn content_type(headers: &HeaderMap, wanted: &'static str) -> Result<(), Problem> {
     let given = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let essence = given.split(';').next().unwrap_or_default().trim();
@@ -47,14 +48,14 @@ pub(super) fn content_type(headers: &HeaderMap, wanted: &'static str) -> Result<
     Err(Problem::new(
         415,
         "unsupported_type",
-        format!("send the body as `{wanted}`, and say so in `content-type`"),
+        format!("send the body as `{wanted}`, and declare it in `content-type`"),
     ))
 }
 
-/// The only value of a header. `None`: it is not there.
+/// Returns the only value of a header; `None` if the header is missing.
 ///
 /// # Errors
-/// It is there twice, or is no text.
+/// Returns [`NotOne`] if the header is repeated, or if its value is not ASCII text.
 pub(super) fn single<'h>(headers: &'h HeaderMap, name: &str) -> Result<Option<&'h str>, NotOne> {
     let mut values = headers.get_all(name).iter();
     match (values.next(), values.next()) {
@@ -64,5 +65,5 @@ pub(super) fn single<'h>(headers: &'h HeaderMap, name: &str) -> Result<Option<&'
     }
 }
 
-/// A header that is there twice, or is no text.
+/// A header that is repeated, or whose value is not ASCII text.
 pub(super) struct NotOne;

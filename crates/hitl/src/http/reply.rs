@@ -1,23 +1,23 @@
-//! What all answers over HTTP have in common: their headers, and how JSON and pages are sent.
+//! Builds JSON and HTML responses with the headers that all responses have.
 
 use axum::body::Body;
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::Response;
 use serde::Serialize;
 
-/// An answer in JSON.
+/// Creates a JSON response.
 pub(super) fn json(status: StatusCode, value: &impl Serialize) -> Response {
-    // What is sent here was JSON before, or is made of text.
+    // The values here are decoded JSON or text, so they have a JSON form.
     let body = serde_json::to_vec(value).unwrap_or_default();
     raw_json(status, body)
 }
 
-/// The same of what is JSON already.
+/// Creates a response from encoded JSON.
 pub(super) fn raw_json(status: StatusCode, body: Vec<u8>) -> Response {
     sent(status, HeaderValue::from_static("application/json"), Body::from(body))
 }
 
-/// A page.
+/// Creates an HTML response.
 pub(super) fn html(status: StatusCode, page: String) -> Response {
     sent(status, HeaderValue::from_static("text/html; charset=utf-8"), Body::from(page))
 }
@@ -29,7 +29,7 @@ fn sent(status: StatusCode, content_type: HeaderValue, body: Body) -> Response {
     guarded(response)
 }
 
-/// What every answer says: nobody keeps it, guesses at it, frames it, or tells others where it was found.
+/// The headers that forbid caching, content sniffing, framing, and sending the URL to other sites.
 const HEADERS: [(HeaderName, &str); 5] = [
     (header::CACHE_CONTROL, "no-store"),
     (header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"),
@@ -38,7 +38,7 @@ const HEADERS: [(HeaderName, &str); 5] = [
     (header::X_FRAME_OPTIONS, "DENY"),
 ];
 
-/// The answer with those headers; one that has one of them keeps its own.
+/// Adds the common headers, except those that the response already has.
 pub(super) fn guarded(mut response: Response) -> Response {
     for (name, value) in HEADERS {
         response.headers_mut().entry(name).or_insert(HeaderValue::from_static(value));

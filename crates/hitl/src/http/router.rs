@@ -16,25 +16,27 @@ use super::{page, questions, reply};
 use crate::inbox::Inbox;
 use crate::signature::{SecretError, hex, random_bytes};
 
-/// An inbox over HTTP, as a [`Router`] of axum or as a server of its own.
+/// An inbox over HTTP, as an axum [`Router`] or as a standalone server.
 ///
-/// | | |
+/// | request | effect |
 /// | --- | --- |
-/// | `GET /questions?run=&key=&limit=&after=` | questions that wait, the newest first, and `next`, which is where the next page begins; never a token |
-/// | `GET /questions/{run}/{key}` | one of them |
-/// | `POST /questions/{run}/{key}` | answers it: `{"approve": value}`, `{"accept": true}`, `{"edit": value}`, `{"reject": reason}`, `{"answer": value}`, `{"cancel": reason}` or `{"expire": true}`, with a `"note"` or without |
-/// | `GET /link/{token}`, `POST /link/{token}` | the page of a question, and the form on it, for who has a [link](Links); only where [`links`](Self::links) were given |
+/// | `GET /questions?run=&key=&limit=&after=` | lists open questions, newest first, without their tokens; `next` is the cursor of the next page |
+/// | `GET /questions/{run}/{key}` | shows one question |
+/// | `POST /questions/{run}/{key}` | answers it: `{"approve": value}`, `{"accept": true}`, `{"edit": value}`, `{"reject": reason}`, `{"answer": value}`, `{"cancel": reason}` or `{"expire": true}`, each with an optional `"note"` |
+/// | `GET /link/{token}`, `POST /link/{token}` | shows the page of a [link](Links), and submits its form; only if [`links`](Self::links) is called |
 ///
-/// Run and key stand in the path percent-encoded, with `%2F` for a slash. One that is just `.` or `..` cannot be asked
-/// for so: clients take it out of the path.
+/// Percent-encode the run id and the key in the path, with `%2F` for a slash. A run id or key of `.` or `..` cannot be
+/// requested this way, because clients remove it from the path.
 ///
-/// # Who may
-/// All of `/questions` needs a bearer token. Where none was given, nobody gets in. Who has one sees every question and
-/// answers in the name of its person, who has to be among those who are asked; `cancel` and `expire` are for anybody
-/// who has one. A page needs no token: the signature of its link says who answers.
+/// # Authorization
+/// All requests under `/questions` need a bearer token; without any configured token, all are refused. With a token, a
+/// client sees every question and answers in the name of the token's person, who must be one of the question's answerers.
+/// `cancel` and `expire` are allowed with any token. A page needs no bearer token: the signature of its link identifies the
+/// person.
 ///
 /// # Problems
-/// They are JSON, `{"error": {"code": "already_answered", "message": ".."}}`, and nothing was changed.
+/// Errors are JSON, for example `{"error": {"code": "already_answered", "message": ".."}}`. After an error, no state has
+/// changed.
 ///
 /// | status | codes |
 /// | --- | --- |
@@ -48,8 +50,9 @@ use crate::signature::{SecretError, hex, random_bytes};
 /// | 413 | `too_large` |
 /// | 415 | `unsupported_type` |
 /// | 422 | `misfit`, `other_kind`, `no_proposal`, `no_reason`, `unencodable`: well-formed, but not an answer to this question |
-/// | 503 | `store_failed`, with nothing of what the store said, which is logged |
+/// | 503 | `store_failed`; the error of the store is logged and not sent |
 ///
+/// # Examples
 /// ```
 /// use awaitly_hitl::Inbox;
 /// use awaitly_hitl::http::{Api, Links, Secret};
@@ -68,24 +71,38 @@ pub struct Api<S> {
 }
 
 impl<S: Operate> Api<S> {
-    /// The API of `inbox`, which nobody can use yet.
+    /// Creates the API of `inbox`. It refuses all requests until a [token](Self::bearer) or [links](Self::links) are added.
     pub fn new(inbox: Inbox<S>) -> Self {
         let board = Board { inbox, bearers: Bearers::default(), links: None, body_limit: BODY_LIMIT };
         Self { board, beyond_loopback: false }
     }
 
-    /// Lets who shows `token` in, and answer in the name of `person`. Said again, it lets others in too.
+    /// Adds a bearer token with which clients answer in the name of `person`. Call it once for each token.
     ///
     /// # Errors
-    /// [`BearerError`] where the token could be guessed, or could not be sent.
+    /// Returns [`BearerError`] if the token is too short or contains characters that a header cannot carry.
+    ///
+    /// # Examples
+    /// ```
+    /// # use awaitly_hitl::{Inbox, http::{Api, BearerError}};
+    /// # use awaitly_persistence::MemoryStore;
+    /// # fn api(ada_token: &str) -> Result<(), BearerError> {
+    /// let api = Api::new(Inbox::new(MemoryStore::new())).bearer(ada_token, "ada")?;
+    /// # Ok(())
+    /// # }
+    /// # assert_eq!(api("short"), Err(BearerError::TooShort { bytes: 5 }));
+    /// # assert_eq!(api("0123456789abcdef0123456789abcdef"), Ok(()));
+    /// ```
     pub fn bearer(mut self, token: &str, person: impl Into<Arc<str>>) -> Result<Self, BearerError> {
         self.board.bearers.add(token, person.into())?;
         Ok(self)
     }
 
-    /// Makes a token for `person`, as for an operator who has just started the program. It comes back beside the API, and
-    /// is found nowhere else: show it to that person, and to no log.
+    /// Generates a bearer token for `person`, for example for an operator, at the start of the program.
     ///
+    /// Returns the API and the token. The token cannot be retrieved later: show it to that person, and never log it.
+    ///
+    /// # Examples
     /// ```
     /// # use awaitly_hitl::{Inbox, http::Api};
     /// # use awaitly_persistence::MemoryStore;
@@ -97,25 +114,25 @@ impl<S: Operate> Api<S> {
     /// ```
     ///
     /// # Errors
-    /// [`SecretError::NoRandomNumbers`]
+    /// Returns [`SecretError::NoRandomNumbers`] if the operating system provides no random bytes.
     pub fn generate_bearer(mut self, person: impl Into<Arc<str>>) -> Result<(Self, String), SecretError> {
         let (token, person) = (hex(&random_bytes()?), person.into());
-        tracing::info!(%person, "a bearer token was made: the program that asked for it has it");
+        tracing::info!(%person, "a bearer token was generated");
         self.board.bearers.insert(&token, person);
         Ok((self, token))
     }
 
-    /// Shows pages to those who come with one of these links.
+    /// Serves the pages of these links.
     ///
     /// # Default
-    /// There are no pages.
+    /// The API serves no pages.
     #[must_use]
     pub fn links(mut self, links: Links) -> Self {
         self.board.links = Some(links);
         self
     }
 
-    /// How many bytes the body of a request may have. One that has more is refused before all of it is read.
+    /// Sets the maximal size of a request body in bytes. A larger body is refused before it is read completely.
     ///
     /// # Default
     /// 64 KiB
@@ -125,24 +142,25 @@ impl<S: Operate> Api<S> {
         self
     }
 
-    /// Lets [`bind`](Self::bind) listen where other machines reach it. What goes back and forth is not encrypted there,
-    /// and nobody is hurried who sends slowly: put something in front of it that speaks HTTPS and loses patience.
+    /// Allows [`bind`](Self::bind) to listen on addresses that other machines can reach.
+    ///
+    /// The server does not encrypt, and has no timeout for slow clients: put a proxy with HTTPS and timeouts in front.
     ///
     /// # Default
-    /// Only this machine reaches it.
+    /// Only this machine can reach the server.
     #[must_use]
     pub const fn beyond_loopback(mut self) -> Self {
         self.beyond_loopback = true;
         self
     }
 
-    /// The routes, for a server of your own. They have an answer for whatever does not exist among them, so `nest` them
-    /// below a path instead of `merge`.
+    /// Returns the routes, for your own server. They include a fallback for unknown paths, so mount them with `nest` under a
+    /// path, and not with `merge`.
     pub fn router(self) -> Router {
         let board = Arc::new(self.board);
         if board.bearers.is_empty() {
             tracing::warn!(
-                "no bearer token was given: nobody can list or answer questions, say `Api::bearer`"
+                "no bearer token is set, so the API refuses to list and answer questions: call `Api::bearer`"
             );
         }
         let mut router = questions::routes(&board);
@@ -150,12 +168,12 @@ impl<S: Operate> Api<S> {
             router = router.merge(page::routes(&board));
         }
         router
-            .fallback(async || Problem::new(404, "not_found", "there is nothing here: check the path"))
+            .fallback(async || Problem::new(404, "not_found", "this path does not exist: check it"))
             .method_not_allowed_fallback(async || {
                 Problem::new(
                     405,
                     "method_not_allowed",
-                    "this cannot be done here: the header `allow` says what can",
+                    "this path does not support the method: the header `allow` lists those that it does",
                 )
             })
             .layer(middleware::from_fn(async |request: Request, next: Next| {

@@ -1,4 +1,4 @@
-//! The API as a server of its own.
+//! A standalone server for the API.
 
 use std::fmt;
 use std::future::IntoFuture;
@@ -14,45 +14,46 @@ use tokio_util::sync::CancellationToken;
 
 use super::router::Api;
 
-/// Why an API is not served.
+/// The reasons for which an API cannot be served.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ServeError {
-    /// Other machines would reach it, and nobody said that they may.
+    /// The address is reachable from other machines, and [`Api::beyond_loopback`] was not called.
     #[error(
-        "{addr} is reached from other machines: take 127.0.0.1, or say `Api::beyond_loopback` and put HTTPS in front"
+        "other machines can reach {addr}: use 127.0.0.1, or call `Api::beyond_loopback` and put an HTTPS proxy in front"
     )]
     BeyondLoopback {
-        /// Where it was to listen.
+        /// The requested address.
         addr: SocketAddr,
     },
-    /// It cannot listen there.
-    #[error("nobody can listen at {addr}: {source}")]
+    /// The address could not be bound.
+    #[error("{addr} cannot be bound: {source}")]
     Bind {
-        /// Where.
+        /// The requested address.
         addr: SocketAddr,
-        /// Why not.
+        /// The error of the operating system.
         source: io::Error,
     },
 }
 
-/// An API that listens. Made with [`Api::bind`]; nothing is answered until it is [served](Self::serve).
-#[must_use = "nothing is answered until `serve` is called"]
+/// An API with a bound address, created with [`Api::bind`]. It responds to requests once [`serve`](Self::serve) is called.
+#[must_use = "requests are not served until `serve` is called"]
 pub struct Bound {
     listener: TcpListener,
     addr: SocketAddr,
     router: Router,
 }
 
-/// How long requests that came before the stop may take to be answered.
+/// The time that requests in flight have to finish after the stop.
 const LAST_ANSWERS: Duration = secs(10);
 
 impl<S: Operate> Api<S> {
-    /// Listens at `addr`; at a free port where that has port 0.
+    /// Binds `addr`; port 0 selects a free port.
     ///
     /// # Errors
-    /// [`ServeError::BeyondLoopback`] unless [`beyond_loopback`](Self::beyond_loopback) was said,
-    /// [`ServeError::Bind`] where the system does not let it.
+    /// Returns [`ServeError::BeyondLoopback`] if other machines can reach the address and
+    /// [`beyond_loopback`](Self::beyond_loopback) was not called, or [`ServeError::Bind`] if the operating system refuses the
+    /// address.
     pub async fn bind(self, addr: SocketAddr) -> Result<Bound, ServeError> {
         if !addr.ip().to_canonical().is_loopback() && !self.beyond_loopback {
             return Err(ServeError::BeyondLoopback { addr });
@@ -63,13 +64,23 @@ impl<S: Operate> Api<S> {
         Ok(Bound { listener, addr, router: self.router() })
     }
 
-    /// Listens at `addr`, and answers until `stop` is cancelled: [`bind`](Self::bind) and [`serve`](Bound::serve).
+    /// Binds `addr` and serves until `stop` is cancelled: combines [`bind`](Self::bind) and [`serve`](Bound::serve).
     ///
     /// # Errors
-    /// As for [`bind`](Self::bind).
+    /// Returns the errors of [`bind`](Self::bind).
     ///
     /// # Cancel safety
     /// As for [`Bound::serve`].
+    ///
+    /// # Examples
+    /// ```
+    /// # use awaitly_hitl::http::{Api, ServeError};
+    /// # use awaitly_persistence::MemoryStore;
+    /// # use tokio_util::sync::CancellationToken;
+    /// # async fn demo(api: Api<MemoryStore>, stop: CancellationToken) -> Result<(), ServeError> {
+    /// api.serve(([127, 0, 0, 1], 8080).into(), stop).await
+    /// # }
+    /// ```
     pub async fn serve(self, addr: SocketAddr, stop: CancellationToken) -> Result<(), ServeError> {
         self.bind(addr).await?.serve(stop).await;
         Ok(())
@@ -77,19 +88,31 @@ impl<S: Operate> Api<S> {
 }
 
 impl Bound {
-    /// Where it listens.
+    /// Returns the bound address, with the selected port.
+    ///
+    /// # Examples
+    /// ```
+    /// # use awaitly_hitl::{Inbox, http::Api};
+    /// # use awaitly_persistence::MemoryStore;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), awaitly_hitl::http::ServeError> {
+    /// let bound = Api::new(Inbox::new(MemoryStore::new())).bind(([127, 0, 0, 1], 0).into()).await?;
+    /// assert_ne!(bound.local_addr().port(), 0);
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub const fn local_addr(&self) -> SocketAddr {
         self.addr
     }
 
-    /// Answers until `stop` is cancelled. Requests that came before are answered still, for ten seconds at most.
+    /// Serves until `stop` is cancelled. Requests in flight then have 10 seconds to finish.
     ///
     /// # Cancel safety
-    /// Dropping the future stops listening at once. Connections that are open go on, each until it is closed.
+    /// If the future is dropped, no further connections are accepted. Open connections continue until each is closed.
     pub async fn serve(self, stop: CancellationToken) {
         let Self { listener, addr, router } = self;
-        tracing::info!(%addr, "the inbox listens");
+        tracing::info!(%addr, "the inbox is listening");
         let stopped = stop.clone().cancelled_owned();
         let serving = axum::serve(listener, router).with_graceful_shutdown(stopped);
         let overdue = async {
@@ -97,9 +120,9 @@ impl Bound {
             tokio::time::sleep(LAST_ANSWERS).await;
         };
         tokio::select! {
-            // It ends without an error.
+            // Serving does not fail.
             _ = serving.into_future() => {}
-            () = overdue => tracing::warn!(%addr, "some requests were not answered in time before the stop"),
+            () = overdue => tracing::warn!(%addr, "the server stopped before some requests were finished"),
         }
     }
 }

@@ -11,30 +11,49 @@ use super::problem::Problem;
 use super::receive::single;
 use crate::signature::{OF_ROUTE, STANDARD, Secret, WEBHOOK_ID, WEBHOOK_SIGNATURE, WEBHOOK_TIMESTAMP};
 
-/// Lets only those requests become runs whose sender knows a secret.
+/// A check that admits only requests whose sender knows a secret.
 ///
-/// A request is signed in the form of [Standard Webhooks](https://www.standardwebhooks.com): `webhook-id` holds what it is
-/// known by, `webhook-timestamp` the seconds since 1970, and `webhook-signature` one or more signatures with spaces between
-/// them. The standard signature, `v1,..`, covers these two and the body. It does not cover method and path, so one that was
-/// made for one route holds for every route that knows the secret. This check takes `v1m,..`, which covers them too:
-/// [`Secret::sign_route`] computes it, and a `WebhookNotifier` sends both. Take another secret for each sender and each
-/// direction all the same.
+/// Requests are signed in the form of [Standard Webhooks](https://www.standardwebhooks.com), with these headers:
 ///
-/// | the sender | the check |
+/// - `webhook-id` identifies the request.
+/// - `webhook-timestamp` is the Unix time of sending, in seconds.
+/// - `webhook-signature` contains one or more signatures, separated by spaces.
+///
+/// The standard signature, `v1,..`, covers the id, the time and the body, but neither method nor path. A request that was
+/// signed for one route would therefore be valid for every route with that secret. For this reason, the check requires a
+/// signature of the form `v1m,..`, which also covers method and path. [`Secret::sign_route`] computes it, and a
+/// `WebhookNotifier` sends both signatures. Nevertheless, use a separate secret for each sender and each direction.
+///
+/// | sender | check |
 /// | --- | --- |
-/// | a `WebhookNotifier`, or calls `Secret::sign_route` | `SignatureCheck::new(secret).without_old_form()` |
-/// | a service that knows only Standard Webhooks | the same with [`any_route`](Self::any_route), and a secret that no other route has |
-/// | signs in the form of before | `SignatureCheck::new(secret)`, for a while |
+/// | a `WebhookNotifier`, or a program that calls `Secret::sign_route` | `SignatureCheck::new(secret).without_old_form()` |
+/// | a service that supports only Standard Webhooks | additionally [`any_route`](Self::any_route), and a secret for this route alone |
+/// | a program that signs in the old form | `SignatureCheck::new(secret)`, for a transition period |
 ///
 /// # Replays
-/// Who listens in can send a signed request again. As long as its time is within the tolerance, that one gets what the
-/// first one got, and nothing is done twice: the run id is made of nothing but what is signed. After that it is refused.
+/// An eavesdropper can send a signed request again. While its time is within the [tolerance](Self::tolerance), the replay
+/// returns the outcome of the first request and executes no steps, because the run id depends only on signed parts. After
+/// that, the check refuses it.
 ///
-/// # The form of before
-/// It has the time in `awaitly-timestamp`, and in `awaitly-signature` `v1=` with the HMAC-SHA256 in hexadecimal digits of
-/// `awaitly-request-v1`, that time, the [idempotency key](super::Inbound::idempotency_header) or nothing, and the body, with a
-/// line feed between each two of them. It covers neither method nor path. A check takes it unless
-/// [`without_old_form`](Self::without_old_form) is said, and warns in the log once. A later version will not take it.
+/// # The old form
+/// A request in the old form has the Unix time in `awaitly-timestamp`. Its header `awaitly-signature` contains `v1=` and the
+/// HMAC-SHA256, in hexadecimal digits, of `awaitly-request-v1`, the time, the
+/// [idempotency key](super::Inbound::idempotency_header) or an empty text, and the body, separated by line feeds. The
+/// signature covers neither method nor path. A check accepts this form unless
+/// [`without_old_form`](Self::without_old_form) is called, and logs a warning for the first such request. A later version
+/// will refuse it.
+///
+/// # Examples
+/// ```
+/// use awaitly_hitl::Secret;
+/// use awaitly_hitl::http::SignatureCheck;
+///
+/// # fn check() -> Result<SignatureCheck, awaitly_hitl::SecretError> {
+/// let secret = Secret::standard("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")?;
+/// let check = SignatureCheck::new(secret).without_old_form();
+/// # Ok(check)
+/// # }
+/// ```
 #[derive(Debug, Clone)]
 pub struct SignatureCheck {
     secret: Secret,
@@ -44,7 +63,7 @@ pub struct SignatureCheck {
     old: Option<OldForm>,
 }
 
-/// The form of before, while it is taken.
+/// The headers of the old form, if the check accepts it.
 #[derive(Debug, Clone)]
 struct OldForm {
     timestamp: Box<str>,
@@ -52,29 +71,29 @@ struct OldForm {
     warned: Arc<AtomicBool>,
 }
 
-/// What of a request is signed.
+/// The parts of a request that a signature covers.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Covers {
-    /// The id in `webhook-id`, the time, the body, method and path.
+    /// The id in `webhook-id`, the time, the body, the method and the path.
     Route,
-    /// The same without method and path.
+    /// The id in `webhook-id`, the time and the body.
     Webhook,
     /// The idempotency key, the time and the body.
     Old,
 }
 
-/// A request whose signature holds.
+/// A request with a valid signature.
 pub(super) struct Signed<'r> {
     pub(super) covers: Covers,
-    /// What it is known by; nothing if it says nothing, in the form of before.
+    /// The id of the request; in the old form, the idempotency key, or empty without one.
     pub(super) id: &'r str,
-    /// The headers that are covered, and the path.
+    /// The headers that the signature covers. `path` is the signed path.
     pub(super) headers: [&'r str; 2],
     pub(super) path: String,
 }
 
 impl SignatureCheck {
-    /// Signatures of `secret`.
+    /// Creates a check for signatures of `secret`.
     #[must_use]
     pub fn new(secret: Secret) -> Self {
         let old = OldForm {
@@ -85,39 +104,52 @@ impl SignatureCheck {
         Self { secret, any_route: false, below: "".into(), tolerance: mins(5), old: Some(old) }
     }
 
-    /// Takes the standard signature `v1,..` too, which covers neither method nor path: for senders that know only Standard
-    /// Webhooks. Give such a sender a secret that no other route has.
+    /// Also accepts the standard signature `v1,..`, which covers neither method nor path. Call this for a sender that supports
+    /// only Standard Webhooks, and give that sender a secret that no other route has.
     ///
     /// # Default
-    /// A signature has to cover method and path.
+    /// A signature must cover method and path.
+    ///
+    /// # Examples
+    /// ```
+    /// use awaitly_hitl::http::{Secret, SignatureCheck};
+    ///
+    /// # fn check() -> Result<SignatureCheck, awaitly_hitl::SecretError> {
+    /// let of_service = Secret::standard("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")?;
+    /// let check = SignatureCheck::new(of_service).any_route().without_old_form();
+    /// # Ok(check)
+    /// # }
+    /// ```
     #[must_use]
     pub const fn any_route(mut self) -> Self {
         self.any_route = true;
         self
     }
 
-    /// Says which part of the path something in front of this program takes away: requests to `/api/orders` that come here as
-    /// `/orders` are signed with `/api/orders`, so it is `/api`.
+    /// Sets the path prefix that a proxy in front of this program removes. For example, if the sender signs `/api/orders` and
+    /// the request arrives as `/orders`, the prefix is `/api`.
     ///
     /// # Default
-    /// Nothing: requests come here with the path that was sent. What axum takes away by `nest` counts as sent.
+    /// An empty prefix: requests arrive with the path that was sent. A prefix that axum removes through `nest` is added
+    /// automatically.
     #[must_use]
     pub fn below(mut self, prefix: impl Into<Box<str>>) -> Self {
         self.below = prefix.into();
         self
     }
 
-    /// Does not take the form of before, in which a request that was signed for one route holds for another.
+    /// Refuses requests in the old form, in which a request that was signed for one route is valid for others. Call this once
+    /// all senders sign with [`Secret::sign_route`].
     ///
     /// # Default
-    /// It is taken, with a warning in the log. Say this once all senders sign with [`Secret::sign_route`].
+    /// The old form is accepted, with a warning in the log.
     #[must_use]
     pub fn without_old_form(mut self) -> Self {
         self.old = None;
         self
     }
 
-    /// The headers that hold the time and the signature in the form of before.
+    /// Sets the headers that contain the time and the signature in the old form.
     ///
     /// # Default
     /// `awaitly-timestamp` and `awaitly-signature`
@@ -129,7 +161,7 @@ impl SignatureCheck {
         self
     }
 
-    /// How far the time of a request may be from that of this machine, in both directions.
+    /// Sets the maximal difference between the time of a request and the clock of this machine, in both directions.
     ///
     /// # Default
     /// 5 minutes
@@ -139,7 +171,7 @@ impl SignatureCheck {
         self
     }
 
-    /// Sees that a request was signed, as it is and not long ago. `key` stands in its header `key_header`.
+    /// Verifies the signature and the age of a request. `key` is the value of its header `key_header`.
     pub(super) fn verify<'r>(
         &'r self,
         request: &'r Request<Bytes>,
@@ -155,7 +187,10 @@ impl SignatureCheck {
         };
         let now = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         if now.abs_diff(Duration::from_secs(seconds)) > self.tolerance {
-            return Err(refused("stale", "the signature is too old, or a clock is wrong: sign it anew"));
+            return Err(refused(
+                "stale",
+                "the signature is too old, or a clock is wrong: sign the request again",
+            ));
         }
         if let (Covers::Old, Some(old)) = (signed.covers, &self.old) {
             old.warn();
@@ -172,11 +207,14 @@ impl SignatureCheck {
         let [id, time, signatures] = read(request, [WEBHOOK_ID, WEBHOOK_TIMESTAMP, WEBHOOK_SIGNATURE])?;
         let seconds = seconds(time, WEBHOOK_TIMESTAMP)?;
         if id.is_empty() {
-            return Err(refused("unsigned", "say in `webhook-id` what the request is known by"));
+            return Err(refused("unsigned", "`webhook-id` is empty: set it to an id of the request"));
         }
-        // Only one of them is signed.
+        // The signature covers `webhook-id`, so a different key in the other header would be unsigned.
         if key.is_some_and(|key| key != id) {
-            return Err(refused("forged", format!("`{key_header}` is not the same as `{WEBHOOK_ID}`")));
+            return Err(refused(
+                "forged",
+                format!("`{key_header}` differs from `{WEBHOOK_ID}`: send one id in both"),
+            ));
         }
         let (body, path) = (request.body(), self.path(request));
         let method = request.method().as_str();
@@ -188,24 +226,24 @@ impl SignatureCheck {
         if signatures.split(' ').filter_map(|signature| signature.strip_prefix(OF_ROUTE)).any(of_route) {
             return Ok(covers(Covers::Route));
         }
-        // With a full stop in the id, two requests could have the same text.
+        // An id with a full stop would let two requests share one signed text.
         let standard = |signature: &str| {
             !id.contains('.') && self.secret.holds_for_webhook(id, seconds, body, signature)
         };
         if !signatures.split(' ').filter_map(|signature| signature.strip_prefix(STANDARD)).any(standard) {
-            let message = "no signature in `webhook-signature` is that of this request: check the secret, and that the method \
-                           and the path are signed as they were sent";
+            let message = "no signature in `webhook-signature` is valid for this request: check the secret, and that the method \
+                           and the path are signed as they are sent";
             return Err(refused("forged", message));
         }
         if !self.any_route {
-            let message = "the signature does not cover method and path, or those of another route: sign them, as `v1m,..` in \
+            let message = "the signature does not cover the method and the path of this route: sign them, as `v1m,..` in \
                            `webhook-signature`";
             return Err(refused("unsigned", message));
         }
         Ok(covers(Covers::Webhook))
     }
 
-    /// The path that was sent, with its query.
+    /// Returns the path that the sender requested, with its query.
     fn path(&self, request: &Request<Bytes>) -> String {
         let sent = request.extensions().get::<OriginalUri>().map_or(request.uri(), |OriginalUri(uri)| uri);
         format!("{}{}", self.below, path_of(sent))
@@ -224,7 +262,7 @@ impl OldForm {
         let (seconds, id) = (seconds(time, &self.timestamp)?, key.unwrap_or_default());
         let Some(signature) = signature.strip_prefix("v1=") else { return Err(unsigned()) };
         if !secret.holds_for_request(seconds, id, request.body(), signature) {
-            return Err(refused("forged", "the signature is not that of this request: check the secret"));
+            return Err(refused("forged", "the signature is not valid for this request: check the secret"));
         }
         let headers = [&*self.timestamp, key_header];
         Ok((Signed { covers: Covers::Old, id, headers, path: "/".to_owned() }, seconds))
@@ -233,14 +271,14 @@ impl OldForm {
     fn warn(&self) {
         if !self.warned.swap(true, Ordering::Relaxed) {
             tracing::warn!(
-                "a request was signed in the form of before, which holds for every route that knows the secret: let its \
-                 sender sign with `Secret::sign_route`, then say `SignatureCheck::without_old_form`"
+                "a request was signed in the old form, which is valid for every route with the secret: change its \
+                 sender to `Secret::sign_route`, then call `SignatureCheck::without_old_form`"
             );
         }
     }
 }
 
-/// The path of a URL with its query, as it stands in a request line.
+/// Returns the path of a URL with its query, as in a request line.
 fn path_of(uri: &Uri) -> String {
     uri.path_and_query().map_or_else(|| "/".to_owned(), ToString::to_string)
 }
@@ -253,14 +291,16 @@ fn read<'r, const N: usize>(request: &'r Request<Bytes>, names: [&str; N]) -> Re
     Ok(values)
 }
 
-/// One time is written in one way: with a zero in front, a replay would be known by something else.
+/// Parses a time that is written without leading zeros. A second spelling of one time would give a replay another run id.
 fn seconds(shown: &str, header: &str) -> Result<u64, Problem> {
     let seconds = shown.parse::<u64>().ok().filter(|seconds| seconds.to_string() == shown);
-    seconds.ok_or_else(|| refused("unsigned", format!("`{header}` holds the seconds since 1970, in digits")))
+    seconds.ok_or_else(|| {
+        refused("unsigned", format!("`{header}` must contain the Unix time in seconds, in digits"))
+    })
 }
 
 fn unsigned() -> Problem {
-    let message = "sign the request, with the headers `webhook-id`, `webhook-timestamp` and `webhook-signature`, each once";
+    let message = "sign the request: send the headers `webhook-id`, `webhook-timestamp` and `webhook-signature` once each";
     refused("unsigned", message)
 }
 

@@ -1,4 +1,4 @@
-//! How what was sent becomes a run, whatever it came by.
+//! Turns received content into a run, for requests as well as messages.
 
 use std::fmt;
 use std::future::Future;
@@ -15,43 +15,43 @@ use super::invalid::Invalid;
 type Prepare<R, E> = dyn Fn(&R) -> Result<Prepared<E>, Invalid> + Send + Sync;
 type Execute<E> = dyn Fn(Arc<str>, How) -> Pin<Box<dyn Future<Output = Ended<E>> + Send>> + Send + Sync;
 
-/// Reads an `R`, and prepares the run with it as its input.
+/// Reads an `R` and prepares a run with it as the input.
 pub(super) struct Start<R, E>(Arc<Prepare<R, E>>);
 
-/// A run that can be executed, under the run id that is given then.
+/// A run that is ready to be executed under any run id.
 pub(super) struct Prepared<E>(Box<Execute<E>>);
 
-/// How a run is executed.
+/// The way to execute a run.
 #[derive(Clone, Copy)]
 pub(super) enum How {
-    /// To its end, if it has not ended.
+    /// Executes the run unless it has ended.
     Run,
-    /// Also where it has failed before.
+    /// Executes the run even if it has failed.
     Retry,
 }
 
-/// What a call of a run ended in.
+/// The result of an execution.
 pub(super) struct Ended<E> {
     /// The value as JSON, or the error.
     pub(super) result: Result<Vec<u8>, E>,
-    /// Whether the body was called, so that this is not what was recorded before.
+    /// Whether the body was called; if not, the result is the recorded one.
     pub(super) begun: bool,
-    /// Why this is not the end of the run.
+    /// The reason why the run has not ended, if it has not.
     pub(super) pause: Option<Pause>,
 }
 
-/// Why a run has not ended, whatever its error looks like.
+/// The reason why a run has not ended, regardless of the error that its body returned.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Pause {
-    /// It waits, is parked, or waits in the middle of its undo: an answer or its time lets it go on.
+    /// The run waits, is parked, or waits during its undo: an answer or the passing of time lets it continue.
     Waits,
-    /// It stopped where it stands, and stays to be resumed.
+    /// The run was interrupted and can be resumed.
     Interrupted,
-    /// Another run, which its body calls, waits or is being executed.
+    /// The body calls another run, which waits or is being executed.
     Elsewhere,
 }
 
-/// What the workflow tells of the end of an execution. The error of a body need not show it.
+/// The events of the workflow that tell how an execution ended. The error of the body need not reveal it.
 #[derive(Default)]
 struct Told {
     waits: AtomicBool,
@@ -82,14 +82,14 @@ impl Told {
     }
 }
 
-/// Refuses to let a key choose the run of a workflow that would not know the run again.
+/// Checks that the workflow can recognize a run by its key.
 ///
 /// # Panics
 /// Panics if the workflow has no store.
 pub(super) fn needs_store(workflow: &str, has_store: bool, what: &str) {
     assert!(
         has_store,
-        "the workflow `{workflow}` has no store, so {what} would not be known again: give it one with `Workflow::store`"
+        "the workflow `{workflow}` has no store, so {what} would not be recognized: set one with `Workflow::store`"
     );
 }
 
@@ -123,7 +123,7 @@ impl<R, E> Start<R, E> {
                         How::Retry => workflow.retry(Arc::clone(&run), body).await,
                     };
                     let pause = told.pause(&run, result.as_ref().err().and_then(E::as_run_error));
-                    // It was recorded as JSON, so it has such a form.
+                    // The value was recorded as JSON, so it has a JSON form.
                     let result = result.map(|value| serde_json::to_vec(&value).unwrap_or_default());
                     Ended { result, begun: begun.into_inner(), pause }
                 })
@@ -140,7 +140,7 @@ impl<E> Prepared<E> {
     pub(super) async fn execute(&self, run: &Arc<str>, how: How) -> Ended<E> {
         let ended = self.0(Arc::clone(run), how).await;
         if ended.pause == Some(Pause::Elsewhere) && !ended.begun {
-            // The pause of the other run was recorded as the failure of this one: it is asked anew.
+            // The pause of the other run was recorded as the failure of this run, so this run is retried.
             return self.0(Arc::clone(run), How::Retry).await;
         }
         ended

@@ -4,69 +4,93 @@ use awaitly_core::store::StoreError;
 use crate::request::Asks;
 use crate::shape::Misfit;
 
-/// Why an answer was not taken. Nothing was changed.
+/// The reasons for which an inbox refuses an answer. A refused answer changes no state.
+///
+/// # Examples
+/// ```
+/// # use awaitly_core::{DurableRun, Workflow};
+/// # use awaitly_hitl::{Approvals, Inbox, InboxError};
+/// # use awaitly_persistence::MemoryStore;
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let store = MemoryStore::new();
+/// # let (expenses, inbox) = (Workflow::new("expense").store(store.clone()), Inbox::new(store));
+/// use awaitly_core::journal::Unanswered;
+///
+/// let unknown = inbox.approve("trip-7", "manager", &true).await;
+/// assert_eq!(unknown, Err(InboxError::Unanswered(Unanswered::NoSuchRun)));
+///
+/// let body = async |run: &DurableRun| run.approval::<u64>("manager").await;
+/// assert!(expenses.run("trip-7", body).await.is_err(), "the run waits");
+/// let misfit = inbox.approve("trip-7", "manager", "many").await.unwrap_err();
+/// assert_eq!(
+///     misfit.to_string(),
+///     "the answer does not fit: the answer should be a whole number, not below 0, and is text"
+/// );
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum InboxError {
-    /// Nothing waits for this answer: it was answered before, its time is over, its run has ended, or it was never
-    /// asked.
+    /// No question waits under this run and key: it was answered, it expired, its run ended, or it was never asked.
     #[error(transparent)]
     Unanswered(#[from] Unanswered),
     /// No question waits with this token.
     #[error(
-        "nothing waits with this token: it was answered, or its run has ended, or the token is not the right one"
+        "no question waits with this token: it was answered, or its run has ended, or the token is wrong"
     )]
     UnknownToken,
-    /// Somebody answered who is not asked.
-    #[error("{} may not answer this: it is asked of {}", by.as_deref().unwrap_or("somebody without a name"), answerers.join(", "))]
+    /// The answer comes from a person who is not one of the question's answerers.
+    #[error("{} may not answer this: the question is for {}", by.as_deref().unwrap_or("a caller without a name"), answerers.join(", "))]
     NotAsked {
-        /// Who answered, where that was said.
+        /// The name that the answer gave, if any.
         by: Option<String>,
-        /// Who is asked.
+        /// The answerers of the question.
         answerers: Vec<String>,
     },
-    /// An approval is approved or rejected, anything else is given a value.
+    /// The question takes another kind of answer: approve or reject an approval, and give a value to any other question.
     #[error("{}", match asks {
         Asks::Approval => "this is an approval: approve or reject it",
         Asks::Callback | Asks::Plain => "this waits for a value: answer it",
-        Asks::Unknown => "this was asked by a newer version: answer it with that one",
+        Asks::Unknown => "this was asked by a newer version: answer it with that version",
     })]
     OtherKind {
-        /// What the question takes.
+        /// The kind that the question takes.
         asks: Asks,
     },
-    /// The question was taken back.
-    #[error("{by} took this question back ({reason}): there is nothing to answer")]
+    /// The question was withdrawn.
+    #[error("{by} withdrew this question ({reason}): it takes no answer")]
     Withdrawn {
-        /// Who took it back; `inbox` if that was not said.
+        /// The name that the withdrawal gave; `inbox` if it gave none.
         by: String,
-        /// Why.
+        /// The reason.
         reason: String,
     },
-    /// Somebody rejected, or took a question back, and gave no reason.
-    #[error("a rejection and a withdrawal have a reason: say why")]
+    /// A rejection or a withdrawal has no reason.
+    #[error("a rejection or withdrawal needs a reason: give one")]
     NoReason,
-    /// There is nothing to accept as it stands.
-    #[error("nothing was proposed here: approve with a value")]
+    /// [`Reply::accept`](crate::Reply::accept) was called, but the run proposed no value.
+    #[error("the run proposed no value: approve with one")]
     NoProposal,
-    /// The answer does not have the form that the run asks for.
+    /// The answer does not have the shape that the run asks for.
     #[error("the answer does not fit: {0}")]
     Misfit(#[from] Misfit),
-    /// The answer is not of the type that is expected under this key.
-    #[error("the answer is no `{expected}`: {reason}")]
+    /// The answer does not decode as the type that [`Inbox::expects`](crate::Inbox::expects) names for this key.
+    #[error("the answer is not a `{expected}`: {reason}")]
     WrongType {
-        /// The type.
+        /// The name of the type.
         expected: String,
-        /// What the decoder said.
+        /// The error of the decoder.
         reason: String,
     },
     /// The answer has no JSON form.
     #[error("the answer has no JSON form: {0}")]
     Unencodable(String),
-    /// The answer is larger than a journal takes.
-    #[error("the answer has {bytes} bytes, at most {max} are taken", max = Payload::MAX_BYTES)]
+    /// The answer is larger than a journal accepts.
+    #[error("the answer has {bytes} bytes, but a journal accepts at most {max}", max = Payload::MAX_BYTES)]
     TooLarge {
-        /// How many bytes it has.
+        /// The size of the answer in bytes.
         bytes: usize,
     },
     /// The store failed.

@@ -7,20 +7,35 @@ use super::{Inbox, InboxError};
 
 /// An answer to the questions of all runs under one key.
 ///
-/// Made with [`Inbox::everywhere`]. Each run is answered by itself: what comes back says for each of them whether it was
-/// taken.
+/// Created with [`Inbox::everywhere`]. The methods answer each run on its own, and return a list with the result for each
+/// run: one run's refusal does not affect the others.
 ///
 /// # Errors
-/// [`InboxError::Store`] where the questions cannot be listed; those answered by then stay so.
+/// Each method returns [`InboxError::Store`] if the store fails to list the questions. Answers that the store has recorded
+/// by then remain.
+///
+/// # Cancel safety
+/// Dropping the future keeps the answers that the store has recorded, and leaves the other questions open.
+///
+/// # Examples
+/// ```
+/// # async fn approve_all(store: awaitly_persistence::MemoryStore) -> Result<(), awaitly_hitl::InboxError> {
+/// let inbox = awaitly_hitl::Inbox::new(store);
+/// for (run, answered) in inbox.everywhere("manager").by("ada").accept().await? {
+///     println!("{run}: {answered:?}");
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
-#[must_use = "an answer is given by `approve`, `reject`, `answer` and the like"]
+#[must_use = "call `approve`, `reject`, `answer` or a similar method to give the answer"]
 pub struct Everywhere<'i, S> {
     inbox: &'i Inbox<S>,
     key: Key,
     said: Said,
 }
 
-/// What became of the answer to each run.
+/// The result of the answer for each run.
 type Each = Vec<(RunId, Result<(), InboxError>)>;
 
 impl<'i, S: Operate> Everywhere<'i, S> {
@@ -28,71 +43,74 @@ impl<'i, S: Operate> Everywhere<'i, S> {
         Self { inbox, key, said: Said::default() }
     }
 
-    /// In whose name.
+    /// Sets the name of the person, in whose name the answers are recorded.
     pub fn by(mut self, person: impl Into<String>) -> Self {
         self.said.by = Some(person.into());
         self
     }
 
-    /// What is said with it.
+    /// Adds a remark to the answer.
     pub fn note(mut self, note: impl Into<String>) -> Self {
         self.said.note = Some(note.into());
         self
     }
 
-    /// By which way it came, for those who look at it later.
+    /// Sets the channel through which the answer comes, for example `chat`; the journal records it.
     pub fn via(mut self, way: impl Into<String>) -> Self {
         self.said.via = Some(way.into());
         self
     }
 
-    /// Approves what was proposed in each of them, as it stands.
+    /// Approves each run's own proposal, unchanged.
     ///
     /// # Errors
-    /// [`InboxError::Store`]
+    /// Returns [`InboxError::Store`] if the questions cannot be listed.
     pub async fn accept(self) -> Result<Each, InboxError> {
         self.say(&Verb::Accept).await
     }
 
-    /// Approves in all of them, with `value`.
+    /// Approves with `value`.
     ///
     /// # Errors
-    /// [`InboxError::Store`]
+    /// Returns [`InboxError::Unencodable`] if `value` has no JSON form, or [`InboxError::Store`] if the questions cannot be
+    /// listed.
     pub async fn approve<T: Serialize + ?Sized>(self, value: &T) -> Result<Each, InboxError> {
         let value = Payload::encode(value)?;
         self.say(&Verb::Approve(value)).await
     }
 
-    /// Rejects in all of them.
+    /// Rejects with `reason`.
     ///
     /// # Errors
-    /// [`InboxError::Store`]
+    /// Returns [`InboxError::Unencodable`] if `reason` has no JSON form, or [`InboxError::Store`] if the questions cannot be
+    /// listed.
     pub async fn reject<R: Serialize + ?Sized>(self, reason: &R) -> Result<Each, InboxError> {
         let reason = Payload::encode(reason)?;
         self.say(&Verb::Reject(reason)).await
     }
 
-    /// Gives a value to all of them.
+    /// Gives `value` to each run.
     ///
     /// # Errors
-    /// [`InboxError::Store`]
+    /// Returns [`InboxError::Unencodable`] if `value` has no JSON form, or [`InboxError::Store`] if the questions cannot be
+    /// listed.
     pub async fn answer<T: Serialize + ?Sized>(self, value: &T) -> Result<Each, InboxError> {
         let value = Payload::encode(value)?;
         self.say(&Verb::Give(value)).await
     }
 
-    /// Takes all of them back.
+    /// Withdraws the questions: see [`Reply::cancel`](crate::Reply::cancel).
     ///
     /// # Errors
-    /// [`InboxError::Store`]
+    /// Returns [`InboxError::Store`] if the questions cannot be listed.
     pub async fn cancel(self, reason: impl Into<String>) -> Result<Each, InboxError> {
         self.say(&Verb::Withdraw(reason.into())).await
     }
 
-    /// Says in all of them that the time for an answer is over.
+    /// Ends the time for an answer: see [`Reply::expire`](crate::Reply::expire).
     ///
     /// # Errors
-    /// [`InboxError::Store`]
+    /// Returns [`InboxError::Store`] if the questions cannot be listed.
     pub async fn expire(self) -> Result<Each, InboxError> {
         self.say(&Verb::Expire).await
     }

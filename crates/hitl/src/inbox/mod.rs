@@ -1,4 +1,4 @@
-//! Where questions are listed, shown and answered: [`Inbox`].
+//! The [`Inbox`], which lists, shows and answers questions.
 
 mod error;
 mod everywhere;
@@ -21,12 +21,15 @@ pub use reply::Reply;
 use crate::answer::who_withdrew;
 use crate::request::Question;
 
-/// The questions that the runs of a store wait with, and the answers to them.
+/// Lists and answers the questions of the runs in a store.
 ///
-/// It is a handle on a store: cheap to clone, and there can be many, in many processes. Of several answers to one
-/// question, the store takes one; the others are told so. An inbox does not know who its caller is: whoever can call it
-/// is trusted to say in whose name. The inbox over HTTP, with the feature `http`, checks that.
+/// An inbox is a handle on a store: it is cheap to clone, and many processes can each have one. If several answers to one
+/// question arrive, the store accepts the first and refuses the others.
 ///
+/// An inbox does not authenticate its caller. It trusts the name that the caller passes to [`Reply::by`]. The inbox over HTTP
+/// (feature `http`) checks the name with a signed link or a bearer token.
+///
+/// # Examples
 /// ```
 /// # async fn answers(store: awaitly_persistence::MemoryStore) -> Result<(), awaitly_hitl::InboxError> {
 /// use awaitly_core::store::WaitQuery;
@@ -46,10 +49,10 @@ pub struct Inbox<S> {
     checks: Arc<HashMap<Key, Check>>,
 }
 
-/// Says why a value is not of the type that is expected under a key.
+/// Checks an answer against the type that is expected under a key.
 type Check = Arc<dyn Fn(&Payload) -> Result<(), InboxError> + Send + Sync>;
 
-/// Which question is meant.
+/// Identifies a question.
 #[derive(Clone)]
 pub(crate) enum Target {
     At { run: String, key: Key },
@@ -57,14 +60,26 @@ pub(crate) enum Target {
 }
 
 impl<S: Operate> Inbox<S> {
-    /// The questions of the runs in `store`.
+    /// Creates an inbox for the questions of the runs in `store`.
     pub fn new(store: S) -> Self {
         Self { store, checks: Arc::default() }
     }
 
-    /// Takes only what decodes as a `T` for an answer under `key`. Approvals and callbacks are checked without it, as
-    /// far as their type tells; this is for [`Run::wait_for`](awaitly_core::Run::wait_for), and for types that check more
-    /// than their form.
+    /// Accepts an answer under `key` only if it decodes as a `T`.
+    ///
+    /// The inbox checks approvals and callbacks against their [`Shape`](crate::Shape) without this. Call it for
+    /// [`Run::wait_for`](awaitly_core::Run::wait_for), and for types that check more than their shape, for example a range.
+    ///
+    /// # Examples
+    /// ```
+    /// # async fn demo(store: awaitly_persistence::MemoryStore) {
+    /// use awaitly_hitl::Inbox;
+    ///
+    /// let inbox = Inbox::new(store).expects::<std::net::IpAddr>("server");
+    /// let refused = inbox.at("deploy-7", "server").answer("not an address").await;
+    /// # assert!(refused.is_err());
+    /// # }
+    /// ```
     #[must_use]
     pub fn expects<T: DeserializeOwned>(mut self, key: impl Into<Key>) -> Self {
         let check: Check = Arc::new(|answer| match answer.decode::<T>() {
@@ -77,35 +92,73 @@ impl<S: Operate> Inbox<S> {
         self
     }
 
-    /// The questions that `query` asks for, of runs that have not ended; the newest first. Those whose time is over are
-    /// among them, until their run is run again.
+    /// Returns a page of the questions that match `query`, newest first.
+    ///
+    /// Questions of ended runs are not listed. An expired question is listed until its run is resumed.
     ///
     /// # Errors
-    /// [`InboxError::Store`]
+    /// Returns [`InboxError::Store`] if the store fails.
+    ///
+    /// # Examples
+    /// ```
+    /// use awaitly_core::store::WaitQuery;
+    ///
+    /// # async fn all(inbox: awaitly_hitl::Inbox<awaitly_persistence::MemoryStore>) -> Result<(), awaitly_hitl::InboxError> {
+    /// let mut query = WaitQuery::new().limit(50);
+    /// loop {
+    ///     let page = inbox.list(query.clone()).await?;
+    ///     for question in page.items {
+    ///         println!("{} {}", question.run, question.key);
+    ///     }
+    ///     let Some(next) = page.next else { break };
+    ///     query = query.after(next);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn list(&self, query: WaitQuery) -> Result<Page<Question>, InboxError> {
         let Page { items, next } = self.store.waiting(query).await?;
         Ok(Page { items: items.into_iter().map(Question::of).collect(), next })
     }
 
-    /// The question of a run under a key.
+    /// Addresses the question of a run under `key`.
     pub fn at(&self, run: impl Into<String>, key: impl Into<Key>) -> Reply<'_, S> {
         Reply::new(self, Target::At { run: run.into(), key: key.into() })
     }
 
-    /// The question that came with `token`.
+    /// Addresses the question that has `token`.
+    ///
+    /// # Examples
+    /// ```
+    /// # use awaitly_core::{DurableRun, Workflow};
+    /// # use awaitly_hitl::{Approvals, Inbox};
+    /// # use awaitly_persistence::MemoryStore;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let store = MemoryStore::new();
+    /// # let (expenses, inbox) = (Workflow::new("expense").store(store.clone()), Inbox::new(store));
+    /// let body = async |run: &DurableRun| run.approval::<bool>("manager").await;
+    /// assert!(expenses.run("trip-7", body).await.is_err(), "the run waits");
+    ///
+    /// let token = inbox.at("trip-7", "manager").show().await?.token().to_owned();
+    /// inbox.with_token(token).approve(&true).await?;
+    /// assert_eq!(expenses.run("trip-7", body).await, Ok(true));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn with_token(&self, token: impl Into<Box<str>>) -> Reply<'_, S> {
         Reply::new(self, Target::Token(token.into()))
     }
 
-    /// The questions of all runs under a key.
+    /// Addresses the questions of all runs under `key`.
     pub fn everywhere(&self, key: impl Into<Key>) -> Everywhere<'_, S> {
         Everywhere::new(self, key.into())
     }
 
-    /// Approves, in nobody's name: short for [`at`](Self::at) and [`approve`](Reply::approve).
+    /// Approves with `value`, without a name. Short for [`at`](Self::at) and [`Reply::approve`].
     ///
     /// # Errors
-    /// [`InboxError`]; nothing is changed then.
+    /// Returns [`InboxError`] if the answer is refused; no state is changed then.
     pub async fn approve<T: Serialize + ?Sized>(
         &self,
         run: impl Into<String>,
@@ -115,10 +168,10 @@ impl<S: Operate> Inbox<S> {
         self.at(run, key).approve(value).await
     }
 
-    /// Rejects, in nobody's name: short for [`at`](Self::at) and [`reject`](Reply::reject).
+    /// Rejects with `reason`, without a name. Short for [`at`](Self::at) and [`Reply::reject`].
     ///
     /// # Errors
-    /// [`InboxError`]; nothing is changed then.
+    /// Returns [`InboxError`] if the answer is refused; no state is changed then.
     pub async fn reject<R: Serialize + ?Sized>(
         &self,
         run: impl Into<String>,
@@ -136,7 +189,7 @@ impl<S: Operate> Inbox<S> {
         self.checks.get(key).map_or(Ok(()), |check| check(answer))
     }
 
-    /// The question that is meant, or why there is none.
+    /// Finds a question, or the reason why it does not wait.
     pub(crate) async fn find(&self, target: &Target) -> Result<Question, InboxError> {
         match target {
             Target::Token(token) => {
@@ -159,7 +212,7 @@ impl<S: Operate> Inbox<S> {
         Ok(found.items.into_iter().next().map(Question::of))
     }
 
-    /// Why nothing waits there.
+    /// Returns the reason why no question waits under `key`.
     async fn why_not(&self, run: &RunId, key: &Key) -> Result<InboxError, InboxError> {
         let stored = self.store.load(run).await?;
         let asked = stored.as_ref().map(|stored| Asked {

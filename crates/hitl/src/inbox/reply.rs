@@ -10,24 +10,36 @@ use super::{Inbox, InboxError, Target};
 use crate::answer::{Answer, Instead, is_blank, nobody, withdrawn};
 use crate::request::{Asks, Question};
 
-/// An answer to one question, on its way: who gives it, and then what it is.
+/// An answer to one question, before it is given.
 ///
-/// Made with [`Inbox::at`] and [`Inbox::with_token`]. It is given to the question that waits when it is given: one that
-/// was answered and asked again in between does not get it.
+/// Created with [`Inbox::at`] or [`Inbox::with_token`]. First set the person, a remark and the channel, then give the
+/// answer with one of the methods. The inbox looks up the question at that time. If the question is answered and asked
+/// again between the look-up and the write, the store refuses the answer.
 ///
 /// # Errors
-/// All that answer fail with [`InboxError`], and nothing is changed then.
+/// All methods that answer return [`InboxError`] if the answer is refused; no state is changed then.
 ///
 /// # Cancel safety
-/// Dropping the future of an answer leaves it given, or not.
-#[must_use = "an answer is given by `approve`, `reject`, `answer` and the like"]
+/// If the future of an answer is dropped, the store may or may not have recorded the answer.
+///
+/// # Examples
+/// ```
+/// # async fn reject(inbox: awaitly_hitl::Inbox<awaitly_persistence::MemoryStore>) -> Result<(), awaitly_hitl::InboxError> {
+/// let reply = inbox.at("trip-7", "manager").by("ada").via("chat");
+/// let question = reply.show().await?;
+/// println!("{}", question.prompt.unwrap_or_default());
+/// reply.note("ask again in May").reject("no budget").await?;
+/// # Ok(())
+/// # }
+/// ```
+#[must_use = "call `approve`, `reject`, `answer` or a similar method to give the answer"]
 pub struct Reply<'i, S> {
     inbox: &'i Inbox<S>,
     target: Target,
     said: Said,
 }
 
-/// What is said beside the answer itself.
+/// The information that accompanies an answer.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Said {
     pub(crate) by: Option<String>,
@@ -35,7 +47,7 @@ pub(crate) struct Said {
     pub(crate) via: Option<String>,
 }
 
-/// What is answered.
+/// The answer, or the action that takes its place.
 #[derive(Debug, Clone)]
 pub(crate) enum Verb {
     Approve(Payload),
@@ -61,90 +73,170 @@ impl<'i, S: Operate> Reply<'i, S> {
         Self { inbox, target, said: Said::default() }
     }
 
-    /// In whose name.
+    /// Sets the name of the person, in whose name the answer is recorded.
     pub fn by(mut self, person: impl Into<String>) -> Self {
         self.said.by = Some(person.into());
         self
     }
 
-    /// What is said with it.
+    /// Adds a remark to the answer.
     pub fn note(mut self, note: impl Into<String>) -> Self {
         self.said.note = Some(note.into());
         self
     }
 
-    /// By which way it came, for those who look at it later.
+    /// Sets the channel through which the answer comes, for example `chat`; the journal records it.
     pub fn via(mut self, way: impl Into<String>) -> Self {
         self.said.via = Some(way.into());
         self
     }
 
-    /// The question itself.
+    /// Returns the question.
     ///
     /// # Errors
-    /// [`InboxError`] where nothing waits there.
+    /// Returns [`InboxError`] if no question waits here.
     pub async fn show(&self) -> Result<Question, InboxError> {
         self.inbox.find(&self.target).await
     }
 
-    /// Approves, with `value`.
+    /// Approves with `value`.
+    ///
+    /// If the run proposed another value, the journal records the proposal beside it, as [`Answer::proposed`].
     ///
     /// # Errors
-    /// [`InboxError`]; nothing is changed then.
+    /// Returns [`InboxError`] if the answer is refused; no state is changed then.
     pub async fn approve<T: Serialize + ?Sized>(self, value: &T) -> Result<(), InboxError> {
         let value = Payload::encode(value)?;
         self.say(Verb::Approve(value)).await
     }
 
-    /// Approves what was proposed, as it stands.
+    /// Approves the proposal, unchanged.
     ///
     /// # Errors
-    /// [`InboxError::NoProposal`] where nothing was, and the others; nothing is changed then.
+    /// Returns [`InboxError::NoProposal`] if the run proposed no value, or another [`InboxError`] if the answer is refused; no
+    /// state is changed then.
     pub async fn accept(self) -> Result<(), InboxError> {
         self.say(Verb::Accept).await
     }
 
-    /// Approves another value than the one that was proposed. It is [`approve`](Self::approve) under the name of what
-    /// is meant: if the value is another one, either records the proposal beside it, as [`Answer::proposed`].
+    /// Approves with a value that replaces the proposal. Equivalent to [`approve`](Self::approve), under a name that shows the
+    /// intent.
     ///
     /// # Errors
-    /// [`InboxError`]; nothing is changed then.
+    /// Returns [`InboxError`] if the answer is refused; no state is changed then.
+    ///
+    /// # Examples
+    /// ```
+    /// # use awaitly_core::{DurableRun, Workflow};
+    /// # use awaitly_hitl::{Approvals, Inbox};
+    /// # use awaitly_persistence::MemoryStore;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let store = MemoryStore::new();
+    /// # let (expenses, inbox) = (Workflow::new("expense").store(store.clone()), Inbox::new(store));
+    /// let body = async |run: &DurableRun| run.approval("manager").proposal(&4200_u64).await;
+    /// assert!(expenses.run("trip-7", body).await.is_err(), "the run waits");
+    ///
+    /// inbox.at("trip-7", "manager").by("ada").note("without the taxi").edit(&4000_u64).await?;
+    /// assert_eq!(expenses.run("trip-7", body).await, Ok(4000));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn edit<T: Serialize + ?Sized>(self, value: &T) -> Result<(), InboxError> {
         self.approve(value).await
     }
 
-    /// Rejects. The run gets the reason, as JSON.
+    /// Rejects. The run receives `reason` as JSON.
     ///
     /// # Errors
-    /// Returns [`InboxError::NoReason`] if the reason is `null` or empty, and the others; nothing is changed then.
+    /// Returns [`InboxError::NoReason`] if the reason is `null` or empty, or another [`InboxError`] if the answer is refused;
+    /// no state is changed then.
+    ///
+    /// # Examples
+    /// ```
+    /// # use awaitly_core::{DurableRun, RunError, Workflow};
+    /// # use awaitly_hitl::{Approvals, Inbox};
+    /// # use awaitly_persistence::MemoryStore;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let store = MemoryStore::new();
+    /// # let (expenses, inbox) = (Workflow::new("expense").store(store.clone()), Inbox::new(store));
+    /// let body = async |run: &DurableRun| run.approval::<u64>("manager").await;
+    /// assert!(expenses.run("trip-7", body).await.is_err(), "the run waits");
+    ///
+    /// inbox.at("trip-7", "manager").by("ada").reject("no budget").await?;
+    /// let rejected = RunError::Rejected { step: "manager".into(), reason: "\"no budget\"".into() };
+    /// assert_eq!(expenses.run("trip-7", body).await, Err(rejected));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn reject<R: Serialize + ?Sized>(self, reason: &R) -> Result<(), InboxError> {
         let reason = Payload::encode(reason)?;
         self.say(Verb::Reject(reason)).await
     }
 
-    /// Gives a value to a [callback](crate::Callback), or to a [`Run::wait_for`](awaitly_core::Run::wait_for).
+    /// Gives a value to a [`Callback`](crate::Callback) or to a [`Run::wait_for`](awaitly_core::Run::wait_for).
     ///
     /// # Errors
-    /// [`InboxError`]; nothing is changed then.
+    /// Returns [`InboxError`] if the answer is refused; no state is changed then.
+    ///
+    /// # Examples
+    /// ```
+    /// # use awaitly_core::{DurableRun, Workflow};
+    /// # use awaitly_hitl::{Approvals, Inbox};
+    /// # use awaitly_persistence::MemoryStore;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let store = MemoryStore::new();
+    /// # let (expenses, inbox) = (Workflow::new("expense").store(store.clone()), Inbox::new(store));
+    /// let body = async |run: &DurableRun| run.callback::<u64>("payment").await;
+    /// assert!(expenses.run("trip-7", body).await.is_err(), "the run waits");
+    ///
+    /// inbox.at("trip-7", "payment").by("bank").answer(&4200_u64).await?;
+    /// assert_eq!(expenses.run("trip-7", body).await, Ok(4200));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn answer<T: Serialize + ?Sized>(self, value: &T) -> Result<(), InboxError> {
         let value = Payload::encode(value)?;
         self.say(Verb::Give(value)).await
     }
 
-    /// Takes the question back. The run ends there in [`RunError::Refused`], by who took it back. Anybody may do this:
-    /// it is for operators.
+    /// Withdraws the question. The step returns [`RunError::Refused`] with the name of the person and the reason.
+    ///
+    /// This is for operators: the inbox does not check whether the person may answer.
     ///
     /// # Errors
-    /// Returns [`InboxError::NoReason`] if the reason is empty, and others if nothing waits there; nothing is changed then.
+    /// Returns [`InboxError::NoReason`] if the reason is empty, or another [`InboxError`] if no question waits here; no state
+    /// is changed then.
+    ///
+    /// # Examples
+    /// ```
+    /// # use awaitly_core::{DurableRun, RunError, Workflow};
+    /// # use awaitly_hitl::{Approvals, Inbox};
+    /// # use awaitly_persistence::MemoryStore;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let store = MemoryStore::new();
+    /// # let (expenses, inbox) = (Workflow::new("expense").store(store.clone()), Inbox::new(store));
+    /// let body = async |run: &DurableRun| run.approval::<u64>("manager").await;
+    /// assert!(expenses.run("trip-7", body).await.is_err(), "the run waits");
+    ///
+    /// inbox.at("trip-7", "manager").by("ops").cancel("asked by mistake").await?;
+    /// assert!(matches!(expenses.run("trip-7", body).await, Err(RunError::Refused { .. })));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn cancel(self, reason: impl Into<String>) -> Result<(), InboxError> {
         self.say(Verb::Withdraw(reason.into())).await
     }
 
-    /// Says that the time for an answer is over, before it is. The run ends there in [`RunError::Expired`]. Anybody may
-    /// do this: it is for operators.
+    /// Ends the time for an answer now. The step returns [`RunError::Expired`].
+    ///
+    /// This is for operators: the inbox does not check whether the person may answer.
     ///
     /// # Errors
-    /// [`InboxError`] where nothing waits there; nothing is changed then.
+    /// Returns [`InboxError`] if no question waits here; no state is changed then.
     pub async fn expire(self) -> Result<(), InboxError> {
         self.say(Verb::Expire).await
     }
@@ -156,7 +248,7 @@ impl<'i, S: Operate> Reply<'i, S> {
 }
 
 impl<S: Operate> Inbox<S> {
-    /// Gives an answer to a question that was found.
+    /// Gives an answer to `question`.
     pub(crate) async fn give(&self, question: &Question, said: &Said, verb: Verb) -> Result<(), InboxError> {
         let outcome = self.outcome(question, said, verb).await?;
         if outcome.payload().len() > Payload::MAX_BYTES {
@@ -169,7 +261,7 @@ impl<S: Operate> Inbox<S> {
         }
     }
 
-    /// What is recorded, where the question takes it.
+    /// Returns the outcome to record, or the reason why the question does not take this answer.
     async fn outcome(&self, question: &Question, said: &Said, verb: Verb) -> Result<Outcome, InboxError> {
         let Question { asks, answerers, .. } = question;
         let is_open = answerers.is_empty() || said.by.as_ref().is_some_and(|by| answerers.contains(by));
@@ -226,7 +318,7 @@ impl<S: Operate> Inbox<S> {
         self.check(&question.key, value)
     }
 
-    /// The answer with who gave it, by which way and when, and with the proposal if it is another value.
+    /// Encodes an answer with the person, the channel, the time and, if the value differs from it, the proposal.
     async fn sign(
         &self,
         value: Payload,

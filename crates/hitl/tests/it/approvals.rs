@@ -9,11 +9,11 @@ use serde_json::json;
 use crate::world::{Decision, Office, waits};
 
 #[tokio::test]
-async fn an_approval_waits_until_it_is_given_and_is_recorded_with_who_gave_it() {
+async fn approval_waits_and_records_the_person_who_answers() {
     let office = Office::new();
     assert_eq!(office.ask("r").await, waits("manager"));
     assert_eq!(office.status("r").await, Status::Waiting);
-    assert!(office.stored("r").await.records.is_empty(), "where nobody is told, nothing is recorded of that");
+    assert!(office.stored("r").await.records.is_empty(), "without a notifier, no notice is recorded");
     office
         .inbox
         .at("r", "manager")
@@ -36,7 +36,7 @@ async fn an_approval_waits_until_it_is_given_and_is_recorded_with_who_gave_it() 
 }
 
 #[tokio::test]
-async fn a_rejection_is_a_typed_error_that_stands_and_a_retry_asks_again() {
+async fn rejection_fails_the_run_and_retry_asks_again() {
     let office = Office::new();
     assert_eq!(office.ask("r").await, waits("manager"));
     office.inbox.at("r", "manager").by("bob").reject("no budget").await.unwrap();
@@ -53,7 +53,7 @@ async fn a_rejection_is_a_typed_error_that_stands_and_a_retry_asks_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_ruling_goes_on_whatever_it_is() {
+async fn ruling_returns_each_kind_of_answer() {
     let office = Office::new();
     let ask = async |name: &'static str| {
         let body = async |run: &DurableRun| {
@@ -61,30 +61,30 @@ async fn a_ruling_goes_on_whatever_it_is() {
             Ok::<_, RunError>(match ruling {
                 Ruling::Approved(answer) => format!("{} by {:?}", answer.value.cents, answer.by),
                 Ruling::Rejected(answer) => format!("no: {} by {:?}", answer.value, answer.by),
-                Ruling::Expired(said) => format!("nobody, says {:?}", said.and_then(|said| said.by)),
-                Ruling::Withdrawn(said) => format!("{:?} took it back: {}", said.by, said.value),
+                Ruling::Expired(said) => format!("expired by {:?}", said.and_then(|said| said.by)),
+                Ruling::Withdrawn(said) => format!("withdrawn by {:?}: {}", said.by, said.value),
             })
         };
         office.workflow.run(name, body).await
     };
-    for name in ["yes", "no", "taken back", "expired", "late"] {
+    for name in ["yes", "no", "withdrawn", "expired", "late"] {
         assert_eq!(ask(name).await, waits("manager"));
     }
     let at = |name: &'static str| office.inbox.at(name, "manager");
     at("yes").by("ada").approve(&Decision::of(7)).await.unwrap();
     at("no").by("ada").reject(&json!({ "code": 3 })).await.unwrap();
-    at("taken back").by("ops").cancel("the trip is off").await.unwrap();
+    at("withdrawn").by("ops").cancel("the trip is off").await.unwrap();
     at("expired").by("ops").expire().await.unwrap();
     tokio::time::sleep(days(3)).await;
     assert_eq!(ask("yes").await.unwrap(), "7 by Some(\"ada\")");
     assert_eq!(ask("no").await.unwrap(), "no: {\"code\":3} by Some(\"ada\")");
-    assert_eq!(ask("taken back").await.unwrap(), "Some(\"ops\") took it back: \"the trip is off\"");
-    assert_eq!(ask("expired").await.unwrap(), "nobody, says Some(\"ops\")");
-    assert_eq!(ask("late").await.unwrap(), "nobody, says None");
+    assert_eq!(ask("withdrawn").await.unwrap(), "withdrawn by Some(\"ops\"): \"the trip is off\"");
+    assert_eq!(ask("expired").await.unwrap(), "expired by Some(\"ops\")");
+    assert_eq!(ask("late").await.unwrap(), "expired by None");
 }
 
 #[tokio::test]
-async fn what_was_proposed_is_accepted_as_it_stands_or_edited() {
+async fn proposal_is_accepted_unchanged_or_edited() {
     let office = Office::new();
     let ask = async |name: &'static str| {
         let body = async |run: &DurableRun| {
@@ -107,7 +107,7 @@ async fn what_was_proposed_is_accepted_as_it_stands_or_edited() {
 }
 
 #[tokio::test]
-async fn every_finished_step_ran_once_over_several_pauses_and_restarts() {
+async fn steps_run_once_over_several_pauses_and_restarts() {
     let office = Office::new();
     let calls = [const { AtomicU32::new(0) }; 4];
     let call = async |number: usize| {
@@ -126,7 +126,7 @@ async fn every_finished_step_ran_once_over_several_pauses_and_restarts() {
     };
     let run = async || office.workflow.run("r", body).await;
     assert_eq!(run().await, waits("team lead"));
-    assert_eq!(run().await, waits("team lead"), "a restart in between changes nothing");
+    assert_eq!(run().await, waits("team lead"), "the run still waits after a restart");
     office.inbox.approve("r", "team lead", &true).await.unwrap();
     assert_eq!(run().await, waits("director"));
     assert_eq!(run().await, waits("director"));
@@ -138,7 +138,7 @@ async fn every_finished_step_ran_once_over_several_pauses_and_restarts() {
 }
 
 #[tokio::test]
-async fn a_callback_takes_a_value_and_knows_who_gave_it() {
+async fn callback_returns_the_value_and_its_sender() {
     let office = Office::new();
     let body = async |run: &DurableRun| run.callback::<u64>("payment").metadata("order-42").answer().await;
     assert_eq!(office.workflow.run("r", body).await.unwrap_err(), waits::<()>("payment").unwrap_err());
@@ -148,7 +148,7 @@ async fn a_callback_takes_a_value_and_knows_who_gave_it() {
 }
 
 #[tokio::test]
-async fn what_has_no_json_form_is_refused_before_anything_is_asked() {
+async fn metadata_without_json_form_asks_no_question() {
     let office = Office::new();
     let body = async |run: &DurableRun| {
         let odd: std::collections::HashMap<(u8, u8), u8> = [((1, 2), 3)].into();
@@ -160,7 +160,7 @@ async fn what_has_no_json_form_is_refused_before_anything_is_asked() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn time_for_an_answer_is_over_when_it_is() {
+async fn question_expires_exactly_at_its_time() {
     let office = Office::new();
     let body = async |run: &DurableRun| run.approval::<bool>("manager").expires_in(days(3)).await;
     assert_eq!(office.workflow.run("r", body).await, waits("manager"));
@@ -196,7 +196,7 @@ async fn edited_approval_keeps_the_proposal_beside_the_value() {
     }
     let record = office.stored("edited").await.records.pop().unwrap().outcome;
     assert_eq!(record.payload().decode::<Answer<Decision>>().unwrap().proposed, Some(json!({ "cents": 42 })));
-    // As recorded before proposals were kept.
+    // An answer that was recorded before the journal kept proposals.
     let old = r#"{"value":{"cents":41},"by":"ada","edited":true,"at":1790000000000}"#;
     let old: Answer<Decision> = serde_json::from_str(old).unwrap();
     assert_eq!((old.value, old.proposed), (Decision::of(41), None));

@@ -10,7 +10,7 @@ use serde_json::json;
 
 use crate::world::{Decision, Office, waits};
 
-/// Asks, gives a bad answer, and sees that it was refused and that nothing has changed.
+/// Gives a bad answer, and checks that the inbox refuses it and that the store is unchanged.
 async fn refuses(
     office: &Office,
     run: &str,
@@ -23,7 +23,7 @@ async fn refuses(
 }
 
 #[tokio::test]
-async fn an_answer_that_nothing_waits_for_says_why() {
+async fn answer_without_a_waiting_question_names_the_reason() {
     let office = Office::new();
     assert_eq!(office.ask("r").await, waits("manager"));
     let yes = Decision::of(1);
@@ -51,7 +51,7 @@ async fn an_answer_that_nothing_waits_for_says_why() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_answer_that_comes_too_late_is_refused() {
+async fn late_answer_is_refused() {
     let office = Office::new();
     let body = async |run: &DurableRun| run.approval::<Decision>("manager").expires_in(days(3)).await;
     assert_eq!(office.workflow.run("r", body).await, waits("manager"));
@@ -66,7 +66,7 @@ async fn an_answer_that_comes_too_late_is_refused() {
 }
 
 #[tokio::test]
-async fn an_answer_of_another_type_is_refused_when_it_is_given() {
+async fn answer_of_another_type_is_refused() {
     let office = Office::new();
     assert_eq!(office.ask("r").await, waits("manager"));
     let told = |error: InboxError| error.to_string();
@@ -92,7 +92,7 @@ async fn an_answer_of_another_type_is_refused_when_it_is_given() {
     let nothing = refuses(&office, "r", async |inbox| inbox.at("r", "manager").accept().await).await;
     assert_eq!(nothing, InboxError::NoProposal);
 
-    // What `wait_for` asks for is known to those who are told of it.
+    // The inbox checks an answer to `wait_for` only against the type of `expects`.
     let body = async |run: &DurableRun| run.wait_for::<u64>("bank").await;
     assert_eq!(office.workflow.run("plain", body).await, waits("bank"));
     let strict = office.inbox.clone().expects::<u64>("bank");
@@ -105,7 +105,7 @@ async fn an_answer_of_another_type_is_refused_when_it_is_given() {
 }
 
 #[tokio::test]
-async fn a_forged_or_stale_token_is_refused() {
+async fn forged_or_stale_token_is_refused() {
     let office = Office::new();
     assert_eq!(office.ask("r").await, waits("manager"));
     let yes = Decision::of(1);
@@ -116,7 +116,7 @@ async fn a_forged_or_stale_token_is_refused() {
         let refused = refuses(&office, "r", async |inbox| inbox.with_token(forged).approve(&yes).await).await;
         assert_eq!(refused, InboxError::UnknownToken);
     }
-    // Answered, and asked again under another token.
+    // Answer the question, and retry the run, which asks under another token.
     office.inbox.with_token(token.as_str()).reject("no").await.unwrap();
     office.ask("r").await.unwrap_err();
     let retry =
@@ -132,7 +132,7 @@ async fn a_forged_or_stale_token_is_refused() {
 }
 
 #[tokio::test]
-async fn only_those_who_are_asked_may_answer() {
+async fn person_not_among_the_answerers_is_refused() {
     let office = Office::new();
     let body = async |run: &DurableRun| run.approval::<bool>("manager").answerer("ada").answerer("bob").await;
     assert_eq!(office.workflow.run("r", body).await, waits("manager"));
@@ -141,7 +141,7 @@ async fn only_those_who_are_asked_may_answer() {
         refuses(&office, "r", async |inbox| inbox.at("r", "manager").by("mallory").approve(&true).await)
             .await;
     assert_eq!(mallory, InboxError::NotAsked { by: Some("mallory".into()), answerers: answerers.clone() });
-    assert_eq!(mallory.to_string(), "mallory may not answer this: it is asked of ada, bob");
+    assert_eq!(mallory.to_string(), "mallory may not answer this: the question is for ada, bob");
     let nobody = refuses(&office, "r", async |inbox| inbox.approve("r", "manager", &true).await).await;
     assert_eq!(nobody, InboxError::NotAsked { by: None, answerers });
     office.inbox.at("r", "manager").by("bob").approve(&true).await.unwrap();
@@ -149,7 +149,7 @@ async fn only_those_who_are_asked_may_answer() {
 }
 
 #[tokio::test]
-async fn the_questions_of_all_runs_are_listed_and_answered_by_key() {
+async fn questions_of_all_runs_are_answered_by_key() {
     let office = Office::new();
     for number in 0..250 {
         assert_eq!(office.ask(&format!("r{number}")).await, waits("manager"));
@@ -166,7 +166,7 @@ async fn the_questions_of_all_runs_are_listed_and_answered_by_key() {
     assert_eq!(listed, 250);
     let shown = serde_json::to_string(&office.inbox.at("r1", "manager").show().await.unwrap()).unwrap();
     let token = office.inbox.at("r1", "manager").show().await.unwrap().token().to_owned();
-    assert!(!shown.contains(&token), "a token is shown nowhere by itself");
+    assert!(!shown.contains(&token), "JSON does not contain the token");
     assert!(!format!("{:?}", office.inbox.at("r1", "manager").show().await).contains(&token));
 
     let each = office.inbox.everywhere("manager").by("ada").approve(&Decision::of(1)).await.unwrap();
@@ -176,7 +176,7 @@ async fn the_questions_of_all_runs_are_listed_and_answered_by_key() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn of_two_who_answer_at_once_exactly_one_is_taken() {
+async fn concurrent_answers_record_exactly_one() {
     let office = Arc::new(Office::new());
     for number in 0..1000 {
         let run = format!("r{number}");
@@ -221,7 +221,7 @@ async fn rejection_without_a_reason_is_refused() {
 }
 
 #[tokio::test]
-async fn answer_to_a_withdrawn_question_says_who_took_it_back() {
+async fn answer_to_withdrawn_question_names_the_operator() {
     let office = Office::new();
     assert_eq!(office.ask("r").await, waits("manager"));
     let plain = async |run: &DurableRun| run.wait_for::<Decision>("manager").await;

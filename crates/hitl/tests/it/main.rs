@@ -1,4 +1,4 @@
-//! Runs that ask people, from the question to the answer.
+//! Tests of runs that ask people, from the question to the answer.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, missing_docs)]
 
 mod approvals;

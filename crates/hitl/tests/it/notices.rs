@@ -12,7 +12,7 @@ use awaitly_hitl::{Approvals, Notice, NoticeKind, Notifier, NotifyError};
 
 use crate::world::{Office, waits};
 
-/// Notes what it is told, and fails as often as it should.
+/// A notifier that keeps its notices, after a given number of failures.
 #[derive(Clone, Default)]
 struct Post {
     told: Arc<Mutex<Vec<Notice>>>,
@@ -53,7 +53,7 @@ async fn ask(office: &Office, post: &Post) -> Result<bool, RunError> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn people_are_told_once_and_reminded_as_long_as_nobody_answers() {
+async fn open_question_is_notified_once_and_then_reminded() {
     let (office, post) = (Office::new(), Post::default());
     for _ in 0..3 {
         assert_eq!(ask(&office, &post).await, waits("manager"));
@@ -67,7 +67,7 @@ async fn people_are_told_once_and_reminded_as_long_as_nobody_answers() {
     tokio::time::sleep(hours(23)).await;
     assert!(office.store.due(DueQuery::new()).await.unwrap().is_empty());
     tokio::time::sleep(hours(1)).await;
-    assert_eq!(office.store.due(DueQuery::new()).await.unwrap().len(), 1, "it is time for a reminder");
+    assert_eq!(office.store.due(DueQuery::new()).await.unwrap().len(), 1, "the reminder is due");
     for _ in 0..3 {
         assert_eq!(ask(&office, &post).await, waits("manager"));
     }
@@ -79,7 +79,7 @@ async fn people_are_told_once_and_reminded_as_long_as_nobody_answers() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_notice_is_tried_again_and_does_not_keep_the_run_from_waiting() {
+async fn failed_notice_is_retried_while_the_run_waits() {
     let (office, post) = (Office::new(), Post::default());
     *post.fails.lock().unwrap() = 2;
     assert_eq!(ask(&office, &post).await, waits("manager"));
@@ -88,13 +88,13 @@ async fn a_notice_is_tried_again_and_does_not_keep_the_run_from_waiting() {
     let (office, post) = (Office::new(), Post::default());
     *post.fails.lock().unwrap() = 4;
     assert_eq!(ask(&office, &post).await, waits("manager"));
-    assert_eq!(post.kinds(), [], "it gave up");
+    assert_eq!(post.kinds(), [], "the notifier failed four times");
     assert_eq!(ask(&office, &post).await, waits("manager"));
-    assert_eq!(post.kinds(), [NoticeKind::Asked], "and tries again when the run is run again");
+    assert_eq!(post.kinds(), [NoticeKind::Asked], "the resumed run sends the notice again");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_question_that_is_asked_anew_is_told_anew() {
+async fn retried_question_is_notified_again() {
     let (office, post) = (Office::new(), Post::default());
     assert_eq!(ask(&office, &post).await, waits("manager"));
     office.inbox.at("r", "manager").by("ada").reject("no").await.unwrap();
@@ -105,10 +105,10 @@ async fn a_question_that_is_asked_anew_is_told_anew() {
     assert_eq!(again.await, waits("manager"));
     assert_eq!(post.kinds(), [NoticeKind::Asked; 2]);
     let told = post.told.lock().unwrap();
-    assert_ne!(told[0].token, told[1].token, "the link of before is dead");
+    assert_ne!(told[0].token, told[1].token, "the second question has a new token");
 }
 
-/// When a notifier panics.
+/// The moment at which a notifier panics.
 #[derive(Clone, Copy)]
 enum Panics {
     Called,
@@ -116,13 +116,13 @@ enum Panics {
     Dropped,
 }
 
-/// Panics, and counts how often it was asked to send.
+/// A notifier that panics and counts its calls.
 struct Clumsy {
     when: Panics,
     asked: AtomicU32,
 }
 
-/// A future that is ready, or never, and panics when it is polled or dropped.
+/// A future that is ready or stays pending, and panics if it is polled or dropped.
 struct Trap {
     when: Panics,
     ends: bool,
@@ -145,7 +145,7 @@ impl Drop for Trap {
 
 impl Notifier for Clumsy {
     fn notify(&self, _: Notice) -> impl Future<Output = Result<(), NotifyError>> + Send {
-        // The first one does not end, so that the limit of the attempt drops it.
+        // The first future stays pending, so that the timeout of the attempt drops it.
         let ends = self.asked.fetch_add(1, Ordering::Relaxed) > 0;
         assert!(!matches!(self.when, Panics::Called), "called");
         Trap { when: self.when, ends }
@@ -159,7 +159,7 @@ async fn panicking_notifier_leaves_the_run_waiting() {
         let body = async |run: &DurableRun| run.approval::<bool>("manager").notify(&clumsy).await;
         assert_eq!(office.workflow.run("r", body).await, waits("manager"));
         assert_eq!(office.status("r").await, Status::Waiting);
-        assert!(clumsy.asked.load(Ordering::Relaxed) > 1, "the notice is tried again");
+        assert!(clumsy.asked.load(Ordering::Relaxed) > 1, "the notice is attempted again");
         office.inbox.approve("r", "manager", &true).await.unwrap();
         assert_eq!(office.workflow.run("r", body).await, Ok(true));
 

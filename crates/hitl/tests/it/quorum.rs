@@ -21,7 +21,7 @@ fn vote(person: &str) -> String {
 }
 
 #[tokio::test(start_paused = true)]
-async fn two_of_three_decide_and_the_third_is_not_asked_any_more() {
+async fn two_approvals_of_three_decide_and_withdraw_the_third() {
     let office = Office::new();
     assert_eq!(board(&office).await, waits(vote("ada")));
     assert_eq!(office.stored("r").await.waits.len(), 3);
@@ -35,16 +35,16 @@ async fn two_of_three_decide_and_the_third_is_not_asked_any_more() {
     assert_eq!(board(&office).await, by(["cy", "bob"]));
     assert!(office.stored("r").await.waits.is_empty());
     let late = office.inbox.at("r", vote("ada")).by("ada").reject("no").await.unwrap_err();
-    assert_eq!(late, InboxError::Withdrawn { by: "quorum".into(), reason: "it is decided".into() });
+    assert_eq!(late, InboxError::Withdrawn { by: "quorum".into(), reason: "the quorum is decided".into() });
     assert_eq!(board(&office).await, by(["cy", "bob"]));
 }
 
 #[tokio::test]
-async fn two_of_three_who_reject_decide_too_and_a_retry_asks_them_again() {
+async fn two_rejections_of_three_fail_and_retry_asks_again() {
     let office = Office::new();
     assert_eq!(board(&office).await, waits(vote("ada")));
     office.inbox.at("r", vote("ada")).by("ada").reject("too dear").await.unwrap();
-    assert_eq!(board(&office).await, waits(vote("bob")), "it is still open");
+    assert_eq!(board(&office).await, waits(vote("bob")), "one rejection of three leaves the quorum open");
     office.inbox.at("r", vote("cy")).by("cy").reject("too late").await.unwrap();
     let reason = r#"["too dear","too late"]"#.into();
     assert_eq!(board(&office).await, Err(RunError::Rejected { step: "board".into(), reason }));
@@ -57,7 +57,7 @@ async fn two_of_three_who_reject_decide_too_and_a_retry_asks_them_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_quorum_that_is_not_had_in_time_has_expired() {
+async fn quorum_without_enough_votes_in_time_expires() {
     let office = Office::new();
     assert_eq!(board(&office).await, waits(vote("ada")));
     office.inbox.at("r", vote("ada")).by("ada").approve(&true).await.unwrap();
@@ -66,8 +66,8 @@ async fn a_quorum_that_is_not_had_in_time_has_expired() {
 }
 
 #[test]
-#[should_panic(expected = "a quorum of 3 cannot be had from 2 people")]
-fn a_quorum_that_cannot_be_had_is_refused_when_it_is_built() {
+#[should_panic(expected = "a quorum of 3 is impossible with 2 people")]
+fn impossible_quorum_panics_when_built() {
     let office = Office::new();
     let body = async |run: &DurableRun| {
         let quorum = run.quorum::<bool>("board", 3, ["ada", "bob"]);
@@ -79,6 +79,6 @@ fn a_quorum_that_cannot_be_had_is_refused_when_it_is_built() {
         .build()
         .unwrap()
         .block_on(office.workflow.run("r", body));
-    // A panic of a body is caught.
+    // The run catches the panic of its body.
     panic!("{}", ended.unwrap_err());
 }

@@ -17,7 +17,7 @@ async fn expense(run: DurableRun) -> Result<u64, RunError> {
 }
 
 #[tokio::test]
-async fn what_is_answered_is_run_again_by_whoever_knows_its_workflow() {
+async fn answered_run_is_resumed_by_worker_with_its_workflow() {
     let office = Office::new();
     let workflow = office.workflow.clone().input(&4200_u64);
     assert_eq!(workflow.run("r", async |run| expense(run.clone()).await).await, waits("manager"));
@@ -42,7 +42,7 @@ async fn what_is_answered_is_run_again_by_whoever_knows_its_workflow() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn sleeps_expiries_and_interrupted_runs_are_found_too() {
+async fn parked_and_interrupted_runs_are_resumed() {
     let store = MemoryStore::new();
     let workflow = Workflow::new("nap").store(store.clone()).park_after(secs(1));
     async fn nap(run: DurableRun) -> Result<(), RunError> {
@@ -50,7 +50,7 @@ async fn sleeps_expiries_and_interrupted_runs_are_found_too() {
     }
     let body = async |run: &DurableRun| nap(run.clone()).await;
     assert_eq!(workflow.run("parked", body).await, waits("night"));
-    // This one is dropped in the middle.
+    // The timeout drops this run during its sleep.
     let awake = Workflow::new("nap").store(store.clone());
     assert!(tokio::time::timeout(secs(1), awake.run("dropped", body)).await.is_err());
     let resume = AutoResume::new(store.clone()).workflow(workflow.clone(), nap);
@@ -67,7 +67,7 @@ async fn sleeps_expiries_and_interrupted_runs_are_found_too() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_run_that_is_interrupted_each_time_is_left_for_longer_and_longer() {
+async fn repeatedly_interrupted_run_is_resumed_less_often() {
     let store = MemoryStore::new();
     let workflow = Workflow::new("broken").store(store.clone());
     let tries = Arc::new(AtomicU32::new(0));
@@ -76,7 +76,7 @@ async fn a_run_that_is_interrupted_each_time_is_left_for_longer_and_longer() {
         let tries = Arc::clone(&counted);
         async move {
             tries.fetch_add(1, Ordering::Relaxed);
-            // The same key twice interrupts a run, and it stays to be resumed.
+            // Two steps with one key interrupt a run, which can then be resumed.
             step!(run, "a", key = "k", async { Ok::<_, RunError>(1) });
             step!(run, "b", key = "k", async { Ok::<_, RunError>(2) });
             Ok::<_, RunError>(())
@@ -118,7 +118,7 @@ async fn ten_thousand_paused_runs_hold_no_task() {
 }
 
 #[tokio::test]
-async fn a_run_asks_and_ends_and_goes_on_after_a_restart() {
+async fn answered_run_continues_after_a_restart() {
     let folder = tempfile::tempdir().unwrap();
     let open = async || SqliteStore::open(folder.path().join("runs.db")).await.unwrap();
     {

@@ -1,4 +1,4 @@
-//! What the tests share.
+//! Fixtures that the tests share.
 
 use awaitly_core::journal::{Key, Status};
 use awaitly_core::store::{RunId, Store, StoredRun};
@@ -7,7 +7,7 @@ use awaitly_hitl::{Approvals, Inbox};
 use awaitly_persistence::MemoryStore;
 use serde::{Deserialize, Serialize};
 
-/// What a manager decides.
+/// The answer of a manager.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Decision {
     pub(crate) cents: u64,
@@ -21,7 +21,7 @@ impl Decision {
     }
 }
 
-/// A store, and a workflow of one approval on it.
+/// A store with an inbox and a workflow that consists of one approval.
 pub(crate) struct Office {
     pub(crate) store: MemoryStore,
     pub(crate) inbox: Inbox<MemoryStore>,
@@ -35,7 +35,7 @@ impl Office {
         Self { inbox: Inbox::new(store.clone()), store, workflow }
     }
 
-    /// Runs a run that asks its manager.
+    /// Executes a run that asks its manager.
     pub(crate) async fn ask(&self, run: &str) -> Result<Decision, RunError> {
         self.workflow.run(run, async |run: &DurableRun| run.approval("manager").await).await
     }
@@ -49,7 +49,7 @@ impl Office {
     }
 }
 
-/// What a run ends in that waits there.
+/// The result of a run that waits for the answer under `key`.
 pub(crate) fn waits<T>(key: impl Into<Key>) -> Result<T, RunError> {
     Err(RunError::Waiting { step: key.into() })
 }

@@ -1,4 +1,4 @@
-//! Inputs for an answer of some shape, and the answer that was entered.
+//! Renders inputs for an answer of a given shape, and reads the answer from the submitted form.
 
 use serde_json::{Map, Number, Value};
 
@@ -6,10 +6,10 @@ use super::html::{Kept, Text, pretty, title};
 use crate::hidden::is_hidden;
 use crate::shape::{Choice, Content, Field, Shape};
 
-/// The name of the input of the whole answer; those of its parts go on from there, by their places.
+/// The name of the input for the whole answer. An input for a part appends the part's position: `answer-0`.
 const ANSWER: &str = "answer";
 
-/// What was entered.
+/// The submitted inputs.
 #[derive(Default)]
 pub(super) struct Entered(Vec<(String, String)>);
 
@@ -18,35 +18,35 @@ impl Entered {
         Self(form_urlencoded::parse(body).into_owned().collect())
     }
 
-    /// The text of an input. `None`: it was not sent, as a box that is not ticked.
+    /// Returns the text of an input. Returns `None` if the browser did not send it, for example an unticked box.
     pub(super) fn get(&self, name: &str) -> Option<&str> {
         self.0.iter().find(|(known, _)| known == name).map(|(_, text)| text.as_str())
     }
 
-    /// The same of lines that people wrote, without the spaces around them. `None`: there is nothing in it.
+    /// Returns the text of an input without surrounding spaces; `None` if it is empty or was not sent.
     pub(super) fn words(&self, name: &str) -> Option<String> {
         let text = self.get(name).map(lines)?;
         Some(text.trim().to_owned()).filter(|text| !text.is_empty())
     }
 }
 
-// Browsers send line ends as on a teleprinter.
+// Browsers send line ends as CRLF.
 fn lines(text: &str) -> String {
     text.replace("\r\n", "\n")
 }
 
-/// What is wrong with an input, in words, by its name.
+/// The error messages for inputs, with the input's name.
 pub(super) type Wrong = Vec<(String, String)>;
 
-/// What kind of input a shape has.
+/// The kind of input for a shape.
 #[derive(Clone, Copy)]
 enum Kind<'s> {
-    /// None: there is only one answer.
+    /// No input, because there is only one possible answer.
     Nothing,
     Check,
     YesNo,
     Whole,
-    /// Not below nothing.
+    /// A whole number, not below 0.
     Natural,
     Decimal,
     Words,
@@ -55,7 +55,7 @@ enum Kind<'s> {
     Json,
 }
 
-/// What kind of input, and whether it may be left empty, which is `null` then.
+/// Returns the kind of input, and whether it may stay empty, which means `null`.
 fn kind(shape: &Shape) -> (Kind<'_>, bool) {
     let kind = match shape {
         Shape::Null => Kind::Nothing,
@@ -83,7 +83,7 @@ fn stands_alone(choice: &Choice) -> bool {
     matches!(choice.content, Content::Nothing)
 }
 
-/// Inputs that show what was proposed, or once something was entered, that.
+/// Renders inputs that contain the submitted text or, before the first submission, the proposal.
 pub(super) fn inputs(
     shape: &Shape,
     proposed: Option<&Value>,
@@ -111,13 +111,13 @@ impl Inputs<'_> {
             kind => {
                 let hint = match kind {
                     Kind::Json => " <span class=\"hint\">as JSON</span>",
-                    _ if optional => " <span class=\"hint\">may stay empty</span>",
+                    _ if optional => " <span class=\"hint\">optional</span>",
                     _ => "",
                 };
                 let input = self.input(name, kind, optional, proposed);
-                // An input holds the value as it is, so that nothing changes that nobody changed.
+                // An input contains the value unchanged, hidden characters included, so that submitting it changes nothing.
                 let hidden = if input.contains(is_hidden) {
-                    "<p class=\"wrong\">There are characters that cannot be seen in this text: enter it anew, or look at the mark \u{fffd} in the proposal.</p>"
+                    "<p class=\"wrong\">This text contains invisible characters: type it again, or find them by the mark \u{fffd} in the proposal.</p>"
                 } else {
                     ""
                 };
@@ -144,7 +144,7 @@ impl Inputs<'_> {
     }
 
     fn add_check(&mut self, name: &str, label: &str, proposed: Option<&Value>) {
-        // Who approves a question of yes or no says yes as a rule.
+        // The usual answer to an approved yes-or-no question is yes.
         let unless_entered = proposed.map_or(name == ANSWER, |value| *value == Value::Bool(true));
         let checked = self.entered.map_or(unless_entered, |entered| entered.get(name).is_some());
         let (checked, label) = (if checked { " checked" } else { "" }, Text(label));
@@ -202,7 +202,7 @@ fn as_text(kind: Kind<'_>, value: &Value) -> String {
     }
 }
 
-/// JSON in which hidden characters are escaped, so that they can be seen and come back as they were.
+/// Escapes hidden characters in JSON, so that they are visible and survive the form unchanged.
 fn escaped(json: &str) -> String {
     json.chars().fold(String::new(), |mut escaped, char| {
         if is_hidden(char) {
@@ -219,10 +219,10 @@ fn escaped(json: &str) -> String {
     })
 }
 
-/// An area, because the line of an `input` would lose the line ends of a proposal.
+/// Renders a text area, because a single-line `input` would drop the line ends of a proposal.
 pub(super) fn textarea(common: &str, rows: usize, more: &str, text: &str) -> String {
     let rows = text.lines().count().clamp(rows, 12);
-    // The parser takes away one line end after the tag: not the first one of the text.
+    // An HTML parser drops the first line end after the tag; with this one, the text keeps its own.
     format!("<textarea {common} rows=\"{rows}\" dir=\"auto\"{more}>\n{}</textarea>", Kept(text))
 }
 
@@ -237,10 +237,10 @@ fn select<'n>(common: &str, names: impl Iterator<Item = &'n str>, optional: bool
     format!("<select {common}><option value=\"\">{nothing}</option>{options}</select>")
 }
 
-/// The answer that was entered.
+/// Reads the submitted answer.
 ///
 /// # Errors
-/// What is wrong with which input.
+/// Returns the messages for the inputs that are not acceptable.
 pub(super) fn answer(shape: &Shape, proposed: Option<&Value>, entered: &Entered) -> Result<Value, Wrong> {
     let mut reading = Reading { entered, wrong: Vec::new() };
     let value = reading.read(ANSWER, shape, proposed, true);
@@ -253,7 +253,7 @@ struct Reading<'a> {
 }
 
 impl Reading<'_> {
-    /// What was entered under `name`. `None`: nothing, and it need not be there.
+    /// Reads the input `name`. Returns `None` if it is empty and not required.
     fn read(&mut self, name: &str, shape: &Shape, proposed: Option<&Value>, required: bool) -> Option<Value> {
         let (kind, optional) = kind(shape);
         let text = self.entered.get(name).map(lines).unwrap_or_default();
@@ -263,21 +263,21 @@ impl Reading<'_> {
             Kind::Check => return Some(self.entered.get(name).is_some().into()),
             Kind::Group(fields) => return Some(self.read_group(name, fields, proposed)),
             _ if trimmed.is_empty() && optional => return Some(Value::Null),
-            // Empty words are words, and stay where they take the place of others.
+            // An empty text is a text, and is kept if it replaces a proposed one.
             Kind::Words if required || proposed.is_some() || !text.is_empty() => return Some(text.into()),
             _ if trimmed.is_empty() && !required => return None,
             _ => {}
         }
         let (value, expected) = match kind {
-            Kind::Whole => (whole(trimmed), "Give a whole number."),
-            Kind::Natural => (natural(trimmed), "Give a whole number, not below 0."),
-            Kind::Decimal => (decimal(trimmed), "Give a number."),
+            Kind::Whole => (whole(trimmed), "Enter a whole number."),
+            Kind::Natural => (natural(trimmed), "Enter a whole number, not below 0."),
+            Kind::Decimal => (decimal(trimmed), "Enter a number."),
             Kind::YesNo => (yes_or_no(trimmed), "Choose one."),
             Kind::Choice(choices) => {
                 let choice = choices.iter().find(|choice| choice.name == text);
                 (choice.map(|choice| choice.name.as_str().into()), "Choose one.")
             }
-            _ => (serde_json::from_str(trimmed).ok(), "This is not JSON: text has quotes around it."),
+            _ => (serde_json::from_str(trimmed).ok(), "This is not valid JSON: text needs quotes around it."),
         };
         if value.is_none() {
             self.wrong.push((name.to_owned(), expected.to_owned()));
@@ -356,7 +356,7 @@ mod tests {
         })
     }
 
-    /// What a browser sends of inputs as they are.
+    /// Returns the inputs that a browser submits for unchanged HTML.
     fn sent(html: &str) -> Entered {
         let mut sent = Vec::new();
         let unescaped = |text: &str| text.replace("&lt;", "<").replace("&gt;", ">").replace("&quot;", "\"");
@@ -380,19 +380,19 @@ mod tests {
     }
 
     #[test]
-    fn what_is_proposed_comes_back_as_it_was() {
+    fn unchanged_proposal_is_read_back_unchanged() {
         let shape = Shape::of::<Order>();
         let (html, proposal) = (inputs(&shape, Some(&order()), None, &Vec::new()), order());
         let entered = sent(&html);
         assert_eq!(answer(&shape, Some(&proposal), &entered), Ok(order()));
-        // Entered once, it is shown again.
+        // The submitted text is rendered again.
         let again = sent(&inputs(&shape, Some(&json!({})), Some(&entered), &Vec::new()));
         assert_eq!(answer(&shape, Some(&proposal), &again), Ok(order()));
         assert!(!html.contains("<Bonn>"));
     }
 
     #[test]
-    fn values_of_one_part_come_back_as_they_were() {
+    fn scalar_values_are_read_back_unchanged() {
         let back = |shape: &Shape, value: Value| {
             let entered = sent(&inputs(shape, Some(&value), None, &Vec::new()));
             assert_eq!(answer(shape, Some(&value), &entered), Ok(value));
@@ -421,11 +421,14 @@ mod tests {
     }
 
     #[test]
-    fn input_with_hidden_characters_says_so() {
-        let hint = "characters that cannot be seen";
+    fn input_with_hidden_characters_shows_a_warning() {
+        let hint = "invisible characters";
         let with = |value: Value| inputs(&Shape::Text, Some(&value), None, &Vec::new());
         assert!(with(json!("1\u{2067}000")).contains(hint));
-        assert!(with(json!("1\u{2067}000")).contains("1\u{2067}000"), "the value comes back as it was");
+        assert!(
+            with(json!("1\u{2067}000")).contains("1\u{2067}000"),
+            "the input contains the value unchanged"
+        );
         assert!(!with(json!("1 000")).contains(hint));
         let value = json!({ "to": "a\u{200b}b\u{e0041}\u{0}" });
         let html = inputs(&Shape::Any, Some(&value), None, &Vec::new());
@@ -434,7 +437,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_said_of_each_input() {
+    fn each_invalid_input_gets_a_message() {
         let shape = Shape::of::<Order>();
         let entered = Entered::parse(b"answer-0=1.5&answer-1=NaN&answer-4=Pigeon&answer-8=%5B1");
         let wrong = answer(&shape, None, &entered).unwrap_err();
@@ -442,12 +445,12 @@ mod tests {
         assert_eq!(names, ["answer-0", "answer-1", "answer-4", "answer-8"]);
         let html = inputs(&shape, None, Some(&entered), &wrong);
         assert!(html.contains("aria-describedby=\"answer-0-wrong\""), "{html}");
-        assert!(html.contains("id=\"answer-0-wrong\">Give a whole number."), "{html}");
-        assert!(html.contains("value=\"1.5\""), "what was entered is not lost");
+        assert!(html.contains("id=\"answer-0-wrong\">Enter a whole number."), "{html}");
+        assert!(html.contains("value=\"1.5\""), "the submitted text is kept");
     }
 
     #[test]
-    fn yes_is_proposed_to_who_approves_a_yes_or_no() {
+    fn bool_answer_is_ticked_and_bool_field_is_not() {
         let entered = sent(&inputs(&Shape::Bool, None, None, &Vec::new()));
         assert_eq!(answer(&Shape::Bool, None, &entered), Ok(json!(true)));
         let field = Field { name: "gift".into(), shape: Shape::Bool, required: true };

@@ -1,4 +1,4 @@
-//! Text as HTML, and templates.
+//! Escapes text for HTML, lays out values, and fills templates.
 
 use std::fmt::{self, Display, Write};
 
@@ -7,11 +7,11 @@ use serde_json::{Map, Value};
 use crate::hidden::is_hidden;
 use crate::shape::{Choice, Content, Shape};
 
-/// Text as it is, wherever it stands in a page: between tags, or in an attribute with quotes.
+/// Text that is shown unchanged, between tags or in a quoted attribute.
 pub(super) struct Kept<'t>(pub(super) &'t str);
 
-/// Text for people to read. Each hidden character is shown as a mark: `1\u{202e}000` would read as another number than the
-/// one that is meant.
+/// Text for people. Each hidden character is replaced by a visible mark: without it, `1\u{202e}000` would read as another
+/// number than the one in the text.
 pub(super) struct Text<'t>(pub(super) &'t str);
 
 impl Display for Kept<'_> {
@@ -33,7 +33,7 @@ impl Display for Text<'_> {
     }
 }
 
-/// `template` with what `part` gives in the place of each `{{name}}`. What is put in is not looked at again.
+/// Replaces each `{{name}}` in `template` with the text that `part` returns. Inserted text is not searched for names.
 pub(super) fn filled<'p>(template: &str, part: impl Fn(&str) -> &'p str) -> String {
     let mut pieces = template.split("{{");
     let mut page = pieces.next().unwrap_or_default().to_owned();
@@ -45,21 +45,21 @@ pub(super) fn filled<'p>(template: &str, part: impl Fn(&str) -> &'p str) -> Stri
     page
 }
 
-/// A name of a program, as people write it: `unit_price` is `Unit price`.
+/// Converts an identifier to words: `unit_price` becomes `Unit price`.
 pub(super) fn title(name: &str) -> String {
     let words = name.replace(['_', '-'], " ");
     let mut chars = words.trim().chars();
     match chars.next() {
         Some(first) => first.to_uppercase().chain(chars).collect(),
-        // One that is all lines, or nothing, stays as it is.
+        // Keep a name without a letter or digit unchanged, for example `_`.
         None => name.to_owned(),
     }
 }
 
-/// How deep a value is laid out; what is below that is shown as JSON.
+/// The depth up to which a value is laid out; deeper parts are shown as JSON.
 const DEEPEST: usize = 4;
 
-/// A value for people to read; the names of an object in the order of its shape, where that has one.
+/// Renders a value for people. The fields of an object follow the order of its shape, if the shape has one.
 pub(super) fn value(value: &Value, shape: &Shape) -> String {
     let mut html = String::new();
     write_value(&mut html, value, shape, 0);
@@ -107,7 +107,7 @@ fn of_items(shape: &Shape) -> &Shape {
     }
 }
 
-/// Those that the shape names, and then the others.
+/// Returns the fields that the shape names, in its order, and then the others.
 fn in_order<'v>(names: &'v Map<String, Value>, shape: &'v Shape) -> Vec<(&'v String, &'v Value, &'v Shape)> {
     let fields = match shape {
         Shape::Struct(fields) => fields.as_slice(),
@@ -133,7 +133,7 @@ fn of_choice<'c>(choices: &'c [Choice], name: &str) -> &'c Shape {
     }
 }
 
-/// A value as JSON that people can edit.
+/// Formats a value as JSON that people can edit.
 pub(super) fn pretty(value: &Value) -> String {
     serde_json::to_string_pretty(value).unwrap_or_default()
 }
@@ -145,7 +145,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn text_stays_text_between_tags_and_in_attributes() {
+    fn hostile_text_is_escaped_in_tags_and_attributes() {
         let hostile = "<script>alert('x')</script>\" onclick=\"y & z";
         assert_eq!(
             Text(hostile).to_string(),
@@ -153,11 +153,11 @@ mod tests {
         );
         assert_eq!(Kept(hostile).to_string(), Text(hostile).to_string());
         assert_eq!(Text("1\u{202e}000").to_string(), "1\u{fffd}000");
-        assert_eq!(Kept("1\u{202e}000").to_string(), "1\u{202e}000", "what comes back is what was sent");
+        assert_eq!(Kept("1\u{202e}000").to_string(), "1\u{202e}000", "an input returns the text unchanged");
     }
 
     #[test]
-    fn characters_that_change_how_text_reads_are_marked() {
+    fn hidden_characters_are_replaced_by_marks() {
         assert_eq!(Text("Pay 1\u{2067}000 2\u{2069} Euro?").to_string(), "Pay 1\u{fffd}000 2\u{fffd} Euro?");
         let ranges = [
             '\0'..='\u{8}',
@@ -191,13 +191,13 @@ mod tests {
     }
 
     #[test]
-    fn what_is_filled_in_is_not_filled_again() {
+    fn inserted_text_is_not_searched_for_names() {
         let page = filled("a {{x}} b {{y}}", |name| if name == "x" { "{{y}}" } else { "Y" });
         assert_eq!(page, "a {{y}} b Y");
     }
 
     #[test]
-    fn names_and_values_are_shown_as_people_write_them() {
+    fn names_become_words_and_deep_values_json() {
         assert_eq!(title("unit_price"), "Unit price");
         assert_eq!(title("_"), "_");
         let shown = value(&json!({ "ok": true, "lines": ["<b>", 1.5, null], "none": {} }), &Shape::Any);
@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn names_are_shown_in_the_order_of_their_type() {
+    fn fields_follow_the_order_of_their_type() {
         #[derive(serde::Deserialize)]
         #[expect(dead_code, reason = "only its type counts")]
         struct Line {

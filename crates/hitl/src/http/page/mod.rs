@@ -1,5 +1,4 @@
-//! The page that a link leads to: what is asked, and a form for the answer. It is whole by itself: no script, and
-//! nothing from elsewhere.
+//! The page of a link, with the question and a form for the answer. It contains no script and loads no other resource.
 
 mod form;
 mod html;
@@ -25,21 +24,21 @@ use super::receive;
 use crate::inbox::InboxError;
 use crate::request::{Asks, Question};
 
-/// By which way an answer came.
+/// The channel that the journal records for answers of the page.
 const VIA: &str = "link";
 
-/// A token, out of the path and percent-decoded.
+/// The token from the path, percent-decoded.
 type Token = Result<Path<String>, PathRejection>;
 
 pub(super) fn routes<S: Operate>(board: &Arc<Board<S>>) -> Router {
-    // What keeps other sites from sending the form is the signature in the URL that it is sent to: there is no cookie or
-    // anything else that a browser would add by itself, and who does not have the link cannot make it.
+    // The signature in the URL protects the form against requests from other sites (CSRF): there is no cookie or other
+    // credential that a browser adds by itself, and without the link, the URL cannot be made.
     Router::new()
         .route("/link/{token}", routing::get(show::<S>).post(submit::<S>))
         .with_state(Arc::clone(board))
 }
 
-/// Shows, and changes nothing: those who look through mail for dangers follow every link in it.
+/// Shows the page. A `GET` must not change state, because mail scanners open every link.
 async fn show<S: Operate>(
     State(board): State<Arc<Board<S>>>,
     token: Token,
@@ -99,14 +98,14 @@ async fn answer<S: Operate>(
         Err(error) if is_of_the_value(&error) => {
             let problem = Problem::from(error);
             let status = StatusCode::from_u16(problem.status()).unwrap_or(StatusCode::UNPROCESSABLE_ENTITY);
-            let alert = format!("This was not taken: {}.", problem.message());
+            let alert = format!("The answer was not accepted: {}.", problem.message());
             Ok(visit.asked(status, &Shown { alert: Some(alert), wrong: Vec::new(), entered: Some(entered) }))
         }
         Err(error) => Err(Ended::refused(error)),
     }
 }
 
-/// Whether another value could be taken.
+/// Returns whether the inbox could accept another value, so that the form is shown again.
 const fn is_of_the_value(error: &InboxError) -> bool {
     matches!(
         error,
@@ -119,7 +118,7 @@ const fn is_of_the_value(error: &InboxError) -> bool {
     )
 }
 
-/// Somebody who has come by a link that holds, to a question that waits for them.
+/// A visit with a valid link to an open question.
 struct Visit {
     question: Question,
     by: Option<String>,
@@ -135,8 +134,8 @@ async fn visit<S: Operate>(board: &Board<S>, token: Token, query: Option<String>
     let question = board.inbox.with_token(pass.token).show().await;
     let question = question.map_err(Ended::refused)?;
     if question.asks != Asks::Approval {
-        let text = "This is a question from one program to another: there is no page for it.";
-        return Err(Ended { status: StatusCode::NOT_FOUND, title: "Nothing to see here", text });
+        let text = "This question is for a program: there is no page for it.";
+        return Err(Ended { status: StatusCode::NOT_FOUND, title: "No page", text });
     }
     let answerers = &question.answerers;
     if !answerers.is_empty() && !pass.by.as_ref().is_some_and(|by| answerers.contains(by)) {
@@ -146,7 +145,7 @@ async fn visit<S: Operate>(board: &Board<S>, token: Token, query: Option<String>
     Ok(Visit { question, by: pass.by })
 }
 
-/// What was chosen on the form.
+/// The selected option of the form.
 enum Choice {
     Accept,
     Approve(Value),
@@ -157,19 +156,20 @@ impl Choice {
     fn of(entered: &Entered, question: &Question) -> Result<Self, (String, Wrong)> {
         let alone = |alert: &str| (alert.to_owned(), Wrong::new());
         let value = || {
-            form::answer(&question.shape, question.proposal.as_ref(), entered)
-                .map_err(|wrong| ("This was not taken: look at what is marked below.".to_owned(), wrong))
+            form::answer(&question.shape, question.proposal.as_ref(), entered).map_err(|wrong| {
+                ("The answer was not accepted: correct the marked inputs.".to_owned(), wrong)
+            })
         };
         match entered.get("do") {
             Some("accept") => Ok(Self::Accept),
             Some("approve" | "edit") => value().map(Self::Approve),
             Some("reject") => entered.words("reason").map(Self::Reject).ok_or_else(|| {
                 (
-                    "This was not taken: say why not.".to_owned(),
-                    vec![("reason".to_owned(), "Say why not.".to_owned())],
+                    "The answer was not accepted: give a reason.".to_owned(),
+                    vec![("reason".to_owned(), "Give a reason.".to_owned())],
                 )
             }),
-            _ => Err(alone("Choose what to answer.")),
+            _ => Err(alone("Choose an answer.")),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! A moment as people write it.
+//! Formats a time for people.
 
 use awaitly_core::journal::Timestamp;
 
@@ -17,7 +17,7 @@ const MONTHS: [&str; 12] = [
     "December",
 ];
 
-/// `<time>` with day and minute, in UTC: the server does not know where its readers are.
+/// Returns a `<time>` element with day and minute, in UTC, because the server does not know the reader's time zone.
 pub(super) fn time(moment: Timestamp) -> String {
     let minutes = moment.as_millis() / 60_000;
     let (day, hour, minute) = (minutes / 1440, minutes / 60 % 24, minutes % 60);
@@ -29,9 +29,9 @@ pub(super) fn time(moment: Timestamp) -> String {
     )
 }
 
-/// Year, month and day of the Gregorian calendar, from the days since 1970.
+/// Converts days since 1970 to year, month and day of the Gregorian calendar.
 fn date(days: u64) -> (u64, u64, u64) {
-    // Counted from 1 March 0, where each leap day is the last of its year, in eras of 400 years.
+    // Days are counted from 1 March of year 0, so that a leap day is the last day of its year, in eras of 400 years.
     let days = days + 719_468;
     let (era, day_of_era) = (days / 146_097, days % 146_097);
     let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
@@ -48,7 +48,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_moment_has_the_date_of_the_calendar() {
+    fn time_shows_the_date_of_the_calendar() {
         let shown = |seconds: u64| time(Timestamp::from_millis(seconds * 1000));
         assert_eq!(shown(0), "<time datetime=\"1970-01-01T00:00Z\">1 January 1970, 00:00 UTC</time>");
         // date -u -d @951782399

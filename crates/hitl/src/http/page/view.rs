@@ -1,4 +1,4 @@
-//! What people see.
+//! Renders the pages.
 
 use std::sync::LazyLock;
 
@@ -19,7 +19,7 @@ use crate::shape::Shape;
 const PAGE: &str = include_str!("page.html");
 const STYLE: &str = include_str!("page.css");
 
-/// How the form is shown: as it is at first, or once more with what was entered and what is wrong with it.
+/// The state of the form: empty at first, or with the rejected input and its errors.
 #[derive(Default)]
 pub(super) struct Shown {
     pub(super) alert: Option<String>,
@@ -67,7 +67,7 @@ impl Visit {
             prompt.map(|prompt| format!("<p class=\"from text\" dir=\"auto\">{}</p>\n", Text(prompt)));
         let prompt = prompt.unwrap_or_default();
         let main = format!(
-            "<h1 class=\"good\">{done}</h1>\n{prompt}<p>Your answer was taken. You can close this page.</p>"
+            "<h1 class=\"good\">{done}</h1>\n{prompt}<p>Your answer was recorded. You can close this page.</p>"
         );
         page(StatusCode::OK, done, &main)
     }
@@ -116,17 +116,17 @@ impl Visit {
         let alert = alert.as_ref().map(|alert| {
             format!("<p class=\"alert\" role=\"alert\" tabindex=\"-1\" autofocus>{}</p>\n", Text(alert))
         });
-        // Without `novalidate`, a browser would hold back an answer for what stands in an input that was not chosen.
+        // With the browser's validation, an invalid input of an option that is not selected would block the answer.
         format!(
             "<form method=\"post\" novalidate>\n{}<fieldset>\n<legend>Your answer</legend>\n{approve}{reject}</fieldset>\n\
-             <div class=\"field\"><label for=\"note\">Your note <span class=\"hint\">may stay empty</span></label>{note}</div>\n\
+             <div class=\"field\"><label for=\"note\">Your note <span class=\"hint\">optional</span></label>{note}</div>\n\
              <button type=\"submit\">Send the answer</button>\n</form>",
             alert.unwrap_or_default()
         )
     }
 }
 
-/// A page for who cannot answer.
+/// A page without a form, for a visit that cannot answer the question.
 pub(super) struct Ended {
     pub(super) status: StatusCode,
     pub(super) title: &'static str,
@@ -138,27 +138,23 @@ impl Ended {
         let problem = problem.into();
         let (title, text) = match problem.code() {
             "forged_link" => (
-                "This link does not hold",
-                "It was changed on its way, or not made here. Open it once more from the message that it came in.",
+                "This link is not valid",
+                "It is forged or was changed. Open it again from the message in which you received it.",
             ),
             "expired" | "expired_link" => (
                 "Too late",
-                "The time for an answer with this link is over. If it is still wanted, ask who sent it for another one.",
+                "The time for an answer has ended. If your answer is still needed, ask the sender for a new link.",
             ),
-            "not_asked" => ("Not asked of you", "Others are asked here. Nothing was changed."),
-            // The link holds, so its question was asked: it is not open any more.
+            "not_asked" => ("Not for you", "This question is for other people. Nothing was changed."),
+            // The link is valid, so the question was asked; it is no longer open.
             "unknown_token" | "already_answered" | "asked_again" | "run_ended" | "never_asked"
             | "no_such_run" | "withdrawn" => {
-                let text = "This question was answered before, or taken back. Nothing was changed.";
-                return Self { status: StatusCode::CONFLICT, title: "Answered before", text };
+                let text = "This question was already answered or withdrawn. Nothing was changed.";
+                return Self { status: StatusCode::CONFLICT, title: "Already answered", text };
             }
-            "too_large" => {
-                ("Too much", "The answer is longer than what is taken here. Say it in fewer words.")
-            }
-            "store_failed" => {
-                ("Not now", "The question cannot be looked up at the moment. Try again in a while.")
-            }
-            _ => ("This did not work", "Nothing was changed. Open the link once more and try again."),
+            "too_large" => ("Too long", "The answer is longer than the server accepts. Shorten it."),
+            "store_failed" => ("Not now", "The question cannot be shown at the moment. Try again later."),
+            _ => ("Something went wrong", "Nothing was changed. Open the link again and retry."),
         };
         let status = StatusCode::from_u16(problem.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         Self { status, title, text }
@@ -170,7 +166,7 @@ impl Ended {
     }
 }
 
-/// Allows the style of the page by its digest, and nothing else of what a page can do but to send its form back.
+/// The content security policy: allows the inline style by its digest, and submitting the form to this server.
 static POLICY: LazyLock<Option<HeaderValue>> = LazyLock::new(|| {
     let style = BASE64_STANDARD.encode(Sha256::digest(STYLE));
     let policy = format!(

@@ -1,4 +1,4 @@
-//! A Chromium that is driven as a person would: by WebDriver, which is JSON over HTTP.
+//! Drives Chromium as a person would, through WebDriver, which is JSON over HTTP.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
@@ -11,16 +11,16 @@ use base64::prelude::BASE64_STANDARD;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-/// The variable that says where chromedriver is, and the one that may say where the browser is.
+/// The environment variables with the paths of chromedriver and, optionally, of the browser.
 const DRIVER: &str = "AWAITLY_CHROMEDRIVER";
 const BROWSER: &str = "AWAITLY_CHROMIUM";
-/// The folder that pictures of pages are put into, for those who want to look at them.
+/// The environment variable with a folder for screenshots of the pages; without it, none are taken.
 const PICTURES: &str = "AWAITLY_PICTURES";
 
-/// How long the browser may take for anything; on a busy machine it does take a while.
+/// The timeout of each command. On a busy machine, the browser is slow.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A browser with nothing in it. It ends when this is dropped.
+/// A browser with an empty profile. It is closed when the value is dropped.
 pub(crate) struct Browser {
     driver: Child,
     port: u16,
@@ -29,7 +29,7 @@ pub(crate) struct Browser {
     _profile: TempDir,
 }
 
-/// Something on a page.
+/// An element of a page.
 pub(crate) struct Element<'b> {
     browser: &'b Browser,
     id: String,
@@ -38,11 +38,11 @@ pub(crate) struct Element<'b> {
 impl Browser {
     pub(crate) async fn start() -> Self {
         let program = std::env::var_os(DRIVER).filter(|program| !program.is_empty()).unwrap_or_else(|| {
-            panic!("say in {DRIVER} where chromedriver is, or call `cargo xtask test`, which finds one")
+            panic!("set {DRIVER} to the path of chromedriver, or run `cargo xtask test`, which finds it")
         });
         let mut driver = Command::new(program);
         let profile = tempfile::tempdir().unwrap();
-        // It says which port it took. What it and the browser leave behind goes with the profile.
+        // The driver prints the port that it selects. Its files are removed together with the profile.
         driver.arg("--port=0").env("TMPDIR", profile.path());
         driver.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut driver = driver.spawn().unwrap();
@@ -53,7 +53,7 @@ impl Browser {
         let capabilities = json!({
             "browserName": "chrome",
             "goog:chromeOptions": options,
-            // What is looked for may be on a page that is on its way.
+            // The page with the element may still be loading.
             "timeouts": { "implicit": 30_000 },
             "goog:loggingPrefs": { "browser": "ALL" },
         });
@@ -84,7 +84,7 @@ impl Browser {
         self.send(self.client.get(url), path).await
     }
 
-    /// Something that only Chromium can do.
+    /// Executes a command of the Chrome DevTools Protocol.
     async fn chromium(&self, command: &str, parameters: Value) -> Value {
         self.say("/goog/cdp/execute", json!({ "cmd": command, "params": parameters })).await
     }
@@ -99,23 +99,23 @@ impl Browser {
         Element { browser: self, id }
     }
 
-    /// Sends the form of the page, and waits for `sign` on the one that follows.
+    /// Submits the form of the page, and waits for the element `sign` on the next page.
     pub(crate) async fn submit(&self, sign: &str) {
         self.find("button").await.click().await;
         self.find(sign).await;
     }
 
-    /// All that a person can read on the page.
+    /// Returns the visible text of the page.
     pub(crate) async fn text(&self) -> String {
         self.find("body").await.text().await
     }
 
-    /// What a script gives, which is run beside the page.
+    /// Runs a script in the page and returns its result.
     pub(crate) async fn run(&self, script: &str) -> Value {
         self.say("/execute/sync", json!({ "script": script, "args": [] })).await
     }
 
-    /// Opens another tab, which is the one that is looked at from now on, and gives the one before.
+    /// Opens and selects another tab. Returns the previous tab.
     pub(crate) async fn another_tab(&self) -> Value {
         let before = self.ask("/window").await;
         let tab = self.say("/window/new", json!({ "type": "tab" })).await;
@@ -131,7 +131,7 @@ impl Browser {
         self.chromium("Emulation.setScriptExecutionDisabled", json!({ "value": true })).await;
     }
 
-    /// A screen of another width, by day or by night.
+    /// Sets the width of the screen, and the light or dark color scheme.
     pub(crate) async fn screen(&self, width: u32, colors: &str) {
         let media = json!({ "features": [{ "name": "prefers-color-scheme", "value": colors }] });
         self.chromium("Emulation.setEmulatedMedia", media).await;
@@ -139,7 +139,7 @@ impl Browser {
         self.chromium("Emulation.setDeviceMetricsOverride", metrics).await;
     }
 
-    /// A picture of the whole page, where somebody wants to look at it.
+    /// Takes a screenshot of the whole page if a folder is set for it.
     pub(crate) async fn picture(&self, name: &str) {
         let Some(folder) = std::env::var_os(PICTURES) else { return };
         let whole = json!({ "format": "png", "captureBeyondViewport": true });
@@ -148,7 +148,7 @@ impl Browser {
         std::fs::write(Path::new(&folder).join(format!("page-{name}.png")), picture).unwrap();
     }
 
-    /// What the browser complained of since it was asked last.
+    /// Returns the messages in the browser's log since the last call.
     pub(crate) async fn complaints(&self) -> Vec<String> {
         let log = self.say("/se/log", json!({ "type": "browser" })).await;
         log.as_array().unwrap().iter().map(|entry| entry["message"].as_str().unwrap().to_owned()).collect()
@@ -164,7 +164,7 @@ impl Element<'_> {
         self.say("/click", json!({})).await;
     }
 
-    /// Enters text in the place of what is there.
+    /// Replaces the text of an input.
     pub(crate) async fn enter(&self, text: &str) {
         self.say("/clear", json!({})).await;
         self.say("/value", json!({ "text": text })).await;
@@ -189,13 +189,13 @@ fn port_of(driver: &mut Child) -> u16 {
     while said.read_line(&mut line).unwrap() > 0 {
         if let Some((_, port)) = line.trim_end().rsplit_once("successfully on port ") {
             let port = port.trim_end_matches('.').parse().unwrap();
-            // Whoever nobody listens to may stop talking.
+            // The driver may end if its output is not read.
             std::thread::spawn(move || std::io::copy(&mut said, &mut std::io::sink()));
             return port;
         }
         line.clear();
     }
-    panic!("chromedriver ended, and did not say where it listens: {:?}", driver.wait());
+    panic!("chromedriver ended without printing its port: {:?}", driver.wait());
 }
 
 fn options(profile: &Path) -> Value {
@@ -220,7 +220,7 @@ fn options(profile: &Path) -> Value {
 
 impl Drop for Browser {
     fn drop(&mut self) {
-        // The driver ends its browser when its session does, and not when it is killed.
+        // The driver closes the browser at the end of the session, but not if the driver is killed.
         if let Err(error) = self.end_session() {
             eprintln!("a browser may be left behind: {error}");
         }
@@ -230,13 +230,13 @@ impl Drop for Browser {
 }
 
 impl Browser {
-    // Without `await`, and also where the test has failed.
+    // This is synchronous, so that `drop` can call it, even after a failed test.
     fn end_session(&self) -> std::io::Result<()> {
         let mut stream = TcpStream::connect(("127.0.0.1", self.port))?;
         stream.set_read_timeout(Some(Duration::from_secs(20)))?;
         let request = format!("DELETE /session/{} HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n", self.session);
         stream.write_all(request.as_bytes())?;
-        // It answers when the browser has ended; what it says is no matter.
+        // The driver responds after the browser has ended; the response is irrelevant.
         stream.read(&mut [0; 1024]).map(drop)
     }
 }

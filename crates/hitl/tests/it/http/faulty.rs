@@ -1,4 +1,4 @@
-//! A store that fails when it is told to, with a secret in what it says.
+//! A store that fails on demand, with a secret in its error.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,7 +13,7 @@ pub(crate) struct Faulty {
     fails: Arc<AtomicBool>,
 }
 
-/// What no client may see.
+/// A text that no client may see.
 pub(crate) const SECRET: &str = "postgres://awaitly:hunter2@10.0.0.7";
 
 impl Faulty {
@@ -22,7 +22,7 @@ impl Faulty {
     }
 }
 
-/// All that a store holds.
+/// Access to all runs of a store.
 pub(crate) trait Everything {
     async fn everything(&self) -> Vec<(RunId, StoredRun)>;
 }

@@ -48,11 +48,11 @@ fn order(request: &Request<Bytes>) -> Result<Order, Invalid> {
     Ok(order)
 }
 
-/// A shop with one handler, and how often its step was called.
+/// A shop with one route, and the number of calls of its step.
 struct Shop {
     store: Faulty,
     calls: Arc<AtomicU32>,
-    /// A step that is called for `slow` waits for this.
+    /// Lets a step of the order `slow` continue.
     go_on: Arc<Notify>,
 }
 
@@ -69,7 +69,7 @@ impl Shop {
         Workflow::new("order").store(self.store.clone())
     }
 
-    /// What a run of the shop does: as its sku says.
+    /// Returns a route whose run behaves as the sku of the order names.
     fn inbound(&self, workflow: Workflow) -> Inbound<OrderError> {
         let (calls, go_on) = (Arc::clone(&self.calls), Arc::clone(&self.go_on));
         Inbound::new(workflow, order, move |run: DurableRun| {
@@ -125,7 +125,7 @@ fn fine(reply: &Reply, value: u64) {
 }
 
 #[tokio::test]
-async fn a_request_becomes_a_run_and_sent_again_gets_the_same_answer() {
+async fn repeated_request_returns_the_recorded_value() {
     let shop = Shop::new();
     for _ in 0..3 {
         fine(&send(&shop.router(), keyed("k-1", body("tea"))).await, 42);
@@ -135,17 +135,17 @@ async fn a_request_becomes_a_run_and_sent_again_gets_the_same_answer() {
     assert_eq!(shop.calls(), 2);
     assert!(shop.store.load(&RunId::new("order/k-1").unwrap()).await.unwrap().is_some());
 
-    // The same key for another content, of a run that has ended and of one that waits.
+    // A used key with other content, for an ended run and for a waiting one.
     assert_eq!(send(&shop.router(), keyed("k-1", body("mug"))).await.problem(), is(409, "input_changed"));
     assert_eq!(send(&shop.router(), keyed("k-3", body("ask"))).await.status, 202);
     assert_eq!(send(&shop.router(), keyed("k-3", body("mug"))).await.problem(), is(409, "input_changed"));
     assert_eq!(shop.calls(), 3);
-    // Written otherwise, and the same all the same.
+    // Other formatting of equal content is accepted.
     fine(&send(&shop.router(), keyed("k-1", r#" {"cents": 42, "sku": "tea"} "#)).await, 42);
 }
 
 #[tokio::test]
-async fn a_run_that_waits_is_accepted_and_its_outcome_found_later() {
+async fn waiting_run_returns_202_and_later_its_outcome() {
     let shop = Shop::new();
     for _ in 0..2 {
         let waits = send(&shop.router(), keyed("k", body("ask"))).await;
@@ -163,7 +163,7 @@ async fn a_run_that_waits_is_accepted_and_its_outcome_found_later() {
 }
 
 #[tokio::test]
-async fn request_whose_question_was_withdrawn_is_not_told_to_retry() {
+async fn withdrawn_question_gives_a_problem_without_retry() {
     let shop = Shop::new();
     assert_eq!(send(&shop.router(), keyed("k", body("ask"))).await.status, 202);
     Inbox::new(shop.store.clone()).at("order/k", "manager").cancel(SECRET).await.unwrap();
@@ -175,7 +175,7 @@ async fn request_whose_question_was_withdrawn_is_not_told_to_retry() {
 }
 
 #[tokio::test]
-async fn a_request_without_a_key_is_refused_where_one_is_needed() {
+async fn missing_or_invalid_idempotency_key_is_refused() {
     let shop = Shop::new();
     let refused = async |request: Request<Body>| send(&shop.router(), request).await.problem();
     let mut without = keyed("k", body("tea"));
@@ -193,7 +193,7 @@ async fn a_request_without_a_key_is_refused_where_one_is_needed() {
 }
 
 #[tokio::test]
-async fn without_a_key_each_request_is_a_run_and_a_key_can_be_made() {
+async fn keyless_requests_are_separate_runs_unless_ids_are_made() {
     let shop = Shop::new();
     let each = routed(shop.inbound(shop.workflow()));
     for _ in 0..2 {
@@ -221,7 +221,7 @@ async fn without_a_key_each_request_is_a_run_and_a_key_can_be_made() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_read_or_is_not_right_is_told_with_its_field() {
+async fn invalid_content_gives_a_problem_with_its_field() {
     let shop = Shop::new();
     let refused = async |body: &str| send(&shop.router(), keyed("k", body.to_owned())).await;
     for malformed in ["", "{", "\u{0}", r#"{"sku":"a","cents":1}{}"#] {
@@ -244,7 +244,7 @@ async fn what_cannot_be_read_or_is_not_right_is_told_with_its_field() {
 }
 
 #[tokio::test]
-async fn an_error_of_ones_own_is_told_as_the_caller_says_and_else_not_at_all() {
+async fn own_error_is_mapped_or_hidden() {
     let shop = Shop::new();
     let unmapped = send(&shop.router(), keyed("k", body("none"))).await;
     assert_eq!(unmapped.problem(), is(500, "internal"));
@@ -252,10 +252,10 @@ async fn an_error_of_ones_own_is_told_as_the_caller_says_and_else_not_at_all() {
     let mapped =
         shop.inbound(shop.workflow()).idempotency_header("idempotency-key").map_error(|error| match error {
             OrderError::SoldOut => Problem::new(409, "sold_out", "nothing is left of it"),
-            OrderError::Run(_) => panic!("these are told by the library"),
+            OrderError::Run(_) => panic!("the library maps these errors"),
         });
     let mapped = routed(mapped);
-    // The run has failed by now: its recorded error is told in the same way.
+    // The run has failed by now; its recorded error is mapped too.
     for key in ["k", "k", "other"] {
         let told = send(&mapped, keyed(key, body("none"))).await;
         assert_eq!((told.problem(), told.message()), (is(409, "sold_out"), "nothing is left of it".into()));
@@ -265,7 +265,7 @@ async fn an_error_of_ones_own_is_told_as_the_caller_says_and_else_not_at_all() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_the_library_ends_a_run_with_has_a_status_of_its_own() {
+async fn run_errors_map_to_their_statuses() {
     let shop = Shop::new();
     assert_eq!(send(&shop.router(), keyed("t", body("late"))).await.problem(), is(504, "timeout"));
     shop.store.fail(true);
@@ -293,7 +293,7 @@ async fn what_the_library_ends_a_run_with_has_a_status_of_its_own() {
 }
 
 #[tokio::test]
-async fn a_request_that_is_being_worked_on_is_busy_and_one_that_was_dropped_goes_on() {
+async fn concurrent_request_is_busy_and_dropped_request_resumes() {
     let shop = Shop::new();
     let router = shop.router();
     let first = tokio::spawn({
@@ -305,7 +305,7 @@ async fn a_request_that_is_being_worked_on_is_busy_and_one_that_was_dropped_goes
     }
     let busy = send(&router, keyed("k", body("slow"))).await;
     assert_eq!((busy.problem(), busy.header("retry-after")), (is(409, "busy"), "1"));
-    // The client goes away: its lease is given back, and the next one runs on.
+    // The client disconnects: its lease is released, and the next request continues the run.
     first.abort();
     assert!(first.await.unwrap_err().is_cancelled());
     shop.go_on.notify_one();
@@ -313,8 +313,8 @@ async fn a_request_that_is_being_worked_on_is_busy_and_one_that_was_dropped_goes
     assert_eq!(shop.calls(), 2);
 }
 
-/// A request that is signed in the form of before, sent at some seconds from now.
-#[expect(deprecated, reason = "it is taken still")]
+/// Returns a request that is signed in the old form, `seconds` from now.
+#[expect(deprecated, reason = "the old form is still accepted")]
 fn signed(secret: &Secret, seconds: i64, key: Option<&str>, body: &str) -> Request<Body> {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
     let at = now.checked_add_signed(seconds).unwrap();
@@ -338,7 +338,7 @@ fn changed(mut request: Request<Body>, name: &'static str, value: Option<&str>) 
 }
 
 #[tokio::test]
-async fn only_what_was_signed_becomes_a_run() {
+async fn request_without_a_valid_old_signature_is_refused() {
     let shop = Shop::new();
     let secret = Secret::new(KEY).unwrap();
     let check = SignatureCheck::new(secret.clone());
@@ -355,10 +355,10 @@ async fn only_what_was_signed_becomes_a_run() {
     assert_eq!(problem(changed(good(0), "awaitly-signature", Some("v1="))).await, is(401, "forged"));
     let (head, _) = good(0).into_parts();
     assert_eq!(problem(Request::from_parts(head, body("mug").into())).await, is(401, "forged"));
-    // The key is signed as well: a replay cannot become another run by it.
+    // The signature covers the key, so a replay cannot become another run.
     assert_eq!(problem(changed(good(0), "idempotency-key", Some("other"))).await, is(401, "forged"));
     assert_eq!(problem(changed(good(0), "idempotency-key", None)).await, is(401, "forged"));
-    let foreign = Secret::new("somebody else's secret").unwrap();
+    let foreign = Secret::new("a secret of another sender").unwrap();
     assert_eq!(problem(signed(&foreign, 0, Some("k"), &body("tea"))).await, is(401, "forged"));
     for seconds in [-310, 310] {
         assert_eq!(problem(good(seconds)).await, is(401, "stale"), "{seconds}");
@@ -368,13 +368,13 @@ async fn only_what_was_signed_becomes_a_run() {
     for seconds in [0, -200, 200] {
         fine(&send(&router, good(seconds)).await, 42);
     }
-    assert_eq!(shop.calls(), 1, "they have one key");
-    // Signed anew, for something else.
+    assert_eq!(shop.calls(), 1, "the requests share one key");
+    // A new signature for other content under the key.
     assert_eq!(problem(signed(&secret, 0, Some("k"), &body("mug"))).await, is(409, "input_changed"));
 }
 
 #[tokio::test]
-async fn a_signature_is_good_for_one_run_whatever_else_is_changed() {
+async fn old_signature_leads_to_one_run_despite_unsigned_changes() {
     let shop = Shop::new();
     let secret = Secret::new(KEY).unwrap();
     let check = || SignatureCheck::new(secret.clone()).headers("X-Time", "X-Signature");
@@ -386,13 +386,13 @@ async fn a_signature_is_good_for_one_run_whatever_else_is_changed() {
         }
         Request::from_parts(head, body)
     };
-    // Without a key, a run is what was signed.
+    // Without a key, the run id depends on the signed parts.
     let router = routed(shop.inbound(shop.workflow()).signed(check()));
     for _ in 0..2 {
         fine(&send(&router, renamed(signed(&secret, -9, None, &body("tea")))).await, 42);
     }
     assert_eq!(shop.calls(), 1);
-    // The same time, written otherwise.
+    // A second spelling of the time is refused.
     for otherwise in ["0", "+"] {
         let replay = signed(&secret, -9, None, &body("tea"));
         let time = replay.headers()["awaitly-timestamp"].to_str().unwrap().to_owned();
@@ -405,7 +405,7 @@ async fn a_signature_is_good_for_one_run_whatever_else_is_changed() {
     fine(&send(&router, renamed(signed(&secret, -8, None, &body("mug")))).await, 42);
     assert_eq!(shop.calls(), 4);
 
-    // Who makes the run id sees nothing that could be changed.
+    // The function that makes the run id receives only signed parts.
     let made = shop.inbound(shop.workflow()).signed(check()).run_id(|request| {
         assert_eq!((request.uri().to_string().as_str(), request.headers().len()), ("/", 2));
         assert!(
@@ -426,7 +426,7 @@ async fn a_signature_is_good_for_one_run_whatever_else_is_changed() {
 }
 
 #[tokio::test]
-async fn errors_of_any_type_can_be_looked_into() {
+async fn run_error_is_found_in_errors_of_any_type() {
     type Boxed = Box<dyn std::error::Error + Send + Sync>;
     let workflow = || Workflow::new("boxed").store(MemoryStore::new()).errors_as_text();
     let waits = Inbound::new(
@@ -457,7 +457,7 @@ async fn errors_of_any_type_can_be_looked_into() {
 }
 
 #[test]
-fn key_without_a_store_is_refused_when_the_route_is_built() {
+fn key_without_a_store_panics_when_built() {
     let shop = Shop::new();
     let inbound = || shop.inbound(Workflow::new("order"));
     let told = |build: &dyn Fn()| {
@@ -475,19 +475,19 @@ fn key_without_a_store_is_refused_when_the_route_is_built() {
 }
 
 #[tokio::test]
-async fn without_a_key_a_route_needs_no_store() {
+async fn route_without_a_key_needs_no_store() {
     let shop = Shop::new();
     let router = routed(shop.inbound(Workflow::new("order")));
     fine(&send(&router, keyed("k", body("tea"))).await, 42);
 }
 
-/// An error that panics as it should when it is looked at.
+/// An error that panics in `as_run_error` if its text demands it.
 #[derive(Debug, Serialize, Deserialize)]
 struct Mine(String);
 
 impl std::fmt::Display for Mine {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        // The workflow shows it as well, and is not tested here.
+        // The workflow calls this too, so it must not panic.
         f.write_str("mine")
     }
 }
@@ -506,7 +506,7 @@ impl AsRunError for Mine {
 }
 
 #[tokio::test]
-async fn panic_of_the_callers_code_is_a_problem_without_details() {
+async fn panic_in_callers_code_hides_the_message() {
     let route = |at: &'static str| {
         let workflow = Workflow::new("order").store(MemoryStore::new());
         let parse = move |_: &Request<Bytes>| {
@@ -533,7 +533,7 @@ async fn panic_of_the_callers_code_is_a_problem_without_details() {
     assert_eq!(send(&route("nowhere"), keyed("k", "")).await.problem(), is(409, "mine"));
 }
 
-/// A request to a route, signed for one, with a header for each of `forms`.
+/// Returns a request to `path`, signed for the route `signed_for`, with a signature for each of `forms`.
 fn webhook(path: &str, signed_for: &str, id: &str, forms: &[&str], body: &str) -> Request<Body> {
     let secret = Secret::new(KEY).unwrap();
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
@@ -552,7 +552,7 @@ fn webhook(path: &str, signed_for: &str, id: &str, forms: &[&str], body: &str) -
         .unwrap()
 }
 
-/// Two routes of one workflow that share a secret, below a path.
+/// Returns two routes of one workflow that share a secret, nested below `/api`.
 fn two_routes(shop: &Shop, check: &SignatureCheck) -> Router {
     let route = || shop.inbound(shop.workflow()).signed(check.clone());
     let routes = Router::new().route("/orders", route().post()).route("/refunds", route().post());
@@ -563,7 +563,7 @@ fn two_routes(shop: &Shop, check: &SignatureCheck) -> Router {
 async fn request_signed_for_one_route_is_refused_by_another() {
     let check = SignatureCheck::new(Secret::new(KEY).unwrap());
     let both = ["v1", "v1m"];
-    // Also while the form of before is taken.
+    // The old form may also be accepted.
     for check in [check.clone(), check.without_old_form()] {
         let shop = Shop::new();
         let router = two_routes(&shop, &check);
@@ -584,14 +584,14 @@ async fn request_signed_for_one_route_is_refused_by_another() {
         }
         assert_eq!(to("/api/refunds", "POST /api/orders", &both).await.problem(), is(401, "unsigned"));
         assert_eq!(to("/api/refunds", "POST /api/orders", &["v1m"]).await.problem(), is(401, "forged"));
-        // The standard signature alone says nothing of the route.
+        // The standard signature alone does not cover the route.
         assert_eq!(to("/api/orders", "POST /api/orders", &["v1"]).await.problem(), is(401, "unsigned"));
         assert_eq!(shop.calls(), 0);
 
         for _ in 0..2 {
             fine(&to("/api/orders", "POST /api/orders", &both).await, 42);
         }
-        assert_eq!(shop.calls(), 1, "a replay is known by its id");
+        assert_eq!(shop.calls(), 1, "the id of a replay leads to the first run");
         fine(&to("/api/orders?x=1", "POST /api/orders?x=1", &["v1m"]).await, 42);
         assert_eq!(shop.calls(), 1);
         let other = webhook("/api/orders", "POST /api/orders", "m-2", &both, &body("tea"));
@@ -601,7 +601,7 @@ async fn request_signed_for_one_route_is_refused_by_another() {
 }
 
 #[tokio::test]
-async fn signed_request_that_was_changed_is_refused() {
+async fn changed_signed_request_is_refused() {
     let shop = Shop::new();
     let check = SignatureCheck::new(Secret::new(KEY).unwrap()).without_old_form();
     let router = routed(shop.inbound(shop.workflow()).idempotency_header("idempotency-key").signed(check));
@@ -626,14 +626,14 @@ async fn signed_request_that_was_changed_is_refused() {
     }
     let (head, _) = good().into_parts();
     assert_eq!(problem(Request::from_parts(head, body("mug").into())).await, is(401, "forged"));
-    // A key that is not signed makes no other run.
+    // An unsigned key cannot select another run.
     assert_eq!(problem(changed(good(), "idempotency-key", Some("other"))).await, is(401, "forged"));
     let secret = Secret::new(KEY).unwrap();
     let mut late = webhook("/orders", "POST /orders", "m-1", &[], &body("tea"));
     let old = secret.sign_route("POST", "/orders", "m-1", 1_700_000_000, body("tea").as_bytes());
     late.headers_mut().insert("webhook-timestamp", "1700000000".parse().unwrap());
     assert_eq!(problem(changed(late, "webhook-signature", Some(&old))).await, is(401, "stale"));
-    // The form of before is not taken here.
+    // This check refuses the old form.
     assert_eq!(problem(signed(&secret, 0, Some("k"), &body("tea"))).await, is(401, "unsigned"));
     assert_eq!(shop.calls(), 0);
     fine(&send(&router, changed(good(), "idempotency-key", Some("m-1"))).await, 42);
@@ -643,12 +643,12 @@ async fn signed_request_that_was_changed_is_refused() {
 }
 
 #[tokio::test]
-async fn standard_signature_is_taken_where_any_route_may_be_meant() {
+async fn any_route_accepts_the_standard_signature() {
     let shop = Shop::new();
     let check = SignatureCheck::new(Secret::new(KEY).unwrap()).any_route();
     let router = two_routes(&shop, &check);
     fine(&send(&router, webhook("/api/orders", "POST /", "m-1", &["v1"], &body("tea"))).await, 42);
-    // Where the id ends could be anywhere.
+    // With a full stop in the id, its end would be ambiguous.
     let dotted = webhook("/api/orders", "POST /", "m.1", &["v1"], &body("tea"));
     assert_eq!(send(&router, dotted).await.problem(), is(401, "forged"));
     let dotted = webhook("/api/orders", "POST /api/orders", "m.1", &["v1m"], &body("tea"));
@@ -656,7 +656,7 @@ async fn standard_signature_is_taken_where_any_route_may_be_meant() {
 }
 
 #[tokio::test]
-async fn route_behind_a_proxy_and_run_ids_see_the_path_that_was_signed() {
+async fn prefix_of_a_proxy_is_part_of_the_signed_path() {
     let shop = Shop::new();
     let check = SignatureCheck::new(Secret::new(KEY).unwrap()).below("/public");
     let made = shop.inbound(shop.workflow()).signed(check).run_id(|request| {
@@ -695,14 +695,14 @@ impl tracing::Subscriber for Warnings {
 }
 
 #[tokio::test]
-async fn old_form_is_taken_with_one_warning() {
+async fn old_form_is_accepted_with_one_warning() {
     let shop = Shop::new();
     let secret = Secret::new(KEY).unwrap();
     let check = SignatureCheck::new(secret.clone());
     let router = routed(shop.inbound(shop.workflow()).idempotency_header("idempotency-key").signed(check));
     let good = || signed(&secret, 0, Some("k"), &body("tea"));
-    // A warning that another test is about to give for the first time, while nothing listens, could be cached as one that
-    // nothing listens to. So it is given once before, and the cache is built anew.
+    // `tracing` caches per call site whether a subscriber wants its events. Another test could emit this warning for the first
+    // time while no subscriber is set, and the cache would then disable it. So emit it once, and rebuild the cache.
     let before = shop.inbound(shop.workflow()).idempotency_header("idempotency-key");
     fine(&send(&routed(before.signed(SignatureCheck::new(secret.clone()))), good()).await, 42);
     let warnings = Warnings::default();

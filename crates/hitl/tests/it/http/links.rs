@@ -15,7 +15,7 @@ use crate::world::{Decision, waits};
 
 const ATTACK: &str = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>";
 
-/// Asks ada, and gives the path and query of her link.
+/// Executes a run that asks ada.
 async fn ask(site: &Site, run: &str) -> Result<Decision, RunError> {
     let body = async |run: &DurableRun| {
         run.approval("manager")
@@ -34,7 +34,7 @@ async fn link_of(site: &Site, run: &str, key: &str, by: Option<&str>) -> String 
     local(&links().to_question(&question, by))
 }
 
-/// A link without the host, as a server sees it.
+/// Removes the host from a link, as a server receives it.
 fn local(link: &str) -> String {
     link.strip_prefix("http://localhost").unwrap().to_owned()
 }
@@ -43,7 +43,7 @@ fn get(link: &str) -> Request<Body> {
     request("GET", link).body(Body::empty()).unwrap()
 }
 
-/// The form of a page, filled in.
+/// Returns the request that submits the form of a page.
 fn form(link: &str, inputs: &[(&str, &str)]) -> Request<Body> {
     let body: Vec<_> = inputs.iter().map(|(name, text)| format!("{name}={}", super::encoded(text))).collect();
     request("POST", link)
@@ -52,7 +52,7 @@ fn form(link: &str, inputs: &[(&str, &str)]) -> Request<Body> {
         .unwrap()
 }
 
-/// A page with this status and these words on it.
+/// Checks the status, the headers and the words of a page.
 fn says(page: &Reply, status: u16, words: &str) {
     assert_eq!(page.status.as_u16(), status, "{page:?}");
     assert_eq!(page.header("content-type"), "text/html; charset=utf-8");
@@ -67,7 +67,7 @@ async fn record(site: &Site, run: &str) -> Answer<Value> {
 }
 
 #[tokio::test]
-async fn a_link_shows_what_is_asked_and_changes_nothing_however_often() {
+async fn opening_a_link_shows_the_question_and_changes_nothing() {
     let site = Site::new();
     assert_eq!(ask(&site, "trip-7").await, waits("manager"));
     let link = link_of(&site, "trip-7", "manager", Some("ada")).await;
@@ -95,12 +95,12 @@ async fn a_link_shows_what_is_asked_and_changes_nothing_however_often() {
 }
 
 #[tokio::test]
-async fn a_proposal_is_accepted_edited_or_rejected_on_the_page() {
+async fn proposal_is_accepted_edited_or_rejected_on_the_page() {
     let site = Site::new();
     let answered = async |run: &'static str, inputs: &[(&str, &str)]| {
         assert_eq!(ask(&site, run).await, waits("manager"));
         let link = link_of(&site, run, "manager", Some("ada")).await;
-        says(&site.send(form(&link, inputs)).await, 200, "Your answer was taken.");
+        says(&site.send(form(&link, inputs)).await, 200, "Your answer was recorded.");
         (record(&site, run).await, ask(&site, run).await)
     };
     let (answer, run) =
@@ -120,7 +120,7 @@ async fn a_proposal_is_accepted_edited_or_rejected_on_the_page() {
 }
 
 #[tokio::test]
-async fn an_edit_that_changes_nothing_is_no_edit() {
+async fn edit_without_a_change_is_not_marked_edited() {
     let site = Site::new();
     let body = async |run: &DurableRun| run.approval("n").proposal(&42_u64).await;
     assert_eq!(site.workflow.run("r", body).await, waits("n"));
@@ -131,41 +131,41 @@ async fn an_edit_that_changes_nothing_is_no_edit() {
 }
 
 #[tokio::test]
-async fn a_form_that_is_not_right_is_shown_again_with_what_was_entered() {
+async fn invalid_form_is_shown_again_with_its_input() {
     let site = Site::new();
     assert_eq!(ask(&site, "r").await, waits("manager"));
     let link = link_of(&site, "r", "manager", Some("ada")).await;
     let again = async |inputs: &[(&str, &str)]| site.refuses(form(&link, inputs)).await;
-    says(&again(&[]).await, 422, "Choose what to answer.");
-    says(&again(&[("do", "delete")]).await, 422, "Choose what to answer.");
-    says(&again(&[("do", "reject"), ("reason", " \n ")]).await, 422, "Say why not.");
+    says(&again(&[]).await, 422, "Choose an answer.");
+    says(&again(&[("do", "delete")]).await, 422, "Choose an answer.");
+    says(&again(&[("do", "reject"), ("reason", " \n ")]).await, 422, "Give a reason.");
     let page = again(&[("do", "edit"), ("answer-0", "many"), ("note", "<b>")]).await;
-    says(&page, 422, "Give a whole number, not below 0.");
+    says(&page, 422, "Enter a whole number, not below 0.");
     says(&page, 422, "value=\"many\"");
     says(&page, 422, "&lt;b&gt;</textarea>");
     says(&page, 422, "value=\"edit\" required checked");
-    // What the form takes, the run may not.
-    says(&again(&[("do", "approve"), ("answer-0", "")]).await, 422, "Give a whole number, not below 0.");
+    // An input of another option is checked too.
+    says(&again(&[("do", "approve"), ("answer-0", "")]).await, 422, "Enter a whole number, not below 0.");
 
     let free = async |run: &DurableRun| run.approval::<std::collections::BTreeMap<String, u32>>("free").await;
     assert!(site.workflow.run("free", free).await.is_err());
     let link = link_of(&site, "free", "free", None).await;
     says(&site.send(get(&link)).await, 200, "as JSON");
     let post = async |json: &str| site.refuses(form(&link, &[("do", "approve"), ("answer", json)])).await;
-    says(&post("{").await, 422, "This is not JSON");
+    says(&post("{").await, 422, "This is not valid JSON");
     says(&post("[1]").await, 422, "the answer should be an object");
-    says(&post("").await, 422, "This is not JSON");
+    says(&post("").await, 422, "This is not valid JSON");
     says(&site.send(form(&link, &[("do", "approve"), ("answer", r#"{"a":1}"#)])).await, 200, "Approved");
     let nothing = async |run: &DurableRun| run.approval::<()>("go").await;
     assert!(site.workflow.run("unit", nothing).await.is_err());
     let link = link_of(&site, "unit", "go", None).await;
-    says(&site.refuses(form(&link, &[("do", "accept")])).await, 422, "nothing was proposed here");
+    says(&site.refuses(form(&link, &[("do", "accept")])).await, 422, "the run proposed no value");
     says(&site.send(form(&link, &[("do", "approve")])).await, 200, "Approved");
     assert_eq!(site.workflow.run("unit", nothing).await, Ok(()));
 }
 
 #[tokio::test]
-async fn a_link_is_used_once() {
+async fn used_link_is_refused() {
     let site = Site::new();
     assert_eq!(ask(&site, "r").await, waits("manager"));
     let link = link_of(&site, "r", "manager", Some("ada")).await;
@@ -173,37 +173,37 @@ async fn a_link_is_used_once() {
     for later in
         [form(&link, &[("do", "accept")]), form(&link, &[("do", "reject"), ("reason", "no")]), get(&link)]
     {
-        says(&site.refuses(later).await, 409, "Answered before");
+        says(&site.refuses(later).await, 409, "Already answered");
     }
     assert_eq!(ask(&site, "r").await, Ok(Decision::of(42)));
-    says(&site.refuses(form(&link, &[("do", "accept")])).await, 409, "Answered before");
+    says(&site.refuses(form(&link, &[("do", "accept")])).await, 409, "Already answered");
 
-    // Asked again, under another token.
+    // The retried run asks under another token.
     assert_eq!(ask(&site, "again").await, waits("manager"));
     let old = link_of(&site, "again", "manager", Some("ada")).await;
     says(&site.send(form(&old, &[("do", "reject"), ("reason", "no")])).await, 200, "Rejected");
     ask(&site, "again").await.unwrap_err();
     let body = async |run: &DurableRun| run.approval::<Decision>("manager").await;
     assert_eq!(site.workflow.retry("again", body).await, waits("manager"));
-    says(&site.refuses(form(&old, &[("do", "accept")])).await, 409, "Answered before");
+    says(&site.refuses(form(&old, &[("do", "accept")])).await, 409, "Already answered");
 
-    // Ended, or taken back.
-    for run in ["ended", "taken back"] {
+    // The run was cancelled, or the question was withdrawn.
+    for run in ["ended", "withdrawn"] {
         assert_eq!(ask(&site, run).await, waits("manager"));
     }
     let links = [
         link_of(&site, "ended", "manager", Some("ada")).await,
-        link_of(&site, "taken back", "manager", Some("ada")).await,
+        link_of(&site, "withdrawn", "manager", Some("ada")).await,
     ];
     let _ = site.store.memory.cancel_without_undo(&RunId::new("ended").unwrap()).await.unwrap();
-    site.inbox.at("taken back", "manager").cancel("off").await.unwrap();
+    site.inbox.at("withdrawn", "manager").cancel("off").await.unwrap();
     for link in links {
-        says(&site.refuses(form(&link, &[("do", "accept")])).await, 409, "Answered before");
+        says(&site.refuses(form(&link, &[("do", "accept")])).await, 409, "Already answered");
     }
 }
 
 #[tokio::test]
-async fn a_link_that_was_changed_does_not_hold() {
+async fn changed_link_is_refused() {
     let site = Site::new();
     for run in ["r", "other"] {
         assert_eq!(ask(&site, run).await, waits("manager"));
@@ -212,7 +212,7 @@ async fn a_link_that_was_changed_does_not_hold() {
     let other = link_of(&site, "other", "manager", Some("ada")).await;
     let token = |link: &str| link["/link/".len()..link.find('?').unwrap()].to_owned();
     let until = link.split("until=").nth(1).unwrap().split('&').next().unwrap();
-    let foreign = Links::new(Secret::new("somebody else's secret").unwrap(), "http://localhost").unwrap();
+    let foreign = Links::new(Secret::new("a secret of another server").unwrap(), "http://localhost").unwrap();
     let foreign = local(&foreign.to_question(&site.inbox.at("r", "manager").show().await.unwrap(), "ada"));
     let forged = [
         link.replace("by=ada", "by=bob"),
@@ -227,11 +227,11 @@ async fn a_link_that_was_changed_does_not_hold() {
         foreign,
     ];
     for forged in &forged {
-        says(&site.refuses(get(forged)).await, 401, "This link does not hold");
-        says(&site.refuses(form(forged, &[("do", "accept")])).await, 401, "This link does not hold");
+        says(&site.refuses(get(forged)).await, 401, "This link is not valid");
+        says(&site.refuses(form(forged, &[("do", "accept")])).await, 401, "This link is not valid");
     }
-    says(&site.refuses(get("/link/%ff?until=1&signature=a")).await, 401, "This link does not hold");
-    // Of a server that was given another secret since, and still knows this one.
+    says(&site.refuses(get("/link/%ff?until=1&signature=a")).await, 401, "This link is not valid");
+    // A server with a new secret still accepts links of the older one.
     let rotated = Links::new(
         Secret::new("a newer secret of ours").unwrap().or_older(super::KEY).unwrap(),
         "http://localhost",
@@ -242,7 +242,7 @@ async fn a_link_that_was_changed_does_not_hold() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_link_ends_with_its_question_or_before() {
+async fn link_expires_with_its_question_or_earlier() {
     let site = Site::new();
     assert_eq!(ask(&site, "r").await, waits("manager"));
     let question = site.inbox.at("r", "manager").show().await.unwrap();
@@ -261,21 +261,21 @@ async fn a_link_ends_with_its_question_or_before() {
 }
 
 #[tokio::test]
-async fn a_link_for_who_is_not_asked_opens_nothing() {
+async fn link_for_another_person_is_refused() {
     let site = Site::new();
     assert_eq!(ask(&site, "r").await, waits("manager"));
     for by in [Some("bob"), Some(""), None] {
         let link = link_of(&site, "r", "manager", by).await;
         for request in [get(&link), form(&link, &[("do", "accept")])] {
             let page = site.refuses(request).await;
-            says(&page, 403, "Not asked of you");
-            assert!(!page.text.contains("ada"), "who is asked is not told to others");
+            says(&page, 403, "Not for you");
+            assert!(!page.text.contains("ada"), "the page does not name the answerers");
         }
     }
 }
 
 #[tokio::test]
-async fn a_question_to_a_program_has_no_page() {
+async fn question_to_a_program_has_no_page() {
     let site = Site::new();
     let callback = async |run: &DurableRun| run.callback::<u64>("bank").await;
     assert_eq!(site.workflow.run("c", callback).await, waits("bank"));
@@ -290,7 +290,7 @@ async fn a_question_to_a_program_has_no_page() {
 }
 
 #[tokio::test]
-async fn nothing_that_is_asked_becomes_part_of_the_page() {
+async fn text_of_a_question_is_escaped_on_the_page() {
     let site = Site::new();
     let workflow = awaitly_core::Workflow::new(ATTACK).store(site.store.memory.clone());
     #[derive(serde::Serialize, serde::Deserialize)]
@@ -329,7 +329,7 @@ async fn nothing_that_is_asked_becomes_part_of_the_page() {
 }
 
 #[tokio::test]
-async fn a_form_of_another_kind_or_size_is_refused() {
+async fn form_of_another_type_or_size_is_refused() {
     let site = Site::new();
     assert_eq!(ask(&site, "r").await, waits("manager"));
     let link = link_of(&site, "r", "manager", Some("ada")).await;
@@ -338,12 +338,12 @@ async fn a_form_of_another_kind_or_size_is_refused() {
         says(&site.refuses(request.body("do=accept".into()).unwrap()).await, 415, "Nothing was changed");
     }
     let large = "x".repeat(100_000);
-    says(&site.refuses(form(&link, &[("do", "accept"), ("note", &large)])).await, 413, "Too much");
+    says(&site.refuses(form(&link, &[("do", "accept"), ("note", &large)])).await, 413, "Too long");
     says(&site.send(form(&link, &[("do", "accept")])).await, 200, "Approved");
 }
 
 #[tokio::test]
-async fn a_store_that_fails_leaks_nothing_on_a_page() {
+async fn store_failure_leaks_no_details_on_a_page() {
     let site = Site::new();
     assert_eq!(ask(&site, "r").await, waits("manager"));
     let link = link_of(&site, "r", "manager", Some("ada")).await;

@@ -19,7 +19,7 @@ enum Trouble {
     Away,
 }
 
-/// A handler whose step fails as often as it is told to, and how often its steps were called.
+/// A handler whose second step fails a given number of times, with the counts of calls.
 struct Queue {
     store: Faulty,
     first: Arc<AtomicU32>,
@@ -79,7 +79,7 @@ impl Queue {
         self.handler().handle(Message { id: id.to_owned(), body: body.into() }).await
     }
 
-    /// How often the first and the second step were called.
+    /// Returns the number of calls of the first and the second step.
     fn calls(&self) -> (u32, u32) {
         (self.first.load(Ordering::Relaxed), self.calls.load(Ordering::Relaxed))
     }
@@ -94,20 +94,20 @@ fn again(reason: &str) -> Handled {
 }
 
 #[tokio::test]
-async fn a_message_that_is_delivered_again_does_nothing_twice() {
+async fn redelivered_message_executes_no_step_twice() {
     let queue = Queue::new();
     for _ in 0..3 {
         assert_eq!(queue.deliver("m", "\"tea\"").await, Handled::Ack);
     }
     assert_eq!(queue.calls(), (1, 1));
     assert!(queue.store.memory.load(&RunId::new("m").unwrap()).await.unwrap().is_some());
-    // Another content under the same id will never be done.
+    // Other content under a used id cannot succeed.
     assert!(matches!(queue.deliver("m", "\"mug\"").await, Handled::AckWithError { .. }));
     assert_eq!(queue.calls(), (1, 1));
 }
 
 #[tokio::test]
-async fn what_cannot_be_read_is_not_delivered_again() {
+async fn unreadable_message_is_acknowledged_with_an_error() {
     let queue = Queue::new();
     for poison in ["", "{", "7"] {
         let Handled::AckWithError { error } = queue.deliver("m", poison).await else { panic!("{poison}") };
@@ -119,7 +119,7 @@ async fn what_cannot_be_read_is_not_delivered_again() {
 }
 
 #[tokio::test]
-async fn a_run_that_waits_needs_no_message_any_more() {
+async fn message_of_waiting_run_is_acknowledged() {
     let queue = Queue::new();
     assert_eq!(queue.deliver("m", "\"ask\"").await, Handled::Ack);
     assert_eq!(queue.deliver("m", "\"ask\"").await, Handled::Ack);
@@ -129,7 +129,7 @@ async fn a_run_that_waits_needs_no_message_any_more() {
 }
 
 #[tokio::test]
-async fn message_whose_question_was_withdrawn_is_not_delivered_again() {
+async fn message_with_withdrawn_question_is_acknowledged_with_an_error() {
     let queue = Queue::new();
     assert_eq!(queue.deliver("m", "\"ask\"").await, Handled::Ack);
     Inbox::new(queue.store.clone()).at("m", "manager").by("ops").cancel("off").await.unwrap();
@@ -139,18 +139,18 @@ async fn message_whose_question_was_withdrawn_is_not_delivered_again() {
     }
     assert!(
         Inbox::new(queue.store.clone()).at("m", "manager").show().await.is_err(),
-        "it is not asked again"
+        "the question is not asked again"
     );
 }
 
 #[tokio::test]
-async fn a_failure_that_may_be_gone_is_retried_by_the_next_delivery_from_where_it_was() {
+async fn next_delivery_retries_from_the_failed_step() {
     let queue = Queue::new();
     queue.fail(2);
     assert_eq!(queue.deliver("m", "\"away\"").await, again("the bank is away"));
     assert_eq!(queue.calls(), (1, 1));
     assert_eq!(queue.deliver("m", "\"away\"").await, again("the bank is away"));
-    assert_eq!(queue.calls(), (1, 2), "once for each delivery");
+    assert_eq!(queue.calls(), (1, 2), "each delivery attempts the step once");
     assert_eq!(queue.deliver("m", "\"away\"").await, Handled::Ack);
     assert_eq!(queue.deliver("m", "\"away\"").await, Handled::Ack);
     assert_eq!(queue.calls(), (1, 3));
@@ -159,11 +159,11 @@ async fn a_failure_that_may_be_gone_is_retried_by_the_next_delivery_from_where_i
     for _ in 0..2 {
         assert_eq!(queue.deliver("c", "\"closed\"").await, closed);
     }
-    assert_eq!(queue.calls(), (2, 4), "what failed for good is not tried again");
+    assert_eq!(queue.calls(), (2, 4), "a permanent failure is not retried");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_step_that_took_too_long_is_tried_again() {
+async fn timed_out_step_is_retried_by_the_next_delivery() {
     let queue = Queue::new();
     queue.fail(1);
     assert!(matches!(queue.deliver("m", "\"slow\"").await, Handled::Nack { retry_after: None, .. }));
@@ -172,7 +172,7 @@ async fn a_step_that_took_too_long_is_tried_again() {
 }
 
 #[tokio::test]
-async fn a_run_that_cannot_be_executed_now_is_delivered_again() {
+async fn message_of_busy_run_is_delivered_again() {
     let queue = Queue::new();
     queue.store.fail(true);
     assert!(matches!(queue.deliver("m", "\"tea\"").await, Handled::Nack { .. }));
@@ -194,7 +194,7 @@ async fn a_run_that_cannot_be_executed_now_is_delivered_again() {
 
 #[test]
 #[should_panic(expected = "`booking` has no store")]
-fn handler_of_a_workflow_without_a_store_is_refused() {
+fn handler_without_a_store_panics() {
     let _ = MessageHandler::new(
         Workflow::new("booking"),
         |_| Ok(()),
@@ -203,7 +203,7 @@ fn handler_of_a_workflow_without_a_store_is_refused() {
 }
 
 #[tokio::test]
-async fn panic_of_the_callers_code_leaves_the_message_to_people() {
+async fn panic_in_callers_code_is_acknowledged_with_an_error() {
     let handler = |at: &'static str| {
         let workflow = Workflow::new("booking").store(MemoryStore::new());
         let parse = move |_: &Message| {

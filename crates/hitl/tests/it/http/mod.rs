@@ -1,4 +1,4 @@
-//! The HTTP side: what comes back for every request, and that a bad one changes nothing.
+//! Tests over HTTP: the response to each request, and that a refused request changes no state.
 
 mod browser;
 mod faulty;
@@ -24,12 +24,12 @@ use tower::ServiceExt;
 
 use self::faulty::{Everything, Faulty};
 
-/// Tokens of people, and a secret.
+/// Bearer tokens of two people, and the secret of the links.
 const ADA: &str = "a-token-that-ada-has";
 const BOB: &str = "a-token-that-bob-has";
 const KEY: &[u8] = b"a key for signing links";
 
-/// A store that can fail, and the API of its inbox.
+/// A store that can fail, with its inbox and API.
 struct Site {
     store: Faulty,
     inbox: Inbox<Faulty>,
@@ -50,14 +50,14 @@ impl Site {
         send(&self.router, request).await
     }
 
-    /// A request in ada's name, with a body in JSON.
+    /// Sends a request in ada's name, with a JSON body.
     async fn ada(&self, method: &str, path: &str, body: &str) -> Reply {
         let request = request(method, path).header(header::AUTHORIZATION, format!("Bearer {ADA}"));
         let request = request.header(header::CONTENT_TYPE, "application/json");
         self.send(request.body(body.to_owned().into()).unwrap()).await
     }
 
-    /// Sends what is to be refused, and sees that nothing was changed by it.
+    /// Sends a bad request, and checks that it is refused and that the store is unchanged.
     async fn refuses(&self, request: Request<Body>) -> Reply {
         let before = self.store.memory.everything().await;
         let refused = self.send(request).await;
@@ -79,7 +79,7 @@ fn request(method: &str, path: &str) -> axum::http::request::Builder {
     Request::builder().method(method).uri(path)
 }
 
-/// What came back, with what all answers have to have.
+/// A response, whose common headers `send` has checked.
 #[derive(Debug)]
 struct Reply {
     status: StatusCode,
@@ -93,7 +93,7 @@ impl Reply {
         serde_json::from_str(&self.text).unwrap()
     }
 
-    /// Status and code of a problem.
+    /// Returns the status and the code of a problem.
     fn problem(&self) -> (u16, String) {
         let error = self.json()["error"].clone();
         assert!(error["message"].as_str().is_some_and(|message| !message.is_empty()), "{self:?}");
@@ -123,12 +123,12 @@ async fn send(router: &Router, request: Request<Body>) -> Reply {
     reply
 }
 
-/// A status and a code, to compare with.
+/// Returns a status and a code in the form of [`Reply::problem`].
 fn is(status: u16, code: &str) -> (u16, String) {
     (status, code.to_owned())
 }
 
-/// Text as it may stand in a path.
+/// Percent-encodes text for a path.
 fn encoded(text: &str) -> String {
     text.bytes().map(|byte| format!("%{byte:02X}")).collect()
 }

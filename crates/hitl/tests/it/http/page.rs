@@ -1,4 +1,4 @@
-//! The page in a real browser.
+//! Tests of the page in a real browser.
 
 use std::collections::BTreeMap;
 
@@ -53,7 +53,7 @@ fn payment() -> Payment {
     }
 }
 
-/// The pages of an office, listening on this machine until it is dropped.
+/// A server for the pages of an office, which stops when it is dropped.
 struct Door {
     links: Links,
     stop: CancellationToken,
@@ -62,7 +62,7 @@ struct Door {
 impl Door {
     async fn open(office: &Office) -> Self {
         let stop = CancellationToken::new();
-        // The links have to lead to the port that the system gives.
+        // The links must lead to the port that the system selects.
         let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let links = Links::new(Secret::new(KEY).unwrap(), &format!("http://{free}")).unwrap();
         let bound: Bound = Api::new(office.inbox.clone()).links(links.clone()).bind(free).await.unwrap();
@@ -95,7 +95,7 @@ async fn ask(office: &Office) -> Result<Payment, RunError> {
 }
 
 #[tokio::test]
-async fn a_person_answers_on_the_page_and_the_run_goes_on_with_it() {
+async fn answer_on_the_page_resumes_the_run() {
     let office = Office::new();
     let door = Door::open(&office).await;
     assert_eq!(ask(&office).await, waits("manager"));
@@ -114,7 +114,7 @@ async fn a_person_answers_on_the_page_and_the_run_goes_on_with_it() {
     ] {
         assert!(text.contains(words), "{words}: {text}");
     }
-    // Two tabs with the same link, of which one will be too late.
+    // Two tabs open one link, and the second one answers too late.
     let first = browser.another_tab().await;
     browser.open(&link).await;
     browser.without_scripts().await;
@@ -123,7 +123,10 @@ async fn a_person_answers_on_the_page_and_the_run_goes_on_with_it() {
     browser.look_at(&first).await;
     browser.without_scripts().await;
 
-    assert!(!browser.find("#answer-0").await.is_shown().await, "it is shown once it is chosen");
+    assert!(
+        !browser.find("#answer-0").await.is_shown().await,
+        "the input is hidden until its option is selected"
+    );
     browser.find("label[for=do-edit]").await.click().await;
     let cents = browser.find("#answer-0").await;
     assert!(cents.is_shown().await);
@@ -136,7 +139,7 @@ async fn a_person_answers_on_the_page_and_the_run_goes_on_with_it() {
     browser.find("#note").await.enter("without the taxi").await;
     browser.submit("h1.good").await;
     let text = browser.text().await;
-    assert!(text.contains("Approved") && text.contains("Your answer was taken."), "{text}");
+    assert!(text.contains("Approved") && text.contains("Your answer was recorded."), "{text}");
 
     let mut expected = payment();
     (expected.cents, expected.way, expected.urgent) = (4000, Way::Cash, false);
@@ -153,14 +156,14 @@ async fn a_person_answers_on_the_page_and_the_run_goes_on_with_it() {
     let before = office.stored("trip-7").await;
     browser.look_at(&second).await;
     browser.submit("h1.bad").await;
-    assert!(browser.text().await.contains("Answered before"));
+    assert!(browser.text().await.contains("Already answered"));
     browser.open(&link).await;
-    assert!(browser.text().await.contains("Answered before"));
+    assert!(browser.text().await.contains("Already answered"));
     assert_eq!(office.stored("trip-7").await, before);
 }
 
 #[tokio::test]
-async fn a_page_fits_every_screen_and_lets_nothing_in() {
+async fn page_fits_every_screen_and_blocks_injection() {
     const ATTACK: &str =
         "<script>document.title = 'taken'</script><img src=x onerror=\"document.title = 'taken'\">";
     const DECEPTION: &str = "Pay 1\u{2067}000 2\u{2069} Euro\u{200b}s to a\u{202e}lice\u{202c}\u{e0041}?";
@@ -176,7 +179,7 @@ async fn a_page_fits_every_screen_and_lets_nothing_in() {
     };
     assert!(office.workflow.run(ATTACK, body).await.is_err());
     let browser = Browser::start().await;
-    // Names, numbers and texts whose characters are turned around or hidden.
+    // Names, numbers and texts with hidden characters and reversed text.
     let body = async |run: &DurableRun| {
         let approval = run.approval("manager").prompt(DECEPTION).metadata(&json!({ DECEPTION: DECEPTION }));
         approval.proposal(&json!({ "to": DECEPTION })).await.map(drop)
@@ -199,10 +202,10 @@ async fn a_page_fits_every_screen_and_lets_nothing_in() {
             assert_eq!(ground == "rgb(255, 255, 255)", colors == "light", "{ground}");
             let nameless = "return [...document.querySelectorAll('input, select, textarea')]\
                             .filter(input => !input.labels.length).map(input => input.id)";
-            assert_eq!(browser.run(nameless).await, json!([]), "each input says what it is for");
+            assert_eq!(browser.run(nameless).await, json!([]), "each input has a label");
             let low = "return [...document.querySelectorAll('.option > label, button, select, input[type=number], textarea')]\
                        .filter(one => one.offsetHeight && one.offsetHeight < 44).map(one => one.outerHTML)";
-            assert_eq!(browser.run(low).await, json!([]), "each can be hit with a thumb");
+            assert_eq!(browser.run(low).await, json!([]), "each control is at least 44 pixels high");
         }
         assert_eq!(browser.run("return document.title").await, "Approval: expense");
         assert_eq!(browser.run("return document.querySelectorAll('script, img').length").await, 0);
@@ -210,18 +213,18 @@ async fn a_page_fits_every_screen_and_lets_nothing_in() {
     browser.open(&door.link(&office, "deception", None).await).await;
     let heading = browser.find("h1").await.text().await;
     assert_eq!(heading, "Pay 1\u{fffd}000 2\u{fffd} Euro\u{fffd}s to a\u{fffd}lice\u{fffd}\u{fffd}?");
-    // The policy lets the style of the page in, and a script that got in all the same would not run.
+    // The policy allows the style of the page, and blocks an injected script.
     let complaints = browser.complaints().await;
     assert!(complaints.iter().all(|complaint| !complaint.contains("style")), "{complaints:?}");
     let inline = "const script = document.createElement('script'); script.textContent = 'document.title = \"taken\"';\
                   document.body.append(script); return document.title";
     assert_eq!(browser.run(inline).await, "Approval: expense");
 
-    // What is not right is said where it is, and nothing that was entered is lost.
+    // Each invalid input shows its error, and all input is kept.
     browser.screen(360, "light").await;
     browser.open(&door.link(&office, "trip-7", Some("grace")).await).await;
     browser.submit(".alert").await;
-    assert!(browser.text().await.contains("Choose what to answer."));
+    assert!(browser.text().await.contains("Choose an answer."));
     browser.find("label[for=do-edit]").await.click().await;
     browser.find("#answer-0").await.enter("1.5").await;
     browser.find("#answer-7").await.enter("{").await;
@@ -230,7 +233,7 @@ async fn a_page_fits_every_screen_and_lets_nothing_in() {
     browser.picture("wrong-360-light").await;
     let text = browser.text().await;
     assert!(
-        text.contains("Give a whole number, not below 0.") && text.contains("This is not JSON"),
+        text.contains("Enter a whole number, not below 0.") && text.contains("This is not valid JSON"),
         "{text}"
     );
     assert_eq!(browser.find("#answer-0").await.value().await, "1.5");
@@ -247,5 +250,5 @@ async fn a_page_fits_every_screen_and_lets_nothing_in() {
     browser.open(&door.link(&office, ATTACK, None).await.replace("signature=", "signature=x")).await;
     browser.screen(1100, "light").await;
     browser.picture("forged-1100-light").await;
-    assert!(browser.text().await.contains("This link does not hold"));
+    assert!(browser.text().await.contains("This link is not valid"));
 }

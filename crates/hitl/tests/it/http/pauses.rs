@@ -1,4 +1,4 @@
-//! A run that pauses has not ended, wherever the pause comes from.
+//! Tests that a paused run counts as not ended, regardless of the cause of the pause.
 
 use std::fmt::Display;
 use std::future::Future;
@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Reply, is, request, send};
 
-/// A body, as a route and as a handler of messages on one store.
+/// A body that is served as a route and as a message handler, on one store.
 struct Both {
     router: Router,
     handler: Box<dyn Fn(Message) -> BoxFuture<'static, Handled>>,
@@ -58,7 +58,7 @@ async fn inner(workflow: &Workflow, run: &str) -> Result<u32, RunError> {
 }
 
 #[tokio::test]
-async fn run_whose_inner_run_waits_goes_on_after_the_answer() {
+async fn run_with_waiting_inner_run_continues_after_the_answer() {
     let store = MemoryStore::new();
     let (outer, called) =
         (Workflow::new("outer").store(store.clone()), Workflow::new("inner").store(store.clone()));
@@ -82,7 +82,7 @@ async fn run_whose_inner_run_waits_goes_on_after_the_answer() {
 }
 
 #[tokio::test]
-async fn run_whose_inner_run_is_busy_goes_on_afterwards() {
+async fn run_with_busy_inner_run_continues_afterwards() {
     let store = MemoryStore::new();
     let (outer, called) = (Workflow::new("outer").store(store.clone()), Workflow::new("inner").store(store));
     let body = {
@@ -105,7 +105,7 @@ async fn run_whose_inner_run_is_busy_goes_on_afterwards() {
     assert_eq!(both.deliver().await, Handled::Ack);
 }
 
-/// An error that does not say what is in it.
+/// An error that hides the error inside it.
 #[derive(Debug, Serialize, Deserialize, thiserror::Error)]
 #[error("{0}")]
 struct Opaque(String);
@@ -123,7 +123,7 @@ impl AsRunError for Opaque {
 }
 
 #[tokio::test(start_paused = true)]
-async fn run_that_waits_or_is_parked_is_no_failure_whatever_its_error_shows() {
+async fn waiting_or_parked_run_with_opaque_error_is_accepted() {
     let store = MemoryStore::new();
     let workflow = Workflow::new("outer").store(store.clone()).park_after(secs(1));
     let both = Both::new(&workflow, |run: DurableRun| async move {
@@ -141,7 +141,7 @@ async fn run_that_waits_or_is_parked_is_no_failure_whatever_its_error_shows() {
 }
 
 #[tokio::test]
-async fn saga_that_waits_in_its_undo_has_not_ended() {
+async fn saga_that_waits_during_undo_has_not_ended() {
     #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, thiserror::Error)]
     enum Trip {
         #[error("no room")]

@@ -17,7 +17,7 @@ use super::faulty::SECRET;
 use super::{ADA, BOB, Reply, Site, encoded, is, request, send};
 use crate::world::{Decision, waits};
 
-/// A site with a run that asks ada and bob what they think of 42 cents.
+/// A site with a run that asks ada and bob about 42 cents.
 async fn site() -> Site {
     let site = Site::new();
     assert_eq!(ask(&site, "r").await, waits("manager"));
@@ -37,7 +37,7 @@ async fn ask(site: &Site, run: &str) -> Result<Decision, RunError> {
     site.workflow.run(run.to_owned(), body).await
 }
 
-/// A request with a token and a body in JSON.
+/// Returns a request with a bearer token and a JSON body.
 fn with_json(token: &str, path: &str, body: impl Into<Body>) -> axum::http::Request<Body> {
     request("POST", path)
         .header(header::AUTHORIZATION, format!("Bearer {token}"))
@@ -47,7 +47,7 @@ fn with_json(token: &str, path: &str, body: impl Into<Body>) -> axum::http::Requ
 }
 
 #[tokio::test]
-async fn nobody_gets_in_without_a_token_that_is_known() {
+async fn request_without_a_known_token_is_refused() {
     let site = site().await;
     let paths = [("GET", "/questions"), ("GET", "/questions/r/manager"), ("POST", "/questions/r/manager")];
     let wrong = format!("Bearer {ADA}x");
@@ -83,7 +83,7 @@ async fn nobody_gets_in_without_a_token_that_is_known() {
 }
 
 #[tokio::test]
-async fn an_api_that_was_given_no_token_is_closed_and_one_can_be_made() {
+async fn api_without_tokens_refuses_requests_until_one_is_generated() {
     let store = MemoryStore::new();
     let closed = Api::new(Inbox::new(store.clone())).router();
     for shown in [None, Some("Bearer "), Some("Bearer x")] {
@@ -93,7 +93,7 @@ async fn an_api_that_was_given_no_token_is_closed_and_one_can_be_made() {
         }
         assert_eq!(send(&closed, request.body(Body::empty()).unwrap()).await.status, 401);
     }
-    // Without links there is no page.
+    // Without links, the API serves no page.
     assert_eq!(
         send(&closed, request("GET", "/link/x").body(Body::empty()).unwrap()).await.problem(),
         is(404, "not_found")
@@ -113,7 +113,7 @@ async fn an_api_that_was_given_no_token_is_closed_and_one_can_be_made() {
 }
 
 #[tokio::test]
-async fn questions_are_listed_page_by_page_and_never_with_their_token() {
+async fn questions_are_listed_in_pages_without_tokens() {
     let site = site().await;
     for number in 0..4 {
         assert_eq!(ask(&site, &format!("r{number}")).await, waits("manager"));
@@ -148,7 +148,7 @@ async fn questions_are_listed_page_by_page_and_never_with_their_token() {
 }
 
 #[tokio::test]
-async fn a_question_is_shown_with_all_that_an_answer_needs() {
+async fn question_shows_prompt_proposal_answerers_and_shape() {
     let site = site().await;
     let shown = site.ada("GET", "/questions/r/manager", "").await;
     let token = site.inbox.at("r", "manager").show().await.unwrap().token().to_owned();
@@ -162,7 +162,7 @@ async fn a_question_is_shown_with_all_that_an_answer_needs() {
 }
 
 #[tokio::test]
-async fn each_verb_does_what_it_says_in_the_name_of_who_shows_the_token() {
+async fn each_verb_answers_in_the_name_of_the_token() {
     let site = Site::new();
     let answered = async |run: &'static str, body: Value| {
         assert_eq!(ask(&site, run).await, waits("manager"));
@@ -193,7 +193,7 @@ async fn each_verb_does_what_it_says_in_the_name_of_who_shows_the_token() {
     let expired = answered("expired", json!({ "expire": true })).await.0;
     assert_eq!(expired, Err(RunError::Expired { step: "manager".into() }));
 
-    // `null` is a value as any other.
+    // `null` is a valid answer.
     let callback = async |run: &DurableRun| run.callback::<Option<u64>>("bank").await;
     assert_eq!(site.workflow.run("c", callback).await, waits("bank"));
     assert_eq!(site.ada("POST", "/questions/c/bank", r#"{"answer":null}"#).await.status, 200);
@@ -201,7 +201,7 @@ async fn each_verb_does_what_it_says_in_the_name_of_who_shows_the_token() {
 }
 
 #[tokio::test]
-async fn what_is_no_answer_is_refused_and_changes_nothing() {
+async fn invalid_answer_is_refused_without_a_change() {
     let site = site().await;
     let post = async |body: &str| site.refuses(with_json(ADA, "/questions/r/manager", body.to_owned())).await;
     for malformed in
@@ -267,12 +267,12 @@ async fn rejection_without_a_reason_is_a_typed_problem() {
     for none in [r#"{"reject":null}"#, r#"{"reject":""}"#, r#"{"reject":" "}"#, r#"{"cancel":""}"#] {
         let refused = site.refuses(with_json(ADA, "/questions/r/manager", none)).await;
         assert_eq!(refused.problem(), is(422, "no_reason"), "{none}");
-        assert!(refused.message().contains("say why"), "{refused:?}");
+        assert!(refused.message().contains("needs a reason"), "{refused:?}");
     }
 }
 
 #[tokio::test]
-async fn answer_to_a_withdrawn_question_is_gone() {
+async fn answer_to_withdrawn_question_returns_410() {
     let site = site().await;
     assert_eq!(site.ada("POST", "/questions/r/manager", r#"{"cancel":"the trip is off"}"#).await.status, 200);
     for resumed in [false, true] {
@@ -282,16 +282,13 @@ async fn answer_to_a_withdrawn_question_is_gone() {
         let accept = with_json(BOB, "/questions/r/manager", r#"{"accept":true}"#);
         let gone = site.refuses(accept).await;
         assert_eq!(gone.problem(), is(410, "withdrawn"));
-        assert_eq!(
-            gone.message(),
-            "ada took this question back (the trip is off): there is nothing to answer"
-        );
+        assert_eq!(gone.message(), "ada withdrew this question (the trip is off): it takes no answer");
         assert_eq!(site.ada("GET", "/questions/r/manager", "").await.problem(), is(410, "withdrawn"));
     }
 }
 
 #[tokio::test]
-async fn a_type_that_checks_more_than_its_form_is_not_told_by_its_name() {
+async fn error_of_expected_type_hides_the_type_name() {
     let site = Site::new();
     let inbox = site.inbox.clone().expects::<std::num::NonZeroU32>("bank");
     let router = super::api(inbox).router();
@@ -302,7 +299,7 @@ async fn a_type_that_checks_more_than_its_form_is_not_told_by_its_name() {
     assert!(!refused.text.contains("core::num"), "{refused:?}");
 }
 
-/// A type whose own check panics.
+/// A type whose `Deserialize` implementation panics.
 #[derive(Debug)]
 struct Fussy;
 
@@ -313,7 +310,7 @@ impl<'de> serde::Deserialize<'de> for Fussy {
 }
 
 #[tokio::test]
-async fn panic_of_an_expected_type_is_a_problem_without_details() {
+async fn panic_of_expected_type_hides_the_message() {
     let site = Site::new();
     let router = super::api(site.inbox.clone().expects::<Fussy>("bank")).router();
     let body = async |run: &DurableRun| run.wait_for::<u32>("bank").await;
@@ -324,7 +321,7 @@ async fn panic_of_an_expected_type_is_a_problem_without_details() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_question_that_does_not_wait_says_why() {
+async fn question_that_does_not_wait_names_the_reason() {
     let site = site().await;
     let accept =
         async |token: &str, path: &str| site.refuses(with_json(token, path, r#"{"accept":true}"#)).await;
@@ -335,7 +332,7 @@ async fn a_question_that_does_not_wait_says_why() {
     let long = "x".repeat(600);
     assert_eq!(accept(ADA, &format!("/questions/{long}/manager")).await.problem(), is(404, "no_such_run"));
 
-    // Answered once; the answer stands.
+    // The first answer is kept.
     assert_eq!(site.ada("POST", "/questions/r/manager", r#"{"accept":true}"#).await.status, 200);
     assert_eq!(accept(BOB, "/questions/r/manager").await.problem(), is(409, "already_answered"));
     assert_eq!(site.ada("GET", "/questions/r/manager", "").await.problem(), is(409, "already_answered"));
@@ -352,7 +349,7 @@ async fn a_question_that_does_not_wait_says_why() {
 }
 
 #[tokio::test]
-async fn who_is_not_asked_may_not_answer() {
+async fn person_not_among_the_answerers_gets_403() {
     let site = Site::new();
     let body = async |run: &DurableRun| run.approval::<bool>("manager").answerer("bob").await;
     assert_eq!(site.workflow.run("r", body).await, waits("manager"));
@@ -364,7 +361,7 @@ async fn who_is_not_asked_may_not_answer() {
 }
 
 #[tokio::test]
-async fn run_ids_and_keys_may_hold_anything() {
+async fn run_ids_and_keys_may_contain_any_character() {
     let site = Site::new();
     let hostile = [
         "a/b",
@@ -400,10 +397,10 @@ async fn run_ids_and_keys_may_hold_anything() {
 }
 
 #[tokio::test]
-async fn a_body_that_is_too_large_is_refused_without_being_read() {
+async fn too_large_body_is_refused_before_it_is_read() {
     let site = site().await;
     let read = Arc::new(AtomicUsize::new(0));
-    // Ten megabytes, of which it is noted how many were taken.
+    // Ten megabytes; the stream counts the bytes that the server reads.
     let flood = || {
         let read = Arc::clone(&read);
         let chunks = (0..10_240).map(move |_| {
@@ -424,7 +421,7 @@ async fn a_body_that_is_too_large_is_refused_without_being_read() {
     assert_eq!(site.refuses(anonymous).await.problem(), is(401, "unauthorized"));
     assert_eq!(read.load(Ordering::Relaxed), 0);
 
-    // Spaces around it: as large as it may be.
+    // Pad the body with spaces to the limit.
     let most = format!(r#"{{"accept":true}}{}"#, " ".repeat(65_536 - 15));
     let more = with_json(ADA, "/questions/r/manager", format!("{most} "));
     assert_eq!(site.refuses(more).await.problem(), is(413, "too_large"));
@@ -435,7 +432,7 @@ async fn a_body_that_is_too_large_is_refused_without_being_read() {
 }
 
 #[tokio::test]
-async fn a_body_that_breaks_off_is_no_answer() {
+async fn interrupted_body_is_refused() {
     let site = site().await;
     let chunks = [Ok(Bytes::from_static(br#"{"accept":true}"#)), Err(std::io::Error::other("gone"))];
     let broken = with_json(ADA, "/questions/r/manager", Body::from_stream(stream::iter(chunks)));
@@ -443,7 +440,7 @@ async fn a_body_that_breaks_off_is_no_answer() {
 }
 
 #[tokio::test]
-async fn a_store_that_fails_leaks_nothing() {
+async fn store_failure_leaks_no_details() {
     let site = site().await;
     site.store.fail(true);
     let failed: [Reply; 3] = [
@@ -460,7 +457,7 @@ async fn a_store_that_fails_leaks_nothing() {
 }
 
 #[tokio::test]
-async fn what_does_not_exist_says_so_in_json() {
+async fn unknown_path_or_method_returns_a_json_problem() {
     let site = site().await;
     for path in ["/", "/question", "/questions/", "/questions/r", "/questions/r/manager/more"] {
         assert_eq!(site.ada("GET", path, "").await.problem(), is(404, "not_found"), "{path}");
@@ -482,7 +479,7 @@ async fn what_does_not_exist_says_so_in_json() {
 }
 
 #[tokio::test]
-async fn the_routes_can_be_nested_below_a_path() {
+async fn routes_can_be_nested_below_a_path() {
     let site = site().await;
     let app = axum::Router::new().nest("/approvals", super::api(site.inbox.clone()).router());
     let shown = request("GET", "/approvals/questions/r/manager")

@@ -10,7 +10,7 @@ fn at(addr: &str) -> SocketAddr {
 }
 
 #[tokio::test]
-async fn only_this_machine_reaches_it_unless_that_was_said() {
+async fn address_beyond_loopback_is_refused_by_default() {
     let site = Site::new();
     for beyond in ["0.0.0.0:0", "[::]:0", "192.0.2.1:0", "[::ffff:192.0.2.1]:0"] {
         let stop = CancellationToken::new();
@@ -34,7 +34,7 @@ async fn only_this_machine_reaches_it_unless_that_was_said() {
 }
 
 #[tokio::test]
-async fn it_answers_until_it_is_stopped() {
+async fn server_responds_until_it_is_stopped() {
     let site = Site::new();
     let bound = api(site.inbox.clone()).bind(at("127.0.0.1:0")).await.unwrap();
     let url = format!("http://{}/questions", bound.local_addr());

@@ -18,7 +18,7 @@ use tokio::net::TcpListener;
 use super::{KEY, links, send};
 use crate::world::{Office, waits};
 
-/// Notes what comes, and answers what it is told to.
+/// A server that keeps its requests and responds with given statuses.
 #[derive(Clone, Default)]
 struct Receiver {
     came: Arc<Mutex<Vec<(HeaderMap, Bytes)>>>,
@@ -26,7 +26,7 @@ struct Receiver {
 }
 
 impl Receiver {
-    /// Begins to listen, and says where.
+    /// Starts to listen, and returns the URL.
     async fn listen(&self) -> String {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/a-secret-path", listener.local_addr().unwrap());
@@ -39,7 +39,7 @@ impl Receiver {
         self.came.lock().unwrap().len()
     }
 
-    /// The notice that came at this place, if it was signed as it should be, and what it is known by.
+    /// Returns the id and the notice of the request at `place`, after checking its headers and signatures.
     fn notice(&self, place: usize) -> (String, Value) {
         let (headers, body) = self.came.lock().unwrap()[place].clone();
         let header = |name: &str| headers[name].to_str().unwrap().to_owned();
@@ -80,7 +80,7 @@ async fn ask(office: &Office, hook: &WebhookNotifier) -> Result<bool, RunError> 
 }
 
 #[tokio::test]
-async fn a_notice_comes_signed_and_once() {
+async fn notice_is_signed_and_sent_once() {
     let (office, receiver) = (Office::new(), Receiver::default());
     let hook = hook(&receiver.listen().await);
     for _ in 0..2 {
@@ -99,7 +99,7 @@ async fn a_notice_comes_signed_and_once() {
 }
 
 #[tokio::test]
-async fn a_notice_with_links_holds_no_token_of_its_own() {
+async fn notice_with_links_contains_no_token() {
     let (office, receiver) = (Office::new(), Receiver::default());
     let hook = hook(&receiver.listen().await).links(links());
     assert_eq!(ask(&office, &hook).await, waits("manager"));
@@ -114,7 +114,7 @@ async fn a_notice_with_links_holds_no_token_of_its_own() {
     assert_eq!(ask(&office, &hook).await, Ok(true));
 }
 
-/// A clock on which the pause before the next try is over at once, and a limit of time never.
+/// A clock on which a back-off ends immediately, and a timeout never.
 #[derive(Debug)]
 struct Hasty;
 
@@ -137,7 +137,7 @@ impl Clock for Hasty {
 }
 
 #[tokio::test]
-async fn a_receiver_that_fails_is_asked_again_and_knows_the_notice_by_the_same() {
+async fn retried_notice_keeps_its_id() {
     let (mut office, receiver) = (Office::new(), Receiver::default());
     office.workflow = office.workflow.clock(Hasty);
     receiver.answers.lock().unwrap().extend([200, 503, 500]);
@@ -148,7 +148,7 @@ async fn a_receiver_that_fails_is_asked_again_and_knows_the_notice_by_the_same()
     assert!(ids.iter().all(|id| *id == ids[0] && id.len() >= 32), "{ids:?}");
 }
 
-/// A notice, as a run gives it to its notifier.
+/// Returns a notice as a run passes it to its notifier.
 async fn notice() -> awaitly_hitl::Notice {
     #[derive(Clone, Default)]
     struct Catch(Arc<Mutex<Option<awaitly_hitl::Notice>>>);
@@ -165,37 +165,37 @@ async fn notice() -> awaitly_hitl::Notice {
 }
 
 #[tokio::test]
-async fn redirects_are_not_followed_and_errors_do_not_tell_the_url() {
+async fn redirects_are_refused_and_errors_hide_the_url() {
     let receiver = Receiver::default();
     let hook = hook(&receiver.listen().await);
     let notice = notice().await;
     for (status, words) in [
-        (302, "302 Found: give the URL that it leads to"),
-        (307, "307 Temporary Redirect: give the URL"),
-        (404, "the receiver answered 404 Not Found"),
-        (500, "the receiver answered 500 Internal Server Error"),
+        (302, "302 Found: configure the URL that it leads to"),
+        (307, "307 Temporary Redirect: configure the URL"),
+        (404, "the receiver responded with 404 Not Found"),
+        (500, "the receiver responded with 500 Internal Server Error"),
     ] {
         receiver.answers.lock().unwrap().push(status);
         let error = hook.notify(notice.clone()).await.unwrap_err().to_string();
         assert!(error.contains(words), "{error}");
         assert!(!error.contains("a-secret-path") && !error.contains(&notice.token), "{error}");
     }
-    assert_eq!(receiver.count(), 4, "nobody went elsewhere");
+    assert_eq!(receiver.count(), 4, "no redirect was followed");
 }
 
 #[tokio::test]
-async fn a_receiver_that_is_away_or_silent_is_an_error_without_secrets() {
+async fn unreachable_receiver_gives_an_error_without_secrets() {
     let notice = notice().await;
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/a-secret-path", listener.local_addr().unwrap());
-    // It listens, and never answers.
+    // The listener accepts no connection.
     let silent = hook(&url).timeout(Duration::from_millis(1));
     let error = silent.notify(notice.clone()).await.unwrap_err().to_string();
-    assert!(error.contains("did not answer within 1ms"), "{error}");
+    assert!(error.contains("did not respond within 1ms"), "{error}");
     drop(listener);
     let error = hook(&url).notify(notice.clone()).await.unwrap_err().to_string();
     assert!(error.contains("refused"), "{error}");
-    // What speaks no TLS is not spoken to, and says so.
+    // The TLS handshake with a plain HTTP server fails.
     let receiver = Receiver::default();
     let plain = receiver.listen().await.replace("http://", "https://");
     let error = hook(&plain).notify(notice.clone()).await.unwrap_err().to_string();
@@ -204,7 +204,7 @@ async fn a_receiver_that_is_away_or_silent_is_an_error_without_secrets() {
 }
 
 #[tokio::test]
-async fn notice_becomes_a_run_where_it_is_sent_and_nowhere_else() {
+async fn notice_replayed_to_another_route_is_refused() {
     let store = MemoryStore::new();
     let came = Arc::new(Mutex::new(Vec::new()));
     let route = |name: &'static str| {
@@ -247,5 +247,5 @@ async fn notice_becomes_a_run_where_it_is_sent_and_nowhere_else() {
     assert_eq!(replay("/hooks/pay?team=a%20b").await, 401);
     assert_eq!(replay("/hooks/mail?team=c").await, 401);
     assert_eq!(replay("/hooks/mail?team=a%20b").await, 200);
-    assert_eq!(came.lock().unwrap().len(), 1, "the replay found the run");
+    assert_eq!(came.lock().unwrap().len(), 1, "the replay returned the outcome of the run");
 }
