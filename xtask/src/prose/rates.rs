@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn one_doc_in_a_hundred_may_begin_with_a_question_word() {
+    fn one_doc_in_a_hundred_may_begin_with_the_word() {
         let rates = |begin_with_what| Rates::of(SENTENCES, [Text { begin_with_what, ..text("a") }].iter());
         assert!(!rates(1).begins_with_what());
         assert!(rates(2).begins_with_what());
