@@ -1,4 +1,4 @@
-//! A run on one SQLite file: the durable program of the README. Start it twice, or kill it in the middle.
+//! A durable run on one SQLite file, as in the README. Start the program twice, or kill it in the middle.
 
 use awaitly::clock::{ms, secs};
 use awaitly::persistence::SqliteStore;
@@ -49,10 +49,10 @@ async fn main() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What is told of an effect: its idempotency key, and what it is.
+/// Receives each effect: its idempotency key and its description.
 type Happens = Box<dyn Fn(&str, String)>;
 
-/// Services, in which something happens once for each idempotency key.
+/// The services. Each call has its effect once for each idempotency key.
 struct Api {
     happens: Happens,
 }

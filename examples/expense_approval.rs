@@ -1,4 +1,4 @@
-//! A run that asks a person, ends, and goes on in another process with the answer.
+//! A run that asks a person, pauses, and continues with the answer in another process.
 //!
 //! ```text
 //! cargo run --features hitl,sqlite --example expense_approval -- claim 4200
@@ -7,7 +7,7 @@
 //! cargo run --features hitl,sqlite --example expense_approval -- claim 4200
 //! ```
 //!
-//! `EXPENSES` names the file; `expenses.db` is used where it is not set.
+//! The variable `EXPENSES` names the file; the default is `expenses.db`.
 
 use awaitly::clock::days;
 use awaitly::hitl::{Approvals, Inbox, LogNotifier, Ruling};
@@ -42,8 +42,8 @@ async fn expense(run: &DurableRun, office: &Office, cents: u64) -> Result<String
         Ruling::Rejected(answer) => {
             format!("paid nothing: {} said {}", answer.by.unwrap_or_default(), answer.value)
         }
-        Ruling::Expired(_) => "paid nothing: nobody has answered".to_owned(),
-        Ruling::Withdrawn(said) => format!("paid nothing: it was taken back, {}", said.value),
+        Ruling::Expired(_) => "paid nothing: the approval expired without an answer".to_owned(),
+        Ruling::Withdrawn(reason) => format!("paid nothing: the question was withdrawn, {}", reason.value),
     })
 }
 
@@ -80,16 +80,16 @@ async fn main() -> anyhow::Result<()> {
             println!("thank you, {person}");
         }
         _ => {
-            anyhow::bail!("say `claim CENTS`, `questions`, `approve PERSON CENTS` or `reject PERSON REASON`")
+            anyhow::bail!("usage: claim CENTS | questions | approve PERSON CENTS | reject PERSON REASON")
         }
     }
     Ok(())
 }
 
-/// What is told of a payment: its idempotency key, and what it is.
+/// Receives each payment: its idempotency key and its description.
 type Pays = Box<dyn Fn(&str, String)>;
 
-/// What the run asks of others: it pays once for each idempotency key.
+/// The services of the run. They pay once for each idempotency key.
 struct Office {
     pays: Pays,
 }

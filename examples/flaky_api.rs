@@ -1,4 +1,4 @@
-//! A client that holds up: services that fail, hang and refuse in a fixed rhythm, and what each of them takes.
+//! A resilient client of services that fail, hang and refuse in a fixed rhythm. Prints the results for each service.
 //!
 //! `cargo run --example flaky_api --features resilience`
 
@@ -20,10 +20,10 @@ use axum::response::IntoResponse;
 use axum::routing::get;
 use tokio::sync::Mutex;
 
-/// How many calls are made to each service.
+/// The number of calls to each service.
 const CALLS: u32 = 12;
 
-/// How long an answer is waited for.
+/// The time limit for an answer.
 const PATIENCE: Duration = secs(1);
 
 #[derive(Debug, thiserror::Error)]
@@ -35,13 +35,13 @@ enum ApiError {
 }
 
 impl ApiError {
-    /// Whether another attempt may go better.
+    /// Returns whether another attempt can succeed.
     fn is_transient(&self) -> bool {
         !matches!(self, Self::Status { status: 400..500, .. })
             || matches!(self, Self::Status { status: 429, .. })
     }
 
-    /// What it says of the service's load.
+    /// Returns the load of the service, as this error shows it.
     fn signal(&self) -> Signal {
         match self {
             Self::Status { status: 429, told } => Signal::Overloaded { wait: told.wait() },
@@ -51,11 +51,11 @@ impl ApiError {
     }
 }
 
-/// What the services have been asked.
+/// The number of requests that each service has received.
 type Requests = Arc<Mutex<BTreeMap<String, u32>>>;
 
-/// Every third request to `flaky` fails, every sixth one to `slow` is never answered, every sixth one to `limited` is
-/// refused for ten milliseconds, and `down` always fails.
+/// Answers a request. Every third request to `flaky` fails, every sixth request to `slow` gets no answer, every sixth
+/// request to `limited` is refused for ten milliseconds, and each request to `down` fails.
 async fn answer(service: String, requests: Requests) -> axum::response::Response {
     let number = {
         let mut requests = requests.lock().await;
@@ -66,7 +66,7 @@ async fn answer(service: String, requests: Requests) -> axum::response::Response
     match service.as_str() {
         "flaky" if number % 3 == 0 => StatusCode::SERVICE_UNAVAILABLE.into_response(),
         "slow" if number % 6 == 0 => {
-            // By itself: who asked hangs up when the time is over, and what was done for it ends in the middle.
+            // In its own task: the client closes the connection at its time limit, which drops this future.
             tokio::spawn(skip(PATIENCE));
             pending().await
         }
@@ -78,7 +78,7 @@ async fn answer(service: String, requests: Requests) -> axum::response::Response
     }
 }
 
-/// Lets time pass without waiting for it, so that this program is done at once. Tokio can do that on one thread.
+/// Advances tokio's clock without waiting, so that this program ends quickly. This needs a runtime with one thread.
 async fn skip(time: Duration) {
     tokio::time::pause();
     tokio::time::advance(time).await;
@@ -103,7 +103,7 @@ impl Api {
     }
 }
 
-/// What a service took.
+/// The results of the calls to a service.
 #[derive(Default)]
 struct Took {
     answered: u32,
@@ -145,7 +145,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
                 let step = run.step(service, || api.get(service));
                 match service {
                     "limited" => step.policy(calling.clone()).guard(&throttle).await,
-                    // It is not worth another attempt, and after three failures not even the first.
+                    // No retry, and after three failures the breaker refuses even the first attempt.
                     "down" => step.guard(&breaker).await,
                     _ => step.policy(calling.clone()).await,
                 }

@@ -1,4 +1,4 @@
-//! Typed errors, a retry and a timeout, in memory: the program of the README.
+//! A run in memory with typed errors, a retry and a timeout.
 
 use awaitly::clock::{ms, secs};
 use awaitly::{Retry, RunError, run, step};
@@ -62,7 +62,7 @@ async fn main() {
     println!("the bank was asked {} times", shop.asked.load(std::sync::atomic::Ordering::Relaxed));
 }
 
-/// The services, played by one struct: the bank answers every second call.
+/// The services. The bank answers every second call.
 #[derive(Default)]
 struct Shop {
     asked: std::sync::atomic::AtomicU32,

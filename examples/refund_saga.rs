@@ -1,4 +1,4 @@
-//! Orders that cannot be shipped: what was done for them is undone, also where the power fails in the middle of that.
+//! Orders that cannot be shipped: their steps are undone, even if the power fails in the middle of the undo.
 //!
 //! `cargo run --example refund_saga --features saga,sqlite`
 
@@ -35,7 +35,7 @@ async fn place_order(run: &DurableRun, shop: &Shop) -> Result<u64, SagaError<Ord
     .await
 }
 
-/// Places an order with what is on the disk, as a process does that was just started. `None`: the power failed.
+/// Places an order with the state on disk, like a process that has just started. Returns `None` if the power failed.
 async fn process(file: &Path, order: &str, shop: &Shop) -> anyhow::Result<Option<String>> {
     let orders = Workflow::new("orders").store(SqliteStore::open(file).await?);
     let placed = orders.run(order, async |run| place_order(run, shop).await);
@@ -46,8 +46,8 @@ async fn process(file: &Path, order: &str, shop: &Shop) -> anyhow::Result<Option
     };
     Ok(Some(match placed {
         Ok(payment) => format!("is paid with {payment}"),
-        Err(error) if error.is_undone() => format!("failed, and is undone: {error}"),
-        Err(error) => format!("failed, look at it: {error}"),
+        Err(error) if error.is_undone() => format!("failed and is undone: {error}"),
+        Err(error) => format!("failed and is not undone: {error}"),
     }))
 }
 
@@ -58,15 +58,15 @@ async fn main() -> anyhow::Result<()> {
 
     let shop = Shop::default();
     let ended = process(&file, "order-42", &shop).await?;
-    println!("order-42 {}\n", ended.as_deref().unwrap_or("is not there yet"));
+    println!("order-42 {}\n", ended.as_deref().unwrap_or("is interrupted"));
 
     let shop = Shop { has_power: false, ..shop };
     let ended = process(&file, "order-43", &shop).await?;
-    println!("order-43 {}\n", ended.as_deref().unwrap_or("is somewhere in the middle: the power failed"));
+    println!("order-43 {}\n", ended.as_deref().unwrap_or("is interrupted: the power failed"));
 
     let shop = Shop { has_power: true, ..shop };
     let ended = process(&file, "order-43", &shop).await?;
-    println!("order-43 {}", ended.as_deref().unwrap_or("is not there yet"));
+    println!("order-43 {}", ended.as_deref().unwrap_or("is interrupted"));
 
     let stored = SqliteStore::open(&file).await?.load(&RunId::new("order-43")?).await?;
     let records = stored.into_iter().flat_map(|stored| stored.records);
@@ -74,13 +74,13 @@ async fn main() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What is told of an effect: what it is known by, and what it is.
+/// Receives each effect: its identity and its description.
 type Happens = Box<dyn Fn(&str, String) + Send + Sync>;
 
-/// Services, in which something happens once for each order, hold and payment.
+/// The services. Each call has its effect once for each order, hold and payment.
 struct Shop {
     happens: Happens,
-    /// Whether there is enough of it to release what was reserved.
+    /// Whether there is enough power to release a hold.
     has_power: bool,
     power_failure: Notify,
 }

@@ -1,4 +1,4 @@
-//! Several calls at the same time: all of them, the first of them, a bounded number of them.
+//! Several calls at once: all of them, the first of them, and a list with bounded concurrency.
 
 use awaitly::{RunError, parallel, race, run, step};
 

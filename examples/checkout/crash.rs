@@ -1,4 +1,5 @@
-//! The order is placed once, wherever the worker dies: all that the supervisor's kills may meet, and in paused time.
+//! Crash tests: the order is placed once, at whichever point the worker dies. They cover each moment at which the
+//! supervisor can kill the worker, in paused time.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use awaitly::Workflow;
@@ -17,7 +18,7 @@ stores::survives_on_every_store!(process);
 async fn process<S: Operate>(world: World<S>) -> Result<Receipt, String> {
     let ledger = world.ledger();
     let happen = move |key: &str| {
-        // A service that is asked again says what it said before.
+        // A service returns its first answer again if it receives a key for the second time.
         ledger.note_once(key, key);
         Ok(Effect { idempotency_key: key.to_owned(), receipt: format!("receipt for {key}") })
     };

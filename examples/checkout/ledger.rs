@@ -1,4 +1,4 @@
-//! The outside world: services that write down every call that had an effect.
+//! The outside world: services that write each effect to a ledger.
 
 use std::fs::{self, File};
 use std::io::Write;
@@ -8,16 +8,16 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
-/// Something that happened, and cannot be made not to have happened.
+/// An effect of a service.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Effect {
-    /// What the caller says it is about; the same when the call is repeated.
+    /// The key that the caller passes. A repeated call has an equal key.
     pub(crate) idempotency_key: String,
-    /// The number of this one effect, unique in all worlds.
+    /// The number of this effect, unique across all processes.
     pub(crate) receipt: String,
 }
 
-/// A file to which effects are only added.
+/// An append-only file of effects.
 pub(crate) struct Ledger {
     file: File,
     life: u32,
@@ -25,14 +25,14 @@ pub(crate) struct Ledger {
 }
 
 impl Ledger {
-    /// The ledger at `path`, for one life of the worker.
+    /// Opens the ledger at `path` for one process.
     pub(crate) fn open(path: &Path) -> Result<Self> {
         let file = File::options().append(true).create(true).open(path);
-        let file = file.with_context(|| format!("cannot open {}", path.display()))?;
+        let file = file.with_context(|| format!("cannot open {}: check its permissions", path.display()))?;
         Ok(Self { file, life: std::process::id(), next: AtomicU64::new(0) })
     }
 
-    /// Lets it happen. The line is one write, so that a kill cannot cut it.
+    /// Appends an effect. Writes the line with one call, so that a kill cannot truncate it.
     pub(crate) fn happen(&self, idempotency_key: &str) -> std::io::Result<Effect> {
         let receipt = format!("{}-{}", self.life, self.next.fetch_add(1, Ordering::Relaxed));
         let effect = Effect { idempotency_key: idempotency_key.to_owned(), receipt };
@@ -43,18 +43,21 @@ impl Ledger {
     }
 }
 
-/// Everything that happened, in its order.
+/// Returns all effects in their order.
 pub(crate) fn read(path: &Path) -> Result<Vec<Effect>> {
     let text = match fs::read_to_string(path) {
         Ok(text) => text,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
+        Err(error) => {
+            return Err(error)
+                .with_context(|| format!("cannot read {}: check its permissions", path.display()));
+        }
     };
     let effects = text.lines().map(|line| serde_json::from_str(line).context("the ledger is damaged"));
     effects.collect()
 }
 
-/// How many effects have happened so far.
+/// Returns the number of effects so far.
 pub(crate) fn count(path: &Path) -> u64 {
     fs::read(path).map_or(0, |bytes| bytes.iter().filter(|byte| **byte == b'\n').count() as u64)
 }

@@ -1,11 +1,11 @@
 //! Orders that survive `kill -9`.
 //!
-//! Reads orders from a file, and runs each as a durable workflow in a process of its own: reserve the
-//! stock, charge the card (the bank does not always answer, so with retry), ship each line, confirm. Every
-//! call to the outside world is written into a ledger on disk by the one who is called.
+//! Reads orders from a file, and runs each as a durable workflow in a worker process: reserve the stock, charge the card
+//! (with retry, because the bank does not always answer), ship each line, and confirm. The called services write each
+//! effect to a ledger on disk.
 //!
-//! In the middle of the work the process is killed with SIGKILL, more than once, and started again. At the
-//! end the ledger is compared with the journals in the store:
+//! The supervisor kills the worker with SIGKILL several times in the middle of the work, and starts it again. At the end
+//! it compares the ledger with the journals in the store:
 //!
 //! ```text
 //! orders 160 · effects 813 · repeated 28 · recorded twice 0 · lost 0

@@ -1,4 +1,4 @@
-//! What is ordered.
+//! The orders of the example.
 
 use std::fs;
 use std::path::Path;
@@ -21,12 +21,13 @@ pub(crate) struct Line {
     pub(crate) cents: u64,
 }
 
-/// One order per line, as JSON.
+/// Reads one order per line, as JSON.
 pub(crate) fn read(file: &Path) -> Result<Vec<Order>> {
-    let text = fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
+    let text = fs::read_to_string(file)
+        .with_context(|| format!("cannot read {}: check `--orders`", file.display()))?;
     let orders = text.lines().enumerate().map(|(number, line)| {
         serde_json::from_str(line)
-            .with_context(|| format!("line {} of {} is no order", number + 1, file.display()))
+            .with_context(|| format!("line {} of {} is not an order", number + 1, file.display()))
     });
     orders.collect()
 }

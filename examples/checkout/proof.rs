@@ -1,4 +1,4 @@
-//! Compares what happened with what was recorded.
+//! Compares the effects in the ledger with the records in the store.
 
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
@@ -14,30 +14,31 @@ use crate::order::Order;
 use crate::worker::CONCURRENCY;
 use crate::workflow::{CheckoutError, PaymentError};
 
-/// What is counted.
+/// The counts of the comparison.
 #[derive(Debug, Default)]
 struct Proof {
-    /// Orders whose run has ended, with a receipt or a declined card.
+    /// Orders whose run has ended.
     orders: usize,
+    /// Orders whose card was declined.
     declined: usize,
-    /// Orders that failed for any other reason, which none should.
+    /// Orders that failed for another reason; zero if the example works.
     failed: usize,
-    /// Different effects that happened.
+    /// Effects with different keys.
     effects: usize,
-    /// Effects that happened once more after a crash.
+    /// Effects that were repeated after a crash.
     repeated: usize,
-    /// Keys that a journal holds twice, and effects that happened again after they were recorded.
+    /// Keys that a journal contains twice, and effects that were repeated after they were recorded.
     recorded_twice: usize,
-    /// Orders without an end, effects without a record, and records without an effect.
+    /// Unfinished orders, effects without a record, and records without an effect.
     lost: usize,
 }
 
 pub(crate) fn print(folder: &Path, orders: &[Order], kills: u32) -> Result<ExitCode> {
     let happened = ledger::read(&folder.join("ledger.jsonl"))?;
     let proof = prove(&folder.join("checkout.db"), orders, &happened)?;
-    println!("declined cards {}, the others have their receipt", proof.declined);
+    println!("{} cards were declined; all other orders have a receipt", proof.declined);
     println!(
-        "a repeated effect is a call that was under way when the process was killed, at most {CONCURRENCY} at a time"
+        "a repeated effect is a call that was in flight at a kill: at most {CONCURRENCY} calls are in flight at a time"
     );
     println!(
         "orders {} · effects {} · repeated {} · recorded twice {} · lost {}",
@@ -51,7 +52,7 @@ pub(crate) fn print(folder: &Path, orders: &[Order], kills: u32) -> Result<ExitC
 
 #[tokio::main(flavor = "current_thread")]
 async fn prove(database: &Path, orders: &[Order], happened: &[Effect]) -> Result<Proof> {
-    // The last effect of each key is the one whose receipt must be recorded.
+    // The journal must contain the receipt of the last effect of each key.
     let last: HashMap<&str, &Effect> =
         happened.iter().map(|effect| (&*effect.idempotency_key, effect)).collect();
     let mut proof = Proof { effects: last.len(), repeated: happened.len() - last.len(), ..Proof::default() };
@@ -65,7 +66,7 @@ async fn prove(database: &Path, orders: &[Order], happened: &[Effect]) -> Result
         };
         proof.orders += 1;
         match &run.header.outcome {
-            // Stock, payment and confirmation, and each line.
+            // Three records for stock, payment and confirmation, and one for each line.
             Some(Outcome::Value(_)) => {
                 proof.lost += (3 + order.lines.len()).saturating_sub(run.records.len())
             }
@@ -94,7 +95,8 @@ fn compare(
         let Outcome::Value(value) = outcome else {
             continue;
         };
-        let receipt: Effect = value.decode().with_context(|| format!("{order}/{key} holds no receipt"))?;
+        let receipt: Effect =
+            value.decode().with_context(|| format!("the record {order}/{key} is not a receipt"))?;
         let of_this_step = receipt.idempotency_key == format!("{order}/{key}");
         proof.lost += usize::from(!of_this_step);
         match last.get(receipt.idempotency_key.as_str()) {

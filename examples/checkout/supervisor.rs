@@ -1,4 +1,4 @@
-//! Starts the worker, kills it in the middle, starts it again, and asks for the proof.
+//! Starts the worker, kills it in the middle of its work, starts it again, and prints the proof.
 
 use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
@@ -35,23 +35,23 @@ impl Options {
 pub(crate) fn supervise(arguments: &[&str]) -> Result<ExitCode> {
     let options = Options::parse(arguments)?;
     let orders = order::read(&options.orders)?;
-    ensure!(!orders.is_empty(), "{} holds no orders", options.orders.display());
+    ensure!(!orders.is_empty(), "{} contains no orders: name another file", options.orders.display());
     let temporary = tempfile::tempdir()?;
     let folder = options.keep.clone().unwrap_or_else(|| temporary.path().to_owned());
     std::fs::create_dir_all(&folder)?;
     ensure!(
         !folder.join("ledger.jsonl").exists(),
-        "{} is not empty: choose another folder",
+        "{} already contains a ledger: choose another folder",
         folder.display()
     );
 
-    // Each order has an effect for its stock, its payment and its confirmation, and one for each line.
+    // Each order has three effects for stock, payment and confirmation, and one for each line.
     let expected = orders.iter().map(|order| 3 + order.lines.len() as u64).sum();
     let progress = Progress::new(expected, folder.join("ledger.jsonl"));
     progress.say(&format!("{} orders from {}", orders.len(), options.orders.display()));
     for kill in 1..=options.kills {
         let worker = start(&folder, &options.orders)?;
-        // The kills are spread over the work.
+        // Spreads the kills evenly over the work.
         let at = expected * u64::from(kill) / u64::from(options.kills + 1);
         if !progress.kill_at(worker, at)? {
             break;
@@ -69,7 +69,7 @@ fn start(folder: &Path, orders: &Path) -> Result<Child> {
     Command::new(program).arg("worker").arg(folder).arg(orders).spawn().context("cannot start the worker")
 }
 
-/// A bar while it works; plain lines where nobody looks at a terminal.
+/// A progress bar on a terminal, and plain lines elsewhere.
 struct Progress {
     bar: ProgressBar,
     ledger: PathBuf,
@@ -98,7 +98,7 @@ impl Progress {
         count
     }
 
-    /// Kills the worker once that many effects have happened. `false`: it was done before.
+    /// Kills the worker when the ledger contains this many effects. Returns `false` if the worker ended before.
     fn kill_at(&self, mut worker: Child, effects: u64) -> Result<bool> {
         while self.look() < effects {
             if let Some(status) = worker.try_wait()? {
@@ -107,7 +107,7 @@ impl Progress {
             }
             std::thread::sleep(Duration::from_millis(2));
         }
-        // On Unix this is SIGKILL: no handler runs, nothing is flushed.
+        // On Unix this is SIGKILL: no handler runs, and no buffer is flushed.
         worker.kill()?;
         worker.wait()?;
         self.say(&format!("killed worker {} after {} effects", worker.id(), self.look()));

@@ -1,4 +1,4 @@
-//! The process that does the work, and is killed.
+//! The worker process, which the supervisor kills.
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -11,10 +11,10 @@ use crate::ledger::Ledger;
 use crate::order::{self, Order};
 use crate::workflow::{Api, CheckoutError, Receipt, now_and_then, place_order};
 
-/// How many orders are under way at the same time.
+/// The number of orders that run concurrently.
 pub(crate) const CONCURRENCY: usize = 16;
 
-/// Runs every order to its end; those that ended in an earlier life are only looked up.
+/// Runs each order to its end. If an order ended in an earlier process, its result comes from the store.
 #[tokio::main]
 pub(crate) async fn work(folder: &Path, orders: &Path) -> Result<ExitCode> {
     let store = SqliteStore::open(folder.join("checkout.db")).await?;
@@ -32,7 +32,7 @@ pub(crate) async fn work(folder: &Path, orders: &Path) -> Result<ExitCode> {
     })
     .await?;
 
-    // A declined card is a result like any other; anything else is not.
+    // A declined card is a normal result; other errors mean that an order is unfinished.
     let unfinished = results.iter().filter_map(|result| result.as_ref().err()?.failed());
     let unfinished = unfinished.filter(|error| !matches!(error, CheckoutError::Payment(_))).count();
     store.close().await?;

@@ -1,4 +1,4 @@
-//! The workflow itself, and the services that it calls.
+//! The workflow, and the services that it calls.
 
 use std::time::Duration;
 
@@ -36,22 +36,22 @@ impl PaymentError {
     }
 }
 
-/// The service could not do its work.
+/// A service failed.
 #[derive(Debug, Clone, Serialize, Deserialize, thiserror::Error)]
 #[error("the service failed: {0}")]
 pub(crate) struct ServiceError(String);
 
-/// What a finished order leaves: a receipt for each effect.
+/// The result of an order: a receipt for each effect.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Receipt {
     pub(crate) payment: Effect,
     pub(crate) parcels: Vec<Effect>,
 }
 
-/// How often the bank is asked.
+/// The retry policy for the bank.
 const BANK: Retry = Retry::exponential(ms(5)).attempts(12).jitter(Jitter::Equal);
 
-/// The whole of it: ordinary async Rust.
+/// Places an order: ordinary async Rust, with a step for each fallible call.
 pub(crate) async fn place_order(
     run: &DurableRun,
     api: &Api,
@@ -78,13 +78,13 @@ type Happen = Box<dyn Fn(&str) -> std::io::Result<Effect>>;
 
 /// The outside world.
 pub(crate) struct Api {
-    /// Lets something happen, under its idempotency key.
+    /// Produces the effect of a call under its idempotency key.
     pub(crate) happen: Happen,
     pub(crate) is_bank_away: fn() -> bool,
 }
 
 impl Api {
-    /// How long a call is under way before and after it has its effect.
+    /// The latency of a call before its effect, and again after it.
     const WAY: Duration = ms(4);
 
     async fn reserve(&self, _order: &Order, key: String) -> Result<Effect, ServiceError> {
@@ -118,7 +118,7 @@ impl Api {
     }
 }
 
-/// Now and then, for no reason that the caller could know.
+/// Returns true at random moments, on average in one of five calls.
 pub(crate) fn now_and_then() -> bool {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     now.is_ok_and(|now| now.subsec_micros() % 5 == 0)

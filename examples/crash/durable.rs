@@ -1,4 +1,4 @@
-//! The order is placed once, wherever the process dies.
+//! Crash tests: the order is placed once, at whichever point the process dies.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use awaitly::Workflow;

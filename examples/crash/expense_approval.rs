@@ -1,4 +1,5 @@
-//! An expense is paid once, wherever the process dies that runs it and takes the answer.
+//! Crash tests: the expense is paid once, at whichever point the process dies. The process executes the run and accepts the
+//! answer.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use awaitly::hitl::Inbox;
@@ -24,7 +25,7 @@ async fn process<S: Operate>(world: World<S>) -> Result<String, String> {
     let claim = async || expenses.run(RUN, async |run| expense(run, &office, 4200).await).await;
     let mut ended = claim().await;
     if matches!(ended, Err(RunError::Waiting { .. })) {
-        // Where the answer was taken before the process died, this one comes too late.
+        // The inbox refuses this answer if it accepted one before the process died.
         let _ = Inbox::new(world.store()).at(RUN, "manager").by("ada").edit(&4000_u64).await;
         ended = claim().await;
     }

@@ -1,4 +1,4 @@
-//! What was done for the order is undone once, wherever the process dies.
+//! Crash tests: each step of the order is undone once, at whichever point the process dies.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use awaitly::Workflow;

@@ -1,10 +1,10 @@
-//! One crash test on every store that there is.
+//! Runs a crash test on each store.
 
 #[path = "../../tests/it/servers.rs"]
 pub(crate) mod servers;
 
-/// Tests of a process, which is a function over a `World<S>`: with every way to die on a store in memory, and with some
-/// of them on the others.
+/// Defines the crash tests of a process, which is a function over a `World<S>`. On a store in memory, the process dies at
+/// each boundary; on the other stores, at a limited number of boundaries.
 macro_rules! survives_on_every_store {
     ($process:ident) => {
         use awaitly::testing::CrashTest;
@@ -12,12 +12,12 @@ macro_rules! survives_on_every_store {
         const SOME: usize = 60;
 
         #[tokio::test(start_paused = true)]
-        async fn it_survives_in_memory() {
+        async fn process_survives_crashes_in_memory() {
             CrashTest::new().everywhere($process).await.assert_same_outcome();
         }
 
         #[tokio::test(start_paused = true)]
-        async fn it_survives_on_sqlite() {
+        async fn process_survives_crashes_on_sqlite() {
             let folder = tempfile::tempdir().unwrap();
             let file = folder.path().join("crash.db");
             let store = awaitly::persistence::SqliteStore::open(file).await.unwrap();
@@ -25,7 +25,7 @@ macro_rules! survives_on_every_store {
         }
 
         #[tokio::test]
-        async fn it_survives_on_postgres() {
+        async fn process_survives_crashes_on_postgres() {
             let servers = stores::servers::Servers::new();
             let store = servers.postgres().await;
             tokio::time::pause();
@@ -35,7 +35,7 @@ macro_rules! survives_on_every_store {
         }
 
         #[tokio::test]
-        async fn it_survives_on_redis() {
+        async fn process_survives_crashes_on_redis() {
             let servers = stores::servers::Servers::new();
             let store = servers.redis().await;
             tokio::time::pause();

@@ -1,4 +1,4 @@
-//! The same outcome, wherever the process dies.
+//! The outcome does not depend on the point at which the process dies.
 
 use awaitly::Workflow;
 use awaitly::saga::SagaError;
@@ -8,7 +8,7 @@ use awaitly::testing::{crash_everywhere, crash_randomly};
 use crate::fake::FakeShop;
 use crate::workflow::{OrderError, Payment, place_order};
 
-/// One process, from its start to its end.
+/// Places an order: one process from its start to its end.
 async fn order(world: &World, shop: &FakeShop) -> Result<Payment, OrderError> {
     let orders = world.workflow(Workflow::new("orders"));
     let placed = orders.run("order-42", async |run| place_order(run, shop, "tea").await).await;
@@ -16,7 +16,7 @@ async fn order(world: &World, shop: &FakeShop) -> Result<Payment, OrderError> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_order_is_placed_once_wherever_the_process_dies() {
+async fn order_is_placed_once_despite_crashes() {
     let report = crash_everywhere(async |world| {
         let shop = FakeShop::in_ledger(world.ledger());
         order(&world, &shop).await
@@ -25,7 +25,7 @@ async fn an_order_is_placed_once_wherever_the_process_dies() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_order_is_undone_once_wherever_the_process_dies() {
+async fn order_is_undone_once_despite_crashes() {
     let report = crash_everywhere(async |world| {
         let shop = FakeShop::in_ledger(world.ledger()).without_courier();
         order(&world, &shop).await
@@ -34,7 +34,7 @@ async fn an_order_is_undone_once_wherever_the_process_dies() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn ten_orders_at_once_survive_a_hundred_bad_days() {
+async fn concurrent_orders_survive_random_crashes() {
     let report = crash_randomly(7, 10, async |world| {
         let shop = FakeShop::in_ledger(world.ledger());
         order(&world, &shop).await

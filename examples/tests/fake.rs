@@ -1,4 +1,4 @@
-//! A shop to test with.
+//! A fake shop for the tests.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,8 +9,8 @@ use awaitly::testing::mock::Mock;
 
 use crate::workflow::{Hold, NoCourier, Payment, PaymentError, Shop, SoldOut};
 
-/// What it does happens once for each idempotency key, and is noted. The bank is at the end of a line, which a test can
-/// take down, and says what it is told to.
+/// A shop that notes each effect once for each idempotency key. A test can interrupt the line to the bank, and sets the
+/// answers of the bank.
 pub(crate) struct FakeShop {
     note: Box<dyn Fn(&str, &str) + Send + Sync>,
     pub(crate) line: Service,
@@ -21,11 +21,11 @@ pub(crate) struct FakeShop {
 /// The hold that is charged for, and the idempotency key.
 pub(crate) type Charge = (u64, String);
 
-/// What has happened, by idempotency key.
+/// The effects, by idempotency key.
 pub(crate) type Notes = Arc<Mutex<BTreeMap<String, String>>>;
 
 impl FakeShop {
-    /// One that notes what it does in the ledger of a crash test.
+    /// Creates a shop that notes its effects in the ledger of a crash test.
     pub(crate) fn in_ledger(ledger: Ledger) -> Self {
         let note = move |key: &str, what: &str| {
             ledger.note_once(key, what);
@@ -33,7 +33,7 @@ impl FakeShop {
         Self::new(note)
     }
 
-    /// One that notes what it does in a map.
+    /// Creates a shop that notes its effects in a map.
     pub(crate) fn noting() -> (Self, Notes) {
         let notes = Notes::default();
         let noted = Arc::clone(&notes);
@@ -43,7 +43,7 @@ impl FakeShop {
         (Self::new(note), notes)
     }
 
-    /// The same, in a place to which no courier comes.
+    /// Returns the shop at a place without a courier.
     pub(crate) fn without_courier(self) -> Self {
         Self { has_courier: false, ..self }
     }

@@ -1,4 +1,4 @@
-//! A bank that goes away, and a store that fails.
+//! Faults: a bank that does not answer, and a store that fails.
 
 use awaitly::clock::{ms, secs};
 use awaitly::persistence::MemoryStore;
@@ -11,17 +11,17 @@ use crate::fake::FakeShop;
 use crate::workflow::{OrderError, PaymentError, place_order};
 
 #[tokio::test(start_paused = true)]
-async fn an_order_bears_a_bank_that_is_away_for_a_moment() {
+async fn order_survives_a_short_outage_of_the_bank() {
     let (shop, notes) = FakeShop::noting();
     shop.line.down_for(ms(150));
     let orders = Workflow::new("orders").store(MemoryStore::new()).seed(7);
     assert_ok!(orders.run("order-42", async |run| place_order(run, &shop, "tea").await).await);
-    assert!(shop.line.failures() > 0, "the bank was not away");
+    assert!(shop.line.failures() > 0, "the bank had no outage");
     assert_eq!(notes.lock().unwrap().len(), 3);
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_order_is_undone_where_the_bank_is_away_for_long() {
+async fn order_is_undone_after_a_long_outage_of_the_bank() {
     let (shop, notes) = FakeShop::noting();
     shop.line.down_for(secs(60));
     let orders = Workflow::new("orders").store(MemoryStore::new());
@@ -32,7 +32,7 @@ async fn an_order_is_undone_where_the_bank_is_away_for_long() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_store_that_does_not_answer_interrupts_the_order_and_nothing_more() {
+async fn lost_answer_of_the_store_only_interrupts_the_order() {
     let (shop, notes) = FakeShop::noting();
     let store = FaultyStore::new(MemoryStore::new());
     store.once(Call::Append.key("charge"), Fault::LoseAnswer);
@@ -42,12 +42,12 @@ async fn a_store_that_does_not_answer_interrupts_the_order_and_nothing_more() {
     let interrupted = assert_err!(order().await);
     assert!(matches!(interrupted.into_error(), OrderError::Run(RunError::Store(_))));
     assert_ok!(order().await);
-    shop.bank.assert_calls(1); // the record was there, only the answer was lost
+    shop.bank.assert_calls(1); // the store has the record; only its answer was lost
     assert_eq!(notes.lock().unwrap().len(), 3);
 }
 
 #[test]
-fn whatever_the_weather_an_order_is_placed_or_undone() {
+fn order_is_placed_or_undone_despite_random_faults() {
     Simulation::new().seeds(0..50).run(async |sim| {
         let (shop, notes) = FakeShop::noting();
         shop.line.flaky(0.3, 0.3);
@@ -57,7 +57,7 @@ fn whatever_the_weather_an_order_is_placed_or_undone() {
         let ended = loop {
             let ended = orders.run("order-42", async |run| place_order(run, &shop, "tea").await).await;
             match ended.map_err(SagaError::into_error) {
-                Err(OrderError::Run(RunError::Store(_))) => {} // The run was interrupted: again.
+                Err(OrderError::Run(RunError::Store(_))) => {} // The run was interrupted: run it again.
                 ended => break ended,
             }
         };

@@ -1,4 +1,4 @@
-//! A workflow and its tests, one file for each kind: what to copy when you test your own.
+//! A workflow and its tests, with one file for each kind of test. Copy them to test your own workflow.
 //!
 //! ```text
 //! cargo run --example tests --features saga,testing
@@ -7,11 +7,11 @@
 //!
 //! | file | tests |
 //! | --- | --- |
-//! | `unit.rs` | the way through the workflow, with steps that end as the test says |
-//! | `snapshot.rs` | the same as a picture: the trace of a run |
-//! | `crash.rs` | the same outcome, wherever the process dies |
-//! | `faults.rs` | a bank that goes away, and a store that fails |
-//! | `replay.rs` | runs that are under way resume with the code of today |
+//! | `unit.rs` | the path through the workflow, with scripted outcomes of its steps |
+//! | `snapshot.rs` | the trace of a run, as a snapshot |
+//! | `crash.rs` | an outcome that does not depend on the point at which the process dies |
+//! | `faults.rs` | a bank that does not answer, and a store that fails |
+//! | `replay.rs` | runs in flight that resume with the current code |
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::type_complexity))]
 
 mod workflow;

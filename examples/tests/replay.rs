@@ -1,4 +1,4 @@
-//! Runs that are under way resume with the code of today. Their journals were kept in `journals/`.
+//! Runs in flight resume with the current code. The folder `journals/` contains their journals.
 
 use std::path::PathBuf;
 use std::time::SystemTime;
@@ -17,7 +17,7 @@ fn folder() -> PathBuf {
 }
 
 #[tokio::test(start_paused = true)]
-async fn every_order_under_way_resumes_with_this_code() {
+async fn orders_in_flight_resume_with_current_code() {
     let (shop, _) = FakeShop::noting();
     let orders = Workflow::new("orders");
     for (path, journal) in fixtures(folder()).unwrap() {
@@ -27,16 +27,16 @@ async fn every_order_under_way_resumes_with_this_code() {
     }
 }
 
-/// Makes the fixtures. Call it when a new kind of run has to be kept, before the code changes, and look at the diff:
+/// Writes the fixtures. Before you change the code, run this test to add a new kind of run, and read the diff:
 ///
 /// ```text
-/// cargo test --example tests --features saga,testing -- --ignored fixtures_are_made
+/// cargo test --example tests --features saga,testing -- --ignored fixtures_are_written
 /// ```
 ///
-/// In a real project they come from a copy of production: `Journal::of(&store, "order-42").await?.write(path)?`.
+/// In a real project, copy journals from production: `Journal::of(&store, "order-42").await?.write(path)?`.
 #[tokio::test(start_paused = true)]
 #[ignore = "it writes to examples/tests/journals"]
-async fn fixtures_are_made() {
+async fn fixtures_are_written() {
     for (run, breaks_at, has_courier) in [
         ("charged", Some("ship"), true),
         ("shipped", None, true),

@@ -1,4 +1,4 @@
-//! What happens, as a picture that is looked at when it changes.
+//! A snapshot of the trace of a run. Review the snapshot when it changes.
 
 use awaitly::clock::secs;
 use awaitly::testing::{err, ok, timeout};
@@ -7,7 +7,7 @@ use crate::unit::{all_goes_well, order};
 use crate::workflow::{NoCourier, Payment, PaymentError};
 
 #[tokio::test(start_paused = true)]
-async fn an_order_that_is_undone() {
+async fn trace_of_an_undone_order() {
     // The seed fixes the jitter of the retries.
     let harness = all_goes_well()
         .seed(7)

@@ -1,4 +1,4 @@
-//! The way through the workflow, with steps that end as the test says. Which services are called, the test says too.
+//! The path through the workflow, with scripted outcomes of its steps. Each test also states which services are called.
 
 use awaitly::clock::{ms, secs};
 use awaitly::event::EventKind;
@@ -10,7 +10,7 @@ use awaitly::testing::{
 use crate::fake::FakeShop;
 use crate::workflow::{Declined, Hold, NoCourier, OrderError, Payment, PaymentError, place_order};
 
-/// A shop in which all goes well, but for what a test says otherwise.
+/// Returns a harness in which each step succeeds, unless a test scripts another outcome.
 pub(crate) fn all_goes_well() -> Harness {
     Harness::new()
         .unscripted(Unscripted::Fail)
@@ -25,14 +25,14 @@ pub(crate) async fn order(harness: &Harness) -> Report<Payment, SagaError<OrderE
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_order_is_paid_and_shipped() {
+async fn order_is_paid_and_shipped() {
     let report = order(&all_goes_well()).await;
     report.assert_steps(["reserve", "charge", "ship"]);
     report.assert_result(&Ok(Payment { id: 107 }));
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_bank_that_does_not_answer_is_asked_again() {
+async fn unreachable_bank_is_retried() {
     let charge = [err(PaymentError::Unreachable), timeout(secs(5)), ok(Payment { id: 107 })];
     let report = order(&all_goes_well().script("charge", charge)).await;
     report.assert_calls("charge", 3);
@@ -41,7 +41,7 @@ async fn a_bank_that_does_not_answer_is_asked_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_bank_that_hangs_costs_four_timeouts() {
+async fn hanging_bank_costs_four_timeouts() {
     let began = tokio::time::Instant::now();
     let harness = all_goes_well().script("charge", hang()).script("undo reserve", ok(()));
     let report = order(&harness.leftovers(awaitly::testing::Leftovers::Allow)).await;
@@ -50,7 +50,7 @@ async fn a_bank_that_hangs_costs_four_timeouts() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_declined_card_is_not_asked_again_and_the_goods_go_back() {
+async fn declined_card_is_not_retried_and_releases_the_hold() {
     let report = Harness::new()
         .unscripted(Unscripted::Fail)
         .script("reserve", ok(Hold { id: 7, sku: "tea".into() }))
@@ -62,7 +62,7 @@ async fn a_declined_card_is_not_asked_again_and_the_goods_go_back() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn where_no_courier_comes_all_of_it_is_undone() {
+async fn missing_courier_undoes_all_steps() {
     let harness = all_goes_well()
         .script("ship", err(NoCourier))
         .script("undo charge", ok(()))
@@ -74,7 +74,7 @@ async fn where_no_courier_comes_all_of_it_is_undone() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_bank_hears_the_same_idempotency_key_each_time() {
+async fn each_attempt_has_an_equal_idempotency_key() {
     let (shop, _) = FakeShop::noting();
     shop.bank.returns_once(Err(PaymentError::Unreachable));
     let harness = all_goes_well().script("charge", real()).run_id("order-42");
@@ -85,7 +85,7 @@ async fn the_bank_hears_the_same_idempotency_key_each_time() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_recorded_is_not_done_again() {
+async fn recorded_steps_are_not_repeated() {
     let harness = all_goes_well();
     assert_ok!(&order(&harness).await.result);
     let again = order(&harness).await;

@@ -1,11 +1,11 @@
-//! The workflow under test, and what it asks of the world.
+//! The workflow under test, and the services that it calls.
 
 use awaitly::clock::{ms, secs};
 use awaitly::saga::{SagaError, saga};
 use awaitly::{DurableRun, Retry, RunError, step};
 use serde::{Deserialize, Serialize};
 
-/// Takes something off the shelf, is paid for it, and ships it; where one of these fails, the ones before are undone.
+/// Reserves an item, charges the customer, and ships the item. If a step fails, undoes the earlier steps.
 pub(crate) async fn place_order(
     run: &DurableRun,
     shop: &impl Shop,
@@ -32,7 +32,8 @@ pub(crate) async fn place_order(
     .await
 }
 
-/// The services. What makes something new takes an idempotency key; what takes it back can tell by what it is given.
+/// The services. A call that creates something takes an idempotency key; a call that undoes something recognises a repeated
+/// call by its argument.
 pub(crate) trait Shop: Sync {
     fn reserve(&self, sku: &str, key: String) -> impl Future<Output = Result<Hold, SoldOut>> + Send;
     fn release(&self, hold: Hold) -> impl Future<Output = Result<(), SoldOut>> + Send;

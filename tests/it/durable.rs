@@ -1,4 +1,4 @@
-//! The same promises on every store.
+//! Durable runs keep their promises on every store.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -29,7 +29,7 @@ impl From<Declined> for OrderError {
     }
 }
 
-/// Counts calls; the ones it is told to fail, fail.
+/// Counts calls, and fails the next `fail` calls.
 #[derive(Default)]
 pub(crate) struct Bank {
     pub(crate) calls: AtomicU32,
@@ -64,7 +64,7 @@ pub(crate) async fn status(store: &AnyStore, run: &str) -> Status {
 }
 
 #[tokio::test]
-async fn a_finished_run_gives_its_recorded_value_and_calls_nothing() {
+async fn finished_run_returns_its_recorded_value_without_calling_body() {
     on_every_store(async |store| {
         let bank = Bank::default();
         let workflow = Workflow::new("w").any_store(store.clone());
@@ -79,7 +79,7 @@ async fn a_finished_run_gives_its_recorded_value_and_calls_nothing() {
 }
 
 #[tokio::test]
-async fn a_run_that_is_dropped_is_resumed_at_once() {
+async fn dropped_run_resumes_at_once() {
     on_every_store(async |store| {
         let bank = Bank::default();
         let workflow = Workflow::new("w").any_store(store.clone());
@@ -104,7 +104,7 @@ async fn a_run_that_is_dropped_is_resumed_at_once() {
 }
 
 #[tokio::test]
-async fn a_run_is_executed_by_one_at_a_time() {
+async fn second_concurrent_execution_is_busy() {
     on_every_store(async |store| {
         let workflow = Workflow::new("w").any_store(store);
         let begun = AtomicU32::new(0);
@@ -131,7 +131,7 @@ async fn a_run_is_executed_by_one_at_a_time() {
 }
 
 #[tokio::test]
-async fn a_panic_ends_the_run_as_failed_so_that_it_cannot_loop() {
+async fn panic_fails_the_run_until_it_is_retried() {
     on_every_store(async |store| {
         let bank = Bank::default();
         let workflow = Workflow::new("w").any_store(store.clone());
@@ -151,7 +151,7 @@ async fn a_panic_ends_the_run_as_failed_so_that_it_cannot_loop() {
 }
 
 #[tokio::test]
-async fn errors_without_serde_are_kept_as_text() {
+async fn errors_without_serde_are_recorded_as_text() {
     on_every_store(async |store| {
         let workflow = Workflow::new("w").any_store(store).errors_as_text();
         let body = async |_: &DurableRun| -> anyhow::Result<u32> {
@@ -167,7 +167,7 @@ async fn errors_without_serde_are_kept_as_text() {
 }
 
 #[tokio::test]
-async fn the_input_is_kept_and_another_one_is_refused() {
+async fn input_is_kept_and_changed_input_is_refused() {
     on_every_store(async |store| {
         let workflow = Workflow::new("w").any_store(store);
         let fail_first = Bank::default();
@@ -187,7 +187,7 @@ async fn the_input_is_kept_and_another_one_is_refused() {
 }
 
 #[tokio::test]
-async fn a_journal_is_migrated_in_the_store_before_the_body_is_called() {
+async fn journal_is_migrated_before_the_body_is_called() {
     on_every_store(async |store| {
         let bank = Bank::default();
         bank.fail.store(0, Ordering::Relaxed);
@@ -212,7 +212,7 @@ async fn a_journal_is_migrated_in_the_store_before_the_body_is_called() {
 }
 
 #[tokio::test]
-async fn a_step_runs_again_and_replaces_its_record_when_its_input_changed() {
+async fn changed_input_reruns_step_and_replaces_its_record() {
     use awaitly::journal::OnChange;
     on_every_store(async |store| {
         let workflow = Workflow::new("w").any_store(store.clone());
@@ -234,7 +234,7 @@ async fn a_step_runs_again_and_replaces_its_record_when_its_input_changed() {
 }
 
 #[tokio::test]
-async fn a_value_that_no_longer_decodes_leaves_the_run_to_be_resumed() {
+async fn undecodable_value_leaves_the_run_resumable() {
     on_every_store(async |store| {
         let workflow = Workflow::new("w").any_store(store.clone());
         let text = async || Ok::<_, Declined>("text".to_owned());
@@ -257,7 +257,7 @@ async fn a_value_that_no_longer_decodes_leaves_the_run_to_be_resumed() {
 }
 
 #[tokio::test]
-async fn a_run_of_another_workflow_or_a_newer_version_is_refused() {
+async fn run_of_other_workflow_or_newer_version_is_refused() {
     on_every_store(async |store| {
         let body = async |_: &DurableRun| Err::<u32, _>(OrderError::Declined(1));
         Workflow::new("w").version(2).any_store(store.clone()).run("r", body).await.unwrap_err();
@@ -271,7 +271,7 @@ async fn a_run_of_another_workflow_or_a_newer_version_is_refused() {
 }
 
 #[tokio::test]
-async fn hostile_names_are_only_names() {
+async fn hostile_names_are_stored_unchanged() {
     on_every_store(async |store| {
         let workflow = Workflow::new("'; DROP TABLE awaitly_runs; --").any_store(store);
         for run in ["it's", "a\"b", "nul\0nul", "../../etc/passwd", "line\nbreak", "😀", "%s%n", "a", "A"] {
@@ -288,7 +288,7 @@ async fn hostile_names_are_only_names() {
 }
 
 #[tokio::test]
-async fn many_runs_at_once_each_keep_their_own() {
+async fn concurrent_runs_do_not_mix() {
     let folder = tempfile::tempdir().unwrap();
     let store = SqliteStore::open(folder.path().join("many.db")).await.unwrap();
     let workflow = Workflow::new("w").store(store);
@@ -314,7 +314,7 @@ async fn many_runs_at_once_each_keep_their_own() {
 }
 
 #[tokio::test]
-async fn a_closed_store_is_a_typed_error() {
+async fn closed_store_is_a_typed_error() {
     let folder = tempfile::tempdir().unwrap();
     let store = SqliteStore::open(folder.path().join("closed.db")).await.unwrap();
     let workflow = Workflow::new("w").store(store.clone());
@@ -324,7 +324,7 @@ async fn a_closed_store_is_a_typed_error() {
 }
 
 #[tokio::test]
-async fn the_state_of_an_ended_run_has_the_version_that_it_ended_with() {
+async fn state_of_an_ended_run_keeps_its_version() {
     on_every_store(async |store| {
         let bank = Bank::default();
         let old = Workflow::new("w").any_store(store.clone()).input(&"cart");
@@ -343,7 +343,7 @@ async fn the_state_of_an_ended_run_has_the_version_that_it_ended_with() {
 }
 
 #[tokio::test]
-async fn a_cancellation_that_an_operation_made_its_own_error_of_still_cancels() {
+async fn operation_error_during_cancellation_cancels_the_run() {
     on_every_store(async |store| {
         let token = tokio_util::sync::CancellationToken::new();
         let workflow = Workflow::new("w").any_store(store.clone()).cancel_on(token.clone());

@@ -1,4 +1,4 @@
-//! The examples do what they say.
+//! The examples print the expected output.
 
 use std::path::PathBuf;
 use std::process::{Command, Output};
@@ -8,12 +8,12 @@ fn example(name: &str, arguments: &[&str]) -> Output {
 }
 
 fn command(name: &str, arguments: &[&str]) -> Command {
-    // Beside this test's own folder, where cargo puts the examples.
+    // Cargo puts the examples into a folder beside the folder of this test.
     let mut path: PathBuf = std::env::current_exe().unwrap();
     path.pop();
     path.pop();
     let path = path.join("examples").join(name);
-    let build = "call `cargo build --all-features --examples` before, as `cargo xtask test` does";
+    let build = "run `cargo build --all-features --examples` first, as `cargo xtask test` does";
     assert!(path.exists(), "{} is not built: {build}", path.display());
     let mut command = Command::new(path);
     command.args(arguments);
@@ -25,7 +25,7 @@ fn text(bytes: &[u8]) -> String {
 }
 
 #[test]
-fn the_quickstart_shows_typed_errors_and_a_retry() {
+fn quickstart_shows_typed_errors_and_a_retry() {
     let output = example("quickstart", &[]);
     assert!(output.status.success(), "{}", text(&output.stderr));
     let expected = "tea: hold 7, payment 107\n\
@@ -36,7 +36,7 @@ fn the_quickstart_shows_typed_errors_and_a_retry() {
 }
 
 #[test]
-fn the_checkout_survives_its_kills() {
+fn checkout_survives_its_kills() {
     let output = example("checkout", &["--kills", "4"]);
     let (out, err) = (text(&output.stdout), text(&output.stderr));
     assert!(output.status.success(), "{out}\n{err}");
@@ -47,7 +47,7 @@ fn the_checkout_survives_its_kills() {
 }
 
 #[test]
-fn the_checkout_says_what_is_wrong_with_its_orders() {
+fn checkout_names_the_damaged_line_of_its_orders() {
     let folder = tempfile::tempdir().unwrap();
     let orders = folder.path().join("orders.jsonl");
     std::fs::write(&orders, "{\"id\":\"a\"}\n").unwrap();
@@ -57,7 +57,7 @@ fn the_checkout_says_what_is_wrong_with_its_orders() {
 }
 
 #[test]
-fn the_durable_example_does_nothing_twice() {
+fn durable_example_repeats_no_recorded_step() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("checkout.db");
     let first = example("durable", &[file.to_str().unwrap()]);
@@ -70,13 +70,13 @@ fn the_durable_example_does_nothing_twice() {
 }
 
 #[test]
-fn several_at_once_come_in_order() {
+fn several_prints_results_in_input_order() {
     let output = example("several", &[]);
     assert_eq!(text(&output.stdout), "user 7 on east: [2, 4, 6, 8, 10, 12, 14]\n");
 }
 
 #[test]
-fn the_client_of_the_flaky_api_holds_up() {
+fn flaky_api_counts_expected_results() {
     let output = example("flaky_api", &[]);
     assert!(output.status.success(), "{}", text(&output.stderr));
     let expected = "service   calls  answered  failed  refused  requests\n\
@@ -89,28 +89,28 @@ fn the_client_of_the_flaky_api_holds_up() {
 }
 
 #[test]
-fn the_refund_saga_goes_on_undoing_after_the_power_failed() {
+fn refund_saga_continues_its_undo_after_a_power_failure() {
     let output = example("refund_saga", &[]);
     assert!(output.status.success(), "{}", text(&output.stderr));
     let expected = "reserving tea\n\
                     charging for hold 7\n\
                     refunding payment 107\n\
                     releasing hold 7\n\
-                    order-42 failed, and is undone: no courier comes to this place\n\
+                    order-42 failed and is undone: no courier comes to this place\n\
                     \n\
                     reserving tea\n\
                     charging for hold 7\n\
                     refunding payment 107\n\
-                    order-43 is somewhere in the middle: the power failed\n\
+                    order-43 is interrupted: the power failed\n\
                     \n\
                     releasing hold 7\n\
-                    order-43 failed, and is undone: no courier comes to this place\n\
+                    order-43 failed and is undone: no courier comes to this place\n\
                     recorded: reserve, charge, ship, undo, undo charge, undo reserve, undo: done\n";
     assert_eq!(text(&output.stdout), expected);
 }
 
 #[test]
-fn the_tested_order_is_placed_or_undone() {
+fn tests_example_places_or_undoes_its_orders() {
     let output = example("tests", &[]);
     assert!(output.status.success(), "{}", text(&output.stderr));
     let expected = "order-42/reserve: reserving tea\n\
@@ -126,9 +126,9 @@ fn the_tested_order_is_placed_or_undone() {
     assert_eq!(text(&output.stdout), expected);
 }
 
-/// Every Rust snippet of the README stands in an example, line by line, so it compiles and runs.
+/// An example contains each Rust snippet of the README line by line, so the snippet compiles and runs.
 #[test]
-fn the_readme_shows_what_the_examples_run() {
+fn each_readme_snippet_is_part_of_an_example() {
     let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
     let lines = |text: &str| -> String { text.lines().map(|line| line.trim().to_owned() + "\n").collect() };
     let within = |folder: &std::path::Path| -> Vec<PathBuf> {
@@ -155,7 +155,7 @@ fn the_readme_shows_what_the_examples_run() {
 }
 
 #[test]
-fn an_expense_is_asked_for_answered_and_paid_by_different_processes() {
+fn expense_is_claimed_answered_and_paid_by_different_processes() {
     let folder = tempfile::tempdir().unwrap();
     let call = |arguments: &[&str]| {
         let output =

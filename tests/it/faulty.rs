@@ -1,4 +1,4 @@
-//! A store that fails, and what a run makes of it.
+//! Runs on a store that fails.
 
 use awaitly::clock::secs;
 use awaitly::journal::Status;
@@ -10,13 +10,13 @@ use awaitly::{DurableRun, RunError, Workflow, step};
 use crate::durable::{Bank, OrderError};
 
 #[tokio::test]
-async fn a_record_that_cannot_be_written_stops_the_run_whatever_the_body_does() {
+async fn failed_append_stops_the_run_even_if_ignored() {
     let store = FaultyStore::new(MemoryStore::new());
     let bank = Bank::default();
     let workflow = Workflow::new("w").store(store.clone());
     let body = async |run: &DurableRun| {
         let first = step!(run, "first", bank.charge());
-        // A body that swallows the failure gets nowhere.
+        // The run fails even if the body ignores the failure.
         let _ = run.step("second", || bank.charge()).await;
         let _ = run.step("third", || bank.charge()).await;
         Ok::<_, OrderError>(first)
@@ -27,14 +27,14 @@ async fn a_record_that_cannot_be_written_stops_the_run_whatever_the_body_does() 
         let second = run.step("second", || bank.charge()).await;
         assert!(second.is_err());
         let third = run.step("third", || bank.charge()).await;
-        assert!(third.is_err(), "nothing runs after the failure");
+        assert!(third.is_err(), "no step runs after the failure");
         Ok::<_, OrderError>(first)
     };
     let full = workflow.run("r", swallowing).await;
     assert!(matches!(full, Err(OrderError::Run(RunError::Store(StoreError::Full { .. })))), "{full:?}");
     assert_eq!(bank.calls(), 2);
 
-    // Nothing is lost: the run is free, and goes on from what it has recorded.
+    // No record is lost: the lease is released, and the run resumes from its records.
     let stored = store.load(&RunId::new("r").unwrap()).await.unwrap().unwrap();
     assert_eq!((stored.header.status, stored.records.len()), (Status::Running, 1));
     assert_eq!(workflow.run("r", body).await, Ok(1));
@@ -42,7 +42,7 @@ async fn a_record_that_cannot_be_written_stops_the_run_whatever_the_body_does() 
 }
 
 #[tokio::test]
-async fn a_result_that_cannot_be_kept_is_made_again_from_the_records() {
+async fn failed_finish_recomputes_the_result_from_records() {
     let store = FaultyStore::new(MemoryStore::new());
     let bank = Bank::default();
     let workflow = Workflow::new("w").store(store.clone());
@@ -55,7 +55,7 @@ async fn a_result_that_cannot_be_kept_is_made_again_from_the_records() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_body_sees_no_value_before_its_record_is_acknowledged() {
+async fn body_sees_a_value_only_after_its_record_is_acknowledged() {
     let store = FaultyStore::new(MemoryStore::new());
     store.always(Call::Append, Fault::DelayAnswer(secs(60)));
     let bank = Bank::default();

@@ -1,4 +1,4 @@
-//! A store that dies at a chosen moment, as a process would.
+//! A store that stops at a chosen boundary, like a process that dies.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -7,7 +7,7 @@ use awaitly::store::around::{Calls, Request};
 use awaitly::store::{Around, Store, StoreError};
 use tokio::sync::Notify;
 
-/// Counts the boundaries of a run, and burns through at one of them: nothing goes on from there.
+/// Counts the boundaries of a run, and stops the run at one of them.
 #[derive(Clone, Default)]
 pub(crate) struct Fuse(Arc<Wire>);
 
@@ -19,18 +19,18 @@ struct Wire {
 }
 
 impl Fuse {
-    /// Burns through at the boundary with that number, from 1; never for 0.
+    /// Sets the boundary at which the run stops. The first boundary has the number 1; with 0 the run does not stop.
     pub(crate) fn set(&self, boundary: i64) {
         self.0.left.store(boundary, Ordering::Relaxed);
         self.0.passed.store(0, Ordering::Relaxed);
     }
 
-    /// How many boundaries were passed since it was set.
+    /// Returns the number of boundaries passed since [`set`](Self::set).
     pub(crate) fn passed(&self) -> i64 {
         self.0.passed.load(Ordering::Relaxed)
     }
 
-    /// A boundary.
+    /// Passes a boundary, or never returns if the run stops here.
     pub(crate) async fn pass(&self) {
         self.0.passed.fetch_add(1, Ordering::Relaxed);
         if self.0.left.fetch_sub(1, Ordering::Relaxed) == 1 {
@@ -39,7 +39,7 @@ impl Fuse {
         }
     }
 
-    /// What `run` ends in, or `None` where it died.
+    /// Returns the result of `run`, or `None` if it stopped at the boundary.
     pub(crate) async fn watch<T>(&self, run: impl Future<Output = T>) -> Option<T> {
         tokio::select! {
             biased;

@@ -1,4 +1,4 @@
-//! Time and leases.
+//! Leases: renewal and replacement of their owner.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -11,7 +11,7 @@ use awaitly::{DurableRun, RunError, Workflow, step};
 use crate::durable::{Bank, OrderError};
 
 #[tokio::test(start_paused = true)]
-async fn a_lease_is_renewed_as_long_as_the_body_runs() {
+async fn lease_is_renewed_while_the_body_runs() {
     let store = MemoryStore::new();
     let workflow = Workflow::new("w").store(store.clone()).lease(secs(30));
     let long = workflow.run("r", async |_| {
@@ -27,7 +27,7 @@ async fn a_lease_is_renewed_as_long_as_the_body_runs() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_owner_that_was_replaced_records_nothing_and_its_body_is_dropped() {
+async fn replaced_owner_loses_its_lease_and_drops_the_body() {
     let store = FaultyStore::new(MemoryStore::new());
     let bank = Bank::default();
     let workflow = Workflow::new("w").store(store.clone()).lease(secs(30));
@@ -37,7 +37,7 @@ async fn an_owner_that_was_replaced_records_nothing_and_its_body_is_dropped() {
         tokio::time::sleep(secs(3600)).await;
         Ok::<_, OrderError>(step!(run, bank.charge()))
     };
-    // The renewals do not get through, as if the process were frozen, and another owner takes the run.
+    // The store refuses the renewals, as if the process were frozen, and another owner takes the run.
     store.always(Call::Renew, Fault::Refuse);
     let thief = async {
         tokio::time::sleep(secs(29)).await;

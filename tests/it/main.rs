@@ -1,4 +1,4 @@
-//! What the crates do together: workflows on real stores, and the examples.
+//! Tests across crates: workflows on real stores, and the examples.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, missing_docs)]
 
 mod durable;

@@ -1,4 +1,4 @@
-//! What a retry runs on from.
+//! `Workflow::retry`: which records it drops, and which it keeps.
 
 use std::sync::atomic::Ordering;
 
@@ -9,7 +9,7 @@ use awaitly::{DurableRun, Error, RunError, Workflow, step};
 use crate::durable::{Bank, Declined, OrderError, on_every_store, status};
 
 #[tokio::test]
-async fn a_failed_run_gives_its_recorded_error_until_it_is_retried_from_the_failed_step() {
+async fn failed_run_returns_recorded_error_until_retried() {
     on_every_store(async |store| {
         let bank = Bank::default();
         let workflow = Workflow::new("w").any_store(store.clone());
@@ -32,7 +32,7 @@ async fn a_failed_run_gives_its_recorded_error_until_it_is_retried_from_the_fail
 }
 
 #[tokio::test]
-async fn a_failure_that_the_body_dealt_with_is_not_what_a_retry_drops() {
+async fn retry_keeps_handled_failures() {
     on_every_store(async |store| {
         let bank = Bank::default();
         let workflow = Workflow::new("w").any_store(store);
@@ -50,7 +50,7 @@ async fn a_failure_that_the_body_dealt_with_is_not_what_a_retry_drops() {
 }
 
 #[tokio::test]
-async fn a_cancelled_run_stays_cancelled_until_it_is_retried() {
+async fn cancelled_run_stays_cancelled_until_retried() {
     on_every_store(async |store| {
         let bank = Bank::default();
         let token = tokio_util::sync::CancellationToken::new();
@@ -72,7 +72,7 @@ async fn a_cancelled_run_stays_cancelled_until_it_is_retried() {
 }
 
 #[tokio::test]
-async fn a_retry_drops_what_the_run_failed_on_whatever_was_done_after_it() {
+async fn retry_drops_the_failed_step_despite_later_steps() {
     on_every_store(async |store| {
         let bank = Bank::default();
         bank.fail.store(1, Ordering::Relaxed);
@@ -91,7 +91,7 @@ async fn a_retry_drops_what_the_run_failed_on_whatever_was_done_after_it() {
 }
 
 #[tokio::test]
-async fn a_retry_drops_no_recorded_value_for_a_volatile_step_of_the_same_name() {
+async fn retry_keeps_record_with_the_name_of_a_volatile_step() {
     on_every_store(async |store| {
         let (bank, check) = (Bank::default(), Bank::default());
         check.fail.store(1, Ordering::Relaxed);
@@ -108,7 +108,7 @@ async fn a_retry_drops_no_recorded_value_for_a_volatile_step_of_the_same_name() 
 }
 
 #[tokio::test]
-async fn a_retry_after_a_hook_refused_uses_the_record() {
+async fn retry_after_a_hook_refusal_uses_the_record() {
     on_every_store(async |store| {
         let bank = Bank::default();
         let plain = Workflow::new("w").any_store(store);
@@ -125,7 +125,7 @@ async fn a_retry_after_a_hook_refused_uses_the_record() {
 }
 
 #[tokio::test]
-async fn a_panic_over_a_failed_step_can_be_retried() {
+async fn panic_after_a_failed_step_can_be_retried() {
     on_every_store(async |store| {
         let bank = Bank::default();
         bank.fail.store(1, Ordering::Relaxed);
@@ -142,7 +142,7 @@ async fn a_panic_over_a_failed_step_can_be_retried() {
 }
 
 #[tokio::test]
-async fn a_retry_that_cannot_begin_leaves_the_failed_run_as_it_was() {
+async fn refused_retry_does_not_change_the_failed_run() {
     on_every_store(async |store| {
         let bank = Bank::default();
         bank.fail.store(1, Ordering::Relaxed);
@@ -174,7 +174,7 @@ async fn a_retry_that_cannot_begin_leaves_the_failed_run_as_it_was() {
 }
 
 #[tokio::test]
-async fn a_retry_drops_no_failure_that_the_body_went_on_from_before_it_failed_on_another() {
+async fn retry_keeps_handled_failure_before_a_volatile_one() {
     on_every_store(async |store| {
         let (bank, network) = (Bank::default(), Bank::default());
         bank.fail.store(1, Ordering::Relaxed);
@@ -197,7 +197,7 @@ async fn a_retry_drops_no_failure_that_the_body_went_on_from_before_it_failed_on
 }
 
 #[tokio::test]
-async fn a_retry_drops_every_failure_of_a_list_that_was_waited_for_whole() {
+async fn retry_drops_every_failure_of_a_settled_list() {
     on_every_store(async |store| {
         let bank = Bank::default();
         bank.fail.store(3, Ordering::Relaxed);

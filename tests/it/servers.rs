@@ -1,10 +1,10 @@
-//! Places on the servers that the tests run against.
+//! Schemas and prefixes on the servers for tests.
 
 use awaitly::persistence::{PostgresOptions, PostgresStore, RedisOptions, RedisStore};
 use awaitly::store::Owner;
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 
-/// A name of its own on each server.
+/// A unique name, which is a schema in PostgreSQL and a prefix in Redis.
 pub(crate) struct Servers {
     pub(crate) name: String,
 }
@@ -23,12 +23,12 @@ impl Servers {
         RedisOptions::new().prefix(self.name.as_str()).connect(url("REDIS")).await.unwrap()
     }
 
-    /// A connection past the store.
+    /// Opens a connection that bypasses the store.
     pub(crate) async fn connection() -> PgConnection {
         PgConnection::connect(&url("POSTGRES")).await.unwrap()
     }
 
-    /// Takes away everything of that name. A test that fails leaves it for those who want to look.
+    /// Removes the schema and the keys. A test that fails leaves both for inspection.
     pub(crate) async fn clear(self) {
         let drop = AssertSqlSafe(format!("DROP SCHEMA IF EXISTS {} CASCADE", self.name));
         Self::connection().await.execute(drop).await.unwrap();
@@ -43,6 +43,6 @@ impl Servers {
 fn url(server: &str) -> String {
     let variable = format!("AWAITLY_{server}_URL");
     std::env::var(&variable).unwrap_or_else(|_| {
-        panic!("name a server in {variable}, or call `cargo xtask test`, which finds one")
+        panic!("the variable {variable} is not set: name a server in it, or run `cargo xtask test`, which finds one")
     })
 }

@@ -1,4 +1,4 @@
-//! Steps whose own writes are committed with their record.
+//! Steps whose writes commit together with their record.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -13,7 +13,7 @@ use tokio::sync::Notify;
 use crate::durable::{Declined, OrderError};
 use crate::servers::Servers;
 
-/// A store and a table of the application's beside it.
+/// A store, and a table of the application in its schema.
 struct Bank {
     store: PostgresStore,
     servers: Servers,
@@ -52,7 +52,7 @@ impl Bank {
 }
 
 #[tokio::test]
-async fn what_a_step_wrote_is_there_exactly_when_its_record_is() {
+async fn writes_of_a_step_commit_with_its_record() {
     let bank = Bank::open().await;
     let workflow = Workflow::new("pay").store(bank.store.clone());
     let (calls, debited) = (AtomicU32::new(0), Notify::new());
@@ -67,17 +67,17 @@ async fn what_a_step_wrote_is_there_exactly_when_its_record_is() {
         Ok::<_, OrderError>(cents)
     };
     tokio::select! {
-        ran = workflow.run("r", body) => panic!("it was to die, and ended with {ran:?}"),
+        ran = workflow.run("r", body) => panic!("the run must die, but it returned {ran:?}"),
         () = debited.notified() => {}
     }
     assert_eq!(bank.debits().await, 4200);
     assert_eq!(workflow.run("r", body).await, Ok(4200));
-    assert_eq!(bank.debits().await, 4200, "the resumed run debited once more");
+    assert_eq!(bank.debits().await, 4200, "the resumed run does not debit again");
     bank.close().await;
 }
 
 #[tokio::test]
-async fn an_attempt_that_failed_leaves_nothing_and_its_error_is_recorded() {
+async fn failed_attempt_rolls_back_and_records_its_error() {
     let bank = Bank::open().await;
     let workflow = Workflow::new("pay").store(bank.store.clone());
     let attempts = AtomicU32::new(0);
@@ -100,7 +100,7 @@ async fn an_attempt_that_failed_leaves_nothing_and_its_error_is_recorded() {
 }
 
 #[tokio::test]
-async fn an_attempt_that_took_too_long_leaves_nothing() {
+async fn attempt_that_times_out_rolls_back() {
     let bank = Bank::open().await;
     let workflow = Workflow::new("pay").store(bank.store.clone());
     let debited = Notify::new();
@@ -115,7 +115,7 @@ async fn an_attempt_that_took_too_long_leaves_nothing() {
     };
     let time_passes = async {
         debited.notified().await;
-        // The clock stands still for no longer than it is moved: the server's answers take real time.
+        // The clock is paused only while it advances, because the server's answers take real time.
         tokio::time::pause();
         tokio::time::advance(secs(20)).await;
         tokio::time::resume();
@@ -127,7 +127,7 @@ async fn an_attempt_that_took_too_long_leaves_nothing() {
 }
 
 #[tokio::test]
-async fn an_operation_that_keeps_the_transaction_is_refused_and_leaves_nothing() {
+async fn operation_that_keeps_the_transaction_is_refused_and_rolled_back() {
     let bank = Bank::open().await;
     let workflow = Workflow::new("pay").store(bank.store.clone());
     let body = async |run: &DurableRun| {
@@ -149,7 +149,7 @@ async fn an_operation_that_keeps_the_transaction_is_refused_and_leaves_nothing()
 }
 
 #[tokio::test]
-async fn a_body_with_a_transaction_may_be_spawned() {
+async fn body_with_a_transaction_can_be_spawned() {
     let bank = Arc::new(Bank::open().await);
     let workflow = Workflow::new("pay").store(bank.store.clone());
     let spawned = Arc::clone(&bank);
@@ -169,7 +169,7 @@ async fn a_body_with_a_transaction_may_be_spawned() {
 }
 
 #[tokio::test]
-async fn a_transaction_that_cannot_be_committed_is_a_failure_of_the_step() {
+async fn failed_commit_fails_the_step() {
     let bank = Bank::open().await;
     bank.sql("ALTER TABLE {s}.debits ADD CONSTRAINT once UNIQUE (cents) DEFERRABLE INITIALLY DEFERRED").await;
     let workflow = Workflow::new("pay").store(bank.store.clone());
@@ -185,7 +185,7 @@ async fn a_transaction_that_cannot_be_committed_is_a_failure_of_the_step() {
 }
 
 #[tokio::test]
-async fn a_store_that_fails_interrupts_the_run_and_nothing_is_retried() {
+async fn failing_store_interrupts_the_run_without_a_retry() {
     let bank = Bank::open().await;
     let workflow = Workflow::new("pay").store(bank.store.clone());
     let calls = AtomicU32::new(0);
@@ -199,7 +199,7 @@ async fn a_store_that_fails_interrupts_the_run_and_nothing_is_retried() {
             .transaction(&bank.store)
             .retry(policy)
             .await;
-        // A body that swallows the failure gets nowhere.
+        // The run fails even if the body ignores the failure.
         Ok::<_, OrderError>(debited.is_ok())
     };
     bank.sql("ALTER TABLE {s}.steps RENAME TO away").await;
@@ -212,9 +212,9 @@ async fn a_store_that_fails_interrupts_the_run_and_nothing_is_retried() {
     bank.close().await;
 }
 
-/// The other store has a run of another name at that place.
+/// The other store contains another run with the internal number of this one.
 #[tokio::test]
-async fn a_transaction_of_another_store_is_refused_and_undone() {
+async fn transaction_of_another_store_is_refused_and_rolled_back() {
     let (bank, elsewhere) = (Bank::open().await, Servers::new());
     let other = elsewhere.postgres().await;
     let in_other = Workflow::new("pay").store(other.clone());
@@ -230,7 +230,7 @@ async fn a_transaction_of_another_store_is_refused_and_undone() {
     let OrderError::Run(RunError::Refused { by, reason, .. }) = error else { panic!("{error}") };
     assert_eq!(&*by, "transaction");
     assert!(reason.contains("not in this store"), "{reason}");
-    assert_eq!(bank.debits().await, 0, "undone");
+    assert_eq!(bank.debits().await, 0, "the transaction is rolled back");
     elsewhere.clear().await;
     bank.close().await;
 }

@@ -1,4 +1,4 @@
-//! Runs that wait: for an answer from outside, and for their time to come.
+//! Runs that wait for an answer from outside, or until a time.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -30,7 +30,7 @@ async fn is_due(store: &MemoryStore, run: &str) -> bool {
     store.due(DueQuery::new()).await.unwrap().iter().any(|due| *due.run == *run)
 }
 
-/// Charges, asks, and ships what was answered.
+/// Charges, asks the manager, and returns the sum of both values.
 async fn order(run: &DurableRun, bank: &Bank) -> Result<u32, OrderError> {
     let charged = step!(run, bank.charge());
     let approved: u32 = step!(run.wait_for("manager").request("may I ship?").expires_in(days(3)));
@@ -38,7 +38,7 @@ async fn order(run: &DurableRun, bank: &Bank) -> Result<u32, OrderError> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_run_waits_without_a_task_until_it_is_answered() {
+async fn waiting_run_completes_after_the_answer() {
     let (store, bank) = (MemoryStore::new(), Bank::default());
     let workflow = Workflow::new("order").store(store.clone());
     let waiting: OrderError = RunError::Waiting { step: "manager".into() }.into();
@@ -57,11 +57,11 @@ async fn a_run_waits_without_a_task_until_it_is_answered() {
     assert_eq!(store.answer(answer).await.unwrap(), Answered::Refused(Unanswered::AlreadyAnswered));
     assert!(is_due(&store, "r").await);
     assert_eq!(workflow.run("r", async |run| order(run, &bank).await).await, Ok(41));
-    assert_eq!(bank.calls(), 1, "what was recorded before the wait was not executed again");
+    assert_eq!(bank.calls(), 1, "the step before the wait is not executed again");
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_answer_that_comes_while_the_run_is_on_its_way_to_wait_is_not_missed() {
+async fn answer_before_the_run_pauses_is_not_missed() {
     let store = MemoryStore::new();
     let workflow = Workflow::new("order").store(store.clone());
     let body = async |run: &DurableRun| {
@@ -77,9 +77,9 @@ async fn an_answer_that_comes_while_the_run_is_on_its_way_to_wait_is_not_missed(
     assert_eq!(workflow.run("r", body).await, Ok(1));
 }
 
-/// The second version knows the manager as the boss.
+/// The second version renames the step `manager` to `boss`.
 #[tokio::test(start_paused = true)]
-async fn a_question_goes_with_a_migration_and_takes_the_answer_under_its_token() {
+async fn migrated_question_keeps_its_token_and_accepts_the_answer() {
     let (store, bank) = (MemoryStore::new(), Bank::default());
     let old = Workflow::new("order").store(store.clone());
     assert!(old.run("r", async |run| order(run, &bank).await).await.is_err(), "it waits");
@@ -96,7 +96,7 @@ async fn a_question_goes_with_a_migration_and_takes_the_answer_under_its_token()
     assert_eq!(
         (&waits[0].token, waits[0].expires),
         (&asked[0].token, asked[0].expires),
-        "nobody is asked anew"
+        "the question is not asked again"
     );
     let old_key = Answer::new(id("r"), "manager", value(&40));
     assert_eq!(store.answer(old_key).await.unwrap(), Answered::Refused(Unanswered::NotAsked));
@@ -106,9 +106,9 @@ async fn a_question_goes_with_a_migration_and_takes_the_answer_under_its_token()
     assert_eq!(bank.calls(), 1);
 }
 
-/// Somebody answers after the journal was read, and before it is written in its new form.
+/// The answer arrives after the journal was read, and before the migrated journal is written.
 #[tokio::test]
-async fn an_answer_that_meets_a_migration_is_not_lost() {
+async fn answer_during_a_migration_is_not_lost() {
     let (store, bank) = (MemoryStore::new(), Bank::default());
     let old = Workflow::new("order").store(store.clone());
     assert!(old.run("r", async |run| order(run, &bank).await).await.is_err(), "it waits");
@@ -123,12 +123,12 @@ async fn an_answer_that_meets_a_migration_is_not_lost() {
     });
     let new = old.version(2).migration(1, migration);
     assert_eq!(new.run("r", async |run| order(run, &bank).await).await, Ok(41));
-    assert_eq!(migrated.load(Ordering::Relaxed), 2, "what was read is migrated again");
+    assert_eq!(migrated.load(Ordering::Relaxed), 2, "the journal is read and migrated again");
 }
 
-/// The step that a run failed on has another key in the next version: a retry drops its record all the same.
+/// The next version renames the step that the run failed on, and a retry still drops its record.
 #[tokio::test]
-async fn what_a_run_failed_on_goes_with_a_migration() {
+async fn retry_drops_a_renamed_failed_step() {
     let (store, bank) = (MemoryStore::new(), Bank::default());
     bank.fail.store(1, Ordering::Relaxed);
     let old = Workflow::new("order").store(store.clone());
@@ -140,7 +140,7 @@ async fn what_a_run_failed_on_goes_with_a_migration() {
 }
 
 #[tokio::test]
-async fn who_resumes_only_what_is_there_begins_nothing() {
+async fn only_existing_does_not_create_a_run() {
     let (store, bank) = (MemoryStore::new(), Bank::default());
     let workflow = Workflow::new("order").store(store.clone());
     let worker = workflow.clone().only_existing();
@@ -153,19 +153,19 @@ async fn who_resumes_only_what_is_there_begins_nothing() {
     assert!(workflow.run("r", body).await.is_err(), "it waits");
     assert!(matches!(worker.run("r", body).await, Err(OrderError::Run(RunError::Waiting { .. }))));
     assert_eq!(store.delete(vec![id("r")], DeleteIf::Free).await.unwrap(), [id("r")]);
-    assert_eq!(worker.run("r", body).await, Err(gone), "deleted after it was found to be due");
+    assert_eq!(worker.run("r", body).await, Err(gone), "the run was deleted after it was found to be due");
     assert_eq!(bank.calls(), 1);
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_answer_that_does_not_come_in_time_is_an_error_that_stands() {
+async fn expired_question_is_a_recorded_error() {
     let (store, bank) = (MemoryStore::new(), Bank::default());
     let workflow = Workflow::new("order").store(store.clone());
     assert!(workflow.run("r", async |run| order(run, &bank).await).await.is_err());
     tokio::time::sleep(days(3) - secs(1)).await;
     assert!(!is_due(&store, "r").await);
     tokio::time::sleep(secs(2)).await;
-    assert!(is_due(&store, "r").await, "somebody has to tell the body");
+    assert!(is_due(&store, "r").await, "a worker must deliver the expiry to the body");
     let late = Answer::new(id("r"), "manager", value(&1));
     assert_eq!(store.answer(late).await.unwrap(), Answered::Refused(Unanswered::Expired));
     let expired: OrderError = RunError::Expired { step: "manager".into() }.into();
@@ -174,7 +174,7 @@ async fn an_answer_that_does_not_come_in_time_is_an_error_that_stands() {
     }
     assert_eq!(status(&store, "r").await, Status::Failed);
 
-    // A retry asks anew, with as much time as before.
+    // A retry asks again, with the full time until the expiry.
     store.retry(&id("r")).await.unwrap();
     assert!(is_due(&store, "r").await);
     assert!(workflow.run("r", async |run| order(run, &bank).await).await.is_err());
@@ -184,7 +184,7 @@ async fn an_answer_that_does_not_come_in_time_is_an_error_that_stands() {
 }
 
 #[tokio::test]
-async fn an_answer_of_another_type_or_a_no_is_a_typed_error() {
+async fn rejection_or_answer_of_another_type_is_a_typed_error() {
     for (outcome, is_right) in [
         (
             value(&"not a number"),
@@ -206,7 +206,7 @@ async fn an_answer_of_another_type_or_a_no_is_a_typed_error() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_long_sleep_is_parked_where_the_workflow_says_so_and_goes_on_when_it_is_due() {
+async fn long_sleep_parks_the_run_until_it_is_due() {
     let store = MemoryStore::new();
     let workflow = Workflow::new("order").store(store.clone()).park_after(secs(60));
     let body = async |run: &DurableRun| {
@@ -216,7 +216,7 @@ async fn a_long_sleep_is_parked_where_the_workflow_says_so_and_goes_on_when_it_i
     };
     let parked = Err(RunError::Waiting { step: "night".into() });
     assert_eq!(workflow.run("r", body).await, parked);
-    assert_eq!(workflow.run("r", body).await, parked, "its time has not come");
+    assert_eq!(workflow.run("r", body).await, parked, "the sleep has not ended");
     tokio::time::sleep(hours(7)).await;
     assert!(!is_due(&store, "r").await);
     tokio::time::sleep(hours(1)).await;
@@ -225,7 +225,7 @@ async fn a_long_sleep_is_parked_where_the_workflow_says_so_and_goes_on_when_it_i
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_nearest_of_several_waits_wakes_the_run() {
+async fn earliest_of_several_waits_wakes_the_run() {
     let store = MemoryStore::new();
     let workflow = Workflow::new("order").store(store.clone()).park_after(Duration::ZERO);
     let body = async |run: &DurableRun| {
@@ -244,7 +244,7 @@ async fn the_nearest_of_several_waits_wakes_the_run() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_run_that_is_executed_is_cancelled_through_its_store() {
+async fn running_run_is_cancelled_through_its_store() {
     let store = MemoryStore::new();
     let workflow = Workflow::new("order").store(store.clone()).lease(secs(30));
     let begun = AtomicU32::new(0);
@@ -261,7 +261,7 @@ async fn a_run_that_is_executed_is_cancelled_through_its_store() {
     assert_eq!(ran, Err(RunError::Cancelled { step: Some("long".into()) }));
     assert_eq!(status(&store, "r").await, Status::Cancelled);
 
-    // Where the owner died before it learnt of it, the next one does.
+    // If the owner dies before it reads the request, the request stays for the next owner.
     store.retry(&id("r")).await.unwrap();
     let died = tokio::time::timeout(secs(1), workflow.run("r", body)).await;
     assert!(died.is_err());

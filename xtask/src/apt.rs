@@ -1,4 +1,4 @@
-//! Installing what is missing, on a Debian where this may be done without asking.
+//! Installs missing packages with `apt-get`, if this user may call it without a password.
 
 use std::process::Command;
 
@@ -6,18 +6,18 @@ use anyhow::Result;
 
 use crate::command;
 
-/// Whether this machine has `apt-get`, and whether this user may call it without a password.
+/// Returns whether this machine has `apt-get` and this user may call it without a password.
 pub(crate) fn may_install() -> bool {
     command::succeeds(Command::new("apt-get").arg("--version")) && (is_root() || sudo_asks_nothing())
 }
 
-/// Installs the packages; fetches the lists first, since a fresh image comes without.
+/// Installs the packages. Fetches the package lists first, because a fresh image has none.
 pub(crate) fn install(packages: &[&str]) -> Result<()> {
     command::run(apt_get().arg("update"))?;
     command::run(apt_get().args(["install", "--yes", "--no-install-recommends"]).args(packages))
 }
 
-// `env` sets the variable behind `sudo`, which hands on none of ours.
+// `sudo` removes the caller's variables, so `env` sets the variable behind it.
 fn apt_get() -> Command {
     let mut command = if is_root() {
         Command::new("env")
@@ -30,7 +30,7 @@ fn apt_get() -> Command {
     command
 }
 
-/// Whether the caller may do everything.
+/// Returns whether the caller is root.
 pub(crate) fn is_root() -> bool {
     Command::new("id").arg("-u").output().is_ok_and(|output| output.stdout.trim_ascii() == b"0")
 }

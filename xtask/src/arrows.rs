@@ -1,10 +1,10 @@
-//! Which crate may use which: the walls between the rooms, held by a table.
+//! Checks the dependencies between the project's crates against a table.
 
 use anyhow::{Result, ensure};
 
 use crate::workspace::{Package, Workspace};
 
-/// Each package of the workspace and all it may use of the others.
+/// Each package of the workspace, and the other packages of the workspace that it may use.
 const ROOMS: [(&str, &[&str]); 10] = [
     ("awaitly-core", &[]),
     ("awaitly-resilience", &["awaitly-core"]),
@@ -39,7 +39,7 @@ const BENCHED: &[&str] = &[
     "awaitly-testing",
 ];
 
-/// The package that may use no other even in its tests: it has to compile when nothing else does.
+/// The package that may use no other package, not even in its tests: it must compile if the others do not.
 const FREE: &str = "xtask";
 
 const MEND: &str = "move what it needs to a crate that both may use, \
@@ -47,7 +47,10 @@ const MEND: &str = "move what it needs to a crate that both may use, \
 
 const ADD: &str = "add it to xtask/src/arrows.rs and ARCHITECTURE.md";
 
-/// Fails on every arrow between packages of the workspace that the table does not name.
+/// Checks that the table lists each dependency between packages of the workspace.
+///
+/// # Errors
+/// Returns an error that names each dependency and each package that the table does not list.
 pub(crate) fn check(workspace: &Workspace) -> Result<()> {
     let packages = workspace.packages()?;
     let uses: Vec<_> = packages.iter().map(|package| (package.name.as_str(), used_by(package))).collect();
@@ -56,14 +59,14 @@ pub(crate) fn check(workspace: &Workspace) -> Result<()> {
     Ok(())
 }
 
-// What a package needs for its tests is its own affair: no user of it gets that.
+// Users of a package do not get its dev-dependencies, so these are free.
 fn used_by(package: &Package) -> Vec<&str> {
     let counted =
         package.dependencies.iter().filter(|dependency| !dependency.is_dev() || package.name == FREE);
     counted.map(|dependency| dependency.name.as_str()).collect()
 }
 
-/// What is wrong with these packages, each given with the names of all it uses.
+/// Returns a sentence for each forbidden dependency. `uses` lists the dependencies of each package.
 fn faults(uses: &[(&str, Vec<&str>)]) -> Vec<String> {
     let is_ours = |name: &str| uses.iter().any(|(package, _)| *package == name);
     let mut faults = Vec::new();
@@ -93,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn arrows_that_the_table_names_are_fine() {
+    fn listed_dependencies_have_no_faults() {
         let all = uses(&[
             ("awaitly-core", &["serde"]),
             ("awaitly-persistence", &["awaitly-core", "rusqlite"]),
@@ -106,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn an_arrow_that_the_table_does_not_name_is_a_fault() {
+    fn unlisted_dependency_is_a_fault() {
         let all = uses(&[
             ("awaitly-core", &[]),
             ("awaitly-saga", &["awaitly-core", "awaitly-hitl"]),
@@ -118,26 +121,26 @@ mod tests {
     }
 
     #[test]
-    fn nothing_uses_the_door_but_the_benches() {
+    fn only_benches_may_use_the_root_package() {
         let all =
             uses(&[("awaitly", &[]), ("awaitly-core", &["awaitly"]), ("awaitly-benches", &["awaitly"])]);
         assert_eq!(faults(&all).len(), 1);
     }
 
     #[test]
-    fn a_package_that_the_table_does_not_know_is_a_fault() {
+    fn unlisted_package_is_a_fault() {
         let faults = faults(&uses(&[("awaitly-engine", &[])]));
         assert_eq!(faults, [format!("awaitly-engine is in no row of the table: {ADD}")]);
     }
 
     #[test]
-    fn the_table_names_no_package_that_it_does_not_hold() {
+    fn each_allowed_package_has_its_own_row() {
         let rooms = ROOMS.map(|(room, _)| room);
         assert!(ROOMS.iter().flat_map(|(_, allowed)| *allowed).all(|name| rooms.contains(name)));
     }
 
     #[test]
-    fn dependencies_for_tests_count_for_the_free_package_only() -> serde_json::Result<()> {
+    fn dev_dependencies_count_only_for_the_free_package() -> serde_json::Result<()> {
         let dependencies = r#"[{"name": "awaitly-core", "kind": "dev"}]"#;
         assert!(used_by(&read(dependencies, "awaitly-saga")?).is_empty());
         assert_eq!(used_by(&read(dependencies, FREE)?), ["awaitly-core"]);

@@ -1,4 +1,4 @@
-//! `cargo xtask bench`: the measurements, with those of the peers and of the dependencies.
+//! `cargo xtask bench`: measures awaitly, the crates it is compared with, and its dependencies.
 
 use std::fs::{self, File};
 use std::path::{self, Path, PathBuf};
@@ -10,7 +10,7 @@ use crate::workspace::Workspace;
 use crate::{command, dependencies};
 
 const PEERS: &str = "peers";
-/// The groups that measure with PostgreSQL and Redis.
+/// The groups that need PostgreSQL and Redis.
 const SERVED: [&str; 3] = ["postgres", "redis", PEERS];
 const GUARDS: &str = "guards";
 const DEPENDENCIES: &str = "dependencies";
@@ -20,18 +20,18 @@ const PEERS_ROWS: &str = "peers.jsonl";
 const GUARDS_ROWS: &str = "guards.jsonl";
 const DEPENDENCIES_ROWS: &str = "dependencies.jsonl";
 
-/// What to measure, and where the results go.
+/// The groups to measure, and the destination of the results.
 #[derive(clap::Args)]
 pub(crate) struct Options {
-    /// Write every row to this file too, as JSON.
+    /// Also write each row to this file, as JSON.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
 
-    /// Leave out the crates that awaitly is compared with; they take long to build.
+    /// Leave out the crates that awaitly is compared with, which take long to build.
     #[arg(long)]
     no_peers: bool,
 
-    /// The groups to measure, `peers`, `guards` and `dependencies` among them; all where none is named.
+    /// The groups to measure, for example `peers`, `guards` or `dependencies`. Default: all groups.
     #[arg(value_name = "NAME")]
     names: Vec<String>,
 }
@@ -54,15 +54,15 @@ impl Options {
         Ok(())
     }
 
-    /// The arguments of the bench program, with the rows in `folder`.
+    /// Returns the arguments of the bench program, which reads rows from `folder`.
     fn arguments(&self, folder: &Path) -> Result<Vec<String>> {
         let mut arguments = Vec::new();
         if let Some(file) = &self.json {
-            // The caller may stand elsewhere than at the root, where the program is started.
+            // The program starts in the root folder, but the path is relative to the caller's folder.
             let file = path::absolute(file).context("`--json` needs the path of a file")?;
             arguments.extend(["--json".to_owned(), file.display().to_string()]);
         }
-        // What an earlier call left is not handed on: a table holds what one call measured.
+        // Rows of an earlier call are not passed on: a table contains the measurements of one call.
         let files = [
             ("--peers", PEERS, PEERS_ROWS),
             ("--rows", GUARDS, GUARDS_ROWS),
@@ -78,7 +78,7 @@ impl Options {
     }
 }
 
-/// Measures peers and dependencies where they are wanted; the bench program does the rest.
+/// Measures peers and dependencies if the options include them, and runs the bench program for all other groups.
 pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
     options.check()?;
     let target = workspace.target()?;
@@ -86,7 +86,9 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
     let arguments = options.arguments(&folder)?;
     let services = if options.wants_services() { Some(Services::find()?) } else { None };
     let environment: Vec<_> = services.iter().flat_map(Services::environment).collect();
-    fs::create_dir_all(&folder).with_context(|| format!("{} cannot be made", folder.display()))?;
+    fs::create_dir_all(&folder).with_context(|| {
+        format!("the folder {} cannot be created: check its permissions", folder.display())
+    })?;
     if options.wants(PEERS) {
         let measured = peers(workspace, PEERS_MANIFEST, &target, PEERS_ROWS, &environment);
         measured.context("to measure without the peers, add `--no-peers`")?;
@@ -102,8 +104,7 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
     command::run(workspace.cargo(program).args(arguments).envs(environment))
 }
 
-// The peers are workspaces of their own with a target folder of their own: what they need is in
-// nobody's tree.
+// Each peer workspace has its own lock file and target folder, so the peers are not in the dependency tree of awaitly.
 fn peers(
     workspace: &Workspace,
     manifest: &str,
@@ -112,7 +113,8 @@ fn peers(
     environment: &[Variable],
 ) -> Result<()> {
     let path = target.join("bench").join(rows);
-    let file = File::create(&path).with_context(|| format!("{} cannot be written", path.display()))?;
+    let file = File::create(&path)
+        .with_context(|| format!("{} cannot be written: check its permissions", path.display()))?;
     let program = ["run", "--release", "--manifest-path", manifest];
     let mut measure = workspace.cargo(program);
     measure.arg("--target-dir").arg(target.join("peers")).envs(environment.iter().cloned());
@@ -128,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn everything_is_measured_where_nothing_is_named() -> Result<()> {
+    fn all_groups_are_measured_by_default() -> Result<()> {
         let [peers, guards, dependencies] =
             ["peers", "guards", "dependencies"].map(|name| format!("/t/{name}.jsonl"));
         let expected = ["--peers", &peers, "--rows", &guards, "--rows", &dependencies];
@@ -137,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn peers_and_dependencies_are_groups_like_any_other() -> Result<()> {
+    fn peers_and_dependencies_are_selected_like_other_groups() -> Result<()> {
         let folder = Path::new("/t");
         assert_eq!(options(false, &["steps"]).arguments(folder)?, ["steps"]);
         assert_eq!(options(false, &["peers"]).arguments(folder)?, ["--peers", "/t/peers.jsonl", "peers"]);
@@ -146,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn servers_are_found_only_for_the_groups_that_measure_with_them() {
+    fn servers_are_started_only_for_groups_that_need_them() {
         for names in [&[][..], &["postgres"], &["redis"], &["peers"], &["steps", "redis"]] {
             assert!(options(false, names).wants_services(), "{names:?}");
         }
@@ -155,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_for_the_rows_is_meant_from_where_the_caller_stands() -> Result<()> {
+    fn json_path_is_relative_to_the_current_folder() -> Result<()> {
         let options = Options { json: Some("rows.json".into()), ..options(true, &["steps"]) };
         let here = std::env::current_dir()?.join("rows.json").display().to_string();
         assert_eq!(options.arguments(Path::new("/t"))?, ["--json", here.as_str(), "steps"]);
@@ -163,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn peers_cannot_be_both_named_and_left_out() {
+    fn named_peers_contradict_no_peers() {
         assert!(options(true, &["peers"]).check().is_err());
         assert!(options(true, &["steps"]).check().is_ok());
     }

@@ -1,4 +1,4 @@
-//! The browser in which the tests of pages look at them: a Chromium, and the chromedriver that moves it.
+//! Finds or installs the browser for the tests of HTML pages: Chromium, and the chromedriver that controls it.
 
 use std::env;
 use std::path::{Path, PathBuf};
@@ -9,25 +9,25 @@ use anyhow::{Context, Result, ensure};
 use crate::services::{Variable, first_of};
 use crate::{apt, command};
 
-/// The variables of the environment that may name them.
+/// The environment variables that can name the two programs.
 const DRIVER: &str = "AWAITLY_CHROMEDRIVER";
 const BROWSER: &str = "AWAITLY_CHROMIUM";
 /// Debian's packages.
 const PACKAGES: [&str; 2] = ["chromium", "chromium-driver"];
-/// What a Chromium is called, here and there.
+/// The program names of Chromium on different systems.
 const BROWSERS: [&str; 4] = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
 const ON_MACOS: &str = "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome";
 
-/// Where the two programs are.
+/// The paths of the two programs.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Browser {
     driver: PathBuf,
-    /// `None`: chromedriver knows.
+    /// If `None`, chromedriver searches for the browser.
     browser: Option<PathBuf>,
 }
 
 impl Browser {
-    /// Finds them or installs them, and says which ones they are.
+    /// Finds or installs both programs, and prints their location.
     pub(crate) fn find() -> Result<Self> {
         let (found, how) = match Self::named(variable(DRIVER), variable(BROWSER))? {
             Some(named) => (named, format!("named by {DRIVER}")),
@@ -37,14 +37,14 @@ impl Browser {
         Ok(found)
     }
 
-    /// What a command needs in its environment to use them.
+    /// Returns the environment variables with which a command finds the programs.
     pub(crate) fn environment(&self) -> impl Iterator<Item = Variable> {
         let shown = |path: &PathBuf| path.display().to_string();
         let browser = self.browser.as_ref().map(|browser| (BROWSER, shown(browser)));
         [(DRIVER, shown(&self.driver))].into_iter().chain(browser)
     }
 
-    // One that is named and does not start is an error: another in its place would not be what was asked for.
+    // A program that a variable names must start: the tests must not use another program than the caller chose.
     fn named(driver: Option<PathBuf>, browser: Option<PathBuf>) -> Result<Option<Self>> {
         let Some(driver) = driver else {
             ensure!(browser.is_none(), "{BROWSER} is set, and {DRIVER} is not: set both, or neither");
@@ -68,23 +68,23 @@ impl Browser {
 fn install() -> Result<Browser> {
     ensure!(
         apt::may_install(),
-        "no Chromium with its chromedriver: the tests of pages need both. Install them (Debian: `apt-get \
+        "Chromium or its chromedriver is missing: the tests of HTML pages need both. Install them (Debian: `apt-get \
          install chromium chromium-driver`; Ubuntu: `snap install chromium`; Fedora: `dnf install chromium \
          chromedriver`; macOS: `brew install --cask google-chrome chromedriver`), or set {DRIVER} and {BROWSER} \
-         to where they are, then call this again"
+         to their paths, and run this command again"
     );
-    eprintln!("no Chromium with its chromedriver: installing {}", PACKAGES.join(" and "));
+    eprintln!("Chromium or its chromedriver is missing: installing {}", PACKAGES.join(" and "));
     apt::install(&PACKAGES)?;
     Browser::installed().with_context(|| {
         format!(
-            "{} are installed, yet their programs are nowhere to be found: look at PATH",
+            "{} are installed, but their programs are not in PATH: add their folder to PATH",
             PACKAGES.join(" and ")
         )
     })
 }
 
 fn variable(name: &str) -> Option<PathBuf> {
-    // Where a CI's secret is missing, its variable is set to nothing.
+    // If a secret is missing in CI, its variable is set but empty.
     env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from)
 }
 
@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn one_that_is_named_has_to_be_there() {
+    fn named_program_that_is_missing_is_an_error() {
         assert_eq!(told(None, None), Ok(None));
         assert_eq!(
             told(None, Some("/usr/bin/chromium")),
@@ -115,8 +115,8 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn what_is_found_is_handed_on() {
-        // Anything that can say its version will do here.
+    fn found_programs_are_passed_on_in_variables() {
+        // Any program with a `--version` option can stand in for chromedriver.
         let named = told(Some("cargo"), Some("/nowhere/chromium"));
         assert_eq!(named, Err("AWAITLY_CHROMIUM names /nowhere/chromium, which is not there".to_owned()));
         let both = Browser { driver: "/bin/driver".into(), browser: Some("/bin/chromium".into()) };
@@ -127,8 +127,8 @@ mod tests {
     }
 
     #[test]
-    #[ignore = "needs Chromium installed, where the other tests need only Rust"]
-    fn an_installed_one_is_found() {
+    #[ignore = "needs an installed Chromium; the other tests need only Rust"]
+    fn installed_browser_is_found() {
         assert!(Browser::installed().is_some());
     }
 }

@@ -1,4 +1,4 @@
-//! `cargo xtask chaos`: what the PostgreSQL store stands on, broken on purpose.
+//! `cargo xtask chaos`: injects faults into the environment of the PostgreSQL store.
 
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
@@ -10,23 +10,23 @@ use crate::services::{self, Variable};
 use crate::workspace::Workspace;
 use crate::{apt, command};
 
-/// Debian's package of the library that lies to a program about the time, and where it puts that.
+/// Debian's package of the library that shows a false time to a program, and the library's path.
 const FAKETIME: &str = "libfaketime";
 const LIBRARY: &str = "faketime/libfaketime.so.1";
 const PARENTS: [&str; 3] = ["/usr/lib", "/usr/lib64", "/usr/local/lib"];
 
-/// What to break, and how badly.
+/// The faults to inject, and their size.
 #[derive(clap::Args)]
 pub(crate) struct Options {
-    /// What to break: `cut`, `frozen`, `outage`, `clocks`, `parked`, `answers`; everything unless named.
+    /// The modes to run: `cut`, `frozen`, `outage`, `clocks`, `parked`, `answers`. Default: all modes.
     #[arg(value_name = "MODE")]
     modes: Vec<String>,
 
-    /// What decides when things break; where none is given, one is drawn and shown.
+    /// The seed for the moments of the faults. Default: a random seed, which is printed.
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
 
-    /// How long the longest outage lasts.
+    /// The duration of the longest outage.
     #[arg(long, value_name = "SECONDS", default_value_t = 10)]
     longest: u64,
 }
@@ -36,7 +36,7 @@ impl Options {
         self.modes.is_empty() || self.modes.iter().any(|named| named == mode)
     }
 
-    /// The same, as it is typed.
+    /// Returns the options as command-line arguments.
     fn arguments(&self, seed: u64) -> Vec<String> {
         let named = [("--seed", seed.to_string()), ("--longest", self.longest.to_string())];
         let named = named.into_iter().flat_map(|(name, value)| [name.to_owned(), value]);
@@ -44,7 +44,7 @@ impl Options {
     }
 }
 
-/// Finds what the modes need, builds the program for release, and runs it.
+/// Finds the servers and libraries that the modes need, builds the program in release mode, and runs it.
 pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
     let server = services::postgres()?;
     let mut environment = vec![server.variable()];
@@ -54,7 +54,7 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
     if options.breaks("clocks") {
         environment.push(("AWAITLY_FAKETIME", faketime()?.display().to_string()));
     }
-    // What the standard library draws for each hash map is a random number.
+    // The standard library draws random keys for each hash map, so the hash of `()` is a random number.
     let seed = options.seed.unwrap_or_else(|| RandomState::new().hash_one(()));
     let arguments = options.arguments(seed);
     let program = ["run", "--release", "-p", "awaitly-benches", "--bin", "chaos", "--"];
@@ -62,7 +62,8 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
         .with_context(|| format!("repeat it with `cargo xtask chaos {}`", arguments.join(" ")))
 }
 
-/// Where the program finds what it starts its own server from: that of everybody is not to be stopped.
+/// Returns the variable that names PostgreSQL's programs. The outage mode starts its own server from them, because it must
+/// not stop a shared server.
 fn programs() -> Result<Variable> {
     Ok(("AWAITLY_POSTGRES_PROGRAMS", services::postgres_programs()?.display().to_string()))
 }
@@ -73,15 +74,15 @@ fn faketime() -> Result<PathBuf> {
     }
     ensure!(
         apt::may_install(),
-        "no {FAKETIME}: the mode `clocks` cannot do without it. Install it (Debian, Ubuntu: `apt-get install \
-         {FAKETIME}`), then call this again"
+        "{FAKETIME} is missing: the mode `clocks` needs it. Install it (Debian, Ubuntu: `apt-get install \
+         {FAKETIME}`), and run this command again"
     );
-    eprintln!("no {FAKETIME}: installing it");
+    eprintln!("{FAKETIME} is missing: installing it");
     apt::install(&[FAKETIME])?;
-    installed().with_context(|| format!("{FAKETIME} is installed, yet {LIBRARY} is nowhere to be found"))
+    installed().with_context(|| format!("{FAKETIME} is installed, but no library folder contains {LIBRARY}"))
 }
 
-/// Debian has a folder for each kind of processor between the two parts of the path.
+/// Returns the path of the library. Debian inserts a folder for the processor architecture into the path.
 fn installed() -> Option<PathBuf> {
     let below = |parent: &str| {
         let folders = Path::new(parent).read_dir().into_iter().flatten().flatten();
@@ -100,13 +101,13 @@ mod tests {
     }
 
     #[test]
-    fn the_seed_in_use_is_always_named() {
+    fn arguments_contain_the_seed() {
         let words = options(&["cut", "frozen"]).arguments(7);
         assert_eq!(words, ["cut", "frozen", "--seed", "7", "--longest", "10"]);
     }
 
     #[test]
-    fn everything_is_broken_unless_something_is_named() {
+    fn all_modes_run_by_default() {
         assert!(options(&[]).breaks("clocks"));
         assert!(options(&["clocks"]).breaks("clocks"));
         assert!(!options(&["cut"]).breaks("clocks"));

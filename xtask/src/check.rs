@@ -1,4 +1,4 @@
-//! `cargo xtask check`: what a change has to be besides tested.
+//! `cargo xtask check`: checks a change for everything except its tests.
 
 use anyhow::{Context, Result};
 
@@ -7,17 +7,17 @@ use crate::parts::Parts;
 use crate::workspace::Workspace;
 use crate::{arrows, licences, prose};
 
-/// What to check beyond the usual.
+/// The parts to check.
 #[derive(clap::Args)]
 pub(crate) struct Options {
-    /// Also look for known vulnerabilities in dependencies.
+    /// Also check dependencies for known vulnerabilities.
     ///
-    /// Off by default: `cargo deny check advisories` fetches its database from the network, and
-    /// what it says changes from day to day without any change here.
+    /// Off by default: `cargo deny check advisories` fetches its database from the network, and its result can change
+    /// without a change in this project.
     #[arg(long)]
     advisories: bool,
 
-    /// The parts to check: `format`, `clippy`, `docs`, `arrows`, `prose`, `licences`; all unless named.
+    /// The parts to check: `format`, `clippy`, `docs`, `arrows`, `prose`, `licences`. Default: all parts.
     #[arg(value_name = "PART", value_parser = PARTS)]
     names: Vec<String>,
 }
@@ -30,7 +30,7 @@ impl Options {
     }
 }
 
-/// Runs the checks, and prints at the end which ones failed.
+/// Runs all selected checks, and prints a summary at the end.
 pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
     let mut parts = Parts::default();
     let mut run = |part: &str, name: &str, check: &dyn Fn() -> Result<()>| {
@@ -56,8 +56,8 @@ fn clippy_all(workspace: &Workspace) -> Result<()> {
     clippy(workspace, &["--workspace", "--all-targets", "--all-features"])
 }
 
-// One package at a time: cargo joins the features of all that it builds at once, and what a crate
-// forgot to ask for would be lent to it by a neighbour.
+// One package at a time: cargo unifies the features of all packages that it builds together, so a crate that forgot a
+// feature would get it from another package.
 fn clippy_each(workspace: &Workspace) -> Result<()> {
     let packages = workspace.packages()?;
     packages.iter().try_for_each(|package| clippy(workspace, &["--package", &package.name]))

@@ -1,4 +1,4 @@
-//! Other programs: shown as a person would type them, then started. No shell stands between.
+//! Prints commands as a person would type them, and runs them without a shell.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::path::Path;
@@ -8,7 +8,10 @@ use anyhow::{Context, Result, ensure};
 
 use crate::url::without_password;
 
-/// Shows the command, runs it, and fails when it does.
+/// Prints the command and runs it.
+///
+/// # Errors
+/// Returns an error if the command does not start or fails.
 pub(crate) fn run(command: &mut Command) -> Result<()> {
     let text = text(command);
     eprintln!("\n$ {text}");
@@ -17,24 +20,27 @@ pub(crate) fn run(command: &mut Command) -> Result<()> {
     Ok(())
 }
 
-/// Shows the command, runs it, passes on what it prints as it comes, and hands over each line of it.
+/// Prints the command, runs it, forwards its output at once, and calls `line` with each complete line.
 ///
-/// Its two streams are one, so that their lines come in the order in which they were written. Fails when it does.
+/// Both output streams share one pipe, so their lines keep the order in which the command wrote them.
+///
+/// # Errors
+/// Returns an error if the command does not start or fails, or if its output cannot be forwarded.
 pub(crate) fn watch(mut command: Command, line: impl FnMut(&str)) -> Result<()> {
     let text = text(&command);
     eprintln!("\n$ {text}");
-    let (printed, writer) = io::pipe().context("no pipe can be made")?;
-    command.stdout(writer.try_clone().context("no pipe can be made")?).stderr(writer);
+    let (printed, writer) = io::pipe().context("a pipe cannot be created")?;
+    command.stdout(writer.try_clone().context("a pipe cannot be created")?).stderr(writer);
     let mut child = command.spawn().with_context(|| not_started(&text))?;
-    // It holds the other end of the pipe, which would never be read to its end.
+    // `command` holds the write end of the pipe; until it is dropped, the read end never reaches its end.
     drop(command);
     let passed = pass_on(printed, io::stdout(), line);
     let status = child.wait().with_context(|| format!("`{text}` cannot be waited for"))?;
     ensure!(status.success(), "`{text}` ended with {status}");
-    passed.with_context(|| format!("what `{text}` prints cannot be passed on"))
+    passed.with_context(|| format!("the output of `{text}` cannot be forwarded"))
 }
 
-// Not line by line, so that what has no end yet is seen too.
+// Forwards bytes as they arrive, so that incomplete lines are visible too.
 fn pass_on(from: impl Read, mut to: impl Write, mut seen: impl FnMut(&str)) -> io::Result<()> {
     let (mut from, mut line) = (BufReader::new(from), Vec::new());
     loop {
@@ -56,21 +62,21 @@ fn pass_on(from: impl Read, mut to: impl Write, mut seen: impl FnMut(&str)) -> i
     }
 }
 
-/// Shows the command, runs it, and gives what it prints to its standard output; the rest is shown.
+/// Prints the command, runs it, and returns its standard output. Its standard error goes to the terminal.
 pub(crate) fn run_and_read(command: &mut Command) -> Result<String> {
     eprintln!("\n$ {}", text(command));
     read(command)
 }
 
-/// What the command prints. It is not shown: it asks, and changes nothing.
+/// Runs a command that only reads, without printing it, and returns its standard output.
 pub(crate) fn read(command: &mut Command) -> Result<String> {
     let text = text(command);
     let output = command.stderr(Stdio::inherit()).output().with_context(|| not_started(&text))?;
     ensure!(output.status.success(), "`{text}` ended with {}", output.status);
-    String::from_utf8(output.stdout).with_context(|| format!("`{text}` printed something that is not UTF-8"))
+    String::from_utf8(output.stdout).with_context(|| format!("the output of `{text}` is not UTF-8"))
 }
 
-/// Whether the command is there and succeeds, asked without a word on the terminal.
+/// Returns whether the command starts and succeeds. Its output is discarded.
 pub(crate) fn succeeds(command: &mut Command) -> bool {
     let quiet = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     quiet.status().is_ok_and(|status| status.success())
@@ -101,22 +107,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_command_reads_as_one_would_type_it() {
+    fn command_is_printed_as_typed() {
         let mut command = Command::new("/opt/rust/bin/cargo");
         command.env("RUSTDOCFLAGS", "-D warnings").args(["doc", "--no-deps"]);
         assert_eq!(text(&command), "RUSTDOCFLAGS='-D warnings' cargo doc --no-deps");
     }
 
     #[test]
-    fn a_password_in_a_setting_is_not_shown() {
+    fn password_in_a_variable_is_hidden() {
         let mut command = Command::new("cargo");
         command.env("AWAITLY_POSTGRES_URL", "postgres://me:secret@db/app").arg("test");
         assert_eq!(text(&command), "AWAITLY_POSTGRES_URL=postgres://me:***@db/app cargo test");
     }
 
     #[test]
-    fn what_a_command_prints_is_passed_on_and_its_lines_are_seen() -> io::Result<()> {
-        // One byte at a time, as slowly as it may come.
+    fn output_is_forwarded_and_split_into_lines() -> io::Result<()> {
+        // One byte at a time, like a slow command.
         let text = "one\ntw\u{f6}\n\nunfinished";
         let slow = text
             .as_bytes()
@@ -131,7 +137,7 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn both_streams_of_a_watched_command_come_in_order_and_its_failure_is_told() {
+    fn watched_streams_keep_their_order_and_failure_is_returned() {
         let mut command = Command::new("sh");
         command.args(["-c", "echo one; echo two >&2; echo three; exit 3"]);
         let mut lines = Vec::new();
@@ -142,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn a_program_that_is_not_there_does_not_succeed() {
+    fn missing_program_does_not_succeed() {
         let mut missing = Command::new("/nowhere/program");
         assert!(!succeeds(&mut missing));
         let error = run(&mut missing).map_err(|error| error.to_string());

@@ -1,4 +1,4 @@
-//! `cargo xtask compose`: random workflows against a naive model.
+//! `cargo xtask compose`: compares random workflows with a simple model.
 
 use anyhow::{Context, Result};
 
@@ -6,22 +6,22 @@ use crate::command;
 use crate::services::{self, Service, Services, Variable};
 use crate::workspace::Workspace;
 
-/// The stores that the generator knows, each with the number of seeds that every change is tested with.
+/// The stores of the generator, each with the number of seeds that `cargo xtask test` tries.
 pub(crate) const SHORT: &[(&str, u64)] =
     &[("memory", 4000), ("sqlite", 300), ("postgres", 300), ("redis", 300)];
 
-/// How many workflows, and what their runs are stored in.
+/// The workflows to generate, and the store for their runs.
 #[derive(clap::Args)]
 pub(crate) struct Options {
     /// The store that holds the journals: memory, sqlite, postgres or redis.
     #[arg(long, value_name = "S", default_value = "memory")]
     store: String,
 
-    /// How many seeds are tried.
+    /// The number of seeds to try.
     #[arg(long, value_name = "N", default_value_t = 1000)]
     seeds: u64,
 
-    /// Only this seed, of which the workflow is printed.
+    /// Try only this seed, and print its workflow.
     #[arg(long, value_name = "X")]
     seed: Option<u64>,
 
@@ -29,16 +29,16 @@ pub(crate) struct Options {
     #[arg(long, value_name = "X", default_value_t = 0)]
     from: u64,
 
-    /// What is left out, so that known bugs are masked: sleeps, questions and so on.
+    /// Features to leave out, to mask known bugs: sleeps, questions and so on.
     #[arg(long, value_name = "F", value_delimiter = ',')]
     without: Vec<String>,
 
-    /// How many cases are printed for each promise that is broken.
+    /// The number of cases to print for each broken promise.
     #[arg(long, value_name = "N", default_value_t = 5)]
     show: usize,
 }
 
-/// Finds the server that the store needs, then tries the seeds.
+/// Finds the server that the store needs, and tries the seeds.
 pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
     let service = match options.store.as_str() {
         "postgres" => Some(services::postgres()?),
@@ -48,14 +48,14 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
     compose(workspace, options, service.iter().map(Service::variable))
 }
 
-/// A few seeds over this store, with servers that are found already.
+/// Tries a few seeds on this store, with servers that the caller has found.
 pub(crate) fn short(workspace: &Workspace, store: &str, seeds: u64, services: &Services) -> Result<()> {
     let options =
         Options { store: store.to_owned(), seeds, seed: None, from: 0, without: Vec::new(), show: 5 };
     compose(workspace, &options, services.environment())
 }
 
-// Builds the generator for release and runs it.
+// Builds the generator in release mode and runs it.
 fn compose(
     workspace: &Workspace,
     options: &Options,

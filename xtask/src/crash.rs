@@ -1,4 +1,4 @@
-//! `cargo xtask crash`: real processes, killed and resumed.
+//! `cargo xtask crash`: kills real processes and resumes their runs.
 
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
@@ -9,39 +9,39 @@ use crate::command;
 use crate::services::{self, Service, Services, Variable};
 use crate::workspace::Workspace;
 
-/// The stores that the crash test knows and that every change is tested with.
+/// The stores of the crash test, all of which `cargo xtask test` covers.
 pub(crate) const STORES: &[&str] = &["postgres", "redis", "sqlite"];
 
-/// How often to kill, and what the runs are stored in.
+/// The number of kills, and the store for the runs.
 #[derive(clap::Args)]
 pub(crate) struct Options {
     /// The store that holds the journals of the killed runs.
     #[arg(long, value_name = "S", default_value = "sqlite")]
     store: String,
 
-    /// How many times a process is killed.
+    /// The number of kills.
     #[arg(long, value_name = "N", default_value_t = 200)]
     kills: u32,
 
-    /// What decides when to kill; where none is given, one is drawn and shown.
+    /// The seed for the moments of the kills. Default: a random seed, which is printed.
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
 }
 
 impl Options {
-    /// Few kills, for a test that runs with every change.
+    /// Returns options with few kills, for `cargo xtask test`.
     fn short() -> Self {
         Self { store: "sqlite".to_owned(), kills: 10, seed: None }
     }
 }
 
-/// Finds the server that the store needs, then kills and resumes.
+/// Finds the server that the store needs, and runs the crash test.
 pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
     let service = service(&options.store)?;
     kill_and_resume(workspace, options, service.iter().map(Service::variable))
 }
 
-/// The short crash test over this store, with servers that are found already.
+/// Runs a short crash test on this store, with servers that the caller has found.
 pub(crate) fn short(workspace: &Workspace, store: &str, services: &Services) -> Result<()> {
     let options = Options { store: store.to_owned(), ..Options::short() };
     kill_and_resume(workspace, &options, services.environment())
@@ -55,7 +55,7 @@ fn service(store: &str) -> Result<Option<Service>> {
     }
 }
 
-// Builds the crash test for release and runs it.
+// Builds the crash test in release mode and runs it.
 fn kill_and_resume(
     workspace: &Workspace,
     options: &Options,
@@ -74,7 +74,7 @@ fn arguments(Options { store, kills, .. }: &Options, seed: u64) -> Vec<String> {
     named.into_iter().flat_map(|(name, value)| [name.to_owned(), value]).collect()
 }
 
-// The standard library draws a key for each hash map; what it makes of nothing is a random number.
+// The standard library draws random keys for each hash map, so the hash of `()` is a random number.
 fn draw_seed() -> u64 {
     RandomState::new().hash_one(())
 }
@@ -84,13 +84,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_seed_in_use_is_always_named() {
+    fn arguments_contain_the_seed() {
         let words = arguments(&Options::short(), 7);
         assert_eq!(words, ["--store", "sqlite", "--kills", "10", "--seed", "7"]);
     }
 
     #[test]
-    fn two_seeds_differ() {
+    fn drawn_seeds_differ() {
         assert_ne!(draw_seed(), draw_seed());
     }
 }

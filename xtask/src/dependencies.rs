@@ -1,4 +1,4 @@
-//! What awaitly-core costs those who add it: how many crates, and how long they wait.
+//! Measures the cost of adding `awaitly-core`: the number of crates and the time of a clean build.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -14,7 +14,7 @@ use crate::workspace::Workspace;
 const CORE: &str = "awaitly-core";
 const CLEAN_BUILD: &str = "bench/clean-build";
 
-/// One row of the bench table, in the form that the bench program reads.
+/// A row of the bench table, in the format of the bench program.
 #[derive(Serialize)]
 struct Row {
     name: &'static str,
@@ -40,11 +40,12 @@ impl Row {
     }
 }
 
-/// Measures both, and writes a row of JSON for each to `file`.
+/// Measures both, and writes one JSON row for each to `file`.
 pub(crate) fn measure(workspace: &Workspace, file: &Path) -> Result<()> {
     let rows = [crates_row(workspace)?, build_row(workspace)?];
     let lines = rows.iter().map(|row| Ok(serde_json::to_string(row)? + "\n")).collect::<Result<String>>()?;
-    fs::write(file, lines).with_context(|| format!("{} cannot be written", file.display()))
+    fs::write(file, lines)
+        .with_context(|| format!("{} cannot be written: check its permissions", file.display()))
 }
 
 fn crates_row(workspace: &Workspace) -> Result<Row> {
@@ -58,16 +59,16 @@ fn build_row(workspace: &Workspace) -> Result<Row> {
     Ok(Row::at_most(20.0, "core clean release build", (seconds * 100.0).round() / 100.0, "s"))
 }
 
-/// The name and version of each crate in the tree but core, once; a tree repeats a crate for each
-/// that uses it.
+/// Returns the name and version of each crate in the tree except core. A tree lists a crate once for each of its users;
+/// the set contains it once.
 fn crates_below_core(tree: &str) -> BTreeSet<(&str, &str)> {
     let named = tree.lines().filter_map(|line| line.split_once(' '));
     let versioned = named.map(|(name, rest)| (name, rest.split(' ').next().unwrap_or(rest)));
     versioned.filter(|(name, _)| *name != CORE).collect()
 }
 
-// All is fetched before and the network is shut out then, so that only building is measured. A
-// compiler cache would make an empty folder mean nothing.
+// Fetches all crates first and builds offline, so that only the build is measured. A compiler cache would defeat the
+// empty target folder, so it is turned off.
 fn clean_build(workspace: &Workspace) -> Result<Duration> {
     command::run(&mut workspace.cargo(["fetch"]))?;
     let folder = workspace.target()?.join(CLEAN_BUILD);
@@ -85,7 +86,7 @@ fn clean_build(workspace: &Workspace) -> Result<Duration> {
 fn remove(folder: &Path) -> Result<()> {
     if folder.exists() {
         fs::remove_dir_all(folder)
-            .with_context(|| format!("{} cannot be removed: do it by hand", folder.display()))?;
+            .with_context(|| format!("{} cannot be removed: remove it manually", folder.display()))?;
     }
     Ok(())
 }
@@ -95,7 +96,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_crate_counts_once_for_each_version_and_core_not_at_all() {
+    fn each_crate_version_except_core_counts_once() {
         let tree = "awaitly-core v0.1.0 (/somewhere/crates/core)\n\
                     serde v1.0.0\n\
                     serde_derive v1.0.0 (proc-macro)\n\
@@ -110,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn a_row_has_the_form_that_the_bench_program_reads() -> serde_json::Result<()> {
+    fn row_has_the_format_of_the_bench_program() -> serde_json::Result<()> {
         let row = serde_json::to_string(&Row::at_most(40.0, "core crates", 41.0, "crates"))?;
         let expected = concat!(
             r#"{"name":"core crates","value":41.0,"unit":"crates","floor":null,"ratio":null,"#,
@@ -121,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn the_bar_itself_still_holds() {
+    fn value_at_the_limit_holds() {
         assert!(Row::at_most(20.0, "core clean release build", 20.0, "s").holds);
     }
 }

@@ -1,25 +1,26 @@
-//! Licences, bans and sources of all dependencies, by `cargo deny` and `deny.toml`.
+//! Checks licences, bans and sources of all dependencies with `cargo deny` and `deny.toml`.
 
 use anyhow::{Context, Result};
 
 use crate::command;
 use crate::workspace::Workspace;
 
-/// Checks every dependency against `deny.toml`, and when asked to, against known vulnerabilities.
+/// Checks each dependency against `deny.toml`, and if `advisories` is set, also for known vulnerabilities.
 pub(crate) fn check(workspace: &Workspace, advisories: bool) -> Result<()> {
     install_when_missing(workspace)?;
     let mut deny = workspace.cargo(["deny", "check", "licenses", "bans", "sources"]);
     if advisories {
         deny.arg("advisories");
     }
-    command::run(&mut deny).context("choose another dependency, or change deny.toml and say there why")
+    command::run(&mut deny)
+        .context("choose another dependency, or change deny.toml and state the reason there")
 }
 
 fn install_when_missing(workspace: &Workspace) -> Result<()> {
     if command::succeeds(&mut workspace.cargo(["deny", "--version"])) {
         return Ok(());
     }
-    eprintln!("\ncargo-deny is missing: installing it once, which takes some minutes");
+    eprintln!("\ncargo-deny is missing: installing it, which takes some minutes");
     command::run(&mut workspace.cargo(["install", "--locked", "cargo-deny"]))
-        .context("install cargo-deny by hand, then call this again")
+        .context("install cargo-deny manually, and run this command again")
 }

@@ -1,8 +1,7 @@
 //! The project's own commands: `cargo xtask test`, `check`, `bench`, `crash`, `chaos`, `compose`.
 //!
-//! They are a program and not a folder of scripts, so that they run wherever Rust runs and so that
-//! what they decide can be tested. They use no crate of the project: where the project does not
-//! compile, this program still has to say so.
+//! The commands are a program instead of scripts, so they run on every platform that Rust supports, and their decisions
+//! can be tested. They use no crate of the project, because they must run even if the project does not compile.
 
 mod apt;
 mod arrows;
@@ -43,43 +42,45 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Xtask {
-    /// Run every test: examples, unit and integration tests, doctests, models, and a short crash test.
+    /// Run all tests: examples, unit and integration tests, doctests, models, and a short crash test.
     ///
-    /// Begins on a machine that has only Rust: a missing C compiler, PostgreSQL, Redis or Chromium is
-    /// installed where `apt-get` may be used without a password, and asked for where it may not.
-    /// The servers are those that AWAITLY_POSTGRES_URL and AWAITLY_REDIS_URL name, or that answer
-    /// on this machine; else private ones run for as long as the command does. The browser is the one
-    /// that AWAITLY_CHROMEDRIVER and AWAITLY_CHROMIUM name, or that is installed. All parts run, also
-    /// when one fails; the slowest ten tests and a summary with the time of each part come last.
+    /// Needs only Rust. If a C compiler, PostgreSQL, Redis or Chromium is missing, the command installs it with
+    /// `apt-get`, or prints the packages to install if that needs a password. It uses the servers that
+    /// AWAITLY_POSTGRES_URL and AWAITLY_REDIS_URL name, then servers that answer on this machine, and otherwise starts
+    /// private servers and stops them at the end. It uses the browser that AWAITLY_CHROMEDRIVER and AWAITLY_CHROMIUM
+    /// name, or an installed one. All parts run even if one fails. At the end, the command prints the ten slowest tests
+    /// and a summary with the time of each part.
     Test,
 
-    /// Check format, lints, docs, arrows between crates, prose, and licences.
+    /// Check format, lints, docs, dependencies between crates, prose, and licences.
     ///
-    /// This is what CI asks of a change besides its tests. `cargo-deny`, which checks the
-    /// licences, is installed when it is missing.
+    /// CI requires these checks in addition to the tests. If `cargo-deny`, which checks the licences, is missing, the
+    /// command installs it.
     Check(check::Options),
 
-    /// Measure, and print one table: awaitly, the crates it is compared with, its dependencies.
+    /// Measure awaitly, the crates it is compared with, and its dependencies, and print one table.
     ///
-    /// Everything is built for release. What is measured beside awaitly itself is kept in the folder
-    /// `bench` of cargo's target folder, one row of JSON a line.
+    /// Builds in release mode. Measurements of other crates and of the dependencies are stored in the folder `bench` of
+    /// cargo's target folder, one JSON row per line.
     Bench(bench::Options),
 
-    /// Kill processes in the middle of a run, resume it, and look for lost or doubled outcomes.
+    /// Kill processes in the middle of a run, resume it, and look for lost or duplicate outcomes.
     ///
-    /// Built for release, since a crash finds the narrow places only at full speed. A failure names
-    /// the seed that repeats it.
+    /// Builds in release mode, because a crash hits narrow time windows only at full speed. A failure prints the seed
+    /// that repeats it.
     Crash(crash::Options),
 
-    /// Cut connections, freeze workers, stop servers, set clocks wrong: what PostgreSQL runs survive.
+    /// Check that runs on PostgreSQL survive cut connections, frozen workers, stopped servers and wrong clocks.
     ///
-    /// Built for release. Servers that are stopped are started for that; the one that AWAITLY_POSTGRES_URL
-    /// names is only used. What shows wrong times to a program, libfaketime, is installed where it is missing.
+    /// Builds in release mode. The command stops only servers that it started, never the server that
+    /// AWAITLY_POSTGRES_URL names. If libfaketime, which shows wrong times to a program, is missing, the command installs
+    /// it.
     Chaos(chaos::Options),
 
-    /// Run random workflows, with accidents, against a model that knows only the promises.
+    /// Run random workflows with injected faults, and compare them with a model of the library's promises.
     ///
-    /// Built for release. A workflow that breaks a promise is shrunk and printed, with the seed that repeats it.
+    /// Builds in release mode. If a workflow breaks a promise, the command shrinks it and prints it with the seed that
+    /// repeats it.
     Compose(compose::Options),
 }
 
@@ -87,7 +88,7 @@ fn main() -> ExitCode {
     match run(Cli::parse().command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            // On one line and without a backtrace: what went wrong is in the project, not in here.
+            // On one line and without a backtrace: the fault is in the project, not in this program.
             eprintln!("error: {error:#}");
             ExitCode::FAILURE
         }
@@ -113,12 +114,12 @@ mod tests {
     use super::Cli;
 
     #[test]
-    fn the_command_line_contradicts_itself_nowhere() {
+    fn command_line_is_consistent() {
         Cli::command().debug_assert();
     }
 
     #[test]
-    fn every_command_and_option_has_a_help_text() {
+    fn each_command_and_option_has_a_help_text() {
         for command in Cli::command().get_subcommands() {
             assert!(command.get_about().is_some(), "{}", command.get_name());
             for argument in command.get_arguments() {

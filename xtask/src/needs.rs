@@ -1,4 +1,4 @@
-//! What the tests need from the machine beyond Rust.
+//! Checks that the machine has the C compiler that the tests need.
 
 use std::process::Command;
 
@@ -6,23 +6,23 @@ use anyhow::{Result, ensure};
 
 use crate::{apt, command};
 
-/// A C compiler, which builds the SQLite that the store brings along.
+/// Finds or installs a C compiler, which builds the SQLite that the store bundles.
 ///
-/// On most machines Rust links through `cc` as well, and this program would not be here without it;
-/// where another linker is set, `cc` can still be missing.
+/// On most machines Rust also links through `cc`, so this program would not exist without it. If another linker is
+/// configured, `cc` can still be missing.
 pub(crate) fn c_compiler() -> Result<()> {
     if is_there() {
         return Ok(());
     }
     ensure!(
         apt::may_install(),
-        "no C compiler: SQLite is built from source and needs `cc`. Install one (Debian, Ubuntu: \
+        "the C compiler is missing: SQLite is built from source and needs `cc`. Install one (Debian, Ubuntu: \
          `apt-get install build-essential`; Fedora: `dnf install gcc`; macOS: \
-         `xcode-select --install`), then call this again"
+         `xcode-select --install`), and run this command again"
     );
-    eprintln!("no C compiler, which SQLite needs: installing build-essential");
+    eprintln!("the C compiler for SQLite is missing: installing build-essential");
     apt::install(&["build-essential"])?;
-    ensure!(is_there(), "build-essential is installed, yet `cc --version` fails: look at PATH");
+    ensure!(is_there(), "build-essential is installed, but `cc --version` fails: check PATH");
     Ok(())
 }
 

@@ -1,11 +1,11 @@
-//! A command made of parts: all of them run, also when one fails, and a summary comes last.
+//! Runs all parts of a command even if one fails, and prints a summary at the end.
 
 use std::fmt;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 
-/// The parts done so far.
+/// The parts that have run so far.
 #[derive(Default)]
 pub(crate) struct Parts {
     done: Vec<Part>,
@@ -18,15 +18,17 @@ struct Part {
 }
 
 impl Parts {
-    /// Does the work and remembers how it went. A failure waits for the summary, so that one call
-    /// shows all there is to mend.
+    /// Runs `work` and stores its result. Failures appear in the summary, so that one call shows all of them.
     pub(crate) fn run(&mut self, name: impl Into<String>, work: impl FnOnce() -> Result<()>) {
         let start = Instant::now();
         let failure = work().err().map(|error| format!("{error:#}"));
         self.done.push(Part { name: name.into(), time: start.elapsed(), failure });
     }
 
-    /// Prints the summary, and fails when any part did.
+    /// Prints the summary.
+    ///
+    /// # Errors
+    /// Returns an error if a part failed.
     pub(crate) fn finish(self) -> Result<()> {
         eprintln!("\n{self}");
         let failed = self.done.iter().filter(|part| part.failure.is_some()).count();
@@ -53,7 +55,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_part_that_fails_does_not_keep_the_next_from_running() {
+    fn later_parts_run_after_a_failure() {
         let mut parts = Parts::default();
         let mut reached = false;
         parts.run("first", || Err(anyhow!("broken").context("part of it")));
@@ -67,7 +69,7 @@ mod tests {
     }
 
     #[test]
-    fn the_summary_names_each_part_with_its_time_and_its_end() {
+    fn summary_lists_each_part_with_time_and_result() {
         let part = |name: &str, seconds, failure: Option<&str>| Part {
             name: name.to_owned(),
             time: Duration::from_secs(seconds),
@@ -78,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn parts_that_all_went_well_are_a_success() {
+    fn all_successful_parts_are_a_success() {
         let mut parts = Parts::default();
         parts.run("only", || Ok(()));
         assert!(parts.finish().is_ok());

@@ -1,4 +1,4 @@
-//! The tests that took longest, for who wants the whole to be fast.
+//! Lists the slowest tests, so that developers can make the test suite faster.
 
 use std::cmp::Reverse;
 use std::fmt;
@@ -7,7 +7,7 @@ use crate::timing::{Test, Times};
 
 const SHOWN: usize = 10;
 
-/// Draws the slowest of these tests, a line for each, the slowest first.
+/// Displays the ten slowest tests, one per line, the slowest first.
 pub(crate) struct Slowest<'a>(pub(crate) &'a Times);
 
 impl fmt::Display for Slowest<'_> {
@@ -23,7 +23,7 @@ impl fmt::Display for Slowest<'_> {
             writeln!(out, "{time:>7.2} s  {:package$}  {:binary$}  {name}", suite.package, suite.binary)?;
         }
         for suite in &self.0.unknown {
-            writeln!(out, "      ? s  {suite}  broke off, or printed what `cargo xtask test` cannot read")?;
+            writeln!(out, "      ? s  {suite}  aborted, or its output has an unknown format")?;
         }
         Ok(())
     }
@@ -52,7 +52,7 @@ mod tests {
     }
 
     #[test]
-    fn the_slowest_ten_are_kept_and_the_slowest_is_first() {
+    fn slowest_ten_are_sorted_by_time() {
         let tests: Vec<_> =
             [3, 11, 7, 1, 9, 5, 12, 2, 8, 10, 4, 6].map(|millis| test(millis, "a", "it", "x")).into();
         let times: Vec<_> = slowest(&tests).into_iter().map(|test| test.time.as_millis()).collect();
@@ -60,18 +60,18 @@ mod tests {
     }
 
     #[test]
-    fn each_line_has_the_time_the_package_the_program_and_the_name() {
+    fn line_has_time_package_program_and_name() {
         let tests = vec![test(890, "a", "lib", "b::c"), test(12_414, "a-store", "it", "d")];
         let drawn = Slowest(&Times { tests, unknown: vec![suite("a", "it")] }).to_string();
         let expected = "slowest tests\n\
                         \u{20} 12.41 s  a-store  it   d\n\
                         \u{20}  0.89 s  a        lib  b::c\n\
-                        \u{20}     ? s  a  it  broke off, or printed what `cargo xtask test` cannot read\n";
+                        \u{20}     ? s  a  it  aborted, or its output has an unknown format\n";
         assert_eq!(drawn, expected);
     }
 
     #[test]
-    fn where_no_test_ran_nothing_is_said() {
+    fn output_is_empty_if_no_test_ran() {
         assert_eq!(Slowest(&Times::default()).to_string(), "");
     }
 }

@@ -1,4 +1,4 @@
-//! The test programs of the workspace: built, and each known by the file that cargo made of it.
+//! Maps the executables that cargo built to the test programs of the workspace.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -9,7 +9,7 @@ use serde::Deserialize;
 
 use crate::workspace::Package;
 
-/// The tests that one program runs, or the doctests of one package.
+/// The tests of one program, or the doctests of one package.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Suite {
     pub(crate) package: String,
@@ -31,19 +31,18 @@ pub(crate) struct Suites {
 }
 
 impl Suites {
-    /// Reads what `cargo test --no-run --message-format json` prints.
+    /// Reads the output of `cargo test --no-run --message-format json`.
     pub(crate) fn read(messages: &str, packages: &[Package]) -> Result<Self> {
         let mut suites = Self::default();
         for line in messages.lines().filter(|line| line.starts_with('{')) {
-            let message: Message = serde_json::from_str(line).context(
-                "`cargo test --message-format json` has a new format: bring xtask/src/suites.rs up to it",
-            )?;
+            let message: Message = serde_json::from_str(line)
+                .context("`cargo test --message-format json` has a new format: update xtask/src/suites.rs")?;
             suites.add(message, packages);
         }
         Ok(suites)
     }
 
-    // Examples are built too, and are no tests.
+    // Cargo builds examples too, which are not tests.
     fn add(&mut self, message: Message, packages: &[Package]) {
         let Message { package_id, target: Some(target), profile: Some(profile), executable: Some(file) } =
             message
@@ -61,9 +60,10 @@ impl Suites {
         }
     }
 
-    /// The one that cargo announces with this line, before it starts it.
+    /// Returns the suite that cargo announces in this line before it starts the suite.
     ///
-    /// Cargo gives the file behind a name that many have: `Running tests/it/main.rs (target/debug/deps/it-0a1b)`.
+    /// Many suites share a source name, so cargo adds the executable: `Running tests/it/main.rs
+    /// (target/debug/deps/it-0a1b)`.
     pub(crate) fn announced(&self, line: &str) -> Option<&Suite> {
         let line = line.trim_end();
         match line.strip_suffix(')').and_then(|line| line.rsplit_once('(')) {
@@ -74,7 +74,7 @@ impl Suites {
     }
 }
 
-// A hash in the name keeps two files with one name apart.
+// The file name contains a hash, so it is unique without its folder.
 fn file_name(path: &str) -> Option<&str> {
     Path::new(path).file_name()?.to_str()
 }
@@ -113,7 +113,7 @@ pub(crate) mod tests {
 {"reason":"build-finished","success":true}
 "#;
 
-    /// Two packages: `a-core` with unit tests, doctests and `it`, and `a-store` with an `it` of its own.
+    /// Returns two packages: `a-core` with unit tests, doctests and `it`, and `a-store` with its own `it`.
     pub(crate) fn suites() -> Result<Suites> {
         let packages = r#"{"packages": [{"id": "path#1", "name": "a-core", "dependencies": []},
             {"id": "path#2", "name": "a-store", "dependencies": []}]}"#;
@@ -125,7 +125,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn programs_of_one_name_are_told_apart_by_their_files() -> Result<()> {
+    fn executable_distinguishes_programs_of_one_name() -> Result<()> {
         assert_eq!(
             announced("     Running tests/it/main.rs (/t/deps/it-02)\n")?,
             Some("a-core  it".to_owned())
@@ -138,7 +138,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn unit_tests_and_doctests_of_a_package_are_two_suites() -> Result<()> {
+    fn unit_tests_and_doctests_are_separate_suites() -> Result<()> {
         let unit = announced("     Running unittests src/lib.rs (target/debug/deps/a_core-01)\n")?;
         assert_eq!(unit, Some("a-core  lib".to_owned()));
         assert_eq!(announced("   Doc-tests a_core\n")?, Some("a-core  doc".to_owned()));
@@ -150,7 +150,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn what_announces_nothing_is_no_suite() -> Result<()> {
+    fn other_lines_announce_no_suite() -> Result<()> {
         for line in
             ["", "running 2 tests\n", "     Running `target/debug/other` (in a)\n", "x (t/examples/quick)"]
         {

@@ -1,4 +1,4 @@
-//! `cargo xtask test`: what a newcomer runs first and CI runs always.
+//! `cargo xtask test`: sets up the machine and runs all tests. CI and new contributors use it.
 
 use std::io::{self, IsTerminal};
 use std::path::Path;
@@ -16,11 +16,11 @@ use crate::timing::{Times, Timing};
 use crate::workspace::Workspace;
 use crate::{command, compose, crash, needs, timing};
 
-/// Sets the machine up, then runs every test and a short crash test, and names the slowest tests.
+/// Sets up the machine, runs all tests and a short crash test, and prints the slowest tests.
 pub(crate) fn run(workspace: &Workspace) -> Result<()> {
     needs::c_compiler()?;
     let services = Services::find()?;
-    // Some tests kill a Redis, and for that start one of their own.
+    // Some tests start and kill their own Redis, so they need its program even if a server answers.
     services::redis_program()?;
     let browser = Browser::find()?;
     let (mut parts, mut times) = (Parts::default(), Times::default());
@@ -37,13 +37,13 @@ pub(crate) fn run(workspace: &Workspace) -> Result<()> {
     parts.finish()
 }
 
-// First, and by name: the tests that compare the output of examples find them built.
+// Builds the examples before the tests, because some tests compare the output of examples.
 fn examples(workspace: &Workspace, services: &Services) -> Result<()> {
     let mut build = workspace.cargo(["build", "--workspace", "--all-features", "--examples"]);
     command::run(build.envs(services.environment()))
 }
 
-// Without `--all-targets`, which would leave out the doctests.
+// Without `--all-targets`, which would omit the doctests.
 fn tests(workspace: &Workspace, services: &Services, browser: &Browser, times: &mut Times) -> Result<()> {
     timed(workspace, times, || {
         let mut test = workspace.cargo(["test", "--workspace", "--all-features"]);
@@ -52,7 +52,8 @@ fn tests(workspace: &Workspace, services: &Services, browser: &Browser, times: &
     })
 }
 
-// The primitives that threads meet at are those of the model checker then, in a build of its own.
+// The `awaitly_models` flag replaces synchronisation primitives with those of the model checker. It needs a separate
+// build.
 fn models(workspace: &Workspace, times: &mut Times) -> Result<()> {
     let target = workspace.target()?.join("models");
     timed(workspace, times, || models_in(workspace, &target))
@@ -64,8 +65,8 @@ fn models_in(workspace: &Workspace, target: &Path) -> Command {
     test
 }
 
-// Builds first, on the terminal itself, and learns which program is whose; what then runs is only watched.
-// What goes wrong in one test binary says nothing about the next, so all of them run.
+// Builds first, with output on the terminal, and reads which executable belongs to which package. Then runs the tests and
+// watches their output. A failure of one test binary does not affect the next, so all of them run.
 fn timed(workspace: &Workspace, times: &mut Times, test: impl Fn() -> Command) -> Result<()> {
     let mut build = test();
     let messages =
@@ -74,7 +75,7 @@ fn timed(workspace: &Workspace, times: &mut Times, test: impl Fn() -> Command) -
     let mut run = test();
     run.arg("--no-fail-fast");
     if io::stdout().is_terminal() {
-        // Behind a pipe neither cargo nor libtest knows that somebody looks.
+        // Behind a pipe, cargo and libtest do not detect the terminal.
         run.args(["--color", "always", "--", "--color", "always"]);
     }
     let mut timing = Timing::new(&suites, timing::threads(), times);
@@ -89,7 +90,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn models_are_built_beside_everything_else() -> Result<()> {
+    fn models_have_their_own_target_folder() -> Result<()> {
         let workspace = Workspace::find()?;
         let target = workspace.target()?.join("models");
         let command = models_in(&workspace, &target);

@@ -1,9 +1,9 @@
-//! How long each test takes, read off what libtest prints while it runs.
+//! Derives the time of each test from the output of libtest.
 //!
-//! On stable Rust libtest tells no times, and the variable that would make it tell them (`RUSTC_BOOTSTRAP`)
-//! reaches every compiler that a test starts. What it prints is enough: it begins its tests in the order of their
-//! names, as many at once as it has threads, and the next one when one has ended. So the line of a test is its end,
-//! and its beginning is the line that made room for it.
+//! On stable Rust libtest prints no times, and the variable that enables them (`RUSTC_BOOTSTRAP`) would also reach each
+//! compiler that a test starts. The output is enough: libtest starts its tests in the order of their names, one per
+//! thread, and starts the next test when a test ends. So the line of a test marks its end, and the line of the test
+//! that ended before it on its thread marks its start.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use std::{env, iter, thread};
 
 use crate::suites::{Suite, Suites};
 
-/// One test and the time it took.
+/// A test and its duration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Test {
     pub(crate) time: Duration,
@@ -19,20 +19,20 @@ pub(crate) struct Test {
     pub(crate) name: String,
 }
 
-/// All tests so far, and the suites whose times cannot be known.
+/// All tests so far, and the suites whose times are unknown.
 #[derive(Debug, Default)]
 pub(crate) struct Times {
     pub(crate) tests: Vec<Test>,
     pub(crate) unknown: Vec<Suite>,
 }
 
-/// How many tests libtest runs at once; it is the same rule.
+/// Returns the number of tests that libtest runs at once, by libtest's own rule.
 pub(crate) fn threads() -> usize {
     let named = env::var("RUST_TEST_THREADS").ok().and_then(|number| number.parse().ok());
     named.or_else(|| thread::available_parallelism().ok().map(Into::into)).unwrap_or(1)
 }
 
-/// Reads the lines of `cargo test`, each with the moment at which it came.
+/// Reads the lines of `cargo test`, each with its time of arrival.
 pub(crate) struct Timing<'a> {
     suites: &'a Suites,
     threads: usize,
@@ -42,12 +42,12 @@ pub(crate) struct Timing<'a> {
 }
 
 impl<'a> Timing<'a> {
-    /// Adds the tests of these suites to what is known.
+    /// Creates a reader that adds the tests of `suites` to `times`.
     pub(crate) fn new(suites: &'a Suites, threads: usize, times: &'a mut Times) -> Self {
         Self { suites, threads, times, suite: None, block: None }
     }
 
-    /// The next line, and the time since the beginning.
+    /// Reads the next line, which arrived at `at` since the start.
     pub(crate) fn line(&mut self, line: &str, at: Duration) {
         if let Some(suite) = self.suites.announced(line) {
             self.close();
@@ -55,13 +55,13 @@ impl<'a> Timing<'a> {
         } else if let Some(block) = self.block.as_mut().filter(|block| !block.is_complete()) {
             block.line(line, at);
         } else if let Some(tests) = begun(line) {
-            // The doctests of one package may come in several blocks.
+            // The doctests of one package can be in several blocks.
             self.close();
             self.block = Some(Block { tests, begin: at, ends: Vec::new() });
         }
     }
 
-    /// No more lines come.
+    /// Ends the output.
     pub(crate) fn finish(mut self) {
         self.close();
     }
@@ -79,7 +79,7 @@ impl<'a> Timing<'a> {
     }
 }
 
-/// The tests that libtest runs in one go, in the order in which they ended.
+/// The tests that libtest runs together, in the order in which they ended.
 struct Block {
     tests: usize,
     begin: Duration,
@@ -97,8 +97,8 @@ impl Block {
         }
     }
 
-    // Nothing where a line is missing, or where a test would have ended before it began: then libtest
-    // works in another way, and what we made of its lines would be wrong.
+    // Returns `None` if a line is missing, or if a test would have ended before its start: libtest then schedules its
+    // tests differently, and the times would be wrong.
     fn times(&self, threads: usize) -> Option<Vec<(String, Duration)>> {
         if !self.is_complete() {
             return None;
@@ -114,13 +114,14 @@ impl Block {
     }
 }
 
-// How many tests: `running 12 tests`.
+// Returns the number of tests in a line such as `running 12 tests`.
 fn begun(line: &str) -> Option<usize> {
     let (number, what) = line.trim_end().strip_prefix("running ")?.split_once(' ')?;
     number.parse().ok().filter(|_| matches!(what, "test" | "tests"))
 }
 
-// Which test: `test a::b - should panic ... ok`. The lines of trybuild look alike, and name files.
+// Returns the name of the test in a line such as `test a::b - should panic ... ok`. The lines of trybuild are similar,
+// but they name files.
 fn ended(line: &str) -> Option<&str> {
     const MARKS: [&str; 3] = [" - should panic", " - compile fail", " - compile"];
     let (name, _) = line.strip_prefix("test ")?.split_once(" ... ")?;
@@ -145,7 +146,7 @@ mod tests {
 
     const IT: &str = "     Running tests/it/main.rs (target/debug/deps/it-02)";
 
-    /// What these lines tell, each with its moment in milliseconds: the times of tests, and the unknown suites.
+    /// Reads lines, each with its time in milliseconds. Returns the times of the tests, and the suites without times.
     fn read(threads: usize, lines: &[(u64, &str)]) -> Result<(Vec<String>, Vec<String>)> {
         let (suites, mut times) = (suites::tests::suites()?, Times::default());
         let mut timing = Timing::new(&suites, threads, &mut times);
@@ -159,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn one_after_the_other_each_test_begins_where_the_last_one_ended() -> Result<()> {
+    fn on_one_thread_a_test_starts_after_its_predecessor() -> Result<()> {
         let lines = [
             (5, IT),
             (10, "running 3 tests"),
@@ -173,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn with_two_threads_a_test_begins_where_another_made_room() -> Result<()> {
+    fn on_two_threads_a_test_starts_on_a_free_thread() -> Result<()> {
         // `a` takes 100 ms; meanwhile the other thread runs `b` for 10, `c` for 20 and `d` for 80.
         let lines = [
             (0, IT),
@@ -194,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn what_only_looks_like_a_test_is_none() -> Result<()> {
+    fn similar_lines_are_not_tests() -> Result<()> {
         let lines = [
             (0, IT),
             (0, "running 2 tests"),
@@ -212,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn a_program_that_broke_off_has_no_times_and_the_next_one_has() -> Result<()> {
+    fn aborted_program_has_no_times_but_its_successor_has() -> Result<()> {
         let lines = [
             (0, "     Running unittests src/lib.rs (target/debug/deps/a_core-01)"),
             (1, "running 2 tests"),
@@ -226,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn tests_that_run_in_another_order_have_no_times() -> Result<()> {
+    fn unexpected_order_has_no_times() -> Result<()> {
         let lines = [
             (0, IT),
             (0, "running 3 tests"),
@@ -239,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn doctests_come_in_several_blocks() -> Result<()> {
+    fn several_blocks_of_doctests_are_read() -> Result<()> {
         let lines = [
             (0, "   Doc-tests a_core"),
             (1, "running 1 test"),

@@ -1,11 +1,11 @@
-//! Addresses of servers: what of them may be shown, and where they lead.
+//! Reads URLs of servers, and hides their passwords.
 
 const HIDDEN: &str = "***";
 const PARAMETER: &str = "password=";
 
-/// The text with the password in it hidden, be it before the `@` or in a parameter.
+/// Returns the text with its password hidden, before the `@` or in a parameter.
 ///
-/// In doubt it hides more: a password may itself hold an `@` or a `/` that should have been encoded.
+/// If the end of the password is unclear, hides more: a password may contain an `@` or a `/` that is not encoded.
 pub(crate) fn without_password(text: &str) -> String {
     let text = without_parameter(text);
     let Some((scheme, rest)) = text.split_once("://") else { return text };
@@ -26,7 +26,7 @@ fn without_parameter(text: &str) -> String {
     shown
 }
 
-/// The host and the port that a URL with one of these schemes names; `None` where it names no host.
+/// Returns the host and the port of a URL with one of these schemes, or `None` if it has no host.
 pub(crate) fn host_and_port(url: &str, schemes: &[&str], default_port: u16) -> Option<(String, u16)> {
     let (scheme, rest) = url.split_once("://")?;
     if !schemes.contains(&scheme) {
@@ -39,7 +39,7 @@ pub(crate) fn host_and_port(url: &str, schemes: &[&str], default_port: u16) -> O
     (!host.is_empty()).then(|| (host.to_owned(), port))
 }
 
-// An IPv6 address stands in brackets, since it has colons of its own.
+// An IPv6 address contains colons, so it is in brackets.
 fn split_port(place: &str) -> Option<(&str, &str)> {
     if let Some(bracketed) = place.strip_prefix('[') {
         let (host, rest) = bracketed.split_once(']')?;
@@ -53,7 +53,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_password_is_hidden_wherever_a_url_may_have_it() {
+    fn password_is_hidden_in_each_part_of_a_url() {
         let shown = [
             ("postgres://me:secret@db:5432/app", "postgres://me:***@db:5432/app"),
             ("redis://:secret@db:6379/0", "redis://:***@db:6379/0"),
@@ -69,20 +69,20 @@ mod tests {
     }
 
     #[test]
-    fn a_password_that_should_have_been_encoded_is_hidden_too() {
+    fn unencoded_password_is_hidden() {
         assert_eq!(without_password("postgres://me:se@cr/et:@db/app"), "postgres://me:***@db/app");
         assert!(!without_password("postgres://me:password=se&cret@db/app").contains("cret"));
     }
 
     #[test]
-    fn what_has_no_password_is_shown_as_it_is() {
+    fn text_without_password_does_not_change() {
         for text in ["postgres://postgres@127.0.0.1:5432/postgres", "redis://[::1]:6379", "-D warnings", ""] {
             assert_eq!(without_password(text), text);
         }
     }
 
     #[test]
-    fn host_and_port_are_read_from_any_form_of_url() {
+    fn host_and_port_are_read_from_each_form_of_url() {
         let read = |url| host_and_port(url, &["postgres", "postgresql"], 5432);
         let some = |host: &str, port| Some((host.to_owned(), port));
         assert_eq!(read("postgres://me:secret@db:6000/app"), some("db", 6000));
@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn a_url_without_a_host_leads_nowhere() {
+    fn url_without_host_has_no_address() {
         for url in
             ["", "db:5432", "redis://db", "postgres:///app", "postgres://db:port/app", "postgres://[::1"]
         {

@@ -1,4 +1,4 @@
-//! Where the project lies, which packages it has, and `cargo` started from there.
+//! Finds the project's root folder and its packages, and starts `cargo` there.
 
 use std::env;
 use std::ffi::OsStr;
@@ -11,22 +11,23 @@ use serde::de::DeserializeOwned;
 
 use crate::command;
 
-/// The project's root folder; every command runs from it, wherever the caller stands.
+/// The project's root folder. Each command runs in it, regardless of the caller's current folder.
 pub(crate) struct Workspace {
     root: PathBuf,
 }
 
 impl Workspace {
-    /// Searches upward from this package's folder, or from the current one where cargo named none.
+    /// Searches upward from this package's folder, or from the current folder if cargo did not start this program.
     pub(crate) fn find() -> Result<Self> {
         let start = match env::var_os("CARGO_MANIFEST_DIR") {
             Some(folder) => PathBuf::from(folder),
-            None => env::current_dir()
-                .context("there is no current folder to search from: change into the project")?,
+            None => {
+                env::current_dir().context("the current folder does not exist: change into the project")?
+            }
         };
         let root = root_above(&start).with_context(|| {
             format!(
-                "no folder above {} holds xtask/Cargo.toml: call `cargo xtask` inside the project",
+                "no folder above {} contains xtask/Cargo.toml: run `cargo xtask` inside the project",
                 start.display()
             )
         })?;
@@ -38,20 +39,20 @@ impl Workspace {
         &self.root
     }
 
-    /// The folder that cargo builds into: `target`, unless `CARGO_TARGET_DIR` or a configuration names another one.
+    /// Returns cargo's target folder: `target`, unless `CARGO_TARGET_DIR` or a configuration names another folder.
     pub(crate) fn target(&self) -> Result<PathBuf> {
         target(&command::read(&mut self.metadata())?)
     }
 
-    /// `cargo` with these arguments, at the root; the same cargo that started this program, so that
-    /// toolchains do not mix.
+    /// Returns a `cargo` command with these arguments, to run in the root folder. It uses the cargo that started this
+    /// program, so that toolchains do not mix.
     pub(crate) fn cargo<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>) -> Command {
         let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
         command.current_dir(&self.root).args(arguments);
         command
     }
 
-    /// The packages of the workspace, each with all it asks for, optional dependencies included.
+    /// Returns the packages of the workspace, each with its dependencies, including the optional ones.
     pub(crate) fn packages(&self) -> Result<Vec<Package>> {
         packages(&command::read(&mut self.metadata())?)
     }
@@ -61,7 +62,7 @@ impl Workspace {
     }
 }
 
-/// The packages in what `cargo metadata` prints.
+/// Reads the packages from the output of `cargo metadata`.
 pub(crate) fn packages(text: &str) -> Result<Vec<Package>> {
     let metadata: Metadata = parse(text)?;
     Ok(metadata.packages)
@@ -73,11 +74,10 @@ fn target(text: &str) -> Result<PathBuf> {
 }
 
 fn parse<T: DeserializeOwned>(text: &str) -> Result<T> {
-    serde_json::from_str(text)
-        .context("`cargo metadata` has a new format: bring xtask/src/workspace.rs up to it")
+    serde_json::from_str(text).context("`cargo metadata` has a new format: update xtask/src/workspace.rs")
 }
 
-// Looks for this package and not for `[workspace]`, which `benches/peers` has too.
+// Searches for this package instead of `[workspace]`, because `benches/peers` has a `[workspace]` too.
 fn root_above(start: &Path) -> Option<&Path> {
     start.ancestors().find(|folder| folder.join("xtask/Cargo.toml").is_file())
 }
@@ -92,16 +92,16 @@ struct Target {
     target_directory: PathBuf,
 }
 
-/// A package of the workspace, as `cargo metadata` tells it.
+/// A package of the workspace, as `cargo metadata` describes it.
 #[derive(Deserialize)]
 pub(crate) struct Package {
-    /// What cargo calls it in its messages.
+    /// The id of the package in cargo's messages.
     pub(crate) id: String,
     pub(crate) name: String,
     pub(crate) dependencies: Vec<Dependency>,
 }
 
-/// What a package asks for.
+/// A dependency of a package.
 #[derive(Deserialize)]
 pub(crate) struct Dependency {
     pub(crate) name: String,
@@ -109,7 +109,7 @@ pub(crate) struct Dependency {
 }
 
 impl Dependency {
-    /// Whether only tests, examples and benches see it.
+    /// Returns whether only tests, examples and benches use it.
     pub(crate) fn is_dev(&self) -> bool {
         self.kind.as_deref() == Some("dev")
     }
@@ -120,7 +120,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_root_is_found_from_any_folder_inside() {
+    fn root_is_found_from_each_inner_folder() {
         let own = Path::new(env!("CARGO_MANIFEST_DIR"));
         let root = own.parent();
         assert_eq!(root_above(own), root);
@@ -128,9 +128,9 @@ mod tests {
         assert_eq!(root_above(Path::new("/")), None);
     }
 
-    // Meant to run with the variable as well: CARGO_TARGET_DIR=/tmp/elsewhere cargo test -p xtask
+    // Also run this test with the variable: CARGO_TARGET_DIR=/tmp/elsewhere cargo test -p xtask
     #[test]
-    fn target_folder_is_the_one_that_cargo_uses() -> Result<()> {
+    fn target_folder_is_the_folder_of_cargo() -> Result<()> {
         let workspace = Workspace::find()?;
         let named = env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into());
         assert_eq!(workspace.target()?, workspace.root.join(named));
@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn metadata_tells_which_dependencies_are_for_tests_only() -> Result<()> {
+    fn dev_dependencies_are_read_from_metadata() -> Result<()> {
         let text = r#"{"packages": [{"id": "path#a", "name": "a", "version": "1.0.0", "dependencies": [
             {"name": "normal", "kind": null, "optional": true},
             {"name": "build", "kind": "build"},

@@ -1,4 +1,4 @@
-//! A cancellation is a request that stays due until the body has undone its work.
+//! Cancellation: a request stays due until the body has undone its work.
 
 use std::sync::Mutex;
 
@@ -33,11 +33,11 @@ async fn room(saga: &DurableSaga<'_, RunError>, hotel: &'static Hotel) -> Result
     Ok(())
 }
 
-/// Books a room, and asks somebody to sign.
+/// Books a room, and waits for a signature.
 async fn signed(run: &DurableRun, hotel: &'static Hotel) -> Ended<u32> {
     saga(run, async |saga| {
         room(&saga, hotel).await?;
-        // Long enough for an operator to come in between.
+        // Long enough for an operator to cancel the run.
         tokio::time::sleep(secs(1)).await;
         run.wait_for("signature").await
     })
@@ -53,7 +53,7 @@ fn cancelled_at(step: &'static str) -> RunError {
 }
 
 #[tokio::test(start_paused = true)]
-async fn request_that_comes_while_a_run_goes_to_wait_is_due_until_all_is_undone() {
+async fn request_before_a_pause_stays_due_until_undone() {
     let (store, hotel) = (MemoryStore::new(), hotel());
     let workflow = Workflow::new("order").store(store.clone());
     let body = async |run: &DurableRun| signed(run, hotel).await;
@@ -64,7 +64,7 @@ async fn request_that_comes_while_a_run_goes_to_wait_is_due_until_all_is_undone(
     assert_eq!(requested, Cancelled::Requested);
     assert!(matches!(ended.unwrap_err().into_error(), RunError::Waiting { .. }));
     assert_eq!((status(&store, "r").await, hotel.acts()), (Status::Waiting, vec!["book"]));
-    assert!(is_due(&store, "r").await, "its work is still to be undone");
+    assert!(is_due(&store, "r").await, "its work is not undone yet");
     let ended = workflow.run("r", body).await;
     assert_eq!(ended, Err(SagaError::new(cancelled_at("signature"))));
     assert_eq!((status(&store, "r").await, hotel.acts()), (Status::Cancelled, vec!["book", "give back"]));
@@ -73,7 +73,7 @@ async fn request_that_comes_while_a_run_goes_to_wait_is_due_until_all_is_undone(
 }
 
 #[tokio::test(start_paused = true)]
-async fn request_survives_a_crash_before_the_owner_learnt_of_it() {
+async fn request_survives_a_crash_of_the_owner() {
     let (store, hotel) = (MemoryStore::new(), hotel());
     let workflow = Workflow::new("order").store(store.clone());
     let body = async |run: &DurableRun| signed(run, hotel).await;
@@ -85,7 +85,7 @@ async fn request_survives_a_crash_before_the_owner_learnt_of_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn cancelling_a_run_that_is_executed_elsewhere_leaves_a_request() {
+async fn cancelling_a_busy_run_leaves_a_request() {
     let (store, hotel) = (MemoryStore::new(), hotel());
     let workflow = Workflow::new("order").store(store.clone()).lease(secs(3));
     let body = async |run: &DurableRun| -> Ended<u32> {
@@ -101,12 +101,12 @@ async fn cancelling_a_run_that_is_executed_elsewhere_leaves_a_request() {
         workflow.cancel("r", body).await
     });
     assert!(matches!(refused.unwrap_err().into_error(), RunError::Busy { .. }));
-    assert_eq!(ended, Err(SagaError::new(cancelled_at("long"))), "its owner learns of it");
+    assert_eq!(ended, Err(SagaError::new(cancelled_at("long"))), "its owner reads the request");
     assert_eq!(hotel.acts(), ["book", "give back"]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn run_that_never_began_is_cancelled_without_calling_its_body() {
+async fn new_run_is_cancelled_without_calling_its_body() {
     let store = MemoryStore::new();
     let workflow = Workflow::new("order").store(store.clone());
     let body = async |_: &DurableRun| Ok::<u32, RunError>(7);
@@ -117,7 +117,7 @@ async fn run_that_never_began_is_cancelled_without_calling_its_body() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn body_that_returns_a_value_completes_in_spite_of_a_cancellation() {
+async fn body_that_returns_a_value_completes_despite_cancellation() {
     let (store, token) = (MemoryStore::new(), CancellationToken::new());
     let workflow = Workflow::new("order").store(store.clone()).cancel_on(token.clone());
     let body = async |run: &DurableRun| -> Result<u32, RunError> {
@@ -129,7 +129,7 @@ async fn body_that_returns_a_value_completes_in_spite_of_a_cancellation() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn run_that_declared_it_too_late_is_not_cancelled_any_more() {
+async fn run_past_too_late_to_cancel_refuses_cancellation() {
     let (store, hotel, token) = (MemoryStore::new(), hotel(), CancellationToken::new());
     let workflow = Workflow::new("order").store(store.clone()).cancel_on(token.clone());
     let body = async |run: &DurableRun| -> Ended<u32> {
@@ -153,7 +153,7 @@ async fn run_that_declared_it_too_late_is_not_cancelled_any_more() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn request_that_comes_before_the_declaration_stands() {
+async fn request_before_too_late_to_cancel_takes_effect() {
     let (store, hotel) = (MemoryStore::new(), hotel());
     let workflow = Workflow::new("order").store(store.clone());
     let body = async |run: &DurableRun| -> Ended<u32> {
@@ -175,7 +175,7 @@ async fn request_that_comes_before_the_declaration_stands() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn cancelled_saga_whose_undo_waits_goes_on_undoing_when_answered() {
+async fn cancelled_saga_continues_a_waiting_undo_after_the_answer() {
     let (store, hotel) = (MemoryStore::new(), hotel());
     let workflow = Workflow::new("order").store(store.clone());
     let body = async |run: &DurableRun| -> Ended<u32> {
@@ -198,7 +198,7 @@ async fn cancelled_saga_whose_undo_waits_goes_on_undoing_when_answered() {
     assert_eq!(waits.left(), ["card".into(), "room".into()]);
     assert_eq!(waits.into_error(), RunError::Waiting { step: "undo card/refund by hand".into() });
     assert_eq!(status(&store, "r").await, Status::Waiting);
-    assert!(!is_due(&store, "r").await, "somebody has to refund first");
+    assert!(!is_due(&store, "r").await, "the run waits for the refund");
     answer(&store, "r", "undo card/refund by hand", 1).await;
     let ended = workflow.run("r", body).await.unwrap_err();
     assert_eq!(ended, SagaError::new(cancelled_at("signature")));
@@ -207,7 +207,7 @@ async fn cancelled_saga_whose_undo_waits_goes_on_undoing_when_answered() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn run_that_is_cancelled_in_the_middle_of_its_undo_does_not_go_forward() {
+async fn run_cancelled_during_its_undo_does_not_continue_forward() {
     let (store, hotel) = (MemoryStore::new(), hotel());
     let workflow = Workflow::new("order").store(store.clone());
     let body = async |run: &DurableRun| -> Ended<u32> {
@@ -234,14 +234,14 @@ async fn run_that_is_cancelled_in_the_middle_of_its_undo_does_not_go_forward() {
     assert!(workflow.run("r", body).await.is_err());
     assert_eq!(store.cancel(&id("r")).await.unwrap(), Cancelled::Requested);
     let died = tokio::time::timeout(secs(1), workflow.run("r", body)).await;
-    assert!(died.is_err(), "it is undoing");
+    assert!(died.is_err(), "the undo is running");
     assert!(workflow.run("r", body).await.is_err());
     assert_eq!(hotel.acts(), ["book", "charge", "refund", "give back"]);
     assert_eq!(status(&store, "r").await, Status::Cancelled);
 }
 
 #[tokio::test(start_paused = true)]
-async fn cancelled_run_finds_its_saga_behind_a_branch_that_it_refuses() {
+async fn cancelled_run_reaches_its_saga_after_failed_branches() {
     let (store, hotel) = (MemoryStore::new(), hotel());
     let workflow = Workflow::new("order").store(store.clone());
     let body = async |run: &DurableRun| -> Ended<u32> {
@@ -273,7 +273,7 @@ async fn cancelled_run_finds_its_saga_behind_a_branch_that_it_refuses() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn step_of_a_run_that_died_before_its_first_record_is_in_doubt() {
+async fn unrecorded_first_step_of_a_cancelled_run_is_in_doubt() {
     let (store, hotel) = (MemoryStore::new(), hotel());
     let workflow = Workflow::new("order").store(store.clone());
     let body = async |run: &DurableRun| -> Ended<u32> {
@@ -295,7 +295,7 @@ async fn step_of_a_run_that_died_before_its_first_record_is_in_doubt() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn saga_that_is_undone_after_it_went_to_wait_tells_of_the_cancellation() {
+async fn saga_cancelled_during_a_wait_returns_the_cancellation() {
     let (store, hotel, token) = (MemoryStore::new(), hotel(), CancellationToken::new());
     let workflow = Workflow::new("order").store(store.clone()).cancel_on(token.clone());
     let body = async |run: &DurableRun| -> Ended<u32> {

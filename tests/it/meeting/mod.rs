@@ -1,5 +1,5 @@
-//! Where two features meet: a wait inside of a fallback, the cancellation of a waiting saga, a value that can be written
-//! but not read.
+//! Tests of feature combinations: a wait inside a fallback, the cancellation of a waiting saga, a value that can be
+//! written but not read.
 
 mod cancelling;
 mod pauses;
@@ -30,13 +30,13 @@ async fn answer(store: &MemoryStore, run: &str, key: &'static str, value: u32) {
     assert_eq!(store.answer(Answer::new(id(run), key, outcome)).await.unwrap(), Answered::Taken);
 }
 
-/// The questions of a run that are open.
+/// Returns the keys of the open questions of a run.
 async fn open_questions(store: &MemoryStore, run: &str) -> Vec<String> {
     let waits = store.load(&id(run)).await.unwrap().unwrap().waits;
     waits.into_iter().map(|entry| entry.key.to_string()).collect()
 }
 
-/// Writes down the names of events, with the key of the step.
+/// Collects the names of events, with the key of the step.
 #[derive(Clone, Default)]
 struct Heard(Arc<Mutex<Vec<String>>>);
 

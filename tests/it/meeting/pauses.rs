@@ -1,4 +1,4 @@
-//! Waiting, cancellation and the run's deadline are no failures.
+//! Pauses: a wait, a cancellation and the run's deadline are not failures.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -20,7 +20,7 @@ fn waits<T>(step: &'static str) -> Result<T, RunError> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn fallback_does_not_replace_a_wait_inside_of_its_step() {
+async fn fallback_does_not_replace_a_wait_inside_its_step() {
     let store = MemoryStore::new();
     let workflow = Workflow::new("ask").store(store.clone());
     let body = async |run: &DurableRun| -> Result<u32, RunError> {
@@ -34,7 +34,7 @@ async fn fallback_does_not_replace_a_wait_inside_of_its_step() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn fallback_of_a_volatile_step_does_not_replace_a_wait() {
+async fn fallback_of_volatile_step_does_not_replace_a_wait() {
     let store = MemoryStore::new();
     let workflow = Workflow::new("ask").store(store.clone());
     let body = async |run: &DurableRun| -> Result<u32, RunError> {
@@ -47,7 +47,7 @@ async fn fallback_of_a_volatile_step_does_not_replace_a_wait() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn breaker_does_not_count_waits_and_observers_hear_of_no_failure() {
+async fn waits_are_not_failures_for_breakers_and_observers() {
     let (store, heard) = (MemoryStore::new(), Heard::default());
     let workflow = Workflow::new("ask").store(store.clone()).observe(heard.observer());
     let breaker = CircuitBreaker::options("manager").failures(1).build();
@@ -64,7 +64,7 @@ async fn breaker_does_not_count_waits_and_observers_hear_of_no_failure() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn fallback_does_not_replace_a_cancellation_or_the_deadline_of_the_run() {
+async fn fallback_does_not_replace_cancellation_or_run_deadline() {
     let slow = async || -> Result<u32, String> {
         tokio::time::sleep(secs(60)).await;
         Err("it was stopped".to_owned())
@@ -89,7 +89,7 @@ async fn fallback_does_not_replace_a_cancellation_or_the_deadline_of_the_run() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn operation_that_fails_when_the_run_is_cancelled_ends_as_cancelled_each_time() {
+async fn operation_failure_during_cancellation_returns_cancelled_each_time() {
     let (store, token) = (MemoryStore::new(), CancellationToken::new());
     let workflow = Workflow::new("pay").store(store.clone()).cancel_on(token.clone());
     let body = async |run: &DurableRun| -> Result<u32, awaitly::Error<String>> {
@@ -106,7 +106,7 @@ async fn operation_that_fails_when_the_run_is_cancelled_ends_as_cancelled_each_t
 }
 
 #[tokio::test(start_paused = true)]
-async fn branches_that_wait_all_ask_and_the_scope_waits() {
+async fn all_waiting_branches_ask_before_the_scope_waits() {
     let store = MemoryStore::new();
     let workflow = Workflow::new("ask").store(store.clone());
     let body = async |run: &DurableRun| -> Result<(u32, u32, u32), RunError> {
@@ -127,7 +127,7 @@ async fn branches_that_wait_all_ask_and_the_scope_waits() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn items_that_wait_let_the_other_items_go_on() {
+async fn waiting_items_do_not_stop_other_items() {
     let store = MemoryStore::new();
     let workflow = Workflow::new("ask").store(store.clone());
     let body = async |run: &DurableRun| -> Result<Vec<u32>, RunError> {
@@ -144,7 +144,7 @@ async fn items_that_wait_let_the_other_items_go_on() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn failure_of_a_sibling_wins_over_a_wait_and_a_saga_undoes() {
+async fn failed_branch_overrides_a_wait_and_undoes_the_saga() {
     let (store, undone) = (MemoryStore::new(), AtomicU32::new(0));
     let workflow = Workflow::new("trip").store(store.clone());
     let body = async |run: &DurableRun| -> Result<(), SagaError<RunError>> {
@@ -166,7 +166,7 @@ async fn failure_of_a_sibling_wins_over_a_wait_and_a_saga_undoes() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn parked_sleeps_run_at_the_same_time() {
+async fn parked_sleeps_run_concurrently() {
     let store = MemoryStore::new();
     let workflow = Workflow::new("nap").store(store.clone()).park_after(Duration::ZERO);
     let body = async |run: &DurableRun| -> Result<(), RunError> {
@@ -185,7 +185,7 @@ async fn parked_sleeps_run_at_the_same_time() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn winner_of_a_race_ends_the_wait_of_the_others() {
+async fn winner_of_a_race_ends_the_waits_of_losers() {
     let store = MemoryStore::new();
     let workflow = Workflow::new("race").store(store.clone());
     let body = async |run: &DurableRun| -> Result<u32, RunError> {
@@ -202,7 +202,7 @@ async fn winner_of_a_race_ends_the_wait_of_the_others() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn run_that_calls_a_waiting_run_waits_and_does_not_fail() {
+async fn caller_of_a_waiting_run_waits_too() {
     let store = MemoryStore::new();
     let outer = Workflow::new("outer").store(store.clone());
     let inner = Workflow::new("inner").store(store.clone());
@@ -219,13 +219,13 @@ async fn run_that_calls_a_waiting_run_waits_and_does_not_fail() {
         assert!(store.load(&id(run)).await.unwrap().unwrap().records.is_empty());
         answer(&store, child, "x", 7).await;
         tokio::time::sleep(secs(60)).await;
-        assert!(is_due(&store, run).await, "nobody else wakes it");
+        assert!(is_due(&store, run).await, "the outer run becomes due by itself");
         assert_eq!(outer.run(run, body).await, Ok(7));
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn failure_after_a_handled_wait_of_another_run_fails_the_run() {
+async fn failure_after_a_handled_wait_fails_the_run() {
     let store = MemoryStore::new();
     let outer = Workflow::new("outer").store(store.clone());
     let inner = Workflow::new("inner").store(store.clone());
@@ -240,7 +240,7 @@ async fn failure_after_a_handled_wait_of_another_run_fails_the_run() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn sleep_is_told_when_it_ends_and_a_parked_one_waits_under_its_key() {
+async fn events_show_the_end_and_the_parking_of_sleeps() {
     let (store, heard) = (MemoryStore::new(), Heard::default());
     let workflow = Workflow::new("nap").store(store.clone()).observe(heard.observer());
     let body = async |run: &DurableRun| -> Result<(), RunError> {
@@ -269,7 +269,7 @@ async fn sleep_is_told_when_it_ends_and_a_parked_one_waits_under_its_key() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn hooks_end_with_the_deadline_and_the_cancellation_of_the_run() {
+async fn hooks_end_with_the_deadline_of_the_run() {
     let store = MemoryStore::new();
     let slow = |_| async {
         tokio::time::sleep(secs(30)).await;
@@ -293,7 +293,7 @@ async fn hooks_end_with_the_deadline_and_the_cancellation_of_the_run() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn dropped_and_panicking_runs_tell_of_their_end() {
+async fn dropped_and_panicking_runs_emit_an_end_event() {
     let heard = Heard::default();
     let workflow = Workflow::new("end").observe(heard.observer());
     let hang = workflow.run_volatile(async |_| std::future::pending::<Result<(), RunError>>().await);
@@ -307,7 +307,7 @@ async fn dropped_and_panicking_runs_tell_of_their_end() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn wait_in_a_spawned_task_does_not_fail_the_step_that_joins_it() {
+async fn wait_in_a_spawned_task_does_not_fail_its_step() {
     let store = MemoryStore::new();
     let workflow = Workflow::new("spawn").store(store.clone());
     let body = async |run: &DurableRun| -> Result<u32, RunError> {
@@ -325,7 +325,7 @@ async fn wait_in_a_spawned_task_does_not_fail_the_step_that_joins_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn branch_that_fails_after_a_wait_inside_of_it_is_no_wait() {
+async fn branch_that_fails_after_a_wait_fails_the_run() {
     let store = MemoryStore::new();
     let workflow = Workflow::new("ask").store(store.clone());
     let body = async |run: &DurableRun| -> Result<(u32, Vec<u32>), RunError> {

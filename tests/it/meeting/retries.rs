@@ -1,4 +1,4 @@
-//! Retries that survive, and refusals, which are no attempts.
+//! Retries that survive a crash, and refusals, which are not attempts.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -14,7 +14,7 @@ use awaitly::{DurableRun, Error, Retry, RunError, Workflow, run, step};
 use super::{id, is_due, status};
 use crate::durable::{Bank, Declined, OrderError};
 
-/// Refuses so many times, and says when to come back, or does not.
+/// Creates a guard that refuses a number of times, with or without a time to wait.
 fn closed(refusals: u32, retry_after: Option<Duration>) -> FromFn<impl Fn() -> Result<(), Refusal>> {
     let refusals = AtomicU32::new(refusals);
     guard::from_fn(move || {
@@ -29,7 +29,7 @@ fn closed(refusals: u32, retry_after: Option<Duration>) -> FromFn<impl Fn() -> R
 }
 
 #[tokio::test(start_paused = true)]
-async fn attempts_are_counted_across_executions() {
+async fn attempts_count_across_executions() {
     let (store, bank) = (MemoryStore::new(), Bank::default());
     bank.fail.store(100, Ordering::Relaxed);
     let workflow = Workflow::new("pay").store(store.clone());
@@ -37,20 +37,20 @@ async fn attempts_are_counted_across_executions() {
         let retry = Retry::fixed(mins(1)).max_delay(mins(1)).jitter(Jitter::None).attempts(4);
         Ok(step!(run, "charge", retry = retry, bank.charge()))
     };
-    // Dies between the second attempt and the third.
+    // The process dies between the second attempt and the third.
     assert!(tokio::time::timeout(secs(90), workflow.run("r", body)).await.is_err());
     assert_eq!(bank.calls(), 2);
     let began = tokio::time::Instant::now();
     assert_eq!(workflow.run("r", body).await, Err(OrderError::Declined(4)));
-    assert_eq!(bank.calls(), 4, "four attempts in all");
+    assert_eq!(bank.calls(), 4, "four attempts in total");
     let waited = began.elapsed().as_secs();
-    assert!((85..=91).contains(&waited), "half of a delay was over: {waited} s");
+    assert!((85..=91).contains(&waited), "the rest of one delay and a full one: {waited} s");
     let records = store.load(&id("r")).await.unwrap().unwrap().records;
-    assert_eq!(records.len(), 1, "the outcome took the place of the count");
+    assert_eq!(records.len(), 1, "the outcome replaces the count of attempts");
 }
 
 #[tokio::test(start_paused = true)]
-async fn long_back_off_parks_the_run() {
+async fn long_backoff_parks_the_run() {
     let (store, bank) = (MemoryStore::new(), Bank::default());
     bank.fail.store(2, Ordering::Relaxed);
     let workflow = Workflow::new("pay").store(store.clone()).park_after(secs(10));
@@ -61,7 +61,7 @@ async fn long_back_off_parks_the_run() {
     for calls in 1..=2 {
         let waits: OrderError = RunError::Waiting { step: "charge".into() }.into();
         assert_eq!(workflow.run("r", body).await, Err(waits.clone()));
-        assert_eq!(workflow.run("r", body).await, Err(waits), "its time has not come");
+        assert_eq!(workflow.run("r", body).await, Err(waits), "the delay has not ended");
         assert_eq!((bank.calls(), status(&store, "r").await), (calls, Status::Waiting));
         assert!(!is_due(&store, "r").await);
         tokio::time::sleep(hours(1)).await;
@@ -71,7 +71,7 @@ async fn long_back_off_parks_the_run() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn refusal_is_no_attempt_and_the_step_waits_as_long_as_the_guard_says() {
+async fn refusal_delays_the_step_without_an_attempt() {
     let (closed, bank) = (closed(20, Some(secs(2))), Bank::default());
     let began = tokio::time::Instant::now();
     let charged = run(async |run| {
@@ -84,7 +84,7 @@ async fn refusal_is_no_attempt_and_the_step_waits_as_long_as_the_guard_says() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn volatile_step_lets_guards_refuse_it_for_a_minute() {
+async fn volatile_step_waits_a_minute_for_its_guard() {
     let refused = async |retry: Retry| {
         let closed = closed(u32::MAX, Some(secs(7)));
         let began = tokio::time::Instant::now();
@@ -108,7 +108,7 @@ async fn step_without_retry_fails_at_the_first_refusal() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn refused_durable_step_parks_and_asks_as_long_as_it_takes() {
+async fn refused_durable_step_parks_until_the_guard_admits_it() {
     let (store, bank, closed) = (MemoryStore::new(), Bank::default(), closed(3, Some(hours(2))));
     let workflow = Workflow::new("pay").store(store.clone()).park_after(secs(10));
     let body = async |run: &DurableRun| -> Result<u32, OrderError> {

@@ -1,4 +1,4 @@
-//! A recorded value can be read back; otherwise the step failed, once and visibly.
+//! A recorded value can be read back; otherwise its step fails once.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -26,7 +26,7 @@ struct Hidden {
     secret: String,
 }
 
-/// A step whose value is `value`, executed by a worker that goes on as long as the run is due.
+/// Checks that a step with this value fails once, and that its run is not due afterwards.
 async fn fails_once<T>(value: T)
 where
     T: Serialize + DeserializeOwned + Clone + Send + Sync + 'static,
@@ -49,13 +49,16 @@ where
     assert_eq!(status(&store, "r").await, Status::Failed, "{type_name}");
     assert!(!is_due(&store, "r").await, "{type_name}");
     assert_eq!(workflow.run("r", body).await, first, "{type_name}");
-    assert_eq!(calls.load(Ordering::Relaxed), 1, "{type_name}: the effect took place once");
+    assert_eq!(calls.load(Ordering::Relaxed), 1, "{type_name}: the operation was called once");
     let header = store.load(&id("r")).await.unwrap().unwrap().header;
-    assert!(header.error.is_some_and(|error| error.contains("charge")), "{type_name}: people see why");
+    assert!(
+        header.error.is_some_and(|error| error.contains("charge")),
+        "{type_name}: the header names the step"
+    );
 }
 
 #[tokio::test]
-async fn value_that_cannot_be_kept_fails_the_run_once() {
+async fn unencodable_value_fails_the_run_once() {
     fails_once(f64::NAN).await;
     fails_once(Some(f64::INFINITY)).await;
     fails_once(vec![Some(f32::NAN)]).await;
@@ -66,7 +69,7 @@ async fn value_that_cannot_be_kept_fails_the_run_once() {
 }
 
 #[tokio::test]
-async fn result_of_a_run_that_cannot_be_kept_fails_the_run() {
+async fn unencodable_result_fails_the_run() {
     let (store, bank) = (MemoryStore::new(), Bank::default());
     let workflow = Workflow::new("pay").store(store.clone());
     let body = async |run: &DurableRun| -> Result<Option<f64>, OrderError> {
@@ -83,7 +86,7 @@ async fn result_of_a_run_that_cannot_be_kept_fails_the_run() {
 }
 
 #[tokio::test]
-async fn saga_undoes_a_step_whose_value_could_not_be_recorded() {
+async fn saga_undoes_a_step_with_an_unrecordable_value() {
     let (store, undone) = (MemoryStore::new(), std::sync::Mutex::new(Vec::new()));
     let workflow = Workflow::new("trip").store(store.clone());
     let body = async |run: &DurableRun| -> Result<(), SagaError<RunError>> {
@@ -109,7 +112,7 @@ async fn saga_undoes_a_step_whose_value_could_not_be_recorded() {
 type Edge = (u128, Option<f64>, BTreeMap<i32, char>);
 
 #[tokio::test]
-async fn values_at_the_edge_of_json_come_back_on_every_store() {
+async fn edge_values_of_json_survive_every_store() {
     on_every_store(async |store| {
         let workflow = Workflow::new("edge").any_store(store);
         let body = async |run: &DurableRun| -> Result<Edge, RunError> {
@@ -126,7 +129,7 @@ async fn values_at_the_edge_of_json_come_back_on_every_store() {
 }
 
 #[tokio::test]
-async fn inputs_of_any_number_and_any_order_are_the_same_input() {
+async fn order_of_a_set_does_not_change_the_input() {
     let workflow = Workflow::new("input").store(MemoryStore::new());
     let body = async |_: &DurableRun| Ok::<u32, RunError>(7);
     assert_eq!(workflow.clone().input(&u128::MAX).run("wide", body).await, Ok(7));
@@ -143,7 +146,7 @@ async fn inputs_of_any_number_and_any_order_are_the_same_input() {
 }
 
 #[tokio::test]
-async fn renamed_step_takes_the_steps_inside_of_it_along() {
+async fn renamed_step_renames_its_inner_steps() {
     let (store, bank) = (MemoryStore::new(), Bank::default());
     let workflow = Workflow::new("pay").store(store.clone());
     let body = async |run: &DurableRun, outer: &'static str| -> Result<u32, OrderError> {

@@ -1,4 +1,4 @@
-//! What goes wrong where one does not look.
+//! Corner cases of sagas on durable runs.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -27,7 +27,7 @@ async fn answer(store: &MemoryStore, key: &'static str) {
     assert_eq!(store.answer(Answer::new(id("r"), key, yes)).await.unwrap(), Answered::Taken);
 }
 
-/// Books a seat under a key of its own for each time.
+/// Books a seat with the saga's idempotency keys.
 async fn seat<'c>(saga: &DurableSaga<'c, TripError>, world: &'c World) -> Result<(), TripError> {
     let (key, undo_key) = (saga.idempotency_key("seat"), saga.idempotency_key("undo seat"));
     step!(saga, "seat", compensate = move |_| world.act(undo_key.clone()), world.act(key));
@@ -35,7 +35,7 @@ async fn seat<'c>(saga: &DurableSaga<'c, TripError>, world: &'c World) -> Result
 }
 
 #[tokio::test]
-async fn what_undoes_a_step_is_not_hidden_inside_of_another_step() {
+async fn compensation_inside_another_step_is_refused() {
     let (store, world) = (MemoryStore::new(), World::default());
     let workflow = Workflow::new("trip").store(store.clone());
     let hidden = async |run: &DurableRun| -> Ended<()> {
@@ -49,7 +49,7 @@ async fn what_undoes_a_step_is_not_hidden_inside_of_another_step() {
     assert!(matches!(&error, TripError::Run(RunError::Refused { by, .. }) if &**by == "saga"), "{error}");
     assert!(error.to_string().contains("build it in the body of the saga"), "{error}");
     assert_eq!(world.calls("r/seat"), 0);
-    assert_eq!(status(&store).await, Status::Running, "mend the code, and run it again");
+    assert_eq!(status(&store).await, Status::Running, "a corrected body can resume the run");
 
     let nested = async |run: &DurableRun| -> Ended<()> {
         saga(run, async |saga| {
@@ -67,7 +67,7 @@ async fn what_undoes_a_step_is_not_hidden_inside_of_another_step() {
 }
 
 #[tokio::test]
-async fn a_saga_that_is_resumed_in_a_cancelled_run_is_undone_whole() {
+async fn saga_resumed_in_a_cancelled_run_is_fully_undone() {
     let (store, world) = (MemoryStore::new(), World::default());
     let body = async |run: &DurableRun| -> Ended<bool> {
         saga(run, async |saga| {
@@ -88,7 +88,7 @@ async fn a_saga_that_is_resumed_in_a_cancelled_run_is_undone_whole() {
 }
 
 #[tokio::test]
-async fn what_is_done_anew_has_other_idempotency_keys_than_what_was_undone() {
+async fn retried_saga_has_new_idempotency_keys() {
     let (store, world, full) = (MemoryStore::new(), World::default(), AtomicBool::new(true));
     let workflow = Workflow::new("trip").store(store.clone());
     let body = async |run: &DurableRun| -> Ended<()> {
@@ -104,7 +104,7 @@ async fn what_is_done_anew_has_other_idempotency_keys_than_what_was_undone() {
     workflow.run("r", body).await.unwrap_err();
     workflow.retry("r", body).await.unwrap_err();
     full.store(false, Ordering::Relaxed);
-    // It dies on the way, and goes on with the keys of this time.
+    // The process dies during the third time, and the resumed run keeps the keys of the third time.
     world.fuse.set(2);
     let workflow = Workflow::new("trip").store(store.clone());
     assert!(world.fuse.watch(workflow.retry("r", body)).await.is_none());
@@ -115,7 +115,7 @@ async fn what_is_done_anew_has_other_idempotency_keys_than_what_was_undone() {
 }
 
 #[tokio::test]
-async fn a_saga_with_a_name_is_found_though_another_was_put_before_it() {
+async fn named_saga_resumes_after_another_saga_was_inserted() {
     let (store, world, newer) = (MemoryStore::new(), World::default(), AtomicBool::new(false));
     let workflow = Workflow::new("trip").store(store.clone());
     let body = async |run: &DurableRun| -> Ended<()> {
@@ -133,7 +133,7 @@ async fn a_saga_with_a_name_is_found_though_another_was_put_before_it() {
         })
         .await
     };
-    // It dies in front of the compensation.
+    // The process dies before the compensation.
     world.fuse.set(4);
     assert!(world.fuse.watch(workflow.run("r", body)).await.is_none());
     world.fuse.set(0);
@@ -144,7 +144,7 @@ async fn a_saga_with_a_name_is_found_though_another_was_put_before_it() {
 }
 
 #[tokio::test]
-async fn a_compensation_may_have_steps_and_may_wait() {
+async fn compensation_can_have_steps_and_wait() {
     let (store, world, token) = (MemoryStore::new(), World::default(), CancellationToken::new());
     let workflow = Workflow::new("trip").store(store.clone()).cancel_on(token.clone());
     let body = async |run: &DurableRun| -> Ended<()> {
@@ -163,14 +163,14 @@ async fn a_compensation_may_have_steps_and_may_wait() {
     };
     let waits = workflow.run("r", body).await.unwrap_err();
     assert!(!waits.is_undone(), "{waits}");
-    assert_eq!(status(&store).await, Status::Waiting, "somebody has to give it back by hand");
+    assert_eq!(status(&store).await, Status::Waiting, "the compensation waits for an answer");
     answer(&store, "undo seat/refund by hand").await;
     assert_eq!(workflow.run("r", body).await, Err(SagaError::new(TripError::Refused("charge".into()))));
     assert_eq!((world.calls("seat"), world.calls("looked up")), (1, 1));
 }
 
 #[tokio::test]
-async fn a_cancelled_run_that_dies_while_it_is_undone_is_due_and_ends_as_cancelled() {
+async fn cancelled_run_that_dies_during_its_undo_is_due() {
     let (store, world) = (MemoryStore::new(), World::default());
     let workflow = Workflow::new("trip").store(store.clone());
     let body = async |run: &DurableRun| -> Ended<bool> {
@@ -192,7 +192,7 @@ async fn a_cancelled_run_that_dies_while_it_is_undone_is_due_and_ends_as_cancell
         world.fuse.set(0);
         assert!(
             store.due(DueQuery::new()).await.unwrap().iter().any(|due| *due.run == *run),
-            "somebody goes on with it"
+            "a worker must resume the undo"
         );
         let ended = workflow.run(run, body).await.unwrap_err();
         assert!(ended.is_undone());
@@ -202,7 +202,7 @@ async fn a_cancelled_run_that_dies_while_it_is_undone_is_due_and_ends_as_cancell
 }
 
 #[tokio::test]
-async fn a_hook_after_steps_does_not_refuse_what_undoes_them() {
+async fn after_step_hook_does_not_refuse_compensations() {
     let (store, world) = (MemoryStore::new(), World::default());
     let hook = |step: awaitly::StepInfo| async move {
         if step.step.key.starts_with("undo") { Err(Refusal::new("hook", "no")) } else { Ok(()) }
@@ -221,7 +221,7 @@ async fn a_hook_after_steps_does_not_refuse_what_undoes_them() {
 }
 
 #[tokio::test]
-async fn a_step_under_way_at_a_death_is_in_doubt_where_the_run_is_cancelled_then() {
+async fn unrecorded_step_is_in_doubt_if_the_run_is_cancelled() {
     let (store, world) = (MemoryStore::new(), World::default());
     let workflow = Workflow::new("trip").store(store.clone());
     let body = async |run: &DurableRun| -> Ended<()> {
@@ -232,7 +232,7 @@ async fn a_step_under_way_at_a_death_is_in_doubt_where_the_run_is_cancelled_then
         })
         .await
     };
-    // The service has done it, and the process dies before it is told.
+    // The process dies after the effect and before its record.
     world.fuse.set(4);
     assert!(world.fuse.watch(workflow.run("r", body)).await.is_none());
     world.fuse.set(0);
@@ -242,7 +242,7 @@ async fn a_step_under_way_at_a_death_is_in_doubt_where_the_run_is_cancelled_then
 }
 
 #[tokio::test]
-async fn of_steps_that_are_dropped_because_another_failed_those_that_are_recorded_are_undone() {
+async fn recorded_step_dropped_by_try_join_is_undone() {
     let (store, world) = (MemoryStore::new(), World::default());
     let workflow = Workflow::new("trip").store(store.clone());
     let body = async |run: &DurableRun| -> Ended<()> {
@@ -256,7 +256,7 @@ async fn of_steps_that_are_dropped_because_another_failed_those_that_are_recorde
         })
         .await
     };
-    // Of two recorded outcomes the failure is found first, and drops the other before it is found.
+    // Both outcomes are recorded. The resumed body finds the failure first, and drops the other step before it is found.
     let failed = Outcome::Failed(Payload::encode(&super::Refused("b".into())).unwrap());
     let done = Outcome::Value(Payload::encode(&7_u64).unwrap());
     let record =
@@ -272,7 +272,7 @@ async fn of_steps_that_are_dropped_because_another_failed_those_that_are_recorde
 }
 
 #[tokio::test]
-async fn a_volatile_saga_on_a_durable_run_makes_no_retry_forget_recorded_steps() {
+async fn retry_after_a_volatile_saga_keeps_recorded_steps() {
     let (store, world, fail) = (MemoryStore::new(), World::default(), AtomicBool::new(true));
     let workflow = Workflow::new("trip").store(store.clone());
     let body = async |run: &DurableRun| -> Ended<()> {
@@ -290,7 +290,7 @@ async fn a_volatile_saga_on_a_durable_run_makes_no_retry_forget_recorded_steps()
 }
 
 #[tokio::test]
-async fn a_saga_inside_of_a_step_has_other_idempotency_keys_too_when_it_is_done_anew() {
+async fn retried_saga_inside_a_step_has_new_idempotency_keys() {
     let (store, world, full) = (MemoryStore::new(), World::default(), AtomicBool::new(true));
     let workflow = Workflow::new("trip").store(store.clone());
     let body = async |run: &DurableRun| -> Result<(), TripError> {

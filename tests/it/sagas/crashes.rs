@@ -11,7 +11,7 @@ type Ended = Result<u64, SagaError<TripError>>;
 
 const STEPS: [&str; 5] = ["seat", "room", "car", "tour", "charge"];
 
-/// Five steps that can be undone, and the last of them may be refused.
+/// A saga of five steps with compensations. If `refused` is set, the last step fails.
 async fn trip(run: &DurableRun, world: &World, refused: bool) -> Ended {
     saga(run, async |saga| {
         for name in STEPS {
@@ -29,7 +29,7 @@ async fn trip(run: &DurableRun, world: &World, refused: bool) -> Ended {
     .await
 }
 
-/// Runs a trip that dies at these boundaries, one after another, until it has ended.
+/// Runs a trip until it has ended. Each execution dies at the next of these boundaries.
 async fn ended<S: Store + Clone>(
     store: &S,
     run: &str,
@@ -48,7 +48,7 @@ async fn ended<S: Store + Clone>(
     }
 }
 
-/// Dies at every boundary, and from there at every `stride`th one once more.
+/// Dies at each boundary, and after each of them once more at every `stride`th boundary.
 async fn die_everywhere<S: Store + Clone>(store: &S, stride: usize) {
     for refused in [false, true] {
         let calm = World::default();
@@ -73,11 +73,11 @@ async fn die_everywhere<S: Store + Clone>(store: &S, stride: usize) {
                 assert_eq!(ended, expected, "{run}");
                 assert_eq!(ledger(&world), ledger(&calm), "{run}");
                 for key in world.done() {
-                    // Once more only where it died between the effect and its record.
+                    // A call is repeated only if the process died between the effect and its record.
                     assert!(world.calls(&key) <= 3, "{run}: {key}");
                 }
                 let again: u32 = world.done().iter().map(|key| world.calls(key) - 1).sum();
-                assert!(again <= 2, "{run}: {again} calls that were made before");
+                assert!(again <= 2, "{run}: {again} repeated calls");
                 cases += 1;
             }
         }
@@ -86,19 +86,19 @@ async fn die_everywhere<S: Store + Clone>(store: &S, stride: usize) {
 }
 
 #[tokio::test]
-async fn a_saga_in_memory_is_whole_or_undone_wherever_it_dies() {
+async fn saga_in_memory_completes_or_is_undone_despite_crashes() {
     die_everywhere(&MemoryStore::new(), 1).await;
 }
 
 #[tokio::test]
-async fn a_saga_on_sqlite_is_whole_or_undone_wherever_it_dies() {
+async fn saga_on_sqlite_completes_or_is_undone_despite_crashes() {
     let folder = tempfile::tempdir().unwrap();
     let store = SqliteStore::open(folder.path().join("sagas.db")).await.unwrap();
     die_everywhere(&store, 13).await;
 }
 
 #[tokio::test]
-async fn a_saga_on_postgres_is_whole_or_undone_wherever_it_dies() {
+async fn saga_on_postgres_completes_or_is_undone_despite_crashes() {
     let servers = Servers::new();
     let store = servers.postgres().await;
     die_everywhere(&store, 13).await;

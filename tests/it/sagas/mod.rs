@@ -1,4 +1,4 @@
-//! Sagas on durable runs: crashes at every boundary, cancellation, retries, and random ones against a model.
+//! Sagas on durable runs: crashes at each boundary, cancellation, retries, and random sagas compared with a model.
 
 mod corners;
 mod crashes;
@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::fuse::Fuse;
 
-/// What a saga of these tests fails with.
+/// The error of the sagas in these tests.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 pub(crate) enum TripError {
     #[error("{0} is not to be had")]
@@ -22,7 +22,7 @@ pub(crate) enum TripError {
     Run(#[from] RunError),
 }
 
-/// The world outside: services that do a thing once for each idempotency key, however often they are called.
+/// The services. Each action has one effect for each idempotency key, regardless of the number of calls.
 #[derive(Clone, Default)]
 pub(crate) struct World {
     books: Arc<Mutex<Books>>,
@@ -31,13 +31,13 @@ pub(crate) struct World {
 
 #[derive(Default)]
 struct Books {
-    /// What was done, in order, each key once.
+    /// The effects in their order, each key once.
     done: Vec<String>,
     calls: BTreeMap<String, u32>,
 }
 
 impl World {
-    /// Does a thing, with a boundary before and after it.
+    /// Performs an action, with a boundary before and after it.
     pub(crate) async fn act(&self, key: impl Into<String>) -> Result<u64, Refused> {
         let key = key.into();
         self.fuse.pass().await;
@@ -52,7 +52,7 @@ impl World {
         Ok(7)
     }
 
-    /// Refuses, which changes nothing.
+    /// Fails without an effect.
     pub(crate) async fn refuse(&self, what: &str) -> Result<u64, Refused> {
         self.fuse.pass().await;
         Err(Refused(what.to_owned()))
@@ -67,7 +67,7 @@ impl World {
     }
 }
 
-/// What a service says no with.
+/// The error of a service that refuses.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[error("refused {0}")]
 pub(crate) struct Refused(pub(crate) String);

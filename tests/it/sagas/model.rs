@@ -1,7 +1,7 @@
-//! Ten thousand random sagas, which die up to four times and are resumed, against a model that never dies.
+//! Compares ten thousand random sagas, which die up to four times and are resumed, with a model that never dies.
 //!
-//! The model says what is done and undone in the end, in which order, what the saga fails with, and what is left.
-//! It is told the order in which concurrent steps happened to end, and no more.
+//! The model predicts the effects and compensations, their order, the error of the saga, and the steps that are left. It
+//! knows the order in which concurrent steps ended, and no other result of the library.
 
 mod expect;
 mod perform;
@@ -26,8 +26,8 @@ const CASES: u64 = 10_000;
 type Ended = Result<(), SagaError<TripError>>;
 
 #[test]
-fn random_sagas_are_undone_as_the_model_says_wherever_they_die() {
-    // Each part has a thread and a paused clock of its own.
+fn random_sagas_match_the_model_despite_crashes() {
+    // Each part has its own thread and its own paused clock.
     const PARTS: u64 = 4;
     std::thread::scope(|threads| {
         for part in 0..PARTS {
@@ -45,7 +45,7 @@ fn random_sagas_are_undone_as_the_model_says_wherever_they_die() {
     });
 }
 
-/// A program on its store, in its world.
+/// A program with its store and its services.
 struct Case<'p> {
     program: &'p Program,
     store: MemoryStore,
@@ -57,7 +57,7 @@ impl<'p> Case<'p> {
         Self { program, store: MemoryStore::new(), world: Outside::default() }
     }
 
-    /// Runs the program to its end, and once more where something could not be undone.
+    /// Runs the program to its end, and retries it if a compensation failed.
     async fn play(&self) -> Result<(), String> {
         let deaths = self.program.deaths.iter().copied().chain([0]);
         let ended = self.lives(deaths.clone(), false).await?;
@@ -70,21 +70,21 @@ impl<'p> Case<'p> {
         self.look(&ended, true).await
     }
 
-    /// Runs the program until it has ended, with a death in each life but the last one.
+    /// Runs the program until it has ended. Each execution except the last one dies.
     async fn lives(&self, deaths: impl Iterator<Item = i64>, again: bool) -> Result<Ended, String> {
         for death in deaths {
             if let Some(ended) = self.live(death, again).await {
                 return Ok(ended);
             }
-            // It may have died after its end, and is not retried again then.
+            // If it died after its end, it must not be retried again.
             if again && let Some(ended) = self.live(0, false).await.filter(|ended| !is_left(ended)) {
                 return Ok(ended);
             }
         }
-        Err("it does not end".to_owned())
+        Err("the run does not end".to_owned())
     }
 
-    /// One life of the run, which ends at the boundary with that number. `None`: it died there.
+    /// Executes the run once, and stops it at the boundary `death`. Returns `None` if it died there.
     async fn live(&self, death: i64, again: bool) -> Option<Ended> {
         self.world.begin(death, self.values().await.into_keys());
         let workflow = Workflow::new("random").store(Fused(self.store.clone(), self.world.fuse.clone()));
@@ -105,7 +105,7 @@ impl<'p> Case<'p> {
         .await
     }
 
-    /// The values that are recorded, by key.
+    /// Returns the recorded values by key.
     async fn values(&self) -> BTreeMap<String, Payload> {
         let stored = self.store.load(&RunId::new("r").unwrap()).await.unwrap();
         let records = stored.into_iter().flat_map(|stored| stored.records);
@@ -116,7 +116,7 @@ impl<'p> Case<'p> {
         records.filter_map(value).collect()
     }
 
-    /// Compares what is to be seen with what the model says.
+    /// Compares the result with the model.
     async fn look(&self, ended: &Ended, again: bool) -> Result<(), String> {
         let seen = Seen { ended, log: self.world.log(), values: self.values().await, again };
         self.world.faults()?;

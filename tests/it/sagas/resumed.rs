@@ -19,7 +19,7 @@ async fn status(store: &MemoryStore, run: &str) -> Status {
     store.load(&id(run)).await.unwrap().unwrap().header.status
 }
 
-/// A seat, an answer from outside, and a charge that may be refused.
+/// A saga with a seat, a room, an answer from outside, and a charge that can fail.
 struct Trip {
     store: MemoryStore,
     world: World,
@@ -84,7 +84,7 @@ fn refused(what: &str) -> TripError {
 }
 
 #[tokio::test]
-async fn a_pause_undoes_nothing_and_the_steps_before_it_are_undone_when_the_resumed_saga_fails() {
+async fn failure_after_a_pause_undoes_the_steps_before_it() {
     let trip = Trip::new();
     let paused = trip.run().await.unwrap_err();
     assert_eq!(paused.into_error(), TripError::Run(RunError::Waiting { step: "manager".into() }));
@@ -94,11 +94,11 @@ async fn a_pause_undoes_nothing_and_the_steps_before_it_are_undone_when_the_resu
     assert_eq!(trip.run().await, Err(SagaError::new(refused("charge"))));
     assert_eq!(trip.world.done(), ["seat", "room", "undo room", "undo seat"]);
     assert_eq!(status(&trip.store, "r").await, Status::Failed);
-    assert_eq!(trip.run().await, Err(SagaError::new(refused("charge"))), "it is recorded");
+    assert_eq!(trip.run().await, Err(SagaError::new(refused("charge"))), "the error is recorded");
 }
 
 #[tokio::test]
-async fn a_retry_does_a_saga_anew_that_was_undone() {
+async fn retry_starts_an_undone_saga_again() {
     let trip = Trip::new();
     trip.run().await.unwrap_err();
     trip.agree().await;
@@ -107,7 +107,7 @@ async fn a_retry_does_a_saga_anew_that_was_undone() {
     trip.refuse_charge.store(false, Ordering::Relaxed);
     let again = trip.workflow().retry("r", async |run| trip.body(run).await).await;
     assert_eq!(again, Ok(7));
-    // The services were called once more, though with the keys of these tests they change nothing.
+    // The services are called again, but the fixed keys of these tests prevent a second effect.
     assert_eq!(
         (trip.world.calls("seat"), trip.world.calls("undo seat"), trip.world.calls("charge")),
         (2, 1, 1)
@@ -115,7 +115,7 @@ async fn a_retry_does_a_saga_anew_that_was_undone() {
 }
 
 #[tokio::test]
-async fn a_retry_goes_on_with_what_could_not_be_undone() {
+async fn retry_repeats_failed_compensations() {
     for (on_give_up, undone_first) in [(OnGiveUp::Continue, 1), (OnGiveUp::Stop, 1)] {
         let mut trip = Trip::new();
         trip.options = SagaOptions::new().on_give_up(on_give_up);
@@ -135,16 +135,16 @@ async fn a_retry_goes_on_with_what_could_not_be_undone() {
 
         trip.refuse_undo.store(false, Ordering::Relaxed);
         let retry = async || trip.workflow().retry("r", async |run| trip.body(run).await).await;
-        assert_eq!(retry().await, Err(SagaError::new(refused("charge"))), "now it is undone");
+        assert_eq!(retry().await, Err(SagaError::new(refused("charge"))), "all steps are undone now");
         assert_eq!(trip.world.done(), ["seat", "room", "undo room", "undo seat"]);
         assert_eq!((trip.world.calls("undo room"), trip.world.calls("seat")), (1, 1));
         trip.refuse_charge.store(false, Ordering::Relaxed);
-        assert_eq!(retry().await, Ok(7), "and a retry begins anew");
+        assert_eq!(retry().await, Ok(7), "another retry starts the saga again");
     }
 }
 
 #[tokio::test]
-async fn a_waiting_run_that_is_cancelled_is_undone() {
+async fn cancelled_waiting_run_is_undone() {
     let trip = Trip::new();
     trip.run().await.unwrap_err();
     let cancelled = Err(SagaError::new(TripError::Run(RunError::Cancelled { step: Some("manager".into()) })));
@@ -152,21 +152,21 @@ async fn a_waiting_run_that_is_cancelled_is_undone() {
     assert_eq!(cancel().await, cancelled);
     assert_eq!(trip.world.done(), ["seat", "room", "undo room", "undo seat"]);
     assert_eq!(status(&trip.store, "r").await, Status::Cancelled);
-    assert_eq!(cancel().await, cancelled, "nothing is undone twice");
+    assert_eq!(cancel().await, cancelled, "no step is undone twice");
     assert_eq!(trip.world.calls("undo seat"), 1);
-    // A retry begins anew, and asks again.
+    // A retry starts the saga again, and asks again.
     let again = trip.workflow().retry("r", async |run| trip.body(run).await).await.unwrap_err();
     assert_eq!(again.into_error(), TripError::Run(RunError::Waiting { step: "manager".into() }));
     assert_eq!(trip.world.calls("seat"), 2);
 }
 
 #[tokio::test]
-async fn waiting_run_that_an_operator_cancels_is_undone_when_resumed() {
+async fn waiting_run_cancelled_by_an_operator_is_undone_when_resumed() {
     let trip = Trip::new();
     trip.run().await.unwrap_err();
     assert_eq!(trip.store.cancel(&id("r")).await.unwrap(), Cancelled::Requested);
     assert_eq!(trip.world.done(), ["seat", "room"]);
-    assert_eq!(trip.store.due(DueQuery::new()).await.unwrap().len(), 1, "somebody has to undo it");
+    assert_eq!(trip.store.due(DueQuery::new()).await.unwrap().len(), 1, "a worker must undo the steps");
     let cancelled = trip.run().await;
     assert_eq!(trip.world.done(), ["seat", "room", "undo room", "undo seat"]);
     assert_eq!(status(&trip.store, "r").await, Status::Cancelled);
@@ -186,7 +186,7 @@ async fn run_marked_without_undo_can_still_be_undone() {
 }
 
 #[tokio::test]
-async fn a_cancelled_saga_stays_as_it_is_where_it_says_so() {
+async fn on_cancel_keep_undoes_no_step() {
     let mut trip = Trip::new();
     trip.options = SagaOptions::new().on_cancel(OnCancel::Keep);
     trip.run().await.unwrap_err();
@@ -196,7 +196,7 @@ async fn a_cancelled_saga_stays_as_it_is_where_it_says_so() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_run_that_is_cancelled_while_it_runs_is_undone_and_its_compensations_run_in_spite_of_that() {
+async fn cancellation_does_not_stop_compensations() {
     let (store, world, token) = (MemoryStore::new(), World::default(), CancellationToken::new());
     let workflow = Workflow::new("trip").store(store.clone()).cancel_on(token.clone());
     let body = async |run: &DurableRun| {
@@ -216,13 +216,13 @@ async fn a_run_that_is_cancelled_while_it_runs_is_undone_and_its_compensations_r
     });
     let error = ended.unwrap_err();
     assert_eq!(error.error(), &TripError::Run(RunError::Cancelled { step: Some("room".into()) }));
-    assert_eq!(error.in_doubt(), ["room".into()], "it was under way");
+    assert_eq!(error.in_doubt(), ["room".into()], "its operation was running");
     assert_eq!(world.done(), ["seat", "undo seat"]);
     assert_eq!(status(&store, "r").await, Status::Cancelled);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_saga_that_is_out_of_time_is_undone_and_sleeps_do_not_hold_up_what_is_resumed_to_undo() {
+async fn resumed_undo_does_not_wait_for_sleeps() {
     let (store, world) = (MemoryStore::new(), World::default());
     let workflow = Workflow::new("trip").store(store.clone()).deadline(secs(10));
     let body = async |run: &DurableRun| {
@@ -233,7 +233,7 @@ async fn a_saga_that_is_out_of_time_is_undone_and_sleeps_do_not_hold_up_what_is_
         })
         .await
     };
-    // It dies before the compensation is recorded.
+    // The process dies before the compensation is recorded.
     world.fuse.set(3);
     assert!(world.fuse.watch(workflow.run("r", body)).await.is_none());
     world.fuse.set(0);
@@ -245,7 +245,7 @@ async fn a_saga_that_is_out_of_time_is_undone_and_sleeps_do_not_hold_up_what_is_
 }
 
 #[tokio::test]
-async fn a_panic_is_undone_and_goes_on() {
+async fn panic_undoes_the_saga_and_fails_the_run() {
     let (store, world, bodies) = (MemoryStore::new(), World::default(), AtomicU32::new(0));
     let workflow = Workflow::new("trip").store(store.clone());
     let body = async |run: &DurableRun| {
@@ -267,7 +267,7 @@ async fn a_panic_is_undone_and_goes_on() {
 }
 
 #[tokio::test]
-async fn a_body_that_no_longer_comes_to_a_step_says_that_it_was_not_undone() {
+async fn step_that_the_body_no_longer_reaches_is_not_undone() {
     let (store, world, first) = (MemoryStore::new(), World::default(), AtomicBool::new(true));
     let workflow = Workflow::new("trip").store(store.clone());
     let body = async |run: &DurableRun| {
@@ -281,7 +281,7 @@ async fn a_body_that_no_longer_comes_to_a_step_says_that_it_was_not_undone() {
         })
         .await
     };
-    // Two acts and a refusal are five boundaries, then it dies in front of the first compensation.
+    // Two actions and a refusal have five boundaries, so the process dies before the first compensation.
     world.fuse.set(6);
     assert!(world.fuse.watch(workflow.run("r", body)).await.is_none());
     world.fuse.set(0);
@@ -289,7 +289,7 @@ async fn a_body_that_no_longer_comes_to_a_step_says_that_it_was_not_undone() {
     let error = workflow.run("r", body).await.unwrap_err();
     assert_eq!(error.failed().iter().map(|failed| &*failed.step).collect::<Vec<_>>(), ["seat"]);
     assert_eq!(world.done(), ["seat", "room", "undo room"]);
-    // Once the code comes to it again, a retry undoes it.
+    // If the body reaches the step again, a retry undoes it.
     first.store(true, Ordering::Relaxed);
     let error = workflow.retry("r", body).await.unwrap_err();
     assert!(error.is_undone());
@@ -297,13 +297,13 @@ async fn a_body_that_no_longer_comes_to_a_step_says_that_it_was_not_undone() {
 }
 
 #[tokio::test]
-async fn what_a_body_does_after_a_cancelled_saga_keeps_no_retry_from_beginning_anew_or_going_on() {
+async fn steps_after_a_cancelled_saga_do_not_prevent_a_retry() {
     for give_up in [false, true] {
         let trip = Trip::new();
         let body = async |run: &DurableRun| {
             let ended = trip.body(run).await;
             if ended.is_err() {
-                // Refused, since the run is cancelled; but it was built.
+                // The step is built, but it returns an error because the run is cancelled.
                 let _ = run.step("tell somebody", || trip.world.act("told")).await;
             }
             ended
@@ -313,7 +313,7 @@ async fn what_a_body_does_after_a_cancelled_saga_keeps_no_retry_from_beginning_a
         let error = trip.workflow().cancel("r", body).await.unwrap_err();
         assert_eq!(error.is_undone(), !give_up);
         let ended = if give_up { Status::Failed } else { Status::Cancelled };
-        assert_eq!(status(&trip.store, "r").await, ended, "somebody has to look at what could not be undone");
+        assert_eq!(status(&trip.store, "r").await, ended, "a failed compensation fails the run");
         trip.refuse_undo.store(false, Ordering::Relaxed);
         let retry = async || trip.workflow().retry("r", body).await.unwrap_err();
         if give_up {
@@ -321,6 +321,6 @@ async fn what_a_body_does_after_a_cancelled_saga_keeps_no_retry_from_beginning_a
             assert_eq!(trip.world.calls("undo seat"), 1);
         }
         assert_eq!(retry().await.into_error(), TripError::Run(RunError::Waiting { step: "manager".into() }));
-        assert_eq!(trip.world.calls("seat"), 2, "it has begun anew");
+        assert_eq!(trip.world.calls("seat"), 2, "the saga starts again");
     }
 }

@@ -1,5 +1,4 @@
-//! The English of the project, measured: how often docs, pages and test names use the words that make a text hard to
-//! read.
+//! Measures the English of the project: how often docs, pages and test names use words that make a text hard to read.
 //!
 //! Well-read Rust crates (tower, axum, backon, jiff) use "where" and "what" at most about once in 1000 words of their
 //! docs, and "if" at least six times. A text that reads like a translation shows the opposite rates, so the rates are
@@ -17,14 +16,17 @@ use self::rates::{Fault, Limit, NAMES, Rates, SENTENCES};
 use self::text::{Text, docs_of, page, test_names};
 use crate::workspace::Workspace;
 
-/// A body of text that is judged as one, with the file of each part.
+/// A body of text that is measured as a whole, with the file of each part.
 struct Body {
     name: String,
     limits: &'static [Limit],
     parts: Vec<(PathBuf, Text)>,
 }
 
-/// Fails if the prose of a crate, of the pages or of the test names is outside of the limits.
+/// Checks the prose of each crate, of the pages and of the test names against the limits.
+///
+/// # Errors
+/// Returns an error with a sentence for each broken limit.
 pub(crate) fn check(workspace: &Workspace) -> Result<()> {
     let faults: Vec<_> = bodies(workspace.root())?.iter().flat_map(Body::faults).collect();
     ensure!(faults.is_empty(), "\n  {}", faults.join("\n  "));
@@ -76,7 +78,7 @@ impl Body {
         faults
     }
 
-    /// Names the file in which most of the words stand.
+    /// Returns the end of a sentence, which names the file with most of the words.
     fn most_in(&self, fault: &Fault) -> String {
         let most = |limit: &Limit| self.parts.iter().max_by_key(|(_, text)| limit.count(text));
         let most = fault.too_many().and_then(most);
@@ -131,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn translated_prose_breaks_a_limit_for_each_word() {
+    fn translated_prose_breaks_several_limits() {
         let source = "/// What somebody gets where the store has it, if it has.\n\n".repeat(50);
         let faults = body(&source).faults();
         assert_eq!(faults.len(), 4, "{faults:?}");

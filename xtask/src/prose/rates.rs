@@ -1,20 +1,20 @@
-//! How often a text uses certain words, and how often it may.
+//! Measures how often a text uses certain words, and compares the rates with limits.
 
 use std::fmt;
 
 use super::text::Text;
 
-/// Texts shorter than this are not judged: one word would decide.
+/// Shorter texts are not judged, because one word would decide.
 const FEWEST_WORDS: usize = 300;
 
 /// A limit on the rate of a word.
 #[derive(Debug)]
 pub(super) struct Limit {
-    /// The words, each of which may be several in a row.
+    /// The words, each of which can be a phrase.
     words: &'static [&'static str],
-    /// How often they may stand in 1000 words, or how often they have to.
+    /// The allowed number of uses in 1000 words.
     bound: Bound,
-    /// What to write instead.
+    /// The advice for a better text.
     mend: &'static str,
 }
 
@@ -37,17 +37,17 @@ const LIMITS: [Limit; 6] = [
     Limit { words: &["if"], bound: Bound::AtLeast(5.0), mend: "say when a sentence holds" },
 ];
 
-/// The limits for text made of sentences.
+/// The limits for sentences.
 pub(super) const SENTENCES: &[Limit] = &LIMITS;
 
 /// The limits for names, which state a condition without a conjunction.
 pub(super) const NAMES: &[Limit] = LIMITS.split_at(5).0;
 
-/// At most one in so many docs may begin with "What".
+/// At most one of this many docs may begin with "What".
 const ONE_IN: usize = 100;
 
 impl Limit {
-    /// Returns how often its words stand in `text`.
+    /// Returns how often `text` uses the words.
     pub(super) fn count(&self, text: &Text) -> usize {
         let stands_at =
             |words: &[String], phrase: &str| phrase.split(' ').eq(words.iter().map(String::as_str));
@@ -112,7 +112,7 @@ impl Rates {
 }
 
 impl Fault {
-    /// Returns the words that stand too often; `None` if a word stands too rarely.
+    /// Returns the limit if its words are too frequent, or `None` if they are too rare.
     pub(super) fn too_many(&self) -> Option<&'static Limit> {
         matches!(self.limit.bound, Bound::AtMost(_)).then_some(self.limit)
     }
@@ -143,14 +143,14 @@ mod tests {
     }
 
     #[test]
-    fn several_words_are_counted_together() {
+    fn words_of_one_limit_are_counted_together() {
         let [_, _, _, actors, same, _] = &LIMITS;
         assert_eq!(actors.count(&text("nobody and somebody")), 200);
         assert_eq!(same.count(&text("the same and then the other")), 100);
     }
 
     #[test]
-    fn each_broken_limit_says_what_to_write() {
+    fn broken_limit_gives_advice() {
         let faults = faults(&text("see where it is now if so"));
         assert_eq!(faults, ["142.9 \"where\" in 1000 words, at most 2: write `if` for a condition"]);
     }
@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn one_doc_in_a_hundred_may_begin_with_what() {
+    fn one_doc_in_a_hundred_may_begin_with_the_word() {
         let rates = |begin_with_what| Rates::of(SENTENCES, [Text { begin_with_what, ..text("a") }].iter());
         assert!(!rates(1).begins_with_what());
         assert!(rates(2).begins_with_what());

@@ -1,24 +1,24 @@
-//! The words of a source file or page, without its code.
+//! Reads the words of a source file or page, without its code.
 
-/// Prose, as lower-case words.
+/// Prose as lower-case words.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Text {
     pub(super) words: Vec<String>,
-    /// How many docs, or other texts that stand alone, the words come from.
+    /// The number of docs, or of other independent texts, that contain the words.
     pub(super) docs: usize,
-    /// How many of those begin with "What".
+    /// The number of these texts that begin with "What".
     pub(super) begin_with_what: usize,
 }
 
 impl Text {
-    /// Adds a line, without the code in it.
+    /// Adds the words of a line, without its code.
     fn add(&mut self, line: &str) {
         let prose = line.split('`').step_by(2);
         let words = prose.flat_map(|prose| prose.split(|c: char| !c.is_alphabetic() && c != '\''));
         self.words.extend(words.filter(|word| !word.is_empty()).map(str::to_lowercase));
     }
 
-    /// Counts a text that begins with this line.
+    /// Counts a new text that begins with this line.
     fn begin(&mut self, line: &str) {
         self.docs += 1;
         self.begin_with_what += usize::from(line.starts_with("What "));
@@ -39,7 +39,7 @@ pub(super) fn page(source: &str) -> Text {
     read(source.lines().map(|line| Some(line.trim())))
 }
 
-/// Reads lines, of which `None` separates one text from the next, and leaves out fenced code.
+/// Reads lines without fenced code. `None` separates two texts.
 fn read<'a>(lines: impl Iterator<Item = Option<&'a str>>) -> Text {
     let mut text = Text::default();
     let (mut is_inside, mut is_code) = (false, false);
@@ -84,7 +84,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn docs_are_read_without_their_code() {
+    fn docs_are_read_without_code() {
         let source =
             "//! Runs.\n\n/// What `if` does:\n/// ```\n/// let what = 1;\n/// ```\nfn main() {} // if\n";
         let text = docs_of(source);
@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn pages_are_read_without_their_code() {
+    fn pages_are_read_without_code() {
         assert_eq!(page("# A *page*\n```rust\nif x {}\n```\nIf so.").words, ["a", "page", "if", "so"]);
     }
 

@@ -1,4 +1,4 @@
-//! The user that PostgreSQL runs as where the caller is root, whom it refuses.
+//! The user account for PostgreSQL, which refuses to run as root.
 
 use std::io;
 use std::path::Path;
@@ -8,18 +8,18 @@ use anyhow::{Context, Result};
 
 use crate::{apt, command};
 
-/// The user that every package of PostgreSQL makes.
+/// The user that each package of PostgreSQL creates.
 const NAME: &str = "postgres";
 
 /// A user of this machine that is not root.
-#[cfg_attr(not(unix), expect(dead_code, reason = "only Unix knows users by their numbers"))]
+#[cfg_attr(not(unix), expect(dead_code, reason = "only Unix identifies users by numbers"))]
 pub(super) struct Account {
     user: u32,
     group: u32,
 }
 
 impl Account {
-    /// The account to start PostgreSQL with; `None` where the caller's own will do.
+    /// Returns the account that must run PostgreSQL, or `None` if the caller's own account can.
     pub(super) fn for_postgres() -> Result<Option<Self>> {
         if !apt::is_root() {
             return Ok(None);
@@ -28,9 +28,10 @@ impl Account {
         Ok(Some(account))
     }
 
-    /// Gives the folder to this user.
+    /// Makes this user the owner of the folder.
     pub(super) fn take(&self, folder: &Path) -> Result<()> {
-        self.own(folder).with_context(|| format!("{} cannot be given to {NAME}", folder.display()))
+        self.own(folder)
+            .with_context(|| format!("the owner of {} cannot be changed to {NAME}", folder.display()))
     }
 
     #[cfg(unix)]
@@ -43,10 +44,10 @@ impl Account {
         Err(io::ErrorKind::Unsupported.into())
     }
 
-    /// Lets the command run as this user.
+    /// Makes the command run as this user.
     ///
-    /// The system does it as the program starts. `runuser` and `su` would stay as its parent, which
-    /// ends when it is told to, and keeps to itself what the server should hear.
+    /// The system changes the user when the program starts. `runuser` and `su` would remain as the server's parent
+    /// process, receive its signals, and not forward them.
     #[cfg(unix)]
     pub(super) fn run(&self, command: &mut Command) {
         use std::os::unix::process::CommandExt;
@@ -59,7 +60,7 @@ impl Account {
 
 fn number(flag: &str) -> Result<u32> {
     let text = command::read(Command::new("id").args([flag, NAME])).with_context(|| {
-        format!("PostgreSQL refuses to run as root, and there is no user `{NAME}`: call this as another user")
+        format!("PostgreSQL refuses to run as root, and the user `{NAME}` is missing: run this command as another user")
     })?;
     text.trim().parse().with_context(|| format!("`id {flag} {NAME}` printed no number"))
 }

@@ -1,7 +1,7 @@
-//! The PostgreSQL and the Redis that tests, crash tests and benches use.
+//! Finds or starts the PostgreSQL and the Redis for tests, crash tests and benches.
 //!
-//! The servers that the environment names come first, then those that answer on this machine. Where
-//! there are none, private ones are started from what is installed, and end with the command.
+//! Servers that the environment names come first, and then servers that answer on this machine. Otherwise private
+//! servers are started from the installed programs, and end with the command.
 
 mod account;
 mod postgres;
@@ -25,84 +25,86 @@ use self::redis::Redis;
 use crate::apt;
 use crate::url::without_password;
 
-/// A variable of the environment, and its value.
+/// The name and the value of an environment variable.
 pub(crate) type Variable = (&'static str, String);
 
-/// Both servers. Those that were started for this command end when this is dropped.
+/// Both servers. Dropping the value ends the servers that were started for this command.
 pub(crate) struct Services {
     postgres: Service,
     redis: Service,
 }
 
 impl Services {
-    /// Finds both or starts them, and says which ones they are.
+    /// Finds or starts both servers, and prints their addresses.
     pub(crate) fn find() -> Result<Self> {
         Ok(Self { postgres: postgres()?, redis: redis()? })
     }
 
-    /// What a command needs in its environment to reach them.
+    /// Returns the environment variables with which a command reaches the servers.
     pub(crate) fn environment(&self) -> [Variable; 2] {
         [self.postgres.variable(), self.redis.variable()]
     }
 }
 
-/// Finds a PostgreSQL or starts one, and says which one it is.
+/// Finds or starts a PostgreSQL, and prints its address.
 pub(crate) fn postgres() -> Result<Service> {
     find::<Postgres>()
 }
 
-/// The folder of `initdb` and `postgres`, for who starts and stops a server of its own.
+/// Returns the folder of `initdb` and `postgres`, for a program that starts and stops its own server. Installs the
+/// package if it is missing.
 pub(crate) fn postgres_programs() -> Result<PathBuf> {
     Postgres::installed().map_or_else(install::<Postgres>, Ok)
 }
 
-/// `redis-server`, for tests that start and kill a server of their own. What is installed is found in PATH.
+/// Returns the path of `redis-server`, for tests that start and kill their own server. Installs the package if no
+/// program is in PATH.
 pub(crate) fn redis_program() -> Result<PathBuf> {
     Redis::installed().map_or_else(install::<Redis>, Ok)
 }
 
-/// Finds a Redis or starts one, and says which one it is.
+/// Finds or starts a Redis, and prints its address.
 pub(crate) fn redis() -> Result<Service> {
     find::<Redis>()
 }
 
-/// One server, and how to reach it. If it was started for this command, it ends when this is dropped.
+/// A server and its address. If the server was started for this command, dropping the value ends it.
 pub(crate) struct Service {
     variable: &'static str,
     url: String,
-    // Held for nothing but its end.
+    // Only held so that its drop ends the server.
     _private: Option<Private>,
 }
 
 impl Service {
-    /// What a command needs in its environment to reach it.
+    /// Returns the environment variable with which a command reaches the server.
     pub(crate) fn variable(&self) -> Variable {
         (self.variable, self.url.clone())
     }
 }
 
-/// What one kind of server has of its own; the order in which it is looked for is the same for all.
+/// A kind of server. All kinds are searched for in one order: see the [module](self).
 trait Server {
     const NAME: &'static str;
-    /// The variable of the environment that may name it.
+    /// The environment variable that can name the server.
     const VARIABLE: &'static str;
     /// The form of the address in that variable.
     const FORM: &'static str;
     /// Debian's package.
     const PACKAGE: &'static str;
-    /// How a person installs it.
+    /// The commands with which a person installs it.
     const INSTALL: &'static str;
 
-    /// Fails where the server that the environment names does not answer.
+    /// Checks that the server that the environment names answers.
     fn ask(url: &str) -> Result<()>;
 
-    /// The address of one that answers on this machine, where everybody looks for it.
+    /// Returns the address of a server that answers on this machine at its default port.
     fn answering() -> Option<String>;
 
-    /// Where its programs are.
+    /// Returns the location of the server's programs.
     fn installed() -> Option<PathBuf>;
 
-    /// Starts one from these programs, and waits until it can be used.
+    /// Starts a server from these programs, and waits until it is ready.
     fn start(programs: &Path) -> Result<(String, Private)>;
 }
 
@@ -127,9 +129,9 @@ fn found<S: Server>(url: String, private: Option<Private>, how: fmt::Arguments<'
     Service { variable: S::VARIABLE, url, _private: private }
 }
 
-// One that is named and does not answer is an error: another in its place would not be what was asked for.
+// A server that a variable names must answer: the tests must not use another server than the caller chose.
 fn named<S: Server>() -> Result<Option<String>> {
-    // Where a CI's secret is missing, its variable is set to nothing.
+    // If a secret is missing in CI, its variable is set but empty.
     let Some(value) = env::var_os(S::VARIABLE).filter(|value| !value.is_empty()) else { return Ok(None) };
     let Ok(url) = value.into_string() else {
         bail!("{} is not UTF-8: give it the form `{}`", S::VARIABLE, S::FORM);
@@ -137,33 +139,33 @@ fn named<S: Server>() -> Result<Option<String>> {
     S::ask(&url).with_context(|| {
         let (variable, shown) = (S::VARIABLE, without_password(&url));
         format!(
-            "{variable} names {shown}, which cannot be used (start that server, or change or unset the variable)"
+            "{variable} names {shown}, which is not usable (start that server, or change or unset the variable)"
         )
     })?;
     Ok(Some(url))
 }
 
-// Whether the package starts its server too depends on the machine: what it installed is enough.
+// On some machines the package also starts its server. Only the installed programs are used here.
 fn install<S: Server>() -> Result<PathBuf> {
     ensure!(
         apt::may_install(),
-        "no {}: none answers on this machine, and none is installed. Install it ({}), or set {} to the \
-         address of one (`{}`), then call this again",
+        "{} is missing: no server answers on this machine, and none is installed. Install it ({}), or set {} to the \
+         address of a server (`{}`), and run this command again",
         S::NAME,
         S::INSTALL,
         S::VARIABLE,
         S::FORM
     );
-    eprintln!("no {}: installing {}", S::NAME, S::PACKAGE);
+    eprintln!("{} is missing: installing {}", S::NAME, S::PACKAGE);
     apt::install(&[S::PACKAGE])?;
     S::installed().with_context(|| {
-        format!("{} is installed, yet its programs are nowhere to be found: look at PATH", S::PACKAGE)
+        format!("{} is installed, but its programs are not in PATH: add their folder to PATH", S::PACKAGE)
     })
 }
 
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// A connection on which nothing waits for longer than a moment.
+/// Connects with timeouts of [`PATIENCE`] for the connection, reads and writes.
 fn connect(host: &str, port: u16) -> io::Result<TcpStream> {
     let mut failure = io::Error::new(io::ErrorKind::NotFound, "the host has no address");
     for address in (host, port).to_socket_addrs()? {
@@ -179,7 +181,7 @@ fn connect(host: &str, port: u16) -> io::Result<TcpStream> {
     Err(failure)
 }
 
-/// A failure to get an answer, in words; the system calls a wait in vain a lack of resources.
+/// Describes a failure to get an answer. The system's message for a timeout, a lack of resources, would be misleading.
 fn answered<T>(result: io::Result<T>) -> Result<T> {
     result.map_err(|error| match error.kind() {
         io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {

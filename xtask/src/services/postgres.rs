@@ -1,4 +1,4 @@
-//! PostgreSQL: how to ask for it, and how to start one.
+//! Finds and starts PostgreSQL.
 
 use std::env;
 use std::fs;
@@ -15,7 +15,7 @@ use crate::url::host_and_port;
 
 const PORT: u16 = 5432;
 
-/// Asks whether the server talks TLS, which every PostgreSQL answers before it asks who is there.
+/// The request that asks if the server supports TLS. Each PostgreSQL answers it before the login.
 const REQUEST: [u8; 8] = [0, 0, 0, 8, 4, 210, 22, 47];
 
 pub(super) struct Postgres;
@@ -32,11 +32,11 @@ impl Server for Postgres {
         let (host, port) = host_and_port(url, &["postgres", "postgresql"], PORT)
             .with_context(|| format!("it does not have the form `{}`", Self::FORM))?;
         let answer = answered(first_byte(&host, port))?;
-        ensure!(matches!(&answer, b"S" | b"N" | b"E"), "what answers there is no PostgreSQL");
+        ensure!(matches!(&answer, b"S" | b"N" | b"E"), "the server that answers there is not PostgreSQL");
         Ok(())
     }
 
-    // Without psql nobody can say whether a login would do, and a server of our own is the safer choice.
+    // Without psql it is unknown if a login has enough rights, so a private server is the safer choice.
     fn answering() -> Option<String> {
         let psql = programs::psql()?;
         let logins = logins(env::var("USER").ok()).into_iter();
@@ -56,7 +56,7 @@ impl Server for Postgres {
         }
         let command = |program| {
             let mut command = Command::new(programs.join(program));
-            // PostgreSQL looks at the folder it is called from, which a lesser user may not enter.
+            // PostgreSQL reads its current folder, which its user may not be allowed to enter.
             command.current_dir(folder.path());
             if let Some(account) = &account {
                 account.run(&mut command);
@@ -84,12 +84,12 @@ fn first_byte(host: &str, port: u16) -> io::Result<[u8; 1]> {
     Ok(answer)
 }
 
-/// Who may get in without a password, as which user and to which database.
+/// Returns the users and databases to try without a password.
 fn logins(caller: Option<String>) -> Vec<(String, String)> {
     let plain = |name: &String| {
         !name.is_empty() && name.chars().all(|char| char.is_ascii_alphanumeric() || "_-".contains(char))
     };
-    // A name that would have to be encoded is rarer than the mistakes in doing so.
+    // Names that need encoding in a URL are rare, so they are skipped.
     let caller = caller.filter(plain).map(|name| (name.clone(), name));
     let pair = |user: &str, database: &str| (user.to_owned(), database.to_owned());
     let first = [pair("postgres", "postgres")].into_iter().chain(caller);
@@ -100,7 +100,7 @@ fn login_url(user: &str, port: u16, database: &str) -> String {
     format!("postgres://{user}@127.0.0.1:{port}/{database}")
 }
 
-// What else would let the caller in must not help: the tests have nothing but the URL.
+// Passwords from the caller's environment and files are turned off, because the tests only get the URL.
 fn may_create_schemas(psql: &Path, url: &str) -> bool {
     let mut command = Command::new(psql);
     command.args(["-w", "-X", "-q", "-t", "-A", "-c"]);
@@ -114,13 +114,13 @@ fn initialize(mut initdb: Command, data: &Path) -> Result<()> {
     initdb.arg("-D").arg(data).args(["-U", "postgres", "--auth=trust", "--encoding=UTF8"]);
     let output = initdb.args(["--locale=C", "--no-sync"]).output().context("initdb could not be started")?;
     let said = String::from_utf8_lossy(&output.stderr);
-    ensure!(output.status.success(), "initdb ended with {} and said:\n{}", output.status, said.trim_end());
+    ensure!(output.status.success(), "initdb ended with {} and printed:\n{}", output.status, said.trim_end());
     Ok(())
 }
 
-/// Whether the file that a running PostgreSQL keeps in its folder says that it can be used.
+/// Returns whether the status file of a running PostgreSQL says that the server is ready.
 ///
-/// It needs no client, and no other server that took the port in the meantime can answer for it.
+/// The file needs no client, and unlike an answer at the port, it cannot come from another server that took the port.
 fn says_ready(text: &str) -> bool {
     text.lines().nth(7).is_some_and(|line| line.trim_end() == "ready")
 }
@@ -130,7 +130,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_caller_is_tried_after_the_usual_user() {
+    fn caller_is_tried_after_the_default_user() {
         let users = |caller: Option<&str>| {
             let logins = logins(caller.map(str::to_owned));
             logins.into_iter().map(|(user, database)| format!("{user}/{database}")).collect::<Vec<_>>()
@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn a_server_is_ready_when_its_own_file_says_so() {
+    fn status_file_says_if_server_is_ready() {
         let file = |status: &str| format!("42\n/data\n1700000000\n5433\n/tmp\n127.0.0.1\n  1 2\n{status}\n");
         assert!(says_ready(&file("ready   ")));
         assert!(!says_ready(&file("starting")));
@@ -150,14 +150,14 @@ mod tests {
     }
 
     #[test]
-    fn a_url_of_another_form_is_not_asked() {
+    fn url_of_another_form_is_an_error() {
         let error = Postgres::ask("host=db user=me").map_err(|error| error.to_string());
         assert_eq!(error, Err(format!("it does not have the form `{}`", Postgres::FORM)));
     }
 
     #[test]
-    #[ignore = "needs PostgreSQL installed, where the other tests need only Rust"]
-    fn a_private_one_answers_and_leaves_nothing_behind() -> Result<()> {
+    #[ignore = "needs an installed PostgreSQL; the other tests need only Rust"]
+    fn private_server_answers_and_removes_its_folder() -> Result<()> {
         let programs = programs::postgres().context("PostgreSQL is not installed")?;
         let psql = programs::psql().context("psql is not installed")?;
         let (url, server) = Postgres::start(&programs)?;

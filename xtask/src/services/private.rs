@@ -1,4 +1,4 @@
-//! A server that was started for this command, and ends with it.
+//! A server that is started for this command and ends with it.
 
 use std::fs::{self, File};
 use std::io;
@@ -15,15 +15,14 @@ use super::watcher::Watcher;
 use crate::command;
 
 const START: Duration = Duration::from_secs(30);
-/// The signals that end a server, each with the time that the server has for it. SIGINT means to PostgreSQL: disconnect
-/// every client, write what has to be written, and end. A process that a background shell started may ignore SIGINT, so
-/// SIGTERM follows.
+/// The signals that end a server, each with the time to wait for the end. On SIGINT, PostgreSQL disconnects all clients,
+/// writes its data and ends. A process that a background shell started may ignore SIGINT, so SIGTERM follows.
 const ENDS: [(&str, Duration); 2] = [("INT", Duration::from_secs(2)), ("TERM", Duration::from_secs(8))];
 const PAUSE: Duration = Duration::from_millis(20);
 const LOG: &str = "log";
 const LINES: usize = 20;
 
-/// A running server and the folder of all that it keeps. Dropping it ends the one and removes the other.
+/// A running server and the folder of its data. Dropping it ends the server and removes the folder.
 pub(super) struct Private {
     child: Child,
     name: String,
@@ -31,25 +30,25 @@ pub(super) struct Private {
     watcher: Watcher,
 }
 
-/// A new folder for a server.
+/// Creates a temporary folder for a server.
 pub(super) fn folder() -> Result<TempDir> {
     let made = tempfile::Builder::new().prefix("awaitly-").tempdir();
-    made.context("no temporary folder can be made: look at TMPDIR")
+    made.context("a temporary folder cannot be created: check TMPDIR")
 }
 
-/// A port that nobody has at the moment.
+/// Returns a port that is free now.
 pub(super) fn free_port() -> Result<u16> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("127.0.0.1 has no free port")?;
     Ok(listener.local_addr()?.port())
 }
 
 impl Private {
-    /// Starts the server; what it prints is kept in the folder.
+    /// Starts the server, and writes its output to a log in the folder.
     ///
-    /// It stays in the group of this process, so that Ctrl-C reaches it too.
+    /// The server stays in the process group of this process, so that Ctrl-C reaches it too.
     pub(super) fn start(mut command: Command, folder: TempDir) -> Result<Self> {
         let name = Path::new(command.get_program()).display().to_string();
-        let log = File::create(folder.path().join(LOG)).context("the server's log cannot be written")?;
+        let log = File::create(folder.path().join(LOG)).context("the log of the server cannot be written")?;
         let mut child = command
             .stdin(Stdio::null())
             .stdout(log.try_clone().context("the server's log cannot be written")?)
@@ -65,19 +64,22 @@ impl Private {
         }
     }
 
-    /// Waits until the server can be used; fails with what it printed when that takes too long.
+    /// Waits until the server is ready.
+    ///
+    /// # Errors
+    /// Returns an error with the server's output if the server ends first or is not ready after [`START`].
     pub(super) fn wait_until(&mut self, is_ready: impl Fn() -> bool) -> Result<()> {
         let start = Instant::now();
         loop {
             if let Some(status) = self.child.try_wait()? {
-                bail!("`{}` ended with {status} and said:\n{}", self.name, self.said());
+                bail!("`{}` ended with {status} and printed:\n{}", self.name, self.said());
             }
             if is_ready() {
                 return Ok(());
             }
             ensure!(
                 start.elapsed() < START,
-                "`{}` was not ready after {} s and said:\n{}",
+                "`{}` was not ready after {} s and printed:\n{}",
                 self.name,
                 START.as_secs(),
                 self.said()
@@ -86,7 +88,7 @@ impl Private {
         }
     }
 
-    /// Where all of it lies.
+    /// Returns the folder of the server's data.
     #[cfg(test)]
     pub(super) fn folder(&self) -> &Path {
         self.folder.path()
@@ -101,17 +103,17 @@ impl Private {
 impl Drop for Private {
     fn drop(&mut self) {
         if let Err(error) = end(&mut self.child) {
-            eprintln!("`{}`, process {}, did not end ({error}): end it by hand", self.name, self.child.id());
+            eprintln!("`{}`, process {}, did not end ({error}): end it manually", self.name, self.child.id());
         }
-        // The folder would go by itself, but without a word where that fails.
+        // `TempDir` would also remove the folder, but it does not report a failure.
         if let Err(error) = fs::remove_dir_all(self.folder.path()) {
-            eprintln!("{} cannot be removed ({error}): do it by hand", self.folder.path().display());
+            eprintln!("{} cannot be removed ({error}): remove it manually", self.folder.path().display());
         }
         self.watcher.dismiss();
     }
 }
 
-// Only a child that was not waited for is told to end: its number is not yet anybody else's.
+// Only signals a child that was not waited for: the system cannot give its id to another process before that.
 fn end(server: &mut Child) -> io::Result<()> {
     end_by(&ENDS, server)
 }
@@ -134,7 +136,7 @@ fn end_by(ends: &[(&str, Duration)], server: &mut Child) -> io::Result<()> {
     Ok(())
 }
 
-// The shell has `kill` built in, while a small image comes without the program.
+// Uses the shell's built-in `kill`, because small images have no `kill` program.
 fn signal(child: &Child, name: &str) {
     let script = "kill -s \"$1\" \"$0\"";
     command::succeeds(Command::new("sh").args(["-c", script, &child.id().to_string(), name]));
@@ -151,7 +153,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_the_end_of_a_long_log_is_shown() {
+    fn long_log_is_cut_to_its_end() {
         let text: String = (1..=30).map(|number| format!("line {number}\n")).collect();
         let shown = last_lines(&text);
         assert!(shown.starts_with("line 11\n"), "{shown}");
@@ -161,7 +163,7 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn a_server_that_ends_at_once_is_quoted_and_leaves_no_folder() -> Result<()> {
+    fn early_end_returns_output_and_removes_folder() -> Result<()> {
         let folder = folder()?;
         let path = folder.path().to_path_buf();
         let mut command = Command::new("sh");
@@ -169,7 +171,7 @@ mod tests {
         let mut server = Private::start(command, folder)?;
         let error = server.wait_until(|| false).map_err(|error| error.to_string());
         drop(server);
-        let expected = "`sh` ended with exit status: 3 and said:\nthe port is taken";
+        let expected = "`sh` ended with exit status: 3 and printed:\nthe port is taken";
         assert_eq!(error, Err(expected.to_owned()));
         assert!(!path.exists());
         Ok(())
@@ -177,7 +179,7 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn a_server_ends_when_it_is_told_to() -> Result<()> {
+    fn server_ends_on_request() -> Result<()> {
         let mut command = Command::new("sleep");
         command.arg("600");
         let mut server = Private::start(command, folder()?)?;

@@ -1,9 +1,9 @@
-//! Where the programs of the servers are installed.
+//! Finds the installed programs of the servers.
 
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 
-/// Folders whose names hold a version: the parent, the beginning of the name, and what lies below it.
+/// Folders with a version in their name: the parent, the prefix of the name, and the subfolder.
 const VERSIONED: [(&str, &str, &str); 4] = [
     ("/usr/lib/postgresql", "", "bin"),
     ("/usr", "pgsql-", "bin"),
@@ -11,24 +11,24 @@ const VERSIONED: [(&str, &str, &str); 4] = [
     ("/usr/local/opt", "postgresql", "bin"),
 ];
 
-/// The folder that holds `initdb` and `postgres`; Debian and Homebrew keep theirs out of PATH.
+/// Returns the folder that contains `initdb` and `postgres`. On Debian and with Homebrew it is not in PATH.
 pub(super) fn postgres() -> Option<PathBuf> {
     let has_both = |folder: &PathBuf| ["initdb", "postgres"].iter().all(|name| holds(folder, name));
     in_path().into_iter().chain(versioned()).find(has_both)
 }
 
-/// The client of PostgreSQL.
+/// Returns the path of PostgreSQL's client.
 pub(super) fn psql() -> Option<PathBuf> {
     let folder = in_path().into_iter().chain(versioned()).find(|folder| holds(folder, "psql"))?;
     Some(folder.join("psql"))
 }
 
-/// The server of Redis, or of what became of it.
+/// Returns the path of the server of Redis, or of its fork Valkey.
 pub(super) fn redis() -> Option<PathBuf> {
     first_of(&["redis-server", "valkey-server"])
 }
 
-/// The first of these programs, in this order, that is in PATH.
+/// Returns the path of the first of these programs that is in PATH.
 pub(crate) fn first_of(names: &[&str]) -> Option<PathBuf> {
     let in_path = in_path();
     let named =
@@ -62,7 +62,7 @@ fn newest_first(mut names: Vec<String>) -> Vec<String> {
     names
 }
 
-/// The numbers in a name. One that has none is older than all that have.
+/// Returns the numbers in a name. A name without numbers counts as the oldest.
 fn version(name: &str) -> Vec<u32> {
     name.split(|char: char| !char.is_ascii_digit()).filter_map(|number| number.parse().ok()).collect()
 }
@@ -76,13 +76,13 @@ mod tests {
     }
 
     #[test]
-    fn the_newest_version_comes_first() {
+    fn newest_version_comes_first() {
         assert_eq!(sorted(&["9.6", "15", "17", "9.10"]), ["17", "15", "9.10", "9.6"]);
         assert_eq!(sorted(&["pgsql-9.6", "pgsql-16", "pgsql-15"]), ["pgsql-16", "pgsql-15", "pgsql-9.6"]);
     }
 
     #[test]
-    fn a_name_without_a_version_comes_last() {
+    fn name_without_version_comes_last() {
         assert_eq!(sorted(&["postgresql", "postgresql@14"]), ["postgresql@14", "postgresql"]);
     }
 }

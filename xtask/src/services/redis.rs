@@ -1,4 +1,4 @@
-//! Redis: how to ask for it, and how to start one.
+//! Finds and starts Redis.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
@@ -27,13 +27,13 @@ impl Server for Redis {
     fn ask(url: &str) -> Result<()> {
         let (host, port) = host_and_port(url, &["redis", TLS], PORT)
             .with_context(|| format!("it does not have the form `{}`", Self::FORM))?;
-        // Behind TLS nothing can be asked without it; that somebody listens has to do.
+        // This program does not support TLS, so it only checks that a server accepts connections.
         if url.starts_with(TLS) {
             return answered(connect(&host, port)).map(drop);
         }
         let answer = answered(ping(&host, port))?;
-        // A server that wants a password first says so after a minus: the URL may well have it.
-        ensure!(answer.starts_with(['+', '-']), "what answers there is no Redis");
+        // An answer with a minus asks for a password, which the URL may contain.
+        ensure!(answer.starts_with(['+', '-']), "the server that answers there is not Redis");
         Ok(())
     }
 
@@ -61,17 +61,17 @@ fn url(port: u16) -> String {
     format!("redis://{HOST}:{port}")
 }
 
-// One that wants a password says `-NOAUTH`, and does not count.
+// A server that requires a password answers `-NOAUTH`, so it is not open.
 fn is_open(port: u16) -> bool {
     ping(HOST, port).is_ok_and(|answer| answer == "+PONG")
 }
 
-/// The first line of what the server answers to a PING.
+/// Sends a PING to the server, and returns the first line of the answer.
 fn ping(host: &str, port: u16) -> io::Result<String> {
     let mut stream = connect(host, port)?;
     stream.write_all(b"*1\r\n$4\r\nPING\r\n")?;
     let mut line = String::new();
-    // What is no Redis may send without end.
+    // A server that is not Redis may send an endless answer, so the length is limited.
     BufReader::new(stream.take(256)).read_line(&mut line)?;
     Ok(line.trim_end().to_owned())
 }
@@ -83,7 +83,7 @@ mod tests {
 
     use super::*;
 
-    /// A server that answers once, with these words.
+    /// Starts a server that answers once with `words`, and returns its port.
     fn answering_once(words: &'static str) -> Result<u16> {
         let listener = TcpListener::bind((HOST, 0))?;
         let port = listener.local_addr()?.port();
@@ -96,13 +96,13 @@ mod tests {
     }
 
     #[test]
-    fn one_that_answers_a_ping_is_open() -> Result<()> {
+    fn server_that_answers_a_ping_is_open() -> Result<()> {
         assert!(is_open(answering_once("+PONG\r\n")?));
         Ok(())
     }
 
     #[test]
-    fn one_that_wants_a_password_is_not_open_but_may_be_named() -> Result<()> {
+    fn password_closes_server_but_variable_may_name_it() -> Result<()> {
         let words = "-NOAUTH Authentication required.\r\n";
         assert!(!is_open(answering_once(words)?));
         assert!(Redis::ask(&url(answering_once(words)?)).is_ok());
@@ -110,18 +110,18 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_redis_is_told_from_one() -> Result<()> {
+    fn other_server_is_not_redis() -> Result<()> {
         let error = Redis::ask(&url(answering_once("HTTP/1.1 400 Bad Request\r\n")?));
         assert_eq!(
             error.map_err(|error| error.to_string()),
-            Err("what answers there is no Redis".to_owned())
+            Err("the server that answers there is not Redis".to_owned())
         );
         Ok(())
     }
 
     #[test]
-    #[ignore = "needs Redis installed, where the other tests need only Rust"]
-    fn a_private_one_answers_and_leaves_nothing_behind() -> Result<()> {
+    #[ignore = "needs an installed Redis; the other tests need only Rust"]
+    fn private_server_answers_and_removes_its_folder() -> Result<()> {
         let program = programs::redis().context("Redis is not installed")?;
         let (url, server) = Redis::start(&program)?;
         Redis::ask(&url)?;

@@ -1,4 +1,4 @@
-//! What ends a server when this process cannot: Ctrl-C and `kill` leave a program no time to tidy up.
+//! Ends a server if this process cannot, because Ctrl-C or `kill` gave it no time to clean up.
 
 use std::io::Write;
 use std::path::Path;
@@ -6,11 +6,13 @@ use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context, Result};
 
-/// Reads from this process. A line means that nothing is left to do; the end without a line means that
-/// this process is gone, and the server (`$0`) and its folder (`$1`) are not. `$2` is the time until the next signal.
-/// Ctrl-C reaches the shell as well, so the shell ignores it. SIGINT means a fast shutdown to PostgreSQL and comes
-/// first, but a process that a background shell started may ignore it, so SIGTERM follows, and SIGKILL at the end. A
-/// server that has ended takes no signal: that ends the loop.
+/// A shell script that reads from this process. A line means that the server has ended. If the input ends without a line,
+/// this process is gone, and the script ends the server (`$0`) and removes its folder (`$1`). `$2` is the pause between
+/// two signals.
+///
+/// Ctrl-C also reaches the shell, so the shell ignores it. SIGINT comes first, because it makes PostgreSQL shut down
+/// fast. A process that a background shell started may ignore SIGINT, so SIGTERM follows, and SIGKILL at the end. If the
+/// server has ended, `kill` fails, which ends the loop.
 const SCRIPT: &str = r#"
 trap '' HUP INT TERM
 read -r line && exit
@@ -21,30 +23,30 @@ done
 rm -rf "$1"
 "#;
 
-/// A shell that outlives this process by as long as it takes to end the server.
+/// A shell that outlives this process until the server has ended.
 pub(super) struct Watcher {
     shell: Child,
 }
 
 impl Watcher {
-    /// Watches over the server from now on.
+    /// Starts a shell that watches the server.
     pub(super) fn start(server: &Child, folder: &Path) -> Result<Self> {
         Self::looking_every("1", server, folder)
     }
 
-    // In seconds. A shell is not told of the end of what it has not started: all that it can do is look again.
+    // `pause` is in seconds. A shell cannot wait for a process that it did not start, so the script polls.
     fn looking_every(pause: &str, server: &Child, folder: &Path) -> Result<Self> {
         let mut command = Command::new("sh");
         command.args(["-c", SCRIPT, &server.id().to_string()]).arg(folder).arg(pause);
-        // Whoever reads what this process prints must not wait for the shell.
+        // A reader of this process's output must not wait for the shell, so the shell does not inherit the streams.
         command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
-        let shell = command.spawn().context("no shell could be started to watch over the server")?;
+        let shell = command.spawn().context("the shell that watches the server could not be started")?;
         Ok(Self { shell })
     }
 
-    /// Says that the server has ended and its folder is gone.
+    /// Reports to the shell that the server has ended and its folder is removed.
     pub(super) fn dismiss(&mut self) {
-        // Where the shell is gone already, there is nobody to tell.
+        // The write fails if the shell has already ended, which is fine.
         if let Some(mut line) = self.shell.stdin.take() {
             line.write_all(b"done\n").ok();
         }
@@ -63,7 +65,7 @@ mod tests {
         Ok(Command::new("sleep").arg("600").spawn()?)
     }
 
-    /// Sleeps without heeding these signals, as a child of a background shell does not heed SIGINT.
+    /// Starts a process that ignores these signals, as a child of a background shell ignores SIGINT.
     fn sleeping_without(signals: &str) -> Result<Child> {
         let script = format!("trap '' {signals}; echo; exec sleep 600");
         let mut child = Command::new("sh").args(["-c", &script]).stdout(Stdio::piped()).spawn()?;
@@ -73,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn server_that_ignores_signals_is_ended() -> Result<()> {
+    fn server_that_ignores_signals_is_killed() -> Result<()> {
         for signals in ["INT", "INT TERM"] {
             let (mut server, folder) = (sleeping_without(signals)?, tempfile::tempdir()?);
             let mut watcher = Watcher::looking_every("0.01", &server, folder.path())?;
@@ -86,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn a_server_whose_starter_is_gone_is_ended_and_its_folder_removed() -> Result<()> {
+    fn server_ends_after_its_parent() -> Result<()> {
         let (mut server, folder) = (sleeping()?, tempfile::tempdir()?);
         let mut watcher = Watcher::looking_every("0.01", &server, folder.path())?;
         drop(watcher.shell.stdin.take());
@@ -97,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn a_watcher_that_is_dismissed_touches_nothing() -> Result<()> {
+    fn dismissed_watcher_keeps_server_and_folder() -> Result<()> {
         let (mut server, folder) = (sleeping()?, tempfile::tempdir()?);
         fs::write(folder.path().join("kept"), "")?;
         Watcher::start(&server, folder.path())?.dismiss();

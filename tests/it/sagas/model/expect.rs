@@ -1,4 +1,4 @@
-//! What a program comes to, as a plain function says it.
+//! The model: predicts the result of a program with plain functions.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,17 +9,17 @@ use awaitly::saga::{OnGiveUp, SagaError};
 use super::program::{Act, Deed, Does, Program, Undo, What};
 use super::{Ended, TripError};
 
-/// What is to be seen of a run that has ended.
+/// The observed result of a run that has ended.
 pub(super) struct Seen<'s> {
     pub(super) ended: &'s Ended,
-    /// What was done, undone and refused, in order.
+    /// The effects, compensations and refusals in their order.
     pub(super) log: Vec<String>,
     pub(super) values: BTreeMap<String, Payload>,
-    /// Whether the run was retried, once everything could be undone.
+    /// Whether the run was retried after all compensations were repaired.
     pub(super) again: bool,
 }
 
-/// Compares what is to be seen with what `program` comes to.
+/// Compares the observed result with the prediction for `program`.
 pub(super) fn compare(program: &Program, seen: &Seen<'_>) -> Result<(), String> {
     let mut model = Model { program, seen, sagas: 0, done: BTreeSet::new(), undone: BTreeSet::new() };
     let (ended, _) = model.saga(&program.acts, program.refuses, &Vec::new())?;
@@ -31,18 +31,18 @@ pub(super) fn compare(program: &Program, seen: &Seen<'_>) -> Result<(), String> 
     match (seen.ended, ended) {
         (Ok(()), Ok(())) => Ok(()),
         (Err(error), Err(failure)) => failure.compare(error),
-        (ended, model) => Err(format!("it ends in {ended:?}, the model in {model:?}")),
+        (ended, model) => Err(format!("the run returns {ended:?}, the model {model:?}")),
     }
 }
 
 fn same<T: PartialEq + std::fmt::Debug>(what: &str, seen: &T, model: &T) -> Result<(), String> {
-    if seen == model { Ok(()) } else { Err(format!("{what}: {seen:?}, the model says {model:?}")) }
+    if seen == model { Ok(()) } else { Err(format!("{what}: the run has {seen:?}, the model {model:?}")) }
 }
 
-/// What a saga fails with.
+/// The predicted error of a saga.
 #[derive(Debug)]
 struct Failure {
-    /// One of these; which one is a matter of timing.
+    /// The possible errors. The timing decides which of them occurs.
     errors: BTreeSet<String>,
     failed: Vec<String>,
     left: BTreeSet<String>,
@@ -53,7 +53,7 @@ impl Failure {
     fn compare(&self, seen: &SagaError<TripError>) -> Result<(), String> {
         let error = name_of(seen.error());
         if !self.errors.contains(&error) {
-            return Err(format!("it fails with {error}, the model with one of {:?}", self.errors));
+            return Err(format!("the run fails with {error}, the model with one of {:?}", self.errors));
         }
         let failed = seen.failed().iter();
         same("failed", &failed.clone().map(|failed| failed.step.to_string()).collect(), &self.failed)?;
@@ -77,10 +77,10 @@ fn name_of(error: &TripError) -> String {
 
 fn each_once(keys: &[Key]) -> Result<BTreeSet<String>, String> {
     let names: BTreeSet<_> = keys.iter().map(Key::to_string).collect();
-    if names.len() == keys.len() { Ok(names) } else { Err(format!("one stands twice: {keys:?}")) }
+    if names.len() == keys.len() { Ok(names) } else { Err(format!("a key occurs twice: {keys:?}")) }
 }
 
-/// What a saga has done, and may have to undo.
+/// The steps that a saga has done, and may have to undo.
 #[derive(Debug, Default)]
 struct Page<'p> {
     done: Vec<(Path, &'p Deed)>,
@@ -88,7 +88,7 @@ struct Page<'p> {
     in_doubt: BTreeSet<String>,
 }
 
-/// Where a step stands. Of two steps the one with the smaller number comes first, where they part at an `After`.
+/// The position of a step. Two positions that first differ at an `After` are ordered by its number.
 type Path = Vec<Turn>;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -97,13 +97,13 @@ enum Turn {
     Beside(usize),
 }
 
-/// Whether the first of two steps has ended before the second one began.
+/// Returns whether the first of two steps ended before the second one started.
 fn is_before(first: &Path, second: &Path) -> bool {
     let parting = first.iter().zip(second).find(|(first, second)| first != second);
     matches!(parting, Some((Turn::After(first), Turn::After(second))) if first < second)
 }
 
-/// What is read of the record that a saga is being undone.
+/// The part of the record `undo` that the model reads.
 #[derive(serde::Deserialize)]
 struct Undoing {
     steps: Vec<String>,
@@ -112,7 +112,7 @@ struct Undoing {
 struct Model<'p> {
     program: &'p Program,
     seen: &'p Seen<'p>,
-    /// How many sagas have begun.
+    /// The number of sagas that have started.
     sagas: u32,
     done: BTreeSet<String>,
     undone: BTreeSet<String>,
@@ -121,7 +121,7 @@ struct Model<'p> {
 type Fails = BTreeSet<String>;
 
 impl<'p> Model<'p> {
-    /// What a saga comes to, and what is left of it to those around it.
+    /// Predicts the result of a saga, and the steps that it leaves to the outer saga.
     fn saga(
         &mut self,
         acts: &'p [Act],
@@ -147,7 +147,7 @@ impl<'p> Model<'p> {
         Ok((Err(failure), page))
     }
 
-    /// Undoes in the order that the library has chosen and recorded, which is looked at.
+    /// Undoes the steps in the order that the library recorded, and checks this order.
     fn undo(
         &mut self,
         key: &str,
@@ -158,15 +158,18 @@ impl<'p> Model<'p> {
         let Undoing { steps: order } = undoing.decode().unwrap();
         let place = |deed: &Deed| order.iter().position(|step| *step == deed.key);
         if done.len() != order.len() || done.iter().any(|(_, deed)| place(deed).is_none()) {
-            return Err(format!("`{key}` is of {order:?}, the model says {done:?}"));
+            return Err(format!("`{key}` contains {order:?}, the model {done:?}"));
         }
         done.sort_by_key(|(_, deed)| place(deed));
         for (number, (late, deed)) in done.iter().enumerate() {
             if let Some((_, early)) = done[..number].iter().find(|(early, _)| is_before(late, early)) {
-                return Err(format!("`{}` came before `{}`, but is undone after it", deed.key, early.key));
+                return Err(format!(
+                    "`{}` ended before `{}` started, but is undone before it",
+                    deed.key, early.key
+                ));
             }
         }
-        // What a nested saga did counts from its end, so beside others it stands in no order.
+        // The steps of a nested saga count from its end, so beside concurrent steps their order is undefined.
         if self.lives_once() && !self.program.acts.iter().any(Act::nests_in_branches) {
             let log = self.seen.log.iter().filter(|entry| order.contains(entry)).cloned().collect();
             same("the order of doing", &order, &log)?;
@@ -213,7 +216,7 @@ impl<'p> Model<'p> {
             },
             What::Parallel(_, deeds) => self.beside(deeds.iter(), path, page),
             What::Each { deeds, concurrency: 1, .. } => {
-                // The first that fails is the last that begins.
+                // The first item that fails is the last item that starts.
                 let failing = deeds.iter().position(|deed| deed.does == Does::Refuses);
                 let begun = &deeds[..failing.map_or(deeds.len(), |failing| failing + 1)];
                 let after = |(number, deed)| self.deed(deed, with(path, Turn::After(number)), page);
@@ -224,7 +227,8 @@ impl<'p> Model<'p> {
                 }
             }
             What::Each { deeds, .. } => {
-                // They begin in their order: up to the first that fails in any case, and on until its end.
+                // The items start in their order. All items up to the first failing one start, and further items may
+                // start until the failing one ends.
                 let failing = deeds.iter().position(|deed| deed.does == Does::Refuses);
                 let log = &self.seen.log;
                 let has_begun =
@@ -254,7 +258,7 @@ impl<'p> Model<'p> {
         })
     }
 
-    /// Steps at the same time, of which the first failure in time counts.
+    /// Predicts concurrent steps, of which the first failure in time counts.
     fn beside(
         &mut self,
         deeds: impl Iterator<Item = &'p Deed>,
@@ -278,12 +282,12 @@ impl<'p> Model<'p> {
         Err(failing)
     }
 
-    /// Whether the log is that of one life, so that it tells the time.
+    /// Returns whether the log comes from one execution, so that its order is the order in time.
     const fn lives_once(&self) -> bool {
         self.program.deaths.is_empty() && !self.seen.again
     }
 
-    /// Whether a step works.
+    /// Predicts a step. Returns whether it succeeds.
     fn deed(&mut self, deed: &'p Deed, path: Path, page: &mut Page<'p>) -> bool {
         if deed.does != Does::Refuses {
             self.done.insert(deed.key.clone());

@@ -1,4 +1,4 @@
-//! A program, as the library performs it.
+//! Performs a program with the library.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::{pending, poll_fn};
@@ -19,7 +19,7 @@ type Performing<'a> = Pin<Box<dyn Future<Output = Result<(), TripError>> + 'a>>;
 
 const TWICE: Retry = Retry::fixed(Duration::ZERO).attempts(2);
 
-/// Performs `acts` in `saga`, up to the first failure that nobody handles.
+/// Performs `acts` in `saga`, up to the first unhandled failure.
 pub(super) fn perform<'a, 'c: 'a>(
     saga: &'a DurableSaga<'c, TripError>,
     acts: &'c [Act],
@@ -85,7 +85,7 @@ fn position(deeds: &[Deed], deed: &Deed) -> usize {
     deeds.iter().position(|other| other.key == deed.key).unwrap()
 }
 
-/// What these futures end in, when all have, in their order.
+/// Waits for all futures, and returns their results in order.
 async fn all_ended<T>(mut futures: Vec<Pin<Box<dyn Future<Output = T> + '_>>>) -> Vec<T> {
     let mut ended: Vec<_> = futures.iter().map(|_| None).collect();
     poll_fn(|cx| {
@@ -100,8 +100,8 @@ async fn all_ended<T>(mut futures: Vec<Pin<Box<dyn Future<Output = T> + '_>>>) -
     ended.into_iter().flatten().collect()
 }
 
-/// The services outside: each does and undoes a thing once, however often it is called. It also sees what nobody
-/// should do.
+/// The services. Each action and each compensation has one effect, regardless of the number of calls. They also report
+/// calls that must not happen.
 #[derive(Default)]
 pub(super) struct Outside {
     pub(super) fuse: Fuse,
@@ -110,11 +110,11 @@ pub(super) struct Outside {
 
 #[derive(Default)]
 struct Books {
-    /// What was done, undone and refused, in order, each once.
+    /// The effects, compensations and refusals in their order, each once.
     log: Vec<String>,
-    /// Of the present life.
+    /// The actions of the current execution.
     acted: BTreeSet<String>,
-    /// What was recorded before the present life, which nobody has a reason to do again.
+    /// The keys that were recorded before the current execution, which must not be repeated.
     settled: BTreeSet<String>,
     attempts: BTreeMap<String, u32>,
     mended: bool,
@@ -122,7 +122,7 @@ struct Books {
 }
 
 impl Outside {
-    /// A life begins, in which these keys are recorded, and ends at the boundary with that number.
+    /// Starts an execution that stops at the boundary `death`. `settled` are the keys that are already recorded.
     pub(super) fn begin(&self, death: i64, settled: impl Iterator<Item = String>) {
         self.fuse.set(death);
         let mut books = self.books();
@@ -130,7 +130,7 @@ impl Outside {
         books.settled = settled.collect();
     }
 
-    /// From now on every thing can be undone.
+    /// Repairs all compensations, so that they succeed from now on.
     pub(super) fn mend(&self) {
         self.books().mended = true;
     }
@@ -177,7 +177,7 @@ impl Outside {
                 Some(Undo::Fails) => books.mended,
                 Some(Undo::Stutters) => *attempt > 1,
                 Some(Undo::Works) => true,
-                None => panic!("nobody undoes {}", deed.key),
+                None => panic!("{} has no compensation", deed.key),
             }
         };
         if !works {
@@ -192,10 +192,10 @@ impl Outside {
         {
             let mut books = self.books();
             if books.settled.contains(&key) {
-                books.faults.push(format!("`{key}` was recorded, and is done again"));
+                books.faults.push(format!("`{key}` was recorded, but is done again"));
             }
             if !books.acted.insert(key.clone()) {
-                books.faults.push(format!("`{key}` is done twice in one life"));
+                books.faults.push(format!("`{key}` is done twice in one execution"));
             }
         }
         self.note(key);

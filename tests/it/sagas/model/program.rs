@@ -5,40 +5,40 @@ use fastrand::Rng;
 #[derive(Debug)]
 pub(super) struct Program {
     pub(super) acts: Vec<Act>,
-    /// Whether the body returns an error of its own in the end.
+    /// Whether the body returns its own error at the end.
     pub(super) refuses: bool,
     pub(super) on_give_up: OnGiveUp,
-    /// The boundaries at which it dies, one life after the other.
+    /// The boundaries at which the executions die, one after another.
     pub(super) deaths: Vec<i64>,
 }
 
 #[derive(Debug)]
 pub(super) struct Act {
     pub(super) what: What,
-    /// Whether the body goes on where this fails.
+    /// Whether the body continues if this act fails.
     pub(super) handled: bool,
 }
 
 #[derive(Debug)]
 pub(super) enum What {
     Step(Deed),
-    /// A `parallel!` of that name. The second of them has nothing that undoes it.
+    /// A `parallel!` with this name. Its second entry has no compensation.
     Parallel(String, [Deed; 3]),
     Each {
         name: String,
         deeds: Vec<Deed>,
         concurrency: usize,
     },
-    /// Joined by hand: the body looks at their failures when all have ended.
+    /// Branches that the body joins itself. It checks their failures after all of them have ended.
     Branches(Vec<Vec<Act>>),
     Nested(Vec<Act>),
 }
 
-/// What a step does.
+/// A step, and the result of its operation and its compensation.
 #[derive(Debug)]
 pub(super) struct Deed {
     pub(super) key: String,
-    /// How often it lets others go first.
+    /// The number of times that the operation yields before it starts.
     pub(super) ticks: u8,
     pub(super) does: Does,
     pub(super) undo: Option<Undo>,
@@ -48,17 +48,17 @@ pub(super) struct Deed {
 pub(super) enum Does {
     Works,
     Refuses,
-    /// It has its effect and never says so.
+    /// Has its effect, but never returns.
     Hangs,
 }
 
-/// How a step is undone.
+/// The result of a compensation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Undo {
     Works,
-    /// Every other attempt is refused.
+    /// Fails at the first attempt.
     Stutters,
-    /// Until it is mended.
+    /// Fails until it is repaired.
     Fails,
 }
 
@@ -74,7 +74,7 @@ impl Program {
 }
 
 impl Act {
-    /// Whether it has sagas that run at the same time as something else.
+    /// Returns whether it contains sagas inside concurrent branches.
     pub(super) fn nests_in_branches(&self) -> bool {
         match &self.what {
             What::Branches(branches) => branches.iter().flatten().any(Self::nests),
@@ -92,7 +92,8 @@ impl Act {
 enum Place {
     Body,
     Nested,
-    /// Sagas that begin at the same time take their keys in that order, so a branch begins with one or has none.
+    /// A branch of a body. Concurrent sagas take their keys in the order in which they start, so only the first act of a
+    /// branch may be a saga.
     Branch,
     NestedInBranch,
 }
