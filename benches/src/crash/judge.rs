@@ -3,7 +3,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 use awaitly::journal::{Key, Outcome, Status};
-use awaitly::store::{RunId, StoredRun};
+use awaitly::store::{RunId, Store as _, StoredRun};
 
 use crate::ledger::{Effect, Mark, read};
 use crate::store::Place;

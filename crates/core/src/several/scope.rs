@@ -12,6 +12,7 @@ use crate::error::{Error, FromStep, RunError};
 use crate::event::{EventKind, ScopeKind};
 use crate::journal::Key;
 use crate::run::{Mode, Run};
+use crate::shared::Shared;
 
 pin_project! {
     /// Concurrent steps with an event at their beginning and one at their end.
@@ -107,9 +108,9 @@ pin_project! {
         #[pin]
         inner: Fut,
         siblings: &'s S,
-        /// A failure or a pause that is not told yet.
+        // A failure or a pause that is not told yet.
         failure: Option<(Ended, u32, X)>,
-        /// The step that waits.
+        // The step that waits.
         waits_at: Option<Key>,
         waits: HeldWaits<'s>,
     }
