@@ -22,7 +22,8 @@ pub(super) trait Attempts: Send {
 pub(super) async fn insist<W: Attempts>(mut work: W) -> Result<W::Done, StoreError> {
     let mut pause = Pause::new();
     loop {
-        let error = match work.attempt().await {
+        // The box keeps the futures of callers shallow: the compiler refuses types that nest deeper than 128 levels.
+        let error = match Box::pin(work.attempt()).await {
             Ok(done) => return Ok(done),
             Err(Failure::Refused(error)) => return Err(error),
             Err(Failure::Postgres(error)) => error,

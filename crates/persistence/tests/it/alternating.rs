@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use awaitly_core::store::around::{Call, Reply, Request};
-use awaitly_core::store::{Around, Lease, Opened, Operate, RunId, StoreError};
+use awaitly_core::store::{Around, Lease, Opened, RunId, Store, StoreError};
 
 use crate::given::run_id;
 use crate::place::Place;
