@@ -73,8 +73,11 @@ pub(crate) enum Says<'a> {
     Began,
     /// With the error of a failure.
     Ended(Option<&'a str>),
+    /// A step waits, and with it the run.
+    Waits,
     RunBegan,
     RunEnded,
+    RunWaits,
     Nothing,
 }
 
@@ -82,14 +85,14 @@ pub(crate) fn says(kind: &EventKind) -> Says<'_> {
     match kind {
         EventKind::StepStarted { .. } => Says::Began,
         EventKind::StepFailed { error, .. } => Says::Ended(Some(error)),
-        EventKind::StepSucceeded { .. }
-        | EventKind::StepAborted { .. }
-        | EventKind::StepWaiting { .. }
-        | EventKind::StepReused { .. } => Says::Ended(None),
+        EventKind::StepSucceeded { .. } | EventKind::StepAborted { .. } | EventKind::StepReused { .. } => {
+            Says::Ended(None)
+        }
+        EventKind::StepWaiting { .. } => Says::Waits,
+        EventKind::RunWaiting { .. } => Says::RunWaits,
         EventKind::RunStarted { .. } => Says::RunBegan,
         EventKind::RunSucceeded { .. }
         | EventKind::RunFailed { .. }
-        | EventKind::RunWaiting { .. }
         | EventKind::RunCancelled { .. }
         | EventKind::RunInterrupted { .. } => Says::RunEnded,
         EventKind::StepMissed { .. }

@@ -202,6 +202,20 @@ impl Part {
     }
 }
 
+impl Part {
+    /// How often it waits for its time, a back-off or a guard.
+    pub(crate) fn waits(&self) -> u32 {
+        match &self.what {
+            What::Sleep(_) => 1,
+            What::Step(step) | What::SagaStep(step, _) => {
+                let refused = if let Some(Sentry::Refuses(times)) = step.guard { times.into() } else { 0 };
+                u32::from(step.attempts.saturating_sub(1)) + refused
+            }
+            _ => 0,
+        }
+    }
+}
+
 impl Deed {
     /// Whether the operation may wait: for an answer, for its time, for a back-off or a guard, or for another run.
     pub(crate) fn may_wait(&self) -> bool {

@@ -1,6 +1,6 @@
 //! What a run tells while it runs, and whether it makes sense.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use awaitly::event::{Event, Observer};
@@ -22,7 +22,19 @@ struct State {
     steps: BTreeMap<(Arc<str>, Key), i32>,
     /// Beginnings and ends of runs.
     runs: BTreeMap<Arc<str>, (u32, u32)>,
+    /// The runs of which a step waits.
+    waits: BTreeSet<Arc<str>>,
     nonsense: Option<String>,
+}
+
+impl State {
+    fn step_ended(&mut self, event: &Event) {
+        if let Some(step) = event.kind.step()
+            && let Some(open) = self.steps.get_mut(&(Arc::clone(&event.run), step.key.clone()))
+        {
+            *open -= 1;
+        }
+    }
 }
 
 impl Observer for Told {
@@ -32,17 +44,23 @@ impl Observer for Told {
             Says::Nothing => {}
             Says::RunBegan => state.runs.entry(Arc::clone(&event.run)).or_default().0 += 1,
             Says::RunEnded => state.runs.entry(Arc::clone(&event.run)).or_default().1 += 1,
+            Says::RunWaits => {
+                state.runs.entry(Arc::clone(&event.run)).or_default().1 += 1;
+                if !state.waits.contains(&event.run) {
+                    state.nonsense.get_or_insert("a run waits, and none of its steps says so".to_owned());
+                }
+            }
+            Says::Waits => {
+                state.waits.insert(Arc::clone(&event.run));
+                state.step_ended(event);
+            }
             Says::Began => {
                 if let Some(step) = event.kind.step() {
                     *state.steps.entry((Arc::clone(&event.run), step.key.clone())).or_default() += 1;
                 }
             }
             Says::Ended(error) => {
-                if let Some(step) = event.kind.step()
-                    && let Some(open) = state.steps.get_mut(&(Arc::clone(&event.run), step.key.clone()))
-                {
-                    *open -= 1;
-                }
+                state.step_ended(event);
                 if let Some(error) = error.filter(|error| decisions::is_no_failure(error))
                     && let Some(step) = event.kind.step()
                 {

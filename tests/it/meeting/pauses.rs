@@ -185,6 +185,46 @@ async fn parked_sleeps_run_concurrently() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn failed_branch_ends_every_wait_of_an_unfinished_list() {
+    let store = MemoryStore::new();
+    let workflow = Workflow::new("ask").store(store.clone());
+    let body = async |run: &DurableRun| -> Result<(Vec<u32>, u32), RunError> {
+        let item = async |item: u32| match item {
+            0 => {
+                tokio::time::sleep(secs(2)).await;
+                Ok::<u32, RunError>(0)
+            }
+            1 => run.wait_for("ada").await.map_err(RunError::from_step),
+            _ => run.wait_for("bob").await.map_err(RunError::from_step),
+        };
+        let fails = async {
+            tokio::time::sleep(secs(1)).await;
+            Err::<u32, RunError>(RunError::Expired { step: "branch".into() })
+        };
+        Ok(parallel!(run, "both", { a: run.each("items", [0, 1, 2], item).concurrency(3), b: fails }))
+    };
+    assert_eq!(workflow.run("r", body).await, Err(RunError::Expired { step: "branch".into() }));
+    assert_eq!(status(&store, "r").await, Status::Failed, "the body does not wait for the list");
+}
+
+#[tokio::test(start_paused = true)]
+async fn cancellation_beside_a_parked_sleep_cancels_the_run() {
+    let (store, token) = (MemoryStore::new(), CancellationToken::new());
+    let workflow = Workflow::new("nap").store(store.clone()).park_after(secs(1)).cancel_on(token.clone());
+    let body = async |run: &DurableRun| -> Result<((), u32), RunError> {
+        let cancels = async {
+            tokio::time::sleep(ms(10)).await;
+            token.cancel();
+            tokio::task::yield_now().await;
+            Ok::<u32, RunError>(1)
+        };
+        Ok(parallel!(run, "both", { a: run.sleep("night", hours(8)), b: cancels }))
+    };
+    assert!(matches!(workflow.run("r", body).await, Err(RunError::Cancelled { .. })));
+    assert_eq!(status(&store, "r").await, Status::Cancelled);
+}
+
+#[tokio::test(start_paused = true)]
 async fn winner_of_a_race_ends_the_waits_of_losers() {
     let store = MemoryStore::new();
     let workflow = Workflow::new("race").store(store.clone());

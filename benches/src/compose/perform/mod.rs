@@ -74,7 +74,13 @@ async fn one(process: &Process, run: &DurableRun, part: &Part) -> Result<u64, Fa
         }
         What::Resource(inner) => hold(process, run, part, inner).await,
         What::Call(inner) => call(process, run, part, inner).await,
-        What::TooLate => run.too_late_to_cancel().await.map(|()| 2).map_err(Fault::from),
+        What::TooLate => {
+            run.too_late_to_cancel().await?;
+            if !process.life.is_replaced() {
+                process.world.books().too_late = true;
+            }
+            Ok(2)
+        }
         What::Saga(inner) => saga::whole(process, run, part, inner).await,
         What::Nested(_) | What::SagaStep(..) | What::SagaParallel(..) | What::SagaEach(..) => {
             unreachable!("these are in a saga only")

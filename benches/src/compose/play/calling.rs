@@ -34,7 +34,7 @@ impl Play<'_> {
         let base = |name: String| {
             let pace = self.pace;
             let workflow = Workflow::new(name).store(Gate::new(life.clone())).lease(pace.lease);
-            let workflow = workflow.park_after(pace.unit * 2).seed(self.case.seed);
+            let workflow = workflow.park_after(self.park_after()).seed(self.case.seed);
             if self.features.has(Feature::Events) { workflow.observe(told.clone()) } else { workflow }
         };
         let process = Process {

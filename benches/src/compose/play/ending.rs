@@ -14,6 +14,10 @@ use crate::world::{Books, Saga};
 impl Play<'_> {
     pub(super) async fn end(&mut self, status: Status) -> Result<(), Broken> {
         self.nothing_is_left(status)?;
+        if status == Status::Cancelled && self.world.books().too_late && !self.was_requested {
+            let text = "the run is cancelled, though it declared that it is too late".to_owned();
+            return Err(Broken { promise: Promise::TooLate, text });
+        }
         let ended = self.same_result(status).await?;
         if !self.is_disturbed {
             self.as_predicted(&ended, status)?;
@@ -65,6 +69,7 @@ impl Play<'_> {
             is_nudged: false,
             is_disturbed: self.is_disturbed,
             was_retried: self.was_retried,
+            was_requested: self.was_requested,
             last: None,
         }
     }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use awaitly::journal::Status;
 use awaitly::store::Cancelled;
+use tokio::time::Instant;
 
 use super::calling::By;
 use super::{Play, harness, services};
@@ -59,6 +60,7 @@ impl Play<'_> {
             // No two executions begin at the same moment.
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
+        let began = Instant::now();
         let (died, ended) = {
             let performing = self.perform(&life, Arc::clone(&self.services), &told, by);
             let mut performing = Box::pin(performing);
@@ -70,6 +72,7 @@ impl Play<'_> {
                 }
             }
         };
+        let took = began.elapsed();
         let has_deadline = self.befalls(|kind| matches!(kind, Kind::Deadline(_)));
         let has_rival = self.befalls(|kind| matches!(kind, Kind::Rival | Kind::Freeze));
         self.execution += 1;
@@ -77,6 +80,9 @@ impl Play<'_> {
             let mut notes = life.notes();
             let cancelled = matches!(notes.cancelled, Some(Cancelled::Requested));
             self.is_disturbed |= cancelled || notes.token_cancelled || has_deadline || by != By::Run;
+            self.was_requested |= cancelled;
+            // From the next execution on.
+            self.world.books().goes_no_further |= cancelled;
             (notes.store_failed, std::mem::take(&mut notes.leases))
         };
         if died {
@@ -88,6 +94,14 @@ impl Play<'_> {
             return Ok(());
         }
         self.world.books().end(died || store_failed);
+        // Each wait that is not parked is short. A second is for those of milliseconds.
+        if self.pace.is_virtual
+            && !has_rival
+            && took > self.park_after() * self.waits() + Duration::from_secs(1)
+        {
+            let text = format!("an execution of {} waits took {took:?}", self.waits());
+            return Err(Broken { promise: Promise::Parks, text });
+        }
         if self.features.has(Feature::Events) {
             told.judge(died, self.features.has(Feature::Drops))?;
         }
@@ -95,6 +109,13 @@ impl Play<'_> {
             Some(ended) if !store_failed => self.judge(ended, has_deadline, has_rival).await,
             _ => Ok(()),
         }
+    }
+
+    /// How often an execution may wait, whatever the reason.
+    fn waits(&self) -> u32 {
+        let mut waits = 0;
+        self.case.body.walk(&mut |part, around| waits += around * part.waits());
+        waits
     }
 
     /// Another worker at the same time. Its outcome shows in the state of the run afterwards.
@@ -131,9 +152,7 @@ impl Play<'_> {
             Err(fault) if decisions::is_of_store(fault) => false,
             Err(_) => matches!(status, Status::Failed | Status::Cancelled) || has_deadline,
         };
-        // A saga whose undo waits may give its own error.
-        let undoes = status == Status::Waiting && ended.is_err();
-        if !agrees && !undoes {
+        if !agrees {
             self.nothing_is_left(status)?;
             let shown = ended.map_or_else(|fault| format!("`{fault}`"), |_| "a value".to_owned());
             let text = format!("a call gives {shown}, and the run is {status}");

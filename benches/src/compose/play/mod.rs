@@ -61,6 +61,7 @@ pub(crate) async fn play(
         is_nudged: false,
         is_disturbed: false,
         was_retried: false,
+        was_requested: false,
         last: None,
     };
     play.finish().await
@@ -85,6 +86,8 @@ struct Play<'c> {
     /// Something happened after which the run may end in another way than its body says.
     is_disturbed: bool,
     was_retried: bool,
+    /// A cancellation was requested of the store, and taken.
+    was_requested: bool,
     /// What the last execution gave, if the run has ended with it.
     last: Option<Ended>,
 }
@@ -165,6 +168,11 @@ impl Play<'_> {
     fn is_to_be_retried(&self, status: Status) -> bool {
         let again = self.case.accidents.iter().any(|accident| accident.kind == Kind::Again);
         again && !self.was_retried && matches!(status, Status::Failed | Status::Cancelled)
+    }
+
+    /// How long a wait may last that holds a task.
+    fn park_after(&self) -> Duration {
+        self.pace.unit * 2
     }
 
     fn workflow_name(&self) -> String {

@@ -25,8 +25,13 @@ impl Play<'_> {
             Kind::Cancel => {
                 let cancelled = self.place.cancel(&self.run).await.map_err(harness)?;
                 if matches!(cancelled, Cancelled::Requested) {
-                    self.is_disturbed = true;
-                    self.world.books().goes_no_further = true;
+                    let mut books = self.world.books();
+                    if books.too_late && !self.was_requested {
+                        return Err(broken("a cancellation is taken, though it is too late".to_owned()));
+                    }
+                    books.goes_no_further = true;
+                    drop(books);
+                    (self.is_disturbed, self.was_requested) = (true, true);
                 }
                 Ok(true)
             }

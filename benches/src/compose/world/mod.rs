@@ -40,6 +40,8 @@ pub(crate) struct Books {
     mended: bool,
     /// The run was cancelled before this execution, so that no operation begins.
     pub(crate) goes_no_further: bool,
+    /// The body was told that it is too late to cancel the run.
+    pub(crate) too_late: bool,
     pub(crate) broken: Option<Broken>,
 }
 
