@@ -189,19 +189,19 @@ async fn failed_branch_ends_every_wait_of_an_unfinished_list() {
     let store = MemoryStore::new();
     let workflow = Workflow::new("ask").store(store.clone());
     let body = async |run: &DurableRun| -> Result<(Vec<u32>, u32), RunError> {
-        let item = async |item: u32| match item {
-            0 => {
+        let item = async |item: u32| {
+            if item == 0 {
                 tokio::time::sleep(secs(2)).await;
-                Ok::<u32, RunError>(0)
+                return Ok(0);
             }
-            1 => run.wait_for("ada").await.map_err(RunError::from_step),
-            _ => run.wait_for("bob").await.map_err(RunError::from_step),
+            run.wait_for::<u32>(format!("person {item}")).await
         };
         let fails = async {
             tokio::time::sleep(secs(1)).await;
             Err::<u32, RunError>(RunError::Expired { step: "branch".into() })
         };
-        Ok(parallel!(run, "both", { a: run.each("items", [0, 1, 2], item).concurrency(3), b: fails }))
+        let items = run.each("items", [0, 1, 2], item).concurrency(3);
+        Ok(parallel!(run, "both", { a: items, b: fails }))
     };
     assert_eq!(workflow.run("r", body).await, Err(RunError::Expired { step: "branch".into() }));
     assert_eq!(status(&store, "r").await, Status::Failed, "the body does not wait for the list");

@@ -354,8 +354,8 @@ impl<X> Workflow<X> {
     /// use awaitly_core::{RunError, Workflow};
     ///
     /// # #[tokio::main(flavor = "current_thread")] async fn main() {
-    /// let square = Workflow::new("square");
-    /// let nine = square.input(&3).run("three", async |run| {
+    /// let square_of_three = Workflow::new("square").input(&3);
+    /// let nine = square_of_three.run("three", async |run| {
     ///     let n: u32 = run.input()?;
     ///     Ok::<_, RunError>(n * n)
     /// });

@@ -77,7 +77,7 @@ async fn trace_shows_timeouts() {
        5s  number    timed out after 5s
       10s  number#2  attempt 1 of 2 timed out after 5s; next in 500ms
     15.5s  number#2  timed out after 5s in attempt 2
-    15.5s  the run failed: step `number#2` did not end within 5s in attempt 2: raise the step's timeout or look at what it waits for
+    15.5s  the run failed: step `number#2` did not end within 5s in attempt 2: raise the step's timeout, or find out why the operation is slow
     "#);
     assert!(report.invocations().iter().all(|step| matches!(step.ended, Ended::Stopped(_))));
 }
@@ -134,9 +134,9 @@ async fn trace_shows_nested_scopes_and_steps() {
     5h 1.03s  │ └ both        ended
     5h 1.03s  ├ saga trip     failed: the card is declined
     5h 1.03s  ├ saga trip     undoes 1 step
-    5h 1.03s  │ undo reserve  failed: nobody answered `hold` in time: retry the run to ask again
+    5h 1.03s  │ undo reserve  failed: `hold` got no answer in time: retry the run to ask again
     5h 1.03s  └ saga trip     1 could not be undone
-    5h 1.03s  the run failed: the card is declined; `reserve` could not be undone: nobody answered `hold` in time: retry the run to ask again
+    5h 1.03s  the run failed: the card is declined; `reserve` could not be undone: `hold` got no answer in time: retry the run to ask again
     "#);
 }
 
@@ -211,7 +211,7 @@ async fn trace_shows_failed_runs() {
     insta::assert_snapshot!(shop().script("charge", panic("no bank")).run(order).await.trace(), @r#"
     0s  reserve  succeeded
     0s  charge   aborted
-    0s  the run failed: the run panicked at step `charge`: no bank; mend the code and retry the run
+    0s  the run failed: the run panicked at step `charge`: no bank; fix the code and retry the run
     "#);
     let harness = shop();
     let _ = harness.run(order).await;
@@ -269,7 +269,7 @@ async fn ending_of_a_step_is_derived_from_events() {
         (
             "late",
             Stopped(
-                "step `late` did not end within 1s in attempt 1: raise the step's timeout or look at what it waits for",
+                "step `late` did not end within 1s in attempt 1: raise the step's timeout, or find out why the operation is slow",
             ),
         ),
         (

@@ -205,7 +205,8 @@ impl<'r, M, Item, F, A, R, G> Each<'r, M, Item, F, A, R, G> {
     ///
     /// # async fn ship(sku: &str) -> Result<usize, RunError> { Ok(sku.len()) }
     /// # #[tokio::main(flavor = "current_thread")] async fn main() {
-    /// let shipped = Workflow::new("order").run("order-42", async |run| {
+    /// let orders = Workflow::new("order");
+    /// let shipped = orders.run("order-42", async |run| {
     ///     let skus = ["tea", "mug"];
     ///     Ok::<_, RunError>(step!(run.each("ship", skus, ship).key_by(|sku| sku.to_string()))) // `ship[tea]`, `ship[mug]`
     /// });
