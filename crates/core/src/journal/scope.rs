@@ -7,8 +7,8 @@
 
 use super::Key;
 
-/// The prefixes of the keys of actions about a step. The character may follow the step's key, besides the keys inside
-/// of the step.
+/// The prefixes in the keys of actions about a step. With such a prefix, the given character may also follow the step's
+/// key.
 const ABOUT: [(&str, char); 3] = [("undo ", ':'), ("notify ", ' '), ("remind ", ' ')];
 
 impl Key {
@@ -55,7 +55,7 @@ fn split<'k>(key: &'k str, step: &str) -> Option<(&'k str, &'k str)> {
     })
 }
 
-/// Returns whether `inside` separates the key of a step from a key inside of it.
+/// Returns whether `inside`, the rest of a key after the key of a step, makes the key belong to this step.
 fn is_boundary(inside: &str) -> bool {
     match inside.strip_prefix('@') {
         Some(attempt) => {

@@ -91,8 +91,8 @@ pub struct Asked<'a> {
     pub recorded: bool,
 }
 
-/// Decides whether an answer is accepted: the entry must wait, have no answer yet and not have expired. If `token` is
-/// given, it must be the token of the entry.
+/// Decides whether a waiting entry may be settled. The entry must wait and have no outcome yet; an answer must come
+/// before the entry expires, and an expiry after that moment. If `token` is given, it must be the token of the entry.
 ///
 /// A store calls this function inside the transaction that records the answer. Alternatively, it calls the function on
 /// data that it has read, and records the answer only if that data is still current. Either way, if two answers come at
