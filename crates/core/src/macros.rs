@@ -13,11 +13,12 @@ pub mod door;
 /// evaluates it when the step is executed: once, or once per attempt if `retry` is given. Without `retry`, the
 /// expression may move or mutably borrow its variables. A `?` or `return` inside of it returns from the closure.
 ///
-/// Without a name, the step is named after the last function that the expression calls. An option calls the method of
-/// its name on [`Step`](crate::step::Step): `retry`, `timeout`, `deadline`, `guard`, `policy`, `key`, `input`,
-/// `on_change` and `durability`. The last option may be `when` or `unless`, followed by `because` (the reason for
-/// skipping the step) and `or` (the value of a skipped step). Options are evaluated in the given order, before the
-/// expression captures its variables.
+/// Without a name, the step is named after the last function that the expression calls.
+///
+/// An option calls the method of its name on [`Step`](crate::step::Step): `retry`, `timeout`, `deadline`, `guard`,
+/// `policy`, `key`, `input`, `on_change` and `durability`. The last option may be `when` or `unless`, followed by
+/// `because` (the reason for skipping the step) and `or` (the value of a skipped step). Options are evaluated in the
+/// given order, before the expression captures its variables.
 ///
 /// The name and the `key` are text: a literal, a `String`, a borrowed `&str`, or any other [`Name`](crate::step::Name).
 /// A literal or a [`Key::from_static`](crate::journal::Key::from_static) is not copied.
@@ -32,7 +33,8 @@ pub mod door;
 /// [`Run::sleep`](crate::Run::sleep).
 ///
 /// # Errors
-/// Returns the surrounding function's own error if the step fails, converted by [`FromStep`](crate::FromStep).
+/// Returns the surrounding function's own error if the step fails. [`FromStep`](crate::FromStep) converts the step's
+/// failure into it.
 ///
 /// # Examples
 /// ```

@@ -51,7 +51,7 @@ use crate::journal::{
 ///
 /// - A future that returned `Ok` is durable, to the level that [`durability`](Self::durability) names. A write with
 ///   [`Durability::Batched`] survives the end of the process, and no later write is ever present without it.
-/// - Each call is one commit: it happens completely or not, even if its future is dropped.
+/// - Each call is one commit: it takes effect completely or has no effect, even if its future is dropped.
 /// - One owner at a time holds a lease, its time runs by the store's clock, and a write or renewal with an older token
 ///   than the run's fails with [`StoreError::LeaseLost`].
 /// - A run records a key once: a second record fails with [`StoreError::AlreadyRecorded`].
@@ -99,7 +99,7 @@ pub trait Store: Send + Sync + 'static {
     /// unchanged. If an outcome is recorded under the key, returns [`StoreError::AlreadyRecorded`].
     fn wait(&self, lease: &Lease, wait: Wait) -> impl Future<Output = Result<(), StoreError>> + Send;
 
-    /// Replaces the entry that waits under the key of `record` by `record`, if [`settle`](crate::journal::settle)
+    /// Replaces the entry that waits under the key of `record` with `record`, if [`settle`](crate::journal::settle)
     /// allows it. Returns the outcome that the journal then holds: the outcome of `record`, or of an earlier answer.
     /// Returns `None` if the entry still waits or does not exist.
     fn settle(
@@ -113,14 +113,14 @@ pub trait Store: Send + Sync + 'static {
     /// records under the keys `drop`. Waiting entries stay.
     fn revive(&self, lease: &Lease, drop: Vec<Key>) -> impl Future<Output = Result<(), StoreError>> + Send;
 
-    /// Replaces everything that the journal stores by key with `rewrite`, and sets the version of the workflow. Returns
+    /// Replaces the contents of the journal with `rewrite`, and sets the version of the workflow. Returns
     /// [`StoreError::Answered`] and changes no data if the waiting entries are no longer the entries that were read.
     fn rewrite(&self, lease: &Lease, rewrite: Rewrite)
     -> impl Future<Output = Result<(), StoreError>> + Send;
 
     /// Sets the status and outcome of the run and releases the lease. A waiting run becomes due at once if the journal
-    /// already holds an outcome under one of the keys that it waits on, or if a cancellation was requested without the
-    /// owner's knowledge.
+    /// already holds an outcome under one of the keys that it waits on, or if a cancellation was requested and the
+    /// owner did not know of it.
     fn finish(&self, lease: &Lease, ending: Ending) -> impl Future<Output = Result<(), StoreError>> + Send;
 
     /// Extends the lease to `ttl` from now, and returns the store's time and whether a cancellation was requested.

@@ -28,7 +28,7 @@ use crate::journal::{Header, LeaseInfo, Status, Timestamp};
 /// cursor does not name a place in a list.
 ///
 /// # Cancel safety
-/// If the future is dropped, the call may still happen, either completely or not.
+/// If the future is dropped, the call may or may not take effect, but never in part.
 pub trait Operate: Store {
     /// Returns the runs that match `query`, newest first.
     fn list(&self, query: RunQuery) -> impl Future<Output = Result<Page<RunSummary>, StoreError>> + Send;

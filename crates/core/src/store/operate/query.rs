@@ -65,7 +65,8 @@ impl RunQuery {
         self
     }
 
-    /// Restricts the query to runs with this status. Several calls match runs with any of their statuses.
+    /// Restricts the query to runs with this status. If the method is called several times, the query matches runs with
+    /// any of these statuses.
     pub fn status(mut self, status: Status) -> Self {
         self.statuses.push(status);
         self
@@ -237,8 +238,8 @@ impl DueQuery {
         Self { workflows: Vec::new(), limit: RunQuery::DEFAULT_LIMIT }
     }
 
-    /// Restricts the query to runs of this workflow. Several calls match runs of any of their workflows. Runs that this
-    /// process cannot execute then do not displace its own.
+    /// Restricts the query to runs of this workflow. If the method is called several times, the query matches runs of
+    /// any of these workflows. With the workflows that a process can execute, other due runs do not use up the limit.
     pub fn workflow(mut self, workflow: impl Into<Arc<str>>) -> Self {
         self.workflows.push(workflow.into());
         self
