@@ -1,4 +1,4 @@
-//! Hooks: the code of the caller that a workflow calls before a run and after each of its steps.
+//! Hooks: functions of the caller that a workflow calls before a run and after each of its steps.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::event::{RecordedKind, StepId};
 use crate::guard::Refusal;
 
-/// The run, as a hook before it sees it.
+/// The run, as a [`before_run`](crate::Workflow::before_run) hook sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RunInfo {
@@ -15,11 +15,11 @@ pub struct RunInfo {
     pub workflow: Arc<str>,
     /// The run id.
     pub run: Arc<str>,
-    /// How many outcomes are recorded already.
+    /// The number of outcomes that are recorded already.
     pub recorded: usize,
 }
 
-/// The step, as a hook after it sees it.
+/// The step, as an [`after_step`](crate::Workflow::after_step) hook sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct StepInfo {
@@ -29,13 +29,13 @@ pub struct StepInfo {
     pub run: Arc<str>,
     /// The step.
     pub step: StepId,
-    /// What kind of outcome was recorded.
+    /// The kind of the recorded outcome.
     pub kind: RecordedKind,
 }
 
-/// A hook that runs.
+/// The future of a hook.
 pub(crate) type Hooked = Pin<Box<dyn Future<Output = Result<(), Refusal>> + Send>>;
-/// A hook before the run.
+/// A hook before a run.
 pub(crate) type BeforeRun = Arc<dyn Fn(RunInfo) -> Hooked + Send + Sync>;
 /// A hook after each step.
 pub(crate) type AfterStep = Arc<dyn Fn(StepInfo) -> Hooked + Send + Sync>;

@@ -1,20 +1,20 @@
-//! The heart of awaitly: steps, runs, the rules of the journal, and the traits that stores and guards
-//! implement. Use it through the crate `awaitly`, which has everything of this one under the same names.
+//! The core of awaitly: steps, runs, the rules of the journal, and the traits that stores and guards implement. Use it
+//! through the crate `awaitly`, which re-exports every item of this crate under its name.
 //!
 //! | module | holds |
 //! | --- | --- |
 //! | (root) | [`run`](fn@run), [`Run`], [`Workflow`], [`Error`], [`RunError`], and the macros |
 //! | [`step`](mod@step) | one step, from its name to its outcome |
-//! | [`retry`], [`guard`] | what follows a failed attempt, and what each attempt passes through |
-//! | [`several`], [`collect`] | several steps at once, and many results into one |
-//! | [`journal`] | what is recorded, and every rule about it, as pure functions |
+//! | [`retry`], [`guard`] | the delays after failed attempts, and the checks before each attempt |
+//! | [`several`], [`collect`] | several concurrent steps, and many results collected into one |
+//! | [`journal`] | the recorded outcomes and all rules about them, as pure functions |
 //! | [`store`] | the trait that stores implement |
-//! | [`event`] | what a run tells, and who is told |
-//! | [`clock`], [`resource`] | time, and resources given back in reverse order |
-//! | [`extend`] | the door for crates that extend the library |
+//! | [`event`] | the events of a run, and the observers that receive them |
+//! | [`clock`], [`resource`] | time, and resources that are released in reverse order |
+//! | [`extend`] | the interface for crates that extend the library |
 //!
-//! It has no features. It needs a tokio runtime only where a timeout, a delay or a sleep has to wait, and
-//! then only the runtime's timer.
+//! The crate has no features. It needs a tokio runtime only if a timeout, a delay or a sleep has to wait, and then only
+//! the runtime's timer.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing))]
 
 mod as_run_error;

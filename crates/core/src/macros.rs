@@ -1,40 +1,40 @@
-//! The macros, and the door through which the code that they write gets at this crate.
+//! The macros, and the module through which their generated code reaches this crate.
 
 pub mod door;
 
-/// Executes a step: gives its value, or returns its failure from the surrounding function.
+/// Executes a step and evaluates to its value, or returns its failure from the surrounding function.
 ///
 /// ```text
 /// step!(run, [name,] [option = value,]* expression)
 /// step!(builder)
 /// ```
 ///
-/// The expression is a future of a `Result`, or anything that can be awaited to one. It is wrapped in a
-/// closure, so it is evaluated when the step is executed: once, or once for each attempt where `retry` is
-/// given. Without `retry` it may move and mutably borrow what it names. A `?` or `return` inside of it
-/// belongs to that closure.
+/// The expression is a future of a `Result`, or a value that can be awaited to one. The macro wraps it in a closure and
+/// evaluates it when the step is executed: once, or once per attempt if `retry` is given. Without `retry`, the
+/// expression may move or mutably borrow its variables. A `?` or `return` inside of it returns from the closure.
 ///
-/// Without a name, the step is named for the last function that the expression calls. An option is the
-/// method of that name on [`Step`](crate::step::Step): `retry`, `timeout`, `deadline`, `guard`, `policy`, `key`,
-/// `input`, `on_change`, `durability`, and last `when` or `unless`, which `because` and `or` may follow: the
-/// reason for skipping the step, and its value then. Options are evaluated in the order in which they stand, and
-/// before the expression takes what it names.
+/// Without a name, the step is named after the last function that the expression calls.
+///
+/// An option calls the method of its name on [`Step`](crate::step::Step): `retry`, `timeout`, `deadline`, `guard`,
+/// `policy`, `key`, `input`, `on_change` and `durability`. The last option may be `when` or `unless`, followed by
+/// `because` (the reason for skipping the step) and `or` (the value of a skipped step). Options are evaluated in the
+/// given order, before the expression captures its variables.
 ///
 /// The name and the `key` are text: a literal, a `String`, a borrowed `&str`, or any other [`Name`](crate::step::Name).
-/// A literal costs no copy, and neither does a [`Key::from_static`](crate::journal::Key::from_static).
+/// A literal or a [`Key::from_static`](crate::journal::Key::from_static) is not copied.
 ///
-/// With `transaction = store`, the expression is a closure that gets a transaction, and is not wrapped:
+/// With `transaction = store`, the expression is a closure that takes a transaction, and the macro does not wrap it:
 /// `|tx| debit(tx, amount)`. See [`Step::transaction`](crate::step::Step::transaction).
 ///
-/// In a saga, `compensate = |value| undo(value)` says what undoes the step: see the crate `awaitly-saga`.
+/// In a saga, `compensate = |value| undo(value)` sets the compensation of the step: see the crate `awaitly-saga`.
 ///
-/// The second form takes a step built by hand, or anything else that awaits to a `Result` with
-/// [`Error`](crate::Error) or [`RunError`](crate::RunError): [`Run::each`](crate::Run::each),
+/// The second form takes a step from the builder, or any other value that awaits to a `Result` with
+/// [`Error`](crate::Error) or [`RunError`](crate::RunError), for example [`Run::each`](crate::Run::each) or
 /// [`Run::sleep`](crate::Run::sleep).
 ///
 /// # Errors
-/// The surrounding function returns its own error, made from the step's failure by
-/// [`FromStep`](crate::FromStep).
+/// Returns the surrounding function's own error if the step fails. [`FromStep`](crate::FromStep) converts the step's
+/// failure into it.
 ///
 /// # Examples
 /// ```
@@ -71,7 +71,7 @@ macro_rules! step {
     };
 }
 
-/// Reads the tokens behind the run in `step!`, one option at a time:
+/// Parses the tokens after the run in `step!`, one option at a time:
 /// `(run) (name) calls [methods] [methods of a condition] rest`.
 #[doc(hidden)]
 #[macro_export]
@@ -93,7 +93,7 @@ macro_rules! __build_step {
             store => $crate::__build_step!(($run) ($($name)?) ($calls store) [$($method)*] [] $($rest)+)
         }
     };
-    // What undoes the step is told its value, so the compiler has to know the operation first.
+    // The compensation takes the value of the step, so the compiler must see the operation first.
     (($run:expr) ($($name:expr)?) $calls:tt [$($method:tt)*] [] compensate = $undo:expr, $($rest:tt)+) => {
         $crate::__build_step!(($run) ($($name)?) $calls [$($method)*] [] $($rest)+).compensate($undo)
     };
@@ -130,7 +130,7 @@ macro_rules! __build_step {
             $calls $methods $conditions $operation
         )
     };
-    // The operation comes last, so that the options are evaluated before it captures anything.
+    // The operation comes last, so the options are evaluated before it captures its variables.
     (
         ($run:expr) ($name:expr) (once $store:ident) [$($method:tt)*] [$($condition:tt)*] $operation:expr $(,)?
     ) => {
@@ -147,7 +147,7 @@ macro_rules! __build_step {
         ($run).step($name, ()) $($method)* $($condition)*
             .__operation($crate::__macros::$calls(|| async { $operation.await }))
     };
-    // A literal is a key without a copy. Any other text is copied, so that it may be borrowed.
+    // A literal becomes a key without a copy. Any other text is copied, because it may be borrowed.
     (($run:expr) () $calls:tt [] [] $name:literal, $($rest:tt)+) => {
         $crate::__build_step!(($run) ($name) $calls [] [] $($rest)+)
     };
@@ -156,7 +156,7 @@ macro_rules! __build_step {
     };
 }
 
-/// Goes on with `__build_step!` if there is such an option.
+/// Continues with `__build_step!` if the option exists.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __step_option {
@@ -189,7 +189,7 @@ macro_rules! __step_option {
     };
 }
 
-/// Goes on with `__build_step!` if a condition takes such an option.
+/// Continues with `__build_step!` if a condition takes the option.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __skip_option {
@@ -203,29 +203,29 @@ macro_rules! __skip_option {
     };
 }
 
-/// Executes several steps at the same time: gives a tuple of their values, or returns the first failure
-/// in time from the surrounding function, which drops the others.
+/// Executes several steps at the same time and evaluates to a tuple of their values. On the first failure in time, it
+/// drops the other steps and returns the failure from the surrounding function.
 ///
 /// ```text
 /// parallel!(run, [name,] { step: expression, step: step!([option = value,]* expression) })
 /// ```
 ///
-/// Each is a step of its own, called `name.step`, and recorded as such on a durable run. They run on the
-/// task of the run. A step that waits for an answer or for its time has not failed: the others go on, and the whole
-/// waits once all of them have ended or wait too. An entry that needs options is written as
-/// `step!(..)`, without the run and the name.
+/// Each entry is a separate step with the key `name.step`, and a durable run records it under that key. All entries run
+/// on the task of the run. A step that waits, for an answer or for its time, has not failed: the others continue, and
+/// the whole waits once each of them has ended or waits too. If an entry needs options, write it as `step!(..)`,
+/// without the run and the name.
 ///
-/// In a saga, a failure is told when all of them have ended, so that what each of them did is known and can be
+/// In a saga, the macro returns a failure only when all entries have ended, so their effects are known and can be
 /// undone.
 ///
 /// # Errors
-/// The surrounding function returns its own error, made from the failure that came first in time.
+/// Returns the surrounding function's own error if a step fails, made from the failure that came first in time.
 ///
 /// # Cancel safety
-/// Dropping the surrounding future drops all of them.
+/// Dropping the surrounding future drops all steps.
 ///
 /// # Resume
-/// What was recorded is not executed again, each step for itself.
+/// Each step is recorded separately, and a resumed run does not execute the recorded steps again.
 ///
 /// # Examples
 /// ```
@@ -257,8 +257,8 @@ macro_rules! parallel {
     };
 }
 
-/// Reads the entries of `parallel!`, one at a time, and then writes all of them. `run` and `name` are what the
-/// handle and the name are bound to.
+/// Parses the entries of `parallel!`, one at a time, and then writes all of them. `run` and `name` are the variables
+/// for the handle and the name.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __parallel {
@@ -318,23 +318,23 @@ macro_rules! __parallel_key {
     };
 }
 
-/// Executes one step that makes several calls at the same time: gives the first value, and drops the
-/// other calls. Where all fail, the failure that came first is the step's.
+/// Executes one step that makes several calls at the same time. It evaluates to the first value and drops the other
+/// calls. If all calls fail, the step fails with the failure that came first.
 ///
 /// ```text
 /// race!(run, [name,] [option = value,]* { expression, expression })
 /// ```
 ///
-/// All calls have the same types. It takes the options of [`step!`].
+/// All calls have one type of value and one type of error. The macro takes the options of [`step!`].
 ///
 /// # Errors
-/// The surrounding function returns its own error, made from the failure that came first in time.
+/// Returns the surrounding function's own error if all calls fail, made from the failure that came first in time.
 ///
 /// # Cancel safety
 /// Dropping the surrounding future drops all calls.
 ///
 /// # Resume
-/// What is recorded is the value of the winner, so that a resumed run calls nobody.
+/// The journal records the value of the winner, so a resumed run makes no calls.
 ///
 /// # Examples
 /// ```

@@ -1,4 +1,5 @@
-//! The stage on which a test plays the part of operations: steps tell it of look-ups, and ask it at each attempt.
+//! The stage: with it, a test replaces the operations of steps. Steps report each lookup to the stage and ask it before
+//! each attempt.
 
 use std::any::{Any, type_name};
 use std::fmt;
@@ -13,25 +14,26 @@ use crate::journal::Payload;
 
 /// Stands between the steps of a run and their operations.
 pub trait Stage: Send + Sync + 'static {
-    /// The body of a durable run is about to be called. `token` cancels the run.
+    /// The library is about to call the body of a durable run. `token` cancels the run.
     fn begins(&self, token: &CancellationToken) {
         let _ = token;
     }
 
-    /// A step is about to be looked up in the journal; one that is not recorded is about to begin.
+    /// A step is about to look up its key in the journal. If the journal has no outcome for it, the step begins.
     fn looks_up(&self, run: &str, step: &StepId);
 
-    /// The guards have admitted an attempt. What is played in the place of the operation; `None`: nothing, it is called.
-    /// Not asked for a sleep, which has no operation.
+    /// The guards have admitted an attempt. Returns the scene to play instead of the operation, or `None` to call the
+    /// operation. A sleep has no operation, so it does not ask.
     fn attempt(&self, step: &StepId, attempt: u32) -> Option<Scene>;
 
-    /// A step asks somebody outside, and nobody has answered. What is answered at once; `None`: nothing, it waits.
+    /// A step asks for an answer from outside, and the journal has none. Returns the answer to give at once, or `None`
+    /// to let the step wait.
     fn answer(&self, step: &StepId) -> Option<Reply> {
         let _ = step;
         None
     }
 
-    /// What was played for a step is not what it has, so the run is stopped.
+    /// The played scene does not fit the types of the step, so the library stops the run.
     fn misfits(&self, step: &StepId, misfit: &Misfit) {
         let _ = (step, misfit);
     }
@@ -41,96 +43,96 @@ pub trait Stage: Send + Sync + 'static {
         let _ = returned;
     }
 
-    /// The library refuses to go on with the step, or with the run, whatever the body makes of that.
+    /// The library refuses to continue the step or the run, regardless of how the body handles the error.
     fn refuses(&self, step: Option<&StepId>, error: &RunError) {
         let _ = (step, error);
     }
 }
 
-/// A body that has returned, and what it leaves.
+/// The state of a run whose body has returned.
 pub struct Returned<'a> {
     /// The run.
     pub run: &'a str,
-    /// Whether it returned a value.
+    /// Whether the body returned a value.
     pub a_value: bool,
-    /// That the run cannot go on, where that was known before.
+    /// The reason why the run cannot continue, if it is known already.
     pub stopped: Option<&'a RunError>,
-    /// Whether the body knows a key: a step was built with it, or it was looked at.
+    /// Returns whether the body knows a key: it built a step with the key, or looked at the recorded outcome.
     pub knows: &'a dyn Fn(&str) -> bool,
 }
 
-/// An attempt that is played. A panic in it is one of the operation.
+/// The future of a played attempt. A panic in it counts as a panic of the operation.
 pub type Scene = Pin<Box<dyn Future<Output = Cue> + Send>>;
 
-/// What comes of an attempt that is played.
+/// The result of a played attempt.
 pub enum Cue {
-    /// The operation is called after all.
+    /// The step calls its operation after all.
     Operation,
-    /// It returned this.
+    /// The operation returned this value.
     Value(Prop),
-    /// It failed with this.
+    /// The operation failed with this error.
     Error(Prop),
-    /// The library ended it.
+    /// The library ended the attempt.
     Stopped(RunError),
-    /// Nobody said what comes of it: the step is refused, and the run stopped.
+    /// The script has no result for the attempt: the library refuses the step and stops the run.
     Unscripted,
 }
 
-/// What is answered to a step that asks.
+/// The answer to a step that asks.
 #[derive(Debug, Clone)]
 pub enum Reply {
-    /// This.
+    /// This value.
     Value(Payload),
-    /// No, for this reason.
+    /// A rejection, with its reason.
     Rejected(Payload),
-    /// Nothing in time.
+    /// No answer came in time.
     Expired,
 }
 
-/// A value of a type that only who made it knows.
+/// A value whose type only its creator knows.
 pub struct Prop {
     value: Box<dyn Any + Send>,
     type_name: &'static str,
 }
 
 impl Prop {
-    /// `value`, of any type.
+    /// Creates a prop from a value of any type.
     pub fn new<T: Any + Send>(value: T) -> Self {
         Self { value: Box::new(value), type_name: type_name::<T>() }
     }
 
-    /// The value, where it is a `T`.
+    /// Returns the value, if it is a `T`.
     ///
     /// # Errors
-    /// What it is instead.
+    /// Returns the [`Misfit`] if the value has another type.
     pub(crate) fn take<T: 'static>(self) -> Result<T, Misfit> {
         let Self { value, type_name: given } = self;
         let misfit = |_| Misfit::OtherType { given, expected: type_name::<T>() };
         value.downcast().map(|value| *value).map_err(misfit)
     }
 
-    /// What is said where the step's value may borrow.
+    /// Returns the misfit of a step whose value may borrow.
     pub(crate) fn into_misfit(self) -> Misfit {
         Misfit::Borrows { given: self.type_name }
     }
 }
 
-/// Why what is played is not what the step has.
+/// The reason why a played result does not fit its step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Misfit {
-    /// A value or an error of another type.
+    /// The played value or error has another type than the step.
     OtherType {
-        /// Its type.
+        /// The type of the played value.
         given: &'static str,
-        /// That of the step.
+        /// The type of the step.
         expected: &'static str,
     },
-    /// The step's value may borrow.
+    /// The step's value may borrow, so its type cannot be compared.
     Borrows {
-        /// The type of what was played.
+        /// The type of the played value.
         given: &'static str,
     },
-    /// Nothing is.
+    /// The script has no result for the step.
     Unscripted,
 }
 
@@ -152,7 +154,7 @@ impl fmt::Display for Misfit {
     }
 }
 
-/// Who ends a step whose script does not fit.
+/// The name under which the library ends a step whose script does not fit.
 pub const SCRIPT: &str = "script";
 
 impl fmt::Debug for Returned<'_> {

@@ -1,17 +1,17 @@
-//! What a store of journals does: the trait, and what passes through it.
+//! Stores of journals: the trait [`Store`], and the types of its calls.
 //!
-//! A store keeps runs and their records, and gives the right to write a run to one owner at a time.
-//! That right is a [`Lease`]: it lasts for a while, is renewed as long as the run is executed, and
-//! carries a token that grows with every new lease of the run. A write that carries an older token is
-//! refused, so an owner that was frozen and replaced cannot write any more.
+//! A store keeps runs and their records, and gives one owner at a time the right to write a run. This right is a
+//! [`Lease`]: it lasts for a limited time, is renewed while the run is executed, and carries a token that grows with
+//! each new lease of the run. The store refuses a write with an older token, so an owner that was frozen and replaced
+//! can no longer write.
 //!
-//! What may be done is decided by [`journal::admit`](crate::journal::admit),
-//! [`journal::settle`](crate::journal::settle) and [`Status::next`](crate::journal::Status::next); a store only
-//! carries it out, in one commit that happens only where what was decided on still stands.
+//! The rules are pure functions: [`journal::admit`](crate::journal::admit), [`journal::settle`](crate::journal::settle)
+//! and [`Status::next`](crate::journal::Status::next) decide which changes are allowed. A store only carries out their
+//! decisions, each in one commit that succeeds only if the state behind the decision is still current.
 //!
-//! [`Store`] is what a run asks of one. [`Operate`] is what people and engines ask: which runs there are, which
-//! wait and for what, answers from outside, cancelling, deleting, importing. A type that implements [`Around`] is a store
-//! around another one.
+//! A run uses [`Store`]. People and engines use [`Operate`]: it lists runs, lists waiting entries, accepts answers from
+//! outside, and cancels, deletes and imports runs. A type that implements [`Around`] is a store that wraps another
+//! store.
 
 mod any;
 pub mod around;
@@ -45,42 +45,41 @@ use crate::journal::{
     Contents, Header, Key, Outcome, Payload, Record, Refused, Settling, Timestamp, WaitEntry,
 };
 
-/// Where journals rest.
+/// A storage for journals.
 ///
-/// Implementations must keep these promises, which the conformance suite in `awaitly-persistence`
-/// checks one by one:
+/// Implementations must keep these promises, and the conformance suite in `awaitly-persistence` checks each of them:
 ///
-/// - a future that returned `Ok` is durable, to the level that [`durability`](Self::durability) names; one with
-///   [`Durability::Batched`] survives the process, and what is written after it is never there without it;
-/// - each call is one commit: it happened whole or not at all, also when its future is dropped;
-/// - a lease is held by one owner at a time, its time runs by the store's clock, and a write or renewal
-///   with an older token than the run's is [`StoreError::LeaseLost`];
-/// - a key is recorded once in a run: a second record is [`StoreError::AlreadyRecorded`];
-/// - records come back in the order in which they were appended.
+/// - A future that returned `Ok` is durable, to the level that [`durability`](Self::durability) names. A write with
+///   [`Durability::Batched`] survives the end of the process, and no later write is ever present without it.
+/// - Each call is one commit: it takes effect completely or has no effect, even if its future is dropped.
+/// - One owner at a time holds a lease, its time runs by the store's clock, and a write or renewal with an older token
+///   than the run's fails with [`StoreError::LeaseLost`].
+/// - A run records a key once: a second record fails with [`StoreError::AlreadyRecorded`].
+/// - Records come back in the order in which they were appended.
 ///
 /// # Errors
-/// Every call can end in what [`StoreError`] says of the store itself: [`Full`](StoreError::Full),
+/// Every call can return the failures of the store itself: [`Full`](StoreError::Full),
 /// [`ReadOnly`](StoreError::ReadOnly), [`NotThere`](StoreError::NotThere), [`Unavailable`](StoreError::Unavailable),
-/// [`Corrupt`](StoreError::Corrupt), [`Closed`](StoreError::Closed); then nothing of the call was done, or,
-/// where its answer was lost, all of it. What the store cannot keep, for instance because it is too large, is
-/// [`Unstorable`](StoreError::Unstorable); a run that a newer version of the library wrote is
-/// [`NewerFormat`](StoreError::NewerFormat). Nothing was changed then. Every call with a lease can end in
-/// [`LeaseLost`](StoreError::LeaseLost), and `append`, `wait` and `rewrite` in
+/// [`Corrupt`](StoreError::Corrupt) and [`Closed`](StoreError::Closed). In these cases the store did no part of the
+/// call or, if only its answer was lost, all of it. A value that the store cannot keep, for example because it is too
+/// large, returns [`Unstorable`](StoreError::Unstorable), and a run written by a newer version of the library returns
+/// [`NewerFormat`](StoreError::NewerFormat). Both leave the store unchanged. Every call with a lease can return
+/// [`LeaseLost`](StoreError::LeaseLost), and `append`, `wait` and `rewrite` can return
 /// [`AlreadyRecorded`](StoreError::AlreadyRecorded).
 ///
-/// Implementors may write `async fn`. The calls of one run come one after another or concurrently;
-/// those of many runs come concurrently, and a store that can lets them share commits.
+/// Implementors may write `async fn`. The calls of one run come sequentially or concurrently. The calls of many runs
+/// come concurrently, and a store may combine them into one commit.
 pub trait Store: Send + Sync + 'static {
-    /// Asks [`admit`](crate::journal::admit) and carries out what it says: takes the lease, and loads
-    /// the whole journal. Nothing else of a run that is there is changed.
+    /// Opens a run. Asks [`admit`](crate::journal::admit) and carries out its decision: takes the lease and loads the
+    /// whole journal. An existing run is not changed otherwise.
     ///
-    /// A lease that is asked for with a `ttl` of zero counts as expired at once: the next who asks may take the run.
+    /// A lease with a `ttl` of zero expires at once, so the next request may take the run.
     ///
     /// # Cancel safety
-    /// Where the future is dropped, a lease that it has taken is given back.
+    /// If the future is dropped, the store releases the lease it took.
     fn open(&self, request: Open) -> impl Future<Output = Result<Opened, StoreError>> + Send;
 
-    /// Adds a record to the journal of the run that `lease` is for.
+    /// Adds a record to the journal that `lease` is for.
     fn append(
         &self,
         lease: &Lease,
@@ -88,7 +87,7 @@ pub trait Store: Send + Sync + 'static {
         durability: Durability,
     ) -> impl Future<Output = Result<(), StoreError>> + Send;
 
-    /// Puts `record` in the place of the one under its key, or adds it where there is none.
+    /// Replaces the record under the key of `record`, or adds `record` if there is none.
     fn replace(
         &self,
         lease: &Lease,
@@ -96,13 +95,13 @@ pub trait Store: Send + Sync + 'static {
         durability: Durability,
     ) -> impl Future<Output = Result<(), StoreError>> + Send;
 
-    /// Adds an entry that waits for an answer from outside. Where one waits under its key already, that one
-    /// stays as it is; where an outcome is recorded, this is [`StoreError::AlreadyRecorded`].
+    /// Adds an entry that waits for an answer from outside. If an entry under its key waits already, that entry stays
+    /// unchanged. If an outcome is recorded under the key, returns [`StoreError::AlreadyRecorded`].
     fn wait(&self, lease: &Lease, wait: Wait) -> impl Future<Output = Result<(), StoreError>> + Send;
 
-    /// Records `record` in the place of an entry that waits under its key, where
-    /// [`settle`](crate::journal::settle) lets that be done in this way, and gives the outcome that stands there then:
-    /// the record's, or that of somebody who answered before. `None`: the entry still waits, or there is none.
+    /// Replaces the entry that waits under the key of `record` with `record`, if [`settle`](crate::journal::settle)
+    /// allows it. Returns the outcome that the journal then holds: the outcome of `record`, or of an earlier answer.
+    /// Returns `None` if the entry still waits or does not exist.
     fn settle(
         &self,
         lease: &Lease,
@@ -110,48 +109,49 @@ pub trait Store: Send + Sync + 'static {
         settling: Settling,
     ) -> impl Future<Output = Result<Option<Outcome>, StoreError>> + Send;
 
-    /// Sets a run that waits or has ended back to running, forgets its outcome and what it failed on, and
-    /// drops the records with these keys. Entries that wait stay.
+    /// Sets a waiting or ended run back to running, clears its outcome and the steps that it failed on, and drops the
+    /// records under the keys `drop`. Waiting entries stay.
     fn revive(&self, lease: &Lease, drop: Vec<Key>) -> impl Future<Output = Result<(), StoreError>> + Send;
 
-    /// Puts `rewrite` in the place of everything that the journal knows by keys, and sets the version of the workflow.
-    /// [`StoreError::Answered`] where other entries wait by now than those that were read: then nothing was changed.
+    /// Replaces the contents of the journal with `rewrite`, and sets the version of the workflow. Returns
+    /// [`StoreError::Answered`] and changes no data if the waiting entries are no longer the entries that were read.
     fn rewrite(&self, lease: &Lease, rewrite: Rewrite)
     -> impl Future<Output = Result<(), StoreError>> + Send;
 
-    /// Sets the status and outcome of the run, and gives the lease back. A run that waits is to be resumed at
-    /// once if an outcome is recorded by now under one of the keys that it waits on, or if somebody asked for the run to
-    /// be cancelled and its owner did not know of that.
+    /// Sets the status and outcome of the run and releases the lease. A waiting run becomes due at once if the journal
+    /// already holds an outcome under one of the keys that it waits on, or if a cancellation was requested and the
+    /// owner did not know of it.
     fn finish(&self, lease: &Lease, ending: Ending) -> impl Future<Output = Result<(), StoreError>> + Send;
 
-    /// Lets the lease last for `ttl` from now, and tells its owner what it has to know.
+    /// Extends the lease to `ttl` from now, and returns the store's time and whether a cancellation was requested.
     fn renew(&self, lease: &Lease, ttl: Duration)
     -> impl Future<Output = Result<Renewed, StoreError>> + Send;
 
-    /// Gives the lease back when the run was dropped in the middle. A later [`open`](Self::open) on this handle, or a
-    /// clone of it, finds the run free.
+    /// Releases the lease of a run that was dropped before its end. A later [`open`](Self::open) on this handle, or on
+    /// a clone of it, finds the run free.
     ///
-    /// Must not block, and cannot fail: where it does not get through, the lease expires.
+    /// The call must not block and cannot fail: if the release does not reach the store, the lease expires.
     fn release(&self, lease: &Lease);
 
-    /// Reads a run without taking its lease. `None`: no such run.
+    /// Reads a run without taking its lease. Returns `None` if there is no such run.
     fn load(&self, run: &RunId) -> impl Future<Output = Result<Option<StoredRun>, StoreError>> + Send;
 
-    /// What an acknowledged write survives, in a few words: `"memory: nothing"`, `"SQLite, synchronous=FULL"`.
+    /// Names, in a few words, the failures that an acknowledged write survives: `"memory: nothing"`,
+    /// `"SQLite, synchronous=FULL"`.
     fn durability(&self) -> &'static str;
 }
 
 /// The answer to a request to open a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Opened {
-    /// The run is ours to execute.
+    /// The caller holds the lease and may execute the run.
     Held {
-        /// The right to write its journal.
+        /// The right to write the run's journal.
         lease: Lease,
-        /// What time it is, by the store's clock.
+        /// The current time, by the store's clock.
         now: Timestamp,
-        /// What is there. A new run is running and has no records; one that waits or has ended is
-        /// [`revive`](Store::revive)d before it is executed.
+        /// The stored run. A new run is running and has no records; [`revive`](Store::revive) a waiting or ended run
+        /// before you execute it.
         run: StoredRun,
     },
     /// The run has ended; its records are not loaded.
@@ -160,12 +160,12 @@ pub enum Opened {
     Refused(Refused),
 }
 
-/// A run as it rests in a store.
+/// A run as a store keeps it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredRun {
-    /// Everything beside the records.
+    /// Everything except the records.
     pub header: Header,
-    /// The input, where the run was given one.
+    /// The input, if the run has one.
     pub input: Option<Payload>,
     /// The recorded outcomes, in the order in which they were appended.
     pub records: Vec<Record>,
@@ -173,32 +173,32 @@ pub struct StoredRun {
     pub waits: Vec<WaitEntry>,
 }
 
-/// What an acknowledged record survives.
+/// The level of durability of an acknowledged record.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub enum Durability {
-    /// What the store promises at its best: as a rule a loss of power.
+    /// The record survives everything that the store can protect against, usually including a loss of power.
     #[default]
     Sync,
-    /// The end of the process, but maybe not a crash of the system or a loss of power: those may take an outcome,
-    /// and with it everything that was recorded in the run after it.
+    /// The record survives the end of the process, but perhaps not a crash of the system or a loss of power: these may
+    /// lose the outcome, and with it all later records of the run.
     Batched,
 }
 
-/// An entry that is to wait for an answer from outside.
+/// An entry to add, which waits for an answer from outside.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Wait {
     /// The key of the step that waits.
     pub key: Key,
-    /// An unguessable token; whoever shows it may answer.
+    /// An unguessable token; its bearer may answer.
     pub token: Box<str>,
-    /// What is asked of who answers.
+    /// The question.
     pub request: Payload,
-    /// How long there is for an answer, from now by the store's clock. `None`: for ever.
+    /// The time left for an answer, from now by the store's clock. `None`: unlimited.
     pub expires_in: Option<Duration>,
 }
 
 impl Wait {
-    /// The entry, as it rests in a store from `now` on.
+    /// Returns the entry, as a store keeps it from `now` on.
     #[must_use]
     pub fn begin(self, now: Timestamp) -> WaitEntry {
         let Self { key, token, request, expires_in } = self;
@@ -216,21 +216,21 @@ impl fmt::Debug for Wait {
     }
 }
 
-/// A journal in the form of a newer version of the workflow.
+/// A journal in the form for a newer version of the workflow.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Rewrite {
-    /// That version.
+    /// The newer version.
     pub version: u32,
-    /// What the journal holds from now on.
+    /// The new contents of the journal.
     pub contents: Contents,
-    /// The keys of the entries that waited when the journal was read, in their order. Who answers needs no lease, and
-    /// an answer that came since must not be lost.
+    /// The keys of the entries that waited when the journal was read, in order. An answer needs no lease, and the
+    /// rewrite must not lose an answer that came in the meantime.
     pub waited: Vec<Key>,
 }
 
 impl Rewrite {
-    /// `contents` in the place of a journal in which the entries `waited` were waiting.
+    /// Creates a rewrite with `contents`, for a journal whose entries `waited` were waiting.
     #[must_use]
     pub fn new<'a>(
         version: u32,
@@ -242,10 +242,11 @@ impl Rewrite {
         Self { version, contents, waited }
     }
 
-    /// Refuses where other entries wait now, whose keys are `waiting`, than when the journal was read.
+    /// Checks that the entries that wait now, with the keys `waiting`, are the entries that waited when the journal was
+    /// read.
     ///
     /// # Errors
-    /// [`StoreError::Answered`]
+    /// Returns [`StoreError::Answered`] if the keys differ.
     pub fn check<'a>(
         &self,
         run: &RunId,
@@ -261,11 +262,11 @@ impl Rewrite {
     }
 }
 
-/// What the owner of a lease learns when it renews it.
+/// The result of a renewed lease.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Renewed {
-    /// What time it is, by the store's clock.
+    /// The current time, by the store's clock.
     pub now: Timestamp,
-    /// Whether somebody asked for the run to be cancelled.
+    /// Whether a cancellation of the run was requested.
     pub cancel: bool,
 }

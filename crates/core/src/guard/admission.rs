@@ -8,10 +8,10 @@ use pin_project_lite::pin_project;
 
 use super::{Guard, Refusal};
 
-/// The answer of a guard: now, or by way of a wait.
+/// The answer of a guard, now or after a wait.
 #[derive(Debug)]
 pub enum Admission<P, R, W = NoWait<P, R>> {
-    /// The attempt may begin, and holds this.
+    /// The attempt may begin and holds this pass.
     Admitted(P),
     /// The attempt may not begin.
     Refused(R),
@@ -34,7 +34,7 @@ impl<P, R, W: Future<Output = Result<P, R>>> Admission<P, R, W> {
 }
 
 impl<P, R, W> Admission<P, R, W> {
-    /// Returns the pass, or the way to it.
+    /// Returns the pass, or the future that resolves to it.
     #[inline]
     pub(crate) fn pass(self) -> Result<P, Entering<R, W>> {
         match self {
@@ -55,7 +55,7 @@ impl<P, R, W> From<Result<P, R>> for Admission<P, R, W> {
     }
 }
 
-/// The wait at a guard that always answers at once. It has no value.
+/// The wait of a guard that always answers at once. It has no values.
 #[derive(Debug)]
 #[must_use = "futures do nothing unless polled"]
 pub struct NoWait<P, R>(Infallible, PhantomData<fn() -> (P, R)>);
@@ -69,7 +69,7 @@ impl<P, R> Future for NoWait<P, R> {
 }
 
 pin_project! {
-    /// An attempt that its guards have not admitted at once.
+    /// An attempt that its guards did not admit at once.
     #[project = EnteringProj]
     pub(crate) enum Entering<R, W> {
         Refused { refused: Option<R> },
@@ -77,7 +77,7 @@ pin_project! {
     }
 }
 
-/// An attempt with errors `E` that `G` has not admitted at once.
+/// An attempt with errors `E` that `G` did not admit at once.
 pub(crate) type EnteringOf<G, E> = Entering<<G as Guard<E>>::Refused, <G as Guard<E>>::Wait>;
 
 impl<P, R: Into<Refusal>, W: Future<Output = Result<P, R>>> Future for Entering<R, W> {
@@ -85,7 +85,7 @@ impl<P, R: Into<Refusal>, W: Future<Output = Result<P, R>>> Future for Entering<
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let answer = match self.project() {
-            // It is polled once.
+            // The step polls a refusal only once.
             EnteringProj::Refused { refused } => {
                 refused.take().map_or(Poll::Pending, |refused| Poll::Ready(Err(refused)))
             }

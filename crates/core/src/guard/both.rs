@@ -6,7 +6,7 @@ use pin_project_lite::pin_project;
 
 use super::{Admission, Guard, Pass, Refusal, Verdict};
 
-/// Two guards. The first is entered first and left last. The second must be `Clone`, as a reference is.
+/// Two guards. An attempt enters the first guard first and leaves it last. The second must be `Clone`; a reference is.
 #[derive(Debug, Clone, Copy)]
 pub struct Both<A, B>(pub(crate) A, pub(crate) B);
 
@@ -49,7 +49,7 @@ fn refuse<P, W>(refused: impl Into<Refusal>) -> Admission<P, Refusal, W> {
     Admission::Refused(refused.into())
 }
 
-/// Held by an attempt that two guards admitted. The inner pass is left, or dropped, first.
+/// The passes of an attempt that two guards admitted. The inner pass is left, or dropped, first.
 #[derive(Debug)]
 pub struct Passes<A, B> {
     inner: B,
@@ -68,7 +68,7 @@ impl<E, A: Pass<E>, B: Pass<E>> Pass<E> for Passes<A, B> {
 }
 
 pin_project! {
-    /// The wait at one guard and then at another.
+    /// The wait at the outer guard, and then at the inner guard.
     #[project = WaitBothProj]
     pub enum WaitBoth<E, A, B>
     where

@@ -2,7 +2,7 @@ use std::fmt;
 
 use super::{Admission, Guard, NoWait, Pass, Refusal};
 
-/// Makes a guard from a function that admits an attempt with `Ok`, or refuses it with `Err`.
+/// Creates a guard from a function that admits an attempt with `Ok`, or refuses it with `Err`.
 ///
 /// ```
 /// use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
@@ -25,7 +25,7 @@ use super::{Admission, Guard, NoWait, Pass, Refusal};
 /// # });
 /// ```
 ///
-/// The value of `Ok` is the [`Pass`], which learns how the attempt ended:
+/// The value of `Ok` is the [`Pass`], which receives the result of the attempt:
 ///
 /// ```
 /// use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
@@ -52,7 +52,7 @@ pub const fn from_fn<F>(check: F) -> FromFn<F> {
     FromFn(check)
 }
 
-/// A function as a guard. Made by [`from_fn`].
+/// A function as a guard, created by [`from_fn`].
 #[derive(Clone, Copy)]
 pub struct FromFn<F>(F);
 

@@ -14,13 +14,13 @@ pub(crate) use admission::EnteringOf;
 
 /// A check that admits or refuses attempts.
 ///
-/// A step enters its guards once per attempt, inside the retry and inside the attempt's timeout. It holds the
-/// guard's [`Pass`] while the operation runs, and the pass learns how the attempt ended. A refusal becomes
-/// [`RunError::Refused`](crate::RunError::Refused). It is no attempt: a step with a retry asks again, not before the
-/// refusal's `retry_after`, for as long as [`Retry::refused_for`](crate::Retry::refused_for) says.
+/// A step enters its guards once per attempt, inside the retry and inside the attempt's timeout. It holds the guard's
+/// [`Pass`] while the operation runs, and the pass receives the result of the attempt. A refusal becomes
+/// [`RunError::Refused`](crate::RunError::Refused) and does not count as an attempt: a step with a retry asks again, no
+/// earlier than the refusal's `retry_after` and within the time of [`Retry::refused_for`](crate::Retry::refused_for).
 ///
-/// [`from_fn`] makes a guard from a function. Implement the trait for a guard that lets attempts wait. Guards are cloned, so
-/// the trait is often implemented for a reference:
+/// [`from_fn`] creates a guard from a function. Implement the trait for a guard that lets attempts wait. The library
+/// clones guards, so the trait is often implemented for a reference:
 ///
 /// ```
 /// use std::pin::Pin;
@@ -57,37 +57,38 @@ pub(crate) use admission::EnteringOf;
     note = "a function is a guard by way of `awaitly::guard::from_fn`"
 )]
 pub trait Guard<E> {
-    /// Held by an admitted attempt while it runs.
+    /// The pass of an admitted attempt, held while the attempt runs.
     type Pass: Pass<E>;
-    /// The reason of a refusal. A step turns it into a [`Refusal`]; `awaitly::resilience::GuardExt` returns it as it is.
+    /// The reason for a refusal. A step converts it into a [`Refusal`]; `awaitly::resilience::GuardExt` returns it
+    /// unchanged.
     type Refused: Into<Refusal>;
-    /// The wait to be admitted; [`NoWait`] if the guard answers at once. Dropping it gives the place in the queue back.
+    /// The wait for admission; [`NoWait`] if the guard answers at once. Dropping it frees its place in the queue.
     type Wait: Future<Output = Result<Self::Pass, Self::Refused>>;
 
     /// Asks for admission.
     fn enter(&self) -> Admission<Self::Pass, Self::Refused, Self::Wait>;
 }
 
-/// Held by an admitted attempt while it runs.
+/// The pass of an admitted attempt, held while the attempt runs.
 ///
-/// Dropping it without [`leave`](Self::leave) means that the attempt was cancelled, which counts neither as a success
-/// nor as a failure.
+/// Dropping a pass without [`leave`](Self::leave) means that the attempt was cancelled, which counts neither as a
+/// success nor as a failure.
 pub trait Pass<E>: Sized {
-    /// Learns how the attempt ended.
+    /// Receives the result of the attempt.
     fn leave(self, verdict: Verdict<'_, E>) {
         let _ = verdict;
     }
 }
 
-/// How an admitted attempt ended.
+/// The result of an admitted attempt.
 #[derive(Debug)]
 pub enum Verdict<'a, E> {
-    /// With a value.
+    /// The attempt returned a value.
     Succeeded,
-    /// With the operation's own error.
+    /// The attempt returned the operation's own error.
     Failed(&'a E),
-    /// It took longer than an attempt may and was dropped. One that had to wait at its guards for most of that time
-    /// counts as cancelled instead.
+    /// The attempt exceeded its timeout and was dropped. If it spent most of that time waiting at its guards, it counts
+    /// as cancelled instead.
     TimedOut,
 }
 
@@ -100,17 +101,17 @@ pub struct Refusal {
     pub by: Box<str>,
     /// The reason.
     pub reason: Box<str>,
-    /// How long to wait before it is worth asking again, if the guard knows.
+    /// The time to wait before another request can succeed, if the guard knows it.
     pub retry_after: Option<Duration>,
 }
 
 impl Refusal {
-    /// Creates a refusal by the guard called `by`.
+    /// Creates a refusal by the guard with the name `by`.
     pub fn new(by: impl Into<Box<str>>, reason: impl Into<Box<str>>) -> Self {
         Self { by: by.into(), reason: reason.into(), retry_after: None }
     }
 
-    /// Sets the time after which it is worth asking again.
+    /// Sets the time to wait before another request can succeed.
     #[must_use]
     pub const fn with_retry_after(mut self, after: Duration) -> Self {
         self.retry_after = Some(after);
@@ -118,7 +119,7 @@ impl Refusal {
     }
 }
 
-/// No guard: admits every attempt.
+/// `()` admits every attempt.
 impl<E> Guard<E> for () {
     type Pass = ();
     type Refused = Refusal;

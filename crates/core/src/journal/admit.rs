@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Absent, Act, Ending, Fingerprint, Key, Open, Outcome, Purpose, Status, Timestamp};
 
-/// What a store knows about a run beside its records.
+/// The data of a run that a store keeps besides its records.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Header {
@@ -13,34 +13,34 @@ pub struct Header {
     pub workflow: Arc<str>,
     /// The version of the workflow that wrote the journal last.
     pub version: u32,
-    /// Where the run stands.
+    /// The status of the run.
     pub status: Status,
-    /// The fingerprint of the run's input, where it was given one.
+    /// The fingerprint of the run's input, if the run has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub input: Option<Fingerprint>,
-    /// What an ended run ended in.
+    /// The outcome of an ended run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outcome: Option<Outcome>,
-    /// The error of a failed run as text, for people who look for it.
+    /// The error of a failed run as text, for people to read and search.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<Box<str>>,
-    /// The keys of the steps that the run failed on, whose records a retry drops.
+    /// The keys of the steps that the run failed on. A retry drops their records.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub failed_on: Vec<Key>,
-    /// When the run began.
+    /// The time at which the run began.
     pub created: Timestamp,
-    /// When its status changed last. Opening it and recording its steps do not change it.
+    /// The time at which the status changed last. Opening the run and recording its steps do not change it.
     pub changed: Timestamp,
-    /// When a waiting run is to be resumed. `None`: not before it is answered.
+    /// The time at which a waiting run becomes due. `None`: only an answer makes it due.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub wake: Option<Timestamp>,
-    /// Whether somebody asked for the run to be cancelled while it was executed.
+    /// Whether a cancellation was requested and the run has not ended since.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub cancel_requested: bool,
 }
 
 impl Header {
-    /// The header of a run that begins with `request`, at `now`.
+    /// Creates the header of a run that begins with `request` at `now`.
     #[must_use]
     pub fn begin(request: &Open, now: Timestamp) -> Self {
         Self {
@@ -49,8 +49,7 @@ impl Header {
         }
     }
 
-    /// The header of a run about which no more is known than this. A store sets the other fields to what it
-    /// kept.
+    /// Creates a header with only these facts. A store sets the other fields to their stored values.
     #[must_use]
     pub const fn new(workflow: Arc<str>, version: u32, status: Status, created: Timestamp) -> Self {
         Self {
@@ -68,11 +67,11 @@ impl Header {
         }
     }
 
-    /// Takes over how the run ended, or that it waits, at `now`. `answered`: an outcome is recorded already under a key
-    /// that the run waits for, so that it is to be resumed at once.
+    /// Applies the end of an execution at `now`: the run has ended or waits. `answered` states whether the journal
+    /// already holds an outcome under a key that the run waits on; such a run is due at once.
     ///
     /// A request to cancel the run stays until the run has ended. If the run waits and its owner did not know of the
-    /// request, the run is to be resumed at once, so that its body can undo. If the owner knew, a compensation waits.
+    /// request, the run is due at once, so its body can undo. If the owner knew of it, the run waits in a compensation.
     pub fn end(&mut self, ending: Ending, answered: bool, now: Timestamp) {
         let Ending { status, outcome, error, failed_on, wake, waits_on: _, cancelling } = ending;
         let waits = status == Status::Waiting;
@@ -86,7 +85,7 @@ impl Header {
         self.cancel_requested = waits && (self.cancel_requested || cancelling);
     }
 
-    /// Takes over that somebody asked for the run to be cancelled, at `now`. A run that waits is to be resumed at once.
+    /// Applies a request for cancellation at `now`. A waiting run becomes due at once.
     pub fn request_cancel(&mut self, now: Timestamp) {
         self.cancel_requested = true;
         if self.status == Status::Waiting {
@@ -94,7 +93,7 @@ impl Header {
         }
     }
 
-    /// Takes over that the run is running again, from `now` on.
+    /// Sets the run back to running from `now` on.
     pub fn revive(&mut self, now: Timestamp) {
         self.status = Status::Running;
         self.outcome = None;
@@ -105,65 +104,66 @@ impl Header {
     }
 }
 
-/// What a store knows about the lease of a run, by the store's own clock.
+/// The state of a run's lease, by the store's clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LeaseInfo {
-    /// Nobody holds it: it was released, it expired, or its owner is known to be dead.
+    /// The lease is free: it was released, it expired, or its owner is known to be dead.
     Free,
-    /// Somebody holds it for this long.
+    /// An owner holds the lease; this time remains.
     Held(Duration),
 }
 
-/// What a store does with a request to open a run.
+/// The decision about a request to open a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Admission {
-    /// The run is new: keep its header and give a lease.
+    /// The run is new: keep its header and grant a lease.
     Begin,
-    /// Give a lease, and change nothing else.
+    /// Grant a lease, and change no other data.
     Take,
-    /// The run has ended and stays as it is: hand out its outcome.
+    /// The run has ended and stays unchanged: return its outcome.
     Ended,
-    /// Change nothing.
+    /// Change no data.
     Refuse(Refused),
 }
 
-/// Why a run was not opened. Nothing was changed.
+/// The reason why a store refused to open a run. The store has changed no data.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Refused {
     /// Another owner holds the lease.
     #[error("the run is held by another owner for another {remaining:?}")]
     Busy {
-        /// How long the lease still lasts if it is not renewed.
+        /// The remaining time of the lease, if its owner does not renew it.
         remaining: Duration,
     },
     /// The run id belongs to another workflow.
     #[error("the run belongs to the workflow `{workflow}`")]
     OtherWorkflow {
-        /// That workflow.
+        /// The workflow of the run.
         workflow: Arc<str>,
     },
-    /// The journal was written by a newer version of the workflow.
+    /// A newer version of the workflow wrote the journal.
     #[error("the journal was written by version {stored}")]
     NewerVersion {
-        /// That version.
+        /// The version of the journal.
         stored: u32,
     },
     /// The run began with another input.
     #[error("the run began with another input")]
     InputChanged,
-    /// There is no such run, and the request begins none.
+    /// There is no such run, and the request does not begin one.
     #[error("there is no such run")]
     NoSuchRun,
-    /// Another owner executes the run, whose body declared that it is too late to cancel it.
+    /// Another owner executes the run, and the body declared that it is too late to cancel it.
     #[error("it is too late to cancel the run")]
     TooLateToCancel,
 }
 
 /// Decides whether a run may be opened.
 ///
-/// A store calls this inside the transaction that takes the lease; or it calls this on what it has read, and takes the
-/// lease only where that still stands. So all stores answer alike. A request without an input takes the run's own.
+/// A store calls this function inside the transaction that takes the lease. Alternatively, it calls the function on
+/// data that it has read, and takes the lease only if that data is still current. All stores therefore decide alike. A
+/// request without an input uses the run's own input.
 #[must_use]
 pub fn admit(request: &Open, stored: Option<(&Header, LeaseInfo)>) -> Admission {
     let Some((header, lease)) = stored else {

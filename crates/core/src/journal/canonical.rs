@@ -4,15 +4,15 @@ use serde::ser::{self, Serialize, Serializer};
 
 use super::EncodeError;
 
-/// A value in a form that is the same for equal values, whatever the features of serde_json in the program.
+/// A canonical form: equal values have equal forms, regardless of the features of serde_json in the program.
 ///
-/// serde_json's own `Value` will not do. It has no integers beyond 64 bits unless another crate turns on
-/// `arbitrary_precision`, which changes the form of every `f32`; it turns NaN and infinity into `null`; and it keeps the
-/// random order of a `HashSet`. Here every number is its decimal text, a number that is not finite is an error, and the
-/// elements of a set have no order.
+/// serde_json's own `Value` is not sufficient. It has no integers beyond 64 bits unless another crate enables
+/// `arbitrary_precision`, which changes the form of every `f32`. It turns NaN and infinity into `null`. It keeps the
+/// random order of a `HashSet`. In this form, each number is its decimal text, a number that is not finite is an error,
+/// and the elements of a set have no order.
 ///
-/// serde shows a set as a sequence, like any list. That it is a set is read off the name of its type, so a set behind
-/// an implementation of `Serialize` by hand counts as a list.
+/// serde presents a set as a sequence, like a list. The name of the type reveals the set, so a set inside a type with a
+/// custom implementation of `Serialize` counts as a list.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Canonical {
     Null,
@@ -25,7 +25,7 @@ pub(super) enum Canonical {
 }
 
 impl Canonical {
-    /// Returns the form of `value`.
+    /// Returns the canonical form of `value`.
     ///
     /// # Errors
     /// Returns [`EncodeError`] if the value has no JSON form, or holds a number that is not finite.
@@ -37,7 +37,7 @@ impl Canonical {
     }
 }
 
-/// Why a value has no such form.
+/// The reason why a value has no canonical form.
 #[derive(Debug)]
 struct Unformed(String);
 
@@ -65,7 +65,7 @@ fn form<T: Serialize + ?Sized>(value: &T) -> Form {
     })
 }
 
-/// Returns whether the elements of a type have no order: it is called `HashSet`, maybe behind a pointer.
+/// Returns whether the elements of a type have no order: the type is named `HashSet`, possibly behind a pointer.
 fn is_set(type_name: &str) -> bool {
     let (outer, inner) = type_name.split_once('<').unwrap_or((type_name, ""));
     match outer.trim_start_matches('&').rsplit("::").next() {
@@ -79,7 +79,7 @@ fn finite(number: f64) -> Form {
     if !number.is_finite() {
         return Err(Unformed(format!("JSON has no form for the number {number}")));
     }
-    // serde_json writes a finite number.
+    // serde_json has a form for every finite number.
     serde_json::to_string(&number).map(Canonical::Number).map_err(ser::Error::custom)
 }
 
@@ -87,7 +87,7 @@ fn number(number: impl Display) -> Form {
     Ok(Canonical::Number(number.to_string()))
 }
 
-/// The names under which serde_json hands on a number or JSON text of any length.
+/// The names with which serde_json passes on a number of any length and raw JSON text.
 const NUMBER: &str = "$serde_json::private::Number";
 const RAW: &str = "$serde_json::private::RawValue";
 
@@ -216,7 +216,7 @@ impl Serializer for Former {
     }
 }
 
-/// A list on its way, of a variant or not.
+/// A list under construction, possibly of an enum variant.
 struct Items {
     variant: Option<&'static str>,
     items: Vec<Canonical>,
@@ -292,7 +292,7 @@ impl ser::SerializeTupleVariant for Items {
     }
 }
 
-/// A map or a struct on its way, of a variant or not.
+/// A map or struct under construction, possibly of an enum variant.
 struct Entries {
     name: &'static str,
     variant: Option<&'static str>,

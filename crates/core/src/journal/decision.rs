@@ -1,7 +1,7 @@
-//! The keys that a saga records when it decides to undo.
+//! The keys in the record of a saga that has decided to undo.
 //!
-//! The saga finds its steps again by these keys, so they change with the keys of the steps. The saga's own crate knows the
-//! rest of the record, which stays as it was written.
+//! The saga finds its steps again by these keys, so a migration changes them together with the keys of the steps. Only
+//! the saga's own crate knows the rest of the record, which stays unchanged.
 
 use std::collections::BTreeMap;
 
@@ -9,14 +9,14 @@ use serde_json::value::{RawValue, to_raw_value};
 
 use super::{Key, Payload};
 
-/// The record of a saga that is being undone: its key is `undo`, maybe with a name, and it lists steps.
+/// The record of a saga that undoes its steps: its key is `undo`, possibly with a name, and it lists steps.
 pub(super) struct Decision(BTreeMap<String, Box<RawValue>>);
 
-/// The fields that hold keys of steps.
+/// The fields that hold the keys of steps.
 const LISTS: [&str; 2] = ["steps", "in_doubt"];
 
 impl Decision {
-    /// Reads a record. `None`: it is no such decision.
+    /// Reads a record. Returns `None` if it is not such a decision.
     pub(super) fn read(key: &Key, payload: &Payload) -> Option<Self> {
         let last = key.rsplit('/').next().unwrap_or_default();
         if last != "undo" && !last.starts_with("undo ") && !last.starts_with("undo#") {
@@ -27,7 +27,7 @@ impl Decision {
         has_all.then_some(Self(fields))
     }
 
-    /// The decision, with each key of a step changed.
+    /// Returns the decision with `change` applied to each key of a step.
     pub(super) fn changed(mut self, mut change: impl FnMut(&mut Key)) -> Payload {
         for name in LISTS {
             let Some(list) = self.0.get_mut(name) else { continue };
@@ -37,7 +37,7 @@ impl Decision {
                 *list = changed;
             }
         }
-        // What was read from JSON has a JSON form.
+        // Fields that were read from JSON always have a JSON form.
         Payload::encode(&self.0).unwrap_or_else(|_| Payload::from_stored("null"))
     }
 }

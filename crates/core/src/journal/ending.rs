@@ -1,27 +1,27 @@
 use super::{Key, Outcome, Status, Timestamp};
 
-/// How a run ends, or pauses.
+/// The end of an execution: the run has ended or pauses.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ending {
     /// The new status; never [`Status::Running`].
     pub status: Status,
-    /// What the run ended in. `None` for a waiting run.
+    /// The outcome of the run. `None` for a waiting run.
     pub outcome: Option<Outcome>,
-    /// The error as text, for people who look for it.
+    /// The error as text, for people to read and search.
     pub error: Option<Box<str>>,
-    /// The keys of the steps that the run failed on, which a retry drops.
+    /// The keys of the steps that the run failed on. A retry drops their records.
     pub failed_on: Vec<Key>,
     /// The keys under which a waiting run waits for an answer.
     pub waits_on: Vec<Key>,
-    /// When a waiting run is to be resumed though nobody has answered. `None`: never.
+    /// The time at which a waiting run becomes due without an answer. `None`: never.
     pub wake: Option<Timestamp>,
-    /// Whether this execution knew that the run is to be cancelled. If such a run waits, it is still to be cancelled
-    /// when it is resumed, and `wake` says when that is.
+    /// Whether this execution knew of a request to cancel the run. If such a run waits, the request stays in force
+    /// until the run is resumed, and `wake` states when that happens.
     pub cancelling: bool,
 }
 
 impl Ending {
-    /// Returns the end of a run with that status, and nothing else.
+    /// Creates an ending with this status and no other data.
     #[must_use]
     pub const fn new(status: Status) -> Self {
         Self {

@@ -8,20 +8,19 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use super::EncodeError;
 use super::canonical::Canonical;
 
-/// A short hash of a value, equal for equal values on every machine and in every version.
+/// A short hash of a value. Equal values have equal fingerprints on every machine and in every version.
 ///
-/// It is taken over the value's JSON form with the entries of every object in the order of their
-/// names and the elements of a `HashSet` in an order of their own, so that equal maps and equal sets have the same
-/// fingerprint. The hash is FNV-1a with 64 bits (Fowler, Noll, Vo; draft-eastlake-fnv): it finds changes, and is no
-/// protection against somebody who wants two values to collide.
+/// The hash covers the value's JSON form, with the entries of each object sorted by name and the elements of a
+/// `HashSet` in a canonical order, so equal maps and equal sets have equal fingerprints. The hash is FNV-1a with 64
+/// bits (Fowler, Noll, Vo; draft-eastlake-fnv): it detects changes, but does not protect against deliberate collisions.
 ///
-/// In JSON it is text with 16 hexadecimal digits, because many programs read numbers as doubles, which hold 53 bits
-/// only. A bare number, as older versions wrote it, is read as well. Binary formats hold the number.
+/// In JSON, a fingerprint is text of 16 hexadecimal digits, because many programs read numbers as doubles, which hold
+/// only 53 bits. A bare number, as older versions wrote it, is read too. Binary formats hold the number.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Fingerprint(u64);
 
 impl Fingerprint {
-    /// The fingerprint of `value`.
+    /// Returns the fingerprint of `value`.
     ///
     /// # Errors
     /// Returns [`EncodeError`] if the value has no JSON form, or holds a number that is not finite.
@@ -29,13 +28,13 @@ impl Fingerprint {
         Canonical::of(value).map(|value| Self(Fnv::of(&value)))
     }
 
-    /// The fingerprint as a number, for a store to keep.
+    /// Returns the fingerprint as a number, for a store to keep.
     #[must_use]
     pub const fn to_bits(self) -> u64 {
         self.0
     }
 
-    /// The fingerprint that [`to_bits`](Self::to_bits) gave.
+    /// Returns the fingerprint for a number from [`to_bits`](Self::to_bits).
     #[must_use]
     pub const fn from_bits(bits: u64) -> Self {
         Self(bits)
@@ -48,8 +47,8 @@ impl fmt::Debug for Fingerprint {
     }
 }
 
-/// FNV-1a over a canonical walk of a JSON value. Each part begins with a tag, and text and lists with
-/// their length, so that no two values are walked alike.
+/// FNV-1a over a canonical walk of a JSON value. Each part begins with a tag, and text and lists also with their
+/// length, so different values never feed equal bytes to the hash.
 struct Fnv(u64);
 
 impl Fnv {
@@ -96,7 +95,7 @@ impl Fnv {
                 hashes.into_iter().for_each(|hash| self.bytes(&hash.to_le_bytes()));
             }
             Canonical::Map(entries) => {
-                // Of two entries with one name, which `serde(flatten)` can write, the last one counts.
+                // `serde(flatten)` can write two entries with one name; the last entry counts.
                 let entries: BTreeMap<_, _> = entries.iter().map(|(name, value)| (name, value)).collect();
                 self.length(b'o', entries.len());
                 for (name, value) in entries {
@@ -128,7 +127,7 @@ impl<'de> Deserialize<'de> for Fingerprint {
     }
 }
 
-/// Reads both forms that JSON documents hold.
+/// Reads both forms that JSON documents use.
 struct Readable;
 
 impl<'de> Visitor<'de> for Readable {
@@ -142,7 +141,7 @@ impl<'de> Visitor<'de> for Readable {
         Ok(Fingerprint(number))
     }
 
-    /// The form of a number if a crate in the program turns on serde_json's `arbitrary_precision`.
+    /// Reads a number if a crate in the program enables serde_json's `arbitrary_precision`.
     fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Fingerprint, A::Error> {
         let number = serde_json::Number::deserialize(MapAccessDeserializer::new(map))?;
         number.as_u64().map(Fingerprint).ok_or_else(|| A::Error::custom("the number has no 64 bits"))
@@ -199,7 +198,7 @@ mod tests {
 
     #[test]
     fn the_fingerprint_of_a_value_never_changes() {
-        // Journals hold this number: a different one would make every recorded input look changed.
+        // Journals hold this number: another value would make every recorded input look changed.
         let value = serde_json::json!({"sku": "tea", "count": 2, "gift": null});
         assert_eq!(Fingerprint::of(&value).unwrap().to_bits(), 0xe994_f4d8_9f8c_668f);
     }

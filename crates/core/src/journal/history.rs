@@ -4,12 +4,11 @@ use foldhash::fast::RandomState;
 
 use super::{Fingerprint, Key, Outcome, Record};
 
-/// What a run knows of its journal while it runs: the outcomes recorded before, and which keys its
-/// steps have taken so far.
+/// The journal as a run uses it during an execution: the outcomes recorded before, and the keys that its steps have
+/// taken so far.
 ///
-/// Keys are taken in the order in which steps are built. A step without a key of its own takes its
-/// name, and the second use of a name takes `name#2`. A key is taken once in a run; that is what makes
-/// a key an identity.
+/// Steps take their keys in the order in which they are built. A step without an explicit key takes its name, and the
+/// second use of a name takes `name#2`. A run takes each key once, so a key identifies a step.
 ///
 /// ```
 /// use awaitly_core::journal::{History, Key, Taken};
@@ -21,20 +20,20 @@ use super::{Fingerprint, Key, Outcome, Record};
 /// ```
 #[derive(Debug, Default)]
 pub struct History {
-    /// What an earlier execution of the run recorded.
+    /// The outcomes that an earlier execution of the run recorded.
     recorded: HashMap<Key, Slot, RandomState>,
-    /// The keys of this execution's steps that nothing was recorded under.
+    /// The keys of this execution's steps without a recorded outcome.
     fresh: HashSet<Key, RandomState>,
-    /// How many steps of this execution used a text as their name.
+    /// The number of steps in this execution that used a text as their name.
     names: HashMap<Key, u32, RandomState>,
 }
 
 #[derive(Debug)]
 struct Slot {
     found: Option<Found>,
-    /// Whether a step of this execution has this key.
+    /// Whether a step of this execution has taken the key.
     taken: bool,
-    /// Whether the outcome was looked at without being handed out.
+    /// Whether the body looked at the outcome without receiving it from a step.
     seen: bool,
 }
 
@@ -43,35 +42,35 @@ struct Slot {
 pub struct Found {
     /// The outcome.
     pub outcome: Outcome,
-    /// The fingerprint of the input it was made from, where it was given one.
+    /// The fingerprint of the input that produced the outcome, if the step has an input.
     pub input: Option<Fingerprint>,
 }
 
-/// The answer to taking a key.
+/// The result of taking a key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Taken {
-    /// The key is the step's own.
+    /// The step has the key.
     New(Key),
-    /// Another step of the run has this key.
+    /// Another step of the run has the key already.
     Duplicate(Key),
 }
 
-/// What a step does when it is resumed with another input than the one its outcome was made from.
+/// The behaviour of a resumed step whose input differs from the input of its recorded outcome.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub enum OnChange {
     /// The run stops with [`RunError::InputChanged`](crate::RunError::InputChanged).
     #[default]
     Fail,
-    /// The step runs again, and its new outcome takes the place of the old one.
+    /// The step runs again, and its new outcome replaces the recorded outcome.
     Rerun,
-    /// The recorded outcome is used all the same.
+    /// The step uses the recorded outcome anyway.
     Reuse,
 }
 
 impl OnChange {
-    /// Whether a recorded outcome stands, given the input it was made from and the one of now.
+    /// Decides whether a recorded outcome is valid, given its input and the current input.
     ///
-    /// An outcome stands where either side has no fingerprint: there is nothing to compare.
+    /// If either input has no fingerprint, the outcome is valid, because the inputs cannot be compared.
     #[must_use]
     pub fn decide(self, recorded: Option<Fingerprint>, now: Option<Fingerprint>) -> Decision {
         match (recorded, now) {
@@ -85,21 +84,21 @@ impl OnChange {
     }
 }
 
-/// What to do with a recorded outcome.
+/// The decision about a recorded outcome.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Decision {
-    /// Use it.
+    /// Use the outcome.
     Reuse,
-    /// Make a new one.
+    /// Produce a new outcome.
     Rerun,
     /// Stop the run.
     Refuse,
 }
 
 impl History {
-    /// The history of a run whose journal holds `records`.
+    /// Creates the history of a run whose journal holds `records`.
     ///
-    /// A key that stands twice, which no store writes, keeps its last outcome.
+    /// If a key occurs twice, which no store writes, its last outcome counts.
     #[must_use]
     pub fn new(records: Vec<Record>) -> Self {
         let slot = |record: Record| {
@@ -109,13 +108,13 @@ impl History {
         Self { recorded: records.into_iter().map(slot).collect(), ..Self::default() }
     }
 
-    /// How many keys an earlier execution of the run recorded an outcome under.
+    /// Returns the number of keys with an outcome from an earlier execution.
     #[must_use]
     pub fn recorded(&self) -> usize {
         self.recorded.len()
     }
 
-    /// Takes the next free number of `name`: the name itself, then `name#2`, and so on.
+    /// Takes the next free key of `name`: first the name itself, then `name#2`, and so on.
     pub fn take_name(&mut self, name: &Key) -> Taken {
         let number = match self.names.get_mut(name) {
             Some(number) => {
@@ -127,7 +126,7 @@ impl History {
         self.take(name.numbered(number))
     }
 
-    /// Takes `key` itself.
+    /// Takes `key` unchanged.
     pub fn take(&mut self, key: Key) -> Taken {
         let was_taken = match self.slot(&key) {
             Some(slot) => std::mem::replace(&mut slot.taken, true),
@@ -136,9 +135,9 @@ impl History {
         if was_taken { Taken::Duplicate(key) } else { Taken::New(key) }
     }
 
-    /// Takes `key` in place of `default`, which the same step took from its name.
+    /// Takes `key` instead of `default`, which the step took from its name before.
     ///
-    /// The number goes back to the name where no later step has taken one.
+    /// If no later step has used the name, its number becomes free again.
     pub fn exchange(&mut self, name: &Key, default: &Key, key: Key) -> Taken {
         match self.slot(default) {
             Some(slot) => slot.taken = false,
@@ -152,13 +151,13 @@ impl History {
         self.take(key)
     }
 
-    /// Hands out the outcome recorded under `key`, if there is one. It is handed out once, since a key
-    /// belongs to one step.
+    /// Returns the outcome recorded under `key`, if there is one. A key belongs to one step, so a second call returns
+    /// `None`.
     pub fn recall(&mut self, key: &str) -> Option<Found> {
         self.recorded.get_mut(key)?.found.take()
     }
 
-    /// The outcome recorded under `key`, if there is one that was not handed out yet.
+    /// Returns the outcome recorded under `key`, unless [`recall`](Self::recall) has returned it already.
     #[must_use]
     pub fn peek(&mut self, key: &str) -> Option<&Outcome> {
         let slot = self.recorded.get_mut(key)?;
@@ -166,7 +165,7 @@ impl History {
         slot.found.as_ref().map(|found| &found.outcome)
     }
 
-    /// Whether a step of this execution has taken `key`, or what is recorded under it was looked at.
+    /// Returns whether a step of this execution has taken `key`, or [`peek`](Self::peek) looked at its outcome.
     #[must_use]
     pub fn knows(&self, key: &str) -> bool {
         let recorded = self.recorded.get(key).is_some_and(|slot| slot.taken || slot.seen);

@@ -7,10 +7,10 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// The identity of a step inside its run: what its outcome is recorded under.
+/// The identity of a step within its run. The journal records the step's outcome under it.
 ///
-/// A key is text. It derefs to [`str`], compares and hashes as one, and is cheap to clone: a name that
-/// stands in the source is never copied, any other is shared.
+/// A key is text. It derefs to [`str`], compares and hashes like one, and is cheap to clone: a literal is never copied,
+/// and any other text is shared.
 ///
 /// ```
 /// use awaitly_core::journal::Key;
@@ -29,20 +29,20 @@ enum Repr {
 }
 
 impl Key {
-    /// The longest key that a journal takes, in bytes.
+    /// The maximum length of a key, in bytes.
     pub const MAX_BYTES: usize = 1024;
 
-    /// The key under which a journal holds that the body declared it
-    /// [too late to cancel](crate::Run::too_late_to_cancel) the run.
+    /// The key that records the body's declaration that it is [too late to cancel](crate::Run::too_late_to_cancel) the
+    /// run.
     pub const TOO_LATE_TO_CANCEL: Self = Self::from_static("too late to cancel");
 
-    /// A key from text that lives as long as the program: no allocation.
+    /// Creates a key from static text, without an allocation.
     #[must_use]
     pub const fn from_static(text: &'static str) -> Self {
         Self(Repr::Static(text))
     }
 
-    /// The key as text.
+    /// Returns the key as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         match &self.0 {
@@ -51,12 +51,12 @@ impl Key {
         }
     }
 
-    /// The key of the `number`th use of `self` as a name; the first is the name itself.
+    /// Returns the key for the `number`th use of `self` as a name; the first is the name itself.
     pub(crate) fn numbered(&self, number: u32) -> Self {
         if number <= 1 {
             return self.clone();
         }
-        // A text of common length is put together on the stack, so that it is allocated once.
+        // Assemble text of common length on the stack, so it is allocated only once.
         let mut buffer = [0; 128];
         let mut rest = buffer.as_mut_slice();
         let written = rest.write_all(self.as_bytes()).and_then(|()| rest.write_all(b"#")).and_then(|()| {
@@ -72,7 +72,7 @@ impl Key {
     }
 }
 
-/// The digits of `number`, without the machinery of `fmt`.
+/// Returns the digits of `number`, without the overhead of `fmt`.
 fn decimal(mut number: u32, digits: &mut [u8; 10]) -> &[u8] {
     let mut begin = digits.len();
     for (at, digit) in digits.iter_mut().enumerate().rev() {

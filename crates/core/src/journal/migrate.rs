@@ -26,27 +26,27 @@ pub struct Migration(Vec<Change>);
 /// One rename, removal or transformation.
 #[derive(Clone)]
 struct Change {
-    /// The key that it is about.
+    /// The key that the change is about.
     key: Key,
     apply: Arc<Apply>,
 }
 
 type Apply = dyn Fn(&mut Contents) -> Result<Matched, Box<str>> + Send + Sync;
 
-/// Whether a change found anything to change.
+/// Whether a change matched any data.
 enum Matched {
     Something,
     Nothing,
 }
 
-/// What a journal knows by keys, and a migration may change.
+/// The contents of a journal that are stored by key, and that a migration may change.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Contents {
     /// The recorded outcomes, in the order in which they were appended.
     pub records: Vec<Record>,
     /// The entries that wait for an answer.
     pub waits: Vec<WaitEntry>,
-    /// The steps that a failed run failed on, whose records a retry drops.
+    /// The keys of the steps that a failed run failed on. A retry drops their records.
     pub failed_on: Vec<Key>,
 }
 
@@ -57,19 +57,19 @@ impl Contents {
         records.chain(waits.iter().map(|entry| &entry.key)).chain(failed_on)
     }
 
-    /// Whether a migration that concerns the keys for which `is_meant` holds has anything to change.
+    /// Returns whether the contents have a key for which `is_meant` returns `true`.
     fn holds(&self, is_meant: impl Fn(&Key) -> bool) -> bool {
         self.keys().any(is_meant)
     }
 
-    /// The key that stands twice among the records and the questions, if one does.
+    /// Returns a key that occurs twice among the records and the questions, if there is one.
     fn twice(&self) -> Option<&Key> {
         let mut seen = HashSet::new();
         let records = self.records.iter().map(|record| &record.key);
         records.chain(self.waits.iter().map(|entry| &entry.key)).find(|key| !seen.insert(*key))
     }
 
-    /// Gives keys another name, also in what sagas recorded of their steps. Returns whether there was one to change.
+    /// Renames keys, including keys in the records of sagas. Returns whether a key was renamed.
     fn rename(&mut self, renamed: impl Fn(&Key) -> Option<Key>) -> bool {
         let mut has_changed = false;
         let mut change = |key: &mut Key| {
@@ -93,17 +93,18 @@ impl Contents {
 }
 
 impl Migration {
-    /// The step known under `from` is now known as `to`, whether its outcome is recorded or it waits for an answer: who
-    /// was asked may still answer with the token that they have. A journal without it is left alone; see
-    /// [`apply`](Self::apply) for how to tell.
+    /// Renames the step `from` to `to`, whether its outcome is recorded or it waits for an answer; a person who was
+    /// asked can still answer with the token of the question. A journal without the step stays unchanged;
+    /// [`apply`](Self::apply) reports this case.
     ///
-    /// Everything inside goes with it: the steps that its operation built (`from/charge`, `from@2/charge`), the branches
-    /// of a `parallel!` (`from.user`), the items of a list (`from[0]`), its compensation (`undo from`) and the notices of
-    /// its question (`notify from`). A second step of that name, `from#2`, is another step, and needs a rename of its
-    /// own.
+    /// The rename includes everything inside: the steps that the operation built (`from/charge`, `from@2/charge`), the
+    /// branches of a `parallel!` (`from.user`), the items of a list (`from[0]`), the compensation (`undo from`) and the
+    /// notices of the question (`notify from`). A second step with the name, `from#2`, is a separate step and needs a
+    /// separate rename.
     ///
     /// # Errors
-    /// A migration fails if the journal holds both an old and a new key: one of the two outcomes would be lost.
+    /// The migration fails if the journal holds both an old key and its new form, because one of the two outcomes would
+    /// be lost.
     ///
     /// ```
     /// use awaitly_core::journal::Migration;
@@ -124,8 +125,8 @@ impl Migration {
         })
     }
 
-    /// The step known under `key` is forgotten with everything inside, as [`rename`](Self::rename) lists it, so that it
-    /// runs again if the body asks for it. A question is withdrawn: an answer that comes later is refused.
+    /// Removes the step `key` and everything inside, as [`rename`](Self::rename) lists it, so the step runs again if
+    /// the body builds it. A question is withdrawn: the store refuses later answers.
     #[must_use]
     pub fn remove(key: impl Into<Key>) -> Self {
         let key = key.into();
@@ -141,11 +142,11 @@ impl Migration {
         })
     }
 
-    /// The value recorded under `key` takes another form. Recorded errors are left alone, and so is an answer that is
-    /// still to come.
+    /// Transforms the value recorded under `key`. Recorded errors stay unchanged, and so does an answer that has not
+    /// come yet.
     ///
-    /// What `change` returns as an error stops the migration, and the stored journal stays as it was. The
-    /// error is boxed because only its text is used.
+    /// If `change` returns an error, the migration stops and the stored journal stays unchanged. The error is boxed
+    /// because only its text is used.
     #[must_use]
     pub fn transform(
         key: impl Into<Key>,
@@ -164,21 +165,21 @@ impl Migration {
         })
     }
 
-    /// First `self`, then `next`, as one change.
+    /// Applies first `self`, then `next`, as one change.
     #[must_use]
     pub fn and_then(mut self, next: Self) -> Self {
         self.0.extend(next.0);
         self
     }
 
-    /// Applies the migration to a journal, and says which of its changes found nothing to change: a step that the run had
-    /// not come to, or a key that is not the step's.
+    /// Applies the migration to a journal, and returns the keys of the changes that matched no data: the run had not
+    /// reached the step, or the key is wrong.
     ///
-    /// A workflow applies its migrations itself. Call this in a test, with a journal in which each step is recorded, so
-    /// that a misspelt key shows.
+    /// A workflow applies its migrations itself. Call this method in a test, with a journal that has a record of each
+    /// step, to detect a misspelt key.
     ///
     /// # Errors
-    /// Returns the key that the migration stopped at, and the reason.
+    /// Returns the key at which the migration stopped, and the reason.
     ///
     /// ```
     /// use awaitly_core::journal::{Contents, Key, Migration, Outcome, Payload, Record};
@@ -210,13 +211,13 @@ impl Migration {
     }
 }
 
-/// A journal that a migration was applied to.
+/// A journal after a migration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Applied {
     /// The journal.
     pub contents: Contents,
-    /// The keys of the renames, removals and transformations that found nothing to change, in their order.
+    /// The keys of the renames, removals and transformations that matched no data, in order.
     pub unmatched: Vec<Key>,
 }
 
@@ -235,42 +236,42 @@ impl fmt::Debug for Migration {
     }
 }
 
-/// The migrations of a workflow, each known by the version that it starts from.
+/// The migrations of a workflow, by the version from which each starts.
 #[derive(Debug, Clone, Default)]
 pub struct Migrations(BTreeMap<u32, Migration>);
 
-/// A journal that could not be brought to the version of the code. The stored journal is as it was.
+/// The reason why a journal could not be migrated to the version of the code. The stored journal is unchanged.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum MigrationError {
-    /// No migration starts at this version.
+    /// No migration starts from this version.
     #[error("no migration leads from version {from} to version {}", from + 1)]
     Missing {
-        /// The version at which the way ends.
+        /// The version without a migration.
         from: u32,
     },
     /// A migration could not be applied.
     #[error("the migration from version {from} failed at the key `{key}`: {reason}")]
     Failed {
-        /// The version it starts from.
+        /// The version from which the migration starts.
         from: u32,
-        /// The key it stopped at.
+        /// The key at which the migration stopped.
         key: Key,
-        /// What went wrong.
+        /// The reason.
         reason: Box<str>,
     },
 }
 
 impl Migrations {
-    /// Adds the migration that starts from version `from`; another one from there is replaced.
+    /// Adds the migration that starts from version `from`, and replaces an earlier one from this version.
     pub fn insert(&mut self, from: u32, migration: Migration) {
         self.0.insert(from, migration);
     }
 
-    /// Brings `contents` from version `from` to version `to`, one version at a time.
+    /// Migrates `contents` from version `from` to version `to`, one version at a time.
     ///
     /// # Errors
-    /// Returns [`MigrationError`] if a version has no migration, or one fails.
+    /// Returns [`MigrationError`] if a version has no migration, or if a migration fails.
     pub fn apply(&self, contents: Contents, from: u32, to: u32) -> Result<Applied, MigrationError> {
         let start = Applied { contents, unmatched: Vec::new() };
         (from..to).try_fold(start, |Applied { contents, mut unmatched }, from| {

@@ -1,14 +1,13 @@
-//! The journal of a run, and every rule about it.
+//! The journal of a run, and all rules about it.
 //!
-//! A journal is the list of a run's recorded outcomes, each under its [`Key`]. This module decides
-//! everything that can be decided about one without doing anything: which key a step gets and when
-//! that is a duplicate ([`History`]), what a recorded outcome looks like ([`Outcome`], [`Payload`]),
-//! when a run may be opened ([`admit`]), which [`Status`] follows which ([`Status::next`]), when an answer
-//! from outside is taken ([`settle`]), and how an older journal becomes a newer one ([`Migrations`]).
+//! A journal is the list of a run's recorded outcomes, each under its [`Key`]. The rules in this module have no side
+//! effects. They decide which key a step takes and when it is a duplicate ([`History`]), how an outcome is recorded
+//! ([`Outcome`], [`Payload`]), when a run may be opened ([`admit`]), which [`Status`] follows an act
+//! ([`Status::next`]), when an answer from outside is accepted ([`settle`]), and how an older journal is migrated
+//! ([`Migrations`]).
 //!
-//! Nothing here reads a clock, draws a random number, waits, or touches a disk. Stores and runs call
-//! these functions and carry out what they say, so that every store behaves alike and each rule is
-//! tested without a store.
+//! The functions read no clock, draw no random numbers, do not wait and do no I/O. Stores and runs call them and carry
+//! out their decisions. All stores therefore behave alike, and each rule is tested without a store.
 
 mod admit;
 mod canonical;

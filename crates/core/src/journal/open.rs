@@ -1,4 +1,4 @@
-//! The request to open a run, as every store gets it.
+//! The request to open a run, for every store.
 
 use std::fmt;
 use std::sync::Arc;
@@ -14,52 +14,52 @@ use super::{EncodeError, Fingerprint, Payload, RunId};
 pub struct Open {
     /// The run.
     pub run: RunId,
-    /// The workflow that opens it.
+    /// The workflow that opens the run.
     pub workflow: Arc<str>,
-    /// The version of that workflow. 1 unless set.
+    /// The version of the workflow. The default is 1.
     pub version: u32,
-    /// The input of the run, kept when the run begins.
+    /// The input of the run. The store keeps it when the run begins.
     pub input: Option<Input>,
-    /// Who asks for the lease.
+    /// The owner that asks for the lease.
     pub owner: Owner,
-    /// How long the lease lasts unless it is renewed. 30 seconds unless set.
+    /// The time that the lease lasts unless it is renewed. The default is 30 seconds.
     pub ttl: Duration,
-    /// Why it is opened: whether an ended run may be resumed.
+    /// The purpose, which determines whether an ended run may be resumed.
     pub purpose: Purpose,
-    /// What is to happen where the run is not there.
+    /// The behaviour if there is no such run.
     pub absent: Absent,
 }
 
-/// What opening a run comes to that is not there.
+/// The behaviour of a request to open a run that does not exist.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Absent {
-    /// It begins.
+    /// The run begins.
     #[default]
     Begin,
-    /// [`NoSuchRun`](super::Refused::NoSuchRun): a worker that resumes a run must not let it begin anew if it was deleted
-    /// meanwhile.
+    /// The store returns [`NoSuchRun`](super::Refused::NoSuchRun). A worker that resumes a run must not begin it again
+    /// if it was deleted in the meantime.
     Refuse,
 }
 
-/// Why a run is opened.
+/// The purpose of opening a run.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Purpose {
-    /// To begin it, or to resume it from where it was interrupted. An ended run stays ended.
+    /// Begins the run, or resumes it after an interruption. An ended run stays ended.
     #[default]
     Resume,
-    /// To resume it also if it failed or was cancelled, from the step that it failed on.
+    /// Also resumes a failed or cancelled run, from the step that it failed on.
     Retry,
-    /// To undo what it did: a run that has not ended, or was cancelled. One that completed or failed stays so. If another
-    /// owner holds the lease, the store keeps the request, as [`Operate::cancel`](crate::store::Operate::cancel) does,
-    /// and refuses with [`Busy`](super::Refused::Busy).
+    /// Undoes the steps of a run that has not ended or was cancelled. A completed or failed run stays unchanged. If
+    /// another owner holds the lease, the store keeps the request, as
+    /// [`Operate::cancel`](crate::store::Operate::cancel) does, and refuses with [`Busy`](super::Refused::Busy).
     Cancel,
 }
 
 impl Open {
-    /// How long a lease lasts unless it is renewed or the request says otherwise.
+    /// The time that a lease lasts unless it is renewed or the request sets another time.
     pub const DEFAULT_TTL: Duration = Duration::from_secs(30);
 
-    /// A request for `run`, as a run of `workflow`, by `owner`.
+    /// Creates a request by `owner` for `run`, a run of `workflow`.
     pub fn new(run: RunId, workflow: impl Into<Arc<str>>, owner: Owner) -> Self {
         Self {
             run,
@@ -87,21 +87,21 @@ impl Open {
         self
     }
 
-    /// Sets how long the lease lasts.
+    /// Sets the time that the lease lasts.
     #[must_use]
     pub const fn ttl(mut self, ttl: Duration) -> Self {
         self.ttl = ttl;
         self
     }
 
-    /// Refuses a run that is not there, instead of beginning it.
+    /// Refuses a run that does not exist, instead of beginning it.
     #[must_use]
     pub const fn existing(mut self) -> Self {
         self.absent = Absent::Refuse;
         self
     }
 
-    /// Sets why the run is opened.
+    /// Sets the purpose.
     #[must_use]
     pub const fn purpose(mut self, purpose: Purpose) -> Self {
         self.purpose = purpose;
@@ -109,36 +109,36 @@ impl Open {
     }
 }
 
-/// The input of a run, as the store keeps it.
+/// The input of a run, as a store keeps it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Input {
     /// The value.
     pub payload: Payload,
-    /// Its fingerprint: what tells whether a later input is another one.
+    /// The fingerprint of the value, which reveals a changed input.
     pub fingerprint: Fingerprint,
 }
 
 impl Input {
-    /// The input with that value.
+    /// Creates an input from its value.
     ///
     /// # Errors
-    /// [`EncodeError`] where the value has no JSON form.
+    /// Returns [`EncodeError`] if the value has no JSON form.
     pub fn of<T: Serialize + ?Sized>(value: &T) -> Result<Self, EncodeError> {
         Ok(Self { payload: Payload::encode(value)?, fingerprint: Fingerprint::of(value)? })
     }
 }
 
-/// Who holds a lease: one execution of one run in one process.
+/// The holder of a lease: one execution of one run in one process.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Owner(Arc<str>);
 
 impl Owner {
-    /// An owner of that name. Names of different owners must differ.
+    /// Creates an owner with this name. Different owners must have different names.
     pub fn new(name: impl Into<Arc<str>>) -> Self {
         Self(name.into())
     }
 
-    /// The name.
+    /// Returns the name.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0

@@ -8,19 +8,19 @@ use serde_json::value::RawValue;
 use super::canonical::Canonical;
 use super::{Fingerprint, Key};
 
-/// One line of a journal: a step's outcome under its key.
+/// One entry of a journal: the outcome of a step under its key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Record {
     /// The step's key, unique in its run.
     pub key: Key,
-    /// What the step ended in.
+    /// The outcome of the step.
     pub outcome: Outcome,
-    /// The fingerprint of the step's input, where the step was given one.
+    /// The fingerprint of the step's input, if the step has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub input: Option<Fingerprint>,
 }
 
-/// What a step, or a whole run, ended in, ready to be kept.
+/// The recorded form of a step's or a run's result.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
@@ -33,7 +33,7 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    /// The outcome of that kind, from the two columns that a store keeps.
+    /// Creates an outcome from the two columns that a store keeps.
     #[must_use]
     pub const fn from_parts(kind: Kind, payload: Payload) -> Self {
         match kind {
@@ -43,7 +43,7 @@ impl Outcome {
         }
     }
 
-    /// Which of the three it is.
+    /// Returns the kind of the outcome.
     #[must_use]
     pub const fn kind(&self) -> Kind {
         match self {
@@ -53,7 +53,7 @@ impl Outcome {
         }
     }
 
-    /// The value or error.
+    /// Returns the value or error.
     #[must_use]
     pub const fn payload(&self) -> &Payload {
         match self {
@@ -61,7 +61,7 @@ impl Outcome {
         }
     }
 
-    /// Returns the value or error, to change it.
+    /// Returns the value or error, for changes.
     pub const fn payload_mut(&mut self) -> &mut Payload {
         match self {
             Self::Value(payload) | Self::Failed(payload) | Self::Stopped(payload) => payload,
@@ -69,19 +69,19 @@ impl Outcome {
     }
 }
 
-/// Which of the three an [`Outcome`] is, as a number that never changes its meaning.
+/// The kind of an [`Outcome`], with a number that never changes its meaning.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Kind {
-    /// [`Outcome::Value`]
+    /// The kind of [`Outcome::Value`].
     Value,
-    /// [`Outcome::Failed`]
+    /// The kind of [`Outcome::Failed`].
     Failed,
-    /// [`Outcome::Stopped`]
+    /// The kind of [`Outcome::Stopped`].
     Stopped,
 }
 
 impl Kind {
-    /// The stable number under which stores keep the kind.
+    /// Returns the stable number under which stores keep the kind.
     #[must_use]
     pub const fn to_number(self) -> u8 {
         match self {
@@ -91,7 +91,7 @@ impl Kind {
         }
     }
 
-    /// The kind of that number, if there is one.
+    /// Returns the kind with this number, if there is one.
     #[must_use]
     pub const fn from_number(number: u8) -> Option<Self> {
         match number {
@@ -105,24 +105,25 @@ impl Kind {
 
 /// A value as journals keep it: JSON text.
 ///
-/// It serialises as JSON inside of a JSON document, so that an exported run reads well, and as text in binary
-/// formats. Other formats for people to read, such as YAML, have no place for it. Equality is that of the text.
+/// A payload serialises as JSON inside of a JSON document, so exported runs are readable, and as text in binary
+/// formats. It does not support other human-readable formats, such as YAML. Payloads are equal if their texts are
+/// equal.
 ///
-/// What JSON cannot tell apart comes back as one: `Some(None)` and `Some(())` as `None`.
+/// Values that JSON cannot distinguish decode as one value: `Some(None)` and `Some(())` decode as `None`.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Payload(Box<str>);
 
 impl Payload {
-    /// The largest payload that a journal takes, in bytes: 16 MiB.
+    /// The maximum size of a payload in a journal, in bytes: 16 MiB.
     pub const MAX_BYTES: usize = 16 * 1024 * 1024;
 
-    /// The payload of `value`.
+    /// Encodes `value`.
     ///
     /// # Errors
-    /// [`EncodeError`] where the value has no JSON form: a map whose keys are not text or numbers, or
-    /// a type whose `Serialize` fails.
+    /// Returns [`EncodeError`] if the value has no JSON form, for example a map whose keys are neither text nor
+    /// numbers, or a type whose `Serialize` fails.
     pub fn encode<T: Serialize + ?Sized>(value: &T) -> Result<Self, EncodeError> {
-        // Short text is written on the stack, so that it is allocated once and in its own size.
+        // Short text is written on the stack, so it is allocated only once and in its exact size.
         let mut buffer = [0; 128];
         let mut rest = buffer.as_mut_slice();
         if serde_json::to_writer(&mut rest, value).is_ok() {
@@ -132,23 +133,23 @@ impl Payload {
                 return Ok(Self(text.into()));
             }
         }
-        // Longer text needs a buffer that grows, and a failure its own message.
+        // Longer text needs a growing buffer, and a failure needs its message.
         serde_json::to_string(value).map(|text| Self(text.into())).map_err(EncodeError::new::<T>)
     }
 
-    /// Returns the payload of a value, once it is sure that the value comes back from it.
+    /// Encodes a value, and checks that the payload decodes.
     ///
-    /// A type can have a JSON form that it does not read: a `u128` inside of an untagged enum, integers as the keys of a
-    /// flattened map, a field that is skipped and has no default, 200 levels of nesting. So the payload is decoded once.
-    /// JSON has no form for infinity and NaN either; serde_json writes `null`, from which `Some(NaN)` comes back as
-    /// `None`. So such a number is refused wherever it stands.
+    /// Some types cannot read their own JSON form: a `u128` inside of an untagged enum, integer keys of a flattened
+    /// map, a skipped field without a default, or 200 levels of nesting. So this function decodes the payload once.
+    /// JSON has no form for infinity and NaN either: serde_json writes `null`, so `Some(NaN)` would decode as `None`.
+    /// This function therefore refuses such numbers in any position.
     ///
     /// # Errors
-    /// Returns [`EncodeError`] as [`encode`](Self::encode) does, and if the payload does not decode or the value holds a
-    /// number that is not finite.
+    /// Returns [`EncodeError`] as [`encode`](Self::encode) does, and also if the payload does not decode or if the
+    /// value contains a number that is not finite.
     pub fn encode_to_return<T: Serialize + DeserializeOwned>(value: &T) -> Result<Self, EncodeError> {
         let payload = Self::encode(value)?;
-        // Only `null` can stand for a number that is not finite, so most values are not walked a second time.
+        // Only `null` can represent a number that is not finite, so most values need no second walk.
         if payload.0.contains("null") {
             Canonical::of(value)?;
         }
@@ -161,10 +162,10 @@ impl Payload {
         }
     }
 
-    /// The value that was encoded.
+    /// Decodes the value.
     ///
     /// # Errors
-    /// [`DecodeError`] where the text is not a `T`.
+    /// Returns [`DecodeError`] if the text is not a `T`.
     pub fn decode<T: DeserializeOwned>(&self) -> Result<T, DecodeError> {
         serde_json::from_str(&self.0).map_err(|error| DecodeError {
             type_name: type_name::<T>().into(),
@@ -172,24 +173,24 @@ impl Payload {
         })
     }
 
-    /// A payload from text that a store kept. Whether it is JSON shows when it is decoded.
+    /// Creates a payload from text that a store kept. Only [`decode`](Self::decode) checks that the text is JSON.
     pub fn from_stored(text: impl Into<Box<str>>) -> Self {
         Self(text.into())
     }
 
-    /// The JSON text.
+    /// Returns the JSON text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// How many bytes the text has.
+    /// Returns the length of the text in bytes.
     #[must_use]
     pub fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// Whether the text is empty, which no encoded value is.
+    /// Returns whether the text is empty. An encoded value never is.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
@@ -197,7 +198,7 @@ impl Payload {
 }
 
 impl fmt::Debug for Payload {
-    /// Shows the size only: values do not belong in logs.
+    /// Writes only the size, because values do not belong in logs.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Payload({} bytes)", self.0.len())
     }
@@ -230,7 +231,7 @@ impl<'de> Deserialize<'de> for Payload {
 pub struct EncodeError {
     /// The type of the value.
     pub type_name: Box<str>,
-    /// What the serialiser said.
+    /// The message of the serialiser.
     pub reason: Box<str>,
 }
 
@@ -241,13 +242,13 @@ impl EncodeError {
     }
 }
 
-/// A recorded payload that is not of the type that was asked for.
+/// A recorded payload that does not decode as the requested type.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the recorded payload is not a `{type_name}`: {reason}")]
 pub struct DecodeError {
-    /// The type that was asked for.
+    /// The requested type.
     pub type_name: Box<str>,
-    /// What the deserialiser said.
+    /// The message of the deserialiser.
     pub reason: Box<str>,
 }
 

@@ -2,10 +2,10 @@ use serde::{Deserialize, Serialize};
 
 use super::{Outcome, Payload, Timestamp};
 
-/// The attempts that a step had so far, as its journal keeps them until the step has an outcome.
+/// The attempts of a step so far. The journal keeps them until the step has an outcome.
 ///
-/// A journal holds them under the key of the step as an [`Outcome::Stopped`], and the outcome of the step takes the
-/// place of that record. Therefore no store has to know of them.
+/// A journal holds them under the step's key as an [`Outcome::Stopped`], and the outcome of the step later replaces
+/// this record. Stores therefore need no support for them.
 ///
 /// ```
 /// use awaitly_core::journal::{Retrying, Timestamp};
@@ -17,13 +17,13 @@ use super::{Outcome, Payload, Timestamp};
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Retrying {
-    /// The number of attempts that failed.
+    /// The number of failed attempts.
     pub attempts: u32,
-    /// The delay after the last of them, in milliseconds.
+    /// The delay after the last failed attempt, in milliseconds.
     pub delay_ms: u64,
-    /// When the next attempt begins.
+    /// The time at which the next attempt begins.
     pub until: Timestamp,
-    /// When the first attempt began.
+    /// The time at which the first attempt began.
     pub since: Timestamp,
 }
 
@@ -34,7 +34,7 @@ enum Kept {
 }
 
 impl Retrying {
-    /// Returns the record's form.
+    /// Returns the outcome that a journal records.
     #[must_use]
     pub fn into_outcome(self) -> Outcome {
         // Numbers always have a JSON form.
@@ -44,13 +44,13 @@ impl Retrying {
 }
 
 impl Outcome {
-    /// Returns whether it is no outcome yet, but a count of attempts.
+    /// Returns whether this is a record of attempts instead of a final outcome.
     #[must_use]
     pub fn is_retrying(&self) -> bool {
         matches!(self, Self::Stopped(payload) if payload.as_str().starts_with(r#"{"retrying""#))
     }
 
-    /// Returns the attempts of a step that has no outcome yet.
+    /// Returns the recorded attempts of a step without a final outcome.
     #[must_use]
     pub fn as_retrying(&self) -> Option<Retrying> {
         if !self.is_retrying() {

@@ -7,8 +7,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// The name of a run, unique in its store.
 ///
-/// Any text from 1 to [`MAX_BYTES`](Self::MAX_BYTES) bytes: quotes, slashes, line ends and NUL are only
-/// characters of it. Cheap to clone.
+/// A run id is any text of 1 to [`MAX_BYTES`](Self::MAX_BYTES) bytes. Quotes, slashes, line ends and NUL have no
+/// special meaning. A clone is cheap.
 ///
 /// ```
 /// use awaitly_core::store::{InvalidRunId, RunId};
@@ -21,11 +21,11 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RunId(Arc<str>);
 
-/// Text that is not a run id.
+/// The error for text that is not a run id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a run id has 1 to {max} bytes, this one {}", has(*bytes), max = RunId::MAX_BYTES)]
 pub struct InvalidRunId {
-    /// How many bytes the text has.
+    /// The length of the text in bytes.
     pub bytes: usize,
 }
 
@@ -34,13 +34,13 @@ fn has(bytes: usize) -> String {
 }
 
 impl RunId {
-    /// The longest run id, in bytes.
+    /// The maximum length of a run id, in bytes.
     pub const MAX_BYTES: usize = 512;
 
-    /// The run id with that text.
+    /// Creates a run id from text.
     ///
     /// # Errors
-    /// [`InvalidRunId`] where the text is empty or too long.
+    /// Returns [`InvalidRunId`] if the text is empty or too long.
     pub fn new(text: impl Into<Arc<str>>) -> Result<Self, InvalidRunId> {
         let text = text.into();
         match text.len() {
@@ -49,7 +49,7 @@ impl RunId {
         }
     }
 
-    /// The text, shared.
+    /// Returns the shared text.
     #[must_use]
     pub fn to_shared(&self) -> Arc<str> {
         Arc::clone(&self.0)

@@ -1,17 +1,18 @@
-//! Which keys belong to which step.
+//! The relation between keys and steps.
 //!
-//! The key of a step is the beginning of the keys of everything inside of it: `pay/charge` is a step that the operation
-//! of `pay` built, `pay@2/charge` one of its second attempt, `load.user` a branch of a `parallel!`, and `ship[0]` an item
-//! of a list. What is done about a step has a word before the key: `undo pay` compensates it, `notify manager #1a2b` and
-//! `remind manager 1 #1a2b` tell people of its question.
+//! The key of a step is the prefix of all keys inside of the step: the operation of `pay` built the step `pay/charge`,
+//! its second attempt built `pay@2/charge`, `load.user` is a branch of a `parallel!`, and `ship[0]` is an item of a
+//! list. An action about a step has a word before the key: `undo pay` compensates the step, and `notify manager #1a2b`
+//! and `remind manager 1 #1a2b` inform people of its question.
 
 use super::Key;
 
-/// What is done about a step: the words before its key, and what may follow the key beside what is inside of the step.
+/// The prefixes in the keys of actions about a step. With such a prefix, the given character may also follow the step's
+/// key.
 const ABOUT: [(&str, char); 3] = [("undo ", ':'), ("notify ", ' '), ("remind ", ' ')];
 
 impl Key {
-    /// Returns the key of a step with the name `self` that the operation of `step` builds in its `attempt`.
+    /// Returns the key of a step named `self` that the operation of `step` builds in its `attempt`.
     pub(crate) fn within(&self, step: &Self, attempt: u32) -> Self {
         match attempt {
             1 => Self::from(format!("{step}/{self}")),
@@ -26,15 +27,15 @@ impl Key {
     }
 }
 
-/// Returns whether `key` is the key of `step`, or of anything inside of it or about it.
+/// Returns whether `key` is the key of `step`, of a step inside of it, or of an action about it.
 pub(super) fn is_inside(key: &str, step: &str) -> bool {
     split(key, step).is_some()
 }
 
-/// Returns what `key` becomes when the step `from` is renamed. `None`: it is not concerned.
+/// Returns the new form of `key` when the step `from` is renamed. `None`: the rename does not affect the key.
 pub(super) fn renamed(key: &str, from: &str, to: &str) -> Option<Key> {
     let (about, inside) = split(key, from)?;
-    // A saga that the operation of `from` executed undoes its steps there: `from/undo from/seat`.
+    // A saga inside of the operation of `from` undoes its steps under keys such as `from/undo from/seat`.
     let inside = ABOUT.iter().fold(inside.to_owned(), |inside, (about, _)| {
         let (old, new) = (format!("/{about}{from}/"), format!("/{about}{to}/"));
         inside.replace(&old, &new)
@@ -42,7 +43,7 @@ pub(super) fn renamed(key: &str, from: &str, to: &str) -> Option<Key> {
     Some(Key::from(format!("{about}{to}{inside}")))
 }
 
-/// Splits a key into the words before the key of `step`, and what follows it.
+/// Splits a key into the prefix before the key of `step` and the rest after it.
 fn split<'k>(key: &'k str, step: &str) -> Option<(&'k str, &'k str)> {
     if let Some(inside) = key.strip_prefix(step).filter(|inside| is_boundary(inside)) {
         return Some(("", inside));
@@ -54,7 +55,7 @@ fn split<'k>(key: &'k str, step: &str) -> Option<(&'k str, &'k str)> {
     })
 }
 
-/// Returns whether a key that goes on like this belongs to the step before.
+/// Returns whether `inside`, the rest of a key after the key of a step, makes the key belong to this step.
 fn is_boundary(inside: &str) -> bool {
     match inside.strip_prefix('@') {
         Some(attempt) => {

@@ -4,9 +4,9 @@ use serde::{Deserialize, Serialize};
 
 use super::{Key, Payload, Record};
 
-/// The journal of a run as a value: keep it where you like, and start from it again.
+/// The journal of a run as a value. Keep it in any place, and resume the run from it later.
 ///
-/// It holds all recorded outcomes, the old ones and the new. In JSON it reads as
+/// It holds all recorded outcomes, old and new. Its JSON form is:
 ///
 /// ```json
 /// {"format":1,"run":"order-42","workflow":"checkout","version":1,"records":[
@@ -16,7 +16,7 @@ use super::{Key, Payload, Record};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct ResumeState {
-    /// The version of this form; [`FORMAT`](Self::FORMAT) is the one that is written.
+    /// The version of the format. This library writes [`FORMAT`](Self::FORMAT).
     pub format: u32,
     /// The run id.
     pub run: Arc<str>,
@@ -24,7 +24,7 @@ pub struct ResumeState {
     pub workflow: Arc<str>,
     /// The version of the workflow.
     pub version: u32,
-    /// The input of the run, where it was given one.
+    /// The input of the run, if the run has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub input: Option<Payload>,
     /// The recorded outcomes, in the order in which they were recorded.
@@ -32,7 +32,7 @@ pub struct ResumeState {
 }
 
 impl ResumeState {
-    /// The version of the form that this version of the library writes, and the newest that it reads.
+    /// The version of the format that this library writes, and the newest that it reads.
     pub const FORMAT: u32 = 1;
 
     pub(crate) const fn new(
@@ -45,20 +45,20 @@ impl ResumeState {
         Self { format: Self::FORMAT, run, workflow, version, input, records }
     }
 
-    /// The record under `key`, if there is one.
+    /// Returns the record under `key`, if there is one.
     #[must_use]
     pub fn record(&self, key: &str) -> Option<&Record> {
         self.records.iter().find(|record| &*record.key == key)
     }
 
-    /// Forgets the outcome under `key`, so that the step runs again. Says whether there was one.
+    /// Removes the outcome under `key`, so the step runs again. Returns whether there was an outcome.
     pub fn forget(&mut self, key: &str) -> bool {
         let before = self.records.len();
         self.records.retain(|record| &*record.key != key);
         self.records.len() < before
     }
 
-    /// The keys of the recorded steps, in the order in which they were recorded.
+    /// Returns the keys of the recorded steps, in the order in which they were recorded.
     pub fn keys(&self) -> impl Iterator<Item = &Key> {
         self.records.iter().map(|record| &record.key)
     }

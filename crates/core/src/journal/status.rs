@@ -2,7 +2,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// Where a run stands.
+/// The status of a run.
 ///
 /// ```text
 ///            wait                 complete
@@ -12,23 +12,23 @@ use serde::{Deserialize, Serialize};
 ///    └───────────────────── retry ─────────────────────┘
 /// ```
 ///
-/// [`next`](Status::next) is the whole rule.
+/// [`next`](Status::next) defines all transitions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
-    /// Being executed, or interrupted and free to be resumed: the lease tells which.
+    /// The run is executed, or was interrupted and may be resumed; its lease shows which of the two holds.
     Running,
-    /// Stopped until somebody outside completes a step, or until a sleep that was parked is over.
+    /// The run has stopped until an answer from outside completes a step, or until a parked sleep is over.
     Waiting,
-    /// Ended with a value.
+    /// The run ended with a value.
     Completed,
-    /// Ended with an error or a panic.
+    /// The run ended with an error or a panic.
     Failed,
-    /// Ended by a cancellation.
+    /// The run ended by a cancellation.
     Cancelled,
 }
 
-/// What happens to a run.
+/// An act that changes the status of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Act {
     /// The run is opened again.
@@ -41,28 +41,28 @@ pub enum Act {
     Fail,
     /// The run was cancelled.
     Cancel,
-    /// Somebody asked for another try from the step that the run failed on.
+    /// The caller asks to resume a failed or cancelled run from the step that it failed on.
     Retry,
 }
 
-/// An act that a run in this status does not take.
+/// The error for an act that the status of a run does not permit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a run that is {status} cannot {act}")]
 pub struct IllegalAct {
     /// The status of the run.
     pub status: Status,
-    /// The act it refused.
+    /// The refused act.
     pub act: Act,
 }
 
 impl Status {
-    /// Every status, in the order of a run's life.
+    /// All statuses, in the order of a run's life.
     pub const ALL: [Self; 5] = [Self::Running, Self::Waiting, Self::Completed, Self::Failed, Self::Cancelled];
 
-    /// The status that follows `act`.
+    /// Returns the status that follows `act`.
     ///
     /// # Errors
-    /// [`IllegalAct`] where the run does not take the act.
+    /// Returns [`IllegalAct`] if the status does not permit the act.
     pub const fn next(self, act: Act) -> Result<Self, IllegalAct> {
         match (self, act) {
             (Self::Running | Self::Waiting, Act::Resume | Act::Retry)
@@ -75,13 +75,14 @@ impl Status {
         }
     }
 
-    /// Whether the run is over: only [`Act::Retry`] can move it, and not even that a completed one.
+    /// Returns whether the run has ended. Only [`Act::Retry`] changes the status of an ended run, and only if the run
+    /// failed or was cancelled.
     #[must_use]
     pub const fn has_ended(self) -> bool {
         matches!(self, Self::Completed | Self::Failed | Self::Cancelled)
     }
 
-    /// The stable name under which stores keep the status.
+    /// Returns the stable name under which stores keep the status.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -93,7 +94,7 @@ impl Status {
         }
     }
 
-    /// The status of that name, if there is one.
+    /// Returns the status with this name, if there is one.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|status| status.as_str() == name)

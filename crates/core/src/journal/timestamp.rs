@@ -5,15 +5,15 @@ use serde::{Deserialize, Serialize};
 
 /// A moment by the clock of a store: milliseconds since 1970 in UTC.
 ///
-/// Every moment that outlives a process is one: when a run began, when a sleep ends, when an answer comes too
-/// late. Since all of them are read off the store's own clock, those of the processes may be wrong.
+/// Every moment that outlives a process is a timestamp, for example the beginning of a run, the end of a sleep or the
+/// expiry of a question. All of them come from the store's own clock, so the clocks of the processes may be wrong.
 #[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Timestamp(u64);
 
 impl Timestamp {
-    /// The last moment that every store keeps, some 285 000 years from now: 2^53 − 1 milliseconds, the largest whole
-    /// number that a double holds exactly.
+    /// The last moment that every store can keep, about 285 000 years from now: 2^53 − 1 milliseconds, the largest
+    /// integer that a double holds exactly.
     ///
     /// ```
     /// use awaitly_core::journal::Timestamp;
@@ -22,34 +22,35 @@ impl Timestamp {
     /// ```
     pub const MAX: Self = Self((1 << 53) - 1);
 
-    /// The moment that many milliseconds after 1970.
+    /// Creates the moment `millis` milliseconds after 1970.
     #[must_use]
     pub const fn from_millis(millis: u64) -> Self {
         Self(millis)
     }
 
-    /// How many milliseconds it is after 1970.
+    /// Returns the number of milliseconds since 1970.
     #[must_use]
     pub const fn as_millis(self) -> u64 {
         self.0
     }
 
-    /// The moment `delay` later, [`MAX`](Self::MAX) at most. A part of a millisecond counts as a whole one, so that
-    /// nothing ends too early.
+    /// Returns the moment `delay` later, limited to [`MAX`](Self::MAX). The delay is rounded up to a whole millisecond,
+    /// so that a wait never ends too early.
     #[must_use]
     pub fn after(self, delay: Duration) -> Self {
         let millis = delay.as_nanos().div_ceil(1_000_000);
         Self(self.0.saturating_add(u64::try_from(millis).unwrap_or(u64::MAX)).min(Self::MAX.0))
     }
 
-    /// Returns the moment `duration` earlier, to the millisecond below; 1970 if that is earlier still.
+    /// Returns the moment `duration` earlier. The duration is rounded down to a whole millisecond, and the result is
+    /// not before 1970.
     #[must_use]
     pub fn before(self, duration: Duration) -> Self {
         let millis = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
         Self(self.0.saturating_sub(millis))
     }
 
-    /// How long it is from here until `later`; nothing where that has passed.
+    /// Returns the time from this moment until `later`, or zero if `later` is not after it.
     #[must_use]
     pub const fn until(self, later: Self) -> Duration {
         Duration::from_millis(later.0.saturating_sub(self.0))
@@ -57,7 +58,7 @@ impl Timestamp {
 }
 
 impl From<SystemTime> for Timestamp {
-    /// A time before 1970 counts as 1970.
+    /// Converts a system time. A time before 1970 becomes 1970.
     fn from(time: SystemTime) -> Self {
         let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         Self(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
@@ -65,7 +66,7 @@ impl From<SystemTime> for Timestamp {
 }
 
 impl From<Timestamp> for SystemTime {
-    /// A moment beyond what the system can express is 1970 again, which no clock shows.
+    /// Converts to a system time. A moment that the system cannot express becomes 1970, which no clock shows.
     fn from(timestamp: Timestamp) -> Self {
         Self::UNIX_EPOCH.checked_add(Duration::from_millis(timestamp.0)).unwrap_or(Self::UNIX_EPOCH)
     }

@@ -4,32 +4,31 @@ use serde::{Deserialize, Serialize};
 
 use super::{Key, Payload, Status, Timestamp};
 
-/// An entry of a journal that waits for an answer from outside. Once it is answered, the outcome stands under
-/// its key as any other, and the entry is gone.
+/// A journal entry that waits for an answer from outside. The answer replaces it by an outcome under its key.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WaitEntry {
     /// The key of the step that waits.
     pub key: Key,
-    /// An unguessable token; whoever shows it may answer.
+    /// An unguessable token; its bearer may answer.
     pub token: Box<str>,
-    /// What is asked of who answers.
+    /// The question.
     pub request: Payload,
-    /// Since when it waits.
+    /// The time at which the wait began.
     pub since: Timestamp,
-    /// From when on an answer comes too late. `None`: never.
+    /// The time from which an answer is too late. `None`: the entry never expires.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires: Option<Timestamp>,
 }
 
 impl WaitEntry {
-    /// Whether an answer comes too late at `now`.
+    /// Returns whether an answer is too late at `now`.
     #[must_use]
     pub fn has_expired(&self, now: Timestamp) -> bool {
         self.expires.is_some_and(|expires| expires <= now)
     }
 }
 
-// The token does not belong in logs.
+// The token is a secret, so `Debug` leaves it out.
 impl fmt::Debug for WaitEntry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("WaitEntry")
@@ -40,48 +39,48 @@ impl fmt::Debug for WaitEntry {
     }
 }
 
-/// What is done to a waiting entry.
+/// A change to a waiting entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Settling {
-    /// Somebody answers: before the entry expires.
+    /// Records an answer, before the entry expires.
     Answer,
-    /// Nobody has answered: once it has expired.
+    /// Ends the wait without an answer, once the entry has expired.
     Expire,
-    /// Who asked does not want to know any more: at any time.
+    /// Withdraws the question, at any time.
     Withdraw,
 }
 
-/// Why an answer was not taken. Nothing was changed.
+/// The reason why a store refused an answer. The store has changed no data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Unanswered {
     /// There is no such run.
     #[error("there is no such run: check the run id")]
     NoSuchRun,
-    /// The run has ended, so nothing waits for the answer any more.
+    /// The run has ended, so it needs no answer any more.
     #[error("the run is {status}: nothing waits for this answer any more")]
     Ended {
-        /// How it ended.
+        /// The status of the ended run.
         status: Status,
     },
-    /// Nothing waits under this key.
+    /// No entry waits under this key.
     #[error("nothing waits under this key: check it, or ask again once the run has come there")]
     NotAsked,
-    /// Somebody else has answered.
+    /// An earlier answer was accepted.
     #[error("this was answered before: look at the run for the answer that stands")]
     AlreadyAnswered,
-    /// The token is not the entry's.
+    /// The token differs from the token of the entry.
     #[error("the token does not fit: use the link that came with the question")]
     WrongToken,
-    /// The answer comes too late.
+    /// The answer is too late.
     #[error("the time for an answer is over: start again if it is still wanted")]
     Expired,
-    /// The entry still waits: it cannot expire yet.
+    /// The entry cannot expire yet.
     #[error("the time for an answer is not over yet")]
     NotExpired,
 }
 
-/// What a store knows when somebody answers.
+/// The state of a question when an answer comes.
 #[derive(Debug, Clone, Copy)]
 pub struct Asked<'a> {
     /// The status of the run.
@@ -92,15 +91,15 @@ pub struct Asked<'a> {
     pub recorded: bool,
 }
 
-/// Decides whether an answer is taken: only for an entry that waits, once, and in time. `token` is checked
-/// where one is shown.
+/// Decides whether a waiting entry may be settled. The entry must wait and have no outcome yet; an answer must come
+/// before the entry expires, and an expiry after that moment. If `token` is given, it must be the token of the entry.
 ///
-/// A store calls this inside the transaction that records the answer; or it calls this on what it has read, and
-/// records the answer only where that still stands. Either way, of two who answer at the same time one is told that the
-/// other was first.
+/// A store calls this function inside the transaction that records the answer. Alternatively, it calls the function on
+/// data that it has read, and records the answer only if that data is still current. Either way, if two answers come at
+/// one time, the store accepts one and refuses the other with [`Unanswered::AlreadyAnswered`].
 ///
 /// # Errors
-/// [`Unanswered`] says why not.
+/// Returns [`Unanswered`], the reason for the refusal.
 pub fn settle(
     asked: Option<Asked<'_>>,
     settling: Settling,
@@ -125,7 +124,7 @@ pub fn settle(
     }
 }
 
-/// Compares in a time that does not tell how much of the text is right.
+/// Compares in constant time, so the duration does not reveal the length of a matching prefix.
 fn same(shown: &str, kept: &str) -> bool {
     let differ = shown.bytes().zip(kept.bytes()).fold(0, |differ, (shown, kept)| differ | (shown ^ kept));
     shown.len() == kept.len() && differ == 0

@@ -1,4 +1,4 @@
-//! The items that the macros write. Any version may change them.
+//! Items for the code that the macros generate. Any version may change them.
 
 pub use tokio::try_join;
 
@@ -8,7 +8,7 @@ use crate::run::Run;
 pub use crate::several::{Against, Lift, Lone, Race, Scoped, Winner};
 pub use crate::step::{execute, key, name_of, once, once_in, repeat, repeat_in};
 
-/// Returns the handle that stands in a macro.
+/// Returns the handle that the macro was called with.
 pub fn handle<H: Handle>(handle: &H) -> &H::Target {
     handle.target()
 }
@@ -18,7 +18,7 @@ pub fn run_of<H: Handle>(handle: &H) -> &Run<H::Mode> {
     handle.run()
 }
 
-/// Returns the place in which the steps of one `parallel!` meet.
+/// Creates the shared state of the steps of one `parallel!`.
 #[must_use]
 pub fn siblings<H: Handle>(_: &H) -> H::Siblings {
     H::Siblings::default()

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::journal::{Key, Outcome, Record, Settling};
 
-/// Any store, chosen when the program runs. Cheap to clone; clones are the same store.
+/// A handle to any store, chosen at run time. A clone is cheap and refers to the same store.
 ///
 /// ```
 /// # fn choose(file: Option<impl awaitly_core::store::Store>, memory: impl awaitly_core::store::Store) {
@@ -25,14 +25,14 @@ use crate::journal::{Key, Outcome, Record, Settling};
 #[derive(Clone)]
 pub struct AnyStore(Arc<dyn Twin>);
 
-/// The answer of a store, on its way.
+/// The pending answer of a store.
 pub(crate) type Answer<T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send>>;
 
 macro_rules! twins {
     (Store { $($Call:ident $name:ident (
         $(& $by:ident: $by_type:ty;)? $($arg:ident: $type:ty),*
     ) -> $answer:ty;)* } Operate { $($operate:tt)* }) => {
-        /// [`Store`] with its futures in boxes, so that it can stand behind a pointer.
+        /// [`Store`] with boxed futures, so that it works as a trait object.
         trait Twin: Send + Sync {
             $(fn $name(self: Arc<Self>, $($by: $by_type,)? $($arg: $type),*) -> Answer<$answer>;)*
             fn release(&self, lease: &Lease);
@@ -53,7 +53,7 @@ macro_rules! twins {
             }
         }
 
-        // The crate names the type of these futures, to hold them without another box.
+        // These methods name the type of their futures, so the crate can hold the futures without a second box.
         impl AnyStore {
             $(pub(crate) fn $name(&self, $($by: &$by_type,)? $($arg: $type),*) -> Answer<$answer> {
                 Arc::clone(&self.0).$name($($by.clone(),)? $($arg),*)
@@ -83,12 +83,12 @@ macro_rules! twins {
 calls!(twins);
 
 impl AnyStore {
-    /// Returns a handle on `store`.
+    /// Creates a handle to `store`.
     pub fn new(store: impl Store) -> Self {
         Self(Arc::new(store))
     }
 
-    /// [`Store::release`]
+    /// Calls [`Store::release`].
     pub(crate) fn release(&self, lease: &Lease) {
         self.0.release(lease);
     }

@@ -2,12 +2,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::journal::Key;
 
-/// What goes wrong in a store. Each says the next move; nothing that was acknowledged is lost by any.
+/// A failure of a store. Each message states the next action, and none of these failures loses an acknowledged write.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum StoreError {
-    /// The run belongs to a newer lease: this owner was too slow and has been replaced.
+    /// A newer lease owns the run: this owner was too slow and has been replaced.
     #[error("the lease of run `{run}` was lost to another owner: leave the run to it")]
     LeaseLost {
         /// The run.
@@ -23,8 +23,8 @@ pub enum StoreError {
         /// The key.
         key: Key,
     },
-    /// Somebody answered a question of the run while its journal was being brought to another version. Opening a run
-    /// reads it again then, so that this reaches nobody.
+    /// An answer came while the journal of the run was being migrated to another version. Opening a run handles this
+    /// error by reading the journal again, so callers do not see it.
     #[error("a question of run `{run}` was answered in between: nothing was changed, read the run again")]
     Answered {
         /// The run.
@@ -33,7 +33,7 @@ pub enum StoreError {
     /// There is no space for the write.
     #[error("no space left for the store ({detail}): make room and resume the run")]
     Full {
-        /// What the store said.
+        /// The store's own message.
         detail: Box<str>,
     },
     /// The store cannot be written.
@@ -41,25 +41,25 @@ pub enum StoreError {
         "the store cannot be written ({detail}): check the permissions, and that it is no read-only copy"
     )]
     ReadOnly {
-        /// What the store said.
+        /// The store's own message.
         detail: Box<str>,
     },
-    /// There is no store where one was to be opened, and none can be made.
+    /// There is no store at this address, and none can be created.
     #[error("the store cannot be opened ({detail}): check its address, its name and who may open it")]
     NotThere {
-        /// What was found instead.
+        /// The actual finding.
         detail: Box<str>,
     },
     /// The store cannot be reached or is busy.
     #[error("the store does not answer ({detail}): try again")]
     Unavailable {
-        /// What the store said.
+        /// The store's own message.
         detail: Box<str>,
     },
-    /// What is stored is not what was written.
+    /// The stored data differs from the data that was written.
     #[error("the store is damaged ({detail}): nothing was changed, restore it from a copy")]
     Corrupt {
-        /// What was found.
+        /// The finding.
         detail: Box<str>,
     },
     /// The store was written by a newer version of this library.
@@ -70,16 +70,16 @@ pub enum StoreError {
         /// The newest format that this version reads.
         supported: u32,
     },
-    /// The cursor is no place in a list of this store.
+    /// The cursor does not name a place in a list of this store.
     #[error("`{cursor}` is no place in a list of this store: begin with the first page")]
     BadCursor {
-        /// What was given.
+        /// The given cursor.
         cursor: Box<str>,
     },
-    /// What was to be written has no form in this store.
+    /// The value has no form in this store.
     #[error("the store cannot keep this ({detail}): nothing was changed")]
     Unstorable {
-        /// What it was.
+        /// A description of the value.
         detail: Box<str>,
     },
     /// The store was closed.

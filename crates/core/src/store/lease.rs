@@ -1,9 +1,9 @@
 use super::{Owner, RunId};
 
-/// The right to write one run's journal, held by one owner at a time.
+/// The right to write one run's journal. One owner at a time holds it.
 ///
-/// Cheap to clone. It says nothing about whether it is still held: the store refuses a write with a
-/// token that is not the run's newest.
+/// A clone is cheap. A `Lease` does not know whether it is still valid: the store refuses a write with a token that is
+/// not the run's newest.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Lease {
     run: RunId,
@@ -12,26 +12,25 @@ pub struct Lease {
 }
 
 impl Lease {
-    /// A lease of `run`. Tokens grow with every new lease of a run; `slot` is the store's own, to find
-    /// the run by.
+    /// Creates a lease of `run`. Tokens grow with each new lease of a run. The store chooses `slot` to find the run.
     #[must_use]
     pub const fn new(run: RunId, token: u64, slot: i64) -> Self {
         Self { run, token, slot }
     }
 
-    /// The run that it is for.
+    /// Returns the run of the lease.
     #[must_use]
     pub const fn run(&self) -> &RunId {
         &self.run
     }
 
-    /// The fencing token.
+    /// Returns the fencing token.
     #[must_use]
     pub const fn token(&self) -> u64 {
         self.token
     }
 
-    /// What the store gave when it made the lease.
+    /// Returns the slot that the store chose.
     #[must_use]
     pub const fn slot(&self) -> i64 {
         self.slot
@@ -39,11 +38,11 @@ impl Lease {
 }
 
 impl Owner {
-    /// An owner that no other process and no other run of this process is, also where a machine was copied while it
-    /// ran.
+    /// Creates an owner that differs from all others, in this process and in other processes, even if a running machine
+    /// was copied.
     #[must_use]
     pub fn unique() -> Self {
-        // Where the system has none, what the process has drawn since it began is the next best.
+        // If the system has no source of randomness, fall back to the process's own generator.
         let random = getrandom::u64().unwrap_or_else(|_| fastrand::u64(..));
         Self::new(format!("{}-{random:016x}", std::process::id()))
     }

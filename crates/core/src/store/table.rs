@@ -1,5 +1,6 @@
-/// The one list of the calls that a store answers: the name of each call, its method, its arguments and its answer.
-/// `&name: Type;` is an argument that the method borrows. Passes the list to the macro `$make`, which makes code of it.
+/// The only list of the calls that a store answers: the name of each call, its method, its arguments and its answer.
+/// `&name: Type;` is an argument that the method borrows. Passes the list to the macro `$make`, which generates code
+/// from it.
 macro_rules! calls {
     ($make:ident) => {
         $make! {

@@ -5,18 +5,18 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::{Lease, Store, StoreError};
 use crate::journal::Record;
 
-/// A store whose records can be committed together with other writes to the same database.
+/// A store that can commit a record together with other writes to its database.
 ///
-/// It is what [`Step::transaction`](crate::step::Step::transaction) asks for.
+/// [`Step::transaction`](crate::step::Step::transaction) requires it.
 pub trait Transactional: Store {
-    /// A transaction on the store's database. Dropping it undoes what was done in it.
+    /// A transaction on the store's database. Dropping it rolls it back.
     type Transaction: Send + 'static;
 
     /// Begins a transaction.
     fn begin(&self) -> impl Future<Output = Result<Self::Transaction, StoreError>> + Send;
 
-    /// Adds a record to the journal of the run that `lease` is for, and commits it together with what was done in
-    /// the transaction: both or neither, also where this fails.
+    /// Adds a record to the journal that `lease` is for, and commits it together with the writes of the transaction.
+    /// Both take effect or neither does, even if the call fails.
     fn commit(
         &self,
         transaction: Self::Transaction,
@@ -26,28 +26,28 @@ pub trait Transactional: Store {
     ) -> impl Future<Output = Result<(), StoreError>> + Send;
 }
 
-/// What happens where an outcome is recorded under the key of a record already.
+/// The behaviour of a commit whose key already has an outcome.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum OnRecorded {
-    /// The record is refused, as by [`append`](Store::append).
+    /// The store refuses the record, as [`append`](Store::append) does.
     #[default]
     Refuse,
-    /// The record takes its place, as by [`replace`](Store::replace).
+    /// The record replaces the older one, as [`replace`](Store::replace) does.
     Replace,
 }
 
-/// A transaction, while the operation of a step has it. It derefs to that of the store.
+/// The transaction of a step, on loan to the step's operation. It derefs to the store's transaction.
 ///
-/// It is committed, together with the outcome of the step, when the operation has returned a value and dropped
-/// this; and undone when the operation fails, is dropped, or keeps this.
+/// If the operation returns a value and has dropped the `Tx`, the library commits the transaction together with the
+/// step's outcome. If the operation fails, is dropped, or keeps the `Tx`, the transaction is rolled back.
 #[derive(Debug)]
 pub struct Tx<T> {
-    /// `None` only while it is dropped.
+    /// `None` only during the drop.
     transaction: Option<T>,
     back: Back<T>,
 }
 
-/// Where a transaction comes back to.
+/// The place to which a dropped [`Tx`] returns its transaction.
 #[derive(Debug)]
 pub(crate) struct Back<T>(Arc<Mutex<Option<T>>>);
 

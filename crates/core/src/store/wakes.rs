@@ -1,52 +1,52 @@
 use tokio::sync::watch;
 
-/// Tells when runs of a store may have become due: somebody answered, a run was cancelled, imported or set
-/// back to running. What is due, [`Operate::due`](super::Operate::due) says.
+/// Notifies of changes after which runs of a store may be due: an answer, a cancellation, an import, or a run set back
+/// to running. [`Operate::due`](super::Operate::due) then lists the due runs.
 ///
-/// No change is missed, and several that come together are told once. What other processes did is told where
-/// the store can know of it.
+/// `Wakes` misses no change and merges changes that come together into one notification. It includes the changes of
+/// other processes if the store can detect them.
 #[derive(Debug, Clone)]
 pub struct Wakes(watch::Receiver<Rings>);
 
-/// What rings for the [`Wakes`] of a store.
+/// The sender for the [`Wakes`] of a store.
 #[derive(Debug, Clone)]
 pub struct Bell(watch::Sender<Rings>);
 
-/// How often it has rung. `None`: it never will again.
+/// The number of rings so far. `None`: it has ended.
 type Rings = Option<u64>;
 
 impl Wakes {
-    /// Waits for a change that was not told yet. `false`: there will be none any more, since the store was closed, or its
-    /// last handle is gone.
+    /// Waits for the next change. Returns `false` if no more changes can come, because the store was closed or its last
+    /// handle was dropped.
     pub async fn changed(&mut self) -> bool {
         self.0.borrow().is_some() && self.0.changed().await.is_ok() && self.0.borrow().is_some()
     }
 }
 
 impl Bell {
-    /// A bell that nobody listens to yet.
+    /// Creates a bell without listeners.
     #[must_use]
     pub fn new() -> Self {
         Self(watch::Sender::new(Some(0)))
     }
 
-    /// Tells everybody who listens.
+    /// Notifies all listeners of a change.
     pub fn ring(&self) {
         self.0.send_if_modified(|rings| rings.as_mut().map(|rings| *rings += 1).is_some());
     }
 
-    /// Tells everybody who listens, and all who will, that nothing comes any more: the store was closed.
+    /// Notifies all present and future listeners that no more changes come, because the store was closed.
     pub fn end(&self) {
         self.0.send_replace(None);
     }
 
-    /// Whether [`end`](Self::end) was called.
+    /// Returns whether [`end`](Self::end) was called.
     #[must_use]
     pub fn has_ended(&self) -> bool {
         self.0.borrow().is_none()
     }
 
-    /// Somebody who listens from now on.
+    /// Creates a listener for all changes from now on.
     #[must_use]
     pub fn listen(&self) -> Wakes {
         Wakes(self.0.subscribe())

@@ -71,8 +71,7 @@ impl<C: Into<Calls>> BitOr<C> for Call {
     }
 }
 
-/// A selection of the calls of a store: some kinds of them, and of these only the calls about one run or key if the
-/// selection names one.
+/// A selection of store calls: some kinds of calls, restricted to one run or key if the selection names one.
 ///
 /// ```
 /// use awaitly_core::store::around::{Call, Calls};
@@ -89,7 +88,7 @@ pub struct Calls {
     others: Vec<Kinds>,
 }
 
-/// Several kinds of calls under one condition.
+/// Several kinds of calls with one condition.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Kinds {
     /// One bit per kind.
@@ -111,7 +110,7 @@ impl Calls {
     /// All calls.
     pub const ALL: Self = Self::of(u32::MAX);
 
-    /// The calls with which a run writes its journal. Calls that take, renew or release its lease are not included.
+    /// The calls with which a run writes its journal, without the calls that take, renew or release its lease.
     pub const WRITES: Self = Self::of(WRITES);
 
     /// The calls that carry a lease and have an answer.
@@ -160,19 +159,19 @@ impl Calls {
         self.each().fold(0, |bits, kinds| bits | kinds.bits)
     }
 
-    /// Returns whether both have a kind of call in common.
+    /// Returns whether the two selections share a kind of call.
     #[must_use]
     pub fn overlap(&self, others: &Self) -> bool {
         self.bits() & others.bits() != 0
     }
 
-    /// Returns the calls of all other kinds.
+    /// Returns the calls of all kinds that are not in `others`.
     #[must_use]
     pub fn all_but(others: &Self) -> Self {
         Self::of(!others.bits())
     }
 
-    /// Returns whether a call is one of them: a call of that kind, about that run and that key.
+    /// Returns whether the selection contains a call of this kind about this run and this key.
     #[must_use]
     pub fn include(&self, call: Call, run: Option<&RunId>, key: Option<&Key>) -> bool {
         self.each().any(|kinds| kinds.include(call, run, key))
@@ -180,7 +179,7 @@ impl Calls {
 }
 
 impl Kinds {
-    /// Keeps the kinds that `asked` contains too, and adds its condition.
+    /// Keeps only the kinds that `asked` contains too, and adds its condition.
     fn narrow(&mut self, asked: &Self) {
         let bits = self.bits & asked.bits;
         self.bits = if differ(&self.run, &asked.run) || differ(&self.key, &asked.key) { 0 } else { bits };

@@ -1,7 +1,7 @@
-//! A store around another store: one method of the wrapper goes around all calls.
+//! A store that wraps another store: one method of the wrapper handles all calls.
 //!
-//! A type that implements [`Around`] is a [`Store`]. It is an [`Operate`] and a [`Transactional`] too, if the store inside
-//! is one. Use it for metrics, for the encryption of values, or for faults.
+//! A type that implements [`Around`] is a [`Store`]. It is also an [`Operate`] and a [`Transactional`] if the inner
+//! store is one. Use it for metrics, for the encryption of values, or to inject faults.
 
 mod calls;
 mod request;
@@ -53,35 +53,36 @@ use crate::journal::{Key, Outcome, Record, Settling, Timestamp};
 /// }
 /// ```
 ///
-/// The wrapper must keep the promises of [`Store`]. For example, it must not answer `Ok` to a write that the store inside
-/// did not acknowledge.
+/// The wrapper must keep the promises of [`Store`]. For example, it must not answer `Ok` to a write that the inner
+/// store did not acknowledge.
 ///
 /// # Cancel safety
 /// Dropping the future of a call drops the future of [`around`](Self::around).
 pub trait Around: Send + Sync + 'static {
-    /// The store inside.
+    /// The inner store.
     type Inner: Store;
 
-    /// Returns the store inside.
+    /// Returns the inner store.
     fn inner(&self) -> &Self::Inner;
 
-    /// Answers a call. [`Request::send`] passes it to the store inside; [`Request::parts`] shows its arguments before that,
-    /// and [`Request::reply`] shows the answer after it. Both may be changed.
+    /// Answers a call. [`Request::send`] passes the call to the inner store. [`Request::parts`] gives access to the
+    /// arguments before that, and [`Request::reply`] to the answer after it; both may be changed.
     ///
     /// # Errors
-    /// Returns the error that the caller gets.
+    /// Returns the error for the caller.
     fn around<R: Request<Self::Inner>>(
         &self,
         request: R,
     ) -> impl Future<Output = Result<R::Answer, StoreError>> + Send;
 
-    /// Gives a lease back, as [`Store::release`] does. This call has no answer, so [`around`](Self::around) does not see it.
+    /// Releases a lease, as [`Store::release`] does. This call has no answer, so [`around`](Self::around) does not see
+    /// it.
     fn release_around(&self, lease: &Lease) {
         self.inner().release(lease);
     }
 }
 
-/// Makes the methods of a trait whose calls are listed: each goes through [`Around::around`].
+/// Writes the methods of a trait from the list of its calls: each method goes through [`Around::around`].
 macro_rules! sent {
     ($trait:ident $($Call:ident $name:ident (
         $(& $by:ident: $by_type:ty;)? $($arg:ident: $type:ty),*

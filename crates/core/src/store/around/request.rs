@@ -19,14 +19,14 @@ pub trait Request<S>: Send + Sized {
     /// The kind of the call.
     const CALL: Call;
 
-    /// Returns the arguments, to look at or to change.
+    /// Returns the arguments, to read or change them.
     fn parts(&mut self) -> Parts<'_>;
 
-    /// Returns a view of an answer, to look at or to change.
+    /// Returns a view of an answer, to read or change it.
     fn reply(answer: &mut Self::Answer) -> Reply<'_>;
 
-    /// Returns a copy, for a wrapper that may have to call the store a second time. `None` for
-    /// [`Call::Commit`], whose transaction exists once.
+    /// Returns a copy, for a wrapper that may call the store twice. Returns `None` for [`Call::Commit`], whose
+    /// transaction exists only once.
     fn again(&self) -> Option<Self>;
 
     /// Calls the store.
@@ -35,8 +35,8 @@ pub trait Request<S>: Send + Sized {
     /// Returns the error of the store.
     fn send(self, store: &S) -> impl Future<Output = Result<Self::Answer, StoreError>> + Send;
 
-    /// Returns the answer of a store that carries out a write, without a call. Only a wrapper that breaks the promises of a
-    /// store on purpose has a use for it. `None` if the answer is not known in advance.
+    /// Returns the answer that a store gives when it carries out the write, without calling the store. Only a wrapper
+    /// that breaks the promises of a store on purpose needs it. Returns `None` if the answer is not known in advance.
     fn acknowledge(&mut self) -> Option<Self::Answer> {
         let answer: Box<dyn Any> = match self.parts() {
             Parts::Append { .. }
@@ -82,7 +82,7 @@ macro_rules! views {
 calls!(views);
 
 impl<'a> Parts<'a> {
-    /// Returns the run, if the call is about a single one.
+    /// Returns the run, if the call is about exactly one run.
     #[must_use]
     pub fn run(&self) -> Option<&RunId> {
         match self {
@@ -98,7 +98,7 @@ impl<'a> Parts<'a> {
         }
     }
 
-    /// Returns the key, if the call is about a single one.
+    /// Returns the key, if the call is about exactly one key.
     #[must_use]
     pub fn key(&self) -> Option<&Key> {
         match self {
@@ -131,7 +131,7 @@ impl<'a> Parts<'a> {
         }
     }
 
-    /// Returns the lease, to change it, if the call carries one.
+    /// Returns the lease for changes, if the call carries one.
     #[must_use]
     pub fn lease_mut(self) -> Option<&'a mut Lease> {
         match self {
@@ -148,10 +148,10 @@ impl<'a> Parts<'a> {
         }
     }
 
-    /// Returns the payloads that the call hands to the store: values, errors, inputs and questions.
+    /// Returns the payloads that the call passes to the store: values, errors, inputs and questions.
     ///
-    /// Fingerprints, the names of workflows, keys, tokens and the text of a run's error are no payloads: the store looks
-    /// runs up by them, or shows them.
+    /// Fingerprints, workflow names, keys, tokens and the text of a run's error are not payloads, because the store
+    /// looks up runs by them or shows them.
     #[must_use]
     pub fn payloads(self) -> Vec<&'a mut Payload> {
         match self {
@@ -174,7 +174,7 @@ impl<'a> Parts<'a> {
 }
 
 impl<'a> Reply<'a> {
-    /// Returns the payloads that the store hands back: values, errors, inputs and questions.
+    /// Returns the payloads that the store returns: values, errors, inputs and questions.
     #[must_use]
     pub fn payloads(self) -> Vec<&'a mut Payload> {
         match self {

@@ -8,22 +8,22 @@ use crate::store::RunId;
 pub struct Answer {
     /// The run that waits.
     pub run: RunId,
-    /// The key under which it waits.
+    /// The key under which the run waits.
     pub key: Key,
-    /// The token that came with the question. `None`: it is not checked.
+    /// The token that came with the question. `None`: the store does not check the token.
     pub token: Option<Box<str>>,
-    /// What is recorded as the outcome of the step.
+    /// The outcome to record for the step.
     pub outcome: Outcome,
 }
 
 impl Answer {
-    /// An answer to what the run asks under `key`.
+    /// Creates an answer to the question that the run asks under `key`.
     #[must_use]
     pub fn new(run: RunId, key: impl Into<Key>, outcome: Outcome) -> Self {
         Self { run, key: key.into(), token: None, outcome }
     }
 
-    /// Shows the token that came with the question.
+    /// Adds the token that came with the question.
     #[must_use]
     pub fn token(mut self, token: impl Into<Box<str>>) -> Self {
         self.token = Some(token.into());
@@ -31,7 +31,7 @@ impl Answer {
     }
 }
 
-// The token does not belong in logs.
+// The token is a secret, so `Debug` leaves it out.
 impl fmt::Debug for Answer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Answer")
@@ -42,12 +42,12 @@ impl fmt::Debug for Answer {
     }
 }
 
-/// What became of an answer.
+/// The result of an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[must_use]
 pub enum Answered {
-    /// It is recorded as the outcome of the step.
+    /// The store has recorded the answer as the outcome of the step.
     Taken,
-    /// Nothing was changed.
+    /// The store refused the answer and changed no data.
     Refused(Unanswered),
 }

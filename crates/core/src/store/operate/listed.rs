@@ -15,25 +15,25 @@ pub struct RunSummary {
     pub workflow: Arc<str>,
     /// The version of the workflow that wrote the journal last.
     pub version: u32,
-    /// Where the run stands.
+    /// The status of the run.
     pub status: Status,
     /// The error of a failed run.
     pub error: Option<Box<str>>,
-    /// The keys of the steps that it failed on.
+    /// The keys of the steps that the run failed on.
     pub failed_on: Vec<Key>,
-    /// When it began.
+    /// The time at which the run began.
     pub created: Timestamp,
-    /// When its status changed last.
+    /// The time at which the status changed last.
     pub changed: Timestamp,
-    /// When a waiting run is to be resumed.
+    /// The time at which a waiting run becomes due.
     pub wake: Option<Timestamp>,
-    /// Whether somebody executes it, as far as the store can tell: the lease of an owner that died may last a
-    /// while longer.
+    /// Whether a process executes the run, as far as the store knows: the lease of an owner that died may last a while
+    /// longer.
     pub held: bool,
 }
 
 impl RunSummary {
-    /// What a list shows of a run.
+    /// Creates the summary of a run from its header and lease.
     #[must_use]
     pub fn of(run: RunId, header: &Header, lease: LeaseInfo) -> Self {
         Self {
@@ -51,32 +51,32 @@ impl RunSummary {
     }
 }
 
-/// An entry that waits, and whose it is.
+/// An entry that waits for an answer, with its run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Waiting {
     /// The run.
     pub run: RunId,
-    /// The name of its workflow.
+    /// The name of the run's workflow.
     pub workflow: Arc<str>,
     /// The entry.
     pub entry: WaitEntry,
 }
 
-/// A run that should be resumed.
+/// A run to resume.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Due {
     /// The run.
     pub run: RunId,
-    /// The name of its workflow.
+    /// The name of the run's workflow.
     pub workflow: Arc<str>,
     /// The version of the workflow that wrote the journal last.
     pub version: u32,
-    /// Since when it is due.
+    /// The time since which the run is due.
     pub since: Timestamp,
 }
 
 impl Due {
-    /// Since when a run is due at `now`, if it is.
+    /// Returns the time since which a run is due at `now`, if it is due.
     #[must_use]
     pub fn since(
         status: Status,

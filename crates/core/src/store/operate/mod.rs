@@ -1,4 +1,4 @@
-//! What people and engines ask of a store.
+//! The operations on runs that people and engines use.
 
 mod answer;
 mod listed;
@@ -16,115 +16,115 @@ pub use query::{DueQuery, RunQuery, WaitQuery};
 use super::{RunId, Store, StoreError, StoredRun, Wakes};
 use crate::journal::{Header, LeaseInfo, Status, Timestamp};
 
-/// What can be done with the runs of a store from outside of them.
+/// Operations on the runs of a store from outside of those runs.
 ///
-/// Every store of `awaitly-persistence` does all of it; the conformance suite checks each call. Each call is one
-/// commit. That crate also has the operations that take several calls, such as a fork or a copy to another store.
+/// Every store of `awaitly-persistence` implements all of them, and its conformance suite checks each call. Each call
+/// is one commit. `awaitly-persistence` also has the operations that need several calls, such as a fork or a copy to
+/// another store.
 ///
 /// # Errors
-/// Every call can end in what [`StoreError`] says of the store itself. An answer or a run that the store cannot keep,
-/// for instance because it is too large, is [`StoreError::Unstorable`]; a cursor that is no place in a list is
-/// [`StoreError::BadCursor`].
+/// Every call can return the failures of the store itself; see [`StoreError`]. It returns [`StoreError::Unstorable`] if
+/// the store cannot keep the answer or the run, for example because it is too large, and [`StoreError::BadCursor`] if a
+/// cursor does not name a place in a list.
 ///
 /// # Cancel safety
-/// A call whose future is dropped may still happen, whole, or not at all.
+/// If the future is dropped, the call may or may not take effect, but never in part.
 pub trait Operate: Store {
-    /// The runs that `query` asks for, the newest first.
+    /// Returns the runs that match `query`, newest first.
     fn list(&self, query: RunQuery) -> impl Future<Output = Result<Page<RunSummary>, StoreError>> + Send;
 
-    /// The entries that wait for an answer, of runs that have not ended; the newest first. Those whose time is
-    /// over are among them.
+    /// Returns the entries that wait for an answer and match `query`, newest first, if their runs have not ended.
+    /// Expired entries are included.
     fn waiting(&self, query: WaitQuery) -> impl Future<Output = Result<Page<Waiting>, StoreError>> + Send;
 
-    /// Those of the runs that `query` asks for which somebody should resume now, by the store's clock, the longest
-    /// overdue first: running ones whose lease nobody holds, and waiting ones whose time has come.
+    /// Returns the runs that match `query` and are due by the store's clock, longest overdue first: running runs with a
+    /// free lease, and waiting runs whose time has come.
     fn due(&self, query: DueQuery) -> impl Future<Output = Result<Vec<Due>, StoreError>> + Send;
 
-    /// Records an outcome in the place of an entry that waits, where [`settle`](crate::journal::settle) lets
-    /// it, and lets a run that waits become due.
+    /// Records an outcome in place of a waiting entry, if [`settle`](crate::journal::settle) allows it. A waiting run
+    /// then becomes due.
     fn answer(&self, answer: Answer) -> impl Future<Output = Result<Answered, StoreError>> + Send;
 
-    /// Asks for a run to be cancelled, in whatever state it is: executed here or elsewhere, interrupted, asleep, waiting,
-    /// or in the middle of an undo.
+    /// Requests the cancellation of a run in any state: executed here or elsewhere, interrupted, asleep, waiting, or in
+    /// the middle of an undo.
     ///
-    /// The request stays until the body has undone its work. The owner of a run learns of it when it renews its lease:
-    /// within a third of the lease, 10 seconds unless set. A run without an owner becomes [due](Self::due). The next
-    /// execution finds the recorded steps, the first other step ends in
-    /// [`RunError::Cancelled`](crate::RunError::Cancelled), sagas undo, and then the run is
-    /// [`Status::Cancelled`]. [`Workflow::cancel`](crate::Workflow::cancel) does that at once.
+    /// The request stays until the body has undone its work. The owner of a run learns of it at the next renewal of the
+    /// lease: within a third of the lease, by default 10 seconds. A run without an owner becomes [due](Self::due). In
+    /// the next execution, recorded steps return their outcomes, the first other step ends in
+    /// [`RunError::Cancelled`](crate::RunError::Cancelled), sagas undo their steps, and the run becomes
+    /// [`Status::Cancelled`]. [`Workflow::cancel`](crate::Workflow::cancel) does all of this at once.
     ///
-    /// A run whose body returns a value all the same completes, and one in which something could not be undone fails.
+    /// If the body returns a value nevertheless, the run completes. If a compensation fails, the run fails.
     fn cancel(&self, run: &RunId) -> impl Future<Output = Result<Cancelled, StoreError>> + Send;
 
-    /// Marks a run as cancelled whose body cannot or must not be called any more. **Nothing is undone**: the effects of
-    /// its steps stay, and its compensations never run. It is for runs whose code is gone; in any other case, use
+    /// Marks a run as cancelled without calling its body. **The effects of its steps stay**, and its compensations
+    /// never run. Use it only for runs whose code is gone or must not run; in any other case, use
     /// [`cancel`](Self::cancel).
     ///
-    /// A run that an owner holds is left alone: [`Cancelled::Held`].
+    /// If an owner holds the lease, the store leaves the run unchanged and returns [`Cancelled::Held`].
     fn cancel_without_undo(&self, run: &RunId) -> impl Future<Output = Result<Cancelled, StoreError>> + Send;
 
-    /// Deletes each of `runs` that meets `condition` and whose lease nobody holds, with all its records. Returns
-    /// those that it deleted.
+    /// Deletes each of `runs` that meets `condition` and has a free lease, with all its records. Returns the deleted
+    /// runs.
     fn delete(
         &self,
         runs: Vec<RunId>,
         condition: DeleteIf,
     ) -> impl Future<Output = Result<Vec<RunId>, StoreError>> + Send;
 
-    /// Adds a run as it rested in another store, or as it was made. Nobody holds its lease.
+    /// Adds a run from another store, or a run made from scratch. Its lease is free.
     fn import(
         &self,
         run: RunId,
         stored: StoredRun,
     ) -> impl Future<Output = Result<Imported, StoreError>> + Send;
 
-    /// What time it is, by the clock that the store's moments are read off: that of the machine, where the
-    /// store does not say otherwise.
+    /// Returns the current time by the clock of the store's timestamps. By default, this is the clock of the machine.
     fn now(&self) -> impl Future<Output = Result<Timestamp, StoreError>> + Send {
         std::future::ready(Ok(Timestamp::from(SystemTime::now())))
     }
 
-    /// Tells from now on when somebody changed a run so that it may have become due. It tells nothing of time: a
-    /// sleep that is over, an answer that is too late or a lease that ran out shows in [`due`](Self::due) alone,
-    /// which is to be asked now and then as well.
+    /// Returns a receiver of notifications about changes after which a run may be due. It does not report the passing
+    /// of time: only [`due`](Self::due) shows a sleep that is over, an expired question or an expired lease, so call it
+    /// at intervals as well.
     fn wakes(&self) -> Wakes;
 }
 
-/// What became of cancelling a run.
+/// The result of a cancellation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[must_use]
 pub enum Cancelled {
     /// The store keeps the request, and the run undoes its work.
     Requested,
-    /// It is cancelled, and nothing was undone: by [`cancel_without_undo`](Operate::cancel_without_undo) alone.
+    /// The run is cancelled without an undo; only [`cancel_without_undo`](Operate::cancel_without_undo) returns it.
     WithoutUndo,
-    /// Its body declared that it is [too late](crate::Run::too_late_to_cancel) for that.
+    /// The body declared that it is [too late](crate::Run::too_late_to_cancel) to cancel the run.
     TooLate,
-    /// An owner holds it, so it was not marked.
+    /// An owner holds the lease, so the store did not mark the run.
     Held,
-    /// It had ended before, in this status.
+    /// The run had ended already, with this status.
     Ended(Status),
     /// There is no such run.
     NoSuchRun,
 }
 
-/// How to cancel a run.
+/// The way to cancel a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cancelling {
-    /// [`Operate::cancel`]
+    /// As [`Operate::cancel`] does.
     Request,
-    /// [`Operate::cancel_without_undo`]
+    /// As [`Operate::cancel_without_undo`] does.
     WithoutUndo,
 }
 
 impl Cancelling {
-    /// Decides what becomes of it, for a run with this header. `is_too_late`: the journal holds
+    /// Decides the result of a cancellation for a run with this header. `is_too_late` states whether the journal holds
     /// [`Key::TOO_LATE_TO_CANCEL`](crate::journal::Key::TOO_LATE_TO_CANCEL). Only [`Cancelled::Requested`] and
     /// [`Cancelled::WithoutUndo`] change the run.
     pub fn decide(self, header: &Header, lease: LeaseInfo, is_too_late: bool) -> Cancelled {
         match (self, header.status, lease) {
             (_, status, _) if status.has_ended() => Cancelled::Ended(status),
-            // A request that came before the declaration stands.
+            // A request that came before the declaration stays valid.
             (Self::Request, ..) if is_too_late && !header.cancel_requested => Cancelled::TooLate,
             (Self::Request, ..) => Cancelled::Requested,
             (Self::WithoutUndo, _, LeaseInfo::Held(_)) => Cancelled::Held,
@@ -133,17 +133,17 @@ impl Cancelling {
     }
 }
 
-/// Which of the named runs to delete.
+/// The condition under which a deletion includes a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DeleteIf {
-    /// All whose lease nobody holds.
+    /// The lease is free.
     Free,
-    /// Those that ended before this moment.
+    /// The run ended before this moment, and its lease is free.
     EndedBefore(Timestamp),
 }
 
 impl DeleteIf {
-    /// Whether a run may be deleted.
+    /// Returns whether a run meets the condition.
     #[must_use]
     pub fn holds(self, status: Status, changed: Timestamp, lease: LeaseInfo) -> bool {
         let free = lease == LeaseInfo::Free;
@@ -154,12 +154,12 @@ impl DeleteIf {
     }
 }
 
-/// What became of importing a run.
+/// The result of an import.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[must_use]
 pub enum Imported {
-    /// It is there.
+    /// The store has added the run.
     Added,
-    /// A run with that run id is there already, and stayed as it was.
+    /// A run with this run id existed already and is unchanged.
     Exists,
 }

@@ -1,35 +1,35 @@
 use serde::{Deserialize, Serialize};
 
-/// A place in a list, to go on from. It holds for the store and the query that it came from; a text that is no
-/// place of a list is [`StoreError::BadCursor`](crate::store::StoreError::BadCursor).
+/// A place in a list, from which the next page begins. It is valid for the store and query that returned it; any other
+/// text fails with [`StoreError::BadCursor`](crate::store::StoreError::BadCursor).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Cursor(Box<str>);
 
 impl Cursor {
-    /// The cursor with that text.
+    /// Creates a cursor from its text.
     pub fn new(text: impl Into<Box<str>>) -> Self {
         Self(text.into())
     }
 
-    /// The text, to hand on to who asks for the next page.
+    /// Returns the text, to pass to the next request.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 }
 
-/// A part of a list.
+/// A page of a list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Page<T> {
-    /// The part.
+    /// The items.
     pub items: Vec<T>,
-    /// Where the next part begins. `None`: there is none.
+    /// The place of the next page. `None`: this is the last page.
     pub next: Option<Cursor>,
 }
 
 impl<T> Page<T> {
-    /// The first `limit` of `items`, with the place behind the last of them where there are more.
+    /// Returns the first `limit` of `items`. If there are more, the cursor is the place after the last returned item.
     #[must_use]
     pub fn cut(mut items: Vec<T>, limit: usize, place: impl FnOnce(&T) -> Cursor) -> Self {
         let next = if items.len() > limit {

@@ -6,7 +6,7 @@ use super::page::Cursor;
 use crate::journal::{Key, Status, Timestamp, WaitEntry};
 use crate::store::RunId;
 
-/// Which runs to list. All of them unless said otherwise.
+/// A query for runs. A new query matches all runs.
 ///
 /// ```
 /// use awaitly_core::journal::Status;
@@ -20,31 +20,31 @@ use crate::store::RunId;
 pub struct RunQuery {
     /// Only runs of this workflow.
     pub workflow: Option<Arc<str>>,
-    /// Only runs with one of these statuses; with any where it is empty.
+    /// Only runs with one of these statuses. An empty list matches all statuses.
     pub statuses: Vec<Status>,
     /// Only runs that began at or after this moment.
     pub created_from: Option<Timestamp>,
     /// Only runs that began before this moment.
     pub created_before: Option<Timestamp>,
-    /// Only runs whose status changed last before this moment.
+    /// Only runs whose last change of status is before this moment.
     pub changed_before: Option<Timestamp>,
     /// Only runs with an outcome under this key.
     pub key: Option<Key>,
-    /// Only runs whose error holds this text, letter for letter.
+    /// Only runs whose error contains this text, case-sensitively.
     pub error: Option<Box<str>>,
     limit: usize,
-    /// Only what comes behind this place.
+    /// Only runs after this place.
     pub after: Option<Cursor>,
 }
 
-/// The most that a page holds, whatever a query asks for.
+/// The maximum size of a page; larger limits are reduced to it.
 const MOST: usize = 1000;
 
 impl RunQuery {
-    /// How many runs a page holds unless the query says otherwise.
+    /// The size of a page, unless the query sets another.
     pub const DEFAULT_LIMIT: usize = 100;
 
-    /// All runs, a hundred a page.
+    /// Creates a query for all runs, with 100 runs a page.
     pub const fn new() -> Self {
         Self {
             workflow: None,
@@ -59,68 +59,69 @@ impl RunQuery {
         }
     }
 
-    /// Only runs of this workflow.
+    /// Restricts the query to runs of this workflow.
     pub fn workflow(mut self, workflow: impl Into<Arc<str>>) -> Self {
         self.workflow = Some(workflow.into());
         self
     }
 
-    /// Only runs with this status, or with one of those given before.
+    /// Restricts the query to runs with this status. If the method is called several times, the query matches runs with
+    /// any of these statuses.
     pub fn status(mut self, status: Status) -> Self {
         self.statuses.push(status);
         self
     }
 
-    /// Only runs that began at or after `moment`.
+    /// Restricts the query to runs that began at or after `moment`.
     pub const fn created_from(mut self, moment: Timestamp) -> Self {
         self.created_from = Some(moment);
         self
     }
 
-    /// Only runs that began before `moment`.
+    /// Restricts the query to runs that began before `moment`.
     pub const fn created_before(mut self, moment: Timestamp) -> Self {
         self.created_before = Some(moment);
         self
     }
 
-    /// Only runs whose status changed last before `moment`.
+    /// Restricts the query to runs whose last change of status is before `moment`.
     pub const fn changed_before(mut self, moment: Timestamp) -> Self {
         self.changed_before = Some(moment);
         self
     }
 
-    /// Only runs with an outcome under `key`.
+    /// Restricts the query to runs with an outcome under `key`.
     pub fn key(mut self, key: impl Into<Key>) -> Self {
         self.key = Some(key.into());
         self
     }
 
-    /// Only runs whose error holds `text`, letter for letter.
+    /// Restricts the query to runs whose error contains `text`, case-sensitively.
     pub fn error(mut self, text: impl Into<Box<str>>) -> Self {
         self.error = Some(text.into());
         self
     }
 
-    /// At most this many a page; 1 at least, 1000 at most.
+    /// Sets the maximum number of runs a page, from 1 to 1000. Values outside of this range are clamped.
     pub fn limit(mut self, limit: usize) -> Self {
         self.limit = limit.clamp(1, MOST);
         self
     }
 
-    /// How many a page holds at most.
+    /// Returns the maximum number of runs a page.
     #[must_use]
     pub const fn page_limit(&self) -> usize {
         self.limit
     }
 
-    /// Only what comes behind this place.
+    /// Restricts the query to runs after this place.
     pub fn after(mut self, cursor: Cursor) -> Self {
         self.after = Some(cursor);
         self
     }
 
-    /// Whether the query asks for this run; `has_key` says whether a key is recorded. The place and the limit
-    /// are not looked at.
+    /// Returns whether the query matches this run; `has_key` states whether a key is recorded. The check ignores the
+    /// place and the limit.
     pub fn asks_for(&self, run: &RunSummary, has_key: impl FnOnce(&Key) -> bool) -> bool {
         self.workflow.as_ref().is_none_or(|workflow| *workflow == run.workflow)
             && (self.statuses.is_empty() || self.statuses.contains(&run.status))
@@ -141,7 +142,7 @@ impl Default for RunQuery {
     }
 }
 
-/// Which waiting entries to list. All of them unless said otherwise.
+/// A query for waiting entries. A new query matches all entries.
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 #[must_use]
@@ -153,53 +154,53 @@ pub struct WaitQuery {
     /// Only the entry with this token.
     pub token: Option<Box<str>>,
     limit: usize,
-    /// Only what comes behind this place.
+    /// Only entries after this place.
     pub after: Option<Cursor>,
 }
 
 impl WaitQuery {
-    /// All entries that wait, a hundred a page.
+    /// Creates a query for all waiting entries, with 100 entries a page.
     pub const fn new() -> Self {
         Self { run: None, key: None, token: None, limit: RunQuery::DEFAULT_LIMIT, after: None }
     }
 
-    /// Only entries of this run.
+    /// Restricts the query to entries of this run.
     pub fn run(mut self, run: RunId) -> Self {
         self.run = Some(run);
         self
     }
 
-    /// Only entries under this key.
+    /// Restricts the query to entries under this key.
     pub fn key(mut self, key: impl Into<Key>) -> Self {
         self.key = Some(key.into());
         self
     }
 
-    /// Only the entry with this token.
+    /// Restricts the query to the entry with this token.
     pub fn token(mut self, token: impl Into<Box<str>>) -> Self {
         self.token = Some(token.into());
         self
     }
 
-    /// At most this many a page; 1 at least, 1000 at most.
+    /// Sets the maximum number of entries a page, from 1 to 1000. Values outside of this range are clamped.
     pub fn limit(mut self, limit: usize) -> Self {
         self.limit = limit.clamp(1, MOST);
         self
     }
 
-    /// How many a page holds at most.
+    /// Returns the maximum number of entries a page.
     #[must_use]
     pub const fn page_limit(&self) -> usize {
         self.limit
     }
 
-    /// Only what comes behind this place.
+    /// Restricts the query to entries after this place.
     pub fn after(mut self, cursor: Cursor) -> Self {
         self.after = Some(cursor);
         self
     }
 
-    /// Whether the query asks for this entry. The place and the limit are not looked at.
+    /// Returns whether the query matches this entry. The check ignores the place and the limit.
     #[must_use]
     pub fn asks_for(&self, run: &RunId, entry: &WaitEntry) -> bool {
         self.run.as_ref().is_none_or(|asked| asked == run)
@@ -214,7 +215,7 @@ impl Default for WaitQuery {
     }
 }
 
-/// Which runs that are due to give. All of them unless said otherwise.
+/// A query for due runs. A new query matches all due runs.
 ///
 /// ```
 /// use awaitly_core::store::DueQuery;
@@ -226,37 +227,37 @@ impl Default for WaitQuery {
 #[non_exhaustive]
 #[must_use]
 pub struct DueQuery {
-    /// Only runs of one of these workflows; of any where it is empty.
+    /// Only runs of one of these workflows. An empty list matches all workflows.
     pub workflows: Vec<Arc<str>>,
     limit: usize,
 }
 
 impl DueQuery {
-    /// The runs of all workflows, a hundred.
+    /// Creates a query for the due runs of all workflows, with a limit of 100.
     pub const fn new() -> Self {
         Self { workflows: Vec::new(), limit: RunQuery::DEFAULT_LIMIT }
     }
 
-    /// Only runs of this workflow, or of one of those given before: what others have to resume does not stand
-    /// before what this process has.
+    /// Restricts the query to runs of this workflow. If the method is called several times, the query matches runs of
+    /// any of these workflows. With the workflows that a process can execute, other due runs do not use up the limit.
     pub fn workflow(mut self, workflow: impl Into<Arc<str>>) -> Self {
         self.workflows.push(workflow.into());
         self
     }
 
-    /// At most this many; 1 at least.
+    /// Sets the maximum number of runs; at least 1.
     pub fn limit(mut self, limit: usize) -> Self {
         self.limit = limit.max(1);
         self
     }
 
-    /// How many are given at most.
+    /// Returns the maximum number of runs.
     #[must_use]
     pub const fn page_limit(&self) -> usize {
         self.limit
     }
 
-    /// Whether the query asks for runs of this workflow. Whether they are due, and the limit, are not looked at.
+    /// Returns whether the query matches runs of this workflow. The check ignores the limit and whether a run is due.
     #[must_use]
     pub fn asks_for(&self, workflow: &str) -> bool {
         self.workflows.is_empty() || self.workflows.iter().any(|asked| **asked == *workflow)
@@ -269,7 +270,7 @@ impl Default for DueQuery {
     }
 }
 
-// The token does not belong in logs.
+// The token is a secret, so `Debug` leaves it out.
 impl fmt::Debug for WaitQuery {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("WaitQuery")
