@@ -4,7 +4,7 @@ use std::task::{Context, Poll};
 
 use pin_project_lite::pin_project;
 
-/// The futures of a race: a single one, or one against others. You do not implement this trait.
+/// The futures of a race: a single one, or one against others. Do not implement this trait.
 pub trait Racers {
     /// The value of the winner.
     type Value;

@@ -96,7 +96,7 @@ where
         }
         let first_failure = loop {
             if let Some(pausing) = &mut self.pausing {
-                // Where the pause is cut short, the next steps say why.
+                // If the pause is cut short, the next steps return the reason.
                 let _ = ready!(pausing.as_mut().poll(cx));
                 self.pausing = None;
             }
@@ -119,7 +119,7 @@ where
             }
         };
         if first_failure != self.paused {
-            // One item failed, so the body does not wait for the others any more.
+            // An item failed, so the body no longer waits for the others.
             self.waits.forget();
         }
         self.in_flight.clear();

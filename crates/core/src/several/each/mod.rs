@@ -109,10 +109,10 @@ impl Progress {
 }
 
 impl<M: Mode> Run<M> {
-    /// A step for each of `items`, a bounded number of them at the same time.
+    /// Builds a step for each of `items`, with a limit on the number of steps in flight.
     ///
-    /// The results come in the order of the items. The keys are `name[0]`, `name[1]`, and so on, or what
-    /// [`Each::key_by`] says. The items are taken from the iterator here, the calls begin when it is awaited.
+    /// The results come in the order of the items. The keys are `name[0]`, `name[1]`, and so on, or the results of
+    /// [`Each::key_by`]. The items are taken from the iterator here; the calls begin when the list is awaited.
     pub fn each<I, F>(
         &self,
         name: impl Into<Key>,
@@ -184,10 +184,11 @@ impl<'r, M, Item, F, A, R, G> Each<'r, M, Item, F, A, R, G> {
         self
     }
 
-    /// Sets how many steps run concurrently at most.
+    /// Sets the maximum number of concurrent steps.
     ///
     /// # Panics
-    /// Panics if `concurrency` is 0. Check a number from a configuration with [`NonZeroUsize`](std::num::NonZeroUsize) first.
+    /// Panics if `concurrency` is 0. Check a number from a configuration with [`NonZeroUsize`](std::num::NonZeroUsize)
+    /// first.
     pub const fn concurrency(mut self, concurrency: usize) -> Self {
         assert!(concurrency > 0, "at least one step runs at a time: `concurrency(0)` is refused");
         self.list.concurrency = concurrency;
@@ -198,7 +199,7 @@ impl<'r, M, Item, F, A, R, G> Each<'r, M, Item, F, A, R, G> {
     /// executions.
     ///
     /// # Errors
-    /// On a durable run, two items with one key return [`RunError::DuplicateKey`](crate::RunError::DuplicateKey).
+    /// On a durable run, two items with one key end in [`RunError::DuplicateKey`](crate::RunError::DuplicateKey).
     ///
     /// ```
     /// use awaitly_core::{RunError, Workflow, step};
