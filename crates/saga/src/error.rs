@@ -77,9 +77,9 @@ impl<E> SagaError<E> {
         self.rest.as_ref().map_or(&[], |rest| &rest.failed)
     }
 
-    /// Returns the steps that were not undone although their own compensation did not fail. Either the compensation was
-    /// not tried because an earlier one failed (see [`OnGiveUp::Stop`](crate::OnGiveUp::Stop)), or a nested saga could
-    /// not undo the step; the error of the nested saga contains the reason.
+    /// Returns the steps that were not undone although their own compensation did not fail. Either the undo did not get
+    /// to them, because an earlier compensation failed (see [`OnGiveUp::Stop`](crate::OnGiveUp::Stop)) or the undo
+    /// pauses; or a nested saga could not undo them, and its own error contains the reason.
     pub fn left(&self) -> &[Key] {
         self.rest.as_ref().map_or(&[], |rest| &rest.left)
     }

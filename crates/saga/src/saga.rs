@@ -23,8 +23,8 @@ use crate::{OnCancel, SagaError, SagaOptions};
 /// Executes `body` as a saga of `run`: returns its value, or undoes its steps and fails with its error.
 ///
 /// `body` is an async closure, or any other closure that returns a future. It is called at once, and its future is
-/// polled together with the saga's. If no signature names the error type of the body, its value can: `Ok::<_,
-/// TripError>(hold)`.
+/// polled together with the saga's. If no signature names the error type of the body, its value can:
+/// `Ok::<_, TripError>(hold)`.
 ///
 /// The saga undoes the successful steps that the body built on its [`Saga`] with [`compensate`](SagaStep::compensate).
 /// The compensations run one at a time in reverse order. Each is a step of the run, named `undo` and the key of the
@@ -100,7 +100,7 @@ pub struct Saga<'c, E, M = Volatile> {
     replays: bool,
     /// The step whose operation executes the saga, if there is one.
     inside: Option<(Key, u32)>,
-    /// The suffix of the saga's idempotency keys: empty in the first execution, and different after each undo.
+    /// The suffix of the saga's idempotency keys: empty until the saga is undone, and different after each undo.
     times: Arc<str>,
 }
 
@@ -201,9 +201,9 @@ impl<'c, E, M: Mode> Saga<'c, E, M> {
 
 impl<E> Saga<'_, E, Durable> {
     /// Returns a text that identifies the step with this key to a service. It stays equal on every attempt and every
-    /// resume, but changes if a retry executes the saga again after an undo, so that the service does not take the new
+    /// resume, but changes if a retry starts the saga anew after an undo, so that the service does not take the new
     /// call for the undone one. For a compensation, pass `undo` and the step's key. In a saga, use this method instead
-    /// of [`Run::idempotency_key`], which it equals in the first execution.
+    /// of [`Run::idempotency_key`], which it equals until the first undo.
     #[must_use]
     pub fn idempotency_key(&self, key: &str) -> String {
         format!("{}{}", self.run.idempotency_key(key), self.times)
@@ -269,7 +269,7 @@ impl<'r, 'c, E, M: Mode> Execution<'r, 'c, E, M> {
         let mut story = Story::begin(run, decision_key.clone());
         let body = AssertUnwindSafe(body).catch_unwind();
         if decision.is_made() {
-            // The first execution recorded the result of the body, so this result is ignored.
+            // The decision holds the first result of the body, so the result of this call is ignored.
             drop(undo::only_recorded(run, body).await);
             let undoing = decision.recall().await.map_err(SagaError::new)?;
             undoing.put_right(&saga.ledger);

@@ -26,8 +26,8 @@ use crate::ledger::Ledger;
 /// like one. [`compensate`](Self::compensate) adds the compensation.
 ///
 /// # Cancel safety
-/// As for [`Step`]. If the step is dropped while its operation is in flight, it is [in
-/// doubt](crate::SagaError::in_doubt).
+/// As for [`Step`]. If the step is dropped while its operation is in flight, it is
+/// [in doubt](crate::SagaError::in_doubt).
 ///
 /// # Resume
 /// A recorded step enters its compensation again, with the recorded value.

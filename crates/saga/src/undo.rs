@@ -25,7 +25,7 @@ pub struct Undoing<E> {
     /// The steps to undo, in the order in which they succeeded.
     steps: Vec<Key>,
     in_doubt: Vec<Key>,
-    /// The number of this execution of the saga: 1, and one more for each retry after an undo.
+    /// The number of the pass through the saga: 1, and one more for each retry after an undo.
     time: u32,
     /// Whether the run was cancelled.
     cancelled: bool,
@@ -98,7 +98,7 @@ impl<'r, M: Mode> Decision<'r, M> {
         Self(step, time)
     }
 
-    /// The number of this execution of the saga: 1, and one more for each retry after an undo.
+    /// The number of the pass through the saga: 1, and one more for each retry after an undo.
     pub(crate) const fn time(&self) -> u32 {
         self.1
     }
@@ -135,7 +135,7 @@ impl<'r, M: Mode> Decision<'r, M> {
     }
 }
 
-/// The key that records that execution `time` of the saga was undone.
+/// The key that records that pass `time` through the saga was undone.
 fn carried_out(decision: &Key, time: u32) -> Key {
     Key::from(if time == 1 { format!("{decision}: done") } else { format!("{decision}: done@{time}") })
 }
@@ -234,8 +234,8 @@ where
         unwinding.stuck.is_empty() && self.ledger().lock().stuck.is_empty()
     }
 
-    /// Records that all steps were undone. A retry keeps this record, so that the steps of the new execution do not
-    /// take the keys of undone ones.
+    /// Records that all steps were undone. A retry keeps this record and counts a new pass, whose idempotency keys
+    /// differ from the undone ones.
     async fn carry_out(&self, key: Key) -> Result<(), E> {
         // The key already includes the scope of the run, even if the operation of a step executes the saga.
         let step = undo::item(self.run(), key.clone(), key, || ready(Ok::<_, RunError>(())), Once);

@@ -104,8 +104,8 @@ impl<M: Mode> Run<M> {
     ///
     /// # Errors
     /// Awaiting the step returns an [`Error`](crate::Error) with the operation's own error or a [`RunError`].
-    /// [`step!`](crate::step!) converts it into the error of the surrounding function; `?` needs [one
-    /// conversion](crate::Error#the-question-mark).
+    /// [`step!`](crate::step!) converts it into the error of the surrounding function; `?` needs
+    /// [one conversion](crate::Error#the-question-mark).
     ///
     /// ```
     /// use awaitly_core::{FromStep, Run, RunError, step};

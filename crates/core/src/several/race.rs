@@ -11,8 +11,8 @@ pub trait Racers {
     /// The failure of a loser.
     type Error;
 
-    /// Polls all futures that have not failed. Returns the first success and its index, or `None` if all have failed, and sets
-    /// `failure` to the first failure.
+    /// Polls all futures that have not failed. Returns the first success and its index, or `None` if all have failed,
+    /// and sets `failure` to the first failure.
     fn poll_race(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,

@@ -3,9 +3,10 @@ use std::task::Context;
 
 /// The state that the steps of one `parallel!` share, which decides when the failure of one step ends all of them.
 ///
-/// A step that waits or was cancelled has not failed. Its siblings continue, and `parallel!` returns the pause only after all of
-/// them have ended or paused. The cancellation of a resumed run depends on this order: it refuses a step that an earlier
-/// execution dropped because a sibling failed, and still has to find the recorded failure of that sibling.
+/// A step that waits or was cancelled has not failed. Its siblings continue, and `parallel!` returns the pause only
+/// after all of them have ended or paused. The cancellation of a resumed run depends on this order: it refuses a step
+/// that an earlier execution dropped because a sibling failed, and still has to find the recorded failure of that
+/// sibling.
 pub trait Siblings: Default {
     /// Counts a step.
     fn begin(&self);

@@ -5,12 +5,12 @@
 //! | type | answers |
 //! | --- | --- |
 //! | [`Keys`] | which key does a step get, and which outcome does the journal hold under it? |
-//! | [`Journal`] | which store and which list receive records and questions? |
+//! | [`Journal`] | where do records and questions go? |
 //! | [`Stopping`] | does the run continue, and if not, why? |
-//! | [`Time`] | which time is it, and how much time is left? |
-//! | [`Watchers`] | which observers see the run, and which of its events have they seen? |
+//! | [`Time`] | what time is it, and how much of it is left? |
+//! | [`Watchers`] | which observers see the run, and have they seen its beginning and its end? |
 //!
-//! [`Shared`] combines them. Its own methods are those that need more than one of the types.
+//! [`Shared`] combines them. Its own methods need more than one of the types.
 
 mod journal;
 mod keys;

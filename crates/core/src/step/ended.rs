@@ -55,8 +55,8 @@ pub(super) fn played<T, E, R: Keep<T, E>>(cue: Cue) -> Option<Result<Ended<T, E>
     })
 }
 
-/// Passes the end of the attempt to the guards. The guards ignore a cancelled attempt, and one that spent most of its
-/// time at the guards.
+/// Passes the end of the attempt to the guards. The guards ignore a cancelled attempt, and a timeout that was mostly
+/// spent waiting for the guards.
 pub(super) fn leave<T, E>(
     pass: Option<impl Pass<E>>,
     ended: &Ended<T, E>,

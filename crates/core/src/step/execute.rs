@@ -1,4 +1,5 @@
 //! The state machine of a step, in which lookup, attempts and recording meet.
+//!
 //! ```text
 //! Start ─▶ Entering ─▶ Attempting ─▶ Recording ─▶ Hooked ─▶ Done
 //!             ▲            │
@@ -482,7 +483,7 @@ fn between<Entering, Held, Attempt, T, E>(next: Next) -> State<Entering, Held, A
     }
 }
 
-/// Ends the poll of the operation. Most steps have no marker to drop, and this function lets the compiler see it.
+/// Drops the marker of a running operation. Most steps have none, so this check is inlined.
 #[inline(always)]
 fn leave_operation(running: Option<Running<'_>>) {
     if let Some(running) = running {

@@ -2,6 +2,7 @@
 //!
 //! [`Step`] is the builder. It holds the operation, the number of attempts, the limits, and the recorded part of the
 //! outcome. Awaiting it creates a [`StepFuture`], the single place in which lookup, attempts and recording meet:
+//!
 //! ```text
 //! look up the key ──found──▶ decode, done
 //!       │ nothing

@@ -21,11 +21,11 @@ pub(super) struct Admitted {
     pub(super) waits: Vec<WaitEntry>,
     pub(super) input: Option<Payload>,
     pub(super) revival: Option<Revival>,
-    /// The run's status in the store stays waiting or cancelled until an undo begins.
+    /// Whether the run's status in the store stays waiting or cancelled until an undo begins.
     pub(super) asleep: bool,
-    /// The run's cancellation was requested, and its last owner ended before it acted on the request.
+    /// Whether the run's cancellation was requested, by this call or before it.
     pub(super) cancel: bool,
-    /// An earlier execution may have begun, even if it recorded no outcome.
+    /// Whether an earlier execution may have begun, even if it recorded no outcome.
     pub(super) resumes: bool,
 }
 

@@ -87,8 +87,9 @@ where
         }
     }
 
-    /// Polls the list. With `fail_fast`, ends with the position of the first failure. An item that waits or was cancelled has
-    /// not failed: the other items continue, and if none of them fails, the list ends with the position of the paused item.
+    /// Polls the list. With `fail_fast`, ends with the position of the first failure. An item that waits or was
+    /// cancelled has not failed: the other items continue, and if none of them fails, the list ends with the position
+    /// of the paused item.
     fn poll_all(&mut self, cx: &mut Context<'_>, fail_fast: bool) -> Poll<Option<usize>> {
         if !self.begun {
             self.begun = true;

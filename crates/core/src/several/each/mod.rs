@@ -24,8 +24,8 @@ use crate::step::{Ended, Fresh, Invoke, Keep, Once, Policy, Recorded, Retrying, 
 /// Awaiting it returns the values in the order of the items, or the first failure, which drops the steps in flight.
 /// [`settle`](Self::settle) waits for all items instead.
 ///
-/// An item that waits for an answer or a moment has not failed: the other items continue, and the list waits after each of them
-/// has ended or waits too. A batch is unfinished as long as one of its items waits.
+/// An item that waits for an answer or a moment has not failed: the other items continue, and the list waits after each
+/// of them has ended or waits too. A batch is unfinished as long as one of its items waits.
 ///
 /// # Default
 /// One item at a time, in one batch, no retry, no timeout, keys `name[0]`, `name[1]`, and so on.
@@ -195,8 +195,8 @@ impl<'r, M, Item, F, A, R, G> Each<'r, M, Item, F, A, R, G> {
         self
     }
 
-    /// Derives the key of an item from the item instead of its position: `name[key]`. Use it if the list can change between two
-    /// executions.
+    /// Derives the key of an item from the item instead of its position: `name[key]`. Use it if the list can change
+    /// between two executions.
     ///
     /// # Errors
     /// On a durable run, two items with one key end in [`RunError::DuplicateKey`](crate::RunError::DuplicateKey).
@@ -240,9 +240,9 @@ impl<'r, M, Item, F, A, R, G> Each<'r, M, Item, F, A, R, G> {
         self
     }
 
-    /// Waits for all items, also after failures, and returns every result in the order of the items. The result of a waiting
-    /// item is [`RunError::Waiting`](crate::RunError::Waiting): return it from the body, so that the run waits. If items of a
-    /// batch wait, the next batch does not begin, and its items have no results.
+    /// Waits for all items, also after failures, and returns every result in the order of the items. The result of a
+    /// waiting item is [`RunError::Waiting`](crate::RunError::Waiting): return it from the body, so that the run waits.
+    /// If items of a batch wait, the next batch does not begin, and its items have no results.
     pub const fn settle(self) -> Settled<Self> {
         Settled(self)
     }
