@@ -166,10 +166,10 @@ impl<M: Mode> Run<M> {
     /// Dropping the future ends the wait. The recorded moment of waking stays.
     ///
     /// # Resume
-    /// On a durable run, the wait is a step: it records the moment of waking under `name` when it begins, by the
-    /// store's clock, and a resumed run waits for the remaining time, if any. If the duration is longer than the limit
-    /// that the workflow sets with [`park_after`](crate::Workflow::park_after), the wait ends in [`RunError::Waiting`]
-    /// instead. On a volatile run, it is only a wait.
+    /// On a durable run, the wait is a step: it records the moment of waking under `name` when it begins, by the clock
+    /// of the store, and a resumed run waits for the remaining time, if any. If the remaining time is longer than the
+    /// limit of [`park_after`](crate::Workflow::park_after), the wait ends in [`RunError::Waiting`] instead. On a
+    /// volatile run, it is only a wait.
     pub fn sleep<N: Into<Key>>(
         &self,
         name: N,
