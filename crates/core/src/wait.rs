@@ -1,4 +1,4 @@
-//! Waiting inside of a run: for a time, and for an answer from outside.
+//! Waits inside a run: for a duration, and for an answer from outside.
 
 use std::fmt;
 use std::future::{Future, IntoFuture, poll_fn};
@@ -16,13 +16,13 @@ use crate::journal::{Key, Outcome, Payload, Timestamp};
 use crate::shared::{Shared, Waits};
 use crate::step::{Frame, Question, Wrap, ask_outside};
 
-/// The recorded moment at which a durable sleep ends.
+/// The recorded end of a durable sleep.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 struct Waking {
     until_ms: Timestamp,
 }
 
-/// Waits for `duration`. With a frame, the moment of waking is recorded, and the rest of the time is waited for.
+/// Waits for `duration`. If there is a frame, records the moment of waking and waits for the remaining time.
 pub(crate) async fn sleep(
     run: Option<&Shared>,
     clock: &dyn Clock,
@@ -81,7 +81,7 @@ async fn durable_sleep(
     Ok(())
 }
 
-/// Waits for `duration`, or until the run is cancelled or out of time. `step` is what waits.
+/// Waits for `duration`, or until the run is cancelled or out of time. `step` is the waiting step.
 async fn wait(
     run: Option<&Shared>,
     clock: &dyn Clock,
@@ -111,20 +111,21 @@ async fn wait(
     Err(error)
 }
 
-/// A step that somebody outside completes: a webhook, a person, another program. Made with
+/// A step that is completed from outside: by a webhook, a person or another program. Created by
 /// [`Run::wait_for`](crate::Run::wait_for).
 ///
 /// # Errors
-/// Awaiting it gives [`RunError::Waiting`] until the answer is there: return it, and the run waits, which costs
-/// no task and no memory. Then [`RunError::Expired`] where the time was over first, [`RunError::Rejected`] where
-/// the answer is no, [`RunError::Undecodable`] where it is not a `T`, and what recording a step can end in.
+/// Awaiting the step returns [`RunError::Waiting`] until the answer arrives. If the body returns this error, the run
+/// waits without a task and without memory. Later, it returns [`RunError::Expired`] if the time ran out first,
+/// [`RunError::Rejected`] if the answer is a rejection, [`RunError::Undecodable`] if the answer is not a `T`, or one of
+/// the errors of recording a step.
 ///
 /// # Cancel safety
-/// Dropping the future leaves the question asked, or not.
+/// If the future is dropped, the question may or may not have been asked.
 ///
 /// # Resume
-/// The question is asked once. A run that is resumed before the answer is there ends in
-/// [`RunError::Waiting`] again, at this step; after that it gets the answer, as any recorded outcome.
+/// The question is asked once. If the run is resumed before the answer arrives, it ends in [`RunError::Waiting`] at
+/// this step again. After that, it receives the answer like any recorded outcome.
 #[must_use = "it does nothing unless it is awaited: put it into `step!(..)`, or `.await` it"]
 pub struct WaitFor<'r, T> {
     frame: Frame<'r>,
@@ -141,17 +142,16 @@ impl<'r, T> WaitFor<'r, T> {
         }
     }
 
-    /// What is asked: shown to who answers. Nothing unless set.
+    /// Sets the question as data for the person or program that answers. Default: no data.
     ///
     /// # Errors
-    /// Awaiting the step gives [`RunError::Unencodable`] where the value has no JSON form.
+    /// Awaiting the step returns [`RunError::Unencodable`] if the value has no JSON form.
     pub fn request<Q: Serialize + ?Sized>(mut self, request: &Q) -> Self {
         self.question.request = Some(Payload::encode(request));
         self
     }
 
-    /// How long there is for an answer, from the moment of asking and by the store's clock. For ever unless
-    /// set.
+    /// Sets the time to answer, measured from the question by the store's clock. Default: no limit.
     pub const fn expires_in(mut self, delay: Duration) -> Self {
         self.question.expires_in = Some(delay);
         self

@@ -13,8 +13,8 @@ use serde::de::DeserializeOwned;
 
 use crate::ledger::{Done, Ledger, Undone};
 
-/// What undoes a step: the operation, how often it is tried, and for how long. `C` is `()` for a step that nothing
-/// undoes.
+/// The compensation of a step: the operation, its retry policy and its timeout. `C` is `()` if the step has no
+/// compensation.
 #[derive(Clone)]
 pub struct Compensation<C = (), P = Always> {
     operation: C,
@@ -22,11 +22,11 @@ pub struct Compensation<C = (), P = Always> {
     timeout: Option<Duration>,
 }
 
-/// The operation that undoes a step.
+/// An operation that undoes a step.
 #[derive(Clone)]
 pub struct By<C>(C);
 
-/// The operation that undoes a step inside of a transaction of a store.
+/// An operation that undoes a step inside a transaction of a store.
 #[derive(Clone)]
 pub struct InTransactionOf<'c, S, C> {
     store: &'c S,
@@ -61,23 +61,23 @@ impl<C, P> Compensation<C, P> {
     }
 }
 
-/// What may undo a step whose value is a `T`, in a saga that fails with an `E`. You do not implement it.
+/// A compensation for a step with a value of type `T`, in a saga with the error type `E`. Do not implement this trait.
 #[diagnostic::on_unimplemented(
     message = "this cannot undo a step whose value is `{T}`, in a saga that fails with `{E}`",
     note = "what undoes a step is a closure that gets a clone of its value and returns a future of a `Result`: `|hold| api.release(hold)`",
     note = "its error needs a way into `{E}`, as a step's error does; on a durable run it is recorded, so it needs serde; and closure, value and future need to be `Send`"
 )]
 pub trait Compensates<'c, T, E, M> {
-    /// Whether there is anything to undo.
+    /// Whether the compensation has an operation.
     #[doc(hidden)]
     const UNDOES: bool;
 
-    /// Enters into the ledger what undoes `step`, which had `value`.
+    /// Enters the compensation of `step`, which returned `value`, into the ledger.
     #[doc(hidden)]
     fn enter(self, step: Key, value: &T, ledger: &Entered<'_, 'c, E, M>);
 }
 
-/// Where it is entered.
+/// The ledger that receives the compensation.
 #[expect(missing_debug_implementations, reason = "nobody outside has one")]
 pub struct Entered<'l, 'c, E, M>(pub(crate) &'l Ledger<'c, E, M>);
 

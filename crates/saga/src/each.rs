@@ -20,24 +20,24 @@ use crate::Saga;
 use crate::compensation::{By, Compensates, Compensation};
 use crate::step::{SagaStep, SagaStepFuture};
 
-/// A step of a saga for each item of a list, with what undoes each of them.
+/// A step of a saga for each item of a list, each with its own compensation.
 ///
-/// Made with [`Saga::each`]. Awaiting it gives the values in the order of the items, or the first failure in time. After
-/// a failure no other item begins, and those that are under way are waited for, so that what they did is known and
-/// undone.
+/// Created by [`Saga::each`]. Awaiting it returns the values in the order of the items, or the failure that came first.
+/// After a failure, no further item begins, and the list waits for the items in flight, so that the saga knows their
+/// effects and undoes them.
 ///
 /// # Default
-/// One at a time, no retry, no timeout. The keys are `name[0]`, `name[1]`, and so on; on a volatile run that nobody
-/// watches there are none, and every item is called `name`.
+/// One item at a time, no retry, no timeout. The keys are `name[0]`, `name[1]`, and so on. A volatile run without
+/// observers has no keys, and every item is named `name`.
 ///
 /// # Errors
-/// The failure of the step that failed first.
+/// Returns the failure of the step that failed first.
 ///
 /// # Cancel safety
-/// Dropping the future drops the steps in flight, which then are [in doubt](crate::SagaError::in_doubt).
+/// Dropping the future drops the steps in flight. They are then [in doubt](crate::SagaError::in_doubt).
 ///
 /// # Resume
-/// Every item is a recorded step of its own: a resumed run calls only those without an outcome.
+/// Every item is a recorded step: a resumed run calls only the items without an outcome.
 ///
 /// ```
 /// use awaitly_core::{RunError, run, step};
@@ -64,11 +64,11 @@ pub struct SagaEach<'s, H, I, F, A = Once, X = Compensation> {
     compensation: X,
 }
 
-/// All of it that no option changes the type of.
+/// The parts that no option changes the type of.
 struct List<'s, H, I, F> {
     saga: &'s H,
     name: Key,
-    /// What the keys of the items begin with.
+    /// The first part of the items' keys.
     base: Key,
     items: Enumerate<vec::IntoIter<I>>,
     operation: Arc<F>,
@@ -89,7 +89,7 @@ impl<'s, 'c, E, M: Mode, I, F> SagaEach<'s, Saga<'c, E, M>, I, F> {
 }
 
 impl<'s, H, I, F, A, X> SagaEach<'s, H, I, F, A, X> {
-    /// Tries an item again after a failure, as `policy` says. Items are cloned for it.
+    /// Retries an item after a failure, as `policy` decides. Each attempt gets a clone of the item.
     pub fn retry<Q>(self, policy: Retry<Q>) -> SagaEach<'s, H, I, F, A::Again<Q>, X>
     where
         A: Repeat,
@@ -98,24 +98,24 @@ impl<'s, H, I, F, A, X> SagaEach<'s, H, I, F, A, X> {
         SagaEach { list, attempts: attempts.again(policy), compensation }
     }
 
-    /// Drops an attempt at an item that takes longer.
+    /// Limits the time of an attempt at an item. A longer attempt is dropped and counts as a timeout.
     pub const fn timeout(mut self, timeout: Duration) -> Self {
         self.list.timeout = Some(timeout);
         self
     }
 
-    /// How many steps run at the same time at most.
+    /// Sets the maximum number of steps in flight.
     ///
     /// # Panics
-    /// Where it is 0.
+    /// Panics if `concurrency` is 0.
     pub const fn concurrency(mut self, concurrency: usize) -> Self {
         assert!(concurrency > 0, "at least one step runs at a time: `concurrency(0)` is refused");
         self.list.concurrency = concurrency;
         self
     }
 
-    /// The key of an item, instead of its position: `name[key]`. On a durable run, two items with the same
-    /// key end in [`RunError::DuplicateKey`](awaitly_core::RunError::DuplicateKey).
+    /// Derives the key of an item from the item instead of its position: `name[key]`. If two items of a durable run
+    /// have one key, the list ends in [`RunError::DuplicateKey`](awaitly_core::RunError::DuplicateKey).
     pub fn key_by(mut self, key: impl Fn(&I) -> String + Send + Sync + 's) -> Self {
         self.list.key_by = Some(Box::new(key));
         self
@@ -123,13 +123,13 @@ impl<'s, H, I, F, A, X> SagaEach<'s, H, I, F, A, X> {
 }
 
 impl<'s, H, I, F, A, C, P> SagaEach<'s, H, I, F, A, Compensation<C, P>> {
-    /// See [`SagaStep::compensate_retry`].
+    /// Sets the retry policy of the compensations: see [`SagaStep::compensate_retry`].
     pub fn compensate_retry<Q>(self, policy: Retry<Q>) -> SagaEach<'s, H, I, F, A, Compensation<C, Q>> {
         let Self { list, attempts, compensation } = self;
         SagaEach { list, attempts, compensation: compensation.retry(policy) }
     }
 
-    /// See [`SagaStep::compensate_timeout`].
+    /// Sets the timeout of the compensations: see [`SagaStep::compensate_timeout`].
     pub fn compensate_timeout(self, timeout: Duration) -> Self {
         let Self { list, attempts, compensation } = self;
         Self { list, attempts, compensation: compensation.timeout(timeout) }
@@ -137,7 +137,7 @@ impl<'s, H, I, F, A, C, P> SagaEach<'s, H, I, F, A, Compensation<C, P>> {
 }
 
 impl<'s, 'c, E, M, I, F, A, P> SagaEach<'s, Saga<'c, E, M>, I, F, A, Compensation<(), P>> {
-    /// What undoes an item: see [`SagaStep::compensate`]. Each item has a clone of it.
+    /// Sets the operation that undoes an item: see [`SagaStep::compensate`]. Each item has a clone of it.
     #[expect(clippy::type_complexity, reason = "a list of steps, and what undoes each")]
     pub fn compensate<C, Fut, U, X>(
         self,
@@ -166,7 +166,7 @@ where
     fn into_future(self) -> Self::IntoFuture {
         let results = (0..self.list.items.len()).map(|_| None).collect();
         let run = self.list.saga.run();
-        // Only an execution before this one can have left items under way.
+        // Only an earlier execution can have left items in flight.
         let under_way = if undo::is_resumed(run) { self.list.concurrency } else { 0 };
         let (in_flight, begun) = (FuturesUnordered::new(), false);
         SagaEachFuture {
@@ -193,7 +193,7 @@ where
 {
     each: SagaEach<'s, Saga<'c, E, M>, I, F, A, X>,
     in_flight: FuturesUnordered<InFlight<'s, 'c, E, M, I, F, A, X>>,
-    /// How many items that did not begin yet may have been under way when an earlier execution ended.
+    /// The maximum number of items without an outcome that an earlier execution may have left in flight.
     under_way: usize,
     results: Vec<Option<A::Value>>,
     failure: Option<Error<A::Error>>,
@@ -201,11 +201,11 @@ where
     pause: Option<Error<A::Error>>,
     waiting: Vec<Key>,
     begun: bool,
-    /// Dropped last, so that the end of the list is told after that of its steps.
+    /// Dropped last, so that the event for the end of the list follows the events of its steps.
     scope: Option<Scope<'s>>,
 }
 
-/// The steps under way.
+/// The steps in flight.
 type InFlight<'s, 'c, E, M, I, F, A, X> = Numbered<
     SagaStepFuture<
         's,
@@ -218,7 +218,7 @@ type InFlight<'s, 'c, E, M, I, F, A, X> = Numbered<
     >,
 >;
 
-// Everything that is pinned lies in `in_flight`, on the heap.
+// All pinned data lies in `in_flight`, on the heap.
 impl<'c, M, E, I, F, A, X> Unpin for SagaEachFuture<'_, 'c, E, M, I, F, A, X>
 where
     M: Mode,
@@ -234,8 +234,11 @@ where
     M::Keep: Keep<A::Value, A::Error>,
     X: Compensates<'c, A::Value, E, M> + Clone,
 {
-    /// After a failure no other item begins. But on a resumed run the failure may be found before what an earlier
-    /// execution did beside it: what is recorded is found then, and what may have been under way begins again.
+    /// Starts items until the limit of concurrency is reached.
+    ///
+    /// After a failure, no further item begins. A resumed run may however find the failure before it has reached the
+    /// items that an earlier execution ran beside it. Recorded items are therefore still looked up, and items that may
+    /// have been in flight begin again.
     fn fill(&mut self) {
         while self.in_flight.len() < self.each.list.concurrency {
             let Some((position, item)) = self.each.list.items.next() else { return };
@@ -301,7 +304,7 @@ where
                     self.pause.get_or_insert(Error::Run(error));
                 }
                 Some((_, is_known, Err(error))) => {
-                    // One that failed before is not under way any more.
+                    // An item that failed in an earlier execution was not in flight when that execution ended.
                     self.under_way = self.under_way.saturating_sub(usize::from(is_known));
                     self.failure.get_or_insert(error);
                 }
@@ -320,7 +323,7 @@ where
 }
 
 pin_project! {
-    /// The step of an item that says which one it was, and whether it was recorded before.
+    /// The step of an item, with its position and whether its outcome was recorded before.
     struct Numbered<S> {
         position: usize,
         is_known: bool,

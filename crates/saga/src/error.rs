@@ -5,19 +5,19 @@ use awaitly_core::journal::Key;
 use awaitly_core::{AsRunError, Error, FromStep, RunError};
 use serde::{Deserialize, Serialize};
 
-/// What a saga fails with: the error of its body, and what could not be undone.
+/// The failure of a saga: the error of its body, and the steps that could not be undone.
 ///
-/// It shows the body's error alone where all was undone. It can be the error type of a function that executes
-/// steps, and of a workflow, as long as `E` can.
+/// If all steps were undone, its text is the body's error alone. A `SagaError<E>` can be the error type of a function
+/// that executes steps, or of a workflow, if `E` can.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SagaError<E> {
     error: E,
-    // In a box, since it is empty as a rule.
+    // In a box, because it is usually empty.
     #[serde(default = "Option::default", skip_serializing_if = "Option::is_none")]
     rest: Option<Box<Rest<E>>>,
 }
 
-/// All beside the error.
+/// The parts of a [`SagaError`] other than the body's error.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Rest<E> {
     pub(crate) failed: Vec<FailedCompensation<E>>,
@@ -25,13 +25,13 @@ pub(crate) struct Rest<E> {
     pub(crate) in_doubt: Vec<Key>,
 }
 
-/// A compensation that failed for good.
+/// A compensation that failed after its retries.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct FailedCompensation<E> {
-    /// The step that it should have undone.
+    /// The step that the compensation should have undone.
     pub step: Key,
-    /// What it failed with.
+    /// The failure of the compensation.
     pub error: E,
 }
 
@@ -46,7 +46,7 @@ impl<E> Rest<E> {
 }
 
 impl<E> SagaError<E> {
-    /// A saga that failed with `error`, and of which nothing is left.
+    /// Creates the failure of a saga that has no step left to undo.
     pub const fn new(error: E) -> Self {
         Self { error, rest: None }
     }
@@ -55,36 +55,37 @@ impl<E> SagaError<E> {
         Self { error, rest: (!rest.is_empty()).then(|| Box::new(rest)) }
     }
 
-    /// What the body failed with.
+    /// Returns the body's error.
     pub const fn error(&self) -> &E {
         &self.error
     }
 
-    /// The same, without what could not be undone. Look at [`is_undone`](Self::is_undone) first.
+    /// Returns the body's error by value, and drops the list of steps that could not be undone. Check
+    /// [`is_undone`](Self::is_undone) first.
     pub fn into_error(self) -> E {
         self.error
     }
 
-    /// Whether no compensation failed. So it is where there was none to run: the run waits, or was interrupted and goes on
-    /// where it is resumed.
+    /// Returns `true` if no compensation failed and none was skipped. This includes sagas that ran no compensation
+    /// because the run waits or was interrupted; a resumed run continues them.
     pub fn is_undone(&self) -> bool {
         self.failed().is_empty() && self.left().is_empty()
     }
 
-    /// The compensations that failed for good, in the order in which they were tried.
+    /// Returns the compensations that failed after their retries, in the order in which they were tried.
     pub fn failed(&self) -> &[FailedCompensation<E>] {
         self.rest.as_ref().map_or(&[], |rest| &rest.failed)
     }
 
-    /// The steps beside those that were not undone: their compensation was not tried, because one before it failed
-    /// (see [`OnGiveUp::Stop`](crate::OnGiveUp::Stop)), or a saga inside of this one could not undo them, whose own
-    /// error said why.
+    /// Returns the steps that were not undone although their own compensation did not fail. Either the undo did not get
+    /// to them, because an earlier compensation failed (see [`OnGiveUp::Stop`](crate::OnGiveUp::Stop)) or the undo
+    /// pauses; or a nested saga could not undo them, and its own error contains the reason.
     pub fn left(&self) -> &[Key] {
         self.rest.as_ref().map_or(&[], |rest| &rest.left)
     }
 
-    /// The steps with a compensation that ended while their operation was under way: timed out, cancelled, dropped.
-    /// Whether they had an effect is not known, and they were not undone.
+    /// Returns the steps with a compensation that ended while their operation was in flight, for example because of a
+    /// timeout, a cancellation or a drop. Their effect is unknown, and they were not undone.
     pub fn in_doubt(&self) -> &[Key] {
         self.rest.as_ref().map_or(&[], |rest| &rest.in_doubt)
     }
@@ -118,7 +119,7 @@ impl<E: AsRunError> AsRunError for SagaError<E> {
     }
 }
 
-// Coherent because `SagaError` has no `From<RunError>`, which the blanket impls ask for.
+// Coherent because `SagaError` has no `From<RunError>`, which the blanket impls require.
 impl<E, F> Takes<Error<F>> for SagaError<E>
 where
     E: FromStep<Error<F>>,

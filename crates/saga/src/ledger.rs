@@ -1,4 +1,4 @@
-//! What a saga knows of its steps.
+//! The list of steps that a saga has to undo.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -9,32 +9,32 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use awaitly_core::Run;
 use awaitly_core::journal::Key;
 
-/// What undoes one step, with its value.
+/// The compensation of one step, together with the step's value.
 pub(crate) type Undo<'c, E, M> = Box<dyn FnOnce(Run<M>, Key) -> Undone<'c, E> + Send + 'c>;
-/// The key under which a step is undone, and how that ended.
+/// The key of a compensation, and its result.
 pub(crate) type Undone<'c, E> = Pin<Box<dyn Future<Output = (Key, Result<(), E>)> + Send + 'c>>;
 
-/// A step that succeeded, and what undoes it.
+/// A successful step, and its compensation.
 pub(crate) struct Done<'c, E, M> {
     pub(crate) step: Key,
     pub(crate) undo: Undo<'c, E, M>,
 }
 
-/// What a saga has to undo, in the order in which it was done. Shared by the handles on one saga.
+/// The steps that a saga has to undo, in the order in which they succeeded. All handles on one saga share a ledger.
 pub(crate) struct Ledger<'c, E, M>(Arc<Mutex<Entries<'c, E, M>>>);
 
 pub(crate) struct Entries<'c, E, M> {
     pub(crate) done: Vec<Done<'c, E, M>>,
-    /// The steps that ended while their operation was under way.
+    /// The steps that ended while their operation was in flight.
     pub(crate) in_doubt: Vec<Key>,
-    /// The keys under which something of the saga may be recorded.
+    /// The keys under which the journal may hold outcomes of the saga.
     pub(crate) keys: Vec<Key>,
-    /// The steps that sagas inside of this one could not undo, and the keys of their compensations.
+    /// The steps that nested sagas could not undo, and the keys of their compensations.
     pub(crate) left: Vec<Key>,
     pub(crate) stuck: Vec<Key>,
 }
 
-// By hand, so that `E` and `M` need not have a default.
+// Implemented without a derive, so that `E` and `M` need no default.
 impl<E, M> Default for Entries<'_, E, M> {
     fn default() -> Self {
         let [in_doubt, keys, left, stuck] = [const { Vec::new() }; 4];
@@ -43,7 +43,7 @@ impl<E, M> Default for Entries<'_, E, M> {
 }
 
 impl<E, M> Entries<'_, E, M> {
-    /// Whether nothing is to be undone, by this saga or by a retry of the run.
+    /// Whether neither this saga nor a retry of the run has a step to undo.
     pub(crate) const fn is_empty(&self) -> bool {
         self.done.is_empty() && self.stuck.is_empty()
     }
@@ -55,7 +55,7 @@ impl<'c, E, M> Ledger<'c, E, M> {
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, Entries<'c, E, M>> {
-        // Nothing foreign is called under the lock.
+        // No code from outside runs under the lock.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -63,8 +63,8 @@ impl<'c, E, M> Ledger<'c, E, M> {
         self.lock().in_doubt.push(step);
     }
 
-    /// Puts right what a body that only found its steps has entered: concurrent ones are found in another order than
-    /// they were done in, and steps that were dropped are not found at all.
+    /// Corrects the entries of a body that only looked up its recorded steps: concurrent steps may be found in another
+    /// order than they succeeded in, and dropped steps are not found.
     pub(crate) fn put_right(&self, steps: &[Key], in_doubt: &[Key]) {
         let places: HashMap<_, usize> = steps.iter().zip(0..).collect();
         let mut entries = self.lock();
@@ -72,7 +72,7 @@ impl<'c, E, M> Ledger<'c, E, M> {
         entries.in_doubt = in_doubt.to_vec();
     }
 
-    /// Takes over all that another one knows.
+    /// Moves all entries of another ledger into this one.
     pub(crate) fn absorb(&self, other: &Self) {
         let Entries { done, in_doubt, keys, left, stuck } = &mut *other.lock();
         let mut entries = self.lock();

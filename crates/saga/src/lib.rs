@@ -1,7 +1,7 @@
-//! Sagas: steps that are undone when a later one fails.
+//! Sagas: steps that are undone if a later step fails.
 //!
-//! What undoes a step stands beside it. When the body of a saga fails, the compensations of its steps run in
-//! reverse order, the last step's first, and then the saga fails with the body's own error:
+//! Each step declares its own compensation. If the body of a saga fails, the compensations of its successful steps run
+//! in reverse order, and then the saga fails with the body's own error:
 //!
 //! ```
 //! use awaitly_core::{RunError, run, step};
@@ -51,19 +51,19 @@
 //! # });
 //! ```
 //!
-//! On a durable run the same code survives `kill -9`, also in the middle of undoing: that it undoes is recorded before
-//! the first compensation runs, and each compensation is a recorded step, called `undo hotel`. So after a crash
-//! anywhere every effect is either kept or undone, and none is undone twice, as far as the services that are called
-//! recognise a repeated call by its [idempotency key](Saga::idempotency_key). What cannot be known, whether a step had its
-//! effect that timed out or was cancelled, is [said](SagaError::in_doubt).
+//! On a durable run, this code survives `kill -9`, even in the middle of the undo. The saga records its decision to
+//! undo before the first compensation runs, and each compensation is a recorded step, named `undo hotel` for example.
+//! After a crash, the resumed run therefore keeps or undoes every effect, and undoes none of them twice, if the called
+//! services recognise a repeated call by its [idempotency key](Saga::idempotency_key). A step that timed out or was
+//! cancelled may have had its effect or not; the error lists it as [in doubt](SagaError::in_doubt).
 //!
 //! | | |
 //! | --- | --- |
 //! | [`saga`](fn@saga), [`saga_with`] | executes a saga on a run, volatile or durable |
-//! | [`Saga`], [`DurableSaga`] | the handle in its body: steps, lists of steps, sagas inside of it |
-//! | [`SagaStep`], [`SagaEach`] | one step and a list of them, with what undoes them |
-//! | [`SagaOptions`], [`OnCancel`], [`OnGiveUp`] | cancellation, and compensations that give up |
-//! | [`SagaError`], [`FailedCompensation`] | the body's error, and what could not be undone |
+//! | [`Saga`], [`DurableSaga`] | the handle for the body: steps, lists of steps, nested sagas |
+//! | [`SagaStep`], [`SagaEach`] | a step or a list of steps, with compensations |
+//! | [`SagaOptions`], [`OnCancel`], [`OnGiveUp`] | the reaction to a cancellation and to a compensation that fails |
+//! | [`SagaError`], [`FailedCompensation`] | the body's error, and the steps that could not be undone |
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing))]
 
 mod compensation;

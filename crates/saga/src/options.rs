@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-/// What a saga does besides undoing in reverse order.
+/// The options of a saga.
 ///
 /// ```
 /// use awaitly_saga::{OnCancel, OnGiveUp, SagaOptions};
@@ -16,24 +16,24 @@ pub struct SagaOptions {
 }
 
 impl SagaOptions {
-    /// Those of [`saga`](fn@crate::saga): a cancelled saga is undone, and a compensation that gives up does not stop
-    /// the others.
+    /// Creates the options that [`saga`](fn@crate::saga) uses: a cancelled saga is undone, and a compensation that
+    /// fails does not stop the others.
     pub const fn new() -> Self {
         Self { name: None, on_cancel: OnCancel::Undo, on_give_up: OnGiveUp::Continue }
     }
 
-    /// What the saga is called. On a durable run, it is recorded under `undo` and this name that it is being undone; so
-    /// a saga that has one can be moved, and others can be put before it, while runs are under way. Sagas that are executed
-    /// side by side each need one.
+    /// Sets the saga's name. A durable run records the decision to undo under `undo` and this name. A saga with a name
+    /// can be moved, and other sagas can be put before it, while runs are under way. Sagas that execute concurrently
+    /// need a name each.
     ///
     /// # Default
-    /// None: the sagas of a run are counted, in the order in which they begin.
+    /// None: the sagas of a run are numbered in the order in which they begin.
     pub const fn name(mut self, name: &'static str) -> Self {
         self.name = Some(name);
         self
     }
 
-    /// What happens when the run is cancelled while the body runs.
+    /// Sets the reaction if the run is cancelled while the body runs.
     ///
     /// # Default
     /// [`OnCancel::Undo`]
@@ -42,7 +42,7 @@ impl SagaOptions {
         self
     }
 
-    /// What happens when a compensation fails for good, after its retries.
+    /// Sets the reaction if a compensation fails after its retries.
     ///
     /// # Default
     /// [`OnGiveUp::Continue`]
@@ -52,25 +52,25 @@ impl SagaOptions {
     }
 }
 
-/// What happens to a saga whose run is cancelled.
+/// The reaction of a saga to the cancellation of its run.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum OnCancel {
-    /// It is undone.
+    /// Undoes the saga.
     #[default]
     Undo,
-    /// What it did stays. On a durable run, `Workflow::retry` resumes it from there.
+    /// Keeps the effects of the steps. On a durable run, `Workflow::retry` resumes the saga from there.
     Keep,
 }
 
-/// What happens when a compensation fails for good.
+/// The reaction of a saga to a compensation that fails after its retries.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum OnGiveUp {
-    /// The compensations before it run all the same.
+    /// Runs the remaining compensations.
     #[default]
     Continue,
-    /// None of them runs: somebody looks at it first. On a durable run, `Workflow::retry` goes on with the
-    /// compensation that failed.
+    /// Runs no further compensation, so that an operator can look at the failure first. On a durable run,
+    /// `Workflow::retry` continues with the compensation that failed.
     Stop,
 }

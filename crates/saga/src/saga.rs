@@ -20,36 +20,37 @@ use crate::story::Story;
 use crate::undo::{Cause, Decision, Undoing};
 use crate::{OnCancel, SagaError, SagaOptions};
 
-/// Executes `body` as a saga of `run`: gives its value, or undoes what its steps did and fails with its error.
+/// Executes `body` as a saga of `run`: returns its value, or undoes its steps and fails with its error.
 ///
-/// `body` is an async closure, or any other that makes a future. It is called at once, and its future is polled when
-/// that of the saga is. If no signature names the error of the body, its value does: `Ok::<_, TripError>(hold)`.
+/// `body` is an async closure, or any other closure that returns a future. It is called at once, and its future is
+/// polled together with the saga's. If no signature names the error type of the body, its value can:
+/// `Ok::<_, TripError>(hold)`.
 ///
-/// The steps that are undone are those built on the [`Saga`] that `body` gets, with a
-/// [`compensate`](SagaStep::compensate). Their compensations run one at a time, the last step's first, as steps of the
-/// run called `undo` and the step's key; a compensation that fails does not keep the others from running, unless
-/// [`OnGiveUp::Stop`](crate::OnGiveUp::Stop) says so. The step that failed is not undone itself.
+/// The saga undoes the successful steps that the body built on its [`Saga`] with [`compensate`](SagaStep::compensate).
+/// The compensations run one at a time in reverse order. Each is a step of the run, named `undo` and the key of the
+/// step it undoes. If a compensation fails, the others still run, unless the options say
+/// [`OnGiveUp::Stop`](crate::OnGiveUp::Stop). The failed step itself is not undone.
 ///
-/// A saga is undone where its body returns an error or panics, and where the run is cancelled or out of time; a
-/// compensation runs in spite of those. It is not undone where a step waits for an answer from outside, nor where the
-/// store fails: then the run goes on when it is run again.
+/// The saga undoes its steps if the body returns an error or panics, if the run is cancelled, or if the run's time is
+/// over; neither a cancellation nor a deadline ends a compensation. If a step waits for an answer from outside, or if
+/// the store fails, the saga undoes no step, and the next execution of the run continues it.
 ///
 /// # Errors
-/// [`SagaError`], with the body's error and what could not be undone.
+/// Returns a [`SagaError`] with the body's error and the steps that could not be undone.
 ///
 /// # Panics
-/// Where the body does, once what it did is undone.
+/// Panics if the body panics, after the undo.
 ///
 /// # Cancel safety
-/// Dropping the future drops the step or compensation in flight. A volatile saga is then left as it is: nothing runs
-/// after a drop. A durable one goes on when its run is run again, forward or back.
+/// Dropping the future drops the step or compensation in flight, and no code runs after the drop. A volatile saga is
+/// left half done. A durable saga continues, forward or back, if its run is executed again.
 ///
 /// # Resume
-/// Recorded steps enter their compensations again. That the saga is being undone is recorded, with the body's error,
-/// before the first compensation runs, under `undo`: a resumed run calls the body again, but only to find the recorded
-/// steps, and goes on undoing. Polled on other tasks, spawned ones, handles do not know of that: build steps on the task of
-/// the body. A retry of the run does a saga that was undone anew, from its first step; one that could
-/// not be undone goes on with the compensations that failed.
+/// Recorded steps enter their compensations again. The saga records its decision to undo, with the body's error, under
+/// `undo` before the first compensation runs. After that, a resumed run calls the body only to find the recorded steps,
+/// and continues the undo. Build steps on the task of the body: a handle that is polled on a spawned task does not know
+/// that only recorded steps may run. A retry of the run executes an undone saga again from its first step; if the undo
+/// failed, the retry continues with the compensations that failed.
 ///
 /// # Examples
 /// See the [crate](crate).
@@ -66,10 +67,10 @@ where
     saga_with(run, SagaOptions::new(), body)
 }
 
-/// The same as [`saga`](fn@saga), with options.
+/// Executes a saga like [`saga`](fn@saga), with options.
 ///
 /// # Errors
-/// As for [`saga`](fn@saga), and so for panics, cancel safety and resuming.
+/// As for [`saga`](fn@saga). Panics, cancel safety and resume do not differ either.
 pub fn saga_with<'c, T, E, M, Fut>(
     run: &Run<M>,
     options: SagaOptions,
@@ -86,24 +87,24 @@ where
     execution.execute(body)
 }
 
-/// The handle on a saga, from which its steps are built.
+/// The handle of a saga, from which the body builds its steps.
 ///
-/// Steps that nothing undoes may be built on it too, or on the run. `'c` is how long the compensations live: as long as
-/// the call of [`saga`](fn@saga). `E` is what the saga fails with. Handles are passed on by reference and are cheap to
-/// clone; what is done with one after the saga has ended, nobody undoes.
+/// Steps without a compensation may be built on it too, or on the run. `'c` is the lifetime of the compensations, which
+/// is the call of [`saga`](fn@saga). `E` is the error type of the saga. Pass handles on by reference; they are cheap to
+/// clone. Steps that a handle executes after the saga has ended are never undone.
 pub struct Saga<'c, E, M = Volatile> {
     run: Run<M>,
     options: SagaOptions,
     ledger: Ledger<'c, E, M>,
-    /// Whether the body is called only to find what was recorded.
+    /// Whether the body is called only to find the recorded steps.
     replays: bool,
-    /// The step whose operation it is executed in, if it is.
+    /// The step whose operation executes the saga, if there is one.
     inside: Option<(Key, u32)>,
-    /// What follows its idempotency keys: nothing, until it was undone and is done anew.
+    /// The suffix of the saga's idempotency keys: empty until the saga is undone, and different after each undo.
     times: Arc<str>,
 }
 
-/// A saga whose steps are recorded.
+/// A saga that records its steps.
 pub type DurableSaga<'c, E> = Saga<'c, E, Durable>;
 
 impl<'c, E, M> Saga<'c, E, M> {
@@ -113,8 +114,8 @@ impl<'c, E, M> Saga<'c, E, M> {
 }
 
 impl<'c, E, M: Mode> Saga<'c, E, M> {
-    /// A step called `name` that runs `operation`, as [`Run::step`] makes one, to which
-    /// [`compensate`](SagaStep::compensate) can be said.
+    /// Builds a step named `name` that runs `operation`, like [`Run::step`]. [`compensate`](SagaStep::compensate) adds
+    /// a compensation.
     pub fn step<'s, F>(
         &'s self,
         name: impl Into<Key>,
@@ -123,7 +124,7 @@ impl<'c, E, M: Mode> Saga<'c, E, M> {
         SagaStep::new(self, self.run.step(name, operation), Compensation::none())
     }
 
-    /// A step for each of `items`, a bounded number of them at the same time: see [`SagaEach`].
+    /// Builds a step for each of `items`, with a limit on the number of steps in flight: see [`SagaEach`].
     pub fn each<'s, I, F>(
         &'s self,
         name: impl Into<Key>,
@@ -136,13 +137,12 @@ impl<'c, E, M: Mode> Saga<'c, E, M> {
         SagaEach::new(self, name.into(), items.into_iter().collect(), operation)
     }
 
-    /// Executes `body` as a saga of its own inside of this one. Where it fails, what it did is undone, and this
-    /// saga's body goes on with the error as it likes. Where it succeeds, its steps are undone with those of this saga,
-    /// should this one fail.
+    /// Executes `body` as a nested saga. If the nested saga fails, it undoes its own steps, and the outer body handles
+    /// the error. If it succeeds, the outer saga undoes the nested steps together with its own if it fails later.
     ///
     /// # Errors
-    /// As for [`saga`](fn@saga). [`SagaError::into_error`] gives the body's error alone; what could not be undone
-    /// is in the error of this saga too, should it fail.
+    /// As for [`saga`](fn@saga). [`SagaError::into_error`] returns the body's error alone. If the outer saga fails as
+    /// well, its error also lists the steps that the nested saga could not undo.
     pub fn nested<T, Fut>(
         &self,
         body: impl FnOnce(Self) -> Fut,
@@ -155,7 +155,7 @@ impl<'c, E, M: Mode> Saga<'c, E, M> {
         self.nested_with(SagaOptions { name: None, ..self.options }, body)
     }
 
-    /// The same as [`nested`](Self::nested), with options of its own.
+    /// Executes a nested saga like [`nested`](Self::nested), with its own options.
     ///
     /// # Errors
     /// As for [`nested`](Self::nested).
@@ -186,13 +186,13 @@ impl<'c, E, M: Mode> Saga<'c, E, M> {
         self.run.sleep(name, duration)
     }
 
-    /// The run that the saga is of: for what has nothing to undo, such as waiting for an answer.
+    /// Returns the run of the saga, for steps that need no compensation, for example to wait for an answer.
     #[must_use]
     pub const fn run(&self) -> &Run<M> {
         &self.run
     }
 
-    /// The keys of the steps that would be undone now, in the order in which they were done.
+    /// Returns the keys of the steps that the saga would undo now, in the order in which they succeeded.
     #[must_use]
     pub fn registered(&self) -> Vec<Key> {
         self.ledger.lock().done.iter().map(|done| done.step.clone()).collect()
@@ -200,31 +200,31 @@ impl<'c, E, M: Mode> Saga<'c, E, M> {
 }
 
 impl<E> Saga<'_, E, Durable> {
-    /// A text that is the same on every attempt and every resume of the step with this key, and another one where a retry
-    /// does the saga anew after it was undone: so that a service does not take the new call for the one that was undone.
-    /// For the compensation of a step, the key is `undo` and the step's. In a saga, use this instead of
-    /// [`Run::idempotency_key`], of which it is the first one.
+    /// Returns a text that identifies the step with this key to a service. It stays equal on every attempt and every
+    /// resume, but changes if a retry starts the saga anew after an undo, so that the service does not take the new
+    /// call for the undone one. For a compensation, pass `undo` and the step's key. In a saga, use this method instead
+    /// of [`Run::idempotency_key`], which it equals until the first undo.
     #[must_use]
     pub fn idempotency_key(&self, key: &str) -> String {
         format!("{}{}", self.run.idempotency_key(key), self.times)
     }
 }
 
-/// A saga that is executed.
+/// One execution of a saga.
 struct Execution<'r, 'c, E, M: Mode> {
     run: &'r Run<M>,
     decision: Decision<'r, M>,
     saga: Saga<'c, E, M>,
     is_misplaced: bool,
-    /// What the saga that it is inside of has to undo.
+    /// The ledger of the outer saga, if there is one.
     outer: Option<Outer<'c, E, M>>,
 }
 
-/// What a saga has not undone itself, the one around it may have to: because it succeeded, or was dropped.
+/// The link to the outer saga. If the inner saga succeeded or was dropped, the outer saga takes over its ledger.
 struct Outer<'c, E, M> {
     ledger: Ledger<'c, E, M>,
     inner: Ledger<'c, E, M>,
-    /// Whether this one is executed where that one is, and not inside of the operation of one of its steps.
+    /// Whether both sagas execute in one body, and not one in the operation of a step of the other.
     is_here: bool,
 }
 
@@ -235,7 +235,7 @@ impl<E, M> Drop for Outer<'_, E, M> {
 }
 
 impl<'r, 'c, E, M: Mode> Execution<'r, 'c, E, M> {
-    /// It takes its key here.
+    /// Takes the key of the decision here.
     fn new(run: &'r Run<M>, options: SagaOptions, outer: Option<&Saga<'c, E, M>>) -> Self {
         let decision = Decision::new(run, options.name);
         let replays = decision.is_made() || outer.is_some_and(|outer| outer.replays);
@@ -254,13 +254,13 @@ impl<'r, 'c, E, M: Mode> Execution<'r, 'c, E, M> {
         Self { run, decision, saga, is_misplaced: outer.as_ref().is_some_and(|outer| !outer.is_here), outer }
     }
 
-    /// Executes the body, and undoes what it did where that is called for.
+    /// Executes the body, and undoes its steps if it failed.
     async fn execute<T>(self, body: impl Future<Output = Result<T, E>>) -> Result<T, SagaError<E>>
     where
         M::Keep: Keep<Undoing<E>, RunError>,
         E: FromStep<RunError> + fmt::Display,
     {
-        // Dropped last.
+        // `_outer` is dropped last.
         let Self { outer: _outer, run, decision, saga, is_misplaced } = self;
         if is_misplaced {
             return Err(SagaError::new(E::from_step(misplaced(&saga, &decision.key()))));
@@ -269,7 +269,7 @@ impl<'r, 'c, E, M: Mode> Execution<'r, 'c, E, M> {
         let mut story = Story::begin(run, decision_key.clone());
         let body = AssertUnwindSafe(body).catch_unwind();
         if decision.is_made() {
-            // What the body ends in now was recorded when it ended first.
+            // The decision holds the first result of the body, so the result of this call is ignored.
             drop(undo::only_recorded(run, body).await);
             let undoing = decision.recall().await.map_err(SagaError::new)?;
             undoing.put_right(&saga.ledger);
@@ -300,7 +300,7 @@ impl<'r, 'c, E, M: Mode> Execution<'r, 'c, E, M> {
     }
 }
 
-// By hand, so that `E` and `M` need not be `Clone`.
+// Implemented without a derive, so that `E` and `M` need not be `Clone`.
 impl<E, M> Clone for Saga<'_, E, M> {
     fn clone(&self) -> Self {
         let Self { run, options, ledger, replays, inside, times } = self;
@@ -310,18 +310,18 @@ impl<E, M> Clone for Saga<'_, E, M> {
 }
 
 impl<E, M: Mode> Saga<'_, E, M> {
-    /// Whether what was done stays, for now or for good, though the body did not return a value.
+    /// Whether the effects stay, for now or for good, although the body did not return a value.
     fn stays(&self) -> bool {
         let stays = match undo::stopping(&self.run) {
             Some(Stopping::Interrupted | Stopping::Waiting) => true,
             Some(Stopping::Cancelled) => self.options.on_cancel == OnCancel::Keep,
             None => false,
         };
-        // Where the saga around this one is being undone, it undoes these steps too.
+        // If the outer saga is being undone, it undoes these steps too.
         stays || self.replays
     }
 
-    /// Whether what is executed here is executed by the body, and not by the operation of another recorded step.
+    /// Whether the body executes this code, and not the operation of another recorded step.
     pub(crate) fn is_here(&self) -> bool {
         !M::RECORDS || undo::builder(&self.run) == self.inside
     }

@@ -20,13 +20,14 @@ use crate::Saga;
 use crate::compensation::{By, Compensates, Compensation, Entered, InTransactionOf};
 use crate::ledger::Ledger;
 
-/// A step of a saga, with what undoes it.
+/// A step of a saga, with its compensation.
 ///
-/// Made with [`Saga::step`]. It takes the options of an ordinary [`Step`] but for `when` and `unless`, and is executed as
-/// one; what is added is [`compensate`](Self::compensate).
+/// Created by [`Saga::step`]. It takes the options of an ordinary [`Step`] except `when` and `unless`, and executes
+/// like one. [`compensate`](Self::compensate) adds the compensation.
 ///
 /// # Cancel safety
-/// As for [`Step`]. A step that is dropped while its operation is under way is [in doubt](crate::SagaError::in_doubt).
+/// As for [`Step`]. If the step is dropped while its operation is in flight, it is
+/// [in doubt](crate::SagaError::in_doubt).
 ///
 /// # Resume
 /// A recorded step enters its compensation again, with the recorded value.
@@ -42,25 +43,25 @@ impl<'s, H, S, X> SagaStep<'s, H, S, X> {
         Self { saga, step, compensation }
     }
 
-    /// The same with another step.
+    /// Replaces the step.
     fn map<Z>(self, change: impl FnOnce(S) -> Z) -> SagaStep<'s, H, Z, X> {
         SagaStep::new(self.saga, change(self.step), self.compensation)
     }
 }
 
 impl<'s, H, S, C, P> SagaStep<'s, H, S, Compensation<C, P>> {
-    /// Tries again where the compensation fails, as `policy` says.
+    /// Retries the compensation after a failure, as `policy` decides.
     ///
     /// # Default
-    /// It is tried once.
+    /// One attempt.
     pub fn compensate_retry<Q>(self, policy: Retry<Q>) -> SagaStep<'s, H, S, Compensation<C, Q>> {
         SagaStep::new(self.saga, self.step, self.compensation.retry(policy))
     }
 
-    /// Drops an attempt at the compensation that takes longer, which counts as a failure.
+    /// Limits the time of an attempt at the compensation. A longer attempt is dropped and counts as a failure.
     ///
     /// # Default
-    /// No limit. Neither the deadline of the run nor its cancellation ends a compensation.
+    /// No limit. Neither the run's deadline nor its cancellation ends a compensation.
     pub fn compensate_timeout(self, timeout: Duration) -> Self {
         Self::new(self.saga, self.step, self.compensation.timeout(timeout))
     }
@@ -69,11 +70,11 @@ impl<'s, H, S, C, P> SagaStep<'s, H, S, Compensation<C, P>> {
 impl<'s, 'c, 'r, E, M, F, A, R, G, P>
     SagaStep<'s, Saga<'c, E, M>, Step<'r, F, A, R, G>, Compensation<(), P>>
 {
-    /// What undoes the step: it gets a clone of the step's value, and is called once for each attempt.
+    /// Sets the operation that undoes the step. Each attempt calls it with a clone of the step's value.
     ///
-    /// It runs when the saga fails after this step succeeded, as a step of its own, called `undo` and this one's key.
-    /// It lives as long as the saga and runs after the body has ended, so it can borrow what lives outside of the body;
-    /// from the body it takes by `move`.
+    /// The compensation runs if the saga fails after this step has succeeded. It is a step named `undo` and this step's
+    /// key. It lives as long as the saga and runs after the body has ended, so it can borrow values from outside the
+    /// body; it takes values of the body by `move`.
     #[expect(clippy::type_complexity, reason = "a step, and what undoes it")]
     pub fn compensate<C, Fut, U, X>(
         self,
@@ -89,7 +90,7 @@ impl<'s, 'c, 'r, E, M, F, A, R, G, P>
 }
 
 impl<'r, H, F, A, R, G, X> SagaStep<'_, H, Step<'r, F, A, R, G>, X> {
-    /// Whether the journal holds an outcome for it.
+    /// Whether the journal holds an outcome of the step.
     pub(crate) fn is_known(&self) -> bool {
         undo::is_known(&self.step)
     }
@@ -97,7 +98,7 @@ impl<'r, H, F, A, R, G, X> SagaStep<'_, H, Step<'r, F, A, R, G>, X> {
 
 /// The options of an ordinary step.
 impl<'s, 'r, H, F, A, R, G, X> SagaStep<'s, H, Step<'r, F, A, R, G>, X> {
-    /// See [`Step::retry`].
+    /// Sets the retry policy of the step: see [`Step::retry`].
     #[expect(clippy::type_complexity, reason = "a step, and what undoes it")]
     pub fn retry<Q>(self, policy: Retry<Q>) -> SagaStep<'s, H, Step<'r, F, A::Again<Q>, R, G>, X>
     where
@@ -106,44 +107,44 @@ impl<'s, 'r, H, F, A, R, G, X> SagaStep<'s, H, Step<'r, F, A, R, G>, X> {
         self.map(|step| step.retry(policy))
     }
 
-    /// See [`Step::timeout`].
+    /// Limits the time of each attempt: see [`Step::timeout`].
     pub fn timeout(self, timeout: Duration) -> Self {
         self.map(|step| step.timeout(timeout))
     }
 
-    /// See [`Step::deadline`].
+    /// Limits the time of the whole step: see [`Step::deadline`].
     pub fn deadline(self, deadline: Duration) -> Self {
         self.map(|step| step.deadline(deadline))
     }
 
-    /// See [`Step::guard`].
+    /// Adds a guard: see [`Step::guard`].
     #[expect(clippy::type_complexity, reason = "a step, and what undoes it")]
     pub fn guard<K>(self, guard: K) -> SagaStep<'s, H, Step<'r, F, A, R, Both<G, K>>, X> {
         self.map(|step| step.guard(guard))
     }
 
-    /// See [`Step::policy`].
+    /// Applies a set of options: see [`Step::policy`].
     pub fn policy<Q: Policy<Step<'r, F, A, R, G>>>(self, policy: Q) -> SagaStep<'s, H, Q::Step, X> {
         self.map(|step| step.policy(policy))
     }
 
-    /// See [`Step::key`].
+    /// Sets the key of the step: see [`Step::key`].
     pub fn key(self, key: impl Into<Key>) -> Self {
         self.map(|step| step.key(key))
     }
 
-    /// See [`Step::durability`].
+    /// Sets the durability of the record: see [`Step::durability`].
     pub fn durability(self, durability: Durability) -> Self {
         self.map(|step| step.durability(durability))
     }
 
-    /// See [`Step::input`].
+    /// Records the input of the step: see [`Step::input`].
     pub fn input<I: Serialize + ?Sized>(self, value: &I) -> Self {
         self.map(|step| step.input(value))
     }
 
-    /// See [`Step::on_change`]. With [`OnChange::Rerun`], what the step did with the old input is not undone: it is
-    /// known no more.
+    /// Sets the reaction to a changed input: see [`Step::on_change`]. With [`OnChange::Rerun`], the effect that the
+    /// step had for the old input is not undone, because its value is lost.
     pub fn on_change(self, policy: OnChange) -> Self {
         self.map(|step| step.on_change(policy))
     }
@@ -152,9 +153,9 @@ impl<'s, 'r, H, F, A, R, G, X> SagaStep<'s, H, Step<'r, F, A, R, G>, X> {
 impl<'s, 'c, 'r, E, F, A, R, G, P>
     SagaStep<'s, Saga<'c, E, Durable>, Step<'r, F, A, R, G>, Compensation<(), P>>
 {
-    /// Sets a compensation that works inside of a transaction of `store`, which is the store of the run: the record that
+    /// Sets a compensation that works inside a transaction of `store`, which is the store of the run. The record that
     /// the step is undone commits together with the writes of `operation`, so the undo takes effect exactly once. Apart
-    /// from that, it is as [`compensate`](Self::compensate); each attempt has a clone of `operation`.
+    /// from that, it works like [`compensate`](Self::compensate). Each attempt has a clone of `operation`.
     ///
     /// ```
     /// use awaitly_core::store::{Transactional, Tx};
@@ -197,7 +198,7 @@ impl<'s, 'c, 'r, E, F, A, R, G, P>
 }
 
 impl<'s, 'r, H, F, A, G, X> SagaStep<'s, H, Step<'r, F, A, Recorded, G>, X> {
-    /// See [`Step::transaction`].
+    /// Executes the operation inside a transaction: see [`Step::transaction`].
     #[expect(clippy::type_complexity, reason = "a step, and what undoes it")]
     pub fn transaction<S: Transactional>(
         self,
@@ -206,14 +207,14 @@ impl<'s, 'r, H, F, A, G, X> SagaStep<'s, H, Step<'r, F, A, Recorded, G>, X> {
         self.map(|step| step.transaction(store))
     }
 
-    /// See [`Step::rerun_errors`].
+    /// Records only values, so that a resumed run tries the step again after an error: see [`Step::rerun_errors`].
     pub fn rerun_errors(self) -> SagaStep<'s, H, Step<'r, F, A, ValuesOnly, G>, X> {
         self.map(Step::rerun_errors)
     }
 }
 
 impl<'s, 'r, H, A, R, G, X> SagaStep<'s, H, Step<'r, (), A, R, G>, X> {
-    /// Sets the operation: what `step!` does last.
+    /// Sets the operation, as the last call of `step!`.
     #[doc(hidden)]
     pub fn __operation<F>(self, operation: F) -> SagaStep<'s, H, Step<'r, F, A, R, G>, X> {
         self.map(|step| step.__operation(operation))
@@ -252,7 +253,7 @@ where
 }
 
 pin_project! {
-    /// A step of a saga on its way to its outcome. Made by awaiting a [`SagaStep`].
+    /// The future of a [`SagaStep`].
     #[must_use = "futures do nothing unless polled"]
     pub struct SagaStepFuture<'s, 'c, E, M, Fut, X, T>
     where
@@ -261,9 +262,9 @@ pin_project! {
         #[pin]
         inner: Fut,
         saga: &'s Saga<'c, E, M>,
-        // `None`: it is entered.
+        // `None` after the compensation was entered.
         compensation: Option<X>,
-        // The recorded value, until it is found.
+        // The recorded value, until the step has been polled.
         found: Option<T>,
         doubt: Doubt<'s, 'c, E, M>,
     }
@@ -274,7 +275,8 @@ pin_project! {
     {
         fn drop(this: Pin<&mut Self>) {
             let this = this.project();
-            // It was done before, and is dropped before it is found: because another one beside it failed, as a rule.
+            // The step succeeded in an earlier execution, and is dropped before its first poll, usually because a
+            // concurrent step failed.
             if let (Some(value), Some(compensation)) = (this.found.take(), this.compensation.take()) {
                 let Doubt { ledger, key, .. } = this.doubt;
                 compensation.enter(key.clone(), &value, &Entered(ledger));
@@ -284,11 +286,11 @@ pin_project! {
     }
 }
 
-/// Notes, when it is dropped, that a step ended while its operation was under way.
+/// Notes on drop that a step ended while its operation was in flight.
 struct Doubt<'s, 'c, E, M> {
     ledger: &'s Ledger<'c, E, M>,
     key: Key,
-    /// Whether there would be anything to undo.
+    /// Whether the step has a compensation.
     undoes: bool,
     running: bool,
 }
@@ -320,14 +322,14 @@ where
         let mut inner = this.inner;
         let ended = ready!(inner.as_mut().poll(cx));
         let Doubt { ledger, key, running, .. } = this.doubt;
-        // One that is refused in a resumed run may have been under way when the last execution ended.
+        // If a resumed run refuses the step, its operation may still have been in flight when the last execution ended.
         *running = left_open(&ended, was_running || undo::is_resumed(this.saga.run()));
         if was_running || !is_refused(&ended) {
             ledger.lock().keys.push(key.clone());
         }
         match (&ended, this.compensation.take()) {
             (Ok(value), Some(compensation)) => compensation.enter(key.clone(), value, &Entered(ledger)),
-            // The effect took place, only its value could not be kept.
+            // The operation had its effect, but its value could not be recorded.
             (Err(Error::Run(error)), Some(compensation)) if is_unkept(error) => match inner.unkept() {
                 Some(value) => compensation.enter(key.clone(), &value, &Entered(ledger)),
                 None if X::UNDOES => ledger.doubts(key.clone()),
@@ -339,7 +341,7 @@ where
     }
 }
 
-/// Whether a step had its effect, and its value was not recorded.
+/// Whether the step had its effect although its value was not recorded.
 const fn is_unkept(error: &RunError) -> bool {
     matches!(error, RunError::Unencodable { .. } | RunError::TooLarge { .. })
 }
@@ -349,7 +351,8 @@ const fn is_refused<T, F>(ended: &Ended<T, F>) -> bool {
     matches!(ended, Err(Error::Run(RunError::Cancelled { .. } | RunError::Timeout { attempt: 0, .. })))
 }
 
-/// A resumed run finds the outer step, does not call it, and nobody knows of the one inside.
+/// Refuses a step inside the operation of another recorded step. A resumed run finds the outer step and does not call
+/// it, so the saga would never learn of the inner step.
 pub(crate) fn misplaced<E, M: Mode>(saga: &Saga<'_, E, M>, key: &Key) -> RunError {
     let reason = "what undoes a step would be forgotten where it stands inside of the operation of another recorded \
                   step: build it in the body of the saga, or in a function that the body calls";
@@ -357,10 +360,10 @@ pub(crate) fn misplaced<E, M: Mode>(saga: &Saga<'_, E, M>, key: &Key) -> RunErro
     undo::stop(saga.run(), RunError::Refused { step, by, reason, retry_after: None })
 }
 
-/// Whether the operation may have had an effect that nobody was told of.
+/// Whether the operation may have had an effect that the caller did not hear of.
 const fn left_open<T, X>(ended: &Ended<T, X>, was_running: bool) -> bool {
     match ended {
-        // Also one that is found in the journal. Attempt 0 never began.
+        // Includes timeouts found in the journal. Attempt 0 means that the operation never began.
         Err(Error::Run(RunError::Timeout { attempt, .. })) => *attempt > 0,
         Err(Error::Run(RunError::Cancelled { .. })) => was_running,
         _ => false,

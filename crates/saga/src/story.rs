@@ -1,4 +1,4 @@
-//! What is told of a saga to those who watch.
+//! The events of a saga.
 
 use std::fmt;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use awaitly_core::extend::undo;
 use awaitly_core::journal::Key;
 use awaitly_core::{Mode, Run};
 
-/// One saga, as it is told.
+/// The events of one saga, for observers and logs.
 pub(crate) struct Story<'r, M> {
     run: &'r Run<M>,
     saga: Key,

@@ -1,4 +1,4 @@
-//! From the failure of a body to the end of its saga: the decision to undo, which is recorded, and the compensations.
+//! The undo of a saga: the recorded decision, and the compensations.
 
 use std::any::Any;
 use std::collections::HashSet;
@@ -18,26 +18,26 @@ use crate::ledger::{Done, Ledger};
 use crate::story::Story;
 use crate::{FailedCompensation, OnGiveUp, Saga, SagaError};
 
-/// That a saga is being undone, as it is recorded before the first compensation runs.
+/// The decision to undo a saga. The journal records it before the first compensation runs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Undoing<E> {
     cause: Cause<E>,
-    /// What is to be undone, in the order in which it was done.
+    /// The steps to undo, in the order in which they succeeded.
     steps: Vec<Key>,
     in_doubt: Vec<Key>,
-    /// For the so manieth time.
+    /// The number of the pass through the saga: 1, and one more for each retry after an undo.
     time: u32,
     /// Whether the run was cancelled.
     cancelled: bool,
 }
 
-/// Why a saga is undone.
+/// The cause of an undo.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Cause<E> {
     /// The body returned this error.
     Failed(E),
-    /// The body panicked, with this message.
+    /// The body panicked with this message.
     Panicked(String),
 }
 
@@ -46,7 +46,7 @@ impl<E> Cause<E> {
         Self::Panicked(message(panic))
     }
 
-    /// The error of the body; a panic goes on.
+    /// Returns the body's error, or resumes its panic.
     pub(crate) fn into_error(self) -> E {
         match self {
             Self::Failed(error) => error,
@@ -75,10 +75,10 @@ impl<E> Undoing<E> {
     }
 }
 
-/// The step that records that a saga is being undone. It takes its key when the saga begins.
+/// The step that records the decision to undo. It takes its key when the saga begins.
 pub(crate) struct Decision<'r, M: Mode>(Step<'r, (), Once, M::Keep>, u32);
 
-/// What is read of one that was made, before it is known what the saga fails with.
+/// The part of a recorded decision that can be read without the saga's error type.
 #[derive(Deserialize)]
 struct Made {
     time: u32,
@@ -92,13 +92,13 @@ impl<'r, M: Mode> Decision<'r, M> {
         let made = undo::recorded(run, &key).and_then(|made| made.decode::<Made>().ok());
         let time = match made {
             Some(Made { time }) => time,
-            // A retry drops the decision, and leaves that it was carried out.
+            // A retry drops the decision but keeps the record that it was carried out.
             None => (1..).find(|time| undo::recorded(run, &carried_out(&key, *time)).is_none()).unwrap_or(1),
         };
         Self(step, time)
     }
 
-    /// Which time it is that the saga is done: 1, until it was undone and is done anew.
+    /// The number of the pass through the saga: 1, and one more for each retry after an undo.
     pub(crate) const fn time(&self) -> u32 {
         self.1
     }
@@ -107,22 +107,22 @@ impl<'r, M: Mode> Decision<'r, M> {
         undo::key_of(&self.0)
     }
 
-    /// Whether it was made before, and is recorded.
+    /// Whether an earlier execution recorded the decision.
     pub(crate) fn is_made(&self) -> bool {
         undo::is_known(&self.0)
     }
 
-    /// What was recorded.
+    /// Reads the recorded decision.
     pub(crate) async fn recall<E>(self) -> Result<Undoing<E>, E>
     where
         M::Keep: Keep<Undoing<E>, RunError>,
         E: FromStep<RunError>,
     {
-        // It is recorded, so the operation is not called.
+        // The decision is recorded, so the operation is never called.
         finish(self.0.__operation(pending::<Result<Undoing<E>, RunError>>).await)
     }
 
-    /// Records it, where anything is.
+    /// Records the decision, if the run records outcomes.
     pub(crate) async fn make<E>(self, undoing: Undoing<E>) -> Result<Undoing<E>, E>
     where
         M::Keep: Keep<Undoing<E>, RunError>,
@@ -135,7 +135,7 @@ impl<'r, M: Mode> Decision<'r, M> {
     }
 }
 
-/// The key under which it is recorded that a saga was undone, for the so manieth time.
+/// The key that records that pass `time` through the saga was undone.
 fn carried_out(decision: &Key, time: u32) -> Key {
     Key::from(if time == 1 { format!("{decision}: done") } else { format!("{decision}: done@{time}") })
 }
@@ -149,7 +149,7 @@ where
     M: Mode,
     E: FromStep<RunError> + fmt::Display,
 {
-    /// Undoes what was done, the last step first. `again`: it was decided by an execution before this one.
+    /// Undoes the steps, the last one first. `again` is `true` if an earlier execution made the decision.
     pub(crate) async fn undo<T>(
         &self,
         undoing: Undoing<E>,
@@ -184,7 +184,7 @@ where
             match undone {
                 Ok(()) => self.ledger().lock().keys.push(key),
                 Err(error) => {
-                    // With the steps that failed inside of it.
+                    // Includes the steps that failed inside the compensation.
                     unwinding.stuck.extend(undo::failed_on(self.run()));
                     unwinding.stuck.push(key);
                     unwinding.rest.failed.push(FailedCompensation { step, error });
@@ -204,8 +204,8 @@ where
         Err(SagaError::with(cause.into_error(), unwinding.rest))
     }
 
-    /// The compensation of `step` waits, or the run was interrupted. The error says that the undo is not over, and the run
-    /// goes on with it when it is run again.
+    /// Returns the error of an undo that pauses, because the compensation of `step` waits or the run was interrupted.
+    /// The next execution of the run continues the undo.
     fn paused(&self, step: Key, mut rest: Rest<E>) -> SagaError<E> {
         let pause = undo::pause(self.run(), &undo_of(&step));
         rest.left.push(step);
@@ -213,7 +213,8 @@ where
         SagaError::with(E::from_step(pause), rest)
     }
 
-    /// What the resumed body has not come to: it was undone before, or nobody knows what undoes it.
+    /// Handles the steps that the resumed body did not reach: either they were undone before, or their compensation is
+    /// unknown.
     fn miss(&self, steps: Vec<Key>, unwinding: &mut Unwinding<E>) {
         let entered: HashSet<_> = self.registered().into_iter().collect();
         for step in steps.into_iter().filter(|step| !entered.contains(step)) {
@@ -228,24 +229,25 @@ where
         }
     }
 
-    /// Whether nothing is left, by this saga and by those inside of it.
+    /// Whether this saga and its nested sagas have undone all their steps.
     fn is_undone(&self, unwinding: &Unwinding<E>) -> bool {
         unwinding.stuck.is_empty() && self.ledger().lock().stuck.is_empty()
     }
 
-    /// Records that all was undone. A retry leaves this, so that what is done anew is not taken for what was undone.
+    /// Records that all steps were undone. A retry keeps this record and counts a new pass, whose idempotency keys
+    /// differ from the undone ones.
     async fn carry_out(&self, key: Key) -> Result<(), E> {
-        // The key is within the run already, also where the saga is executed by the operation of a step.
+        // The key already includes the scope of the run, even if the operation of a step executes the saga.
         let step = undo::item(self.run(), key.clone(), key, || ready(Ok::<_, RunError>(())), Once);
         finish(undo::shielded(step).await)
     }
 
-    /// Says what a retry of the run drops: all of a saga that was undone, so that it begins anew; of one that was
-    /// not, the compensations that failed.
+    /// Lists the records that a retry of the run drops. If the saga was undone, these are all its records, so that it
+    /// begins anew; otherwise, the compensations that failed.
     fn note(&self, unwinding: &mut Unwinding<E>, decision: Key, failed_on: &mut Vec<Key>) {
         let Unwinding { rest, stuck } = unwinding;
         let mut entries = self.ledger().lock();
-        // What the sagas inside of this one could not undo.
+        // The steps that nested sagas could not undo.
         stuck.append(&mut entries.stuck);
         rest.left.append(&mut entries.left);
         let (undoing, keys) = if stuck.is_empty() {
@@ -258,21 +260,21 @@ where
             entries.left = rest.failed.iter().map(|failed| &failed.step).chain(&rest.left).cloned().collect();
             (undo::Undoing::GaveUp, std::mem::take(stuck))
         };
-        // On a volatile handle, the keys are none of the journal's.
+        // On a volatile handle, the keys do not belong to the journal.
         if M::RECORDS {
             undo::ended(self.run(), undoing, keys);
         }
     }
 }
 
-/// How far an undoing has come.
+/// The progress of an undo.
 struct Unwinding<E> {
     rest: Rest<E>,
     /// The keys of the compensations that failed.
     stuck: Vec<Key>,
 }
 
-/// A compensation under way. Where it is dropped, the saga around this one learns that its step was not undone.
+/// A compensation in flight. If it is dropped, the outer saga learns that the step was not undone.
 struct Dropped<'l, 'c, E, M> {
     ledger: &'l Ledger<'c, E, M>,
     step: Option<&'l Key>,
@@ -297,14 +299,14 @@ fn undo_of(step: &Key) -> Key {
     Key::from(format!("undo {step}"))
 }
 
-/// A compensation that panicked has failed, and does not keep the others from running either.
+/// Turns a panic of a compensation into a failure, so that the other compensations still run.
 fn panicked<E: FromStep<RunError>>(step: &Key, panic: &(dyn Any + Send)) -> (Key, Result<(), E>) {
     let (key, message) = (undo_of(step), message(panic).into());
     let error = RunError::Panicked { step: Some(key.clone()), message };
     (key, Err(E::from_step(error)))
 }
 
-/// The body did not come to a step that it had done before.
+/// The failure for a recorded step that the resumed body did not reach.
 fn never_entered(step: &Key) -> RunError {
     RunError::Refused {
         step: undo_of(step),

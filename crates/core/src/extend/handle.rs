@@ -1,9 +1,9 @@
-//! Handles other than [`Run`] that stand in the macros.
+//! Handles that the macros accept in addition to [`Run`].
 
 use crate::run::{Mode, Run};
 pub use crate::several::siblings::{AllEnd, FailFast, Siblings};
 
-/// A handle from which a body builds its steps, given by value or by reference. The macros call its method `step`.
+/// A handle from which a body builds its steps, by value or by reference. The macros call its method `step`.
 ///
 /// ```
 /// use awaitly_core::extend::handle::{FailFast, Handle};
@@ -47,15 +47,15 @@ pub use crate::several::siblings::{AllEnd, FailFast, Siblings};
 /// # });
 /// ```
 pub trait Handle {
-    /// Whether its steps are recorded.
+    /// The mode of its steps.
     type Mode: Mode;
     /// The handle itself, behind all references.
     type Target: Handle<Mode = Self::Mode>;
-    /// When the failure of one step of a `parallel!` is the failure of all: [`FailFast`] or [`AllEnd`].
+    /// The condition under which the failure of one step of a `parallel!` ends the others: [`FailFast`] or [`AllEnd`].
     type Siblings: Siblings;
     /// Returns the handle itself.
     fn target(&self) -> &Self::Target;
-    /// Returns the run whose handle this is.
+    /// Returns the handle's run.
     fn run(&self) -> &Run<Self::Mode>;
 }
 

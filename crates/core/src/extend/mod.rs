@@ -1,19 +1,19 @@
-//! The door for crates that extend the library: what a run keeps to itself otherwise.
+//! Extension points for crates that extend the library: access to the private state of a run.
 //!
-//! Programs need none of it, and the crate `awaitly` does not have it. It is for a crate that adds another kind of step,
-//! or that watches a run from inside:
+//! Programs do not need this module, and the crate `awaitly` does not export it. It serves crates that add another kind
+//! of step, or observe a run from inside:
 //!
 //! | module | for a crate that | used by |
 //! | --- | --- | --- |
-//! | [`handle`] | has a handle of its own, which stands in the macros in the place of a [`Run`] | `awaitly-saga` |
+//! | [`handle`] | has its own handle, which the macros accept instead of a [`Run`] | `awaitly-saga` |
 //! | [`undo`] | undoes steps | `awaitly-saga` |
 //! | [`outside`] | asks people, and waits for their answers | `awaitly-hitl` |
-//! | [`stage`] | plays the part of operations in a test | `awaitly-testing` |
+//! | [`stage`] | replaces operations in a test | `awaitly-testing` |
 //!
 //! # Stability
-//! Any minor version may change it: depend on one version of `awaitly-core` exactly. The rules of the journal hold here
-//! as everywhere else. The library cannot check what a function here is told, so a crate that tells it something false can
-//! break the promises of its runs.
+//! Any minor version may change this module: depend on one exact version of `awaitly-core`. The rules of the journal
+//! still apply. The library cannot check the arguments of these functions, so a crate that passes wrong ones can break
+//! the guarantees of its runs.
 //!
 //! # Examples
 //! A step that runs even if the run was cancelled:
@@ -50,7 +50,7 @@ pub use crate::error::Takes;
 use crate::journal::Key;
 use crate::run::{Mode, Run};
 
-/// Takes `name` for a list of steps, and returns the beginning of their keys.
+/// Takes `name` for a list of steps, and returns the first part of their keys.
 #[must_use]
 pub fn base<M: Mode>(run: &Run<M>, name: &Key) -> Key {
     run.take_base(name)

@@ -1,4 +1,4 @@
-//! Asking people and waiting for their answers, as `awaitly-hitl` does: all around a [`WaitFor`], the question.
+//! Questions to people, for `awaitly-hitl`: access to a [`WaitFor`] and its entry in the store.
 
 use crate::error::RunError;
 use crate::journal::{Key, Outcome, Payload, Record, Settling, Timestamp, WaitEntry};
@@ -6,7 +6,7 @@ use crate::run::DurableRun;
 use crate::shared::Writer;
 use crate::wait::WaitFor;
 
-/// Sets the form in which the answer of a test is recorded, given at that moment.
+/// Sets the form in which a test's answer is recorded, with the moment of the answer.
 pub const fn wrapped<T>(question: WaitFor<'_, T>, wrap: fn(Payload, Timestamp) -> Payload) -> WaitFor<'_, T> {
     question.wrapped(wrap)
 }
@@ -36,24 +36,24 @@ pub fn time(run: &DurableRun) -> Timestamp {
     run.shared().map_or_else(now, |shared| shared.time.stamp())
 }
 
-/// Sets the moment at which a run that waits under `key` is resumed without an answer.
+/// Sets the moment at which a run that waits under `key` resumes without an answer.
 pub fn wake_at(run: &DurableRun, key: &Key, moment: Timestamp) {
     if let Some(shared) = run.shared() {
         shared.stopping.wake_at(key, moment);
     }
 }
 
-/// Lets a retry of the run drop the answer under `key`, and ask again.
+/// Makes a retry of the run drop the answer under `key` and ask again.
 pub fn ask_again(run: &DurableRun, key: &Key) {
     if let Some(shared) = run.shared() {
         shared.stopping.note_failure(Some(key));
     }
 }
 
-/// Takes a question back, which ends in `reason` then. Does nothing if it was answered, or never asked.
+/// Withdraws a question, which then ends in `reason`. Does nothing if the question was answered or never asked.
 ///
 /// # Errors
-/// Returns [`RunError::Store`] if the store fails, which stops the run.
+/// Returns [`RunError::Store`] if the store fails. This stops the run.
 pub async fn withdraw(run: &DurableRun, key: Key, reason: &RunError) -> Result<(), RunError> {
     let Some((shared, Writer { store, lease, .. })) =
         run.shared().and_then(|shared| Some((shared, shared.journal.writer()?)))

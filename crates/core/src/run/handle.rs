@@ -15,35 +15,35 @@ use crate::shared::Shared;
 use crate::step::{Borrowed, Frame, Fresh, Keep, Once, Recorded, Step};
 use crate::wait::{self, WaitFor};
 
-/// The handle on a run, from which its steps are built.
+/// The handle of a run, from which the body builds its steps.
 ///
-/// `Run` is a volatile run: its steps are not recorded. [`DurableRun`] is one whose steps are. Which of the
-/// two a function needs stands in its signature. Handles are passed on by reference and are cheap to clone.
+/// A `Run` is volatile: it does not record its steps. A [`DurableRun`] records them. The signature of a function states
+/// which of the two it needs. Pass handles on by reference; they are cheap to clone.
 pub struct Run<M = Volatile> {
     shared: Option<Arc<Shared>>,
     mode: PhantomData<M>,
 }
 
-/// A run whose steps are recorded before their values reach the body.
+/// A run that records its steps before their values reach the body.
 pub type DurableRun = Run<Durable>;
 
-/// The steps of the run are not recorded.
+/// The mode of a run that does not record its steps.
 #[derive(Debug, Clone, Copy)]
 pub enum Volatile {}
 
-/// The steps of the run are recorded.
+/// The mode of a run that records its steps.
 #[derive(Debug, Clone, Copy)]
 pub enum Durable {}
 
-/// The steps of the run are not recorded, and their values may borrow.
+/// The mode of a run that does not record its steps, and whose values may borrow.
 #[derive(Debug, Clone, Copy)]
 pub enum Borrowing {}
 
-/// Whether the steps of a run are recorded: [`Volatile`], [`Borrowing`] or [`Durable`].
+/// The mode of a run: [`Volatile`], [`Borrowing`] or [`Durable`].
 pub trait Mode: sealed::Sealed + Send + Sync + 'static {
-    /// What is kept of a step.
+    /// The way in which the outcome of a step is kept.
     type Keep: Default + Keep<(), RunError> + Send + Sync + 'static;
-    /// Whether anything is.
+    /// Whether the run records its steps.
     #[doc(hidden)]
     const RECORDS: bool;
 }
@@ -86,21 +86,20 @@ impl<M: Mode> Run<M> {
         self.shared.as_deref()
     }
 
-    /// A step called `name` that runs `operation`. Nothing happens until it is awaited.
+    /// Builds a step named `name` that runs `operation`. The step does nothing until it is awaited.
     ///
-    /// It takes its key here: the name, or `name#2` for the second step of that name in the run, and so on.
-    /// [`Step::key`] gives it another one. Where several branches of a body build steps of one name at the same
-    /// time, which of them is the second is a matter of timing: give each a `key`, or a resumed run may mix up
-    /// their outcomes.
+    /// The step takes its key here: the name, or `name#2` for the second step of that name in the run, and so on.
+    /// [`Step::key`] sets another key. If several branches of a body build steps of one name concurrently, the timing
+    /// decides which of them is the second. Give each of them a `key`, or a resumed run may exchange their outcomes.
     ///
-    /// A step that is built inside of the operation of another recorded step has its key within that one's:
-    /// `pay/charge`, and `pay@2/charge` in the second attempt at `pay`. The outer step is recorded when all of it
-    /// is done; until then, those inside of it are not executed again.
+    /// A step that is built in the operation of another recorded step has its key within the outer key: `pay/charge`,
+    /// and `pay@2/charge` in the second attempt of `pay`. The outer step is recorded after all its work is done; until
+    /// then, a resumed run does not execute its recorded inner steps again.
     ///
-    /// `operation` is a closure that returns a future of a `Result`; it is called once, or once for each
-    /// attempt where [`Step::retry`] is given.
+    /// `operation` is a closure that returns a future of a `Result`. It is called once, or once per attempt if the step
+    /// has a [`retry`](Step::retry).
     ///
-    /// `name` is a literal or an owned text. Give a borrowed `&str` as `name.to_owned()`, or use
+    /// `name` is a literal or an owned text. Pass a borrowed `&str` as `name.to_owned()`, or use
     /// [`step!`](crate::step!), which copies it.
     ///
     /// # Errors
@@ -131,7 +130,7 @@ impl<M: Mode> Run<M> {
         }
     }
 
-    /// The frame of a step that has a key of its own, where keys are kept count of.
+    /// Creates the frame of a step with an explicit key, if the run tracks keys.
     pub(crate) fn frame_with_key(&self, name: Key, key: impl FnOnce() -> Key) -> Frame<'_> {
         match self.shared() {
             None => Frame::plain(name),
@@ -139,7 +138,7 @@ impl<M: Mode> Run<M> {
         }
     }
 
-    /// Takes `name` for a list of steps, whose keys begin with what comes back.
+    /// Takes `name` for a list of steps, and returns the first part of their keys.
     pub(crate) fn take_base(&self, name: &Key) -> Key {
         let Some(shared) = self.shared() else {
             return name.clone();
@@ -151,25 +150,26 @@ impl<M: Mode> Run<M> {
         shared.keys.take_base(name, M::RECORDS)
     }
 
-    /// Waits for `duration`, and on a durable run goes on waiting after a restart.
+    /// Waits for `duration`. A durable run continues the wait after a restart.
     ///
-    /// Either kind of run ends the wait at once on cancellation and at its deadline.
+    /// A cancellation or the run's deadline ends the wait at once on either kind of run.
     ///
     /// # Errors
-    /// [`RunError::Cancelled`], [`RunError::Timeout`] by the run's deadline, [`RunError::Waiting`] where the run
-    /// is parked, and what recording a step can end in.
+    /// Returns [`RunError::Cancelled`] if the run is cancelled, [`RunError::Timeout`] if the run's deadline passes,
+    /// [`RunError::Waiting`] if the run is parked, or one of the errors of recording a step.
     ///
     /// # Panics
-    /// With the [`SystemClock`](crate::clock::SystemClock), outside of a tokio runtime with its timer enabled.
+    /// Panics if the clock is the [`SystemClock`](crate::clock::SystemClock) and the call is outside a tokio runtime
+    /// with its timer enabled.
     ///
     /// # Cancel safety
-    /// Dropping the future ends the wait. The moment of waking stays recorded.
+    /// Dropping the future ends the wait. The recorded moment of waking stays.
     ///
     /// # Resume
-    /// On a durable run it is a step: the moment of waking is recorded under `name` when the wait begins, by
-    /// the clock of the store, and a resumed run waits for what is left of it, or not at all. Where the workflow
-    /// was told to [park](crate::Workflow::park_after) runs that sleep for so long, it ends in
-    /// [`RunError::Waiting`] instead. On a volatile run it is only a wait.
+    /// On a durable run, the wait is a step: it records the moment of waking under `name` when it begins, by the clock
+    /// of the store, and a resumed run waits for the remaining time, if any. If the remaining time is longer than the
+    /// limit of [`park_after`](crate::Workflow::park_after), the wait ends in [`RunError::Waiting`] instead. On a
+    /// volatile run, it is only a wait.
     pub fn sleep<N: Into<Key>>(
         &self,
         name: N,
@@ -181,8 +181,8 @@ impl<M: Mode> Run<M> {
         async move { wait::sleep(self.shared(), self.clock(), frame, name, duration).await }
     }
 
-    /// The same run, for steps that are not recorded and whose values or errors borrow. Every other step has a value
-    /// and an error that own what they hold, so that a test can script it; these cannot be scripted.
+    /// Returns a handle for unrecorded steps with values or errors that borrow. The values and errors of all other
+    /// steps are owned, so that a test can script them; steps of this handle cannot be scripted.
     ///
     /// ```
     /// use awaitly_core::{Error, RunError, run, step};
@@ -209,13 +209,13 @@ impl<M: Mode> Run<M> {
         Run { shared: self.shared.clone(), mode: PhantomData }
     }
 
-    /// The clock that the run lives by.
+    /// Returns the run's clock.
     #[must_use]
     pub fn clock(&self) -> &dyn Clock {
         self.shared().map_or(&crate::clock::SystemClock, |shared| shared.time.clock())
     }
 
-    /// The token that cancels the run, where it was given one: for work outside of steps.
+    /// Returns the token that cancels the run, if the workflow has one, for work outside of steps.
     #[must_use]
     pub fn cancellation(&self) -> Option<&CancellationToken> {
         self.shared()?.stopping.token()
@@ -223,14 +223,14 @@ impl<M: Mode> Run<M> {
 }
 
 impl Run<Durable> {
-    /// The run id.
+    /// Returns the run id.
     #[must_use]
     pub fn id(&self) -> &str {
         self.shared().map(Shared::run_id).unwrap_or_default()
     }
 
-    /// A step that somebody outside completes: a webhook, a person, another program. The run waits until it is
-    /// answered, without a task and without memory: see [`WaitFor`].
+    /// Builds a step that is completed from outside: by a webhook, a person or another program. The run waits for the
+    /// answer without a task and without memory: see [`WaitFor`].
     ///
     /// ```
     /// use awaitly_core::{DurableRun, RunError, clock::days, step};
@@ -244,23 +244,23 @@ impl Run<Durable> {
         WaitFor::new(self.frame(name.into()))
     }
 
-    /// Declares that it is too late to cancel the run: everything that counts is done, and only what follows from it is
-    /// left.
+    /// Declares that it is too late to cancel the run, because all its essential work is done and only the consequences
+    /// remain.
     ///
-    /// From here on, [`Operate::cancel`](crate::store::Operate::cancel) answers
-    /// [`Cancelled::TooLate`](crate::store::Cancelled::TooLate), [`Workflow::cancel`](crate::Workflow::cancel) gives
-    /// [`RunError::TooLateToCancel`], and the token of [`Workflow::cancel_on`](crate::Workflow::cancel_on) does nothing
-    /// to the run any more. A deadline still counts. Calling it again does nothing.
+    /// From here on, [`Operate::cancel`](crate::store::Operate::cancel) returns
+    /// [`Cancelled::TooLate`](crate::store::Cancelled::TooLate), [`Workflow::cancel`](crate::Workflow::cancel) returns
+    /// [`RunError::TooLateToCancel`], and the token of [`Workflow::cancel_on`](crate::Workflow::cancel_on) has no
+    /// effect on the run. A deadline still applies. Further calls have no effect.
     ///
     /// # Errors
-    /// Returns [`RunError::Cancelled`] if somebody asked for the run to be cancelled before: then the run undoes its work.
-    /// Returns what recording a step can end in, too.
+    /// Returns [`RunError::Cancelled`] if the run's cancellation was requested before; the run then undoes its work.
+    /// Returns one of the errors of recording a step if the declaration cannot be recorded.
     ///
     /// # Cancel safety
-    /// If the future is dropped, the declaration is recorded or not.
+    /// If the future is dropped, the declaration may or may not be recorded.
     ///
     /// # Resume
-    /// It is recorded under [`Key::TOO_LATE_TO_CANCEL`].
+    /// The declaration is recorded under [`Key::TOO_LATE_TO_CANCEL`].
     ///
     /// ```
     /// use awaitly_core::{DurableRun, RunError, step};
@@ -281,28 +281,27 @@ impl Run<Durable> {
         }
     }
 
-    /// The same run, for steps that are not recorded: they run again when the run is resumed.
+    /// Returns a handle for unrecorded steps. They run again if the run is resumed.
     #[must_use]
     pub fn volatile(&self) -> Run {
         Run { shared: self.shared.clone(), mode: PhantomData }
     }
 
-    /// A text that is the same on every attempt and every resume of the step with this key, and differs
-    /// for any other step of any run in the same store. Give it to the service that the step calls, so
-    /// that it can tell a repeated call from a new one.
+    /// Returns a text that stays equal on every attempt and every resume of the step with this key, and differs from
+    /// the text of any other step of any run in the store. Pass it to the service that the step calls, so that the
+    /// service can recognise a repeated call.
     ///
-    /// It is the run id and the key with a `/` between, where a `/` or `%` of the run id is written
-    /// `%2F` or `%25`.
+    /// The text is the run id, a `/` and the key. In the run id, `/` becomes `%2F` and `%` becomes `%25`.
     #[must_use]
     pub fn idempotency_key(&self, key: &str) -> String {
         let run = self.id().replace('%', "%25").replace('/', "%2F");
         format!("{run}/{key}")
     }
 
-    /// The input of the run: what [`Workflow::input`](crate::Workflow::input) gave when the run began.
+    /// Returns the run's input, which [`Workflow::input`](crate::Workflow::input) set when the run began.
     ///
     /// # Errors
-    /// [`RunError::Undecodable`] where the run has no input, or it is not a `T`.
+    /// Returns [`RunError::Undecodable`] if the run has no input, or if the input is not a `T`.
     pub fn input<T: DeserializeOwned>(&self) -> Result<T, RunError> {
         let undecodable = |reason: Box<str>| RunError::Undecodable {
             what: "the input of the run".into(),
@@ -320,7 +319,7 @@ impl Run<Durable> {
     }
 }
 
-// By hand, so that `M` need not be `Clone`.
+// Implemented without a derive, so that `M` need not be `Clone`.
 impl<M> Clone for Run<M> {
     fn clone(&self) -> Self {
         Self { shared: self.shared.clone(), mode: PhantomData }

@@ -7,19 +7,19 @@ use tracing::Instrument;
 
 pub use handle::{Borrowing, Durable, DurableRun, Mode, Run, Volatile};
 
-/// Runs `body` with a handle for its steps, in memory and nothing else.
+/// Runs `body` in memory, with a handle for its steps.
 ///
-/// There is no journal, no observer and no limit: those belong to a [`Workflow`](crate::Workflow). What it
-/// adds to the body is what its steps ask for.
+/// The run has no journal, no observers and no limits; a [`Workflow`](crate::Workflow) adds them. Retries and timeouts
+/// are options of the steps.
 ///
 /// # Errors
-/// What the body returns.
+/// Returns the error of the body.
 ///
 /// # Panics
-/// Where the body does.
+/// Panics if the body panics.
 ///
 /// # Cancel safety
-/// Dropping the future drops the step in flight; none starts after that.
+/// Dropping the future drops the step in flight; no further step starts.
 ///
 /// # Examples
 /// ```

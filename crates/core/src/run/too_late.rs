@@ -1,8 +1,8 @@
 //! The declaration that it is too late to cancel a run.
 //!
-//! It is a record like any other, so every store can look for its key before it takes a request to cancel the run. A
-//! request may come at the same moment. Therefore the run asks once more after the record is written: a request that
-//! came before the record stands, and one that comes after it is refused.
+//! The declaration is an ordinary record, so every store can check its key before it accepts a request to cancel the
+//! run. A request may arrive at that very moment. The run therefore renews its lease after the write: a request from
+//! before the record is still valid, and the store refuses a later one.
 
 use crate::error::RunError;
 use crate::journal::{Key, Outcome, Payload, Record, Taken};
@@ -28,7 +28,7 @@ async fn declare_once(run: &Shared) -> Result<(), RunError> {
         run.may_go_beyond(&key)?;
         record(run, &key).await?;
     } else if run.stopping.is_to_be_cancelled() {
-        // The store takes no request after the record, so this one came before it.
+        // The store refuses requests after the record, so this request came before it.
         return Ok(());
     }
     run.stopping.close_to_cancel();

@@ -4,15 +4,15 @@ use std::task::{Context, Poll};
 
 use pin_project_lite::pin_project;
 
-/// The futures of a race: a single one, or one against others. You do not implement this trait.
+/// The futures of a race: a single one, or one against others. Do not implement this trait.
 pub trait Racers {
     /// The value of the winner.
     type Value;
     /// The failure of a loser.
     type Error;
 
-    /// Polls all futures that have not failed. Returns the first success and its index, or `None` if all have failed, and sets
-    /// `failure` to the first failure.
+    /// Polls all futures that have not failed. Returns the first success and its index, or `None` if all have failed,
+    /// and sets `failure` to the first failure.
     fn poll_race(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,

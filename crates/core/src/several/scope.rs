@@ -102,13 +102,14 @@ where
 }
 
 pin_project! {
-    /// Converts the failure of a step into the error of the surrounding function, and returns it when its siblings permit that.
+    /// Converts the failure of a step into the error of the surrounding function, and returns it as soon as the sibling
+    /// steps permit it.
     #[must_use = "futures do nothing unless polled"]
     pub struct Lift<'s, Fut, X, S> {
         #[pin]
         inner: Fut,
         siblings: &'s S,
-        // A failure or a pause that is not told yet.
+        // A failure or a pause that was not returned yet.
         failure: Option<(Ended, u32, X)>,
         // The step that waits.
         waits_at: Option<Key>,

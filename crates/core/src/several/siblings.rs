@@ -3,9 +3,10 @@ use std::task::Context;
 
 /// The state that the steps of one `parallel!` share, which decides when the failure of one step ends all of them.
 ///
-/// A step that waits or was cancelled has not failed. Its siblings continue, and `parallel!` returns the pause only after all of
-/// them have ended or paused. The cancellation of a resumed run depends on this order: it refuses a step that an earlier
-/// execution dropped because a sibling failed, and still has to find the recorded failure of that sibling.
+/// A step that waits or was cancelled has not failed. Its siblings continue, and `parallel!` returns the pause only
+/// after all of them have ended or paused. The cancellation of a resumed run depends on this order: it refuses a step
+/// that an earlier execution dropped because a sibling failed, and still has to find the recorded failure of that
+/// sibling.
 pub trait Siblings: Default {
     /// Counts a step.
     fn begin(&self);
@@ -18,11 +19,11 @@ pub trait Siblings: Default {
 /// The kind of a step's end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ended {
-    /// It has a value.
+    /// The step returned a value.
     Succeeded,
-    /// It waits, or the run was cancelled.
+    /// The step waits, or the run was cancelled.
     Paused,
-    /// It failed, or the run cannot go on.
+    /// The step failed, or the run cannot continue.
     Failed,
 }
 
@@ -52,7 +53,7 @@ impl Counts {
             Ended::Paused => self.paused.fetch_add(1, Ordering::Relaxed),
             Ended::Failed => self.failed.fetch_add(1, Ordering::Relaxed),
         };
-        // The last step lets the others be asked again.
+        // The last step to end wakes the task, so that the others are polled again.
         let was_last = self.running.fetch_sub(1, Ordering::Relaxed) == 1;
         if was_last && (self.paused.load(Ordering::Relaxed) > 0 || self.has_failed()) {
             cx.waker().wake_by_ref();

@@ -8,10 +8,10 @@ use super::lock::lock;
 use crate::journal::{Key, Payload, Record, WaitEntry};
 use crate::store::{AnyStore, Durability, Lease, OnRecorded, Renewed, StoreError};
 
-/// The journal of a run while it is executed: where its records go, and the questions that wait in it. That of a
-/// volatile run is empty and leads nowhere.
+/// The journal of a run during one execution: the destination of its records, and its open questions. The journal of a
+/// volatile run is empty and writes no records.
 pub(crate) struct Journal {
-    /// `None`: the run has no store, so its journal is `kept` or nowhere.
+    /// `None` if the run has no store; its records are then `kept` or dropped.
     writer: Option<Writer>,
     durability: Durability,
     input: Option<Payload>,
@@ -19,19 +19,19 @@ pub(crate) struct Journal {
     waits: Mutex<Vec<WaitEntry>>,
     /// All records, if the caller wants the state of the run.
     kept: Option<Arc<Mutex<Vec<Record>>>>,
-    /// Whether the store still has the run as one that waits, or was cancelled.
+    /// Whether the run's status in the store is still waiting or cancelled.
     asleep: AtomicBool,
 }
 
-/// A record on its way to the store.
+/// A write of a record to the store.
 pub(crate) type Writing = Pin<Box<dyn Future<Output = Result<(), StoreError>> + Send>>;
 
-/// The right to write a run's records, and the store that they go to.
+/// The right to write a run's records, and the store that receives them.
 #[derive(Clone)]
 pub(crate) struct Writer {
     pub(crate) store: AnyStore,
     pub(crate) lease: Lease,
-    /// How long the lease lasts after a renewal.
+    /// The duration of the lease after a renewal.
     pub(crate) ttl: Duration,
 }
 
@@ -55,7 +55,7 @@ impl Journal {
         Self { writer, durability, input, waits, kept, asleep: AtomicBool::new(asleep) }
     }
 
-    /// Begins to record. `durability`: unless the workflow's counts.
+    /// Begins to record. `durability` overrides the durability of the workflow.
     pub(crate) fn write(
         &self,
         record: Record,
@@ -83,7 +83,7 @@ impl Journal {
         }
     }
 
-    /// Takes note of a record that is in the store already.
+    /// Keeps a record that is in the store already.
     pub(crate) fn keep(&self, record: Record, on_recorded: OnRecorded) {
         if let Some(kept) = &self.kept {
             keep(kept, record, on_recorded);
@@ -108,12 +108,12 @@ impl Journal {
         lock(&self.waits).iter().find(|entry| entry.key == *key).cloned()
     }
 
-    /// Takes note that `entry` waits from now on.
+    /// Notes that `entry` waits from now on.
     pub(crate) fn note_asked(&self, entry: WaitEntry) {
         lock(&self.waits).push(entry);
     }
 
-    /// Sets a run back to running that was opened to undo its work. The store had it as it was until then.
+    /// Sets a run that was opened for an undo back to running. Until then, the store keeps its earlier status.
     pub(crate) async fn wake_up(&self) -> Result<(), StoreError> {
         match &self.writer {
             Some(Writer { store, lease, .. }) if self.asleep.swap(false, Ordering::Relaxed) => {

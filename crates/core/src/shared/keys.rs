@@ -4,10 +4,10 @@ use super::lock::lock;
 use super::nested::ExecutionId;
 use crate::journal::{Found, History, Key, Outcome, Taken};
 
-/// The keys that the steps of an execution have taken, and the outcomes that its journal holds under them.
+/// The keys that the steps of an execution have taken, and the journal's outcomes under them.
 pub(crate) struct Keys {
     execution: ExecutionId,
-    /// The keys of recorded steps. `None`: the run has no journal.
+    /// The keys of recorded steps. `None` if the run has no journal.
     recorded: Option<Mutex<History>>,
     /// The keys of all other steps.
     volatile: Mutex<History>,
@@ -26,21 +26,21 @@ impl Keys {
         lock(history).take_name(&name)
     }
 
-    /// Takes `key` itself. The key of a list's step begins with the answer of [`take_base`](Self::take_base).
+    /// Takes `key` itself. The key of a list's step begins with the result of [`take_base`](Self::take_base).
     pub(crate) fn take_key(&self, key: Key, recorded: bool) -> Taken {
         let history = self.recorded.as_ref().filter(|_| recorded).unwrap_or(&self.volatile);
         lock(history).take(key)
     }
 
-    /// Takes `name` for a list of steps, and returns the beginning of their keys. If it is taken, so is every key that
-    /// begins with it, and the steps of the list say so.
+    /// Takes `name` for a list of steps, and returns the first part of their keys. If `name` is taken, so is every key
+    /// that begins with it, and the steps of the list report the duplicate.
     pub(crate) fn take_base(&self, name: &Key, recorded: bool) -> Key {
         match self.take_name(name, recorded) {
             Taken::New(key) | Taken::Duplicate(key) => key,
         }
     }
 
-    /// Takes `key` in the place of the key that the step took from its name.
+    /// Takes `key` instead of the key that the step took from its name.
     pub(crate) fn exchange_key(&self, name: &Key, taken: Taken, key: &Key, recorded: bool) -> Taken {
         let (history, name) = self.place(name, recorded);
         let (_, key) = self.place(key, recorded);
@@ -51,23 +51,23 @@ impl Keys {
         }
     }
 
-    /// Returns the history that keeps `key`, and the form in which it does.
+    /// Returns the history for `key`, and the form of the key in that history.
     fn place(&self, key: &Key, recorded: bool) -> (&Mutex<History>, Key) {
         match &self.recorded {
             Some(history) if recorded => (history, self.execution.within(key)),
-            // On a durable run, steps that are not recorded have keys of their own kind, so that adding one changes no
+            // On a durable run, unrecorded steps have keys of a separate kind, so that a new unrecorded step changes no
             // recorded step's key.
             Some(_) => (&self.volatile, Key::from(format!("~{key}"))),
             None => (&self.volatile, key.clone()),
         }
     }
 
-    /// Hands out the outcome that the journal holds under `key`.
+    /// Hands out the journal's outcome under `key`.
     pub(crate) fn recall(&self, key: &Key) -> Option<Found> {
         lock(self.earlier()?).recall(key)
     }
 
-    /// Returns the outcome that the journal holds under `key`, if it was not handed out yet.
+    /// Returns the journal's outcome under `key`, if it was not handed out yet.
     pub(crate) fn peek(&self, key: &Key) -> Option<Outcome> {
         lock(self.earlier()?).peek(key).cloned()
     }
@@ -77,7 +77,7 @@ impl Keys {
         self.recorded.as_ref().filter(|_| self.resumed)
     }
 
-    /// Returns whether a step was built with `key`, or the outcome under it was looked at.
+    /// Returns whether a step was built with `key`, or the outcome under it was read.
     pub(crate) fn knows(&self, key: &str) -> bool {
         self.recorded.as_ref().is_some_and(|history| lock(history).knows(key))
     }

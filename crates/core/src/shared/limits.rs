@@ -1,4 +1,4 @@
-//! What ends a run from outside: its cancellation and its deadline.
+//! The limits that end a run from outside: its cancellation and its deadline.
 
 use std::future::{Future, poll_fn};
 use std::pin::pin;
@@ -9,8 +9,8 @@ use crate::error::{Limit, RunError};
 use crate::journal::Key;
 
 impl Shared {
-    /// Returns why the run ends at `step`, if it is cancelled or its time is over. `attempt`: the attempt that this ends;
-    /// 0 if none has begun.
+    /// Returns the error that ends the run at `step`, if the run is cancelled or its time is over. `attempt` is the
+    /// attempt in flight, or 0 if none has begun.
     pub(crate) fn ended(&self, step: &Key, attempt: u32) -> Option<RunError> {
         if self.stopping.is_cancelled() {
             return Some(RunError::Cancelled { step: Some(step.clone()) });
@@ -24,7 +24,7 @@ impl Shared {
         self.ended(key, 0).map_or(Ok(()), Err)
     }
 
-    /// Refuses a step that is not recorded if only recorded ones may be used.
+    /// Refuses an unrecorded step if the execution may use only recorded ones.
     pub(crate) fn may_go_beyond(&self, key: &Key) -> Result<(), RunError> {
         if self.execution.is_only_recorded() {
             return Err(RunError::Cancelled { step: Some(key.clone()) });
@@ -36,7 +36,7 @@ impl Shared {
         Ok(())
     }
 
-    /// Waits for a hook, which neither a cancellation nor the run's deadline waits for. `None`: the run was cancelled.
+    /// Waits for a hook until the run is cancelled or its deadline passes. Returns `None` if the run was cancelled.
     pub(crate) async fn within_limits<T>(
         &self,
         hook: impl Future<Output = T>,

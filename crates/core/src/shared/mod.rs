@@ -1,16 +1,16 @@
 //! The state that the steps of one execution share.
 //!
-//! It lies below the step. Each concern is a type of its own, which keeps its fields to itself:
+//! Each concern is a separate type, which keeps its fields private:
 //!
 //! | type | answers |
 //! | --- | --- |
 //! | [`Keys`] | which key does a step get, and which outcome does the journal hold under it? |
 //! | [`Journal`] | where do records and questions go? |
-//! | [`Stopping`] | does the run go on, and if not, why? |
+//! | [`Stopping`] | does the run continue, and if not, why? |
 //! | [`Time`] | what time is it, and how much of it is left? |
-//! | [`Watchers`] | who sees the run, and how much of it have they seen? |
+//! | [`Watchers`] | which observers see the run, and have they seen its beginning and its end? |
 //!
-//! [`Shared`] puts them together. Its own methods are those that ask more than one of them.
+//! [`Shared`] combines them. Its own methods need more than one of the types.
 
 mod journal;
 mod keys;
@@ -57,12 +57,12 @@ pub(crate) struct Shared {
     seed: u64,
 }
 
-/// How a run is executed.
+/// The settings of one execution.
 pub(crate) struct Settings {
     pub(crate) workflow: Arc<str>,
     pub(crate) run: Arc<str>,
     pub(crate) clock: Arc<dyn Clock>,
-    /// Whether recorded moments are read off that clock, and not off the store's.
+    /// Whether recorded moments come from that clock instead of the store's.
     pub(crate) keeps_time: bool,
     pub(crate) deadline: Option<Duration>,
     pub(crate) durability: Durability,
@@ -71,7 +71,7 @@ pub(crate) struct Settings {
     pub(crate) observers: Observers,
     pub(crate) after_step: Option<AfterStep>,
     pub(crate) seed: u64,
-    /// The part of operations that a test plays.
+    /// The stage of a test, which replaces the results of operations.
     pub(crate) stage: Option<Arc<dyn Stage>>,
 }
 
@@ -81,20 +81,21 @@ pub(crate) struct Loaded {
     pub(crate) records: Vec<Record>,
     pub(crate) waits: Vec<WaitEntry>,
     pub(crate) input: Option<Payload>,
-    /// `None`: the run has no store.
+    /// `None` if the run has no store.
     pub(crate) writer: Option<Writer>,
-    /// Whether the records, and all that follow, are kept at hand.
+    /// Whether this and all later records stay in memory.
     pub(crate) keep: bool,
-    /// Whether an earlier execution may have begun, also if it recorded nothing.
+    /// Whether an earlier execution may have begun, even if it recorded no outcome.
     pub(crate) resumes: bool,
-    /// Whether the store has the run as one that waits, or was cancelled, until there is something to undo.
+    /// Whether the run's status in the store stays waiting or cancelled until an undo begins.
     pub(crate) asleep: bool,
-    /// Whether the run is cancelled once it comes to a step that is not recorded.
+    /// Whether the run is cancelled at its first unrecorded step.
     pub(crate) cancel: bool,
 }
 
 impl Shared {
-    /// `loaded`: the journal, if the run is durable. `now`: the time by the store's clock, if there is a store.
+    /// Creates the state. `loaded` is the journal of a durable run; `now` is the time of the store's clock, if there is
+    /// a store.
     pub(crate) fn new(settings: Settings, loaded: Option<Loaded>, now: Option<Timestamp>) -> Self {
         let Settings { workflow, run, observers, after_step, token, seed, stage, .. } = settings;
         let Settings { clock, keeps_time, deadline, park_after, durability, .. } = settings;
@@ -127,7 +128,7 @@ impl Shared {
         self.stage.as_deref()
     }
 
-    /// Takes over the answer of the store to a renewal of the lease.
+    /// Applies the store's answer to a renewal of the lease.
     pub(crate) fn renewed(&self, Renewed { now, cancel }: Renewed) {
         self.time.synchronize(now);
         if cancel {
@@ -135,31 +136,32 @@ impl Shared {
         }
     }
 
-    /// Ends every later step of the run: it is over, or was dropped, and a handle that is still held can do no more.
+    /// Ends every later step of the run. The run is over or was dropped, and a handle that the caller still holds has
+    /// no effect.
     pub(crate) fn close(&self) {
         self.stopping.stopped(RunError::Ended { run: self.run_id().into() });
     }
 
-    /// Tells the observers, if there are any.
+    /// Sends an event to the observers, if there are any.
     pub(crate) fn tell(&self, kind: impl FnOnce() -> EventKind) {
         if self.watchers.is_observed() {
             self.watchers.tell(self.time.elapsed(), kind());
         }
     }
 
-    /// Tells the observers that the body is about to be called.
+    /// Sends the event that the body is about to be called.
     pub(crate) fn begin(&self, kind: impl FnOnce() -> EventKind) {
         self.watchers.begin();
         self.tell(kind);
     }
 
-    /// Tells the observers how the run ended.
+    /// Sends the event for the end of the run.
     pub(crate) fn end(&self, kind: impl FnOnce() -> EventKind) {
         self.watchers.end();
         self.tell(kind);
     }
 
-    /// Tells the observers that the run was dropped, or that its body panicked, if they have seen only its beginning.
+    /// Sends an event that the run was dropped or its body panicked, if the observers have seen only its beginning.
     pub(crate) fn abort(&self) {
         if self.watchers.end() {
             let duration = self.time.elapsed();
@@ -170,8 +172,8 @@ impl Shared {
         }
     }
 
-    /// Returns the source of randomness of one attempt: fixed by the run's seed, the key and the number, whatever
-    /// else runs at the same time.
+    /// Returns the source of randomness of one attempt. The run's seed, the key and the number determine it,
+    /// independent of concurrent work.
     pub(crate) fn dice(&self, key: &str, attempt: u32) -> fastrand::Rng {
         let seed = key
             .bytes()

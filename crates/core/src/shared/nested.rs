@@ -1,17 +1,18 @@
-//! The body or operation that is polled on this thread.
+//! The bodies and operations that this thread polls.
 //!
-//! A step that is built inside of the operation of another recorded step has its key within the key of that step:
-//! `pay/charge`, or `pay@2/charge` in the second attempt. If the outer step is found in the journal, its operation is
-//! not called, and the inner steps are not built. If inner steps took their keys from the same names as all other
-//! steps, the keys of later steps would shift.
+//! A step that is built in the operation of another recorded step has its key within the key of the outer step:
+//! `pay/charge`, or `pay@2/charge` in the second attempt. If the journal holds the outer step, its operation is not
+//! called, and the inner steps are not built. If inner steps took their keys from the names of all other steps, this
+//! would shift the keys of later steps.
 //!
-//! The same place answers a second question: why did an operation fail? The library cannot look into the caller's
-//! error type, so it cannot tell `Declined` from an error that wraps [`RunError::Waiting`](crate::RunError::Waiting).
-//! Therefore each step that waits notes that in the operation that polls it, and the outer step reads the note when
-//! its operation fails. A run that is called inside of another run's body leaves its note there in the same way.
+//! This module also answers a second question: why did an operation fail? The library cannot look into the caller's
+//! error type, so it cannot distinguish `Declined` from an error that wraps
+//! [`RunError::Waiting`](crate::RunError::Waiting). Each step that waits therefore leaves a note in the operation that
+//! polls it, and the outer step reads the note if its operation fails. A run that is called in the body of another run
+//! leaves its note there in the same way.
 //!
-//! A thread holds a stack of what it polls. An entry is pushed before a poll and popped after it, so the stack is as
-//! deep as bodies and operations are nested, and empty between polls.
+//! A thread holds a stack of the futures that it polls. An entry is pushed before a poll and popped after it, so the
+//! depth of the stack is the depth of nested bodies and operations, and the stack is empty between polls.
 
 use std::cell::{Cell, RefCell};
 use std::future::Future;
@@ -25,7 +26,7 @@ use crate::journal::Key;
 
 thread_local! {
     static POLLED: RefCell<Vec<Polled>> = const { RefCell::new(Vec::new()) };
-    /// The execution of which only recorded steps may be used.
+    /// The execution that may use only its recorded steps.
     static ONLY_RECORDED: Cell<Option<ExecutionId>> = const { Cell::new(None) };
 }
 
@@ -33,10 +34,10 @@ thread_local! {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct ExecutionId(usize);
 
-/// A body or an operation, for as long as it is polled.
+/// A body or an operation during a poll.
 struct Polled {
     execution: ExecutionId,
-    /// The recorded step whose operation it is. `None`: it is the body of a run.
+    /// The recorded step of the operation. `None` if this is the body of a run.
     operation: Option<Operation>,
     noted: Noted,
 }
@@ -44,44 +45,44 @@ struct Polled {
 struct Operation {
     key: Key,
     attempt: u32,
-    /// Whether cancellation and the run's deadline leave the operation alone.
+    /// Whether neither a cancellation nor the run's deadline ends the operation.
     shielded: bool,
 }
 
-/// The pauses that came up inside of a body or an operation.
+/// The pauses inside a body or an operation.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Noted {
-    /// The last step of the same run that waits.
+    /// The last waiting step of this run.
     pub(crate) wait: Option<Key>,
-    /// A call of another run ended without a result.
+    /// The end of a call of another run without a result.
     pub(crate) other: Option<OtherRun>,
 }
 
-/// How a call of another run ended that has no result to record.
+/// The end of a call of another run that has no result to record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum OtherRun {
-    /// It waits, is executed elsewhere, or its store failed: it has to be called again.
+    /// The other run waits, is executed elsewhere, or its store failed. The caller has to call it again.
     Paused,
-    /// It was cancelled.
+    /// The other run was cancelled.
     Cancelled,
 }
 
 impl Noted {
-    /// Adds what came up in a later poll.
+    /// Adds the pauses of a later poll.
     pub(crate) fn add(&mut self, later: Self) {
         self.wait = later.wait.or_else(|| self.wait.take());
         self.other = later.other.or(self.other);
     }
 }
 
-/// Pops the entry when the poll ends, also if it panics.
+/// Pops the entry at the end of the poll, even after a panic.
 #[derive(Debug)]
 pub(crate) struct Entered(());
 
 impl Entered {
-    /// Ends the poll and returns what was noted during it.
+    /// Ends the poll and returns the pauses noted during it.
     pub(crate) fn leave(self) -> Noted {
-        // The entry is popped here, and not once more when `self` is dropped.
+        // The entry is popped here, so the drop of `self` must not pop another one.
         std::mem::forget(self);
         POLLED.with_borrow_mut(Vec::pop).map(|polled| polled.noted).unwrap_or_default()
     }
@@ -94,7 +95,7 @@ impl Drop for Entered {
 }
 
 impl ExecutionId {
-    /// Returns an identity that no other execution of this process has.
+    /// Returns an identity that is unique in this process.
     pub(super) fn unique() -> Self {
         static NEXT: AtomicUsize = AtomicUsize::new(0);
         Self(NEXT.fetch_add(1, Ordering::Relaxed))
@@ -116,8 +117,8 @@ impl ExecutionId {
         Entered(())
     }
 
-    /// Notes, in the innermost body or operation of the execution on this thread, that `step` waits. Returns whether there
-    /// is one: a task that the body spawned has none.
+    /// Notes in the innermost body or operation of the execution on this thread that `step` waits. Returns `false` if
+    /// there is no such body or operation, for example in a task that the body spawned.
     pub(super) fn note_wait(self, step: &Key) -> bool {
         POLLED.with_borrow_mut(|stack| {
             let polled = stack.iter_mut().rev().find(|polled| polled.execution == self);
@@ -125,7 +126,7 @@ impl ExecutionId {
         })
     }
 
-    /// Forgets what other runs left in the body, because a step of the run failed after that.
+    /// Clears the notes of other runs in the body, because a step of the run failed later.
     pub(super) fn forget_other_runs(self) {
         POLLED.with_borrow_mut(|stack| {
             let is_body = |polled: &&mut Polled| polled.execution == self && polled.operation.is_none();
@@ -141,7 +142,7 @@ impl ExecutionId {
         within.unwrap_or_else(|| key.clone())
     }
 
-    /// Returns whether a step that is built here belongs to an operation that nothing ends.
+    /// Returns whether a step that is built here belongs to an operation that no limit ends.
     pub(crate) fn is_shielded(self) -> bool {
         self.operation(|operation| operation.shielded).unwrap_or(false)
     }
@@ -151,7 +152,7 @@ impl ExecutionId {
         self.operation(Operation::place)
     }
 
-    /// Asks the innermost operation, if it is one of this execution. The bodies of other runs are looked through.
+    /// Calls `ask` with the innermost operation, if it belongs to this execution. Skips the bodies of other runs.
     fn operation<T>(self, ask: impl FnOnce(&Operation) -> T) -> Option<T> {
         POLLED.with_borrow(|stack| {
             let is_asked = |polled: &&Polled| polled.execution == self || polled.operation.is_some();
@@ -160,13 +161,13 @@ impl ExecutionId {
         })
     }
 
-    /// Returns whether only recorded steps may be used here.
+    /// Returns whether only recorded steps may run here.
     pub(crate) fn is_only_recorded(self) -> bool {
         ONLY_RECORDED.get() == Some(self)
     }
 }
 
-/// Notes, in whatever this thread polls, how a call of another run ended.
+/// Notes the end of a call of another run in the innermost body or operation of this thread.
 pub(crate) fn note_other_run(other: OtherRun) {
     POLLED.with_borrow_mut(|stack| {
         if let Some(polled) = stack.last_mut() {
@@ -175,7 +176,7 @@ pub(crate) fn note_other_run(other: OtherRun) {
     });
 }
 
-/// Returns the key and the attempt of the recorded step whose operation is polled on this thread, of whatever run.
+/// Returns the key and the attempt of the recorded step whose operation this thread polls, for any run.
 pub(crate) fn current() -> Option<(Key, u32)> {
     POLLED.with_borrow(|stack| {
         stack.iter().rev().find_map(|polled| polled.operation.as_ref()).map(Operation::place)
@@ -189,7 +190,7 @@ impl Operation {
 }
 
 pin_project! {
-    /// A future in which the run's recorded steps are found as usual, and no other step runs: it ends in
+    /// A future in which recorded steps return their outcomes, and every other step ends in
     /// [`RunError::Cancelled`](crate::RunError::Cancelled).
     #[must_use = "futures do nothing unless polled"]
     pub struct OnlyRecorded<Fut> {
@@ -215,7 +216,7 @@ impl<Fut: Future> Future for OnlyRecorded<Fut> {
     }
 }
 
-/// Restores the value from before, also if the future panics.
+/// Restores the earlier value, even after a panic of the future.
 struct Before(Option<ExecutionId>);
 
 impl Drop for Before {

@@ -3,18 +3,18 @@ use std::time::Duration;
 use crate::error::RunError;
 use crate::journal::{Key, Timestamp};
 
-/// The time after which a run is resumed that waits for another run, which it called: the end of that run wakes no other
-/// one.
+/// The delay after which a run that waits for another run is resumed, because the end of the other run does not wake
+/// it.
 pub(crate) const LOOK_AGAIN: Duration = Duration::from_secs(10);
 
-/// Why a run stopped, as far as the library knows.
+/// The reason why a run stopped, as far as the library knows it.
 #[derive(Debug, Default, Clone)]
 pub(crate) struct Stop {
-    /// The run cannot go on: every later step ends in this.
+    /// The error in which every later step ends, because the run cannot continue.
     pub(crate) fatal: Option<RunError>,
-    /// The steps at which it waits.
+    /// The steps at which the run waits.
     pub(crate) waits: Vec<Waits>,
-    /// How many waits were noted so far.
+    /// The number of waits noted so far.
     pub(super) noted: u64,
     /// The body called another run, which has no result yet.
     pub(crate) other_run: bool,
@@ -22,16 +22,16 @@ pub(crate) struct Stop {
     pub(crate) cancelled: bool,
     /// The first step that the cancellation refused or ended.
     pub(crate) cancelled_at: Option<Key>,
-    /// The recorded steps that failed last: those between whose failures no step was built.
+    /// The recorded steps that failed last, without another step built between the failures.
     pub(crate) failed_on: Vec<Key>,
-    /// A step was built since the last of those failures.
+    /// A step was built since the last of these failures.
     pub(crate) stale: bool,
     /// The step whose operation panicked.
     pub(crate) panicked: Option<Key>,
-    /// The steps that were undone because the run was cancelled: a retry does them anew.
+    /// The steps that were undone because the run was cancelled. A retry executes them again.
     pub(crate) undone: Vec<Key>,
-    /// The steps that could not be undone: a person has to look at them, and a retry tries the undo again, whatever the
-    /// body did since.
+    /// The steps that could not be undone. They need a person's attention, and a retry tries the undo again regardless
+    /// of later work of the body.
     pub(crate) stuck: Vec<Key>,
 }
 
@@ -40,30 +40,30 @@ pub(crate) struct Stop {
 pub(crate) struct Waits {
     /// The step.
     pub(crate) step: Key,
-    /// Whether an answer recorded under its key ends the wait.
+    /// Whether an answer recorded under the step's key ends the wait.
     pub(crate) for_answer: bool,
-    /// When the run is to be resumed without an answer.
+    /// The moment at which the run resumes without an answer.
     pub(crate) wake: Option<Timestamp>,
-    /// Whether a compensation waits: then neither a cancellation nor the run's deadline ends the wait.
+    /// Whether a compensation waits. Neither a cancellation nor the run's deadline ends such a wait.
     pub(crate) in_undo: bool,
-    /// The number of the wait among all waits of the execution. [`Stopping::note_waiting`](super::Stopping::note_waiting)
-    /// sets it.
+    /// The number of the wait among all waits of the execution.
+    /// [`Stopping::note_waiting`](super::Stopping::note_waiting) sets it.
     pub(crate) number: u64,
 }
 
 impl Waits {
-    /// Returns a wait at `step` that an answer does not end.
+    /// Returns a wait at `step` that no answer ends.
     pub(crate) const fn at(step: Key) -> Self {
         Self { step, for_answer: false, wake: None, in_undo: false, number: 0 }
     }
 }
 
-/// How an undoing has ended.
+/// The end of an undo.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Undoing {
-    /// All was undone: a retry begins anew.
+    /// All steps were undone: a retry begins again.
     Done,
-    /// Some of it failed: a retry goes on with it.
+    /// A compensation failed: a retry continues with it.
     GaveUp,
 }
 
@@ -73,7 +73,7 @@ impl Stop {
         self.waits.iter().any(|waits| waits.in_undo)
     }
 
-    /// Returns whether the run waits, for an answer, for a moment, or for another run.
+    /// Returns whether the run waits for an answer, a moment or another run.
     pub(crate) fn is_waiting(&self) -> bool {
         self.other_run || !self.waits.is_empty()
     }
@@ -84,27 +84,27 @@ impl Stop {
         waits.map(|waits| waits.step.clone()).collect()
     }
 
-    /// Returns when the run is to be resumed without an answer.
+    /// Returns the moment at which the run resumes without an answer.
     pub(crate) fn wake(&self) -> Option<Timestamp> {
         self.waits.iter().filter_map(|waits| waits.wake).min()
     }
 
-    /// Takes note that the run waits at a step.
+    /// Notes that the run waits at a step.
     pub(super) fn note_waiting(&mut self, waits: Waits) {
         self.waits.retain(|before| before.step != waits.step);
         self.waits.push(Waits { number: self.noted, ..waits });
         self.noted += 1;
     }
 
-    /// Takes note that the wait at `step` ends at `wake` at the latest.
+    /// Notes that the wait at `step` ends at `wake` at the latest.
     pub(super) fn wake_at(&mut self, step: &Key, wake: Timestamp) {
         for waits in self.waits.iter_mut().filter(|waits| waits.step == *step) {
             waits.wake = Some(waits.wake.map_or(wake, |before| before.min(wake)));
         }
     }
 
-    /// Takes note that a step failed; `key` is that of a recorded failure. A failure from before the body went on is not
-    /// what the run fails on now. Returns whether there is one more step that the run failed on.
+    /// Notes the failure of a step; `key` is the key of a recorded failure. Failures before the body continued are no
+    /// longer the cause of the run's failure. Returns whether the run failed on one more step.
     pub(super) fn note_failure(&mut self, key: Option<&Key>) -> bool {
         self.other_run = false;
         if std::mem::take(&mut self.stale) {
@@ -115,7 +115,7 @@ impl Stop {
         fresh.is_some()
     }
 
-    /// Takes note that an undoing has come to an end: a retry of the run drops these keys.
+    /// Notes the end of an undo: a retry of the run drops these keys.
     pub(super) fn note_undoing(&mut self, undoing: Undoing, keys: Vec<Key>, cancelled: bool) {
         self.stale = false;
         match undoing {
@@ -123,7 +123,7 @@ impl Stop {
                 if cancelled || self.cancelled {
                     self.undone.extend(keys.iter().cloned());
                 }
-                // Of several that were undone side by side, a retry begins each anew.
+                // If several sagas were undone concurrently, a retry begins each of them again.
                 self.failed_on.extend(keys);
                 self.failed_on.sort_unstable();
                 self.failed_on.dedup();

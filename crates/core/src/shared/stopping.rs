@@ -9,17 +9,17 @@ use super::stop::{Stop, Undoing, Waits};
 use crate::error::RunError;
 use crate::journal::{Key, Timestamp};
 
-/// Whether the run goes on: its failures, waits and cancellation.
+/// The failures, waits and cancellation of a run, which decide if it continues.
 pub(crate) struct Stopping {
     execution: ExecutionId,
     token: Option<CancellationToken>,
-    /// Whether the run is to be cancelled once it comes to a step that is not recorded: recorded steps are found before,
-    /// so that the body knows what there is to undo.
+    /// Whether the run is cancelled at its first unrecorded step. Recorded steps are found before that, so that the
+    /// body knows which steps to undo.
     cancel_beyond: bool,
     /// Whether the body declared that it is too late to cancel the run.
     too_late: AtomicBool,
     stop: Mutex<Stop>,
-    /// Whether `stop` holds something that the next step has to look at.
+    /// Whether the next step has to check `stop`.
     troubled: AtomicBool,
     /// Whether a step waits in a task that the body spawned.
     detached_wait: AtomicBool,
@@ -38,7 +38,7 @@ impl Stopping {
         }
     }
 
-    /// Returns a copy of all that is known about why the run stopped.
+    /// Returns a copy of the reason why the run stopped.
     pub(crate) fn stop(&self) -> Stop {
         lock(&self.stop).clone()
     }
@@ -48,14 +48,14 @@ impl Stopping {
         self.troubled.load(Ordering::Relaxed)
     }
 
-    /// Lets the next step look at `stop`.
+    /// Makes the next step check `stop`.
     fn trouble(&self) {
         self.troubled.store(true, Ordering::Relaxed);
     }
 
     // Failures.
 
-    /// Refuses if the run cannot go on.
+    /// Refuses if the run cannot continue.
     #[inline]
     pub(crate) fn may_go_on(&self) -> Result<(), RunError> {
         if self.is_troubled() { self.fatal() } else { Ok(()) }
@@ -66,14 +66,14 @@ impl Stopping {
         lock(&self.stop).fatal.clone().map_or(Ok(()), Err)
     }
 
-    /// Stops the run for good with `error`, and hands it back.
+    /// Stops the run permanently with `error`, and returns the error.
     pub(crate) fn stopped(&self, error: RunError) -> RunError {
         lock(&self.stop).fatal.get_or_insert_with(|| error.clone());
         self.trouble();
         error
     }
 
-    /// Takes note that a step was built: a later failure is not of the same moment as those before.
+    /// Notes that a step was built, so that a later failure is independent of the earlier ones.
     #[inline]
     pub(crate) fn built(&self) {
         if self.is_troubled() {
@@ -81,8 +81,8 @@ impl Stopping {
         }
     }
 
-    /// Takes note that a step failed, was refused, or was not let begin. `key` is that of a recorded failure, which a
-    /// retry of the run drops.
+    /// Notes that a step failed, was refused, or could not begin. `key` is the key of a recorded failure, which a retry
+    /// of the run drops.
     pub(crate) fn note_failure(&self, key: Option<&Key>) {
         self.execution.forget_other_runs();
         if lock(&self.stop).note_failure(key) {
@@ -90,14 +90,14 @@ impl Stopping {
         }
     }
 
-    /// Takes note that an undoing has come to an end: a retry of the run drops these keys.
+    /// Notes the end of an undo: a retry of the run drops these keys.
     pub(crate) fn note_undoing(&self, undoing: Undoing, keys: Vec<Key>) {
         let cancelled = self.is_cancelled();
         lock(&self.stop).note_undoing(undoing, keys, cancelled);
         self.trouble();
     }
 
-    /// Takes note that the operation of a step panicked.
+    /// Notes that the operation of a step panicked.
     pub(crate) fn note_panic(&self, key: &Key) {
         lock(&self.stop).panicked.get_or_insert_with(|| key.clone());
     }
@@ -109,24 +109,24 @@ impl Stopping {
         self.is_troubled() && lock(&self.stop).is_waiting()
     }
 
-    /// Takes note that the run waits at a step.
+    /// Notes that the run waits at a step.
     pub(crate) fn note_waiting(&self, waits: Waits) {
         lock(&self.stop).note_waiting(waits);
         self.trouble();
     }
 
-    /// Takes note that the wait at `step` ends at `wake` at the latest.
+    /// Notes that the wait at `step` ends at `wake` at the latest.
     pub(crate) fn wake_at(&self, step: &Key, wake: Timestamp) {
         lock(&self.stop).wake_at(step, wake);
     }
 
-    /// Returns how many waits this execution has noted so far.
+    /// Returns the number of waits that this execution has noted so far.
     #[inline]
     pub(crate) fn noted_waits(&self) -> u64 {
         if self.is_troubled() { lock(&self.stop).noted } else { 0 }
     }
 
-    /// Takes note that the body does not wait any more at the steps for which `ended` holds.
+    /// Notes that the body no longer waits at the steps for which `ended` returns `true`.
     pub(crate) fn forget_waits(&self, ended: impl Fn(&Waits) -> bool) {
         if self.is_troubled() {
             lock(&self.stop).waits.retain(|waits| !ended(waits));
@@ -138,7 +138,7 @@ impl Stopping {
         lock(&self.stop).waits.iter().any(|waits| waits.step == *step)
     }
 
-    /// Returns the first step at which the run waits inside of the operation of `step`.
+    /// Returns the first step at which the run waits inside the operation of `step`.
     pub(crate) fn waits_within(&self, step: &Key) -> Option<Key> {
         if !self.is_troubled() {
             return None;
@@ -147,7 +147,7 @@ impl Stopping {
         stop.waits.iter().map(|waits| &waits.step).find(|waiting| waiting.is_within(step)).cloned()
     }
 
-    /// Takes note of how another run ended that the body called.
+    /// Notes the end of another run that the body called.
     pub(crate) fn note_other_run(&self, other: OtherRun) {
         if other == OtherRun::Paused {
             lock(&self.stop).other_run = true;
@@ -155,10 +155,10 @@ impl Stopping {
         }
     }
 
-    /// Takes note that a step ends in `error`, and the run with it, unless the body handles it.
+    /// Notes that a step ends in `error`, which also ends the run unless the body handles the error.
     pub(crate) fn note_pause(&self, error: &RunError) {
         match error {
-            // A body that may only find recorded steps is refused all others, whether the run was cancelled or not.
+            // A body that may use only recorded steps is refused all others, whether or not the run was cancelled.
             RunError::Cancelled { step } if !self.execution.is_only_recorded() => {
                 let mut stop = lock(&self.stop);
                 stop.cancelled = true;
@@ -173,7 +173,7 @@ impl Stopping {
         }
     }
 
-    /// Returns whether a task that the body spawned waits, of which no operation knows.
+    /// Returns whether a spawned task of the body waits without the knowledge of an operation.
     pub(crate) fn has_detached_wait(&self) -> bool {
         self.detached_wait.load(Ordering::Relaxed)
     }
@@ -185,7 +185,7 @@ impl Stopping {
         self.token.as_ref()
     }
 
-    /// Returns the token that cancels the run, unless it is too late for that.
+    /// Returns the token that cancels the run, unless it is too late to cancel.
     pub(crate) fn live_token(&self) -> Option<&CancellationToken> {
         self.token().filter(|_| !self.is_too_late_to_cancel())
     }
@@ -197,7 +197,7 @@ impl Stopping {
         }
     }
 
-    /// Returns whether the run is cancelled: its token is, and it is not too late for that.
+    /// Returns whether the token is cancelled and it is not too late to cancel.
     pub(crate) fn is_cancelled(&self) -> bool {
         self.live_token().is_some_and(CancellationToken::is_cancelled)
     }
@@ -207,18 +207,18 @@ impl Stopping {
         self.cancel_beyond
     }
 
-    /// Returns whether this execution knows that the run is to be cancelled.
+    /// Returns whether this execution knows of a request to cancel the run.
     pub(crate) fn knows_of_cancel(&self) -> bool {
         self.is_to_be_cancelled() || self.is_cancelled() || lock(&self.stop).cancelled
     }
 
-    /// Takes note that an execution before this one began to undo the run because it was cancelled.
+    /// Notes that an earlier execution began to undo the run because of a cancellation.
     pub(crate) fn note_cancelled(&self) {
         self.cancel();
         lock(&self.stop).cancelled = true;
     }
 
-    /// Lets no cancellation end the run from here on, unless it was requested before.
+    /// Refuses later cancellations. An earlier request still ends the run.
     pub(crate) fn close_to_cancel(&self) {
         self.too_late.store(true, Ordering::Relaxed);
     }

@@ -5,18 +5,18 @@ use super::lock::lock;
 use crate::clock::{Clock, later};
 use crate::journal::Timestamp;
 
-/// The time that an execution lives by.
+/// The clock and the limits of time of an execution.
 pub(crate) struct Time {
     clock: Arc<dyn Clock>,
     began: Instant,
     deadline: Option<(Instant, Duration)>,
     park_after: Option<Duration>,
-    /// What the store's clock showed when it was asked last. `None`: recorded moments are read off `clock`.
+    /// The last known time of the store's clock. `None` if recorded moments come from `clock`.
     store: Option<Mutex<(Instant, Timestamp)>>,
 }
 
 impl Time {
-    /// `now`: the time by the store's clock, if recorded moments are read off that.
+    /// Creates the time. `now` is the time of the store's clock, if recorded moments come from that clock.
     pub(super) fn new(
         clock: Arc<dyn Clock>,
         deadline: Option<Duration>,
@@ -38,24 +38,24 @@ impl Time {
         self.clock.now().saturating_duration_since(self.began)
     }
 
-    /// Returns the moment at which the run's time is over, and how long that was.
+    /// Returns the moment at which the run's time is over, and the length of that time.
     pub(crate) const fn deadline(&self) -> Option<(Instant, Duration)> {
         self.deadline
     }
 
-    /// Returns how much time the run had, if that is over.
+    /// Returns the length of the run's time, if it is over.
     pub(crate) fn over(&self) -> Option<Duration> {
         let (at, after) = self.deadline?;
         (self.clock.now() >= at).then_some(after)
     }
 
-    /// Returns whether a run does not sleep for `delay` in its task, but waits without one.
+    /// Returns whether a sleep of `delay` parks the run instead of keeping its task.
     pub(crate) fn parks(&self, delay: Duration) -> bool {
         self.park_after.is_some_and(|longest| delay > longest)
     }
 
-    /// Returns the time of day for moments that are recorded: by the store's clock, which the run carries forward by its
-    /// own. Without a store, or if the workflow was given a clock, by the clock of the run.
+    /// Returns the time of day for recorded moments. It is the time of the store's clock, which the run advances with
+    /// its own clock. Without a store, or if the workflow has a clock, it is the time of the run's clock.
     pub(crate) fn stamp(&self) -> Timestamp {
         match &self.store {
             None => Timestamp::from(self.clock.wall()),
@@ -66,7 +66,7 @@ impl Time {
         }
     }
 
-    /// Takes over what the store's clock shows.
+    /// Adopts the time of the store's clock.
     pub(super) fn synchronize(&self, now: Timestamp) {
         if let Some(store) = &self.store {
             *lock(store) = (self.clock.now(), now);

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::event::{EventKind, Observers, RecordedKind, StepId};
 use crate::hook::{AfterStep, Hooked, StepInfo};
 
-/// The observers of a run and the hook after its steps, with the names by which they know the run.
+/// The observers of a run and its hook after steps, with the names that identify the run.
 pub(crate) struct Watchers {
     workflow: Arc<str>,
     run: Arc<str>,
@@ -39,22 +39,22 @@ impl Watchers {
         !self.observers.is_empty()
     }
 
-    /// Tells the observers what happened `at` this time after the beginning.
+    /// Sends an event to the observers. `at` is the time since the beginning.
     pub(super) fn tell(&self, at: Duration, kind: EventKind) {
         self.observers.tell(&self.workflow, &self.run, at, kind);
     }
 
-    /// Takes note that the observers see the beginning of the run.
+    /// Notes that the observers see the beginning of the run.
     pub(super) fn begin(&self) {
         self.phase.store(BEGUN, Ordering::Relaxed);
     }
 
-    /// Takes note that the observers see the end of the run. Returns whether they had seen only its beginning.
+    /// Notes that the observers see the end of the run. Returns whether they had seen only its beginning.
     pub(super) fn end(&self) -> bool {
         self.phase.swap(ENDED, Ordering::Relaxed) == BEGUN
     }
 
-    /// Calls the hook after a step that was recorded, if there is one.
+    /// Calls the hook after a recorded step, if there is one.
     pub(crate) fn hook_after_step(
         &self,
         step: impl FnOnce() -> StepId,

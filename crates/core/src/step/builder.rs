@@ -15,21 +15,21 @@ use crate::journal::{Fingerprint, Key, OnChange};
 use crate::retry::Retry;
 use crate::store::{Durability, Transactional};
 
-/// One fallible call, with everything that is said about it.
+/// One fallible call with its options.
 ///
-/// Made with [`Run::step`](crate::Run::step). Nothing happens until it is awaited. Awaiting it gives the
-/// step's own typed result, `Result<T, Error<E>>`; [`step!`](crate::step!) gives the value, and returns a
-/// failure from the surrounding function. The parameters say what is called (`F`), how often (`A`), what
-/// is kept (`R`), and through which guards it passes (`G`). A step whose value or error borrows is built on
+/// Created by [`Run::step`](crate::Run::step). A step does nothing until it is awaited. Awaiting it returns the step's
+/// own typed result, `Result<T, Error<E>>`. [`step!`](crate::step!) returns the value, and returns a failure from the
+/// surrounding function. The type parameters state the operation (`F`), the number of its calls (`A`), the recorded
+/// part of its outcome (`R`), and its guards (`G`). If the value or error of a step borrows, build the step on
 /// [`Run::borrowing`](crate::Run::borrowing).
 ///
 /// # Cancel safety
-/// Dropping the future drops the attempt in flight; none starts after that. On a durable run, an outcome
-/// whose recording was in flight is recorded whole or not at all.
+/// Dropping the future drops the attempt in flight; no further attempt starts. If a durable run was recording an
+/// outcome at that moment, the outcome is recorded completely or not.
 ///
 /// # Resume
-/// On a durable run the outcome is recorded under the step's key before the value is handed out: the
-/// value, the error, a timeout, a refusal. A resumed run gets the recorded outcome and calls nothing.
+/// A durable run records the outcome under the step's key before it returns it: the value, the error, a timeout or a
+/// refusal. A resumed run returns the recorded outcome and does not call the operation.
 ///
 /// # Examples
 /// ```
@@ -64,14 +64,14 @@ impl<'r, F, R> Step<'r, F, Once, R> {
 }
 
 impl<'r, F, A, R: Default, G> Step<'r, F, A, R, G> {
-    /// A step from its parts.
+    /// Creates a step from its parts.
     pub(crate) fn assemble(frame: Frame<'r>, operation: F, attempts: A, guard: G) -> Self {
         Self { frame, operation, attempts, keep: R::default(), guard }
     }
 }
 
 impl<'r, F, A, R, G> Step<'r, F, A, R, G> {
-    /// Tries again after a failure, as `policy` says. The operation is called once for each attempt.
+    /// Retries the step after a failure, as `policy` decides. Each attempt calls the operation once.
     pub fn retry<P>(self, policy: Retry<P>) -> Step<'r, F, A::Again<P>, R, G>
     where
         A: Repeat,
@@ -80,63 +80,64 @@ impl<'r, F, A, R, G> Step<'r, F, A, R, G> {
         Step { frame, operation, attempts: attempts.again(policy), keep, guard }
     }
 
-    /// Drops an attempt that takes longer, which counts as a failure:
-    /// [`RunError::Timeout`](crate::RunError::Timeout). The attempt's time includes the wait at its guards.
+    /// Limits the time of an attempt. A longer attempt is dropped and fails with
+    /// [`RunError::Timeout`](crate::RunError::Timeout). The time of an attempt includes the wait at its guards.
     ///
     /// # Default
     /// No limit.
     ///
     /// # Panics
-    /// With the [`SystemClock`](crate::clock::SystemClock), outside of a tokio runtime with its timer enabled,
-    /// when the attempt has to wait. That goes for every limit, delay and sleep.
+    /// Panics if the attempt has to wait, the clock is the [`SystemClock`](crate::clock::SystemClock), and the call is
+    /// outside a tokio runtime with its timer enabled. This applies to every limit, delay and sleep.
     pub const fn timeout(mut self, timeout: Duration) -> Self {
         self.frame.set_timeout(timeout);
         self
     }
 
-    /// Ends the step when it takes longer, with all its attempts and the waiting between them. An attempt
-    /// that would begin after that is not waited for: the step ends at once, with the failure it has.
+    /// Limits the time of the step with all its attempts and delays. If the next attempt would begin after the
+    /// deadline, the step ends at once with its last failure.
     ///
     /// # Default
-    /// No limit. The run's own deadline binds as well; the nearest one counts.
+    /// No limit. The run's deadline applies too; the earlier of the two counts.
     pub fn deadline(mut self, deadline: Duration) -> Self {
         self.frame.detail().deadline = Some(deadline);
         self
     }
 
-    /// Lets every attempt pass through `guard`: a breaker, a limiter. Called several times, the first
-    /// guard is entered first and left last. A guard must be `Clone`, as a reference is.
+    /// Adds a guard that every attempt passes, for example a breaker or a limiter. If a step has several guards, an
+    /// attempt enters the first one first and leaves it last. A guard must be `Clone`, for example a reference.
     pub fn guard<H>(self, guard: H) -> Step<'r, F, A, R, Both<G, H>> {
         let Self { frame, operation, attempts, keep, guard: outer } = self;
         Step { frame, operation, attempts, keep, guard: Both(outer, guard) }
     }
 
-    /// Sets the options that `policy` stands for. Options that are set after it win over it, and it wins over those
-    /// that were set before. A policy may call the operation again, so with `policy =` in
-    /// [`step!`](crate::step!) it must not move what it captures.
+    /// Sets the options in `policy`. They override options that were set before, and later options override them. A
+    /// policy may call the operation several times, so with `policy =` in [`step!`](crate::step!) the operation must
+    /// not move its captured values.
     pub fn policy<P: Policy<Self>>(self, policy: P) -> P::Step {
         policy.apply(self)
     }
 
-    /// Records the outcome under `key` instead of the step's name. A key is used once in a run.
+    /// Records the outcome under `key` instead of the step's name. A run can use a key once.
     ///
     /// # Errors
-    /// On a durable run, awaiting the step gives [`RunError::DuplicateKey`](crate::RunError::DuplicateKey) where
-    /// another step has it, [`RunError::Empty`](crate::RunError::Empty) if it is empty, and
-    /// [`RunError::TooLarge`](crate::RunError::TooLarge) if it is longer than [`Key::MAX_BYTES`]. Steps that are not
-    /// recorded may share a key.
+    /// On a durable run, awaiting the step returns [`RunError::DuplicateKey`](crate::RunError::DuplicateKey) if another
+    /// step has the key, [`RunError::Empty`](crate::RunError::Empty) if the key is empty, and
+    /// [`RunError::TooLarge`](crate::RunError::TooLarge) if it is longer than [`Key::MAX_BYTES`]. Unrecorded steps may
+    /// share a key.
     pub fn key(mut self, key: impl Into<Key>) -> Self {
         self.frame.set_key(&key.into());
         self
     }
 
-    /// What the recorded outcome survives, where that is not what the workflow says. With
-    /// [`Durability::Batched`] the step does not wait for the disk: a crash of the system or a loss of power may
-    /// lose its outcome and everything that was recorded in the run after it, never only some out of the middle. What
-    /// was lost runs again. On a volatile run it does nothing.
+    /// Sets the durability of the recorded outcome, instead of the workflow's. With [`Durability::Batched`], the step
+    /// does not wait for the disk. A crash of the system or a loss of power may then lose its outcome and all later
+    /// records of the run, but never a record in the middle alone. Lost steps run again. On a volatile run, this option
+    /// has no effect.
     ///
     /// # Default
-    /// What [`Workflow::durability`](crate::Workflow::durability) says, [`Durability::Sync`] unless set.
+    /// The durability of [`Workflow::durability`](crate::Workflow::durability), which is [`Durability::Sync`] unless
+    /// set.
     pub fn durability(mut self, durability: Durability) -> Self {
         self.frame.detail().durability = Some(durability);
         self
@@ -155,7 +156,7 @@ impl<F, A, R, G> Step<'_, F, A, R, G> {
 }
 
 impl<'r, A, R, G> Step<'r, (), A, R, G> {
-    /// Sets the operation: what `step!` does last.
+    /// Sets the operation, as the last call of `step!`.
     #[doc(hidden)]
     #[inline]
     pub fn __operation<F>(self, operation: F) -> Step<'r, F, A, R, G> {
@@ -165,8 +166,7 @@ impl<'r, A, R, G> Step<'r, (), A, R, G> {
 }
 
 impl<'r, F, A, G> Step<'r, F, A, Recorded, G> {
-    /// Keeps only the value: a step that failed runs again when the run is resumed. Its error needs no
-    /// serde.
+    /// Records only values: a failed step runs again if the run is resumed. The error type needs no serde.
     pub fn rerun_errors(self) -> Step<'r, F, A, ValuesOnly, G> {
         let Self { frame, operation, attempts, guard, .. } = self;
         Step { frame, operation, attempts, keep: ValuesOnly, guard }
@@ -174,22 +174,22 @@ impl<'r, F, A, G> Step<'r, F, A, Recorded, G> {
 }
 
 impl<'r, F, A, G> Step<'r, F, A, Recorded, G> {
-    /// Lets the operation work inside of a transaction of `store`, which is that of the run: its value is recorded
-    /// in the same commit, so that what it wrote is there exactly when the step is. The operation is a closure that
-    /// gets a [`Tx`](crate::store::Tx). With `retry` each attempt has a transaction of its own and a clone of the
-    /// closure, so what that captures must be `Clone`.
+    /// Runs the operation inside a transaction of `store`, which is the store of the run. The value is recorded in the
+    /// same commit, so the operation's writes exist exactly if the record does. The operation is a closure that
+    /// receives a [`Tx`](crate::store::Tx). With `retry`, each attempt has its own transaction and a clone of the
+    /// closure, so the captured values must be `Clone`.
     ///
-    /// An operation that fails, takes too long or is dropped leaves nothing of what it wrote; its error is recorded
-    /// as always.
+    /// If the operation fails, times out or is dropped, its writes are rolled back. Its error is recorded as for any
+    /// step.
     ///
     /// # Errors
-    /// Awaiting the step gives [`RunError::Store`](crate::RunError::Store) where the transaction cannot be begun or
-    /// committed; then the run is interrupted, and neither the writes nor the record are there, or, where the
-    /// answer was lost, both. [`RunError::Refused`](crate::RunError::Refused) where the operation kept the
-    /// transaction or the run has no store.
+    /// Awaiting the step returns [`RunError::Store`](crate::RunError::Store) if the transaction cannot begin or commit.
+    /// The run is then interrupted, without the writes and the record; if only the store's answer was lost, both may
+    /// exist. Returns [`RunError::Refused`](crate::RunError::Refused) if the operation kept the transaction or the run
+    /// has no store.
     ///
     /// # Resume
-    /// A step that is recorded is not executed again, and one that is not has left nothing: its effect is exactly
+    /// A recorded step is not executed again, and an unrecorded step has left no writes, so its effect happens exactly
     /// once.
     ///
     /// ```
@@ -216,19 +216,19 @@ impl<'r, F, A, G> Step<'r, F, A, Recorded, G> {
 }
 
 impl<F, A, R, G> Step<'_, F, A, R, G> {
-    /// Says what the step's outcome depends on. A fingerprint of `value` is recorded, and a resumed run
-    /// that comes with another one is stopped, or what [`on_change`](Self::on_change) says.
+    /// Declares the input of the step. The run records a fingerprint of `value`. If a resumed run has a different
+    /// input, it stops, unless [`on_change`](Self::on_change) sets another reaction. On a volatile run, this option has
+    /// no effect.
     ///
     /// # Errors
-    /// Awaiting the step gives [`RunError::InputChanged`](crate::RunError::InputChanged), or
-    /// [`RunError::Unencodable`](crate::RunError::Unencodable) where `value` has no JSON form. On a volatile
-    /// run it does nothing.
+    /// Awaiting the step returns [`RunError::InputChanged`](crate::RunError::InputChanged) if the input differs, or
+    /// [`RunError::Unencodable`](crate::RunError::Unencodable) if `value` has no JSON form.
     pub fn input<I: Serialize + ?Sized>(mut self, value: &I) -> Self {
         self.frame.detail().input = Some(Fingerprint::of(value));
         self
     }
 
-    /// What happens when a recorded outcome was made from another input.
+    /// Sets the reaction if the recorded outcome belongs to another input.
     ///
     /// # Default
     /// [`OnChange::Fail`]
@@ -238,12 +238,12 @@ impl<F, A, R, G> Step<'_, F, A, R, G> {
     }
 }
 
-/// Something that `step!` executes. It is [`IntoFuture`] under another name: an unmet bound of a step is
-/// then told in the words of [`Keep`] and [`Invoke`], where `.await` would only say that it is no future.
+/// A value that `step!` can execute. The trait repeats [`IntoFuture`] under another name, so that the compiler reports
+/// an unmet bound of a step with the messages of [`Keep`] and [`Invoke`] instead of `.await`'s "not a future".
 pub trait Execute {
-    /// What awaiting it gives.
+    /// The future of the value.
     type Future: Future;
-    /// Makes it a future.
+    /// Converts the value into a future.
     fn execute(self) -> Self::Future;
 }
 
@@ -261,7 +261,7 @@ where
     }
 }
 
-/// Executes what stands in a macro.
+/// Executes the argument of a macro.
 #[inline]
 pub fn execute<S: Execute>(step: S) -> S::Future {
     step.execute()

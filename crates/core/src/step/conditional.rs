@@ -7,13 +7,14 @@ use pin_project_lite::pin_project;
 use super::builder::{Execute, Step};
 use super::frame::Frame;
 
-/// A step that runs only under a condition. Awaiting it gives an `Option`.
+/// A step that runs only under a condition. Awaiting it returns an `Option`.
 ///
-/// Made with [`Step::when`] and [`Step::unless`]. The step has taken its key either way, so whether it
-/// runs changes no other step's key.
+/// Created by [`Step::when`] and [`Step::unless`]. The step takes its key in either case, so the condition changes no
+/// other step's key.
 ///
 /// # Resume
-/// A skip is not recorded: the condition is asked again. Let it depend on recorded values only.
+/// A skip is not recorded: a resumed run evaluates the condition again. The condition should depend only on recorded
+/// values.
 ///
 /// ```
 /// use awaitly_core::{run, step, RunError};
@@ -40,7 +41,7 @@ pub struct Conditional<S> {
 }
 
 impl<'r, F, A, R, G> Step<'r, F, A, R, G> {
-    /// Runs the step only where `condition` holds; the outcome becomes an `Option`. Comes after all other
+    /// Runs the step only if `condition` is `true`; its value becomes an `Option`. Call this method after all other
     /// options.
     ///
     /// A skipped step leaves a [`StepSkipped`](crate::event::EventKind::StepSkipped) event and no record.
@@ -48,7 +49,7 @@ impl<'r, F, A, R, G> Step<'r, F, A, R, G> {
         Conditional::new(self, condition)
     }
 
-    /// Runs the step only where `condition` does not hold: the opposite of [`when`](Self::when).
+    /// Runs the step only if `condition` is `false`: the opposite of [`when`](Self::when).
     pub fn unless(self, condition: bool) -> Conditional<Self> {
         self.when(!condition)
     }
@@ -59,20 +60,20 @@ impl<S> Conditional<S> {
         Self { step, condition, reason: None }
     }
 
-    /// Why the step is skipped, for those who watch.
+    /// Sets the reason for the skip, which the event contains.
     pub fn because(mut self, reason: impl Into<String>) -> Self {
         self.reason = Some(reason.into());
         self
     }
 
-    /// The value in place of that of a skipped step.
+    /// Sets the value of a skipped step.
     pub const fn or<T>(self, default: T) -> OrElse<S, T> {
         OrElse { conditional: self, default }
     }
 }
 
 impl<'r, A, R, G> Conditional<Step<'r, (), A, R, G>> {
-    /// Sets the operation: what `step!` does last.
+    /// Sets the operation, as the last call of `step!`.
     #[doc(hidden)]
     pub fn __operation<F>(self, operation: F) -> Conditional<Step<'r, F, A, R, G>> {
         let Self { step, condition, reason } = self;
@@ -126,7 +127,7 @@ where
     }
 }
 
-/// A [`Conditional`] step with a value for when it is skipped.
+/// A [`Conditional`] step with a default value, which replaces the value of a skipped step.
 #[derive(Debug)]
 #[must_use = "a step does nothing unless it is awaited: put it into `step!(..)`, or `.await` it"]
 pub struct OrElse<S, T> {
@@ -135,7 +136,7 @@ pub struct OrElse<S, T> {
 }
 
 impl<'r, A, R, G, T> OrElse<Step<'r, (), A, R, G>, T> {
-    /// Sets the operation: what `step!` does last.
+    /// Sets the operation, as the last call of `step!`.
     #[doc(hidden)]
     pub fn __operation<F>(self, operation: F) -> OrElse<Step<'r, F, A, R, G>, T> {
         let Self { conditional, default } = self;

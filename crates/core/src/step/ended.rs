@@ -1,4 +1,4 @@
-//! The part of the machine that knows the types of an outcome: a thin shell over [`Frame`].
+//! The typed part of the step's machine: a thin shell over [`Frame`].
 
 use std::fmt;
 use std::future;
@@ -12,7 +12,7 @@ use crate::guard::{Pass, Refusal, Verdict};
 use crate::journal::Outcome;
 use crate::stage::{Cue, Misfit};
 
-/// The outcome that stands without running the step: what the journal holds, or why nothing may run.
+/// Returns the outcome of a step that does not have to run: a recorded one, or the error that refuses the step.
 #[inline]
 pub(super) fn look_up<T, E: fmt::Display, R: Keep<T, E>>(frame: &mut Frame<'_>) -> Option<Ended<T, E>> {
     match frame.look_up(R::RECORDS) {
@@ -22,7 +22,7 @@ pub(super) fn look_up<T, E: fmt::Display, R: Keep<T, E>>(frame: &mut Frame<'_>) 
     }
 }
 
-/// The recorded outcome, if it counts.
+/// Returns the recorded outcome, if it is valid.
 #[inline(never)]
 fn reuse<T, E: fmt::Display, R: Keep<T, E>>(frame: &mut Frame<'_>, outcome: &Outcome) -> Option<Ended<T, E>> {
     match R::decode(outcome) {
@@ -35,14 +35,14 @@ fn reuse<T, E: fmt::Display, R: Keep<T, E>>(frame: &mut Frame<'_>, outcome: &Out
     }
 }
 
-/// The step may not run, because of `error`. Returns the error.
+/// Notes that `error` refuses the step, and returns the error.
 #[cold]
 fn refused(frame: &Frame<'_>, error: RunError) -> RunError {
     frame.note_pause(&error);
     error
 }
 
-/// What came of an attempt that was played, with its types. `None`: the operation is called.
+/// Returns the result of a scripted attempt, or `None` if the operation is called.
 #[cold]
 #[inline(never)]
 pub(super) fn played<T, E, R: Keep<T, E>>(cue: Cue) -> Option<Result<Ended<T, E>, Misfit>> {
@@ -55,8 +55,8 @@ pub(super) fn played<T, E, R: Keep<T, E>>(cue: Cue) -> Option<Result<Ended<T, E>
     })
 }
 
-/// Tells the guards how the attempt ended. A cancelled one counts as nothing, and so does one whose time went by at
-/// the guards.
+/// Passes the end of the attempt to the guards. The guards ignore a cancelled attempt, and a timeout that was mostly
+/// spent waiting for the guards.
 pub(super) fn leave<T, E>(
     pass: Option<impl Pass<E>>,
     ended: &Ended<T, E>,
@@ -71,12 +71,12 @@ pub(super) fn leave<T, E>(
         {
             pass.leave(Verdict::TimedOut);
         }
-        // A deadline of the step or the run says nothing of the service.
+        // A deadline of the step or the run is no evidence about the service.
         Err(Error::Run(_)) => drop(pass),
     }
 }
 
-/// Returns what follows a refusal, if the step asks its guards again.
+/// Returns the next state after a refusal, if the step asks its guards again.
 #[cold]
 pub(super) fn ask_again<F, A: Invoke<F>>(
     frame: &mut Frame<'_>,
@@ -89,7 +89,7 @@ pub(super) fn ask_again<F, A: Invoke<F>>(
     frame.may_ask_again(delay, longest).then(|| frame.ask_again(delay, refusal))
 }
 
-/// Takes note of how an attempt ended, and returns what comes before another one, if one follows.
+/// Handles the end of an attempt, and returns the next state if another attempt follows.
 pub(super) fn again<F, A: Invoke<F>>(
     frame: &mut Frame<'_>,
     attempts: &A,
@@ -111,8 +111,8 @@ pub(super) fn again<F, A: Invoke<F>>(
     Some(frame.schedule(delay, attempts.max(), error))
 }
 
-/// Tells of the outcome, and begins to record it. `None`: it is not recorded. An outcome that cannot be kept is a
-/// failure of the step, and that failure is recorded.
+/// Sends the events of the outcome, and begins to record it. Returns `None` if the outcome is not recorded. If the
+/// outcome cannot be recorded, the step fails, and this failure is recorded.
 pub(super) fn record<F, A: Invoke<F>, R: Keep<A::Value, A::Error>>(
     frame: &mut Frame<'_>,
     attempts: &A,

@@ -1,4 +1,4 @@
-//! The machine of a step, in which looking up, attempts and recording meet.
+//! The state machine of a step, in which lookup, attempts and recording meet.
 //!
 //! ```text
 //! Start ─▶ Entering ─▶ Attempting ─▶ Recording ─▶ Hooked ─▶ Done
@@ -7,19 +7,21 @@
 //!          Delaying ◀── Counting
 //! ```
 //!
-//! A step looks up its key first: a recorded outcome ends it at once, and so does everything that keeps it from running.
-//! Otherwise it makes attempts. An attempt asks the guards (`Entering`), and then its operation runs (`Attempting`), or a
-//! test plays the operation's part (`Playing`). If another attempt follows a failure, the journal keeps how many there
-//! were (`Counting`), the delay passes (`Delaying`), and the guards are asked again. The machine passes over a state that
-//! has nothing to wait for: a plain step gets from `Start` to its value in one poll, and sets `Attempting` only.
+//! A step looks up its key first. A recorded outcome ends the step at once, and so does any reason that keeps it from
+//! running. Otherwise it makes attempts. An attempt asks the guards (`Entering`). Then its operation runs
+//! (`Attempting`), or a test provides the result (`Playing`). If another attempt follows a failure, the journal records
+//! the number of attempts (`Counting`), the delay passes (`Delaying`), and the guards are asked again. The machine
+//! skips every state that does not wait: a plain step gets from `Start` to its value in one poll, and enters only
+//! `Attempting`.
 //!
-//! An outcome is classified before anything else looks at it. If the run was cancelled, is out of time, waits, or lost its
-//! store, then the operation got that as an error of a step inside of it, and usually returns it inside of an error of its
-//! own. Taken for a failure of this step, it would count against a service in a breaker, start another attempt, and be
-//! recorded, so that the resumed run would find a failure which never happened. See [`frame`](super::frame).
+//! An outcome is classified before any other code uses it. If the run was cancelled, is out of time, waits, or lost its
+//! store, then the operation received this as the error of an inner step, and usually returns it inside its own error.
+//! If the machine took that for a failure of this step, a breaker would count it against the service, another attempt
+//! would start, and the journal would record it, so that the resumed run would find a failure that never happened. See
+//! [`frame`](super::frame).
 //!
-//! A value is handed out only after the store has acknowledged its record. The body acts on a value as soon as it has it:
-//! it builds other steps and calls services. If the process died between that and the record, the resumed run would
+//! A value is returned only after the store has acknowledged its record. The body acts on a value as soon as it has it:
+//! it builds other steps and calls services. If the process ended between this and the record, the resumed run would
 //! execute this step again, and might act on another value.
 
 use std::any::type_name;
@@ -42,7 +44,7 @@ use crate::stage::{Cue, Scene};
 
 pin_project! {
     #[project = StepProj]
-    /// A step on its way to its outcome. Made by awaiting a [`Step`](super::Step).
+    /// The future of a [`Step`](super::Step).
     #[must_use = "futures do nothing unless polled"]
     pub struct StepFuture<'r, F, A, R, G>
     where
@@ -59,7 +61,7 @@ pin_project! {
     }
 }
 
-/// The states of a step, from the types of its operation and its guards.
+/// The states of a step, derived from the types of its operation and its guards.
 type StateOf<F, A, G> = State<
     EnteringOf<G, <A as Invoke<F>>::Error>,
     <G as Guard<<A as Invoke<F>>::Error>>::Pass,
@@ -75,21 +77,21 @@ pin_project! {
         Start,
         /// An attempt asks its guards.
         Entering { #[pin] entering: Entering },
-        /// An attempt is played.
+        /// A test provides the result of an attempt.
         Playing { scene: Scene, pass: Option<Held> },
         /// An attempt runs.
         Attempting { #[pin] attempt: Attempt, pass: Option<Held> },
-        /// The journal is about to keep how many attempts there were.
+        /// The journal is recording the number of attempts.
         Counting { writing: Writing, parks: bool },
-        /// Between two attempts.
+        /// The delay between two attempts passes.
         Delaying,
-        /// The outcome is there and on its way to the store.
+        /// The store is recording the outcome.
         Recording { recording: Recording, ended: Option<Ended<T, E>> },
-        /// The outcome is in the store, and the hook after the step runs.
+        /// The store has the outcome, and the hook after the step runs.
         Hooked { hooked: Hooked, ended: Option<Ended<T, E>> },
-        /// The step failed because its value cannot be kept; a saga may still want the value, to undo it.
+        /// The step failed because its value cannot be recorded. A saga may still need the value to undo the step.
         Unkept { value: Option<T> },
-        /// The outcome was handed out.
+        /// The outcome was returned.
         Done,
     }
 }
@@ -99,7 +101,7 @@ pub trait Unkept {
     /// The type of the value.
     type Value;
 
-    /// Takes the value, once the future has ended in [`RunError::Unencodable`] or [`RunError::TooLarge`].
+    /// Takes the value, after the future has ended in [`RunError::Unencodable`] or [`RunError::TooLarge`].
     fn unkept(self: Pin<&mut Self>) -> Option<Self::Value>;
 }
 
@@ -130,11 +132,11 @@ where
     }
 }
 
-/// One turn of the machine. `Pending`: the state waits. `None`: another state follows. `Some`: the step is over.
+/// One turn of the machine: `Pending` if the state waits, `None` if another state follows, `Some` if the step is over.
 type Turn<T, E> = Poll<Option<Ended<T, E>>>;
 
-/// Returns from a poll if a turn waits or is the last one. Each turn has an exit of its own, so that the outcome of the
-/// common one is not moved through a place in which all of them meet.
+/// Returns from a poll if the turn waits or is the last one. Each turn has a separate exit, so that the outcome of the
+/// common one is not moved through a place shared by all turns.
 macro_rules! turn {
     ($turn:expr) => {
         match $turn {
@@ -161,7 +163,7 @@ where
                 State::Entering { .. } => turn!(step.ask_guards(cx)),
                 State::Playing { .. } => turn!(step.play(cx)),
                 State::Attempting { .. } => match step.as_mut().run(cx) {
-                    // The common way out, on which the value is not moved around.
+                    // The common exit, which does not move the value.
                     Poll::Ready(Ok(value)) if !R::RECORDS => return Poll::Ready(Ok(value)),
                     polled => turn!(step.attempt(polled, cx)),
                 },
@@ -181,7 +183,7 @@ where
     R: Keep<A::Value, A::Error>,
     G: Guard<A::Error>,
 {
-    /// `Start`: the outcome stands already, or the first attempt follows, maybe after the rest of a delay.
+    /// `Start`: either an outcome is recorded, or the first attempt follows, possibly after the rest of a delay.
     #[inline(always)]
     fn look_up(mut self: Pin<&mut Self>) -> Turn<A::Value, A::Error> {
         let frame = self.as_mut().project().frame;
@@ -197,7 +199,7 @@ where
         }
     }
 
-    /// Begins an attempt: the guards admit it at once, or have to be waited for.
+    /// Begins an attempt. The guards admit it at once, or the step waits for them.
     #[inline(always)]
     fn begin(mut self: Pin<&mut Self>) -> Turn<A::Value, A::Error> {
         let step = self.as_mut().project();
@@ -208,7 +210,7 @@ where
         }
     }
 
-    /// `Entering`: the guards admit the attempt, or refuse it, and then the step may ask them again.
+    /// `Entering`: the guards admit the attempt or refuse it. After a refusal, the step may ask them again.
     #[inline(never)]
     fn ask_guards(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Turn<A::Value, A::Error> {
         let StepProj { frame, attempts, state, .. } = self.as_mut().project();
@@ -233,7 +235,7 @@ where
         }
     }
 
-    /// The guards have admitted an attempt: a test plays it, or the operation is called.
+    /// Continues after the guards have admitted an attempt: a test provides its result, or the operation is called.
     #[inline(always)]
     fn admit(mut self: Pin<&mut Self>, pass: G::Pass) -> Turn<A::Value, A::Error> {
         match self.as_mut().project().frame.scene() {
@@ -249,16 +251,16 @@ where
         let running = frame.enter();
         let attempt = attempts.invoke(operation, place);
         leave_operation(running);
-        // An operation that is called once has one attempt, so there always is one.
+        // An operation for a single call has a single attempt, so there is always one here.
         self.go(attempt.map_or(State::Done, |attempt| State::Attempting { attempt, pass: Some(pass) }))
     }
 
-    /// `Attempting`: the operation goes on. A value that is not recorded ends the step.
+    /// `Attempting`: polls the operation. An unrecorded value ends the step.
     #[inline(always)]
     fn run(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<A::Value, A::Error>> {
         let StepProj { frame, attempts, mut state, .. } = self.project();
         let StateProj::Attempting { attempt, pass } = state.as_mut().project() else { return Poll::Pending };
-        // If the operation panics, the pass goes with it.
+        // If the operation panics, the pass is dropped with it.
         let held = pass.take();
         let running = frame.enter();
         let polled = attempt.poll(cx);
@@ -276,7 +278,7 @@ where
         polled
     }
 
-    /// `Attempting`: the operation has ended, or a limit ends it, or it has to wait.
+    /// `Attempting`: the operation has ended, a limit ends it, or it has to wait.
     #[inline]
     fn attempt(
         mut self: Pin<&mut Self>,
@@ -293,7 +295,7 @@ where
                 Waits::Never(error) => Err(Error::Run(error)),
             },
         };
-        // The attempt is gone before its place with the guards is given back.
+        // The attempt is dropped before its place at the guards is released.
         let pass = pass.take();
         state.set(State::Done);
         frame.classify(&mut ended);
@@ -304,7 +306,7 @@ where
         }
     }
 
-    /// `Playing`: a test plays the attempt, or has the operation called after all.
+    /// `Playing`: a test provides the result of the attempt, or requests the call of the operation.
     #[cold]
     #[inline(never)]
     fn play(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Turn<A::Value, A::Error> {
@@ -336,15 +338,15 @@ where
         }
     }
 
-    /// The attempt could not record its outcome, or does not know whether it has.
+    /// Interrupts the run, because the attempt could not record its outcome or does not know if it has.
     #[cold]
     fn interrupt(mut self: Pin<&mut Self>, error: RunError) -> Turn<A::Value, A::Error> {
         let error = self.as_mut().project().frame.interrupted(error);
         self.over(Err(Error::Run(error)))
     }
 
-    /// An attempt has ended, or something else ended the step: another attempt follows, or the outcome is kept.
-    /// `committed`: the attempt has recorded its value itself.
+    /// Continues after the end of an attempt or of the step: another attempt follows, or the outcome is recorded.
+    /// `committed` states whether the attempt has recorded its value itself.
     #[inline]
     fn settle(
         mut self: Pin<&mut Self>,
@@ -358,7 +360,7 @@ where
         }
     }
 
-    /// No other attempt follows: the outcome is recorded, or handed out at once.
+    /// Continues after the last attempt: the outcome is recorded, or returned at once.
     #[inline]
     fn keep(
         mut self: Pin<&mut Self>,
@@ -372,7 +374,7 @@ where
         }
     }
 
-    /// `Counting`: the journal keeps how many attempts there were. Then the delay passes, or the run waits for its end.
+    /// `Counting`: the journal records the number of attempts. Then the delay passes, or the run waits for its end.
     #[inline(never)]
     fn count(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Turn<A::Value, A::Error> {
         let StepProj { frame, state, .. } = self.as_mut().project();
@@ -397,7 +399,7 @@ where
         }
     }
 
-    /// `Recording`: the outcome is handed out once the store has it, after the hook if there is one.
+    /// `Recording`: returns the outcome after the store has it, and after the hook, if there is one.
     #[inline]
     fn record(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Turn<A::Value, A::Error> {
         let StepProj { frame, mut state, .. } = self.as_mut().project();
@@ -426,7 +428,7 @@ where
         }
     }
 
-    /// `Hooked`: the outcome is handed out, unless the hook refuses it or the run ends first.
+    /// `Hooked`: returns the outcome, unless the hook refuses it or the run ends first.
     #[cold]
     #[inline(never)]
     fn hook(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Turn<A::Value, A::Error> {
@@ -450,21 +452,21 @@ where
         }
     }
 
-    /// Another state follows.
+    /// Enters another state.
     #[inline(always)]
     fn go(self: Pin<&mut Self>, state: StateOf<F, A, G>) -> Turn<A::Value, A::Error> {
         self.project().state.set(state);
         Poll::Ready(None)
     }
 
-    /// The step is over, and its outcome is recorded.
+    /// Ends the step with a recorded outcome.
     #[inline]
     fn hand_out(self: Pin<&mut Self>, ended: Option<Ended<A::Value, A::Error>>) -> Turn<A::Value, A::Error> {
         self.project().state.set(State::Done);
         if ended.is_some() { Poll::Ready(ended) } else { Poll::Pending }
     }
 
-    /// The step is over.
+    /// Ends the step.
     #[inline(always)]
     fn over(self: Pin<&mut Self>, ended: Ended<A::Value, A::Error>) -> Turn<A::Value, A::Error> {
         self.project().state.set(State::Done);
@@ -472,7 +474,7 @@ where
     }
 }
 
-/// The state between a failed or refused attempt and the next one.
+/// Returns the state between a failed or refused attempt and the next one.
 fn between<Entering, Held, Attempt, T, E>(next: Next) -> State<Entering, Held, Attempt, T, E> {
     match next {
         Next::Delay => State::Delaying,
@@ -481,7 +483,7 @@ fn between<Entering, Held, Attempt, T, E>(next: Next) -> State<Entering, Held, A
     }
 }
 
-/// The operation is not polled any more. For most steps nobody asked, and that is seen here.
+/// Drops the marker of a running operation. Most steps have none, so this check is inlined.
 #[inline(always)]
 fn leave_operation(running: Option<Running<'_>>) {
     if let Some(running) = running {

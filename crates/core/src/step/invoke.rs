@@ -8,9 +8,9 @@ use crate::error::{Error, RunError};
 use crate::retry::{Retry, Rules};
 use crate::store::{Transactional, Tx};
 
-/// How an operation is called: what it yields, and the future of one attempt.
+/// The way in which an operation is called: its result, and the future of one attempt.
 ///
-/// It holds for [`Once`] and [`Retrying`]. You do not implement it.
+/// [`Once`] and [`Retrying`] implement this trait. Do not implement it.
 #[diagnostic::on_unimplemented(
     message = "`{F}` cannot be the operation of this step",
     label = "this step's operation",
@@ -18,21 +18,21 @@ use crate::store::{Transactional, Tx};
     note = "with `retry` it is called several times, so it must not move what it captures: clone inside of it, or take a reference"
 )]
 pub trait Invoke<F>: Attempts<Self::Error> {
-    /// What the operation returns when all is well.
+    /// The value of a successful operation.
     type Value;
-    /// What it fails with.
+    /// The error of a failed operation.
     type Error: fmt::Display;
     /// The future of one attempt.
     type Attempt: Future<Output = Result<Self::Value, Self::Error>>;
-    /// What an attempt has to know of its step.
+    /// The data of its step that an attempt needs.
     #[doc(hidden)]
     type Place: OfStep;
 
-    /// Begins an attempt. `None`: the operation was called as often as it can be.
+    /// Begins an attempt. Returns `None` if the operation cannot be called again.
     #[doc(hidden)]
     fn invoke(&self, operation: &mut Option<F>, place: Self::Place) -> Option<Self::Attempt>;
 
-    /// What an attempt that is pending waits for.
+    /// Returns the reason why an attempt is pending.
     #[doc(hidden)]
     #[inline]
     #[must_use]
@@ -41,9 +41,9 @@ pub trait Invoke<F>: Attempts<Self::Error> {
     }
 }
 
-/// What is read off a step for its attempts.
+/// The data of a step that its attempts need.
 pub trait OfStep {
-    /// Reads it.
+    /// Reads the data from the step.
     fn of(frame: &Frame<'_>) -> Self;
 }
 
@@ -52,24 +52,24 @@ impl OfStep for () {
     fn of(_: &Frame<'_>) {}
 }
 
-/// What an attempt that is pending waits for.
+/// The reason why an attempt is pending.
 #[derive(Debug)]
 pub enum Waits {
-    /// The operation, which a limit may end.
+    /// It waits for the operation, which a limit may end.
     ForOperation,
-    /// The store, which has the outcome already: no limit may end that.
+    /// It waits for the store, which may already have the outcome. No limit may end this wait.
     ForStore,
-    /// Nothing more: something else than the operation ended it.
+    /// It does not wait any more, because this error ended it.
     Never(RunError),
 }
 
-/// How many attempts are made, and what follows one that failed with an `E`. You do not implement it.
+/// The number of attempts, and the reaction to an attempt that failed with an `E`. Do not implement this trait.
 pub trait Attempts<E> {
-    /// How many attempts are made at most.
+    /// Returns the maximum number of attempts.
     fn max(&self) -> u32;
 
-    /// What follows the failed `attempt`, given the delay before it: another one after this delay, or
-    /// `None`.
+    /// Returns the delay before the attempt that follows the failed `attempt`, or `None` if no attempt follows.
+    /// `previous` is the delay before the failed attempt.
     fn after(
         &self,
         attempt: u32,
@@ -78,8 +78,8 @@ pub trait Attempts<E> {
         dice: impl FnOnce() -> fastrand::Rng,
     ) -> Option<Duration>;
 
-    /// Returns when a guard that refused is asked again, and how long a step may be refused in all. `refusals`: how
-    /// often the guard refused this attempt. `None`: the refusal is the failure of the step.
+    /// Returns the delay before a guard is asked again after a refusal, and the maximum time of refusals for the step.
+    /// `refusals` is the number of refusals of this attempt. Returns `None` if the refusal is the failure of the step.
     fn after_refusal(
         &self,
         refusals: u32,
@@ -88,23 +88,23 @@ pub trait Attempts<E> {
         dice: impl FnOnce() -> fastrand::Rng,
     ) -> Option<(Duration, Duration)>;
 
-    /// Takes note of a success.
+    /// Notes a success.
     fn succeeded(&self);
 }
 
-/// The operation is called once, so it may move what it captures.
+/// Calls the operation once, so the operation may move its captured values.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Once;
 
-/// The operation is called again as long as the policy says so.
+/// Calls the operation again as long as the policy permits.
 #[derive(Debug, Clone)]
 pub struct Retrying<P>(pub(crate) Retry<P>);
 
-/// How often an operation is called, which a retry changes. You do not implement it.
+/// The number of calls of an operation, which a retry policy changes. Do not implement this trait.
 pub trait Repeat {
-    /// The same, as often as `P` says.
+    /// The type after the change to the policy `P`.
     type Again<P>;
-    /// Sets the retry.
+    /// Sets the retry policy.
     fn again<P>(self, policy: Retry<P>) -> Self::Again<P>;
 }
 
@@ -228,13 +228,12 @@ where
     }
 }
 
-/// The closure of a step that is called once. With this bound in sight, the compiler lets the closure
-/// borrow mutably and move.
+/// Returns the closure of a step that is called once. This bound allows the closure to borrow mutably and to move.
 pub fn once<F: FnOnce() -> Fut, Fut: Future>(operation: F) -> F {
     operation
 }
 
-/// The closure of a step that gets a transaction, and is called once.
+/// Returns the closure of a step that receives a transaction and is called once.
 pub fn once_in<S: Transactional, F: FnOnce(Tx<S::Transaction>) -> Fut, Fut: Future>(
     _: &S,
     operation: F,
@@ -242,7 +241,7 @@ pub fn once_in<S: Transactional, F: FnOnce(Tx<S::Transaction>) -> Fut, Fut: Futu
     operation
 }
 
-/// The closure of a step that gets a transaction, and may be called again: each attempt has a copy of it.
+/// Returns the closure of a step that receives a transaction and may be called again. Each attempt has a clone of it.
 pub fn repeat_in<S: Transactional, F: Fn(Tx<S::Transaction>) -> Fut + Clone, Fut: Future>(
     _: &S,
     operation: F,
@@ -250,8 +249,8 @@ pub fn repeat_in<S: Transactional, F: Fn(Tx<S::Transaction>) -> Fut + Clone, Fut
     operation
 }
 
-/// The closure of a step that may be called again. With this bound in sight, the compiler says itself
-/// what must not be moved.
+/// Returns the closure of a step that may be called again. With this bound, the compiler reports captured values that
+/// must not be moved.
 pub fn repeat<F: FnMut() -> Fut, Fut: Future>(operation: F) -> F {
     operation
 }

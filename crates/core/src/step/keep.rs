@@ -4,14 +4,14 @@ use crate::error::{Error, RunError};
 use crate::journal::{DecodeError, EncodeError, Outcome, Payload};
 use crate::stage::{Misfit, Prop};
 
-/// What a step ended in, with its types.
+/// The typed outcome of a step.
 pub type Ended<T, E> = Result<T, Error<E>>;
 
-/// What is kept of a step's outcome: [`Fresh`], [`Borrowed`], [`Recorded`] or [`ValuesOnly`].
+/// The recorded part of a step's outcome: [`Fresh`], [`Borrowed`], [`Recorded`] or [`ValuesOnly`].
 ///
-/// This is where a durable run asks for serde, and where every step but one of
-/// [`Run::borrowing`](crate::Run::borrowing) asks for values and errors that own what they hold, so that a test can
-/// script them. You do not implement it.
+/// This trait requires serde on a durable run. On every run, except for steps of
+/// [`Run::borrowing`](crate::Run::borrowing), it requires values and errors that own their data, so that a test can
+/// script them. Do not implement it.
 #[diagnostic::on_unimplemented(
     message = "the value `{T}` or the error `{E}` of this step cannot be recorded",
     label = "recorded here, so both need `serde::Serialize` and `serde::Deserialize`",
@@ -19,51 +19,51 @@ pub type Ended<T, E> = Result<T, Error<E>>;
     note = "or do not record the step at all: build it on `run.volatile()`, and it runs again on resume"
 )]
 pub trait Keep<T, E> {
-    /// Whether anything is kept.
+    /// Whether outcomes are recorded.
     const RECORDS: bool;
-    /// Whether a value is kept already when the attempt has ended.
+    /// Whether an attempt records its value itself before it ends.
     #[doc(hidden)]
     const COMMITTED: bool = false;
 
-    /// The form in which the outcome is recorded. `None`: it is not.
+    /// Encodes the outcome for the journal. Returns `None` if the outcome is not recorded.
     fn encode(ended: &Ended<T, E>) -> Option<Result<Outcome, EncodeError>>;
 
-    /// The recorded outcome, with its types. `None`: it does not count, the step runs.
+    /// Decodes a recorded outcome. Returns `None` if the outcome does not count and the step runs.
     fn decode(outcome: &Outcome) -> Option<Result<Ended<T, E>, DecodeError>>;
 
-    /// The value that a test plays.
+    /// Converts the value that a test provides.
     #[doc(hidden)]
     fn played(value: Prop) -> Result<T, Misfit>;
 
-    /// The error that a test plays.
+    /// Converts the error that a test provides.
     #[doc(hidden)]
     fn played_error(error: Prop) -> Result<E, Misfit>;
 }
 
-/// A recorded value or error that owns its data, so that it can be read back from a store: `String` and not `&str`.
+/// A recorded value or error that owns its data, so that it can be read from a store: `String`, not `&str`.
 ///
-/// It holds for every type that implements [`DeserializeOwned`](serde::de::DeserializeOwned). You do not implement it. If
-/// the compiler says that it is "not general enough" for a type, then that type borrows: let the step return an owned
-/// value, for example `name.to_owned()`, or build the step on [`Run::borrowing`](crate::Run::borrowing), which records
-/// nothing.
+/// Every type that implements [`DeserializeOwned`](serde::de::DeserializeOwned) implements this trait. Do not implement
+/// it. If the compiler reports that it is "not general enough" for a type, then this type borrows. Let the step return
+/// an owned value, for example `name.to_owned()`, or build the step on [`Run::borrowing`](crate::Run::borrowing), which
+/// does not record.
 pub trait OwnsItsData<'de>: Deserialize<'de> {}
 
 #[diagnostic::do_not_recommend]
 impl<'de, T: Deserialize<'de>> OwnsItsData<'de> for T {}
 
-/// Nothing is kept.
+/// Records no outcome.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Fresh;
 
-/// Nothing is kept, and no test can script the step; so value and error may borrow.
+/// Records no outcome, and does not allow scripts for the step, so its value and error may borrow.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Borrowed;
 
-/// Value and error are kept.
+/// Records the value or the error.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Recorded;
 
-/// Values are kept; a failed step runs again on resume.
+/// Records values only. A failed step runs again on resume.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct ValuesOnly;
 
@@ -159,7 +159,8 @@ where
     fn decode(outcome: &Outcome) -> Option<Result<Ended<T, E>, DecodeError>> {
         match outcome {
             Outcome::Value(payload) => Some(payload.decode().map(Ok)),
-            // The effect took place though its value could not be kept: that is no failure to try again.
+            // The operation had its effect, although its value could not be recorded. Such a failure is not tried
+            // again.
             Outcome::Stopped(payload) => payload
                 .decode::<RunError>()
                 .ok()

@@ -8,23 +8,23 @@ use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use crate::clock::{Clock, Sleep};
 use crate::error::Limit;
 
-/// What can end an attempt, or the delay before the next, from outside: time and cancellation.
+/// The limits that can end an attempt, or the delay before the next one, from outside: time and cancellation.
 ///
-/// Nothing is set up until the attempt has to wait, so an attempt that is done at once pays nothing.
+/// They are set up when the attempt has to wait for the first time, so an attempt that ends at once has no cost.
 #[derive(Default)]
 pub(super) struct Limits {
     timer: Option<(Sleep, Bound)>,
     cancelled: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
 }
 
-/// A moment, and what it means when it comes.
+/// A moment and its meaning.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Bound {
     pub(super) at: Instant,
     meaning: Passed,
 }
 
-/// What has come to pass.
+/// The event that a wait for limits has met.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Passed {
     /// The delay before the next attempt is over.
@@ -46,13 +46,12 @@ impl Bound {
 }
 
 impl Limits {
-    /// Forgets the timer of the last attempt.
+    /// Drops the timer of the last attempt.
     pub(super) fn rearm(&mut self) {
         self.timer = None;
     }
 
-    /// Waits for `bound` and for `token`. The timer is made at the first call after a
-    /// [`rearm`](Self::rearm).
+    /// Waits for `bound` and for `token`. The first call after a [`rearm`](Self::rearm) creates the timer.
     pub(super) fn poll(
         &mut self,
         cx: &mut Context<'_>,
@@ -76,7 +75,7 @@ impl Limits {
     }
 }
 
-/// The nearest of some bounds.
+/// Returns the earliest of several bounds.
 pub(super) fn nearest(bounds: impl IntoIterator<Item = Option<Bound>>) -> Option<Bound> {
     bounds.into_iter().flatten().min_by_key(|bound| bound.at)
 }

@@ -1,8 +1,7 @@
-//! One step, from its name to its outcome.
+//! The path of one step, from its name to its outcome.
 //!
-//! [`Step`] is the builder: what is called, how often, within which limits, and what is kept. Awaiting
-//! it makes it a [`StepFuture`], and that is the one place where looking up, attempts and recording
-//! meet:
+//! [`Step`] is the builder. It holds the operation, the number of attempts, the limits, and the recorded part of the
+//! outcome. Awaiting it creates a [`StepFuture`], the single place in which lookup, attempts and recording meet:
 //!
 //! ```text
 //! look up the key ──found──▶ decode, done

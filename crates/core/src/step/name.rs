@@ -3,10 +3,10 @@ use std::sync::Arc;
 
 use crate::journal::Key;
 
-/// Text that names a step in [`step!`](crate::step!), [`parallel!`](crate::parallel!) and [`race!`](crate::race!).
+/// A text that names a step in [`step!`](crate::step!), [`parallel!`](crate::parallel!) and [`race!`](crate::race!).
 ///
-/// The macros copy a borrowed text, so a name needs no lifetime of its own. The methods, such as
-/// [`Run::step`](crate::Run::step), take ownership instead: `name.to_owned()`.
+/// The macros copy a borrowed text, so a name needs no special lifetime. The methods, such as
+/// [`Run::step`](crate::Run::step), take an owned text instead: `name.to_owned()`.
 ///
 /// ```
 /// use awaitly_core::{Run, RunError, step};
@@ -24,7 +24,7 @@ use crate::journal::Key;
     note = "make it text: `&format!(\"ship {{order}}\")`"
 )]
 pub trait Name {
-    /// The text as a key.
+    /// Converts the text into a key.
     fn to_key(&self) -> Key;
 }
 
@@ -64,14 +64,14 @@ impl<N: Name + ?Sized> Name for &N {
     }
 }
 
-/// The key that stands in a macro.
+/// Converts the key argument of a macro.
 pub fn key<N: Name + ?Sized>(name: &N) -> Key {
     name.to_key()
 }
 
-/// The name that `step!` gives a step: that of the last function called in `expression`.
+/// Returns the name that `step!` derives for a step: the name of the last function called in `expression`.
 ///
-/// `api . charge (& hold)` gives `charge`. An expression that calls nothing gives its last word.
+/// For example, `api . charge (& hold)` yields `charge`. An expression without a call yields its last word.
 #[must_use]
 pub const fn name_of(expression: &'static str) -> &'static str {
     let bytes = expression.as_bytes();
@@ -95,11 +95,11 @@ pub const fn name_of(expression: &'static str) -> &'static str {
     if name.is_empty() { "step" } else { name }
 }
 
-/// The word that ends before `end`, with spaces between.
+/// Returns the word that ends before `end`, if only spaces separate the two.
 const fn last_word(text: &'static str, mut end: usize) -> &'static str {
     let bytes = text.as_bytes();
     while end > 0 && !is_word(byte(bytes, end - 1)) {
-        // A word is only looked for over spaces: `(a)(b)` calls nothing that has a name.
+        // Only spaces may come between: `(a)(b)` calls no function with a name.
         if !byte(bytes, end - 1).is_ascii_whitespace() {
             return "";
         }
@@ -112,7 +112,7 @@ const fn last_word(text: &'static str, mut end: usize) -> &'static str {
     text.split_at(end).0.split_at(start).1
 }
 
-/// The position before a `::<..>` that ends before `end`.
+/// Returns the position before a `::<..>` that ends before `end`.
 const fn without_turbofish(bytes: &[u8], end: usize) -> usize {
     let mut at = skip_back(bytes, end);
     if at == 0 || byte(bytes, at - 1) != b'>' {
@@ -146,7 +146,7 @@ const fn skip_back(bytes: &[u8], mut end: usize) -> usize {
     end
 }
 
-/// Bytes beyond ASCII belong to words, so that a cut never falls inside a character.
+/// Bytes beyond ASCII count as parts of words, so that a cut never falls inside a character.
 const fn is_word(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || byte == b'_' || !byte.is_ascii()
 }

@@ -1,5 +1,5 @@
-//! A step that is completed from outside: it has no operation of its own, so it is only looked up, and asked
-//! for where nothing is recorded.
+//! A step that is completed from outside. It has no operation: it is looked up, and if no answer is recorded, the
+//! question is asked.
 
 use std::any::type_name;
 use std::fmt::Write;
@@ -14,20 +14,20 @@ use crate::shared::{Shared, Waits, Writer};
 use crate::stage::Reply;
 use crate::store::Wait;
 
-/// What is asked of somebody outside, and for how long.
+/// The question, and the time to answer it.
 pub(crate) struct Question {
     pub(crate) request: Option<Result<Payload, EncodeError>>,
     pub(crate) expires_in: Option<Duration>,
-    /// What is recorded of an answer, given at that moment.
+    /// Converts an answer into its recorded form.
     pub(crate) wrap: Option<Wrap>,
 }
 
-/// Makes of an answer what is recorded of it.
+/// Converts an answer into its recorded form, with the moment of the answer.
 pub(crate) type Wrap = fn(Payload, Timestamp) -> Payload;
 
-/// Gives what was answered, or asks and says that the run waits.
+/// Returns the answer, or asks the question and returns [`RunError::Waiting`].
 ///
-/// An answer that is no or is not a `T` is a failure of the step, so that a retry of the run asks again.
+/// A rejection, or an answer that is not a `T`, is a failure of the step, so a retry of the run asks again.
 pub(crate) async fn ask_outside<T: DeserializeOwned>(
     mut frame: Frame<'_>,
     question: Question,
@@ -55,7 +55,7 @@ pub(crate) async fn ask_outside<T: DeserializeOwned>(
     }
 }
 
-/// Returns what is recorded, or was answered since. `None`: nobody has answered yet.
+/// Returns the recorded outcome or a new answer, or `None` if there is no answer yet.
 async fn outcome(frame: &mut Frame<'_>, question: Question) -> Result<Option<Outcome>, RunError> {
     let found = frame.look_up(true)?;
     match (found, frame.run()) {
@@ -65,7 +65,7 @@ async fn outcome(frame: &mut Frame<'_>, question: Question) -> Result<Option<Out
     }
 }
 
-/// The answer, with its type.
+/// Decodes the answer.
 fn decoded<T: DeserializeOwned>(step: Key, outcome: &Outcome) -> Result<T, RunError> {
     let undecodable = |DecodeError { reason, .. }| RunError::Undecodable {
         what: format!("step `{step}`").into(),
@@ -82,7 +82,7 @@ fn decoded<T: DeserializeOwned>(step: Key, outcome: &Outcome) -> Result<T, RunEr
     }
 }
 
-/// Asks, where that was not done before. `None`: nobody has answered yet.
+/// Asks the question, if it was not asked before. Returns `None` if there is no answer yet.
 async fn ask(frame: &mut Frame<'_>, run: &Shared, question: Question) -> Result<Option<Outcome>, RunError> {
     let (key, Question { request, expires_in, wrap }) = (frame.label().clone(), question);
     let request = match request {
@@ -118,7 +118,7 @@ async fn ask(frame: &mut Frame<'_>, run: &Shared, question: Question) -> Result<
     Ok(None)
 }
 
-/// Records what a test answers, in the place of the question where that was asked before.
+/// Records the answer of a test. If the question was asked before, the answer replaces it.
 async fn answer_at_once(frame: &mut Frame<'_>, run: &Shared, outcome: Outcome) -> Result<Outcome, RunError> {
     let key = frame.label().clone();
     if let Some(Writer { store, lease, .. }) =
@@ -138,11 +138,11 @@ fn expired(key: &Key) -> Outcome {
     Outcome::Stopped(error.unwrap_or_else(|_| Payload::from_stored("null")))
 }
 
-/// 128 bits that nobody can guess, as hexadecimal digits.
+/// Returns 128 unpredictable bits as hexadecimal digits.
 fn token(run: &Shared, key: &Key) -> Result<Box<str>, RunError> {
     let mut bytes = [0; 16];
     if run.stage().is_some() {
-        // A test sees the same each time.
+        // A test gets equal tokens in each execution.
         run.dice(&format!("{} {key} {}", run.run_id(), run.time.stamp().as_millis()), 0).fill(&mut bytes);
     } else if let Err(error) = getrandom::fill(&mut bytes) {
         let reason = format!("the system gives no random numbers ({error})").into();
@@ -152,7 +152,7 @@ fn token(run: &Shared, key: &Key) -> Result<Box<str>, RunError> {
     Ok(bytes
         .iter()
         .fold(String::with_capacity(32), |mut text, byte| {
-            // Writing to a string cannot fail.
+            // A write to a string cannot fail.
             let _ = write!(text, "{byte:02x}");
             text
         })
@@ -160,7 +160,7 @@ fn token(run: &Shared, key: &Key) -> Result<Box<str>, RunError> {
 }
 
 impl Frame<'_> {
-    /// What a test answers, as it is recorded.
+    /// Returns the answer of a test in its recorded form.
     fn reply(&self, wrap: Option<Wrap>) -> Option<Outcome> {
         let run = self.run()?;
         let wrapped = |payload| match wrap {
@@ -174,7 +174,7 @@ impl Frame<'_> {
         })
     }
 
-    /// The run waits at this step.
+    /// Sends the event that the run waits at this step.
     fn waiting(&self) {
         self.tell(|step| crate::event::EventKind::StepWaiting { step });
     }

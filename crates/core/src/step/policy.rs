@@ -1,7 +1,7 @@
-/// Several options of a step under one name: what `policy = ..` applies.
+/// A named set of options for a step, for `policy = ..`.
 ///
-/// Holds for the policies of `awaitly-resilience`. It changes a step into another one by the same methods that the
-/// options of [`step!`](crate::step!) call; what is set after it on the same step wins over it.
+/// The policies of `awaitly-resilience` implement this trait. A policy changes a step by the methods that the options
+/// of [`step!`](crate::step!) call. Later options of the step override it.
 ///
 /// ```
 /// use awaitly_core::clock::secs;
@@ -31,9 +31,9 @@
     note = "a policy implements `awaitly::step::Policy`: those of `awaitly::resilience::policy` do"
 )]
 pub trait Policy<S> {
-    /// The step with the options set.
+    /// The step with the options.
     type Step;
 
-    /// Sets them.
+    /// Sets the options.
     fn apply(self, step: S) -> Self::Step;
 }

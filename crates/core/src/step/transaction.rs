@@ -1,4 +1,4 @@
-//! A step whose operation works inside of a transaction of the store, and whose outcome is committed with it.
+//! Steps with an operation inside a transaction of the store, which commits the outcome too.
 
 use std::any::type_name;
 use std::fmt;
@@ -20,14 +20,14 @@ use crate::retry::{Retry, Rules};
 use crate::stage::{Misfit, Prop};
 use crate::store::{Back, StoreError, Transactional, Tx};
 
-/// The operation gets a transaction of `store`, `A` says how often it is called.
+/// Calls the operation with a transaction of `store`. `A` is the number of its calls.
 #[derive(Debug)]
 pub struct InTransaction<'s, S, A> {
     pub(super) store: &'s S,
     pub(super) attempts: A,
 }
 
-/// Values are committed by the attempt that made them; errors are kept as always.
+/// The attempt commits its value itself; errors are recorded as for any step.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Committed;
 
@@ -151,7 +151,7 @@ where
 type Doing<'s, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 's>>;
 
 pin_project! {
-    /// One attempt: begins, calls the operation, and commits its value with the record.
+    /// One attempt: begins a transaction, calls the operation, and commits its value with the record.
     #[must_use = "futures do nothing unless polled"]
     pub struct InTransactionFuture<'s, S: Transactional, F, Fut, T> {
         store: &'s S,
@@ -169,7 +169,8 @@ pin_project! {
         Beginning { beginning: Doing<'s, Transaction> },
         Running { #[pin] running: Fut, back: Back<Transaction> },
         Committing { committing: Doing<'s, ()>, value: Option<T> },
-        /// Something else than the operation ended it. It stays pending, and is asked why.
+        /// An error outside the operation ended the attempt. The future stays pending, and the machine asks for the
+        /// reason.
         Stopped { error: Option<RunError> },
     }
 }
@@ -205,7 +206,7 @@ where
                 StateProj::Beginning { beginning } => match ready!(beginning.as_mut().poll(cx)) {
                     Ok(transaction) => {
                         let (tx, back) = Tx::lend(transaction);
-                        // The first poll of this state is the only one.
+                        // This state is left after its first poll, so the operation is still here.
                         let Some(operation) = this.operation.take() else { return Poll::Pending };
                         this.state.set(State::Running { running: operation(tx), back });
                         continue;
@@ -213,7 +214,7 @@ where
                     Err(error) => error.into(),
                 },
                 StateProj::Running { running, back } => {
-                    // The transaction of an operation that failed comes back, and is undone.
+                    // If the operation failed, the transaction comes back and is rolled back.
                     let value = ready!(running.poll(cx))?;
                     let (transaction, Some(place)) = (back.take(), this.place.take()) else {
                         return Poll::Pending;
@@ -228,8 +229,7 @@ where
                 }
                 StateProj::Committing { committing, value } => match ready!(committing.as_mut().poll(cx)) {
                     Ok(()) => return value.take().map_or(Poll::Pending, |value| Poll::Ready(Ok(value))),
-                    // What the operation wrote cannot be committed: a failure of the step, and nothing of it is
-                    // there.
+                    // The writes of the operation cannot be committed. The step fails, and the writes are rolled back.
                     Err(StoreError::Unstorable { detail }) => refused(this.key, detail),
                     Err(error) => error.into(),
                 },

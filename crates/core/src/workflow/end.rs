@@ -8,28 +8,29 @@ use crate::journal::{Act, EncodeError, Outcome, Payload, Status};
 use crate::shared::{LOOK_AGAIN, Shared, Stop};
 use crate::store::Ending;
 
-/// What became of the body.
+/// The result of calling the body.
 pub(super) enum Verdict<T, E> {
-    /// It returned a value.
+    /// The body returned a value.
     Completed(T),
-    /// It returned an error of its own.
+    /// The body returned its own error.
     Failed(E),
-    /// It panicked.
+    /// The body panicked.
     Panicked(RunError),
-    /// It returned an error because a step waits.
+    /// The body returned an error because a step waits.
     Waiting(E),
-    /// It returned an error because the run was cancelled.
+    /// The body returned an error because the run was cancelled.
     Cancelled(E),
-    /// The run cannot go on, whatever the body returned, or was not let begin. It stays to be resumed.
+    /// The run cannot continue or was not allowed to begin, whatever the body returned. It can be resumed.
     Interrupted(RunError),
 }
 
 impl<T, E> Verdict<T, E> {
-    /// What a body's result means, given what stopped the run, and whether it was cancelled by now.
+    /// Combines the result of the body with the reason why the run stopped. `cancelled` states whether the run was
+    /// cancelled.
     ///
-    /// A body that goes on after a wait or a cancellation, and returns a value, has completed. None
-    /// completes after a failure that could have lost a record. A compensation that waits lets the run wait, also if it
-    /// was cancelled: the undo is not over. A step that failed before the run was cancelled is what the run failed on.
+    /// A body that continues after a wait or a cancellation and returns a value has completed. A run never completes
+    /// after a failure that may have lost a record. If a compensation waits, the run waits, even if it was cancelled,
+    /// because the undo is unfinished. If a step failed before the cancellation, the run has failed.
     pub(super) fn of(result: Result<T, E>, stop: Stop, cancelled: bool) -> Self {
         let failed_before = !stop.failed_on.is_empty() && !stop.stale;
         let gave_up = !stop.stuck.is_empty();
@@ -38,7 +39,7 @@ impl<T, E> Verdict<T, E> {
             (Ok(value), _) => Self::Completed(value),
             (Err(error), stop) if stop.undo_waits() => Self::Waiting(error),
             (Err(error), stop) if stop.is_waiting() && !stop.cancelled => Self::Waiting(error),
-            // Somebody has to look at what could not be undone.
+            // A person has to look at the steps that could not be undone.
             (Err(error), _) if gave_up => Self::Failed(error),
             (Err(error), Stop { cancelled: true, .. }) => Self::Cancelled(error),
             (Err(error), _) if cancelled && !failed_before => Self::Cancelled(error),
@@ -46,8 +47,7 @@ impl<T, E> Verdict<T, E> {
         }
     }
 
-    /// What a panic means: a failure, unless the run could not go on anyway, or the body had not begun, and
-    /// so it was the hook before it.
+    /// Converts a panic: the run has failed, unless it could not continue anyway, or the hook before the body panicked.
     pub(super) fn of_panic(message: &str, stop: Stop, begun: bool) -> Self {
         let panicked = RunError::Panicked { step: stop.panicked, message: message.into() };
         match stop.fatal {
@@ -57,7 +57,7 @@ impl<T, E> Verdict<T, E> {
         }
     }
 
-    /// What the caller gets.
+    /// Returns the result for the caller.
     pub(super) fn into_result(self) -> Result<T, E>
     where
         E: FromStep<RunError>,
@@ -80,7 +80,7 @@ impl<T, E> Verdict<T, E> {
     }
 }
 
-/// What the store keeps of it. `None`: the run stays as it is, to be resumed.
+/// Returns the end of the run for the store, or `None` if the run stays as it is, to be resumed.
 pub(super) fn ending<X: KeepRun<T, E>, T, E: fmt::Display>(
     verdict: &Verdict<T, E>,
     shared: &Shared,
@@ -126,9 +126,9 @@ pub(super) fn ending<X: KeepRun<T, E>, T, E: fmt::Display>(
     };
     let failed_on = match verdict {
         Verdict::Failed(_) => [stop.failed_on, stop.stuck].concat(),
-        // What was undone is not there any more, so that a retry has to begin it anew.
+        // Undone steps have no effect any more, so a retry begins them again.
         Verdict::Cancelled(_) => stop.undone,
-        // A panic after the body went on from a failure has nothing to do with it.
+        // If the body continued after a failure, a later panic is unrelated to it.
         Verdict::Panicked(_) if !stop.stale => [stop.failed_on, stop.stuck].concat(),
         Verdict::Panicked(_) => stop.stuck,
         _ => Vec::new(),
@@ -136,8 +136,8 @@ pub(super) fn ending<X: KeepRun<T, E>, T, E: fmt::Display>(
     Ok(Some(Ending { status, outcome, error, failed_on, waits_on, wake, cancelling }))
 }
 
-/// Returns the end of a run whose result cannot be kept: the run has failed, so that it is not executed again and
-/// people see why.
+/// Returns the end of a run whose result cannot be recorded. The run has failed, so that it is not executed again and
+/// the error shows the reason.
 pub(super) fn unkept(error: &RunError, shared: &Shared) -> Ending {
     let Stop { failed_on, stuck, .. } = shared.stopping.stop();
     let failed_on = [failed_on, stuck].concat();
@@ -157,7 +157,7 @@ fn stopped(error: &RunError) -> Option<Outcome> {
     Payload::encode(error).map(Outcome::Stopped).ok()
 }
 
-/// Tells those who watch what became of the run.
+/// Logs the end of the run, and sends it to the observers.
 pub(super) fn tell<T, E: fmt::Display>(shared: &Shared, verdict: &Verdict<T, E>) {
     let (run, duration) = (shared.run_id(), shared.time.elapsed());
     let duration_ms = millis(duration);
@@ -181,7 +181,7 @@ pub(super) fn tell<T, E: fmt::Display>(shared: &Shared, verdict: &Verdict<T, E>)
     });
 }
 
-/// The same for a run without a journal, which keeps nothing.
+/// Sends the end of a run without a journal to the observers.
 pub(super) fn tell_result<T, E: fmt::Display>(shared: &Shared, result: &Result<T, E>) {
     let duration = shared.time.elapsed();
     shared.end(|| match result {

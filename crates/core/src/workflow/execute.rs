@@ -1,4 +1,4 @@
-//! Executing a run: the body is called, and what it ended in is kept.
+//! The execution of a run: calls the body, and records its result.
 
 use std::any::Any;
 use std::fmt;
@@ -27,7 +27,7 @@ use crate::shared::{Loaded, OtherRun, Settings, Shared, Writer, note_other_run};
 use crate::stage::Returned;
 use crate::store::{Purpose, StoreError};
 
-/// A run that is being executed. Once this is dropped, handles on it that are still about do nothing more.
+/// A run in execution. Dropping it makes all its remaining handles inactive.
 struct Execution {
     shared: Arc<Shared>,
     hold: Hold,
@@ -44,7 +44,7 @@ impl Drop for Execution {
     }
 }
 
-/// A run without a journal, whose end is told also if it is dropped or panics.
+/// A run without a journal. Its end event is sent even after a drop or a panic.
 struct Volatile(Arc<Shared>);
 
 impl Drop for Volatile {
@@ -54,7 +54,7 @@ impl Drop for Volatile {
 }
 
 impl<X> Workflow<X> {
-    /// A run on the workflow's store, or on none.
+    /// Executes a run on the workflow's store, or without a store.
     pub(super) async fn execute<T, E>(
         &self,
         run: Arc<str>,
@@ -101,7 +101,7 @@ impl<X> Workflow<X> {
         (result, definition.state_of(&execution))
     }
 
-    /// A run that begins with a state and has no store.
+    /// Executes a run that begins with a state and has no store.
     pub(super) async fn execute_state<T, E>(
         &self,
         state: ResumeState,
@@ -120,7 +120,7 @@ impl<X> Workflow<X> {
         (verdict.into_result(), definition.state_of(&execution))
     }
 
-    /// A run whose steps are not recorded.
+    /// Executes a run that does not record its steps.
     pub(super) async fn execute_volatile<T, E>(
         &self,
         body: impl AsyncFnOnce(&Run) -> Result<T, E>,
@@ -148,12 +148,12 @@ impl Definition {
         let settings = self.settings(run.to_shared(), writer.is_some());
         let loaded = Loaded { records, waits, input, writer, keep, resumes, asleep, cancel };
         let shared = Arc::new(Shared::new(settings, Some(loaded), now));
-        // A run that is cancelled before it begins has nothing to undo.
+        // A run that is cancelled before it begins has no step to undo.
         let was_never_begun = cancel && !resumes;
         Execution { shared, hold, recorded, revival, was_never_begun }
     }
 
-    /// `stored`: the run has a store, through which it can be cancelled.
+    /// Returns the settings of a run. `stored` states whether it has a store, through which it can be cancelled.
     fn settings(&self, run: Arc<str>, stored: bool) -> Settings {
         let token = match &self.token {
             Some(token) if stored => Some(token.child_token()),
@@ -176,9 +176,9 @@ impl Definition {
         }
     }
 
-    /// Calls the body, unless the hook before it refuses. What it ended in is not kept yet.
+    /// Calls the body, unless the hook before it refuses. The result is not recorded yet.
     ///
-    /// The lease is renewed from here on, during the hook too; a panic of either is caught.
+    /// The lease is renewed from here on, including the time of the hook. A panic of the hook or the body is caught.
     async fn call<T, E>(
         &self,
         execution: &Execution,
@@ -231,7 +231,7 @@ impl Definition {
     }
 
     async fn ask_before_run(&self, shared: &Shared, recorded: usize) -> Result<(), RunError> {
-        // A run that is to be cancelled has to undo its work, whatever the hook says.
+        // A run that is to be cancelled has to undo its work, whatever the hook returns.
         let Some(hook) = self.before_run.as_ref().filter(|_| !shared.stopping.knows_of_cancel()) else {
             return Ok(());
         };
@@ -263,7 +263,7 @@ impl Definition {
     }
 }
 
-/// Keeps what the run ended in, and then tells of it.
+/// Records the end of the run, and then sends its events.
 async fn conclude<X, T, E>(execution: &mut Execution, verdict: Verdict<T, E>) -> Result<T, E>
 where
     X: KeepRun<T, E>,
@@ -280,7 +280,8 @@ where
     verdict.into_result()
 }
 
-/// Keeps what the run ended in. A result that cannot be kept is a failure of the run, which the store keeps instead.
+/// Records the end of the run. If the result cannot be recorded, the run has failed, and the store records the failure
+/// instead.
 async fn keep<X, T, E>(execution: &mut Execution, verdict: Verdict<T, E>) -> Verdict<T, E>
 where
     X: KeepRun<T, E>,
@@ -300,7 +301,7 @@ where
         verdict = Verdict::Panicked(error);
     }
     match finished {
-        // The lease went back with it.
+        // The store released the lease when it recorded the end.
         Ok(()) => {
             hold.0 = None;
             verdict
@@ -309,7 +310,7 @@ where
     }
 }
 
-/// The result of a run that has ended before.
+/// Returns the recorded result of a run that has ended before.
 fn recorded<X: KeepRun<T, E>, T, E: FromStep<RunError>>(header: &Header, run: &str) -> Result<T, E> {
     let Some(outcome) = &header.outcome else {
         return Err(E::from_step(RunError::Cancelled { step: None }));

@@ -9,15 +9,15 @@ use crate::clock::{Sleep, later};
 use crate::shared::{Shared, Writer};
 use crate::store::{Renewed, StoreError};
 
-/// The least time between two renewals, so that a lease of no time at all does not keep the task busy.
+/// The minimum time between two renewals, so that a very short lease does not keep the task busy.
 const LEAST_PAUSE: Duration = Duration::from_millis(10);
 
 pin_project! {
-    /// A body that is executed under a lease, which is renewed as long as it runs.
+    /// A body that runs under a lease, and the renewals of the lease.
     ///
-    /// The lease is renewed after a third of its time, though not more often than each
-    /// [`LEAST_PAUSE`]. Where it turns out to be lost, the body is dropped
-    /// at once: another owner executes the run. Where somebody has asked for the run to be cancelled, it is.
+    /// The lease is renewed after a third of its time, with at least [`LEAST_PAUSE`] between two renewals. If the lease
+    /// is lost, the body is dropped at once, because another owner executes the run. If the store reports a request to
+    /// cancel the run, the run is cancelled.
     pub(super) struct Heartbeat<'a, B> {
         #[pin]
         body: B,
@@ -30,9 +30,9 @@ pin_project! {
 enum Beat {
     /// The body has not had to wait yet.
     Resting,
-    /// Until the next renewal.
+    /// The time until the next renewal.
     Waiting(Sleep),
-    /// A renewal is on its way.
+    /// A renewal in flight.
     Renewing(Pin<Box<dyn Future<Output = Result<Renewed, StoreError>> + Send>>),
 }
 
@@ -72,7 +72,7 @@ impl<B: Future> Future for Heartbeat<'_, B> {
                 Beat::Renewing(renewing) => match std::task::ready!(renewing.as_mut().poll(cx)) {
                     Err(error @ StoreError::LeaseLost { .. }) => return Poll::Ready(Err(error)),
                     Err(error) => {
-                        // The lease may still be ours: the next write tells.
+                        // The lease may still be valid; the next write will show it.
                         tracing::warn!(run = %writer.lease.run(), %error, "the lease could not be renewed");
                         Beat::Resting
                     }

@@ -6,7 +6,7 @@ use serde::de::DeserializeOwned;
 use crate::error::{FromStep, RunError};
 use crate::journal::{DecodeError, EncodeError, Outcome, Payload};
 
-/// What is kept of a run's result: [`Typed`] or [`AsText`]. You do not implement it.
+/// The way in which a run's result is recorded: [`Typed`] or [`AsText`]. Do not implement this trait.
 #[diagnostic::on_unimplemented(
     message = "the value `{T}` or the error `{E}` of this run cannot be recorded",
     label = "the result of this run",
@@ -15,24 +15,24 @@ use crate::journal::{DecodeError, EncodeError, Outcome, Payload};
     note = "the error also needs `From<RunError>`, or is `awaitly::Error<..>`"
 )]
 pub trait KeepRun<T, E> {
-    /// The form in which the result is recorded.
+    /// Encodes the result for the store.
     #[doc(hidden)]
     fn encode(result: Result<&T, &E>, run: &str) -> Result<Outcome, EncodeError>;
 
-    /// The form in which the error of a cancelled run is recorded, so that each later call returns the same error.
+    /// Encodes the error of a cancelled run, so that each later call returns this error.
     #[doc(hidden)]
     fn encode_cancelled(error: &E, cancelled: &RunError) -> Result<Outcome, EncodeError>;
 
-    /// The recorded result, with its types.
+    /// Decodes a recorded result.
     #[doc(hidden)]
     fn decode(outcome: &Outcome) -> Result<Result<T, E>, DecodeError>;
 }
 
-/// Value and error are kept with their types.
+/// Records the value and the error with their types.
 #[derive(Debug, Clone, Copy)]
 pub enum Typed {}
 
-/// The value is kept with its type, the error as text.
+/// Records the value with its type, and the error as text.
 #[derive(Debug, Clone, Copy)]
 pub enum AsText {}
 
@@ -72,7 +72,7 @@ where
         match result {
             Ok(value) => Payload::encode_to_return(value).map(Outcome::Value),
             Err(error) => {
-                // The alternate form of anyhow's errors holds the whole chain.
+                // The alternate form of anyhow's errors includes the whole chain.
                 let text = format!("{error:#}").into();
                 Payload::encode(&RunError::Failed { run: run.into(), text }).map(Outcome::Stopped)
             }

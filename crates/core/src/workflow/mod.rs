@@ -1,4 +1,4 @@
-//! Workflows: what a run is run by.
+//! Workflows: the definition and settings of runs.
 
 mod builder;
 mod end;

@@ -1,4 +1,4 @@
-//! Opening a run: what the store is asked, and how its journal comes to the version of the code.
+//! The opening of a run: the request to the store, and the migration of its journal to the version of the code.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -15,22 +15,22 @@ use crate::store::{Absent, Input, Open, Opened, Owner, Purpose, Rewrite, RunId, 
 pub(super) struct Admitted {
     pub(super) run: RunId,
     pub(super) hold: Hold,
-    /// What time it is by the store's clock; `None` without a store.
+    /// The time of the store's clock, or `None` without a store.
     pub(super) now: Option<Timestamp>,
     pub(super) records: Vec<Record>,
     pub(super) waits: Vec<WaitEntry>,
     pub(super) input: Option<Payload>,
     pub(super) revival: Option<Revival>,
-    /// The run is left as one that waits, or was cancelled, until there is something to undo.
+    /// Whether the run's status in the store stays waiting or cancelled until an undo begins.
     pub(super) asleep: bool,
-    /// Somebody asked for the run to be cancelled, and its last owner did not live to see it.
+    /// Whether the run's cancellation was requested, by this call or before it.
     pub(super) cancel: bool,
-    /// An earlier execution may have begun, also if it recorded nothing.
+    /// Whether an earlier execution may have begun, even if it recorded no outcome.
     pub(super) resumes: bool,
 }
 
 impl Admitted {
-    /// A run without a store.
+    /// Creates a run without a store.
     fn alone(run: RunId, records: Vec<Record>, input: Option<Payload>) -> Self {
         let (hold, waits, revival) = (Hold(None), Vec::new(), None);
         let (asleep, cancel, resumes) = (false, false, !records.is_empty());
@@ -38,15 +38,15 @@ impl Admitted {
     }
 }
 
-/// What is done to a run that waits or has ended, once nothing keeps it from being executed.
+/// The change to a waiting or ended run, applied immediately before its execution begins.
 pub(super) struct Revival {
-    /// The keys of the steps that it failed on, whose records are dropped.
+    /// The keys of the steps that the run failed on. Their records are dropped.
     pub(super) drop: Vec<Key>,
 }
 
-/// Why the body is not called.
+/// The reason why the body is not called.
 pub(super) enum NotAdmitted {
-    /// The run has ended: this is what is known of it.
+    /// The run has ended, with this header.
     Ended(Header),
     Refused(RunError),
 }
@@ -57,8 +57,8 @@ impl From<RunError> for NotAdmitted {
     }
 }
 
-/// A run's place in its store, where it has one. The lease is given back when the run is dropped in the
-/// middle, or not begun.
+/// The lease of a run in its store, if there is a store. The lease is released if the run is dropped before its end, or
+/// never begins.
 pub(super) struct Hold(pub(super) Option<Writer>);
 
 impl Drop for Hold {
@@ -88,7 +88,7 @@ impl Definition {
         }
     }
 
-    /// What the store is asked, once everything in it is within its limits.
+    /// Creates the request to the store, after a check of its limits.
     fn request(&self, run: &Arc<str>, purpose: Purpose) -> Result<Open, RunError> {
         let run = RunId::new(Arc::clone(run))?;
         within("the name of the workflow", self.name.len(), RunId::MAX_BYTES)?;
@@ -118,7 +118,7 @@ impl Definition {
         }
     }
 
-    /// What there is to know of a run whose lease is held, once its journal has the version of the code.
+    /// Prepares a run whose lease is held, and migrates its journal to the version of the code.
     async fn admitted(
         &self,
         run: RunId,
@@ -133,7 +133,7 @@ impl Definition {
         if purpose == Purpose::Cancel && is_too_late && !header.cancel_requested {
             return Err(RunError::TooLateToCancel { run: (*run).into() });
         }
-        // A run that is only to undo what it did stays what it is until that is done.
+        // A run that is opened only for an undo keeps its status until the undo begins.
         let cancelling = purpose == Purpose::Cancel;
         let rests = header.status != Status::Running;
         let (revived, asleep) = (rests && !cancelling, rests && cancelling);
@@ -148,12 +148,12 @@ impl Definition {
         Ok(Admitted { run, hold, now, records, waits, input, revival, asleep, cancel, resumes })
     }
 
-    /// Brings the journal to the version of the code, and stores it before anything else.
+    /// Migrates the journal to the version of the code, and stores it before any other write.
     async fn migrated(&self, run: &RunId, hold: &Hold, mut stored: StoredRun) -> Result<StoredRun, RunError> {
         while stored.header.version < self.version {
             let StoredRun { mut header, input, records, waits } = stored;
             let (version, failed_on) = (header.version, std::mem::take(&mut header.failed_on));
-            // In their order, as they are read.
+            // In the order in which the store returned them.
             let waited = waits.iter().map(|entry| entry.key.clone()).collect();
             let contents = self.migrate(Contents { records, waits, failed_on }, version, run)?;
             if let Some(Writer { store, lease, .. }) = &hold.0 {
@@ -185,7 +185,7 @@ impl Definition {
         Ok(contents)
     }
 
-    /// The same for a run that begins with a state.
+    /// Admits a run that begins with a state.
     pub(super) fn admit_state(&self, state: ResumeState) -> Result<Admitted, RunError> {
         let run: Box<str> = (*state.run).into();
         if state.format > ResumeState::FORMAT {
@@ -211,7 +211,7 @@ impl Definition {
         Ok(Admitted::alone(id, contents.records, input))
     }
 
-    /// The state of a run that has ended: its records as they rest, with the version that they have.
+    /// Returns the state of a run that has ended: its records, in their recorded version.
     pub(super) async fn ended_state(&self, run: &Arc<str>) -> Result<ResumeState, RunError> {
         let id = RunId::new(Arc::clone(run))?;
         let stored = match &self.store {
@@ -225,7 +225,7 @@ impl Definition {
     }
 }
 
-/// Whether an input is the one of a state, whatever the order in which a map wrote its entries.
+/// Whether an input equals the input of a state, regardless of the order of map entries.
 fn is_same(input: &Payload, given: &Input) -> bool {
     let value = input.decode::<serde_json::Value>();
     value.is_ok_and(|value| Fingerprint::of(&value).is_ok_and(|found| found == given.fingerprint))

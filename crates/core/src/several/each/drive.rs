@@ -87,8 +87,9 @@ where
         }
     }
 
-    /// Polls the list. With `fail_fast`, ends with the position of the first failure. An item that waits or was cancelled has
-    /// not failed: the other items continue, and if none of them fails, the list ends with the position of the paused item.
+    /// Polls the list. With `fail_fast`, ends with the position of the first failure. An item that waits or was
+    /// cancelled has not failed: the other items continue, and if none of them fails, the list ends with the position
+    /// of the paused item.
     fn poll_all(&mut self, cx: &mut Context<'_>, fail_fast: bool) -> Poll<Option<usize>> {
         if !self.begun {
             self.begun = true;
@@ -96,7 +97,7 @@ where
         }
         let first_failure = loop {
             if let Some(pausing) = &mut self.pausing {
-                // Where the pause is cut short, the next steps say why.
+                // If the pause is cut short, the next steps return the reason.
                 let _ = ready!(pausing.as_mut().poll(cx));
                 self.pausing = None;
             }
@@ -119,7 +120,7 @@ where
             }
         };
         if first_failure != self.paused {
-            // One item failed, so the body does not wait for the others any more.
+            // An item failed, so the body no longer waits for the others.
             self.waits.forget();
         }
         self.in_flight.clear();

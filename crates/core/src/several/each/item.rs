@@ -66,7 +66,7 @@ impl<F, Item> fmt::Debug for ItemOperation<F, Item> {
 }
 
 pin_project! {
-    /// A future that returns its position beside its output.
+    /// A future that returns its position with its output.
     pub(super) struct Numbered<S> {
         pub(super) position: usize,
         #[pin]

@@ -24,8 +24,8 @@ use crate::step::{Ended, Fresh, Invoke, Keep, Once, Policy, Recorded, Retrying, 
 /// Awaiting it returns the values in the order of the items, or the first failure, which drops the steps in flight.
 /// [`settle`](Self::settle) waits for all items instead.
 ///
-/// An item that waits for an answer or a moment has not failed: the other items continue, and the list waits after each of them
-/// has ended or waits too. A batch is unfinished as long as one of its items waits.
+/// An item that waits for an answer or a moment has not failed: the other items continue, and the list waits after each
+/// of them has ended or waits too. A batch is unfinished as long as one of its items waits.
 ///
 /// # Default
 /// One item at a time, in one batch, no retry, no timeout, keys `name[0]`, `name[1]`, and so on.
@@ -109,10 +109,10 @@ impl Progress {
 }
 
 impl<M: Mode> Run<M> {
-    /// A step for each of `items`, a bounded number of them at the same time.
+    /// Builds a step for each of `items`, with a limit on the number of steps in flight.
     ///
-    /// The results come in the order of the items. The keys are `name[0]`, `name[1]`, and so on, or what
-    /// [`Each::key_by`] says. The items are taken from the iterator here, the calls begin when it is awaited.
+    /// The results come in the order of the items. The keys are `name[0]`, `name[1]`, and so on, or the results of
+    /// [`Each::key_by`]. The items are taken from the iterator here; the calls begin when the list is awaited.
     pub fn each<I, F>(
         &self,
         name: impl Into<Key>,
@@ -184,21 +184,22 @@ impl<'r, M, Item, F, A, R, G> Each<'r, M, Item, F, A, R, G> {
         self
     }
 
-    /// Sets how many steps run concurrently at most.
+    /// Sets the maximum number of concurrent steps.
     ///
     /// # Panics
-    /// Panics if `concurrency` is 0. Check a number from a configuration with [`NonZeroUsize`](std::num::NonZeroUsize) first.
+    /// Panics if `concurrency` is 0. Check a number from a configuration with [`NonZeroUsize`](std::num::NonZeroUsize)
+    /// first.
     pub const fn concurrency(mut self, concurrency: usize) -> Self {
         assert!(concurrency > 0, "at least one step runs at a time: `concurrency(0)` is refused");
         self.list.concurrency = concurrency;
         self
     }
 
-    /// Derives the key of an item from the item instead of its position: `name[key]`. Use it if the list can change between two
-    /// executions.
+    /// Derives the key of an item from the item instead of its position: `name[key]`. Use it if the list can change
+    /// between two executions.
     ///
     /// # Errors
-    /// On a durable run, two items with one key return [`RunError::DuplicateKey`](crate::RunError::DuplicateKey).
+    /// On a durable run, two items with one key end in [`RunError::DuplicateKey`](crate::RunError::DuplicateKey).
     ///
     /// ```
     /// use awaitly_core::{RunError, Workflow, step};
@@ -240,9 +241,9 @@ impl<'r, M, Item, F, A, R, G> Each<'r, M, Item, F, A, R, G> {
         self
     }
 
-    /// Waits for all items, also after failures, and returns every result in the order of the items. The result of a waiting
-    /// item is [`RunError::Waiting`](crate::RunError::Waiting): return it from the body, so that the run waits. If items of a
-    /// batch wait, the next batch does not begin, and its items have no results.
+    /// Waits for all items, also after failures, and returns every result in the order of the items. The result of a
+    /// waiting item is [`RunError::Waiting`](crate::RunError::Waiting): return it from the body, so that the run waits.
+    /// If items of a batch wait, the next batch does not begin, and its items have no results.
     pub const fn settle(self) -> Settled<Self> {
         Settled(self)
     }

@@ -1,4 +1,4 @@
-//! Attempts, what ends one from outside, and the delay between two.
+//! The attempts, the limits that end them, and the delays between them.
 
 use std::fmt;
 use std::task::{Context, Poll};
@@ -20,7 +20,7 @@ use crate::stage::{Misfit, SCRIPT, Scene};
 use crate::step::limits::{Bound, Passed, nearest};
 
 impl<'r> Frame<'r> {
-    /// The first attempt is about to begin.
+    /// Prepares the first attempt.
     #[inline]
     pub(crate) fn started(&mut self) {
         let traced = tracing::enabled!(tracing::Level::DEBUG);
@@ -52,7 +52,7 @@ impl<'r> Frame<'r> {
         }
     }
 
-    /// What is played in the place of the operation. `None`: nothing, it is called.
+    /// Returns the script of this attempt, or `None` if the operation is called.
     #[inline(always)]
     pub(in crate::step) fn scene(&self) -> Option<Scene> {
         if self.detail.is_some() { self.scene_in_detail() } else { None }
@@ -63,7 +63,7 @@ impl<'r> Frame<'r> {
         self.run?.stage()?.attempt(&self.id(), self.attempt)
     }
 
-    /// What was played is not what the step has.
+    /// Stops the run because a scripted result does not have the type of the step.
     #[cold]
     pub(in crate::step) fn misfit(&mut self, misfit: &Misfit) -> RunError {
         if let Some(stage) = self.run.and_then(Shared::stage) {
@@ -74,19 +74,19 @@ impl<'r> Frame<'r> {
         self.stopped(RunError::Refused { step, by: SCRIPT.into(), reason, retry_after: None })
     }
 
-    /// The attempt has waited at its guards, and begins now.
+    /// Notes that the guards admitted the attempt after a wait.
     pub(in crate::step) fn admitted(&mut self) {
         let now = self.clock().now();
         self.detail().admitted = Some(now);
     }
 
-    /// Whether the operation has had most of the time of its attempt, and its guards the lesser part.
+    /// Whether the operation, and not its guards, took most of the attempt's time.
     pub(in crate::step) fn ran_for_most_of(&self, time: Duration) -> bool {
         let admitted = self.detail.as_ref().and_then(|detail| detail.admitted);
         admitted.is_none_or(|at| self.clock().now().saturating_duration_since(at) >= time / 2)
     }
 
-    /// Refuses another attempt where the run cannot go on.
+    /// Refuses another attempt if the run cannot continue.
     pub(in crate::step) fn may_go_on(&self) -> Result<(), RunError> {
         self.run.map_or(Ok(()), |run| run.stopping.may_go_on())
     }
@@ -99,15 +99,15 @@ impl<'r> Frame<'r> {
         self.previous_delay
     }
 
-    /// From here until the answer is dropped, the operation runs: steps, spans and panics can tell that it is
-    /// this one. `None`: nobody would ask.
+    /// Marks the operation as running until the returned value is dropped, so that steps, spans and panics can be
+    /// assigned to it. Returns `None` if the step does not need the marker.
     #[inline]
     pub(in crate::step) fn enter(&mut self) -> Option<Running<'_>> {
         let Self { run, attempt, detail, .. } = self;
         detail.as_deref_mut().map(|detail| Running::new(detail, *run, *attempt))
     }
 
-    /// Asks, while an attempt has to wait, whether a limit has passed.
+    /// Polls the limits of a pending attempt.
     #[inline]
     pub(in crate::step) fn poll_limits(&mut self, cx: &mut Context<'_>) -> Poll<RunError> {
         if self.timeout.is_none() && self.run.is_none() && self.detail.is_none() {
@@ -125,7 +125,7 @@ impl<'r> Frame<'r> {
         self.poll_bound(cx, |now| nearest([attempt(now), step, run])).map(|passed| self.passed(&passed))
     }
 
-    /// Asks, while the hook after the step has to wait, whether the run was cancelled or its time is over.
+    /// Polls the cancellation and the deadline of the run during the hook after the step.
     pub(in crate::step) fn poll_run_limits(&mut self, cx: &mut Context<'_>) -> Poll<RunError> {
         let run = self.run_bound();
         if run.is_none() && self.token().is_none() {
@@ -134,7 +134,7 @@ impl<'r> Frame<'r> {
         self.poll_bound(cx, |_| run).map(|passed| self.passed(&passed))
     }
 
-    /// Asks whether the delay before the next attempt is over.
+    /// Polls the delay before the next attempt.
     pub(in crate::step) fn poll_delay(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), RunError>> {
         let left = self.detail.as_ref().and_then(|detail| detail.retries.as_ref()?.left);
         let delay = left.unwrap_or(self.previous_delay);
@@ -188,19 +188,19 @@ impl<'r> Frame<'r> {
         self.tell(|step| EventKind::AttemptTimedOut { step, attempt, after });
     }
 
-    /// The source of randomness for the delay after the present attempt: fixed by the run's seed, the step
-    /// and the attempt, whatever else runs at the same time.
+    /// Returns the source of randomness for the delay after the current attempt. The run's seed, the step and the
+    /// attempt determine it, independent of concurrent work.
     pub(in crate::step) fn dice(&self) -> fastrand::Rng {
         self.run.map_or_else(fastrand::Rng::new, |run| run.dice(self.label(), self.attempt))
     }
 
-    /// Whether an attempt after `delay` would still begin in time.
+    /// Whether an attempt after `delay` would begin before the deadline.
     pub(in crate::step) fn has_time_for(&self, delay: Duration) -> bool {
         let bound = nearest([self.step_bound(), self.run_bound()]);
         bound.is_none_or(|bound| later(self.clock().now(), delay) < bound.at)
     }
 
-    /// Another attempt follows after `delay`.
+    /// Schedules another attempt after `delay`.
     pub(in crate::step) fn schedule(
         &mut self,
         delay: Duration,
@@ -240,7 +240,7 @@ impl Detail {
         }
     }
 
-    /// The limits and the span of the last attempt are not those of what comes now.
+    /// Drops the limits and the span of the last attempt.
     fn end_attempt(&mut self) {
         if let Some(limits) = &mut self.limits {
             limits.rearm();
@@ -251,7 +251,7 @@ impl Detail {
     }
 }
 
-/// The operation of a step runs.
+/// The marker of a running operation.
 pub(in crate::step) struct Running<'a> {
     detail: &'a mut Detail,
     inside: Option<Entered>,
@@ -277,7 +277,7 @@ impl Drop for Running<'_> {
         if let Some(inside) = self.inside.take() {
             self.detail.noted.add(inside.leave());
         }
-        // If the operation panicked, that it did is still to be seen.
+        // If the operation panicked, the flag stays set, so that the drop of the step can report the panic.
         self.detail.polling = std::thread::panicking();
     }
 }

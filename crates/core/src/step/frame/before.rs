@@ -1,4 +1,4 @@
-//! Before the first attempt: everything that can keep a step from running, the journal last.
+//! The checks before the first attempt, and finally the lookup in the journal.
 
 use super::Frame;
 use crate::error::RunError;
@@ -8,7 +8,7 @@ use crate::shared::Shared;
 use crate::store::OnRecorded;
 
 impl Frame<'_> {
-    /// The step is about to be looked up.
+    /// Notifies the stage that the step is about to be looked up.
     #[inline(always)]
     pub(crate) fn looks_up(&self) {
         if self.detail.is_some() {
@@ -25,7 +25,7 @@ impl Frame<'_> {
         }
     }
 
-    /// What the journal holds for the step. `None`: nothing, so it runs.
+    /// Returns the outcome in the journal, or `None` if the step has to run.
     #[inline]
     pub(crate) fn look_up(&mut self, recorded: bool) -> Result<Option<Found>, RunError> {
         match self.run {
@@ -46,8 +46,8 @@ impl Frame<'_> {
         Ok(None)
     }
 
-    /// Refuses where the run was cancelled, or only what is recorded may be used. What is recorded is found all the
-    /// same, so that a body always gets as far as it did before.
+    /// Refuses the step if the run was cancelled, or if only recorded steps may run. A recorded step is found before
+    /// this check, so that the body always gets as far as it did before.
     fn may_run(&self, run: &Shared) -> Result<(), RunError> {
         if self.is_shielded() {
             return Ok(());
@@ -56,7 +56,7 @@ impl Frame<'_> {
         run.may_go_beyond(self.label())
     }
 
-    /// A key that cannot be recorded is refused before anything is done under it.
+    /// Refuses an invalid key before any work is done under it.
     fn check_key(&self) -> Result<(), RunError> {
         let key = self.key();
         if let Some(Taken::Duplicate(key)) = self.detail.as_ref().and_then(|detail| detail.key.as_ref()) {
@@ -93,13 +93,13 @@ impl Frame<'_> {
         match on_change.decide(found.input, input) {
             Decision::Reuse => Ok(Some(found)),
             Decision::Refuse => Err(self.stopped(RunError::InputChanged { what: self.as_subject() })),
-            // What was done with another input is what there is to undo.
+            // The effect for the other input is the effect that has to be undone.
             Decision::Rerun if run.execution.is_only_recorded() => Ok(Some(found)),
             Decision::Rerun => self.disregard().map(|()| None),
         }
     }
 
-    /// A recorded outcome does not count: the step runs, and its new outcome takes the place of the old.
+    /// Discards a recorded outcome: the step runs, and its new outcome replaces the recorded one.
     pub(in crate::step) fn disregard(&mut self) -> Result<(), RunError> {
         if let Some(run) = self.run {
             self.may_run(run)?;
@@ -109,7 +109,7 @@ impl Frame<'_> {
         Ok(())
     }
 
-    /// The recorded outcome is used; `failed` says which it was.
+    /// Sends the event that the recorded outcome is used. `failed` states whether it is a failure.
     pub(crate) fn reused(&self, failed: bool) {
         self.tell(|step| EventKind::StepReused { step });
         if failed {
@@ -123,7 +123,7 @@ impl Frame<'_> {
     }
 }
 
-/// The first characters of a text that is too long to show.
+/// Returns the first characters of a text that is too long to show.
 fn shortened(text: &str) -> String {
     const SHOWN: usize = 40;
     let mut short: String = text.chars().take(SHOWN).collect();

@@ -1,7 +1,7 @@
-//! All of a step that does not depend on the caller's types, so that it is compiled once.
+//! The part of a step that does not depend on the caller's types, so that it is compiled once.
 //!
-//! [`Frame`] is what a step carries; [`before`], [`attempts`] and [`outcome`] are its three ages. [`retries`] counts
-//! attempts across executions, and [`pause`] tells a failure of the step from the end of its run.
+//! [`Frame`] is the data of a step. [`before`], [`attempts`] and [`outcome`] are its three phases. [`retries`] counts
+//! attempts across executions, and [`pause`] distinguishes a failure of the step from the end of its run.
 
 mod attempts;
 mod before;
@@ -29,8 +29,8 @@ use crate::store::{Durability, OnRecorded};
 
 /// A step without its operation.
 ///
-/// What only some steps need lies in [`Detail`], behind a pointer that is made when it is first needed:
-/// a plain step carries a name and a few words.
+/// Data that only some steps need lies in [`Detail`], in a box that is allocated on first use. A plain step carries
+/// only a name and a few words.
 pub struct Frame<'r> {
     run: Option<&'r Shared>,
     name: Key,
@@ -40,51 +40,51 @@ pub struct Frame<'r> {
     detail: Option<Box<Detail>>,
 }
 
-/// The rare parts of a step.
+/// The rarely used parts of a step.
 #[derive(Default)]
 pub(super) struct Detail {
-    /// The key, where the run keeps count of keys.
+    /// The key, if the run tracks keys.
     key: Option<Taken>,
-    /// Whether it is a key of the journal.
+    /// Whether the key belongs to the journal.
     recorded: bool,
     pub(super) input: Option<Result<Fingerprint, EncodeError>>,
     pub(super) on_change: OnChange,
     pub(super) deadline: Option<Duration>,
     pub(super) durability: Option<Durability>,
-    /// When the first attempt began, for durations and the deadline.
+    /// The beginning of the first attempt, for durations and the deadline.
     began: Option<Instant>,
-    /// When the attempt was admitted, where it had to wait for that.
+    /// The moment at which the guards admitted the attempt, if it had to wait.
     admitted: Option<Instant>,
     limits: Option<Box<Limits>>,
     spans: Option<Box<Spans>>,
-    /// Whether the journal holds an outcome whose place the new one takes.
+    /// Whether the new outcome replaces a recorded one.
     on_recorded: OnRecorded,
-    /// The step runs and is recorded also where the run was cancelled or is out of time: it undoes another one.
+    /// Whether the step, a compensation, runs and is recorded even if the run was cancelled or is out of time.
     shielded: bool,
-    /// The pauses that came up inside of the attempt.
+    /// The pauses inside the attempt.
     noted: Noted,
     /// The retries that outlive this execution, and the refusals.
     retries: Option<Box<Retries>>,
-    /// Between the first attempt and the outcome.
+    /// Whether the step is between its first attempt and its outcome.
     in_flight: bool,
-    /// The operation is being polled. Seen from outside only while it panics.
+    /// Whether the operation is being polled. Other code can see this only during a panic of the operation.
     polling: bool,
 }
 
-/// The spans of a step that somebody traces.
+/// The spans of a traced step.
 struct Spans {
     step: Span,
     attempt: Option<Span>,
 }
 
 impl<'r> Frame<'r> {
-    /// The frame of a step whose run has nothing to share.
+    /// Creates the frame of a step whose run has no shared state.
     #[inline]
     pub(crate) const fn plain(name: Key) -> Self {
         Self::new(None, name)
     }
 
-    /// The frame of a step that takes its key from its name, where keys are kept count of.
+    /// Creates the frame of a step that takes its key from its name, if the run tracks keys.
     pub(crate) fn named(run: &'r Shared, name: Key, recorded: bool) -> Self {
         run.stopping.built();
         if !recorded && !run.watchers.is_observed() {
@@ -94,7 +94,7 @@ impl<'r> Frame<'r> {
         Self::taken(run, name, key, recorded)
     }
 
-    /// The frame of a step of a list, whose keys begin with what the list has taken.
+    /// Creates the frame of a step of a list, with a key that begins with the list's own.
     pub(crate) fn keyed(run: &'r Shared, name: Key, key: impl FnOnce() -> Key, recorded: bool) -> Self {
         if !recorded && !run.watchers.is_observed() {
             return Self::new(Some(run), name);
@@ -142,7 +142,7 @@ impl<'r> Frame<'r> {
         }
     }
 
-    /// Lets the step run whatever becomes of the run, short of a failure of its store. So do the steps inside of it.
+    /// Protects the step and its inner steps from all ends of the run, except a failure of its store.
     pub(crate) fn shield(&mut self) {
         self.detail().shielded = true;
     }
@@ -152,12 +152,12 @@ impl<'r> Frame<'r> {
         self.detail.as_ref().is_some_and(|detail| detail.shielded)
     }
 
-    /// What the journal holds for the step, if that was not handed out yet.
+    /// Returns the outcome in the journal, if it was not handed out yet.
     pub(crate) fn peek(&self) -> Option<Outcome> {
         self.run.filter(|_| self.is_recorded())?.keys.peek(self.key())
     }
 
-    /// Whether the journal holds an outcome for the step that was not handed out yet.
+    /// Whether the journal holds an outcome of the step that was not handed out yet.
     pub(crate) fn is_known(&self) -> bool {
         self.peek().is_some_and(|outcome| !outcome.is_retrying())
     }
@@ -166,7 +166,7 @@ impl<'r> Frame<'r> {
         self.detail.as_ref().is_some_and(|detail| detail.recorded)
     }
 
-    /// What the step is known by to those who watch: its key, or its name where nobody keeps count.
+    /// Returns the identity of the step for observers: its key, or its name if the run does not track keys.
     fn key(&self) -> &Key {
         match self.detail.as_ref().and_then(|detail| detail.key.as_ref()) {
             Some(Taken::New(key) | Taken::Duplicate(key)) => key,
@@ -174,8 +174,8 @@ impl<'r> Frame<'r> {
         }
     }
 
-    /// What the step is called in errors, and what its randomness is drawn from: the key of a recorded step,
-    /// the name of any other. So it is the same whether somebody watches or not.
+    /// Returns the identity of the step in errors and for its randomness: the key of a recorded step, or the name of an
+    /// unrecorded one. It does not depend on the presence of observers.
     pub(crate) fn label(&self) -> &Key {
         if self.is_recorded() { self.key() } else { &self.name }
     }
@@ -194,7 +194,7 @@ impl<'r> Frame<'r> {
         }
     }
 
-    /// Stops the run for good.
+    /// Stops the run permanently.
     pub(super) fn stopped(&self, error: RunError) -> RunError {
         self.refuses(&error);
         match self.run {
@@ -203,14 +203,14 @@ impl<'r> Frame<'r> {
         }
     }
 
-    /// Tells a test why the library does not go on with the step.
+    /// Reports the reason why the step does not continue to the stage of a test.
     pub(super) fn refuses(&self, error: &RunError) {
         if let Some(stage) = self.run.and_then(Shared::stage) {
             stage.refuses(Some(&self.id()), error);
         }
     }
 
-    /// The step, as errors speak of it.
+    /// Returns the step's name in errors.
     pub(super) fn as_subject(&self) -> Box<str> {
         format!("step `{}`", self.label()).into()
     }
@@ -224,7 +224,7 @@ impl<'r> Frame<'r> {
         self.tell(|step| EventKind::StepSkipped { step, reason });
     }
 
-    /// A step that is dropped in the middle says so.
+    /// Sends the event that the step was dropped before its outcome.
     fn aborted(&self, polling: bool) {
         let attempt = self.attempt;
         self.tell(|step| EventKind::StepAborted { step, attempt, duration: self.duration() });

@@ -1,4 +1,4 @@
-//! The outcome: telling of it, recording it, and the hook after it.
+//! The outcome: its events, its record, and the hook after it.
 
 use std::fmt;
 
@@ -11,21 +11,21 @@ use crate::journal::{EncodeError, Fingerprint, Key, Outcome, Payload, Record};
 use crate::shared::Writing;
 use crate::store::{Lease, OnRecorded, StoreError};
 
-/// A record on its way to the store.
+/// A write of an outcome to the store.
 pub(in crate::step) struct Recording {
     pub(in crate::step) writing: Writing,
     pub(in crate::step) kind: RecordedKind,
     pub(in crate::step) bytes: usize,
-    /// The failure that is recorded instead of an outcome that cannot be kept.
+    /// The failure that is recorded instead of an outcome that cannot be recorded.
     pub(in crate::step) instead: Option<Box<RunError>>,
 }
 
-/// Where the outcome of a step goes.
+/// The destination of a step's outcome.
 #[derive(Debug)]
 pub struct Place {
     pub(in crate::step) key: Key,
     pub(in crate::step) input: Option<Fingerprint>,
-    /// `None`: the run has no store.
+    /// `None` if the run has no store.
     pub(in crate::step) lease: Option<Lease>,
     pub(in crate::step) on_recorded: OnRecorded,
 }
@@ -64,14 +64,14 @@ impl Frame<'_> {
         self.note_failure();
     }
 
-    /// The step failed, now or before: if that is recorded, a retry of the run drops it.
+    /// Notes that the step failed, now or in an earlier execution. A retry of the run drops a recorded failure.
     pub(super) fn note_failure(&self) {
         if let Some(run) = self.run {
             run.stopping.note_failure(self.is_recorded().then(|| self.key()));
         }
     }
 
-    /// Stops the run: what the caller gave to the step, not its outcome, has no JSON form.
+    /// Stops the run, because the caller's input of the step has no JSON form.
     pub(in crate::step) fn unencodable(&self, error: &EncodeError) -> RunError {
         let what = format!("the input of {}", self.as_subject()).into();
         let (type_name, reason) = (error.type_name.clone(), error.reason.clone());
@@ -83,7 +83,7 @@ impl Frame<'_> {
         RunError::Unencodable { what, type_name: type_name.into(), reason: reason.into() }
     }
 
-    /// Returns the outcome if a journal can keep it, or else the failure that the journal keeps instead.
+    /// Returns the outcome if the journal can hold it, or the failure that the journal holds instead.
     pub(in crate::step) fn fits(&self, encoded: Result<Outcome, EncodeError>) -> Result<Outcome, RunError> {
         let outcome = encoded.map_err(|error| self.unkept(&error.type_name, &error.reason))?;
         let (bytes, limit) = (outcome.payload().len(), Payload::MAX_BYTES);
@@ -94,7 +94,7 @@ impl Frame<'_> {
         Err(RunError::TooLarge { what, bytes, limit })
     }
 
-    /// Begins to record `outcome`. `None`: the run has no journal.
+    /// Begins to record `outcome`. Returns `None` if the run has no journal.
     pub(in crate::step) fn record(
         &mut self,
         outcome: Outcome,
@@ -108,7 +108,7 @@ impl Frame<'_> {
         Some(Recording { writing, kind, bytes, instead })
     }
 
-    /// Records `outcome` of a step that has no operation, if the run has a journal.
+    /// Records `outcome` of a step without an operation, if the run has a journal.
     pub(crate) async fn record_now(&mut self, outcome: Outcome) -> Result<(), RunError> {
         if let Some(Recording { writing, kind, bytes, .. }) = self.record(outcome, None) {
             writing.await.map_err(|error| self.not_recorded(error))?;
@@ -117,14 +117,14 @@ impl Frame<'_> {
         Ok(())
     }
 
-    /// A sleep begins, or goes on in this execution.
+    /// Begins a sleep, or continues it in this execution.
     pub(crate) fn sleeps(&mut self) {
         self.started();
         self.begin_attempt();
     }
 
-    /// Begins to record that the outcome cannot be kept. The effect took place, so the step must not be executed again
-    /// by itself, and the run must not look as if nothing had happened.
+    /// Begins to record that the outcome cannot be recorded. The operation had its effect, so the step must not run
+    /// again automatically, and the run must show the failure.
     ///
     /// # Errors
     /// Returns `unkept` if the run has no journal.
@@ -135,8 +135,8 @@ impl Frame<'_> {
         recording.ok_or(unkept)
     }
 
-    /// The store did not keep the record. If the store cannot keep such a value, the journal keeps that as the step's
-    /// failure; any other error stops the run.
+    /// Handles a failed write. If the store cannot hold such a value, the journal records this as the step's failure;
+    /// any other error stops the run.
     pub(in crate::step) fn not_kept(
         &mut self,
         error: StoreError,
@@ -153,7 +153,7 @@ impl Frame<'_> {
         }
     }
 
-    /// Where the outcome goes.
+    /// Returns the destination of the outcome.
     pub(in crate::step) fn place(&self) -> Place {
         let input = self.detail.as_ref().and_then(|detail| detail.input.as_ref()?.as_ref().ok().copied());
         let lease = self.run.and_then(|run| run.journal.writer()).map(|writer| writer.lease.clone());
@@ -161,7 +161,7 @@ impl Frame<'_> {
         Place { key: self.key().clone(), input, lease, on_recorded }
     }
 
-    /// The attempt has recorded its outcome itself.
+    /// Notes that the attempt has recorded its outcome itself.
     pub(in crate::step) fn committed(&self, outcome: Outcome) {
         if let Some(run) = self.run {
             let Place { key, input, on_recorded, .. } = self.place();
@@ -173,7 +173,7 @@ impl Frame<'_> {
         self.tell(|step| EventKind::StepRecorded { step, kind, bytes, duration: self.duration() });
     }
 
-    /// The attempt could not record its outcome, or does not know whether it has.
+    /// Stops the run, because the attempt could not record its outcome or does not know if it has.
     pub(in crate::step) fn interrupted(&mut self, error: RunError) -> RunError {
         self.detail().in_flight = false;
         self.stopped(error)
@@ -183,9 +183,9 @@ impl Frame<'_> {
         self.stopped(error.into())
     }
 
-    /// The hook after the step, where the run has one.
+    /// Calls the hook after the step, if the run has one.
     pub(in crate::step) fn hook(&mut self, kind: RecordedKind) -> Option<Hooked> {
-        // What undoes a step is not refused.
+        // A hook cannot refuse a compensation.
         let run = self.run.filter(|_| !self.is_shielded())?;
         let hooked = run.watchers.hook_after_step(|| self.id(), kind)?;
         let now = self.clock().now();
@@ -193,7 +193,7 @@ impl Frame<'_> {
         Some(hooked)
     }
 
-    /// The hook has answered.
+    /// Sends the event of the hook's answer.
     pub(in crate::step) fn hooked(&self, answer: &Result<(), Refusal>) {
         let (hook, duration) = (Hook::AfterStep, self.duration());
         self.tell(|step| match answer {

@@ -1,10 +1,10 @@
-//! Pauses: what ends or interrupts the run, and is no failure of the step.
+//! Pauses: the events that end or interrupt the run, but are no failure of the step.
 //!
-//! A run can be cancelled, run out of time, wait, or stop because its store failed. The operation of a step sees that
-//! as an error of a step inside of it, and usually returns it inside of its own error type. If the library took that
-//! for a failure of the outer step, it would record it, a breaker would count it, and a fallback would take its place.
-//! So every failed attempt is asked here first, and everything else (recording, guards, fallbacks, events, lists,
-//! sagas) sees a pause as [`Error::Run`], never as the operation's own error.
+//! A run can be cancelled, run out of time, wait, or stop because its store failed. The operation of a step receives
+//! such a pause as the error of an inner step, and usually returns it inside its own error type. If the library took
+//! the pause for a failure of the outer step, it would record the failure, a breaker would count it, and a fallback
+//! would replace it. Every failed attempt is therefore checked here first. All other parts (recording, guards,
+//! fallbacks, events, lists, sagas) see a pause as [`Error::Run`], never as the operation's own error.
 
 use super::{Detail, Frame};
 use crate::error::{Error, RunError};
@@ -14,7 +14,7 @@ use crate::shared::{LOOK_AGAIN, OtherRun, Shared, Waits};
 use crate::step::Ended;
 
 impl Frame<'_> {
-    /// Puts the pause behind the failure of an attempt in the place of the failure, if there is one.
+    /// Replaces the failure of an attempt by the pause that caused it, if there is one.
     #[inline]
     pub(in crate::step) fn classify<T, E>(&self, ended: &mut Ended<T, E>) {
         match ended {
@@ -28,7 +28,7 @@ impl Frame<'_> {
         }
     }
 
-    /// Returns why the run does not go on, if that explains the failure of the attempt.
+    /// Returns the reason why the run does not continue, if it explains the failure of the attempt.
     #[cold]
     fn pause(&self) -> Option<RunError> {
         let run = self.run?;
@@ -42,13 +42,13 @@ impl Frame<'_> {
         Some(RunError::Waiting { step })
     }
 
-    /// Returns the step at which the run waits, if that made the attempt fail.
+    /// Returns the step at which the run waits, if this wait made the attempt fail.
     fn waits_at(&self, run: &Shared) -> Option<Key> {
         if let Some(inside) = run.stopping.waits_within(self.label()) {
             return Some(inside);
         }
         let Some(Detail { noted, .. }) = self.detail.as_deref() else {
-            // The step keeps no notes, so the run has to answer.
+            // The step has no notes, so the run's state decides.
             return run.stopping.is_waiting().then(|| self.label().clone());
         };
         if run.stopping.has_detached_wait() && run.stopping.is_waiting() {
@@ -66,12 +66,12 @@ impl Frame<'_> {
         None
     }
 
-    /// Returns whether `error` ends or pauses the run: by its nature, or because the run cannot go on.
+    /// Returns whether `error` ends or pauses the run, by its nature or because the run cannot continue.
     pub(in crate::step) fn is_pause(&self, error: &RunError) -> bool {
         error.pauses() || self.run.is_some_and(|run| run.stopping.may_go_on().is_err())
     }
 
-    /// The step ends in `error`, which ends or pauses the run.
+    /// Ends the step in `error`, which ends or pauses the run.
     #[cold]
     pub(crate) fn paused(&mut self, error: &RunError) {
         let attempt = self.attempt;
@@ -85,20 +85,20 @@ impl Frame<'_> {
         self.note_pause(error);
     }
 
-    /// Notes, for the run and for the operation that polls this step, that the step ends in `error`.
+    /// Notes that the step ends in `error`, for the run and for the operation that polls the step.
     pub(crate) fn note_pause(&self, error: &RunError) {
         if let Some(run) = self.run.filter(|_| error.pauses()) {
             run.stopping.note_pause(error);
         }
     }
 
-    /// Returns whether a call of another run, which was cancelled, made the attempt fail. That is a failure, but a retry
-    /// of this run has to ask the other run again, so the failure is not recorded.
+    /// Returns whether the attempt failed because it called another run that was cancelled. This is a failure, but it
+    /// is not recorded, because a retry of this run has to call the other run again.
     pub(in crate::step) fn failed_by_other_run(&self) -> bool {
         self.detail.as_ref().is_some_and(|detail| detail.noted.other == Some(OtherRun::Cancelled))
     }
 
-    /// A step that has a value waits for nothing that is inside of it.
+    /// Clears the waits inside the step, because a step with a value does not wait.
     #[cold]
     pub(super) fn forget_waits(&self) {
         if let Some(run) = self.run {

@@ -1,11 +1,11 @@
-//! Retries that outlive an execution, and refusals, which are no attempts.
+//! Retries that outlive an execution, and refusals, which do not count as attempts.
 //!
-//! When an attempt of a recorded step failed and another one follows, the journal keeps how many there were, under the
-//! step's key. The outcome takes that record's place later. So a process that dies between two attempts does not begin
-//! to count anew, and a back-off that is longer than the workflow's `park_after` ends the execution: the run waits
-//! without a task, and is due again when the next attempt is.
+//! If an attempt of a recorded step fails and another one follows, the journal records the number of attempts under the
+//! step's key. The outcome later replaces that record. A process that dies between two attempts therefore does not
+//! restart the count. If a delay is longer than the workflow's `park_after`, it ends the execution: the run waits
+//! without a task, and is due again at the time of the next attempt.
 //!
-//! A guard that refuses did not let the attempt begin. A step with a retry policy asks it again, after the time that
+//! If a guard refuses, the attempt did not begin. A step with a retry policy asks the guard again, after the time that
 //! the guard names or the policy's next delay.
 
 use std::time::Duration;
@@ -19,12 +19,12 @@ use crate::journal::{Record, Retrying, Timestamp};
 use crate::shared::{Waits, Writing};
 use crate::store::{Durability, OnRecorded};
 
-/// The part of a step that only steps with retries have.
+/// The data that only steps with retries have.
 #[derive(Default)]
 pub(super) struct Retries {
-    /// When the first attempt began, by the store's clock.
+    /// The beginning of the first attempt, by the store's clock.
     since: Option<Timestamp>,
-    /// The rest of a delay that an execution before this one began.
+    /// The rest of a delay that an earlier execution began.
     pub(super) left: Option<Duration>,
     /// The refusals of the attempt that is about to begin.
     refusals: Option<Refusals>,
@@ -34,22 +34,22 @@ struct Refusals {
     attempt: u32,
     count: u32,
     previous: Duration,
-    /// All of the delays together.
+    /// The sum of all delays.
     waited: Duration,
 }
 
-/// What follows a failed attempt or a refusal, once its delay is known.
+/// The next state after a failed attempt or a refusal.
 pub(in crate::step) enum Next {
     /// The delay passes in this execution.
     Delay,
-    /// The journal keeps the number of attempts first.
+    /// The journal records the number of attempts first.
     Keep(Writing),
-    /// The journal keeps it, and the run waits until the delay is over.
+    /// The journal records the number of attempts, and the run waits until the delay is over.
     Park(Writing),
 }
 
 impl Frame<'_> {
-    /// Takes over what an execution before this one left.
+    /// Adopts the count and the delay of an earlier execution.
     #[cold]
     pub(super) fn resumes(&mut self, retrying: Retrying) {
         let Some(run) = self.run else { return };
@@ -64,7 +64,8 @@ impl Frame<'_> {
         detail.retries = Some(Box::new(Retries { since: Some(since), left, refusals: None }));
     }
 
-    /// Returns whether a delay has to pass before the first attempt of this execution. The run waits if it is long.
+    /// Returns whether a delay has to pass before the first attempt of this execution. If the delay is long, the run
+    /// waits.
     #[inline]
     pub(in crate::step) fn resumed_delay(&mut self) -> Option<Result<(), RunError>> {
         let left = self.detail.as_ref()?.retries.as_ref()?.left?;
@@ -80,7 +81,7 @@ impl Frame<'_> {
         Some(Err(self.parked(until)))
     }
 
-    /// Keeps the number of attempts, if the step is recorded and another attempt follows after `delay`.
+    /// Records the number of attempts, if the step is recorded and another attempt follows after `delay`.
     pub(in crate::step) fn keep_attempts(&mut self, delay: Duration) -> Next {
         let Some(run) = self.run.filter(|_| self.is_recorded()) else { return Next::Delay };
         let parks = self.parks(delay);
@@ -98,7 +99,7 @@ impl Frame<'_> {
         if parks { Next::Park(writing) } else { Next::Keep(writing) }
     }
 
-    /// The journal keeps the number of attempts, so the run waits until the next one is due.
+    /// Parks the run until the next attempt is due, after the journal has recorded the number of attempts.
     pub(in crate::step) fn park(&mut self) -> RunError {
         let until = self.run.map(|run| run.time.stamp().after(self.previous_delay));
         self.parked(until.unwrap_or_default())
@@ -121,7 +122,7 @@ impl Frame<'_> {
         self.detail().retries.get_or_insert_default()
     }
 
-    /// Takes note of a refusal, and returns how often the guard refused this attempt, and the delay before that.
+    /// Notes a refusal, and returns the number of refusals of this attempt and the previous delay.
     pub(in crate::step) fn refused_again(&mut self) -> (u32, Duration) {
         let attempt = self.attempt;
         let first = Refusals { attempt, count: 0, previous: Duration::ZERO, waited: Duration::ZERO };
@@ -133,8 +134,8 @@ impl Frame<'_> {
         answer
     }
 
-    /// Returns whether the step may ask its guards again after `delay`. With a deadline, that decides. Without one, a
-    /// recorded step asks for as long as it takes, and any other one for `longest` at most.
+    /// Returns whether the step may ask its guards again after `delay`. If there is a deadline, it decides. Without
+    /// one, a recorded step asks without a limit, and an unrecorded step for at most `longest`.
     pub(in crate::step) fn may_ask_again(&self, delay: Duration, longest: Duration) -> bool {
         if !self.has_time_for(delay) {
             return false;
@@ -147,7 +148,7 @@ impl Frame<'_> {
         waited.saturating_add(delay) <= longest
     }
 
-    /// The attempt did not begin; the step asks its guards again after `delay`.
+    /// Schedules another question to the guards after `delay`, because the attempt did not begin.
     pub(in crate::step) fn ask_again(&mut self, delay: Duration, refusal: &Refusal) -> Next {
         let attempt = self.attempt;
         if let Some(refusals) = &mut self.retries().refusals {
