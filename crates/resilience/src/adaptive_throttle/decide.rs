@@ -117,8 +117,8 @@ impl Aimd {
     }
 
     /// Corrects the limit once the calls that ran at the overload have ended: the part of them that the service
-    /// accepted shows how far the limit was off. If the limit has grown beyond its old value again, there is better
-    /// knowledge, and the correction is void.
+    /// accepted shows how far the limit was off. If the limit has already grown beyond the limit of the overload, it
+    /// needs no correction.
     fn settle(&mut self, sample: Sample) {
         match sample {
             Sample::Taken => {

@@ -93,7 +93,7 @@ impl<J> Options<J> {
         self
     }
 
-    /// Treats a successful call that takes longer than `limit` as a sign of overload.
+    /// Treats an accepted call that takes longer than `limit` as a sign of overload.
     pub const fn slower_than(mut self, limit: Duration) -> Self {
         self.slower_than = Some(limit);
         self

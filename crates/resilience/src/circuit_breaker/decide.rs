@@ -305,11 +305,11 @@ mod tests {
 
     use super::*;
 
-    /// What may happen to a breaker.
+    /// An event of a breaker.
     #[derive(Debug, Clone, Copy)]
     enum Event {
         Enter,
-        /// The admitted call with that number, modulo how many there are, ends so.
+        /// The admitted call with this number, modulo their count, ends.
         Leave(usize, Ended),
         Cancel(usize),
         Wait(u64),
@@ -351,16 +351,16 @@ mod tests {
         )
     }
 
-    /// The same in the words of the documentation, from the whole story each time.
+    /// A breaker that follows the words of the documentation, and computes from the whole history each time.
     struct Naive {
         rules: Rules,
         state: State,
         era: u64,
         opened: u64,
         for_good: bool,
-        /// Of this era: how many run, how many went well.
+        /// In this era: the running probes, and the successful ones.
         probes: (u32, u32),
-        /// The calls that ended since it was closed last.
+        /// The calls that ended since the breaker was last closed.
         calls: Vec<(u64, Ended)>,
     }
 
@@ -461,7 +461,7 @@ mod tests {
                                 prop_assert_eq!(era, Era(naive.era));
                                 admitted.push(era);
                             }
-                            // A refusal names a time, unless only the program ends it.
+                            // A refusal states a time, unless only the program ends it.
                             Err(No { retry_after, .. }) => match retry_after {
                                 Some(after) => prop_assert!(!after.is_zero()),
                                 None => prop_assert!(naive.for_good),

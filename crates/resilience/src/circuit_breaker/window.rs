@@ -224,7 +224,7 @@ mod tests {
 
     use super::*;
 
-    /// All calls ever, and what of them is in the window.
+    /// A window that keeps all calls, and selects its contents from them each time.
     struct Naive {
         window: Window,
         calls: Vec<(u64, Ended)>,
