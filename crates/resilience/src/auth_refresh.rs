@@ -1,4 +1,4 @@
-//! Credentials that run out: one refresh for all who met that, and then one more attempt.
+//! Credentials that expire: one refresh for all affected callers, and then one more attempt.
 //!
 //! ```
 //! use awaitly_resilience::AuthRefresh;
@@ -24,13 +24,14 @@ use crate::call::CallError;
 use crate::single_flight::{OwnKey, SingleFlight};
 use crate::sync::{Arc, Mutex, lock};
 
-/// Holds credentials and renews them when the service no longer takes them. Cheap to clone; clones hold the same.
+/// Holds credentials and renews them if the service no longer accepts them. Cheap to clone; clones share the
+/// credentials.
 #[doc = include_str!("single_flight/callers.md")]
 pub struct AuthRefresh<C, R, F, P>(Arc<Shared<C, R, F, P>>);
 
 struct Shared<C, R, F, P> {
     held: Mutex<Held<C>>,
-    /// One refreshes, the others wait for what it comes to. The key is the number of what has run out.
+    /// Lets one caller refresh while the others wait for its result. The key is the number of the expired credentials.
     refreshes: SingleFlight<u64, C, R>,
     refresh: F,
     ran_out: P,
@@ -38,12 +39,12 @@ struct Shared<C, R, F, P> {
 
 struct Held<C> {
     credentials: C,
-    /// Grows with each refresh, so that who was refused with old ones does not renew the new ones.
+    /// The number of refreshes so far. A caller that was refused with old credentials does not renew the new ones.
     number: u64,
 }
 
 impl<C: Clone, R: Clone, F, P> AuthRefresh<C, R, F, P> {
-    /// Holds `credentials` until an error is one for which `ran_out` holds; then gets others from `refresh`.
+    /// Creates a holder of `credentials`. If `ran_out` returns `true` for an error, `refresh` provides new credentials.
     pub fn new<E, Refreshed>(credentials: C, refresh: F, ran_out: P) -> Self
     where
         F: Fn() -> Refreshed,
@@ -54,22 +55,22 @@ impl<C: Clone, R: Clone, F, P> AuthRefresh<C, R, F, P> {
         Self(Arc::new(Shared { held, refreshes: SingleFlight::new(), refresh, ran_out }))
     }
 
-    /// What it holds now.
+    /// Returns the current credentials.
     #[must_use]
     pub fn credentials(&self) -> C {
         self.0.held().0
     }
 
-    /// Calls `operation` with the credentials. Where its error says that they have run out they are renewed, once
-    /// for all who were told so, and it is called once more; what it ends in then is the answer.
+    /// Calls `operation` with the credentials. If its error shows that the credentials have expired, one refresh renews
+    /// them for all affected callers, and `call` runs `operation` once more and returns that result.
     ///
     /// # Errors
     /// Returns [`CallError::Failed`] with the operation's own error, and [`CallError::Refused`] with the error of the
     /// refresh, which every caller that waited for it gets. A call that the refresh itself makes cannot wait for the
-    /// refresh: if its credentials have run out, it ends in its operation's own error.
+    /// refresh: if its credentials have expired, it returns its operation's own error.
     ///
     /// # Cancel safety
-    /// Dropping the future drops the operation or the refresh. Another one who waits refreshes then.
+    /// Dropping the future drops the operation or the refresh. Another caller that waits then refreshes.
     pub async fn call<T, E, Refreshed, Op, Fut>(&self, operation: Op) -> Result<T, CallError<E, R>>
     where
         F: Fn() -> Refreshed,
@@ -97,14 +98,14 @@ impl<C: Clone, R: Clone, F, P> Shared<C, R, F, P> {
         (held.credentials.clone(), held.number)
     }
 
-    /// Other credentials than those with that number.
+    /// Returns credentials that are newer than the ones with this number.
     async fn renew<Fut>(&self, number: u64) -> Result<C, CallError<R, OwnKey>>
     where
         F: Fn() -> Fut,
         Fut: Future<Output = Result<C, R>>,
     {
         let refresh = async || {
-            // Somebody else may have done it between the attempt and now.
+            // Another caller may have refreshed between the attempt and now.
             let (credentials, newest) = self.held();
             if newest != number {
                 return Ok(credentials);
@@ -123,7 +124,7 @@ impl<C, R, F, P> Clone for AuthRefresh<C, R, F, P> {
     }
 }
 
-// The credentials do not belong in logs.
+// Credentials do not belong in logs.
 impl<C, R, F, P> fmt::Debug for AuthRefresh<C, R, F, P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("AuthRefresh").finish_non_exhaustive()

@@ -1,4 +1,4 @@
-//! Answers that are kept for a while.
+//! A cache that keeps answers for a while.
 //!
 //! ```
 //! use std::time::Duration;
@@ -14,8 +14,8 @@
 //! # });
 //! ```
 //!
-//! The entries rest in a cache of the crate `quick_cache`, which is sharded and evicts by how often and how lately
-//! they were used. Callers who ask for the same key at the same time share one call ([`SingleFlight`]).
+//! The entries are in a sharded cache of the crate `quick_cache`, which evicts by frequency and recency of use.
+//! Concurrent callers of one key share one call ([`SingleFlight`]).
 
 use std::borrow::Borrow;
 use std::fmt;
@@ -32,9 +32,9 @@ use crate::sync::Arc;
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::time::{Moment, Time};
 
-/// A cache of answers. Cheap to clone; clones are the same cache.
+/// A cache of answers. Cheap to clone; clones share the entries.
 ///
-/// Values are kept; errors are not, unless [asked for](Options::keep_errors).
+/// It keeps values, and errors only if [`keep_errors`](Options::keep_errors) is set.
 #[doc = include_str!("single_flight/callers.md")]
 pub struct Cache<K, V, E>(Arc<Shared<K, V, E>>);
 
@@ -51,17 +51,17 @@ struct Shared<K, V, E> {
 #[derive(Clone)]
 struct Entry<V, E> {
     answer: Result<V, E>,
-    /// `None`: never.
+    /// The moment at which the entry expires; `None` means never.
     expires: Option<Moment>,
 }
 
-/// How much is kept, and for how long. Made with [`Cache::options`].
+/// The options of a cache: its capacity and how long it keeps entries. Created by [`Cache::options`].
 ///
 /// # Default
 ///
 /// | option | default |
 /// | --- | --- |
-/// | [`ttl`](Self::ttl) | for ever |
+/// | [`ttl`](Self::ttl) | forever |
 /// | [`keep_errors`](Self::keep_errors) | not kept |
 #[derive(Debug, Clone)]
 #[must_use = "options do nothing until `build`"]
@@ -72,42 +72,42 @@ pub struct Options {
     time: Option<Time>,
 }
 
-/// What a cache has done.
+/// The counters of a cache.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stats {
-    /// How many entries it has, those included whose time is over.
+    /// The number of entries, including expired ones.
     pub len: usize,
-    /// How many calls it answered.
+    /// The number of calls that found an entry.
     pub hits: u64,
-    /// How many it did not.
+    /// The number of calls that found none.
     pub misses: u64,
 }
 
 impl Options {
-    /// How long a value is kept, from the moment when the call ended.
+    /// Sets how long the cache keeps a value, counted from the end of the call.
     pub const fn ttl(mut self, ttl: Duration) -> Self {
         self.ttl = Some(ttl);
         self
     }
 
-    /// Keeps errors, too, for so long.
+    /// Keeps errors too, for this long.
     pub const fn keep_errors(mut self, ttl: Duration) -> Self {
         self.errors_ttl = Some(ttl);
         self
     }
 
-    /// Reads the time off this clock.
+    /// Sets the clock.
     ///
     /// # Default
-    /// The processor's counter. The first policy of a process that uses it calibrates it, which takes some
+    /// The processor's counter. The first policy of a process that uses the counter calibrates it, which takes some
     /// milliseconds.
     pub fn clock(mut self, clock: impl Clock) -> Self {
         self.time = Some(Time::given(clock));
         self
     }
 
-    /// The cache, empty.
+    /// Creates an empty cache.
     #[must_use]
     pub fn build<K: Eq + Hash + Clone, V: Clone, E: Clone>(self) -> Cache<K, V, E> {
         let Self { capacity, ttl, errors_ttl, time } = self;
@@ -124,22 +124,22 @@ impl Options {
 }
 
 impl Cache<(), (), ()> {
-    /// A cache to be configured, for up to `capacity` entries.
+    /// Creates the options of a cache for up to `capacity` entries.
     pub const fn options(capacity: usize) -> Options {
         Options { capacity, ttl: None, errors_ttl: None, time: None }
     }
 }
 
 impl<K: Eq + Hash + Clone, V: Clone, E: Clone> Cache<K, V, E> {
-    /// Returns the kept answer, or the answer of `operation`, which is kept.
+    /// Returns the kept answer, or the answer of `operation`, which it keeps.
     ///
     /// # Errors
     /// Returns [`CallError::Failed`] with the error of the operation, from this call or, if errors are kept, from an
-    /// earlier one; and [`CallError::Refused`] with [`OwnKey`] if no answer is kept and the caller is inside of an
+    /// earlier one. Returns [`CallError::Refused`] with [`OwnKey`] if no answer is kept and the caller is inside an
     /// operation for which this key waits, as [`SingleFlight::call`] explains.
     ///
     /// # Cancel safety
-    /// As [`SingleFlight::call`]. Dropping the future keeps nothing.
+    /// As [`SingleFlight::call`]. If the future is dropped, the cache keeps no answer.
     pub async fn call<F, Fut>(&self, key: K, operation: F) -> Result<V, CallError<E, OwnKey>>
     where
         F: FnOnce() -> Fut,
@@ -152,7 +152,7 @@ impl<K: Eq + Hash + Clone, V: Clone, E: Clone> Cache<K, V, E> {
         }
         shared.misses.fetch_add(1, Ordering::Relaxed);
         let fill = async |fresh: Fresh| {
-            // Somebody else may have filled it between the look and the flight.
+            // Another caller may have filled the entry between the look and the flight.
             if let Some(answer) = shared.find(&key) {
                 return answer;
             }
@@ -163,7 +163,7 @@ impl<K: Eq + Hash + Clone, V: Clone, E: Clone> Cache<K, V, E> {
         shared.flights.lead(key.clone(), fill).await
     }
 
-    /// The kept value.
+    /// Returns the kept value.
     #[must_use]
     pub fn get<Q>(&self, key: &Q) -> Option<V>
     where
@@ -173,25 +173,25 @@ impl<K: Eq + Hash + Clone, V: Clone, E: Clone> Cache<K, V, E> {
         self.0.find(key)?.ok()
     }
 
-    /// Keeps `value`. What a call that is under way answers is not kept then, and who asks from now on does not wait
-    /// for it.
+    /// Keeps `value`. If a call for `key` is in flight, the cache does not keep its answer, and later callers do not
+    /// wait for it.
     #[expect(clippy::needless_pass_by_value, reason = "as into every map")]
     pub fn insert(&self, key: K, value: V) {
         let shared = &*self.0;
         shared.flights.outdate(&key, || shared.keep(key.clone(), Ok(value)));
     }
 
-    /// Forgets what is kept under `key`, and what a call that is under way will answer.
+    /// Forgets the entry of `key`, and does not keep the answer of a call in flight.
     pub fn remove(&self, key: &K) {
         self.0.flights.outdate(key, || drop(self.0.entries.remove(key)));
     }
 
-    /// Forgets everything, and what calls that are under way will answer.
+    /// Forgets all entries, and does not keep the answers of calls in flight.
     pub fn clear(&self) {
         self.0.flights.outdate_all(|| self.0.entries.clear());
     }
 
-    /// What it has done.
+    /// Returns the counters.
     #[must_use]
     pub fn stats(&self) -> Stats {
         let Shared { entries, hits, misses, .. } = &*self.0;
@@ -209,7 +209,7 @@ impl<K: Eq + Hash, V: Clone, E: Clone> Shared<K, V, E> {
         if expires.is_none_or(|expires| self.time.now() < expires) {
             return Some(answer);
         }
-        // It would only take the place of others.
+        // The expired entry would only take space from others.
         let is_over = |entry: &Entry<V, E>| entry.expires == expires;
         self.entries.remove_if(key, is_over);
         None

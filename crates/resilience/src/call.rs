@@ -23,14 +23,14 @@ use serde::{Deserialize, Serialize};
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum CallError<E, R> {
-    /// The operation was called, and this is its own error.
+    /// The operation ran and returned this error.
     Failed(E),
-    /// The operation was not called.
+    /// The guard refused the call, and the operation did not run.
     Refused(R),
 }
 
 impl<E, R> CallError<E, R> {
-    /// The operation's own error, or what `recover` makes of a refusal.
+    /// Returns the operation's own error, or the result of `recover` for a refusal.
     pub fn or(self, recover: impl FnOnce(R) -> E) -> E {
         match self {
             Self::Failed(error) => error,
@@ -38,7 +38,7 @@ impl<E, R> CallError<E, R> {
         }
     }
 
-    /// The operation's own error, where it was called.
+    /// Returns the operation's own error, if the operation ran.
     pub fn failed(self) -> Option<E> {
         match self {
             Self::Failed(error) => Some(error),
@@ -46,7 +46,7 @@ impl<E, R> CallError<E, R> {
         }
     }
 
-    /// Whether the operation was not called.
+    /// Returns whether the guard refused the call.
     pub const fn is_refused(&self) -> bool {
         matches!(self, Self::Refused(_))
     }
@@ -72,7 +72,7 @@ impl<E: std::error::Error, R: std::error::Error> std::error::Error for CallError
 
 /// Calls an operation through a guard, without a step.
 ///
-/// It holds for every guard that is taken by reference, so `breaker.call(charge)` borrows the breaker; for
+/// It is implemented for references to guards, so `breaker.call(charge)` borrows the breaker; for
 /// [`Costing`](crate::rate_limiter::Costing); and for [`Both`].
 ///
 /// ```
@@ -93,19 +93,20 @@ impl<E: std::error::Error, R: std::error::Error> std::error::Error for CallError
 /// # });
 /// ```
 pub trait GuardExt<E>: Guard<E> + Sized {
-    /// Calls `operation` once the guard admits it. The guard learns how it ended.
+    /// Calls `operation` once the guard admits it, and reports the outcome to the guard.
     ///
     /// # Errors
     /// Returns [`CallError::Failed`] with the operation's own error, or [`CallError::Refused`] with the guard's refusal
-    /// if the operation was not called.
+    /// if the guard did not admit the operation.
     ///
     /// # Panics
     /// Panics if the call has to wait for time to pass, at a rate limiter or a paused throttle, and there is neither a
     /// clock in the guard's options nor a tokio runtime with its timer.
     ///
     /// # Cancel safety
-    /// Dropping the future gives the place in the queue back; or it drops the operation, and then the guard counts the
-    /// call neither as a success nor as a failure. A slot and a probe's place are given back; a token stays taken.
+    /// Dropping the future gives its place in the queue back. If the operation already runs, it is dropped, and the
+    /// guard counts the call neither as a success nor as a failure. A slot and a probe's place are given back; a token
+    /// stays taken.
     #[inline]
     fn call<T, F, Fut>(self, operation: F) -> Call<Self, F, Fut, E>
     where
@@ -120,7 +121,7 @@ impl<'a, G: ?Sized, E> GuardExt<E> for &'a G where &'a G: Guard<E> {}
 
 impl<A, B, E> GuardExt<E> for Both<A, B> where Self: Guard<E> {}
 
-/// Begins an admitted operation. It holds for closures.
+/// Begins an admitted operation. Closures implement it.
 pub trait Begin<Fut> {
     /// Begins the operation.
     fn begin(self) -> Fut;
@@ -134,7 +135,7 @@ impl<F: FnOnce() -> Fut, Fut> Begin<Fut> for F {
 }
 
 pin_project! {
-    /// A call on its way. Made by [`GuardExt::call`].
+    /// The future of a guarded call. Created by [`GuardExt::call`].
     #[must_use = "futures do nothing unless polled"]
     pub struct Call<G, F, Fut, E>
     where
@@ -190,14 +191,14 @@ where
                     Err(refused) => return Poll::Ready(Err(CallError::Refused(refused))),
                 },
                 StateProj::Running { running, pass } => {
-                    // If the operation panics, the pass goes with it.
+                    // If the operation panics, the unwinding drops the pass.
                     let held = pass.take();
                     let Poll::Ready(ended) = running.poll(cx) else {
                         *pass = held;
                         return Poll::Pending;
                     };
                     let pass = held;
-                    // The operation is gone before its place is given back.
+                    // Drop the operation before its pass gives the place back.
                     this.state.set(State::Done);
                     if let Some(pass) = pass {
                         pass.leave(match &ended {
@@ -209,7 +210,7 @@ where
                 }
                 StateProj::Done => return Poll::Pending,
             };
-            // An admission is given once, and then the operation is still there.
+            // The guard admits the call once, and until then the operation is here.
             let Some(operation) = this.operation.take() else { return Poll::Pending };
             this.state.set(State::Running { running: operation.begin(), pass: Some(pass) });
         }

@@ -1,4 +1,4 @@
-//! A rate and a number of calls at once, together.
+//! A rate limit together with a limit of calls at once.
 //!
 //! ```
 //! use awaitly_resilience::{CombinedLimiter, ConcurrencyLimiter, GuardExt, RateLimiter};
@@ -11,8 +11,8 @@
 //! # });
 //! ```
 //!
-//! A call that has to wait gets its token first and its slot after that: no slot stands idle while somebody who has
-//! it waits for the time to pass.
+//! A call that has to wait gets its token first and its slot second, so no slot is idle while its owner waits for a
+//! token.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -24,7 +24,7 @@ use crate::keyed::Idle;
 use crate::rate_limiter::{RateLimited, RateLimiter};
 use crate::sync::Arc;
 
-/// A rate limiter and a concurrency limiter in one. Cheap to clone; clones are the same limiters.
+/// A rate limiter and a concurrency limiter in one. Cheap to clone; clones share the limiters.
 #[doc = include_str!("waiters.md")]
 #[derive(Debug, Clone)]
 pub struct CombinedLimiter {
@@ -32,14 +32,14 @@ pub struct CombinedLimiter {
     slots: ConcurrencyLimiter,
 }
 
-/// Why a [`CombinedLimiter`] refuses.
+/// A refusal by a [`CombinedLimiter`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Limited {
-    /// There is no token. The refusal says when there may be one.
+    /// No token is available. The refusal states when the next one may be.
     #[error(transparent)]
     Rate(#[from] RateLimited),
-    /// There is no slot, and no time at which there is one is known. If the last slot was taken while the call waited
-    /// for its token, the token is spent.
+    /// No slot is available, and the limiter cannot predict when one is. If another call took the last slot while this
+    /// call waited for its token, the token is spent.
     #[error(transparent)]
     Concurrency(#[from] Full),
 }
@@ -54,19 +54,19 @@ impl From<Limited> for Refusal {
 }
 
 impl CombinedLimiter {
-    /// Both limits.
+    /// Combines the two limiters.
     #[must_use]
     pub const fn new(rate: RateLimiter, slots: ConcurrencyLimiter) -> Self {
         Self { rate, slots }
     }
 
-    /// The rate limiter.
+    /// Returns the rate limiter.
     #[must_use]
     pub const fn rate(&self) -> &RateLimiter {
         &self.rate
     }
 
-    /// The concurrency limiter.
+    /// Returns the concurrency limiter.
     #[must_use]
     pub const fn concurrency(&self) -> &ConcurrencyLimiter {
         &self.slots
@@ -75,7 +75,7 @@ impl CombinedLimiter {
 
 type Wait<'a, S> = Pin<Box<dyn Future<Output = Result<S, Limited>> + Send + 'a>>;
 
-/// Both, in their order. `rate` and `slots` are the limiters by reference, or by value.
+/// Enters both limiters in order. `rate` and `slots` are limiters by reference or by value.
 fn enter<'a, R, C>(rate: &R, slots: C) -> Admission<C::Pass, Limited, Wait<'a, C::Pass>>
 where
     R: Guard<(), Pass = (), Refused = RateLimited, Wait: Send + 'a>,
@@ -124,7 +124,7 @@ impl<E> Guard<E> for CombinedLimiter {
     }
 }
 
-/// Both limiters have to be idle.
+/// Idle if both limiters are idle.
 impl Idle for CombinedLimiter {
     fn is_idle(&mut self) -> bool {
         self.slots.is_idle() && self.rate.is_idle()

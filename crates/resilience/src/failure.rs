@@ -1,20 +1,21 @@
-//! What a policy counts as a failure of the service.
+//! Rules that decide which errors a policy counts as failures of the service.
 
-/// Says of an operation's own error whether the service has failed. A declined card is an error, and no sign that
-/// the service is in trouble.
+/// Decides whether an error of the operation is a failure of the service. A declined card, for example, is an error,
+/// but the service works.
 ///
-/// It holds for [`Every`] and [`When`]. A timeout of a step's attempt always counts. Alone, and as a layer, a policy
-/// sees no timeouts: one around its `call` drops it, which counts as nothing, and one inside of it is an error of yours.
+/// [`Every`] and [`When`] implement it. A timeout of a step's attempt always counts. Alone, and as a layer, a policy
+/// sees no timeouts: a timeout around its `call` drops the call, which does not count, and a timeout inside it is one
+/// of the caller's errors.
 #[diagnostic::on_unimplemented(
     message = "this policy cannot judge the error `{E}`",
     note = "its predicate takes another error: `failure_when(|error: &{E}| ..)`"
 )]
 pub trait Failure<E> {
-    /// Whether it counts.
+    /// Returns whether `error` counts as a failure.
     fn counts(&self, error: &E) -> bool;
 }
 
-/// Every error counts.
+/// Counts every error.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Every;
 
@@ -25,8 +26,8 @@ impl<E> Failure<E> for Every {
     }
 }
 
-/// Those errors count of which the function says so. A function pointer, `When<fn(&ApiError) -> bool>`, is a type
-/// that can be written in a field.
+/// Counts the errors for which the function returns `true`. With a function pointer, the type can be written in a
+/// field: `When<fn(&ApiError) -> bool>`.
 #[derive(Clone, Copy)]
 pub struct When<F>(pub(crate) F);
 

@@ -1,4 +1,4 @@
-//! Something else in the place of a failure: a value, a function, another step.
+//! Replacements for a failure: a value, a function, another step.
 //!
 //! ```
 //! use awaitly_core::{RunError, run, step};
@@ -28,28 +28,28 @@ use std::task::{Context, Poll, ready};
 use awaitly_core::{Error, Limit, RunError};
 use pin_project_lite::pin_project;
 
-/// What a step gives where it failed. It holds for every step, and for everything else that awaits to a `Result`
+/// A replacement for the failure of a step. It is implemented for every step, and for all other futures of a `Result`
 /// with an [`Error`].
 ///
-/// A fallback takes the place of the operation's own error, of a timeout of the step and of a refusal. What ends the
-/// run, as a cancellation does, the run's own deadline, or a store that failed, stays what it is.
+/// A fallback replaces the operation's own error, a timeout of the step and a refusal. It does not replace a failure
+/// that ends the run, for example a cancellation, the run's own deadline, or a failure of the store.
 ///
 /// # Resume
-/// On a durable run the failed step is recorded, and so is the other step, under its own key: a resumed run takes the
-/// same way. One refusal is different, that of a workflow's hook after the step: the step's value is recorded by then, and
-/// a resumed run gets it.
+/// A durable run records the failed step, and the other step under its own key, so a resumed run takes the same path.
+/// There is one exception, a refusal by a workflow's hook after the step: the run has recorded the step's value by
+/// then, and a resumed run gets that value.
 pub trait Fallback<T, E>: IntoFuture<Output = Result<T, Error<E>>> + Sized {
-    /// `value` in the place of a failure.
+    /// Returns `value` if the step fails.
     fn or_value(self, value: T) -> OrValue<Self::IntoFuture, T> {
         OrValue { step: self.into_future(), value: Some(value) }
     }
 
-    /// What `value` makes of the failure.
+    /// Returns the result of `value` for the failure.
     fn or_value_of<F: FnOnce(Error<E>) -> T>(self, value: F) -> OrValueOf<Self::IntoFuture, F> {
         OrValueOf { step: self.into_future(), value: Some(value) }
     }
 
-    /// What `other` comes to, which is given the failure: another step, as a rule.
+    /// Returns the result of `other` if the step fails. `other` receives the failure and usually returns another step.
     fn or_else<F, S>(self, other: F) -> OrElse<Self::IntoFuture, F, S::IntoFuture>
     where
         F: FnOnce(Error<E>) -> S,
@@ -61,7 +61,8 @@ pub trait Fallback<T, E>: IntoFuture<Output = Result<T, Error<E>>> + Sized {
 
 impl<S: IntoFuture<Output = Result<T, Error<E>>>, T, E> Fallback<T, E> for S {}
 
-/// Whether something else may take the place of this failure. A deadline of the run has passed for every step.
+/// Returns whether a fallback replaces this failure. The run's deadline has passed for every step, so no fallback
+/// replaces it.
 const fn is_replaced<E>(error: &Error<E>) -> bool {
     match error {
         Error::Failed(_) | Error::Run(RunError::Refused { .. }) => true,
@@ -71,7 +72,7 @@ const fn is_replaced<E>(error: &Error<E>) -> bool {
 }
 
 pin_project! {
-    /// A step with a value for the case that it fails. Made by [`Fallback::or_value`].
+    /// A step with a value for its failure. Created by [`Fallback::or_value`].
     #[derive(Debug)]
     #[must_use = "futures do nothing unless polled"]
     pub struct OrValue<S, T> {
@@ -94,7 +95,7 @@ impl<S: Future<Output = Result<T, Error<E>>>, T, E> Future for OrValue<S, T> {
 }
 
 pin_project! {
-    /// A step with a function for the case that it fails. Made by [`Fallback::or_value_of`].
+    /// A step with a function for its failure. Created by [`Fallback::or_value_of`].
     #[must_use = "futures do nothing unless polled"]
     pub struct OrValueOf<S, F> {
         #[pin]
@@ -120,7 +121,7 @@ where
 }
 
 pin_project! {
-    /// A step with another one for the case that it fails. Made by [`Fallback::or_else`].
+    /// A step with another step for its failure. Created by [`Fallback::or_else`].
     #[project = OrElseProj]
     #[must_use = "futures do nothing unless polled"]
     pub enum OrElse<S, F, O> {

@@ -1,4 +1,4 @@
-//! Another call where the first one takes long, and the answer of whichever is faster.
+//! Another call if the first one is slow, and the answer of the faster call.
 //!
 //! ```
 //! use std::time::Duration;
@@ -13,9 +13,9 @@
 //! # });
 //! ```
 //!
-//! Only for calls that may be made twice: what they do to the world is done by each of them. Source: Jeffrey Dean and
-//! Luiz André Barroso, "The Tail at Scale"; a failed call starting the next at once is from the hedging policy of
-//! gRPC (proposal A6).
+//! Only for calls that may be made twice: each call has its own effects. Source: Jeffrey Dean and Luiz André Barroso,
+//! "The Tail at Scale"; that a failed call starts the next one at once is from the hedging policy of gRPC (proposal
+//! A6).
 
 use std::future::{Future, pending};
 use std::time::Duration;
@@ -28,7 +28,7 @@ use futures_util::stream::FuturesUnordered;
 use crate::failure::{Every, Failure, When};
 use crate::time::Time;
 
-/// When another call is started, and how many there are at most.
+/// The delay before another call, and the maximum number of calls.
 ///
 /// # Default
 ///
@@ -47,32 +47,33 @@ pub struct Hedge<P = Every> {
 }
 
 impl Hedge {
-    /// Starts another call each time that none has answered for so long.
+    /// Creates a hedge that starts another call each time that no call has answered for `delay`.
     pub const fn after(delay: Duration) -> Self {
         Self { delay, calls: 2, budget: None, time: None, failure: Every }
     }
 }
 
 impl<P> Hedge<P> {
-    /// How many calls are started at most, the first included.
+    /// Sets the maximum number of calls, including the first one.
     ///
     /// # Panics
-    /// Where `calls` is 0.
+    /// Panics if `calls` is 0.
     pub const fn at_most(mut self, calls: u32) -> Self {
         assert!(calls > 0, "there is at least one call: `at_most(0)` is refused");
         self.calls = calls;
         self
     }
 
-    /// Shares a budget: each extra call takes a token, each success gives a part of one back, and none is started while
-    /// there is no room. So a service that is down, or slow for all, gets little extra load.
+    /// Shares a budget: each extra call takes a token, and each success gives a part of one back. If the budget has no
+    /// room, the hedge starts no extra call. So a service that is down, or slow for all callers, gets little extra
+    /// load.
     pub fn budget(mut self, budget: &Budget) -> Self {
         self.budget = Some(budget.clone());
         self
     }
 
-    /// Only an error for which `failure` holds starts another call. Any other one is the answer: a card that is
-    /// declined is declined.
+    /// Starts another call only after an error for which `failure` returns `true`. Any other error is the answer, for
+    /// example if a card is declined.
     ///
     /// # Default
     /// Every error.
@@ -81,7 +82,7 @@ impl<P> Hedge<P> {
         Hedge { delay, calls, budget, time, failure: When(failure) }
     }
 
-    /// Waits by this clock.
+    /// Sets the clock for the delay.
     ///
     /// # Default
     /// tokio's timer.
@@ -90,17 +91,17 @@ impl<P> Hedge<P> {
         self
     }
 
-    /// The first success of the calls of `operation`. A call that fails starts the next one at once.
+    /// Returns the first success of the calls of `operation`. A call that fails starts the next one at once.
     ///
     /// # Errors
-    /// The last failure, where all of them failed; the first error that is none.
+    /// Returns the last failure if all calls fail, or the first error that does not count as a failure.
     ///
     /// # Panics
-    /// Where the first call is not ready at once, and there is neither a [clock](Self::clock) nor a tokio runtime
+    /// Panics if the first call is not ready at once, and there is neither a [clock](Self::clock) nor a tokio runtime
     /// with its timer.
     ///
     /// # Cancel safety
-    /// Dropping the future drops all calls, as the first success drops the others.
+    /// Dropping the future drops all calls. The first success drops the other calls too.
     pub async fn call<T, E, F, Fut>(&self, mut operation: F) -> Result<T, E>
     where
         P: Failure<E>,
@@ -135,7 +136,7 @@ impl<P> Hedge<P> {
                     Some(Err(_)) if more && self.takes_room() => more = start(&mut running),
                     Some(Err(error)) if running.is_empty() => return Err(error),
                     Some(Err(_)) => {}
-                    // It has at least one call, until it returns.
+                    // The list holds at least one call until this function returns.
                     None => pending().await,
                 },
                 () = wait => more = if self.takes_room() { start(&mut running) } else { false },
@@ -147,7 +148,7 @@ impl<P> Hedge<P> {
         self.budget.as_ref().is_none_or(Budget::has_room)
     }
 
-    /// Takes a token for another call, where there is room for one.
+    /// Takes a token for another call, if the budget has room for it.
     fn takes_room(&self) -> bool {
         self.budget.as_ref().is_none_or(|budget| budget.has_room() && budget.failed())
     }

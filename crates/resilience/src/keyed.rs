@@ -24,30 +24,30 @@ use foldhash::fast::RandomState;
 use crate::shards::{SHARDS, Shards};
 use crate::sync::{Arc, lock};
 
-/// A guard for each key, made when the key is first asked for. Cheap to clone; clones are the same guards.
+/// A guard for each key, created by the first request for the key. Cheap to clone; clones share the guards.
 ///
-/// It forgets [idle](Idle) guards once there are more keys than its capacity. So it remembers about as many keys as that,
-/// or twice as many as are in use if that is more. A key that comes back gets a new guard.
+/// If there are more keys than the capacity, it forgets [idle](Idle) guards. So it remembers about as many keys as its
+/// capacity, or twice the number of keys in use if that is more. A forgotten key gets a new guard when it comes back.
 pub struct Keyed<K, G>(Arc<Guards<K, G>>);
 
 struct Guards<K, G> {
     shards: Shards<Shard<K, G>>,
-    /// How many guards a shard keeps before it forgets idle ones, at least.
+    /// The number of guards up to which a shard keeps idle ones.
     capacity: usize,
     make: Box<dyn Fn(&K) -> G + Send + Sync>,
 }
 
 struct Shard<K, G> {
     guards: HashMap<K, G, RandomState>,
-    /// At how many guards to forget the idle ones.
+    /// The number of guards at which the shard next forgets the idle ones.
     full: usize,
 }
 
-/// A guard of which [`Keyed`] can keep one for each key.
+/// A guard that [`Keyed`] can keep for each key.
 ///
-/// It must be a handle: clones are the same guard.
+/// It must be a handle: clones share one guard.
 pub trait Idle {
-    /// Returns whether this is the last handle, and a new guard would do as well.
+    /// Returns whether this is the last handle, and a new guard would serve as well.
     ///
     /// [`Keyed`] calls it under a lock, so it must not use the `Keyed` that holds the guard. The exclusive reference
     /// allows for [`Arc::get_mut`](std::sync::Arc::get_mut), which proves that there is no other handle.
@@ -55,15 +55,15 @@ pub trait Idle {
 }
 
 impl<K: Eq + Hash, G: Idle + Clone> Keyed<K, G> {
-    /// Creates an empty set with a capacity of 1024 keys; `make` makes the guard of a key.
+    /// Creates an empty set with a capacity of 1024 keys; `make` creates the guard of a key.
     pub fn new(make: impl Fn(&K) -> G + Send + Sync + 'static) -> Self {
         Self::with_capacity(1024, make)
     }
 
-    /// Creates an empty set that remembers about as many keys as `capacity` says before it forgets idle ones.
+    /// Creates an empty set that remembers about `capacity` keys before it forgets idle ones.
     ///
     /// # Panics
-    /// Panics if `capacity` is 0: each guard would be forgotten after its call.
+    /// Panics if `capacity` is 0: the set would forget each guard after its call.
     pub fn with_capacity(capacity: usize, make: impl Fn(&K) -> G + Send + Sync + 'static) -> Self {
         assert!(capacity > 0, "at least one key is remembered: a capacity of 0 is refused");
         let capacity = capacity.div_ceil(SHARDS);
@@ -71,7 +71,7 @@ impl<K: Eq + Hash, G: Idle + Clone> Keyed<K, G> {
         Self(Arc::new(Guards { shards, capacity, make: Box::new(make) }))
     }
 
-    /// Returns the guard of `key`. The key stays in use as long as the caller keeps the guard.
+    /// Returns the guard of `key`. The key stays in use while the caller keeps the guard.
     pub fn key<Q>(&self, key: &Q) -> G
     where
         K: Borrow<Q>,
@@ -81,7 +81,8 @@ impl<K: Eq + Hash, G: Idle + Clone> Keyed<K, G> {
         if let Some(guard) = shards.of(key).guards.get(key) {
             return guard.clone();
         }
-        // Without the lock, as `make` may ask for another key. If two callers make a guard, the first to come back wins.
+        // `make` runs without the lock, because it may ask for another key. If two callers make a guard, the first
+        // guard that arrives here stays.
         let owned = key.to_owned();
         let made = make(&owned);
         let mut shard = shards.of(key);
@@ -89,7 +90,7 @@ impl<K: Eq + Hash, G: Idle + Clone> Keyed<K, G> {
         shard.guards.entry(owned).or_insert(made).clone()
     }
 
-    /// Returns how many keys it remembers.
+    /// Returns the number of remembered keys.
     #[must_use]
     pub fn keys(&self) -> usize {
         self.0.shards.all().map(|shard| lock(shard).guards.len()).sum()
@@ -107,7 +108,7 @@ impl<K: Eq + Hash, G: Idle> Shard<K, G> {
     fn make_room(&mut self, capacity: usize) {
         if self.guards.len() >= self.full {
             self.forget_idle();
-            // If all of them are in use, they are looked at again once there are twice as many.
+            // If all of them are in use, the next look is at twice their number.
             self.full = capacity.max(self.guards.len() * 2);
         }
     }

@@ -1,4 +1,4 @@
-//! What stands between a call and a service that misbehaves, with the caller's own error type.
+//! Policies that protect a caller from a service that misbehaves, with the caller's own error type.
 //!
 //! ```
 //! use awaitly_core::{RunError, run, step};
@@ -26,46 +26,46 @@
 //! # impl PartialEq for PaymentError { fn eq(&self, _: &Self) -> bool { true } }
 //! ```
 //!
-//! Every policy is a handle that is cheap to clone, and clones are the same policy. Each is a
-//! [`Guard`](awaitly_core::guard::Guard), used in two ways. As a `guard` of a step, its refusal is
-//! [`RunError::Refused`](awaitly_core::RunError::Refused) and no attempt: a step with a retry asks again, not before its
-//! time. Alone, through [`GuardExt::call`], it returns the operation's own error or the refusal with its own type
-//! ([`CallError`]).
+//! Every policy is a handle that is cheap to clone; clones share one state. Each policy is a
+//! [`Guard`](awaitly_core::guard::Guard) and is used in two ways. If a step has it as its `guard`, a refusal is
+//! [`RunError::Refused`](awaitly_core::RunError::Refused) and not an attempt: a step with a retry asks again, but not
+//! before the refusal permits. Alone, through [`GuardExt::call`], the policy returns the operation's own error or its
+//! refusal with its own type ([`CallError`]).
 //!
-//! | module | what it holds back |
+//! | module | holds back |
 //! | --- | --- |
 //! | [`circuit_breaker`] | calls to a service that fails anyway |
 //! | [`rate_limiter`] | calls that come too fast |
-//! | [`concurrency_limiter`] | calls that are too many at once |
-//! | [`combined_limiter`] | both of these at once |
-//! | [`adaptive_throttle`] | calls that are more than the service takes, which it finds out |
+//! | [`concurrency_limiter`] | calls beyond a number at once |
+//! | [`combined_limiter`] | calls that are too fast or too many at once |
+//! | [`adaptive_throttle`] | calls beyond the capacity of the service, which it measures |
 //!
-//! [`Keyed`] keeps one of them for each key: for each host, tenant or token.
+//! [`Keyed`] keeps one of these policies for each key: for each host, tenant or token.
 //!
-//! With the feature `tower`, each of these is a layer as well: `tower::GuardLayer`.
+//! With the feature `tower`, each of these policies is a layer as well: `tower::GuardLayer`.
 //!
-//! Of several guards the first one is outside: it is entered first and left last. Put limiters before a breaker, so that
-//! the time in their queues is not taken for that of the service, and no probe waits in them.
+//! If a step has several guards, the first one is the outermost: a call enters it first and leaves it last. Put
+//! limiters before a breaker, so that the breaker does not count the time in their queues, and no probe waits in them.
 //!
-//! Others go around the operation itself, inside of a step or without one:
+//! Other policies wrap the operation itself, inside a step or without one:
 //!
-//! | module | what it does |
+//! | module | purpose |
 //! | --- | --- |
-//! | [`single_flight`] | makes one call of those for the same thing at the same time |
+//! | [`single_flight`] | merges concurrent calls for one key into one |
 //! | [`cache`] | keeps answers for a while |
-//! | [`hedge`] | makes another call where the first takes long |
-//! | [`fallback`] | puts something else in the place of a failure |
-//! | [`auth_refresh`] | renews credentials once for all who need it |
+//! | [`hedge`] | makes another call if the first one is slow |
+//! | [`fallback`] | replaces a failure with another answer |
+//! | [`auth_refresh`] | renews credentials once for all callers that need them |
 //!
-//! A call that waits at one of them is polled or dropped, not kept aside: see
-//! [`ConcurrencyLimiter`](ConcurrencyLimiter#poll-a-waiter-or-drop-it). An operation of a single flight or a cache that
-//! asks for its own key is refused: [`OwnKey`](single_flight::OwnKey).
+//! Poll a call that waits at one of these policies, or drop it; do not keep it aside: see
+//! [`ConcurrencyLimiter`](ConcurrencyLimiter#poll-a-waiter-or-drop-it). If the operation of a single flight or a cache
+//! asks for its own key, the call is refused: [`OwnKey`](single_flight::OwnKey).
 //!
-//! Every policy reads the time off the processor's counter and waits by tokio's timer, unless it is given a clock. Where
-//! a test has paused tokio's time, give it one that follows: `clock(SystemClock)` of `awaitly_core::clock`, or a
-//! `VirtualClock`.
+//! Every policy reads the time from the processor's counter and waits with tokio's timer, unless the caller sets a
+//! clock. If a test pauses tokio's time, set a clock that follows it: `clock(SystemClock)` of `awaitly_core::clock`, or
+//! a `VirtualClock`.
 //!
-//! A [`policy`] is retry, timeout, deadline and guards under one name.
+//! A [`policy`] combines retry, timeout, deadline and guards under one name.
 
 pub mod adaptive_throttle;
 pub mod auth_refresh;

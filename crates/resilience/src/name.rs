@@ -2,7 +2,7 @@ use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc;
 
-/// What a policy is called in refusals, events and logs. Made from a literal, which costs nothing to hand on, a
+/// The name of a policy in refusals, events and logs. Created from a literal, which costs nothing to pass on, a
 /// `String` or an `Arc<str>`.
 #[derive(Clone)]
 pub struct Name(Text);

@@ -1,4 +1,4 @@
-//! A value for each key that somebody uses, for as long as somebody does.
+//! A value for each key in use, for as long as a user keeps it.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -11,12 +11,12 @@ use crate::shards::Shards;
 use crate::sync::atomic::{AtomicUsize, Ordering};
 use crate::sync::{Arc, lock};
 
-/// The values in use. Clones are the same values.
+/// The values in use. Clones share them.
 pub(crate) struct PerKey<K, T>(Arc<Values<K, T>>);
 
 struct Values<K, T> {
     shards: Shards<HashMap<K, Value<T>, RandomState>>,
-    /// How many there are.
+    /// The number of values.
     len: AtomicUsize,
 }
 
@@ -38,7 +38,7 @@ impl<K, T> Default for PerKey<K, T> {
 }
 
 impl<K: Eq + Hash + Clone, T> PerKey<K, T> {
-    /// The value of `key`, made where nobody uses one.
+    /// Returns the value of `key`, and makes one if the key is not in use.
     pub(crate) fn of(&self, key: K, make: impl FnOnce() -> T) -> InUse<K, T> {
         let mut shard = self.0.shards.of(&key);
         let entry = shard.entry(key.clone()).or_insert_with(|| {
@@ -51,8 +51,8 @@ impl<K: Eq + Hash + Clone, T> PerKey<K, T> {
         InUse { value, key, all: self.clone() }
     }
 
-    /// Lets those who come from now on have another value than the one that `act` is given, where somebody uses one.
-    /// Nobody comes while it acts.
+    /// Runs `act` with the value of `key`, if the key is in use, and gives later users another value. No user can
+    /// arrive while `act` runs.
     pub(crate) fn renew(&self, key: &K, act: impl FnOnce(Option<&T>)) {
         let mut shard = self.0.shards.of(key);
         act(shard.get(key).map(|entry| &*entry.value));
@@ -61,7 +61,7 @@ impl<K: Eq + Hash + Clone, T> PerKey<K, T> {
         }
     }
 
-    /// The same for all keys: `each` is given every value in use, and then it acts.
+    /// Does so for all keys: calls `each` with every value in use, and then `act`.
     pub(crate) fn renew_all(&self, each: impl Fn(&T), act: impl FnOnce()) {
         let mut shards: Vec<_> = self.0.shards.all().map(lock).collect();
         for (_, entry) in shards.iter_mut().flat_map(|shard| shard.drain()) {
@@ -81,13 +81,13 @@ impl<K: Eq + Hash + Clone, T> PerKey<K, T> {
 }
 
 impl<K, T> PerKey<K, T> {
-    /// How many keys are in use.
+    /// Returns the number of keys in use.
     pub(crate) fn len(&self) -> usize {
         self.0.len.load(Ordering::Acquire)
     }
 }
 
-/// A value in use. The last one to go takes it away.
+/// A value in use. Dropping the last one removes the value.
 pub(crate) struct InUse<K: Eq + Hash + Clone, T> {
     value: Arc<T>,
     key: K,
@@ -95,7 +95,7 @@ pub(crate) struct InUse<K: Eq + Hash + Clone, T> {
 }
 
 impl<K: Eq + Hash + Clone, T> InUse<K, T> {
-    /// Lets those who come now have another value.
+    /// Gives later users another value.
     pub(crate) fn retire(&self) {
         self.all.remove(&self.key, |entry| Arc::ptr_eq(&entry.value, &self.value));
     }

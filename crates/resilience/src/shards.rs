@@ -8,18 +8,18 @@ use crate::sync::{Mutex, MutexGuard, lock};
 
 const OTHERS: usize = 15;
 
-/// How many shards there are.
+/// The number of shards.
 pub(crate) const SHARDS: usize = OTHERS + 1;
 
 pub(crate) struct Shards<S> {
-    /// A key's hash says which shard it is in. There is at least this one.
+    /// The first shard. A key's hash selects its shard; this one always exists.
     first: Mutex<S>,
     others: [Mutex<S>; OTHERS],
     hasher: RandomState,
 }
 
 impl<S> Shards<S> {
-    /// Creates shards; their maps hash with the hasher that `shard` gets.
+    /// Creates the shards. `shard` receives the hasher for its map.
     pub(crate) fn new(shard: impl Fn(RandomState) -> S) -> Self {
         let hasher = RandomState::default();
         let shard = || Mutex::new(shard(hasher.clone()));
@@ -29,12 +29,12 @@ impl<S> Shards<S> {
     /// Locks the shard of `key`.
     #[inline]
     pub(crate) fn of<Q: Hash + ?Sized>(&self, key: &Q) -> MutexGuard<'_, S> {
-        // Bits that the map itself makes less of.
+        // The map itself uses these bits less than the others.
         let number = (self.hasher.hash_one(key) >> 32) as usize % SHARDS;
         lock(self.others.get(number).unwrap_or(&self.first))
     }
 
-    /// All shards, always in the same order.
+    /// Returns all shards, always in one order.
     pub(crate) fn all(&self) -> impl Iterator<Item = &Mutex<S>> {
         std::iter::once(&self.first).chain(&self.others)
     }

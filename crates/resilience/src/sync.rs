@@ -1,6 +1,6 @@
-//! The primitives that threads meet at, so that a model can schedule them.
+//! The synchronization primitives of the crate, in one place so that a model checker can schedule them.
 //!
-//! With `--cfg awaitly_models` they are those of the model checker.
+//! With `--cfg awaitly_models`, they come from the model checker.
 
 #[cfg(not(awaitly_models))]
 pub(crate) use {
@@ -15,15 +15,15 @@ pub(crate) use shuttle::{
     thread_local,
 };
 
-/// Locks.
+/// Locks the mutex.
 #[cfg(not(awaitly_models))]
 #[inline]
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock()
 }
 
-/// Locks. What of the caller's runs under a lock, as a key's hash or the drop of what a cache evicts, leaves nothing half
-/// done where it panics.
+/// Locks the mutex, even if it is poisoned. The caller's code that runs under a lock, such as a key's hash or the drop
+/// of an evicted entry, leaves the state complete if it panics.
 #[cfg(awaitly_models)]
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)

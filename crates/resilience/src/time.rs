@@ -1,6 +1,6 @@
-//! Time as the policies see it: nanoseconds, of which [`Moment::START`] had passed when the policy was made.
+//! Time for the policies, in nanoseconds; a policy is created at [`Moment::START`].
 //!
-//! Unless a clock is given it is read off the processor's counter, at less than half of the cost of the system's
+//! Unless the caller sets a clock, time comes from the processor's counter, at less than half the cost of the system's
 //! clock.
 
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use std::time::{Duration, Instant, SystemTime};
 use awaitly_core::clock::{Clock, Sleep, SystemClock};
 use governor::nanos::Nanos;
 
-/// Where a policy reads the time, and waits.
+/// The source of time and of waits.
 #[derive(Debug, Clone)]
 pub(crate) enum Time {
     Counter { counter: quanta::Clock, base: u64 },
@@ -17,7 +17,7 @@ pub(crate) enum Time {
 }
 
 impl Time {
-    /// The processor's time.
+    /// Creates a source that reads the processor's counter.
     pub(crate) fn counter() -> Self {
         let counter = quanta::Clock::new();
         let base = counter.raw();
@@ -39,7 +39,7 @@ impl Time {
         }
     }
 
-    /// The time of day.
+    /// Returns the time of day.
     pub(crate) fn wall(&self) -> SystemTime {
         match self {
             Self::Counter { .. } => SystemTime::now(),
@@ -47,7 +47,7 @@ impl Time {
         }
     }
 
-    /// Waits that long.
+    /// Waits for `delay`.
     pub(crate) fn sleep(&self, delay: Duration) -> Sleep {
         match self {
             Self::Counter { .. } => sleep(&SystemClock, delay),
@@ -67,21 +67,22 @@ fn sleep(clock: &dyn Clock, delay: Duration) -> Sleep {
 pub(crate) struct Moment(pub(crate) u64);
 
 impl Moment {
-    /// When the policy was made. There is room before it for what came from another process: 36 years.
+    /// The moment at which the policy was created. It leaves room for 36 years before it, for moments from another
+    /// process.
     pub(crate) const START: Self = Self(1 << 60);
 
-    /// The moment that much later; the last one there is where it would be later still.
+    /// Returns the moment `delay` later, or the last possible moment if that is later still.
     pub(crate) fn after(self, delay: Duration) -> Self {
         Self(self.0.saturating_add(nanos(delay)))
     }
 
-    /// How long it is since `earlier`; nothing where that is later.
+    /// Returns the time since `earlier`, or zero if `earlier` is later.
     pub(crate) const fn since(self, earlier: Self) -> Duration {
         Duration::from_nanos(self.0.saturating_sub(earlier.0))
     }
 }
 
-/// As many nanoseconds, or as many as can be counted.
+/// Converts a duration to nanoseconds, or to `u64::MAX` if it is too long.
 pub(crate) fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }

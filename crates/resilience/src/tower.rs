@@ -1,4 +1,4 @@
-//! Every policy as a layer of `tower`, for those who have services and no steps.
+//! Every policy as a layer of `tower`, for programs with services instead of steps.
 //!
 //! ```
 //! use awaitly_resilience::tower::GuardLayer;
@@ -21,9 +21,9 @@
 //! # });
 //! ```
 //!
-//! A service that answers with a status, as one of HTTP does, has not failed as far as `tower` is concerned.
-//! [`failure_when`](GuardLayer::failure_when) says which answers count as failures of the service all the same; who asked
-//! gets them as they are:
+//! For `tower`, a service that answers with an error status, for example over HTTP, has not failed.
+//! [`failure_when`](GuardLayer::failure_when) decides which answers still count as failures of the service; the caller
+//! gets them unchanged:
 //!
 //! ```
 //! # use awaitly_resilience::tower::GuardLayer;
@@ -42,7 +42,8 @@
 //! # });
 //! ```
 //!
-//! What goes around the operation itself is a layer by way of [`AroundLayer`], which is given the service and the request:
+//! A policy around the operation itself becomes a layer through [`AroundLayer`], whose function receives the service
+//! and the request:
 //!
 //! ```
 //! # use awaitly_resilience::tower::AroundLayer;
@@ -65,8 +66,8 @@
 //! # });
 //! ```
 //!
-//! A request passes its guard in its own future, after the service below said that it is ready. Where that is what fails
-//! or takes long, put a buffer or a load shedder between the two.
+//! A request passes its guard in its own future, after the service below has reported that it is ready. If becoming
+//! ready fails or takes long, put a buffer or a load shedder between the guard and the service.
 
 use std::fmt;
 use std::future::Future;
@@ -80,20 +81,20 @@ use tower_service::Service;
 
 use crate::call::{Begin, Call, CallError};
 
-/// Lets every request pass through a guard: a breaker, a limiter, a throttle.
+/// Makes every request pass through a guard: a breaker, a limiter, a throttle.
 #[derive(Clone, Copy)]
 pub struct GuardLayer<G, C = Never> {
     guard: G,
     classify: C,
 }
 
-/// No answer is a failure of the service.
+/// Counts no answer as a failure of the service.
 #[derive(Debug, Clone, Copy)]
 pub struct Never;
 
-/// Says which answers are failures of the service. It holds for [`Never`] and for functions.
+/// Decides which answers are failures of the service. [`Never`] and functions implement it.
 pub trait Classify<Response> {
-    /// Whether this one is.
+    /// Returns whether `response` is a failure.
     fn is_failure(&self, response: &Response) -> bool;
 }
 
@@ -110,15 +111,15 @@ impl<Response, F: Fn(&Response) -> bool> Classify<Response> for F {
 }
 
 impl<G> GuardLayer<G> {
-    /// The layer of `guard`.
+    /// Creates the layer of `guard`.
     pub const fn new(guard: G) -> Self {
         Self { guard, classify: Never }
     }
 }
 
 impl<G, C> GuardLayer<G, C> {
-    /// Takes the answers for which `failure` holds for failures of the service. The guard is told of a
-    /// [`Failure::Answered`], so a predicate over errors is one over that type.
+    /// Counts the answers for which `failure` returns `true` as failures of the service. The guard sees a
+    /// [`Failure::Answered`], so its predicate over errors takes that type.
     pub fn failure_when<F>(self, failure: F) -> GuardLayer<G, F> {
         GuardLayer { guard: self.guard, classify: failure }
     }
@@ -132,16 +133,16 @@ impl<S, G: Clone, C: Clone> Layer<S> for GuardLayer<G, C> {
     }
 }
 
-/// How a service failed, as a guard is told.
+/// The failure of a service, as the guard sees it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Failure<Response, E> {
-    /// With an error.
+    /// The service returned an error.
     Failed(E),
-    /// With an answer that counts as a failure.
+    /// The service returned an answer that counts as a failure.
     Answered(Response),
 }
 
-/// A service behind a guard. It is ready when the service is; a request waits for the guard in its own future.
+/// A service behind a guard. It is ready if the inner service is; a request waits for the guard in its own future.
 #[derive(Clone, Copy)]
 pub struct Guarded<S, G, C = Never> {
     guard: G,
@@ -164,7 +165,7 @@ where
     }
 
     fn call(&mut self, request: Request) -> Self::Future {
-        // The one that is ready goes with the request.
+        // The service that reported to be ready goes with the request.
         let next = self.service.clone();
         let service = std::mem::replace(&mut self.service, next);
         let requested = Requested { service, request, classify: self.classify.clone() };
@@ -172,7 +173,7 @@ where
     }
 }
 
-/// A request that waits to be sent.
+/// A request before it is sent.
 struct Requested<S, C, Request> {
     service: S,
     request: Request,
@@ -186,7 +187,7 @@ impl<S: Service<Request>, C, Request> Begin<Classified<S::Future, C>> for Reques
 }
 
 pin_project! {
-    /// An answer on its way, to be classified.
+    /// The future of an answer, which it classifies.
     struct Classified<Fut, C> {
         #[pin]
         answering: Fut,
@@ -220,7 +221,7 @@ type CallOf<S, G, C, Request> = Call<
 >;
 
 pin_project! {
-    /// A request on its way through a guard and a service.
+    /// The future of a request through a guard and a service.
     #[must_use = "futures do nothing unless polled"]
     pub struct GuardedFuture<S, G, C, Request>
     where
@@ -249,15 +250,15 @@ where
     }
 }
 
-/// Lets a function go around every request: a retry, a hedge, a cache, a single flight, a refresh of credentials.
+/// Wraps every request in a function: a retry, a hedge, a cache, a single flight, a refresh of credentials.
 #[derive(Clone, Copy)]
 pub struct AroundLayer<F> {
     around: F,
 }
 
 impl<F> AroundLayer<F> {
-    /// The layer of `around`. It is given the service, which may not be ready, and the request: call the service with
-    /// `oneshot` of `tower`, on a clone of it for each further call.
+    /// Creates the layer of `around`. The function receives the service, which may not be ready, and the request: call
+    /// the service with `oneshot` of `tower`, and use a clone of the service for each further call.
     pub const fn new(around: F) -> Self {
         Self { around }
     }

@@ -1,20 +1,20 @@
-//! First come, first served: the queue that callers of a limiter wait in.
+//! The queue in which callers of a limiter wait: first come, first served.
 
 use tokio::sync::{Notify, Semaphore, SemaphorePermit};
 
 use crate::sync::atomic::{AtomicUsize, Ordering};
 
-/// A queue of which the first alone may try. Whoever is dropped gives the place back.
+/// A queue in which only the first place may try. Dropping a place gives it back.
 ///
-/// The turn passes to the next in line, polled or not; tokio's semaphore does the same for slots and flights. To pass
-/// over a waiter that does not react, each waiter would need a timer to look again by. That makes a hand-over between
-/// tasks take 1.4 times as long, asks for a runtime with a timer where none is needed now, and costs a waiter its turn
-/// when its task is only busy. So the rule is documented, in `waiters.md`.
+/// The turn passes to the next place in line, even if its task does not poll it; tokio's semaphore does so too for
+/// slots and flights. To pass over a waiter that does not react, each waiter would need a timer. That makes a hand-over
+/// between tasks take 1.4 times as long, needs a runtime with a timer although the queue works without one now, and
+/// costs a waiter its turn if its task is only busy. So `waiters.md` documents the rule instead.
 #[derive(Debug)]
 pub(crate) struct Turns {
     first: Semaphore,
     waiting: AtomicUsize,
-    /// What the first one waits for may have come earlier than was thought.
+    /// Wakes the first place if its wait may end earlier than it assumed.
     sooner: Notify,
 }
 
@@ -23,31 +23,31 @@ impl Turns {
         Self { first: Semaphore::new(1), waiting: AtomicUsize::new(0), sooner: Notify::new() }
     }
 
-    /// How many wait.
+    /// Returns the number of callers in the queue.
     #[inline]
     pub(crate) fn waiting(&self) -> usize {
         self.waiting.load(Ordering::Acquire)
     }
 
-    /// Joins the end of the queue. What comes back is a place in it.
+    /// Joins the end of the queue, and returns the place in it.
     pub(crate) fn join(&self) -> Place<'_> {
         self.waiting.fetch_add(1, Ordering::AcqRel);
         Place(self)
     }
 
-    /// Lets the first one look again.
+    /// Makes the first place try again.
     pub(crate) fn sooner(&self) {
         self.sooner.notify_one();
     }
 }
 
-/// A place in the queue, given back when it is dropped.
+/// A place in the queue. Dropping it gives it back.
 #[derive(Debug)]
 pub(crate) struct Place<'a>(&'a Turns);
 
 impl Place<'_> {
-    /// Waits to be the first, and then for what `attempt` waits for: it is called again each time that the wait
-    /// which it names is over.
+    /// Waits until this place is the first, and then until `attempt` returns a value. Each failed `attempt` returns a
+    /// future to wait for before the next one.
     pub(crate) async fn first<T, W: Future<Output = ()>>(
         &self,
         mut attempt: impl FnMut() -> Result<T, W>,
@@ -64,13 +64,13 @@ impl Place<'_> {
         }
     }
 
-    /// Waits to be the first, and is it for as long as what comes back is kept.
+    /// Waits until this place is the first. It stays the first while the caller keeps the returned permit.
     pub(crate) async fn turn(&self) -> Option<SemaphorePermit<'_>> {
-        // It is never closed.
+        // The semaphore is never closed.
         self.0.first.acquire().await.ok()
     }
 
-    /// Waits until somebody says that it is worth looking again.
+    /// Waits for a call of [`Turns::sooner`].
     pub(crate) async fn sooner(&self) {
         self.0.sooner.notified().await;
     }

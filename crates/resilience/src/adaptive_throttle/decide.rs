@@ -1,58 +1,58 @@
-//! How many calls a service takes at once, found out from how they end: no clock, no lock, no waiting.
+//! The limit of calls at once, derived from the outcomes of calls: no clock, no lock, no waiting.
 //!
-//! Additive increase, multiplicative decrease. The growth between two overloads is that of CUBIC (RFC 9438): fast
-//! where the last overload is far away, slow around the limit at which it came, and faster again beyond it, so that a
-//! service which has grown is found out soon and one which has not is seldom asked for more than it has.
+//! Additive increase, multiplicative decrease. Between two overloads, the limit grows as in CUBIC (RFC 9438): fast if
+//! it is far below the last overload, slowly around the limit of that overload, and faster again beyond it. So the
+//! throttle notices soon if a service has grown, and seldom asks a service for more than it can do if it has not.
 
 use std::time::Duration;
 
 use crate::time::Moment;
 
-/// The bounds of the limit, and how it goes down.
+/// The bounds of the limit, and how it shrinks and recovers.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Rules {
     pub(super) min: u32,
     pub(super) max: u32,
-    /// What is left of the limit after an overload, at most.
+    /// The largest part of the limit that remains after an overload.
     pub(super) backoff: f64,
-    /// The time in which it comes back to where the overload was.
+    /// The time in which the limit returns to its value before the overload.
     pub(super) recovery: Duration,
 }
 
-/// How a call ended, as far as the limit is concerned.
+/// The outcome of a call, as far as it concerns the limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Sample {
-    /// The service took it.
+    /// The service accepted the call.
     Taken,
-    /// It was too much.
+    /// The service was overloaded.
     Overloaded,
 }
 
-/// The limit, and what it is derived from.
+/// The limit, and the observations that determine it.
 #[derive(Debug)]
 pub(super) struct Aimd {
     rules: Rules,
     limit: f64,
-    /// `None`: there was no overload yet, and the limit doubles in each round.
+    /// The last overload. `None` if there was none yet: the limit then doubles in each round.
     last: Option<Overload>,
-    /// Until when it is known how the limit was used.
+    /// The moment up to which the use of the limit is known.
     known: Moment,
-    /// Whether the service has taken a call since the last overload.
+    /// Whether the service has accepted a call since the last overload.
     taken_since: bool,
     round: Round,
 }
 
 #[derive(Debug, Clone, Copy)]
 struct Overload {
-    /// For how long the limit was used since then. Pauses and quiet times say nothing.
+    /// The time for which calls used the limit since the overload, without pauses and quiet times.
     used: Duration,
-    /// The limit at which it came.
+    /// The limit before the overload.
     highest: f64,
-    /// Where it went.
+    /// The limit after the overload.
     lowest: f64,
 }
 
-/// The calls that ran when the limit was last changed for an overload, and how they ended.
+/// The calls that ran when an overload last changed the limit, and their outcomes.
 #[derive(Debug, Clone, Copy)]
 struct Round {
     number: u64,
@@ -61,7 +61,7 @@ struct Round {
     overloaded: usize,
 }
 
-/// In which round a call began, and when.
+/// The round and the moment in which a call began.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Began {
     round: u64,
@@ -75,9 +75,9 @@ impl Aimd {
         Self { rules, limit, last: None, known: Moment::START, taken_since: false, round }
     }
 
-    /// How many calls may run.
+    /// Returns the number of calls that may run.
     pub(super) fn limit(&self) -> usize {
-        // Within the bounds, which are whole numbers of at least 1.
+        // The limit is within the bounds, which are whole numbers of at least 1.
         self.limit as usize
     }
 
@@ -85,18 +85,19 @@ impl Aimd {
         Began { round: self.round.number, at: now }
     }
 
-    /// A call that began in `began` has ended at `now`, while `running` ran with it.
+    /// Records the outcome of a call that began in `began` and ended at `now`, while `running` calls ran, including
+    /// itself.
     pub(super) fn end(&mut self, began: Began, sample: Sample, running: usize, now: Moment) {
         let is_new = began.round == self.round.number;
         match sample {
             Sample::Overloaded if is_new => self.shrink(running),
-            // Who does not use what there is learns nothing of what there could be.
+            // A caller that uses less than the limit learns nothing about a higher one.
             Sample::Taken if is_new && running * 2 > self.limit() => {
                 self.taken_since = true;
                 self.grow(now.since(self.known.max(began.at)));
             }
             Sample::Taken if is_new => self.taken_since = true,
-            // It says of a limit that was too high already by how much it was.
+            // The call ran under the limit that was too high, so its outcome shows by how much.
             _ if began.round + 1 == self.round.number => self.settle(sample),
             _ => {}
         }
@@ -104,7 +105,7 @@ impl Aimd {
     }
 
     fn shrink(&mut self, running: usize) {
-        /// What is left where the service has taken nothing since the overload before.
+        /// The part that remains if the service has accepted no call since the previous overload.
         const STILL_OVERLOADED: f64 = 0.5;
         let highest = self.limit;
         let first = self.last.is_none() || self.taken_since;
@@ -115,8 +116,9 @@ impl Aimd {
         self.taken_since = false;
     }
 
-    /// Once the calls that ran at the overload have ended, the part of them that the service took says how far the
-    /// limit was off. Where it has grown beyond that again, it is known better.
+    /// Corrects the limit once the calls that ran at the overload have ended: the part of them that the service
+    /// accepted shows how far the limit was off. If the limit has already grown beyond the limit of the overload, it
+    /// needs no correction.
     fn settle(&mut self, sample: Sample) {
         match sample {
             Sample::Taken => {
@@ -138,11 +140,11 @@ impl Aimd {
         }
     }
 
-    /// The limit was used for so long more. One call that was taken is no reason for more than one more.
+    /// Lets the limit grow after `used` more time of use. One accepted call raises it by at most one.
     fn grow(&mut self, used: Duration) {
         let recovery = self.rules.recovery;
         let limit = match &mut self.last {
-            // Doubled for each round of calls.
+            // This doubles the limit in each round of calls.
             None => self.limit + 1.0,
             Some(last) => {
                 last.used = last.used.saturating_add(used);
@@ -153,7 +155,8 @@ impl Aimd {
     }
 }
 
-/// The curve from where the overload left the limit, flat where the overload was, and on from there.
+/// Returns the limit on the curve that starts at the reduced limit, is flat at the limit of the overload, and rises
+/// again beyond it.
 fn cubic(Overload { used, highest, lowest }: Overload, recovery: Duration) -> f64 {
     let drop = (highest - lowest).max(highest * 0.02).max(0.2);
     let part = used.as_secs_f64() / recovery.as_secs_f64().max(f64::MIN_POSITIVE) - 1.0;

@@ -4,13 +4,13 @@ use awaitly_core::guard::Refusal;
 
 use crate::name::Name;
 
-/// The service asked to wait for longer than callers may.
+/// The service asked for a longer wait than the throttle permits.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("throttle `{name}` is paused: ask again in {} ms", .retry_after.as_nanos().div_ceil(1_000_000))]
 pub struct Paused {
     /// The throttle.
     pub name: Name,
-    /// How long the pause still is. The refusal always names it.
+    /// The rest of the pause. The refusal always states it.
     pub retry_after: Duration,
 }
 

@@ -1,6 +1,6 @@
 use std::time::{Duration, SystemTime};
 
-/// What a service says of its limits in the headers of an answer, whether it refused the call or not.
+/// The limits that a service reports in the headers of an answer, whether it refused the call or not.
 ///
 /// ```
 /// use std::time::Duration;
@@ -12,18 +12,18 @@ use std::time::{Duration, SystemTime};
 /// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Told {
-    /// How long to wait, where it has refused the call and says so: `Retry-After` of a 429 or a 503.
+    /// The time to wait, if the service refused the call and named one: `Retry-After` of a 429 or a 503.
     pub retry_after: Option<Duration>,
-    /// How many calls are left: `RateLimit-Remaining`.
+    /// The number of calls left: `RateLimit-Remaining`.
     pub remaining: Option<u64>,
-    /// How long until there are more: `RateLimit-Reset`.
+    /// The time until more calls are available: `RateLimit-Reset`.
     pub reset: Option<Duration>,
 }
 
-/// The longest wait that a header is believed: a day.
+/// The longest accepted wait: a day.
 const LONGEST: Duration = Duration::from_secs(24 * 3600);
 
-/// The names under which services say how many calls are left, and when there are more.
+/// The header names under which services report the calls left and the time until more are available.
 const REMAINING: [&str; 4] = [
     "ratelimit-remaining",
     "x-ratelimit-remaining",
@@ -39,24 +39,24 @@ const RESET: [&str; 5] = [
 ];
 
 impl Told {
-    /// Reads the headers of an answer with that `status`. `header` gives the value of the one with that name, which is
-    /// in small letters.
+    /// Reads the headers of an answer with this `status`. `header` returns the value of a header by its name in small
+    /// letters.
     ///
-    /// Known are `Retry-After`, and `RateLimit-*` and `X-RateLimit-*` in the forms in which services send them: seconds
-    /// from now, with or without a fraction; a moment in seconds or milliseconds since 1970; an HTTP date; a duration
-    /// such as `6m0s`; and the forms in one header, `RateLimit: limit=100, remaining=0, reset=30` and
-    /// `RateLimit: "name";r=0;t=30`, of which the limit counts that is used up for longest. What cannot be read is as
-    /// if it were not there, and no wait is longer than a day.
+    /// Supported are `Retry-After`, and `RateLimit-*` and `X-RateLimit-*` in the forms that services send: seconds from
+    /// now, with or without a fraction; a moment in seconds or milliseconds since 1970; an HTTP date; a duration such
+    /// as `6m0s`; and the forms in one header, `RateLimit: limit=100, remaining=0, reset=30` and `RateLimit:
+    /// "name";r=0;t=30`. If one header lists several limits, the limit counts that is used up for longest. A value that
+    /// cannot be read is ignored, and no wait is longer than a day.
     ///
-    /// A header that came several times is one value with commas (`120, 120`), as many HTTP libraries hand it on; of
-    /// its parts, the longest wait and the smallest number of calls count. If your library hands on one value for each
+    /// A header that came several times is one value with commas (`120, 120`), as many HTTP libraries pass it on; of
+    /// its parts, the longest wait and the smallest number of calls count. If your library passes on one value for each
     /// line, join them with a comma. Sources: RFC 9110 sections 5.3 and 10.2.3, the drafts `ratelimit-headers` 03, 07
     /// and 10 of the IETF.
     pub fn read<'h>(status: u16, header: impl Fn(&str) -> Option<&'h str>) -> Self {
         Self::read_at(SystemTime::now(), status, header)
     }
 
-    /// The same, where it is `now`.
+    /// Works like [`read`](Self::read) at the time `now`.
     pub fn read_at<'h>(now: SystemTime, status: u16, header: impl Fn(&str) -> Option<&'h str>) -> Self {
         let list = header("ratelimit").map(limits).unwrap_or_default();
         let remaining = REMAINING.iter().find_map(|name| fewest(header(name)?));
@@ -70,7 +70,8 @@ impl Told {
         }
     }
 
-    /// How long to wait before the next call: what it says, or until there are more where none are left.
+    /// Returns the time to wait before the next call: the time that the service asks for, or the time until more calls
+    /// are available if none is left.
     #[must_use]
     pub fn wait(&self) -> Option<Duration> {
         let none_left = self.remaining == Some(0);
@@ -78,7 +79,7 @@ impl Told {
     }
 }
 
-/// The longest of the waits in a header that may have come several times: proxies and servers each add their own.
+/// Returns the longest wait in a header that may have come several times: each proxy and server may add its own.
 fn longest(value: &str, now: SystemTime) -> Option<Duration> {
     let (mut longest, mut before, mut start) = (None, 0, 0);
     for part in value.split(',') {
@@ -91,14 +92,14 @@ fn longest(value: &str, now: SystemTime) -> Option<Duration> {
     longest
 }
 
-/// The smallest of the numbers in a header that may have come several times.
+/// Returns the smallest number in a header that may have come several times.
 fn fewest(value: &str) -> Option<u64> {
     value.split(',').filter_map(|number| whole(number.trim())).min()
 }
 
-/// How long until the moment that `value` names, however it does.
+/// Returns the time until the moment that `value` states, in any of the forms.
 fn until(value: &str, now: SystemTime) -> Option<Duration> {
-    // From here on a number is a moment and no duration: 1e9 seconds are the year 2001, and no service asks to wait
+    // From here on, a number is a moment and not a duration: 1e9 seconds are the year 2001, and no service asks to wait
     // for 31 years.
     const SECONDS_SINCE_1970: f64 = 1e9;
     const MILLISECONDS_SINCE_1970: f64 = 1e11;
@@ -115,11 +116,11 @@ fn until(value: &str, now: SystemTime) -> Option<Duration> {
             Err(_) => Ok(humantime::parse_duration(value).ok()?),
         },
     };
-    // What lies in the past is over.
+    // A moment in the past means no wait.
     Some(wait.unwrap_or_default().min(LONGEST))
 }
 
-/// The whole number that `value` is; the largest one if it is larger still.
+/// Parses a whole number, and returns the largest `u64` if the number is larger.
 fn whole(value: &str) -> Option<u64> {
     let is_whole = !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit());
     is_whole.then(|| value.parse().unwrap_or(u64::MAX))
@@ -129,17 +130,17 @@ fn since_1970(seconds: f64) -> Option<SystemTime> {
     SystemTime::UNIX_EPOCH.checked_add(Duration::try_from_secs_f64(seconds).ok()?)
 }
 
-/// The limit that is used up for longest, or else the first, of those in one header.
+/// Returns, of the limits in one header, the one that is used up for longest, or else the first.
 fn limits(value: &str) -> Told {
     let items = || value.split(',').map(|item| item.split(';'));
-    // In the older form the parameters of the one limit stand where the limits are in the newer one.
+    // In the older form, commas separate the parameters of one limit; in the newer form, they separate the limits.
     let old = parameters(value.split(','));
     let used_up =
         items().map(parameters).filter(|told| told.remaining == Some(0)).max_by_key(|told| told.reset);
     used_up.or_else(|| items().next().map(parameters)).filter(|_| old == Told::default()).unwrap_or(old)
 }
 
-/// What is left and when there is more, under the names that either form has for it.
+/// Reads the calls left and the time until more are available, under the names of either form.
 fn parameters<'p>(parameters: impl Iterator<Item = &'p str>) -> Told {
     let mut told = Told::default();
     for parameter in parameters {

@@ -1,31 +1,32 @@
 use std::fmt;
 use std::time::Duration;
 
-/// What an error of the operation says of the service's load.
+/// The meaning of an operation's error for the load of the service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Signal {
-    /// The service took the call, though it did not succeed: nothing is found, a card is declined.
+    /// The service accepted the call, although the call did not succeed: for example, a record does not exist, or a
+    /// card is declined.
     Taken,
-    /// It was too much, a 429 or a 503. `wait`: how long the service asked to wait.
+    /// The service was overloaded, for example a 429 or a 503.
     Overloaded {
-        /// From now.
+        /// The time that the service asked to wait, from now.
         wait: Option<Duration>,
     },
-    /// Nothing: the call never got there.
+    /// The error says nothing about the load, because the call never reached the service.
     Unknown,
 }
 
-/// Says what an error of the operation means. It holds for [`OnlyTimeouts`] and [`Judged`].
+/// Judges an error of the operation. [`OnlyTimeouts`] and [`Judged`] implement it.
 #[diagnostic::on_unimplemented(
     message = "this throttle cannot judge the error `{E}`",
     note = "its function takes another error: `judge(|error: &{E}| ..)`"
 )]
 pub trait Judge<E> {
-    /// What it means.
+    /// Returns the meaning of `error` for the load.
     fn judge(&self, error: &E) -> Signal;
 }
 
-/// No error is a sign of overload.
+/// Treats no error as a sign of overload.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct OnlyTimeouts;
 
@@ -36,7 +37,8 @@ impl<E> Judge<E> for OnlyTimeouts {
     }
 }
 
-/// A function says what an error means. `Judged<fn(&ApiError) -> Signal>` is a type that can be written in a field.
+/// Judges errors with a function. With a function pointer, the type can be written in a field: `Judged<fn(&ApiError) ->
+/// Signal>`.
 #[derive(Clone, Copy)]
 pub struct Judged<F>(pub(super) F);
 

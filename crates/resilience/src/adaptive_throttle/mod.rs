@@ -1,4 +1,4 @@
-//! Finds out how many calls a service takes at once, and waits when it says so.
+//! A throttle that measures how many calls a service accepts at once, and pauses if the service asks for it.
 //!
 //! ```
 //! use std::time::Duration;
@@ -29,10 +29,10 @@
 //! # });
 //! ```
 //!
-//! The limit grows while the calls that it lets through are taken, doubling until the first overload; an overload
-//! takes a tenth away, or as much as the service did not take. It comes back to where the overload was within a few
-//! seconds, stays there for a while, and then tries more. Callers wait first come, first served, for the end of a
-//! pause and then for a slot.
+//! While the service accepts the admitted calls, the limit grows, and doubles until the first overload. An overload
+//! reduces the limit by a tenth, or by the share of calls that the service did not accept. The limit returns to its
+//! value before the overload within a few seconds, stays there for a while, and then grows further. Callers wait first
+//! come, first served: for the end of a pause and then for a slot.
 
 mod decide;
 mod error;
@@ -64,14 +64,13 @@ use crate::time::{Moment, Time};
 use crate::turn::Turns;
 use decide::{Aimd, Began, Sample};
 
-/// A throttle that adapts. Cheap to clone; clones are the same throttle.
+/// A throttle that adapts to the service. Cheap to clone; clones share the limit and the pause.
 ///
-/// `J` says what an error of the operation means; where it is named in a field, `AdaptiveThrottle` alone takes no
-/// error for a sign of overload.
+/// `J` judges an error of the operation. In a field, plain `AdaptiveThrottle` treats no error as a sign of overload.
 #[doc = include_str!("../waiters.md")]
 pub struct AdaptiveThrottle<J = OnlyTimeouts>(Arc<Shared<J>>);
 
-/// What the handles on a throttle share.
+/// The state that the handles on a throttle share.
 pub struct Shared<J> {
     name: Name,
     judge: J,
@@ -80,32 +79,32 @@ pub struct Shared<J> {
     longest_pause: Duration,
     slots: Arc<Slots>,
     aimd: Mutex<Aimd>,
-    /// When the pause ends; 0: there was none.
+    /// The end of the pause; 0 if there was none.
     paused_until: AtomicU64,
     turns: Turns,
 }
 
-/// What a throttle is doing.
+/// The current state of a throttle.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stats {
-    /// How many calls may run at once.
+    /// The number of calls that may run at once.
     pub limit: usize,
-    /// How many do.
+    /// The number of calls that run.
     pub running: usize,
-    /// How many wait.
+    /// The number of calls that wait.
     pub waiting: usize,
-    /// How long the pause still is.
+    /// The rest of the pause, if the throttle is paused.
     pub paused: Option<Duration>,
 }
 
 impl AdaptiveThrottle {
-    /// A throttle with the [defaults](Options).
+    /// Creates a throttle with the [defaults](Options).
     pub fn new(name: impl Into<Name>) -> Self {
         Self::options(name).build()
     }
 
-    /// A throttle to be configured. It goes by `name` in refusals.
+    /// Creates the options of a throttle. Refusals show `name`.
     pub fn options(name: impl Into<Name>) -> Options {
         Options::new(name.into())
     }
@@ -130,21 +129,21 @@ impl<J> AdaptiveThrottle<J> {
         }))
     }
 
-    /// The name.
+    /// Returns the name.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.0.name
     }
 
-    /// Takes note of what the service says of its limits: it pauses where the service has refused a call and asks for
-    /// that, or where no call is left.
+    /// Learns from the limits that the service reports. The throttle pauses if the service refused a call and asks to
+    /// wait, or if no call is left.
     pub fn learn(&self, told: &Told) {
         if let Some(wait) = told.wait() {
             self.pause(wait);
         }
     }
 
-    /// Lets no call begin for so long; a longer pause that is under way stays.
+    /// Admits no call for the duration `wait`. If a longer pause is in effect, it stays.
     pub fn pause(&self, wait: Duration) {
         self.0.pause(wait);
     }
@@ -155,7 +154,7 @@ impl<J> AdaptiveThrottle<J> {
         self.0.turns.sooner();
     }
 
-    /// What it is doing.
+    /// Returns the current state.
     #[must_use]
     pub fn stats(&self) -> Stats {
         let slots = self.0.slots.stats();
@@ -174,7 +173,7 @@ impl<J> Shared<J> {
         self.turns.sooner();
     }
 
-    /// How long the pause still is.
+    /// Returns the rest of the pause, if the throttle is paused.
     #[inline]
     fn paused(&self) -> Option<Duration> {
         let until = self.paused_until.load(Ordering::Acquire);
@@ -195,7 +194,7 @@ impl<J> Shared<J> {
         aimd.end(began, sample, running, now);
         let limit = aimd.limit();
         if limit != before {
-            // Under the lock, so that the last change is the one that stays.
+            // Under the lock, so that the last change of the limit reaches the slots last.
             self.slots.resize(limit);
         }
     }
@@ -232,7 +231,7 @@ where
 async fn wait<H: Deref<Target = Shared<J>>, J>(shared: H) -> Result<Admitted<H, J>, Paused> {
     let slot = {
         let place = shared.turns.join();
-        // The first in the queue waits for the end of the pause and for a slot, the others for their turn.
+        // The first caller in the queue waits for the end of the pause and for a slot, the others for their turn.
         let _first = place.turn().await;
         loop {
             if let Some(pause) = shared.paused() {
@@ -245,11 +244,11 @@ async fn wait<H: Deref<Target = Shared<J>>, J>(shared: H) -> Result<Admitted<H, 
                 }
                 continue;
             }
-            // The queue of the slots has no end, so nobody is refused.
+            // The queue of the slots has no limit, so it refuses no call.
             let slot = tokio::select! {
                 biased;
                 slot = Slots::enter(Arc::clone(&shared.slots)).answer() => slot.ok(),
-                // A pause has begun, or ended.
+                // A pause has begun or ended.
                 () = place.sooner() => None,
             };
             if let Some(slot) = slot.filter(|_| shared.paused().is_none()) {
@@ -280,7 +279,7 @@ impl<J: Judge<E> + Send + Sync + 'static, E> Guard<E> for AdaptiveThrottle<J> {
     }
 }
 
-/// A throttle is idle if no call runs or waits and it is not paused. The limit that it found out is forgotten with it.
+/// A throttle is idle if no call runs or waits and it is not paused. Forgetting it forgets the limit that it measured.
 impl<J> Idle for AdaptiveThrottle<J> {
     fn is_idle(&mut self) -> bool {
         Arc::get_mut(&mut self.0).is_some_and(|shared| shared.paused().is_none())

@@ -7,7 +7,7 @@ use super::{AdaptiveThrottle, Judged, OnlyTimeouts};
 use crate::name::Name;
 use crate::time::Time;
 
-/// Between which bounds the limit is looked for, and what is a sign of overload. Made with
+/// The options of a throttle: the bounds of its limit, and the signs of overload. Created by
 /// [`AdaptiveThrottle::options`].
 ///
 /// # Default
@@ -19,7 +19,7 @@ use crate::time::Time;
 /// | [`backoff`](Self::backoff) | 0.9 |
 /// | [`recovery`](Self::recovery) | 4 seconds |
 /// | [`longest_pause`](Self::longest_pause) | 60 seconds |
-/// | [`judge`](Self::judge) | only a timeout of a step's attempt is a sign of overload; alone, nothing is |
+/// | [`judge`](Self::judge) | only a timeout of a step's attempt is a sign of overload; alone, there is no sign |
 /// | [`slower_than`](Self::slower_than) | no call is too slow |
 #[derive(Debug, Clone)]
 #[must_use = "options do nothing until `build`"]
@@ -40,83 +40,83 @@ impl Options {
         Self { name, rules, start: 10, longest_pause, slower_than, judge: OnlyTimeouts, time: None }
     }
 
-    /// Up to `calls` at once, half of them after an overload, and pauses when the service asks for one: for a
-    /// service whose limit is known.
+    /// Creates options for a service whose limit is known: up to `calls` at once, half of them after an overload, and
+    /// pauses if the service asks for one.
     ///
     /// # Panics
-    /// Where `calls` is 0.
+    /// Panics if `calls` is 0.
     pub fn simple(name: impl Into<Name>, calls: u32) -> Self {
         Self::new(name.into()).start(calls).bounds(1, calls).backoff(0.5)
     }
 }
 
 impl<J> Options<J> {
-    /// How many calls run at once in the beginning.
+    /// Sets how many calls run at once at the beginning.
     ///
     /// # Panics
-    /// Where `calls` is 0.
+    /// Panics if `calls` is 0.
     pub const fn start(mut self, calls: u32) -> Self {
         assert!(calls > 0, "at least one call runs: `start(0)` is refused");
         self.start = calls;
         self
     }
 
-    /// Between how many calls the limit is looked for.
+    /// Sets the bounds of the limit, in calls at once.
     ///
     /// # Panics
-    /// Where `min` is 0 or above `max`.
+    /// Panics if `min` is 0 or above `max`.
     pub const fn bounds(mut self, min: u32, max: u32) -> Self {
         assert!(min > 0 && min <= max, "at least one call runs, and at most as many as `max`");
         (self.rules.min, self.rules.max) = (min, max);
         self
     }
 
-    /// What part of the limit is left after an overload. Where most of the calls met it, less is.
+    /// Sets the part of the limit that remains after an overload. If the overload hit most of the calls, less remains.
     ///
     /// # Panics
-    /// Where `part` is not above 0 and below 1.
+    /// Panics if `part` is not above 0 and below 1.
     pub const fn backoff(mut self, part: f64) -> Self {
         assert!(part > 0.0 && part < 1.0, "what is left is above 0 and below 1");
         self.rules.backoff = part;
         self
     }
 
-    /// The time in which the limit comes back to where the overload was.
+    /// Sets the time in which the limit returns to its value before the overload.
     pub const fn recovery(mut self, time: Duration) -> Self {
         self.rules.recovery = time;
         self
     }
 
-    /// Refuses callers who would have to wait for the end of a longer pause, instead of letting them wait.
+    /// Sets the longest pause for which callers wait. If a pause lasts longer, the throttle refuses them.
     pub const fn longest_pause(mut self, pause: Duration) -> Self {
         self.longest_pause = pause;
         self
     }
 
-    /// Takes a call that was slower for a sign of overload.
+    /// Treats an accepted call that takes longer than `limit` as a sign of overload.
     pub const fn slower_than(mut self, limit: Duration) -> Self {
         self.slower_than = Some(limit);
         self
     }
 
-    /// Says what an error of the operation means. A timeout of a step's attempt always means overload; alone, the
-    /// throttle sees none, so have one inside of the operation that makes an error.
+    /// Sets the judge of the operation's errors. A timeout of a step's attempt always means overload. Alone, the
+    /// throttle sees no timeouts, so use a timeout inside the operation that returns an error.
     pub fn judge<F>(self, judge: F) -> Options<Judged<F>> {
         let Self { name, rules, start, longest_pause, slower_than, time, .. } = self;
         Options { name, rules, start, longest_pause, slower_than, judge: Judged(judge), time }
     }
 
-    /// Reads the time off this clock, and waits by it.
+    /// Sets the clock for time and waits.
     ///
     /// # Default
-    /// The processor's counter, and tokio's timer. The first policy of a process that uses the counter calibrates
-    /// it, which takes some milliseconds.
+    /// The processor's counter, and tokio's timer. The first policy of a process that uses the counter calibrates it,
+    /// which takes some milliseconds.
     pub fn clock(mut self, clock: impl Clock) -> Self {
         self.time = Some(Time::given(clock));
         self
     }
 
-    /// The throttle.
+    /// Creates the throttle.
     #[must_use]
     pub fn build(self) -> AdaptiveThrottle<J> {
         AdaptiveThrottle::from_options(self)

@@ -8,7 +8,7 @@ use super::{Judge, Shared, Signal};
 use crate::concurrency_limiter::{Slot, Slots};
 use crate::sync::{Arc, lock};
 
-/// A call that the throttle let through. Dropping it means that the call was cancelled, which counts as nothing.
+/// A call that the throttle admitted. Dropping it means that the call was cancelled, which does not count.
 pub struct Admitted<H: Deref<Target = Shared<J>>, J> {
     shared: H,
     slot: Slot<Arc<Slots>>,
@@ -45,7 +45,7 @@ impl<H: Deref<Target = Shared<J>>, J: Judge<E>, E> Pass<E> for Admitted<H, J> {
             }
             Signal::Unknown => return,
         };
-        // Still with its slot: it counts among those that run.
+        // The call still holds its slot here, so it counts among the running calls.
         self.shared.end(self.began, sample);
         drop(self.slot);
     }

@@ -1,4 +1,4 @@
-//! The decisions of a breaker, as a function of what it was told: no clock, no lock, no waiting.
+//! The decisions of a breaker, as a function of recorded outcomes: no clock, no lock, no waiting.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use super::State;
 use super::window::{Counts, Ended, Looking, Piece, Window};
 use crate::time::Moment;
 
-/// When a breaker opens, and how it closes again.
+/// The conditions under which a breaker opens and closes.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Rules {
     pub(super) window: Window,
@@ -18,7 +18,7 @@ pub(super) struct Rules {
     pub(super) probes: u32,
 }
 
-/// A part of the calls, once there are enough of them to speak of parts.
+/// A part of the calls, which counts once there are enough calls.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Rate {
     pub(super) part: f64,
@@ -32,14 +32,14 @@ impl Rate {
 }
 
 impl Rules {
-    /// Whether calls that went well have to be counted.
+    /// Returns whether the machine needs to count successful calls.
     pub(super) const fn counts_successes(&self) -> bool {
         self.failure_rate.is_some() || self.slow_rate.is_some() || matches!(self.window, Window::Calls(_))
     }
 
-    /// When it is worth asking again while all probes are out, the latest of them for `out`: once more after that long.
-    /// Nobody knows how long a probe takes, so whoever asks again and again waits twice as long each time, from a
-    /// hundredth of the time that an open breaker refuses up to all of it.
+    /// Returns when to ask again while all probes are out, if the latest of them has been out for `out`: after `out`
+    /// once more. The duration of a probe is unknown, so a caller that asks again and again waits twice as long each
+    /// time, from a hundredth of the time for which an open breaker refuses up to all of it.
     fn until_probed(&self, out: Duration) -> Duration {
         const LEAST: Duration = Duration::from_millis(1);
         out.min(self.reopens_after).max(self.reopens_after / 100).max(LEAST)
@@ -55,30 +55,31 @@ impl Rules {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
     Closed,
-    /// `None`: until somebody closes it.
+    /// Refuses calls until a moment; `None` means until the program closes the breaker.
     Open {
         until: Option<Moment>,
     },
     HalfOpen {
         running: u32,
         succeeded: u32,
-        /// When the latest probe went out.
+        /// The moment at which the latest probe began.
         probed: Moment,
     },
 }
 
-/// What the breaker was when it admitted a call. Once it has changed, how that call ends counts no more.
+/// The state of the breaker when it admitted a call. If the breaker has changed since then, the outcome of the call
+/// does not count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Era(pub(super) u64);
 
-/// A call may not go.
+/// A refusal of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct No {
     pub(super) state: State,
     pub(super) retry_after: Option<Duration>,
 }
 
-/// From one state to another.
+/// A change from one state to another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Changed {
     pub(super) from: State,
@@ -95,7 +96,7 @@ pub(super) struct Machine {
     tally: Tally,
 }
 
-/// How calls ended since the beginning, in whatever state.
+/// The outcomes of all calls since the beginning, in every state.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Tally {
     pub(super) successes: u64,
@@ -103,7 +104,7 @@ pub(super) struct Tally {
     pub(super) last_failure: Option<Moment>,
 }
 
-/// Reads the clock, where a decision needs it.
+/// Reads the clock, if a decision needs it.
 type Now<'a> = &'a dyn Fn() -> Moment;
 
 impl Machine {
@@ -129,7 +130,7 @@ impl Machine {
         }
     }
 
-    /// When an open breaker lets probes through.
+    /// Returns the moment at which an open breaker admits probes.
     pub(super) const fn reopens(&self) -> Option<Moment> {
         match self.phase {
             Phase::Open { until } => until,
@@ -141,7 +142,7 @@ impl Machine {
         self.looking.counts(now)
     }
 
-    /// Returns whether a new machine would decide alike, but for failures and probes of long ago.
+    /// Returns whether a new machine would decide alike, ignoring failures and probes of long ago.
     pub(super) fn is_idle(&mut self, now: Moment) -> bool {
         let refuses_for = self.rules.reopens_after;
         let is_over = |at: Moment| now.since(at) >= refuses_for;
@@ -156,7 +157,7 @@ impl Machine {
         }
     }
 
-    /// Half-open once its time has come.
+    /// Changes an open machine to half-open if its time has passed.
     pub(super) fn look(&mut self, now: Moment) -> Option<Changed> {
         match self.phase {
             Phase::Open { until: Some(until) } if until <= now => {
@@ -166,7 +167,7 @@ impl Machine {
         }
     }
 
-    /// Whether a call may go. Call [`look`](Self::look) first.
+    /// Admits or refuses a call. Call [`look`](Self::look) first.
     pub(super) fn enter(&mut self, now: Moment) -> Result<Era, No> {
         match &mut self.phase {
             Phase::Closed => Ok(self.era()),
@@ -185,7 +186,7 @@ impl Machine {
         }
     }
 
-    /// A call that was admitted in `era` has ended.
+    /// Records the outcome of a call that was admitted in `era`.
     pub(super) fn leave(&mut self, era: Era, ended: Ended, now: Now<'_>) -> Option<Changed> {
         self.note(ended, now);
         if era != self.era() {
@@ -206,7 +207,7 @@ impl Machine {
         }
     }
 
-    /// A call that was not asked for here has ended. One that went well is no probe.
+    /// Records the outcome of a call that did not pass through the breaker. A success of such a call is not a probe.
     pub(super) fn record(&mut self, ended: Ended, now: Now<'_>) -> Option<Changed> {
         self.note(ended, now);
         match self.phase {
@@ -231,7 +232,7 @@ impl Machine {
         if trips { self.open(now()) } else { None }
     }
 
-    /// A call that was admitted in `era` was dropped.
+    /// Records that a call admitted in `era` was dropped.
     pub(super) const fn cancel(&mut self, era: Era) {
         if let Phase::HalfOpen { running, .. } = &mut self.phase
             && era.0 == self.era
@@ -244,7 +245,7 @@ impl Machine {
         self.go(Phase::Open { until: Some(now.after(self.rules.reopens_after)) })
     }
 
-    /// Opens until somebody closes it.
+    /// Opens until the program closes it.
     pub(super) fn open_for_good(&mut self) -> Option<Changed> {
         self.go(Phase::Open { until: None })
     }
@@ -253,7 +254,7 @@ impl Machine {
         self.tally
     }
 
-    /// As it was when it was new.
+    /// Returns to the initial state.
     pub(super) fn reset(&mut self) -> Option<Changed> {
         self.tally = Tally::default();
         self.close()
@@ -273,12 +274,12 @@ impl Machine {
         (from != to).then_some(Changed { from, to })
     }
 
-    /// What it has in mind.
+    /// Returns the contents of the window.
     pub(super) fn contents(&mut self, now: Moment) -> Vec<Piece> {
         self.looking.contents(now)
     }
 
-    /// Takes over what another breaker was like. `reopens_in`: when an open one lets probes through.
+    /// Takes over the state of another breaker. `reopens_in` is the time until an open breaker admits probes.
     pub(super) fn take_over(
         &mut self,
         state: State,
@@ -292,7 +293,7 @@ impl Machine {
         self.go(match state {
             State::Closed => Phase::Closed,
             State::Open => Phase::Open { until },
-            // Its probes were those of somebody else.
+            // The probes belonged to the other breaker.
             State::HalfOpen => Phase::HalfOpen { running: 0, succeeded: 0, probed: now },
         })
     }
@@ -304,11 +305,11 @@ mod tests {
 
     use super::*;
 
-    /// What may happen to a breaker.
+    /// An event of a breaker.
     #[derive(Debug, Clone, Copy)]
     enum Event {
         Enter,
-        /// The admitted call with that number, modulo how many there are, ends so.
+        /// The admitted call with this number, modulo their count, ends.
         Leave(usize, Ended),
         Cancel(usize),
         Wait(u64),
@@ -350,16 +351,16 @@ mod tests {
         )
     }
 
-    /// The same in the words of the documentation, from the whole story each time.
+    /// A breaker that follows the words of the documentation, and computes from the whole history each time.
     struct Naive {
         rules: Rules,
         state: State,
         era: u64,
         opened: u64,
         for_good: bool,
-        /// Of this era: how many run, how many went well.
+        /// In this era: the running probes, and the successful ones.
         probes: (u32, u32),
-        /// The calls that ended since it was closed last.
+        /// The calls that ended since the breaker was last closed.
         calls: Vec<(u64, Ended)>,
     }
 
@@ -460,7 +461,7 @@ mod tests {
                                 prop_assert_eq!(era, Era(naive.era));
                                 admitted.push(era);
                             }
-                            // A refusal names a time, unless only the program ends it.
+                            // A refusal states a time, unless only the program ends it.
                             Err(No { retry_after, .. }) => match retry_after {
                                 Some(after) => prop_assert!(!after.is_zero()),
                                 None => prop_assert!(naive.for_good),

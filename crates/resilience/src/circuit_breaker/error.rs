@@ -6,7 +6,7 @@ use awaitly_core::guard::Refusal;
 use super::State;
 use crate::name::Name;
 
-/// The breaker refuses: the service failed too often, or is being probed.
+/// The breaker refuses the call, because the service failed too often or its probes are still running.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("circuit breaker `{name}` is {state}: {}", NextMove(*.retry_after))]
 pub struct Open {
@@ -14,12 +14,12 @@ pub struct Open {
     pub name: Name,
     /// [`State::Open`], or [`State::HalfOpen`] while all probes are out.
     pub state: State,
-    /// How long until it is worth asking again. An open breaker lets probes through then. While all probes are out, a
-    /// half-open one names as long again as the latest probe has been out, at least a hundredth of
+    /// The time after which to ask again. An open breaker then admits probes. While all probes are out, a half-open
+    /// breaker returns the time for which the latest probe has been out, at least a hundredth of
     /// [`Options::retry_after`](super::Options::retry_after) and at most all of it.
     ///
-    /// `None` if the breaker was opened by [`CircuitBreaker::open`](super::CircuitBreaker::open): it refuses until the
-    /// program closes it, so it knows no time.
+    /// `None` if the program opened the breaker with [`CircuitBreaker::open`](super::CircuitBreaker::open): it refuses
+    /// until the program closes it, so it knows no time.
     pub retry_after: Option<Duration>,
 }
 
@@ -33,7 +33,7 @@ impl From<Open> for Refusal {
     }
 }
 
-/// In whole seconds, rounded up.
+/// The advice in an error text, in whole seconds, rounded up.
 struct NextMove(Option<Duration>);
 
 impl fmt::Display for NextMove {

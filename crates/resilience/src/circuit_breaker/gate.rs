@@ -9,18 +9,18 @@ use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::{Mutex, MutexGuard, lock};
 use crate::time::{Moment, Time};
 
-/// The machine behind its lock, and before it what most calls need to know.
+/// The machine behind its lock, and in front of the lock the values that most calls need.
 pub(super) struct Gate {
     pub(super) name: Name,
     pub(super) counts_successes: bool,
     slower_than: Option<Duration>,
     pub(super) time: Time,
-    /// The era and the state, as the machine had them last.
+    /// The latest era and state of the machine, packed.
     gate: AtomicU64,
-    /// When an open breaker lets probes through.
+    /// The moment at which an open breaker admits probes.
     probes_at: AtomicU64,
     machine: Mutex<Machine>,
-    /// Those that nobody told the machine of.
+    /// The successes that the machine does not count.
     pub(super) successes: AtomicU64,
     pub(super) refused: AtomicU64,
     on_change: Vec<OnChange>,
@@ -28,14 +28,14 @@ pub(super) struct Gate {
 
 pub(super) type OnChange = Box<dyn Fn(&Change) + Send + Sync>;
 
-/// A call that may go.
+/// An admitted call.
 #[derive(Clone, Copy)]
 pub(super) struct Entered {
     pub(super) era: Era,
     pub(super) probe: bool,
 }
 
-/// The era and the state in one number.
+/// Packs the era and the state into one number.
 const fn packed(machine: &Machine) -> u64 {
     machine.era().0 << 2 | machine.state() as u64
 }
@@ -65,12 +65,12 @@ impl Gate {
         }
     }
 
-    /// Lets `change` have the machine and the time, and tells what came of it.
+    /// Applies `change` to the machine at the current time, and publishes the result.
     pub(super) fn change<T>(&self, change: impl FnOnce(&mut Machine, Moment) -> (T, Option<Changed>)) -> T {
         self.change_at(|machine, now| change(machine, now()))
     }
 
-    /// The same for what may not ask for the time.
+    /// Works like [`change`](Self::change), and reads the time only if `change` asks for it.
     pub(super) fn change_at<T>(
         &self,
         change: impl FnOnce(&mut Machine, &dyn Fn() -> Moment) -> (T, Option<Changed>),
@@ -81,10 +81,10 @@ impl Gate {
         answer
     }
 
-    /// Lets everybody know what the machine has come to, and tells those who listen.
+    /// Publishes the machine's state to all callers, and notifies the listeners of a change.
     fn publish(&self, machine: MutexGuard<'_, Machine>, changed: Option<Changed>) {
         let packed = packed(&machine);
-        // Who has read the gate before still finds when this one lets probes through.
+        // A caller that has read the gate before still finds the moment at which this breaker admits probes.
         if machine.state() == State::Open {
             let probes_at = machine.reopens().map_or(u64::MAX, |at| at.0);
             self.probes_at.store(probes_at, Ordering::Relaxed);
@@ -96,7 +96,7 @@ impl Gate {
         }
     }
 
-    /// Whether a call may go. Most are answered without the lock.
+    /// Admits or refuses a call, without the lock in most cases.
     #[inline]
     pub(super) fn enter(&self) -> Result<Entered, No> {
         let gate = self.gate.load(Ordering::Acquire);
@@ -129,7 +129,7 @@ impl Gate {
         Open { name: self.name.clone(), state, retry_after }
     }
 
-    /// When an admitted call begins, where that matters.
+    /// Returns the moment at which an admitted call begins, if the breaker considers slow calls.
     #[inline]
     pub(super) fn began(&self) -> Option<Moment> {
         self.slower_than.map(|_| self.time.now())
@@ -140,19 +140,19 @@ impl Gate {
         self.successes.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// A call that was admitted in `era` has ended.
+    /// Records the end of a call that was admitted in `era`.
     pub(super) fn leave(&self, era: Era, failed: bool, began: Option<Moment>) {
         let slow =
             began.zip(self.slower_than).is_some_and(|(began, limit)| self.time.now().since(began) > limit);
         let mut machine = lock(&self.machine);
         let changed = machine.leave(era, Ended { failed, slow }, &|| self.time.now());
-        // Where it has not changed there is nothing to say.
+        // Without a change, there is nothing to publish.
         if changed.is_some() {
             self.publish(machine, changed);
         }
     }
 
-    /// A call that was admitted in `era` was dropped, or panicked.
+    /// Records that a call admitted in `era` was dropped, or panicked.
     #[cold]
     pub(super) fn drop_call(&self, era: Era, probe: bool) {
         if std::thread::panicking() {

@@ -1,4 +1,5 @@
-//! Stops calling a service that fails anyway, and finds out by a few probes when it is well again.
+//! A breaker that stops calls to a service that fails anyway, and detects with a few probes that the service works
+//! again.
 //!
 //! ```text
 //!            a condition holds                 its time is over
@@ -25,8 +26,8 @@
 //!     .build();
 //! ```
 //!
-//! What a call ends in counts for the state in which it was admitted: one that began before the breaker opened says
-//! nothing about it any more. The terms and the shape are those of Michael Nygard, "Release It!".
+//! The outcome of a call counts for the state in which the call was admitted: if a call began before the breaker
+//! opened, its outcome no longer affects the breaker. The terms and the design come from Michael Nygard, "Release It!".
 
 mod decide;
 mod error;
@@ -56,27 +57,26 @@ use crate::sync::atomic::Ordering;
 use gate::{Entered, Gate};
 use window::Ended;
 
-/// A circuit breaker. Cheap to clone; clones are the same breaker.
+/// A circuit breaker. Cheap to clone; clones share one state.
 ///
-/// `P` says which errors of the operation count; where it is named in a field, `CircuitBreaker` alone counts every
-/// error.
+/// `P` decides which errors of the operation count as failures. In a field, plain `CircuitBreaker` counts every error.
 pub struct CircuitBreaker<P = Every>(Arc<Shared<P>>);
 
-/// What the handles on a breaker share.
+/// The state that the handles on a breaker share.
 pub struct Shared<P> {
     failure: P,
     gate: Gate,
 }
 
-/// What a breaker does.
+/// The state of a breaker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum State {
-    /// It lets every call through, and counts.
+    /// The breaker admits every call, and counts outcomes.
     Closed,
-    /// It refuses every call.
+    /// The breaker refuses every call.
     Open,
-    /// It lets a few probes through, and refuses the other calls.
+    /// The breaker admits a few probes, and refuses the other calls.
     HalfOpen,
 }
 
@@ -90,53 +90,53 @@ impl fmt::Display for State {
     }
 }
 
-/// A breaker went from one state to another.
+/// A change of a breaker's state.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Change {
     /// The breaker.
     pub name: Name,
-    /// What it was.
+    /// The state before.
     pub from: State,
-    /// What it is.
+    /// The state after.
     pub to: State,
-    /// Grows with each change of this breaker.
+    /// The number of the change, which grows with each change of this breaker.
     pub number: u64,
 }
 
-/// What a breaker has seen.
+/// The counters of a breaker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stats {
-    /// What it does now.
+    /// The current state.
     pub state: State,
-    /// The calls in the window that it has counted. Where nothing but the number of failures in a window of time
-    /// matters, it counts only those.
+    /// The counted calls in the window. If the number of failures in a window of time is the only condition, the
+    /// breaker counts only failures.
     pub calls: u64,
-    /// Those of them that failed.
+    /// The counted calls that failed.
     pub failures: u64,
-    /// Those of them that were slow.
+    /// The counted calls that were slow.
     pub slow: u64,
-    /// Calls that succeeded, since the breaker was made or [reset](CircuitBreaker::reset).
+    /// The successful calls since the breaker was created or [reset](CircuitBreaker::reset).
     pub all_successes: u64,
-    /// Calls that failed, since then.
+    /// The failed calls since then.
     pub all_failures: u64,
-    /// Calls that were refused, since then.
+    /// The refused calls since then.
     pub all_refused: u64,
-    /// How long ago the last failure was.
+    /// The time since the last failure.
     pub last_failure: Option<Duration>,
-    /// How long until an open breaker lets probes through.
+    /// The time until an open breaker admits probes.
     pub probes_in: Option<Duration>,
 }
 
 impl CircuitBreaker {
-    /// A breaker with the [defaults](Options): it opens after 5 failures within 60 seconds, and lets 3 probes
-    /// through after 30.
+    /// Creates a breaker with the [defaults](Options): it opens after 5 failures within 60 seconds, and admits 3 probes
+    /// after 30 seconds.
     pub fn new(name: impl Into<Name>) -> Self {
         Self::options(name).build()
     }
 
-    /// A breaker to be configured. It goes by `name` in refusals, events and logs.
+    /// Creates the options of a breaker. Refusals, events and logs show `name`.
     pub fn options(name: impl Into<Name>) -> Options {
         Options::new(name.into())
     }
@@ -147,13 +147,13 @@ impl<P> CircuitBreaker<P> {
         Self(Arc::new(Shared { failure, gate }))
     }
 
-    /// The name.
+    /// Returns the name.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.0.gate.name
     }
 
-    /// What it does now.
+    /// Returns the current state.
     #[must_use]
     pub fn state(&self) -> State {
         self.0.gate.change(|machine, now| {
@@ -162,7 +162,7 @@ impl<P> CircuitBreaker<P> {
         })
     }
 
-    /// What it has seen.
+    /// Returns the counters.
     #[must_use]
     pub fn stats(&self) -> Stats {
         let gate = &self.0.gate;
@@ -184,29 +184,29 @@ impl<P> CircuitBreaker<P> {
         })
     }
 
-    /// Opens it until somebody closes it: no probes, whatever the time.
+    /// Opens the breaker until the program closes it: it admits no probes.
     pub fn open(&self) {
         self.0.gate.change(|machine, _| ((), machine.open_for_good()));
     }
 
-    /// Closes it, with an empty window.
+    /// Closes the breaker, with an empty window.
     pub fn close(&self) {
         self.0.gate.change(|machine, _| ((), machine.close()));
     }
 
-    /// Makes it as it was when it was new: closed, with an empty window, and nothing counted.
+    /// Returns the breaker to its initial state: closed, with an empty window and all counters at zero.
     pub fn reset(&self) {
         self.0.gate.change(|machine, _| ((), machine.reset()));
         self.0.gate.successes.store(0, Ordering::Relaxed);
         self.0.gate.refused.store(0, Ordering::Relaxed);
     }
 
-    /// Counts a success of a call that did not go through the breaker. While it probes that closes nothing.
+    /// Counts a success of a call that did not pass through the breaker. It does not close a half-open breaker.
     pub fn record_success(&self) {
         self.record(false);
     }
 
-    /// Counts a failure of a call that did not go through the breaker. While it probes that opens it again.
+    /// Counts a failure of a call that did not pass through the breaker. It opens a half-open breaker again.
     pub fn record_failure(&self) {
         self.record(true);
     }
@@ -216,7 +216,7 @@ impl<P> CircuitBreaker<P> {
         self.0.gate.change_at(|machine, now| ((), machine.record(ended, now)));
     }
 
-    /// What it is like, for another breaker. What the counts of [`stats`](Self::stats) are is not part of it.
+    /// Returns the state for another breaker. The snapshot does not contain the counters of [`stats`](Self::stats).
     #[must_use]
     pub fn export(&self) -> Snapshot {
         let taken_at = self.0.gate.time.wall();
@@ -228,8 +228,7 @@ impl<P> CircuitBreaker<P> {
         })
     }
 
-    /// Makes it like the one that `snapshot` was taken of, as far as its own window reaches. Calls that are under
-    /// way count as nothing.
+    /// Takes over the state in `snapshot`, as far as the breaker's own window reaches. Calls in flight do not count.
     pub fn import(&self, snapshot: &Snapshot) {
         let wall: SystemTime = self.0.gate.time.wall();
         let (calls, probes_in) = (snapshot.calls_at(wall), snapshot.probes_in(wall));
@@ -265,8 +264,8 @@ impl<P: Failure<E>, E> Guard<E> for CircuitBreaker<P> {
 }
 
 /// A breaker is idle if it is closed and no failure is in its window; a window of calls counts as empty once
-/// [`retry_after`](Options::retry_after) has passed since the last failure. An open breaker is idle if it has been due for
-/// probes for as long.
+/// [`retry_after`](Options::retry_after) has passed since the last failure. An open breaker is idle if it has been due
+/// for probes for as long.
 impl<P> Idle for CircuitBreaker<P> {
     fn is_idle(&mut self) -> bool {
         let shared = Arc::get_mut(&mut self.0);

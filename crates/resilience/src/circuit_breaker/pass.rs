@@ -7,8 +7,8 @@ use super::{Entered, Shared};
 use crate::failure::Failure;
 use crate::time::Moment;
 
-/// A call that the breaker let through. Dropping it means that the call was cancelled, which counts as nothing, or that
-/// its task panicked, which counts as a failure.
+/// A call that the breaker admitted. Dropping it means that the call was cancelled, which does not count, or that its
+/// task panicked, which counts as a failure.
 #[derive(Debug)]
 pub struct Admitted<H, P>
 where
@@ -16,11 +16,11 @@ where
 {
     shared: H,
     era: Era,
-    /// Whether a half-open breaker waits for it.
+    /// Whether a half-open breaker waits for this call.
     probe: bool,
-    /// Whether it is known how it ended.
+    /// Whether the outcome is recorded.
     left: bool,
-    /// Where slow calls are looked at.
+    /// The beginning of the call, if the breaker considers slow calls.
     began: Option<Moment>,
 }
 

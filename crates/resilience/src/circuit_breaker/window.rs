@@ -5,25 +5,25 @@ use serde::{Deserialize, Serialize};
 
 use crate::time::{Moment, nanos};
 
-/// What a breaker looks back at.
+/// The calls that a breaker considers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Window {
     /// The newest calls.
     Calls(u32),
-    /// The calls that ended within so long. It moves on in sixtieths: what is older than that is not counted, and
-    /// what is younger than 59 of them is.
+    /// The calls that ended within this time. The window moves in steps of a sixtieth: it never counts calls that are
+    /// older than the window, and always counts calls that are younger than 59 steps.
     Time(Duration),
 }
 
-/// How one call ended, as far as a breaker is concerned.
+/// The outcome of one call, as far as it concerns a breaker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub(super) struct Ended {
     pub(super) failed: bool,
     pub(super) slow: bool,
 }
 
-/// What is in the window.
+/// The numbers of calls in the window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Counts {
     pub(super) calls: u64,
@@ -51,7 +51,7 @@ impl From<Ended> for Counts {
     }
 }
 
-/// A window with what is in it. Its cost does not depend on how much that is.
+/// A window with its contents. The cost of its operations does not depend on the number of calls in it.
 #[derive(Debug)]
 pub(super) struct Looking {
     kind: Kind,
@@ -60,7 +60,7 @@ pub(super) struct Looking {
 
 #[derive(Debug)]
 enum Kind {
-    /// A ring, once it is full: `next` is the oldest then, which the newest takes the place of.
+    /// A ring. If it is full, `next` is the oldest call, which the newest call replaces.
     Calls {
         most: usize,
         calls: Vec<Ended>,
@@ -72,7 +72,7 @@ enum Kind {
     },
 }
 
-/// How many pieces a window of time moves on in.
+/// The number of slices of a window of time.
 const SLICES: u64 = 60;
 
 impl Looking {
@@ -86,7 +86,7 @@ impl Looking {
         Self { kind, counts: Counts::default() }
     }
 
-    /// What is in the window at `now`.
+    /// Returns the numbers of calls in the window at `now`.
     pub(super) fn counts(&mut self, now: Moment) -> Counts {
         if let Kind::Time { slice, slices } = &mut self.kind {
             let oldest = (now.0 / *slice).saturating_sub(SLICES - 1);
@@ -97,7 +97,7 @@ impl Looking {
         self.counts
     }
 
-    /// Takes note of a call that has ended now, and says what is in the window then.
+    /// Adds a call that has ended now, and returns the resulting numbers.
     pub(super) fn add(&mut self, ended: Ended, now: &dyn Fn() -> Moment) -> Counts {
         match &mut self.kind {
             Kind::Calls { most, calls, next } => {
@@ -119,8 +119,8 @@ impl Looking {
         self.counts
     }
 
-    /// Adds to the slice with that number. Two callers that read the clock one after the other may come here in
-    /// the other order: what is late goes to the newest.
+    /// Adds to the slice with this number. Two callers may arrive here in a different order than they read the clock
+    /// in: a late one is added to the newest slice.
     fn add_to_slice(&mut self, number: u64, more: Counts) {
         let Kind::Time { slices, .. } = &mut self.kind else { return };
         match slices.back_mut() {
@@ -141,7 +141,7 @@ impl Looking {
         self.counts = Counts::default();
     }
 
-    /// What is in the window, oldest first, each with its age.
+    /// Returns the contents of the window, oldest first, each piece with its age.
     pub(super) fn contents(&mut self, now: Moment) -> Vec<Piece> {
         self.counts(now);
         match &self.kind {
@@ -157,7 +157,7 @@ impl Looking {
         }
     }
 
-    /// Puts `contents` in the place of what is in the window. What is too old or too much for it is left out.
+    /// Replaces the contents of the window. Pieces that are too old, or exceed the window, are left out.
     pub(super) fn fill(&mut self, contents: &[Piece], now: Moment) {
         self.clear();
         match &self.kind {
@@ -181,7 +181,7 @@ impl Looking {
     }
 }
 
-/// A part of what is in a window: so many calls, of about the same age.
+/// A piece of a window's contents: calls of about one age.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Piece {
     age: Duration,
@@ -195,18 +195,19 @@ impl Piece {
         Self { age, calls, failures, slow }
     }
 
-    /// The same, when it has rested for so long.
+    /// Returns the piece with its age increased by `rested`.
     pub(super) fn older(&self, rested: Duration) -> Self {
         Self { age: self.age.saturating_add(rested), ..*self }
     }
 
-    /// With no more failures and slow ones than calls, whatever it was read from.
+    /// Returns the numbers of calls, with no more failures and slow calls than calls, even if the source says
+    /// otherwise.
     fn counts(&self) -> Counts {
         let Self { calls, failures, slow, .. } = *self;
         Counts { calls, failures: failures.min(calls), slow: slow.min(calls) }
     }
 
-    /// One by one. Which of them failed is not known, only how many: they are spread.
+    /// Returns the calls one by one. Only the number of failed calls is known, so the failures are spread evenly.
     fn calls(&self) -> impl Iterator<Item = Ended> {
         let Counts { calls, failures, slow } = self.counts();
         let is_one = move |n: u64, of: u64| {
@@ -223,7 +224,7 @@ mod tests {
 
     use super::*;
 
-    /// All calls ever, and what of them is in the window.
+    /// A window that keeps all calls, and selects its contents from them each time.
     struct Naive {
         window: Window,
         calls: Vec<(u64, Ended)>,

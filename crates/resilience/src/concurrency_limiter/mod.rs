@@ -1,4 +1,4 @@
-//! So many calls at once: what is above that waits its turn, or is refused. Also called a bulkhead.
+//! A limit of calls at once: further calls wait for their turn, or are refused. Also called a bulkhead.
 //!
 //! ```
 //! use awaitly_resilience::{ConcurrencyLimiter, GuardExt, Keyed};
@@ -16,9 +16,8 @@
 //! # });
 //! ```
 //!
-//! Slots are handed out in the order in which they were asked for, by tokio's semaphore. A caller that is dropped
-//! gives its slot, or its place in the queue, back. To run a list of calls with so many at once, see
-//! [`Run::each`](awaitly_core::Run::each).
+//! Tokio's semaphore hands out slots in the order of the requests. A caller that is dropped gives its slot, or its
+//! place in the queue, back. To run a list of calls with a limit at once, see [`Run::each`](awaitly_core::Run::each).
 
 mod error;
 mod options;
@@ -35,39 +34,39 @@ use crate::name::Name;
 use crate::sync::Arc;
 use slots::Wait;
 
-/// What a limiter is doing.
+/// The current state of a limiter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stats {
-    /// How many calls run.
+    /// The number of calls that run.
     pub running: usize,
-    /// How many may.
+    /// The number of calls that may run.
     pub limit: usize,
-    /// How many calls wait.
+    /// The number of calls that wait.
     pub waiting: usize,
-    /// How many may.
+    /// The number of calls that may wait.
     pub max_waiting: usize,
 }
 
-/// A concurrency limiter. Cheap to clone; clones are the same limiter.
+/// A concurrency limiter. Cheap to clone; clones share the slots.
 #[doc = include_str!("../waiters.md")]
 #[derive(Debug, Clone)]
 pub struct ConcurrencyLimiter(Arc<Slots>);
 
 impl ConcurrencyLimiter {
-    /// So many `slots`, and as many calls as there are wait.
+    /// Creates a limiter with this many `slots`, and no limit of waiting calls.
     ///
     /// # Panics
-    /// Where `slots` is 0.
+    /// Panics if `slots` is 0.
     #[must_use]
     pub fn new(name: impl Into<Name>, slots: usize) -> Self {
         Self::options(name, slots).build()
     }
 
-    /// A limiter to be configured. It goes by `name` in refusals.
+    /// Creates the options of a limiter. Refusals show `name`.
     ///
     /// # Panics
-    /// Where `slots` is 0.
+    /// Panics if `slots` is 0.
     pub fn options(name: impl Into<Name>, slots: usize) -> Options {
         Options::new(name.into(), slots)
     }
@@ -76,7 +75,7 @@ impl ConcurrencyLimiter {
         Self(Arc::new(Slots::new(options)))
     }
 
-    /// Why a call that came now would be refused.
+    /// Returns the refusal that a call would get now, if any.
     pub(crate) fn refusal(&self) -> Option<Full> {
         self.0.refusal()
     }
@@ -85,25 +84,25 @@ impl ConcurrencyLimiter {
         self.0
     }
 
-    /// The name.
+    /// Returns the name.
     #[must_use]
     pub fn name(&self) -> &str {
         self.0.name()
     }
 
-    /// What it is doing.
+    /// Returns the current state.
     #[must_use]
     pub fn stats(&self) -> Stats {
         self.0.stats()
     }
 
-    /// Changes how many calls may run; at least one. Where more of them run already they go on, and as many of them as
-    /// are too many have no successor.
+    /// Changes the number of calls that may run, to at least one. If more calls already run, they continue, and no
+    /// further call starts until their number is below the limit.
     pub fn resize(&self, slots: usize) {
         self.0.resize(slots);
     }
 
-    /// Refuses those who wait now. Calls that run go on, and keep their slots.
+    /// Refuses the calls that wait now. Running calls continue and keep their slots.
     pub fn turn_away(&self) {
         self.0.turn_away();
     }

@@ -1,7 +1,7 @@
 use super::ConcurrencyLimiter;
 use crate::name::Name;
 
-/// How many calls run at once. Made with [`ConcurrencyLimiter::options`].
+/// The options of a concurrency limiter. Created by [`ConcurrencyLimiter::options`].
 ///
 /// # Default
 ///
@@ -22,18 +22,18 @@ impl Options {
         Self { name, slots, max_waiting: usize::MAX }
     }
 
-    /// For a database: 10 calls at once, and 100 that wait.
+    /// Creates options for a database: 10 calls at once, and 100 that wait.
     pub fn database(name: impl Into<Name>) -> Self {
         Self::new(name.into(), 10).max_waiting(100)
     }
 
-    /// How many calls may wait for a slot; what is above that is refused. With 0 nobody waits.
+    /// Sets how many calls may wait for a slot; the limiter refuses further calls. With 0, no call waits.
     pub const fn max_waiting(mut self, calls: usize) -> Self {
         self.max_waiting = calls;
         self
     }
 
-    /// The limiter.
+    /// Creates the limiter.
     #[must_use]
     pub fn build(self) -> ConcurrencyLimiter {
         ConcurrencyLimiter::from_options(&self)

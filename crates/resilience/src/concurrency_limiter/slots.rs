@@ -9,18 +9,18 @@ use super::{Full, Options, Stats};
 use crate::name::Name;
 use crate::sync::atomic::{AtomicUsize, Ordering};
 
-/// As many slots as there can be: those that are given back while the limit grows count twice for a moment.
+/// The maximum number of slots. While the limit grows, returned slots may count twice for a moment.
 const MOST: usize = Semaphore::MAX_PERMITS / 2;
 
 /// Slots, and the queue for them.
 #[derive(Debug)]
 pub struct Slots {
     name: Name,
-    /// It hands out slots in the order in which they were asked for.
+    /// The free slots, which callers get in the order of their requests.
     free: Semaphore,
-    /// Grows and shrinks with the limit.
+    /// The limit, which [`resize`](Self::resize) changes.
     limit: AtomicUsize,
-    /// Slots to be taken away as soon as they are given back.
+    /// The number of slots to remove as soon as calls return them.
     surplus: AtomicUsize,
     waiting: AtomicUsize,
     max_waiting: usize,
@@ -72,14 +72,14 @@ impl Slots {
             tokio::select! {
                 biased;
                 () = slots.turned_away.notified() => return Err(slots.full()),
-                // It is never closed.
+                // The semaphore is never closed.
                 permit = slots.free.acquire() => if let Ok(permit) = permit { permit.forget() },
             }
         }
         Ok(Slot(slots))
     }
 
-    /// A place in the queue, unless it is full.
+    /// Returns a place in the queue, unless the queue is full.
     fn join(&self) -> Option<Place<'_>> {
         let joined = self.waiting.fetch_update(Ordering::AcqRel, Ordering::Acquire, |waiting| {
             (waiting < self.max_waiting).then_some(waiting + 1)
@@ -87,7 +87,7 @@ impl Slots {
         joined.is_ok().then(|| Place(self))
     }
 
-    /// Why a call that came now would be refused.
+    /// Returns the refusal that a call would get now, if any.
     pub(super) fn refusal(&self) -> Option<Full> {
         let is_full =
             self.free.available_permits() == 0 && self.waiting.load(Ordering::Acquire) >= self.max_waiting;
@@ -107,8 +107,7 @@ impl Slots {
         Stats { running, limit, waiting: self.waiting.load(Ordering::Acquire), max_waiting: self.max_waiting }
     }
 
-    /// Changes how many there are. Where there are fewer, those in use beyond that are taken away as they are given
-    /// back.
+    /// Changes the number of slots. If more slots are in use than remain, the surplus is removed as calls return them.
     pub(crate) fn resize(&self, limit: usize) {
         let limit = limit.clamp(1, MOST);
         let before = self.limit.swap(limit, Ordering::AcqRel);
@@ -120,23 +119,23 @@ impl Slots {
         }
     }
 
-    /// Refuses those who wait.
+    /// Refuses the waiting calls.
     pub(super) fn turn_away(&self) {
         self.turned_away.notify_waiters();
     }
 
-    /// Adds slots, but for as many as are too many.
+    /// Adds slots, less the surplus.
     #[inline]
     fn give(&self, slots: usize) {
         let slots = slots - self.take_surplus(slots);
         if slots > 0 {
             self.free.add_permits(slots);
-            // There may be fewer since it was asked.
+            // The limit may have shrunk since the check of the surplus.
             self.settle();
         }
     }
 
-    /// Takes from the surplus, up to `most`, and says how much.
+    /// Takes up to `most` slots from the surplus, and returns their number.
     #[inline]
     fn take_surplus(&self, most: usize) -> usize {
         if self.surplus.load(Ordering::Acquire) == 0 {
@@ -146,7 +145,7 @@ impl Slots {
         self.surplus.fetch_update(Ordering::AcqRel, Ordering::Acquire, fewer).map_or(0, |had| had.min(most))
     }
 
-    /// Takes free slots away, where there are too many.
+    /// Removes free slots while there is a surplus.
     #[inline]
     fn settle(&self) {
         loop {
@@ -156,7 +155,7 @@ impl Slots {
             }
             let left = surplus - self.free.forget_permits(surplus);
             self.surplus.fetch_add(left, Ordering::AcqRel);
-            // Somebody may have given one back before there was a surplus again.
+            // A call may have returned a slot before the surplus was added again.
             if left == 0 || self.free.available_permits() == 0 {
                 return;
             }
@@ -169,12 +168,12 @@ struct Place<'a>(&'a Slots);
 impl Drop for Place<'_> {
     fn drop(&mut self) {
         self.0.waiting.fetch_sub(1, Ordering::AcqRel);
-        // A slot that was meant for it goes back without `give`.
+        // A slot that was assigned to this place goes back without `give`.
         self.0.settle();
     }
 }
 
-/// A slot, given back when it is dropped.
+/// A slot. Dropping it gives it back.
 #[derive(Debug)]
 pub struct Slot<H: Deref<Target = Slots>>(H);
 

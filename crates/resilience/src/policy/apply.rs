@@ -8,9 +8,9 @@ use awaitly_core::step::{Policy as Applied, Repeat, Retrying, Step};
 
 use super::Policy;
 
-/// A [`Policy`] with what depends on the types of the program: a predicate over its error, guards.
+/// A [`Policy`] with the parts that depend on the program's types: a predicate over its error, and guards.
 ///
-/// It is `Clone` where these are, and is cloned for each step that it is applied to.
+/// It is `Clone` if these parts are; each step that uses the policy clones it.
 #[derive(Debug, Clone)]
 #[must_use = "a policy does nothing by itself: give it to a step with `policy`"]
 pub struct PolicyWith<P = Always, G = ()> {
@@ -26,12 +26,12 @@ impl<P, G> PolicyWith<P, G> {
         PolicyWith { retry: change(retry), timeout, deadline, guard }
     }
 
-    /// As [`Policy::when`].
+    /// Works like [`Policy::when`].
     pub fn when<E, F: Fn(&E) -> bool>(self, predicate: F) -> PolicyWith<When<P, F, E>, G> {
         self.map_retry(|retry| retry.when(predicate))
     }
 
-    /// As [`Policy::retry_after`].
+    /// Works like [`Policy::retry_after`].
     pub fn retry_after<E, F: Fn(&E) -> Option<Duration>>(
         self,
         hint: F,
@@ -39,17 +39,17 @@ impl<P, G> PolicyWith<P, G> {
         self.map_retry(|retry| retry.retry_after(hint))
     }
 
-    /// As [`Policy::on_timeout`].
+    /// Works like [`Policy::on_timeout`].
     pub fn on_timeout(self, timeouts: OnTimeout) -> Self {
         self.map_retry(|retry| retry.on_timeout(timeouts))
     }
 
-    /// As [`Policy::budget`].
+    /// Works like [`Policy::budget`].
     pub fn budget(self, budget: &Budget) -> Self {
         self.map_retry(|retry| retry.budget(budget))
     }
 
-    /// As [`Policy::guard`]. Called several times, the first guard is entered first.
+    /// Works like [`Policy::guard`]. If it is called several times, an attempt enters the first guard first.
     pub fn guard<H>(self, guard: H) -> PolicyWith<P, Both<G, H>> {
         let Self { retry, timeout, deadline, guard: outer } = self;
         PolicyWith { retry, timeout, deadline, guard: Both::new(outer, guard) }

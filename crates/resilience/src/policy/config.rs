@@ -8,17 +8,17 @@ use serde::de::{self, Deserializer, MapAccess, Visitor};
 
 use super::{Growth, Policy, Registry};
 
-/// A configuration that says something that is no policy.
+/// A configuration that does not describe a policy.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the policy at `{path}` cannot be read: {reason}")]
 pub struct ConfigError {
-    /// Where it stands: `search.retry.attempts`.
+    /// The path to the invalid field, for example `search.retry.attempts`.
     pub path: String,
-    /// What is wrong with it.
+    /// The reason.
     pub reason: String,
 }
 
-/// Reads one policy, from whatever format.
+/// Reads one policy, in any format.
 ///
 /// ```
 /// use awaitly_resilience::policy;
@@ -31,19 +31,18 @@ pub struct ConfigError {
 /// assert_eq!(refused.path, "retry.attempts");
 /// ```
 ///
-/// A duration is a text such as `250ms`, `5s` or `1m 30s`. A field that is not known is refused, and one that is left
-/// out is not set.
+/// A duration is a text such as `250ms`, `5s` or `1m 30s`. An unknown field is refused, and an absent field is not set.
 ///
 /// # Errors
-/// [`ConfigError`], with the path to what is wrong.
+/// Returns [`ConfigError`] with the path to the invalid field.
 pub fn read<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Policy, ConfigError> {
     read_at(deserializer)
 }
 
-/// Reads policies by name: a map, in its order.
+/// Reads policies by name from a map, in the order of the map.
 ///
 /// # Errors
-/// [`ConfigError`], with the path to what is wrong. A name that stands there twice is refused.
+/// Returns [`ConfigError`] with the path to the invalid field. A name that occurs twice is refused.
 pub fn read_all<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Registry, ConfigError> {
     read_at(deserializer)
 }
@@ -82,7 +81,7 @@ enum JitterField {
     Additive(Span),
 }
 
-/// From 0 to 1.
+/// A fraction from 0 to 1.
 #[derive(Deserialize)]
 #[serde(try_from = "f64")]
 struct Part(f64);
@@ -95,7 +94,7 @@ impl TryFrom<f64> for Part {
     }
 }
 
-/// A time within which something can be done: not none.
+/// A time limit, which is longer than zero.
 #[derive(Deserialize)]
 #[serde(try_from = "Span")]
 struct Within(Duration);
@@ -108,7 +107,7 @@ impl TryFrom<Span> for Within {
     }
 }
 
-/// A duration as people write it.
+/// A duration in human-readable form.
 struct Span(Duration);
 
 impl<'de> Deserialize<'de> for Span {

@@ -25,9 +25,9 @@
 //! # });
 //! ```
 //!
-//! A [`Policy`] is a value of numbers: it is merged field by field, kept in a [`Registry`] by name, and read from a
-//! configuration. What depends on the types of the program, the predicate over its error and the guards, is added
-//! to it in the end, which makes it a [`PolicyWith`].
+//! A [`Policy`] is a value of numbers: merge it field by field, keep it in a [`Registry`] by name, or read it from a
+//! configuration. The parts that depend on the program's types, a predicate over its error and guards, come last and
+//! turn it into a [`PolicyWith`].
 
 mod apply;
 mod config;
@@ -46,28 +46,29 @@ pub use config::{ConfigError, read, read_all};
 pub use presets::*;
 pub use registry::{Registry, UnknownPolicy};
 
-/// How the delay between two attempts grows.
+/// The growth of the delay between two attempts.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Growth {
-    /// The same each time.
+    /// A constant delay.
     Fixed,
     /// Once, twice, three times the first delay.
     Linear,
-    /// Doubled each time.
+    /// Twice the previous delay.
     #[default]
     Exponential,
     /// The first delay times 1, 1, 2, 3, 5.
     Fibonacci,
 }
 
-/// Retry, timeout and deadline of a step.
+/// The retry, timeout and deadline of a step.
 ///
-/// On a step, it decides how often the operation is called: once, where it says nothing of a retry. A timeout or a
-/// deadline that it does not set is left as it is.
+/// The policy decides how often the step calls the operation: once, if the policy sets no field of the retry. If the
+/// policy sets no timeout or deadline, the step keeps its own.
 ///
 /// # Default
-/// Nothing is set: the step is called once, with no limit. As soon as one field of the retry is set, the others are:
+/// No field is set: the step makes one call, without a limit. If one field of the retry is set, the others have these
+/// defaults:
 ///
 /// | field | default |
 /// | --- | --- |
@@ -88,7 +89,7 @@ pub struct Policy {
 }
 
 impl Policy {
-    /// Nothing set.
+    /// Creates a policy that sets no field.
     #[must_use]
     pub const fn new() -> Self {
         Self {
@@ -102,10 +103,10 @@ impl Policy {
         }
     }
 
-    /// How many attempts are made at most, the first included.
+    /// Sets the maximum number of attempts, including the first one.
     ///
     /// # Panics
-    /// Where `attempts` is 0; in a `const`, that is a compile error.
+    /// Panics if `attempts` is 0; in a `const`, this is a compile error.
     #[must_use]
     pub const fn attempts(mut self, attempts: u32) -> Self {
         self.attempts = NonZeroU32::new(attempts);
@@ -113,50 +114,51 @@ impl Policy {
         self
     }
 
-    /// How the delay grows.
+    /// Sets the growth of the delay.
     #[must_use]
     pub const fn growth(mut self, growth: Growth) -> Self {
         self.growth = Some(growth);
         self
     }
 
-    /// The first delay.
+    /// Sets the first delay.
     #[must_use]
     pub const fn delay(mut self, delay: Duration) -> Self {
         self.delay = Some(delay);
         self
     }
 
-    /// The longest delay.
+    /// Sets the longest delay.
     #[must_use]
     pub const fn max_delay(mut self, max_delay: Duration) -> Self {
         self.max_delay = Some(max_delay);
         self
     }
 
-    /// How the delay is spread.
+    /// Sets the random spread of the delay.
     #[must_use]
     pub const fn jitter(mut self, jitter: Jitter) -> Self {
         self.jitter = Some(jitter);
         self
     }
 
-    /// How long an attempt may take.
+    /// Sets the time limit of an attempt.
     #[must_use]
     pub const fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = Some(timeout);
         self
     }
 
-    /// How long the whole step may take.
+    /// Sets the time limit of the whole step.
     #[must_use]
     pub const fn deadline(mut self, deadline: Duration) -> Self {
         self.deadline = Some(deadline);
         self
     }
 
-    /// Returns how many attempts are made at most, the first included, if that is set. Like every getter, it tells apart
-    /// a field that is not set from one that is set to its default; [`to_retry`](Self::to_retry) fills in the defaults.
+    /// Returns the maximum number of attempts, including the first one, if it is set. Like every getter, it
+    /// distinguishes an unset field from a field that is set to its default; [`to_retry`](Self::to_retry) fills in the
+    /// defaults.
     ///
     /// ```
     /// use std::time::Duration;
@@ -176,7 +178,7 @@ impl Policy {
         }
     }
 
-    /// Returns how the delay grows, if that is set.
+    /// Returns the growth of the delay, if it is set.
     #[must_use]
     pub const fn get_growth(&self) -> Option<Growth> {
         self.growth
@@ -194,25 +196,25 @@ impl Policy {
         self.max_delay
     }
 
-    /// Returns how the delay is spread, if that is set.
+    /// Returns the random spread of the delay, if it is set.
     #[must_use]
     pub const fn get_jitter(&self) -> Option<Jitter> {
         self.jitter
     }
 
-    /// Returns how long an attempt may take, if that is set.
+    /// Returns the time limit of an attempt, if it is set.
     #[must_use]
     pub const fn get_timeout(&self) -> Option<Duration> {
         self.timeout
     }
 
-    /// Returns how long the whole step may take, if that is set.
+    /// Returns the time limit of the whole step, if it is set.
     #[must_use]
     pub const fn get_deadline(&self) -> Option<Duration> {
         self.deadline
     }
 
-    /// This policy with every field that `over` sets set as it is there.
+    /// Returns this policy with the fields that `over` sets; the other fields keep their value.
     #[must_use]
     pub const fn merge(self, over: &Self) -> Self {
         Self {
@@ -226,13 +228,13 @@ impl Policy {
         }
     }
 
-    /// Whether no field is set.
+    /// Returns whether no field is set.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         *self == Self::new()
     }
 
-    /// What its retry is, complete: one attempt where nothing is said of it.
+    /// Returns the complete retry: one attempt if no field of the retry is set.
     pub fn to_retry(&self) -> Retry {
         const DEFAULT_DELAY: Duration = Duration::from_millis(100);
         let Self { attempts, growth, delay, max_delay, jitter, .. } = *self;
@@ -259,7 +261,7 @@ impl Policy {
         PolicyWith { retry: self.to_retry(), timeout: self.timeout, deadline: self.deadline, guard: () }
     }
 
-    /// Retries only errors for which `predicate` holds: [`Retry::when`].
+    /// Retries only the errors for which `predicate` returns `true`: [`Retry::when`].
     pub fn when<E, F: Fn(&E) -> bool>(
         self,
         predicate: F,
@@ -267,7 +269,7 @@ impl Policy {
         self.with().when(predicate)
     }
 
-    /// Waits as long as the server asked: [`Retry::retry_after`].
+    /// Waits as long as the server asks: [`Retry::retry_after`].
     pub fn retry_after<E, F: Fn(&E) -> Option<Duration>>(
         self,
         hint: F,
@@ -275,7 +277,7 @@ impl Policy {
         self.with().retry_after(hint)
     }
 
-    /// What follows an attempt that timed out: [`Retry::on_timeout`].
+    /// Sets the reaction to an attempt that timed out: [`Retry::on_timeout`].
     pub fn on_timeout(self, timeouts: OnTimeout) -> PolicyWith<Always, ()> {
         self.with().on_timeout(timeouts)
     }
@@ -285,13 +287,13 @@ impl Policy {
         self.with().budget(budget)
     }
 
-    /// Lets every attempt pass through `guard`.
+    /// Makes every attempt pass through `guard`.
     pub fn guard<G>(self, guard: G) -> PolicyWith<Always, awaitly_core::guard::Both<(), G>> {
         self.with().guard(guard)
     }
 }
 
-/// `Option::or` for a `const fn`.
+/// Returns `one.or(other)` in a `const fn`.
 const fn either<T: Copy>(one: Option<T>, other: Option<T>) -> Option<T> {
     if one.is_some() { one } else { other }
 }

@@ -2,7 +2,7 @@ use std::fmt;
 
 use super::Policy;
 
-/// Policies by name, in the order in which they were registered.
+/// Policies by name, in the order of their registration.
 ///
 /// ```
 /// use awaitly_resilience::policy::{self, Registry};
@@ -19,24 +19,24 @@ use super::Policy;
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Registry(Vec<(String, Policy)>);
 
-/// No policy has that name.
+/// The registry holds no policy with this name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("no policy is called `{name}`: there are {}", Quoted(.known))]
 pub struct UnknownPolicy {
-    /// What was asked for.
+    /// The requested name.
     pub name: String,
-    /// What there is.
+    /// The registered names.
     pub known: Vec<String>,
 }
 
 impl Registry {
-    /// No policies.
+    /// Creates an empty registry.
     #[must_use]
     pub const fn new() -> Self {
         Self(Vec::new())
     }
 
-    /// Registers `policy` under `name`, in the place of the one that was there.
+    /// Registers `policy` under `name`, and replaces the policy that had the name before.
     pub fn register(&mut self, name: impl Into<String>, policy: Policy) {
         let name = name.into();
         match self.0.iter_mut().find(|(known, _)| *known == name) {
@@ -45,10 +45,10 @@ impl Registry {
         }
     }
 
-    /// The policy of that name.
+    /// Returns the policy with this name.
     ///
     /// # Errors
-    /// [`UnknownPolicy`], with the names that there are.
+    /// Returns [`UnknownPolicy`] with the registered names if none of them is `name`.
     pub fn get(&self, name: &str) -> Result<Policy, UnknownPolicy> {
         let found = self.0.iter().find(|(known, _)| known == name).map(|(_, policy)| *policy);
         found.ok_or_else(|| UnknownPolicy {
@@ -57,13 +57,13 @@ impl Registry {
         })
     }
 
-    /// Whether there is a policy of that name.
+    /// Returns whether a policy has this name.
     #[must_use]
     pub fn has(&self, name: &str) -> bool {
         self.names().any(|known| known == name)
     }
 
-    /// The names.
+    /// Returns the names, in the order of their registration.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.0.iter().map(|(name, _)| name.as_str())
     }

@@ -1,4 +1,4 @@
-//! The state of governor's limiter, kept so that it can be read and reset.
+//! The state of governor's limiter, in a form that can be read and reset.
 
 use std::sync::Arc;
 
@@ -22,7 +22,8 @@ impl StateStore for Cell {
 }
 
 impl Cell {
-    /// Returns when the bucket will be full, in nanoseconds since the limiter was made; `None` if no token was taken.
+    /// Returns the moment at which the bucket is full, in nanoseconds since the limiter was created; `None` if no call
+    /// took a token.
     pub(super) fn full_at(&self) -> Option<u64> {
         let looked: Result<(), _> = self.0.measure_and_replace(&NotKeyed::NonKey, Err);
         looked.err().flatten().map(Nanos::as_u64)

@@ -5,14 +5,14 @@ use awaitly_core::guard::Refusal;
 
 use crate::name::Name;
 
-/// There is no token for the call.
+/// No token is available for the call.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("rate limit `{name}` is reached: {}", NextMove(*.retry_after))]
 pub struct RateLimited {
     /// The limiter.
     pub name: Name,
-    /// How long until there may be one; behind callers that wait, an estimate. `None` if there never is one, since the
-    /// call costs more than the limiter can hold.
+    /// The time until a token may be available; an estimate if other callers wait. `None` if the call costs more than
+    /// the limiter can hold.
     pub retry_after: Option<Duration>,
 }
 
@@ -26,7 +26,7 @@ impl From<RateLimited> for Refusal {
     }
 }
 
-/// In whole milliseconds, rounded up.
+/// The advice in an error text, in whole milliseconds, rounded up.
 struct NextMove(Option<Duration>);
 
 impl fmt::Display for NextMove {

@@ -15,7 +15,7 @@ use crate::name::Name;
 use crate::time::{Moment, Time};
 use crate::turn::Turns;
 
-/// A rate limiter. Cheap to clone; clones are the same limiter.
+/// A rate limiter. Cheap to clone; clones share the tokens.
 #[doc = include_str!("../waiters.md")]
 #[derive(Debug, Clone)]
 pub struct RateLimiter(Arc<Shared>);
@@ -37,19 +37,19 @@ struct Shared {
 }
 
 impl RateLimiter {
-    /// `calls` in each second, twice as many at once; what is above that waits.
+    /// Creates a limiter for this many `calls` in each second, and twice as many at once; further calls wait.
     ///
     /// # Panics
-    /// Where `calls` is 0.
+    /// Panics if `calls` is 0.
     #[must_use]
     pub fn per_second(name: impl Into<Name>, calls: u32) -> Self {
         Self::options(name, calls, Duration::from_secs(1)).build()
     }
 
-    /// A limiter to be configured: `calls` in each `per`. It goes by `name` in refusals.
+    /// Creates the options of a limiter for this many `calls` in each `per`. Refusals show `name`.
     ///
     /// # Panics
-    /// Where `calls` is 0.
+    /// Panics if `calls` is 0.
     pub fn options(name: impl Into<Name>, calls: u32, per: Duration) -> Options {
         Options::new(name.into(), calls, per)
     }
@@ -63,33 +63,33 @@ impl RateLimiter {
         Self(Arc::new(Shared { name, rate, exhausted, began, governor, cell, turns: Turns::new() }))
     }
 
-    /// The name.
+    /// Returns the name.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.0.name
     }
 
-    /// The same limiter for calls that take `tokens` each.
+    /// Returns this limiter for calls that cost `tokens` each.
     ///
     /// # Panics
-    /// Where `tokens` is 0.
+    /// Panics if `tokens` is 0.
     #[must_use]
     pub const fn cost(&self, tokens: u32) -> Costing<'_> {
         Costing { limiter: self, tokens: cost_of(tokens) }
     }
 
-    /// Takes a token, where one is there and nobody waits for one.
+    /// Takes a token, if one is available and no caller waits for one.
     ///
     /// # Errors
-    /// [`RateLimited`], with the time until there may be one.
+    /// Returns [`RateLimited`] if no token is available, with the time until there may be one.
     pub fn try_acquire(&self) -> Result<(), RateLimited> {
         self.0.try_now(NonZeroU32::MIN).map_err(|no| no.of(&self.0.name))
     }
 
-    /// Takes a token, and waits for one where that is what the limiter does.
+    /// Takes a token, and waits for one if the limiter is set to wait.
     ///
     /// # Errors
-    /// [`RateLimited`] where there is none and the limiter does not wait.
+    /// Returns [`RateLimited`] if no token is available and the limiter does not wait.
     ///
     /// # Cancel safety
     /// Dropping the future gives the place in the queue back.
@@ -97,14 +97,14 @@ impl RateLimiter {
         enter(&*self.0, NonZeroU32::MIN).answer().await
     }
 
-    /// What it has.
+    /// Returns the current state.
     #[must_use]
     pub fn stats(&self) -> Stats {
         let shared = &*self.0;
         shared.rate.stats(shared.full_at(), shared.time().now(), shared.turns.waiting())
     }
 
-    /// Gives it all its tokens. Those who wait go on waiting, and take theirs first.
+    /// Refills the limiter with all its tokens. Callers that already wait take theirs first.
     pub fn reset(&self) {
         self.0.cell.fill();
         self.0.turns.sooner();
@@ -116,12 +116,12 @@ impl Shared {
         self.governor.clock()
     }
 
-    /// Returns when the bucket is, or was, full.
+    /// Returns the moment at which the bucket is, or was, full.
     fn full_at(&self) -> Moment {
         self.cell.full_at().map_or(self.began, |at| self.began.after(Duration::from_nanos(at)))
     }
 
-    /// Takes tokens, unless somebody waits for some.
+    /// Takes tokens, unless a caller waits for some.
     #[inline]
     fn try_now(&self, tokens: NonZeroU32) -> Result<(), No> {
         match self.turns.waiting() {
@@ -170,8 +170,8 @@ async fn wait(shared: impl Deref<Target = Shared>, tokens: NonZeroU32) -> Result
         .await
 }
 
-/// A limiter for calls that take several tokens each. Made by [`RateLimiter::cost`]. It refuses a call that costs more
-/// than the burst at once.
+/// A limiter for calls that cost several tokens each. Created by [`RateLimiter::cost`]. It refuses a call at once if
+/// the call costs more than the burst.
 #[derive(Debug, Clone, Copy)]
 pub struct Costing<'a> {
     limiter: &'a RateLimiter,
@@ -179,19 +179,19 @@ pub struct Costing<'a> {
 }
 
 impl Costing<'_> {
-    /// As [`RateLimiter::try_acquire`].
+    /// Works like [`RateLimiter::try_acquire`].
     ///
     /// # Errors
-    /// Returns [`RateLimited`] if the tokens are not there, with the time until they may be.
+    /// Returns [`RateLimited`] if the tokens are not available, with the time until they may be.
     pub fn try_acquire(self) -> Result<(), RateLimited> {
         let shared = &*self.limiter.0;
         shared.try_now(self.tokens).map_err(|no| no.of(&shared.name))
     }
 
-    /// As [`RateLimiter::acquire`].
+    /// Works like [`RateLimiter::acquire`].
     ///
     /// # Errors
-    /// [`RateLimited`] where the tokens are not there and the limiter does not wait, or could never be.
+    /// Returns [`RateLimited`] if the tokens are not available and the limiter does not wait, or if they never can be.
     pub async fn acquire(self) -> Result<(), RateLimited> {
         enter(&*self.limiter.0, self.tokens).answer().await
     }

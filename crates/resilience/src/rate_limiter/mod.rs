@@ -1,4 +1,4 @@
-//! So many calls in so long: what is above that waits its turn, or is refused.
+//! A limit of calls in a time: further calls wait for their turn, or are refused.
 //!
 //! ```
 //! use std::time::Duration;
@@ -21,9 +21,9 @@
 //! ```
 //!
 //! A limiter holds tokens, at first as many as its burst, and gets one back in each interval. A call takes as many
-//! as it costs. The arithmetic is that of the generic cell rate algorithm, as the crate `governor` does it: a number
-//! per bucket, changed without a lock. Callers that wait stand in a queue, and only the first of them asks for
-//! tokens; a call that comes later does not overtake. One that is dropped gives its place back.
+//! tokens as it costs. The crate `governor` does the arithmetic, the generic cell rate algorithm: one number per
+//! bucket, changed without a lock. Callers wait in a queue, and only the first of them asks for tokens, so a later call
+//! does not overtake. A caller that is dropped gives its place back.
 
 mod cell;
 mod error;
@@ -47,26 +47,26 @@ pub use error::RateLimited;
 pub use limiter::{Costing, RateLimiter};
 pub use options::{Exhausted, Options};
 
-/// What a limiter has and what it does.
+/// The current state of a limiter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stats {
-    /// How many tokens are there.
+    /// The number of available tokens.
     pub available: u32,
-    /// How many there are at most.
+    /// The maximum number of tokens.
     pub burst: u32,
-    /// In which time it gets one back.
+    /// The time in which one token comes back.
     pub interval: Duration,
-    /// How many calls wait.
+    /// The number of calls that wait.
     pub waiting: usize,
 }
 
 type Wait<'a> = Pin<Box<dyn Future<Output = Result<(), RateLimited>> + Send + 'a>>;
 
-/// The cost of a call.
+/// Checks the cost of a call.
 ///
 /// # Panics
-/// Where it is 0.
+/// Panics if `tokens` is 0.
 const fn cost_of(tokens: u32) -> NonZeroU32 {
     let Some(tokens) = NonZeroU32::new(tokens) else {
         panic!("a call costs at least one token: `cost(0)` is refused")
@@ -74,23 +74,23 @@ const fn cost_of(tokens: u32) -> NonZeroU32 {
     tokens
 }
 
-/// No token.
+/// The reason for which a call gets no tokens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum No {
-    /// Until then.
+    /// The tokens may be available after this time.
     For(Duration),
-    /// The call costs too much.
+    /// The call costs more than the limiter can hold.
     Ever,
 }
 
 impl No {
-    /// As governor says it.
+    /// Converts governor's refusal.
     fn until(until: &NotUntil<Nanos>, time: &Time) -> Self {
         let now = governor::clock::Clock::now(time);
         Self::For(until.earliest_possible().duration_since(now).into())
     }
 
-    /// As the limiter of that name says it.
+    /// Converts this to the refusal of the limiter with this name.
     #[cold]
     fn of(self, name: &Name) -> RateLimited {
         let retry_after = match self {

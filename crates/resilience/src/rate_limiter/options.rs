@@ -8,17 +8,17 @@ use super::quota::Rate;
 use crate::name::Name;
 use crate::time::Time;
 
-/// What a limiter does with a call for which there is no token.
+/// The reaction to a call for which no token is available.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub enum Exhausted {
-    /// It waits, first come, first served.
+    /// The call waits, first come, first served.
     #[default]
     Wait,
-    /// It is refused.
+    /// The limiter refuses the call.
     Refuse,
 }
 
-/// How many calls, in how long. Made with [`RateLimiter::options`].
+/// The options of a rate limiter. Created by [`RateLimiter::options`].
 ///
 /// # Default
 ///
@@ -43,46 +43,46 @@ impl Options {
         Self { name, rate: Rate { calls, per, burst: None }, exhausted: Exhausted::Wait, time: None }
     }
 
-    /// For an API: 10 calls a second, 20 at once.
+    /// Creates options for an API: 10 calls a second, 20 at once.
     pub fn api(name: impl Into<Name>) -> Self {
         Self::new(name.into(), 10, Duration::from_secs(1)).burst(20)
     }
 
-    /// For somebody else's service: 5 calls a second, 10 at once.
+    /// Creates options for a third-party service: 5 calls a second, 10 at once.
     pub fn external(name: impl Into<Name>) -> Self {
         Self::new(name.into(), 5, Duration::from_secs(1)).burst(10)
     }
 
-    /// How many calls may come at once after a pause.
+    /// Sets how many calls may come at once after a pause.
     ///
     /// # Panics
-    /// Where `burst` is 0: nobody would ever get through.
+    /// Panics if `burst` is 0: no call would ever get through.
     pub const fn burst(mut self, burst: u32) -> Self {
         self.rate.burst = NonZeroU32::new(burst);
         assert!(self.rate.burst.is_some(), "a burst is at least one call: `burst(0)` is refused");
         self
     }
 
-    /// What happens to a call for which there is no token.
+    /// Sets the reaction to a call for which no token is available.
     pub const fn exhausted(mut self, exhausted: Exhausted) -> Self {
         self.exhausted = exhausted;
         self
     }
 
-    /// Reads the time off this clock, and waits by it.
+    /// Sets the clock for time and waits.
     ///
     /// # Default
-    /// The processor's counter, and tokio's timer. The first policy of a process that uses the counter calibrates
-    /// it, which takes some milliseconds.
+    /// The processor's counter, and tokio's timer. The first policy of a process that uses the counter calibrates it,
+    /// which takes some milliseconds.
     pub fn clock(mut self, clock: impl Clock) -> Self {
         self.time = Some(Time::given(clock));
         self
     }
 
-    /// The limiter, with all tokens there.
+    /// Creates the limiter, with all its tokens.
     ///
     /// # Panics
-    /// Where it would take more than ten years until all tokens are there again.
+    /// Panics if an empty limiter would take more than ten years to get all its tokens back.
     #[must_use]
     pub fn build(self) -> RateLimiter {
         RateLimiter::from_options(self)

@@ -6,7 +6,7 @@ use governor::Quota;
 use super::{No, Stats};
 use crate::time::{Moment, nanos};
 
-/// So many calls in so long, and how many may come at once.
+/// A number of calls in a time, and the number that may come at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Rate {
     pub(super) calls: NonZeroU32,
@@ -14,7 +14,7 @@ pub(super) struct Rate {
     pub(super) burst: Option<NonZeroU32>,
 }
 
-/// The longest time that a full bucket takes to fill, so that nothing overflows.
+/// The longest time in which an empty bucket may fill, so that no computation overflows.
 const LONGEST: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 
 impl Rate {
@@ -22,19 +22,19 @@ impl Rate {
         self.burst.unwrap_or(self.calls.saturating_mul(NonZeroU32::MIN.saturating_add(1)))
     }
 
-    /// The time that one token takes.
+    /// Returns the time in which one token comes back.
     fn interval(self) -> Duration {
         (self.per / self.calls.get()).max(Duration::from_nanos(1))
     }
 
-    /// The same in governor's words. `None`: a full bucket would take more than ten years.
+    /// Converts the rate to governor's type. Returns `None` if an empty bucket would take more than ten years to fill.
     fn quota(self) -> Option<Quota> {
         let fill = self.interval().checked_mul(self.burst().get())?;
         let quota = Quota::with_period(self.interval())?;
         (fill <= LONGEST).then(|| quota.allow_burst(self.burst()))
     }
 
-    /// The same for a limiter to be built.
+    /// Converts the rate for a new limiter.
     pub(super) fn quota_or_panic(self) -> Quota {
         let Some(quota) = self.quota() else {
             panic!("a limiter is full again within ten years: give it a higher rate or a smaller burst")
@@ -42,19 +42,19 @@ impl Rate {
         quota
     }
 
-    /// What a limiter has at `now`, where its bucket is full again at `full`.
+    /// Returns the state at `now` of a limiter whose bucket is full at `full`.
     pub(super) fn stats(self, full: Moment, now: Moment, waiting: usize) -> Stats {
         let (available, burst) = (self.tokens(full, now), self.burst().get());
         Stats { available, burst, interval: self.interval(), waiting }
     }
 
-    /// A guess at the time until a call that comes behind so many others would get its `tokens`.
+    /// Estimates the time until a call gets its `tokens` behind `waiting` other calls.
     pub(super) fn behind(self, waiting: usize, tokens: NonZeroU32) -> No {
         let tokens = u32::try_from(waiting).unwrap_or(u32::MAX).saturating_add(tokens.get());
         No::For(self.interval().saturating_mul(tokens))
     }
 
-    /// How many tokens are there at `now`, where the bucket is full again at `full`.
+    /// Returns the tokens available at `now`, if the bucket is full at `full`.
     fn tokens(self, full: Moment, now: Moment) -> u32 {
         let missing = nanos(full.since(now)).div_ceil(nanos(self.interval()));
         self.burst().get().saturating_sub(u32::try_from(missing).unwrap_or(u32::MAX))

@@ -1,4 +1,4 @@
-//! Calls for the same thing at the same time are one call.
+//! Merges concurrent calls for one key into one call.
 //!
 //! ```
 //! use awaitly_resilience::SingleFlight;
@@ -33,28 +33,28 @@ use crate::per_key::PerKey;
 use crate::sync::{Arc, Mutex, lock};
 use waits::{Id, Operation};
 
-/// Shares the answer of one call among all who ask for the same key while it is under way. Cheap to clone; clones
-/// are the same flights.
+/// Shares the answer of one call among all callers that request its key while the call is in flight. Cheap to clone;
+/// clones share the flights.
 ///
-/// An error is shared as a value is. Nothing is kept: who asks after the answer has come makes a new call; see
-/// [`Cache`](crate::Cache) for that.
+/// It shares an error like a value. It keeps no answers: if a caller asks after the answer has come, it makes a new
+/// call. To keep answers, use a [`Cache`](crate::Cache).
 #[doc = include_str!("callers.md")]
 pub struct SingleFlight<K, T, E>(PerKey<K, Flight<T, E>>);
 
 struct Flight<T, E> {
     id: Id,
-    /// The first calls, the others wait for their turn. Closed once there is an answer.
+    /// The turn of the caller that runs its operation; the others wait for theirs. Closed once there is an answer.
     turn: Semaphore,
     answer: OnceLock<Result<T, E>>,
     fresh: Fresh,
 }
 
-/// Whether what a call will answer is still wanted.
+/// Whether the cache may still keep the answer of a call.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Fresh(Arc<Mutex<bool>>);
 
 impl Fresh {
-    /// Does it, unless the call has been outdated; then that has happened before.
+    /// Runs `act`, unless the call is outdated. If it is, the act that outdated it is complete.
     pub(crate) fn unless_outdated(&self, act: impl FnOnce()) {
         let outdated = lock(&self.0);
         if !*outdated {
@@ -70,19 +70,19 @@ impl Fresh {
 }
 
 impl<K: Eq + Hash + Clone, T: Clone, E: Clone> SingleFlight<K, T, E> {
-    /// No flights yet.
+    /// Creates an empty set of flights.
     #[must_use]
     pub fn new() -> Self {
         Self(PerKey::default())
     }
 
-    /// Returns the answer of `operation`, or the answer of another caller that asks for the same key right now.
+    /// Returns the answer of `operation`, or the answer of a concurrent caller for the key.
     ///
     /// # Errors
-    /// Returns [`CallError::Failed`] with the error of the operation that was called, and [`CallError::Refused`] with
-    /// [`OwnKey`] if the caller is inside of an operation for which this key waits: the operation of the key itself, or
-    /// one that the key's operation asks for, directly or through others. Without the refusal, both would wait for
-    /// ever. An operation that asks from another task, which it spawned, is not recognised.
+    /// Returns [`CallError::Failed`] with the error of the operation that ran, and [`CallError::Refused`] with
+    /// [`OwnKey`] if the caller is inside an operation for which this key waits: the operation of the key itself, or
+    /// one that the key's operation requests, directly or through others. Without the refusal, both would wait forever.
+    /// A request from another task, which the operation spawned, is not recognised.
     ///
     /// ```
     /// # use awaitly_resilience::{CallError, SingleFlight, single_flight::OwnKey};
@@ -101,7 +101,8 @@ impl<K: Eq + Hash + Clone, T: Clone, E: Clone> SingleFlight<K, T, E> {
     /// ```
     ///
     /// # Cancel safety
-    /// If the caller whose operation runs is dropped, or its operation panics, the next caller in line calls its own.
+    /// If the caller whose operation runs is dropped, or its operation panics, the next caller in line calls its own
+    /// operation.
     pub async fn call<F, Fut>(&self, key: K, operation: F) -> Result<T, CallError<E, OwnKey>>
     where
         F: FnOnce() -> Fut,
@@ -110,7 +111,7 @@ impl<K: Eq + Hash + Clone, T: Clone, E: Clone> SingleFlight<K, T, E> {
         self.lead(key, |_| operation()).await
     }
 
-    /// The same for an operation that wants to know whether it has been outdated.
+    /// Works like [`call`](Self::call), for an operation that needs to know whether it has been outdated.
     pub(crate) async fn lead<F, Fut>(&self, key: K, operation: F) -> Result<T, CallError<E, OwnKey>>
     where
         F: FnOnce(Fresh) -> Fut,
@@ -123,7 +124,7 @@ impl<K: Eq + Hash + Clone, T: Clone, E: Clone> SingleFlight<K, T, E> {
             return answer.clone().map_err(CallError::Failed);
         }
         let answer = Operation::new(flight.id, operation(flight.fresh.clone())).await;
-        // Who comes from here on asks for something newer.
+        // Callers that arrive from here on request a newer answer.
         flight.retire();
         let answer = flight.answer.get_or_init(|| answer).clone();
         flight.turn.close();
@@ -131,7 +132,7 @@ impl<K: Eq + Hash + Clone, T: Clone, E: Clone> SingleFlight<K, T, E> {
         answer.map_err(CallError::Failed)
     }
 
-    /// Does it, outdates a call that is under way, and lets who asks from now on make a new one.
+    /// Runs `act` and outdates a call in flight, so that later callers make a new one.
     pub(crate) fn outdate(&self, key: &K, act: impl FnOnce()) {
         self.0.renew(key, |flight| match flight {
             Some(flight) => flight.fresh.outdate(act),
@@ -139,12 +140,12 @@ impl<K: Eq + Hash + Clone, T: Clone, E: Clone> SingleFlight<K, T, E> {
         });
     }
 
-    /// The same for all keys.
+    /// Does so for all keys.
     pub(crate) fn outdate_all(&self, act: impl FnOnce()) {
         self.0.renew_all(|flight| flight.fresh.outdate(|| {}), act);
     }
 
-    /// How many calls are under way.
+    /// Returns the number of calls in flight.
     #[must_use]
     pub fn in_flight(&self) -> usize {
         self.0.len()

@@ -1,13 +1,13 @@
-//! Which flight waits for which, so that no operation waits for itself.
+//! A graph of the flights that wait for each other, so that no operation waits for itself.
 //!
 //! An operation that asks for a key waits for the flight of that key. If that flight waits for the operation in turn,
-//! neither ever ends. So each operation is polled with its flight noted on the thread, which holds wherever the
-//! operation moves between two polls, and each request from inside of an operation adds an arrow from the operation's
-//! flight to the one it asks for. A request that would close a circle of arrows is refused, whether the circle is one
+//! neither ever ends. So each operation is polled with its flight noted on the thread, which works wherever the
+//! operation moves between two polls, and each request from inside an operation adds an arrow from the operation's
+//! flight to the requested one. A request that would close a circle of arrows is refused, whether the circle is one
 //! operation that asks for its own key, or runs through the operations of other callers.
 //!
-//! A request from outside of all operations waits for a flight, but no flight waits for it: it adds no arrow and takes
-//! no lock.
+//! A request from outside all operations waits for a flight, but no flight waits for it: it adds no arrow and takes no
+//! lock.
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -22,11 +22,12 @@ use pin_project_lite::pin_project;
 use super::OwnKey;
 use crate::sync::thread_local;
 
-/// A flight, among all flights of the process.
+/// The identity of a flight among all flights of the process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Id(u64);
 
-/// The flights that each flight waits for. No lock of the models: nothing under it is a turn of a thread.
+/// The flights that each flight waits for. The lock is not one of the model checker's, because no thread switches under
+/// it.
 static ARROWS: Mutex<BTreeMap<Id, Vec<Id>>> = Mutex::new(BTreeMap::new());
 
 thread_local! {
@@ -40,8 +41,8 @@ impl Id {
         Self(NEXT.fetch_add(1, Ordering::Relaxed))
     }
 
-    /// Notes that the operation which is being polled here, if one is, waits for this flight, until the answer is
-    /// dropped.
+    /// Notes that the operation being polled on this thread, if any, waits for this flight. Dropping the returned arrow
+    /// ends the note.
     ///
     /// # Errors
     /// Returns [`OwnKey`] if this flight waits for that operation.
@@ -56,7 +57,7 @@ impl Id {
     }
 }
 
-/// Whether `to` is `from`, or a flight that `from` waits for.
+/// Returns whether `to` is `from`, or a flight that `from` waits for, directly or through others.
 fn is_reached(arrows: &BTreeMap<Id, Vec<Id>>, from: Id, to: Id) -> bool {
     let (mut seen, mut next) = (vec![from], 0);
     while let Some(&id) = seen.get(next) {
@@ -73,7 +74,7 @@ fn is_reached(arrows: &BTreeMap<Id, Vec<Id>>, from: Id, to: Id) -> bool {
     false
 }
 
-/// One flight waits for another for as long as this is kept.
+/// A note that one flight waits for another. Dropping it ends the note.
 #[derive(Debug)]
 pub(super) struct Arrow {
     from: Id,
@@ -84,7 +85,7 @@ impl Drop for Arrow {
     fn drop(&mut self) {
         let mut arrows = ARROWS.lock();
         let Some(waits_for) = arrows.get_mut(&self.from) else { return };
-        // Others that are equal stay: the operation may ask for the same key twice at the same time.
+        // Equal arrows stay, because the operation may request one key twice at once.
         if let Some(at) = waits_for.iter().position(|to| *to == self.to) {
             waits_for.swap_remove(at);
         }
@@ -119,7 +120,7 @@ impl<Fut: Future> Future for Operation<Fut> {
     }
 }
 
-/// Puts back what was before, also if the operation panics.
+/// Restores the previous flight, even if the operation panics.
 struct Before(Option<Id>);
 
 impl Drop for Before {
