@@ -5,7 +5,7 @@ use awaitly_core::store::{Ending, Input, Opened, Purpose, Store};
 
 use super::{Case, ok, record, run_id, same_records, value};
 
-/// A request for an existing run never begins a run, whatever its purpose, and opens the run if it exists.
+/// A request that requires an existing run never begins one, whatever its purpose, and opens the run if it exists.
 pub async fn a_run_that_is_not_there_is_refused_where_only_that_is_asked_for<S: Store>(store: &S) {
     let case = Case::new(store, "absent");
     for purpose in [Purpose::Resume, Purpose::Retry, Purpose::Cancel] {

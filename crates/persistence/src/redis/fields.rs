@@ -95,7 +95,7 @@ impl Known {
     }
 }
 
-/// Reads a script's journal after its first word: the server's time, the nonce, and the run.
+/// Reads a script's journal after its first word: the server's time, the token, and the run.
 pub(super) fn journal(reply: &mut Reply<'_>) -> Result<(Timestamp, u64, StoredRun), StoreError> {
     let now = Timestamp::from_millis(reply.number("now")?);
     let known = Known::read(reply.list("summary")?)?.ok_or_else(|| reply.corrupt("workflow"))?;
