@@ -139,7 +139,7 @@ pub async fn a_lease_that_was_given_back_cannot_write<S: Store>(store: &S) {
     }
 }
 
-/// Returns an expired lease, and the lease of the owner that took the run afterwards.
+/// Returns an expired lease, and the lease of the owner that took over the run.
 async fn replaced<S: Store>(case: &Case<'_, S>) -> (Lease, Lease) {
     let (old, _) = case.held(case.request().ttl(Duration::ZERO)).await;
     let (new, _) = case.held(case.request().ttl(MINUTE)).await;

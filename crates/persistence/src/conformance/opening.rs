@@ -88,7 +88,7 @@ pub async fn a_waiting_run_is_resumed<S: Store>(store: &S) {
     assert_eq!(case.stored().await.header.status, Status::Running);
 }
 
-/// Opening an ended run returns how it ended, and changes nothing.
+/// Opening an ended run returns its outcome, and leaves the run unchanged.
 pub async fn an_ended_run_is_not_opened<S: Store>(store: &S) {
     for status in [Status::Completed, Status::Failed, Status::Cancelled] {
         let case = Case::new(store, status.as_str());

@@ -46,8 +46,8 @@ pub async fn a_question_is_asked_once<S: Operate>(store: &S) {
     assert_eq!(refused, Err(StoreError::AlreadyRecorded { run: (*case.run).into(), key: "charge".into() }));
 }
 
-/// An answer replaces the entry: it is recorded after the earlier records and before the records of later leases,
-/// whoever holds the lease, and no entry waits any more.
+/// An answer replaces the entry: it is recorded after the earlier records and before the records of later leases, under
+/// any holder of the lease, and the entry no longer waits.
 pub async fn an_answer_takes_the_place_of_the_entry<S: Operate>(store: &S) {
     for kind in [Kind::Value, Kind::Failed, Kind::Stopped] {
         let case = Case::new(store, "answer");

@@ -38,8 +38,9 @@ impl PostgresOptions {
         Self { schema: "awaitly".into(), queue: 1024, patience: Duration::from_secs(30), connections: 8 }
     }
 
-    /// Sets the schema for the tables, which should contain nothing else. The store creates it if it does not exist.
-    /// The name begins with a lowercase letter or `_`, and contains at most 48 lowercase letters, digits and `_`.
+    /// Sets the schema for the tables, which should contain no other objects. The store creates it if it does not
+    /// exist. The name begins with a lowercase letter or `_`, and contains at most 48 lowercase letters, digits and
+    /// `_`.
     pub fn schema(mut self, name: impl Into<Box<str>>) -> Self {
         self.schema = name.into();
         self

@@ -158,7 +158,7 @@ statements! {
         WHERE id = $1 AND run_id = $2 AND token = $3 AND owner IS NOT NULL RETURNING id, token";
 
     /// Ends many runs at once, whose rows are locked in the order of their ids. If a waiting run was answered
-    /// meanwhile, it is to resume at once: the row shows the answer, because it is read again once it is locked.
+    /// meanwhile, it becomes due at once: the row shows the answer, because it is read again once it is locked.
     finish_many: "WITH o AS MATERIALIZED (SELECT * FROM unnest($1::bigint[], $2::text[], $3::bigint[], $4::text[], \
                 $5::smallint[], $6::text[], $7::text[], $8::text[], $9::bigint[], $10::text[], $11::bool[]) \
                 AS o(id, run_id, token, status, outcome_kind, outcome, error, failed_on, wake, waits_on, \

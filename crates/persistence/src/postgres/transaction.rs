@@ -79,8 +79,8 @@ impl PostgresStore {
             Err(error) if Reason::of(&error) == Reason::Passing => Failure::from(error).into(),
             Err(error) => return Err(refuses(&error).unwrap_or_else(|| Failure::from(error).into())),
         };
-        // If the answer to a commit was lost, the record shows whether the commit happened. A missing record proves
-        // nothing, because the server may still be committing, so only an existing record counts.
+        // If the answer to a commit was lost, the record shows whether the commit happened. A missing record is no
+        // proof, because the server may still be committing, so only an existing record counts.
         match (self.look(lease, record, patience).await?, error) {
             ((false, _), _) if !self.has(lease, patience).await? => {
                 let detail = "the run is not in this store: give the step the store that its workflow has";

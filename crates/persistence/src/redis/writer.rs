@@ -11,7 +11,8 @@ use super::op::{Kind, Op};
 use super::server::Memory;
 use crate::group::Receiver;
 
-/// It takes all queued operations, sends them as one pipeline, and answers each of them separately.
+/// The task that carries out writes. It takes all queued operations, sends them as one pipeline, and answers each of
+/// them separately.
 ///
 /// If the connection is lost, it is unknown how much of the pipeline was carried out. The whole pipeline is sent again,
 /// in order. This is correct because every script recognises its earlier execution, by a nonce that only its own call
