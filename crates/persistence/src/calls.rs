@@ -4,17 +4,17 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use awaitly_core::store::StoreError;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// More calls than can be under way.
+/// More permits than calls can be in flight.
 const ALL: u32 = u32::MAX >> 3;
 
-/// The calls of a store that do not go through a queue, so that closing the store can wait for them.
+/// The calls of a store that bypass its queues, so that closing the store can wait for them.
 #[derive(Debug)]
 pub(crate) struct Calls {
     under_way: Arc<Semaphore>,
     closed: AtomicBool,
 }
 
-/// A call under way. Dropping it ends the call.
+/// A call in flight. Dropping it ends the call.
 #[derive(Debug)]
 pub(crate) struct Call {
     _permit: OwnedSemaphorePermit,
@@ -30,7 +30,7 @@ impl Calls {
     /// # Errors
     /// Returns [`StoreError::Closed`] if [`close`](Self::close) was polled.
     pub(crate) fn begin(&self) -> Result<Call, StoreError> {
-        // There is a permit unless `close` waits for all of them.
+        // A permit is available unless `close` waits for all of them.
         let permit = Arc::clone(&self.under_way).try_acquire_owned().map_err(|_| StoreError::Closed)?;
         match self.closed.load(Ordering::Acquire) {
             true => Err(StoreError::Closed),
@@ -38,10 +38,10 @@ impl Calls {
         }
     }
 
-    /// Lets no more calls begin, and waits for those under way.
+    /// Refuses further calls, and waits for the calls in flight.
     ///
     /// # Cancel safety
-    /// No more calls begin also if the future is dropped after its first poll.
+    /// If the future is dropped after its first poll, further calls are still refused.
     pub(crate) async fn close(&self) {
         self.closed.store(true, Ordering::Release);
         drop(self.under_way.acquire_many(ALL).await);

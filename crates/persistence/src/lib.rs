@@ -1,5 +1,4 @@
-//! Where the journals of [awaitly](https://docs.rs/awaitly) rest: name a store, and a run survives
-//! `kill -9`.
+//! Stores for the journals of [awaitly](https://docs.rs/awaitly): a run with a store survives `kill -9`.
 //!
 //! ```
 //! use awaitly_core::journal::{Outcome, Payload, Record};
@@ -26,14 +25,14 @@
 //!
 //! # Modules
 //!
-//! | item | what for |
+//! | item | purpose |
 //! | --- | --- |
 //! | [`MemoryStore`] | tests, and runs that need not survive the process |
-//! | `SqliteStore` | one file, several processes of one machine |
+//! | `SqliteStore` | one file, shared by several processes on one machine |
 //! | `PostgresStore` | many machines |
-//! | `RedisStore` | many machines; as durable as the server is set to be |
-//! | [`operate`] | what operators do: retry, fork, retain, export, copy |
-//! | [`conformance`] | every promise of a store as a test, for your own |
+//! | `RedisStore` | many machines; as durable as the server's settings |
+//! | [`operate`] | operations for operators: retry, fork, retain, export, copy |
+//! | [`conformance`] | tests of every promise of a store, for your own store |
 //!
 //! # Features
 //!
@@ -41,7 +40,7 @@
 //! | --- | --- | --- |
 //! | `postgres` | no | `PostgresStore`, `PostgresOptions` |
 //! | `redis` | no | `RedisStore`, `RedisOptions` |
-//! | `sqlite` | yes | `SqliteStore`, `SqliteOptions`, `SqliteCheck`, `Synchronous`; SQLite is built in |
+//! | `sqlite` | yes | `SqliteStore`, `SqliteOptions`, `SqliteCheck`, `Synchronous`; SQLite is compiled in |
 
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "tests"))]
 

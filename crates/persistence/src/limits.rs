@@ -1,4 +1,4 @@
-//! What all stores do alike beside the journal's rules: limits, and cutting lists into pages.
+//! The rules that all stores share beside the journal's rules: limits, and pages of lists.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -12,10 +12,10 @@ use awaitly_core::store::{
 };
 use serde::de::IgnoredAny;
 
-/// A hundred years: longer leases are held for this long, so that no clock overflows.
+/// A hundred years. A longer lease is shortened to this, so that no clock overflows.
 pub(crate) const LONGEST_TTL: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 
-/// Refuses an outcome that is larger than a journal takes. Those of steps are looked at before they come here.
+/// Refuses an outcome that is larger than a journal accepts. The outcomes of steps are checked before this call.
 pub(crate) fn within(outcome: &Outcome) -> Result<(), StoreError> {
     let (bytes, limit) = (outcome.payload().len(), Payload::MAX_BYTES);
     if bytes <= limit {
@@ -25,7 +25,7 @@ pub(crate) fn within(outcome: &Outcome) -> Result<(), StoreError> {
     Err(StoreError::Unstorable { detail })
 }
 
-/// Refuses an answer that is too large, or no JSON: nobody could read it.
+/// Refuses an answer that is too large or is not JSON, because no reader could decode it.
 pub(crate) fn answer(outcome: &Outcome) -> Result<(), StoreError> {
     within(outcome)?;
     let no_json = |error: DecodeError| format!("an outcome that is no JSON: {}", error.reason).into();
@@ -33,7 +33,7 @@ pub(crate) fn answer(outcome: &Outcome) -> Result<(), StoreError> {
     decoded.map_err(|error| StoreError::Unstorable { detail: no_json(error) })
 }
 
-/// Refuses a moment that some store could not give back as it is.
+/// Refuses a time that some store could not return unchanged.
 fn moment(field: &'static str, moment: Timestamp) -> Result<(), StoreError> {
     if moment <= Timestamp::MAX {
         return Ok(());
@@ -43,7 +43,7 @@ fn moment(field: &'static str, moment: Timestamp) -> Result<(), StoreError> {
     Err(StoreError::Unstorable { detail })
 }
 
-/// Checks a run that is imported, and returns its keys.
+/// Checks a run to import, and returns its keys.
 pub(crate) fn imported<'a>(run: &RunId, stored: &'a StoredRun) -> Result<HashSet<&'a Key>, StoreError> {
     let StoredRun { header: Header { created, changed, wake, .. }, records, waits, .. } = stored;
     moment("created", *created)?;
@@ -52,8 +52,8 @@ pub(crate) fn imported<'a>(run: &RunId, stored: &'a StoredRun) -> Result<HashSet
     journal(run, records, waits)
 }
 
-/// Checks a journal that is written as a whole: each key once, no outcome too large, no moment too late. Returns its
-/// keys.
+/// Checks a journal that is written as a whole, and returns its keys: each key occurs once, no outcome is too large,
+/// and no time is too late.
 pub(crate) fn journal<'a>(
     run: &RunId,
     records: &'a [Record],
@@ -66,12 +66,12 @@ pub(crate) fn journal<'a>(
     distinct_keys(run, records)
 }
 
-/// Refuses an end whose run would wake too late.
+/// Refuses an ending whose run would wake too late.
 pub(crate) fn ending(ending: &Ending) -> Result<(), StoreError> {
     ending.wake.map_or(Ok(()), |wake| moment("wake", wake))
 }
 
-/// The keys of a journal that is to be written as a whole, each once, and none of its outcomes too large.
+/// Returns the keys of a journal that is written as a whole, if each key occurs once and no outcome is too large.
 fn distinct_keys<'a>(run: &RunId, records: &'a [Record]) -> Result<HashSet<&'a Key>, StoreError> {
     records.iter().try_for_each(|record| within(&record.outcome))?;
     let mut keys = HashSet::with_capacity(records.len());
@@ -81,8 +81,8 @@ fn distinct_keys<'a>(run: &RunId, records: &'a [Record]) -> Result<HashSet<&'a K
     }
 }
 
-/// Answers who may not open a run. One that was to be opened to cancel it, and is executed elsewhere, is left a request:
-/// its owner learns of that.
+/// Returns the answer to a caller that may not open a run. If the caller wanted to cancel the run and another owner
+/// executes it, the store keeps a request to cancel it, which the owner receives.
 pub(crate) async fn refused<S: Operate>(
     store: &S,
     run: &RunId,
@@ -96,17 +96,17 @@ pub(crate) async fn refused<S: Operate>(
     })
 }
 
-/// The place of a list that counts its items.
+/// Returns the position in a list with numbered items.
 pub(crate) fn number(cursor: &Cursor) -> Result<i64, StoreError> {
     cursor.as_str().parse().map_err(|_| StoreError::BadCursor { cursor: cursor.as_str().into() })
 }
 
-/// The items of a page whose items carried their places.
+/// Removes the positions from the items of a page.
 pub(crate) fn without_places<P, T>(page: Page<(P, T)>) -> Page<T> {
     Page { items: page.items.into_iter().map(|(_, item)| item).collect(), next: page.next }
 }
 
-/// The page that `query` asks for out of all entries that it asks for: the newest first.
+/// Returns the page that `query` asks for, from all matching entries, newest first.
 pub(crate) fn page_of_waiting(
     mut found: Vec<Waiting>,
     query: &WaitQuery,
@@ -120,20 +120,20 @@ pub(crate) fn page_of_waiting(
     Ok(Page::cut(found, query.page_limit(), waiting_cursor))
 }
 
-/// The place that [`waiting_cursor`] made a cursor of.
+/// Returns the position from a cursor of [`waiting_cursor`].
 pub(crate) fn waiting_place(cursor: &Cursor) -> Result<(Timestamp, RunId, Key), StoreError> {
     let bad = |_| StoreError::BadCursor { cursor: cursor.as_str().into() };
     Payload::from_stored(cursor.as_str()).decode().map_err(bad)
 }
 
-/// The place of an entry that waits in a list, the newest first.
+/// Returns the position of a waiting entry in a list, newest first.
 pub(crate) fn waiting_cursor(waiting: &Waiting) -> Cursor {
     let place = (waiting.entry.since, &waiting.run, &waiting.entry.key);
-    // Two texts and a number always have a JSON form.
+    // Two strings and a number always have a JSON form.
     Payload::encode(&place).map_or_else(|_| Cursor::new(""), |text| Cursor::new(text.as_str()))
 }
 
-/// The first `limit` runs that are due, the longest overdue first.
+/// Returns the first `limit` due runs, the longest overdue first.
 pub(crate) fn longest_overdue(mut due: Vec<Due>, limit: usize) -> Vec<Due> {
     due.sort_by(|a, b| (a.since, &a.run).cmp(&(b.since, &b.run)));
     due.truncate(limit);

@@ -19,19 +19,18 @@ use tokio::time::Instant;
 
 use crate::limits;
 
-/// Journals in memory: for tests, and for runs that need not survive the process.
+/// A store in memory, for tests and for runs that need not survive the process.
 ///
-/// A clone is a handle on the same journals.
+/// A clone is a handle to one set of journals.
 ///
 /// # Durability
-/// None: the journals are gone when the last handle is.
+/// None: the journals are lost when the last handle is dropped.
 ///
 /// # Leases
-/// They run by tokio's clock, as everything of this store does, so that a test which pauses time pauses leases and
-/// expiries too.
+/// Leases and expiries follow tokio's clock, like everything in this store, so a test that pauses time pauses them too.
 ///
 /// # Cancel safety
-/// No future of this store waits: each happens whole at its first poll.
+/// No future of this store waits: each call takes effect completely at its first poll.
 ///
 /// # Examples
 /// ```
@@ -54,18 +53,18 @@ pub struct MemoryStore(Arc<Shared>);
 struct Shared {
     journals: Mutex<Journals>,
     bell: Bell,
-    /// When the store was made, by tokio's clock and as time of day.
+    /// The time at which the store was created, by tokio's clock and as a time of day.
     made: (Instant, Timestamp),
 }
 
 #[derive(Default)]
 struct Journals {
     is_closed: bool,
-    /// What transactions wrote beside the journals.
+    /// The values that transactions wrote beside the journals.
     table: BTreeMap<String, Payload>,
-    /// Where a run stands in `runs`: the slot of its leases.
+    /// The index of each run in `runs`, which is also the slot of its leases.
     slots: HashMap<RunId, usize, RandomState>,
-    /// In the order in which they began. `None`: it was deleted.
+    /// The runs in the order in which they began; `None` for a deleted run.
     runs: Vec<Option<Journal>>,
 }
 
@@ -78,19 +77,19 @@ struct Journal {
     waits: BTreeMap<Key, WaitEntry>,
     /// The newest token.
     token: u64,
-    /// When the lease with that token expires. `None`: it was given back.
+    /// The time at which the lease with that token expires, or `None` if it was released.
     held_until: Option<Timestamp>,
 }
 
 impl MemoryStore {
-    /// A store without runs.
+    /// Creates a store without runs.
     #[must_use]
     pub fn new() -> Self {
         Self::made_at(Timestamp::from(SystemTime::now()))
     }
 
-    /// A store without runs, by whose clock it is `moment` now: in a test that pauses time, all its moments are then
-    /// the same each time.
+    /// Creates a store without runs whose clock starts at `moment`. In a test that pauses time, this makes all recorded
+    /// times reproducible.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")]
@@ -111,7 +110,7 @@ impl MemoryStore {
     }
 
     #[doc = include_str!("close.md")]
-    /// - The journals are gone, since no handle on them is left that could read them.
+    /// - The journals are lost, because no handle is left to read them.
     ///
     /// # Errors
     /// None.
@@ -129,7 +128,7 @@ impl MemoryStore {
         if journals.is_closed { Err(StoreError::Closed) } else { Ok(journals) }
     }
 
-    /// A panic while the lock was held leaves nothing half done: every change below is made after
+    /// A panic while the lock is held leaves no partial change: each function below changes the journals only after
     /// everything that can fail.
     fn journals(&self) -> MutexGuard<'_, Journals> {
         self.0.journals.lock().unwrap_or_else(PoisonError::into_inner)
@@ -376,11 +375,12 @@ impl Operate for MemoryStore {
     }
 }
 
-/// A transaction of a [`MemoryStore`]: a stand-in for a database's, so that tests show what a step in a transaction
-/// leaves when its process dies.
+/// A transaction of a [`MemoryStore`]: it stands in for a database transaction, so that tests can show the state that a
+/// transactional step leaves behind if its process dies.
 ///
-/// It writes JSON values under names of the caller's choice, beside the journals. A read sees what is committed and what
-/// this transaction wrote. Transactions do not wait for each other: of two that write one name, the last to commit wins.
+/// It writes JSON values beside the journals, under names that the caller chooses. A read sees committed values and the
+/// values that this transaction wrote. Transactions do not wait for each other: if two of them write one name, the last
+/// commit wins.
 ///
 /// ```
 /// use awaitly_core::{DurableRun, RunError, Workflow, step};
@@ -410,7 +410,7 @@ pub struct MemoryTransaction {
 }
 
 impl MemoryTransaction {
-    /// Returns the value under `name`. `None`: there is none, or it is no `T`.
+    /// Returns the value under `name`, or `None` if it does not exist or is not a `T`.
     #[must_use]
     pub fn get<T: DeserializeOwned>(&self, name: &str) -> Option<T> {
         match self.written.get(name) {
@@ -419,7 +419,7 @@ impl MemoryTransaction {
         }
     }
 
-    /// Writes `value` under `name`. A value without a JSON form counts as none.
+    /// Writes `value` under `name`. A value without a JSON form is treated as absent.
     pub fn put<T: Serialize + ?Sized>(&mut self, name: impl Into<String>, value: &T) {
         self.written.insert(name.into(), Payload::encode(value).ok());
     }
@@ -431,7 +431,7 @@ impl MemoryTransaction {
 }
 
 impl MemoryStore {
-    /// Returns the value that a transaction committed under `name`. `None`: there is none, or it is no `T`.
+    /// Returns the value that a transaction committed under `name`, or `None` if it does not exist or is not a `T`.
     #[must_use]
     pub fn get<T: DeserializeOwned>(&self, name: &str) -> Option<T> {
         self.journals().table.get(name)?.decode().ok()
@@ -525,14 +525,15 @@ impl Journals {
         Some((slot, self.runs.get_mut(slot)?.as_mut()?))
     }
 
-    /// The runs that began before the one in that slot, if one is given.
+    /// Returns the runs from the newest to the oldest; if `before` is given, only the runs that began before the run in
+    /// that slot.
     fn newest_first(&self, before: Option<i64>) -> impl Iterator<Item = (usize, &Journal)> {
         let end = before.and_then(|slot| usize::try_from(slot).ok()).unwrap_or(self.runs.len());
         let runs = self.runs.get(..end).unwrap_or(&self.runs).iter().enumerate().rev();
         runs.filter_map(|(slot, journal)| Some((slot, journal.as_ref()?)))
     }
 
-    /// The journal that `lease` may still write.
+    /// Returns the journal that `lease` may still write.
     fn held(&mut self, lease: &Lease) -> Result<&mut Journal, StoreError> {
         usize::try_from(lease.slot())
             .ok()
@@ -591,7 +592,7 @@ impl Journal {
         Ok(())
     }
 
-    /// Puts an outcome in the place of the entry that waits for it.
+    /// Replaces the waiting entry with its outcome.
     fn put_answer(&mut self, record: Record) -> Outcome {
         let outcome = record.outcome.clone();
         self.waits.remove(&record.key);

@@ -49,7 +49,7 @@ pub async fn a_closed_store_takes_no_calls<S: Operate + Clone>(
     assert!(!store.wakes().changed().await, "nothing changes any more for a new listener");
 }
 
-/// Calls that the store took before it is closed are carried out and answered.
+/// Calls that the store accepted before it was closed are carried out and answered.
 pub async fn closing_answers_the_calls_before_it<S: Operate + Clone>(
     store: S,
     close: impl AsyncFn(S) -> Result<(), StoreError>,
@@ -58,7 +58,7 @@ pub async fn closing_answers_the_calls_before_it<S: Operate + Clone>(
     let lease = case.begin().await;
     let appends =
         (0..20).map(async |number: u32| store.append(&lease, value(number.to_string(), "a"), SYNC).await);
-    // Each is polled before the store is closed.
+    // Each call is polled before the store is closed.
     let done = join3(join_all(appends), store.load(&case.run), close(store.clone())).await;
     let (appended, loaded, closed) = done;
     ok("close", closed);
@@ -66,7 +66,7 @@ pub async fn closing_answers_the_calls_before_it<S: Operate + Clone>(
     assert!(ok("load", loaded).is_some());
 }
 
-/// All handles may be closed, one after another and at the same time. Each caller waits for the end.
+/// All handles may be closed, one after another or concurrently. Each caller waits for the end.
 pub async fn every_handle_can_be_closed<S: Operate + Clone>(
     store: S,
     close: impl AsyncFn(S) -> Result<(), StoreError>,

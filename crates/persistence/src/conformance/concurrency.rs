@@ -8,8 +8,8 @@ use futures_util::future::join_all;
 
 use super::{Case, ok, same_records, value};
 
-/// Appends of 64 runs at the same time, every fourth of which is refused for a reason of its own:
-/// each learns what became of itself, and what was acknowledged is stored.
+/// With concurrent appends of 64 runs, of which every fourth is refused for a different reason, each append gets its
+/// own result, and every acknowledged record is stored.
 pub async fn appends_of_many_runs_each_learn_their_own_fate<S: Store>(store: &S) {
     let cases: Vec<_> = (0..64).map(|number| Case::new(store, &format!("many-{number}"))).collect();
     join_all(cases.iter().enumerate().map(async |(number, case)| {
@@ -41,7 +41,7 @@ pub async fn appends_of_many_runs_each_learn_their_own_fate<S: Store>(store: &S)
     }
 }
 
-/// Of two appends under one key at the same time one is acknowledged, and that one is stored.
+/// Of two concurrent appends under one key, one is acknowledged, and its record is stored.
 pub async fn of_two_records_under_one_key_one_stands<S: Store>(store: &S) {
     let case = Case::new(store, "one-key");
     let lease = case.begin().await;
@@ -56,8 +56,7 @@ pub async fn of_two_records_under_one_key_one_stands<S: Store>(store: &S) {
     same_records(&case.stored().await.records, &[value("charge", &number.to_string())]);
 }
 
-/// Of many owners that open a run at the same time one gets the lease, and the others are told that
-/// it is busy.
+/// Of many owners that open a run concurrently, one gets the lease, and the others learn that the run is busy.
 pub async fn of_many_owners_at_once_one_gets_the_lease<S: Store>(store: &S) {
     let case = Case::new(store, "owners");
     let answers = join_all((0..16).map(async |_| case.open(case.request()).await)).await;
@@ -67,8 +66,8 @@ pub async fn of_many_owners_at_once_one_gets_the_lease<S: Store>(store: &S) {
     assert_eq!((held, busy), (1, 15), "the store answered {answers:?}");
 }
 
-/// An append whose future is dropped, before its first poll or after, is recorded whole or not at
-/// all, and neither the run nor its lease suffers.
+/// If the future of an append is dropped, before or after its first poll, the record is stored completely or not
+/// stored, and neither the run nor its lease is damaged.
 pub async fn a_dropped_append_leaves_all_or_nothing<S: Store>(store: &S) {
     for polls in 0..3 {
         let case = Case::new(store, "dropped");

@@ -8,7 +8,7 @@ use super::{Case, ok, rewrite, same_records, value};
 
 pub(super) const MINUTE: Duration = Duration::from_secs(60);
 
-/// While a lease lasts nobody else gets one, and who asks learns for how long at most.
+/// While a lease lasts, no other owner gets one, and a refused owner learns the maximum remaining time.
 pub async fn a_held_run_is_busy_for_a_second_owner<S: Store>(store: &S) {
     let case = Case::new(store, "busy");
     let (lease, _) = case.held(case.request().ttl(MINUTE)).await;
@@ -17,7 +17,7 @@ pub async fn a_held_run_is_busy_for_a_second_owner<S: Store>(store: &S) {
     case.append(&lease, value("reserve", "a")).await;
 }
 
-/// A lease whose time is over goes to the next who asks, with a greater token.
+/// An expired lease goes to the next owner that asks, with a higher token.
 pub async fn an_expired_lease_is_taken_over<S: Store>(store: &S) {
     let case = Case::new(store, "expired");
     let (old, new) = replaced(&case).await;
@@ -26,7 +26,7 @@ pub async fn an_expired_lease_is_taken_over<S: Store>(store: &S) {
     busy(&case).await;
 }
 
-/// A renewal counts from when it was made: it makes a lease longer, and also shorter.
+/// A renewal counts from its own moment: it can extend a lease, or shorten it.
 pub async fn a_renewed_lease_lasts_from_now<S: Store>(store: &S) {
     let case = Case::new(store, "renewed");
     let (lease, _) = case.held(case.request().ttl(MINUTE)).await;
@@ -37,7 +37,7 @@ pub async fn a_renewed_lease_lasts_from_now<S: Store>(store: &S) {
     case.begin().await;
 }
 
-/// A released lease is free for the next who asks, and the run is as it was left.
+/// A released lease is free for the next owner, and the run is unchanged.
 pub async fn a_released_lease_is_free_at_once<S: Store>(store: &S) {
     let case = Case::new(store, "released");
     let lease = case.begin().await;
@@ -48,7 +48,7 @@ pub async fn a_released_lease_is_free_at_once<S: Store>(store: &S) {
     same_records(&run.records, &[value("reserve", "a")]);
 }
 
-/// A write to the journal under an older token than the run's is refused, and leaves nothing.
+/// An append under an older token than the run's newest is refused, and leaves no record.
 pub async fn a_lost_lease_cannot_append<S: Store>(store: &S) {
     let case = Case::new(store, "append");
     let (old, new) = replaced(&case).await;
@@ -58,7 +58,7 @@ pub async fn a_lost_lease_cannot_append<S: Store>(store: &S) {
     same_records(&case.stored().await.records, &[value("reserve", "new")]);
 }
 
-/// A replacement under an older token than the run's is refused, and leaves the record.
+/// A replacement under an older token than the run's newest is refused, and leaves the record unchanged.
 pub async fn a_lost_lease_cannot_replace<S: Store>(store: &S) {
     let case = Case::new(store, "replace");
     let (old, new) = replaced(&case).await;
@@ -68,7 +68,7 @@ pub async fn a_lost_lease_cannot_replace<S: Store>(store: &S) {
     same_records(&case.stored().await.records, &[value("reserve", "new")]);
 }
 
-/// Reviving under an older token than the run's is refused, and drops nothing.
+/// A revival under an older token than the run's newest is refused, and removes no record.
 pub async fn a_lost_lease_cannot_revive<S: Store>(store: &S) {
     let case = Case::new(store, "revive");
     let (old, new) = replaced(&case).await;
@@ -78,7 +78,7 @@ pub async fn a_lost_lease_cannot_revive<S: Store>(store: &S) {
     assert_eq!(case.stored().await, before);
 }
 
-/// A migrated journal under an older token than the run's is refused, and leaves the journal.
+/// A rewrite under an older token than the run's newest is refused, and leaves the journal unchanged.
 pub async fn a_lost_lease_cannot_rewrite<S: Store>(store: &S) {
     let case = Case::new(store, "rewrite");
     let (old, new) = replaced(&case).await;
@@ -88,7 +88,7 @@ pub async fn a_lost_lease_cannot_rewrite<S: Store>(store: &S) {
     assert_eq!(case.stored().await, before);
 }
 
-/// An ending under an older token than the run's is refused, and the new owner keeps its lease.
+/// An ending under an older token than the run's newest is refused, and the new owner keeps its lease.
 pub async fn a_lost_lease_cannot_finish<S: Store>(store: &S) {
     let case = Case::new(store, "finish");
     let (old, new) = replaced(&case).await;
@@ -100,8 +100,7 @@ pub async fn a_lost_lease_cannot_finish<S: Store>(store: &S) {
     assert_eq!(case.stored().await.header.status, Status::Completed);
 }
 
-/// A renewal under an older token than the run's is refused: this is how an owner learns that it
-/// was replaced.
+/// A renewal under an older token than the run's newest is refused: this is how an owner learns that it was replaced.
 pub async fn a_lost_lease_cannot_be_renewed<S: Store>(store: &S) {
     let case = Case::new(store, "renew");
     let (old, new) = replaced(&case).await;
@@ -110,7 +109,7 @@ pub async fn a_lost_lease_cannot_be_renewed<S: Store>(store: &S) {
     ok("renew", store.renew(&new, MINUTE).await);
 }
 
-/// Releasing a lease that was lost does not take the new owner's.
+/// The release of a lost lease leaves the new owner's lease in place.
 pub async fn a_lost_lease_releases_nothing<S: Store>(store: &S) {
     let case = Case::new(store, "release");
     let (old, new) = replaced(&case).await;
@@ -119,8 +118,8 @@ pub async fn a_lost_lease_releases_nothing<S: Store>(store: &S) {
     case.append(&new, value("reserve", "new")).await;
 }
 
-/// After an owner gave its lease back, by finishing or by releasing, it cannot write, even where
-/// nobody else has taken the run.
+/// An owner that gave up its lease, by finishing or by releasing it, cannot write, even if no other owner has taken the
+/// run.
 pub async fn a_lease_that_was_given_back_cannot_write<S: Store>(store: &S) {
     for finishing in [true, false] {
         let case = Case::new(store, "given-back");
@@ -140,7 +139,7 @@ pub async fn a_lease_that_was_given_back_cannot_write<S: Store>(store: &S) {
     }
 }
 
-/// A lease without time, and the one of the owner that took the run from it.
+/// Returns an expired lease, and the lease of the owner that took over the run.
 async fn replaced<S: Store>(case: &Case<'_, S>) -> (Lease, Lease) {
     let (old, _) = case.held(case.request().ttl(Duration::ZERO)).await;
     let (new, _) = case.held(case.request().ttl(MINUTE)).await;

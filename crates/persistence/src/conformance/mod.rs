@@ -1,13 +1,12 @@
-//! The promises of a store, one by one, to run against your own.
+//! The promises of a store, as functions to run against your own store.
 //!
-//! Each promise is a public async function named for what it says; it panics, with what it expected
-//! and what it met, where a store does not keep it. [`conformance_tests!`](crate::conformance_tests)
-//! makes a test of each, so that a broken one is named by the test runner; [`check_all`] runs them
-//! all in one.
+//! Each promise is a public async function with a descriptive name. If a store breaks the promise, the function panics
+//! with the expected and the actual value. [`conformance_tests!`](crate::conformance_tests) creates a test for each, so
+//! that the test runner names a broken promise; [`check_all`] runs all of them in one test.
 //!
-//! A store is checked with what operators ask of it, so it has to implement [`Operate`] beside [`Store`]. It may hold
-//! other runs while it is checked: every promise works on run ids of its own.
-//! Leases are made to expire by giving them no time at all, so nothing here sleeps.
+//! The suite uses the operators' calls, so the store has to implement [`Operate`] beside [`Store`]. The store may
+//! contain other runs during the check: every promise uses run ids of its own. Leases expire because they are given no
+//! time, so the suite never sleeps.
 //!
 //! ```
 //! mod my_store {
@@ -19,9 +18,10 @@
 //! }
 //! ```
 //!
-//! [`closing_tests!`](crate::closing_tests) does the same with the promises about closing, for a store that can be closed.
+//! [`closing_tests!`](crate::closing_tests) creates tests for the promises about closing, for a store that can be
+//! closed.
 //!
-//! A store that needs something kept alive beside it, a folder or a server, is handed over with it:
+//! If a store depends on a resource that must stay alive, for example a folder or a server, pass both as a fixture:
 //!
 //! ```
 //! use awaitly_persistence::conformance::{self, Fixture};
@@ -76,12 +76,12 @@ use records::AWKWARD;
 
 const SYNC: Durability = Durability::Sync;
 
-/// A store, and what it needs beside it for as long as it is checked. Every store is one.
+/// A store, together with the resources that must stay alive during the check. Every store is a fixture by itself.
 pub trait Fixture {
     /// The store.
     type Store: Operate;
 
-    /// The store.
+    /// Returns the store.
     fn store(&self) -> &Self::Store;
 }
 
@@ -93,7 +93,7 @@ impl<S: Operate> Fixture for S {
     }
 }
 
-/// Calls the macro `$then` with the name of every promise, so that no list can miss one.
+/// Calls the macro `$then` with the names of all promises, so that no list can miss one.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __every_promise {
@@ -177,11 +177,11 @@ macro_rules! __every_promise {
     };
 }
 
-/// Makes a test of every promise. The argument is an expression that makes a fresh [`Fixture`]: a
-/// store, or a store with what it needs beside it. It is evaluated once per test, and may `.await`.
-/// The store needs [`Operate`].
+/// Creates a test for every promise. The argument is an expression that creates a fresh [`Fixture`]: a store, or a
+/// store with the resources that it needs. It is evaluated once per test, and may `.await`. The store needs
+/// [`Operate`].
 ///
-/// The tests are `#[tokio::test]`s: the crate that uses this needs `tokio` with `macros` and `rt`.
+/// The tests are `#[tokio::test]` functions: the crate that uses this macro needs `tokio` with `macros` and `rt`.
 #[macro_export]
 macro_rules! conformance_tests {
     ($new:expr) => {
@@ -203,9 +203,9 @@ macro_rules! __promise_tests {
     };
 }
 
-/// Makes a test of every promise about closing, for a store with a method `close(self)` that returns a future of
-/// `Result<(), StoreError>`. The argument is that of [`conformance_tests!`](crate::conformance_tests). The store needs
-/// [`Clone`].
+/// Creates a test for every promise about closing, for a store with a method `close(self)` that returns a future of
+/// `Result<(), StoreError>`. The argument has the form of the argument of
+/// [`conformance_tests!`](crate::conformance_tests). The store needs [`Clone`].
 ///
 /// ```
 /// mod my_store {
@@ -240,10 +240,10 @@ macro_rules! __closing_tests {
     };
 }
 
-/// Runs every promise, each against a fixture of its own.
+/// Runs every promise, each against a new fixture.
 ///
 /// # Panics
-/// At the first promise that the store does not keep.
+/// Panics if the store breaks a promise, at the first one.
 pub async fn check_all<X, F>(new_store: F)
 where
     X: Fixture,
@@ -257,14 +257,14 @@ where
     __every_promise!(call);
 }
 
-/// What a promise does again and again, in the words of the promise.
+/// The repeated operations of the promises, for one run.
 pub(crate) struct Case<'a, S> {
     pub(crate) store: &'a S,
     pub(crate) run: RunId,
 }
 
 impl<'a, S: Store> Case<'a, S> {
-    /// A run of its own, whose id begins with `name`.
+    /// Creates a case with its own run, whose id begins with `name`.
     pub(crate) fn new(store: &'a S, name: &str) -> Self {
         Self { store, run: run_id(&format!("{name}-{}", Owner::unique().as_str())) }
     }
@@ -318,7 +318,7 @@ pub(crate) fn record(key: impl Into<String>, kind: Kind, value: &str) -> Record 
     Record { key: key.into().into(), outcome: Outcome::from_parts(kind, payload), input: None }
 }
 
-/// What a rewrite of a journal puts in its place in which nothing waits.
+/// Returns a rewrite of a journal in which no entry waits.
 pub(crate) fn rewrite(version: u32, records: Vec<Record>) -> Rewrite {
     Rewrite::new(version, Contents { records, ..Contents::default() }, [])
 }
@@ -327,7 +327,7 @@ pub(crate) fn ok<T>(call: &str, result: Result<T, StoreError>) -> T {
     result.unwrap_or_else(|error| panic!("expected `{call}` to succeed, the store answered: {error}"))
 }
 
-/// Records compare by their text: a payload shows only its size.
+/// Compares records including their texts, because the `Debug` form of a payload shows only its size.
 #[track_caller]
 pub(crate) fn same_records(found: &[Record], expected: &[Record]) {
     let text = |records: &[Record]| -> Vec<_> {

@@ -5,7 +5,7 @@ use awaitly_core::store::{Ending, Input, Opened, Purpose, Store};
 
 use super::{Case, ok, record, run_id, same_records, value};
 
-/// A request for a run that is there begins none that is not, whatever it is for, and takes one that is.
+/// A request that requires an existing run never begins one, whatever its purpose, and opens the run if it exists.
 pub async fn a_run_that_is_not_there_is_refused_where_only_that_is_asked_for<S: Store>(store: &S) {
     let case = Case::new(store, "absent");
     for purpose in [Purpose::Resume, Purpose::Retry, Purpose::Cancel] {
@@ -20,7 +20,7 @@ pub async fn a_run_that_is_not_there_is_refused_where_only_that_is_asked_for<S: 
     same_records(&run.records, &[value("reserve", "a")]);
 }
 
-/// Two owners are two also where they have one name.
+/// Two owners with one name are still two owners.
 pub async fn a_held_run_is_busy_for_an_owner_of_the_same_name<S: Store>(store: &S) {
     let case = Case::new(store, "namesakes");
     let request = case.request();
@@ -30,13 +30,13 @@ pub async fn a_held_run_is_busy_for_an_owner_of_the_same_name<S: Store>(store: &
     case.append(&lease, value("reserve", "a")).await;
 }
 
-/// Loading a run that nobody opened finds nothing.
+/// Loading a run that was never opened returns `None`.
 pub async fn an_unknown_run_is_not_found<S: Store>(store: &S) {
     let case = Case::new(store, "unknown");
     assert_eq!(store.load(&case.run).await, Ok(None));
 }
 
-/// A new run is running, has the workflow, version and input of the request, and no records.
+/// A new run is running, has the workflow, version and input of the request, and has no records.
 pub async fn a_run_begins_with_what_the_request_says<S: Store>(store: &S) {
     let case = Case::new(store, "begins");
     let input = Input::of(&["tea", "o'clock"]).expect("text has a JSON form");
@@ -54,8 +54,8 @@ pub async fn a_run_begins_with_what_the_request_says<S: Store>(store: &S) {
     assert!(stored.records.is_empty());
 }
 
-/// A run whose owner went away is opened with the records that it left, and with its own input and
-/// version, whatever the version of the request.
+/// A run whose owner went away is opened with its records, and with its own input and version, whatever the version of
+/// the request.
 pub async fn an_interrupted_run_is_resumed_with_its_records<S: Store>(store: &S) {
     let case = Case::new(store, "interrupted");
     let input = Input::of(&42).expect("a number has a JSON form");
@@ -74,7 +74,7 @@ pub async fn an_interrupted_run_is_resumed_with_its_records<S: Store>(store: &S)
     );
 }
 
-/// A run that waits is opened as it is, and is running once it is revived.
+/// A waiting run is opened unchanged, and is running once it is revived.
 pub async fn a_waiting_run_is_resumed<S: Store>(store: &S) {
     let case = Case::new(store, "waiting");
     let lease = case.begin().await;
@@ -88,7 +88,7 @@ pub async fn a_waiting_run_is_resumed<S: Store>(store: &S) {
     assert_eq!(case.stored().await.header.status, Status::Running);
 }
 
-/// Opening a run that has ended returns how it ended, and changes nothing.
+/// Opening an ended run returns its outcome, and leaves the run unchanged.
 pub async fn an_ended_run_is_not_opened<S: Store>(store: &S) {
     for status in [Status::Completed, Status::Failed, Status::Cancelled] {
         let case = Case::new(store, status.as_str());
@@ -104,8 +104,8 @@ pub async fn an_ended_run_is_not_opened<S: Store>(store: &S) {
     }
 }
 
-/// A run that failed is opened for a retry as it is: what it failed on is still there, and it stays failed
-/// until it is revived, so that a retry which is given up leaves nothing changed.
+/// A failed run is opened for a retry unchanged: it still has the records on which it failed, and stays failed until it
+/// is revived, so that an abandoned retry changes nothing.
 pub async fn a_retry_that_is_given_up_changes_nothing<S: Store>(store: &S) {
     let case = Case::new(store, "given up");
     let lease = case.begin().await;
@@ -118,8 +118,8 @@ pub async fn a_retry_that_is_given_up_changes_nothing<S: Store>(store: &S) {
     assert_eq!(case.stored().await, before);
 }
 
-/// Reviving forgets the outcome and drops the records under the keys that it is given, in one commit; the
-/// others keep their order, and a dropped key can be recorded again.
+/// A revival forgets the outcome and removes the records under the given keys, in one commit. The other records keep
+/// their order, and a removed key can be recorded again.
 pub async fn reviving_drops_the_records_under_its_keys_and_no_others<S: Store>(store: &S) {
     let case = Case::new(store, "revive");
     let lease = case.begin().await;
@@ -142,8 +142,8 @@ pub async fn reviving_drops_the_records_under_its_keys_and_no_others<S: Store>(s
     same_records(&case.stored().await.records, &[reserve, ship, charge_2, value("charge", "second")]);
 }
 
-/// A run that waits or was cancelled is opened to undo what it did, and stays what it is until that is recorded and it
-/// has ended; one that failed or completed stays ended.
+/// A waiting or cancelled run is opened for its undo, and keeps its status until the undo is recorded and the run has
+/// ended; a failed or completed run stays ended.
 pub async fn a_run_is_opened_to_be_undone<S: Store>(store: &S) {
     for status in [Status::Waiting, Status::Cancelled] {
         let case = Case::new(store, "undone");
@@ -170,7 +170,7 @@ pub async fn a_run_is_opened_to_be_undone<S: Store>(store: &S) {
     }
 }
 
-/// Nothing runs a completed run again.
+/// A completed run is never executed again.
 pub async fn a_retry_leaves_a_completed_run_alone<S: Store>(store: &S) {
     let case = Case::new(store, "completed");
     let lease = case.begin().await;
@@ -195,7 +195,7 @@ pub async fn another_workflow_is_refused_and_changes_nothing<S: Store>(store: &S
     assert_eq!(case.stored().await, before);
 }
 
-/// A journal that a newer version of the workflow wrote is refused.
+/// A journal written by a newer version of the workflow is refused.
 pub async fn a_newer_version_is_refused_and_changes_nothing<S: Store>(store: &S) {
     let case = Case::new(store, "version");
     drop(case.held(case.request().version(4).ttl(Duration::ZERO)).await);
@@ -205,7 +205,7 @@ pub async fn a_newer_version_is_refused_and_changes_nothing<S: Store>(store: &S)
     assert_eq!(case.stored().await, before);
 }
 
-/// Another input than the one that the run began with is refused; no input takes the run's own.
+/// An input that differs from the run's own is refused; a request without an input uses the run's own.
 pub async fn another_input_is_refused_and_changes_nothing<S: Store>(store: &S) {
     let case = Case::new(store, "input");
     let input = |number: i32| Input::of(&number).expect("a number has a JSON form");
@@ -217,7 +217,7 @@ pub async fn another_input_is_refused_and_changes_nothing<S: Store>(store: &S) {
     assert_eq!(run.input, Some(input(1).payload));
 }
 
-/// Run ids are compared byte for byte: no folding of case, no trimming, no end at a NUL.
+/// Run ids are compared byte for byte: without case folding or trimming, and without an end at NUL.
 pub async fn run_ids_that_look_alike_stay_apart<S: Store>(store: &S) {
     let unique = Case::new(store, "alike").run;
     let endings =

@@ -11,8 +11,7 @@ use super::{AWKWARD, Case, ok, record, run_id, same_records, value};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
-/// Runs are listed the newest first, in pages that miss none and show none twice, also when runs begin in
-/// between.
+/// Runs are listed from the newest to the oldest, in pages without gaps or duplicates, even if runs begin in between.
 pub async fn runs_are_listed_in_pages<S: Operate>(store: &S) {
     let workflow = unique("listed");
     let cases: Vec<_> = (0..7).map(|number| Case::new(store, &format!("listed-{number}"))).collect();
@@ -39,7 +38,7 @@ pub async fn runs_are_listed_in_pages<S: Operate>(store: &S) {
     assert_eq!(bad, Err(StoreError::BadCursor { cursor: "nowhere".into() }));
 }
 
-/// Runs of several statuses come in one order, page by page, each once.
+/// Runs of several statuses are listed in one order, page by page, each once.
 pub async fn runs_of_several_statuses_are_listed_in_one_order<S: Operate>(store: &S) {
     let workflow = unique("statuses");
     let mut expected = Vec::new();
@@ -67,7 +66,7 @@ pub async fn runs_of_several_statuses_are_listed_in_one_order<S: Operate>(store:
     assert_eq!(found, expected, "the newest first");
 }
 
-/// What a list shows of a run is what the run is.
+/// A list shows the actual state of a run.
 pub async fn a_list_shows_what_a_run_is<S: Operate>(store: &S) {
     let workflow = unique("shown");
     let case = Case::new(store, "shown");
@@ -84,7 +83,7 @@ pub async fn a_list_shows_what_a_run_is<S: Operate>(store: &S) {
     assert!(shown.changed >= shown.created);
 }
 
-/// Runs are found by workflow, status, age, recorded key and text of error, each text letter for letter.
+/// Runs are found by workflow, status, age, recorded key and error text, and texts match exactly.
 pub async fn runs_are_found_by_what_they_are<S: Operate>(store: &S) {
     let workflow = unique("found");
     let failed = Case::new(store, "failed");
@@ -128,7 +127,8 @@ pub async fn runs_are_found_by_what_they_are<S: Operate>(store: &S) {
     assert!(nobody.is_empty());
 }
 
-/// Opening a run, recording its steps and giving it back do not change when its status changed; ending does.
+/// Opening a run, recording its steps and releasing it do not change the time of its last status change; ending it
+/// does.
 pub async fn only_a_new_status_counts_as_a_change<S: Operate>(store: &S) {
     let case = Case::new(store, "changed");
     let lease = case.begin().await;
@@ -145,8 +145,8 @@ pub async fn only_a_new_status_counts_as_a_change<S: Operate>(store: &S) {
     assert_eq!(ended.error.as_deref(), Some("it's over"));
 }
 
-/// A request to cancel a run stays until the run has ended: a run that waits becomes due at once, and the owner of one
-/// that is executed learns of the request when it renews its lease, or the next owner does.
+/// A request to cancel a run stays until the run has ended. A waiting run becomes due at once. The owner of a run that
+/// is being executed learns of the request when it renews its lease, or the next owner does.
 pub async fn a_request_to_cancel_stays_until_the_run_has_ended<S: Operate>(store: &S) {
     let nobody = Case::new(store, "nobody");
     assert_eq!(ok("cancel", store.cancel(&nobody.run).await), Cancelled::NoSuchRun);
@@ -187,8 +187,8 @@ async fn is_due<S: Operate>(store: &S, case: &Case<'_, S>) -> bool {
     due.iter().any(|due| due.run == case.run)
 }
 
-/// A run that comes to wait before its owner has learnt of a request to cancel it is due at once. One whose owner knew
-/// of the request waits in the middle of its undo, and is not; it is still to be cancelled when it is resumed.
+/// A run that begins to wait before its owner learns of a request to cancel it is due at once. If the owner knew of the
+/// request, the run waits in the middle of its undo and is not due; it is still to be cancelled when it is resumed.
 pub async fn a_run_that_comes_to_wait_is_still_to_be_cancelled<S: Operate>(store: &S) {
     for (cancelling, is_due_at_once) in [(false, true), (true, false)] {
         let case = Case::new(store, &format!("cancelled on its way, cancelling: {cancelling}"));
@@ -210,7 +210,7 @@ pub async fn a_run_that_comes_to_wait_is_still_to_be_cancelled<S: Operate>(store
     assert_eq!((header.status, header.cancel_requested, header.wake), (Status::Waiting, true, None));
 }
 
-/// A run whose journal says that it is too late to cancel it refuses a request, unless the request came before.
+/// A run whose journal records that it is too late to cancel refuses a request, unless the request came first.
 pub async fn a_request_to_cancel_comes_too_late_or_in_time<S: Operate>(store: &S) {
     let too_late = || value(&*Key::TOO_LATE_TO_CANCEL, "");
     let late = Case::new(store, "too late");
@@ -229,7 +229,7 @@ pub async fn a_request_to_cancel_comes_too_late_or_in_time<S: Operate>(store: &S
     assert!(ok("renew", store.renew(&lease, HOUR).await).cancel);
 }
 
-/// A run that is opened to cancel it while another owner holds it is left the request.
+/// Opening a run for cancellation while another owner holds it leaves a request.
 pub async fn opening_a_held_run_to_cancel_it_leaves_a_request<S: Operate>(store: &S) {
     let case = Case::new(store, "opened while held");
     let lease = case.begin().await;
@@ -254,7 +254,7 @@ pub async fn a_free_run_is_marked_as_cancelled_without_an_undo<S: Operate>(store
     assert_eq!(again, Cancelled::Ended(Status::Cancelled));
 }
 
-/// The clock of the store goes forward, and is the one that leases and moments are measured by.
+/// The clock of the store moves forward, and leases and times are measured by it.
 pub async fn a_renewal_tells_the_time_of_the_store<S: Operate>(store: &S) {
     let case = Case::new(store, "time");
     let lease = case.begin().await;
@@ -263,8 +263,8 @@ pub async fn a_renewal_tells_the_time_of_the_store<S: Operate>(store: &S) {
     assert!(first <= second && case.stored().await.header.created <= first);
 }
 
-/// A deleted run is gone with all its records, and its run id is free; runs that somebody holds, or for
-/// which the condition does not hold, stay.
+/// A deleted run is gone with all its records, and its run id is free. Runs that an owner holds, or that do not meet
+/// the condition, stay.
 pub async fn deleting_takes_all_of_a_run_and_no_other<S: Operate>(store: &S) {
     let ended = Case::new(store, "ended");
     let lease = ended.begin().await;
@@ -293,7 +293,7 @@ pub async fn deleting_takes_all_of_a_run_and_no_other<S: Operate>(store: &S) {
     same_records(&ended.stored().await.records, &[value("charge", "2")]);
 }
 
-/// The owner of a run that was deleted and begun anew cannot write.
+/// The owner of a run that was deleted and begun again cannot write.
 pub async fn a_lease_of_a_deleted_run_cannot_write<S: Operate>(store: &S) {
     let case = Case::new(store, "deleted");
     let (old, _) = case.held(case.request().ttl(Duration::ZERO)).await;
@@ -307,8 +307,8 @@ pub async fn a_lease_of_a_deleted_run_cannot_write<S: Operate>(store: &S) {
     same_records(&case.stored().await.records, &[value("charge", "1")]);
 }
 
-/// An imported run is loaded exactly as it was exported, whatever its status and its texts, goes on where it
-/// was, and is not imported over one that is there.
+/// An imported run is loaded exactly as it was exported, whatever its status and texts, and continues at its old
+/// position. An import does not replace an existing run.
 pub async fn an_imported_run_is_the_one_that_was_exported<S: Operate>(store: &S) {
     for status in Status::ALL {
         let case = Case::new(store, "imported");
@@ -335,7 +335,7 @@ pub async fn an_imported_run_is_the_one_that_was_exported<S: Operate>(store: &S)
     assert_eq!(ok("load", store.load(&case.run).await), None);
 }
 
-/// A record that need not survive a crash of the system is there at once, in its order, for all who ask.
+/// A record that need not survive a crash of the system is visible at once, in order, to all readers.
 pub async fn a_batched_record_is_there_at_once<S: Operate>(store: &S) {
     let case = Case::new(store, "batched");
     let lease = case.begin().await;
@@ -389,7 +389,7 @@ async fn list<S: Operate>(store: &S, query: RunQuery) -> Vec<RunSummary> {
     ok("list", store.list(query).await).items
 }
 
-/// Text that is hostile by its size or its depth comes back exactly, or is refused with nothing changed.
+/// Text that is hostile by its size or depth is returned exactly, or is refused without a change.
 pub async fn hostile_text_comes_back_or_is_refused<S: Operate>(store: &S) {
     let case = Case::new(store, "hostile");
     let lease = case.begin().await;
@@ -399,7 +399,7 @@ pub async fn hostile_text_comes_back_or_is_refused<S: Operate>(store: &S) {
         record.outcome = awaitly_core::journal::Outcome::Value(Payload::from_stored(json));
         record
     };
-    // Text that no index could make small.
+    // Text that no index can compress.
     let mut seed = 1_u64;
     let random: String = (0..1 << 20)
         .map(|_| {
@@ -421,8 +421,8 @@ pub async fn hostile_text_comes_back_or_is_refused<S: Operate>(store: &S) {
     assert!(expected.len() >= 2, "the store takes almost nothing");
 }
 
-/// A moment of an imported run, a rewritten question or a wait comes back unchanged, or the store refuses it with
-/// [`StoreError::Unstorable`]. Every store keeps the moments up to [`Timestamp::MAX`], and thus every moment that a
+/// A time in an imported run, a rewritten question or a wait is returned unchanged, or the store refuses it with
+/// [`StoreError::Unstorable`]. Every store accepts times up to [`Timestamp::MAX`], and therefore every time that a
 /// delay leads to.
 pub async fn moments_come_back_or_are_refused<S: Operate>(store: &S) {
     let beyond = [Timestamp::MAX.as_millis() + 1, i64::MAX.cast_unsigned(), u64::MAX];
@@ -474,7 +474,7 @@ pub async fn moments_come_back_or_are_refused<S: Operate>(store: &S) {
     assert_eq!(copy.stored().await.waits, stored.waits, "an entry that never expires can be copied");
 }
 
-/// Runs that differ in the one field that holds `moment`.
+/// Returns runs that differ in the one field that holds `moment`.
 fn with_moment(moment: Timestamp) -> [(&'static str, StoredRun); 5] {
     let base = || {
         let mut stored = made(Status::Waiting);

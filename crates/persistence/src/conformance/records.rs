@@ -6,7 +6,7 @@ use awaitly_core::store::{Opened, Store, StoreError};
 use super::opening::ending;
 use super::{Case, ok, record, rewrite, same_records, value};
 
-/// Text that a store, a file name or a query could trip over.
+/// Text that may confuse a store, a file name or a query.
 pub(super) const AWKWARD: [&str; 14] = [
     "it's",
     "\"quoted\"",
@@ -24,8 +24,8 @@ pub(super) const AWKWARD: [&str; 14] = [
     "\u{10ffff}",
 ];
 
-/// Records come back in the order in which they were appended, not in that of their keys, each with
-/// its kind, its payload and the fingerprint of its input.
+/// Records are returned in the order in which they were appended, not in the order of their keys, each with its kind,
+/// its payload and the fingerprint of its input.
 pub async fn records_come_back_whole_and_in_order<S: Store>(store: &S) {
     let case = Case::new(store, "order");
     let lease = case.begin().await;
@@ -46,8 +46,8 @@ pub async fn records_come_back_whole_and_in_order<S: Store>(store: &S) {
     same_records(&run.records, &records);
 }
 
-/// Keys and payloads are only text: quotes, NUL, line ends and emoji come back as they were, and
-/// keys that differ anywhere are different keys.
+/// Keys and payloads are plain text: quotes, NUL, line ends and emoji are returned unchanged, and keys with any
+/// difference are different keys.
 pub async fn awkward_text_comes_back_as_it_was<S: Store>(store: &S) {
     let case = Case::new(store, "awkward");
     let lease = case.begin().await;
@@ -66,7 +66,7 @@ pub async fn awkward_text_comes_back_as_it_was<S: Store>(store: &S) {
     assert_eq!(stored.header.outcome, ended.outcome);
 }
 
-/// A payload of a megabyte is nothing special.
+/// A payload of a megabyte is returned unchanged.
 pub async fn a_large_payload_comes_back_as_it_was<S: Store>(store: &S) {
     let case = Case::new(store, "large");
     let lease = case.begin().await;
@@ -76,7 +76,7 @@ pub async fn a_large_payload_comes_back_as_it_was<S: Store>(store: &S) {
     same_records(&case.stored().await.records, &[large, value("small", "a")]);
 }
 
-/// A second record under a key is refused and leaves the first; the run goes on.
+/// A second record under a key is refused and leaves the first unchanged; the run continues.
 pub async fn a_key_is_recorded_once<S: Store>(store: &S) {
     let case = Case::new(store, "once");
     let lease = case.begin().await;
@@ -87,8 +87,8 @@ pub async fn a_key_is_recorded_once<S: Store>(store: &S) {
     same_records(&case.stored().await.records, &[value("charge", "first"), value("ship", "a")]);
 }
 
-/// A replacement takes the old record away and stands last, as one that was just appended does; where
-/// there is none under its key it is only added.
+/// A replacement removes the old record and comes last, like a newly appended record; if the key has no record, the
+/// replacement is only added.
 pub async fn a_replaced_record_is_the_only_one_under_its_key<S: Store>(store: &S) {
     let case = Case::new(store, "replaced");
     let lease = case.begin().await;
@@ -108,8 +108,8 @@ pub async fn a_replaced_record_is_the_only_one_under_its_key<S: Store>(store: &S
     assert_eq!(again, Err(StoreError::AlreadyRecorded { run: (*case.run).into(), key: "charge".into() }));
 }
 
-/// A rewrite puts the new records, in their order, in the place of all old ones, with the version;
-/// later records follow them.
+/// A rewrite replaces all old records with the new ones, in their order, and sets the version; later records follow
+/// them.
 pub async fn a_rewrite_replaces_the_journal_and_its_version<S: Store>(store: &S) {
     let case = Case::new(store, "rewritten");
     let lease = case.begin().await;
@@ -130,7 +130,7 @@ pub async fn a_rewrite_replaces_the_journal_and_its_version<S: Store>(store: &S)
     assert!(case.stored().await.records.is_empty());
 }
 
-/// A rewrite that would record a key twice is refused and leaves the journal as it was.
+/// A rewrite with a repeated key is refused and leaves the journal unchanged.
 pub async fn a_rewrite_with_a_key_twice_is_refused_whole<S: Store>(store: &S) {
     let case = Case::new(store, "rewritten-twice");
     let lease = case.begin().await;
@@ -143,8 +143,8 @@ pub async fn a_rewrite_with_a_key_twice_is_refused_whole<S: Store>(store: &S) {
     case.append(&lease, value("charge", "d")).await;
 }
 
-/// Finishing sets the status, the outcome and what the run failed on, keeps the records, and gives
-/// the lease back.
+/// Finishing sets the status, the outcome and the keys on which the run failed, keeps the records, and releases the
+/// lease.
 pub async fn finishing_keeps_the_outcome_and_frees_the_lease<S: Store>(store: &S) {
     for status in [Status::Waiting, Status::Completed, Status::Failed, Status::Cancelled] {
         let case = Case::new(store, status.as_str());

@@ -12,8 +12,8 @@ use super::{Case, ok, record, same_records, value};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
-/// An entry that waits comes back as it was given, when the run is loaded and when it is opened again, and
-/// is listed with the run and the workflow that it belongs to.
+/// A waiting entry is returned unchanged, both when the run is loaded and when it is opened again, and is listed with
+/// its run and workflow.
 pub async fn an_entry_that_waits_rests_with_the_run<S: Operate>(store: &S) {
     let case = Case::new(store, "waits");
     let lease = case.begin().await;
@@ -32,7 +32,7 @@ pub async fn an_entry_that_waits_rests_with_the_run<S: Operate>(store: &S) {
     assert_eq!(case.held(case.request()).await.1.waits, stored.waits);
 }
 
-/// Asking again under the same key leaves the entry that waits; a key that has an outcome cannot wait.
+/// Asking again under a key leaves the waiting entry unchanged; a key that has an outcome cannot wait.
 pub async fn a_question_is_asked_once<S: Operate>(store: &S) {
     let case = Case::new(store, "asked once");
     let lease = case.begin().await;
@@ -46,8 +46,8 @@ pub async fn a_question_is_asked_once<S: Operate>(store: &S) {
     assert_eq!(refused, Err(StoreError::AlreadyRecorded { run: (*case.run).into(), key: "charge".into() }));
 }
 
-/// An answer takes the place of the entry: it is recorded behind what was recorded before and ahead of what is
-/// recorded under later leases, whoever holds the lease, and nothing waits any more.
+/// An answer replaces the entry: it is recorded after the earlier records and before the records of later leases, under
+/// any holder of the lease, and the entry no longer waits.
 pub async fn an_answer_takes_the_place_of_the_entry<S: Operate>(store: &S) {
     for kind in [Kind::Value, Kind::Failed, Kind::Stopped] {
         let case = Case::new(store, "answer");
@@ -72,8 +72,8 @@ pub async fn an_answer_takes_the_place_of_the_entry<S: Operate>(store: &S) {
     }
 }
 
-/// An answer is refused, and nothing is changed, where nothing waits for it, where it comes twice or too late,
-/// and where the token is wrong.
+/// An answer is refused without a change if no entry waits for it, if it is a duplicate or too late, or if its token is
+/// wrong.
 pub async fn an_answer_that_nothing_waits_for_is_refused<S: Operate>(store: &S) {
     let case = Case::new(store, "refused");
     let refused = |unanswered| Answered::Refused(unanswered);
@@ -97,7 +97,7 @@ pub async fn an_answer_that_nothing_waits_for_is_refused<S: Operate>(store: &S) 
     assert!(case.waiting().await.is_empty(), "nothing waits in a run that has ended");
 }
 
-/// Of many who answer at the same time one is taken, and that answer is recorded.
+/// Of many concurrent answers, one is accepted and recorded.
 pub async fn of_many_answers_at_once_one_is_taken<S: Operate>(store: &S) {
     let case = Case::new(store, "many answers");
     let lease = case.begin().await;
@@ -120,8 +120,8 @@ pub async fn of_many_answers_at_once_one_is_taken<S: Operate>(store: &S) {
     assert_eq!(records[0].outcome.payload().as_str(), number.to_string());
 }
 
-/// The holder of the lease lets an entry expire once its time is over; of an answer in time and an expiry one
-/// stands, and the holder learns which.
+/// The holder of the lease can expire an entry after its deadline. Of a timely answer and an expiry, one is recorded,
+/// and the holder learns which.
 pub async fn an_entry_expires_unless_it_was_answered<S: Operate>(store: &S) {
     let case = Case::new(store, "expires");
     let lease = case.begin().await;
@@ -144,8 +144,7 @@ pub async fn an_entry_expires_unless_it_was_answered<S: Operate>(store: &S) {
     assert_eq!(store.wait(&lease, wait(&case, "new", None)).await, Err(case.lost()));
 }
 
-/// The holder of the lease withdraws an entry at any time; an answer that was there before stands, and none is taken
-/// after.
+/// The holder of the lease can withdraw an entry at any time. An earlier answer stays, and no later answer is accepted.
 pub async fn an_entry_is_withdrawn_unless_it_was_answered<S: Operate>(store: &S) {
     let case = Case::new(store, "withdrawn");
     let lease = case.begin().await;
@@ -162,8 +161,8 @@ pub async fn an_entry_is_withdrawn_unless_it_was_answered<S: Operate>(store: &S)
     assert_eq!(case.answer("open", Kind::Value).await, Answered::Refused(Unanswered::AlreadyAnswered));
 }
 
-/// A waiting run becomes due when it is answered, also where the answer came before the run had come to wait,
-/// and when its time has come; one that waits for an answer alone is not due before.
+/// A waiting run becomes due when it is answered, even if the answer came before the run began to wait, and when its
+/// wake time comes; a run that waits only for an answer is not due before.
 pub async fn a_waiting_run_is_due_once_there_is_something_to_do<S: Operate>(store: &S) {
     let waits_on = || vec![Key::from("manager")];
     let asleep = Case::new(store, "answered later");
@@ -201,7 +200,7 @@ pub async fn a_waiting_run_is_due_once_there_is_something_to_do<S: Operate>(stor
     assert!(sleeper.is_due().await, "its time has come");
 }
 
-/// Of an answer and a run that comes to wait at the same time, whichever is first, the run is due.
+/// If an answer arrives while a run begins to wait, the run is due, whichever comes first.
 pub async fn an_answer_on_the_way_to_wait_is_never_missed<S: Operate>(store: &S) {
     for _ in 0..24 {
         let case = Case::new(store, "on its way");
@@ -214,7 +213,7 @@ pub async fn an_answer_on_the_way_to_wait_is_never_missed<S: Operate>(store: &S)
     }
 }
 
-/// An interrupted run is due once nobody holds its lease.
+/// An interrupted run is due once its lease is free.
 pub async fn an_interrupted_run_is_due<S: Operate>(store: &S) {
     let case = Case::new(store, "interrupted");
     let (_, _) = case.held(case.request().ttl(Duration::ZERO)).await;
@@ -229,8 +228,8 @@ pub async fn an_interrupted_run_is_due<S: Operate>(store: &S) {
     assert!(due.since >= case.stored().await.header.created);
 }
 
-/// A rewrite takes the entries that wait along, under the keys that it gives them: who was asked answers with the token
-/// that they have. What a run failed on goes with it too.
+/// A rewrite keeps the waiting entries under their new keys: an existing token can still be used to answer. The keys on
+/// which a run failed are kept too.
 pub async fn a_rewrite_takes_the_questions_along<S: Operate>(store: &S) {
     let case = Case::new(store, "renamed");
     let lease = case.begin().await;
@@ -254,7 +253,7 @@ pub async fn a_rewrite_takes_the_questions_along<S: Operate>(store: &S) {
     same_records(&case.stored().await.records, &[record("manager", Kind::Value, "yes")]);
 }
 
-/// A rewrite of a journal in which somebody has answered since it was read is refused, and changes nothing.
+/// A rewrite of a journal that was answered after it was read is refused, and changes nothing.
 pub async fn a_rewrite_never_loses_an_answer<S: Operate>(store: &S) {
     let case = Case::new(store, "answered before it was rewritten");
     let lease = case.begin().await;
@@ -276,7 +275,7 @@ pub async fn a_rewrite_never_loses_an_answer<S: Operate>(store: &S) {
     assert_eq!((stored.waits, stored.header.version), (before.waits, 2));
 }
 
-/// What is due is given by workflow where that is asked for: what others have to resume stands before nobody.
+/// Due runs are filtered by workflow, if the query names some: the runs of other workflows do not precede them.
 pub async fn what_is_due_is_given_by_workflow<S: Operate>(store: &S) {
     let (one, other) = (Case::new(store, "ours"), Case::new(store, "theirs"));
     let [ours, theirs] = [format!("{}' \u{0}", &*one.run), format!("{}%", &*other.run)];
@@ -303,7 +302,7 @@ pub async fn what_is_due_is_given_by_workflow<S: Operate>(store: &S) {
     );
 }
 
-/// Entries are listed by run, by key and by token, the newest first, in pages that miss none.
+/// Entries are listed by run, by key and by token, newest first, in pages without gaps.
 pub async fn waiting_entries_are_listed_in_pages<S: Operate>(store: &S) {
     let key = format!("manager-{}", awaitly_core::store::Owner::unique().as_str());
     let cases: Vec<_> = (0..5).map(|number| Case::new(store, &format!("asks-{number}"))).collect();
@@ -338,7 +337,7 @@ pub async fn waiting_entries_are_listed_in_pages<S: Operate>(store: &S) {
     assert_eq!(ok("waiting", store.waiting(of_run).await).items.len(), 2);
 }
 
-/// Whoever listens is told when a run is answered, cancelled or given up.
+/// Listeners are notified when a run is answered, cancelled or released.
 pub async fn who_listens_is_told_of_what_may_be_due<S: Operate>(store: &S) {
     let case = Case::new(store, "wakes");
     let lease = case.begin().await;
@@ -381,7 +380,7 @@ fn yes(kind: Kind) -> Outcome {
     record("", kind, "yes").outcome
 }
 
-/// A token that no other entry has: stores are shared while they are checked.
+/// Returns a token that no other entry has, because stores are shared during the check.
 fn token<S>(case: &Case<'_, S>, key: &str) -> String {
     format!("{} {key}", &*case.run)
 }

@@ -1,9 +1,8 @@
-//! Group commit, once for all stores that have a commit to share.
+//! Group commit, implemented once for all stores whose writes can share a commit.
 //!
-//! Whoever writes puts an operation into the [`queue`](queue()) and waits for its answer. Whoever commits takes
-//! all that has queued up since the last commit returned, carries it out in one, and answers each operation for
-//! itself. So there is no timer: a single run never waits for company, and the more runs wait, the more share a
-//! commit.
+//! A caller puts an operation into the [`queue`](queue()) and waits for its answer. The committer takes all operations
+//! that have queued up since the last commit returned, carries them out in one commit, and answers each of them
+//! separately. No timer is needed: a single run never waits for others, and more waiting runs share a commit.
 //!
 //! ```text
 //! run ── append ──┐                 ┌── answer ──▶ run

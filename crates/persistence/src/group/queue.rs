@@ -4,20 +4,20 @@ use awaitly_core::store::StoreError;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::{Semaphore, SetOnce, oneshot};
 
-/// How many operations share a commit at most.
+/// The maximum number of operations in a commit.
 const BATCH: usize = 1024;
 
-/// How many bytes of an operation's values take a place in the queue, beside the one that each takes.
+/// The number of bytes of values that take one additional place in the queue. Each operation takes one place anyway.
 const PLACE_BYTES: usize = 64 * 1024;
 
-/// Something that can wait in a [`queue`](queue()).
+/// An operation that can wait in a [`queue`](queue()).
 pub(crate) trait Queued: Send + 'static {
-    /// How many bytes of values it holds.
+    /// Returns the size of the operation's values in bytes.
     fn bytes(&self) -> usize;
 }
 
-/// A queue with `places`, of which an operation takes one, and one more for each 64 KiB of its values. So what
-/// waits is bounded in number and in size.
+/// Creates a queue with `places`. An operation takes one place, plus one for each 64 KiB of its values, which bounds
+/// the waiting operations in number and in size.
 pub(crate) fn queue<O: Queued>(places: usize) -> (Sender<O>, Receiver<O>) {
     let places = places.clamp(1, Semaphore::MAX_PERMITS.min(u32::MAX as usize));
     let (ops, queued) = unbounded_channel();
@@ -26,25 +26,25 @@ pub(crate) fn queue<O: Queued>(places: usize) -> (Sender<O>, Receiver<O>) {
     (sender, Receiver { ops: queued, end: End(shared), batch: Vec::new() })
 }
 
-/// The end of a queue that operations are put into. Cheap to clone.
+/// The sending end of a queue. It is cheap to clone.
 #[derive(Debug)]
 pub(crate) struct Sender<O> {
     ops: UnboundedSender<Queue<O>>,
     shared: Arc<Shared>,
 }
 
-/// What both ends know.
+/// The state that both ends share.
 #[derive(Debug)]
 struct Shared {
     permits: Semaphore,
     places: usize,
-    /// How the receiver has closed, once it has.
+    /// The result of closing, once the receiver has closed.
     closed: SetOnce<Result<(), StoreError>>,
 }
 
 #[derive(Debug)]
 enum Queue<O> {
-    /// An operation, and how many places it takes.
+    /// An operation, and the number of places that it takes.
     Op {
         op: O,
         places: usize,
@@ -59,14 +59,14 @@ impl<O> Clone for Sender<O> {
 }
 
 impl<O: Queued> Sender<O> {
-    /// Waits for places in the queue, in order, and then for the answer.
+    /// Waits for places in the queue, first come, first served, and then for the answer.
     ///
     /// # Errors
     /// Returns [`StoreError::Closed`] if the queue is closed or the receiver is gone.
     ///
     /// # Cancel safety
-    /// An operation whose future is dropped while it waits for a place is not put into the queue; later it is
-    /// carried out whole.
+    /// If the future is dropped while it waits for a place, the operation is not put into the queue. If it is dropped
+    /// later, the operation is carried out completely.
     pub(crate) async fn ask<T>(
         &self,
         op: impl FnOnce(oneshot::Sender<Result<T, StoreError>>) -> O,
@@ -76,26 +76,26 @@ impl<O: Queued> Sender<O> {
         let Shared { permits, places, .. } = &*self.shared;
         let places = (1 + op.bytes() / PLACE_BYTES).min(*places);
         let taken = permits.acquire_many(places as u32).await.map_err(closed)?;
-        // They are given back when the operation is taken out of the queue.
+        // The receiver returns the permits when it takes the operation out of the queue.
         taken.forget();
         self.ops.send(Queue::Op { op, places }).map_err(closed)?;
         fate.await.map_err(closed)?
     }
 
-    /// Puts an operation into the queue without waiting for a place: for those that cannot wait. Says whether
-    /// anybody will take it.
+    /// Puts an operation into the queue without waiting for a place, for callers that cannot wait. Returns `true` if a
+    /// receiver will take it.
     pub(crate) fn send(&self, op: O) -> bool {
         self.ops.send(Queue::Op { op, places: 0 }).is_ok()
     }
 
-    /// Lets in no more operations, and waits until those in the queue are answered and the receiver has closed what it
-    /// works on. Every caller waits for that, not only the first one.
+    /// Refuses further operations, and waits until the queued operations are answered and the receiver has closed its
+    /// resources. Every caller waits for this, not only the first one.
     ///
     /// # Errors
-    /// Returns the error with which the receiver closed.
+    /// Returns the error that the receiver met while it closed.
     ///
     /// # Cancel safety
-    /// The queue closes also if the future is dropped after its first poll.
+    /// If the future is dropped after its first poll, the queue still closes.
     pub(crate) async fn close(&self) -> Result<(), StoreError> {
         // If this fails, the queue is closed already.
         drop(self.ops.send(Queue::Close));
@@ -103,8 +103,8 @@ impl<O: Queued> Sender<O> {
     }
 }
 
-/// The end of a queue that operations are taken out of. Dropping it tells everybody who waits for a place, and every
-/// caller of [`Sender::close`].
+/// The receiving end of a queue. Dropping it wakes every caller that waits for a place, and every caller of
+/// [`Sender::close`].
 #[derive(Debug)]
 pub(crate) struct Receiver<O> {
     ops: UnboundedReceiver<Queue<O>>,
@@ -112,30 +112,31 @@ pub(crate) struct Receiver<O> {
     batch: Vec<Queue<O>>,
 }
 
-/// Tells both that the receiver is gone, however it went.
+/// Notifies both kinds of callers that the receiver is gone, for whatever reason.
 #[derive(Debug)]
 struct End(Arc<Shared>);
 
 impl Drop for End {
     fn drop(&mut self) {
         self.0.permits.close();
-        // If this fails, the receiver has closed with an error.
+        // If this fails, the receiver has already closed with an error.
         drop(self.0.closed.set(Ok(())));
     }
 }
 
 impl<O: Queued> Receiver<O> {
-    /// Waits for operations, and puts all that are there into `ops`. `false`: there will be none any more.
+    /// Waits for operations, and moves all queued operations into `ops`. Returns `false` if no more operations will
+    /// arrive.
     #[cfg(feature = "sqlite")]
     pub(crate) fn blocking_take(&mut self, ops: &mut Vec<O>) -> bool {
         let taken = self.ops.blocking_recv_many(&mut self.batch, BATCH);
         self.hand_out(taken, ops)
     }
 
-    /// The same for a task.
+    /// Does the work of `blocking_take` in a task.
     ///
     /// # Cancel safety
-    /// Dropping the future takes nothing.
+    /// If the future is dropped, no operation is taken.
     #[cfg(any(feature = "postgres", feature = "redis", test))]
     pub(crate) async fn take(&mut self, ops: &mut Vec<O>) -> bool {
         let taken = self.ops.recv_many(&mut self.batch, BATCH).await;
@@ -155,23 +156,22 @@ impl<O: Queued> Receiver<O> {
         }
         self.end.0.permits.add_permits(free);
         if closes {
-            // What is queued already can still be taken; nothing more is let in.
+            // Queued operations can still be taken; further ones are refused.
             self.ops.close();
             self.end.0.permits.close();
         }
         taken > 0
     }
 
-    /// Tells every caller of [`Sender::close`] how the receiver has closed what it works on.
+    /// Passes the result of closing the receiver's resources to every caller of [`Sender::close`].
     #[cfg(feature = "sqlite")]
     pub(crate) fn closed(self, closed: Result<(), StoreError>) {
-        // It is set here only.
+        // No other code sets this value.
         drop(self.end.0.closed.set(closed));
     }
 
-    /// Lets those who were just answered, `company` of them, come back with their next operation, so that the
-    /// first does not start a commit for itself alone. It gives the processor away for as long as they keep
-    /// coming, and never waits for a time.
+    /// Waits until the `company` callers that were just answered return with their next operation, so that the first
+    /// one does not start a commit of its own. Yields the processor as long as callers keep arriving, and never sleeps.
     #[cfg(feature = "sqlite")]
     pub(crate) fn blocking_gather(&self, company: usize) {
         let mut gathering = Gathering::of(company);
@@ -180,7 +180,7 @@ impl<O: Queued> Receiver<O> {
         }
     }
 
-    /// The same for a task.
+    /// Does the work of `blocking_gather` in a task.
     #[cfg(any(feature = "postgres", feature = "redis"))]
     pub(crate) async fn gather(&self, company: usize) {
         let mut gathering = Gathering::of(company);
@@ -190,10 +190,10 @@ impl<O: Queued> Receiver<O> {
     }
 }
 
-/// Whether those who were answered are still coming back.
+/// Decides whether answered callers are still returning.
 struct Gathering {
     company: usize,
-    /// How many had come when this was asked last. `None`: it was not asked yet.
+    /// The number of callers that had returned at the last check, or `None` before the first check.
     before: Option<usize>,
 }
 
@@ -202,7 +202,7 @@ impl Gathering {
         Self { company, before: None }
     }
 
-    /// One who was alone is not waited for; the others as long as there are more of them each time.
+    /// Returns `true` as long as more callers return between two checks. A single caller is not waited for.
     fn goes_on(&mut self, queued: usize) -> bool {
         let before = self.before.replace(queued);
         self.company > 1 && queued < self.company && before.is_none_or(|before| queued > before)

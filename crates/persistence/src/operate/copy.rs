@@ -6,26 +6,26 @@ use awaitly_core::store::{
 
 use super::held::Held;
 
-/// What became of copying runs.
+/// The result of copying runs.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Copied {
-    /// How many were copied.
+    /// The number of runs that were copied.
     pub copied: usize,
-    /// How many were there already, and stayed as they were.
+    /// The number of runs that already existed and stayed unchanged.
     pub existed: usize,
-    /// Those that somebody executes. They were not copied: a run lives in one store. Copy again once they are
-    /// free.
+    /// The runs that another owner was executing. They were not copied, because a run lives in one store. Copy again
+    /// once they are free.
     pub held: Vec<RunId>,
-    /// Those of which somebody answered a question while they were copied, and whose copy did not take that answer: its time
-    /// was over, or somebody had answered there.
+    /// The runs whose question was answered during the copy, if the copy could not take the answer: the question had
+    /// expired there, or had another answer.
     pub changed: Vec<RunId>,
 }
 
-/// Copies the runs that `query` asks for from one store to another: everything of them but their leases.
+/// Copies the runs that `query` selects from one store to another, with everything except their leases.
 ///
-/// What is there already stays, so copying again goes on where it stopped. A run that may still be executed is copied
-/// under its lease, so that nobody begins to execute it meanwhile. Nothing is deleted; where the runs are to move, let
-/// nobody open them here any more once they are copied. An answer that comes while a run is copied is handed
+/// Existing runs stay unchanged, so a repeated call continues after the last copied run. A run that may still be
+/// executed is copied under its lease, so that no worker executes it meanwhile. The runs are not deleted from the first
+/// store; to move them, stop opening them there once they are copied. An answer that arrives during the copy is passed
 /// on to the copy.
 ///
 /// ```
@@ -42,10 +42,10 @@ pub struct Copied {
 /// ```
 ///
 /// # Errors
-/// What either store meets; what was copied before stays.
+/// Returns the error of either store. Runs that were copied before stay copied.
 ///
 /// # Cancel safety
-/// Dropping the future stops after a run that is copied whole.
+/// If the future is dropped, the copy stops after a complete run.
 pub async fn copy(from: &impl Operate, to: &impl Operate, mut query: RunQuery) -> Result<Copied, StoreError> {
     let mut done = Copied::default();
     loop {
@@ -56,7 +56,7 @@ pub async fn copy(from: &impl Operate, to: &impl Operate, mut query: RunQuery) -
                     done.held.push(run.run);
                     continue;
                 }
-                // It was deleted in between.
+                // The run was deleted in between.
                 Rest::Gone => continue,
                 Rest::Ended(stored) => (None, stored),
                 Rest::Taken(lease, stored) => (Some(lease), stored),
@@ -80,8 +80,8 @@ pub async fn copy(from: &impl Operate, to: &impl Operate, mut query: RunQuery) -
     }
 }
 
-/// Hands on to the copy what was done to the run meanwhile that needs no lease: answers, and the request to cancel it.
-/// Whether the copy has all of it.
+/// Passes on to the copy the changes that need no lease and happened meanwhile: answers, and a request to cancel the
+/// run. Returns `true` if the copy has all of them.
 async fn follow<S: Operate>(
     from: &S,
     to: &impl Operate,
@@ -98,27 +98,27 @@ async fn follow<S: Operate>(
             is_whole &= to.answer(answer).await? == Answered::Taken;
         }
     }
-    // Whoever executes the run next sees to what was asked before.
+    // The next owner of the run handles requests that were made before the copy.
     if now.header.cancel_requested && !copied.header.cancel_requested {
         let _: Cancelled = to.cancel(run).await?;
     }
     Ok(is_whole)
 }
 
-/// How a run is found that is to be copied.
+/// The state in which the copy finds a run.
 enum Rest<'s, S: Operate> {
-    /// Nobody executes it any more, ever.
+    /// The run has ended, so it is never executed again.
     Ended(StoredRun),
-    /// Nobody executes it as long as this has its lease.
+    /// This copy holds the run's lease, so no other owner executes it.
     Taken(Held<'s, S>, StoredRun),
-    /// Somebody executes it.
+    /// Another owner executes the run.
     Held,
     Gone,
 }
 
 async fn rest<'s, S: Operate>(store: &'s S, run: &RunSummary) -> Result<Rest<'s, S>, StoreError> {
     if run.status != Status::Completed {
-        // One that failed may be retried, so it is taken too.
+        // A failed run may be retried, so its lease is taken too.
         let request = Open::new(run.run.clone(), run.workflow.clone(), Owner::unique())
             .version(run.version)
             .purpose(Purpose::Retry)
@@ -126,7 +126,7 @@ async fn rest<'s, S: Operate>(store: &'s S, run: &RunSummary) -> Result<Rest<'s,
         match store.open(request).await? {
             Opened::Held { lease, run, .. } => return Ok(Rest::Taken(Held { store, lease }, run)),
             Opened::Refused(Refused::NoSuchRun) => return Ok(Rest::Gone),
-            // Busy, or somebody has changed it since it was listed.
+            // The run is busy, or has changed since it was listed.
             Opened::Refused(_) => return Ok(Rest::Held),
             Opened::Ended(_) => {}
         }

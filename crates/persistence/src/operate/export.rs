@@ -2,7 +2,7 @@ use awaitly_core::journal::{Header, Payload, Record, WaitEntry};
 use awaitly_core::store::{Imported, Operate, RunId, StoreError, StoredRun};
 use serde::{Deserialize, Serialize};
 
-/// A whole run as a value. In JSON it reads as
+/// A complete run as a value. Its JSON form is
 ///
 /// ```json
 /// {"format":1,"run":"order-42","header":{"workflow":"checkout","version":1,"status":"completed",..},
@@ -11,38 +11,38 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Exported {
-    /// The version of this form; [`FORMAT`](Self::FORMAT) is the one that is written.
+    /// The version of this form. The library writes [`FORMAT`](Self::FORMAT).
     pub format: u32,
     /// The run id.
     pub run: RunId,
-    /// Everything beside the input, the records and what waits.
+    /// Everything except the input, the records and the waiting entries.
     pub header: Header,
-    /// The input, where the run was given one.
+    /// The input, if the run has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub input: Option<Payload>,
     /// The recorded outcomes, in the order in which they were recorded.
     pub records: Vec<Record>,
-    /// The entries that wait for an answer, with their tokens.
+    /// The entries that wait for an answer, including their tokens.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub waits: Vec<WaitEntry>,
 }
 
 impl Exported {
-    /// The version of the form that this version of the library writes, and the newest that it reads.
+    /// The version of the form that this version of the library writes, which is also the newest that it reads.
     pub const FORMAT: u32 = 1;
 }
 
-/// Why a run was not imported. Nothing was changed.
+/// The reason for which a run was not imported. The store was not changed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ImportError {
-    /// There is a run with that run id.
+    /// A run with that run id already exists.
     #[error("run `{run}` is there already: delete it, or import under another run id")]
     Exists {
         /// The run id.
         run: RunId,
     },
-    /// It was exported by a newer version of this library, or the store failed.
+    /// The run was exported by a newer version of this library, or the store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
 }

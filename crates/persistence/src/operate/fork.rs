@@ -2,14 +2,14 @@ use awaitly_core::journal::{EncodeError, Header, Key, Outcome, Payload, Record, 
 use awaitly_core::store::{Imported, Operate, RunId, StoreError, StoredRun};
 use serde::Serialize;
 
-/// A new run that begins with recorded steps of another one, and with its workflow, version and input.
+/// A new run that begins with recorded steps of another run and takes over its workflow, version and input.
 ///
-/// What was recorded of a step is found by the fork as by a resumed run, errors too. So without
-/// [`up_to`](Self::up_to) the fork of a run that failed meets the recorded failure again, at the same step. Questions
-/// that wait for an answer are not taken over: the fork asks anew.
+/// The fork finds recorded outcomes like a resumed run, including errors. Therefore, without [`up_to`](Self::up_to),
+/// the fork of a failed run fails again with the recorded failure, at that step. Questions that wait for an answer are
+/// not copied: the fork asks again.
 ///
-/// Idempotency keys contain the run id, and that of a fork is another one. So a service sees a step that the fork
-/// repeats as a new call, and does it once more.
+/// Idempotency keys contain the run id, and the fork has its own. A service therefore sees a step that the fork repeats
+/// as a new call, and carries it out again.
 ///
 /// ```
 /// use awaitly_core::store::RunId;
@@ -30,22 +30,22 @@ pub struct Fork {
 }
 
 impl Fork {
-    /// A run of that run id, with all recorded steps of the other one.
+    /// Creates a fork with this run id and all recorded steps of the other run.
     pub const fn new(run: RunId) -> Self {
         Self { run, up_to: None, edits: Vec::new() }
     }
 
-    /// Only the steps that were recorded up to the one with this key, and that one too.
+    /// Keeps only the steps that were recorded up to and including the step with this key.
     pub fn up_to(mut self, key: impl Into<Key>) -> Self {
         self.up_to = Some(key.into());
         self
     }
 
-    /// Puts another value in the place of what is recorded under `key`, also where that is an error. The fingerprint of
-    /// the step's input stays, so the value counts for the input that the step had.
+    /// Replaces the outcome recorded under `key` with a value, even if that outcome is an error. The fingerprint of the
+    /// step's input stays, so the value applies to the input that the step had.
     ///
     /// # Errors
-    /// [`EncodeError`] where the value has no JSON form.
+    /// Returns [`EncodeError`] if the value has no JSON form.
     pub fn edit<T: Serialize + ?Sized>(
         mut self,
         key: impl Into<Key>,
@@ -56,14 +56,14 @@ impl Fork {
     }
 }
 
-/// Why a run was not forked. Nothing was changed.
+/// The reason for which a run was not forked. The store was not changed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ForkError {
-    /// There is no such run.
+    /// The run does not exist.
     #[error("there is no such run: check the run id")]
     NoSuchRun,
-    /// The journal holds nothing under this key, or nothing that is kept.
+    /// No outcome is recorded under this key, or the fork does not keep it.
     #[error(
         "no outcome is recorded under the key `{key}`, as far as the fork goes: export the run to see its keys"
     )]
@@ -71,7 +71,7 @@ pub enum ForkError {
         /// The key.
         key: Key,
     },
-    /// The new run id is taken.
+    /// A run with the new run id already exists.
     #[error("there is a run with the new run id already: choose another one")]
     Exists,
     /// The store failed.
@@ -92,7 +92,7 @@ pub(super) async fn fork<S: Operate + ?Sized>(store: &S, run: &RunId, fork: Fork
 }
 
 impl Fork {
-    /// What is recorded of the new run, out of what is recorded of the old.
+    /// Returns the records of the new run, derived from the records of the old run.
     fn records(&self, mut records: Vec<Record>) -> Result<Vec<Record>, ForkError> {
         let place = |records: &[Record], key: &Key| {
             let place = records.iter().position(|record| record.key == *key);

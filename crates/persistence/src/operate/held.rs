@@ -1,6 +1,6 @@
 use awaitly_core::store::{Lease, Operate};
 
-/// A lease that is given back also where the future that has it is dropped.
+/// A lease that is released on drop, even if the future that holds it is dropped.
 pub(super) struct Held<'s, S: Operate + ?Sized> {
     pub(super) store: &'s S,
     pub(super) lease: Lease,

@@ -1,4 +1,4 @@
-//! What operators do with the runs of a store, beyond what every store does by itself.
+//! Operations for operators that work with every store.
 //!
 //! ```
 //! use std::time::Duration;
@@ -25,15 +25,15 @@
 //! # }
 //! ```
 //!
-//! | what | how |
+//! | task | call |
 //! | --- | --- |
 //! | list runs, page by page | [`Operate::list`] |
-//! | one run whole | [`Store::load`](awaitly_core::store::Store::load), or as JSON [`export`](OperateExt::export) |
+//! | read a complete run | [`Store::load`](awaitly_core::store::Store::load), or as JSON [`export`](OperateExt::export) |
 //! | cancel | [`Operate::cancel`] |
 //! | resume from the failed step | [`retry`](OperateExt::retry) |
-//! | a new run from the steps of an old one | [`fork`](OperateExt::fork) |
+//! | start a new run from the steps of an old one | [`fork`](OperateExt::fork) |
 //! | delete | [`Operate::delete`], by age [`retain`](OperateExt::retain) |
-//! | into another store | [`copy`] |
+//! | copy into another store | [`copy`] |
 
 mod copy;
 mod export;
@@ -50,55 +50,56 @@ pub use retry::RetryError;
 
 use awaitly_core::store::{Operate, RunId, StoreError};
 
-/// What operators do with the runs of any store.
+/// Operations for operators, available for every store.
 pub trait OperateExt: Operate {
-    /// Sets a run that failed or was cancelled back to running, without the records that it failed on: it is
-    /// [due](Operate::due) then, and whoever resumes it goes on from the failed step. To resume it here, call
-    /// `Workflow::retry` instead.
+    /// Sets a failed or cancelled run back to running, and removes the records on which it failed. The run is
+    /// [due](Operate::due) then, and the worker that resumes it continues at the failed step. To resume it in this
+    /// process, call `Workflow::retry` instead.
     ///
     /// # Errors
-    /// [`RetryError`] says why not; nothing was changed then.
+    /// Returns [`RetryError`] with the reason; the store is unchanged then.
     fn retry(&self, run: &RunId) -> impl Future<Output = Result<(), RetryError>> + Send {
         retry::retry(self, run)
     }
 
-    /// Makes a new run that begins with recorded steps of another one, which stays as it is. It is
+    /// Creates a run that begins with recorded steps of another run, which stays unchanged. The new run is
     /// [due](Operate::due) at once.
     ///
     /// # Errors
-    /// [`ForkError`] says why not; nothing was changed then.
+    /// Returns [`ForkError`] with the reason; the store is unchanged then.
     fn fork(&self, run: &RunId, fork: Fork) -> impl Future<Output = Result<(), ForkError>> + Send {
         fork::fork(self, run, fork)
     }
 
-    /// Deletes the runs that are not to be kept any more, in batches, and says how many.
+    /// Deletes the runs that have exceeded their retention, in batches, and returns the number of deleted runs.
     ///
-    /// A run that is retried in between stays. A batch is one commit.
+    /// A run that is retried meanwhile stays. Each batch is one commit.
     ///
     /// # Errors
-    /// Returns the error of the store; the batches before stay deleted.
+    /// Returns the error of the store. Earlier batches stay deleted.
     ///
     /// # Cancel safety
-    /// Dropping the future stops between two batches, or in the middle of one, which is deleted whole or not at
-    /// all.
+    /// If the future is dropped, deletion stops between two batches, or inside a batch, which is then deleted
+    /// completely or kept completely.
     fn retain(&self, retention: Retention) -> impl Future<Output = Result<usize, StoreError>> + Send {
         retain::retain(self, retention)
     }
 
-    /// A whole run as a value that reads well as JSON. `None`: no such run.
+    /// Returns a complete run as a value with a readable JSON form, or `None` if the run does not exist.
     ///
-    /// It holds everything: recorded values, and the tokens of what waits. Protect it like the data in it.
+    /// The value holds everything, including recorded values and the tokens of waiting entries. Protect it like the
+    /// data that it contains.
     ///
     /// # Errors
-    /// What the store meets.
+    /// Returns the error of the store.
     fn export(&self, run: &RunId) -> impl Future<Output = Result<Option<Exported>, StoreError>> + Send {
         export::export(self, run)
     }
 
-    /// Adds a run that was exported, under its own run id.
+    /// Adds an exported run under its own run id.
     ///
     /// # Errors
-    /// [`ImportError`] says why not; nothing was changed then.
+    /// Returns [`ImportError`] with the reason; the store is unchanged then.
     fn import_exported(&self, exported: Exported) -> impl Future<Output = Result<(), ImportError>> + Send {
         export::import(self, exported)
     }

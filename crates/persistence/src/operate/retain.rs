@@ -4,10 +4,10 @@ use std::time::Duration;
 use awaitly_core::journal::{Status, Timestamp};
 use awaitly_core::store::{DeleteIf, Operate, RunQuery, StoreError};
 
-/// Which runs are not kept: those that ended long enough ago.
+/// A selection of runs to delete: runs that ended long enough ago.
 ///
 /// # Default
-/// Of any workflow, however they ended, 500 a batch.
+/// Runs of every workflow with every final status, in batches of 500.
 #[derive(Debug, Clone)]
 #[must_use]
 pub struct Retention {
@@ -18,25 +18,25 @@ pub struct Retention {
 }
 
 impl Retention {
-    /// Runs that ended at least this long ago, by the store's clock.
+    /// Selects runs that ended at least `age` ago, by the store's clock.
     pub const fn ended_for(age: Duration) -> Self {
         Self { age, statuses: Vec::new(), workflow: None, batch: 500 }
     }
 
-    /// Those that ended in this status only, or in one of those given before. Runs that have not ended are never
-    /// deleted, whatever is given here.
+    /// Restricts the selection to runs that ended with this status; further calls add a status. Runs that have not
+    /// ended are never deleted, even if their status is given here.
     pub fn status(mut self, status: Status) -> Self {
         self.statuses.push(status);
         self
     }
 
-    /// Those of this workflow only.
+    /// Restricts the selection to runs of this workflow.
     pub fn workflow(mut self, workflow: impl Into<Arc<str>>) -> Self {
         self.workflow = Some(workflow.into());
         self
     }
 
-    /// How many runs a batch has: 500 unless set, 1 to 1000. A batch is deleted in one commit.
+    /// Sets the number of runs in a batch, from 1 to 1000; 500 unless set. Each batch is deleted in one commit.
     pub const fn batch(mut self, runs: usize) -> Self {
         self.batch = runs;
         self

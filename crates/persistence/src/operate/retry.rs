@@ -5,23 +5,23 @@ use awaitly_core::store::{Open, Opened, Operate, Owner, Purpose, RunId, StoreErr
 
 use super::held::Held;
 
-/// Why a run was not set back to running. Nothing was changed.
+/// The reason for which a run was not set back to running. The store was not changed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum RetryError {
-    /// There is no such run.
+    /// The run does not exist.
     #[error("there is no such run: check the run id")]
     NoSuchRun,
-    /// Only a run that failed or was cancelled can be retried.
+    /// The run has not failed and was not cancelled, so it cannot be retried.
     #[error("the run is {status}: only one that failed or was cancelled can be retried")]
     NotFailed {
-        /// Where it stands.
+        /// The current status of the run.
         status: Status,
     },
-    /// Somebody executes it.
+    /// Another owner executes the run.
     #[error("the run is being executed: try again in {remaining:?}")]
     Busy {
-        /// How long the lease still lasts if it is not renewed.
+        /// The remaining time of the lease, unless its owner renews it.
         remaining: Duration,
     },
     /// The store failed.
@@ -41,7 +41,7 @@ pub(super) async fn retry<S: Operate + ?Sized>(store: &S, run: &RunId) -> Result
     match store.open(request).await? {
         Opened::Held { lease, run, .. } => {
             let held = Held { store, lease };
-            // Somebody may have been faster, and the run is theirs to resume.
+            // Another caller may have been faster, and has the right to resume the run then.
             if matches!(run.header.status, Status::Failed | Status::Cancelled) {
                 store.revive(&held.lease, run.header.failed_on).await?;
             }
@@ -49,9 +49,9 @@ pub(super) async fn retry<S: Operate + ?Sized>(store: &S, run: &RunId) -> Result
         }
         Opened::Ended(header) => Err(RetryError::NotFailed { status: header.status }),
         Opened::Refused(Refused::Busy { remaining }) => Err(RetryError::Busy { remaining }),
-        // It was deleted in between.
+        // The run was deleted in between.
         Opened::Refused(Refused::NoSuchRun) => Err(RetryError::NoSuchRun),
-        // A newer version has come in between: the run is being executed.
+        // A newer version of the workflow has opened the run in between and executes it.
         Opened::Refused(_) => Err(RetryError::Busy { remaining: Duration::ZERO }),
     }
 }

@@ -3,13 +3,13 @@ use std::io::ErrorKind;
 use awaitly_core::store::{Lease, StoreError};
 use sqlx::Error;
 
-/// Why nothing can be written over a connection.
+/// The reason for which a connection cannot write.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Unwritable {
-    /// It may take over soon, or another server has taken over.
+    /// The server is a standby. It may take over soon, or another server has taken over.
     #[error("the server is a standby")]
     Standby,
-    /// An operator has set it.
+    /// An operator made the database read-only.
     #[error("`default_transaction_read_only` is on for this server, database or role")]
     Setting,
 }
@@ -27,13 +27,13 @@ pub(super) fn unwritable(error: &Error) -> Option<&Unwritable> {
     }
 }
 
-/// Whether the server has refused a write because the transaction was read-only.
+/// Returns `true` if the server refused a write because the transaction was read-only.
 pub(super) fn is_read_only(error: &Error) -> bool {
     matches!(error, Error::Database(error) if error.code().as_deref() == Some("25006"))
 }
 
-/// Whether the idle connections of the pool may fail like the one that this error came over: that was silent, or leads to a
-/// server that cannot be written.
+/// Returns `true` if the idle connections of the pool may fail like the connection with this error, because it was
+/// silent or leads to a read-only server.
 pub(super) fn mistrusts_others(error: &Error) -> bool {
     match error {
         Error::Io(error) => error.kind() == ErrorKind::TimedOut,
@@ -42,8 +42,8 @@ pub(super) fn mistrusts_others(error: &Error) -> bool {
     }
 }
 
-/// What a store says about an error of Postgres. The text is the server's own message, which holds no values;
-/// its detail, which may, is left out.
+/// Converts an error of Postgres. The text is the server's message, which contains no values. Its detail may contain
+/// values and is left out.
 pub(super) fn store_error(error: &Error) -> StoreError {
     let detail = detail(error);
     match error {
@@ -61,7 +61,7 @@ pub(super) fn store_error(error: &Error) -> StoreError {
             Some("25006" | "42501") => StoreError::ReadOnly { detail },
             // wrong password or user, no such database
             Some("28000" | "28P01" | "3D000") => StoreError::NotThere { detail },
-            // no such schema, table or column: not the tables that were made
+            // no such schema, table or column: the tables are not those that the library made
             Some("3F000" | "42P01" | "42703") => StoreError::Corrupt { detail },
             // data corrupted, index corrupted
             Some("XX001" | "XX002") => StoreError::Corrupt { detail },
@@ -73,16 +73,16 @@ pub(super) fn store_error(error: &Error) -> StoreError {
     }
 }
 
-/// The meaning of a failed try for the next one.
+/// The consequence of a failed attempt for the next one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Reason {
-    /// The connection or the moment: the same may succeed over another connection, or a little later. Whether a commit that
-    /// was on its way was carried out is not known.
+    /// The connection or the moment is the cause: an attempt over another connection, or a little later, may succeed.
+    /// It is unknown whether a commit in flight was carried out.
     Passing,
-    /// Maybe a single one of many operations: another session has locked its row, or it cannot be stored. Nothing was done,
-    /// and the connection is good.
+    /// A single operation of the batch may be the cause: another session has locked its row, or it cannot be stored. No
+    /// operation had an effect, and the connection is good.
     Single,
-    /// Another try fails alike.
+    /// A further attempt fails in the same way.
     Lasting,
 }
 
@@ -105,7 +105,7 @@ impl Reason {
         let is_of = |classes: &[&str]| classes.iter().any(|class| code.starts_with(class));
         match code {
             // serialization failure, deadlock; cancelled, shutdown, crash, starting up, idle for too long; too many
-            // connections; read-only, of which another connection tells why
+            // connections; read-only, whose cause another connection reveals
             "40001" | "40P01" | "57014" | "57P01" | "57P02" | "57P03" | "57P05" | "25P03" | "53300"
             | "25006" => Self::Passing,
             // lost connections
@@ -118,15 +118,15 @@ impl Reason {
     }
 }
 
-/// What a commit says to the writes of an application: they break a rule of theirs that is looked at last, or one
-/// of them had failed before.
+/// Returns the store's error if a commit refuses the application's writes: they violate a deferred constraint, or an
+/// earlier statement had failed.
 pub(super) fn refuses(error: &Error) -> Option<StoreError> {
     let Error::Database(cause) = error else { return None };
     let code = cause.code()?;
     (code.starts_with("23") || code == "25P02").then(|| StoreError::Unstorable { detail: detail(error) })
 }
 
-/// Whether a record was not added because there is one under its key.
+/// Returns `true` if a record was not added because its key already has one.
 pub(super) fn is_duplicate(error: &Error) -> bool {
     matches!(error, Error::Database(error) if error.is_unique_violation())
 }
@@ -140,19 +140,19 @@ fn detail(error: &Error) -> Box<str> {
         Error::Io(error) => format!("PostgreSQL: {error}").into(),
         Error::Configuration(_) => match unwritable(error) {
             Some(why) => format!("PostgreSQL: {why}").into(),
-            // What it was configured with may hold a password.
+            // The connection options may contain a password.
             None => "PostgreSQL: the URL is none that it takes".into(),
         },
         error => format!("PostgreSQL: {error}").into(),
     }
 }
 
-/// What is stored under `column` is nothing that was ever written there.
+/// Returns the error for a `column` whose content the library never wrote.
 pub(super) fn undecodable(column: &'static str) -> Error {
     Error::ColumnDecode { index: column.to_owned(), source: "it holds what no version wrote".into() }
 }
 
-/// The lease is no longer the newest, or was given back.
+/// Returns the error for a lease that is no longer the newest, or was released.
 pub(super) fn lost(lease: &Lease) -> StoreError {
     StoreError::LeaseLost { run: (**lease.run()).into() }
 }

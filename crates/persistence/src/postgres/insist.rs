@@ -1,4 +1,4 @@
-//! The one loop that tries again: after a lost connection, a lock or an outage.
+//! The one retry loop, for lost connections, locks and outages.
 
 use awaitly_core::store::StoreError;
 
@@ -6,23 +6,23 @@ use super::error::{Reason, store_error};
 use super::patience::Pause;
 use super::schema::Failure;
 
-/// Work that may need several tries.
+/// Work that may need several attempts.
 pub(super) trait Attempts: Send {
     type Done: Send;
 
-    /// Tries once.
+    /// Makes one attempt.
     fn attempt(&mut self) -> impl Future<Output = Result<Self::Done, Failure>> + Send;
 
-    /// Returns whether another try after `pause` is too late, for all of the work. Work with parts gives up those parts for
-    /// which it is too late, because of `error`.
+    /// Returns `true` if an attempt after `pause` is too late for all of the work. Work with several parts gives up the
+    /// late parts, with `error`.
     fn is_over_after(&mut self, pause: Pause, error: &StoreError) -> bool;
 }
 
-/// Tries until the work is done or refused, until an error comes that lasts, or until patience ends.
+/// Makes attempts until the work is done or refused, an error is lasting, or the patience ends.
 pub(super) async fn insist<W: Attempts>(mut work: W) -> Result<W::Done, StoreError> {
     let mut pause = Pause::new();
     loop {
-        // The box keeps the futures of callers shallow: the compiler refuses types that nest deeper than 128 levels.
+        // The box keeps the callers' futures shallow: the compiler refuses types that nest deeper than 128 levels.
         let error = match Box::pin(work.attempt()).await {
             Ok(done) => return Ok(done),
             Err(Failure::Refused(error)) => return Err(error),

@@ -1,4 +1,4 @@
-//! A connection that comes back.
+//! A connection that is restored after a loss.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use sqlx::{Connection, Error, Row};
 
 use super::error::Unwritable;
 
-/// A connection of its own, beside those of the pool: what it writes waits for nobody's queries.
+/// A separate connection beside the pool: its writes never wait for queries on the pool.
 pub(super) struct Link {
     options: Arc<PgConnectOptions>,
     connection: Option<PgConnection>,
@@ -18,15 +18,15 @@ impl Link {
         Self { options, connection: None }
     }
 
-    /// The connection, made anew where it was lost.
+    /// Returns the connection, and restores it if it was lost.
     pub(super) async fn connection(&mut self) -> Result<&mut PgConnection, Error> {
         if self.connection.is_none() {
             let mut connection = PgConnection::connect_with(&self.options).await?;
             writable(&mut connection).await?;
             durable(&mut connection).await?;
-            // The same few statements over and over: planning each anew would cost a third of a step.
+            // The lane repeats a few statements; planning them each time would cost a third of a step.
             sqlx::query("SET plan_cache_mode = force_generic_plan").execute(&mut connection).await?;
-            // One row that somebody keeps locked must not keep all runs of the process from going on.
+            // One row that another session keeps locked must not stop all runs of the process.
             sqlx::query("SET lock_timeout = '2s'").execute(&mut connection).await?;
             self.connection = Some(connection);
         }
@@ -39,20 +39,20 @@ impl Link {
 
     pub(super) async fn close(mut self) {
         if let Some(connection) = self.connection.take() {
-            // Everything that was acknowledged is committed: what goes wrong here concerns nobody.
+            // All acknowledged writes are committed, so an error here concerns no caller.
             drop(connection.close().await);
         }
     }
 }
 
-/// Lets commits wait for the disk, where the server is set not to; where it is set to more, that stays.
+/// Makes commits wait for the disk if the server's setting does not. A stricter setting stays.
 async fn durable(connection: &mut PgConnection) -> Result<(), Error> {
     let sql = "SELECT set_config('synchronous_commit', 'on', false) \
                WHERE current_setting('synchronous_commit') = 'off'";
     sqlx::query(sql).execute(connection).await.map(drop)
 }
 
-/// Fails with [`Unwritable`] if nothing can be written over this connection.
+/// Fails with [`Unwritable`] if this connection cannot write.
 pub(super) async fn writable(connection: &mut PgConnection) -> Result<(), Error> {
     let sql = "SELECT current_setting('transaction_read_only') = 'on', pg_is_in_recovery()";
     let row = sqlx::query(sql).fetch_one(connection).await?;

@@ -1,4 +1,4 @@
-//! Journals in PostgreSQL.
+//! A store in PostgreSQL.
 
 mod error;
 mod insist;
@@ -40,54 +40,54 @@ use schema::{Failure, Schema};
 use statements::Statements;
 use wakes::Listening;
 
-/// Journals in PostgreSQL, which many processes on many machines share.
+/// A store in PostgreSQL, which many processes on many machines share.
 ///
-/// The server must be PostgreSQL 12 or newer by what the statements need (`AS MATERIALIZED`, `plan_cache_mode`); the
-/// store is tested with 15 only.
+/// The statements need PostgreSQL 12 or newer (`AS MATERIALIZED`, `plan_cache_mode`); the store is tested only with 15.
 ///
-/// It works on a pool that the application has, or one of its own; for what every run does again and again it
-/// opens two connections more, so that records wait for nobody's queries. A clone is a handle on the same store.
-/// Dropping the last handle lets the writes that are queued be carried out in the background;
-/// [`close`](Self::close) waits for them.
+/// The store uses the application's pool or a pool of its own. For the frequent operations of runs it opens two more
+/// connections, so that records never wait for queries on the pool. A clone is a handle to one store. After the last
+/// handle is dropped, queued writes are still carried out in the background; [`close`](Self::close) waits for them.
 ///
 /// # Durability
-/// A write that returned `Ok` is committed with `synchronous_commit` as the server has it, `on` as a rule; where
-/// that is `off` it is set to `on` for what the store writes, and for nothing else. What that survives depends on the
-/// server's `fsync`, which is asked for at opening: see [`durability`](awaitly_core::store::Store::durability). A run
-/// that was opened and has recorded nothing may be forgotten in a crash of the server; it begins again then.
+/// A write that returned `Ok` is committed with the server's `synchronous_commit`, which is `on` by default. If the
+/// server has `off`, the store sets `on` for its own writes and for no others. The durability of a commit depends on
+/// the server's `fsync`, which the store reads when it opens: see
+/// [`durability`](awaitly_core::store::Store::durability). A crash of the server may lose a run that was opened and has
+/// recorded no outcome; the run then begins again.
 ///
 /// A record with [`Batched`](awaitly_core::store::Durability::Batched) durability is committed with
-/// `synchronous_commit=off`. Where the connection is lost before such records are certainly on the disk, their runs are
-/// interrupted ([`StoreError::LeaseLost`]) and resume from what is there, so that a journal has no gap. A question, a
-/// replacement, a transactional step and the end of a run that follow such a record bring it to the disk first, with one
-/// commit more (of a message of logical decoding that says nothing, under the prefix `awaitly`).
+/// `synchronous_commit=off`. If the connection is lost before such records are certainly on the disk, their runs are
+/// interrupted ([`StoreError::LeaseLost`]) and resume from the stored records, so that a journal has no gap. Before a
+/// question, a replacement, a transactional step or the end of a run that follows such a record, the store flushes the
+/// record to the disk with one more commit (of an empty logical-decoding message with the prefix `awaitly`).
 ///
-/// Writes of concurrent runs share statements and commits: what queues up while one commit is on its way to the
-/// disk goes with the next. There is no timer, so a single run waits for nobody. A step is one statement and one
-/// commit, and one row of about 90 bytes beside its key and value.
+/// Writes of concurrent runs share statements and commits: writes that queue up during a commit go into the next one.
+/// There is no timer, so a single run never waits for others. A step takes one statement, one commit, and one row of
+/// about 90 bytes beside its key and value.
 ///
 /// # Leases
-/// They run by the clock of the server: those of the processes may be wrong by hours. A lease lasts until its
-/// time is over, also where its process was killed; [`close`](Self::close) waits until those that were given back are
-/// free. If a lease cannot be given back, because another session has locked the table or the row of the run, or because the
-/// server is away for longer than the patience, the store tries again each second, for ten minutes at most. Every write checks the fencing token and locks the row of its run against those who would take it over, in one
-/// statement, so an owner that was frozen and replaced is refused. All leases of a process that are to be renewed at one moment are renewed by one statement.
+/// Leases follow the server's clock, so the clocks of the processes may be wrong by hours. A lease lasts until it
+/// expires, even if its process was killed; [`close`](Self::close) waits until the released leases are free. A release
+/// may fail because another session has locked the table or the run's row, or because the server is away for longer
+/// than the patience. In that case the store tries again each second, for at most ten minutes. Every write checks the
+/// fencing token and locks the run's row against a takeover, in one statement, so an owner that was frozen and replaced
+/// is refused. One statement renews all leases of a process that are due for renewal at a moment.
 ///
 /// # When the server goes away
-/// Writes wait and are tried again for as long as [`patience`](PostgresOptions::patience) lasts, 30 seconds unless
-/// set; then they are [`StoreError::Unavailable`], and their runs are interrupted, to be resumed later. A connection that
-/// goes silent has a third of that time; then the store closes it and the idle ones of the pool, and tries a new one. Where a
-/// connection was cut between a commit and its answer, the write is looked for before it is done again, so it
-/// is never there twice.
+/// Writes wait and are tried again until [`patience`](PostgresOptions::patience) ends, after 30 seconds unless set.
+/// They then fail with [`StoreError::Unavailable`], and their runs are interrupted, to be resumed later. A silent
+/// connection gets a third of that time; then the store closes it and the idle connections of the pool, and tries a new
+/// one. If a connection was cut between a commit and its answer, the store looks for the write before it repeats it, so
+/// a write is never stored twice.
 ///
 /// # Tables
-/// They are in a schema of their own, `awaitly` unless [`schema`](PostgresOptions::schema) says otherwise, and
-/// are made and brought up to date at opening, by one of the processes that open it at a time. With another role
-/// than the one that made them, the store needs `USAGE` on the schema and all rights on the rows of its tables.
+/// The tables are in a separate schema, `awaitly` unless [`schema`](PostgresOptions::schema) sets another. The store
+/// creates and updates them when it opens, in one process at a time. If the store's role did not create the tables, it
+/// needs `USAGE` on the schema and all rights on the rows of the tables.
 ///
 /// # Cancel safety
-/// A write whose future is dropped while it waits for a place in the queue does not happen; later it happens
-/// whole, or not at all. A lease whose future is dropped before it arrived is given back.
+/// If the future of a write is dropped while it waits for a place in the queue, the write does not happen; later it
+/// happens completely or does not happen. If a future is dropped before its lease arrived, the lease is released.
 ///
 /// # Examples
 /// ```no_run
@@ -111,40 +111,40 @@ struct Shared {
     pool: Pool,
     schema: Schema,
     statements: Arc<Statements>,
-    /// Records.
+    /// The lane for records.
     appends: Sender<Op>,
     unflushed: Unflushed,
-    /// Beginnings and endings of runs, and leases.
+    /// The lane for beginnings and endings of runs, and for leases.
     turns: Arc<Turns>,
     channel: Arc<str>,
     bell: Bell,
     listening: Listening,
     alive: Arc<()>,
-    /// Those on the pool, and the task that listens.
+    /// The calls on the pool, and the listening task.
     calls: Calls,
     durability: &'static str,
 }
 
 impl PostgresStore {
-    /// Opens a store with a pool of its own, makes its tables where there are none, and brings them up to date,
-    /// with the defaults of [`PostgresOptions`].
+    /// Opens a store with a pool of its own and the default [`PostgresOptions`], creates its tables if they do not
+    /// exist, and brings them up to date.
     ///
     /// # Errors
-    /// As [`open`](Self::open), and [`StoreError::NotThere`] where the URL is invalid.
+    /// Returns the errors of [`open`](Self::open), and [`StoreError::NotThere`] if the URL is invalid.
     pub async fn connect(url: &str) -> Result<Self, StoreError> {
         PostgresOptions::new().connect(url).await
     }
 
-    /// The same on a pool that the application has.
+    /// Opens a store on the application's pool, with the default options.
     ///
     /// # Errors
     /// Returns [`StoreError::Unavailable`] if the server cannot be reached; [`StoreError::NotThere`] if it refuses the
-    /// user, has no such database, or keeps the database in another encoding than `UTF8`; [`StoreError::ReadOnly`] if the
-    /// server is a standby, if `default_transaction_read_only` is on, or if the role may not make the tables;
-    /// [`StoreError::NewerFormat`] if a newer version made them. Nothing is changed then.
+    /// user, lacks the database, or uses another encoding than `UTF8`; [`StoreError::ReadOnly`] if the server is a
+    /// standby, if `default_transaction_read_only` is on, or if the role may not create the tables;
+    /// [`StoreError::NewerFormat`] if a newer version created them. The database is unchanged then.
     ///
     /// # Panics
-    /// Outside of a tokio runtime.
+    /// Panics if it is called outside of a tokio runtime.
     pub async fn open(pool: PgPool) -> Result<Self, StoreError> {
         PostgresOptions::new().open(pool).await
     }
@@ -208,15 +208,15 @@ impl PostgresStore {
     }
 
     #[doc = include_str!("../close.md")]
-    /// - Leases that are still held last until their time is over: drop the runs first. If a lock or an outage keeps a
-    ///   lease from its return, the store tries again for as long as its patience lasts.
-    /// - The pool of an application stays open. The store closes a pool of its own once the transactions of steps are over.
+    /// - Leases that are still held last until they expire: drop the runs first. If a lock or an outage delays a
+    ///   release, the store tries again until its patience ends.
+    /// - The application's pool stays open. The store closes a pool of its own after the transactions of steps end.
     ///
     /// # Errors
-    /// Returns [`StoreError::Unavailable`] if a transaction of a step outlasts the patience.
+    /// Returns [`StoreError::Unavailable`] if a step's transaction outlasts the patience.
     ///
     /// # Cancel safety
-    /// The store closes also if the future is dropped after its first poll.
+    /// If the future is dropped after its first poll, the store still closes.
     pub async fn close(self) -> Result<(), StoreError> {
         self.0.bell.end();
         // All of them close at the first poll.
@@ -227,7 +227,7 @@ impl PostgresStore {
     }
 }
 
-/// Refuses a database whose encoding cannot keep every text, or that keeps bytes without a check.
+/// Refuses a database whose encoding cannot represent every text, or that stores bytes without a check.
 async fn utf8(connection: &mut PgConnection) -> Result<(), Failure> {
     let row = sqlx::query("SELECT current_setting('server_encoding')").fetch_one(connection).await?;
     let encoding: String = row.try_get(0)?;
@@ -239,7 +239,7 @@ async fn utf8(connection: &mut PgConnection) -> Result<(), Failure> {
     Err(StoreError::NotThere { detail }.into())
 }
 
-/// What an acknowledged write survives, as the server is set.
+/// Returns the durability of an acknowledged write under the server's settings.
 async fn durability(connection: &mut PgConnection) -> Result<&'static str, sqlx::Error> {
     let settings = sqlx::query("SELECT current_setting('fsync'), current_setting('synchronous_commit')");
     let row = settings.fetch_one(connection).await?;
@@ -249,7 +249,7 @@ async fn durability(connection: &mut PgConnection) -> Result<&'static str, sqlx:
         (_, "local") => "PostgreSQL, synchronous_commit=local",
         (_, "remote_write") => "PostgreSQL, synchronous_commit=remote_write",
         (_, "remote_apply") => "PostgreSQL, synchronous_commit=remote_apply",
-        // Where it is off it is set to on.
+        // If the setting is `off`, the store sets it to `on`.
         _ => "PostgreSQL, synchronous_commit=on",
     })
 }

@@ -1,4 +1,4 @@
-//! Opening a run that is there already. A new one is begun by a lane.
+//! Opens an existing run. A lane begins a new one.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use super::schema::{Failure, in_transaction};
 use super::statements::Statements;
 use super::text;
 
-/// What came of asking for a run.
+/// The result of a request for a run.
 pub(super) enum Asked {
     Opened(Opened),
     Held {
@@ -21,13 +21,14 @@ pub(super) enum Asked {
         now: Timestamp,
         run: RunRow,
     },
-    /// It is not there, or was changed by somebody else in between.
+    /// The run does not exist, or another session changed it in between.
     Again,
 }
 
-/// Decides on what is there, and takes the lease where all of that still stands.
+/// Decides on the current state of the run, and takes the lease if that state is unchanged.
 ///
-/// A lease that this very request was given before, when the answer was lost, is its own.
+/// If an earlier attempt of this request was given the lease and its answer was lost, the request recognises that lease
+/// as its own.
 pub(super) async fn ask(
     connection: &mut PgConnection,
     statements: &Statements,
@@ -52,7 +53,7 @@ pub(super) async fn ask(
     match admit(request, Some((&run.header, run.lease()))) {
         Admission::Refuse(refused) => Ok(Asked::Opened(Opened::Refused(refused))),
         Admission::Ended => Ok(Asked::Opened(Opened::Ended(run.header))),
-        // A run that is there does not begin, so it is taken.
+        // An existing run does not begin, so its lease is taken.
         Admission::Begin | Admission::Take => {
             let taken = statements
                 .take
@@ -73,24 +74,25 @@ pub(super) async fn ask(
     }
 }
 
-/// What a run has beside its header.
+/// Returns the records and waiting entries of a run.
 pub(super) async fn journal(
     connection: &mut PgConnection,
     statements: &Statements,
     slot: i64,
 ) -> Result<(Vec<Record>, Vec<WaitEntry>), sqlx::Error> {
-    // In this order: an entry that is answered in between is read twice, and not missed twice.
+    // Waiting entries are read first: an entry that is answered in between appears twice, instead of being missed
+    // twice.
     let waits = statements.waits.query().bind(slot).fetch_all(&mut *connection).await?;
     let records = statements.records.query().bind(slot).fetch_all(connection).await?;
     let waits = waits.iter().map(rows::wait_entry).collect::<Result<_, _>>()?;
     Ok((rows::records(&records)?, waits))
 }
 
-/// A process that is frozen in the middle, or cut off without a word, does not keep the snapshot.
+/// The timeouts keep a process that freezes or is cut off in the middle from holding the snapshot.
 const BEGIN_SNAPSHOT: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY; \
      SET LOCAL idle_in_transaction_session_timeout = '3s'";
 
-/// A whole run, as it was at one moment.
+/// Returns a complete run from one snapshot.
 pub(super) async fn stored(
     connection: &mut PgConnection,
     statements: &Statements,

@@ -1,4 +1,4 @@
-//! What operators ask: each call a statement or a transaction of its own on a connection of the pool.
+//! The operators' calls, each a statement or a transaction on a connection of the pool.
 
 use std::sync::Arc;
 
@@ -40,8 +40,8 @@ impl Operate for PostgresStore {
             .await
     }
 
-    /// Where the connection is lost before the answer's fate is known, this is [`StoreError::Unavailable`]: asked
-    /// again, it says whether somebody has answered.
+    /// Returns [`StoreError::Unavailable`] if the connection is lost before the fate of the answer is known; a repeated
+    /// call then reports whether the question was answered.
     async fn answer(&self, answer: Answer) -> Result<Answered, StoreError> {
         limits::answer(&answer.outcome)?;
         let (statements, channel, answer) = (&self.0.statements, &*self.0.channel, &answer);
@@ -88,10 +88,10 @@ impl Operate for PostgresStore {
         .await
     }
 
-    /// What other processes do is told through `LISTEN`, on a connection that is opened when this is first called.
+    /// Reports changes by other processes through `LISTEN`, on a connection that the first call opens.
     ///
     /// # Panics
-    /// Outside of a tokio runtime.
+    /// Panics if it is called outside of a tokio runtime.
     fn wakes(&self) -> Wakes {
         let Shared { pool, schema, bell, listening, alive, calls, .. } = &*self.0;
         if let Ok(call) = calls.begin() {
@@ -179,7 +179,7 @@ async fn due(
     Ok(due.collect::<Result<_, sqlx::Error>>()?)
 }
 
-/// Locks the row of the run before it looks at anything, so that of several who answer one is first.
+/// Locks the row of the run before it reads anything, so that one of several answers is the first.
 async fn record(
     connection: &mut PgConnection,
     statements: &Statements,
@@ -228,7 +228,7 @@ async fn cancel(
         let Some(run) = row.as_ref().map(rows::run).transpose()? else {
             return Ok(Cancelled::NoSuchRun);
         };
-        // The row is locked, so this sees every record that was written before, and none comes until the commit.
+        // The row is locked, so this statement sees every earlier record, and no record is added until the commit.
         let too_late = statements.recorded.query().bind(run.slot).bind(text::stored(&Key::TOO_LATE_TO_CANCEL));
         let is_too_late = too_late.fetch_optional(&mut *transaction).await?.is_some();
         let cancelled = cancelling.decide(&run.header, run.lease(), is_too_late);
@@ -311,7 +311,7 @@ async fn import(
     })
 }
 
-/// One more than asked for, which tells whether there are more.
+/// Returns one more than the limit; an extra row shows that another page follows.
 fn one_more(limit: usize) -> i64 {
     i64::try_from(limit).unwrap_or(i64::MAX).saturating_add(1)
 }

@@ -7,11 +7,11 @@ use super::PostgresStore;
 use super::error::store_error;
 use super::pool::{Owner, Pool};
 
-/// How a [`PostgresStore`] works.
+/// The options of a [`PostgresStore`].
 ///
 /// # Default
-/// The schema `awaitly`, 1024 places in each write queue, 30 seconds of patience, 8 connections where it makes a pool
-/// of its own.
+/// The schema `awaitly`, 1024 places in each write queue, 30 seconds of patience, and 8 connections if the store makes
+/// its own pool.
 ///
 /// # Examples
 /// ```no_run
@@ -33,21 +33,22 @@ pub struct PostgresOptions {
 }
 
 impl PostgresOptions {
-    /// The defaults.
+    /// Creates options with the defaults.
     pub fn new() -> Self {
         Self { schema: "awaitly".into(), queue: 1024, patience: Duration::from_secs(30), connections: 8 }
     }
 
-    /// Sets the schema that holds the tables, and nothing else: it is made where it is not there. Its name begins
-    /// with a small letter or `_` and has small letters, digits and `_` only, 48 at most.
+    /// Sets the schema for the tables, which should contain no other objects. The store creates it if it does not
+    /// exist. The name begins with a lowercase letter or `_`, and contains at most 48 lowercase letters, digits and
+    /// `_`.
     pub fn schema(mut self, name: impl Into<Box<str>>) -> Self {
         self.schema = name.into();
         self
     }
 
-    /// Places in the write queue. An operation takes one, plus one for each 64 KiB of its values; callers wait while
-    /// none is free. 0 counts as 1.
-    /// There are two such queues, one for records, and one for beginnings, endings and leases of runs.
+    /// Sets the number of places in each write queue. An operation takes one place, plus one for each 64 KiB of its
+    /// values; callers wait if no place is free. 0 counts as 1. One queue is for records, the other for beginnings,
+    /// endings and leases of runs.
     ///
     /// # Default
     /// 1024.
@@ -56,18 +57,17 @@ impl PostgresOptions {
         self
     }
 
-    /// Sets for how long to try again when the server cannot be reached or restarts, before the answer is
-    /// [`StoreError::Unavailable`]. The time counts from the call, and includes the wait in a queue; more than a day
-    /// counts as a day.
+    /// Sets how long a call keeps trying if the server cannot be reached or restarts, before it fails with
+    /// [`StoreError::Unavailable`]. The time counts from the call and includes the wait in a queue; at most a day.
     ///
-    /// A third of it, and a second at least, is the longest that one try takes, so that a connection that has gone silent
-    /// leaves time for another one. Loading a journal, a migration, a list or a deletion may take all of it, and 30
-    /// seconds in any case. After a third of the patience without an answer, the store loads or lists on a second
-    /// connection too, and takes the first answer.
+    /// One attempt takes at most a third of the patience, but at least a second, so that a silent connection leaves
+    /// time for another one. To load a journal, migrate, list or delete, an attempt may take the whole patience, and at
+    /// least 30 seconds. If a third of the patience passes without an answer, the store also loads or lists over a
+    /// second connection, and takes the first answer.
     ///
-    /// The store does not wait for a server that cannot succeed: a database that is set to be read-only is
-    /// [`StoreError::ReadOnly`] at once. A write that reaches a standby is tried again, since another server may be taking
-    /// over.
+    /// The store does not wait for a server that cannot succeed: a database that is set to read-only fails with
+    /// [`StoreError::ReadOnly`] at once. A write that reaches a standby is tried again, because another server may be
+    /// taking over.
     ///
     /// # Default
     /// 30 seconds.
@@ -77,17 +77,17 @@ impl PostgresOptions {
         self
     }
 
-    /// Sets how many connections the pool of a store has that is opened with a URL, beside the two that it
-    /// writes with. 8 unless set; 0 counts as 1.
+    /// Sets the number of connections in the pool of a store that is opened with a URL, beside the two connections for
+    /// writes. 8 unless set; 0 counts as 1.
     pub const fn connections(mut self, connections: u32) -> Self {
         self.connections = connections;
         self
     }
 
-    /// Opens a store on a pool that the application has, and brings its tables up to date.
+    /// Opens a store on the application's pool, and brings its tables up to date.
     ///
     /// # Errors
-    /// As [`PostgresStore::open`].
+    /// Returns the errors of [`PostgresStore::open`].
     pub async fn open(self, pool: PgPool) -> Result<PostgresStore, StoreError> {
         let pool = Pool::new(pool, Owner::Application, self.patience);
         PostgresStore::start(self, pool).await
@@ -96,7 +96,7 @@ impl PostgresOptions {
     /// Opens a store with a pool of its own, and brings its tables up to date.
     ///
     /// # Errors
-    /// As [`PostgresStore::open`]; [`StoreError::NotThere`] where the URL is invalid.
+    /// Returns the errors of [`PostgresStore::open`], and [`StoreError::NotThere`] if the URL is invalid.
     pub async fn connect(self, url: &str) -> Result<PostgresStore, StoreError> {
         let options: PgConnectOptions = url.parse().map_err(|error| store_error(&error))?;
         let options = options.application_name("awaitly");

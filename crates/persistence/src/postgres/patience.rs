@@ -1,4 +1,4 @@
-//! How long one call goes on trying.
+//! The time for which a call keeps trying.
 
 use std::io::ErrorKind;
 use std::time::Duration;
@@ -6,14 +6,14 @@ use std::time::Duration;
 use sqlx::Error;
 use tokio::time::Instant;
 
-/// The least time for one try, however little is left.
+/// The minimum time for one attempt, however little is left.
 const LEAST: Duration = Duration::from_secs(1);
 
-/// How long one call goes on trying. The time counts from the call; its parts, and the queues that it waits in, share it.
+/// The time for which a call keeps trying. It counts from the call; the parts of the call and its queues share it.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Patience {
     until: Instant,
-    /// The end of a try that reads or writes much.
+    /// The end of an attempt that reads or writes a lot.
     at_length: Instant,
     longest: Duration,
 }
@@ -28,24 +28,24 @@ impl Patience {
         }
     }
 
-    /// How long one try may take, so that there is time for another one.
+    /// Returns the maximum time for one attempt, which leaves time for another one.
     pub(super) fn longest(&self) -> Duration {
         let left = self.until.saturating_duration_since(Instant::now());
         self.longest.min(left.max(LEAST))
     }
 
-    /// How long a try may take that reads or writes much: a large journal, many runs.
+    /// Returns the maximum time for an attempt that reads or writes a lot: a large journal or many runs.
     pub(super) fn longest_at_length(&self) -> Duration {
         self.at_length.saturating_duration_since(Instant::now()).max(LEAST)
     }
 
-    /// Whether another try is too late, once this pause is over.
+    /// Returns `true` if an attempt after this pause is too late.
     pub(super) fn is_over_after(&self, pause: Pause) -> bool {
         Instant::now() + pause.0 > self.until
     }
 }
 
-/// The time between two tries, longer each time.
+/// The time between two attempts, which grows with each attempt.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Pause(Duration);
 
@@ -60,7 +60,7 @@ impl Pause {
     }
 }
 
-/// Waits that long for `answer`, since a connection that has gone silent never answers.
+/// Waits at most that long for `answer`, because a silent connection never answers.
 pub(super) async fn within<T, F: From<Error>>(
     longest: Duration,
     answer: impl Future<Output = Result<T, F>>,

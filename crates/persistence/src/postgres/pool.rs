@@ -1,4 +1,4 @@
-//! Calls on a connection of the pool, tried again on another one if that was lost.
+//! Calls on a connection of the pool, repeated on another one if the connection was lost.
 
 use std::ops::{Deref, DerefMut};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -19,27 +19,27 @@ use super::link::writable;
 use super::patience::{Patience, Pause, within};
 use super::schema::Failure;
 
-/// The pool of connections, and how a call gets one that answers.
+/// The pool of connections. It finds a responsive connection for each call.
 pub(super) struct Pool {
     connections: PgPool,
     owner: Owner,
     runtime: Handle,
     patience: Duration,
-    /// How often the idle connections were closed.
+    /// The number of times that the idle connections were closed.
     emptied: AtomicUsize,
 }
 
-/// The owner of a pool, who closes it.
+/// The owner of a pool, which closes it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Owner {
     Application,
     Store,
 }
 
-/// How much data a call reads or writes.
+/// The amount of data that a call reads or writes.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Length {
-    /// One run, and not its whole journal.
+    /// One run without its whole journal.
     Short,
     /// A large journal, or many runs.
     Long,
@@ -47,7 +47,7 @@ pub(super) enum Length {
 
 impl Pool {
     /// # Panics
-    /// Outside of a tokio runtime.
+    /// Panics if it is called outside of a tokio runtime.
     pub(super) fn new(connections: PgPool, owner: Owner, patience: Duration) -> Self {
         Self { connections, owner, runtime: Handle::current(), patience, emptied: AtomicUsize::new(0) }
     }
@@ -56,7 +56,7 @@ impl Pool {
         Patience::new(self.patience)
     }
 
-    /// Closes the pool if it is the store's. Waits for transactions that are not over.
+    /// Closes the pool if it belongs to the store. Waits for open transactions.
     pub(super) async fn close(&self) -> Result<(), StoreError> {
         if self.owner == Owner::Application {
             return Ok(());
@@ -71,8 +71,8 @@ impl Pool {
         self.connections.connect_options()
     }
 
-    /// Carries out `act` on a connection, and once more on another one if the connection was lost or leads to a server
-    /// that cannot be written. `act` must leave the same if it is carried out twice, also at once.
+    /// Carries out `act` on a connection, and repeats it on another one if the connection was lost or leads to a
+    /// read-only server. `act` must have one effect if it is carried out twice, even concurrently.
     pub(super) async fn insist<T: Send, Fut>(
         &self,
         patience: Patience,
@@ -85,7 +85,7 @@ impl Pool {
         insist(Call { pool: self, patience, length, act, asks: false }).await
     }
 
-    /// Carries out `act`, which may not be carried out twice, once there is a connection that answers.
+    /// Carries out `act`, which must not be repeated, on a responsive connection.
     pub(super) async fn once<T, Fut>(
         &self,
         patience: Patience,
@@ -103,7 +103,7 @@ impl Pool {
         within(longest, Box::pin(connection.lend_to(act))).await.map_err(StoreError::from)
     }
 
-    /// `asks`: finds out first whether the connection can be written over.
+    /// If `asks` is set, first checks that the connection can write.
     async fn attempt<T, Fut>(&self, asks: bool, act: impl FnOnce(Connection) -> Fut) -> Result<T, Failure>
     where
         Fut: Future<Output = Result<T, Failure>>,
@@ -117,8 +117,8 @@ impl Pool {
         connection.lend_to(act).await
     }
 
-    /// Makes a try that may last long. A connection that says nothing for the time of a short try may be silent, or busy. So
-    /// a second one is tried beside it, and the first answer counts.
+    /// Makes an attempt that may take long. A connection that gives no answer within the time of a short attempt may be
+    /// silent or busy, so a second attempt runs beside it, and the first answer counts.
     async fn at_length<T, Fut>(
         &self,
         patience: Patience,
@@ -140,8 +140,8 @@ impl Pool {
         within(patience.longest_at_length(), both).await
     }
 
-    /// Closes the idle connections, since another one of the pool was silent or led to the wrong server. If many calls find
-    /// this out at the same time, only the first closes them, so that no call closes the new connections of the others.
+    /// Closes the idle connections, because a connection of the pool was silent or led to the wrong server. If many
+    /// calls notice this at once, only the first one closes them, so that no call closes the others' new connections.
     fn close_idle(&self, emptied: usize) {
         let next = emptied.wrapping_add(1);
         if self.emptied.compare_exchange(emptied, next, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
@@ -158,7 +158,7 @@ struct Call<'p, F> {
     patience: Patience,
     length: Length,
     act: F,
-    /// Whether to find out first if the connection can be written over.
+    /// Whether to check first that the connection can write.
     asks: bool,
 }
 
@@ -172,7 +172,7 @@ where
     async fn attempt(&mut self) -> Result<T, Failure> {
         let Self { pool, patience, length, act, asks } = self;
         let emptied = pool.emptied.load(Ordering::Relaxed);
-        // On the heap: callers' futures hold one of these for each of their own calls.
+        // On the heap, because callers' futures contain one of these for each of their calls.
         let attempt = || Box::pin(pool.attempt(*asks, &*act));
         let done = match length {
             Length::Short => within(patience.longest(), attempt()).await,
@@ -197,8 +197,8 @@ impl PostgresStore {
         self.0.pool.patience()
     }
 
-    /// Carries out `act` on a connection of the pool, and once more if the connection was lost. It must leave the same if
-    /// it is carried out twice. For one run and not its whole journal: a try has its part of the patience.
+    /// Carries out `act` on a connection of the pool, and repeats it if the connection was lost. Two executions must
+    /// have one effect. For calls about one run without its whole journal: an attempt gets a part of the patience.
     pub(super) fn insist<T: Send, Fut>(
         &self,
         act: impl Fn(Connection) -> Fut + Send + Sync,
@@ -209,7 +209,8 @@ impl PostgresStore {
         self.insist_for(self.patience(), Length::Short, act)
     }
 
-    /// The same for a large journal or many runs. `act` may be carried out twice at the same time.
+    /// Does the work of [`insist`](Self::insist) for a large journal or many runs. `act` may be carried out twice at
+    /// once.
     pub(super) fn insist_at_length<T: Send, Fut>(
         &self,
         act: impl Fn(Connection) -> Fut + Send + Sync,
@@ -220,7 +221,7 @@ impl PostgresStore {
         self.insist_for(self.patience(), Length::Long, act)
     }
 
-    /// Calls `act` as [`insist`](Self::insist) does, with this patience and this length of the call.
+    /// Carries out `act` like [`insist`](Self::insist), with this patience and this length of the call.
     pub(super) async fn insist_for<T: Send, Fut>(
         &self,
         patience: Patience,
@@ -234,7 +235,7 @@ impl PostgresStore {
         self.insist_on(patience, length, act).await
     }
 
-    /// The same for a part of a call that has begun.
+    /// Carries out `act` as a part of a call that has begun.
     pub(super) async fn insist_on<T: Send, Fut>(
         &self,
         patience: Patience,
@@ -248,8 +249,8 @@ impl PostgresStore {
         self.0.pool.insist(patience, length, act).await
     }
 
-    /// Carries out `act` once on a connection of the pool: if its answer is lost, that is [`StoreError::Unavailable`], and
-    /// a caller that asks again learns what became of it.
+    /// Carries out `act` once on a connection of the pool. A lost answer is [`StoreError::Unavailable`], and a repeated
+    /// call reports the result.
     pub(super) async fn once<T, Fut>(
         &self,
         length: Length,
@@ -264,21 +265,22 @@ impl PostgresStore {
     }
 }
 
-/// A connection of the pool, which may be dropped outside of a runtime.
+/// A connection of the pool that may be dropped outside of a runtime.
 ///
-/// A call that is dropped in the middle leaves its connection in an unknown state: silent, busy, or in a transaction that was
-/// just begun. `sqlx` would give it back to the pool, and wait for its answer without a limit while its place in the pool is
-/// taken. So the connection goes back only after a call that came to its end, and is closed otherwise. The connection itself
-/// cannot tell the two apart when it is dropped, since the call owns it. Therefore it is put on a desk, and the caller of
-/// the call takes it from there; if the desk is dropped with the connection on it, the call did not come to its end.
+/// A call that is dropped in the middle leaves its connection in an unknown state: silent, busy, or in a transaction
+/// that has just begun. `sqlx` would return it to the pool and wait for its answer without a limit, while it occupies a
+/// place in the pool. So the connection returns to the pool only after a completed call, and is closed otherwise. The
+/// connection cannot tell the two cases apart when it is dropped, because the call owns it. Therefore a completed call
+/// puts it on a desk, and the code that made the call takes it from there; a connection that is dropped elsewhere
+/// belongs to an unfinished call.
 #[derive(Debug)]
 pub(super) struct Connection {
-    /// `None` once it is on the desk.
+    /// `None` once the connection is on the desk.
     lent: Option<PoolConnection<Postgres>>,
     desk: Arc<Desk>,
 }
 
-/// Where a call puts its connection when it no longer uses it.
+/// The place for a connection that its call no longer uses.
 #[derive(Debug)]
 struct Desk {
     returned: Mutex<Option<PoolConnection<Postgres>>>,
@@ -298,13 +300,13 @@ impl Connection {
         done
     }
 
-    /// Puts it back into the pool. It is not used after that.
+    /// Returns the connection to the pool. It must not be used afterwards.
     pub(super) fn give_back(&mut self) {
         self.desk.give_back(self.lent.take());
     }
 
-    /// Puts it back into the pool once the server has carried out everything that was queued on it, or closes it if the server
-    /// does not answer within a second.
+    /// Returns the connection to the pool once the server has carried out all queued work on it, or closes it if the
+    /// server does not answer within a second.
     pub(super) fn give_back_if_it_answers(&mut self) {
         let Some(mut connection) = self.lent.take() else { return };
         self.desk.runtime.spawn(async move {
@@ -321,7 +323,7 @@ impl Desk {
         self.returned.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
-    /// Enters the runtime, since the pool spawns a task for this.
+    /// Enters the runtime, because the pool spawns a task here.
     fn give_back(&self, connection: Option<PoolConnection<Postgres>>) {
         let _runtime = self.runtime.enter();
         drop(connection);

@@ -1,4 +1,4 @@
-//! Rows into what they hold.
+//! Decodes rows.
 
 use std::time::Duration;
 
@@ -21,10 +21,10 @@ pub(super) struct RunRow {
     pub(super) header: Header,
     pub(super) input: Option<Payload>,
     pub(super) token: i64,
-    /// `None`: the lease was given back.
+    /// `None` if the lease was released.
     pub(super) owner: Option<String>,
     pub(super) lease_until: i64,
-    /// The server's clock.
+    /// The time of the server's clock.
     pub(super) now: Timestamp,
 }
 
@@ -38,7 +38,7 @@ impl RunRow {
     }
 }
 
-/// A moment, as the columns keep it.
+/// Converts a time to the form of the columns.
 pub(super) fn millis(moment: Timestamp) -> i64 {
     i64::try_from(moment.as_millis()).unwrap_or(i64::MAX)
 }
@@ -47,7 +47,7 @@ pub(super) fn moment(millis: i64) -> Timestamp {
     Timestamp::from_millis(u64::try_from(millis).unwrap_or(0))
 }
 
-/// The columns of `run_columns`, and the server's clock behind them.
+/// Reads the columns of `run_columns`, followed by the server's time.
 pub(super) fn run(row: &PgRow) -> Result<RunRow, Failure> {
     let format: i32 = row.try_get(3)?;
     if format > RUN_FORMAT {
@@ -80,18 +80,18 @@ pub(super) fn run(row: &PgRow) -> Result<RunRow, Failure> {
     })
 }
 
-/// Records, in the order in which they were appended.
+/// Returns records in the order in which they were appended.
 pub(super) fn records(rows: &[PgRow]) -> Result<Vec<Record>, sqlx::Error> {
     let mut found = Vec::with_capacity(rows.len());
     for row in rows {
         found.push((row.try_get::<i64, _>(0)?, record(row)?));
     }
-    // Rows come as they lie in the table, which is almost their order.
+    // Rows arrive in the order of the table, which is almost their order.
     found.sort_by_key(|(seq, _)| *seq);
     Ok(found.into_iter().map(|(_, record)| record).collect())
 }
 
-/// The columns seq, key, kind, payload, input_fingerprint.
+/// Reads the columns seq, key, kind, payload, input_fingerprint.
 pub(super) fn record(row: &PgRow) -> Result<Record, sqlx::Error> {
     let key = Key::from(text(row, 1)?);
     let payload = Payload::from_stored(text(row, 3)?);
@@ -99,7 +99,7 @@ pub(super) fn record(row: &PgRow) -> Result<Record, sqlx::Error> {
     Ok(Record { key, outcome, input: fingerprint(row, 4)? })
 }
 
-/// The columns key, token, request, since, expires_at.
+/// Reads the columns key, token, request, since, expires_at.
 pub(super) fn wait_entry(row: &PgRow) -> Result<WaitEntry, sqlx::Error> {
     Ok(WaitEntry {
         key: Key::from(text(row, 0)?),

@@ -4,7 +4,7 @@ use awaitly_core::store::StoreError;
 use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Connection, Executor, Row};
 
-/// Every change to the tables since the first version. Version 1 is the first; none is ever edited.
+/// All changes to the tables since version 1, the first. Released migrations are never edited.
 const MIGRATIONS: [&str; 1] = [include_str!("migrations/0001.sql")];
 
 /// The newest format that this version reads and writes.
@@ -13,8 +13,8 @@ pub(super) const NEWEST: u32 = MIGRATIONS.len() as u32;
 /// The format of a run that this version reads.
 pub(super) const RUN_FORMAT: i32 = 1;
 
-/// The name of the schema. It is the one thing that becomes a part of statements, so it is let through only as
-/// letters, digits and `_`.
+/// The name of the schema. It is the only value that becomes a part of statements, so it may contain only letters,
+/// digits and `_`.
 #[derive(Debug, Clone)]
 pub(super) struct Schema(Arc<str>);
 
@@ -34,28 +34,28 @@ impl Schema {
         &self.0
     }
 
-    /// A statement with the schema in the place of `{schema}`, and the server's clock in that of `{now}`.
+    /// Returns a statement in which the schema replaces `{schema}`, and the server's time replaces `{now}`.
     pub(super) fn sql(&self, text: &str) -> AssertSqlSafe<Arc<str>> {
         let now = "(extract(epoch FROM clock_timestamp()) * 1000)::bigint";
-        // A first token that nobody had before: a server that crashed may give an id once more. 52 bits of it.
+        // A random first token with 52 bits, because a server that crashed may assign an id again.
         let token = "(1 + floor(random() * 4503599627370496))::bigint";
         let text = text.replace("{schema}", &format!("\"{}\"", self.0)).replace("{now}", now);
         AssertSqlSafe(text.replace("{token}", token).into())
     }
 
-    /// What processes tell each other through.
+    /// Returns the name of the channel through which processes notify each other.
     pub(super) fn channel(&self) -> String {
         format!("awaitly_wakes_{}", self.0)
     }
 
-    /// Applies the migrations that are missing, in one transaction under a lock: of several processes that come
-    /// at once one does it, and the others find it done. Where none is missing nothing is changed, so that a
-    /// role that may not make tables can use those that are there.
+    /// Applies the missing migrations, in one transaction under a lock. If several processes open the store at once,
+    /// one migrates the tables, and the others find them migrated. If no migration is missing, the database is
+    /// unchanged, so that a role that may not create tables can use existing ones.
     pub(super) async fn migrate(&self, connection: &mut PgConnection) -> Result<(), Failure> {
         if self.version(connection).await? == NEWEST {
             return Ok(());
         }
-        // A snapshot of its own for each statement: the tables may be there once the lock is.
+        // Each statement needs a snapshot of its own, because the tables may exist once the lock is acquired.
         let mut transaction = connection.begin_with("BEGIN ISOLATION LEVEL READ COMMITTED").await?;
         sqlx::query("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))")
             .bind(format!("awaitly {}", self.0))
@@ -81,10 +81,10 @@ impl Schema {
         Ok(())
     }
 
-    /// Which version the tables have; 0: there are none.
+    /// Returns the version of the tables, or 0 if they do not exist.
     async fn version(&self, connection: &mut PgConnection) -> Result<u32, Failure> {
-        // Asked of the catalog itself: what a connection remembers of names may be older than the lock that it
-        // has just got.
+        // Queries the catalog itself: the connection's cache of names may be older than the lock that was just
+        // acquired.
         let made = "SELECT EXISTS (SELECT 1 FROM pg_catalog.pg_class c \
              JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
              WHERE n.nspname = $1 AND c.relname = 'migrations')";
@@ -102,10 +102,10 @@ impl Schema {
     }
 }
 
-/// Why an operation was not carried out.
+/// The reason for which an operation was not carried out.
 #[derive(Debug)]
 pub(super) enum Failure {
-    /// It was refused before it changed anything.
+    /// The operation was refused before it changed anything.
     Refused(StoreError),
     /// Postgres failed.
     Postgres(sqlx::Error),
@@ -132,14 +132,15 @@ impl From<Failure> for StoreError {
     }
 }
 
-/// A process that is frozen in the middle does not keep the rows that it has locked. And the commit waits for the disk,
-/// whatever the application has set on the connection: it holds for this transaction alone.
+/// Begins a transaction. The timeout keeps a process that freezes in the middle from holding its locked rows. The
+/// commit waits for the disk, whatever the application has set on the connection; the setting applies to this
+/// transaction only.
 pub(super) const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED; \
      SET LOCAL idle_in_transaction_session_timeout = '3s'; \
      SELECT set_config('synchronous_commit', 'on', true) WHERE current_setting('synchronous_commit') = 'off'";
 
-/// Carries out `$body` in a transaction. What was refused is rolled back before the answer is handed on, so that
-/// no lock outlives it.
+/// Carries out `$body` in a transaction. A refusal is rolled back before its answer is passed on, so that no lock
+/// outlives it.
 macro_rules! in_transaction {
     ($connection:expr, $transaction:ident => $body:block) => {
         $crate::postgres::schema::in_transaction!($crate::postgres::schema::BEGIN, $connection, $transaction => $body)
@@ -153,7 +154,7 @@ macro_rules! in_transaction {
                 Ok(done)
             }
             Err(failure) => {
-                // A connection that was lost rolls back by itself.
+                // A lost connection rolls back by itself.
                 drop($transaction.rollback().await);
                 Err(failure)
             }

@@ -1,4 +1,4 @@
-//! Every statement, made once. What the caller gives reaches them as parameters only.
+//! All statements, built once. The caller's values reach them only as parameters.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use sqlx::AssertSqlSafe;
 use super::schema::Schema;
 use super::text;
 
-/// A statement that is executed again and again. Each connection prepares it once.
+/// A statement that is executed repeatedly. Each connection prepares it once.
 #[derive(Debug, Clone)]
 pub(super) struct Statement(Arc<str>);
 
@@ -20,7 +20,7 @@ impl Statement {
         sqlx::query(AssertSqlSafe(Arc::clone(&self.0)))
     }
 
-    /// A statement that writes one record under a lease.
+    /// Binds the statement that writes one record under a lease.
     pub(super) fn writing<'q>(&'q self, lease: &'q Lease, record: &'q Record) -> Query<'q> {
         self.query()
             .bind(lease.slot())
@@ -32,7 +32,7 @@ impl Statement {
             .bind(text::stored(record.outcome.payload().as_str()))
     }
 
-    /// The statement that writes a value which depends on no input.
+    /// Binds the statement that writes a value without an input.
     pub(super) fn writing_value<'q>(&'q self, lease: &'q Lease, record: &'q Record) -> Query<'q> {
         self.query()
             .bind(lease.slot())
@@ -41,7 +41,7 @@ impl Statement {
             .bind(text::stored(record.outcome.payload().as_str()))
     }
 
-    /// A statement that looks for one record under a lease.
+    /// Binds the statement that looks for one record under a lease.
     pub(super) fn looking<'q>(&'q self, lease: &'q Lease, record: &'q Record) -> Query<'q> {
         self.query()
             .bind(lease.slot())
@@ -76,8 +76,8 @@ macro_rules! run_columns {
     };
 }
 
-/// Many records in one statement. The runs are locked in the order of their ids, so that two processes which
-/// meet on several do not wait for each other.
+/// Appends many records in one statement. The runs are locked in the order of their ids, so that two processes with
+/// several runs in common do not deadlock.
 macro_rules! append_many {
     ($mode:literal, $from:literal) => {
         concat!(
@@ -101,14 +101,14 @@ macro_rules! append_many {
 }
 
 statements! {
-    /// A new run; one that is there already is left alone.
+    /// Begins a new run; an existing run stays unchanged.
     begin: "WITH at AS MATERIALIZED (SELECT {now} AS now, set_config('synchronous_commit', 'off', true)) \
         INSERT INTO {schema}.runs (run_id, workflow, version, status, input, input_fingerprint, token, owner, \
             lease_until, created_at, changed_at) \
         SELECT $1, $2, $3, 'running', $4, $5, {token}, $6, now + $7, now, now FROM at \
         ON CONFLICT (run_id) DO NOTHING RETURNING run_id, id, created_at, owner, token";
 
-    /// New runs, many at once; those that are there already are left alone.
+    /// Begins many new runs at once; existing runs stay unchanged.
     begin_many: "WITH at AS MATERIALIZED (SELECT {now} AS now, set_config('synchronous_commit', 'off', true)) \
         INSERT INTO {schema}.runs (run_id, workflow, version, status, input, input_fingerprint, token, owner, \
             lease_until, created_at, changed_at) \
@@ -117,26 +117,26 @@ statements! {
             AS o(run_id, workflow, version, input, fingerprint, owner, ttl), at \
         ON CONFLICT (run_id) DO NOTHING RETURNING run_id, id, created_at, owner, token";
 
-    /// One record, where the lease is the newest and was not given back. The row of the run is locked against
-    /// those who would take the lease over, until the record is committed: that is what fences.
-    /// A key that is there already is an error of the server: to look for one first would make every record dearer.
+    /// Appends one record, if the lease is the newest and was not released. The row of the run is locked against a
+    /// takeover until the record is committed: this lock is the fence. An existing key is an error of the server,
+    /// because a prior lookup would make every record slower.
     append: "INSERT INTO {schema}.steps (run, token, recorded_at, input_fingerprint, kind, key, payload) \
         SELECT id, $3, {now}, $4, $5, $6, $7 FROM {schema}.runs \
         WHERE id = $1 AND run_id = $2 AND token = $3 AND owner IS NOT NULL FOR SHARE";
 
-    /// The same for what most records are: a value, made from no input. Each parameter that a statement does not have
-    /// is a part of what a step waits for between two commits; the token alone says whose the lease is.
+    /// Appends the most common kind of record: a value without an input. Each omitted parameter saves a part of a
+    /// step's wait between two commits; the token alone identifies the lease.
     append_value: "INSERT INTO {schema}.steps (run, token, recorded_at, input_fingerprint, kind, key, payload) \
         SELECT id, $2, {now}, NULL, 0, $3, $4 FROM {schema}.runs \
         WHERE id = $1 AND token = $2 AND owner IS NOT NULL FOR SHARE";
 
-    /// The same for many records; gives those that were not added, and whether their lease is held.
+    /// Appends many records. Returns the records that were not added, and whether their leases are held.
     append_many: append_many!("", "");
 
-    /// The same without waiting for the disk.
+    /// Appends many records without waiting for the disk.
     append_many_batched: append_many!("at AS MATERIALIZED (SELECT set_config('synchronous_commit', 'off', true)), ", ", at");
 
-    /// Whether a lease is the newest and was not given back, and what stands under a key.
+    /// Returns whether a lease is the newest and was not released, and the record under a key.
     look: "SELECT EXISTS (SELECT 1 FROM {schema}.runs \
             WHERE id = $1 AND run_id = $2 AND token = $3 AND owner IS NOT NULL), \
         (SELECT s.token = $3 AND s.kind = $5 AND s.payload = $6 FROM {schema}.steps s WHERE s.run = $1 AND s.key = $4)";
@@ -149,7 +149,7 @@ statements! {
             recorded_at = excluded.recorded_at, input_fingerprint = excluded.input_fingerprint, \
             kind = excluded.kind, payload = excluded.payload";
 
-    /// Ends a run that waits for nothing, and gives its lease back.
+    /// Ends a run that does not wait, and releases its lease.
     finish: "UPDATE {schema}.runs SET \
             status = $4, outcome_kind = $5, outcome = $6, error = $7, failed_on = $8, changed_at = {now}, \
             wake_at = CASE WHEN $4 = 'waiting' AND cancel_requested AND NOT $10 THEN {now} ELSE $9 END, \
@@ -157,8 +157,8 @@ statements! {
             owner = NULL, lease_until = 0 \
         WHERE id = $1 AND run_id = $2 AND token = $3 AND owner IS NOT NULL RETURNING id, token";
 
-    /// Ends runs, many at once, whose rows are locked in the order of their ids. One that waits is to be resumed at
-    /// once where it was answered on its way: the row itself says so, since it is read again once it is locked.
+    /// Ends many runs at once, whose rows are locked in the order of their ids. If a waiting run was answered
+    /// meanwhile, it becomes due at once: the row shows the answer, because it is read again once it is locked.
     finish_many: "WITH o AS MATERIALIZED (SELECT * FROM unnest($1::bigint[], $2::text[], $3::bigint[], $4::text[], \
                 $5::smallint[], $6::text[], $7::text[], $8::text[], $9::bigint[], $10::text[], $11::bool[]) \
                 AS o(id, run_id, token, status, outcome_kind, outcome, error, failed_on, wake, waits_on, \
@@ -178,7 +178,7 @@ statements! {
         FROM o JOIN held h ON h.id = o.id AND h.token = o.token AND h.run_id = o.run_id \
         WHERE r.id = h.id RETURNING r.id, r.token";
 
-    /// Whether a run rests as the holder of a lease left it.
+    /// Returns whether a run is in the state in which the holder of a lease left it.
     rests: "SELECT EXISTS (SELECT 1 FROM {schema}.runs \
         WHERE id = $1 AND run_id = $2 AND token = $3 AND owner IS NULL AND status IN ($4, 'cancelled'))";
 
@@ -198,7 +198,7 @@ statements! {
         UPDATE {schema}.runs r SET owner = NULL, lease_until = 0 \
         FROM at, o JOIN held h ON h.id = o.id AND h.token = o.token AND h.run_id = o.run_id WHERE r.id = h.id";
 
-    /// The same for the rows that no other session has locked; returns the others.
+    /// Releases the leases of the rows that no other session has locked, and returns the other leases.
     release_unlocked: "WITH at AS MATERIALIZED (SELECT set_config('synchronous_commit', 'off', true), pg_notify($4, '')), \
             o AS MATERIALIZED (SELECT * FROM unnest($1::bigint[], $2::text[], $3::bigint[]) AS o(id, run_id, token)), \
             held AS MATERIALIZED (SELECT r.id, r.token, r.run_id FROM {schema}.runs r \
@@ -214,8 +214,8 @@ statements! {
 
     run_for_update: concat!("SELECT ", run_columns!(), ", {now} FROM {schema}.runs WHERE run_id = $1 FOR UPDATE");
 
-    /// Takes the lease where everything that was decided on still stands. It waits for the disk also where the server does
-    /// not: a token must not be given twice.
+    /// Takes the lease if the state that was decided on is unchanged. The commit waits for the disk even if the
+    /// server's setting does not, because a token must not be assigned twice.
     take: "UPDATE {schema}.runs SET token = token + 1, owner = $4, lease_until = {now} + $5 \
         WHERE id = $1 AND token = $2 AND status = $6 AND owner IS NOT DISTINCT FROM $3 AND lease_until = $7 \
         RETURNING {now}, (SELECT set_config('synchronous_commit', 'on', true) \
@@ -243,15 +243,16 @@ statements! {
     put_answer: "INSERT INTO {schema}.steps (run, token, recorded_at, kind, key, payload) \
         VALUES ($1, 0, {now}, $2, $3, $4)";
 
-    /// Also of a run that is executed: it may be on its way to wait, and have looked for the answer before this.
+    /// Wakes a run. This includes a run that is being executed: it may be about to wait, and may have looked for the
+    /// answer before this statement.
     wake: "UPDATE {schema}.runs SET wake_at = {now} WHERE id = $1 AND status IN ('running', 'waiting')";
 
     now: "SELECT {now}";
 
-    /// Something to commit that waits for the disk, and leaves nothing.
+    /// Commits an empty message that waits for the disk and leaves no row.
     flush: "SELECT pg_logical_emit_message(true, 'awaitly', '')";
 
-    /// Tells other processes, once the transaction is committed.
+    /// Notifies other processes once the transaction is committed.
     notify: "SELECT pg_notify($1, '')";
 
     revive: "UPDATE {schema}.runs SET status = 'running', outcome_kind = NULL, outcome = NULL, error = NULL, \
@@ -275,7 +276,7 @@ statements! {
         failed_on = '[]', changed_at = {now}, wake_at = NULL, cancel_requested = false, owner = NULL, \
         lease_until = 0 WHERE id = $1";
 
-    /// Those of the runs whose lease nobody holds, locked. Nobody who executes one has to wait.
+    /// Locks and returns the given runs whose lease is free. Owners that execute a run never wait for this.
     deletable: "SELECT id, run_id, status, changed_at, greatest(lease_until - {now}, 0), owner IS NOT NULL \
         FROM {schema}.runs WHERE run_id = ANY($1) AND (owner IS NULL OR lease_until <= {now}) ORDER BY id FOR UPDATE";
 
@@ -309,7 +310,7 @@ statements! {
         AND ($4::bigint IS NULL OR (w.since, r.run_id, w.key) < ($4, $5, $6)) \
         ORDER BY w.since DESC, r.run_id DESC, w.key DESC LIMIT $7";
 
-    /// Each status by its own index, the longest overdue first.
+    /// Selects due runs, each status by its own index, the longest overdue first.
     due: "SELECT run_id, workflow, version, since FROM ( \
             (SELECT run_id, workflow, version, \
                 CASE WHEN owner IS NULL THEN changed_at ELSE lease_until END AS since \

@@ -1,4 +1,4 @@
-//! What a run asks of the store: records and the turns of runs by their lanes, the rest on the pool.
+//! The store's calls for runs: the lanes write records, and begin, end and lease runs; the pool serves the rest.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,7 +20,7 @@ use crate::limits;
 
 impl Store for PostgresStore {
     async fn open(&self, mut request: Open) -> Result<Opened, StoreError> {
-        // Who opened it is known by a name that nobody else has: a call whose answer was lost finds its lease by it.
+        // The request gets a unique owner name, so that a call whose answer was lost can find its lease by that name.
         request.owner = Owner::new(format!("{} {}", request.owner.as_str(), Owner::unique().as_str()));
         let request = Arc::new(request);
         let (statements, patience) = (&self.0.statements, self.patience());
@@ -41,7 +41,7 @@ impl Store for PostgresStore {
                 let run = StoredRun { header, input, records: Vec::new(), waits: Vec::new() };
                 return Ok(Opened::Held { lease, now: began.now, run });
             }
-            // Where this future is dropped meanwhile, the task goes on, and gives the lease back that it gets.
+            // If this future is dropped meanwhile, the task continues and releases the lease that it gets.
             let (store, asking) = (self.clone(), Arc::clone(&request));
             let ask = async move { store.ask_for(&asking, patience).await };
             let asked = tokio::spawn(ask.in_current_span()).await;
@@ -177,8 +177,8 @@ impl Transactional for PostgresStore {
 }
 
 impl PostgresStore {
-    /// Before something is written that is not a record: what was recorded before it under this lease is on the disk, or
-    /// the lease was given back.
+    /// Makes sure, before a write other than a record, that all earlier records under this lease are on the disk. If
+    /// they may be lost, the lease is released instead.
     pub(super) async fn flushed(&self, lease: &Lease, patience: Patience) -> Result<(), StoreError> {
         if self.0.unflushed.concern(lease) {
             self.0.appends.ask(|fate| Op::Flush(Flush { patience, fate })).await?;

@@ -1,14 +1,14 @@
-//! Text as Postgres takes it: it has no place for NUL, which run ids and keys may hold.
+//! Text in the form that Postgres accepts: its texts cannot contain NUL, but run ids and keys can.
 
 use std::borrow::Cow;
 
 use awaitly_core::journal::Payload;
 
-/// What stands for NUL, and for itself, with a digit behind it. No other text is written otherwise than it is,
-/// so that people who look into the tables read what they know.
+/// The escape character for NUL and for itself, followed by a digit. All other text is stored unchanged, so that people
+/// who look into the tables can read it.
 const ESCAPE: char = '\u{1a}';
 
-/// The form in which a text is kept. Texts that differ have forms that differ.
+/// Returns the stored form of a text. Different texts have different forms.
 pub(super) fn stored(text: &str) -> Cow<'_, str> {
     if !text.contains(['\0', ESCAPE]) {
         return Cow::Borrowed(text);
@@ -24,7 +24,7 @@ pub(super) fn stored(text: &str) -> Cow<'_, str> {
     Cow::Owned(stored)
 }
 
-/// The text that was kept in that form.
+/// Returns the text of a stored form.
 pub(super) fn loaded(stored: String) -> String {
     if !stored.contains(ESCAPE) {
         return stored;
@@ -32,9 +32,9 @@ pub(super) fn loaded(stored: String) -> String {
     stored.replace("\u{1a}0", "\0").replace("\u{1a}1", "\u{1a}")
 }
 
-/// A list of texts, as it is kept.
+/// Returns the stored form of a list of texts.
 pub(super) fn json<T: serde::Serialize>(texts: &[T]) -> String {
-    // A list of texts always has a JSON form.
+    // A list of strings always has a JSON form.
     Payload::encode(texts).map_or_else(|_| "[]".to_owned(), |json| json.as_str().to_owned())
 }
 

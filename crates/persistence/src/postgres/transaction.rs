@@ -15,17 +15,17 @@ use super::pool::{Connection, Length};
 use super::schema::Failure;
 use super::text;
 
-/// Lets the commit wait for the disk, where the server is set not to. It holds for this transaction alone: the
-/// connection is the application's.
+/// Begins a transaction whose commit waits for the disk, even if the server's setting does not. The setting applies to
+/// this transaction only, because the connection belongs to the application.
 const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED; \
      SELECT set_config('synchronous_commit', 'on', true) WHERE current_setting('synchronous_commit') = 'off'";
 
-/// A transaction on a connection of the store's pool, which a step writes with. It derefs to the connection:
+/// A transaction on a connection of the store's pool, for the writes of a step. It derefs to the connection:
 /// `sqlx::query(..).execute(&mut **tx)`.
 ///
-/// A transaction that is dropped, also outside of a runtime, is rolled back.
-// Not `sqlx::Transaction`: that gives its connection back to the pool by itself, which panics outside of a runtime, and
-// which waits without end for a connection that has gone silent.
+/// A dropped transaction is rolled back, even if it is dropped outside of a runtime.
+// `sqlx::Transaction` would return its connection to the pool by itself, which panics outside of a runtime and waits
+// forever for a silent connection.
 #[derive(Debug)]
 pub struct PostgresTransaction(Connection);
 
@@ -79,8 +79,8 @@ impl PostgresStore {
             Err(error) if Reason::of(&error) == Reason::Passing => Failure::from(error).into(),
             Err(error) => return Err(refuses(&error).unwrap_or_else(|| Failure::from(error).into())),
         };
-        // Whether a commit whose answer was lost has happened is not known: the record says so. Where it is not
-        // there the server may still be at it, so only what is there counts.
+        // If the answer to a commit was lost, the record shows whether the commit happened. A missing record is no
+        // proof, because the server may still be committing, so only an existing record counts.
         match (self.look(lease, record, patience).await?, error) {
             ((false, _), _) if !self.has(lease, patience).await? => {
                 let detail = "the run is not in this store: give the step the store that its workflow has";
@@ -92,7 +92,7 @@ impl PostgresStore {
         }
     }
 
-    /// Whether the record was added, and all of it committed. Where it was not, all of it is undone.
+    /// Returns whether the record was added and everything committed. Otherwise, everything is rolled back.
     async fn add_and_commit(
         &self,
         mut transaction: PostgresTransaction,
@@ -100,7 +100,8 @@ impl PostgresStore {
         record: &Record,
         on_recorded: OnRecorded,
     ) -> Result<bool, sqlx::Error> {
-        // From here on the row of the run is locked: a process that is frozen now does not keep it.
+        // The row of the run is locked from here on; the timeout keeps a process that freezes now from holding the
+        // lock.
         let timeout = sqlx::query("SET LOCAL idle_in_transaction_session_timeout = '3s'");
         timeout.execute(&mut *transaction).await?;
         let statement = match on_recorded {
@@ -117,7 +118,7 @@ impl PostgresStore {
         }
     }
 
-    /// Whether the run that the lease is for is in this store.
+    /// Returns `true` if the lease's run is in this store.
     async fn has(&self, lease: &Lease, patience: Patience) -> Result<bool, StoreError> {
         let statements = &self.0.statements;
         self.insist_on(patience, Length::Short, |mut connection| async move {
@@ -127,7 +128,7 @@ impl PostgresStore {
         .await
     }
 
-    /// Whether the lease is held, and whether this very record was written under it.
+    /// Returns whether the lease is held, and whether this record was written under it.
     async fn look(
         &self,
         lease: &Lease,

@@ -1,4 +1,4 @@
-//! What processes tell each other: that a run may have become due.
+//! Notifications between processes: a run may have become due.
 
 use std::io::ErrorKind;
 use std::pin::pin;
@@ -13,12 +13,12 @@ use tokio::time::Instant;
 
 use crate::calls::Call;
 
-/// A task that listens, begun when somebody first asks.
+/// The state of a listening task, which starts with the first listener.
 #[derive(Debug, Default)]
 pub(super) struct Listening(AtomicBool);
 
 impl Listening {
-    /// Begins to listen, unless that was done before. The task, and `call` with it, ends with the store.
+    /// Starts to listen, unless the task is already running. The task, and `call` with it, ends with the store.
     pub(super) fn begin(
         &self,
         options: &PgConnectOptions,
@@ -39,23 +39,23 @@ impl Listening {
 
 async fn listen(options: PgConnectOptions, channel: String, bell: Bell, alive: Weak<()>) {
     while alive.strong_count() > 0 && !bell.has_ended() {
-        // A connection of its own: one of the pool's would be missing there for ever. And a pool of its own each time, so
-        // that nobody waits for a connection that was lost.
+        // The listener needs a separate connection, because it would keep a connection of the pool forever. It gets a
+        // new pool each time, so that it never waits for a lost connection.
         let pool = PgPoolOptions::new().max_connections(1).connect_lazy_with(options.clone());
         let told = until_ended(&bell, told(&pool, &channel, &bell, &alive)).await;
-        // A connection that was lost may never be returned.
+        // A lost connection may never be returned.
         drop(tokio::time::timeout(Duration::from_secs(1), pool.close()).await);
         match told {
             None | Some(Ok(())) => return,
             Some(Err(error)) => tracing::warn!(%error, "what other processes do is not heard for a moment"),
         }
-        // What was told meanwhile is lost, so everybody looks once more.
+        // Notifications in the meantime are lost, so all listeners check again.
         until_ended(&bell, tokio::time::sleep(Duration::from_millis(200))).await;
         bell.ring();
     }
 }
 
-/// Returns what `doing` comes to; `None` if the store is closed before.
+/// Returns the result of `doing`, or `None` if the store is closed first.
 async fn until_ended<T>(bell: &Bell, doing: impl Future<Output = T>) -> Option<T> {
     let mut wakes = bell.listen();
     let ended = pin!(async { while wakes.changed().await {} });
@@ -73,14 +73,14 @@ async fn told(pool: &PgPool, channel: &str, bell: &Bell, alive: &Weak<()>) -> Re
     bell.ring();
     let mut heard = Instant::now();
     while alive.strong_count() > 0 && !bell.has_ended() {
-        // Looked at from time to time, so that the task ends with the store.
+        // The timeout lets the task check periodically whether the store has ended.
         if let Ok(told) = tokio::time::timeout(Duration::from_secs(1), listener.try_recv()).await {
-            // `None`: the connection was lost.
+            // `None` means that the connection was lost.
             let _: PgNotification = told?.ok_or_else(|| std::io::Error::from(ErrorKind::ConnectionReset))?;
             bell.ring();
             heard = Instant::now();
         } else if heard.elapsed() >= SILENCE {
-            // A connection that was cut without a word is only noticed by saying something.
+            // Only a message over the connection reveals that it was cut silently.
             let ping = tokio::time::timeout(SILENCE, sqlx::query("SELECT 1").execute(&mut listener)).await;
             ping.unwrap_or_else(|_| Err(std::io::Error::from(ErrorKind::TimedOut).into()))?;
             heard = Instant::now();
@@ -89,5 +89,5 @@ async fn told(pool: &PgPool, channel: &str, bell: &Bell, alive: &Weak<()>) -> Re
     Ok(())
 }
 
-/// How long nothing may be heard before it is asked whether anybody is there, and how long the answer may take.
+/// The time without a message after which the connection is tested, and the time for the answer to the test.
 const SILENCE: Duration = Duration::from_secs(15);

@@ -1,6 +1,6 @@
-//! What the holder of a lease writes now and then: each call a transaction of its own on a connection of the pool.
+//! The less frequent writes of a lease holder, each a transaction on a connection of the pool.
 //!
-//! Each may be carried out twice, where the answer to the first was lost, and leaves the same.
+//! Each of them may be carried out twice if the first answer was lost, and has one effect.
 
 use awaitly_core::journal::{
     Asked, Contents, Key, Outcome, Record, Settling, Timestamp, Unanswered, WaitEntry, settle,
@@ -105,12 +105,12 @@ pub(super) async fn rewrite(
     limits::journal(lease.run(), records, waits)?;
     in_transaction!(connection, transaction => {
         hold(&mut transaction, statements, lease).await?;
-        // Who answers locks the row of the run too: what waits now waits until this is committed.
+        // An answer locks the row of the run too, so the waiting entries stay unchanged until this transaction commits.
         let waiting = statements.waits.query().bind(lease.slot()).fetch_all(&mut *transaction).await?;
         let waiting = waiting.iter().map(rows::wait_entry).collect::<Result<Vec<_>, _>>()?;
         if let Err(answered) = rewrite.check(lease.run(), waiting.iter().map(|entry| &entry.key)) {
             let run = statements.run.query().bind(text::stored(lease.run())).fetch_one(&mut *transaction).await?;
-            // Where the answer to the first time was lost, the entries are those of that time.
+            // If the answer to a first attempt was lost, the entries are those that the attempt wrote.
             let is_done = rows::run(&run)?.header.version == rewrite.version;
             return if is_done { Ok(()) } else { Err(answered.into()) };
         }
@@ -124,7 +124,7 @@ pub(super) async fn rewrite(
     })
 }
 
-/// Locks the row of the run, where the lease is the newest and was not given back.
+/// Locks the row of the run, if the lease is the newest and was not released.
 async fn hold(connection: &mut PgConnection, statements: &Statements, lease: &Lease) -> Result<(), Failure> {
     let row = statements
         .held
@@ -137,7 +137,7 @@ async fn hold(connection: &mut PgConnection, statements: &Statements, lease: &Le
     if row.is_some() { Ok(()) } else { Err(lost(lease).into()) }
 }
 
-/// Many records in a statement, and several statements where they are very many.
+/// Writes many records in one statement, or in several if they are very many.
 pub(super) async fn put_steps(
     connection: &mut PgConnection,
     statements: &Statements,
@@ -165,7 +165,7 @@ pub(super) async fn put_steps(
     Ok(())
 }
 
-/// Entries that wait, as they waited elsewhere or under other keys.
+/// Writes waiting entries that come from another store, or from other keys.
 pub(super) async fn put_waits(
     connection: &mut PgConnection,
     statements: &Statements,
@@ -188,7 +188,7 @@ pub(super) async fn put_waits(
     Ok(())
 }
 
-/// The record under `key`, if there is one.
+/// Returns the record under `key`, if it exists.
 pub(super) async fn recorded(
     connection: &mut PgConnection,
     statements: &Statements,
@@ -217,7 +217,7 @@ pub(super) async fn may_settle(
     Ok(settle(Some(asked), settling, token, run.now))
 }
 
-/// Puts an outcome in the place of the entry that waits for it.
+/// Replaces the waiting entry with its outcome.
 pub(super) async fn put_answer(
     connection: &mut PgConnection,
     statements: &Statements,

@@ -1,12 +1,12 @@
-//! What the server and the connection say, in the words of stores.
+//! Converts errors of the server and the connection to errors of the store.
 
 use awaitly_core::store::StoreError;
 use redis::{ErrorKind, RedisError, ServerError};
 
-/// What becomes of a command that the server refused.
+/// Returns the error for a command that the server refused.
 pub(super) fn refused(error: &ServerError) -> StoreError {
     let detail = text(error);
-    // Servers before version 7 say what went wrong inside of a script within a general error.
+    // Servers before version 7 report an error inside a script as a part of a general error.
     let says = |word: &str| error.code() == word || detail.contains(word);
     if says("OOM") || says("MISCONF") {
         StoreError::Full { detail }
@@ -25,18 +25,18 @@ pub(super) fn refused(error: &ServerError) -> StoreError {
     }
 }
 
-/// Whether the same command may succeed a little later. It was not carried out.
+/// Returns `true` if a repeated command may succeed a little later. The command was not carried out.
 pub(super) fn passes(error: &ServerError) -> bool {
     const PASSING: [&str; 7] =
         ["LOADING", "BUSY", "MASTERDOWN", "TRYAGAIN", "CLUSTERDOWN", "NOREPLICAS", "NOSCRIPT"];
     PASSING.contains(&error.code())
 }
 
-/// What becomes of a call whose connection was lost, or was not made.
+/// Returns the error for a call whose connection was lost or could not be opened.
 pub(super) fn lost(error: &RedisError) -> StoreError {
     match error.kind() {
         ErrorKind::AuthenticationFailed => {
-            // The text of the error is left out: some servers repeat what they were given.
+            // The text of the error is left out, because some servers repeat their input in it.
             StoreError::NotThere {
                 detail: not_let_in("the user or the password is wrong, or one is missing"),
             }
@@ -53,7 +53,7 @@ pub(super) fn lost(error: &RedisError) -> StoreError {
     }
 }
 
-/// Whether to try again.
+/// Returns `true` if the call should be tried again.
 pub(super) const fn is_passing(error: &StoreError) -> bool {
     matches!(error, StoreError::Unavailable { .. })
 }
@@ -62,14 +62,14 @@ pub(super) fn unavailable(error: &dyn std::fmt::Display) -> StoreError {
     StoreError::Unavailable { detail: error.to_string().into() }
 }
 
-/// What is stored is not what was written: `what` holds something else.
+/// Returns the error for stored content that the library never wrote, in the place that `what` names.
 pub(super) fn corrupt(run: &str, what: &str) -> StoreError {
     StoreError::Corrupt {
         detail: format!("the field `{what}` of run `{run}` does not hold what it should").into(),
     }
 }
 
-/// The server has thrown records away, as one does whose memory is full and that may.
+/// Returns the error for a run whose records the server has evicted, as a server with full memory may do.
 pub(super) fn torn(run: &str) -> StoreError {
     StoreError::Corrupt {
         detail: format!(

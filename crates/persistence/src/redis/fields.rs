@@ -1,4 +1,4 @@
-//! How runs, records and entries that wait are written down.
+//! The stored form of runs, records and waiting entries.
 
 use awaitly_core::journal::{
     Fingerprint, Header, Key, Kind, LeaseInfo, Outcome, Payload, Record, Status, Timestamp, WaitEntry,
@@ -7,7 +7,7 @@ use awaitly_core::store::{Ending, StoreError, StoredRun};
 
 use super::reply::Reply;
 
-/// What the scripts send of a run, in their order; lists leave out the last one, which may be large.
+/// The fields of a run that scripts return, in order. Lists omit the last one, which may be large.
 pub(super) const SUMMARY: [&str; 14] = [
     "workflow",
     "version",
@@ -25,20 +25,20 @@ pub(super) const SUMMARY: [&str; 14] = [
     "holder",
 ];
 
-/// What is known of a run.
+/// The known state of a run.
 #[derive(Debug)]
 pub(super) struct Known {
     pub(super) header: Header,
     pub(super) token: u64,
-    /// The lease, unless it was given back.
+    /// The end of the lease, unless the lease was released.
     pub(super) held_until: Option<Timestamp>,
-    /// What a script compares before it takes the lease: whatever [`admit`](awaitly_core::journal::admit) looks
-    /// at can change only together with one of these.
+    /// The values that a script compares before it takes the lease: everything that
+    /// [`admit`](awaitly_core::journal::admit) reads changes only together with one of them.
     pub(super) seen: [String; 6],
 }
 
 impl Known {
-    /// Reads what the scripts send as a summary. `None`: there is no such run.
+    /// Reads a script's summary of a run, or returns `None` if the run does not exist.
     pub(super) fn read(mut reply: Reply<'_>) -> Result<Option<Self>, StoreError> {
         let Some(workflow) = reply.maybe("workflow")? else { return Ok(None) };
         let version = reply.text("version")?;
@@ -88,15 +88,14 @@ impl Known {
         }
     }
 
-    /// Where the run stands among all.
+    /// Returns the position of the run among all runs.
     pub(super) fn place(&self) -> &str {
         let [place, ..] = &self.seen;
         place
     }
 }
 
-/// Reads what the scripts send as a journal, behind its first word: what time it is, what is known of the run,
-/// and the run.
+/// Reads a script's journal after its first word: the server's time, the token, and the run.
 pub(super) fn journal(reply: &mut Reply<'_>) -> Result<(Timestamp, u64, StoredRun), StoreError> {
     let now = Timestamp::from_millis(reply.number("now")?);
     let known = Known::read(reply.list("summary")?)?.ok_or_else(|| reply.corrupt("workflow"))?;
@@ -129,7 +128,7 @@ pub(super) fn waits(mut reply: Reply<'_>) -> Result<Vec<WaitEntry>, StoreError> 
     Ok(waits)
 }
 
-/// A record as a script wrote it down: its place, its outcome, the fingerprint of its input.
+/// Reads a record in its stored form: its position, its outcome, and the fingerprint of its input.
 pub(super) fn record(text: &str) -> Option<(u64, Outcome, Option<Fingerprint>)> {
     let mut parts = text.splitn(6, ' ');
     let place = parts.next()?.parse().ok()?;
@@ -138,12 +137,12 @@ pub(super) fn record(text: &str) -> Option<(u64, Outcome, Option<Fingerprint>)> 
         "-" => None,
         text => Some(fingerprint(text)?),
     };
-    // Who wrote it, and who asked: that is for the scripts.
+    // Only scripts use the nonces of the writer and of the question.
     let payload = parts.nth(2)?;
     Some((place, Outcome::from_parts(kind, Payload::from_stored(payload)), input))
 }
 
-/// An entry that waits as it is written down.
+/// Reads a waiting entry in its stored form.
 pub(super) fn entry(key: &str, text: &str) -> Option<WaitEntry> {
     let mut parts = text.splitn(5, ' ');
     let since = moment(parts.next()?)?;
@@ -167,7 +166,7 @@ pub(super) fn fingerprint_text(fingerprint: Option<Fingerprint>) -> String {
     fingerprint.map_or_else(|| "-".to_owned(), |fingerprint| fingerprint.to_bits().to_string())
 }
 
-/// The fields that say how a run ended or that it waits, beside those that the script sets.
+/// Returns the fields that describe how a run ended or that it waits, except the fields that the script sets.
 pub(super) fn ending(ending: &Ending) -> Result<Vec<(&'static str, String)>, StoreError> {
     let Ending { status, outcome, error, failed_on, .. } = ending;
     let mut fields = vec![("status", status.as_str().to_owned())];
@@ -179,7 +178,7 @@ pub(super) fn ending(ending: &Ending) -> Result<Vec<(&'static str, String)>, Sto
     Ok(fields)
 }
 
-/// All fields of a run that is imported.
+/// Returns all fields of an imported run.
 pub(super) fn imported(
     header: &Header,
     input: Option<&Payload>,
@@ -225,7 +224,7 @@ fn keys(text: &str) -> Option<Vec<Key>> {
     Payload::from_stored(text).decode().ok()
 }
 
-/// Written in decimal: the numbers of Lua hold 53 bits.
+/// Reads a decimal number as text, because Lua's numbers have only 53 bits.
 fn fingerprint(text: &str) -> Option<Fingerprint> {
     text.parse().ok().map(Fingerprint::from_bits)
 }

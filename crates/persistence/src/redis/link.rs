@@ -1,4 +1,4 @@
-//! A connection to the server, made again where it is lost.
+//! A connection to the server that is restored after a loss.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use super::error::{is_passing, lost, refused, unavailable};
 use super::reply;
 use super::scripts::Script;
 
-/// A connection, or none at the moment.
+/// A connection, or `None` while it is lost.
 #[derive(Debug)]
 pub(super) struct Link {
     client: Client,
@@ -25,7 +25,7 @@ pub(super) struct Link {
 #[derive(Debug, Default)]
 struct State {
     live: Option<Live>,
-    /// The connection that was lost last: something may still be on its way over it.
+    /// The connection that was lost last; commands over it may still be in flight.
     stale: Option<Peer>,
 }
 
@@ -35,19 +35,19 @@ struct Live {
     peer: Peer,
 }
 
-/// A connection, as the server knows it.
+/// A connection, identified as on the server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Peer {
-    /// Which start of which server.
+    /// The identity of the server and of its last start.
     server: Arc<str>,
     id: i64,
 }
 
-/// Commands without an answer.
+/// Commands that got no answer.
 #[derive(Debug)]
 pub(super) struct Unanswered {
     pub(super) error: StoreError,
-    /// Whether they may have been carried out.
+    /// Whether the commands may have been carried out.
     pub(super) sent: bool,
 }
 
@@ -57,26 +57,26 @@ impl Unanswered {
     }
 }
 
-/// How long to wait before trying again: at first, and at most.
+/// The first and the longest pause before another attempt.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
 
 impl Link {
     pub(super) fn new(client: Client, patience: Duration) -> Self {
-        // An answer that does not come at all may be missing because the network swallows everything: then there
-        // must be time left for another connection.
+        // A missing answer may mean that the network drops everything, so enough time must be left for another
+        // connection.
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(patience.min(Duration::from_secs(5))))
             .set_response_timeout(Some((patience / 3).max(Duration::from_millis(100))));
         Self { client, config, patience, state: Mutex::default() }
     }
 
-    /// Sends commands once, and gives the answer to each.
+    /// Sends commands once, and returns the answer to each.
     pub(super) async fn send(&self, commands: &Pipeline) -> Result<Vec<Value>, Unanswered> {
         let live = self.live().await.map_err(Unanswered::unsent)?;
         self.send_over(live, commands).await
     }
 
-    /// The same for commands that are told which start of which server they are sent to.
+    /// Sends commands that contain the identity of the server and of its start.
     pub(super) async fn send_to(
         &self,
         commands: impl FnOnce(&str) -> Pipeline,
@@ -105,7 +105,7 @@ impl Link {
         }
     }
 
-    /// Sends commands that change nothing, as often as it takes, and gives the answer to each.
+    /// Sends commands that change nothing, repeatedly if necessary, and returns the answer to each.
     pub(super) async fn read(&self, commands: &Pipeline) -> Result<Vec<Value>, StoreError> {
         let mut retries = Retries::new(self.patience);
         loop {
@@ -118,7 +118,7 @@ impl Link {
         }
     }
 
-    /// Closes the connection, if there is one. The server confirms that, unless it is away.
+    /// Closes the connection, if it is open. The server confirms this, unless it is away.
     pub(super) async fn close(&self) {
         let mut state = self.state.lock().await;
         if let Some(Live { mut connection, .. }) = state.live.take() {
@@ -139,7 +139,7 @@ impl Link {
         Ok(live)
     }
 
-    /// Makes the connection anew before it is used again.
+    /// Marks the connection for replacement before its next use.
     async fn leave(&self, peer: &Peer) {
         let mut state = self.state.lock().await;
         if let Some(live) = state.live.take_if(|live| live.peer == *peer) {
@@ -170,12 +170,12 @@ impl Link {
     }
 }
 
-/// Has the server close the lost connection, if it still knows it.
+/// Makes the server close the lost connection, if the server still has it.
 ///
-/// What was sent over it and not answered is sent again. Without this, the first sending could be carried out
-/// after the second one, and after what came later: a network may hold it up for as long as it likes. Where the
-/// user may not close it, a late replacement may undo a newer one; append, finish and opening recognise themselves
-/// however late they are.
+/// Unanswered commands are sent again. Without this call, the first copy could be carried out after the second one and
+/// after later commands, because a network may delay it for any time. If the user lacks the right to close connections,
+/// a late replacement may undo a newer one; appends, endings and openings recognise their earlier copy however late it
+/// is.
 async fn cut(connection: &mut MultiplexedConnection, stale: &Peer) -> Result<(), RedisError> {
     let mut cut = redis::pipe();
     cut.cmd("CLIENT").arg("KILL").arg("ID").arg(stale.id);
@@ -194,7 +194,7 @@ async fn answers(
     connection.send_packed_commands(commands, 0, commands.len()).await
 }
 
-/// The answers, or the first refusal among them.
+/// Returns the answers, or the first refusal among them.
 fn all_accepted(values: Vec<Value>) -> Result<Vec<Value>, StoreError> {
     let refusal = values.iter().find_map(|value| match value {
         Value::ServerError(error) => Some(refused(error)),
@@ -203,13 +203,13 @@ fn all_accepted(values: Vec<Value>) -> Result<Vec<Value>, StoreError> {
     refusal.map_or(Ok(values), Err)
 }
 
-/// Whether another connection may do better: one that knows the scripts, or that leads to the server which may be
-/// written by now.
+/// Returns `true` if another connection may do better: one that knows the scripts, or leads to a server that has become
+/// writable.
 fn must_connect_anew(value: &Value) -> bool {
     matches!(value, Value::ServerError(error) if matches!(error.code(), "NOSCRIPT" | "READONLY"))
 }
 
-/// Trying again, after longer and longer pauses, until patience ends.
+/// The attempts of a call, with growing pauses, until its patience ends.
 #[derive(Debug)]
 pub(super) struct Retries {
     until: Instant,
@@ -221,12 +221,12 @@ impl Retries {
         Self { until: Instant::now() + patience, pause: PAUSES.0 }
     }
 
-    /// Whether there is no time left to try.
+    /// Returns `true` if no time is left for another attempt.
     pub(super) fn are_over(&self) -> bool {
         Instant::now() >= self.until
     }
 
-    /// Waits before the next try. The error, where there is none any more.
+    /// Waits before the next attempt. Returns the error if no further attempt is allowed.
     pub(super) async fn pause(&mut self, error: StoreError) -> Result<(), StoreError> {
         if Instant::now() + self.pause >= self.until {
             return Err(error);

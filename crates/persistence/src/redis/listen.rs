@@ -1,4 +1,4 @@
-//! Hearing what other processes did.
+//! Notifications of changes by other processes.
 
 use std::pin::pin;
 use std::sync::OnceLock;
@@ -14,16 +14,16 @@ use tokio::time::{sleep, timeout};
 
 use crate::calls::Call;
 
-/// How long a silent connection is believed in.
+/// The time for which a silent connection is trusted.
 const SILENCE: Duration = Duration::from_secs(15);
 
-/// How long to wait before a connection is made again.
+/// The pause before the connection is restored.
 const PAUSE: Duration = Duration::from_millis(500);
 
-/// A subscription to what the scripts tell, from the first time that somebody listens until it is dropped.
+/// A subscription to the scripts' notifications, which starts with the first listener and ends on drop.
 #[derive(Debug)]
 pub(super) struct Listener {
-    /// The runtime that the store was connected in: who listens may be outside of any.
+    /// The runtime in which the store was connected, because a listener may be outside of any runtime.
     runtime: Handle,
     client: Client,
     task: OnceLock<AbortHandle>,
@@ -34,7 +34,8 @@ impl Listener {
         Self { runtime: Handle::current(), client, task: OnceLock::new() }
     }
 
-    /// Begins to listen, unless that was done before. The task, and `call` with it, ends when the store is closed.
+    /// Starts to listen, unless the task is already running. The task, and `call` with it, ends when the store is
+    /// closed.
     pub(super) fn start(&self, channel: String, bell: &Bell, call: Call) {
         self.task.get_or_init(|| {
             let (client, bell) = (self.client.clone(), bell.clone());
@@ -73,13 +74,13 @@ async fn hear_until_lost(
     let connecting = timeout(SILENCE, client.get_async_pubsub()).await??;
     let (mut sink, mut heard) = connecting.split();
     timeout(SILENCE, sink.subscribe(channel)).await??;
-    // What was told before nobody heard.
+    // Earlier notifications were missed.
     bell.ring();
     loop {
         match timeout(SILENCE, heard.next()).await {
             Ok(Some(_)) => bell.ring(),
             Ok(None) => return Err("the connection was closed".into()),
-            // A connection that was cut without a word is silent too.
+            // A connection that was cut silently looks like a quiet one.
             Err(_) => timeout(SILENCE, sink.ping::<redis::Value>()).await?.map(drop::<redis::Value>)?,
         }
     }

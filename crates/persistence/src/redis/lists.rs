@@ -12,7 +12,7 @@ use super::reply::{self, Reply};
 use super::walk::{Walk, Way};
 use crate::limits;
 
-/// The runs that `query` asks for.
+/// Returns the runs that `query` asks for.
 pub(super) async fn runs(
     link: &Link,
     names: &Names,
@@ -37,7 +37,7 @@ pub(super) async fn runs(
         for run in runs {
             let known = Known::read(Reply::of(&run, answers.next().unwrap_or_default())?)?;
             let has_key = query.key.is_some() && matches!(answers.next(), Some(Value::Int(1)));
-            // It was deleted in between.
+            // The run was deleted in between.
             let Some(known) = known else { continue };
             let place = Cursor::new(known.place());
             let summary = RunSummary::of(run, &known.header, known.lease(now));
@@ -49,7 +49,7 @@ pub(super) async fn runs(
     Ok(limits::without_places(Page::cut(found, query.page_limit(), |(place, _)| place.clone())))
 }
 
-/// The runs that are due.
+/// Returns the runs that are due.
 pub(super) async fn due(link: &Link, names: &Names, query: &DueQuery) -> Result<Vec<Due>, StoreError> {
     let mut walk = Walk::new(names.due(), Way::Up, "-inf".to_owned());
     let mut found = Vec::new();
@@ -91,7 +91,7 @@ fn run_id(text: String) -> Result<RunId, StoreError> {
     RunId::new(text).map_err(|error| corrupt("", &error.to_string()))
 }
 
-/// The server's clock.
+/// Returns the time of the server's clock.
 pub(super) async fn now(link: &Link) -> Result<Timestamp, StoreError> {
     let mut ask = redis::pipe();
     ask.cmd("TIME");

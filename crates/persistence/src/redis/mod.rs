@@ -1,4 +1,4 @@
-//! Journals on a Redis server.
+//! A store on a Redis server.
 
 mod error;
 mod fields;
@@ -45,58 +45,58 @@ use reply::Reply;
 use scripts::Script;
 use writer::Writer;
 
-/// Journals on a Redis server, which many processes of many machines share.
+/// A store on a Redis server, which many processes on many machines share.
 ///
-/// A clone is a handle on the same store. Dropping the last handle lets the writes that are queued be carried out
-/// in the background, for as long as the runtime lives that the store was connected in.
+/// A clone is a handle to one store. After the last handle is dropped, queued writes are still carried out in the
+/// background, as long as the runtime in which the store was connected is alive.
 ///
 /// # Durability
-/// A journal is as durable as the server is set to be, and most are not set to be: with `appendonly no`, which is
-/// Redis's own default, a restart of the server loses everything since its last snapshot. With `appendonly yes`
-/// and `appendfsync everysec` a crash of its machine may undo the last second, and only with `appendfsync always`
-/// does an acknowledged write survive it. [`durability`] says what was found at connecting, the log says it too,
-/// and warns where it is less than that. A replica that takes over may lack the newest writes in
-/// any case: Redis copies to them later than it answers. `Durability::Batched` is the same as `Sync` here.
+/// A journal is as durable as the server's settings, and most servers are not set up for durability. With `appendonly
+/// no`, which is Redis's default, a restart of the server loses everything since its last snapshot. With `appendonly
+/// yes` and `appendfsync everysec`, a crash of the server's machine may undo the last second; only with `appendfsync
+/// always` does an acknowledged write survive a crash. [`durability`] reports the settings found when connecting; the
+/// log reports them too, and warns if they are weaker than `appendfsync always`. A replica that takes over may lack the
+/// newest writes with any settings, because Redis replicates after it answers. `Durability::Batched` has the effect of
+/// `Sync` here.
 ///
-/// Each write is a script of its own that happens whole or not at all. What concurrent runs write while an answer is on
-/// its way goes in one piece with the next sending. There is no timer, so a single run waits for nobody.
+/// Each write is one script, which takes effect completely or has no effect. Writes of concurrent runs that arrive
+/// while an answer is awaited are sent together. There is no timer, so a single run never waits for others.
 ///
 /// # Leases
-/// They run by the clock of the server, as all times here do: where that is set back, leases last longer by as much.
-/// A lease lasts until its time is over, also where its process was killed. What the server forgets in a crash is
-/// forgotten for all: an owner whose lease it does not know any more cannot write, even where another lease has got
-/// the same token since.
+/// Leases follow the server's clock, like all times here: if the clock is set back, leases last longer by that amount.
+/// A lease lasts until it expires, even if its process was killed. If the server forgets a lease in a crash, the owner
+/// can no longer write, even if another lease has been given an equal token since.
 ///
-/// A lease is good for the server that gave it. After a restart, and where a replica takes over, its owner is refused
-/// as one who has lost it, so that nothing is recorded behind an outcome that was acknowledged and forgotten; the run is
-/// due then, and resumes from what is there. Only where nothing acknowledged is forgotten, with `appendfsync always` and
-/// no replica, as found at connecting, does a lease outlive a restart.
+/// A lease is valid for the server that gave it. After a restart, or after a replica takes over, the server refuses the
+/// lease as lost, so that no record follows an outcome that was acknowledged and forgotten. The run is then due, and
+/// resumes from the stored records. Only if the server forgets no acknowledged write, with `appendfsync always` and no
+/// replica when connecting, does a lease survive a restart.
 ///
-/// A lease is given back by a task of the runtime that the store was connected in. [`close`](Self::close) waits for those
-/// that this store gave back, and so does every call that reads, [`now`] for example. If the runtime ends first, they last
-/// until their time is over.
+/// A lease is released by a task of the runtime in which the store was connected. [`close`](Self::close) waits for the
+/// leases that this store released, and so does every call that reads, for example [`now`]. If the runtime ends first,
+/// the leases last until they expire.
 ///
 /// # When the server goes away
-/// A write whose answer was lost is sent again over a new connection, and recognises itself if it was carried out
-/// the first time. That goes on for 30 seconds, or what [`RedisOptions::patience`] says, and ends with
-/// [`StoreError::Unavailable`]: then the write may have happened or not. [`delete`] alone is not sent again once it
-/// may have happened, because it could not say any more which runs it deleted.
+/// A write whose answer was lost is sent again over a new connection, and recognises whether its first copy was carried
+/// out. Attempts continue for 30 seconds, or for [`RedisOptions::patience`], and then fail with
+/// [`StoreError::Unavailable`]: the write may have happened or not. Only [`delete`] is not sent again once it may have
+/// happened, because a second call could no longer report which runs were deleted.
 ///
 /// # The server
-/// Redis from version 5 on, or a compatible server, alone or with replicas. Not a Redis Cluster: the scripts
-/// touch several keys of a run, which a cluster spreads over machines; one is refused at connecting. A server that
-/// throws keys away when its memory is full (`maxmemory-policy allkeys-*`) throws away journals, and the log says so
-/// as an error at connecting: a run that has lost records is [`StoreError::Corrupt`], and one that is gone as a whole
-/// begins anew.
+/// The store needs Redis 5 or newer, or a compatible server, alone or with replicas. A Redis Cluster is refused when
+/// connecting, because the scripts touch several keys of a run, which a cluster spreads over machines. A server that
+/// evicts keys when its memory is full (`maxmemory-policy allkeys-*`) evicts journals, and the log reports this as an
+/// error when connecting. A run that has lost records is [`StoreError::Corrupt`], and a run that is lost completely
+/// begins again.
 ///
-/// TLS is not built in: an address that begins with `rediss:` works where your program turns on a TLS feature of the
-/// crate `redis`.
+/// TLS is not built in: an address that begins with `rediss:` works if your program turns on a TLS feature of the crate
+/// `redis`.
 ///
-/// All names begin with a prefix, `awaitly:` unless [`RedisOptions::prefix`] says otherwise, and others are left
-/// alone. Nothing expires by itself, and nothing looks through the whole database.
+/// All keys begin with a prefix, `awaitly:` unless [`RedisOptions::prefix`] sets another; other keys are never touched.
+/// The store's keys have no expiry, and no call scans the whole database.
 ///
 /// # Rights
-/// This makes a user with the rights that a store with the prefix `awaitly` uses, and no others. It is one line, for
+/// This command creates a user with exactly the rights that a store with the prefix `awaitly` uses. It is one line, for
 /// Redis 6.2 and newer:
 ///
 /// ```text
@@ -107,17 +107,17 @@ use writer::Writer;
 ///     +zadd +zrem +zrange +zrangebylex +zrangebyscore +zrevrangebyscore
 /// ```
 ///
-/// `+select` is for an address that names another database than 0. The crate `redis` also tells its name by
-/// `CLIENT SETINFO`, and does not mind a refusal. The store works without some of these rights, but loses something:
+/// `+select` is needed for an address that names another database than 0. The crate `redis` also sends its name with
+/// `CLIENT SETINFO`, and ignores a refusal. The store works without some of these rights, with restrictions:
 ///
-/// - Without `CLIENT KILL`, the server does not close a connection that was lost. What was sent over it may be carried
-///   out after what came later, so a late replacement of a record may undo a newer one. A warning says so each time.
-///   Appends, endings and openings recognise themselves however late they are.
-/// - Without `CONFIG GET`, nobody knows how durable the server is: [`durability`] says that, and so does a warning. A
-///   `maxmemory-policy` that throws journals away is not noticed, and each restart interrupts runs.
-/// - Without the channel, or `PUBLISH` and `SUBSCRIBE`, [`wakes`] tells only what this store did itself, and other
-///   processes do not hear of that: ask [`due`] from time to time. Once somebody listens, the store tries to subscribe
-///   twice a second, each time over a new connection.
+/// - Without `CLIENT KILL`, the server does not close a lost connection. Commands in flight on it may be carried out
+///   after later ones, so a late replacement of a record may undo a newer one. The store logs a warning each time.
+///   Appends, endings and openings recognise their earlier copy however late it is.
+/// - Without `CONFIG GET`, the durability of the server is unknown: [`durability`] and a warning say so. A
+///   `maxmemory-policy` that evicts journals is not noticed, and each restart interrupts runs.
+/// - Without the channel, or without `PUBLISH` and `SUBSCRIBE`, [`wakes`] reports only this store's own changes, and
+///   other processes are not notified of them: poll [`due`] periodically. After the first listener, the store tries to
+///   subscribe twice a second, each time over a new connection.
 ///
 /// [`due`]: awaitly_core::store::Operate::due
 /// [`now`]: awaitly_core::store::Operate::now
@@ -126,12 +126,12 @@ use writer::Writer;
 /// [`durability`]: awaitly_core::store::Store::durability
 ///
 /// # Limits
-/// A run of more than 250 000 records and entries that wait is neither imported nor migrated:
+/// A run of more than 250 000 records and waiting entries can be neither imported nor migrated: the store returns
 /// [`StoreError::Unstorable`].
 ///
 /// # Cancel safety
-/// A write whose future is dropped while it waits for a place in the queue does not happen; later it happens
-/// whole. A lease whose future is dropped before it arrived is given back.
+/// If the future of a write is dropped while it waits for a place in the queue, the write does not happen; later it
+/// happens completely. If a future is dropped before its lease arrived, the lease is released.
 ///
 /// # Examples
 /// ```no_run
@@ -152,9 +152,9 @@ pub struct RedisStore(Arc<Shared>);
 
 struct Shared {
     ops: Sender<Op>,
-    /// Those that read, and the task that listens.
+    /// The calls that read, and the listening task.
     calls: Calls,
-    /// Reads do not wait for writes, but for what was given back.
+    /// The connection for reads. They do not wait for writes, except for releases of leases.
     reader: Link,
     releases: Releases,
     names: Names,
@@ -165,15 +165,15 @@ struct Shared {
 }
 
 impl RedisStore {
-    /// Connects to the server at that address, with the defaults of [`RedisOptions`]. Must be called within a
-    /// Tokio runtime.
+    /// Connects to the server at that address, with the default [`RedisOptions`]. Must be called within a Tokio
+    /// runtime.
     ///
     /// # Errors
-    /// [`StoreError::NotThere`] where the address is invalid, the server does not let the user in, is too old, or is
-    /// part of a cluster; [`StoreError::Unavailable`] where it does not answer, which is not tried again;
-    /// [`StoreError::NewerFormat`] where a newer version wrote there, and then nothing was touched;
-    /// [`StoreError::Corrupt`] where something else stands under the names of the store;
-    /// [`StoreError::ReadOnly`] and [`StoreError::Full`].
+    /// Returns [`StoreError::NotThere`] if the address is invalid, or if the server refuses the user, is too old, or is
+    /// part of a cluster; [`StoreError::Unavailable`] if the server does not answer, without further attempts;
+    /// [`StoreError::NewerFormat`] if a newer version wrote the data, and then the data is unchanged;
+    /// [`StoreError::Corrupt`] if the store's keys hold foreign data; [`StoreError::ReadOnly`] and [`StoreError::Full`]
+    /// if the server refuses writes for these reasons.
     pub async fn connect(url: impl AsRef<str>) -> Result<Self, StoreError> {
         RedisOptions::new().connect(url).await
     }
@@ -222,13 +222,13 @@ impl RedisStore {
     }
 
     #[doc = include_str!("../close.md")]
-    /// - Leases that are still held last until their time is over: drop the runs first.
+    /// - Leases that are still held last until they expire: drop the runs first.
     ///
     /// # Errors
-    /// None today.
+    /// Currently returns no error.
     ///
     /// # Cancel safety
-    /// The store closes also if the future is dropped after its first poll.
+    /// If the future is dropped after its first poll, the store still closes.
     pub async fn close(self) -> Result<(), StoreError> {
         self.0.bell.end();
         // Both close at the first poll.
@@ -241,7 +241,7 @@ impl RedisStore {
         script.call(&self.0.names, run)
     }
 
-    /// The call of a script that only the holder of the lease may make.
+    /// Returns the call of a script that only the holder of the lease may make.
     fn call_by(&self, lease: &Lease, script: Script) -> Cmd {
         let mut call = self.call(script, lease.run());
         call.arg(lease.token()).arg(holder(lease));
@@ -252,7 +252,7 @@ impl RedisStore {
         nonces::text(self.0.nonces.next())
     }
 
-    /// Begins a call that reads, once everything is carried out that this store gave back before.
+    /// Begins a call that reads, after all earlier releases of this store are carried out.
     async fn reader(&self) -> Result<Reader<'_>, StoreError> {
         let call = self.0.calls.begin()?;
         if let Some(given_back) = self.0.releases.open() {
@@ -263,13 +263,13 @@ impl RedisStore {
         Ok(Reader { link: &self.0.reader, _call: call })
     }
 
-    /// Has the writer carry out a call.
+    /// Passes a call to the writer, and waits for its reply.
     async fn write<'a>(&self, run: &'a str, call: Cmd, to: To, kind: Kind) -> Result<Reply<'a>, StoreError> {
         let reply = self.0.ops.ask(|fate| Op { call, to, kind, caller: Caller::Reply(fate) }).await?;
         Reply::of(run, reply)
     }
 
-    /// The same for the holder of the lease; `key` is the one that may be recorded already.
+    /// Passes a call of the lease holder to the writer; `key` is the key that may already have a record.
     async fn write_by<'a>(
         &self,
         lease: &'a Lease,
@@ -288,7 +288,7 @@ impl RedisStore {
         }
     }
 
-    /// The same for a call that is done or refused.
+    /// Passes a call of the lease holder to the writer, if the reply is only success or a refusal.
     async fn do_by<'a>(
         &self,
         lease: &'a Lease,
@@ -333,7 +333,7 @@ impl fmt::Debug for RedisStore {
     }
 }
 
-/// The older protocol does for everything here, and the one for subscriptions is it.
+/// The older protocol suffices for all commands, and subscriptions use it.
 fn client(url: &str) -> redis::RedisResult<Client> {
     let client = Client::open(url)?;
     let info = client.get_connection_info().clone();
@@ -341,7 +341,7 @@ fn client(url: &str) -> redis::RedisResult<Client> {
     Client::open(info.set_redis_settings(settings))
 }
 
-/// Who holds the lease, as scripts compare it.
+/// Returns the identity of the lease holder, in the form that scripts compare.
 fn holder(lease: &Lease) -> String {
     nonces::text(lease.slot().cast_unsigned())
 }
@@ -350,16 +350,16 @@ fn lasting(ttl: Duration) -> u64 {
     millis(ttl.min(limits::LONGEST_TTL))
 }
 
-/// A part of a millisecond counts as a whole one, as in [`Timestamp::after`].
+/// Converts a duration to milliseconds, rounded up as in [`Timestamp::after`].
 fn millis(duration: Duration) -> u64 {
     Timestamp::default().after(duration).as_millis()
 }
 
-/// How many records and entries that wait are written by one call at most. Each takes up to four arguments of a call, and servers
-/// before version 7 hang up on one that has more than a million.
+/// The maximum number of records and waiting entries that one call writes. Each takes up to four arguments, and servers
+/// before version 7 close the connection on a call with more than a million arguments.
 const MOST: usize = 250_000;
 
-/// Refuses a journal that one call cannot hold.
+/// Refuses a journal that is too large for one call.
 fn not_too_many(records: &[Record], waits: &[WaitEntry]) -> Result<(), StoreError> {
     let size = records.len() + waits.len();
     if size <= MOST {
@@ -369,7 +369,7 @@ fn not_too_many(records: &[Record], waits: &[WaitEntry]) -> Result<(), StoreErro
     Err(StoreError::Unstorable { detail })
 }
 
-/// Adds what scripts are told of a record.
+/// Adds a record to the arguments of a script.
 fn add_record(call: &mut Cmd, record: &Record) {
     let Record { key, outcome, input } = record;
     call.arg(&**key).arg(outcome.kind().to_number()).arg(fields::fingerprint_text(*input));

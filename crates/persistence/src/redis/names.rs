@@ -1,13 +1,13 @@
-//! What the keys of a store are called.
+//! The names of a store's keys.
 
 use std::sync::Arc;
 
 use awaitly_core::store::{RunId, StoreError};
 
-/// The names of the keys under a prefix, and of the members of what lists entries that wait.
+/// The names of the keys under a prefix, and of the members in the lists of waiting entries.
 ///
-/// Those of a run end in its run id behind the only `/` that may stand before it: neither a prefix nor a part
-/// has one. So no two names are alike, whatever the prefixes and run ids are.
+/// The key of a run ends in `/` and the run id. Neither a prefix nor a part contains another `/`, so all names are
+/// distinct, whatever the prefixes and run ids are.
 #[derive(Debug, Clone)]
 pub(super) struct Names {
     prefix: Arc<str>,
@@ -26,52 +26,52 @@ impl Names {
         &self.prefix
     }
 
-    /// What a store knows of a run beside what is listed below: a hash.
+    /// Returns the hash with the fields of a run, except the ones listed below.
     pub(super) fn run(&self, run: &str) -> String {
         self.of_run(":run/", run)
     }
 
-    /// Its records by their keys: a hash.
+    /// Returns the hash of a run's records by their keys.
     pub(super) fn records(&self, run: &str) -> String {
         self.of_run(":records/", run)
     }
 
-    /// Its entries that wait by their keys: a hash.
+    /// Returns the hash of a run's waiting entries by their keys.
     pub(super) fn waits(&self, run: &str) -> String {
         self.of_run(":waits/", run)
     }
 
-    /// The run ids of the runs that may be due, by the moment since when.
+    /// Returns the sorted set of the run ids that may be due, by the time at which they become due.
     pub(super) fn due(&self) -> String {
         self.of_store(":due")
     }
 
-    /// The entries that wait, by the moment since when.
+    /// Returns the sorted set of the waiting entries, by the time at which they began to wait.
     pub(super) fn asking(&self) -> String {
         self.of_store(":asking")
     }
 
-    /// The entries that wait, by their tokens.
+    /// Returns the sorted set of the waiting entries, by their tokens.
     pub(super) fn tokens(&self) -> String {
         self.of_store(":tokens")
     }
 
-    /// All run ids, in the order in which they began.
+    /// Returns the sorted set of all run ids, in the order in which the runs began.
     pub(super) fn runs(&self) -> String {
         self.of_store(":runs")
     }
 
-    /// How many runs have begun.
+    /// Returns the counter of the runs that have begun.
     pub(super) fn sequence(&self) -> String {
         self.of_store(":sequence")
     }
 
-    /// The version of all this.
+    /// Returns the key with the version of this format.
     pub(super) fn format(&self) -> String {
         self.of_store(":format")
     }
 
-    /// The channel on which is told that runs may have become due.
+    /// Returns the channel for notifications that runs may have become due.
     pub(super) fn wakes(&self) -> String {
         self.of_store(":wakes")
     }
@@ -85,20 +85,19 @@ impl Names {
     }
 }
 
-/// A text with its end marked, in a way that what stands behind does not change the order of such texts.
+/// Marks the end of a text, such that text after it does not change the order of marked texts.
 fn marked(text: &str) -> String {
     let mut marked = text.replace('\0', "\0\u{1}");
     marked.push_str("\0\0");
     marked
 }
 
-/// How the name of each entry of the run begins that waits, so that names are in the order of run ids and keys.
+/// Returns the prefix of the names of a run's waiting entries. Names sort by run id and then by key.
 pub(super) fn member_prefix(run: &str) -> String {
     marked(run)
 }
 
-/// What stands before the name of each entry with that token where they are found by it, and the first text that
-/// begins with something greater.
+/// Returns the range of the names of the entries with that token: their prefix, and the first text after them.
 pub(super) fn token_prefix(token: &str) -> (String, String) {
     let (prefix, mut behind) = (marked(token), marked(token));
     behind.pop();
@@ -106,12 +105,12 @@ pub(super) fn token_prefix(token: &str) -> (String, String) {
     (prefix, behind)
 }
 
-/// The name of an entry that waits.
+/// Returns the name of a waiting entry.
 pub(super) fn member(run: &str, key: &str) -> String {
     member_prefix(run) + key
 }
 
-/// The run and the key of an entry that waits.
+/// Returns the run and the key of a waiting entry from its name.
 pub(super) fn run_and_key(member: &str) -> Option<(RunId, &str)> {
     let end = member.find("\0\0")?;
     let (run, key) = member.split_at(end);

@@ -1,16 +1,16 @@
-//! What tells a write from all others.
+//! Nonces, which identify a write.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use awaitly_core::store::Owner;
 
-/// Numbers that no other store draws: they count on from a random one.
+/// Numbers that no other store generates: they count up from a random start.
 #[derive(Debug)]
 pub(super) struct Nonces(AtomicU64);
 
 impl Nonces {
     pub(super) fn new() -> Self {
-        // The name of an owner that is unique ends in 64 random bits.
+        // The name of a unique owner ends in 64 random bits.
         let owner = Owner::unique();
         let random = owner.as_str().rsplit('-').next().and_then(|text| u64::from_str_radix(text, 16).ok());
         Self(AtomicU64::new(random.unwrap_or_default()))
@@ -21,7 +21,7 @@ impl Nonces {
     }
 }
 
-/// As scripts compare them: as text, because the numbers of Lua hold 53 bits.
+/// Returns the form that scripts compare: a text, because Lua's numbers have 53 bits.
 pub(super) fn text(nonce: u64) -> String {
     format!("{nonce:x}")
 }

@@ -1,4 +1,4 @@
-//! What the writer is asked to do.
+//! The requests to the writer.
 
 use awaitly_core::store::StoreError;
 use redis::{Cmd, Value};
@@ -6,7 +6,7 @@ use tokio::sync::oneshot;
 
 use crate::group::{Queued, Sender};
 
-/// A call to be carried out, and the caller that waits for its answer.
+/// A call to carry out, and the caller that waits for its answer.
 #[derive(Debug)]
 pub(super) struct Op {
     pub(super) call: Cmd,
@@ -15,46 +15,46 @@ pub(super) struct Op {
     pub(super) caller: Caller,
 }
 
-/// The caller of an operation, by the answer that it waits for.
+/// The caller of an operation, by the kind of answer that it waits for.
 #[derive(Debug)]
 pub(super) enum Caller {
-    /// No caller waits: for a lease that is given back.
+    /// No caller waits: a lease is released.
     None,
     /// The caller waits for the reply of the server.
     Reply(Fate<Value>),
-    /// The reply may hold a lease. `release` gives it back.
+    /// The reply may contain a lease, which `release` releases.
     Lease { fate: Fate<Leased>, release: Cmd, back: Sender<Op> },
 }
 
-/// Where the answer goes.
+/// The channel for the answer.
 pub(super) type Fate<T> = oneshot::Sender<Result<T, StoreError>>;
 
-/// Which server a call is for.
+/// The server that a call is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum To {
-    /// Whichever there is.
+    /// Any server.
     Any,
-    /// The one that knows the lease: the last argument, which is added when it is sent, says which one it goes to.
+    /// The server that knows the lease. Its identity is added as the last argument when the call is sent.
     One,
 }
 
-/// What is to be known about a call beside what it does.
+/// The properties of a call that the writer needs to know.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// Nothing.
+    /// No special property.
     Plain,
-    /// It may let a run become due.
+    /// The call may make a run due.
     Wakes,
-    /// It would not recognise itself: if its answer is lost, it is not tried again.
+    /// The call would not recognise its earlier copy: if its answer is lost, it is not tried again.
     Once,
 }
 
-/// A reply with a lease on its way to the caller. If the caller drops its future before the reply arrives, the lease is
-/// given back, wherever it is then.
+/// A reply with a lease, on its way to the caller. If the caller drops its future before the reply arrives, the lease
+/// is released, wherever it is then.
 #[derive(Debug)]
 pub(super) struct Leased {
     reply: Value,
-    /// `None`: the lease has arrived.
+    /// `None` if the lease has arrived.
     back: Option<(Cmd, Sender<Op>)>,
 }
 
@@ -68,7 +68,7 @@ impl Drop for Leased {
 }
 
 impl Leased {
-    /// The reply; the caller gives back a lease in it from now on.
+    /// Returns the reply. From now on, the caller is responsible for the release of a lease in it.
     pub(super) fn claim(mut self) -> Value {
         self.back = None;
         std::mem::replace(&mut self.reply, Value::Nil)
@@ -80,17 +80,18 @@ impl Op {
         Self { call, to: To::Any, kind: Kind::Wakes, caller: Caller::None }
     }
 
-    /// Whether the caller has gone that would be given the lease.
+    /// Returns `true` if the operation would give a lease to a caller that is gone.
     pub(super) fn is_moot(&self) -> bool {
         matches!(&self.caller, Caller::Lease { fate, .. } if fate.is_closed())
     }
 
-    /// Whether it must not overtake one that was queued earlier: of the same run, or where it is for several.
+    /// Returns `true` if the operation must not overtake the earlier one, because both concern one run or one of them
+    /// concerns several runs.
     pub(super) fn follows(&self, earlier: &Self) -> bool {
         self.kind == Kind::Once || self.run().is_none_or(|run| earlier.run() == Some(run))
     }
 
-    /// The first key of a script, which is that of its run.
+    /// Returns the first key of a script, which is the key of its run.
     fn run(&self) -> Option<&[u8]> {
         match self.call.args_iter().nth(3) {
             Some(redis::Arg::Simple(key)) => Some(key),
@@ -98,7 +99,7 @@ impl Op {
         }
     }
 
-    /// The call as it is sent to the server of that name.
+    /// Returns the call in the form for the server of that name.
     pub(super) fn call_to(&self, server: &str) -> Cmd {
         let mut call = self.call.clone();
         match self.to {
@@ -110,7 +111,7 @@ impl Op {
         call
     }
 
-    /// Gives the caller the answer. If the caller has gone, the answer is dropped, and a lease in it is given back.
+    /// Sends the answer to the caller. If the caller is gone, the answer is dropped, which releases a lease in it.
     pub(super) fn answer(self, answer: Result<Value, StoreError>) {
         match self.caller {
             Caller::None => {}

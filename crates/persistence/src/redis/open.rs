@@ -1,4 +1,4 @@
-//! Opening a run.
+//! Opens a run.
 
 use awaitly_core::journal::{Admission, Header, Timestamp, admit};
 use awaitly_core::store::{Absent, Lease, Open, Opened, StoreError};
@@ -11,8 +11,8 @@ use super::scripts::Script;
 use super::{RedisStore, lasting, nonces};
 
 impl RedisStore {
-    /// Begins the run where there is none. Where there is one, [`admit`] decides on what was read, and a script
-    /// takes the lease if that still stands; if it does not, there is something new to decide on.
+    /// Begins the run if it does not exist. If it exists, [`admit`] decides on the state that was read, and a script
+    /// takes the lease if that state is unchanged; otherwise, the decision is repeated with the new state.
     pub(super) async fn open_run(&self, request: &Open) -> Result<Opened, StoreError> {
         let number = self.0.nonces.next();
         let holder = nonces::text(number);
@@ -21,7 +21,7 @@ impl RedisStore {
             let call = match (&known, request.absent) {
                 (Some(known), _) => self.take(request, &holder, &known.seen),
                 (None, Absent::Begin) => self.begin(request, &holder),
-                // No run looks like that, so this only tells what is there.
+                // No run has this state, so the script only reports the current one.
                 (None, Absent::Refuse) => self.take(request, &holder, &["?"; 6]),
             };
             let mut reply = self.ask_for(request, call, &holder).await?;
@@ -42,7 +42,7 @@ impl RedisStore {
                     Admission::Ended => return Ok(Opened::Ended(known.header.clone())),
                     Admission::Take | Admission::Begin => {}
                 },
-                // It was deleted in between, or was never there.
+                // The run was deleted in between, or never existed.
                 None if word == "changed" => {
                     if let Admission::Refuse(refused) = admit(request, None) {
                         return Ok(Opened::Refused(refused));
@@ -80,7 +80,7 @@ impl RedisStore {
         call
     }
 
-    /// What gives the lease back before its token is known.
+    /// Returns the call that releases the lease before its token is known.
     fn give_back(&self, request: &Open, holder: &str) -> Cmd {
         let mut call = self.call(Script::Release, &request.run);
         call.arg("").arg(holder).arg(&*request.run);

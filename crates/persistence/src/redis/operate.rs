@@ -1,4 +1,4 @@
-//! What people and engines ask.
+//! The calls of operators and engines.
 
 use awaitly_core::journal::{Asked, Key, Settling, Status, Timestamp, Unanswered, settle};
 use awaitly_core::store::{
@@ -45,7 +45,7 @@ impl Operate for RedisStore {
             let mut reply = self.write(&run, call, To::Any, Kind::Wakes).await?;
             match reply.text("reply")?.as_str() {
                 "done" => return Ok(Answered::Taken),
-                // The run is not as it was seen any more.
+                // The run has changed since it was read.
                 "changed" => {}
                 _ => return Err(reply.corrupt("reply")),
             }
@@ -115,7 +115,7 @@ impl Operate for RedisStore {
     }
 }
 
-/// What was there when somebody answered, and what it must still be when the answer is recorded.
+/// The state of a run when it was answered, which must be unchanged when the answer is recorded.
 struct Seen {
     now: Timestamp,
     status: Option<String>,
@@ -131,7 +131,7 @@ impl Seen {
         Ok(Self { now, status, entry, recorded: reply.number("records")? > 0 })
     }
 
-    /// What [`settle`] says of it.
+    /// Returns the decision of [`settle`] on this state.
     fn settle(
         &self,
         run: &str,

@@ -5,10 +5,10 @@ use awaitly_core::store::StoreError;
 
 use super::RedisStore;
 
-/// How a [`RedisStore`] works.
+/// The options of a [`RedisStore`].
 ///
 /// # Default
-/// Keys that begin with `awaitly:`, 1024 places in the write queue, 30 seconds of patience.
+/// Keys with the prefix `awaitly:`, 1024 places in the write queue, and 30 seconds of patience.
 ///
 /// # Examples
 /// ```no_run
@@ -33,20 +33,20 @@ pub struct RedisOptions {
 }
 
 impl RedisOptions {
-    /// The defaults.
+    /// Creates options with the defaults.
     pub fn new() -> Self {
         Self { prefix: "awaitly".into(), queue: 1024, patience: Duration::from_secs(30) }
     }
 
-    /// Sets what the names of all keys begin with, before a `:`. `awaitly` unless set. Stores with different
-    /// prefixes share nothing. Any text without a `/`.
+    /// Sets the prefix of all keys, before a `:`. `awaitly` unless set. The prefix is any text without a `/`. Stores
+    /// with different prefixes share no data.
     pub fn prefix(mut self, prefix: impl Into<Arc<str>>) -> Self {
         self.prefix = prefix.into();
         self
     }
 
-    /// Places in the write queue. An operation takes one, plus one for each 64 KiB of its values; callers wait while
-    /// none is free. 0 counts as 1.
+    /// Sets the number of places in the write queue. An operation takes one place, plus one for each 64 KiB of its
+    /// values; callers wait if no place is free. 0 counts as 1.
     ///
     /// # Default
     /// 1024.
@@ -55,9 +55,9 @@ impl RedisOptions {
         self
     }
 
-    /// Sets for how long to try again where the server is away or busy, before the answer is
-    /// [`StoreError::Unavailable`]. 30 seconds unless set, counted from when a write leaves the queue; more than a
-    /// day counts as a day. A third of it is the longest that one answer may take, a tenth of a second at least.
+    /// Sets how long to try again if the server is away or busy, before a call fails with [`StoreError::Unavailable`].
+    /// 30 seconds unless set, from the moment at which a write leaves the queue; at most a day. One answer may take at
+    /// most a third of the patience, but at least a tenth of a second.
     pub fn patience(mut self, patience: Duration) -> Self {
         self.patience = patience.min(Duration::from_secs(24 * 3600));
         self
@@ -66,7 +66,7 @@ impl RedisOptions {
     /// Connects to the server at that address.
     ///
     /// # Errors
-    /// As [`RedisStore::connect`], and [`StoreError::NotThere`] where the prefix has a `/`.
+    /// Returns the errors of [`RedisStore::connect`], and [`StoreError::NotThere`] if the prefix contains a `/`.
     pub async fn connect(self, url: impl AsRef<str>) -> Result<RedisStore, StoreError> {
         RedisStore::start(self, url.as_ref()).await
     }

@@ -1,9 +1,9 @@
-//! Leases that were given back, and that nobody waited for.
+//! Releases of leases that no caller waited for.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// How many leases were given back, and how many of those are known to be. Giving back does not wait, but whoever
-/// did it and reads then must find it done.
+/// The number of releases, and the number of completed ones. A release does not wait, but a later read of its caller
+/// must see it.
 #[derive(Debug, Default)]
 pub(super) struct Releases {
     queued: AtomicU64,
@@ -11,18 +11,18 @@ pub(super) struct Releases {
 }
 
 impl Releases {
-    /// One more stands in the queue.
+    /// Counts a release that was queued.
     pub(super) fn add(&self) {
         self.queued.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// How many have to be waited for; `None` where all are done.
+    /// Returns the number of releases to wait for, or `None` if all are complete.
     pub(super) fn open(&self) -> Option<u64> {
         let queued = self.queued.load(Ordering::Relaxed);
         (self.done.load(Ordering::Relaxed) < queued).then_some(queued)
     }
 
-    /// What stood in the queue behind so many was carried out.
+    /// Marks this many releases as complete, because an operation queued after them was carried out.
     pub(super) fn close(&self, queued: u64) {
         self.done.fetch_max(queued, Ordering::Relaxed);
     }

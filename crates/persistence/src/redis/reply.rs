@@ -1,4 +1,4 @@
-//! What the server answers, piece by piece.
+//! Reads the server's reply piece by piece.
 
 use std::vec;
 
@@ -8,7 +8,7 @@ use redis::Value;
 
 use super::error::corrupt;
 
-/// The rest of a list that the server sent about a run.
+/// The unread rest of a list that the server sent about a run.
 #[derive(Debug)]
 pub(super) struct Reply<'a> {
     run: &'a str,
@@ -23,12 +23,12 @@ impl<'a> Reply<'a> {
         }
     }
 
-    /// How many pieces are left.
+    /// Returns the number of pieces left.
     pub(super) fn len(&self) -> usize {
         self.values.len()
     }
 
-    /// The next piece, if there is one.
+    /// Returns the next piece, if any is left.
     pub(super) fn maybe(&mut self, field: &str) -> Result<Option<String>, StoreError> {
         match self.values.next() {
             None | Some(Value::Nil) => Ok(None),
@@ -36,17 +36,17 @@ impl<'a> Reply<'a> {
         }
     }
 
-    /// The next piece.
+    /// Returns the next piece.
     pub(super) fn text(&mut self, field: &str) -> Result<String, StoreError> {
         self.maybe(field)?.ok_or_else(|| self.corrupt(field))
     }
 
-    /// The next piece, which is a number.
+    /// Returns the next piece as a number.
     pub(super) fn number(&mut self, field: &str) -> Result<u64, StoreError> {
         self.text(field)?.parse().map_err(|_| self.corrupt(field))
     }
 
-    /// The next piece, which is a list.
+    /// Returns the next piece as a list.
     pub(super) fn list(&mut self, field: &str) -> Result<Self, StoreError> {
         match self.values.next() {
             Some(Value::Array(values)) => Ok(Self { run: self.run, values: values.into_iter() }),
@@ -69,14 +69,14 @@ pub(super) fn text(value: Value) -> Option<String> {
     }
 }
 
-/// The answer to `TIME`.
+/// Reads the reply to `TIME`.
 pub(super) fn time(answer: Value) -> Result<Timestamp, StoreError> {
     let mut reply = Reply::of("", answer)?;
     let (seconds, micros) = (reply.number("time")?, reply.number("time")?);
     Ok(Timestamp::from_millis(seconds * 1000 + micros / 1000))
 }
 
-/// An entry of the answer to `INFO`.
+/// Returns an entry of the reply to `INFO`.
 pub(super) fn entry<'a>(info: &'a str, name: &str) -> Option<&'a str> {
     info.lines().find_map(|line| line.trim_end().strip_prefix(name)?.strip_prefix(':'))
 }

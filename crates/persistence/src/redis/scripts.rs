@@ -1,4 +1,4 @@
-//! The scripts that the server carries out, each whole.
+//! The scripts that the server executes, each atomically.
 
 use std::sync::LazyLock;
 
@@ -67,7 +67,8 @@ impl Script {
         match self {
             Self::Begin => script!("begin", "common", "lease"),
             Self::Take => script!("take", "common", "lease"),
-            // Everything in a script is made anew for each call: the most frequent ones have only what they need.
+            // Each call creates everything in a script anew, so the most frequent scripts contain only the functions
+            // that they need.
             Self::Append => script!("append", "lease"),
             Self::Replace => script!("replace", "lease"),
             Self::Wait => script!("wait", "common", "lease"),
@@ -95,7 +96,7 @@ impl Script {
         HASHES.get(self as usize).map_or("", String::as_str)
     }
 
-    /// The call of the script for that run, without its arguments.
+    /// Returns the call of the script for that run, without its arguments.
     pub(super) fn call(self, names: &Names, run: &str) -> Cmd {
         let mut call = redis::cmd("EVALSHA");
         call.arg(self.hash());
@@ -116,7 +117,7 @@ impl Script {
         call
     }
 
-    /// The commands that make all scripts known to a server.
+    /// Returns the commands that load all scripts into a server.
     pub(super) fn load_all() -> impl Iterator<Item = Cmd> {
         Self::ALL.into_iter().map(|script| {
             let mut load = redis::cmd("SCRIPT");

@@ -1,4 +1,4 @@
-//! What a server is, and whether journals can rest on it.
+//! Properties of a server, and its suitability for journals.
 
 use awaitly_core::store::StoreError;
 use redis::{Pipeline, Value};
@@ -8,10 +8,10 @@ use super::names::Names;
 use super::reply::{entry, text};
 use super::scripts::Script;
 
-/// The format that this version writes, and the newest that it reads.
+/// The format that this version writes, which is also the newest that it reads.
 const FORMAT: u32 = 2;
 
-/// What an acknowledged write survives.
+/// The events that an acknowledged write survives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Durability {
     Always,
@@ -49,12 +49,12 @@ impl Durability {
     }
 }
 
-/// Whether a server that comes back, or one that takes its place, may lack what was acknowledged.
+/// Whether a restarted server, or its replacement, may lack acknowledged writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Memory {
-    /// It lacks nothing.
+    /// No acknowledged write is lost.
     Sure,
-    /// It may lack the newest.
+    /// The newest writes may be lost.
     Unsure,
 }
 
@@ -67,7 +67,7 @@ impl Memory {
     }
 }
 
-/// Looks whether journals can rest on the server, and says how durable they are.
+/// Checks that the server is suitable for journals, and returns how durable they are.
 pub(super) async fn inspect(link: &Link, names: &Names) -> Result<(Durability, Memory), StoreError> {
     let mut ask = redis::pipe();
     ask.cmd("INFO").arg("server").cmd("INFO").arg("cluster").cmd("INFO").arg("replication");
@@ -92,8 +92,8 @@ pub(super) async fn inspect(link: &Link, names: &Names) -> Result<(Durability, M
     Ok((durability, Memory::of(durability, &replication)))
 }
 
-/// Scripts write what they did, and not how, to the log since version 5: before, one that asks for the time
-/// could not write.
+/// Since version 5, scripts write their effects to the log instead of their source; in older versions, a script that
+/// reads the time could not write.
 fn check_version(info: &str) -> Result<(), StoreError> {
     let version = entry(info, "redis_version").unwrap_or("of an unknown version");
     let major = version.split('.').next().and_then(|major| major.parse::<u32>().ok());
@@ -114,7 +114,7 @@ fn check_not_clustered(info: &str) -> Result<(), StoreError> {
     }
 }
 
-/// Refuses a newer format, and brings an older one up to date.
+/// Refuses a newer format, and upgrades an older one.
 async fn check_format(link: &Link, names: &Names) -> Result<(), StoreError> {
     let mut ask = redis::pipe();
     ask.cmd("SET").arg(names.format()).arg(FORMAT).arg("NX").cmd("GET").arg(names.format());
@@ -133,7 +133,7 @@ async fn check_format(link: &Link, names: &Names) -> Result<(), StoreError> {
     }
 }
 
-/// The value of a setting that was asked for.
+/// Returns the value of a setting from the reply.
 fn setting(answer: Value) -> Option<String> {
     match answer {
         Value::Array(pair) => text(pair.into_iter().nth(1)?),
@@ -141,7 +141,8 @@ fn setting(answer: Value) -> Option<String> {
     }
 }
 
-/// The answers. Who connects learns at once that the server is not there: no patience here.
+/// Returns the answers. This makes one attempt without patience, so that the caller learns at once that the server is
+/// away.
 async fn accepted(link: &Link, ask: &Pipeline) -> Result<Vec<Value>, StoreError> {
     let answers = link.send(ask).await.map_err(|unanswered| unanswered.error)?;
     answers

@@ -1,4 +1,4 @@
-//! What runs ask.
+//! The store's calls for runs.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use super::scripts::Script;
 use super::{RedisStore, add_record, fields, lasting, millis, not_too_many};
 use crate::limits;
 
-/// Longer than any clock runs, and short enough to be a number of a script.
+/// Longer than any clock runs, and small enough for a number in a script.
 const FOR_EVER: Duration = Duration::from_millis(1 << 52);
 
 impl Store for RedisStore {
@@ -81,7 +81,7 @@ impl Store for RedisStore {
     async fn rewrite(&self, lease: &Lease, rewrite: Rewrite) -> Result<(), StoreError> {
         let Rewrite { version, contents: Contents { records, waits, failed_on }, waited, .. } = rewrite;
         let refused = limits::journal(lease.run(), &records, &waits).map(drop);
-        // A lease that was lost is told first, as everywhere.
+        // A lost lease takes precedence over other errors, as in all stores.
         if let Err(refused) = refused.and_then(|()| not_too_many(&records, &waits)) {
             let call = self.call_by(lease, Script::Holds);
             return self.do_by(lease, None, call, Kind::Plain).await.and(Err(refused));
@@ -130,7 +130,7 @@ impl Store for RedisStore {
     fn release(&self, lease: &Lease) {
         let mut call = self.call_by(lease, Script::Release);
         call.arg(&**lease.run());
-        // Where the writer has ended, the lease expires.
+        // If the writer has ended, the lease expires.
         if self.0.ops.send(Op::release(call)) {
             self.0.releases.add();
         }

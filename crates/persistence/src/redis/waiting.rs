@@ -1,4 +1,4 @@
-//! Lists of entries that wait.
+//! Lists of waiting entries.
 
 use awaitly_core::journal::Status;
 use awaitly_core::store::{Page, RunId, StoreError, WaitQuery, Waiting};
@@ -12,7 +12,7 @@ use super::reply::Reply;
 use super::walk::{Walk, Way};
 use crate::limits;
 
-/// The entries that `query` asks for.
+/// Returns the entries that `query` asks for.
 pub(super) async fn waiting(
     link: &Link,
     names: &Names,
@@ -42,7 +42,7 @@ pub(super) async fn waiting(
         }
         let mut answers = link.read(&ask).await?.into_iter();
         for (run, key) in asked {
-            // It was answered, or its run has ended, in between.
+            // The entry was answered, or its run has ended, in between.
             let Some(waiting) = entry(run, key, &mut answers)? else { continue };
             let Waiting { run, entry, .. } = &waiting;
             let is_behind = after.as_ref().is_none_or(|(since, last, last_key)| {
@@ -78,7 +78,7 @@ async fn waiting_of(
     limits::page_of_waiting(found.collect(), query)
 }
 
-/// The entries with that token, as a rule one.
+/// Returns the entries with that token, usually one.
 async fn waiting_for(
     link: &Link,
     names: &Names,
@@ -100,14 +100,14 @@ async fn waiting_for(
     let mut answers = link.read(&ask).await?.into_iter();
     let mut found = Vec::with_capacity(asked.len());
     for (run, key) in asked {
-        // The run's own entry says what its token is.
+        // The entry in the run itself holds its token.
         let waiting = entry(run, &key, &mut answers)?;
         found.extend(waiting.filter(|waiting| query.asks_for(&waiting.run, &waiting.entry)));
     }
     limits::page_of_waiting(found, query)
 }
 
-/// The workflow of a run that has not ended.
+/// Returns the workflow of a run that has not ended.
 fn open_workflow(run: &str, answer: Value) -> Result<Option<String>, StoreError> {
     let mut reply = Reply::of(run, answer)?;
     let Some(status) = reply.maybe("status")? else { return Ok(None) };
@@ -116,13 +116,13 @@ fn open_workflow(run: &str, answer: Value) -> Result<Option<String>, StoreError>
     Ok((!status.has_ended()).then_some(workflow))
 }
 
-/// Asks for an entry that waits, and whether its run still does.
+/// Requests a waiting entry, and whether its run is still open.
 fn ask_entry(ask: &mut Pipeline, names: &Names, run: &str, key: &str) {
     ask.cmd("HMGET").arg(names.run(run)).arg(&["status", "workflow"]);
     ask.cmd("HGET").arg(names.waits(run)).arg(key);
 }
 
-/// What is answered to [`ask_entry`].
+/// Reads the reply to [`ask_entry`].
 fn entry(
     run: RunId,
     key: &str,

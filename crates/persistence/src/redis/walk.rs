@@ -1,5 +1,5 @@
-//! Walking a list in pieces, each read at a time of its own: what changes meanwhile shows or not, and everything that
-//! stands still shows once.
+//! Reads a list in pieces, each at its own moment: changes meanwhile may be visible or not, and everything that is
+//! unchanged appears once.
 
 use std::collections::HashSet;
 
@@ -9,15 +9,15 @@ use awaitly_core::store::StoreError;
 use super::link::Link;
 use super::reply::{Reply, time};
 
-/// How many are read at a time.
+/// The number of items in a piece.
 const PIECE: usize = 256;
 
-/// A walk through a sorted set, a piece at a time.
+/// An iteration over a sorted set, piece by piece.
 pub(super) struct Walk {
     set: String,
     way: Way,
     from: String,
-    /// Those with that score that were seen before: they stand first in the next piece, unless they are gone.
+    /// The members with that score that were already seen: they come first in the next piece, unless they were removed.
     seen: HashSet<String>,
     ended: bool,
 }
@@ -33,7 +33,7 @@ impl Walk {
         Self { set, way, from, seen: HashSet::new(), ended: false }
     }
 
-    /// The next piece, with what time it was. `None`: there is no more.
+    /// Returns the next piece and the server's time, or `None` at the end.
     pub(super) async fn next(
         &mut self,
         link: &Link,

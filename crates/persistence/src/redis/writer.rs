@@ -1,4 +1,4 @@
-//! The task that writes.
+//! The writer task.
 
 use std::time::Duration;
 
@@ -11,27 +11,28 @@ use super::op::{Kind, Op};
 use super::server::Memory;
 use crate::group::Receiver;
 
-/// Takes everything that is queued, sends it as one pipeline, and answers each for itself.
+/// The task that carries out writes. It takes all queued operations, sends them as one pipeline, and answers each of
+/// them separately.
 ///
-/// Where the connection is lost, nobody knows how much of the pipeline was carried out. All of it is sent again,
-/// in its order, and that is right because every script recognises that it was carried out before, by a nonce
-/// that only its own call carries:
+/// If the connection is lost, it is unknown how much of the pipeline was carried out. The whole pipeline is sent again,
+/// in order. This is correct because every script recognises its earlier execution, by a nonce that only its own call
+/// carries:
 ///
-/// - a record keeps the nonce of the append or replacement that wrote it, so the second one finds itself;
-/// - importing, finishing and cancelling leave theirs in the run, each in a field of its own that the others leave
-///   alone: before the second sending somebody else may have taken the run up, cancelled or retried it;
-/// - reviving and rewriting share a field: they are for the holder of the lease, who waits for one of them before
-///   it starts another;
-/// - an answer is a record, and it keeps also the nonce of the question that it answers, so that who asked again
-///   finds the question answered, and not somebody else's record in its place;
-/// - a lease is named by the nonce of who opened the run;
-/// - renewing and giving back do the same when done twice.
+/// - A record keeps the nonce of the append or replacement that wrote it, so a second copy finds its own record.
+/// - Import, finish and cancel leave their nonces in the run, each in a separate field: before the second copy arrives,
+///   another owner may have taken, cancelled or retried the run.
+/// - Revive and rewrite share a field: only the holder of the lease calls them, and it waits for one before it starts
+///   the other.
+/// - An answer is a record, which also keeps the nonce of the question that it answers. A repeated question therefore
+///   finds its own answer, and not a foreign record in its place.
+/// - A lease is identified by the nonce of the opening that took it.
+/// - Renewals and releases have one effect if they are carried out twice.
 ///
-/// A script that is refused changes nothing, and is refused again for the same reason. Before anything is sent
-/// again, the server is made to close the lost connection, so that nothing comes after its second sending.
+/// A refused script changes nothing, and a second copy is refused for the same reason. Before anything is sent again,
+/// the server is made to close the lost connection, so that no command from it arrives after its second copy.
 ///
-/// A server hangs up on a call that it finds too large. So that the others do not share its lot, each is sent alone
-/// once they were lost together for a second time.
+/// A server closes the connection on a call that it finds too large. So that this does not affect the other calls, each
+/// call is sent alone after a pipeline was lost for the second time.
 pub(super) struct Writer {
     pub(super) ops: Receiver<Op>,
     pub(super) link: Link,
@@ -40,7 +41,8 @@ pub(super) struct Writer {
     pub(super) memory: Memory,
 }
 
-/// How often a pipeline is lost before its calls are sent one by one: one of them may be what the server hangs up on.
+/// The number of losses of a pipeline before its calls are sent one by one: one of them may make the server close the
+/// connection.
 const LOSSES: u32 = 2;
 
 impl Writer {
@@ -52,7 +54,7 @@ impl Writer {
             self.carry_out(&mut ops).await;
             self.ops.gather(company).await;
         }
-        // Before the queue is dropped, which tells the callers of `close` that all is closed.
+        // This precedes the drop of the queue, which tells the callers of `close` that everything is closed.
         self.link.close().await;
     }
 
@@ -70,7 +72,7 @@ impl Writer {
         }
     }
 
-    /// Keeps those that are to be tried again, with the reason.
+    /// Sends all operations. Keeps those to try again, and returns the reason.
     async fn send_all(&self, ops: &mut Vec<Op>) -> Option<Unanswered> {
         match self.send(ops).await {
             Ok(values) => self.answer(ops, values).map(Unanswered::unsent),
@@ -83,8 +85,8 @@ impl Writer {
         }
     }
 
-    /// The same for each alone, so that one which the server hangs up on takes no other with it. It is overtaken
-    /// then, but not by what has to come after it.
+    /// Sends each operation alone, so that a call on which the server closes the connection affects no other call.
+    /// Later calls may overtake it, unless they must follow it.
     async fn send_each(&self, ops: &mut Vec<Op>, retries: &Retries) -> Option<Unanswered> {
         let mut failed = None;
         let mut left = std::mem::take(ops).into_iter();
@@ -96,7 +98,7 @@ impl Writer {
             let mut alone = vec![op];
             let Some(unanswered) = self.send_all(&mut alone).await else { continue };
             ops.append(&mut alone);
-            // Where the server is away, it is so for all.
+            // If the server is away, it is away for all operations.
             let is_over = !unanswered.sent || retries.are_over();
             failed = Some(unanswered);
             if is_over {
@@ -130,8 +132,7 @@ impl Writer {
         retries.pause(error).await
     }
 
-    /// Tells everybody what became of their operation, and keeps those that are to be tried again, with the
-    /// reason.
+    /// Sends each operation's result to its caller. Keeps the operations to try again, and returns the reason.
     fn answer(&self, ops: &mut Vec<Op>, values: Vec<Value>) -> Option<StoreError> {
         let (mut again, mut reason) = (Vec::new(), None);
         let mut wakes = false;
@@ -156,7 +157,7 @@ impl Writer {
     }
 }
 
-/// Answers some of the operations with an error, and takes them out.
+/// Answers the selected operations with an error, and removes them.
 fn give_up(ops: &mut Vec<Op>, error: &StoreError, which: impl Fn(&Op) -> bool) {
     for op in ops.extract_if(.., |op| which(op)) {
         op.answer(Err(error.clone()));

@@ -18,7 +18,7 @@ use super::requests::{Admitted, Change, Found, Unclaimed};
 use super::rows::{self, Held, RunRow};
 use crate::limits;
 
-/// A transaction, and what is needed to carry out one operation after another inside it.
+/// A transaction, and the state that its operations need.
 pub(super) struct Batch<'a> {
     pub(super) connection: &'a Connection,
     pub(super) leases: &'a mut Leases,
@@ -26,7 +26,7 @@ pub(super) struct Batch<'a> {
     pub(super) now: Timestamp,
 }
 
-/// The next id is above all that there are and all that were deleted.
+/// The next id exceeds all existing and all deleted ids.
 const BEGIN: &str = "INSERT INTO awaitly_runs (id, run_id, workflow, version, status, input, input_fingerprint, \
      token, owner, owner_file, lease_until, created_at, changed_at) \
      VALUES (max((SELECT coalesce(max(id), 0) + 1 FROM awaitly_runs), (SELECT run FROM awaitly_next)), \
@@ -56,7 +56,7 @@ const WAIT: &str = concat!(
     ", checksum) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT DO NOTHING"
 );
 
-/// Everything of a run but its lease, as it is after it ended or came to wait.
+/// Everything of a run except its lease, after the run ended or began to wait.
 const END: &str = "UPDATE awaitly_runs SET status = ?2, outcome_kind = ?3, outcome = ?4, error = ?5, \
      failed_on = ?6, changed_at = ?7, wake_at = ?8, cancel_requested = ?9 WHERE id = ?1";
 
@@ -79,7 +79,7 @@ impl Batch<'_> {
             (Admission::Take, Some(run)) => self.take(request, run),
             (Admission::Ended, Some(run)) => Ok(Admitted::Ended(run.header)),
             (Admission::Refuse(refused), _) => Ok(Admitted::Refused(refused)),
-            // Not reached: a run that is not stored begins.
+            // Unreachable, because a run that is not stored begins.
             (_, None) => Err(undecodable("run_id").into()),
         }
     }
@@ -169,7 +169,7 @@ impl Batch<'_> {
     }
 
     pub(super) fn delete(&mut self, runs: &[RunId], condition: DeleteIf) -> Result<Vec<RunId>, Failure> {
-        // All of them are read first: one that cannot be must not leave half of the others deleted.
+        // Reads all records first, so that an unreadable one does not leave half of the others deleted.
         let mut found = Vec::new();
         for run in runs {
             if let Some(RunRow { slot, header, held, .. }) = rows::run(self.connection, run)?
@@ -211,7 +211,7 @@ impl Batch<'_> {
         )?;
         let slot = self.connection.last_insert_rowid();
         self.end(slot, header)?;
-        // As if a first owner had written them.
+        // The records get numbers as if a first owner had written them.
         for (number, record) in (1..).zip(records) {
             self.put(APPEND, slot, number, record)?;
         }
@@ -319,7 +319,7 @@ impl Batch<'_> {
     fn rewrite(&mut self, lease: &Lease, rewrite: &Rewrite) -> Result<(), Failure> {
         self.leases.confirm(self.connection, lease)?;
         let Contents { records, waits, failed_on } = &rewrite.contents;
-        // Asked first: a refusal must not leave half of the new journal in the batch.
+        // Checks the journal first, because a refusal must not leave half of the new journal in the batch.
         limits::journal(lease.run(), records, waits)?;
         let waiting = rows::waits(self.connection, lease.slot())?;
         rewrite.check(lease.run(), waiting.iter().map(|entry| &entry.key))?;
@@ -344,7 +344,7 @@ impl Batch<'_> {
         for key in &ending.waits_on {
             answered |= rows::is_recorded(self.connection, lease.slot(), key)?;
         }
-        // The workflow and what else stands in the row stays as it is.
+        // The workflow and the other columns of the row stay unchanged.
         let mut header = Header::new("".into(), 0, ending.status, self.now);
         let mut statement = self.connection.prepare_cached(IS_TO_BE_CANCELLED)?;
         header.cancel_requested = statement.query_row([lease.slot()], |row| row.get(0))?;
@@ -355,9 +355,9 @@ impl Batch<'_> {
         Ok(())
     }
 
-    /// Writes where a run stands.
+    /// Writes the status of a run.
     fn end(&self, slot: i64, header: &Header) -> Result<(), Failure> {
-        // A list of texts always has a JSON form.
+        // A list of strings always has a JSON form.
         let failed_on = Payload::encode(&header.failed_on).map_err(|_| undecodable("failed_on"))?;
         let outcome = header.outcome.as_ref();
         self.execute(
@@ -389,11 +389,11 @@ impl Batch<'_> {
         Ok(settle(Some(asked), settling, token, self.now))
     }
 
-    /// Puts an outcome in the place of the entry that waits for it.
+    /// Replaces the waiting entry with its outcome.
     fn put_answer(&mut self, run: &RunRow, record: &Record) -> Result<(), Failure> {
         self.execute("DELETE FROM awaitly_waits WHERE run = ? AND key = ?", (run.slot, record.key.as_str()))?;
-        // Behind all that is there. Where another process writes under the lease it may number its next record alike,
-        // and then the key decides which of the two comes first.
+        // The record is numbered after all existing records. Another process that writes under the lease may give its
+        // next record an equal number, and then the key decides which of the two comes first.
         let last = rows::last_seq(self.connection, run.slot)?.unwrap_or(0);
         let seq = match self.leases.known(run.slot) {
             Some(held) => held.next_seq(self.connection, run.slot)?,
@@ -415,7 +415,7 @@ impl Batch<'_> {
         self.execute(WAIT, with_checksum(&values))
     }
 
-    /// Executes one of the two statements that write a record, and says how many rows it changed.
+    /// Executes one of the two statements that write a record, and returns the number of changed rows.
     fn insert(&mut self, sql: &str, lease: &Lease, record: &Record) -> Result<usize, Failure> {
         let held = self.leases.confirm(self.connection, lease)?;
         let seq = held.next_seq(self.connection, lease.slot())?;

@@ -1,8 +1,9 @@
-//! A checksum for each row, so that a bit that flips on the disk leads to an error and not to another value.
+//! A checksum for each row, so that a flipped bit on the disk leads to an error instead of a different value.
 //!
-//! The statement that writes a record or a question writes its checksum too. A run changes column by column, so triggers of
-//! the writing connection bring its checksum up to date; they refuse to do so if the old checksum was wrong. The large
-//! columns of a run have a checksum of their own, which is part of the other one, so that a list need not read them.
+//! The statement that writes a record or a question also writes its checksum. A run changes column by column, so
+//! triggers on the writing connection update its checksum; they refuse the update if the old checksum was wrong. The
+//! large columns of a run have a separate checksum, which is covered by the main one, so that a list need not read
+//! them.
 
 use awaitly_core::store::StoreError;
 use rusqlite::functions::{Context, FunctionFlags};
@@ -11,7 +12,7 @@ use rusqlite::{Connection, Error, Params, Row, ffi, params_from_iter};
 
 use super::error::{Failure, MISMATCH};
 
-/// The columns of a run under its checksum, each behind `$of`, and the checksum.
+/// The columns of a run that its checksum covers, each prefixed with `$of`, and the checksum.
 macro_rules! run_columns {
     ($of:literal) => {
         concat!(
@@ -53,21 +54,21 @@ macro_rules! run_columns {
     };
 }
 
-/// The large columns of a run, under a checksum of their own.
+/// The large columns of a run, which have a separate checksum.
 macro_rules! body_columns {
     ($of:literal) => {
         concat!($of, "input,", $of, "input_fingerprint,", $of, "outcome_kind,", $of, "outcome")
     };
 }
 
-/// The columns of a record under its checksum.
+/// The columns of a record that its checksum covers.
 macro_rules! step_columns {
     () => {
         "run, key, seq, kind, payload, input_fingerprint, recorded_at"
     };
 }
 
-/// The columns of a question under its checksum.
+/// The columns of a question that its checksum covers.
 macro_rules! wait_columns {
     ($of:literal) => {
         concat!($of, "run,", $of, "key,", $of, "token,", $of, "request,", $of, "since,", $of, "expires_at")
@@ -76,16 +77,16 @@ macro_rules! wait_columns {
 
 pub(super) use {body_columns, run_columns, step_columns, wait_columns};
 
-/// How many columns there are in [`run_columns`].
+/// The number of columns in [`run_columns`].
 pub(super) const HEADER: usize = 17;
-/// How many columns there are in [`body_columns`].
+/// The number of columns in [`body_columns`].
 const BODY: usize = 4;
-/// How many columns there are in [`step_columns`].
+/// The number of columns in [`step_columns`].
 pub(super) const STEP: usize = 7;
-/// How many columns there are in [`wait_columns`].
+/// The number of columns in [`wait_columns`].
 pub(super) const WAIT: usize = 6;
 
-/// The triggers that keep the checksums of runs, for one connection.
+/// The triggers that update the checksums of runs, for one connection.
 const TRIGGERS: &str = concat!(
     "CREATE TEMP TRIGGER awaitly_run_added AFTER INSERT ON main.awaitly_runs BEGIN \
         UPDATE awaitly_runs SET body_checksum = awaitly_checksum(",
@@ -117,17 +118,17 @@ const TRIGGERS: &str = concat!(
     END;"
 );
 
-/// A checksum in the making: CRC-32 over a byte for the type of each value, and its bytes; those of a text behind their
-/// number.
+/// A checksum under construction: CRC-32 over a type byte and the bytes of each value. The length of a text precedes
+/// its bytes.
 struct Checksum {
     hasher: crc32fast::Hasher,
-    /// Not hashed yet. One call for all small values takes a fraction of the time of a call for each.
+    /// Bytes that are not hashed yet. One call for all small values takes a fraction of the time of separate calls.
     bytes: Vec<u8>,
 }
 
 impl Default for Checksum {
     fn default() -> Self {
-        // Most rows fit.
+        // Enough for most rows.
         Self { hasher: crc32fast::Hasher::new(), bytes: Vec::with_capacity(192) }
     }
 }
@@ -149,7 +150,7 @@ impl Checksum {
     }
 
     fn add_text(&mut self, kind: u8, text: &[u8]) {
-        /// A text that is not copied to be hashed.
+        /// The length from which a text is hashed without being copied.
         const LARGE: usize = 512;
         self.add_number(kind, (text.len() as u64).to_le_bytes());
         if text.len() < LARGE {
@@ -161,14 +162,14 @@ impl Checksum {
         }
     }
 
-    /// With its sign it takes four bytes in a row, without it six.
+    /// Returns the checksum as a signed number, which takes four bytes in a row instead of six.
     fn finish(mut self) -> i64 {
         self.hasher.update(&self.bytes);
         i64::from(self.hasher.finalize().cast_signed())
     }
 }
 
-/// Binds the values of a row and, behind them, its checksum.
+/// Returns parameters that bind the values of a row, followed by its checksum.
 pub(super) fn with_checksum<'v>(values: &'v [ValueRef<'v>]) -> impl Params + 'v {
     let mut checksum = Checksum::default();
     values.iter().for_each(|value| checksum.add(*value));
@@ -176,7 +177,7 @@ pub(super) fn with_checksum<'v>(values: &'v [ValueRef<'v>]) -> impl Params + 'v 
     params_from_iter(values.iter().copied().chain([checksum]).map(ToSqlOutput::Borrowed))
 }
 
-/// Reads `N` columns of a row, the first of them the column `first`.
+/// Reads `N` columns of a row, beginning with the column `first`.
 fn columns<'row, const N: usize>(row: &'row Row<'_>, first: usize) -> rusqlite::Result<[ValueRef<'row>; N]> {
     let mut values = [ValueRef::Null; N];
     for (column, value) in (first..).zip(&mut values) {
@@ -185,7 +186,7 @@ fn columns<'row, const N: usize>(row: &'row Row<'_>, first: usize) -> rusqlite::
     Ok(values)
 }
 
-/// Checks that `values` of a row have the checksum that is stored with them.
+/// Checks that the `values` of a row match their stored checksum.
 fn verify(values: &[ValueRef<'_>], stored: ValueRef<'_>, table: &'static str) -> Result<(), Failure> {
     let mut checksum = Checksum::default();
     values.iter().for_each(|value| checksum.add(*value));
@@ -196,7 +197,7 @@ fn verify(values: &[ValueRef<'_>], stored: ValueRef<'_>, table: &'static str) ->
         .into())
 }
 
-/// Makes the functions that migrations and triggers call.
+/// Registers the functions that migrations and triggers call.
 pub(super) fn register(connection: &Connection) -> rusqlite::Result<()> {
     let flags = FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC;
     connection.create_scalar_function("awaitly_checksum", -1, flags, |call| Ok(of_arguments(call, 0)))?;
@@ -208,7 +209,7 @@ pub(super) fn register(connection: &Connection) -> rusqlite::Result<()> {
     })
 }
 
-/// Makes `connection` keep the checksums of the runs that it changes.
+/// Makes `connection` update the checksums of the runs that it changes.
 pub(super) fn keep(connection: &Connection) -> rusqlite::Result<()> {
     connection.execute_batch(TRIGGERS)
 }
@@ -239,12 +240,12 @@ fn verify_run(row: &Row<'_>) -> Result<(), Failure> {
     verify_body(row)
 }
 
-/// Checks the [`body_columns`] of such a row.
+/// Checks the [`body_columns`] of a row of that form.
 pub(super) fn verify_body(row: &Row<'_>) -> Result<(), Failure> {
     verify(&columns::<BODY>(row, HEADER + 1)?, row.get_ref(HEADER - 1)?, "awaitly_runs")
 }
 
-/// Checks a row that has [`run_columns`] from column `first` on, and behind them their checksum.
+/// Checks the [`run_columns`] that begin at column `first`, against the checksum that follows them.
 pub(super) fn verify_header(row: &Row<'_>, first: usize) -> Result<(), Failure> {
     verify(&columns::<HEADER>(row, first)?, row.get_ref(first + HEADER)?, "awaitly_runs")
 }
@@ -254,7 +255,7 @@ pub(super) fn verify_wait(row: &Row<'_>) -> Result<(), Failure> {
     verify(&columns::<WAIT>(row, 0)?, row.get_ref(WAIT)?, "awaitly_waits")
 }
 
-/// Returns the [`step_columns`] of a row of these and their checksum, which it checks.
+/// Checks a row of [`step_columns`] and their checksum, and returns the columns.
 pub(super) fn step<'row>(row: &'row Row<'_>) -> Result<[ValueRef<'row>; STEP], Failure> {
     let values = columns::<STEP>(row, 0)?;
     verify(&values, row.get_ref(STEP)?, "awaitly_steps")?;

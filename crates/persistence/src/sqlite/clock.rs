@@ -4,23 +4,22 @@ use awaitly_core::journal::Timestamp;
 
 use crate::limits::LONGEST_TTL;
 
-/// The machine's clock. One that stands before 1970 is wrong anyway, and then leases last as long as it takes
-/// to set it.
+/// Returns the machine's time. A clock before 1970 is wrong anyway; leases then last until it is corrected.
 pub(super) fn now() -> Timestamp {
     Timestamp::from(SystemTime::now())
 }
 
-/// A moment, as the columns keep it.
+/// Converts a time to the form of the columns.
 pub(super) fn millis(moment: Timestamp) -> i64 {
     i64::try_from(moment.as_millis()).unwrap_or(i64::MAX)
 }
 
-/// When a lease that is given at `now` expires.
+/// Returns the time at which a lease that is given at `now` expires.
 pub(super) fn expiry(now: Timestamp, ttl: Duration) -> Timestamp {
     now.after(ttl.min(LONGEST_TTL))
 }
 
-/// How long a lease still lasts at `now`.
+/// Returns the remaining time of a lease at `now`.
 pub(super) const fn remaining(now: Timestamp, until: Timestamp) -> Duration {
     now.until(until)
 }

@@ -10,25 +10,25 @@ use super::op::Op;
 use super::owners::Owners;
 use super::watch::Watch;
 
-/// The one connection that writes, and what it knows.
+/// The only connection that writes, with its state.
 pub(super) struct Committer {
     pub(super) connection: Connection,
     pub(super) leases: Leases,
     pub(super) owners: Owners,
     pub(super) watch: Watch,
     pub(super) bell: Bell,
-    /// What was asked for.
+    /// The requested setting.
     pub(super) synchronous: Synchronous,
-    /// What the connection is set to.
+    /// The current setting of the connection.
     pub(super) set: Synchronous,
 }
 
 impl Committer {
-    /// Carries out `ops` in one commit and answers each; `ops` is empty then.
+    /// Carries out `ops` in one commit and answers each of them. Leaves `ops` empty.
     ///
-    /// If SQLite fails, nothing of the commit is left. If the reason may lie in one operation, a
-    /// payload that does not fit on the disk, each is tried again in a commit of its own. If the file has gone from
-    /// its path, or was cut, nothing is acknowledged.
+    /// If SQLite fails, the whole commit is rolled back. If one operation may be the cause, for example a payload that
+    /// does not fit on the disk, each operation is tried again in its own commit. If the file was removed from its path
+    /// or truncated, no operation is acknowledged.
     pub(super) fn commit(&mut self, ops: &mut Vec<Op>) {
         let wakes = ops.iter().any(|op| op.wakes());
         match self.transaction(ops) {
@@ -82,7 +82,7 @@ impl Committer {
         ops.iter_mut().try_for_each(|op| op.apply(&mut batch))
     }
 
-    /// Sets whether the commit of `ops` waits for the disk. Inside a transaction it cannot be set.
+    /// Sets whether the commit of `ops` waits for the disk. The setting cannot change inside a transaction.
     fn synchronous(&mut self, ops: &[Op]) -> rusqlite::Result<()> {
         let needed = match self.synchronous {
             Synchronous::Full if ops.iter().any(|op| op.must_be_durable()) => Synchronous::Full,
@@ -96,7 +96,7 @@ impl Committer {
     }
 
     fn undo(&mut self) {
-        // Some errors have rolled back already.
+        // Some errors have already rolled back the transaction.
         if !self.connection.is_autocommit()
             && let Err(error) = self.connection.execute_batch("ROLLBACK")
         {

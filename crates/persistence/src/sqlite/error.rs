@@ -5,12 +5,12 @@ use std::path::Path;
 use awaitly_core::store::{Owner, StoreError};
 use rusqlite::{Error, ErrorCode, ffi};
 
-/// Why an operation was not carried out.
+/// The reason for which an operation was not carried out.
 #[derive(Debug)]
 pub(super) enum Failure {
-    /// It was refused before it changed anything: the others of its batch are not concerned.
+    /// The operation was refused before it changed anything, so the rest of its batch is not affected.
     Refused(StoreError),
-    /// SQLite failed, and the transaction cannot be trusted any more.
+    /// SQLite failed, and the transaction can no longer be trusted.
     Sqlite(Error),
 }
 
@@ -41,8 +41,8 @@ impl From<Failure> for StoreError {
 }
 
 impl Failure {
-    /// What a store says where it could not be opened. SQLite only says that it could not, so the
-    /// system is asked for the reason.
+    /// Returns the store's error for a database that could not be opened. SQLite reports only that it failed, so this
+    /// asks the operating system for the reason.
     pub(super) fn at_opening(self, path: &Path) -> StoreError {
         let error = match &self {
             Self::Sqlite(error) if error.sqlite_error_code() == Some(ErrorCode::CannotOpen) => error,
@@ -69,8 +69,8 @@ impl Failure {
     }
 }
 
-/// Whether a failed batch says nothing about each of its operations: one of them may be too large,
-/// and the others may fit.
+/// Returns `true` if the failure of a batch may be due to one operation: that operation may be too large while the
+/// others fit.
 pub(super) fn may_concern_one_operation(error: &Error) -> bool {
     !matches!(
         error.sqlite_error_code(),
@@ -87,7 +87,7 @@ pub(super) fn may_concern_one_operation(error: &Error) -> bool {
     )
 }
 
-/// What a store says about an error of SQLite. The text is SQLite's own and holds no values.
+/// Converts an error of SQLite. The text comes from SQLite and contains no values.
 pub(super) fn store_error(error: &Error) -> StoreError {
     let detail = detail(error);
     match error {
@@ -95,7 +95,7 @@ pub(super) fn store_error(error: &Error) -> StoreError {
         | Error::InvalidColumnType(..)
         | Error::IntegralValueOutOfRange(..)
         | Error::Utf8Error(..)
-        // The statements are always the same: a table is not as they expect it.
+        // The statements never change, so a table differs from their expectations.
         | Error::SqlInputError { .. } => return StoreError::Corrupt { detail },
         _ => {}
     }
@@ -110,8 +110,8 @@ pub(super) fn store_error(error: &Error) -> StoreError {
     }
 }
 
-/// The code of a statement that the checksum of a row refuses. SQLite itself never returns it: it is meant for functions of
-/// the program.
+/// The error code for a row whose checksum does not match. SQLite never returns it by itself: it is reserved for
+/// functions of the program.
 pub(super) const MISMATCH: i32 = ffi::SQLITE_CONSTRAINT_FUNCTION;
 
 fn is_mismatch(error: &Error) -> bool {
@@ -124,7 +124,7 @@ pub(super) fn unavailable(error: &io::Error) -> StoreError {
 
 fn detail(error: &Error) -> Box<str> {
     match error {
-        // The column's name and position; the cause says what was expected of it.
+        // The error names the column and its position; its cause names the expected value.
         Error::FromSqlConversionFailure(_, _, cause) => cause.to_string().into(),
         Error::SqliteFailure(failure, Some(message)) => {
             format!("SQLite: {message}, code {}", failure.extended_code).into()
@@ -134,7 +134,7 @@ fn detail(error: &Error) -> Box<str> {
     }
 }
 
-/// What is stored under `column` is nothing that was ever written there.
+/// Returns the error for a `column` whose content the library never wrote.
 pub(super) fn undecodable(column: &'static str) -> StoreError {
     StoreError::Corrupt { detail: format!("the column {column} holds what no version wrote").into() }
 }

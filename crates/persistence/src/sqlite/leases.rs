@@ -6,17 +6,17 @@ use rusqlite::Connection;
 use super::error::Failure;
 use super::rows;
 
-/// The leases that this writer knows to be the newest of their runs, so that a write need not ask the
-/// table whether its own is.
+/// The leases that this writer knows to be the newest of their runs, so that a write need not look up its lease in the
+/// table.
 ///
-/// `PRAGMA data_version` changes when, and only when, another connection has committed. Asked once
-/// inside each transaction it says whether what was known after the last one is still all there is to
-/// know; where it is not, each lease is looked up once more when it is used.
+/// `PRAGMA data_version` changes if, and only if, another connection has committed. One query in each transaction
+/// therefore shows whether the known leases are still current. If they are not, each lease is looked up again at its
+/// next use.
 #[derive(Debug, Default)]
 pub(super) struct Leases {
     held: HashMap<i64, Held>,
     version: i64,
-    /// Whether there may be leases that are not known any more.
+    /// Whether the table may hold leases that are no longer known here.
     forgotten: bool,
 }
 
@@ -24,20 +24,20 @@ pub(super) struct Leases {
 pub(super) struct Held {
     run: RunId,
     token: u64,
-    /// The data version at which the table said so.
+    /// The data version at which the table confirmed the lease.
     seen: i64,
     last_seq: Option<i64>,
 }
 
 impl Leases {
-    /// To be called inside each transaction, before anything else.
+    /// Brings the known leases up to date. Call this first in each transaction.
     pub(super) fn refresh(&mut self, connection: &Connection) -> rusqlite::Result<()> {
         let mut statement = connection.prepare_cached("PRAGMA data_version")?;
         self.version = statement.query_row([], |row| row.get(0))?;
         Ok(())
     }
 
-    /// A new lease was written to the table.
+    /// Adds a lease that was just written to the table.
     pub(super) fn given(&mut self, lease: &Lease) {
         let held = Held {
             run: lease.run().clone(),
@@ -48,29 +48,29 @@ impl Leases {
         self.held.insert(lease.slot(), held);
     }
 
-    /// The lease of a run was given back.
+    /// Removes the lease of a run after its release.
     pub(super) fn given_back(&mut self, slot: i64) {
         self.held.remove(&slot);
     }
 
-    /// What is known of the lease of a run.
+    /// Returns the known state of a run's lease.
     pub(super) fn known(&mut self, slot: i64) -> Option<&mut Held> {
         self.held.get_mut(&slot)
     }
 
-    /// A transaction was rolled back: what it changed here is not so.
+    /// Forgets all leases, because a transaction was rolled back and its changes here are void.
     pub(super) fn forget_all(&mut self) {
         self.forgotten |= !self.held.is_empty();
         self.held.clear();
     }
 
-    /// Whether there may be a lease in the table that this writer gave.
+    /// Returns `true` if the table may hold a lease of this writer.
     pub(super) fn may_be_held(&self) -> bool {
         self.forgotten || !self.held.is_empty()
     }
 
-    /// Makes sure that `lease` is the newest of its run and was not given back. One that expired
-    /// while nobody else took the run is still the newest.
+    /// Checks that `lease` is the newest of its run and was not released. A lease that expired is still the newest
+    /// until another owner takes the run.
     pub(super) fn confirm(&mut self, connection: &Connection, lease: &Lease) -> Result<&mut Held, Failure> {
         if self.held.get(&lease.slot()).is_none_or(|held| held.seen != self.version) {
             self.look_up(connection, lease)?;
@@ -96,7 +96,7 @@ impl Leases {
 }
 
 impl Held {
-    /// The number of the next record: greater than that of every record of the run.
+    /// Returns the number of the next record, which exceeds the number of every record of the run.
     pub(super) fn next_seq(&mut self, connection: &Connection, slot: i64) -> Result<i64, Failure> {
         let last = match self.last_seq {
             Some(last) => last,
@@ -107,8 +107,8 @@ impl Held {
     }
 }
 
-/// Records are numbered anew under each lease, from a number that no older lease reaches before it
-/// has written 2^32 of them: so opening a run need not look for its last record.
+/// Returns the first record number under a lease. An older lease reaches it only after 2^32 records, so opening a run
+/// need not look up its last record.
 pub(super) const fn first_seq(token: u64) -> i64 {
     token.cast_signed() << 32
 }

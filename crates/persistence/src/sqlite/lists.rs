@@ -1,5 +1,5 @@
-//! The lists that operators ask for. What is asked for reaches SQL as parameters only; a part of the question
-//! that is not asked is a parameter that is NULL.
+//! The lists for operators. The caller's values reach SQL only as parameters; an unused part of the query is a
+//! parameter that is NULL.
 
 use std::cmp::Reverse;
 
@@ -13,7 +13,7 @@ use super::error::Failure;
 use super::rows::{self, RunRow};
 use crate::limits;
 
-/// What is large stays where it is.
+/// Large columns are not read.
 macro_rules! runs {
     ($of:literal) => {
         concat!(
@@ -35,10 +35,10 @@ macro_rules! runs {
 
 const RUNS: &str = runs!(":status IS NULL");
 
-/// The same for one status, by its index: with both in one statement SQLite would walk the whole table.
+/// Selects the runs with one status by its index. In a combined statement, SQLite would scan the whole table.
 const RUNS_BY_STATUS: &str = runs!("status = :status");
 
-/// Questions, each with its run.
+/// The questions, each with its run.
 macro_rules! waiting {
     ($of:literal) => {
         concat!(
@@ -60,7 +60,7 @@ const WAITING: &str = waiting!(
     ORDER BY w.since DESC, r.run_id DESC, w.key DESC LIMIT :limit"
 );
 
-/// The same for one token or one run, each by its index: with all of it in one statement SQLite would walk the
+/// Selects the questions of one token or one run, each by its index. In a combined statement, SQLite would scan the
 /// whole table.
 const WAITING_BY_TOKEN: &str = waiting!(
     "awaitly_waits w JOIN awaitly_runs r ON r.id = w.run \
@@ -78,7 +78,7 @@ pub(super) fn runs(
     now: Timestamp,
 ) -> Result<Page<RunSummary>, Failure> {
     let mut found = Vec::new();
-    // Several statements, and one moment.
+    // Several statements read one snapshot.
     let snapshot = connection.unchecked_transaction()?;
     if query.statuses.is_empty() {
         runs_of(&snapshot, query, None, now, &mut found)?;
@@ -93,7 +93,7 @@ pub(super) fn runs(
     })))
 }
 
-/// Adds the newest runs with that status, as many as a page may hold of them, or with any.
+/// Adds the newest runs, of one status if given, up to the size of a page.
 fn runs_of(
     connection: &Connection,
     query: &RunQuery,
@@ -117,7 +117,7 @@ fn runs_of(
     while let Some(row) = rows.next()? {
         let run = rows::header(row, 0)?;
         let lease = match &run.held {
-            // Which owners are alive only the writer can tell, so here a lease lasts until its time is over.
+            // Only the writer knows which owners are alive, so here a lease lasts until it expires.
             Some(held) if !remaining(now, held.until).is_zero() => {
                 LeaseInfo::Held(remaining(now, held.until))
             }
@@ -166,7 +166,7 @@ fn read(mut rows: rusqlite::Rows<'_>) -> Result<Vec<Waiting>, Failure> {
     Ok(found)
 }
 
-/// One more than asked for, which tells whether there are more.
+/// Returns one more than the limit; an extra row shows that another page follows.
 fn sql_limit(limit: usize) -> i64 {
     i64::try_from(limit).unwrap_or(i64::MAX).saturating_add(1)
 }

@@ -1,4 +1,4 @@
-//! Journals on one SQLite file.
+//! A store in one SQLite file.
 
 mod apply;
 mod checksum;
@@ -40,45 +40,43 @@ use reader::{Job, Jobs};
 use requests::{Admit, Admitted, Cancel, Change, Delete, Found, Import, Release, Renew, Settle, Write};
 use writer::Writer;
 
-/// Journals on one SQLite file, which several processes of one machine may share.
+/// A store in one SQLite file, which several processes of one machine may share.
 ///
-/// A clone is a handle on the same store. Dropping the last handle lets the writes that are queued be
-/// carried out in the background; [`close`](Self::close) waits for them.
+/// A clone is a handle to one store. After the last handle is dropped, queued writes are still carried out in the
+/// background; [`close`](Self::close) waits for them.
 ///
 /// # Durability
-/// A write that returned `Ok` survives a crash of the program and of the system and a loss of power,
-/// unless [`Synchronous::Normal`] was chosen. A run that was opened and has recorded nothing may be
-/// forgotten in a crash of the system; it begins again then.
+/// A write that returned `Ok` survives a crash of the program, a crash of the system and a loss of power, unless the
+/// store uses [`Synchronous::Normal`]. A crash of the system may lose a run that was opened and has recorded no
+/// outcome; the run then begins again.
 ///
 /// A record with [`Durability::Batched`] is committed without waiting for the disk, as with `synchronous=NORMAL`. A
-/// crash of the system may undo what was recorded in the file since the last commit that waited, of any run. Where
-/// one record of a commit has to wait for the disk, all of that commit does.
+/// crash of the system may undo all records in the file, of any run, since the last commit that waited. If one record
+/// of a commit has to wait for the disk, the whole commit waits.
 ///
-/// Writes of concurrent runs share commits: what queues up while one commit is on its way to the disk
-/// goes with the next. There is no timer, so a single run waits for nobody.
+/// Writes of concurrent runs share commits: writes that queue up during a commit go into the next one. There is no
+/// timer, so a single run never waits for others.
 ///
 /// # Leases
-/// They run by the clock of the machine. The lease of a process that was killed is free at once: each
-/// store holds a file lock in the folder `<file>-owners`, which the system drops with the process. That
-/// of a process which is only frozen lasts until its time is over, and when the process wakes up and
-/// has been replaced, its writes are refused. On a file system without locks, and if the lock
-/// files were removed, leases last until their time is over; a warning says so once.
+/// Leases follow the machine's clock. The lease of a killed process is free at once: each store holds a file lock in
+/// the folder `<file>-owners`, and the operating system drops the lock with the process. The lease of a frozen process
+/// lasts until it expires; if another owner replaces the process meanwhile, the store refuses its later writes. If the
+/// file system has no locks, or the lock files were removed, leases last until they expire; the store logs one warning.
 ///
 /// # The file
-/// The tables are named `awaitly_runs`, `awaitly_steps`, `awaitly_waits`, `awaitly_next` and `awaitly_migrations`;
-/// others in the same file are left alone, so an application may keep its own beside them. The file is in WAL mode,
-/// and must be on a disk of this machine, not on a network. It does not shrink when runs are deleted: freed pages are
-/// used again, and `VACUUM` gives them back. `:memory:` is refused, since there is
-/// [`MemoryStore`](crate::MemoryStore) for that.
+/// The tables are named `awaitly_runs`, `awaitly_steps`, `awaitly_waits`, `awaitly_next` and `awaitly_migrations`.
+/// Other tables in the file are never touched, so an application may keep its own there. The file is in WAL mode and
+/// must be on a local disk, not on a network. It does not shrink when runs are deleted: SQLite reuses free pages, and
+/// `VACUUM` returns them. `:memory:` is refused; use [`MemoryStore`](crate::MemoryStore) instead.
 ///
 /// # Damage
-/// If the file is removed, replaced or cut while it is open, the store refuses every later write with
-/// [`StoreError::NotThere`] or [`StoreError::Corrupt`]. Each run, record and question has a checksum, and the whole file is
-/// checked when it is opened: see [`SqliteCheck`].
+/// If the file is removed, replaced or truncated while it is open, the store refuses every later write with
+/// [`StoreError::NotThere`] or [`StoreError::Corrupt`]. Each run, record and question has a checksum, and the whole
+/// file is checked when it is opened: see [`SqliteCheck`].
 ///
 /// # Cancel safety
-/// A write whose future is dropped while it waits for a place in the queue does not happen; later it
-/// happens whole. A lease whose future is dropped before it arrived is given back.
+/// If the future of a write is dropped while it waits for a place in the queue, the write does not happen; later it
+/// happens completely. If a future is dropped before its lease arrived, the lease is released.
 ///
 /// # Examples
 /// ```
@@ -108,15 +106,14 @@ pub struct SqliteStore {
 }
 
 impl SqliteStore {
-    /// Opens the file, makes it where there is none, and brings its tables up to date, with the
-    /// defaults of [`SqliteOptions`].
+    /// Opens the file with the default [`SqliteOptions`], creates it if it does not exist, and brings its tables up to
+    /// date.
     ///
     /// # Errors
-    /// [`StoreError::NotThere`] where the folder is missing or the path is not a file;
-    /// [`StoreError::Unavailable`] where another process kept the file busy for too long;
-    /// [`StoreError::ReadOnly`] where it cannot be written;
-    /// [`StoreError::Corrupt`] if it is damaged or no database; [`StoreError::NewerFormat`] where a
-    /// newer version wrote it, and then nothing was touched; [`StoreError::Full`].
+    /// Returns [`StoreError::NotThere`] if the folder is missing or the path is not a file; [`StoreError::Unavailable`]
+    /// if another process kept the file busy for too long; [`StoreError::ReadOnly`] if the file cannot be written;
+    /// [`StoreError::Corrupt`] if it is damaged or is not a database; [`StoreError::NewerFormat`] if a newer version
+    /// wrote it, and then the file is unchanged; [`StoreError::Full`] if the disk is full.
     pub async fn open(path: impl AsRef<Path>) -> Result<Self, StoreError> {
         SqliteOptions::new().open(path).await
     }
@@ -135,15 +132,15 @@ impl SqliteStore {
     }
 
     #[doc = include_str!("../close.md")]
-    /// - Leases that are still held are free too.
+    /// - Leases that are still held become free too.
     ///
     /// # Errors
-    /// Returns the error that SQLite met while it copied the write-ahead log into the file; acknowledged writes are not lost
-    /// then, as they are in the log. Returns [`StoreError::NotThere`] or [`StoreError::Corrupt`] if the file was removed,
-    /// replaced or cut.
+    /// Returns the error that SQLite met while it copied the write-ahead log into the file; acknowledged writes are not
+    /// lost, because they are in the log. Returns [`StoreError::NotThere`] or [`StoreError::Corrupt`] if the file was
+    /// removed, replaced or truncated.
     ///
     /// # Cancel safety
-    /// The store closes also if the future is dropped after its first poll.
+    /// If the future is dropped after its first poll, the store still closes.
     pub async fn close(self) -> Result<(), StoreError> {
         self.ops.close().await
     }
@@ -226,7 +223,7 @@ impl Store for SqliteStore {
     }
 
     fn release(&self, lease: &Lease) {
-        // If the writer has ended, so have all its leases.
+        // If the writer has ended, all its leases have ended too.
         self.ops.send(Asked::new(Release(lease.clone()), None).into());
     }
 
@@ -281,7 +278,8 @@ impl Operate for SqliteStore {
         self.ask(Import { run, stored: Box::new(stored) }).await
     }
 
-    /// What other processes do is not told: ask [`due`](Operate::due) from time to time as well.
+    /// Reports only changes by this process. Call [`due`](Operate::due) periodically to see the changes of other
+    /// processes.
     fn wakes(&self) -> Wakes {
         self.bell.listen()
     }
@@ -297,7 +295,7 @@ fn closed<E>(_: E) -> StoreError {
     StoreError::Closed
 }
 
-/// An absolute path, which SQLite takes for nothing but a path.
+/// Returns an absolute path, which SQLite cannot mistake for anything else.
 fn absolute(path: &Path) -> Result<Box<Path>, StoreError> {
     if path == OsStr::new(":memory:") {
         return Err(StoreError::NotThere { detail: "`:memory:` is not a file, use a MemoryStore".into() });

@@ -1,4 +1,4 @@
-//! The operations of the thread that writes, from the queue to their answers.
+//! The operations of the writer thread, from the queue to their answers.
 
 use std::ops::{Deref, DerefMut};
 
@@ -10,49 +10,49 @@ use super::error::Failure;
 use super::requests::{Admit, Cancel, Delete, Import, Release, Renew, Settle, Write};
 use crate::group::Queued;
 
-/// Where the answer goes.
+/// The channel for the answer.
 pub(super) type Fate<T> = oneshot::Sender<Result<T, StoreError>>;
 
-/// A request to the thread that writes.
+/// A request to the writer thread.
 pub(super) trait Request: Send + 'static {
-    /// The answer, which the caller gets once the request is committed.
+    /// The answer, which the caller receives once the request is committed.
     type Answer: Send;
 
-    /// Whether it gives a lease or prolongs one.
+    /// Whether the request gives or renews a lease.
     const LEASES: bool = false;
 
-    /// Whether it is left out if its caller has gone.
+    /// Whether the request is skipped if its caller is gone.
     const NEEDS_CALLER: bool = false;
 
     /// Carries the request out inside a transaction.
     fn apply(&self, batch: &mut Batch<'_>) -> Result<Self::Answer, Failure>;
 
-    /// Turns the answer into the form in which it travels to the caller. The transaction is committed.
+    /// Converts the answer to the form that is sent to the caller, after the commit.
     fn committed(&self, answer: Self::Answer) -> Self::Answer {
         answer
     }
 
-    /// Whether a crash of the system right after the answer must not undo it.
+    /// Returns `true` if a crash of the system right after the answer must not undo the request.
     fn must_be_durable(&self) -> bool {
         true
     }
 
-    /// Whether it may let a run become due.
+    /// Returns `true` if the request may make a run due.
     fn wakes(&self) -> bool {
         false
     }
 
-    /// How many bytes of values it holds.
+    /// Returns the size of the request's values in bytes.
     fn bytes(&self) -> usize {
         0
     }
 }
 
-/// A request, its caller, and its answer, which waits for the commit.
+/// A request, its caller, and its answer, which is held back until the commit.
 #[derive(Debug)]
 pub(super) struct Asked<R: Request> {
     pub(super) request: R,
-    /// `None`: no caller waits.
+    /// `None` if no caller waits.
     fate: Option<Fate<R::Answer>>,
     answer: Option<Result<R::Answer, StoreError>>,
 }
@@ -63,16 +63,16 @@ impl<R: Request> Asked<R> {
     }
 }
 
-/// An operation, whatever its answer is.
+/// An operation with any type of answer.
 pub(super) trait Work {
-    /// Carries it out inside a transaction and keeps the answer. A refusal is an answer too; any other error ends the
-    /// transaction.
+    /// Carries out the operation inside a transaction and keeps the answer. A refusal is an answer too; any other error
+    /// ends the transaction.
     fn apply(&mut self, batch: &mut Batch<'_>) -> rusqlite::Result<()>;
 
-    /// Gives the caller the answer. If the caller has gone, the answer is dropped, and with it a lease is given back.
+    /// Sends the answer to the caller. If the caller is gone, the answer is dropped, which releases a lease in it.
     fn answer(&mut self);
 
-    /// Gives the caller an error: nothing was done.
+    /// Sends an error to the caller; the operation had no effect.
     fn fail(&mut self, error: StoreError);
 
     fn leases(&self) -> bool;
@@ -127,7 +127,7 @@ fn refusal_is_an_answer<T>(result: Result<T, Failure>) -> rusqlite::Result<Resul
     }
 }
 
-/// Declares the operations: a variant for each request.
+/// Declares the operations, with a variant for each request.
 macro_rules! operations {
     ($($name:ident($request:ty),)*) => {
         /// An operation in the queue.

@@ -5,36 +5,36 @@ use awaitly_core::store::StoreError;
 
 use super::SqliteStore;
 
-/// What a commit waits for, in SQLite's own words.
+/// The durability of a commit, named after SQLite's settings.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub enum Synchronous {
-    /// An acknowledged write survives a crash of the program, of the system, and a loss of power:
-    /// `synchronous=FULL`, and on macOS `fullfsync`.
+    /// An acknowledged write survives a crash of the program, a crash of the system and a loss of power:
+    /// `synchronous=FULL`, and `fullfsync` on macOS.
     #[default]
     Full,
-    /// An acknowledged write survives a crash of the program. A crash of the system or a loss of
-    /// power may undo the newest ones, never only some out of the middle: `synchronous=NORMAL`.
+    /// An acknowledged write survives a crash of the program. A crash of the system or a loss of power may undo the
+    /// newest writes, but never a write in the middle: `synchronous=NORMAL`.
     Normal,
 }
 
-/// How much of a file is checked when it is opened.
+/// The extent of the check when a file is opened.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub enum SqliteCheck {
-    /// Every page, every index, and the checksum of every row. The store reads the file twice, which takes a few seconds
-    /// for each gigabyte.
+    /// Checks every page, every index, and the checksum of every row. The store reads the file twice, which takes a few
+    /// seconds per gigabyte.
     #[default]
     Whole,
-    /// The definitions of the tables. The store still checks each row that it reads, but it does not notice a row that a
-    /// damaged page, index or key hides. For large files that are checked at another time, and to save what is left of a
-    /// damaged file.
+    /// Checks the definitions of the tables. The store still checks each row that it reads, but it does not notice a
+    /// row that a damaged page, index or key hides. Use this for large files that are checked at another time, or to
+    /// save the readable rest of a damaged file.
     Tables,
 }
 
-/// How a [`SqliteStore`] works.
+/// The options of a [`SqliteStore`].
 ///
 /// # Default
-/// Full durability, 5 seconds for a busy database, 1024 places in the write queue, no limit of size, and a check of
-/// the whole file when it is opened.
+/// Full durability, 5 seconds for a busy database, 1024 places in the write queue, no size limit, and a check of the
+/// whole file when it is opened.
 ///
 /// # Examples
 /// ```no_run
@@ -62,7 +62,7 @@ pub struct SqliteOptions {
 }
 
 impl SqliteOptions {
-    /// The defaults.
+    /// Creates options with the defaults.
     pub const fn new() -> Self {
         Self {
             synchronous: Synchronous::Full,
@@ -74,14 +74,14 @@ impl SqliteOptions {
         }
     }
 
-    /// Sets what a commit waits for. [`Synchronous::Full`] unless set.
+    /// Sets the durability of a commit; [`Synchronous::Full`] unless set.
     pub const fn synchronous(mut self, synchronous: Synchronous) -> Self {
         self.synchronous = synchronous;
         self
     }
 
-    /// Sets how long to wait for another process that writes the file, before the answer is
-    /// [`StoreError::Unavailable`]. 5 seconds unless set; more than a day counts as a day.
+    /// Sets how long to wait while another process writes the file, before the call fails with
+    /// [`StoreError::Unavailable`]. 5 seconds unless set; at most a day.
     pub const fn busy_timeout(mut self, timeout: Duration) -> Self {
         // SQLite counts the milliseconds in 32 bits.
         const DAY: Duration = Duration::from_secs(24 * 3600);
@@ -89,8 +89,8 @@ impl SqliteOptions {
         self
     }
 
-    /// Places in the write queue. An operation takes one, plus one for each 64 KiB of its values; callers wait while
-    /// none is free. 0 counts as 1.
+    /// Sets the number of places in the write queue. An operation takes one place, plus one for each 64 KiB of its
+    /// values; callers wait if no place is free. 0 counts as 1.
     ///
     /// # Default
     /// 1024.
@@ -99,10 +99,10 @@ impl SqliteOptions {
         self
     }
 
-    /// Sets after how many pages, of 1024 bytes each unless the file was made with others, the
-    /// write-ahead log is copied into the file. 1000 unless set; more copies a page that many commits
-    /// changed less often, and until the log has grown to its size makes each commit slower. 0 counts as 1,
-    /// and more than 1 000 000 as that, so that the log never grows without end.
+    /// Sets the number of pages after which the write-ahead log is copied into the file. A page has 1024 bytes unless
+    /// the file was created with another size. 1000 unless set; a higher number copies a frequently changed page less
+    /// often, but makes each commit slower until the log has grown to its size. 0 counts as 1, and more than 1 000 000
+    /// counts as 1 000 000, so that the log never grows without limit.
     pub const fn checkpoint_pages(mut self, pages: u32) -> Self {
         self.checkpoint_pages = match pages {
             0 => 1,
@@ -112,14 +112,14 @@ impl SqliteOptions {
         self
     }
 
-    /// Sets how large the file may grow, in bytes. A write beyond that is [`StoreError::Full`].
-    /// No limit but that of the disk unless set; a file that is larger already does not grow.
+    /// Sets the maximum size of the file in bytes. A write beyond the limit fails with [`StoreError::Full`]. Unless
+    /// set, only the disk limits the size; a file that is already larger does not grow.
     pub const fn max_bytes(mut self, bytes: u64) -> Self {
         self.max_bytes = Some(bytes);
         self
     }
 
-    /// Sets how much of the file is checked when it is opened. A damaged file is [`StoreError::Corrupt`].
+    /// Sets the extent of the check when the file is opened. A damaged file fails with [`StoreError::Corrupt`].
     ///
     /// # Default
     /// [`SqliteCheck::Whole`].
@@ -128,10 +128,10 @@ impl SqliteOptions {
         self
     }
 
-    /// Opens the file, makes it where there is none, and brings its tables up to date.
+    /// Opens the file, creates it if it does not exist, and brings its tables up to date.
     ///
     /// # Errors
-    /// As [`SqliteStore::open`].
+    /// Returns the errors of [`SqliteStore::open`].
     pub async fn open(self, path: impl AsRef<Path>) -> Result<SqliteStore, StoreError> {
         SqliteStore::start(self, path.as_ref()).await
     }

@@ -1,21 +1,19 @@
-//! Which owners are alive.
+//! Detection of dead owners.
 //!
-//! A lease lasts until its time is over, even where the process that held it was killed a moment
-//! after it took it. So that a restart need not wait, each open store holds a lock of the operating
-//! system on a file of its own, and writes the name of that file beside every lease that it gives. The
-//! system drops the lock with the process, however it ends; so a lease whose lock can be had has a dead
-//! owner, and is free. A process that is only frozen keeps its lock, and its leases last as long as they
-//! were given for.
+//! A lease lasts until it expires, even if its process was killed right after it took the lease. So that a restart need
+//! not wait, each open store holds an operating-system lock on a file of its own, and writes the name of that file
+//! beside every lease that it gives. The operating system drops the lock with the process, however the process ends. If
+//! the lock can be acquired, the owner of the lease is dead and the lease is free. A frozen process keeps its lock, and
+//! its leases last until they expire.
 //!
-//! The files are in the folder `<database>-owners`. They are made, and those of the dead are removed, inside a write
-//! transaction, so that nobody removes a file between its making and its locking. Before the file of a dead store is
-//! removed its leases are given back, and a store that is closed while it holds leases leaves its file. So a file that
-//! is missing was removed by mistake, or the database was copied without the folder, and says nothing of its owner: those
-//! leases last until their time is over. A store makes its file anew before it gives or renews a lease. Whatever happens
-//! to the files, the token of a lease keeps an owner that was replaced from writing.
+//! The files are in the folder `<database>-owners`. A store creates its file and removes the files of dead stores
+//! inside a write transaction, so that no store removes a file between its creation and its locking. The leases of a
+//! dead store are released before its file is removed, and a store that closes with held leases leaves its file.
+//! Therefore, if a file is missing, it was removed by mistake or the database was copied without the folder. A missing
+//! file says nothing about its owner, so those leases last until they expire. A store recreates its file before it
+//! gives or renews a lease. Whatever happens to the files, the fencing token keeps a replaced owner from writing.
 //!
-//! Where a file system has no locks, a store goes without: its leases name no file, and last until
-//! their time is over.
+//! If a file system has no locks, a store works without them: its leases name no file and last until they expire.
 
 use std::ffi::OsStr;
 use std::fs::{self, File, TryLockError};
@@ -30,7 +28,7 @@ use super::watch::Id;
 const GIVE_BACK: &str =
     "UPDATE awaitly_runs SET owner = NULL, owner_file = NULL, lease_until = 0 WHERE owner_file = ?";
 
-/// The lock of this store, and where those of the others are.
+/// The lock of this store, and the folder of the other locks.
 #[derive(Debug)]
 pub(super) struct Owners {
     folder: PathBuf,
@@ -40,15 +38,15 @@ pub(super) struct Owners {
 #[derive(Debug)]
 struct Lock {
     name: Box<str>,
-    /// Locked for as long as it is open.
+    /// The lock is held while this file is open.
     file: File,
 }
 
 impl Owners {
-    /// Gives back the leases of the dead, removes their files, and makes and locks one for this store.
+    /// Releases the leases of dead stores, removes their files, and creates and locks a file for this store.
     ///
-    /// To be called inside a write transaction on `database`, which is the path as SQLite resolved it:
-    /// links to one file must lead to one folder.
+    /// Call this inside a write transaction on `database`. The path must be the one that SQLite resolved, because
+    /// different links to one file must lead to one folder.
     pub(super) fn enter(database: &Path, connection: &Connection) -> rusqlite::Result<Self> {
         let mut folder = database.as_os_str().to_owned();
         folder.push("-owners");
@@ -61,9 +59,9 @@ impl Owners {
         Ok(Self { folder, own: own.map_err(|error| without(&error)).ok() })
     }
 
-    /// Makes the file of this store anew if it was removed or replaced.
+    /// Recreates the file of this store if it was removed or replaced.
     ///
-    /// To be called inside a write transaction, before a lease is given or renewed.
+    /// Call this inside a write transaction, before a lease is given or renewed.
     pub(super) fn renew(&mut self) {
         let Some(lock) = self.own.take_if(|lock| !lock.is_in(&self.folder)) else {
             return;
@@ -73,22 +71,22 @@ impl Owners {
         self.own = lock_new(&self.folder, lock.name).map_err(|error| without(&error)).ok();
     }
 
-    /// Gives the lock up and leaves the file, which says to all others that the leases of this store are free.
+    /// Gives up the lock and leaves the file, which tells other stores that the leases of this store are free.
     pub(super) fn leave(mut self) {
         self.own = None;
     }
 
-    /// What is written beside the leases of this store.
+    /// Returns the name that is written beside the leases of this store.
     pub(super) fn own(&self) -> Option<&str> {
         self.own.as_ref().map(|lock| &*lock.name)
     }
 
-    /// Whether the store that has the lock file `name` is known to be gone.
+    /// Returns `true` if the store with the lock file `name` is known to be gone.
     ///
-    /// To be called inside a write transaction: two that try one lock would take each other for its
+    /// Call this inside a write transaction: two stores that try one lock at once would mistake each other for its
     /// owner.
     pub(super) fn is_dead(&self, name: &str) -> bool {
-        // A name that leads out of the folder was not written by a store.
+        // A store never writes a name that leads out of the folder.
         if self.own() == Some(name) || Path::new(name).file_name() != Some(OsStr::new(name)) {
             return false;
         }
@@ -99,14 +97,14 @@ impl Owners {
 impl Drop for Owners {
     fn drop(&mut self) {
         if let Some(lock) = self.own.take() {
-            // The next store that opens removes what stays.
+            // The next store that opens removes the rest.
             drop(fs::remove_file(self.folder.join(&*lock.name)));
         }
     }
 }
 
 impl Lock {
-    /// Whether the file at its path is the one that is locked.
+    /// Returns `true` if the file at its path is the locked file.
     fn is_in(&self, folder: &Path) -> bool {
         let found = fs::metadata(folder.join(&*self.name));
         match (found, self.file.metadata()) {
@@ -139,7 +137,7 @@ fn without(error: &io::Error) {
     );
 }
 
-/// The names of the lock files whose stores are gone.
+/// Returns the names of the lock files whose stores are gone.
 fn dead(folder: &Path) -> Vec<String> {
     let names = fs::read_dir(folder).into_iter().flatten().flatten().filter_map(|entry| {
         let name = entry.file_name().into_string().ok()?;
@@ -148,8 +146,8 @@ fn dead(folder: &Path) -> Vec<String> {
     names.collect()
 }
 
-/// Whether there is a lock file and nobody has it locked.
+/// Returns `true` if the lock file exists and no store holds its lock.
 fn can_be_had(path: &Path) -> bool {
-    // Dropping the file gives the lock back.
+    // Dropping the file releases the lock.
     File::options().write(true).open(path).is_ok_and(|file| file.try_lock().is_ok())
 }

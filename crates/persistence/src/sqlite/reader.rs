@@ -1,8 +1,8 @@
-//! The threads that read, each on a connection of its own: a journal of a million records is loaded without the writer
-//! waiting for it.
+//! The reader threads, each with its own connection: the writer does not wait while a journal of a million records is
+//! loaded.
 //!
-//! One thread loads journals and the other makes lists, so a long list never delays the opening of a run, whose lease
-//! would run out meanwhile.
+//! One thread loads journals and the other reads lists. A long list therefore never delays the opening of a run, whose
+//! lease could expire meanwhile.
 
 use std::path::Path;
 use std::thread::{self, JoinHandle};
@@ -17,10 +17,10 @@ use super::error::{Failure, unavailable};
 use super::op::Fate;
 use super::{clock, lists, rows};
 
-/// How many reads wait for a reader before further ones wait to be queued.
+/// The number of reads that can be queued for a reader.
 const QUEUE: usize = 64;
 
-/// What a reader is asked to do.
+/// A request to a reader.
 #[derive(Debug)]
 pub(super) enum Job {
     Journal { slot: i64, fate: Fate<(Vec<Record>, Vec<WaitEntry>)> },
@@ -29,14 +29,14 @@ pub(super) enum Job {
     Waiting { query: Box<WaitQuery>, fate: Fate<Page<Waiting>> },
 }
 
-/// The readers, as their writer sees them.
+/// The readers, from the writer's side.
 #[derive(Debug)]
 pub(super) struct Readers {
     jobs: Jobs,
     threads: [JoinHandle<()>; 2],
 }
 
-/// The way to the readers.
+/// The queues of the readers.
 #[derive(Debug, Clone)]
 pub(super) struct Jobs {
     loads: Sender<Queued>,
@@ -62,24 +62,24 @@ impl Readers {
         self.jobs.clone()
     }
 
-    /// Waits for the reads that are queued.
+    /// Waits for the queued reads.
     pub(super) fn stop(self) {
         let Self { jobs: Jobs { loads, lists }, threads } = self;
-        // If these fail, a reader has ended already.
+        // If these calls fail, a reader has already ended.
         drop((loads.blocking_send(Queued::Stop), lists.blocking_send(Queued::Stop)));
         threads.into_iter().for_each(|thread| drop(thread.join()));
     }
 }
 
 impl Jobs {
-    /// Waits for a place in the queue of the reader that does such jobs. Returns `None` if that reader has ended.
+    /// Waits for a place in the queue of the reader for this kind of job. Returns `None` if that reader has ended.
     ///
     /// # Cancel safety
-    /// If the future is dropped before it is done, nothing is queued.
+    /// If the future is dropped before it completes, the job is not queued.
     pub(super) async fn send(&self, job: Job) -> Option<()> {
         let jobs = match job {
             Job::Journal { .. } | Job::Run { .. } => &self.loads,
-            // They may go through everything that is there.
+            // These jobs may scan the whole database.
             Job::List { .. } | Job::Waiting { .. } => &self.lists,
         };
         jobs.send(Queued::Job(job)).await.ok()
@@ -115,14 +115,14 @@ fn read(connection: &mut Connection, job: Job) {
     }
 }
 
-/// Reads, unless the caller has gone.
+/// Reads, unless the caller is gone.
 fn answer<T>(fate: Fate<T>, read: impl FnOnce() -> Result<T, Failure>) {
     if !fate.is_closed() {
         drop(fate.send(read().map_err(Into::into)));
     }
 }
 
-/// What a run has beside its header, as it was at one moment.
+/// Returns the records and waiting entries of a run from one snapshot.
 fn journal(connection: &mut Connection, slot: i64) -> Result<(Vec<Record>, Vec<WaitEntry>), Failure> {
     let snapshot = connection.transaction()?;
     Ok((rows::records(&snapshot, slot)?, rows::waits(&snapshot, slot)?))

@@ -1,4 +1,4 @@
-//! The requests to the thread that writes, each with its answer.
+//! The requests to the writer thread, each with its type of answer.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use super::error::Failure;
 use super::op::{Asked, Op, Request};
 use crate::group::Sender;
 
-/// Asks for the lease of a run.
+/// A request for the lease of a run.
 #[derive(Debug)]
 pub(super) struct Admit {
     pub(super) request: Box<Open>,
@@ -23,7 +23,7 @@ pub(super) struct Admit {
 /// The answer to [`Admit`].
 #[derive(Debug)]
 pub(super) enum Admitted {
-    /// The caller has the run. The rest is as it was before.
+    /// The caller has the lease. The other fields show the run before this.
     Held {
         lease: Unclaimed,
         now: Timestamp,
@@ -35,21 +35,21 @@ pub(super) enum Admitted {
     Refused(Refused),
 }
 
-/// What a run has beside its header.
+/// The content of a run beside its header.
 #[derive(Debug)]
 pub(super) enum Found {
-    /// It has just begun.
+    /// The run has just begun.
     Nothing,
-    /// It may have records and entries that wait, which are read next.
+    /// The run may have records and waiting entries, which are read next.
     Records,
 }
 
-/// A lease on its way to the caller. If the caller drops its future before the lease arrives, the lease is given back,
+/// A lease on its way to the caller. If the caller drops its future before the lease arrives, the lease is released,
 /// wherever it is then.
 #[derive(Debug)]
 pub(super) struct Unclaimed {
     lease: Lease,
-    /// `None`: the lease is not committed yet, or it has arrived.
+    /// `None` if the lease is not committed yet, or has arrived.
     back: Option<Sender<Op>>,
 }
 
@@ -104,15 +104,15 @@ pub(super) struct Import {
     pub(super) stored: Box<StoredRun>,
 }
 
-// Opening, renewing and releasing need to be seen by other processes, which they are once they are committed, but not to
-// outlive the system: after its crash every owner is dead, and a run that was opened and recorded nothing begins, or is
-// taken over, once more.
+// Other processes must see an opening, a renewal or a release, and they do after its commit. It need not survive a
+// crash of the system: all owners are dead after that, and a run that was opened and has recorded no outcome begins
+// again or is taken over.
 
 impl Request for Admit {
     type Answer = Box<Admitted>;
 
     const LEASES: bool = true;
-    // There would be no one to give the lease back.
+    // Without a caller, the lease would never be released.
     const NEEDS_CALLER: bool = true;
 
     fn apply(&self, batch: &mut Batch<'_>) -> Result<Self::Answer, Failure> {
@@ -189,7 +189,7 @@ impl Request for Renew {
 impl Request for Release {
     type Answer = ();
 
-    /// A lease that is not held any more has nothing to release, and no caller waits for that.
+    /// A lease that is no longer held needs no release, and no caller waits for the answer.
     fn apply(&self, batch: &mut Batch<'_>) -> Result<(), Failure> {
         batch.release(&self.0)
     }
@@ -255,7 +255,7 @@ impl Request for Import {
     }
 }
 
-/// Asked of the thread that writes, since it alone knows which owners are alive.
+/// The writer thread answers this request, because only it knows which owners are alive.
 impl Request for DueQuery {
     type Answer = Vec<Due>;
 
@@ -281,7 +281,7 @@ impl Unclaimed {
         self.lease.slot()
     }
 
-    /// The lease, which the caller gives back from now on.
+    /// Returns the lease. From now on, the caller is responsible for its release.
     pub(super) fn claim(mut self) -> Lease {
         self.back = None;
         self.lease.clone()
@@ -291,7 +291,7 @@ impl Unclaimed {
 impl Drop for Unclaimed {
     fn drop(&mut self) {
         if let Some(back) = self.back.take() {
-            // If the thread has ended, so have all its leases.
+            // If the thread has ended, all its leases have ended too.
             back.send(Asked::new(Release(self.lease.clone()), None).into());
         }
     }

@@ -20,15 +20,15 @@ pub(super) struct RunRow {
     pub(super) header: Header,
     pub(super) input: Option<Payload>,
     pub(super) token: u64,
-    /// `None`: the lease was given back.
+    /// `None` if the lease was released.
     pub(super) held: Option<Held>,
 }
 
-/// The lease columns of a run that somebody holds, or held and never gave back.
+/// The lease columns of a run whose lease was not released; it may have expired.
 #[derive(Debug)]
 pub(super) struct Held {
     pub(super) until: Timestamp,
-    /// The lock file of its owner's store.
+    /// The lock file of the owner's store.
     pub(super) owner_file: Option<String>,
 }
 
@@ -43,7 +43,7 @@ const RUN: &str = concat!(
 const HEADER_IN: &str =
     concat!("SELECT ", run_columns!(""), ", checksum FROM awaitly_runs WHERE id = ? AND run_id = ?");
 
-/// Runs that may be due: each status by its own index.
+/// Selects the runs that may be due, each status by its own index.
 const OPEN_RUNS: &str = concat!(
     "SELECT ",
     run_columns!(""),
@@ -63,21 +63,21 @@ const WAITS: &str =
 const WAIT: &str =
     concat!("SELECT ", wait_columns!(""), ", checksum FROM awaitly_waits WHERE run = ? AND key = ?");
 
-/// Reads everything of a run but its records.
+/// Reads a run without its records.
 pub(super) fn run(connection: &Connection, run: &RunId) -> Result<Option<RunRow>, Failure> {
     let mut statement = connection.prepare_cached(RUN)?;
     let mut rows = statement.query([&**run])?;
     rows.next()?.map(run_row).transpose()
 }
 
-/// Reads the header of the run with that place and that id.
+/// Reads the header of the run with this slot and this id.
 pub(super) fn header_in(connection: &Connection, slot: i64, run: &RunId) -> Result<Option<RunRow>, Failure> {
     let mut statement = connection.prepare_cached(HEADER_IN)?;
     let mut rows = statement.query((slot, &**run))?;
     rows.next()?.map(|row| header(row, 0)).transpose()
 }
 
-/// Reads a whole run, as it was at one moment.
+/// Reads a complete run from one snapshot.
 pub(super) fn stored(connection: &mut Connection, id: &RunId) -> Result<Option<StoredRun>, Failure> {
     let snapshot = connection.transaction()?;
     let Some(row) = run(&snapshot, id)? else {
@@ -89,8 +89,8 @@ pub(super) fn stored(connection: &mut Connection, id: &RunId) -> Result<Option<S
 
 /// Reads the records of a run, in the order in which they were appended.
 ///
-/// The rows come in the order of their keys. Sorting them here is faster than asking SQLite to, which
-/// would copy every payload into its sorter and back.
+/// The rows arrive in the order of their keys. Sorting them here is faster than sorting in SQLite, which would copy
+/// every payload into its sorter and back.
 pub(super) fn records(connection: &Connection, slot: i64) -> Result<Vec<Record>, Failure> {
     let mut statement = connection.prepare_cached(RECORDS)?;
     let mut rows = statement.query([slot])?;
@@ -100,7 +100,7 @@ pub(super) fn records(connection: &Connection, slot: i64) -> Result<Vec<Record>,
         order.push((seq, found.len()));
         found.push(Some(record));
     }
-    // Sorts numbers instead of records, and then moves each record once.
+    // Sorting numbers instead of records moves each record only once.
     order.sort_unstable();
     Ok(order.into_iter().filter_map(|(_, place)| found.get_mut(place)?.take()).collect())
 }
@@ -119,20 +119,20 @@ pub(super) fn open_runs(
     Ok(())
 }
 
-/// The record under `key`, if there is one.
+/// Returns the record under `key`, if it exists.
 pub(super) fn record_under(connection: &Connection, slot: i64, key: &Key) -> Result<Option<Record>, Failure> {
     let mut statement = connection.prepare_cached(RECORD)?;
     let mut rows = statement.query((slot, key.as_str()))?;
     Ok(rows.next()?.map(record).transpose()?.map(|(_, record)| record))
 }
 
-/// Whether there is a record under `key`.
+/// Returns `true` if a record exists under `key`.
 pub(super) fn is_recorded(connection: &Connection, slot: i64, key: &Key) -> Result<bool, Failure> {
     let mut statement = connection.prepare_cached("SELECT 1 FROM awaitly_steps WHERE run = ? AND key = ?")?;
     Ok(statement.exists((slot, key.as_str()))?)
 }
 
-/// The entries of a run that wait.
+/// Returns the waiting entries of a run.
 pub(super) fn waits(connection: &Connection, slot: i64) -> Result<Vec<WaitEntry>, Failure> {
     let mut statement = connection.prepare_cached(WAITS)?;
     let mut rows = statement.query([slot])?;
@@ -143,7 +143,7 @@ pub(super) fn waits(connection: &Connection, slot: i64) -> Result<Vec<WaitEntry>
     Ok(found)
 }
 
-/// The entry under `key` that waits, if there is one.
+/// Returns the waiting entry under `key`, if it exists.
 pub(super) fn wait_under(
     connection: &Connection,
     slot: i64,
@@ -154,13 +154,13 @@ pub(super) fn wait_under(
     rows.next()?.map(wait_entry).transpose()
 }
 
-/// The greatest number of a record of that run.
+/// Returns the highest record number of the run.
 pub(super) fn last_seq(connection: &Connection, slot: i64) -> Result<Option<i64>, Failure> {
     let mut statement = connection.prepare_cached("SELECT max(seq) FROM awaitly_steps WHERE run = ?")?;
     Ok(statement.query_row([slot], |row| row.get(0)).optional()?.flatten())
 }
 
-/// Everything of a run but its records, from [`run_columns`], their checksum, and [`body_columns`].
+/// Reads a run without its records, from [`run_columns`], their checksum, and [`body_columns`].
 fn run_row(row: &Row<'_>) -> Result<RunRow, Failure> {
     let mut run = header(row, 0)?;
     checksum::verify_body(row)?;
@@ -175,7 +175,7 @@ fn run_row(row: &Row<'_>) -> Result<RunRow, Failure> {
     Ok(run)
 }
 
-/// What is small of a run, from [`run_columns`] and their checksum, the first of them in the column `first`.
+/// Reads the small columns of a run, from [`run_columns`] and their checksum, beginning with the column `first`.
 pub(super) fn header(row: &Row<'_>, first: usize) -> Result<RunRow, Failure> {
     schema::supported(row.get(first + 4)?)?;
     checksum::verify_header(row, first)?;
@@ -202,7 +202,7 @@ pub(super) fn header(row: &Row<'_>, first: usize) -> Result<RunRow, Failure> {
     })
 }
 
-/// A question, from [`wait_columns`] and their checksum.
+/// Reads a question from [`wait_columns`] and their checksum.
 pub(super) fn wait_entry(row: &Row<'_>) -> Result<WaitEntry, Failure> {
     checksum::verify_wait(row)?;
     let key: Arc<str> = text(row, 1, "key")?.into();
@@ -220,7 +220,7 @@ fn moment(row: &Row<'_>, index: usize) -> Result<Timestamp, Failure> {
     Ok(Timestamp::from_millis(row.get::<_, i64>(index)?.max(0).cast_unsigned()))
 }
 
-/// A record and its number, from [`step_columns`] and their checksum.
+/// Reads a record and its number from [`step_columns`] and their checksum.
 fn record(row: &Row<'_>) -> Result<(i64, Record), Failure> {
     let [_, key, seq, kind, payload, input, _] = checksum::step(row)?;
     let seq = seq.as_i64().map_err(|_| undecodable("seq"))?;
@@ -248,7 +248,8 @@ fn payload(row: &Row<'_>, index: usize, column: &'static str) -> Result<Option<P
     }
 }
 
-/// The text of a column, where SQLite keeps it: whoever needs it longer copies it once.
+/// Returns the text of a column as a reference into SQLite's memory, so that a caller that keeps the text copies it
+/// only once.
 fn text<'row>(row: &'row Row<'_>, index: usize, column: &'static str) -> Result<&'row str, Failure> {
     row.get_ref(index)?.as_str().map_err(|_| undecodable(column).into())
 }

@@ -7,7 +7,7 @@ use super::checksum;
 use super::clock::{millis, now};
 use super::error::Failure;
 
-/// Every change to the tables since the first version. Version 1 is the first; none is ever edited.
+/// All changes to the tables since version 1, the first. Released migrations are never edited.
 const MIGRATIONS: [&str; 3] = [
     include_str!("migrations/0001.sql"),
     include_str!("migrations/0002.sql"),
@@ -17,7 +17,7 @@ const MIGRATIONS: [&str; 3] = [
 /// The newest format that this version reads and writes.
 pub(super) const NEWEST: u32 = MIGRATIONS.len() as u32;
 
-/// Which format of ours the file has; 0 for none.
+/// Returns the format version of the file, or 0 if it has no tables of this library.
 pub(super) fn format(connection: &Connection) -> Result<u32, Failure> {
     let made = connection
         .query_row(
@@ -33,14 +33,13 @@ pub(super) fn format(connection: &Connection) -> Result<u32, Failure> {
         .query_row("SELECT coalesce(max(version), 0) FROM awaitly_migrations", [], |row| row.get(0))?)
 }
 
-/// Refuses a file of a newer version, before anything in it is touched. Returns its format.
+/// Refuses a file of a newer version before anything in it changes. Returns its format.
 pub(super) fn check(connection: &Connection) -> Result<u32, Failure> {
     Ok(supported(format(connection)?)?)
 }
 
-/// Applies the migrations that the file lacks and runs `also`, in one transaction: of several
-/// processes that open the file one does it, and the others find it done. From then on the connection keeps the checksums
-/// of runs.
+/// Applies the missing migrations and runs `also`, in one transaction. If several processes open the file at once, one
+/// migrates it, and the others find it migrated. Afterwards the connection updates the checksums of runs.
 pub(super) fn migrate<T>(
     connection: &mut Connection,
     also: impl FnOnce(&Connection) -> rusqlite::Result<T>,
@@ -62,10 +61,10 @@ pub(super) fn migrate<T>(
     Ok(made)
 }
 
-/// Turns the write-ahead log on, which lets readers read while the writer writes.
+/// Turns on the write-ahead log, so that readers can read while the writer writes.
 ///
-/// Where several processes do so at once, SQLite answers that it is busy without waiting, so this
-/// asks again for as long as `patience` lasts.
+/// If several processes do so at once, SQLite reports that it is busy without waiting, so this function tries again
+/// until `patience` ends.
 pub(super) fn write_ahead(connection: &Connection, patience: Duration) -> Result<(), Failure> {
     let pause = Duration::from_millis(5);
     let mut waited = Duration::ZERO;

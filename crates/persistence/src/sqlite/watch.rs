@@ -1,16 +1,17 @@
-//! Whether the open file is still the file at its path.
+//! Detects whether the open file is still the file at its path.
 //!
-//! SQLite does not notice that its file was removed or replaced: the system keeps a removed file until it is closed, and
-//! every write to it succeeds and is gone with it. A file that was cut grows again with the next write, and has a hole.
-//! So each commit compares the file at the path of the database with the file that SQLite opened: its identity, and its
-//! size with the last one seen. A file shrinks for good reasons too, by `VACUUM` or when the log is emptied; then the
-//! database itself says whether something is missing.
+//! SQLite does not notice if its file is removed or replaced: the operating system keeps a removed file until it is
+//! closed, and every write to it succeeds and is lost. A truncated file grows again with the next write, and has a
+//! hole. Therefore each commit compares the file at the path of the database with the file that SQLite opened: its
+//! identity, and its size with the last known size. A file also shrinks for good reasons, by `VACUUM` or when the log
+//! is emptied; in that case the store checks the database for missing content.
 //!
-//! The store looks at the database before it acknowledges a commit. It never opens the file for that: closing it again would
-//! drop the locks that SQLite has on it. As a commit may make a cut file grow again, the store also looks before the commit,
-//! unless it did so within the last millisecond: in a stream of commits, one look for each is enough.
+//! The store checks the database file before it acknowledges a commit. It never opens the file for that, because
+//! closing it again would drop SQLite's locks on it. A commit may make a truncated file grow again, so the store also
+//! checks before the commit, unless it did so within the last millisecond: in a stream of commits, one check for each
+//! is enough.
 //!
-//! The log is never looked at with `stat`. If the times of a file were read, Linux gives the file a new time with its next
+//! The log is never checked with `stat`. If a program reads the times of a file, Linux updates them with the next
 //! write, and the `fsync` of the commit then takes half as long again.
 
 use std::fs::{self, File, Metadata};
@@ -26,7 +27,7 @@ use rusqlite::{Connection, OpenFlags};
 use super::error::{Failure, unavailable};
 use super::whole;
 
-/// For how long a look at the files is good enough before the next commit.
+/// The age up to which a check of the files is recent enough for the next commit.
 const MOMENT: Duration = Duration::from_millis(1);
 
 /// The files of an open database.
@@ -34,20 +35,20 @@ const MOMENT: Duration = Duration::from_millis(1);
 pub(super) struct Watch {
     database: PathBuf,
     id: Id,
-    /// The size of the database when it was last looked at.
+    /// The size of the database at the last check.
     size: Size,
     log: Log,
-    /// When both files were last looked at before a commit.
+    /// The time of the last check of both files before a commit.
     looked: Option<Instant>,
-    /// The database became smaller, and what is missing in it is not known yet.
+    /// The database became smaller, and it is not known yet whether content is missing.
     has_shrunk: bool,
-    /// A cut file stays cut, also after it has grown again.
+    /// The error of a truncated file. It stays, even after the file has grown again.
     cut: Option<StoreError>,
 }
 
 impl Watch {
-    /// Begins to watch the database at `path`, which SQLite has open. `id` is that of the file at the path before it was
-    /// opened; [`None`] if there was none.
+    /// Starts to watch the database at `path`, which SQLite has open. `id` is the identity of the file at the path
+    /// before it was opened; [`None`] if the file did not exist.
     pub(super) fn begin(path: &Path, id: Option<Id>) -> Result<Self, StoreError> {
         let found = metadata(path)?;
         let (found, size) = (Id::of(&found), Size::of(&found));
@@ -77,7 +78,7 @@ impl Watch {
         self.look(connection)
     }
 
-    /// Checks the files whenever they were looked at.
+    /// Checks the files regardless of the last check.
     pub(super) fn look(&mut self, connection: &Connection) -> Result<(), StoreError> {
         self.cut.clone().map_or(Ok(()), Err)?;
         self.log.is_there()?;
@@ -86,7 +87,7 @@ impl Watch {
         Ok(())
     }
 
-    /// Checks the database after a commit, before it is acknowledged.
+    /// Checks the database after a commit, before the commit is acknowledged.
     pub(super) fn before_acknowledging(&mut self, connection: &Connection) -> Result<(), StoreError> {
         let found = metadata(&self.database)?;
         if Id::of(&found) != self.id {
@@ -102,8 +103,8 @@ impl Watch {
         Ok(())
     }
 
-    /// Whether something is missing in the file, by a connection that has nothing of it in its cache. The log is copied into
-    /// the file before: a page that was copied already is in the log only until the log begins anew.
+    /// Returns `true` if content is missing in the file, according to a connection with an empty cache. The log is
+    /// copied into the file first, because a page that was already copied stays in the log only until the log restarts.
     fn is_damaged(&self, connection: &Connection) -> Result<bool, StoreError> {
         match self.check_again(connection) {
             Ok(()) => Ok(false),
@@ -132,9 +133,9 @@ impl Watch {
 #[derive(Debug)]
 struct Log {
     path: PathBuf,
-    /// SQLite has no locks on this file.
+    /// SQLite holds no locks on this file.
     file: File,
-    /// When it was last looked at.
+    /// The length at the last check.
     length: u64,
 }
 
@@ -147,16 +148,16 @@ impl Log {
         Ok(Self { path, file, length: 0 })
     }
 
-    /// It is an error if there is no file at its path.
+    /// Returns an error if no file exists at the path.
     fn is_there(&self) -> Result<(), StoreError> {
-        // It is no link, so this fails in one way or another.
+        // The file is not a link, so this call always fails; the error tells whether the file exists.
         match fs::read_link(&self.path) {
             Err(error) if error.kind() == ErrorKind::NotFound => Err(gone(&self.path)),
             _ => Ok(()),
         }
     }
 
-    /// Whether the log is shorter than what is in it.
+    /// Returns `true` if the log is shorter than its content.
     fn is_cut(&mut self, connection: &Connection) -> Result<bool, StoreError> {
         let length = self.file.seek(SeekFrom::End(0)).map_err(|error| unavailable(&error))?;
         if length < self.length {
@@ -171,7 +172,7 @@ impl Log {
     }
 }
 
-/// What tells a file from every other one of the machine, for as long as it is open.
+/// The identity of a file, unique on the machine while the file is open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Id {
     #[cfg(unix)]
@@ -179,7 +180,7 @@ pub(super) struct Id {
 }
 
 impl Id {
-    /// The identity of the file at `path`, if there is one.
+    /// Returns the identity of the file at `path`, if it exists.
     pub(super) fn at(path: &Path) -> Option<Self> {
         fs::metadata(path).ok().as_ref().map(Self::of)
     }
@@ -189,14 +190,14 @@ impl Id {
         Self { device_and_inode: (metadata.dev(), metadata.ino()) }
     }
 
-    /// An open file can be neither removed nor replaced there.
+    /// On this system, an open file can be neither removed nor replaced.
     #[cfg(not(unix))]
     pub(super) fn of(_: &Metadata) -> Self {
         Self {}
     }
 }
 
-/// How large a file is. A file that was cut and has grown again is as long as before, with a hole in it.
+/// The size of a file. A file that was truncated and has grown again has its old length, but with a hole.
 #[derive(Debug, Clone, Copy)]
 struct Size {
     length: u64,

@@ -1,8 +1,8 @@
 //! The check of a whole file.
 //!
-//! A checksum protects a row that is read. It does not show that a row is missing: a bit that flips in a page or an index
-//! hides rows, and a bit in a key moves a record to another run. So the store checks the definitions of the tables, the
-//! pages, the indexes and all rows when it opens the file.
+//! A checksum protects a row that is read. It does not reveal a missing row: a flipped bit in a page or an index hides
+//! rows, and a flipped bit in a key moves a record to another run. Therefore the store checks the definitions of the
+//! tables, the pages, the indexes and all rows when it opens the file.
 
 use awaitly_core::store::StoreError;
 use rusqlite::{Connection, Row};
@@ -13,7 +13,7 @@ use super::{checksum, schema};
 const TABLES: [&str; 5] =
     ["awaitly_runs", "awaitly_steps", "awaitly_waits", "awaitly_next", "awaitly_migrations"];
 
-/// The tables, their columns, their indexes, and the columns of those, as SQLite reads their definitions.
+/// Selects the tables, their columns, their indexes, and the columns of the indexes, as SQLite reads their definitions.
 const SHAPE: &str = "SELECT 1, t.name, t.type, t.wr, t.strict, NULL, NULL, NULL \
     FROM pragma_table_list AS t WHERE t.schema = 'main' AND t.name GLOB 'awaitly_*' \
     UNION ALL SELECT 2, t.name, c.name, c.type, c.\"notnull\", c.dflt_value, c.pk, c.hidden \
@@ -25,14 +25,14 @@ const SHAPE: &str = "SELECT 1, t.name, t.type, t.wr, t.strict, NULL, NULL, NULL 
     FROM pragma_table_list AS t, pragma_index_list(t.name) AS i, pragma_index_xinfo(i.name) AS x \
     WHERE t.schema = 'main' AND t.name GLOB 'awaitly_*' AND i.name GLOB '*awaitly_*'";
 
-/// Checks everything in a file of the newest format.
+/// Checks the complete content of a file in the newest format.
 pub(super) fn verify(connection: &Connection) -> Result<(), Failure> {
     pages(connection)?;
     tables(connection)?;
     checksum::verify_all(connection)
 }
 
-/// Checks that our tables and their indexes are those that the migrations make.
+/// Checks that the library's tables and their indexes match the migrations.
 pub(super) fn tables(connection: &Connection) -> Result<(), Failure> {
     let mut fresh = Connection::open_in_memory()?;
     checksum::register(&fresh)?;
@@ -55,17 +55,17 @@ fn shape(connection: &Connection) -> Result<Vec<String>, Failure> {
     Ok(found)
 }
 
-/// Checks that every page is in its place, every row in its order, and every index complete.
+/// Checks that every page is in its place, every row is in order, and every index is complete.
 pub(super) fn pages(connection: &Connection) -> Result<(), Failure> {
     let found = integrity(connection, "PRAGMA integrity_check(1)");
     if found.as_ref().is_ok_and(|found| found == "ok") {
         return Ok(());
     }
     match found {
-        // A message about pages begins like this, whichever table they belong to.
+        // A message about pages begins with these characters, whichever table the pages belong to.
         Ok(found) if found.starts_with("***") => return Err(corrupt(&found)),
         Err(error) if is_corrupt(&error) => return Err(error.into()),
-        // It is about a row of an application's own table, or about a function that only the application has.
+        // The message concerns a row of an application's own table, or a function that only the application has.
         Ok(_) | Err(_) => {}
     }
     for table in TABLES {

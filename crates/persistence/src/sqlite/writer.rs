@@ -1,7 +1,7 @@
-//! The thread that writes.
+//! The writer thread.
 //!
-//! It takes what has queued up since its last commit returned, carries it out in one transaction, and
-//! answers everyone: see [`group`](crate::group).
+//! It takes the operations that have queued up since its last commit returned, carries them out in one transaction, and
+//! answers each of them: see [`group`](crate::group).
 
 use std::path::Path;
 use std::thread;
@@ -20,14 +20,14 @@ use super::watch::{Id, Watch};
 use super::{SqliteCheck, SqliteOptions, Synchronous, checksum, schema, whole};
 use crate::group::Receiver;
 
-/// The size of a page in a file that the store makes; one that is there keeps its own.
+/// The page size of a file that the store creates; an existing file keeps its own.
 ///
-/// A commit writes every page that it touched, and each run that recorded something touches one. Records are
-/// small, so small pages make small commits: with 16 runs a sixth more of them each second than with SQLite's
+/// A commit writes every page that it touched, and each run that recorded an outcome touches one. Records are small, so
+/// small pages make small commits: with 16 runs, the store makes a sixth more commits per second than with SQLite's
 /// usual 4096 bytes.
 const PAGE_BYTES: i64 = 1024;
 
-/// SQLite's own limit of the pages of a file.
+/// SQLite's limit for the number of pages in a file.
 const MOST_PAGES: i64 = 0xffff_fffe;
 
 pub(super) struct Writer {
@@ -37,8 +37,8 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    /// Opens `path` in a thread of its own, says so through `ready`, and writes until the store is
-    /// closed or its last handle is dropped.
+    /// Opens `path` in a new thread, reports the result through `ready`, and writes until the store is closed or its
+    /// last handle is dropped.
     pub(super) fn spawn(
         self,
         path: Box<Path>,
@@ -48,7 +48,7 @@ impl Writer {
         let spawned = thread.spawn(move || {
             match self.open(&path).map_err(|failure| failure.at_opening(&path)) {
                 Ok((committer, readers)) => {
-                    // Nobody may be waiting any more: then there are no handles, and the loop ends at once.
+                    // If the caller is gone, no handles exist, and the loop ends at once.
                     drop(ready.send(Ok(readers.jobs())));
                     self.run(committer, readers);
                 }
@@ -74,7 +74,7 @@ impl Writer {
         connection.pragma_update(None, "page_size", PAGE_BYTES)?;
         schema::write_ahead(&connection, self.options.busy_timeout)?;
         self.options.apply(&connection)?;
-        // As SQLite resolved it, so that links to one file lead to one folder of locks.
+        // The path as SQLite resolved it, so that different links to one file lead to one folder of locks.
         let resolved = connection.path().map_or_else(|| path.into(), |path| Path::new(path).to_owned());
         checksum::register(&connection)?;
         let is_checked = found > 0 && self.options.check == SqliteCheck::Whole;
@@ -116,11 +116,12 @@ impl Writer {
 }
 
 impl Committer {
-    /// Copies the write-ahead log into the file, and closes it. It is an error if the file is not what was written to.
+    /// Copies the write-ahead log into the file, and closes the file. Returns an error if the file is not the one that
+    /// was written.
     fn close(self) -> Result<(), StoreError> {
         let Self { connection, leases, owners, mut watch, .. } = self;
         let watched = watch.look(&connection);
-        // Another process may be reading; then the log stays, and whoever closes last copies it.
+        // If another process is reading, the log stays, and the last process that closes the file copies it.
         let copied = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
         connection.flush_prepared_statement_cache();
         let closed = copied.and_then(|()| connection.close().map_err(|(_, error)| error));
@@ -133,12 +134,12 @@ impl Committer {
 
 impl SqliteOptions {
     fn apply(&self, connection: &Connection) -> rusqlite::Result<()> {
-        // On macOS a plain fsync leaves the data in the cache of the disk.
+        // On macOS, a plain `fsync` leaves the data in the disk's cache.
         connection.pragma_update(None, "fullfsync", self.synchronous == Synchronous::Full)?;
         connection.pragma_update(None, "checkpoint_fullfsync", self.synchronous == Synchronous::Full)?;
         connection.execute_batch(self.synchronous.pragma())?;
         connection.pragma_update(None, "wal_autocheckpoint", self.checkpoint_pages)?;
-        // After a burst the log shrinks to this many bytes again.
+        // After a burst, the log shrinks to this many bytes.
         connection.pragma_update(None, "journal_size_limit", 64 * 1024 * 1024)?;
         if let Some(bytes) = self.max_bytes {
             let page: i64 = connection.pragma_query_value(None, "page_size", |row| row.get(0))?;

@@ -1,4 +1,4 @@
-//! What each statement of a lane is given, and what it says.
+//! The parameters and results of a lane's statements.
 
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
@@ -15,10 +15,11 @@ use crate::postgres::rows::{millis, moment, ttl_millis};
 use crate::postgres::statements::{Statement, Statements};
 use crate::postgres::text;
 
-/// Why a record was not added, and the place of its operation.
+/// The reasons for which records were not added, by the positions of their operations.
 pub(super) type RefusedAppends = HashMap<usize, StoreError>;
 
-/// Appends records of distinct keys. `again`: an earlier attempt may have been committed, its answer was lost.
+/// Appends records with distinct keys. `again` means that an earlier attempt may have been committed, but its answer
+/// was lost.
 pub(super) async fn append(
     connection: &mut PgConnection,
     statements: &Statements,
@@ -35,7 +36,7 @@ pub(super) async fn append(
     Ok(refused)
 }
 
-/// The places of those that were not added, each with whether its lease is held where that is known.
+/// Returns the positions of the records that were not added, each with whether its lease is held, if that is known.
 async fn not_added(
     connection: &mut PgConnection,
     statements: &Statements,
@@ -78,10 +79,10 @@ async fn not_added(
     rows.iter().map(|row| Ok((row.try_get::<i64, _>(0)? as usize - 1, Some(row.try_get(1)?)))).collect()
 }
 
-/// Why a record was not added; `None`: it was, by an attempt whose answer was lost.
+/// Returns the reason for which a record was not added, or `None` if an attempt with a lost answer added it.
 ///
-/// Under the lease's token nobody but this store writes, and it has one operation for a key at a time: a record
-/// under that token which is the same is the one of the lost attempt.
+/// Only this store writes under the token of the lease, and it has one operation per key at a time. An equal record
+/// under that token is therefore the record of the lost attempt.
 async fn why(
     connection: &mut PgConnection,
     statements: &Statements,
@@ -165,8 +166,8 @@ async fn begin_many(
         .await
 }
 
-/// Ends runs, and gives the leases that were theirs to end with. `again`: an earlier attempt may have been
-/// committed, its answer was lost; then a run that rests as it was to be left is ended.
+/// Ends runs, and returns the leases that permitted it. `again` means that an earlier attempt may have been committed,
+/// but its answer was lost; a run that is already in its final state then counts as ended.
 pub(super) async fn finish(
     connection: &mut PgConnection,
     statements: &Statements,
@@ -275,7 +276,7 @@ pub(super) async fn renew(
         .collect()
 }
 
-/// Gives leases back, and tells other processes.
+/// Releases leases, and notifies other processes.
 pub(super) async fn give_back(
     connection: &mut PgConnection,
     statements: &Statements,
@@ -287,7 +288,7 @@ pub(super) async fn give_back(
     release.execute(connection).await.map(drop)
 }
 
-/// The same for leases that were held up. It skips the rows that another session has locked, and returns their leases.
+/// Releases leases whose release was delayed. Skips the rows that another session has locked, and returns their leases.
 pub(super) async fn give_back_unlocked(
     connection: &mut PgConnection,
     statements: &Statements,
@@ -300,13 +301,13 @@ pub(super) async fn give_back_unlocked(
     rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
 }
 
-/// The keys that the run waits on, in the form in which they are kept.
+/// Returns the keys that the run waits on, in their stored form.
 fn waits_on(ending: &Ending) -> Option<String> {
     let keys: Vec<_> = ending.waits_on.iter().map(|key| text::stored(key)).collect();
     (!keys.is_empty()).then(|| text::json(&keys))
 }
 
-/// The columns that say which leases.
+/// Returns the columns that identify the leases.
 pub(super) fn columns<'a>(
     leases: impl Iterator<Item = &'a Lease> + Clone,
 ) -> (Vec<i64>, Vec<Cow<'a, str>>, Vec<i64>) {

@@ -1,4 +1,4 @@
-//! Leases that could not be given back when that was asked for.
+//! Leases whose release was delayed.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -8,13 +8,13 @@ use tokio::time::Instant;
 
 use super::place::{Place, place};
 
-/// The time between two tries.
+/// The time between two attempts.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// How long to go on trying. Few leases last longer.
+/// The time after which attempts stop. Few leases last longer.
 const LONGEST: Duration = Duration::from_secs(600);
 
-/// Leases that could not be given back, because another session has locked their rows or the whole table, or because the
+/// Leases that could not be released because another session has locked their rows or the whole table, or because the
 /// server was away for too long. The lane tries again each second, beside its other work.
 #[derive(Debug, Default)]
 pub(in crate::postgres) struct HeldUp {
@@ -29,7 +29,7 @@ impl HeldUp {
         self.next.get_or_insert(now + PAUSE);
     }
 
-    /// When to try again; `None`: there is nothing to give back.
+    /// Returns the time of the next attempt, or `None` if no lease is left.
     pub(super) const fn next(&self) -> Option<Instant> {
         self.next
     }
@@ -38,8 +38,8 @@ impl HeldUp {
         self.leases.iter().map(|(lease, _)| lease.clone()).collect()
     }
 
-    /// Takes out the leases that need no other try, after a try that left `rest`, or that failed if `rest` is `None`. They are
-    /// free, or too old.
+    /// Removes the leases that need no further attempt, because they are free or too old. `rest` is the set of leases
+    /// that the last attempt left, or `None` if the attempt failed.
     pub(super) fn settle(&mut self, rest: Option<&HashSet<Place>>) -> Vec<Lease> {
         let now = Instant::now();
         let is_done = |(lease, until): &mut (Lease, Instant)| {

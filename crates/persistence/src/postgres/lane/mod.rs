@@ -1,8 +1,8 @@
-//! The tasks that write: what every run does again and again, shared in as few statements as can be.
+//! The writer tasks: they combine the frequent operations of all runs into as few statements as possible.
 //!
-//! There are two, each on a connection of its own: one appends records, the other begins and ends runs and keeps
-//! their leases. So a record never waits for the commit of an ending, nor a lease for that of a record. What has
-//! queued up since the last commit returned goes into the next one: see [`group`](crate::group).
+//! Two tasks have a connection each: one appends records, and the other begins and ends runs and maintains their
+//! leases. A record therefore never waits for the commit of an ending, nor a lease for the commit of a record.
+//! Operations that have queued up since the last commit returned go into the next one: see [`group`](crate::group).
 
 mod calls;
 mod held_up;
@@ -39,21 +39,21 @@ use crate::group::Receiver;
 use calls::give_back_unlocked;
 use parts::Parts;
 
-/// A task that writes.
+/// A writer task.
 pub(super) struct Lane {
     pub(super) ops: Receiver<Op>,
     pub(super) link: Link,
     pub(super) statements: Arc<Statements>,
     pub(super) patience: Duration,
     pub(super) bell: Bell,
-    /// What other processes listen to.
+    /// The channel that other processes listen to.
     pub(super) channel: Arc<str>,
     pub(super) releasing: Releasing,
     pub(super) held_up: HeldUp,
     pub(super) unflushed: Unflushed,
 }
 
-/// What a batch is made of, each kind for a statement of its own.
+/// The operations of a batch, with one statement for each kind.
 struct Batch {
     begins: Parts<Begin>,
     appends: Parts<Append>,
@@ -70,17 +70,17 @@ impl Lane {
         while self.take(&mut ops).await {
             let company = ops.len();
             let batch = Batch::sorted(ops.drain(..));
-            // Each operation is told of its own end.
+            // Each operation reports its own result.
             drop(insist(Carrying { lane: &mut self, batch }).await);
             self.ops.gather(company).await;
         }
         let patience = Patience::new(self.patience);
-        // The leases that are left last until their time is over.
+        // The remaining leases last until they expire.
         drop(insist(Closing { lane: &mut self, patience }).await);
         self.link.close().await;
     }
 
-    /// Waits for operations. `false`: there will be none any more. Gives leases back meanwhile that are held up.
+    /// Waits for operations, and releases delayed leases meanwhile. Returns `false` if no more operations will arrive.
     async fn take(&mut self, ops: &mut Vec<Op>) -> bool {
         while let Some(next) = self.held_up.next() {
             if Instant::now() < next
@@ -93,14 +93,15 @@ impl Lane {
         self.ops.take(ops).await
     }
 
-    /// Tries each operation once. If the error may pass, the operations that are left in the batch can be tried again.
+    /// Makes one attempt for each operation. If the error may pass, the operations that are left in the batch can be
+    /// tried again.
     async fn attempt(&mut self, batch: &mut Batch) -> Result<(), Error> {
         batch.appends.carry_out(self).await?;
-        // Nothing keeps leases from being renewed in time.
+        // Renewals come first, so that no other work delays them.
         batch.renewals.carry_out(self).await?;
-        // What is given back first can be opened next.
+        // Released runs can be opened by the operations that follow.
         batch.releases.carry_out(self).await?;
-        // One that waits may have been answered on its way, which other processes have not heard of.
+        // A waiting run may have been answered meanwhile, and other processes have not been notified of that.
         let tells = batch.finishes.iter().any(|finish| !finish.ending.waits_on.is_empty());
         batch.finishes.carry_out(self).await?;
         if tells {
@@ -110,7 +111,7 @@ impl Lane {
         batch.flushes.carry_out(self).await
     }
 
-    /// An attempt failed: the connection is made anew, unless the server only refused what it was told.
+    /// Handles a failed attempt: the connection is replaced, unless the server only refused the statement.
     fn failed(&mut self, error: &Error) {
         if Reason::of(error) != Reason::Single {
             self.link.lost();
@@ -118,7 +119,7 @@ impl Lane {
         }
     }
 
-    /// Where this fails other processes find out by asking.
+    /// Notifies other processes. If this fails, they find out by polling.
     async fn notify(&mut self) {
         let attempt = async {
             let connection = self.link.connection().await?;
@@ -130,7 +131,7 @@ impl Lane {
         }
     }
 
-    /// Tries once more to give back the leases that are held up.
+    /// Makes another attempt to release the delayed leases.
     async fn release_held_up(&mut self) {
         let leases = self.held_up.leases();
         let attempt = async {
@@ -162,15 +163,15 @@ impl Attempts for Carrying<'_> {
         Ok(self.lane.attempt(&mut self.batch).await?)
     }
 
-    /// Each operation whose patience is over is refused, of every kind, so that no kind uses up the patience of the kinds
-    /// behind it.
+    /// Refuses each operation of every kind whose patience is over, so that no kind uses up the patience of the kinds
+    /// after it.
     fn is_over_after(&mut self, pause: Pause, error: &StoreError) -> bool {
         self.batch.refuse_late(self.lane, pause, error);
         self.batch.is_empty()
     }
 }
 
-/// The return of the leases that are held up when the store is closed.
+/// The release of the delayed leases when the store is closed.
 struct Closing<'l> {
     lane: &'l mut Lane,
     patience: Patience,
@@ -208,8 +209,8 @@ impl Batch {
                 Op::Flush(flush) => flushes.push(flush),
             }
         }
-        // Who asked has gone: nobody would give the lease back. The others in one order for all processes, so that
-        // two that begin the same runs do not wait for each other.
+        // If the caller is gone, the lease would never be released. The others are sorted in one order for all
+        // processes, so that two processes that begin the same runs do not deadlock.
         begins.retain(|begin| !begin.fate.is_closed());
         begins.sort_by(|one, next| one.request.run.cmp(&next.request.run));
         Self {
@@ -231,7 +232,7 @@ impl Batch {
             && self.flushes.is_empty()
     }
 
-    /// Gives up those for which another try after this pause is too late.
+    /// Gives up the operations for which an attempt after this pause is too late.
     fn refuse_late(&mut self, lane: &mut Lane, pause: Pause, error: &StoreError) {
         self.begins.refuse_late(lane, pause, error);
         self.appends.refuse_late(lane, pause, error);
@@ -242,7 +243,8 @@ impl Batch {
     }
 }
 
-/// A record that follows another one under the same key waits for what becomes of that.
+/// Splits appends into parts with distinct keys, because a record waits for the result of an earlier record under its
+/// key.
 fn distinct(mut appends: Vec<Append>) -> Vec<Vec<Append>> {
     let mut parts = Vec::new();
     while appends.len() > 1 {

@@ -1,4 +1,4 @@
-//! What a lane is asked to do.
+//! The requests to a lane.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use crate::postgres::patience::Patience;
 
 pub(in crate::postgres) type Fate<T> = oneshot::Sender<Result<T, StoreError>>;
 
-/// What a lane is asked to do.
+/// A request to a lane.
 #[derive(Debug)]
 pub(in crate::postgres) enum Op {
     Begin(Begin),
@@ -28,7 +28,7 @@ pub(in crate::postgres) enum Op {
 pub(in crate::postgres) struct Begin {
     pub(in crate::postgres) request: Arc<Open>,
     pub(in crate::postgres) patience: Patience,
-    /// `None`: the run is there already.
+    /// The answer is `None` if the run already exists.
     pub(in crate::postgres) fate: Fate<Option<Began>>,
     pub(in crate::postgres) back: Arc<dyn Back>,
 }
@@ -64,7 +64,7 @@ pub(in crate::postgres) struct Append {
     pub(in crate::postgres) fate: Fate<()>,
 }
 
-/// Answered once everything before it was carried out, and what was recorded is on the disk.
+/// A request that is answered once all earlier requests were carried out and their records are on the disk.
 #[derive(Debug)]
 pub(in crate::postgres) struct Flush {
     pub(in crate::postgres) patience: Patience,

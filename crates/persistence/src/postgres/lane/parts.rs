@@ -8,12 +8,12 @@ use super::work::Work;
 use crate::postgres::error::{Reason, store_error};
 use crate::postgres::patience::{Pause, within};
 
-/// Operations of one kind, in the parts in which they are tried. The next part is the last one.
+/// Operations of one kind, in the parts in which they are tried. The last element is the next part.
 pub(super) struct Parts<W>(Vec<Part<W>>);
 
 struct Part<W> {
     ops: Vec<W>,
-    /// An earlier try may have been committed, its answer was lost.
+    /// Whether an earlier attempt may have been committed and its answer was lost.
     again: bool,
 }
 
@@ -22,7 +22,7 @@ impl<W: Work> Parts<W> {
         Self::of([ops])
     }
 
-    /// The first part is tried first.
+    /// Creates the parts in order; the first one is tried first.
     pub(super) fn of(parts: impl IntoIterator<Item = Vec<W>, IntoIter: DoubleEndedIterator>) -> Self {
         let parts = parts.into_iter().rev().filter(|ops| !ops.is_empty());
         Self(parts.map(|ops| Part { ops, again: false }).collect())
@@ -36,7 +36,7 @@ impl<W: Work> Parts<W> {
         self.0.iter().flat_map(|part| &part.ops)
     }
 
-    /// Carries out all parts. An error is one that may pass: those that are left can be tried again.
+    /// Carries out all parts. Returns an error if it may pass: the remaining parts can be tried again.
     pub(super) async fn carry_out(&mut self, lane: &mut Lane) -> Result<(), Error> {
         while let Some(Part { ops, again }) = self.0.pop() {
             let Some(longest) = ops.iter().map(|op| op.patience().longest()).min() else { continue };
@@ -49,7 +49,7 @@ impl<W: Work> Parts<W> {
             };
             let reason = Reason::of(&error);
             if W::APART && ops.len() > 1 && reason == Reason::Single {
-                // The reason may lie in one of them, so each is tried by itself.
+                // One of the operations may be the cause, so each is tried separately.
                 self.0.extend(ops.into_iter().rev().map(|op| Part { ops: vec![op], again }));
                 continue;
             }
@@ -65,7 +65,7 @@ impl<W: Work> Parts<W> {
         Ok(())
     }
 
-    /// Gives up those for which another try after this pause is too late.
+    /// Gives up the operations for which an attempt after this pause is too late.
     pub(super) fn refuse_late(&mut self, lane: &mut Lane, pause: Pause, error: &StoreError) {
         for part in &mut self.0 {
             let late = part.ops.extract_if(.., |op| op.patience().is_over_after(pause)).collect();

@@ -1,4 +1,4 @@
-//! Leases on their way back to the lane that keeps them.
+//! Leases on their way back to the lane that maintains them.
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,14 +12,14 @@ use super::unclaimed::Back;
 use crate::group::Sender;
 use crate::postgres::patience::Patience;
 
-/// Leases that were given back and may not be free yet.
+/// Leases that were released and may not be free yet.
 #[derive(Debug, Clone, Default)]
 pub(in crate::postgres) struct Releasing(Arc<Mutex<Returning>>);
 
 #[derive(Debug, Default)]
 struct Returning {
     on_their_way: HashSet<Place>,
-    /// Those that a lock or an outage keeps from their return.
+    /// The leases whose release a lock or an outage delays.
     held_up: HashSet<Place>,
 }
 
@@ -45,12 +45,13 @@ impl Releasing {
     }
 }
 
-/// The way to the lane that keeps leases.
+/// The queue of the lane that maintains leases.
 #[derive(Debug)]
 pub(in crate::postgres) struct Turns {
     pub(in crate::postgres) ops: Sender<Op>,
     pub(in crate::postgres) patience: Duration,
-    /// A release does not wait until the lease is free. So the next call waits for it, unless the release is held up.
+    /// A release does not wait until the lease is free. The next call waits for it instead, unless the release is
+    /// delayed by a lock or an outage.
     pub(in crate::postgres) releasing: Releasing,
 }
 
@@ -59,20 +60,20 @@ impl Back for Turns {
         let place = place(&lease);
         self.releasing.lock().on_their_way.insert(place);
         if !self.ops.send(Op::Release(Release { lease, patience: Patience::new(self.patience) })) {
-            // The lane has ended: the lease lasts until its time is over.
+            // The lane has ended, so the lease lasts until it expires.
             self.releasing.lock().on_their_way.remove(&place);
         }
     }
 }
 
 impl Turns {
-    /// Whether the lease was given back, though that may not have arrived.
+    /// Returns `true` if the lease was released, even if the release has not reached the server yet.
     pub(in crate::postgres) fn gives_back(&self, lease: &Lease) -> bool {
         let (place, returning) = (place(lease), self.releasing.lock());
         returning.on_their_way.contains(&place) || returning.held_up.contains(&place)
     }
 
-    /// Waits until every lease that was given back is free, or held up.
+    /// Waits until every released lease is free, or its release is delayed by a lock or an outage.
     pub(in crate::postgres) async fn settled(&self, patience: Patience) -> Result<(), StoreError> {
         if self.releasing.lock().on_their_way.is_empty() {
             return Ok(());

@@ -3,12 +3,12 @@ use std::sync::Arc;
 
 use awaitly_core::store::Lease;
 
-/// A lease on its way to the caller that asked for it. If the future of the call is dropped before the lease has arrived,
-/// the lease is given back, wherever it is then.
+/// A lease on its way to its caller. If the future of the call is dropped before the lease arrives, the lease is
+/// released, wherever it is then.
 #[derive(Debug)]
 pub(in crate::postgres) struct Unclaimed(Option<(Lease, Arc<dyn Back>)>);
 
-/// The way on which a lease is given back.
+/// A way to release a lease.
 pub(in crate::postgres) trait Back: fmt::Debug + Send + Sync {
     fn release(&self, lease: Lease);
 }
@@ -18,7 +18,7 @@ impl Unclaimed {
         Self(Some((lease, back)))
     }
 
-    /// Returns the lease. The caller has to give it back from now on.
+    /// Returns the lease. From now on, the caller is responsible for its release.
     pub(in crate::postgres) fn claim(mut self) -> Option<Lease> {
         self.0.take().map(|(lease, _)| lease)
     }

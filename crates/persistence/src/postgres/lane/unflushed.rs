@@ -1,4 +1,4 @@
-//! Records that were acknowledged and may not be on the disk yet.
+//! Acknowledged records that may not be on the disk yet.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,32 +11,32 @@ use super::calls::RefusedAppends;
 use super::ops::Append;
 use super::place::{Place, place};
 
-/// The leases under which [`Durability::Batched`] records were written that no later commit has brought to the disk.
+/// The leases under which [`Durability::Batched`] records were written that no later commit has flushed to the disk.
 ///
-/// A server that crashes loses those records, and nothing must be written behind the gap. Whether it was a crash cannot
-/// be seen from a connection that is lost. So the leases are given back then, before anything else is recorded: the runs
-/// are interrupted, and resume from what is there. And what is not a record, and goes another way, is written once the
-/// records before it are on the disk.
+/// A server that crashes loses such records, and a record after the gap must not be written. A lost connection does not
+/// show whether the server crashed. Therefore these leases are released before any other record is written: their runs
+/// are interrupted, and resume from the stored records. Writes that are not records take another connection, so they
+/// wait until the earlier records are on the disk.
 #[derive(Debug, Clone, Default)]
 pub(in crate::postgres) struct Unflushed(Arc<Mutex<Leases>>);
 
 #[derive(Debug)]
 struct Leases {
     unflushed: HashMap<Place, (Lease, Instant)>,
-    /// Those that have to be given back.
+    /// The leases that must be released.
     doubtful: Vec<Lease>,
-    /// How many there may be before those are looked for that are on the disk by now.
+    /// The number of leases from which the store looks for leases whose records are on the disk by now.
     many: usize,
 }
 
-/// After this the server has brought everything to the disk by itself: three times the longest `wal_writer_delay`, and as
-/// much again.
+/// The time after which the server has flushed everything by itself: three times the longest `wal_writer_delay`,
+/// doubled.
 const LONGEST: Duration = Duration::from_secs(60);
 
 const MANY: usize = 1024;
 
 impl Unflushed {
-    /// These were committed together, but for those that were refused.
+    /// Notes appends that were committed together, except the refused ones.
     pub(super) fn note(&self, appends: &[Append], refused: &RefusedAppends) {
         let written =
             || appends.iter().enumerate().filter(|(at, _)| !refused.contains_key(at)).map(|(_, one)| one);
@@ -51,14 +51,14 @@ impl Unflushed {
         }
     }
 
-    /// A commit that waits for the disk brings all there that was committed before it.
+    /// Forgets all leases, because a commit that waits for the disk also flushes all earlier commits.
     pub(super) fn are_flushed(&self) {
         let mut leases = self.lock();
         leases.unflushed.clear();
         leases.many = MANY;
     }
 
-    /// The connection was lost, so the server may have crashed.
+    /// Marks recent leases as doubtful, because the connection was lost and the server may have crashed.
     pub(super) fn are_in_doubt(&self) {
         let (mut leases, now) = (self.lock(), Instant::now());
         let Leases { unflushed, doubtful, .. } = &mut *leases;
@@ -66,7 +66,7 @@ impl Unflushed {
         doubtful.extend(recent.map(|(_, (lease, _))| lease));
     }
 
-    /// The leases that have to be given back.
+    /// Returns the leases that must be released.
     pub(super) fn doubtful(&self) -> Vec<Lease> {
         self.lock().doubtful.clone()
     }
@@ -80,7 +80,7 @@ impl Unflushed {
         leases.unflushed.is_empty() && leases.doubtful.is_empty()
     }
 
-    /// Whether there are such records of this lease.
+    /// Returns `true` if the lease has such records.
     pub(in crate::postgres) fn concern(&self, lease: &Lease) -> bool {
         let leases = self.lock();
         leases.unflushed.contains_key(&place(lease)) || leases.doubtful.contains(lease)

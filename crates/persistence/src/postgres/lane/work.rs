@@ -1,4 +1,4 @@
-//! How a lane tries each kind of operation, and how it answers it.
+//! The attempts of a lane for each kind of operation, and the answers.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -21,10 +21,10 @@ use crate::postgres::text;
 pub(super) trait Work: Sized + Send + Sync {
     type Done: Send;
 
-    /// Whether each operation is tried alone if one of them may be the reason of a failure.
+    /// Whether each operation is tried alone if one of them may be the cause of a failure.
     const APART: bool = true;
 
-    /// Tries once. `again`: an earlier try may have been committed, its answer was lost.
+    /// Makes one attempt. `again` means that an earlier attempt may have been committed, but its answer was lost.
     fn attempt(
         lane: &mut Lane,
         batch: &[Self],
@@ -127,7 +127,7 @@ impl Work for Renew {
 impl Work for Release {
     type Done = ();
 
-    /// Each locked row would stop the lane for as long as it waits for a lock.
+    /// Tried alone, each locked row would stop the lane for the length of a lock timeout.
     const APART: bool = false;
 
     async fn attempt(lane: &mut Lane, batch: &[Self], _: bool) -> Result<(), Error> {
@@ -159,7 +159,7 @@ impl Work for Release {
 impl Work for Flush {
     type Done = ();
 
-    /// Brings to the disk what was recorded before, or finds out that it may be lost.
+    /// Flushes earlier records to the disk, or finds out that they may be lost.
     async fn attempt(lane: &mut Lane, _: &[Self], _: bool) -> Result<(), Error> {
         if lane.unflushed.is_empty() {
             return Ok(());
@@ -177,8 +177,8 @@ impl Work for Flush {
     with_a_fate!();
 }
 
-/// A connection on which records may be written: where the last one was lost with records that may not have been on the
-/// disk, their leases are given back first.
+/// Returns a connection that may write records. If the last connection was lost with records that may not have been on
+/// the disk, their leases are released first.
 async fn certain(lane: &mut Lane) -> Result<&mut PgConnection, Error> {
     let Lane { link, statements, channel, unflushed, .. } = lane;
     let connection = link.connection().await?;
