@@ -200,8 +200,11 @@ async fn failed_branch_ends_every_wait_of_an_unfinished_list() {
             tokio::time::sleep(secs(1)).await;
             Err::<u32, RunError>(RunError::Expired { step: "branch".into() })
         };
-        let items = run.each("items", [0, 1, 2], item).concurrency(3);
-        Ok(parallel!(run, "both", { a: items, b: fails }))
+        let list = async {
+            let items = run.each("items", [0, 1, 2], item).concurrency(3);
+            items.await.map_err(RunError::from_step)
+        };
+        Ok(parallel!(run, "both", { a: list, b: fails }))
     };
     assert_eq!(workflow.run("r", body).await, Err(RunError::Expired { step: "branch".into() }));
     assert_eq!(status(&store, "r").await, Status::Failed, "the body does not wait for the list");
