@@ -68,7 +68,7 @@ fn half_open(probes: u32) -> CircuitBreaker {
 }
 
 #[test]
-fn probes_are_never_more_than_their_number_and_close_it_in_the_end() {
+fn probes_are_bounded_and_finally_close_breaker() {
     explore(|| {
         let (breaker, inside) = (half_open(2), Inside::new(2));
         let callers: Vec<_> = (0..4)
@@ -105,7 +105,7 @@ fn probes_are_never_more_than_their_number_and_close_it_in_the_end() {
 }
 
 #[test]
-fn a_failed_probe_opens_it_whatever_the_others_do() {
+fn failed_probe_opens_it_whatever_the_others_do() {
     explore(|| {
         let breaker = half_open(3);
         let callers: Vec<_> = (0..3)
@@ -127,7 +127,7 @@ fn a_failed_probe_opens_it_whatever_the_others_do() {
 }
 
 #[test]
-fn a_window_counts_every_call_that_ends() {
+fn window_counts_every_call_that_ends() {
     explore(|| {
         let options = CircuitBreaker::options("model").window(Window::Calls(100)).failures(100);
         let breaker = options.clock(VirtualClock::new()).build();
@@ -152,7 +152,7 @@ fn a_window_counts_every_call_that_ends() {
 }
 
 #[test]
-fn what_a_caller_meets_is_the_state_that_the_last_change_left() {
+fn call_meets_state_of_last_change() {
     explore(|| {
         let breaker = CircuitBreaker::options("model").clock(VirtualClock::new()).build();
         let changers: Vec<_> = (0..2)
@@ -168,7 +168,7 @@ fn what_a_caller_meets_is_the_state_that_the_last_change_left() {
 }
 
 #[test]
-fn a_slot_is_never_lost_and_nobody_waits_for_ever() {
+fn slot_is_never_lost_and_all_callers_end() {
     explore(|| {
         let (limiter, inside) = (ConcurrencyLimiter::new("model", 2), Inside::new(2));
         let callers: Vec<_> = (0..5)
@@ -190,7 +190,7 @@ fn a_slot_is_never_lost_and_nobody_waits_for_ever() {
 }
 
 #[test]
-fn a_limiter_that_grows_and_shrinks_ends_with_as_many_slots_as_it_was_told() {
+fn resized_limiter_ends_with_last_number_of_slots() {
     explore(|| {
         let limiter = ConcurrencyLimiter::new("model", 2);
         let callers: Vec<_> = (0..3)
@@ -226,7 +226,7 @@ fn pass(clock: &VirtualClock, done: &AtomicBool) {
 }
 
 #[test]
-fn everybody_who_waits_for_a_token_gets_one_though_others_are_dropped() {
+fn dropped_waiter_leaves_tokens_for_all_others() {
     explore(|| {
         let (clock, done) = (VirtualClock::new(), Arc::new(AtomicBool::new(false)));
         let limiter = RateLimiter::options("model", 10, secs(1)).burst(1).clock(clock.clone()).build();
@@ -255,7 +255,7 @@ fn everybody_who_waits_for_a_token_gets_one_though_others_are_dropped() {
 }
 
 #[test]
-fn keys_are_forgotten_when_the_last_who_uses_them_has_gone() {
+fn keys_are_forgotten_after_their_last_user() {
     explore(|| {
         let slots = Keyed::new(|_: &u32| ConcurrencyLimiter::new("model", 1));
         let clock = VirtualClock::new();
@@ -282,7 +282,7 @@ fn keys_are_forgotten_when_the_last_who_uses_them_has_gone() {
 }
 
 #[test]
-fn callers_of_a_key_share_its_guard_while_idle_ones_are_forgotten() {
+fn callers_share_guard_while_idle_keys_are_forgotten() {
     explore(|| {
         let slots = Keyed::with_capacity(1, |_: &u32| ConcurrencyLimiter::new("model", 1));
         let inside = Inside::new(1);
@@ -304,7 +304,7 @@ fn callers_of_a_key_share_its_guard_while_idle_ones_are_forgotten() {
 }
 
 #[test]
-fn a_combined_limiter_loses_no_slot() {
+fn combined_limiter_loses_no_slot() {
     explore(|| {
         let (clock, done) = (VirtualClock::new(), Arc::new(AtomicBool::new(false)));
         let rate = RateLimiter::options("model", 10, secs(1)).burst(1).clock(clock.clone()).build();
@@ -338,7 +338,7 @@ fn a_combined_limiter_loses_no_slot() {
 }
 
 #[test]
-fn a_throttle_that_pauses_loses_no_caller_and_no_slot() {
+fn throttle_that_pauses_loses_no_caller_and_no_slot() {
     explore(|| {
         let (clock, done) = (VirtualClock::new(), Arc::new(AtomicBool::new(false)));
         let throttle: AdaptiveThrottle =
@@ -367,7 +367,7 @@ fn a_throttle_that_pauses_loses_no_caller_and_no_slot() {
 }
 
 #[test]
-fn of_those_who_share_a_flight_one_calls_and_none_waits_for_ever() {
+fn one_caller_of_shared_flight_calls_and_all_end() {
     explore(|| {
         let (flights, calls) = (SingleFlight::<u32, u32, ()>::new(), Arc::new(AtomicUsize::new(0)));
         let callers: Vec<_> = (0..4)
@@ -395,7 +395,7 @@ fn of_those_who_share_a_flight_one_calls_and_none_waits_for_ever() {
 }
 
 #[test]
-fn operations_that_ask_for_each_other_do_not_wait_for_ever() {
+fn operations_waiting_on_each_other_end() {
     explore(|| {
         let flights = SingleFlight::<u32, u32, ()>::new();
         let callers: Vec<_> = [(1, 2), (2, 1)]
@@ -421,7 +421,7 @@ fn operations_that_ask_for_each_other_do_not_wait_for_ever() {
 }
 
 #[test]
-fn what_is_put_into_a_cache_stays_whatever_was_under_way() {
+fn inserted_value_survives_pending_call() {
     explore(|| {
         let users: Cache<u32, u32, ()> = Cache::options(9).clock(VirtualClock::new()).build();
         let caller = thread::spawn({

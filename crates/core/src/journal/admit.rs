@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_run_begins() {
+    fn unknown_run_begins() {
         assert_eq!(admit(&request(Purpose::Resume), None), Admission::Begin);
         assert_eq!(admit(&request(Purpose::Retry), None), Admission::Begin);
         let existing = request(Purpose::Retry).existing();
@@ -225,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn an_interrupted_or_waiting_run_is_taken_over_once_its_lease_is_free() {
+    fn unfinished_run_is_taken_over_once_its_lease_is_free() {
         for status in [Status::Running, Status::Waiting] {
             let header = stored(status);
             assert_eq!(admit(&request(Purpose::Resume), Some((&header, LeaseInfo::Free))), Admission::Take);
@@ -238,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn an_ended_run_stays_ended_until_it_is_retried() {
+    fn ended_run_stays_ended_until_it_is_retried() {
         for status in [Status::Completed, Status::Failed, Status::Cancelled] {
             let header = stored(status);
             assert_eq!(admit(&request(Purpose::Resume), Some((&header, LeaseInfo::Free))), Admission::Ended);
@@ -258,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn a_run_that_completed_or_failed_is_not_cancelled() {
+    fn run_that_completed_or_failed_is_not_cancelled() {
         for status in [Status::Running, Status::Waiting, Status::Cancelled] {
             let admission = admit(&request(Purpose::Cancel), Some((&stored(status), LeaseInfo::Free)));
             assert_eq!(admission, Admission::Take);
@@ -270,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn a_newer_journal_is_refused_unless_the_run_has_ended() {
+    fn newer_journal_is_refused_unless_the_run_has_ended() {
         let mut header = stored(Status::Running);
         header.version = 3;
         assert_eq!(
@@ -282,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn a_run_id_of_another_workflow_is_refused() {
+    fn run_id_of_another_workflow_is_refused() {
         let mut header = stored(Status::Completed);
         header.workflow = "refund".into();
         assert_eq!(
@@ -292,7 +292,7 @@ mod tests {
     }
 
     #[test]
-    fn another_input_is_refused_and_no_input_takes_the_runs_own() {
+    fn changed_input_is_refused_and_missing_input_is_accepted() {
         let with_input = request(Purpose::Resume).input(Input::of(&7).unwrap());
         let header = Header::begin(&with_input, Timestamp::from_millis(0));
         assert_eq!(admit(&with_input, Some((&header, LeaseInfo::Free))), Admission::Take);

@@ -409,13 +409,13 @@ mod tests {
     }
 
     #[test]
-    fn json_values_and_raw_text_have_the_form_of_what_they_hold() {
+    fn raw_json_has_canonical_form_of_its_value() {
         let raw: Box<serde_json::value::RawValue> = serde_json::from_str(r#"{"a":[1,2.5]}"#).unwrap();
         assert_eq!(Canonical::of(&raw).unwrap(), Canonical::of(&json!({"a": [1, 2.5]})).unwrap());
     }
 
     #[test]
-    fn numbers_of_any_width_have_a_form_if_they_are_finite() {
+    fn only_finite_numbers_have_canonical_form() {
         let wide = Canonical::of(&u128::MAX).unwrap();
         assert_eq!(wide, Canonical::Number(u128::MAX.to_string()));
         assert!(Canonical::of(&[Some(f32::INFINITY)]).is_err());

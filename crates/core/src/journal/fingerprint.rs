@@ -161,7 +161,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_order_of_a_map_does_not_matter() {
+    fn order_of_a_map_does_not_matter() {
         let forward: HashMap<_, _> = (0..50).map(|i| (format!("k{i}"), i)).collect();
         let backward: HashMap<_, _> = (0..50).rev().map(|i| (format!("k{i}"), i)).collect();
         assert_eq!(Fingerprint::of(&forward).unwrap(), Fingerprint::of(&backward).unwrap());
@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn fingerprint_is_hexadecimal_text_in_json_and_older_numbers_are_read() {
+    fn fingerprint_serializes_as_hex_and_reads_older_numbers() {
         let fingerprint = Fingerprint::from_bits(u64::MAX - 1);
         assert_eq!(serde_json::to_string(&fingerprint).unwrap(), r#""fffffffffffffffe""#);
         for json in [r#""fffffffffffffffe""#, "18446744073709551614"] {
@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn the_fingerprint_of_a_value_never_changes() {
+    fn fingerprint_of_a_value_never_changes() {
         // Journals hold this number: another value would make every recorded input look changed.
         let value = serde_json::json!({"sku": "tea", "count": 2, "gift": null});
         assert_eq!(Fingerprint::of(&value).unwrap().to_bits(), 0xe994_f4d8_9f8c_668f);

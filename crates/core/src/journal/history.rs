@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_used_again_is_numbered_in_the_order_of_building() {
+    fn repeated_name_is_numbered_in_build_order() {
         let mut history = History::default();
         let name = Key::from("ship");
         let keys: Vec<_> = (0..3).map(|_| history.take_name(&name)).collect();
@@ -197,14 +197,14 @@ mod tests {
     }
 
     #[test]
-    fn a_key_is_taken_once() {
+    fn key_is_taken_once() {
         let mut history = History::default();
         assert_eq!(history.take("a".into()), Taken::New("a".into()));
         assert_eq!(history.take("a".into()), Taken::Duplicate("a".into()));
     }
 
     #[test]
-    fn a_key_that_looks_like_a_numbered_name_collides_with_it() {
+    fn key_equal_to_numbered_name_is_duplicate() {
         let mut history = History::default();
         let name = Key::from("ship");
         history.take("ship#2".into());
@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn a_step_that_names_its_key_gives_the_number_back() {
+    fn step_that_names_its_key_gives_the_number_back() {
         let mut history = History::default();
         let name = Key::from("ship");
         for sku in ["ship:tea", "ship:mug"] {
@@ -224,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn a_number_that_a_later_step_stands_on_is_not_given_back() {
+    fn exchanged_key_keeps_number_below_a_later_one() {
         let mut history = History::default();
         let name = Key::from("ship");
         let Taken::New(first) = history.take_name(&name) else { panic!("taken") };
@@ -234,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn recorded_outcomes_are_found_by_key_and_do_not_take_it() {
+    fn recall_finds_outcome_and_leaves_key_free() {
         let mut history = History::new(vec![record("reserve", 1), record("charge", 2)]);
         assert_eq!(history.recorded(), 2);
         assert_eq!(history.recall("charge").unwrap().outcome, record("charge", 2).outcome);
@@ -243,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn a_recorded_key_is_known_once_a_step_has_it_or_somebody_looked_at_it() {
+    fn recorded_key_is_known_once_taken_or_peeked() {
         let mut history = History::new(vec![record("reserve", 1), record("undo", 2), record("ship", 3)]);
         let name = Key::from("reserve");
         let Taken::New(default) = history.take_name(&name) else { panic!("taken") };
@@ -254,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn a_changed_input_is_decided_by_the_policy() {
+    fn changed_input_is_decided_by_the_policy() {
         let [old, new] = [1, 2].map(|value| Some(Fingerprint::of(&value).unwrap()));
         assert_eq!(OnChange::Fail.decide(old, new), Decision::Refuse);
         assert_eq!(OnChange::Rerun.decide(old, new), Decision::Rerun);
@@ -268,7 +268,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn two_executions_that_build_the_same_steps_give_them_the_same_keys(
+        fn equal_steps_get_equal_unique_keys(
             steps in proptest::collection::vec((0..4_usize, proptest::option::of(0..6_usize)), 0..40)
         ) {
             let names = ["a", "b", "a#2", "c"];

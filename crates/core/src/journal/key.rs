@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_use_of_a_name_is_the_name_itself() {
+    fn first_use_of_a_name_is_the_name_itself() {
         let name = Key::from("charge");
         assert_eq!(name.numbered(1), "charge".into());
         assert_eq!(name.numbered(2), "charge#2".into());

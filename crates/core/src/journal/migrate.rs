@@ -315,7 +315,7 @@ mod tests {
     }
 
     #[test]
-    fn a_question_and_what_a_run_failed_on_go_with_the_key() {
+    fn migration_moves_waits_and_failures_with_their_key() {
         assert_eq!(migrated(Migration::rename("ask", "manager"), waits("ask")).unwrap(), waits("manager"));
         assert_eq!(migrated(Migration::remove("ask"), waits("ask")).unwrap(), Contents::default());
         let both = Contents { records: records(&[("manager", 1)]).records, ..waits("ask") };
@@ -323,7 +323,7 @@ mod tests {
     }
 
     #[test]
-    fn a_step_is_renamed_removed_or_transformed() {
+    fn step_is_renamed_removed_or_transformed() {
         let renamed = apply(Migration::rename("pay", "charge"), &[("reserve", 1), ("pay", 2)]).unwrap();
         assert_eq!(renamed, records(&[("reserve", 1), ("charge", 2)]));
         let removed = apply(Migration::remove("pay"), &[("reserve", 1), ("pay", 2)]).unwrap();
@@ -334,7 +334,7 @@ mod tests {
     }
 
     #[test]
-    fn a_renaming_that_would_lose_an_outcome_fails() {
+    fn renaming_that_would_lose_an_outcome_fails() {
         let error = apply(Migration::rename("pay", "charge"), &[("pay", 1), ("charge", 2)]).unwrap_err();
         assert!(matches!(error, MigrationError::Failed { from: 1, key, .. } if key == "pay".into()));
     }
@@ -373,14 +373,14 @@ mod tests {
     }
 
     #[test]
-    fn change_that_finds_nothing_is_told() {
+    fn unmatched_change_is_reported() {
         let both = Migration::rename("pay", "bill").and_then(Migration::transform("ship", Ok));
         assert_eq!(both.apply(records(&[("pay/charge", 1)])).unwrap().unmatched, [Key::from("ship")]);
         assert_eq!(both.apply(records(&[("ship", 1)])).unwrap().unmatched, [Key::from("pay")]);
     }
 
     #[test]
-    fn versions_are_walked_one_at_a_time_and_a_gap_is_named() {
+    fn migrations_apply_in_sequence_and_gap_is_named() {
         let mut migrations = Migrations::default();
         migrations.insert(1, Migration::rename("a", "b"));
         migrations.insert(2, Migration::rename("b", "c"));

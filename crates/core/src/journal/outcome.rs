@@ -257,7 +257,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_payload_stands_as_json_inside_json() {
+    fn payload_stands_as_json_inside_json() {
         let record = Record {
             key: "charge".into(),
             outcome: Outcome::Value(Payload::encode(&[1, 2]).unwrap()),
@@ -275,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_without_a_json_form_is_refused() {
+    fn value_without_a_json_form_is_refused() {
         let map = std::collections::HashMap::from([((1, 2), "x")]);
         assert!(Payload::encode(&map).is_err());
     }

@@ -123,7 +123,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_run_id_is_not_empty_and_not_too_long() {
+    fn run_id_is_not_empty_and_not_too_long() {
         assert_eq!(RunId::new(""), Err(InvalidRunId { bytes: 0 }));
         assert!(RunId::new("x".repeat(RunId::MAX_BYTES)).is_ok());
         assert_eq!(RunId::new("x".repeat(RunId::MAX_BYTES + 1)), Err(InvalidRunId { bytes: 513 }));

@@ -83,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn key_of_an_undo_inside_of_a_renamed_step_is_renamed_twice() {
+    fn undo_key_inside_renamed_step_is_renamed_twice() {
         assert_eq!(renamed("trip/undo trip/seat", "trip", "tour"), Some("tour/undo tour/seat".into()));
         assert_eq!(renamed("undo trip: done@2", "trip", "tour"), Some("undo tour: done@2".into()));
         assert_eq!(renamed("undo trip home", "trip", "tour"), None);

@@ -85,14 +85,14 @@ mod tests {
     }
 
     #[test]
-    fn a_state_comes_back_from_json() {
+    fn state_comes_back_from_json() {
         let json = serde_json::to_string(&state()).unwrap();
         assert_eq!(serde_json::from_str::<ResumeState>(&json).unwrap(), state());
         assert!(json.contains(r#"{"key":"charge","outcome":{"value":2}}"#), "{json}");
     }
 
     #[test]
-    fn a_forgotten_step_is_gone() {
+    fn forgotten_step_is_gone() {
         let mut state = state();
         assert!(state.forget("charge"));
         assert!(!state.forget("charge"));

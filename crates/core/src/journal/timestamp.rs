@@ -95,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn a_moment_is_a_number_in_json() {
+    fn moment_is_a_number_in_json() {
         assert_eq!(serde_json::to_string(&Timestamp::from_millis(7)).unwrap(), "7");
         assert_eq!(Timestamp::from(SystemTime::from(Timestamp::from_millis(7))).as_millis(), 7);
     }

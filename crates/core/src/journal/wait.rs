@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn an_open_entry_is_answered_before_it_expires_and_expires_after() {
+    fn open_entry_takes_answer_until_it_expires() {
         for (expires, answer, expire) in [
             (None, Ok(()), Err(Unanswered::NotExpired)),
             (Some(1_001), Ok(()), Err(Unanswered::NotExpired)),
@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_that_nothing_waits_for_is_refused() {
+    fn answer_without_open_entry_is_refused() {
         let entry = entry(None);
         let answer = |asked, token| settle(asked, Settling::Answer, token, NOW);
         assert_eq!(answer(None, None), Err(Unanswered::NoSuchRun));
@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_is_checked_where_one_is_shown() {
+    fn wrong_token_rejects_answer() {
         let entry = entry(None);
         let answer =
             |token| settle(asked(Status::Waiting, Some(&entry), false), Settling::Answer, token, NOW);

@@ -76,7 +76,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn retries_stop_at_half_of_the_tokens_and_resume_after_successes() {
+    fn retries_stop_at_half_budget_and_resume_after_successes() {
         let budget = Budget::new(10, 0.5);
         let followed = (0..10).filter(|_| budget.failed()).count();
         assert_eq!(followed, 4);

@@ -368,7 +368,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn delays_stay_below_the_limit_and_depend_on_the_seed_alone(
+        fn delays_respect_limit_and_depend_only_on_seed(
             kind in 0..5_usize, jitter in 0..5_usize, base in 0..10_000_u64, limit in 0..20_000_u64, seed: u64
         ) {
             let base = ms(base);

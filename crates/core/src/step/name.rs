@@ -161,7 +161,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_step_is_named_for_the_last_function_called() {
+    fn step_is_named_for_the_last_function_called() {
         for (expression, name) in [
             ("api . charge (& hold)", "charge"),
             ("api.charge(&hold, fee(3))", "charge"),

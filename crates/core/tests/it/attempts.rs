@@ -31,7 +31,7 @@ async fn attempts_count_the_first_one() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_delays_are_those_of_the_policy() {
+async fn delays_are_those_of_the_policy() {
     let began = tokio::time::Instant::now();
     let service = down(3);
     let retry = Retry::exponential(ms(100)).attempts(4).jitter(Jitter::None);
@@ -40,7 +40,7 @@ async fn the_delays_are_those_of_the_policy() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_predicate_is_asked_once_for_each_failed_attempt_but_the_last() {
+async fn predicate_runs_once_per_failed_attempt_except_last() {
     let asked = AtomicU32::new(0);
     let retry = EVERY_10_MS.attempts(3).when(|error: &ServiceError| {
         asked.fetch_add(1, Ordering::Relaxed);
@@ -60,7 +60,7 @@ async fn the_predicate_is_asked_once_for_each_failed_attempt_but_the_last() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_servers_hint_is_waited_for() {
+async fn servers_hint_is_waited_for() {
     let began = tokio::time::Instant::now();
     let service = Service::failing([ServiceError::Declined(5)]);
     let retry = EVERY_10_MS.retry_after(|error: &ServiceError| match error {
@@ -72,7 +72,7 @@ async fn a_servers_hint_is_waited_for() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_attempt_that_takes_too_long_is_dropped_and_tried_again() {
+async fn timed_out_attempt_is_dropped_and_retried() {
     let service = Service::default();
     let dropped = AtomicU32::new(0);
     struct Dropped<'a>(&'a AtomicU32);
@@ -97,7 +97,7 @@ async fn an_attempt_that_takes_too_long_is_dropped_and_tried_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_policy_may_give_up_on_timeouts() {
+async fn policy_may_give_up_on_timeouts() {
     let service = Service::default();
     let retry = EVERY_10_MS.on_timeout(OnTimeout::GiveUp);
     let result = run(async |run| {
@@ -108,7 +108,7 @@ async fn a_policy_may_give_up_on_timeouts() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_deadline_of_a_step_ends_all_its_attempts() {
+async fn deadline_of_a_step_ends_all_its_attempts() {
     let began = tokio::time::Instant::now();
     let service = Service::default();
     let result = run(async |run| {
@@ -122,7 +122,7 @@ async fn the_deadline_of_a_step_ends_all_its_attempts() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn no_attempt_is_waited_for_that_would_begin_after_the_deadline() {
+async fn retry_beyond_deadline_is_skipped() {
     let began = tokio::time::Instant::now();
     let service = down(10);
     let retry = Retry::fixed(secs(2)).jitter(Jitter::None).attempts(10);
@@ -133,7 +133,7 @@ async fn no_attempt_is_waited_for_that_would_begin_after_the_deadline() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_nearest_limit_binds() {
+async fn nearest_limit_binds() {
     let service = Service::default();
     let workflow = Workflow::new("w").deadline(secs(1));
     let result = workflow
@@ -168,7 +168,7 @@ async fn cancellation_ends_a_delay_and_an_attempt_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_backoff_of_ones_own_ends_the_attempts() {
+async fn backoff_of_ones_own_ends_the_attempts() {
     let service = down(10);
     let retry = Retry::new(Backoff::from_fn(|attempt| (attempt < 3).then_some(ms(1)))).attempts(100);
     let result = run(async |run| run.step("call", || service.call()).retry(retry).await).await;
@@ -177,7 +177,7 @@ async fn a_backoff_of_ones_own_ends_the_attempts() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_budget_that_is_used_up_stops_the_retries_of_all_who_share_it() {
+async fn exhausted_budget_stops_retries_of_all_sharers() {
     let budget = Budget::new(4, 0.1);
     let retry = EVERY_10_MS.attempts(10).budget(&budget);
     let service = down(100);
@@ -188,7 +188,7 @@ async fn a_budget_that_is_used_up_stops_the_retries_of_all_who_share_it() {
 }
 
 #[test]
-fn a_seed_fixes_the_delays() {
+fn seed_fixes_the_delays() {
     let delays = |seed| {
         let runtime =
             tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
@@ -252,7 +252,7 @@ impl Drop for WatchedPass<'_> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_guard_is_entered_for_each_attempt_and_learns_how_it_ended() {
+async fn guard_sees_end_of_each_attempt() {
     let (outer, inner) = (Watched::default(), Watched::default());
     let service = down(1);
     run(async |run| {
@@ -278,7 +278,7 @@ async fn a_guard_is_entered_for_each_attempt_and_learns_how_it_ended() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_refusal_is_typed_and_retried_when_the_guard_says() {
+async fn refusal_is_typed_and_retried_when_the_guard_says() {
     let guard = Watched { refuse: AtomicU32::new(1), ..Watched::default() };
     let service = Service::default();
     let began = tokio::time::Instant::now();
@@ -299,7 +299,7 @@ async fn a_refusal_is_typed_and_retried_when_the_guard_says() {
 }
 
 #[tokio::test]
-async fn a_cancelled_attempt_counts_as_nothing() {
+async fn cancelled_attempt_is_dropped_by_guard() {
     let guard = Watched::default();
     let service = Service::default();
     let clock = VirtualClock::new();

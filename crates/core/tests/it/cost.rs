@@ -37,7 +37,7 @@ fn allocations(hundred: &impl AsyncFn(&awaitly_core::Run) -> Result<u64, RunErro
 }
 
 #[test]
-fn a_plain_step_allocates_nothing() {
+fn plain_step_does_not_allocate() {
     let count = allocations(&async |run| {
         let mut sum = 0;
         for n in 0..100 {
@@ -49,7 +49,7 @@ fn a_plain_step_allocates_nothing() {
 }
 
 #[test]
-fn literal_name_and_key_allocate_nothing() {
+fn literal_name_and_key_do_not_allocate() {
     const NAME: Key = Key::from_static("a name in a constant");
     let count = allocations(&async |run| {
         let mut sum = 0;
@@ -64,7 +64,7 @@ fn literal_name_and_key_allocate_nothing() {
 }
 
 #[test]
-fn a_step_with_retry_and_timeout_that_succeeds_at_once_allocates_nothing() {
+fn first_attempt_with_retry_and_timeout_does_not_allocate() {
     let count = allocations(&async |run| {
         let mut sum = 0;
         for n in 0..100 {
@@ -76,7 +76,7 @@ fn a_step_with_retry_and_timeout_that_succeeds_at_once_allocates_nothing() {
 }
 
 #[test]
-fn the_future_of_a_step_with_retry_and_timeout_is_small() {
+fn step_future_with_retry_and_timeout_is_small() {
     async fn large(_: [u8; 1000]) -> Result<u64, RunError> {
         let buffer = [1_u8; 2000];
         tokio::task::yield_now().await;

@@ -136,7 +136,7 @@ fn outer_refusal_leaves_the_inner_guard_alone() {
 }
 
 #[tokio::test]
-async fn function_is_a_guard_with_a_pass_and_a_typed_refusal() {
+async fn function_guard_holds_pass_or_returns_typed_refusal() {
     let (service, door) = (Service::failing([ServiceError::Down]), Door::new("door", 1));
     let at_night = Mutex::new(false);
     let by_day = guard::from_fn(|| match (*at_night.lock().unwrap(), door.places.try_acquire()) {

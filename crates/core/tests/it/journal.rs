@@ -14,7 +14,7 @@ fn keys(state: &ResumeState) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn a_resumed_run_does_not_execute_what_is_recorded() {
+async fn resumed_run_skips_recorded_steps() {
     let service = Service::default();
     let workflow = Workflow::new("w");
     let stop_after_two = AtomicU32::new(1);
@@ -40,7 +40,7 @@ async fn a_resumed_run_does_not_execute_what_is_recorded() {
 }
 
 #[tokio::test]
-async fn a_recorded_error_comes_back_as_the_same_typed_value() {
+async fn recorded_error_comes_back_typed() {
     let service = Service::failing([ServiceError::Declined(7)]);
     let workflow = Workflow::new("w");
     let body = async |run: &DurableRun| match run.step("charge", || service.call()).await {
@@ -53,7 +53,7 @@ async fn a_recorded_error_comes_back_as_the_same_typed_value() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn timeouts_are_recorded_because_a_body_may_have_acted_on_them() {
+async fn attempt_timeout_is_recorded() {
     let service = Service::default();
     let workflow = Workflow::new("w");
     let body = async |run: &DurableRun| match run.step("hang", || service.hang()).timeout(secs(1)).await {
@@ -66,7 +66,7 @@ async fn timeouts_are_recorded_because_a_body_may_have_acted_on_them() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_timeout_by_the_deadline_of_the_run_is_not_recorded() {
+async fn run_deadline_timeout_is_not_recorded() {
     let service = Service::default();
     let workflow = Workflow::new("w").deadline(secs(1));
     let body = async |run: &DurableRun| Ok::<_, AppError>(step!(run, service.hang()));
@@ -76,7 +76,7 @@ async fn a_timeout_by_the_deadline_of_the_run_is_not_recorded() {
 }
 
 #[tokio::test]
-async fn a_step_that_keeps_only_values_runs_again_after_a_failure() {
+async fn step_with_rerun_errors_runs_again_after_failure() {
     let service = Service::failing([ServiceError::Down]);
     let workflow = Workflow::new("w");
     let body =
@@ -87,7 +87,7 @@ async fn a_step_that_keeps_only_values_runs_again_after_a_failure() {
 }
 
 #[tokio::test]
-async fn a_volatile_step_runs_again_and_takes_no_key_of_the_journal() {
+async fn volatile_step_runs_again_and_takes_no_key() {
     let service = Service::default();
     let workflow = Workflow::new("w");
     let body = async |run: &DurableRun| {
@@ -101,7 +101,7 @@ async fn a_volatile_step_runs_again_and_takes_no_key_of_the_journal() {
 }
 
 #[tokio::test]
-async fn a_key_that_is_used_twice_stops_the_run_whatever_the_body_does() {
+async fn duplicate_key_fails_run_that_ignores_the_error() {
     let service = Service::default();
     let workflow = Workflow::new("w");
     let result = workflow
@@ -139,7 +139,7 @@ async fn keys_are_taken_when_steps_are_built() {
 }
 
 #[tokio::test]
-async fn a_changed_input_is_decided_by_the_policy_of_the_step() {
+async fn step_policy_decides_on_changed_input() {
     let workflow = Workflow::new("w");
     let execute = async |state: Option<ResumeState>, amount: u32, policy: OnChange| {
         let body = async |run: &DurableRun| {
@@ -163,7 +163,7 @@ async fn a_changed_input_is_decided_by_the_policy_of_the_step() {
 }
 
 #[tokio::test]
-async fn a_value_that_no_longer_decodes_stops_the_run_and_overwrites_nothing() {
+async fn undecodable_value_stops_run_and_keeps_records() {
     let workflow = Workflow::new("w");
     let (_, state) = workflow
         .run_with_state("r", async |run| {
@@ -182,7 +182,7 @@ async fn a_value_that_no_longer_decodes_stops_the_run_and_overwrites_nothing() {
 }
 
 #[tokio::test]
-async fn a_value_that_cannot_be_recorded_stops_the_run() {
+async fn value_that_cannot_be_recorded_stops_the_run() {
     #[derive(Serialize, Deserialize)]
     struct Odd(std::collections::HashMap<(u8, u8), u8>);
     let workflow = Workflow::new("w");
@@ -234,7 +234,7 @@ async fn empty_run_id_name_or_key_is_refused_as_empty() {
 }
 
 #[tokio::test]
-async fn a_durable_sleep_waits_for_what_is_left_after_a_restart() {
+async fn restarted_sleep_waits_only_for_its_rest() {
     let clock = VirtualClock::new();
     let workflow = Workflow::new("w").clock(clock.clone());
     let body = async |run: &DurableRun| {
@@ -270,7 +270,7 @@ async fn a_durable_sleep_waits_for_what_is_left_after_a_restart() {
 }
 
 #[tokio::test]
-async fn an_older_journal_is_migrated_and_a_newer_one_refused() {
+async fn older_journal_is_migrated_and_a_newer_one_refused() {
     let service = Service::default();
     let old = Workflow::new("w").version(1);
     let (_, state) =
@@ -290,7 +290,7 @@ async fn an_older_journal_is_migrated_and_a_newer_one_refused() {
 }
 
 #[tokio::test]
-async fn a_panic_is_caught_and_names_its_step() {
+async fn panic_is_caught_and_names_its_step() {
     let workflow = Workflow::new("w");
     let bad = async || -> Result<u32, ServiceError> { panic!("no such card") };
     let result = workflow.run("r", async |run| Ok::<_, AppError>(step!(run, bad()))).await;
@@ -299,7 +299,7 @@ async fn a_panic_is_caught_and_names_its_step() {
 }
 
 #[tokio::test]
-async fn the_input_of_a_run_is_read_by_its_body() {
+async fn input_of_a_run_is_read_by_its_body() {
     let workflow = Workflow::new("w").input(&("tea", 2));
     let body = async |run: &DurableRun| Ok::<_, AppError>(run.input::<(String, u32)>()?);
     assert_eq!(workflow.run("r", body).await, Ok(("tea".into(), 2)));
@@ -308,7 +308,7 @@ async fn the_input_of_a_run_is_read_by_its_body() {
 }
 
 #[tokio::test]
-async fn an_idempotency_key_tells_every_step_of_every_run_apart() {
+async fn idempotency_key_tells_every_step_of_every_run_apart() {
     let key = async |run: &'static str, step: &'static str| {
         let workflow = Workflow::new("w");
         workflow.run(run, async |run| Ok::<_, RunError>(run.idempotency_key(step))).await.unwrap()
@@ -319,7 +319,7 @@ async fn an_idempotency_key_tells_every_step_of_every_run_apart() {
 }
 
 #[tokio::test]
-async fn a_hook_before_the_run_can_refuse_it() {
+async fn hook_before_the_run_can_refuse_it() {
     let service = Service::default();
     let workflow = Workflow::new("w").before_run(|info| async move {
         if &*info.run == "closed" { Err(Refusal::new("opening hours", "closed")) } else { Ok(()) }
@@ -332,7 +332,7 @@ async fn a_hook_before_the_run_can_refuse_it() {
 }
 
 #[tokio::test]
-async fn a_hook_after_a_step_is_called_for_new_records_and_can_stop_the_run() {
+async fn after_step_hook_sees_new_records_and_can_stop_run() {
     let service = Service::default();
     let told = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
     let workflow = Workflow::new("w").after_step({
@@ -356,7 +356,7 @@ async fn a_hook_after_a_step_is_called_for_new_records_and_can_stop_the_run() {
 }
 
 #[tokio::test]
-async fn a_handle_that_outlives_its_run_records_nothing() {
+async fn handle_of_ended_run_refuses_steps() {
     let service = Service::default();
     let mut kept = None;
     let workflow = Workflow::new("w");
@@ -374,7 +374,7 @@ async fn a_handle_that_outlives_its_run_records_nothing() {
 }
 
 #[tokio::test]
-async fn steps_inside_of_a_steps_operation_change_no_other_key_on_resume() {
+async fn nested_steps_leave_outer_keys_unchanged_on_resume() {
     async fn pay(run: &DurableRun, service: &Service) -> Result<u32, AppError> {
         Ok(step!(run, "charge", service.call()))
     }
@@ -414,7 +414,7 @@ async fn each_attempt_has_nested_steps_of_its_own() {
 }
 
 #[tokio::test]
-async fn what_an_operation_makes_of_a_cancellation_is_not_recorded() {
+async fn error_of_cancelled_operation_is_not_recorded() {
     let token = tokio_util::sync::CancellationToken::new();
     let workflow = Workflow::new("w").cancel_on(token.clone());
     let nap = async |run: &DurableRun| -> Result<u32, AppError> {
@@ -429,7 +429,7 @@ async fn what_an_operation_makes_of_a_cancellation_is_not_recorded() {
 }
 
 #[tokio::test]
-async fn a_key_that_cannot_be_recorded_is_refused_before_anything_is_done() {
+async fn oversized_key_is_refused_before_the_call() {
     let service = Service::default();
     let workflow = Workflow::new("w");
     let body =
@@ -439,7 +439,7 @@ async fn a_key_that_cannot_be_recorded_is_refused_before_anything_is_done() {
 }
 
 #[tokio::test]
-async fn a_panic_after_a_failure_of_the_journal_leaves_the_run_to_be_resumed() {
+async fn panic_after_journal_failure_returns_the_failure() {
     let workflow = Workflow::new("w");
     let result = workflow
         .run("r", async |run| {
@@ -454,7 +454,7 @@ async fn a_panic_after_a_failure_of_the_journal_leaves_the_run_to_be_resumed() {
 }
 
 #[tokio::test]
-async fn a_hook_that_panics_does_not_unwind_out_of_the_run() {
+async fn hook_panic_becomes_run_error() {
     let workflow = Workflow::new("w").before_run(|_| async { panic!("bad hook") });
     let result = workflow.run("r", async |_| Ok::<_, AppError>(1)).await;
     let panicked = RunError::Panicked { step: None, message: "bad hook".into() };
@@ -476,7 +476,7 @@ async fn of_parallel_steps_the_one_that_panicked_is_named() {
 }
 
 #[tokio::test]
-async fn a_state_holds_the_input_of_its_run() {
+async fn state_holds_the_input_of_its_run() {
     let workflow = Workflow::new("w");
     let body = async |run: &DurableRun| Ok::<_, AppError>(run.input::<u32>()?);
     let (_, state) = workflow.clone().input(&7).run_with_state("r", body).await;
@@ -487,7 +487,7 @@ async fn a_state_holds_the_input_of_its_run() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_run_that_cannot_go_on_stops_the_retries_of_its_other_steps() {
+async fn stopped_run_stops_retries_of_other_steps() {
     let service = Service::failing(vec![ServiceError::Down; 100]);
     let workflow = Workflow::new("w");
     let result = workflow
@@ -505,7 +505,7 @@ async fn a_run_that_cannot_go_on_stops_the_retries_of_its_other_steps() {
 }
 
 #[tokio::test]
-async fn steps_that_are_built_before_the_operation_first_waits_are_nested_too() {
+async fn step_built_before_first_poll_is_nested() {
     let service = Service::default();
     let clock = VirtualClock::new();
     let workflow = Workflow::new("w").clock(clock);
@@ -522,7 +522,7 @@ async fn steps_that_are_built_before_the_operation_first_waits_are_nested_too() 
 }
 
 #[tokio::test]
-async fn an_input_is_the_same_in_whatever_order_its_map_is_written() {
+async fn input_map_order_does_not_change_input() {
     use std::collections::HashMap;
     let map =
         |order: &mut dyn Iterator<Item = u32>| order.map(|n| (n.to_string(), n)).collect::<HashMap<_, _>>();

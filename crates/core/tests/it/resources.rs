@@ -24,7 +24,7 @@ impl Closed {
 }
 
 #[tokio::test]
-async fn resources_are_released_in_reverse_order_also_when_the_body_fails() {
+async fn resources_are_released_in_reverse_order_despite_failure() {
     for fails in [false, true] {
         let closed = Closed::default();
         let result = resource::scope(async |scope| {
@@ -44,7 +44,7 @@ async fn resources_are_released_in_reverse_order_also_when_the_body_fails() {
 }
 
 #[tokio::test]
-async fn a_release_that_fails_does_not_stop_the_others_and_loses_nothing() {
+async fn failed_release_continues_and_keeps_result() {
     let closed = Closed::default();
     let result = resource::scope(async |scope| {
         closed.add(scope, "a");
@@ -59,7 +59,7 @@ async fn a_release_that_fails_does_not_stop_the_others_and_loses_nothing() {
 }
 
 #[tokio::test]
-async fn a_body_that_panics_releases_and_then_goes_on_panicking() {
+async fn body_that_panics_releases_and_then_goes_on_panicking() {
     let closed = Closed::default();
     let spawned = tokio::spawn({
         let closed = closed.clone();
@@ -79,7 +79,7 @@ async fn a_body_that_panics_releases_and_then_goes_on_panicking() {
 }
 
 #[tokio::test]
-async fn an_inner_scope_is_released_before_the_outer_one() {
+async fn inner_scope_is_released_before_the_outer_one() {
     let closed = Closed::default();
     resource::scope(async |outer| {
         closed.add(outer, "outer");

@@ -30,7 +30,7 @@ async fn parallel_steps_take_the_time_of_the_slowest() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_entry_of_parallel_takes_the_options_of_a_step() {
+async fn entry_of_parallel_takes_the_options_of_a_step() {
     let (result, state) = Workflow::new("w")
         .run_with_state("r", async |run| {
             let tries = AtomicUsize::new(0);
@@ -58,7 +58,7 @@ async fn an_entry_of_parallel_takes_the_options_of_a_step() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_first_failure_in_time_drops_the_others() {
+async fn first_failure_in_time_drops_the_others() {
     let service = Service::default();
     let began = tokio::time::Instant::now();
     let result = run(async |run| {
@@ -85,7 +85,7 @@ async fn parallel_steps_are_recorded_each_under_its_own_key() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_race_gives_the_first_success() {
+async fn race_gives_the_first_success() {
     let began = tokio::time::Instant::now();
     let result = run(async |run| {
         let fastest = race!(run, "mirror", { after(300, "a"), fail_after(10, 1), after(200, "c") });
@@ -96,7 +96,7 @@ async fn a_race_gives_the_first_success() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn where_all_lose_the_first_failure_in_time_is_the_races() {
+async fn race_without_success_returns_earliest_failure() {
     let result = run(async |run| {
         let retry = Retry::fixed(ms(1)).attempts(2).jitter(Jitter::None);
         Ok::<_, AppError>(race!(run, "mirror", retry = retry, { fail_after(300, 1), fail_after(20, 2) }))
@@ -106,7 +106,7 @@ async fn where_all_lose_the_first_failure_in_time_is_the_races() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_resumed_race_calls_nobody() {
+async fn resumed_race_makes_no_call() {
     let service = Service::default();
     let workflow = Workflow::new("w");
     let body = async |run: &awaitly_core::DurableRun| {
@@ -134,7 +134,7 @@ async fn each_keeps_the_order_and_the_bound() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn each_retries_each_item_and_stops_at_the_first_that_fails_for_good() {
+async fn each_retries_items_and_stops_at_final_failure() {
     let calls = Mutex::new(Vec::new());
     let flaky = async |n: u32| {
         calls.lock().unwrap().push(n);
@@ -153,7 +153,7 @@ async fn each_retries_each_item_and_stops_at_the_first_that_fails_for_good() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_settled_list_has_every_result() {
+async fn settled_list_has_every_result() {
     let odd = async |n: u32| {
         if n % 2 == 1 { Ok(n) } else { Err(ServiceError::Declined(n)) }
     };
@@ -164,7 +164,7 @@ async fn a_settled_list_has_every_result() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn batches_pause_between_each_other_and_tell_how_far_they_are() {
+async fn batches_pause_in_between_and_report_progress() {
     let told = Mutex::new(Vec::new());
     let began = tokio::time::Instant::now();
     let result = run(async |run| {
@@ -182,7 +182,7 @@ async fn batches_pause_between_each_other_and_tell_how_far_they_are() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_empty_list_is_done_at_once() {
+async fn empty_list_is_done_at_once() {
     let result = run(async |run| {
         let none: [u32; 0] = [];
         Ok::<_, AppError>(step!(run.each("n", none, async |n| Ok::<_, ServiceError>(n)).batches(3)))
@@ -192,7 +192,7 @@ async fn an_empty_list_is_done_at_once() {
 }
 
 #[tokio::test]
-async fn the_items_of_a_durable_list_have_keys_of_their_own() {
+async fn durable_list_items_have_own_keys() {
     let service = Service::failing([ServiceError::Down]);
     let workflow = Workflow::new("w");
     let body = async |run: &awaitly_core::DurableRun| {
@@ -236,7 +236,7 @@ fn futures_executor<T>(future: impl Future<Output = T>) -> T {
 }
 
 #[tokio::test(start_paused = true)]
-async fn of_three_who_lose_the_first_in_time_is_the_races_failure() {
+async fn race_of_three_returns_earliest_failure() {
     let result = run(async |run| {
         let lost = race!(run, "mirror", { fail_after(30, 1), fail_after(10, 2), fail_after(50, 3) });
         Ok::<_, AppError>(lost)
@@ -246,7 +246,7 @@ async fn of_three_who_lose_the_first_in_time_is_the_races_failure() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_pause_between_batches_ends_with_the_run() {
+async fn pause_between_batches_ends_with_the_run() {
     let token = tokio_util::sync::CancellationToken::new();
     let workflow = Workflow::new("w").cancel_on(token.clone());
     let began = tokio::time::Instant::now();
@@ -263,7 +263,7 @@ async fn a_pause_between_batches_ends_with_the_run() {
 }
 
 #[tokio::test]
-async fn names_may_be_made_while_the_program_runs_and_handles_may_be_temporary() {
+async fn runtime_names_and_temporary_handles_are_accepted() {
     let workflow = Workflow::new("w");
     let (result, state) = workflow
         .run_with_state("r", async |run| {
@@ -280,7 +280,7 @@ async fn names_may_be_made_while_the_program_runs_and_handles_may_be_temporary()
 }
 
 #[tokio::test]
-async fn a_list_may_keep_only_its_values() {
+async fn list_may_keep_only_its_values() {
     let service = Service::failing([ServiceError::Down]);
     let workflow = Workflow::new("w");
     let body = async |run: &awaitly_core::DurableRun| {

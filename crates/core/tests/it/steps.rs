@@ -5,7 +5,7 @@ use awaitly_core::{DurableRun, Error, FromStep, Run, RunError, Workflow, paralle
 use crate::world::{AppError, Service, ServiceError};
 
 #[tokio::test]
-async fn a_failing_step_returns_from_the_function_around_it() {
+async fn failing_step_returns_from_the_function_around_it() {
     let service = Service::failing([ServiceError::Declined(3)]);
     let result = run(async |run| {
         let value = step!(run, service.call());
@@ -18,7 +18,7 @@ async fn a_failing_step_returns_from_the_function_around_it() {
 }
 
 #[tokio::test]
-async fn a_step_may_move_what_it_names_and_borrow_it_mutably() {
+async fn step_may_move_or_mutably_borrow_arguments() {
     async fn consume(text: String) -> Result<usize, ServiceError> {
         Ok(text.len())
     }
@@ -38,7 +38,7 @@ async fn a_step_may_move_what_it_names_and_borrow_it_mutably() {
 }
 
 #[tokio::test]
-async fn a_step_with_retry_may_borrow_and_use_temporaries() {
+async fn step_with_retry_may_borrow_and_use_temporaries() {
     async fn length(text: &str) -> Result<usize, ServiceError> {
         Ok(text.len())
     }
@@ -53,7 +53,7 @@ async fn a_step_with_retry_may_borrow_and_use_temporaries() {
 }
 
 #[tokio::test]
-async fn a_run_can_be_spawned() {
+async fn run_can_be_spawned() {
     async fn helper(run: &Run, service: &Service) -> Result<u32, AppError> {
         Ok(step!(run, service.call()))
     }
@@ -73,7 +73,7 @@ async fn a_run_can_be_spawned() {
 }
 
 #[tokio::test]
-async fn a_durable_run_can_be_spawned() {
+async fn durable_run_can_be_spawned() {
     async fn body(run: &DurableRun, service: &Service) -> Result<u32, AppError> {
         let value = step!(run, service.call());
         let fresh = step!(run.volatile(), "fresh", service.call());
@@ -87,7 +87,7 @@ async fn a_durable_run_can_be_spawned() {
 }
 
 #[tokio::test]
-async fn the_error_of_the_function_may_be_erased_or_have_no_room_for_run_errors() {
+async fn function_error_may_be_erased_or_step_error() {
     let service = || Service::failing([ServiceError::Down]);
     let failing = service();
     let erased = run(async |run| Ok::<_, anyhow::Error>(step!(run, failing.call()))).await;
@@ -120,7 +120,7 @@ async fn awaiting_the_builder_gives_the_steps_own_result() {
 }
 
 #[tokio::test]
-async fn nothing_happens_before_a_step_is_awaited() {
+async fn step_without_await_makes_no_call() {
     let service = Service::default();
     run(async |run| {
         let step = run.step("call", || service.call());
@@ -134,7 +134,7 @@ async fn nothing_happens_before_a_step_is_awaited() {
 }
 
 #[tokio::test]
-async fn a_skipped_step_calls_nothing() {
+async fn skipped_step_makes_no_call() {
     let service = Service::default();
     let result = run(async |run| {
         let skipped = step!(run, "call", when = false, service.call());
@@ -148,7 +148,7 @@ async fn a_skipped_step_calls_nothing() {
 }
 
 #[tokio::test]
-async fn options_are_evaluated_before_the_operation_takes_what_it_names() {
+async fn options_are_evaluated_before_operation_moves_arguments() {
     async fn ship(sku: String) -> Result<usize, ServiceError> {
         Ok(sku.len())
     }
@@ -164,7 +164,7 @@ async fn options_are_evaluated_before_the_operation_takes_what_it_names() {
 }
 
 #[tokio::test]
-async fn a_policy_for_an_error_that_cannot_be_cloned_can_be() {
+async fn retry_for_non_clone_error_can_be_cloned() {
     #[derive(Debug, thiserror::Error)]
     #[error("io")]
     struct NotClone(#[from] std::io::Error);

@@ -32,7 +32,7 @@ impl Told {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_events_of_a_durable_run_tell_its_story() {
+async fn events_of_a_durable_run_tell_its_story() {
     let told = Told::default();
     let service = Service::failing([ServiceError::Down]);
     let workflow = Workflow::new("w").observe(told.clone());
@@ -90,7 +90,7 @@ async fn events_are_numbered_and_timed_by_the_runs_clock() {
 }
 
 #[tokio::test]
-async fn an_observer_that_panics_changes_nothing() {
+async fn observer_panic_leaves_run_unaffected() {
     let told = Told::default();
     let workflow = Workflow::new("w").observe(|_: &Event| panic!("observer")).observe(told.clone());
     let service = Service::default();
@@ -100,7 +100,7 @@ async fn an_observer_that_panics_changes_nothing() {
 }
 
 #[tokio::test]
-async fn a_dropped_step_says_that_it_was_aborted() {
+async fn dropped_step_says_that_it_was_aborted() {
     let told = Told::default();
     let workflow = Workflow::new("w").observe(told.clone());
     let service = Service::default();
@@ -133,7 +133,7 @@ async fn values_are_in_no_event() {
 }
 
 #[tokio::test]
-async fn an_event_comes_back_from_json() {
+async fn event_comes_back_from_json() {
     let told = Told::default();
     let service = Service::default();
     Workflow::new("w")

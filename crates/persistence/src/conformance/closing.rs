@@ -8,7 +8,7 @@ use super::leases::MINUTE;
 use super::{Case, SYNC, ok, rewrite, value};
 
 /// A closed store refuses every call on every handle with [`StoreError::Closed`], and its wakes end.
-pub async fn a_closed_store_takes_no_calls<S: Operate + Clone>(
+pub async fn closed_store_takes_no_calls<S: Operate + Clone>(
     store: S,
     close: impl AsyncFn(S) -> Result<(), StoreError>,
 ) {

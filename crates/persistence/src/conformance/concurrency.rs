@@ -68,7 +68,7 @@ pub async fn of_many_owners_at_once_one_gets_the_lease<S: Store>(store: &S) {
 
 /// If the future of an append is dropped, before or after its first poll, the record is stored completely or not
 /// stored, and neither the run nor its lease is damaged.
-pub async fn a_dropped_append_leaves_all_or_nothing<S: Store>(store: &S) {
+pub async fn dropped_append_is_recorded_whole_or_absent<S: Store>(store: &S) {
     for polls in 0..3 {
         let case = Case::new(store, "dropped");
         let lease = case.begin().await;

@@ -9,7 +9,7 @@ use super::{Case, ok, rewrite, same_records, value};
 pub(super) const MINUTE: Duration = Duration::from_secs(60);
 
 /// While a lease lasts, no other owner gets one, and a refused owner learns the maximum remaining time.
-pub async fn a_held_run_is_busy_for_a_second_owner<S: Store>(store: &S) {
+pub async fn held_run_is_busy_for_a_second_owner<S: Store>(store: &S) {
     let case = Case::new(store, "busy");
     let (lease, _) = case.held(case.request().ttl(MINUTE)).await;
     let remaining = busy(&case).await;
@@ -18,7 +18,7 @@ pub async fn a_held_run_is_busy_for_a_second_owner<S: Store>(store: &S) {
 }
 
 /// An expired lease goes to the next owner that asks, with a higher token.
-pub async fn an_expired_lease_is_taken_over<S: Store>(store: &S) {
+pub async fn expired_lease_is_taken_over<S: Store>(store: &S) {
     let case = Case::new(store, "expired");
     let (old, new) = replaced(&case).await;
     assert!(new.token() > old.token(), "tokens grow: {} came after {}", new.token(), old.token());
@@ -27,7 +27,7 @@ pub async fn an_expired_lease_is_taken_over<S: Store>(store: &S) {
 }
 
 /// A renewal counts from its own moment: it can extend a lease, or shorten it.
-pub async fn a_renewed_lease_lasts_from_now<S: Store>(store: &S) {
+pub async fn renewed_lease_lasts_from_now<S: Store>(store: &S) {
     let case = Case::new(store, "renewed");
     let (lease, _) = case.held(case.request().ttl(MINUTE)).await;
     ok("renew", store.renew(&lease, 60 * MINUTE).await);
@@ -38,7 +38,7 @@ pub async fn a_renewed_lease_lasts_from_now<S: Store>(store: &S) {
 }
 
 /// A released lease is free for the next owner, and the run is unchanged.
-pub async fn a_released_lease_is_free_at_once<S: Store>(store: &S) {
+pub async fn released_lease_is_free_at_once<S: Store>(store: &S) {
     let case = Case::new(store, "released");
     let lease = case.begin().await;
     case.append(&lease, value("reserve", "a")).await;
@@ -49,7 +49,7 @@ pub async fn a_released_lease_is_free_at_once<S: Store>(store: &S) {
 }
 
 /// An append under an older token than the run's newest is refused, and leaves no record.
-pub async fn a_lost_lease_cannot_append<S: Store>(store: &S) {
+pub async fn lost_lease_cannot_append<S: Store>(store: &S) {
     let case = Case::new(store, "append");
     let (old, new) = replaced(&case).await;
     assert_eq!(store.append(&old, value("reserve", "old"), super::SYNC).await, Err(case.lost()));
@@ -59,7 +59,7 @@ pub async fn a_lost_lease_cannot_append<S: Store>(store: &S) {
 }
 
 /// A replacement under an older token than the run's newest is refused, and leaves the record unchanged.
-pub async fn a_lost_lease_cannot_replace<S: Store>(store: &S) {
+pub async fn lost_lease_cannot_replace<S: Store>(store: &S) {
     let case = Case::new(store, "replace");
     let (old, new) = replaced(&case).await;
     case.append(&new, value("reserve", "new")).await;
@@ -69,7 +69,7 @@ pub async fn a_lost_lease_cannot_replace<S: Store>(store: &S) {
 }
 
 /// A revival under an older token than the run's newest is refused, and removes no record.
-pub async fn a_lost_lease_cannot_revive<S: Store>(store: &S) {
+pub async fn lost_lease_cannot_revive<S: Store>(store: &S) {
     let case = Case::new(store, "revive");
     let (old, new) = replaced(&case).await;
     case.append(&new, value("reserve", "new")).await;
@@ -79,7 +79,7 @@ pub async fn a_lost_lease_cannot_revive<S: Store>(store: &S) {
 }
 
 /// A rewrite under an older token than the run's newest is refused, and leaves the journal unchanged.
-pub async fn a_lost_lease_cannot_rewrite<S: Store>(store: &S) {
+pub async fn lost_lease_cannot_rewrite<S: Store>(store: &S) {
     let case = Case::new(store, "rewrite");
     let (old, new) = replaced(&case).await;
     case.append(&new, value("reserve", "new")).await;
@@ -89,7 +89,7 @@ pub async fn a_lost_lease_cannot_rewrite<S: Store>(store: &S) {
 }
 
 /// An ending under an older token than the run's newest is refused, and the new owner keeps its lease.
-pub async fn a_lost_lease_cannot_finish<S: Store>(store: &S) {
+pub async fn lost_lease_cannot_finish<S: Store>(store: &S) {
     let case = Case::new(store, "finish");
     let (old, new) = replaced(&case).await;
     let before = case.stored().await;
@@ -101,7 +101,7 @@ pub async fn a_lost_lease_cannot_finish<S: Store>(store: &S) {
 }
 
 /// A renewal under an older token than the run's newest is refused: this is how an owner learns that it was replaced.
-pub async fn a_lost_lease_cannot_be_renewed<S: Store>(store: &S) {
+pub async fn lost_lease_cannot_be_renewed<S: Store>(store: &S) {
     let case = Case::new(store, "renew");
     let (old, new) = replaced(&case).await;
     assert_eq!(store.renew(&old, Duration::ZERO).await, Err(case.lost()));
@@ -110,7 +110,7 @@ pub async fn a_lost_lease_cannot_be_renewed<S: Store>(store: &S) {
 }
 
 /// The release of a lost lease leaves the new owner's lease in place.
-pub async fn a_lost_lease_releases_nothing<S: Store>(store: &S) {
+pub async fn release_of_lost_lease_keeps_new_lease<S: Store>(store: &S) {
     let case = Case::new(store, "release");
     let (old, new) = replaced(&case).await;
     store.release(&old);
@@ -120,7 +120,7 @@ pub async fn a_lost_lease_releases_nothing<S: Store>(store: &S) {
 
 /// An owner that gave up its lease, by finishing or by releasing it, cannot write, even if no other owner has taken the
 /// run.
-pub async fn a_lease_that_was_given_back_cannot_write<S: Store>(store: &S) {
+pub async fn lease_that_was_given_back_cannot_write<S: Store>(store: &S) {
     for finishing in [true, false] {
         let case = Case::new(store, "given-back");
         let lease = case.begin().await;

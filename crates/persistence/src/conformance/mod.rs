@@ -100,75 +100,75 @@ macro_rules! __every_promise {
     ($then:path $(, $with:expr)?) => {
         $then! {
             [
-                an_unknown_run_is_not_found
-                a_run_begins_with_what_the_request_says
-                an_interrupted_run_is_resumed_with_its_records
-                a_waiting_run_is_resumed
-                an_ended_run_is_not_opened
-                a_retry_that_is_given_up_changes_nothing
+                unknown_run_is_not_found
+                new_run_takes_header_from_request
+                interrupted_run_is_resumed_with_its_records
+                waiting_run_is_resumed
+                ended_run_is_not_opened
+                released_retry_leaves_run_unchanged
                 reviving_drops_the_records_under_its_keys_and_no_others
-                a_run_is_opened_to_be_undone
-                a_retry_leaves_a_completed_run_alone
-                another_workflow_is_refused_and_changes_nothing
-                a_newer_version_is_refused_and_changes_nothing
-                another_input_is_refused_and_changes_nothing
+                run_is_opened_to_be_undone
+                retry_leaves_a_completed_run_alone
+                other_workflow_is_refused_without_change
+                newer_version_is_refused_without_change
+                other_input_is_refused_without_change
                 run_ids_that_look_alike_stay_apart
-                a_run_that_is_not_there_is_refused_where_only_that_is_asked_for
-                a_held_run_is_busy_for_a_second_owner
-                a_held_run_is_busy_for_an_owner_of_the_same_name
-                an_expired_lease_is_taken_over
-                a_renewed_lease_lasts_from_now
-                a_released_lease_is_free_at_once
-                a_lost_lease_cannot_append
-                a_lost_lease_cannot_replace
-                a_lost_lease_cannot_revive
-                a_lost_lease_cannot_rewrite
-                a_lost_lease_cannot_finish
-                a_lost_lease_cannot_be_renewed
-                a_lost_lease_releases_nothing
-                a_lease_that_was_given_back_cannot_write
+                missing_run_is_refused_when_existing_is_required
+                held_run_is_busy_for_a_second_owner
+                held_run_is_busy_for_owner_of_equal_name
+                expired_lease_is_taken_over
+                renewed_lease_lasts_from_now
+                released_lease_is_free_at_once
+                lost_lease_cannot_append
+                lost_lease_cannot_replace
+                lost_lease_cannot_revive
+                lost_lease_cannot_rewrite
+                lost_lease_cannot_finish
+                lost_lease_cannot_be_renewed
+                release_of_lost_lease_keeps_new_lease
+                lease_that_was_given_back_cannot_write
                 records_come_back_whole_and_in_order
                 awkward_text_comes_back_as_it_was
-                a_large_payload_comes_back_as_it_was
-                a_key_is_recorded_once
-                a_replaced_record_is_the_only_one_under_its_key
-                a_rewrite_replaces_the_journal_and_its_version
-                a_rewrite_with_a_key_twice_is_refused_whole
-                a_rewrite_takes_the_questions_along
-                a_rewrite_never_loses_an_answer
+                large_payload_comes_back_as_it_was
+                key_is_recorded_once
+                replaced_record_is_the_only_one_under_its_key
+                rewrite_replaces_the_journal_and_its_version
+                rewrite_with_a_key_twice_is_refused_whole
+                rewrite_takes_the_questions_along
+                rewrite_never_loses_an_answer
                 finishing_keeps_the_outcome_and_frees_the_lease
                 appends_of_many_runs_each_learn_their_own_fate
                 of_two_records_under_one_key_one_stands
                 of_many_owners_at_once_one_gets_the_lease
-                a_dropped_append_leaves_all_or_nothing
-                an_entry_that_waits_rests_with_the_run
-                a_question_is_asked_once
-                an_answer_takes_the_place_of_the_entry
-                an_answer_that_nothing_waits_for_is_refused
+                dropped_append_is_recorded_whole_or_absent
+                entry_that_waits_rests_with_the_run
+                question_is_asked_once
+                answer_takes_the_place_of_the_entry
+                answer_without_open_entry_is_refused
                 of_many_answers_at_once_one_is_taken
-                an_entry_expires_unless_it_was_answered
-                an_entry_is_withdrawn_unless_it_was_answered
-                a_waiting_run_is_due_once_there_is_something_to_do
-                an_answer_on_the_way_to_wait_is_never_missed
-                an_interrupted_run_is_due
-                what_is_due_is_given_by_workflow
+                entry_expires_unless_it_was_answered
+                entry_is_withdrawn_unless_it_was_answered
+                waiting_run_is_due_once_answered
+                answer_on_the_way_to_wait_is_never_missed
+                interrupted_run_is_due
+                due_query_filters_by_workflow
                 waiting_entries_are_listed_in_pages
-                who_listens_is_told_of_what_may_be_due
+                answer_and_cancellation_wake_listeners
                 runs_are_listed_in_pages
                 runs_of_several_statuses_are_listed_in_one_order
-                a_list_shows_what_a_run_is
-                runs_are_found_by_what_they_are
+                list_shows_summary_of_run
+                query_filters_runs_by_status_key_and_error
                 only_a_new_status_counts_as_a_change
-                a_request_to_cancel_stays_until_the_run_has_ended
-                a_run_that_comes_to_wait_is_still_to_be_cancelled
-                a_request_to_cancel_comes_too_late_or_in_time
+                request_to_cancel_stays_until_the_run_has_ended
+                cancel_request_survives_change_to_waiting
+                request_to_cancel_comes_too_late_or_in_time
                 opening_a_held_run_to_cancel_it_leaves_a_request
-                a_free_run_is_marked_as_cancelled_without_an_undo
-                a_renewal_tells_the_time_of_the_store
+                free_run_is_marked_as_cancelled_without_an_undo
+                renewal_tells_the_time_of_the_store
                 deleting_takes_all_of_a_run_and_no_other
-                a_lease_of_a_deleted_run_cannot_write
-                an_imported_run_is_the_one_that_was_exported
-                a_batched_record_is_there_at_once
+                lease_of_a_deleted_run_cannot_write
+                imported_run_is_the_one_that_was_exported
+                batched_record_is_there_at_once
                 hostile_text_comes_back_or_is_refused
                 moments_come_back_or_are_refused
             ]
@@ -220,7 +220,7 @@ macro_rules! __promise_tests {
 macro_rules! closing_tests {
     ($new:expr) => {
         $crate::__closing_tests! {
-            [a_closed_store_takes_no_calls closing_answers_the_calls_before_it every_handle_can_be_closed], $new
+            [closed_store_takes_no_calls closing_answers_the_calls_before_it every_handle_can_be_closed], $new
         }
     };
 }

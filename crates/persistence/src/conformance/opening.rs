@@ -6,7 +6,7 @@ use awaitly_core::store::{Ending, Input, Opened, Purpose, Store};
 use super::{Case, ok, record, run_id, same_records, value};
 
 /// A request that requires an existing run never begins one, whatever its purpose, and opens the run if it exists.
-pub async fn a_run_that_is_not_there_is_refused_where_only_that_is_asked_for<S: Store>(store: &S) {
+pub async fn missing_run_is_refused_when_existing_is_required<S: Store>(store: &S) {
     let case = Case::new(store, "absent");
     for purpose in [Purpose::Resume, Purpose::Retry, Purpose::Cancel] {
         let opened = case.open(case.request().purpose(purpose).existing()).await;
@@ -21,7 +21,7 @@ pub async fn a_run_that_is_not_there_is_refused_where_only_that_is_asked_for<S: 
 }
 
 /// Two owners with one name are still two owners.
-pub async fn a_held_run_is_busy_for_an_owner_of_the_same_name<S: Store>(store: &S) {
+pub async fn held_run_is_busy_for_owner_of_equal_name<S: Store>(store: &S) {
     let case = Case::new(store, "namesakes");
     let request = case.request();
     let (lease, _) = case.held(request.clone()).await;
@@ -31,13 +31,13 @@ pub async fn a_held_run_is_busy_for_an_owner_of_the_same_name<S: Store>(store: &
 }
 
 /// Loading a run that was never opened returns `None`.
-pub async fn an_unknown_run_is_not_found<S: Store>(store: &S) {
+pub async fn unknown_run_is_not_found<S: Store>(store: &S) {
     let case = Case::new(store, "unknown");
     assert_eq!(store.load(&case.run).await, Ok(None));
 }
 
 /// A new run is running, has the workflow, version and input of the request, and has no records.
-pub async fn a_run_begins_with_what_the_request_says<S: Store>(store: &S) {
+pub async fn new_run_takes_header_from_request<S: Store>(store: &S) {
     let case = Case::new(store, "begins");
     let input = Input::of(&["tea", "o'clock"]).expect("text has a JSON form");
     let (lease, run) = case.held(case.request().version(3).input(input.clone())).await;
@@ -56,7 +56,7 @@ pub async fn a_run_begins_with_what_the_request_says<S: Store>(store: &S) {
 
 /// A run whose owner went away is opened with its records, and with its own input and version, whatever the version of
 /// the request.
-pub async fn an_interrupted_run_is_resumed_with_its_records<S: Store>(store: &S) {
+pub async fn interrupted_run_is_resumed_with_its_records<S: Store>(store: &S) {
     let case = Case::new(store, "interrupted");
     let input = Input::of(&42).expect("a number has a JSON form");
     let (lease, _) = case.held(case.request().input(input.clone()).ttl(Duration::ZERO)).await;
@@ -75,7 +75,7 @@ pub async fn an_interrupted_run_is_resumed_with_its_records<S: Store>(store: &S)
 }
 
 /// A waiting run is opened unchanged, and is running once it is revived.
-pub async fn a_waiting_run_is_resumed<S: Store>(store: &S) {
+pub async fn waiting_run_is_resumed<S: Store>(store: &S) {
     let case = Case::new(store, "waiting");
     let lease = case.begin().await;
     case.append(&lease, value("ask", "sent")).await;
@@ -89,7 +89,7 @@ pub async fn a_waiting_run_is_resumed<S: Store>(store: &S) {
 }
 
 /// Opening an ended run returns its outcome, and leaves the run unchanged.
-pub async fn an_ended_run_is_not_opened<S: Store>(store: &S) {
+pub async fn ended_run_is_not_opened<S: Store>(store: &S) {
     for status in [Status::Completed, Status::Failed, Status::Cancelled] {
         let case = Case::new(store, status.as_str());
         let lease = case.begin().await;
@@ -106,7 +106,7 @@ pub async fn an_ended_run_is_not_opened<S: Store>(store: &S) {
 
 /// A failed run is opened for a retry unchanged: it still has the records on which it failed, and stays failed until it
 /// is revived, so that an abandoned retry changes nothing.
-pub async fn a_retry_that_is_given_up_changes_nothing<S: Store>(store: &S) {
+pub async fn released_retry_leaves_run_unchanged<S: Store>(store: &S) {
     let case = Case::new(store, "given up");
     let lease = case.begin().await;
     case.append(&lease, value("charge", "first")).await;
@@ -144,7 +144,7 @@ pub async fn reviving_drops_the_records_under_its_keys_and_no_others<S: Store>(s
 
 /// A waiting or cancelled run is opened for its undo, and keeps its status until the undo is recorded and the run has
 /// ended; a failed or completed run stays ended.
-pub async fn a_run_is_opened_to_be_undone<S: Store>(store: &S) {
+pub async fn run_is_opened_to_be_undone<S: Store>(store: &S) {
     for status in [Status::Waiting, Status::Cancelled] {
         let case = Case::new(store, "undone");
         let lease = case.begin().await;
@@ -171,7 +171,7 @@ pub async fn a_run_is_opened_to_be_undone<S: Store>(store: &S) {
 }
 
 /// A completed run is never executed again.
-pub async fn a_retry_leaves_a_completed_run_alone<S: Store>(store: &S) {
+pub async fn retry_leaves_a_completed_run_alone<S: Store>(store: &S) {
     let case = Case::new(store, "completed");
     let lease = case.begin().await;
     case.finish(&lease, ending(Status::Completed)).await;
@@ -182,7 +182,7 @@ pub async fn a_retry_leaves_a_completed_run_alone<S: Store>(store: &S) {
 }
 
 /// A run id that belongs to another workflow is refused.
-pub async fn another_workflow_is_refused_and_changes_nothing<S: Store>(store: &S) {
+pub async fn other_workflow_is_refused_without_change<S: Store>(store: &S) {
     let case = Case::new(store, "workflow");
     drop(case.held(case.request().ttl(Duration::ZERO)).await);
     let before = case.stored().await;
@@ -196,7 +196,7 @@ pub async fn another_workflow_is_refused_and_changes_nothing<S: Store>(store: &S
 }
 
 /// A journal written by a newer version of the workflow is refused.
-pub async fn a_newer_version_is_refused_and_changes_nothing<S: Store>(store: &S) {
+pub async fn newer_version_is_refused_without_change<S: Store>(store: &S) {
     let case = Case::new(store, "version");
     drop(case.held(case.request().version(4).ttl(Duration::ZERO)).await);
     let before = case.stored().await;
@@ -206,7 +206,7 @@ pub async fn a_newer_version_is_refused_and_changes_nothing<S: Store>(store: &S)
 }
 
 /// An input that differs from the run's own is refused; a request without an input uses the run's own.
-pub async fn another_input_is_refused_and_changes_nothing<S: Store>(store: &S) {
+pub async fn other_input_is_refused_without_change<S: Store>(store: &S) {
     let case = Case::new(store, "input");
     let input = |number: i32| Input::of(&number).expect("a number has a JSON form");
     drop(case.held(case.request().input(input(1)).ttl(Duration::ZERO)).await);

@@ -67,7 +67,7 @@ pub async fn runs_of_several_statuses_are_listed_in_one_order<S: Operate>(store:
 }
 
 /// A list shows the actual state of a run.
-pub async fn a_list_shows_what_a_run_is<S: Operate>(store: &S) {
+pub async fn list_shows_summary_of_run<S: Operate>(store: &S) {
     let workflow = unique("shown");
     let case = Case::new(store, "shown");
     let lease = begin(&case, &workflow).await;
@@ -84,7 +84,7 @@ pub async fn a_list_shows_what_a_run_is<S: Operate>(store: &S) {
 }
 
 /// Runs are found by workflow, status, age, recorded key and error text, and texts match exactly.
-pub async fn runs_are_found_by_what_they_are<S: Operate>(store: &S) {
+pub async fn query_filters_runs_by_status_key_and_error<S: Operate>(store: &S) {
     let workflow = unique("found");
     let failed = Case::new(store, "failed");
     let lease = begin(&failed, &workflow).await;
@@ -147,7 +147,7 @@ pub async fn only_a_new_status_counts_as_a_change<S: Operate>(store: &S) {
 
 /// A request to cancel a run stays until the run has ended. A waiting run becomes due at once. The owner of a run that
 /// is being executed learns of the request when it renews its lease, or the next owner does.
-pub async fn a_request_to_cancel_stays_until_the_run_has_ended<S: Operate>(store: &S) {
+pub async fn request_to_cancel_stays_until_the_run_has_ended<S: Operate>(store: &S) {
     let nobody = Case::new(store, "nobody");
     assert_eq!(ok("cancel", store.cancel(&nobody.run).await), Cancelled::NoSuchRun);
 
@@ -189,7 +189,7 @@ async fn is_due<S: Operate>(store: &S, case: &Case<'_, S>) -> bool {
 
 /// A run that begins to wait before its owner learns of a request to cancel it is due at once. If the owner knew of the
 /// request, the run waits in the middle of its undo and is not due; it is still to be cancelled when it is resumed.
-pub async fn a_run_that_comes_to_wait_is_still_to_be_cancelled<S: Operate>(store: &S) {
+pub async fn cancel_request_survives_change_to_waiting<S: Operate>(store: &S) {
     for (cancelling, is_due_at_once) in [(false, true), (true, false)] {
         let case = Case::new(store, &format!("cancelled on its way, cancelling: {cancelling}"));
         let lease = case.begin().await;
@@ -211,7 +211,7 @@ pub async fn a_run_that_comes_to_wait_is_still_to_be_cancelled<S: Operate>(store
 }
 
 /// A run whose journal records that it is too late to cancel refuses a request, unless the request came first.
-pub async fn a_request_to_cancel_comes_too_late_or_in_time<S: Operate>(store: &S) {
+pub async fn request_to_cancel_comes_too_late_or_in_time<S: Operate>(store: &S) {
     let too_late = || value(&*Key::TOO_LATE_TO_CANCEL, "");
     let late = Case::new(store, "too late");
     let lease = late.begin().await;
@@ -239,7 +239,7 @@ pub async fn opening_a_held_run_to_cancel_it_leaves_a_request<S: Operate>(store:
 }
 
 /// A run is marked as cancelled without an undo only if no owner holds it.
-pub async fn a_free_run_is_marked_as_cancelled_without_an_undo<S: Operate>(store: &S) {
+pub async fn free_run_is_marked_as_cancelled_without_an_undo<S: Operate>(store: &S) {
     let case = Case::new(store, "marked");
     assert_eq!(ok("mark", store.cancel_without_undo(&case.run).await), Cancelled::NoSuchRun);
     let lease = case.begin().await;
@@ -255,7 +255,7 @@ pub async fn a_free_run_is_marked_as_cancelled_without_an_undo<S: Operate>(store
 }
 
 /// The clock of the store moves forward, and leases and times are measured by it.
-pub async fn a_renewal_tells_the_time_of_the_store<S: Operate>(store: &S) {
+pub async fn renewal_tells_the_time_of_the_store<S: Operate>(store: &S) {
     let case = Case::new(store, "time");
     let lease = case.begin().await;
     let first = ok("renew", store.renew(&lease, HOUR).await).now;
@@ -294,7 +294,7 @@ pub async fn deleting_takes_all_of_a_run_and_no_other<S: Operate>(store: &S) {
 }
 
 /// The owner of a run that was deleted and begun again cannot write.
-pub async fn a_lease_of_a_deleted_run_cannot_write<S: Operate>(store: &S) {
+pub async fn lease_of_a_deleted_run_cannot_write<S: Operate>(store: &S) {
     let case = Case::new(store, "deleted");
     let (old, _) = case.held(case.request().ttl(Duration::ZERO)).await;
     let deleted = ok("delete", store.delete(vec![case.run.clone()], DeleteIf::Free).await);
@@ -309,7 +309,7 @@ pub async fn a_lease_of_a_deleted_run_cannot_write<S: Operate>(store: &S) {
 
 /// An imported run is loaded exactly as it was exported, whatever its status and texts, and continues at its old
 /// position. An import does not replace an existing run.
-pub async fn an_imported_run_is_the_one_that_was_exported<S: Operate>(store: &S) {
+pub async fn imported_run_is_the_one_that_was_exported<S: Operate>(store: &S) {
     for status in Status::ALL {
         let case = Case::new(store, "imported");
         let stored = made(status);
@@ -336,7 +336,7 @@ pub async fn an_imported_run_is_the_one_that_was_exported<S: Operate>(store: &S)
 }
 
 /// A record that need not survive a crash of the system is visible at once, in order, to all readers.
-pub async fn a_batched_record_is_there_at_once<S: Operate>(store: &S) {
+pub async fn batched_record_is_there_at_once<S: Operate>(store: &S) {
     let case = Case::new(store, "batched");
     let lease = case.begin().await;
     let batched = awaitly_core::store::Durability::Batched;

@@ -67,7 +67,7 @@ pub async fn awkward_text_comes_back_as_it_was<S: Store>(store: &S) {
 }
 
 /// A payload of a megabyte is returned unchanged.
-pub async fn a_large_payload_comes_back_as_it_was<S: Store>(store: &S) {
+pub async fn large_payload_comes_back_as_it_was<S: Store>(store: &S) {
     let case = Case::new(store, "large");
     let lease = case.begin().await;
     let large = value("large", &"tea \0 \" 🫖 ".repeat(80_000));
@@ -77,7 +77,7 @@ pub async fn a_large_payload_comes_back_as_it_was<S: Store>(store: &S) {
 }
 
 /// A second record under a key is refused and leaves the first unchanged; the run continues.
-pub async fn a_key_is_recorded_once<S: Store>(store: &S) {
+pub async fn key_is_recorded_once<S: Store>(store: &S) {
     let case = Case::new(store, "once");
     let lease = case.begin().await;
     case.append(&lease, value("charge", "first")).await;
@@ -89,7 +89,7 @@ pub async fn a_key_is_recorded_once<S: Store>(store: &S) {
 
 /// A replacement removes the old record and comes last, like a newly appended record; if the key has no record, the
 /// replacement is only added.
-pub async fn a_replaced_record_is_the_only_one_under_its_key<S: Store>(store: &S) {
+pub async fn replaced_record_is_the_only_one_under_its_key<S: Store>(store: &S) {
     let case = Case::new(store, "replaced");
     let lease = case.begin().await;
     for key in ["reserve", "charge", "ship"] {
@@ -110,7 +110,7 @@ pub async fn a_replaced_record_is_the_only_one_under_its_key<S: Store>(store: &S
 
 /// A rewrite replaces all old records with the new ones, in their order, and sets the version; later records follow
 /// them.
-pub async fn a_rewrite_replaces_the_journal_and_its_version<S: Store>(store: &S) {
+pub async fn rewrite_replaces_the_journal_and_its_version<S: Store>(store: &S) {
     let case = Case::new(store, "rewritten");
     let lease = case.begin().await;
     for key in ["pay", "reserve", "old"] {
@@ -131,7 +131,7 @@ pub async fn a_rewrite_replaces_the_journal_and_its_version<S: Store>(store: &S)
 }
 
 /// A rewrite with a repeated key is refused and leaves the journal unchanged.
-pub async fn a_rewrite_with_a_key_twice_is_refused_whole<S: Store>(store: &S) {
+pub async fn rewrite_with_a_key_twice_is_refused_whole<S: Store>(store: &S) {
     let case = Case::new(store, "rewritten-twice");
     let lease = case.begin().await;
     case.append(&lease, value("pay", "1")).await;

@@ -252,7 +252,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_full_queue_lets_in_nobody_until_there_is_room() {
+    async fn full_queue_admits_next_operation_after_room_is_free() {
         let (sender, mut receiver) = queue::<Op>(2);
         let mut first = pin!(sender.ask(|answer| Op(PLACE_BYTES, answer)));
         let mut second = pin!(sender.ask(|answer| Op(0, answer)));
@@ -266,7 +266,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_operation_larger_than_the_queue_goes_through_alone() {
+    async fn operation_larger_than_the_queue_goes_through_alone() {
         let (sender, mut receiver) = queue::<Op>(2);
         let mut large = pin!(sender.ask(|answer| Op(100 * PLACE_BYTES, answer)));
         assert!(is_pending(large.as_mut()));
@@ -274,7 +274,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_waits_for_a_place_learns_that_the_queue_is_gone() {
+    async fn dropped_queue_answers_waiting_callers_closed() {
         let (sender, receiver) = queue::<Op>(1);
         let mut first = pin!(sender.ask(|answer| Op(0, answer)));
         let mut second = pin!(sender.ask(|answer| Op(0, answer)));

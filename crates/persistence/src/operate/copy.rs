@@ -145,7 +145,7 @@ mod tests {
     use crate::MemoryStore;
 
     #[tokio::test]
-    async fn what_is_answered_and_asked_while_a_run_is_copied_reaches_the_copy() {
+    async fn answer_and_cancellation_during_copy_reach_copy() {
         let (from, to, run) = (MemoryStore::new(), MemoryStore::new(), RunId::new("r").unwrap());
         let request = Open::new(run.clone(), "w", Owner::unique()).ttl(Duration::from_secs(60));
         let Opened::Held { lease, .. } = from.open(request).await.unwrap() else { panic!("no lease") };

@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn the_schema_and_the_clock_stand_where_they_are_named() {
+    fn placeholders_are_replaced_by_schema_and_clock() {
         let AssertSqlSafe(sql) = Schema::new("awaitly").unwrap().sql("SELECT {now} FROM {schema}.runs");
         assert!(sql.ends_with("FROM \"awaitly\".runs") && !sql.contains('{'), "{sql}");
     }

@@ -238,7 +238,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_entry_comes_back_as_it_was_written_down() {
+    fn entry_comes_back_as_it_was_written_down() {
         for (token, request, expires) in
             [("s3cret", "[1]", None), (" 1 \0é", "{\"a\": 1}", Some(u64::MAX)), ("", "", Some(0))]
         {
@@ -254,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_not_written_by_a_script_is_no_record_and_no_entry() {
+    fn malformed_text_is_neither_record_nor_entry() {
         for text in ["", "1", "1 9 - a - 1", "x 0 - a - 1", "1 0 x a - 1", "1 0 - a -"] {
             assert_eq!(record(text), None, "{text}");
         }

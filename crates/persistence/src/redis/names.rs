@@ -124,7 +124,7 @@ mod tests {
     const AWKWARD: [&str; 9] = ["a", "a\0", "a\0\0", "a\0\u{1}", "a\u{1}", "a/b:c", "{a}", "ab", "é"];
 
     #[test]
-    fn the_name_of_an_entry_leads_back_to_it() {
+    fn name_of_an_entry_leads_back_to_it() {
         for run in AWKWARD {
             for key in AWKWARD.into_iter().chain(["", "\0", "\0\0b"]) {
                 let member = member(run, key);
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn names_of_entries_are_in_the_order_of_runs_and_keys() {
+    fn entry_names_sort_by_run_and_key() {
         let places = || AWKWARD.into_iter().flat_map(|run| AWKWARD.map(|key| (run, key)));
         for one in places() {
             for other in places() {
@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn a_prefix_that_could_make_two_names_alike_is_refused() {
+    fn prefix_that_could_make_two_names_alike_is_refused() {
         assert!(matches!(Names::new("a/b".into()), Err(StoreError::NotThere { .. })));
     }
 }

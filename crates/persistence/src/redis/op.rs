@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_for_one_run_overtakes_what_is_for_another_and_nothing_else() {
+    fn operation_follows_earlier_one_only_for_its_run() {
         let op = |run, kind| {
             let mut call = redis::cmd("EVALSHA");
             call.arg("hash").arg(2).arg(run).arg("other key");
@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_lease_that_did_not_arrive_is_given_back_and_one_that_did_is_not() {
+    async fn only_undelivered_lease_is_given_back() {
         let (back, mut given_back) = queue::<Op>(1);
         let (fate, arrives) = oneshot::channel();
         opens(back.clone(), fate).answer(Ok(Value::Okay));

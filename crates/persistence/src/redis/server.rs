@@ -163,7 +163,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_server_that_cannot_keep_journals_is_refused() {
+    fn server_that_cannot_keep_journals_is_refused() {
         assert!(check_version("# Server\r\nredis_version:4.0.14\r\n").is_err());
         for version in ["5.0.0", "7.0.15", "255.255.255"] {
             assert!(check_version(&format!("# Server\r\nredis_version:{version}\r\n")).is_ok());
@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn every_setting_is_said_for_what_it_is() {
+    fn durability_text_names_each_setting() {
         let said = |appendonly, appendfsync| Durability::of(appendonly, appendfsync).as_str();
         assert!(said(Some("yes"), Some("always")).ends_with("appendfsync always"));
         assert!(said(Some("yes"), Some("everysec")).ends_with("the last second"));
@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_server_that_waits_for_its_disk_and_has_no_replica_lacks_nothing() {
+    fn memory_is_sure_only_with_always_and_no_replica() {
         let info = |replicas| format!("# Replication\r\nrole:master\r\nconnected_slaves:{replicas}\r\n");
         assert_eq!(Memory::of(Durability::Always, &info(0)), Memory::Sure);
         assert_eq!(Memory::of(Durability::Always, &info(1)), Memory::Unsure);

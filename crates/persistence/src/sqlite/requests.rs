@@ -314,7 +314,7 @@ mod tests {
     }
 
     #[test]
-    fn lease_that_does_not_arrive_is_given_back_once_it_is_committed() {
+    fn undelivered_lease_is_given_back_after_commit() {
         let (back, mut queue) = queue(1);
         let admit = Admit {
             request: Box::new(Open::new(RunId::new("order-42").unwrap(), "checkout", Owner::unique())),
@@ -341,7 +341,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_body_acts_on_waits_for_the_disk_and_a_lease_does_not() {
+    fn records_must_be_durable_and_leases_need_not() {
         let outcome = Outcome::from_parts(Kind::Value, Payload::from_stored("1"));
         let record = Record { key: "a".into(), outcome, input: None };
         assert!(write(Change::Append(record.clone(), Durability::Sync)).must_be_durable());

@@ -30,7 +30,7 @@ async fn is_due(store: &MemoryStore, id: &str) -> bool {
 }
 
 #[tokio::test]
-async fn a_failed_run_is_due_again_without_what_it_failed_on() {
+async fn retried_run_is_due_without_its_failed_steps() {
     let store = MemoryStore::new();
     made(&store, "failed", Some(Status::Failed)).await;
     store.retry(&run_id("failed")).await.unwrap();
@@ -59,7 +59,7 @@ async fn only_a_run_that_failed_or_was_cancelled_is_retried() {
 }
 
 #[tokio::test]
-async fn a_fork_begins_with_the_steps_up_to_a_key_and_with_what_was_edited() {
+async fn fork_begins_with_edited_steps_up_to_key() {
     let store = MemoryStore::new();
     made(&store, "old", Some(Status::Completed)).await;
     let before = store.load(&run_id("old")).await;
@@ -80,7 +80,7 @@ async fn a_fork_begins_with_the_steps_up_to_a_key_and_with_what_was_edited() {
 }
 
 #[tokio::test]
-async fn a_fork_of_what_is_not_there_is_refused() {
+async fn fork_of_missing_run_or_key_is_refused() {
     let store = MemoryStore::new();
     let fork = |fork| store.fork(&*Box::leak(Box::new(run_id("old"))), fork);
     assert_eq!(fork(Fork::new(run_id("new"))).await, Err(ForkError::NoSuchRun));
@@ -118,7 +118,7 @@ async fn runs_are_kept_for_as_long_as_is_said() {
 }
 
 #[tokio::test]
-async fn an_exported_run_reads_well_and_comes_back() {
+async fn exported_run_reads_well_and_comes_back() {
     let store = MemoryStore::new();
     made(&store, "order-42", Some(Status::Failed)).await;
     let exported = store.export(&run_id("order-42")).await.unwrap().unwrap();
@@ -143,7 +143,7 @@ async fn an_exported_run_reads_well_and_comes_back() {
 }
 
 #[tokio::test]
-async fn copying_takes_everything_but_what_is_executed() {
+async fn copy_takes_all_runs_except_held_ones() {
     let (from, to) = (MemoryStore::new(), MemoryStore::new());
     for number in 0..250 {
         made(&from, &format!("run-{number}"), Some(Status::ALL[1 + number % 4])).await;

@@ -173,7 +173,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_limit_stays_within_its_bounds_and_never_jumps_up_by_more_than_a_call_may(
+        fn limit_stays_in_bounds_and_rises_by_one(
             story in prop::collection::vec((any::<bool>(), 0_u64..50_000_000, 0_usize..300, any::<bool>()), 0..500),
         ) {
             let (mut aimd, mut now) = (Aimd::new(RULES, 10), Moment::START);
@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn it_doubles_until_the_first_overload_and_then_knows_where_that_was() {
+    fn limit_doubles_until_overload_and_recovers_to_it() {
         let mut aimd = Aimd::new(RULES, 4);
         let now = Moment::START;
         for _ in 0..4 {
@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn a_service_that_has_become_much_smaller_is_believed_at_once() {
+    fn many_overloads_shrink_limit_to_accepted_calls() {
         let mut aimd = Aimd::new(RULES, 100);
         let (began, now) = (aimd.begin(Moment::START), Moment::START);
         for _ in 0..90 {
@@ -222,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn where_nothing_is_taken_between_two_overloads_half_is_left() {
+    fn consecutive_overloads_halve_limit() {
         let (mut aimd, now) = (Aimd::new(RULES, 100), Moment::START);
         for expected in [90, 45, 22] {
             aimd.end(aimd.begin(now), Sample::Overloaded, 1000, now);
@@ -234,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn a_straggler_takes_nothing_from_a_limit_that_has_grown_again() {
+    fn late_overload_does_not_lower_regrown_limit() {
         let mut aimd = Aimd::new(RULES, 100);
         let (old, mut now) = (aimd.begin(Moment::START), Moment::START);
         aimd.end(old, Sample::Overloaded, 100, now);
@@ -253,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pause_and_a_quiet_time_are_no_reason_for_a_higher_limit() {
+    fn pause_or_quiet_time_does_not_raise_limit() {
         let mut aimd = Aimd::new(RULES, 100);
         let mut now = Moment::START;
         aimd.end(aimd.begin(now), Sample::Overloaded, 100, now);
@@ -274,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn who_runs_few_calls_learns_nothing() {
+    fn few_running_calls_leave_limit_unchanged() {
         let mut aimd = Aimd::new(RULES, 10);
         for _ in 0..1000 {
             aimd.end(aimd.begin(Moment::START), Sample::Taken, 3, Moment::START);

@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wait_is_read_in_every_form_in_which_it_is_sent() {
+    fn wait_is_read_from_every_header_form() {
         let (epoch, epoch_ms) = ((NOW + 30).to_string(), ((NOW + 30) * 1000).to_string());
         for value in ["30", "30.0", " 30 ", "Thu, 01 Jan 2026 00:00:30 GMT", &epoch, &epoch_ms] {
             assert_eq!(read(&[("retry-after", value)]).wait(), Some(Duration::from_secs(30)), "{value}");
@@ -200,20 +200,20 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_that_is_no_refusal_is_not_asked_when_to_come_back() {
+    fn retry_after_of_accepted_answer_is_ignored() {
         let header = |name: &str| (name == "retry-after").then_some("120");
         assert_eq!(Told::read(202, header).wait(), None, "that is when to look for the result");
         assert_eq!(Told::read(503, header).wait(), Some(Duration::from_secs(120)));
     }
 
     #[test]
-    fn what_the_service_says_outright_counts_more_than_what_follows_from_its_numbers() {
+    fn retry_after_wins_over_rate_limit_headers() {
         let told = read(&[("retry-after", "2"), ("ratelimit-remaining", "0"), ("ratelimit-reset", "60")]);
         assert_eq!(told.wait(), Some(Duration::from_secs(2)));
     }
 
     #[test]
-    fn what_is_past_is_over_and_what_is_absurd_is_a_day() {
+    fn past_wait_is_zero_and_absurd_wait_is_capped() {
         for past in ["Thu, 01 Jan 1998 00:00:30 GMT", "1000000000", "0", "-0"] {
             assert_eq!(read(&[("retry-after", past)]).wait(), Some(Duration::ZERO), "{past}");
         }
@@ -264,7 +264,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn nothing_that_a_service_sends_panics(value: String, list: String) {
+        fn arbitrary_headers_do_not_panic(value: String, list: String) {
             for name in REMAINING.iter().chain(&RESET).chain(&["retry-after"]) {
                 let _ = read(&[(name, &value), ("ratelimit", &list)]).wait();
             }

@@ -443,7 +443,7 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(2000))]
         #[test]
-        fn a_breaker_does_what_its_story_says(rules in rules(), story in prop::collection::vec(events(), 0..120)) {
+        fn breaker_matches_naive_model(rules in rules(), story in prop::collection::vec(events(), 0..120)) {
             let mut machine = Machine::new(rules);
             let (mut now, mut admitted) = (Moment::START, Vec::new());
             let mut naive = Naive {

@@ -258,7 +258,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_window_counts_what_is_inside(
+        fn window_counts_match_naive_model(
             window in windows(),
             calls in prop::collection::vec((0_u64..400, ended()), 0..200),
         ) {
@@ -273,7 +273,7 @@ mod tests {
         }
 
         #[test]
-        fn what_a_window_holds_fills_another_one_to_the_same_counts(
+        fn exported_window_fills_another_to_equal_counts(
             window in windows(),
             calls in prop::collection::vec((0_u64..400, ended()), 0..100),
         ) {
@@ -290,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn a_window_is_filled_from_another_kind_and_from_nonsense() {
+    fn window_is_filled_from_another_kind_and_from_nonsense() {
         let now = Moment::START.after(Duration::from_secs(100));
         let pieces = [
             Piece { age: Duration::MAX, calls: u64::MAX, failures: u64::MAX, slow: 0 },

@@ -69,7 +69,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_bucket_that_is_full_has_all_its_tokens_and_one_that_was_just_emptied_none(
+        fn full_bucket_has_burst_and_emptied_bucket_has_none(
             calls in 0_u32..1000, millis in 1_u64..100_000, burst in 1_u32..1000,
         ) {
             let calls = NonZeroU32::MIN.saturating_add(calls);
@@ -81,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn what_would_overflow_is_no_quota() {
+    fn overflowing_rate_has_no_quota() {
         let one = NonZeroU32::MIN;
         let slow = Rate { calls: one, per: Duration::MAX, burst: Some(one) };
         assert_eq!(slow.quota(), None);

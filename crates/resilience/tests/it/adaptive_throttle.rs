@@ -135,7 +135,7 @@ fn is_within_a_tenth(limit: f64, best: usize) -> bool {
 }
 
 #[tokio::test]
-async fn it_finds_the_limit_of_a_constant_service_and_seldom_asks_for_more() {
+async fn throttle_finds_limit_of_constant_service_with_few_refusals() {
     for best in [10, 20, 40, 80, 150] {
         let clock = VirtualClock::new();
         let (service, throttle) = (Service::new(&clock, best, 100, 0.0), options(&clock).build());
@@ -147,7 +147,7 @@ async fn it_finds_the_limit_of_a_constant_service_and_seldom_asks_for_more() {
 }
 
 #[tokio::test]
-async fn it_follows_a_service_that_grows_and_shrinks() {
+async fn throttle_follows_growing_and_shrinking_service() {
     let clock = VirtualClock::new();
     let (service, throttle) = (Service::new(&clock, 20, 100, 0.0), options(&clock).build());
     let (mut calls, mut refused) = (0, 0);
@@ -162,7 +162,7 @@ async fn it_follows_a_service_that_grows_and_shrinks() {
 }
 
 #[tokio::test]
-async fn it_finds_the_limit_of_a_noisy_service() {
+async fn throttle_finds_limit_of_noisy_service() {
     for best in [10, 50, 120] {
         let clock = VirtualClock::new();
         let (service, throttle) = (Service::new(&clock, best, 100, 0.8), options(&clock).build());
@@ -174,7 +174,7 @@ async fn it_finds_the_limit_of_a_noisy_service() {
 }
 
 #[tokio::test]
-async fn it_keeps_what_it_has_found_while_it_pauses_and_while_nobody_calls() {
+async fn found_limit_survives_pauses_and_idle_time() {
     for wait in [1, 10, 30] {
         let clock = VirtualClock::new();
         let (service, throttle) = (Service::new(&clock, 50, 100, 0.0), options(&clock).build());
@@ -195,7 +195,7 @@ async fn it_keeps_what_it_has_found_while_it_pauses_and_while_nobody_calls() {
 }
 
 #[tokio::test]
-async fn it_waits_when_the_service_says_so_and_only_that_key_does() {
+async fn requested_wait_pauses_only_its_key() {
     let clock = VirtualClock::new();
     let throttle = options(&clock);
     let hosts = Keyed::with_capacity(100, move |_: &String| throttle.clone().build());
@@ -211,7 +211,7 @@ async fn it_waits_when_the_service_says_so_and_only_that_key_does() {
 }
 
 #[tokio::test]
-async fn it_learns_from_the_headers_of_an_answer_that_is_well() {
+async fn headers_of_successful_answer_pause_throttle() {
     let clock = VirtualClock::new();
     let throttle: AdaptiveThrottle = AdaptiveThrottle::options("api").clock(clock.clone()).build();
     let headers = |remaining: &'static str| {
@@ -232,7 +232,7 @@ async fn it_learns_from_the_headers_of_an_answer_that_is_well() {
 }
 
 #[tokio::test]
-async fn who_may_not_wait_so_long_is_refused_with_the_time() {
+async fn pause_beyond_longest_refuses_call_with_time() {
     let clock = VirtualClock::new();
     let options = AdaptiveThrottle::options("api").clock(clock.clone()).longest_pause(secs(5));
     let throttle: AdaptiveThrottle = options.build();
@@ -256,7 +256,7 @@ async fn who_may_not_wait_so_long_is_refused_with_the_time() {
 }
 
 #[tokio::test]
-async fn what_an_error_means_decides_whether_the_limit_goes_down() {
+async fn only_overload_signal_lowers_limit() {
     let clock = VirtualClock::new();
     let throttle = options(&clock).bounds(1, 10).build();
     for answer in [Answer::NotFound, Answer::Unreachable] {
@@ -280,7 +280,7 @@ async fn what_an_error_means_decides_whether_the_limit_goes_down() {
 
 #[test]
 #[should_panic(expected = "at least one key is remembered")]
-fn a_throttle_for_no_keys_is_refused() {
+fn throttle_for_no_keys_is_refused() {
     let _: Keyed<u32, AdaptiveThrottle> = Keyed::with_capacity(0, |_| AdaptiveThrottle::new("host"));
 }
 
@@ -304,7 +304,7 @@ async fn keys_that_are_in_use_are_not_forgotten() {
 }
 
 #[tokio::test]
-async fn callers_go_in_order_after_a_pause_and_dropped_ones_leave_nothing() {
+async fn callers_run_in_order_after_pause_without_dropped_ones() {
     let clock = VirtualClock::new();
     let throttle: AdaptiveThrottle =
         AdaptiveThrottle::options("api").start(1).bounds(1, 1).clock(clock.clone()).build();

@@ -25,7 +25,7 @@ fn ran_out(error: &Refused) -> bool {
 }
 
 #[tokio::test]
-async fn one_refresh_serves_all_who_met_that_the_credentials_ran_out() {
+async fn one_refresh_serves_all_callers_with_expired_credentials() {
     let refreshed = Arc::new(AtomicU32::new(0));
     let refresh = {
         let refreshed = Arc::clone(&refreshed);
@@ -68,7 +68,7 @@ async fn there_is_one_attempt_more_and_no_other() {
 }
 
 #[tokio::test]
-async fn a_refresh_that_fails_is_told_and_one_that_is_dropped_is_done_by_the_next() {
+async fn failed_refresh_is_shared_and_dropped_refresh_is_redone() {
     let auth = AuthRefresh::new(0, async || Err::<u32, _>("no password"), ran_out);
     assert_eq!(auth.call(|token| get(token, 1)).await, Err(CallError::Refused("no password")));
     let failed = Arc::new(AtomicU32::new(0));

@@ -12,7 +12,7 @@ use crate::{ApiError, fails, ok};
 type Users = Cache<String, u32, ApiError>;
 
 #[tokio::test]
-async fn a_value_is_kept_for_its_time_from_the_end_of_the_call() {
+async fn value_expires_after_ttl_from_end_of_call() {
     let clock = VirtualClock::new();
     let (users, calls): (Users, _) =
         (Cache::options(10).ttl(secs(60)).clock(clock.clone()).build(), AtomicU32::new(0));
@@ -31,7 +31,7 @@ async fn a_value_is_kept_for_its_time_from_the_end_of_the_call() {
 }
 
 #[tokio::test]
-async fn an_error_is_kept_only_where_that_was_asked_for() {
+async fn error_is_kept_only_with_keep_errors() {
     let clock = VirtualClock::new();
     let forgets: Users = Cache::options(10).clock(clock.clone()).build();
     assert_eq!(forgets.call("ada".into(), fails).await, Err(CallError::Failed(ApiError("down"))));
@@ -47,7 +47,7 @@ async fn an_error_is_kept_only_where_that_was_asked_for() {
 }
 
 #[tokio::test]
-async fn callers_at_the_same_time_share_one_call() {
+async fn concurrent_callers_share_one_call() {
     let (users, calls): (Users, _) = (Cache::options(10).build(), AtomicU32::new(0));
     let fetch = async || {
         tokio::task::yield_now().await;
@@ -59,7 +59,7 @@ async fn callers_at_the_same_time_share_one_call() {
 }
 
 #[tokio::test]
-async fn it_holds_no_more_than_its_capacity_and_forgets_when_told() {
+async fn cache_respects_capacity_and_forgets_on_request() {
     let users: Users = Cache::options(100).build();
     for n in 0..10_000 {
         users.insert(n.to_string(), n);
@@ -74,7 +74,7 @@ async fn it_holds_no_more_than_its_capacity_and_forgets_when_told() {
 }
 
 #[tokio::test]
-async fn what_was_put_in_is_not_overwritten_by_an_answer_that_was_under_way() {
+async fn pending_answer_does_not_overwrite_later_change() {
     let users: Users = Cache::options(10).build();
     for outdate in [
         (|users: &Users| users.insert("ada".into(), 1)) as fn(&Users),

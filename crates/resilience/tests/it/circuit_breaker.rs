@@ -37,7 +37,7 @@ fn half_open(retry_after: std::time::Duration) -> CallError<ApiError, Open> {
 }
 
 #[tokio::test]
-async fn it_opens_after_so_many_failures_and_then_calls_nothing() {
+async fn breaker_opens_after_failures_and_refuses_calls() {
     let clock = VirtualClock::new();
     let breaker = breaker(&clock);
     fail(&breaker, 2).await;
@@ -72,7 +72,7 @@ async fn failures_older_than_the_window_do_not_count() {
 }
 
 #[tokio::test]
-async fn it_is_half_open_once_its_time_is_over_and_closes_after_its_probes() {
+async fn breaker_half_opens_after_delay_and_closes_after_probes() {
     let clock = VirtualClock::new();
     let breaker = breaker(&clock);
     fail(&breaker, 3).await;
@@ -88,7 +88,7 @@ async fn it_is_half_open_once_its_time_is_over_and_closes_after_its_probes() {
 }
 
 #[tokio::test]
-async fn a_probe_that_fails_opens_it_for_the_whole_time_again() {
+async fn failed_probe_reopens_breaker_for_full_time() {
     let clock = VirtualClock::new();
     let breaker = breaker(&clock);
     fail(&breaker, 3).await;
@@ -99,7 +99,7 @@ async fn a_probe_that_fails_opens_it_for_the_whole_time_again() {
 }
 
 #[tokio::test]
-async fn no_more_probes_than_their_number_run_and_a_dropped_one_gives_its_place_back() {
+async fn probes_are_bounded_and_dropped_probe_frees_place() {
     let clock = VirtualClock::new();
     let breaker = breaker(&clock);
     fail(&breaker, 3).await;
@@ -157,7 +157,7 @@ async fn breaker_that_reopens_at_once_still_names_a_time() {
 }
 
 #[tokio::test]
-async fn a_call_from_before_a_change_counts_no_more() {
+async fn call_from_before_a_change_counts_no_more() {
     let clock = VirtualClock::new();
     let breaker = breaker(&clock);
     let (end, ended) = tokio::sync::oneshot::channel::<()>();
@@ -188,7 +188,7 @@ async fn only_errors_that_the_predicate_names_count() {
 }
 
 #[tokio::test]
-async fn a_rate_opens_it_once_there_are_enough_calls() {
+async fn rate_opens_it_once_there_are_enough_calls() {
     let clock = VirtualClock::new();
     let breaker = options(&clock).window(Window::Calls(10)).ignore_failures().failure_rate(0.5, 6).build();
     fail(&breaker, 5).await;
@@ -206,7 +206,7 @@ async fn a_rate_opens_it_once_there_are_enough_calls() {
 }
 
 #[tokio::test]
-async fn a_rate_is_reached_at_that_part_whatever_its_digits() {
+async fn rate_is_reached_at_that_part_whatever_its_digits() {
     for part in 1..=100_u32 {
         let window = options(&VirtualClock::new()).window(Window::Calls(100)).ignore_failures();
         let breaker = window.failure_rate(f64::from(part) / 100.0, 100).build();
@@ -223,7 +223,7 @@ async fn a_rate_is_reached_at_that_part_whatever_its_digits() {
 }
 
 #[tokio::test]
-async fn what_is_imported_into_a_smaller_window_keeps_its_rate() {
+async fn import_into_smaller_window_keeps_rate() {
     let clock = VirtualClock::new();
     let of = |calls| {
         options(&clock).window(Window::Calls(calls)).ignore_failures().failure_rate(0.5, calls).build()
@@ -249,7 +249,7 @@ fn open_snapshot(clock: &VirtualClock) -> Snapshot {
 }
 
 #[tokio::test]
-async fn an_operation_that_panics_has_failed() {
+async fn operation_that_panics_has_failed() {
     let breaker = CircuitBreaker::options("api").failures(1).build();
     let panics = tokio::spawn({
         let breaker = breaker.clone();
@@ -260,7 +260,7 @@ async fn an_operation_that_panics_has_failed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_deadline_of_the_step_says_nothing_of_the_service() {
+async fn step_deadline_does_not_count_as_failure() {
     let breaker = CircuitBreaker::options("api").failures(1).build();
     let hangs = || std::future::pending::<Result<u32, ApiError>>();
     let ended = run(async |run| run.step("hangs", hangs).guard(&breaker).deadline(ms(1)).await).await;
@@ -269,7 +269,7 @@ async fn a_deadline_of_the_step_says_nothing_of_the_service() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_timeout_counts_only_where_the_operation_had_most_of_the_time() {
+async fn timeout_counts_only_with_most_time_in_operation() {
     for (queued, failures) in [(900, 0), (100, 1)] {
         let slots = ConcurrencyLimiter::new("slots", 1);
         let breaker = CircuitBreaker::options("api").failures(9).build();
@@ -295,7 +295,7 @@ async fn a_timeout_counts_only_where_the_operation_had_most_of_the_time() {
 }
 
 #[tokio::test]
-async fn a_panic_counts_also_where_it_is_caught_around_the_call() {
+async fn caught_panic_counts_as_failure() {
     let breaker = CircuitBreaker::options("api").failures(1).build();
     let panics = breaker.call(async || -> Result<u32, ApiError> { panic!("a call of the test") });
     let caught = futures_util::FutureExt::catch_unwind(std::panic::AssertUnwindSafe(panics)).await;
@@ -324,7 +324,7 @@ async fn slow_calls_open_it_though_they_succeed() {
 }
 
 #[tokio::test]
-async fn it_is_opened_closed_and_reset_by_hand() {
+async fn breaker_is_opened_closed_and_reset_by_hand() {
     let clock = VirtualClock::new();
     let breaker = breaker(&clock);
     breaker.open();
@@ -340,7 +340,7 @@ async fn it_is_opened_closed_and_reset_by_hand() {
 }
 
 #[tokio::test]
-async fn it_counts_what_it_is_told() {
+async fn recorded_outcomes_change_state() {
     let clock = VirtualClock::new();
     let breaker = breaker(&clock);
     (0..3).for_each(|_| breaker.record_failure());
@@ -353,7 +353,7 @@ async fn it_counts_what_it_is_told() {
 }
 
 #[tokio::test]
-async fn its_stats_say_what_it_has_seen() {
+async fn stats_count_calls_and_times() {
     let clock = VirtualClock::new();
     let breaker = breaker(&clock);
     assert_eq!(breaker.call(ok).await, Ok(7));
@@ -367,7 +367,7 @@ async fn its_stats_say_what_it_has_seen() {
 }
 
 #[tokio::test]
-async fn a_listener_hears_of_each_change_once_and_its_panic_harms_nobody() {
+async fn listener_hears_each_change_once_despite_other_panic() {
     let clock = VirtualClock::new();
     let heard = Arc::new(Mutex::new(Vec::new()));
     let breaker = options(&clock)
@@ -390,7 +390,7 @@ async fn a_listener_hears_of_each_change_once_and_its_panic_harms_nobody() {
 }
 
 #[tokio::test]
-async fn the_presets_are_those_of_the_reference() {
+async fn presets_are_those_of_the_reference() {
     for (preset, failures, window, wait, probes) in [
         (Options::critical as fn(&'static str) -> Options, 3, 30, 60, 1),
         (Options::standard, 5, 60, 30, 3),
@@ -414,7 +414,7 @@ async fn the_presets_are_those_of_the_reference() {
 }
 
 #[tokio::test]
-async fn what_it_is_like_goes_to_another_breaker_by_way_of_json() {
+async fn json_snapshot_transfers_state_to_another_breaker() {
     let clock = VirtualClock::new();
     let first = breaker(&clock);
     fail(&first, 2).await;
@@ -436,7 +436,7 @@ async fn what_it_is_like_goes_to_another_breaker_by_way_of_json() {
 }
 
 #[tokio::test]
-async fn its_refusal_of_a_step_is_typed_and_retried_when_it_says() {
+async fn step_refusal_is_typed_and_retried_at_its_time() {
     let clock = VirtualClock::new();
     let breaker = breaker(&clock);
     fail(&breaker, 3).await;
@@ -477,7 +477,7 @@ async fn its_refusal_of_a_step_is_typed_and_retried_when_it_says() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_timeout_of_a_step_counts_and_its_cancellation_does_not() {
+async fn step_timeout_counts_and_cancellation_does_not() {
     let breaker = CircuitBreaker::options("api").failures(1).failure_when(|_: &ApiError| false).build();
     let hangs = || std::future::pending::<Result<u32, ApiError>>();
     let ended = run(async |run| run.step("hangs", hangs).guard(&breaker).timeout(secs(1)).await).await;

@@ -11,7 +11,7 @@ use crate::{ApiError, ok, settle};
 type Never = Result<u32, ApiError>;
 
 #[tokio::test]
-async fn a_call_that_waits_for_its_token_keeps_no_slot() {
+async fn call_that_waits_for_its_token_keeps_no_slot() {
     let clock = VirtualClock::new();
     let rate = RateLimiter::options("api-rate", 10, secs(1)).burst(1).clock(clock.clone()).build();
     let limiter = CombinedLimiter::new(rate, ConcurrencyLimiter::new("api-slots", 1));
@@ -42,7 +42,7 @@ async fn both_limits_hold_and_each_refuses_with_its_own_type() {
 }
 
 #[tokio::test]
-async fn a_dropped_call_gives_back_what_it_waited_with() {
+async fn dropped_call_frees_its_slot_and_place() {
     let clock = VirtualClock::new();
     let rate = RateLimiter::options("api-rate", 10, secs(1)).burst(2).clock(clock.clone()).build();
     let limiter = CombinedLimiter::new(rate, ConcurrencyLimiter::new("api-slots", 1));

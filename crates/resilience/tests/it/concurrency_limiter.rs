@@ -11,7 +11,7 @@ use crate::{ApiError, fails, ok, settle};
 type Never = Result<u32, ApiError>;
 
 #[tokio::test]
-async fn no_more_calls_run_than_it_has_slots_and_they_go_in_order() {
+async fn calls_are_bounded_by_slots_and_run_in_order() {
     let limiter = ConcurrencyLimiter::new("db", 3);
     let (running, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
     let order = Arc::new(Mutex::new(Vec::new()));
@@ -44,7 +44,7 @@ async fn no_more_calls_run_than_it_has_slots_and_they_go_in_order() {
 }
 
 #[tokio::test]
-async fn a_full_queue_refuses_and_says_how_full() {
+async fn full_queue_refuses_and_says_how_full() {
     let limiter = ConcurrencyLimiter::options("db", 1).max_waiting(2).build();
     let mut calls: Vec<_> = (0..3).map(|_| Box::pin(limiter.call(pending::<Never>))).collect();
     for call in &mut calls {
@@ -72,7 +72,7 @@ async fn with_no_place_to_wait_it_refuses_at_once() {
 }
 
 #[tokio::test]
-async fn a_slot_comes_back_however_the_call_ends() {
+async fn slot_comes_back_however_the_call_ends() {
     let limiter = ConcurrencyLimiter::new("db", 1);
     assert_eq!(limiter.call(fails).await, Err(CallError::Failed(ApiError("down"))));
     let panics = tokio::spawn({
@@ -86,7 +86,7 @@ async fn a_slot_comes_back_however_the_call_ends() {
 }
 
 #[tokio::test]
-async fn those_who_wait_can_be_turned_away_and_those_who_run_go_on() {
+async fn turn_away_refuses_waiting_calls_and_keeps_running_ones() {
     let limiter = ConcurrencyLimiter::new("db", 1);
     let (end, ended) = tokio::sync::oneshot::channel::<()>();
     let mut running = Box::pin(limiter.call(async || {
@@ -106,7 +106,7 @@ async fn those_who_wait_can_be_turned_away_and_those_who_run_go_on() {
 }
 
 #[tokio::test]
-async fn it_grows_and_shrinks_while_calls_run() {
+async fn limiter_grows_and_shrinks_while_calls_run() {
     let limiter = ConcurrencyLimiter::new("db", 2);
     let mut calls: Vec<_> = (0..4).map(|_| Box::pin(limiter.call(pending::<Never>))).collect();
     for call in &mut calls {
@@ -142,7 +142,7 @@ async fn it_grows_and_shrinks_while_calls_run() {
 }
 
 #[tokio::test]
-async fn a_waiter_that_is_dropped_with_its_slot_gives_none_back_that_there_is_no_more() {
+async fn dropped_waiter_does_not_restore_removed_slot() {
     let limiter = ConcurrencyLimiter::new("db", 2);
     let mut running: Vec<_> = (0..2).map(|_| Box::pin(limiter.call(pending::<Never>))).collect();
     let mut waiting: Vec<_> = (0..2).map(|_| Box::pin(limiter.call(pending::<Never>))).collect();
@@ -160,7 +160,7 @@ async fn a_waiter_that_is_dropped_with_its_slot_gives_none_back_that_there_is_no
 }
 
 #[tokio::test]
-async fn each_key_has_slots_of_its_own_and_is_forgotten_when_nobody_uses_it() {
+async fn each_key_has_own_slots_until_idle() {
     let limiter = Keyed::new(|_: &String| ConcurrencyLimiter::new("host", 1));
     let (flooded, calm) = (limiter.key("flooded"), limiter.key("calm"));
     let mut flood: Vec<_> = (0..1000).map(|_| Box::pin(flooded.call(pending::<Never>))).collect();
@@ -181,7 +181,7 @@ async fn each_key_has_slots_of_its_own_and_is_forgotten_when_nobody_uses_it() {
 }
 
 #[tokio::test]
-async fn the_preset_is_that_of_the_reference() {
+async fn preset_is_that_of_the_reference() {
     let stats = Options::database("db").build().stats();
     assert_eq!((stats.limit, stats.max_waiting), (10, 100));
 }

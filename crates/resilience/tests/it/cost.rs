@@ -32,7 +32,7 @@ fn plenty() -> RateLimiter {
 }
 
 #[test]
-fn a_call_that_goes_through_at_once_allocates_nothing() {
+fn immediate_call_does_not_allocate() {
     let closed = CircuitBreaker::new("closed");
     let rate = CircuitBreaker::options("rate").window(Window::Calls(50)).failure_rate(0.5, 10).build();
     let (open, rates, slots) = (CircuitBreaker::new("open"), plenty(), ConcurrencyLimiter::new("slots", 3));
@@ -56,7 +56,7 @@ fn a_call_that_goes_through_at_once_allocates_nothing() {
 }
 
 #[test]
-fn all_of_them_around_one_step_allocate_nothing() {
+fn all_guards_around_one_step_do_not_allocate() {
     let (breaker, rates) = (CircuitBreaker::new("closed"), plenty());
     let (slots, throttle) = (ConcurrencyLimiter::new("slots", 3), AdaptiveThrottle::new("throttle"));
     let (policy, second) = (Retry::fixed(Duration::from_secs(1)), Duration::from_secs(1));

@@ -6,7 +6,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{ApiError, fails, ok};
 
 #[tokio::test]
-async fn a_failure_is_replaced_by_a_value_a_function_or_another_step() {
+async fn fallback_replaces_failure_by_value_function_or_step() {
     let ended = run(async |run| {
         let value = run.step("one", fails).or_value(1).await?;
         let function = run.step("two", fails).or_value_of(|error| error.to_string().len() as u32).await?;

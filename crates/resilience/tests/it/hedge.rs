@@ -27,20 +27,20 @@ async fn hedged<P: Failure<ApiError>>(
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_call_that_answers_in_time_is_the_only_one() {
+async fn call_that_answers_in_time_is_the_only_one() {
     let hedge = Hedge::after(ms(50));
     assert_eq!(hedged(&hedge, &[(49, true)]).await, (Ok(0), 1, 49));
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_slow_call_is_joined_by_others_and_the_first_success_counts() {
+async fn slow_call_is_hedged_and_first_success_wins() {
     let hedge = Hedge::after(ms(50)).at_most(3);
     assert_eq!(hedged(&hedge, &[(500, true), (20, true)]).await, (Ok(1), 2, 70));
     assert_eq!(hedged(&hedge, &[(120, true), (500, true), (500, true)]).await, (Ok(0), 3, 120));
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_failed_call_starts_the_next_at_once_and_the_last_failure_is_told() {
+async fn failed_call_starts_next_and_last_failure_is_returned() {
     let hedge = Hedge::after(ms(50)).at_most(3);
     assert_eq!(hedged(&hedge, &[(10, false), (10, false), (10, true)]).await, (Ok(2), 3, 30));
     let all = [(10, false), (40, false), (10, false)];
@@ -56,7 +56,7 @@ async fn without_room_in_the_budget_there_is_one_call() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_budget_bounds_what_a_service_that_is_down_gets() {
+async fn budget_bounds_hedged_calls_to_failing_service() {
     let budget = Budget::new(4, 0.1);
     let hedge = Hedge::after(ms(50)).at_most(3).budget(&budget);
     let mut calls = 0;
@@ -67,13 +67,13 @@ async fn a_budget_bounds_what_a_service_that_is_down_gets() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_error_that_is_no_failure_is_the_answer() {
+async fn error_that_is_no_failure_is_the_answer() {
     let hedge = Hedge::after(ms(50)).at_most(3).failure_when(|error: &ApiError| error.0 != "down");
     assert_eq!(hedged(&hedge, &[(10, false)]).await, (Err(ApiError("down")), 1, 10));
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_others_are_dropped_with_the_first_success() {
+async fn others_are_dropped_with_the_first_success() {
     struct Dropped<'a>(&'a AtomicU32);
     impl Drop for Dropped<'_> {
         fn drop(&mut self) {

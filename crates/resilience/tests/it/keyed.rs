@@ -56,7 +56,7 @@ async fn breaker_is_forgotten_once_its_failures_count_no_more() {
 }
 
 #[tokio::test]
-async fn open_breaker_is_remembered_until_long_after_its_probes_are_due() {
+async fn open_breaker_is_kept_long_past_its_probe_time() {
     let clock = VirtualClock::new();
     let hosts = hosts(&clock, Window::Time(secs(1)));
     hosts.key(&1).call(fails).await.unwrap_err();
@@ -104,7 +104,7 @@ async fn every_limiter_is_remembered_for_as_long_as_it_limits() {
 }
 
 #[test]
-fn flood_of_keys_is_forgotten_while_keys_in_use_are_kept() {
+fn key_flood_is_forgotten_and_used_keys_are_kept() {
     let slots = Keyed::with_capacity(100, |_: &u32| ConcurrencyLimiter::new("slots", 1));
     let used: Vec<_> = (0..50).map(|key| slots.key(&key)).collect();
     for guard in &used {

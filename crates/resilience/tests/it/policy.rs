@@ -27,7 +27,7 @@ fn retry(attempts: u32, growth: Growth, delay: u64, max_delay: u64) -> Policy {
 }
 
 #[test]
-fn the_presets_are_those_of_the_reference() {
+fn presets_are_those_of_the_reference() {
     use Growth::{Exponential, Linear};
     let standard = retry(3, Exponential, 200, 5_000);
     let aggressive = retry(5, Exponential, 500, 30_000);
@@ -63,7 +63,7 @@ fn the_presets_are_those_of_the_reference() {
 }
 
 #[test]
-fn what_is_set_later_wins_field_by_field() {
+fn later_policy_wins_field_by_field() {
     let merged = policy::http_api().merge(&Policy::new().attempts(5)).merge(&policy::within_fast());
     assert_eq!(merged, retry(5, Growth::Exponential, 200, 5_000).timeout(secs(1)));
     assert_eq!(merged.merge(&Policy::new()), merged);
@@ -71,7 +71,7 @@ fn what_is_set_later_wins_field_by_field() {
 }
 
 #[test]
-fn getters_return_what_was_set_and_nothing_else() {
+fn getters_return_only_set_fields() {
     const NOTHING: Policy = Policy::new();
     const ALL: Policy = policy::rate_limited().delay(ms(70)).deadline(mins(1));
     const ATTEMPTS: Option<u32> = ALL.get_attempts();
@@ -89,7 +89,7 @@ fn getters_return_what_was_set_and_nothing_else() {
 }
 
 #[test]
-fn a_retry_of_which_something_is_said_is_complete_and_one_of_which_nothing_is_said_is_none() {
+fn partial_retry_takes_defaults_and_unset_retry_is_none() {
     assert_eq!(policy::within_api().to_retry().max_attempts(), 1);
     let said = format!("{:?}", Policy::new().max_delay(secs(30)).to_retry());
     let custom = format!("{:?}", retry(3, Growth::Exponential, 100, 30_000).to_retry());
@@ -121,7 +121,7 @@ async fn attempts_of(policy: Policy) -> (u32, Duration) {
 }
 
 #[tokio::test]
-async fn a_step_is_retried_as_its_policy_says() {
+async fn step_is_retried_as_its_policy_says() {
     assert_eq!(attempts_of(policy::no_retry()).await, (1, Duration::ZERO));
     assert_eq!(attempts_of(policy::fixed(4, ms(70))).await, (4, ms(210)));
     let grows = policy::linear(4, ms(100)).jitter(Jitter::None);
@@ -131,7 +131,7 @@ async fn a_step_is_retried_as_its_policy_says() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_option_of_the_step_wins_over_its_policy_when_it_comes_later() {
+async fn later_step_option_wins_over_policy() {
     let slow = || tokio::time::sleep(secs(3));
     let took = async |timeout: Option<Duration>| {
         run(async |run| {
@@ -182,7 +182,7 @@ async fn predicates_guards_and_budgets_are_added_to_the_numbers() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_refusal_costs_the_budget_nothing() {
+async fn refusal_does_not_spend_retry_budget() {
     let (budget, full) = (Budget::new(4, 0.0), ConcurrencyLimiter::options("full", 1).max_waiting(0).build());
     let mut running = Box::pin(full.call(std::future::pending::<Result<u32, ApiError>>));
     assert!(futures_util::poll!(&mut running).is_pending());
@@ -210,7 +210,7 @@ async fn each_of_a_list_takes_a_policy() {
 }
 
 #[test]
-fn a_registry_knows_its_policies_in_their_order() {
+fn registry_knows_its_policies_in_their_order() {
     let mut policies: Registry = [("a", policy::cache()), ("b", policy::database())].into_iter().collect();
     policies.register("a", policy::standard());
     assert_eq!((policies.get("a"), policies.has("c")), (Ok(policy::standard()), false));
@@ -258,7 +258,7 @@ fn policies_are_read_from_a_configuration() {
 }
 
 #[test]
-fn what_is_wrong_in_a_configuration_is_told_with_its_path() {
+fn configuration_error_names_its_path() {
     for (json, path, reason) in [
         (r#"{"a": {"retry": {"attempts": 0}}}"#, "a.retry.attempts", "nonzero"),
         (r#"{"a": {"retry": {"attempts": -3}}}"#, "a.retry.attempts", "nonzero"),

@@ -21,7 +21,7 @@ fn limited(retry_after: Duration) -> CallError<ApiError, RateLimited> {
 }
 
 #[tokio::test]
-async fn it_begins_full_and_refills_up_to_its_burst() {
+async fn limiter_begins_full_and_refills_up_to_burst() {
     let clock = VirtualClock::new();
     let limiter = options(&clock, 10, 20).exhausted(Exhausted::Refuse).build();
     for left in (0..20).rev() {
@@ -47,7 +47,7 @@ async fn its_burst_is_twice_the_rate_unless_set() {
 }
 
 #[tokio::test]
-async fn who_waits_gets_a_token_when_it_is_there_in_the_order_of_coming() {
+async fn waiters_get_tokens_on_time_in_order() {
     let clock = VirtualClock::new();
     let limiter = options(&clock, 10, 1).build();
     assert_eq!(limiter.call(ok).await, Ok(7));
@@ -69,7 +69,7 @@ async fn who_waits_gets_a_token_when_it_is_there_in_the_order_of_coming() {
 }
 
 #[tokio::test]
-async fn nobody_overtakes_those_who_wait() {
+async fn try_acquire_does_not_overtake_waiters() {
     let clock = VirtualClock::new();
     let limiter = options(&clock, 10, 1).build();
     limiter.acquire().await.unwrap();
@@ -100,7 +100,7 @@ async fn refusal_behind_waiters_names_the_time_of_its_own_tokens() {
 }
 
 #[tokio::test]
-async fn a_dropped_waiter_gives_its_place_back() {
+async fn dropped_waiter_gives_its_place_back() {
     let clock = VirtualClock::new();
     let limiter = options(&clock, 10, 1).build();
     limiter.acquire().await.unwrap();
@@ -117,7 +117,7 @@ async fn a_dropped_waiter_gives_its_place_back() {
 }
 
 #[tokio::test]
-async fn a_call_takes_what_it_costs_and_one_that_costs_too_much_is_refused_at_once() {
+async fn call_takes_its_cost_and_excessive_cost_is_refused() {
     let clock = VirtualClock::new();
     let limiter = options(&clock, 10, 10).build();
     assert_eq!(limiter.cost(7).call(ok).await, Ok(7));
@@ -146,7 +146,7 @@ async fn a_call_takes_what_it_costs_and_one_that_costs_too_much_is_refused_at_on
 }
 
 #[tokio::test]
-async fn a_reset_fills_it_and_those_who_wait_come_first() {
+async fn reset_fills_limiter_and_serves_waiters_first() {
     let clock = VirtualClock::new();
     let limiter = options(&clock, 1, 3).build();
     limiter.cost(3).acquire().await.unwrap();
@@ -189,7 +189,7 @@ async fn keys_whose_tokens_are_all_there_are_forgotten() {
 }
 
 #[tokio::test]
-async fn a_flooded_key_does_not_hold_up_another_one() {
+async fn flooded_key_does_not_hold_up_another_one() {
     let clock = VirtualClock::new();
     let limiter = keyed::<String>(options(&clock, 10, 1));
     for _ in 0..1000 {
@@ -233,7 +233,7 @@ async fn first_come_first_served_over_a_hundred_thousand() {
 }
 
 #[tokio::test]
-async fn a_step_waits_for_its_token_or_is_refused() {
+async fn step_waits_for_its_token_or_is_refused() {
     let clock = VirtualClock::new();
     let limiter = options(&clock, 1, 1).exhausted(Exhausted::Refuse).build();
     let refused = run(async |run| {

@@ -13,7 +13,7 @@ use crate::{ApiError, fails, ok, settle};
 type Flights = SingleFlight<&'static str, u32, ApiError>;
 
 #[tokio::test]
-async fn callers_at_the_same_time_share_one_call_and_its_answer() {
+async fn concurrent_callers_share_one_call_and_its_answer() {
     let (flights, calls) = (Flights::new(), Arc::new(AtomicU32::new(0)));
     let (end, ended) = oneshot::channel::<()>();
     let mut ended = Some(ended);
@@ -43,7 +43,7 @@ async fn callers_at_the_same_time_share_one_call_and_its_answer() {
 }
 
 #[tokio::test]
-async fn who_comes_after_the_answer_makes_a_new_call() {
+async fn caller_after_the_answer_makes_new_call() {
     let flights = Flights::new();
     let mut late = Box::pin(flights.call("ada", pending));
     assert_eq!(flights.call("ada", fails).await, Err(CallError::Failed(ApiError("down"))));
@@ -53,7 +53,7 @@ async fn who_comes_after_the_answer_makes_a_new_call() {
 }
 
 #[tokio::test]
-async fn where_the_caller_is_dropped_or_panics_the_next_one_calls() {
+async fn dropped_or_panicked_caller_passes_call_to_next() {
     let flights = Flights::new();
     let mut first = Box::pin(flights.call("ada", pending));
     assert!(futures_util::poll!(&mut first).is_pending());
@@ -116,7 +116,7 @@ async fn settled<T: PartialEq + std::fmt::Debug>(call: impl Future<Output = T>, 
 }
 
 #[tokio::test]
-async fn operations_of_two_callers_that_ask_for_each_other_are_refused() {
+async fn operations_waiting_on_each_other_are_refused() {
     let flights = Flights::new();
     let call = |key, asked| {
         let flights = flights.clone();
@@ -129,7 +129,7 @@ async fn operations_of_two_callers_that_ask_for_each_other_are_refused() {
 }
 
 #[tokio::test]
-async fn operation_that_moved_to_another_thread_is_refused_its_own_key() {
+async fn operation_on_another_thread_is_refused_its_own_key() {
     let flights = Flights::new();
     let (move_on, moved) = oneshot::channel::<()>();
     let mut call = Box::pin({

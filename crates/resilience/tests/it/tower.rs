@@ -39,7 +39,7 @@ impl Service<u32> for Strict {
 }
 
 #[tokio::test]
-async fn a_breaker_guards_a_service() {
+async fn breaker_guards_a_service() {
     let breaker = CircuitBreaker::options("api").failures(2).clock(VirtualClock::new()).build();
     let mut service = GuardLayer::new(breaker).layer(Strict { ready: false });
     assert_eq!(service.ready().await.unwrap().call(7).await, Ok(7));
@@ -69,7 +69,7 @@ async fn requests_wait_for_their_turn_in_their_own_futures() {
 }
 
 #[tokio::test]
-async fn an_answer_that_is_a_failure_counts_and_is_given_to_who_asked() {
+async fn failure_answer_counts_and_reaches_caller() {
     let breaker = CircuitBreaker::options("api").failures(1).clock(VirtualClock::new()).build();
     let layer = GuardLayer::new(breaker.clone()).failure_when(|answer: &u32| *answer == 7);
     let mut service = layer.layer(Strict { ready: false });
@@ -79,7 +79,7 @@ async fn an_answer_that_is_a_failure_counts_and_is_given_to_who_asked() {
 }
 
 #[tokio::test]
-async fn what_goes_around_an_operation_goes_around_a_service() {
+async fn retry_hedge_and_cache_wrap_a_service() {
     let service = Strict { ready: false };
     let retried = AroundLayer::new(async |service: Strict, number: u32| {
         let numbers = std::sync::atomic::AtomicU32::new(number);

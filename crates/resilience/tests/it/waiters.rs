@@ -95,7 +95,7 @@ async fn kept_waiter_holds_up_the_others_until_it_is_dropped() {
 }
 
 #[tokio::test]
-async fn waiter_with_a_task_of_its_own_holds_up_nobody() {
+async fn unpolled_waiter_does_not_block_next() {
     let limiter = ConcurrencyLimiter::new("slots", 1);
     let mut running = Box::pin(limiter.call(pending::<Never>));
     assert!(poll!(&mut running).is_pending());

@@ -25,7 +25,7 @@ async fn stuck_in_the_middle(world: &World, on_give_up: OnGiveUp) -> SagaError<T
 }
 
 #[tokio::test]
-async fn a_compensation_that_fails_does_not_keep_the_others_from_running() {
+async fn failed_compensation_does_not_stop_others() {
     let world = World::default();
     let error = stuck_in_the_middle(&world, OnGiveUp::Continue).await;
     assert_eq!(world.log(), ["seat", "room", "tour", "undo tour", "no undo room", "undo seat"]);
@@ -37,7 +37,7 @@ async fn a_compensation_that_fails_does_not_keep_the_others_from_running() {
 }
 
 #[tokio::test]
-async fn where_it_is_told_to_stop_what_is_left_is_named() {
+async fn stop_on_give_up_names_remaining_steps() {
     let world = World::default();
     let error = stuck_in_the_middle(&world, OnGiveUp::Stop).await;
     assert_eq!(world.log(), ["seat", "room", "tour", "undo tour", "no undo room"]);
@@ -47,7 +47,7 @@ async fn where_it_is_told_to_stop_what_is_left_is_named() {
 }
 
 #[tokio::test]
-async fn several_compensations_that_fail_are_told_in_the_order_of_undoing() {
+async fn failed_compensations_are_listed_in_undo_order() {
     let world = World::default();
     let trip = run(async |run| {
         saga(run, async |saga| {
@@ -62,7 +62,7 @@ async fn several_compensations_that_fail_are_told_in_the_order_of_undoing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_compensation_has_its_own_retry_and_timeout() {
+async fn compensation_has_its_own_retry_and_timeout() {
     let (world, attempts) = (World::default(), AtomicU32::new(0));
     let undo = async || match attempts.fetch_add(1, Ordering::Relaxed) {
         0 => world.refuse("undo room").await,
@@ -91,7 +91,7 @@ async fn a_compensation_has_its_own_retry_and_timeout() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_retry_of_a_compensation_looks_at_its_error() {
+async fn retry_of_a_compensation_looks_at_its_error() {
     let world = World::default();
     let trip = run(async |run| {
         saga(run, async |saga| {
@@ -107,7 +107,7 @@ async fn a_retry_of_a_compensation_looks_at_its_error() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_compensation_that_takes_too_long_has_failed() {
+async fn compensation_that_takes_too_long_has_failed() {
     let world = World::default();
     let trip = run(async |run| {
         saga(run, async |saga| {
@@ -126,7 +126,7 @@ async fn a_compensation_that_takes_too_long_has_failed() {
 }
 
 #[tokio::test]
-async fn a_compensation_that_panics_has_failed() {
+async fn compensation_that_panics_has_failed() {
     let world = World::default();
     let trip = run(async |run| {
         saga(run, async |saga| {
@@ -151,7 +151,7 @@ async fn a_compensation_that_panics_has_failed() {
 }
 
 #[tokio::test]
-async fn a_panic_of_the_body_goes_on_once_what_it_did_is_undone() {
+async fn body_panic_resumes_after_undo() {
     let world: &World = Box::leak(Box::default());
     let trip = tokio::spawn(run(async |run| {
         saga(run, async |saga| {
@@ -186,7 +186,7 @@ async fn cancelled(world: &World, on_cancel: OnCancel) -> SagaError<TripError> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_saga_that_is_cancelled_is_undone_and_nothing_cuts_that_short() {
+async fn cancelled_saga_is_undone_to_the_end() {
     let world = World::default();
     let error = cancelled(&world, OnCancel::Undo).await;
     assert_eq!(error.error(), &TripError::Run(RunError::Cancelled { step: Some("room".into()) }));
@@ -195,7 +195,7 @@ async fn a_saga_that_is_cancelled_is_undone_and_nothing_cuts_that_short() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_saga_that_is_cancelled_stays_as_it_is_where_it_is_told_so() {
+async fn cancelled_saga_with_keep_is_not_undone() {
     let world = World::default();
     let error = cancelled(&world, OnCancel::Keep).await;
     assert_eq!(world.log(), ["seat"]);
@@ -203,7 +203,7 @@ async fn a_saga_that_is_cancelled_stays_as_it_is_where_it_is_told_so() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_saga_that_is_out_of_time_is_undone_and_its_compensations_have_theirs() {
+async fn saga_past_deadline_is_undone_without_deadline() {
     let world = World::default();
     let trips = Workflow::new("trip").deadline(secs(5));
     let trip = trips.run_volatile(async |run| {
@@ -220,7 +220,7 @@ async fn a_saga_that_is_out_of_time_is_undone_and_its_compensations_have_theirs(
 }
 
 #[tokio::test(start_paused = true)]
-async fn nothing_runs_after_a_volatile_saga_is_dropped() {
+async fn dropped_volatile_saga_runs_no_compensation() {
     let world = World::default();
     let trip = run(async |run| {
         saga(run, async |saga| {

@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use crate::world::{TripError, World, refused};
 
 #[tokio::test(start_paused = true)]
-async fn a_step_that_took_too_long_is_in_doubt_and_not_undone() {
+async fn timed_out_step_is_in_doubt_and_not_undone() {
     let world = World::default();
     let trip = run(async |run| {
         saga(run, async |saga| {
@@ -34,7 +34,7 @@ async fn a_step_that_took_too_long_is_in_doubt_and_not_undone() {
 }
 
 #[tokio::test]
-async fn a_step_that_is_dropped_is_in_doubt_and_one_with_nothing_to_undo_is_not() {
+async fn only_dropped_step_with_compensation_is_in_doubt() {
     let world = World::default();
     let trip = run(async |run| {
         saga(run, async |saga| {
@@ -60,7 +60,7 @@ async fn a_step_that_is_dropped_is_in_doubt_and_one_with_nothing_to_undo_is_not(
 }
 
 #[tokio::test]
-async fn a_step_that_was_not_begun_or_has_ended_is_not_in_doubt() {
+async fn unstarted_or_ended_step_is_not_in_doubt() {
     let (world, token) = (World::default(), CancellationToken::new());
     let trips = Workflow::new("trip").cancel_on(token.clone());
     let trip = trips.run_volatile(async |run| {
@@ -81,7 +81,7 @@ async fn a_step_that_was_not_begun_or_has_ended_is_not_in_doubt() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_step_for_which_there_was_no_time_is_not_in_doubt() {
+async fn step_past_deadline_is_not_in_doubt() {
     let world = World::default();
     let trips = Workflow::new("trip").deadline(secs(1));
     let trip = trips.run_volatile(async |run| {

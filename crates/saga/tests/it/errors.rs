@@ -24,7 +24,7 @@ async fn full() -> SagaError<TripError> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_error_says_what_is_left_and_shows_the_bodys_error_alone_where_nothing_is() {
+async fn error_text_lists_steps_left_after_body_error() {
     let error = full().await;
     assert_eq!(
         error.to_string(),
@@ -44,7 +44,7 @@ fn saga_error_shows_the_run_error_of_its_body() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_error_comes_back_from_json_as_it_was() {
+async fn error_comes_back_from_json_as_it_was() {
     let error = full().await;
     let json = serde_json::to_string(&error).unwrap();
     assert_eq!(serde_json::from_str::<SagaError<TripError>>(&json).unwrap(), error);
@@ -56,7 +56,7 @@ async fn an_error_comes_back_from_json_as_it_was() {
 }
 
 #[test]
-fn an_error_has_the_source_of_the_bodys_error() {
+fn error_has_the_source_of_the_bodys_error() {
     #[derive(Debug, thiserror::Error)]
     #[error("the trip failed")]
     struct Caused(#[source] Refused);
@@ -66,13 +66,13 @@ fn an_error_has_the_source_of_the_bodys_error() {
 }
 
 #[test]
-fn an_error_is_hardly_larger_than_that_of_the_body() {
+fn error_is_hardly_larger_than_that_of_the_body() {
     assert!(size_of::<SagaError<u64>>() <= 16);
     assert!(size_of::<SagaError<TripError>>() <= size_of::<TripError>() + 8);
 }
 
 #[tokio::test]
-async fn a_function_around_a_saga_can_fail_with_its_error_in_steps_of_its_own() {
+async fn function_around_saga_can_use_saga_error() {
     async fn trip(run: &Run, world: &World, open: bool) -> Result<usize, SagaError<TripError>> {
         if !open {
             step!(run, "open", world.refuse("open"));
@@ -89,7 +89,7 @@ async fn a_function_around_a_saga_can_fail_with_its_error_in_steps_of_its_own() 
 }
 
 #[tokio::test]
-async fn the_error_may_be_an_erased_one() {
+async fn error_may_be_an_erased_one() {
     let world = World::default();
     type Any = Box<dyn std::error::Error + Send + Sync>;
     let trip = run(async |run| {
@@ -106,7 +106,7 @@ async fn the_error_may_be_an_erased_one() {
 }
 
 #[tokio::test]
-async fn an_error_without_room_for_ours_takes_it_beside() {
+async fn error_without_room_for_ours_takes_it_beside() {
     let world = World::default();
     let trip = run(async |run| {
         saga(run, async |saga| {

@@ -4,7 +4,7 @@ use awaitly_saga::{OnGiveUp, SagaError, SagaOptions, saga, saga_with};
 use crate::world::{TripError, World, refused};
 
 #[tokio::test]
-async fn a_nested_saga_that_fails_is_undone_alone_and_the_body_goes_on() {
+async fn failed_nested_saga_is_undone_alone() {
     let world = World::default();
     let trip = run(async |run| {
         saga(run, async |saga| {
@@ -23,7 +23,7 @@ async fn a_nested_saga_that_fails_is_undone_alone_and_the_body_goes_on() {
 }
 
 #[tokio::test]
-async fn a_nested_saga_that_succeeds_is_undone_with_the_one_around_it() {
+async fn completed_nested_saga_is_undone_with_outer_saga() {
     let world = World::default();
     let trip = run(async |run| {
         saga(run, async |saga| {
@@ -45,7 +45,7 @@ async fn a_nested_saga_that_succeeds_is_undone_with_the_one_around_it() {
 }
 
 #[tokio::test]
-async fn what_a_nested_saga_could_not_undo_is_left_in_the_one_around_it() {
+async fn failed_nested_undo_is_left_in_outer_saga() {
     for (on_give_up, left) in [(OnGiveUp::Continue, vec!["room"]), (OnGiveUp::Stop, vec!["room", "table"])] {
         let world = World::default();
         let options = SagaOptions::new().on_give_up(on_give_up);
@@ -73,7 +73,7 @@ async fn what_a_nested_saga_could_not_undo_is_left_in_the_one_around_it() {
 }
 
 #[tokio::test]
-async fn a_nested_saga_that_is_dropped_is_undone_by_the_one_around_it() {
+async fn dropped_nested_saga_is_undone_by_outer_saga() {
     let world = World::default();
     let trip = run(async |run| {
         saga(run, async |saga| {

@@ -56,7 +56,7 @@ impl Trip {
 }
 
 #[tokio::test(start_paused = true)]
-async fn steps_at_the_same_time_are_undone_in_the_order_in_which_they_were_done() {
+async fn concurrent_steps_are_undone_in_reverse_record_order() {
     let trip = Trip::new();
     let body = async |run: &DurableRun| {
         saga(run, async |saga| {
@@ -75,7 +75,7 @@ async fn steps_at_the_same_time_are_undone_in_the_order_in_which_they_were_done(
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_items_of_a_list_are_undone_though_the_failure_among_them_is_found_first() {
+async fn resumed_list_with_early_failure_undoes_later_items() {
     // Before and after it is recorded that the saga is undone.
     for life in [secs(2), secs(9)] {
         let trip = Trip::new();
@@ -100,7 +100,7 @@ async fn the_items_of_a_list_are_undone_though_the_failure_among_them_is_found_f
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_item_that_was_under_way_begins_again_though_the_failure_beside_it_is_found() {
+async fn interrupted_item_begins_again_despite_recorded_failure() {
     let trip = Trip::new();
     let send = async |item: u64| match item {
         0 => trip.world.refuse_after(secs(1), "0").await.map(|_| 0),
@@ -123,7 +123,7 @@ async fn an_item_that_was_under_way_begins_again_though_the_failure_beside_it_is
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_in_doubt_stays_in_doubt() {
+async fn doubtful_steps_stay_in_doubt_after_resume() {
     // It dies while the nested saga is undone, or the one around it.
     for dies_at in ["room", "seat"] {
         let trip = Trip::new();
@@ -159,7 +159,7 @@ async fn what_is_in_doubt_stays_in_doubt() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_nested_saga_that_was_dropped_is_undone_by_the_one_around_it() {
+async fn resumed_outer_saga_undoes_dropped_nested_saga() {
     let trip = Trip::new();
     let body = async |run: &DurableRun| {
         saga(run, async |saga| {
@@ -182,7 +182,7 @@ async fn a_nested_saga_that_was_dropped_is_undone_by_the_one_around_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_retry_undoes_what_a_nested_saga_could_not_though_the_one_around_it_has_nothing_to_undo() {
+async fn retry_repeats_failed_undo_of_nested_saga() {
     let trip = Trip::new();
     let undo =
         async || if trip.is_first() { trip.world.refuse("undo room").await } else { trip.undo("room").await };
@@ -206,7 +206,7 @@ async fn a_retry_undoes_what_a_nested_saga_could_not_though_the_one_around_it_ha
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_compensation_that_panicked_is_tried_again_by_a_retry() {
+async fn compensation_that_panicked_is_tried_again_by_a_retry() {
     let trip = Trip::new();
     let undo = async || {
         assert!(!trip.is_first(), "a bug");
@@ -228,7 +228,7 @@ async fn a_compensation_that_panicked_is_tried_again_by_a_retry() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn nested_sagas_at_the_same_time_keep_their_keys_where_they_are_made_before_they_are_joined() {
+async fn concurrent_nested_sagas_keep_keys_of_build_order() {
     let trip = Trip::new();
     let body = async |run: &DurableRun| {
         saga(run, async |saga| {

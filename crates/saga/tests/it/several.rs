@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use crate::world::{Refused, TripError, World, refused};
 
 #[tokio::test(start_paused = true)]
-async fn a_parallel_step_that_succeeds_after_the_failure_is_undone_too() {
+async fn parallel_step_completed_after_failure_is_undone() {
     let (world, began) = (World::default(), Instant::now());
     let trip = run(async |run| {
         saga(run, async |saga| {
@@ -61,7 +61,7 @@ async fn parallel_steps_that_all_succeed_give_their_values() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn after_the_failure_of_an_item_none_begins_and_those_under_way_are_waited_for() {
+async fn failed_item_stops_new_items_and_awaits_running_ones() {
     let (world, began) = (World::default(), Instant::now());
     let send = async |item: u64| match item {
         2 => world.refuse_after(secs(2), "2").await,
@@ -81,7 +81,7 @@ async fn after_the_failure_of_an_item_none_begins_and_those_under_way_are_waited
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_item_has_a_retry_a_timeout_and_a_compensation_with_its_own() {
+async fn list_item_and_compensation_have_retry_and_timeout() {
     let (world, attempts, undos) = (World::default(), AtomicU32::new(0), AtomicU32::new(0));
     let send = async |item: &'static str| match attempts.fetch_add(1, Ordering::Relaxed) {
         0 => world.hang("hang").await.map(|_| item),
@@ -110,7 +110,7 @@ async fn an_item_has_a_retry_a_timeout_and_a_compensation_with_its_own() {
 }
 
 #[tokio::test]
-async fn the_values_of_a_list_come_in_the_order_of_its_items() {
+async fn list_values_keep_item_order() {
     let sent = run(async |run| {
         saga(run, async |saga| {
             let slow_first = async |item: u8| {
@@ -130,7 +130,7 @@ async fn the_values_of_a_list_come_in_the_order_of_its_items() {
 
 #[tokio::test]
 #[should_panic(expected = "`concurrency(0)` is refused")]
-async fn a_concurrency_of_0_is_refused() {
+async fn concurrency_of_0_is_refused() {
     let sent = run(async |run| {
         saga(run, async |saga| {
             Ok::<_, TripError>(step!(

@@ -9,7 +9,7 @@ use awaitly_saga::{SagaError, saga};
 use crate::world::{Refused, TripError, World, refused};
 
 #[tokio::test]
-async fn the_last_step_is_undone_first_and_the_failing_one_and_those_without_a_compensation_are_not() {
+async fn completed_steps_with_compensation_are_undone_in_reverse() {
     let world = World::default();
     let trip = run(async |run| {
         saga(run, async |saga| {
@@ -26,7 +26,7 @@ async fn the_last_step_is_undone_first_and_the_failing_one_and_those_without_a_c
 }
 
 #[tokio::test]
-async fn a_saga_that_gives_a_value_undoes_nothing() {
+async fn successful_saga_is_not_undone() {
     let world = World::default();
     let trip = run(async |run| {
         saga(run, async |saga| {
@@ -43,7 +43,7 @@ async fn a_saga_that_gives_a_value_undoes_nothing() {
 }
 
 #[tokio::test]
-async fn a_compensation_gets_the_value_of_its_step() {
+async fn compensation_gets_the_value_of_its_step() {
     let world = World::default();
     let trip = run(async |run| {
         saga(run, async |saga| {
@@ -60,7 +60,7 @@ async fn a_compensation_gets_the_value_of_its_step() {
 }
 
 #[tokio::test]
-async fn a_saga_tells_what_would_be_undone_now() {
+async fn registered_lists_steps_to_undo() {
     let world = World::default();
     let trip = run(async |run| {
         saga(run, async |saga| {
@@ -95,7 +95,7 @@ async fn only_the_saga_that_fails_is_undone() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_step_of_a_saga_takes_the_options_of_a_step() {
+async fn saga_step_takes_retry_timeout_and_guard() {
     let (world, left, attempts) = (World::default(), AtomicU32::new(3), AtomicU32::new(0));
     let allowance = guard::from_fn(|| {
         let took = left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
@@ -137,7 +137,7 @@ async fn a_step_of_a_saga_takes_the_options_of_a_step() {
 }
 
 #[tokio::test]
-async fn a_race_is_undone_with_the_value_of_its_winner() {
+async fn race_is_undone_with_the_value_of_its_winner() {
     let world = World::default();
     let trip = run(async |run| {
         saga(run, async |saga| {
@@ -152,7 +152,7 @@ async fn a_race_is_undone_with_the_value_of_its_winner() {
 }
 
 #[tokio::test]
-async fn a_step_built_by_hand_says_its_failure_and_the_body_decides() {
+async fn manual_step_returns_failure_to_body() {
     let world = World::default();
     let trip = run(async |run| {
         saga(run, async |saga| {
@@ -171,7 +171,7 @@ async fn a_step_built_by_hand_says_its_failure_and_the_body_decides() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_saga_is_send_and_its_compensations_borrow_from_outside_of_the_body() {
+async fn saga_is_send_and_compensations_borrow_outer_values() {
     async fn book(world: &World, rooms: &[&'static str]) -> Result<usize, SagaError<TripError>> {
         run(async |run| {
             saga(run, async |saga| {
@@ -203,7 +203,7 @@ async fn a_saga_is_send_and_its_compensations_borrow_from_outside_of_the_body() 
 }
 
 #[tokio::test]
-async fn a_helper_takes_the_saga_and_what_its_compensations_borrow() {
+async fn helper_takes_saga_and_borrowed_values() {
     use awaitly_saga::Saga;
 
     async fn book<'c>(saga: &Saga<'c, TripError>, world: &'c World) -> Result<usize, TripError> {

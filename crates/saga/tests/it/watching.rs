@@ -30,7 +30,7 @@ impl Told {
 }
 
 #[tokio::test]
-async fn the_events_of_a_saga_tell_its_story() {
+async fn events_of_a_saga_tell_its_story() {
     let (told, world) = (Told::default(), World::default());
     let trips = Workflow::new("trip").observe(told.clone());
     let body = async |run: &DurableRun| {
@@ -79,7 +79,7 @@ async fn the_events_of_a_saga_tell_its_story() {
 }
 
 #[tokio::test]
-async fn a_volatile_saga_tells_the_same_without_its_records() {
+async fn volatile_saga_reports_events_without_records() {
     let (told, world) = (Told::default(), World::default());
     let trips = Workflow::new("trip").observe(told.clone());
     let trip = trips.run_volatile(async |run| {
@@ -112,7 +112,7 @@ async fn a_volatile_saga_tells_the_same_without_its_records() {
 }
 
 #[tokio::test]
-async fn a_saga_that_fails_with_nothing_to_undo_says_that_it_failed() {
+async fn saga_without_compensations_reports_failure() {
     let (told, world) = (Told::default(), World::default());
     let trips = Workflow::new("trip").observe(told.clone());
     let trip = trips.run_volatile(async |run| {
@@ -125,7 +125,7 @@ async fn a_saga_that_fails_with_nothing_to_undo_says_that_it_failed() {
 }
 
 #[tokio::test]
-async fn an_event_of_a_saga_comes_back_from_json() {
+async fn event_of_a_saga_comes_back_from_json() {
     let (told, world) = (Told::default(), World::default());
     let trips = Workflow::new("trip").observe(told.clone());
     let trip = trips.run_volatile(async |run| {

@@ -100,7 +100,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_run_is_due_when_nobody_holds_it_and_its_time_has_come() {
+    fn free_run_is_due_once_its_time_has_come() {
         let at = Timestamp::from_millis;
         let since = |status, wake, held| Due::since(status, wake, held, at(5), at(10));
         assert_eq!(since(Status::Running, None, None), Some(at(5)));

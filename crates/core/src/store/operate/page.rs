@@ -47,7 +47,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_page_that_is_full_says_where_the_next_begins() {
+    fn full_page_holds_cursor_of_next() {
         let place = |item: &u32| Cursor::new(item.to_string());
         assert_eq!(
             Page::cut(vec![3, 2, 1], 2, place),

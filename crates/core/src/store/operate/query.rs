@@ -299,7 +299,7 @@ mod tests {
     }
 
     #[test]
-    fn a_query_asks_for_what_all_of_it_holds_for() {
+    fn query_matches_only_runs_that_meet_all_conditions() {
         let asks = |query: RunQuery| query.asks_for(&summary(), |key| &**key == "charge");
         assert!(asks(RunQuery::new()));
         assert!(asks(RunQuery::new().workflow("checkout").status(Status::Waiting).status(Status::Failed)));
@@ -320,7 +320,7 @@ mod tests {
     }
 
     #[test]
-    fn a_limit_is_never_nothing_and_never_everything() {
+    fn page_limit_is_clamped() {
         assert_eq!(RunQuery::new().limit(0).page_limit(), 1);
         assert_eq!(WaitQuery::new().limit(usize::MAX).page_limit(), 1000);
     }

@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_may_be_lost_is_given_back_and_nothing_else() {
+    async fn only_unflushed_appends_are_in_doubt() {
         let unflushed = Unflushed::default();
         let none = RefusedAppends::new();
         unflushed.note(&[append(1, Durability::Batched)], &none);
@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_commit_that_waits_for_the_disk_takes_all_along_unless_it_was_refused() {
+    async fn sync_commit_flushes_earlier_appends_unless_refused() {
         let unflushed = Unflushed::default();
         let none = RefusedAppends::new();
         unflushed.note(&[append(1, Durability::Batched)], &none);
@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_is_on_the_disk_for_long_is_not_kept() {
+    async fn long_flushed_appends_are_forgotten() {
         let (unflushed, none) = (Unflushed::default(), RefusedAppends::new());
         for slot in 0..5000 {
             unflushed.note(&[append(slot, Durability::Batched)], &none);

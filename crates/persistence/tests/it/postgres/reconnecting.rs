@@ -34,7 +34,7 @@ async fn warm(store: &PostgresStore, lease: &Lease) {
 }
 
 #[tokio::test]
-async fn an_append_whose_answer_was_lost_is_there_once_and_acknowledged() {
+async fn append_with_lost_answer_is_acknowledged_once() {
     let behind = Behind::new(LONG).await;
     let lease = begin(&behind.far, "order-42").await;
     warm(&behind.far, &lease).await;
@@ -49,7 +49,7 @@ async fn an_append_whose_answer_was_lost_is_there_once_and_acknowledged() {
 }
 
 #[tokio::test]
-async fn everything_that_shared_a_lost_answer_is_there_once_and_acknowledged() {
+async fn appends_sharing_a_lost_answer_are_acknowledged_once() {
     let behind = Behind::new(LONG).await;
     let runs: Vec<_> = (0..32).map(|number| format!("order-{number}")).collect();
     let leases = join_all(runs.iter().map(|run| begin(&behind.far, run))).await;
@@ -65,7 +65,7 @@ async fn everything_that_shared_a_lost_answer_is_there_once_and_acknowledged() {
 }
 
 #[tokio::test]
-async fn a_finish_whose_answer_was_lost_is_acknowledged_and_another_is_not() {
+async fn finish_with_lost_answer_is_acknowledged_only_once() {
     let behind = Behind::new(LONG).await;
     let warm = begin(&behind.far, "order-41").await;
     behind.far.finish(&warm, Ending::new(Status::Completed)).await.unwrap();
@@ -79,7 +79,7 @@ async fn a_finish_whose_answer_was_lost_is_acknowledged_and_another_is_not() {
 }
 
 #[tokio::test]
-async fn a_lease_whose_answer_was_lost_arrives() {
+async fn lease_whose_answer_was_lost_arrives() {
     let behind = Behind::new(LONG).await;
     begin(&behind.far, "order-41").await;
     let begun = behind.with_a_lost_answer("order-42", begin(&behind.far, "order-42")).await;
@@ -91,7 +91,7 @@ async fn a_lease_whose_answer_was_lost_arrives() {
 }
 
 #[tokio::test]
-async fn what_waits_for_a_server_that_is_away_is_written_when_it_is_back() {
+async fn queued_append_is_written_when_server_returns() {
     let behind = Behind::new(LONG).await;
     let lease = begin(&behind.far, "order-42").await;
     behind.proxy.set(Way::Closed);
@@ -110,7 +110,7 @@ async fn what_waits_for_a_server_that_is_away_is_written_when_it_is_back() {
 }
 
 #[tokio::test]
-async fn a_server_that_stays_away_is_unavailable_and_the_store_comes_back_with_it() {
+async fn store_recovers_after_server_was_unavailable() {
     let behind = Behind::new(Duration::from_millis(200)).await;
     let lease = begin(&behind.far, "order-42").await;
     behind.proxy.set(Way::Closed);

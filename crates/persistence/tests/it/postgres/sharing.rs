@@ -11,7 +11,7 @@ use crate::clock::fast;
 use crate::given::{begin, hold, keys, request, run_id, value};
 
 #[tokio::test]
-async fn stores_in_different_schemas_share_nothing() {
+async fn stores_in_different_schemas_are_separate() {
     let (one, other) = (InSchema::new().await, InSchema::new().await);
     let lease = begin(&one.store, "order-42").await;
     one.store.append(&lease, value("charge", "1"), Durability::Sync).await.unwrap();
@@ -21,7 +21,7 @@ async fn stores_in_different_schemas_share_nothing() {
 }
 
 #[tokio::test]
-async fn many_stores_that_open_a_new_schema_at_once_make_its_tables_once() {
+async fn concurrent_opens_create_tables_of_schema_once() {
     let schema = Schema::new();
     let stores = join_all((0..6).map(|_| schema.store())).await;
     for (number, store) in stores.iter().enumerate() {
@@ -42,7 +42,7 @@ async fn tables_of_a_newer_version_are_refused() {
 }
 
 #[tokio::test]
-async fn a_run_of_a_newer_format_is_refused() {
+async fn run_of_a_newer_format_is_refused() {
     let InSchema { store, place: schema } = InSchema::new().await;
     begin(&store, "order-42").await;
     schema.sql("UPDATE {s}.runs SET format = 3").await;
@@ -52,7 +52,7 @@ async fn a_run_of_a_newer_format_is_refused() {
 }
 
 #[tokio::test]
-async fn what_no_version_wrote_is_damage_and_concerns_no_other_run() {
+async fn damaged_row_is_corrupt_and_spares_other_runs() {
     let InSchema { store, place: schema } = InSchema::new().await;
     let good = begin(&store, "good").await;
     for sql in ["UPDATE {s}.steps SET kind = 9", "UPDATE {s}.runs SET status = 'odd' WHERE run_id <> 'good'"]
@@ -79,7 +79,7 @@ async fn tables_that_are_gone_are_a_typed_error() {
 }
 
 #[tokio::test]
-async fn a_role_that_may_not_make_tables_uses_those_that_are_there() {
+async fn role_without_create_right_uses_existing_tables() {
     let InSchema { store, place: schema } = InSchema::new().await;
     store.close().await.unwrap();
     let role = &schema.0;
@@ -113,7 +113,7 @@ async fn a_role_that_may_not_make_tables_uses_those_that_are_there() {
 }
 
 #[tokio::test]
-async fn who_listens_is_told_of_what_another_process_did() {
+async fn listener_wakes_after_change_by_another_store() {
     let schema = Schema::new();
     let (one, other) = (schema.store().await, schema.store().await);
     let lease = begin(&one, "order-42").await;
@@ -130,7 +130,7 @@ async fn who_listens_is_told_of_what_another_process_did() {
 }
 
 #[tokio::test]
-async fn a_url_that_is_none_or_leads_nowhere_is_said_so_without_its_password() {
+async fn bad_url_error_omits_password() {
     for (url, patience) in
         [("postgres://me:s3cret@", 1), ("not a url s3cret", 1), ("postgres://me:s3cret@127.0.0.1:1/x", 1)]
     {
@@ -144,7 +144,7 @@ async fn a_url_that_is_none_or_leads_nowhere_is_said_so_without_its_password() {
 }
 
 #[tokio::test]
-async fn a_closed_store_says_so() {
+async fn closed_store_says_so() {
     let InSchema { store, place: _schema } = InSchema::new().await;
     let (lease, _) = hold(&store, request("order-42")).await;
     let mut wakes = store.wakes();

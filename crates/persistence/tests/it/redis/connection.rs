@@ -47,7 +47,7 @@ async fn disturbed<T>(proxy: &Proxy, way: Way, doing: impl Future<Output = T>) -
 }
 
 #[tokio::test]
-async fn an_append_whose_answer_was_lost_is_there_once_and_acknowledged() {
+async fn append_with_lost_answer_is_acknowledged_once() {
     let (proxy, far, near, _keys) = behind_proxy().await;
     let lease = begin(&far, "order-42").await;
     with_a_lost_answer(&proxy, append(&far, &lease, value("charge", "1"))).await.unwrap();
@@ -60,7 +60,7 @@ async fn an_append_whose_answer_was_lost_is_there_once_and_acknowledged() {
 }
 
 #[tokio::test]
-async fn everything_that_shared_a_lost_answer_is_there_once_and_acknowledged() {
+async fn appends_sharing_a_lost_answer_are_acknowledged_once() {
     let (proxy, far, near, _keys) = behind_proxy().await;
     let runs: Vec<_> = (0..32).map(|number| format!("order-{number}")).collect();
     let leases = join_all(runs.iter().map(|run| begin(&far, run))).await;
@@ -73,7 +73,7 @@ async fn everything_that_shared_a_lost_answer_is_there_once_and_acknowledged() {
 }
 
 #[tokio::test]
-async fn a_finish_whose_answer_was_lost_is_acknowledged_and_another_is_not() {
+async fn finish_with_lost_answer_is_acknowledged_only_once() {
     let (proxy, far, near, _keys) = behind_proxy().await;
     let lease = begin(&far, "order-42").await;
     let ending = Ending::new(Status::Completed);
@@ -83,7 +83,7 @@ async fn a_finish_whose_answer_was_lost_is_acknowledged_and_another_is_not() {
 }
 
 #[tokio::test]
-async fn a_lease_whose_answer_was_lost_arrives() {
+async fn lease_whose_answer_was_lost_arrives() {
     let (proxy, far, near, _keys) = behind_proxy().await;
     let (begun, _) = with_a_lost_answer(&proxy, hold(&far, request("order-42").ttl(Duration::ZERO))).await;
     append(&far, &begun, value("charge", "1")).await.unwrap();
@@ -99,7 +99,7 @@ async fn a_lease_whose_answer_was_lost_arrives() {
 }
 
 #[tokio::test]
-async fn of_many_who_take_over_a_run_at_once_one_gets_the_lease() {
+async fn concurrent_takeovers_grant_one_lease() {
     let (_proxy, far, near, _keys) = behind_proxy().await;
     hold(&near, request("order-42").ttl(Duration::ZERO)).await;
     let opening = (0..16).map(|number| if number % 2 == 0 { &far } else { &near }.open(request("order-42")));
@@ -111,7 +111,7 @@ async fn of_many_who_take_over_a_run_at_once_one_gets_the_lease() {
 }
 
 #[tokio::test]
-async fn a_question_that_was_answered_before_its_own_answer_came_is_asked() {
+async fn wait_resent_after_its_answer_is_acknowledged() {
     let (proxy, far, near, _keys) = behind_proxy().await;
     let lease = begin(&far, "order-42").await;
     let asking = far.wait(&lease, question("manager", "s3cret"));
@@ -122,7 +122,7 @@ async fn a_question_that_was_answered_before_its_own_answer_came_is_asked() {
 }
 
 #[tokio::test]
-async fn what_drops_records_does_not_drop_the_answer_that_came_after_it() {
+async fn resent_revive_or_rewrite_keeps_later_answer() {
     let (proxy, far, near, _keys) = behind_proxy().await;
     for rewrites in [false, true] {
         let (lease, _) = hold(&far, request("order-42").ttl(Duration::ZERO)).await;
@@ -182,7 +182,7 @@ pub(super) async fn before_the_answer_came_to<T>(
 }
 
 #[tokio::test]
-async fn what_operators_do_is_done_once_though_its_answer_was_lost() {
+async fn operator_call_with_lost_answer_takes_effect_once() {
     let (proxy, far, near, _keys) = behind_proxy().await;
     let run = || run_id("order-42");
     let lease = begin(&far, "order-42").await;
@@ -207,7 +207,7 @@ async fn what_operators_do_is_done_once_though_its_answer_was_lost() {
 }
 
 #[tokio::test]
-async fn a_revival_and_a_rewrite_whose_answers_were_lost_are_acknowledged() {
+async fn revive_and_rewrite_with_lost_answer_are_acknowledged() {
     let (proxy, far, near, _keys) = behind_proxy().await;
     let lease = begin(&far, "order-42").await;
     append(&far, &lease, value("charge", "1")).await.unwrap();
@@ -222,7 +222,7 @@ async fn a_revival_and_a_rewrite_whose_answers_were_lost_are_acknowledged() {
 }
 
 #[tokio::test]
-async fn a_first_attempt_that_arrives_late_is_not_carried_out() {
+async fn first_attempt_that_arrives_late_is_not_carried_out() {
     let (mut proxy, far, near, _keys) = behind_proxy().await;
     let lease = begin(&far, "order-42").await;
     let first = far.replace(&lease, value("stage", "\"first\""), Durability::Sync);
@@ -252,7 +252,7 @@ async fn while_the_server_is_away_writes_and_reads_wait() {
 }
 
 #[tokio::test]
-async fn a_server_that_stays_away_is_unavailable_and_the_store_works_when_it_is_back() {
+async fn store_works_again_after_server_was_unavailable() {
     let behind = Behind::<Keys>::new(Duration::from_millis(100)).await;
     let Behind { proxy, far: store, .. } = &behind;
     let lease = begin(store, "order-42").await;
@@ -267,7 +267,7 @@ async fn a_server_that_stays_away_is_unavailable_and_the_store_works_when_it_is_
 }
 
 #[tokio::test]
-async fn a_lease_that_nobody_waited_for_is_given_back() {
+async fn lease_of_dropped_open_is_given_back() {
     let InRedis { store, place: _keys } = InRedis::new().await;
     for polls in 0..4 {
         let run = format!("order-{polls}");

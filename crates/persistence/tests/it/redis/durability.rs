@@ -11,7 +11,7 @@ use crate::given::{append, begin, hold, question, request, run_id, value};
 use crate::proxy::{Proxy, Way};
 
 #[tokio::test]
-async fn the_store_says_what_the_server_is_set_to() {
+async fn durability_names_settings_of_server() {
     let InRedis { store, place: _keys } = InRedis::new().await;
     let mut connection = redis::Client::open(super::url()).unwrap().get_connection().unwrap();
     let mut setting = |name: &str| {
@@ -33,7 +33,7 @@ async fn the_store_says_what_the_server_is_set_to() {
 
 /// A server that lost its last second in a crash hands out the same token twice.
 #[tokio::test]
-async fn a_lease_that_the_server_forgot_stays_lost_though_its_token_is_given_out_again() {
+async fn forgotten_lease_stays_lost_when_token_is_reused() {
     let InRedis { store, place: keys } = InRedis::new().await;
     let forgotten = begin(&store, "order-42").await;
     keys.command("DEL", "run/order-42", &[]);

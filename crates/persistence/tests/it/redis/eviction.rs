@@ -45,7 +45,7 @@ async fn records_that_the_server_has_thrown_away_are_missed() {
 }
 
 #[tokio::test]
-async fn records_whose_run_the_server_has_thrown_away_are_not_those_of_a_new_one() {
+async fn records_without_their_run_are_corrupt() {
     let InRedis { store, place: keys } = InRedis::new().await;
     let lease = begin(&store, "order-42").await;
     append(&store, &lease, value("charge", "1")).await.unwrap();
@@ -56,7 +56,7 @@ async fn records_whose_run_the_server_has_thrown_away_are_not_those_of_a_new_one
 }
 
 #[tokio::test]
-async fn records_that_were_dropped_are_not_missed_and_those_that_are_left_are() {
+async fn only_evicted_records_are_missed() {
     for copied in [false, true] {
         let InRedis { store, place: keys } = InRedis::new().await;
         let lease = begin(&store, "order-42").await;
@@ -98,7 +98,7 @@ async fn records_of_a_journal_that_was_rewritten_are_missed() {
 
 /// Earlier versions did not count what was dropped.
 #[tokio::test]
-async fn a_run_that_was_not_counted_is_counted_from_when_it_is_taken() {
+async fn uncounted_run_is_counted_once_opened() {
     let InRedis { store, place: keys } = InRedis::new().await;
     let lease = begin(&store, "order-42").await;
     for json in ["0", "1"] {
@@ -116,7 +116,7 @@ async fn a_run_that_was_not_counted_is_counted_from_when_it_is_taken() {
 }
 
 #[tokio::test]
-async fn a_server_that_may_throw_runs_away_is_an_error_in_the_log() {
+async fn evicting_server_logs_an_error() {
     for (policy, is_said) in [("allkeys-lru", true), ("volatile-lru", false), ("noeviction", false)] {
         let server = Private::start(&["--maxmemory-policy", policy]);
         let log = Log::default();

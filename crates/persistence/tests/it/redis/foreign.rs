@@ -6,7 +6,7 @@ use super::{InRedis, Keys};
 use crate::given::{append, begin, request, run_id, value};
 
 #[tokio::test]
-async fn a_newer_format_is_refused_and_left_alone() {
+async fn newer_format_is_refused_and_left_alone() {
     let keys = Keys::new();
     keys.command("SET", "format", &["3"]);
     let refused = keys.options().connect(super::url()).await.unwrap_err();
@@ -15,7 +15,7 @@ async fn a_newer_format_is_refused_and_left_alone() {
 }
 
 #[tokio::test]
-async fn a_format_that_is_none_is_damage() {
+async fn format_that_is_none_is_damage() {
     for format in ["", "0", "x"] {
         let keys = Keys::new();
         keys.command("SET", "format", &[format]);
@@ -25,7 +25,7 @@ async fn a_format_that_is_none_is_damage() {
 }
 
 #[tokio::test]
-async fn the_format_is_written_where_there_is_none() {
+async fn missing_format_is_written() {
     let InRedis { place: keys, .. } = InRedis::new().await;
     assert_eq!(keys.command("GET", "format", &[]), redis::Value::BulkString(b"2".to_vec()));
     keys.options().connect(super::url()).await.unwrap();
@@ -47,7 +47,7 @@ async fn something_else_under_our_names_is_damage() {
 }
 
 #[tokio::test]
-async fn a_field_that_does_not_hold_what_it_should_is_named() {
+async fn malformed_field_is_named_in_error() {
     for (field, value) in
         [("status", "paused"), ("version", "-1"), ("created", ""), ("failed_on", "[1"), ("outcome", "9 1")]
     {
@@ -67,7 +67,7 @@ async fn a_field_that_does_not_hold_what_it_should_is_named() {
 }
 
 #[tokio::test]
-async fn an_address_that_cannot_be_used_is_said_without_the_password() {
+async fn unusable_address_error_omits_password() {
     let port = url_port();
     for (url, is_there) in [
         ("not an address".to_owned(), false),

@@ -9,7 +9,7 @@ use crate::given::{append, begin, records, run_id, value};
 use crate::proxy::Way;
 
 #[tokio::test]
-async fn a_call_that_the_server_hangs_up_on_takes_no_other_with_it() {
+async fn call_that_hangs_up_spares_other_calls() {
     let (proxy, far, near, _keys) = behind_proxy().await;
     let runs: Vec<_> = (0..8).map(|number| format!("order-{number}")).collect();
     let leases = join_all(runs.iter().map(|run| begin(&far, run))).await;
@@ -32,7 +32,7 @@ async fn a_call_that_the_server_hangs_up_on_takes_no_other_with_it() {
 }
 
 #[tokio::test]
-async fn what_comes_after_such_a_call_in_its_run_does_not_overtake_it() {
+async fn later_call_of_run_does_not_overtake_hung_call() {
     let (proxy, far, near, _keys) = behind_proxy().await;
     let lease = begin(&far, "order-42").await;
     let other = begin(&far, "order-43").await;
@@ -49,7 +49,7 @@ async fn what_comes_after_such_a_call_in_its_run_does_not_overtake_it() {
 }
 
 #[tokio::test]
-async fn a_run_with_more_records_than_a_call_holds_is_not_imported() {
+async fn import_with_too_many_records_is_refused() {
     let InRedis { store, place: _keys } = InRedis::new().await;
     begin(&store, "order-1").await;
     let stored = store.load(&run_id("order-1")).await.unwrap().unwrap();

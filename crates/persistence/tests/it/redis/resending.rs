@@ -21,7 +21,7 @@ async fn state(store: &RedisStore) -> (Status, bool) {
 }
 
 #[tokio::test]
-async fn a_cancellation_that_is_sent_again_leaves_a_run_alone_that_was_retried_since() {
+async fn resent_cancellation_leaves_retried_run_alone() {
     let (proxy, far, near, _keys) = behind_proxy().await;
     let lease = begin(&far, "order-42").await;
     far.finish(&lease, Ending::new(Status::Waiting)).await.unwrap();
@@ -38,7 +38,7 @@ async fn a_cancellation_that_is_sent_again_leaves_a_run_alone_that_was_retried_s
 }
 
 #[tokio::test]
-async fn a_request_to_cancel_that_is_sent_again_leaves_a_run_alone_that_was_retried_since() {
+async fn resent_cancel_request_leaves_retried_run_alone() {
     let (proxy, far, near, _keys) = behind_proxy().await;
     let lease = begin(&far, "order-42").await;
     let run = run_id("order-42");
@@ -52,7 +52,7 @@ async fn a_request_to_cancel_that_is_sent_again_leaves_a_run_alone_that_was_retr
 }
 
 #[tokio::test]
-async fn a_finish_that_is_sent_again_is_acknowledged_though_the_run_was_cancelled_since() {
+async fn resent_finish_is_acknowledged_after_cancellation() {
     let (proxy, far, near, _keys) = behind_proxy().await;
     let lease = begin(&far, "order-42").await;
     let cancelling = async {
@@ -64,7 +64,7 @@ async fn a_finish_that_is_sent_again_is_acknowledged_though_the_run_was_cancelle
 }
 
 #[tokio::test]
-async fn an_import_that_is_sent_again_is_acknowledged_though_the_run_was_taken_up_since() {
+async fn resent_import_is_acknowledged_after_run_was_opened() {
     let (proxy, far, near, _keys) = behind_proxy().await;
     let lease = begin(&near, "order-41").await;
     near.finish(&lease, Ending::new(Status::Waiting)).await.unwrap();

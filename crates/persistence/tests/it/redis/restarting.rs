@@ -37,7 +37,7 @@ async fn with_a_gap(server: &mut Private) -> (RedisStore, Lease) {
 }
 
 #[tokio::test]
-async fn nothing_is_written_behind_what_the_server_has_forgotten() {
+async fn lease_with_forgotten_writes_refuses_all_writes() {
     let mut server = forgetful();
     let (store, lease) = with_a_gap(&mut server).await;
     let before = store.load(&run_id("order-42")).await.unwrap().unwrap();
@@ -58,7 +58,7 @@ async fn nothing_is_written_behind_what_the_server_has_forgotten() {
 }
 
 #[tokio::test]
-async fn a_run_that_the_server_has_forgotten_the_end_of_is_due_and_resumes_from_what_is_there() {
+async fn run_with_forgotten_records_is_due_and_resumes() {
     let mut server = forgetful();
     let (store, lease) = with_a_gap(&mut server).await;
     assert_eq!(append(&store, &lease, value("ship", "1")).await, Err(lost()));
@@ -75,7 +75,7 @@ async fn a_run_that_the_server_has_forgotten_the_end_of_is_due_and_resumes_from_
 
 /// The owner before the last one, whose lease is the newest again for a server that has forgotten the last.
 #[tokio::test]
-async fn an_owner_that_was_replaced_stays_so_where_the_server_has_forgotten_that() {
+async fn replaced_owner_stays_replaced_after_server_forgets() {
     let mut server = forgetful();
     let store = connected(&server).await;
     let (first, _) = hold(&store, request("order-42").ttl(Duration::ZERO)).await;
@@ -88,7 +88,7 @@ async fn an_owner_that_was_replaced_stays_so_where_the_server_has_forgotten_that
 }
 
 #[tokio::test]
-async fn a_server_that_forgets_nothing_interrupts_nobody_when_it_comes_back() {
+async fn lease_survives_crash_of_durable_server() {
     let mut server = Private::start(&["--appendonly", "yes", "--appendfsync", "always"]);
     let store = connected(&server).await;
     let lease = begin(&store, "order-42").await;
@@ -102,7 +102,7 @@ async fn a_server_that_forgets_nothing_interrupts_nobody_when_it_comes_back() {
 
 /// Earlier versions did not note which server a lease is good for.
 #[tokio::test]
-async fn a_lease_of_a_run_that_does_not_say_its_server_is_good_for_any() {
+async fn lease_without_server_id_survives_restart() {
     let mut server = forgetful();
     let store = connected(&server).await;
     let lease = begin(&store, "order-42").await;
@@ -154,7 +154,7 @@ impl Far {
 }
 
 #[tokio::test]
-async fn a_write_that_the_server_has_kept_is_acknowledged_when_it_comes_back() {
+async fn kept_write_is_acknowledged_after_server_restart() {
     let mut far = Far::connect().await;
     let store = far.store.clone();
 
@@ -189,7 +189,7 @@ async fn a_write_that_the_server_has_kept_is_acknowledged_when_it_comes_back() {
 }
 
 #[tokio::test]
-async fn a_lease_whose_answer_was_lost_with_the_server_is_good_for_the_one_that_comes_back() {
+async fn lease_with_lost_answer_survives_server_restart() {
     let mut far = Far::connect().await;
     let store = far.store.clone();
     let (begun, _) = far.crashing(hold(&store, request("order-42").ttl(Duration::ZERO))).await;

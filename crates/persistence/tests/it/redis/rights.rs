@@ -13,7 +13,7 @@ fn rights() -> Vec<&'static str> {
 }
 
 #[tokio::test]
-async fn a_user_with_the_rights_that_are_listed_can_do_everything() {
+async fn user_with_listed_rights_passes_conformance() {
     let server = Private::start(&[]);
     server.command(&[&["ACL", "SETUSER"], &*rights()].concat());
     let url = server.url().replace("redis://", "redis://app:secret@");

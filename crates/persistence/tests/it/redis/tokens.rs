@@ -27,7 +27,7 @@ impl Keys {
 }
 
 #[tokio::test]
-async fn an_entry_is_found_by_its_token_without_a_look_at_the_others() {
+async fn token_finds_entry_without_list_of_all() {
     let InRedis { store, place: keys } = InRedis::new().await;
     let lease = begin(&store, "order-42").await;
     store.wait(&lease, question("manager", "s3cret")).await.unwrap();
@@ -55,7 +55,7 @@ async fn tokens_that_look_alike_are_not_confused() {
 }
 
 #[tokio::test]
-async fn of_entries_with_one_token_all_are_found_the_newest_first() {
+async fn entries_with_one_token_are_listed_newest_first() {
     let InRedis { store, place: _keys } = InRedis::new().await;
     let lease = begin(&store, "order-0").await;
     let stored = store.load(&run_id("order-0")).await.unwrap().unwrap();
@@ -82,7 +82,7 @@ async fn of_entries_with_one_token_all_are_found_the_newest_first() {
 }
 
 #[tokio::test]
-async fn an_entry_is_found_for_as_long_as_it_waits() {
+async fn entry_is_found_for_as_long_as_it_waits() {
     let InRedis { store, place: keys } = InRedis::new().await;
     let run = run_id("order-42");
     let lease = begin(&store, "order-42").await;
@@ -117,7 +117,7 @@ async fn an_entry_is_found_for_as_long_as_it_waits() {
 
 /// What is listed is where to look, and not what is there.
 #[tokio::test]
-async fn an_entry_that_is_not_there_is_not_found() {
+async fn entry_that_is_not_there_is_not_found() {
     let InRedis { store, place: keys } = InRedis::new().await;
     let lease = begin(&store, "order-42").await;
     store.wait(&lease, question("manager", "s3cret")).await.unwrap();
@@ -132,7 +132,7 @@ async fn an_entry_that_is_not_there_is_not_found() {
 
 /// What the first format wrote.
 #[tokio::test]
-async fn an_entry_that_was_asked_before_tokens_were_listed_is_found() {
+async fn entry_of_older_format_is_found_by_token() {
     let keys = Keys::new();
     let asked = |run: &str, key: &str, token: &str| {
         let member = format!("{}\0\0{key}", run.replace('\0', "\0\u{1}"));

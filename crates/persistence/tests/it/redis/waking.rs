@@ -14,7 +14,7 @@ async fn told(wakes: &mut Wakes, of: &str) {
 }
 
 #[tokio::test]
-async fn a_store_hears_what_another_one_did() {
+async fn store_wakes_after_changes_by_another_store() {
     let InRedis { store, place: keys } = InRedis::new().await;
     let other = keys.options().connect(super::url()).await.unwrap();
     let mut wakes = other.wakes();
@@ -34,7 +34,7 @@ async fn a_store_hears_what_another_one_did() {
 }
 
 #[tokio::test]
-async fn who_listens_is_told_when_the_subscription_was_lost_and_is_back() {
+async fn listener_wakes_when_subscription_is_restored() {
     let Behind { proxy, far, near: _near, place: _keys } = Behind::<Keys>::new(PATIENCE).await;
     let mut wakes = far.wakes();
     told(&mut wakes, "the subscription").await;
@@ -45,7 +45,7 @@ async fn who_listens_is_told_when_the_subscription_was_lost_and_is_back() {
 }
 
 #[tokio::test]
-async fn nobody_is_told_any_more_once_the_store_is_gone() {
+async fn wakes_end_once_store_is_dropped() {
     let InRedis { store, place: _keys } = InRedis::new().await;
     let mut wakes = store.wakes();
     drop(store);

@@ -10,7 +10,7 @@ use super::{InFolder, file};
 use crate::given::{begin, keys, request, run_id, value};
 
 #[tokio::test]
-async fn a_closed_store_answers_closed_and_its_file_holds_everything() {
+async fn closed_store_answers_closed_and_its_file_holds_everything() {
     let fixture = InFolder::new().await;
     let lease = begin(&fixture.store, "order-42").await;
     fixture.store.append(&lease, value("charge", "1"), Durability::Sync).await.unwrap();
@@ -42,7 +42,7 @@ async fn lease_of_a_closed_store_cannot_write() {
 }
 
 #[tokio::test]
-async fn what_was_queued_is_written_when_the_last_handle_is_dropped() {
+async fn queued_appends_are_written_after_last_handle_drops() {
     let folder = tempfile::tempdir().unwrap();
     let store = SqliteStore::open(file(&folder)).await.unwrap();
     let lease = begin(&store, "order-42").await;
@@ -55,7 +55,7 @@ async fn what_was_queued_is_written_when_the_last_handle_is_dropped() {
 }
 
 #[tokio::test]
-async fn a_lease_that_nobody_waits_for_any_more_is_given_back() {
+async fn lease_of_dropped_open_is_given_back() {
     let fixture = InFolder::new().await;
     'opening: for polls in 0..8 {
         let id = format!("order-{polls}");

@@ -24,7 +24,7 @@ async fn filled() -> tempfile::TempDir {
 }
 
 #[tokio::test]
-async fn a_file_that_is_no_database_is_corrupt_and_left_alone() {
+async fn non_database_file_is_corrupt_and_left_alone() {
     let folder = tempfile::tempdir().unwrap();
     let text = "not a database ".repeat(1000);
     fs::write(file(&folder), &text).unwrap();
@@ -33,7 +33,7 @@ async fn a_file_that_is_no_database_is_corrupt_and_left_alone() {
 }
 
 #[tokio::test]
-async fn a_truncated_file_is_corrupt() {
+async fn truncated_file_is_corrupt() {
     let folder = filled().await;
     let length = fs::metadata(file(&folder)).unwrap().len();
     fs::File::options().write(true).open(file(&folder)).unwrap().set_len(length / 2).unwrap();
@@ -41,7 +41,7 @@ async fn a_truncated_file_is_corrupt() {
 }
 
 #[tokio::test]
-async fn a_damaged_page_is_corrupt() {
+async fn damaged_page_is_corrupt() {
     let folder = filled().await;
     let length = fs::metadata(file(&folder)).unwrap().len();
     let mut damaged = fs::File::options().write(true).open(file(&folder)).unwrap();
@@ -62,7 +62,7 @@ async fn load_again(folder: &tempfile::TempDir) -> bool {
 }
 
 #[tokio::test]
-async fn what_no_version_wrote_is_corrupt_and_concerns_only_its_run() {
+async fn damaged_row_is_corrupt_only_for_its_run() {
     let fixture = InFolder::new().await;
     let good = begin(&fixture.store, "good").await;
     let damage = [
@@ -97,7 +97,7 @@ async fn what_no_version_wrote_is_corrupt_and_concerns_only_its_run() {
 }
 
 #[tokio::test]
-async fn a_file_of_a_newer_version_is_refused_and_not_touched() {
+async fn file_of_newer_version_is_refused_unchanged() {
     let folder = filled().await;
     let sql = rusqlite::Connection::open(file(&folder)).unwrap();
     sql.execute("INSERT INTO awaitly_migrations VALUES (7, 0)", []).unwrap();
@@ -109,7 +109,7 @@ async fn a_file_of_a_newer_version_is_refused_and_not_touched() {
 }
 
 #[tokio::test]
-async fn a_run_of_a_newer_format_is_refused() {
+async fn run_of_a_newer_format_is_refused() {
     let fixture = InFolder::new().await;
     begin(&fixture.store, "order-42").await;
     fixture.sql().execute("UPDATE awaitly_runs SET format = 4", []).unwrap();
@@ -119,7 +119,7 @@ async fn a_run_of_a_newer_format_is_refused() {
 }
 
 #[tokio::test]
-async fn a_path_where_no_file_can_be_is_said_so() {
+async fn unusable_path_is_reported() {
     let folder = tempfile::tempdir().unwrap();
     for path in
         [folder.path().join("missing").join("journals.db"), folder.path().to_owned(), ":memory:".into()]

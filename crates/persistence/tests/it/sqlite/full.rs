@@ -27,7 +27,7 @@ async fn fill(store: &SqliteStore) -> (Vec<String>, StoreError) {
 }
 
 #[tokio::test]
-async fn a_full_store_says_so_and_keeps_what_it_acknowledged() {
+async fn full_store_keeps_acknowledged_records() {
     let folder = tempfile::tempdir().unwrap();
     let store = SqliteOptions::new().max_bytes(256 * 1024).open(file(&folder)).await.unwrap();
     let (acknowledged, error) = fill(&store).await;
@@ -43,7 +43,7 @@ async fn a_full_store_says_so_and_keeps_what_it_acknowledged() {
 }
 
 #[tokio::test]
-async fn a_write_that_does_not_fit_does_not_take_its_batch_along() {
+async fn oversized_write_fails_alone_in_its_batch() {
     let folder = tempfile::tempdir().unwrap();
     let store = SqliteOptions::new().max_bytes(1024 * 1024).open(file(&folder)).await.unwrap();
     let mut leases = Vec::new();
@@ -69,7 +69,7 @@ async fn a_write_that_does_not_fit_does_not_take_its_batch_along() {
 }
 
 #[tokio::test]
-async fn a_take_over_that_did_not_fit_leaves_the_lease_where_it_was() {
+async fn failed_takeover_keeps_previous_lease() {
     let folder = tempfile::tempdir().unwrap();
     let store = SqliteOptions::new().max_bytes(1024 * 1024).open(file(&folder)).await.unwrap();
     let (lease, _) = hold(&store, request("order-42").ttl(Duration::ZERO)).await;
@@ -92,7 +92,7 @@ async fn with_little_space() {
 
 #[tokio::test]
 #[cfg(unix)]
-async fn process_that_the_system_lets_write_no_more_keeps_acknowledged_records() {
+async fn file_size_limit_keeps_acknowledged_records() {
     let folder = tempfile::tempdir().unwrap();
     let output = Command::new("sh")
         .args(["-c", "trap '' XFSZ; ulimit -f 400; exec \"$0\" \"$@\""])

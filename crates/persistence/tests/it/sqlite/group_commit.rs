@@ -11,7 +11,7 @@ use super::{InFolder, file};
 use crate::given::{begin, hold, is_busy, keys, request, value};
 
 #[tokio::test]
-async fn a_queue_of_one_place_lets_everyone_through() {
+async fn queue_of_one_place_lets_everyone_through() {
     let folder = tempfile::tempdir().unwrap();
     let store = SqliteOptions::new().queue(0).open(file(&folder)).await.unwrap();
     let lease = begin(&store, "order-42").await;
@@ -26,7 +26,7 @@ async fn a_queue_of_one_place_lets_everyone_through() {
 }
 
 #[tokio::test]
-async fn a_file_that_another_process_keeps_busy_is_unavailable_until_it_is_not() {
+async fn busy_file_is_unavailable_until_released() {
     let folder = tempfile::tempdir().unwrap();
     let store =
         SqliteOptions::new().busy_timeout(Duration::from_millis(1)).open(file(&folder)).await.unwrap();
@@ -46,7 +46,7 @@ async fn a_file_that_another_process_keeps_busy_is_unavailable_until_it_is_not()
 }
 
 #[tokio::test]
-async fn tables_of_an_application_in_the_same_file_disturb_nothing() {
+async fn application_tables_in_shared_file_are_harmless() {
     let fixture = InFolder::new().await;
     let lease = begin(&fixture.store, "order-42").await;
     let sql = fixture.sql();
@@ -61,7 +61,7 @@ async fn tables_of_an_application_in_the_same_file_disturb_nothing() {
 }
 
 #[tokio::test]
-async fn a_lease_that_expired_without_a_successor_may_still_write() {
+async fn lease_that_expired_without_a_successor_may_still_write() {
     let fixture = InFolder::new().await;
     let (lease, _) = hold(&fixture.store, request("order-42").ttl(Duration::ZERO)).await;
     fixture.store.append(&lease, value("charge", "1"), Durability::Sync).await.unwrap();
@@ -95,7 +95,7 @@ proptest! {
     /// Workers on two stores of one file take runs from each other while they write. At the end a
     /// record is stored exactly where it was acknowledged.
     #[test]
-    fn what_was_acknowledged_is_what_is_stored(workers in prop::collection::vec(moves(), 2..12)) {
+    fn acknowledged_records_equal_stored_records(workers in prop::collection::vec(moves(), 2..12)) {
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
             .block_on(acknowledged_is_stored(workers));
     }

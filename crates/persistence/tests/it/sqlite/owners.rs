@@ -17,7 +17,7 @@ fn locks(fixture: &InFolder) -> Vec<PathBuf> {
 }
 
 #[tokio::test]
-async fn the_leases_of_a_closed_store_are_free_at_once() {
+async fn leases_of_a_closed_store_are_free_at_once() {
     let InFolder { store, place: folder } = InFolder::new().await;
     hold(&store, request("order-42").ttl(Duration::from_secs(3600))).await;
     let other = SqliteStore::open(file(&folder)).await.unwrap();
@@ -27,7 +27,7 @@ async fn the_leases_of_a_closed_store_are_free_at_once() {
 }
 
 #[tokio::test]
-async fn the_locks_of_the_dead_are_removed_at_the_next_opening() {
+async fn opening_removes_locks_of_dead_owners() {
     let fixture = InFolder::new().await;
     let [own] = &locks(&fixture)[..] else { panic!("expected one lock") };
     let dead = own.with_file_name("12-00ff.lock");
@@ -45,7 +45,7 @@ async fn the_locks_of_the_dead_are_removed_at_the_next_opening() {
 
 #[tokio::test]
 #[cfg(unix)]
-async fn a_link_to_the_file_is_the_same_store() {
+async fn linked_file_shares_owners_of_its_target() {
     let fixture = InFolder::new().await;
     hold(&fixture.store, request("order-42").ttl(Duration::from_secs(3600))).await;
     let link = fixture.place.path().join("link.db");
@@ -70,7 +70,7 @@ async fn without_locks_a_lease_lasts_until_its_time_is_over() {
 }
 
 #[tokio::test]
-async fn a_name_that_leads_out_of_the_folder_is_no_dead_owner() {
+async fn owner_file_outside_folder_keeps_lease_busy() {
     let fixture = InFolder::new().await;
     hold(&fixture.store, request("order-42").ttl(Duration::from_secs(3600))).await;
     fixture.change_run("UPDATE awaitly_runs SET owner_file = '../nothing.lock'");
@@ -80,7 +80,7 @@ async fn a_name_that_leads_out_of_the_folder_is_no_dead_owner() {
 const HOUR: Duration = Duration::from_secs(3600);
 
 #[tokio::test]
-async fn removed_lock_folder_leaves_the_lease_where_it_is() {
+async fn removed_lock_folder_keeps_lease_busy() {
     let fixture = InFolder::new().await;
     let (lease, _) = hold(&fixture.store, request("order-42").ttl(HOUR)).await;
     let before = SqliteStore::open(fixture.file()).await.unwrap();
@@ -109,7 +109,7 @@ async fn removed_lock_is_made_anew_with_the_next_lease() {
 }
 
 #[tokio::test]
-async fn owner_whose_lock_was_replaced_cannot_write_once_it_is_replaced() {
+async fn owner_with_replaced_lock_loses_lease_to_successor() {
     let fixture = InFolder::new().await;
     let (lease, _) = hold(&fixture.store, request("order-42").ttl(HOUR)).await;
     let [own] = &locks(&fixture)[..] else { panic!("expected one lock") };
@@ -136,7 +136,7 @@ async fn copied_file_keeps_a_lease_until_its_time_is_over() {
 }
 
 #[tokio::test]
-async fn leases_of_a_dead_store_are_free_after_its_lock_was_removed() {
+async fn leases_of_closed_store_are_free_without_its_lock() {
     let InFolder { store, place: folder } = InFolder::new().await;
     hold(&store, request("order-42").ttl(HOUR)).await;
     store.close().await.unwrap();

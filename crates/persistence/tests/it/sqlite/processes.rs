@@ -23,7 +23,7 @@ struct Other {
 impl Other {
     fn start(path: &Path, ttl: Duration) -> Self {
         let mut process = Command::new(std::env::current_exe().unwrap())
-            .args(["sqlite::processes::the_other_process", "--exact", "--ignored", "--nocapture"])
+            .args(["sqlite::processes::other_process", "--exact", "--ignored", "--nocapture"])
             .env("OTHER_PATH", path)
             .env("OTHER_TTL", ttl.as_millis().to_string())
             .stdin(Stdio::piped())
@@ -64,7 +64,7 @@ impl Drop for Other {
 
 #[tokio::test]
 #[ignore = "the other process of the tests below, started by them"]
-async fn the_other_process() {
+async fn other_process() {
     let path = std::env::var_os("OTHER_PATH").expect("started by a test");
     let ttl = Duration::from_millis(std::env::var("OTHER_TTL").unwrap().parse().unwrap());
     let store = SqliteStore::open(path).await.unwrap();
@@ -87,7 +87,7 @@ async fn the_other_process() {
 }
 
 #[tokio::test]
-async fn a_run_that_another_process_holds_is_busy() {
+async fn run_that_another_process_holds_is_busy() {
     let fixture = InFolder::new().await;
     let mut other = Other::start(&fixture.file(), HOUR);
     assert!(is_busy(&fixture.store, "order-42").await);
@@ -97,7 +97,7 @@ async fn a_run_that_another_process_holds_is_busy() {
 }
 
 #[tokio::test]
-async fn the_lease_of_a_killed_process_is_free_at_once() {
+async fn lease_of_a_killed_process_is_free_at_once() {
     let fixture = InFolder::new().await;
     let mut other = Other::start(&fixture.file(), HOUR);
     assert!(is_busy(&fixture.store, "order-42").await);
@@ -106,7 +106,7 @@ async fn the_lease_of_a_killed_process_is_free_at_once() {
 }
 
 #[tokio::test]
-async fn a_frozen_process_keeps_its_lease_until_its_time_is_over_and_cannot_write_then() {
+async fn frozen_process_keeps_lease_until_it_expires() {
     let fixture = InFolder::new().await;
     let mut other = Other::start(&fixture.file(), HOUR);
     other.tell("renew");
@@ -124,7 +124,7 @@ async fn a_frozen_process_keeps_its_lease_until_its_time_is_over_and_cannot_writ
 }
 
 #[tokio::test]
-async fn what_a_killed_process_was_told_to_be_recorded_is_recorded() {
+async fn killed_process_keeps_acknowledged_records() {
     let folder = tempfile::tempdir().unwrap();
     for kill_after in [1, 7, 40] {
         let path = file(&folder).with_extension(kill_after.to_string());

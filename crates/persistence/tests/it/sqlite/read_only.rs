@@ -18,7 +18,7 @@ const NOBODY: u32 = 65534;
 
 #[tokio::test]
 #[ignore = "the other process of the tests below, started by them"]
-async fn nobody() {
+async fn unprivileged_user() {
     let path = std::env::var_os("READ_ONLY_PATH").expect("started by a test");
     println!(
         "> {}",
@@ -27,7 +27,7 @@ async fn nobody() {
 }
 
 /// What opening `path` says to somebody who is bound by permissions.
-fn opened_by_nobody(folder: &TempDir, path: &Path) -> String {
+fn opened_by_unprivileged_user(folder: &TempDir, path: &Path) -> String {
     let copy = folder.path().join("copy-of-this-test");
     // Another process copies: a thread of this one that starts a process hands it every file that is open for writing,
     // and the system executes no such file.
@@ -35,7 +35,7 @@ fn opened_by_nobody(folder: &TempDir, path: &Path) -> String {
     assert!(copied.success());
     let mut command = Command::new(copy);
     command
-        .args(["sqlite::read_only::nobody", "--exact", "--ignored", "--nocapture"])
+        .args(["sqlite::read_only::unprivileged_user", "--exact", "--ignored", "--nocapture"])
         .env("READ_ONLY_PATH", path)
         .current_dir("/")
         .stderr(Stdio::inherit());
@@ -54,11 +54,11 @@ async fn filled() -> TempDir {
 }
 
 #[tokio::test]
-async fn a_file_without_write_permission_is_read_only_and_keeps_everything() {
+async fn file_without_write_permission_is_read_only() {
     let folder = filled().await;
     fs::set_permissions(file(&folder), Permissions::from_mode(0o444)).unwrap();
     fs::set_permissions(folder.path(), Permissions::from_mode(0o777)).unwrap();
-    let said = opened_by_nobody(&folder, &file(&folder));
+    let said = opened_by_unprivileged_user(&folder, &file(&folder));
     assert!(said.contains("> read-only"), "{said}");
     fs::set_permissions(file(&folder), Permissions::from_mode(0o644)).unwrap();
     let store = SqliteStore::open(file(&folder)).await.unwrap();
@@ -66,12 +66,12 @@ async fn a_file_without_write_permission_is_read_only_and_keeps_everything() {
 }
 
 #[tokio::test]
-async fn a_folder_without_write_permission_is_read_only() {
+async fn folder_without_write_permission_is_read_only() {
     let folder = tempfile::tempdir().unwrap();
     let inner = folder.path().join("inner");
     fs::create_dir(&inner).unwrap();
     fs::set_permissions(&inner, Permissions::from_mode(0o555)).unwrap();
     fs::set_permissions(folder.path(), Permissions::from_mode(0o755)).unwrap();
-    let said = opened_by_nobody(&folder, &inner.join("journals.db"));
+    let said = opened_by_unprivileged_user(&folder, &inner.join("journals.db"));
     assert!(said.contains("> read-only"), "{said}");
 }

@@ -66,7 +66,7 @@ async fn reopened_store_keeps_runs_of_every_status() {
 }
 
 #[tokio::test]
-async fn input_of_nothing_is_an_input() {
+async fn unit_input_is_kept_as_input() {
     let fixture = InFolder::new().await;
     let (_, run) = hold(&fixture.store, request("order-42").input(Input::of(&()).unwrap())).await;
     assert!(run.input.is_some());
@@ -109,7 +109,7 @@ async fn copy_of_the_files_holds_batched_records() {
 }
 
 #[tokio::test]
-async fn the_error_of_a_run_is_kept_for_people() {
+async fn error_of_a_run_is_kept_for_people() {
     let fixture = InFolder::new().await;
     let lease = begin(&fixture.store, "order-42").await;
     let outcome = Some(value("", "1").outcome);
@@ -136,7 +136,7 @@ async fn the_error_of_a_run_is_kept_for_people() {
 }
 
 #[tokio::test]
-async fn many_stores_that_open_a_new_file_at_once_make_its_tables_once() {
+async fn concurrent_opens_create_tables_of_file_once() {
     let folder = tempfile::tempdir().unwrap();
     let stores = join_all((0..8).map(async |_| SqliteStore::open(file(&folder)).await.unwrap())).await;
     for (number, store) in stores.iter().enumerate() {
