@@ -2,7 +2,7 @@ use std::ops::Range;
 
 use crate::error::RunError;
 use crate::journal::Key;
-use crate::shared::Shared;
+use crate::shared::{Shared, Waits};
 
 /// The waits that concurrent steps have noted and that their scope has not returned yet.
 ///
@@ -42,18 +42,23 @@ impl<'r> HeldWaits<'r> {
 
     /// Forgets the waits, because the body does not learn of them.
     pub(super) fn forget(&mut self) {
+        self.forget_those(|_| true);
+    }
+
+    fn forget_those(&mut self, end: impl Fn(&Waits) -> bool) {
         let noted = std::mem::take(&mut self.noted);
         if let Some(run) = self.run.filter(|_| !noted.is_empty()) {
-            run.stopping.forget_waits(|waits| noted.iter().any(|noted| noted.contains(&waits.number)));
+            let is_held = |waits: &Waits| noted.iter().any(|noted| noted.contains(&waits.number));
+            run.stopping.forget_waits(|waits| is_held(waits) && end(waits));
         }
     }
 
     /// Returns the error that takes the place of the wait at `step` if the run was cancelled or its time is over
-    /// meanwhile. The run does not wait any more then.
+    /// meanwhile. The run no longer waits then, except in a compensation: neither a cancellation nor the deadline ends an undo.
     pub(super) fn ended(&mut self, step: &Key) -> Option<RunError> {
         let run = self.run?;
         let ended = run.ended(step, 0)?;
-        self.forget();
+        self.forget_those(|waits| !waits.in_undo);
         run.stopping.note_pause(&ended);
         Some(ended)
     }
