@@ -17,6 +17,7 @@ impl<A, B> Both<A, B> {
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl<E, A: Guard<E>, B: Guard<E> + Clone> Guard<E> for Both<A, B> {
     type Pass = Passes<A::Pass, B::Pass>;
     type Refused = Refusal;

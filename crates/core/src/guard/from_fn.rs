@@ -56,6 +56,7 @@ pub const fn from_fn<F>(check: F) -> FromFn<F> {
 #[derive(Clone, Copy)]
 pub struct FromFn<F>(F);
 
+#[diagnostic::do_not_recommend]
 impl<E, F, P, R> Guard<E> for FromFn<F>
 where
     F: Fn() -> Result<P, R>,
@@ -72,6 +73,7 @@ where
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl<E, F, P, R> Guard<E> for &FromFn<F>
 where
     F: Fn() -> Result<P, R>,

@@ -120,6 +120,7 @@ impl Refusal {
 }
 
 /// `()` admits every attempt.
+#[diagnostic::do_not_recommend]
 impl<E> Guard<E> for () {
     type Pass = ();
     type Refused = Refusal;
