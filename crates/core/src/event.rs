@@ -74,7 +74,7 @@ pub enum EventKind {
     /// The step ended without an outcome: the program dropped its future, or the run was cancelled, timed out or stopped.
     StepAborted { step: StepId, attempt: u32, duration: Duration },
     /// The store has acknowledged the step's outcome.
-    StepRecorded { step: StepId, kind: RecordedKind, bytes: usize, duration: Duration },
+    StepRecorded { step: StepId, kind: Kind, bytes: usize, duration: Duration },
     /// The step waits for an answer from outside, or for a moment.
     StepWaiting { step: StepId },
     /// The step did not run because its condition was false.
@@ -152,28 +152,6 @@ impl EventKind {
             | Self::UndoEnded { .. }
             | Self::ScopeStarted { .. }
             | Self::ScopeEnded { .. } => None,
-        }
-    }
-}
-
-/// The kind of a recorded outcome.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum RecordedKind {
-    /// A value.
-    Value,
-    /// The step's own error.
-    Failed,
-    /// A timeout, a refusal, or an outcome that the store cannot keep.
-    Stopped,
-}
-
-impl From<Kind> for RecordedKind {
-    fn from(kind: Kind) -> Self {
-        match kind {
-            Kind::Value => Self::Value,
-            Kind::Failed => Self::Failed,
-            Kind::Stopped => Self::Stopped,
         }
     }
 }

@@ -4,8 +4,9 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use crate::event::{RecordedKind, StepId};
+use crate::event::StepId;
 use crate::guard::Refusal;
+use crate::journal::Kind;
 
 /// The run, as a [`before_run`](crate::Workflow::before_run) hook sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,7 +31,7 @@ pub struct StepInfo {
     /// The step.
     pub step: StepId,
     /// The kind of the recorded outcome.
-    pub kind: RecordedKind,
+    pub kind: Kind,
 }
 
 /// The future of a hook.

@@ -39,7 +39,7 @@ pub use transactional::{OnRecorded, Transactional, Tx};
 pub use wakes::{Bell, Wakes};
 
 pub use crate::journal::ending::Ending;
-pub use crate::journal::open::{Absent, Input, Open, Owner, Purpose};
+pub use crate::journal::open::{Input, Open, Owner, Purpose};
 pub use crate::journal::run_id::{InvalidRunId, RunId};
 use crate::journal::{
     Contents, Header, Key, Outcome, Payload, Record, Refused, Settling, Timestamp, WaitEntry,

@@ -4,8 +4,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use awaitly_core::journal::{
-    Admission, Asked, Contents, Header, Key, LeaseInfo, Outcome, Payload, Record, Settling, Status,
-    Timestamp, Unanswered, WaitEntry, admit, settle,
+    Asked, Contents, Header, Key, Opening, Outcome, Payload, Record, Settling, Status, Timestamp, Unanswered,
+    WaitEntry, admit, settle,
 };
 use awaitly_core::store::{
     Answer, Answered, Bell, Cancelled, Cancelling, Cursor, DeleteIf, Due, DueQuery, Durability, Ending,
@@ -476,9 +476,9 @@ impl Journals {
         let found = self.find_mut(&request.run);
         let stored = found.as_ref().map(|(_, journal)| (&journal.header, journal.lease(now)));
         match (admit(request, stored), found) {
-            (Admission::Refuse(refused), _) => Opened::Refused(refused),
-            (Admission::Ended, Some((_, journal))) => Opened::Ended(journal.header.clone()),
-            (Admission::Take, Some((slot, journal))) => journal.take(slot, now, until),
+            (Opening::Refuse(refused), _) => Opened::Refused(refused),
+            (Opening::Ended, Some((_, journal))) => Opened::Ended(journal.header.clone()),
+            (Opening::Take, Some((slot, journal))) => journal.take(slot, now, until),
             _ => self.begin(request, now, until),
         }
     }
@@ -546,12 +546,9 @@ impl Journals {
 }
 
 impl Journal {
-    fn lease(&self, now: Timestamp) -> LeaseInfo {
-        let remaining = self.held_until.map(|until| now.until(until));
-        match remaining {
-            Some(remaining) if !remaining.is_zero() => LeaseInfo::Held(remaining),
-            _ => LeaseInfo::Free,
-        }
+    /// Returns the remaining time of the lease, if an owner holds it.
+    fn lease(&self, now: Timestamp) -> Option<Duration> {
+        self.held_until.map(|until| now.until(until)).filter(|remaining| !remaining.is_zero())
     }
 
     fn take(&mut self, slot: usize, now: Timestamp, until: Timestamp) -> Opened {

@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Absent, Act, Ending, Fingerprint, Key, Open, Outcome, Purpose, Status, Timestamp};
+use super::{Ending, Fingerprint, Key, Open, Outcome, Purpose, Status, Timestamp};
 
 /// The data of a run that a store keeps besides its records.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -104,18 +104,9 @@ impl Header {
     }
 }
 
-/// The state of a run's lease, by the store's clock.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LeaseInfo {
-    /// The lease is free: it was released, it expired, or its owner is known to be dead.
-    Free,
-    /// An owner holds the lease; this time remains.
-    Held(Duration),
-}
-
 /// The decision about a request to open a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Admission {
+pub enum Opening {
     /// The run is new: keep its header and grant a lease.
     Begin,
     /// Grant a lease, and change no other data.
@@ -161,40 +152,39 @@ pub enum Refused {
 
 /// Decides whether a run may be opened.
 ///
+/// `stored` holds the header of the run, if it exists, and the remaining time of its lease, if an owner holds it.
+///
 /// A store calls this function inside the transaction that takes the lease. Alternatively, it calls the function on
 /// data that it has read, and takes the lease only if that data is still current. All stores therefore decide alike. A
 /// request without an input uses the run's own input.
 #[must_use]
-pub fn admit(request: &Open, stored: Option<(&Header, LeaseInfo)>) -> Admission {
+pub fn admit(request: &Open, stored: Option<(&Header, Option<Duration>)>) -> Opening {
     let Some((header, lease)) = stored else {
-        return match request.absent {
-            Absent::Begin => Admission::Begin,
-            Absent::Refuse => Admission::Refuse(Refused::NoSuchRun),
-        };
+        return if request.must_exist { Opening::Refuse(Refused::NoSuchRun) } else { Opening::Begin };
     };
     if header.workflow != request.workflow {
-        return Admission::Refuse(Refused::OtherWorkflow { workflow: Arc::clone(&header.workflow) });
+        return Opening::Refuse(Refused::OtherWorkflow { workflow: Arc::clone(&header.workflow) });
     }
     if let (Some(given), Some(stored)) = (&request.input, header.input)
         && given.fingerprint != stored
     {
-        return Admission::Refuse(Refused::InputChanged);
+        return Opening::Refuse(Refused::InputChanged);
     }
     let may_be_taken = match request.purpose {
-        Purpose::Resume => header.status.next(Act::Resume).is_ok(),
-        Purpose::Retry => header.status.next(Act::Retry).is_ok(),
+        Purpose::Resume => !header.status.has_ended(),
+        Purpose::Retry => header.status != Status::Completed,
         Purpose::Cancel => !matches!(header.status, Status::Completed | Status::Failed),
     };
     if !may_be_taken {
-        return Admission::Ended;
+        return Opening::Ended;
     }
     if header.version > request.version {
-        return Admission::Refuse(Refused::NewerVersion { stored: header.version });
+        return Opening::Refuse(Refused::NewerVersion { stored: header.version });
     }
-    if let LeaseInfo::Held(remaining) = lease {
-        return Admission::Refuse(Refused::Busy { remaining });
+    if let Some(remaining) = lease {
+        return Opening::Refuse(Refused::Busy { remaining });
     }
-    Admission::Take
+    Opening::Take
 }
 
 #[cfg(test)]
@@ -216,23 +206,22 @@ mod tests {
 
     #[test]
     fn unknown_run_begins() {
-        assert_eq!(admit(&request(Purpose::Resume), None), Admission::Begin);
-        assert_eq!(admit(&request(Purpose::Retry), None), Admission::Begin);
+        assert_eq!(admit(&request(Purpose::Resume), None), Opening::Begin);
+        assert_eq!(admit(&request(Purpose::Retry), None), Opening::Begin);
         let existing = request(Purpose::Retry).existing();
-        assert_eq!(admit(&existing, None), Admission::Refuse(Refused::NoSuchRun));
-        let (header, free) = (stored(Status::Failed), LeaseInfo::Free);
-        assert_eq!(admit(&existing, Some((&header, free))), Admission::Take);
+        assert_eq!(admit(&existing, None), Opening::Refuse(Refused::NoSuchRun));
+        assert_eq!(admit(&existing, Some((&stored(Status::Failed), None))), Opening::Take);
     }
 
     #[test]
     fn unfinished_run_is_taken_over_once_its_lease_is_free() {
         for status in [Status::Running, Status::Waiting] {
             let header = stored(status);
-            assert_eq!(admit(&request(Purpose::Resume), Some((&header, LeaseInfo::Free))), Admission::Take);
-            let held = LeaseInfo::Held(Duration::from_secs(3));
+            assert_eq!(admit(&request(Purpose::Resume), Some((&header, None))), Opening::Take);
+            let held = Some(Duration::from_secs(3));
             assert_eq!(
                 admit(&request(Purpose::Resume), Some((&header, held))),
-                Admission::Refuse(Refused::Busy { remaining: Duration::from_secs(3) })
+                Opening::Refuse(Refused::Busy { remaining: Duration::from_secs(3) })
             );
         }
     }
@@ -241,31 +230,22 @@ mod tests {
     fn ended_run_stays_ended_until_it_is_retried() {
         for status in [Status::Completed, Status::Failed, Status::Cancelled] {
             let header = stored(status);
-            assert_eq!(admit(&request(Purpose::Resume), Some((&header, LeaseInfo::Free))), Admission::Ended);
+            assert_eq!(admit(&request(Purpose::Resume), Some((&header, None))), Opening::Ended);
         }
-        assert_eq!(
-            admit(&request(Purpose::Retry), Some((&stored(Status::Failed), LeaseInfo::Free))),
-            Admission::Take
-        );
-        assert_eq!(
-            admit(&request(Purpose::Retry), Some((&stored(Status::Cancelled), LeaseInfo::Free))),
-            Admission::Take
-        );
-        assert_eq!(
-            admit(&request(Purpose::Retry), Some((&stored(Status::Completed), LeaseInfo::Free))),
-            Admission::Ended
-        );
+        assert_eq!(admit(&request(Purpose::Retry), Some((&stored(Status::Failed), None))), Opening::Take);
+        assert_eq!(admit(&request(Purpose::Retry), Some((&stored(Status::Cancelled), None))), Opening::Take);
+        assert_eq!(admit(&request(Purpose::Retry), Some((&stored(Status::Completed), None))), Opening::Ended);
     }
 
     #[test]
     fn run_that_completed_or_failed_is_not_cancelled() {
         for status in [Status::Running, Status::Waiting, Status::Cancelled] {
-            let admission = admit(&request(Purpose::Cancel), Some((&stored(status), LeaseInfo::Free)));
-            assert_eq!(admission, Admission::Take);
+            let opening = admit(&request(Purpose::Cancel), Some((&stored(status), None)));
+            assert_eq!(opening, Opening::Take);
         }
         for status in [Status::Completed, Status::Failed] {
-            let admission = admit(&request(Purpose::Cancel), Some((&stored(status), LeaseInfo::Free)));
-            assert_eq!(admission, Admission::Ended);
+            let opening = admit(&request(Purpose::Cancel), Some((&stored(status), None)));
+            assert_eq!(opening, Opening::Ended);
         }
     }
 
@@ -274,11 +254,11 @@ mod tests {
         let mut header = stored(Status::Running);
         header.version = 3;
         assert_eq!(
-            admit(&request(Purpose::Resume), Some((&header, LeaseInfo::Free))),
-            Admission::Refuse(Refused::NewerVersion { stored: 3 })
+            admit(&request(Purpose::Resume), Some((&header, None))),
+            Opening::Refuse(Refused::NewerVersion { stored: 3 })
         );
         header.status = Status::Completed;
-        assert_eq!(admit(&request(Purpose::Resume), Some((&header, LeaseInfo::Free))), Admission::Ended);
+        assert_eq!(admit(&request(Purpose::Resume), Some((&header, None))), Opening::Ended);
     }
 
     #[test]
@@ -286,8 +266,8 @@ mod tests {
         let mut header = stored(Status::Completed);
         header.workflow = "refund".into();
         assert_eq!(
-            admit(&request(Purpose::Resume), Some((&header, LeaseInfo::Free))),
-            Admission::Refuse(Refused::OtherWorkflow { workflow: "refund".into() })
+            admit(&request(Purpose::Resume), Some((&header, None))),
+            Opening::Refuse(Refused::OtherWorkflow { workflow: "refund".into() })
         );
     }
 
@@ -295,9 +275,9 @@ mod tests {
     fn changed_input_is_refused_and_missing_input_is_accepted() {
         let with_input = request(Purpose::Resume).input(Input::of(&7).unwrap());
         let header = Header::begin(&with_input, Timestamp::from_millis(0));
-        assert_eq!(admit(&with_input, Some((&header, LeaseInfo::Free))), Admission::Take);
-        assert_eq!(admit(&request(Purpose::Resume), Some((&header, LeaseInfo::Free))), Admission::Take);
+        assert_eq!(admit(&with_input, Some((&header, None))), Opening::Take);
+        assert_eq!(admit(&request(Purpose::Resume), Some((&header, None))), Opening::Take);
         let other = request(Purpose::Resume).input(Input::of(&8).unwrap());
-        assert_eq!(admit(&other, Some((&header, LeaseInfo::Free))), Admission::Refuse(Refused::InputChanged));
+        assert_eq!(admit(&other, Some((&header, None))), Opening::Refuse(Refused::InputChanged));
     }
 }

@@ -9,17 +9,8 @@ use super::{Fingerprint, Key, Outcome, Record};
 ///
 /// Steps take their keys in the order in which they are built. A step without an explicit key takes its name, and the
 /// second use of a name takes `name#2`. A run takes each key once, so a key identifies a step.
-///
-/// ```
-/// use awaitly_core::journal::{History, Key, Taken};
-///
-/// let mut history = History::default();
-/// assert_eq!(history.take_name(&Key::from("ship")), Taken::New(Key::from("ship")));
-/// assert_eq!(history.take_name(&Key::from("ship")), Taken::New(Key::from("ship#2")));
-/// assert_eq!(history.take(Key::from("ship")), Taken::Duplicate(Key::from("ship")));
-/// ```
 #[derive(Debug, Default)]
-pub struct History {
+pub(crate) struct History {
     /// The outcomes that an earlier execution of the run recorded.
     recorded: HashMap<Key, Slot, RandomState>,
     /// The keys of this execution's steps without a recorded outcome.
@@ -39,7 +30,7 @@ struct Slot {
 
 /// An outcome that the journal already holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Found {
+pub(crate) struct Found {
     /// The outcome.
     pub outcome: Outcome,
     /// The fingerprint of the input that produced the outcome, if the step has an input.
@@ -48,7 +39,7 @@ pub struct Found {
 
 /// The result of taking a key.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Taken {
+pub(crate) enum Taken {
     /// The step has the key.
     New(Key),
     /// Another step of the run has the key already.
@@ -71,8 +62,7 @@ impl OnChange {
     /// Decides whether a recorded outcome is valid, given its input and the current input.
     ///
     /// If either input has no fingerprint, the outcome is valid, because the inputs cannot be compared.
-    #[must_use]
-    pub fn decide(self, recorded: Option<Fingerprint>, now: Option<Fingerprint>) -> Decision {
+    pub(crate) fn decide(self, recorded: Option<Fingerprint>, now: Option<Fingerprint>) -> Decision {
         match (recorded, now) {
             (Some(recorded), Some(now)) if recorded != now => match self {
                 Self::Fail => Decision::Refuse,
@@ -86,7 +76,7 @@ impl OnChange {
 
 /// The decision about a recorded outcome.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Decision {
+pub(crate) enum Decision {
     /// Use the outcome.
     Reuse,
     /// Produce a new outcome.
@@ -99,8 +89,7 @@ impl History {
     /// Creates the history of a run whose journal holds `records`.
     ///
     /// If a key occurs twice, which no store writes, its last outcome counts.
-    #[must_use]
-    pub fn new(records: Vec<Record>) -> Self {
+    pub(crate) fn new(records: Vec<Record>) -> Self {
         let slot = |record: Record| {
             let Record { key, outcome, input } = record;
             (key, Slot { found: Some(Found { outcome, input }), taken: false, seen: false })
@@ -108,14 +97,8 @@ impl History {
         Self { recorded: records.into_iter().map(slot).collect(), ..Self::default() }
     }
 
-    /// Returns the number of keys with an outcome from an earlier execution.
-    #[must_use]
-    pub fn recorded(&self) -> usize {
-        self.recorded.len()
-    }
-
     /// Takes the next free key of `name`: first the name itself, then `name#2`, and so on.
-    pub fn take_name(&mut self, name: &Key) -> Taken {
+    pub(crate) fn take_name(&mut self, name: &Key) -> Taken {
         let number = match self.names.get_mut(name) {
             Some(number) => {
                 *number += 1;
@@ -127,7 +110,7 @@ impl History {
     }
 
     /// Takes `key` unchanged.
-    pub fn take(&mut self, key: Key) -> Taken {
+    pub(crate) fn take(&mut self, key: Key) -> Taken {
         let was_taken = match self.slot(&key) {
             Some(slot) => std::mem::replace(&mut slot.taken, true),
             None => !self.fresh.insert(key.clone()),
@@ -138,7 +121,7 @@ impl History {
     /// Takes `key` instead of `default`, which the step took from its name before.
     ///
     /// If no later step has used the name, its number becomes free again.
-    pub fn exchange(&mut self, name: &Key, default: &Key, key: Key) -> Taken {
+    pub(crate) fn exchange(&mut self, name: &Key, default: &Key, key: Key) -> Taken {
         match self.slot(default) {
             Some(slot) => slot.taken = false,
             None => drop(self.fresh.remove(default)),
@@ -153,21 +136,19 @@ impl History {
 
     /// Returns the outcome recorded under `key`, if there is one. A key belongs to one step, so a second call returns
     /// `None`.
-    pub fn recall(&mut self, key: &str) -> Option<Found> {
+    pub(crate) fn recall(&mut self, key: &str) -> Option<Found> {
         self.recorded.get_mut(key)?.found.take()
     }
 
     /// Returns the outcome recorded under `key`, unless [`recall`](Self::recall) has returned it already.
-    #[must_use]
-    pub fn peek(&mut self, key: &str) -> Option<&Outcome> {
+    pub(crate) fn peek(&mut self, key: &str) -> Option<&Outcome> {
         let slot = self.recorded.get_mut(key)?;
         slot.seen = true;
         slot.found.as_ref().map(|found| &found.outcome)
     }
 
     /// Returns whether a step of this execution has taken `key`, or [`peek`](Self::peek) looked at its outcome.
-    #[must_use]
-    pub fn knows(&self, key: &str) -> bool {
+    pub(crate) fn knows(&self, key: &str) -> bool {
         let recorded = self.recorded.get(key).is_some_and(|slot| slot.taken || slot.seen);
         recorded || self.fresh.contains(key)
     }
@@ -236,7 +217,6 @@ mod tests {
     #[test]
     fn recall_finds_outcome_and_leaves_key_free() {
         let mut history = History::new(vec![record("reserve", 1), record("charge", 2)]);
-        assert_eq!(history.recorded(), 2);
         assert_eq!(history.recall("charge").unwrap().outcome, record("charge", 2).outcome);
         assert_eq!(history.recall("ship"), None);
         assert_eq!(history.take_name(&"charge".into()), Taken::New("charge".into()));

@@ -238,12 +238,11 @@ impl fmt::Debug for Migration {
 
 /// The migrations of a workflow, by the version from which each starts.
 #[derive(Debug, Clone, Default)]
-pub struct Migrations(BTreeMap<u32, Migration>);
+pub(crate) struct Migrations(BTreeMap<u32, Migration>);
 
 /// The reason why a journal could not be migrated to the version of the code. The stored journal is unchanged.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum MigrationError {
+pub(crate) enum MigrationError {
     /// No migration starts from this version.
     #[error("no migration leads from version {from} to version {}", from + 1)]
     Missing {
@@ -264,7 +263,7 @@ pub enum MigrationError {
 
 impl Migrations {
     /// Adds the migration that starts from version `from`, and replaces an earlier one from this version.
-    pub fn insert(&mut self, from: u32, migration: Migration) {
+    pub(crate) fn insert(&mut self, from: u32, migration: Migration) {
         self.0.insert(from, migration);
     }
 
@@ -272,7 +271,7 @@ impl Migrations {
     ///
     /// # Errors
     /// Returns [`MigrationError`] if a version has no migration, or if a migration fails.
-    pub fn apply(&self, contents: Contents, from: u32, to: u32) -> Result<Applied, MigrationError> {
+    pub(crate) fn apply(&self, contents: Contents, from: u32, to: u32) -> Result<Applied, MigrationError> {
         let start = Applied { contents, unmatched: Vec::new() };
         (from..to).try_fold(start, |Applied { contents, mut unmatched }, from| {
             let migration = self.0.get(&from).ok_or(MigrationError::Missing { from })?;

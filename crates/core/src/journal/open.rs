@@ -26,19 +26,9 @@ pub struct Open {
     pub ttl: Duration,
     /// The purpose, which determines whether an ended run may be resumed.
     pub purpose: Purpose,
-    /// The behaviour if there is no such run.
-    pub absent: Absent,
-}
-
-/// The behaviour of a request to open a run that does not exist.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Absent {
-    /// The run begins.
-    #[default]
-    Begin,
-    /// The store returns [`NoSuchRun`](super::Refused::NoSuchRun). A worker that resumes a run must not begin it again
-    /// if it was deleted in the meantime.
-    Refuse,
+    /// Whether the store refuses a run that does not exist, with [`NoSuchRun`](super::Refused::NoSuchRun). Otherwise, the
+    /// run begins.
+    pub must_exist: bool,
 }
 
 /// The purpose of opening a run.
@@ -69,7 +59,7 @@ impl Open {
             owner,
             ttl: Self::DEFAULT_TTL,
             purpose: Purpose::Resume,
-            absent: Absent::Begin,
+            must_exist: false,
         }
     }
 
@@ -94,10 +84,11 @@ impl Open {
         self
     }
 
-    /// Refuses a run that does not exist, instead of beginning it.
+    /// Refuses a run that does not exist, instead of beginning it. A worker that resumes a run uses this: it must not
+    /// begin the run again if the run was deleted in the meantime.
     #[must_use]
     pub const fn existing(mut self) -> Self {
-        self.absent = Absent::Refuse;
+        self.must_exist = true;
         self
     }
 

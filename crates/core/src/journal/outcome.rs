@@ -70,7 +70,8 @@ impl Outcome {
 }
 
 /// The kind of an [`Outcome`], with a number that never changes its meaning.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Kind {
     /// The kind of [`Outcome::Value`].
     Value,

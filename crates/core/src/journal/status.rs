@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 ///    └───────────────────── retry ─────────────────────┘
 /// ```
 ///
-/// [`next`](Status::next) defines all transitions.
+/// A completed run stays as it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
@@ -28,55 +28,12 @@ pub enum Status {
     Cancelled,
 }
 
-/// An act that changes the status of a run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Act {
-    /// The run is opened again.
-    Resume,
-    /// A step waits for an answer from outside, or a sleep was parked.
-    Wait,
-    /// The body returned a value.
-    Complete,
-    /// The body returned an error, or panicked.
-    Fail,
-    /// The run was cancelled.
-    Cancel,
-    /// The caller asks to resume a failed or cancelled run from the step that it failed on.
-    Retry,
-}
-
-/// The error for an act that the status of a run does not permit.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("a run that is {status} cannot {act}")]
-pub struct IllegalAct {
-    /// The status of the run.
-    pub status: Status,
-    /// The refused act.
-    pub act: Act,
-}
-
 impl Status {
     /// All statuses, in the order of a run's life.
     pub const ALL: [Self; 5] = [Self::Running, Self::Waiting, Self::Completed, Self::Failed, Self::Cancelled];
 
-    /// Returns the status that follows `act`.
-    ///
-    /// # Errors
-    /// Returns [`IllegalAct`] if the status does not permit the act.
-    pub const fn next(self, act: Act) -> Result<Self, IllegalAct> {
-        match (self, act) {
-            (Self::Running | Self::Waiting, Act::Resume | Act::Retry)
-            | (Self::Failed | Self::Cancelled, Act::Retry) => Ok(Self::Running),
-            (Self::Running, Act::Wait) => Ok(Self::Waiting),
-            (Self::Running, Act::Complete) => Ok(Self::Completed),
-            (Self::Running, Act::Fail) => Ok(Self::Failed),
-            (Self::Running | Self::Waiting, Act::Cancel) => Ok(Self::Cancelled),
-            (status, act) => Err(IllegalAct { status, act }),
-        }
-    }
-
-    /// Returns whether the run has ended. Only [`Act::Retry`] changes the status of an ended run, and only if the run
-    /// failed or was cancelled.
+    /// Returns whether the run has ended. Only a retry changes the status of an ended run, and only if the run failed or
+    /// was cancelled.
     #[must_use]
     pub const fn has_ended(self) -> bool {
         matches!(self, Self::Completed | Self::Failed | Self::Cancelled)
@@ -107,43 +64,9 @@ impl fmt::Display for Status {
     }
 }
 
-impl fmt::Display for Act {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Resume => "be resumed",
-            Self::Wait => "wait",
-            Self::Complete => "complete",
-            Self::Fail => "fail",
-            Self::Cancel => "be cancelled",
-            Self::Retry => "be retried",
-        })
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn every_pair_of_status_and_act_is_decided() {
-        use Status::{Cancelled, Completed, Failed, Running, Waiting};
-        let acts = [Act::Resume, Act::Wait, Act::Complete, Act::Fail, Act::Cancel, Act::Retry];
-        let table = [
-            (
-                Running,
-                [Some(Running), Some(Waiting), Some(Completed), Some(Failed), Some(Cancelled), Some(Running)],
-            ),
-            (Waiting, [Some(Running), None, None, None, Some(Cancelled), Some(Running)]),
-            (Completed, [None; 6]),
-            (Failed, [None, None, None, None, None, Some(Running)]),
-            (Cancelled, [None, None, None, None, None, Some(Running)]),
-        ];
-        for (status, row) in table {
-            for (act, expected) in acts.into_iter().zip(row) {
-                assert_eq!(status.next(act).ok(), expected, "{status} {act}");
-            }
-        }
-    }
 
     #[test]
     fn every_name_leads_back_to_its_status() {

@@ -2,8 +2,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
-use crate::event::{EventKind, Observers, RecordedKind, StepId};
+use crate::event::{EventKind, Observers, StepId};
 use crate::hook::{AfterStep, Hooked, StepInfo};
+use crate::journal::Kind;
 
 /// The observers of a run and its hook after steps, with the names that identify the run.
 pub(crate) struct Watchers {
@@ -55,11 +56,7 @@ impl Watchers {
     }
 
     /// Calls the hook after a recorded step, if there is one.
-    pub(crate) fn hook_after_step(
-        &self,
-        step: impl FnOnce() -> StepId,
-        kind: RecordedKind,
-    ) -> Option<Hooked> {
+    pub(crate) fn hook_after_step(&self, step: impl FnOnce() -> StepId, kind: Kind) -> Option<Hooked> {
         let hook = self.after_step.as_ref()?;
         let (workflow, run) = (Arc::clone(&self.workflow), Arc::clone(&self.run));
         Some(hook(StepInfo { workflow, run, step: step(), kind }))

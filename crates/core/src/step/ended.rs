@@ -135,7 +135,7 @@ pub(super) fn record<F, A: Invoke<F>, R: Keep<A::Value, A::Error>>(
     let recording = match encoded {
         None => return None,
         Some(Ok(outcome)) if committed && ended.is_ok() => {
-            let (kind, bytes) = (outcome.kind().into(), outcome.payload().len());
+            let (kind, bytes) = (outcome.kind(), outcome.payload().len());
             frame.committed(outcome);
             Ok(Some(Recording { writing: Box::pin(future::ready(Ok(()))), kind, bytes, instead: None }))
         }

@@ -17,7 +17,7 @@ use crate::hook::{AfterStep, BeforeRun, RunInfo, StepInfo};
 use crate::journal::{EncodeError, Migration, Migrations, ResumeState};
 use crate::run::{DurableRun, Run};
 use crate::stage::Stage;
-use crate::store::{Absent, AnyStore, Durability, Input, Open, Purpose, Store};
+use crate::store::{AnyStore, Durability, Input, Open, Purpose, Store};
 
 /// A definition of runs: a name, a version, a store for their journals, observers and limits.
 ///
@@ -77,7 +77,7 @@ pub(super) struct Definition {
     pub(super) stage: Option<Arc<dyn Stage>>,
     pub(super) trace: Option<Arc<CurrentTrace>>,
     pub(super) lease: Duration,
-    pub(super) absent: Absent,
+    pub(super) must_exist: bool,
     pub(super) input: Option<Result<Input, EncodeError>>,
 }
 
@@ -102,7 +102,7 @@ impl Workflow {
             stage: None,
             trace: None,
             lease: Open::DEFAULT_TTL,
-            absent: Absent::Begin,
+            must_exist: false,
             input: None,
         };
         Self { definition, errors: PhantomData }
@@ -328,7 +328,7 @@ impl<X> Workflow<X> {
     /// effect without a store.
     #[must_use]
     pub const fn only_existing(mut self) -> Self {
-        self.definition.absent = Absent::Refuse;
+        self.definition.must_exist = true;
         self
     }
 

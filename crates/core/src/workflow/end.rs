@@ -4,7 +4,7 @@ use super::keep::KeepRun;
 use crate::clock::millis;
 use crate::error::{FromStep, RunError};
 use crate::event::EventKind;
-use crate::journal::{Act, EncodeError, Outcome, Payload, Status};
+use crate::journal::{EncodeError, Outcome, Payload, Status};
 use crate::shared::{LOOK_AGAIN, Shared, Stop};
 use crate::store::Ending;
 
@@ -69,12 +69,13 @@ impl<T, E> Verdict<T, E> {
         }
     }
 
-    const fn act(&self) -> Option<Act> {
+    /// Returns the next status of the run, or `None` if the run stays as it is.
+    const fn status(&self) -> Option<Status> {
         Some(match self {
-            Self::Completed(_) => Act::Complete,
-            Self::Failed(_) | Self::Panicked(_) => Act::Fail,
-            Self::Waiting(_) => Act::Wait,
-            Self::Cancelled(_) => Act::Cancel,
+            Self::Completed(_) => Status::Completed,
+            Self::Failed(_) | Self::Panicked(_) => Status::Failed,
+            Self::Waiting(_) => Status::Waiting,
+            Self::Cancelled(_) => Status::Cancelled,
             Self::Interrupted(_) => return None,
         })
     }
@@ -85,7 +86,7 @@ pub(super) fn ending<X: KeepRun<T, E>, T, E: fmt::Display>(
     verdict: &Verdict<T, E>,
     shared: &Shared,
 ) -> Result<Option<Ending>, RunError> {
-    let Some(Ok(status)) = verdict.act().map(|act| Status::Running.next(act)) else {
+    let Some(status) = verdict.status() else {
         return Ok(None);
     };
     let (run, stop) = (shared.run_id(), shared.stopping.stop());

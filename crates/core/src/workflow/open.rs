@@ -9,7 +9,7 @@ use crate::journal::{
     Applied, Contents, Fingerprint, Header, Key, Payload, Record, ResumeState, Status, Timestamp, WaitEntry,
 };
 use crate::shared::Writer;
-use crate::store::{Absent, Input, Open, Opened, Owner, Purpose, Rewrite, RunId, StoreError, StoredRun};
+use crate::store::{Input, Open, Opened, Owner, Purpose, Rewrite, RunId, StoreError, StoredRun};
 
 /// A run that may be executed.
 pub(super) struct Admitted {
@@ -96,7 +96,7 @@ impl Definition {
             .version(self.version)
             .ttl(self.lease)
             .purpose(purpose);
-        let request = if self.absent == Absent::Refuse { request.existing() } else { request };
+        let request = if self.must_exist { request.existing() } else { request };
         Ok(match self.input()? {
             Some(input) => request.input(input.clone()),
             None => request,

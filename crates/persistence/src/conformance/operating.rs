@@ -78,7 +78,7 @@ pub async fn list_shows_summary_of_run<S: Operate>(store: &S) {
     case.finish(&lease, ended).await;
     let header = case.stored().await.header;
     let [shown] = list(store, RunQuery::new().workflow(&*workflow)).await.try_into().expect("one run");
-    assert_eq!(shown, RunSummary::of(case.run.clone(), &header, awaitly_core::journal::LeaseInfo::Free));
+    assert_eq!(shown, RunSummary::of(case.run.clone(), &header, None));
     assert_eq!((shown.status, shown.error.as_deref()), (Status::Failed, Some("it's over")));
     assert!(shown.changed >= shown.created);
 }

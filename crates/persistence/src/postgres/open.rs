@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use awaitly_core::journal::{Admission, Record, Timestamp, WaitEntry, admit};
+use awaitly_core::journal::{Opening, Record, Timestamp, WaitEntry, admit};
 use awaitly_core::store::{Lease, Open, Opened, StoredRun};
 use sqlx::postgres::PgConnection;
 use sqlx::{Connection, Row};
@@ -39,7 +39,7 @@ pub(super) async fn ask(
         statements.run.query().bind(text::stored(&request.run)).fetch_optional(&mut *connection).await?;
     let Some(run) = row.as_ref().map(rows::run).transpose()? else {
         return Ok(match admit(request, None) {
-            Admission::Refuse(refused) => Asked::Opened(Opened::Refused(refused)),
+            Opening::Refuse(refused) => Asked::Opened(Opened::Refused(refused)),
             _ => Asked::Again,
         });
     };
@@ -51,10 +51,10 @@ pub(super) async fn ask(
         return Ok(Asked::Held { lease: claim(run.token, run.slot), now: run.now, run });
     }
     match admit(request, Some((&run.header, run.lease()))) {
-        Admission::Refuse(refused) => Ok(Asked::Opened(Opened::Refused(refused))),
-        Admission::Ended => Ok(Asked::Opened(Opened::Ended(run.header))),
+        Opening::Refuse(refused) => Ok(Asked::Opened(Opened::Refused(refused))),
+        Opening::Ended => Ok(Asked::Opened(Opened::Ended(run.header))),
         // An existing run does not begin, so its lease is taken.
-        Admission::Begin | Admission::Take => {
+        Opening::Begin | Opening::Take => {
             let taken = statements
                 .take
                 .query()

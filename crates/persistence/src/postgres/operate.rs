@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use awaitly_core::journal::{Key, LeaseInfo, Payload, Settling, Status, Timestamp, Unanswered};
+use awaitly_core::journal::{Key, Payload, Settling, Status, Timestamp, Unanswered};
 use awaitly_core::store::{
     Answer, Answered, Cancelled, Cancelling, Cursor, DeleteIf, Due, DueQuery, Imported, Operate, Page, RunId,
     RunQuery, RunSummary, StoreError, StoredRun, WaitQuery, Waiting, Wakes,
@@ -256,10 +256,8 @@ async fn delete(
         for row in &rows {
             let status = Status::from_name(row.try_get(2)?).ok_or_else(|| undecodable("status"))?;
             let (left, owned): (i64, bool) = (row.try_get(4)?, row.try_get(5)?);
-            let lease = match moment(0).until(moment(left)) {
-                remaining if owned && !remaining.is_zero() => LeaseInfo::Held(remaining),
-                _ => LeaseInfo::Free,
-            };
+            let remaining = moment(0).until(moment(left));
+            let lease = (owned && !remaining.is_zero()).then_some(remaining);
             if condition.holds(status, moment(row.try_get(3)?), lease) {
                 slots.push(row.try_get::<i64, _>(0)?);
                 deleted.push(rows::run_id(row, 1)?);

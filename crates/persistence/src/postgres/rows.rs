@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use awaitly_core::journal::{
-    Fingerprint, Header, Key, Kind, LeaseInfo, Outcome, Payload, Record, Status, Timestamp, WaitEntry,
+    Fingerprint, Header, Key, Kind, Outcome, Payload, Record, Status, Timestamp, WaitEntry,
 };
 use awaitly_core::store::{RunId, StoreError};
 use sqlx::Row;
@@ -29,12 +29,10 @@ pub(super) struct RunRow {
 }
 
 impl RunRow {
-    pub(super) fn lease(&self) -> LeaseInfo {
-        let until = self.owner.as_ref().map(|_| self.now.until(moment(self.lease_until)));
-        match until {
-            Some(remaining) if !remaining.is_zero() => LeaseInfo::Held(remaining),
-            _ => LeaseInfo::Free,
-        }
+    /// Returns the remaining time of the lease, if an owner holds it.
+    pub(super) fn lease(&self) -> Option<Duration> {
+        self.owner.as_ref()?;
+        Some(self.now.until(moment(self.lease_until))).filter(|remaining| !remaining.is_zero())
     }
 }
 

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use awaitly_core::journal::{Header, Key, Outcome, Record, Settling};
 use awaitly_core::store::{
-    Absent, Durability, Ending, Lease, OnRecorded, Open, Opened, Owner, Renewed, Rewrite, RunId, Store,
-    StoreError, StoredRun, Transactional, Wait,
+    Durability, Ending, Lease, OnRecorded, Open, Opened, Owner, Renewed, Rewrite, RunId, Store, StoreError,
+    StoredRun, Transactional, Wait,
 };
 use tracing::Instrument;
 
@@ -27,7 +27,7 @@ impl Store for PostgresStore {
         loop {
             let begin = Arc::clone(&request);
             let back = self.back();
-            if request.absent == Absent::Begin
+            if !request.must_exist
                 && let Some(began) = self
                     .0
                     .turns

@@ -1,7 +1,9 @@
 //! The stored form of runs, records and waiting entries.
 
+use std::time::Duration;
+
 use awaitly_core::journal::{
-    Fingerprint, Header, Key, Kind, LeaseInfo, Outcome, Payload, Record, Status, Timestamp, WaitEntry,
+    Fingerprint, Header, Key, Kind, Outcome, Payload, Record, Status, Timestamp, WaitEntry,
 };
 use awaitly_core::store::{Ending, StoreError, StoredRun};
 
@@ -81,11 +83,9 @@ impl Known {
         Ok(Some(Self { header, token: number, held_until, seen }))
     }
 
-    pub(super) fn lease(&self, now: Timestamp) -> LeaseInfo {
-        match self.held_until {
-            Some(until) if until > now => LeaseInfo::Held(now.until(until)),
-            _ => LeaseInfo::Free,
-        }
+    /// Returns the remaining time of the lease, if an owner holds it.
+    pub(super) fn lease(&self, now: Timestamp) -> Option<Duration> {
+        self.held_until.map(|until| now.until(until)).filter(|remaining| !remaining.is_zero())
     }
 
     /// Returns the position of the run among all runs.

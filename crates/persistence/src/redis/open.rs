@@ -1,7 +1,7 @@
 //! Opens a run.
 
-use awaitly_core::journal::{Admission, Header, Timestamp, admit};
-use awaitly_core::store::{Absent, Lease, Open, Opened, StoreError};
+use awaitly_core::journal::{Header, Opening, Timestamp, admit};
+use awaitly_core::store::{Lease, Open, Opened, StoreError};
 use redis::{Cmd, ToRedisArgs};
 
 use super::fields::{self, Known};
@@ -18,11 +18,11 @@ impl RedisStore {
         let holder = nonces::text(number);
         let mut known: Option<Known> = None;
         loop {
-            let call = match (&known, request.absent) {
+            let call = match (&known, request.must_exist) {
                 (Some(known), _) => self.take(request, &holder, &known.seen),
-                (None, Absent::Begin) => self.begin(request, &holder),
+                (None, false) => self.begin(request, &holder),
                 // No run has this state, so the script only reports the current one.
-                (None, Absent::Refuse) => self.take(request, &holder, &["?"; 6]),
+                (None, true) => self.take(request, &holder, &["?"; 6]),
             };
             let mut reply = self.ask_for(request, call, &holder).await?;
             let word = reply.text("reply")?;
@@ -38,13 +38,13 @@ impl RedisStore {
             known = Known::read(reply.list("summary")?)?;
             match &known {
                 Some(known) => match admit(request, Some((&known.header, known.lease(now)))) {
-                    Admission::Refuse(refused) => return Ok(Opened::Refused(refused)),
-                    Admission::Ended => return Ok(Opened::Ended(known.header.clone())),
-                    Admission::Take | Admission::Begin => {}
+                    Opening::Refuse(refused) => return Ok(Opened::Refused(refused)),
+                    Opening::Ended => return Ok(Opened::Ended(known.header.clone())),
+                    Opening::Take | Opening::Begin => {}
                 },
                 // The run was deleted in between, or never existed.
                 None if word == "changed" => {
-                    if let Admission::Refuse(refused) = admit(request, None) {
+                    if let Opening::Refuse(refused) = admit(request, None) {
                         return Ok(Opened::Refused(refused));
                     }
                 }

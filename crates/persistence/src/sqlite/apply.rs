@@ -1,6 +1,8 @@
+use std::time::Duration;
+
 use awaitly_core::journal::{
-    Admission, Asked, Contents, Header, Key, LeaseInfo, Outcome, Payload, Record, Settling, Status,
-    Timestamp, Unanswered, WaitEntry, admit, settle,
+    Asked, Contents, Header, Key, Opening, Outcome, Payload, Record, Settling, Status, Timestamp, Unanswered,
+    WaitEntry, admit, settle,
 };
 use awaitly_core::store::{
     Answer, Answered, Cancelled, Cancelling, DeleteIf, Due, DueQuery, Ending, Imported, Lease, Open, Renewed,
@@ -73,12 +75,12 @@ const IMPORT: &str = "INSERT INTO awaitly_runs (id, run_id, workflow, version, s
 impl Batch<'_> {
     pub(super) fn open(&mut self, request: &Open) -> Result<Admitted, Failure> {
         let stored = rows::run(self.connection, &request.run)?;
-        let known = stored.as_ref().map(|run| (&run.header, self.lease_info(run.held.as_ref())));
+        let known = stored.as_ref().map(|run| (&run.header, self.lease(run.held.as_ref())));
         match (admit(request, known), stored) {
-            (Admission::Begin, _) => self.begin(request),
-            (Admission::Take, Some(run)) => self.take(request, run),
-            (Admission::Ended, Some(run)) => Ok(Admitted::Ended(run.header)),
-            (Admission::Refuse(refused), _) => Ok(Admitted::Refused(refused)),
+            (Opening::Begin, _) => self.begin(request),
+            (Opening::Take, Some(run)) => self.take(request, run),
+            (Opening::Ended, Some(run)) => Ok(Admitted::Ended(run.header)),
+            (Opening::Refuse(refused), _) => Ok(Admitted::Refused(refused)),
             // Unreachable, because a run that is not stored begins.
             (_, None) => Err(undecodable("run_id").into()),
         }
@@ -151,7 +153,7 @@ impl Batch<'_> {
             return Ok(Cancelled::NoSuchRun);
         };
         let is_too_late = rows::is_recorded(self.connection, slot, &Key::TOO_LATE_TO_CANCEL)?;
-        let cancelled = cancelling.decide(&header, self.lease_info(held.as_ref()), is_too_late);
+        let cancelled = cancelling.decide(&header, self.lease(held.as_ref()), is_too_late);
         match cancelled {
             Cancelled::Requested => {
                 header.request_cancel(self.now);
@@ -173,7 +175,7 @@ impl Batch<'_> {
         let mut found = Vec::new();
         for run in runs {
             if let Some(RunRow { slot, header, held, .. }) = rows::run(self.connection, run)?
-                && condition.holds(header.status, header.changed, self.lease_info(held.as_ref()))
+                && condition.holds(header.status, header.changed, self.lease(held.as_ref()))
                 && !found.iter().any(|(_, known)| *known == slot)
             {
                 found.push((run, slot));
@@ -227,7 +229,7 @@ impl Batch<'_> {
             if !query.asks_for(&header.workflow) {
                 return;
             }
-            let free = self.lease_info(held.as_ref()) == LeaseInfo::Free;
+            let free = self.lease(held.as_ref()).is_none();
             let until =
                 held.map(|held| held.until).map(|until| if free { until.min(self.now) } else { until });
             if let Some(since) = Due::since(header.status, header.wake, until, header.changed, self.now) {
@@ -237,15 +239,11 @@ impl Batch<'_> {
         Ok(limits::longest_overdue(due, query.page_limit()))
     }
 
-    fn lease_info(&self, held: Option<&Held>) -> LeaseInfo {
-        let Some(held) = held else {
-            return LeaseInfo::Free;
-        };
-        let remaining = remaining(self.now, held.until);
-        if remaining.is_zero() || held.owner_file.as_ref().is_some_and(|name| self.owners.is_dead(name)) {
-            return LeaseInfo::Free;
-        }
-        LeaseInfo::Held(remaining)
+    /// Returns the remaining time of a lease, if its owner still holds it.
+    fn lease(&self, held: Option<&Held>) -> Option<Duration> {
+        let held = held?;
+        let is_dead = || held.owner_file.as_ref().is_some_and(|name| self.owners.is_dead(name));
+        Some(remaining(self.now, held.until)).filter(|remaining| !remaining.is_zero() && !is_dead())
     }
 
     fn begin(&mut self, request: &Open) -> Result<Admitted, Failure> {

@@ -3,7 +3,7 @@
 
 use std::cmp::Reverse;
 
-use awaitly_core::journal::{Key, LeaseInfo, Status, Timestamp};
+use awaitly_core::journal::{Key, Status, Timestamp};
 use awaitly_core::store::{Cursor, Page, RunQuery, RunSummary, WaitQuery, Waiting};
 use rusqlite::{Connection, named_params};
 
@@ -116,13 +116,9 @@ fn runs_of(
     })?;
     while let Some(row) = rows.next()? {
         let run = rows::header(row, 0)?;
-        let lease = match &run.held {
-            // Only the writer knows which owners are alive, so here a lease lasts until it expires.
-            Some(held) if !remaining(now, held.until).is_zero() => {
-                LeaseInfo::Held(remaining(now, held.until))
-            }
-            _ => LeaseInfo::Free,
-        };
+        // Only the writer knows which owners are alive, so here a lease lasts until it expires.
+        let remaining = run.held.as_ref().map(|held| remaining(now, held.until));
+        let lease = remaining.filter(|remaining| !remaining.is_zero());
         found.push((run.slot, RunSummary::of(run.run, &run.header, lease)));
     }
     Ok(())

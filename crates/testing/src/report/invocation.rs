@@ -1,8 +1,9 @@
 use std::fmt;
 use std::time::Duration;
 
-use awaitly_core::event::{Event, EventKind, RecordedKind, StepId};
+use awaitly_core::event::{Event, EventKind, StepId};
 use awaitly_core::journal::Key;
+use awaitly_core::journal::Kind;
 use serde::Serialize;
 
 use super::Happened;
@@ -138,7 +139,7 @@ impl Steps {
             EventKind::StepFailed { error, .. } => self.end(step, event, Ended::Failed(error.clone())),
             EventKind::AttemptTimedOut { .. } => self.timed_out = Some(step.key.clone()),
             EventKind::RetriesExhausted { .. } if timed_out => self.timed_out = Some(step.key.clone()),
-            EventKind::StepRecorded { kind: RecordedKind::Stopped, .. } => self.was_stopped(step),
+            EventKind::StepRecorded { kind: Kind::Stopped, .. } => self.was_stopped(step),
             EventKind::HookRefused { error, .. } => {
                 if let Some(last) = self.last(step) {
                     last.ended = Ended::Stopped(error.clone());

@@ -4,17 +4,17 @@ use std::fmt;
 
 use super::Frame;
 use crate::error::RunError;
-use crate::event::{EventKind, Hook, RecordedKind};
+use crate::event::{EventKind, Hook};
 use crate::guard::Refusal;
 use crate::hook::Hooked;
-use crate::journal::{EncodeError, Fingerprint, Key, Outcome, Payload, Record};
+use crate::journal::{EncodeError, Fingerprint, Key, Kind, Outcome, Payload, Record};
 use crate::shared::Writing;
 use crate::store::{Lease, OnRecorded, StoreError};
 
 /// A write of an outcome to the store.
 pub(in crate::step) struct Recording {
     pub(in crate::step) writing: Writing,
-    pub(in crate::step) kind: RecordedKind,
+    pub(in crate::step) kind: Kind,
     pub(in crate::step) bytes: usize,
     /// The failure that is recorded instead of an outcome that cannot be recorded.
     pub(in crate::step) instead: Option<Box<RunError>>,
@@ -101,7 +101,7 @@ impl Frame<'_> {
         instead: Option<Box<RunError>>,
     ) -> Option<Recording> {
         let (run, detail) = (self.run?, self.detail.as_ref()?);
-        let (kind, bytes) = (outcome.kind().into(), outcome.payload().len());
+        let (kind, bytes) = (outcome.kind(), outcome.payload().len());
         let input = detail.input.as_ref().and_then(|input| input.as_ref().ok().copied());
         let record = Record { key: self.key().clone(), outcome, input };
         let writing = run.journal.write(record, detail.on_recorded, detail.durability);
@@ -169,7 +169,7 @@ impl Frame<'_> {
         }
     }
 
-    pub(in crate::step) fn recorded(&self, kind: RecordedKind, bytes: usize) {
+    pub(in crate::step) fn recorded(&self, kind: Kind, bytes: usize) {
         self.tell(|step| EventKind::StepRecorded { step, kind, bytes, duration: self.duration() });
     }
 
@@ -184,7 +184,7 @@ impl Frame<'_> {
     }
 
     /// Calls the hook after the step, if the run has one.
-    pub(in crate::step) fn hook(&mut self, kind: RecordedKind) -> Option<Hooked> {
+    pub(in crate::step) fn hook(&mut self, kind: Kind) -> Option<Hooked> {
         // A hook cannot refuse a compensation.
         let run = self.run.filter(|_| !self.is_shielded())?;
         let hooked = run.watchers.hook_after_step(|| self.id(), kind)?;

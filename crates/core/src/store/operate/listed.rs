@@ -1,8 +1,9 @@
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::journal::{Header, Key, LeaseInfo, Status, Timestamp, WaitEntry};
+use crate::journal::{Header, Key, Status, Timestamp, WaitEntry};
 use crate::store::RunId;
 
 /// A run, as lists show it.
@@ -33,9 +34,9 @@ pub struct RunSummary {
 }
 
 impl RunSummary {
-    /// Creates the summary of a run from its header and lease.
+    /// Creates the summary of a run from its header and the remaining time of its lease, if an owner holds it.
     #[must_use]
-    pub fn of(run: RunId, header: &Header, lease: LeaseInfo) -> Self {
+    pub fn of(run: RunId, header: &Header, lease: Option<Duration>) -> Self {
         Self {
             run,
             workflow: Arc::clone(&header.workflow),
@@ -46,7 +47,7 @@ impl RunSummary {
             created: header.created,
             changed: header.changed,
             wake: header.wake,
-            held: matches!(lease, LeaseInfo::Held(_)),
+            held: lease.is_some(),
         }
     }
 }

@@ -6,7 +6,7 @@ mod page;
 mod query;
 
 use std::future::Future;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 pub use answer::{Answer, Answered};
 pub use listed::{Due, RunSummary, Waiting};
@@ -14,7 +14,7 @@ pub use page::{Cursor, Page};
 pub use query::{DueQuery, RunQuery, WaitQuery};
 
 use super::{RunId, Store, StoreError, StoredRun, Wakes};
-use crate::journal::{Header, LeaseInfo, Status, Timestamp};
+use crate::journal::{Header, Status, Timestamp};
 
 /// Operations on the runs of a store from outside of those runs.
 ///
@@ -121,14 +121,14 @@ impl Cancelling {
     /// Decides the result of a cancellation for a run with this header. `is_too_late` states whether the journal holds
     /// [`Key::TOO_LATE_TO_CANCEL`](crate::journal::Key::TOO_LATE_TO_CANCEL). Only [`Cancelled::Requested`] and
     /// [`Cancelled::WithoutUndo`] change the run.
-    pub fn decide(self, header: &Header, lease: LeaseInfo, is_too_late: bool) -> Cancelled {
+    pub fn decide(self, header: &Header, lease: Option<Duration>, is_too_late: bool) -> Cancelled {
         match (self, header.status, lease) {
             (_, status, _) if status.has_ended() => Cancelled::Ended(status),
             // A request that came before the declaration stays valid.
             (Self::Request, ..) if is_too_late && !header.cancel_requested => Cancelled::TooLate,
             (Self::Request, ..) => Cancelled::Requested,
-            (Self::WithoutUndo, _, LeaseInfo::Held(_)) => Cancelled::Held,
-            (Self::WithoutUndo, _, LeaseInfo::Free) => Cancelled::WithoutUndo,
+            (Self::WithoutUndo, _, Some(_)) => Cancelled::Held,
+            (Self::WithoutUndo, _, None) => Cancelled::WithoutUndo,
         }
     }
 }
@@ -145,8 +145,8 @@ pub enum DeleteIf {
 impl DeleteIf {
     /// Returns whether a run meets the condition.
     #[must_use]
-    pub fn holds(self, status: Status, changed: Timestamp, lease: LeaseInfo) -> bool {
-        let free = lease == LeaseInfo::Free;
+    pub fn holds(self, status: Status, changed: Timestamp, lease: Option<Duration>) -> bool {
+        let free = lease.is_none();
         match self {
             Self::Free => free,
             Self::EndedBefore(moment) => free && status.has_ended() && changed < moment,

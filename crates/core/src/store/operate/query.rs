@@ -285,7 +285,7 @@ impl fmt::Debug for WaitQuery {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::journal::{Header, LeaseInfo};
+    use crate::journal::Header;
 
     const fn at(millis: u64) -> Timestamp {
         Timestamp::from_millis(millis)
@@ -295,7 +295,7 @@ mod tests {
         let mut header = Header::new("checkout".into(), 1, Status::Failed, at(100));
         header.changed = at(200);
         header.error = Some("100% declined".into());
-        RunSummary::of(RunId::new("order-42").unwrap(), &header, LeaseInfo::Free)
+        RunSummary::of(RunId::new("order-42").unwrap(), &header, None)
     }
 
     #[test]
