@@ -81,6 +81,7 @@
 //! | `testing` | `testing`: scripts, virtual time, crash-everywhere; for `dev-dependencies`; also `persistence` | no |
 //! | `tower` | `resilience::tower`: the guards as layers; also `resilience` | no |
 //! | `full` | everything | no |
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 pub use awaitly_core::{
     AsRunError, AsText, Borrowing, Durable, DurableRun, Error, FromStep, KeepRun, Limit, Mode, Resuming,

@@ -17,6 +17,7 @@ mod licences;
 mod needs;
 mod parts;
 mod prose;
+mod release;
 mod services;
 mod slowest;
 mod suites;
@@ -82,6 +83,12 @@ enum Xtask {
     /// Builds in release mode. If a workflow breaks a promise, the command shrinks it and prints it with the seed that
     /// repeats it.
     Compose(compose::Options),
+
+    /// Check that the crates can be published: each package builds, and each public API equals its snapshot in `api`.
+    ///
+    /// Needs a nightly toolchain, whose rustdoc describes an API. If `cargo-public-api` is missing, the command installs
+    /// it.
+    Release(release::Options),
 }
 
 fn main() -> ExitCode {
@@ -104,6 +111,7 @@ fn run(command: Xtask) -> Result<()> {
         Xtask::Crash(options) => crash::run(&workspace, &options),
         Xtask::Chaos(options) => chaos::run(&workspace, &options),
         Xtask::Compose(options) => compose::run(&workspace, &options),
+        Xtask::Release(options) => release::run(&workspace, &options),
     }
 }
 

@@ -99,6 +99,15 @@ pub(crate) struct Package {
     pub(crate) id: String,
     pub(crate) name: String,
     pub(crate) dependencies: Vec<Dependency>,
+    /// The registries that accept the package. `None`: all of them.
+    publish: Option<Vec<String>>,
+}
+
+impl Package {
+    /// Returns whether the package is meant for publication.
+    pub(crate) fn is_published(&self) -> bool {
+        self.publish.as_ref().is_none_or(|registries| !registries.is_empty())
+    }
 }
 
 /// A dependency of a package.

@@ -6,8 +6,8 @@
 //! can no longer write.
 //!
 //! The rules are pure functions: [`journal::admit`](crate::journal::admit), [`journal::settle`](crate::journal::settle)
-//! and [`Status::next`](crate::journal::Status::next) decide which changes are allowed. A store only carries out their
-//! decisions, each in one commit that succeeds only if the state behind the decision is still current.
+//! and [`Cancelling::decide`] decide which changes are allowed. A store only carries out their decisions, each in one
+//! commit that succeeds only if the state behind the decision is still current.
 //!
 //! A run uses [`Store`]. People and engines use [`Operate`]: it lists runs, lists waiting entries, accepts answers from
 //! outside, and cancels, deletes and imports runs. A type that implements [`Around`] is a store that wraps another

@@ -43,6 +43,7 @@
 //! | [`Inbox`], [`Question`], [`Reply`] | list, show and answer the questions of any store |
 //! | [`Notifier`] | notifies people of a question; each notice and each reminder is a step |
 //! | [`AutoResume`] | resumes runs whose question was answered |
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![cfg_attr(
     feature = "http",
     doc = "| [`http`] | serves the inbox over HTTP, with signed links and a page, and turns requests into runs |"

@@ -42,6 +42,7 @@
 //! | `redis` | no | `RedisStore`, `RedisOptions` |
 //! | `sqlite` | yes | `SqliteStore`, `SqliteOptions`, `SqliteCheck`, `Synchronous`; SQLite is compiled in |
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "tests"))]
 
 #[cfg(any(feature = "postgres", feature = "redis"))]

@@ -66,6 +66,7 @@
 //! a `VirtualClock`.
 //!
 //! A [`policy`] combines retry, timeout, deadline and guards under one name.
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 pub mod adaptive_throttle;
 pub mod auth_refresh;

@@ -63,6 +63,7 @@
 //! The default is 0. The environment variable `AWAITLY_SEED` (a decimal number) overrides the default, and
 //! `.seed(..)` in code overrides both. [`Simulation::seeds`] is the exception: if the variable is set, only that seed
 //! runs. A failing test prints its seed.
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing))]
 
 mod clock;
