@@ -33,7 +33,7 @@
 //! let orders = Workflow::new("order").store(SqliteStore::open(&file).await?);
 //! let paid = orders.run("order-42", async |run| order(run, "tea").await).await?;
 //!
-//! // A second call, also in another process and after a crash, executes no step that the store has recorded.
+//! // After a crash, another process makes the same call. It executes no recorded step again.
 //! let again = orders.run("order-42", async |run| order(run, "tea").await).await?;
 //! assert_eq!((paid, again), (300, 300));
 //! # Ok(())
