@@ -129,13 +129,13 @@ pub enum RunError {
         limit: Limit,
     },
     /// The run was cancelled. Its journal stays, and [`Workflow::retry`](crate::Workflow::retry) resumes it from there.
-    #[error("the run was cancelled{}: retry it to resume from what it has recorded", at(step.as_ref()))]
+    #[error("the run was cancelled{}: retry it to resume from its recorded steps", at(step.as_ref()))]
     Cancelled {
         /// The step that the cancellation ended or refused, if the library knows it.
         step: Option<Key>,
     },
-    /// The run waits for an answer from outside, or is parked until a moment. Run it again when the answer is recorded or the
-    /// moment has come.
+    /// The run waits for an answer from outside, or is parked until a certain time. Run it again when the answer is
+    /// recorded or the time has come.
     #[error("the run waits at `{step}`: run it again when the answer is recorded or the time has come")]
     Waiting {
         /// The step that waits.
@@ -148,7 +148,7 @@ pub enum RunError {
         step: Key,
     },
     /// The answer is a rejection.
-    #[error("`{step}` was rejected: {reason}")]
+    #[error("`{step}` was rejected: {reason}; retry the run to ask again")]
     Rejected {
         /// The step that waited.
         step: Key,
@@ -156,7 +156,7 @@ pub enum RunError {
         reason: Box<str>,
     },
     /// A guard or a hook refused the step or the run.
-    #[error("`{by}` refused {step}: {reason}{}", retry_hint(*retry_after))]
+    #[error("`{by}` refused `{step}`: {reason}{}", retry_hint(*retry_after))]
     Refused {
         /// The step, or the run id if a hook refused the run.
         step: Key,
@@ -189,7 +189,7 @@ pub enum RunError {
     },
     /// The journal was written by a newer version of the workflow.
     #[error(
-        "the journal of run `{run}` has version {stored}, this code is version {code}: deploy the newer code, or use a new run id"
+        "run `{run}` has version {stored}, but this code has version {code}: deploy the newer code, or use a new run id"
     )]
     NewerVersion {
         /// The run.
@@ -215,7 +215,7 @@ pub enum RunError {
     },
     /// Another owner holds the lease of the run.
     #[error(
-        "run `{run}` is being executed elsewhere: wait for it, or try again in {remaining:?} when its lease ends"
+        "run `{run}` is being executed elsewhere: wait, or try again when its lease expires in {remaining:?}"
     )]
     Busy {
         /// The run.
@@ -233,7 +233,7 @@ pub enum RunError {
     },
     /// The store has no such run, and the workflow [begins no new runs](crate::Workflow::only_existing).
     #[error(
-        "there is no run `{run}`: it was deleted or never begun; begin it with a workflow that may begin runs"
+        "there is no run `{run}`: it was deleted or never begun; to begin it, use a workflow without `only_existing`"
     )]
     NoSuchRun {
         /// The run.
@@ -249,7 +249,7 @@ pub enum RunError {
     },
     /// A recorded outcome does not decode as the type that the code expects. The journal is unchanged.
     #[error(
-        "the recorded outcome of {what} is no longer a `{type_name}` ({reason}): raise the workflow's version and add a migration"
+        "the record of {what} is no longer a `{type_name}` ({reason}): raise the workflow's version and add a migration"
     )]
     Undecodable {
         /// The step, or the run.
@@ -259,10 +259,10 @@ pub enum RunError {
         /// The message of the decoder.
         reason: Box<str>,
     },
-    /// A value cannot be recorded: it has no JSON form, its JSON form does not decode, or the store cannot keep it. The effect
-    /// of the step took place, so only a retry of the run executes the step again.
+    /// A value cannot be recorded: it has no JSON form, its JSON form does not decode, or the store cannot hold it. The
+    /// effect of the step has already happened, so only a retry of the run executes the step again.
     #[error(
-        "{what} cannot be recorded as a `{type_name}` ({reason}): return another type, or make it a step of `run.volatile()`"
+        "{what} cannot be recorded as a `{type_name}` ({reason}): change the type or build the step on `run.volatile()`"
     )]
     Unencodable {
         /// The step, or the run.
@@ -280,7 +280,7 @@ pub enum RunError {
     },
     /// The program used a handle after the body of its run had ended or was dropped.
     #[error(
-        "this execution of run `{run}` has ended, so its handle is useless: build steps only while the body runs"
+        "this execution of run `{run}` has ended, so its handle builds no more steps: use it only inside the body"
     )]
     Ended {
         /// The run.
@@ -288,7 +288,7 @@ pub enum RunError {
     },
     /// A value, key or run id exceeds the limit of journals.
     #[error(
-        "{what} has {bytes} bytes, the limit is {limit}: store the large part elsewhere and record its location"
+        "{what} has {bytes} bytes, but the limit is {limit}: store the large part elsewhere and record its location"
     )]
     TooLarge {
         /// The value, key or run id.
@@ -526,7 +526,7 @@ mod tests {
         };
         let json = serde_json::to_string(&error).unwrap();
         assert_eq!(serde_json::from_str::<RunError>(&json).unwrap(), error);
-        assert_eq!(error.to_string(), "`breaker` refused charge: open; try again in 1.5s");
+        assert_eq!(error.to_string(), "`breaker` refused `charge`: open; try again in 1.5s");
     }
 
     #[test]

@@ -8,14 +8,14 @@ use crate::journal::Key;
 #[non_exhaustive]
 pub enum StoreError {
     /// A newer lease owns the run: this owner was too slow and has been replaced.
-    #[error("the lease of run `{run}` was lost to another owner: leave the run to it")]
+    #[error("another owner has taken the lease of run `{run}`: let that owner finish the run")]
     LeaseLost {
         /// The run.
         run: Box<str>,
     },
     /// The journal already holds an outcome under this key.
     #[error(
-        "the journal of run `{run}` already holds the key `{key}`: the write was refused, load the run to see which outcome stands"
+        "run `{run}` already has an outcome under the key `{key}`: the store refused the write; load the run to see it"
     )]
     AlreadyRecorded {
         /// The run.
@@ -25,7 +25,9 @@ pub enum StoreError {
     },
     /// An answer came while the journal of the run was being migrated to another version. Opening a run handles this
     /// error by reading the journal again, so callers do not see it.
-    #[error("a question of run `{run}` was answered in between: nothing was changed, read the run again")]
+    #[error(
+        "a question of run `{run}` was answered during the migration: no data was changed; read the run again"
+    )]
     Answered {
         /// The run.
         run: Box<str>,
@@ -38,14 +40,14 @@ pub enum StoreError {
     },
     /// The store cannot be written.
     #[error(
-        "the store cannot be written ({detail}): check the permissions, and that it is no read-only copy"
+        "the store cannot be written ({detail}): check its permissions, and whether it is a read-only copy"
     )]
     ReadOnly {
         /// The store's own message.
         detail: Box<str>,
     },
     /// There is no store at this address, and none can be created.
-    #[error("the store cannot be opened ({detail}): check its address, its name and who may open it")]
+    #[error("the store cannot be opened ({detail}): check its address, its name and your permissions")]
     NotThere {
         /// The actual finding.
         detail: Box<str>,
@@ -57,13 +59,13 @@ pub enum StoreError {
         detail: Box<str>,
     },
     /// The stored data differs from the data that was written.
-    #[error("the store is damaged ({detail}): nothing was changed, restore it from a copy")]
+    #[error("the store is damaged ({detail}): no data was changed; restore it from a backup")]
     Corrupt {
         /// The finding.
         detail: Box<str>,
     },
     /// The store was written by a newer version of this library.
-    #[error("the store has format {found}, this version reads up to {supported}: upgrade this program")]
+    #[error("the store has format {found}, but this program reads up to {supported}: upgrade this program")]
     NewerFormat {
         /// The format found.
         found: u32,
@@ -71,13 +73,13 @@ pub enum StoreError {
         supported: u32,
     },
     /// The cursor does not name a place in a list of this store.
-    #[error("`{cursor}` is no place in a list of this store: begin with the first page")]
+    #[error("`{cursor}` is not a position in this list: begin with the first page")]
     BadCursor {
         /// The given cursor.
         cursor: Box<str>,
     },
     /// The value has no form in this store.
-    #[error("the store cannot keep this ({detail}): nothing was changed")]
+    #[error("the store refuses this write ({detail}): no data was changed")]
     Unstorable {
         /// A description of the value.
         detail: Box<str>,

@@ -157,7 +157,7 @@ async fn unscripted_attempt_runs_or_stops_the_run() {
             let error = run.step("number", number).await.unwrap_err();
             went_on.fetch_add(1, Ordering::Relaxed);
             let text = error.to_string();
-            assert_eq!(text, "`script` refused number#2: no script says what it ends in");
+            assert_eq!(text, "`script` refused `number#2`: no script says what it ends in");
             // No other step runs, even if the body ignores the error.
             run.step("number", number).await.unwrap_err();
             Ok::<_, RunError>(())
