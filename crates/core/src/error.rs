@@ -249,7 +249,7 @@ pub enum RunError {
     },
     /// A recorded outcome does not decode as the type that the code expects. The journal is unchanged.
     #[error(
-        "the record of {what} is no longer a `{type_name}` ({reason}): raise the workflow's version and add a migration"
+        "the record of {what} is no longer a `{type_name}` ({reason}): restore the old type, or raise the workflow's version and migrate the step"
     )]
     Undecodable {
         /// The step, or the run.
@@ -262,7 +262,7 @@ pub enum RunError {
     /// A value cannot be recorded: it has no JSON form, its JSON form does not decode, or the store cannot hold it. The
     /// effect of the step has already happened, so only a retry of the run executes the step again.
     #[error(
-        "{what} cannot be recorded as a `{type_name}` ({reason}): change the type or build the step on `run.volatile()`"
+        "{what} cannot be recorded as a `{type_name}` ({reason}): change the type; a step can also be built on `run.volatile()`"
     )]
     Unencodable {
         /// The step, or the run.
