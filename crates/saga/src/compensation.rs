@@ -16,8 +16,8 @@ use std::time::Duration;
 
 use awaitly_core::extend::undo::{self, Compensate, Undo};
 use awaitly_core::journal::Key;
-use awaitly_core::retry::{Always, Rules};
-use awaitly_core::step::{Ended, InTransaction, Invoke, Keep, Once, Repeat, Retrying, Step};
+use awaitly_core::retry::Rules;
+use awaitly_core::step::{Ended, InTransaction, Invoke, Keep, Repeat, Step};
 use awaitly_core::store::{Transactional, Tx};
 use awaitly_core::{Durable, Error, FromStep, Mode, Retry, Run, RunError};
 use serde::Serialize;
@@ -29,8 +29,9 @@ use crate::ledger::{self, Done, Undone};
 /// The part of a step that undoes it: the last type parameter of the [`Step`] and the
 /// [`Each`](awaitly_core::several::Each) that a [`Saga`] builds.
 ///
-/// `C` is the operation, and `()` if the step has no compensation. `A` is the number of its calls, as for a step.
-pub struct Compensation<'s, 'c, E, M, C = (), A = Retrying<Always>> {
+/// `C` is the operation, and `()` if the step has no compensation. `A` are its attempts: a [`Retry`], or transactions
+/// with one.
+pub struct Compensation<'s, 'c, E, M, C = (), A = Retry> {
     saga: &'s Saga<'c, E, M>,
     /// `None` after it was entered into the ledger.
     operation: Option<Operation<C, A>>,
@@ -47,7 +48,7 @@ pub(crate) struct Operation<C, A> {
 impl<'s, 'c, E, M> Compensation<'s, 'c, E, M> {
     /// Creates the part of a step without a compensation.
     pub(crate) fn none(saga: &'s Saga<'c, E, M>) -> Self {
-        let attempts = Once.again(Retry::fixed(Duration::ZERO).attempts(1));
+        let attempts = Retry::fixed(Duration::ZERO).attempts(1);
         Self { saga, operation: Some(Operation { operation: (), attempts, timeout: None }) }
     }
 }
@@ -114,7 +115,7 @@ impl<'c, T, E, M, A> Undoes<'c, T, E, M> for Operation<(), A> {
 }
 
 #[diagnostic::do_not_recommend]
-impl<'c, T, E, M, C, P, Fut, V, F> Undoes<'c, T, E, M> for Operation<C, Retrying<P>>
+impl<'c, T, E, M, C, P, Fut, V, F> Undoes<'c, T, E, M> for Operation<C, Retry<P>>
 where
     T: Clone + Send + 'c,
     E: FromStep<Error<F>> + 'c,
@@ -140,7 +141,7 @@ where
 }
 
 #[diagnostic::do_not_recommend]
-impl<'c, T, E, S, C, P, Fut, V, F> Undoes<'c, T, E, Durable> for Operation<C, InTransaction<'c, S, Retrying<P>>>
+impl<'c, T, E, S, C, P, Fut, V, F> Undoes<'c, T, E, Durable> for Operation<C, InTransaction<'c, S, Retry<P>>>
 where
     T: Clone + Send + 'c,
     E: FromStep<Error<F>> + 'c,

@@ -8,7 +8,7 @@ use awaitly_core::extend::handle::Handle;
 use awaitly_core::extend::undo;
 use awaitly_core::journal::Key;
 use awaitly_core::several::Each;
-use awaitly_core::step::{Keep, Once, Step};
+use awaitly_core::step::{Keep, Step};
 use awaitly_core::{Durable, FromStep, Mode, Run, RunError, Volatile};
 use futures_util::FutureExt;
 
@@ -200,7 +200,7 @@ impl<'c, E, M: Mode> Saga<'c, E, M> {
         &'s self,
         name: impl Into<Key>,
         operation: F,
-    ) -> Step<'s, F, Once, M, (), Compensation<'s, 'c, E, M>> {
+    ) -> Step<'s, F, (), M, (), Compensation<'s, 'c, E, M>> {
         undo::undoable(self.run.step(name, operation), Compensation::none(self))
     }
 
@@ -234,7 +234,7 @@ impl<'c, E, M: Mode> Saga<'c, E, M> {
         name: impl Into<Key>,
         items: I,
         operation: F,
-    ) -> Each<'s, M, I::Item, F, Once, M, (), Compensation<'s, 'c, E, M>>
+    ) -> Each<'s, M, I::Item, F, (), M, (), Compensation<'s, 'c, E, M>>
     where
         I: IntoIterator,
     {

@@ -22,7 +22,7 @@ use std::panic::{AssertUnwindSafe, resume_unwind};
 
 use awaitly_core::extend::undo;
 use awaitly_core::journal::Key;
-use awaitly_core::step::{Keep, Once, Step};
+use awaitly_core::step::{Keep, Step};
 use awaitly_core::{Error, FromStep, Mode, Run, RunError};
 use futures_util::FutureExt;
 use serde::{Deserialize, Serialize};
@@ -90,7 +90,7 @@ impl<E> UndoDecision<E> {
 }
 
 /// The step that records the decision to undo. It takes its key when the saga begins.
-pub(crate) struct Decision<'r, M: Mode>(Step<'r, (), Once, M>, u32);
+pub(crate) struct Decision<'r, M: Mode>(Step<'r, (), (), M>, u32);
 
 /// The part of a recorded decision that can be read without the saga's error type.
 #[derive(Deserialize)]

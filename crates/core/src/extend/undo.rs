@@ -9,7 +9,7 @@ use crate::journal::{Key, Outcome, Payload};
 use crate::run::{Mode, Run};
 use crate::several::Each;
 use crate::shared::{OnlyRecorded, Undone};
-use crate::step::{Once, Step};
+use crate::step::Step;
 pub use crate::step::{Compensate, Undo};
 
 /// Returns the step with `undo` as the part that undoes it.
@@ -143,13 +143,13 @@ pub fn elapsed<M: Mode>(run: &Run<M>) -> Duration {
 }
 
 /// Builds a step whose key is `key`, even if the operation of another step builds it.
-pub fn keyed<F, M: Mode>(run: &Run<M>, key: Key, operation: F) -> Step<'_, F, Once, M> {
+pub fn keyed<F, M: Mode>(run: &Run<M>, key: Key, operation: F) -> Step<'_, F, (), M> {
     Step::new(run.frame_with_key(key.clone(), || key), operation)
 }
 
-/// Returns the step with `attempts` as the number of its calls.
-pub fn with_attempts<F, A, R>(step: Step<'_, F, Once, R>, attempts: A) -> Step<'_, F, A, R> {
-    step.map_attempts(|Once| attempts)
+/// Returns the step with these attempts, which the type of its operation requires.
+pub fn with_attempts<F, A, R>(step: Step<'_, F, (), R>, attempts: A) -> Step<'_, F, A, R> {
+    step.map_attempts(|()| attempts)
 }
 
 /// Returns the step with a shield: it and the steps that its operation builds run and are recorded even if the run was

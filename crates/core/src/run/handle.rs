@@ -12,7 +12,7 @@ use crate::clock::Clock;
 use crate::error::RunError;
 use crate::journal::Key;
 use crate::shared::Shared;
-use crate::step::{Borrowing, Durable, Frame, Keep, Once, Step, Volatile};
+use crate::step::{Borrowing, Durable, Frame, Keep, Step, Volatile};
 use crate::wait::{self, WaitFor};
 
 /// The handle of a run, from which the body builds its steps.
@@ -101,7 +101,7 @@ impl<M: Mode> Run<M> {
     /// }
     /// ```
     #[inline]
-    pub fn step<F>(&self, name: impl Into<Key>, operation: F) -> Step<'_, F, Once, M> {
+    pub fn step<F>(&self, name: impl Into<Key>, operation: F) -> Step<'_, F, (), M> {
         Step::new(self.frame(name.into()), operation)
     }
 

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::execute::StepFuture;
 use super::frame::Frame;
-use super::invoke::{Invoke, Once, Repeat};
+use super::invoke::{Invoke, Repeat};
 use super::keep::{Durable, Ended, Keep, ValuesOnly, Volatile};
 use super::policy::Policy;
 use super::transaction::InTransaction;
@@ -21,8 +21,8 @@ use crate::store::{Durability, Transactional};
 ///
 /// Created by [`Run::step`](crate::Run::step). A step does nothing until it is awaited. Awaiting it returns the step's
 /// own typed result, `Result<T, Error<E>>`. [`step!`](crate::step!) returns the value, and returns a failure from the
-/// surrounding function. The type parameters state the operation (`F`), the number of its calls (`A`), the recorded
-/// part of its outcome (`R`), its guards (`G`), and the part that undoes it (`U`), which only a step of a saga has. If the
+/// surrounding function. The type parameters state the operation (`F`), its attempts (`A`: `()`, or a [`Retry`]), the
+/// recorded part of its outcome (`R`), its guards (`G`), and the part that undoes it (`U`), which only a step of a saga has. If the
 /// value or error of a step borrows, build the step on [`Run::borrowing`](crate::Run::borrowing).
 ///
 /// # Cancel safety
@@ -50,7 +50,7 @@ use crate::store::{Durability, Transactional};
 /// # });
 /// ```
 #[must_use = "a step does nothing unless it is awaited: put it into `step!(..)`, or `.await` it"]
-pub struct Step<'r, F, A = Once, R = Volatile, G = (), U = ()> {
+pub struct Step<'r, F, A = (), R = Volatile, G = (), U = ()> {
     pub(super) frame: Frame<'r>,
     operation: F,
     attempts: A,
@@ -59,10 +59,10 @@ pub struct Step<'r, F, A = Once, R = Volatile, G = (), U = ()> {
     undo: U,
 }
 
-impl<'r, F, R> Step<'r, F, Once, R> {
+impl<'r, F, R> Step<'r, F, (), R> {
     #[inline]
     pub(crate) const fn new(frame: Frame<'r>, operation: F) -> Self {
-        Self::assemble(frame, operation, Once, (), ())
+        Self::assemble(frame, operation, (), (), ())
     }
 }
 
@@ -73,7 +73,7 @@ impl<'r, F, A, R, G, U> Step<'r, F, A, R, G, U> {
         Self { frame, operation, attempts, keep: PhantomData, guard, undo }
     }
 
-    /// Replaces the number of the operation's calls.
+    /// Replaces the attempts of the step.
     pub(crate) fn map_attempts<B>(self, change: impl FnOnce(A) -> B) -> Step<'r, F, B, R, G, U> {
         let Self { frame, operation, attempts, guard, undo, .. } = self;
         Step::assemble(frame, operation, change(attempts), guard, undo)

@@ -10,7 +10,8 @@ use crate::store::{Transactional, Tx};
 
 /// The way in which an operation is called: its result, the future of one attempt, and the retry policy.
 ///
-/// [`Once`], [`Retrying`] and [`InTransaction`](super::InTransaction) implement this trait. Do not implement it.
+/// `()`, which makes a single attempt, a [`Retry`] and an [`InTransaction`](super::InTransaction) implement this trait.
+/// Without a retry, the operation may move its captured values. Do not implement the trait.
 #[diagnostic::on_unimplemented(
     message = "`{F}` cannot be the operation of this step",
     label = "this step's operation",
@@ -47,15 +48,8 @@ pub trait Invoke<F> {
     }
 }
 
-/// Calls the operation once, so the operation may move its captured values.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Once;
-
-/// Calls the operation again as long as the policy permits.
-#[derive(Debug, Clone)]
-pub struct Retrying<P>(pub(crate) Retry<P>);
-
-/// The number of calls of an operation, which a retry policy changes. Do not implement this trait.
+/// The attempts of a step, which a retry policy changes: `()`, a [`Retry`], or an
+/// [`InTransaction`](super::InTransaction). Do not implement this trait.
 pub trait Repeat {
     /// The type after the change to the policy `P`.
     type Again<P>;
@@ -63,24 +57,24 @@ pub trait Repeat {
     fn again<P>(self, policy: Retry<P>) -> Self::Again<P>;
 }
 
-impl Repeat for Once {
-    type Again<P> = Retrying<P>;
+impl Repeat for () {
+    type Again<P> = Retry<P>;
 
-    fn again<P>(self, policy: Retry<P>) -> Retrying<P> {
-        Retrying(policy)
+    fn again<P>(self, policy: Retry<P>) -> Retry<P> {
+        policy
     }
 }
 
-impl<Q> Repeat for Retrying<Q> {
-    type Again<P> = Retrying<P>;
+impl<Q> Repeat for Retry<Q> {
+    type Again<P> = Retry<P>;
 
-    fn again<P>(self, policy: Retry<P>) -> Retrying<P> {
-        Retrying(policy)
+    fn again<P>(self, policy: Retry<P>) -> Retry<P> {
+        policy
     }
 }
 
 #[diagnostic::do_not_recommend]
-impl<F, Fut, T, E> Invoke<F> for Once
+impl<F, Fut, T, E> Invoke<F> for ()
 where
     F: FnOnce() -> Fut,
     Fut: Future<Output = Result<T, E>>,
@@ -103,7 +97,7 @@ where
 }
 
 #[diagnostic::do_not_recommend]
-impl<F, Fut, T, E, P> Invoke<F> for Retrying<P>
+impl<F, Fut, T, E, P> Invoke<F> for Retry<P>
 where
     F: FnMut() -> Fut,
     Fut: Future<Output = Result<T, E>>,
@@ -117,7 +111,7 @@ where
 
     #[inline]
     fn policy(&self) -> Option<&Retry<P>> {
-        Some(&self.0)
+        Some(self)
     }
 
     #[inline]

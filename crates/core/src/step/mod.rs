@@ -31,7 +31,7 @@ pub use conditional::{Conditional, ConditionalFuture};
 pub use execute::StepFuture;
 pub use frame::Destination;
 pub(crate) use frame::Frame;
-pub use invoke::{Invoke, Once, Repeat, Retrying, once, once_in, repeat, repeat_in};
+pub use invoke::{Invoke, Repeat, once, once_in, repeat, repeat_in};
 pub use keep::{Borrowing, Durable, Ended, Keep, OwnsItsData, ValuesOnly, Volatile};
 pub use name::{Name, key, name_of};
 pub(crate) use outside::{Question, Wrap, ask_outside};

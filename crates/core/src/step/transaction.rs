@@ -11,13 +11,13 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::frame::Destination;
-use super::invoke::{Invoke, Once, Repeat, Retrying};
+use super::invoke::{Invoke, Repeat};
 use crate::error::RunError;
 use crate::journal::{Key, Outcome, Payload, Record};
 use crate::retry::{Always, Retry, Rules};
 use crate::store::{Back, StoreError, Transactional, Tx};
 
-/// Calls the operation with a transaction of `store`. `A` is the number of its calls.
+/// Calls the operation with a transaction of `store`. `A` is `()`, or a [`Retry`].
 #[derive(Debug)]
 pub struct InTransaction<'s, S, A> {
     store: &'s S,
@@ -25,7 +25,7 @@ pub struct InTransaction<'s, S, A> {
 }
 
 impl<'s, S, A> InTransaction<'s, S, A> {
-    /// Creates the calls with transactions of `store`.
+    /// Creates attempts with transactions of `store`.
     pub const fn new(store: &'s S, attempts: A) -> Self {
         Self { store, attempts }
     }
@@ -40,7 +40,7 @@ impl<'s, S, A: Repeat> Repeat for InTransaction<'s, S, A> {
 }
 
 #[diagnostic::do_not_recommend]
-impl<'s, S, F, Fut, T, E> Invoke<F> for InTransaction<'s, S, Once>
+impl<'s, S, F, Fut, T, E> Invoke<F> for InTransaction<'s, S, ()>
 where
     S: Transactional,
     F: FnOnce(Tx<S::Transaction>) -> Fut,
@@ -71,7 +71,7 @@ where
 }
 
 #[diagnostic::do_not_recommend]
-impl<'s, S, F, Fut, T, E, P> Invoke<F> for InTransaction<'s, S, Retrying<P>>
+impl<'s, S, F, Fut, T, E, P> Invoke<F> for InTransaction<'s, S, Retry<P>>
 where
     S: Transactional,
     F: Fn(Tx<S::Transaction>) -> Fut + Clone,
@@ -87,7 +87,7 @@ where
     const COMMITS: bool = true;
 
     fn policy(&self) -> Option<&Retry<P>> {
-        Some(&self.attempts.0)
+        Some(&self.attempts)
     }
 
     fn invoke(&self, operation: &mut Option<F>, destination: Option<Destination>) -> Option<Self::Attempt> {

@@ -4,7 +4,7 @@ use awaitly_core::Retry;
 use awaitly_core::guard::Both;
 use awaitly_core::retry::{Always, Budget, OnTimeout, RetryAfter, When};
 use awaitly_core::several::Each;
-use awaitly_core::step::{Policy as Applied, Repeat, Retrying, Step};
+use awaitly_core::step::{Policy as Applied, Repeat, Step};
 
 use super::Policy;
 
@@ -67,7 +67,7 @@ impl<'r, F, A: Repeat, R, G, U, P, H> Applied<Step<'r, F, A, R, G, U>> for Polic
 }
 
 impl<'r, M, I, F, A, R, G, U, P, H> Applied<Each<'r, M, I, F, A, R, G, U>> for PolicyWith<P, H> {
-    type Step = Each<'r, M, I, F, Retrying<P>, R, Both<G, H>, U>;
+    type Step = Each<'r, M, I, F, Retry<P>, R, Both<G, H>, U>;
 
     fn apply(self, each: Each<'r, M, I, F, A, R, G, U>) -> Self::Step {
         let each = each.retry(self.retry).guard(self.guard);

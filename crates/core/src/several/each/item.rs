@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 use pin_project_lite::pin_project;
 
 use crate::retry::{Always, Retry, Rules};
-use crate::step::{Destination, Invoke, Once, Retrying};
+use crate::step::{Destination, Invoke};
 
 /// The operation of [`Each`](super::Each), with one item.
 pub struct ItemOperation<F, Item> {
@@ -16,7 +16,7 @@ pub struct ItemOperation<F, Item> {
 }
 
 #[diagnostic::do_not_recommend]
-impl<F, Item, Fut, T, E> Invoke<ItemOperation<F, Item>> for Once
+impl<F, Item, Fut, T, E> Invoke<ItemOperation<F, Item>> for ()
 where
     F: Fn(Item) -> Fut,
     Fut: Future<Output = Result<T, E>>,
@@ -37,7 +37,7 @@ where
 }
 
 #[diagnostic::do_not_recommend]
-impl<F, Item, Fut, T, E, P> Invoke<ItemOperation<F, Item>> for Retrying<P>
+impl<F, Item, Fut, T, E, P> Invoke<ItemOperation<F, Item>> for Retry<P>
 where
     F: Fn(Item) -> Fut,
     Item: Clone,
@@ -51,7 +51,7 @@ where
     type Rules = P;
 
     fn policy(&self) -> Option<&Retry<P>> {
-        Some(&self.0)
+        Some(self)
     }
 
     fn invoke(&self, operation: &mut Option<ItemOperation<F, Item>>, _: Option<Destination>) -> Option<Fut> {

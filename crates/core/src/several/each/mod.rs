@@ -17,7 +17,7 @@ use crate::guard::{Both, Guard};
 use crate::journal::Key;
 use crate::retry::Retry;
 use crate::run::{Mode, Run};
-use crate::step::{Compensate, Durable, Ended, Invoke, Keep, Once, Policy, Retrying, Undo, ValuesOnly};
+use crate::step::{Compensate, Durable, Ended, Invoke, Keep, Policy, Undo, ValuesOnly};
 use crate::store::{Transactional, Tx};
 
 /// A step for each item of a list. [`Run::each`] creates it.
@@ -59,7 +59,7 @@ use crate::store::{Transactional, Tx};
 /// # });
 /// ```
 #[must_use = "a step does nothing unless it is awaited: put it into `step!(..)`, or `.await` it"]
-pub struct Each<'r, M, Item, F, A = Once, R = M, G = (), U = ()> {
+pub struct Each<'r, M, Item, F, A = (), R = M, G = (), U = ()> {
     list: List<'r, M, Item, F>,
     attempts: A,
     keep: PhantomData<fn() -> R>,
@@ -145,7 +145,7 @@ impl<'r, M: Mode, Item, F> Each<'r, M, Item, F> {
             pause: Duration::ZERO,
             on_progress: None,
         };
-        Self { list, attempts: Once, keep: PhantomData, guard: (), undo: () }
+        Self { list, attempts: (), keep: PhantomData, guard: (), undo: () }
     }
 }
 
@@ -159,9 +159,9 @@ impl<'r, M, Item, F, A, G, U> Each<'r, M, Item, F, A, Durable, G, U> {
 
 impl<'r, M, Item, F, A, R, G, U> Each<'r, M, Item, F, A, R, G, U> {
     /// Retries a failed item according to `policy`. The list clones items for further attempts.
-    pub fn retry<P>(self, policy: Retry<P>) -> Each<'r, M, Item, F, Retrying<P>, R, G, U> {
+    pub fn retry<P>(self, policy: Retry<P>) -> Each<'r, M, Item, F, Retry<P>, R, G, U> {
         let Self { list, keep, guard, undo, .. } = self;
-        Each { list, attempts: Retrying(policy), keep, guard, undo }
+        Each { list, attempts: policy, keep, guard, undo }
     }
 
     /// Applies the options of `policy` to each item: see [`Step::policy`](crate::step::Step::policy).
