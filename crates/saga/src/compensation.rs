@@ -210,7 +210,11 @@ where
     const ACTS: bool = true;
 
     fn begins(&mut self, step: &Key) -> Result<(), RunError> {
-        if <Operation<C, A>>::UNDOES && !self.saga.is_here() { Err(misplaced(self.saga, step)) } else { Ok(()) }
+        if <Operation<C, A>>::UNDOES && !self.saga.is_here() {
+            Err(misplaced(self.saga, step))
+        } else {
+            Ok(())
+        }
     }
 
     fn unkept(&mut self, step: &Key, value: &T) {

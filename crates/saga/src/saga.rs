@@ -195,7 +195,6 @@ impl<'c, E, M: Mode> Saga<'c, E, M> {
     ///
     /// # Resume
     /// A recorded step enters its compensation again, with the recorded value.
-    #[expect(clippy::type_complexity, reason = "a step, and what undoes it")]
     pub fn step<'s, F>(
         &'s self,
         name: impl Into<Key>,
@@ -228,7 +227,6 @@ impl<'c, E, M: Mode> Saga<'c, E, M> {
     /// assert_eq!(sent.unwrap(), [10, 20, 30]);
     /// # });
     /// ```
-    #[expect(clippy::type_complexity, reason = "a list of steps, and what undoes each")]
     pub fn each<'s, I, F>(
         &'s self,
         name: impl Into<Key>,

@@ -93,10 +93,7 @@ impl<'r, A, R, G, U, D> Conditional<Step<'r, (), A, R, G, U>, D> {
 impl<'r, F, A, R, G, U, D> Conditional<Step<'r, F, A, R, G, U>, D> {
     /// Sets the compensation, which `step!` sets after the operation: see [`Step::compensate`].
     #[doc(hidden)]
-    pub fn compensate<C, Fut, V, X, B>(
-        self,
-        operation: C,
-    ) -> Conditional<Step<'r, F, A, R, G, B>, D>
+    pub fn compensate<C, Fut, V, X, B>(self, operation: C) -> Conditional<Step<'r, F, A, R, G, B>, D>
     where
         A: Invoke<F>,
         U: Compensate<By<C> = B>,

@@ -110,7 +110,7 @@ where
     type Rules = P;
 
     #[inline]
-    fn policy(&self) -> Option<&Retry<P>> {
+    fn policy(&self) -> Option<&Self> {
         Some(self)
     }
 

@@ -62,10 +62,7 @@ where
         Some(InTransactionFuture::new(self.store, destination?, operation.take()?))
     }
 
-    fn poll_end(
-        attempt: Pin<&mut Self::Attempt>,
-        limits: impl FnOnce() -> Poll<RunError>,
-    ) -> Poll<RunError> {
+    fn poll_end(attempt: Pin<&mut Self::Attempt>, limits: impl FnOnce() -> Poll<RunError>) -> Poll<RunError> {
         attempt.poll_end(limits)
     }
 }
@@ -94,10 +91,7 @@ where
         Some(InTransactionFuture::new(self.store, destination?, operation.clone()?))
     }
 
-    fn poll_end(
-        attempt: Pin<&mut Self::Attempt>,
-        limits: impl FnOnce() -> Poll<RunError>,
-    ) -> Poll<RunError> {
+    fn poll_end(attempt: Pin<&mut Self::Attempt>, limits: impl FnOnce() -> Poll<RunError>) -> Poll<RunError> {
         attempt.poll_end(limits)
     }
 }

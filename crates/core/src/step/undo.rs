@@ -96,11 +96,7 @@ impl<'r, F, A, R, G, U> Step<'r, F, A, R, G, U> {
     /// In a saga, sets a compensation that works inside a transaction of `store`, which is the store of the run. The
     /// record that the step is undone commits together with the writes of `operation`, so the undo takes effect exactly
     /// once. Apart from that, it works like [`compensate`](Self::compensate). Each attempt has a clone of `operation`.
-    pub fn compensate_in<'t, S, C, Fut, V, X, B>(
-        self,
-        store: &'t S,
-        operation: C,
-    ) -> Step<'r, F, A, R, G, B>
+    pub fn compensate_in<'t, S, C, Fut, V, X, B>(self, store: &'t S, operation: C) -> Step<'r, F, A, R, G, B>
     where
         S: Transactional,
         A: Invoke<F>,

@@ -167,10 +167,7 @@ async fn item_past_its_deadline_is_in_doubt() {
         .await
     });
     let error = sent.await.unwrap_err();
-    assert!(
-        matches!(error.error(), TripError::Run(RunError::Timeout { limit: Limit::Step, .. })),
-        "{error}"
-    );
+    assert!(matches!(error.error(), TripError::Run(RunError::Timeout { limit: Limit::Step, .. })), "{error}");
     assert_eq!(error.in_doubt(), ["send".into()]);
     assert_eq!(world.log(), ["a", "b", "c", "undo", "undo"]);
 }

@@ -67,7 +67,15 @@ async fn skipped_step_with_compensation_is_not_undone() {
             let undo = |_| world.act("undo");
             let (some, none) = (
                 step!(saga, "seat", compensate = undo, when = true, world.act("seat")),
-                step!(saga, "room", compensate = undo, when = false, because = "no room", or = 0, world.act("room")),
+                step!(
+                    saga,
+                    "room",
+                    compensate = undo,
+                    when = false,
+                    because = "no room",
+                    or = 0,
+                    world.act("room")
+                ),
             );
             assert_eq!((some, none), (Some(4), 0));
             Err::<(), _>(refused("body"))

@@ -50,7 +50,7 @@ where
     type Attempt = Fut;
     type Rules = P;
 
-    fn policy(&self) -> Option<&Retry<P>> {
+    fn policy(&self) -> Option<&Self> {
         Some(self)
     }
 

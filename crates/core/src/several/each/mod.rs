@@ -116,12 +116,7 @@ impl<M: Mode> Run<M> {
     ///
     /// The results come in the order of the items. The keys are `name[0]`, `name[1]`, and so on, or the results of
     /// [`Each::key_by`]. The items are taken from the iterator here; the calls begin when the list is awaited.
-    pub fn each<I, F>(
-        &self,
-        name: impl Into<Key>,
-        items: I,
-        operation: F,
-    ) -> Each<'_, M, I::Item, F>
+    pub fn each<I, F>(&self, name: impl Into<Key>, items: I, operation: F) -> Each<'_, M, I::Item, F>
     where
         I: IntoIterator,
     {
