@@ -288,17 +288,13 @@ macro_rules! __parallel {
     (($from:expr) ($named:expr) $key:tt $run:ident $name:ident [$( ($($step:tt)*) )+]) => {
         match ($crate::__macros::handle(&$from), $named) {
             ($run, $name) => {
-                let run = $crate::__macros::run_of($run);
-                let siblings = $crate::__macros::siblings($run);
-                let steps = async {
-                    $crate::__macros::try_join!(
-                        biased;
-                        $( $crate::__macros::Lift::new(
-                            run, $crate::__macros::execute($($step)*), &siblings
-                        ) ),+
-                    )
-                };
-                match $crate::__macros::Scoped::parallel(run, ::core::clone::Clone::clone(&$name), steps).await {
+                let siblings = $crate::__macros::siblings($run, &$name);
+                let joined = $crate::__macros::try_join!(
+                    biased;
+                    $( siblings.execute($crate::__macros::execute($($step)*)) ),+
+                );
+                ::core::mem::drop(siblings);
+                match joined {
                     ::core::result::Result::Ok(values) => values,
                     ::core::result::Result::Err(error) => return ::core::result::Result::Err(error),
                 }
@@ -365,11 +361,13 @@ macro_rules! __race {
         match ($crate::__macros::handle(&$run), $name) {
             (run, name) => $crate::step!(
                 run, name, $($option)*
-                $crate::__macros::Winner::new(
-                    $crate::__macros::run_of(run),
-                    ::core::clone::Clone::clone(&name),
-                    $crate::__macros::Race::new($crate::__race!(@ $($operation),+))
-                )
+                async {
+                    let race = $crate::__macros::race(run, &name);
+                    let joined = $crate::__macros::try_join!(
+                        biased; $( race.enter(async { $operation.await }) ),+
+                    );
+                    race.end(joined).await
+                }
             ),
         }
     };
@@ -381,11 +379,5 @@ macro_rules! __race {
     };
     (($run:expr) () [] $name:expr, $($rest:tt)+) => {
         $crate::__race!(($run) ($crate::__macros::key(&$name)) [] $($rest)+)
-    };
-    (@ $first:expr) => {
-        $crate::__macros::Lone::new(async { $first.await })
-    };
-    (@ $first:expr, $($others:expr),+) => {
-        $crate::__macros::Against::new(async { $first.await }, $crate::__race!(@ $($others),+))
     };
 }

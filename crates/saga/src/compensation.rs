@@ -1,173 +1,293 @@
+//! The part of a step that undoes it: [`Compensation`], and the effects of the step that it notes in the saga's ledger.
+//!
+//! A step of a saga is a step of core, whose last type parameter is a [`Compensation`]. It calls the methods of [`Undo`]
+//! below. A compensation has to know of an effect even if the body does not:
+//!
+//! - The operation succeeded: the value enters the ledger before the body sees it, so that the effect is undone even if
+//!   the body is dropped or panics with the value in its hands.
+//! - The operation succeeded, but the value could not be recorded. The step fails, and the effect has to be undone.
+//! - A limit, a cancellation or a drop ended the operation while it was in flight. The effect is unknown: the step is in
+//!   doubt. An outcome that an earlier execution recorded can say so too, for example a timeout.
+//! - The journal holds the value, and the step is dropped before its first poll, because a step beside it failed.
+
 use std::fmt;
 use std::future::Future;
 use std::time::Duration;
 
-use awaitly_core::extend::undo;
+use awaitly_core::extend::undo::{self, Compensate, Undo};
 use awaitly_core::journal::Key;
-use awaitly_core::retry::{Always, Rules};
-use awaitly_core::step::Keep;
+use awaitly_core::retry::Rules;
+use awaitly_core::step::{Ended, InTransaction, Invoke, Keep, Repeat, Step};
 use awaitly_core::store::{Transactional, Tx};
-use awaitly_core::{Durable, DurableRun, Error, FromStep, Mode, Retry, Run};
+use awaitly_core::{Durable, Error, FromStep, Mode, Retry, Run, RunError};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::ledger::{Done, Ledger, Undone};
+use crate::Saga;
+use crate::ledger::{self, Done, Undone};
 
-/// The compensation of a step: the operation, its retry policy and its timeout. `C` is `()` if the step has no
-/// compensation.
+/// The part of a step that undoes it: the last type parameter of the [`Step`] and the
+/// [`Each`](awaitly_core::several::Each) that a [`Saga`] builds.
+///
+/// `C` is the operation, and `()` if the step has no compensation. `A` are its attempts: a [`Retry`], or transactions
+/// with one.
+pub struct Compensation<'s, 'c, E, M, C = (), A = Retry> {
+    saga: &'s Saga<'c, E, M>,
+    /// `None` after it was entered into the ledger.
+    operation: Option<Operation<C, A>>,
+}
+
+/// The operation of a compensation, with its retry policy and its timeout.
 #[derive(Clone)]
-pub struct Compensation<C = (), P = Always> {
+pub(crate) struct Operation<C, A> {
     operation: C,
-    retry: Retry<P>,
+    attempts: A,
     timeout: Option<Duration>,
 }
 
-/// An operation that undoes a step.
-#[derive(Clone)]
-pub struct By<C>(C);
-
-/// An operation that undoes a step inside a transaction of a store.
-#[derive(Clone)]
-pub struct InTransactionOf<'c, S, C> {
-    store: &'c S,
-    operation: C,
-}
-
-impl Compensation {
-    pub(crate) const fn none() -> Self {
-        Self { operation: (), retry: Retry::fixed(Duration::ZERO).attempts(1), timeout: None }
+impl<'s, 'c, E, M> Compensation<'s, 'c, E, M> {
+    /// Creates the part of a step without a compensation.
+    pub(crate) fn none(saga: &'s Saga<'c, E, M>) -> Self {
+        let attempts = Retry::fixed(Duration::ZERO).attempts(1);
+        Self { saga, operation: Some(Operation { operation: (), attempts, timeout: None }) }
     }
 }
 
-impl<C, P> Compensation<C, P> {
-    pub(crate) fn by<D>(self, operation: D) -> Compensation<By<D>, P> {
-        let Self { retry, timeout, .. } = self;
-        Compensation { operation: By(operation), retry, timeout }
-    }
-
-    pub(crate) fn within<S, D>(self, store: &S, operation: D) -> Compensation<InTransactionOf<'_, S, D>, P> {
-        let Self { retry, timeout, .. } = self;
-        Compensation { operation: InTransactionOf { store, operation }, retry, timeout }
-    }
-
-    pub(crate) fn retry<Q>(self, retry: Retry<Q>) -> Compensation<C, Q> {
-        let Self { operation, timeout, .. } = self;
-        Compensation { operation, retry, timeout }
-    }
-
-    pub(crate) fn timeout(mut self, timeout: Duration) -> Self {
-        self.timeout = Some(timeout);
-        self
+impl<'s, 'c, E, M, C, A> Compensation<'s, 'c, E, M, C, A> {
+    fn map<D, B>(
+        self,
+        change: impl FnOnce(Operation<C, A>) -> Operation<D, B>,
+    ) -> Compensation<'s, 'c, E, M, D, B> {
+        Compensation { saga: self.saga, operation: self.operation.map(change) }
     }
 }
 
-/// A compensation for a step with a value of type `T`, in a saga with the error type `E`. Do not implement this trait.
+#[diagnostic::do_not_recommend]
+impl<'s, 'c, E, M, C, A: Repeat> Compensate for Compensation<'s, 'c, E, M, C, A> {
+    type By<D> = Compensation<'s, 'c, E, M, D, A>;
+    type InTransaction<'t, S: 't, D> = Compensation<'s, 'c, E, M, D, InTransaction<'t, S, A>>;
+    type Again<P> = Compensation<'s, 'c, E, M, C, A::Again<P>>;
+
+    fn by<D>(self, operation: D) -> Self::By<D> {
+        self.map(|Operation { attempts, timeout, .. }| Operation { operation, attempts, timeout })
+    }
+
+    fn in_transaction<S, D>(self, store: &S, operation: D) -> Self::InTransaction<'_, S, D> {
+        self.map(|Operation { attempts, timeout, .. }| {
+            let attempts = InTransaction::new(store, attempts);
+            Operation { operation, attempts, timeout }
+        })
+    }
+
+    fn again<P>(self, policy: Retry<P>) -> Self::Again<P> {
+        self.map(|Operation { operation, attempts, timeout }| {
+            let attempts = attempts.again(policy);
+            Operation { operation, attempts, timeout }
+        })
+    }
+
+    fn within(self, timeout: Duration) -> Self {
+        self.map(|operation| Operation { timeout: Some(timeout), ..operation })
+    }
+}
+
+/// An operation that undoes a step with a value of type `T`, in a saga with the error type `E`.
 #[diagnostic::on_unimplemented(
     message = "this cannot undo a step whose value is `{T}`, in a saga that fails with `{E}`",
     note = "what undoes a step is a closure that gets a clone of its value and returns a future of a `Result`: `|hold| api.release(hold)`",
     note = "its error needs a way into `{E}`, as a step's error does; on a durable run it is recorded, so it needs serde; and closure, value and future need to be `Send`"
 )]
-pub trait Compensates<'c, T, E, M> {
-    /// Whether the compensation has an operation.
-    #[doc(hidden)]
+pub(crate) trait Undoes<'c, T, E, M> {
+    /// Whether the step has a compensation.
     const UNDOES: bool;
 
-    /// Enters the compensation of `step`, which returned `value`, into the ledger.
-    #[doc(hidden)]
-    fn enter(self, step: Key, value: &T, ledger: &Entered<'_, 'c, E, M>);
+    /// Returns the undo of a step with this value, or `None` if the step has no compensation.
+    fn undo(self, value: &T) -> Option<ledger::Undo<'c, E, M>>;
 }
 
-/// The ledger that receives the compensation.
-#[expect(missing_debug_implementations, reason = "nobody outside has one")]
-pub struct Entered<'l, 'c, E, M>(pub(crate) &'l Ledger<'c, E, M>);
-
 #[diagnostic::do_not_recommend]
-impl<'c, T, E, M, P> Compensates<'c, T, E, M> for Compensation<(), P> {
+impl<'c, T, E, M, A> Undoes<'c, T, E, M> for Operation<(), A> {
     const UNDOES: bool = false;
 
-    fn enter(self, _: Key, _: &T, _: &Entered<'_, 'c, E, M>) {}
+    fn undo(self, _: &T) -> Option<ledger::Undo<'c, E, M>> {
+        None
+    }
 }
 
 #[diagnostic::do_not_recommend]
-impl<'c, T, E, M, C, P, Fut, U, F> Compensates<'c, T, E, M> for Compensation<By<C>, P>
+impl<'c, T, E, M, C, P, Fut, V, F> Undoes<'c, T, E, M> for Operation<C, Retry<P>>
 where
     T: Clone + Send + 'c,
     E: FromStep<Error<F>> + 'c,
-    M: Mode,
-    M::Keep: Keep<U, F>,
+    M: Mode + Keep<V, F>,
     C: FnMut(T) -> Fut + Send + 'c,
-    Fut: Future<Output = Result<U, F>> + Send + 'c,
-    U: Send,
+    Fut: Future<Output = Result<V, F>> + Send + 'c,
+    V: Send,
     F: fmt::Display + Send,
     P: Rules<F> + Send + 'c,
 {
     const UNDOES: bool = true;
 
-    fn enter(self, step: Key, value: &T, Entered(ledger): &Entered<'_, 'c, E, M>) {
-        let (value, Self { operation: By(mut operation), retry, timeout }) = (value.clone(), self);
-        let undo = move |run: Run<M>, name| -> Undone<'c, E> {
+    fn undo(self, value: &T) -> Option<ledger::Undo<'c, E, M>> {
+        let (value, Self { mut operation, attempts, timeout }) = (value.clone(), self);
+        Some(Box::new(move |run: Run<M>, name| -> Undone<'c, E> {
+            let operation = move || operation(value.clone());
             Box::pin(async move {
-                let mut undo = undo::shielded(run.step(name, move || operation(value.clone())).retry(retry));
-                if let Some(timeout) = timeout {
-                    undo = undo.timeout(timeout);
-                }
-                let key = undo::key_of(&undo);
-                (key, undo.await.map(drop).map_err(E::from_step))
+                let step = undo::with_attempts(run.step(name, operation), attempts);
+                undone(step, timeout).await
             })
-        };
-        ledger.lock().done.push(Done { step, undo: Box::new(undo) });
+        }))
     }
 }
 
 #[diagnostic::do_not_recommend]
-impl<'c, T, E, S, C, P, Fut, U, F> Compensates<'c, T, E, Durable>
-    for Compensation<InTransactionOf<'c, S, C>, P>
+impl<'c, T, E, S, C, P, Fut, V, F> Undoes<'c, T, E, Durable> for Operation<C, InTransaction<'c, S, Retry<P>>>
 where
     T: Clone + Send + 'c,
     E: FromStep<Error<F>> + 'c,
     S: Transactional,
     C: Fn(Tx<S::Transaction>, T) -> Fut + Clone + Send + 'c,
-    Fut: Future<Output = Result<U, F>> + Send + 'c,
-    U: Serialize + DeserializeOwned + Send + 'static,
+    Fut: Future<Output = Result<V, F>> + Send + 'c,
+    V: Serialize + DeserializeOwned + Send + 'static,
     F: Serialize + DeserializeOwned + fmt::Display + Send + 'static,
     P: Rules<F> + Send + 'c,
 {
     const UNDOES: bool = true;
 
-    fn enter(self, step: Key, value: &T, Entered(ledger): &Entered<'_, 'c, E, Durable>) {
-        let Self { operation: InTransactionOf { store, operation }, retry, timeout } = self;
-        let value = value.clone();
-        let undo = move |run: DurableRun, name| -> Undone<'c, E> {
+    fn undo(self, value: &T) -> Option<ledger::Undo<'c, E, Durable>> {
+        let (value, Self { operation, attempts, timeout }) = (value.clone(), self);
+        Some(Box::new(move |run: Run<Durable>, name| -> Undone<'c, E> {
             let operation = move |tx| operation(tx, value.clone());
             Box::pin(async move {
-                let undo = run.step(name, operation).transaction(store).retry(retry);
-                let mut undo = undo::shielded(undo);
-                if let Some(timeout) = timeout {
-                    undo = undo.timeout(timeout);
-                }
-                let key = undo::key_of(&undo);
-                (key, undo.await.map(drop).map_err(E::from_step))
+                let step = undo::with_attempts(run.step(name, operation), attempts);
+                undone(step, timeout).await
             })
-        };
-        ledger.lock().done.push(Done { step, undo: Box::new(undo) });
+        }))
     }
 }
 
-impl<C, P: fmt::Debug> fmt::Debug for Compensation<C, P> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { retry, timeout, .. } = self;
-        f.debug_struct("Compensation").field("retry", retry).field("timeout", timeout).finish_non_exhaustive()
+/// Executes a compensation. Neither a cancellation nor the run's deadline ends it.
+async fn undone<E, F, A, R>(step: Step<'_, F, A, R>, timeout: Option<Duration>) -> (Key, Result<(), E>)
+where
+    E: FromStep<Error<A::Error>>,
+    A: Invoke<F>,
+    R: Keep<A::Value, A::Error>,
+{
+    let mut step = undo::shielded(step);
+    if let Some(timeout) = timeout {
+        step = step.timeout(timeout);
+    }
+    let key = undo::key_of(&step);
+    (key, step.await.map(drop).map_err(E::from_step))
+}
+
+impl<'c, E, M: Mode, C, A> Compensation<'_, 'c, E, M, C, A> {
+    /// Enters the compensation into the ledger.
+    fn enter<T>(&mut self, step: &Key, value: &T)
+    where
+        Operation<C, A>: Undoes<'c, T, E, M>,
+    {
+        if let Some(undo) = self.operation.take().and_then(|operation| operation.undo(value)) {
+            self.saga.ledger().lock().done.push(Done { step: step.clone(), undo });
+        }
+    }
+
+    fn doubt<T>(&self, step: &Key)
+    where
+        Operation<C, A>: Undoes<'c, T, E, M>,
+    {
+        if <Operation<C, A>>::UNDOES {
+            self.saga.ledger().lock().in_doubt.push(step.clone());
+        }
     }
 }
 
-impl<S, C> fmt::Debug for InTransactionOf<'_, S, C> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("InTransactionOf(..)")
+impl<'c, T, E, M, C, A> Undo<T> for Compensation<'_, 'c, E, M, C, A>
+where
+    M: Mode,
+    Operation<C, A>: Undoes<'c, T, E, M>,
+{
+    const ACTS: bool = true;
+
+    fn begins(&mut self, step: &Key) -> Result<(), RunError> {
+        if <Operation<C, A>>::UNDOES && !self.saga.is_here() {
+            Err(misplaced(self.saga, step))
+        } else {
+            Ok(())
+        }
+    }
+
+    fn unkept(&mut self, step: &Key, value: &T) {
+        self.enter(step, value);
+    }
+
+    fn ended<F>(&mut self, step: &Key, ended: &Ended<T, F>, polled_before: bool) {
+        if polled_before || !is_refused(ended) {
+            self.saga.ledger().lock().keys.push(step.clone());
+        }
+        match ended {
+            Ok(value) => self.enter(step, value),
+            // An earlier execution had the value.
+            Err(Error::Run(error)) if is_unkept(error) && self.operation.is_some() => self.doubt(step),
+            // If a resumed run refuses the step, its operation may still have been in flight when the last execution
+            // ended.
+            ended if left_open(ended, polled_before || undo::is_resumed(self.saga.run())) => self.doubt(step),
+            _ => {}
+        }
+    }
+
+    fn aborted(&mut self, step: &Key) {
+        self.doubt(step);
+    }
+
+    fn passed_over(&mut self, step: &Key, value: &T) {
+        self.enter(step, value);
+        self.saga.ledger().lock().keys.push(step.clone());
     }
 }
 
-impl<C> fmt::Debug for By<C> {
+/// Whether the step had its effect although its value was not recorded.
+const fn is_unkept(error: &RunError) -> bool {
+    matches!(error, RunError::Unencodable { .. } | RunError::TooLarge { .. })
+}
+
+/// Whether the step did not begin.
+const fn is_refused<T, F>(ended: &Ended<T, F>) -> bool {
+    matches!(ended, Err(Error::Run(RunError::Cancelled { .. } | RunError::Timeout { attempt: 0, .. })))
+}
+
+/// Whether the operation may have had an effect that the caller did not hear of.
+const fn left_open<T, F>(ended: &Ended<T, F>, may_have_begun: bool) -> bool {
+    match ended {
+        // Includes timeouts found in the journal. Attempt 0 means that the operation never began.
+        Err(Error::Run(RunError::Timeout { attempt, .. })) => *attempt > 0,
+        Err(Error::Run(RunError::Cancelled { .. })) => may_have_begun,
+        _ => false,
+    }
+}
+
+/// Refuses a step inside the operation of another recorded step. A resumed run finds the outer step and does not call
+/// it, so the saga would never learn of the inner step.
+pub(crate) fn misplaced<E, M: Mode>(saga: &Saga<'_, E, M>, key: &Key) -> RunError {
+    let reason = "what undoes a step would be forgotten where it stands inside of the operation of another recorded \
+                  step: build it in the body of the saga, or in a function that the body calls";
+    let (step, by, reason) = (key.clone(), "saga".into(), reason.into());
+    undo::stop(saga.run(), RunError::Refused { step, by, reason, retry_after: None })
+}
+
+// Implemented without a derive, so that `E` and `M` need not be `Clone`.
+impl<E, M, C: Clone, A: Clone> Clone for Compensation<'_, '_, E, M, C, A> {
+    fn clone(&self) -> Self {
+        Self { saga: self.saga, operation: self.operation.clone() }
+    }
+}
+
+impl<E, M, C, A: fmt::Debug> fmt::Debug for Compensation<'_, '_, E, M, C, A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("By(..)")
+        let operation = self.operation.as_ref();
+        f.debug_struct("Compensation")
+            .field("attempts", &operation.map(|operation| &operation.attempts))
+            .field("timeout", &operation.and_then(|operation| operation.timeout))
+            .finish_non_exhaustive()
     }
 }

@@ -9,6 +9,27 @@ use serde::{Deserialize, Serialize};
 ///
 /// If all steps were undone, its text is the body's error alone. A `SagaError<E>` can be the error type of a function
 /// that executes steps, or of a workflow, if `E` can.
+///
+/// ```
+/// use awaitly_core::{RunError, run, step};
+/// use awaitly_saga::saga;
+///
+/// # async fn book(_: &str) -> Result<u32, RunError> { Ok(7) }
+/// # async fn keep(_: u32) -> Result<(), RunError> { Err(RunError::Cancelled { step: None }) }
+/// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+/// let trip = run(async |run| {
+///     saga(run, async |saga| {
+///         step!(saga, "inn", compensate = keep, book("inn"));
+///         Err::<(), _>(RunError::Expired { step: "signature".into() })
+///     })
+///     .await
+/// });
+/// let error = trip.await.unwrap_err();
+/// assert!(!error.is_undone());
+/// assert_eq!(error.failed()[0].step, "inn".into());
+/// assert!(matches!(error.into_error(), RunError::Expired { .. }));
+/// # });
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SagaError<E> {
     error: E,

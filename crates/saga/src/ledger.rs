@@ -59,10 +59,6 @@ impl<'c, E, M> Ledger<'c, E, M> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) fn doubts(&self, step: Key) {
-        self.lock().in_doubt.push(step);
-    }
-
     /// Corrects the entries of a body that only looked up its recorded steps: concurrent steps may be found in another
     /// order than they succeeded in, and dropped steps are not found.
     pub(crate) fn put_right(&self, steps: &[Key], in_doubt: &[Key]) {

@@ -61,25 +61,21 @@
 //! | --- | --- |
 //! | [`saga`](fn@saga), [`saga_with`] | executes a saga on a run, volatile or durable |
 //! | [`Saga`], [`DurableSaga`] | the handle for the body: steps, lists of steps, nested sagas |
-//! | [`SagaStep`], [`SagaEach`] | a step or a list of steps, with compensations |
+//! | [`Compensation`] | the part of a step that undoes it |
 //! | [`SagaOptions`], [`OnCancel`], [`OnGiveUp`] | the reaction to a cancellation and to a compensation that fails |
 //! | [`SagaError`], [`FailedCompensation`] | the body's error, and the steps that could not be undone |
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing))]
 
 mod compensation;
-mod each;
 mod error;
 mod ledger;
 mod options;
 mod saga;
-mod step;
 mod story;
 mod undo;
 
-pub use compensation::{By, Compensates, Compensation, InTransactionOf};
-pub use each::{SagaEach, SagaEachFuture};
+pub use compensation::Compensation;
 pub use error::{FailedCompensation, SagaError};
 pub use options::{OnCancel, OnGiveUp, SagaOptions};
 pub use saga::{DurableSaga, Saga, saga, saga_with};
-pub use step::{SagaStep, SagaStepFuture};
-pub use undo::{Cause, Undoing};
+pub use undo::UndoDecision;

@@ -4,20 +4,19 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
-use awaitly_core::extend::handle::{AllEnd, Handle};
-use awaitly_core::extend::undo::{self, Stopping};
+use awaitly_core::extend::handle::Handle;
+use awaitly_core::extend::undo;
 use awaitly_core::journal::Key;
-use awaitly_core::step::{Keep, Once, Step};
+use awaitly_core::several::Each;
+use awaitly_core::step::{Keep, Step};
 use awaitly_core::{Durable, FromStep, Mode, Run, RunError, Volatile};
 use futures_util::FutureExt;
 
-use crate::compensation::Compensation;
-use crate::each::SagaEach;
+use crate::compensation::{Compensation, misplaced};
 use crate::error::Rest;
 use crate::ledger::Ledger;
-use crate::step::{SagaStep, misplaced};
 use crate::story::Story;
-use crate::undo::{Cause, Decision, Undoing};
+use crate::undo::{Cause, Decision, UndoDecision};
 use crate::{OnCancel, SagaError, SagaOptions};
 
 /// Executes `body` as a saga of `run`: returns its value, or undoes its steps and fails with its error.
@@ -26,7 +25,7 @@ use crate::{OnCancel, SagaError, SagaOptions};
 /// polled together with the saga's. If no signature names the error type of the body, its value can:
 /// `Ok::<_, TripError>(hold)`.
 ///
-/// The saga undoes the successful steps that the body built on its [`Saga`] with [`compensate`](SagaStep::compensate).
+/// The saga undoes the successful steps that the body built on its [`Saga`] with [`compensate`](Step::compensate).
 /// The compensations run one at a time in reverse order. Each is a step of the run, named `undo` and the key of the
 /// step it undoes. If a compensation fails, the others still run, unless the options say
 /// [`OnGiveUp::Stop`](crate::OnGiveUp::Stop). The failed step itself is not undone.
@@ -53,14 +52,36 @@ use crate::{OnCancel, SagaError, SagaOptions};
 /// failed, the retry continues with the compensations that failed.
 ///
 /// # Examples
-/// See the [crate](crate).
+/// The second step fails, so the first one is undone:
+///
+/// ```
+/// use awaitly_core::{RunError, run, step};
+/// use awaitly_saga::saga;
+///
+/// # async fn reserve(sku: &str) -> Result<u32, RunError> { Ok(sku.len() as u32) }
+/// # async fn charge(_: u32) -> Result<(), RunError> { Err(RunError::Cancelled { step: None }) }
+/// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+/// let released = std::sync::Mutex::new(Vec::new());
+/// let release = async |hold| Ok::<_, RunError>(released.lock().unwrap().push(hold));
+/// let order = run(async |run| {
+///     saga(run, async |saga| {
+///         let hold = step!(saga, compensate = &release, reserve("tea"));
+///         step!(saga, charge(hold));
+///         Ok::<_, RunError>(hold)
+///     })
+///     .await
+/// })
+/// .await;
+/// assert!(order.unwrap_err().is_undone());
+/// assert_eq!(*released.lock().unwrap(), [3]);
+/// # });
+/// ```
 pub fn saga<'c, T, E, M, Fut>(
     run: &Run<M>,
     body: impl FnOnce(Saga<'c, E, M>) -> Fut,
 ) -> impl Future<Output = Result<T, SagaError<E>>>
 where
-    M: Mode,
-    M::Keep: Keep<Undoing<E>, RunError>,
+    M: Mode + Keep<UndoDecision<E>, RunError>,
     E: FromStep<RunError> + fmt::Display,
     Fut: Future<Output = Result<T, E>>,
 {
@@ -71,14 +92,26 @@ where
 ///
 /// # Errors
 /// As for [`saga`](fn@saga). Panics, cancel safety and resume do not differ either.
+///
+/// # Examples
+/// ```
+/// use awaitly_core::{Run, RunError, step};
+/// use awaitly_saga::{OnCancel, SagaError, SagaOptions, saga_with};
+///
+/// # async fn rent(_: &str) -> Result<u32, RunError> { Ok(7) }
+/// # async fn give_back(_: u32) -> Result<(), RunError> { Ok(()) }
+/// async fn move_house(run: &Run) -> Result<u32, SagaError<RunError>> {
+///     let options = SagaOptions::new().name("move").on_cancel(OnCancel::Keep);
+///     saga_with(run, options, async |saga| Ok(step!(saga, compensate = give_back, rent("van")))).await
+/// }
+/// ```
 pub fn saga_with<'c, T, E, M, Fut>(
     run: &Run<M>,
     options: SagaOptions,
     body: impl FnOnce(Saga<'c, E, M>) -> Fut,
 ) -> impl Future<Output = Result<T, SagaError<E>>>
 where
-    M: Mode,
-    M::Keep: Keep<Undoing<E>, RunError>,
+    M: Mode + Keep<UndoDecision<E>, RunError>,
     E: FromStep<RunError> + fmt::Display,
     Fut: Future<Output = Result<T, E>>,
 {
@@ -114,27 +147,96 @@ impl<'c, E, M> Saga<'c, E, M> {
 }
 
 impl<'c, E, M: Mode> Saga<'c, E, M> {
-    /// Builds a step named `name` that runs `operation`, like [`Run::step`]. [`compensate`](SagaStep::compensate) adds
-    /// a compensation.
+    /// Builds a step named `name` that runs `operation`, like [`Run::step`]. [`compensate`](Step::compensate) and
+    /// [`compensate_in`](Step::compensate_in) add a compensation, and take their own options:
+    ///
+    /// ```
+    /// use awaitly_core::clock::{ms, secs};
+    /// use awaitly_core::{Retry, RunError, step};
+    /// use awaitly_saga::Saga;
+    ///
+    /// # async fn reserve(_: &str) -> Result<u32, RunError> { Ok(7) }
+    /// # async fn release(_: u32) -> Result<(), RunError> { Ok(()) }
+    /// async fn hold(saga: &Saga<'_, RunError>) -> Result<u32, RunError> {
+    ///     let hold = saga
+    ///         .step("hold", || reserve("tea"))
+    ///         .timeout(secs(1))
+    ///         .compensate(release)
+    ///         .compensate_retry(Retry::fixed(ms(50)))
+    ///         .compensate_timeout(secs(5));
+    ///     Ok(step!(hold))
+    /// }
+    /// ```
+    ///
+    /// With `compensate_in`, the record that the step is undone commits together with the writes of the compensation:
+    ///
+    /// ```
+    /// use awaitly_core::store::{Transactional, Tx};
+    /// use awaitly_core::{RunError, step};
+    /// use awaitly_saga::DurableSaga;
+    ///
+    /// # async fn debit<T>(tx: Tx<T>, cents: u64) -> Result<u64, RunError> { Ok(cents) }
+    /// # async fn credit<T>(tx: Tx<T>, cents: u64) -> Result<(), RunError> { Ok(()) }
+    /// async fn pay<'c>(
+    ///     saga: &DurableSaga<'c, RunError>,
+    ///     store: &'c impl Transactional,
+    /// ) -> Result<u64, RunError> {
+    ///     let debited = step!(saga
+    ///         .step("debit", move |tx| debit(tx, 4200))
+    ///         .transaction(store)
+    ///         .compensate_in(store, move |tx, cents| credit(tx, cents)));
+    ///     Ok(debited)
+    /// }
+    /// ```
+    ///
+    /// # Cancel safety
+    /// As for a [`Step`]. If the step is dropped while its operation is in flight, it is
+    /// [in doubt](SagaError::in_doubt).
+    ///
+    /// # Resume
+    /// A recorded step enters its compensation again, with the recorded value.
     pub fn step<'s, F>(
         &'s self,
         name: impl Into<Key>,
         operation: F,
-    ) -> SagaStep<'s, Self, Step<'s, F, Once, M::Keep>> {
-        SagaStep::new(self, self.run.step(name, operation), Compensation::none())
+    ) -> Step<'s, F, (), M, (), Compensation<'s, 'c, E, M>> {
+        undo::undoable(self.run.step(name, operation), Compensation::none(self))
     }
 
-    /// Builds a step for each of `items`, with a limit on the number of steps in flight: see [`SagaEach`].
+    /// Builds a step for each of `items`, with a limit on the number of steps in flight, like [`Run::each`].
+    /// [`compensate`](Each::compensate) adds a compensation, which each item has a clone of.
+    ///
+    /// After a failure, no further item begins, and the list waits for the items in flight, so that the saga knows their
+    /// effects and undoes them. An item that is dropped in flight is [in doubt](SagaError::in_doubt).
+    ///
+    /// ```
+    /// use awaitly_core::{RunError, run, step};
+    /// use awaitly_saga::saga;
+    ///
+    /// # async fn send(parcel: u32) -> Result<u32, RunError> { Ok(parcel * 10) }
+    /// # async fn call_back(shipment: u32) -> Result<(), RunError> { Ok(()) }
+    /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+    /// let sent = run(async |run| {
+    ///     saga(run, async |saga| {
+    ///         let sent = step!(saga.each("send", [1, 2, 3], send).compensate(call_back).concurrency(2));
+    ///         Ok::<_, RunError>(sent)
+    ///     })
+    ///     .await
+    /// })
+    /// .await;
+    /// assert_eq!(sent.unwrap(), [10, 20, 30]);
+    /// # });
+    /// ```
     pub fn each<'s, I, F>(
         &'s self,
         name: impl Into<Key>,
         items: I,
         operation: F,
-    ) -> SagaEach<'s, Self, I::Item, F>
+    ) -> Each<'s, M, I::Item, F, (), M, (), Compensation<'s, 'c, E, M>>
     where
         I: IntoIterator,
     {
-        SagaEach::new(self, name.into(), items.into_iter().collect(), operation)
+        undo::undoable_each(self.run.each(name, items, operation), Compensation::none(self))
     }
 
     /// Executes `body` as a nested saga. If the nested saga fails, it undoes its own steps, and the outer body handles
@@ -143,12 +245,35 @@ impl<'c, E, M: Mode> Saga<'c, E, M> {
     /// # Errors
     /// As for [`saga`](fn@saga). [`SagaError::into_error`] returns the body's error alone. If the outer saga fails as
     /// well, its error also lists the steps that the nested saga could not undo.
+    ///
+    /// # Examples
+    /// ```
+    /// use awaitly_core::{RunError, run, step};
+    /// use awaitly_saga::saga;
+    ///
+    /// # async fn book(what: &str) -> Result<u32, RunError> { if what == "bus" { Err(RunError::Cancelled { step: None }) } else { Ok(7) } }
+    /// # async fn cancel(_: u32) -> Result<(), RunError> { Ok(()) }
+    /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+    /// let seat = run(async |run| {
+    ///     saga(run, async |saga| {
+    ///         let by_bus = saga.nested(async |saga| Ok(step!(saga, compensate = cancel, book("bus"))));
+    ///         match by_bus.await {
+    ///             Ok(seat) => Ok(seat),
+    ///             Err(_) => Ok::<_, RunError>(step!(saga, "train", compensate = cancel, book("train"))),
+    ///         }
+    ///     })
+    ///     .await
+    /// })
+    /// .await;
+    /// assert_eq!(seat.unwrap(), 7);
+    /// # });
+    /// ```
     pub fn nested<T, Fut>(
         &self,
         body: impl FnOnce(Self) -> Fut,
     ) -> impl Future<Output = Result<T, SagaError<E>>>
     where
-        M::Keep: Keep<Undoing<E>, RunError>,
+        M: Keep<UndoDecision<E>, RunError>,
         E: FromStep<RunError> + fmt::Display,
         Fut: Future<Output = Result<T, E>>,
     {
@@ -159,13 +284,30 @@ impl<'c, E, M: Mode> Saga<'c, E, M> {
     ///
     /// # Errors
     /// As for [`nested`](Self::nested).
+    ///
+    /// # Examples
+    /// ```
+    /// use awaitly_core::{DurableRun, RunError, step};
+    /// use awaitly_saga::{SagaError, SagaOptions, saga};
+    ///
+    /// # async fn book() -> Result<u32, RunError> { Ok(7) }
+    /// # async fn cancel(_: u32) -> Result<(), RunError> { Ok(()) }
+    /// async fn trip(run: &DurableRun) -> Result<u32, SagaError<RunError>> {
+    ///     saga(run, async |saga| {
+    ///         let inn = SagaOptions::new().name("inn"); // its decision to undo has the key `undo inn`
+    ///         let room = saga.nested_with(inn, async |saga| Ok(step!(saga, compensate = cancel, book())));
+    ///         room.await.map_err(SagaError::into_error)
+    ///     })
+    ///     .await
+    /// }
+    /// ```
     pub fn nested_with<T, Fut>(
         &self,
         options: SagaOptions,
         body: impl FnOnce(Self) -> Fut,
     ) -> impl Future<Output = Result<T, SagaError<E>>>
     where
-        M::Keep: Keep<Undoing<E>, RunError>,
+        M: Keep<UndoDecision<E>, RunError>,
         E: FromStep<RunError> + fmt::Display,
         Fut: Future<Output = Result<T, E>>,
     {
@@ -186,13 +328,41 @@ impl<'c, E, M: Mode> Saga<'c, E, M> {
         self.run.sleep(name, duration)
     }
 
-    /// Returns the run of the saga, for steps that need no compensation, for example to wait for an answer.
+    /// Returns the run of the saga, for steps that need no compensation, for example to wait for an answer:
+    ///
+    /// ```
+    /// use awaitly_core::{RunError, step};
+    /// use awaitly_saga::DurableSaga;
+    ///
+    /// async fn signature(saga: &DurableSaga<'_, RunError>) -> Result<String, RunError> {
+    ///     Ok(step!(saga.run().wait_for("signature")))
+    /// }
+    /// ```
     #[must_use]
     pub const fn run(&self) -> &Run<M> {
         &self.run
     }
 
     /// Returns the keys of the steps that the saga would undo now, in the order in which they succeeded.
+    ///
+    /// ```
+    /// use awaitly_core::{RunError, run, step};
+    /// use awaitly_saga::saga;
+    ///
+    /// # async fn book(_: &str) -> Result<u32, RunError> { Ok(7) }
+    /// # async fn cancel(_: u32) -> Result<(), RunError> { Ok(()) }
+    /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+    /// let registered = run(async |run| {
+    ///     saga(run, async |saga| {
+    ///         step!(saga, "inn", compensate = cancel, book("inn"));
+    ///         step!(saga, "map", book("map"));
+    ///         Ok::<_, RunError>(saga.registered())
+    ///     })
+    ///     .await
+    /// });
+    /// assert_eq!(registered.await.unwrap(), ["inn".into()]);
+    /// # });
+    /// ```
     #[must_use]
     pub fn registered(&self) -> Vec<Key> {
         self.ledger.lock().done.iter().map(|done| done.step.clone()).collect()
@@ -204,6 +374,19 @@ impl<E> Saga<'_, E, Durable> {
     /// resume, but changes if a retry starts the saga anew after an undo, so that the service does not take the new
     /// call for the undone one. For a compensation, pass `undo` and the step's key. In a saga, use this method instead
     /// of [`Run::idempotency_key`], which it equals until the first undo.
+    ///
+    /// ```
+    /// use awaitly_core::{RunError, step};
+    /// use awaitly_saga::DurableSaga;
+    ///
+    /// # async fn reserve(_key: String) -> Result<u32, RunError> { Ok(7) }
+    /// # async fn release(_hold: u32, _key: String) -> Result<(), RunError> { Ok(()) }
+    /// async fn hold(saga: &DurableSaga<'_, RunError>) -> Result<u32, RunError> {
+    ///     let undo_key = saga.idempotency_key("undo reserve");
+    ///     let release = move |hold| release(hold, undo_key.clone());
+    ///     Ok(step!(saga, compensate = release, reserve(saga.idempotency_key("reserve"))))
+    /// }
+    /// ```
     #[must_use]
     pub fn idempotency_key(&self, key: &str) -> String {
         format!("{}{}", self.run.idempotency_key(key), self.times)
@@ -257,7 +440,7 @@ impl<'r, 'c, E, M: Mode> Execution<'r, 'c, E, M> {
     /// Executes the body, and undoes its steps if it failed.
     async fn execute<T>(self, body: impl Future<Output = Result<T, E>>) -> Result<T, SagaError<E>>
     where
-        M::Keep: Keep<Undoing<E>, RunError>,
+        M: Keep<UndoDecision<E>, RunError>,
         E: FromStep<RunError> + fmt::Display,
     {
         // `_outer` is dropped last.
@@ -294,7 +477,7 @@ impl<'r, 'c, E, M: Mode> Execution<'r, 'c, E, M> {
             (Cause::Failed(_), Some(cancelled)) => Cause::Failed(E::from_step(cancelled)),
             (cause, _) => cause,
         };
-        let undoing = Undoing::of(&saga, cause, decision.time());
+        let undoing = UndoDecision::of(&saga, cause, decision.time());
         let undoing = decision.make(undoing).await.map_err(SagaError::new)?;
         saga.undo(undoing, decision_key, false, &mut story).await
     }
@@ -312,13 +495,9 @@ impl<E, M> Clone for Saga<'_, E, M> {
 impl<E, M: Mode> Saga<'_, E, M> {
     /// Whether the effects stay, for now or for good, although the body did not return a value.
     fn stays(&self) -> bool {
-        let stays = match undo::stopping(&self.run) {
-            Some(Stopping::Interrupted | Stopping::Waiting) => true,
-            Some(Stopping::Cancelled) => self.options.on_cancel == OnCancel::Keep,
-            None => false,
-        };
+        let is_kept = self.options.on_cancel == OnCancel::Keep && undo::is_cancelled(&self.run);
         // If the outer saga is being undone, it undoes these steps too.
-        stays || self.replays
+        undo::pauses(&self.run) || is_kept || self.replays
     }
 
     /// Whether the body executes this code, and not the operation of another recorded step.
@@ -338,7 +517,7 @@ impl<E, M: Mode> Saga<'_, E, M> {
 impl<'c, E, M: Mode> Handle for Saga<'c, E, M> {
     type Mode = M;
     type Target = Self;
-    type Siblings = AllEnd;
+    const WAITS_FOR_SIBLINGS: bool = true;
 
     fn target(&self) -> &Self {
         self

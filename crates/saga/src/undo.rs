@@ -1,4 +1,18 @@
 //! The undo of a saga: the recorded decision, and the compensations.
+//!
+//! A durable saga writes three kinds of records when it is undone, in this order:
+//!
+//! 1. `undo`, the [`UndoDecision`]. It holds the body's error and the steps to undo, in the order in which they succeeded.
+//!    From here on, no execution goes forward. A later execution calls the body only to enter the compensations again,
+//!    because their closures are in no record, and its result is ignored: the decision holds the first one.
+//! 2. `undo <step>` for each compensation, an ordinary step. If the process dies between two of them, the next execution
+//!    finds the compensations that were carried out and runs the others.
+//! 3. `undo: done` after the last compensation, if all succeeded.
+//!
+//! A retry of the run drops records, which this module lists for it. If all steps were undone, it drops all records of the
+//! saga except `undo: done`, so that the saga begins anew. The record that stays counts the passes: the next pass records
+//! `undo: done@2`, and its idempotency keys end in `@2`, because a service must not take the new call for the undone one.
+//! If a compensation failed, the retry drops only the outcomes of the failed compensations, and the undo continues.
 
 use std::any::Any;
 use std::collections::HashSet;
@@ -6,9 +20,9 @@ use std::fmt;
 use std::future::{pending, ready};
 use std::panic::{AssertUnwindSafe, resume_unwind};
 
-use awaitly_core::extend::undo::{self, Stopping};
+use awaitly_core::extend::undo;
 use awaitly_core::journal::Key;
-use awaitly_core::step::{Keep, Once, Step};
+use awaitly_core::step::{Keep, Step};
 use awaitly_core::{Error, FromStep, Mode, Run, RunError};
 use futures_util::FutureExt;
 use serde::{Deserialize, Serialize};
@@ -20,7 +34,7 @@ use crate::{FailedCompensation, OnGiveUp, Saga, SagaError};
 
 /// The decision to undo a saga. The journal records it before the first compensation runs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Undoing<E> {
+pub struct UndoDecision<E> {
     cause: Cause<E>,
     /// The steps to undo, in the order in which they succeeded.
     steps: Vec<Key>,
@@ -34,7 +48,7 @@ pub struct Undoing<E> {
 /// The cause of an undo.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Cause<E> {
+pub(crate) enum Cause<E> {
     /// The body returned this error.
     Failed(E),
     /// The body panicked with this message.
@@ -64,9 +78,9 @@ impl<E: fmt::Display> fmt::Display for Cause<E> {
     }
 }
 
-impl<E> Undoing<E> {
+impl<E> UndoDecision<E> {
     pub(crate) fn of<M: Mode>(saga: &Saga<'_, E, M>, cause: Cause<E>, time: u32) -> Self {
-        let cancelled = undo::stopping(saga.run()) == Some(Stopping::Cancelled);
+        let cancelled = undo::is_cancelled(saga.run());
         Self { cause, steps: saga.registered(), in_doubt: saga.in_doubt(), time, cancelled }
     }
 
@@ -76,7 +90,7 @@ impl<E> Undoing<E> {
 }
 
 /// The step that records the decision to undo. It takes its key when the saga begins.
-pub(crate) struct Decision<'r, M: Mode>(Step<'r, (), Once, M::Keep>, u32);
+pub(crate) struct Decision<'r, M: Mode>(Step<'r, (), (), M>, u32);
 
 /// The part of a recorded decision that can be read without the saga's error type.
 #[derive(Deserialize)]
@@ -113,19 +127,19 @@ impl<'r, M: Mode> Decision<'r, M> {
     }
 
     /// Reads the recorded decision.
-    pub(crate) async fn recall<E>(self) -> Result<Undoing<E>, E>
+    pub(crate) async fn recall<E>(self) -> Result<UndoDecision<E>, E>
     where
-        M::Keep: Keep<Undoing<E>, RunError>,
+        M: Keep<UndoDecision<E>, RunError>,
         E: FromStep<RunError>,
     {
         // The decision is recorded, so the operation is never called.
-        finish(self.0.__operation(pending::<Result<Undoing<E>, RunError>>).await)
+        finish(self.0.__operation(pending::<Result<UndoDecision<E>, RunError>>).await)
     }
 
     /// Records the decision, if the run records outcomes.
-    pub(crate) async fn make<E>(self, undoing: Undoing<E>) -> Result<Undoing<E>, E>
+    pub(crate) async fn make<E>(self, undoing: UndoDecision<E>) -> Result<UndoDecision<E>, E>
     where
-        M::Keep: Keep<Undoing<E>, RunError>,
+        M: Keep<UndoDecision<E>, RunError>,
         E: FromStep<RunError>,
     {
         if !M::RECORDS {
@@ -152,15 +166,15 @@ where
     /// Undoes the steps, the last one first. `again` is `true` if an earlier execution made the decision.
     pub(crate) async fn undo<T>(
         &self,
-        undoing: Undoing<E>,
+        undoing: UndoDecision<E>,
         decision: Key,
         again: bool,
         story: &mut Story<'_, M>,
     ) -> Result<T, SagaError<E>> {
-        let Undoing { cause, steps, in_doubt, time, cancelled } = undoing;
+        let UndoDecision { cause, steps, in_doubt, time, cancelled } = undoing;
         let mut failed_on = undo::failed_on(self.run());
         if again && cancelled {
-            undo::cancelled(self.run());
+            undo::note_cancelled(self.run());
         }
         undo::begins(self.run()).await.map_err(|error| SagaError::new(E::from_step(error)))?;
         story.undo_begins(self.ledger().lock().done.len());
@@ -176,9 +190,7 @@ where
             let (key, undone) = undo.await.unwrap_or_else(|panic| panicked(&step, &*panic));
             dropped.step = None;
             drop(dropped);
-            let pauses =
-                matches!(undo::stopping(self.run()), Some(Stopping::Interrupted | Stopping::Waiting));
-            if undone.is_err() && pauses {
+            if undone.is_err() && undo::pauses(self.run()) {
                 return Err(self.paused(step, unwinding.rest));
             }
             match undone {
@@ -197,6 +209,7 @@ where
         let left = std::mem::take(&mut self.ledger().lock().done);
         unwinding.rest.left.extend(left.into_iter().rev().map(|done| done.step));
         story.undo_ended(unwinding.rest.failed.len() + unwinding.rest.left.len());
+        // A crash before this record only repeats the loop above, which finds every compensation recorded.
         if M::RECORDS && self.is_undone(&unwinding) {
             self.carry_out(carried_out(&decision, time)).await.map_err(SagaError::new)?;
         }
@@ -238,7 +251,7 @@ where
     /// differ from the undone ones.
     async fn carry_out(&self, key: Key) -> Result<(), E> {
         // The key already includes the scope of the run, even if the operation of a step executes the saga.
-        let step = undo::item(self.run(), key.clone(), key, || ready(Ok::<_, RunError>(())), Once);
+        let step = undo::keyed(self.run(), key, || ready(Ok::<_, RunError>(())));
         finish(undo::shielded(step).await)
     }
 
@@ -250,19 +263,22 @@ where
         // The steps that nested sagas could not undo.
         stuck.append(&mut entries.stuck);
         rest.left.append(&mut entries.left);
-        let (undoing, keys) = if stuck.is_empty() {
+        let is_undone = stuck.is_empty();
+        let keys = if is_undone {
             failed_on.extend(entries.keys.iter().cloned());
             failed_on.push(decision.clone());
             entries.keys.push(decision);
-            (undo::Undoing::Done, std::mem::take(failed_on))
+            std::mem::take(failed_on)
         } else {
             entries.stuck.clone_from(stuck);
             entries.left = rest.failed.iter().map(|failed| &failed.step).chain(&rest.left).cloned().collect();
-            (undo::Undoing::GaveUp, std::mem::take(stuck))
+            std::mem::take(stuck)
         };
         // On a volatile handle, the keys do not belong to the journal.
-        if M::RECORDS {
-            undo::ended(self.run(), undoing, keys);
+        match (M::RECORDS, is_undone) {
+            (true, true) => undo::undone(self.run(), keys),
+            (true, false) => undo::gave_up(self.run(), keys),
+            (false, _) => {}
         }
     }
 }

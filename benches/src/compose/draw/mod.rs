@@ -92,7 +92,7 @@ impl Maker {
             }
             9..=10 if self.has(Feature::Each) && !deep => {
                 let undone = place.in_saga && self.dice.bool();
-                let each = self.each(place, undone);
+                let each = self.each(place);
                 if undone { What::SagaEach(each, self.undo()) } else { What::Each(each) }
             }
             11..=14 if self.has(Feature::Sagas) && !deep && !place.in_operation => {
@@ -158,9 +158,9 @@ impl Maker {
         Deed { ticks, fails, inner: Vec::new() }
     }
 
-    fn each(&mut self, place: Place, undone: bool) -> Each {
+    fn each(&mut self, place: Place) -> Each {
         let items = (0..self.dice.u8(1..=3)).map(|_| self.deed(place)).collect();
-        let settle = !undone && self.one_in(4);
+        let settle = self.one_in(4);
         Each { items, concurrency: self.dice.u8(1..=3), key_by: self.one_in(4), settle }
     }
 

@@ -156,6 +156,10 @@ async fn list<'c>(
     if each.key_by {
         list = list.key_by(|index| format!("k{index}"));
     }
+    if each.settle {
+        let results = list.settle().await.into_iter().map(|ended| ended.map(|(_, value)| value));
+        return super::several::settled(process, id, results.collect());
+    }
     let mut digest = 0;
     for (index, value) in list.await.map_err(Fault::from)? {
         process.saw((id, index), &Ok(value));

@@ -135,9 +135,18 @@ pub(super) async fn each(
         }
         return Ok(digest);
     }
-    let mut first = None;
-    for (index, ended) in (0..).zip(list.settle().await) {
-        let ended = ended.map_err(|error: Error<Fault>| Fault::from(error));
+    settled(process, id, list.settle().await)
+}
+
+/// The digest of a list whose failures the body handled.
+pub(super) fn settled(
+    process: &Process,
+    id: u16,
+    results: Vec<Result<u64, Error<Fault>>>,
+) -> Result<u64, Fault> {
+    let (mut digest, mut first) = (0, None);
+    for (index, ended) in (0..).zip(results) {
+        let ended = ended.map_err(Fault::from);
         process.saw((id, index), &ended);
         match ended {
             Ok(value) => digest = mix(digest, value),

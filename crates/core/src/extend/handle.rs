@@ -1,12 +1,11 @@
 //! Handles that the macros accept in addition to [`Run`].
 
 use crate::run::{Mode, Run};
-pub use crate::several::siblings::{AllEnd, FailFast, Siblings};
 
 /// A handle from which a body builds its steps, by value or by reference. The macros call its method `step`.
 ///
 /// ```
-/// use awaitly_core::extend::handle::{FailFast, Handle};
+/// use awaitly_core::extend::handle::Handle;
 /// use awaitly_core::journal::Key;
 /// use awaitly_core::step::Step;
 /// use awaitly_core::{Run, RunError, Volatile, parallel, run};
@@ -24,7 +23,6 @@ pub use crate::several::siblings::{AllEnd, FailFast, Siblings};
 /// impl Handle for Shop<'_> {
 ///     type Mode = Volatile;
 ///     type Target = Self;
-///     type Siblings = FailFast;
 ///
 ///     fn target(&self) -> &Self {
 ///         self
@@ -51,8 +49,9 @@ pub trait Handle {
     type Mode: Mode;
     /// The handle itself, behind all references.
     type Target: Handle<Mode = Self::Mode>;
-    /// The condition under which the failure of one step of a `parallel!` ends the others: [`FailFast`] or [`AllEnd`].
-    type Siblings: Siblings;
+    /// Whether `parallel!` returns a failure only after its other steps have ended, instead of dropping them.
+    const WAITS_FOR_SIBLINGS: bool = false;
+
     /// Returns the handle itself.
     fn target(&self) -> &Self::Target;
     /// Returns the handle's run.
@@ -62,7 +61,6 @@ pub trait Handle {
 impl<M: Mode> Handle for Run<M> {
     type Mode = M;
     type Target = Self;
-    type Siblings = FailFast;
 
     fn target(&self) -> &Self {
         self
@@ -76,7 +74,7 @@ impl<M: Mode> Handle for Run<M> {
 impl<H: Handle> Handle for &H {
     type Mode = H::Mode;
     type Target = H::Target;
-    type Siblings = H::Siblings;
+    const WAITS_FOR_SIBLINGS: bool = H::WAITS_FOR_SIBLINGS;
 
     fn target(&self) -> &H::Target {
         (**self).target()

@@ -1,41 +1,45 @@
 //! The undo of steps, for `awaitly-saga`.
 
+use std::future::Future;
 use std::time::Duration;
 
 use crate::error::RunError;
-use crate::event::{EventKind, ScopeKind};
+use crate::event::EventKind;
 use crate::journal::{Key, Outcome, Payload};
 use crate::run::{Mode, Run};
-pub use crate::several::scope::Scope;
-pub use crate::shared::{OnlyRecorded, Undoing};
-pub use crate::step::Unkept;
-use crate::step::{Invoke, Keep, Step};
+use crate::several::Each;
+use crate::shared::{OnlyRecorded, Undone};
+use crate::step::Step;
+pub use crate::step::{Compensate, Undo};
 
-/// The reason why a run does not continue, if its body is not the reason.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Stopping {
-    /// The store failed, or two steps have one key. This execution cannot continue.
-    Interrupted,
-    /// The run was cancelled.
-    Cancelled,
-    /// A step waits.
-    Waiting,
+/// Returns the step with `undo` as the part that undoes it.
+pub fn undoable<F, A, R, G, U>(step: Step<'_, F, A, R, G>, undo: U) -> Step<'_, F, A, R, G, U> {
+    step.map_undo(|()| undo)
 }
 
-/// Returns the reason why the run does not continue, if there is one.
+/// Returns the list with a clone of `undo` as the part that undoes an item.
+pub fn undoable_each<M, Item, F, A, R, G, U>(
+    each: Each<'_, M, Item, F, A, R, G>,
+    undo: U,
+) -> Each<'_, M, Item, F, A, R, G, U> {
+    each.map_undo(|()| undo)
+}
+
+/// Returns whether the run does not continue in this execution: its store failed, two steps have one key, or a step
+/// waits. A cancellation ends a wait, except the wait of a compensation.
 #[must_use]
-pub fn stopping<M: Mode>(run: &Run<M>) -> Option<Stopping> {
-    let shared = run.shared()?;
-    let stop = shared.stopping.stop();
-    if stop.fatal.is_some() {
-        Some(Stopping::Interrupted)
-    } else if stop.undo_waits() {
-        Some(Stopping::Waiting)
-    } else if stop.cancelled || shared.stopping.is_cancelled() {
-        Some(Stopping::Cancelled)
-    } else {
-        stop.is_waiting().then_some(Stopping::Waiting)
-    }
+pub fn pauses<M: Mode>(run: &Run<M>) -> bool {
+    run.shared().is_some_and(|shared| {
+        let stop = shared.stopping.stop();
+        let cancelled = stop.cancelled || shared.stopping.is_cancelled();
+        stop.fatal.is_some() || stop.undo_waits() || (stop.is_waiting() && !cancelled)
+    })
+}
+
+/// Returns whether the run was cancelled.
+#[must_use]
+pub fn is_cancelled<M: Mode>(run: &Run<M>) -> bool {
+    run.shared().is_some_and(|shared| shared.stopping.stop().cancelled || shared.stopping.is_cancelled())
 }
 
 /// Returns the error of an undo that pauses, because the run was interrupted or waits at `step`.
@@ -61,17 +65,20 @@ pub fn cancelled_wait<M: Mode>(run: &Run<M>) -> Option<RunError> {
     })
 }
 
-/// Notes that the body no longer waits at these steps, because a concurrent step failed.
-pub fn forget_waits<M: Mode>(run: &Run<M>, steps: &[Key]) {
-    if let Some(shared) = run.shared() {
-        shared.stopping.forget_waits(|waits| steps.contains(&waits.step));
-    }
+/// Notes that all steps of a saga were undone: a retry of the run drops the records under these keys, and begins the
+/// saga again.
+pub fn undone<M: Mode>(run: &Run<M>, keys: Vec<Key>) {
+    end(run, Undone::All, keys);
 }
 
-/// Notes the end of an undo: a retry of the run drops the records under these keys.
-pub fn ended<M: Mode>(run: &Run<M>, undoing: Undoing, keys: Vec<Key>) {
+/// Notes that compensations failed: a retry of the run drops the records under these keys, and continues the undo.
+pub fn gave_up<M: Mode>(run: &Run<M>, keys: Vec<Key>) {
+    end(run, Undone::InPart, keys);
+}
+
+fn end<M: Mode>(run: &Run<M>, undone: Undone, keys: Vec<Key>) {
     if let Some(shared) = run.shared() {
-        shared.stopping.note_undoing(undoing, keys);
+        shared.stopping.note_undone(undone, keys);
     }
 }
 
@@ -103,7 +110,7 @@ pub fn stop<M: Mode>(run: &Run<M>, error: RunError) -> RunError {
 }
 
 /// Notes that an earlier execution began to undo the run because of a cancellation.
-pub fn cancelled<M: Mode>(run: &Run<M>) {
+pub fn note_cancelled<M: Mode>(run: &Run<M>) {
     if let Some(shared) = run.shared() {
         shared.stopping.note_cancelled();
     }
@@ -135,36 +142,29 @@ pub fn elapsed<M: Mode>(run: &Run<M>) -> Duration {
     observed.map_or(Duration::ZERO, |shared| shared.time.elapsed())
 }
 
-/// Sends the event for the beginning of a list of steps now, and for its end when the returned value is dropped.
-#[must_use]
-pub fn scope<'r, M: Mode>(run: &'r Run<M>, base: &Key) -> Option<Scope<'r>> {
-    Scope::begin(run, base, ScopeKind::Each)
+/// Builds a step whose key is `key`, even if the operation of another step builds it.
+pub fn keyed<F, M: Mode>(run: &Run<M>, key: Key, operation: F) -> Step<'_, F, (), M> {
+    Step::new(run.frame_with_key(key.clone(), || key), operation)
 }
 
-/// Builds a step of a list with this key, which begins with the result of [`base`](super::base).
-pub fn item<F, A, M: Mode>(
-    run: &Run<M>,
-    name: Key,
-    key: Key,
-    operation: F,
-    attempts: A,
-) -> Step<'_, F, A, M::Keep> {
-    Step::assemble(run.frame_with_key(name, || key), operation, attempts, ())
+/// Returns the step with these attempts, which the type of its operation requires.
+pub fn with_attempts<F, A, R>(step: Step<'_, F, (), R>, attempts: A) -> Step<'_, F, A, R> {
+    step.map_attempts(|()| attempts)
 }
 
 /// Returns the step with a shield: it and the steps that its operation builds run and are recorded even if the run was
 /// cancelled or is out of time.
-pub fn shielded<F, A, R, G>(step: Step<'_, F, A, R, G>) -> Step<'_, F, A, R, G> {
+pub fn shielded<F, A, R, G, U>(step: Step<'_, F, A, R, G, U>) -> Step<'_, F, A, R, G, U> {
     step.shielded()
 }
 
 /// Returns the key of a recorded step, or the name of an unrecorded one.
-pub fn key_of<F, A, R, G>(step: &Step<'_, F, A, R, G>) -> Key {
+pub fn key_of<F, A, R, G, U>(step: &Step<'_, F, A, R, G, U>) -> Key {
     step.frame().label().clone()
 }
 
 /// Returns whether the journal holds an outcome of the step.
-pub fn is_known<F, A, R, G>(step: &Step<'_, F, A, R, G>) -> bool {
+pub fn is_known<F, A, R, G, U>(step: &Step<'_, F, A, R, G, U>) -> bool {
     step.frame().is_known()
 }
 
@@ -177,17 +177,10 @@ pub fn recorded<M: Mode>(run: &Run<M>, key: &Key) -> Option<Payload> {
     }
 }
 
-/// Returns the journal's value for the step, if it was not handed out yet.
-#[must_use]
-pub fn peek<F, A, R, G>(step: &Step<'_, F, A, R, G>) -> Option<A::Value>
-where
-    A: Invoke<F>,
-    R: Keep<A::Value, A::Error>,
-{
-    R::decode(&step.frame().peek()?)?.ok()?.ok()
-}
-
 /// Runs `body`, which can find the recorded steps of the run and execute no others.
-pub fn only_recorded<M: Mode, Fut>(run: &Run<M>, body: Fut) -> OnlyRecorded<Fut> {
+pub fn only_recorded<M: Mode, Fut: Future>(
+    run: &Run<M>,
+    body: Fut,
+) -> impl Future<Output = Fut::Output> + use<M, Fut> {
     OnlyRecorded::new(run.shared().map(|shared| shared.execution), body)
 }

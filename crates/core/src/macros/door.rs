@@ -4,8 +4,7 @@ pub use tokio::try_join;
 
 use crate::extend::handle::Handle;
 pub use crate::journal::Key;
-use crate::run::Run;
-pub use crate::several::{Against, Lift, Lone, Race, Scoped, Winner};
+use crate::several::{Race, Siblings};
 pub use crate::step::{execute, key, name_of, once, once_in, repeat, repeat_in};
 
 /// Returns the handle that the macro was called with.
@@ -13,13 +12,12 @@ pub fn handle<H: Handle>(handle: &H) -> &H::Target {
     handle.target()
 }
 
-/// Returns the run of a handle.
-pub fn run_of<H: Handle>(handle: &H) -> &Run<H::Mode> {
-    handle.run()
+/// Begins a `parallel!` named `name`.
+pub fn siblings<'r, H: Handle>(handle: &'r H, name: &Key) -> Siblings<'r> {
+    Siblings::new(handle.run(), name, H::WAITS_FOR_SIBLINGS)
 }
 
-/// Creates the shared state of the steps of one `parallel!`.
-#[must_use]
-pub fn siblings<H: Handle>(_: &H) -> H::Siblings {
-    H::Siblings::default()
+/// Begins a `race!` named `name`.
+pub fn race<'r, H: Handle, E>(handle: &'r H, name: &Key) -> Race<'r, E> {
+    Race::new(handle.run(), name)
 }

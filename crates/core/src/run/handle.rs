@@ -12,7 +12,7 @@ use crate::clock::Clock;
 use crate::error::RunError;
 use crate::journal::Key;
 use crate::shared::Shared;
-use crate::step::{Borrowed, Frame, Fresh, Keep, Once, Recorded, Step};
+use crate::step::{Borrowing, Durable, Frame, Keep, Step, Volatile};
 use crate::wait::{self, WaitFor};
 
 /// The handle of a run, from which the body builds its steps.
@@ -27,39 +27,22 @@ pub struct Run<M = Volatile> {
 /// A run that records its steps before their values reach the body.
 pub type DurableRun = Run<Durable>;
 
-/// The mode of a run that does not record its steps.
-#[derive(Debug, Clone, Copy)]
-pub enum Volatile {}
-
-/// The mode of a run that records its steps.
-#[derive(Debug, Clone, Copy)]
-pub enum Durable {}
-
-/// The mode of a run that does not record its steps, and whose values may borrow.
-#[derive(Debug, Clone, Copy)]
-pub enum Borrowing {}
-
 /// The mode of a run: [`Volatile`], [`Borrowing`] or [`Durable`].
-pub trait Mode: sealed::Sealed + Send + Sync + 'static {
-    /// The way in which the outcome of a step is kept.
-    type Keep: Default + Keep<(), RunError> + Send + Sync + 'static;
+pub trait Mode: sealed::Sealed + Keep<(), RunError> + Send + Sync + 'static {
     /// Whether the run records its steps.
     #[doc(hidden)]
     const RECORDS: bool;
 }
 
 impl Mode for Volatile {
-    type Keep = Fresh;
     const RECORDS: bool = false;
 }
 
 impl Mode for Borrowing {
-    type Keep = Borrowed;
     const RECORDS: bool = false;
 }
 
 impl Mode for Durable {
-    type Keep = Recorded;
     const RECORDS: bool = true;
 }
 
@@ -118,8 +101,8 @@ impl<M: Mode> Run<M> {
     /// }
     /// ```
     #[inline]
-    pub fn step<F>(&self, name: impl Into<Key>, operation: F) -> Step<'_, F, Once, M::Keep> {
-        Step::new(self.frame(name.into()), operation, M::Keep::default())
+    pub fn step<F>(&self, name: impl Into<Key>, operation: F) -> Step<'_, F, (), M> {
+        Step::new(self.frame(name.into()), operation)
     }
 
     #[inline]

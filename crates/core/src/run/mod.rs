@@ -5,7 +5,9 @@ mod too_late;
 
 use tracing::Instrument;
 
-pub use handle::{Borrowing, Durable, DurableRun, Mode, Run, Volatile};
+pub use handle::{DurableRun, Mode, Run};
+
+pub use crate::step::{Borrowing, Durable, Volatile};
 
 /// Runs `body` in memory, with a handle for its steps.
 ///

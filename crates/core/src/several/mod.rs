@@ -5,9 +5,9 @@
 mod each;
 mod held;
 mod race;
-pub(crate) mod scope;
-pub(crate) mod siblings;
+mod scope;
+mod siblings;
 
-pub use each::{Each, EachFuture, ItemOperation, Progress, Settled, SettledFuture};
-pub use race::{Against, Lone, Race, Racers};
-pub use scope::{Lift, Scoped, Winner};
+pub use each::{Each, EachFuture, ItemOperation, Progress};
+pub use race::Race;
+pub use siblings::Siblings;

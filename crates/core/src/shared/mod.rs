@@ -30,10 +30,8 @@ use tokio_util::sync::CancellationToken;
 
 pub(crate) use self::journal::{Journal, Writer, Writing};
 pub(crate) use self::keys::Keys;
-pub use self::nested::OnlyRecorded;
-pub(crate) use self::nested::{Entered, ExecutionId, Noted, OtherRun, current, note_other_run};
-pub use self::stop::Undoing;
-pub(crate) use self::stop::{LOOK_AGAIN, Stop, Waits};
+pub(crate) use self::nested::{Entered, ExecutionId, Noted, OnlyRecorded, OtherRun, current, note_other_run};
+pub(crate) use self::stop::{LOOK_AGAIN, Stop, Undone, Waits};
 pub(crate) use self::stopping::Stopping;
 pub(crate) use self::time::Time;
 pub(crate) use self::watchers::Watchers;

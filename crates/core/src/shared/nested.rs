@@ -193,7 +193,7 @@ pin_project! {
     /// A future in which recorded steps return their outcomes, and every other step ends in
     /// [`RunError::Cancelled`](crate::RunError::Cancelled).
     #[must_use = "futures do nothing unless polled"]
-    pub struct OnlyRecorded<Fut> {
+    pub(crate) struct OnlyRecorded<Fut> {
         #[pin]
         inner: Fut,
         execution: Option<ExecutionId>,
@@ -222,11 +222,5 @@ struct Before(Option<ExecutionId>);
 impl Drop for Before {
     fn drop(&mut self) {
         ONLY_RECORDED.set(self.0);
-    }
-}
-
-impl<Fut> std::fmt::Debug for OnlyRecorded<Fut> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("OnlyRecorded").finish_non_exhaustive()
     }
 }

@@ -60,11 +60,11 @@ impl Waits {
 
 /// The end of an undo.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Undoing {
+pub(crate) enum Undone {
     /// All steps were undone: a retry begins again.
-    Done,
+    All,
     /// A compensation failed: a retry continues with it.
-    GaveUp,
+    InPart,
 }
 
 impl Stop {
@@ -116,10 +116,10 @@ impl Stop {
     }
 
     /// Notes the end of an undo: a retry of the run drops these keys.
-    pub(super) fn note_undoing(&mut self, undoing: Undoing, keys: Vec<Key>, cancelled: bool) {
+    pub(super) fn note_undone(&mut self, undone: Undone, keys: Vec<Key>, cancelled: bool) {
         self.stale = false;
-        match undoing {
-            Undoing::Done => {
+        match undone {
+            Undone::All => {
                 if cancelled || self.cancelled {
                     self.undone.extend(keys.iter().cloned());
                 }
@@ -128,7 +128,7 @@ impl Stop {
                 self.failed_on.sort_unstable();
                 self.failed_on.dedup();
             }
-            Undoing::GaveUp => {
+            Undone::InPart => {
                 self.failed_on.clear();
                 self.stuck.extend(keys);
             }

@@ -5,7 +5,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::lock::lock;
 use super::nested::{ExecutionId, OtherRun};
-use super::stop::{Stop, Undoing, Waits};
+use super::stop::{Stop, Undone, Waits};
 use crate::error::RunError;
 use crate::journal::{Key, Timestamp};
 
@@ -91,9 +91,9 @@ impl Stopping {
     }
 
     /// Notes the end of an undo: a retry of the run drops these keys.
-    pub(crate) fn note_undoing(&self, undoing: Undoing, keys: Vec<Key>) {
+    pub(crate) fn note_undone(&self, undone: Undone, keys: Vec<Key>) {
         let cancelled = self.is_cancelled();
-        lock(&self.stop).note_undoing(undoing, keys, cancelled);
+        lock(&self.stop).note_undone(undone, keys, cancelled);
         self.trouble();
     }
 

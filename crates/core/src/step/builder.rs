@@ -1,15 +1,17 @@
 use std::fmt;
 use std::future::{Future, IntoFuture};
+use std::marker::PhantomData;
 use std::time::Duration;
 
 use serde::Serialize;
 
 use super::execute::StepFuture;
 use super::frame::Frame;
-use super::invoke::{Invoke, Once, Repeat};
-use super::keep::{Ended, Fresh, Keep, Recorded, ValuesOnly};
+use super::invoke::{Invoke, Repeat};
+use super::keep::{Durable, Ended, Keep, ValuesOnly, Volatile};
 use super::policy::Policy;
-use super::transaction::{Committed, InTransaction};
+use super::transaction::InTransaction;
+use super::undo::Undo;
 use crate::guard::{Both, Guard};
 use crate::journal::{Fingerprint, Key, OnChange};
 use crate::retry::Retry;
@@ -19,9 +21,9 @@ use crate::store::{Durability, Transactional};
 ///
 /// Created by [`Run::step`](crate::Run::step). A step does nothing until it is awaited. Awaiting it returns the step's
 /// own typed result, `Result<T, Error<E>>`. [`step!`](crate::step!) returns the value, and returns a failure from the
-/// surrounding function. The type parameters state the operation (`F`), the number of its calls (`A`), the recorded
-/// part of its outcome (`R`), and its guards (`G`). If the value or error of a step borrows, build the step on
-/// [`Run::borrowing`](crate::Run::borrowing).
+/// surrounding function. The type parameters state the operation (`F`), its attempts (`A`: `()`, or a [`Retry`]), the
+/// recorded part of its outcome (`R`), its guards (`G`), and the part that undoes it (`U`), which only a step of a saga has. If the
+/// value or error of a step borrows, build the step on [`Run::borrowing`](crate::Run::borrowing).
 ///
 /// # Cancel safety
 /// Dropping the future drops the attempt in flight; no further attempt starts. If a durable run was recording an
@@ -48,36 +50,49 @@ use crate::store::{Durability, Transactional};
 /// # });
 /// ```
 #[must_use = "a step does nothing unless it is awaited: put it into `step!(..)`, or `.await` it"]
-pub struct Step<'r, F, A = Once, R = Fresh, G = ()> {
+pub struct Step<'r, F, A = (), R = Volatile, G = (), U = ()> {
     pub(super) frame: Frame<'r>,
     operation: F,
     attempts: A,
-    keep: R,
+    keep: PhantomData<fn() -> R>,
     guard: G,
+    undo: U,
 }
 
-impl<'r, F, R> Step<'r, F, Once, R> {
+impl<'r, F, R> Step<'r, F, (), R> {
     #[inline]
-    pub(crate) const fn new(frame: Frame<'r>, operation: F, keep: R) -> Self {
-        Self { frame, operation, attempts: Once, keep, guard: () }
+    pub(crate) const fn new(frame: Frame<'r>, operation: F) -> Self {
+        Self::assemble(frame, operation, (), (), ())
     }
 }
 
-impl<'r, F, A, R: Default, G> Step<'r, F, A, R, G> {
+impl<'r, F, A, R, G, U> Step<'r, F, A, R, G, U> {
     /// Creates a step from its parts.
-    pub(crate) fn assemble(frame: Frame<'r>, operation: F, attempts: A, guard: G) -> Self {
-        Self { frame, operation, attempts, keep: R::default(), guard }
+    #[inline]
+    pub(crate) const fn assemble(frame: Frame<'r>, operation: F, attempts: A, guard: G, undo: U) -> Self {
+        Self { frame, operation, attempts, keep: PhantomData, guard, undo }
+    }
+
+    /// Replaces the attempts of the step.
+    pub(crate) fn map_attempts<B>(self, change: impl FnOnce(A) -> B) -> Step<'r, F, B, R, G, U> {
+        let Self { frame, operation, attempts, guard, undo, .. } = self;
+        Step::assemble(frame, operation, change(attempts), guard, undo)
+    }
+
+    /// Replaces the part that undoes the step.
+    pub(crate) fn map_undo<V>(self, change: impl FnOnce(U) -> V) -> Step<'r, F, A, R, G, V> {
+        let Self { frame, operation, attempts, guard, undo, .. } = self;
+        Step::assemble(frame, operation, attempts, guard, change(undo))
     }
 }
 
-impl<'r, F, A, R, G> Step<'r, F, A, R, G> {
+impl<'r, F, A, R, G, U> Step<'r, F, A, R, G, U> {
     /// Retries the step after a failure, as `policy` decides. Each attempt calls the operation once.
-    pub fn retry<P>(self, policy: Retry<P>) -> Step<'r, F, A::Again<P>, R, G>
+    pub fn retry<P>(self, policy: Retry<P>) -> Step<'r, F, A::Again<P>, R, G, U>
     where
         A: Repeat,
     {
-        let Self { frame, operation, attempts, keep, guard } = self;
-        Step { frame, operation, attempts: attempts.again(policy), keep, guard }
+        self.map_attempts(|attempts| attempts.again(policy))
     }
 
     /// Limits the time of an attempt. A longer attempt is dropped and fails with
@@ -106,9 +121,9 @@ impl<'r, F, A, R, G> Step<'r, F, A, R, G> {
 
     /// Adds a guard that every attempt passes, for example a breaker or a limiter. If a step has several guards, an
     /// attempt enters the first one first and leaves it last. A guard must be `Clone`, for example a reference.
-    pub fn guard<H>(self, guard: H) -> Step<'r, F, A, R, Both<G, H>> {
-        let Self { frame, operation, attempts, keep, guard: outer } = self;
-        Step { frame, operation, attempts, keep, guard: Both(outer, guard) }
+    pub fn guard<H>(self, guard: H) -> Step<'r, F, A, R, Both<G, H>, U> {
+        let Self { frame, operation, attempts, guard: outer, undo, .. } = self;
+        Step::assemble(frame, operation, attempts, Both(outer, guard), undo)
     }
 
     /// Sets the options in `policy`. They override options that were set before, and later options override them. A
@@ -144,7 +159,7 @@ impl<'r, F, A, R, G> Step<'r, F, A, R, G> {
     }
 }
 
-impl<F, A, R, G> Step<'_, F, A, R, G> {
+impl<F, A, R, G, U> Step<'_, F, A, R, G, U> {
     pub(crate) const fn frame(&self) -> &Frame<'_> {
         &self.frame
     }
@@ -155,25 +170,23 @@ impl<F, A, R, G> Step<'_, F, A, R, G> {
     }
 }
 
-impl<'r, A, R, G> Step<'r, (), A, R, G> {
+impl<'r, A, R, G, U> Step<'r, (), A, R, G, U> {
     /// Sets the operation, as the last call of `step!`.
     #[doc(hidden)]
     #[inline]
-    pub fn __operation<F>(self, operation: F) -> Step<'r, F, A, R, G> {
-        let Self { frame, attempts, keep, guard, .. } = self;
-        Step { frame, operation, attempts, keep, guard }
+    pub fn __operation<F>(self, operation: F) -> Step<'r, F, A, R, G, U> {
+        let Self { frame, attempts, guard, undo, .. } = self;
+        Step::assemble(frame, operation, attempts, guard, undo)
     }
 }
 
-impl<'r, F, A, G> Step<'r, F, A, Recorded, G> {
+impl<'r, F, A, G, U> Step<'r, F, A, Durable, G, U> {
     /// Records only values: a failed step runs again if the run is resumed. The error type needs no serde.
-    pub fn rerun_errors(self) -> Step<'r, F, A, ValuesOnly, G> {
-        let Self { frame, operation, attempts, guard, .. } = self;
-        Step { frame, operation, attempts, keep: ValuesOnly, guard }
+    pub fn rerun_errors(self) -> Step<'r, F, A, ValuesOnly, G, U> {
+        let Self { frame, operation, attempts, guard, undo, .. } = self;
+        Step::assemble(frame, operation, attempts, guard, undo)
     }
-}
 
-impl<'r, F, A, G> Step<'r, F, A, Recorded, G> {
     /// Runs the operation inside a transaction of `store`, which is the store of the run. The value is recorded in the
     /// same commit, so the operation's writes exist exactly if the record does. The operation is a closure that
     /// receives a [`Tx`](crate::store::Tx). With `retry`, each attempt has its own transaction and a clone of the
@@ -209,13 +222,12 @@ impl<'r, F, A, G> Step<'r, F, A, Recorded, G> {
     pub fn transaction<S: Transactional>(
         self,
         store: &S,
-    ) -> Step<'r, F, InTransaction<'_, S, A>, Committed, G> {
-        let Self { frame, operation, attempts, guard, .. } = self;
-        Step { frame, operation, attempts: InTransaction { store, attempts }, keep: Committed, guard }
+    ) -> Step<'r, F, InTransaction<'_, S, A>, Durable, G, U> {
+        self.map_attempts(|attempts| InTransaction::new(store, attempts))
     }
 }
 
-impl<F, A, R, G> Step<'_, F, A, R, G> {
+impl<F, A, R, G, U> Step<'_, F, A, R, G, U> {
     /// Declares the input of the step. The run records a fingerprint of `value`. If a resumed run has a different
     /// input, it stops, unless [`on_change`](Self::on_change) sets another reaction. On a volatile run, this option has
     /// no effect.
@@ -228,7 +240,8 @@ impl<F, A, R, G> Step<'_, F, A, R, G> {
         self
     }
 
-    /// Sets the reaction if the recorded outcome belongs to another input.
+    /// Sets the reaction if the recorded outcome belongs to another input. In a saga, [`OnChange::Rerun`] loses the value
+    /// for the old input, so the saga does not undo the effect of that value.
     ///
     /// # Default
     /// [`OnChange::Fail`]
@@ -247,13 +260,14 @@ pub trait Execute {
     fn execute(self) -> Self::Future;
 }
 
-impl<'r, F, A, R, G> Execute for Step<'r, F, A, R, G>
+impl<'r, F, A, R, G, U> Execute for Step<'r, F, A, R, G, U>
 where
     A: Invoke<F>,
     R: Keep<A::Value, A::Error>,
     G: Guard<A::Error>,
+    U: Undo<A::Value>,
 {
-    type Future = StepFuture<'r, F, A, R, G>;
+    type Future = StepFuture<'r, F, A, R, G, U>;
 
     #[inline]
     fn execute(self) -> Self::Future {
@@ -267,27 +281,27 @@ pub fn execute<S: Execute>(step: S) -> S::Future {
     step.execute()
 }
 
-impl<'r, F, A, R, G> IntoFuture for Step<'r, F, A, R, G>
+impl<'r, F, A, R, G, U> IntoFuture for Step<'r, F, A, R, G, U>
 where
     A: Invoke<F>,
     R: Keep<A::Value, A::Error>,
     G: Guard<A::Error>,
+    U: Undo<A::Value>,
 {
     type Output = Ended<A::Value, A::Error>;
-    type IntoFuture = StepFuture<'r, F, A, R, G>;
+    type IntoFuture = StepFuture<'r, F, A, R, G, U>;
 
     #[inline]
     fn into_future(self) -> Self::IntoFuture {
-        StepFuture::new(self.frame, self.operation, self.attempts, self.guard)
+        StepFuture::new(self.frame, self.operation, self.attempts, self.guard, self.undo)
     }
 }
 
-impl<F, A: fmt::Debug, R: fmt::Debug, G> fmt::Debug for Step<'_, F, A, R, G> {
+impl<F, A: fmt::Debug, R, G, U> fmt::Debug for Step<'_, F, A, R, G, U> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Step")
             .field("name", self.frame.name())
             .field("attempts", &self.attempts)
-            .field("keep", &self.keep)
             .finish_non_exhaustive()
     }
 }

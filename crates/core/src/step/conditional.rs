@@ -1,13 +1,17 @@
+use std::fmt;
 use std::future::{Future, IntoFuture};
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use pin_project_lite::pin_project;
 
 use super::builder::{Execute, Step};
 use super::frame::Frame;
+use super::invoke::Invoke;
+use super::undo::Compensate;
 
-/// A step that runs only under a condition. Awaiting it returns an `Option`.
+/// A step that runs only under a condition. Awaiting it returns an `Option`, or the value of [`or`](Self::or) if the step is
+/// skipped.
 ///
 /// Created by [`Step::when`] and [`Step::unless`]. The step takes its key in either case, so the condition changes no
 /// other step's key.
@@ -34,92 +38,117 @@ use super::frame::Frame;
 /// ```
 #[derive(Debug)]
 #[must_use = "a step does nothing unless it is awaited: put it into `step!(..)`, or `.await` it"]
-pub struct Conditional<S> {
+pub struct Conditional<S, D = ()> {
     step: S,
     condition: bool,
     reason: Option<String>,
+    /// `()`, or the value of a skipped step.
+    default: D,
 }
 
-impl<'r, F, A, R, G> Step<'r, F, A, R, G> {
+impl<'r, F, A, R, G, U> Step<'r, F, A, R, G, U> {
     /// Runs the step only if `condition` is `true`; its value becomes an `Option`. Call this method after all other
     /// options.
     ///
     /// A skipped step leaves a [`StepSkipped`](crate::event::EventKind::StepSkipped) event and no record.
-    pub fn when(self, condition: bool) -> Conditional<Self> {
-        Conditional::new(self, condition)
+    pub const fn when(self, condition: bool) -> Conditional<Self> {
+        Conditional { step: self, condition, reason: None, default: () }
     }
 
     /// Runs the step only if `condition` is `false`: the opposite of [`when`](Self::when).
-    pub fn unless(self, condition: bool) -> Conditional<Self> {
+    pub const fn unless(self, condition: bool) -> Conditional<Self> {
         self.when(!condition)
     }
 }
 
 impl<S> Conditional<S> {
-    const fn new(step: S, condition: bool) -> Self {
-        Self { step, condition, reason: None }
+    /// Sets the value of a skipped step, instead of the `Option`.
+    pub fn or<T>(self, default: T) -> Conditional<S, Option<T>> {
+        let Self { step, condition, reason, .. } = self;
+        Conditional { step, condition, reason, default: Some(default) }
     }
+}
 
+impl<S, D> Conditional<S, D> {
     /// Sets the reason for the skip, which the event contains.
     pub fn because(mut self, reason: impl Into<String>) -> Self {
         self.reason = Some(reason.into());
         self
     }
 
-    /// Sets the value of a skipped step.
-    pub const fn or<T>(self, default: T) -> OrElse<S, T> {
-        OrElse { conditional: self, default }
+    fn map<Z>(self, change: impl FnOnce(S) -> Z) -> Conditional<Z, D> {
+        let Self { step, condition, reason, default } = self;
+        Conditional { step: change(step), condition, reason, default }
     }
 }
 
-impl<'r, A, R, G> Conditional<Step<'r, (), A, R, G>> {
+impl<'r, A, R, G, U, D> Conditional<Step<'r, (), A, R, G, U>, D> {
     /// Sets the operation, as the last call of `step!`.
     #[doc(hidden)]
-    pub fn __operation<F>(self, operation: F) -> Conditional<Step<'r, F, A, R, G>> {
-        let Self { step, condition, reason } = self;
-        Conditional { step: step.__operation(operation), condition, reason }
+    pub fn __operation<F>(self, operation: F) -> Conditional<Step<'r, F, A, R, G, U>, D> {
+        self.map(|step| step.__operation(operation))
     }
 }
 
-impl<'r, F, A, R, G, T, E> IntoFuture for Conditional<Step<'r, F, A, R, G>>
+impl<'r, F, A, R, G, U, D> Conditional<Step<'r, F, A, R, G, U>, D> {
+    /// Sets the compensation, which `step!` sets after the operation: see [`Step::compensate`].
+    #[doc(hidden)]
+    pub fn compensate<C, Fut, V, X, B>(self, operation: C) -> Conditional<Step<'r, F, A, R, G, B>, D>
+    where
+        A: Invoke<F>,
+        U: Compensate<By<C> = B>,
+        C: FnMut(A::Value) -> Fut + Send,
+        Fut: Future<Output = Result<V, X>>,
+    {
+        self.map(|step| step.compensate(operation))
+    }
+}
+
+impl<'r, F, A, R, G, U, D> IntoFuture for Conditional<Step<'r, F, A, R, G, U>, D>
 where
-    Step<'r, F, A, R, G>: IntoFuture<Output = Result<T, E>>,
+    Step<'r, F, A, R, G, U>: IntoFuture,
+    ConditionalFuture<'r, <Step<'r, F, A, R, G, U> as IntoFuture>::IntoFuture, D>: Future,
 {
-    type Output = Result<Option<T>, E>;
-    type IntoFuture = ConditionalFuture<<Step<'r, F, A, R, G> as IntoFuture>::IntoFuture, Frame<'r>>;
+    type Output = <Self::IntoFuture as Future>::Output;
+    type IntoFuture = ConditionalFuture<'r, <Step<'r, F, A, R, G, U> as IntoFuture>::IntoFuture, D>;
 
     fn into_future(self) -> Self::IntoFuture {
-        if self.condition {
-            ConditionalFuture::Run { step: self.step.into_future() }
+        let Self { step, condition, reason, default } = self;
+        let state = if condition {
+            State::Runs { step: step.into_future() }
         } else {
-            ConditionalFuture::Skip { frame: self.step.frame, reason: self.reason }
-        }
+            State::Skipped { frame: step.frame, reason }
+        };
+        ConditionalFuture { state, default }
     }
 }
 
 pin_project! {
     /// The future of a [`Conditional`] step.
-    #[project = ConditionalProj]
-    #[derive(Debug)]
     #[must_use = "futures do nothing unless polled"]
-    pub enum ConditionalFuture<S, N> {
-        #[doc(hidden)]
-        Run { #[pin] step: S },
-        #[doc(hidden)]
-        Skip { frame: N, reason: Option<String> },
+    pub struct ConditionalFuture<'r, S, D> {
+        #[pin]
+        state: State<'r, S>,
+        default: D,
     }
 }
 
-impl<'r, S, T, E> Future for ConditionalFuture<S, Frame<'r>>
+pin_project! {
+    #[project = StateProj]
+    enum State<'r, S> {
+        Runs { #[pin] step: S },
+        Skipped { frame: Frame<'r>, reason: Option<String> },
+    }
+}
+
+impl<S, T, E> State<'_, S>
 where
     S: Future<Output = Result<T, E>>,
 {
-    type Output = Result<Option<T>, E>;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<Option<T>, E>> {
         match self.project() {
-            ConditionalProj::Run { step } => step.poll(cx).map(|ended| ended.map(Some)),
-            ConditionalProj::Skip { frame, reason } => {
+            StateProj::Runs { step } => step.poll(cx).map_ok(Some),
+            StateProj::Skipped { frame, reason } => {
                 frame.skipped(reason.take());
                 Poll::Ready(Ok(None))
             }
@@ -127,76 +156,37 @@ where
     }
 }
 
-/// A [`Conditional`] step with a default value, which replaces the value of a skipped step.
-#[derive(Debug)]
-#[must_use = "a step does nothing unless it is awaited: put it into `step!(..)`, or `.await` it"]
-pub struct OrElse<S, T> {
-    conditional: Conditional<S>,
-    default: T,
-}
-
-impl<'r, A, R, G, T> OrElse<Step<'r, (), A, R, G>, T> {
-    /// Sets the operation, as the last call of `step!`.
-    #[doc(hidden)]
-    pub fn __operation<F>(self, operation: F) -> OrElse<Step<'r, F, A, R, G>, T> {
-        let Self { conditional, default } = self;
-        OrElse { conditional: conditional.__operation(operation), default }
-    }
-}
-
-impl<S, T, E> IntoFuture for OrElse<S, T>
+impl<S, T, E> Future for ConditionalFuture<'_, S, ()>
 where
-    Conditional<S>: IntoFuture<Output = Result<Option<T>, E>>,
+    S: Future<Output = Result<T, E>>,
 {
-    type Output = Result<T, E>;
-    type IntoFuture = OrElseFuture<<Conditional<S> as IntoFuture>::IntoFuture, T>;
+    type Output = Result<Option<T>, E>;
 
-    fn into_future(self) -> Self::IntoFuture {
-        OrElseFuture { conditional: self.conditional.into_future(), default: Some(self.default) }
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.project().state.poll(cx)
     }
 }
 
-pin_project! {
-    /// The future of an [`OrElse`] step.
-    #[derive(Debug)]
-    #[must_use = "futures do nothing unless polled"]
-    pub struct OrElseFuture<C, T> {
-        #[pin]
-        conditional: C,
-        default: Option<T>,
-    }
-}
-
-impl<C, T, E> Future for OrElseFuture<C, T>
+impl<S, T, E> Future for ConditionalFuture<'_, S, Option<T>>
 where
-    C: Future<Output = Result<Option<T>, E>>,
+    S: Future<Output = Result<T, E>>,
 {
     type Output = Result<T, E>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        match std::task::ready!(this.conditional.poll(cx)) {
-            Ok(value) => {
-                value.or_else(|| this.default.take()).map_or(Poll::Pending, |value| Poll::Ready(Ok(value)))
-            }
-            Err(error) => Poll::Ready(Err(error)),
-        }
+        let value = ready!(this.state.poll(cx))?.or_else(|| this.default.take());
+        value.map_or(Poll::Pending, |value| Poll::Ready(Ok(value)))
     }
 }
 
-impl<S: IntoFuture> Execute for Conditional<S>
-where
-    Self: IntoFuture,
-{
-    type Future = <Self as IntoFuture>::IntoFuture;
-
-    #[inline]
-    fn execute(self) -> Self::Future {
-        self.into_future()
+impl<S, D> fmt::Debug for ConditionalFuture<'_, S, D> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ConditionalFuture").finish_non_exhaustive()
     }
 }
 
-impl<S, T> Execute for OrElse<S, T>
+impl<S, D> Execute for Conditional<S, D>
 where
     Self: IntoFuture,
 {

@@ -10,12 +10,13 @@ use super::keep::{Ended, Keep};
 use crate::error::{Error, Limit, RunError};
 use crate::guard::{Pass, Refusal, Verdict};
 use crate::journal::Outcome;
+use crate::retry::Retry;
 use crate::stage::{Cue, Misfit};
 
 /// Returns the outcome of a step that does not have to run: a recorded one, or the error that refuses the step.
 #[inline]
 pub(super) fn look_up<T, E: fmt::Display, R: Keep<T, E>>(frame: &mut Frame<'_>) -> Option<Ended<T, E>> {
-    match frame.look_up(R::RECORDS) {
+    match frame.look_up(R::KEEPS) {
         Ok(None) => None,
         Ok(Some(found)) => reuse::<T, E, R>(frame, &found.outcome),
         Err(error) => Some(Err(Error::Run(refused(frame, error)))),
@@ -33,6 +34,11 @@ fn reuse<T, E: fmt::Display, R: Keep<T, E>>(frame: &mut Frame<'_>, outcome: &Out
         Some(Err(error)) => Some(Err(Error::Run(frame.undecodable(&error)))),
         None => frame.disregard().err().map(|error| Err(Error::Run(refused(frame, error)))),
     }
+}
+
+/// Returns the value in the journal, if it was not handed out yet.
+pub(super) fn recorded<T, E, R: Keep<T, E>>(frame: &Frame<'_>) -> Option<T> {
+    R::decode(&frame.peek()?)?.ok()?.ok()
 }
 
 /// Notes that `error` refuses the step, and returns the error.
@@ -83,9 +89,10 @@ pub(super) fn ask_again<F, A: Invoke<F>>(
     attempts: &A,
     refusal: &Refusal,
 ) -> Option<Next> {
+    let policy = attempts.policy()?;
     let (refusals, previous) = frame.refused_again();
     let (delay, longest) =
-        attempts.after_refusal(refusals, previous, refusal.retry_after, || frame.dice())?;
+        policy.after_refusal(refusals, previous, refusal.retry_after, &mut frame.dice())?;
     frame.may_ask_again(delay, longest).then(|| frame.ask_again(delay, refusal))
 }
 
@@ -97,7 +104,7 @@ pub(super) fn again<F, A: Invoke<F>>(
 ) -> Option<Next> {
     let error = match ended {
         Ok(_) => {
-            attempts.succeeded();
+            succeeded(attempts);
             return None;
         }
         Err(Error::Run(error)) if error.pauses() => return None,
@@ -106,9 +113,22 @@ pub(super) fn again<F, A: Invoke<F>>(
     if let Error::Run(RunError::Timeout { after, .. }) = error {
         frame.timed_out(*after);
     }
-    let delay = attempts.after(frame.attempt(), frame.previous_delay(), error, || frame.dice());
+    let policy = attempts.policy()?;
+    let (attempt, previous, mut dice) = (frame.attempt(), frame.previous_delay(), frame.dice());
+    let delay = match error {
+        Error::Failed(error) => policy.after_failure(attempt, previous, error, &mut dice),
+        Error::Run(error) => policy.after_run_error(attempt, previous, error, &mut dice),
+    };
     let delay = delay.filter(|delay| frame.has_time_for(*delay))?;
-    Some(frame.schedule(delay, attempts.max(), error))
+    Some(frame.schedule(delay, policy.max_attempts(), error))
+}
+
+/// Notes the success of an attempt in the budget of its retry policy.
+#[inline]
+pub(super) fn succeeded<F, A: Invoke<F>>(attempts: &A) {
+    if let Some(budget) = attempts.policy().and_then(Retry::shared_budget) {
+        budget.succeeded();
+    }
 }
 
 /// Sends the events of the outcome, and begins to record it. Returns `None` if the outcome is not recorded. If the
@@ -130,7 +150,7 @@ pub(super) fn record<F, A: Invoke<F>, R: Keep<A::Value, A::Error>>(
     match (&*ended, &encoded) {
         (_, Some(Err(unkept))) => frame.failed(unkept, 1),
         (Ok(_), _) => frame.succeeded(),
-        (Err(error), _) => frame.failed(error, attempts.max()),
+        (Err(error), _) => frame.failed(error, attempts.policy().map_or(1, Retry::max_attempts)),
     }
     let recording = match encoded {
         None => return None,

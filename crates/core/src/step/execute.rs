@@ -32,10 +32,11 @@ use std::task::{Context, Poll, ready};
 
 use pin_project_lite::pin_project;
 
-use super::ended::{again, ask_again, leave, look_up, played, record};
+use super::ended::{again, ask_again, leave, look_up, played, record, recorded, succeeded};
 use super::frame::{Frame, Next, Recording, Running};
-use super::invoke::{Invoke, OfStep, Waits};
+use super::invoke::Invoke;
 use super::keep::{Ended, Keep};
+use super::undo::Undo;
 use crate::error::{Error, RunError};
 use crate::guard::{EnteringOf, Guard, Pass, Verdict};
 use crate::hook::Hooked;
@@ -46,18 +47,33 @@ pin_project! {
     #[project = StepProj]
     /// The future of a [`Step`](super::Step).
     #[must_use = "futures do nothing unless polled"]
-    pub struct StepFuture<'r, F, A, R, G>
+    pub struct StepFuture<'r, F, A, R, G = (), U = ()>
     where
         A: Invoke<F>,
         G: Guard<A::Error>,
+        U: Undo<A::Value>,
     {
         frame: Frame<'r>,
         operation: Option<F>,
         attempts: A,
         guard: G,
+        undo: U,
         #[pin]
         state: StateOf<F, A, G>,
         keep: PhantomData<fn() -> R>,
+    }
+
+    impl<'r, F, A, R, G, U> PinnedDrop for StepFuture<'r, F, A, R, G, U>
+    where
+        A: Invoke<F>,
+        G: Guard<A::Error>,
+        U: Undo<A::Value>,
+    {
+        fn drop(this: Pin<&mut Self>) {
+            if U::ACTS {
+                this.dropped();
+            }
+        }
     }
 }
 
@@ -73,8 +89,8 @@ type StateOf<F, A, G> = State<
 pin_project! {
     #[project = StateProj]
     enum State<Entering, Held, Attempt, T, E> {
-        /// Not polled yet.
-        Start,
+        /// Not polled yet. If something undoes the step, `recorded` is the value in the journal.
+        Start { recorded: Option<T> },
         /// An attempt asks its guards.
         Entering { #[pin] entering: Entering },
         /// A test provides the result of an attempt.
@@ -89,45 +105,44 @@ pin_project! {
         Recording { recording: Recording, ended: Option<Ended<T, E>> },
         /// The store has the outcome, and the hook after the step runs.
         Hooked { hooked: Hooked, ended: Option<Ended<T, E>> },
-        /// The step failed because its value cannot be recorded. A saga may still need the value to undo the step.
-        Unkept { value: Option<T> },
         /// The outcome was returned.
         Done,
     }
 }
 
-/// A step that may have a value which could not be recorded.
-pub trait Unkept {
-    /// The type of the value.
-    type Value;
-
-    /// Takes the value, after the future has ended in [`RunError::Unencodable`] or [`RunError::TooLarge`].
-    fn unkept(self: Pin<&mut Self>) -> Option<Self::Value>;
-}
-
-impl<'r, F, A, R, G> StepFuture<'r, F, A, R, G>
+impl<'r, F, A, R, G, U> StepFuture<'r, F, A, R, G, U>
 where
     A: Invoke<F>,
+    R: Keep<A::Value, A::Error>,
     G: Guard<A::Error>,
+    U: Undo<A::Value>,
 {
     #[inline]
-    pub(super) const fn new(frame: Frame<'r>, operation: F, attempts: A, guard: G) -> Self {
-        let keep = PhantomData;
-        Self { frame, operation: Some(operation), attempts, guard, state: State::Start, keep }
+    pub(super) fn new(frame: Frame<'r>, operation: F, attempts: A, guard: G, undo: U) -> Self {
+        let recorded = if U::ACTS { recorded::<_, _, R>(&frame) } else { None };
+        let (operation, state, keep) = (Some(operation), State::Start { recorded }, PhantomData);
+        Self { frame, operation, attempts, guard, undo, state, keep }
     }
 }
 
-impl<F, A, R, G> Unkept for StepFuture<'_, F, A, R, G>
+impl<F, A, R, G, U> StepFuture<'_, F, A, R, G, U>
 where
     A: Invoke<F>,
     G: Guard<A::Error>,
+    U: Undo<A::Value>,
 {
-    type Value = A::Value;
-
-    fn unkept(self: Pin<&mut Self>) -> Option<A::Value> {
-        match self.project().state.project() {
-            StateProj::Unkept { value } => value.take(),
-            _ => None,
+    /// Tells `undo` that the step is dropped before its end, or that nothing asked for its recorded value.
+    fn dropped(self: Pin<&mut Self>) {
+        let StepProj { frame, undo, state, .. } = self.project();
+        match state.project() {
+            StateProj::Start { recorded } => match recorded.take() {
+                Some(value) => undo.passed_over(frame.label(), &value),
+                // The operation panicked before it returned its future.
+                None if frame.attempt() > 0 => undo.aborted(frame.label()),
+                None => {}
+            },
+            StateProj::Done => {}
+            _ => undo.aborted(frame.label()),
         }
     }
 }
@@ -147,42 +162,67 @@ macro_rules! turn {
     };
 }
 
-impl<F, A, R, G> Future for StepFuture<'_, F, A, R, G>
+impl<F, A, R, G, U> Future for StepFuture<'_, F, A, R, G, U>
 where
     A: Invoke<F>,
     R: Keep<A::Value, A::Error>,
     G: Guard<A::Error>,
+    U: Undo<A::Value>,
 {
     type Output = Ended<A::Value, A::Error>;
 
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        if U::ACTS { self.advance_undoable(cx) } else { self.advance(cx) }
+    }
+}
+
+impl<F, A, R, G, U> StepFuture<'_, F, A, R, G, U>
+where
+    A: Invoke<F>,
+    R: Keep<A::Value, A::Error>,
+    G: Guard<A::Error>,
+    U: Undo<A::Value>,
+{
+    /// Advances a step that something undoes: `undo` may refuse the step before its first poll, and learns the outcome
+    /// before the body does.
+    fn advance_undoable(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Ended<A::Value, A::Error>> {
+        let polled_before = !matches!(self.state, State::Start { .. });
+        if !polled_before {
+            let StepProj { frame, undo, mut state, .. } = self.as_mut().project();
+            if let Err(refused) = undo.begins(frame.label()) {
+                state.set(State::Done);
+                return Poll::Ready(Err(Error::Run(refused)));
+            }
+            state.set(State::Start { recorded: None });
+        }
+        let ended = ready!(self.as_mut().advance(cx));
+        let StepProj { frame, undo, .. } = self.project();
+        undo.ended(frame.label(), &ended, polled_before);
+        Poll::Ready(ended)
+    }
+
+    #[inline(always)]
+    fn advance(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Ended<A::Value, A::Error>> {
         loop {
             let mut step = self.as_mut();
             match step.state {
-                State::Start => turn!(step.look_up()),
+                State::Start { .. } => turn!(step.look_up()),
                 State::Entering { .. } => turn!(step.ask_guards(cx)),
                 State::Playing { .. } => turn!(step.play(cx)),
                 State::Attempting { .. } => match step.as_mut().run(cx) {
                     // The common exit, which does not move the value.
-                    Poll::Ready(Ok(value)) if !R::RECORDS => return Poll::Ready(Ok(value)),
+                    Poll::Ready(Ok(value)) if !R::KEEPS => return Poll::Ready(Ok(value)),
                     polled => turn!(step.attempt(polled, cx)),
                 },
                 State::Counting { .. } => turn!(step.count(cx)),
                 State::Delaying => turn!(step.delay(cx)),
                 State::Recording { .. } => turn!(step.record(cx)),
                 State::Hooked { .. } => turn!(step.hook(cx)),
-                State::Unkept { .. } | State::Done => return Poll::Pending,
+                State::Done => return Poll::Pending,
             }
         }
     }
-}
 
-impl<F, A, R, G> StepFuture<'_, F, A, R, G>
-where
-    A: Invoke<F>,
-    R: Keep<A::Value, A::Error>,
-    G: Guard<A::Error>,
-{
     /// `Start`: either an outcome is recorded, or the first attempt follows, possibly after the rest of a delay.
     #[inline(always)]
     fn look_up(mut self: Pin<&mut Self>) -> Turn<A::Value, A::Error> {
@@ -247,9 +287,9 @@ where
     #[inline(always)]
     fn call(mut self: Pin<&mut Self>, pass: G::Pass) -> Turn<A::Value, A::Error> {
         let StepProj { frame, attempts, operation, .. } = self.as_mut().project();
-        let place = A::Place::of(frame);
+        let destination = A::COMMITS.then(|| frame.destination());
         let running = frame.enter();
-        let attempt = attempts.invoke(operation, place);
+        let attempt = attempts.invoke(operation, destination);
         leave_operation(running);
         // An operation for a single call has a single attempt, so there is always one here.
         self.go(attempt.map_or(State::Done, |attempt| State::Attempting { attempt, pass: Some(pass) }))
@@ -265,7 +305,7 @@ where
         let running = frame.enter();
         let polled = attempt.poll(cx);
         leave_operation(running);
-        if R::RECORDS || !matches!(polled, Poll::Ready(Ok(_))) {
+        if R::KEEPS || !matches!(polled, Poll::Ready(Ok(_))) {
             *pass = held;
             return polled;
         }
@@ -273,7 +313,7 @@ where
         if let Some(pass) = held {
             pass.leave(Verdict::Succeeded);
         }
-        attempts.succeeded();
+        succeeded(attempts);
         frame.succeeded();
         polled
     }
@@ -289,11 +329,7 @@ where
         let StateProj::Attempting { attempt, pass } = state.as_mut().project() else { return Poll::Pending };
         let mut ended = match polled {
             Poll::Ready(ended) => ended.map_err(Error::Failed),
-            Poll::Pending => match A::waits(attempt) {
-                Waits::ForOperation => Err(Error::Run(ready!(frame.poll_limits(cx)))),
-                Waits::ForStore => return Poll::Pending,
-                Waits::Never(error) => Err(Error::Run(error)),
-            },
+            Poll::Pending => Err(Error::Run(ready!(A::poll_end(attempt, || frame.poll_limits(cx))))),
         };
         // The attempt is dropped before its place at the guards is released.
         let pass = pass.take();
@@ -301,8 +337,8 @@ where
         frame.classify(&mut ended);
         leave(pass, &ended, |after| frame.ran_for_most_of(after));
         match ended {
-            Err(Error::Run(error)) if R::COMMITTED && error.interrupts() => self.interrupt(error),
-            ended => self.settle(ended, R::COMMITTED),
+            Err(Error::Run(error)) if A::COMMITS && error.interrupts() => self.interrupt(error),
+            ended => self.settle(ended, A::COMMITS),
         }
     }
 
@@ -402,10 +438,8 @@ where
     /// `Recording`: returns the outcome after the store has it, and after the hook, if there is one.
     #[inline]
     fn record(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Turn<A::Value, A::Error> {
-        let StepProj { frame, mut state, .. } = self.as_mut().project();
-        let StateProj::Recording { recording, ended } = state.as_mut().project() else {
-            return Poll::Pending;
-        };
+        let StepProj { frame, undo, state, .. } = self.as_mut().project();
+        let StateProj::Recording { recording, ended } = state.project() else { return Poll::Pending };
         if let Err(error) = ready!(recording.writing.as_mut().poll(cx)) {
             match frame.not_kept(error, type_name::<A::Value>(), recording.instead.is_some()) {
                 Ok(instead) => *recording = instead,
@@ -416,9 +450,11 @@ where
         let Recording { kind, bytes, instead, .. } = recording;
         frame.recorded(*kind, *bytes);
         if let Some(unkept) = instead.take() {
-            let value = ended.take().and_then(Result::ok);
-            state.set(State::Unkept { value });
-            return Poll::Ready(Some(Err(Error::Run(*unkept))));
+            // The operation had its effect, although the step fails.
+            if let Some(Ok(value)) = ended {
+                undo.unkept(frame.label(), value);
+            }
+            return self.over(Err(Error::Run(*unkept)));
         }
         let hooked = frame.hook(*kind);
         let ended = ended.take();

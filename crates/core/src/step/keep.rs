@@ -7,7 +7,8 @@ use crate::stage::{Misfit, Prop};
 /// The typed outcome of a step.
 pub type Ended<T, E> = Result<T, Error<E>>;
 
-/// The recorded part of a step's outcome: [`Fresh`], [`Borrowed`], [`Recorded`] or [`ValuesOnly`].
+/// The recorded part of a step's outcome: that of the run's mode, [`Volatile`], [`Borrowing`] or [`Durable`], or
+/// [`ValuesOnly`].
 ///
 /// This trait requires serde on a durable run. On every run, except for steps of
 /// [`Run::borrowing`](crate::Run::borrowing), it requires values and errors that own their data, so that a test can
@@ -20,10 +21,7 @@ pub type Ended<T, E> = Result<T, Error<E>>;
 )]
 pub trait Keep<T, E> {
     /// Whether outcomes are recorded.
-    const RECORDS: bool;
-    /// Whether an attempt records its value itself before it ends.
-    #[doc(hidden)]
-    const COMMITTED: bool = false;
+    const KEEPS: bool;
 
     /// Encodes the outcome for the journal. Returns `None` if the outcome is not recorded.
     fn encode(ended: &Ended<T, E>) -> Option<Result<Outcome, EncodeError>>;
@@ -51,25 +49,26 @@ pub trait OwnsItsData<'de>: Deserialize<'de> {}
 #[diagnostic::do_not_recommend]
 impl<'de, T: Deserialize<'de>> OwnsItsData<'de> for T {}
 
-/// Records no outcome.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Fresh;
+/// The mode of a run that does not record its steps.
+#[derive(Debug, Clone, Copy)]
+pub enum Volatile {}
 
-/// Records no outcome, and does not allow scripts for the step, so its value and error may borrow.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Borrowed;
+/// The mode of a run that records its steps: the value or the error of each.
+#[derive(Debug, Clone, Copy)]
+pub enum Durable {}
 
-/// Records the value or the error.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Recorded;
+/// The mode of a run that does not record its steps, and whose values and errors may borrow, because a test cannot script
+/// them.
+#[derive(Debug, Clone, Copy)]
+pub enum Borrowing {}
 
 /// Records values only. A failed step runs again on resume.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct ValuesOnly;
+#[derive(Debug, Clone, Copy)]
+pub enum ValuesOnly {}
 
 #[diagnostic::do_not_recommend]
-impl<T: 'static, E: 'static> Keep<T, E> for Fresh {
-    const RECORDS: bool = false;
+impl<T: 'static, E: 'static> Keep<T, E> for Volatile {
+    const KEEPS: bool = false;
 
     fn encode(_: &Ended<T, E>) -> Option<Result<Outcome, EncodeError>> {
         None
@@ -89,8 +88,8 @@ impl<T: 'static, E: 'static> Keep<T, E> for Fresh {
 }
 
 #[diagnostic::do_not_recommend]
-impl<T, E> Keep<T, E> for Borrowed {
-    const RECORDS: bool = false;
+impl<T, E> Keep<T, E> for Borrowing {
+    const KEEPS: bool = false;
 
     fn encode(_: &Ended<T, E>) -> Option<Result<Outcome, EncodeError>> {
         None
@@ -110,12 +109,12 @@ impl<T, E> Keep<T, E> for Borrowed {
 }
 
 #[diagnostic::do_not_recommend]
-impl<T, E> Keep<T, E> for Recorded
+impl<T, E> Keep<T, E> for Durable
 where
     T: Serialize + for<'de> OwnsItsData<'de> + 'static,
     E: Serialize + for<'de> OwnsItsData<'de> + 'static,
 {
-    const RECORDS: bool = true;
+    const KEEPS: bool = true;
 
     fn encode(ended: &Ended<T, E>) -> Option<Result<Outcome, EncodeError>> {
         match ended {
@@ -150,7 +149,7 @@ where
     T: Serialize + for<'de> OwnsItsData<'de> + 'static,
     E: 'static,
 {
-    const RECORDS: bool = true;
+    const KEEPS: bool = true;
 
     fn encode(ended: &Ended<T, E>) -> Option<Result<Outcome, EncodeError>> {
         ended.as_ref().ok().map(|value| Payload::encode_to_return(value).map(Outcome::Value))

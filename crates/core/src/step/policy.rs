@@ -12,10 +12,10 @@
 /// #[derive(Clone, Copy)]
 /// struct Search;
 ///
-/// impl<'r, F, A, R, G> Policy<Step<'r, F, A, R, G>> for Search {
-///     type Step = Step<'r, F, A, R, G>;
+/// impl<'r, F, A, R, G, U> Policy<Step<'r, F, A, R, G, U>> for Search {
+///     type Step = Step<'r, F, A, R, G, U>;
 ///
-///     fn apply(self, step: Step<'r, F, A, R, G>) -> Self::Step {
+///     fn apply(self, step: Step<'r, F, A, R, G, U>) -> Self::Step {
 ///         step.timeout(secs(2)).deadline(secs(10))
 ///     }
 /// }

@@ -5,35 +5,29 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 use pin_project_lite::pin_project;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::frame::{Frame, Place};
-use super::invoke::{Attempts, Invoke, OfStep, Once, Repeat, Retrying, Waits};
-use super::keep::{Ended, Keep, Recorded};
-use crate::error::{Error, RunError};
-use crate::journal::{DecodeError, EncodeError, Key, Outcome, Payload, Record};
-use crate::retry::{Retry, Rules};
-use crate::stage::{Misfit, Prop};
+use super::frame::Destination;
+use super::invoke::{Invoke, Repeat};
+use crate::error::RunError;
+use crate::journal::{Key, Outcome, Payload, Record};
+use crate::retry::{Always, Retry, Rules};
 use crate::store::{Back, StoreError, Transactional, Tx};
 
-/// Calls the operation with a transaction of `store`. `A` is the number of its calls.
+/// Calls the operation with a transaction of `store`. `A` is `()`, or a [`Retry`].
 #[derive(Debug)]
 pub struct InTransaction<'s, S, A> {
-    pub(super) store: &'s S,
-    pub(super) attempts: A,
+    store: &'s S,
+    attempts: A,
 }
 
-/// The attempt commits its value itself; errors are recorded as for any step.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Committed;
-
-impl OfStep for Place {
-    fn of(frame: &Frame<'_>) -> Self {
-        frame.place()
+impl<'s, S, A> InTransaction<'s, S, A> {
+    /// Creates attempts with transactions of `store`.
+    pub const fn new(store: &'s S, attempts: A) -> Self {
+        Self { store, attempts }
     }
 }
 
@@ -41,42 +35,12 @@ impl<'s, S, A: Repeat> Repeat for InTransaction<'s, S, A> {
     type Again<P> = InTransaction<'s, S, A::Again<P>>;
 
     fn again<P>(self, policy: Retry<P>) -> Self::Again<P> {
-        InTransaction { store: self.store, attempts: self.attempts.again(policy) }
-    }
-}
-
-impl<E, S, A: Attempts<E>> Attempts<E> for InTransaction<'_, S, A> {
-    fn max(&self) -> u32 {
-        self.attempts.max()
-    }
-
-    fn after(
-        &self,
-        attempt: u32,
-        previous: Duration,
-        error: &Error<E>,
-        dice: impl FnOnce() -> fastrand::Rng,
-    ) -> Option<Duration> {
-        self.attempts.after(attempt, previous, error, dice)
-    }
-
-    fn after_refusal(
-        &self,
-        refusals: u32,
-        previous: Duration,
-        retry_after: Option<Duration>,
-        dice: impl FnOnce() -> fastrand::Rng,
-    ) -> Option<(Duration, Duration)> {
-        self.attempts.after_refusal(refusals, previous, retry_after, dice)
-    }
-
-    fn succeeded(&self) {
-        self.attempts.succeeded();
+        InTransaction::new(self.store, self.attempts.again(policy))
     }
 }
 
 #[diagnostic::do_not_recommend]
-impl<'s, S, F, Fut, T, E> Invoke<F> for InTransaction<'s, S, Once>
+impl<'s, S, F, Fut, T, E> Invoke<F> for InTransaction<'s, S, ()>
 where
     S: Transactional,
     F: FnOnce(Tx<S::Transaction>) -> Fut,
@@ -87,19 +51,24 @@ where
     type Value = T;
     type Error = E;
     type Attempt = InTransactionFuture<'s, S, F, Fut, T>;
-    type Place = Place;
+    type Rules = Always;
+    const COMMITS: bool = true;
 
-    fn invoke(&self, operation: &mut Option<F>, place: Place) -> Option<Self::Attempt> {
-        operation.take().map(|operation| InTransactionFuture::new(self.store, place, operation))
+    fn policy(&self) -> Option<&Retry> {
+        None
     }
 
-    fn waits(attempt: Pin<&mut Self::Attempt>) -> Waits {
-        attempt.waits()
+    fn invoke(&self, operation: &mut Option<F>, destination: Option<Destination>) -> Option<Self::Attempt> {
+        Some(InTransactionFuture::new(self.store, destination?, operation.take()?))
+    }
+
+    fn poll_end(attempt: Pin<&mut Self::Attempt>, limits: impl FnOnce() -> Poll<RunError>) -> Poll<RunError> {
+        attempt.poll_end(limits)
     }
 }
 
 #[diagnostic::do_not_recommend]
-impl<'s, S, F, Fut, T, E, P> Invoke<F> for InTransaction<'s, S, Retrying<P>>
+impl<'s, S, F, Fut, T, E, P> Invoke<F> for InTransaction<'s, S, Retry<P>>
 where
     S: Transactional,
     F: Fn(Tx<S::Transaction>) -> Fut + Clone,
@@ -111,40 +80,19 @@ where
     type Value = T;
     type Error = E;
     type Attempt = InTransactionFuture<'s, S, F, Fut, T>;
-    type Place = Place;
+    type Rules = P;
+    const COMMITS: bool = true;
 
-    fn invoke(&self, operation: &mut Option<F>, place: Place) -> Option<Self::Attempt> {
-        operation.clone().map(|operation| InTransactionFuture::new(self.store, place, operation))
+    fn policy(&self) -> Option<&Retry<P>> {
+        Some(&self.attempts)
     }
 
-    fn waits(attempt: Pin<&mut Self::Attempt>) -> Waits {
-        attempt.waits()
-    }
-}
-
-#[diagnostic::do_not_recommend]
-impl<T, E> Keep<T, E> for Committed
-where
-    T: Serialize + DeserializeOwned + 'static,
-    E: Serialize + DeserializeOwned + 'static,
-{
-    const RECORDS: bool = true;
-    const COMMITTED: bool = true;
-
-    fn encode(ended: &Ended<T, E>) -> Option<Result<Outcome, EncodeError>> {
-        <Recorded as Keep<T, E>>::encode(ended)
+    fn invoke(&self, operation: &mut Option<F>, destination: Option<Destination>) -> Option<Self::Attempt> {
+        Some(InTransactionFuture::new(self.store, destination?, operation.clone()?))
     }
 
-    fn decode(outcome: &Outcome) -> Option<Result<Ended<T, E>, DecodeError>> {
-        <Recorded as Keep<T, E>>::decode(outcome)
-    }
-
-    fn played(value: Prop) -> Result<T, Misfit> {
-        value.take()
-    }
-
-    fn played_error(error: Prop) -> Result<E, Misfit> {
-        error.take()
+    fn poll_end(attempt: Pin<&mut Self::Attempt>, limits: impl FnOnce() -> Poll<RunError>) -> Poll<RunError> {
+        attempt.poll_end(limits)
     }
 }
 
@@ -156,7 +104,7 @@ pin_project! {
     pub struct InTransactionFuture<'s, S: Transactional, F, Fut, T> {
         store: &'s S,
         key: Key,
-        place: Option<Place>,
+        destination: Option<Destination>,
         operation: Option<F>,
         #[pin]
         state: State<'s, S::Transaction, Fut, T>,
@@ -176,16 +124,18 @@ pin_project! {
 }
 
 impl<'s, S: Transactional, F, Fut, T> InTransactionFuture<'s, S, F, Fut, T> {
-    fn new(store: &'s S, place: Place, operation: F) -> Self {
+    fn new(store: &'s S, destination: Destination, operation: F) -> Self {
+        let (key, operation) = (destination.key.clone(), Some(operation));
         let state = State::Beginning { beginning: Box::pin(store.begin()) };
-        Self { store, key: place.key.clone(), place: Some(place), operation: Some(operation), state }
+        Self { store, key, destination: Some(destination), operation, state }
     }
 
-    fn waits(self: Pin<&mut Self>) -> Waits {
+    /// A limit ends the operation, but not a commit: the store may already have carried it out.
+    fn poll_end(self: Pin<&mut Self>, limits: impl FnOnce() -> Poll<RunError>) -> Poll<RunError> {
         match self.project().state.project() {
-            StateProj::Beginning { .. } | StateProj::Running { .. } => Waits::ForOperation,
-            StateProj::Committing { .. } => Waits::ForStore,
-            StateProj::Stopped { error } => error.take().map_or(Waits::ForStore, Waits::Never),
+            StateProj::Beginning { .. } | StateProj::Running { .. } => limits(),
+            StateProj::Committing { .. } => Poll::Pending,
+            StateProj::Stopped { error } => error.take().map_or(Poll::Pending, Poll::Ready),
         }
     }
 }
@@ -216,10 +166,10 @@ where
                 StateProj::Running { running, back } => {
                     // If the operation failed, the transaction comes back and is rolled back.
                     let value = ready!(running.poll(cx))?;
-                    let (transaction, Some(place)) = (back.take(), this.place.take()) else {
+                    let (transaction, Some(destination)) = (back.take(), this.destination.take()) else {
                         return Poll::Pending;
                     };
-                    match commit(*this.store, transaction, place, &value) {
+                    match commit(*this.store, transaction, destination, &value) {
                         Ok(committing) => {
                             this.state.set(State::Committing { committing, value: Some(value) });
                             continue;
@@ -243,10 +193,10 @@ where
 fn commit<'s, S: Transactional, T: Serialize + DeserializeOwned>(
     store: &'s S,
     transaction: Option<S::Transaction>,
-    place: Place,
+    destination: Destination,
     value: &T,
 ) -> Result<Doing<'s, ()>, RunError> {
-    let Place { key, input, lease, on_recorded } = place;
+    let Destination { key, input, lease, on_recorded } = destination;
     let Some(transaction) = transaction else {
         return Err(refused(&key, "the operation kept the transaction: drop it before you return".into()));
     };

@@ -4,7 +4,7 @@ use awaitly_core::Retry;
 use awaitly_core::guard::Both;
 use awaitly_core::retry::{Always, Budget, OnTimeout, RetryAfter, When};
 use awaitly_core::several::Each;
-use awaitly_core::step::{Policy as Applied, Repeat, Retrying, Step};
+use awaitly_core::step::{Policy as Applied, Repeat, Step};
 
 use super::Policy;
 
@@ -56,20 +56,20 @@ impl<P, G> PolicyWith<P, G> {
     }
 }
 
-impl<'r, F, A: Repeat, R, G, P, H> Applied<Step<'r, F, A, R, G>> for PolicyWith<P, H> {
-    type Step = Step<'r, F, A::Again<P>, R, Both<G, H>>;
+impl<'r, F, A: Repeat, R, G, U, P, H> Applied<Step<'r, F, A, R, G, U>> for PolicyWith<P, H> {
+    type Step = Step<'r, F, A::Again<P>, R, Both<G, H>, U>;
 
-    fn apply(self, step: Step<'r, F, A, R, G>) -> Self::Step {
+    fn apply(self, step: Step<'r, F, A, R, G, U>) -> Self::Step {
         let step = step.retry(self.retry).guard(self.guard);
         let step = if let Some(timeout) = self.timeout { step.timeout(timeout) } else { step };
         if let Some(deadline) = self.deadline { step.deadline(deadline) } else { step }
     }
 }
 
-impl<'r, M, I, F, A, R, G, P, H> Applied<Each<'r, M, I, F, A, R, G>> for PolicyWith<P, H> {
-    type Step = Each<'r, M, I, F, Retrying<P>, R, Both<G, H>>;
+impl<'r, M, I, F, A, R, G, U, P, H> Applied<Each<'r, M, I, F, A, R, G, U>> for PolicyWith<P, H> {
+    type Step = Each<'r, M, I, F, Retry<P>, R, Both<G, H>, U>;
 
-    fn apply(self, each: Each<'r, M, I, F, A, R, G>) -> Self::Step {
+    fn apply(self, each: Each<'r, M, I, F, A, R, G, U>) -> Self::Step {
         let each = each.retry(self.retry).guard(self.guard);
         let each = if let Some(timeout) = self.timeout { each.timeout(timeout) } else { each };
         if let Some(deadline) = self.deadline { each.deadline(deadline) } else { each }

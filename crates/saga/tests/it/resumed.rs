@@ -100,6 +100,32 @@ async fn resumed_list_with_early_failure_undoes_later_items() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn recorded_items_of_later_batches_are_undone_after_a_failure() {
+    let trip = Trip::new();
+    let send = async |item: char| match item {
+        'x' => trip.world.refuse("x").await.map(|_| item),
+        'c' => trip.die_saying("c").await.map(|_| item),
+        item => trip.world.act(item).await.map(|_| item),
+    };
+    let body = async |run: &DurableRun| {
+        saga(run, async |saga| {
+            // The program of the second life has another item, in the first batch.
+            let items = if trip.is_first() { "abc" } else { "xabyz" };
+            let list = saga.each("send", items.chars(), send).key_by(char::to_string);
+            let list = list.batches(1).pause(secs(1));
+            step!(list.compensate(|item| trip.world.act(format!("undo {item}"))));
+            Ok::<_, TripError>(())
+        })
+        .await
+    };
+    trip.dies_after(secs(9), body).await;
+    assert_eq!(trip.world.log(), ["a", "b", "c"]);
+    assert_eq!(trip.workflow.run("r", body).await, Err(SagaError::new(refused("x"))));
+    // An execution has one item in flight, and the first one without an outcome was the x.
+    assert_eq!(trip.world.log(), ["a", "b", "c", "no x", "undo b", "undo a"]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn interrupted_item_begins_again_despite_recorded_failure() {
     let trip = Trip::new();
     let send = async |item: u64| match item {

@@ -1,8 +1,10 @@
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use awaitly_core::clock::{ms, secs};
+use awaitly_core::guard::{self, Refusal};
 use awaitly_core::retry::Jitter;
-use awaitly_core::{Retry, RunError, parallel, run, step};
+use awaitly_core::{Error, Limit, Retry, RunError, parallel, run, step};
 use awaitly_saga::{SagaError, saga};
 use tokio::time::Instant;
 
@@ -126,6 +128,89 @@ async fn list_values_keep_item_order() {
         .await
     });
     assert_eq!(sent.await, Ok(vec![1, 2, 3]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn failure_in_batch_begins_no_later_batch() {
+    let (world, began) = (World::default(), Instant::now());
+    let send = async |item: u64| match item {
+        4 => world.refuse("4").await,
+        item => world.act_after(secs(item), item.to_string()).await,
+    };
+    let batches = Mutex::new(Vec::new());
+    let sent = run(async |run| {
+        saga(run, async |saga| {
+            let each = saga.each("send", 1..7, send).concurrency(2).batches(2).pause(secs(10));
+            let each = each.on_progress(|told| batches.lock().unwrap().push((told.batch, told.done)));
+            Ok(step!(each.compensate(|_| world.act("undo"))))
+        })
+        .await
+    });
+    assert_eq!(sent.await, Err(SagaError::new(refused("4"))));
+    assert_eq!(world.log(), ["1", "2", "no 4", "3", "undo", "undo", "undo"]);
+    assert_eq!(*batches.lock().unwrap(), [(1, 2)]);
+    assert_eq!(began.elapsed(), secs(2 + 10 + 3));
+}
+
+#[tokio::test(start_paused = true)]
+async fn item_past_its_deadline_is_in_doubt() {
+    let world = World::default();
+    let send = async |item: &'static str| match item {
+        "b" => world.hang("b").await,
+        item => world.act(item).await,
+    };
+    let sent = run(async |run| {
+        saga(run, async |saga| {
+            let each = saga.each("send", ["a", "b", "c"], send).concurrency(3).deadline(secs(1));
+            Ok(step!(each.compensate(|_| world.act("undo"))))
+        })
+        .await
+    });
+    let error = sent.await.unwrap_err();
+    assert!(matches!(error.error(), TripError::Run(RunError::Timeout { limit: Limit::Step, .. })), "{error}");
+    assert_eq!(error.in_doubt(), ["send".into()]);
+    assert_eq!(world.log(), ["a", "b", "c", "undo", "undo"]);
+}
+
+#[tokio::test]
+async fn settled_list_undoes_items_that_succeeded() {
+    let world = World::default();
+    let send = async |item: &'static str| match item {
+        "b" => world.refuse("b").await,
+        item => world.act(item).await,
+    };
+    let sent = run(async |run| {
+        saga(run, async |saga| {
+            let each = saga.each("send", ["a", "b", "c"], send).compensate(|_| world.act("undo"));
+            let settled = each.settle().await;
+            assert_eq!(settled, [Ok(1), Err(Error::Failed(Refused("b".into()))), Ok(1)]);
+            Err::<(), _>(refused("body"))
+        })
+        .await
+    });
+    assert_eq!(sent.await, Err(SagaError::new(refused("body"))));
+    assert_eq!(world.log(), ["a", "no b", "c", "undo", "undo"]);
+}
+
+#[tokio::test]
+async fn guard_that_refuses_an_item_fails_the_list() {
+    let world = World::default();
+    let asked = AtomicU32::new(0);
+    let open = guard::from_fn(|| match asked.fetch_add(1, Ordering::Relaxed) {
+        0 => Ok(()),
+        _ => Err(Refusal::new("door", "it is shut")),
+    });
+    let sent = run(async |run| {
+        saga(run, async |saga| {
+            let each = saga.each("send", ["a", "b"], async |item| world.act(item).await).guard(&open);
+            Ok::<_, TripError>(step!(each.compensate(|_| world.act("undo"))))
+        })
+        .await
+    });
+    let error = sent.await.unwrap_err();
+    assert!(matches!(error.error(), TripError::Run(RunError::Refused { .. })), "{error}");
+    assert!(error.in_doubt().is_empty(), "{error}");
+    assert_eq!(world.log(), ["a", "undo"]);
 }
 
 #[tokio::test]

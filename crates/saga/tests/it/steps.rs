@@ -60,6 +60,33 @@ async fn compensation_gets_the_value_of_its_step() {
 }
 
 #[tokio::test]
+async fn skipped_step_with_compensation_is_not_undone() {
+    let world = World::default();
+    let trip = run(async |run| {
+        saga(run, async |saga| {
+            let undo = |_| world.act("undo");
+            let (some, none) = (
+                step!(saga, "seat", compensate = undo, when = true, world.act("seat")),
+                step!(
+                    saga,
+                    "room",
+                    compensate = undo,
+                    when = false,
+                    because = "no room",
+                    or = 0,
+                    world.act("room")
+                ),
+            );
+            assert_eq!((some, none), (Some(4), 0));
+            Err::<(), _>(refused("body"))
+        })
+        .await
+    });
+    assert_eq!(trip.await, Err(SagaError::new(refused("body"))));
+    assert_eq!(world.log(), ["seat", "undo"]);
+}
+
+#[tokio::test]
 async fn registered_lists_steps_to_undo() {
     let world = World::default();
     let trip = run(async |run| {

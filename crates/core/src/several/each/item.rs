@@ -6,8 +6,8 @@ use std::task::{Context, Poll};
 
 use pin_project_lite::pin_project;
 
-use crate::retry::Rules;
-use crate::step::{Invoke, Once, Retrying};
+use crate::retry::{Always, Retry, Rules};
+use crate::step::{Destination, Invoke};
 
 /// The operation of [`Each`](super::Each), with one item.
 pub struct ItemOperation<F, Item> {
@@ -15,16 +15,8 @@ pub struct ItemOperation<F, Item> {
     pub(super) item: Item,
 }
 
-impl<F, Item> ItemOperation<F, Item> {
-    /// Creates the call of `operation` with `item`.
-    #[doc(hidden)]
-    pub const fn new(operation: Arc<F>, item: Item) -> Self {
-        Self { operation, item }
-    }
-}
-
 #[diagnostic::do_not_recommend]
-impl<F, Item, Fut, T, E> Invoke<ItemOperation<F, Item>> for Once
+impl<F, Item, Fut, T, E> Invoke<ItemOperation<F, Item>> for ()
 where
     F: Fn(Item) -> Fut,
     Fut: Future<Output = Result<T, E>>,
@@ -33,15 +25,19 @@ where
     type Value = T;
     type Error = E;
     type Attempt = Fut;
-    type Place = ();
+    type Rules = Always;
 
-    fn invoke(&self, operation: &mut Option<ItemOperation<F, Item>>, (): ()) -> Option<Fut> {
+    fn policy(&self) -> Option<&Retry> {
+        None
+    }
+
+    fn invoke(&self, operation: &mut Option<ItemOperation<F, Item>>, _: Option<Destination>) -> Option<Fut> {
         operation.take().map(|ItemOperation { operation, item }| operation(item))
     }
 }
 
 #[diagnostic::do_not_recommend]
-impl<F, Item, Fut, T, E, P> Invoke<ItemOperation<F, Item>> for Retrying<P>
+impl<F, Item, Fut, T, E, P> Invoke<ItemOperation<F, Item>> for Retry<P>
 where
     F: Fn(Item) -> Fut,
     Item: Clone,
@@ -52,9 +48,13 @@ where
     type Value = T;
     type Error = E;
     type Attempt = Fut;
-    type Place = ();
+    type Rules = P;
 
-    fn invoke(&self, operation: &mut Option<ItemOperation<F, Item>>, (): ()) -> Option<Fut> {
+    fn policy(&self) -> Option<&Self> {
+        Some(self)
+    }
+
+    fn invoke(&self, operation: &mut Option<ItemOperation<F, Item>>, _: Option<Destination>) -> Option<Fut> {
         operation.as_ref().map(|each| (each.operation)(each.item.clone()))
     }
 }
@@ -66,19 +66,20 @@ impl<F, Item> fmt::Debug for ItemOperation<F, Item> {
 }
 
 pin_project! {
-    /// A future that returns its position with its output.
+    /// The step of an item. Its output includes the position of the item, and whether the journal held its outcome.
     pub(super) struct Numbered<S> {
         pub(super) position: usize,
+        pub(super) is_known: bool,
         #[pin]
         pub(super) step: S,
     }
 }
 
 impl<S: Future> Future for Numbered<S> {
-    type Output = (usize, S::Output);
+    type Output = (usize, bool, S::Output);
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        this.step.poll(cx).map(|output| (*this.position, output))
+        this.step.poll(cx).map(|output| (*this.position, *this.is_known, output))
     }
 }

@@ -2,14 +2,14 @@ mod drive;
 mod item;
 
 use std::fmt;
-use std::future::IntoFuture;
+use std::future::{Future, IntoFuture};
 use std::iter::Enumerate;
 use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
 use std::vec;
 
-pub use drive::{EachFuture, SettledFuture};
+pub use drive::EachFuture;
 pub use item::ItemOperation;
 
 use crate::error::Error;
@@ -17,12 +17,14 @@ use crate::guard::{Both, Guard};
 use crate::journal::Key;
 use crate::retry::Retry;
 use crate::run::{Mode, Run};
-use crate::step::{Ended, Fresh, Invoke, Keep, Once, Policy, Recorded, Retrying, ValuesOnly};
+use crate::step::{Compensate, Durable, Ended, Invoke, Keep, Policy, Undo, ValuesOnly};
+use crate::store::{Transactional, Tx};
 
 /// A step for each item of a list. [`Run::each`] creates it.
 ///
 /// Awaiting it returns the values in the order of the items, or the first failure, which drops the steps in flight.
-/// [`settle`](Self::settle) waits for all items instead.
+/// [`settle`](Self::settle) waits for all items instead. In a saga, a failure ends the list after the items in flight have
+/// ended, so that the saga knows and undoes their effects; no further item begins.
 ///
 /// An item that waits for an answer or a moment has not failed: the other items continue, and the list waits after each
 /// of them has ended or waits too. A batch is unfinished as long as one of its items waits.
@@ -57,11 +59,12 @@ use crate::step::{Ended, Fresh, Invoke, Keep, Once, Policy, Recorded, Retrying, 
 /// # });
 /// ```
 #[must_use = "a step does nothing unless it is awaited: put it into `step!(..)`, or `.await` it"]
-pub struct Each<'r, M, Item, F, A = Once, R = Fresh, G = ()> {
+pub struct Each<'r, M, Item, F, A = (), R = M, G = (), U = ()> {
     list: List<'r, M, Item, F>,
     attempts: A,
     keep: PhantomData<fn() -> R>,
     guard: G,
+    undo: U,
 }
 
 /// The parts of a list whose types no option changes.
@@ -113,12 +116,7 @@ impl<M: Mode> Run<M> {
     ///
     /// The results come in the order of the items. The keys are `name[0]`, `name[1]`, and so on, or the results of
     /// [`Each::key_by`]. The items are taken from the iterator here; the calls begin when the list is awaited.
-    pub fn each<I, F>(
-        &self,
-        name: impl Into<Key>,
-        items: I,
-        operation: F,
-    ) -> Each<'_, M, I::Item, F, Once, M::Keep>
+    pub fn each<I, F>(&self, name: impl Into<Key>, items: I, operation: F) -> Each<'_, M, I::Item, F>
     where
         I: IntoIterator,
     {
@@ -126,8 +124,8 @@ impl<M: Mode> Run<M> {
     }
 }
 
-impl<'r, M: Mode, Item, F> Each<'r, M, Item, F, Once, M::Keep> {
-    pub(crate) fn new(run: &'r Run<M>, name: Key, items: Vec<Item>, operation: F) -> Self {
+impl<'r, M: Mode, Item, F> Each<'r, M, Item, F> {
+    fn new(run: &'r Run<M>, name: Key, items: Vec<Item>, operation: F) -> Self {
         let list = List {
             run,
             base: run.take_base(&name),
@@ -142,23 +140,23 @@ impl<'r, M: Mode, Item, F> Each<'r, M, Item, F, Once, M::Keep> {
             pause: Duration::ZERO,
             on_progress: None,
         };
-        Self { list, attempts: Once, keep: PhantomData, guard: () }
+        Self { list, attempts: (), keep: PhantomData, guard: (), undo: () }
     }
 }
 
-impl<'r, M, Item, F, A, G> Each<'r, M, Item, F, A, Recorded, G> {
+impl<'r, M, Item, F, A, G, U> Each<'r, M, Item, F, A, Durable, G, U> {
     /// Records only values: a resumed run calls a failed item again. The error type needs no serde.
-    pub fn rerun_errors(self) -> Each<'r, M, Item, F, A, ValuesOnly, G> {
-        let Self { list, attempts, guard, .. } = self;
-        Each { list, attempts, keep: PhantomData, guard }
+    pub fn rerun_errors(self) -> Each<'r, M, Item, F, A, ValuesOnly, G, U> {
+        let Self { list, attempts, guard, undo, .. } = self;
+        Each { list, attempts, keep: PhantomData, guard, undo }
     }
 }
 
-impl<'r, M, Item, F, A, R, G> Each<'r, M, Item, F, A, R, G> {
+impl<'r, M, Item, F, A, R, G, U> Each<'r, M, Item, F, A, R, G, U> {
     /// Retries a failed item according to `policy`. The list clones items for further attempts.
-    pub fn retry<P>(self, policy: Retry<P>) -> Each<'r, M, Item, F, Retrying<P>, R, G> {
-        let Self { list, keep, guard, .. } = self;
-        Each { list, attempts: Retrying(policy), keep, guard }
+    pub fn retry<P>(self, policy: Retry<P>) -> Each<'r, M, Item, F, Retry<P>, R, G, U> {
+        let Self { list, keep, guard, undo, .. } = self;
+        Each { list, attempts: policy, keep, guard, undo }
     }
 
     /// Applies the options of `policy` to each item: see [`Step::policy`](crate::step::Step::policy).
@@ -167,9 +165,9 @@ impl<'r, M, Item, F, A, R, G> Each<'r, M, Item, F, A, R, G> {
     }
 
     /// Asks `guard` before every attempt. A guard must be `Clone`, for example a reference.
-    pub fn guard<H>(self, guard: H) -> Each<'r, M, Item, F, A, R, Both<G, H>> {
-        let Self { list, attempts, keep, guard: outer } = self;
-        Each { list, attempts, keep, guard: Both(outer, guard) }
+    pub fn guard<H>(self, guard: H) -> Each<'r, M, Item, F, A, R, Both<G, H>, U> {
+        let Self { list, attempts, keep, guard: outer, undo } = self;
+        Each { list, attempts, keep, guard: Both(outer, guard), undo }
     }
 
     /// Limits the time of one attempt at an item.
@@ -244,47 +242,108 @@ impl<'r, M, Item, F, A, R, G> Each<'r, M, Item, F, A, R, G> {
     /// Waits for all items, also after failures, and returns every result in the order of the items. The result of a
     /// waiting item is [`RunError::Waiting`](crate::RunError::Waiting): return it from the body, so that the run waits.
     /// If items of a batch wait, the next batch does not begin, and its items have no results.
-    pub const fn settle(self) -> Settled<Self> {
-        Settled(self)
+    ///
+    /// ```
+    /// use awaitly_core::{RunError, run};
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+    /// async fn parse(text: &'static str) -> Result<u32, std::num::ParseIntError> {
+    ///     text.parse()
+    /// }
+    ///
+    /// let numbers = run(async |run| {
+    ///     let results = run.each("parse", ["1", "x", "3"], parse).settle().await;
+    ///     Ok::<_, RunError>(results.into_iter().filter_map(Result::ok).collect::<Vec<_>>())
+    /// })
+    /// .await;
+    /// assert_eq!(numbers, Ok(vec![1, 3]));
+    /// # });
+    /// ```
+    pub fn settle(self) -> impl Future<Output = Vec<Ended<A::Value, A::Error>>>
+    where
+        M: Mode,
+        A: Invoke<ItemOperation<F, Item>> + Clone,
+        R: Keep<A::Value, A::Error>,
+        G: Guard<A::Error> + Clone,
+        U: Undo<A::Value> + Clone,
+    {
+        self.into_future().settle()
+    }
+
+    /// Replaces the part that undoes an item.
+    pub(crate) fn map_undo<V>(self, change: impl FnOnce(U) -> V) -> Each<'r, M, Item, F, A, R, G, V> {
+        let Self { list, attempts, keep, guard, undo } = self;
+        Each { list, attempts, keep, guard, undo: change(undo) }
     }
 }
 
-impl<'r, M, Item, F, A, R, G> IntoFuture for Each<'r, M, Item, F, A, R, G>
+/// The options of a list in a saga.
+impl<'r, M, Item, F, A, R, G, U> Each<'r, M, Item, F, A, R, G, U> {
+    /// In a saga, sets the operation that undoes an item: see [`Step::compensate`](crate::step::Step::compensate). Each
+    /// item has a clone of it.
+    pub fn compensate<C, Fut, V, X, B>(self, operation: C) -> Each<'r, M, Item, F, A, R, G, B>
+    where
+        A: Invoke<ItemOperation<F, Item>>,
+        U: Compensate<By<C> = B>,
+        C: FnMut(A::Value) -> Fut + Clone + Send,
+        Fut: Future<Output = Result<V, X>>,
+    {
+        self.map_undo(|undo| undo.by(operation))
+    }
+
+    /// In a saga, sets a compensation that works inside a transaction of `store`: see
+    /// [`Step::compensate_in`](crate::step::Step::compensate_in).
+    pub fn compensate_in<'t, S, C, Fut, V, X, B>(
+        self,
+        store: &'t S,
+        operation: C,
+    ) -> Each<'r, M, Item, F, A, R, G, B>
+    where
+        S: Transactional,
+        A: Invoke<ItemOperation<F, Item>>,
+        U: Compensate<InTransaction<'t, S, C> = B>,
+        C: Fn(Tx<S::Transaction>, A::Value) -> Fut + Clone + Send,
+        Fut: Future<Output = Result<V, X>>,
+    {
+        self.map_undo(|undo| undo.in_transaction(store, operation))
+    }
+
+    /// In a saga, sets the retry policy of the compensations: see
+    /// [`Step::compensate_retry`](crate::step::Step::compensate_retry).
+    pub fn compensate_retry<P, B>(self, policy: Retry<P>) -> Each<'r, M, Item, F, A, R, G, B>
+    where
+        U: Compensate<Again<P> = B>,
+    {
+        self.map_undo(|undo| undo.again(policy))
+    }
+
+    /// In a saga, limits the time of an attempt at a compensation: see
+    /// [`Step::compensate_timeout`](crate::step::Step::compensate_timeout).
+    pub fn compensate_timeout(self, timeout: Duration) -> Self
+    where
+        U: Compensate,
+    {
+        self.map_undo(|undo| undo.within(timeout))
+    }
+}
+
+impl<'r, M, Item, F, A, R, G, U> IntoFuture for Each<'r, M, Item, F, A, R, G, U>
 where
     M: Mode,
     A: Invoke<ItemOperation<F, Item>> + Clone,
-    R: Keep<A::Value, A::Error> + Default,
+    R: Keep<A::Value, A::Error>,
     G: Guard<A::Error> + Clone,
+    U: Undo<A::Value> + Clone,
 {
     type Output = Result<Vec<A::Value>, Error<A::Error>>;
-    type IntoFuture = EachFuture<'r, M, Item, F, A, R, G>;
+    type IntoFuture = EachFuture<'r, M, Item, F, A, R, G, U>;
 
     fn into_future(self) -> Self::IntoFuture {
-        EachFuture::new(self.list, self.attempts, self.guard)
+        EachFuture::new(self.list, self.attempts, self.guard, self.undo)
     }
 }
 
-/// A list of steps that returns all results. [`Each::settle`] creates it.
-#[derive(Debug)]
-#[must_use = "a step does nothing unless it is awaited"]
-pub struct Settled<S>(S);
-
-impl<'r, M, Item, F, A, R, G> IntoFuture for Settled<Each<'r, M, Item, F, A, R, G>>
-where
-    M: Mode,
-    A: Invoke<ItemOperation<F, Item>> + Clone,
-    R: Keep<A::Value, A::Error> + Default,
-    G: Guard<A::Error> + Clone,
-{
-    type Output = Vec<Ended<A::Value, A::Error>>;
-    type IntoFuture = SettledFuture<EachFuture<'r, M, Item, F, A, R, G>>;
-
-    fn into_future(self) -> Self::IntoFuture {
-        SettledFuture::new(self.0.into_future())
-    }
-}
-
-impl<M, Item, F, A, R, G> fmt::Debug for Each<'_, M, Item, F, A, R, G> {
+impl<M, Item, F, A, R, G, U> fmt::Debug for Each<'_, M, Item, F, A, R, G, U> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let List { name, concurrency, .. } = &self.list;
         f.debug_struct("Each").field("name", name).field("concurrency", concurrency).finish_non_exhaustive()

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use tracing::Span;
 
 pub(super) use self::attempts::Running;
-pub use self::outcome::Place;
+pub use self::outcome::Destination;
 pub(super) use self::outcome::Recording;
 pub(super) use self::retries::Next;
 use self::retries::Retries;
@@ -31,7 +31,7 @@ use crate::store::{Durability, OnRecorded};
 ///
 /// Data that only some steps need lies in [`Detail`], in a box that is allocated on first use. A plain step carries
 /// only a name and a few words.
-pub struct Frame<'r> {
+pub(crate) struct Frame<'r> {
     run: Option<&'r Shared>,
     name: Key,
     timeout: Option<Duration>,

@@ -22,7 +22,7 @@ pub(in crate::step) struct Recording {
 
 /// The destination of a step's outcome.
 #[derive(Debug)]
-pub struct Place {
+pub struct Destination {
     pub(in crate::step) key: Key,
     pub(in crate::step) input: Option<Fingerprint>,
     /// `None` if the run has no store.
@@ -154,17 +154,17 @@ impl Frame<'_> {
     }
 
     /// Returns the destination of the outcome.
-    pub(in crate::step) fn place(&self) -> Place {
+    pub(in crate::step) fn destination(&self) -> Destination {
         let input = self.detail.as_ref().and_then(|detail| detail.input.as_ref()?.as_ref().ok().copied());
         let lease = self.run.and_then(|run| run.journal.writer()).map(|writer| writer.lease.clone());
         let on_recorded = self.detail.as_ref().map(|detail| detail.on_recorded).unwrap_or_default();
-        Place { key: self.key().clone(), input, lease, on_recorded }
+        Destination { key: self.key().clone(), input, lease, on_recorded }
     }
 
     /// Notes that the attempt has recorded its outcome itself.
     pub(in crate::step) fn committed(&self, outcome: Outcome) {
         if let Some(run) = self.run {
-            let Place { key, input, on_recorded, .. } = self.place();
+            let Destination { key, input, on_recorded, .. } = self.destination();
             run.journal.keep(Record { key, outcome, input }, on_recorded);
         }
     }
