@@ -45,6 +45,16 @@ struct Held<C> {
 
 impl<C: Clone, R: Clone, F, P> AuthRefresh<C, R, F, P> {
     /// Creates a holder of `credentials`. If `ran_out` returns `true` for an error, `refresh` provides new credentials.
+    ///
+    /// ```
+    /// use awaitly_resilience::AuthRefresh;
+    ///
+    /// # #[derive(Debug, Clone)]
+    /// # struct ApiError { status: u16 }
+    /// # async fn log_in() -> Result<String, ApiError> { Ok("new".to_owned()) }
+    /// let auth = AuthRefresh::new("old".to_owned(), log_in, |error: &ApiError| error.status == 401);
+    /// assert_eq!(auth.credentials(), "old");
+    /// ```
     pub fn new<E, Refreshed>(credentials: C, refresh: F, ran_out: P) -> Self
     where
         F: Fn() -> Refreshed,
@@ -71,6 +81,17 @@ impl<C: Clone, R: Clone, F, P> AuthRefresh<C, R, F, P> {
     ///
     /// # Cancel safety
     /// Dropping the future drops the operation or the refresh. Another caller that waits then refreshes.
+    ///
+    /// ```
+    /// use awaitly_resilience::{AuthRefresh, CallError};
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
+    /// // The password is wrong, so the refresh fails, and its error is the refusal.
+    /// let auth = AuthRefresh::new(1, async || Err::<u32, _>("wrong password"), |status: &u16| *status == 401);
+    /// let got = auth.call(async |_token| Err::<u32, _>(401)).await;
+    /// assert_eq!(got, Err(CallError::Refused("wrong password")));
+    /// # });
+    /// ```
     pub async fn call<T, E, Refreshed, Op, Fut>(&self, operation: Op) -> Result<T, CallError<E, R>>
     where
         F: Fn() -> Refreshed,

@@ -64,6 +64,13 @@ impl<K: Eq + Hash, G: Idle + Clone> Keyed<K, G> {
     ///
     /// # Panics
     /// Panics if `capacity` is 0: the set would forget each guard after its call.
+    ///
+    /// ```
+    /// use awaitly_resilience::{Keyed, RateLimiter};
+    ///
+    /// let tenants = Keyed::with_capacity(10_000, |_: &u32| RateLimiter::per_second("tenant", 10));
+    /// assert!(tenants.key(&7).try_acquire().is_ok());
+    /// ```
     pub fn with_capacity(capacity: usize, make: impl Fn(&K) -> G + Send + Sync + 'static) -> Self {
         assert!(capacity > 0, "at least one key is remembered: a capacity of 0 is refused");
         let capacity = capacity.div_ceil(SHARDS);
@@ -97,6 +104,17 @@ impl<K: Eq + Hash, G: Idle + Clone> Keyed<K, G> {
     }
 
     /// Forgets every idle guard now.
+    ///
+    /// ```
+    /// use awaitly_resilience::{ConcurrencyLimiter, Keyed};
+    ///
+    /// let hosts = Keyed::new(|host: &String| ConcurrencyLimiter::new(host.clone(), 4));
+    /// let in_use = hosts.key("a.example");
+    /// hosts.key("b.example");
+    /// hosts.forget_idle();
+    /// assert_eq!(hosts.keys(), 1);
+    /// # drop(in_use);
+    /// ```
     pub fn forget_idle(&self) {
         for shard in self.0.shards.all() {
             lock(shard).forget_idle();

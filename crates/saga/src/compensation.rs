@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use awaitly_core::extend::undo;
 use awaitly_core::journal::Key;
-use awaitly_core::retry::{Always, Rules};
+use awaitly_core::retry::Rules;
 use awaitly_core::step::Keep;
 use awaitly_core::store::{Transactional, Tx};
 use awaitly_core::{Durable, DurableRun, Error, FromStep, Mode, Retry, Run};
@@ -16,7 +16,7 @@ use crate::ledger::{Done, Ledger, Undone};
 /// The compensation of a step: the operation, its retry policy and its timeout. `C` is `()` if the step has no
 /// compensation.
 #[derive(Clone)]
-pub struct Compensation<C = (), P = Always> {
+pub struct Compensation<C = (), P = ()> {
     operation: C,
     retry: Retry<P>,
     timeout: Option<Duration>,

@@ -5,10 +5,10 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use awaitly_core::extend::undo::{self, Unkept};
-use awaitly_core::guard::{Both, Guard};
+use awaitly_core::guard::Guard;
 use awaitly_core::journal::{Key, OnChange};
 use awaitly_core::step::{
-    Committed, Ended, Execute, InTransaction, Invoke, Keep, Policy, Recorded, Repeat, Step, StepFuture,
+    Committed, Ended, Execute, InTransaction, Invoke, Keep, Preset, Recorded, Repeat, Step, StepFuture,
     ValuesOnly,
 };
 use awaitly_core::store::{Durability, Transactional, Tx};
@@ -119,12 +119,12 @@ impl<'s, 'r, H, F, A, R, G, X> SagaStep<'s, H, Step<'r, F, A, R, G>, X> {
 
     /// Adds a guard: see [`Step::guard`].
     #[expect(clippy::type_complexity, reason = "a step, and what undoes it")]
-    pub fn guard<K>(self, guard: K) -> SagaStep<'s, H, Step<'r, F, A, R, Both<G, K>>, X> {
+    pub fn guard<K>(self, guard: K) -> SagaStep<'s, H, Step<'r, F, A, R, (G, K)>, X> {
         self.map(|step| step.guard(guard))
     }
 
     /// Applies a set of options: see [`Step::policy`].
-    pub fn policy<Q: Policy<Step<'r, F, A, R, G>>>(self, policy: Q) -> SagaStep<'s, H, Q::Step, X> {
+    pub fn policy<Q: Preset<Step<'r, F, A, R, G>>>(self, policy: Q) -> SagaStep<'s, H, Q::Step, X> {
         self.map(|step| step.policy(policy))
     }
 

@@ -8,9 +8,9 @@ use super::execute::StepFuture;
 use super::frame::Frame;
 use super::invoke::{Invoke, Once, Repeat};
 use super::keep::{Ended, Fresh, Keep, Recorded, ValuesOnly};
-use super::policy::Policy;
+use super::policy::Preset;
 use super::transaction::{Committed, InTransaction};
-use crate::guard::{Both, Guard};
+use crate::guard::Guard;
 use crate::journal::{Fingerprint, Key, OnChange};
 use crate::retry::Retry;
 use crate::store::{Durability, Transactional};
@@ -106,15 +106,15 @@ impl<'r, F, A, R, G> Step<'r, F, A, R, G> {
 
     /// Adds a guard that every attempt passes, for example a breaker or a limiter. If a step has several guards, an
     /// attempt enters the first one first and leaves it last. A guard must be `Clone`, for example a reference.
-    pub fn guard<H>(self, guard: H) -> Step<'r, F, A, R, Both<G, H>> {
+    pub fn guard<H>(self, guard: H) -> Step<'r, F, A, R, (G, H)> {
         let Self { frame, operation, attempts, keep, guard: outer } = self;
-        Step { frame, operation, attempts, keep, guard: Both(outer, guard) }
+        Step { frame, operation, attempts, keep, guard: (outer, guard) }
     }
 
     /// Sets the options in `policy`. They override options that were set before, and later options override them. A
     /// policy may call the operation several times, so with `policy =` in [`step!`](crate::step!) the operation must
     /// not move its captured values.
-    pub fn policy<P: Policy<Self>>(self, policy: P) -> P::Step {
+    pub fn policy<P: Preset<Self>>(self, policy: P) -> P::Step {
         policy.apply(self)
     }
 

@@ -34,5 +34,5 @@ pub use invoke::{Invoke, Once, Repeat, Retrying, once, once_in, repeat, repeat_i
 pub use keep::{Borrowed, Ended, Fresh, Keep, OwnsItsData, Recorded, ValuesOnly};
 pub use name::{Name, key, name_of};
 pub(crate) use outside::{Question, Wrap, ask_outside};
-pub use policy::Policy;
+pub use policy::Preset;
 pub use transaction::{Committed, InTransaction, InTransactionFuture};

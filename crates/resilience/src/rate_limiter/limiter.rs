@@ -8,7 +8,7 @@ use governor::state::NotKeyed;
 
 use super::cell::Cell;
 use super::quota::Rate;
-use super::{Exhausted, No, Options, RateLimited, Stats, Wait, cost_of};
+use super::{No, Options, RateLimited, Wait, cost_of};
 use crate::call::GuardExt;
 use crate::keyed::Idle;
 use crate::name::Name;
@@ -24,7 +24,7 @@ pub struct RateLimiter(Arc<Shared>);
 struct Shared {
     name: Name,
     rate: Rate,
-    exhausted: Exhausted,
+    refuses: bool,
     began: Moment,
     governor: governor::RateLimiter<
         NotKeyed,
@@ -41,6 +41,13 @@ impl RateLimiter {
     ///
     /// # Panics
     /// Panics if `calls` is 0.
+    ///
+    /// ```
+    /// use awaitly_resilience::RateLimiter;
+    ///
+    /// let limiter = RateLimiter::per_second("search", 10);
+    /// assert_eq!((limiter.burst(), limiter.interval().as_millis()), (20, 100));
+    /// ```
     #[must_use]
     pub fn per_second(name: impl Into<Name>, calls: u32) -> Self {
         Self::options(name, calls, Duration::from_secs(1)).build()
@@ -55,12 +62,12 @@ impl RateLimiter {
     }
 
     pub(super) fn from_options(options: Options) -> Self {
-        let Options { name, rate, exhausted, time } = options;
+        let Options { name, rate, refuses, time } = options;
         let quota = rate.quota_or_panic();
         let (time, cell) = (time.unwrap_or_else(Time::counter), Cell::default());
         let began = time.now();
         let governor = governor::RateLimiter::new(quota, cell.clone(), time);
-        Self(Arc::new(Shared { name, rate, exhausted, began, governor, cell, turns: Turns::new() }))
+        Self(Arc::new(Shared { name, rate, refuses, began, governor, cell, turns: Turns::new() }))
     }
 
     /// Returns the name.
@@ -73,6 +80,18 @@ impl RateLimiter {
     ///
     /// # Panics
     /// Panics if `tokens` is 0.
+    ///
+    /// ```
+    /// use awaitly_resilience::{GuardExt, RateLimiter};
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+    /// # async fn export(_: u32) -> Result<u32, std::fmt::Error> { Ok(7) }
+    /// let limiter = RateLimiter::per_second("reports", 10);
+    /// let rows = limiter.cost(5).call(|| export(1000)).await;
+    /// assert!(limiter.cost(21).call(|| export(100_000)).await.unwrap_err().is_refused());
+    /// # assert!(rows.is_ok());
+    /// # });
+    /// ```
     #[must_use]
     pub const fn cost(&self, tokens: u32) -> Costing<'_> {
         Costing { limiter: self, tokens: cost_of(tokens) }
@@ -82,6 +101,14 @@ impl RateLimiter {
     ///
     /// # Errors
     /// Returns [`RateLimited`] if no token is available, with the time until there may be one.
+    ///
+    /// ```
+    /// use awaitly_resilience::RateLimiter;
+    ///
+    /// let limiter = RateLimiter::per_second("search", 1);
+    /// assert!(limiter.try_acquire().is_ok() && limiter.try_acquire().is_ok());
+    /// assert!(limiter.try_acquire().unwrap_err().retry_after.is_some());
+    /// ```
     pub fn try_acquire(&self) -> Result<(), RateLimited> {
         self.0.try_now(NonZeroU32::MIN).map_err(|no| no.of(&self.0.name))
     }
@@ -93,15 +120,52 @@ impl RateLimiter {
     ///
     /// # Cancel safety
     /// Dropping the future gives the place in the queue back.
+    ///
+    /// ```
+    /// use awaitly_resilience::RateLimiter;
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
+    /// let limiter = RateLimiter::per_second("mails", 1000);
+    /// limiter.acquire().await.unwrap();
+    /// // The token permits one mail, wherever the program sends it.
+    /// # });
+    /// ```
     pub async fn acquire(&self) -> Result<(), RateLimited> {
         enter(&*self.0, NonZeroU32::MIN).answer().await
     }
 
-    /// Returns the current state.
+    /// Returns the number of available tokens.
+    ///
+    /// ```
+    /// use awaitly_resilience::RateLimiter;
+    ///
+    /// let limiter = RateLimiter::per_second("search", 10);
+    /// limiter.cost(5).try_acquire().unwrap();
+    /// assert!(limiter.available() >= 15);
+    /// limiter.reset();
+    /// assert_eq!((limiter.available(), limiter.burst()), (20, 20));
+    /// ```
     #[must_use]
-    pub fn stats(&self) -> Stats {
-        let shared = &*self.0;
-        shared.rate.stats(shared.full_at(), shared.time().now(), shared.turns.waiting())
+    pub fn available(&self) -> u32 {
+        self.0.rate.tokens(self.0.full_at(), self.0.time().now())
+    }
+
+    /// Returns the number of calls that wait.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.0.turns.waiting()
+    }
+
+    /// Returns the maximum number of tokens.
+    #[must_use]
+    pub fn burst(&self) -> u32 {
+        self.0.rate.burst().get()
+    }
+
+    /// Returns the time in which one token comes back.
+    #[must_use]
+    pub fn interval(&self) -> Duration {
+        self.0.rate.interval()
     }
 
     /// Refills the limiter with all its tokens. Callers that already wait take theirs first.
@@ -152,9 +216,7 @@ fn enter<'a>(
 ) -> Admission<(), RateLimited, Wait<'a>> {
     match shared.try_now(tokens) {
         Ok(()) => Admission::Admitted(()),
-        Err(no) if no == No::Ever || shared.exhausted == Exhausted::Refuse => {
-            Admission::Refused(no.of(&shared.name))
-        }
+        Err(no) if no == No::Ever || shared.refuses => Admission::Refused(no.of(&shared.name)),
         Err(_) => Admission::Wait(Box::pin(wait(shared, tokens))),
     }
 }

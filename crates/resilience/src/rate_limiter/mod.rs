@@ -2,7 +2,6 @@
 //!
 //! ```
 //! use std::time::Duration;
-//! use awaitly_resilience::rate_limiter::Exhausted;
 //! use awaitly_resilience::{GuardExt, Keyed, RateLimiter};
 //!
 //! # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
@@ -13,7 +12,7 @@
 //! # assert!(found.is_ok() && many.is_ok());
 //!
 //! // Each tenant has tokens of its own:
-//! let options = RateLimiter::options("tenant", 100, Duration::from_secs(60)).exhausted(Exhausted::Refuse);
+//! let options = RateLimiter::options("tenant", 100, Duration::from_secs(60)).refuse();
 //! let tenants: Keyed<String, RateLimiter> = Keyed::new(move |_| options.clone().build());
 //! let found = tenants.key("ada").call(|| search("tea")).await;
 //! # assert!(found.is_ok());
@@ -45,21 +44,7 @@ use crate::time::Time;
 
 pub use error::RateLimited;
 pub use limiter::{Costing, RateLimiter};
-pub use options::{Exhausted, Options};
-
-/// The current state of a limiter.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Stats {
-    /// The number of available tokens.
-    pub available: u32,
-    /// The maximum number of tokens.
-    pub burst: u32,
-    /// The time in which one token comes back.
-    pub interval: Duration,
-    /// The number of calls that wait.
-    pub waiting: usize,
-}
+pub use options::Options;
 
 type Wait<'a> = Pin<Box<dyn Future<Output = Result<(), RateLimited>> + Send + 'a>>;
 

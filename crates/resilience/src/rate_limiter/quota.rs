@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use governor::Quota;
 
-use super::{No, Stats};
+use super::No;
 use crate::time::{Moment, nanos};
 
 /// A number of calls in a time, and the number that may come at once.
@@ -23,7 +23,7 @@ impl Rate {
     }
 
     /// Returns the time in which one token comes back.
-    fn interval(self) -> Duration {
+    pub(super) fn interval(self) -> Duration {
         (self.per / self.calls.get()).max(Duration::from_nanos(1))
     }
 
@@ -42,12 +42,6 @@ impl Rate {
         quota
     }
 
-    /// Returns the state at `now` of a limiter whose bucket is full at `full`.
-    pub(super) fn stats(self, full: Moment, now: Moment, waiting: usize) -> Stats {
-        let (available, burst) = (self.tokens(full, now), self.burst().get());
-        Stats { available, burst, interval: self.interval(), waiting }
-    }
-
     /// Estimates the time until a call gets its `tokens` behind `waiting` other calls.
     pub(super) fn behind(self, waiting: usize, tokens: NonZeroU32) -> No {
         let tokens = u32::try_from(waiting).unwrap_or(u32::MAX).saturating_add(tokens.get());
@@ -55,7 +49,7 @@ impl Rate {
     }
 
     /// Returns the tokens available at `now`, if the bucket is full at `full`.
-    fn tokens(self, full: Moment, now: Moment) -> u32 {
+    pub(super) fn tokens(self, full: Moment, now: Moment) -> u32 {
         let missing = nanos(full.since(now)).div_ceil(nanos(self.interval()));
         self.burst().get().saturating_sub(u32::try_from(missing).unwrap_or(u32::MAX))
     }

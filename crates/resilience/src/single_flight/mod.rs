@@ -146,6 +146,16 @@ impl<K: Eq + Hash + Clone, T: Clone, E: Clone> SingleFlight<K, T, E> {
     }
 
     /// Returns the number of calls in flight.
+    ///
+    /// ```
+    /// use awaitly_resilience::SingleFlight;
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
+    /// let flights: SingleFlight<&str, usize, ()> = SingleFlight::new();
+    /// let inside = flights.call("ada", async || Ok(flights.in_flight())).await;
+    /// assert_eq!((inside, flights.in_flight()), (Ok(1), 0));
+    /// # });
+    /// ```
     #[must_use]
     pub fn in_flight(&self) -> usize {
         self.0.len()

@@ -3,7 +3,7 @@ use awaitly_core::{Error, Limit, RunError, Workflow, run};
 use awaitly_resilience::{CircuitBreaker, Fallback};
 use tokio_util::sync::CancellationToken;
 
-use crate::{ApiError, fails, ok};
+use crate::{ApiError, fails, hangs, ok};
 
 #[tokio::test]
 async fn fallback_replaces_failure_by_value_function_or_step() {
@@ -22,7 +22,6 @@ async fn fallback_replaces_failure_by_value_function_or_step() {
 async fn timeouts_and_refusals_are_replaced_and_a_cancellation_is_not() {
     let breaker = CircuitBreaker::new("api");
     breaker.open();
-    let hangs = std::future::pending::<Result<u32, ApiError>>;
     let ended = run(async |run| {
         let late = run.step("late", hangs).timeout(secs(1)).or_value(1).await?;
         let refused = run.step("refused", ok).guard(&breaker).or_value(2).await?;

@@ -13,11 +13,11 @@ pub use drive::{EachFuture, SettledFuture};
 pub use item::ItemOperation;
 
 use crate::error::Error;
-use crate::guard::{Both, Guard};
+use crate::guard::Guard;
 use crate::journal::Key;
 use crate::retry::Retry;
 use crate::run::{Mode, Run};
-use crate::step::{Ended, Fresh, Invoke, Keep, Once, Policy, Recorded, Retrying, ValuesOnly};
+use crate::step::{Ended, Fresh, Invoke, Keep, Once, Preset, Recorded, Retrying, ValuesOnly};
 
 /// A step for each item of a list. [`Run::each`] creates it.
 ///
@@ -162,14 +162,14 @@ impl<'r, M, Item, F, A, R, G> Each<'r, M, Item, F, A, R, G> {
     }
 
     /// Applies the options of `policy` to each item: see [`Step::policy`](crate::step::Step::policy).
-    pub fn policy<P: Policy<Self>>(self, policy: P) -> P::Step {
+    pub fn policy<P: Preset<Self>>(self, policy: P) -> P::Step {
         policy.apply(self)
     }
 
     /// Asks `guard` before every attempt. A guard must be `Clone`, for example a reference.
-    pub fn guard<H>(self, guard: H) -> Each<'r, M, Item, F, A, R, Both<G, H>> {
+    pub fn guard<H>(self, guard: H) -> Each<'r, M, Item, F, A, R, (G, H)> {
         let Self { list, attempts, keep, guard: outer } = self;
-        Each { list, attempts, keep, guard: Both(outer, guard) }
+        Each { list, attempts, keep, guard: (outer, guard) }
     }
 
     /// Limits the time of one attempt at an item.
