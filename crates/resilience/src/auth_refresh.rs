@@ -17,10 +17,10 @@
 //! # });
 //! ```
 
-use std::fmt;
 use std::future::Future;
 
 use crate::call::CallError;
+use crate::handle::handle;
 use crate::single_flight::{OwnKey, SingleFlight};
 use crate::sync::{Arc, Mutex, lock};
 
@@ -28,6 +28,8 @@ use crate::sync::{Arc, Mutex, lock};
 /// credentials.
 #[doc = include_str!("single_flight/callers.md")]
 pub struct AuthRefresh<C, R, F, P>(Arc<Shared<C, R, F, P>>);
+
+handle!(AuthRefresh<C, R, F, P>);
 
 struct Shared<C, R, F, P> {
     held: Mutex<Held<C>>,
@@ -136,18 +138,5 @@ impl<C: Clone, R: Clone, F, P> Shared<C, R, F, P> {
             Ok(credentials)
         };
         self.refreshes.call(number, refresh).await
-    }
-}
-
-impl<C, R, F, P> Clone for AuthRefresh<C, R, F, P> {
-    fn clone(&self) -> Self {
-        Self(Arc::clone(&self.0))
-    }
-}
-
-// Credentials do not belong in logs.
-impl<C, R, F, P> fmt::Debug for AuthRefresh<C, R, F, P> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("AuthRefresh").finish_non_exhaustive()
     }
 }

@@ -18,7 +18,6 @@
 //! Concurrent callers of one key share one call ([`SingleFlight`]).
 
 use std::borrow::Borrow;
-use std::fmt;
 use std::future::Future;
 use std::hash::Hash;
 use std::time::Duration;
@@ -27,6 +26,7 @@ use awaitly_core::clock::Clock;
 use quick_cache::Equivalent;
 
 use crate::call::CallError;
+use crate::handle::handle;
 use crate::single_flight::{Fresh, OwnKey, SingleFlight};
 use crate::sync::Arc;
 use crate::sync::atomic::{AtomicU64, Ordering};
@@ -37,6 +37,8 @@ use crate::time::{Moment, Time};
 /// It keeps values, and errors only if [`keep_errors`](Options::keep_errors) is set.
 #[doc = include_str!("single_flight/callers.md")]
 pub struct Cache<K, V, E>(Arc<Shared<K, V, E>>);
+
+handle!(Cache<K, V, E>, "ttl" = ttl);
 
 struct Shared<K, V, E> {
     entries: quick_cache::sync::Cache<K, Entry<V, E>>,
@@ -95,12 +97,7 @@ impl Options {
         self
     }
 
-    /// Sets the clock.
-    ///
-    /// # Default
-    /// The processor's counter. The first policy of a process that uses the counter calibrates it, which takes some
-    /// milliseconds.
-    ///
+    #[doc = include_str!("clock.md")]
     /// ```
     /// use awaitly_core::clock::{VirtualClock, secs};
     /// # use awaitly_resilience::Cache;
@@ -273,17 +270,5 @@ impl<K: Eq + Hash, V: Clone, E: Clone> Shared<K, V, E> {
         };
         let expires = ttl.map(|ttl| self.time.now().after(ttl));
         self.entries.insert(key, Entry { answer, expires });
-    }
-}
-
-impl<K, V, E> Clone for Cache<K, V, E> {
-    fn clone(&self) -> Self {
-        Self(Arc::clone(&self.0))
-    }
-}
-
-impl<K, V, E> fmt::Debug for Cache<K, V, E> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Cache").field("ttl", &self.0.ttl).finish_non_exhaustive()
     }
 }

@@ -22,7 +22,7 @@
     note = "its function takes something else: write `|error: &{T}| ..`"
 )]
 pub trait Judge<T, V> {
-    /// Returns the judgement of `subject`, or `otherwise` if there is no opinion.
+    /// Returns the judgement of `subject`. `otherwise` is the judgement of the policy itself, which `()` returns.
     fn judge(&self, subject: &T, otherwise: V) -> V;
 }
 

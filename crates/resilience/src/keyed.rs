@@ -16,11 +16,11 @@
 
 use std::borrow::Borrow;
 use std::collections::HashMap;
-use std::fmt;
 use std::hash::Hash;
 
 use foldhash::fast::RandomState;
 
+use crate::handle::handle;
 use crate::shards::{SHARDS, Shards};
 use crate::sync::{Arc, lock};
 
@@ -29,6 +29,8 @@ use crate::sync::{Arc, lock};
 /// If there are more keys than the capacity, it forgets [idle](Idle) guards. So it remembers about as many keys as its
 /// capacity, or twice the number of keys in use if that is more. A forgotten key gets a new guard when it comes back.
 pub struct Keyed<K, G>(Arc<Guards<K, G>>);
+
+handle!(Keyed<K, G>);
 
 struct Guards<K, G> {
     shards: Shards<Shard<K, G>>,
@@ -133,17 +135,5 @@ impl<K: Eq + Hash, G: Idle> Shard<K, G> {
 
     fn forget_idle(&mut self) {
         self.guards.retain(|_, guard| !guard.is_idle());
-    }
-}
-
-impl<K, G> Clone for Keyed<K, G> {
-    fn clone(&self) -> Self {
-        Self(Arc::clone(&self.0))
-    }
-}
-
-impl<K, G> fmt::Debug for Keyed<K, G> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Keyed").finish_non_exhaustive()
     }
 }

@@ -75,6 +75,7 @@ pub mod circuit_breaker;
 pub mod combined_limiter;
 pub mod concurrency_limiter;
 pub mod fallback;
+mod handle;
 pub mod hedge;
 mod judge;
 pub mod keyed;

@@ -42,7 +42,6 @@ mod pass;
 mod signal;
 
 use std::borrow::Borrow;
-use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::time::Duration;
@@ -56,6 +55,7 @@ pub use pass::Measured;
 pub use signal::Signal;
 
 use crate::concurrency_limiter::{ConcurrencyLimiter, Slot, Stats};
+use crate::handle::handle;
 use crate::judge::Judge;
 use crate::keyed::Idle;
 use crate::name::Name;
@@ -70,6 +70,8 @@ use decide::{Aimd, Began, Sample};
 /// `J` judges an error of the operation. In a field, plain `AdaptiveThrottle` treats no error as a sign of overload.
 #[doc = include_str!("../waiters.md")]
 pub struct AdaptiveThrottle<J = ()>(Arc<Shared<J>>);
+
+handle!(AdaptiveThrottle<J>, "name" = name);
 
 struct Shared<J> {
     name: Name,
@@ -301,17 +303,5 @@ impl<J: Judge<E, Signal> + Send + Sync + 'static, E> Guard<E> for AdaptiveThrott
 impl<J> Idle for AdaptiveThrottle<J> {
     fn is_idle(&mut self) -> bool {
         Arc::get_mut(&mut self.0).is_some_and(|shared| shared.paused().is_none())
-    }
-}
-
-impl<J> Clone for AdaptiveThrottle<J> {
-    fn clone(&self) -> Self {
-        Self(Arc::clone(&self.0))
-    }
-}
-
-impl<J> fmt::Debug for AdaptiveThrottle<J> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("AdaptiveThrottle").field("name", &self.0.name).finish_non_exhaustive()
     }
 }

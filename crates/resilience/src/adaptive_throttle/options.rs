@@ -145,12 +145,7 @@ impl<J> Options<J> {
         Options { name, rules, start, longest_pause, slower_than, judge, time }
     }
 
-    /// Sets the clock for time and waits.
-    ///
-    /// # Default
-    /// The processor's counter, and tokio's timer. The first policy of a process that uses the counter calibrates it,
-    /// which takes some milliseconds.
-    ///
+    #[doc = include_str!("../clock.md")]
     /// ```
     /// use awaitly_core::clock::{VirtualClock, secs};
     /// use awaitly_resilience::AdaptiveThrottle;

@@ -1,5 +1,4 @@
 use std::borrow::Borrow;
-use std::fmt;
 use std::marker::PhantomData;
 
 use awaitly_core::guard::{Pass, Verdict};
@@ -12,6 +11,7 @@ use crate::sync::lock;
 
 /// A call that the throttle admitted and measures. Dropping it means that the call was cancelled, which does not count.
 /// `H` is the throttle, by value or by reference.
+#[derive(Debug)]
 pub struct Measured<H: Borrow<AdaptiveThrottle<J>>, J> {
     throttle: H,
     slot: Slot<ConcurrencyLimiter>,
@@ -56,11 +56,5 @@ impl<H: Borrow<AdaptiveThrottle<J>>, J: Judge<E, Signal>, E> Pass<E> for Measure
         // The call still holds its slot here, so it counts among the running calls.
         shared.end(began, sample);
         drop(self.slot);
-    }
-}
-
-impl<H: Borrow<AdaptiveThrottle<J>>, J> fmt::Debug for Measured<H, J> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Measured").finish_non_exhaustive()
     }
 }

@@ -50,6 +50,7 @@ pub use pass::Watched;
 pub use snapshot::Snapshot;
 pub use window::Window;
 
+use crate::handle::handle;
 use crate::judge::Judge;
 use crate::keyed::Idle;
 use crate::name::Name;
@@ -62,6 +63,8 @@ use window::Ended;
 ///
 /// `P` decides which errors of the operation count as failures. In a field, plain `CircuitBreaker` counts every error.
 pub struct CircuitBreaker<P = ()>(Arc<Shared<P>>);
+
+handle!(CircuitBreaker<P>, "name" = gate.name);
 
 struct Shared<P> {
     failure: P,
@@ -316,17 +319,5 @@ impl<P> Idle for CircuitBreaker<P> {
     fn is_idle(&mut self) -> bool {
         let shared = Arc::get_mut(&mut self.0);
         shared.is_some_and(|shared| shared.gate.change(|machine, now| (machine.is_idle(now), None)))
-    }
-}
-
-impl<P> Clone for CircuitBreaker<P> {
-    fn clone(&self) -> Self {
-        Self(Arc::clone(&self.0))
-    }
-}
-
-impl<P> fmt::Debug for CircuitBreaker<P> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("CircuitBreaker").field("name", &self.0.gate.name).finish_non_exhaustive()
     }
 }

@@ -223,12 +223,7 @@ impl<P> Options<P> {
         self
     }
 
-    /// Sets the clock.
-    ///
-    /// # Default
-    /// The processor's counter. The first policy of a process that uses the counter calibrates it, which takes some
-    /// milliseconds.
-    ///
+    #[doc = include_str!("../clock.md")]
     /// ```
     /// use awaitly_core::clock::{VirtualClock, secs};
     /// use awaitly_resilience::circuit_breaker::{CircuitBreaker, State};

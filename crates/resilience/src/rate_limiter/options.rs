@@ -75,12 +75,7 @@ impl Options {
         self
     }
 
-    /// Sets the clock for time and waits.
-    ///
-    /// # Default
-    /// The processor's counter, and tokio's timer. The first policy of a process that uses the counter calibrates it,
-    /// which takes some milliseconds.
-    ///
+    #[doc = include_str!("../clock.md")]
     /// ```
     /// use awaitly_core::clock::{VirtualClock, ms, secs};
     /// use awaitly_resilience::RateLimiter;
