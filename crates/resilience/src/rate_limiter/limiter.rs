@@ -4,15 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use awaitly_core::guard::{Admission, Guard};
-use governor::state::NotKeyed;
 
-use super::cell::Cell;
-use super::quota::Rate;
+use super::bucket::Bucket;
 use super::{No, Options, RateLimited, Wait, cost_of};
 use crate::call::GuardExt;
 use crate::keyed::Idle;
 use crate::name::Name;
-use crate::time::{Moment, Time};
+use crate::time::Time;
 use crate::turn::Turns;
 
 /// A rate limiter. Cheap to clone; clones share the tokens.
@@ -23,16 +21,9 @@ pub struct RateLimiter(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     name: Name,
-    rate: Rate,
+    bucket: Bucket,
     refuses: bool,
-    began: Moment,
-    governor: governor::RateLimiter<
-        NotKeyed,
-        Cell,
-        Time,
-        governor::middleware::NoOpMiddleware<governor::nanos::Nanos>,
-    >,
-    cell: Cell,
+    time: Time,
     turns: Turns,
 }
 
@@ -63,11 +54,8 @@ impl RateLimiter {
 
     pub(super) fn from_options(options: Options) -> Self {
         let Options { name, rate, refuses, time } = options;
-        let quota = rate.quota_or_panic();
-        let (time, cell) = (time.unwrap_or_else(Time::counter), Cell::default());
-        let began = time.now();
-        let governor = governor::RateLimiter::new(quota, cell.clone(), time);
-        Self(Arc::new(Shared { name, rate, refuses, began, governor, cell, turns: Turns::new() }))
+        let (bucket, time) = (Bucket::new(rate), time.unwrap_or_else(Time::counter));
+        Self(Arc::new(Shared { name, bucket, refuses, time, turns: Turns::new() }))
     }
 
     /// Returns the name.
@@ -147,7 +135,7 @@ impl RateLimiter {
     /// ```
     #[must_use]
     pub fn available(&self) -> u32 {
-        self.0.rate.tokens(self.0.full_at(), self.0.time().now())
+        self.0.bucket.tokens(self.0.time.now())
     }
 
     /// Returns the number of calls that wait.
@@ -159,53 +147,36 @@ impl RateLimiter {
     /// Returns the maximum number of tokens.
     #[must_use]
     pub fn burst(&self) -> u32 {
-        self.0.rate.burst().get()
+        self.0.bucket.burst().get()
     }
 
     /// Returns the time in which one token comes back.
     #[must_use]
     pub fn interval(&self) -> Duration {
-        self.0.rate.interval()
+        self.0.bucket.interval()
     }
 
     /// Refills the limiter with all its tokens. Callers that already wait take theirs first.
     pub fn reset(&self) {
-        self.0.cell.fill();
+        self.0.bucket.fill();
         self.0.turns.sooner();
     }
 }
 
 impl Shared {
-    fn time(&self) -> &Time {
-        self.governor.clock()
-    }
-
-    /// Returns the moment at which the bucket is, or was, full.
-    fn full_at(&self) -> Moment {
-        self.cell.full_at().map_or(self.began, |at| self.began.after(Duration::from_nanos(at)))
-    }
-
     /// Takes tokens, unless a caller waits for some.
     #[inline]
     fn try_now(&self, tokens: NonZeroU32) -> Result<(), No> {
         match self.turns.waiting() {
             0 => self.take(tokens),
-            _ if tokens > self.rate.burst() => Err(No::Ever),
-            waiting => Err(self.rate.behind(waiting, tokens)),
+            _ if tokens > self.bucket.burst() => Err(No::Ever),
+            waiting => Err(self.bucket.behind(waiting, tokens)),
         }
     }
 
     #[inline]
     fn take(&self, tokens: NonZeroU32) -> Result<(), No> {
-        let taken = if tokens == NonZeroU32::MIN {
-            self.governor.check()
-        } else if tokens > self.rate.burst() {
-            // Governor multiplies before it compares.
-            return Err(No::Ever);
-        } else {
-            self.governor.check_n(tokens).map_err(|_| No::Ever)?
-        };
-        taken.map_err(|until| No::until(&until, self.time()))
+        self.bucket.take(tokens, self.time.now())
     }
 }
 
@@ -227,7 +198,7 @@ async fn wait(shared: impl Deref<Target = Shared>, tokens: NonZeroU32) -> Result
         .first(|| match shared.take(tokens) {
             Ok(()) => Ok(Ok(())),
             Err(no @ No::Ever) => Ok(Err(no.of(&shared.name))),
-            Err(No::For(delay)) => Err(shared.time().sleep(delay)),
+            Err(No::For(delay)) => Err(shared.time.sleep(delay)),
         })
         .await
 }
@@ -295,6 +266,6 @@ impl<E> GuardExt<E> for Costing<'_> {}
 /// A limiter is idle if it has all its tokens and no call waits.
 impl Idle for RateLimiter {
     fn is_idle(&mut self) -> bool {
-        Arc::get_mut(&mut self.0).is_some_and(|shared| shared.full_at() <= shared.time().now())
+        Arc::get_mut(&mut self.0).is_some_and(|shared| shared.bucket.is_full(shared.time.now()))
     }
 }

@@ -20,27 +20,20 @@
 //! ```
 //!
 //! A limiter holds tokens, at first as many as its burst, and gets one back in each interval. A call takes as many
-//! tokens as it costs. The crate `governor` does the arithmetic, the generic cell rate algorithm: one number per
-//! bucket, changed without a lock. Callers wait in a queue, and only the first of them asks for tokens, so a later call
-//! does not overtake. A caller that is dropped gives its place back.
+//! tokens as it costs. Callers wait in a queue, and only the first of them asks for tokens, so a later call does not
+//! overtake. A caller that is dropped gives its place back.
 
-mod cell;
+mod bucket;
 mod error;
 mod limiter;
 mod options;
-mod quota;
 
 use std::future::Future;
 use std::num::NonZeroU32;
 use std::pin::Pin;
 use std::time::Duration;
 
-use governor::NotUntil;
-use governor::clock::Reference;
-use governor::nanos::Nanos;
-
 use crate::name::Name;
-use crate::time::Time;
 
 pub use error::RateLimited;
 pub use limiter::{Costing, RateLimiter};
@@ -69,12 +62,6 @@ enum No {
 }
 
 impl No {
-    /// Converts governor's refusal.
-    fn until(until: &NotUntil<Nanos>, time: &Time) -> Self {
-        let now = governor::clock::Clock::now(time);
-        Self::For(until.earliest_possible().duration_since(now).into())
-    }
-
     /// Converts this to the refusal of the limiter with this name.
     #[cold]
     fn of(self, name: &Name) -> RateLimited {

@@ -4,7 +4,7 @@ use std::time::Duration;
 use awaitly_core::clock::Clock;
 
 use super::RateLimiter;
-use super::quota::Rate;
+use super::bucket::Rate;
 use crate::name::Name;
 use crate::time::Time;
 

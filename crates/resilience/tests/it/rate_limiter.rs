@@ -129,7 +129,7 @@ async fn call_takes_its_cost_and_excessive_cost_is_refused() {
     }
     assert_eq!(clock.advance_to_next(), Some(ms(200)));
     assert_eq!(waits.await, Ok(7));
-    // What governor's product would be does not fit into 64 bits.
+    // The product of this cost and the interval does not fit into 64 bits.
     let slow = || RateLimiter::options("api", 10, secs(60)).clock(clock.clone());
     assert!(slow().build().cost(3_074_457_347).call(ok).await.unwrap_err().is_refused());
     assert!(keyed::<u32>(slow()).key(&1).cost(3_074_457_347).call(ok).await.unwrap_err().is_refused());
