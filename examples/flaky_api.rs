@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use awaitly::clock::{ms, secs};
-use awaitly::resilience::adaptive_throttle::{Signal, Told};
+use awaitly::resilience::adaptive_throttle::{Headers, Signal};
 use awaitly::resilience::circuit_breaker::State;
 use awaitly::resilience::{AdaptiveThrottle, CircuitBreaker, policy};
 use awaitly::retry::Jitter;
@@ -29,7 +29,7 @@ const PATIENCE: Duration = secs(1);
 #[derive(Debug, thiserror::Error)]
 enum ApiError {
     #[error("the service answered {status}")]
-    Status { status: u16, told: Told },
+    Status { status: u16, headers: Headers },
     #[error("the service cannot be reached: {0}")]
     Unreachable(#[from] reqwest::Error),
 }
@@ -44,8 +44,8 @@ impl ApiError {
     /// Returns the load of the service, as this error shows it.
     fn signal(&self) -> Signal {
         match self {
-            Self::Status { status: 429, told } => Signal::Overloaded { wait: told.wait() },
-            Self::Status { .. } => Signal::Taken,
+            Self::Status { status: 429, headers } => Signal::Overloaded { wait: headers.wait() },
+            Self::Status { .. } => Signal::Accepted,
             Self::Unreachable(_) => Signal::Unknown,
         }
     }
@@ -94,11 +94,11 @@ impl Api {
     async fn get(&self, service: &str) -> Result<String, ApiError> {
         let response = self.http.get(format!("{}/{service}", self.base)).send().await?;
         let status = response.status().as_u16();
-        let told = Told::read(status, |name| response.headers().get(name)?.to_str().ok());
+        let headers = Headers::read(status, |name| response.headers().get(name)?.to_str().ok());
         if response.status().is_success() {
             Ok(response.text().await?)
         } else {
-            Err(ApiError::Status { status, told })
+            Err(ApiError::Status { status, headers })
         }
     }
 }
@@ -133,7 +133,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     let breaker = CircuitBreaker::options("down").failures(3).build();
     let throttle = AdaptiveThrottle::options("limited").judge(ApiError::signal).build();
-    let calling = policy::standard()
+    let calling = policy::STANDARD
         .merge(&policy::Policy::new().attempts(4).delay(ms(1)).jitter(Jitter::None).timeout(PATIENCE))
         .when(ApiError::is_transient);
 

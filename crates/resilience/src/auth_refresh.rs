@@ -17,10 +17,10 @@
 //! # });
 //! ```
 
-use std::fmt;
 use std::future::Future;
 
 use crate::call::CallError;
+use crate::handle::handle;
 use crate::single_flight::{OwnKey, SingleFlight};
 use crate::sync::{Arc, Mutex, lock};
 
@@ -28,6 +28,8 @@ use crate::sync::{Arc, Mutex, lock};
 /// credentials.
 #[doc = include_str!("single_flight/callers.md")]
 pub struct AuthRefresh<C, R, F, P>(Arc<Shared<C, R, F, P>>);
+
+handle!(AuthRefresh<C, R, F, P>);
 
 struct Shared<C, R, F, P> {
     held: Mutex<Held<C>>,
@@ -45,6 +47,16 @@ struct Held<C> {
 
 impl<C: Clone, R: Clone, F, P> AuthRefresh<C, R, F, P> {
     /// Creates a holder of `credentials`. If `ran_out` returns `true` for an error, `refresh` provides new credentials.
+    ///
+    /// ```
+    /// use awaitly_resilience::AuthRefresh;
+    ///
+    /// # #[derive(Debug, Clone)]
+    /// # struct ApiError { status: u16 }
+    /// # async fn log_in() -> Result<String, ApiError> { Ok("new".to_owned()) }
+    /// let auth = AuthRefresh::new("old".to_owned(), log_in, |error: &ApiError| error.status == 401);
+    /// assert_eq!(auth.credentials(), "old");
+    /// ```
     pub fn new<E, Refreshed>(credentials: C, refresh: F, ran_out: P) -> Self
     where
         F: Fn() -> Refreshed,
@@ -71,6 +83,17 @@ impl<C: Clone, R: Clone, F, P> AuthRefresh<C, R, F, P> {
     ///
     /// # Cancel safety
     /// Dropping the future drops the operation or the refresh. Another caller that waits then refreshes.
+    ///
+    /// ```
+    /// use awaitly_resilience::{AuthRefresh, CallError};
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
+    /// // The password is wrong, so the refresh fails, and its error is the refusal.
+    /// let auth = AuthRefresh::new(1, async || Err::<u32, _>("wrong password"), |status: &u16| *status == 401);
+    /// let got = auth.call(async |_token| Err::<u32, _>(401)).await;
+    /// assert_eq!(got, Err(CallError::Refused("wrong password")));
+    /// # });
+    /// ```
     pub async fn call<T, E, Refreshed, Op, Fut>(&self, operation: Op) -> Result<T, CallError<E, R>>
     where
         F: Fn() -> Refreshed,
@@ -115,18 +138,5 @@ impl<C: Clone, R: Clone, F, P> Shared<C, R, F, P> {
             Ok(credentials)
         };
         self.refreshes.call(number, refresh).await
-    }
-}
-
-impl<C, R, F, P> Clone for AuthRefresh<C, R, F, P> {
-    fn clone(&self) -> Self {
-        Self(Arc::clone(&self.0))
-    }
-}
-
-// Credentials do not belong in logs.
-impl<C, R, F, P> fmt::Debug for AuthRefresh<C, R, F, P> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("AuthRefresh").finish_non_exhaustive()
     }
 }

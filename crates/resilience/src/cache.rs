@@ -18,7 +18,6 @@
 //! Concurrent callers of one key share one call ([`SingleFlight`]).
 
 use std::borrow::Borrow;
-use std::fmt;
 use std::future::Future;
 use std::hash::Hash;
 use std::time::Duration;
@@ -27,6 +26,7 @@ use awaitly_core::clock::Clock;
 use quick_cache::Equivalent;
 
 use crate::call::CallError;
+use crate::handle::handle;
 use crate::single_flight::{Fresh, OwnKey, SingleFlight};
 use crate::sync::Arc;
 use crate::sync::atomic::{AtomicU64, Ordering};
@@ -37,6 +37,8 @@ use crate::time::{Moment, Time};
 /// It keeps values, and errors only if [`keep_errors`](Options::keep_errors) is set.
 #[doc = include_str!("single_flight/callers.md")]
 pub struct Cache<K, V, E>(Arc<Shared<K, V, E>>);
+
+handle!(Cache<K, V, E>, "ttl" = ttl);
 
 struct Shared<K, V, E> {
     entries: quick_cache::sync::Cache<K, Entry<V, E>>,
@@ -63,6 +65,16 @@ struct Entry<V, E> {
 /// | --- | --- |
 /// | [`ttl`](Self::ttl) | forever |
 /// | [`keep_errors`](Self::keep_errors) | not kept |
+///
+/// ```
+/// use std::time::Duration;
+/// use awaitly_resilience::Cache;
+///
+/// # #[derive(Clone)]
+/// # struct NotFound;
+/// let minute = Duration::from_secs(60);
+/// let users: Cache<u32, String, NotFound> = Cache::options(1000).ttl(10 * minute).keep_errors(minute).build();
+/// ```
 #[derive(Debug, Clone)]
 #[must_use = "options do nothing until `build`"]
 pub struct Options {
@@ -70,18 +82,6 @@ pub struct Options {
     ttl: Option<Duration>,
     errors_ttl: Option<Duration>,
     time: Option<Time>,
-}
-
-/// The counters of a cache.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Stats {
-    /// The number of entries, including expired ones.
-    pub len: usize,
-    /// The number of calls that found an entry.
-    pub hits: u64,
-    /// The number of calls that found none.
-    pub misses: u64,
 }
 
 impl Options {
@@ -97,11 +97,17 @@ impl Options {
         self
     }
 
-    /// Sets the clock.
+    #[doc = include_str!("clock.md")]
+    /// ```
+    /// use awaitly_core::clock::{VirtualClock, secs};
+    /// # use awaitly_resilience::Cache;
     ///
-    /// # Default
-    /// The processor's counter. The first policy of a process that uses the counter calibrates it, which takes some
-    /// milliseconds.
+    /// let clock = VirtualClock::new();
+    /// let users: Cache<u32, &str, ()> = Cache::options(1000).ttl(secs(60)).clock(clock.clone()).build();
+    /// users.insert(7, "Ada");
+    /// clock.advance(secs(60));
+    /// assert_eq!(users.get(&7), None);
+    /// ```
     pub fn clock(mut self, clock: impl Clock) -> Self {
         self.time = Some(Time::given(clock));
         self
@@ -175,6 +181,15 @@ impl<K: Eq + Hash + Clone, V: Clone, E: Clone> Cache<K, V, E> {
 
     /// Keeps `value`. If a call for `key` is in flight, the cache does not keep its answer, and later callers do not
     /// wait for it.
+    ///
+    /// ```
+    /// # use awaitly_resilience::Cache;
+    /// let users: Cache<String, u32, ()> = Cache::options(1000).build();
+    /// users.insert("ada".to_owned(), 7);
+    /// assert_eq!(users.get("ada"), Some(7));
+    /// users.remove(&"ada".to_owned());
+    /// assert!(users.is_empty());
+    /// ```
     #[expect(clippy::needless_pass_by_value, reason = "as into every map")]
     pub fn insert(&self, key: K, value: V) {
         let shared = &*self.0;
@@ -187,19 +202,51 @@ impl<K: Eq + Hash + Clone, V: Clone, E: Clone> Cache<K, V, E> {
     }
 
     /// Forgets all entries, and does not keep the answers of calls in flight.
+    ///
+    /// ```
+    /// # use awaitly_resilience::Cache;
+    /// let users: Cache<u32, &str, ()> = Cache::options(1000).build();
+    /// users.insert(7, "Ada");
+    /// users.clear();
+    /// assert_eq!(users.get(&7), None);
+    /// ```
     pub fn clear(&self) {
         self.0.flights.outdate_all(|| self.0.entries.clear());
     }
 
-    /// Returns the counters.
+    /// Returns the number of entries, including expired ones.
     #[must_use]
-    pub fn stats(&self) -> Stats {
-        let Shared { entries, hits, misses, .. } = &*self.0;
-        Stats {
-            len: entries.len(),
-            hits: hits.load(Ordering::Relaxed),
-            misses: misses.load(Ordering::Relaxed),
-        }
+    pub fn len(&self) -> usize {
+        self.0.entries.len()
+    }
+
+    /// Returns whether the cache has no entry.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.entries.is_empty()
+    }
+
+    /// Returns the number of calls that found an entry.
+    ///
+    /// ```
+    /// # use awaitly_resilience::Cache;
+    /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+    /// let squares: Cache<u32, u32, ()> = Cache::options(1000).build();
+    /// for n in [3, 3, 4] {
+    ///     squares.call(n, async || Ok(n * n)).await.unwrap();
+    /// }
+    /// assert_eq!((squares.hits(), squares.misses(), squares.len()), (1, 2, 2));
+    /// # });
+    /// ```
+    #[must_use]
+    pub fn hits(&self) -> u64 {
+        self.0.hits.load(Ordering::Relaxed)
+    }
+
+    /// Returns the number of calls that found no entry.
+    #[must_use]
+    pub fn misses(&self) -> u64 {
+        self.0.misses.load(Ordering::Relaxed)
     }
 }
 
@@ -223,17 +270,5 @@ impl<K: Eq + Hash, V: Clone, E: Clone> Shared<K, V, E> {
         };
         let expires = ttl.map(|ttl| self.time.now().after(ttl));
         self.entries.insert(key, Entry { answer, expires });
-    }
-}
-
-impl<K, V, E> Clone for Cache<K, V, E> {
-    fn clone(&self) -> Self {
-        Self(Arc::clone(&self.0))
-    }
-}
-
-impl<K, V, E> fmt::Debug for Cache<K, V, E> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Cache").field("ttl", &self.0.ttl).finish_non_exhaustive()
     }
 }

@@ -5,7 +5,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use awaitly_core::guard::{Admission, Both, Guard, Pass, Verdict};
+use awaitly_core::guard::{Admission, Guard, Pass, Verdict};
 use pin_project_lite::pin_project;
 use serde::{Deserialize, Serialize};
 
@@ -39,6 +39,14 @@ impl<E, R> CallError<E, R> {
     }
 
     /// Returns the operation's own error, if the operation ran.
+    ///
+    /// ```
+    /// use awaitly_resilience::{CallError, circuit_breaker::Tripped};
+    ///
+    /// let declined: CallError<&str, Tripped> = CallError::Failed("declined");
+    /// assert!(!declined.is_refused());
+    /// assert_eq!(declined.failed(), Some("declined"));
+    /// ```
     pub fn failed(self) -> Option<E> {
         match self {
             Self::Failed(error) => Some(error),
@@ -73,21 +81,20 @@ impl<E: std::error::Error, R: std::error::Error> std::error::Error for CallError
 /// Calls an operation through a guard, without a step.
 ///
 /// It is implemented for references to guards, so `breaker.call(charge)` borrows the breaker; for
-/// [`Costing`](crate::rate_limiter::Costing); and for [`Both`].
+/// [`Costing`](crate::rate_limiter::Costing); and for two guards in a tuple.
 ///
 /// ```
-/// use awaitly_core::guard::Both;
 /// use awaitly_resilience::{CallError, CircuitBreaker, GuardExt, RateLimiter};
 ///
 /// # async fn search(_: &str) -> Result<u32, std::fmt::Error> { Ok(7) }
 /// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
 /// let (breaker, limiter) = (CircuitBreaker::new("search"), RateLimiter::per_second("search", 10));
 /// assert_eq!(breaker.call(|| search("tea")).await, Ok(7));
-/// assert_eq!(Both::new(&limiter, &breaker).call(|| search("mug")).await, Ok(7));
+/// assert_eq!((&limiter, &breaker).call(|| search("mug")).await, Ok(7));
 ///
 /// breaker.open();
 /// match breaker.call(|| search("pot")).await {
-///     Err(CallError::Refused(open)) => assert_eq!(&*open.name, "search"),
+///     Err(CallError::Refused(tripped)) => assert_eq!(&*tripped.name, "search"),
 ///     other => panic!("{other:?}"),
 /// }
 /// # });
@@ -108,7 +115,7 @@ pub trait GuardExt<E>: Guard<E> + Sized {
     /// guard counts the call neither as a success nor as a failure. A slot and a probe's place are given back; a token
     /// stays taken.
     #[inline]
-    fn call<T, F, Fut>(self, operation: F) -> Call<Self, F, Fut, E>
+    fn call<T, F, Fut>(self, operation: F) -> impl Future<Output = Result<T, CallError<E, Self::Refused>>>
     where
         F: FnOnce() -> Fut,
         Fut: Future<Output = Result<T, E>>,
@@ -119,10 +126,10 @@ pub trait GuardExt<E>: Guard<E> + Sized {
 
 impl<'a, G: ?Sized, E> GuardExt<E> for &'a G where &'a G: Guard<E> {}
 
-impl<A, B, E> GuardExt<E> for Both<A, B> where Self: Guard<E> {}
+impl<A, B, E> GuardExt<E> for (A, B) where Self: Guard<E> {}
 
 /// Begins an admitted operation. Closures implement it.
-pub trait Begin<Fut> {
+pub(crate) trait Begin<Fut> {
     /// Begins the operation.
     fn begin(self) -> Fut;
 }
@@ -135,9 +142,8 @@ impl<F: FnOnce() -> Fut, Fut> Begin<Fut> for F {
 }
 
 pin_project! {
-    /// The future of a guarded call. Created by [`GuardExt::call`].
-    #[must_use = "futures do nothing unless polled"]
-    pub struct Call<G, F, Fut, E>
+    /// The future of a guarded call.
+    pub(crate) struct Call<G, F, Fut, E>
     where
         G: Guard<E>,
     {
@@ -214,11 +220,5 @@ where
             let Some(operation) = this.operation.take() else { return Poll::Pending };
             this.state.set(State::Running { running: operation.begin(), pass: Some(pass) });
         }
-    }
-}
-
-impl<G: Guard<E>, F, Fut, E> fmt::Debug for Call<G, F, Fut, E> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Call").finish_non_exhaustive()
     }
 }

@@ -19,10 +19,9 @@ use std::pin::Pin;
 
 use awaitly_core::guard::{Admission, Guard, Refusal};
 
-use crate::concurrency_limiter::{ConcurrencyLimiter, Full, Slot, Slots};
+use crate::concurrency_limiter::{ConcurrencyLimiter, Full, Slot};
 use crate::keyed::Idle;
 use crate::rate_limiter::{RateLimited, RateLimiter};
-use crate::sync::Arc;
 
 /// A rate limiter and a concurrency limiter in one. Cheap to clone; clones share the limiters.
 #[doc = include_str!("waiters.md")]
@@ -55,6 +54,24 @@ impl From<Limited> for Refusal {
 
 impl CombinedLimiter {
     /// Combines the two limiters.
+    ///
+    /// ```
+    /// use awaitly_resilience::combined_limiter::{CombinedLimiter, Limited};
+    /// use awaitly_resilience::{CallError, ConcurrencyLimiter, GuardExt, RateLimiter};
+    /// # use std::time::Duration;
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+    /// # async fn get() -> Result<u32, ()> { Ok(7) }
+    /// let rate = RateLimiter::options("api-rate", 1, Duration::from_secs(60)).burst(1).refuse().build();
+    /// let limiter = CombinedLimiter::new(rate, ConcurrencyLimiter::new("api-slots", 4));
+    /// assert_eq!(limiter.call(get).await, Ok(7));
+    /// match limiter.call(get).await {
+    ///     Err(CallError::Refused(Limited::Rate(limited))) => assert!(limited.retry_after.is_some()),
+    ///     other => panic!("{other:?}"),
+    /// }
+    /// assert_eq!(limiter.concurrency().stats().running, 0);
+    /// # });
+    /// ```
     #[must_use]
     pub const fn new(rate: RateLimiter, slots: ConcurrencyLimiter) -> Self {
         Self { rate, slots }
@@ -99,7 +116,7 @@ where
 }
 
 impl<'a, E> Guard<E> for &'a CombinedLimiter {
-    type Pass = Slot<&'a Slots>;
+    type Pass = Slot<&'a ConcurrencyLimiter>;
     type Refused = Limited;
     type Wait = Wait<'a, Self::Pass>;
 
@@ -112,7 +129,7 @@ impl<'a, E> Guard<E> for &'a CombinedLimiter {
 }
 
 impl<E> Guard<E> for CombinedLimiter {
-    type Pass = Slot<Arc<Slots>>;
+    type Pass = Slot<ConcurrencyLimiter>;
     type Refused = Limited;
     type Wait = Wait<'static, Self::Pass>;
 

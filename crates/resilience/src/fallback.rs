@@ -21,7 +21,7 @@
 //! # });
 //! ```
 
-use std::future::{Future, IntoFuture};
+use std::future::{Future, IntoFuture, ready};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
@@ -40,17 +40,58 @@ use pin_project_lite::pin_project;
 /// then, and a resumed run gets that value.
 pub trait Fallback<T, E>: IntoFuture<Output = Result<T, Error<E>>> + Sized {
     /// Returns `value` if the step fails.
-    fn or_value(self, value: T) -> OrValue<Self::IntoFuture, T> {
-        OrValue { step: self.into_future(), value: Some(value) }
+    ///
+    /// ```
+    /// use awaitly_core::{Error, run};
+    /// use awaitly_resilience::Fallback;
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
+    /// # async fn stock() -> Result<u32, std::fmt::Error> { Err(std::fmt::Error) }
+    /// # async fn stock_of_yesterday() -> Result<u32, std::fmt::Error> { Ok(7) }
+    /// let stock = run(async |run| run.step("stock", stock).or_value(0).await).await;
+    /// assert_eq!(stock, Ok(0));
+    /// # });
+    /// ```
+    fn or_value(self, value: T) -> impl Future<Output = Result<T, Error<E>>> {
+        self.or_value_of(|_| value)
     }
 
     /// Returns the result of `value` for the failure.
-    fn or_value_of<F: FnOnce(Error<E>) -> T>(self, value: F) -> OrValueOf<Self::IntoFuture, F> {
-        OrValueOf { step: self.into_future(), value: Some(value) }
+    ///
+    /// ```
+    /// use awaitly_core::{Error, run};
+    /// use awaitly_resilience::Fallback;
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
+    /// # async fn stock() -> Result<u32, std::fmt::Error> { Err(std::fmt::Error) }
+    /// # async fn stock_of_yesterday() -> Result<u32, std::fmt::Error> { Ok(7) }
+    /// let known = run(async |run| run.step("stock", stock).or_value_of(|error| match error {
+    ///     Error::Failed(_) => 0,
+    ///     Error::Run(_) => u32::MAX,
+    /// }).await);
+    /// assert_eq!(known.await, Ok(0));
+    /// # });
+    /// ```
+    fn or_value_of<F: FnOnce(Error<E>) -> T>(self, value: F) -> impl Future<Output = Result<T, Error<E>>> {
+        self.or_else(|error| ready(Ok(value(error))))
     }
 
     /// Returns the result of `other` if the step fails. `other` receives the failure and usually returns another step.
-    fn or_else<F, S>(self, other: F) -> OrElse<Self::IntoFuture, F, S::IntoFuture>
+    ///
+    /// ```
+    /// use awaitly_core::{Error, run};
+    /// use awaitly_resilience::Fallback;
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
+    /// # async fn stock() -> Result<u32, std::fmt::Error> { Err(std::fmt::Error) }
+    /// # async fn stock_of_yesterday() -> Result<u32, std::fmt::Error> { Ok(7) }
+    /// let known = run(async |run| {
+    ///     run.step("stock", stock).or_else(|_| run.step("stock of yesterday", stock_of_yesterday)).await
+    /// });
+    /// assert_eq!(known.await, Ok(7));
+    /// # });
+    /// ```
+    fn or_else<F, S>(self, other: F) -> impl Future<Output = Result<T, Error<E>>>
     where
         F: FnOnce(Error<E>) -> S,
         S: IntoFuture<Output = Result<T, Error<E>>>,
@@ -72,62 +113,10 @@ const fn is_replaced<E>(error: &Error<E>) -> bool {
 }
 
 pin_project! {
-    /// A step with a value for its failure. Created by [`Fallback::or_value`].
-    #[derive(Debug)]
-    #[must_use = "futures do nothing unless polled"]
-    pub struct OrValue<S, T> {
-        #[pin]
-        step: S,
-        value: Option<T>,
-    }
-}
-
-impl<S: Future<Output = Result<T, Error<E>>>, T, E> Future for OrValue<S, T> {
-    type Output = Result<T, Error<E>>;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.project();
-        Poll::Ready(match ready!(this.step.poll(cx)) {
-            Err(error) if is_replaced(&error) => this.value.take().ok_or(error),
-            ended => ended,
-        })
-    }
-}
-
-pin_project! {
-    /// A step with a function for its failure. Created by [`Fallback::or_value_of`].
-    #[must_use = "futures do nothing unless polled"]
-    pub struct OrValueOf<S, F> {
-        #[pin]
-        step: S,
-        value: Option<F>,
-    }
-}
-
-impl<S, F, T, E> Future for OrValueOf<S, F>
-where
-    S: Future<Output = Result<T, Error<E>>>,
-    F: FnOnce(Error<E>) -> T,
-{
-    type Output = Result<T, Error<E>>;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.project();
-        Poll::Ready(match (ready!(this.step.poll(cx)), this.value.take()) {
-            (Err(error), Some(value)) if is_replaced(&error) => Ok(value(error)),
-            (ended, _) => ended,
-        })
-    }
-}
-
-pin_project! {
-    /// A step with another step for its failure. Created by [`Fallback::or_else`].
+    /// A step with another step for its failure.
     #[project = OrElseProj]
-    #[must_use = "futures do nothing unless polled"]
-    pub enum OrElse<S, F, O> {
-        #[doc(hidden)]
+    enum OrElse<S, F, O> {
         First { #[pin] step: S, other: Option<F> },
-        #[doc(hidden)]
         Other { #[pin] other: O },
     }
 }

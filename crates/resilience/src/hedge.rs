@@ -17,6 +17,7 @@
 //! "The Tail at Scale"; that a failed call starts the next one at once is from the hedging policy of gRPC (proposal
 //! A6).
 
+use std::fmt;
 use std::future::{Future, pending};
 use std::time::Duration;
 
@@ -25,7 +26,7 @@ use awaitly_core::retry::Budget;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 
-use crate::failure::{Every, Failure, When};
+use crate::judge::Judge;
 use crate::time::Time;
 
 /// The delay before another call, and the maximum number of calls.
@@ -36,9 +37,9 @@ use crate::time::Time;
 /// | --- | --- |
 /// | [`at_most`](Self::at_most) | 2 calls |
 /// | [`budget`](Self::budget) | none |
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 #[must_use = "a hedge does nothing until `call`"]
-pub struct Hedge<P = Every> {
+pub struct Hedge<P = ()> {
     delay: Duration,
     calls: u32,
     budget: Option<Budget>,
@@ -49,7 +50,7 @@ pub struct Hedge<P = Every> {
 impl Hedge {
     /// Creates a hedge that starts another call each time that no call has answered for `delay`.
     pub const fn after(delay: Duration) -> Self {
-        Self { delay, calls: 2, budget: None, time: None, failure: Every }
+        Self { delay, calls: 2, budget: None, time: None, failure: () }
     }
 }
 
@@ -58,6 +59,18 @@ impl<P> Hedge<P> {
     ///
     /// # Panics
     /// Panics if `calls` is 0.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use awaitly_resilience::Hedge;
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
+    /// let hedge = Hedge::after(Duration::from_millis(50)).at_most(3);
+    /// let mut calls = 0;
+    /// let answer = hedge.call(|| { calls += 1; async { Err::<u32, _>("down") } }).await;
+    /// assert_eq!((answer, calls), (Err("down"), 3)); // each failure starts the next call at once
+    /// # });
+    /// ```
     pub const fn at_most(mut self, calls: u32) -> Self {
         assert!(calls > 0, "there is at least one call: `at_most(0)` is refused");
         self.calls = calls;
@@ -67,6 +80,15 @@ impl<P> Hedge<P> {
     /// Shares a budget: each extra call takes a token, and each success gives a part of one back. If the budget has no
     /// room, the hedge starts no extra call. So a service that is down, or slow for all callers, gets little extra
     /// load.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use awaitly_core::retry::Budget;
+    /// use awaitly_resilience::Hedge;
+    ///
+    /// let budget = Budget::new(100, 0.1); // about one extra call for ten successes
+    /// let hedge = Hedge::after(Duration::from_millis(50)).at_most(3).budget(&budget);
+    /// ```
     pub fn budget(mut self, budget: &Budget) -> Self {
         self.budget = Some(budget.clone());
         self
@@ -77,9 +99,23 @@ impl<P> Hedge<P> {
     ///
     /// # Default
     /// Every error.
-    pub fn failure_when<F>(self, failure: F) -> Hedge<When<F>> {
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use awaitly_resilience::Hedge;
+    /// # #[derive(Debug, PartialEq)]
+    /// # enum SearchError { NoSuchWord, Down }
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
+    /// let hedge = Hedge::after(Duration::from_millis(50))
+    ///     .failure_when(|error: &SearchError| matches!(error, SearchError::Down));
+    /// let answer = hedge.call(async || Err::<u32, _>(SearchError::NoSuchWord)).await; // one call
+    /// assert_eq!(answer, Err(SearchError::NoSuchWord));
+    /// # });
+    /// ```
+    pub fn failure_when<F>(self, failure: F) -> Hedge<F> {
         let Self { delay, calls, budget, time, .. } = self;
-        Hedge { delay, calls, budget, time, failure: When(failure) }
+        Hedge { delay, calls, budget, time, failure }
     }
 
     /// Sets the clock for the delay.
@@ -104,7 +140,7 @@ impl<P> Hedge<P> {
     /// Dropping the future drops all calls. The first success drops the other calls too.
     pub async fn call<T, E, F, Fut>(&self, mut operation: F) -> Result<T, E>
     where
-        P: Failure<E>,
+        P: Judge<E, bool>,
         F: FnMut() -> Fut,
         Fut: Future<Output = Result<T, E>>,
     {
@@ -132,7 +168,7 @@ impl<P> Hedge<P> {
                         }
                         return Ok(value);
                     }
-                    Some(Err(error)) if !self.failure.counts(&error) => return Err(error),
+                    Some(Err(error)) if !self.failure.judge(&error, true) => return Err(error),
                     Some(Err(_)) if more && self.takes_room() => more = start(&mut running),
                     Some(Err(error)) if running.is_empty() => return Err(error),
                     Some(Err(_)) => {}
@@ -158,5 +194,14 @@ impl<P> Hedge<P> {
             Some(time) => time.sleep(self.delay).await,
             None => tokio::time::sleep(self.delay).await,
         }
+    }
+}
+
+impl<P> fmt::Debug for Hedge<P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Hedge")
+            .field("delay", &self.delay)
+            .field("calls", &self.calls)
+            .finish_non_exhaustive()
     }
 }

@@ -16,11 +16,11 @@
 
 use std::borrow::Borrow;
 use std::collections::HashMap;
-use std::fmt;
 use std::hash::Hash;
 
 use foldhash::fast::RandomState;
 
+use crate::handle::handle;
 use crate::shards::{SHARDS, Shards};
 use crate::sync::{Arc, lock};
 
@@ -29,6 +29,8 @@ use crate::sync::{Arc, lock};
 /// If there are more keys than the capacity, it forgets [idle](Idle) guards. So it remembers about as many keys as its
 /// capacity, or twice the number of keys in use if that is more. A forgotten key gets a new guard when it comes back.
 pub struct Keyed<K, G>(Arc<Guards<K, G>>);
+
+handle!(Keyed<K, G>);
 
 struct Guards<K, G> {
     shards: Shards<Shard<K, G>>,
@@ -64,6 +66,13 @@ impl<K: Eq + Hash, G: Idle + Clone> Keyed<K, G> {
     ///
     /// # Panics
     /// Panics if `capacity` is 0: the set would forget each guard after its call.
+    ///
+    /// ```
+    /// use awaitly_resilience::{Keyed, RateLimiter};
+    ///
+    /// let tenants = Keyed::with_capacity(10_000, |_: &u32| RateLimiter::per_second("tenant", 10));
+    /// assert!(tenants.key(&7).try_acquire().is_ok());
+    /// ```
     pub fn with_capacity(capacity: usize, make: impl Fn(&K) -> G + Send + Sync + 'static) -> Self {
         assert!(capacity > 0, "at least one key is remembered: a capacity of 0 is refused");
         let capacity = capacity.div_ceil(SHARDS);
@@ -97,6 +106,17 @@ impl<K: Eq + Hash, G: Idle + Clone> Keyed<K, G> {
     }
 
     /// Forgets every idle guard now.
+    ///
+    /// ```
+    /// use awaitly_resilience::{ConcurrencyLimiter, Keyed};
+    ///
+    /// let hosts = Keyed::new(|host: &String| ConcurrencyLimiter::new(host.clone(), 4));
+    /// let in_use = hosts.key("a.example");
+    /// hosts.key("b.example");
+    /// hosts.forget_idle();
+    /// assert_eq!(hosts.keys(), 1);
+    /// # drop(in_use);
+    /// ```
     pub fn forget_idle(&self) {
         for shard in self.0.shards.all() {
             lock(shard).forget_idle();
@@ -115,17 +135,5 @@ impl<K: Eq + Hash, G: Idle> Shard<K, G> {
 
     fn forget_idle(&mut self) {
         self.guards.retain(|_, guard| !guard.is_idle());
-    }
-}
-
-impl<K, G> Clone for Keyed<K, G> {
-    fn clone(&self) -> Self {
-        Self(Arc::clone(&self.0))
-    }
-}
-
-impl<K, G> fmt::Debug for Keyed<K, G> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Keyed").finish_non_exhaustive()
     }
 }

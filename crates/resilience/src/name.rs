@@ -4,6 +4,14 @@ use std::sync::Arc;
 
 /// The name of a policy in refusals, events and logs. Created from a literal, which costs nothing to pass on, a
 /// `String` or an `Arc<str>`.
+///
+/// ```
+/// use awaitly_resilience::CircuitBreaker;
+///
+/// let breaker = CircuitBreaker::new("search");
+/// let of_host = CircuitBreaker::new(format!("host {}", "a.example"));
+/// assert_eq!((breaker.name(), of_host.name()), ("search", "host a.example"));
+/// ```
 #[derive(Clone)]
 pub struct Name(Text);
 

@@ -7,12 +7,15 @@ use std::ops::Deref;
 
 use foldhash::fast::RandomState;
 
+use crate::handle::handle;
 use crate::shards::Shards;
 use crate::sync::atomic::{AtomicUsize, Ordering};
 use crate::sync::{Arc, lock};
 
 /// The values in use. Clones share them.
 pub(crate) struct PerKey<K, T>(Arc<Values<K, T>>);
+
+handle!(PerKey<K, T>, "len" = len);
 
 struct Values<K, T> {
     shards: Shards<HashMap<K, Value<T>, RandomState>>,
@@ -23,12 +26,6 @@ struct Values<K, T> {
 struct Value<T> {
     value: Arc<T>,
     users: usize,
-}
-
-impl<K, T> Clone for PerKey<K, T> {
-    fn clone(&self) -> Self {
-        Self(Arc::clone(&self.0))
-    }
 }
 
 impl<K, T> Default for PerKey<K, T> {
@@ -118,12 +115,6 @@ impl<K: Eq + Hash + Clone, T> Drop for InUse<K, T> {
             entry.users -= 1;
             entry.users == 0
         });
-    }
-}
-
-impl<K, T> fmt::Debug for PerKey<K, T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("PerKey").field("len", &self.len()).finish_non_exhaustive()
     }
 }
 

@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use awaitly_core::clock::{Clock, Sleep, SystemClock};
-use governor::nanos::Nanos;
 
 /// The source of time and of waits.
 #[derive(Debug, Clone)]
@@ -85,13 +84,4 @@ impl Moment {
 /// Converts a duration to nanoseconds, or to `u64::MAX` if it is too long.
 pub(crate) fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
-}
-
-impl governor::clock::Clock for Time {
-    type Instant = Nanos;
-
-    #[inline]
-    fn now(&self) -> Nanos {
-        Nanos::from(Self::now(self).0)
-    }
 }

@@ -42,26 +42,28 @@
 //! # });
 //! ```
 //!
-//! A policy around the operation itself becomes a layer through [`AroundLayer`], whose function receives the service
-//! and the request:
+//! A policy around the operation itself needs no layer of its own. `layer_fn` and `service_fn` of `tower` make one from
+//! the policy's `call`; each further call uses a clone of the service:
 //!
 //! ```
-//! # use awaitly_resilience::tower::AroundLayer;
 //! # use awaitly_resilience::Cache;
 //! # #[derive(Debug, Clone, PartialEq)]
 //! # struct ApiError;
 //! use tower::util::BoxCloneService;
-//! use tower::{Layer, Service, ServiceExt};
+//! use tower::{Layer, ServiceExt, layer::layer_fn, service_fn};
 //!
 //! type Lengths = BoxCloneService<&'static str, usize, ApiError>;
 //!
 //! # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
 //! let cache: Cache<&str, usize, ApiError> = Cache::options(1000).build();
-//! let cached = AroundLayer::new(move |service: Lengths, word: &'static str| {
+//! let cached = layer_fn(move |service: Lengths| {
 //!     let cache = cache.clone();
-//!     async move { cache.call(word, || service.oneshot(word)).await }
+//!     service_fn(move |word: &'static str| {
+//!         let (cache, service) = (cache.clone(), service.clone());
+//!         async move { cache.call(word, || service.oneshot(word)).await }
+//!     })
 //! });
-//! let service = Lengths::new(tower::service_fn(async |word: &'static str| Ok(word.len())));
+//! let service = Lengths::new(service_fn(async |word: &'static str| Ok(word.len())));
 //! assert_eq!(cached.layer(service).oneshot("tea").await, Ok(3));
 //! # });
 //! ```
@@ -80,46 +82,50 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 use crate::call::{Begin, Call, CallError};
+use crate::judge::Judge;
 
 /// Makes every request pass through a guard: a breaker, a limiter, a throttle.
 #[derive(Clone, Copy)]
-pub struct GuardLayer<G, C = Never> {
+pub struct GuardLayer<G, C = ()> {
     guard: G,
     classify: C,
 }
 
-/// Counts no answer as a failure of the service.
-#[derive(Debug, Clone, Copy)]
-pub struct Never;
-
-/// Decides which answers are failures of the service. [`Never`] and functions implement it.
-pub trait Classify<Response> {
-    /// Returns whether `response` is a failure.
-    fn is_failure(&self, response: &Response) -> bool;
-}
-
-impl<Response> Classify<Response> for Never {
-    fn is_failure(&self, _: &Response) -> bool {
-        false
-    }
-}
-
-impl<Response, F: Fn(&Response) -> bool> Classify<Response> for F {
-    fn is_failure(&self, response: &Response) -> bool {
-        self(response)
-    }
-}
-
 impl<G> GuardLayer<G> {
     /// Creates the layer of `guard`.
+    ///
+    /// ```
+    /// use awaitly_resilience::{ConcurrencyLimiter, tower::GuardLayer};
+    /// use tower::{Layer, ServiceExt, service_fn};
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
+    /// let layer = GuardLayer::new(ConcurrencyLimiter::new("search", 8));
+    /// let service = layer.layer(service_fn(async |word: &'static str| Ok::<_, ()>(word.len())));
+    /// assert_eq!(service.oneshot("tea").await, Ok(3));
+    /// # });
+    /// ```
     pub const fn new(guard: G) -> Self {
-        Self { guard, classify: Never }
+        Self { guard, classify: () }
     }
 }
 
 impl<G, C> GuardLayer<G, C> {
-    /// Counts the answers for which `failure` returns `true` as failures of the service. The guard sees a
-    /// [`Failure::Answered`], so its predicate over errors takes that type.
+    /// Counts the answers for which `failure` returns `true` as failures of the service.
+    ///
+    /// The guard sees such an answer as `Ok` of a [`Result`], and an error of the service as `Err`. So its own predicate
+    /// over errors takes a `Result`:
+    ///
+    /// ```
+    /// use awaitly_resilience::{CircuitBreaker, tower::GuardLayer};
+    /// # struct Response { status: u16 }
+    /// # enum ApiError { Unreachable, TooLarge }
+    ///
+    /// let breaker = CircuitBreaker::options("search")
+    ///     .failure_when(|failed: &Result<Response, ApiError>| !matches!(failed, Err(ApiError::TooLarge)))
+    ///     .build();
+    /// let layer = GuardLayer::new(breaker).failure_when(|answer: &Response| answer.status >= 500);
+    /// # let _ = layer;
+    /// ```
     pub fn failure_when<F>(self, failure: F) -> GuardLayer<G, F> {
         GuardLayer { guard: self.guard, classify: failure }
     }
@@ -133,18 +139,9 @@ impl<S, G: Clone, C: Clone> Layer<S> for GuardLayer<G, C> {
     }
 }
 
-/// The failure of a service, as the guard sees it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Failure<Response, E> {
-    /// The service returned an error.
-    Failed(E),
-    /// The service returned an answer that counts as a failure.
-    Answered(Response),
-}
-
 /// A service behind a guard. It is ready if the inner service is; a request waits for the guard in its own future.
 #[derive(Clone, Copy)]
-pub struct Guarded<S, G, C = Never> {
+pub struct Guarded<S, G, C = ()> {
     guard: G,
     classify: C,
     service: S,
@@ -153,8 +150,8 @@ pub struct Guarded<S, G, C = Never> {
 impl<S, G, C, Request> Service<Request> for Guarded<S, G, C>
 where
     S: Service<Request> + Clone,
-    G: Guard<Failure<S::Response, S::Error>> + Clone,
-    C: Classify<S::Response> + Clone,
+    G: Guard<Result<S::Response, S::Error>> + Clone,
+    C: Judge<S::Response, bool> + Clone,
 {
     type Response = S::Response;
     type Error = CallError<S::Error, G::Refused>;
@@ -187,7 +184,8 @@ impl<S: Service<Request>, C, Request> Begin<Classified<S::Future, C>> for Reques
 }
 
 pin_project! {
-    /// The future of an answer, which it classifies.
+    /// The future of an answer, which it classifies. An answer that counts as a failure is an error until the guard has
+    /// seen it.
     struct Classified<Fut, C> {
         #[pin]
         answering: Fut,
@@ -198,16 +196,16 @@ pin_project! {
 impl<Fut, C, Response, E> Future for Classified<Fut, C>
 where
     Fut: Future<Output = Result<Response, E>>,
-    C: Classify<Response>,
+    C: Judge<Response, bool>,
 {
-    type Output = Result<Response, Failure<Response, E>>;
+    type Output = Result<Response, Result<Response, E>>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
         Poll::Ready(match ready!(this.answering.poll(cx)) {
-            Ok(response) if this.classify.is_failure(&response) => Err(Failure::Answered(response)),
+            Ok(response) if this.classify.judge(&response, false) => Err(Ok(response)),
             Ok(response) => Ok(response),
-            Err(error) => Err(Failure::Failed(error)),
+            Err(error) => Err(Err(error)),
         })
     }
 }
@@ -217,7 +215,7 @@ type CallOf<S, G, C, Request> = Call<
     G,
     Requested<S, C, Request>,
     Classified<<S as Service<Request>>::Future, C>,
-    Failure<<S as Service<Request>>::Response, <S as Service<Request>>::Error>,
+    Result<<S as Service<Request>>::Response, <S as Service<Request>>::Error>,
 >;
 
 pin_project! {
@@ -226,7 +224,7 @@ pin_project! {
     pub struct GuardedFuture<S, G, C, Request>
     where
         S: Service<Request>,
-        G: Guard<Failure<S::Response, S::Error>>,
+        G: Guard<Result<S::Response, S::Error>>,
     {
         #[pin]
         call: CallOf<S, G, C, Request>,
@@ -236,65 +234,17 @@ pin_project! {
 impl<S, G, C, Request> Future for GuardedFuture<S, G, C, Request>
 where
     S: Service<Request>,
-    G: Guard<Failure<S::Response, S::Error>>,
-    C: Classify<S::Response>,
+    G: Guard<Result<S::Response, S::Error>>,
+    C: Judge<S::Response, bool>,
 {
     type Output = Result<S::Response, CallError<S::Error, G::Refused>>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         Poll::Ready(match ready!(self.project().call.poll(cx)) {
-            Ok(response) | Err(CallError::Failed(Failure::Answered(response))) => Ok(response),
-            Err(CallError::Failed(Failure::Failed(error))) => Err(CallError::Failed(error)),
+            Ok(response) | Err(CallError::Failed(Ok(response))) => Ok(response),
+            Err(CallError::Failed(Err(error))) => Err(CallError::Failed(error)),
             Err(CallError::Refused(refused)) => Err(CallError::Refused(refused)),
         })
-    }
-}
-
-/// Wraps every request in a function: a retry, a hedge, a cache, a single flight, a refresh of credentials.
-#[derive(Clone, Copy)]
-pub struct AroundLayer<F> {
-    around: F,
-}
-
-impl<F> AroundLayer<F> {
-    /// Creates the layer of `around`. The function receives the service, which may not be ready, and the request: call
-    /// the service with `oneshot` of `tower`, and use a clone of the service for each further call.
-    pub const fn new(around: F) -> Self {
-        Self { around }
-    }
-}
-
-impl<S, F: Clone> Layer<S> for AroundLayer<F> {
-    type Service = Around<S, F>;
-
-    fn layer(&self, service: S) -> Self::Service {
-        Around { around: self.around.clone(), service }
-    }
-}
-
-/// A service with a function around it. It is always ready; a request waits in its own future.
-#[derive(Clone, Copy)]
-pub struct Around<S, F> {
-    around: F,
-    service: S,
-}
-
-impl<S, F, Request, Fut, T, E> Service<Request> for Around<S, F>
-where
-    S: Clone,
-    F: Fn(S, Request) -> Fut,
-    Fut: Future<Output = Result<T, E>>,
-{
-    type Response = T;
-    type Error = E;
-    type Future = Fut;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), E>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: Request) -> Fut {
-        (self.around)(self.service.clone(), request)
     }
 }
 
@@ -310,22 +260,10 @@ impl<S, G, C> fmt::Debug for Guarded<S, G, C> {
     }
 }
 
-impl<F> fmt::Debug for AroundLayer<F> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("AroundLayer").finish_non_exhaustive()
-    }
-}
-
-impl<S, F> fmt::Debug for Around<S, F> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Around").finish_non_exhaustive()
-    }
-}
-
 impl<S, G, C, Request> fmt::Debug for GuardedFuture<S, G, C, Request>
 where
     S: Service<Request>,
-    G: Guard<Failure<S::Response, S::Error>>,
+    G: Guard<Result<S::Response, S::Error>>,
 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("GuardedFuture").finish_non_exhaustive()

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use awaitly::clock::{hours, mins, secs};
-use awaitly::guard::{self, FromFn, Refusal};
+use awaitly::guard::Refusal;
 use awaitly::journal::Status;
 use awaitly::persistence::MemoryStore;
 use awaitly::retry::Jitter;
@@ -15,9 +15,9 @@ use super::{id, is_due, status};
 use crate::durable::{Bank, Declined, OrderError};
 
 /// Creates a guard that refuses a number of times, with or without a time to wait.
-fn closed(refusals: u32, retry_after: Option<Duration>) -> FromFn<impl Fn() -> Result<(), Refusal>> {
+fn closed(refusals: u32, retry_after: Option<Duration>) -> impl Fn() -> Result<(), Refusal> {
     let refusals = AtomicU32::new(refusals);
-    guard::from_fn(move || {
+    move || {
         let refused = refusals.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
         let refusal = Refusal::new("closed", "not open yet");
         match (refused, retry_after) {
@@ -25,7 +25,7 @@ fn closed(refusals: u32, retry_after: Option<Duration>) -> FromFn<impl Fn() -> R
             (Ok(_), Some(after)) => Err(refusal.with_retry_after(after)),
             (Ok(_), None) => Err(refusal),
         }
-    })
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,6 +1,4 @@
-use std::convert::Infallible;
-use std::future::Future;
-use std::marker::PhantomData;
+use std::future::{Future, Pending};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -8,9 +6,17 @@ use pin_project_lite::pin_project;
 
 use super::{Guard, Refusal};
 
-/// The answer of a guard, now or after a wait.
+/// The answer of a guard, now or after a wait. A guard that always answers at once has the wait
+/// [`Pending`], which it never returns.
+///
+/// ```
+/// use awaitly_core::guard::{Admission, Refusal};
+///
+/// let closed: Admission<(), Refusal> = Err(Refusal::new("shop", "closed")).into();
+/// assert!(matches!(closed, Admission::Refused(refusal) if &*refusal.by == "shop"));
+/// ```
 #[derive(Debug)]
-pub enum Admission<P, R, W = NoWait<P, R>> {
+pub enum Admission<P, R, W = Pending<Result<P, R>>> {
     /// The attempt may begin and holds this pass.
     Admitted(P),
     /// The attempt may not begin.
@@ -24,6 +30,15 @@ impl<P, R, W: Future<Output = Result<P, R>>> Admission<P, R, W> {
     ///
     /// # Errors
     /// Returns the refusal if the guard refuses.
+    ///
+    /// ```
+    /// use awaitly_core::guard::{Guard, Refusal};
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+    /// let open = || Ok::<(), Refusal>(());
+    /// assert_eq!(Guard::<std::fmt::Error>::enter(&open).answer().await, Ok(()));
+    /// # });
+    /// ```
     pub async fn answer(self) -> Result<P, R> {
         match self {
             Self::Admitted(pass) => Ok(pass),
@@ -52,19 +67,6 @@ impl<P, R, W> From<Result<P, R>> for Admission<P, R, W> {
             Ok(pass) => Self::Admitted(pass),
             Err(refused) => Self::Refused(refused),
         }
-    }
-}
-
-/// The wait of a guard that always answers at once. It has no values.
-#[derive(Debug)]
-#[must_use = "futures do nothing unless polled"]
-pub struct NoWait<P, R>(Infallible, PhantomData<fn() -> (P, R)>);
-
-impl<P, R> Future for NoWait<P, R> {
-    type Output = Result<P, R>;
-
-    fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Self::Output> {
-        match self.0 {}
     }
 }
 

@@ -6,20 +6,11 @@ use pin_project_lite::pin_project;
 
 use super::{Admission, Guard, Pass, Refusal, Verdict};
 
-/// Two guards. An attempt enters the first guard first and leaves it last. The second must be `Clone`; a reference is.
-#[derive(Debug, Clone, Copy)]
-pub struct Both<A, B>(pub(crate) A, pub(crate) B);
-
-impl<A, B> Both<A, B> {
-    /// Combines two guards; an attempt enters `outer` first.
-    pub const fn new(outer: A, inner: B) -> Self {
-        Self(outer, inner)
-    }
-}
-
+/// Two guards are a guard: an attempt enters the first one first and leaves it last. The second must be `Clone`; a
+/// reference is.
 #[diagnostic::do_not_recommend]
-impl<E, A: Guard<E>, B: Guard<E> + Clone> Guard<E> for Both<A, B> {
-    type Pass = Passes<A::Pass, B::Pass>;
+impl<E, A: Guard<E>, B: Guard<E> + Clone> Guard<E> for (A, B) {
+    type Pass = (B::Pass, A::Pass);
     type Refused = Refusal;
     type Wait = WaitBoth<E, A, B>;
 
@@ -33,13 +24,12 @@ impl<E, A: Guard<E>, B: Guard<E> + Clone> Guard<E> for Both<A, B> {
     }
 }
 
-type Answer<E, A, B> =
-    Admission<Passes<<A as Guard<E>>::Pass, <B as Guard<E>>::Pass>, Refusal, WaitBoth<E, A, B>>;
+type Answer<E, A, B> = Admission<(<B as Guard<E>>::Pass, <A as Guard<E>>::Pass), Refusal, WaitBoth<E, A, B>>;
 
 #[inline]
 fn enter_inner<E, A: Guard<E>, B: Guard<E>>(outer: A::Pass, inner: &B) -> Answer<E, A, B> {
     match inner.enter() {
-        Admission::Admitted(inner) => Admission::Admitted(Passes { inner, outer }),
+        Admission::Admitted(inner) => Admission::Admitted((inner, outer)),
         Admission::Refused(refused) => refuse(refused),
         Admission::Wait(wait) => Admission::Wait(WaitBoth::Inner { wait, outer: Some(outer) }),
     }
@@ -50,21 +40,16 @@ fn refuse<P, W>(refused: impl Into<Refusal>) -> Admission<P, Refusal, W> {
     Admission::Refused(refused.into())
 }
 
-/// The passes of an attempt that two guards admitted. The inner pass is left, or dropped, first.
-#[derive(Debug)]
-pub struct Passes<A, B> {
-    inner: B,
-    outer: A,
-}
-
-impl<E, A: Pass<E>, B: Pass<E>> Pass<E> for Passes<A, B> {
+/// The passes of an attempt that two guards admitted, the inner one first: it is left, or dropped, first.
+impl<E, B: Pass<E>, A: Pass<E>> Pass<E> for (B, A) {
     fn leave(self, verdict: Verdict<'_, E>) {
-        self.inner.leave(match &verdict {
+        let (inner, outer) = self;
+        inner.leave(match &verdict {
             Verdict::Succeeded => Verdict::Succeeded,
             Verdict::Failed(error) => Verdict::Failed(*error),
             Verdict::TimedOut => Verdict::TimedOut,
         });
-        self.outer.leave(verdict);
+        outer.leave(verdict);
     }
 }
 
@@ -84,7 +69,7 @@ pin_project! {
 }
 
 impl<E, A: Guard<E>, B: Guard<E>> Future for WaitBoth<E, A, B> {
-    type Output = Result<Passes<A::Pass, B::Pass>, Refusal>;
+    type Output = Result<(B::Pass, A::Pass), Refusal>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         loop {
@@ -101,7 +86,7 @@ impl<E, A: Guard<E>, B: Guard<E>> Future for WaitBoth<E, A, B> {
                 WaitBothProj::Inner { wait, outer } => {
                     let inner = ready!(wait.poll(cx)).map_err(Into::<Refusal>::into)?;
                     let Some(outer) = outer.take() else { return Poll::Pending };
-                    return Poll::Ready(Ok(Passes { inner, outer }));
+                    return Poll::Ready(Ok((inner, outer)));
                 }
             };
             self.set(next);

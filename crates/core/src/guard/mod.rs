@@ -2,13 +2,12 @@
 
 mod admission;
 mod both;
-mod from_fn;
 
+use std::future::Pending;
 use std::time::Duration;
 
-pub use admission::{Admission, NoWait};
-pub use both::{Both, Passes, WaitBoth};
-pub use from_fn::{FromFn, from_fn};
+pub use admission::Admission;
+pub use both::WaitBoth;
 
 pub(crate) use admission::EnteringOf;
 
@@ -19,8 +18,32 @@ pub(crate) use admission::EnteringOf;
 /// [`RunError::Refused`](crate::RunError::Refused) and does not count as an attempt: a step with a retry asks again, no
 /// earlier than the refusal's `retry_after` and within the time of [`Retry::refused_for`](crate::Retry::refused_for).
 ///
-/// [`from_fn`] creates a guard from a function. Implement the trait for a guard that lets attempts wait. The library
-/// clones guards, so the trait is often implemented for a reference:
+/// A function that returns `Ok` or a refusal is a guard. Two guards in a tuple are a guard too: a step with several
+/// guards holds them so.
+///
+/// ```
+/// use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+/// use awaitly_core::guard::Refusal;
+/// # use awaitly_core::{RunError, run, step};
+/// # async fn send() -> Result<u32, RunError> { Ok(7) }
+///
+/// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+/// let left = AtomicU32::new(1);
+/// let allowance = || match left.fetch_update(Relaxed, Relaxed, |left| left.checked_sub(1)) {
+///     Ok(_) => Ok(()),
+///     Err(_) => Err(Refusal::new("allowance", "used up")),
+/// };
+///
+/// let sent = run(async |run| {
+///     step!(run, guard = &allowance, send());
+///     Ok::<_, RunError>(step!(run, "once more", guard = &allowance, send()))
+/// });
+/// assert!(matches!(sent.await, Err(RunError::Refused { by, .. }) if &*by == "allowance"));
+/// # });
+/// ```
+///
+/// Implement the trait for a guard that lets attempts wait. The library clones guards, so the trait is often implemented
+/// for a reference:
 ///
 /// ```
 /// use std::pin::Pin;
@@ -54,7 +77,7 @@ pub(crate) use admission::EnteringOf;
 #[diagnostic::on_unimplemented(
     message = "`{Self}` does not guard a step whose error is `{E}`",
     note = "a guard implements `awaitly::guard::Guard<E>`, often for a reference to itself: write `guard = &breaker`",
-    note = "a function is a guard by way of `awaitly::guard::from_fn`"
+    note = "a function is a guard if it returns `Ok` with a pass, for example `()`, or a refusal"
 )]
 pub trait Guard<E> {
     /// The pass of an admitted attempt, held while the attempt runs.
@@ -62,7 +85,7 @@ pub trait Guard<E> {
     /// The reason for a refusal. A step converts it into a [`Refusal`]; `awaitly::resilience::GuardExt` returns it
     /// unchanged.
     type Refused: Into<Refusal>;
-    /// The wait for admission; [`NoWait`] if the guard answers at once. Dropping it frees its place in the queue.
+    /// The wait for admission; [`Pending`] if the guard answers at once. Dropping it frees its place in the queue.
     type Wait: Future<Output = Result<Self::Pass, Self::Refused>>;
 
     /// Asks for admission.
@@ -73,6 +96,28 @@ pub trait Guard<E> {
 ///
 /// Dropping a pass without [`leave`](Self::leave) means that the attempt was cancelled, which counts neither as a
 /// success nor as a failure.
+///
+/// ```
+/// use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+/// use awaitly_core::guard::{Pass, Refusal, Verdict};
+///
+/// /// Counts failures.
+/// struct Watched<'a>(&'a AtomicU32);
+///
+/// impl<E> Pass<E> for Watched<'_> {
+///     fn leave(self, verdict: Verdict<'_, E>) {
+///         if let Verdict::Failed(_) | Verdict::TimedOut = verdict {
+///             self.0.fetch_add(1, Relaxed);
+///         }
+///     }
+/// }
+///
+/// let failures = AtomicU32::new(0);
+/// let at_most_three = || match failures.load(Relaxed) {
+///     0..3 => Ok(Watched(&failures)),
+///     _ => Err(Refusal::new("service", "it failed three times")),
+/// };
+/// ```
 pub trait Pass<E>: Sized {
     /// Receives the result of the attempt.
     fn leave(self, verdict: Verdict<'_, E>) {
@@ -112,6 +157,13 @@ impl Refusal {
     }
 
     /// Sets the time to wait before another request can succeed.
+    ///
+    /// ```
+    /// use awaitly_core::{clock::secs, guard::Refusal};
+    ///
+    /// let closed = Refusal::new("shop", "closed for lunch").with_retry_after(secs(1800));
+    /// assert_eq!(closed.to_string(), "`shop` refused: closed for lunch");
+    /// ```
     #[must_use]
     pub const fn with_retry_after(mut self, after: Duration) -> Self {
         self.retry_after = Some(after);
@@ -124,7 +176,7 @@ impl Refusal {
 impl<E> Guard<E> for () {
     type Pass = ();
     type Refused = Refusal;
-    type Wait = NoWait<(), Refusal>;
+    type Wait = Pending<Result<(), Refusal>>;
 
     #[inline]
     fn enter(&self) -> Admission<(), Refusal> {
@@ -133,3 +185,20 @@ impl<E> Guard<E> for () {
 }
 
 impl<E> Pass<E> for () {}
+
+#[diagnostic::do_not_recommend]
+impl<E, F, P, R> Guard<E> for F
+where
+    F: Fn() -> Result<P, R>,
+    P: Pass<E>,
+    R: Into<Refusal>,
+{
+    type Pass = P;
+    type Refused = R;
+    type Wait = Pending<Result<P, R>>;
+
+    #[inline]
+    fn enter(&self) -> Admission<P, R> {
+        self().into()
+    }
+}

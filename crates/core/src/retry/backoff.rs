@@ -4,18 +4,18 @@ use std::time::Duration;
 
 /// A sequence of delays between attempts.
 ///
-/// [`into_iter`](IntoIterator::into_iter) yields the delays one by one, without the policy's limit and jitter.
-/// [`from_fn`](Self::from_fn) makes a backoff from any function of the failed attempt.
+/// [`delays`](Self::delays) yields them one by one, without the policy's limit and jitter. [`from_fn`](Self::from_fn) makes
+/// a backoff from any function of the failed attempt.
 ///
 /// ```
 /// use awaitly_core::{clock::ms, retry::Backoff};
 ///
-/// let delays: Vec<_> = Backoff::exponential(ms(100)).into_iter().take(4).collect();
+/// let delays: Vec<_> = Backoff::exponential(ms(100)).delays(0).take(4).collect();
 /// assert_eq!(delays, [ms(100), ms(200), ms(400), ms(800)]);
 ///
 /// let given = [ms(10), ms(500)];
 /// let twice = Backoff::from_fn(move |attempt| given.get(attempt as usize - 1).copied());
-/// assert_eq!(twice.into_iter().count(), 2);
+/// assert_eq!(twice.delays(0).count(), 2);
 /// ```
 #[derive(Clone)]
 pub struct Backoff(Kind);
@@ -52,6 +52,12 @@ impl Backoff {
     }
 
     /// Creates a backoff of `base` times 1, 1, 2, 3, 5, 8, and so on.
+    ///
+    /// ```
+    /// use awaitly_core::{clock::secs, retry::Backoff};
+    ///
+    /// assert!(Backoff::fibonacci(secs(1)).delays(0).take(5).eq([1, 1, 2, 3, 5].map(secs)));
+    /// ```
     #[must_use]
     pub const fn fibonacci(base: Duration) -> Self {
         Self(Kind::Fibonacci(base))
@@ -66,18 +72,49 @@ impl Backoff {
     }
 
     /// Creates a backoff from a function of the failed attempt, counted from 1. `None` ends the attempts.
+    ///
+    /// ```
+    /// use awaitly_core::{clock::secs, retry::Backoff};
+    ///
+    /// let patient = Backoff::from_fn(|attempt| Some(if attempt < 10 { secs(1) } else { secs(60) }));
+    /// assert_eq!(patient.delays(0).nth(10), Some(secs(60)));
+    /// ```
     pub fn from_fn(delay: impl Fn(u32) -> Option<Duration> + Send + Sync + 'static) -> Self {
         Self(Kind::Custom(Arc::new(delay)))
     }
 
     /// Sets the factor of an exponential backoff; other backoffs ignore it. A factor below 0 counts as 0. `NaN` counts as 1, so
     /// the delay stays constant.
+    ///
+    /// ```
+    /// use awaitly_core::{clock::ms, retry::Backoff};
+    ///
+    /// let steep = Backoff::exponential(ms(10)).factor(10.0);
+    /// assert!(steep.delays(0).take(3).eq([ms(10), ms(100), ms(1000)]));
+    /// ```
     #[must_use]
     pub fn factor(mut self, by: f64) -> Self {
         if let Kind::Exponential(_, factor) = &mut self.0 {
             *factor = if by.is_nan() { 1.0 } else { by.max(0.0) };
         }
         self
+    }
+
+    /// Returns the delays, one for each failed attempt. `seed` determines the delays of a random backoff.
+    ///
+    /// ```
+    /// use awaitly_core::{clock::ms, retry::Backoff};
+    ///
+    /// let random = Backoff::decorrelated(ms(10));
+    /// assert!(random.clone().delays(7).take(5).eq(random.delays(7).take(5)));
+    /// ```
+    pub fn delays(self, seed: u64) -> impl Iterator<Item = Duration> {
+        let (mut attempt, mut previous, mut dice) = (0_u32, Duration::ZERO, fastrand::Rng::with_seed(seed));
+        std::iter::from_fn(move || {
+            attempt = attempt.saturating_add(1);
+            previous = self.delay(attempt, previous, &mut dice)?;
+            Some(previous)
+        })
     }
 
     /// Returns the delay after the failed `attempt`, counted from 1. `previous` is the delay before that attempt.
@@ -134,50 +171,13 @@ impl fmt::Debug for Backoff {
     }
 }
 
-impl IntoIterator for Backoff {
-    type Item = Duration;
-    type IntoIter = Delays;
-
-    fn into_iter(self) -> Delays {
-        Delays { backoff: self, attempt: 0, previous: Duration::ZERO, dice: fastrand::Rng::new() }
-    }
-}
-
-/// The delays of a [`Backoff`], one for each failed attempt.
-#[derive(Debug, Clone)]
-pub struct Delays {
-    backoff: Backoff,
-    attempt: u32,
-    previous: Duration,
-    dice: fastrand::Rng,
-}
-
-impl Delays {
-    /// Fixes the delays of a random backoff by a seed.
-    #[must_use]
-    pub fn seed(mut self, seed: u64) -> Self {
-        self.dice = fastrand::Rng::with_seed(seed);
-        self
-    }
-}
-
-impl Iterator for Delays {
-    type Item = Duration;
-
-    fn next(&mut self) -> Option<Duration> {
-        self.attempt = self.attempt.saturating_add(1);
-        self.previous = self.backoff.delay(self.attempt, self.previous, &mut self.dice)?;
-        Some(self.previous)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::clock::ms;
 
     fn first(backoff: Backoff, n: usize) -> Vec<Duration> {
-        backoff.into_iter().take(n).collect()
+        backoff.delays(0).take(n).collect()
     }
 
     #[test]
@@ -191,7 +191,7 @@ mod tests {
     #[test]
     fn decorrelated_delay_is_at_most_three_times_its_predecessor() {
         let mut previous = ms(10);
-        for delay in Backoff::decorrelated(ms(10)).into_iter().seed(7).take(200) {
+        for delay in Backoff::decorrelated(ms(10)).delays(7).take(200) {
             assert!(delay >= ms(10) && delay <= previous.max(ms(10)) * 3, "{delay:?} after {previous:?}");
             previous = delay;
         }

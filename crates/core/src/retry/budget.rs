@@ -43,6 +43,16 @@ impl Budget {
     }
 
     /// Returns `true` if another attempt may follow a failed one at this moment.
+    ///
+    /// ```
+    /// use awaitly_core::retry::Budget;
+    ///
+    /// let budget = Budget::new(4, 0.5);
+    /// assert!(budget.failed());
+    /// assert!(!budget.failed() && !budget.has_room()); // half of the tokens are left
+    /// budget.succeeded();
+    /// assert!(budget.has_room());
+    /// ```
     #[must_use]
     pub fn has_room(&self) -> bool {
         self.0.left.load(Ordering::Relaxed) > self.0.most / 2

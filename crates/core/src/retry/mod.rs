@@ -18,10 +18,10 @@ mod rules;
 
 use std::time::Duration;
 
-pub use backoff::{Backoff, Delays};
+pub use backoff::Backoff;
 pub use budget::Budget;
 pub use jitter::Jitter;
-pub use rules::{Always, RetryAfter, Rules, When};
+pub use rules::{Rule, Rules};
 
 use crate::error::RunError;
 
@@ -56,7 +56,7 @@ use crate::error::RunError;
 /// ```
 #[derive(Debug, Clone)]
 #[must_use = "a policy has no effect until a step uses it: pass it to `retry`"]
-pub struct Retry<P = Always> {
+pub struct Retry<P = ()> {
     backoff: Backoff,
     attempts: u32,
     max_delay: Duration,
@@ -87,6 +87,15 @@ impl Retry {
     pub const DEFAULT_REFUSED_FOR: Duration = Duration::from_secs(60);
 
     /// Creates a policy with this backoff.
+    ///
+    /// ```
+    /// use awaitly_core::{Retry, clock::{ms, secs}, retry::Backoff};
+    ///
+    /// // Delays of a list, and then no further attempt.
+    /// let delays = [ms(10), ms(500), secs(5)];
+    /// let retry = Retry::new(Backoff::from_fn(move |attempt| delays.get(attempt as usize - 1).copied())).attempts(9);
+    /// # let _ = retry;
+    /// ```
     pub const fn new(backoff: Backoff) -> Self {
         Self {
             backoff,
@@ -96,7 +105,7 @@ impl Retry {
             timeouts: OnTimeout::Retry,
             refused_for: Self::DEFAULT_REFUSED_FOR,
             budget: None,
-            rules: Always,
+            rules: (),
         }
     }
 
@@ -140,6 +149,13 @@ impl<P> Retry<P> {
     }
 
     /// Limits the delay. A server's hint may exceed the limit.
+    ///
+    /// ```
+    /// use awaitly_core::{Retry, clock::{ms, secs}};
+    ///
+    /// const PATIENT: Retry = Retry::exponential(ms(100)).attempts(20).max_delay(secs(10));
+    /// # let _ = PATIENT;
+    /// ```
     pub const fn max_delay(mut self, max_delay: Duration) -> Self {
         self.max_delay = max_delay;
         self
@@ -152,6 +168,14 @@ impl<P> Retry<P> {
     }
 
     /// Sets the reaction to an attempt that timed out.
+    ///
+    /// ```
+    /// use awaitly_core::{Retry, clock::ms, retry::OnTimeout};
+    ///
+    /// // A payment that timed out may have been made.
+    /// let pay = Retry::exponential(ms(100)).on_timeout(OnTimeout::GiveUp);
+    /// # let _ = pay;
+    /// ```
     pub const fn on_timeout(mut self, timeouts: OnTimeout) -> Self {
         self.timeouts = timeouts;
         self
@@ -184,8 +208,8 @@ impl<P> Retry<P> {
 
     /// Retries only errors for which `predicate` returns `true`. The policy calls it once for each failed attempt except the
     /// last. If `when` is called twice, both predicates must hold.
-    pub fn when<E, F: Fn(&E) -> bool>(self, predicate: F) -> Retry<When<P, F, E>> {
-        self.map_rules(|rules| When::new(rules, predicate))
+    pub fn when<E, F: Fn(&E) -> bool>(self, predicate: F) -> Retry<Rule<P, F, E, bool>> {
+        self.map_rules(|rules| Rule::new(rules, predicate))
     }
 
     /// Reads the server's hint from an error: the time to wait before another attempt. The delay is at least that long, even
@@ -201,8 +225,11 @@ impl<P> Retry<P> {
     /// let retry = Retry::exponential(ms(100)).retry_after(|error: &TooManyRequests| error.retry_after);
     /// # let _ = retry;
     /// ```
-    pub fn retry_after<E, F: Fn(&E) -> Option<Duration>>(self, hint: F) -> Retry<RetryAfter<P, F, E>> {
-        self.map_rules(|rules| RetryAfter::new(rules, hint))
+    pub fn retry_after<E, F: Fn(&E) -> Option<Duration>>(
+        self,
+        hint: F,
+    ) -> Retry<Rule<P, F, E, Option<Duration>>> {
+        self.map_rules(|rules| Rule::new(rules, hint))
     }
 
     fn map_rules<Q>(self, change: impl FnOnce(P) -> Q) -> Retry<Q> {

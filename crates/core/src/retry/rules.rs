@@ -4,7 +4,8 @@ use std::time::Duration;
 
 /// The judgement of a policy about a step's own error.
 ///
-/// [`Retry::when`](super::Retry::when) and [`Retry::retry_after`](super::Retry::retry_after) create rules.
+/// `()` retries every error and reads no hints. [`Retry::when`](super::Retry::when) and
+/// [`Retry::retry_after`](super::Retry::retry_after) add a [`Rule`].
 #[diagnostic::on_unimplemented(
     message = "this retry policy is not for a step whose error is `{E}`",
     note = "`when` and `retry_after` take a function of the step's own error"
@@ -17,11 +18,7 @@ pub trait Rules<E> {
     fn hint(&self, error: &E) -> Option<Duration>;
 }
 
-/// Rules that retry every error and read no hints.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Always;
-
-impl<E> Rules<E> for Always {
+impl<E> Rules<E> for () {
     fn retries(&self, _: &E) -> bool {
         true
     }
@@ -31,22 +28,33 @@ impl<E> Rules<E> for Always {
     }
 }
 
-/// Rules that retry only errors for which a predicate holds.
-pub struct When<P, F, E> {
+/// Rules with one more: a function `F` of the error. Its answer `T` is whether another attempt may follow, or the
+/// server's hint.
+///
+/// With a function pointer, the type of a policy can be written in a field:
+///
+/// ```
+/// use awaitly_core::retry::{Retry, Rule};
+///
+/// struct Client {
+///     retry: Retry<Rule<(), fn(&std::io::Error) -> bool, std::io::Error, bool>>,
+/// }
+/// ```
+pub struct Rule<P, F, E, T> {
     rules: P,
-    predicate: F,
-    error: PhantomData<fn(&E)>,
+    function: F,
+    types: PhantomData<fn(&E) -> T>,
 }
 
-impl<P, F, E> When<P, F, E> {
-    pub(super) const fn new(rules: P, predicate: F) -> Self {
-        Self { rules, predicate, error: PhantomData }
+impl<P, F, E, T> Rule<P, F, E, T> {
+    pub(super) const fn new(rules: P, function: F) -> Self {
+        Self { rules, function, types: PhantomData }
     }
 }
 
-impl<P: Rules<E>, F: Fn(&E) -> bool, E> Rules<E> for When<P, F, E> {
+impl<P: Rules<E>, F: Fn(&E) -> bool, E> Rules<E> for Rule<P, F, E, bool> {
     fn retries(&self, error: &E) -> bool {
-        self.rules.retries(error) && (self.predicate)(error)
+        self.rules.retries(error) && (self.function)(error)
     }
 
     fn hint(&self, error: &E) -> Option<Duration> {
@@ -54,50 +62,25 @@ impl<P: Rules<E>, F: Fn(&E) -> bool, E> Rules<E> for When<P, F, E> {
     }
 }
 
-impl<P: fmt::Debug, F, E> fmt::Debug for When<P, F, E> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?}.when(..)", self.rules)
-    }
-}
-
-/// Rules that read the server's hint from the error.
-pub struct RetryAfter<P, F, E> {
-    rules: P,
-    hint: F,
-    error: PhantomData<fn(&E)>,
-}
-
-impl<P, F, E> RetryAfter<P, F, E> {
-    pub(super) const fn new(rules: P, hint: F) -> Self {
-        Self { rules, hint, error: PhantomData }
-    }
-}
-
-impl<P: Rules<E>, F: Fn(&E) -> Option<Duration>, E> Rules<E> for RetryAfter<P, F, E> {
+impl<P: Rules<E>, F: Fn(&E) -> Option<Duration>, E> Rules<E> for Rule<P, F, E, Option<Duration>> {
     fn retries(&self, error: &E) -> bool {
         self.rules.retries(error)
     }
 
     fn hint(&self, error: &E) -> Option<Duration> {
-        (self.hint)(error).max(self.rules.hint(error))
+        (self.function)(error).max(self.rules.hint(error))
     }
 }
 
-impl<P: fmt::Debug, F, E> fmt::Debug for RetryAfter<P, F, E> {
+impl<P: fmt::Debug, F, E, T> fmt::Debug for Rule<P, F, E, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?}.retry_after(..)", self.rules)
+        f.debug_struct("Rule").field("rules", &self.rules).finish_non_exhaustive()
     }
 }
 
 // Not derived, because the error need not be `Clone`.
-impl<P: Clone, F: Clone, E> Clone for When<P, F, E> {
+impl<P: Clone, F: Clone, E, T> Clone for Rule<P, F, E, T> {
     fn clone(&self) -> Self {
-        Self::new(self.rules.clone(), self.predicate.clone())
-    }
-}
-
-impl<P: Clone, F: Clone, E> Clone for RetryAfter<P, F, E> {
-    fn clone(&self) -> Self {
-        Self::new(self.rules.clone(), self.hint.clone())
+        Self::new(self.rules.clone(), self.function.clone())
     }
 }

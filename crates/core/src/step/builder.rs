@@ -9,10 +9,10 @@ use super::execute::StepFuture;
 use super::frame::Frame;
 use super::invoke::{Invoke, Repeat};
 use super::keep::{Durable, Ended, Keep, ValuesOnly, Volatile};
-use super::policy::Policy;
+use super::policy::Preset;
 use super::transaction::InTransaction;
 use super::undo::Undo;
-use crate::guard::{Both, Guard};
+use crate::guard::Guard;
 use crate::journal::{Fingerprint, Key, OnChange};
 use crate::retry::Retry;
 use crate::store::{Durability, Transactional};
@@ -121,15 +121,15 @@ impl<'r, F, A, R, G, U> Step<'r, F, A, R, G, U> {
 
     /// Adds a guard that every attempt passes, for example a breaker or a limiter. If a step has several guards, an
     /// attempt enters the first one first and leaves it last. A guard must be `Clone`, for example a reference.
-    pub fn guard<H>(self, guard: H) -> Step<'r, F, A, R, Both<G, H>, U> {
+    pub fn guard<H>(self, guard: H) -> Step<'r, F, A, R, (G, H), U> {
         let Self { frame, operation, attempts, guard: outer, undo, .. } = self;
-        Step::assemble(frame, operation, attempts, Both(outer, guard), undo)
+        Step::assemble(frame, operation, attempts, (outer, guard), undo)
     }
 
     /// Sets the options in `policy`. They override options that were set before, and later options override them. A
     /// policy may call the operation several times, so with `policy =` in [`step!`](crate::step!) the operation must
     /// not move its captured values.
-    pub fn policy<P: Policy<Self>>(self, policy: P) -> P::Step {
+    pub fn policy<P: Preset<Self>>(self, policy: P) -> P::Step {
         policy.apply(self)
     }
 

@@ -5,7 +5,7 @@ use std::task::Poll;
 
 use super::frame::Destination;
 use crate::error::RunError;
-use crate::retry::{Always, Retry, Rules};
+use crate::retry::{Retry, Rules};
 use crate::store::{Transactional, Tx};
 
 /// The way in which an operation is called: its result, the future of one attempt, and the retry policy.
@@ -83,7 +83,7 @@ where
     type Value = T;
     type Error = E;
     type Attempt = Fut;
-    type Rules = Always;
+    type Rules = ();
 
     #[inline]
     fn policy(&self) -> Option<&Retry> {

@@ -35,6 +35,6 @@ pub use invoke::{Invoke, Repeat, once, once_in, repeat, repeat_in};
 pub use keep::{Borrowing, Durable, Ended, Keep, OwnsItsData, ValuesOnly, Volatile};
 pub use name::{Name, key, name_of};
 pub(crate) use outside::{Question, Wrap, ask_outside};
-pub use policy::Policy;
+pub use policy::Preset;
 pub use transaction::{InTransaction, InTransactionFuture};
 pub use undo::{Compensate, Undo};

@@ -1,18 +1,18 @@
 /// A named set of options for a step, for `policy = ..`.
 ///
-/// The policies of `awaitly-resilience` implement this trait. A policy changes a step by the methods that the options
+/// The policies of `awaitly-resilience` implement this trait. A preset changes a step by the methods that the options
 /// of [`step!`](crate::step!) call. Later options of the step override it.
 ///
 /// ```
 /// use awaitly_core::clock::secs;
-/// use awaitly_core::step::{Policy, Step};
+/// use awaitly_core::step::{Preset, Step};
 /// use awaitly_core::{RunError, run, step};
 ///
 /// /// Every call to the search service.
 /// #[derive(Clone, Copy)]
 /// struct Search;
 ///
-/// impl<'r, F, A, R, G, U> Policy<Step<'r, F, A, R, G, U>> for Search {
+/// impl<'r, F, A, R, G, U> Preset<Step<'r, F, A, R, G, U>> for Search {
 ///     type Step = Step<'r, F, A, R, G, U>;
 ///
 ///     fn apply(self, step: Step<'r, F, A, R, G, U>) -> Self::Step {
@@ -28,9 +28,9 @@
 /// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is no policy for this step",
-    note = "a policy implements `awaitly::step::Policy`: those of `awaitly::resilience::policy` do"
+    note = "a policy implements `awaitly::step::Preset`: those of `awaitly::resilience::policy` do"
 )]
-pub trait Policy<S> {
+pub trait Preset<S> {
     /// The step with the options.
     type Step;
 

@@ -14,7 +14,7 @@ use super::frame::Destination;
 use super::invoke::{Invoke, Repeat};
 use crate::error::RunError;
 use crate::journal::{Key, Outcome, Payload, Record};
-use crate::retry::{Always, Retry, Rules};
+use crate::retry::{Retry, Rules};
 use crate::store::{Back, StoreError, Transactional, Tx};
 
 /// Calls the operation with a transaction of `store`. `A` is `()`, or a [`Retry`].
@@ -51,7 +51,7 @@ where
     type Value = T;
     type Error = E;
     type Attempt = InTransactionFuture<'s, S, F, Fut, T>;
-    type Rules = Always;
+    type Rules = ();
     const COMMITS: bool = true;
 
     fn policy(&self) -> Option<&Retry> {

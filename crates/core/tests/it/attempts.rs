@@ -2,7 +2,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use awaitly_core::clock::{Clock, VirtualClock, ms, secs};
-use awaitly_core::guard::{Admission, Guard, NoWait, Pass, Refusal, Verdict};
+use awaitly_core::guard::{Admission, Guard, Pass, Refusal, Verdict};
 use awaitly_core::retry::{Backoff, Budget, Jitter, OnTimeout};
 use awaitly_core::{Error, Limit, Retry, RunError, Workflow, run, step};
 use tokio_util::sync::CancellationToken;
@@ -220,7 +220,7 @@ struct WatchedPass<'a>(&'a Watched, bool);
 impl<'a, E> Guard<E> for &'a Watched {
     type Pass = WatchedPass<'a>;
     type Refused = Refusal;
-    type Wait = NoWait<WatchedPass<'a>, Refusal>;
+    type Wait = std::future::Pending<Result<WatchedPass<'a>, Refusal>>;
 
     fn enter(&self) -> Admission<WatchedPass<'a>, Refusal> {
         let refused =

@@ -3,7 +3,7 @@ use std::pin::{Pin, pin};
 use std::sync::Mutex;
 use std::task::{Context, Poll, Waker};
 
-use awaitly_core::guard::{self, Admission, Guard, Pass, Refusal, Verdict};
+use awaitly_core::guard::{Admission, Guard, Pass, Refusal, Verdict};
 use awaitly_core::{Error, RunError, run};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
@@ -139,10 +139,10 @@ fn outer_refusal_leaves_the_inner_guard_alone() {
 async fn function_guard_holds_pass_or_returns_typed_refusal() {
     let (service, door) = (Service::failing([ServiceError::Down]), Door::new("door", 1));
     let at_night = Mutex::new(false);
-    let by_day = guard::from_fn(|| match (*at_night.lock().unwrap(), door.places.try_acquire()) {
+    let by_day = || match (*at_night.lock().unwrap(), door.places.try_acquire()) {
         (false, Ok(_place)) => Ok(Inside { door: &door, _place }),
         _ => Err(Locked("night")),
-    });
+    };
     let call = async || run(async |run| run.step("call", || service.call()).guard(&by_day).await).await;
     assert_eq!(call().await, Err(Error::Failed(ServiceError::Down)));
     assert_eq!(call().await, Ok(2));

@@ -1,8 +1,21 @@
 //! The limit of calls at once, derived from the outcomes of calls: no clock, no lock, no waiting.
 //!
-//! Additive increase, multiplicative decrease. Between two overloads, the limit grows as in CUBIC (RFC 9438): fast if
-//! it is far below the last overload, slowly around the limit of that overload, and faster again beyond it. So the
-//! throttle notices soon if a service has grown, and seldom asks a service for more than it can do if it has not.
+//! A throttle cannot ask a service for its capacity. It learns only from the outcomes of calls, and each outcome judges
+//! a limit that was set a call earlier. Four rules follow from that:
+//!
+//! - **Grow slowly where the limit was last too high.** Additive increase, multiplicative decrease. Between two
+//!   overloads, the limit grows as in CUBIC (RFC 9438): fast if it is far below the last overload, slowly around the
+//!   limit of that overload, and faster again beyond it. So the throttle notices soon if a service has grown, and
+//!   seldom asks a service for more than it can do if it has not.
+//! - **Shrink once for each overload.** An overload hits many of the running calls at once, and each of them reports
+//!   it. So each call remembers its round. The first overload of a round shrinks the limit and begins the next round;
+//!   the reports that follow from the old round do not shrink it again.
+//! - **Correct the limit by the old round.** A tenth less is right if the limit was slightly too high. If the service
+//!   lost half of its capacity, a tenth in each round would mean many rounds of refused calls. But the calls of the old
+//!   round ran under the limit that was too high, so the part of them that the service accepted shows the capacity.
+//!   Once all of them have ended, the limit falls to that part.
+//! - **Count only time of use.** A caller that uses less than half of the limit learns nothing about a higher one. If
+//!   quiet times and pauses counted, the first burst after them would meet a limit that nothing had tested.
 
 use std::time::Duration;
 
@@ -23,7 +36,7 @@ pub(super) struct Rules {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Sample {
     /// The service accepted the call.
-    Taken,
+    Accepted,
     /// The service was overloaded.
     Overloaded,
 }
@@ -38,7 +51,7 @@ pub(super) struct Aimd {
     /// The moment up to which the use of the limit is known.
     known: Moment,
     /// Whether the service has accepted a call since the last overload.
-    taken_since: bool,
+    accepted_since: bool,
     round: Round,
 }
 
@@ -57,7 +70,7 @@ struct Overload {
 struct Round {
     number: u64,
     ran: usize,
-    taken: usize,
+    accepted: usize,
     overloaded: usize,
 }
 
@@ -71,8 +84,8 @@ pub(super) struct Began {
 impl Aimd {
     pub(super) fn new(rules: Rules, start: u32) -> Self {
         let limit = f64::from(start.clamp(rules.min, rules.max));
-        let round = Round { number: 0, ran: 0, taken: 0, overloaded: 0 };
-        Self { rules, limit, last: None, known: Moment::START, taken_since: false, round }
+        let round = Round { number: 0, ran: 0, accepted: 0, overloaded: 0 };
+        Self { rules, limit, last: None, known: Moment::START, accepted_since: false, round }
     }
 
     /// Returns the number of calls that may run.
@@ -92,11 +105,11 @@ impl Aimd {
         match sample {
             Sample::Overloaded if is_new => self.shrink(running),
             // A caller that uses less than the limit learns nothing about a higher one.
-            Sample::Taken if is_new && running * 2 > self.limit() => {
-                self.taken_since = true;
+            Sample::Accepted if is_new && running * 2 > self.limit() => {
+                self.accepted_since = true;
                 self.grow(now.since(self.known.max(began.at)));
             }
-            Sample::Taken if is_new => self.taken_since = true,
+            Sample::Accepted if is_new => self.accepted_since = true,
             // The call ran under the limit that was too high, so its outcome shows by how much.
             _ if began.round + 1 == self.round.number => self.settle(sample),
             _ => {}
@@ -108,12 +121,12 @@ impl Aimd {
         /// The part that remains if the service has accepted no call since the previous overload.
         const STILL_OVERLOADED: f64 = 0.5;
         let highest = self.limit;
-        let first = self.last.is_none() || self.taken_since;
+        let first = self.last.is_none() || self.accepted_since;
         let left = if first { self.rules.backoff } else { self.rules.backoff.min(STILL_OVERLOADED) };
         self.limit = (highest * left).max(f64::from(self.rules.min));
         self.last = Some(Overload { used: Duration::ZERO, highest, lowest: self.limit });
-        self.round = Round { number: self.round.number + 1, ran: running, taken: 0, overloaded: 1 };
-        self.taken_since = false;
+        self.round = Round { number: self.round.number + 1, ran: running, accepted: 0, overloaded: 1 };
+        self.accepted_since = false;
     }
 
     /// Corrects the limit once the calls that ran at the overload have ended: the part of them that the service
@@ -121,22 +134,22 @@ impl Aimd {
     /// needs no correction.
     fn settle(&mut self, sample: Sample) {
         match sample {
-            Sample::Taken => {
-                self.round.taken += 1;
-                self.taken_since = true;
+            Sample::Accepted => {
+                self.round.accepted += 1;
+                self.accepted_since = true;
             }
             Sample::Overloaded => self.round.overloaded += 1,
         }
-        let Round { ran, taken, overloaded, .. } = self.round;
+        let Round { ran, accepted, overloaded, .. } = self.round;
         let Some(last) = &mut self.last else { return };
-        if taken + overloaded != ran || self.limit > last.highest {
+        if accepted + overloaded != ran || self.limit > last.highest {
             return;
         }
-        let part = taken as f64 / ran as f64;
-        let took = (last.highest * part).max(f64::from(self.rules.min));
-        if took < self.limit {
-            (last.highest, last.lowest) = (took, took);
-            self.limit = took;
+        let part = accepted as f64 / ran as f64;
+        let held = (last.highest * part).max(f64::from(self.rules.min));
+        if held < self.limit {
+            (last.highest, last.lowest) = (held, held);
+            self.limit = held;
         }
     }
 
@@ -157,6 +170,10 @@ impl Aimd {
 
 /// Returns the limit on the curve that starts at the reduced limit, is flat at the limit of the overload, and rises
 /// again beyond it.
+///
+/// The height of the curve is the drop at the overload, so the limit is back at its old value after `recovery`,
+/// whatever the drop was. A limit that cannot drop, because it is small or at its minimum, would never grow: its curve
+/// is as high as a drop of 2 %, and at least a fifth of a call.
 fn cubic(Overload { used, highest, lowest }: Overload, recovery: Duration) -> f64 {
     let drop = (highest - lowest).max(highest * 0.02).max(0.2);
     let part = used.as_secs_f64() / recovery.as_secs_f64().max(f64::MIN_POSITIVE) - 1.0;
@@ -180,7 +197,7 @@ mod tests {
             let old = aimd.begin(now);
             for (overloaded, pause, running, late) in story {
                 now = Moment(now.0 + pause);
-                let sample = if overloaded { Sample::Overloaded } else { Sample::Taken };
+                let sample = if overloaded { Sample::Overloaded } else { Sample::Accepted };
                 let before = aimd.limit();
                 aimd.end(if late { old } else { aimd.begin(now) }, sample, running, now);
                 prop_assert!((1..=200).contains(&aimd.limit()));
@@ -195,7 +212,7 @@ mod tests {
         let mut aimd = Aimd::new(RULES, 4);
         let now = Moment::START;
         for _ in 0..4 {
-            aimd.end(aimd.begin(now), Sample::Taken, aimd.limit(), now);
+            aimd.end(aimd.begin(now), Sample::Accepted, aimd.limit(), now);
         }
         assert_eq!(aimd.limit(), 8);
         let began = aimd.begin(now);
@@ -204,7 +221,7 @@ mod tests {
         aimd.end(began, Sample::Overloaded, 7, now);
         assert_eq!(aimd.limit(), 7, "one overload counts once, however many calls meet it");
         let (began, later) = (aimd.begin(now), now.after(RULES.recovery));
-        aimd.end(began, Sample::Taken, 7, later);
+        aimd.end(began, Sample::Accepted, 7, later);
         assert_eq!(aimd.limit(), 8, "back where the overload was");
     }
 
@@ -216,7 +233,7 @@ mod tests {
             aimd.end(began, Sample::Overloaded, 100, now);
         }
         for _ in 0..10 {
-            aimd.end(began, Sample::Taken, 10, now);
+            aimd.end(began, Sample::Accepted, 10, now);
         }
         assert_eq!(aimd.limit(), 10);
     }
@@ -228,9 +245,9 @@ mod tests {
             aimd.end(aimd.begin(now), Sample::Overloaded, 1000, now);
             assert_eq!(aimd.limit(), expected);
         }
-        aimd.end(aimd.begin(now), Sample::Taken, 1, now);
+        aimd.end(aimd.begin(now), Sample::Accepted, 1, now);
         aimd.end(aimd.begin(now), Sample::Overloaded, 1000, now);
-        assert_eq!(aimd.limit(), 20, "it takes some: nine tenths again");
+        assert_eq!(aimd.limit(), 20, "it accepts some: nine tenths again");
     }
 
     #[test]
@@ -239,12 +256,12 @@ mod tests {
         let (old, mut now) = (aimd.begin(Moment::START), Moment::START);
         aimd.end(old, Sample::Overloaded, 100, now);
         for _ in 0..98 {
-            aimd.end(old, Sample::Taken, 100, now);
+            aimd.end(old, Sample::Accepted, 100, now);
         }
         for _ in 0..2000 {
             let began = aimd.begin(now);
             now = now.after(Duration::from_millis(5));
-            aimd.end(began, Sample::Taken, 200, now);
+            aimd.end(began, Sample::Accepted, 200, now);
         }
         let grown = aimd.limit();
         assert!(grown > 110, "{grown}");
@@ -261,15 +278,15 @@ mod tests {
         now = now.after(Duration::from_secs(60));
         let began = aimd.begin(now);
         now = now.after(Duration::from_millis(100));
-        aimd.end(began, Sample::Taken, 90, now);
+        aimd.end(began, Sample::Accepted, 90, now);
         assert_eq!(aimd.limit(), 90, "it paused");
         for _ in 0..600 {
             let began = aimd.begin(now);
             now = now.after(Duration::from_secs(1));
-            aimd.end(began, Sample::Taken, 1, now);
+            aimd.end(began, Sample::Accepted, 1, now);
         }
         let began = aimd.begin(now);
-        aimd.end(began, Sample::Taken, 90, now.after(Duration::from_millis(100)));
+        aimd.end(began, Sample::Accepted, 90, now.after(Duration::from_millis(100)));
         assert!(aimd.limit() <= 91, "it was quiet");
     }
 
@@ -277,7 +294,7 @@ mod tests {
     fn few_running_calls_leave_limit_unchanged() {
         let mut aimd = Aimd::new(RULES, 10);
         for _ in 0..1000 {
-            aimd.end(aimd.begin(Moment::START), Sample::Taken, 3, Moment::START);
+            aimd.end(aimd.begin(Moment::START), Sample::Accepted, 3, Moment::START);
         }
         assert_eq!(aimd.limit(), 10);
     }

@@ -1,17 +1,18 @@
 use std::time::{Duration, SystemTime};
 
-/// The limits that a service reports in the headers of an answer, whether it refused the call or not.
+/// The limits that a service reports in the headers of an answer, whether it refused the call or not. Pass them to
+/// [`AdaptiveThrottle::learn`](super::AdaptiveThrottle::learn).
 ///
 /// ```
 /// use std::time::Duration;
-/// use awaitly_resilience::adaptive_throttle::Told;
+/// use awaitly_resilience::adaptive_throttle::Headers;
 ///
-/// let headers = [("retry-after", "120")];
-/// let told = Told::read(429, |name| headers.iter().find(|(known, _)| *known == name).map(|(_, value)| *value));
-/// assert_eq!(told.wait(), Some(Duration::from_secs(120)));
+/// let answer = [("retry-after", "120")];
+/// let headers = Headers::read(429, |name| answer.iter().find(|(known, _)| *known == name).map(|(_, value)| *value));
+/// assert_eq!(headers.wait(), Some(Duration::from_secs(120)));
 /// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Told {
+pub struct Headers {
     /// The time to wait, if the service refused the call and named one: `Retry-After` of a 429 or a 503.
     pub retry_after: Option<Duration>,
     /// The number of calls left: `RateLimit-Remaining`.
@@ -38,7 +39,7 @@ const RESET: [&str; 5] = [
     "x-ratelimit-reset-requests",
 ];
 
-impl Told {
+impl Headers {
     /// Reads the headers of an answer with this `status`. `header` returns the value of a header by its name in small
     /// letters.
     ///
@@ -57,6 +58,15 @@ impl Told {
     }
 
     /// Works like [`read`](Self::read) at the time `now`.
+    ///
+    /// ```
+    /// use std::time::{Duration, SystemTime};
+    /// use awaitly_resilience::adaptive_throttle::Headers;
+    ///
+    /// let header = |name: &str| (name == "retry-after").then_some("Thu, 01 Jan 1970 00:01:00 GMT");
+    /// let headers = Headers::read_at(SystemTime::UNIX_EPOCH, 503, header);
+    /// assert_eq!(headers.wait(), Some(Duration::from_secs(60)));
+    /// ```
     pub fn read_at<'h>(now: SystemTime, status: u16, header: impl Fn(&str) -> Option<&'h str>) -> Self {
         let list = header("ratelimit").map(limits).unwrap_or_default();
         let remaining = REMAINING.iter().find_map(|name| fewest(header(name)?));
@@ -72,6 +82,16 @@ impl Told {
 
     /// Returns the time to wait before the next call: the time that the service asks for, or the time until more calls
     /// are available if none is left.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use awaitly_resilience::adaptive_throttle::Headers;
+    ///
+    /// let mut headers = Headers { remaining: Some(5), reset: Some(Duration::from_secs(20)), retry_after: None };
+    /// assert_eq!(headers.wait(), None);
+    /// headers.remaining = Some(0);
+    /// assert_eq!(headers.wait(), Some(Duration::from_secs(20)));
+    /// ```
     #[must_use]
     pub fn wait(&self) -> Option<Duration> {
         let none_left = self.remaining == Some(0);
@@ -131,28 +151,28 @@ fn since_1970(seconds: f64) -> Option<SystemTime> {
 }
 
 /// Returns, of the limits in one header, the one that is used up for longest, or else the first.
-fn limits(value: &str) -> Told {
+fn limits(value: &str) -> Headers {
     let items = || value.split(',').map(|item| item.split(';'));
     // In the older form, commas separate the parameters of one limit; in the newer form, they separate the limits.
     let old = parameters(value.split(','));
     let used_up =
-        items().map(parameters).filter(|told| told.remaining == Some(0)).max_by_key(|told| told.reset);
-    used_up.or_else(|| items().next().map(parameters)).filter(|_| old == Told::default()).unwrap_or(old)
+        items().map(parameters).filter(|limit| limit.remaining == Some(0)).max_by_key(|limit| limit.reset);
+    used_up.or_else(|| items().next().map(parameters)).filter(|_| old == Headers::default()).unwrap_or(old)
 }
 
 /// Reads the calls left and the time until more are available, under the names of either form.
-fn parameters<'p>(parameters: impl Iterator<Item = &'p str>) -> Told {
-    let mut told = Told::default();
+fn parameters<'p>(parameters: impl Iterator<Item = &'p str>) -> Headers {
+    let mut limit = Headers::default();
     for parameter in parameters {
         match parameter.trim().split_once('=') {
-            Some(("r" | "remaining", number)) => told.remaining = whole(number),
+            Some(("r" | "remaining", number)) => limit.remaining = whole(number),
             Some(("t" | "reset", seconds)) => {
-                told.reset = whole(seconds).map(|seconds| Duration::from_secs(seconds).min(LONGEST));
+                limit.reset = whole(seconds).map(|seconds| Duration::from_secs(seconds).min(LONGEST));
             }
             _ => {}
         }
     }
-    told
+    limit
 }
 
 #[cfg(test)]
@@ -164,9 +184,9 @@ mod tests {
     /// 1 January 2026, 00:00:00 UTC.
     const NOW: u64 = 1_767_225_600;
 
-    fn read(headers: &[(&str, &str)]) -> Told {
+    fn read(headers: &[(&str, &str)]) -> Headers {
         let now = SystemTime::UNIX_EPOCH + Duration::from_secs(NOW);
-        Told::read_at(now, 429, |name| {
+        Headers::read_at(now, 429, |name| {
             headers.iter().find(|(known, _)| *known == name).map(|(_, value)| *value)
         })
     }
@@ -178,15 +198,16 @@ mod tests {
             assert_eq!(read(&[("retry-after", value)]).wait(), Some(Duration::from_secs(30)), "{value}");
             for name in ["ratelimit", "x-ratelimit"] {
                 let (remaining, reset) = (format!("{name}-remaining"), format!("{name}-reset"));
-                let told = read(&[(&remaining, "0"), (&reset, value)]);
-                assert_eq!(told.wait(), Some(Duration::from_secs(30)), "{reset}: {value}");
-                let told = read(&[(&remaining, "5"), (&reset, value)]);
-                assert_eq!(told.wait(), None, "there are calls left");
+                let headers = read(&[(&remaining, "0"), (&reset, value)]);
+                assert_eq!(headers.wait(), Some(Duration::from_secs(30)), "{reset}: {value}");
+                let headers = read(&[(&remaining, "5"), (&reset, value)]);
+                assert_eq!(headers.wait(), None, "there are calls left");
             }
         }
         assert_eq!(read(&[("retry-after", "0.25")]).wait(), Some(Duration::from_millis(250)));
-        let told = read(&[("x-ratelimit-remaining-requests", "0"), ("x-ratelimit-reset-requests", "6m0s")]);
-        assert_eq!(told.wait(), Some(Duration::from_secs(360)));
+        let headers =
+            read(&[("x-ratelimit-remaining-requests", "0"), ("x-ratelimit-reset-requests", "6m0s")]);
+        assert_eq!(headers.wait(), Some(Duration::from_secs(360)));
         for (list, wait) in [
             ("\"burst\";r=0;t=7, \"daily\";r=1;t=9", Some(7)),
             ("\"burst\";r=5;t=7, \"daily\";r=0;t=3600", Some(3600)),
@@ -202,14 +223,14 @@ mod tests {
     #[test]
     fn retry_after_of_accepted_answer_is_ignored() {
         let header = |name: &str| (name == "retry-after").then_some("120");
-        assert_eq!(Told::read(202, header).wait(), None, "that is when to look for the result");
-        assert_eq!(Told::read(503, header).wait(), Some(Duration::from_secs(120)));
+        assert_eq!(Headers::read(202, header).wait(), None, "that is when to look for the result");
+        assert_eq!(Headers::read(503, header).wait(), Some(Duration::from_secs(120)));
     }
 
     #[test]
     fn retry_after_wins_over_rate_limit_headers() {
-        let told = read(&[("retry-after", "2"), ("ratelimit-remaining", "0"), ("ratelimit-reset", "60")]);
-        assert_eq!(told.wait(), Some(Duration::from_secs(2)));
+        let headers = read(&[("retry-after", "2"), ("ratelimit-remaining", "0"), ("ratelimit-reset", "60")]);
+        assert_eq!(headers.wait(), Some(Duration::from_secs(2)));
     }
 
     #[test]
@@ -240,16 +261,16 @@ mod tests {
             ("soon, 30, later", 30),
             ("Thu, 30", 30),
         ] {
-            let told = read(&[("retry-after", value)]);
-            assert_eq!(told.wait(), Some(Duration::from_secs(wait)), "{value}");
-            let told = read(&[("x-ratelimit-remaining", "0, 0"), ("x-ratelimit-reset", value)]);
-            assert_eq!(told.wait(), Some(Duration::from_secs(wait)), "{value}");
+            let headers = read(&[("retry-after", value)]);
+            assert_eq!(headers.wait(), Some(Duration::from_secs(wait)), "{value}");
+            let headers = read(&[("x-ratelimit-remaining", "0, 0"), ("x-ratelimit-reset", value)]);
+            assert_eq!(headers.wait(), Some(Duration::from_secs(wait)), "{value}");
         }
         assert_eq!(read(&[("retry-after", "-5, soon, ,")]).wait(), None);
         let padded = format!("{}7", "0".repeat(400));
         assert_eq!(read(&[("retry-after", &padded)]).wait(), Some(Duration::from_secs(7)));
-        let told = read(&[("ratelimit-remaining", "7, 0, lots"), ("ratelimit-reset", "5, 9")]);
-        assert_eq!((told.remaining, told.wait()), (Some(0), Some(Duration::from_secs(9))));
+        let headers = read(&[("ratelimit-remaining", "7, 0, lots"), ("ratelimit-reset", "5, 9")]);
+        assert_eq!((headers.remaining, headers.wait()), (Some(0), Some(Duration::from_secs(9))));
     }
 
     #[test]

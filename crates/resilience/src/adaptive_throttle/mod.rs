@@ -3,7 +3,7 @@
 //! ```
 //! use std::time::Duration;
 //! use awaitly_resilience::GuardExt;
-//! use awaitly_resilience::adaptive_throttle::{AdaptiveThrottle, Signal, Told};
+//! use awaitly_resilience::adaptive_throttle::{AdaptiveThrottle, Headers, Signal};
 //!
 //! # #[derive(Debug)]
 //! enum ApiError { TooMany { wait: Option<Duration> }, NotFound, Unreachable }
@@ -11,18 +11,18 @@
 //! let throttle = AdaptiveThrottle::options("search")
 //!     .judge(|error: &ApiError| match error {
 //!         ApiError::TooMany { wait } => Signal::Overloaded { wait: *wait },
-//!         ApiError::NotFound => Signal::Taken,
+//!         ApiError::NotFound => Signal::Accepted,
 //!         ApiError::Unreachable => Signal::Unknown,
 //!     })
 //!     .build();
 //!
 //! # async fn send() -> (u16, [(&'static str, &'static str); 1]) { (200, [("x-ratelimit-remaining", "12")]) }
 //! # async fn search(throttle: &AdaptiveThrottle<impl Sized>) -> Result<u32, ApiError> {
-//! // Where the headers of an answer are at hand, also of one that is well:
+//! // Pass on the headers of every answer, also of a successful one:
 //! let (status, headers) = send().await;
-//! let told = Told::read(status, |name| headers.iter().find(|(known, _)| *known == name).map(|(_, value)| *value));
-//! throttle.learn(&told);
-//! if status == 429 { Err(ApiError::TooMany { wait: told.wait() }) } else { Ok(7) }
+//! let headers = Headers::read(status, |name| headers.iter().find(|(known, _)| *known == name).map(|(_, value)| *value));
+//! throttle.learn(&headers);
+//! if status == 429 { Err(ApiError::TooMany { wait: headers.wait() }) } else { Ok(7) }
 //! # }
 //! # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
 //! # assert!(throttle.call(|| search(&throttle)).await.is_ok());
@@ -37,25 +37,26 @@
 mod decide;
 mod error;
 mod headers;
-mod judge;
 mod options;
 mod pass;
+mod signal;
 
-use std::fmt;
+use std::borrow::Borrow;
 use std::future::Future;
-use std::ops::Deref;
 use std::pin::Pin;
 use std::time::Duration;
 
 use awaitly_core::guard::{Admission, Guard};
 
 pub use error::Paused;
-pub use headers::Told;
-pub use judge::{Judge, Judged, OnlyTimeouts, Signal};
+pub use headers::Headers;
 pub use options::Options;
-pub use pass::Admitted;
+pub use pass::Measured;
+pub use signal::Signal;
 
-use crate::concurrency_limiter::{ConcurrencyLimiter, Slots};
+use crate::concurrency_limiter::{ConcurrencyLimiter, Slot, Stats};
+use crate::handle::handle;
+use crate::judge::Judge;
 use crate::keyed::Idle;
 use crate::name::Name;
 use crate::sync::atomic::{AtomicU64, Ordering};
@@ -68,34 +69,21 @@ use decide::{Aimd, Began, Sample};
 ///
 /// `J` judges an error of the operation. In a field, plain `AdaptiveThrottle` treats no error as a sign of overload.
 #[doc = include_str!("../waiters.md")]
-pub struct AdaptiveThrottle<J = OnlyTimeouts>(Arc<Shared<J>>);
+pub struct AdaptiveThrottle<J = ()>(Arc<Shared<J>>);
 
-/// The state that the handles on a throttle share.
-pub struct Shared<J> {
+handle!(AdaptiveThrottle<J>, "name" = name);
+
+struct Shared<J> {
     name: Name,
     judge: J,
     time: Time,
     slower_than: Option<Duration>,
     longest_pause: Duration,
-    slots: Arc<Slots>,
+    slots: ConcurrencyLimiter,
     aimd: Mutex<Aimd>,
     /// The end of the pause; 0 if there was none.
     paused_until: AtomicU64,
     turns: Turns,
-}
-
-/// The current state of a throttle.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Stats {
-    /// The number of calls that may run at once.
-    pub limit: usize,
-    /// The number of calls that run.
-    pub running: usize,
-    /// The number of calls that wait.
-    pub waiting: usize,
-    /// The rest of the pause, if the throttle is paused.
-    pub paused: Option<Duration>,
 }
 
 impl AdaptiveThrottle {
@@ -114,7 +102,7 @@ impl<J> AdaptiveThrottle<J> {
     fn from_options(options: Options<J>) -> Self {
         let Options { name, rules, start, longest_pause, slower_than, judge, time } = options;
         let aimd = Aimd::new(rules, start);
-        let slots = ConcurrencyLimiter::new(name.clone(), aimd.limit()).into_slots();
+        let slots = ConcurrencyLimiter::new(name.clone(), aimd.limit());
         let time = time.unwrap_or_else(Time::counter);
         Self(Arc::new(Shared {
             name,
@@ -135,15 +123,39 @@ impl<J> AdaptiveThrottle<J> {
         &self.0.name
     }
 
-    /// Learns from the limits that the service reports. The throttle pauses if the service refused a call and asks to
-    /// wait, or if no call is left.
-    pub fn learn(&self, told: &Told) {
-        if let Some(wait) = told.wait() {
+    /// Learns from the headers of an answer. The throttle pauses if the service refused a call and asks to wait, or if
+    /// no call is left.
+    ///
+    /// ```
+    /// use awaitly_resilience::adaptive_throttle::{AdaptiveThrottle, Headers};
+    ///
+    /// let throttle = AdaptiveThrottle::new("search");
+    /// let header = |name: &str| match name {
+    ///     "x-ratelimit-remaining" => Some("0"),
+    ///     "x-ratelimit-reset" => Some("20"),
+    ///     _ => None,
+    /// };
+    /// throttle.learn(&Headers::read(200, header));
+    /// assert!(throttle.paused().is_some());
+    /// ```
+    pub fn learn(&self, headers: &Headers) {
+        if let Some(wait) = headers.wait() {
             self.pause(wait);
         }
     }
 
     /// Admits no call for the duration `wait`. If a longer pause is in effect, it stays.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use awaitly_resilience::AdaptiveThrottle;
+    ///
+    /// let throttle = AdaptiveThrottle::new("search");
+    /// throttle.pause(Duration::from_secs(60));
+    /// assert!(throttle.paused() > Some(Duration::from_secs(50)));
+    /// throttle.resume();
+    /// assert_eq!(throttle.paused(), None);
+    /// ```
     pub fn pause(&self, wait: Duration) {
         self.0.pause(wait);
     }
@@ -154,16 +166,24 @@ impl<J> AdaptiveThrottle<J> {
         self.0.turns.sooner();
     }
 
-    /// Returns the current state.
+    /// Returns the rest of the pause, if the throttle is paused.
+    #[must_use]
+    pub fn paused(&self) -> Option<Duration> {
+        self.0.paused()
+    }
+
+    /// Returns the current state: the limit, and the numbers of calls that run and wait.
+    ///
+    /// ```
+    /// use awaitly_resilience::AdaptiveThrottle;
+    ///
+    /// assert_eq!(AdaptiveThrottle::new("search").stats().limit, 10);
+    /// ```
     #[must_use]
     pub fn stats(&self) -> Stats {
-        let slots = self.0.slots.stats();
-        Stats {
-            limit: slots.limit,
-            running: slots.running,
-            waiting: slots.waiting + self.0.turns.waiting(),
-            paused: self.0.paused(),
-        }
+        let mut stats = self.0.slots.stats();
+        stats.waiting += self.0.turns.waiting();
+        stats
     }
 }
 
@@ -173,7 +193,6 @@ impl<J> Shared<J> {
         self.turns.sooner();
     }
 
-    /// Returns the rest of the pause, if the throttle is paused.
     #[inline]
     fn paused(&self) -> Option<Duration> {
         let until = self.paused_until.load(Ordering::Acquire);
@@ -200,36 +219,37 @@ impl<J> Shared<J> {
     }
 }
 
-type Wait<'a, H, J> = Pin<Box<dyn Future<Output = Result<Admitted<H, J>, Paused>> + Send + 'a>>;
+type Wait<'a, H, J> = Pin<Box<dyn Future<Output = Result<Measured<H, J>, Paused>> + Send + 'a>>;
 
 #[inline]
-fn try_now<H: Deref<Target = Shared<J>>, J>(shared: H) -> Result<Admitted<H, J>, H> {
-    if shared.turns.waiting() > 0 || shared.paused().is_some() {
-        return Err(shared);
-    }
-    match Slots::try_take(Arc::clone(&shared.slots)) {
-        Ok(slot) => Ok(Admitted::new(shared, slot)),
-        Err(_) => Err(shared),
-    }
+fn shared<H: Borrow<AdaptiveThrottle<J>>, J>(throttle: &H) -> &Shared<J> {
+    &throttle.borrow().0
 }
 
-fn enter<'a, H, J>(shared: H) -> Admission<Admitted<H, J>, Paused, Wait<'a, H, J>>
+fn enter<'a, H, J>(throttle: H) -> Admission<Measured<H, J>, Paused, Wait<'a, H, J>>
 where
-    H: Deref<Target = Shared<J>> + Send + Sync + 'a,
+    H: Borrow<AdaptiveThrottle<J>> + Send + Sync + 'a,
     J: Send + Sync + 'a,
 {
-    let shared = match try_now(shared) {
-        Ok(admitted) => return Admission::Admitted(admitted),
-        Err(shared) => shared,
-    };
-    if let Some(paused) = shared.paused().and_then(|pause| shared.too_long(pause)) {
-        return Admission::Refused(paused);
+    let shared = shared(&throttle);
+    let paused = shared.paused();
+    if paused.is_none()
+        && shared.turns.waiting() == 0
+        && let Ok(slot) = Slot::try_take(shared.slots.clone())
+    {
+        return Admission::Admitted(Measured::new(throttle, slot));
     }
-    Admission::Wait(Box::pin(wait(shared)))
+    match paused.and_then(|pause| shared.too_long(pause)) {
+        Some(paused) => Admission::Refused(paused),
+        None => Admission::Wait(Box::pin(wait(throttle))),
+    }
 }
 
-async fn wait<H: Deref<Target = Shared<J>>, J>(shared: H) -> Result<Admitted<H, J>, Paused> {
+/// Waits for the end of a pause, and then for a slot. A pause may begin or end while the caller waits for the slot, and
+/// then it looks again. A slot that it gets in a pause goes back, so no call begins in a pause.
+async fn wait<H: Borrow<AdaptiveThrottle<J>>, J>(throttle: H) -> Result<Measured<H, J>, Paused> {
     let slot = {
+        let shared = shared(&throttle);
         let place = shared.turns.join();
         // The first caller in the queue waits for the end of the pause and for a slot, the others for their turn.
         let _first = place.turn().await;
@@ -247,7 +267,7 @@ async fn wait<H: Deref<Target = Shared<J>>, J>(shared: H) -> Result<Admitted<H, 
             // The queue of the slots has no limit, so it refuses no call.
             let slot = tokio::select! {
                 biased;
-                slot = Slots::enter(Arc::clone(&shared.slots)).answer() => slot.ok(),
+                slot = Slot::enter(shared.slots.clone()).answer() => slot.ok(),
                 // A pause has begun or ended.
                 () = place.sooner() => None,
             };
@@ -256,26 +276,26 @@ async fn wait<H: Deref<Target = Shared<J>>, J>(shared: H) -> Result<Admitted<H, 
             }
         }
     };
-    Ok(Admitted::new(shared, slot))
+    Ok(Measured::new(throttle, slot))
 }
 
-impl<'a, J: Judge<E> + Send + Sync, E> Guard<E> for &'a AdaptiveThrottle<J> {
-    type Pass = Admitted<&'a Shared<J>, J>;
+impl<'a, J: Judge<E, Signal> + Send + Sync, E> Guard<E> for &'a AdaptiveThrottle<J> {
+    type Pass = Measured<&'a AdaptiveThrottle<J>, J>;
     type Refused = Paused;
-    type Wait = Wait<'a, &'a Shared<J>, J>;
+    type Wait = Wait<'a, &'a AdaptiveThrottle<J>, J>;
 
     fn enter(&self) -> Admission<Self::Pass, Paused, Self::Wait> {
-        enter(&*self.0)
+        enter(*self)
     }
 }
 
-impl<J: Judge<E> + Send + Sync + 'static, E> Guard<E> for AdaptiveThrottle<J> {
-    type Pass = Admitted<Arc<Shared<J>>, J>;
+impl<J: Judge<E, Signal> + Send + Sync + 'static, E> Guard<E> for AdaptiveThrottle<J> {
+    type Pass = Measured<Self, J>;
     type Refused = Paused;
-    type Wait = Wait<'static, Arc<Shared<J>>, J>;
+    type Wait = Wait<'static, Self, J>;
 
     fn enter(&self) -> Admission<Self::Pass, Paused, Self::Wait> {
-        enter(Arc::clone(&self.0))
+        enter(self.clone())
     }
 }
 
@@ -283,23 +303,5 @@ impl<J: Judge<E> + Send + Sync + 'static, E> Guard<E> for AdaptiveThrottle<J> {
 impl<J> Idle for AdaptiveThrottle<J> {
     fn is_idle(&mut self) -> bool {
         Arc::get_mut(&mut self.0).is_some_and(|shared| shared.paused().is_none())
-    }
-}
-
-impl<J> Clone for AdaptiveThrottle<J> {
-    fn clone(&self) -> Self {
-        Self(Arc::clone(&self.0))
-    }
-}
-
-impl<J> fmt::Debug for AdaptiveThrottle<J> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("AdaptiveThrottle").field("name", &self.0.name).finish_non_exhaustive()
-    }
-}
-
-impl<J> fmt::Debug for Shared<J> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Shared").field("name", &self.name).finish_non_exhaustive()
     }
 }

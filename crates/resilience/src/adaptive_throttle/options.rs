@@ -1,9 +1,10 @@
+use std::fmt;
 use std::time::Duration;
 
 use awaitly_core::clock::Clock;
 
+use super::AdaptiveThrottle;
 use super::decide::Rules;
-use super::{AdaptiveThrottle, Judged, OnlyTimeouts};
 use crate::name::Name;
 use crate::time::Time;
 
@@ -21,9 +22,24 @@ use crate::time::Time;
 /// | [`longest_pause`](Self::longest_pause) | 60 seconds |
 /// | [`judge`](Self::judge) | only a timeout of a step's attempt is a sign of overload; alone, there is no sign |
 /// | [`slower_than`](Self::slower_than) | no call is too slow |
-#[derive(Debug, Clone)]
+///
+/// ```
+/// use std::time::Duration;
+/// use awaitly_resilience::AdaptiveThrottle;
+///
+/// let throttle: AdaptiveThrottle = AdaptiveThrottle::options("search")
+///     .start(4)
+///     .bounds(2, 50)
+///     .backoff(0.8)
+///     .recovery(Duration::from_secs(10))
+///     .longest_pause(Duration::from_secs(300))
+///     .slower_than(Duration::from_secs(2))
+///     .build();
+/// assert_eq!((throttle.name(), throttle.stats().limit), ("search", 4));
+/// ```
+#[derive(Clone)]
 #[must_use = "options do nothing until `build`"]
-pub struct Options<J = OnlyTimeouts> {
+pub struct Options<J = ()> {
     pub(super) name: Name,
     pub(super) rules: Rules,
     pub(super) start: u32,
@@ -37,7 +53,7 @@ impl Options {
     pub(super) const fn new(name: Name) -> Self {
         let rules = Rules { min: 1, max: 1000, backoff: 0.9, recovery: Duration::from_secs(4) };
         let (longest_pause, slower_than) = (Duration::from_secs(60), None);
-        Self { name, rules, start: 10, longest_pause, slower_than, judge: OnlyTimeouts, time: None }
+        Self { name, rules, start: 10, longest_pause, slower_than, judge: (), time: None }
     }
 
     /// Creates options for a service whose limit is known: up to `calls` at once, half of them after an overload, and
@@ -45,6 +61,12 @@ impl Options {
     ///
     /// # Panics
     /// Panics if `calls` is 0.
+    ///
+    /// ```
+    /// use awaitly_resilience::adaptive_throttle::Options;
+    ///
+    /// assert_eq!(Options::simple("search", 20).build().stats().limit, 20);
+    /// ```
     pub fn simple(name: impl Into<Name>, calls: u32) -> Self {
         Self::new(name.into()).start(calls).bounds(1, calls).backoff(0.5)
     }
@@ -99,18 +121,41 @@ impl<J> Options<J> {
         self
     }
 
-    /// Sets the judge of the operation's errors. A timeout of a step's attempt always means overload. Alone, the
-    /// throttle sees no timeouts, so use a timeout inside the operation that returns an error.
-    pub fn judge<F>(self, judge: F) -> Options<Judged<F>> {
+    /// Sets the function that judges the operation's errors. A timeout of a step's attempt always means overload. Alone,
+    /// the throttle sees no timeouts, so use a timeout inside the operation that returns an error.
+    ///
+    /// ```
+    /// use awaitly_resilience::GuardExt;
+    /// use awaitly_resilience::adaptive_throttle::{AdaptiveThrottle, Signal};
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+    /// let throttle = AdaptiveThrottle::options("search")
+    ///     .judge(|status: &u16| match status {
+    ///         429 | 503 => Signal::Overloaded { wait: None },
+    ///         _ => Signal::Accepted,
+    ///     })
+    ///     .build();
+    /// let refused = throttle.call(async || Err::<u32, _>(429)).await;
+    /// assert!(refused.is_err());
+    /// assert_eq!(throttle.stats().limit, 9);
+    /// # });
+    /// ```
+    pub fn judge<F>(self, judge: F) -> Options<F> {
         let Self { name, rules, start, longest_pause, slower_than, time, .. } = self;
-        Options { name, rules, start, longest_pause, slower_than, judge: Judged(judge), time }
+        Options { name, rules, start, longest_pause, slower_than, judge, time }
     }
 
-    /// Sets the clock for time and waits.
+    #[doc = include_str!("../clock.md")]
+    /// ```
+    /// use awaitly_core::clock::{VirtualClock, secs};
+    /// use awaitly_resilience::AdaptiveThrottle;
     ///
-    /// # Default
-    /// The processor's counter, and tokio's timer. The first policy of a process that uses the counter calibrates it,
-    /// which takes some milliseconds.
+    /// let clock = VirtualClock::new();
+    /// let throttle: AdaptiveThrottle = AdaptiveThrottle::options("search").clock(clock.clone()).build();
+    /// throttle.pause(secs(3));
+    /// clock.advance(secs(1));
+    /// assert_eq!(throttle.paused(), Some(secs(2)));
+    /// ```
     pub fn clock(mut self, clock: impl Clock) -> Self {
         self.time = Some(Time::given(clock));
         self
@@ -120,5 +165,14 @@ impl<J> Options<J> {
     #[must_use]
     pub fn build(self) -> AdaptiveThrottle<J> {
         AdaptiveThrottle::from_options(self)
+    }
+}
+
+impl<J> fmt::Debug for Options<J> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Options")
+            .field("name", &self.name)
+            .field("rules", &self.rules)
+            .finish_non_exhaustive()
     }
 }

@@ -1,58 +1,60 @@
-use std::fmt;
-use std::ops::Deref;
+use std::borrow::Borrow;
+use std::marker::PhantomData;
 
 use awaitly_core::guard::{Pass, Verdict};
 
 use super::decide::{Began, Sample};
-use super::{Judge, Shared, Signal};
-use crate::concurrency_limiter::{Slot, Slots};
-use crate::sync::{Arc, lock};
+use super::{AdaptiveThrottle, Shared, Signal, shared};
+use crate::concurrency_limiter::{ConcurrencyLimiter, Slot};
+use crate::judge::Judge;
+use crate::sync::lock;
 
-/// A call that the throttle admitted. Dropping it means that the call was cancelled, which does not count.
-pub struct Admitted<H: Deref<Target = Shared<J>>, J> {
-    shared: H,
-    slot: Slot<Arc<Slots>>,
+/// A call that the throttle admitted and measures. Dropping it means that the call was cancelled, which does not count.
+/// `H` is the throttle, by value or by reference.
+#[derive(Debug)]
+pub struct Measured<H: Borrow<AdaptiveThrottle<J>>, J> {
+    throttle: H,
+    slot: Slot<ConcurrencyLimiter>,
     began: Began,
+    judge: PhantomData<fn() -> J>,
 }
 
-impl<H: Deref<Target = Shared<J>>, J> Admitted<H, J> {
-    pub(super) fn new(shared: H, slot: Slot<Arc<Slots>>) -> Self {
+impl<H: Borrow<AdaptiveThrottle<J>>, J> Measured<H, J> {
+    pub(super) fn new(throttle: H, slot: Slot<ConcurrencyLimiter>) -> Self {
+        let shared = shared(&throttle);
         let now = shared.time.now();
         let began = lock(&shared.aimd).begin(now);
-        Self { shared, slot, began }
-    }
-
-    fn is_slow(&self) -> bool {
-        self.shared.slower_than.is_some_and(|limit| self.shared.time.now().since(self.began.at) > limit)
+        Self { throttle, slot, began, judge: PhantomData }
     }
 }
 
-impl<H: Deref<Target = Shared<J>>, J: Judge<E>, E> Pass<E> for Admitted<H, J> {
+impl<J> Shared<J> {
+    fn is_slow(&self, began: Began) -> bool {
+        self.slower_than.is_some_and(|limit| self.time.now().since(began.at) > limit)
+    }
+}
+
+impl<H: Borrow<AdaptiveThrottle<J>>, J: Judge<E, Signal>, E> Pass<E> for Measured<H, J> {
     fn leave(self, verdict: Verdict<'_, E>) {
+        let (shared, began) = (shared(&self.throttle), self.began);
         let signal = match verdict {
-            Verdict::Succeeded => Signal::Taken,
-            Verdict::Failed(error) => self.shared.judge.judge(error),
+            Verdict::Succeeded => Signal::Accepted,
+            Verdict::Failed(error) => shared.judge.judge(error, Signal::Accepted),
             Verdict::TimedOut => Signal::Overloaded { wait: None },
         };
         let sample = match signal {
-            Signal::Taken if self.is_slow() => Sample::Overloaded,
-            Signal::Taken => Sample::Taken,
+            Signal::Accepted if shared.is_slow(began) => Sample::Overloaded,
+            Signal::Accepted => Sample::Accepted,
             Signal::Overloaded { wait } => {
                 if let Some(wait) = wait {
-                    self.shared.pause(wait);
+                    shared.pause(wait);
                 }
                 Sample::Overloaded
             }
             Signal::Unknown => return,
         };
         // The call still holds its slot here, so it counts among the running calls.
-        self.shared.end(self.began, sample);
+        shared.end(began, sample);
         drop(self.slot);
-    }
-}
-
-impl<H: Deref<Target = Shared<J>>, J> fmt::Debug for Admitted<H, J> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Admitted").finish_non_exhaustive()
     }
 }

@@ -303,6 +303,7 @@ impl Machine {
 mod tests {
     use proptest::prelude::*;
 
+    use super::super::window::tests::{Naive as NaiveWindow, ended};
     use super::*;
 
     /// An event of a breaker.
@@ -318,10 +319,9 @@ mod tests {
     }
 
     fn events() -> impl Strategy<Value = Event> {
-        let ended = any::<(bool, bool)>().prop_map(|(failed, slow)| Ended { failed, slow });
         prop_oneof![
             6 => Just(Event::Enter),
-            6 => (0_usize..9, ended).prop_map(|(n, ended)| Event::Leave(n, ended)),
+            6 => (0_usize..9, ended()).prop_map(|(n, ended)| Event::Leave(n, ended)),
             1 => (0_usize..9).prop_map(Event::Cancel),
             3 => (0_u64..2000).prop_map(Event::Wait),
             1 => prop_oneof![Just(Event::Open), Just(Event::Close)],
@@ -361,28 +361,10 @@ mod tests {
         /// In this era: the running probes, and the successful ones.
         probes: (u32, u32),
         /// The calls that ended since the breaker was last closed.
-        calls: Vec<(u64, Ended)>,
+        window: NaiveWindow,
     }
 
     impl Naive {
-        fn counts(&self, now: u64) -> Counts {
-            let mut counts = Counts::default();
-            let inside = |(nth, (at, _)): &(usize, &(u64, Ended))| match self.rules.window {
-                Window::Calls(most) => *nth < most as usize,
-                Window::Time(length) => {
-                    let slice = length.as_nanos() as u64 / 60;
-                    now / slice - at / slice < 60
-                }
-            };
-            self.calls
-                .iter()
-                .rev()
-                .enumerate()
-                .filter(inside)
-                .for_each(|(_, (_, ended))| counts.add((*ended).into()));
-            counts
-        }
-
         fn to(&mut self, state: State) {
             self.state = state;
             self.era += 1;
@@ -418,8 +400,8 @@ mod tests {
             };
             let trips = match self.state {
                 State::Closed => {
-                    self.calls.push((now, ended));
-                    let Counts { calls, failures, slow } = self.counts(now);
+                    self.window.calls.push((now, ended));
+                    let Counts { calls, failures, slow } = self.window.counts(now);
                     self.rules.failures.is_some_and(|most| failures >= u64::from(most))
                         || rate(self.rules.failure_rate, failures, calls)
                         || rate(self.rules.slow_rate, slow, calls)
@@ -434,7 +416,7 @@ mod tests {
                 self.probes = (self.probes.0 - 1, self.probes.1 + 1);
                 if self.probes.1 == self.rules.probes {
                     self.to(State::Closed);
-                    self.calls.clear();
+                    self.window.calls.clear();
                 }
             }
         }
@@ -447,7 +429,7 @@ mod tests {
             let mut machine = Machine::new(rules);
             let (mut now, mut admitted) = (Moment::START, Vec::new());
             let mut naive = Naive {
-                rules, state: State::Closed, era: 0, opened: 0, for_good: false, probes: (0, 0), calls: vec![],
+                rules, state: State::Closed, era: 0, opened: 0, for_good: false, probes: (0, 0), window: NaiveWindow { window: rules.window, calls: vec![] },
             };
             for event in story {
                 match event {
@@ -488,13 +470,13 @@ mod tests {
                     Event::Close => {
                         machine.close();
                         naive.to(State::Closed);
-                        naive.calls.clear();
+                        naive.window.calls.clear();
                     }
                     Event::Leave(..) | Event::Cancel(_) => {}
                 }
                 prop_assert_eq!(machine.state(), naive.state);
                 if naive.state == State::Closed {
-                    prop_assert_eq!(machine.counts(now), naive.counts(now.0));
+                    prop_assert_eq!(machine.counts(now), naive.window.counts(now.0));
                 }
                 let probing = admitted.iter().filter(|era| era.0 == naive.era).count();
                 if naive.state == State::HalfOpen {

@@ -7,9 +7,22 @@ use super::State;
 use crate::name::Name;
 
 /// The breaker refuses the call, because the service failed too often or its probes are still running.
+///
+/// ```
+/// use awaitly_resilience::{CallError, CircuitBreaker, GuardExt};
+///
+/// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
+/// let breaker = CircuitBreaker::options("search").failures(1).build();
+/// breaker.record_failure();
+/// match breaker.call(async || Ok::<u32, ()>(7)).await {
+///     Err(CallError::Refused(tripped)) => assert!(tripped.retry_after.is_some()),
+///     other => panic!("{other:?}"),
+/// }
+/// # });
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("circuit breaker `{name}` is {state}: {}", NextMove(*.retry_after))]
-pub struct Open {
+pub struct Tripped {
     /// The breaker.
     pub name: Name,
     /// [`State::Open`], or [`State::HalfOpen`] while all probes are out.
@@ -23,13 +36,11 @@ pub struct Open {
     pub retry_after: Option<Duration>,
 }
 
-impl From<Open> for Refusal {
-    fn from(Open { name, state, retry_after }: Open) -> Self {
-        let refusal = Self::new(&*name, format!("circuit breaker is {state}: {}", NextMove(retry_after)));
-        match retry_after {
-            Some(after) => refusal.with_retry_after(after),
-            None => refusal,
-        }
+impl From<Tripped> for Refusal {
+    fn from(Tripped { name, state, retry_after }: Tripped) -> Self {
+        let mut refusal = Self::new(&*name, format!("circuit breaker is {state}: {}", NextMove(retry_after)));
+        refusal.retry_after = retry_after;
+        refusal
     }
 }
 

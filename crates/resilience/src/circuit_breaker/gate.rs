@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use super::decide::{Changed, Era, Machine, No, Rules};
 use super::window::Ended;
-use super::{Change, Open, State};
+use super::{Change, State, Tripped};
 use crate::name::Name;
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::{Mutex, MutexGuard, lock};
@@ -28,8 +28,8 @@ pub(super) struct Gate {
 
 pub(super) type OnChange = Box<dyn Fn(&Change) + Send + Sync>;
 
-/// An admitted call.
-#[derive(Clone, Copy)]
+/// The admission of a call: the era in which it begins, and whether a half-open breaker waits for it.
+#[derive(Debug, Clone, Copy)]
 pub(super) struct Entered {
     pub(super) era: Era,
     pub(super) probe: bool,
@@ -124,9 +124,9 @@ impl Gate {
         })
     }
 
-    pub(super) fn refused(&self, No { state, retry_after }: No) -> Open {
+    pub(super) fn refused(&self, No { state, retry_after }: No) -> Tripped {
         self.refused.fetch_add(1, Ordering::Relaxed);
-        Open { name: self.name.clone(), state, retry_after }
+        Tripped { name: self.name.clone(), state, retry_after }
     }
 
     /// Returns the moment at which an admitted call begins, if the breaker considers slow calls.

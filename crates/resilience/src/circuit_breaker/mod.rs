@@ -11,7 +11,7 @@
 //!
 //! ```
 //! use std::time::Duration;
-//! use awaitly_resilience::circuit_breaker::{CircuitBreaker, Options, Window};
+//! use awaitly_resilience::circuit_breaker::{CircuitBreaker, Window};
 //!
 //! # #[derive(Debug)]
 //! enum ApiError { NotFound, Unreachable }
@@ -38,32 +38,35 @@ mod snapshot;
 mod window;
 
 use std::fmt;
+use std::future::Pending;
 use std::time::{Duration, SystemTime};
 
-use awaitly_core::guard::{Admission, Guard, NoWait};
+use awaitly_core::guard::{Admission, Guard};
 use serde::{Deserialize, Serialize};
 
-pub use error::Open;
+pub use error::Tripped;
 pub use options::Options;
-pub use pass::Admitted;
+pub use pass::Watched;
 pub use snapshot::Snapshot;
 pub use window::Window;
 
-use crate::failure::{Every, Failure};
+use crate::handle::handle;
+use crate::judge::Judge;
 use crate::keyed::Idle;
 use crate::name::Name;
 use crate::sync::Arc;
 use crate::sync::atomic::Ordering;
-use gate::{Entered, Gate};
+use gate::Gate;
 use window::Ended;
 
 /// A circuit breaker. Cheap to clone; clones share one state.
 ///
 /// `P` decides which errors of the operation count as failures. In a field, plain `CircuitBreaker` counts every error.
-pub struct CircuitBreaker<P = Every>(Arc<Shared<P>>);
+pub struct CircuitBreaker<P = ()>(Arc<Shared<P>>);
 
-/// The state that the handles on a breaker share.
-pub struct Shared<P> {
+handle!(CircuitBreaker<P>, "name" = gate.name);
+
+struct Shared<P> {
     failure: P,
     gate: Gate,
 }
@@ -154,6 +157,15 @@ impl<P> CircuitBreaker<P> {
     }
 
     /// Returns the current state.
+    ///
+    /// ```
+    /// use awaitly_resilience::circuit_breaker::{CircuitBreaker, State};
+    ///
+    /// let breaker = CircuitBreaker::new("search");
+    /// assert_eq!(breaker.state(), State::Closed);
+    /// breaker.open();
+    /// assert_eq!(breaker.state(), State::Open);
+    /// ```
     #[must_use]
     pub fn state(&self) -> State {
         self.0.gate.change(|machine, now| {
@@ -163,6 +175,17 @@ impl<P> CircuitBreaker<P> {
     }
 
     /// Returns the counters.
+    ///
+    /// ```
+    /// use awaitly_resilience::CircuitBreaker;
+    ///
+    /// let breaker = CircuitBreaker::new("search");
+    /// breaker.record_success();
+    /// breaker.record_failure();
+    /// let stats = breaker.stats();
+    /// assert_eq!((stats.all_successes, stats.failures), (1, 1));
+    /// assert!(stats.last_failure.is_some() && stats.probes_in.is_none());
+    /// ```
     #[must_use]
     pub fn stats(&self) -> Stats {
         let gate = &self.0.gate;
@@ -190,6 +213,15 @@ impl<P> CircuitBreaker<P> {
     }
 
     /// Closes the breaker, with an empty window.
+    ///
+    /// ```
+    /// use awaitly_resilience::circuit_breaker::{CircuitBreaker, State};
+    ///
+    /// let breaker = CircuitBreaker::new("search");
+    /// breaker.open();
+    /// breaker.close();
+    /// assert_eq!(breaker.state(), State::Closed);
+    /// ```
     pub fn close(&self) {
         self.0.gate.change(|machine, _| ((), machine.close()));
     }
@@ -207,6 +239,15 @@ impl<P> CircuitBreaker<P> {
     }
 
     /// Counts a failure of a call that did not pass through the breaker. It opens a half-open breaker again.
+    ///
+    /// ```
+    /// use awaitly_resilience::circuit_breaker::{CircuitBreaker, State};
+    ///
+    /// // A health check found the service down.
+    /// let breaker = CircuitBreaker::options("search").failures(1).build();
+    /// breaker.record_failure();
+    /// assert_eq!(breaker.state(), State::Open);
+    /// ```
     pub fn record_failure(&self) {
         self.record(true);
     }
@@ -217,6 +258,20 @@ impl<P> CircuitBreaker<P> {
     }
 
     /// Returns the state for another breaker. The snapshot does not contain the counters of [`stats`](Self::stats).
+    ///
+    /// ```
+    /// use awaitly_resilience::circuit_breaker::{CircuitBreaker, Snapshot, State};
+    ///
+    /// let breaker = CircuitBreaker::new("search");
+    /// breaker.open();
+    /// let json = serde_json::to_string(&breaker.export()).unwrap();
+    ///
+    /// // After a restart:
+    /// let snapshot: Snapshot = serde_json::from_str(&json).unwrap();
+    /// let breaker = CircuitBreaker::new("search");
+    /// breaker.import(&snapshot);
+    /// assert_eq!(breaker.state(), State::Open);
+    /// ```
     #[must_use]
     pub fn export(&self) -> Snapshot {
         let taken_at = self.0.gate.time.wall();
@@ -236,30 +291,24 @@ impl<P> CircuitBreaker<P> {
     }
 }
 
-impl<'a, P: Failure<E>, E> Guard<E> for &'a CircuitBreaker<P> {
-    type Pass = Admitted<&'a Shared<P>, P>;
-    type Refused = Open;
-    type Wait = NoWait<Self::Pass, Open>;
+impl<'a, P: Judge<E, bool>, E> Guard<E> for &'a CircuitBreaker<P> {
+    type Pass = Watched<&'a CircuitBreaker<P>, P>;
+    type Refused = Tripped;
+    type Wait = Pending<Result<Self::Pass, Tripped>>;
 
     #[inline]
-    fn enter(&self) -> Admission<Self::Pass, Open> {
-        match self.0.gate.enter() {
-            Ok(entered) => Admission::Admitted(Admitted::new(&*self.0, entered)),
-            Err(no) => Admission::Refused(self.0.gate.refused(no)),
-        }
+    fn enter(&self) -> Admission<Self::Pass, Tripped> {
+        Watched::enter(*self)
     }
 }
 
-impl<P: Failure<E>, E> Guard<E> for CircuitBreaker<P> {
-    type Pass = Admitted<Arc<Shared<P>>, P>;
-    type Refused = Open;
-    type Wait = NoWait<Self::Pass, Open>;
+impl<P: Judge<E, bool>, E> Guard<E> for CircuitBreaker<P> {
+    type Pass = Watched<Self, P>;
+    type Refused = Tripped;
+    type Wait = Pending<Result<Self::Pass, Tripped>>;
 
-    fn enter(&self) -> Admission<Self::Pass, Open> {
-        match self.0.gate.enter() {
-            Ok(entered) => Admission::Admitted(Admitted::new(Arc::clone(&self.0), entered)),
-            Err(no) => Admission::Refused(self.0.gate.refused(no)),
-        }
+    fn enter(&self) -> Admission<Self::Pass, Tripped> {
+        Watched::enter(self.clone())
     }
 }
 
@@ -270,23 +319,5 @@ impl<P> Idle for CircuitBreaker<P> {
     fn is_idle(&mut self) -> bool {
         let shared = Arc::get_mut(&mut self.0);
         shared.is_some_and(|shared| shared.gate.change(|machine, now| (machine.is_idle(now), None)))
-    }
-}
-
-impl<P> Clone for CircuitBreaker<P> {
-    fn clone(&self) -> Self {
-        Self(Arc::clone(&self.0))
-    }
-}
-
-impl<P> fmt::Debug for CircuitBreaker<P> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("CircuitBreaker").field("name", &self.0.gate.name).finish_non_exhaustive()
-    }
-}
-
-impl<P> fmt::Debug for Shared<P> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Shared").field("name", &self.gate.name).finish_non_exhaustive()
     }
 }

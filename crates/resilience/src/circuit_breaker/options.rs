@@ -6,7 +6,6 @@ use awaitly_core::clock::Clock;
 use super::decide::{Rate, Rules};
 use super::gate::{Gate, OnChange};
 use super::{Change, CircuitBreaker, Window};
-use crate::failure::{Every, When};
 use crate::name::Name;
 use crate::time::Time;
 
@@ -26,8 +25,23 @@ use crate::time::Time;
 ///
 /// The breaker opens if one of the conditions holds. The number of failures remains a condition beside the rates;
 /// [`ignore_failures`](Self::ignore_failures) removes it.
+///
+/// ```
+/// use std::time::Duration;
+/// use awaitly_resilience::circuit_breaker::{CircuitBreaker, Window};
+///
+/// // Opens for 10 seconds if half of at least 20 calls in a minute failed, or took longer than 2 seconds.
+/// let breaker = CircuitBreaker::options("search")
+///     .window(Window::Time(Duration::from_secs(60)))
+///     .ignore_failures()
+///     .failure_rate(0.5, 20)
+///     .slow_calls(Duration::from_secs(2), 0.5, 20)
+///     .retry_after(Duration::from_secs(10))
+///     .probes(5)
+///     .build();
+/// ```
 #[must_use = "options do nothing until `build`"]
-pub struct Options<P = Every> {
+pub struct Options<P = ()> {
     name: Name,
     rules: Rules,
     failure: P,
@@ -46,7 +60,7 @@ impl Options {
             reopens_after: Duration::from_secs(30),
             probes: 3,
         };
-        Self { name, rules, failure: Every, time: None, on_change: Vec::new() }
+        Self { name, rules, failure: (), time: None, on_change: Vec::new() }
     }
 
     /// Creates options for calls that must not go wrong: the breaker opens for 60 seconds after 3 failures within 30
@@ -61,8 +75,16 @@ impl Options {
         Self::new(name.into())
     }
 
-    /// Creates options for a service that fails now and then: the breaker opens for 15 seconds after 10 failures within
+    /// Creates options for a service that fails occasionally: the breaker opens for 15 seconds after 10 failures within
     /// 120 seconds, and closes after 5 probes.
+    ///
+    /// ```
+    /// use awaitly_resilience::circuit_breaker::{Options, State};
+    ///
+    /// let breaker = Options::lenient("search").failures(1).build();
+    /// breaker.record_failure();
+    /// assert_eq!(breaker.state(), State::Open);
+    /// ```
     pub fn lenient(name: impl Into<Name>) -> Self {
         let window = Window::Time(Duration::from_secs(120));
         Self::new(name.into()).failures(10).window(window).retry_after(Duration::from_secs(15)).probes(5)
@@ -105,6 +127,17 @@ impl<P> Options<P> {
     ///
     /// # Panics
     /// Panics if `part` is not above 0 and at most 1.
+    ///
+    /// ```
+    /// use awaitly_resilience::circuit_breaker::{CircuitBreaker, State, Window};
+    ///
+    /// let breaker = CircuitBreaker::options("search").window(Window::Calls(100)).failure_rate(0.5, 4).build();
+    /// breaker.record_failure();
+    /// (0..2).for_each(|_| breaker.record_success());
+    /// assert_eq!(breaker.state(), State::Closed);
+    /// breaker.record_failure();
+    /// assert_eq!(breaker.state(), State::Open);
+    /// ```
     pub const fn failure_rate(mut self, part: f64, of_at_least: u32) -> Self {
         assert!(part > 0.0 && part <= 1.0, "a rate is above 0 and at most 1");
         self.rules.failure_rate = Some(Rate { part, of_at_least });
@@ -142,25 +175,66 @@ impl<P> Options<P> {
         self
     }
 
-    /// Counts only the errors of the operation for which `failure` returns `true`; other errors count as successes. A
-    /// timeout of a step's attempt always counts as a failure.
-    pub fn failure_when<F>(self, failure: F) -> Options<When<F>> {
+    /// Counts only the errors of the operation for which `failure` returns `true`; other errors count as successes: a
+    /// declined card, for example, is an error, but the service works.
+    ///
+    /// A timeout of a step's attempt always counts as a failure. Alone, and as a layer, a breaker sees no timeouts: a
+    /// timeout around its `call` drops the call, which does not count, and a timeout inside it is an error of the
+    /// caller.
+    ///
+    /// ```
+    /// use awaitly_resilience::circuit_breaker::{CircuitBreaker, State};
+    /// use awaitly_resilience::GuardExt;
+    /// # #[derive(Debug)]
+    /// # enum PaymentError { Declined, Down }
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+    /// let breaker = CircuitBreaker::options("payments")
+    ///     .failures(1)
+    ///     .failure_when(|error: &PaymentError| matches!(error, PaymentError::Down))
+    ///     .build();
+    /// let _ = breaker.call(async || Err::<u32, _>(PaymentError::Declined)).await;
+    /// assert_eq!(breaker.state(), State::Closed);
+    /// let _ = breaker.call(async || Err::<u32, _>(PaymentError::Down)).await;
+    /// assert_eq!(breaker.state(), State::Open);
+    /// # });
+    /// ```
+    pub fn failure_when<F>(self, failure: F) -> Options<F> {
         let Self { name, rules, time, on_change, .. } = self;
-        Options { name, rules, failure: When(failure), time, on_change }
+        Options { name, rules, failure, time, on_change }
     }
 
     /// Calls `tell` after each change of the state, on the thread of the caller that made it. Of two changes, the one
     /// with the higher number is the later. The breaker catches and logs a panic in `tell`.
+    ///
+    /// ```
+    /// use std::sync::mpsc;
+    /// use awaitly_resilience::circuit_breaker::{CircuitBreaker, State};
+    ///
+    /// let (changes, told) = mpsc::channel();
+    /// let breaker = CircuitBreaker::options("search")
+    ///     .on_change(move |change| changes.send((change.from, change.to)).unwrap())
+    ///     .build();
+    /// breaker.open();
+    /// assert_eq!(told.recv(), Ok((State::Closed, State::Open)));
+    /// ```
     pub fn on_change(mut self, tell: impl Fn(&Change) + Send + Sync + 'static) -> Self {
         self.on_change.push(Box::new(tell));
         self
     }
 
-    /// Sets the clock.
+    #[doc = include_str!("../clock.md")]
+    /// ```
+    /// use awaitly_core::clock::{VirtualClock, secs};
+    /// use awaitly_resilience::circuit_breaker::{CircuitBreaker, State};
     ///
-    /// # Default
-    /// The processor's counter. The first policy of a process that uses the counter calibrates it, which takes some
-    /// milliseconds.
+    /// let clock = VirtualClock::new();
+    /// let breaker = CircuitBreaker::options("search").failures(1).clock(clock.clone()).build();
+    /// breaker.record_failure();
+    /// assert_eq!(breaker.stats().probes_in, Some(secs(30)));
+    /// clock.advance(secs(30));
+    /// assert_eq!(breaker.state(), State::HalfOpen);
+    /// ```
     pub fn clock(mut self, clock: impl Clock) -> Self {
         self.time = Some(Time::given(clock));
         self

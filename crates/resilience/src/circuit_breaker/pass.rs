@@ -1,59 +1,68 @@
-use std::ops::Deref;
+use std::borrow::Borrow;
+use std::marker::PhantomData;
 
-use awaitly_core::guard::{Pass, Verdict};
+use awaitly_core::guard::{Admission, Pass, Verdict};
 
-use super::decide::Era;
-use super::{Entered, Shared};
-use crate::failure::Failure;
+use super::gate::Entered;
+use super::{CircuitBreaker, Shared, Tripped};
+use crate::judge::Judge;
 use crate::time::Moment;
 
-/// A call that the breaker admitted. Dropping it means that the call was cancelled, which does not count, or that its
-/// task panicked, which counts as a failure.
+/// A call that the breaker admitted and watches. Dropping it means that the call was cancelled, which does not count,
+/// or that its task panicked, which counts as a failure. `H` is the breaker, by value or by reference.
 #[derive(Debug)]
-pub struct Admitted<H, P>
-where
-    H: Deref<Target = Shared<P>>,
-{
-    shared: H,
-    era: Era,
-    /// Whether a half-open breaker waits for this call.
-    probe: bool,
+pub struct Watched<H: Borrow<CircuitBreaker<P>>, P> {
+    breaker: H,
+    entered: Entered,
     /// Whether the outcome is recorded.
     left: bool,
     /// The beginning of the call, if the breaker considers slow calls.
     began: Option<Moment>,
+    failure: PhantomData<fn() -> P>,
 }
 
-impl<H: Deref<Target = Shared<P>>, P> Admitted<H, P> {
+impl<H: Borrow<CircuitBreaker<P>>, P> Watched<H, P> {
     #[inline]
-    pub(super) fn new(shared: H, Entered { era, probe }: Entered) -> Self {
-        let began = shared.gate.began();
-        Self { shared, era, probe, left: false, began }
+    pub(super) fn enter<W>(breaker: H) -> Admission<Self, Tripped, W> {
+        let gate = &breaker.borrow().0.gate;
+        match gate.enter() {
+            Ok(entered) => {
+                let began = gate.began();
+                Admission::Admitted(Self { breaker, entered, left: false, began, failure: PhantomData })
+            }
+            Err(no) => Admission::Refused(gate.refused(no)),
+        }
+    }
+
+    #[inline]
+    fn shared(&self) -> &Shared<P> {
+        &self.breaker.borrow().0
     }
 }
 
-impl<H: Deref<Target = Shared<P>>, P: Failure<E>, E> Pass<E> for Admitted<H, P> {
+impl<H: Borrow<CircuitBreaker<P>>, P: Judge<E, bool>, E> Pass<E> for Watched<H, P> {
     #[inline]
     fn leave(mut self, verdict: Verdict<'_, E>) {
         let failed = match verdict {
             Verdict::Succeeded => false,
-            Verdict::Failed(error) => self.shared.failure.counts(error),
+            Verdict::Failed(error) => self.shared().failure.judge(error, true),
             Verdict::TimedOut => true,
         };
         self.left = true;
-        if failed || self.probe || self.shared.gate.counts_successes {
-            self.shared.gate.leave(self.era, failed, self.began);
+        let (gate, Entered { era, probe }) = (&self.shared().gate, self.entered);
+        if failed || probe || gate.counts_successes {
+            gate.leave(era, failed, self.began);
         } else {
-            self.shared.gate.succeeded();
+            gate.succeeded();
         }
     }
 }
 
-impl<H: Deref<Target = Shared<P>>, P> Drop for Admitted<H, P> {
+impl<H: Borrow<CircuitBreaker<P>>, P> Drop for Watched<H, P> {
     #[inline]
     fn drop(&mut self) {
         if !self.left {
-            self.shared.gate.drop_call(self.era, self.probe);
+            self.shared().gate.drop_call(self.entered.era, self.entered.probe);
         }
     }
 }

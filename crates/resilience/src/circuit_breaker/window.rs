@@ -219,19 +219,19 @@ impl Piece {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use proptest::prelude::*;
 
     use super::*;
 
     /// A window that keeps all calls, and selects its contents from them each time.
-    struct Naive {
-        window: Window,
-        calls: Vec<(u64, Ended)>,
+    pub(in super::super) struct Naive {
+        pub(in super::super) window: Window,
+        pub(in super::super) calls: Vec<(u64, Ended)>,
     }
 
     impl Naive {
-        fn counts(&self, now: u64) -> Counts {
+        pub(in super::super) fn counts(&self, now: u64) -> Counts {
             let inside: Vec<_> = match self.window {
                 Window::Calls(most) => self.calls.iter().rev().take(most as usize).collect(),
                 Window::Time(length) => {
@@ -252,7 +252,7 @@ mod tests {
         ]
     }
 
-    fn ended() -> impl Strategy<Value = Ended> {
+    pub(in super::super) fn ended() -> impl Strategy<Value = Ended> {
         any::<(bool, bool)>().prop_map(|(failed, slow)| Ended { failed, slow })
     }
 

@@ -5,7 +5,7 @@
 //!
 //! # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
 //! # async fn query() -> Result<u32, std::fmt::Error> { Ok(7) }
-//! let limiter = ConcurrencyLimiter::options("database", 10).max_waiting(100).build();
+//! let limiter = ConcurrencyLimiter::bounded("database", 10, 100); // 10 calls run, 100 wait
 //! let rows = limiter.call(query).await;
 //! # assert!(rows.is_ok());
 //!
@@ -20,19 +20,19 @@
 //! place in the queue, back. To run a list of calls with a limit at once, see [`Run::each`](awaitly_core::Run::each).
 
 mod error;
-mod options;
+mod pass;
 mod slots;
 
 use awaitly_core::guard::{Admission, Guard};
 
 pub use error::Full;
-pub use options::Options;
-pub use slots::{Slot, Slots};
+pub use pass::Slot;
 
 use crate::keyed::Idle;
 use crate::name::Name;
 use crate::sync::Arc;
-use slots::Wait;
+use pass::Wait;
+use slots::Slots;
 
 /// The current state of a limiter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,7 +44,7 @@ pub struct Stats {
     pub limit: usize,
     /// The number of calls that wait.
     pub waiting: usize,
-    /// The number of calls that may wait.
+    /// The number of calls that may wait; `usize::MAX` means no limit.
     pub max_waiting: usize,
 }
 
@@ -54,25 +54,42 @@ pub struct Stats {
 pub struct ConcurrencyLimiter(Arc<Slots>);
 
 impl ConcurrencyLimiter {
-    /// Creates a limiter with this many `slots`, and no limit of waiting calls.
+    /// Creates a limiter with this many `slots`, and no limit of waiting calls. Refusals show `name`.
     ///
     /// # Panics
     /// Panics if `slots` is 0.
     #[must_use]
     pub fn new(name: impl Into<Name>, slots: usize) -> Self {
-        Self::options(name, slots).build()
+        Self::bounded(name, slots, usize::MAX)
     }
 
-    /// Creates the options of a limiter. Refusals show `name`.
+    /// Creates a limiter with this many `slots`, for which at most `waiting` calls wait; it refuses further calls. With
+    /// 0, no call waits.
     ///
     /// # Panics
     /// Panics if `slots` is 0.
-    pub fn options(name: impl Into<Name>, slots: usize) -> Options {
-        Options::new(name.into(), slots)
+    ///
+    /// ```
+    /// use std::future::pending;
+    /// use awaitly_resilience::{ConcurrencyLimiter, GuardExt};
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+    /// let limiter = ConcurrencyLimiter::bounded("database", 1, 0);
+    /// let mut runs = Box::pin(limiter.call(pending::<Result<u32, ()>>));
+    /// assert!(futures_util::poll!(&mut runs).is_pending());
+    /// assert!(limiter.call(async || Ok::<_, ()>(7)).await.unwrap_err().is_refused());
+    /// # });
+    /// ```
+    #[must_use]
+    pub fn bounded(name: impl Into<Name>, slots: usize, waiting: usize) -> Self {
+        assert!(slots > 0, "a limiter lets at least one call run: a limit of 0 is refused");
+        Self(Arc::new(Slots::new(name.into(), slots, waiting)))
     }
 
-    fn from_options(options: &Options) -> Self {
-        Self(Arc::new(Slots::new(options)))
+    /// Creates a limiter for a database: 10 calls run at once, and 100 wait.
+    #[must_use]
+    pub fn database(name: impl Into<Name>) -> Self {
+        Self::bounded(name, 10, 100)
     }
 
     /// Returns the refusal that a call would get now, if any.
@@ -80,17 +97,20 @@ impl ConcurrencyLimiter {
         self.0.refusal()
     }
 
-    pub(crate) fn into_slots(self) -> Arc<Slots> {
-        self.0
-    }
-
     /// Returns the name.
     #[must_use]
     pub fn name(&self) -> &str {
-        self.0.name()
+        &self.0.name
     }
 
     /// Returns the current state.
+    ///
+    /// ```
+    /// use awaitly_resilience::ConcurrencyLimiter;
+    ///
+    /// let stats = ConcurrencyLimiter::database("orders").stats();
+    /// assert_eq!((stats.running, stats.limit, stats.max_waiting), (0, 10, 100));
+    /// ```
     #[must_use]
     pub fn stats(&self) -> Stats {
         self.0.stats()
@@ -103,29 +123,46 @@ impl ConcurrencyLimiter {
     }
 
     /// Refuses the calls that wait now. Running calls continue and keep their slots.
+    ///
+    /// ```
+    /// use std::future::pending;
+    /// use awaitly_resilience::{ConcurrencyLimiter, GuardExt};
+    /// use futures_util::poll;
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+    /// let limiter = ConcurrencyLimiter::new("database", 1);
+    /// let call = || Box::pin(limiter.call(pending::<Result<u32, ()>>));
+    /// let (mut runs, mut waits) = (call(), call());
+    /// assert!(poll!(&mut runs).is_pending() && poll!(&mut waits).is_pending());
+    ///
+    /// limiter.turn_away();
+    /// assert!(waits.await.unwrap_err().is_refused());
+    /// assert_eq!(limiter.stats().running, 1);
+    /// # });
+    /// ```
     pub fn turn_away(&self) {
         self.0.turn_away();
     }
 }
 
 impl<'a, E> Guard<E> for &'a ConcurrencyLimiter {
-    type Pass = Slot<&'a Slots>;
+    type Pass = Slot<&'a ConcurrencyLimiter>;
     type Refused = Full;
-    type Wait = Wait<'a, &'a Slots>;
+    type Wait = Wait<'a, &'a ConcurrencyLimiter>;
 
     #[inline]
     fn enter(&self) -> Admission<Self::Pass, Full, Self::Wait> {
-        Slots::enter(&*self.0)
+        Slot::enter(self)
     }
 }
 
 impl<E> Guard<E> for ConcurrencyLimiter {
-    type Pass = Slot<Arc<Slots>>;
+    type Pass = Slot<Self>;
     type Refused = Full;
-    type Wait = Wait<'static, Arc<Slots>>;
+    type Wait = Wait<'static, Self>;
 
     fn enter(&self) -> Admission<Self::Pass, Full, Self::Wait> {
-        Slots::enter(Arc::clone(&self.0))
+        Slot::enter(self.clone())
     }
 }
 

@@ -1,11 +1,6 @@
-use std::future::Future;
-use std::ops::Deref;
-use std::pin::Pin;
-
-use awaitly_core::guard::{Admission, Pass};
 use tokio::sync::{Notify, Semaphore, SemaphorePermit};
 
-use super::{Full, Options, Stats};
+use super::{Full, Stats};
 use crate::name::Name;
 use crate::sync::atomic::{AtomicUsize, Ordering};
 
@@ -13,9 +8,15 @@ use crate::sync::atomic::{AtomicUsize, Ordering};
 const MOST: usize = Semaphore::MAX_PERMITS / 2;
 
 /// Slots, and the queue for them.
+///
+/// A slot in use is a permit that its holder has forgotten, and adds again at its end. If the limit shrinks below the
+/// number of slots in use, some of these permits must not come back. They are the surplus: a returned slot reduces the
+/// surplus, if there is any, and does not become free. Permits and surplus are two numbers, and no lock covers both. So
+/// each change of one is followed by a check of the other ([`settle`](Self::settle)): without the check, a slot that
+/// returns between the two changes would remain beyond the limit.
 #[derive(Debug)]
-pub struct Slots {
-    name: Name,
+pub(super) struct Slots {
+    pub(super) name: Name,
     /// The free slots, which callers get in the order of their requests.
     free: Semaphore,
     /// The limit, which [`resize`](Self::resize) changes.
@@ -27,56 +28,41 @@ pub struct Slots {
     turned_away: Notify,
 }
 
-pub(super) type Wait<'a, H> = Pin<Box<dyn Future<Output = Result<Slot<H>, Full>> + Send + 'a>>;
-
 impl Slots {
-    pub(super) fn new(options: &Options) -> Self {
-        let Options { name, slots, max_waiting } = options;
-        let slots = (*slots).min(MOST);
+    pub(super) fn new(name: Name, slots: usize, max_waiting: usize) -> Self {
+        let slots = slots.min(MOST);
         Self {
-            name: name.clone(),
+            name,
             free: Semaphore::new(slots),
             limit: AtomicUsize::new(slots),
             surplus: AtomicUsize::new(0),
             waiting: AtomicUsize::new(0),
-            max_waiting: *max_waiting,
+            max_waiting,
             turned_away: Notify::new(),
         }
     }
 
-    pub(super) fn name(&self) -> &str {
-        &self.name
-    }
-
+    /// Takes a slot, if one is free.
     #[inline]
-    pub(crate) fn try_take<H: Deref<Target = Self>>(slots: H) -> Result<Slot<H>, H> {
-        let taken = slots.free.try_acquire().map(SemaphorePermit::forget).is_ok();
-        if taken { Ok(Slot(slots)) } else { Err(slots) }
+    pub(super) fn try_take(&self) -> bool {
+        self.free.try_acquire().map(SemaphorePermit::forget).is_ok()
     }
 
-    #[inline]
-    pub(crate) fn enter<'a, H>(slots: H) -> Admission<Slot<H>, Full, Wait<'a, H>>
-    where
-        H: Deref<Target = Self> + Send + Sync + 'a,
-    {
-        match Self::try_take(slots) {
-            Ok(slot) => Admission::Admitted(slot),
-            Err(slots) if slots.max_waiting == 0 => Admission::Refused(slots.full()),
-            Err(slots) => Admission::Wait(Box::pin(Self::wait(slots))),
+    /// Takes a slot, after a wait in the queue.
+    pub(super) async fn take(&self) -> Result<(), Full> {
+        let Some(_place) = self.join() else { return Err(self.full()) };
+        tokio::select! {
+            biased;
+            () = self.turned_away.notified() => return Err(self.full()),
+            // The semaphore is never closed.
+            permit = self.free.acquire() => if let Ok(permit) = permit { permit.forget() },
         }
+        Ok(())
     }
 
-    async fn wait<H: Deref<Target = Self>>(slots: H) -> Result<Slot<H>, Full> {
-        {
-            let Some(_place) = slots.join() else { return Err(slots.full()) };
-            tokio::select! {
-                biased;
-                () = slots.turned_away.notified() => return Err(slots.full()),
-                // The semaphore is never closed.
-                permit = slots.free.acquire() => if let Ok(permit) = permit { permit.forget() },
-            }
-        }
-        Ok(Slot(slots))
+    /// Returns whether no call may wait.
+    pub(super) const fn never_queues(&self) -> bool {
+        self.max_waiting == 0
     }
 
     /// Returns a place in the queue, unless the queue is full.
@@ -95,12 +81,12 @@ impl Slots {
     }
 
     #[cold]
-    fn full(&self) -> Full {
+    pub(super) fn full(&self) -> Full {
         let Stats { running, waiting, .. } = self.stats();
         Full { name: self.name.clone(), running, waiting }
     }
 
-    pub(crate) fn stats(&self) -> Stats {
+    pub(super) fn stats(&self) -> Stats {
         let limit = self.limit.load(Ordering::Acquire);
         let surplus = self.surplus.load(Ordering::Acquire);
         let running = (limit + surplus).saturating_sub(self.free.available_permits());
@@ -108,7 +94,7 @@ impl Slots {
     }
 
     /// Changes the number of slots. If more slots are in use than remain, the surplus is removed as calls return them.
-    pub(crate) fn resize(&self, limit: usize) {
+    pub(super) fn resize(&self, limit: usize) {
         let limit = limit.clamp(1, MOST);
         let before = self.limit.swap(limit, Ordering::AcqRel);
         if limit > before {
@@ -126,7 +112,7 @@ impl Slots {
 
     /// Adds slots, less the surplus.
     #[inline]
-    fn give(&self, slots: usize) {
+    pub(super) fn give(&self, slots: usize) {
         let slots = slots - self.take_surplus(slots);
         if slots > 0 {
             self.free.add_permits(slots);
@@ -172,15 +158,3 @@ impl Drop for Place<'_> {
         self.0.settle();
     }
 }
-
-/// A slot. Dropping it gives it back.
-#[derive(Debug)]
-pub struct Slot<H: Deref<Target = Slots>>(H);
-
-impl<H: Deref<Target = Slots>> Drop for Slot<H> {
-    fn drop(&mut self) {
-        self.0.give(1);
-    }
-}
-
-impl<H: Deref<Target = Slots>, E> Pass<E> for Slot<H> {}

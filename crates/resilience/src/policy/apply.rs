@@ -1,33 +1,42 @@
 use std::time::Duration;
 
 use awaitly_core::Retry;
-use awaitly_core::guard::Both;
-use awaitly_core::retry::{Always, Budget, OnTimeout, RetryAfter, When};
+use awaitly_core::retry::{Budget, OnTimeout, Rule};
 use awaitly_core::several::Each;
-use awaitly_core::step::{Policy as Applied, Repeat, Step};
+use awaitly_core::step::{Preset, Repeat, Step};
 
 use super::Policy;
 
 /// A [`Policy`] with the parts that depend on the program's types: a predicate over its error, and guards.
 ///
 /// It is `Clone` if these parts are; each step that uses the policy clones it.
+///
+/// ```
+/// use awaitly_resilience::{ConcurrencyLimiter, policy};
+/// # #[derive(Debug)]
+/// # struct ApiError { status: u16 }
+///
+/// let slots = ConcurrencyLimiter::new("search", 8);
+/// let search = policy::HTTP_API.when(|error: &ApiError| error.status >= 500).guard(&slots);
+/// let again = search.clone();
+/// ```
 #[derive(Debug, Clone)]
 #[must_use = "a policy does nothing by itself: give it to a step with `policy`"]
-pub struct PolicyWith<P = Always, G = ()> {
+pub struct Extended<P = (), G = ()> {
     pub(super) retry: Retry<P>,
     pub(super) timeout: Option<Duration>,
     pub(super) deadline: Option<Duration>,
     pub(super) guard: G,
 }
 
-impl<P, G> PolicyWith<P, G> {
-    fn map_retry<Q>(self, change: impl FnOnce(Retry<P>) -> Retry<Q>) -> PolicyWith<Q, G> {
+impl<P, G> Extended<P, G> {
+    fn map_retry<Q>(self, change: impl FnOnce(Retry<P>) -> Retry<Q>) -> Extended<Q, G> {
         let Self { retry, timeout, deadline, guard } = self;
-        PolicyWith { retry: change(retry), timeout, deadline, guard }
+        Extended { retry: change(retry), timeout, deadline, guard }
     }
 
     /// Works like [`Policy::when`].
-    pub fn when<E, F: Fn(&E) -> bool>(self, predicate: F) -> PolicyWith<When<P, F, E>, G> {
+    pub fn when<E, F: Fn(&E) -> bool>(self, predicate: F) -> Extended<Rule<P, F, E, bool>, G> {
         self.map_retry(|retry| retry.when(predicate))
     }
 
@@ -35,11 +44,22 @@ impl<P, G> PolicyWith<P, G> {
     pub fn retry_after<E, F: Fn(&E) -> Option<Duration>>(
         self,
         hint: F,
-    ) -> PolicyWith<RetryAfter<P, F, E>, G> {
+    ) -> Extended<Rule<P, F, E, Option<Duration>>, G> {
         self.map_retry(|retry| retry.retry_after(hint))
     }
 
     /// Works like [`Policy::on_timeout`].
+    ///
+    /// ```
+    /// use awaitly_core::retry::OnTimeout;
+    /// use awaitly_resilience::policy;
+    ///
+    /// # #[derive(Debug)]
+    /// # enum PaymentError { Declined, Unreachable }
+    /// let pay = policy::HTTP_API
+    ///     .when(|error: &PaymentError| matches!(error, PaymentError::Unreachable))
+    ///     .on_timeout(OnTimeout::GiveUp);
+    /// ```
     pub fn on_timeout(self, timeouts: OnTimeout) -> Self {
         self.map_retry(|retry| retry.on_timeout(timeouts))
     }
@@ -50,14 +70,14 @@ impl<P, G> PolicyWith<P, G> {
     }
 
     /// Works like [`Policy::guard`]. If it is called several times, an attempt enters the first guard first.
-    pub fn guard<H>(self, guard: H) -> PolicyWith<P, Both<G, H>> {
+    pub fn guard<H>(self, guard: H) -> Extended<P, (G, H)> {
         let Self { retry, timeout, deadline, guard: outer } = self;
-        PolicyWith { retry, timeout, deadline, guard: Both::new(outer, guard) }
+        Extended { retry, timeout, deadline, guard: (outer, guard) }
     }
 }
 
-impl<'r, F, A: Repeat, R, G, U, P, H> Applied<Step<'r, F, A, R, G, U>> for PolicyWith<P, H> {
-    type Step = Step<'r, F, A::Again<P>, R, Both<G, H>, U>;
+impl<'r, F, A: Repeat, R, G, U, P, H> Preset<Step<'r, F, A, R, G, U>> for Extended<P, H> {
+    type Step = Step<'r, F, A::Again<P>, R, (G, H), U>;
 
     fn apply(self, step: Step<'r, F, A, R, G, U>) -> Self::Step {
         let step = step.retry(self.retry).guard(self.guard);
@@ -66,8 +86,8 @@ impl<'r, F, A: Repeat, R, G, U, P, H> Applied<Step<'r, F, A, R, G, U>> for Polic
     }
 }
 
-impl<'r, M, I, F, A, R, G, U, P, H> Applied<Each<'r, M, I, F, A, R, G, U>> for PolicyWith<P, H> {
-    type Step = Each<'r, M, I, F, Retry<P>, R, Both<G, H>, U>;
+impl<'r, M, I, F, A, R, G, U, P, H> Preset<Each<'r, M, I, F, A, R, G, U>> for Extended<P, H> {
+    type Step = Each<'r, M, I, F, Retry<P>, R, (G, H), U>;
 
     fn apply(self, each: Each<'r, M, I, F, A, R, G, U>) -> Self::Step {
         let each = each.retry(self.retry).guard(self.guard);
@@ -76,24 +96,24 @@ impl<'r, M, I, F, A, R, G, U, P, H> Applied<Each<'r, M, I, F, A, R, G, U>> for P
     }
 }
 
-impl<S> Applied<S> for Policy
+impl<S> Preset<S> for Policy
 where
-    PolicyWith: Applied<S>,
+    Extended: Preset<S>,
 {
-    type Step = <PolicyWith as Applied<S>>::Step;
+    type Step = <Extended as Preset<S>>::Step;
 
     fn apply(self, step: S) -> Self::Step {
-        self.with().apply(step)
+        self.extended().apply(step)
     }
 }
 
-impl<S> Applied<S> for &Policy
+impl<S> Preset<S> for &Policy
 where
-    PolicyWith: Applied<S>,
+    Extended: Preset<S>,
 {
-    type Step = <PolicyWith as Applied<S>>::Step;
+    type Step = <Extended as Preset<S>>::Step;
 
     fn apply(self, step: S) -> Self::Step {
-        self.with().apply(step)
+        self.extended().apply(step)
     }
 }

@@ -8,11 +8,11 @@ use serde::de::{self, Deserializer, MapAccess, Visitor};
 
 use super::{Growth, Policy, Registry};
 
-/// A configuration that does not describe a policy.
+/// A configuration that does not describe a policy, or not the requested one.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the policy at `{path}` cannot be read: {reason}")]
 pub struct ConfigError {
-    /// The path to the invalid field, for example `search.retry.attempts`.
+    /// The path to the invalid field, for example `search.retry.attempts`, or the name of the unknown policy.
     pub path: String,
     /// The reason.
     pub reason: String,
@@ -40,6 +40,14 @@ pub fn read<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Policy, Config
 }
 
 /// Reads policies by name from a map, in the order of the map.
+///
+/// ```
+/// use awaitly_resilience::policy;
+///
+/// let json = r#"{ "search": { "timeout": "2s" }, "stock": { "retry": { "attempts": 5 } } }"#;
+/// let policies = policy::read_all(&mut serde_json::Deserializer::from_str(json)).unwrap();
+/// assert!(policies.names().eq(["search", "stock"]));
+/// ```
 ///
 /// # Errors
 /// Returns [`ConfigError`] with the path to the invalid field. A name that occurs twice is refused.

@@ -10,7 +10,7 @@
 //! # async fn search(_: &str) -> Result<u32, ApiError> { Ok(7) }
 //! # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
 //! let breaker = CircuitBreaker::new("search");
-//! let searching = policy::http_api()
+//! let searching = policy::HTTP_API
 //!     .merge(&policy::Policy::new().attempts(5))
 //!     .when(|error: &ApiError| matches!(error, ApiError::Unreachable))
 //!     .guard(&breaker);
@@ -25,9 +25,9 @@
 //! # });
 //! ```
 //!
-//! A [`Policy`] is a value of numbers: merge it field by field, keep it in a [`Registry`] by name, or read it from a
-//! configuration. The parts that depend on the program's types, a predicate over its error and guards, come last and
-//! turn it into a [`PolicyWith`].
+//! A [`Policy`] is a value of numbers, and constants such as [`HTTP_API`] hold the numbers that many programs need. Merge
+//! policies field by field, keep them in a [`Registry`] by name, or read them from a configuration. The parts that depend
+//! on the program's types, a predicate over its error and guards, come last and make an [`Extended`] policy.
 
 mod apply;
 mod config;
@@ -38,13 +38,13 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use awaitly_core::Retry;
-use awaitly_core::retry::{Always, Backoff, Budget, Jitter, OnTimeout};
+use awaitly_core::retry::{Backoff, Budget, Jitter, OnTimeout, Rule};
 use serde::Deserialize;
 
-pub use apply::PolicyWith;
+pub use apply::Extended;
 pub use config::{ConfigError, read, read_all};
 pub use presets::*;
-pub use registry::{Registry, UnknownPolicy};
+pub use registry::Registry;
 
 /// The growth of the delay between two attempts.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Deserialize)]
@@ -77,15 +77,36 @@ pub enum Growth {
 /// | [`delay`](Self::delay) | 100 milliseconds |
 /// | [`max_delay`](Self::max_delay) | 30 seconds |
 /// | [`jitter`](Self::jitter) | [`Jitter::Full`] |
+///
+/// A field that is `None` is not set; [`to_retry`](Self::to_retry) fills in the defaults:
+///
+/// ```
+/// use std::time::Duration;
+/// use awaitly_resilience::policy::{self, Growth, Policy};
+///
+/// let search = policy::HTTP_API.merge(&Policy::new().attempts(5));
+/// assert_eq!(search.growth, Some(Growth::Exponential));
+/// assert_eq!(search.timeout, Some(Duration::from_secs(5)));
+/// assert_eq!(search.deadline, None);
+/// assert_eq!(search.to_retry().max_attempts(), 5);
+/// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
+#[non_exhaustive]
 pub struct Policy {
-    attempts: Option<NonZeroU32>,
-    growth: Option<Growth>,
-    delay: Option<Duration>,
-    max_delay: Option<Duration>,
-    jitter: Option<Jitter>,
-    timeout: Option<Duration>,
-    deadline: Option<Duration>,
+    /// The maximum number of attempts, including the first one.
+    pub attempts: Option<NonZeroU32>,
+    /// The growth of the delay.
+    pub growth: Option<Growth>,
+    /// The first delay.
+    pub delay: Option<Duration>,
+    /// The longest delay.
+    pub max_delay: Option<Duration>,
+    /// The random spread of the delay.
+    pub jitter: Option<Jitter>,
+    /// The time limit of an attempt.
+    pub timeout: Option<Duration>,
+    /// The time limit of the whole step.
+    pub deadline: Option<Duration>,
 }
 
 impl Policy {
@@ -115,6 +136,14 @@ impl Policy {
     }
 
     /// Sets the growth of the delay.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use awaitly_resilience::policy::{Growth, Policy};
+    ///
+    /// const SLOW: Policy = Policy::new().growth(Growth::Fibonacci).delay(Duration::from_secs(1));
+    /// # let _ = SLOW;
+    /// ```
     #[must_use]
     pub const fn growth(mut self, growth: Growth) -> Self {
         self.growth = Some(growth);
@@ -150,71 +179,29 @@ impl Policy {
     }
 
     /// Sets the time limit of the whole step.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use awaitly_resilience::policy;
+    ///
+    /// let search = policy::HTTP_API.deadline(Duration::from_secs(30));
+    /// assert_eq!(search.deadline, Some(Duration::from_secs(30)));
+    /// ```
     #[must_use]
     pub const fn deadline(mut self, deadline: Duration) -> Self {
         self.deadline = Some(deadline);
         self
     }
 
-    /// Returns the maximum number of attempts, including the first one, if it is set. Like every getter, it
-    /// distinguishes an unset field from a field that is set to its default; [`to_retry`](Self::to_retry) fills in the
-    /// defaults.
-    ///
-    /// ```
-    /// use std::time::Duration;
-    /// use awaitly_resilience::policy::{self, Growth, Policy};
-    ///
-    /// let search = policy::http_api().merge(&Policy::new().attempts(5));
-    /// assert_eq!(search.get_attempts(), Some(5));
-    /// assert_eq!(search.get_growth(), Some(Growth::Exponential));
-    /// assert_eq!(search.get_timeout(), Some(Duration::from_secs(5)));
-    /// assert_eq!(search.get_deadline(), None);
-    /// ```
-    #[must_use]
-    pub const fn get_attempts(&self) -> Option<u32> {
-        match self.attempts {
-            Some(attempts) => Some(attempts.get()),
-            None => None,
-        }
-    }
-
-    /// Returns the growth of the delay, if it is set.
-    #[must_use]
-    pub const fn get_growth(&self) -> Option<Growth> {
-        self.growth
-    }
-
-    /// Returns the first delay, if it is set.
-    #[must_use]
-    pub const fn get_delay(&self) -> Option<Duration> {
-        self.delay
-    }
-
-    /// Returns the longest delay, if it is set.
-    #[must_use]
-    pub const fn get_max_delay(&self) -> Option<Duration> {
-        self.max_delay
-    }
-
-    /// Returns the random spread of the delay, if it is set.
-    #[must_use]
-    pub const fn get_jitter(&self) -> Option<Jitter> {
-        self.jitter
-    }
-
-    /// Returns the time limit of an attempt, if it is set.
-    #[must_use]
-    pub const fn get_timeout(&self) -> Option<Duration> {
-        self.timeout
-    }
-
-    /// Returns the time limit of the whole step, if it is set.
-    #[must_use]
-    pub const fn get_deadline(&self) -> Option<Duration> {
-        self.deadline
-    }
-
     /// Returns this policy with the fields that `over` sets; the other fields keep their value.
+    ///
+    /// ```
+    /// use awaitly_resilience::policy::{self, Policy};
+    ///
+    /// const SEARCH: Policy = policy::HTTP_API.merge(&policy::WITHIN_FAST);
+    /// assert_eq!(SEARCH.attempts, policy::STANDARD.attempts);
+    /// assert_eq!(SEARCH.timeout, policy::WITHIN_FAST.timeout);
+    /// ```
     #[must_use]
     pub const fn merge(self, over: &Self) -> Self {
         Self {
@@ -235,6 +222,13 @@ impl Policy {
     }
 
     /// Returns the complete retry: one attempt if no field of the retry is set.
+    ///
+    /// ```
+    /// use awaitly_resilience::policy::{self, Policy};
+    ///
+    /// assert_eq!(Policy::new().to_retry().max_attempts(), 1);
+    /// assert_eq!(policy::STANDARD.to_retry().max_attempts(), 3);
+    /// ```
     pub fn to_retry(&self) -> Retry {
         const DEFAULT_DELAY: Duration = Duration::from_millis(100);
         let Self { attempts, growth, delay, max_delay, jitter, .. } = *self;
@@ -250,46 +244,78 @@ impl Policy {
             Growth::Exponential => Backoff::exponential(delay),
             Growth::Fibonacci => Backoff::fibonacci(delay),
         };
-        let default = if is_set { Retry::<Always>::DEFAULT_ATTEMPTS } else { 1 };
+        let default = if is_set { Retry::<()>::DEFAULT_ATTEMPTS } else { 1 };
         Retry::new(backoff)
             .attempts(attempts.map_or(default, NonZeroU32::get))
-            .max_delay(max_delay.unwrap_or(Retry::<Always>::DEFAULT_MAX_DELAY))
+            .max_delay(max_delay.unwrap_or(Retry::<()>::DEFAULT_MAX_DELAY))
             .jitter(jitter.unwrap_or_default())
     }
 
-    fn with(self) -> PolicyWith<Always, ()> {
-        PolicyWith { retry: self.to_retry(), timeout: self.timeout, deadline: self.deadline, guard: () }
+    fn extended(self) -> Extended {
+        Extended { retry: self.to_retry(), timeout: self.timeout, deadline: self.deadline, guard: () }
     }
 
     /// Retries only the errors for which `predicate` returns `true`: [`Retry::when`].
-    pub fn when<E, F: Fn(&E) -> bool>(
-        self,
-        predicate: F,
-    ) -> PolicyWith<awaitly_core::retry::When<Always, F, E>, ()> {
-        self.with().when(predicate)
+    ///
+    /// ```
+    /// use awaitly_resilience::policy;
+    /// # struct ApiError { status: u16 }
+    ///
+    /// let search = policy::HTTP_API.when(|error: &ApiError| error.status >= 500);
+    /// ```
+    pub fn when<E, F: Fn(&E) -> bool>(self, predicate: F) -> Extended<Rule<(), F, E, bool>> {
+        self.extended().when(predicate)
     }
 
     /// Waits as long as the server asks: [`Retry::retry_after`].
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use awaitly_resilience::policy;
+    /// # struct ApiError { wait: Option<Duration> }
+    ///
+    /// let search = policy::RATE_LIMITED.retry_after(|error: &ApiError| error.wait);
+    /// ```
     pub fn retry_after<E, F: Fn(&E) -> Option<Duration>>(
         self,
         hint: F,
-    ) -> PolicyWith<awaitly_core::retry::RetryAfter<Always, F, E>, ()> {
-        self.with().retry_after(hint)
+    ) -> Extended<Rule<(), F, E, Option<Duration>>> {
+        self.extended().retry_after(hint)
     }
 
     /// Sets the reaction to an attempt that timed out: [`Retry::on_timeout`].
-    pub fn on_timeout(self, timeouts: OnTimeout) -> PolicyWith<Always, ()> {
-        self.with().on_timeout(timeouts)
+    pub fn on_timeout(self, timeouts: OnTimeout) -> Extended {
+        self.extended().on_timeout(timeouts)
     }
 
     /// Shares a budget for retries: [`Retry::budget`].
-    pub fn budget(self, budget: &Budget) -> PolicyWith<Always, ()> {
-        self.with().budget(budget)
+    ///
+    /// ```
+    /// use awaitly_core::retry::Budget;
+    /// use awaitly_resilience::policy;
+    ///
+    /// let budget = Budget::new(10, 0.1);
+    /// let (search, stock) = (policy::HTTP_API.budget(&budget), policy::DATABASE.budget(&budget));
+    /// ```
+    pub fn budget(self, budget: &Budget) -> Extended {
+        self.extended().budget(budget)
     }
 
     /// Makes every attempt pass through `guard`.
-    pub fn guard<G>(self, guard: G) -> PolicyWith<Always, awaitly_core::guard::Both<(), G>> {
-        self.with().guard(guard)
+    ///
+    /// ```
+    /// use awaitly_core::{RunError, run, step};
+    /// use awaitly_resilience::{CircuitBreaker, policy};
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
+    /// # async fn search() -> Result<u32, RunError> { Ok(7) }
+    /// let breaker = CircuitBreaker::new("search");
+    /// let found = run(async |run| Ok::<_, RunError>(step!(run, policy = policy::HTTP_API.guard(&breaker), search())));
+    /// assert_eq!(found.await, Ok(7));
+    /// # });
+    /// ```
+    pub fn guard<G>(self, guard: G) -> Extended<(), ((), G)> {
+        self.extended().guard(guard)
     }
 }
 

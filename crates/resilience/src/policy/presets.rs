@@ -19,133 +19,98 @@ const fn within(ms: u64) -> Policy {
     Policy::new().timeout(Duration::from_millis(ms))
 }
 
-/// Makes one attempt.
-#[must_use]
-pub const fn no_retry() -> Policy {
-    Policy::new().attempts(1)
-}
+/// One attempt.
+pub const NO_RETRY: Policy = Policy::new().attempts(1);
 
-/// Retries failures that pass at once: 3 attempts, with delays of 100 ms and twice that, at most 1 s.
-#[must_use]
-pub const fn transient() -> Policy {
-    retry(3, 100, 1_000)
-}
+/// For failures that pass at once: 3 attempts, with delays of 100 ms and twice that, at most 1 s.
+pub const TRANSIENT: Policy = retry(3, 100, 1_000);
 
-/// Makes 3 attempts, with delays of 200 ms and twice that, at most 5 s.
-#[must_use]
-pub const fn standard() -> Policy {
-    retry(3, 200, 5_000)
-}
+/// 3 attempts, with delays of 200 ms and twice that, at most 5 s.
+pub const STANDARD: Policy = retry(3, 200, 5_000);
 
-/// Retries work that has to get done: 5 attempts, with a first delay of 500 ms that doubles each time, at most 30 s.
-#[must_use]
-pub const fn aggressive() -> Policy {
-    retry(5, 500, 30_000)
-}
+/// For work that has to get done: 5 attempts, with a first delay of 500 ms that doubles each time, at most 30 s.
+pub const AGGRESSIVE: Policy = retry(5, 500, 30_000);
 
-/// Makes this many attempts with a constant delay between them, without jitter.
+/// Creates a policy of this many attempts with a constant delay between them, without jitter.
 ///
 /// # Panics
 /// Panics if `attempts` is 0.
+///
+/// ```
+/// use std::time::Duration;
+/// use awaitly_resilience::policy::{self, Policy};
+///
+/// const POLL: Policy = policy::fixed(20, Duration::from_millis(500));
+/// # let _ = POLL;
+/// ```
 #[must_use]
 pub const fn fixed(attempts: u32, delay: Duration) -> Policy {
     Policy::new().attempts(attempts).growth(Growth::Fixed).delay(delay).jitter(Jitter::None)
 }
 
-/// Makes this many attempts with a delay that grows by `delay` each time.
+/// Creates a policy of this many attempts with a delay that grows by `delay` each time.
 ///
 /// # Panics
 /// Panics if `attempts` is 0.
+///
+/// ```
+/// use std::time::Duration;
+/// use awaitly_resilience::policy;
+///
+/// let polite = policy::linear(5, Duration::from_secs(1)).max_delay(Duration::from_secs(3));
+/// assert_eq!(polite.to_retry().max_attempts(), 5);
+/// ```
 #[must_use]
 pub const fn linear(attempts: u32, delay: Duration) -> Policy {
     Policy::new().attempts(attempts).growth(Growth::Linear).delay(delay).jitter(Jitter::Full)
 }
 
-/// Limits each attempt to 1 s, and makes one attempt. Like the other presets that begin with `within`, it sets no
-/// retry: merge it with a preset that does.
-#[must_use]
-pub const fn within_fast() -> Policy {
-    within(1_000)
-}
+/// A limit of 1 s for each attempt. Like the other presets that begin with `WITHIN`, it sets no retry: merge it with a
+/// preset that does.
+pub const WITHIN_FAST: Policy = within(1_000);
 
-/// Limits each attempt to 5 s.
-#[must_use]
-pub const fn within_api() -> Policy {
-    within(5_000)
-}
+/// A limit of 5 s for each attempt.
+pub const WITHIN_API: Policy = within(5_000);
 
-/// Limits each attempt to 30 s.
-#[must_use]
-pub const fn within_extended() -> Policy {
-    within(30_000)
-}
+/// A limit of 30 s for each attempt.
+pub const WITHIN_EXTENDED: Policy = within(30_000);
 
-/// Limits each attempt to 2 minutes.
-#[must_use]
-pub const fn within_long() -> Policy {
-    within(120_000)
-}
+/// A limit of 2 minutes for each attempt.
+pub const WITHIN_LONG: Policy = within(120_000);
 
-/// Suits an HTTP API: [`standard`], and 5 s for each attempt.
-#[must_use]
-pub const fn http_api() -> Policy {
-    standard().merge(&within_api())
-}
+/// For an HTTP API: [`STANDARD`], and 5 s for each attempt.
+pub const HTTP_API: Policy = STANDARD.merge(&WITHIN_API);
 
-/// Suits a database: 2 attempts with a delay of 100 ms, at most 2 s, and 30 s for each attempt.
-#[must_use]
-pub const fn database() -> Policy {
-    retry(2, 100, 2_000).merge(&within_extended())
-}
+/// For a database: 2 attempts with a delay of 100 ms, at most 2 s, and 30 s for each attempt.
+pub const DATABASE: Policy = retry(2, 100, 2_000).merge(&WITHIN_EXTENDED);
 
-/// Suits a cache: one attempt of 1 s.
-#[must_use]
-pub const fn cache() -> Policy {
-    no_retry().merge(&within_fast())
-}
+/// For a cache: one attempt of 1 s.
+pub const CACHE: Policy = NO_RETRY.merge(&WITHIN_FAST);
 
-/// Suits a message queue: [`aggressive`], and 30 s for each attempt.
-#[must_use]
-pub const fn message_queue() -> Policy {
-    aggressive().merge(&within_extended())
-}
+/// For a message queue: [`AGGRESSIVE`], and 30 s for each attempt.
+pub const MESSAGE_QUEUE: Policy = AGGRESSIVE.merge(&WITHIN_EXTENDED);
 
-/// Suits a file system: [`standard`], and 2 minutes for each attempt.
-#[must_use]
-pub const fn file_system() -> Policy {
-    standard().merge(&within_long())
-}
+/// For a file system: [`STANDARD`], and 2 minutes for each attempt.
+pub const FILE_SYSTEM: Policy = STANDARD.merge(&WITHIN_LONG);
 
-/// Suits an API with a rate limit: 5 attempts with delays that grow by 1 s each time, at most 10 s, and 10 s for each
+/// For an API with a rate limit: 5 attempts with delays that grow by 1 s each time, at most 10 s, and 10 s for each
 /// attempt.
-#[must_use]
-pub const fn rate_limited() -> Policy {
-    linear(5, Duration::from_secs(1)).max_delay(Duration::from_secs(10)).merge(&within(10_000))
-}
+pub const RATE_LIMITED: Policy =
+    linear(5, Duration::from_secs(1)).max_delay(Duration::from_secs(10)).merge(&within(10_000));
 
-/// Matches the first example of the API Orchestrator for TypeScript: 2 retries with exponential backoff and jitter, and
+/// The first example of the API Orchestrator for TypeScript: 2 retries with exponential backoff and jitter, and
 /// 5 s for each attempt. The API Orchestrator documents no default delays; these are ours.
-#[must_use]
-pub const fn api_orchestrator() -> Policy {
-    Policy::new().attempts(3).growth(Growth::Exponential).jitter(Jitter::Full).merge(&within_api())
-}
+pub const API_ORCHESTRATOR: Policy =
+    Policy::new().attempts(3).growth(Growth::Exponential).jitter(Jitter::Full).merge(&WITHIN_API);
 
-/// Matches the npm package `orchestrator`, which retries and limits nothing unless it is configured.
-#[must_use]
-pub const fn orchestrator() -> Policy {
-    Policy::new()
-}
+/// The npm package `orchestrator`, which retries and limits nothing unless it is configured.
+pub const ORCHESTRATOR: Policy = Policy::new();
 
-/// Matches PipeWeave, which lets a delay grow up to a day. PipeWeave sets the number of attempts for each task; this
+/// PipeWeave, which lets a delay grow up to a day. PipeWeave sets the number of attempts for each task; this
 /// number is our default.
-#[must_use]
-pub const fn pipeweave() -> Policy {
-    Policy::new().growth(Growth::Exponential).max_delay(Duration::from_secs(24 * 3600))
-}
+pub const PIPEWEAVE: Policy =
+    Policy::new().growth(Growth::Exponential).max_delay(Duration::from_secs(24 * 3600));
 
-/// Matches the documented retry policy of the Workflow Orchestrator for Elide: 5 attempts, with delays of 1, 2, 4 and 8
+/// The documented retry policy of the Workflow Orchestrator for Elide: 5 attempts, with delays of 1, 2, 4 and 8
 /// s, at most 30 s, without jitter.
-#[must_use]
-pub const fn workflow_orchestrator() -> Policy {
-    retry(5, 1_000, 30_000).jitter(Jitter::None)
-}
+pub const WORKFLOW_ORCHESTRATOR: Policy = retry(5, 1_000, 30_000).jitter(Jitter::None);

@@ -1,6 +1,4 @@
-use std::fmt;
-
-use super::Policy;
+use super::{ConfigError, Policy};
 
 /// Policies by name, in the order of their registration.
 ///
@@ -8,26 +6,16 @@ use super::Policy;
 /// use awaitly_resilience::policy::{self, Registry};
 ///
 /// let mut policies = Registry::new();
-/// policies.register("search", policy::http_api());
-/// policies.register("stock", policy::database());
-/// assert_eq!(policies.get("search"), Ok(policy::http_api()));
+/// policies.register("search", policy::HTTP_API);
+/// policies.register("stock", policy::DATABASE);
+/// assert_eq!(policies.get("search"), Ok(policy::HTTP_API));
 /// assert_eq!(
 ///     policies.get("serach").unwrap_err().to_string(),
-///     "no policy is called `serach`: there are `search`, `stock`",
+///     "the policy at `serach` cannot be read: no policy has this name, but there are `search`, `stock`",
 /// );
 /// ```
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Registry(Vec<(String, Policy)>);
-
-/// The registry holds no policy with this name.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("no policy is called `{name}`: there are {}", Quoted(.known))]
-pub struct UnknownPolicy {
-    /// The requested name.
-    pub name: String,
-    /// The registered names.
-    pub known: Vec<String>,
-}
 
 impl Registry {
     /// Creates an empty registry.
@@ -48,12 +36,14 @@ impl Registry {
     /// Returns the policy with this name.
     ///
     /// # Errors
-    /// Returns [`UnknownPolicy`] with the registered names if none of them is `name`.
-    pub fn get(&self, name: &str) -> Result<Policy, UnknownPolicy> {
+    /// Returns [`ConfigError`] with the registered names if none of them is `name`.
+    pub fn get(&self, name: &str) -> Result<Policy, ConfigError> {
         let found = self.0.iter().find(|(known, _)| known == name).map(|(_, policy)| *policy);
-        found.ok_or_else(|| UnknownPolicy {
-            name: name.to_owned(),
-            known: self.names().map(str::to_owned).collect(),
+        found.ok_or_else(|| {
+            let known: Vec<_> = self.names().map(|name| format!("`{name}`")).collect();
+            let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+            let reason = format!("no policy has this name, but there are {known}");
+            ConfigError { path: name.to_owned(), reason }
         })
     }
 
@@ -64,6 +54,14 @@ impl Registry {
     }
 
     /// Returns the names, in the order of their registration.
+    ///
+    /// ```
+    /// use awaitly_resilience::policy::{self, Registry};
+    ///
+    /// let policies: Registry = [("search", policy::HTTP_API), ("stock", policy::DATABASE)].into_iter().collect();
+    /// assert!(policies.names().eq(["search", "stock"]));
+    /// assert!(policies.has("stock"));
+    /// ```
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.0.iter().map(|(name, _)| name.as_str())
     }
@@ -74,18 +72,5 @@ impl<N: Into<String>> FromIterator<(N, Policy)> for Registry {
         let mut registry = Self::new();
         policies.into_iter().for_each(|(name, policy)| registry.register(name, policy));
         registry
-    }
-}
-
-struct Quoted<'a>(&'a [String]);
-
-impl fmt::Display for Quoted<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            [] => f.write_str("none"),
-            names => {
-                f.write_str(&names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", "))
-            }
-        }
     }
 }

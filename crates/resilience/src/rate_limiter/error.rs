@@ -18,11 +18,9 @@ pub struct RateLimited {
 
 impl From<RateLimited> for Refusal {
     fn from(RateLimited { name, retry_after }: RateLimited) -> Self {
-        let refusal = Self::new(&*name, format!("rate limit is reached: {}", NextMove(retry_after)));
-        match retry_after {
-            Some(after) => refusal.with_retry_after(after),
-            None => refusal,
-        }
+        let mut refusal = Self::new(&*name, format!("rate limit is reached: {}", NextMove(retry_after)));
+        refusal.retry_after = retry_after;
+        refusal
     }
 }
 

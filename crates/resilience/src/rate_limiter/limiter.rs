@@ -4,15 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use awaitly_core::guard::{Admission, Guard};
-use governor::state::NotKeyed;
 
-use super::cell::Cell;
-use super::quota::Rate;
-use super::{Exhausted, No, Options, RateLimited, Stats, Wait, cost_of};
+use super::bucket::Bucket;
+use super::{No, Options, RateLimited, Wait, cost_of};
 use crate::call::GuardExt;
 use crate::keyed::Idle;
 use crate::name::Name;
-use crate::time::{Moment, Time};
+use crate::time::Time;
 use crate::turn::Turns;
 
 /// A rate limiter. Cheap to clone; clones share the tokens.
@@ -23,16 +21,9 @@ pub struct RateLimiter(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     name: Name,
-    rate: Rate,
-    exhausted: Exhausted,
-    began: Moment,
-    governor: governor::RateLimiter<
-        NotKeyed,
-        Cell,
-        Time,
-        governor::middleware::NoOpMiddleware<governor::nanos::Nanos>,
-    >,
-    cell: Cell,
+    bucket: Bucket,
+    refuses: bool,
+    time: Time,
     turns: Turns,
 }
 
@@ -41,6 +32,13 @@ impl RateLimiter {
     ///
     /// # Panics
     /// Panics if `calls` is 0.
+    ///
+    /// ```
+    /// use awaitly_resilience::RateLimiter;
+    ///
+    /// let limiter = RateLimiter::per_second("search", 10);
+    /// assert_eq!((limiter.burst(), limiter.interval().as_millis()), (20, 100));
+    /// ```
     #[must_use]
     pub fn per_second(name: impl Into<Name>, calls: u32) -> Self {
         Self::options(name, calls, Duration::from_secs(1)).build()
@@ -55,12 +53,9 @@ impl RateLimiter {
     }
 
     pub(super) fn from_options(options: Options) -> Self {
-        let Options { name, rate, exhausted, time } = options;
-        let quota = rate.quota_or_panic();
-        let (time, cell) = (time.unwrap_or_else(Time::counter), Cell::default());
-        let began = time.now();
-        let governor = governor::RateLimiter::new(quota, cell.clone(), time);
-        Self(Arc::new(Shared { name, rate, exhausted, began, governor, cell, turns: Turns::new() }))
+        let Options { name, rate, refuses, time } = options;
+        let (bucket, time) = (Bucket::new(rate), time.unwrap_or_else(Time::counter));
+        Self(Arc::new(Shared { name, bucket, refuses, time, turns: Turns::new() }))
     }
 
     /// Returns the name.
@@ -73,6 +68,18 @@ impl RateLimiter {
     ///
     /// # Panics
     /// Panics if `tokens` is 0.
+    ///
+    /// ```
+    /// use awaitly_resilience::{GuardExt, RateLimiter};
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+    /// # async fn export(_: u32) -> Result<u32, std::fmt::Error> { Ok(7) }
+    /// let limiter = RateLimiter::per_second("reports", 10);
+    /// let rows = limiter.cost(5).call(|| export(1000)).await;
+    /// assert!(limiter.cost(21).call(|| export(100_000)).await.unwrap_err().is_refused());
+    /// # assert!(rows.is_ok());
+    /// # });
+    /// ```
     #[must_use]
     pub const fn cost(&self, tokens: u32) -> Costing<'_> {
         Costing { limiter: self, tokens: cost_of(tokens) }
@@ -82,6 +89,14 @@ impl RateLimiter {
     ///
     /// # Errors
     /// Returns [`RateLimited`] if no token is available, with the time until there may be one.
+    ///
+    /// ```
+    /// use awaitly_resilience::RateLimiter;
+    ///
+    /// let limiter = RateLimiter::per_second("search", 1);
+    /// assert!(limiter.try_acquire().is_ok() && limiter.try_acquire().is_ok());
+    /// assert!(limiter.try_acquire().unwrap_err().retry_after.is_some());
+    /// ```
     pub fn try_acquire(&self) -> Result<(), RateLimited> {
         self.0.try_now(NonZeroU32::MIN).map_err(|no| no.of(&self.0.name))
     }
@@ -93,55 +108,75 @@ impl RateLimiter {
     ///
     /// # Cancel safety
     /// Dropping the future gives the place in the queue back.
+    ///
+    /// ```
+    /// use awaitly_resilience::RateLimiter;
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
+    /// let limiter = RateLimiter::per_second("mails", 1000);
+    /// limiter.acquire().await.unwrap();
+    /// // The token permits one mail, wherever the program sends it.
+    /// # });
+    /// ```
     pub async fn acquire(&self) -> Result<(), RateLimited> {
         enter(&*self.0, NonZeroU32::MIN).answer().await
     }
 
-    /// Returns the current state.
+    /// Returns the number of available tokens.
+    ///
+    /// ```
+    /// use awaitly_resilience::RateLimiter;
+    ///
+    /// let limiter = RateLimiter::per_second("search", 10);
+    /// limiter.cost(5).try_acquire().unwrap();
+    /// assert!(limiter.available() >= 15);
+    /// limiter.reset();
+    /// assert_eq!((limiter.available(), limiter.burst()), (20, 20));
+    /// ```
     #[must_use]
-    pub fn stats(&self) -> Stats {
-        let shared = &*self.0;
-        shared.rate.stats(shared.full_at(), shared.time().now(), shared.turns.waiting())
+    pub fn available(&self) -> u32 {
+        self.0.bucket.tokens(self.0.time.now())
+    }
+
+    /// Returns the number of calls that wait.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.0.turns.waiting()
+    }
+
+    /// Returns the maximum number of tokens.
+    #[must_use]
+    pub fn burst(&self) -> u32 {
+        self.0.bucket.burst().get()
+    }
+
+    /// Returns the time in which one token comes back.
+    #[must_use]
+    pub fn interval(&self) -> Duration {
+        self.0.bucket.interval()
     }
 
     /// Refills the limiter with all its tokens. Callers that already wait take theirs first.
     pub fn reset(&self) {
-        self.0.cell.fill();
+        self.0.bucket.fill();
         self.0.turns.sooner();
     }
 }
 
 impl Shared {
-    fn time(&self) -> &Time {
-        self.governor.clock()
-    }
-
-    /// Returns the moment at which the bucket is, or was, full.
-    fn full_at(&self) -> Moment {
-        self.cell.full_at().map_or(self.began, |at| self.began.after(Duration::from_nanos(at)))
-    }
-
     /// Takes tokens, unless a caller waits for some.
     #[inline]
     fn try_now(&self, tokens: NonZeroU32) -> Result<(), No> {
         match self.turns.waiting() {
             0 => self.take(tokens),
-            _ if tokens > self.rate.burst() => Err(No::Ever),
-            waiting => Err(self.rate.behind(waiting, tokens)),
+            _ if tokens > self.bucket.burst() => Err(No::Ever),
+            waiting => Err(self.bucket.behind(waiting, tokens)),
         }
     }
 
     #[inline]
     fn take(&self, tokens: NonZeroU32) -> Result<(), No> {
-        let taken = if tokens == NonZeroU32::MIN {
-            self.governor.check()
-        } else if tokens > self.rate.burst() {
-            // Governor multiplies before it compares.
-            return Err(No::Ever);
-        } else {
-            self.governor.check_n(tokens).map_err(|_| No::Ever)?
-        };
-        taken.map_err(|until| No::until(&until, self.time()))
+        self.bucket.take(tokens, self.time.now())
     }
 }
 
@@ -152,9 +187,7 @@ fn enter<'a>(
 ) -> Admission<(), RateLimited, Wait<'a>> {
     match shared.try_now(tokens) {
         Ok(()) => Admission::Admitted(()),
-        Err(no) if no == No::Ever || shared.exhausted == Exhausted::Refuse => {
-            Admission::Refused(no.of(&shared.name))
-        }
+        Err(no) if no == No::Ever || shared.refuses => Admission::Refused(no.of(&shared.name)),
         Err(_) => Admission::Wait(Box::pin(wait(shared, tokens))),
     }
 }
@@ -165,7 +198,7 @@ async fn wait(shared: impl Deref<Target = Shared>, tokens: NonZeroU32) -> Result
         .first(|| match shared.take(tokens) {
             Ok(()) => Ok(Ok(())),
             Err(no @ No::Ever) => Ok(Err(no.of(&shared.name))),
-            Err(No::For(delay)) => Err(shared.time().sleep(delay)),
+            Err(No::For(delay)) => Err(shared.time.sleep(delay)),
         })
         .await
 }
@@ -233,6 +266,6 @@ impl<E> GuardExt<E> for Costing<'_> {}
 /// A limiter is idle if it has all its tokens and no call waits.
 impl Idle for RateLimiter {
     fn is_idle(&mut self) -> bool {
-        Arc::get_mut(&mut self.0).is_some_and(|shared| shared.full_at() <= shared.time().now())
+        Arc::get_mut(&mut self.0).is_some_and(|shared| shared.bucket.is_full(shared.time.now()))
     }
 }

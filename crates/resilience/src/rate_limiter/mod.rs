@@ -2,7 +2,6 @@
 //!
 //! ```
 //! use std::time::Duration;
-//! use awaitly_resilience::rate_limiter::Exhausted;
 //! use awaitly_resilience::{GuardExt, Keyed, RateLimiter};
 //!
 //! # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
@@ -13,7 +12,7 @@
 //! # assert!(found.is_ok() && many.is_ok());
 //!
 //! // Each tenant has tokens of its own:
-//! let options = RateLimiter::options("tenant", 100, Duration::from_secs(60)).exhausted(Exhausted::Refuse);
+//! let options = RateLimiter::options("tenant", 100, Duration::from_secs(60)).refuse();
 //! let tenants: Keyed<String, RateLimiter> = Keyed::new(move |_| options.clone().build());
 //! let found = tenants.key("ada").call(|| search("tea")).await;
 //! # assert!(found.is_ok());
@@ -21,45 +20,24 @@
 //! ```
 //!
 //! A limiter holds tokens, at first as many as its burst, and gets one back in each interval. A call takes as many
-//! tokens as it costs. The crate `governor` does the arithmetic, the generic cell rate algorithm: one number per
-//! bucket, changed without a lock. Callers wait in a queue, and only the first of them asks for tokens, so a later call
-//! does not overtake. A caller that is dropped gives its place back.
+//! tokens as it costs. Callers wait in a queue, and only the first of them asks for tokens, so a later call does not
+//! overtake. A caller that is dropped gives its place back.
 
-mod cell;
+mod bucket;
 mod error;
 mod limiter;
 mod options;
-mod quota;
 
 use std::future::Future;
 use std::num::NonZeroU32;
 use std::pin::Pin;
 use std::time::Duration;
 
-use governor::NotUntil;
-use governor::clock::Reference;
-use governor::nanos::Nanos;
-
 use crate::name::Name;
-use crate::time::Time;
 
 pub use error::RateLimited;
 pub use limiter::{Costing, RateLimiter};
-pub use options::{Exhausted, Options};
-
-/// The current state of a limiter.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Stats {
-    /// The number of available tokens.
-    pub available: u32,
-    /// The maximum number of tokens.
-    pub burst: u32,
-    /// The time in which one token comes back.
-    pub interval: Duration,
-    /// The number of calls that wait.
-    pub waiting: usize,
-}
+pub use options::Options;
 
 type Wait<'a> = Pin<Box<dyn Future<Output = Result<(), RateLimited>> + Send + 'a>>;
 
@@ -84,12 +62,6 @@ enum No {
 }
 
 impl No {
-    /// Converts governor's refusal.
-    fn until(until: &NotUntil<Nanos>, time: &Time) -> Self {
-        let now = governor::clock::Clock::now(time);
-        Self::For(until.earliest_possible().duration_since(now).into())
-    }
-
     /// Converts this to the refusal of the limiter with this name.
     #[cold]
     fn of(self, name: &Name) -> RateLimited {

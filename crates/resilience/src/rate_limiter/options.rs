@@ -4,19 +4,9 @@ use std::time::Duration;
 use awaitly_core::clock::Clock;
 
 use super::RateLimiter;
-use super::quota::Rate;
+use super::bucket::Rate;
 use crate::name::Name;
 use crate::time::Time;
-
-/// The reaction to a call for which no token is available.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
-pub enum Exhausted {
-    /// The call waits, first come, first served.
-    #[default]
-    Wait,
-    /// The limiter refuses the call.
-    Refuse,
-}
 
 /// The options of a rate limiter. Created by [`RateLimiter::options`].
 ///
@@ -25,13 +15,23 @@ pub enum Exhausted {
 /// | option | default |
 /// | --- | --- |
 /// | [`burst`](Self::burst) | twice the number of calls |
-/// | [`exhausted`](Self::exhausted) | [`Exhausted::Wait`] |
+/// | [`refuse`](Self::refuse) | a call for which no token is available waits, first come, first served |
+///
+/// ```
+/// use std::time::Duration;
+/// use awaitly_resilience::RateLimiter;
+///
+/// let limiter = RateLimiter::options("tenant", 2, Duration::from_secs(60)).burst(1).refuse().build();
+/// limiter.try_acquire().unwrap();
+/// let refused = limiter.try_acquire().unwrap_err();
+/// assert!(refused.retry_after > Some(Duration::from_secs(29)));
+/// ```
 #[derive(Debug, Clone)]
 #[must_use = "options do nothing until `build`"]
 pub struct Options {
     pub(super) name: Name,
     pub(super) rate: Rate,
-    pub(super) exhausted: Exhausted,
+    pub(super) refuses: bool,
     pub(super) time: Option<Time>,
 }
 
@@ -40,10 +40,16 @@ impl Options {
         let Some(calls) = NonZeroU32::new(calls) else {
             panic!("a limiter lets at least one call through: a rate of 0 is refused")
         };
-        Self { name, rate: Rate { calls, per, burst: None }, exhausted: Exhausted::Wait, time: None }
+        Self { name, rate: Rate { calls, per, burst: None }, refuses: false, time: None }
     }
 
     /// Creates options for an API: 10 calls a second, 20 at once.
+    ///
+    /// ```
+    /// use awaitly_resilience::rate_limiter::Options;
+    ///
+    /// assert_eq!(Options::api("search").build().available(), 20);
+    /// ```
     pub fn api(name: impl Into<Name>) -> Self {
         Self::new(name.into(), 10, Duration::from_secs(1)).burst(20)
     }
@@ -63,17 +69,23 @@ impl Options {
         self
     }
 
-    /// Sets the reaction to a call for which no token is available.
-    pub const fn exhausted(mut self, exhausted: Exhausted) -> Self {
-        self.exhausted = exhausted;
+    /// Refuses a call for which no token is available. By default, it waits.
+    pub const fn refuse(mut self) -> Self {
+        self.refuses = true;
         self
     }
 
-    /// Sets the clock for time and waits.
+    #[doc = include_str!("../clock.md")]
+    /// ```
+    /// use awaitly_core::clock::{VirtualClock, ms, secs};
+    /// use awaitly_resilience::RateLimiter;
     ///
-    /// # Default
-    /// The processor's counter, and tokio's timer. The first policy of a process that uses the counter calibrates it,
-    /// which takes some milliseconds.
+    /// let clock = VirtualClock::new();
+    /// let limiter = RateLimiter::options("search", 10, secs(1)).burst(1).clock(clock.clone()).build();
+    /// limiter.try_acquire().unwrap();
+    /// clock.advance(ms(100));
+    /// assert_eq!(limiter.available(), 1);
+    /// ```
     pub fn clock(mut self, clock: impl Clock) -> Self {
         self.time = Some(Time::given(clock));
         self

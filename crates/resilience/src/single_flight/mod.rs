@@ -19,7 +19,6 @@
 mod error;
 mod waits;
 
-use std::fmt;
 use std::future::Future;
 use std::hash::Hash;
 use std::sync::OnceLock;
@@ -29,6 +28,7 @@ use tokio::sync::Semaphore;
 pub use error::OwnKey;
 
 use crate::call::CallError;
+use crate::handle::handle;
 use crate::per_key::PerKey;
 use crate::sync::{Arc, Mutex, lock};
 use waits::{Id, Operation};
@@ -40,6 +40,8 @@ use waits::{Id, Operation};
 /// call. To keep answers, use a [`Cache`](crate::Cache).
 #[doc = include_str!("callers.md")]
 pub struct SingleFlight<K, T, E>(PerKey<K, Flight<T, E>>);
+
+handle!(SingleFlight<K, T, E>);
 
 struct Flight<T, E> {
     id: Id,
@@ -146,6 +148,16 @@ impl<K: Eq + Hash + Clone, T: Clone, E: Clone> SingleFlight<K, T, E> {
     }
 
     /// Returns the number of calls in flight.
+    ///
+    /// ```
+    /// use awaitly_resilience::SingleFlight;
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
+    /// let flights: SingleFlight<&str, usize, ()> = SingleFlight::new();
+    /// let inside = flights.call("ada", async || Ok(flights.in_flight())).await;
+    /// assert_eq!((inside, flights.in_flight()), (Ok(1), 0));
+    /// # });
+    /// ```
     #[must_use]
     pub fn in_flight(&self) -> usize {
         self.0.len()
@@ -161,17 +173,5 @@ impl<T, E> Flight<T, E> {
 impl<K: Eq + Hash + Clone, T: Clone, E: Clone> Default for SingleFlight<K, T, E> {
     fn default() -> Self {
         Self::new()
-    }
-}
-
-impl<K, T, E> Clone for SingleFlight<K, T, E> {
-    fn clone(&self) -> Self {
-        Self(self.0.clone())
-    }
-}
-
-impl<K, T, E> fmt::Debug for SingleFlight<K, T, E> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SingleFlight").finish_non_exhaustive()
     }
 }

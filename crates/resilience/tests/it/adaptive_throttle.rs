@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use awaitly_core::clock::{Clock, VirtualClock, ms, secs};
 use awaitly_core::{Error, RunError, run};
-use awaitly_resilience::adaptive_throttle::{AdaptiveThrottle, Judged, Options, Signal, Told};
+use awaitly_resilience::adaptive_throttle::{AdaptiveThrottle, Headers, Options, Signal};
 use awaitly_resilience::{CallError, GuardExt, Keyed};
 use futures_util::stream::{FuturesUnordered, StreamExt};
 
-use crate::{ApiError, ok, settle};
+use crate::{ApiError, begun, ok, settle};
 
 #[derive(Debug, Clone, Copy, PartialEq, thiserror::Error)]
 enum Answer {
@@ -23,16 +23,16 @@ enum Answer {
 fn judge(answer: &Answer) -> Signal {
     match answer {
         Answer::TooMany(wait) => Signal::Overloaded { wait: *wait },
-        Answer::NotFound => Signal::Taken,
+        Answer::NotFound => Signal::Accepted,
         Answer::Unreachable => Signal::Unknown,
     }
 }
 
-type Judgement = Judged<fn(&Answer) -> Signal>;
+type Judgement = fn(&Answer) -> Signal;
 type Throttle = AdaptiveThrottle<Judgement>;
 
 fn options(clock: &VirtualClock) -> Options<Judgement> {
-    AdaptiveThrottle::options("api").clock(clock.clone()).judge(judge as fn(&Answer) -> Signal)
+    AdaptiveThrottle::options("api").clock(clock.clone()).judge(judge as Judgement)
 }
 
 /// A service that takes `best` calls at once, each for `takes` milliseconds or so, and refuses what is above that
@@ -123,75 +123,66 @@ impl Service {
 }
 
 impl Phase {
-    /// The mean limit from that second on.
-    fn mean_from(&self, second: usize) -> f64 {
+    /// Asserts that the limit was `best` or so, from that second on.
+    fn assert_found(&self, best: usize, second: usize) {
         let limits = &self.limits[second..];
-        limits.iter().sum::<usize>() as f64 / limits.len() as f64
+        let mean = limits.iter().sum::<usize>() as f64 / limits.len() as f64;
+        let best = best as f64;
+        assert!((mean - best).abs() <= best / 10.0, "best {best}, found {mean}: {:?}", self.limits);
+    }
+
+    fn assert_few_refusals(&self) {
+        assert!(self.refused * 100 <= self.calls, "{} of {} calls met a 429", self.refused, self.calls);
     }
 }
 
-fn is_within_a_tenth(limit: f64, best: usize) -> bool {
-    (limit - best as f64).abs() <= best as f64 / 10.0
+fn service(best: usize, noise: f64) -> (VirtualClock, Rc<Service>, Throttle) {
+    let clock = VirtualClock::new();
+    let (service, throttle) = (Service::new(&clock, best, 100, noise), options(&clock).build());
+    (clock, service, throttle)
 }
 
 #[tokio::test]
-async fn throttle_finds_limit_of_constant_service_with_few_refusals() {
-    for best in [10, 20, 40, 80, 150] {
-        let clock = VirtualClock::new();
-        let (service, throttle) = (Service::new(&clock, best, 100, 0.0), options(&clock).build());
-        let phase = service.run(&throttle, 60).await;
-        let (mean, part) = (phase.mean_from(15), phase.refused as f64 / phase.calls as f64);
-        assert!(is_within_a_tenth(mean, best), "best {best}, found {mean}: {:?}", phase.limits);
-        assert!(part <= 0.01, "best {best}: {} of {} calls met a 429", phase.refused, phase.calls);
+async fn throttle_finds_limit_of_constant_or_noisy_service() {
+    for (noise, found_after, bests) in [(0.0, 15, &[10, 20, 40, 80, 150][..]), (0.8, 29, &[10, 50, 120])] {
+        for best in bests {
+            let (_, service, throttle) = service(*best, noise);
+            let phase = service.run(&throttle, 60).await;
+            phase.assert_found(*best, found_after);
+            phase.assert_few_refusals();
+        }
     }
 }
 
 #[tokio::test]
 async fn throttle_follows_growing_and_shrinking_service() {
-    let clock = VirtualClock::new();
-    let (service, throttle) = (Service::new(&clock, 20, 100, 0.0), options(&clock).build());
-    let (mut calls, mut refused) = (0, 0);
+    let (_, service, throttle) = service(20, 0.0);
+    let mut all = Phase::default();
     for best in [20, 60, 10, 40, 15] {
         service.best.set(best);
         let phase = service.run(&throttle, 40).await;
-        let mean = phase.mean_from(29);
-        assert!(is_within_a_tenth(mean, best), "best {best}, found {mean}: {:?}", phase.limits);
-        (calls, refused) = (calls + phase.calls, refused + phase.refused);
+        phase.assert_found(best, 29);
+        (all.calls, all.refused) = (all.calls + phase.calls, all.refused + phase.refused);
     }
-    assert!(refused * 100 <= calls, "{refused} of {calls} calls met a 429");
-}
-
-#[tokio::test]
-async fn throttle_finds_limit_of_noisy_service() {
-    for best in [10, 50, 120] {
-        let clock = VirtualClock::new();
-        let (service, throttle) = (Service::new(&clock, best, 100, 0.8), options(&clock).build());
-        let phase = service.run(&throttle, 60).await;
-        let (mean, part) = (phase.mean_from(29), phase.refused as f64 / phase.calls as f64);
-        assert!(is_within_a_tenth(mean, best), "best {best}, found {mean}: {:?}", phase.limits);
-        assert!(part <= 0.01, "best {best}: {} of {} calls met a 429", phase.refused, phase.calls);
-    }
+    all.assert_few_refusals();
 }
 
 #[tokio::test]
 async fn found_limit_survives_pauses_and_idle_time() {
     for wait in [1, 10, 30] {
-        let clock = VirtualClock::new();
-        let (service, throttle) = (Service::new(&clock, 50, 100, 0.0), options(&clock).build());
+        let (_, service, throttle) = service(50, 0.0);
         service.asks.set(Some(secs(wait)));
         let phase = service.run(&throttle, 600).await;
-        let mean = phase.mean_from(60);
-        assert!(is_within_a_tenth(mean, 50), "wait {wait}, found {mean}: {:?}", phase.limits);
-        assert!(phase.refused * 100 <= phase.calls, "{} of {} met a 429", phase.refused, phase.calls);
+        phase.assert_found(50, 60);
+        phase.assert_few_refusals();
     }
-    let clock = VirtualClock::new();
-    let (service, throttle) = (Service::new(&clock, 50, 100, 0.0), options(&clock).build());
+    let (clock, service, throttle) = service(50, 0.0);
     service.run(&throttle, 30).await;
     let found = throttle.stats().limit;
     clock.advance(secs(3600));
     let phase = service.run(&throttle, 30).await;
     assert!(phase.limits[0] <= found + 5, "{found}, then {:?}", phase.limits);
-    assert!(phase.refused * 100 <= phase.calls, "{} of {} met a 429", phase.refused, phase.calls);
+    phase.assert_few_refusals();
 }
 
 #[tokio::test]
@@ -202,9 +193,8 @@ async fn requested_wait_pauses_only_its_key() {
     let told = hosts.key("busy").call(async || Err::<u32, _>(Answer::TooMany(Some(secs(3))))).await;
     assert!(matches!(told, Err(CallError::Failed(Answer::TooMany(_)))));
     let busy = hosts.key("busy");
-    assert_eq!(busy.stats().paused, Some(secs(3)));
-    let mut waits = Box::pin(busy.call(async || Ok::<_, Answer>(7)));
-    assert!(futures_util::poll!(&mut waits).is_pending());
+    assert_eq!(busy.paused(), Some(secs(3)));
+    let waits = begun(busy.call(async || Ok::<_, Answer>(7))).await;
     assert_eq!(hosts.key("calm").call(async || Ok::<_, Answer>(7)).await, Ok(7));
     assert_eq!(clock.advance_to_next(), Some(secs(3)));
     assert_eq!(waits.await, Ok(7));
@@ -221,12 +211,12 @@ async fn headers_of_successful_answer_pause_throttle() {
             _ => None,
         }
     };
-    throttle.learn(&Told::read(200, headers("5")));
-    assert_eq!(throttle.stats().paused, None);
-    throttle.learn(&Told::read(200, headers("0")));
-    assert_eq!(throttle.stats().paused, Some(secs(20)));
+    throttle.learn(&Headers::read(200, headers("5")));
+    assert_eq!(throttle.paused(), None);
+    throttle.learn(&Headers::read(200, headers("0")));
+    assert_eq!(throttle.paused(), Some(secs(20)));
     throttle.pause(secs(1));
-    assert_eq!(throttle.stats().paused, Some(secs(20)), "the longer pause stays");
+    assert_eq!(throttle.paused(), Some(secs(20)), "the longer pause stays");
     clock.advance(secs(20));
     assert_eq!(throttle.call(ok).await, Ok(7));
 }
@@ -249,8 +239,7 @@ async fn pause_beyond_longest_refuses_call_with_time() {
     .await;
     assert!(matches!(step, Err(RunError::Refused { retry_after: Some(after), .. }) if after == secs(60)));
     clock.advance(secs(56));
-    let mut waits = Box::pin(throttle.call(ok));
-    assert!(futures_util::poll!(&mut waits).is_pending());
+    let waits = begun(throttle.call(ok)).await;
     clock.advance(secs(4));
     assert_eq!(waits.await, Ok(7));
 }
@@ -266,7 +255,7 @@ async fn only_overload_signal_lowers_limit() {
     throttle.call(async || Err::<u32, _>(Answer::TooMany(None))).await.unwrap_err();
     assert_eq!(throttle.stats().limit, 9);
     let halves: AdaptiveThrottle<_> =
-        Options::simple("api", 8).judge(judge as fn(&Answer) -> Signal).clock(clock.clone()).build();
+        Options::simple("api", 8).judge(judge as Judgement).clock(clock.clone()).build();
     halves.call(async || Err::<u32, _>(Answer::TooMany(None))).await.unwrap_err();
     assert_eq!(halves.stats().limit, 4);
     let slow: AdaptiveThrottle =
@@ -295,7 +284,7 @@ async fn keys_that_are_in_use_are_not_forgotten() {
     for host in 100..1000 {
         hosts.key(&host);
     }
-    assert!((0..20).all(|host| hosts.key(&host).stats().paused.is_some()));
+    assert!((0..20).all(|host| hosts.key(&host).paused().is_some()));
     clock.advance(secs(9));
     for host in 1000..2000 {
         hosts.key(&host);

@@ -5,6 +5,7 @@ use std::sync::{Arc, OnceLock};
 use awaitly_resilience::{AuthRefresh, CallError};
 
 use futures_util::FutureExt;
+use futures_util::future::join_all;
 
 use crate::settle;
 
@@ -26,27 +27,15 @@ fn ran_out(error: &Refused) -> bool {
 
 #[tokio::test]
 async fn one_refresh_serves_all_callers_with_expired_credentials() {
-    let refreshed = Arc::new(AtomicU32::new(0));
-    let refresh = {
-        let refreshed = Arc::clone(&refreshed);
-        move || {
-            let number = refreshed.fetch_add(1, Ordering::Relaxed) + 1;
-            async move {
-                tokio::task::yield_now().await;
-                Ok::<_, Refused>(number)
-            }
-        }
+    let refreshed = AtomicU32::new(0);
+    let refresh = async || {
+        let number = refreshed.fetch_add(1, Ordering::Relaxed) + 1;
+        tokio::task::yield_now().await;
+        Ok::<_, Refused>(number)
     };
     let auth = AuthRefresh::new(0, refresh, ran_out);
-    let callers: Vec<_> = (0..1000)
-        .map(|_| {
-            let auth = auth.clone();
-            tokio::spawn(async move { auth.call(|token| get(token, 1)).await })
-        })
-        .collect();
-    for caller in callers {
-        assert_eq!(caller.await.unwrap(), Ok(1));
-    }
+    let ended = join_all((0..1000).map(|_| auth.call(|token| get(token, 1)))).await;
+    assert!(ended.iter().all(|ended| *ended == Ok(1)));
     assert_eq!((refreshed.load(Ordering::Relaxed), auth.credentials()), (1, 1));
     assert_eq!(auth.call(|token| get(token, 1)).await, Ok(1));
     assert_eq!(refreshed.load(Ordering::Relaxed), 1);
@@ -71,27 +60,15 @@ async fn there_is_one_attempt_more_and_no_other() {
 async fn failed_refresh_is_shared_and_dropped_refresh_is_redone() {
     let auth = AuthRefresh::new(0, async || Err::<u32, _>("no password"), ran_out);
     assert_eq!(auth.call(|token| get(token, 1)).await, Err(CallError::Refused("no password")));
-    let failed = Arc::new(AtomicU32::new(0));
-    let refresh = {
-        let failed = Arc::clone(&failed);
-        move || {
-            failed.fetch_add(1, Ordering::Relaxed);
-            async {
-                settle().await;
-                Err::<u32, _>("no password")
-            }
-        }
+    let failed = AtomicU32::new(0);
+    let refresh = async || {
+        failed.fetch_add(1, Ordering::Relaxed);
+        settle().await;
+        Err::<u32, _>("no password")
     };
     let locked = AuthRefresh::new(0, refresh, ran_out);
-    let callers: Vec<_> = (0..1000)
-        .map(|_| {
-            let locked = locked.clone();
-            tokio::spawn(async move { locked.call(|token| get(token, 1)).await })
-        })
-        .collect();
-    for caller in callers {
-        assert_eq!(caller.await.unwrap(), Err(CallError::Refused("no password")));
-    }
+    let ended = join_all((0..1000).map(|_| locked.call(|token| get(token, 1)))).await;
+    assert!(ended.iter().all(|ended| *ended == Err(CallError::Refused("no password"))));
     assert_eq!(failed.load(Ordering::Relaxed), 1, "those who waited for it share its error");
     let refreshes = AtomicU32::new(0);
     let refresh = async || {

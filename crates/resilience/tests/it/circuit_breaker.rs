@@ -3,14 +3,27 @@ use std::sync::{Arc, Mutex};
 
 use awaitly_core::clock::{VirtualClock, ms, secs};
 use awaitly_core::{Error, Retry, RunError, Workflow, run, step};
-use awaitly_resilience::{CallError, ConcurrencyLimiter, GuardExt};
+use awaitly_resilience::{CallError, ConcurrencyLimiter, GuardExt, Judge};
 
-use crate::{ApiError, fails, ok};
-use awaitly_resilience::circuit_breaker::{CircuitBreaker, Open, Options, Snapshot, State, Window};
+use crate::{ApiError, all_begun, begun, fails, hangs, ok};
+use awaitly_resilience::circuit_breaker::{CircuitBreaker, Options, Snapshot, State, Tripped, Window};
 
 /// Opens after 3 failures within 10 seconds, for 5; 2 probes.
 fn breaker(clock: &VirtualClock) -> CircuitBreaker {
     options(clock).build()
+}
+
+fn closed() -> (VirtualClock, CircuitBreaker) {
+    let clock = VirtualClock::new();
+    let breaker = breaker(&clock);
+    (clock, breaker)
+}
+
+async fn due_for_probes() -> (VirtualClock, CircuitBreaker) {
+    let (clock, breaker) = closed();
+    fail(&breaker, 3).await;
+    clock.advance(secs(5));
+    (clock, breaker)
 }
 
 fn options(clock: &VirtualClock) -> Options {
@@ -22,24 +35,23 @@ fn options(clock: &VirtualClock) -> Options {
         .clock(clock.clone())
 }
 
-async fn fail<P: awaitly_resilience::failure::Failure<ApiError>>(breaker: &CircuitBreaker<P>, times: u32) {
+async fn fail<P: Judge<ApiError, bool>>(breaker: &CircuitBreaker<P>, times: u32) {
     for _ in 0..times {
         assert_eq!(breaker.call(fails).await, Err(CallError::Failed(ApiError("down"))));
     }
 }
 
-fn open(retry_after: Option<std::time::Duration>) -> CallError<ApiError, Open> {
-    CallError::Refused(Open { name: "api".into(), state: State::Open, retry_after })
+fn open(retry_after: Option<std::time::Duration>) -> CallError<ApiError, Tripped> {
+    CallError::Refused(Tripped { name: "api".into(), state: State::Open, retry_after })
 }
 
-fn half_open(retry_after: std::time::Duration) -> CallError<ApiError, Open> {
-    CallError::Refused(Open { name: "api".into(), state: State::HalfOpen, retry_after: Some(retry_after) })
+fn half_open(retry_after: std::time::Duration) -> CallError<ApiError, Tripped> {
+    CallError::Refused(Tripped { name: "api".into(), state: State::HalfOpen, retry_after: Some(retry_after) })
 }
 
 #[tokio::test]
 async fn breaker_opens_after_failures_and_refuses_calls() {
-    let clock = VirtualClock::new();
-    let breaker = breaker(&clock);
+    let (clock, breaker) = closed();
     fail(&breaker, 2).await;
     assert_eq!(breaker.call(ok).await, Ok(7), "a success");
     assert_eq!(breaker.state(), State::Closed);
@@ -59,8 +71,7 @@ async fn breaker_opens_after_failures_and_refuses_calls() {
 
 #[tokio::test]
 async fn failures_older_than_the_window_do_not_count() {
-    let clock = VirtualClock::new();
-    let breaker = breaker(&clock);
+    let (clock, breaker) = closed();
     fail(&breaker, 2).await;
     clock.advance(secs(10));
     fail(&breaker, 2).await;
@@ -73,10 +84,7 @@ async fn failures_older_than_the_window_do_not_count() {
 
 #[tokio::test]
 async fn breaker_half_opens_after_delay_and_closes_after_probes() {
-    let clock = VirtualClock::new();
-    let breaker = breaker(&clock);
-    fail(&breaker, 3).await;
-    clock.advance(secs(5));
+    let (_, breaker) = due_for_probes().await;
     assert_eq!(breaker.state(), State::HalfOpen, "found out by looking");
     assert_eq!(breaker.call(ok).await, Ok(7));
     assert_eq!(breaker.state(), State::HalfOpen);
@@ -89,10 +97,7 @@ async fn breaker_half_opens_after_delay_and_closes_after_probes() {
 
 #[tokio::test]
 async fn failed_probe_reopens_breaker_for_full_time() {
-    let clock = VirtualClock::new();
-    let breaker = breaker(&clock);
-    fail(&breaker, 3).await;
-    clock.advance(secs(5));
+    let (_, breaker) = due_for_probes().await;
     assert_eq!(breaker.call(ok).await, Ok(7));
     fail(&breaker, 1).await;
     assert_eq!(breaker.call(ok).await, Err(open(Some(secs(5)))));
@@ -100,15 +105,8 @@ async fn failed_probe_reopens_breaker_for_full_time() {
 
 #[tokio::test]
 async fn probes_are_bounded_and_dropped_probe_frees_place() {
-    let clock = VirtualClock::new();
-    let breaker = breaker(&clock);
-    fail(&breaker, 3).await;
-    clock.advance(secs(5));
-    let mut probes: Vec<_> =
-        (0..2).map(|_| Box::pin(breaker.call(std::future::pending::<Result<u32, ApiError>>))).collect();
-    for probe in &mut probes {
-        assert!(futures_util::poll!(probe).is_pending());
-    }
+    let (_, breaker) = due_for_probes().await;
+    let mut probes = all_begun(2, || breaker.call(hangs)).await;
     // A hundredth of the time that it stays open: the probes have just gone out.
     let no = half_open(ms(50));
     assert_eq!(breaker.call(ok).await, Err(no.clone()));
@@ -122,24 +120,17 @@ async fn probes_are_bounded_and_dropped_probe_frees_place() {
 
 #[tokio::test]
 async fn half_open_breaker_says_when_to_come_back() {
-    let clock = VirtualClock::new();
-    let breaker = breaker(&clock);
-    fail(&breaker, 3).await;
-    clock.advance(secs(5));
-    let probe = || Box::pin(breaker.call(std::future::pending::<Result<u32, ApiError>>));
-    let mut probes = [probe(), probe()];
-    assert!(futures_util::poll!(&mut probes[0]).is_pending());
+    let (clock, breaker) = due_for_probes().await;
+    let first = begun(breaker.call(hangs)).await;
     clock.advance(secs(60));
-    assert!(futures_util::poll!(&mut probes[1]).is_pending());
+    let second = begun(breaker.call(hangs)).await;
     for (passes, retry_after) in [(0, 50), (20, 50), (180, 200), (300, 500), (9_500, 5_000), (1 << 40, 5_000)]
     {
         clock.advance(ms(passes));
         assert_eq!(breaker.call(ok).await, Err(half_open(ms(retry_after))), "after {passes} ms more");
     }
-    let [first, second] = probes;
     drop(second);
-    let mut third = probe();
-    assert!(futures_util::poll!(&mut third).is_pending());
+    let third = begun(breaker.call(hangs)).await;
     assert_eq!(breaker.call(ok).await, Err(half_open(ms(50))), "another probe is out");
     drop((first, third));
     breaker.open();
@@ -151,21 +142,19 @@ async fn breaker_that_reopens_at_once_still_names_a_time() {
     let clock = VirtualClock::new();
     let breaker = options(&clock).retry_after(ms(0)).probes(1).build();
     fail(&breaker, 3).await;
-    let mut probe = Box::pin(breaker.call(std::future::pending::<Result<u32, ApiError>>));
-    assert!(futures_util::poll!(&mut probe).is_pending());
+    let _probe = begun(breaker.call(hangs)).await;
     assert_eq!(breaker.call(ok).await, Err(half_open(ms(1))));
 }
 
 #[tokio::test]
 async fn call_from_before_a_change_counts_no_more() {
-    let clock = VirtualClock::new();
-    let breaker = breaker(&clock);
+    let (clock, breaker) = closed();
     let (end, ended) = tokio::sync::oneshot::channel::<()>();
-    let mut old = Box::pin(breaker.call(async || {
+    let old = begun(breaker.call(async || {
         ended.await.unwrap();
         fails().await
-    }));
-    assert!(futures_util::poll!(&mut old).is_pending());
+    }))
+    .await;
     fail(&breaker, 3).await;
     clock.advance(secs(5));
     assert_eq!(breaker.state(), State::HalfOpen);
@@ -262,7 +251,6 @@ async fn operation_that_panics_has_failed() {
 #[tokio::test(start_paused = true)]
 async fn step_deadline_does_not_count_as_failure() {
     let breaker = CircuitBreaker::options("api").failures(1).build();
-    let hangs = || std::future::pending::<Result<u32, ApiError>>();
     let ended = run(async |run| run.step("hangs", hangs).guard(&breaker).deadline(ms(1)).await).await;
     assert!(matches!(ended, Err(Error::Run(RunError::Timeout { .. }))));
     assert_eq!((breaker.state(), breaker.stats().all_failures), (State::Closed, 0));
@@ -284,7 +272,6 @@ async fn timeout_counts_only_with_most_time_in_operation() {
             }
         });
         tokio::task::yield_now().await;
-        let hangs = || std::future::pending::<Result<u32, ApiError>>();
         let ended =
             run(async |run| run.step("hangs", hangs).guard(&slots).guard(&breaker).timeout(secs(1)).await)
                 .await;
@@ -325,8 +312,7 @@ async fn slow_calls_open_it_though_they_succeed() {
 
 #[tokio::test]
 async fn breaker_is_opened_closed_and_reset_by_hand() {
-    let clock = VirtualClock::new();
-    let breaker = breaker(&clock);
+    let (clock, breaker) = closed();
     breaker.open();
     clock.advance(secs(3600));
     assert_eq!(breaker.call(ok).await, Err(open(None)), "until somebody closes it");
@@ -341,8 +327,7 @@ async fn breaker_is_opened_closed_and_reset_by_hand() {
 
 #[tokio::test]
 async fn recorded_outcomes_change_state() {
-    let clock = VirtualClock::new();
-    let breaker = breaker(&clock);
+    let (clock, breaker) = closed();
     (0..3).for_each(|_| breaker.record_failure());
     assert_eq!(breaker.state(), State::Open);
     clock.advance(secs(5));
@@ -354,8 +339,7 @@ async fn recorded_outcomes_change_state() {
 
 #[tokio::test]
 async fn stats_count_calls_and_times() {
-    let clock = VirtualClock::new();
-    let breaker = breaker(&clock);
+    let (clock, breaker) = closed();
     assert_eq!(breaker.call(ok).await, Ok(7));
     fail(&breaker, 3).await;
     clock.advance(secs(2));
@@ -437,8 +421,7 @@ async fn json_snapshot_transfers_state_to_another_breaker() {
 
 #[tokio::test]
 async fn step_refusal_is_typed_and_retried_at_its_time() {
-    let clock = VirtualClock::new();
-    let breaker = breaker(&clock);
+    let (clock, breaker) = closed();
     fail(&breaker, 3).await;
     let refused = run(async |run| match run.step("charge", ok).guard(&breaker).await {
         Err(Error::Run(refused)) => Err::<u32, RunError>(refused),
@@ -479,7 +462,6 @@ async fn step_refusal_is_typed_and_retried_at_its_time() {
 #[tokio::test(start_paused = true)]
 async fn step_timeout_counts_and_cancellation_does_not() {
     let breaker = CircuitBreaker::options("api").failures(1).failure_when(|_: &ApiError| false).build();
-    let hangs = || std::future::pending::<Result<u32, ApiError>>();
     let ended = run(async |run| run.step("hangs", hangs).guard(&breaker).timeout(secs(1)).await).await;
     assert!(matches!(ended, Err(Error::Run(RunError::Timeout { .. }))));
     assert_eq!(breaker.state(), State::Open);

@@ -1,14 +1,9 @@
-use std::future::pending;
-
 use awaitly_core::clock::{VirtualClock, ms, secs};
 use awaitly_core::run;
 use awaitly_resilience::combined_limiter::Limited;
-use awaitly_resilience::rate_limiter::Exhausted;
 use awaitly_resilience::{CallError, CombinedLimiter, ConcurrencyLimiter, GuardExt, RateLimiter};
 
-use crate::{ApiError, ok, settle};
-
-type Never = Result<u32, ApiError>;
+use crate::{begun, hangs, ok, settle};
 
 #[tokio::test]
 async fn call_that_waits_for_its_token_keeps_no_slot() {
@@ -21,7 +16,7 @@ async fn call_that_waits_for_its_token_keeps_no_slot() {
         async move { limiter.call(ok).await }
     });
     settle().await;
-    assert_eq!((limiter.rate().stats().waiting, limiter.concurrency().stats().running), (1, 0));
+    assert_eq!((limiter.rate().waiting(), limiter.concurrency().stats().running), (1, 0));
     clock.advance(ms(100));
     assert_eq!(waiting.await.unwrap(), Ok(7));
 }
@@ -29,14 +24,13 @@ async fn call_that_waits_for_its_token_keeps_no_slot() {
 #[tokio::test]
 async fn both_limits_hold_and_each_refuses_with_its_own_type() {
     let clock = VirtualClock::new();
-    let rate = RateLimiter::options("api-rate", 1, secs(1)).burst(2).exhausted(Exhausted::Refuse);
-    let slots = ConcurrencyLimiter::options("api-slots", 1).max_waiting(0);
-    let limiter = CombinedLimiter::new(rate.clock(clock.clone()).build(), slots.build());
-    let mut running = Box::pin(limiter.call(pending::<Never>));
-    assert!(futures_util::poll!(&mut running).is_pending());
+    let rate = RateLimiter::options("api-rate", 1, secs(1)).burst(2).refuse();
+    let slots = ConcurrencyLimiter::bounded("api-slots", 1, 0);
+    let limiter = CombinedLimiter::new(rate.clock(clock.clone()).build(), slots);
+    let running = begun(limiter.call(hangs)).await;
     assert!(matches!(limiter.call(ok).await, Err(CallError::Refused(Limited::Concurrency(_)))));
     drop(running);
-    assert_eq!(limiter.rate().stats().available, 1, "no token was spent on it");
+    assert_eq!(limiter.rate().available(), 1, "no token was spent on it");
     assert_eq!(run(async |run| run.step("get", ok).guard(&limiter).await).await.unwrap(), 7);
     assert!(matches!(limiter.call(ok).await, Err(CallError::Refused(Limited::Rate(_)))));
 }
@@ -46,10 +40,8 @@ async fn dropped_call_frees_its_slot_and_place() {
     let clock = VirtualClock::new();
     let rate = RateLimiter::options("api-rate", 10, secs(1)).burst(2).clock(clock.clone()).build();
     let limiter = CombinedLimiter::new(rate, ConcurrencyLimiter::new("api-slots", 1));
-    let mut running = Box::pin(limiter.call(pending::<Never>));
-    assert!(futures_util::poll!(&mut running).is_pending());
-    let mut waiting = Box::pin(limiter.call(ok));
-    assert!(futures_util::poll!(&mut waiting).is_pending());
+    let running = begun(limiter.call(hangs)).await;
+    let waiting = begun(limiter.call(ok)).await;
     assert_eq!(limiter.concurrency().stats().waiting, 1);
     drop(waiting);
     assert_eq!(limiter.concurrency().stats().waiting, 0);

@@ -1,14 +1,11 @@
-use std::future::pending;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use awaitly_core::run;
-use awaitly_resilience::concurrency_limiter::{ConcurrencyLimiter, Full, Options};
+use awaitly_resilience::concurrency_limiter::{ConcurrencyLimiter, Full};
 use awaitly_resilience::{CallError, GuardExt, Keyed};
 
-use crate::{ApiError, fails, ok, settle};
-
-type Never = Result<u32, ApiError>;
+use crate::{ApiError, all_begun, begun, fails, hangs, ok, settle, wait};
 
 #[tokio::test]
 async fn calls_are_bounded_by_slots_and_run_in_order() {
@@ -45,11 +42,8 @@ async fn calls_are_bounded_by_slots_and_run_in_order() {
 
 #[tokio::test]
 async fn full_queue_refuses_and_says_how_full() {
-    let limiter = ConcurrencyLimiter::options("db", 1).max_waiting(2).build();
-    let mut calls: Vec<_> = (0..3).map(|_| Box::pin(limiter.call(pending::<Never>))).collect();
-    for call in &mut calls {
-        assert!(futures_util::poll!(call).is_pending());
-    }
+    let limiter = ConcurrencyLimiter::bounded("db", 1, 2);
+    let mut calls = all_begun(3, || limiter.call(hangs)).await;
     let full = Full { name: "db".into(), running: 1, waiting: 2 };
     assert_eq!(
         full.to_string(),
@@ -57,17 +51,15 @@ async fn full_queue_refuses_and_says_how_full() {
     );
     assert_eq!(limiter.call(ok).await, Err(CallError::Refused(full)));
     drop(calls.pop());
-    let mut next = Box::pin(limiter.call(ok));
-    assert!(futures_util::poll!(&mut next).is_pending(), "a dropped waiter has given its place back");
+    let next = begun(limiter.call(ok)).await; // a dropped waiter has given its place back
     calls.clear();
     assert_eq!(next.await, Ok(7), "a dropped call has given its slot back");
 }
 
 #[tokio::test]
 async fn with_no_place_to_wait_it_refuses_at_once() {
-    let limiter = ConcurrencyLimiter::options("db", 1).max_waiting(0).build();
-    let mut running = Box::pin(limiter.call(pending::<Never>));
-    assert!(futures_util::poll!(&mut running).is_pending());
+    let limiter = ConcurrencyLimiter::bounded("db", 1, 0);
+    let _running = begun(limiter.call(hangs)).await;
     assert!(limiter.call(ok).await.unwrap_err().is_refused());
 }
 
@@ -77,7 +69,7 @@ async fn slot_comes_back_however_the_call_ends() {
     assert_eq!(limiter.call(fails).await, Err(CallError::Failed(ApiError("down"))));
     let panics = tokio::spawn({
         let limiter = limiter.clone();
-        async move { limiter.call(async || -> Never { panic!("a call of the test") }).await }
+        async move { limiter.call(async || -> Result<u32, ApiError> { panic!("a call of the test") }).await }
     });
     assert!(panics.await.is_err());
     let step = run(async |run| run.step("fails", fails).guard(&limiter).await).await;
@@ -89,17 +81,15 @@ async fn slot_comes_back_however_the_call_ends() {
 async fn turn_away_refuses_waiting_calls_and_keeps_running_ones() {
     let limiter = ConcurrencyLimiter::new("db", 1);
     let (end, ended) = tokio::sync::oneshot::channel::<()>();
-    let mut running = Box::pin(limiter.call(async || {
+    let running = begun(limiter.call(async || {
         ended.await.unwrap();
         ok().await
-    }));
-    assert!(futures_util::poll!(&mut running).is_pending());
-    let mut waiting = Box::pin(limiter.call(ok));
-    assert!(futures_util::poll!(&mut waiting).is_pending());
+    }))
+    .await;
+    let waiting = begun(limiter.call(ok)).await;
     limiter.turn_away();
     assert!(waiting.await.unwrap_err().is_refused());
-    let mut later = Box::pin(limiter.call(ok));
-    assert!(futures_util::poll!(&mut later).is_pending(), "who comes later waits as before");
+    let later = begun(limiter.call(ok)).await; // who comes later waits as before
     end.send(()).unwrap();
     assert_eq!((running.await, later.await), (Ok(7), Ok(7)));
     assert_eq!(limiter.stats().running, 0);
@@ -108,28 +98,19 @@ async fn turn_away_refuses_waiting_calls_and_keeps_running_ones() {
 #[tokio::test]
 async fn limiter_grows_and_shrinks_while_calls_run() {
     let limiter = ConcurrencyLimiter::new("db", 2);
-    let mut calls: Vec<_> = (0..4).map(|_| Box::pin(limiter.call(pending::<Never>))).collect();
-    for call in &mut calls {
-        assert!(futures_util::poll!(call).is_pending());
-    }
+    let mut calls = all_begun(4, || limiter.call(hangs)).await;
     assert_eq!((limiter.stats().running, limiter.stats().waiting), (2, 2));
     limiter.resize(3);
-    for call in &mut calls {
-        assert!(futures_util::poll!(call).is_pending());
-    }
+    wait(&mut calls).await;
     assert_eq!((limiter.stats().running, limiter.stats().waiting), (3, 1));
     limiter.resize(1);
     assert_eq!((limiter.stats().running, limiter.stats().limit), (3, 1));
     drop(calls.remove(0));
-    for call in &mut calls {
-        assert!(futures_util::poll!(call).is_pending());
-    }
+    wait(&mut calls).await;
     assert_eq!((limiter.stats().running, limiter.stats().waiting), (2, 1), "nobody follows");
     limiter.resize(2);
     drop(calls.remove(0));
-    for call in &mut calls {
-        assert!(futures_util::poll!(call).is_pending());
-    }
+    wait(&mut calls).await;
     assert_eq!((limiter.stats().running, limiter.stats().waiting), (2, 0));
     calls.clear();
     assert_eq!(limiter.stats().running, 0);
@@ -144,18 +125,13 @@ async fn limiter_grows_and_shrinks_while_calls_run() {
 #[tokio::test]
 async fn dropped_waiter_does_not_restore_removed_slot() {
     let limiter = ConcurrencyLimiter::new("db", 2);
-    let mut running: Vec<_> = (0..2).map(|_| Box::pin(limiter.call(pending::<Never>))).collect();
-    let mut waiting: Vec<_> = (0..2).map(|_| Box::pin(limiter.call(pending::<Never>))).collect();
-    for call in running.iter_mut().chain(&mut waiting) {
-        assert!(futures_util::poll!(call).is_pending());
-    }
+    let mut running = all_begun(2, || limiter.call(hangs)).await;
+    let mut waiting = all_begun(2, || limiter.call(hangs)).await;
     // Both slots are handed on, and nobody looks.
     running.clear();
     limiter.resize(1);
     waiting.clear();
-    let mut first = Box::pin(limiter.call(pending::<Never>));
-    let mut second = Box::pin(limiter.call(pending::<Never>));
-    assert!(futures_util::poll!(&mut first).is_pending() && futures_util::poll!(&mut second).is_pending());
+    let _calls = all_begun(2, || limiter.call(hangs)).await;
     assert_eq!((limiter.stats().running, limiter.stats().waiting), (1, 1));
 }
 
@@ -163,10 +139,7 @@ async fn dropped_waiter_does_not_restore_removed_slot() {
 async fn each_key_has_own_slots_until_idle() {
     let limiter = Keyed::new(|_: &String| ConcurrencyLimiter::new("host", 1));
     let (flooded, calm) = (limiter.key("flooded"), limiter.key("calm"));
-    let mut flood: Vec<_> = (0..1000).map(|_| Box::pin(flooded.call(pending::<Never>))).collect();
-    for call in &mut flood {
-        assert!(futures_util::poll!(call).is_pending());
-    }
+    let flood = all_begun(1000, || flooded.call(hangs)).await;
     assert_eq!((flooded.stats().running, flooded.stats().waiting), (1, 999));
     let step = run(async |run| run.step("calm", ok).guard(&calm).await).await;
     assert_eq!((step.unwrap(), calm.call(ok).await), (7, Ok(7)), "they do not wait");
@@ -182,6 +155,6 @@ async fn each_key_has_own_slots_until_idle() {
 
 #[tokio::test]
 async fn preset_is_that_of_the_reference() {
-    let stats = Options::database("db").build().stats();
+    let stats = ConcurrencyLimiter::database("db").stats();
     assert_eq!((stats.limit, stats.max_waiting), (10, 100));
 }

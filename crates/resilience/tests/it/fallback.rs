@@ -1,9 +1,9 @@
 use awaitly_core::clock::secs;
-use awaitly_core::{Error, Limit, RunError, Workflow, run};
+use awaitly_core::{DurableRun, Error, Limit, RunError, Workflow, run};
 use awaitly_resilience::{CircuitBreaker, Fallback};
 use tokio_util::sync::CancellationToken;
 
-use crate::{ApiError, fails, ok};
+use crate::{ApiError, fails, hangs, ok};
 
 #[tokio::test]
 async fn fallback_replaces_failure_by_value_function_or_step() {
@@ -22,7 +22,6 @@ async fn fallback_replaces_failure_by_value_function_or_step() {
 async fn timeouts_and_refusals_are_replaced_and_a_cancellation_is_not() {
     let breaker = CircuitBreaker::new("api");
     breaker.open();
-    let hangs = std::future::pending::<Result<u32, ApiError>>;
     let ended = run(async |run| {
         let late = run.step("late", hangs).timeout(secs(1)).or_value(1).await?;
         let refused = run.step("refused", ok).guard(&breaker).or_value(2).await?;
@@ -30,27 +29,22 @@ async fn timeouts_and_refusals_are_replaced_and_a_cancellation_is_not() {
     })
     .await;
     assert_eq!(ended.unwrap(), (1, 2));
-    let body = async |run: &awaitly_core::DurableRun| {
-        let run = run.volatile();
-        match run.step("late", hangs).or_value(1).await {
-            Ok(value) => Ok(value),
-            Err(Error::Run(error)) => Err(error),
-            Err(Error::Failed(error)) => panic!("{error}"),
-        }
-    };
-    let ended = Workflow::new("late").deadline(secs(1)).run("one", body).await;
+    let ended = Workflow::new("late").deadline(secs(1)).run("one", one_if_late).await;
     assert!(matches!(ended, Err(RunError::Timeout { limit: Limit::Run, .. })), "{ended:?}");
     let token = CancellationToken::new();
     let workflow = Workflow::new("cancelled").cancel_on(token.clone());
-    let ended = workflow
-        .run("one", async |run| {
-            token.cancel();
-            match run.volatile().step("late", hangs).or_value(1).await {
-                Ok(value) => Ok(value),
-                Err(Error::Run(error)) => Err(error),
-                Err(Error::Failed(error)) => panic!("{error}"),
-            }
-        })
-        .await;
+    let body = async |run: &DurableRun| {
+        token.cancel();
+        one_if_late(run).await
+    };
+    let ended = workflow.run("one", body).await;
     assert!(matches!(ended, Err(RunError::Cancelled { .. })), "{ended:?}");
+}
+
+async fn one_if_late(run: &DurableRun) -> Result<u32, RunError> {
+    match run.volatile().step("late", hangs).or_value(1).await {
+        Ok(value) => Ok(value),
+        Err(Error::Run(error)) => Err(error),
+        Err(Error::Failed(error)) => panic!("{error}"),
+    }
 }

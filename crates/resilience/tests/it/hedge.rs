@@ -2,14 +2,13 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use awaitly_core::clock::{ms, secs};
 use awaitly_core::retry::Budget;
-use awaitly_resilience::Hedge;
-use awaitly_resilience::failure::Failure;
+use awaitly_resilience::{Hedge, Judge};
 use tokio::time::{Instant, sleep};
 
 use crate::ApiError;
 
 /// What each call does: how long it takes in milliseconds, and whether it succeeds.
-async fn hedged<P: Failure<ApiError>>(
+async fn hedged<P: Judge<ApiError, bool>>(
     hedge: &Hedge<P>,
     calls: &[(u64, bool)],
 ) -> (Result<u32, ApiError>, u32, u64) {

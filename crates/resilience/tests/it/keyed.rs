@@ -2,7 +2,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use awaitly_core::clock::{VirtualClock, ms, secs};
-use awaitly_core::guard::{Admission, Guard, NoWait, Refusal};
+use awaitly_core::guard::{Admission, Guard, Refusal};
 use awaitly_core::{Error, RunError, run};
 use awaitly_resilience::circuit_breaker::{State, Window};
 use awaitly_resilience::keyed::Idle;
@@ -11,7 +11,7 @@ use awaitly_resilience::{
     RateLimiter,
 };
 
-use crate::{ApiError, fails, ok};
+use crate::{ApiError, begun, fails, hangs, ok};
 
 #[tokio::test]
 async fn one_open_breaker_leaves_other_keys_alone() {
@@ -64,9 +64,7 @@ async fn open_breaker_is_kept_long_past_its_probe_time() {
     hosts.key(&2).open();
     clock.advance(secs(19));
     assert_eq!(left(&hosts), 2);
-    let mut probe =
-        Box::pin(async { hosts.key(&1).call(std::future::pending::<Result<u32, ApiError>>).await });
-    assert!(futures_util::poll!(&mut probe).is_pending());
+    let probe = begun(async { hosts.key(&1).call(hangs).await }).await;
     clock.advance(secs(99));
     assert_eq!(left(&hosts), 2, "its probe is out");
     drop(probe);
@@ -88,8 +86,7 @@ async fn every_limiter_is_remembered_for_as_long_as_it_limits() {
     let both = Keyed::new(move |_: &u32| {
         CombinedLimiter::new(options.clone().build(), ConcurrencyLimiter::new("slots", 1))
     });
-    let mut runs = Box::pin(async { both.key(&1).call(std::future::pending::<Result<u32, ApiError>>).await });
-    assert!(futures_util::poll!(&mut runs).is_pending());
+    let runs = begun(async { both.key(&1).call(hangs).await }).await;
     clock.advance(secs(1));
     assert_eq!(left(&both), 1, "its slot is in use");
     drop(runs);
@@ -124,7 +121,7 @@ struct Once(Arc<AtomicU32>);
 impl<E> Guard<E> for Once {
     type Pass = ();
     type Refused = Refusal;
-    type Wait = NoWait<(), Refusal>;
+    type Wait = std::future::Pending<Result<(), Refusal>>;
 
     fn enter(&self) -> Admission<(), Refusal> {
         match self.0.fetch_add(1, Ordering::Relaxed) {

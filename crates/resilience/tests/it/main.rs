@@ -18,7 +18,11 @@ mod single_flight;
 mod tower;
 mod waiters;
 
+use std::future::{Future, pending};
+use std::pin::Pin;
+
 use awaitly_core::clock::VirtualClock;
+use futures_util::poll;
 
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[error("{0}")]
@@ -30,6 +34,31 @@ async fn ok() -> Result<u32, ApiError> {
 
 async fn fails() -> Result<u32, ApiError> {
     Err(ApiError("down"))
+}
+
+async fn hangs() -> Result<u32, ApiError> {
+    pending().await
+}
+
+/// Begins a call, which does not end at once.
+async fn begun<F: Future>(call: F) -> Pin<Box<F>> {
+    let mut call = Box::pin(call);
+    wait(std::slice::from_mut(&mut call)).await;
+    call
+}
+
+/// Begins that many calls, none of which ends at once.
+async fn all_begun<F: Future>(calls: usize, call: impl Fn() -> F) -> Vec<Pin<Box<F>>> {
+    let mut calls: Vec<_> = (0..calls).map(|_| Box::pin(call())).collect();
+    wait(&mut calls).await;
+    calls
+}
+
+/// Polls the calls, none of which ends.
+async fn wait<F: Future>(calls: &mut [Pin<Box<F>>]) {
+    for call in calls {
+        assert!(poll!(call).is_pending());
+    }
 }
 
 /// Lets every task go on as far as it can without time passing.

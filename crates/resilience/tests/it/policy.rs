@@ -1,3 +1,4 @@
+use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
@@ -7,7 +8,7 @@ use awaitly_core::{DurableRun, Error, Limit, RunError, Workflow, run, step};
 use awaitly_resilience::policy::{self, ConfigError, Growth, Policy, Registry};
 use awaitly_resilience::{CircuitBreaker, ConcurrencyLimiter, GuardExt};
 
-use crate::{ApiError, fails, ok, run_out};
+use crate::{ApiError, begun, fails, hangs, ok, run_out};
 
 #[derive(Debug, thiserror::Error)]
 enum AppError {
@@ -32,27 +33,27 @@ fn presets_are_those_of_the_reference() {
     let standard = retry(3, Exponential, 200, 5_000);
     let aggressive = retry(5, Exponential, 500, 30_000);
     for (preset, expected) in [
-        (policy::no_retry(), Policy::new().attempts(1)),
-        (policy::transient(), retry(3, Exponential, 100, 1_000)),
-        (policy::standard(), standard),
-        (policy::aggressive(), aggressive),
-        (policy::within_fast(), Policy::new().timeout(secs(1))),
-        (policy::within_api(), Policy::new().timeout(secs(5))),
-        (policy::within_extended(), Policy::new().timeout(secs(30))),
-        (policy::within_long(), Policy::new().timeout(mins(2))),
-        (policy::http_api(), standard.timeout(secs(5))),
-        (policy::database(), retry(2, Exponential, 100, 2_000).timeout(secs(30))),
-        (policy::cache(), Policy::new().attempts(1).timeout(secs(1))),
-        (policy::message_queue(), aggressive.timeout(secs(30))),
-        (policy::file_system(), standard.timeout(mins(2))),
-        (policy::rate_limited(), retry(5, Linear, 1_000, 10_000).timeout(secs(10))),
+        (policy::NO_RETRY, Policy::new().attempts(1)),
+        (policy::TRANSIENT, retry(3, Exponential, 100, 1_000)),
+        (policy::STANDARD, standard),
+        (policy::AGGRESSIVE, aggressive),
+        (policy::WITHIN_FAST, Policy::new().timeout(secs(1))),
+        (policy::WITHIN_API, Policy::new().timeout(secs(5))),
+        (policy::WITHIN_EXTENDED, Policy::new().timeout(secs(30))),
+        (policy::WITHIN_LONG, Policy::new().timeout(mins(2))),
+        (policy::HTTP_API, standard.timeout(secs(5))),
+        (policy::DATABASE, retry(2, Exponential, 100, 2_000).timeout(secs(30))),
+        (policy::CACHE, Policy::new().attempts(1).timeout(secs(1))),
+        (policy::MESSAGE_QUEUE, aggressive.timeout(secs(30))),
+        (policy::FILE_SYSTEM, standard.timeout(mins(2))),
+        (policy::RATE_LIMITED, retry(5, Linear, 1_000, 10_000).timeout(secs(10))),
         (
-            policy::api_orchestrator(),
+            policy::API_ORCHESTRATOR,
             Policy::new().attempts(3).growth(Exponential).jitter(Jitter::Full).timeout(secs(5)),
         ),
-        (policy::orchestrator(), Policy::new()),
-        (policy::pipeweave(), Policy::new().growth(Exponential).max_delay(secs(24 * 3600))),
-        (policy::workflow_orchestrator(), retry(5, Exponential, 1_000, 30_000).jitter(Jitter::None)),
+        (policy::ORCHESTRATOR, Policy::new()),
+        (policy::PIPEWEAVE, Policy::new().growth(Exponential).max_delay(secs(24 * 3600))),
+        (policy::WORKFLOW_ORCHESTRATOR, retry(5, Exponential, 1_000, 30_000).jitter(Jitter::None)),
     ] {
         assert_eq!(preset, expected);
     }
@@ -64,33 +65,31 @@ fn presets_are_those_of_the_reference() {
 
 #[test]
 fn later_policy_wins_field_by_field() {
-    let merged = policy::http_api().merge(&Policy::new().attempts(5)).merge(&policy::within_fast());
+    let merged = policy::HTTP_API.merge(&Policy::new().attempts(5)).merge(&policy::WITHIN_FAST);
     assert_eq!(merged, retry(5, Growth::Exponential, 200, 5_000).timeout(secs(1)));
     assert_eq!(merged.merge(&Policy::new()), merged);
     assert!(Policy::new().merge(&Policy::new()).is_empty());
 }
 
 #[test]
-fn getters_return_only_set_fields() {
+fn only_set_fields_have_a_value() {
     const NOTHING: Policy = Policy::new();
-    const ALL: Policy = policy::rate_limited().delay(ms(70)).deadline(mins(1));
-    const ATTEMPTS: Option<u32> = ALL.get_attempts();
-    assert_eq!((NOTHING.get_attempts(), ATTEMPTS), (None, Some(5)));
-    assert_eq!((NOTHING.get_growth(), ALL.get_growth()), (None, Some(Growth::Linear)));
-    assert_eq!((NOTHING.get_delay(), ALL.get_delay()), (None, Some(ms(70))));
-    assert_eq!((NOTHING.get_max_delay(), ALL.get_max_delay()), (None, Some(secs(10))));
-    assert_eq!((NOTHING.get_jitter(), ALL.get_jitter()), (None, Some(Jitter::Full)));
-    assert_eq!((NOTHING.get_timeout(), ALL.get_timeout()), (None, Some(secs(10))));
-    assert_eq!((NOTHING.get_deadline(), ALL.get_deadline()), (None, Some(mins(1))));
+    const ALL: Policy = policy::RATE_LIMITED.delay(ms(70)).deadline(mins(1));
+    assert_eq!((NOTHING.attempts, ALL.attempts), (None, NonZeroU32::new(5)));
+    assert_eq!((NOTHING.growth, ALL.growth), (None, Some(Growth::Linear)));
+    assert_eq!((NOTHING.delay, ALL.delay), (None, Some(ms(70))));
+    assert_eq!((NOTHING.max_delay, ALL.max_delay), (None, Some(secs(10))));
+    assert_eq!((NOTHING.jitter, ALL.jitter), (None, Some(Jitter::Full)));
+    assert_eq!((NOTHING.timeout, ALL.timeout), (None, Some(secs(10))));
+    assert_eq!((NOTHING.deadline, ALL.deadline), (None, Some(mins(1))));
     let read =
         read(r#"{ "a": { "timeout": "2s", "retry": { "jitter": "none" } } }"#).unwrap().get("a").unwrap();
-    assert_eq!((read.get_timeout(), read.get_jitter()), (Some(secs(2)), Some(Jitter::None)));
-    assert_eq!((read.get_attempts(), read.get_deadline()), (None, None));
+    assert_eq!(read, Policy::new().timeout(secs(2)).jitter(Jitter::None));
 }
 
 #[test]
 fn partial_retry_takes_defaults_and_unset_retry_is_none() {
-    assert_eq!(policy::within_api().to_retry().max_attempts(), 1);
+    assert_eq!(policy::WITHIN_API.to_retry().max_attempts(), 1);
     let said = format!("{:?}", Policy::new().max_delay(secs(30)).to_retry());
     let custom = format!("{:?}", retry(3, Growth::Exponential, 100, 30_000).to_retry());
     assert_eq!(said, custom);
@@ -122,7 +121,7 @@ async fn attempts_of(policy: Policy) -> (u32, Duration) {
 
 #[tokio::test]
 async fn step_is_retried_as_its_policy_says() {
-    assert_eq!(attempts_of(policy::no_retry()).await, (1, Duration::ZERO));
+    assert_eq!(attempts_of(policy::NO_RETRY).await, (1, Duration::ZERO));
     assert_eq!(attempts_of(policy::fixed(4, ms(70))).await, (4, ms(210)));
     let grows = policy::linear(4, ms(100)).jitter(Jitter::None);
     assert_eq!(attempts_of(grows).await, (4, ms(600)));
@@ -139,7 +138,7 @@ async fn later_step_option_wins_over_policy() {
                 slow().await;
                 ok().await
             });
-            let step = step.policy(policy::within_fast());
+            let step = step.policy(policy::WITHIN_FAST);
             let step = match timeout {
                 Some(timeout) => step.timeout(timeout),
                 None => step,
@@ -177,15 +176,14 @@ async fn predicates_guards_and_budgets_are_added_to_the_numbers() {
     assert!(matches!(ended, Err(AppError::Api(ApiError("declined")))));
     assert_eq!((calls.into_inner(), breaker.stats().all_failures), (3, 3));
     let once: Result<u32, AppError> =
-        run(async |run| Ok(step!(run, policy = policy::http_api(), guard = &breaker, ok()))).await;
+        run(async |run| Ok(step!(run, policy = policy::HTTP_API, guard = &breaker, ok()))).await;
     assert_eq!(once.unwrap(), 7);
 }
 
 #[tokio::test(start_paused = true)]
 async fn refusal_does_not_spend_retry_budget() {
-    let (budget, full) = (Budget::new(4, 0.0), ConcurrencyLimiter::options("full", 1).max_waiting(0).build());
-    let mut running = Box::pin(full.call(std::future::pending::<Result<u32, ApiError>>));
-    assert!(futures_util::poll!(&mut running).is_pending());
+    let (budget, full) = (Budget::new(4, 0.0), ConcurrencyLimiter::bounded("full", 1, 0));
+    let _running = begun(full.call(hangs)).await;
     let policy = policy::fixed(3, Duration::ZERO).budget(&budget).guard(&full);
     for _ in 0..10 {
         let ended = run(async |run| run.step("call", ok).policy(policy.clone()).await).await;
@@ -211,15 +209,14 @@ async fn each_of_a_list_takes_a_policy() {
 
 #[test]
 fn registry_knows_its_policies_in_their_order() {
-    let mut policies: Registry = [("a", policy::cache()), ("b", policy::database())].into_iter().collect();
-    policies.register("a", policy::standard());
-    assert_eq!((policies.get("a"), policies.has("c")), (Ok(policy::standard()), false));
+    let mut policies: Registry = [("a", policy::CACHE), ("b", policy::DATABASE)].into_iter().collect();
+    policies.register("a", policy::STANDARD);
+    assert_eq!((policies.get("a"), policies.has("c")), (Ok(policy::STANDARD), false));
     assert!(policies.names().eq(["a", "b"]));
     let unknown = policies.get("c").unwrap_err();
-    assert_eq!(
-        (unknown.name.as_str(), unknown.known.as_slice()),
-        ("c", &["a".to_owned(), "b".to_owned()][..])
-    );
+    let reason = "no policy has this name, but there are `a`, `b`";
+    assert_eq!((unknown.path.as_str(), unknown.reason.as_str()), ("c", reason));
+    assert!(Registry::new().get("c").unwrap_err().reason.ends_with("there are none"));
 }
 
 fn read(json: &str) -> Result<Registry, ConfigError> {

@@ -1,4 +1,3 @@
-use std::future::pending;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -8,7 +7,7 @@ use awaitly_resilience::{CallError, SingleFlight};
 use futures_util::FutureExt;
 use tokio::sync::oneshot;
 
-use crate::{ApiError, fails, ok, settle};
+use crate::{ApiError, begun, fails, hangs, ok, settle};
 
 type Flights = SingleFlight<&'static str, u32, ApiError>;
 
@@ -45,20 +44,17 @@ async fn concurrent_callers_share_one_call_and_its_answer() {
 #[tokio::test]
 async fn caller_after_the_answer_makes_new_call() {
     let flights = Flights::new();
-    let mut late = Box::pin(flights.call("ada", pending));
+    let late = flights.call("ada", hangs);
     assert_eq!(flights.call("ada", fails).await, Err(CallError::Failed(ApiError("down"))));
-    assert!(futures_util::poll!(&mut late).is_pending(), "it does not get the old answer");
-    drop(late);
+    drop(begun(late).await); // it does not get the old answer
     assert_eq!(flights.call("ada", ok).await, Ok(7));
 }
 
 #[tokio::test]
 async fn dropped_or_panicked_caller_passes_call_to_next() {
     let flights = Flights::new();
-    let mut first = Box::pin(flights.call("ada", pending));
-    assert!(futures_util::poll!(&mut first).is_pending());
-    let mut second = Box::pin(flights.call("ada", async || panic!("a call of the test")));
-    assert!(futures_util::poll!(&mut second).is_pending());
+    let first = begun(flights.call("ada", hangs)).await;
+    let second = begun(flights.call("ada", async || panic!("a call of the test"))).await;
     let third = tokio::spawn({
         let flights = flights.clone();
         async move { flights.call("ada", ok).await }
@@ -152,10 +148,8 @@ async fn operation_on_another_thread_is_refused_its_own_key() {
 #[tokio::test]
 async fn request_outside_of_the_operation_is_not_refused() {
     let flights = Flights::new();
-    let mut leads = Box::pin(flights.call("ada", pending));
-    assert!(futures_util::poll!(&mut leads).is_pending());
-    let mut waits = Box::pin(flights.call("ada", ok));
-    assert!(futures_util::poll!(&mut waits).is_pending(), "the thread no longer polls the operation");
+    let leads = begun(flights.call("ada", hangs)).await;
+    let waits = begun(flights.call("ada", ok)).await; // the thread no longer polls the operation
     // Two operations wait for the one key, and one of them asks for the other.
     let mut bob = Box::pin(flights.call("bob", || asks(&flights, &["ada"])));
     let mut cyd = Box::pin(flights.call("cyd", || asks(&flights, &["bob", "ada"])));

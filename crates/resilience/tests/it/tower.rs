@@ -2,11 +2,12 @@ use std::task::{Context, Poll};
 
 use awaitly_core::Retry;
 use awaitly_core::clock::{VirtualClock, ms, secs};
-use awaitly_resilience::tower::{AroundLayer, GuardLayer};
+use awaitly_resilience::tower::GuardLayer;
 use awaitly_resilience::{
     AuthRefresh, Cache, CallError, CircuitBreaker, ConcurrencyLimiter, Hedge, RateLimiter, SingleFlight,
 };
-use tower::{Layer, Service, ServiceExt};
+use tower::layer::layer_fn;
+use tower::{Layer, Service, ServiceExt, service_fn};
 
 use crate::{ApiError, settle};
 
@@ -80,8 +81,8 @@ async fn failure_answer_counts_and_reaches_caller() {
 
 #[tokio::test]
 async fn retry_hedge_and_cache_wrap_a_service() {
-    let service = Strict { ready: false };
-    let retried = AroundLayer::new(async |service: Strict, number: u32| {
+    let service = &Strict { ready: false };
+    let retried = service_fn(async |number: u32| {
         let numbers = std::sync::atomic::AtomicU32::new(number);
         let attempt = || {
             let number = numbers.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
@@ -89,25 +90,26 @@ async fn retry_hedge_and_cache_wrap_a_service() {
         };
         Retry::fixed(ms(1)).attempts(3).call(attempt).await
     });
-    assert_eq!(retried.layer(service.clone()).oneshot(5).await, Ok(7), "5 and 6 are refused");
+    assert_eq!(retried.oneshot(5).await, Ok(7), "5 and 6 are refused");
 
-    let hedged = AroundLayer::new(async |service: Strict, number: u32| {
-        Hedge::after(ms(1)).call(|| service.clone().oneshot(number)).await
+    let hedge = layer_fn(|service: Strict| {
+        service_fn(move |number: u32| {
+            let service = service.clone();
+            async move { Hedge::after(ms(1)).call(|| service.clone().oneshot(number)).await }
+        })
     });
-    assert_eq!(hedged.layer(service.clone()).oneshot(7).await, Ok(7));
+    assert_eq!(hedge.layer(service.clone()).oneshot(7).await, Ok(7));
 
-    let (cache, flights) = (Cache::options(9).build::<u32, u32, ApiError>(), SingleFlight::new());
-    let cached = AroundLayer::new(|service: Strict, number: u32| {
-        let (cache, flights) = (cache.clone(), flights.clone());
-        async move { flights.call(number, || cache.call(number, || service.oneshot(number))).await }
-    });
-    assert_eq!(cached.layer(service.clone()).oneshot(7).await, Ok(7));
-    assert_eq!((cached.layer(service.clone()).oneshot(7).await, cache.stats().hits), (Ok(7), 1));
+    let (cache, flights) = (&Cache::options(9).build::<u32, u32, ApiError>(), &SingleFlight::new());
+    for _ in 0..2 {
+        let cached = service_fn(async |number: u32| {
+            flights.call(number, || cache.call(number, || service.clone().oneshot(number))).await
+        });
+        assert_eq!(cached.oneshot(7).await, Ok(7));
+    }
+    assert_eq!(cache.hits(), 1);
 
-    let auth = AuthRefresh::new(1, async || Ok::<_, ApiError>(7), |error: &ApiError| error.0 == "down");
-    let renewed = AroundLayer::new(|service: Strict, ()| {
-        let auth = &auth;
-        async move { auth.call(|token| service.clone().oneshot(token)).await }
-    });
-    assert_eq!(renewed.layer(service).oneshot(()).await, Ok(7));
+    let auth = &AuthRefresh::new(1, async || Ok::<_, ApiError>(7), |error: &ApiError| error.0 == "down");
+    let renewed = service_fn(async |()| auth.call(|token| service.clone().oneshot(token)).await);
+    assert_eq!(renewed.oneshot(()).await, Ok(7));
 }

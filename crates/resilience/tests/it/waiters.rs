@@ -1,6 +1,5 @@
 //! What `src/waiters.md` and `src/single_flight/callers.md` say of waiters that nobody polls.
 
-use std::future::pending;
 use std::pin::Pin;
 
 use awaitly_core::clock::{VirtualClock, secs};
@@ -11,9 +10,8 @@ use awaitly_resilience::{
 use futures_util::{FutureExt, poll};
 use tokio::sync::oneshot;
 
-use crate::{ApiError, ok, settle};
+use crate::{ApiError, begun, hangs, ok, settle};
 
-type Never = Result<u32, ApiError>;
 type Ends<'a> = Pin<Box<dyn Future<Output = ()> + 'a>>;
 
 /// Keeps a waiter that nobody polls, and says whether the one behind it goes on: while it is kept, once it is dropped.
@@ -44,13 +42,11 @@ async fn kept_waiter_holds_up_the_others_until_it_is_dropped() {
     let mut all = Vec::new();
 
     let slots = ConcurrencyLimiter::new("slots", 1);
-    let mut running = Box::pin(slots.call(pending::<Never>));
-    assert!(poll!(&mut running).is_pending());
+    let running = begun(slots.call(hangs)).await;
     all.push(("slots", behind_a_kept_waiter(waiter!(slots.call(ok)), || drop(running)).await));
 
     let slots = Keyed::new(|_: &u32| ConcurrencyLimiter::new("slots", 1)).key(&1);
-    let mut running = Box::pin(slots.call(pending::<Never>));
-    assert!(poll!(&mut running).is_pending());
+    let running = begun(slots.call(hangs)).await;
     all.push(("slots of a key", behind_a_kept_waiter(waiter!(slots.call(ok)), || drop(running)).await));
 
     let rate = || RateLimiter::options("rate", 1, secs(1)).burst(1).clock(clock.clone());
@@ -67,17 +63,14 @@ async fn kept_waiter_holds_up_the_others_until_it_is_dropped() {
     all.push(("both", behind_a_kept_waiter(waiter!(both.call(ok)), pass).await));
 
     let throttle = AdaptiveThrottle::options("throttle").start(1).bounds(1, 1).clock(clock.clone()).build();
-    let mut running = Box::pin(throttle.call(pending::<Never>));
-    assert!(poll!(&mut running).is_pending());
+    let running = begun(throttle.call(hangs)).await;
     all.push(("throttle", behind_a_kept_waiter(waiter!(throttle.call(ok)), || drop(running)).await));
 
     let flights = SingleFlight::new();
-    let mut leads = Box::pin(flights.call(1, pending::<Never>));
-    assert!(poll!(&mut leads).is_pending());
+    let leads = begun(flights.call(1, hangs)).await;
     all.push(("flights", behind_a_kept_waiter(waiter!(flights.call(1, ok)), || drop(leads)).await));
     let cache: Cache<u32, u32, ApiError> = Cache::options(9).build();
-    let mut leads = Box::pin(cache.call(1, pending::<Never>));
-    assert!(poll!(&mut leads).is_pending());
+    let leads = begun(cache.call(1, hangs)).await;
     all.push(("cache", behind_a_kept_waiter(waiter!(cache.call(1, ok)), || drop(leads)).await));
     let (end, ended) = oneshot::channel::<()>();
     let ended = ended.shared();
@@ -97,8 +90,7 @@ async fn kept_waiter_holds_up_the_others_until_it_is_dropped() {
 #[tokio::test]
 async fn unpolled_waiter_does_not_block_next() {
     let limiter = ConcurrencyLimiter::new("slots", 1);
-    let mut running = Box::pin(limiter.call(pending::<Never>));
-    assert!(poll!(&mut running).is_pending());
+    let running = begun(limiter.call(hangs)).await;
     let call = || {
         let limiter = limiter.clone();
         tokio::spawn(async move { limiter.call(ok).await })

@@ -2,7 +2,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use awaitly_core::clock::{ms, secs};
-use awaitly_core::guard::{self, Refusal};
+use awaitly_core::guard::Refusal;
 use awaitly_core::retry::Jitter;
 use awaitly_core::{Error, Limit, Retry, RunError, parallel, run, step};
 use awaitly_saga::{SagaError, saga};
@@ -196,10 +196,10 @@ async fn settled_list_undoes_items_that_succeeded() {
 async fn guard_that_refuses_an_item_fails_the_list() {
     let world = World::default();
     let asked = AtomicU32::new(0);
-    let open = guard::from_fn(|| match asked.fetch_add(1, Ordering::Relaxed) {
+    let open = || match asked.fetch_add(1, Ordering::Relaxed) {
         0 => Ok(()),
         _ => Err(Refusal::new("door", "it is shut")),
-    });
+    };
     let sent = run(async |run| {
         saga(run, async |saga| {
             let each = saga.each("send", ["a", "b"], async |item| world.act(item).await).guard(&open);

@@ -2,7 +2,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use awaitly_core::clock::{ms, secs};
-use awaitly_core::guard::{self, Refusal};
+use awaitly_core::guard::Refusal;
 use awaitly_core::{FromStep, Retry, RunError, race, run, step};
 use awaitly_saga::{SagaError, saga};
 
@@ -124,10 +124,10 @@ async fn only_the_saga_that_fails_is_undone() {
 #[tokio::test(start_paused = true)]
 async fn saga_step_takes_retry_timeout_and_guard() {
     let (world, left, attempts) = (World::default(), AtomicU32::new(3), AtomicU32::new(0));
-    let allowance = guard::from_fn(|| {
+    let allowance = || {
         let took = left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
         took.map(drop).map_err(|_| Refusal::new("allowance", "used up"))
-    });
+    };
     let room = async || match attempts.fetch_add(1, Ordering::Relaxed) {
         0 => world.refuse("room").await,
         1 => world.hang("room").await,

@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 
 use pin_project_lite::pin_project;
 
-use crate::retry::{Always, Retry, Rules};
+use crate::retry::{Retry, Rules};
 use crate::step::{Destination, Invoke};
 
 /// The operation of [`Each`](super::Each), with one item.
@@ -25,7 +25,7 @@ where
     type Value = T;
     type Error = E;
     type Attempt = Fut;
-    type Rules = Always;
+    type Rules = ();
 
     fn policy(&self) -> Option<&Retry> {
         None

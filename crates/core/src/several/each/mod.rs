@@ -13,11 +13,11 @@ pub use drive::EachFuture;
 pub use item::ItemOperation;
 
 use crate::error::Error;
-use crate::guard::{Both, Guard};
+use crate::guard::Guard;
 use crate::journal::Key;
 use crate::retry::Retry;
 use crate::run::{Mode, Run};
-use crate::step::{Compensate, Durable, Ended, Invoke, Keep, Policy, Undo, ValuesOnly};
+use crate::step::{Compensate, Durable, Ended, Invoke, Keep, Preset, Undo, ValuesOnly};
 use crate::store::{Transactional, Tx};
 
 /// A step for each item of a list. [`Run::each`] creates it.
@@ -160,14 +160,14 @@ impl<'r, M, Item, F, A, R, G, U> Each<'r, M, Item, F, A, R, G, U> {
     }
 
     /// Applies the options of `policy` to each item: see [`Step::policy`](crate::step::Step::policy).
-    pub fn policy<P: Policy<Self>>(self, policy: P) -> P::Step {
+    pub fn policy<P: Preset<Self>>(self, policy: P) -> P::Step {
         policy.apply(self)
     }
 
     /// Asks `guard` before every attempt. A guard must be `Clone`, for example a reference.
-    pub fn guard<H>(self, guard: H) -> Each<'r, M, Item, F, A, R, Both<G, H>, U> {
+    pub fn guard<H>(self, guard: H) -> Each<'r, M, Item, F, A, R, (G, H), U> {
         let Self { list, attempts, keep, guard: outer, undo } = self;
-        Each { list, attempts, keep, guard: Both(outer, guard), undo }
+        Each { list, attempts, keep, guard: (outer, guard), undo }
     }
 
     /// Limits the time of one attempt at an item.
