@@ -1,4 +1,4 @@
-//! The calls of the store of a crash test: a boundary before and after each call that writes, and only the runs of the case.
+//! The calls of a crash test's store: boundaries around writes, and only the runs of the case in lists.
 
 use std::future::pending;
 use std::mem::take;
@@ -45,7 +45,7 @@ impl<S: Store> Around for CrashStore<S> {
 }
 
 impl Act {
-    /// Returns the act that a call is. `None`: it reads, or the test does not depend on it.
+    /// Returns the act of a call, or `None` if the call has no boundaries.
     const fn of(call: Call) -> Option<Self> {
         Some(match call {
             Call::Open => Self::Open,
@@ -65,7 +65,7 @@ impl Act {
 }
 
 impl<S: Store> CrashStore<S> {
-    /// Gives the runs of a call the run ids that the store beneath knows. A lease has such a run id already.
+    /// Replaces the run ids in a call with those in the shared store. Leases have such run ids already.
     fn enter(&self, parts: Parts<'_>) -> Result<(), StoreError> {
         let runs: Vec<&mut RunId> = match parts {
             Parts::Open { request } => vec![&mut request.run],
@@ -104,7 +104,7 @@ impl<S: Store> CrashStore<S> {
         Ok(answer)
     }
 
-    /// Notes the record that reaches the store after the death of its process, if the process dies at the next boundary.
+    /// Notes a record that reaches the store late, because the process dies at the next boundary.
     fn note_late(&self, run: &RunId, parts: &Parts<'_>) {
         if let Parts::Append { lease, record, .. } | Parts::Replace { lease, record, .. } = parts
             && self.watcher().life.dies_next()
@@ -113,7 +113,7 @@ impl<S: Store> CrashStore<S> {
         }
     }
 
-    /// Acknowledges a record that the next durable write makes durable.
+    /// Acknowledges a batched record. The next durable write makes it durable.
     fn put_off<R: Request<S>>(&self, request: &mut R) -> Option<R::Answer> {
         let (lease, record, on_recorded) = match request.parts() {
             Parts::Append { lease, record, durability: Durability::Batched } => {
@@ -128,7 +128,7 @@ impl<S: Store> CrashStore<S> {
         request.acknowledge()
     }
 
-    /// Calls the store, and notes the change.
+    /// Calls the store and notes the change.
     async fn send<R: Request<S>>(
         &self,
         run: &RunId,
@@ -192,12 +192,12 @@ impl<S: Store> CrashStore<S> {
         Ok(answer)
     }
 
-    /// Whether there are runs in the store that are not of this case.
+    /// Returns whether the store also holds runs of other cases.
     fn is_shared(&self) -> bool {
         self.watcher().scope.is_some()
     }
 
-    /// Asks for pages until one can be filled with runs of this case.
+    /// Lists pages until the runs of this case fill one.
     async fn list<R: Request<S>>(&self, mut request: R) -> Result<R::Answer, StoreError> {
         let (mut runs, mut waits) = (Vec::new(), Vec::new());
         loop {
@@ -223,8 +223,8 @@ impl<S: Store> CrashStore<S> {
         }
     }
 
-    /// Moves the items of this case from `page` to `items`, and back once they fill a page. Returns the place of the next
-    /// page if they do not.
+    /// Moves the items of this case from `page` to `items`, and back once they fill a page. Otherwise returns the
+    /// position of the next page.
     fn fill<T>(
         &self,
         page: &mut Page<T>,
@@ -240,7 +240,7 @@ impl<S: Store> CrashStore<S> {
         None
     }
 
-    /// Asks for more and more runs until enough of them are of this case.
+    /// Requests more due runs until enough of them belong to this case.
     async fn due<R: Request<S>>(&self, mut request: R) -> Result<R::Answer, StoreError> {
         let Parts::Due { query } = request.parts() else { return self.look(request).await };
         let limit = query.page_limit();
@@ -265,7 +265,7 @@ impl<S: Store> CrashStore<S> {
         }
     }
 
-    /// Those that are of this case, with the run ids that it knows.
+    /// Returns the items of this case, with their run ids in the case.
     fn ours<T>(&self, items: Vec<T>, run: impl Fn(&mut T) -> &mut RunId) -> Vec<T> {
         let ours = items.into_iter().filter_map(|mut item| {
             *run(&mut item) = self.inner_run(run(&mut item))?;

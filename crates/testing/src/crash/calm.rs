@@ -28,8 +28,8 @@ impl<S: Store> CrashTest<S> {
             Supply::Fresh(make) => (Arc::new(make()), false, String::new()),
             Supply::Shared(store, unique) => (Arc::clone(store), true, format!("{unique}/{number}/")),
         };
-        let (downtime, longest) = (self.downtime, self.longest);
-        Setting { store, real, prefix, seed, runs, downtime, longest }
+        let (downtime, time_limit) = (self.options.downtime, self.options.time_limit);
+        Setting { store, real, prefix, seed, runs, downtime, time_limit }
     }
 
     /// Plays the case without an accident, and observes effects that come after its end.
@@ -62,7 +62,7 @@ impl<S: Store> CrashTest<S> {
     /// Returns a finding if the test plays a single case and one of its accidents did not happen.
     pub(super) fn missed<T, E>(&self, accidents: &[Accident], played: &Played<T, E>) -> Option<Finding> {
         let happened = played.accidents.iter().take_while(|place| place.is_some()).count();
-        let accident = *accidents.get(happened).filter(|_| self.only.is_some())?;
+        let accident = *accidents.get(happened).filter(|_| self.options.only.is_some())?;
         Some(Finding::NoAccident { accident, passed: played.passed })
     }
 
@@ -84,7 +84,7 @@ impl<S: Store> CrashTest<S> {
             (calm, found.clone())
         } else {
             again = self.setting(seed, runs).play(accidents, Log::All, body).await;
-            let mut found = judge(calm, &again, self.values);
+            let mut found = judge(calm, &again, self.options.values);
             found.extend(self.missed(accidents, &again));
             (&again, found)
         };

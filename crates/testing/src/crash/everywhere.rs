@@ -6,7 +6,7 @@ use std::fmt::Debug;
 use awaitly_core::store::Store;
 
 use super::CrashTest;
-use super::accident::{Accident, AccidentKind};
+use super::accident::Accident;
 use super::cancelled::left;
 use super::case::Played;
 use super::finding::Finding;
@@ -29,12 +29,13 @@ struct Stem {
 
 impl Stem {
     fn new<T, E, S>(accidents: Vec<Accident>, played: &mut Played<T, E>, test: &CrashTest<S>) -> Self {
-        let is_cancel = |accident: &&Accident| accident.kind == AccidentKind::Cancel;
         // A process outlives a cancellation and can have another accident after it.
-        let after = accidents.last().filter(is_cancel).map_or(0, |accident| accident.at);
-        let mut answers = if test.no_answers { std::mem::take(&mut played.answers) } else { Vec::new() };
+        let cancel = accidents.last().filter(|accident| accident.is_cancel());
+        let after = cancel.map_or(0, |accident| accident.boundary());
+        let mut answers =
+            if test.options.no_answers { std::mem::take(&mut played.answers) } else { Vec::new() };
         answers.retain(|at| *at > after);
-        let may_cancel = test.cancellations && !accidents.iter().any(|accident| is_cancel(&accident));
+        let may_cancel = test.options.cancellations && !accidents.iter().any(|accident| accident.is_cancel());
         let cancels = if may_cancel { played.passed } else { 0 };
         Self { accidents, after, passed: played.passed.max(after), answers, cancels }
     }
@@ -52,9 +53,9 @@ impl Stem {
     fn longer(&self, index: usize) -> Option<Vec<Accident>> {
         let (deaths, answers) = (self.deaths(), self.answers.len());
         let next = match index {
-            index if index < deaths => Accident::death(self.after + index as u64 + 1),
-            index if index < deaths + answers => Accident::no_answer(*self.answers.get(index - deaths)?),
-            index if index < self.len() => Accident::cancel((index - deaths - answers) as u64 + 1),
+            index if index < deaths => Accident::Death(self.after + index as u64 + 1),
+            index if index < deaths + answers => Accident::NoAnswer(*self.answers.get(index - deaths)?),
+            index if index < self.len() => Accident::Cancel((index - deaths - answers) as u64 + 1),
             _ => return None,
         };
         Some(self.accidents.iter().copied().chain([next]).collect())
@@ -82,8 +83,8 @@ impl Leavings {
     fn find(self) -> Option<(Vec<Accident>, Vec<Finding>)> {
         let Self { undone, left } = self;
         left.into_iter().find_map(|(accidents, left)| {
-            let whats = left.intersection(&undone).map(ToString::to_string);
-            let findings: Vec<_> = whats.map(|what| Finding::WorkLeft { what }).collect();
+            let effects = left.intersection(&undone).map(ToString::to_string);
+            let findings: Vec<_> = effects.map(|effect| Finding::WorkLeft { effect }).collect();
             (!findings.is_empty()).then_some((accidents, findings))
         })
     }
@@ -91,7 +92,7 @@ impl Leavings {
 
 impl<S: Store> CrashTest<S> {
     /// Plays every case: an accident of each kind at every boundary, then a second accident at every boundary after
-    /// the first, up to the configured [number](Self::accidents).
+    /// the first, up to the configured [number](Self::max_accidents).
     ///
     /// # Panics
     /// Panics if tokio's time is not paused, or if `body` panics.
@@ -101,34 +102,35 @@ impl<S: Store> CrashTest<S> {
         E: PartialEq + Debug,
     {
         crate::clock::assert_paused();
-        let calm = self.calm(self.seed, 1, &body).await;
-        let mut report = CrashReport::new(&calm, self.seed);
-        let mut played = self.setting(self.seed, 1).play(&[], Log::Answers, &body).await;
+        let calm = self.calm(self.options.seed, 1, &body).await;
+        let mut report = CrashReport::new(&calm, self.options.seed);
+        let mut played = self.setting(self.options.seed, 1).play(&[], Log::Answers, &body).await;
         // A second execution without an accident must have an equal outcome; otherwise later comparisons prove
         // nothing.
         let found = match calm.findings.is_empty() {
-            true => judge(&calm, &played, self.values),
+            true => judge(&calm, &played, self.options.values),
             false => calm.findings.clone(),
         };
         if !found.is_empty() {
-            report.failure = Some(self.failure(&calm, (&[], found), (self.seed, 1), &body).await);
+            report.failure = Some(self.failure(&calm, (&[], found), (self.options.seed, 1), &body).await);
             return report;
         }
-        if let Some(accidents) = &self.only {
+        if let Some(accidents) = &self.options.only {
             self.only_this(&calm, accidents, &mut report, &body).await;
             return report;
         }
         let mut stems = vec![Stem::new(Vec::new(), &mut played, &self)];
         let mut leavings = Leavings::default();
         leavings.note(&[], &calm);
-        for accidents in 1..=self.accidents {
+        for accidents in 1..=self.options.max_accidents {
             stems = self.longer(&calm, &stems, accidents, (&mut report, &mut leavings), &body).await;
             if report.failure.is_some() {
                 return report;
             }
         }
         if let Some((accidents, found)) = leavings.find() {
-            report.failure = Some(self.failure(&calm, (&accidents, found), (self.seed, 1), &body).await);
+            report.failure =
+                Some(self.failure(&calm, (&accidents, found), (self.options.seed, 1), &body).await);
         }
         report
     }
@@ -150,24 +152,25 @@ impl<S: Store> CrashTest<S> {
         // If there are more cases than the limit permits, every `stride`-th case is played. The seed shifts the first
         // one, so that another seed plays other cases. `before` counts the cases of the stems already passed, which
         // maps the running index `next` to an index within the current stem.
-        let stride = of.div_ceil(self.limit.max(1)).max(1);
+        let stride = of.div_ceil(self.options.max_cases.max(1)).max(1);
         let mut longer = Vec::new();
-        let (mut next, mut before, mut cases) = ((self.seed % stride as u64) as usize, 0, 0);
+        let (mut next, mut before, mut cases) = ((self.options.seed % stride as u64) as usize, 0, 0);
         for stem in stems {
             while next < before + stem.len() {
                 let Some(accidents) = stem.longer(next - before) else { break };
                 next += stride;
                 cases += 1;
-                let mut played = self.setting(self.seed, 1).play(&accidents, Log::Answers, body).await;
-                let found = judge(calm, &played, self.values);
+                let mut played =
+                    self.setting(self.options.seed, 1).play(&accidents, Log::Answers, body).await;
+                let found = judge(calm, &played, self.options.values);
                 leavings.note(&accidents, &played);
                 if !found.is_empty() {
                     report.tried.push(Tried { accidents: number, at_most: false, cases, of });
                     let case = (&*accidents, found);
-                    report.failure = Some(self.failure(calm, case, (self.seed, 1), body).await);
+                    report.failure = Some(self.failure(calm, case, (self.options.seed, 1), body).await);
                     return Vec::new();
                 }
-                if number < self.accidents {
+                if number < self.options.max_accidents {
                     longer.push(Stem::new(accidents, &mut played, self));
                 }
             }
@@ -187,12 +190,12 @@ impl<S: Store> CrashTest<S> {
         T: PartialEq + Debug,
         E: PartialEq + Debug,
     {
-        let played = self.setting(self.seed, 1).play(accidents, Log::Answers, body).await;
-        let mut found = judge(calm, &played, self.values);
+        let played = self.setting(self.options.seed, 1).play(accidents, Log::Answers, body).await;
+        let mut found = judge(calm, &played, self.options.values);
         found.extend(self.missed(accidents, &played));
         report.tried.push(Tried { accidents: accidents.len(), at_most: false, cases: 1, of: 1 });
         if !found.is_empty() {
-            report.failure = Some(self.failure(calm, (accidents, found), (self.seed, 1), body).await);
+            report.failure = Some(self.failure(calm, (accidents, found), (self.options.seed, 1), body).await);
         }
     }
 }

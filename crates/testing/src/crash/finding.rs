@@ -4,6 +4,7 @@ use awaitly_core::journal::{Key, Status};
 use awaitly_core::store::RunId;
 
 use super::accident::Accident;
+use crate::keys::quoted;
 
 /// A defect that a crash test found, with advice in its [`Display`](fmt::Display) form.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,25 +14,25 @@ pub enum Finding {
     /// The result differs from the result without a crash.
     Result { calm: String, crashed: String },
     /// An effect happened more often than without a crash.
-    EffectRepeated { what: String, calm: usize, crashed: usize, place: Place },
+    EffectRepeated { effect: String, calm: usize, crashed: usize, cause: Cause },
     /// An effect happened less often than without a crash.
-    EffectMissing { what: String, calm: usize, crashed: usize, place: Place },
+    EffectMissing { effect: String, calm: usize, crashed: usize, cause: Cause },
     /// An effect came from a process whose work had ended.
-    EffectAfterEnd { what: String, last_step: Option<Key> },
+    EffectAfterEnd { effect: String, last_step: Option<Key> },
     /// A resumed body did not ask for a step that was recorded, or for a question that was asked.
-    Forgotten { run: RunId, key: Key, name: Key },
+    NotRequested { run: RunId, key: Key, name: Key },
     /// The recorded steps differ from the steps without a crash.
     Steps { run: RunId, missing: Vec<Key>, extra: Vec<Key> },
     /// A cancelled run has not ended, and no event will resume it.
     Stuck { run: RunId, status: Status },
     /// A run ended as cancelled and left an effect that other cases undo.
-    WorkLeft { what: String },
+    WorkLeft { effect: String },
     /// The run has a different status than without a crash.
     Status { run: RunId, calm: Option<Status>, crashed: Option<Status> },
     /// The value of a step differs from the value without a crash.
     Value { run: RunId, key: Key },
     /// The body continued after a step had failed with a failure of the store.
-    WentOn { step: Key, to: Option<Key> },
+    ContinuedAfterFailure { step: Key, to: Option<Key> },
     /// The store lost a record that it had acknowledged.
     RecordLost { run: RunId, key: Key },
     /// The store holds two records with one key.
@@ -52,9 +53,9 @@ pub enum Finding {
     NothingHappens,
 }
 
-/// The place in the code under test that caused an effect.
+/// The code under test that caused an effect.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Place {
+pub enum Cause {
     /// A step that gave no idempotency key.
     StepWithoutKey(Key),
     /// A step that gave these idempotency keys.
@@ -63,7 +64,7 @@ pub enum Place {
     Outside(Option<Key>),
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::StepWithoutKey(step) => write!(
@@ -100,23 +101,23 @@ impl fmt::Display for Finding {
             Self::Result { calm, crashed } => {
                 write!(f, "the result is {crashed}, but {calm} without a crash")
             }
-            Self::EffectRepeated { what, calm, crashed, place } => {
+            Self::EffectRepeated { effect, calm, crashed, cause } => {
                 write!(
                     f,
-                    "the effect `{what}` {}, but {} without a crash: {place}",
+                    "the effect `{effect}` {}, but {} without a crash: {cause}",
                     happened(*crashed),
                     times(*calm)
                 )
             }
-            Self::EffectMissing { what, calm, crashed, place } => write!(
+            Self::EffectMissing { effect, calm, crashed, cause } => write!(
                 f,
-                "the effect `{what}` {}, but {} without a crash: {place}; a recorded step is not executed again, so its \
+                "the effect `{effect}` {}, but {} without a crash: {cause}; a recorded step is not executed again, so its \
                  work must be complete before it ends",
                 happened(*crashed),
                 times(*calm)
             ),
-            Self::EffectAfterEnd { what, last_step } => {
-                write!(f, "the effect `{what}` came after the work of its process had ended")?;
+            Self::EffectAfterEnd { effect, last_step } => {
+                write!(f, "the effect `{effect}` came after the work of its process had ended")?;
                 if let Some(step) = last_step {
                     write!(f, "; step `{step}` began last")?;
                 }
@@ -124,7 +125,7 @@ impl fmt::Display for Finding {
                     ": a spawned task was not awaited, so a crash loses it; await the task inside a step",
                 )
             }
-            Self::Forgotten { run, key, name } => {
+            Self::NotRequested { run, key, name } => {
                 write!(f, "step `{key}`")?;
                 if key != name {
                     write!(f, ", named `{name}`,")?;
@@ -149,9 +150,9 @@ impl fmt::Display for Finding {
                 "run `{run}` was cancelled, but it stays {status:?} and no event will resume it: let the body return the \
                  error of the step that the cancellation ended"
             ),
-            Self::WorkLeft { what } => write!(
+            Self::WorkLeft { effect } => write!(
                 f,
-                "a run is cancelled, but the effect `{what}`, which other cases undo, remains: build the step in the \
+                "a run is cancelled, but the effect `{effect}`, which other cases undo, remains: build the step in the \
                  saga with a `compensate` and return its errors, or call `run.too_late_to_cancel()` before the step to \
                  rule out a cancellation"
             ),
@@ -161,12 +162,12 @@ impl fmt::Display for Finding {
                     "the recorded outcome of step `{key}` of run `{run}` differs from its outcome without a crash"
                 )
             }
-            Self::WentOn { step, to: Some(to) } => write!(
+            Self::ContinuedAfterFailure { step, to: Some(to) } => write!(
                 f,
                 "after step `{step}` had ended in `RunError::Store`, the body continued to step `{to}`: it catches \
                  `RunError`, or polls other branches after one has failed; return the error, so that the run is resumed"
             ),
-            Self::WentOn { step, to: None } => write!(
+            Self::ContinuedAfterFailure { step, to: None } => write!(
                 f,
                 "after step `{step}` had ended in `RunError::Store`, the body returned a value: it catches `RunError`; \
                  return the error, so that the run is resumed"
@@ -197,7 +198,7 @@ impl fmt::Display for Finding {
                 }
                 f.write_str(
                     ": it waits for something that died with the previous process, such as a channel; or raise \
-                     `CrashTest::longest`",
+                     `CrashTest::time_limit`",
                 )
             }
             Self::Interrupted { run } => write!(
@@ -230,20 +231,16 @@ struct Ways<'a> {
 impl fmt::Display for Ways<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if !self.missing.is_empty() {
-            write!(f, "it did not {} {}", self.verb, list(self.missing))?;
+            write!(f, "it did not {} {}", self.verb, quoted(self.missing))?;
         }
         if !self.missing.is_empty() && !self.extra.is_empty() {
             f.write_str(", and ")?;
         }
         if !self.extra.is_empty() {
-            write!(f, "it did {} {}", self.verb, list(self.extra))?;
+            write!(f, "it did {} {}", self.verb, quoted(self.extra))?;
         }
         Ok(())
     }
-}
-
-fn list(keys: &[Key]) -> String {
-    keys.iter().map(|key| format!("`{key}`")).collect::<Vec<_>>().join(", ")
 }
 
 fn status(status: Option<Status>) -> String {

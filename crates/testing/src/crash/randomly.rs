@@ -45,13 +45,13 @@ impl<S: Store> CrashTest<S> {
         E: PartialEq + Debug,
     {
         crate::clock::assert_paused();
-        let mut calm = self.calm(self.seed, self.runs, &body).await;
-        let mut report = CrashReport::new(&calm, self.seed);
-        let rounds = if self.only.is_some() { 1 } else { self.rounds };
+        let mut calm = self.calm(self.options.seed, self.options.runs, &body).await;
+        let mut report = CrashReport::new(&calm, self.options.seed);
+        let rounds = if self.options.only.is_some() { 1 } else { self.options.rounds };
         for round in 0..rounds {
-            let seed = self.seed.wrapping_add(round as u64);
+            let seed = self.options.seed.wrapping_add(round as u64);
             if round > 0 {
-                calm = self.calm(seed, self.runs, &body).await;
+                calm = self.calm(seed, self.options.runs, &body).await;
             }
             let failure = self.round(&calm, seed, &body).await;
             if failure.is_some() || round + 1 == rounds {
@@ -78,17 +78,17 @@ impl<S: Store> CrashTest<S> {
         T: PartialEq + Debug,
         E: PartialEq + Debug,
     {
-        let runs = self.runs;
+        let runs = self.options.runs;
         if !calm.findings.is_empty() {
             return Some(self.failure(calm, (&[], calm.findings.clone()), (seed, runs), body).await);
         }
         let boundaries = calm.boundaries.first().map_or(0, Vec::len) as u64;
-        let accidents = self.only.clone().unwrap_or_else(|| deaths(seed, boundaries));
+        let accidents = self.options.only.clone().unwrap_or_else(|| deaths(seed, boundaries));
         let found = self.found(calm, &accidents, seed, body).await;
         if found.is_empty() {
             return None;
         }
-        let (accidents, found) = match self.only {
+        let (accidents, found) = match self.options.only {
             Some(_) => (accidents, found),
             None => self.shrink(calm, (accidents, found), seed, body).await,
         };
@@ -107,8 +107,8 @@ impl<S: Store> CrashTest<S> {
         T: PartialEq + Debug,
         E: PartialEq + Debug,
     {
-        let played = self.setting(seed, self.runs).play(accidents, Log::Off, body).await;
-        let mut found = judge(calm, &played, self.values);
+        let played = self.setting(seed, self.options.runs).play(accidents, Log::Off, body).await;
+        let mut found = judge(calm, &played, self.options.values);
         found.extend(self.missed(accidents, &played));
         found
     }
@@ -127,8 +127,8 @@ impl<S: Store> CrashTest<S> {
         E: PartialEq + Debug,
     {
         let boundaries = calm.boundaries.first().map_or(0, Vec::len) as u64;
-        for at in 1..=boundaries.min(self.limit as u64) {
-            let alone = vec![Accident::death(at)];
+        for at in 1..=boundaries.min(self.options.max_cases as u64) {
+            let alone = vec![Accident::Death(at)];
             let found = self.found(calm, &alone, seed, body).await;
             if !found.is_empty() {
                 return (alone, found);
@@ -143,11 +143,11 @@ impl<S: Store> CrashTest<S> {
             }
         }
         for index in 0..case.0.len() {
-            let mut step = case.0.get(index).map_or(0, |accident| accident.at / 2);
+            let mut step = case.0.get(index).map_or(0, |accident| accident.boundary() / 2);
             while step > 0 {
                 let mut earlier = case.0.clone();
-                if let Some(accident) = earlier.get_mut(index) {
-                    accident.at = accident.at.saturating_sub(step).max(1);
+                if let Some(Accident::Death(boundary)) = earlier.get_mut(index) {
+                    *boundary = boundary.saturating_sub(step).max(1);
                 }
                 let found =
                     if earlier == case.0 { Vec::new() } else { self.found(calm, &earlier, seed, body).await };
@@ -165,5 +165,5 @@ impl<S: Store> CrashTest<S> {
 fn deaths(seed: u64, boundaries: u64) -> Vec<Accident> {
     let mut dice = fastrand::Rng::with_seed(seed);
     let number = dice.usize(1..=MOST_DEATHS);
-    (0..number).map(|_| Accident::death(dice.u64(1..=boundaries.max(1)))).collect()
+    (0..number).map(|_| Accident::Death(dice.u64(1..=boundaries.max(1)))).collect()
 }

@@ -11,7 +11,7 @@ use awaitly_core::{DurableRun, FromStep, KeepRun, Run, RunError, Workflow};
 use super::Harness;
 use crate::clock::assert_paused;
 use crate::report::{Log, Report};
-use crate::script::{Leftovers, Player, ScriptError};
+use crate::script::{Player, ScriptError};
 use crate::watched::{Watched, progress};
 
 impl<X> Harness<X> {
@@ -33,7 +33,7 @@ impl<X> Harness<X> {
     /// # Panics
     /// Panics if the scripts do not fit the run; the message lists every mismatch. Panics if tokio's time is not
     /// paused, or if the run is stuck: every task waits, and no timer ends the wait before the
-    /// [limit](Self::longest).
+    /// [limit](Self::time_limit).
     ///
     /// # Resume
     /// Resumes the run like [`Workflow::run`] with an existing run id.
@@ -81,13 +81,13 @@ impl<X> Harness<X> {
     ///
     /// ```
     /// use awaitly_core::{DurableRun, RunError, step};
-    /// use awaitly_testing::{Harness, Leftovers, ok, panic, simulate};
+    /// use awaitly_testing::{Harness, ok, panic, simulate};
     ///
     /// # async fn charge() -> Result<u32, RunError> { unreachable!() }
     /// let order = async |run: &DurableRun| Ok::<_, RunError>(step!(run, "charge", charge()));
     /// simulate(async || {
     ///     let outcomes = [panic("no network"), ok(7_u32)];
-    ///     let harness = Harness::new().script("charge", outcomes).leftovers(Leftovers::Allow);
+    ///     let harness = Harness::new().script("charge", outcomes).allow_unused_scripts();
     ///     assert!(harness.run(order).await.result.is_err());
     ///     assert_eq!(harness.retry(order).await.result, Ok(7));
     /// });
@@ -109,14 +109,14 @@ impl<X> Harness<X> {
     ///
     /// ```
     /// use awaitly_core::{DurableRun, RunError, step};
-    /// use awaitly_testing::report::Ending;
+    /// use awaitly_testing::report::RunEnding;
     /// use awaitly_testing::{Harness, simulate};
     ///
     /// let order = async |run: &DurableRun| Ok::<u32, RunError>(step!(run.wait_for("payment")));
     /// simulate(async || {
     ///     let harness = Harness::new();
-    ///     assert_eq!(harness.run(order).await.ending(), Ending::Waiting);
-    ///     assert_eq!(harness.cancel(order).await.ending(), Ending::Cancelled);
+    ///     assert_eq!(harness.run(order).await.ending(), RunEnding::Waiting);
+    ///     assert_eq!(harness.cancel(order).await.ending(), RunEnding::Cancelled);
     /// });
     /// ```
     ///
@@ -178,7 +178,7 @@ impl<X> Harness<X> {
     }
 
     fn watched<Fut>(&self, run: Fut) -> Watched<Fut> {
-        Watched::new(run, self.longest)
+        Watched::new(run, self.time_limit)
     }
 
     fn conclude<T, E>(&self, result: Result<T, E>, log: &Log) -> Result<Report<T, E>, ScriptError> {
@@ -186,12 +186,13 @@ impl<X> Harness<X> {
         let (happened, mut problems) = log.take();
         let report = Report::new(result, happened, self.seed).knowing(self.playbook().known());
         problems.extend(self.playbook().for_sleeps(report.invocations()));
-        if problems.is_empty() && self.leftovers == Leftovers::Refuse && report.ending().is_final() {
+        if problems.is_empty() && !self.allows_unused && report.ending().is_final() {
             problems = self.playbook().leftovers();
         }
         if problems.is_empty() {
             return Ok(report);
         }
+        let problems = problems.iter().map(ToString::to_string).collect();
         Err(ScriptError { problems, trace: report.trace(), seed: self.seed })
     }
 }

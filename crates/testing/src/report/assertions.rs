@@ -2,9 +2,10 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use awaitly_core::journal::Key;
-use similar::TextDiff;
 
-use super::{Invocation, Report};
+use super::diff::unified;
+use super::{Invocation, Report, StepEnding};
+use crate::keys::quoted;
 
 impl<T, E> Report<T, E> {
     /// Asserts that exactly these steps, by name or key, began in this order. Reused and waiting steps count; skipped
@@ -27,14 +28,14 @@ impl<T, E> Report<T, E> {
     pub fn assert_steps<'s>(&self, expected: impl IntoIterator<Item = &'s str>) {
         let expected: Vec<_> = expected.into_iter().collect();
         let begun: Vec<_> =
-            self.invocations().iter().filter(|step| step.ended != super::Ended::Skipped).collect();
+            self.invocations().iter().filter(|step| step.ending != StepEnding::Skipped).collect();
         let holds =
             begun.len() == expected.len() && begun.iter().zip(&expected).all(|(step, name)| step.is(name));
         let actual: Vec<_> = begun.iter().map(|step| as_expected(step, &expected)).collect();
         assert!(
             holds,
             "other steps than expected:\n{}{}",
-            diff(&lines(&expected), &lines(&actual)),
+            unified(("expected", &lines(&expected)), ("actual", &lines(&actual))),
             self.told()
         );
     }
@@ -132,7 +133,7 @@ impl<T, E> Report<T, E> {
         assert!(
             self.result == *expected,
             "another result than expected:\n{}{}",
-            diff(&text(expected), &text(&self.result)),
+            unified(("expected", &text(expected)), ("actual", &text(&self.result))),
             self.told()
         );
     }
@@ -166,8 +167,7 @@ fn known(steps: &BTreeSet<Key>) -> String {
     if steps.is_empty() {
         return "no steps are known".to_owned();
     }
-    let names: Vec<_> = steps.iter().map(|step| format!("`{step}`")).collect();
-    format!("the known steps are {}", names.join(", "))
+    format!("the known steps are {}", quoted(steps))
 }
 
 fn times(count: u32) -> String {
@@ -176,14 +176,4 @@ fn times(count: u32) -> String {
         1 => "once".to_owned(),
         count => format!("{count} times"),
     }
-}
-
-fn diff(expected: &str, actual: &str) -> String {
-    TextDiff::from_lines(expected, actual)
-        .unified_diff()
-        .context_radius(1000)
-        .header("expected", "actual")
-        .to_string()
-        .trim_end()
-        .to_owned()
 }

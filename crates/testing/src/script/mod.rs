@@ -40,13 +40,13 @@ mod player;
 
 use std::fmt;
 
-pub use error::{Problem, ScriptError};
+pub(crate) use error::Problem;
+pub use error::ScriptError;
 pub use outcome::{
     Outcome, answer, cancelled, err, err_once, expired, hang, ok, ok_once, panic, real, refused, rejected,
     stop, timeout,
 };
 pub(crate) use playbook::Playbook;
-pub use playbook::{Leftovers, Unscripted};
 pub(crate) use player::{Interleaving, Player, pass};
 
 /// The outcomes of all attempts at the steps with one name or key.

@@ -84,9 +84,9 @@ async fn run_that_hangs_without_a_time_limit_fails() {
 }
 
 #[test]
-fn endless_ticking_ends_at_the_longest_time() {
+fn endless_ticking_ends_at_the_time_limit() {
     let ticking = || {
-        Simulation::new().longest(hours(1)).run(async |_| {
+        Simulation::new().time_limit(hours(1)).run(async |_| {
             loop {
                 tokio::time::sleep(secs(1)).await;
             }
@@ -119,7 +119,7 @@ fn stuck_run_with_short_lease_fails_soon() {
 #[test]
 fn longer_limit_permits_years_of_sleep() {
     let decade = async |run: &DurableRun| run.sleep("a decade", days(3650)).await;
-    let results = Simulation::new().longest(days(4000)).run(async |sim: Sim| {
+    let results = Simulation::new().time_limit(days(4000)).run(async |sim: Sim| {
         let first = sim.harness().run(decade).await.result.clone();
         // The time of an ended run does not count towards the limit of the next one.
         (first, sim.harness().run_id("another").run(decade).await.result.clone())

@@ -1,11 +1,11 @@
 use std::time::Duration;
 
-use super::super::draw::assert_chance;
+use super::super::assert_chance;
 
-/// The state of a simulated service.
+/// The condition of a simulated service.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 #[non_exhaustive]
-pub enum State {
+pub enum Condition {
     /// Every call gets through.
     #[default]
     Up,
@@ -30,7 +30,7 @@ pub enum State {
     },
 }
 
-impl State {
+impl Condition {
     #[track_caller]
     pub(super) fn check(self) -> Self {
         if let Self::Flaky { refuse, lose_answer } = self {
@@ -41,33 +41,34 @@ impl State {
     }
 }
 
-/// The states of a service over time. Moments count from the creation of the network.
+/// The conditions of a service over time. Moments count from the creation of the network.
 #[derive(Debug, Default)]
-pub(super) struct Timeline(Vec<(Duration, State)>);
+pub(super) struct Timeline(Vec<(Duration, Condition)>);
 
 impl Timeline {
-    pub(super) fn at(&self, moment: Duration) -> State {
+    pub(super) fn at(&self, moment: Duration) -> Condition {
         let begun = self.0.iter().take_while(|(from, _)| *from <= moment);
-        begun.last().map(|(_, state)| *state).unwrap_or_default()
+        begun.last().map(|(_, condition)| *condition).unwrap_or_default()
     }
 
-    /// Begins a state at `from`. States set for later moments stay.
-    pub(super) fn set(&mut self, from: Duration, state: State) {
+    /// Begins a condition at `from`. Conditions set for later moments stay.
+    pub(super) fn set(&mut self, from: Duration, condition: Condition) {
         let place = self.0.partition_point(|(other, _)| *other <= from);
-        self.0.insert(place, (from, state));
+        self.0.insert(place, (from, condition));
     }
 
-    /// Sets a state for an interval. The state after `to` stays as it was.
-    pub(super) fn set_between(&mut self, from: Duration, to: Duration, state: State) {
+    /// Sets a condition for an interval. The condition after `to` stays as it was.
+    pub(super) fn set_between(&mut self, from: Duration, to: Duration, condition: Condition) {
         let after = self.at(to);
         self.0.retain(|(other, _)| *other <= from || *other > to);
-        self.set(from, state);
+        self.set(from, condition);
         self.set(to, after);
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::Condition::{Cut, Down, Up};
     use super::*;
 
     const fn secs(n: u64) -> Duration {
@@ -75,29 +76,29 @@ mod tests {
     }
 
     #[test]
-    fn state_lasts_until_the_next_begins() {
+    fn condition_lasts_until_the_next_begins() {
         let mut timeline = Timeline::default();
-        timeline.set(secs(20), State::Cut);
-        timeline.set(secs(10), State::Down);
+        timeline.set(secs(20), Cut);
+        timeline.set(secs(10), Down);
         let found = [0, 9, 10, 19, 20, 99].map(|n| timeline.at(secs(n)));
-        assert_eq!(found, [State::Up, State::Up, State::Down, State::Down, State::Cut, State::Cut]);
+        assert_eq!(found, [Up, Up, Down, Down, Cut, Cut]);
     }
 
     #[test]
-    fn last_state_set_for_a_moment_holds() {
+    fn last_condition_set_for_a_moment_holds() {
         let mut timeline = Timeline::default();
-        timeline.set(secs(10), State::Down);
-        timeline.set(secs(10), State::Cut);
-        assert_eq!(timeline.at(secs(10)), State::Cut);
+        timeline.set(secs(10), Down);
+        timeline.set(secs(10), Cut);
+        assert_eq!(timeline.at(secs(10)), Cut);
     }
 
     #[test]
-    fn earlier_states_apply_after_an_interval() {
+    fn earlier_conditions_apply_after_an_interval() {
         let mut timeline = Timeline::default();
-        timeline.set(secs(15), State::Cut);
-        timeline.set_between(secs(10), secs(20), State::Down);
-        timeline.set_between(secs(12), secs(14), State::Up);
+        timeline.set(secs(15), Cut);
+        timeline.set_between(secs(10), secs(20), Down);
+        timeline.set_between(secs(12), secs(14), Up);
         let found = [9, 10, 12, 14, 16, 20].map(|n| timeline.at(secs(n)));
-        assert_eq!(found, [State::Up, State::Down, State::Up, State::Down, State::Down, State::Cut]);
+        assert_eq!(found, [Up, Down, Up, Down, Down, Cut]);
     }
 }
