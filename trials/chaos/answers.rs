@@ -11,16 +11,16 @@ use awaitly::store::{RunId, Store};
 use awaitly::{DurableRun, RunError, Workflow};
 use serde::{Deserialize, Serialize};
 
-use crate::lines::{self, Lines};
 use crate::process;
 use crate::schema::Schema;
+use awaitly_trials::lines::{self, Lines};
 
 const RUNS: u64 = 1000;
 const WORKERS: [&str; 2] = ["ada", "bob"];
 /// From one answer of both to the next.
 const PACE: Duration = ms(6);
 
-/// What a worker was told of one answer.
+/// The result of one answer, as its worker received it.
 #[derive(Debug, Serialize, Deserialize)]
 struct Told {
     worker: String,

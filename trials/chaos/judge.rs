@@ -9,7 +9,7 @@ use sqlx::Row;
 use crate::schema::Schema;
 use crate::world::{Effect, Ledger, Plan, World, WorldError};
 
-/// What the journals, the table and the ledger say of each other.
+/// The differences between the journals, the table and the ledger.
 #[derive(Debug, Default)]
 pub(crate) struct Verdict {
     /// Runs without an end, steps without a record, records without an effect, and outcomes that a body had and
@@ -21,7 +21,7 @@ pub(crate) struct Verdict {
     pub(crate) doubled: usize,
     /// Interruptions that were recorded as the failure of a run.
     pub(crate) failed: usize,
-    /// Effects that happened again, as they may where their run was interrupted.
+    /// Effects that happened again because their run was interrupted, which is allowed.
     pub(crate) repeated: usize,
 }
 
@@ -31,7 +31,7 @@ impl Verdict {
     }
 }
 
-/// Compares the journals of these runs with the ledger, and what is wrong is printed.
+/// Compares the journals of these runs with the ledger, and prints the differences.
 pub(crate) async fn judge(
     schema: &Schema,
     world: &World,

@@ -1,19 +1,18 @@
-//! Breaks what the PostgreSQL store stands on, and judges what is left.
+//! Injects faults around the PostgreSQL store, and compares the journals with a ledger of effects.
 //!
-//! Connections are cut between a commit and its answer, workers are frozen past their leases, the server is
-//! stopped and killed, clocks are wrong by an hour, a hundred thousand runs are parked, and two processes answer at
-//! once. Effects are
-//! written into a ledger of this process, and at the end the journals are compared with it.
+//! The faults: connections that are cut between a commit and its answer, workers that are frozen for longer than their
+//! leases last, a server that is stopped and killed, and clocks that are wrong by an hour. Two modes inject no fault:
+//! a hundred thousand runs wait, and two processes answer the same questions.
 //!
-//! Modes that stop a server start one of their own; the one that the environment names is only used.
+//! A mode that stops a server starts its own. The server that the environment names is never stopped.
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
 mod answers;
 mod clocks;
 mod cut;
+mod entries;
 mod frozen;
 mod judge;
-mod lines;
 mod outage;
 mod parked;
 mod process;
@@ -32,36 +31,36 @@ use clap::{Parser, ValueEnum};
 
 use crate::schema::Schema;
 
-/// Breaks things under the PostgreSQL store, and counts what was lost.
+/// Injects faults around the PostgreSQL store, and counts lost and repeated outcomes.
 #[derive(Parser)]
 struct Options {
-    /// What to break; everything unless named.
+    /// The modes to run. Default: all modes.
     #[arg(value_enum)]
     modes: Vec<Mode>,
-    /// What decides when things break; random unless given.
+    /// The seed for the moments of the faults. Default: a random seed, which is printed.
     #[arg(long)]
     seed: Option<u64>,
-    /// How many seconds the longest outage lasts.
+    /// The duration of the longest outage, in seconds.
     #[arg(long, default_value_t = 10)]
     longest: u64,
-    /// This process is a worker: its role, and what that needs. Not for use by hand.
+    /// The role of this process, if it is a worker, and the arguments of the role.
     #[arg(long, hide = true, num_args = 1..)]
     worker: Option<Vec<String>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Mode {
-    /// Connections, between a commit and its answer.
+    /// Cuts connections between a commit and its answer.
     Cut,
-    /// Workers, past their leases.
+    /// Freezes workers for longer than their leases last.
     Frozen,
-    /// The server, for a while.
+    /// Stops and kills the server for a while.
     Outage,
-    /// The clocks of workers, by an hour.
+    /// Sets the clocks of workers wrong by an hour.
     Clocks,
-    /// Nothing: a hundred thousand runs wait.
+    /// Lets a hundred thousand runs wait.
     Parked,
-    /// Nothing: two processes answer the same approvals.
+    /// Lets two processes answer the same approvals.
     Answers,
 }
 
@@ -73,7 +72,7 @@ fn main() -> Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     let seed = options.seed.unwrap_or_else(|| fastrand::u64(..));
-    println!("seed {seed}");
+    println!("cargo xtask chaos --seed {seed}");
     let modes = if options.modes.is_empty() { Mode::value_variants() } else { &options.modes };
     let mut holds = true;
     for mode in modes {
@@ -82,7 +81,7 @@ fn main() -> Result<ExitCode> {
             &options,
             fastrand::Rng::with_seed(seed),
         ));
-        // The other modes say something all the same.
+        // The other modes run even if one fails.
         holds &= result.unwrap_or_else(|error| {
             println!("{mode:?} could not be carried out: {error:#}");
             false
@@ -91,7 +90,7 @@ fn main() -> Result<ExitCode> {
     Ok(if holds { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Says whether what the mode tests holds.
+/// Runs a mode. Returns whether the store kept its promises.
 async fn execute(mode: Mode, options: &Options, dice: fastrand::Rng) -> Result<bool> {
     match mode {
         Mode::Cut => cut::execute(&url()?, dice).await,
@@ -119,7 +118,7 @@ fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_multi_thread().enable_all().build()
 }
 
-/// The server that is not to be stopped.
+/// Returns the URL of the server that must not be stopped.
 fn url() -> Result<String> {
     let message = "name a PostgreSQL server in AWAITLY_POSTGRES_URL, or call `cargo xtask chaos`";
     std::env::var("AWAITLY_POSTGRES_URL").context(message)

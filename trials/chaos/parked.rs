@@ -1,4 +1,4 @@
-//! A hundred thousand runs that wait for an answer: what they cost, and how soon an answered one goes on.
+//! A hundred thousand runs that wait for an answer: their cost, and the delay until an answered one continues.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -24,7 +24,7 @@ const ANSWERS: usize = 200;
 /// From the answer to the first new step.
 const BAR: Duration = ms(50);
 
-/// What a resumed run says in its first new step: its id, and when that was.
+/// The message of a resumed run in its first new step: its id and the time.
 type Resumed = mpsc::UnboundedSender<(String, Instant)>;
 
 pub(crate) async fn execute(url: &str, dice: fastrand::Rng) -> Result<bool> {
@@ -32,7 +32,7 @@ pub(crate) async fn execute(url: &str, dice: fastrand::Rng) -> Result<bool> {
 }
 
 async fn measure(schema: &Schema, dice: fastrand::Rng) -> Result<bool> {
-    // Opened before, so that what is counted is only the runs.
+    // The store is opened before the measurement, so that only the runs count.
     let store = schema.options().connections(CONNECTIONS).connect(&schema.url).await?;
     let (before, began) = (resident()?, Instant::now());
     park(&store).await?;
@@ -60,7 +60,7 @@ async fn body(run: &DurableRun, resumed: Option<&Resumed>) -> Result<u64, RunErr
     let answer = step!(run.wait_for::<u64>("answer"));
     let go_on = async || {
         let now = Instant::now();
-        // Who measures is there until the last one was answered.
+        // The receiver exists until the last run has been answered.
         resumed.map(|resumed| resumed.send((run.id().to_owned(), now)).ok());
         Ok::<_, RunError>(answer)
     };
@@ -71,7 +71,7 @@ fn id(number: usize) -> String {
     format!("parked-{number}")
 }
 
-/// Begins all of them, and leaves each where it waits.
+/// Begins all runs, and leaves each at its question.
 async fn park(store: &PostgresStore) -> Result<()> {
     let workflow = Workflow::new("parked").store(store.clone());
     let next = Arc::new(AtomicUsize::new(0));
@@ -104,7 +104,7 @@ async fn answer(schema: &Schema, store: &PostgresStore, mut dice: fastrand::Rng)
     let outside = schema.store().await?;
     let (sender, mut resumed) = mpsc::unbounded_channel();
     let resuming = tokio::spawn(resume(store.clone(), sender));
-    // What is to be listened to is, and what was told before is dealt with.
+    // Until then, the resumer listens, and has handled earlier notifications.
     tokio::time::sleep(secs(1)).await;
     let mut times = Vec::new();
     let mut numbers: Vec<_> = (0..RUNS).collect();
@@ -120,7 +120,7 @@ async fn answer(schema: &Schema, store: &PostgresStore, mut dice: fastrand::Rng)
         };
         ensure!(who == run, "{who} went on, and {run} was answered");
         times.push(at.duration_since(began));
-        // So that no answer comes with another one's wake.
+        // Otherwise one notification could report two answers.
         tokio::time::sleep(Duration::from_micros(dice.u64(0..20_000))).await;
     }
     resuming.abort();
@@ -128,14 +128,14 @@ async fn answer(schema: &Schema, store: &PostgresStore, mut dice: fastrand::Rng)
     Ok(times)
 }
 
-/// Runs what is due as soon as the store tells of it.
+/// Executes due runs as soon as the store reports them.
 async fn resume(store: PostgresStore, resumed: Resumed) -> Result<()> {
     let workflow = Workflow::new("parked").store(store.clone());
     let mut wakes = store.wakes();
     loop {
         for due in store.due(DueQuery::new()).await? {
             let (workflow, resumed) = (workflow.clone(), resumed.clone());
-            // One that is due still, and taken already, is busy.
+            // A run that is still due but already taken returns `Busy`.
             tokio::spawn(async move {
                 drop(workflow.run(due.run.to_string(), async |run| body(run, Some(&resumed)).await).await);
             });
@@ -146,7 +146,7 @@ async fn resume(store: PostgresStore, resumed: Resumed) -> Result<()> {
     }
 }
 
-/// The memory that this process has, in bytes.
+/// Returns the resident memory of this process, in bytes.
 fn resident() -> Result<u64> {
     let status = std::fs::read_to_string("/proc/self/status").context("only Linux tells of its memory")?;
     let line = status
@@ -157,7 +157,7 @@ fn resident() -> Result<u64> {
     Ok(kilobytes * 1024)
 }
 
-/// What the tables of the schema take, with their indexes.
+/// Returns the size of the tables of the schema, including indexes, in bytes.
 async fn bytes(schema: &Schema) -> Result<u64> {
     let sql = "SELECT coalesce(sum(pg_total_relation_size(c.oid)), 0)::bigint FROM pg_class c \
                JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1 AND c.relkind = 'r'";

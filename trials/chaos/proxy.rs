@@ -1,4 +1,4 @@
-//! What stands between a store and its server, lets everything through, and cuts connections when told to.
+//! A proxy between a store and its server, which cuts connections on request.
 
 use std::collections::HashMap;
 use std::io;
@@ -11,14 +11,14 @@ use tokio::net::{TcpListener, TcpStream};
 
 use crate::wire::{Answers, Kind, Requests};
 
-/// How a connection is cut that carries a write.
+/// The way in which a connection that carries a write is cut.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Cut {
-    /// The server has answered, and the answer is swallowed.
+    /// The server has answered, the answer is discarded, and the connection is closed.
     Answered,
-    /// The write was handed to the server, which may still be at it.
+    /// The server has received the write, and the connection is closed before the answer.
     UnderWay,
-    /// The server has answered, the answer is swallowed, and nobody is told: the connection stays open and mute.
+    /// The server has answered, the answer is discarded, and the connection stays open without further data.
     Silent,
 }
 

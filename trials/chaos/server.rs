@@ -1,8 +1,7 @@
-//! A PostgreSQL of this program's own, which it stops, kills and starts again.
+//! A private PostgreSQL, which the program stops, kills and starts again.
 //!
-//! `cargo xtask` says where the programs are and installs them where they are missing. It does not start this
-//! server: whoever stops and starts one has to be the one whose child it is, and there a server that ends is an
-//! error.
+//! `cargo xtask` finds the programs, and installs them if they are missing. It does not start this server, because only
+//! the parent of a process can wait for its end.
 
 use std::fs;
 use std::path::PathBuf;
@@ -37,16 +36,16 @@ rm -rf "$1"
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Stop {
-    /// As an operator stops it: everybody is sent away, everything is written down.
+    /// An orderly stop: the server closes all connections and writes all data.
     Fast,
-    /// As the system ends it that has no memory left.
+    /// A kill, as by a system that is out of memory.
     Kill,
 }
 
 pub(crate) struct Server {
     folder: TempDir,
     programs: PathBuf,
-    /// Whom to run as, where the caller is root, whom PostgreSQL refuses.
+    /// The account of the server if the caller is root, as whom PostgreSQL refuses to run.
     account: Option<(u32, u32)>,
     port: u16,
     settings: Vec<String>,
@@ -55,7 +54,7 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// A new one with these settings, ready to be used.
+    /// Starts a new server with these settings.
     pub(crate) async fn start(settings: &[&str]) -> Result<Self> {
         let programs = std::env::var_os("AWAITLY_POSTGRES_PROGRAMS").map(PathBuf::from).context(
             "name the folder of `initdb` and `postgres` in AWAITLY_POSTGRES_PROGRAMS, or call `cargo xtask chaos`",
@@ -84,7 +83,7 @@ impl Server {
         format!("postgres://postgres@127.0.0.1:{}/postgres", self.port)
     }
 
-    /// Starts it again. Processes of the one that was killed may have to end first: until then it refuses.
+    /// Starts the server again. It refuses until the processes of a killed server have ended.
     pub(crate) async fn up(&mut self) -> Result<()> {
         let began = Instant::now();
         while !self.try_up().await? {
@@ -138,7 +137,7 @@ impl Server {
         Ok(())
     }
 
-    /// Ends it for good.
+    /// Stops the server and removes its folder.
     pub(crate) async fn end(mut self) -> Result<()> {
         if self.child.is_some() {
             self.down(Stop::Fast).await?;
@@ -161,7 +160,7 @@ impl Server {
     }
 }
 
-/// `None`: the caller's own will do.
+/// Returns the account of the server, or `None` if it can run as the caller.
 async fn account() -> Result<Option<(u32, u32)>> {
     let number = async |arguments: &[&str]| {
         let output = Command::new("id").args(arguments).output().await?;
@@ -174,7 +173,7 @@ async fn account() -> Result<Option<(u32, u32)>> {
     Ok(Some((number(&["-u", "postgres"]).await?, number(&["-g", "postgres"]).await?)))
 }
 
-/// For as long as `act` takes, a server with these settings.
+/// Starts a server with these settings for the duration of `act`.
 pub(crate) async fn lend<T>(settings: &[&str], act: impl AsyncFnOnce(&mut Server) -> Result<T>) -> Result<T> {
     let mut server = Server::start(settings).await?;
     let result = act(&mut server).await;

@@ -1,4 +1,4 @@
-//! As much of PostgreSQL's protocol as tells which statement is on its way, and when its answer is complete.
+//! The part of PostgreSQL's protocol that shows which statement is in flight, and when its answer is complete.
 
 use std::collections::HashMap;
 
@@ -32,7 +32,7 @@ impl Kind {
     }
 }
 
-/// Messages, cut out of what comes in pieces.
+/// Messages, assembled from pieces.
 #[derive(Default)]
 struct Messages(Vec<u8>);
 
@@ -48,7 +48,7 @@ impl Messages {
     }
 }
 
-/// What a client asks on one connection.
+/// The requests of a client on one connection.
 #[derive(Default)]
 pub(crate) struct Requests {
     messages: Messages,
@@ -83,7 +83,7 @@ impl Requests {
     }
 }
 
-/// What a server answers on one connection.
+/// The answers of a server on one connection.
 #[derive(Default)]
 pub(crate) struct Answers(Messages);
 

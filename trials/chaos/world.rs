@@ -1,4 +1,4 @@
-//! What the runs act on, and what they do.
+//! The workflow of the runs, and the ledger of their effects.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Range;
@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::schema::Schema;
 
-/// How many steps of a run are executed at the same time.
+/// The number of concurrent steps of a run.
 const STEPS_AT_ONCE: usize = 2;
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, thiserror::Error)]
@@ -34,17 +34,17 @@ pub(crate) enum ChaosError {
     Run(#[from] RunError),
 }
 
-/// What a run does.
+/// The work of a run.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Plan {
-    /// How many steps it has beside those that all have.
+    /// The number of steps in addition to the common ones.
     pub(crate) ticks: u32,
     /// Whether it waits for an answer.
     pub(crate) asks: bool,
 }
 
 impl Plan {
-    /// The keys of a run that was finished.
+    /// Returns the keys of a finished run.
     pub(crate) fn keys(self) -> Vec<String> {
         let mut keys =
             ["reserve", "charge", "insure", "quote", "debit", "confirm"].map(str::to_owned).to_vec();
@@ -59,7 +59,7 @@ fn tick(number: u32) -> String {
     format!("tick[{number}]")
 }
 
-/// Something that happened: in which execution of its run, and which of the effects of its key it is.
+/// An effect: the execution that caused it, and a random number that distinguishes it from others with its key.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Effect {
     pub(crate) life: u32,
@@ -68,13 +68,13 @@ pub(crate) struct Effect {
 
 #[derive(Default)]
 pub(crate) struct Ledger {
-    /// Every effect of each key, in its order.
+    /// All effects of each key, in order.
     pub(crate) effects: HashMap<String, Vec<Effect>>,
-    /// What bodies were handed as the outcome of each key.
+    /// The outcomes that bodies received for each key.
     pub(crate) seen: HashMap<String, BTreeSet<u64>>,
     /// Executions that were interrupted.
     pub(crate) interrupted: BTreeSet<(String, u32)>,
-    /// Why they were, and how often.
+    /// The reasons, with their counts.
     pub(crate) reasons: BTreeMap<String, usize>,
     /// Interruptions that were recorded as the failure of the run.
     pub(crate) failed: usize,
@@ -97,7 +97,7 @@ impl World {
         act(&mut self.ledger.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Runs a run again and again until it has completed, as an application would.
+    /// Executes a run until it has completed, like an application.
     pub(crate) async fn complete(&self, workflow: &Workflow, run: &str, plan: Plan) -> Result<()> {
         let mut failed = false;
         for life in 1.. {
@@ -120,7 +120,7 @@ impl World {
         Ok(())
     }
 
-    /// Whether an interruption was recorded as the end of the run, which must never be. An operator would retry it.
+    /// Returns whether an interruption was recorded as the end of the run, which must never happen.
     async fn has_failed(&self, run: &str) -> Result<bool> {
         let stored = loop {
             match self.store.load(&RunId::new(run)?).await {
@@ -133,7 +133,7 @@ impl World {
         Ok(failed)
     }
 
-    /// Answers what the run waits for. Asked again where the fate of the first answer is not known.
+    /// Answers the question of the run. Sends the answer again if the result of the first one is unknown.
     async fn answer(&self, run: &str, life: u32) -> Result<()> {
         let nonce = fastrand::u64(..);
         let outcome = Outcome::Value(Payload::encode(&nonce)?);
@@ -162,7 +162,7 @@ impl World {
     }
 }
 
-/// The kind of an error, without what differs from run to run.
+/// Returns the kind of an error, without the parts that differ between runs.
 fn reason(error: &RunError) -> String {
     match error {
         RunError::Busy { .. } => "busy".to_owned(),
@@ -172,7 +172,7 @@ fn reason(error: &RunError) -> String {
     }
 }
 
-/// What the operation of a transactional step gets.
+/// The argument of a transactional operation.
 type Lent = Tx<PostgresTransaction>;
 
 /// One execution of a run.
@@ -240,7 +240,7 @@ impl Life<'_> {
         Err(WorldError::Declined(self.happen(key).await?))
     }
 
-    /// What it leaves is in the table, where its transaction is committed. A failure of the server's is busy.
+    /// Writes a row, which exists if the transaction commits. A failure of the server counts as busy.
     async fn debit(self, mut tx: Lent) -> Result<u64, WorldError> {
         self.world.pause().await;
         let nonce = fastrand::u64(..);
@@ -256,7 +256,7 @@ impl Life<'_> {
         self.world.ledger(|ledger| ledger.seen.entry(key).or_default().insert(nonce));
     }
 
-    /// The same where it takes the place of earlier ones.
+    /// Notes an effect that replaces earlier ones.
     fn see_last(self, key: &str, nonce: u64) {
         let key = self.run.idempotency_key(key);
         self.world.ledger(|ledger| ledger.seen.insert(key, BTreeSet::from([nonce])));

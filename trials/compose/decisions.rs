@@ -1,5 +1,5 @@
-//! What the library has decided where several answers would do. Everything that the model expects because of such a
-//! decision stands here, so that another decision changes this file alone.
+//! The decisions of the library in cases in which several behaviours would be correct. The model takes each of them from
+//! here, so another decision changes only this file.
 
 use std::fmt::Debug;
 
@@ -13,8 +13,8 @@ use crate::fault::{Fault, Fruit};
 use crate::part::Ending;
 use crate::value::{Kept, Value, digest, typed};
 
-/// Whether a journal can keep the value of a step: JSON has to give it back. If not, the step has failed, once, and so has
-/// its run unless the body handles it.
+/// Returns whether a journal can keep the value of a step: its JSON form must decode to the value. Otherwise the step
+/// fails, once, and its run fails too, unless the body handles the failure.
 pub(crate) fn keeps(value: &Value) -> Kept {
     match value {
         Value::Number(_) => Kept::Yes,
@@ -28,12 +28,12 @@ fn comes_back<T: Serialize + DeserializeOwned + Debug>(value: &T) -> Kept {
     if decoded.is_ok_and(|decoded| digest(&decoded) == digest(value)) { Kept::Yes } else { Kept::No }
 }
 
-/// Whether the result of a body can be kept. If not, the run has failed.
+/// Returns whether a journal can keep the result of a body. Otherwise the run fails.
 pub(crate) fn keeps_ending(ending: Ending) -> Kept {
     comes_back(&Fruit::new(0, ending))
 }
 
-/// Whether a body may handle the fault and go on: it is a failure, and neither ends nor pauses the run.
+/// Returns whether a body may handle the fault and continue: it is a failure that neither ends nor pauses the run.
 pub(crate) const fn is_failure(fault: &Fault) -> bool {
     match fault {
         Fault::Own(..) => true,
@@ -45,35 +45,34 @@ const fn is_unkept(error: &RunError) -> bool {
     matches!(error, RunError::Unencodable { .. } | RunError::TooLarge { .. })
 }
 
-/// What a body hands on of the error of a saga. A saga that pauses in its undo has to hand on that it waits: where its error
-/// tells that, in place of the error that it is undone for, this is where to ask.
+/// Returns the error that a body passes on from a saga. A saga that pauses in its undo passes on that it waits.
 impl From<SagaError<Self>> for Fault {
     fn from(error: SagaError<Self>) -> Self {
         error.into_error()
     }
 }
 
-/// Whether the run waits with this fault.
+/// Returns whether the run waits.
 pub(crate) const fn waits(fault: &Fault) -> bool {
     matches!(fault, Fault::Run(RunError::Waiting { .. }))
 }
 
-/// Whether a cancellation is refused with this fault, which leaves the run as it was.
+/// Returns whether the fault refuses a cancellation, which leaves the run unchanged.
 pub(crate) const fn is_refused(fault: &Fault) -> bool {
     matches!(fault, Fault::Run(RunError::TooLateToCancel { .. }))
 }
 
-/// Whether the fault comes from the store, which was made to fail, or from a lease that was taken away.
+/// Returns whether the fault comes from a failing store or a lost lease.
 pub(crate) const fn is_of_store(fault: &Fault) -> bool {
     matches!(fault, Fault::Run(RunError::Store(_)))
 }
 
-/// What an event says of a step or a run.
+/// The meaning of an event for a step or a run.
 pub(crate) enum Says<'a> {
     Began,
-    /// With the error of a failure.
+    /// A step ended, with its error if it failed.
     Ended(Option<&'a str>),
-    /// A step waits, and with it the run.
+    /// A step waits, so the run waits too.
     Waits,
     RunBegan,
     RunEnded,
@@ -110,13 +109,13 @@ pub(crate) fn says(kind: &EventKind) -> Says<'_> {
         | EventKind::UndoEnded { .. }
         | EventKind::HookPassed { .. }
         | EventKind::HookRefused { .. } => Says::Nothing,
-        // An event of a dropped run, which today's library does not have.
+        // The event of a run whose future was dropped.
         other if format!("{other:?}").starts_with("RunAborted") => Says::RunEnded,
         _ => Says::Nothing,
     }
 }
 
-/// Whether the error of a failed step is not a failure, but ends or pauses the run.
+/// Returns whether the error of a step is not a failure, because it ends or pauses the run.
 pub(crate) fn is_no_failure(error: &str) -> bool {
     error.starts_with("the run waits at") || error.starts_with("the run was cancelled")
 }

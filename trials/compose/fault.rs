@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::part::Ending;
 
-/// What a part or a body fails with.
+/// The error of a part or a body.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 pub(crate) enum Fault {
     /// The operation of this part fails, or that of one of its branches or items.
@@ -25,7 +25,7 @@ impl From<Error<Self>> for Fault {
     }
 }
 
-/// What a body returns.
+/// The value of a body.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Fruit {
     pub(crate) digest: u64,
@@ -50,10 +50,10 @@ impl Fruit {
     }
 }
 
-/// What a call of a workflow gives.
+/// The result of a call of the workflow.
 pub(crate) type Ended = Result<Fruit, Fault>;
 
-/// The kind of a fault: what the oracle predicts of it.
+/// The kind of a fault, which the oracle predicts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Class {
     Own(u16, u8),

@@ -1,8 +1,8 @@
-//! What a body or its accidents may be made of, so that known bugs can be masked with `--without`.
+//! The features of bodies and accidents, so that `--without` can mask known bugs.
 
 use clap::ValueEnum;
 
-/// A part of the library that the generator uses, unless told otherwise.
+/// A part of the library that the generator uses unless it is left out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Feature {
     /// Values that JSON or a journal cannot keep.
@@ -16,7 +16,7 @@ pub(crate) enum Feature {
     /// Compensations that fail or ask.
     Undos,
     Questions,
-    /// Questions that nobody answers in time, or that are rejected.
+    /// Questions that expire or are rejected.
     Refusals,
     Sleeps,
     Fallbacks,
@@ -56,7 +56,7 @@ pub(crate) enum Feature {
     Errors,
     /// The check that attempts are counted across executions.
     Counts,
-    /// The check that a run whose future is dropped tells of its end.
+    /// The check that a run whose future is dropped emits its end event.
     Drops,
 }
 

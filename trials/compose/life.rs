@@ -8,7 +8,7 @@ use std::task::Poll;
 use awaitly::store::{Cancelled, Lease, RunId, StoreError};
 use tokio_util::sync::CancellationToken;
 
-use crate::accident::Kind;
+use crate::case::Kind;
 use crate::place::Place;
 
 /// Clones are the same life.
@@ -30,15 +30,15 @@ struct Inner {
     notes: Mutex<Notes>,
 }
 
-/// What happened in a life.
+/// The observations of a life.
 #[derive(Default)]
 pub(crate) struct Notes {
     pub(crate) leases: Vec<Lease>,
-    /// What another worker is to do now.
+    /// The action of another worker that is due now.
     pub(crate) rival: Option<Kind>,
     /// Whether a store call failed, or its answer was lost.
     pub(crate) store_failed: bool,
-    /// What became of a cancellation.
+    /// The result of a cancellation.
     pub(crate) cancelled: Option<Cancelled>,
     pub(crate) token_cancelled: bool,
 }
@@ -89,7 +89,7 @@ impl Life {
         let _ = self.cross(false).await;
     }
 
-    /// Passes a boundary. Does not come back if the process dies there.
+    /// Passes a boundary. Stays pending if the process dies there.
     pub(crate) async fn cross(&self, of_store: bool) -> Result<(), StoreError> {
         if self.is_dead() {
             return pending().await;

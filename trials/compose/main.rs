@@ -1,11 +1,10 @@
 //! Random workflows against a naive model that knows only the promises of the library.
 //!
-//! A seed gives a body, made of all that a workflow can be made of, and accidents that befall its run: deaths, lost
-//! answers, cancellations, renames, other workers. The run is executed by the public API until it has ended, as a
-//! worker would. Effects are counted in a world outside of it. A case that breaks a promise is shrunk and printed.
+//! A seed determines a body, which may combine all features of a workflow, and the accidents of its run: deaths, lost
+//! answers, cancellations, renames, other workers. The program executes the run with the public API until it has ended,
+//! like a worker, and counts the effects. It shrinks a case that breaks a promise, and prints it.
 #![allow(clippy::print_stdout)]
 
-mod accident;
 mod case;
 mod decisions;
 mod draw;
@@ -36,10 +35,10 @@ use clap::Parser;
 use crate::feature::{Feature, Features};
 use crate::place::StoreName;
 
-/// Runs random workflows, and counts the promises that are broken.
+/// Runs random workflows, and counts broken promises.
 #[derive(Parser)]
 struct Options {
-    /// How many seeds.
+    /// The number of seeds.
     #[arg(long, default_value_t = 1000)]
     seeds: u64,
     /// The store to use.
@@ -51,10 +50,10 @@ struct Options {
     /// The first seed.
     #[arg(long, default_value_t = 0)]
     from: u64,
-    /// What is left out, so that known bugs are masked.
+    /// Features to leave out, to mask known bugs.
     #[arg(long, value_enum, value_delimiter = ',')]
     without: Vec<Feature>,
-    /// How many cases are printed for each promise.
+    /// The number of cases to print for each broken promise.
     #[arg(long, default_value_t = 5)]
     show: usize,
 }

@@ -1,4 +1,4 @@
-//! What a body comes to if nothing befalls it: a plain recursive function over its parts.
+//! The outcome of a body without accidents: a recursive function over its parts.
 
 use std::collections::BTreeSet;
 
@@ -8,16 +8,16 @@ use crate::part::{Ask, Body, Deed, Each, Fails, Form, Id, Part, Reply, Step, Wha
 use crate::perform::{FALLBACK, HANDLED, SKIPPED};
 use crate::value::{Kept, digest, mix, typed};
 
-/// What a part, or a body, comes to.
+/// The outcome of a part or a body.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Comes<T> {
     Value(T),
-    /// It fails with one of these; which one may be a matter of timing.
+    /// It fails with one of these; the timing may decide which.
     Fails(BTreeSet<Class>),
     Waits,
 }
 
-/// What is known of the world when the oracle is asked.
+/// The assumptions about the world, and the effects that follow.
 pub(crate) struct Oracle<'k> {
     /// The questions that were answered or have expired. `None`: all.
     answered: Option<&'k BTreeSet<u16>>,
@@ -31,7 +31,7 @@ pub(crate) struct Oracle<'k> {
     pub(crate) may: BTreeSet<Id>,
 }
 
-/// What the body comes to once every question is answered and every sleep is over.
+/// Returns the outcome of the body after every question is answered and every sleep is over.
 pub(crate) fn foretell(body: &Body) -> (Comes<Fruit>, Oracle<'static>) {
     let mut oracle = Oracle::new(None, true);
     let comes = match oracle.parts(&body.parts) {
@@ -220,7 +220,7 @@ impl<'k> Oracle<'k> {
     }
 }
 
-/// Whether undoing what a part did may wait.
+/// Returns whether the undo of a part may wait.
 fn undo_may_wait(part: &Part) -> bool {
     let undo = match &part.what {
         What::SagaStep(_, undo) | What::SagaParallel(_, undo) | What::SagaEach(_, undo) => undo.may_wait(),
@@ -229,13 +229,13 @@ fn undo_may_wait(part: &Part) -> bool {
     undo || part.lists().into_iter().flatten().any(undo_may_wait)
 }
 
-/// What was sure before several began at once.
+/// The certain effects and questions before a concurrent part.
 struct Before {
     must: BTreeSet<Id>,
     asked: BTreeSet<u16>,
 }
 
-/// What several at once come to: a failure is told before a wait.
+/// Returns the outcome of concurrent parts. A failure has precedence over a wait.
 fn together(comes: &[Comes<u64>]) -> Comes<u64> {
     let mut classes = BTreeSet::new();
     let mut digest = 0;

@@ -1,4 +1,4 @@
-//! A body of a workflow as data: what `perform` executes, `oracle` predicts and `show` prints.
+//! The body of a workflow as data: `perform` executes it, `oracle` predicts it and `show` prints it.
 
 use crate::value::Value;
 
@@ -17,7 +17,7 @@ pub(crate) enum Ending {
     Wide(u128),
 }
 
-/// One thing that a body does.
+/// One part of a body.
 #[derive(Debug, Clone)]
 pub(crate) struct Part {
     /// Unique in the body. The name of the part, and so its key, is made from it.
@@ -83,7 +83,7 @@ pub(crate) struct Step {
     pub(crate) form: Form,
 }
 
-/// What stands around a step.
+/// The form of a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Form {
     Plain,
@@ -121,7 +121,7 @@ pub(crate) struct Ask {
 pub(crate) enum Reply {
     Value(u64),
     Rejected,
-    /// Nobody answers, and the question expires.
+    /// No answer comes, and the question expires.
     Never,
 }
 

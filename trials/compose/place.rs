@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use awaitly::journal::Timestamp;
 use awaitly::persistence::{
     MemoryStore, PostgresOptions, PostgresStore, RedisOptions, RedisStore, SqliteStore,
@@ -11,11 +11,11 @@ use awaitly::store::{
     Answer, Answered, AnyStore, Cancelled, Due, DueQuery, Imported, Operate, Page, RunId, Store, StoreError,
     StoredRun, WaitQuery, Waiting,
 };
+use awaitly_trials::servers::{self, url};
 use clap::ValueEnum;
-use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 use tempfile::TempDir;
 
-/// Where journals rest.
+/// The kind of store that holds the journals.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum StoreName {
     Memory,
@@ -24,7 +24,7 @@ pub(crate) enum StoreName {
     Redis,
 }
 
-/// A store. Clones are handles on the same one.
+/// A store. Clones share it.
 #[derive(Clone)]
 pub(crate) enum Place {
     Memory(MemoryStore),
@@ -75,7 +75,7 @@ impl Place {
         on!(self, store => store.now().await)
     }
 
-    /// The run on a store of its own.
+    /// Copies the run to a new store in memory.
     pub(crate) async fn copy(&self, run: &RunId) -> Result<Option<Self>, StoreError> {
         let Some(stored) = self.load(run).await? else { return Ok(None) };
         let copy = MemoryStore::new();
@@ -84,7 +84,7 @@ impl Place {
     }
 }
 
-/// A store that is opened for a test, and removed after it.
+/// A store that exists for one test.
 #[derive(Clone)]
 pub(crate) struct Opened {
     pub(crate) name: StoreName,
@@ -95,7 +95,7 @@ pub(crate) struct Opened {
 impl Opened {
     pub(crate) async fn open(name: StoreName) -> Result<Self> {
         let folder = tempfile::tempdir()?;
-        let unique = unique(&folder);
+        let unique = servers::name(folder.path());
         let place = match name {
             StoreName::Memory => Place::Memory(MemoryStore::new()),
             StoreName::Sqlite => Place::Sqlite(SqliteStore::open(folder.path().join("compose.db")).await?),
@@ -109,37 +109,13 @@ impl Opened {
         Ok(Self { name, place, folder: Arc::new(folder) })
     }
 
-    /// Removes what the folder does not hold.
+    /// Removes the data that is not in the folder.
     pub(crate) async fn remove(self) -> Result<()> {
+        let name = servers::name(self.folder.path());
         match self.name {
-            StoreName::Memory | StoreName::Sqlite => {}
-            StoreName::Postgres => {
-                let mut connection = PgConnection::connect(&url("POSTGRES")?).await?;
-                let drop = format!("DROP SCHEMA IF EXISTS {} CASCADE", unique(&self.folder));
-                connection.execute(AssertSqlSafe(drop)).await?;
-            }
-            StoreName::Redis => {
-                let mut connection = redis::Client::open(url("REDIS")?)?.get_connection()?;
-                let pattern = format!("{}:*", unique(&self.folder));
-                let keys: Vec<Vec<u8>> =
-                    redis::Commands::scan_match(&mut connection, pattern)?.collect::<Result<_, _>>()?;
-                if !keys.is_empty() {
-                    redis::Commands::del::<_, ()>(&mut connection, keys)?;
-                }
-            }
+            StoreName::Memory | StoreName::Sqlite => Ok(()),
+            StoreName::Postgres => servers::drop_schema(&name).await,
+            StoreName::Redis => servers::drop_keys(&name),
         }
-        Ok(())
     }
-}
-
-fn unique(folder: &TempDir) -> String {
-    let name = folder.path().file_name().unwrap_or_default().to_string_lossy();
-    let letters = name.chars().filter(char::is_ascii_alphanumeric);
-    format!("awaitly_compose_{}", letters.map(|letter| letter.to_ascii_lowercase()).collect::<String>())
-}
-
-fn url(server: &str) -> Result<String> {
-    let variable = format!("AWAITLY_{server}_URL");
-    std::env::var(&variable)
-        .with_context(|| format!("name a server in {variable}, or call `cargo xtask compose`"))
 }

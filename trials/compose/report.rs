@@ -1,4 +1,4 @@
-//! What was found: findings that read alike are one.
+//! The findings. Cases with one text, apart from its numbers, count as one finding.
 
 use std::collections::BTreeMap;
 

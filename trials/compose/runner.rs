@@ -1,4 +1,4 @@
-//! Many cases: on threads of their own in memory, side by side on the other stores.
+//! Plays many cases: in memory on several threads, on the other stores concurrently.
 
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -19,23 +19,23 @@ use crate::promise::{Broken, Promise};
 use crate::report::{Finding, Report};
 use crate::shrink::shrink;
 
-/// How many findings of one promise a thread shrinks.
+/// The number of findings per promise that a thread shrinks.
 const SHRUNK: u64 = 150;
 
-/// The same on a store that takes its time.
+/// The number of findings per promise that are shrunk on a real store.
 const SHRUNK_ON_STORES: u64 = 5;
 
-/// How long an execution may take until it is one that hangs.
+/// The time after which an execution counts as hanging.
 const HANGS: Duration = secs(120);
 const HANGS_VIRTUALLY: Duration = days(30);
 
-/// How many cases a store executes side by side.
+/// The number of concurrent cases on a store.
 const BESIDE: usize = 16;
 
-/// Time that leaps.
+/// Paused time, which costs nothing.
 const VIRTUAL: Pace = Pace { unit: mins(1), lease: mins(3), is_virtual: true };
 
-/// Time that passes, of which little is to pass.
+/// Real time, so the units are short.
 const REAL: Pace = Pace { unit: ms(4), lease: secs(30), is_virtual: false };
 
 pub(crate) fn run(store: StoreName, seeds: Range<u64>, features: Features) -> Result<Report> {
@@ -98,7 +98,7 @@ async fn shrunk(Finding { case, broken }: Finding, features: Features) -> Findin
     Finding { case, broken }
 }
 
-/// What a case comes to, unless it hangs.
+/// Returns the result of a case, or a broken promise if the case hangs.
 async fn within(time: Duration, play: impl Future<Output = Result<(), Broken>>) -> Result<(), Broken> {
     tokio::time::timeout(time, play)
         .await
@@ -133,7 +133,7 @@ async fn beside(store: StoreName, seeds: Range<u64>, features: Features) -> Resu
     Ok(report)
 }
 
-/// Shrinks what a store has found: in memory, if it breaks the promise there too.
+/// Shrinks a finding of a store: in memory, if the case breaks the promise there too.
 async fn shrunk_from(finding: Finding, place: &Place, features: Features) -> Result<Finding> {
     let promise = finding.broken.promise;
     let case = finding.case.clone();

@@ -2,8 +2,7 @@
 
 use std::fmt::{self, Write};
 
-use crate::accident::{Accident, Kind};
-use crate::case::Case;
+use crate::case::{Accident, Case, Kind};
 use crate::part::{Ask, Deed, Each, Ending, Fails, Form, Part, Reply, Sentry, Step, Undo, What};
 
 /// The case, with its parts numbered from 1 if `numbers` is false, so that equal bodies read alike.
@@ -27,7 +26,7 @@ impl Writer {
             ending => self.line(format_args!("return Ok({ending:?})"))?,
         }
         for accident in &case.accidents {
-            self.line(format_args!("// {}", Befalls(accident)))?;
+            self.line(format_args!("// {}", Shown(accident)))?;
         }
         Ok(())
     }
@@ -164,9 +163,9 @@ fn fails(fails: Fails) -> String {
     }
 }
 
-struct Befalls<'a>(&'a Accident);
+struct Shown<'a>(&'a Accident);
 
-impl fmt::Display for Befalls<'_> {
+impl fmt::Display for Shown<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Accident { execution, boundary, kind } = self.0;
         match kind {

@@ -1,7 +1,6 @@
 //! Smaller cases that break the same promise.
 
-use crate::accident::{Accident, Kind};
-use crate::case::Case;
+use crate::case::{Accident, Case, Kind};
 use crate::part::{Ask, Deed, Each, Ending, Fails, Form, Part, Reply, Sentry, Step, Undo, What};
 use crate::value::Value;
 

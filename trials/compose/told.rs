@@ -1,4 +1,4 @@
-//! What a run tells while it runs, and whether it makes sense.
+//! The events of an execution, and a check of their order.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -9,20 +9,20 @@ use awaitly::journal::Key;
 use crate::decisions::{self, Says};
 use crate::promise::{Broken, Promise};
 
-/// A run that could not be opened tells of its end alone.
+/// A run that could not be opened has an end event only.
 const NOT_BEGUN: (u32, u32) = (0, 1);
 
-/// Listens to one execution. Clones are the same listener.
+/// The observer of one execution. Clones share its state.
 #[derive(Clone, Default)]
 pub(crate) struct Told(Arc<Mutex<State>>);
 
 #[derive(Default)]
 struct State {
-    /// How many beginnings of a step have no end.
+    /// The number of beginnings of each step without an end.
     steps: BTreeMap<(Arc<str>, Key), i32>,
     /// Beginnings and ends of runs.
     runs: BTreeMap<Arc<str>, (u32, u32)>,
-    /// The runs of which a step waits.
+    /// The runs with a waiting step.
     waits: BTreeSet<Arc<str>>,
     nonsense: Option<String>,
 }
@@ -73,7 +73,7 @@ impl Observer for Told {
 }
 
 impl Told {
-    /// Judges the events of an execution. `died`: its future was dropped, which `drops_tell` tells of.
+    /// Checks the events of an execution. `died`: its future was dropped; `drops_tell`: a drop emits an end event.
     pub(crate) fn judge(&self, died: bool, drops_tell: bool) -> Result<(), Broken> {
         let state = self.state();
         let broken = |text| Err(Broken { promise: Promise::Events, text });

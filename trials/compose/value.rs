@@ -133,77 +133,37 @@ impl Deep {
 /// Calls `$body` with the value in its own type.
 macro_rules! typed {
     ($value:expr, $typed:ident => $body:expr) => {
+        $crate::value::typed!(@ $value, $typed => $body;
+            Number(value) => value,
+            Unit => (),
+            Wide(value) => value,
+            Float(value) => value,
+            MaybeFloat(value) => value,
+            Floats(value) => vec![Some(value)],
+            Nested(value) => value.map(Some),
+            Text(value) => value.to_owned(),
+            Huge => "x".repeat(17 << 20),
+            Pairs(value) => std::collections::BTreeMap::from([((value, value), value)]),
+            Tagged(number) => $crate::value::Tagged::Wide { number },
+            Untagged(value) => $crate::value::Untagged::Wide(value),
+            Flattened(value) => $crate::value::Flattened::new(value),
+            OneWay => $crate::value::OneWay(1),
+            Skipped(gone) => $crate::value::Skipped::new(gone),
+            Deep(levels) => $crate::value::Deep::new(levels),
+        )
+    };
+    (@ $value:expr, $typed:ident => $body:expr; $($kind:ident $(($inner:ident))? => $in_type:expr,)+) => {
         match $value {
-            $crate::value::Value::Number(value) => {
-                let $typed = value;
+            $($crate::value::Value::$kind $(($inner))? => {
+                let $typed = $in_type;
                 $body
-            }
-            $crate::value::Value::Unit => {
-                let $typed = ();
-                $body
-            }
-            $crate::value::Value::Wide(value) => {
-                let $typed = value;
-                $body
-            }
-            $crate::value::Value::Float(value) => {
-                let $typed = value;
-                $body
-            }
-            $crate::value::Value::MaybeFloat(value) => {
-                let $typed = value;
-                $body
-            }
-            $crate::value::Value::Floats(value) => {
-                let $typed = vec![Some(value)];
-                $body
-            }
-            $crate::value::Value::Nested(value) => {
-                let $typed = value.map(Some);
-                $body
-            }
-            $crate::value::Value::Text(value) => {
-                let $typed = value.to_owned();
-                $body
-            }
-            $crate::value::Value::Huge => {
-                let $typed = "x".repeat(17 << 20);
-                $body
-            }
-            $crate::value::Value::Pairs(value) => {
-                let $typed = std::collections::BTreeMap::from([((value, value), value)]);
-                $body
-            }
-            $crate::value::Value::Tagged(number) => {
-                let $typed = $crate::value::Tagged::Wide { number };
-                $body
-            }
-            $crate::value::Value::Untagged(value) => {
-                let $typed = $crate::value::Untagged::Wide(value);
-                $body
-            }
-            $crate::value::Value::Flattened(value) => {
-                let $typed = $crate::value::Flattened::new(value);
-                $body
-            }
-            $crate::value::Value::OneWay => {
-                let $typed = $crate::value::OneWay(1);
-                $body
-            }
-            $crate::value::Value::Skipped(gone) => {
-                let $typed = $crate::value::Skipped::new(gone);
-                $body
-            }
-            $crate::value::Value::Deep(levels) => {
-                let $typed = $crate::value::Deep::new(levels);
-                $body
-            }
+            })+
         }
     };
 }
 pub(crate) use typed;
 
-/// What tells one value from another, whatever its type.
+/// Returns a hash of a value of any type.
 pub(crate) fn digest(value: &impl fmt::Debug) -> u64 {
     let mut hash = Fnv(0xcbf2_9ce4_8422_2325);
     // Writing into a hash cannot fail.
@@ -211,7 +171,7 @@ pub(crate) fn digest(value: &impl fmt::Debug) -> u64 {
     hash.0
 }
 
-/// The digest of one thing after another.
+/// Returns the digest of a sequence, extended by the next element.
 pub(crate) const fn mix(so_far: u64, next: u64) -> u64 {
     (so_far.rotate_left(5) ^ next).wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }

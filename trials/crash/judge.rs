@@ -4,18 +4,19 @@ use std::path::Path;
 use anyhow::{Context, Result, ensure};
 use awaitly::journal::{Key, Outcome, Status};
 use awaitly::store::{RunId, Store as _, StoredRun};
+use awaitly_trials::lines::read;
 
-use crate::ledger::{Effect, Mark, read};
+use crate::ledger::{Effect, Mark};
 use crate::store::Place;
 use crate::worker::{KEYS, RUNS, STEPS_AT_ONCE};
 
-/// What the ledgers say.
+/// The content of the ledgers.
 struct Evidence {
-    /// Every effect, in its order.
+    /// All effects, in order.
     effects: Vec<Effect>,
     /// The last effect of each key: the one that must be recorded.
     last: HashMap<String, Effect>,
-    /// What a body was handed as the outcome of each key, in any life.
+    /// The outcomes that bodies received for each key, in any life.
     seen: HashMap<String, BTreeSet<u64>>,
     runs: BTreeSet<String>,
 }
@@ -48,7 +49,7 @@ impl Evidence {
     }
 }
 
-/// Compares the journals with the ledgers, prints what came of it, and says whether it holds.
+/// Compares the journals with the ledgers and prints the result. Returns whether the promises hold.
 #[tokio::main(flavor = "current_thread")]
 pub(crate) async fn judge(place: &Place<'_>, kills: u32) -> Result<bool> {
     let evidence = Evidence::read(place.folder)?;
@@ -95,12 +96,12 @@ fn judge_run(
         let Outcome::Value(value) = &record.outcome else { continue };
         let effect: Effect = value.decode().context("a record holds no effect")?;
         let key = idempotency_key(run, &record.key);
-        // The record must be of this step's last effect: another one after it was not to happen.
+        // The record must belong to the last effect of its step, because a recorded step runs no more.
         match evidence.last.get(&key) {
             Some(last) => verdict.recorded_twice += usize::from(*last != effect),
             None => verdict.lost += 1,
         }
-        // What a body was ever handed is what stands.
+        // An outcome that a body has received never changes.
         let seen = evidence.seen.get(&key).into_iter().flatten();
         verdict.lost += seen.filter(|nonce| **nonce != effect.nonce).count();
         recorded.insert(key);
@@ -115,12 +116,12 @@ fn judge_run(
     Ok(())
 }
 
-/// What `DurableRun::idempotency_key` gave to the effect, made again from its documentation.
+/// Returns the idempotency key of a step, according to the documentation of `DurableRun::idempotency_key`.
 fn idempotency_key(run: &str, key: &str) -> String {
     format!("{}/{key}", run.replace('%', "%25").replace('/', "%2F"))
 }
 
-/// How many effects the worst kill let happen again, and how many happened twice without a kill between.
+/// Returns the number of effects that the worst kill repeated, and the number of repetitions without a kill.
 fn repeats(effects: &[Effect]) -> (usize, usize) {
     let mut lives: HashMap<&str, BTreeMap<u32, usize>> = HashMap::new();
     for effect in effects {

@@ -1,11 +1,11 @@
-//! Kills a worker with SIGKILL again and again, and judges what is left.
+//! Kills workers with SIGKILL, and compares the journals of their runs with a ledger of effects.
 //!
-//! A worker executes many durable runs at the same time and writes every effect into a ledger. It is
-//! killed at a random moment, and the next one resumes what the last one left and begins more. At the end
-//! one worker finishes everything, and the journals are compared with the ledger.
+//! A worker executes many durable runs concurrently and writes every effect to the ledger. The program kills it at a
+//! random moment and starts the next one, which resumes the unfinished runs and begins new ones. At the end, one worker
+//! finishes all runs.
 //!
-//! A process that is killed loses nothing that it handed to the system, so this says nothing about a loss
-//! of power; what does is that the stores wait for the disk at each commit.
+//! A killed process loses no data that it has passed to the operating system, so the program does not simulate a loss of
+//! power. Against that, the stores wait for the disk at each commit.
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
 mod judge;
@@ -21,22 +21,22 @@ use anyhow::{Context, Result, ensure};
 use clap::{Parser, ValueEnum};
 use store::{Kind, Place};
 
-/// Kills workers, and counts what was lost.
+/// Kills workers, and counts lost and repeated outcomes.
 #[derive(Parser)]
 struct Options {
     /// The store to use.
     #[arg(long, value_enum, default_value_t = Kind::Sqlite)]
     store: Kind,
-    /// How many workers are killed.
+    /// The number of kills.
     #[arg(long, default_value_t = 200)]
     kills: u32,
-    /// What decides how long after its first effect each worker is killed; random unless given.
+    /// The seed for the moments of the kills. Default: a random seed, which is printed.
     #[arg(long)]
     seed: Option<u64>,
-    /// This process is a worker: the folder to work in, and its number. Not for use by hand.
+    /// The folder and the number of this process, if it is a worker.
     #[arg(long, hide = true, num_args = 2)]
     worker: Option<Vec<String>>,
-    /// The worker begins nothing new.
+    /// Whether the worker begins no new runs.
     #[arg(long, hide = true)]
     finish: bool,
 }
@@ -48,7 +48,8 @@ fn main() -> Result<ExitCode> {
         return worker::work(&place, life.parse()?, options.finish);
     }
     let seed = options.seed.unwrap_or_else(|| fastrand::u64(..));
-    println!("store {:?}, {} kills, seed {seed}", options.store, options.kills);
+    let store = options.store.to_possible_value().context("every store has a name")?;
+    println!("cargo xtask crash --store {} --kills {} --seed {seed}", store.get_name(), options.kills);
     let folder = tempfile::tempdir()?;
     let place = Place { kind: options.store, folder: folder.path() };
     let mut dice = fastrand::Rng::with_seed(seed);
@@ -84,7 +85,7 @@ fn start(place: &Place<'_>, life: u32, finish: bool) -> Result<Child> {
     worker.spawn().context("cannot start a worker")
 }
 
-/// Kills the worker, on Unix with SIGKILL, that long after its first effect.
+/// Kills the worker, on Unix with SIGKILL, this long after its first effect.
 fn kill(mut worker: Child, folder: &Path, before: usize, after: Duration) -> Result<()> {
     while effects(folder) == before {
         ensure!(worker.try_wait()?.is_none(), "a worker ended before it did anything");

@@ -1,12 +1,12 @@
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use awaitly::persistence::{PostgresOptions, RedisOptions, SqliteStore};
 use awaitly::store::AnyStore;
+use awaitly_trials::servers::{self, url};
 use clap::ValueEnum;
-use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 
-/// Where the journals rest.
+/// The kind of store that holds the journals.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Kind {
     Postgres,
@@ -14,7 +14,7 @@ pub(crate) enum Kind {
     Sqlite,
 }
 
-/// The store of a test, which all of its processes open: in its folder, or under a name made from it.
+/// The store of a test, which all of its processes open: in its folder, or under a name made from the folder.
 pub(crate) struct Place<'a> {
     pub(crate) kind: Kind,
     pub(crate) folder: &'a Path,
@@ -33,38 +33,16 @@ impl Place<'_> {
         })
     }
 
-    /// Takes away what the folder does not hold.
+    /// Removes the data that is not in the folder.
     pub(crate) async fn clear(&self) -> Result<()> {
         match self.kind {
-            Kind::Sqlite => {}
-            Kind::Postgres => {
-                let mut connection = PgConnection::connect(&url("POSTGRES")?).await?;
-                let drop = format!("DROP SCHEMA IF EXISTS {} CASCADE", self.name());
-                connection.execute(AssertSqlSafe(drop)).await?;
-            }
-            Kind::Redis => {
-                let mut connection = redis::Client::open(url("REDIS")?)?.get_connection()?;
-                let pattern = format!("{}:*", self.name());
-                let keys: Vec<Vec<u8>> =
-                    redis::Commands::scan_match(&mut connection, pattern)?.collect::<Result<_, _>>()?;
-                if !keys.is_empty() {
-                    redis::Commands::del::<_, ()>(&mut connection, keys)?;
-                }
-            }
+            Kind::Sqlite => Ok(()),
+            Kind::Postgres => servers::drop_schema(&self.name()).await,
+            Kind::Redis => servers::drop_keys(&self.name()),
         }
-        Ok(())
     }
 
     fn name(&self) -> String {
-        let folder = self.folder.file_name().unwrap_or_default().to_string_lossy();
-        let letters =
-            folder.chars().filter(char::is_ascii_alphanumeric).map(|letter| letter.to_ascii_lowercase());
-        format!("awaitly_crash_{}", letters.collect::<String>())
+        servers::name(self.folder)
     }
-}
-
-fn url(server: &str) -> Result<String> {
-    let variable = format!("AWAITLY_{server}_URL");
-    std::env::var(&variable)
-        .with_context(|| format!("name a server in {variable}, or call `cargo xtask crash`"))
 }

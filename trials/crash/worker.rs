@@ -7,17 +7,18 @@ use std::time::Duration;
 use anyhow::Result;
 use awaitly::clock::ms;
 use awaitly::{DurableRun, Retry, RunError, Workflow, parallel, step};
+use awaitly_trials::lines::{Lines, read};
 use serde::{Deserialize, Serialize};
 use tokio::task::JoinSet;
 
-use crate::ledger::{Effect, Lines, Mark, read};
+use crate::ledger::{Effect, Mark};
 use crate::store::Place;
 
-/// How many runs are executed at the same time, and how many steps of one are.
+/// The numbers of concurrent runs, and of concurrent steps of one run.
 pub(crate) const RUNS: usize = 16;
 pub(crate) const STEPS_AT_ONCE: usize = 2;
 
-/// The keys of every run that was finished.
+/// The keys of a finished run.
 pub(crate) const KEYS: [&str; 9] =
     ["reserve", "charge", "ship[0]", "ship[1]", "ship[2]", "ship[3]", "tell.mail", "tell.text", "confirm"];
 
@@ -37,11 +38,11 @@ pub(crate) enum CrashError {
     Run(#[from] RunError),
 }
 
-/// What the steps act on.
+/// The files that the steps write.
 struct World {
     life: u32,
     effects: Lines,
-    /// What the body saw: outcomes that were acknowledged, and so must never change.
+    /// The outcomes that bodies received. They were acknowledged, so they must never change.
     seen: Lines,
 }
 
@@ -54,18 +55,18 @@ impl World {
         Ok(effect)
     }
 
-    /// The body has the outcome of a step.
+    /// Notes that the body received the outcome of a step.
     fn see(&self, effect: &Effect) -> Result<(), CrashError> {
         Ok(self.seen.add(effect).map_err(|error| WorldError::Ledger(error.to_string()))?)
     }
 
-    /// The same, but does nothing half of the time.
+    /// Like `happen`, but fails half of the time.
     async fn maybe(&self, run: &DurableRun, key: &str) -> Result<Effect, WorldError> {
         if fastrand::bool() { Err(WorldError::Busy) } else { self.happen(run, key).await }
     }
 }
 
-/// Between nothing and a millisecond, so that kills meet every state.
+/// Waits up to a millisecond, so that kills hit all states.
 async fn pause() {
     match fastrand::u64(0..4) {
         0 => {}
@@ -96,7 +97,7 @@ async fn body(run: &DurableRun, world: &World) -> Result<u64, CrashError> {
 #[tokio::main(worker_threads = 2)]
 pub(crate) async fn work(place: &Place<'_>, life: u32, finish: bool) -> Result<ExitCode> {
     let folder = place.folder;
-    // Where a store cannot tell that an owner died, its lease lasts until its time is over.
+    // If a store cannot detect the death of an owner, the lease lasts until it expires.
     let workflow = Workflow::new("crash").any_store(place.open().await?).lease(ms(300));
     let marks = Arc::new(Lines::open(&folder.join("runs.jsonl"))?);
     let world = Arc::new(World {
@@ -129,7 +130,7 @@ pub(crate) async fn work(place: &Place<'_>, life: u32, finish: bool) -> Result<E
     Ok(ExitCode::SUCCESS)
 }
 
-/// Waits for the lease of the worker that was killed, where it has to.
+/// Executes a run, and waits until the lease of a killed worker has expired.
 async fn execute(workflow: &Workflow, run: &str, world: &World) -> Result<()> {
     loop {
         match workflow.run(run, async |run| body(run, world).await).await {
@@ -139,7 +140,7 @@ async fn execute(workflow: &Workflow, run: &str, world: &World) -> Result<()> {
     }
 }
 
-/// The runs that some worker began and none has ended.
+/// Returns the runs that a worker began and that have not ended.
 fn unfinished(folder: &Path) -> Result<BTreeSet<String>> {
     let mut left = BTreeSet::new();
     for mark in read::<Mark>(&folder.join("runs.jsonl"))? {

@@ -7,11 +7,8 @@ mod apt;
 mod arrows;
 mod bench;
 mod browser;
-mod chaos;
 mod check;
 mod command;
-mod compose;
-mod crash;
 mod dependencies;
 mod licences;
 mod needs;
@@ -22,6 +19,7 @@ mod slowest;
 mod suites;
 mod test;
 mod timing;
+mod trials;
 mod url;
 mod workspace;
 
@@ -66,22 +64,21 @@ enum Xtask {
 
     /// Kill processes in the middle of a run, resume it, and look for lost or duplicate outcomes.
     ///
-    /// Builds in release mode, because a crash hits narrow time windows only at full speed. A failure prints the seed
-    /// that repeats it.
-    Crash(crash::Options),
+    /// Builds and runs the program in `trials/crash`, in release mode. A failure prints the seed that repeats it.
+    Crash(trials::Options),
 
     /// Check that runs on PostgreSQL survive cut connections, frozen workers, stopped servers and wrong clocks.
     ///
-    /// Builds in release mode. The command stops only servers that it started, never the server that
-    /// AWAITLY_POSTGRES_URL names. If libfaketime, which shows wrong times to a program, is missing, the command installs
-    /// it.
-    Chaos(chaos::Options),
+    /// Builds and runs the program in `trials/chaos`, in release mode. It stops only servers that it started, never the
+    /// server that AWAITLY_POSTGRES_URL names. If libfaketime, which shows wrong times to a program, is missing, the
+    /// command installs it.
+    Chaos(trials::Options),
 
     /// Run random workflows with injected faults, and compare them with a model of the library's promises.
     ///
-    /// Builds in release mode. If a workflow breaks a promise, the command shrinks it and prints it with the seed that
-    /// repeats it.
-    Compose(compose::Options),
+    /// Builds and runs the program in `trials/compose`, in release mode. If a workflow breaks a promise, the program
+    /// shrinks it and prints it with the seed that repeats it.
+    Compose(trials::Options),
 }
 
 fn main() -> ExitCode {
@@ -101,9 +98,9 @@ fn run(command: Xtask) -> Result<()> {
         Xtask::Test => test::run(&workspace),
         Xtask::Check(options) => check::run(&workspace, &options),
         Xtask::Bench(options) => bench::run(&workspace, &options),
-        Xtask::Crash(options) => crash::run(&workspace, &options),
-        Xtask::Chaos(options) => chaos::run(&workspace, &options),
-        Xtask::Compose(options) => compose::run(&workspace, &options),
+        Xtask::Crash(options) => trials::on_store(&workspace, "crash", &options),
+        Xtask::Chaos(options) => trials::chaos(&workspace, &options),
+        Xtask::Compose(options) => trials::on_store(&workspace, "compose", &options),
     }
 }
 

@@ -15,7 +15,7 @@ use self::worker::{HOLD, LEASE, SLEEP};
 use crate::process::{signal, worker};
 use crate::schema::Schema;
 
-/// What starting a process may add to a time that is measured.
+/// The time that the start of a process may add to a measured time.
 const SLACK: Duration = ms(700);
 
 /// Each with the other one beside it.
@@ -54,7 +54,7 @@ fn shown(took: Duration) -> String {
     format!("{:.2} s", took.as_secs_f64())
 }
 
-/// How long it takes from the end of what one worker does to that of what another one does.
+/// Returns the time between the ends of the actions of two workers.
 async fn from_to(
     schema: &Schema,
     (begin, clock): (&str, &str),
@@ -93,7 +93,7 @@ async fn leases(schema: &Schema, clock: &str, other: &str) -> Result<(bool, Dura
     Ok((is_kept, began.elapsed()))
 }
 
-/// A process with a wrong clock. It is killed where it is dropped.
+/// A process with a wrong clock. Dropping it kills the process.
 struct Worker {
     child: Child,
     lines: Lines<BufReader<ChildStdout>>,

@@ -1,4 +1,4 @@
-//! A process whose clock is wrong, and what it is asked to do. What it did it says in words, one a line.
+//! A process with a wrong clock. It performs one action, and reports its progress in words, one per line.
 
 use std::time::{Duration, SystemTime};
 

@@ -1,25 +1,25 @@
-//! Connections that are cut without a word: the server has answered, nobody hears it, and nobody is told.
+//! Connections that become mute: the server has answered, but the answer is lost and the connection stays open.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail, ensure};
 use awaitly::clock::secs;
-use awaitly::journal::{Key, Outcome, Payload, Record};
 use awaitly::persistence::PostgresStore;
 use awaitly::store::{
     Answer, Answered, Durability, Lease, OnRecorded, Open, Opened, Operate, Owner, RunId, Store,
-    Transactional, Wait,
+    Transactional,
 };
 use tokio::task::JoinSet;
 
+use crate::entries::{question, record};
 use crate::proxy::{Cut, Proxy};
 use crate::schema::Schema;
 use crate::wire::Kind;
 
 const PATIENCE: Duration = secs(2);
 
-/// How long any answer may take. A large journal takes a while too, so that is more than the store's patience.
+/// The time limit for an answer. A large journal takes time, so the limit exceeds the store's patience.
 const BOUND: Duration = secs(90);
 
 const WRITES: [(&str, Kind); 7] = [
@@ -51,7 +51,7 @@ pub(super) async fn answers(schema: &Schema) -> Result<bool> {
 
 const NEVER: &str = "never answered";
 
-/// What becomes of one write, and how long that takes.
+/// Returns the result of one write, and its duration.
 async fn came_of(schema: &Schema, write: &str, kind: Kind) -> Result<(&'static str, Duration)> {
     let proxy = Proxy::start(&schema.url).await?;
     let store = schema.options().patience(PATIENCE).open(proxy.pool(4)).await?;
@@ -59,7 +59,7 @@ async fn came_of(schema: &Schema, write: &str, kind: Kind) -> Result<(&'static s
     let lease = open(&store, &run).await?;
     store.wait(&lease, question("asked")).await?;
     if write == "open" {
-        // So that the run is there and free, which whoever asks next waits for.
+        // The next owner then finds the run, and finds it free.
         store.release(&lease);
         store.load(&run).await?;
     }
@@ -99,12 +99,4 @@ async fn open(store: &PostgresStore, run: &RunId) -> Result<Lease> {
         Ok(_) => bail!("the run cannot be opened"),
         Err(error) => Err(error.into()),
     }
-}
-
-fn question(key: &'static str) -> Wait {
-    Wait { key: Key::from(key), token: key.into(), request: Payload::from_stored("null"), expires_in: None }
-}
-
-fn record(key: &'static str) -> Result<Record> {
-    Ok(Record { key: Key::from(key), outcome: Outcome::Value(Payload::encode(key)?), input: None })
 }

@@ -1,4 +1,5 @@
-//! Workers that are stopped in the middle of writing, past their leases, and go on when others have their runs.
+//! Workers that are frozen while they write, for longer than their leases last, and continue after others have taken
+//! their runs over.
 
 mod worker;
 
@@ -14,10 +15,11 @@ use sqlx::Row;
 use tokio::task::JoinSet;
 
 pub(crate) use self::worker::work;
-use self::worker::{Line, RUNS, WRITES, record, run_id};
-use crate::lines::read;
+use self::worker::{Line, RUNS, WRITES, run_id};
+use crate::entries::record;
 use crate::process::{signal, worker};
 use crate::schema::Schema;
+use awaitly_trials::lines::read;
 
 const WORKERS: usize = 8;
 

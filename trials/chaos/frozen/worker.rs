@@ -1,4 +1,4 @@
-//! What is frozen: a process that holds many runs and writes them without a pause.
+//! The process that is frozen: it holds many runs and writes to them continuously.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -6,32 +6,33 @@ use std::time::Duration;
 
 use anyhow::{Result, bail};
 use awaitly::clock::ms;
-use awaitly::journal::{Contents, Key, Outcome, Payload, Record, Settling, Status};
+use awaitly::journal::{Contents, Key, Settling, Status};
 use awaitly::persistence::PostgresStore;
 use awaitly::store::{
     Durability, Ending, Lease, OnRecorded, Open, Opened, Owner, Rewrite, RunId, Store, StoreError,
-    Transactional, Wait,
+    Transactional,
 };
 use serde::{Deserialize, Serialize};
 use tokio::task::JoinSet;
 
-use crate::lines::Lines;
+use crate::entries::{question, record};
 use crate::schema::Schema;
+use awaitly_trials::lines::Lines;
 
-/// How many runs one worker holds.
+/// The number of runs of one worker.
 pub(super) const RUNS: usize = 25;
 
 const LEASE: Duration = ms(300);
 
-/// How many kinds of writes are tried after the freeze.
+/// The number of kinds of writes that are tried after the freeze.
 pub(super) const WRITES: usize = 9;
 
-/// What a worker says.
+/// A report of a worker.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) enum Line {
-    /// The store said that this record is there.
+    /// The store acknowledged this record.
     Acknowledged { run: String, key: String },
-    /// A write that was tried after the first one that failed, and what came of it.
+    /// A write after the first failed one, and its result.
     Tried { run: String, write: String, refused: bool, said: String },
 }
 
@@ -109,7 +110,7 @@ impl Writing {
         Ok(match number {
             1 => ("append", store.append(lease, late()?, Durability::Sync).await),
             2 => ("replace", store.replace(lease, record("record[0]")?, Durability::Sync).await),
-            3 => ("wait", store.wait(lease, late_question()).await),
+            3 => ("wait", store.wait(lease, question("late")).await),
             4 => ("settle", store.settle(lease, late()?, Settling::Expire).await.map(drop)),
             5 => ("revive", store.revive(lease, vec![Key::from("record[0]")]).await),
             6 => ("rewrite", store.rewrite(lease, Rewrite::new(2, Contents::default(), [])).await),
@@ -127,20 +128,6 @@ impl Writing {
     fn tried(&self, lines: &Lines, write: &str, came_of_it: Result<(), StoreError>) -> Result<()> {
         let refused = matches!(came_of_it, Err(StoreError::LeaseLost { .. }));
         let said = came_of_it.map_or_else(|error| error.to_string(), |()| "it was done".to_owned());
-        lines.add(&Line::Tried { run: self.run.clone(), write: write.to_owned(), refused, said })
+        Ok(lines.add(&Line::Tried { run: self.run.clone(), write: write.to_owned(), refused, said })?)
     }
-}
-
-fn late_question() -> Wait {
-    Wait {
-        key: Key::from("question"),
-        token: "late".into(),
-        request: Payload::from_stored("null"),
-        expires_in: None,
-    }
-}
-
-pub(super) fn record(key: &str) -> Result<Record> {
-    let key = key.to_owned();
-    Ok(Record { outcome: Outcome::Value(Payload::encode(&key)?), key: Key::from(key), input: None })
 }

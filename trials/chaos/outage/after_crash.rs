@@ -1,21 +1,22 @@
-//! What a crash of the server takes with it, though the store had answered.
+//! Data that a crash of the server loses although the store acknowledged it.
 
 use anyhow::{Context, Result, bail};
 use awaitly::clock::ms;
-use awaitly::journal::{Contents, Key, Outcome, Payload, Record, Status};
+use awaitly::journal::{Contents, Status};
 use awaitly::persistence::PostgresStore;
 use awaitly::store::{
     Answer, Answered, Durability, Ending, Lease, OnRecorded, Open, Opened, Operate, Owner, Rewrite, RunId,
-    Store, StoreError, Transactional, Wait,
+    Store, StoreError, Transactional,
 };
 
+use crate::entries::{question, record};
 use crate::schema::Schema;
 use crate::server::{self, Stop};
 
-/// So that what does not wait for the disk is certainly not on it yet.
+/// With this setting, data of commits that do not wait for the disk is not on it yet.
 const LAZY: &str = "wal_writer_delay=10s";
 
-/// Whether the owner of a run whose beginning was forgotten is refused once another one has begun it anew.
+/// Returns whether the owner of a run whose beginning was lost is refused after another owner has begun it again.
 pub(super) async fn fences() -> Result<bool> {
     server::lend(&[LAZY], async |server| {
         let url = server.url();
@@ -43,25 +44,38 @@ pub(super) async fn fences() -> Result<bool> {
     .await
 }
 
-/// Whether what was acknowledged is there after a crash of a server that is set not to wait for the disk.
+/// Opens a run, performs `before`, kills and starts the server, and returns the result of `after`.
+async fn around_crash(
+    settings: &[&str],
+    before: impl AsyncFnOnce(&PostgresStore, &Lease) -> Result<()>,
+    after: impl AsyncFnOnce(&PostgresStore, &Lease) -> Result<bool>,
+) -> Result<bool> {
+    server::lend(settings, async |server| {
+        let url = server.url();
+        Schema::lend(&url, async |schema| {
+            let store = schema.store().await?;
+            let lease = open(&store, "run").await?;
+            before(&store, &lease).await?;
+            server.down(Stop::Kill).await?;
+            server.up().await?;
+            after(&store, &lease).await
+        })
+        .await
+    })
+    .await
+}
+
+/// Returns whether acknowledged writes survive a crash of a server that does not wait for the disk.
 pub(super) async fn keeps() -> Result<bool> {
     let mut lost = Vec::new();
     for write in ["append", "replace", "wait", "rewrite", "answer", "cancel"] {
-        let kept = server::lend(&[LAZY, "synchronous_commit=off"], async |server| {
-            let url = server.url();
-            Schema::lend(&url, async |schema| {
-                let store = schema.store().await?;
-                let lease = open(&store, "run").await?;
-                // What is written with this is on the disk, with everything before it.
-                store.append(&lease, record("first")?, Durability::Sync).await?;
-                act(&store, &lease, write).await?;
-                server.down(Stop::Kill).await?;
-                server.up().await?;
-                is_there(&store, lease.run(), write).await
-            })
-            .await
-        });
-        if !kept.await? {
+        let before = async |store: &PostgresStore, lease: &Lease| {
+            // This record is on the disk, with everything before it.
+            store.append(lease, record("first")?, Durability::Sync).await?;
+            act(store, lease, write).await
+        };
+        let after = async |store: &PostgresStore, lease: &Lease| is_there(store, lease.run(), write).await;
+        if !around_crash(&[LAZY, "synchronous_commit=off"], before, after).await? {
             lost.push(write);
         }
     }
@@ -69,37 +83,31 @@ pub(super) async fn keeps() -> Result<bool> {
     Ok(lost.is_empty())
 }
 
-/// Whether an owner that has lost an outcome with the server is kept from writing anything behind the gap.
+/// Returns whether an owner that lost an outcome with the server is refused all later writes.
 pub(super) async fn leaves_no_gap() -> Result<bool> {
     let mut written = Vec::new();
     for write in ["append", "replace", "wait", "transaction", "finish"] {
-        let refused = server::lend(&[LAZY], async |server| {
-            let url = server.url();
-            Schema::lend(&url, async |schema| {
-                let store = schema.store().await?;
-                let lease = open(&store, "run").await?;
-                store.append(&lease, record("first")?, Durability::Sync).await?;
-                store.append(&lease, record("lost")?, Durability::Batched).await?;
-                server.down(Stop::Kill).await?;
-                server.up().await?;
-                let refused = match write {
-                    "transaction" => {
-                        let transaction = store.begin().await?;
-                        store.commit(transaction, &lease, record("second")?, OnRecorded::Refuse).await
-                    }
-                    "finish" => store.finish(&lease, Ending::new(Status::Completed)).await,
-                    write => act(&store, &lease, write).await.map_err(|error| match error.downcast() {
-                        Ok(error) => error,
-                        Err(_) => StoreError::Closed,
-                    }),
-                };
-                let stored = store.load(lease.run()).await?.context("a run with a record is gone")?;
-                let is_whole = stored.records == [record("first")?] && stored.waits.is_empty();
-                Ok(matches!(refused, Err(StoreError::LeaseLost { .. })) && is_whole)
-            })
-            .await
-        });
-        if !refused.await? {
+        let before = async |store: &PostgresStore, lease: &Lease| {
+            store.append(lease, record("first")?, Durability::Sync).await?;
+            Ok(store.append(lease, record("lost")?, Durability::Batched).await?)
+        };
+        let after = async |store: &PostgresStore, lease: &Lease| {
+            let refused = match write {
+                "transaction" => {
+                    let transaction = store.begin().await?;
+                    store.commit(transaction, lease, record("second")?, OnRecorded::Refuse).await
+                }
+                "finish" => store.finish(lease, Ending::new(Status::Completed)).await,
+                write => act(store, lease, write).await.map_err(|error| match error.downcast() {
+                    Ok(error) => error,
+                    Err(_) => StoreError::Closed,
+                }),
+            };
+            let stored = store.load(lease.run()).await?.context("a run with a record is gone")?;
+            let is_whole = stored.records == [record("first")?] && stored.waits.is_empty();
+            Ok(matches!(refused, Err(StoreError::LeaseLost { .. })) && is_whole)
+        };
+        if !around_crash(&[LAZY], before, after).await? {
             written.push(write);
         }
     }
@@ -107,23 +115,17 @@ pub(super) async fn leaves_no_gap() -> Result<bool> {
     Ok(written.is_empty())
 }
 
-/// Whether what is not a record is on the disk with the batched records before it.
+/// Returns whether a write that is not a record also makes the batched records before it durable.
 pub(super) async fn takes_along() -> Result<bool> {
-    let kept = server::lend(&[LAZY], async |server| {
-        let url = server.url();
-        Schema::lend(&url, async |schema| {
-            let store = schema.store().await?;
-            let lease = open(&store, "run").await?;
-            store.append(&lease, record("first")?, Durability::Batched).await?;
-            act(&store, &lease, "wait").await?;
-            server.down(Stop::Kill).await?;
-            server.up().await?;
-            let stored = store.load(lease.run()).await?.context("the run is gone")?;
-            Ok(stored.records == [record("first")?] && stored.waits.len() == 1)
-        })
-        .await
-    });
-    let kept = kept.await?;
+    let before = async |store: &PostgresStore, lease: &Lease| {
+        store.append(lease, record("first")?, Durability::Batched).await?;
+        act(store, lease, "wait").await
+    };
+    let after = async |store: &PostgresStore, lease: &Lease| {
+        let stored = store.load(lease.run()).await?.context("the run is gone")?;
+        Ok(stored.records == [record("first")?] && stored.waits.len() == 1)
+    };
+    let kept = around_crash(&[LAZY], before, after).await?;
     println!(
         "crash after a question · the batched record before it {}",
         if kept { "is there" } else { "is lost" }
@@ -132,12 +134,6 @@ pub(super) async fn takes_along() -> Result<bool> {
 }
 
 async fn act(store: &PostgresStore, lease: &Lease, write: &str) -> Result<()> {
-    let question = |key| Wait {
-        key: Key::from(key),
-        token: "t".into(),
-        request: Payload::from_stored("1"),
-        expires_in: None,
-    };
     match write {
         "append" => store.append(lease, record("second")?, Durability::Sync).await?,
         "replace" => store.replace(lease, record("second")?, Durability::Sync).await?,
@@ -166,7 +162,7 @@ async fn is_there(store: &PostgresStore, run: &RunId, write: &str) -> Result<boo
     })
 }
 
-/// Waits for as long as somebody has it.
+/// Opens the run, and waits while another owner holds it.
 async fn open(store: &PostgresStore, run: &str) -> Result<Lease> {
     loop {
         let request = Open::new(RunId::new(run)?, "chaos", Owner::unique());
@@ -176,8 +172,4 @@ async fn open(store: &PostgresStore, run: &str) -> Result<Lease> {
             Opened::Ended(_) => bail!("{run} has ended"),
         }
     }
-}
-
-fn record(key: &'static str) -> Result<Record> {
-    Ok(Record { key: Key::from(key), outcome: Outcome::Value(Payload::encode(key)?), input: None })
 }

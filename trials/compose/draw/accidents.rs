@@ -1,7 +1,7 @@
 //! Accidents, drawn from a seed.
 
 use super::Maker;
-use crate::accident::{Accident, Kind};
+use crate::case::{Accident, Kind};
 use crate::feature::Feature;
 use crate::part::{Body, Part, What};
 

@@ -10,7 +10,7 @@ use crate::oracle;
 use crate::part::{Ask, Body, Deed, Each, Ending, Fails, Form, Part, Reply, Sentry, Step, Undo, What};
 use crate::value::Value;
 
-/// The case of a seed.
+/// Draws the case of a seed.
 pub(crate) fn case(seed: u64, features: Features) -> Case {
     let mut maker = Maker { dice: Rng::with_seed(seed), features, ids: 0 };
     let parts = maker.parts(4, Place { depth: 0, ..Place::default() });
@@ -26,15 +26,15 @@ struct Maker {
     ids: u16,
 }
 
-/// Where a part stands.
+/// The surroundings of a part.
 #[derive(Clone, Copy, Default)]
 struct Place {
     depth: u8,
-    /// It is built by the body of a saga.
+    /// The part is built by the body of a saga.
     in_saga: bool,
-    /// It is built by the operation of a step, where no saga is.
+    /// The part is built by the operation of a step, outside of a saga.
     in_operation: bool,
-    /// The operation that builds it may be attempted again, so that nothing in it may wait.
+    /// The operation that builds the part may be attempted again, so no part in it may wait.
     again: bool,
 }
 
@@ -47,7 +47,7 @@ impl Maker {
         self.dice.u32(..times) == 0
     }
 
-    /// Whether a feature is in use, and drawn.
+    /// Returns whether a feature is in use and drawn.
     fn draws(&mut self, feature: Feature, one_in: u32) -> bool {
         self.has(feature) && self.one_in(one_in)
     }
@@ -142,7 +142,7 @@ impl Maker {
         step
     }
 
-    /// An operation that may have parts inside.
+    /// Draws an operation that may contain parts.
     fn deed(&mut self, place: Place) -> Deed {
         let mut deed = self.plain_deed();
         if place.depth < 3 && self.draws(Feature::Nesting, 4) {

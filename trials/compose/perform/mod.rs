@@ -1,4 +1,4 @@
-//! A body, as the library performs it: by the API that every user has.
+//! Performs a body with the public API of the library.
 
 mod guard;
 mod process;
@@ -38,7 +38,7 @@ pub(crate) async fn body(process: &Process, run: &DurableRun, body: &Body) -> En
     Ok(Fruit::new(digest, body.ending))
 }
 
-/// Performs the parts one after the other, up to the first failure that nobody handles.
+/// Performs the parts in order, up to the first unhandled failure.
 pub(crate) fn parts<'a>(process: &'a Process, run: &'a DurableRun, parts: &'a [Part]) -> Performing<'a> {
     if parts.is_empty() {
         return Box::pin(std::future::ready(Ok(0)));

@@ -1,4 +1,4 @@
-//! What a process has of a case, and what its operations do to the world.
+//! The part of a case in one process, and the effects of its operations on the world.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use crate::part::{Deed, Fails, Id, Part};
 use crate::value::mix;
 use crate::world::World;
 
-/// What one process has of a case.
+/// The part of a case in one process.
 pub(crate) struct Process {
     pub(crate) world: Arc<World>,
     pub(crate) life: Life,

@@ -29,7 +29,7 @@ pub(super) async fn perform(
     ended
 }
 
-/// What a type needs to be the value of a step.
+/// The requirements for the type of a step's value.
 pub(super) trait Typed: Serialize + DeserializeOwned + Clone + Debug + Send + Sync + 'static {}
 impl<T: Serialize + DeserializeOwned + Clone + Debug + Send + Sync + 'static> Typed for T {}
 
@@ -49,7 +49,7 @@ async fn plain<T: Typed>(
     process.watch(id, step).await.map(|value| digest(&value))
 }
 
-/// The other forms have a number as their value, so that a fallback can be told from it.
+/// The other forms have a number as their value, so that a fallback is distinguishable.
 async fn conditional(
     process: &Process,
     run: &DurableRun,

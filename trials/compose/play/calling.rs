@@ -6,7 +6,7 @@ use awaitly::Workflow;
 use awaitly::journal::Migration;
 
 use super::Play;
-use crate::accident::Kind;
+use crate::case::Kind;
 use crate::fault::Ended;
 use crate::feature::Feature;
 use crate::gate::Gate;
@@ -86,8 +86,8 @@ impl Play<'_> {
         })
     }
 
-    /// Whether this execution has such an accident.
-    pub(super) fn befalls(&self, is_it: impl Fn(Kind) -> bool) -> bool {
+    /// Returns whether this execution has an accident of this kind.
+    pub(super) fn has_accident(&self, is_it: impl Fn(Kind) -> bool) -> bool {
         let mut accidents = self.case.accidents.iter();
         accidents.any(|accident| accident.execution == self.execution && is_it(accident.kind))
     }

@@ -33,7 +33,7 @@ impl Play<'_> {
         let twice = self.look().await;
         let copy = self.place.copy(&self.run).await.map_err(harness)?;
         let copied = match &copy {
-            Some(copy) => Play { place: copy, ..self.like() }.look().await,
+            Some(copy) => Play { place: copy, ..self.clone() }.look().await,
             None => again.clone(),
         };
         let keeps = status != Status::Cancelled || self.features.has(Feature::Errors);
@@ -50,28 +50,6 @@ impl Play<'_> {
             return Err(Broken { promise: Promise::SameResult, text });
         }
         Ok(first)
-    }
-
-    /// The same case, to look at another store.
-    fn like(&self) -> Play<'_> {
-        Play {
-            case: self.case,
-            place: self.place,
-            pace: self.pace,
-            features: self.features,
-            run: self.run.clone(),
-            world: self.world.clone(),
-            services: self.services.clone(),
-            questions: std::collections::BTreeMap::new(),
-            execution: self.execution,
-            met: std::collections::BTreeSet::new(),
-            answered: std::collections::BTreeSet::new(),
-            is_nudged: false,
-            is_disturbed: self.is_disturbed,
-            was_retried: self.was_retried,
-            was_requested: self.was_requested,
-            last: None,
-        }
     }
 
     fn as_predicted(&self, ended: &Ended, status: Status) -> Result<(), Broken> {
@@ -118,7 +96,7 @@ impl Play<'_> {
 
 /// With another worker or another call of the store in between, a race may be won by another call.
 fn races_another(case: &crate::case::Case) -> bool {
-    use crate::accident::Kind;
+    use crate::case::Kind;
     let slows = |kind| matches!(kind, Kind::Rival | Kind::Freeze | Kind::Cancel);
     let slowed = case.accidents.iter().any(|accident| slows(accident.kind));
     let mut races = false;
@@ -128,7 +106,7 @@ fn races_another(case: &crate::case::Case) -> bool {
 
 /// Whether a worker is frozen, and the body calls another workflow.
 fn shares_a_call(case: &crate::case::Case) -> bool {
-    use crate::accident::Kind;
+    use crate::case::Kind;
     let mut calls = false;
     case.body.walk(&mut |part, _| calls |= matches!(part.what, What::Call(_)));
     calls && case.accidents.iter().any(|accident| accident.kind == Kind::Freeze)

@@ -1,4 +1,4 @@
-//! One execution of a run, with the accidents that befall it.
+//! One execution of a run, with its accidents.
 
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use super::calling::By;
 use super::{Play, harness, services};
-use crate::accident::Kind;
+use crate::case::Kind;
 use crate::decisions;
 use crate::fault::Ended;
 use crate::feature::Feature;
@@ -22,7 +22,7 @@ use crate::place::on;
 use crate::promise::{Broken, Promise};
 use crate::told::Told;
 
-/// What the driver sees of an execution.
+/// The next event of an execution, as the driver sees it.
 enum Sight {
     Ended(Ended),
     Died,
@@ -32,7 +32,7 @@ enum Sight {
 impl Play<'_> {
     /// Executes the run once.
     pub(super) async fn execute(&mut self) -> Result<(), Broken> {
-        let undoes = self.befalls(|kind| kind == Kind::Undo);
+        let undoes = self.has_accident(|kind| kind == Kind::Undo);
         self.execute_by(if undoes { By::Cancel } else { By::Run }).await
     }
 
@@ -73,8 +73,8 @@ impl Play<'_> {
             }
         };
         let took = began.elapsed();
-        let has_deadline = self.befalls(|kind| matches!(kind, Kind::Deadline(_)));
-        let has_rival = self.befalls(|kind| matches!(kind, Kind::Rival | Kind::Freeze));
+        let has_deadline = self.has_accident(|kind| matches!(kind, Kind::Deadline(_)));
+        let has_rival = self.has_accident(|kind| matches!(kind, Kind::Rival | Kind::Freeze));
         self.execution += 1;
         let (store_failed, leases) = {
             let mut notes = life.notes();
@@ -138,7 +138,7 @@ impl Play<'_> {
         }
     }
 
-    /// Compares what a call gave with what the store says, and with what the body can have asked.
+    /// Compares the result of a call with the store, and with the questions that the body can have asked.
     async fn judge(&mut self, ended: Ended, has_deadline: bool, has_rival: bool) -> Result<(), Broken> {
         self.world_is_whole()?;
         let stored = self.place.load(&self.run).await.map_err(harness)?;

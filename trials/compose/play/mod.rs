@@ -1,4 +1,4 @@
-//! A case, from its first execution to the end of its run: what a worker, a person and an operator would do.
+//! A case, from its first execution to the end of its run, with the actions of workers, people and operators.
 
 mod calling;
 mod ending;
@@ -13,8 +13,7 @@ use awaitly::journal::Status;
 use awaitly::resilience::{CircuitBreaker, ConcurrencyLimiter};
 use awaitly::store::{DueQuery, RunId, StoreError};
 
-use crate::accident::Kind;
-use crate::case::Case;
+use crate::case::{Case, Kind};
 use crate::fault::{Ended, run_id};
 use crate::feature::Features;
 use crate::part::{Ask, Sentry, What};
@@ -67,6 +66,7 @@ pub(crate) async fn play(
     play.finish().await
 }
 
+#[derive(Clone)]
 struct Play<'c> {
     case: &'c Case,
     place: &'c Place,
@@ -81,18 +81,18 @@ struct Play<'c> {
     /// The accidents between executions that have happened.
     met: BTreeSet<usize>,
     answered: BTreeSet<u16>,
-    /// An inner run may go on, of which the store does not know that the outer one waits for it.
+    /// An inner run may continue, and the store does not know that the outer run waits for it.
     is_nudged: bool,
-    /// Something happened after which the run may end in another way than its body says.
+    /// After an accident, the run may end differently than its body predicts.
     is_disturbed: bool,
     was_retried: bool,
     /// A cancellation was requested of the store, and taken.
     was_requested: bool,
-    /// What the last execution gave, if the run has ended with it.
+    /// The result of the last execution, if the run has ended with it.
     last: Option<Ended>,
 }
 
-/// Where the run stands.
+/// The state of the run.
 enum State {
     NotThere,
     Due,

@@ -1,15 +1,15 @@
-//! What people and operators do between two executions.
+//! The actions of people and operators between two executions.
 
 use awaitly::journal::{Outcome, Payload};
 use awaitly::store::{Answer, Answered, Cancelled, RunId, WaitQuery};
 
 use super::{Play, harness, stuck};
-use crate::accident::Kind;
+use crate::case::Kind;
 use crate::fault::run_id;
 use crate::part::Reply;
 use crate::promise::{Broken, Promise};
 
-/// A question that is open: where it was asked.
+/// The run and the key of an open question.
 type Open = (RunId, String);
 
 impl Play<'_> {

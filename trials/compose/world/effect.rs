@@ -1,4 +1,4 @@
-//! One effect: how often it took place, and how often it may.
+//! One effect: how often it happened, and how often it may happen.
 
 use crate::part::Fails;
 
@@ -18,7 +18,7 @@ pub(crate) struct Effect {
     pub(super) lost: u32,
     /// Whether it stands: an effect that was undone does not.
     pub(crate) stands: bool,
-    /// What the body was given.
+    /// The digest of the outcome that the body received.
     pub(super) seen: Option<u64>,
 }
 

@@ -1,4 +1,4 @@
-//! What happens outside of the runs: effects that take place and are undone. It outlives every process, and counts.
+//! The world outside of the runs: effects that happen and are undone. It outlives every process, and counts.
 
 mod effect;
 
@@ -27,7 +27,7 @@ pub(crate) struct Books {
     attempts: Vec<u32>,
     pub(crate) effects: BTreeMap<Id, Effect>,
     pub(crate) undos: BTreeMap<Id, Effect>,
-    /// What became of the sagas in the last execution of the body.
+    /// The states of the sagas after the last execution of the body.
     pub(crate) sagas: BTreeMap<u16, Saga>,
     /// The runs that were called by others.
     pub(crate) inner_runs: BTreeSet<String>,
@@ -40,12 +40,12 @@ pub(crate) struct Books {
     mended: bool,
     /// The run was cancelled before this execution, so that no operation begins.
     pub(crate) goes_no_further: bool,
-    /// The body was told that it is too late to cancel the run.
+    /// The run can no longer be cancelled.
     pub(crate) too_late: bool,
     pub(crate) broken: Option<Broken>,
 }
 
-/// What became of a saga.
+/// The state of a saga.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Saga {
     Open,
