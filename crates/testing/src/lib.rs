@@ -87,7 +87,7 @@ pub use matchers::private as __private;
 pub use replay::would_resume;
 pub use report::Report;
 pub use script::{
-    Script, ScriptError, answer, by_attempt, cancelled, err, err_once, expired, hang, ok, ok_once, panic,
-    real, refused, rejected, stop, timeout,
+    Script, answer, by_attempt, cancelled, err, err_once, expired, hang, ok, ok_once, panic, real, refused,
+    rejected, stop, timeout,
 };
 pub use simulate::{Sim, Simulation, simulate};

@@ -57,18 +57,8 @@ pub(super) struct Played<T, E> {
 }
 
 impl<S: Store> Setting<S> {
-    /// Plays the case in which these accidents happen, one per process.
+    /// Plays the case in which these accidents happen, one per process. The caller can read the notes afterwards.
     pub(super) async fn play<T, E>(
-        &self,
-        accidents: &[Accident],
-        log: Log,
-        body: &impl AsyncFn(World<S>) -> Result<T, E>,
-    ) -> Played<T, E> {
-        self.play_with(&Arc::default(), accidents, log, body).await
-    }
-
-    /// Plays the case with notes that the caller can still read afterwards.
-    pub(super) async fn play_with<T, E>(
         &self,
         notes: &Arc<Notes>,
         accidents: &[Accident],

@@ -97,128 +97,140 @@ impl fmt::Display for Cause {
 
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.defect(f)?;
+        match self.advice() {
+            "" => Ok(()),
+            advice => write!(f, ": {advice}"),
+        }
+    }
+}
+
+impl Finding {
+    fn defect(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Result { calm, crashed } => {
                 write!(f, "the result is {crashed}, but {calm} without a crash")
             }
-            Self::EffectRepeated { effect, calm, crashed, cause } => {
-                write!(
-                    f,
-                    "the effect `{effect}` {}, but {} without a crash: {cause}",
-                    happened(*crashed),
-                    times(*calm)
-                )
-            }
-            Self::EffectMissing { effect, calm, crashed, cause } => write!(
+            Self::EffectRepeated { effect, calm, crashed, cause }
+            | Self::EffectMissing { effect, calm, crashed, cause } => write!(
                 f,
-                "the effect `{effect}` {}, but {} without a crash: {cause}; a recorded step is not executed again, so its \
-                 work must be complete before it ends",
+                "the effect `{effect}` {}, but {} without a crash: {cause}",
                 happened(*crashed),
                 times(*calm)
             ),
             Self::EffectAfterEnd { effect, last_step } => {
                 write!(f, "the effect `{effect}` came after the work of its process had ended")?;
-                if let Some(step) = last_step {
-                    write!(f, "; step `{step}` began last")?;
-                }
-                f.write_str(
-                    ": a spawned task was not awaited, so a crash loses it; await the task inside a step",
-                )
+                began_last(f, last_step.as_ref())
             }
             Self::NotRequested { run, key, name } => {
                 write!(f, "step `{key}`")?;
                 if key != name {
                     write!(f, ", named `{name}`,")?;
                 }
-                write!(f, " of run `{run}` is recorded or waits, but the resumed run did not ask for it")?;
-                f.write_str(
-                    ": its key differs from one execution to the next, for example because it depends on time or chance; \
-                     build the key from the input or from the value of a recorded step",
-                )
+                write!(f, " of run `{run}` is recorded or waits, but the resumed run did not ask for it")
             }
-            Self::Steps { run, missing, extra } => write!(
-                f,
-                "run `{run}` took a different path than without a crash: {}; let the path depend only on the input and \
-                 on values of recorded steps",
-                Ways { verb: "record", missing, extra }
-            ),
+            Self::Steps { run, missing, extra } => {
+                let ways = Ways { verb: "record", missing, extra };
+                write!(f, "run `{run}` took a different path than without a crash ({ways})")
+            }
+            Self::Questions { run, missing, extra } => {
+                let ways = Ways { verb: "ask", missing, extra };
+                write!(f, "run `{run}` asks other questions than without a crash ({ways})")
+            }
             Self::Status { run, calm, crashed } => {
                 write!(f, "run `{run}` ended {}, but {} without a crash", status(*crashed), status(*calm))
             }
-            Self::Stuck { run, status } => write!(
-                f,
-                "run `{run}` was cancelled, but it stays {status:?} and no event will resume it: let the body return the \
-                 error of the step that the cancellation ended"
-            ),
-            Self::WorkLeft { effect } => write!(
-                f,
-                "a run is cancelled, but the effect `{effect}`, which other cases undo, remains: build the step in the \
-                 saga with a `compensate` and return its errors, or call `run.too_late_to_cancel()` before the step to \
-                 rule out a cancellation"
-            ),
-            Self::Value { run, key } => {
-                write!(
-                    f,
-                    "the recorded outcome of step `{key}` of run `{run}` differs from its outcome without a crash"
-                )
+            Self::Stuck { run, status } => {
+                write!(f, "run `{run}` was cancelled, but it stays {status:?} and no event will resume it")
             }
-            Self::ContinuedAfterFailure { step, to: Some(to) } => write!(
+            Self::WorkLeft { effect } => {
+                write!(f, "a run is cancelled, but the effect `{effect}`, which other cases undo, remains")
+            }
+            Self::Value { run, key } => write!(
                 f,
-                "after step `{step}` had ended in `RunError::Store`, the body continued to step `{to}`: it catches \
-                 `RunError`, or polls other branches after one has failed; return the error, so that the run is resumed"
+                "the recorded outcome of step `{key}` of run `{run}` differs from its outcome without a crash"
             ),
-            Self::ContinuedAfterFailure { step, to: None } => write!(
-                f,
-                "after step `{step}` had ended in `RunError::Store`, the body returned a value: it catches `RunError`; \
-                 return the error, so that the run is resumed"
-            ),
+            Self::ContinuedAfterFailure { step, to } => {
+                write!(f, "after step `{step}` had ended in `RunError::Store`, the body ")?;
+                match to {
+                    Some(to) => write!(f, "continued to step `{to}`"),
+                    None => f.write_str("returned a value"),
+                }
+            }
             Self::RecordLost { run, key } => write!(
                 f,
-                "the store has lost the record of step `{key}` of run `{run}` after acknowledging it: make the record \
-                 durable before `append` returns"
+                "the store has lost the record of step `{key}` of run `{run}` after acknowledging it"
             ),
             Self::RecordedTwice { run, key } => {
-                write!(f, "the store holds step `{key}` of run `{run}` twice: record each key of a run once")
+                write!(f, "the store holds step `{key}` of run `{run}` twice")
             }
             Self::FencingIgnored { run, key } => write!(
                 f,
-                "the store took the record of step `{key}` from an owner that had lost the lease of run `{run}`: refuse \
-                 writes with an outdated token with `StoreError::LeaseLost`"
-            ),
-            Self::Questions { run, missing, extra } => write!(
-                f,
-                "run `{run}` asks other questions than without a crash: {}; build the key of a question from the input \
-                 or from values of recorded steps",
-                Ways { verb: "ask", missing, extra }
+                "the store took the record of step `{key}` from an owner that had lost the lease of run `{run}`"
             ),
             Self::NeverEnds { last_step } => {
                 f.write_str("a process did not end within its time limit")?;
-                if let Some(step) = last_step {
-                    write!(f, "; step `{step}` began last")?;
-                }
-                f.write_str(
-                    ": it waits for something that died with the previous process, such as a channel; or raise \
-                     `CrashTest::time_limit`",
-                )
+                began_last(f, last_step.as_ref())
             }
-            Self::Interrupted { run } => write!(
-                f,
-                "run `{run}` was interrupted without an accident: see the error that the closure returned"
-            ),
-            Self::NotFresh { run } => write!(
-                f,
-                "run `{run}` was in the store before the case began, so the case tests no code: give each case a new store"
-            ),
-            Self::NoAccident { accident, passed } => write!(
-                f,
-                "{accident} did not happen: the process passed only {passed} boundaries, because the code or the store has changed"
-            ),
-            Self::NothingHappens => f.write_str(
-                "the test passed no boundary: run a workflow on `world.store()`, or a workflow from \
-                 `world.workflow(..)`",
-            ),
+            Self::Interrupted { run } => write!(f, "run `{run}` was interrupted without an accident"),
+            Self::NotFresh { run } => write!(f, "run `{run}` was in the store before the case began"),
+            Self::NoAccident { accident, passed } => {
+                write!(f, "{accident} did not happen: the process passed only {passed} boundaries")
+            }
+            Self::NothingHappens => f.write_str("the test passed no boundary"),
         }
     }
+
+    /// Returns the reason and the next action, if the finding has one of its own.
+    const fn advice(&self) -> &'static str {
+        match self {
+            Self::Result { .. } | Self::EffectRepeated { .. } | Self::Status { .. } | Self::Value { .. } => {
+                ""
+            }
+            Self::EffectMissing { .. } => {
+                "a recorded step is not executed again, so its work must be complete before it ends"
+            }
+            Self::EffectAfterEnd { .. } => {
+                "a spawned task was not awaited, so a crash loses it; await the task inside a step"
+            }
+            Self::NotRequested { .. } => {
+                "its key differs from one execution to the next, for example because it depends on time or chance; build \
+                 the key from the input or from the value of a recorded step"
+            }
+            Self::Steps { .. } => "let the path depend only on the input and on values of recorded steps",
+            Self::Questions { .. } => {
+                "build the key of a question from the input or from values of recorded steps"
+            }
+            Self::Stuck { .. } => "let the body return the error of the step that the cancellation ended",
+            Self::WorkLeft { .. } => {
+                "build the step in the saga with a `compensate` and return its errors, or call \
+                 `run.too_late_to_cancel()` before the step to rule out a cancellation"
+            }
+            Self::ContinuedAfterFailure { .. } => {
+                "it catches `RunError`, or polls other branches after one has failed; return the error, so that the run \
+                 is resumed"
+            }
+            Self::RecordLost { .. } => "make the record durable before `append` returns",
+            Self::RecordedTwice { .. } => "record each key of a run once",
+            Self::FencingIgnored { .. } => {
+                "refuse writes with an outdated token with `StoreError::LeaseLost`"
+            }
+            Self::NeverEnds { .. } => {
+                "it waits for something that died with the previous process, such as a channel; or raise \
+                 `CrashTest::time_limit`"
+            }
+            Self::Interrupted { .. } => "see the error that the closure returned",
+            Self::NotFresh { .. } => "the case tests no code, so give each case a new store",
+            Self::NoAccident { .. } => "the code or the store has changed",
+            Self::NothingHappens => {
+                "run a workflow on `world.store()`, or a workflow from `world.workflow(..)`"
+            }
+        }
+    }
+}
+
+fn began_last(f: &mut fmt::Formatter<'_>, step: Option<&Key>) -> fmt::Result {
+    step.map_or(Ok(()), |step| write!(f, "; step `{step}` began last"))
 }
 
 /// The difference between the keys of two runs.

@@ -54,7 +54,6 @@
 mod accident;
 mod around;
 mod boundary;
-mod calm;
 mod cancelled;
 mod case;
 mod compare;
@@ -67,6 +66,7 @@ mod notes;
 mod process;
 mod randomly;
 mod report;
+mod round;
 mod store;
 mod watcher;
 mod world;

@@ -96,16 +96,16 @@ impl<S: Store> CrashStore<S> {
     }
 
     fn take_unflushed(&self, run: &RunId) -> Vec<Unflushed> {
-        let mut hands = self.process.hands();
-        let all = std::mem::take(&mut hands.unflushed);
+        let mut held = self.process.held();
+        let all = std::mem::take(&mut held.unflushed);
         let (ours, others) = all.into_iter().partition(|write| write.run() == run);
-        hands.unflushed = others;
+        held.unflushed = others;
         ours
     }
 
     /// Writes all acknowledged records to the store. If a write fails, the next process finds the record missing.
     pub(super) async fn flush_all(&self) {
-        let unflushed = std::mem::take(&mut self.process.hands().unflushed);
+        let unflushed = std::mem::take(&mut self.process.held().unflushed);
         let _ = self.write_all(unflushed).await;
     }
 
@@ -135,7 +135,7 @@ impl<S: Store> CrashStore<S> {
             notes.find(Finding::NotFresh { run: run.clone() });
         }
         if let Opened::Held { lease, run: stored, .. } = opened {
-            self.process.hands().leases.push(lease.clone());
+            self.process.held().leases.push(lease.clone());
             notes.check(&noted, &stored.records);
             self.try_late(&noted, lease).await;
         }

@@ -36,7 +36,6 @@ pub fn other_error(expression: &str, pattern: &str, error: &dyn Debug) -> ! {
 
 /// Returns the first event that matches.
 #[track_caller]
-#[expect(clippy::must_use_candidate, reason = "a caller may only need the assertion")]
 pub fn first_event(events: &[Event], (text, matches): Pattern<'_>) -> Event {
     let Some(found) = events.iter().find(|event| matches(&event.kind)) else {
         panic!("no event matches `{text}`; {}", lines(events));

@@ -36,7 +36,7 @@ impl<T, E> Report<T, E> {
             holds,
             "other steps than expected:\n{}{}",
             unified(("expected", &lines(&expected)), ("actual", &lines(&actual))),
-            self.told()
+            self.trace_text()
         );
     }
 
@@ -46,7 +46,7 @@ impl<T, E> Report<T, E> {
     /// Panics if no attempt began.
     #[track_caller]
     pub fn assert_called(&self, name_or_key: &str) {
-        assert!(self.calls(name_or_key) > 0, "step `{name_or_key}` was not called{}", self.told());
+        assert!(self.calls(name_or_key) > 0, "step `{name_or_key}` was not called{}", self.trace_text());
     }
 
     /// Asserts that no attempt began at a step with this name or key.
@@ -80,7 +80,7 @@ impl<T, E> Report<T, E> {
     pub fn assert_not_called(&self, name_or_key: &str) {
         self.assert_known(name_or_key);
         let calls = self.calls(name_or_key);
-        assert!(calls == 0, "step `{name_or_key}` was called {}{}", times(calls), self.told());
+        assert!(calls == 0, "step `{name_or_key}` was called {}{}", times(calls), self.trace_text());
     }
 
     /// Asserts the number of attempts that began at the steps with this name or key. Zero can only be asserted for a
@@ -95,7 +95,11 @@ impl<T, E> Report<T, E> {
         }
         let calls = self.calls(name_or_key);
         let (was, should) = (times(calls), times(expected));
-        assert!(calls == expected, "step `{name_or_key}` was called {was}, expected {should}{}", self.told());
+        assert!(
+            calls == expected,
+            "step `{name_or_key}` was called {was}, expected {should}{}",
+            self.trace_text()
+        );
     }
 
     /// Returns the number of attempts that began at the steps with this name or key. Reused outcomes and attempts
@@ -134,7 +138,7 @@ impl<T, E> Report<T, E> {
             self.result == *expected,
             "another result than expected:\n{}{}",
             unified(("expected", &text(expected)), ("actual", &text(&self.result))),
-            self.told()
+            self.trace_text()
         );
     }
 
@@ -145,11 +149,11 @@ impl<T, E> Report<T, E> {
             "no step is named `{name_or_key}`, so its absence proves nothing: correct the name, or declare a step that \
              the body did not build with `Harness::optional_steps([{name_or_key:?}])`; {}{}",
             known(self.known()),
-            self.told()
+            self.trace_text()
         );
     }
 
-    fn told(&self) -> String {
+    fn trace_text(&self) -> String {
         format!("\n\ntrace:\n{}", self.trace())
     }
 }

@@ -1,6 +1,5 @@
 //! The faulty store: faults on command and at random.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -14,6 +13,8 @@ use awaitly_core::{DurableRun, RunError, Workflow, step};
 use awaitly_persistence::{MemoryStore, MemoryTransaction};
 use awaitly_testing::fault::{Call, Calls, Fault, FaultyStore, Injected};
 use tokio::time::Instant;
+
+use crate::panic_of;
 
 mod without_a_fault {
     use awaitly_persistence::MemoryStore;
@@ -264,8 +265,7 @@ async fn assert_used_lists_unused_faults() {
     store.chance(Call::Append, 0.0, Fault::Refuse).once(Call::Renew, Fault::Refuse);
     append(&store, &lease, "ship").await.unwrap();
     store.renew(&lease, secs(30)).await.unwrap_err();
-    let panic = catch_unwind(AssertUnwindSafe(|| store.assert_used())).unwrap_err();
-    insta::assert_snapshot!(panic.downcast_ref::<String>().unwrap(), @r#"
+    insta::assert_snapshot!(panic_of(|| store.assert_used()), @r#"
     faults that were never applied, so this test does not test them; correct the keys, or remove them:
     - `Full`, once, for append of `chrage`: no such call was made
     - `Refuse`, at number 3, for append: only one such call was made

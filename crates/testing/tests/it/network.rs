@@ -119,7 +119,7 @@ async fn slow_service_delays_calls_within_its_range() {
 async fn cut_service_makes_callers_wait() {
     let network = Network::new(7);
     let bank = FakeBank::new(network.service("bank"));
-    network.cut("bank");
+    network.service("bank").set(Condition::Cut);
     assert_eq!(timed(bank.charge(10)).await, (Err(no_answer("bank").into()), Network::PATIENCE));
     assert_eq!(bank.charged(), 0);
 }
@@ -238,7 +238,7 @@ async fn retries_outlast_an_outage_and_timeout_ends_a_cut() {
     // The attempts come immediately, after 1 s and after 3 s; the service is back after 7 s.
     assert_eq!((bank.line.calls(), bank.line.failures()), (4, 3));
 
-    network.cut("bank");
+    network.service("bank").set(Condition::Cut);
     let limited = async |run: &DurableRun| {
         Ok::<_, OrderError>(step!(run, "charge", timeout = secs(3), bank.charge(10)))
     };

@@ -7,6 +7,7 @@ use awaitly_saga::{SagaOptions, saga_with};
 use awaitly_testing::report::{RunEnding, StepEnding};
 use awaitly_testing::{Harness, Report, Simulation, err, hang, ok, panic, timeout};
 
+use crate::panic_of;
 use crate::shop::{Declined, Hold, OrderError, charge, order, order_or_nothing, release, reserve};
 
 async fn number() -> Result<u32, RunError> {
@@ -19,12 +20,6 @@ async fn declined() -> Result<u32, Declined> {
 
 fn shop() -> Harness {
     Harness::new().script("reserve", ok(Hold { id: 7 })).script("charge", ok(9_u64))
-}
-
-fn panics(test: impl FnOnce()) -> String {
-    let panic =
-        std::panic::catch_unwind(std::panic::AssertUnwindSafe(test)).expect_err("the test should panic");
-    panic.downcast_ref::<String>().expect("the panic message is a string").clone()
 }
 
 #[tokio::test(start_paused = true)]
@@ -297,7 +292,7 @@ async fn ending_of_a_step_is_derived_from_events() {
 #[tokio::test(start_paused = true)]
 async fn failed_assertion_shows_diff_and_trace() {
     let report = shop().run(order).await;
-    insta::assert_snapshot!(panics(|| report.assert_steps(["charge", "ship"])), @r#"
+    insta::assert_snapshot!(panic_of(|| report.assert_steps(["charge", "ship"])), @r#"
     other steps than expected:
     --- expected
     +++ actual
@@ -311,7 +306,7 @@ async fn failed_assertion_shows_diff_and_trace() {
     0s  charge   succeeded
     0s  the run completed
     "#);
-    insta::assert_snapshot!(panics(|| report.assert_called("ship")), @r#"
+    insta::assert_snapshot!(panic_of(|| report.assert_called("ship")), @r#"
     step `ship` was not called
 
     trace:
@@ -319,7 +314,7 @@ async fn failed_assertion_shows_diff_and_trace() {
     0s  charge   succeeded
     0s  the run completed
     "#);
-    insta::assert_snapshot!(panics(|| report.assert_not_called("charge")), @r#"
+    insta::assert_snapshot!(panic_of(|| report.assert_not_called("charge")), @r#"
     step `charge` was called once
 
     trace:
@@ -327,7 +322,7 @@ async fn failed_assertion_shows_diff_and_trace() {
     0s  charge   succeeded
     0s  the run completed
     "#);
-    insta::assert_snapshot!(panics(|| report.assert_calls("charge", 2)), @r#"
+    insta::assert_snapshot!(panic_of(|| report.assert_calls("charge", 2)), @r#"
     step `charge` was called once, expected 2 times
 
     trace:
@@ -335,7 +330,7 @@ async fn failed_assertion_shows_diff_and_trace() {
     0s  charge   succeeded
     0s  the run completed
     "#);
-    insta::assert_snapshot!(panics(|| report.assert_result(&Err(Declined.into()))), @r#"
+    insta::assert_snapshot!(panic_of(|| report.assert_result(&Err(Declined.into()))), @r#"
     another result than expected:
     --- expected
     +++ actual
@@ -362,7 +357,7 @@ async fn failed_assertion_shows_diff_and_trace() {
 async fn absence_of_an_unknown_step_cannot_be_asserted() {
     let harness = shop();
     let report = harness.run(order).await;
-    insta::assert_snapshot!(panics(|| report.assert_not_called("chrage")), @r#"
+    insta::assert_snapshot!(panic_of(|| report.assert_not_called("chrage")), @r#"
     no step is named `chrage`, so its absence proves nothing: correct the name, or declare a step that the body did not build with `Harness::optional_steps(["chrage"])`; the known steps are `charge`, `reserve`
 
     trace:
@@ -371,7 +366,7 @@ async fn absence_of_an_unknown_step_cannot_be_asserted() {
     0s  the run completed
     "#);
     for name in ["undo chrage", "chrage#2", "chrage[0]", "charge!", "charge#", "reserve/charge", ""] {
-        assert!(panics(|| report.assert_calls(name, 0)).starts_with("no step is named"), "{name}");
+        assert!(panic_of(|| report.assert_calls(name, 0)).starts_with("no step is named"), "{name}");
     }
     // Derived from a known step: its second use, an item of a list, its compensation.
     for name in ["charge#2", "charge[0]", "undo charge", "undo charge[0]#2"] {
@@ -390,7 +385,7 @@ async fn declared_scripted_skipped_or_earlier_step_may_be_absent() {
     let plain = Harness::new().input(&false);
     let report = plain.run(body).await;
     report.assert_not_called("ship");
-    assert!(panics(|| report.assert_not_called("wrap")).starts_with("no step is named `wrap`"));
+    assert!(panic_of(|| report.assert_not_called("wrap")).starts_with("no step is named `wrap`"));
 
     Harness::new().input(&false).optional_steps(["wrap"]).run(body).await.assert_not_called("wrap");
     let scripted = Harness::new().input(&false).script("wrap", ok(1)).allow_unused_scripts();

@@ -1,5 +1,6 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
+use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use awaitly_core::clock::{days, ms, secs};
@@ -9,9 +10,10 @@ use awaitly_resilience::CircuitBreaker;
 use awaitly_saga::SagaError;
 use awaitly_testing::report::RunEnding;
 use awaitly_testing::{
-    Harness, PausedClock, ScriptError, by_attempt, cancelled, err, err_once, hang, ok, ok_once, panic, real,
-    refused, stop, timeout,
+    Harness, PausedClock, by_attempt, cancelled, err, err_once, hang, ok, ok_once, panic, real, refused,
+    stop, timeout,
 };
+use futures_util::FutureExt;
 
 use crate::shop::{Declined, Hold, OrderError, charge, order, order_or_nothing, release, reserve};
 
@@ -28,8 +30,15 @@ async fn three(run: &Run) -> Result<[u32; 3], RunError> {
     Ok([step!(run, number()), step!(run, number()), step!(run, number())])
 }
 
-fn problems<T>(run: Result<T, ScriptError>) -> Vec<String> {
-    run.err().map(|error| error.problems).unwrap_or_default()
+/// Returns the message with which the harness fails a run.
+async fn failure<T>(run: impl Future<Output = T>) -> String {
+    let panic = AssertUnwindSafe(run).catch_unwind().await.err().expect("the harness should fail the run");
+    panic.downcast_ref::<String>().expect("the message is a string").clone()
+}
+
+/// Returns the problems that the harness lists when it fails a run.
+async fn problems<T>(run: impl Future<Output = T>) -> Vec<String> {
+    failure(run).await.lines().filter_map(|line| Some(line.strip_prefix("- ")?.to_owned())).collect()
 }
 
 #[tokio::test(start_paused = true)]
@@ -152,22 +161,20 @@ async fn unscripted_attempt_runs_or_stops_the_run() {
         |step| format!("step `{step}`: the attempt has no script; add one, or remove `scripted_only()`");
     let strict = || Harness::new().scripted_only().script("number", [ok(5_u32)]);
     let went_on = AtomicU32::new(0);
-    let run = strict()
-        .try_run(async |run| {
-            let _ = step!(run, number());
-            let error = run.step("number", number).await.unwrap_err();
-            went_on.fetch_add(1, Ordering::Relaxed);
-            let text = error.to_string();
-            assert_eq!(text, "`script` refused number#2: no script says what it ends in");
-            // No other step runs, even if the body ignores the error.
-            run.step("number", number).await.unwrap_err();
-            Ok::<_, RunError>(())
-        })
-        .await;
-    assert_eq!(problems(run), [unscripted("number#2")]);
+    let harness = strict();
+    let run = harness.run(async |run| {
+        let _ = step!(run, number());
+        let error = run.step("number", number).await.unwrap_err();
+        went_on.fetch_add(1, Ordering::Relaxed);
+        let text = error.to_string();
+        assert_eq!(text, "`script` refused number#2: no script says what it ends in");
+        // No other step runs, even if the body ignores the error.
+        run.step("number", number).await.unwrap_err();
+        Ok::<_, RunError>(())
+    });
+    assert_eq!(problems(run).await, [unscripted("number#2")]);
     assert_eq!(went_on.into_inner(), 1);
-    let run = strict().try_run_volatile(three).await;
-    assert_eq!(problems(run), [unscripted("number")]);
+    assert_eq!(problems(strict().run_volatile(three)).await, [unscripted("number")]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -184,9 +191,8 @@ async fn script_for_a_sleep_is_reported() {
         run.sleep("a month", days(30)).await?;
         Ok::<_, RunError>(step!(run, number()))
     };
-    let error = harness.try_run(body).await.unwrap_err();
-    assert_eq!(error.problems.len(), 1, "{error}");
-    let text = error.to_string();
+    let error = harness.run(body);
+    let text = failure(error).await;
     assert!(text.contains("- script `a month`: a durable sleep has no operation"), "{text}");
 
     // A step with the name of the sleep uses the script.
@@ -335,28 +341,38 @@ async fn scripted_outcome_is_recorded() {
 #[tokio::test(start_paused = true)]
 async fn scripted_value_of_another_type_stops_the_run() {
     let harness = || Harness::new().script("reserve", ok("hold 7"));
-    let run = harness().try_run(order).await;
     let misfit = |given: &str, expected: &str| {
         let types = format!("the script gives `{given}`, but the step has `{expected}`");
         vec![format!("step `reserve`: {types}; script that type")]
     };
-    assert_eq!(problems(run), misfit("&str", "it::shop::Hold"));
+    assert_eq!(problems(harness().run(order)).await, misfit("&str", "it::shop::Hold"));
 
     // This also holds if the body ignores the error, panics because of it, or runs on a volatile handle.
-    let run =
-        harness().try_run(async |run| Ok::<_, OrderError>(run.step("reserve", reserve).await.is_ok())).await;
-    assert_eq!(problems(run), misfit("&str", "it::shop::Hold"));
-    let run = harness()
-        .try_run(async |run| Ok::<_, OrderError>(run.step("reserve", reserve).await.unwrap().id))
-        .await;
-    assert_eq!(problems(run), misfit("&str", "it::shop::Hold"));
-    let run = harness()
-        .try_run_volatile(async |run| Ok::<_, OrderError>(run.step("reserve", reserve).await.is_ok()))
-        .await;
-    assert_eq!(problems(run), misfit("&str", "it::shop::Hold"));
+    assert_eq!(
+        problems(harness().run(async |run| Ok::<_, OrderError>(run.step("reserve", reserve).await.is_ok())))
+            .await,
+        misfit("&str", "it::shop::Hold")
+    );
+    assert_eq!(
+        problems(
+            harness().run(async |run| Ok::<_, OrderError>(run.step("reserve", reserve).await.unwrap().id))
+        )
+        .await,
+        misfit("&str", "it::shop::Hold")
+    );
+    assert_eq!(
+        problems(
+            harness()
+                .run_volatile(async |run| Ok::<_, OrderError>(run.step("reserve", reserve).await.is_ok()))
+        )
+        .await,
+        misfit("&str", "it::shop::Hold")
+    );
 
-    let run = Harness::new().script("reserve", err("none left")).try_run(order).await;
-    assert_eq!(problems(run), misfit("&str", "awaitly_core::error::RunError"));
+    assert_eq!(
+        problems(Harness::new().script("reserve", err("none left")).run(order)).await,
+        misfit("&str", "awaitly_core::error::RunError")
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -365,14 +381,12 @@ async fn value_that_may_borrow_cannot_be_scripted() {
         words.first().ok_or(Declined)
     }
     let words = vec!["tea".to_owned()];
-    let run = Harness::new()
-        .script("first", ok("milk".to_owned()))
-        .try_run_volatile(async |run| {
-            let word = step!(run.borrowing(), first(&words));
-            Ok::<_, OrderError>(word.clone())
-        })
-        .await;
-    let problems = problems(run);
+    let harness = Harness::new().script("first", ok("milk".to_owned()));
+    let run = harness.run_volatile(async |run| {
+        let word = step!(run.borrowing(), first(&words));
+        Ok::<_, OrderError>(word.clone())
+    });
+    let problems = problems(run).await;
     assert!(problems[0].starts_with("step `first`: its value may borrow"), "{problems:?}");
 }
 
@@ -384,8 +398,8 @@ async fn all_unused_scripts_are_reported_together() {
             .script("resreve", ok(Hold { id: 7 }))
             .script("number", [ok(1_u32), ok(2_u32), ok(3_u32), ok(4_u32)])
     };
-    let error = harness().in_order([]).try_run_volatile(three).await.unwrap_err();
-    insta::assert_snapshot!(error, @r#"
+    let message = failure(harness().in_order([]).run_volatile(three)).await;
+    insta::assert_snapshot!(message, @r#"
     the script does not fit the run:
     - script `number`: only 3 of its 4 outcomes were used; remove the rest, or call `allow_unused_scripts()`
     - script `resreve`: no step asked for it; the steps were `number`; correct the name, or remove the script
@@ -400,10 +414,9 @@ async fn all_unused_scripts_are_reported_together() {
     "#);
     let report = harness().allow_unused_scripts().run_volatile(three).await;
     assert_eq!(report.result, Ok([1, 2, 3]));
-    let run =
-        Harness::new().in_order([ok(1_u32), ok(2_u32), ok(3_u32), ok(4_u32)]).try_run_volatile(three).await;
+    let harness = Harness::new().in_order([ok(1_u32), ok(2_u32), ok(3_u32), ok(4_u32)]);
     let left = "outcomes in order: only 3 of its 4 outcomes were used; remove the rest, or call `allow_unused_scripts()`";
-    assert_eq!(problems(run), [left]);
+    assert_eq!(problems(harness.run_volatile(three)).await, [left]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -591,9 +604,9 @@ mod answers {
     async fn answer_for_a_step_without_question_is_reported() {
         let body =
             async |run: &DurableRun| Ok::<_, RunError>(step!(run, "pay", async { Ok::<_, RunError>(1) }));
-        let error = Harness::new().script("pay", answer(&7_u64)).try_run(body).await.unwrap_err();
+        let harness = Harness::new().script("pay", answer(&7_u64));
         let problem = "step `pay`: it does not wait for an external answer; script `ok(..)` or `err(..)`";
-        assert_eq!(error.problems, [problem]);
+        assert_eq!(super::problems(harness.run(body)).await, [problem]);
     }
 
     #[test]
@@ -611,9 +624,9 @@ mod answers {
 
     #[tokio::test(start_paused = true)]
     async fn value_for_a_step_with_a_question_is_reported() {
-        let error = Harness::new().script("manager", ok(7_u64)).try_run(expense).await.unwrap_err();
+        let harness = Harness::new().script("manager", ok(7_u64));
         let problem = "step `manager`: it waits for an external answer and has no operation; script `answer(&..)`, \
                        `rejected(..)` or `expired()`";
-        assert_eq!(error.problems, [problem]);
+        assert_eq!(super::problems(harness.run(expense)).await, [problem]);
     }
 }

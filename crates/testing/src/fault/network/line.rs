@@ -7,10 +7,10 @@ use crate::seed::dice;
 /// A service, as its network tracks it.
 #[derive(Debug, Default)]
 pub(super) struct Line {
-    timeline: Timeline,
-    weather: Option<Weather>,
-    calls: u32,
-    failures: u64,
+    pub(super) timeline: Timeline,
+    pub(super) weather: Option<Weather>,
+    pub(super) calls: u32,
+    pub(super) failures: u64,
 }
 
 /// The course of a call to a service.
@@ -22,34 +22,6 @@ pub(super) enum Fate {
 }
 
 impl Line {
-    pub(super) fn new(weather: Option<Weather>) -> Self {
-        Self { weather, ..Self::default() }
-    }
-
-    pub(super) fn under(&mut self, weather: Weather) {
-        self.weather = Some(weather);
-    }
-
-    pub(super) fn set(&mut self, from: Duration, condition: Condition) {
-        self.timeline.set(from, condition);
-    }
-
-    pub(super) fn set_between(&mut self, from: Duration, to: Duration, condition: Condition) {
-        self.timeline.set_between(from, to, condition);
-    }
-
-    pub(super) const fn calls(&self) -> u64 {
-        self.calls as u64
-    }
-
-    pub(super) const fn failures(&self) -> u64 {
-        self.failures
-    }
-
-    pub(super) fn failed(&mut self) {
-        self.failures += 1;
-    }
-
     pub(super) fn heal(&mut self) {
         self.timeline = Timeline::default();
         self.weather = None;

@@ -97,25 +97,6 @@ impl Network {
         self
     }
 
-    /// Cuts a service off until it is [up](Service::up) again.
-    ///
-    /// ```
-    /// use awaitly_testing::fault::{Network, Unreachable};
-    /// use awaitly_testing::PausedClock;
-    ///
-    /// # awaitly_testing::simulate(async || {
-    /// let network = Network::new(7);
-    /// network.cut("bank");
-    /// let clock = PausedClock::new();
-    /// let answer = network.service("bank").pass().await;
-    /// assert!(matches!(answer, Err(Unreachable::NoAnswer { .. })));
-    /// assert_eq!(clock.elapsed(), Network::PATIENCE);
-    /// # });
-    /// ```
-    pub fn cut(&self, name: impl Into<Arc<str>>) {
-        self.service(name).set(Condition::Cut);
-    }
-
     /// Makes all services fail and recover at random moments: up for ten seconds to two minutes, then down for one to
     /// twenty seconds.
     ///
@@ -145,7 +126,7 @@ impl Network {
         let climate = Climate { since: self.0.elapsed(), fair, foul };
         let mut services = self.0.lock();
         for (name, line) in &mut services.lines {
-            line.under(climate.weather(self.0.seed, name));
+            line.weather = Some(climate.weather(self.0.seed, name));
         }
         services.climate = Some(climate);
     }
@@ -171,10 +152,10 @@ impl Shared {
     fn with<T>(&self, name: &Arc<str>, change: impl FnOnce(&mut Line) -> T) -> T {
         let mut services = self.lock();
         let Services { lines, climate } = &mut *services;
-        let line = lines
-            .entry(Arc::clone(name))
-            .or_insert_with(|| Line::new(climate.as_ref().map(|climate| climate.weather(self.seed, name))));
-        change(line)
+        change(lines.entry(Arc::clone(name)).or_insert_with(|| {
+            let weather = climate.as_ref().map(|climate| climate.weather(self.seed, name));
+            Line { weather, ..Line::default() }
+        }))
     }
 }
 

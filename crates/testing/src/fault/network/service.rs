@@ -136,19 +136,19 @@ impl Service {
     #[track_caller]
     pub fn set_for(&self, duration: Duration, condition: Condition) {
         let (from, condition) = (self.network.elapsed(), condition.check());
-        self.with(|line, _| line.set_between(from, from.saturating_add(duration), condition));
+        self.with(|line, _| line.timeline.set_between(from, from.saturating_add(duration), condition));
     }
 
     /// Returns the number of calls.
     #[must_use]
     pub fn calls(&self) -> u64 {
-        self.with(|line, _| line.calls())
+        self.with(|line, _| line.calls.into())
     }
 
     /// Returns the number of calls that ended with [`Unreachable`].
     #[must_use]
     pub fn failures(&self) -> u64 {
-        self.with(|line, _| line.failures())
+        self.with(|line, _| line.failures)
     }
 
     /// Waits for a call to reach the service. It is meant for fakes whose answers are never lost.
@@ -198,7 +198,7 @@ impl Service {
     #[track_caller]
     pub(super) fn set_from(&self, moment: Duration, condition: Condition) {
         let condition = condition.check();
-        self.with(|line, _| line.set(moment, condition));
+        self.with(|line, _| line.timeline.set(moment, condition));
     }
 
     /// Waits for a call to reach the service, and returns whether its answer will be lost.
@@ -235,7 +235,7 @@ impl Service {
     }
 
     fn failed(&self, error: Unreachable) -> Unreachable {
-        self.with(|line, _| line.failed());
+        self.with(|line, _| line.failures += 1);
         error
     }
 

@@ -1,22 +1,7 @@
-use std::fmt;
-
 use awaitly_core::extend::stage::Misfit;
 use awaitly_core::journal::Key;
 
 use crate::keys::quoted;
-use crate::seed::Advice;
-
-/// The failure of a run whose scripts do not fit its steps.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub struct ScriptError {
-    /// A sentence for each mismatch, with the next action.
-    pub problems: Vec<String>,
-    /// The trace of the run, as [`Report::trace`](crate::Report::trace) returns it.
-    pub trace: String,
-    /// The seed of the run.
-    pub seed: u64,
-}
 
 /// A mismatch between a script and a run.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -84,14 +69,4 @@ fn those(steps: &[Key]) -> String {
 fn left_over(taken: usize, of: usize) -> String {
     let were = if taken == 1 { "was" } else { "were" };
     format!("{taken} of its {of} outcomes {were} used; remove the rest, or call `allow_unused_scripts()`")
-}
-
-impl fmt::Display for ScriptError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the script does not fit the run:")?;
-        for problem in &self.problems {
-            write!(f, "\n- {problem}")?;
-        }
-        write!(f, "\n\ntrace:\n{}\n{}", self.trace, Advice(self.seed))
-    }
 }
