@@ -106,13 +106,24 @@ fn run(command: Xtask) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
+    use clap::{CommandFactory, Parser};
 
-    use super::Cli;
+    use super::{Cli, Xtask};
 
     #[test]
     fn command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn options_of_trials_are_passed_on() {
+        let words = ["--store", "redis", "--kills=3", "--help"];
+        let cli = Cli::try_parse_from(["xtask", "crash"].into_iter().chain(words));
+        assert!(matches!(cli, Ok(Cli { command: Xtask::Crash(options) }) if options.words == words));
+        let cli = Cli::try_parse_from(["xtask", "chaos", "cut", "--seed", "7"]);
+        assert!(
+            matches!(cli, Ok(Cli { command: Xtask::Chaos(options) }) if options.words == ["cut", "--seed", "7"])
+        );
     }
 
     #[test]

@@ -33,7 +33,7 @@ const MODES: [&str; 6] = ["cut", "frozen", "outage", "clocks", "parked", "answer
 pub(crate) struct Options {
     /// The options of the program. `--help` describes them.
     #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "OPTIONS")]
-    words: Vec<String>,
+    pub(crate) words: Vec<String>,
 }
 
 impl Options {
