@@ -45,7 +45,7 @@ macro_rules! survives_on_every_store {
         }
 
         async fn survives_on(store: impl awaitly::store::Operate) {
-            let test = CrashTest::new().shared_store(store).limit(SOME);
+            let test = CrashTest::new().shared_store(store).max_cases(SOME);
             test.everywhere($process).await.assert_same_outcome();
         }
     };

@@ -3,9 +3,7 @@
 use awaitly::clock::{ms, secs};
 use awaitly::event::EventKind;
 use awaitly::saga::SagaError;
-use awaitly::testing::{
-    Harness, Report, Unscripted, assert_err, assert_event, assert_ok, err, hang, ok, real, timeout,
-};
+use awaitly::testing::{Harness, Report, assert_err, assert_event, assert_ok, err, hang, ok, real, timeout};
 
 use crate::fake::FakeShop;
 use crate::workflow::{Declined, Hold, NoCourier, OrderError, Payment, PaymentError, place_order};
@@ -13,7 +11,7 @@ use crate::workflow::{Declined, Hold, NoCourier, OrderError, Payment, PaymentErr
 /// Returns a harness in which each step succeeds, unless a test scripts another outcome.
 pub(crate) fn all_goes_well() -> Harness {
     Harness::new()
-        .unscripted(Unscripted::Fail)
+        .scripted_only()
         .script("reserve", ok(Hold { id: 7, sku: "tea".into() }))
         .script("charge", ok(Payment { id: 107 }))
         .script("ship", ok(()))
@@ -44,7 +42,7 @@ async fn unreachable_bank_is_retried() {
 async fn hanging_bank_costs_four_timeouts() {
     let began = tokio::time::Instant::now();
     let harness = all_goes_well().script("charge", hang()).script("undo reserve", ok(()));
-    let report = order(&harness.leftovers(awaitly::testing::Leftovers::Allow)).await;
+    let report = order(&harness.allow_unused_scripts()).await;
     assert_err!(report.result, error if error.is_undone());
     assert!(began.elapsed() >= 4 * secs(5) && began.elapsed() < 4 * secs(5) + ms(1_400));
 }
@@ -52,7 +50,7 @@ async fn hanging_bank_costs_four_timeouts() {
 #[tokio::test(start_paused = true)]
 async fn declined_card_is_not_retried_and_releases_the_hold() {
     let report = Harness::new()
-        .unscripted(Unscripted::Fail)
+        .scripted_only()
         .script("reserve", ok(Hold { id: 7, sku: "tea".into() }))
         .script("charge", err(PaymentError::Declined(Declined)))
         .script("undo reserve", ok(()));

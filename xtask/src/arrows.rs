@@ -4,8 +4,8 @@ use anyhow::{Result, ensure};
 
 use crate::workspace::{Package, Workspace};
 
-/// Each package of the workspace, and the other packages of the workspace that it may use.
-const ROOMS: [(&str, &[&str]); 10] = [
+/// The packages of the workspace, each with the other packages of the workspace that it may use.
+const ALLOWED: [(&str, &[&str]); 11] = [
     ("awaitly-core", &[]),
     ("awaitly-resilience", &["awaitly-core"]),
     ("awaitly-saga", &["awaitly-core"]),
@@ -14,7 +14,8 @@ const ROOMS: [(&str, &[&str]); 10] = [
     ("awaitly-observe", &["awaitly-core"]),
     ("awaitly-testing", &["awaitly-core", "awaitly-persistence"]),
     ("awaitly", LIBRARIES),
-    ("awaitly-benches", BENCHED),
+    ("awaitly-benches", &["awaitly"]),
+    ("awaitly-trials", &["awaitly"]),
     (FREE, &[]),
 ];
 
@@ -28,21 +29,10 @@ const LIBRARIES: &[&str] = &[
     "awaitly-testing",
 ];
 
-const BENCHED: &[&str] = &[
-    "awaitly",
-    "awaitly-core",
-    "awaitly-resilience",
-    "awaitly-saga",
-    "awaitly-persistence",
-    "awaitly-hitl",
-    "awaitly-observe",
-    "awaitly-testing",
-];
-
 /// The package that may use no other package, not even in its tests: it must compile if the others do not.
 const FREE: &str = "xtask";
 
-const MEND: &str = "move what it needs to a crate that both may use, \
+const REMEDY: &str = "move what it needs to a crate that both may use, \
                     or change the table in xtask/src/arrows.rs and ARCHITECTURE.md";
 
 const ADD: &str = "add it to xtask/src/arrows.rs and ARCHITECTURE.md";
@@ -71,12 +61,12 @@ fn faults(uses: &[(&str, Vec<&str>)]) -> Vec<String> {
     let is_ours = |name: &str| uses.iter().any(|(package, _)| *package == name);
     let mut faults = Vec::new();
     for (package, used) in uses {
-        let Some((_, allowed)) = ROOMS.iter().find(|(room, _)| room == package) else {
+        let Some((_, allowed)) = ALLOWED.iter().find(|(listed, _)| listed == package) else {
             faults.push(format!("{package} is in no row of the table: {ADD}"));
             continue;
         };
         let forbidden = used.iter().filter(|name| is_ours(name) && !allowed.contains(name));
-        faults.extend(forbidden.map(|name| format!("{package} may not use {name}: {MEND}")));
+        faults.extend(forbidden.map(|name| format!("{package} may not use {name}: {REMEDY}")));
     }
     faults
 }
@@ -121,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn only_benches_may_use_the_root_package() {
+    fn only_programs_may_use_the_root_package() {
         let all =
             uses(&[("awaitly", &[]), ("awaitly-core", &["awaitly"]), ("awaitly-benches", &["awaitly"])]);
         assert_eq!(faults(&all).len(), 1);
@@ -135,8 +125,8 @@ mod tests {
 
     #[test]
     fn each_allowed_package_has_its_own_row() {
-        let rooms = ROOMS.map(|(room, _)| room);
-        assert!(ROOMS.iter().flat_map(|(_, allowed)| *allowed).all(|name| rooms.contains(name)));
+        let listed = ALLOWED.map(|(package, _)| package);
+        assert!(ALLOWED.iter().flat_map(|(_, allowed)| *allowed).all(|name| listed.contains(name)));
     }
 
     #[test]

@@ -7,11 +7,8 @@ mod apt;
 mod arrows;
 mod bench;
 mod browser;
-mod chaos;
 mod check;
 mod command;
-mod compose;
-mod crash;
 mod dependencies;
 mod licences;
 mod needs;
@@ -23,6 +20,7 @@ mod slowest;
 mod suites;
 mod test;
 mod timing;
+mod trials;
 mod url;
 mod workspace;
 
@@ -67,22 +65,21 @@ enum Xtask {
 
     /// Kill processes in the middle of a run, resume it, and look for lost or duplicate outcomes.
     ///
-    /// Builds in release mode, because a crash hits narrow time windows only at full speed. A failure prints the seed
-    /// that repeats it.
-    Crash(crash::Options),
+    /// Builds and runs the program in `trials/crash`, in release mode. A failure prints the seed that repeats it.
+    Crash(trials::Options),
 
     /// Check that runs on PostgreSQL survive cut connections, frozen workers, stopped servers and wrong clocks.
     ///
-    /// Builds in release mode. The command stops only servers that it started, never the server that
-    /// AWAITLY_POSTGRES_URL names. If libfaketime, which shows wrong times to a program, is missing, the command installs
-    /// it.
-    Chaos(chaos::Options),
+    /// Builds and runs the program in `trials/chaos`, in release mode. It stops only servers that it started, never the
+    /// server that AWAITLY_POSTGRES_URL names. If libfaketime, which shows wrong times to a program, is missing, the
+    /// command installs it.
+    Chaos(trials::Options),
 
     /// Run random workflows with injected faults, and compare them with a model of the library's promises.
     ///
-    /// Builds in release mode. If a workflow breaks a promise, the command shrinks it and prints it with the seed that
-    /// repeats it.
-    Compose(compose::Options),
+    /// Builds and runs the program in `trials/compose`, in release mode. If a workflow breaks a promise, the program
+    /// shrinks it and prints it with the seed that repeats it.
+    Compose(trials::Options),
 
     /// Check that the crates can be published: each package builds, and each public API equals its snapshot in `api`.
     ///
@@ -108,22 +105,33 @@ fn run(command: Xtask) -> Result<()> {
         Xtask::Test => test::run(&workspace),
         Xtask::Check(options) => check::run(&workspace, &options),
         Xtask::Bench(options) => bench::run(&workspace, &options),
-        Xtask::Crash(options) => crash::run(&workspace, &options),
-        Xtask::Chaos(options) => chaos::run(&workspace, &options),
-        Xtask::Compose(options) => compose::run(&workspace, &options),
+        Xtask::Crash(options) => trials::on_store(&workspace, "crash", &options),
+        Xtask::Chaos(options) => trials::chaos(&workspace, &options),
+        Xtask::Compose(options) => trials::on_store(&workspace, "compose", &options),
         Xtask::Release(options) => release::run(&workspace, &options),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
+    use clap::{CommandFactory, Parser};
 
-    use super::Cli;
+    use super::{Cli, Xtask};
 
     #[test]
     fn command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn options_of_trials_are_passed_on() {
+        let words = ["--store", "redis", "--kills=3", "--help"];
+        let cli = Cli::try_parse_from(["xtask", "crash"].into_iter().chain(words));
+        assert!(matches!(cli, Ok(Cli { command: Xtask::Crash(options) }) if options.words == words));
+        let cli = Cli::try_parse_from(["xtask", "chaos", "cut", "--seed", "7"]);
+        assert!(
+            matches!(cli, Ok(Cli { command: Xtask::Chaos(options) }) if options.words == ["cut", "--seed", "7"])
+        );
     }
 
     #[test]

@@ -14,7 +14,7 @@ use crate::slowest::Slowest;
 use crate::suites::Suites;
 use crate::timing::{Times, Timing};
 use crate::workspace::Workspace;
-use crate::{command, compose, crash, needs, timing};
+use crate::{command, needs, timing, trials};
 
 /// Sets up the machine, runs all tests and a short crash test, and prints the slowest tests.
 pub(crate) fn run(workspace: &Workspace) -> Result<()> {
@@ -27,11 +27,8 @@ pub(crate) fn run(workspace: &Workspace) -> Result<()> {
     parts.run("examples", || examples(workspace, &services));
     parts.run("tests", || tests(workspace, &services, &browser, &mut times));
     parts.run("models", || models(workspace, &mut times));
-    for store in crash::STORES {
-        parts.run(format!("crash, {store}"), || crash::short(workspace, store, &services));
-    }
-    for (store, seeds) in compose::SHORT {
-        parts.run(format!("compose, {store}"), || compose::short(workspace, store, *seeds, &services));
+    for trial @ (program, store, _) in trials::SHORT {
+        parts.run(format!("{program}, {store}"), || trials::short(workspace, trial, &services));
     }
     eprint!("\n{}", Slowest(&times));
     parts.finish()

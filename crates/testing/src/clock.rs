@@ -65,7 +65,7 @@ impl PausedClock {
     ///
     /// # Panics
     /// Panics if tokio's time is not paused, or if `by` exceeds the limit of the surrounding simulation
-    /// ([`Simulation::longest`](crate::Simulation::longest)).
+    /// ([`Simulation::time_limit`](crate::Simulation::time_limit)).
     ///
     /// ```
     /// use awaitly_core::clock::mins;

@@ -1,4 +1,6 @@
-//! Relations between step keys.
+//! Relations between step keys, and their form in messages.
+
+use std::fmt::Display;
 
 /// Returns the keys of the steps that may enclose the step with this key: `pay` for `pay/charge` and for
 /// `pay@2/charge`.
@@ -19,4 +21,9 @@ pub(crate) fn is_notice(key: &str, is_question: impl Fn(&str) -> bool) -> bool {
     let told = ["notify ", "remind "].iter().find_map(|act| key.strip_prefix(act));
     let Some((of, token)) = told.and_then(|told| told.rsplit_once(" #")) else { return false };
     token.len() == 8 && (is_question(of) || of.rsplit_once(' ').is_some_and(|(of, _)| is_question(of)))
+}
+
+/// Formats names as `` `a`, `b` ``.
+pub(crate) fn quoted<N: Display>(names: impl IntoIterator<Item = N>) -> String {
+    names.into_iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
 }

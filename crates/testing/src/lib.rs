@@ -55,7 +55,7 @@
 //! The tools run on tokio's paused time, which `#[tokio::test(start_paused = true)]` or [`simulate`] provides. If
 //! every task waits, the clock jumps to the next timer, so a sleep of a month costs no real time. The code under test
 //! may use tokio's timers; they read the same clock. A deadlocked test would let the clock jump forever, so the tools
-//! fail it after [400 days](Simulation::longest) of virtual time.
+//! fail it after [400 days](Simulation::time_limit) of virtual time.
 //!
 //! # Seeds
 //!
@@ -88,7 +88,7 @@ pub use matchers::private as __private;
 pub use replay::would_resume;
 pub use report::Report;
 pub use script::{
-    Leftovers, Script, ScriptError, Unscripted, answer, by_attempt, cancelled, err, err_once, expired, hang,
-    ok, ok_once, panic, real, refused, rejected, stop, timeout,
+    Script, answer, by_attempt, cancelled, err, err_once, expired, hang, ok, ok_once, panic, real, refused,
+    rejected, stop, timeout,
 };
 pub use simulate::{Sim, Simulation, simulate};

@@ -44,7 +44,7 @@ pub(crate) fn dice(seed: u64, what: &str, number: u32) -> fastrand::Rng {
 }
 
 /// Returns `hash` extended by `bytes`.
-pub(crate) fn mixed(hash: u64, bytes: &[u8]) -> u64 {
+fn mixed(hash: u64, bytes: &[u8]) -> u64 {
     bytes.iter().fold(hash, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(PRIME))
 }
 
@@ -82,6 +82,14 @@ mod tests {
     #[should_panic(expected = "AWAITLY_SEED=0x7 is not a seed: set a decimal number")]
     fn seed_that_is_not_decimal_panics() {
         let _ = parsed("0x7");
+    }
+
+    #[test]
+    fn chance_of_a_tenth_hits_a_tenth_of_draws() {
+        for what in ["charge", ""] {
+            let hits = (0..10_000).filter(|number| dice(7, what, *number).f64() < 0.1).count();
+            assert!((900..1100).contains(&hits), "{hits}");
+        }
     }
 
     #[test]

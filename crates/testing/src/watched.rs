@@ -11,7 +11,7 @@ use tokio::time::{Instant, Sleep};
 
 /// A year and a month: longer than most schedules, and short enough that a lease of some seconds can be renewed
 /// throughout.
-pub(crate) const LONGEST: Duration = days(400);
+pub(crate) const TIME_LIMIT: Duration = days(400);
 
 thread_local! {
     /// The number of times that the test on this thread made progress.
@@ -34,7 +34,7 @@ pin_project! {
     pub(crate) struct Watched<Fut> {
         #[pin]
         inner: Fut,
-        longest: Duration,
+        time_limit: Duration,
         progress: u64,
         #[pin]
         nothing_more: Sleep,
@@ -43,9 +43,9 @@ pin_project! {
 
 impl<Fut> Watched<Fut> {
     /// Starts to watch `inner`.
-    pub(crate) fn new(inner: Fut, longest: Duration) -> Self {
-        let nothing_more = tokio::time::sleep(longest);
-        Self { inner, longest, progress: PROGRESS.get(), nothing_more }
+    pub(crate) fn new(inner: Fut, time_limit: Duration) -> Self {
+        let nothing_more = tokio::time::sleep(time_limit);
+        Self { inner, time_limit, progress: PROGRESS.get(), nothing_more }
     }
 }
 
@@ -59,12 +59,12 @@ impl<Fut: Future> Future for Watched<Fut> {
         }
         let progress = PROGRESS.get();
         if *this.progress != progress
-            && let Some(until) = Instant::now().checked_add(*this.longest)
+            && let Some(until) = Instant::now().checked_add(*this.time_limit)
         {
             *this.progress = progress;
             this.nothing_more.as_mut().reset(until);
         }
-        assert!(this.nothing_more.poll(cx).is_pending(), "{}", NothingMore(*this.longest));
+        assert!(this.nothing_more.poll(cx).is_pending(), "{}", NothingMore(*this.time_limit));
         Poll::Pending
     }
 }
@@ -78,7 +78,7 @@ impl fmt::Display for NothingMore {
             f,
             "nothing can happen any more: every task waits, and the test has not ended after {:?} of virtual time; look \
              for a task that waits for an event that never comes, or give it a timeout; if the test needs more time, \
-             set it with `Simulation::longest` and `Harness::longest`",
+             set it with `Simulation::time_limit` and `Harness::time_limit`",
             self.0
         )
     }
@@ -97,12 +97,12 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn progress_restarts_the_limit() {
-        Watched::new(twice_three_hundred_days(progress), LONGEST).await;
+        Watched::new(twice_three_hundred_days(progress), TIME_LIMIT).await;
     }
 
     #[tokio::test(start_paused = true)]
     #[should_panic(expected = "nothing can happen any more")]
     async fn future_without_progress_panics_at_the_limit() {
-        Watched::new(twice_three_hundred_days(|| ()), LONGEST).await;
+        Watched::new(twice_three_hundred_days(|| ()), TIME_LIMIT).await;
     }
 }

@@ -42,7 +42,7 @@ fn bodies(root: &Path) -> Result<Vec<Body>> {
     }
     bodies.push(Body::read("pages".to_owned(), SENTENCES, &pages(root)?, page)?);
     let mut tested = Vec::new();
-    for folder in ["crates", "src", "tests", "xtask", "benches/src"] {
+    for folder in ["crates", "src", "tests", "xtask", "benches/src", "trials"] {
         tested.extend(rust_files(&root.join(folder))?);
     }
     bodies.push(Body::read("test names".to_owned(), NAMES, &tested, test_names)?);

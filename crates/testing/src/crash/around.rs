@@ -1,13 +1,11 @@
-//! The calls of the store of a crash test: a boundary before and after each call that writes, and only the runs of the case.
+//! The calls of a crash test's store: boundaries around writes, and only the runs of the case in lists.
 
 use std::future::pending;
 use std::mem::take;
 
 use awaitly_core::journal::Key;
 use awaitly_core::store::around::{Call, Parts, Reply, Request};
-use awaitly_core::store::{
-    Answered, Around, Cursor, Durability, Lease, OnRecorded, Page, RunId, Store, StoreError,
-};
+use awaitly_core::store::{Answered, Around, Durability, Lease, OnRecorded, RunId, Store, StoreError};
 
 use super::boundary::{Act, Side};
 use super::process::Unflushed;
@@ -25,8 +23,7 @@ impl<S: Store> Around for CrashStore<S> {
         match (Act::of(R::CALL), R::CALL) {
             (Some(Act::Renewal), _) => self.renew(request).await,
             (Some(act), _) => self.pass(act, request).await,
-            (None, Call::List | Call::Waiting) if self.is_shared() => self.list(request).await,
-            (None, Call::Due) if self.is_shared() => self.due(request).await,
+            (None, Call::List | Call::Waiting | Call::Due) if self.is_shared() => self.list(request).await,
             (None, _) => self.look(request).await,
         }
     }
@@ -35,9 +32,9 @@ impl<S: Store> Around for CrashStore<S> {
         if self.watcher().life.is_dead() {
             return;
         }
-        let mut hands = self.process.hands();
-        if hands.unflushed.iter().any(|write| write.run() == lease.run()) {
-            hands.unflushed.push(Unflushed::Release(lease.clone()));
+        let mut held = self.process.held();
+        if held.unflushed.iter().any(|write| write.run() == lease.run()) {
+            held.unflushed.push(Unflushed::Release(lease.clone()));
         } else {
             self.process.store.release(lease);
         }
@@ -45,7 +42,7 @@ impl<S: Store> Around for CrashStore<S> {
 }
 
 impl Act {
-    /// Returns the act that a call is. `None`: it reads, or the test does not depend on it.
+    /// Returns the act of a call, or `None` if the call has no boundaries.
     const fn of(call: Call) -> Option<Self> {
         Some(match call {
             Call::Open => Self::Open,
@@ -65,7 +62,7 @@ impl Act {
 }
 
 impl<S: Store> CrashStore<S> {
-    /// Gives the runs of a call the run ids that the store beneath knows. A lease has such a run id already.
+    /// Replaces the run ids in a call with those in the shared store. Leases have such run ids already.
     fn enter(&self, parts: Parts<'_>) -> Result<(), StoreError> {
         let runs: Vec<&mut RunId> = match parts {
             Parts::Open { request } => vec![&mut request.run],
@@ -104,7 +101,7 @@ impl<S: Store> CrashStore<S> {
         Ok(answer)
     }
 
-    /// Notes the record that reaches the store after the death of its process, if the process dies at the next boundary.
+    /// Notes a record that reaches the store late, because the process dies at the next boundary.
     fn note_late(&self, run: &RunId, parts: &Parts<'_>) {
         if let Parts::Append { lease, record, .. } | Parts::Replace { lease, record, .. } = parts
             && self.watcher().life.dies_next()
@@ -113,7 +110,7 @@ impl<S: Store> CrashStore<S> {
         }
     }
 
-    /// Acknowledges a record that the next durable write makes durable.
+    /// Acknowledges a batched record. The next durable write makes it durable.
     fn put_off<R: Request<S>>(&self, request: &mut R) -> Option<R::Answer> {
         let (lease, record, on_recorded) = match request.parts() {
             Parts::Append { lease, record, durability: Durability::Batched } => {
@@ -124,11 +121,11 @@ impl<S: Store> CrashStore<S> {
             }
             _ => return None,
         };
-        self.process.hands().unflushed.push(Unflushed::Record(lease, record, on_recorded));
+        self.process.held().unflushed.push(Unflushed::Record(lease, record, on_recorded));
         request.acknowledge()
     }
 
-    /// Calls the store, and notes the change.
+    /// Calls the store and notes the change.
     async fn send<R: Request<S>>(
         &self,
         run: &RunId,
@@ -192,80 +189,34 @@ impl<S: Store> CrashStore<S> {
         Ok(answer)
     }
 
-    /// Whether there are runs in the store that are not of this case.
+    /// Returns whether the store also holds runs of other cases.
     fn is_shared(&self) -> bool {
         self.watcher().scope.is_some()
     }
 
-    /// Asks for pages until one can be filled with runs of this case.
+    /// Calls the store, and removes the runs of other cases from the list. A page may then hold fewer items than its
+    /// limit, which does not end a list.
     async fn list<R: Request<S>>(&self, mut request: R) -> Result<R::Answer, StoreError> {
-        let (mut runs, mut waits) = (Vec::new(), Vec::new());
-        loop {
-            let again = request.again();
-            let limit = match request.parts() {
-                Parts::List { query } => query.page_limit(),
-                Parts::Waiting { query } => query.page_limit(),
-                _ => 0,
-            };
-            let mut answer = self.look(request).await?;
-            let next = match R::reply(&mut answer) {
-                Reply::List(page) => self.fill(page, &mut runs, limit, |summary| &mut summary.run),
-                Reply::Waiting(page) => self.fill(page, &mut waits, limit, |waiting| &mut waiting.run),
-                _ => None,
-            };
-            let (Some(next), Some(mut again)) = (next, again) else { return Ok(answer) };
-            match again.parts() {
-                Parts::List { query } => query.after = Some(next),
-                Parts::Waiting { query } => query.after = Some(next),
-                _ => {}
-            }
-            request = again;
+        let mut limit = usize::MAX;
+        if let Parts::Due { query } = request.parts() {
+            // The due runs of other cases must not displace those of this case.
+            limit = query.page_limit();
+            *query = query.clone().limit(usize::MAX);
         }
-    }
-
-    /// Moves the items of this case from `page` to `items`, and back once they fill a page. Returns the place of the next
-    /// page if they do not.
-    fn fill<T>(
-        &self,
-        page: &mut Page<T>,
-        items: &mut Vec<T>,
-        limit: usize,
-        run: impl Fn(&mut T) -> &mut RunId,
-    ) -> Option<Cursor> {
-        items.extend(self.ours(take(&mut page.items), run));
-        if items.len() < limit && page.next.is_some() {
-            return page.next.take();
-        }
-        page.items = take(items);
-        None
-    }
-
-    /// Asks for more and more runs until enough of them are of this case.
-    async fn due<R: Request<S>>(&self, mut request: R) -> Result<R::Answer, StoreError> {
-        let Parts::Due { query } = request.parts() else { return self.look(request).await };
-        let limit = query.page_limit();
-        let mut asked = limit;
-        loop {
-            let again = request.again();
-            let mut answer = self.look(request).await?;
-            let (Reply::Due(due), Some(mut again)) = (R::reply(&mut answer), again) else {
-                return Ok(answer);
-            };
-            let is_all = due.len() < asked;
-            *due = self.ours(take(due), |due| &mut due.run);
-            if is_all || due.len() >= limit {
+        let mut answer = self.look(request).await?;
+        match R::reply(&mut answer) {
+            Reply::List(page) => page.items = self.ours(take(&mut page.items), |summary| &mut summary.run),
+            Reply::Waiting(page) => page.items = self.ours(take(&mut page.items), |waiting| &mut waiting.run),
+            Reply::Due(due) => {
+                *due = self.ours(take(due), |due| &mut due.run);
                 due.truncate(limit);
-                return Ok(answer);
             }
-            asked = asked.saturating_mul(4);
-            if let Parts::Due { query } = again.parts() {
-                *query = query.clone().limit(asked);
-            }
-            request = again;
+            _ => {}
         }
+        Ok(answer)
     }
 
-    /// Those that are of this case, with the run ids that it knows.
+    /// Returns the items of this case, with their run ids in the case.
     fn ours<T>(&self, items: Vec<T>, run: impl Fn(&mut T) -> &mut RunId) -> Vec<T> {
         let ours = items.into_iter().filter_map(|mut item| {
             *run(&mut item) = self.inner_run(run(&mut item))?;

@@ -4,7 +4,7 @@ use awaitly_core::journal::Key;
 
 /// A point in a run at which a process can die: before or after an act, or at an event.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Boundary {
+pub(super) struct Boundary {
     pub(super) side: Side,
     pub(super) act: Act,
     /// The step that the boundary belongs to, if any.
@@ -42,12 +42,6 @@ pub(super) enum Act {
 impl Boundary {
     pub(super) const fn new(side: Side, act: Act, step: Option<Key>) -> Self {
         Self { side, act, step }
-    }
-
-    /// Returns the step that the boundary belongs to, if any.
-    #[must_use]
-    pub const fn step(&self) -> Option<&Key> {
-        self.step.as_ref()
     }
 }
 

@@ -16,7 +16,7 @@ use awaitly_core::store::{RunId, StoredRun};
 
 use super::case::Played;
 use super::compare::{effects, results};
-use super::finding::{Finding, Place};
+use super::finding::{Cause, Finding};
 use super::notes::{Effect, RunNotes};
 
 /// Returns the findings of `played`, except for the effects that it left behind.
@@ -32,9 +32,9 @@ where
         findings.extend(results(calm, played));
     }
     // If the effect has several keys, it was undone and then done again.
-    let is_anew = |place: &Place| matches!(place, Place::StepWithKeys(_, keys) if keys.len() > 1);
+    let is_anew = |cause: &Cause| matches!(cause, Cause::StepWithKeys(_, keys) if keys.len() > 1);
     findings.extend(effects(&calm.effects, &played.effects).into_iter().filter(|finding| match finding {
-        Finding::EffectRepeated { calm, place, .. } => *calm > 0 && !is_anew(place),
+        Finding::EffectRepeated { calm, cause, .. } => *calm > 0 && !is_anew(cause),
         _ => is_done,
     }));
     findings

@@ -30,7 +30,7 @@ pub(super) struct Setting<S> {
     pub(super) runs: usize,
     /// The time between two processes, and the time limit for one process.
     pub(super) downtime: Duration,
-    pub(super) longest: Duration,
+    pub(super) time_limit: Duration,
 }
 
 /// The outcome of a case.
@@ -57,18 +57,8 @@ pub(super) struct Played<T, E> {
 }
 
 impl<S: Store> Setting<S> {
-    /// Plays the case in which these accidents happen, one per process.
+    /// Plays the case in which these accidents happen, one per process. The caller can read the notes afterwards.
     pub(super) async fn play<T, E>(
-        &self,
-        accidents: &[Accident],
-        log: Log,
-        body: &impl AsyncFn(World<S>) -> Result<T, E>,
-    ) -> Played<T, E> {
-        self.play_with(&Arc::default(), accidents, log, body).await
-    }
-
-    /// Plays the case with notes that the caller can still read afterwards.
-    pub(super) async fn play_with<T, E>(
         &self,
         notes: &Arc<Notes>,
         accidents: &[Accident],
@@ -87,7 +77,7 @@ impl<S: Store> Setting<S> {
             let life = Life::new(Accidents::take(&mut to_come), log);
             let processes = self.processes(&life, notes, &results);
             let all = Mortal::new(self.all(&processes, clock, body, &results), &life);
-            let Ok(ended) = tokio::time::timeout(self.longest, all).await else {
+            let Ok(ended) = tokio::time::timeout(self.time_limit, all).await else {
                 notes.find(Finding::NeverEnds { last_step: notes.last_step() });
                 lives.push(life);
                 break;

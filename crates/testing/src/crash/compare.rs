@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 
 use super::case::Played;
-use super::finding::{Finding, Place};
+use super::finding::{Cause, Finding};
 use super::notes::Effect;
 
 pub(super) fn results<T: PartialEq + Debug, E: PartialEq + Debug>(
@@ -27,19 +27,19 @@ pub(super) fn effects(calm: &[Effect], crashed: &[Effect]) -> Vec<Finding> {
     for what in whats {
         let (before, after) = (calm.get(&what), crashed.get(&what));
         let (calm, crashed) = (count(before), count(after));
-        let what = what.1.to_owned();
+        let effect = what.1.to_owned();
         if crashed > calm {
-            let place = place(after.into_iter().flatten());
-            findings.push(Finding::EffectRepeated { what, calm, crashed, place });
+            let cause = cause(after.into_iter().flatten());
+            findings.push(Finding::EffectRepeated { effect, calm, crashed, cause });
         } else if crashed < calm {
-            let place = place(before.into_iter().flatten());
-            findings.push(Finding::EffectMissing { what, calm, crashed, place });
+            let cause = cause(before.into_iter().flatten());
+            findings.push(Finding::EffectMissing { effect, calm, crashed, cause });
         }
     }
     findings
 }
 
-/// By which of the runs at once made them, and what they are.
+/// Groups effects by the number of their run and their description.
 fn by_what(effects: &[Effect]) -> BTreeMap<(usize, &str), Vec<&Effect>> {
     let mut all = BTreeMap::<_, Vec<_>>::new();
     for effect in effects {
@@ -48,12 +48,12 @@ fn by_what(effects: &[Effect]) -> BTreeMap<(usize, &str), Vec<&Effect>> {
     all
 }
 
-/// Where these effects, which are the same, were made.
-fn place<'a>(effects: impl Iterator<Item = &'a &'a Effect>) -> Place {
+/// Returns the common cause of effects with one description.
+fn cause<'a>(effects: impl Iterator<Item = &'a &'a Effect>) -> Cause {
     let (mut step, mut keys, mut unkeyed) = (None, Vec::new(), false);
     for Effect { key, step: made_in, after, .. } in effects {
         let Some(made_in) = made_in else {
-            return Place::Outside(after.clone());
+            return Cause::Outside(after.clone());
         };
         step = Some(made_in.clone());
         match key {
@@ -62,8 +62,8 @@ fn place<'a>(effects: impl Iterator<Item = &'a &'a Effect>) -> Place {
         }
     }
     match step {
-        None => Place::Outside(None),
-        Some(step) if unkeyed => Place::StepWithoutKey(step),
-        Some(step) => Place::StepWithKeys(step, keys),
+        None => Cause::Outside(None),
+        Some(step) if unkeyed => Cause::StepWithoutKey(step),
+        Some(step) => Cause::StepWithKeys(step, keys),
     }
 }

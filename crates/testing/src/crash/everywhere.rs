@@ -5,18 +5,18 @@ use std::fmt::Debug;
 
 use awaitly_core::store::Store;
 
-use super::CrashTest;
-use super::accident::{Accident, AccidentKind};
+use super::accident::Accident;
 use super::cancelled::left;
 use super::case::Played;
 use super::finding::Finding;
-use super::judge::judge;
 use super::life::Log;
 use super::report::{CrashReport, Tried};
+use super::round::Round;
 use super::world::World;
+use super::{CrashTest, Options};
 
 /// A case that passed, with the boundaries at which its last process could have a further accident.
-struct Stem {
+struct PassedCase {
     accidents: Vec<Accident>,
     /// The process could die at the boundaries after `after`, up to `passed`.
     after: u64,
@@ -27,14 +27,14 @@ struct Stem {
     cancels: u64,
 }
 
-impl Stem {
-    fn new<T, E, S>(accidents: Vec<Accident>, played: &mut Played<T, E>, test: &CrashTest<S>) -> Self {
-        let is_cancel = |accident: &&Accident| accident.kind == AccidentKind::Cancel;
+impl PassedCase {
+    fn new<T, E>(accidents: Vec<Accident>, played: &mut Played<T, E>, options: &Options) -> Self {
         // A process outlives a cancellation and can have another accident after it.
-        let after = accidents.last().filter(is_cancel).map_or(0, |accident| accident.at);
-        let mut answers = if test.no_answers { std::mem::take(&mut played.answers) } else { Vec::new() };
+        let cancel = accidents.last().filter(|accident| accident.is_cancel());
+        let after = cancel.map_or(0, |accident| accident.boundary());
+        let mut answers = if options.no_answers { std::mem::take(&mut played.answers) } else { Vec::new() };
         answers.retain(|at| *at > after);
-        let may_cancel = test.cancellations && !accidents.iter().any(|accident| is_cancel(&accident));
+        let may_cancel = options.cancellations && !accidents.iter().any(|accident| accident.is_cancel());
         let cancels = if may_cancel { played.passed } else { 0 };
         Self { accidents, after, passed: played.passed.max(after), answers, cancels }
     }
@@ -52,9 +52,9 @@ impl Stem {
     fn longer(&self, index: usize) -> Option<Vec<Accident>> {
         let (deaths, answers) = (self.deaths(), self.answers.len());
         let next = match index {
-            index if index < deaths => Accident::death(self.after + index as u64 + 1),
-            index if index < deaths + answers => Accident::no_answer(*self.answers.get(index - deaths)?),
-            index if index < self.len() => Accident::cancel((index - deaths - answers) as u64 + 1),
+            index if index < deaths => Accident::Death(self.after + index as u64 + 1),
+            index if index < deaths + answers => Accident::NoAnswer(*self.answers.get(index - deaths)?),
+            index if index < self.len() => Accident::Cancel((index - deaths - answers) as u64 + 1),
             _ => return None,
         };
         Some(self.accidents.iter().copied().chain([next]).collect())
@@ -63,13 +63,13 @@ impl Stem {
 
 /// The effects left behind by cancelled cases, which are judged after all cases have been played.
 #[derive(Default)]
-struct Leavings {
+struct LeftEffects {
     /// The effects that at least one case undid.
     undone: BTreeSet<Box<str>>,
     left: Vec<(Vec<Accident>, BTreeSet<Box<str>>)>,
 }
 
-impl Leavings {
+impl LeftEffects {
     fn note<T, E>(&mut self, accidents: &[Accident], played: &Played<T, E>) {
         self.undone.extend(played.undone.iter().map(|effect| effect.what.clone()));
         let left = if played.cancelled.is_some() { left(played) } else { BTreeSet::new() };
@@ -82,8 +82,8 @@ impl Leavings {
     fn find(self) -> Option<(Vec<Accident>, Vec<Finding>)> {
         let Self { undone, left } = self;
         left.into_iter().find_map(|(accidents, left)| {
-            let whats = left.intersection(&undone).map(ToString::to_string);
-            let findings: Vec<_> = whats.map(|what| Finding::WorkLeft { what }).collect();
+            let effects = left.intersection(&undone).map(ToString::to_string);
+            let findings: Vec<_> = effects.map(|effect| Finding::WorkLeft { effect }).collect();
             (!findings.is_empty()).then_some((accidents, findings))
         })
     }
@@ -91,7 +91,7 @@ impl Leavings {
 
 impl<S: Store> CrashTest<S> {
     /// Plays every case: an accident of each kind at every boundary, then a second accident at every boundary after
-    /// the first, up to the configured [number](Self::accidents).
+    /// the first, up to the configured [number](Self::max_accidents).
     ///
     /// # Panics
     /// Panics if tokio's time is not paused, or if `body` panics.
@@ -101,98 +101,87 @@ impl<S: Store> CrashTest<S> {
         E: PartialEq + Debug,
     {
         crate::clock::assert_paused();
-        let calm = self.calm(self.seed, 1, &body).await;
-        let mut report = CrashReport::new(&calm, self.seed);
-        let mut played = self.setting(self.seed, 1).play(&[], Log::Answers, &body).await;
+        let round = Round::begin(&self, &body, self.options.seed, 1).await;
+        let mut report = CrashReport::new(&round.calm, self.options.seed);
         // A second execution without an accident must have an equal outcome; otherwise later comparisons prove
         // nothing.
-        let found = match calm.findings.is_empty() {
-            true => judge(&calm, &played, self.values),
-            false => calm.findings.clone(),
+        let mut played = round.play(&[], Log::Answers).await;
+        let found = match round.calm.findings.is_empty() {
+            true => round.judge(&[], &played),
+            false => round.calm.findings.clone(),
         };
         if !found.is_empty() {
-            report.failure = Some(self.failure(&calm, (&[], found), (self.seed, 1), &body).await);
+            report.failure = Some(round.failure(&[], found).await);
             return report;
         }
-        if let Some(accidents) = &self.only {
-            self.only_this(&calm, accidents, &mut report, &body).await;
+        if let Some(accidents) = &self.options.only {
+            let played = round.play(accidents, Log::Answers).await;
+            report.tried.push(Tried { accidents: accidents.len(), at_most: false, cases: 1, of: 1 });
+            let found = round.judge(accidents, &played);
+            if !found.is_empty() {
+                report.failure = Some(round.failure(accidents, found).await);
+            }
             return report;
         }
-        let mut stems = vec![Stem::new(Vec::new(), &mut played, &self)];
-        let mut leavings = Leavings::default();
-        leavings.note(&[], &calm);
-        for accidents in 1..=self.accidents {
-            stems = self.longer(&calm, &stems, accidents, (&mut report, &mut leavings), &body).await;
+        let mut passed = vec![PassedCase::new(Vec::new(), &mut played, &self.options)];
+        let mut left_effects = LeftEffects::default();
+        left_effects.note(&[], &round.calm);
+        for number in 1..=self.options.max_accidents {
+            passed = round.longer(&passed, number, &mut report, &mut left_effects).await;
             if report.failure.is_some() {
                 return report;
             }
         }
-        if let Some((accidents, found)) = leavings.find() {
-            report.failure = Some(self.failure(&calm, (&accidents, found), (self.seed, 1), &body).await);
+        if let Some((accidents, found)) = left_effects.find() {
+            report.failure = Some(round.failure(&accidents, found).await);
         }
         report
     }
+}
 
-    /// Plays the cases with one accident more than those of `stems`.
-    async fn longer<T, E>(
+impl<S, B, T, E> Round<'_, S, B, T, E>
+where
+    S: Store,
+    B: AsyncFn(World<S>) -> Result<T, E>,
+    T: PartialEq + Debug,
+    E: PartialEq + Debug,
+{
+    /// Plays the cases with one accident more than those that `passed`.
+    async fn longer(
         &self,
-        calm: &Played<T, E>,
-        stems: &[Stem],
+        passed: &[PassedCase],
         number: usize,
-        (report, leavings): (&mut CrashReport, &mut Leavings),
-        body: &impl AsyncFn(World<S>) -> Result<T, E>,
-    ) -> Vec<Stem>
-    where
-        T: PartialEq + Debug,
-        E: PartialEq + Debug,
-    {
-        let of = stems.iter().map(Stem::len).sum::<usize>();
+        report: &mut CrashReport,
+        left_effects: &mut LeftEffects,
+    ) -> Vec<PassedCase> {
+        let options = &self.test.options;
+        let of = passed.iter().map(PassedCase::len).sum::<usize>();
         // If there are more cases than the limit permits, every `stride`-th case is played. The seed shifts the first
-        // one, so that another seed plays other cases. `before` counts the cases of the stems already passed, which
-        // maps the running index `next` to an index within the current stem.
-        let stride = of.div_ceil(self.limit.max(1)).max(1);
+        // one, so that another seed plays other cases. `before` counts the extensions of earlier cases,
+        // which maps the running index `next` to an index among the extensions of this case.
+        let stride = of.div_ceil(options.max_cases.max(1)).max(1);
         let mut longer = Vec::new();
-        let (mut next, mut before, mut cases) = ((self.seed % stride as u64) as usize, 0, 0);
-        for stem in stems {
-            while next < before + stem.len() {
-                let Some(accidents) = stem.longer(next - before) else { break };
+        let (mut next, mut before, mut cases) = ((options.seed % stride as u64) as usize, 0, 0);
+        for case in passed {
+            while next < before + case.len() {
+                let Some(accidents) = case.longer(next - before) else { break };
                 next += stride;
                 cases += 1;
-                let mut played = self.setting(self.seed, 1).play(&accidents, Log::Answers, body).await;
-                let found = judge(calm, &played, self.values);
-                leavings.note(&accidents, &played);
+                let mut played = self.play(&accidents, Log::Answers).await;
+                let found = self.judge(&accidents, &played);
+                left_effects.note(&accidents, &played);
                 if !found.is_empty() {
                     report.tried.push(Tried { accidents: number, at_most: false, cases, of });
-                    let case = (&*accidents, found);
-                    report.failure = Some(self.failure(calm, case, (self.seed, 1), body).await);
+                    report.failure = Some(self.failure(&accidents, found).await);
                     return Vec::new();
                 }
-                if number < self.accidents {
-                    longer.push(Stem::new(accidents, &mut played, self));
+                if number < options.max_accidents {
+                    longer.push(PassedCase::new(accidents, &mut played, options));
                 }
             }
-            before += stem.len();
+            before += case.len();
         }
         report.tried.push(Tried { accidents: number, at_most: false, cases, of });
         longer
-    }
-
-    async fn only_this<T, E>(
-        &self,
-        calm: &Played<T, E>,
-        accidents: &[Accident],
-        report: &mut CrashReport,
-        body: &impl AsyncFn(World<S>) -> Result<T, E>,
-    ) where
-        T: PartialEq + Debug,
-        E: PartialEq + Debug,
-    {
-        let played = self.setting(self.seed, 1).play(accidents, Log::Answers, body).await;
-        let mut found = judge(calm, &played, self.values);
-        found.extend(self.missed(accidents, &played));
-        report.tried.push(Tried { accidents: accidents.len(), at_most: false, cases: 1, of: 1 });
-        if !found.is_empty() {
-            report.failure = Some(self.failure(calm, (accidents, found), (self.seed, 1), body).await);
-        }
     }
 }

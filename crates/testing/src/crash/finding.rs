@@ -4,6 +4,7 @@ use awaitly_core::journal::{Key, Status};
 use awaitly_core::store::RunId;
 
 use super::accident::Accident;
+use crate::keys::quoted;
 
 /// A defect that a crash test found, with advice in its [`Display`](fmt::Display) form.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,25 +14,25 @@ pub enum Finding {
     /// The result differs from the result without a crash.
     Result { calm: String, crashed: String },
     /// An effect happened more often than without a crash.
-    EffectRepeated { what: String, calm: usize, crashed: usize, place: Place },
+    EffectRepeated { effect: String, calm: usize, crashed: usize, cause: Cause },
     /// An effect happened less often than without a crash.
-    EffectMissing { what: String, calm: usize, crashed: usize, place: Place },
+    EffectMissing { effect: String, calm: usize, crashed: usize, cause: Cause },
     /// An effect came from a process whose work had ended.
-    EffectAfterEnd { what: String, last_step: Option<Key> },
+    EffectAfterEnd { effect: String, last_step: Option<Key> },
     /// A resumed body did not ask for a step that was recorded, or for a question that was asked.
-    Forgotten { run: RunId, key: Key, name: Key },
+    NotRequested { run: RunId, key: Key, name: Key },
     /// The recorded steps differ from the steps without a crash.
     Steps { run: RunId, missing: Vec<Key>, extra: Vec<Key> },
     /// A cancelled run has not ended, and no event will resume it.
     Stuck { run: RunId, status: Status },
     /// A run ended as cancelled and left an effect that other cases undo.
-    WorkLeft { what: String },
+    WorkLeft { effect: String },
     /// The run has a different status than without a crash.
     Status { run: RunId, calm: Option<Status>, crashed: Option<Status> },
     /// The value of a step differs from the value without a crash.
     Value { run: RunId, key: Key },
     /// The body continued after a step had failed with a failure of the store.
-    WentOn { step: Key, to: Option<Key> },
+    ContinuedAfterFailure { step: Key, to: Option<Key> },
     /// The store lost a record that it had acknowledged.
     RecordLost { run: RunId, key: Key },
     /// The store holds two records with one key.
@@ -52,9 +53,9 @@ pub enum Finding {
     NothingHappens,
 }
 
-/// The place in the code under test that caused an effect.
+/// The code under test that caused an effect.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Place {
+pub enum Cause {
     /// A step that gave no idempotency key.
     StepWithoutKey(Key),
     /// A step that gave these idempotency keys.
@@ -63,7 +64,7 @@ pub enum Place {
     Outside(Option<Key>),
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::StepWithoutKey(step) => write!(
@@ -96,128 +97,140 @@ impl fmt::Display for Place {
 
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.defect(f)?;
+        match self.advice() {
+            "" => Ok(()),
+            advice => write!(f, ": {advice}"),
+        }
+    }
+}
+
+impl Finding {
+    fn defect(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Result { calm, crashed } => {
                 write!(f, "the result is {crashed}, but {calm} without a crash")
             }
-            Self::EffectRepeated { what, calm, crashed, place } => {
-                write!(
-                    f,
-                    "the effect `{what}` {}, but {} without a crash: {place}",
-                    happened(*crashed),
-                    times(*calm)
-                )
-            }
-            Self::EffectMissing { what, calm, crashed, place } => write!(
+            Self::EffectRepeated { effect, calm, crashed, cause }
+            | Self::EffectMissing { effect, calm, crashed, cause } => write!(
                 f,
-                "the effect `{what}` {}, but {} without a crash: {place}; a recorded step is not executed again, so its \
-                 work must be complete before it ends",
+                "the effect `{effect}` {}, but {} without a crash: {cause}",
                 happened(*crashed),
                 times(*calm)
             ),
-            Self::EffectAfterEnd { what, last_step } => {
-                write!(f, "the effect `{what}` came after the work of its process had ended")?;
-                if let Some(step) = last_step {
-                    write!(f, "; step `{step}` began last")?;
-                }
-                f.write_str(
-                    ": a spawned task was not awaited, so a crash loses it; await the task inside a step",
-                )
+            Self::EffectAfterEnd { effect, last_step } => {
+                write!(f, "the effect `{effect}` came after the work of its process had ended")?;
+                began_last(f, last_step.as_ref())
             }
-            Self::Forgotten { run, key, name } => {
+            Self::NotRequested { run, key, name } => {
                 write!(f, "step `{key}`")?;
                 if key != name {
                     write!(f, ", named `{name}`,")?;
                 }
-                write!(f, " of run `{run}` is recorded or waits, but the resumed run did not ask for it")?;
-                f.write_str(
-                    ": its key differs from one execution to the next, for example because it depends on time or chance; \
-                     build the key from the input or from the value of a recorded step",
-                )
+                write!(f, " of run `{run}` is recorded or waits, but the resumed run did not ask for it")
             }
-            Self::Steps { run, missing, extra } => write!(
-                f,
-                "run `{run}` took a different path than without a crash: {}; let the path depend only on the input and \
-                 on values of recorded steps",
-                Ways { verb: "record", missing, extra }
-            ),
+            Self::Steps { run, missing, extra } => {
+                let ways = Ways { verb: "record", missing, extra };
+                write!(f, "run `{run}` took a different path than without a crash ({ways})")
+            }
+            Self::Questions { run, missing, extra } => {
+                let ways = Ways { verb: "ask", missing, extra };
+                write!(f, "run `{run}` asks other questions than without a crash ({ways})")
+            }
             Self::Status { run, calm, crashed } => {
                 write!(f, "run `{run}` ended {}, but {} without a crash", status(*crashed), status(*calm))
             }
-            Self::Stuck { run, status } => write!(
-                f,
-                "run `{run}` was cancelled, but it stays {status:?} and no event will resume it: let the body return the \
-                 error of the step that the cancellation ended"
-            ),
-            Self::WorkLeft { what } => write!(
-                f,
-                "a run is cancelled, but the effect `{what}`, which other cases undo, remains: build the step in the \
-                 saga with a `compensate` and return its errors, or call `run.too_late_to_cancel()` before the step to \
-                 rule out a cancellation"
-            ),
-            Self::Value { run, key } => {
-                write!(
-                    f,
-                    "the recorded outcome of step `{key}` of run `{run}` differs from its outcome without a crash"
-                )
+            Self::Stuck { run, status } => {
+                write!(f, "run `{run}` was cancelled, but it stays {status:?} and no event will resume it")
             }
-            Self::WentOn { step, to: Some(to) } => write!(
+            Self::WorkLeft { effect } => {
+                write!(f, "a run is cancelled, but the effect `{effect}`, which other cases undo, remains")
+            }
+            Self::Value { run, key } => write!(
                 f,
-                "after step `{step}` had ended in `RunError::Store`, the body continued to step `{to}`: it catches \
-                 `RunError`, or polls other branches after one has failed; return the error, so that the run is resumed"
+                "the recorded outcome of step `{key}` of run `{run}` differs from its outcome without a crash"
             ),
-            Self::WentOn { step, to: None } => write!(
-                f,
-                "after step `{step}` had ended in `RunError::Store`, the body returned a value: it catches `RunError`; \
-                 return the error, so that the run is resumed"
-            ),
+            Self::ContinuedAfterFailure { step, to } => {
+                write!(f, "after step `{step}` had ended in `RunError::Store`, the body ")?;
+                match to {
+                    Some(to) => write!(f, "continued to step `{to}`"),
+                    None => f.write_str("returned a value"),
+                }
+            }
             Self::RecordLost { run, key } => write!(
                 f,
-                "the store has lost the record of step `{key}` of run `{run}` after acknowledging it: make the record \
-                 durable before `append` returns"
+                "the store has lost the record of step `{key}` of run `{run}` after acknowledging it"
             ),
             Self::RecordedTwice { run, key } => {
-                write!(f, "the store holds step `{key}` of run `{run}` twice: record each key of a run once")
+                write!(f, "the store holds step `{key}` of run `{run}` twice")
             }
             Self::FencingIgnored { run, key } => write!(
                 f,
-                "the store took the record of step `{key}` from an owner that had lost the lease of run `{run}`: refuse \
-                 writes with an outdated token with `StoreError::LeaseLost`"
-            ),
-            Self::Questions { run, missing, extra } => write!(
-                f,
-                "run `{run}` asks other questions than without a crash: {}; build the key of a question from the input \
-                 or from values of recorded steps",
-                Ways { verb: "ask", missing, extra }
+                "the store took the record of step `{key}` from an owner that had lost the lease of run `{run}`"
             ),
             Self::NeverEnds { last_step } => {
                 f.write_str("a process did not end within its time limit")?;
-                if let Some(step) = last_step {
-                    write!(f, "; step `{step}` began last")?;
-                }
-                f.write_str(
-                    ": it waits for something that died with the previous process, such as a channel; or raise \
-                     `CrashTest::longest`",
-                )
+                began_last(f, last_step.as_ref())
             }
-            Self::Interrupted { run } => write!(
-                f,
-                "run `{run}` was interrupted without an accident: see the error that the closure returned"
-            ),
-            Self::NotFresh { run } => write!(
-                f,
-                "run `{run}` was in the store before the case began, so the case tests no code: give each case a new store"
-            ),
-            Self::NoAccident { accident, passed } => write!(
-                f,
-                "{accident} did not happen: the process passed only {passed} boundaries, because the code or the store has changed"
-            ),
-            Self::NothingHappens => f.write_str(
-                "the test passed no boundary: run a workflow on `world.store()`, or a workflow from \
-                 `world.workflow(..)`",
-            ),
+            Self::Interrupted { run } => write!(f, "run `{run}` was interrupted without an accident"),
+            Self::NotFresh { run } => write!(f, "run `{run}` was in the store before the case began"),
+            Self::NoAccident { accident, passed } => {
+                write!(f, "{accident} did not happen: the process passed only {passed} boundaries")
+            }
+            Self::NothingHappens => f.write_str("the test passed no boundary"),
         }
     }
+
+    /// Returns the reason and the next action, if the finding has one of its own.
+    const fn advice(&self) -> &'static str {
+        match self {
+            Self::Result { .. } | Self::EffectRepeated { .. } | Self::Status { .. } | Self::Value { .. } => {
+                ""
+            }
+            Self::EffectMissing { .. } => {
+                "a recorded step is not executed again, so its work must be complete before it ends"
+            }
+            Self::EffectAfterEnd { .. } => {
+                "a spawned task was not awaited, so a crash loses it; await the task inside a step"
+            }
+            Self::NotRequested { .. } => {
+                "its key differs from one execution to the next, for example because it depends on time or chance; build \
+                 the key from the input or from the value of a recorded step"
+            }
+            Self::Steps { .. } => "let the path depend only on the input and on values of recorded steps",
+            Self::Questions { .. } => {
+                "build the key of a question from the input or from values of recorded steps"
+            }
+            Self::Stuck { .. } => "let the body return the error of the step that the cancellation ended",
+            Self::WorkLeft { .. } => {
+                "build the step in the saga with a `compensate` and return its errors, or call \
+                 `run.too_late_to_cancel()` before the step to rule out a cancellation"
+            }
+            Self::ContinuedAfterFailure { .. } => {
+                "it catches `RunError`, or polls other branches after one has failed; return the error, so that the run \
+                 is resumed"
+            }
+            Self::RecordLost { .. } => "make the record durable before `append` returns",
+            Self::RecordedTwice { .. } => "record each key of a run once",
+            Self::FencingIgnored { .. } => {
+                "refuse writes with an outdated token with `StoreError::LeaseLost`"
+            }
+            Self::NeverEnds { .. } => {
+                "it waits for something that died with the previous process, such as a channel; or raise \
+                 `CrashTest::time_limit`"
+            }
+            Self::Interrupted { .. } => "see the error that the closure returned",
+            Self::NotFresh { .. } => "the case tests no code, so give each case a new store",
+            Self::NoAccident { .. } => "the code or the store has changed",
+            Self::NothingHappens => {
+                "run a workflow on `world.store()`, or a workflow from `world.workflow(..)`"
+            }
+        }
+    }
+}
+
+fn began_last(f: &mut fmt::Formatter<'_>, step: Option<&Key>) -> fmt::Result {
+    step.map_or(Ok(()), |step| write!(f, "; step `{step}` began last"))
 }
 
 /// The difference between the keys of two runs.
@@ -230,20 +243,16 @@ struct Ways<'a> {
 impl fmt::Display for Ways<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if !self.missing.is_empty() {
-            write!(f, "it did not {} {}", self.verb, list(self.missing))?;
+            write!(f, "it did not {} {}", self.verb, quoted(self.missing))?;
         }
         if !self.missing.is_empty() && !self.extra.is_empty() {
             f.write_str(", and ")?;
         }
         if !self.extra.is_empty() {
-            write!(f, "it did {} {}", self.verb, list(self.extra))?;
+            write!(f, "it did {} {}", self.verb, quoted(self.extra))?;
         }
         Ok(())
     }
-}
-
-fn list(keys: &[Key]) -> String {
-    keys.iter().map(|key| format!("`{key}`")).collect::<Vec<_>>().join(", ")
 }
 
 fn status(status: Option<Status>) -> String {

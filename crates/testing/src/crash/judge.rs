@@ -43,7 +43,7 @@ type Run = (RunNotes, Option<StoredRun>);
 fn of_run(run: &RunId, calm: Option<&Run>, crashed: Option<&Run>, values: bool) -> Vec<Finding> {
     let status = |of: Option<&Run>| of.and_then(|(_, stored)| stored.as_ref()).map(|run| run.header.status);
     let mut findings = Vec::new();
-    findings.extend(crashed.and_then(|(notes, _)| forgotten(run, notes)));
+    findings.extend(crashed.and_then(|(notes, _)| not_requested(run, notes)));
     let (missing, extra) = differ(&steps(calm), &steps(crashed));
     if !missing.is_empty() || !extra.is_empty() {
         findings.push(Finding::Steps { run: run.clone(), missing, extra });
@@ -61,9 +61,9 @@ fn of_run(run: &RunId, calm: Option<&Run>, crashed: Option<&Run>, values: bool) 
     findings
 }
 
-fn forgotten(run: &RunId, notes: &RunNotes) -> Option<Finding> {
-    let key = notes.forgotten()?;
-    Some(Finding::Forgotten { run: run.clone(), key: key.clone(), name: notes.name(key).clone() })
+fn not_requested(run: &RunId, notes: &RunNotes) -> Option<Finding> {
+    let key = notes.not_requested()?;
+    Some(Finding::NotRequested { run: run.clone(), key: key.clone(), name: notes.name(key).clone() })
 }
 
 /// Counts the recorded steps by name and kind of outcome.

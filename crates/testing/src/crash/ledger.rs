@@ -50,7 +50,7 @@ impl Ledger {
     ///     workflow.run("order-42", async |run| Ok::<_, RunError>(step!(run, "mail", mail()))).await
     /// });
     /// // A process that dies after the mail and before the record sends the mail again.
-    /// assert!(report.await.failure().is_some());
+    /// assert_eq!(report.await.findings().len(), 1);
     /// # });
     /// ```
     pub fn note(&self, what: impl Into<String>) {
@@ -113,7 +113,7 @@ impl Ledger {
         let step = current_step().map(|(step, _)| step);
         if self.0.life.has_ended() {
             let last_step = self.notes().last_step();
-            self.notes().find(Finding::EffectAfterEnd { what: what.into(), last_step });
+            self.notes().find(Finding::EffectAfterEnd { effect: what.into(), last_step });
             return true;
         }
         let boundary = |side| Boundary::new(side, Act::Effect(what.clone()), step.clone());

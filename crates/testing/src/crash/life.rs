@@ -9,7 +9,7 @@ use std::task::{Context, Poll, Waker};
 use pin_project_lite::pin_project;
 use tokio_util::sync::CancellationToken;
 
-use super::accident::{Accident, AccidentKind};
+use super::accident::Accident;
 use super::boundary::Boundary;
 
 /// The boundaries of a life to log.
@@ -73,17 +73,17 @@ pub(super) struct Accidents {
 impl Accidents {
     /// Removes the accidents of the next process from the front of a list.
     pub(super) fn take(list: &mut &[Accident]) -> Self {
-        let cancel = next(list, |kind| kind == AccidentKind::Cancel);
-        Self { cancel, end: next(list, |kind| kind != AccidentKind::Cancel) }
+        let cancel = next(list, Accident::is_cancel);
+        Self { cancel, end: next(list, |accident| !accident.is_cancel()) }
     }
 
     fn at(&self, at: u64) -> Option<Accident> {
-        [self.cancel, self.end].into_iter().flatten().find(|accident| accident.at == at)
+        [self.cancel, self.end].into_iter().flatten().find(|accident| accident.boundary() == at)
     }
 }
 
-fn next(list: &mut &[Accident], is_wanted: impl Fn(AccidentKind) -> bool) -> Option<Accident> {
-    let (first, rest) = list.split_first().filter(|(first, _)| is_wanted(first.kind))?;
+fn next(list: &mut &[Accident], is_wanted: impl Fn(Accident) -> bool) -> Option<Accident> {
+    let (first, rest) = list.split_first().filter(|(first, _)| is_wanted(**first))?;
     *list = rest;
     Some(*first)
 }
@@ -123,13 +123,13 @@ impl Life {
         if *log == Log::All {
             self.rest().passed.push(boundary.clone());
         }
-        accident.map_or(Fate::GoesOn, |accident| self.meet(accident.kind, answered, boundary))
+        accident.map_or(Fate::GoesOn, |accident| self.meet(accident, answered, boundary))
     }
 
-    fn meet(&self, kind: AccidentKind, answered: bool, boundary: Boundary) -> Fate {
+    fn meet(&self, accident: Accident, answered: bool, boundary: Boundary) -> Fate {
         let mut rest = self.rest();
-        match kind {
-            AccidentKind::Death => {
+        match accident {
+            Accident::Death(_) => {
                 self.0.state.store(DEAD, Ordering::Relaxed);
                 if let Some(driver) = rest.driver.take() {
                     driver.wake();
@@ -137,12 +137,12 @@ impl Life {
                 rest.end = Some(boundary);
                 Fate::Dies
             }
-            AccidentKind::NoAnswer if answered => {
+            Accident::NoAnswer(_) if answered => {
                 rest.end = Some(boundary);
                 Fate::NoAnswer
             }
-            AccidentKind::NoAnswer => Fate::GoesOn,
-            AccidentKind::Cancel => {
+            Accident::NoAnswer(_) => Fate::GoesOn,
+            Accident::Cancel(_) => {
                 rest.cancelled = Some(boundary);
                 rest.is_asked_for = true;
                 let tokens = rest.tokens.clone();
@@ -183,8 +183,7 @@ impl Life {
 
     /// Returns whether the process dies at the next boundary.
     pub(super) fn dies_next(&self) -> bool {
-        let next = self.passed() + 1;
-        self.0.accidents.end.is_some_and(|accident| accident == Accident::death(next))
+        self.0.accidents.end == Some(Accident::Death(self.passed() + 1))
     }
 
     pub(super) fn is_dead(&self) -> bool {

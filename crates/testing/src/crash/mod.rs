@@ -54,7 +54,6 @@
 mod accident;
 mod around;
 mod boundary;
-mod calm;
 mod cancelled;
 mod case;
 mod compare;
@@ -67,6 +66,7 @@ mod notes;
 mod process;
 mod randomly;
 mod report;
+mod round;
 mod store;
 mod watcher;
 mod world;
@@ -80,11 +80,10 @@ use awaitly_core::clock::{days, mins};
 use awaitly_core::store::Store;
 use awaitly_persistence::MemoryStore;
 
-pub use accident::{Accident, AccidentKind};
-pub use boundary::Boundary;
-pub use finding::{Finding, Place};
+pub use accident::Accident;
+pub use finding::{Cause, Finding};
 pub use ledger::Ledger;
-pub use report::{CrashReport, Failure};
+pub use report::CrashReport;
 pub use store::CrashStore;
 pub use world::World;
 
@@ -140,10 +139,10 @@ where
 /// | option | default |
 /// | --- | --- |
 /// | [`store`](Self::store) | a new `MemoryStore` for each case |
-/// | [`accidents`](Self::accidents) | 2 |
-/// | [`limit`](Self::limit) | 20 000 cases per number of accidents |
+/// | [`max_accidents`](Self::max_accidents) | 2 |
+/// | [`max_cases`](Self::max_cases) | 20 000 cases per number of accidents |
 /// | [`downtime`](Self::downtime) | 1 minute |
-/// | [`longest`](Self::longest) | 400 days |
+/// | [`time_limit`](Self::time_limit) | 400 days |
 /// | [`seed`](Self::seed) | `AWAITLY_SEED` if set, otherwise 0 |
 /// | [`runs`](Self::runs), [`rounds`](Self::rounds) | 10 and 100 |
 ///
@@ -154,7 +153,7 @@ where
 ///
 /// # async fn number() -> Result<u32, RunError> { Ok(1) }
 /// # awaitly_testing::simulate(async || {
-/// let test = CrashTest::new().accidents(1).deaths_only();
+/// let test = CrashTest::new().max_accidents(1).deaths_only();
 /// let report = test.everywhere(async |world| {
 ///     let workflow = world.workflow(Workflow::new("order"));
 ///     workflow.run("order-42", async |run| Ok::<_, RunError>(step!(run, number()))).await
@@ -167,8 +166,14 @@ where
 #[must_use = "call `everywhere` or `randomly` on it"]
 pub struct CrashTest<S = MemoryStore> {
     supply: Supply<S>,
-    accidents: usize,
-    limit: usize,
+    options: Options,
+    cases: AtomicU64,
+}
+
+/// The options that do not depend on the type of the store.
+struct Options {
+    max_accidents: usize,
+    max_cases: usize,
     seed: u64,
     runs: usize,
     rounds: usize,
@@ -177,8 +182,7 @@ pub struct CrashTest<S = MemoryStore> {
     values: bool,
     only: Option<Vec<Accident>>,
     downtime: Duration,
-    longest: Duration,
-    cases: AtomicU64,
+    time_limit: Duration,
 }
 
 /// The source of the stores.
@@ -195,10 +199,9 @@ impl CrashTest {
     /// # Panics
     /// Panics if `AWAITLY_SEED` is not a number.
     pub fn new() -> Self {
-        Self {
-            supply: Supply::Fresh(Box::new(|| PausedClock::new().store())),
-            accidents: 2,
-            limit: 20_000,
+        let options = Options {
+            max_accidents: 2,
+            max_cases: 20_000,
             seed: crate::seed::given().unwrap_or(0),
             runs: 10,
             rounds: 100,
@@ -207,9 +210,10 @@ impl CrashTest {
             values: false,
             only: None,
             downtime: mins(1),
-            longest: days(400),
-            cases: AtomicU64::new(0),
-        }
+            time_limit: days(400),
+        };
+        let supply = Supply::Fresh(Box::new(|| PausedClock::new().store()));
+        Self { supply, options, cases: AtomicU64::new(0) }
     }
 }
 
@@ -247,53 +251,24 @@ impl<S> CrashTest<S> {
     }
 
     fn on<Z>(self, supply: Supply<Z>) -> CrashTest<Z> {
-        let Self {
-            accidents,
-            limit,
-            seed,
-            runs,
-            rounds,
-            no_answers,
-            cancellations,
-            values,
-            only,
-            downtime,
-            longest,
-            cases,
-            ..
-        } = self;
-        CrashTest {
-            supply,
-            accidents,
-            limit,
-            seed,
-            runs,
-            rounds,
-            no_answers,
-            cancellations,
-            values,
-            only,
-            downtime,
-            longest,
-            cases,
-        }
+        CrashTest { supply, options: self.options, cases: self.cases }
     }
 
     /// Sets the maximum number of accidents in a row. With 0, the test plays only the case without an accident.
-    pub const fn accidents(mut self, most: usize) -> Self {
-        self.accidents = most;
+    pub const fn max_accidents(mut self, accidents: usize) -> Self {
+        self.options.max_accidents = accidents;
         self
     }
 
     /// Sets the maximum number of cases per number of accidents. If there are more, the test plays every n-th case.
-    pub const fn limit(mut self, cases: usize) -> Self {
-        self.limit = cases;
+    pub const fn max_cases(mut self, cases: usize) -> Self {
+        self.options.max_cases = cases;
         self
     }
 
     /// Sets the seed of all randomness.
     pub const fn seed(mut self, seed: u64) -> Self {
-        self.seed = seed;
+        self.options.seed = seed;
         self
     }
 
@@ -310,33 +285,33 @@ impl<S> CrashTest<S> {
     /// # drop(test);
     /// ```
     pub const fn downtime(mut self, downtime: Duration) -> Self {
-        self.downtime = downtime;
+        self.options.downtime = downtime;
         self
     }
 
     /// Sets the time limit for one process, in virtual time. A process that exceeds it is reported as
     /// [`Finding::NeverEnds`].
-    pub const fn longest(mut self, longest: Duration) -> Self {
-        self.longest = longest;
+    pub const fn time_limit(mut self, limit: Duration) -> Self {
+        self.options.time_limit = limit;
         self
     }
 
     /// Sets the number of concurrent runs in [`randomly`](Self::randomly), at least 1.
     pub const fn runs(mut self, runs: usize) -> Self {
-        self.runs = if runs == 0 { 1 } else { runs };
+        self.options.runs = if runs == 0 { 1 } else { runs };
         self
     }
 
     /// Sets the number of rounds that [`randomly`](Self::randomly) plays.
     pub const fn rounds(mut self, rounds: usize) -> Self {
-        self.rounds = rounds;
+        self.options.rounds = rounds;
         self
     }
 
     /// Skips the cases in which the store gives no answer and the cases in which an operator cancels.
     pub const fn deaths_only(mut self) -> Self {
-        self.no_answers = false;
-        self.cancellations = false;
+        self.options.no_answers = false;
+        self.options.cancellations = false;
         self
     }
 
@@ -345,18 +320,18 @@ impl<S> CrashTest<S> {
     /// # Default
     /// These cases are played.
     pub const fn without_cancellations(mut self) -> Self {
-        self.cancellations = false;
+        self.options.cancellations = false;
         self
     }
 
     /// Compares the recorded values too, instead of only the steps and their kinds of outcome. If a step returns a
     /// time or a random value, the comparison reports a difference.
     pub const fn compare_values(mut self) -> Self {
-        self.values = true;
+        self.options.values = true;
         self
     }
 
-    /// Plays only this case, for example to repeat a [`Failure`].
+    /// Plays only this case, for example to repeat a failure.
     ///
     /// ```
     /// use awaitly_core::{RunError, Workflow, step};
@@ -365,7 +340,7 @@ impl<S> CrashTest<S> {
     ///
     /// # async fn number() -> Result<u32, RunError> { Ok(1) }
     /// # awaitly_testing::simulate(async || {
-    /// let test = CrashTest::new().only([Accident::death(3), Accident::no_answer(5)]);
+    /// let test = CrashTest::new().only([Accident::Death(3), Accident::NoAnswer(5)]);
     /// let report = test.everywhere(async |world| {
     ///     let workflow = world.workflow(Workflow::new("order"));
     ///     workflow.run("order-42", async |run| Ok::<_, RunError>(step!(run, number()))).await
@@ -374,7 +349,7 @@ impl<S> CrashTest<S> {
     /// # });
     /// ```
     pub fn only(mut self, accidents: impl Into<Vec<Accident>>) -> Self {
-        self.only = Some(accidents.into());
+        self.options.only = Some(accidents.into());
         self
     }
 
@@ -386,8 +361,8 @@ impl<S> CrashTest<S> {
 impl<S> fmt::Debug for CrashTest<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("CrashTest")
-            .field("accidents", &self.accidents)
-            .field("seed", &self.seed)
+            .field("max_accidents", &self.options.max_accidents)
+            .field("seed", &self.options.seed)
             .finish_non_exhaustive()
     }
 }

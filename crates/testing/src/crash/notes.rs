@@ -47,7 +47,7 @@ pub(super) struct RunNotes {
     /// The steps recorded before a retry began anew; the body does not have to ask for them.
     past: HashSet<Key>,
     /// The step or question that the latest execution of the body did not ask for.
-    forgotten: Option<Key>,
+    not_requested: Option<Key>,
 }
 
 /// A write of a step that the store did not answer.
@@ -80,8 +80,8 @@ impl RunNotes {
     }
 
     /// Returns a recorded step or an asked question that the body, when it last returned, had not asked for.
-    pub(super) const fn forgotten(&self) -> Option<&Key> {
-        self.forgotten.as_ref()
+    pub(super) const fn not_requested(&self) -> Option<&Key> {
+        self.not_requested.as_ref()
     }
 
     /// Returns whether the body may omit this key. It may if the key lies inside a recorded step, records a
@@ -197,7 +197,7 @@ impl Notes {
     pub(super) fn body_returned(&self, run: &Arc<str>, a_value: bool, knows: impl Fn(&str) -> bool) {
         self.with_run(run, |run| {
             let mut keys = run.acknowledged.iter().chain(&run.questions);
-            run.forgotten = keys.find(|key| !knows(key) && !run.is_excused(key, a_value)).cloned();
+            run.not_requested = keys.find(|key| !knows(key) && !run.is_excused(key, a_value)).cloned();
         });
     }
 
@@ -251,7 +251,7 @@ impl Notes {
     }
 
     /// Returns the step after whose failure the body continued, if any.
-    pub(super) fn went_on_after(&self, run: &Arc<str>) -> Option<Key> {
+    pub(super) fn continued_after(&self, run: &Arc<str>) -> Option<Key> {
         let state = self.lock();
         let unanswered = state.runs.get(run)?.unanswered.as_ref().filter(|unanswered| unanswered.alone)?;
         Some(unanswered.step.clone())

@@ -22,12 +22,12 @@ pub(super) struct Process<S> {
     /// Whether the store follows real time and may have other writers.
     pub(super) real: bool,
     pub(super) watcher: Watcher,
-    hands: Mutex<Hands>,
+    held: Mutex<Held>,
 }
 
 /// The leases and unflushed writes of a process.
 #[derive(Debug, Default)]
-pub(super) struct Hands {
+pub(super) struct Held {
     pub(super) leases: Vec<Lease>,
     /// Writes that are acknowledged but not durable.
     pub(super) unflushed: Vec<Unflushed>,
@@ -50,11 +50,11 @@ impl Unflushed {
 
 impl<S> Process<S> {
     pub(super) fn new(store: Arc<S>, real: bool, watcher: Watcher) -> Self {
-        Self { store, real, watcher, hands: Mutex::default() }
+        Self { store, real, watcher, held: Mutex::default() }
     }
 
-    pub(super) fn hands(&self) -> MutexGuard<'_, Hands> {
-        self.hands.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(super) fn held(&self) -> MutexGuard<'_, Held> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Waits for a real-time operation, such as an answer from a real store, while paused time stands still.
@@ -68,7 +68,7 @@ impl<S: Store> Process<S> {
     /// Shortens the leases of a dead process so that they expire before the next process begins. Leases of a real
     /// store follow a clock that the test cannot advance, so they are released.
     pub(super) async fn leave_leases(&self, downtime: Duration) {
-        let leases = std::mem::take(&mut self.hands().leases);
+        let leases = std::mem::take(&mut self.held().leases);
         for lease in leases {
             if self.real {
                 self.still(self.give_back(&lease)).await;

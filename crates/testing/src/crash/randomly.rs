@@ -4,14 +4,13 @@ use std::fmt::Debug;
 
 use awaitly_core::store::Store;
 
-use super::CrashTest;
 use super::accident::Accident;
-use super::case::Played;
 use super::finding::Finding;
-use super::judge::judge;
 use super::life::Log;
 use super::report::{CrashReport, Failure, Tried};
+use super::round::Round;
 use super::world::World;
+use super::{CrashTest, Options};
 
 /// The maximum number of deaths in a round.
 const MOST_DEATHS: usize = 8;
@@ -45,91 +44,61 @@ impl<S: Store> CrashTest<S> {
         E: PartialEq + Debug,
     {
         crate::clock::assert_paused();
-        let mut calm = self.calm(self.seed, self.runs, &body).await;
-        let mut report = CrashReport::new(&calm, self.seed);
-        let rounds = if self.only.is_some() { 1 } else { self.rounds };
-        for round in 0..rounds {
-            let seed = self.seed.wrapping_add(round as u64);
-            if round > 0 {
-                calm = self.calm(seed, self.runs, &body).await;
+        let Options { seed, runs, rounds, ref only, .. } = self.options;
+        let rounds = if only.is_some() { 1 } else { rounds };
+        let mut round = Round::begin(&self, &body, seed, runs).await;
+        let mut report = CrashReport::new(&round.calm, seed);
+        for number in 0..rounds {
+            if number > 0 {
+                round = Round::begin(&self, &body, seed.wrapping_add(number as u64), runs).await;
             }
-            let failure = self.round(&calm, seed, &body).await;
-            if failure.is_some() || round + 1 == rounds {
-                report.tried.push(Tried {
-                    accidents: MOST_DEATHS,
-                    at_most: true,
-                    cases: round + 1,
-                    of: rounds,
-                });
-                report.failure = failure;
+            report.failure = round.deaths().await;
+            if report.failure.is_some() || number + 1 == rounds {
+                let cases = number + 1;
+                report.tried.push(Tried { accidents: MOST_DEATHS, at_most: true, cases, of: rounds });
                 break;
             }
         }
         report
     }
+}
 
-    async fn round<T, E>(
-        &self,
-        calm: &Played<T, E>,
-        seed: u64,
-        body: &impl AsyncFn(World<S>) -> Result<T, E>,
-    ) -> Option<Failure>
-    where
-        T: PartialEq + Debug,
-        E: PartialEq + Debug,
-    {
-        let runs = self.runs;
-        if !calm.findings.is_empty() {
-            return Some(self.failure(calm, (&[], calm.findings.clone()), (seed, runs), body).await);
+impl<S, B, T, E> Round<'_, S, B, T, E>
+where
+    S: Store,
+    B: AsyncFn(World<S>) -> Result<T, E>,
+    T: PartialEq + Debug,
+    E: PartialEq + Debug,
+{
+    /// Plays the case with deaths at random boundaries.
+    async fn deaths(&self) -> Option<Failure> {
+        if !self.calm.findings.is_empty() {
+            return Some(self.failure(&[], self.calm.findings.clone()).await);
         }
-        let boundaries = calm.boundaries.first().map_or(0, Vec::len) as u64;
-        let accidents = self.only.clone().unwrap_or_else(|| deaths(seed, boundaries));
-        let found = self.found(calm, &accidents, seed, body).await;
+        let only = &self.test.options.only;
+        let accidents = only.clone().unwrap_or_else(|| deaths(self.seed, self.boundaries()));
+        let found = self.found(&accidents).await;
         if found.is_empty() {
             return None;
         }
-        let (accidents, found) = match self.only {
+        let (accidents, found) = match only {
             Some(_) => (accidents, found),
-            None => self.shrink(calm, (accidents, found), seed, body).await,
+            None => self.shrink((accidents, found)).await,
         };
-        let failure = self.failure(calm, (&accidents, found), (seed, runs), body).await;
+        let failure = self.failure(&accidents, found).await;
         Some(Failure { is_random: true, ..failure })
     }
 
-    async fn found<T, E>(
-        &self,
-        calm: &Played<T, E>,
-        accidents: &[Accident],
-        seed: u64,
-        body: &impl AsyncFn(World<S>) -> Result<T, E>,
-    ) -> Vec<Finding>
-    where
-        T: PartialEq + Debug,
-        E: PartialEq + Debug,
-    {
-        let played = self.setting(seed, self.runs).play(accidents, Log::Off, body).await;
-        let mut found = judge(calm, &played, self.values);
-        found.extend(self.missed(accidents, &played));
-        found
+    async fn found(&self, accidents: &[Accident]) -> Vec<Finding> {
+        self.judge(accidents, &self.play(accidents, Log::Off).await)
     }
 
     /// Finds a shorter case that still fails. Tries single deaths first. Otherwise removes deaths as long as the case
     /// fails, and then moves the others to earlier boundaries.
-    async fn shrink<T, E>(
-        &self,
-        calm: &Played<T, E>,
-        mut case: (Vec<Accident>, Vec<Finding>),
-        seed: u64,
-        body: &impl AsyncFn(World<S>) -> Result<T, E>,
-    ) -> (Vec<Accident>, Vec<Finding>)
-    where
-        T: PartialEq + Debug,
-        E: PartialEq + Debug,
-    {
-        let boundaries = calm.boundaries.first().map_or(0, Vec::len) as u64;
-        for at in 1..=boundaries.min(self.limit as u64) {
-            let alone = vec![Accident::death(at)];
-            let found = self.found(calm, &alone, seed, body).await;
+    async fn shrink(&self, mut case: (Vec<Accident>, Vec<Finding>)) -> (Vec<Accident>, Vec<Finding>) {
+        for boundary in 1..=self.boundaries().min(self.test.options.max_cases as u64) {
+            let alone = vec![Accident::Death(boundary)];
+            let found = self.found(&alone).await;
             if !found.is_empty() {
                 return (alone, found);
             }
@@ -137,20 +106,19 @@ impl<S: Store> CrashTest<S> {
         for index in (0..case.0.len()).rev() {
             let mut fewer = case.0.clone();
             fewer.remove(index);
-            let found = self.found(calm, &fewer, seed, body).await;
+            let found = self.found(&fewer).await;
             if !fewer.is_empty() && !found.is_empty() {
                 case = (fewer, found);
             }
         }
         for index in 0..case.0.len() {
-            let mut step = case.0.get(index).map_or(0, |accident| accident.at / 2);
+            let mut step = case.0.get(index).map_or(0, |accident| accident.boundary() / 2);
             while step > 0 {
                 let mut earlier = case.0.clone();
-                if let Some(accident) = earlier.get_mut(index) {
-                    accident.at = accident.at.saturating_sub(step).max(1);
+                if let Some(Accident::Death(boundary)) = earlier.get_mut(index) {
+                    *boundary = boundary.saturating_sub(step).max(1);
                 }
-                let found =
-                    if earlier == case.0 { Vec::new() } else { self.found(calm, &earlier, seed, body).await };
+                let found = if earlier == case.0 { Vec::new() } else { self.found(&earlier).await };
                 if found.is_empty() {
                     step /= 2;
                 } else {
@@ -165,5 +133,5 @@ impl<S: Store> CrashTest<S> {
 fn deaths(seed: u64, boundaries: u64) -> Vec<Accident> {
     let mut dice = fastrand::Rng::with_seed(seed);
     let number = dice.usize(1..=MOST_DEATHS);
-    (0..number).map(|_| Accident::death(dice.u64(1..=boundaries.max(1)))).collect()
+    (0..number).map(|_| Accident::Death(dice.u64(1..=boundaries.max(1)))).collect()
 }

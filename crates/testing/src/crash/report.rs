@@ -1,11 +1,30 @@
 use std::fmt::{self, Debug};
 
-use super::accident::{Accident, AccidentKind};
+use super::accident::Accident;
 use super::boundary::Boundary;
 use super::case::Played;
 use super::finding::Finding;
 
-/// The report of a crash test: the cases played and the shortest failure.
+/// The report of a crash test: the cases played, and the findings of the shortest case that failed.
+///
+/// ```
+/// use awaitly_core::{RunError, Workflow, step};
+/// use awaitly_testing::crash::{Finding, crash_everywhere};
+/// # awaitly_testing::simulate(async || {
+/// let report = crash_everywhere(async |world| {
+///     let ledger = world.ledger();
+///     let charge = async || {
+///         ledger.note("charge"); // without an idempotency key
+///         Ok::<_, RunError>(4200)
+///     };
+///     let workflow = world.workflow(Workflow::new("order"));
+///     workflow.run("order-42", async |run| Ok::<_, RunError>(step!(run, "charge", charge()))).await
+/// });
+/// let report = report.await;
+/// assert!(matches!(report.findings(), [Finding::EffectRepeated { crashed: 2, .. }, ..]));
+/// assert_eq!(report.accidents().len(), 1); // one crash repeats the charge
+/// # });
+/// ```
 #[derive(Debug, Clone)]
 #[must_use = "call `assert_same_outcome()`"]
 pub struct CrashReport {
@@ -29,28 +48,8 @@ pub(super) struct Tried {
 }
 
 /// The shortest case that failed.
-///
-/// ```
-/// use awaitly_core::{RunError, Workflow, step};
-/// use awaitly_testing::crash::{Finding, crash_everywhere};
-/// # awaitly_testing::simulate(async || {
-/// let report = crash_everywhere(async |world| {
-///     let ledger = world.ledger();
-///     let charge = async || {
-///         ledger.note("charge"); // without an idempotency key
-///         Ok::<_, RunError>(4200)
-///     };
-///     let workflow = world.workflow(Workflow::new("order"));
-///     workflow.run("order-42", async |run| Ok::<_, RunError>(step!(run, "charge", charge()))).await
-/// });
-/// let report = report.await;
-/// let failure = report.failure().expect("a crash repeats the charge");
-/// assert!(matches!(failure.findings(), [Finding::EffectRepeated { crashed: 2, .. }, ..]));
-/// assert_eq!(failure.accidents().len(), 1);
-/// # });
-/// ```
 #[derive(Debug, Clone)]
-pub struct Failure {
+pub(super) struct Failure {
     pub(super) seed: u64,
     pub(super) runs: usize,
     pub(super) is_random: bool,
@@ -84,10 +83,17 @@ impl CrashReport {
         self.boundaries
     }
 
-    /// Returns the shortest case that failed, if any.
+    /// Returns the defects found, or none if every case had the outcome of the case without an accident.
     #[must_use]
-    pub const fn failure(&self) -> Option<&Failure> {
-        self.failure.as_ref()
+    pub fn findings(&self) -> &[Finding] {
+        self.failure.as_ref().map_or(&[], |failure| &failure.findings)
+    }
+
+    /// Returns the accidents of the shortest case that failed, in order. [`CrashTest::only`](super::CrashTest::only)
+    /// repeats them.
+    #[must_use]
+    pub fn accidents(&self) -> &[Accident] {
+        self.failure.as_ref().map_or(&[], |failure| &failure.accidents)
     }
 
     /// Asserts that every case had the outcome of the case without an accident.
@@ -98,26 +104,6 @@ impl CrashReport {
     #[track_caller]
     pub fn assert_same_outcome(&self) {
         assert!(self.failure.is_none(), "{self}");
-    }
-}
-
-impl Failure {
-    /// Returns the defects found, at least one.
-    #[must_use]
-    pub fn findings(&self) -> &[Finding] {
-        &self.findings
-    }
-
-    /// Returns the accidents of the case, in order. [`CrashTest::only`](super::CrashTest::only) repeats them.
-    #[must_use]
-    pub fn accidents(&self) -> &[Accident] {
-        &self.accidents
-    }
-
-    /// Returns all boundaries that the processes passed, one per line.
-    #[must_use]
-    pub fn trace(&self) -> &str {
-        &self.trace
     }
 }
 
@@ -147,11 +133,11 @@ impl fmt::Display for Failure {
         for (number, finding) in self.findings.iter().enumerate() {
             writeln!(f, "  {:<10}{finding}", if number == 0 { "found" } else { "" })?;
         }
-        for (number, (Accident { kind, .. }, place)) in self.accidents.iter().zip(&self.places).enumerate() {
-            let met = match kind {
-                AccidentKind::Death => "died",
-                AccidentKind::NoAnswer => "got no answer",
-                AccidentKind::Cancel => "had its runs cancelled",
+        for (number, (accident, place)) in self.accidents.iter().zip(&self.places).enumerate() {
+            let met = match accident {
+                Accident::Death(_) => "died",
+                Accident::NoAnswer(_) => "got no answer",
+                Accident::Cancel(_) => "had its runs cancelled",
             };
             if let Some((process, place)) = place {
                 let title = if number == 0 { "accident" } else { "" };

@@ -14,12 +14,10 @@ use super::process::{Process, Unflushed};
 use super::watcher::Watcher;
 use crate::script::pass;
 
-/// The store of a crash test, as one process has it: with a boundary before and after each call that writes.
+/// The store of a crash test, as one process uses it: with a boundary before and after each call that writes.
 ///
-/// With the process dies what it had in flight. Its leases stay, as those of a process that was killed do. What was
-/// written with [`Durability::Batched`] and not followed by a durable write is lost with it, as by a loss of power.
-///
-/// Cheap to clone; clones are the same process.
+/// A death loses the writes in flight, and the outcomes written with [`Durability::Batched`] that no durable write
+/// followed. The leases of the process stay until they expire. Cloning is cheap; clones belong to one process.
 pub struct CrashStore<S> {
     pub(super) process: Arc<Process<S>>,
 }
@@ -29,7 +27,7 @@ impl<S: Store> CrashStore<S> {
         &self.process.watcher
     }
 
-    /// The run id as the store beneath knows it.
+    /// Returns the run id in the shared store.
     pub(super) fn outer_run(&self, run: &RunId) -> Result<RunId, StoreError> {
         match &self.watcher().scope {
             None => Ok(run.clone()),
@@ -38,7 +36,7 @@ impl<S: Store> CrashStore<S> {
         }
     }
 
-    /// The run id as the process knows it. `None`: it is another's.
+    /// Returns the run id in the case, or `None` if the run belongs to another case.
     pub(super) fn inner_run(&self, run: &RunId) -> Option<RunId> {
         match &self.watcher().scope {
             None => Some(run.clone()),
@@ -46,13 +44,13 @@ impl<S: Store> CrashStore<S> {
         }
     }
 
-    /// The run, as the notes know it.
+    /// Returns the name of the run in the notes.
     pub(super) fn noted(&self, run: &RunId) -> Arc<str> {
         let run = self.inner_run(run).unwrap_or_else(|| run.clone());
         self.watcher().named(&run.to_shared())
     }
 
-    /// Passes a boundary. Does not come back where the process dies there.
+    /// Passes a boundary. Stays pending if the process dies there.
     pub(super) async fn cross(
         &self,
         side: Side,
@@ -69,7 +67,7 @@ impl<S: Store> CrashStore<S> {
             Fate::GoesOn => Ok(()),
             Fate::Dies => pending().await,
             Fate::NoAnswer => {
-                // Who is polled beside it gets as far as it can before the failure is known.
+                // Concurrent branches make their progress before the body learns of the failure.
                 pass(1).await;
                 if let Some(step) = key.filter(|_| act.is_of_body()) {
                     notes.not_answered(&self.noted(run), step);
@@ -91,23 +89,23 @@ impl<S: Store> CrashStore<S> {
         Ok(())
     }
 
-    /// Makes durable what is only acknowledged of the run.
+    /// Writes the acknowledged records of the run to the store.
     pub(super) async fn flush(&self, run: &RunId) -> Result<(), StoreError> {
         let unflushed = self.take_unflushed(run);
         self.write_all(unflushed).await
     }
 
     fn take_unflushed(&self, run: &RunId) -> Vec<Unflushed> {
-        let mut hands = self.process.hands();
-        let all = std::mem::take(&mut hands.unflushed);
+        let mut held = self.process.held();
+        let all = std::mem::take(&mut held.unflushed);
         let (ours, others) = all.into_iter().partition(|write| write.run() == run);
-        hands.unflushed = others;
+        held.unflushed = others;
         ours
     }
 
-    /// The process lives on: what it has acknowledged is made durable. Where that fails, the next one finds out.
+    /// Writes all acknowledged records to the store. If a write fails, the next process finds the record missing.
     pub(super) async fn flush_all(&self) {
-        let unflushed = std::mem::take(&mut self.process.hands().unflushed);
+        let unflushed = std::mem::take(&mut self.process.held().unflushed);
         let _ = self.write_all(unflushed).await;
     }
 
@@ -123,7 +121,7 @@ impl<S: Store> CrashStore<S> {
         Ok(())
     }
 
-    /// What is opened for the first time has to be new, and what was acknowledged has to be there.
+    /// Checks that a run is new if it is opened for the first time, and that the store holds all acknowledged records.
     pub(super) async fn check(&self, run: &RunId, opened: &Opened) {
         let noted = self.noted(run);
         let notes = &self.watcher().notes;
@@ -137,13 +135,13 @@ impl<S: Store> CrashStore<S> {
             notes.find(Finding::NotFresh { run: run.clone() });
         }
         if let Opened::Held { lease, run: stored, .. } = opened {
-            self.process.hands().leases.push(lease.clone());
+            self.process.held().leases.push(lease.clone());
             notes.check(&noted, &stored.records);
             self.try_late(&noted, lease).await;
         }
     }
 
-    /// What a dead process was about to write reaches the store now, and must be refused.
+    /// Sends the write that a dead process had prepared. The store must refuse it.
     async fn try_late(&self, run: &Arc<str>, lease: &Lease) {
         let notes = &self.watcher().notes;
         let Some((stale, record)) = notes.take_late(run).filter(|(stale, _)| stale.token() < lease.token())
@@ -160,8 +158,8 @@ impl<S: Store> CrashStore<S> {
     }
 }
 
-/// Does what an operator does that cancels the run, with what every store has: opens it for that. The owner of the lease
-/// learns of it, and a run that is free is to be resumed at once.
+/// Cancels the run like an operator, with calls that every store has. The owner of the lease learns of it; a free run
+/// becomes due immediately.
 async fn request_cancel<S: Store>(store: &S, run: &RunId) -> Result<(), StoreError> {
     let Some(stored) = store.load(run).await? else { return Ok(()) };
     let Header { workflow, version, status, .. } = stored.header;
@@ -178,7 +176,7 @@ async fn request_cancel<S: Store>(store: &S, run: &RunId) -> Result<(), StoreErr
     Ok(())
 }
 
-/// A write of a run on its way.
+/// A guard that counts a write of a run in flight.
 pub(super) struct Writing<'a>(&'a Watcher, Arc<str>);
 
 impl<'a> Writing<'a> {
@@ -195,7 +193,7 @@ impl Drop for Writing<'_> {
     }
 }
 
-// By hand, so that `S` need not be `Clone`.
+// A derived implementation would require `S: Clone`.
 impl<S> Clone for CrashStore<S> {
     fn clone(&self) -> Self {
         Self { process: Arc::clone(&self.process) }

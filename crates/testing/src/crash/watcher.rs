@@ -79,8 +79,8 @@ impl Stage for Watcher {
         if self.life.pass(false, || at(step, Act::Lookup)) == Fate::Dies {
             return;
         }
-        if let Some(failed) = self.notes.went_on_after(&self.named(&run.into())) {
-            self.notes.find(Finding::WentOn { step: failed, to: Some(step.key.clone()) });
+        if let Some(failed) = self.notes.continued_after(&self.named(&run.into())) {
+            self.notes.find(Finding::ContinuedAfterFailure { step: failed, to: Some(step.key.clone()) });
         }
     }
 
@@ -104,9 +104,9 @@ impl Stage for Watcher {
         let run = self.named(&returned.run.into());
         if returned.a_value
             && returned.stopped.is_some()
-            && let Some(step) = self.notes.went_on_after(&run)
+            && let Some(step) = self.notes.continued_after(&run)
         {
-            self.notes.find(Finding::WentOn { step, to: None });
+            self.notes.find(Finding::ContinuedAfterFailure { step, to: None });
         }
         self.notes.body_returned(&run, returned.a_value, returned.knows);
     }

@@ -52,12 +52,20 @@
 //! tokio's time, so they cost no real time if it is paused. Random faults are drawn from the seed of the store or
 //! network, 0 by default. Pass [`Sim::seed`](crate::Sim::seed) to them, so that `AWAITLY_SEED` repeats the test.
 
-mod draw;
 mod network;
 mod plan;
 mod store;
 
 pub use awaitly_core::store::around::{Call, Calls};
-pub use network::{Network, Service, State, Unreachable};
+pub use network::{Condition, Network, Service, Unreachable};
 pub use plan::{Fault, Injected};
 pub use store::FaultyStore;
+
+/// Checks a probability.
+///
+/// # Panics
+/// Panics if `chance` is not between 0 and 1.
+#[track_caller]
+fn assert_chance(chance: f64) {
+    assert!((0.0..=1.0).contains(&chance), "a chance must be between 0 (never) and 1 (always), not {chance}");
+}

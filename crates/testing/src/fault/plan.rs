@@ -6,7 +6,8 @@ use awaitly_core::journal::Key;
 use awaitly_core::store::around::{Call, Calls};
 use awaitly_core::store::{Lease, RunId};
 
-use super::draw::{assert_chance, draw};
+use super::assert_chance;
+use crate::seed::dice;
 
 /// A failure of a store call.
 ///
@@ -42,7 +43,7 @@ pub enum Fault {
 
 impl Fault {
     /// Returns the calls to which the fault can apply.
-    fn befalls(self) -> Calls {
+    fn applies_to(self) -> Calls {
         match self {
             Self::Refuse => Calls::ALL,
             Self::Full | Self::ReadOnly => Calls::all_but(&Calls::READS),
@@ -84,7 +85,7 @@ struct Rule {
     /// The number of matching calls so far.
     asked: u64,
     /// The number of calls to which the fault was applied.
-    befell: u64,
+    applied: u64,
 }
 
 /// The properties of a call that a plan considers.
@@ -98,11 +99,11 @@ pub(super) struct Called<'a> {
 
 impl<'a> Called<'a> {
     /// Draws a number from 0 to 1 for occurrence `number` of this call under the rule at index `rule`.
-    fn draw(self, seed: u64, rule: usize, number: u64) -> f64 {
-        let (rule, call) = (rule.to_string(), self.call.to_string());
+    fn draw(self, seed: u64, rule: usize, number: u32) -> f64 {
         let run = self.run.map_or("", |run| &**run);
         let key = self.key.map_or("", |key| &**key);
-        draw(seed, &[&rule, &call, run, key], number).f64()
+        // Neither a run id nor a key contains a line break.
+        dice(seed, &format!("{rule}\n{}\n{run}\n{key}", self.call), number).f64()
     }
 }
 
@@ -114,7 +115,7 @@ pub(super) struct Plan {
     /// The rules that are no longer in force.
     healed: Vec<Rule>,
     /// The number of calls per kind, run and key.
-    made: BTreeMap<(Call, Option<RunId>, Option<Key>), u64>,
+    made: BTreeMap<(Call, Option<RunId>, Option<Key>), u32>,
     newest: HashMap<RunId, Lease>,
     pub(super) injected: Vec<Injected>,
 }
@@ -123,13 +124,13 @@ impl Plan {
     #[track_caller]
     pub(super) fn add(&mut self, calls: Calls, when: When, fault: Fault) {
         assert!(
-            calls.overlap(&fault.befalls()),
+            calls.overlap(&fault.applies_to()),
             "`{fault:?}` applies to none of these calls, so the test has no effect: see `Fault` for the calls it can affect"
         );
         if let When::Chance(chance) = when {
             assert_chance(chance);
         }
-        self.rules.push(Rule { calls, when, fault, asked: 0, befell: 0 });
+        self.rules.push(Rule { calls, when, fault, asked: 0, applied: 0 });
     }
 
     pub(super) fn heal(&mut self) {
@@ -170,7 +171,7 @@ impl Plan {
 struct Circumstances {
     seed: u64,
     /// The number of this call among those of its kind, run and key.
-    number: u64,
+    number: u32,
     /// Whether the call carries an outdated lease.
     old: bool,
 }
@@ -181,25 +182,25 @@ impl Rule {
             return None;
         }
         self.asked += 1;
-        let befalls = match self.when {
+        let applies = match self.when {
             When::Always => true,
             When::Numbers(first, last) => (first..=last).contains(&self.asked),
             When::Chance(chance) => called.draw(now.seed, place, now.number) < chance,
         };
-        self.befell += u64::from(befalls);
-        befalls.then_some(self.fault)
+        self.applied += u64::from(applies);
+        applies.then_some(self.fault)
     }
 
     /// Returns whether the rule took effect. A random rule counts as used once it was drawn for a call.
     const fn is_used(&self) -> bool {
         match self.when {
-            When::Always | When::Numbers(..) => self.befell > 0,
+            When::Always | When::Numbers(..) => self.applied > 0,
             When::Chance(_) => self.asked > 0,
         }
     }
 
     fn is_meant_for(&self, Called { call, run, key, .. }: Called<'_>) -> bool {
-        self.calls.include(call, run, key) && self.fault.befalls().include(call, run, key)
+        self.calls.include(call, run, key) && self.fault.applies_to().include(call, run, key)
     }
 }
 

@@ -7,12 +7,11 @@ use awaitly_core::store::{Around, Lease, Opened, Store, StoreError};
 
 use super::plan::{Called, Fault, Injected, Plan, When};
 
-/// A store that misbehaves as it is told, around one that does not. Without a fault it is as good as that.
+/// A store that fails on command, around another store. Without a fault, it behaves like the inner store.
 ///
-/// A fault is told for some [`Calls`], and befalls them once, now and then, always or by chance. What was said last is
-/// asked first, and where it befalls the call nothing else does. Cheap to clone; clones are the same store. It can be
-/// operated and has transactions where the store within has. That a fault befell anything at all is told by
-/// [`assert_used`](Self::assert_used) and [`injected`](Self::injected).
+/// A rule applies a fault to some [`Calls`]: once, at the n-th call, always, or at random. If several rules match a call,
+/// the newest applies. [`assert_used`](Self::assert_used) checks that every fault was applied. Cloning is cheap; clones
+/// share the store and the rules. The store supports operators' calls and transactions if the inner store does.
 ///
 /// ```
 /// use awaitly_core::clock::ms;
@@ -34,79 +33,82 @@ struct Shared<S> {
 }
 
 impl<S> FaultyStore<S> {
-    /// `inner`, without a fault.
+    /// Creates a store without a fault around `inner`.
     #[must_use]
     pub fn new(inner: S) -> Self {
         Self(Arc::new(Shared { inner, plan: Mutex::default() }))
     }
 
-    /// The store within, to see what it holds.
+    /// Returns the inner store.
     #[must_use]
     pub fn inner(&self) -> &S {
         &self.0.inner
     }
 
-    /// What chances are drawn from, together with the run, the key and the number of the call: what other runs do
-    /// changes nothing. 0 unless set.
+    /// Sets the seed of random faults. A draw depends on the seed and on the run, key and number of the call, but not on
+    /// other runs.
+    ///
+    /// # Default
+    /// 0.
     #[expect(clippy::must_use_candidate, reason = "it is called for what it does")]
     pub fn seed(&self, seed: u64) -> &Self {
         self.plan().seed = seed;
         self
     }
 
-    /// Lets `fault` befall the first of these calls from now on.
+    /// Applies `fault` to the first of these calls from now on.
     ///
     /// # Panics
-    /// Where the fault befalls no such call.
+    /// Panics if the fault applies to none of these calls.
     #[track_caller]
     pub fn once(&self, calls: impl Into<Calls>, fault: Fault) -> &Self {
         self.nth(calls, 1, fault)
     }
 
-    /// Lets `fault` befall one of these calls, the `number`th from now on; 1 is the first.
+    /// Applies `fault` to one of these calls: the `number`th from now on, counted from 1.
     ///
     /// # Panics
-    /// Where the fault befalls no such call.
+    /// Panics if the fault applies to none of these calls.
     #[track_caller]
     pub fn nth(&self, calls: impl Into<Calls>, number: u64, fault: Fault) -> &Self {
         self.add(calls.into(), When::Numbers(number, number), fault)
     }
 
-    /// Lets `fault` befall the first so many of these calls from now on.
+    /// Applies `fault` to the first `times` of these calls from now on.
     ///
     /// # Panics
-    /// Where the fault befalls no such call.
+    /// Panics if the fault applies to none of these calls.
     #[track_caller]
     pub fn times(&self, calls: impl Into<Calls>, times: u64, fault: Fault) -> &Self {
         self.add(calls.into(), When::Numbers(1, times), fault)
     }
 
-    /// Lets `fault` befall all of these calls.
+    /// Applies `fault` to all of these calls.
     ///
     /// # Panics
-    /// Where the fault befalls no such call.
+    /// Panics if the fault applies to none of these calls.
     #[track_caller]
     pub fn always(&self, calls: impl Into<Calls>, fault: Fault) -> &Self {
         self.add(calls.into(), When::Always, fault)
     }
 
-    /// Lets `fault` befall each of these calls with a chance between 0 and 1.
+    /// Applies `fault` to each of these calls with a probability between 0 and 1.
     ///
     /// # Panics
-    /// Where the fault befalls no such call, or `chance` is no chance.
+    /// Panics if the fault applies to none of these calls, or if `chance` is not between 0 and 1.
     #[track_caller]
     pub fn chance(&self, calls: impl Into<Calls>, chance: f64, fault: Fault) -> &Self {
         self.add(calls.into(), When::Chance(chance), fault)
     }
 
-    /// Lets no fault befall any call from now on. What was done wrong before stays, and what befell none is
-    /// [not forgotten](Self::assert_used).
+    /// Removes all rules, so that later calls succeed. [`assert_used`](Self::assert_used) still reports removed rules
+    /// that were never applied.
     pub fn heal(&self) {
         self.plan().heal();
     }
 
-    /// Passes where each fault that was told, healed or not, befell some call; one by chance, where there was a call that it
-    /// could befall. Say it at the end of a test: it would pass as well where a key is misspelt.
+    /// Asserts that each fault was applied to a call, or, if it is random, drawn for one. Call it at the end of a test:
+    /// otherwise the test also passes if a key is misspelt.
     ///
     /// ```should_panic
     /// use awaitly_core::{DurableRun, RunError, step};
@@ -121,23 +123,23 @@ impl<S> FaultyStore<S> {
     ///
     /// let report = harness.store(store.clone()).run(order).await;
     /// assert_eq!(report.result, Ok(7));
-    /// store.assert_used(); // `Full`, once, for append of `chrage`: there was no such call
+    /// store.assert_used(); // `Full`, once, for append of `chrage`: no such call was made
     /// # });
     /// ```
     ///
     /// # Panics
-    /// Where one befell none, with all that did not.
+    /// Panics if a fault was never applied, and lists all such faults.
     #[track_caller]
     pub fn assert_used(&self) {
         let unused = self.plan().unused();
         assert!(
             unused.is_empty(),
-            "faults that befell no call, so this test does not test them; correct the keys, or leave them out:\n- {}",
+            "faults that were never applied, so this test does not test them; correct the keys, or remove them:\n- {}",
             unused.join("\n- ")
         );
     }
 
-    /// What befell which calls, in this order.
+    /// Returns the applied faults, in order.
     #[must_use]
     pub fn injected(&self) -> Vec<Injected> {
         self.plan().injected.clone()
@@ -149,7 +151,7 @@ impl<S> FaultyStore<S> {
         self
     }
 
-    /// A plan that a wrong rule was refused for is as it was before.
+    /// A refused rule leaves the plan unchanged, so a poisoned lock is still usable.
     fn plan(&self) -> MutexGuard<'_, Plan> {
         self.0.plan.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -163,7 +165,7 @@ impl<S: Store> Around for FaultyStore<S> {
     }
 
     async fn around<R: Request<S>>(&self, mut request: R) -> Result<R::Answer, StoreError> {
-        let fault = self.befall(R::CALL, &request.parts())?;
+        let fault = self.decide(R::CALL, &request.parts())?;
         if fault == Some(Fault::IgnoreFencing)
             && let Some(lease) = request.parts().lease_mut()
         {
@@ -199,9 +201,11 @@ impl<S: Store> Around for FaultyStore<S> {
 }
 
 impl<S: Store> FaultyStore<S> {
-    /// Decides which fault a call meets, and takes the lease away if the fault is a stale lease. A refusal is the answer to
-    /// the call.
-    fn befall(&self, call: Call, parts: &Parts<'_>) -> Result<Option<Fault>, StoreError> {
+    /// Chooses the fault of a call, and takes the lease away if the fault is a stale lease.
+    ///
+    /// # Errors
+    /// Returns the answer to the call if the fault refuses it.
+    fn decide(&self, call: Call, parts: &Parts<'_>) -> Result<Option<Fault>, StoreError> {
         let (run, key, lease) = (parts.run(), parts.key(), parts.lease());
         let fault = self.fail(Called { call, run, key, lease })?;
         match (fault, lease) {
@@ -224,7 +228,7 @@ impl<S: Store> FaultyStore<S> {
     }
 }
 
-/// Carries a call out, with what befalls it on the way there and back.
+/// Carries out a call with its fault.
 async fn carry_out<T>(
     fault: Option<Fault>,
     call: impl Future<Output = Result<T, StoreError>>,

@@ -13,9 +13,9 @@ use awaitly_persistence::MemoryStore;
 use serde::Serialize;
 
 use crate::clock::{PausedClock, assert_paused};
-use crate::script::{Interleaving, Leftovers, Outcome, Playbook, Script, Unscripted};
+use crate::script::{Interleaving, Outcome, Playbook, Script};
 use crate::seed;
-use crate::watched::LONGEST;
+use crate::watched::TIME_LIMIT;
 
 /// Executes runs of a workflow with scripted step outcomes and returns a [`Report`](crate::Report) for each.
 ///
@@ -27,15 +27,15 @@ use crate::watched::LONGEST;
 /// | option | default |
 /// | --- | --- |
 /// | [`script`](Self::script), [`in_order`](Self::in_order) | none |
-/// | [`unscripted`](Self::unscripted) | [`Unscripted::Run`]: the operation is called |
+/// | [`scripted_only`](Self::scripted_only) | off: an attempt without a script calls the operation |
 /// | [`optional_steps`](Self::optional_steps) | none |
-/// | [`leftovers`](Self::leftovers) | [`Leftovers::Refuse`]: unused scripts fail the test |
+/// | [`allow_unused_scripts`](Self::allow_unused_scripts) | off: unused scripts fail the test |
 /// | [`seed`](Self::seed) | `AWAITLY_SEED` if set, otherwise 0 |
 /// | [`interleaved`](Self::interleaved) | off: branches continue in the order in which they are polled |
 /// | [`run_id`](Self::run_id) | `test` |
 /// | [`store`](Self::store) | a store in memory that follows [the harness's clock](Self::clock), which starts at midnight, 1 January 2000 |
 /// | [`lease`](Self::lease) | ten years, so that a long sleep does not cause many renewals |
-/// | [`longest`](Self::longest) | 400 days; in a [`Sim`](crate::Sim) the limit of the simulation |
+/// | [`time_limit`](Self::time_limit) | 400 days; in a [`Sim`](crate::Sim) the limit of the simulation |
 ///
 /// # Examples
 /// ```
@@ -62,12 +62,12 @@ use crate::watched::LONGEST;
 pub struct Harness<X = Typed> {
     workflow: Workflow<X>,
     playbook: Arc<Mutex<Playbook>>,
-    leftovers: Leftovers,
+    allows_unused: bool,
     seed: u64,
     interleaving: Interleaving,
     run: Arc<str>,
     clock: PausedClock,
-    longest: Duration,
+    time_limit: Duration,
     memory: MemoryStore,
     /// `None` selects the store in memory.
     store: Option<AnyStore>,
@@ -115,12 +115,12 @@ impl<X> Harness<X> {
         Self {
             workflow: workflow.lease(days(3650)),
             playbook: Arc::default(),
-            leftovers: Leftovers::default(),
+            allows_unused: false,
             seed: seed::given().unwrap_or_default(),
             interleaving: Interleaving::AsPolled,
             run: "test".into(),
             clock,
-            longest: LONGEST,
+            time_limit: TIME_LIMIT,
             memory: clock.store(),
             store: None,
         }
@@ -177,28 +177,40 @@ impl<X> Harness<X> {
         self
     }
 
-    /// Sets how an attempt without a script ends.
+    /// Refuses attempts without a script: the run is stopped, and the test fails, so that no real operation is called by
+    /// accident.
     ///
-    /// ```
+    /// ```should_panic
     /// use awaitly_core::{RunError, step};
-    /// use awaitly_testing::script::Problem;
-    /// use awaitly_testing::{Harness, Unscripted, simulate};
+    /// use awaitly_testing::{Harness, simulate};
     ///
     /// # async fn charge() -> Result<u32, RunError> { unreachable!("a real charge") }
-    /// let error = simulate(async || {
-    ///     let harness = Harness::new().unscripted(Unscripted::Fail);
-    ///     harness.try_run(async |run| Ok::<_, RunError>(step!(run, "charge", charge()))).await.unwrap_err()
+    /// let report = simulate(async || {
+    ///     let harness = Harness::new().scripted_only();
+    ///     harness.run(async |run| Ok::<_, RunError>(step!(run, "charge", charge()))).await
     /// });
-    /// assert_eq!(error.problems, [Problem::Unscripted { step: "charge".into() }]);
+    /// # drop(report);
     /// ```
-    pub fn unscripted(self, unscripted: Unscripted) -> Self {
-        self.playbook().unscripted = unscripted;
+    pub fn scripted_only(self) -> Self {
+        self.playbook().scripted_only = true;
         self
     }
 
-    /// Sets whether a run that leaves scripted outcomes unused fails the test.
-    pub const fn leftovers(mut self, leftovers: Leftovers) -> Self {
-        self.leftovers = leftovers;
+    /// Lets a run leave scripted outcomes unused. Without this option, the harness fails the test, unless the run waits
+    /// or was interrupted and may use them later.
+    ///
+    /// ```
+    /// use awaitly_core::RunError;
+    /// use awaitly_testing::{Harness, ok, simulate};
+    ///
+    /// let report = simulate(async || {
+    ///     let harness = Harness::new().script("charge", ok(7_u32)).allow_unused_scripts();
+    ///     harness.run(async |_| Ok::<_, RunError>(())).await
+    /// });
+    /// assert_eq!(report.calls("charge"), 0);
+    /// ```
+    pub const fn allow_unused_scripts(mut self) -> Self {
+        self.allows_unused = true;
         self
     }
 
@@ -281,10 +293,10 @@ impl<X> Harness<X> {
     }
 
     /// Sets the virtual time after which a run that has not ended counts as stuck and panics. If the harness runs in
-    /// a [`Simulation`](crate::Simulation), the [limit of the simulation](crate::Simulation::longest) applies as
+    /// a [`Simulation`](crate::Simulation), the [limit of the simulation](crate::Simulation::time_limit) applies as
     /// well.
-    pub const fn longest(mut self, time: Duration) -> Self {
-        self.longest = time;
+    pub const fn time_limit(mut self, limit: Duration) -> Self {
+        self.time_limit = limit;
         self
     }
 

@@ -11,7 +11,8 @@ use awaitly_core::{DurableRun, FromStep, KeepRun, Run, RunError, Workflow};
 use super::Harness;
 use crate::clock::assert_paused;
 use crate::report::{Log, Report};
-use crate::script::{Leftovers, Player, ScriptError};
+use crate::script::{Player, Problem};
+use crate::seed::Advice;
 use crate::watched::{Watched, progress};
 
 impl<X> Harness<X> {
@@ -33,41 +34,11 @@ impl<X> Harness<X> {
     /// # Panics
     /// Panics if the scripts do not fit the run; the message lists every mismatch. Panics if tokio's time is not
     /// paused, or if the run is stuck: every task waits, and no timer ends the wait before the
-    /// [limit](Self::longest).
+    /// [limit](Self::time_limit).
     ///
     /// # Resume
     /// Resumes the run like [`Workflow::run`] with an existing run id.
     pub async fn run<T, E>(&self, body: impl AsyncFnOnce(&DurableRun) -> Result<T, E>) -> Report<T, E>
-    where
-        X: KeepRun<T, E>,
-        E: FromStep<RunError> + fmt::Display,
-    {
-        fitting(self.try_run(body).await)
-    }
-
-    /// Runs `body` like [`run`](Self::run), and returns a script mismatch as an error. It is meant for tests of
-    /// scripts themselves.
-    ///
-    /// ```
-    /// use awaitly_core::RunError;
-    /// use awaitly_testing::{Harness, ok, simulate};
-    ///
-    /// let error = simulate(async || {
-    ///     let harness = Harness::new().script("charge", ok(7));
-    ///     harness.try_run(async |_| Ok::<_, RunError>(())).await.unwrap_err()
-    /// });
-    /// assert!(error.to_string().contains("script `charge`"));
-    /// ```
-    ///
-    /// # Errors
-    /// Returns [`ScriptError`] if the scripts do not fit the run.
-    ///
-    /// # Panics
-    /// Panics if tokio's time is not paused, or if the run is stuck.
-    pub async fn try_run<T, E>(
-        &self,
-        body: impl AsyncFnOnce(&DurableRun) -> Result<T, E>,
-    ) -> Result<Report<T, E>, ScriptError>
     where
         X: KeepRun<T, E>,
         E: FromStep<RunError> + fmt::Display,
@@ -81,13 +52,13 @@ impl<X> Harness<X> {
     ///
     /// ```
     /// use awaitly_core::{DurableRun, RunError, step};
-    /// use awaitly_testing::{Harness, Leftovers, ok, panic, simulate};
+    /// use awaitly_testing::{Harness, ok, panic, simulate};
     ///
     /// # async fn charge() -> Result<u32, RunError> { unreachable!() }
     /// let order = async |run: &DurableRun| Ok::<_, RunError>(step!(run, "charge", charge()));
     /// simulate(async || {
     ///     let outcomes = [panic("no network"), ok(7_u32)];
-    ///     let harness = Harness::new().script("charge", outcomes).leftovers(Leftovers::Allow);
+    ///     let harness = Harness::new().script("charge", outcomes).allow_unused_scripts();
     ///     assert!(harness.run(order).await.result.is_err());
     ///     assert_eq!(harness.retry(order).await.result, Ok(7));
     /// });
@@ -102,21 +73,21 @@ impl<X> Harness<X> {
     {
         let (workflow, log) = self.prepare(Handle::Durable);
         let result = self.watched(workflow.retry(Arc::clone(&self.run), body)).await;
-        fitting(self.conclude(result, &log))
+        self.conclude(result, &log)
     }
 
     /// Cancels a run that no process executes, and executes `body` for its compensations, like [`Workflow::cancel`].
     ///
     /// ```
     /// use awaitly_core::{DurableRun, RunError, step};
-    /// use awaitly_testing::report::Ending;
+    /// use awaitly_testing::report::RunEnding;
     /// use awaitly_testing::{Harness, simulate};
     ///
     /// let order = async |run: &DurableRun| Ok::<u32, RunError>(step!(run.wait_for("payment")));
     /// simulate(async || {
     ///     let harness = Harness::new();
-    ///     assert_eq!(harness.run(order).await.ending(), Ending::Waiting);
-    ///     assert_eq!(harness.cancel(order).await.ending(), Ending::Cancelled);
+    ///     assert_eq!(harness.run(order).await.ending(), RunEnding::Waiting);
+    ///     assert_eq!(harness.cancel(order).await.ending(), RunEnding::Cancelled);
     /// });
     /// ```
     ///
@@ -129,7 +100,7 @@ impl<X> Harness<X> {
     {
         let (workflow, log) = self.prepare(Handle::Durable);
         let result = self.watched(workflow.cancel(Arc::clone(&self.run), body)).await;
-        fitting(self.conclude(result, &log))
+        self.conclude(result, &log)
     }
 
     /// Runs `body` with a volatile handle, which records no steps.
@@ -137,23 +108,6 @@ impl<X> Harness<X> {
     /// # Panics
     /// Panics in the situations listed for [`run`](Self::run), and if `body` panics.
     pub async fn run_volatile<T, E>(&self, body: impl AsyncFnOnce(&Run) -> Result<T, E>) -> Report<T, E>
-    where
-        E: fmt::Display,
-    {
-        fitting(self.try_run_volatile(body).await)
-    }
-
-    /// Runs `body` like [`run_volatile`](Self::run_volatile), and returns a script mismatch as an error.
-    ///
-    /// # Errors
-    /// Returns [`ScriptError`] if the scripts do not fit the run.
-    ///
-    /// # Panics
-    /// Panics if `body` panics, if tokio's time is not paused, or if the run is stuck.
-    pub async fn try_run_volatile<T, E>(
-        &self,
-        body: impl AsyncFnOnce(&Run) -> Result<T, E>,
-    ) -> Result<Report<T, E>, ScriptError>
     where
         E: fmt::Display,
     {
@@ -178,22 +132,29 @@ impl<X> Harness<X> {
     }
 
     fn watched<Fut>(&self, run: Fut) -> Watched<Fut> {
-        Watched::new(run, self.longest)
+        Watched::new(run, self.time_limit)
     }
 
-    fn conclude<T, E>(&self, result: Result<T, E>, log: &Log) -> Result<Report<T, E>, ScriptError> {
+    fn conclude<T, E>(&self, result: Result<T, E>, log: &Log) -> Report<T, E> {
         progress();
         let (happened, mut problems) = log.take();
         let report = Report::new(result, happened, self.seed).knowing(self.playbook().known());
         problems.extend(self.playbook().for_sleeps(report.invocations()));
-        if problems.is_empty() && self.leftovers == Leftovers::Refuse && report.ending().is_final() {
+        if problems.is_empty() && !self.allows_unused && report.ending().is_final() {
             problems = self.playbook().leftovers();
         }
         if problems.is_empty() {
-            return Ok(report);
+            return report;
         }
-        Err(ScriptError { problems, trace: report.trace(), seed: self.seed })
+        let (problems, trace) = (listed(&problems), report.trace());
+        // A report that exists during a panic prints the seed, which this message contains.
+        drop(report);
+        panic!("the script does not fit the run:{problems}\n\ntrace:\n{trace}\n{}", Advice(self.seed));
     }
+}
+
+fn listed(problems: &[Problem]) -> String {
+    problems.iter().map(|problem| format!("\n- {problem}")).collect()
 }
 
 /// The kind of a run's handle.
@@ -201,8 +162,4 @@ impl<X> Harness<X> {
 enum Handle {
     Durable,
     Volatile,
-}
-
-fn fitting<T, E>(report: Result<Report<T, E>, ScriptError>) -> Report<T, E> {
-    report.unwrap_or_else(|error| panic!("{error}"))
 }

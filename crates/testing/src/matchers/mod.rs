@@ -8,7 +8,7 @@ pub(crate) use lines::name as name_of;
 /// Returns the value of a `Result`.
 ///
 /// # Panics
-/// Panics if the result is an error, and shows it with `Debug` and, if available, `Display`.
+/// Panics if the result is an error, and shows it with `Debug`.
 ///
 /// # Examples
 /// ```
@@ -23,12 +23,7 @@ macro_rules! assert_ok {
         match $result {
             ::core::result::Result::Ok(value) => value,
             ::core::result::Result::Err(error) => {
-                #[allow(unused_imports)]
-                use $crate::__private::{ByDebug as _, ByDisplay as _};
-                $crate::__private::not_ok(
-                    ::core::stringify!($result),
-                    &(&$crate::__private::Shown(&error)).shown(),
-                )
+                $crate::__private::not_ok(::core::stringify!($result), &error)
             }
         }
     };
@@ -83,9 +78,9 @@ macro_rules! assert_err {
 
 /// Returns the [`RunError`](awaitly_core::RunError) of a `Result` that matches a pattern.
 ///
-/// The error type must be [`RunError`](awaitly_core::RunError) or [`Error<E>`](awaitly_core::Error). For another
-/// enum, [`assert_err!`](crate::assert_err) takes a pattern over the whole error: `assert_err!(result,
-/// CheckoutError::Run(RunError::Timeout { .. }))`.
+/// The error type must implement [`AsRunError`](awaitly_core::AsRunError), as [`RunError`](awaitly_core::RunError) and
+/// [`Error<E>`](awaitly_core::Error) do. For another enum, [`assert_err!`](crate::assert_err) takes a pattern over the
+/// whole error: `assert_err!(result, CheckoutError::Run(RunError::Timeout { .. }))`.
 ///
 /// # Panics
 /// Panics if the result is a value or the error does not match, and shows it with `Debug`.
@@ -108,8 +103,10 @@ macro_rules! assert_run_error {
     ($result:expr, $pattern:pat $(if $guard:expr)? $(,)?) => {
         match $crate::assert_err!($result) {
             error => {
+                #[allow(unused_imports)]
+                use $crate::__private::AsRunError as _;
                 #[allow(unreachable_patterns)]
-                match $crate::__private::run_error(&error) {
+                match error.as_run_error() {
                     ::core::option::Option::Some(found @ $pattern) $(if $guard)? => {
                         ::core::clone::Clone::clone(found)
                     }
@@ -206,15 +203,15 @@ macro_rules! assert_no_event {
 #[macro_export]
 macro_rules! __matcher {
     ($pattern:pat $(if $guard:expr)?) => {
-        $crate::__private::Matcher {
-            text: ::core::stringify!($pattern $(if $guard)?),
-            matches: &|kind: &$crate::__private::EventKind| {
+        (
+            ::core::stringify!($pattern $(if $guard)?),
+            &|kind: &$crate::__private::EventKind| {
                 #[allow(unreachable_patterns)]
                 match kind {
                     $pattern $(if $guard)? => true,
                     _ => false,
                 }
             },
-        }
+        )
     };
 }

@@ -1,87 +1,15 @@
 //! The implementation of the assertion macros; not part of the public interface.
 
-use std::fmt::{Debug, Display};
+use std::fmt::Debug;
 
+pub use awaitly_core::AsRunError;
 use awaitly_core::event::Event;
 pub use awaitly_core::event::EventKind;
-use awaitly_core::{Error, RunError};
 
 use super::lines::lines;
 
-/// A pattern with its source text.
-#[derive(Clone, Copy)]
-#[allow(missing_debug_implementations, reason = "it is an internal type of the macros")]
-pub struct Matcher<'a> {
-    /// The pattern as written in the source.
-    pub text: &'a str,
-    /// Returns whether a kind matches.
-    pub matches: &'a dyn Fn(&EventKind) -> bool,
-}
-
-/// An error shown with `Display` if it implements it. Method resolution prefers the method of the value itself over
-/// the method of a reference to it.
-#[derive(Debug)]
-pub struct Shown<'a, E>(pub &'a E);
-
-/// The form of an error that implements `Display`.
-pub trait ByDisplay {
-    /// Returns the `Display` and `Debug` forms.
-    fn shown(&self) -> String;
-}
-
-/// The form of any other error.
-pub trait ByDebug {
-    /// Returns the `Debug` form.
-    fn shown(&self) -> String;
-}
-
-impl<E: Debug + Display> ByDisplay for Shown<'_, E> {
-    fn shown(&self) -> String {
-        format!("{}\n  {:?}", self.0, self.0)
-    }
-}
-
-impl<E: Debug> ByDebug for &Shown<'_, E> {
-    fn shown(&self) -> String {
-        format!("{:?}", self.0)
-    }
-}
-
-/// An error that may contain a [`RunError`].
-#[diagnostic::on_unimplemented(
-    message = "`assert_run_error!` cannot find a `RunError` in `{Self}`",
-    note = "write `assert_err!(result, YourError::Run(RunError::Timeout {{ .. }}))`, with a pattern over the whole error"
-)]
-pub trait HasRunError {
-    /// Returns the [`RunError`], if the error is one.
-    fn run_error(&self) -> Option<&RunError>;
-}
-
-impl HasRunError for RunError {
-    fn run_error(&self) -> Option<&RunError> {
-        Some(self)
-    }
-}
-
-impl<E> HasRunError for Error<E> {
-    fn run_error(&self) -> Option<&RunError> {
-        match self {
-            Self::Run(error) => Some(error),
-            Self::Failed(_) => None,
-        }
-    }
-}
-
-impl<E: HasRunError> HasRunError for &E {
-    fn run_error(&self) -> Option<&RunError> {
-        E::run_error(self)
-    }
-}
-
-/// Returns the [`RunError`] in `error`.
-pub fn run_error<E: HasRunError>(error: &E) -> Option<&RunError> {
-    error.run_error()
-}
+/// A pattern of event kinds, and its source text.
+pub type Pattern<'a> = (&'a str, &'a dyn Fn(&EventKind) -> bool);
 
 /// Returns `events` as a slice.
 pub fn events<E: AsRef<[Event]> + ?Sized>(events: &E) -> &[Event] {
@@ -90,8 +18,8 @@ pub fn events<E: AsRef<[Event]> + ?Sized>(events: &E) -> &[Event] {
 
 #[track_caller]
 #[allow(missing_docs, reason = "the name states the failure")]
-pub fn not_ok(expression: &str, error: &str) -> ! {
-    panic!("expected `{expression}` to be a value, but it is an error: {error}")
+pub fn not_ok(expression: &str, error: &dyn Debug) -> ! {
+    panic!("expected `{expression}` to be a value, but it is an error: {error:?}")
 }
 
 #[track_caller]
@@ -108,32 +36,30 @@ pub fn other_error(expression: &str, pattern: &str, error: &dyn Debug) -> ! {
 
 /// Returns the first event that matches.
 #[track_caller]
-#[expect(clippy::must_use_candidate, reason = "a caller may only need the assertion")]
-pub fn first_event(events: &[Event], expected: Matcher<'_>) -> Event {
-    let Some(found) = events.iter().find(|event| (expected.matches)(&event.kind)) else {
-        panic!("no event matches `{}`; {}", expected.text, lines(events));
+pub fn first_event(events: &[Event], (text, matches): Pattern<'_>) -> Event {
+    let Some(found) = events.iter().find(|event| matches(&event.kind)) else {
+        panic!("no event matches `{text}`; {}", lines(events));
     };
     found.clone()
 }
 
 /// Asserts that events match the patterns one after another.
 #[track_caller]
-pub fn events_in_order(events: &[Event], expected: &[Matcher<'_>]) {
+pub fn events_in_order(events: &[Event], expected: &[Pattern<'_>]) {
     let mut rest = events.iter();
-    let mut before: Option<&Matcher<'_>> = None;
-    for next in expected {
-        if !rest.any(|event| (next.matches)(&event.kind)) {
-            let behind = before.map(|before| format!(" after the event that matches `{}`", before.text));
-            panic!("no event matches `{}`{}; {}", next.text, behind.unwrap_or_default(), lines(events));
+    let mut behind = String::new();
+    for (text, matches) in expected {
+        if !rest.any(|event| matches(&event.kind)) {
+            panic!("no event matches `{text}`{behind}; {}", lines(events));
         }
-        before = Some(next);
+        behind = format!(" after the event that matches `{text}`");
     }
 }
 
 /// Asserts that no event matches.
 #[track_caller]
-pub fn no_event(events: &[Event], unexpected: Matcher<'_>) {
-    if let Some(found) = events.iter().find(|event| (unexpected.matches)(&event.kind)) {
-        panic!("event {} matches `{}`; {}", found.sequence, unexpected.text, lines(events));
+pub fn no_event(events: &[Event], (text, matches): Pattern<'_>) {
+    if let Some(found) = events.iter().find(|event| matches(&event.kind)) {
+        panic!("event {} matches `{text}`; {}", found.sequence, lines(events));
     }
 }

@@ -24,7 +24,7 @@ pub(super) fn staged<X>(
     let alone = stage::alone(workflow.clone())
         .store(store.clone())
         .clock(Still::at(moment))
-        .observe(move |event: &Event| observer.told(event));
+        .observe(move |event: &Event| observer.hear(event));
     stage::on_stage(alone, Arc::<Witness>::clone(witness))
 }
 

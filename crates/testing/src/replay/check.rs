@@ -10,12 +10,12 @@ use awaitly_core::journal::{Key, Record, Timestamp};
 use awaitly_core::{DurableRun, FromStep, KeepRun, RunError, Workflow};
 use awaitly_persistence::MemoryStore;
 
-use super::Journal;
 use super::aside::{import, load, staged};
 use super::judge::{self, Seen};
-use super::report::{End, Replay, Undecodable};
+use super::report::Replay;
 use super::rest::{Driven, drive};
 use super::witness::{Given, Witness};
+use super::{Finding, Journal};
 
 /// The maximum number of polls of a body, in addition to the polls that its records need.
 const MOST_POLLS: usize = 10_000;
@@ -124,7 +124,8 @@ impl<'j> ResumeCheck<'j> {
     ///
     /// ```
     /// use awaitly_core::{DurableRun, RunError, Workflow, clock::days};
-    /// use awaitly_testing::replay::{End, Journal, ResumeCheck};
+    /// use awaitly_testing::replay::{Journal, ResumeCheck};
+    /// use awaitly_testing::report::RunEnding;
     ///
     /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
     /// # async fn main() -> Result<(), awaitly_testing::replay::FixtureError> {
@@ -135,7 +136,8 @@ impl<'j> ResumeCheck<'j> {
     /// }"#
     /// .parse()?;
     /// let check = ResumeCheck::new(&journal).at(std::time::UNIX_EPOCH + days(31));
-    /// assert_eq!(check.run(&Workflow::new("remind"), remind).await.end, End::Completed);
+    /// let replay = check.run(&Workflow::new("remind"), remind).await;
+    /// assert_eq!(replay.ending, Some(RunEnding::Completed));
     /// # Ok(())
     /// # }
     /// ```
@@ -169,7 +171,7 @@ impl<'j> ResumeCheck<'j> {
         let mut replay = empty(journal);
         let store = MemoryStore::made_at(moment);
         if let Err(error) = import(&store, journal, moment).await {
-            replay.refused.push(error.into());
+            replay.findings.push(Finding::Refused(error.into()));
             return replay;
         }
         let witness = Arc::new(Witness::new(given));
@@ -194,15 +196,17 @@ impl<'j> ResumeCheck<'j> {
         // The body still exists here, so the end of the check has not dropped the futures that it holds.
         let left = load(&store, journal).await.map(|stored| stored.header);
         let outcome = left.as_ref().and_then(|header| header.outcome.as_ref());
-        replay.end = match driven {
-            Driven::Ended(_) => judge::end(witness.notes().end.as_ref(), outcome),
-            Driven::Rests => End::Rests,
-            Driven::Spins => End::Spins(most_polls),
-        };
+        if let Driven::Ended(_) = driven {
+            replay.ending = Some(judge::ending(witness.notes().end.as_ref()));
+        }
         replay.result_differs = judge::differ(journal.header.outcome.as_ref(), outcome);
         conclude(&mut replay, &witness, opening.get(), moment);
+        if let Driven::Spins = driven {
+            replay.findings.push(Finding::NeverEnds { polls: most_polls });
+        }
+        replay.findings.extend(replay.ends_differently(outcome.is_some_and(judge::is_panic)));
         // The recorded result does not show how far the body came this time, so it is decoded only now.
-        replay.undecodable.extend(result_of::<X, T, E>(journal));
+        replay.findings.extend(result_of::<X, T, E>(journal));
         replay
     }
 }
@@ -223,10 +227,10 @@ fn conclude(replay: &mut Replay, witness: &Witness, opening: Option<&Opening>, m
 }
 
 /// Returns a finding if the recorded result of the run no longer decodes.
-fn result_of<X: KeepRun<T, E>, T, E>(journal: &Journal) -> Option<Undecodable> {
+fn result_of<X: KeepRun<T, E>, T, E>(journal: &Journal) -> Option<Finding> {
     let error = X::decode(journal.header.outcome.as_ref()?).err()?;
     let what = "the result of the run".into();
-    Some(Undecodable { key: None, what, type_name: error.type_name, reason: error.reason })
+    Some(Finding::Undecodable { step: None, what, type_name: error.type_name, reason: error.reason })
 }
 
 /// Creates the report before any observation.
@@ -240,17 +244,13 @@ fn empty(journal: &Journal) -> Replay {
         would_run: Vec::new(),
         waits: Vec::new(),
         sleeps: Vec::new(),
-        never_asked: Vec::new(),
-        not_reached: Vec::new(),
         passed_over: Vec::new(),
         unchecked: Vec::new(),
-        undecodable: Vec::new(),
-        misfits: Vec::new(),
-        refused: Vec::new(),
         unused: Vec::new(),
-        end: End::Refused,
-        recorded_end: judge::recorded_end(header),
+        ending: None,
+        recorded_ending: judge::recorded_ending(header),
         result_differs: false,
+        findings: Vec::new(),
     }
 }
 

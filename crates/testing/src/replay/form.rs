@@ -1,13 +1,14 @@
 //! The two forms in which the library writes a run as JSON, and their detection.
 
 use std::collections::HashSet;
+use std::fmt::Display;
 
 use awaitly_core::journal::{
     Fingerprint, Header, Payload, Record, ResumeState, Status, Timestamp, WaitEntry,
 };
 use awaitly_core::store::RunId;
 use awaitly_persistence::operate::Exported;
-use serde::de::{Error as _, IgnoredAny};
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
 use super::{FixtureError, Journal};
@@ -35,43 +36,45 @@ struct Probe {
 
 /// Parses a journal. `what` names the source in errors.
 pub(super) fn parse(text: &str, what: &str) -> Result<Journal, FixtureError> {
-    let malformed = |source| FixtureError::Malformed { what: what.into(), source };
-    let Probe { format: found, header } = serde_json::from_str(text).map_err(malformed)?;
-    let supported = if header.is_some() { Exported::FORMAT } else { ResumeState::FORMAT };
-    if found > supported {
-        return Err(FixtureError::NewerFormat { what: what.into(), found, supported });
-    }
-    let journal = match header {
-        Some(_) => serde_json::from_str::<Exported>(text).map(Journal::from).map_err(malformed)?,
-        None => {
-            let state = serde_json::from_str::<ResumeState>(text).map_err(malformed)?;
-            of_state(state).map_err(|error| match error {
-                Misfit::RunId(source) => FixtureError::NoRunId { what: what.into(), source },
-                Misfit::Input(reason) => malformed(serde_json::Error::custom(reason)),
-            })?
+    let journal = parse_text(text).and_then(|journal| {
+        let mut keys = HashSet::new();
+        match journal.records.iter().find(|record| !keys.insert(&record.key)) {
+            Some(Record { key, .. }) => {
+                Err(format!("it contains the key `{key}` twice: write it again, or remove the wrong outcome"))
+            }
+            None => Ok(journal),
         }
-    };
-    let mut keys = HashSet::new();
-    match journal.records.iter().find(|record| !keys.insert(&record.key)) {
-        Some(Record { key, .. }) => Err(FixtureError::TwiceRecorded { what: what.into(), key: key.clone() }),
-        None => Ok(journal),
+    });
+    journal.map_err(|reason| FixtureError::Invalid { what: what.into(), reason: reason.into() })
+}
+
+fn parse_text(text: &str) -> Result<Journal, String> {
+    let Probe { format, header } = serde_json::from_str(text).map_err(malformed)?;
+    let supported = if header.is_some() { Exported::FORMAT } else { ResumeState::FORMAT };
+    if format > supported {
+        return Err(format!(
+            "it has format {format}, but this version reads up to {supported}: upgrade this library"
+        ));
+    }
+    match header {
+        Some(_) => serde_json::from_str::<Exported>(text).map(Journal::from).map_err(malformed),
+        None => of_state(serde_json::from_str(text).map_err(malformed)?),
     }
 }
 
-enum Misfit {
-    RunId(awaitly_core::store::InvalidRunId),
-    Input(Box<str>),
+fn malformed(error: impl Display) -> String {
+    format!("{error}: write it again with `Journal::write`, or from an exported run or a `ResumeState`")
 }
 
 /// Creates the journal of an interrupted run from a state, which contains neither the ending of the run nor its start
 /// time.
-fn of_state(state: ResumeState) -> Result<Journal, Misfit> {
+fn of_state(state: ResumeState) -> Result<Journal, String> {
     let ResumeState { run, workflow, version, input, records, .. } = state;
-    let run = RunId::new(run).map_err(Misfit::RunId)?;
+    let run = RunId::new(run).map_err(|error| format!("it has no valid run id ({error}): correct the id"))?;
     let mut header = Header::new(workflow, version, Status::Running, Timestamp::from_millis(0));
     if let Some(input) = &input {
-        let value = input.decode::<serde_json::Value>().map_err(|error| Misfit::Input(error.reason))?;
-        header.input = Some(Fingerprint::of(&value).map_err(|error| Misfit::Input(error.reason))?);
+        let value = input.decode::<serde_json::Value>().map_err(|error| malformed(error.reason))?;
+        header.input = Some(Fingerprint::of(&value).map_err(|error| malformed(error.reason))?);
     }
     Ok(Journal { run, header, input, records, waits: Vec::new() })
 }

@@ -52,19 +52,18 @@ impl Journal {
         let name = path.display().to_string();
         let unreadable = |source| FixtureError::Unreadable { path: name.as_str().into(), source };
         let file = File::open(path).map_err(unreadable)?;
-        let too_large = |bytes| {
-            let path = name.as_str().into();
-            FixtureError::TooLarge { path, bytes, limit: Self::MAX_BYTES }
-        };
-        let bytes = file.metadata().map_err(unreadable)?.len();
-        if bytes > Self::MAX_BYTES {
-            return Err(too_large(bytes));
-        }
+        let length = file.metadata().map_err(unreadable)?.len();
         let mut text = String::new();
-        // A file without a reported length, such as a pipe, may still exceed the limit.
-        let bytes = file.take(Self::MAX_BYTES + 1).read_to_string(&mut text).map_err(unreadable)?;
-        if text.len() as u64 > Self::MAX_BYTES {
-            return Err(too_large(bytes as u64));
+        if length <= Self::MAX_BYTES {
+            // A file without a reported length, such as a pipe, may still exceed the limit.
+            file.take(Self::MAX_BYTES + 1).read_to_string(&mut text).map_err(unreadable)?;
+        }
+        if length.max(text.len() as u64) > Self::MAX_BYTES {
+            let reason = format!(
+                "it has more than {} bytes, the limit: use a shorter run as the fixture",
+                Self::MAX_BYTES
+            );
+            return Err(FixtureError::Invalid { what: format!("`{name}`").into(), reason: reason.into() });
         }
         form::parse(&text, &format!("`{name}`"))
     }
@@ -89,12 +88,12 @@ impl Journal {
     /// ```
     ///
     /// # Errors
-    /// Returns [`FixtureError::NoRunId`] if `run` is not a valid run id, [`FixtureError::NoSuchRun`] if the store
-    /// does not have the run, and [`FixtureError::Store`] if the store fails.
+    /// Returns [`FixtureError::NoSuchRun`] if the store does not have the run, and [`FixtureError::Store`] if the store
+    /// fails.
     pub async fn of(store: &impl Store, run: &str) -> Result<Self, FixtureError> {
-        let id = RunId::new(run)
-            .map_err(|source| FixtureError::NoRunId { what: "the requested run".into(), source })?;
-        let stored = store.load(&id).await?.ok_or_else(|| FixtureError::NoSuchRun { run: run.into() })?;
+        let missing = || FixtureError::NoSuchRun { run: run.into() };
+        let id = RunId::new(run).map_err(|_| missing())?;
+        let stored = store.load(&id).await?.ok_or_else(missing)?;
         let StoredRun { header, input, records, waits } = stored;
         Ok(Self { run: id, header, input, records, waits })
     }

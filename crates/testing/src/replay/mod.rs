@@ -44,13 +44,13 @@
 mod aside;
 mod check;
 mod error;
+mod finding;
 mod form;
 mod journal;
 mod judge;
 mod report;
 mod rest;
 mod still;
-mod text;
 mod witness;
 
 use std::fmt;
@@ -59,8 +59,9 @@ use awaitly_core::{DurableRun, FromStep, KeepRun, RunError, Workflow};
 
 pub use check::ResumeCheck;
 pub use error::FixtureError;
+pub use finding::Finding;
 pub use journal::{Journal, fixtures};
-pub use report::{End, Here, Misfit, Replay, Sleeping, Unasked, Undecodable, What, Why, WouldRun};
+pub use report::Replay;
 
 /// Checks whether the run of `journal` would resume with this workflow and `body`. The report lists the recorded
 /// steps that would be reused, the steps that would run, and the records that would be lost. The check calls no

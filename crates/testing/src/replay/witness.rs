@@ -82,13 +82,13 @@ impl Witness {
         unused
     }
 
-    pub(super) fn told(&self, event: &Event) {
-        self.notes().told(&event.kind);
+    pub(super) fn hear(&self, event: &Event) {
+        self.notes().hear(&event.kind);
     }
 }
 
 impl Notes {
-    fn told(&mut self, kind: &EventKind) {
+    fn hear(&mut self, kind: &EventKind) {
         if let Some(StepId { key, .. }) = kind.step() {
             self.asked.insert(key.clone());
         }

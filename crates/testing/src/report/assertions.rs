@@ -2,9 +2,10 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use awaitly_core::journal::Key;
-use similar::TextDiff;
 
-use super::{Invocation, Report};
+use super::diff::unified;
+use super::{Invocation, Report, StepEnding};
+use crate::keys::quoted;
 
 impl<T, E> Report<T, E> {
     /// Asserts that exactly these steps, by name or key, began in this order. Reused and waiting steps count; skipped
@@ -27,15 +28,15 @@ impl<T, E> Report<T, E> {
     pub fn assert_steps<'s>(&self, expected: impl IntoIterator<Item = &'s str>) {
         let expected: Vec<_> = expected.into_iter().collect();
         let begun: Vec<_> =
-            self.invocations().iter().filter(|step| step.ended != super::Ended::Skipped).collect();
+            self.invocations().iter().filter(|step| step.ending != StepEnding::Skipped).collect();
         let holds =
             begun.len() == expected.len() && begun.iter().zip(&expected).all(|(step, name)| step.is(name));
         let actual: Vec<_> = begun.iter().map(|step| as_expected(step, &expected)).collect();
         assert!(
             holds,
             "other steps than expected:\n{}{}",
-            diff(&lines(&expected), &lines(&actual)),
-            self.told()
+            unified(("expected", &lines(&expected)), ("actual", &lines(&actual))),
+            self.trace_text()
         );
     }
 
@@ -45,7 +46,7 @@ impl<T, E> Report<T, E> {
     /// Panics if no attempt began.
     #[track_caller]
     pub fn assert_called(&self, name_or_key: &str) {
-        assert!(self.calls(name_or_key) > 0, "step `{name_or_key}` was not called{}", self.told());
+        assert!(self.calls(name_or_key) > 0, "step `{name_or_key}` was not called{}", self.trace_text());
     }
 
     /// Asserts that no attempt began at a step with this name or key.
@@ -79,7 +80,7 @@ impl<T, E> Report<T, E> {
     pub fn assert_not_called(&self, name_or_key: &str) {
         self.assert_known(name_or_key);
         let calls = self.calls(name_or_key);
-        assert!(calls == 0, "step `{name_or_key}` was called {}{}", times(calls), self.told());
+        assert!(calls == 0, "step `{name_or_key}` was called {}{}", times(calls), self.trace_text());
     }
 
     /// Asserts the number of attempts that began at the steps with this name or key. Zero can only be asserted for a
@@ -94,7 +95,11 @@ impl<T, E> Report<T, E> {
         }
         let calls = self.calls(name_or_key);
         let (was, should) = (times(calls), times(expected));
-        assert!(calls == expected, "step `{name_or_key}` was called {was}, expected {should}{}", self.told());
+        assert!(
+            calls == expected,
+            "step `{name_or_key}` was called {was}, expected {should}{}",
+            self.trace_text()
+        );
     }
 
     /// Returns the number of attempts that began at the steps with this name or key. Reused outcomes and attempts
@@ -132,8 +137,8 @@ impl<T, E> Report<T, E> {
         assert!(
             self.result == *expected,
             "another result than expected:\n{}{}",
-            diff(&text(expected), &text(&self.result)),
-            self.told()
+            unified(("expected", &text(expected)), ("actual", &text(&self.result))),
+            self.trace_text()
         );
     }
 
@@ -144,11 +149,11 @@ impl<T, E> Report<T, E> {
             "no step is named `{name_or_key}`, so its absence proves nothing: correct the name, or declare a step that \
              the body did not build with `Harness::optional_steps([{name_or_key:?}])`; {}{}",
             known(self.known()),
-            self.told()
+            self.trace_text()
         );
     }
 
-    fn told(&self) -> String {
+    fn trace_text(&self) -> String {
         format!("\n\ntrace:\n{}", self.trace())
     }
 }
@@ -166,8 +171,7 @@ fn known(steps: &BTreeSet<Key>) -> String {
     if steps.is_empty() {
         return "no steps are known".to_owned();
     }
-    let names: Vec<_> = steps.iter().map(|step| format!("`{step}`")).collect();
-    format!("the known steps are {}", names.join(", "))
+    format!("the known steps are {}", quoted(steps))
 }
 
 fn times(count: u32) -> String {
@@ -176,14 +180,4 @@ fn times(count: u32) -> String {
         1 => "once".to_owned(),
         count => format!("{count} times"),
     }
-}
-
-fn diff(expected: &str, actual: &str) -> String {
-    TextDiff::from_lines(expected, actual)
-        .unified_diff()
-        .context_radius(1000)
-        .header("expected", "actual")
-        .to_string()
-        .trim_end()
-        .to_owned()
 }

@@ -7,7 +7,7 @@ use serde::Serialize;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
-pub enum Ending {
+pub enum RunEnding {
     /// The body returned a value.
     Completed,
     /// The body returned this error, or it panicked.
@@ -22,12 +22,12 @@ pub enum Ending {
     NotBegun,
 }
 
-impl Ending {
+impl RunEnding {
     pub(super) fn of(events: &[Event]) -> Self {
-        events.iter().rev().find_map(|event| Self::told_by(&event.kind)).unwrap_or(Self::NotBegun)
+        events.iter().rev().find_map(|event| Self::of_event(&event.kind)).unwrap_or(Self::NotBegun)
     }
 
-    pub(super) fn told_by(kind: &EventKind) -> Option<Self> {
+    pub(crate) fn of_event(kind: &EventKind) -> Option<Self> {
         Some(match kind {
             EventKind::RunSucceeded { .. } => Self::Completed,
             EventKind::RunFailed { error, .. } => Self::Failed(error.clone()),
@@ -44,7 +44,7 @@ impl Ending {
     }
 }
 
-impl fmt::Display for Ending {
+impl fmt::Display for RunEnding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Completed => f.write_str("the run completed"),

@@ -12,7 +12,7 @@ use super::Happened;
 ///
 /// ```
 /// use awaitly_core::{RunError, clock::secs, step};
-/// use awaitly_testing::report::Ended;
+/// use awaitly_testing::report::StepEnding;
 /// use awaitly_testing::{Harness, ok, simulate};
 ///
 /// # async fn reserve() -> Result<u32, RunError> { unreachable!() }
@@ -22,7 +22,7 @@ use super::Happened;
 /// });
 /// let [reserve] = report.invocations() else { panic!("one step") };
 /// assert!(reserve.is("reserve") && !reserve.is_reused());
-/// assert_eq!((reserve.attempts, reserve.duration, &reserve.ended), (1, secs(2), &Ended::Succeeded));
+/// assert_eq!((reserve.attempts, reserve.duration, &reserve.ending), (1, secs(2), &StepEnding::Succeeded));
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
@@ -40,14 +40,14 @@ pub struct Invocation {
     /// The duration of the step, including all attempts.
     pub duration: Duration,
     /// The ending of the step.
-    pub ended: Ended,
+    pub ending: StepEnding,
 }
 
 /// The ending of a step, as far as events show it. Events do not contain values.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
-pub enum Ended {
+pub enum StepEnding {
     /// The step returned a value.
     Succeeded,
     /// The step failed with this error of its own. If the step is not recorded, the error may also be one of the
@@ -77,18 +77,18 @@ impl Invocation {
     /// Returns whether the outcome came from the journal.
     #[must_use]
     pub fn is_reused(&self) -> bool {
-        self.ended == Ended::Reused
+        self.ending == StepEnding::Reused
     }
 
     /// Returns whether the step is a durable sleep that ended. A sleep has no attempts.
     pub(crate) fn is_sleep(&self) -> bool {
-        self.ended == Ended::Succeeded && self.attempts == 0
+        self.ending == StepEnding::Succeeded && self.attempts == 0
     }
 
     fn begin(step: &StepId, order: usize, event: &Event) -> Self {
         let StepId { key, name } = step.clone();
         let (began, duration) = (event.at, Duration::ZERO);
-        Self { name, key, order, attempts: 0, began, duration, ended: Ended::Interrupted }
+        Self { name, key, order, attempts: 0, began, duration, ending: StepEnding::Interrupted }
     }
 }
 
@@ -128,21 +128,21 @@ impl Steps {
                 self.begin(step, event, false);
             }
             EventKind::StepStarted { .. } => self.start(step, event),
-            EventKind::StepReused { .. } => self.end(step, event, Ended::Reused),
-            EventKind::StepSkipped { .. } => self.end(step, event, Ended::Skipped),
-            EventKind::StepWaiting { .. } => self.end(step, event, Ended::Waiting),
-            EventKind::StepSucceeded { .. } => self.end(step, event, Ended::Succeeded),
-            EventKind::StepAborted { .. } => self.end(step, event, Ended::Aborted),
+            EventKind::StepReused { .. } => self.end(step, event, StepEnding::Reused),
+            EventKind::StepSkipped { .. } => self.end(step, event, StepEnding::Skipped),
+            EventKind::StepWaiting { .. } => self.end(step, event, StepEnding::Waiting),
+            EventKind::StepSucceeded { .. } => self.end(step, event, StepEnding::Succeeded),
+            EventKind::StepAborted { .. } => self.end(step, event, StepEnding::Aborted),
             EventKind::StepFailed { error, .. } if timed_out => {
-                self.end(step, event, Ended::Stopped(error.clone()));
+                self.end(step, event, StepEnding::Stopped(error.clone()));
             }
-            EventKind::StepFailed { error, .. } => self.end(step, event, Ended::Failed(error.clone())),
+            EventKind::StepFailed { error, .. } => self.end(step, event, StepEnding::Failed(error.clone())),
             EventKind::AttemptTimedOut { .. } => self.timed_out = Some(step.key.clone()),
             EventKind::RetriesExhausted { .. } if timed_out => self.timed_out = Some(step.key.clone()),
             EventKind::StepRecorded { kind: Kind::Stopped, .. } => self.was_stopped(step),
             EventKind::HookRefused { error, .. } => {
                 if let Some(last) = self.last(step) {
-                    last.ended = Ended::Stopped(error.clone());
+                    last.ending = StepEnding::Stopped(error.clone());
                 }
             }
             _ => {}
@@ -168,7 +168,7 @@ impl Steps {
         }
     }
 
-    fn end(&mut self, step: &StepId, event: &Event, ended: Ended) {
+    fn end(&mut self, step: &StepId, event: &Event, ending: StepEnding) {
         let place = self.open.iter().position(|(at, _)| self.is(*at, &step.key));
         let at = match place {
             Some(place) => self.open.remove(place).0,
@@ -179,7 +179,7 @@ impl Steps {
             }
         };
         if let Some(invocation) = self.all.get_mut(at) {
-            invocation.ended = ended;
+            invocation.ending = ending;
             invocation.duration = event.at.saturating_sub(invocation.began);
         }
     }
@@ -194,9 +194,9 @@ impl Steps {
     /// Corrects the ending of a step: the recorded kind shows that the library ended it.
     fn was_stopped(&mut self, step: &StepId) {
         if let Some(last) = self.last(step)
-            && let Ended::Failed(error) = &last.ended
+            && let StepEnding::Failed(error) = &last.ending
         {
-            last.ended = Ended::Stopped(error.clone());
+            last.ending = StepEnding::Stopped(error.clone());
         }
     }
 
@@ -209,7 +209,7 @@ impl Steps {
     }
 }
 
-impl fmt::Display for Ended {
+impl fmt::Display for StepEnding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Succeeded => f.write_str("succeeded"),

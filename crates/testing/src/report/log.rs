@@ -60,7 +60,8 @@ impl Log {
     }
 
     pub(crate) fn has_problem_at(&self, step: &Key) -> bool {
-        let is_there = |problem: &Problem| matches!(problem, Problem::NotAsked { step: at } if at == step);
+        let is_there =
+            |problem: &Problem| matches!(problem, Problem::AnswerWithoutQuestion { step: at } if at == step);
         self.pages().problems.iter().any(is_there)
     }
 

@@ -1,4 +1,4 @@
-//! The report of a run: its steps, assertions on them, a text trace, JSON, and the comparison of two runs.
+//! The report of a run: its steps, assertions on them, a text trace, JSON, and the diff of two runs.
 //!
 //! ```
 //! use awaitly_core::retry::{Jitter, Retry};
@@ -27,7 +27,7 @@
 //! ```
 
 mod assertions;
-mod compare;
+mod diff;
 mod ending;
 mod invocation;
 mod json;
@@ -42,9 +42,8 @@ use std::fmt;
 use awaitly_core::event::Event;
 use awaitly_core::journal::Key;
 
-pub use compare::{Comparison, Difference, compare};
-pub use ending::Ending;
-pub use invocation::{Ended, Invocation};
+pub use ending::RunEnding;
+pub use invocation::{Invocation, StepEnding};
 pub(crate) use log::{Happened, Log};
 
 use crate::seed;
@@ -124,12 +123,12 @@ impl<T, E> Report<T, E> {
     ///
     /// ```
     /// use awaitly_core::{DurableRun, RunError, step};
-    /// use awaitly_testing::{Harness, report::Ended, simulate};
+    /// use awaitly_testing::{Harness, report::StepEnding, simulate};
     ///
     /// # async fn number() -> Result<u32, RunError> { Ok(1) }
     /// let twice = async |run: &DurableRun| Ok::<_, RunError>(step!(run, number()) + step!(run, number()));
     /// let report = simulate(async || Harness::new().run(twice).await);
-    /// assert!(report.invocations_of("number").all(|step| step.ended == Ended::Succeeded));
+    /// assert!(report.invocations_of("number").all(|step| step.ending == StepEnding::Succeeded));
     /// assert_eq!(report.invocations_of("number#2").count(), 1);
     /// ```
     pub fn invocations_of<'r>(&'r self, name_or_key: &'r str) -> impl Iterator<Item = &'r Invocation> {
@@ -138,8 +137,8 @@ impl<T, E> Report<T, E> {
 
     /// Returns the ending of the run, according to its events.
     #[must_use]
-    pub fn ending(&self) -> Ending {
-        Ending::of(&self.story.happened.events)
+    pub fn ending(&self) -> RunEnding {
+        RunEnding::of(&self.story.happened.events)
     }
 
     /// Returns the seed of the run.

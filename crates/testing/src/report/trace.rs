@@ -6,7 +6,7 @@ use awaitly_core::journal::Key;
 
 use super::layout::{self, Line, without_starts};
 use super::time::{Times, text_of};
-use super::{Ending, Happened};
+use super::{Happened, RunEnding};
 
 /// Formats a trace, one line per event.
 pub(super) fn of(happened: &Happened, times: Times) -> String {
@@ -14,7 +14,7 @@ pub(super) fn of(happened: &Happened, times: Times) -> String {
     let mut teller = Teller { happened, called, times, lines: Vec::new(), open: Vec::new(), timed_out: None };
     happened.events.iter().for_each(|event| teller.tell(event));
     if happened.events.is_empty() {
-        teller.lines.push(Line::of_run(Duration::ZERO, &Ending::NotBegun.to_string()));
+        teller.lines.push(Line::of_run(Duration::ZERO, &RunEnding::NotBegun.to_string()));
     }
     layout::print(&without_starts(teller.lines), times)
 }
@@ -35,7 +35,7 @@ impl Teller<'_> {
     fn tell(&mut self, event: &Event) {
         let timed_out = self.timed_out.take();
         let Event { at, kind, .. } = event;
-        if let Some(ending) = Ending::told_by(kind) {
+        if let Some(ending) = RunEnding::of_event(kind) {
             return self.lines.push(Line::of_run(*at, &ending.to_string()));
         }
         match kind.step() {

@@ -33,21 +33,20 @@
 //! # });
 //! ```
 
-mod error;
 mod outcome;
 mod playbook;
 mod player;
+mod problem;
 
 use std::fmt;
 
-pub use error::{Problem, ScriptError};
 pub use outcome::{
     Outcome, answer, cancelled, err, err_once, expired, hang, ok, ok_once, panic, real, refused, rejected,
     stop, timeout,
 };
 pub(crate) use playbook::Playbook;
-pub use playbook::{Leftovers, Unscripted};
 pub(crate) use player::{Interleaving, Player, pass};
+pub(crate) use problem::Problem;
 
 /// The outcomes of all attempts at the steps with one name or key.
 ///

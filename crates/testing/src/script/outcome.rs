@@ -137,14 +137,14 @@ pub fn timeout(after: Duration) -> Outcome {
 ///
 /// ```
 /// use awaitly_core::{RunError, step};
-/// use awaitly_testing::{Harness, cancelled, report::Ending, simulate};
+/// use awaitly_testing::{Harness, cancelled, report::RunEnding, simulate};
 ///
 /// # async fn charge() -> Result<u32, RunError> { unreachable!() }
 /// let report = simulate(async || {
 ///     let harness = Harness::new().script("charge", cancelled());
 ///     harness.run(async |run| Ok::<_, RunError>(step!(run, "charge", charge()))).await
 /// });
-/// assert_eq!(report.ending(), Ending::Cancelled);
+/// assert_eq!(report.ending(), RunEnding::Cancelled);
 /// ```
 #[must_use]
 pub fn cancelled() -> Outcome {
@@ -335,7 +335,7 @@ impl Outcome {
 }
 
 impl Play {
-    /// Creates the action for an attempt without a script under [`Unscripted::Fail`](super::Unscripted::Fail).
+    /// Creates the action for an attempt without a script that [`Harness::scripted_only`](crate::Harness::scripted_only) refuses.
     pub(crate) const fn unscripted() -> Self {
         Self { act: Act::Give(Cue::Unscripted), after: Duration::ZERO }
     }

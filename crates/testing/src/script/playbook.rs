@@ -8,33 +8,11 @@ use super::outcome::Play;
 use super::{Kind, Outcome, Problem, Script};
 use crate::report::Invocation;
 
-/// The handling of an attempt without a script.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[non_exhaustive]
-pub enum Unscripted {
-    /// The operation is called.
-    #[default]
-    Run,
-    /// The step ends with [`RunError::Refused`](awaitly_core::RunError::Refused), and the run is stopped.
-    Fail,
-}
-
-/// The handling of a run that leaves scripts unused.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[non_exhaustive]
-pub enum Leftovers {
-    /// The harness fails the test. If the run waits or was interrupted, it may use the scripts later, so the test
-    /// does not fail.
-    #[default]
-    Refuse,
-    /// The harness ignores unused scripts.
-    Allow,
-}
-
 /// The scripts of a harness and their use so far.
 #[derive(Debug, Default)]
 pub(crate) struct Playbook {
-    pub(crate) unscripted: Unscripted,
+    /// Whether an attempt without a script stops the run, instead of calling the operation.
+    pub(crate) scripted_only: bool,
     named: BTreeMap<Key, Part>,
     in_order: Vec<Outcome>,
     next: usize,
@@ -111,23 +89,23 @@ impl Playbook {
     /// Returns the action at this attempt at `step`, which errors name `label`.
     pub(crate) fn play(&mut self, step: &StepId, label: &Key, attempt: u32) -> Play {
         let own = self.part(step).and_then(|part| part.play(label, attempt));
-        own.or_else(|| self.play_next(label, attempt)).unwrap_or_else(|| match self.unscripted {
-            Unscripted::Run => Play::operation(),
-            Unscripted::Fail => Play::unscripted(),
+        own.or_else(|| self.play_next(label, attempt)).unwrap_or_else(|| match self.scripted_only {
+            false => Play::operation(),
+            true => Play::unscripted(),
         })
     }
 
     /// Returns the scripted answer for `step`, or `None` if it has no script.
     ///
     /// # Errors
-    /// Returns [`Problem::NotAnswered`] if the script is not an answer.
+    /// Returns [`Problem::QuestionWithoutAnswer`] if the script is not an answer.
     pub(crate) fn answer(&mut self, step: &StepId) -> Result<Option<Reply>, Problem> {
         let Some(part) = self.part(step) else { return Ok(None) };
         part.asked = Asked::Executed;
         match part.reply() {
             None => Ok(None),
             Some(Some(reply)) => Ok(Some(reply)),
-            Some(None) => Err(Problem::NotAnswered { step: step.key.clone() }),
+            Some(None) => Err(Problem::QuestionWithoutAnswer { step: step.key.clone() }),
         }
     }
 
@@ -153,7 +131,7 @@ impl Playbook {
         let named = steps.into_iter().filter(|step| step.is_sleep()).filter_map(|step| self.named_for(step));
         let idle = named.filter(|(_, part)| part.asked != Asked::Executed);
         let scripts: BTreeSet<_> = idle.map(|(script, _)| script.clone()).collect();
-        scripts.into_iter().map(|script| Problem::NothingToPlay { script }).collect()
+        scripts.into_iter().map(|script| Problem::ForSleep { script }).collect()
     }
 
     /// Returns a problem for each script that was not used up.
@@ -194,7 +172,7 @@ impl Part {
     fn leftover(&self, name: &Key, asked: &[Key]) -> Option<Problem> {
         let (script, taken) = (name.clone(), self.taken);
         match (&self.script.0, self.asked) {
-            (_, Asked::None) => Some(Problem::NotAskedFor { script, asked: asked.to_vec() }),
+            (_, Asked::None) => Some(Problem::WithoutStep { script, steps: asked.to_vec() }),
             (Kind::InOrder(_), Asked::Recorded) if taken == 0 => None,
             (Kind::InOrder(outcomes), _) if taken < outcomes.len() => {
                 Some(Problem::LeftOver { script, taken, of: outcomes.len() })
@@ -240,7 +218,7 @@ mod tests {
 
     #[test]
     fn in_order_outcomes_serve_steps_without_scripts_left() {
-        let mut playbook = Playbook { unscripted: Unscripted::Fail, ..Playbook::default() };
+        let mut playbook = Playbook { scripted_only: true, ..Playbook::default() };
         playbook.script("a".into(), [ok(1)].into());
         playbook.in_order([err(2), err(3)]);
         let (a, b) = (id("a", "a"), id("b", "b"));
@@ -262,8 +240,8 @@ mod tests {
         playbook.script("a".into(), [ok(1)].into());
         playbook.script("b".into(), [ok(1)].into());
         playbook.looked_up(&id("a", "a"));
-        let asked = vec!["a".into()];
-        assert_eq!(playbook.leftovers(), [Problem::NotAskedFor { script: "b".into(), asked }]);
+        let steps = vec!["a".into()];
+        assert_eq!(playbook.leftovers(), [Problem::WithoutStep { script: "b".into(), steps }]);
         playbook.started(&id("a", "a"));
         let left = Problem::LeftOver { script: "a".into(), taken: 0, of: 1 };
         assert_eq!(playbook.leftovers().first(), Some(&left));

@@ -65,7 +65,7 @@ impl Stage for Player {
         playbook.started(step);
         let mut play = playbook.play(step, self.label(step), attempt);
         if let Act::Answer = play.act {
-            self.log.does_not_fit(Problem::NotAsked { step: self.label(step).clone() });
+            self.log.does_not_fit(Problem::AnswerWithoutQuestion { step: self.label(step).clone() });
             play = Play::unscripted();
         }
         Some(Box::pin(perform(self.turns(step, attempt), play)))

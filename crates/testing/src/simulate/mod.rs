@@ -10,14 +10,14 @@ use std::time::Duration;
 pub use sim::Sim;
 
 use crate::seed;
-use crate::watched::{LONGEST, Watched};
+use crate::watched::{TIME_LIMIT, Watched};
 
 /// Runs `test` on its own tokio runtime with paused time, and returns its value. If every task waits, the clock jumps
 /// to the next timer.
 ///
 /// # Panics
 /// Panics if `test` panics, after printing the seed. Panics if `test` is stuck: 400 days of virtual time passed and
-/// the test made no [progress](Simulation::longest).
+/// the test made no [progress](Simulation::time_limit).
 ///
 /// # Examples
 /// ```
@@ -32,7 +32,7 @@ use crate::watched::{LONGEST, Watched};
 #[track_caller]
 pub fn simulate<T>(test: impl AsyncFnOnce() -> T) -> T {
     let seed = seed::given().unwrap_or_default();
-    telling_the_seed(seed, || in_paused_time(seed, LONGEST, test()))
+    telling_the_seed(seed, || in_paused_time(seed, TIME_LIMIT, test()))
 }
 
 /// A test in paused time that runs once for each of several seeds.
@@ -64,7 +64,7 @@ pub fn simulate<T>(test: impl AsyncFnOnce() -> T) -> T {
 #[must_use = "call `run` on it"]
 pub struct Simulation {
     seeds: Vec<u64>,
-    longest: Duration,
+    time_limit: Duration,
 }
 
 impl Simulation {
@@ -74,7 +74,7 @@ impl Simulation {
     /// Panics if `AWAITLY_SEED` is not a number.
     #[track_caller]
     pub fn new() -> Self {
-        Self { seeds: vec![seed::given().unwrap_or_default()], longest: LONGEST }
+        Self { seeds: vec![seed::given().unwrap_or_default()], time_limit: TIME_LIMIT }
     }
 
     /// Sets one seed, which overrides the environment.
@@ -107,8 +107,8 @@ impl Simulation {
     ///
     /// # Default
     /// 400 days.
-    pub const fn longest(mut self, time: Duration) -> Self {
-        self.longest = time;
+    pub const fn time_limit(mut self, limit: Duration) -> Self {
+        self.time_limit = limit;
         self
     }
 
@@ -119,7 +119,7 @@ impl Simulation {
     pub fn run<T>(self, test: impl AsyncFn(Sim) -> T) -> Vec<T> {
         let once = |seed| {
             telling_the_seed(seed, || {
-                in_paused_time(seed, self.longest, async { test(Sim::new(seed, self.longest)).await })
+                in_paused_time(seed, self.time_limit, async { test(Sim::new(seed, self.time_limit)).await })
             })
         };
         self.seeds.iter().map(|seed| once(*seed)).collect()
@@ -145,11 +145,11 @@ fn telling_the_seed<T>(seed: u64, test: impl FnOnce() -> T) -> T {
 ///
 /// # Panics
 /// Panics if `test` does not end or make progress within `longest` of virtual time.
-fn in_paused_time<Fut: Future>(seed: u64, longest: Duration, test: Fut) -> Fut::Output {
+fn in_paused_time<Fut: Future>(seed: u64, time_limit: Duration, test: Fut) -> Fut::Output {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
     #[expect(clippy::expect_used, reason = "a runtime without I/O needs no file descriptors and cannot fail")]
     let runtime = runtime.expect("failed to build a runtime without I/O");
     fastrand::seed(seed);
     // The timer in `Watched` must be created inside the runtime.
-    runtime.block_on(async { Watched::new(test, longest).await })
+    runtime.block_on(async { Watched::new(test, time_limit).await })
 }

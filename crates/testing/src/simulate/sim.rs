@@ -16,16 +16,16 @@ use crate::seed;
 #[derive(Debug, Clone)]
 pub struct Sim {
     seed: u64,
-    longest: Duration,
+    time_limit: Duration,
     clock: PausedClock,
     store: MemoryStore,
     drawn: Arc<AtomicU32>,
 }
 
 impl Sim {
-    pub(super) fn new(seed: u64, longest: Duration) -> Self {
+    pub(super) fn new(seed: u64, time_limit: Duration) -> Self {
         let clock = PausedClock::new();
-        Self { seed, longest, clock, store: clock.store(), drawn: Arc::default() }
+        Self { seed, time_limit, clock, store: clock.store(), drawn: Arc::default() }
     }
 
     /// Returns the seed.
@@ -94,7 +94,7 @@ impl Sim {
         Harness::of(workflow)
             .seed(self.seed)
             .living_by(self.clock, self.store.clone())
-            .longest(self.longest)
+            .time_limit(self.time_limit)
             .interleaved()
     }
 

@@ -1,6 +1,5 @@
 //! The faulty store: faults on command and at random.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -14,6 +13,8 @@ use awaitly_core::{DurableRun, RunError, Workflow, step};
 use awaitly_persistence::{MemoryStore, MemoryTransaction};
 use awaitly_testing::fault::{Call, Calls, Fault, FaultyStore, Injected};
 use tokio::time::Instant;
+
+use crate::panic_of;
 
 mod without_a_fault {
     use awaitly_persistence::MemoryStore;
@@ -189,13 +190,13 @@ async fn fault_applies_only_to_selected_calls() {
     assert!(append(&store, &first, "charge").await.is_err());
     assert!(append(&store, &second, "charge").await.is_ok());
     assert!(store.replace(&first, record("charge"), Durability::Sync).await.is_ok());
-    let befell = Injected {
+    let applied = Injected {
         call: Call::Append,
         run: Some(id("first")),
         key: Some("charge".into()),
         fault: Fault::Refuse,
     };
-    assert_eq!(store.injected(), [befell]);
+    assert_eq!(store.injected(), [applied]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -264,9 +265,8 @@ async fn assert_used_lists_unused_faults() {
     store.chance(Call::Append, 0.0, Fault::Refuse).once(Call::Renew, Fault::Refuse);
     append(&store, &lease, "ship").await.unwrap();
     store.renew(&lease, secs(30)).await.unwrap_err();
-    let panic = catch_unwind(AssertUnwindSafe(|| store.assert_used())).unwrap_err();
-    insta::assert_snapshot!(panic.downcast_ref::<String>().unwrap(), @r#"
-    faults that befell no call, so this test does not test them; correct the keys, or leave them out:
+    insta::assert_snapshot!(panic_of(|| store.assert_used()), @r#"
+    faults that were never applied, so this test does not test them; correct the keys, or remove them:
     - `Full`, once, for append of `chrage`: no such call was made
     - `Refuse`, at number 3, for append: only one such call was made
     "#);
@@ -416,7 +416,7 @@ fn wasted(store: &Faulty, key: &str) -> u64 {
 
 #[tokio::test(start_paused = true)]
 async fn run_records_each_step_once_despite_random_faults() {
-    let mut befell = 0;
+    let mut applied = 0;
     for seed in 0..60 {
         let store = faulty();
         store
@@ -439,9 +439,9 @@ async fn run_records_each_step_once_despite_random_faults() {
             let executed = first + second;
             assert!(executed >= 2 + wasted(&store, key), "seed {seed}: {key} was executed {executed} times");
         }
-        befell += store.injected().len();
+        applied += store.injected().len();
     }
-    assert!(befell > 500, "{befell}");
+    assert!(applied > 500, "{applied}");
 }
 
 #[tokio::test(start_paused = true)]

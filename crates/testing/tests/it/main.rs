@@ -11,3 +11,12 @@ mod reports;
 mod scripts;
 mod shop;
 mod time;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+/// Returns the message of the panic in `act`.
+fn panic_of<T>(act: impl FnOnce() -> T) -> String {
+    let panic = catch_unwind(AssertUnwindSafe(act)).err().expect("it should panic");
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    text.or_else(|| panic.downcast_ref::<&str>().copied()).expect("the message is a string").to_owned()
+}

@@ -1,13 +1,13 @@
 //! Mocks: recorded calls with answers from the test.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-
 use awaitly_core::clock::{ms, secs};
 use awaitly_core::{DurableRun, Limit, Retry, RunError, Workflow, step};
 use awaitly_persistence::MemoryStore;
 use awaitly_testing::mock::Mock;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
+
+use crate::panic_of;
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, thiserror::Error)]
 #[error("declined")]
@@ -29,12 +29,6 @@ fn charge() -> Charge {
 
 fn order(cents: u64) -> (u64, String) {
     (cents, "order".into())
-}
-
-/// Returns the panic message of `act`.
-fn panic_of(act: impl FnOnce()) -> String {
-    let panic = catch_unwind(AssertUnwindSafe(act)).unwrap_err();
-    panic.downcast_ref::<String>().unwrap().clone()
 }
 
 #[test]
@@ -103,7 +97,7 @@ fn reset_mock_has_no_answers_and_no_calls() {
     charge.reset();
     charge.assert_calls(0);
     charge.assert_used_up();
-    assert!(catch_unwind(AssertUnwindSafe(|| charge.call(order(10)))).is_err());
+    panic_of(|| charge.call(order(10)));
 }
 
 #[tokio::test(start_paused = true)]

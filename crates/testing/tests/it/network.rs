@@ -8,7 +8,7 @@ use awaitly_core::clock::{mins, ms, secs};
 use awaitly_core::retry::Jitter;
 use awaitly_core::{DurableRun, Limit, Retry, RunError, Workflow, step};
 use awaitly_persistence::MemoryStore;
-use awaitly_testing::fault::{Network, Service, State, Unreachable};
+use awaitly_testing::fault::{Condition, Network, Service, Unreachable};
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
@@ -90,15 +90,15 @@ async fn service_that_is_down_refuses_calls() {
 async fn temporary_outage_ends_by_itself() {
     let network = Network::new(7);
     let bank = network.service("bank");
-    network.at(secs(20), "bank", State::Cut);
+    network.at(secs(20), "bank", Condition::Cut);
     bank.down_for(secs(10));
-    assert_eq!(bank.state(), State::Down);
+    assert_eq!(bank.condition(), Condition::Down);
     tokio::time::sleep(secs(10)).await;
-    assert_eq!(bank.state(), State::Up);
+    assert_eq!(bank.condition(), Condition::Up);
     tokio::time::sleep(secs(10)).await;
-    assert_eq!(network.service("bank").state(), State::Cut);
+    assert_eq!(network.service("bank").condition(), Condition::Cut);
     network.heal();
-    assert_eq!(bank.state(), State::Up);
+    assert_eq!(bank.condition(), Condition::Up);
 }
 
 #[tokio::test(start_paused = true)]
@@ -119,7 +119,7 @@ async fn slow_service_delays_calls_within_its_range() {
 async fn cut_service_makes_callers_wait() {
     let network = Network::new(7);
     let bank = FakeBank::new(network.service("bank"));
-    network.cut("bank");
+    network.service("bank").set(Condition::Cut);
     assert_eq!(timed(bank.charge(10)).await, (Err(no_answer("bank").into()), Network::PATIENCE));
     assert_eq!(bank.charged(), 0);
 }
@@ -128,7 +128,7 @@ async fn cut_service_makes_callers_wait() {
 async fn call_in_progress_loses_its_answer_in_an_outage() {
     let network = Network::new(7);
     let (bank, post) = (network.service("bank"), network.service("post"));
-    network.at(secs(1), "bank", State::Down).at(secs(1), "post", State::Cut);
+    network.at(secs(1), "bank", Condition::Down).at(secs(1), "post", Condition::Cut);
     let done = AtomicU64::new(0);
     let work = || async {
         tokio::time::sleep(secs(2)).await;
@@ -183,28 +183,28 @@ fn chance_above_one_panics() {
     Network::new(7).service("bank").flaky(1.5, 0.0);
 }
 
-/// Records the state of a service once per second.
-async fn weather(seed: u64, name: &str) -> Vec<State> {
+/// Records the condition of a service once per second.
+async fn weather(seed: u64, name: &str) -> Vec<Condition> {
     let network = Network::new(seed);
     let service = network.service(name);
     network.unsettled();
     let late = network.service("late");
-    let mut states = Vec::new();
+    let mut conditions = Vec::new();
     let mut late_was_down = false;
     for _ in 0..1000 {
-        states.push(service.state());
-        late_was_down |= late.state() == State::Down;
+        conditions.push(service.condition());
+        late_was_down |= late.condition() == Condition::Down;
         tokio::time::sleep(secs(1)).await;
     }
     assert!(late_was_down, "the weather is for services that are named later, too");
-    states
+    conditions
 }
 
 #[tokio::test(start_paused = true)]
 async fn unsettled_services_fail_and_recover_independently() {
     let first = weather(7, "bank").await;
     let outages =
-        first.chunk_by(|one, next| one == next).filter(|spell| spell.contains(&State::Down)).count();
+        first.chunk_by(|one, next| one == next).filter(|spell| spell.contains(&Condition::Down)).count();
     assert!(outages > 5, "{outages}");
     assert_eq!(weather(7, "bank").await, first);
     assert_ne!(weather(7, "post").await, first);
@@ -212,17 +212,17 @@ async fn unsettled_services_fail_and_recover_independently() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn weather_does_not_override_a_state_set_by_the_test() {
+async fn weather_does_not_override_a_condition_set_by_the_test() {
     let network = Network::new(7);
     network.weather(secs(1)..=secs(1), mins(9)..=mins(9));
     tokio::time::sleep(mins(1)).await;
     let bank = network.service("bank");
-    assert_eq!(bank.state(), State::Down);
-    let slow = State::Slow { least: ms(1), most: ms(2) };
+    assert_eq!(bank.condition(), Condition::Down);
+    let slow = Condition::Slow { least: ms(1), most: ms(2) };
     bank.set(slow);
-    assert_eq!(bank.state(), slow);
+    assert_eq!(bank.condition(), slow);
     network.heal();
-    assert_eq!(bank.state(), State::Up);
+    assert_eq!(bank.condition(), Condition::Up);
 }
 
 #[tokio::test(start_paused = true)]
@@ -238,7 +238,7 @@ async fn retries_outlast_an_outage_and_timeout_ends_a_cut() {
     // The attempts come immediately, after 1 s and after 3 s; the service is back after 7 s.
     assert_eq!((bank.line.calls(), bank.line.failures()), (4, 3));
 
-    network.cut("bank");
+    network.service("bank").set(Condition::Cut);
     let limited = async |run: &DurableRun| {
         Ok::<_, OrderError>(step!(run, "charge", timeout = secs(3), bank.charge(10)))
     };

@@ -13,9 +13,8 @@ use awaitly_core::{DurableRun, RunError, Workflow, parallel, race, step};
 use awaitly_persistence::MemoryStore;
 use awaitly_persistence::operate::OperateExt;
 use awaitly_saga::{SagaError, saga};
-use awaitly_testing::replay::{
-    End, FixtureError, Here, Journal, Replay, ResumeCheck, Unasked, Why, fixtures,
-};
+use awaitly_testing::replay::{Finding, FixtureError, Journal, Replay, ResumeCheck, fixtures};
+use awaitly_testing::report::RunEnding;
 use awaitly_testing::would_resume;
 use serde::{Deserialize, Serialize};
 
@@ -67,6 +66,8 @@ fn journal_of_version(version: u32, records: &[(&str, &str)]) -> Journal {
     .unwrap()
 }
 
+const COMPLETED: Option<RunEnding> = Some(RunEnding::Completed);
+
 fn checkout() -> Workflow {
     Workflow::new("checkout")
 }
@@ -98,13 +99,39 @@ where
     Journal::of(&store, "order-42").await.unwrap()
 }
 
-fn keys(unasked: &[Unasked]) -> Vec<&str> {
-    unasked.iter().map(|unasked| &*unasked.key).collect()
+/// Returns the keys of the records and questions that are lost.
+fn lost(replay: &Replay) -> Vec<&str> {
+    let lost = replay.findings.iter().filter_map(|finding| match finding {
+        Finding::StepLost { key, .. } | Finding::StepSkipped { key } | Finding::QuestionLost { key } => {
+            Some(&**key)
+        }
+        _ => None,
+    });
+    lost.collect()
 }
 
-fn frontier(replay: &Replay) -> Vec<&str> {
-    let stopped = replay.would_run.iter().filter(|step| step.here == Here::Stopped);
-    stopped.map(|step| &*step.key).collect()
+/// Returns the keys of the records and questions that the body had not asked for when it stopped.
+fn not_reached(replay: &Replay) -> Vec<&str> {
+    let not_reached = replay.findings.iter().filter_map(|finding| match finding {
+        Finding::NotReached { key, .. } => Some(&**key),
+        _ => None,
+    });
+    not_reached.collect()
+}
+
+fn stopped_at(replay: &Replay) -> Vec<&str> {
+    replay.stopped_at().collect()
+}
+
+/// Checks the journal against the body, and asserts that it resumes.
+async fn resumes<T, E>(journal: &Journal, body: impl AsyncFnOnce(&DurableRun) -> Result<T, E>) -> Replay
+where
+    awaitly_core::Typed: awaitly_core::KeepRun<T, E>,
+    E: awaitly_core::FromStep<RunError> + fmt::Display,
+{
+    let replay = would_resume(journal, &checkout(), body).await;
+    replay.assert_resumes();
+    replay
 }
 
 async fn order(run: &DurableRun) -> Result<u32, RunError> {
@@ -145,7 +172,7 @@ async fn completed_journal_is_clean_and_executes_no_operation() {
 
     replay.assert_resumes();
     assert_eq!(replay.reused, ["reserve".into(), "charge".into()]);
-    assert_eq!((&replay.end, &replay.recorded_end), (&End::Completed, &Some(End::Completed)));
+    assert_eq!((&replay.ending, &replay.recorded_ending), (&COMPLETED, &COMPLETED));
     assert!(!replay.result_differs);
     assert_eq!(heard.load(Ordering::Relaxed), 0);
     assert!(store.load(&RunId::new("order-42").unwrap()).await.unwrap().is_none());
@@ -153,10 +180,8 @@ async fn completed_journal_is_clean_and_executes_no_operation() {
 
 #[tokio::test]
 async fn interrupted_journal_stops_at_the_next_step() {
-    let replay = would_resume(&journal(&[("reserve", "1")]), &checkout(), order).await;
-    replay.assert_resumes();
-    assert_eq!((frontier(&replay), &replay.end), (vec!["charge"], &End::Rests));
-    assert_eq!(replay.would_run[0].why, Why::NotRecorded);
+    let replay = resumes(&journal(&[("reserve", "1")]), order).await;
+    assert_eq!((stopped_at(&replay), &replay.ending), (vec!["charge"], &None));
 }
 
 #[tokio::test(start_paused = true)]
@@ -168,14 +193,14 @@ async fn renamed_step_is_found_and_fixed_by_a_migration() {
     };
     let replay = would_resume(&journal, &checkout(), body).await;
     assert!(!replay.is_clean());
-    assert_eq!(frontier(&replay), ["reserve_stock"]);
-    assert_eq!(keys(&replay.not_reached), ["reserve", "charge"]);
+    assert_eq!(stopped_at(&replay), ["reserve_stock"]);
+    assert_eq!(not_reached(&replay), ["reserve", "charge"]);
     let report = replay.to_string();
     assert!(report.contains(r#"`Migration::rename("reserve", "reserve_stock")`"#), "{report}");
 
     // With a value for the new step the body ends, so the loss is certain.
     let replay = ResumeCheck::new(&journal).value("reserve_stock", 1_u32).run(&checkout(), body).await;
-    assert_eq!((keys(&replay.never_asked), keys(&replay.not_reached)), (vec!["reserve"], vec![]));
+    assert_eq!((lost(&replay), not_reached(&replay)), (vec!["reserve"], vec![]));
 
     let migrated = checkout().version(2).migration(1, Migration::rename("reserve", "reserve_stock"));
     would_resume(&journal, &migrated, body).await.assert_resumes();
@@ -185,7 +210,7 @@ async fn renamed_step_is_found_and_fixed_by_a_migration() {
 async fn removed_step_is_never_asked_for() {
     let journal = journal(&[("reserve", "1"), ("wrap", "3"), ("charge", "2")]);
     let replay = would_resume(&journal, &checkout(), order).await;
-    assert_eq!(keys(&replay.never_asked), ["wrap"]);
+    assert_eq!(lost(&replay), ["wrap"]);
     let report = replay.to_string();
     assert!(report.contains(r#"`Migration::remove("wrap")`"#), "{report}");
 
@@ -207,7 +232,7 @@ async fn recorded_step_that_is_now_skipped_is_lost() {
         Ok::<_, RunError>(wrapped)
     })
     .await;
-    assert_eq!(keys(&replay.never_asked), ["wrap"]);
+    assert_eq!(lost(&replay), ["wrap"]);
     assert!(replay.to_string().contains("its step is skipped now"), "{replay}");
 }
 
@@ -216,12 +241,15 @@ async fn changed_type_is_reported_with_its_key() {
     let journal = journal(&[("reserve", r#""seven""#), ("charge", "2")]);
     let replay = would_resume(&journal, &checkout(), order).await;
     assert!(!replay.is_clean());
-    let found = &replay.undecodable[0];
-    assert_eq!((found.key.as_deref(), &*found.type_name), (Some("reserve"), "u32"));
-    assert!(found.reason.contains("invalid type"), "{}", found.reason);
+    let [Finding::Undecodable { step, type_name, reason, .. }, Finding::NotReached { .. }] =
+        &replay.findings[..]
+    else {
+        panic!("{replay}");
+    };
+    assert_eq!((step.as_deref(), &**type_name), (Some("reserve"), "u32"));
+    assert!(reason.contains("invalid type"), "{reason}");
     // A record that the body did not reach is not reported as lost.
-    assert_eq!((keys(&replay.never_asked), keys(&replay.not_reached)), (vec![], vec!["charge"]));
-    assert_eq!(replay.refused, []);
+    assert_eq!((lost(&replay), not_reached(&replay)), (vec![], vec!["charge"]));
 }
 
 #[tokio::test]
@@ -230,7 +258,8 @@ async fn undecodable_step_is_found_even_if_the_body_ignores_it() {
         Ok::<_, OrderError>(run.step("reserve", never::<u32>).await.unwrap_or(7))
     })
     .await;
-    assert_eq!((replay.undecodable.len(), &replay.end), (1, &End::Refused));
+    assert!(matches!(replay.findings[..], [Finding::Undecodable { .. }]), "{replay}");
+    assert!(matches!(replay.ending, Some(RunEnding::Interrupted(_))), "{replay}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -241,44 +270,43 @@ async fn records_after_a_new_step_need_its_value() {
         order(run).await
     };
     let replay = would_resume(&journal, &checkout(), body).await;
-    assert_eq!(
-        (frontier(&replay), keys(&replay.not_reached)),
-        (vec!["check fraud"], vec!["reserve", "charge"])
-    );
+    assert_eq!((stopped_at(&replay), not_reached(&replay)), (vec!["check fraud"], vec!["reserve", "charge"]));
     assert!(!replay.is_clean());
 
     let replay = ResumeCheck::new(&journal).value("check fraud", false).run(&checkout(), body).await;
     replay.assert_resumes();
-    assert_eq!((replay.would_run[0].here, &replay.end), (Here::Given, &End::Completed));
+    assert!(replay.to_string().contains("would run    check fraud (given)"), "{replay}");
+    assert_eq!(replay.ending, COMPLETED);
 }
 
 #[tokio::test]
 async fn moved_steps_are_reused() {
-    let replay = would_resume(&journal(&[("charge", "2"), ("reserve", "1")]), &checkout(), order).await;
-    replay.assert_resumes();
-    assert_eq!((replay.reused.len(), &replay.end), (2, &End::Completed));
+    let replay = resumes(&journal(&[("charge", "2"), ("reserve", "1")]), order).await;
+    assert_eq!((replay.reused.len(), &replay.ending), (2, &COMPLETED));
 }
 
 #[tokio::test]
 async fn journal_of_a_newer_version_is_refused() {
     let replay =
         would_resume(&journal_of_version(3, &[("reserve", "1")]), &checkout().version(2), order).await;
-    assert!(matches!(replay.refused[..], [RunError::NewerVersion { stored: 3, code: 2, .. }]));
-    assert!(!replay.is_clean());
-    assert_eq!(replay.end, End::Refused);
+    assert!(matches!(
+        replay.findings[..],
+        [Finding::Refused(RunError::NewerVersion { stored: 3, code: 2, .. })]
+    ));
+    assert_eq!(replay.ending, Some(RunEnding::NotBegun));
 }
 
 #[tokio::test]
 async fn missing_migration_is_reported() {
     let replay = would_resume(&journal(&[("reserve", "1")]), &checkout().version(2), order).await;
-    assert!(matches!(replay.refused[..], [RunError::Migration { .. }]));
+    assert!(matches!(replay.findings[..], [Finding::Refused(RunError::Migration { .. })]));
     assert!(replay.to_string().contains("no migration leads from version 1 to version 2"), "{replay}");
 }
 
 #[tokio::test]
 async fn journal_of_another_workflow_is_refused() {
     let replay = would_resume(&journal(&[]), &Workflow::new("refund"), order).await;
-    assert!(matches!(replay.refused[..], [RunError::OtherWorkflow { .. }]));
+    assert!(matches!(replay.findings[..], [Finding::Refused(RunError::OtherWorkflow { .. })]));
 }
 
 #[tokio::test]
@@ -288,7 +316,7 @@ async fn two_steps_with_one_key_are_refused() {
         Ok::<_, RunError>(hold + step!(run, "again", key = "reserve", never::<u32>()))
     })
     .await;
-    assert!(matches!(replay.refused[..], [RunError::DuplicateKey { .. }]), "{replay}");
+    assert!(matches!(replay.findings[..], [Finding::Refused(RunError::DuplicateKey { .. })]), "{replay}");
 }
 
 fn with_input(input: &str) -> Journal {
@@ -306,7 +334,7 @@ async fn different_input_is_refused_and_equal_input_accepted() {
     would_resume(&journal, &checkout(), body).await.assert_resumes();
     would_resume(&journal, &checkout().input(&(1, "tea")), body).await.assert_resumes();
     let replay = would_resume(&journal, &checkout().input(&(2, "tea")), body).await;
-    assert!(matches!(replay.refused[..], [RunError::InputChanged { .. }]));
+    assert!(matches!(replay.findings[..], [Finding::Refused(RunError::InputChanged { .. })]));
 }
 
 #[tokio::test]
@@ -316,12 +344,12 @@ async fn input_of_another_type_is_found_even_if_ignored() {
         "records":[{"key":"reserve","outcome":{"value":1}}]}"#
             .parse()
             .unwrap();
-    let replay =
-        would_resume(&journal, &checkout(), async |run| run.input::<u32>().map_err(|_| OrderError::Declined))
-            .await;
+    let body = async |run: &DurableRun| run.input::<u32>().map_err(|_| OrderError::Declined);
+    let replay = would_resume(&journal, &checkout(), body).await;
     // The body might have asked for the record if it had not stopped.
-    assert_eq!((keys(&replay.never_asked), keys(&replay.not_reached)), (vec![], vec!["reserve"]));
-    assert_eq!((replay.undecodable[0].key.as_ref(), &*replay.undecodable[0].type_name), (None, "u32"));
+    assert_eq!((lost(&replay), not_reached(&replay)), (vec![], vec!["reserve"]));
+    let is_found = |finding: &Finding| matches!(finding, Finding::Undecodable { step: None, type_name, .. } if &**type_name == "u32");
+    assert!(replay.findings.iter().any(is_found), "{replay}");
     assert!(!replay.is_clean());
 }
 
@@ -339,12 +367,12 @@ async fn step_with_changed_input_is_refused_or_runs() {
         Ok::<u32, RunError>(0)
     })
     .await;
-    assert_eq!(replay.would_run[0].why, Why::InputChanged);
+    assert!(replay.to_string().contains("rate (its input changed)"), "{replay}");
     let replay = would_resume(&journal, &checkout(), async |run| {
         Ok::<u32, RunError>(step!(run, "quote", input = &2, never::<u32>()))
     })
     .await;
-    assert!(matches!(&replay.refused[..], [RunError::InputChanged { .. }]));
+    assert!(matches!(replay.findings[0], Finding::Refused(RunError::InputChanged { .. })));
 }
 
 async fn asks(run: &DurableRun) -> Result<u64, RunError> {
@@ -358,18 +386,16 @@ async fn open_question_waits_and_answered_question_is_reused() {
     let workflow = checkout().store(store.clone());
     assert!(workflow.run("order-42", asks).await.is_err());
     let open = Journal::of(&store, "order-42").await.unwrap();
-    let replay = would_resume(&open, &checkout(), asks).await;
-    replay.assert_resumes();
-    assert_eq!((&replay.waits[..], &replay.end), (&["manager".into()][..], &End::Waiting));
-    assert_eq!(replay.would_run, []);
+    let replay = resumes(&open, asks).await;
+    assert_eq!((&replay.waits[..], &replay.ending), (&["manager".into()][..], &Some(RunEnding::Waiting)));
+    assert_eq!(replay.would_run().count(), 0);
 
     let yes = Outcome::Value(Payload::encode(&7).unwrap());
     let answer = Answer::new(RunId::new("order-42").unwrap(), "manager", yes);
     assert_eq!(store.answer(answer).await.unwrap(), Answered::Taken);
     let answered = Journal::of(&store, "order-42").await.unwrap();
-    let replay = would_resume(&answered, &checkout(), asks).await;
-    replay.assert_resumes();
-    assert_eq!((&replay.reused[1], &replay.end), (&"manager".into(), &End::Completed));
+    let replay = resumes(&answered, asks).await;
+    assert_eq!((&replay.reused[1], &replay.ending), (&"manager".into(), &COMPLETED));
 
     let replay = would_resume(&answered, &checkout(), async |run| {
         step!(run, "reserve", gives(1));
@@ -377,7 +403,9 @@ async fn open_question_waits_and_answered_question_is_reused() {
         Ok::<_, RunError>(who)
     })
     .await;
-    assert_eq!(replay.undecodable[0].key.as_deref(), Some("manager"));
+    assert!(
+        matches!(&replay.findings[..], [Finding::Undecodable { step: Some(key), .. }] if key.as_str() == "manager")
+    );
 }
 
 #[tokio::test]
@@ -388,17 +416,13 @@ async fn open_question_without_a_waiting_step_is_lost() {
         Ok::<u64, RunError>(step!(run.wait_for("boss")))
     })
     .await;
-    assert_eq!(keys(&replay.not_reached), ["manager"]);
-    let replay =
-        would_resume(&open, &checkout(), async |run| Ok::<u64, RunError>(step!(run, "reserve", gives(1))))
-            .await;
-    assert_eq!(keys(&replay.never_asked), ["manager"]);
+    assert_eq!(not_reached(&replay), ["manager"]);
+    let body = async |run: &DurableRun| Ok::<u64, RunError>(step!(run, "reserve", gives(1)));
+    let replay = would_resume(&open, &checkout(), body).await;
+    assert_eq!(lost(&replay), ["manager"]);
     assert!(replay.to_string().contains("`Migration::remove(\"manager\")`"), "{replay}");
     let withdrawn = checkout().version(2).migration(1, Migration::remove("manager"));
-    let replay =
-        would_resume(&open, &withdrawn, async |run| Ok::<u64, RunError>(step!(run, "reserve", gives(1))))
-            .await;
-    replay.assert_resumes();
+    would_resume(&open, &withdrawn, body).await.assert_resumes();
 }
 
 #[tokio::test]
@@ -433,15 +457,13 @@ async fn notices_of_answered_approvals_are_passed_over() {
     let workflow = checkout().store(store.clone());
     assert!(workflow.run("order-42", body).await.is_err());
     let open = Journal::of(&store, "order-42").await.unwrap();
-    let replay = would_resume(&open, &checkout(), body).await;
-    replay.assert_resumes();
+    let replay = resumes(&open, body).await;
     assert_eq!(replay.reused.len(), 1, "the notice is not sent again: {replay}");
 
     Inbox::new(store.clone()).at("order-42", "manager").by("ada").edit(&7_u64).await.unwrap();
     let answered = Journal::of(&store, "order-42").await.unwrap();
-    let replay = would_resume(&answered, &checkout(), body).await;
-    replay.assert_resumes();
-    assert_eq!((replay.passed_over.len(), &replay.end), (1, &End::Completed));
+    let replay = resumes(&answered, body).await;
+    assert_eq!((replay.passed_over.len(), &replay.ending), (1, &COMPLETED));
 }
 
 #[derive(Debug)]
@@ -455,20 +477,20 @@ async fn volatile_step_runs_or_receives_a_value() {
         order(run).await.map(|sum| sum + number)
     };
     let replay = would_resume(&journal, &checkout(), body).await;
-    assert_eq!((replay.would_run[0].why, &*replay.would_run[0].name), (Why::Volatile, "connect"));
-    assert_eq!(keys(&replay.not_reached), ["reserve", "charge"]);
+    assert_eq!(replay.would_run().collect::<Vec<_>>(), ["connect"]);
+    assert_eq!(not_reached(&replay), ["reserve", "charge"]);
     assert!(replay.to_string().contains("connect (volatile)"), "{replay}");
 
     let check = ResumeCheck::new(&journal).value_with("connect", || Connection(1)).value("conect", 1);
     let replay = check.run(&checkout(), body).await;
     replay.assert_resumes();
-    assert_eq!((&replay.end, &replay.unused[..]), (&End::Completed, &["conect".into()][..]));
+    assert_eq!((&replay.ending, &replay.unused[..]), (&COMPLETED, &["conect".into()][..]));
 
     let replay = ResumeCheck::new(&journal).value("connect", 1_u8).run(&checkout(), body).await;
     let said = "the value given for step `connect` is a `u8`, but the step returns a `it::replay::";
     assert!(replay.to_string().contains(said), "{replay}");
     assert!(!replay.to_string().contains("script"), "{replay}");
-    assert!(replay.refused.is_empty() && !replay.is_clean(), "{replay}");
+    assert!(matches!(replay.findings[0], Finding::WrongType { .. }), "{replay}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -486,7 +508,7 @@ async fn value_for_a_borrowing_step_is_a_misfit() {
     let said =
         "the value given for step `first` is a `alloc::string::String`, but the step's value may borrow";
     assert!(replay.to_string().contains(said), "{replay}");
-    assert!(replay.misfits[0].expected.is_none());
+    assert!(matches!(replay.findings[0], Finding::WrongType { expected: None, .. }));
     ResumeCheck::new(&journal).runs("first").run(&checkout(), body).await.assert_resumes();
 }
 
@@ -511,10 +533,9 @@ async fn each_branch_stops_on_its_own() {
     };
     let journal = interrupted(body).await;
     assert_eq!(journal.keys().count(), 3, "{:?}", journal.keys().collect::<Vec<_>>());
-    let replay = would_resume(&journal, &checkout(), body).await;
-    replay.assert_resumes();
+    let replay = resumes(&journal, body).await;
     assert_eq!(replay.reused.len(), 3);
-    assert_eq!(frontier(&replay), ["load.posts", "ship[0]", "ship[2]"]);
+    assert_eq!(stopped_at(&replay), ["load.posts", "ship[0]", "ship[2]"]);
 }
 
 #[tokio::test]
@@ -527,10 +548,9 @@ async fn dropped_step_is_not_a_stopping_point() {
         }
         .map_err(|_| OrderError::Declined)
     };
-    let replay = would_resume(&journal(&[("quick", "2")]), &checkout(), body).await;
-    replay.assert_resumes();
-    assert_eq!((&*replay.would_run[0].key, replay.would_run[0].here), ("slow", Here::Dropped));
-    assert_eq!(replay.end, End::Completed);
+    let replay = resumes(&journal(&[("quick", "2")]), body).await;
+    assert!(replay.to_string().contains("would run    slow (dropped)"), "{replay}");
+    assert_eq!(replay.ending, COMPLETED);
 }
 
 #[tokio::test]
@@ -540,8 +560,7 @@ async fn dropped_branch_is_passed_over() {
         drop(other);
         Ok::<u32, RunError>(step!(one))
     };
-    let replay = would_resume(&journal(&[("other", "2"), ("one", "1")]), &checkout(), body).await;
-    replay.assert_resumes();
+    let replay = resumes(&journal(&[("other", "2"), ("one", "1")]), body).await;
     assert_eq!(replay.passed_over, ["other".into()]);
 }
 
@@ -552,17 +571,15 @@ async fn nested_records_are_checked_only_if_the_operation_runs() {
         Ok::<u32, RunError>(step!(paid))
     };
     let inner = journal(&[("pay/charge", "1")]);
-    let replay = would_resume(&inner, &checkout(), body).await;
-    replay.assert_resumes();
-    assert_eq!((frontier(&replay), &replay.unchecked[..]), (vec!["pay"], &["pay/charge".into()][..]));
+    let replay = resumes(&inner, body).await;
+    assert_eq!((stopped_at(&replay), &replay.unchecked[..]), (vec!["pay"], &["pay/charge".into()][..]));
 
     let replay = ResumeCheck::new(&inner).runs("pay").run(&checkout(), body).await;
     replay.assert_resumes();
-    assert_eq!((&replay.reused[..], &replay.end), (&["pay/charge".into()][..], &End::Completed));
+    assert_eq!((&replay.reused[..], &replay.ending), (&["pay/charge".into()][..], &COMPLETED));
 
     let both = journal(&[("pay/charge", "1"), ("pay", "1")]);
-    let replay = would_resume(&both, &checkout(), body).await;
-    replay.assert_resumes();
+    let replay = resumes(&both, body).await;
     assert_eq!(replay.passed_over, ["pay/charge".into()]);
 }
 
@@ -580,10 +597,9 @@ async fn completed_and_undone_sagas_are_clean() {
     for flight in [Ok(2), Err(OrderError::Declined)] {
         let body = async |run: &DurableRun| trip(run, flight.clone()).await;
         let journal = recorded(body).await;
-        let replay = would_resume(&journal, &checkout(), body).await;
-        replay.assert_resumes();
-        assert_eq!(Some(&replay.end), replay.recorded_end.as_ref());
-        assert_eq!(replay.would_run, []);
+        let replay = resumes(&journal, body).await;
+        assert_eq!(replay.ending, replay.recorded_ending);
+        assert_eq!(replay.would_run().count(), 0);
     }
 }
 
@@ -610,9 +626,8 @@ async fn interrupted_undo_continues_with_the_next_compensation() {
         .await
     };
     let journal = interrupted(body).await;
-    let replay = would_resume(&journal, &checkout(), body).await;
-    replay.assert_resumes();
-    assert_eq!(frontier(&replay), ["undo hotel"]);
+    let replay = resumes(&journal, body).await;
+    assert_eq!(stopped_at(&replay), ["undo hotel"]);
 }
 
 #[tokio::test]
@@ -622,17 +637,16 @@ async fn elapsed_sleep_continues_and_later_sleep_rests() {
         run.sleep("nap", Duration::from_secs(60)).await?;
         Ok::<u32, RunError>(step!(run, "wake", never::<u32>()))
     };
-    let replay = would_resume(&journal, &checkout(), body).await;
-    replay.assert_resumes();
-    assert_eq!(frontier(&replay), ["wake"]);
+    let replay = resumes(&journal, body).await;
+    assert_eq!(stopped_at(&replay), ["wake"]);
 
     let check = || ResumeCheck::new(&journal).at(SystemTime::UNIX_EPOCH + Duration::from_secs(999));
     let replay = check().run(&checkout(), body).await;
     replay.assert_resumes();
-    assert_eq!((&*replay.sleeps[0].key, &replay.end), ("nap", &End::Rests));
+    assert_eq!((&*replay.sleeps[0], &replay.ending), ("nap", &None));
     let replay = check().run(&checkout().park_after(Duration::ZERO), body).await;
     replay.assert_resumes();
-    assert_eq!((&*replay.sleeps[0].key, &replay.end), ("nap", &End::Waiting));
+    assert_eq!((&*replay.sleeps[0], &replay.ending), ("nap", &Some(RunEnding::Waiting)));
 }
 
 #[tokio::test]
@@ -642,9 +656,8 @@ async fn failed_run_that_now_completes_is_found() {
         paid.map_err(|_| OrderError::Declined)
     };
     let journal = recorded(fails).await;
-    let replay = would_resume(&journal, &checkout(), fails).await;
-    replay.assert_resumes();
-    assert_eq!(replay.end, End::Failed("declined".into()));
+    let replay = resumes(&journal, fails).await;
+    assert_eq!(replay.ending, Some(RunEnding::Failed("declined".into())));
 
     let replay = would_resume(&journal, &checkout(), async |run| {
         Ok::<u32, OrderError>(run.step("charge", never::<u32>).await.unwrap_or(0))
@@ -656,16 +669,11 @@ async fn failed_run_that_now_completes_is_found() {
 #[tokio::test]
 async fn different_result_is_noted_and_undecodable_result_found() {
     let one = recorded(async |run| Ok::<u32, RunError>(step!(run, "a", gives(1)))).await;
-    let replay =
-        would_resume(&one, &checkout(), async |run| Ok::<u32, RunError>(step!(run, "a", never::<u32>()) + 1))
-            .await;
-    replay.assert_resumes();
-    assert!(replay.result_differs);
-    let replay = would_resume(&one, &checkout(), async |run| {
-        Ok::<String, RunError>(step!(run, "a", never::<u32>()).to_string())
-    })
-    .await;
-    assert_eq!(&*replay.undecodable[0].what, "the result of the run");
+    let body = async |run: &DurableRun| Ok::<u32, RunError>(step!(run, "a", never::<u32>()) + 1);
+    assert!(resumes(&one, body).await.result_differs);
+    let body = async |run: &DurableRun| Ok::<_, RunError>(step!(run, "a", never::<u32>()).to_string());
+    let replay = would_resume(&one, &checkout(), body).await;
+    assert!(replay.to_string().contains("the record of the result of the run is no longer"), "{replay}");
 }
 
 #[tokio::test]
@@ -676,7 +684,7 @@ async fn panic_of_the_new_body_is_found() {
         Ok::<u32, RunError>(hold)
     })
     .await;
-    assert!(matches!(&replay.end, End::Panicked(message) if message.contains("no such hold")));
+    assert!(matches!(&replay.ending, Some(RunEnding::Failed(message)) if message.contains("no such hold")));
     assert!(!replay.is_clean());
 }
 
@@ -690,27 +698,26 @@ async fn spinning_body_does_not_hang_the_check() {
         Ok::<u32, RunError>(0)
     })
     .await;
-    assert!(matches!(replay.end, End::Spins(_)));
+    assert!(matches!(replay.findings[..], [Finding::NeverEnds { .. }]));
     assert!(replay.to_string().contains("still wakes itself"), "{replay}");
 }
 
 #[tokio::test(start_paused = true)]
 async fn foreign_future_is_awaited_for_a_limited_time() {
     let journal = journal(&[("reserve", "1"), ("charge", "2")]);
-    let replay = would_resume(&journal, &checkout(), async |run| {
+    let replay = resumes(&journal, async |run| {
         tokio::time::sleep(Duration::from_millis(10)).await;
         tokio::spawn(tokio::task::yield_now()).await.unwrap();
         order(run).await
     })
     .await;
-    replay.assert_resumes();
-    assert_eq!(replay.end, End::Completed);
+    assert_eq!(replay.ending, COMPLETED);
     let replay = would_resume(&journal, &checkout(), async |run| {
         std::future::pending::<()>().await;
         order(run).await
     })
     .await;
-    assert_eq!((&replay.end, replay.not_reached.len()), (&End::Rests, 2));
+    assert_eq!((&replay.ending, not_reached(&replay).len()), (&None, 2));
     assert!(replay.to_string().contains("at a future that is not one of its steps"), "{replay}");
 }
 
@@ -759,25 +766,27 @@ async fn malformed_journal_is_refused_with_a_reason() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("broken.json");
     std::fs::write(&path, "{").unwrap();
-    let error = Journal::read(&path).unwrap_err();
-    assert!(
-        matches!(error, FixtureError::Malformed { .. }) && error.to_string().contains("broken.json"),
-        "{error}"
-    );
-    assert!("[]".parse::<Journal>().is_err());
-    let newer = r#"{"format":9,"run":"a","workflow":"w","version":1,"records":[]}"#;
-    assert!(matches!(newer.parse::<Journal>(), Err(FixtureError::NewerFormat { found: 9, .. })));
-    let twice = r#"{"format":1,"run":"a","workflow":"w","version":1,"records":[
-        {"key":"a","outcome":{"value":1}},{"key":"a","outcome":{"value":2}}]}"#;
-    assert!(matches!(twice.parse::<Journal>(), Err(FixtureError::TwiceRecorded { .. })));
-    let no_id = r#"{"format":1,"run":"","workflow":"w","version":1,"records":[]}"#;
-    assert!(matches!(no_id.parse::<Journal>(), Err(FixtureError::NoRunId { .. })));
+    let reason = |journal: Result<Journal, FixtureError>| journal.unwrap_err().to_string();
+    assert!(reason(Journal::read(&path)).contains("broken.json` is not a usable journal: EOF"));
+    for (text, expected) in [
+        ("[]", "invalid length"),
+        (r#"{"format":9,"run":"a","workflow":"w","version":1,"records":[]}"#, "it has format 9"),
+        (r#"{"format":1,"run":"","workflow":"w","version":1,"records":[]}"#, "it has no valid run id"),
+        (
+            r#"{"format":1,"run":"a","workflow":"w","version":1,"records":[
+            {"key":"a","outcome":{"value":1}},{"key":"a","outcome":{"value":2}}]}"#,
+            "it contains the key `a` twice",
+        ),
+    ] {
+        let reason = reason(text.parse());
+        assert!(reason.contains(expected), "{reason}");
+    }
     let missing = Journal::of(&MemoryStore::new(), "order-42").await;
     assert!(matches!(missing, Err(FixtureError::NoSuchRun { .. })));
 
     let file = std::fs::File::create(&path).unwrap();
     file.set_len(Journal::MAX_BYTES + 1).unwrap();
-    assert!(matches!(Journal::read(&path), Err(FixtureError::TooLarge { .. })));
+    assert!(reason(Journal::read(&path)).contains("it has more than 268435456 bytes"));
 }
 
 #[tokio::test]
@@ -785,8 +794,8 @@ async fn report_converts_to_json() {
     let replay = would_resume(&journal(&[("reserve", "1")]), &checkout(), order).await;
     let json = serde_json::to_value(&replay).unwrap();
     assert_eq!(json["reused"], serde_json::json!(["reserve"]));
-    assert_eq!(json["would_run"][0]["why"], "not_recorded");
-    assert_eq!(json["end"], "rests");
+    assert_eq!(json["would_run"][0]["reason"], "not_recorded");
+    assert_eq!(json["ending"], serde_json::Value::Null);
 }
 
 #[tokio::test]
@@ -804,7 +813,6 @@ async fn requested_cancellation_is_applied_in_the_check() {
     drop(running);
     let journal = Journal::of(&store, "order-42").await.unwrap();
     assert_eq!(store.load(&id).await.unwrap().unwrap().header.status, Status::Running);
-    let replay = would_resume(&journal, &checkout(), body).await;
-    replay.assert_resumes();
-    assert_eq!((&replay.end, &replay.would_run[..]), (&End::Cancelled, &[][..]));
+    let replay = resumes(&journal, body).await;
+    assert_eq!((&replay.ending, replay.would_run().count()), (&Some(RunEnding::Cancelled), 0));
 }

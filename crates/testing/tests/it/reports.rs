@@ -4,9 +4,10 @@ use awaitly_core::clock::{hours, ms, secs};
 use awaitly_core::retry::{Jitter, Retry};
 use awaitly_core::{DurableRun, RunError, parallel, race, step};
 use awaitly_saga::{SagaOptions, saga_with};
-use awaitly_testing::report::{Difference, Ended, Ending, compare};
-use awaitly_testing::{Harness, Leftovers, Report, Simulation, err, hang, ok, panic, timeout};
+use awaitly_testing::report::{RunEnding, StepEnding};
+use awaitly_testing::{Harness, Report, Simulation, err, hang, ok, panic, timeout};
 
+use crate::panic_of;
 use crate::shop::{Declined, Hold, OrderError, charge, order, order_or_nothing, release, reserve};
 
 async fn number() -> Result<u32, RunError> {
@@ -19,12 +20,6 @@ async fn declined() -> Result<u32, Declined> {
 
 fn shop() -> Harness {
     Harness::new().script("reserve", ok(Hold { id: 7 })).script("charge", ok(9_u64))
-}
-
-fn panics(test: impl FnOnce()) -> String {
-    let panic =
-        std::panic::catch_unwind(std::panic::AssertUnwindSafe(test)).expect_err("the test should panic");
-    panic.downcast_ref::<String>().expect("the panic message is a string").clone()
 }
 
 #[tokio::test(start_paused = true)]
@@ -79,7 +74,7 @@ async fn trace_shows_timeouts() {
     15.5s  number#2  timed out after 5s in attempt 2
     15.5s  the run failed: step `number#2` did not end within 5s in attempt 2: raise the step's timeout, or find out why the operation is slow
     "#);
-    assert!(report.invocations().iter().all(|step| matches!(step.ended, Ended::Stopped(_))));
+    assert!(report.invocations().iter().all(|step| matches!(step.ending, StepEnding::Stopped(_))));
 }
 
 #[tokio::test(start_paused = true)]
@@ -192,7 +187,7 @@ async fn trace_shows_waiting_and_resumed_run() {
     0s  word     waits for an answer
     0s  the run waits
     "#);
-    assert_eq!(waits.ending(), Ending::Waiting);
+    assert_eq!(waits.ending(), RunEnding::Waiting);
     let resumed = harness.run(body).await;
     insta::assert_snapshot!(resumed.trace(), @r#"
     0s  the run resumes with 1 outcome
@@ -236,7 +231,7 @@ async fn invocation_has_times_attempts_and_ending() {
     let [reserve, charge] = report.invocations() else { panic!("expected two steps: {report:?}") };
     assert_eq!((reserve.order, reserve.attempts, reserve.began, reserve.duration), (0, 1, ms(0), secs(3)));
     assert_eq!((charge.order, charge.attempts, charge.began, charge.duration), (1, 2, secs(3), ms(1100)));
-    assert_eq!((&*charge.name, &*charge.key, &charge.ended), ("charge", "charge", &Ended::Succeeded));
+    assert_eq!((&*charge.name, &*charge.key, &charge.ending), ("charge", "charge", &StepEnding::Succeeded));
 }
 
 #[tokio::test(start_paused = true)]
@@ -257,7 +252,7 @@ async fn ending_of_a_step_is_derived_from_events() {
             Ok::<_, RunError>(())
         })
         .await;
-    let ended: Vec<_> = report.invocations().iter().map(|step| (&*step.name, step.ended.clone())).collect();
+    let ended: Vec<_> = report.invocations().iter().map(|step| (&*step.name, step.ending.clone())).collect();
     insta::assert_debug_snapshot!(ended, @r#"
     [
         (
@@ -297,7 +292,7 @@ async fn ending_of_a_step_is_derived_from_events() {
 #[tokio::test(start_paused = true)]
 async fn failed_assertion_shows_diff_and_trace() {
     let report = shop().run(order).await;
-    insta::assert_snapshot!(panics(|| report.assert_steps(["charge", "ship"])), @r#"
+    insta::assert_snapshot!(panic_of(|| report.assert_steps(["charge", "ship"])), @r#"
     other steps than expected:
     --- expected
     +++ actual
@@ -311,7 +306,7 @@ async fn failed_assertion_shows_diff_and_trace() {
     0s  charge   succeeded
     0s  the run completed
     "#);
-    insta::assert_snapshot!(panics(|| report.assert_called("ship")), @r#"
+    insta::assert_snapshot!(panic_of(|| report.assert_called("ship")), @r#"
     step `ship` was not called
 
     trace:
@@ -319,7 +314,7 @@ async fn failed_assertion_shows_diff_and_trace() {
     0s  charge   succeeded
     0s  the run completed
     "#);
-    insta::assert_snapshot!(panics(|| report.assert_not_called("charge")), @r#"
+    insta::assert_snapshot!(panic_of(|| report.assert_not_called("charge")), @r#"
     step `charge` was called once
 
     trace:
@@ -327,7 +322,7 @@ async fn failed_assertion_shows_diff_and_trace() {
     0s  charge   succeeded
     0s  the run completed
     "#);
-    insta::assert_snapshot!(panics(|| report.assert_calls("charge", 2)), @r#"
+    insta::assert_snapshot!(panic_of(|| report.assert_calls("charge", 2)), @r#"
     step `charge` was called once, expected 2 times
 
     trace:
@@ -335,7 +330,7 @@ async fn failed_assertion_shows_diff_and_trace() {
     0s  charge   succeeded
     0s  the run completed
     "#);
-    insta::assert_snapshot!(panics(|| report.assert_result(&Err(Declined.into()))), @r#"
+    insta::assert_snapshot!(panic_of(|| report.assert_result(&Err(Declined.into()))), @r#"
     another result than expected:
     --- expected
     +++ actual
@@ -362,7 +357,7 @@ async fn failed_assertion_shows_diff_and_trace() {
 async fn absence_of_an_unknown_step_cannot_be_asserted() {
     let harness = shop();
     let report = harness.run(order).await;
-    insta::assert_snapshot!(panics(|| report.assert_not_called("chrage")), @r#"
+    insta::assert_snapshot!(panic_of(|| report.assert_not_called("chrage")), @r#"
     no step is named `chrage`, so its absence proves nothing: correct the name, or declare a step that the body did not build with `Harness::optional_steps(["chrage"])`; the known steps are `charge`, `reserve`
 
     trace:
@@ -371,7 +366,7 @@ async fn absence_of_an_unknown_step_cannot_be_asserted() {
     0s  the run completed
     "#);
     for name in ["undo chrage", "chrage#2", "chrage[0]", "charge!", "charge#", "reserve/charge", ""] {
-        assert!(panics(|| report.assert_calls(name, 0)).starts_with("no step is named"), "{name}");
+        assert!(panic_of(|| report.assert_calls(name, 0)).starts_with("no step is named"), "{name}");
     }
     // Derived from a known step: its second use, an item of a list, its compensation.
     for name in ["charge#2", "charge[0]", "undo charge", "undo charge[0]#2"] {
@@ -390,10 +385,10 @@ async fn declared_scripted_skipped_or_earlier_step_may_be_absent() {
     let plain = Harness::new().input(&false);
     let report = plain.run(body).await;
     report.assert_not_called("ship");
-    assert!(panics(|| report.assert_not_called("wrap")).starts_with("no step is named `wrap`"));
+    assert!(panic_of(|| report.assert_not_called("wrap")).starts_with("no step is named `wrap`"));
 
     Harness::new().input(&false).optional_steps(["wrap"]).run(body).await.assert_not_called("wrap");
-    let scripted = Harness::new().input(&false).script("wrap", ok(1)).leftovers(Leftovers::Allow);
+    let scripted = Harness::new().input(&false).script("wrap", ok(1)).allow_unused_scripts();
     scripted.run(body).await.assert_not_called("wrap");
 
     let harness = Harness::new().input(&true);
@@ -414,20 +409,19 @@ async fn steps_are_asserted_by_key_or_name() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn two_runs_are_compared_step_by_step() {
+async fn diff_shows_attempts_and_endings() {
     let a = shop().run(order).await;
-    assert!(compare(&a, &shop().run(order).await).is_same());
-    let b = shop().script("charge", err(Declined)).run(order).await;
-    let comparison = compare(&a, &b);
-    assert_eq!(comparison.differences.len(), 3);
-    insta::assert_snapshot!(comparison, @r#"
-    step `charge` had 1 attempt in one run, 3 in the other
-    step `charge` succeeded in one run, failed: the card is declined in the other
-    in one, the run completed; in the other, the run failed: the card is declined
+    assert_eq!(a.diff(&shop().run(order).await), "");
+    insta::assert_snapshot!(a.diff(&shop().script("charge", err(Declined)).run(order).await), @r#"
+    --- this run
+    +++ the other run
+    @@ -1,3 +1,3 @@
+     reserve  succeeded
+    -charge  succeeded
+    -the run completed
+    +charge  failed: the card is declined, after 3 attempts
+    +the run failed: the card is declined
     "#);
-    let retried = shop().script("charge", [err(Declined), ok(9_u64)]).run(order).await;
-    let attempts = Difference::Attempts { step: "charge".into(), a: 1, b: 2 };
-    assert_eq!(compare(&a, &retried).differences, [attempts]);
 }
 
 /// Executes steps with these names and keys.
@@ -442,23 +436,20 @@ async fn walked<const N: usize>(steps: [(&'static str, &'static str); N]) -> Rep
 }
 
 #[tokio::test(start_paused = true)]
-async fn steps_are_compared_by_key() {
+async fn diff_shows_new_moved_and_renamed_steps() {
     let a = walked([("reserve", "reserve"), ("pay", "pay"), ("ship", "ship"), ("tell", "tell")]).await;
-    let inserted = walked([
-        ("reserve", "reserve"),
-        ("check", "check"),
-        ("pay", "pay"),
-        ("ship", "ship"),
-        ("tell", "tell"),
-    ])
-    .await;
-    assert_eq!(compare(&a, &inserted).differences, [Difference::OnlyInB { step: "check".into() }]);
     let other = walked([("ship", "ship"), ("hold", "hold"), ("charge", "pay"), ("tell", "tell")]).await;
-    insta::assert_snapshot!(compare(&a, &other), @r#"
-    only the second run has step `hold`
-    only the first run has step `reserve`
-    step `pay` is called `pay` in one run, `charge` in the other
-    step `ship` is in place 2 in one run, in place 0 in the other
+    insta::assert_snapshot!(a.diff(&other), @r#"
+    --- this run
+    +++ the other run
+    @@ -1,5 +1,5 @@
+    -reserve  succeeded
+    -pay  succeeded
+     ship  succeeded
+    +hold  succeeded
+    +pay  succeeded, as `charge`
+     tell  succeeded
+     the run completed
     "#);
 }
 

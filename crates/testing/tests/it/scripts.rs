@@ -1,5 +1,6 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
+use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use awaitly_core::clock::{days, ms, secs};
@@ -7,12 +8,12 @@ use awaitly_core::guard::Refusal;
 use awaitly_core::{DurableRun, Error, Limit, Retry, Run, RunError, Workflow, parallel, step};
 use awaitly_resilience::CircuitBreaker;
 use awaitly_saga::SagaError;
-use awaitly_testing::report::Ending;
-use awaitly_testing::script::Problem;
+use awaitly_testing::report::RunEnding;
 use awaitly_testing::{
-    Harness, Leftovers, PausedClock, ScriptError, Unscripted, by_attempt, cancelled, err, err_once, hang, ok,
-    ok_once, panic, real, refused, stop, timeout,
+    Harness, PausedClock, by_attempt, cancelled, err, err_once, hang, ok, ok_once, panic, real, refused,
+    stop, timeout,
 };
+use futures_util::FutureExt;
 
 use crate::shop::{Declined, Hold, OrderError, charge, order, order_or_nothing, release, reserve};
 
@@ -29,8 +30,15 @@ async fn three(run: &Run) -> Result<[u32; 3], RunError> {
     Ok([step!(run, number()), step!(run, number()), step!(run, number())])
 }
 
-fn problems<T>(run: Result<T, ScriptError>) -> Vec<Problem> {
-    run.err().map(|error| error.problems).unwrap_or_default()
+/// Returns the message with which the harness fails a run.
+async fn failure<T>(run: impl Future<Output = T>) -> String {
+    let panic = AssertUnwindSafe(run).catch_unwind().await.err().expect("the harness should fail the run");
+    panic.downcast_ref::<String>().expect("the message is a string").clone()
+}
+
+/// Returns the problems that the harness lists when it fails a run.
+async fn problems<T>(run: impl Future<Output = T>) -> Vec<String> {
+    failure(run).await.lines().filter_map(|line| Some(line.strip_prefix("- ")?.to_owned())).collect()
 }
 
 #[tokio::test(start_paused = true)]
@@ -149,29 +157,29 @@ async fn unscripted_attempt_runs_or_stops_the_run() {
     let report = Harness::new().run_volatile(three).await;
     assert_eq!(report.result, Ok([1, 1, 1]));
 
-    let strict = || Harness::new().unscripted(Unscripted::Fail).script("number", [ok(5_u32)]);
+    let unscripted =
+        |step| format!("step `{step}`: the attempt has no script; add one, or remove `scripted_only()`");
+    let strict = || Harness::new().scripted_only().script("number", [ok(5_u32)]);
     let went_on = AtomicU32::new(0);
-    let run = strict()
-        .try_run(async |run| {
-            let _ = step!(run, number());
-            let error = run.step("number", number).await.unwrap_err();
-            went_on.fetch_add(1, Ordering::Relaxed);
-            let text = error.to_string();
-            assert_eq!(text, "`script` refused `number#2`: no script says what it ends in");
-            // No other step runs, even if the body ignores the error.
-            run.step("number", number).await.unwrap_err();
-            Ok::<_, RunError>(())
-        })
-        .await;
-    assert_eq!(problems(run), [Problem::Unscripted { step: "number#2".into() }]);
+    let harness = strict();
+    let run = harness.run(async |run| {
+        let _ = step!(run, number());
+        let error = run.step("number", number).await.unwrap_err();
+        went_on.fetch_add(1, Ordering::Relaxed);
+        let text = error.to_string();
+        assert_eq!(text, "`script` refused `number#2`: no script says what it ends in");
+        // No other step runs, even if the body ignores the error.
+        run.step("number", number).await.unwrap_err();
+        Ok::<_, RunError>(())
+    });
+    assert_eq!(problems(run).await, [unscripted("number#2")]);
     assert_eq!(went_on.into_inner(), 1);
-    let run = strict().try_run_volatile(three).await;
-    assert_eq!(problems(run), [Problem::Unscripted { step: "number".into() }]);
+    assert_eq!(problems(strict().run_volatile(three)).await, [unscripted("number")]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn sleep_needs_no_script() {
-    let harness = Harness::new().unscripted(Unscripted::Fail);
+    let harness = Harness::new().scripted_only();
     let report = harness.run(async |run| run.sleep("a month", days(30)).await).await;
     assert_eq!(report.result, Ok(()));
 }
@@ -183,9 +191,8 @@ async fn script_for_a_sleep_is_reported() {
         run.sleep("a month", days(30)).await?;
         Ok::<_, RunError>(step!(run, number()))
     };
-    let error = harness.try_run(body).await.unwrap_err();
-    assert_eq!(error.problems, [Problem::NothingToPlay { script: "a month".into() }]);
-    let text = error.to_string();
+    let error = harness.run(body);
+    let text = failure(error).await;
     assert!(text.contains("- script `a month`: a durable sleep has no operation"), "{text}");
 
     // A step with the name of the sleep uses the script.
@@ -234,10 +241,10 @@ async fn scripted_cancellation_cancels_the_run() {
     let report = Harness::new()
         .script("reserve", cancelled())
         .script("charge", real())
-        .leftovers(Leftovers::Allow)
+        .allow_unused_scripts()
         .run(order)
         .await;
-    assert_eq!(report.ending(), Ending::Cancelled);
+    assert_eq!(report.ending(), RunEnding::Cancelled);
 }
 
 #[tokio::test(start_paused = true)]
@@ -334,28 +341,38 @@ async fn scripted_outcome_is_recorded() {
 #[tokio::test(start_paused = true)]
 async fn scripted_value_of_another_type_stops_the_run() {
     let harness = || Harness::new().script("reserve", ok("hold 7"));
-    let run = harness().try_run(order).await;
     let misfit = |given: &str, expected: &str| {
-        let (given, expected) = (given.into(), expected.into());
-        vec![Problem::OtherType { step: "reserve".into(), given, expected }]
+        let types = format!("the script gives `{given}`, but the step has `{expected}`");
+        vec![format!("step `reserve`: {types}; script that type")]
     };
-    assert_eq!(problems(run), misfit("&str", "it::shop::Hold"));
+    assert_eq!(problems(harness().run(order)).await, misfit("&str", "it::shop::Hold"));
 
     // This also holds if the body ignores the error, panics because of it, or runs on a volatile handle.
-    let run =
-        harness().try_run(async |run| Ok::<_, OrderError>(run.step("reserve", reserve).await.is_ok())).await;
-    assert_eq!(problems(run), misfit("&str", "it::shop::Hold"));
-    let run = harness()
-        .try_run(async |run| Ok::<_, OrderError>(run.step("reserve", reserve).await.unwrap().id))
-        .await;
-    assert_eq!(problems(run), misfit("&str", "it::shop::Hold"));
-    let run = harness()
-        .try_run_volatile(async |run| Ok::<_, OrderError>(run.step("reserve", reserve).await.is_ok()))
-        .await;
-    assert_eq!(problems(run), misfit("&str", "it::shop::Hold"));
+    assert_eq!(
+        problems(harness().run(async |run| Ok::<_, OrderError>(run.step("reserve", reserve).await.is_ok())))
+            .await,
+        misfit("&str", "it::shop::Hold")
+    );
+    assert_eq!(
+        problems(
+            harness().run(async |run| Ok::<_, OrderError>(run.step("reserve", reserve).await.unwrap().id))
+        )
+        .await,
+        misfit("&str", "it::shop::Hold")
+    );
+    assert_eq!(
+        problems(
+            harness()
+                .run_volatile(async |run| Ok::<_, OrderError>(run.step("reserve", reserve).await.is_ok()))
+        )
+        .await,
+        misfit("&str", "it::shop::Hold")
+    );
 
-    let run = Harness::new().script("reserve", err("none left")).try_run(order).await;
-    assert_eq!(problems(run), misfit("&str", "awaitly_core::error::RunError"));
+    assert_eq!(
+        problems(Harness::new().script("reserve", err("none left")).run(order)).await,
+        misfit("&str", "awaitly_core::error::RunError")
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -364,15 +381,13 @@ async fn value_that_may_borrow_cannot_be_scripted() {
         words.first().ok_or(Declined)
     }
     let words = vec!["tea".to_owned()];
-    let run = Harness::new()
-        .script("first", ok("milk".to_owned()))
-        .try_run_volatile(async |run| {
-            let word = step!(run.borrowing(), first(&words));
-            Ok::<_, OrderError>(word.clone())
-        })
-        .await;
-    let given = "alloc::string::String".into();
-    assert_eq!(problems(run), [Problem::Borrows { step: "first".into(), given }]);
+    let harness = Harness::new().script("first", ok("milk".to_owned()));
+    let run = harness.run_volatile(async |run| {
+        let word = step!(run.borrowing(), first(&words));
+        Ok::<_, OrderError>(word.clone())
+    });
+    let problems = problems(run).await;
+    assert!(problems[0].starts_with("step `first`: its value may borrow"), "{problems:?}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -383,10 +398,10 @@ async fn all_unused_scripts_are_reported_together() {
             .script("resreve", ok(Hold { id: 7 }))
             .script("number", [ok(1_u32), ok(2_u32), ok(3_u32), ok(4_u32)])
     };
-    let error = harness().in_order([]).try_run_volatile(three).await.unwrap_err();
-    insta::assert_snapshot!(error, @r#"
+    let message = failure(harness().in_order([]).run_volatile(three)).await;
+    insta::assert_snapshot!(message, @r#"
     the script does not fit the run:
-    - script `number`: only 3 of its 4 outcomes were used; remove the rest, or set `Leftovers::Allow`
+    - script `number`: only 3 of its 4 outcomes were used; remove the rest, or call `allow_unused_scripts()`
     - script `resreve`: no step asked for it; the steps were `number`; correct the name, or remove the script
 
     trace:
@@ -397,11 +412,11 @@ async fn all_unused_scripts_are_reported_together() {
 
     the seed was 7: repeat the test with AWAITLY_SEED=7, or with `.seed(7)` if the code sets its seed
     "#);
-    let report = harness().leftovers(Leftovers::Allow).run_volatile(three).await;
+    let report = harness().allow_unused_scripts().run_volatile(three).await;
     assert_eq!(report.result, Ok([1, 2, 3]));
-    let run =
-        Harness::new().in_order([ok(1_u32), ok(2_u32), ok(3_u32), ok(4_u32)]).try_run_volatile(three).await;
-    assert_eq!(problems(run), [Problem::LeftOverInOrder { taken: 3, of: 4 }]);
+    let harness = Harness::new().in_order([ok(1_u32), ok(2_u32), ok(3_u32), ok(4_u32)]);
+    let left = "outcomes in order: only 3 of its 4 outcomes were used; remove the rest, or call `allow_unused_scripts()`";
+    assert_eq!(problems(harness.run_volatile(three)).await, [left]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -447,9 +462,8 @@ async fn reset_harness_rewinds_scripts_and_store() {
 #[tokio::test(start_paused = true)]
 async fn harness_keeps_the_definition_of_its_workflow() {
     let shut = |_| async { Err(Refusal::new("hours", "the shop is shut")) };
-    let run = Harness::of(Workflow::new("shop").before_run(shut))
-        .script("reserve", real())
-        .leftovers(Leftovers::Allow);
+    let run =
+        Harness::of(Workflow::new("shop").before_run(shut)).script("reserve", real()).allow_unused_scripts();
     let report = run.run(order).await;
     assert!(matches!(report.result, Err(OrderError::Run(RunError::Refused { .. }))));
 
@@ -484,10 +498,10 @@ async fn waiting_run_is_cancelled_and_undone() {
         .await
     };
     let harness = Harness::new().script("reserve", ok(Hold { id: 7 })).script("undo reserve", [ok(())]);
-    assert_eq!(harness.run(body).await.ending(), Ending::Waiting);
+    assert_eq!(harness.run(body).await.ending(), RunEnding::Waiting);
     let report = harness.cancel(body).await;
     report.assert_steps(["reserve", "undo reserve"]);
-    assert_eq!(report.ending(), Ending::Cancelled);
+    assert_eq!(report.ending(), RunEnding::Cancelled);
 }
 
 #[tokio::test(start_paused = true)]
@@ -523,9 +537,8 @@ mod answers {
     use awaitly_core::clock::days;
     use awaitly_core::{DurableRun, RunError, step};
     use awaitly_hitl::{Approvals, Ruling};
-    use awaitly_testing::report::Ending;
-    use awaitly_testing::script::Problem;
-    use awaitly_testing::{Harness, Leftovers, answer, expired, ok, rejected};
+    use awaitly_testing::report::RunEnding;
+    use awaitly_testing::{Harness, answer, expired, ok, rejected};
 
     async fn expense(run: &DurableRun) -> Result<u64, RunError> {
         let cents: u64 = step!(run.approval("manager").proposal(&4200_u64).expires_in(days(3)));
@@ -583,8 +596,7 @@ mod answers {
             let request = std::collections::BTreeMap::from([(vec![1], 2)]);
             Ok::<_, RunError>(step!(run.wait_for::<u64>("payment").request(&request)))
         };
-        let report =
-            Harness::new().script("payment", answer(&7_u64)).leftovers(Leftovers::Allow).run(body).await;
+        let report = Harness::new().script("payment", answer(&7_u64)).allow_unused_scripts().run(body).await;
         assert!(matches!(report.result, Err(RunError::Unencodable { .. })), "{report:?}");
     }
 
@@ -592,8 +604,9 @@ mod answers {
     async fn answer_for_a_step_without_question_is_reported() {
         let body =
             async |run: &DurableRun| Ok::<_, RunError>(step!(run, "pay", async { Ok::<_, RunError>(1) }));
-        let error = Harness::new().script("pay", answer(&7_u64)).try_run(body).await.unwrap_err();
-        assert_eq!(error.problems, [Problem::NotAsked { step: "pay".into() }], "{error}");
+        let harness = Harness::new().script("pay", answer(&7_u64));
+        let problem = "step `pay`: it does not wait for an external answer; script `ok(..)` or `err(..)`";
+        assert_eq!(super::problems(harness.run(body)).await, [problem]);
     }
 
     #[test]
@@ -606,12 +619,14 @@ mod answers {
     async fn in_order_outcomes_do_not_answer_questions() {
         let harness = Harness::new().in_order([ok(1_u64)]);
         let report = harness.run(expense).await;
-        assert_eq!(report.ending(), Ending::Waiting);
+        assert_eq!(report.ending(), RunEnding::Waiting);
     }
 
     #[tokio::test(start_paused = true)]
     async fn value_for_a_step_with_a_question_is_reported() {
-        let error = Harness::new().script("manager", ok(7_u64)).try_run(expense).await.unwrap_err();
-        assert_eq!(error.problems, [Problem::NotAnswered { step: "manager".into() }], "{error}");
+        let harness = Harness::new().script("manager", ok(7_u64));
+        let problem = "step `manager`: it waits for an external answer and has no operation; script `answer(&..)`, \
+                       `rejected(..)` or `expired()`";
+        assert_eq!(super::problems(harness.run(expense)).await, [problem]);
     }
 }

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::future::pending;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
@@ -15,12 +14,10 @@ use awaitly_core::{DurableRun, RunError, Workflow, parallel, step};
 use awaitly_persistence::MemoryStore;
 use awaitly_testing::{Harness, Sim, Simulation, hang, ok, simulate};
 
+use crate::panic_of;
+
 async fn number() -> Result<u32, RunError> {
     Ok(1)
-}
-
-fn message(panic: &(dyn std::any::Any + Send)) -> &str {
-    panic.downcast_ref::<String>().map(String::as_str).or(panic.downcast_ref().copied()).unwrap()
 }
 
 #[test]
@@ -60,12 +57,8 @@ fn simulation_clock_starts_at_midnight_and_follows_tokio() {
 
 #[test]
 fn stuck_simulation_fails() {
-    let panic = catch_unwind(|| simulate(async || pending::<()>().await)).unwrap_err();
-    assert!(
-        message(&*panic).starts_with("nothing can happen any more: every task waits"),
-        "{}",
-        message(&*panic)
-    );
+    let message = panic_of(|| simulate(async || pending::<()>().await));
+    assert!(message.starts_with("nothing can happen any more: every task waits"), "{message}");
 
     // This also holds while a lease is renewed repeatedly.
     let stuck = || {
@@ -73,7 +66,7 @@ fn stuck_simulation_fails() {
             Harness::new().run(async |_| pending::<Result<(), RunError>>().await).await.result.is_ok()
         })
     };
-    assert!(message(&*catch_unwind(stuck).unwrap_err()).starts_with("nothing can happen any more"));
+    assert!(panic_of(stuck).starts_with("nothing can happen any more"));
 }
 
 #[tokio::test(start_paused = true)]
@@ -84,22 +77,22 @@ async fn run_that_hangs_without_a_time_limit_fails() {
 }
 
 #[test]
-fn endless_ticking_ends_at_the_longest_time() {
+fn endless_ticking_ends_at_the_time_limit() {
     let ticking = || {
-        Simulation::new().longest(hours(1)).run(async |_| {
+        Simulation::new().time_limit(hours(1)).run(async |_| {
             loop {
                 tokio::time::sleep(secs(1)).await;
             }
         })
     };
-    let _: Box<dyn std::any::Any + Send> = catch_unwind(|| drop::<Vec<()>>(ticking())).unwrap_err();
+    panic_of(|| drop::<Vec<()>>(ticking()));
 }
 
 #[test]
 fn stuck_run_with_short_lease_fails_soon() {
     let renewals = Arc::new(AtomicU32::new(0));
     let counted = Arc::clone(&renewals);
-    let stuck = AssertUnwindSafe(|| {
+    let stuck = || {
         simulate(async || {
             let workflow = Workflow::new("stuck").store(MemoryStore::new()).lease(hours(1));
             let counting = async {
@@ -111,15 +104,15 @@ fn stuck_run_with_short_lease_fails_soon() {
             let run = workflow.run("a", async |_| pending::<Result<(), RunError>>().await);
             tokio::join!(run, counting).0.is_ok()
         })
-    });
-    assert!(message(&*catch_unwind(stuck).unwrap_err()).starts_with("nothing can happen any more"));
+    };
+    assert!(panic_of(stuck).starts_with("nothing can happen any more"));
     assert!(renewals.load(Ordering::Relaxed) <= 400 * 24);
 }
 
 #[test]
 fn longer_limit_permits_years_of_sleep() {
     let decade = async |run: &DurableRun| run.sleep("a decade", days(3650)).await;
-    let results = Simulation::new().longest(days(4000)).run(async |sim: Sim| {
+    let results = Simulation::new().time_limit(days(4000)).run(async |sim: Sim| {
         let first = sim.harness().run(decade).await.result.clone();
         // The time of an ended run does not count towards the limit of the next one.
         (first, sim.harness().run_id("another").run(decade).await.result.clone())

@@ -1,7 +1,7 @@
+mod condition;
 mod error;
 mod line;
 mod service;
-mod state;
 mod weather;
 
 use std::collections::BTreeMap;
@@ -12,10 +12,10 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+pub use condition::Condition;
 pub use error::Unreachable;
 use line::Line;
 pub use service::Service;
-pub use state::State;
 use weather::Climate;
 
 /// A simulated network of services that a test can take down, slow down and restore.
@@ -26,14 +26,14 @@ use weather::Climate;
 ///
 /// ```
 /// use awaitly_core::clock::{ms, secs};
-/// use awaitly_testing::fault::{Network, State};
+/// use awaitly_testing::fault::{Condition, Network};
 ///
 /// # tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap().block_on(async {
 /// let network = Network::new(7);
 /// let (bank, post) = (network.service("bank"), network.service("post"));
 /// bank.down_for(secs(30));
 /// post.slow(ms(100)..=ms(900));
-/// network.at(secs(60), "post", State::Down);
+/// network.at(secs(60), "post", Condition::Down);
 ///
 /// assert!(bank.pass().await.is_err());
 /// tokio::time::sleep(secs(30)).await;
@@ -57,7 +57,7 @@ struct Services {
 }
 
 impl Network {
-    /// The time that a call to a [cut off](State::Cut) service waits for an answer: 120 seconds.
+    /// The time that a call to a [cut off](Condition::Cut) service waits for an answer: 120 seconds.
     pub const PATIENCE: Duration = Duration::from_secs(120);
 
     /// Creates a network on which every service is up.
@@ -72,48 +72,29 @@ impl Network {
         Service::new(Arc::clone(&self.0), name.into())
     }
 
-    /// Schedules a state for a service: it begins `moment` after the creation of the network.
+    /// Schedules a condition for a service: it begins `moment` after the creation of the network.
     ///
     /// ```
     /// use awaitly_core::clock::secs;
-    /// use awaitly_testing::fault::{Network, State};
+    /// use awaitly_testing::fault::{Condition, Network};
     ///
     /// # awaitly_testing::simulate(async || {
     /// let network = Network::new(7);
-    /// network.at(secs(60), "bank", State::Down).at(secs(90), "bank", State::Up);
+    /// network.at(secs(60), "bank", Condition::Down).at(secs(90), "bank", Condition::Up);
     /// let bank = network.service("bank");
     /// tokio::time::sleep(secs(75)).await;
-    /// assert_eq!(bank.state(), State::Down);
+    /// assert_eq!(bank.condition(), Condition::Down);
     /// tokio::time::sleep(secs(75)).await;
-    /// assert_eq!(bank.state(), State::Up);
+    /// assert_eq!(bank.condition(), Condition::Up);
     /// # });
     /// ```
     ///
     /// # Panics
-    /// Panics if a chance in `state` is not between 0 and 1.
+    /// Panics if a chance in `condition` is not between 0 and 1.
     #[track_caller]
-    pub fn at(&self, moment: Duration, name: impl Into<Arc<str>>, state: State) -> &Self {
-        self.service(name).set_from(moment, state);
+    pub fn at(&self, moment: Duration, name: impl Into<Arc<str>>, condition: Condition) -> &Self {
+        self.service(name).set_from(moment, condition);
         self
-    }
-
-    /// Cuts a service off until it is [up](Service::up) again.
-    ///
-    /// ```
-    /// use awaitly_testing::fault::{Network, Unreachable};
-    /// use awaitly_testing::PausedClock;
-    ///
-    /// # awaitly_testing::simulate(async || {
-    /// let network = Network::new(7);
-    /// network.cut("bank");
-    /// let clock = PausedClock::new();
-    /// let answer = network.service("bank").pass().await;
-    /// assert!(matches!(answer, Err(Unreachable::NoAnswer { .. })));
-    /// assert_eq!(clock.elapsed(), Network::PATIENCE);
-    /// # });
-    /// ```
-    pub fn cut(&self, name: impl Into<Arc<str>>) {
-        self.service(name).set(State::Cut);
     }
 
     /// Makes all services fail and recover at random moments: up for ten seconds to two minutes, then down for one to
@@ -140,17 +121,17 @@ impl Network {
     }
 
     /// Makes all services fail and recover in turns: up for a random time in `fair`, then down for a random time in
-    /// `foul`. A state other than [`State::Up`] that the test set has precedence.
+    /// `foul`. A condition other than [`Condition::Up`] that the test set has precedence.
     pub fn weather(&self, fair: RangeInclusive<Duration>, foul: RangeInclusive<Duration>) {
         let climate = Climate { since: self.0.elapsed(), fair, foul };
         let mut services = self.0.lock();
         for (name, line) in &mut services.lines {
-            line.under(climate.weather(self.0.seed, name));
+            line.weather = Some(climate.weather(self.0.seed, name));
         }
         services.climate = Some(climate);
     }
 
-    /// Restores all services, discards scheduled states and ends the weather. Call counts stay.
+    /// Restores all services, discards scheduled conditions and ends the weather. Call counts stay.
     pub fn heal(&self) {
         let mut services = self.0.lock();
         services.climate = None;
@@ -159,7 +140,7 @@ impl Network {
 }
 
 impl Shared {
-    /// A panic cannot leave the state half changed, so a poisoned lock is still usable.
+    /// A panic cannot leave a service half changed, so a poisoned lock is still usable.
     fn lock(&self) -> MutexGuard<'_, Services> {
         self.services.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -171,10 +152,10 @@ impl Shared {
     fn with<T>(&self, name: &Arc<str>, change: impl FnOnce(&mut Line) -> T) -> T {
         let mut services = self.lock();
         let Services { lines, climate } = &mut *services;
-        let line = lines
-            .entry(Arc::clone(name))
-            .or_insert_with(|| Line::new(climate.as_ref().map(|climate| climate.weather(self.seed, name))));
-        change(line)
+        change(lines.entry(Arc::clone(name)).or_insert_with(|| {
+            let weather = climate.as_ref().map(|climate| climate.weather(self.seed, name));
+            Line { weather, ..Line::default() }
+        }))
     }
 }
 

@@ -4,13 +4,13 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::condition::Condition;
 use super::error::Unreachable;
 use super::line::{Fate, Line};
-use super::state::State;
 use super::{Network, Shared};
 
-/// A handle for one service of a [`Network`]. A fake sends its calls through the handle, and a test changes the state
-/// of the service with it.
+/// A handle for one service of a [`Network`]. A fake sends its calls through the handle, and a test changes the
+/// condition of the service with it.
 ///
 /// Cloning is cheap; clones refer to one service.
 ///
@@ -44,25 +44,25 @@ impl Service {
         &self.name
     }
 
-    /// Returns the current state.
+    /// Returns the current condition.
     #[must_use]
-    pub fn state(&self) -> State {
-        self.with(Line::state)
+    pub fn condition(&self) -> Condition {
+        self.with(Line::condition)
     }
 
-    /// Sets the state to up from now on. The weather may still take the service down.
+    /// Restores the service from now on. The weather may still take the service down.
     pub fn up(&self) {
-        self.set(State::Up);
+        self.set(Condition::Up);
     }
 
     /// Takes the service down from now on.
     pub fn down(&self) {
-        self.set(State::Down);
+        self.set(Condition::Down);
     }
 
-    /// Takes the service down for `duration`. Afterwards it has the state that it would have had otherwise.
+    /// Takes the service down for `duration`. Afterwards it has the condition that it would have had otherwise.
     pub fn down_for(&self, duration: Duration) {
-        self.set_for(duration, State::Down);
+        self.set_for(duration, Condition::Down);
     }
 
     /// Slows every call down from now on, by a random time in `latency`.
@@ -81,7 +81,7 @@ impl Service {
     /// ```
     pub fn slow(&self, latency: RangeInclusive<Duration>) {
         let (least, most) = latency.into_inner();
-        self.set(State::Slow { least, most });
+        self.set(Condition::Slow { least, most });
     }
 
     /// Refuses a random part of the calls from now on, and loses the answers of a random part of the others. The
@@ -104,51 +104,51 @@ impl Service {
     /// Panics if a probability is not between 0 and 1.
     #[track_caller]
     pub fn flaky(&self, refuse: f64, lose_answer: f64) {
-        self.set(State::Flaky { refuse, lose_answer });
+        self.set(Condition::Flaky { refuse, lose_answer });
     }
 
-    /// Sets the state from now on. States that [`Network::at`] scheduled for later moments still apply.
+    /// Sets the condition from now on. Conditions that [`Network::at`] scheduled for later moments still apply.
     ///
     /// # Panics
-    /// Panics if a chance in `state` is not between 0 and 1.
+    /// Panics if a chance in `condition` is not between 0 and 1.
     #[track_caller]
-    pub fn set(&self, state: State) {
-        self.set_from(self.network.elapsed(), state);
+    pub fn set(&self, condition: Condition) {
+        self.set_from(self.network.elapsed(), condition);
     }
 
-    /// Sets the state for `duration`. Afterwards the service has the state that it would have had otherwise.
+    /// Sets the condition for `duration`. Afterwards the service has the condition that it would have had otherwise.
     ///
     /// ```
     /// use awaitly_core::clock::secs;
-    /// use awaitly_testing::fault::{Network, State};
+    /// use awaitly_testing::fault::{Condition, Network};
     ///
     /// # awaitly_testing::simulate(async || {
     /// let bank = Network::new(7).service("bank");
-    /// bank.set_for(secs(30), State::Down);
-    /// assert_eq!(bank.state(), State::Down);
+    /// bank.set_for(secs(30), Condition::Down);
+    /// assert_eq!(bank.condition(), Condition::Down);
     /// tokio::time::sleep(secs(30)).await;
-    /// assert_eq!(bank.state(), State::Up);
+    /// assert_eq!(bank.condition(), Condition::Up);
     /// # });
     /// ```
     ///
     /// # Panics
-    /// Panics if a chance in `state` is not between 0 and 1.
+    /// Panics if a chance in `condition` is not between 0 and 1.
     #[track_caller]
-    pub fn set_for(&self, duration: Duration, state: State) {
-        let (from, state) = (self.network.elapsed(), state.check());
-        self.with(|line, _| line.set_between(from, from.saturating_add(duration), state));
+    pub fn set_for(&self, duration: Duration, condition: Condition) {
+        let (from, condition) = (self.network.elapsed(), condition.check());
+        self.with(|line, _| line.timeline.set_between(from, from.saturating_add(duration), condition));
     }
 
     /// Returns the number of calls.
     #[must_use]
     pub fn calls(&self) -> u64 {
-        self.with(|line, _| line.calls())
+        self.with(|line, _| line.calls.into())
     }
 
     /// Returns the number of calls that ended with [`Unreachable`].
     #[must_use]
     pub fn failures(&self) -> u64 {
-        self.with(|line, _| line.failures())
+        self.with(|line, _| line.failures)
     }
 
     /// Waits for a call to reach the service. It is meant for fakes whose answers are never lost.
@@ -196,9 +196,9 @@ impl Service {
     }
 
     #[track_caller]
-    pub(super) fn set_from(&self, moment: Duration, state: State) {
-        let state = state.check();
-        self.with(|line, _| line.set(moment, state));
+    pub(super) fn set_from(&self, moment: Duration, condition: Condition) {
+        let condition = condition.check();
+        self.with(|line, _| line.timeline.set(moment, condition));
     }
 
     /// Waits for a call to reach the service, and returns whether its answer will be lost.
@@ -217,9 +217,9 @@ impl Service {
     }
 
     async fn come_back(&self, lose_answer: bool) -> Result<(), Unreachable> {
-        match self.state() {
-            State::Cut => Err(self.give_up().await),
-            State::Down => Err(self.no_answer()),
+        match self.condition() {
+            Condition::Cut => Err(self.give_up().await),
+            Condition::Down => Err(self.no_answer()),
             _ if lose_answer => Err(self.no_answer()),
             _ => Ok(()),
         }
@@ -235,7 +235,7 @@ impl Service {
     }
 
     fn failed(&self, error: Unreachable) -> Unreachable {
-        self.with(|line, _| line.failed());
+        self.with(|line, _| line.failures += 1);
         error
     }
 
@@ -249,7 +249,7 @@ impl fmt::Debug for Service {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Service")
             .field("name", &self.name)
-            .field("state", &self.state())
+            .field("condition", &self.condition())
             .finish_non_exhaustive()
     }
 }

@@ -1,7 +1,7 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use super::super::draw::draw;
+use crate::seed::dice;
 
 /// The weather parameters of a network.
 #[derive(Debug, Clone)]
@@ -22,7 +22,7 @@ pub(super) struct Weather {
 
 impl Climate {
     pub(super) fn weather(&self, seed: u64, service: &str) -> Weather {
-        let spells = draw(seed, &[service, "weather"], 0);
+        let spells = dice(seed, &format!("weather of {service}"), 0);
         // Starts with an expired foul spell, so that the first query begins a fair one.
         Weather { climate: self.clone(), spells, is_foul: true, until: self.since }
     }

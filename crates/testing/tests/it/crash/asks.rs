@@ -16,7 +16,7 @@ async fn expense(run: &DurableRun, shop: &Shop) -> Result<u64, RunError> {
 
 #[tokio::test(start_paused = true)]
 async fn answer_survives_a_death_at_any_boundary() {
-    let report = CrashTest::new().limit(4_000).everywhere(async |world| {
+    let report = CrashTest::new().max_cases(4_000).everywhere(async |world| {
         let shop = Shop { ledger: world.ledger() };
         let workflow = world.workflow(Workflow::new("expense"));
         let run = async || workflow.run("trip", async |run| expense(run, &shop).await).await;
@@ -31,6 +31,5 @@ async fn answer_survives_a_death_at_any_boundary() {
         }
     });
     let report = report.await;
-    println!("{report}");
     report.assert_same_outcome();
 }

@@ -9,7 +9,7 @@ use awaitly_saga::saga;
 use awaitly_testing::crash::{CrashTest, World};
 use serde::{Deserialize, Serialize};
 
-use super::Shop;
+use super::{Shop, crashed};
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, thiserror::Error)]
 enum Refused {
@@ -20,12 +20,7 @@ enum Refused {
 }
 
 async fn survives(body: impl AsyncFn(&DurableRun, &Shop) -> Result<u64, Refused>) {
-    let test = CrashTest::new().limit(1_500);
-    let report = test.everywhere(async |world| {
-        let shop = Shop { ledger: world.ledger() };
-        world.workflow(Workflow::new("order")).run("o", async |run| body(run, &shop).await).await
-    });
-    report.await.assert_same_outcome();
+    crashed(CrashTest::new().max_cases(1_500), body).await.assert_same_outcome();
 }
 
 async fn after(delay: u64, result: Result<u64, Refused>) -> Result<u64, Refused> {
@@ -116,7 +111,7 @@ async fn saga_with_one_failed_branch_passes() {
 
 #[tokio::test(start_paused = true)]
 async fn failed_run_that_is_retried_passes() {
-    let test = CrashTest::new().limit(1_500);
+    let test = CrashTest::new().max_cases(1_500);
     let report = test.everywhere(async |world| {
         let shop = Shop { ledger: world.ledger() };
         let workflow = world.workflow(Workflow::new("order"));
@@ -145,7 +140,7 @@ async fn failed_run_that_is_retried_passes() {
 
 #[tokio::test(start_paused = true)]
 async fn saga_undone_and_retried_passes() {
-    let test = CrashTest::new().limit(1_000);
+    let test = CrashTest::new().max_cases(1_000);
     let report = test.everywhere(async |world| {
         let shop = Shop { ledger: world.ledger() };
         let workflow = world.workflow(Workflow::new("trip"));
@@ -182,7 +177,7 @@ async fn expense(run: &DurableRun) -> Result<u64, Refused> {
 
 #[tokio::test(start_paused = true)]
 async fn approval_with_notifications_passes() {
-    let test = CrashTest::new().limit(1_500);
+    let test = CrashTest::new().max_cases(1_500);
     let report = test.everywhere(async |world| {
         let workflow = world.workflow(Workflow::new("expense"));
         match workflow.run("e", expense).await {
@@ -198,7 +193,7 @@ async fn approval_with_notifications_passes() {
 
 #[tokio::test(start_paused = true)]
 async fn two_runs_and_a_parked_run_pass() {
-    let test = CrashTest::new().limit(1_500);
+    let test = CrashTest::new().max_cases(1_500);
     let report = test.everywhere(async |world: World| {
         let shop = Shop { ledger: world.ledger() };
         let workflow = world.workflow(Workflow::new("order").park_after(secs(30)));
@@ -233,7 +228,7 @@ async fn long_sleep_with_renewed_lease_passes() {
 
 #[tokio::test(start_paused = true)]
 async fn migrated_journal_passes() {
-    let test = CrashTest::new().limit(1_500);
+    let test = CrashTest::new().max_cases(1_500);
     let report = test.everywhere(async |world| {
         let shop = Shop { ledger: world.ledger() };
         let body = async |run: &DurableRun, reserve: &'static str| {

@@ -8,10 +8,12 @@ mod several;
 mod stores;
 mod survives;
 
+use std::fmt::{Debug, Display};
 use std::future::ready;
 
-use awaitly_core::{DurableRun, RunError, step};
-use awaitly_testing::crash::Ledger;
+use awaitly_core::store::Store;
+use awaitly_core::{DurableRun, FromStep, KeepRun, RunError, Typed, Workflow, step};
+use awaitly_testing::crash::{CrashReport, CrashTest, Ledger};
 
 /// Services that recognize a repeated call by its idempotency key.
 #[derive(Clone)]
@@ -41,4 +43,21 @@ pub(crate) async fn order(run: &DurableRun, shop: &Shop) -> Result<u64, RunError
         sum += step!(run, name, shop.act(name, run.idempotency_key(name)));
     }
     Ok(sum)
+}
+
+/// Plays `test` with one run that executes `body`.
+pub(crate) async fn crashed<S: Store, T, E>(
+    test: CrashTest<S>,
+    body: impl AsyncFn(&DurableRun, &Shop) -> Result<T, E>,
+) -> CrashReport
+where
+    Typed: KeepRun<T, E>,
+    T: PartialEq + Debug,
+    E: FromStep<RunError> + Display + PartialEq + Debug,
+{
+    let process = async |world: awaitly_testing::crash::World<S>| {
+        let shop = Shop { ledger: world.ledger() };
+        world.workflow(Workflow::new("order")).run("o", async |run| body(run, &shop).await).await
+    };
+    test.everywhere(process).await
 }

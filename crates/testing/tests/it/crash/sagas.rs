@@ -26,13 +26,12 @@ async fn trip(run: &DurableRun, shop: &Shop, refused: bool) -> Result<u64, SagaE
 #[tokio::test(start_paused = true)]
 async fn saga_is_completed_or_undone_after_any_death() {
     for refused in [false, true] {
-        let report = CrashTest::new().limit(3_000).everywhere(async |world| {
+        let report = CrashTest::new().max_cases(3_000).everywhere(async |world| {
             let shop = Shop { ledger: world.ledger() };
             let workflow = world.workflow(Workflow::new("trip"));
             workflow.run("t", async |run| trip(run, &shop, refused).await).await
         });
         let report = report.await;
-        println!("{report}");
         report.assert_same_outcome();
     }
 }

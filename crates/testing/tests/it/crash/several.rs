@@ -7,15 +7,10 @@ use awaitly_core::store::Durability;
 use awaitly_core::{DurableRun, Retry, RunError, Workflow, parallel, race, step};
 use awaitly_testing::crash::{Accident, CrashTest};
 
-use super::Shop;
+use super::{Shop, crashed};
 
 async fn survives(body: impl AsyncFn(&DurableRun, &Shop) -> Result<u64, RunError>) {
-    let report = CrashTest::new().limit(4_000).everywhere(async |world| {
-        let shop = Shop { ledger: world.ledger() };
-        world.workflow(Workflow::new("order")).run("o", async |run| body(run, &shop).await).await
-    });
-    let report = report.await;
-    report.assert_same_outcome();
+    crashed(CrashTest::new().max_cases(4_000), body).await.assert_same_outcome();
 }
 
 #[tokio::test(start_paused = true)]
@@ -93,13 +88,10 @@ async fn lost_batched_outcomes_are_executed_again() {
 #[tokio::test(start_paused = true)]
 async fn batched_outcome_is_really_lost() {
     // The service does not recognize repeated calls, so it shows that the recorded step was executed again.
-    let report = CrashTest::new().only([Accident::death(12)]).everywhere(async |world| {
-        let shop = Shop { ledger: world.ledger() };
-        let body = async |run: &DurableRun| {
-            Ok::<_, RunError>(step!(run, "mail", durability = Durability::Batched, shop.act_blindly("mail")))
-        };
-        world.workflow(Workflow::new("order")).run("o", body).await
+    let test = CrashTest::new().only([Accident::Death(12)]);
+    let report = crashed(test, async |run, shop| {
+        Ok::<_, RunError>(step!(run, "mail", durability = Durability::Batched, shop.act_blindly("mail")))
     });
-    let told = report.await.failure().unwrap().to_string();
+    let told = report.await.to_string();
     assert!(told.contains("process 1 died after the record of step `mail`"), "{told}");
 }

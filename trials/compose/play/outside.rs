@@ -1,0 +1,161 @@
+//! The actions of people and operators between two executions.
+
+use awaitly::journal::{Outcome, Payload};
+use awaitly::store::{Answer, Answered, Cancelled, RunId, WaitQuery};
+
+use super::{Play, harness, stuck};
+use crate::case::Kind;
+use crate::fault::run_id;
+use crate::part::Reply;
+use crate::promise::{Broken, Promise};
+
+/// The run and the key of an open question.
+type Open = (RunId, String);
+
+impl Play<'_> {
+    /// Lets the next accident between two executions happen, if there is one.
+    pub(super) async fn meet_next(&mut self) -> Result<bool, Broken> {
+        let next = self.case.accidents.iter().enumerate().find(|(number, accident)| {
+            let is_now = accident.boundary == 0 && accident.execution == self.execution;
+            is_now && !self.met.contains(number)
+        });
+        let Some((number, accident)) = next else { return Ok(false) };
+        self.met.insert(number);
+        match accident.kind {
+            Kind::Cancel => {
+                let cancelled = self.place.cancel(&self.run).await.map_err(harness)?;
+                if matches!(cancelled, Cancelled::Requested) {
+                    let mut books = self.world.books();
+                    if books.too_late && !self.was_requested {
+                        return Err(broken("a cancellation is taken, though it is too late".to_owned()));
+                    }
+                    books.goes_no_further = true;
+                    drop(books);
+                    (self.is_disturbed, self.was_requested) = (true, true);
+                }
+                Ok(true)
+            }
+            Kind::Early => self.answer_early().await.map(|()| true),
+            _ => Ok(false),
+        }
+    }
+
+    /// The questions that are open, by their parts.
+    pub(super) async fn open_questions(&self) -> Result<Vec<(u16, Open)>, Broken> {
+        let mut runs = vec![self.run.clone()];
+        runs.extend(self.world.books().inner_runs.iter().map(|name| run_id(name)));
+        let mut open = Vec::new();
+        for run in runs {
+            let page = self.place.waiting(WaitQuery::new().run(run.clone())).await.map_err(harness)?;
+            for waiting in page.items {
+                if let Some(id) = part_of(&waiting.entry.key) {
+                    open.push((id, (run.clone(), waiting.entry.key.to_string())));
+                }
+            }
+        }
+        Ok(open)
+    }
+
+    /// Answers an open question, or all of them. Returns whether the run may go on.
+    pub(super) async fn answer(&mut self) -> Result<bool, Broken> {
+        let mut any = false;
+        for (id, (run, key)) in self.open_questions().await? {
+            let Some(outcome) = self.reply(id) else { continue };
+            let answer = Answer::new(run.clone(), key, outcome);
+            let answered = self.place.answer(answer.clone()).await.map_err(harness)?;
+            if answered != Answered::Taken {
+                return Err(broken(format!("the answer to question {id} is refused: {answered:?}")));
+            }
+            self.answered.insert(id);
+            if self.is_doubled() && self.place.answer(answer).await.map_err(harness)? == Answered::Taken {
+                return Err(broken(format!("question {id} is answered twice")));
+            }
+            (any, self.is_nudged) = (true, self.is_nudged || run != self.run);
+            if self.case.seed.is_multiple_of(2) {
+                break;
+            }
+        }
+        Ok(any)
+    }
+
+    /// Lets time pass until the run is to be resumed.
+    pub(super) async fn pass_time(&self) -> Result<(), Broken> {
+        let stored = self.place.load(&self.run).await.map_err(harness)?;
+        let Some(wake) = stored.and_then(|stored| stored.header.wake) else {
+            return Err(stuck("the run waits, and nobody is asked"));
+        };
+        let now = self.place.now().await.map_err(harness)?;
+        // A worker may come late, and a run that looks after another one every few seconds need not be watched.
+        tokio::time::sleep(now.until(wake).max(self.pace.unit)).await;
+        if !self.is_doubled() {
+            return Ok(());
+        }
+        for (id, (run, key)) in self.open_questions().await? {
+            let late = self.questions.get(&id).is_some_and(|ask| ask.reply == Reply::Never);
+            let entry = self.place.load(&run).await.map_err(harness)?;
+            let expires = entry.and_then(|stored| {
+                stored.waits.iter().find(|entry| entry.key.as_str() == key).and_then(|entry| entry.expires)
+            });
+            let now = self.place.now().await.map_err(harness)?;
+            if !late || expires.is_none_or(|expires| expires > now) {
+                continue;
+            }
+            let answered = self.place.answer(Answer::new(run, key, value(1))).await.map_err(harness)?;
+            if answered == Answered::Taken {
+                return Err(broken(format!("question {id} is answered too late")));
+            }
+        }
+        Ok(())
+    }
+
+    /// Answers each question that was not asked yet, which is refused.
+    async fn answer_early(&self) -> Result<(), Broken> {
+        let open: Vec<_> = self.open_questions().await?.into_iter().map(|(id, _)| id).collect();
+        for id in self.questions.keys().filter(|id| !open.contains(id)) {
+            let answer = Answer::new(self.run.clone(), format!("q{id}"), value(1));
+            if self.place.answer(answer).await.map_err(harness)? == Answered::Taken {
+                return Err(broken(format!("question {id} is answered before it is asked")));
+            }
+        }
+        Ok(())
+    }
+
+    fn is_doubled(&self) -> bool {
+        self.case.accidents.iter().any(|accident| accident.kind == Kind::Double)
+    }
+
+    fn reply(&self, id: u16) -> Option<Outcome> {
+        match self.questions.get(&id)?.reply {
+            Reply::Value(number) => Some(value(number)),
+            Reply::Rejected => Some(Outcome::Failed(Payload::from_stored("\"no\""))),
+            Reply::Never => None,
+        }
+    }
+}
+
+fn value(number: u64) -> Outcome {
+    Outcome::Value(Payload::from_stored(number.to_string()))
+}
+
+fn broken(text: String) -> Broken {
+    Broken { promise: Promise::Answers, text }
+}
+
+/// The part that asks under this key: `undo s3/q9` is that of question 9.
+fn part_of(key: &str) -> Option<u16> {
+    let name = key.rsplit('/').next()?.strip_prefix('q')?;
+    let digits = name.find(|letter: char| !letter.is_ascii_digit()).map_or(name, |end| name.split_at(end).0);
+    digits.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_question_is_known_by_the_last_name_in_its_key() {
+        for (key, id) in [("q3", Some(3)), ("undo s1/q12", Some(12)), ("p1.a/q4v2", Some(4)), ("s3", None)] {
+            assert_eq!(part_of(key), id, "{key}");
+        }
+    }
+}
