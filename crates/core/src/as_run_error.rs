@@ -29,8 +29,8 @@ use crate::error::{Error, RunError};
 /// }
 /// ```
 ///
-/// If an implementation returns `None` for a [`RunError`], for example for a rejection that has an answer of its own, that
-/// error counts as the caller's own.
+/// An implementation may return `None` for some kinds of [`RunError`], for example for a rejection that the caller handles
+/// itself. Such an error counts as the caller's own.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` does not say where it holds a `RunError`",
     note = "implement `awaitly::AsRunError` for it: `match self {{ Self::Run(error) => Some(error), _ => None }}`",

@@ -21,6 +21,30 @@ pub type Sleep = Pin<Box<dyn Future<Output = ()> + Send>>;
 ///
 /// [`now`](Self::now) is monotonic, and the library measures durations, timeouts and waits with it. [`wall`](Self::wall) is the
 /// time of day, which an operator can set; the library uses it for moments that outlive the process.
+///
+/// ```
+/// use std::time::{Instant, SystemTime};
+///
+/// use awaitly_core::clock::{Clock, Sleep, SystemClock, hours};
+///
+/// /// A machine whose time of day is an hour fast.
+/// #[derive(Debug)]
+/// struct Fast;
+///
+/// impl Clock for Fast {
+///     fn now(&self) -> Instant {
+///         SystemClock.now()
+///     }
+///
+///     fn wall(&self) -> SystemTime {
+///         SystemClock.wall() + hours(1)
+///     }
+///
+///     fn sleep_until(&self, at: Instant) -> Sleep {
+///         SystemClock.sleep_until(at)
+///     }
+/// }
+/// ```
 pub trait Clock: fmt::Debug + Send + Sync + 'static {
     /// Returns the present moment.
     fn now(&self) -> Instant;
@@ -28,7 +52,7 @@ pub trait Clock: fmt::Debug + Send + Sync + 'static {
     /// Returns the present time of day.
     fn wall(&self) -> SystemTime;
 
-    /// Waits until `at`, or not if `at` has passed. Dropping the future has no effect on others.
+    /// Waits until `at`. Ends at once if `at` has passed. Dropping the future does not affect other waits.
     fn sleep_until(&self, at: Instant) -> Sleep;
 }
 
@@ -63,6 +87,12 @@ pub const fn hours(n: u64) -> Duration {
 }
 
 /// Returns `n` days of 24 hours.
+///
+/// ```
+/// use awaitly_core::clock::{days, hours};
+///
+/// assert_eq!(days(2) + hours(12), hours(60));
+/// ```
 #[must_use]
 pub const fn days(n: u64) -> Duration {
     hours(n.saturating_mul(24))

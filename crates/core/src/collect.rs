@@ -15,10 +15,18 @@
 //! assert_eq!((numbers, errors.len()), (vec![1, 3], 2));
 //! ```
 
-/// Returns all values, or the first error. It does the work of [`Iterator::collect`], under a name that fits its siblings.
+/// Returns all values, or the first error, as [`Iterator::collect`] does.
 ///
 /// # Errors
 /// Returns the first error in the order of the input, and does not look at later results.
+///
+/// # Examples
+/// ```
+/// use awaitly_core::collect;
+///
+/// let quantities = ["2", "1"].map(str::parse::<u32>);
+/// assert_eq!(collect::all(quantities), Ok(vec![2, 1]));
+/// ```
 pub fn all<T, E>(results: impl IntoIterator<Item = Result<T, E>>) -> Result<Vec<T>, E> {
     results.into_iter().collect()
 }
@@ -27,12 +35,29 @@ pub fn all<T, E>(results: impl IntoIterator<Item = Result<T, E>>) -> Result<Vec<
 ///
 /// # Errors
 /// Returns every error if there is at least one.
+///
+/// # Examples
+/// ```
+/// use awaitly_core::collect;
+///
+/// let cart = [("tea", 2), ("mug", 0), ("pot", 0)];
+/// let checked = cart.map(|(sku, count)| if count > 0 { Ok(sku) } else { Err(format!("no {sku}")) });
+/// assert_eq!(collect::all_settled(checked).unwrap_err(), ["no mug", "no pot"]);
+/// ```
 pub fn all_settled<T, E>(results: impl IntoIterator<Item = Result<T, E>>) -> Result<Vec<T>, Vec<E>> {
     let (values, errors) = partition(results);
     if errors.is_empty() { Ok(values) } else { Err(errors) }
 }
 
 /// Returns the first value, or the first error if there is no value, or `None` if there are no results.
+///
+/// ```
+/// use awaitly_core::collect;
+///
+/// let quotes = [Err("the carrier is closed"), Ok(490), Ok(420)];
+/// assert_eq!(collect::any(quotes), Some(Ok(490)));
+/// assert_eq!(collect::any([Err::<u32, _>("closed"), Err("busy")]), Some(Err("closed")));
+/// ```
 pub fn any<T, E>(results: impl IntoIterator<Item = Result<T, E>>) -> Option<Result<T, E>> {
     let mut first_error = None;
     for result in results {
@@ -45,6 +70,14 @@ pub fn any<T, E>(results: impl IntoIterator<Item = Result<T, E>>) -> Option<Resu
 }
 
 /// Returns the values and the errors in two lists.
+///
+/// ```
+/// use awaitly_core::collect;
+///
+/// let payouts = [Ok(40), Err("order-7 has no account"), Ok(2)];
+/// let (paid, failed) = collect::partition(payouts);
+/// assert_eq!((paid, failed), (vec![40, 2], vec!["order-7 has no account"]));
+/// ```
 pub fn partition<T, E>(results: impl IntoIterator<Item = Result<T, E>>) -> (Vec<T>, Vec<E>) {
     let (mut values, mut errors) = (Vec::new(), Vec::new());
     for result in results {

@@ -42,6 +42,23 @@ use crate::store::{InvalidRunId, StoreError};
 /// ```
 ///
 /// Without that `impl`, write `.await.map_err(CheckoutError::from_step)?` with [`FromStep`] in scope.
+///
+/// # Reacting to one failure
+///
+/// ```
+/// use awaitly_core::{Error, Run, RunError};
+///
+/// # #[derive(Debug, thiserror::Error)] #[error("declined")] struct Declined;
+/// # async fn charge_card() -> Result<u32, Declined> { Err(Declined) }
+/// # async fn send_invoice() -> Result<u32, RunError> { Ok(7) }
+/// async fn pay(run: &Run) -> Result<u32, RunError> {
+///     match run.step("charge", charge_card).await {
+///         Ok(receipt) => Ok(receipt),
+///         Err(Error::Failed(Declined)) => send_invoice().await,
+///         Err(Error::Run(error)) => Err(error),
+///     }
+/// }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Error<E> {
@@ -69,6 +86,13 @@ impl<E> Error<E> {
     }
 
     /// Applies `change` to the operation's own error, and keeps a [`RunError`] as it is.
+    ///
+    /// ```
+    /// use awaitly_core::Error;
+    ///
+    /// let failure = Error::Failed(51).map(|code| format!("declined with code {code}"));
+    /// assert_eq!(failure.to_string(), "declined with code 51");
+    /// ```
     pub fn map<F>(self, change: impl FnOnce(E) -> F) -> Error<F> {
         match self {
             Self::Failed(error) => Error::Failed(change(error)),
@@ -304,6 +328,15 @@ pub enum RunError {
 }
 
 /// The kind of a time limit.
+///
+/// ```
+/// use awaitly_core::clock::secs;
+/// use awaitly_core::{Limit, RunError};
+///
+/// let late = RunError::Timeout { step: "charge".into(), attempt: 2, after: secs(5), limit: Limit::Step };
+/// let message = late.to_string();
+/// assert!(message.starts_with("step `charge` did not end within 5s in attempt 2: raise the step's deadline"));
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Limit {
@@ -351,6 +384,15 @@ impl RunError {
     ///
     /// Journals keep timeouts of an attempt or a step, refusals, and values that cannot be kept, because a body may have acted
     /// on them.
+    ///
+    /// ```
+    /// use awaitly_core::clock::secs;
+    /// use awaitly_core::{Limit, RunError};
+    ///
+    /// let late = |limit| RunError::Timeout { step: "charge".into(), attempt: 1, after: secs(5), limit };
+    /// assert!(late(Limit::Attempt).is_recorded());
+    /// assert!(!late(Limit::Run).is_recorded()); // the next execution has the full time again
+    /// ```
     #[must_use]
     pub const fn is_recorded(&self) -> bool {
         match self {

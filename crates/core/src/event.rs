@@ -14,8 +14,26 @@ use crate::journal::{Key, Kind};
 
 /// Something that happened in a run.
 ///
-/// The run id and the key together identify a step. The events of one execution are numbered, and their order is that of the
-/// numbers. An event contains errors as text, but never an input or a value.
+/// The run id and the key together identify a step. The events of one execution are numbered in their order. An event
+/// contains errors as text, but never an input or a value.
+///
+/// An event serialises, for example as one line of a log:
+///
+/// ```
+/// use std::sync::{Arc, Mutex};
+///
+/// use awaitly_core::event::Event;
+/// use awaitly_core::{RunError, Workflow};
+///
+/// # #[tokio::main(flavor = "current_thread")] async fn main() {
+/// let log = Arc::new(Mutex::new(Vec::new()));
+/// let lines = Arc::clone(&log);
+/// let write = move |event: &Event| lines.lock().unwrap().push(serde_json::to_string(event).unwrap());
+/// let orders = Workflow::new("order").observe(write);
+/// orders.run("order-42", async |_| Ok::<_, RunError>(7)).await.unwrap();
+/// assert!(log.lock().unwrap()[0].starts_with(r#"{"workflow":"order","run":"order-42","sequence":0,"#));
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Event {
@@ -32,6 +50,18 @@ pub struct Event {
 }
 
 /// The identity of a step in an event.
+///
+/// ```
+/// use awaitly_core::event::{EventKind, StepId};
+///
+/// /// Returns the label of a metric: the name, because a key may contain an order number.
+/// fn label(event: &EventKind) -> Option<&str> {
+///     event.step().map(|step| step.name.as_str())
+/// }
+///
+/// let step = StepId { key: "ship:order-42".into(), name: "ship".into() };
+/// assert_eq!(label(&EventKind::StepReused { step }), Some("ship"));
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StepId {
     /// The key, which is unique in the run.
@@ -41,6 +71,31 @@ pub struct StepId {
 }
 
 /// The change that an event reports.
+///
+/// ```
+/// use std::sync::Arc;
+/// use std::sync::atomic::{AtomicU32, Ordering};
+///
+/// use awaitly_core::clock::secs;
+/// use awaitly_core::event::{Event, EventKind};
+/// use awaitly_core::{Error, Retry, Workflow, step};
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)] async fn main() {
+/// # async fn charge() -> Result<u32, String> { Err("the service is down".to_owned()) }
+/// let retries = Arc::new(AtomicU32::new(0));
+/// let count = Arc::clone(&retries);
+/// let orders = Workflow::new("order").observe(move |event: &Event| {
+///     if let EventKind::RetryScheduled { .. } = event.kind {
+///         count.fetch_add(1, Ordering::Relaxed);
+///     }
+/// });
+/// let failed = orders.run("order-42", async |run| {
+///     Ok::<u32, Error<String>>(step!(run, "charge", retry = Retry::fixed(secs(1)).attempts(3), charge()))
+/// });
+/// assert!(failed.await.is_err());
+/// assert_eq!(retries.load(Ordering::Relaxed), 2);
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "type")]
 #[non_exhaustive]
@@ -157,6 +212,18 @@ impl EventKind {
 }
 
 /// A form of running steps concurrently.
+///
+/// ```
+/// use awaitly_core::event::{Event, EventKind, ScopeKind};
+///
+/// // Logs which racer won: the replica that answered first, for example.
+/// let winners = |event: &Event| {
+///     if let EventKind::ScopeEnded { scope, kind: ScopeKind::Race, winner, .. } = &event.kind {
+///         println!("{}: {scope} was won by {winner:?}", event.run);
+///     }
+/// };
+/// # let _ = awaitly_core::Workflow::new("order").observe(winners);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ScopeKind {

@@ -9,6 +9,21 @@ use crate::guard::Refusal;
 use crate::journal::Kind;
 
 /// The run, as a [`before_run`](crate::Workflow::before_run) hook sees it.
+///
+/// ```
+/// use awaitly_core::guard::Refusal;
+/// use awaitly_core::{RunError, RunInfo, Workflow};
+///
+/// # #[tokio::main(flavor = "current_thread")] async fn main() {
+/// // Before an update: end the runs that have begun, and begin no others.
+/// let draining = Workflow::new("checkout").before_run(async |info: RunInfo| match info.recorded {
+///     0 => Err(Refusal::new("update", "new orders have to wait")),
+///     _ => Ok(()),
+/// });
+/// let refused = draining.run("order-42", async |_| Ok::<u32, RunError>(7)).await;
+/// assert!(matches!(refused, Err(RunError::Refused { .. })));
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RunInfo {
@@ -21,6 +36,19 @@ pub struct RunInfo {
 }
 
 /// The step, as an [`after_step`](crate::Workflow::after_step) hook sees it.
+///
+/// ```
+/// use awaitly_core::journal::Kind;
+/// use awaitly_core::{StepInfo, Workflow};
+///
+/// let audited = Workflow::new("checkout").after_step(async |info: StepInfo| {
+///     if info.kind == Kind::Value && info.step.name == "charge".into() {
+///         println!("{}: money has moved", info.run);
+///     }
+///     Ok(())
+/// });
+/// # let _ = audited;
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct StepInfo {

@@ -56,6 +56,23 @@ pub async fn scope<T, E>(body: impl AsyncFnOnce(&Scope) -> Result<T, E>) -> Resu
 }
 
 /// The resources that a body has taken so far. [`scope`] creates it.
+///
+/// ```
+/// use std::io;
+///
+/// use awaitly_core::resource::Scope;
+///
+/// # #[derive(Clone)] struct Connection;
+/// # impl Connection {
+/// #     async fn open(_host: &str) -> io::Result<Self> { Ok(Self) }
+/// #     async fn close(self) -> io::Result<()> { Ok(()) }
+/// # }
+/// /// Opens a connection that `scope` closes.
+/// async fn connect(scope: &Scope, host: &str) -> io::Result<Connection> {
+///     let connection = Connection::open(host).await?;
+///     Ok(scope.add(connection, Connection::close))
+/// }
+/// ```
 pub struct Scope {
     releases: Mutex<Vec<Release>>,
 }
@@ -65,8 +82,31 @@ type Releasing = Pin<Box<dyn Future<Output = Result<(), Failure>> + Send>>;
 type Release = Box<dyn FnOnce() -> Releasing + Send>;
 
 impl Scope {
-    /// Returns `resource`, and keeps a clone that `release` gets when the body ends. A pool, a client or a handle is cheap to
-    /// clone; put other resources into an [`Arc`](std::sync::Arc).
+    /// Adds `resource` to the scope, and returns it. The scope keeps a clone, and passes it to `release` when the body ends. A
+    /// pool, a client or a handle is cheap to clone; put other resources into an [`Arc`](std::sync::Arc).
+    ///
+    /// ```
+    /// use std::fmt::Error;
+    /// use std::sync::{Arc, Mutex};
+    ///
+    /// use awaitly_core::resource;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// let closed = Arc::new(Mutex::new(Vec::new()));
+    /// let used = resource::scope(async |scope| {
+    ///     for name in ["database", "cursor"] {
+    ///         let closed = Arc::clone(&closed);
+    ///         scope.add(name, |name| async move {
+    ///             closed.lock().unwrap().push(name);
+    ///             Ok::<_, Error>(())
+    ///         });
+    ///     }
+    ///     Ok::<_, Error>(scope.len())
+    /// });
+    /// assert_eq!(used.await.unwrap(), 2);
+    /// assert_eq!(*closed.lock().unwrap(), ["cursor", "database"]);
+    /// # }
+    /// ```
     pub fn add<R, Fut, X>(&self, resource: R, release: impl FnOnce(R) -> Fut + Send + 'static) -> R
     where
         R: Clone + Send + 'static,
@@ -119,6 +159,24 @@ impl fmt::Debug for Scope {
 }
 
 /// The failure of a body with resources.
+///
+/// ```
+/// use awaitly_core::resource;
+///
+/// # #[tokio::main(flavor = "current_thread")] async fn main() {
+/// let read = resource::scope(async |scope| {
+///     scope.add("connection", |_| async { Err("the peer has gone") });
+///     Ok::<_, std::fmt::Error>(7)
+/// });
+/// match read.await {
+///     // The value is good; only the release failed.
+///     Err(resource::Error::Release { failures, result: Ok(value) }) => {
+///         assert_eq!((failures[0].to_string().as_str(), value), ("the peer has gone", 7));
+///     }
+///     other => panic!("{other:?}"),
+/// }
+/// # }
+/// ```
 #[derive(Debug, thiserror::Error)]
 pub enum Error<T, E> {
     /// The body failed, and all resources were released.

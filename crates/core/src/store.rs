@@ -57,6 +57,9 @@ use crate::journal::{
 /// - A run records a key once: a second record fails with [`StoreError::AlreadyRecorded`].
 /// - Records come back in the order in which they were appended.
 ///
+/// Implementors may write `async fn`. The calls of one run come sequentially or concurrently. The calls of many runs
+/// come concurrently, and a store may combine them into one commit.
+///
 /// # Errors
 /// Every call can return the failures of the store itself: [`Full`](StoreError::Full),
 /// [`ReadOnly`](StoreError::ReadOnly), [`NotThere`](StoreError::NotThere), [`Unavailable`](StoreError::Unavailable),
@@ -67,11 +70,21 @@ use crate::journal::{
 /// [`LeaseLost`](StoreError::LeaseLost), and `append`, `wait` and `rewrite` can return
 /// [`AlreadyRecorded`](StoreError::AlreadyRecorded).
 ///
-/// Implementors may write `async fn`. The calls of one run come sequentially or concurrently. The calls of many runs
-/// come concurrently, and a store may combine them into one commit.
+/// # Examples
+/// A page that shows an order reads its journal, without a lease:
+///
+/// ```
+/// use awaitly_core::store::{RunId, Store, StoreError};
+///
+/// async fn charged(store: &impl Store, order: &RunId) -> Result<Option<u64>, StoreError> {
+///     let Some(run) = store.load(order).await? else { return Ok(None) };
+///     let charge = run.records.iter().find(|record| *record.key == *"charge");
+///     Ok(charge.and_then(|record| record.outcome.payload().decode().ok()))
+/// }
+/// ```
 pub trait Store: Send + Sync + 'static {
     /// Opens a run. Asks [`admit`](crate::journal::admit) and carries out its decision: takes the lease and loads the
-    /// whole journal. An existing run is not changed otherwise.
+    /// whole journal. Otherwise, it does not change an existing run.
     ///
     /// A lease with a `ttl` of zero expires at once, so the next request may take the run.
     ///
@@ -142,6 +155,24 @@ pub trait Store: Send + Sync + 'static {
 }
 
 /// The answer to a request to open a run.
+///
+/// ```
+/// use awaitly_core::journal::Refused;
+/// use awaitly_core::store::{Open, Opened, Store, StoreError};
+///
+/// /// Describes the state of a run by an attempt to open it.
+/// async fn describe(store: &impl Store, request: Open) -> Result<String, StoreError> {
+///     Ok(match store.open(request.existing()).await? {
+///         Opened::Held { lease, run, .. } => {
+///             store.release(&lease);
+///             format!("free, with {} records", run.records.len())
+///         }
+///         Opened::Ended(header) => format!("ended: {}", header.status),
+///         Opened::Refused(Refused::Busy { remaining }) => format!("busy for {remaining:?}"),
+///         Opened::Refused(refused) => refused.to_string(),
+///     })
+/// }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Opened {
     /// The caller holds the lease and may execute the run.
@@ -161,6 +192,22 @@ pub enum Opened {
 }
 
 /// A run as a store keeps it.
+///
+/// A run made from scratch, to import work that began in an older system:
+///
+/// ```
+/// use awaitly_core::journal::{Header, Outcome, Payload, Record, Status, Timestamp};
+/// use awaitly_core::store::StoredRun;
+///
+/// let charged = Outcome::Value(Payload::encode(&4200).unwrap());
+/// let order = StoredRun {
+///     header: Header::new("checkout".into(), 1, Status::Running, Timestamp::from_millis(0)),
+///     input: None,
+///     records: vec![Record { key: "charge".into(), outcome: charged, input: None }],
+///     waits: Vec::new(),
+/// };
+/// # let _ = order;
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredRun {
     /// Everything except the records.
@@ -193,12 +240,24 @@ pub struct Wait {
     pub token: Box<str>,
     /// The question.
     pub request: Payload,
-    /// The time left for an answer, from now by the store's clock. `None`: unlimited.
+    /// The time to answer, measured by the store's clock from the moment when the store adds the entry. `None`:
+    /// unlimited.
     pub expires_in: Option<Duration>,
 }
 
 impl Wait {
     /// Returns the entry, as a store keeps it from `now` on.
+    ///
+    /// ```
+    /// use awaitly_core::clock::mins;
+    /// use awaitly_core::journal::{Payload, Timestamp};
+    /// use awaitly_core::store::Wait;
+    ///
+    /// let now = Timestamp::from_millis(1_000);
+    /// let request = Payload::encode("Refund 42.00?").unwrap();
+    /// let wait = Wait { key: "manager".into(), token: "k3Vd9s".into(), request, expires_in: Some(mins(1)) };
+    /// assert_eq!(wait.begin(now).expires, Some(Timestamp::from_millis(61_000)));
+    /// ```
     #[must_use]
     pub fn begin(self, now: Timestamp) -> WaitEntry {
         let Self { key, token, request, expires_in } = self;
@@ -247,6 +306,21 @@ impl Rewrite {
     ///
     /// # Errors
     /// Returns [`StoreError::Answered`] if the keys differ.
+    ///
+    /// # Examples
+    /// ```
+    /// use awaitly_core::journal::{Contents, Key};
+    /// use awaitly_core::store::{Rewrite, RunId, StoreError};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let rewrite = Rewrite::new(2, Contents::default(), []);
+    /// let run = RunId::new("order-42")?;
+    /// rewrite.check(&run, [])?;
+    /// let manager = Key::from("manager"); // waits now, but did not when the journal was read
+    /// assert!(matches!(rewrite.check(&run, [&manager]), Err(StoreError::Answered { .. })));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn check<'a>(
         &self,
         run: &RunId,

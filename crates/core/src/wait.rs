@@ -126,6 +126,21 @@ async fn wait(
 /// # Resume
 /// The question is asked once. If the run is resumed before the answer arrives, it ends in [`RunError::Waiting`] at
 /// this step again. After that, it receives the answer like any recorded outcome.
+///
+/// # Examples
+/// ```
+/// use awaitly_core::{RunError, Workflow, step};
+///
+/// # #[tokio::main(flavor = "current_thread")] async fn main() {
+/// let refund = Workflow::new("refund");
+/// let refunded = refund.run("order-42", async |run| {
+///     let approved: bool = step!(run.wait_for("manager").request("Refund 42.00?"));
+///     Ok::<_, RunError>(approved)
+/// });
+/// // `Operate::answer` records the answer; after that, the run returns it.
+/// assert_eq!(refunded.await, Err(RunError::Waiting { step: "manager".into() }));
+/// # }
+/// ```
 #[must_use = "it does nothing unless it is awaited: put it into `step!(..)`, or `.await` it"]
 pub struct WaitFor<'r, T> {
     frame: Frame<'r>,
@@ -142,16 +157,51 @@ impl<'r, T> WaitFor<'r, T> {
         }
     }
 
-    /// Sets the question as data for the person or program that answers. Default: no data.
+    /// Sets the question: data for the person or program that answers.
+    ///
+    /// # Default
+    /// No data: the question is JSON `null`.
     ///
     /// # Errors
     /// Awaiting the step returns [`RunError::Unencodable`] if the value has no JSON form.
+    ///
+    /// # Examples
+    /// ```
+    /// use awaitly_core::{DurableRun, RunError};
+    ///
+    /// #[derive(serde::Serialize)]
+    /// struct Question<'a> {
+    ///     order: &'a str,
+    ///     cents: u64,
+    /// }
+    ///
+    /// async fn ask(run: &DurableRun, order: &str) -> Result<bool, RunError> {
+    ///     run.wait_for("manager").request(&Question { order, cents: 4200 }).await
+    /// }
+    /// ```
     pub fn request<Q: Serialize + ?Sized>(mut self, request: &Q) -> Self {
         self.question.request = Some(Payload::encode(request));
         self
     }
 
-    /// Sets the time to answer, measured from the question by the store's clock. Default: no limit.
+    /// Sets the time to answer. It begins when the question is recorded, and the store's clock measures it.
+    ///
+    /// # Default
+    /// No limit.
+    ///
+    /// # Examples
+    /// ```
+    /// use awaitly_core::clock::hours;
+    /// use awaitly_core::{DurableRun, RunError};
+    ///
+    /// /// Returns the carrier's tracking number, or `None` if the carrier does not confirm in time.
+    /// async fn confirmed(run: &DurableRun) -> Result<Option<String>, RunError> {
+    ///     match run.wait_for("carrier").expires_in(hours(4)).await {
+    ///         Err(RunError::Expired { .. }) => Ok(None),
+    ///         number => number.map(Some),
+    ///     }
+    /// }
+    /// ```
     pub const fn expires_in(mut self, delay: Duration) -> Self {
         self.question.expires_in = Some(delay);
         self
@@ -167,6 +217,17 @@ impl<'r, T> WaitFor<'r, T> {
     }
 
     /// Waits under `key` instead of the step's name: see [`Step::key`](crate::step::Step::key).
+    ///
+    /// ```
+    /// use awaitly_core::{DurableRun, RunError, step};
+    ///
+    /// async fn all_arrive(run: &DurableRun, parcels: &[u64]) -> Result<(), RunError> {
+    ///     for parcel in parcels {
+    ///         let () = step!(run.wait_for("parcel").key(format!("parcel:{parcel}")));
+    ///     }
+    ///     Ok(())
+    /// }
+    /// ```
     pub fn key(mut self, key: impl Into<Key>) -> Self {
         self.frame.set_key(&key.into());
         self

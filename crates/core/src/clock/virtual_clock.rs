@@ -60,6 +60,21 @@ impl VirtualClock {
     }
 
     /// Moves the clock to the moment of the next sleeper, and returns how far it moved; `None` if there is no sleeper.
+    ///
+    /// ```
+    /// use awaitly_core::clock::{Clock, VirtualClock, days};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// let clock = VirtualClock::new();
+    /// for day in [30, 1] {
+    ///     tokio::spawn(clock.sleep_until(clock.now() + days(day)));
+    /// }
+    /// tokio::task::yield_now().await;
+    /// assert_eq!(clock.advance_to_next(), Some(days(1)));
+    /// assert_eq!(clock.advance_to_next(), Some(days(29)));
+    /// assert_eq!(clock.advance_to_next(), None);
+    /// # }
+    /// ```
     #[expect(clippy::must_use_candidate, reason = "callers may need the effect alone")]
     pub fn advance_to_next(&self) -> Option<Duration> {
         let (next, elapsed) = {
@@ -72,6 +87,20 @@ impl VirtualClock {
     }
 
     /// Returns the number of sleepers.
+    ///
+    /// ```
+    /// use awaitly_core::clock::{Clock, VirtualClock, days};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// let clock = VirtualClock::new();
+    /// let reminder = tokio::spawn(clock.sleep_until(clock.now() + days(3)));
+    /// while clock.sleepers() < 1 {
+    ///     tokio::task::yield_now().await; // until the reminder waits
+    /// }
+    /// clock.advance(days(3));
+    /// reminder.await.unwrap();
+    /// # }
+    /// ```
     #[must_use]
     pub fn sleepers(&self) -> usize {
         self.0.lock().sleepers.len()

@@ -6,6 +6,15 @@ use serde::{Deserialize, Serialize};
 use super::{Ending, Fingerprint, Key, Open, Outcome, Purpose, Status, Timestamp};
 
 /// The data of a run that a store keeps besides its records.
+///
+/// ```
+/// use awaitly_core::journal::{Header, Status, Timestamp};
+/// use awaitly_core::store::{Open, Owner, RunId};
+///
+/// let open = Open::new(RunId::new("order-42").unwrap(), "checkout", Owner::unique()).version(3);
+/// let header = Header::begin(&open, Timestamp::from_millis(7));
+/// assert_eq!((&*header.workflow, header.version, header.status), ("checkout", 3, Status::Running));
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Header {
@@ -72,6 +81,18 @@ impl Header {
     ///
     /// A request to cancel the run stays until the run has ended. If the run waits and its owner did not know of the
     /// request, the run is due at once, so its body can undo. If the owner knew of it, the run waits in a compensation.
+    ///
+    /// ```
+    /// use awaitly_core::journal::{Header, Status, Timestamp};
+    /// use awaitly_core::store::Ending;
+    ///
+    /// # let mut header = Header::new("checkout".into(), 1, Status::Running, Timestamp::from_millis(0));
+    /// let now = Timestamp::from_millis(100);
+    /// let pause = Ending { waits_on: vec!["manager".into()], ..Ending::new(Status::Waiting) };
+    /// // The manager answered while the body returned, so the run is due at once.
+    /// header.end(pause, true, now);
+    /// assert_eq!((header.status, header.wake), (Status::Waiting, Some(now)));
+    /// ```
     pub fn end(&mut self, ending: Ending, answered: bool, now: Timestamp) {
         let Ending { status, outcome, error, failed_on, wake, waits_on: _, cancelling } = ending;
         let waits = status == Status::Waiting;
@@ -86,6 +107,15 @@ impl Header {
     }
 
     /// Applies a request for cancellation at `now`. A waiting run becomes due at once.
+    ///
+    /// ```
+    /// use awaitly_core::journal::{Header, Status, Timestamp};
+    ///
+    /// let now = Timestamp::from_millis(100);
+    /// let mut header = Header::new("refund".into(), 1, Status::Waiting, Timestamp::from_millis(0));
+    /// header.request_cancel(now);
+    /// assert_eq!((header.cancel_requested, header.wake), (true, Some(now)));
+    /// ```
     pub fn request_cancel(&mut self, now: Timestamp) {
         self.cancel_requested = true;
         if self.status == Status::Waiting {
@@ -94,6 +124,15 @@ impl Header {
     }
 
     /// Sets the run back to running from `now` on.
+    ///
+    /// ```
+    /// use awaitly_core::journal::{Header, Status, Timestamp};
+    ///
+    /// let mut header = Header::new("checkout".into(), 1, Status::Failed, Timestamp::from_millis(0));
+    /// header.error = Some("the card was declined".into());
+    /// header.revive(Timestamp::from_millis(100));
+    /// assert_eq!((header.status, header.error), (Status::Running, None));
+    /// ```
     pub fn revive(&mut self, now: Timestamp) {
         self.status = Status::Running;
         self.outcome = None;
@@ -118,6 +157,14 @@ pub enum Opening {
 }
 
 /// The reason why a store refused to open a run. The store has changed no data.
+///
+/// ```
+/// use awaitly_core::clock::secs;
+/// use awaitly_core::journal::Refused;
+///
+/// let refused = Refused::Busy { remaining: secs(12) };
+/// assert_eq!(refused.to_string(), "the run is held by another owner for another 12s");
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Refused {
@@ -157,6 +204,20 @@ pub enum Refused {
 /// A store calls this function inside the transaction that takes the lease. Alternatively, it calls the function on
 /// data that it has read, and takes the lease only if that data is still current. All stores therefore decide alike. A
 /// request without an input uses the run's own input.
+///
+/// ```
+/// use awaitly_core::clock::secs;
+/// use awaitly_core::journal::{Header, Opening, Refused, Status, Timestamp, admit};
+/// use awaitly_core::store::{Open, Owner, RunId};
+///
+/// let open = Open::new(RunId::new("order-42").unwrap(), "checkout", Owner::unique());
+/// let header = Header::new("checkout".into(), 1, Status::Running, Timestamp::from_millis(0));
+/// // The process that held the lease has died, and its lease has expired.
+/// assert_eq!(admit(&open, Some((&header, None))), Opening::Take);
+/// // It still executes the run.
+/// let busy = Refused::Busy { remaining: secs(9) };
+/// assert_eq!(admit(&open, Some((&header, Some(secs(9))))), Opening::Refuse(busy));
+/// ```
 #[must_use]
 pub fn admit(request: &Open, stored: Option<(&Header, Option<Duration>)>) -> Opening {
     let Some((header, lease)) = stored else {

@@ -1,6 +1,19 @@
 use super::{Key, Outcome, Status, Timestamp};
 
 /// The end of an execution: the run has ended or pauses.
+///
+/// ```
+/// use awaitly_core::journal::{Outcome, Payload, Status};
+/// use awaitly_core::store::Ending;
+///
+/// let failed = Ending {
+///     outcome: Some(Outcome::Failed(Payload::encode("declined").unwrap())),
+///     error: Some("the card was declined".into()),
+///     failed_on: vec!["charge".into()],
+///     ..Ending::new(Status::Failed)
+/// };
+/// # let _ = failed;
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ending {
     /// The new status; never [`Status::Running`].
@@ -15,8 +28,8 @@ pub struct Ending {
     pub waits_on: Vec<Key>,
     /// The time at which a waiting run becomes due without an answer. `None`: never.
     pub wake: Option<Timestamp>,
-    /// Whether this execution knew of a request to cancel the run. If such a run waits, the request stays in force
-    /// until the run is resumed, and `wake` states when that happens.
+    /// Whether this execution knew of a request to cancel the run. If it knew of one and the run waits, the run waits in
+    /// a compensation: the request stays, and the run becomes due at `wake` instead of at once.
     pub cancelling: bool,
 }
 

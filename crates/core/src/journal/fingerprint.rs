@@ -16,6 +16,16 @@ use super::canonical::Canonical;
 ///
 /// In JSON, a fingerprint is text of 16 hexadecimal digits, because many programs read numbers as doubles, which hold
 /// only 53 bits. A bare number, as older versions wrote it, is read too. Binary formats hold the number.
+///
+/// ```
+/// use std::collections::HashMap;
+///
+/// use awaitly_core::journal::Fingerprint;
+///
+/// let cart = Fingerprint::of(&HashMap::from([("tea", 2), ("mug", 1)])).unwrap();
+/// assert_eq!(cart, Fingerprint::of(&HashMap::from([("mug", 1), ("tea", 2)])).unwrap());
+/// assert_ne!(cart, Fingerprint::of(&HashMap::from([("tea", 2)])).unwrap());
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Fingerprint(u64);
 
@@ -35,6 +45,14 @@ impl Fingerprint {
     }
 
     /// Returns the fingerprint for a number from [`to_bits`](Self::to_bits).
+    ///
+    /// ```
+    /// use awaitly_core::journal::Fingerprint;
+    ///
+    /// let fingerprint = Fingerprint::of("tea").unwrap();
+    /// let column = fingerprint.to_bits().cast_signed(); // for a database with signed numbers
+    /// assert_eq!(Fingerprint::from_bits(column.cast_unsigned()), fingerprint);
+    /// ```
     #[must_use]
     pub const fn from_bits(bits: u64) -> Self {
         Self(bits)

@@ -47,6 +47,17 @@ pub(crate) enum Taken {
 }
 
 /// The behaviour of a resumed step whose input differs from the input of its recorded outcome.
+///
+/// ```
+/// use awaitly_core::journal::OnChange;
+/// use awaitly_core::{DurableRun, RunError};
+///
+/// # async fn print(_address: &str) -> Result<u32, RunError> { Ok(7) }
+/// /// Prints the label again if the customer has changed the address since.
+/// async fn label(run: &DurableRun, address: &str) -> Result<u32, awaitly_core::Error<RunError>> {
+///     run.step("label", || print(address)).input(address).on_change(OnChange::Rerun).await
+/// }
+/// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub enum OnChange {
     /// The run stops with [`RunError::InputChanged`](crate::RunError::InputChanged).

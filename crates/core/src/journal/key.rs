@@ -34,9 +34,26 @@ impl Key {
 
     /// The key that records the body's declaration that it is [too late to cancel](crate::Run::too_late_to_cancel) the
     /// run.
+    ///
+    /// ```
+    /// use awaitly_core::journal::Key;
+    /// use awaitly_core::store::RunQuery;
+    ///
+    /// // The runs that can no longer be cancelled.
+    /// let committed = RunQuery::new().workflow("checkout").key(Key::TOO_LATE_TO_CANCEL);
+    /// # assert_eq!(&*committed.key.unwrap(), "too late to cancel");
+    /// ```
     pub const TOO_LATE_TO_CANCEL: Self = Self::from_static("too late to cancel");
 
     /// Creates a key from static text, without an allocation.
+    ///
+    /// ```
+    /// use awaitly_core::journal::Key;
+    ///
+    /// const CHARGE: Key = Key::from_static("charge");
+    ///
+    /// assert_eq!(CHARGE, Key::from(String::from("charge")));
+    /// ```
     #[must_use]
     pub const fn from_static(text: &'static str) -> Self {
         Self(Repr::Static(text))

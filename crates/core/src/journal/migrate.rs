@@ -13,7 +13,7 @@ use super::{Key, Outcome, Payload, Record, WaitEntry, scope};
 /// ```
 /// use awaitly_core::journal::Migration;
 ///
-/// // Version 2 calls the step `charge` what version 1 called `pay`, and counts in cents.
+/// // In version 2, the step `pay` has the name `charge`, and its value is in cents.
 /// let to_2 = Migration::rename("pay", "charge")
 ///     .and_then(Migration::transform("charge", |mut value| {
 ///         value["cents"] = (value["euros"].as_u64().ok_or("no euros")? * 100).into();
@@ -39,7 +39,7 @@ enum Matched {
     Nothing,
 }
 
-/// The contents of a journal that are stored by key, and that a migration may change.
+/// The parts of a journal that have keys. A migration may change all of them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Contents {
     /// The recorded outcomes, in the order in which they were appended.
@@ -93,9 +93,8 @@ impl Contents {
 }
 
 impl Migration {
-    /// Renames the step `from` to `to`, whether its outcome is recorded or it waits for an answer; a person who was
-    /// asked can still answer with the token of the question. A journal without the step stays unchanged;
-    /// [`apply`](Self::apply) reports this case.
+    /// Renames the step `from` to `to`, whether its outcome is recorded or it waits for an answer. The token of an open
+    /// question stays valid. A journal without the step stays unchanged; [`apply`](Self::apply) reports this case.
     ///
     /// The rename includes everything inside: the steps that the operation built (`from/charge`, `from@2/charge`), the
     /// branches of a `parallel!` (`from.user`), the items of a list (`from[0]`), the compensation (`undo from`) and the
@@ -103,9 +102,10 @@ impl Migration {
     /// separate rename.
     ///
     /// # Errors
-    /// The migration fails if the journal holds both an old key and its new form, because one of the two outcomes would
-    /// be lost.
+    /// [`apply`](Self::apply) returns an error if the journal holds both an old key and its new form, because one of
+    /// the two outcomes would be lost.
     ///
+    /// # Examples
     /// ```
     /// use awaitly_core::journal::Migration;
     ///
@@ -127,6 +127,15 @@ impl Migration {
 
     /// Removes the step `key` and everything inside, as [`rename`](Self::rename) lists it, so the step runs again if
     /// the body builds it. A question is withdrawn: the store refuses later answers.
+    ///
+    /// ```
+    /// use awaitly_core::Workflow;
+    /// use awaitly_core::journal::Migration;
+    ///
+    /// // Version 2 checks the address again, with a better service.
+    /// let checkout = Workflow::new("checkout").version(2).migration(1, Migration::remove("check address"));
+    /// # let _ = checkout;
+    /// ```
     #[must_use]
     pub fn remove(key: impl Into<Key>) -> Self {
         let key = key.into();
@@ -142,11 +151,26 @@ impl Migration {
         })
     }
 
-    /// Transforms the value recorded under `key`. Recorded errors stay unchanged, and so does an answer that has not
-    /// come yet.
+    /// Transforms the value recorded under `key`. Recorded errors stay unchanged, and an open question stays open; its
+    /// later answer is not transformed.
     ///
     /// If `change` returns an error, the migration stops and the stored journal stays unchanged. The error is boxed
     /// because only its text is used.
+    ///
+    /// ```
+    /// use awaitly_core::journal::{Contents, Migration, Outcome, Payload, Record};
+    ///
+    /// // Version 2 counts in cents.
+    /// let to_2 = Migration::transform("price", |value| {
+    ///     let euros = value.as_u64().ok_or("the price is not a number")?;
+    ///     Ok((euros * 100).into())
+    /// });
+    ///
+    /// let outcome = Outcome::Value(Payload::encode("free").unwrap());
+    /// let records = vec![Record { key: "price".into(), outcome, input: None }];
+    /// let failed = to_2.apply(Contents { records, ..Contents::default() }).unwrap_err();
+    /// assert_eq!(failed, ("price".into(), "the price is not a number".into()));
+    /// ```
     #[must_use]
     pub fn transform(
         key: impl Into<Key>,
@@ -166,6 +190,13 @@ impl Migration {
     }
 
     /// Applies first `self`, then `next`, as one change.
+    ///
+    /// ```
+    /// use awaitly_core::journal::Migration;
+    ///
+    /// let to_2 = Migration::remove("quote").and_then(Migration::rename("pay", "payment"));
+    /// assert_eq!(format!("{to_2:?}"), r#"["quote", "pay"]"#);
+    /// ```
     #[must_use]
     pub fn and_then(mut self, next: Self) -> Self {
         self.0.extend(next.0);
@@ -181,6 +212,7 @@ impl Migration {
     /// # Errors
     /// Returns the key at which the migration stopped, and the reason.
     ///
+    /// # Examples
     /// ```
     /// use awaitly_core::journal::{Contents, Key, Migration, Outcome, Payload, Record};
     ///

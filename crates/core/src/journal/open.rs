@@ -9,6 +9,17 @@ use serde::Serialize;
 use super::{EncodeError, Fingerprint, Payload, RunId};
 
 /// A request to open a run.
+///
+/// A new order, whose input the store keeps:
+///
+/// ```
+/// use awaitly_core::store::{Input, Open, Owner, RunId};
+///
+/// let run = RunId::new("order-42").unwrap();
+/// let cart = Input::of(&["tea", "mug"]).unwrap();
+/// let request = Open::new(run, "checkout", Owner::unique()).version(3).input(cart);
+/// assert_eq!((request.version, request.ttl), (3, Open::DEFAULT_TTL));
+/// ```
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Open {
@@ -32,6 +43,18 @@ pub struct Open {
 }
 
 /// The purpose of opening a run.
+///
+/// ```
+/// use std::sync::Arc;
+///
+/// use awaitly_core::journal::{Header, Opening, Status, Timestamp, admit};
+/// use awaitly_core::store::{Open, Owner, Purpose, RunId};
+///
+/// let failed = Header::new(Arc::from("checkout"), 1, Status::Failed, Timestamp::from_millis(0));
+/// let open = Open::new(RunId::new("order-42").unwrap(), "checkout", Owner::unique());
+/// assert_eq!(admit(&open, Some((&failed, None))), Opening::Ended);
+/// assert_eq!(admit(&open.purpose(Purpose::Retry), Some((&failed, None))), Opening::Take);
+/// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Purpose {
     /// Begins the run, or resumes it after an interruption. An ended run stays ended.
@@ -86,6 +109,15 @@ impl Open {
 
     /// Refuses a run that does not exist, instead of beginning it. A worker that resumes a run uses this: it must not
     /// begin the run again if the run was deleted in the meantime.
+    ///
+    /// ```
+    /// use awaitly_core::journal::{Opening, Refused, admit};
+    /// use awaitly_core::store::{Open, Owner, RunId};
+    ///
+    /// let open = Open::new(RunId::new("order-42").unwrap(), "checkout", Owner::unique());
+    /// assert_eq!(admit(&open, None), Opening::Begin);
+    /// assert_eq!(admit(&open.existing(), None), Opening::Refuse(Refused::NoSuchRun));
+    /// ```
     #[must_use]
     pub const fn existing(mut self) -> Self {
         self.must_exist = true;
@@ -114,6 +146,15 @@ impl Input {
     ///
     /// # Errors
     /// Returns [`EncodeError`] if the value has no JSON form.
+    ///
+    /// # Examples
+    /// ```
+    /// use awaitly_core::store::Input;
+    ///
+    /// let cart = Input::of(&("tea", 2)).unwrap();
+    /// assert_eq!(cart.payload.as_str(), r#"["tea",2]"#);
+    /// assert_ne!(cart.fingerprint, Input::of(&("tea", 3)).unwrap().fingerprint);
+    /// ```
     pub fn of<T: Serialize + ?Sized>(value: &T) -> Result<Self, EncodeError> {
         Ok(Self { payload: Payload::encode(value)?, fingerprint: Fingerprint::of(value)? })
     }

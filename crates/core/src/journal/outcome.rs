@@ -9,6 +9,14 @@ use super::canonical::Canonical;
 use super::{Fingerprint, Key};
 
 /// One entry of a journal: the outcome of a step under its key.
+///
+/// ```
+/// use awaitly_core::journal::{Outcome, Payload, Record};
+///
+/// let outcome = Outcome::Value(Payload::encode(&4200).unwrap());
+/// let record = Record { key: "charge".into(), outcome, input: None };
+/// assert_eq!(serde_json::to_string(&record).unwrap(), r#"{"key":"charge","outcome":{"value":4200}}"#);
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Record {
     /// The step's key, unique in its run.
@@ -21,6 +29,23 @@ pub struct Record {
 }
 
 /// The recorded form of a step's or a run's result.
+///
+/// ```
+/// use awaitly_core::RunError;
+/// use awaitly_core::journal::{Outcome, Payload};
+///
+/// /// Returns the reason why a step has no value.
+/// fn reason(outcome: &Outcome) -> Option<String> {
+///     match outcome {
+///         Outcome::Value(_) => None,
+///         Outcome::Failed(error) => Some(error.as_str().to_owned()),
+///         Outcome::Stopped(error) => error.decode().ok().map(|error: RunError| error.to_string()),
+///     }
+/// }
+///
+/// let declined = Outcome::Failed(Payload::encode("declined").unwrap());
+/// assert_eq!(reason(&declined).unwrap(), r#""declined""#);
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
@@ -34,6 +59,18 @@ pub enum Outcome {
 
 impl Outcome {
     /// Creates an outcome from the two columns that a store keeps.
+    ///
+    /// ```
+    /// use awaitly_core::journal::{Kind, Outcome, Payload};
+    ///
+    /// /// Reads a row of the table of records.
+    /// fn outcome(kind: u8, payload: &str) -> Option<Outcome> {
+    ///     Some(Outcome::from_parts(Kind::from_number(kind)?, Payload::from_stored(payload)))
+    /// }
+    ///
+    /// assert_eq!(outcome(0, "4200").unwrap().payload().decode(), Ok(4200));
+    /// assert_eq!(outcome(9, "4200"), None);
+    /// ```
     #[must_use]
     pub const fn from_parts(kind: Kind, payload: Payload) -> Self {
         match kind {
@@ -62,6 +99,14 @@ impl Outcome {
     }
 
     /// Returns the value or error, for changes.
+    ///
+    /// ```
+    /// use awaitly_core::journal::{Outcome, Payload};
+    ///
+    /// let mut outcome = Outcome::Value(Payload::encode("4111 1111 1111 1111").unwrap());
+    /// *outcome.payload_mut() = Payload::encode("(removed)").unwrap();
+    /// assert_eq!(outcome.payload().as_str(), r#""(removed)""#);
+    /// ```
     pub const fn payload_mut(&mut self) -> &mut Payload {
         match self {
             Self::Value(payload) | Self::Failed(payload) | Self::Stopped(payload) => payload,
@@ -70,6 +115,13 @@ impl Outcome {
 }
 
 /// The kind of an [`Outcome`], with a number that never changes its meaning.
+///
+/// ```
+/// use awaitly_core::journal::Kind;
+///
+/// assert_eq!(Kind::Failed.to_number(), 1);
+/// assert_eq!(Kind::from_number(1), Some(Kind::Failed));
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
@@ -111,6 +163,16 @@ impl Kind {
 /// equal.
 ///
 /// Values that JSON cannot distinguish decode as one value: `Some(None)` and `Some(())` decode as `None`.
+///
+/// ```
+/// use awaitly_core::journal::Payload;
+///
+/// let payload = Payload::encode(&("tea", 2)).unwrap();
+/// assert_eq!(payload.as_str(), r#"["tea",2]"#);
+/// assert_eq!(payload.decode(), Ok(("tea".to_owned(), 2)));
+/// // `Debug` shows only the size, so a log contains no value.
+/// assert_eq!(format!("{payload:?}"), "Payload(9 bytes)");
+/// ```
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Payload(Box<str>);
 
@@ -123,6 +185,18 @@ impl Payload {
     /// # Errors
     /// Returns [`EncodeError`] if the value has no JSON form, for example a map whose keys are neither text nor
     /// numbers, or a type whose `Serialize` fails.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::collections::BTreeMap;
+    ///
+    /// use awaitly_core::journal::Payload;
+    ///
+    /// // A pair is not a name in a JSON object.
+    /// let stock = BTreeMap::from([(("tea", "Berlin"), 7)]);
+    /// assert!(Payload::encode(&stock).is_err());
+    /// assert!(Payload::encode(&stock.into_iter().collect::<Vec<_>>()).is_ok());
+    /// ```
     pub fn encode<T: Serialize + ?Sized>(value: &T) -> Result<Self, EncodeError> {
         // Short text is written on the stack, so it is allocated only once and in its exact size.
         let mut buffer = [0; 128];
@@ -148,6 +222,15 @@ impl Payload {
     /// # Errors
     /// Returns [`EncodeError`] as [`encode`](Self::encode) does, and also if the payload does not decode or if the
     /// value contains a number that is not finite.
+    ///
+    /// # Examples
+    /// ```
+    /// use awaitly_core::journal::Payload;
+    ///
+    /// let weights = [Some(1.5), Some(f64::NAN)];
+    /// assert_eq!(Payload::encode(&weights).unwrap().as_str(), "[1.5,null]"); // NaN is lost
+    /// assert!(Payload::encode_to_return(&weights).is_err());
+    /// ```
     pub fn encode_to_return<T: Serialize + DeserializeOwned>(value: &T) -> Result<Self, EncodeError> {
         let payload = Self::encode(value)?;
         // Only `null` can represent a number that is not finite, so most values need no second walk.
@@ -167,6 +250,16 @@ impl Payload {
     ///
     /// # Errors
     /// Returns [`DecodeError`] if the text is not a `T`.
+    ///
+    /// # Examples
+    /// ```
+    /// use awaitly_core::journal::Payload;
+    ///
+    /// let receipt = Payload::from_stored("7");
+    /// assert_eq!(receipt.decode::<u32>(), Ok(7));
+    /// let error = receipt.decode::<bool>().unwrap_err();
+    /// assert!(error.to_string().starts_with("the recorded payload is not a `bool`"));
+    /// ```
     pub fn decode<T: DeserializeOwned>(&self) -> Result<T, DecodeError> {
         serde_json::from_str(&self.0).map_err(|error| DecodeError {
             type_name: type_name::<T>().into(),

@@ -51,6 +51,15 @@ impl Outcome {
     }
 
     /// Returns the recorded attempts of a step without a final outcome.
+    ///
+    /// ```
+    /// use awaitly_core::journal::{Record, Timestamp};
+    ///
+    /// /// Returns the time of the next attempt, if the step is between two attempts.
+    /// fn next_attempt(record: &Record) -> Option<Timestamp> {
+    ///     record.outcome.as_retrying().map(|retrying| retrying.until)
+    /// }
+    /// ```
     #[must_use]
     pub fn as_retrying(&self) -> Option<Retrying> {
         if !self.is_retrying() {

@@ -41,6 +41,16 @@ impl RunId {
     ///
     /// # Errors
     /// Returns [`InvalidRunId`] if the text is empty or too long.
+    ///
+    /// # Examples
+    /// ```
+    /// use awaitly_core::store::RunId;
+    ///
+    /// let order = RunId::new("order-42").unwrap();
+    /// assert!(order.starts_with("order-"));
+    /// let too_long = RunId::new("x".repeat(600)).unwrap_err();
+    /// assert_eq!(too_long.to_string(), "a run id has 1 to 512 bytes, this one has 600");
+    /// ```
     pub fn new(text: impl Into<Arc<str>>) -> Result<Self, InvalidRunId> {
         let text = text.into();
         match text.len() {

@@ -4,9 +4,10 @@ use serde::{Deserialize, Serialize};
 
 use super::{Key, Payload, Record};
 
-/// The journal of a run as a value. Keep it in any place, and resume the run from it later.
+/// The journal of a run as a value. Keep it in any place, for example in a file or a queue, and resume the run from it
+/// with [`Workflow::resume`](crate::Workflow::resume).
 ///
-/// It holds all recorded outcomes, old and new. Its JSON form is:
+/// It holds the outcomes of all executions so far. Its JSON form is:
 ///
 /// ```json
 /// {"format":1,"run":"order-42","workflow":"checkout","version":1,"records":[
@@ -46,12 +47,39 @@ impl ResumeState {
     }
 
     /// Returns the record under `key`, if there is one.
+    ///
+    /// ```
+    /// use awaitly_core::journal::ResumeState;
+    ///
+    /// let state: ResumeState = serde_json::from_str(
+    ///     r#"{"format":1,"run":"order-42","workflow":"checkout","version":1,
+    ///         "records":[{"key":"charge","outcome":{"value":4200}}]}"#,
+    /// ).unwrap();
+    /// let charged = state.record("charge").map(|record| record.outcome.payload().decode());
+    /// assert_eq!(charged, Some(Ok(4200)));
+    /// assert!(state.record("ship").is_none());
+    /// ```
     #[must_use]
     pub fn record(&self, key: &str) -> Option<&Record> {
         self.records.iter().find(|record| &*record.key == key)
     }
 
     /// Removes the outcome under `key`, so the step runs again. Returns whether there was an outcome.
+    ///
+    /// ```
+    /// use awaitly_core::journal::{Outcome, ResumeState};
+    ///
+    /// /// Forgets the recorded errors, so their steps run again.
+    /// fn forget_errors(state: &mut ResumeState) {
+    ///     state.records.retain(|record| matches!(record.outcome, Outcome::Value(_)));
+    /// }
+    ///
+    /// # let mut state: ResumeState = serde_json::from_str(r#"{"format":1,"run":"order-42","workflow":"checkout","version":1,
+    /// #     "records":[{"key":"quote","outcome":{"value":490}},{"key":"charge","outcome":{"failed":"declined"}}]}"#).unwrap();
+    /// forget_errors(&mut state);
+    /// assert!(state.forget("quote")); // and one value, which is out of date
+    /// assert!(state.records.is_empty());
+    /// ```
     pub fn forget(&mut self, key: &str) -> bool {
         let before = self.records.len();
         self.records.retain(|record| &*record.key != key);

@@ -34,6 +34,13 @@ impl Status {
 
     /// Returns whether the run has ended. Only a retry changes the status of an ended run, and only if the run failed or
     /// was cancelled.
+    ///
+    /// ```
+    /// use awaitly_core::journal::Status;
+    ///
+    /// let open = Status::ALL.into_iter().filter(|status| !status.has_ended());
+    /// assert!(open.eq([Status::Running, Status::Waiting]));
+    /// ```
     #[must_use]
     pub const fn has_ended(self) -> bool {
         matches!(self, Self::Completed | Self::Failed | Self::Cancelled)
@@ -52,6 +59,13 @@ impl Status {
     }
 
     /// Returns the status with this name, if there is one.
+    ///
+    /// ```
+    /// use awaitly_core::journal::Status;
+    ///
+    /// assert_eq!(Status::from_name("failed"), Some(Status::Failed));
+    /// assert_eq!(Status::from_name("Failed"), None);
+    /// ```
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|status| status.as_str() == name)

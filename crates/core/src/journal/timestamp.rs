@@ -7,6 +7,17 @@ use serde::{Deserialize, Serialize};
 ///
 /// Every moment that outlives a process is a timestamp, for example the beginning of a run, the end of a sleep or the
 /// expiry of a question. All of them come from the store's own clock, so the clocks of the processes may be wrong.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use awaitly_core::journal::Timestamp;
+///
+/// let asked = Timestamp::from_millis(1_000);
+/// let expires = asked.after(Duration::from_secs(60));
+/// assert_eq!(expires.as_millis(), 61_000);
+/// assert_eq!(Timestamp::from_millis(31_000).until(expires), Duration::from_secs(30));
+/// ```
 #[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Timestamp(u64);
@@ -36,6 +47,15 @@ impl Timestamp {
 
     /// Returns the moment `delay` later, limited to [`MAX`](Self::MAX). The delay is rounded up to a whole millisecond,
     /// so that a wait never ends too early.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use awaitly_core::journal::Timestamp;
+    ///
+    /// let now = Timestamp::from_millis(5);
+    /// assert_eq!(now.after(Duration::from_micros(1_200)), Timestamp::from_millis(7));
+    /// ```
     #[must_use]
     pub fn after(self, delay: Duration) -> Self {
         let millis = delay.as_nanos().div_ceil(1_000_000);
@@ -44,6 +64,18 @@ impl Timestamp {
 
     /// Returns the moment `duration` earlier. The duration is rounded down to a whole millisecond, and the result is
     /// not before 1970.
+    ///
+    /// ```
+    /// use awaitly_core::clock::days;
+    /// use awaitly_core::journal::Timestamp;
+    /// use awaitly_core::store::{Operate, RunQuery, StoreError};
+    ///
+    /// /// Counts the runs that have not changed for 90 days.
+    /// async fn old_runs(store: &impl Operate) -> Result<usize, StoreError> {
+    ///     let old: Timestamp = store.now().await?.before(days(90));
+    ///     Ok(store.list(RunQuery::new().changed_before(old).limit(1000)).await?.items.len())
+    /// }
+    /// ```
     #[must_use]
     pub fn before(self, duration: Duration) -> Self {
         let millis = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
@@ -51,6 +83,15 @@ impl Timestamp {
     }
 
     /// Returns the time from this moment until `later`, or zero if `later` is not after it.
+    ///
+    /// ```
+    /// use awaitly_core::clock::mins;
+    /// use awaitly_core::journal::Timestamp;
+    ///
+    /// let now = Timestamp::from_millis(1_000_000);
+    /// assert_eq!(now.until(now.after(mins(5))), mins(5));
+    /// assert!(now.until(now.before(mins(5))).is_zero());
+    /// ```
     #[must_use]
     pub const fn until(self, later: Self) -> Duration {
         Duration::from_millis(later.0.saturating_sub(self.0))
@@ -66,7 +107,7 @@ impl From<SystemTime> for Timestamp {
 }
 
 impl From<Timestamp> for SystemTime {
-    /// Converts to a system time. A moment that the system cannot express becomes 1970, which no clock shows.
+    /// Converts to a system time. A moment beyond the range of the system becomes 1970.
     fn from(timestamp: Timestamp) -> Self {
         Self::UNIX_EPOCH.checked_add(Duration::from_millis(timestamp.0)).unwrap_or(Self::UNIX_EPOCH)
     }

@@ -5,6 +5,22 @@ use serde::{Deserialize, Serialize};
 use super::{Key, Payload, Status, Timestamp};
 
 /// A journal entry that waits for an answer from outside. The answer replaces it by an outcome under its key.
+///
+/// ```
+/// use awaitly_core::clock::days;
+/// use awaitly_core::journal::{Payload, Timestamp, WaitEntry};
+///
+/// let since = Timestamp::from_millis(0);
+/// let entry = WaitEntry {
+///     key: "manager".into(),
+///     token: "k3Vd9s".into(),
+///     request: Payload::encode("Refund 42.00?").unwrap(),
+///     since,
+///     expires: Some(since.after(days(3))),
+/// };
+/// assert!(!entry.has_expired(since.after(days(2))));
+/// assert!(!format!("{entry:?}").contains("k3Vd9s")); // the token is a secret
+/// ```
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WaitEntry {
     /// The key of the step that waits.
@@ -51,6 +67,22 @@ pub enum Settling {
 }
 
 /// The reason why a store refused an answer. The store has changed no data.
+///
+/// ```
+/// use awaitly_core::journal::Unanswered;
+///
+/// /// Returns the status of an HTTP response to an answer that the store refused.
+/// fn status(refused: Unanswered) -> u16 {
+///     match refused {
+///         Unanswered::NoSuchRun | Unanswered::NotAsked => 404,
+///         Unanswered::WrongToken => 403,
+///         Unanswered::AlreadyAnswered => 409,
+///         _ => 410,
+///     }
+/// }
+///
+/// assert_eq!(status(Unanswered::Expired), 410);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Unanswered {
@@ -100,6 +132,20 @@ pub struct Asked<'a> {
 ///
 /// # Errors
 /// Returns [`Unanswered`], the reason for the refusal.
+///
+/// # Examples
+/// ```
+/// use awaitly_core::journal::{Asked, Payload, Settling, Status, Timestamp, Unanswered, WaitEntry, settle};
+///
+/// let now = Timestamp::from_millis(0);
+/// let request = Payload::encode("Refund 42.00?").unwrap();
+/// let entry = WaitEntry { key: "manager".into(), token: "k3Vd9s".into(), request, since: now, expires: None };
+/// let asked = Asked { status: Status::Waiting, entry: Some(&entry), recorded: false };
+/// assert_eq!(settle(Some(asked), Settling::Answer, Some("k3Vd9s"), now), Ok(()));
+/// assert_eq!(settle(Some(asked), Settling::Answer, Some("guessed"), now), Err(Unanswered::WrongToken));
+/// let answered = Asked { recorded: true, ..asked };
+/// assert_eq!(settle(Some(answered), Settling::Answer, None, now), Err(Unanswered::AlreadyAnswered));
+/// ```
 pub fn settle(
     asked: Option<Asked<'_>>,
     settling: Settling,

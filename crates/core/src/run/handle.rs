@@ -19,6 +19,23 @@ use crate::wait::{self, WaitFor};
 ///
 /// A `Run` is volatile: it does not record its steps. A [`DurableRun`] records them. The signature of a function states
 /// which of the two it needs. Pass handles on by reference; they are cheap to clone.
+///
+/// ```
+/// use awaitly_core::{DurableRun, Run, RunError, step};
+///
+/// # async fn look_up(sku: &str) -> Result<u64, RunError> { Ok(4200) }
+/// # async fn charge(cents: u64) -> Result<u32, RunError> { Ok(7) }
+/// /// Looks up the price again in each execution.
+/// async fn price(run: &Run, sku: &str) -> Result<u64, RunError> {
+///     Ok(step!(run, look_up(sku)))
+/// }
+///
+/// /// Charges once, however often the run is resumed.
+/// async fn pay(run: &DurableRun, sku: &str) -> Result<u32, RunError> {
+///     let cents = price(&run.volatile(), sku).await?;
+///     Ok(step!(run, charge(cents)))
+/// }
+/// ```
 pub struct Run<M = Volatile> {
     shared: Option<Arc<Shared>>,
     mode: PhantomData<M>,
@@ -28,6 +45,16 @@ pub struct Run<M = Volatile> {
 pub type DurableRun = Run<Durable>;
 
 /// The mode of a run: [`Volatile`], [`Borrowing`] or [`Durable`].
+///
+/// ```
+/// use awaitly_core::clock::hours;
+/// use awaitly_core::{Mode, Run, RunError};
+///
+/// /// Waits for the next pick-up, on a durable or a volatile run.
+/// async fn pick_up<M: Mode>(run: &Run<M>) -> Result<(), RunError> {
+///     run.sleep("pick-up", hours(2)).await
+/// }
+/// ```
 pub trait Mode: sealed::Sealed + Keep<(), RunError> + Send + Sync + 'static {
     /// Whether the run records its steps.
     #[doc(hidden)]
@@ -90,6 +117,7 @@ impl<M: Mode> Run<M> {
     /// [`step!`](crate::step!) converts it into the error of the surrounding function; `?` needs
     /// [one conversion](crate::Error#the-question-mark).
     ///
+    /// # Examples
     /// ```
     /// use awaitly_core::{FromStep, Run, RunError, step};
     ///
@@ -153,6 +181,22 @@ impl<M: Mode> Run<M> {
     /// of the store, and a resumed run waits for the remaining time, if any. If the remaining time is longer than the
     /// limit of [`park_after`](crate::Workflow::park_after), the wait ends in [`RunError::Waiting`] instead. On a
     /// volatile run, it is only a wait.
+    ///
+    /// # Examples
+    /// ```
+    /// use awaitly_core::clock::days;
+    /// use awaitly_core::{RunError, Workflow, step};
+    ///
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)] async fn main() {
+    /// # async fn remind(_order: &str) -> Result<bool, RunError> { Ok(true) }
+    /// let reminder = Workflow::new("reminder");
+    /// let reminded = reminder.run("order-42", async |run| {
+    ///     run.sleep("until the reminder", days(3)).await?;
+    ///     Ok::<_, RunError>(step!(run, remind(run.id())))
+    /// });
+    /// assert_eq!(reminded.await, Ok(true));
+    /// # }
+    /// ```
     pub fn sleep<N: Into<Key>>(
         &self,
         name: N,
@@ -193,12 +237,37 @@ impl<M: Mode> Run<M> {
     }
 
     /// Returns the run's clock.
+    ///
+    /// ```
+    /// use awaitly_core::{Run, RunError, step};
+    ///
+    /// # async fn export() -> Result<u32, RunError> { Ok(1200) }
+    /// async fn timed(run: &Run) -> Result<u32, RunError> {
+    ///     let begin = run.clock().now();
+    ///     let rows = step!(run, export());
+    ///     println!("{rows} rows in {:?}", run.clock().now() - begin);
+    ///     Ok(rows)
+    /// }
+    /// ```
     #[must_use]
     pub fn clock(&self) -> &dyn Clock {
         self.shared().map_or(&crate::clock::SystemClock, |shared| shared.time.clock())
     }
 
     /// Returns the token that cancels the run, if the workflow has one, for work outside of steps.
+    ///
+    /// ```
+    /// use awaitly_core::Run;
+    ///
+    /// # async fn render(_order: &str) -> String { String::new() }
+    /// /// Renders an invoice, or returns `None` if the run is cancelled first.
+    /// async fn preview(run: &Run, order: &str) -> Option<String> {
+    ///     match run.cancellation() {
+    ///         Some(token) => token.run_until_cancelled(render(order)).await,
+    ///         None => Some(render(order).await),
+    ///     }
+    /// }
+    /// ```
     #[must_use]
     pub fn cancellation(&self) -> Option<&CancellationToken> {
         self.shared()?.stopping.token()
@@ -207,6 +276,16 @@ impl<M: Mode> Run<M> {
 
 impl Run<Durable> {
     /// Returns the run id.
+    ///
+    /// ```
+    /// use awaitly_core::{RunError, Workflow};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// let invoice = Workflow::new("invoice");
+    /// let file = invoice.run("order-42", async |run| Ok::<_, RunError>(format!("{}.pdf", run.id())));
+    /// assert_eq!(file.await.unwrap(), "order-42.pdf");
+    /// # }
+    /// ```
     #[must_use]
     pub fn id(&self) -> &str {
         self.shared().map(Shared::run_id).unwrap_or_default()
@@ -245,6 +324,7 @@ impl Run<Durable> {
     /// # Resume
     /// The declaration is recorded under [`Key::TOO_LATE_TO_CANCEL`].
     ///
+    /// # Examples
     /// ```
     /// use awaitly_core::{DurableRun, RunError, step};
     ///
@@ -265,6 +345,22 @@ impl Run<Durable> {
     }
 
     /// Returns a handle for unrecorded steps. They run again if the run is resumed.
+    ///
+    /// ```
+    /// use awaitly_core::{RunError, Workflow, step};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// # async fn look_up(_sku: &str) -> Result<u64, RunError> { Ok(4200) }
+    /// # async fn charge(cents: u64) -> Result<u64, RunError> { Ok(cents) }
+    /// let order = Workflow::new("order");
+    /// let (paid, state) = order.run_with_state("order-42", async |run| {
+    ///     let cents = step!(run.volatile(), look_up("tea"));
+    ///     Ok::<_, RunError>(step!(run, charge(cents)))
+    /// }).await;
+    /// assert_eq!(paid, Ok(4200));
+    /// assert!(state.keys().eq([&"charge".into()]));
+    /// # }
+    /// ```
     #[must_use]
     pub fn volatile(&self) -> Run {
         Run { shared: self.shared.clone(), mode: PhantomData }
@@ -275,6 +371,16 @@ impl Run<Durable> {
     /// service can recognise a repeated call.
     ///
     /// The text is the run id, a `/` and the key. In the run id, `/` becomes `%2F` and `%` becomes `%25`.
+    ///
+    /// ```
+    /// use awaitly_core::{RunError, Workflow};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// let order = Workflow::new("order");
+    /// let key = order.run("shop/42", async |run| Ok::<_, RunError>(run.idempotency_key("charge")));
+    /// assert_eq!(key.await.unwrap(), "shop%2F42/charge");
+    /// # }
+    /// ```
     #[must_use]
     pub fn idempotency_key(&self, key: &str) -> String {
         let run = self.id().replace('%', "%25").replace('/', "%2F");
@@ -285,6 +391,29 @@ impl Run<Durable> {
     ///
     /// # Errors
     /// Returns [`RunError::Undecodable`] if the run has no input, or if the input is not a `T`.
+    ///
+    /// # Examples
+    /// ```
+    /// use awaitly_core::{DurableRun, RunError, Workflow};
+    ///
+    /// #[derive(serde::Serialize, serde::Deserialize)]
+    /// struct Cart {
+    ///     cents: u64,
+    /// }
+    ///
+    /// async fn place_order(run: &DurableRun) -> Result<u64, RunError> {
+    ///     let cart: Cart = run.input()?;
+    ///     Ok(cart.cents)
+    /// }
+    ///
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// let checkout = Workflow::new("checkout");
+    /// let with_input = checkout.clone().input(&Cart { cents: 4200 });
+    /// assert_eq!(with_input.run("order-42", async |run| place_order(run).await).await, Ok(4200));
+    /// let without = checkout.run("order-43", async |run| place_order(run).await).await;
+    /// assert!(matches!(without, Err(RunError::Undecodable { .. })));
+    /// # }
+    /// ```
     pub fn input<T: DeserializeOwned>(&self) -> Result<T, RunError> {
         let undecodable = |reason: Box<str>| RunError::Undecodable {
             what: "the input of the run".into(),

@@ -3,6 +3,19 @@ use serde::{Deserialize, Serialize};
 use crate::journal::Key;
 
 /// A failure of a store. Each message states the next action, and none of these failures loses an acknowledged write.
+///
+/// ```
+/// use awaitly_core::store::StoreError;
+///
+/// /// Returns whether the same call may succeed later.
+/// fn may_pass(error: &StoreError) -> bool {
+///     matches!(error, StoreError::Unavailable { .. } | StoreError::Full { .. })
+/// }
+///
+/// let down = StoreError::Unavailable { detail: "connection refused".into() };
+/// assert!(may_pass(&down));
+/// assert_eq!(down.to_string(), "the store does not answer (connection refused): try again");
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -49,7 +62,7 @@ pub enum StoreError {
     /// There is no store at this address, and none can be created.
     #[error("the store cannot be opened ({detail}): check its address, its name and your permissions")]
     NotThere {
-        /// The actual finding.
+        /// The finding, for example that the server refused the user.
         detail: Box<str>,
     },
     /// The store cannot be reached or is busy.

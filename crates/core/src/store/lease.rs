@@ -4,6 +4,20 @@ use super::{Owner, RunId};
 ///
 /// A clone is cheap. A `Lease` does not know whether it is still valid: the store refuses a write with a token that is
 /// not the run's newest.
+///
+/// The check that a store makes before each write:
+///
+/// ```
+/// use awaitly_core::store::{Lease, RunId, StoreError};
+///
+/// fn check(lease: &Lease, newest: u64) -> Result<(), StoreError> {
+///     if lease.token() == newest { Ok(()) } else { Err(StoreError::LeaseLost { run: (**lease.run()).into() }) }
+/// }
+///
+/// let lease = Lease::new(RunId::new("order-42").unwrap(), 7, 0);
+/// assert!(check(&lease, 7).is_ok());
+/// assert!(check(&lease, 8).is_err()); // another owner has taken the run since
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Lease {
     run: RunId,

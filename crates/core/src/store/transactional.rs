@@ -40,6 +40,21 @@ pub enum OnRecorded {
 ///
 /// If the operation returns a value and has dropped the `Tx`, the library commits the transaction together with the
 /// step's outcome. If the operation fails, is dropped, or keeps the `Tx`, the transaction is rolled back.
+///
+/// ```
+/// use std::collections::BTreeMap;
+///
+/// use awaitly_core::RunError;
+/// use awaitly_core::store::Tx;
+///
+/// /// A transaction of this store is a map of the changed balances.
+/// type Balances = BTreeMap<&'static str, u64>;
+///
+/// async fn debit(mut tx: Tx<Balances>, cents: u64) -> Result<u64, RunError> {
+///     *tx.entry("shop").or_default() += cents;
+///     Ok(cents) // `tx` is dropped here, so the library commits
+/// }
+/// ```
 #[derive(Debug)]
 pub struct Tx<T> {
     /// `None` only during the drop.

@@ -1,14 +1,43 @@
 use tokio::sync::watch;
 
-/// Notifies of changes after which runs of a store may be due: an answer, a cancellation, an import, or a run set back
-/// to running. [`Operate::due`](super::Operate::due) then lists the due runs.
+/// The receiver of notifications about changes after which runs of a store may be due: an answer, a cancellation, an
+/// import, or a run set back to running. [`Operate::due`](super::Operate::due) then lists the due runs.
 ///
-/// `Wakes` misses no change and merges changes that come together into one notification. It includes the changes of
-/// other processes if the store can detect them.
+/// The receiver misses no change, and merges changes that come together into one notification. The changes of other
+/// processes are included if the store can detect them.
+///
+/// ```
+/// use awaitly_core::store::{DueQuery, Operate, StoreError};
+///
+/// /// Waits until runs of the workflow `checkout` are due after a change, or until the store is closed.
+/// async fn wait_for_due(store: &impl Operate) -> Result<(), StoreError> {
+///     let mut wakes = store.wakes();
+///     while store.due(DueQuery::new().workflow("checkout")).await?.is_empty() {
+///         if !wakes.changed().await {
+///             break;
+///         }
+///     }
+///     Ok(())
+/// }
+/// ```
 #[derive(Debug, Clone)]
 pub struct Wakes(watch::Receiver<Rings>);
 
-/// The sender for the [`Wakes`] of a store.
+/// The sender of a store's notifications to its [`Wakes`].
+///
+/// ```
+/// use awaitly_core::store::Bell;
+///
+/// # #[tokio::main(flavor = "current_thread")] async fn main() {
+/// let bell = Bell::new();
+/// let mut wakes = bell.listen();
+/// bell.ring();
+/// bell.ring(); // merged into the first notification
+/// assert!(wakes.changed().await);
+/// bell.end();
+/// assert!(!wakes.changed().await);
+/// # }
+/// ```
 #[derive(Debug, Clone)]
 pub struct Bell(watch::Sender<Rings>);
 

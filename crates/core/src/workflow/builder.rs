@@ -114,6 +114,7 @@ impl Workflow {
     /// # Resume
     /// A later call for a failed run returns [`RunError::Failed`] with the text.
     ///
+    /// # Examples
     /// ```
     /// use awaitly_core::Workflow;
     ///
@@ -131,6 +132,15 @@ impl Workflow {
 
 impl<X> Workflow<X> {
     /// Returns the workflow's name.
+    ///
+    /// ```
+    /// use awaitly_core::Workflow;
+    /// use awaitly_core::store::DueQuery;
+    ///
+    /// let checkout = Workflow::new("checkout");
+    /// let due = DueQuery::new().workflow(checkout.name());
+    /// # assert!(due.asks_for("checkout"));
+    /// ```
     #[must_use]
     pub fn name(&self) -> Arc<str> {
         Arc::clone(&self.definition.name)
@@ -144,6 +154,18 @@ impl<X> Workflow<X> {
 
     /// Sets the version of the code. If a journal has an older version, the workflow applies its
     /// [`migration`](Self::migration)s; if a journal has a newer version, the workflow refuses the run.
+    ///
+    /// ```
+    /// use awaitly_core::{RunError, Workflow};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// let checkout = Workflow::new("checkout");
+    /// let (_, state) = checkout.clone().version(2).run_with_state("order-42", async |_| Ok::<_, RunError>(7)).await;
+    /// // A process with the older code refuses the run.
+    /// let refused = checkout.resume(state).run(async |_| Ok::<u32, RunError>(8)).await;
+    /// assert!(matches!(refused, Err(RunError::NewerVersion { stored: 2, code: 1, .. })));
+    /// # }
+    /// ```
     #[must_use]
     pub const fn version(mut self, version: u32) -> Self {
         self.definition.version = version;
@@ -151,12 +173,32 @@ impl<X> Workflow<X> {
     }
 
     /// Sets the store for journals.
+    ///
+    /// ```
+    /// use awaitly_core::Workflow;
+    /// use awaitly_core::store::Store;
+    ///
+    /// /// In a program, `store` is for example the `SqliteStore` of `awaitly-persistence`.
+    /// fn checkout(store: impl Store) -> Workflow {
+    ///     Workflow::new("checkout").store(store)
+    /// }
+    /// ```
     #[must_use]
     pub fn store(self, store: impl Store) -> Self {
         self.any_store(AnyStore::new(store))
     }
 
     /// Sets the store for journals, if the program chooses its type at run time.
+    ///
+    /// ```
+    /// use awaitly_core::Workflow;
+    /// use awaitly_core::store::{AnyStore, Store};
+    ///
+    /// fn workflows(store: impl Store) -> [Workflow; 2] {
+    ///     let store = AnyStore::new(store);
+    ///     ["checkout", "refund"].map(|name| Workflow::new(name).any_store(store.clone()))
+    /// }
+    /// ```
     #[must_use]
     pub fn any_store(mut self, store: AnyStore) -> Self {
         self.definition.store = Some(store);
@@ -182,6 +224,22 @@ impl<X> Workflow<X> {
     }
 
     /// Adds an observer, which receives the events of all runs.
+    ///
+    /// ```
+    /// use awaitly_core::Workflow;
+    /// use awaitly_core::event::{Event, Observer};
+    ///
+    /// struct Log(&'static str);
+    ///
+    /// impl Observer for Log {
+    ///     fn on_event(&self, event: &Event) {
+    ///         println!("[{}] {} {}: {:?}", self.0, event.workflow, event.run, event.kind);
+    ///     }
+    /// }
+    ///
+    /// let checkout = Workflow::new("checkout").observe(Log("shop"));
+    /// # let _ = checkout;
+    /// ```
     #[must_use]
     pub fn observe(mut self, observer: impl Observer) -> Self {
         self.definition.observers.push(Arc::new(observer));
@@ -222,6 +280,22 @@ impl<X> Workflow<X> {
     ///
     /// # Resume
     /// The outcome stays recorded, and a resumed run uses it without a call of the hook.
+    ///
+    /// # Examples
+    /// ```
+    /// use awaitly_core::guard::Refusal;
+    /// use awaitly_core::{RunError, Workflow, step};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// # async fn weigh() -> Result<u32, RunError> { Ok(40) }
+    /// let checked = Workflow::new("parcel").after_step(async |info| match info.step.name.as_str() {
+    ///     "weigh" => Err(Refusal::new("scale", "it needs calibration")),
+    ///     _ => Ok(()),
+    /// });
+    /// let refused = checked.run("parcel-7", async |run| Ok::<_, RunError>(step!(run, weigh()))).await;
+    /// assert!(matches!(refused, Err(RunError::Refused { .. })));
+    /// # }
+    /// ```
     #[must_use]
     pub fn after_step<H, Fut>(mut self, hook: H) -> Self
     where
@@ -236,6 +310,18 @@ impl<X> Workflow<X> {
     ///
     /// # Resume
     /// The run does not record this timeout for a step. Each execution, after an interruption or a retry, has the full time.
+    ///
+    /// # Examples
+    /// ```
+    /// use awaitly_core::clock::{mins, secs};
+    /// use awaitly_core::{Limit, RunError, Workflow};
+    ///
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)] async fn main() {
+    /// let checkout = Workflow::new("checkout").deadline(secs(30));
+    /// let late = checkout.run("order-42", async |run| run.sleep("packing", mins(5)).await).await;
+    /// assert!(matches!(late, Err(RunError::Timeout { limit: Limit::Run, .. })));
+    /// # }
+    /// ```
     #[must_use]
     pub const fn deadline(mut self, deadline: Duration) -> Self {
         self.definition.deadline = Some(deadline);
@@ -244,6 +330,20 @@ impl<X> Workflow<X> {
 
     /// Cancels the run if `token` is cancelled: its steps end in [`RunError::Cancelled`], and the run ends as cancelled. Only
     /// [`retry`](Self::retry) resumes it. To interrupt a run, for example at a shutdown, drop its future instead.
+    ///
+    /// ```
+    /// use awaitly_core::{RunError, Workflow, step};
+    /// use tokio_util::sync::CancellationToken;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// # async fn charge() -> Result<u32, RunError> { Ok(7) }
+    /// let token = CancellationToken::new();
+    /// let checkout = Workflow::new("checkout").cancel_on(token.clone());
+    /// token.cancel();
+    /// let cancelled = checkout.run("order-42", async |run| Ok::<_, RunError>(step!(run, charge()))).await;
+    /// assert_eq!(cancelled, Err(RunError::Cancelled { step: Some("charge".into()) }));
+    /// # }
+    /// ```
     #[must_use]
     pub fn cancel_on(mut self, token: CancellationToken) -> Self {
         self.definition.token = Some(token);
@@ -256,15 +356,46 @@ impl<X> Workflow<X> {
     /// # Default
     /// The system's clock; recorded moments, for example the end of a sleep, come from the store's clock, because the clock of
     /// this machine may be wrong.
+    ///
+    /// # Examples
+    /// ```
+    /// use awaitly_core::clock::{VirtualClock, days};
+    /// use awaitly_core::{RunError, Workflow};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// let clock = VirtualClock::new();
+    /// let reminder = Workflow::new("reminder").clock(clock.clone());
+    /// let (slept, ()) = tokio::join!(
+    ///     reminder.run("order-42", async |run| run.sleep("until the reminder", days(3)).await),
+    ///     async { clock.advance(days(3)) },
+    /// );
+    /// assert_eq!(slept, Ok::<_, RunError>(()));
+    /// # }
+    /// ```
     #[must_use]
     pub fn clock(mut self, clock: impl Clock) -> Self {
         self.definition.clock = Some(Arc::new(clock));
         self
     }
 
-    /// Sets the failures that recorded steps survive; a step can override it. With [`Durability::Batched`], steps do not wait for
-    /// the disk: a crash of the operating system or a power failure may lose the newest outcomes of a run, and their steps run
-    /// again. It never loses an outcome and keeps a newer one.
+    /// Sets the durability of recorded steps; a step can override it. With [`Durability::Batched`], steps do not wait for the
+    /// disk: a crash of the operating system or a power failure may lose the newest outcomes of a run, and their steps run
+    /// again. If an outcome is lost, all newer outcomes of the run are lost too.
+    ///
+    /// ```
+    /// use awaitly_core::store::Durability;
+    /// use awaitly_core::{DurableRun, RunError, Workflow, step};
+    ///
+    /// # async fn copy(row: u32) -> Result<u32, RunError> { Ok(row) }
+    /// # async fn publish() -> Result<u32, RunError> { Ok(7) }
+    /// async fn import_rows(run: &DurableRun) -> Result<u32, RunError> {
+    ///     step!(run, copy(1)); // may run again after a power failure
+    ///     Ok(step!(run, "publish", durability = Durability::Sync, publish()))
+    /// }
+    ///
+    /// let import = Workflow::new("import").durability(Durability::Batched);
+    /// # let _ = import;
+    /// ```
     #[must_use]
     pub const fn durability(mut self, durability: Durability) -> Self {
         self.definition.durability = durability;
@@ -276,6 +407,18 @@ impl<X> Workflow<X> {
     ///
     /// # Default
     /// Never: the task of the run waits.
+    ///
+    /// # Examples
+    /// ```
+    /// use awaitly_core::clock::{days, mins};
+    /// use awaitly_core::{RunError, Workflow};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// let reminder = Workflow::new("reminder").park_after(mins(10));
+    /// let parked = reminder.run("order-42", async |run| run.sleep("until the reminder", days(3)).await);
+    /// assert_eq!(parked.await, Err(RunError::Waiting { step: "until the reminder".into() }));
+    /// # }
+    /// ```
     #[must_use]
     pub const fn park_after(mut self, sleep: Duration) -> Self {
         self.definition.park_after = Some(sleep);
@@ -291,6 +434,7 @@ impl<X> Workflow<X> {
     /// # Default
     /// The run records no trace.
     ///
+    /// # Examples
     /// ```
     /// use awaitly_core::Workflow;
     ///
@@ -326,6 +470,19 @@ impl<X> Workflow<X> {
     /// Refuses to begin runs: if the store has no run with the id, the call returns [`RunError::NoSuchRun`]. A worker needs this,
     /// because an operator can delete a run after the store listed it, and the worker must not begin the run again. It has no
     /// effect without a store.
+    ///
+    /// ```
+    /// use awaitly_core::store::Due;
+    /// use awaitly_core::{RunError, Workflow};
+    ///
+    /// async fn resume(checkout: &Workflow, due: Due) -> Result<u32, RunError> {
+    ///     let checkout = checkout.clone().only_existing();
+    ///     match checkout.run(due.run.to_shared(), async |_| Ok(7)).await {
+    ///         Err(RunError::NoSuchRun { .. }) => Ok(0), // an operator has deleted it
+    ///         result => result,
+    ///     }
+    /// }
+    /// ```
     #[must_use]
     pub const fn only_existing(mut self) -> Self {
         self.definition.must_exist = true;
@@ -338,18 +495,30 @@ impl<X> Workflow<X> {
     ///
     /// # Default
     /// 30 seconds.
+    ///
+    /// # Examples
+    /// ```
+    /// use awaitly_core::Workflow;
+    /// use awaitly_core::clock::mins;
+    ///
+    /// // The body may block its thread for almost five minutes, for example to compress a video.
+    /// let videos = Workflow::new("video").lease(mins(5));
+    /// # let _ = videos;
+    /// ```
     #[must_use]
     pub const fn lease(mut self, ttl: Duration) -> Self {
         self.definition.lease = ttl;
         self
     }
 
-    /// Sets the input of the next run. The store keeps it when the run begins, and [`Run::input`](crate::Run::input) reads it.
+    /// Sets the input of the runs that this workflow begins. The store keeps it when a run begins, and
+    /// [`Run::input`](crate::Run::input) reads it. Set it on a clone, so that it belongs to one run.
     ///
     /// # Resume
     /// A resumed run needs no input, because it reads the recorded one. If it gets a different input, it ends in
     /// [`RunError::InputChanged`].
     ///
+    /// # Examples
     /// ```
     /// use awaitly_core::{RunError, Workflow};
     ///
@@ -438,6 +607,23 @@ impl<X> Workflow<X> {
     ///
     /// # Errors
     /// Returns the errors of [`run`](Self::run). Its sections on panics, cancel safety and resuming apply too.
+    ///
+    /// # Examples
+    /// ```
+    /// use awaitly_core::journal::Status;
+    /// use awaitly_core::store::{Operate, RunQuery};
+    /// use awaitly_core::{DurableRun, RunError, Workflow};
+    ///
+    /// # async fn place_order(_run: &DurableRun) -> Result<u32, RunError> { Ok(7) }
+    /// /// Retries the failed orders, for example after the payment service is back.
+    /// async fn retry_failed(store: &impl Operate, checkout: &Workflow) -> Result<(), RunError> {
+    ///     let failed = RunQuery::new().workflow(checkout.name()).status(Status::Failed);
+    ///     for order in store.list(failed).await?.items {
+    ///         checkout.retry(order.run.to_shared(), async |run| place_order(run).await).await?;
+    ///     }
+    ///     Ok(())
+    /// }
+    /// ```
     pub async fn retry<T, E>(
         &self,
         run: impl Into<Arc<str>>,
@@ -466,6 +652,18 @@ impl<X> Workflow<X> {
     ///
     /// # Cancel safety
     /// Dropping the future interrupts the undo; completed compensations stay recorded, and the next call continues.
+    ///
+    /// # Examples
+    /// ```
+    /// use awaitly_core::{DurableRun, RunError, Workflow};
+    ///
+    /// # async fn place_order(_run: &DurableRun) -> Result<u32, RunError> { Ok(7) }
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// # let checkout = Workflow::new("checkout");
+    /// let cancelled = checkout.cancel("order-42", async |run| place_order(run).await).await;
+    /// assert!(matches!(cancelled, Err(RunError::Cancelled { .. })));
+    /// # }
+    /// ```
     pub async fn cancel<T, E>(
         &self,
         run: impl Into<Arc<str>>,
@@ -480,6 +678,20 @@ impl<X> Workflow<X> {
 
     /// Executes a run as [`run`](Self::run) does, and returns the journal beside the result. The state is empty if the store did
     /// not open the run.
+    ///
+    /// ```
+    /// use awaitly_core::{RunError, Workflow, step};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// # async fn reserve(_sku: &str) -> Result<u32, RunError> { Ok(7) }
+    /// let checkout = Workflow::new("checkout");
+    /// let (hold, state) = checkout.run_with_state("order-42", async |run| {
+    ///     Ok::<_, RunError>(step!(run, reserve("tea")))
+    /// }).await;
+    /// assert_eq!(hold, Ok(7));
+    /// assert_eq!(state.record("reserve").unwrap().outcome.payload().decode(), Ok(7));
+    /// # }
+    /// ```
     pub async fn run_with_state<T, E>(
         &self,
         run: impl Into<Arc<str>>,
@@ -511,8 +723,8 @@ impl<X> Workflow<X> {
         Resuming { workflow: self, state }
     }
 
-    /// Executes `body` with a handle that records no steps. The store is not used; observers, deadline, cancellation, clock and
-    /// seed are.
+    /// Executes `body` with a handle that records no steps. The workflow does not use its store, but applies its observers,
+    /// deadline, cancellation, clock and seed.
     ///
     /// # Errors
     /// Returns the error that the body returns.
@@ -522,6 +734,19 @@ impl<X> Workflow<X> {
     ///
     /// # Cancel safety
     /// Dropping the future drops the step in flight; no further step starts.
+    ///
+    /// # Examples
+    /// ```
+    /// use awaitly_core::clock::secs;
+    /// use awaitly_core::{RunError, Workflow, step};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// # async fn look_up(_sku: &str) -> Result<u64, RunError> { Ok(4200) }
+    /// let quote = Workflow::new("quote").deadline(secs(2));
+    /// let price = quote.run_volatile(async |run| Ok::<_, RunError>(step!(run, look_up("tea"))));
+    /// assert_eq!(price.await, Ok(4200));
+    /// # }
+    /// ```
     pub async fn run_volatile<T, E>(&self, body: impl AsyncFnOnce(&Run) -> Result<T, E>) -> Result<T, E>
     where
         E: fmt::Display,
@@ -549,6 +774,24 @@ impl<X> Resuming<'_, X> {
     ///
     /// # Cancel safety
     /// Dropping the future drops the step in flight, and loses the outcomes that were recorded since. Use a store to keep them.
+    ///
+    /// # Examples
+    /// ```
+    /// use awaitly_core::{DurableRun, RunError, Workflow, step};
+    ///
+    /// # async fn quote(cents: u64) -> Result<u64, RunError> { Ok(cents) }
+    /// async fn price(run: &DurableRun, cents: u64) -> Result<u64, RunError> {
+    ///     Ok(step!(run, quote(cents)))
+    /// }
+    ///
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// let order = Workflow::new("order");
+    /// let (_, mut state) = order.run_with_state("order-42", async |run| price(run, 490).await).await;
+    /// assert_eq!(order.resume(state.clone()).run(async |run| price(run, 420).await).await, Ok(490));
+    /// state.forget("quote");
+    /// assert_eq!(order.resume(state).run(async |run| price(run, 420).await).await, Ok(420));
+    /// # }
+    /// ```
     pub async fn run<T, E>(self, body: impl AsyncFnOnce(&DurableRun) -> Result<T, E>) -> Result<T, E>
     where
         E: FromStep<RunError> + fmt::Display,
@@ -558,6 +801,26 @@ impl<X> Resuming<'_, X> {
 
     /// Executes `body` as [`run`](Self::run) does, and returns the new state beside the result: the old records and the added
     /// ones. If the workflow did not call the body, the state is unchanged.
+    ///
+    /// ```
+    /// use awaitly_core::journal::ResumeState;
+    /// use awaitly_core::{RunError, Workflow, step};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// # async fn reserve() -> Result<u32, RunError> { Ok(7) }
+    /// # async fn ship(hold: u32) -> Result<u32, RunError> { Ok(hold) }
+    /// // The state of an interrupted run, as a browser or a queue kept it.
+    /// let kept = r#"{"format":1,"run":"order-42","workflow":"order","version":1,
+    ///     "records":[{"key":"reserve","outcome":{"value":8}}]}"#;
+    /// let state: ResumeState = serde_json::from_str(kept).unwrap();
+    /// let orders = Workflow::new("order");
+    /// let (shipped, state) = orders.resume(state).run_with_state(async |run| {
+    ///     let hold = step!(run, reserve()); // 8: recorded, not called
+    ///     Ok::<_, RunError>(step!(run, ship(hold)))
+    /// }).await;
+    /// assert_eq!((shipped, state.records.len()), (Ok(8), 2));
+    /// # }
+    /// ```
     pub async fn run_with_state<T, E>(
         self,
         body: impl AsyncFnOnce(&DurableRun) -> Result<T, E>,

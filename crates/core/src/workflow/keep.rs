@@ -33,6 +33,14 @@ pub trait KeepRun<T, E> {
 pub enum Typed {}
 
 /// Records the value with its type, and the error as text.
+///
+/// ```
+/// use awaitly_core::{AsText, Workflow};
+///
+/// fn report() -> Workflow<AsText> {
+///     Workflow::new("report").errors_as_text()
+/// }
+/// ```
 #[derive(Debug, Clone, Copy)]
 pub enum AsText {}
 

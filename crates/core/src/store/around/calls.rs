@@ -40,6 +40,16 @@ calls!(kinds);
 
 impl Call {
     /// Restricts the call to one run.
+    ///
+    /// ```
+    /// use awaitly_core::store::RunId;
+    /// use awaitly_core::store::around::Call;
+    ///
+    /// let order = RunId::new("order-42").unwrap();
+    /// let appends = Call::Append.run(order.clone());
+    /// assert_eq!(appends.to_string(), "append in run `order-42`");
+    /// assert!(appends.include(Call::Append, Some(&order), None));
+    /// ```
     #[must_use]
     pub fn run(self, run: RunId) -> Calls {
         Calls::from(self).run(run)
@@ -137,6 +147,15 @@ impl Calls {
 
     /// Restricts the selection to calls about one key: a record, a waiting entry or an answer. The result selects no
     /// calls if the selection already has another key.
+    ///
+    /// ```
+    /// use awaitly_core::store::around::Calls;
+    ///
+    /// let charges = Calls::RECORDS.key("charge");
+    /// assert_eq!(charges.to_string(), "append or replace or settle or commit of `charge`");
+    /// // A second key would select no calls: use `|` for one key or the other.
+    /// assert_eq!(charges.key("ship").to_string(), "none of `charge`");
+    /// ```
     #[must_use]
     pub fn key(self, key: impl Into<Key>) -> Self {
         self.narrowed(&Kinds { bits: u32::MAX, run: None, key: Some(key.into()) })
@@ -160,18 +179,42 @@ impl Calls {
     }
 
     /// Returns whether the two selections share a kind of call.
+    ///
+    /// ```
+    /// use awaitly_core::store::around::{Call, Calls};
+    ///
+    /// assert!(Calls::WRITES.overlap(&Call::Append.into()));
+    /// assert!(!Calls::WRITES.overlap(&Calls::READS));
+    /// ```
     #[must_use]
     pub fn overlap(&self, others: &Self) -> bool {
         self.bits() & others.bits() != 0
     }
 
     /// Returns the calls of all kinds that are not in `others`.
+    ///
+    /// ```
+    /// use awaitly_core::store::around::{Call, Calls};
+    ///
+    /// let counted = Calls::all_but(&Calls::from(Call::Renew));
+    /// assert!(counted.include(Call::Append, None, None));
+    /// assert!(!counted.include(Call::Renew, None, None));
+    /// ```
     #[must_use]
     pub fn all_but(others: &Self) -> Self {
         Self::of(!others.bits())
     }
 
     /// Returns whether the selection contains a call of this kind about this run and this key.
+    ///
+    /// ```
+    /// use awaitly_core::journal::Key;
+    /// use awaitly_core::store::around::{Call, Calls};
+    ///
+    /// let charges = Calls::WRITES.key("charge");
+    /// assert!(charges.include(Call::Append, None, Some(&Key::from("charge"))));
+    /// assert!(!charges.include(Call::Finish, None, None)); // this call is not about one key
+    /// ```
     #[must_use]
     pub fn include(&self, call: Call, run: Option<&RunId>, key: Option<&Key>) -> bool {
         self.each().any(|kinds| kinds.include(call, run, key))

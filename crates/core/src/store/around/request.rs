@@ -12,6 +12,31 @@ use super::Call;
 use crate::journal::{Contents, Header, Key, Outcome, Payload, Record, Settling, Timestamp, WaitEntry};
 
 /// A call on its way to a store of type `S`. Only [`Around`](super::Around) makes requests.
+///
+/// A wrapper that repeats a call if the store did not answer:
+///
+/// ```
+/// use awaitly_core::store::{Around, Store, StoreError};
+/// use awaitly_core::store::around::Request;
+///
+/// struct Insistent<S>(S);
+///
+/// impl<S: Store> Around for Insistent<S> {
+///     type Inner = S;
+///
+///     fn inner(&self) -> &S {
+///         &self.0
+///     }
+///
+///     async fn around<R: Request<S>>(&self, request: R) -> Result<R::Answer, StoreError> {
+///         let again = request.again();
+///         match (request.send(&self.0).await, again) {
+///             (Err(StoreError::Unavailable { .. }), Some(again)) => again.send(&self.0).await,
+///             (answer, _) => answer,
+///         }
+///     }
+/// }
+/// ```
 pub trait Request<S>: Send + Sized {
     /// The answer of the store.
     type Answer: Send + 'static;
@@ -83,6 +108,16 @@ calls!(views);
 
 impl<'a> Parts<'a> {
     /// Returns the run, if the call is about exactly one run.
+    ///
+    /// ```
+    /// use awaitly_core::store::around::Parts;
+    /// use awaitly_core::store::{RunId, RunQuery};
+    ///
+    /// let mut order = RunId::new("order-42").unwrap();
+    /// let load = Parts::Load { run: &mut order };
+    /// assert_eq!(load.run().map(|run| &**run), Some("order-42"));
+    /// assert_eq!(Parts::List { query: &mut RunQuery::new() }.run(), None); // about many runs
+    /// ```
     #[must_use]
     pub fn run(&self) -> Option<&RunId> {
         match self {
@@ -152,6 +187,18 @@ impl<'a> Parts<'a> {
     ///
     /// Fingerprints, workflow names, keys, tokens and the text of a run's error are not payloads, because the store
     /// looks up runs by them or shows them.
+    ///
+    /// ```
+    /// use awaitly_core::store::{Around, Store, StoreError};
+    /// use awaitly_core::store::around::Request;
+    ///
+    /// /// Counts the bytes of the values on their way to the store.
+    /// async fn measured<S: Store, R: Request<S>>(store: &S, mut request: R) -> Result<R::Answer, StoreError> {
+    ///     let bytes: usize = request.parts().payloads().iter().map(|payload| payload.len()).sum();
+    ///     println!("{}: {bytes} bytes", R::CALL);
+    ///     request.send(store).await
+    /// }
+    /// ```
     #[must_use]
     pub fn payloads(self) -> Vec<&'a mut Payload> {
         match self {
@@ -175,6 +222,21 @@ impl<'a> Parts<'a> {
 
 impl<'a> Reply<'a> {
     /// Returns the payloads that the store returns: values, errors, inputs and questions.
+    ///
+    /// ```
+    /// use awaitly_core::journal::Payload;
+    /// use awaitly_core::store::{Store, StoreError};
+    /// use awaitly_core::store::around::Request;
+    ///
+    /// # fn decrypt(text: &str) -> String { text.to_owned() }
+    /// async fn decrypted<S: Store, R: Request<S>>(store: &S, request: R) -> Result<R::Answer, StoreError> {
+    ///     let mut answer = request.send(store).await?;
+    ///     for payload in R::reply(&mut answer).payloads() {
+    ///         *payload = Payload::from_stored(decrypt(payload.as_str()));
+    ///     }
+    ///     Ok(answer)
+    /// }
+    /// ```
     #[must_use]
     pub fn payloads(self) -> Vec<&'a mut Payload> {
         match self {

@@ -4,6 +4,18 @@ use crate::journal::{Key, Outcome, Unanswered};
 use crate::store::RunId;
 
 /// An answer from outside.
+///
+/// ```
+/// use awaitly_core::RunError;
+/// use awaitly_core::journal::{Outcome, Payload};
+/// use awaitly_core::store::{Answer, RunId};
+///
+/// let order = RunId::new("order-42").unwrap();
+/// let rejected = RunError::Rejected { step: "manager".into(), reason: r#""too expensive""#.into() };
+/// let outcome = Outcome::Stopped(Payload::encode(&rejected).unwrap());
+/// let answer = Answer::new(order, "manager", outcome).token("k3Vd9s");
+/// assert!(!format!("{answer:?}").contains("k3Vd9s"));
+/// ```
 #[derive(Clone, PartialEq, Eq)]
 pub struct Answer {
     /// The run that waits.

@@ -7,6 +7,15 @@ use crate::journal::{Header, Key, Status, Timestamp, WaitEntry};
 use crate::store::RunId;
 
 /// A run, as lists show it.
+///
+/// ```
+/// use awaitly_core::store::RunSummary;
+///
+/// fn line(run: &RunSummary) -> String {
+///     let state = if run.held { "executed now" } else { run.status.as_str() };
+///     format!("{} ({state}) {}", run.run, run.error.as_deref().unwrap_or_default())
+/// }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct RunSummary {
@@ -78,6 +87,17 @@ pub struct Due {
 
 impl Due {
     /// Returns the time since which a run is due at `now`, if it is due.
+    ///
+    /// ```
+    /// use awaitly_core::journal::{Status, Timestamp};
+    /// use awaitly_core::store::Due;
+    ///
+    /// let (began, now) = (Timestamp::from_millis(0), Timestamp::from_millis(100));
+    /// let asleep = Due::since(Status::Waiting, Some(Timestamp::from_millis(200)), None, began, now);
+    /// assert_eq!(asleep, None);
+    /// let interrupted = Due::since(Status::Running, None, Some(Timestamp::from_millis(90)), began, now);
+    /// assert_eq!(interrupted, Some(Timestamp::from_millis(90)));
+    /// ```
     #[must_use]
     pub fn since(
         status: Status,

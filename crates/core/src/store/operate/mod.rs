@@ -16,7 +16,7 @@ pub use query::{DueQuery, RunQuery, WaitQuery};
 use super::{RunId, Store, StoreError, StoredRun, Wakes};
 use crate::journal::{Header, Status, Timestamp};
 
-/// Operations on the runs of a store from outside of those runs.
+/// Operations on the runs of a store that come from outside of the runs: from people, workers and other programs.
 ///
 /// Every store of `awaitly-persistence` implements all of them, and its conformance suite checks each call. Each call
 /// is one commit. `awaitly-persistence` also has the operations that need several calls, such as a fork or a copy to
@@ -31,18 +31,71 @@ use crate::journal::{Header, Status, Timestamp};
 /// If the future is dropped, the call may or may not take effect, but never in part.
 pub trait Operate: Store {
     /// Returns the runs that match `query`, newest first.
+    ///
+    /// ```
+    /// use awaitly_core::store::{Operate, RunQuery, StoreError};
+    ///
+    /// /// Prints all runs of a workflow, page by page.
+    /// async fn print_all(store: &impl Operate, workflow: &str) -> Result<(), StoreError> {
+    ///     let mut query = RunQuery::new().workflow(workflow);
+    ///     loop {
+    ///         let page = store.list(query.clone()).await?;
+    ///         page.items.iter().for_each(|run| println!("{} {}", run.run, run.status));
+    ///         let Some(next) = page.next else { return Ok(()) };
+    ///         query = query.after(next);
+    ///     }
+    /// }
+    /// ```
     fn list(&self, query: RunQuery) -> impl Future<Output = Result<Page<RunSummary>, StoreError>> + Send;
 
     /// Returns the entries that wait for an answer and match `query`, newest first, if their runs have not ended.
     /// Expired entries are included.
+    ///
+    /// ```
+    /// use awaitly_core::store::{Operate, StoreError, WaitQuery};
+    ///
+    /// /// Prints the questions for the manager.
+    /// async fn print_open(store: &impl Operate) -> Result<(), StoreError> {
+    ///     for waiting in store.waiting(WaitQuery::new().key("manager")).await?.items {
+    ///         println!("{}: {}", waiting.run, waiting.entry.request.as_str());
+    ///     }
+    ///     Ok(())
+    /// }
+    /// ```
     fn waiting(&self, query: WaitQuery) -> impl Future<Output = Result<Page<Waiting>, StoreError>> + Send;
 
     /// Returns the runs that match `query` and are due by the store's clock, longest overdue first: running runs with a
     /// free lease, and waiting runs whose time has come.
+    ///
+    /// ```
+    /// use awaitly_core::store::{DueQuery, Operate};
+    /// use awaitly_core::{DurableRun, RunError, Workflow};
+    ///
+    /// # async fn place_order(_run: &DurableRun) -> Result<u32, RunError> { Ok(7) }
+    /// /// Resumes the interrupted orders, for example when the program starts.
+    /// async fn resume_all(store: &impl Operate, checkout: &Workflow) -> Result<(), RunError> {
+    ///     for order in store.due(DueQuery::new().workflow(checkout.name())).await? {
+    ///         checkout.run(order.run.to_shared(), async |run| place_order(run).await).await?;
+    ///     }
+    ///     Ok(())
+    /// }
+    /// ```
     fn due(&self, query: DueQuery) -> impl Future<Output = Result<Vec<Due>, StoreError>> + Send;
 
     /// Records an outcome in place of a waiting entry, if [`settle`](crate::journal::settle) allows it. A waiting run
     /// then becomes due.
+    ///
+    /// ```
+    /// use awaitly_core::journal::{Outcome, Payload};
+    /// use awaitly_core::store::{Answer, Answered, Operate, RunId, StoreError};
+    ///
+    /// /// Approves the refund of an order. Returns whether the run had waited for it.
+    /// async fn approve(store: &impl Operate, order: RunId, token: &str) -> Result<bool, StoreError> {
+    ///     let yes = Outcome::Value(Payload::from_stored("true"));
+    ///     let answered = store.answer(Answer::new(order, "manager", yes).token(token)).await?;
+    ///     Ok(answered == Answered::Taken)
+    /// }
+    /// ```
     fn answer(&self, answer: Answer) -> impl Future<Output = Result<Answered, StoreError>> + Send;
 
     /// Requests the cancellation of a run in any state: executed here or elsewhere, interrupted, asleep, waiting, or in
@@ -55,6 +108,18 @@ pub trait Operate: Store {
     /// [`Status::Cancelled`]. [`Workflow::cancel`](crate::Workflow::cancel) does all of this at once.
     ///
     /// If the body returns a value nevertheless, the run completes. If a compensation fails, the run fails.
+    ///
+    /// ```
+    /// use awaitly_core::store::{Cancelled, Operate, RunId, StoreError};
+    ///
+    /// async fn cancel_order(store: &impl Operate, order: &RunId) -> Result<&'static str, StoreError> {
+    ///     Ok(match store.cancel(order).await? {
+    ///         Cancelled::Requested => "your order is being cancelled",
+    ///         Cancelled::TooLate | Cancelled::Ended(_) => "your order can no longer be cancelled",
+    ///         _ => "we do not know this order",
+    ///     })
+    /// }
+    /// ```
     fn cancel(&self, run: &RunId) -> impl Future<Output = Result<Cancelled, StoreError>> + Send;
 
     /// Marks a run as cancelled without calling its body. **The effects of its steps stay**, and its compensations
@@ -62,10 +127,34 @@ pub trait Operate: Store {
     /// [`cancel`](Self::cancel).
     ///
     /// If an owner holds the lease, the store leaves the run unchanged and returns [`Cancelled::Held`].
+    ///
+    /// ```
+    /// use awaitly_core::store::{Cancelled, DueQuery, Operate, StoreError};
+    ///
+    /// /// Ends the due runs of a workflow whose code is gone. Returns their number.
+    /// async fn end_all(store: &impl Operate, workflow: &str) -> Result<usize, StoreError> {
+    ///     let mut ended = 0;
+    ///     for due in store.due(DueQuery::new().workflow(workflow)).await? {
+    ///         ended += usize::from(store.cancel_without_undo(&due.run).await? == Cancelled::WithoutUndo);
+    ///     }
+    ///     Ok(ended)
+    /// }
+    /// ```
     fn cancel_without_undo(&self, run: &RunId) -> impl Future<Output = Result<Cancelled, StoreError>> + Send;
 
     /// Deletes each of `runs` that meets `condition` and has a free lease, with all its records. Returns the deleted
     /// runs.
+    ///
+    /// ```
+    /// use awaitly_core::clock::days;
+    /// use awaitly_core::store::{DeleteIf, Operate, RunId, StoreError};
+    ///
+    /// /// Deletes each of `orders` that ended more than 90 days ago.
+    /// async fn delete_old(store: &impl Operate, orders: Vec<RunId>) -> Result<Vec<RunId>, StoreError> {
+    ///     let cutoff = store.now().await?.before(days(90));
+    ///     store.delete(orders, DeleteIf::EndedBefore(cutoff)).await
+    /// }
+    /// ```
     fn delete(
         &self,
         runs: Vec<RunId>,
@@ -73,6 +162,16 @@ pub trait Operate: Store {
     ) -> impl Future<Output = Result<Vec<RunId>, StoreError>> + Send;
 
     /// Adds a run from another store, or a run made from scratch. Its lease is free.
+    ///
+    /// ```
+    /// use awaitly_core::store::{Imported, Operate, RunId, StoreError};
+    ///
+    /// /// Copies a run to another store. Returns whether that store has a new run now.
+    /// async fn copy(from: &impl Operate, to: &impl Operate, run: RunId) -> Result<bool, StoreError> {
+    ///     let Some(stored) = from.load(&run).await? else { return Ok(false) };
+    ///     Ok(to.import(run, stored).await? == Imported::Added)
+    /// }
+    /// ```
     fn import(
         &self,
         run: RunId,
@@ -87,6 +186,19 @@ pub trait Operate: Store {
     /// Returns a receiver of notifications about changes after which a run may be due. It does not report the passing
     /// of time: only [`due`](Self::due) shows a sleep that is over, an expired question or an expired lease, so call it
     /// at intervals as well.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use awaitly_core::clock::mins;
+    /// use awaitly_core::store::Operate;
+    ///
+    /// /// Waits until runs may be due: after a change in the store, or after a minute.
+    /// async fn next_look(store: &impl Operate) {
+    ///     let mut wakes = store.wakes();
+    ///     let _ = tokio::time::timeout(mins(1), wakes.changed()).await;
+    /// }
+    /// ```
     fn wakes(&self) -> Wakes;
 }
 
@@ -121,6 +233,18 @@ impl Cancelling {
     /// Decides the result of a cancellation for a run with this header. `is_too_late` states whether the journal holds
     /// [`Key::TOO_LATE_TO_CANCEL`](crate::journal::Key::TOO_LATE_TO_CANCEL). Only [`Cancelled::Requested`] and
     /// [`Cancelled::WithoutUndo`] change the run.
+    ///
+    /// ```
+    /// use awaitly_core::clock::secs;
+    /// use awaitly_core::journal::{Header, Status, Timestamp};
+    /// use awaitly_core::store::{Cancelled, Cancelling};
+    ///
+    /// let header = Header::new("checkout".into(), 1, Status::Running, Timestamp::from_millis(0));
+    /// let lease = Some(secs(9)); // another process executes the run
+    /// assert_eq!(Cancelling::Request.decide(&header, lease, false), Cancelled::Requested);
+    /// assert_eq!(Cancelling::WithoutUndo.decide(&header, lease, false), Cancelled::Held);
+    /// assert_eq!(Cancelling::Request.decide(&header, lease, true), Cancelled::TooLate);
+    /// ```
     pub fn decide(self, header: &Header, lease: Option<Duration>, is_too_late: bool) -> Cancelled {
         match (self, header.status, lease) {
             (_, status, _) if status.has_ended() => Cancelled::Ended(status),
@@ -144,6 +268,16 @@ pub enum DeleteIf {
 
 impl DeleteIf {
     /// Returns whether a run meets the condition.
+    ///
+    /// ```
+    /// use awaitly_core::journal::{Status, Timestamp};
+    /// use awaitly_core::store::DeleteIf;
+    ///
+    /// let cutoff = DeleteIf::EndedBefore(Timestamp::from_millis(1_000));
+    /// let changed = Timestamp::from_millis(900);
+    /// assert!(cutoff.holds(Status::Completed, changed, None));
+    /// assert!(!cutoff.holds(Status::Waiting, changed, None));
+    /// ```
     #[must_use]
     pub fn holds(self, status: Status, changed: Timestamp, lease: Option<Duration>) -> bool {
         let free = lease.is_none();

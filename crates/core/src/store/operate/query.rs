@@ -41,10 +41,10 @@ pub struct RunQuery {
 const MOST: usize = 1000;
 
 impl RunQuery {
-    /// The size of a page, unless the query sets another.
+    /// The maximum size of a page, unless the query sets another.
     pub const DEFAULT_LIMIT: usize = 100;
 
-    /// Creates a query for all runs, with 100 runs a page.
+    /// Creates a query for all runs, with 100 runs per page.
     pub const fn new() -> Self {
         Self {
             workflow: None,
@@ -67,6 +67,14 @@ impl RunQuery {
 
     /// Restricts the query to runs with this status. If the method is called several times, the query matches runs with
     /// any of these statuses.
+    ///
+    /// ```
+    /// use awaitly_core::journal::Status;
+    /// use awaitly_core::store::RunQuery;
+    ///
+    /// let unfinished = RunQuery::new().status(Status::Running).status(Status::Waiting);
+    /// assert_eq!(unfinished.statuses, [Status::Running, Status::Waiting]);
+    /// ```
     pub fn status(mut self, status: Status) -> Self {
         self.statuses.push(status);
         self
@@ -79,18 +87,48 @@ impl RunQuery {
     }
 
     /// Restricts the query to runs that began before `moment`.
+    ///
+    /// ```
+    /// use awaitly_core::clock::days;
+    /// use awaitly_core::journal::Timestamp;
+    /// use awaitly_core::store::RunQuery;
+    ///
+    /// /// The runs that began on the day that begins at `midnight`.
+    /// fn of_day(midnight: Timestamp) -> RunQuery {
+    ///     RunQuery::new().created_from(midnight).created_before(midnight.after(days(1)))
+    /// }
+    /// ```
     pub const fn created_before(mut self, moment: Timestamp) -> Self {
         self.created_before = Some(moment);
         self
     }
 
     /// Restricts the query to runs whose last change of status is before `moment`.
+    ///
+    /// ```
+    /// use awaitly_core::clock::hours;
+    /// use awaitly_core::journal::{Status, Timestamp};
+    /// use awaitly_core::store::RunQuery;
+    ///
+    /// /// The runs that have waited for two hours or longer.
+    /// fn neglected(now: Timestamp) -> RunQuery {
+    ///     RunQuery::new().status(Status::Waiting).changed_before(now.before(hours(2)))
+    /// }
+    /// ```
     pub const fn changed_before(mut self, moment: Timestamp) -> Self {
         self.changed_before = Some(moment);
         self
     }
 
     /// Restricts the query to runs with an outcome under `key`.
+    ///
+    /// ```
+    /// use awaitly_core::journal::Status;
+    /// use awaitly_core::store::RunQuery;
+    ///
+    /// // The customers to pay back: charged, and then failed.
+    /// let to_refund = RunQuery::new().key("charge").status(Status::Failed);
+    /// ```
     pub fn key(mut self, key: impl Into<Key>) -> Self {
         self.key = Some(key.into());
         self
@@ -102,19 +140,27 @@ impl RunQuery {
         self
     }
 
-    /// Sets the maximum number of runs a page, from 1 to 1000. Values outside of this range are clamped.
+    /// Sets the maximum number of runs per page, from 1 to 1000. Values outside of this range are clamped.
+    ///
+    /// ```
+    /// use awaitly_core::store::RunQuery;
+    ///
+    /// assert_eq!(RunQuery::new().page_limit(), RunQuery::DEFAULT_LIMIT);
+    /// assert_eq!(RunQuery::new().limit(20).page_limit(), 20);
+    /// assert_eq!(RunQuery::new().limit(usize::MAX).page_limit(), 1000);
+    /// ```
     pub fn limit(mut self, limit: usize) -> Self {
         self.limit = limit.clamp(1, MOST);
         self
     }
 
-    /// Returns the maximum number of runs a page.
+    /// Returns the maximum number of runs per page.
     #[must_use]
     pub const fn page_limit(&self) -> usize {
         self.limit
     }
 
-    /// Restricts the query to runs after this place.
+    /// Restricts the query to runs after `cursor`, the [`next`](super::Page::next) of the page before.
     pub fn after(mut self, cursor: Cursor) -> Self {
         self.after = Some(cursor);
         self
@@ -122,6 +168,17 @@ impl RunQuery {
 
     /// Returns whether the query matches this run; `has_key` states whether a key is recorded. The check ignores the
     /// place and the limit.
+    ///
+    /// ```
+    /// use awaitly_core::journal::{Header, Status, Timestamp};
+    /// use awaitly_core::store::{RunId, RunQuery, RunSummary};
+    ///
+    /// let header = Header::new("checkout".into(), 1, Status::Failed, Timestamp::from_millis(0));
+    /// let run = RunSummary::of(RunId::new("order-42").unwrap(), &header, None);
+    /// let charged = |key: &_| *key == "charge".into(); // the only key in its journal
+    /// assert!(RunQuery::new().status(Status::Failed).key("charge").asks_for(&run, charged));
+    /// assert!(!RunQuery::new().key("ship").asks_for(&run, charged));
+    /// ```
     pub fn asks_for(&self, run: &RunSummary, has_key: impl FnOnce(&Key) -> bool) -> bool {
         self.workflow.as_ref().is_none_or(|workflow| *workflow == run.workflow)
             && (self.statuses.is_empty() || self.statuses.contains(&run.status))
@@ -143,6 +200,16 @@ impl Default for RunQuery {
 }
 
 /// A query for waiting entries. A new query matches all entries.
+///
+/// ```
+/// use awaitly_core::store::{Operate, StoreError, WaitQuery, Waiting};
+///
+/// /// Finds the question of a link that a manager has opened.
+/// async fn find(store: &impl Operate, token: &str) -> Result<Option<Waiting>, StoreError> {
+///     let page = store.waiting(WaitQuery::new().token(token).limit(1)).await?;
+///     Ok(page.items.into_iter().next())
+/// }
+/// ```
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 #[must_use]
@@ -159,7 +226,7 @@ pub struct WaitQuery {
 }
 
 impl WaitQuery {
-    /// Creates a query for all waiting entries, with 100 entries a page.
+    /// Creates a query for all waiting entries, with 100 entries per page.
     pub const fn new() -> Self {
         Self { run: None, key: None, token: None, limit: RunQuery::DEFAULT_LIMIT, after: None }
     }
@@ -182,19 +249,19 @@ impl WaitQuery {
         self
     }
 
-    /// Sets the maximum number of entries a page, from 1 to 1000. Values outside of this range are clamped.
+    /// Sets the maximum number of entries per page, from 1 to 1000. Values outside of this range are clamped.
     pub fn limit(mut self, limit: usize) -> Self {
         self.limit = limit.clamp(1, MOST);
         self
     }
 
-    /// Returns the maximum number of entries a page.
+    /// Returns the maximum number of entries per page.
     #[must_use]
     pub const fn page_limit(&self) -> usize {
         self.limit
     }
 
-    /// Restricts the query to entries after this place.
+    /// Restricts the query to entries after `cursor`, the [`next`](super::Page::next) of the page before.
     pub fn after(mut self, cursor: Cursor) -> Self {
         self.after = Some(cursor);
         self
@@ -220,7 +287,7 @@ impl Default for WaitQuery {
 /// ```
 /// use awaitly_core::store::DueQuery;
 ///
-/// // What a worker asks that knows two workflows.
+/// // The query of a worker that executes two workflows.
 /// let ours = DueQuery::new().workflow("checkout").workflow("refund").limit(64);
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -239,7 +306,7 @@ impl DueQuery {
     }
 
     /// Restricts the query to runs of this workflow. If the method is called several times, the query matches runs of
-    /// any of these workflows. With the workflows that a process can execute, other due runs do not use up the limit.
+    /// any of these workflows. A worker names its own workflows, so that the due runs of others do not use up the limit.
     pub fn workflow(mut self, workflow: impl Into<Arc<str>>) -> Self {
         self.workflows.push(workflow.into());
         self
@@ -258,6 +325,14 @@ impl DueQuery {
     }
 
     /// Returns whether the query matches runs of this workflow. The check ignores the limit and whether a run is due.
+    ///
+    /// ```
+    /// use awaitly_core::store::DueQuery;
+    ///
+    /// let query = DueQuery::new().workflow("checkout");
+    /// assert!(query.asks_for("checkout") && !query.asks_for("refund"));
+    /// assert!(DueQuery::new().asks_for("refund"));
+    /// ```
     #[must_use]
     pub fn asks_for(&self, workflow: &str) -> bool {
         self.workflows.is_empty() || self.workflows.iter().any(|asked| **asked == *workflow)
