@@ -1,7 +1,8 @@
 //! The promises of a store, to check your own store.
 //!
-//! Each promise has a descriptive name. If a store breaks the promise, its check panics with the expected and the actual value. [`conformance_tests!`](crate::conformance_tests) creates a test for each, so that the test
-//! runner names a broken promise; [`check`] runs one of [`PROMISES`], and [`check_all`] runs all of them.
+//! Each promise has a descriptive name. If a store breaks the promise, its check panics with the expected and the actual
+//! value. [`conformance_tests!`](crate::conformance_tests) creates a test for each, so that the test runner names a broken
+//! promise; [`check`] runs one of [`PROMISES`], and [`check_all`] runs all of them.
 //!
 //! The suite uses the operators' calls, so the store has to implement [`Operate`] beside [`Store`]. The store may contain other
 //! runs during the check: every promise uses run ids of its own. Leases expire because they are given no time, so no promise
