@@ -10,7 +10,7 @@
 //! The variable `EXPENSES` names the file; the default is `expenses.db`.
 
 use awaitly::clock::days;
-use awaitly::hitl::{Approvals, Inbox, LogNotifier, Ruling};
+use awaitly::hitl::{Approvals, Inbox, LogNotifier, Resolution};
 use awaitly::persistence::SqliteStore;
 use awaitly::store::WaitQuery;
 use awaitly::{DurableRun, RunError, Workflow, step};
@@ -32,18 +32,20 @@ async fn expense(run: &DurableRun, office: &Office, cents: u64) -> Result<String
         .answerer("bob")
         .expires_in(days(3))
         .notify(LogNotifier)
-        .ruling()
+        .resolution()
         .await?;
     Ok(match manager {
-        Ruling::Approved(answer) => {
+        Resolution::Approved(answer) => {
             let paid = step!(run, "pay", office.pay(answer.value, run.idempotency_key("pay")));
             format!("paid {paid} cents, as {} said", answer.by.unwrap_or_default())
         }
-        Ruling::Rejected(answer) => {
+        Resolution::Rejected(answer) => {
             format!("paid nothing: {} said {}", answer.by.unwrap_or_default(), answer.value)
         }
-        Ruling::Expired(_) => "paid nothing: the approval expired without an answer".to_owned(),
-        Ruling::Withdrawn(reason) => format!("paid nothing: the question was withdrawn, {}", reason.value),
+        Resolution::Expired(_) => "paid nothing: the approval expired without an answer".to_owned(),
+        Resolution::Withdrawn(reason) => {
+            format!("paid nothing: the question was withdrawn, {}", reason.value)
+        }
     })
 }
 

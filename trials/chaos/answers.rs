@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result, ensure};
 use awaitly::clock::{ms, secs};
-use awaitly::hitl::{Answer, Approvals, Inbox, InboxError};
+use awaitly::hitl::{AnswerRecord, Approvals, Inbox, InboxError};
 use awaitly::journal::Unanswered;
 use awaitly::store::{RunId, Store};
 use awaitly::{DurableRun, RunError, Workflow};
@@ -62,7 +62,7 @@ async fn measure(schema: &Schema) -> Result<bool> {
         let typed_refusal = Unanswered::AlreadyAnswered.to_string();
         typed += u64::from(refused.iter().all(|told| told.refused.as_ref() == Some(&typed_refusal)));
         let stored = store.load(&RunId::new(id(run))?).await?.context("a run is gone")?;
-        let records: Vec<Answer<String>> = stored
+        let records: Vec<AnswerRecord<String>> = stored
             .records
             .iter()
             .map(|record| record.outcome.payload().decode())

@@ -7,11 +7,39 @@ use axum::http::Uri;
 #[cfg(feature = "webhook")]
 use hyper::Uri;
 
+/// The reasons for which the URL of a server is refused. The messages do not contain the URL, which may hold a secret.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum UrlError {
+    /// The text is not the URL of a server, or a client could connect to another host or port than it names.
+    #[error("this URL is not accepted: {reason}; use the form `https://example.com/path`")]
+    InvalidUrl {
+        /// The change that makes the URL acceptable.
+        reason: &'static str,
+    },
+    /// Notices to another machine would travel unencrypted.
+    #[error("notices would be sent unencrypted: use `https`, or call `WebhookNotifier::over_http`")]
+    Unencrypted,
+    /// The system's root certificates could not be loaded.
+    #[error(
+        "the root certificates of this system cannot be loaded: install them (Debian: `ca-certificates`): {reason}"
+    )]
+    NoCertificates {
+        /// The error of the loader.
+        reason: String,
+    },
+}
+
 /// Parses the URL of an HTTP server.
 ///
 /// # Errors
-/// Returns the change that makes the URL acceptable. The message does not contain the URL, which may hold a secret.
-pub(crate) fn server(text: &str) -> Result<Uri, &'static str> {
+/// Returns [`UrlError::InvalidUrl`].
+pub(crate) fn server(text: &str) -> Result<Uri, UrlError> {
+    parsed(text).map_err(|reason| UrlError::InvalidUrl { reason })
+}
+
+/// Returns the URL, or the change that makes it acceptable.
+fn parsed(text: &str) -> Result<Uri, &'static str> {
     if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
         return Err("write it in ASCII without spaces, and an international host name as `xn--..`");
     }

@@ -9,17 +9,17 @@ use crate::hidden::is_hidden;
 ///
 /// # Examples
 /// ```
-/// use awaitly_hitl::Answer;
+/// use awaitly_hitl::AnswerRecord;
 ///
 /// let recorded = r#"{ "value": 4000, "by": "ada", "edited": true, "proposed": 4200, "at": 1790000000000 }"#;
-/// let answer: Answer<u64> = serde_json::from_str(recorded)?;
+/// let answer: AnswerRecord<u64> = serde_json::from_str(recorded)?;
 /// assert_eq!((answer.value, answer.by.as_deref()), (4000, Some("ada")));
 /// assert_eq!(answer.proposed, Some(4200.into()));
 /// # Ok::<(), serde_json::Error>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
-pub struct Answer<T> {
+pub struct AnswerRecord<T> {
     /// The value of the answer; the reason, if the answer is a rejection.
     pub value: T,
     /// The name of the person, if the caller of the inbox gave one.
@@ -44,7 +44,7 @@ pub struct Answer<T> {
     pub(crate) instead: Option<Instead>,
 }
 
-/// An action that ended the question without an answer. The value of the [`Answer`] is then the reason.
+/// An action that ended the question without an answer. The value of the [`AnswerRecord`] is then the reason.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Instead {
@@ -54,22 +54,22 @@ pub(crate) enum Instead {
     Expired,
 }
 
-/// The result of an approval, for callers that handle each case: see [`Approval::ruling`](crate::Approval::ruling).
+/// The result of an approval, for callers that handle each case: see [`Approval::resolution`](crate::Approval::resolution).
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Ruling<T> {
+pub enum Resolution<T> {
     /// A person approved.
-    Approved(Answer<T>),
+    Approved(AnswerRecord<T>),
     /// A person rejected; the value is the reason.
-    Rejected(Answer<Value>),
+    Rejected(AnswerRecord<Value>),
     /// The time for an answer ended. Contains the answer of the operator, if an operator ended it early.
-    Expired(Option<Answer<Value>>),
+    Expired(Option<AnswerRecord<Value>>),
     /// The question was withdrawn; the value is the reason.
-    Withdrawn(Answer<Value>),
+    Withdrawn(AnswerRecord<Value>),
 }
 
-impl<T> Ruling<T> {
-    /// Converts the result of the step. An error that leaves the question open, or that is no ruling, stays an error.
-    pub(crate) fn of(ended: Result<Answer<T>, RunError>) -> Result<Self, RunError> {
+impl<T> Resolution<T> {
+    /// Converts the result of the step. An error that leaves the question open, or that resolves nothing, stays an error.
+    pub(crate) fn of(ended: Result<AnswerRecord<T>, RunError>) -> Result<Self, RunError> {
         match ended {
             Ok(answer) => Ok(Self::Approved(answer)),
             Err(RunError::Rejected { step, reason }) => match rejection(&reason) {
@@ -90,18 +90,19 @@ impl<T> Ruling<T> {
 pub(crate) fn answered(value: Payload, at: Timestamp) -> Payload {
     let Ok(decoded) = value.decode::<Value>() else { return value };
     let (by, note, via, edited, proposed, instead) = (None, None, None, false, None, None);
-    Payload::encode(&Answer { value: decoded, by, note, via, edited, proposed, at, instead }).unwrap_or(value)
+    Payload::encode(&AnswerRecord { value: decoded, by, note, via, edited, proposed, at, instead })
+        .unwrap_or(value)
 }
 
 /// Decodes a recorded rejection. Returns `None` if the rejection did not come through an inbox.
-fn rejection(recorded: &str) -> Option<Answer<Value>> {
+fn rejection(recorded: &str) -> Option<AnswerRecord<Value>> {
     serde_json::from_str(recorded).ok()
 }
 
 /// Reduces the recorded answer in an error to its reason.
 pub(crate) fn with_reason_only(error: RunError) -> RunError {
     let RunError::Rejected { step, reason } = error else { return error };
-    let Some(Answer { value, by, instead, .. }) = rejection(&reason) else {
+    let Some(AnswerRecord { value, by, instead, .. }) = rejection(&reason) else {
         return RunError::Rejected { step, reason };
     };
     match instead {
@@ -138,7 +139,7 @@ pub(crate) fn who_withdrew(outcome: &Outcome) -> Option<(String, String)> {
         let reason = reason.strip_prefix(TAKEN_BACK).unwrap_or(&reason).to_owned();
         return Some((by.into(), reason));
     }
-    let Answer { value, by, instead, .. } = payload.decode::<Answer<Value>>().ok()?;
+    let AnswerRecord { value, by, instead, .. } = payload.decode::<AnswerRecord<Value>>().ok()?;
     (instead? == Instead::Withdrew).then(|| (by.unwrap_or_else(nobody), words(&value)))
 }
 

@@ -9,13 +9,13 @@ use awaitly_core::{DurableRun, RunError};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::answer::{Answer, Ruling, with_reason_only};
+use crate::answer::{AnswerRecord, Resolution, with_reason_only};
 use crate::ask::Ask;
 use crate::bell::Bell;
 use crate::callback::Callback;
-use crate::notify::{Notifier, Silent};
+use crate::notify::Notifier;
 use crate::quorum::Quorum;
-use crate::request::Asks;
+use crate::request::QuestionKind;
 
 /// Adds steps that people or other programs complete to a [`DurableRun`].
 ///
@@ -53,7 +53,7 @@ pub trait Approvals {
 
 impl Approvals for DurableRun {
     fn approval<T: DeserializeOwned>(&self, name: impl Into<Key>) -> Approval<'_, T> {
-        Approval::new(Ask::new(self, self.wait_for(name), Asks::Approval))
+        Approval::new(Ask::new(self, self.wait_for(name), QuestionKind::Approval))
     }
 
     fn quorum<T: DeserializeOwned>(
@@ -66,14 +66,14 @@ impl Approvals for DurableRun {
     }
 
     fn callback<T: DeserializeOwned>(&self, name: impl Into<Key>) -> Callback<'_, T> {
-        Callback::new(Ask::new(self, self.wait_for(name), Asks::Callback))
+        Callback::new(Ask::new(self, self.wait_for(name), QuestionKind::Callback))
     }
 }
 
 /// A step that a person approves with a `T`, or rejects.
 ///
-/// Created with [`Approvals::approval`]. Awaiting the step returns the `T`. Use [`ruling`](Self::ruling) to also learn the
-/// person and the time, and to handle a rejection without an error.
+/// Created with [`Approvals::approval`]. Awaiting the step returns the `T`. Use [`resolution`](Self::resolution) to also
+/// learn the person and the time, and to handle a rejection without an error.
 ///
 /// # Errors
 /// - [`RunError::Waiting`] until the question is answered. Return this error from the body: the run then waits without a
@@ -106,7 +106,7 @@ impl Approvals for DurableRun {
 /// }
 /// ```
 #[must_use = "it does nothing unless it is awaited: put it into `step!(..)`, or `.await` it"]
-pub struct Approval<'r, T, N = Silent> {
+pub struct Approval<'r, T, N = ()> {
     ask: Ask<'r, T>,
     notifier: N,
     remind_every: Option<Duration>,
@@ -114,7 +114,7 @@ pub struct Approval<'r, T, N = Silent> {
 
 impl<'r, T: DeserializeOwned> Approval<'r, T> {
     const fn new(ask: Ask<'r, T>) -> Self {
-        Self { ask, notifier: Silent, remind_every: None }
+        Self { ask, notifier: (), remind_every: None }
     }
 }
 
@@ -184,7 +184,7 @@ impl<'r, T, N> Approval<'r, T, N> {
     /// assert!(expenses.run("trip-7", body).await.is_err(), "the run waits");
     ///
     /// let refused = inbox.at("trip-7", "manager").by("mallory").approve(&true).await;
-    /// assert!(matches!(refused, Err(InboxError::NotAsked { .. })));
+    /// assert!(matches!(refused, Err(InboxError::NotAnAnswerer { .. })));
     /// # Ok(())
     /// # }
     /// ```
@@ -233,25 +233,25 @@ impl<'r, T: DeserializeOwned + Send + 'r, N: Notifier + Send + 'r> Approval<'r, 
     ///
     /// # Errors
     /// Returns [`RunError::Waiting`] until the question is answered, or the other errors of this step that are not a
-    /// [`Ruling`].
+    /// [`Resolution`].
     ///
     /// # Examples
     /// ```
     /// use awaitly_core::{DurableRun, RunError};
-    /// use awaitly_hitl::{Approvals, Ruling};
+    /// use awaitly_hitl::{Approvals, Resolution};
     ///
     /// async fn expense(run: &DurableRun) -> Result<u64, RunError> {
-    ///     match run.approval::<u64>("manager").ruling().await? {
-    ///         Ruling::Approved(answer) => Ok(answer.value),
-    ///         Ruling::Rejected(_) | Ruling::Expired(_) | Ruling::Withdrawn(_) => Ok(0),
+    ///     match run.approval::<u64>("manager").resolution().await? {
+    ///         Resolution::Approved(answer) => Ok(answer.value),
+    ///         Resolution::Rejected(_) | Resolution::Expired(_) | Resolution::Withdrawn(_) => Ok(0),
     ///     }
     /// }
     /// ```
-    pub async fn ruling(self) -> Result<Ruling<T>, RunError> {
-        Ruling::of(self.answer().await)
+    pub async fn resolution(self) -> Result<Resolution<T>, RunError> {
+        Resolution::of(self.answer().await)
     }
 
-    async fn answer(self) -> Result<Answer<T>, RunError> {
+    async fn answer(self) -> Result<AnswerRecord<T>, RunError> {
         let Self { ask, notifier, remind_every } = self;
         let (run, request, key) = (ask.run, ask.request.clone(), ask.name());
         let ended = ask.answer().await;

@@ -6,22 +6,26 @@ use awaitly_core::{DurableRun, RunError, WaitFor};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::answer::{Answer, answered};
-use crate::request::{Asks, Request};
+use crate::answer::{AnswerRecord, answered};
+use crate::request::{QuestionKind, Request};
 use crate::shape::Shape;
 
 /// A question before it is asked. Approvals and callbacks consist of one, and a quorum of one for each person.
 pub(crate) struct Ask<'r, T> {
     pub(crate) run: &'r DurableRun,
-    question: WaitFor<'r, Answer<T>>,
+    question: WaitFor<'r, AnswerRecord<T>>,
     pub(crate) request: Request,
     unencodable: Option<EncodeError>,
 }
 
 impl<'r, T> Ask<'r, T> {
-    pub(crate) const fn new(run: &'r DurableRun, question: WaitFor<'r, Answer<T>>, asks: Asks) -> Self {
+    pub(crate) const fn new(
+        run: &'r DurableRun,
+        question: WaitFor<'r, AnswerRecord<T>>,
+        kind: QuestionKind,
+    ) -> Self {
         let question = outside::wrapped(question, answered);
-        Self { run, question, request: Request::new(asks), unencodable: None }
+        Self { run, question, request: Request::new(kind), unencodable: None }
     }
 
     pub(crate) const fn request(&mut self) -> &mut Request {
@@ -53,7 +57,7 @@ impl<'r, T> Ask<'r, T> {
 
 impl<T: DeserializeOwned> Ask<'_, T> {
     /// Returns the recorded answer. Asks the question if the run has not asked it yet.
-    pub(crate) async fn answer(mut self) -> Result<Answer<T>, RunError> {
+    pub(crate) async fn answer(mut self) -> Result<AnswerRecord<T>, RunError> {
         if let Some(EncodeError { type_name, reason, .. }) = self.unencodable {
             let what = format!("the question `{}`", outside::key_of(&self.question)).into();
             return Err(RunError::Unencodable { what, type_name, reason });

@@ -4,9 +4,10 @@ use awaitly_core::clock::secs;
 use awaitly_core::extend::outside;
 use awaitly_core::journal::{Timestamp, WaitEntry};
 use awaitly_core::{DurableRun, Retry};
+use serde::{Deserialize, Serialize};
 
 use crate::caught::Caught;
-use crate::notify::{Notice, NoticeKind, Notifier, NotifyError};
+use crate::notify::{Notice, NoticeKind, Notifier};
 use crate::request::Request;
 
 /// Sends the notice of a question that waits, and its reminders.
@@ -55,8 +56,12 @@ impl<N: Notifier> Bell<'_, N> {
         // A failed notice is sent again when the run is resumed. A question that is asked again has another token, so the
         // key of its notice differs and the notice is sent.
         let fresh = self.run.step(step.clone(), || async {
-            let sent = Caught::new(|| self.notifier.notify(notice.clone())).await;
-            sent.unwrap_or_else(|panic| Err(NotifyError::new(format!("the notifier panicked: {panic}"))))
+            let reason = match Caught::new(|| self.notifier.notify(notice.clone())).await {
+                Ok(Ok(())) => return Ok(()),
+                Ok(Err(error)) => error.to_string(),
+                Err(panic) => format!("the notifier panicked: {panic}"),
+            };
+            Err(Unsent { reason })
         });
         let sent = fresh
             .key(format!("{step} #{:08x}", short(&self.entry.token)))
@@ -67,6 +72,13 @@ impl<N: Notifier> Bell<'_, N> {
             tracing::warn!(run = self.run.id(), key = %self.entry.key, %error, "the notice of a question could not be sent: the run waits without it");
         }
     }
+}
+
+/// A notice that could not be sent, as the journal records it.
+#[derive(Debug, Serialize, Deserialize, thiserror::Error)]
+#[error("the notice could not be sent: {reason}")]
+struct Unsent {
+    reason: String,
 }
 
 /// Returns a short hash that distinguishes tokens and does not reveal them (FNV-1a, 32 bits).

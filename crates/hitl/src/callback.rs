@@ -8,7 +8,7 @@ use awaitly_core::journal::Key;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::answer::{Answer, with_reason_only};
+use crate::answer::{AnswerRecord, with_reason_only};
 use crate::ask::Ask;
 
 /// A step that another program completes with a value, for example a webhook.
@@ -73,7 +73,7 @@ impl<'r, T: DeserializeOwned> Callback<'r, T> {
     ///     Ok((answer.value, answer.by))
     /// }
     /// ```
-    pub async fn answer(self) -> Result<Answer<T>, RunError> {
+    pub async fn answer(self) -> Result<AnswerRecord<T>, RunError> {
         self.0.answer().await.map_err(with_reason_only)
     }
 }

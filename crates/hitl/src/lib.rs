@@ -39,7 +39,7 @@
 //! | --- | --- |
 //! | [`Approvals`] | adds [`approval`](Approvals::approval), [`quorum`](Approvals::quorum) and [`callback`](Approvals::callback) to a run |
 //! | [`Approval`], [`Quorum`], [`Callback`] | steps that people or other programs complete |
-//! | [`Answer`], [`Ruling`] | a recorded answer, with the person and the time |
+//! | [`AnswerRecord`], [`Resolution`] | a recorded answer, with the person and the time |
 //! | [`Inbox`], [`Question`], [`Reply`] | list, show and answer the questions of any store |
 //! | [`Notifier`] | notifies people of a question; each notice and each reminder is a step |
 //! | [`AutoResume`] | resumes runs whose question was answered |
@@ -75,16 +75,18 @@ mod signature;
 #[cfg(feature = "webhook")]
 mod webhook;
 
-pub use answer::{Answer, Ruling};
+#[cfg(any(feature = "http", feature = "webhook"))]
+pub use address::UrlError;
+pub use answer::{AnswerRecord, Resolution};
 pub use approval::{Approval, Approvals};
 pub use callback::Callback;
-pub use inbox::{Everywhere, Inbox, InboxError, Reply};
-pub use notify::{LogNotifier, Notice, NoticeKind, Notifier, NotifyError, Silent};
+pub use inbox::{Inbox, InboxError, Reply};
+pub use notify::{LogNotifier, Notice, Notifier};
 pub use quorum::Quorum;
-pub use request::{Asks, Question};
+pub use request::{Question, QuestionKind};
 pub use resume::{AutoResume, ResumeError, Resumed};
-pub use shape::{Choice, Content, Field, Misfit, Shape};
+pub use shape::{Choice, Field, Shape, WrongShape};
 #[cfg(any(feature = "http", feature = "webhook"))]
 pub use signature::{Secret, SecretError};
 #[cfg(feature = "webhook")]
-pub use webhook::{WebhookError, WebhookNotifier};
+pub use webhook::WebhookNotifier;

@@ -1,8 +1,9 @@
+use std::convert::Infallible;
 use std::fmt;
 use std::future::Future;
 
 use awaitly_core::journal::{Key, Timestamp};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::Value;
 
 /// Notifies people that a run asks them a question.
@@ -16,12 +17,14 @@ use serde_json::Value;
 ///
 /// # Examples
 /// ```
-/// use awaitly_hitl::{Notice, Notifier, NotifyError};
+/// use awaitly_hitl::{Notice, Notifier};
 ///
 /// struct Mail;
 ///
 /// impl Notifier for Mail {
-///     async fn notify(&self, notice: Notice) -> Result<(), NotifyError> {
+///     type Error = std::io::Error;
+///
+///     async fn notify(&self, notice: Notice) -> Result<(), std::io::Error> {
 ///         // Send `notice.prompt` to `notice.answerers`, with a link made from `notice.token`.
 ///         Ok(())
 ///     }
@@ -36,26 +39,31 @@ pub trait Notifier: Sync {
     #[doc(hidden)]
     const TELLS: bool = true;
 
+    /// The reason for which a notice could not be sent. The run logs its text.
+    type Error: fmt::Display + Send;
+
     /// Sends `notice`.
     ///
     /// # Errors
-    /// Returns [`NotifyError`] if the notice could not be sent. The step tries again: up to 4 attempts, of at most 10 seconds
-    /// each.
-    fn notify(&self, notice: Notice) -> impl Future<Output = Result<(), NotifyError>> + Send;
+    /// Returns [`Error`](Self::Error) if the notice could not be sent. The step tries again: up to 4 attempts, of at most 10
+    /// seconds each.
+    fn notify(&self, notice: Notice) -> impl Future<Output = Result<(), Self::Error>> + Send;
 }
 
 impl<N: Notifier> Notifier for &N {
     const TELLS: bool = N::TELLS;
+    type Error = N::Error;
 
-    fn notify(&self, notice: Notice) -> impl Future<Output = Result<(), NotifyError>> + Send {
+    fn notify(&self, notice: Notice) -> impl Future<Output = Result<(), N::Error>> + Send {
         (**self).notify(notice)
     }
 }
 
 impl<N: Notifier + Send> Notifier for std::sync::Arc<N> {
     const TELLS: bool = N::TELLS;
+    type Error = N::Error;
 
-    fn notify(&self, notice: Notice) -> impl Future<Output = Result<(), NotifyError>> + Send {
+    fn notify(&self, notice: Notice) -> impl Future<Output = Result<(), N::Error>> + Send {
         (**self).notify(notice)
     }
 }
@@ -64,8 +72,7 @@ impl<N: Notifier + Send> Notifier for std::sync::Arc<N> {
 #[derive(Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Notice {
-    /// Whether the notice is the first one or a reminder.
-    pub kind: NoticeKind,
+    pub(crate) kind: NoticeKind,
     /// The id of the run that asks.
     pub run: String,
     /// The key of the question within the run.
@@ -83,38 +90,41 @@ pub struct Notice {
 }
 
 /// The reason for a notice.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum NoticeKind {
-    /// The run asked the question.
+pub(crate) enum NoticeKind {
     Asked,
-    /// The question still waits. The number counts the reminder intervals that have passed; the first reminder is 1.
+    /// The question still waits. The number counts the intervals that have passed.
     Reminder(u64),
 }
 
-/// A notice that could not be sent.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
-#[error("the notice could not be sent: {reason}")]
-pub struct NotifyError {
-    /// The reason.
-    pub reason: String,
-}
-
-impl NotifyError {
-    /// Creates an error with this reason.
-    pub fn new(reason: impl Into<String>) -> Self {
-        Self { reason: reason.into() }
+impl Notice {
+    /// Returns the number of reminder intervals that have passed since the run asked; `None` if this is the first notice.
+    ///
+    /// # Examples
+    /// ```
+    /// use awaitly_hitl::Notice;
+    ///
+    /// fn subject(notice: &Notice) -> String {
+    ///     let prompt = notice.prompt.as_deref().unwrap_or("A question for you");
+    ///     notice.reminder().map_or_else(|| prompt.to_owned(), |number| format!("{prompt} (reminder {number})"))
+    /// }
+    /// ```
+    #[must_use]
+    pub const fn reminder(&self) -> Option<u64> {
+        match self.kind {
+            NoticeKind::Asked => None,
+            NoticeKind::Reminder(number) => Some(number),
+        }
     }
 }
 
-/// A notifier that sends nothing. Approvals use it if [`notify`](crate::Approval::notify) is not called.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Silent;
-
-impl Notifier for Silent {
+/// Sends nothing. Approvals use this notifier if [`notify`](crate::Approval::notify) is not called.
+impl Notifier for () {
     const TELLS: bool = false;
+    type Error = Infallible;
 
-    async fn notify(&self, _: Notice) -> Result<(), NotifyError> {
+    async fn notify(&self, _: Notice) -> Result<(), Infallible> {
         Ok(())
     }
 }
@@ -134,7 +144,9 @@ impl Notifier for Silent {
 pub struct LogNotifier;
 
 impl Notifier for LogNotifier {
-    async fn notify(&self, notice: Notice) -> Result<(), NotifyError> {
+    type Error = Infallible;
+
+    async fn notify(&self, notice: Notice) -> Result<(), Infallible> {
         let Notice { kind, run, key, prompt, answerers, .. } = &notice;
         let prompt = prompt.as_deref().unwrap_or_default();
         tracing::info!(%run, %key, ?kind, prompt, ?answerers, "a question waits for an answer");
@@ -146,7 +158,7 @@ impl Notifier for LogNotifier {
 impl fmt::Debug for Notice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Notice")
-            .field("kind", &self.kind)
+            .field("reminder", &self.reminder())
             .field("run", &self.run)
             .field("key", &self.key)
             .finish_non_exhaustive()

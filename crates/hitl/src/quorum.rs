@@ -9,11 +9,11 @@ use awaitly_core::{DurableRun, RunError};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::answer::{Answer, Ruling, withdrawn};
+use crate::answer::{AnswerRecord, Resolution, withdrawn};
 use crate::ask::Ask;
 use crate::bell::Bell;
-use crate::notify::{Notifier, Silent};
-use crate::request::{Asks, Request};
+use crate::notify::Notifier;
+use crate::request::{QuestionKind, Request};
 
 /// A step that succeeds if enough people approve. Each person has one vote.
 ///
@@ -45,7 +45,7 @@ use crate::request::{Asks, Request};
 /// }
 /// ```
 #[must_use = "it does nothing unless it is awaited: put it into `step!(..)`, or `.await` it"]
-pub struct Quorum<'r, T, N = Silent> {
+pub struct Quorum<'r, T, N = ()> {
     run: &'r DurableRun,
     name: Key,
     needed: usize,
@@ -64,12 +64,12 @@ impl<'r, T: DeserializeOwned> Quorum<'r, T> {
         let base = extend::base(run, name);
         let vote = |person: String| {
             let key = format!("{base}[{person}]");
-            let mut ask = Ask::new(run, run.wait_for(name.clone()), Asks::Approval).key(key);
+            let mut ask = Ask::new(run, run.wait_for(name.clone()), QuestionKind::Approval).key(key);
             ask.request().answerers.push(person);
             ask
         };
         let votes = answerers.into_iter().map(vote).collect();
-        Self { run, name: base.clone(), needed, votes, notifier: Silent, remind_every: None }
+        Self { run, name: base.clone(), needed, votes, notifier: (), remind_every: None }
     }
 }
 
@@ -104,6 +104,18 @@ impl<'r, T, N> Quorum<'r, T, N> {
     ///
     /// # Default
     /// The run sends no notices.
+    ///
+    /// # Examples
+    /// ```
+    /// use awaitly_core::clock::hours;
+    /// use awaitly_core::{DurableRun, RunError};
+    /// use awaitly_hitl::{Approvals, LogNotifier};
+    ///
+    /// async fn purchase(run: &DurableRun) -> Result<usize, RunError> {
+    ///     let board = run.quorum::<bool>("board", 2, ["ada", "bob", "cy"]).notify(LogNotifier).remind_every(hours(24));
+    ///     Ok(board.await?.len())
+    /// }
+    /// ```
     pub fn notify<H: Notifier>(self, notifier: H) -> Quorum<'r, T, H> {
         let Self { run, name, needed, votes, remind_every, .. } = self;
         Quorum { run, name, needed, votes, notifier, remind_every }
@@ -130,7 +142,7 @@ impl<'r, T: DeserializeOwned + Send + 'r, N: Notifier + Send + 'r> Quorum<'r, T,
     /// The first pass counts the recorded votes. If they decide, the open questions are withdrawn, and no question is asked.
     /// Otherwise the second pass asks the questions that the run has not asked yet, and sends the notices of those that wait.
     /// The step waits if one is open. If none is, votes have expired meanwhile, and the count is final.
-    async fn decide(self) -> Result<Vec<Answer<T>>, RunError> {
+    async fn decide(self) -> Result<Vec<AnswerRecord<T>>, RunError> {
         let Self { run, name, needed, votes, notifier, remind_every } = self;
         let mut count = Count::new(needed, votes.len());
         // Count the recorded votes first: if they decide, the run asks no further questions.
@@ -177,7 +189,7 @@ impl<'r, T: DeserializeOwned + Send + 'r, N: Notifier + Send + 'r> Quorum<'r, T,
 struct Count<T> {
     needed: usize,
     people: usize,
-    approvals: Vec<Answer<T>>,
+    approvals: Vec<AnswerRecord<T>>,
     reasons: Vec<serde_json::Value>,
     /// The keys of the votes that are not approvals: rejected, expired or withdrawn.
     others: Vec<Key>,
@@ -188,26 +200,30 @@ impl<T> Count<T> {
         Self { needed, people, approvals: Vec::new(), reasons: Vec::new(), others: Vec::new() }
     }
 
-    fn add(&mut self, key: Key, ended: Result<Answer<T>, RunError>) -> Result<(), RunError> {
+    fn add(&mut self, key: Key, ended: Result<AnswerRecord<T>, RunError>) -> Result<(), RunError> {
         if matches!(ended, Err(RunError::Refused { .. })) {
             // An earlier execution decided the quorum and withdrew this vote.
             self.others.push(key);
             return Ok(());
         }
-        match Ruling::of(ended)? {
-            Ruling::Approved(answer) => self.approvals.push(answer),
-            Ruling::Rejected(answer) => {
+        match Resolution::of(ended)? {
+            Resolution::Approved(answer) => self.approvals.push(answer),
+            Resolution::Rejected(answer) => {
                 self.reasons.push(answer.value);
                 self.others.push(key);
             }
-            Ruling::Expired(_) | Ruling::Withdrawn(_) => self.others.push(key),
+            Resolution::Expired(_) | Resolution::Withdrawn(_) => self.others.push(key),
         }
         Ok(())
     }
 
     /// Returns the result of the step. If there are more approvals than needed, it contains the earliest ones, so that
     /// approvals that arrive before the run is resumed do not change the result.
-    fn end(mut self, run: &DurableRun, decision: Result<(), RunError>) -> Result<Vec<Answer<T>>, RunError> {
+    fn end(
+        mut self,
+        run: &DurableRun,
+        decision: Result<(), RunError>,
+    ) -> Result<Vec<AnswerRecord<T>>, RunError> {
         match decision {
             Ok(()) => {
                 self.approvals.sort_by_key(|answer| answer.at);
@@ -240,7 +256,7 @@ impl<T> Count<T> {
 }
 
 impl<'r, T: DeserializeOwned + Send + 'r, N: Notifier + Send + 'r> IntoFuture for Quorum<'r, T, N> {
-    type Output = Result<Vec<Answer<T>>, RunError>;
+    type Output = Result<Vec<AnswerRecord<T>>, RunError>;
     type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send + 'r>>;
 
     fn into_future(self) -> Self::IntoFuture {

@@ -12,7 +12,7 @@ use crate::shape::Shape;
 pub(crate) struct Request {
     /// The kind of the question. The field's name identifies requests of this crate: see [`MARK`].
     #[serde(rename = "awaitly_asks")]
-    pub(crate) asks: Asks,
+    pub(crate) kind: QuestionKind,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) prompt: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -38,7 +38,7 @@ fn known_or_any<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Shape, D::
 /// The kind of answer that a question takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Asks {
+pub enum QuestionKind {
     /// A person approves or rejects: [`Approvals::approval`](crate::Approvals::approval).
     Approval,
     /// A caller, usually a program, provides a value: [`Approvals::callback`](crate::Approvals::callback).
@@ -62,10 +62,11 @@ pub struct Question {
     /// The key of the question within the run.
     pub key: Key,
     /// The kind of answer that the question takes.
-    pub asks: Asks,
+    #[serde(rename = "asks")]
+    pub kind: QuestionKind,
     /// The text of the question, for people.
     pub prompt: Option<String>,
-    /// Further information about the question; the entire request, if [`asks`](Self::asks) is [`Asks::Plain`].
+    /// Further information about the question; the entire request, if [`kind`](Self::kind) is [`QuestionKind::Plain`].
     pub metadata: Option<Value>,
     /// The names of the answerers; if empty, everyone with access to the inbox may answer.
     pub answerers: Vec<String>,
@@ -86,7 +87,7 @@ pub struct Question {
 
 impl Question {
     /// Returns the token of the question, which cannot be guessed. Any program that has the token can answer; `Debug` and
-    /// JSON do not show it.
+    /// JSON do not show it. [`Inbox::with_token`](crate::Inbox::with_token) takes it.
     #[must_use]
     pub fn token(&self) -> &str {
         &self.token
@@ -97,7 +98,7 @@ impl Question {
         let WaitEntry { key, token, request, since, expires } = entry;
         let workflow = workflow.to_string();
         let request = Request::read(request);
-        let Request { asks, prompt, metadata, answerers, proposal, shape } = request;
+        let Request { kind, prompt, metadata, answerers, proposal, shape } = request;
         let proposed = proposal.clone();
         let [metadata, proposal] =
             [metadata, proposal].map(|value| value.and_then(|value| value.decode().ok()));
@@ -105,7 +106,7 @@ impl Question {
             run,
             workflow,
             key,
-            asks,
+            kind,
             prompt,
             metadata,
             answerers,
@@ -120,19 +121,19 @@ impl Question {
 }
 
 impl Request {
-    pub(crate) const fn new(asks: Asks) -> Self {
-        Self { asks, prompt: None, metadata: None, answerers: Vec::new(), proposal: None, shape: Shape::Any }
+    pub(crate) const fn new(kind: QuestionKind) -> Self {
+        Self { kind, prompt: None, metadata: None, answerers: Vec::new(), proposal: None, shape: Shape::Any }
     }
 
-    /// Reads the request of a waiting entry. A request of this crate that cannot be decoded becomes [`Asks::Unknown`] and not
-    /// [`Asks::Plain`], because everyone may answer a plain question.
+    /// Reads the request of a waiting entry. A request of this crate that cannot be decoded becomes [`QuestionKind::Unknown`] and not
+    /// [`QuestionKind::Plain`], because everyone may answer a plain question.
     fn read(payload: Payload) -> Self {
         let is_ours = payload.decode::<Value>().is_ok_and(|value| value.get(MARK).is_some());
         if is_ours {
-            return payload.decode().unwrap_or_else(|_| Self::new(Asks::Unknown));
+            return payload.decode().unwrap_or_else(|_| Self::new(QuestionKind::Unknown));
         }
         let metadata = (payload.as_str() != "null").then_some(payload);
-        Self { metadata, ..Self::new(Asks::Plain) }
+        Self { metadata, ..Self::new(QuestionKind::Plain) }
     }
 }
 
@@ -142,7 +143,7 @@ impl fmt::Debug for Question {
         f.debug_struct("Question")
             .field("run", &self.run)
             .field("key", &self.key)
-            .field("asks", &self.asks)
+            .field("kind", &self.kind)
             .field("prompt", &self.prompt)
             .finish_non_exhaustive()
     }

@@ -69,15 +69,41 @@ pub enum Shape {
 pub struct Choice {
     /// The name of the variant.
     pub name: String,
-    /// The content of the variant.
     #[serde(default)]
-    pub content: Content,
+    pub(crate) content: Content,
+}
+
+impl Choice {
+    /// Returns the shape of the variant's content: the value is then an object with the name as its only key. Returns `None` if
+    /// the variant has no content, so that the value is the name as text, or if its content is unknown.
+    ///
+    /// # Examples
+    /// ```
+    /// use awaitly_hitl::Shape;
+    ///
+    /// #[derive(serde::Deserialize)]
+    /// enum Way {
+    ///     Post,
+    ///     Courier(String),
+    /// }
+    ///
+    /// let Shape::OneOf(ways) = Shape::of::<Way>() else { panic!("an enum is one of its variants") };
+    /// assert_eq!((ways[0].name.as_str(), ways[0].shape()), ("Post", None));
+    /// assert_eq!((ways[1].name.as_str(), ways[1].shape()), ("Courier", Some(&Shape::Text)));
+    /// ```
+    #[must_use]
+    pub const fn shape(&self) -> Option<&Shape> {
+        match &self.content {
+            Content::Shape(shape) => Some(shape),
+            Content::Unknown | Content::Nothing => None,
+        }
+    }
 }
 
 /// The content of a [`Choice`].
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Content {
+pub(crate) enum Content {
     /// The content is unknown.
     #[default]
     Unknown,
@@ -102,7 +128,7 @@ pub struct Field {
 /// A value that does not have the expected shape. The message names the place, the expectation and the kind of value found.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{place} should be {expected}, and is {found}")]
-pub struct Misfit {
+pub struct WrongShape {
     place: String,
     expected: String,
     found: &'static str,
@@ -162,12 +188,12 @@ impl Shape {
     /// Checks that `value` has this shape.
     ///
     /// # Errors
-    /// Returns [`Misfit`], which names the first place that differs.
-    pub fn check(&self, value: &Value) -> Result<(), Misfit> {
+    /// Returns [`WrongShape`], which names the first place that differs.
+    pub fn check(&self, value: &Value) -> Result<(), WrongShape> {
         self.check_at("", value)
     }
 
-    fn check_at(&self, place: &str, value: &Value) -> Result<(), Misfit> {
+    fn check_at(&self, place: &str, value: &Value) -> Result<(), WrongShape> {
         let fits = match (self, value) {
             (Self::Any, _)
             | (Self::Optional(_) | Self::Null, Value::Null)
@@ -189,7 +215,7 @@ impl Shape {
                     let place = if place.is_empty() { name.clone() } else { format!("{place}.{name}") };
                     match object.get(name) {
                         Some(value) => shape.check_at(&place, value)?,
-                        None if *required => return Err(shape.misfit(&place, "missing")),
+                        None if *required => return Err(shape.wrong(&place, "missing")),
                         None => {}
                     }
                 }
@@ -208,19 +234,19 @@ impl Shape {
                             shape.check_at(&place, value)?;
                         }
                         Some(Content::Unknown) => {}
-                        Some(Content::Nothing) | None => return Err(self.misfit(place, kind(value))),
+                        Some(Content::Nothing) | None => return Err(self.wrong(place, kind(value))),
                     }
                 }
                 true
             }
             _ => false,
         };
-        if fits { Ok(()) } else { Err(self.misfit(place, kind(value))) }
+        if fits { Ok(()) } else { Err(self.wrong(place, kind(value))) }
     }
 
-    fn misfit(&self, place: &str, found: &'static str) -> Misfit {
+    fn wrong(&self, place: &str, found: &'static str) -> WrongShape {
         let place = if place.is_empty() { "the answer".to_owned() } else { format!("`{place}`") };
-        Misfit { place, expected: self.to_string(), found }
+        WrongShape { place, expected: self.to_string(), found }
     }
 }
 
@@ -615,7 +641,7 @@ mod tests {
     }
 
     #[test]
-    fn misfit_names_the_place_and_the_expectation() {
+    fn wrong_shape_names_the_place_and_the_expectation() {
         let shape = Shape::of::<Order>();
         let told = |name: &str, value: Value| {
             let mut order = order();

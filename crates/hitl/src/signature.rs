@@ -32,12 +32,12 @@ pub struct Secret {
     older: Vec<Arc<[u8]>>,
 }
 
-/// The reasons for which a [`Secret`] could not be created.
+/// The reasons for which a [`Secret`] could not be created, or a bearer token is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SecretError {
-    /// The secret is so short that it could be guessed.
-    #[error("a secret needs at least {min} bytes, but this one has {bytes}: create one with `openssl rand -base64 32`", min = Secret::MIN_BYTES)]
+    /// The secret or token is so short that it could be guessed.
+    #[error("a secret needs at least {min} bytes, but this one has {bytes}: create one with `openssl rand -hex 32`", min = Secret::MIN_BYTES)]
     TooShort {
         /// The length of the secret in bytes.
         bytes: usize,
@@ -47,6 +47,11 @@ pub enum SecretError {
         "this is not a secret of Standard Webhooks: copy it from the sender, with `whsec_` and the base64 after it"
     )]
     NotStandard,
+    /// The bearer token contains characters that a header cannot carry.
+    #[error(
+        "a bearer token consists of ASCII letters, digits and signs, without spaces: create one with `openssl rand -hex 32`"
+    )]
+    Unsendable,
     /// The operating system failed to provide random bytes.
     #[error("the operating system provides no random bytes: {reason}")]
     NoRandomNumbers {
@@ -66,7 +71,7 @@ pub(crate) const OF_ROUTE: &str = "v1m,";
 pub(crate) const IDEMPOTENCY_KEY: &str = "idempotency-key";
 
 impl Secret {
-    /// The minimal length of a secret in bytes.
+    /// The minimal length of a secret or bearer token in bytes.
     pub const MIN_BYTES: usize = 16;
 
     /// Creates a secret from raw bytes.
@@ -82,7 +87,8 @@ impl Secret {
     /// assert_eq!(Secret::new("short").unwrap_err(), SecretError::TooShort { bytes: 5 });
     /// ```
     pub fn new(bytes: impl AsRef<[u8]>) -> Result<Self, SecretError> {
-        Ok(Self { signs: checked(bytes.as_ref())?, older: Vec::new() })
+        long_enough(bytes.as_ref())?;
+        Ok(Self { signs: bytes.as_ref().into(), older: Vec::new() })
     }
 
     /// Parses a secret in the form of [Standard Webhooks](https://www.standardwebhooks.com): `whsec_`, then the bytes in base64.
@@ -130,7 +136,8 @@ impl Secret {
     /// # Ok::<(), awaitly_hitl::SecretError>(())
     /// ```
     pub fn or_older(mut self, bytes: impl AsRef<[u8]>) -> Result<Self, SecretError> {
-        self.older.push(checked(bytes.as_ref())?);
+        long_enough(bytes.as_ref())?;
+        self.older.push(bytes.as_ref().into());
         Ok(self)
     }
 
@@ -212,9 +219,10 @@ impl Secret {
     }
 }
 
-fn checked(bytes: &[u8]) -> Result<Arc<[u8]>, SecretError> {
+/// Refuses a secret that is so short that it could be guessed.
+pub(crate) const fn long_enough(bytes: &[u8]) -> Result<(), SecretError> {
     match bytes.len() {
-        Secret::MIN_BYTES.. => Ok(bytes.into()),
+        Secret::MIN_BYTES.. => Ok(()),
         bytes => Err(SecretError::TooShort { bytes }),
     }
 }

@@ -14,10 +14,10 @@ use rustls::crypto::ring;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use crate::address;
+use crate::address::{self, UrlError};
 #[cfg(feature = "http")]
 use crate::http::Links;
-use crate::notify::{Notice, Notifier, NotifyError};
+use crate::notify::{Notice, Notifier};
 use crate::signature::{IDEMPOTENCY_KEY, Secret, WEBHOOK_ID, WEBHOOK_SIGNATURE, WEBHOOK_TIMESTAMP, hex};
 
 /// A notifier that sends each notice as a signed HTTP request, for example to a program that mails it or posts it in a chat.
@@ -71,30 +71,6 @@ pub struct WebhookNotifier {
     links: Option<Links>,
 }
 
-/// The reasons for which a [`WebhookNotifier`] could not be created. Messages do not contain the URL, which may hold a
-/// secret.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum WebhookError {
-    /// The text is not the URL of a server, or a client could connect to another host or port than it names.
-    #[error("notices cannot be sent to this URL: {reason}; use the form `https://notify.example.com/hook`")]
-    InvalidUrl {
-        /// The change that makes the URL acceptable.
-        reason: &'static str,
-    },
-    /// Notices to another machine would travel unencrypted.
-    #[error("notices would be sent unencrypted: use `https`, or call `WebhookNotifier::over_http`")]
-    Unencrypted,
-    /// The system's root certificates could not be loaded.
-    #[error(
-        "the root certificates of this system cannot be loaded: install them (Debian: `ca-certificates`): {reason}"
-    )]
-    NoCertificates {
-        /// The error of the loader.
-        reason: String,
-    },
-}
-
 #[derive(Clone)]
 enum Transport {
     Plain(Client<HttpConnector, String>),
@@ -106,22 +82,22 @@ impl WebhookNotifier {
     /// receiver runs on this machine.
     ///
     /// # Errors
-    /// Returns [`WebhookError`] if the URL is refused, or if the system's root certificates cannot be loaded.
+    /// Returns [`UrlError`] if the URL is refused, or if the system's root certificates cannot be loaded.
     ///
     /// # Examples
     /// ```
-    /// use awaitly_hitl::{Secret, WebhookError, WebhookNotifier};
+    /// use awaitly_hitl::{Secret, UrlError, WebhookNotifier};
     ///
     /// let secret = Secret::random()?;
     /// assert!(WebhookNotifier::new("http://localhost:3000/hook", secret.clone()).is_ok());
     /// let plain = WebhookNotifier::new("http://notify.example.com/hook", secret);
-    /// assert_eq!(plain.unwrap_err(), WebhookError::Unencrypted);
+    /// assert_eq!(plain.unwrap_err(), UrlError::Unencrypted);
     /// # Ok::<(), awaitly_hitl::SecretError>(())
     /// ```
-    pub fn new(url: &str, secret: Secret) -> Result<Self, WebhookError> {
+    pub fn new(url: &str, secret: Secret) -> Result<Self, UrlError> {
         let notifier = Self::over_http(url, secret)?;
         match notifier.transport {
-            Transport::Plain(_) if !is_loopback(&notifier.url) => Err(WebhookError::Unencrypted),
+            Transport::Plain(_) if !is_loopback(&notifier.url) => Err(UrlError::Unencrypted),
             _ => Ok(notifier),
         }
     }
@@ -131,9 +107,9 @@ impl WebhookNotifier {
     /// Every machine between the sender and the receiver can read such a notice, and can answer the question with its token.
     ///
     /// # Errors
-    /// Returns [`WebhookError`] if the URL is refused, or if the system's root certificates cannot be loaded.
-    pub fn over_http(url: &str, secret: Secret) -> Result<Self, WebhookError> {
-        let url = address::server(url).map_err(|reason| WebhookError::InvalidUrl { reason })?;
+    /// Returns [`UrlError`] if the URL is refused, or if the system's root certificates cannot be loaded.
+    pub fn over_http(url: &str, secret: Secret) -> Result<Self, UrlError> {
+        let url = address::server(url)?;
         let client = Client::builder(TokioExecutor::new());
         let transport = match url.scheme_str() {
             Some("https") => Transport::Encrypted(client.build(encrypted()?)),
@@ -171,9 +147,8 @@ impl WebhookNotifier {
         self
     }
 
-    fn request(&self, notice: &Notice) -> Result<Request<String>, NotifyError> {
-        let unsendable =
-            |error: &dyn StdError| NotifyError::new(format!("the request cannot be built: {error}"));
+    fn request(&self, notice: &Notice) -> Result<Request<String>, String> {
+        let unsendable = |error: &dyn StdError| format!("the request cannot be built: {error}");
         let body = self.body(notice).map_err(|error| unsendable(&error))?.to_string();
         let id = id(notice);
         let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
@@ -224,10 +199,10 @@ fn id(notice: &Notice) -> String {
 
 /// Creates a connector with the system's root certificates. It names its crypto provider, so that it works regardless of
 /// the providers that other crates of the program install.
-fn encrypted() -> Result<HttpsConnector<HttpConnector>, WebhookError> {
+fn encrypted() -> Result<HttpsConnector<HttpConnector>, UrlError> {
     let connector = HttpsConnectorBuilder::new()
         .with_provider_and_native_roots(ring::default_provider())
-        .map_err(|error| WebhookError::NoCertificates { reason: error.to_string() })?;
+        .map_err(|error| UrlError::NoCertificates { reason: error.to_string() })?;
     Ok(connector.https_only().enable_http1().build())
 }
 
@@ -239,24 +214,26 @@ fn is_loopback(url: &Uri) -> bool {
 }
 
 impl Notifier for WebhookNotifier {
-    async fn notify(&self, notice: Notice) -> Result<(), NotifyError> {
+    type Error = String;
+
+    async fn notify(&self, notice: Notice) -> Result<(), String> {
         let request = self.request(&notice)?;
         let answered = match &self.transport {
             Transport::Plain(client) => client.request(request),
             Transport::Encrypted(client) => client.request(request),
         };
         let Ok(answered) = tokio::time::timeout(self.timeout, answered).await else {
-            return Err(NotifyError::new(format!("the receiver did not respond within {:?}", self.timeout)));
+            return Err(format!("the receiver did not respond within {:?}", self.timeout));
         };
-        let status = answered.map_err(|error| NotifyError::new(chain(&error)))?.status();
+        let status = answered.map_err(|error| chain(&error))?.status();
         if status.is_success() {
             Ok(())
         } else if status.is_redirection() {
-            Err(NotifyError::new(format!(
+            Err(format!(
                 "the receiver responded with the redirect {status}: configure the URL that it leads to"
-            )))
+            ))
         } else {
-            Err(NotifyError::new(format!("the receiver responded with {status}")))
+            Err(format!("the receiver responded with {status}"))
         }
     }
 }
@@ -316,7 +293,7 @@ mod tests {
         for url in
             ["http://example.com/", "http://localhost.example.com/", "http://10.0.0.1/", "http://[::2]/"]
         {
-            assert_eq!(WebhookNotifier::new(url, secret()).unwrap_err(), WebhookError::Unencrypted, "{url}");
+            assert_eq!(WebhookNotifier::new(url, secret()).unwrap_err(), UrlError::Unencrypted, "{url}");
             assert!(WebhookNotifier::over_http(url, secret()).is_ok(), "{url}");
         }
         for url in [
@@ -329,7 +306,7 @@ mod tests {
             "http://",
         ] {
             let refused = WebhookNotifier::over_http(url, secret());
-            assert!(matches!(refused, Err(WebhookError::InvalidUrl { .. })), "{url}");
+            assert!(matches!(refused, Err(UrlError::InvalidUrl { .. })), "{url}");
         }
     }
 
@@ -380,7 +357,7 @@ mod tests {
             "*",
         ] {
             let refused = WebhookNotifier::over_http(url, secret());
-            assert!(matches!(refused, Err(WebhookError::InvalidUrl { .. })), "{url}");
+            assert!(matches!(refused, Err(UrlError::InvalidUrl { .. })), "{url}");
         }
     }
 

@@ -40,7 +40,7 @@
 //! | --- | --- | --- |
 //! | `postgres` | no | `PostgresStore`, `PostgresOptions` |
 //! | `redis` | no | `RedisStore`, `RedisOptions` |
-//! | `sqlite` | yes | `SqliteStore`, `SqliteOptions`, `SqliteCheck`, `Synchronous`; SQLite is compiled in |
+//! | `sqlite` | yes | `SqliteStore`, `SqliteOptions`; SQLite is compiled in |
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "tests"))]
@@ -59,6 +59,8 @@ mod postgres;
 mod redis;
 #[cfg(feature = "sqlite")]
 mod sqlite;
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+mod unclaimed;
 
 pub use memory::{MemoryStore, MemoryTransaction};
 pub use operate::copy;
@@ -67,4 +69,4 @@ pub use postgres::{PostgresOptions, PostgresStore, PostgresTransaction};
 #[cfg(feature = "redis")]
 pub use redis::{RedisOptions, RedisStore};
 #[cfg(feature = "sqlite")]
-pub use sqlite::{SqliteCheck, SqliteOptions, SqliteStore, Synchronous};
+pub use sqlite::{SqliteOptions, SqliteStore};

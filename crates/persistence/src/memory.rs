@@ -117,6 +117,21 @@ impl MemoryStore {
     ///
     /// # Cancel safety
     /// The store closes at the first poll.
+    ///
+    /// # Examples
+    /// ```
+    /// use awaitly_core::store::{RunId, Store, StoreError};
+    /// use awaitly_persistence::MemoryStore;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let store = MemoryStore::new();
+    /// let other = store.clone();
+    /// store.close().await?;
+    /// assert_eq!(other.load(&RunId::new("order-42")?).await, Err(StoreError::Closed));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn close(self) -> Result<(), StoreError> {
         *self.journals() = Journals { is_closed: true, ..Journals::default() };
         self.0.bell.end();
@@ -432,6 +447,24 @@ impl MemoryTransaction {
 
 impl MemoryStore {
     /// Returns the value that a transaction committed under `name`, or `None` if it does not exist or is not a `T`.
+    ///
+    /// # Examples
+    /// ```
+    /// use awaitly_core::store::Transactional;
+    /// use awaitly_persistence::MemoryStore;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let store = MemoryStore::new();
+    /// let mut transaction = store.begin().await?;
+    /// transaction.put("balance", &10_000);
+    /// assert_eq!(transaction.get("balance"), Some(10_000));
+    ///
+    /// drop(transaction);
+    /// assert_eq!(store.get::<u64>("balance"), None, "it was not committed");
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn get<T: DeserializeOwned>(&self, name: &str) -> Option<T> {
         self.journals().table.get(name)?.decode().ok()

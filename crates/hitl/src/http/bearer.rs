@@ -9,28 +9,7 @@ use sha2::{Digest, Sha256};
 
 use super::problem::Problem;
 use super::receive::single;
-
-/// The reasons for which a bearer token is refused at configuration.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum BearerError {
-    /// The token is so short that it could be guessed.
-    #[error("a bearer token needs at least {min} bytes, but this one has {bytes}: create one with `openssl rand -hex 32`", min = BearerError::MIN_BYTES)]
-    TooShort {
-        /// The length of the token in bytes.
-        bytes: usize,
-    },
-    /// The token contains characters that a header cannot carry.
-    #[error(
-        "a bearer token consists of ASCII letters, digits and signs, without spaces: create one with `openssl rand -hex 32`"
-    )]
-    Unsendable,
-}
-
-impl BearerError {
-    /// The minimal length of a bearer token in bytes.
-    pub const MIN_BYTES: usize = 16;
-}
+use crate::signature::{SecretError, long_enough};
 
 /// The digests of the tokens, with their people. With digests, neither a comparison nor a memory dump reveals a token.
 #[derive(Default)]
@@ -38,12 +17,10 @@ pub(super) struct Bearers(Vec<([u8; 32], Arc<str>)>);
 
 impl Bearers {
     /// Adds a token from the configuration.
-    pub(super) fn add(&mut self, token: &str, person: Arc<str>) -> Result<(), BearerError> {
-        if token.len() < BearerError::MIN_BYTES {
-            return Err(BearerError::TooShort { bytes: token.len() });
-        }
+    pub(super) fn add(&mut self, token: &str, person: Arc<str>) -> Result<(), SecretError> {
+        long_enough(token.as_bytes())?;
         if !token.bytes().all(|byte| byte.is_ascii_graphic()) {
-            return Err(BearerError::Unsendable);
+            return Err(SecretError::Unsendable);
         }
         self.insert(token, person);
         Ok(())

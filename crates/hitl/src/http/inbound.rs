@@ -14,7 +14,6 @@ use serde::Serialize;
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
-use super::invalid::Invalid;
 use super::problem::{Problem, unless_it_panics};
 use super::receive::{self, BODY_LIMIT, single};
 use super::reply::{guarded, json, raw_json};
@@ -100,7 +99,7 @@ pub struct Inbound<E> {
 }
 
 type MapError<E> = Arc<dyn Fn(&E) -> Problem + Send + Sync>;
-type MakeId = Arc<dyn Fn(&Request<Bytes>) -> Result<String, Invalid> + Send + Sync>;
+type MakeId = Arc<dyn Fn(&Request<Bytes>) -> Result<String, Problem> + Send + Sync>;
 
 /// The source of the run id.
 enum Identity {
@@ -115,7 +114,7 @@ impl<E: AsRunError + Send + 'static> Inbound<E> {
     pub fn new<X, P, I, F, Fut, T>(workflow: Workflow<X>, parse: P, body: F) -> Self
     where
         X: KeepRun<T, E> + 'static,
-        P: Fn(&Request<Bytes>) -> Result<I, Invalid> + Send + Sync + 'static,
+        P: Fn(&Request<Bytes>) -> Result<I, Problem> + Send + Sync + 'static,
         I: Serialize,
         F: Fn(DurableRun) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<T, E>> + Send + 'static,
@@ -164,14 +163,14 @@ impl<E: AsRunError + Send + 'static> Inbound<E> {
     /// # Examples
     /// ```
     /// # use awaitly_core::{DurableRun, RunError, Workflow};
-    /// # use awaitly_hitl::http::{Inbound, Invalid, json};
+    /// # use awaitly_hitl::http::{Inbound, Problem, json};
     /// # async fn place(run: DurableRun) -> Result<u32, RunError> { Ok(7) }
     /// # fn app(orders: Workflow) -> axum::Router {
     /// let orders = Inbound::new(orders, json::<u32>, place).run_id(|request| {
     ///     let header = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok());
     ///     match (header("tenant"), header("order-id")) {
     ///         (Some(tenant), Some(order)) => Ok(format!("{tenant}/{order}")),
-    ///         _ => Err(Invalid::new("send the headers `tenant` and `order-id`")),
+    ///         _ => Err(Problem::invalid("send the headers `tenant` and `order-id`")),
     ///     }
     /// });
     /// # axum::Router::new().route("/orders", orders.post())
@@ -180,7 +179,7 @@ impl<E: AsRunError + Send + 'static> Inbound<E> {
     #[must_use]
     pub fn run_id(
         mut self,
-        make: impl Fn(&Request<Bytes>) -> Result<String, Invalid> + Send + Sync + 'static,
+        make: impl Fn(&Request<Bytes>) -> Result<String, Problem> + Send + Sync + 'static,
     ) -> Self {
         needs_store(&self.workflow, self.has_store, "the run id of a request");
         self.identity = Identity::Made(Arc::new(make));

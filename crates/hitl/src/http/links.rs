@@ -1,4 +1,3 @@
-use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -8,7 +7,7 @@ use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 
 use super::problem::Problem;
-use crate::address;
+use crate::address::{self, UrlError};
 use crate::notify::Notice;
 use crate::request::Question;
 use crate::signature::{self, Secret};
@@ -32,64 +31,35 @@ use crate::signature::{self, Secret};
 /// # Ok(())
 /// # }
 /// ```
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub struct Links {
     secret: Secret,
     base: Arc<str>,
     valid: Duration,
 }
 
-/// A base URL to which links cannot lead.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "links cannot begin with this URL: give the URL of the mounted router, as `https://example.com/approvals`"
-)]
-pub struct InvalidBase;
-
-/// The reasons for which a link is refused.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum LinkError {
-    /// The signature was made with another secret, or the link was changed.
-    #[error("this link is forged or was changed: open the link exactly as you received it")]
-    Forged,
-    /// The link has expired.
-    #[error("this link has expired: ask for a new one")]
-    Expired,
-}
-
-/// The content of a valid link.
-#[derive(Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Pass {
-    /// The token of the question.
-    pub token: Box<str>,
-    /// The person for whom the link is, if it names one.
-    pub by: Option<String>,
-    /// The time at which the link expires.
-    pub until: Timestamp,
-}
-
 impl Links {
     /// Creates links that are signed with `secret` and lead to the [`Api`](super::Api) mounted at `base_url`.
     ///
     /// # Errors
-    /// Returns [`InvalidBase`] if `base_url` is not an `http` or `https` URL, contains a query or a fragment, or if a browser
-    /// could read another host or port from it than the text names.
+    /// Returns [`UrlError::InvalidUrl`] if `base_url` is not an `http` or `https` URL, contains a query or a fragment, or if a
+    /// browser could read another host or port from it than the text names.
     ///
     /// # Examples
     /// ```
-    /// use awaitly_hitl::http::{InvalidBase, Links, Secret};
+    /// use awaitly_hitl::http::{Links, Secret};
     ///
     /// let secret = Secret::random()?;
     /// assert!(Links::new(secret.clone(), "https://example.com/approvals").is_ok());
-    /// assert_eq!(Links::new(secret, "/approvals").unwrap_err(), InvalidBase);
+    /// let refused = Links::new(secret, "/approvals").unwrap_err();
+    /// assert!(refused.to_string().contains("begin it with `https://` and a host"));
     /// # Ok::<(), awaitly_hitl::SecretError>(())
     /// ```
-    pub fn new(secret: Secret, base_url: &str) -> Result<Self, InvalidBase> {
+    pub fn new(secret: Secret, base_url: &str) -> Result<Self, UrlError> {
         let base = base_url.trim_end_matches('/');
-        if address::server(base).is_err() || base.contains(['?', '@', '\\']) {
-            return Err(InvalidBase);
+        address::server(base)?;
+        if base.contains(['?', '@', '\\']) {
+            return Err(UrlError::InvalidUrl { reason: "remove `?`, `@` and `\\`" });
         }
         Ok(Self { secret, base: base.into(), valid: days(7) })
     }
@@ -106,6 +76,28 @@ impl Links {
     }
 
     /// Returns a link to `question` for the person `by`; with `None`, the answer has no name.
+    ///
+    /// # Examples
+    /// ```
+    /// # use awaitly_core::{DurableRun, Workflow};
+    /// # use awaitly_hitl::{Approvals, Inbox};
+    /// # use awaitly_persistence::MemoryStore;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let store = MemoryStore::new();
+    /// # let (expenses, inbox) = (Workflow::new("expense").store(store.clone()), Inbox::new(store));
+    /// use awaitly_hitl::http::{Links, Secret};
+    ///
+    /// let body = async |run: &DurableRun| run.approval::<u64>("manager").answerer("ada").await;
+    /// assert!(expenses.run("trip-7", body).await.is_err(), "the run waits");
+    ///
+    /// let links = Links::new(Secret::random()?, "https://example.com/approvals")?;
+    /// let question = inbox.at("trip-7", "manager").show().await?;
+    /// let link = links.to_question(&question, "ada");
+    /// assert!(link.starts_with("https://example.com/approvals/link/"));
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn to_question<'a>(&self, question: &Question, by: impl Into<Option<&'a str>>) -> String {
         self.link(&question.token, by.into(), question.expires)
@@ -126,23 +118,25 @@ impl Links {
         format!("{base}/link/{token}?{by}until={until}&signature={signature}")
     }
 
-    /// Verifies a link from the token in its path and the query, which is the text after the question mark.
+    /// Verifies a link from the token in its path and the query, which is the text after the question mark. Returns the person
+    /// for whom the link is, if it names one. Call this before you show the question of a link on a page of your own.
     ///
     /// # Errors
-    /// Returns [`LinkError::Forged`] if the signature is not valid, or [`LinkError::Expired`] if `now` is at or after the time
-    /// at which the link expires.
+    /// Returns a problem with the code `forged_link` if the signature is not valid, or with `expired_link` if `now` is at or
+    /// after the time at which the link expires.
     ///
     /// # Examples
     /// ```
     /// use awaitly_core::journal::Timestamp;
-    /// use awaitly_hitl::http::{LinkError, Links, Secret};
+    /// use awaitly_hitl::http::{Links, Problem, Secret};
     ///
     /// let links = Links::new(Secret::random()?, "https://example.com/approvals")?;
     /// let query = "by=ada&until=7&signature=AAAA";
-    /// assert_eq!(links.verify("t0ken", query, Timestamp::from_millis(0)), Err(LinkError::Forged));
+    /// let forged = links.verify("t0ken", query, Timestamp::from_millis(0)).unwrap_err();
+    /// assert_eq!((forged.status(), forged.code()), (401, "forged_link"));
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub fn verify(&self, token: &str, query: &str, now: Timestamp) -> Result<Pass, LinkError> {
+    pub fn verify(&self, token: &str, query: &str, now: Timestamp) -> Result<Option<String>, Problem> {
         let (mut by, mut until, mut signature) = (None, None, None);
         for (name, value) in form_urlencoded::parse(query.as_bytes()) {
             // Mail programs append further parameters to links; these are ignored.
@@ -153,19 +147,16 @@ impl Links {
                 _ => continue,
             };
             if place.replace(value.into_owned()).is_some() {
-                return Err(LinkError::Forged);
+                return Err(forged());
             }
         }
         let until = until.and_then(|until| until.parse().ok()).map(Timestamp::from_millis);
         let signature = signature.and_then(|signature| BASE64_URL_SAFE_NO_PAD.decode(signature).ok());
-        let (Some(until), Some(signature)) = (until, signature) else { return Err(LinkError::Forged) };
+        let (Some(until), Some(signature)) = (until, signature) else { return Err(forged()) };
         if !self.secret.holds(&text(token, by.as_deref(), until), &signature) {
-            return Err(LinkError::Forged);
+            return Err(forged());
         }
-        if until <= now {
-            return Err(LinkError::Expired);
-        }
-        Ok(Pass { token: token.into(), by, until })
+        if until <= now { Err(expired()) } else { Ok(by) }
     }
 }
 
@@ -191,27 +182,17 @@ fn encoded(text: &str) -> String {
     })
 }
 
-impl From<LinkError> for Problem {
-    fn from(error: LinkError) -> Self {
-        let (status, code) = match error {
-            LinkError::Forged => (401, "forged_link"),
-            LinkError::Expired => (410, "expired_link"),
-        };
-        Self::new(status, code, error.to_string())
-    }
+/// Returns the problem of a link whose signature was made with another secret, or that was changed.
+pub(super) fn forged() -> Problem {
+    Problem::new(
+        401,
+        "forged_link",
+        "this link is forged or was changed: open the link exactly as you received it",
+    )
 }
 
-impl fmt::Debug for Links {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Links").field("base", &self.base).field("valid", &self.valid).finish_non_exhaustive()
-    }
-}
-
-// The token must not appear in logs.
-impl fmt::Debug for Pass {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Pass").field("by", &self.by).field("until", &self.until).finish_non_exhaustive()
-    }
+fn expired() -> Problem {
+    Problem::new(410, "expired_link", "this link has expired: ask for a new one")
 }
 
 #[cfg(test)]
@@ -236,49 +217,50 @@ mod tests {
     fn link_names_its_person_and_expires_after_a_week() {
         let link = links().link("t0ken", Some("Ada & Bob/ü"), None);
         let (token, query) = parts(&link);
-        let pass = links().verify(token, query, now()).unwrap();
-        assert_eq!((&*pass.token, pass.by.as_deref()), ("t0ken", Some("Ada & Bob/ü")));
-        let left = now().until(pass.until);
-        assert!(left <= days(7) && left > days(6), "{left:?}");
-        assert_eq!(links().verify(token, query, pass.until), Err(LinkError::Expired));
-        assert!(!format!("{pass:?} {:?}", links()).contains("t0ken"));
+        assert_eq!(token, "t0ken");
+        assert_eq!(links().verify(token, query, now()), Ok(Some("Ada & Bob/ü".to_owned())));
+        assert!(links().verify(token, query, now().after(days(7) - Duration::from_secs(60))).is_ok());
+        assert_eq!(links().verify(token, query, now().after(days(7))), Err(expired()));
+        assert!(!format!("{:?}", links()).contains("0123456789abcdef"));
     }
 
     #[test]
     fn link_expires_with_its_question() {
         let expires = now().after(Duration::from_secs(60));
+        let just_before = Timestamp::from_millis(expires.as_millis() - 1);
         let link = links().link("t", None, Some(expires));
         let (token, query) = parts(&link);
-        assert_eq!(links().verify(token, query, now()).unwrap().until, expires);
-        let late = links().valid_for(Duration::from_secs(30)).link("t", None, Some(expires));
-        let (token, query) = parts(&late);
-        assert!(links().verify(token, query, now()).unwrap().until < expires);
+        assert_eq!(links().verify(token, query, just_before), Ok(None));
+        assert_eq!(links().verify(token, query, expires), Err(expired()));
+        let early = links().valid_for(Duration::from_secs(30)).link("t", None, Some(expires));
+        let (token, query) = parts(&early);
+        assert_eq!(links().verify(token, query, just_before), Err(expired()));
     }
 
     #[test]
     fn changed_link_is_forged() {
         let link = links().link("t0ken", Some("ada"), None);
         let (token, query) = parts(&link);
-        let forged = |token: &str, query: &str| {
-            assert_eq!(links().verify(token, query, now()), Err(LinkError::Forged), "{token} {query}");
+        let is_forged = |token: &str, query: &str| {
+            assert_eq!(links().verify(token, query, now()), Err(forged()), "{token} {query}");
         };
         assert!(links().verify(token, query, now()).is_ok());
         assert!(links().verify(token, &format!("{query}&utm_source=mail"), now()).is_ok());
-        forged("t0keN", query);
-        forged(token, &query.replace("ada", "bob"));
-        forged(token, &query.replace("by=ada&", ""));
-        forged(token, &query.replace("until=1", "until=2"));
-        forged(token, &query.replace("until=", "until=0x"));
-        forged(token, &query.replace("signature=", "signature=A"));
-        forged(token, query.split("&signature").next().unwrap());
-        forged(token, &format!("{query}&by=bob"));
-        forged(token, &format!("by=bob&{query}"));
-        forged(token, "");
+        is_forged("t0keN", query);
+        is_forged(token, &query.replace("ada", "bob"));
+        is_forged(token, &query.replace("by=ada&", ""));
+        is_forged(token, &query.replace("until=1", "until=2"));
+        is_forged(token, &query.replace("until=", "until=0x"));
+        is_forged(token, &query.replace("signature=", "signature=A"));
+        is_forged(token, query.split("&signature").next().unwrap());
+        is_forged(token, &format!("{query}&by=bob"));
+        is_forged(token, &format!("by=bob&{query}"));
+        is_forged(token, "");
         let nobody = links().link("t0ken", None, None);
         let (token, query) = parts(&nobody);
-        forged(token, &format!("by=&{query}"));
+        is_forged(token, &format!("by=&{query}"));
         let other = Links::new(Secret::new("fedcba9876543210").unwrap(), "https://example.com").unwrap();
-        assert_eq!(other.verify(token, query, now()), Err(LinkError::Forged));
+        assert_eq!(other.verify(token, query, now()), Err(forged()));
         let rotated = Secret::new("fedcba9876543210").unwrap().or_older("0123456789abcdef").unwrap();
         let rotated = Links::new(rotated, "https://example.com").unwrap();
         assert!(rotated.verify(token, query, now()).is_ok());

@@ -7,19 +7,10 @@ use awaitly_core::store::{RunId, StoreError};
 use awaitly_core::{AsRunError, DurableRun, FromStep, KeepRun, RunError, Workflow};
 use serde::Serialize;
 
-use super::invalid::Invalid;
+use super::problem::Problem;
 use super::start::{Ended, How, Pause, Start, needs_store};
 use crate::answer::is_withdrawn;
 use crate::caught::Caught;
-
-/// A message of a queue, independent of the kind of queue.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Message {
-    /// The id of the message in the queue or at its sender. It must not change if the message is delivered again.
-    pub id: String,
-    /// The content.
-    pub body: Vec<u8>,
-}
 
 /// The response to the queue.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,11 +41,11 @@ pub enum Handled {
 /// # Examples
 /// ```
 /// use awaitly_core::{AsRunError, DurableRun, RunError, Workflow};
-/// use awaitly_hitl::http::{Handled, Invalid, Message, MessageHandler};
+/// use awaitly_hitl::http::{Handled, MessageHandler, Problem};
 /// use awaitly_persistence::MemoryStore;
 ///
-/// fn cents(message: &Message) -> Result<u64, Invalid> {
-///     serde_json::from_slice(&message.body).map_err(|error| Invalid::malformed(error.to_string()))
+/// fn cents(message: &[u8]) -> Result<u64, Problem> {
+///     serde_json::from_slice(message).map_err(|error| Problem::malformed(error.to_string()))
 /// }
 ///
 /// async fn book(run: DurableRun) -> Result<(), RunError> {
@@ -66,10 +57,9 @@ pub enum Handled {
 /// # async fn main() {
 /// let bookings = Workflow::new("booking").store(MemoryStore::new());
 /// let handler = MessageHandler::new(bookings, cents, book);
-/// let message = |body: &str| Message { id: "m-1".to_owned(), body: body.into() };
-/// assert_eq!(handler.handle(message("42")).await, Handled::Ack);
-/// assert_eq!(handler.handle(message("42")).await, Handled::Ack);
-/// assert!(matches!(handler.handle(message("{")).await, Handled::AckWithError { .. }));
+/// assert_eq!(handler.handle("m-1", b"42").await, Handled::Ack);
+/// assert_eq!(handler.handle("m-1", b"42").await, Handled::Ack);
+/// assert!(matches!(handler.handle("m-2", b"{").await, Handled::AckWithError { .. }));
 /// # }
 /// ```
 ///
@@ -84,7 +74,7 @@ pub enum Handled {
 ///
 /// An unreadable message and any other error result in [`Handled::AckWithError`], because another delivery would not help.
 pub struct MessageHandler<E> {
-    start: Start<Message, E>,
+    start: Start<[u8], E>,
     retryable: Arc<dyn Fn(&E) -> bool + Send + Sync>,
 }
 
@@ -96,7 +86,7 @@ impl<E: AsRunError + Send + 'static> MessageHandler<E> {
     pub fn new<X, P, I, F, Fut, T>(workflow: Workflow<X>, parse: P, body: F) -> Self
     where
         X: KeepRun<T, E> + 'static,
-        P: Fn(&Message) -> Result<I, Invalid> + Send + Sync + 'static,
+        P: Fn(&[u8]) -> Result<I, Problem> + Send + Sync + 'static,
         I: Serialize,
         F: Fn(DurableRun) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<T, E>> + Send + 'static,
@@ -116,7 +106,7 @@ impl<E: AsRunError + Send + 'static> MessageHandler<E> {
     /// # Examples
     /// ```
     /// # use awaitly_core::{DurableRun, Error, Workflow};
-    /// # use awaitly_hitl::http::{Handled, Message, MessageHandler};
+    /// # use awaitly_hitl::http::{Handled, MessageHandler};
     /// # use awaitly_persistence::MemoryStore;
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() {
@@ -124,8 +114,7 @@ impl<E: AsRunError + Send + 'static> MessageHandler<E> {
     /// let away = async |_: DurableRun| Err::<(), _>(Error::Failed("the bank is away".to_owned()));
     /// let handler = MessageHandler::new(bookings, |_| Ok(()), away)
     ///     .retryable(|error| matches!(error, Error::Failed(reason) if reason.ends_with("away")));
-    /// let message = Message { id: "m-1".to_owned(), body: Vec::new() };
-    /// assert!(matches!(handler.handle(message).await, Handled::Nack { .. }));
+    /// assert!(matches!(handler.handle("m-1", b"").await, Handled::Nack { .. }));
     /// # }
     /// ```
     #[must_use]
@@ -134,18 +123,18 @@ impl<E: AsRunError + Send + 'static> MessageHandler<E> {
         self
     }
 
-    /// Executes the run of a message until it ends or waits.
+    /// Executes the run of a message until it ends or waits. `id` is the id of the message in the queue or at its sender; it must
+    /// not change if the message is delivered again.
     ///
     /// If `parse` or `retryable` panics, the panic is logged and the result is [`Handled::AckWithError`].
     ///
     /// # Cancel safety
     /// If the future is dropped, the run is interrupted; the next delivery resumes it.
-    pub async fn handle(&self, message: Message) -> Handled
+    pub async fn handle(&self, id: &str, message: &[u8]) -> Handled
     where
         E: fmt::Display,
     {
-        let id = message.id.clone();
-        Caught::new(|| self.handled(message)).await.unwrap_or_else(|panic| {
+        Caught::new(|| self.handled(id, message)).await.unwrap_or_else(|panic| {
             tracing::error!(
                 message = id,
                 panic = &*panic,
@@ -155,12 +144,12 @@ impl<E: AsRunError + Send + 'static> MessageHandler<E> {
         })
     }
 
-    async fn handled(&self, message: Message) -> Handled
+    async fn handled(&self, id: &str, message: &[u8]) -> Handled
     where
         E: fmt::Display,
     {
-        let prepared = self.start.prepare(&message).map_err(|invalid| invalid.to_string());
-        let run = RunId::new(message.id).map_err(|error| error.to_string());
+        let prepared = self.start.prepare(message).map_err(|problem| problem.to_string());
+        let run = RunId::new(id).map_err(|error| error.to_string());
         let (prepared, run) = match (prepared, run) {
             (Ok(prepared), Ok(run)) => (prepared, run.to_shared()),
             (Err(error), _) | (_, Err(error)) => return Handled::AckWithError { error },

@@ -6,20 +6,22 @@
 //! | [`Links`], [`Secret`] | signed links, with which people answer on a page and need no account |
 //! | [`Inbound`], [`SignatureCheck`] | turns a request into a run; a repeated request returns the outcome of that run |
 //! | [`MessageHandler`] | turns a message of a queue into a run |
-//! | [`Problem`], [`Invalid`] | the error that a client receives |
+//! | [`Problem`] | the error that a client receives |
 //!
 //! In this example, a person receives a link and answers on its page:
 //!
 //! ```
 //! use awaitly_core::{DurableRun, RunError};
 //! use awaitly_hitl::http::{Api, Links, Secret};
-//! use awaitly_hitl::{Approvals, Inbox, Notice, Notifier, NotifyError};
+//! use awaitly_hitl::{Approvals, Inbox, Notice, Notifier};
 //! use awaitly_persistence::MemoryStore;
 //!
 //! struct Mail(Links);
 //!
 //! impl Notifier for Mail {
-//!     async fn notify(&self, notice: Notice) -> Result<(), NotifyError> {
+//!     type Error = std::io::Error;
+//!
+//!     async fn notify(&self, notice: Notice) -> Result<(), std::io::Error> {
 //!         for person in &notice.answerers {
 //!             let link = self.0.to_notice(&notice, person.as_str());
 //!             // Send `link` to `person`.
@@ -47,7 +49,6 @@
 mod bearer;
 mod board;
 mod inbound;
-mod invalid;
 mod links;
 mod message;
 mod page;
@@ -61,14 +62,12 @@ mod signed;
 mod start;
 
 pub use awaitly_core::AsRunError;
-pub use bearer::BearerError;
 pub use inbound::Inbound;
-pub use invalid::{Invalid, json};
-pub use links::{InvalidBase, LinkError, Links, Pass};
-pub use message::{Handled, Message, MessageHandler};
+pub use links::Links;
+pub use message::{Handled, MessageHandler};
 pub use problem::Problem;
+pub use receive::json;
 pub use router::Api;
-pub use serve::{Bound, ServeError};
 pub use signed::SignatureCheck;
 
 pub use crate::signature::{Secret, SecretError};

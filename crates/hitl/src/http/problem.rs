@@ -25,7 +25,7 @@ use crate::inbox::InboxError;
 /// use awaitly_hitl::http::Problem;
 ///
 /// let problem = Problem::new(409, "sold_out", "this product is sold out").field("sku");
-/// assert_eq!(problem.to_string(), "409 sold_out: this product is sold out");
+/// assert_eq!(problem.to_string(), "409 sold_out: `sku`: this product is sold out");
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
@@ -56,6 +56,24 @@ impl Problem {
             "internal",
             "the server failed to process the request, and logged the error: try again later",
         )
+    }
+
+    /// Creates a problem for content that was read but is not acceptable: status 422, code `invalid`.
+    ///
+    /// # Examples
+    /// ```
+    /// use awaitly_hitl::http::Problem;
+    ///
+    /// let problem = Problem::invalid("must not be zero").field("cents");
+    /// assert_eq!(problem.to_string(), "422 invalid: `cents`: must not be zero");
+    /// ```
+    pub fn invalid(message: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(422, "invalid", message)
+    }
+
+    /// Creates a problem for content that cannot be parsed: status 400, code `malformed`.
+    pub fn malformed(message: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(400, "malformed", message)
     }
 
     /// Sets the field of the request to which the problem applies.
@@ -134,7 +152,11 @@ impl IntoResponse for Problem {
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}: {}", self.status.as_u16(), self.code, self.message)
+        write!(f, "{} {}: ", self.status.as_u16(), self.code)?;
+        if let Some(field) = &self.field {
+            write!(f, "`{field}`: ")?;
+        }
+        f.write_str(&self.message)
     }
 }
 
@@ -144,12 +166,12 @@ impl From<InboxError> for Problem {
         match error {
             InboxError::Unanswered(unanswered) => unanswered.into(),
             InboxError::UnknownToken => Self::new(404, "unknown_token", message),
-            InboxError::NotAsked { .. } => Self::new(403, "not_asked", message),
+            InboxError::NotAnAnswerer { .. } => Self::new(403, "not_asked", message),
             InboxError::OtherKind { .. } => Self::new(422, "other_kind", message),
             InboxError::Withdrawn { .. } => Self::new(410, "withdrawn", message),
             InboxError::NoReason => Self::new(422, "no_reason", message),
             InboxError::NoProposal => Self::new(422, "no_proposal", message),
-            InboxError::Misfit(_) => Self::new(422, "misfit", message),
+            InboxError::WrongShape(_) => Self::new(422, "misfit", message),
             // The name of a Rust type means nothing to clients, so it is left out.
             InboxError::WrongType { reason, .. } => {
                 Self::new(422, "misfit", format!("the answer does not fit: {reason}"))

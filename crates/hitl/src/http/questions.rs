@@ -116,7 +116,7 @@ struct Given {
     #[serde(default, deserialize_with = "present")]
     answer: Option<Value>,
     #[serde(default, deserialize_with = "present")]
-    cancel: Option<String>,
+    withdraw: Option<String>,
     #[serde(default, deserialize_with = "present")]
     expire: Option<True>,
     #[serde(default)]
@@ -132,7 +132,7 @@ enum Verb {
     Edit(Value),
     Reject(Value),
     Answer(Value),
-    Cancel(String),
+    Withdraw(String),
     Expire,
 }
 
@@ -148,14 +148,14 @@ impl Given {
     }
 
     fn into_verb(self) -> Result<(Verb, Option<String>), Problem> {
-        let Self { approve, accept, edit, reject, answer, cancel, expire, note } = self;
+        let Self { approve, accept, edit, reject, answer, withdraw, expire, note } = self;
         let verbs = [
             approve.map(Verb::Approve),
             accept.map(|True| Verb::Accept),
             edit.map(Verb::Edit),
             reject.map(Verb::Reject),
             answer.map(Verb::Answer),
-            cancel.map(Verb::Cancel),
+            withdraw.map(Verb::Withdraw),
             expire.map(|True| Verb::Expire),
         ];
         let mut verbs = verbs.into_iter().flatten();
@@ -169,7 +169,7 @@ impl Given {
     }
 }
 
-const VERBS: &str = "`approve`, `accept`, `edit`, `reject`, `answer`, `cancel`, `expire`";
+const VERBS: &str = "`approve`, `accept`, `edit`, `reject`, `answer`, `withdraw`, `expire`";
 
 impl Verb {
     async fn give<S: Operate>(self, reply: Reply<'_, S>) -> Result<(), InboxError> {
@@ -179,7 +179,7 @@ impl Verb {
             Self::Edit(value) => reply.edit(&value).await,
             Self::Reject(reason) => reply.reject(&reason).await,
             Self::Answer(value) => reply.answer(&value).await,
-            Self::Cancel(reason) => reply.cancel(reason).await,
+            Self::Withdraw(reason) => reply.withdraw(reason).await,
             Self::Expire => reply.expire().await,
         }
     }

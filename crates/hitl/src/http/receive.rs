@@ -1,8 +1,9 @@
 //! Reads and checks the body and the headers of a request.
 
 use axum::body::{Body, Bytes};
-use axum::http::{HeaderMap, header};
+use axum::http::{HeaderMap, Request, header};
 use futures_util::StreamExt;
+use serde::de::DeserializeOwned;
 
 use super::problem::Problem;
 
@@ -50,6 +51,40 @@ pub(super) fn content_type(headers: &HeaderMap, wanted: &'static str) -> Result<
         "unsupported_type",
         format!("send the body as `{wanted}`, and declare it in `content-type`"),
     ))
+}
+
+/// Parses the body of a request as JSON.
+///
+/// # Examples
+/// A function around `json` checks further conditions:
+///
+/// ```
+/// use awaitly_hitl::http::{Problem, json};
+/// use axum::{body::Bytes, http::Request};
+///
+/// #[derive(serde::Serialize, serde::Deserialize)]
+/// struct Order {
+///     cents: u64,
+/// }
+///
+/// fn order(request: &Request<Bytes>) -> Result<Order, Problem> {
+///     let order: Order = json(request)?;
+///     if order.cents == 0 {
+///         return Err(Problem::invalid("must not be zero").field("cents"));
+///     }
+///     Ok(order)
+/// }
+/// ```
+///
+/// # Errors
+/// Returns a [`Problem`] with status 415 if the `content-type` is not `application/json`, with 400 if the body is not JSON, or
+/// with 422 if it does not decode as a `T`.
+pub fn json<T: DeserializeOwned>(request: &Request<Bytes>) -> Result<T, Problem> {
+    content_type(request.headers(), "application/json")?;
+    serde_json::from_slice(request.body()).map_err(|error| {
+        let message = error.to_string();
+        if error.is_data() { Problem::invalid(message) } else { Problem::malformed(message) }
+    })
 }
 
 /// Returns the only value of a header; `None` if the header is missing.

@@ -7,7 +7,7 @@ use axum::extract::Request;
 use axum::middleware::{self, Next};
 use axum::response::Response;
 
-use super::bearer::{BearerError, Bearers};
+use super::bearer::Bearers;
 use super::board::Board;
 use super::links::Links;
 use super::problem::{self, Problem};
@@ -22,7 +22,7 @@ use crate::signature::{SecretError, hex, random_bytes};
 /// | --- | --- |
 /// | `GET /questions?run=&key=&limit=&after=` | lists open questions, newest first, without their tokens; `next` is the cursor of the next page |
 /// | `GET /questions/{run}/{key}` | shows one question |
-/// | `POST /questions/{run}/{key}` | answers it: `{"approve": value}`, `{"accept": true}`, `{"edit": value}`, `{"reject": reason}`, `{"answer": value}`, `{"cancel": reason}` or `{"expire": true}`, each with an optional `"note"` |
+/// | `POST /questions/{run}/{key}` | answers it: `{"approve": value}`, `{"accept": true}`, `{"edit": value}`, `{"reject": reason}`, `{"answer": value}`, `{"withdraw": reason}` or `{"expire": true}`, each with an optional `"note"` |
 /// | `GET /link/{token}`, `POST /link/{token}` | shows the page of a [link](Links), and submits its form; only if [`links`](Self::links) is called |
 ///
 /// Percent-encode the run id and the key in the path, with `%2F` for a slash. A run id or key of `.` or `..` cannot be
@@ -31,7 +31,7 @@ use crate::signature::{SecretError, hex, random_bytes};
 /// # Authorization
 /// All requests under `/questions` need a bearer token; without any configured token, all are refused. With a token, a
 /// client sees every question and answers in the name of the token's person, who must be one of the question's answerers.
-/// `cancel` and `expire` are allowed with any token. A page needs no bearer token: the signature of its link identifies the
+/// `withdraw` and `expire` are allowed with any token. A page needs no bearer token: the signature of its link identifies the
 /// person.
 ///
 /// # Problems
@@ -80,20 +80,20 @@ impl<S: Operate> Api<S> {
     /// Adds a bearer token with which clients answer in the name of `person`. Call it once for each token.
     ///
     /// # Errors
-    /// Returns [`BearerError`] if the token is too short or contains characters that a header cannot carry.
+    /// Returns [`SecretError`] if the token is too short or contains characters that a header cannot carry.
     ///
     /// # Examples
     /// ```
-    /// # use awaitly_hitl::{Inbox, http::{Api, BearerError}};
+    /// # use awaitly_hitl::{Inbox, SecretError, http::Api};
     /// # use awaitly_persistence::MemoryStore;
-    /// # fn api(ada_token: &str) -> Result<(), BearerError> {
+    /// # fn api(ada_token: &str) -> Result<(), SecretError> {
     /// let api = Api::new(Inbox::new(MemoryStore::new())).bearer(ada_token, "ada")?;
     /// # Ok(())
     /// # }
-    /// # assert_eq!(api("short"), Err(BearerError::TooShort { bytes: 5 }));
+    /// # assert_eq!(api("short"), Err(SecretError::TooShort { bytes: 5 }));
     /// # assert_eq!(api("0123456789abcdef0123456789abcdef"), Ok(()));
     /// ```
-    pub fn bearer(mut self, token: &str, person: impl Into<Arc<str>>) -> Result<Self, BearerError> {
+    pub fn bearer(mut self, token: &str, person: impl Into<Arc<str>>) -> Result<Self, SecretError> {
         self.board.bearers.add(token, person.into())?;
         Ok(self)
     }
@@ -142,7 +142,7 @@ impl<S: Operate> Api<S> {
         self
     }
 
-    /// Allows [`bind`](Self::bind) to listen on addresses that other machines can reach.
+    /// Allows [`serve`](Self::serve) to listen on addresses that other machines can reach.
     ///
     /// The server does not encrypt, and has no timeout for slow clients: put a proxy with HTTPS and timeouts in front.
     ///

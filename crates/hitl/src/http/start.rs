@@ -10,13 +10,13 @@ use awaitly_core::event::{Event, EventKind};
 use awaitly_core::{AsRunError, DurableRun, FromStep, KeepRun, RunError, Workflow};
 use serde::Serialize;
 
-use super::invalid::Invalid;
+use super::problem::Problem;
 
-type Prepare<R, E> = dyn Fn(&R) -> Result<Prepared<E>, Invalid> + Send + Sync;
+type Prepare<R, E> = dyn Fn(&R) -> Result<Prepared<E>, Problem> + Send + Sync;
 type Execute<E> = dyn Fn(Arc<str>, How) -> Pin<Box<dyn Future<Output = Ended<E>> + Send>> + Send + Sync;
 
 /// Reads an `R` and prepares a run with it as the input.
-pub(super) struct Start<R, E>(Arc<Prepare<R, E>>);
+pub(super) struct Start<R: ?Sized, E>(Arc<Prepare<R, E>>);
 
 /// A run that is ready to be executed under any run id.
 pub(super) struct Prepared<E>(Box<Execute<E>>);
@@ -93,11 +93,11 @@ pub(super) fn needs_store(workflow: &str, has_store: bool, what: &str) {
     );
 }
 
-impl<R, E> Start<R, E> {
+impl<R: ?Sized, E> Start<R, E> {
     pub(super) fn new<X, P, I, F, Fut, T>(workflow: Workflow<X>, parse: P, body: F) -> Self
     where
         X: KeepRun<T, E> + 'static,
-        P: Fn(&R) -> Result<I, Invalid> + Send + Sync + 'static,
+        P: Fn(&R) -> Result<I, Problem> + Send + Sync + 'static,
         I: Serialize,
         F: Fn(DurableRun) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<T, E>> + Send + 'static,
@@ -131,7 +131,7 @@ impl<R, E> Start<R, E> {
         }))
     }
 
-    pub(super) fn prepare(&self, sent: &R) -> Result<Prepared<E>, Invalid> {
+    pub(super) fn prepare(&self, sent: &R) -> Result<Prepared<E>, Problem> {
         self.0(sent)
     }
 }

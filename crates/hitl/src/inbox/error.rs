@@ -1,8 +1,8 @@
 use awaitly_core::journal::{EncodeError, Payload, Unanswered};
 use awaitly_core::store::StoreError;
 
-use crate::request::Asks;
-use crate::shape::Misfit;
+use crate::request::QuestionKind;
+use crate::shape::WrongShape;
 
 /// The reasons for which an inbox refuses an answer. A refused answer changes no state.
 ///
@@ -22,9 +22,9 @@ use crate::shape::Misfit;
 ///
 /// let body = async |run: &DurableRun| run.approval::<u64>("manager").await;
 /// assert!(expenses.run("trip-7", body).await.is_err(), "the run waits");
-/// let misfit = inbox.approve("trip-7", "manager", "many").await.unwrap_err();
+/// let wrong = inbox.approve("trip-7", "manager", "many").await.unwrap_err();
 /// assert_eq!(
-///     misfit.to_string(),
+///     wrong.to_string(),
 ///     "the answer does not fit: the answer should be a whole number, not below 0, and is text"
 /// );
 /// # Ok(())
@@ -43,21 +43,21 @@ pub enum InboxError {
     UnknownToken,
     /// The answer comes from a person who is not one of the question's answerers.
     #[error("{} may not answer this: the question is for {}", by.as_deref().unwrap_or("a caller without a name"), answerers.join(", "))]
-    NotAsked {
+    NotAnAnswerer {
         /// The name that the answer gave, if any.
         by: Option<String>,
         /// The answerers of the question.
         answerers: Vec<String>,
     },
     /// The question takes another kind of answer: approve or reject an approval, and give a value to any other question.
-    #[error("{}", match asks {
-        Asks::Approval => "this is an approval: approve or reject it",
-        Asks::Callback | Asks::Plain => "this waits for a value: answer it",
-        Asks::Unknown => "this was asked by a newer version: answer it with that version",
+    #[error("{}", match kind {
+        QuestionKind::Approval => "this is an approval: approve or reject it",
+        QuestionKind::Callback | QuestionKind::Plain => "this waits for a value: answer it",
+        QuestionKind::Unknown => "this was asked by a newer version: answer it with that version",
     })]
     OtherKind {
         /// The kind that the question takes.
-        asks: Asks,
+        kind: QuestionKind,
     },
     /// The question was withdrawn.
     #[error("{by} withdrew this question ({reason}): it takes no answer")]
@@ -75,7 +75,7 @@ pub enum InboxError {
     NoProposal,
     /// The answer does not have the shape that the run asks for.
     #[error("the answer does not fit: {0}")]
-    Misfit(#[from] Misfit),
+    WrongShape(#[from] WrongShape),
     /// The answer does not decode as the type that [`Inbox::expects`](crate::Inbox::expects) names for this key.
     #[error("the answer is not a `{expected}`: {reason}")]
     WrongType {

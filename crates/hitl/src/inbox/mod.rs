@@ -1,7 +1,6 @@
 //! The [`Inbox`], which lists, shows and answers questions.
 
 mod error;
-mod everywhere;
 mod reply;
 
 use std::any::type_name;
@@ -15,7 +14,6 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 pub use error::InboxError;
-pub use everywhere::Everywhere;
 pub use reply::Reply;
 
 use crate::answer::who_withdrew;
@@ -55,8 +53,13 @@ type Check = Arc<dyn Fn(&Payload) -> Result<(), InboxError> + Send + Sync>;
 /// Identifies a question.
 #[derive(Clone)]
 pub(crate) enum Target {
-    At { run: String, key: Key },
+    At {
+        run: String,
+        key: Key,
+    },
     Token(Box<str>),
+    /// A question that was listed.
+    Listed(Box<Question>),
 }
 
 impl<S: Operate> Inbox<S> {
@@ -150,9 +153,56 @@ impl<S: Operate> Inbox<S> {
         Reply::new(self, Target::Token(token.into()))
     }
 
-    /// Addresses the questions of all runs under `key`.
-    pub fn everywhere(&self, key: impl Into<Key>) -> Everywhere<'_, S> {
-        Everywhere::new(self, key.into())
+    /// Answers the questions of all runs under `key`, each with `answer`. Returns a list with the result for each run: the
+    /// refusal of one run does not affect the others.
+    ///
+    /// # Errors
+    /// Returns [`InboxError::Store`] if the store fails to list the questions. Answers that the store has recorded by then
+    /// remain.
+    ///
+    /// # Cancel safety
+    /// Dropping the future keeps the answers that the store has recorded, and leaves the other questions open.
+    ///
+    /// # Examples
+    /// ```
+    /// # use awaitly_core::{DurableRun, Workflow};
+    /// # use awaitly_hitl::{Approvals, Inbox};
+    /// # use awaitly_persistence::MemoryStore;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let store = MemoryStore::new();
+    /// # let (expenses, inbox) = (Workflow::new("expense").store(store.clone()), Inbox::new(store));
+    /// let body = async |run: &DurableRun| run.approval::<bool>("manager").await;
+    /// for run in ["trip-7", "trip-8"] {
+    ///     assert!(expenses.run(run, body).await.is_err(), "the run waits");
+    /// }
+    ///
+    /// let answered = inbox.everywhere("manager", |reply| reply.by("ada").approve(&true)).await?;
+    /// assert!(answered.iter().all(|(_, result)| result.is_ok()));
+    /// assert_eq!(expenses.run("trip-8", body).await, Ok(true));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn everywhere<'i, Fut>(
+        &'i self,
+        key: impl Into<Key>,
+        answer: impl Fn(Reply<'i, S>) -> Fut,
+    ) -> Result<Vec<(RunId, Result<(), InboxError>)>, InboxError>
+    where
+        Fut: Future<Output = Result<(), InboxError>>,
+    {
+        let (mut each, mut query) = (Vec::new(), WaitQuery::new().key(key));
+        loop {
+            let page = self.list(query.clone()).await?;
+            for question in page.items {
+                let run = question.run.clone();
+                each.push((run, answer(Reply::new(self, Target::Listed(Box::new(question)))).await));
+            }
+            match page.next {
+                Some(next) => query = query.after(next),
+                None => return Ok(each),
+            }
+        }
     }
 
     /// Approves with `value`, without a name. Short for [`at`](Self::at) and [`Reply::approve`].
@@ -192,6 +242,7 @@ impl<S: Operate> Inbox<S> {
     /// Finds a question, or the reason why it does not wait.
     pub(crate) async fn find(&self, target: &Target) -> Result<Question, InboxError> {
         match target {
+            Target::Listed(question) => Ok((**question).clone()),
             Target::Token(token) => {
                 let query = WaitQuery::new().token(token.clone()).limit(1);
                 self.first(query).await?.ok_or(InboxError::UnknownToken)

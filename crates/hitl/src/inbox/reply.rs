@@ -7,12 +7,12 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::{Inbox, InboxError, Target};
-use crate::answer::{Answer, Instead, is_blank, nobody, withdrawn};
-use crate::request::{Asks, Question};
+use crate::answer::{AnswerRecord, Instead, is_blank, nobody, withdrawn};
+use crate::request::{Question, QuestionKind};
 
 /// An answer to one question, before it is given.
 ///
-/// Created with [`Inbox::at`] or [`Inbox::with_token`]. First set the person, a remark and the channel, then give the
+/// Created with [`Inbox::at`], [`Inbox::with_token`] or [`Inbox::everywhere`]. First set the person, a remark and the channel, then give the
 /// answer with one of the methods. The inbox looks up the question at that time. If the question is answered and asked
 /// again between the look-up and the write, the store refuses the answer.
 ///
@@ -101,7 +101,7 @@ impl<'i, S: Operate> Reply<'i, S> {
 
     /// Approves with `value`.
     ///
-    /// If the run proposed another value, the journal records the proposal beside it, as [`Answer::proposed`].
+    /// If the run proposed another value, the journal records the proposal beside it, as [`AnswerRecord::proposed`](crate::AnswerRecord::proposed).
     ///
     /// # Errors
     /// Returns [`InboxError`] if the answer is refused; no state is changed then.
@@ -115,6 +115,25 @@ impl<'i, S: Operate> Reply<'i, S> {
     /// # Errors
     /// Returns [`InboxError::NoProposal`] if the run proposed no value, or another [`InboxError`] if the answer is refused; no
     /// state is changed then.
+    ///
+    /// # Examples
+    /// ```
+    /// # use awaitly_core::{DurableRun, Workflow};
+    /// # use awaitly_hitl::{Approvals, Inbox, InboxError};
+    /// # use awaitly_persistence::MemoryStore;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let store = MemoryStore::new();
+    /// # let (expenses, inbox) = (Workflow::new("expense").store(store.clone()), Inbox::new(store));
+    /// let body = async |run: &DurableRun| run.approval::<u64>("manager").await;
+    /// assert!(expenses.run("trip-7", body).await.is_err(), "the run waits");
+    ///
+    /// let accepted = inbox.at("trip-7", "manager").accept().await;
+    /// assert_eq!(accepted, Err(InboxError::NoProposal));
+    /// inbox.at("trip-7", "manager").approve(&4000_u64).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn accept(self) -> Result<(), InboxError> {
         self.say(Verb::Accept).await
     }
@@ -222,12 +241,12 @@ impl<'i, S: Operate> Reply<'i, S> {
     /// let body = async |run: &DurableRun| run.approval::<u64>("manager").await;
     /// assert!(expenses.run("trip-7", body).await.is_err(), "the run waits");
     ///
-    /// inbox.at("trip-7", "manager").by("ops").cancel("asked by mistake").await?;
+    /// inbox.at("trip-7", "manager").by("ops").withdraw("asked by mistake").await?;
     /// assert!(matches!(expenses.run("trip-7", body).await, Err(RunError::Refused { .. })));
     /// # Ok(())
     /// # }
     /// ```
-    pub async fn cancel(self, reason: impl Into<String>) -> Result<(), InboxError> {
+    pub async fn withdraw(self, reason: impl Into<String>) -> Result<(), InboxError> {
         self.say(Verb::Withdraw(reason.into())).await
     }
 
@@ -237,6 +256,24 @@ impl<'i, S: Operate> Reply<'i, S> {
     ///
     /// # Errors
     /// Returns [`InboxError`] if no question waits here; no state is changed then.
+    ///
+    /// # Examples
+    /// ```
+    /// # use awaitly_core::{DurableRun, RunError, Workflow};
+    /// # use awaitly_hitl::{Approvals, Inbox};
+    /// # use awaitly_persistence::MemoryStore;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let store = MemoryStore::new();
+    /// # let (expenses, inbox) = (Workflow::new("expense").store(store.clone()), Inbox::new(store));
+    /// let body = async |run: &DurableRun| run.approval::<u64>("manager").await;
+    /// assert!(expenses.run("trip-7", body).await.is_err(), "the run waits");
+    ///
+    /// inbox.at("trip-7", "manager").by("ops").expire().await?;
+    /// assert_eq!(expenses.run("trip-7", body).await, Err(RunError::Expired { step: "manager".into() }));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn expire(self) -> Result<(), InboxError> {
         self.say(Verb::Expire).await
     }
@@ -263,53 +300,53 @@ impl<S: Operate> Inbox<S> {
 
     /// Returns the outcome to record, or the reason why the question does not take this answer.
     async fn outcome(&self, question: &Question, said: &Said, verb: Verb) -> Result<Outcome, InboxError> {
-        let Question { asks, answerers, .. } = question;
+        let Question { kind, answerers, .. } = question;
         let is_open = answerers.is_empty() || said.by.as_ref().is_some_and(|by| answerers.contains(by));
         if !is_open && !matches!(verb, Verb::Withdraw(_) | Verb::Expire) {
-            return Err(InboxError::NotAsked { by: said.by.clone(), answerers: answerers.clone() });
+            return Err(InboxError::NotAnAnswerer { by: said.by.clone(), answerers: answerers.clone() });
         }
         if verb.has_no_reason() {
             return Err(InboxError::NoReason);
         }
-        match (asks, verb) {
-            (Asks::Approval, Verb::Approve(value)) => {
+        match (kind, verb) {
+            (QuestionKind::Approval, Verb::Approve(value)) => {
                 self.check_value(question, &value)?;
                 let proposal = question.proposal.as_ref();
                 let edited = proposal.filter(|proposal| value.decode().ok().as_ref() != Some(*proposal));
                 Ok(Outcome::Value(self.sign(value, said, edited.cloned(), None).await?))
             }
-            (Asks::Approval, Verb::Accept) => {
+            (QuestionKind::Approval, Verb::Accept) => {
                 let proposal = question.proposed.clone().ok_or(InboxError::NoProposal)?;
                 Ok(Outcome::Value(self.sign(proposal, said, None, None).await?))
             }
-            (Asks::Approval | Asks::Callback, Verb::Reject(reason)) => {
+            (QuestionKind::Approval | QuestionKind::Callback, Verb::Reject(reason)) => {
                 Ok(Outcome::Failed(self.sign(reason, said, None, None).await?))
             }
-            (Asks::Callback, Verb::Give(value)) => {
+            (QuestionKind::Callback, Verb::Give(value)) => {
                 self.check_value(question, &value)?;
                 Ok(Outcome::Value(self.sign(value, said, None, None).await?))
             }
-            (Asks::Approval | Asks::Callback, Verb::Withdraw(reason)) => {
+            (QuestionKind::Approval | QuestionKind::Callback, Verb::Withdraw(reason)) => {
                 let (reason, instead) = (Payload::encode(&reason)?, Some(Instead::Withdrew));
                 Ok(Outcome::Failed(self.sign(reason, said, None, instead).await?))
             }
-            (Asks::Approval | Asks::Callback, Verb::Expire) => {
+            (QuestionKind::Approval | QuestionKind::Callback, Verb::Expire) => {
                 let reason = Payload::encode("its time was cut short")?;
                 Ok(Outcome::Failed(self.sign(reason, said, None, Some(Instead::Expired)).await?))
             }
-            (Asks::Plain, Verb::Give(value)) => {
+            (QuestionKind::Plain, Verb::Give(value)) => {
                 self.check_value(question, &value)?;
                 Ok(Outcome::Value(value))
             }
-            (Asks::Plain, Verb::Reject(reason)) => Ok(Outcome::Failed(reason)),
-            (Asks::Plain | Asks::Unknown, Verb::Withdraw(reason)) => {
+            (QuestionKind::Plain, Verb::Reject(reason)) => Ok(Outcome::Failed(reason)),
+            (QuestionKind::Plain | QuestionKind::Unknown, Verb::Withdraw(reason)) => {
                 let by = said.by.clone().unwrap_or_else(nobody);
                 stopped(&withdrawn(question.key.clone(), &by, &reason))
             }
-            (Asks::Plain | Asks::Unknown, Verb::Expire) => {
+            (QuestionKind::Plain | QuestionKind::Unknown, Verb::Expire) => {
                 stopped(&RunError::Expired { step: question.key.clone() })
             }
-            (asks, _) => Err(InboxError::OtherKind { asks: *asks }),
+            (kind, _) => Err(InboxError::OtherKind { kind: *kind }),
         }
     }
 
@@ -328,7 +365,7 @@ impl<S: Operate> Inbox<S> {
     ) -> Result<Payload, InboxError> {
         let Said { by, note, via } = said.clone();
         let (edited, at) = (proposed.is_some(), self.store().now().await?);
-        Ok(Payload::encode(&Answer { value, by, note, via, edited, proposed, at, instead })?)
+        Ok(Payload::encode(&AnswerRecord { value, by, note, via, edited, proposed, at, instead })?)
     }
 }
 

@@ -3,7 +3,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use awaitly_core::clock::{days, secs};
 use awaitly_core::journal::Status;
 use awaitly_core::{DurableRun, RunError, step};
-use awaitly_hitl::{Answer, Approvals, Ruling};
+use awaitly_hitl::{AnswerRecord, Approvals, Resolution};
 use serde_json::json;
 
 use crate::world::{Decision, Office, waits};
@@ -26,7 +26,7 @@ async fn approval_waits_and_records_the_person_who_answers() {
     assert_eq!(office.ask("r").await, Ok(Decision::of(40)));
 
     let record = office.stored("r").await.records.pop().unwrap();
-    let answer: Answer<Decision> = record.outcome.payload().decode().unwrap();
+    let answer: AnswerRecord<Decision> = record.outcome.payload().decode().unwrap();
     assert_eq!(
         (answer.by.as_deref(), answer.note.as_deref(), answer.via.as_deref()),
         (Some("ada"), Some("once"), Some("mail"))
@@ -53,16 +53,16 @@ async fn rejection_fails_the_run_and_retry_asks_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn ruling_returns_each_kind_of_answer() {
+async fn resolution_returns_each_kind_of_answer() {
     let office = Office::new();
     let ask = async |name: &'static str| {
         let body = async |run: &DurableRun| {
-            let ruling = run.approval::<Decision>("manager").expires_in(days(3)).ruling().await?;
-            Ok::<_, RunError>(match ruling {
-                Ruling::Approved(answer) => format!("{} by {:?}", answer.value.cents, answer.by),
-                Ruling::Rejected(answer) => format!("no: {} by {:?}", answer.value, answer.by),
-                Ruling::Expired(said) => format!("expired by {:?}", said.and_then(|said| said.by)),
-                Ruling::Withdrawn(said) => format!("withdrawn by {:?}: {}", said.by, said.value),
+            let resolution = run.approval::<Decision>("manager").expires_in(days(3)).resolution().await?;
+            Ok::<_, RunError>(match resolution {
+                Resolution::Approved(answer) => format!("{} by {:?}", answer.value.cents, answer.by),
+                Resolution::Rejected(answer) => format!("no: {} by {:?}", answer.value, answer.by),
+                Resolution::Expired(said) => format!("expired by {:?}", said.and_then(|said| said.by)),
+                Resolution::Withdrawn(said) => format!("withdrawn by {:?}: {}", said.by, said.value),
             })
         };
         office.workflow.run(name, body).await
@@ -73,7 +73,7 @@ async fn ruling_returns_each_kind_of_answer() {
     let at = |name: &'static str| office.inbox.at(name, "manager");
     at("yes").by("ada").approve(&Decision::of(7)).await.unwrap();
     at("no").by("ada").reject(&json!({ "code": 3 })).await.unwrap();
-    at("withdrawn").by("ops").cancel("the trip is off").await.unwrap();
+    at("withdrawn").by("ops").withdraw("the trip is off").await.unwrap();
     at("expired").by("ops").expire().await.unwrap();
     tokio::time::sleep(days(3)).await;
     assert_eq!(ask("yes").await.unwrap(), "7 by Some(\"ada\")");
@@ -103,7 +103,7 @@ async fn proposal_is_accepted_unchanged_or_edited() {
     assert_eq!(ask("accepted").await, Ok(Decision::of(42)));
     assert_eq!(ask("edited").await, Ok(Decision::of(41)));
     let edited = office.stored("edited").await.records.pop().unwrap();
-    assert!(edited.outcome.payload().decode::<Answer<Decision>>().unwrap().edited);
+    assert!(edited.outcome.payload().decode::<AnswerRecord<Decision>>().unwrap().edited);
 }
 
 #[tokio::test]
@@ -173,32 +173,35 @@ async fn question_expires_exactly_at_its_time() {
 #[tokio::test]
 async fn edited_approval_keeps_the_proposal_beside_the_value() {
     let office = Office::new();
-    let ruling = async |run: &'static str| {
+    let resolution = async |run: &'static str| {
         let body = async |run: &DurableRun| {
-            let asked = run.approval("editor").proposal(&Decision::of(42)).ruling().await?;
-            let Ruling::Approved(answer) = asked else { panic!("{asked:?}") };
+            let asked = run.approval("editor").proposal(&Decision::of(42)).resolution().await?;
+            let Resolution::Approved(answer) = asked else { panic!("{asked:?}") };
             Ok::<_, RunError>(answer)
         };
         office.workflow.run(run, body).await
     };
     for run in ["edited", "accepted", "approved"] {
-        assert_eq!(ruling(run).await.unwrap_err(), waits::<()>("editor").unwrap_err());
+        assert_eq!(resolution(run).await.unwrap_err(), waits::<()>("editor").unwrap_err());
     }
     office.inbox.at("edited", "editor").by("ada").edit(&Decision::of(41)).await.unwrap();
     office.inbox.at("accepted", "editor").by("ada").accept().await.unwrap();
     office.inbox.at("approved", "editor").by("ada").approve(&Decision::of(42)).await.unwrap();
-    let edited = ruling("edited").await.unwrap();
+    let edited = resolution("edited").await.unwrap();
     assert_eq!((edited.value.cents, edited.edited), (41, true));
     assert_eq!(edited.proposed, Some(json!({ "cents": 42 })));
     for run in ["accepted", "approved"] {
-        let same = ruling(run).await.unwrap();
+        let same = resolution(run).await.unwrap();
         assert_eq!((same.value.cents, same.edited, same.proposed), (42, false, None));
     }
     let record = office.stored("edited").await.records.pop().unwrap().outcome;
-    assert_eq!(record.payload().decode::<Answer<Decision>>().unwrap().proposed, Some(json!({ "cents": 42 })));
+    assert_eq!(
+        record.payload().decode::<AnswerRecord<Decision>>().unwrap().proposed,
+        Some(json!({ "cents": 42 }))
+    );
     // An answer that was recorded before the journal kept proposals.
     let old = r#"{"value":{"cents":41},"by":"ada","edited":true,"at":1790000000000}"#;
-    let old: Answer<Decision> = serde_json::from_str(old).unwrap();
+    let old: AnswerRecord<Decision> = serde_json::from_str(old).unwrap();
     assert_eq!((old.value, old.proposed), (Decision::of(41), None));
 }
 

@@ -4,8 +4,7 @@ use awaitly_core::clock::days;
 use awaitly_core::journal::{Status, Unanswered};
 use awaitly_core::store::{Cancelled, Operate, WaitQuery};
 use awaitly_core::{DurableRun, RunError};
-use awaitly_hitl::{Approvals, Asks, Inbox, InboxError};
-use awaitly_persistence::MemoryStore;
+use awaitly_hitl::{Approvals, InboxError, QuestionKind};
 use serde_json::json;
 
 use crate::world::{Decision, Office, waits};
@@ -14,10 +13,10 @@ use crate::world::{Decision, Office, waits};
 async fn refuses(
     office: &Office,
     run: &str,
-    bad: impl AsyncFnOnce(&Inbox<MemoryStore>) -> Result<(), InboxError>,
+    bad: impl Future<Output = Result<(), InboxError>>,
 ) -> InboxError {
     let before = office.stored(run).await;
-    let refused = bad(&office.inbox).await.unwrap_err();
+    let refused = bad.await.unwrap_err();
     assert_eq!(office.stored(run).await, before, "{refused}");
     refused
 }
@@ -27,26 +26,24 @@ async fn answer_without_a_waiting_question_names_the_reason() {
     let office = Office::new();
     assert_eq!(office.ask("r").await, waits("manager"));
     let yes = Decision::of(1);
-    let unknown = refuses(&office, "r", async |inbox| inbox.approve("other", "manager", &yes).await).await;
+    let unknown = refuses(&office, "r", office.inbox.approve("other", "manager", &yes)).await;
     assert_eq!(unknown, Unanswered::NoSuchRun.into());
-    let never = refuses(&office, "r", async |inbox| inbox.approve("r", "director", &yes).await).await;
+    let never = refuses(&office, "r", office.inbox.approve("r", "director", &yes)).await;
     assert_eq!(never, Unanswered::NotAsked.into());
-    let no_id = refuses(&office, "r", async |inbox| inbox.approve("", "manager", &yes).await).await;
+    let no_id = refuses(&office, "r", office.inbox.approve("", "manager", &yes)).await;
     assert_eq!(no_id, Unanswered::NoSuchRun.into());
 
     office.inbox.approve("r", "manager", &yes).await.unwrap();
-    let twice =
-        refuses(&office, "r", async |inbox| inbox.approve("r", "manager", &Decision::of(2)).await).await;
+    let twice = refuses(&office, "r", office.inbox.approve("r", "manager", &Decision::of(2))).await;
     assert_eq!(twice, Unanswered::AlreadyAnswered.into());
     assert_eq!(office.ask("r").await, Ok(Decision::of(1)));
-    let finished = refuses(&office, "r", async |inbox| inbox.reject("r", "manager", "no").await).await;
+    let finished = refuses(&office, "r", office.inbox.reject("r", "manager", "no")).await;
     assert_eq!(finished, Unanswered::AlreadyAnswered.into());
 
     assert_eq!(office.ask("cancelled").await, waits("manager"));
     let id = office.inbox.at("cancelled", "manager").show().await.unwrap().run;
     assert_eq!(office.store.cancel_without_undo(&id).await.unwrap(), Cancelled::WithoutUndo);
-    let ended =
-        refuses(&office, "cancelled", async |inbox| inbox.approve("cancelled", "manager", &yes).await).await;
+    let ended = refuses(&office, "cancelled", office.inbox.approve("cancelled", "manager", &yes)).await;
     assert_eq!(ended, Unanswered::Ended { status: Status::Cancelled }.into());
 }
 
@@ -56,12 +53,10 @@ async fn late_answer_is_refused() {
     let body = async |run: &DurableRun| run.approval::<Decision>("manager").expires_in(days(3)).await;
     assert_eq!(office.workflow.run("r", body).await, waits("manager"));
     tokio::time::sleep(days(3)).await;
-    let late =
-        refuses(&office, "r", async |inbox| inbox.approve("r", "manager", &Decision::of(1)).await).await;
+    let late = refuses(&office, "r", office.inbox.approve("r", "manager", &Decision::of(1))).await;
     assert_eq!(late, Unanswered::Expired.into());
     assert_eq!(office.workflow.run("r", body).await, Err(RunError::Expired { step: "manager".into() }));
-    let after =
-        refuses(&office, "r", async |inbox| inbox.approve("r", "manager", &Decision::of(1)).await).await;
+    let after = refuses(&office, "r", office.inbox.approve("r", "manager", &Decision::of(1))).await;
     assert_eq!(after, Unanswered::AlreadyAnswered.into());
 }
 
@@ -70,36 +65,34 @@ async fn answer_of_another_type_is_refused() {
     let office = Office::new();
     assert_eq!(office.ask("r").await, waits("manager"));
     let told = |error: InboxError| error.to_string();
-    let text = refuses(&office, "r", async |inbox| inbox.approve("r", "manager", "yes").await).await;
+    let text = refuses(&office, "r", office.inbox.approve("r", "manager", "yes")).await;
     assert_eq!(
         told(text),
         "the answer does not fit: the answer should be an object with cents, condition, and is text"
     );
-    let odd =
-        refuses(&office, "r", async |inbox| inbox.approve("r", "manager", &json!({ "cents": -0.5 })).await)
-            .await;
+    let odd = refuses(&office, "r", office.inbox.approve("r", "manager", &json!({ "cents": -0.5 }))).await;
     assert_eq!(
         told(odd),
         "the answer does not fit: `cents` should be a whole number, not below 0, and is another number"
     );
-    let less = refuses(&office, "r", async |inbox| inbox.at("r", "manager").edit(&json!({})).await).await;
+    let less = refuses(&office, "r", office.inbox.at("r", "manager").edit(&json!({}))).await;
     assert_eq!(
         told(less),
         "the answer does not fit: `cents` should be a whole number, not below 0, and is missing"
     );
-    let other = refuses(&office, "r", async |inbox| inbox.at("r", "manager").answer(&1).await).await;
-    assert_eq!(other, InboxError::OtherKind { asks: Asks::Approval });
-    let nothing = refuses(&office, "r", async |inbox| inbox.at("r", "manager").accept().await).await;
+    let other = refuses(&office, "r", office.inbox.at("r", "manager").answer(&1)).await;
+    assert_eq!(other, InboxError::OtherKind { kind: QuestionKind::Approval });
+    let nothing = refuses(&office, "r", office.inbox.at("r", "manager").accept()).await;
     assert_eq!(nothing, InboxError::NoProposal);
 
     // The inbox checks an answer to `wait_for` only against the type of `expects`.
     let body = async |run: &DurableRun| run.wait_for::<u64>("bank").await;
     assert_eq!(office.workflow.run("plain", body).await, waits("bank"));
     let strict = office.inbox.clone().expects::<u64>("bank");
-    let wrong = refuses(&office, "plain", async |_| strict.at("plain", "bank").answer("much").await).await;
+    let wrong = refuses(&office, "plain", strict.at("plain", "bank").answer("much")).await;
     assert!(matches!(wrong, InboxError::WrongType { .. }), "{wrong}");
-    let kind = refuses(&office, "plain", async |_| strict.at("plain", "bank").approve(&1).await).await;
-    assert_eq!(kind, InboxError::OtherKind { asks: Asks::Plain });
+    let kind = refuses(&office, "plain", strict.at("plain", "bank").approve(&1)).await;
+    assert_eq!(kind, InboxError::OtherKind { kind: QuestionKind::Plain });
     strict.at("plain", "bank").answer(&7_u64).await.unwrap();
     assert_eq!(office.workflow.run("plain", body).await, Ok(7));
 }
@@ -113,7 +106,7 @@ async fn forged_or_stale_token_is_refused() {
     let other = if token.ends_with('0') { "1" } else { "0" };
     let forged = format!("{}{other}", &token[..token.len() - 1]);
     for forged in [forged.as_str(), "", "x"] {
-        let refused = refuses(&office, "r", async |inbox| inbox.with_token(forged).approve(&yes).await).await;
+        let refused = refuses(&office, "r", office.inbox.with_token(forged).approve(&yes)).await;
         assert_eq!(refused, InboxError::UnknownToken);
     }
     // Answer the question, and retry the run, which asks under another token.
@@ -122,8 +115,7 @@ async fn forged_or_stale_token_is_refused() {
     let retry =
         office.workflow.retry("r", async |run: &DurableRun| run.approval::<Decision>("manager").await);
     assert_eq!(retry.await, waits("manager"));
-    let stale =
-        refuses(&office, "r", async |inbox| inbox.with_token(token.as_str()).approve(&yes).await).await;
+    let stale = refuses(&office, "r", office.inbox.with_token(token.as_str()).approve(&yes)).await;
     assert_eq!(stale, InboxError::UnknownToken);
     let fresh = office.inbox.at("r", "manager").show().await.unwrap().token().to_owned();
     assert_ne!(fresh, token);
@@ -137,13 +129,14 @@ async fn person_not_among_the_answerers_is_refused() {
     let body = async |run: &DurableRun| run.approval::<bool>("manager").answerer("ada").answerer("bob").await;
     assert_eq!(office.workflow.run("r", body).await, waits("manager"));
     let answerers = vec!["ada".to_owned(), "bob".to_owned()];
-    let mallory =
-        refuses(&office, "r", async |inbox| inbox.at("r", "manager").by("mallory").approve(&true).await)
-            .await;
-    assert_eq!(mallory, InboxError::NotAsked { by: Some("mallory".into()), answerers: answerers.clone() });
+    let mallory = refuses(&office, "r", office.inbox.at("r", "manager").by("mallory").approve(&true)).await;
+    assert_eq!(
+        mallory,
+        InboxError::NotAnAnswerer { by: Some("mallory".into()), answerers: answerers.clone() }
+    );
     assert_eq!(mallory.to_string(), "mallory may not answer this: the question is for ada, bob");
-    let nobody = refuses(&office, "r", async |inbox| inbox.approve("r", "manager", &true).await).await;
-    assert_eq!(nobody, InboxError::NotAsked { by: None, answerers });
+    let nobody = refuses(&office, "r", office.inbox.approve("r", "manager", &true)).await;
+    assert_eq!(nobody, InboxError::NotAnAnswerer { by: None, answerers });
     office.inbox.at("r", "manager").by("bob").approve(&true).await.unwrap();
     assert_eq!(office.workflow.run("r", body).await, Ok(true));
 }
@@ -169,10 +162,11 @@ async fn questions_of_all_runs_are_answered_by_key() {
     assert!(!shown.contains(&token), "JSON does not contain the token");
     assert!(!format!("{:?}", office.inbox.at("r1", "manager").show().await).contains(&token));
 
-    let each = office.inbox.everywhere("manager").by("ada").approve(&Decision::of(1)).await.unwrap();
+    let decision = Decision::of(1);
+    let each = office.inbox.everywhere("manager", |reply| reply.by("ada").approve(&decision)).await.unwrap();
     assert_eq!(each.len(), 250);
     assert!(each.iter().all(|(_, given)| given.is_ok()));
-    assert!(office.inbox.everywhere("manager").reject("no").await.unwrap().is_empty());
+    assert!(office.inbox.everywhere("manager", |reply| reply.reject("no")).await.unwrap().is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -206,13 +200,13 @@ async fn rejection_without_a_reason_is_refused() {
         for none in
             [json!(null), json!(""), json!(" \n"), json!("\u{200b}"), json!([""]), json!({ "why": null })]
         {
-            let refused = refuses(&office, run, async |inbox| inbox.reject(run, key, &none).await).await;
+            let refused = refuses(&office, run, office.inbox.reject(run, key, &none)).await;
             assert_eq!(refused, InboxError::NoReason, "{none}");
         }
-        let refused = refuses(&office, run, async |inbox| inbox.at(run, key).cancel(" ").await).await;
+        let refused = refuses(&office, run, office.inbox.at(run, key).withdraw(" ")).await;
         assert_eq!(refused, InboxError::NoReason);
     }
-    let each = office.inbox.everywhere("manager").reject("").await.unwrap();
+    let each = office.inbox.everywhere("manager", |reply| reply.reject("")).await.unwrap();
     assert!(matches!(&each[..], [(_, Err(InboxError::NoReason))]), "{each:?}");
     for (run, reason) in [("r", json!({ "code": 0 })), ("c", json!(0))] {
         let key = if run == "r" { "manager" } else { "bank" };
@@ -227,11 +221,9 @@ async fn answer_to_withdrawn_question_names_the_operator() {
     let plain = async |run: &DurableRun| run.wait_for::<Decision>("manager").await;
     assert_eq!(office.workflow.run("p", plain).await, waits("manager"));
     for run in ["r", "p"] {
-        office.inbox.at(run, "manager").by("ops").cancel("the trip is off").await.unwrap();
+        office.inbox.at(run, "manager").by("ops").withdraw("the trip is off").await.unwrap();
         for _ in 0..2 {
-            let refused =
-                refuses(&office, run, async |inbox| inbox.approve(run, "manager", &Decision::of(1)).await)
-                    .await;
+            let refused = refuses(&office, run, office.inbox.approve(run, "manager", &Decision::of(1))).await;
             let InboxError::Withdrawn { by, reason } = &refused else { panic!("{refused}") };
             assert_eq!((by.as_str(), reason.as_str()), ("ops", "the trip is off"));
             assert!(office.workflow.run(run, plain).await.is_err(), "the record stays");

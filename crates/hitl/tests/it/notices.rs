@@ -8,7 +8,7 @@ use awaitly_core::clock::{days, hours};
 use awaitly_core::journal::Status;
 use awaitly_core::store::{DueQuery, Operate};
 use awaitly_core::{DurableRun, RunError};
-use awaitly_hitl::{Approvals, Notice, NoticeKind, Notifier, NotifyError};
+use awaitly_hitl::{Approvals, Notice, Notifier};
 
 use crate::world::{Office, waits};
 
@@ -20,12 +20,14 @@ struct Post {
 }
 
 impl Notifier for Post {
-    async fn notify(&self, notice: Notice) -> Result<(), NotifyError> {
+    type Error = &'static str;
+
+    async fn notify(&self, notice: Notice) -> Result<(), &'static str> {
         {
             let mut fails = self.fails.lock().unwrap();
             if *fails > 0 {
                 *fails -= 1;
-                return Err(NotifyError::new("the post is closed"));
+                return Err("the post is closed");
             }
         }
         self.told.lock().unwrap().push(notice);
@@ -34,8 +36,9 @@ impl Notifier for Post {
 }
 
 impl Post {
-    fn kinds(&self) -> Vec<NoticeKind> {
-        self.told.lock().unwrap().iter().map(|notice| notice.kind).collect()
+    /// Returns the number of each reminder; `None` for a first notice.
+    fn reminders(&self) -> Vec<Option<u64>> {
+        self.told.lock().unwrap().iter().map(Notice::reminder).collect()
     }
 }
 
@@ -58,7 +61,7 @@ async fn open_question_is_notified_once_and_then_reminded() {
     for _ in 0..3 {
         assert_eq!(ask(&office, &post).await, waits("manager"));
     }
-    assert_eq!(post.kinds(), [NoticeKind::Asked]);
+    assert_eq!(post.reminders(), [None]);
     let told = post.told.lock().unwrap()[0].clone();
     assert_eq!((told.prompt.as_deref(), &told.answerers[..]), (Some("May I?"), &["ada".to_owned()][..]));
     let question = office.inbox.at("r", "manager").show().await.unwrap();
@@ -71,11 +74,11 @@ async fn open_question_is_notified_once_and_then_reminded() {
     for _ in 0..3 {
         assert_eq!(ask(&office, &post).await, waits("manager"));
     }
-    assert_eq!(post.kinds(), [NoticeKind::Asked, NoticeKind::Reminder(1)]);
+    assert_eq!(post.reminders(), [None, Some(1)]);
     assert!(office.store.due(DueQuery::new()).await.unwrap().is_empty());
     office.inbox.at("r", "manager").by("ada").approve(&true).await.unwrap();
     assert_eq!(ask(&office, &post).await, Ok(true));
-    assert_eq!(post.kinds().len(), 2);
+    assert_eq!(post.reminders().len(), 2);
 }
 
 #[tokio::test(start_paused = true)]
@@ -83,14 +86,14 @@ async fn failed_notice_is_retried_while_the_run_waits() {
     let (office, post) = (Office::new(), Post::default());
     *post.fails.lock().unwrap() = 2;
     assert_eq!(ask(&office, &post).await, waits("manager"));
-    assert_eq!(post.kinds(), [NoticeKind::Asked], "after two failures");
+    assert_eq!(post.reminders(), [None], "after two failures");
 
     let (office, post) = (Office::new(), Post::default());
     *post.fails.lock().unwrap() = 4;
     assert_eq!(ask(&office, &post).await, waits("manager"));
-    assert_eq!(post.kinds(), [], "the notifier failed four times");
+    assert_eq!(post.reminders(), [], "the notifier failed four times");
     assert_eq!(ask(&office, &post).await, waits("manager"));
-    assert_eq!(post.kinds(), [NoticeKind::Asked], "the resumed run sends the notice again");
+    assert_eq!(post.reminders(), [None], "the resumed run sends the notice again");
 }
 
 #[tokio::test(start_paused = true)]
@@ -103,7 +106,7 @@ async fn retried_question_is_notified_again() {
         run.approval::<bool>("manager").answerer("ada").notify(&post).await
     });
     assert_eq!(again.await, waits("manager"));
-    assert_eq!(post.kinds(), [NoticeKind::Asked; 2]);
+    assert_eq!(post.reminders(), [None; 2]);
     let told = post.told.lock().unwrap();
     assert_ne!(told[0].token, told[1].token, "the second question has a new token");
 }
@@ -129,7 +132,7 @@ struct Trap {
 }
 
 impl Future for Trap {
-    type Output = Result<(), NotifyError>;
+    type Output = Result<(), &'static str>;
 
     fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Self::Output> {
         assert!(!matches!(self.when, Panics::Polled), "polled");
@@ -144,7 +147,9 @@ impl Drop for Trap {
 }
 
 impl Notifier for Clumsy {
-    fn notify(&self, _: Notice) -> impl Future<Output = Result<(), NotifyError>> + Send {
+    type Error = &'static str;
+
+    fn notify(&self, _: Notice) -> impl Future<Output = Result<(), &'static str>> + Send {
         // The first future stays pending, so that the timeout of the attempt drops it.
         let ends = self.asked.fetch_add(1, Ordering::Relaxed) > 0;
         assert!(!matches!(self.when, Panics::Called), "called");

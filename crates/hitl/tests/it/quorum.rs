@@ -26,7 +26,7 @@ async fn two_approvals_of_three_decide_and_withdraw_the_third() {
     assert_eq!(board(&office).await, waits(vote("ada")));
     assert_eq!(office.stored("r").await.waits.len(), 3);
     let stranger = office.inbox.at("r", vote("ada")).by("bob").approve(&true).await.unwrap_err();
-    assert!(matches!(stranger, InboxError::NotAsked { .. }), "{stranger}");
+    assert!(matches!(stranger, InboxError::NotAnAnswerer { .. }), "{stranger}");
     office.inbox.at("r", vote("cy")).by("cy").approve(&true).await.unwrap();
     assert_eq!(board(&office).await, waits(vote("ada")));
     tokio::time::sleep(secs(1)).await;

@@ -105,7 +105,7 @@ async fn ten_thousand_paused_runs_hold_no_task() {
     }
     assert_eq!(tokio::runtime::Handle::current().metrics().num_alive_tasks(), 0);
     let inbox = Inbox::new(store.clone());
-    inbox.everywhere("manager").approve(&true).await.unwrap();
+    inbox.everywhere("manager", |reply| reply.approve(&true)).await.unwrap();
     let resume = AutoResume::new(store.clone()).workflow(workflow, expense);
     let mut resumed = 0;
     loop {

@@ -8,7 +8,7 @@ use super::leases::MINUTE;
 use super::{Case, SYNC, ok, rewrite, value};
 
 /// A closed store refuses every call on every handle with [`StoreError::Closed`], and its wakes end.
-pub async fn closed_store_takes_no_calls<S: Operate + Clone>(
+pub(super) async fn closed_store_takes_no_calls<S: Operate + Clone>(
     store: S,
     close: impl AsyncFn(S) -> Result<(), StoreError>,
 ) {
@@ -50,7 +50,7 @@ pub async fn closed_store_takes_no_calls<S: Operate + Clone>(
 }
 
 /// Calls that the store accepted before it was closed are carried out and answered.
-pub async fn closing_answers_the_calls_before_it<S: Operate + Clone>(
+pub(super) async fn closing_answers_the_calls_before_it<S: Operate + Clone>(
     store: S,
     close: impl AsyncFn(S) -> Result<(), StoreError>,
 ) {
@@ -67,7 +67,7 @@ pub async fn closing_answers_the_calls_before_it<S: Operate + Clone>(
 }
 
 /// All handles may be closed, one after another or concurrently. Each caller waits for the end.
-pub async fn every_handle_can_be_closed<S: Operate + Clone>(
+pub(super) async fn every_handle_can_be_closed<S: Operate + Clone>(
     store: S,
     close: impl AsyncFn(S) -> Result<(), StoreError>,
 ) {

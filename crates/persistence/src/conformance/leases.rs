@@ -4,12 +4,12 @@ use awaitly_core::journal::{Refused, Status};
 use awaitly_core::store::{Lease, Opened, Store};
 
 use super::opening::ending;
-use super::{Case, ok, rewrite, same_records, value};
+use super::{Case, SYNC, ok, rewrite, same_records, value};
 
 pub(super) const MINUTE: Duration = Duration::from_secs(60);
 
 /// While a lease lasts, no other owner gets one, and a refused owner learns the maximum remaining time.
-pub async fn held_run_is_busy_for_a_second_owner<S: Store>(store: &S) {
+pub(super) async fn held_run_is_busy_for_a_second_owner<S: Store>(store: &S) {
     let case = Case::new(store, "busy");
     let (lease, _) = case.held(case.request().ttl(MINUTE)).await;
     let remaining = busy(&case).await;
@@ -18,7 +18,7 @@ pub async fn held_run_is_busy_for_a_second_owner<S: Store>(store: &S) {
 }
 
 /// An expired lease goes to the next owner that asks, with a higher token.
-pub async fn expired_lease_is_taken_over<S: Store>(store: &S) {
+pub(super) async fn expired_lease_is_taken_over<S: Store>(store: &S) {
     let case = Case::new(store, "expired");
     let (old, new) = replaced(&case).await;
     assert!(new.token() > old.token(), "tokens grow: {} came after {}", new.token(), old.token());
@@ -27,7 +27,7 @@ pub async fn expired_lease_is_taken_over<S: Store>(store: &S) {
 }
 
 /// A renewal counts from its own moment: it can extend a lease, or shorten it.
-pub async fn renewed_lease_lasts_from_now<S: Store>(store: &S) {
+pub(super) async fn renewed_lease_lasts_from_now<S: Store>(store: &S) {
     let case = Case::new(store, "renewed");
     let (lease, _) = case.held(case.request().ttl(MINUTE)).await;
     ok("renew", store.renew(&lease, 60 * MINUTE).await);
@@ -38,7 +38,7 @@ pub async fn renewed_lease_lasts_from_now<S: Store>(store: &S) {
 }
 
 /// A released lease is free for the next owner, and the run is unchanged.
-pub async fn released_lease_is_free_at_once<S: Store>(store: &S) {
+pub(super) async fn released_lease_is_free_at_once<S: Store>(store: &S) {
     let case = Case::new(store, "released");
     let lease = case.begin().await;
     case.append(&lease, value("reserve", "a")).await;
@@ -48,69 +48,21 @@ pub async fn released_lease_is_free_at_once<S: Store>(store: &S) {
     same_records(&run.records, &[value("reserve", "a")]);
 }
 
-/// An append under an older token than the run's newest is refused, and leaves no record.
-pub async fn lost_lease_cannot_append<S: Store>(store: &S) {
-    let case = Case::new(store, "append");
-    let (old, new) = replaced(&case).await;
-    assert_eq!(store.append(&old, value("reserve", "old"), super::SYNC).await, Err(case.lost()));
-    case.append(&new, value("reserve", "new")).await;
-    assert_eq!(store.append(&old, value("ship", "old"), super::SYNC).await, Err(case.lost()));
-    same_records(&case.stored().await.records, &[value("reserve", "new")]);
-}
-
-/// A replacement under an older token than the run's newest is refused, and leaves the record unchanged.
-pub async fn lost_lease_cannot_replace<S: Store>(store: &S) {
-    let case = Case::new(store, "replace");
+/// Every write under an older token than the run's newest is refused and changes nothing, and the new owner keeps its
+/// lease. The refused renewal is how an owner learns that it was replaced.
+pub(super) async fn lost_lease_cannot_write<S: Store>(store: &S) {
+    let case = Case::new(store, "lost");
     let (old, new) = replaced(&case).await;
     case.append(&new, value("reserve", "new")).await;
-    assert_eq!(store.replace(&old, value("reserve", "old"), super::SYNC).await, Err(case.lost()));
-    assert_eq!(store.replace(&old, value("ship", "old"), super::SYNC).await, Err(case.lost()));
-    same_records(&case.stored().await.records, &[value("reserve", "new")]);
-}
-
-/// A revival under an older token than the run's newest is refused, and removes no record.
-pub async fn lost_lease_cannot_revive<S: Store>(store: &S) {
-    let case = Case::new(store, "revive");
-    let (old, new) = replaced(&case).await;
-    case.append(&new, value("reserve", "new")).await;
-    let before = case.stored().await;
-    assert_eq!(store.revive(&old, vec!["reserve".into()]).await, Err(case.lost()));
-    assert_eq!(case.stored().await, before);
-}
-
-/// A rewrite under an older token than the run's newest is refused, and leaves the journal unchanged.
-pub async fn lost_lease_cannot_rewrite<S: Store>(store: &S) {
-    let case = Case::new(store, "rewrite");
-    let (old, new) = replaced(&case).await;
-    case.append(&new, value("reserve", "new")).await;
-    let before = case.stored().await;
-    assert_eq!(store.rewrite(&old, rewrite(9, vec![value("reserve", "old")])).await, Err(case.lost()));
-    assert_eq!(case.stored().await, before);
-}
-
-/// An ending under an older token than the run's newest is refused, and the new owner keeps its lease.
-pub async fn lost_lease_cannot_finish<S: Store>(store: &S) {
-    let case = Case::new(store, "finish");
-    let (old, new) = replaced(&case).await;
-    let before = case.stored().await;
-    assert_eq!(store.finish(&old, ending(Status::Failed)).await, Err(case.lost()));
-    assert_eq!(case.stored().await, before);
+    every_write_is_lost(&case, &old).await;
     busy(&case).await;
+    ok("renew", store.renew(&new, MINUTE).await);
     case.finish(&new, ending(Status::Completed)).await;
     assert_eq!(case.stored().await.header.status, Status::Completed);
 }
 
-/// A renewal under an older token than the run's newest is refused: this is how an owner learns that it was replaced.
-pub async fn lost_lease_cannot_be_renewed<S: Store>(store: &S) {
-    let case = Case::new(store, "renew");
-    let (old, new) = replaced(&case).await;
-    assert_eq!(store.renew(&old, Duration::ZERO).await, Err(case.lost()));
-    busy(&case).await;
-    ok("renew", store.renew(&new, MINUTE).await);
-}
-
 /// The release of a lost lease leaves the new owner's lease in place.
-pub async fn release_of_lost_lease_keeps_new_lease<S: Store>(store: &S) {
+pub(super) async fn release_of_lost_lease_keeps_new_lease<S: Store>(store: &S) {
     let case = Case::new(store, "release");
     let (old, new) = replaced(&case).await;
     store.release(&old);
@@ -120,7 +72,7 @@ pub async fn release_of_lost_lease_keeps_new_lease<S: Store>(store: &S) {
 
 /// An owner that gave up its lease, by finishing or by releasing it, cannot write, even if no other owner has taken the
 /// run.
-pub async fn lease_that_was_given_back_cannot_write<S: Store>(store: &S) {
+pub(super) async fn lease_that_was_given_back_cannot_write<S: Store>(store: &S) {
     for finishing in [true, false] {
         let case = Case::new(store, "given-back");
         let lease = case.begin().await;
@@ -129,14 +81,26 @@ pub async fn lease_that_was_given_back_cannot_write<S: Store>(store: &S) {
         } else {
             store.release(&lease);
         }
-        let before = case.stored().await;
-        assert_eq!(store.append(&lease, value("late", "a"), super::SYNC).await, Err(case.lost()));
-        assert_eq!(store.replace(&lease, value("late", "a"), super::SYNC).await, Err(case.lost()));
-        assert_eq!(store.rewrite(&lease, rewrite(9, vec![])).await, Err(case.lost()));
-        assert_eq!(store.finish(&lease, ending(Status::Failed)).await, Err(case.lost()));
-        assert_eq!(store.renew(&lease, MINUTE).await, Err(case.lost()));
-        assert_eq!(case.stored().await, before);
+        every_write_is_lost(&case, &lease).await;
     }
+}
+
+/// Checks that each write under `lease` is refused, and that the run stays unchanged.
+async fn every_write_is_lost<S: Store>(case: &Case<'_, S>, lease: &Lease) {
+    let (store, before) = (case.store, case.stored().await);
+    for answer in [
+        store.append(lease, value("reserve", "late"), SYNC).await,
+        store.append(lease, value("ship", "late"), SYNC).await,
+        store.replace(lease, value("reserve", "late"), SYNC).await,
+        store.replace(lease, value("ship", "late"), SYNC).await,
+        store.revive(lease, vec!["reserve".into()]).await,
+        store.rewrite(lease, rewrite(9, vec![value("reserve", "late")])).await,
+        store.finish(lease, ending(Status::Failed)).await,
+        store.renew(lease, MINUTE).await.map(drop),
+    ] {
+        assert_eq!(answer, Err(case.lost()));
+    }
+    assert_eq!(case.stored().await, before);
 }
 
 /// Returns an expired lease, and the lease of the owner that took over the run.

@@ -1,12 +1,12 @@
-//! The promises of a store, as functions to run against your own store.
+//! The promises of a store, to check your own store.
 //!
-//! Each promise is a public async function with a descriptive name. If a store breaks the promise, the function panics
-//! with the expected and the actual value. [`conformance_tests!`](crate::conformance_tests) creates a test for each, so
-//! that the test runner names a broken promise; [`check_all`] runs all of them in one test.
+//! Each promise has a descriptive name. If a store breaks the promise, its check panics with the expected and the actual
+//! value. [`conformance_tests!`](crate::conformance_tests) creates a test for each, so that the test runner names a broken
+//! promise; [`check`] runs one of [`PROMISES`], and [`check_all`] runs all of them.
 //!
-//! The suite uses the operators' calls, so the store has to implement [`Operate`] beside [`Store`]. The store may
-//! contain other runs during the check: every promise uses run ids of its own. Leases expire because they are given no
-//! time, so the suite never sleeps.
+//! The suite uses the operators' calls, so the store has to implement [`Operate`] beside [`Store`]. The store may contain other
+//! runs during the check: every promise uses run ids of its own. Leases expire because they are given no time, so no promise
+//! waits for the end of a lease.
 //!
 //! ```
 //! mod my_store {
@@ -59,20 +59,19 @@ mod operating;
 mod records;
 mod waiting;
 
-pub use closing::*;
-pub use concurrency::*;
-pub use leases::*;
-pub use opening::*;
-pub use operating::*;
-pub use records::*;
-pub use waiting::*;
-
-use awaitly_core::journal::{Contents, Kind, Outcome, Payload, Record};
+use awaitly_core::journal::{Contents, Key, Kind, Outcome, Payload, Record};
 use awaitly_core::store::{
-    Durability, Ending, Lease, Open, Opened, Operate, Owner, Rewrite, RunId, Store, StoreError, StoredRun,
+    Cursor, Durability, Ending, Lease, Open, Opened, Operate, Owner, Page, Rewrite, RunId, Store, StoreError,
+    StoredRun,
 };
 
-use records::AWKWARD;
+use closing::*;
+use concurrency::*;
+use leases::*;
+use opening::*;
+use operating::*;
+use records::*;
+use waiting::*;
 
 const SYNC: Durability = Durability::Sync;
 
@@ -108,10 +107,7 @@ macro_rules! __every_promise {
                 released_retry_leaves_run_unchanged
                 reviving_drops_the_records_under_its_keys_and_no_others
                 run_is_opened_to_be_undone
-                retry_leaves_a_completed_run_alone
-                other_workflow_is_refused_without_change
-                newer_version_is_refused_without_change
-                other_input_is_refused_without_change
+                unfit_request_is_refused_without_change
                 run_ids_that_look_alike_stay_apart
                 missing_run_is_refused_when_existing_is_required
                 held_run_is_busy_for_a_second_owner
@@ -119,12 +115,7 @@ macro_rules! __every_promise {
                 expired_lease_is_taken_over
                 renewed_lease_lasts_from_now
                 released_lease_is_free_at_once
-                lost_lease_cannot_append
-                lost_lease_cannot_replace
-                lost_lease_cannot_revive
-                lost_lease_cannot_rewrite
-                lost_lease_cannot_finish
-                lost_lease_cannot_be_renewed
+                lost_lease_cannot_write
                 release_of_lost_lease_keeps_new_lease
                 lease_that_was_given_back_cannot_write
                 records_come_back_whole_and_in_order
@@ -141,6 +132,7 @@ macro_rules! __every_promise {
                 of_two_records_under_one_key_one_stands
                 of_many_owners_at_once_one_gets_the_lease
                 dropped_append_is_recorded_whole_or_absent
+                lease_of_dropped_opening_is_given_back
                 entry_that_waits_rests_with_the_run
                 question_is_asked_once
                 answer_takes_the_place_of_the_entry
@@ -177,7 +169,7 @@ macro_rules! __every_promise {
     };
 }
 
-/// Creates a test for every promise. The argument is an expression that creates a fresh [`Fixture`]: a store, or a
+/// Creates a test for every promise of a store. The argument is an expression that creates a fresh [`Fixture`]: a store, or a
 /// store with the resources that it needs. It is evaluated once per test, and may `.await`. The store needs
 /// [`Operate`].
 ///
@@ -197,7 +189,8 @@ macro_rules! __promise_tests {
             #[::tokio::test]
             async fn $promise() {
                 let fixture = $new;
-                $crate::conformance::$promise($crate::conformance::Fixture::store(&fixture)).await;
+                let store = $crate::conformance::Fixture::store(&fixture);
+                $crate::conformance::check(::core::stringify!($promise), store).await;
             }
         )*
     };
@@ -219,9 +212,7 @@ macro_rules! __promise_tests {
 #[macro_export]
 macro_rules! closing_tests {
     ($new:expr) => {
-        $crate::__closing_tests! {
-            [closed_store_takes_no_calls closing_answers_the_calls_before_it every_handle_can_be_closed], $new
-        }
+        $crate::__every_closing_promise!($crate::__closing_tests, $new);
     };
 }
 
@@ -234,102 +225,201 @@ macro_rules! __closing_tests {
             async fn $promise() {
                 let fixture = $new;
                 let store = ::std::clone::Clone::clone($crate::conformance::Fixture::store(&fixture));
-                $crate::conformance::$promise(store, async |store| store.close().await).await;
+                $crate::conformance::check_closing(::core::stringify!($promise), store, async |store| store.close().await)
+                    .await;
             }
         )*
     };
 }
 
-/// Runs every promise, each against a new fixture.
+/// Calls the macro `$then` with the names of all promises about closing.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __every_closing_promise {
+    ($then:path, $with:expr) => {
+        $then! {
+            [closed_store_takes_no_calls closing_answers_the_calls_before_it every_handle_can_be_closed], $with
+        }
+    };
+}
+
+macro_rules! names {
+    ([$($promise:ident)*]) => {
+        /// The names of all promises, except those about closing.
+        pub const PROMISES: &[&str] = &[$(stringify!($promise)),*];
+    };
+}
+__every_promise!(names);
+
+/// Runs one promise of [`PROMISES`].
 ///
 /// # Panics
-/// Panics if the store breaks a promise, at the first one.
-pub async fn check_all<X, F>(new_store: F)
-where
-    X: Fixture,
-    F: AsyncFn() -> X,
-{
+/// Panics if the store breaks the promise, or if no promise has this name.
+///
+/// # Examples
+/// ```
+/// use awaitly_persistence::{MemoryStore, conformance};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// conformance::check("key_is_recorded_once", &MemoryStore::new()).await;
+/// # }
+/// ```
+pub async fn check<S: Operate>(promise: &str, store: &S) {
     macro_rules! call {
         ([$($promise:ident)*]) => {
-            $( $promise(new_store().await.store()).await; )*
+            match promise {
+                // On the heap, because the future of this function would else be as large as that of the largest promise.
+                $(stringify!($promise) => Box::pin($promise(store)).await,)*
+                _ => panic!("there is no promise `{promise}`: `PROMISES` lists all of them"),
+            }
         };
     }
     __every_promise!(call);
 }
 
+/// Runs one promise about closing. `close` closes a store. [`closing_tests!`](crate::closing_tests) lists the names.
+///
+/// # Panics
+/// Panics if the store breaks the promise, or if no promise has this name.
+///
+/// # Examples
+/// ```
+/// use awaitly_persistence::{MemoryStore, conformance};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// let close = async |store: MemoryStore| store.close().await;
+/// conformance::check_closing("every_handle_can_be_closed", MemoryStore::new(), close).await;
+/// # }
+/// ```
+pub async fn check_closing<S: Operate + Clone>(
+    promise: &str,
+    store: S,
+    close: impl AsyncFn(S) -> Result<(), StoreError>,
+) {
+    match promise {
+        "closed_store_takes_no_calls" => closed_store_takes_no_calls(store, close).await,
+        "closing_answers_the_calls_before_it" => closing_answers_the_calls_before_it(store, close).await,
+        "every_handle_can_be_closed" => every_handle_can_be_closed(store, close).await,
+        _ => panic!("there is no promise `{promise}` about closing"),
+    }
+}
+
+/// Runs every promise of [`PROMISES`], each against a new fixture.
+///
+/// # Panics
+/// Panics if the store breaks a promise, at the first one.
+///
+/// # Examples
+/// ```
+/// use awaitly_persistence::{MemoryStore, conformance};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// conformance::check_all(async || MemoryStore::new()).await;
+/// # }
+/// ```
+pub async fn check_all<X, F>(new_store: F)
+where
+    X: Fixture,
+    F: AsyncFn() -> X,
+{
+    for promise in PROMISES {
+        check(promise, new_store().await.store()).await;
+    }
+}
+
 /// The repeated operations of the promises, for one run.
-pub(crate) struct Case<'a, S> {
-    pub(crate) store: &'a S,
-    pub(crate) run: RunId,
+struct Case<'a, S> {
+    store: &'a S,
+    run: RunId,
 }
 
 impl<'a, S: Store> Case<'a, S> {
     /// Creates a case with its own run, whose id begins with `name`.
-    pub(crate) fn new(store: &'a S, name: &str) -> Self {
+    fn new(store: &'a S, name: &str) -> Self {
         Self { store, run: run_id(&format!("{name}-{}", Owner::unique().as_str())) }
     }
 
-    pub(crate) fn request(&self) -> Open {
+    fn request(&self) -> Open {
         Open::new(self.run.clone(), "checkout", Owner::unique())
     }
 
-    pub(crate) async fn open(&self, request: Open) -> Opened {
+    async fn open(&self, request: Open) -> Opened {
         ok("open", self.store.open(request).await)
     }
 
-    pub(crate) async fn held(&self, request: Open) -> (Lease, StoredRun) {
+    async fn held(&self, request: Open) -> (Lease, StoredRun) {
         match self.open(request).await {
             Opened::Held { lease, run, .. } => (lease, run),
             other => panic!("expected to get the lease, the store answered {other:?}"),
         }
     }
 
-    pub(crate) async fn begin(&self) -> Lease {
+    async fn begin(&self) -> Lease {
         self.held(self.request()).await.0
     }
 
-    pub(crate) async fn append(&self, lease: &Lease, record: Record) {
+    async fn append(&self, lease: &Lease, record: Record) {
         ok("append", self.store.append(lease, record, SYNC).await);
     }
 
-    pub(crate) async fn finish(&self, lease: &Lease, ending: Ending) {
+    async fn finish(&self, lease: &Lease, ending: Ending) {
         ok("finish", self.store.finish(lease, ending).await);
     }
 
-    pub(crate) async fn stored(&self) -> StoredRun {
+    async fn stored(&self) -> StoredRun {
         ok("load", self.store.load(&self.run).await).expect("the run is stored")
     }
 
-    pub(crate) fn lost(&self) -> StoreError {
+    fn lost(&self) -> StoreError {
         StoreError::LeaseLost { run: (*self.run).into() }
+    }
+
+    fn already_recorded(&self, key: impl Into<Key>) -> StoreError {
+        StoreError::AlreadyRecorded { run: (*self.run).into(), key: key.into() }
     }
 }
 
-pub(crate) fn run_id(text: &str) -> RunId {
+/// Returns the items of all pages of a list. `page` returns the page after a cursor.
+async fn all_pages<T>(page: impl AsyncFn(Option<Cursor>) -> Page<T>) -> Vec<T> {
+    let (mut found, mut after) = (Vec::new(), None);
+    loop {
+        let Page { items, next } = page(after).await;
+        found.extend(items);
+        after = next;
+        if after.is_none() {
+            return found;
+        }
+    }
+}
+
+fn run_id(text: &str) -> RunId {
     RunId::new(text).expect("the run ids of the promises are short")
 }
 
-pub(crate) fn value(key: impl Into<String>, value: &str) -> Record {
+fn value(key: impl Into<String>, value: &str) -> Record {
     record(key, Kind::Value, value)
 }
 
-pub(crate) fn record(key: impl Into<String>, kind: Kind, value: &str) -> Record {
+fn record(key: impl Into<String>, kind: Kind, value: &str) -> Record {
     let payload = Payload::encode(value).expect("text has a JSON form");
     Record { key: key.into().into(), outcome: Outcome::from_parts(kind, payload), input: None }
 }
 
 /// Returns a rewrite of a journal in which no entry waits.
-pub(crate) fn rewrite(version: u32, records: Vec<Record>) -> Rewrite {
+fn rewrite(version: u32, records: Vec<Record>) -> Rewrite {
     Rewrite::new(version, Contents { records, ..Contents::default() }, [])
 }
 
-pub(crate) fn ok<T>(call: &str, result: Result<T, StoreError>) -> T {
+fn ok<T>(call: &str, result: Result<T, StoreError>) -> T {
     result.unwrap_or_else(|error| panic!("expected `{call}` to succeed, the store answered: {error}"))
 }
 
 /// Compares records including their texts, because the `Debug` form of a payload shows only its size.
 #[track_caller]
-pub(crate) fn same_records(found: &[Record], expected: &[Record]) {
+fn same_records(found: &[Record], expected: &[Record]) {
     let text = |records: &[Record]| -> Vec<_> {
         records
             .iter()

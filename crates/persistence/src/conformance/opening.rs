@@ -3,10 +3,10 @@ use std::time::Duration;
 use awaitly_core::journal::{Kind, Outcome, Payload, Refused, Status};
 use awaitly_core::store::{Ending, Input, Opened, Purpose, Store};
 
-use super::{Case, ok, record, run_id, same_records, value};
+use super::{Case, SYNC, ok, record, run_id, same_records, value};
 
 /// A request that requires an existing run never begins one, whatever its purpose, and opens the run if it exists.
-pub async fn missing_run_is_refused_when_existing_is_required<S: Store>(store: &S) {
+pub(super) async fn missing_run_is_refused_when_existing_is_required<S: Store>(store: &S) {
     let case = Case::new(store, "absent");
     for purpose in [Purpose::Resume, Purpose::Retry, Purpose::Cancel] {
         let opened = case.open(case.request().purpose(purpose).existing()).await;
@@ -21,7 +21,7 @@ pub async fn missing_run_is_refused_when_existing_is_required<S: Store>(store: &
 }
 
 /// Two owners with one name are still two owners.
-pub async fn held_run_is_busy_for_owner_of_equal_name<S: Store>(store: &S) {
+pub(super) async fn held_run_is_busy_for_owner_of_equal_name<S: Store>(store: &S) {
     let case = Case::new(store, "namesakes");
     let request = case.request();
     let (lease, _) = case.held(request.clone()).await;
@@ -31,13 +31,13 @@ pub async fn held_run_is_busy_for_owner_of_equal_name<S: Store>(store: &S) {
 }
 
 /// Loading a run that was never opened returns `None`.
-pub async fn unknown_run_is_not_found<S: Store>(store: &S) {
+pub(super) async fn unknown_run_is_not_found<S: Store>(store: &S) {
     let case = Case::new(store, "unknown");
     assert_eq!(store.load(&case.run).await, Ok(None));
 }
 
 /// A new run is running, has the workflow, version and input of the request, and has no records.
-pub async fn new_run_takes_header_from_request<S: Store>(store: &S) {
+pub(super) async fn new_run_takes_header_from_request<S: Store>(store: &S) {
     let case = Case::new(store, "begins");
     let input = Input::of(&["tea", "o'clock"]).expect("text has a JSON form");
     let (lease, run) = case.held(case.request().version(3).input(input.clone())).await;
@@ -56,7 +56,7 @@ pub async fn new_run_takes_header_from_request<S: Store>(store: &S) {
 
 /// A run whose owner went away is opened with its records, and with its own input and version, whatever the version of
 /// the request.
-pub async fn interrupted_run_is_resumed_with_its_records<S: Store>(store: &S) {
+pub(super) async fn interrupted_run_is_resumed_with_its_records<S: Store>(store: &S) {
     let case = Case::new(store, "interrupted");
     let input = Input::of(&42).expect("a number has a JSON form");
     let (lease, _) = case.held(case.request().input(input.clone()).ttl(Duration::ZERO)).await;
@@ -75,7 +75,7 @@ pub async fn interrupted_run_is_resumed_with_its_records<S: Store>(store: &S) {
 }
 
 /// A waiting run is opened unchanged, and is running once it is revived.
-pub async fn waiting_run_is_resumed<S: Store>(store: &S) {
+pub(super) async fn waiting_run_is_resumed<S: Store>(store: &S) {
     let case = Case::new(store, "waiting");
     let lease = case.begin().await;
     case.append(&lease, value("ask", "sent")).await;
@@ -88,25 +88,31 @@ pub async fn waiting_run_is_resumed<S: Store>(store: &S) {
     assert_eq!(case.stored().await.header.status, Status::Running);
 }
 
-/// Opening an ended run returns its outcome, and leaves the run unchanged.
-pub async fn ended_run_is_not_opened<S: Store>(store: &S) {
-    for status in [Status::Completed, Status::Failed, Status::Cancelled] {
+/// Opening an ended run returns its outcome and leaves the run unchanged, whatever the purpose, unless the run may be
+/// retried or undone.
+pub(super) async fn ended_run_is_not_opened<S: Store>(store: &S) {
+    for (status, purpose) in [
+        (Status::Completed, Purpose::Resume),
+        (Status::Failed, Purpose::Resume),
+        (Status::Cancelled, Purpose::Resume),
+        (Status::Completed, Purpose::Retry),
+        (Status::Completed, Purpose::Cancel),
+        (Status::Failed, Purpose::Cancel),
+    ] {
         let case = Case::new(store, status.as_str());
         let lease = case.begin().await;
         case.append(&lease, value("reserve", "a")).await;
         case.finish(&lease, ending(status)).await;
         let before = case.stored().await;
-        match case.open(case.request()).await {
-            Opened::Ended(header) => assert_eq!(header, before.header),
-            other => panic!("expected a {status} run to stay ended, the store answered {other:?}"),
-        }
+        let opened = case.open(case.request().purpose(purpose)).await;
+        assert_eq!(opened, Opened::Ended(before.header.clone()), "{status}, to {purpose:?}");
         assert_eq!(case.stored().await, before);
     }
 }
 
 /// A failed run is opened for a retry unchanged: it still has the records on which it failed, and stays failed until it
 /// is revived, so that an abandoned retry changes nothing.
-pub async fn released_retry_leaves_run_unchanged<S: Store>(store: &S) {
+pub(super) async fn released_retry_leaves_run_unchanged<S: Store>(store: &S) {
     let case = Case::new(store, "given up");
     let lease = case.begin().await;
     case.append(&lease, value("charge", "first")).await;
@@ -120,7 +126,7 @@ pub async fn released_retry_leaves_run_unchanged<S: Store>(store: &S) {
 
 /// A revival forgets the outcome and removes the records under the given keys, in one commit. The other records keep
 /// their order, and a removed key can be recorded again.
-pub async fn reviving_drops_the_records_under_its_keys_and_no_others<S: Store>(store: &S) {
+pub(super) async fn reviving_drops_the_records_under_its_keys_and_no_others<S: Store>(store: &S) {
     let case = Case::new(store, "revive");
     let lease = case.begin().await;
     for key in ["reserve", "charge", "ship", "charge#2", "mail"] {
@@ -143,8 +149,8 @@ pub async fn reviving_drops_the_records_under_its_keys_and_no_others<S: Store>(s
 }
 
 /// A waiting or cancelled run is opened for its undo, and keeps its status until the undo is recorded and the run has
-/// ended; a failed or completed run stays ended.
-pub async fn run_is_opened_to_be_undone<S: Store>(store: &S) {
+/// ended.
+pub(super) async fn run_is_opened_to_be_undone<S: Store>(store: &S) {
     for status in [Status::Waiting, Status::Cancelled] {
         let case = Case::new(store, "undone");
         let lease = case.begin().await;
@@ -160,65 +166,31 @@ pub async fn run_is_opened_to_be_undone<S: Store>(store: &S) {
         assert_eq!((stored.header.status, stored.records.len()), (Status::Cancelled, 2));
         assert_eq!(stored.header.failed_on, ["charge".into()]);
     }
-    for status in [Status::Failed, Status::Completed] {
-        let case = Case::new(store, "not undone");
-        let lease = case.begin().await;
-        case.finish(&lease, ending(status)).await;
-        let before = case.stored().await;
-        let opened = case.open(case.request().purpose(Purpose::Cancel)).await;
-        assert_eq!(opened, Opened::Ended(before.header.clone()));
-    }
 }
 
-/// A completed run is never executed again.
-pub async fn retry_leaves_a_completed_run_alone<S: Store>(store: &S) {
-    let case = Case::new(store, "completed");
-    let lease = case.begin().await;
-    case.finish(&lease, ending(Status::Completed)).await;
-    let before = case.stored().await;
-    let opened = case.open(case.request().purpose(Purpose::Retry)).await;
-    assert_eq!(opened, Opened::Ended(before.header.clone()));
-    assert_eq!(case.stored().await, before);
-}
-
-/// A run id that belongs to another workflow is refused.
-pub async fn other_workflow_is_refused_without_change<S: Store>(store: &S) {
-    let case = Case::new(store, "workflow");
-    drop(case.held(case.request().ttl(Duration::ZERO)).await);
-    let before = case.stored().await;
-    let mut request = case.request();
-    request.workflow = "refund".into();
-    assert_eq!(
-        case.open(request).await,
-        Opened::Refused(Refused::OtherWorkflow { workflow: "checkout".into() })
-    );
-    assert_eq!(case.stored().await, before);
-}
-
-/// A journal written by a newer version of the workflow is refused.
-pub async fn newer_version_is_refused_without_change<S: Store>(store: &S) {
-    let case = Case::new(store, "version");
-    drop(case.held(case.request().version(4).ttl(Duration::ZERO)).await);
-    let before = case.stored().await;
-    let opened = case.open(case.request().version(3)).await;
-    assert_eq!(opened, Opened::Refused(Refused::NewerVersion { stored: 4 }));
-    assert_eq!(case.stored().await, before);
-}
-
-/// An input that differs from the run's own is refused; a request without an input uses the run's own.
-pub async fn other_input_is_refused_without_change<S: Store>(store: &S) {
-    let case = Case::new(store, "input");
+/// A request that does not fit the stored run is refused without a change: one of another workflow, of an older version, or
+/// with another input. A request without an input uses the run's own.
+pub(super) async fn unfit_request_is_refused_without_change<S: Store>(store: &S) {
+    let case = Case::new(store, "unfit");
     let input = |number: i32| Input::of(&number).expect("a number has a JSON form");
-    drop(case.held(case.request().input(input(1)).ttl(Duration::ZERO)).await);
+    drop(case.held(case.request().version(4).input(input(1)).ttl(Duration::ZERO)).await);
     let before = case.stored().await;
-    assert_eq!(case.open(case.request().input(input(2))).await, Opened::Refused(Refused::InputChanged));
-    assert_eq!(case.stored().await, before);
-    let (_, run) = case.held(case.request()).await;
+    let mut other = case.request().version(4);
+    other.workflow = "refund".into();
+    for (request, refused) in [
+        (other, Refused::OtherWorkflow { workflow: "checkout".into() }),
+        (case.request().version(3), Refused::NewerVersion { stored: 4 }),
+        (case.request().version(4).input(input(2)), Refused::InputChanged),
+    ] {
+        assert_eq!(case.open(request).await, Opened::Refused(refused));
+        assert_eq!(case.stored().await, before);
+    }
+    let (_, run) = case.held(case.request().version(4)).await;
     assert_eq!(run.input, Some(input(1).payload));
 }
 
 /// Run ids are compared byte for byte: without case folding or trimming, and without an end at NUL.
-pub async fn run_ids_that_look_alike_stay_apart<S: Store>(store: &S) {
+pub(super) async fn run_ids_that_look_alike_stay_apart<S: Store>(store: &S) {
     let unique = Case::new(store, "alike").run;
     let endings =
         ["", "/", "/..", "\0", "\0a", "\0b", " ", "\n", "A", "a", "%41", "'", "''", "é", "e\u{301}", "🫖"];
@@ -226,7 +198,7 @@ pub async fn run_ids_that_look_alike_stay_apart<S: Store>(store: &S) {
         endings.iter().map(|ending| Case { store, run: run_id(&format!("{}{ending}", &*unique)) }).collect();
     for (case, ending) in cases.iter().zip(endings) {
         let lease = case.begin().await;
-        ok("append", store.append(&lease, value("which", ending), super::SYNC).await);
+        ok("append", store.append(&lease, value("which", ending), SYNC).await);
     }
     for (case, ending) in cases.iter().zip(endings) {
         same_records(&case.stored().await.records, &[value("which", ending)]);

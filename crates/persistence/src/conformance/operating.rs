@@ -7,30 +7,26 @@ use awaitly_core::store::{
 };
 
 use super::opening::ending;
-use super::{AWKWARD, Case, ok, record, run_id, same_records, value};
+use super::{AWKWARD, Case, SYNC, all_pages, ok, record, run_id, same_records, value};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
 /// Runs are listed from the newest to the oldest, in pages without gaps or duplicates, even if runs begin in between.
-pub async fn runs_are_listed_in_pages<S: Operate>(store: &S) {
+pub(super) async fn runs_are_listed_in_pages<S: Operate>(store: &S) {
     let workflow = unique("listed");
     let cases: Vec<_> = (0..7).map(|number| Case::new(store, &format!("listed-{number}"))).collect();
     for case in &cases {
         begin(case, &workflow).await;
     }
-    let (mut found, mut after) = (Vec::new(), None);
-    loop {
+    let found = all_pages(async |after| {
         let mut query = RunQuery::new().workflow(&*workflow).limit(3);
         query.after = after;
         let page = ok("list", store.list(query).await);
-        assert!(page.items.len() <= 3);
-        found.extend(page.items);
         begin(&Case::new(store, "meanwhile"), &workflow).await;
-        after = page.next;
-        if after.is_none() {
-            break;
-        }
-    }
+        assert!(page.items.len() <= 3);
+        page
+    })
+    .await;
     let runs: Vec<_> = found.iter().map(|run| run.run.clone()).collect();
     let expected: Vec<_> = cases.iter().rev().map(|case| case.run.clone()).collect();
     assert_eq!(runs, expected, "the newest first");
@@ -39,7 +35,7 @@ pub async fn runs_are_listed_in_pages<S: Operate>(store: &S) {
 }
 
 /// Runs of several statuses are listed in one order, page by page, each once.
-pub async fn runs_of_several_statuses_are_listed_in_one_order<S: Operate>(store: &S) {
+pub(super) async fn runs_of_several_statuses_are_listed_in_one_order<S: Operate>(store: &S) {
     let workflow = unique("statuses");
     let mut expected = Vec::new();
     for number in 0..10 {
@@ -51,23 +47,18 @@ pub async fn runs_of_several_statuses_are_listed_in_one_order<S: Operate>(store:
             expected.insert(0, case.run);
         }
     }
-    let (mut found, mut after) = (Vec::new(), None);
-    loop {
+    let found = all_pages(async |after| {
         let mut query = RunQuery::new().workflow(&*workflow).limit(2);
         query = query.status(Status::Cancelled).status(Status::Failed).status(Status::Failed);
         query.after = after;
-        let page = ok("list", store.list(query).await);
-        found.extend(page.items.into_iter().map(|run| run.run));
-        after = page.next;
-        if after.is_none() {
-            break;
-        }
-    }
-    assert_eq!(found, expected, "the newest first");
+        ok("list", store.list(query).await)
+    })
+    .await;
+    assert_eq!(found.into_iter().map(|run| run.run).collect::<Vec<_>>(), expected, "the newest first");
 }
 
 /// A list shows the actual state of a run.
-pub async fn list_shows_summary_of_run<S: Operate>(store: &S) {
+pub(super) async fn list_shows_summary_of_run<S: Operate>(store: &S) {
     let workflow = unique("shown");
     let case = Case::new(store, "shown");
     let lease = begin(&case, &workflow).await;
@@ -84,7 +75,7 @@ pub async fn list_shows_summary_of_run<S: Operate>(store: &S) {
 }
 
 /// Runs are found by workflow, status, age, recorded key and error text, and texts match exactly.
-pub async fn query_filters_runs_by_status_key_and_error<S: Operate>(store: &S) {
+pub(super) async fn query_filters_runs_by_status_key_and_error<S: Operate>(store: &S) {
     let workflow = unique("found");
     let failed = Case::new(store, "failed");
     let lease = begin(&failed, &workflow).await;
@@ -129,7 +120,7 @@ pub async fn query_filters_runs_by_status_key_and_error<S: Operate>(store: &S) {
 
 /// Opening a run, recording its steps and releasing it do not change the time of its last status change; ending it
 /// does.
-pub async fn only_a_new_status_counts_as_a_change<S: Operate>(store: &S) {
+pub(super) async fn only_a_new_status_counts_as_a_change<S: Operate>(store: &S) {
     let case = Case::new(store, "changed");
     let lease = case.begin().await;
     let begun = case.stored().await.header;
@@ -147,7 +138,7 @@ pub async fn only_a_new_status_counts_as_a_change<S: Operate>(store: &S) {
 
 /// A request to cancel a run stays until the run has ended. A waiting run becomes due at once. The owner of a run that
 /// is being executed learns of the request when it renews its lease, or the next owner does.
-pub async fn request_to_cancel_stays_until_the_run_has_ended<S: Operate>(store: &S) {
+pub(super) async fn request_to_cancel_stays_until_the_run_has_ended<S: Operate>(store: &S) {
     let nobody = Case::new(store, "nobody");
     assert_eq!(ok("cancel", store.cancel(&nobody.run).await), Cancelled::NoSuchRun);
 
@@ -189,7 +180,7 @@ async fn is_due<S: Operate>(store: &S, case: &Case<'_, S>) -> bool {
 
 /// A run that begins to wait before its owner learns of a request to cancel it is due at once. If the owner knew of the
 /// request, the run waits in the middle of its undo and is not due; it is still to be cancelled when it is resumed.
-pub async fn cancel_request_survives_change_to_waiting<S: Operate>(store: &S) {
+pub(super) async fn cancel_request_survives_change_to_waiting<S: Operate>(store: &S) {
     for (cancelling, is_due_at_once) in [(false, true), (true, false)] {
         let case = Case::new(store, &format!("cancelled on its way, cancelling: {cancelling}"));
         let lease = case.begin().await;
@@ -211,7 +202,7 @@ pub async fn cancel_request_survives_change_to_waiting<S: Operate>(store: &S) {
 }
 
 /// A run whose journal records that it is too late to cancel refuses a request, unless the request came first.
-pub async fn request_to_cancel_comes_too_late_or_in_time<S: Operate>(store: &S) {
+pub(super) async fn request_to_cancel_comes_too_late_or_in_time<S: Operate>(store: &S) {
     let too_late = || value(&*Key::TOO_LATE_TO_CANCEL, "");
     let late = Case::new(store, "too late");
     let lease = late.begin().await;
@@ -230,7 +221,7 @@ pub async fn request_to_cancel_comes_too_late_or_in_time<S: Operate>(store: &S) 
 }
 
 /// Opening a run for cancellation while another owner holds it leaves a request.
-pub async fn opening_a_held_run_to_cancel_it_leaves_a_request<S: Operate>(store: &S) {
+pub(super) async fn opening_a_held_run_to_cancel_it_leaves_a_request<S: Operate>(store: &S) {
     let case = Case::new(store, "opened while held");
     let lease = case.begin().await;
     let opened = case.open(case.request().purpose(Purpose::Cancel)).await;
@@ -239,7 +230,7 @@ pub async fn opening_a_held_run_to_cancel_it_leaves_a_request<S: Operate>(store:
 }
 
 /// A run is marked as cancelled without an undo only if no owner holds it.
-pub async fn free_run_is_marked_as_cancelled_without_an_undo<S: Operate>(store: &S) {
+pub(super) async fn free_run_is_marked_as_cancelled_without_an_undo<S: Operate>(store: &S) {
     let case = Case::new(store, "marked");
     assert_eq!(ok("mark", store.cancel_without_undo(&case.run).await), Cancelled::NoSuchRun);
     let lease = case.begin().await;
@@ -255,7 +246,7 @@ pub async fn free_run_is_marked_as_cancelled_without_an_undo<S: Operate>(store: 
 }
 
 /// The clock of the store moves forward, and leases and times are measured by it.
-pub async fn renewal_tells_the_time_of_the_store<S: Operate>(store: &S) {
+pub(super) async fn renewal_tells_the_time_of_the_store<S: Operate>(store: &S) {
     let case = Case::new(store, "time");
     let lease = case.begin().await;
     let first = ok("renew", store.renew(&lease, HOUR).await).now;
@@ -265,7 +256,7 @@ pub async fn renewal_tells_the_time_of_the_store<S: Operate>(store: &S) {
 
 /// A deleted run is gone with all its records, and its run id is free. Runs that an owner holds, or that do not meet
 /// the condition, stay.
-pub async fn deleting_takes_all_of_a_run_and_no_other<S: Operate>(store: &S) {
+pub(super) async fn deleting_takes_all_of_a_run_and_no_other<S: Operate>(store: &S) {
     let ended = Case::new(store, "ended");
     let lease = ended.begin().await;
     ended.append(&lease, value("charge", "1")).await;
@@ -294,14 +285,14 @@ pub async fn deleting_takes_all_of_a_run_and_no_other<S: Operate>(store: &S) {
 }
 
 /// The owner of a run that was deleted and begun again cannot write.
-pub async fn lease_of_a_deleted_run_cannot_write<S: Operate>(store: &S) {
+pub(super) async fn lease_of_a_deleted_run_cannot_write<S: Operate>(store: &S) {
     let case = Case::new(store, "deleted");
     let (old, _) = case.held(case.request().ttl(Duration::ZERO)).await;
     let deleted = ok("delete", store.delete(vec![case.run.clone()], DeleteIf::Free).await);
     assert_eq!(deleted, std::slice::from_ref(&case.run));
-    assert_eq!(store.append(&old, value("late", "1"), super::SYNC).await, Err(case.lost()));
+    assert_eq!(store.append(&old, value("late", "1"), SYNC).await, Err(case.lost()));
     let new = case.begin().await;
-    assert_eq!(store.append(&old, value("late", "1"), super::SYNC).await, Err(case.lost()));
+    assert_eq!(store.append(&old, value("late", "1"), SYNC).await, Err(case.lost()));
     assert_eq!(store.finish(&old, ending(Status::Failed)).await, Err(case.lost()));
     case.append(&new, value("charge", "1")).await;
     same_records(&case.stored().await.records, &[value("charge", "1")]);
@@ -309,7 +300,7 @@ pub async fn lease_of_a_deleted_run_cannot_write<S: Operate>(store: &S) {
 
 /// An imported run is loaded exactly as it was exported, whatever its status and texts, and continues at its old
 /// position. An import does not replace an existing run.
-pub async fn imported_run_is_the_one_that_was_exported<S: Operate>(store: &S) {
+pub(super) async fn imported_run_is_the_one_that_was_exported<S: Operate>(store: &S) {
     for status in Status::ALL {
         let case = Case::new(store, "imported");
         let stored = made(status);
@@ -331,12 +322,12 @@ pub async fn imported_run_is_the_one_that_was_exported<S: Operate>(store: &S) {
     twice.records.push(value("it's", "again"));
     let case = Case::new(store, "twice");
     let refused = store.import(case.run.clone(), twice).await;
-    assert_eq!(refused, Err(StoreError::AlreadyRecorded { run: (*case.run).into(), key: "it's".into() }));
+    assert_eq!(refused, Err(case.already_recorded("it's")));
     assert_eq!(ok("load", store.load(&case.run).await), None);
 }
 
 /// A record that need not survive a crash of the system is visible at once, in order, to all readers.
-pub async fn batched_record_is_there_at_once<S: Operate>(store: &S) {
+pub(super) async fn batched_record_is_there_at_once<S: Operate>(store: &S) {
     let case = Case::new(store, "batched");
     let lease = case.begin().await;
     let batched = awaitly_core::store::Durability::Batched;
@@ -346,7 +337,7 @@ pub async fn batched_record_is_there_at_once<S: Operate>(store: &S) {
     case.append(&lease, value("c", "1")).await;
     same_records(&case.stored().await.records, &[value("b", "1"), value("a", "2"), value("c", "1")]);
     let again = store.append(&lease, value("b", "2"), batched).await;
-    assert_eq!(again, Err(StoreError::AlreadyRecorded { run: (*case.run).into(), key: "b".into() }));
+    assert_eq!(again, Err(case.already_recorded("b")));
     store.release(&lease);
     assert_eq!(store.append(&lease, value("d", "1"), batched).await, Err(case.lost()));
 }
@@ -390,7 +381,7 @@ async fn list<S: Operate>(store: &S, query: RunQuery) -> Vec<RunSummary> {
 }
 
 /// Text that is hostile by its size or depth is returned exactly, or is refused without a change.
-pub async fn hostile_text_comes_back_or_is_refused<S: Operate>(store: &S) {
+pub(super) async fn hostile_text_comes_back_or_is_refused<S: Operate>(store: &S) {
     let case = Case::new(store, "hostile");
     let lease = case.begin().await;
     let deep = format!("{}1{}", "[".repeat(5_000), "]".repeat(5_000));
@@ -411,7 +402,7 @@ pub async fn hostile_text_comes_back_or_is_refused<S: Operate>(store: &S) {
     for hostile in
         [of("deep".into(), &deep), of(random, "1"), of("%_'\"\\".repeat(200), "\"%_\""), of("a".into(), "1")]
     {
-        match store.append(&lease, hostile.clone(), super::SYNC).await {
+        match store.append(&lease, hostile.clone(), SYNC).await {
             Ok(()) => expected.push(hostile),
             Err(StoreError::Unstorable { .. }) => {}
             Err(other) => panic!("expected the record to be taken or refused, the store answered: {other}"),
@@ -424,7 +415,7 @@ pub async fn hostile_text_comes_back_or_is_refused<S: Operate>(store: &S) {
 /// A time in an imported run, a rewritten question or a wait is returned unchanged, or the store refuses it with
 /// [`StoreError::Unstorable`]. Every store accepts times up to [`Timestamp::MAX`], and therefore every time that a
 /// delay leads to.
-pub async fn moments_come_back_or_are_refused<S: Operate>(store: &S) {
+pub(super) async fn moments_come_back_or_are_refused<S: Operate>(store: &S) {
     let beyond = [Timestamp::MAX.as_millis() + 1, i64::MAX.cast_unsigned(), u64::MAX];
     for moment in beyond.map(Timestamp::from_millis).into_iter().chain([Timestamp::MAX]) {
         for (field, stored) in with_moment(moment) {

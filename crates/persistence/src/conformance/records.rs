@@ -1,10 +1,10 @@
 use std::time::Duration;
 
 use awaitly_core::journal::{Fingerprint, Kind, Status};
-use awaitly_core::store::{Opened, Store, StoreError};
+use awaitly_core::store::{Opened, Store};
 
 use super::opening::ending;
-use super::{Case, ok, record, rewrite, same_records, value};
+use super::{Case, SYNC, ok, record, rewrite, same_records, value};
 
 /// Text that may confuse a store, a file name or a query.
 pub(super) const AWKWARD: [&str; 14] = [
@@ -26,7 +26,7 @@ pub(super) const AWKWARD: [&str; 14] = [
 
 /// Records are returned in the order in which they were appended, not in the order of their keys, each with its kind,
 /// its payload and the fingerprint of its input.
-pub async fn records_come_back_whole_and_in_order<S: Store>(store: &S) {
+pub(super) async fn records_come_back_whole_and_in_order<S: Store>(store: &S) {
     let case = Case::new(store, "order");
     let lease = case.begin().await;
     let kinds = [Kind::Value, Kind::Failed, Kind::Stopped];
@@ -48,7 +48,7 @@ pub async fn records_come_back_whole_and_in_order<S: Store>(store: &S) {
 
 /// Keys and payloads are plain text: quotes, NUL, line ends and emoji are returned unchanged, and keys with any
 /// difference are different keys.
-pub async fn awkward_text_comes_back_as_it_was<S: Store>(store: &S) {
+pub(super) async fn awkward_text_comes_back_as_it_was<S: Store>(store: &S) {
     let case = Case::new(store, "awkward");
     let lease = case.begin().await;
     let mut records: Vec<_> = AWKWARD.iter().map(|text| value(*text, text)).collect();
@@ -67,7 +67,7 @@ pub async fn awkward_text_comes_back_as_it_was<S: Store>(store: &S) {
 }
 
 /// A payload of a megabyte is returned unchanged.
-pub async fn large_payload_comes_back_as_it_was<S: Store>(store: &S) {
+pub(super) async fn large_payload_comes_back_as_it_was<S: Store>(store: &S) {
     let case = Case::new(store, "large");
     let lease = case.begin().await;
     let large = value("large", &"tea \0 \" 🫖 ".repeat(80_000));
@@ -77,26 +77,26 @@ pub async fn large_payload_comes_back_as_it_was<S: Store>(store: &S) {
 }
 
 /// A second record under a key is refused and leaves the first unchanged; the run continues.
-pub async fn key_is_recorded_once<S: Store>(store: &S) {
+pub(super) async fn key_is_recorded_once<S: Store>(store: &S) {
     let case = Case::new(store, "once");
     let lease = case.begin().await;
     case.append(&lease, value("charge", "first")).await;
-    let again = store.append(&lease, record("charge", Kind::Failed, "second"), super::SYNC).await;
-    assert_eq!(again, Err(StoreError::AlreadyRecorded { run: (*case.run).into(), key: "charge".into() }));
+    let again = store.append(&lease, record("charge", Kind::Failed, "second"), SYNC).await;
+    assert_eq!(again, Err(case.already_recorded("charge")));
     case.append(&lease, value("ship", "a")).await;
     same_records(&case.stored().await.records, &[value("charge", "first"), value("ship", "a")]);
 }
 
 /// A replacement removes the old record and comes last, like a newly appended record; if the key has no record, the
 /// replacement is only added.
-pub async fn replaced_record_is_the_only_one_under_its_key<S: Store>(store: &S) {
+pub(super) async fn replaced_record_is_the_only_one_under_its_key<S: Store>(store: &S) {
     let case = Case::new(store, "replaced");
     let lease = case.begin().await;
     for key in ["reserve", "charge", "ship"] {
         case.append(&lease, value(key, "first")).await;
     }
-    ok("replace", store.replace(&lease, record("charge", Kind::Failed, "second"), super::SYNC).await);
-    ok("replace", store.replace(&lease, value("mail", "first"), super::SYNC).await);
+    ok("replace", store.replace(&lease, record("charge", Kind::Failed, "second"), SYNC).await);
+    ok("replace", store.replace(&lease, value("mail", "first"), SYNC).await);
     let expected = [
         value("reserve", "first"),
         value("ship", "first"),
@@ -104,13 +104,13 @@ pub async fn replaced_record_is_the_only_one_under_its_key<S: Store>(store: &S) 
         value("mail", "first"),
     ];
     same_records(&case.stored().await.records, &expected);
-    let again = store.append(&lease, value("charge", "third"), super::SYNC).await;
-    assert_eq!(again, Err(StoreError::AlreadyRecorded { run: (*case.run).into(), key: "charge".into() }));
+    let again = store.append(&lease, value("charge", "third"), SYNC).await;
+    assert_eq!(again, Err(case.already_recorded("charge")));
 }
 
 /// A rewrite replaces all old records with the new ones, in their order, and sets the version; later records follow
 /// them.
-pub async fn rewrite_replaces_the_journal_and_its_version<S: Store>(store: &S) {
+pub(super) async fn rewrite_replaces_the_journal_and_its_version<S: Store>(store: &S) {
     let case = Case::new(store, "rewritten");
     let lease = case.begin().await;
     for key in ["pay", "reserve", "old"] {
@@ -131,21 +131,21 @@ pub async fn rewrite_replaces_the_journal_and_its_version<S: Store>(store: &S) {
 }
 
 /// A rewrite with a repeated key is refused and leaves the journal unchanged.
-pub async fn rewrite_with_a_key_twice_is_refused_whole<S: Store>(store: &S) {
+pub(super) async fn rewrite_with_a_key_twice_is_refused_whole<S: Store>(store: &S) {
     let case = Case::new(store, "rewritten-twice");
     let lease = case.begin().await;
     case.append(&lease, value("pay", "1")).await;
     let before = case.stored().await;
     let twice = vec![value("charge", "a"), value("ship", "b"), value("charge", "c")];
     let refused = store.rewrite(&lease, rewrite(2, twice)).await;
-    assert_eq!(refused, Err(StoreError::AlreadyRecorded { run: (*case.run).into(), key: "charge".into() }));
+    assert_eq!(refused, Err(case.already_recorded("charge")));
     assert_eq!(case.stored().await, before);
     case.append(&lease, value("charge", "d")).await;
 }
 
 /// Finishing sets the status, the outcome and the keys on which the run failed, keeps the records, and releases the
 /// lease.
-pub async fn finishing_keeps_the_outcome_and_frees_the_lease<S: Store>(store: &S) {
+pub(super) async fn finishing_keeps_the_outcome_and_frees_the_lease<S: Store>(store: &S) {
     for status in [Status::Waiting, Status::Completed, Status::Failed, Status::Cancelled] {
         let case = Case::new(store, status.as_str());
         let (lease, _) = case.held(case.request().ttl(Duration::from_secs(600))).await;

@@ -8,13 +8,13 @@ use awaitly_core::store::{
 use futures_util::future::join_all;
 
 use super::opening::ending;
-use super::{Case, ok, record, same_records, value};
+use super::{Case, SYNC, all_pages, ok, record, same_records, value};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
 /// A waiting entry is returned unchanged, both when the run is loaded and when it is opened again, and is listed with
 /// its run and workflow.
-pub async fn entry_that_waits_rests_with_the_run<S: Operate>(store: &S) {
+pub(super) async fn entry_that_waits_rests_with_the_run<S: Operate>(store: &S) {
     let case = Case::new(store, "waits");
     let lease = case.begin().await;
     case.wait(&lease, "manager", Some(HOUR)).await;
@@ -33,7 +33,7 @@ pub async fn entry_that_waits_rests_with_the_run<S: Operate>(store: &S) {
 }
 
 /// Asking again under a key leaves the waiting entry unchanged; a key that has an outcome cannot wait.
-pub async fn question_is_asked_once<S: Operate>(store: &S) {
+pub(super) async fn question_is_asked_once<S: Operate>(store: &S) {
     let case = Case::new(store, "asked once");
     let lease = case.begin().await;
     case.wait(&lease, "manager", None).await;
@@ -43,12 +43,12 @@ pub async fn question_is_asked_once<S: Operate>(store: &S) {
     assert_eq!(case.stored().await.waits, first);
     case.append(&lease, value("charge", "1")).await;
     let refused = store.wait(&lease, wait(&case, "charge", None)).await;
-    assert_eq!(refused, Err(StoreError::AlreadyRecorded { run: (*case.run).into(), key: "charge".into() }));
+    assert_eq!(refused, Err(case.already_recorded("charge")));
 }
 
 /// An answer replaces the entry: it is recorded after the earlier records and before the records of later leases, under
 /// any holder of the lease, and the entry no longer waits.
-pub async fn answer_takes_the_place_of_the_entry<S: Operate>(store: &S) {
+pub(super) async fn answer_takes_the_place_of_the_entry<S: Operate>(store: &S) {
     for kind in [Kind::Value, Kind::Failed, Kind::Stopped] {
         let case = Case::new(store, "answer");
         let lease = case.begin().await;
@@ -59,11 +59,8 @@ pub async fn answer_takes_the_place_of_the_entry<S: Operate>(store: &S) {
         same_records(&case.stored().await.records, &expected);
         assert!(case.stored().await.waits.is_empty());
         assert!(case.waiting().await.is_empty());
-        let again = store.append(&lease, value("manager", "no"), super::SYNC).await;
-        assert_eq!(
-            again,
-            Err(StoreError::AlreadyRecorded { run: (*case.run).into(), key: "manager".into() })
-        );
+        let again = store.append(&lease, value("manager", "no"), SYNC).await;
+        assert_eq!(again, Err(case.already_recorded("manager")));
         case.finish(&lease, Ending::new(Status::Waiting)).await;
         let (lease, _) = case.held(case.request()).await;
         case.append(&lease, value("ship", "b")).await;
@@ -74,7 +71,7 @@ pub async fn answer_takes_the_place_of_the_entry<S: Operate>(store: &S) {
 
 /// An answer is refused without a change if no entry waits for it, if it is a duplicate or too late, or if its token is
 /// wrong.
-pub async fn answer_without_open_entry_is_refused<S: Operate>(store: &S) {
+pub(super) async fn answer_without_open_entry_is_refused<S: Operate>(store: &S) {
     let case = Case::new(store, "refused");
     let refused = |unanswered| Answered::Refused(unanswered);
     assert_eq!(case.answer("manager", Kind::Value).await, refused(Unanswered::NoSuchRun));
@@ -98,7 +95,7 @@ pub async fn answer_without_open_entry_is_refused<S: Operate>(store: &S) {
 }
 
 /// Of many concurrent answers, one is accepted and recorded.
-pub async fn of_many_answers_at_once_one_is_taken<S: Operate>(store: &S) {
+pub(super) async fn of_many_answers_at_once_one_is_taken<S: Operate>(store: &S) {
     let case = Case::new(store, "many answers");
     let lease = case.begin().await;
     case.wait(&lease, "manager", None).await;
@@ -122,7 +119,7 @@ pub async fn of_many_answers_at_once_one_is_taken<S: Operate>(store: &S) {
 
 /// The holder of the lease can expire an entry after its deadline. Of a timely answer and an expiry, one is recorded,
 /// and the holder learns which.
-pub async fn entry_expires_unless_it_was_answered<S: Operate>(store: &S) {
+pub(super) async fn entry_expires_unless_it_was_answered<S: Operate>(store: &S) {
     let case = Case::new(store, "expires");
     let lease = case.begin().await;
     for (key, expires_in) in [("late", Duration::ZERO), ("early", HOUR), ("answered", HOUR)] {
@@ -145,7 +142,7 @@ pub async fn entry_expires_unless_it_was_answered<S: Operate>(store: &S) {
 }
 
 /// The holder of the lease can withdraw an entry at any time. An earlier answer stays, and no later answer is accepted.
-pub async fn entry_is_withdrawn_unless_it_was_answered<S: Operate>(store: &S) {
+pub(super) async fn entry_is_withdrawn_unless_it_was_answered<S: Operate>(store: &S) {
     let case = Case::new(store, "withdrawn");
     let lease = case.begin().await;
     for key in ["open", "answered"] {
@@ -163,7 +160,7 @@ pub async fn entry_is_withdrawn_unless_it_was_answered<S: Operate>(store: &S) {
 
 /// A waiting run becomes due when it is answered, even if the answer came before the run began to wait, and when its
 /// wake time comes; a run that waits only for an answer is not due before.
-pub async fn waiting_run_is_due_once_answered<S: Operate>(store: &S) {
+pub(super) async fn waiting_run_is_due_once_answered<S: Operate>(store: &S) {
     let waits_on = || vec![Key::from("manager")];
     let asleep = Case::new(store, "answered later");
     let lease = asleep.begin().await;
@@ -201,7 +198,7 @@ pub async fn waiting_run_is_due_once_answered<S: Operate>(store: &S) {
 }
 
 /// If an answer arrives while a run begins to wait, the run is due, whichever comes first.
-pub async fn answer_on_the_way_to_wait_is_never_missed<S: Operate>(store: &S) {
+pub(super) async fn answer_on_the_way_to_wait_is_never_missed<S: Operate>(store: &S) {
     for _ in 0..24 {
         let case = Case::new(store, "on its way");
         let lease = case.begin().await;
@@ -214,7 +211,7 @@ pub async fn answer_on_the_way_to_wait_is_never_missed<S: Operate>(store: &S) {
 }
 
 /// An interrupted run is due once its lease is free.
-pub async fn interrupted_run_is_due<S: Operate>(store: &S) {
+pub(super) async fn interrupted_run_is_due<S: Operate>(store: &S) {
     let case = Case::new(store, "interrupted");
     let (_, _) = case.held(case.request().ttl(Duration::ZERO)).await;
     assert!(case.is_due().await, "its lease has expired");
@@ -230,7 +227,7 @@ pub async fn interrupted_run_is_due<S: Operate>(store: &S) {
 
 /// A rewrite keeps the waiting entries under their new keys: an existing token can still be used to answer. The keys on
 /// which a run failed are kept too.
-pub async fn rewrite_takes_the_questions_along<S: Operate>(store: &S) {
+pub(super) async fn rewrite_takes_the_questions_along<S: Operate>(store: &S) {
     let case = Case::new(store, "renamed");
     let lease = case.begin().await;
     case.wait(&lease, "approval", Some(HOUR)).await;
@@ -254,7 +251,7 @@ pub async fn rewrite_takes_the_questions_along<S: Operate>(store: &S) {
 }
 
 /// A rewrite of a journal that was answered after it was read is refused, and changes nothing.
-pub async fn rewrite_never_loses_an_answer<S: Operate>(store: &S) {
+pub(super) async fn rewrite_never_loses_an_answer<S: Operate>(store: &S) {
     let case = Case::new(store, "answered before it was rewritten");
     let lease = case.begin().await;
     case.append(&lease, value("reserve", "a")).await;
@@ -276,7 +273,7 @@ pub async fn rewrite_never_loses_an_answer<S: Operate>(store: &S) {
 }
 
 /// Due runs are filtered by workflow, if the query names some: the runs of other workflows do not precede them.
-pub async fn due_query_filters_by_workflow<S: Operate>(store: &S) {
+pub(super) async fn due_query_filters_by_workflow<S: Operate>(store: &S) {
     let (one, other) = (Case::new(store, "ours"), Case::new(store, "theirs"));
     let [ours, theirs] = [format!("{}' \u{0}", &*one.run), format!("{}%", &*other.run)];
     for (case, workflow) in [(&other, &theirs), (&one, &ours)] {
@@ -303,7 +300,7 @@ pub async fn due_query_filters_by_workflow<S: Operate>(store: &S) {
 }
 
 /// Entries are listed by run, by key and by token, newest first, in pages without gaps.
-pub async fn waiting_entries_are_listed_in_pages<S: Operate>(store: &S) {
+pub(super) async fn waiting_entries_are_listed_in_pages<S: Operate>(store: &S) {
     let key = format!("manager-{}", awaitly_core::store::Owner::unique().as_str());
     let cases: Vec<_> = (0..5).map(|number| Case::new(store, &format!("asks-{number}"))).collect();
     for case in &cases {
@@ -312,18 +309,14 @@ pub async fn waiting_entries_are_listed_in_pages<S: Operate>(store: &S) {
         case.wait(&lease, "other", None).await;
         case.finish(&lease, Ending::new(Status::Waiting)).await;
     }
-    let (mut found, mut after) = (Vec::new(), None);
-    loop {
+    let found = all_pages(async |after| {
         let mut query = WaitQuery::new().key(key.clone()).limit(2);
         query.after = after;
         let page = ok("waiting", store.waiting(query).await);
         assert!(page.items.len() <= 2);
-        found.extend(page.items);
-        after = page.next;
-        if after.is_none() {
-            break;
-        }
-    }
+        page
+    })
+    .await;
     assert!(found.is_sorted_by(|one, next| one.entry.since >= next.entry.since), "the newest first");
     let mut runs: Vec<_> = found.iter().map(|waiting| waiting.run.clone()).collect();
     runs.sort();
@@ -338,7 +331,7 @@ pub async fn waiting_entries_are_listed_in_pages<S: Operate>(store: &S) {
 }
 
 /// Listeners are notified when a run is answered, cancelled or released.
-pub async fn answer_and_cancellation_wake_listeners<S: Operate>(store: &S) {
+pub(super) async fn answer_and_cancellation_wake_listeners<S: Operate>(store: &S) {
     let case = Case::new(store, "wakes");
     let lease = case.begin().await;
     case.wait(&lease, "manager", None).await;

@@ -32,21 +32,6 @@ impl Exported {
     pub const FORMAT: u32 = 1;
 }
 
-/// The reason for which a run was not imported. The store was not changed.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum ImportError {
-    /// A run with that run id already exists.
-    #[error("run `{run}` is there already: delete it, or import under another run id")]
-    Exists {
-        /// The run id.
-        run: RunId,
-    },
-    /// The run was exported by a newer version of this library, or the store failed.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-}
-
 pub(super) async fn export<S: Operate + ?Sized>(
     store: &S,
     run: &RunId,
@@ -62,13 +47,13 @@ pub(super) async fn export<S: Operate + ?Sized>(
     }))
 }
 
-pub(super) async fn import<S: Operate + ?Sized>(store: &S, exported: Exported) -> Result<(), ImportError> {
+pub(super) async fn import<S: Operate + ?Sized>(
+    store: &S,
+    exported: Exported,
+) -> Result<Imported, StoreError> {
     let Exported { format, run, header, input, records, waits } = exported;
     if format > Exported::FORMAT {
-        return Err(StoreError::NewerFormat { found: format, supported: Exported::FORMAT }.into());
+        return Err(StoreError::NewerFormat { found: format, supported: Exported::FORMAT });
     }
-    match store.import(run.clone(), StoredRun { header, input, records, waits }).await? {
-        Imported::Added => Ok(()),
-        Imported::Exists => Err(ImportError::Exists { run }),
-    }
+    store.import(run, StoredRun { header, input, records, waits }).await
 }

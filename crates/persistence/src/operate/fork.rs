@@ -36,6 +36,32 @@ impl Fork {
     }
 
     /// Keeps only the steps that were recorded up to and including the step with this key.
+    ///
+    /// # Examples
+    /// ```
+    /// use awaitly_core::store::{RunId, Store};
+    /// use awaitly_persistence::MemoryStore;
+    /// use awaitly_persistence::operate::{Fork, ForkError, OperateExt};
+    /// # use awaitly_core::{DurableRun, RunError, Workflow, step};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let store = MemoryStore::new();
+    /// # let body = async |run: &DurableRun| {
+    /// #     step!(run, "quote", async { Ok::<u32, RunError>(4000) });
+    /// #     Ok::<u32, RunError>(step!(run, "charge", async { Ok::<u32, RunError>(7) }))
+    /// # };
+    /// # Workflow::new("checkout").store(store.clone()).run("order-42", body).await?;
+    /// let (order, again) = (RunId::new("order-42")?, RunId::new("order-42-again")?);
+    /// store.fork(&order, Fork::new(again.clone()).up_to("quote")).await?;
+    /// let forked = store.load(&again).await?.ok_or("no such run")?;
+    /// assert_eq!(forked.records.len(), 1, "the fork charges again");
+    ///
+    /// let unknown = store.fork(&order, Fork::new(RunId::new("other")?).up_to("ship")).await;
+    /// assert_eq!(unknown, Err(ForkError::NoSuchKey { key: "ship".into() }));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn up_to(mut self, key: impl Into<Key>) -> Self {
         self.up_to = Some(key.into());
         self
@@ -46,6 +72,19 @@ impl Fork {
     ///
     /// # Errors
     /// Returns [`EncodeError`] if the value has no JSON form.
+    ///
+    /// # Examples
+    /// ```
+    /// use awaitly_core::store::RunId;
+    /// use awaitly_persistence::operate::Fork;
+    ///
+    /// # fn fork() -> Result<(), Box<dyn std::error::Error>> {
+    /// // The fork of a failed run succeeds at `charge`, and continues after it.
+    /// let fork = Fork::new(RunId::new("order-42-paid")?).edit("charge", "ch_7")?;
+    /// # Ok(())
+    /// # }
+    /// # fork().unwrap();
+    /// ```
     pub fn edit<T: Serialize + ?Sized>(
         mut self,
         key: impl Into<Key>,

@@ -43,12 +43,12 @@ mod retain;
 mod retry;
 
 pub use copy::{Copied, copy};
-pub use export::{Exported, ImportError};
+pub use export::Exported;
 pub use fork::{Fork, ForkError};
 pub use retain::Retention;
 pub use retry::RetryError;
 
-use awaitly_core::store::{Operate, RunId, StoreError};
+use awaitly_core::store::{Imported, Operate, RunId, StoreError};
 
 /// Operations for operators, available for every store.
 pub trait OperateExt: Operate {
@@ -58,6 +58,25 @@ pub trait OperateExt: Operate {
     ///
     /// # Errors
     /// Returns [`RetryError`] with the reason; the store is unchanged then.
+    ///
+    /// # Examples
+    /// ```
+    /// use awaitly_core::store::{DueQuery, Operate, RunId};
+    /// use awaitly_persistence::MemoryStore;
+    /// use awaitly_persistence::operate::OperateExt;
+    /// # use awaitly_core::{DurableRun, Error, Workflow};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let store = MemoryStore::new();
+    /// # let declined = async |_: &DurableRun| Err::<(), _>(Error::Failed("declined".to_owned()));
+    /// # Workflow::new("checkout").store(store.clone()).run("order-42", declined).await.unwrap_err();
+    /// let order = RunId::new("order-42")?;
+    /// store.retry(&order).await?;
+    /// assert_eq!(store.due(DueQuery::new()).await?[0].run, order);
+    /// # Ok(())
+    /// # }
+    /// ```
     fn retry(&self, run: &RunId) -> impl Future<Output = Result<(), RetryError>> + Send {
         retry::retry(self, run)
     }
@@ -67,6 +86,26 @@ pub trait OperateExt: Operate {
     ///
     /// # Errors
     /// Returns [`ForkError`] with the reason; the store is unchanged then.
+    ///
+    /// # Examples
+    /// ```
+    /// use awaitly_core::store::{RunId, Store};
+    /// use awaitly_persistence::MemoryStore;
+    /// use awaitly_persistence::operate::{Fork, OperateExt};
+    /// # use awaitly_core::{DurableRun, RunError, Workflow, step};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let store = MemoryStore::new();
+    /// # let quote = async |run: &DurableRun| Ok::<u32, RunError>(step!(run, "quote", async { Ok::<u32, RunError>(4000) }));
+    /// # Workflow::new("checkout").store(store.clone()).run("order-42", quote).await?;
+    /// let (order, cheaper) = (RunId::new("order-42")?, RunId::new("order-42-cheaper")?);
+    /// store.fork(&order, Fork::new(cheaper.clone()).edit("quote", &3500)?).await?;
+    /// let forked = store.load(&cheaper).await?.ok_or("no such run")?;
+    /// assert_eq!(forked.records[0].outcome.payload().as_str(), "3500");
+    /// # Ok(())
+    /// # }
+    /// ```
     fn fork(&self, run: &RunId, fork: Fork) -> impl Future<Output = Result<(), ForkError>> + Send {
         fork::fork(self, run, fork)
     }
@@ -81,6 +120,28 @@ pub trait OperateExt: Operate {
     /// # Cancel safety
     /// If the future is dropped, deletion stops between two batches, or inside a batch, which is then deleted
     /// completely or kept completely.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::time::Duration;
+    /// use awaitly_core::journal::Status;
+    /// use awaitly_persistence::MemoryStore;
+    /// use awaitly_persistence::operate::{OperateExt, Retention};
+    /// # use awaitly_core::{DurableRun, Error, Workflow};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let store = MemoryStore::new();
+    /// # let declined = async |_: &DurableRun| Err::<(), _>(Error::Failed("declined".to_owned()));
+    /// # Workflow::new("checkout").store(store.clone()).run("order-42", declined).await.unwrap_err();
+    /// // Failed runs are kept for longer than completed ones.
+    /// let completed = Retention::ended_for(Duration::from_secs(24 * 3600)).status(Status::Completed);
+    /// assert_eq!(store.retain(completed).await?, 0);
+    /// let failed = Retention::ended_for(Duration::ZERO).status(Status::Failed);
+    /// assert_eq!(store.retain(failed).await?, 1);
+    /// # Ok(())
+    /// # }
+    /// ```
     fn retain(&self, retention: Retention) -> impl Future<Output = Result<usize, StoreError>> + Send {
         retain::retain(self, retention)
     }
@@ -92,15 +153,60 @@ pub trait OperateExt: Operate {
     ///
     /// # Errors
     /// Returns the error of the store.
+    ///
+    /// # Examples
+    /// ```
+    /// use awaitly_core::store::RunId;
+    /// use awaitly_persistence::MemoryStore;
+    /// use awaitly_persistence::operate::OperateExt;
+    /// # use awaitly_core::{DurableRun, RunError, Workflow, step};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let store = MemoryStore::new();
+    /// # let quote = async |run: &DurableRun| Ok::<u32, RunError>(step!(run, "quote", async { Ok::<u32, RunError>(4000) }));
+    /// # Workflow::new("checkout").store(store.clone()).run("order-42", quote).await?;
+    /// let exported = store.export(&RunId::new("order-42")?).await?.ok_or("no such run")?;
+    /// let json = serde_json::to_string(&exported)?;
+    /// assert!(json.contains(r#""records":[{"key":"quote","outcome":{"value":4000}}]"#));
+    /// # Ok(())
+    /// # }
+    /// ```
     fn export(&self, run: &RunId) -> impl Future<Output = Result<Option<Exported>, StoreError>> + Send {
         export::export(self, run)
     }
 
-    /// Adds an exported run under its own run id.
+    /// Adds an exported run under its own run id. If a run with that id exists, it stays unchanged, and the result is
+    /// [`Imported::Exists`].
     ///
     /// # Errors
-    /// Returns [`ImportError`] with the reason; the store is unchanged then.
-    fn import_exported(&self, exported: Exported) -> impl Future<Output = Result<(), ImportError>> + Send {
+    /// Returns [`StoreError::NewerFormat`] if a newer version of this library exported the run, or the error of the store; the
+    /// store is unchanged then.
+    ///
+    /// # Examples
+    /// ```
+    /// use awaitly_core::store::{Imported, RunId};
+    /// use awaitly_persistence::MemoryStore;
+    /// use awaitly_persistence::operate::{Exported, OperateExt};
+    /// # use awaitly_core::{DurableRun, RunError, Workflow, step};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let store = MemoryStore::new();
+    /// # let quote = async |run: &DurableRun| Ok::<u32, RunError>(step!(run, "quote", async { Ok::<u32, RunError>(4000) }));
+    /// # Workflow::new("checkout").store(store.clone()).run("order-42", quote).await?;
+    /// # let json = serde_json::to_string(&store.export(&RunId::new("order-42")?).await?)?;
+    /// let exported: Exported = serde_json::from_str(&json)?;
+    /// let elsewhere = MemoryStore::new();
+    /// assert_eq!(elsewhere.import_exported(exported.clone()).await?, Imported::Added);
+    /// assert_eq!(elsewhere.import_exported(exported).await?, Imported::Exists);
+    /// # Ok(())
+    /// # }
+    /// ```
+    fn import_exported(
+        &self,
+        exported: Exported,
+    ) -> impl Future<Output = Result<Imported, StoreError>> + Send {
         export::import(self, exported)
     }
 }

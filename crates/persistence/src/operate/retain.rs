@@ -31,6 +31,26 @@ impl Retention {
     }
 
     /// Restricts the selection to runs of this workflow.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::time::Duration;
+    /// use awaitly_persistence::MemoryStore;
+    /// use awaitly_persistence::operate::{OperateExt, Retention};
+    /// # use awaitly_core::{DurableRun, Error, Workflow};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let store = MemoryStore::new();
+    /// # let declined = async |_: &DurableRun| Err::<(), _>(Error::Failed("declined".to_owned()));
+    /// # Workflow::new("checkout").store(store.clone()).run("order-42", declined).await.unwrap_err();
+    /// let refunds = Retention::ended_for(Duration::ZERO).workflow("refund");
+    /// assert_eq!(store.retain(refunds).await?, 0);
+    /// let checkouts = Retention::ended_for(Duration::ZERO).workflow("checkout");
+    /// assert_eq!(store.retain(checkouts).await?, 1);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn workflow(mut self, workflow: impl Into<Arc<str>>) -> Self {
         self.workflow = Some(workflow.into());
         self

@@ -145,6 +145,18 @@ impl PostgresStore {
     ///
     /// # Panics
     /// Panics if it is called outside of a tokio runtime.
+    ///
+    /// # Examples
+    /// ```no_run
+    /// use awaitly_core::store::Store;
+    /// use awaitly_persistence::PostgresStore;
+    ///
+    /// # async fn open(pool: sqlx::PgPool) -> Result<(), awaitly_core::store::StoreError> {
+    /// let store = PostgresStore::open(pool).await?;
+    /// println!("an acknowledged write survives as with {}", store.durability());
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn open(pool: PgPool) -> Result<Self, StoreError> {
         PostgresOptions::new().open(pool).await
     }

@@ -5,13 +5,14 @@ use std::sync::Arc;
 use awaitly_core::journal::{Opening, Record, Timestamp, WaitEntry, admit};
 use awaitly_core::store::{Lease, Open, Opened, StoredRun};
 use sqlx::postgres::PgConnection;
-use sqlx::{Connection, Row};
+use sqlx::{Connection as _, Row};
 
-use super::lane::{Back, Unclaimed};
+use super::pool::Connection;
 use super::rows::{self, RunRow, moment, ttl_millis};
 use super::schema::{Failure, in_transaction};
 use super::statements::Statements;
 use super::text;
+use crate::unclaimed::{Back, Unclaimed};
 
 /// The result of a request for a run.
 pub(super) enum Asked {
@@ -30,7 +31,7 @@ pub(super) enum Asked {
 /// If an earlier attempt of this request was given the lease and its answer was lost, the request recognises that lease
 /// as its own.
 pub(super) async fn ask(
-    connection: &mut PgConnection,
+    mut connection: Connection,
     statements: &Statements,
     request: &Open,
     back: &Arc<dyn Back>,
@@ -45,7 +46,8 @@ pub(super) async fn ask(
     };
     let owner = text::stored(request.owner.as_str());
     let claim = |token: i64, slot| {
-        Unclaimed::new(Lease::new(request.run.clone(), token.cast_unsigned(), slot), Arc::clone(back))
+        let lease = Lease::new(request.run.clone(), token.cast_unsigned(), slot);
+        Unclaimed::new(lease).committed(Arc::clone(back))
     };
     if run.owner.as_deref() == Some(&*owner) {
         return Ok(Asked::Held { lease: claim(run.token, run.slot), now: run.now, run });
@@ -65,7 +67,7 @@ pub(super) async fn ask(
                 .bind(ttl_millis(request.ttl))
                 .bind(run.header.status.as_str())
                 .bind(run.lease_until)
-                .fetch_optional(connection)
+                .fetch_optional(&mut *connection)
                 .await?;
             let Some(row) = taken else { return Ok(Asked::Again) };
             let now = moment(row.try_get(0)?);
@@ -94,7 +96,7 @@ const BEGIN_SNAPSHOT: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY; 
 
 /// Returns a complete run from one snapshot.
 pub(super) async fn stored(
-    connection: &mut PgConnection,
+    mut connection: Connection,
     statements: &Statements,
     run: &str,
 ) -> Result<Option<StoredRun>, Failure> {

@@ -7,7 +7,6 @@ use awaitly_core::store::{
     Answer, Answered, Cancelled, Cancelling, Cursor, DeleteIf, Due, DueQuery, Imported, Operate, Page, RunId,
     RunQuery, RunSummary, StoreError, StoredRun, WaitQuery, Waiting, Wakes,
 };
-use sqlx::postgres::PgConnection;
 use sqlx::{Connection as _, Row};
 
 use super::PostgresStore;
@@ -21,34 +20,27 @@ use crate::limits;
 
 impl Operate for PostgresStore {
     async fn list(&self, query: RunQuery) -> Result<Page<RunSummary>, StoreError> {
-        let (statements, query) = (&self.0.statements, &query);
-        self.insist_at_length(|mut connection| async move { list(&mut connection, statements, query).await })
-            .await
+        let statements = &self.0.statements;
+        self.insist(Length::Long, |connection| list(connection, statements, &query)).await
     }
 
     async fn waiting(&self, query: WaitQuery) -> Result<Page<Waiting>, StoreError> {
-        let (statements, query) = (&self.0.statements, &query);
-        self.insist_at_length(
-            |mut connection| async move { waiting(&mut connection, statements, query).await },
-        )
-        .await
+        let statements = &self.0.statements;
+        self.insist(Length::Long, |connection| waiting(connection, statements, &query)).await
     }
 
     async fn due(&self, query: DueQuery) -> Result<Vec<Due>, StoreError> {
-        let (statements, query) = (&self.0.statements, &query);
-        self.insist_at_length(|mut connection| async move { due(&mut connection, statements, query).await })
-            .await
+        let statements = &self.0.statements;
+        self.insist(Length::Long, |connection| due(connection, statements, &query)).await
     }
 
     /// Returns [`StoreError::Unavailable`] if the connection is lost before the fate of the answer is known; a repeated
     /// call then reports whether the question was answered.
     async fn answer(&self, answer: Answer) -> Result<Answered, StoreError> {
         limits::answer(&answer.outcome)?;
-        let (statements, channel, answer) = (&self.0.statements, &*self.0.channel, &answer);
-        let answering = |mut connection: Connection| async move {
-            record(&mut connection, statements, channel, answer).await
-        };
-        let answered = self.once(Length::Short, answering).await?;
+        let Shared { statements, channel, .. } = &*self.0;
+        let answered =
+            self.once(Length::Short, |connection| record(connection, statements, channel, &answer)).await?;
         self.0.bell.ring();
         Ok(answered)
     }
@@ -62,18 +54,13 @@ impl Operate for PostgresStore {
     }
 
     async fn delete(&self, runs: Vec<RunId>, condition: DeleteIf) -> Result<Vec<RunId>, StoreError> {
-        let (statements, runs) = (&self.0.statements, runs.as_slice());
-        let deleting = |mut connection: Connection| async move {
-            delete(&mut connection, statements, runs, condition).await
-        };
-        self.once(Length::Long, deleting).await
+        let statements = &self.0.statements;
+        self.once(Length::Long, |connection| delete(connection, statements, &runs, condition)).await
     }
 
     async fn import(&self, run: RunId, stored: StoredRun) -> Result<Imported, StoreError> {
-        let (statements, channel, run, stored) = (&self.0.statements, &*self.0.channel, &run, &stored);
-        let importing = |mut connection: Connection| async move {
-            import(&mut connection, statements, channel, run, stored).await
-        };
+        let Shared { statements, channel, .. } = &*self.0;
+        let importing = |connection| import(connection, statements, channel, &run, &stored);
         let imported = self.once(Length::Long, importing).await?;
         self.0.bell.ring();
         Ok(imported)
@@ -81,7 +68,7 @@ impl Operate for PostgresStore {
 
     async fn now(&self) -> Result<Timestamp, StoreError> {
         let statements = &self.0.statements;
-        self.insist(|mut connection| async move {
+        self.insist(Length::Short, |mut connection| async move {
             let row = statements.now.query().fetch_one(&mut *connection).await?;
             Ok(rows::moment(row.try_get(0)?))
         })
@@ -103,7 +90,7 @@ impl Operate for PostgresStore {
 }
 
 async fn list(
-    connection: &mut PgConnection,
+    mut connection: Connection,
     statements: &Statements,
     query: &RunQuery,
 ) -> Result<Page<RunSummary>, Failure> {
@@ -121,7 +108,7 @@ async fn list(
         .bind(query.error.as_deref().map(text::stored))
         .bind(query.key.as_ref().map(|key| text::stored(key)))
         .bind(one_more(query.page_limit()))
-        .fetch_all(connection)
+        .fetch_all(&mut *connection)
         .await?;
     let mut found = Vec::with_capacity(rows.len());
     for row in &rows {
@@ -135,7 +122,7 @@ async fn list(
 }
 
 async fn waiting(
-    connection: &mut PgConnection,
+    mut connection: Connection,
     statements: &Statements,
     query: &WaitQuery,
 ) -> Result<Page<Waiting>, Failure> {
@@ -150,7 +137,7 @@ async fn waiting(
         .bind(after.as_ref().map(|(_, run, _)| text::stored(run)))
         .bind(after.as_ref().map(|(.., key)| text::stored(key)))
         .bind(one_more(query.page_limit()))
-        .fetch_all(connection)
+        .fetch_all(&mut *connection)
         .await?;
     let mut found = Vec::with_capacity(rows.len());
     for row in &rows {
@@ -161,13 +148,13 @@ async fn waiting(
 }
 
 async fn due(
-    connection: &mut PgConnection,
+    mut connection: Connection,
     statements: &Statements,
     query: &DueQuery,
 ) -> Result<Vec<Due>, Failure> {
     let workflows: Vec<_> = query.workflows.iter().map(|workflow| text::stored(workflow)).collect();
     let due = statements.due.query().bind(i64::try_from(query.page_limit()).unwrap_or(i64::MAX));
-    let rows = due.bind((!workflows.is_empty()).then_some(workflows)).fetch_all(connection).await?;
+    let rows = due.bind((!workflows.is_empty()).then_some(workflows)).fetch_all(&mut *connection).await?;
     let due = rows.iter().map(|row| {
         Ok(Due {
             run: rows::run_id(row, 0)?,
@@ -181,7 +168,7 @@ async fn due(
 
 /// Locks the row of the run before it reads anything, so that one of several answers is the first.
 async fn record(
-    connection: &mut PgConnection,
+    mut connection: Connection,
     statements: &Statements,
     channel: &str,
     answer: &Answer,
@@ -206,10 +193,8 @@ async fn record(
 
 impl PostgresStore {
     async fn cancel_by(&self, run: &RunId, cancelling: Cancelling) -> Result<Cancelled, StoreError> {
-        let (statements, channel) = (&self.0.statements, &*self.0.channel);
-        let cancel = |mut connection: Connection| async move {
-            cancel(&mut connection, statements, channel, run, cancelling).await
-        };
+        let Shared { statements, channel, .. } = &*self.0;
+        let cancel = |connection| cancel(connection, statements, channel, run, cancelling);
         let cancelled = self.once(Length::Short, cancel).await?;
         self.0.bell.ring();
         Ok(cancelled)
@@ -217,7 +202,7 @@ impl PostgresStore {
 }
 
 async fn cancel(
-    connection: &mut PgConnection,
+    mut connection: Connection,
     statements: &Statements,
     channel: &str,
     run: &RunId,
@@ -244,7 +229,7 @@ async fn cancel(
 }
 
 async fn delete(
-    connection: &mut PgConnection,
+    mut connection: Connection,
     statements: &Statements,
     runs: &[RunId],
     condition: DeleteIf,
@@ -271,7 +256,7 @@ async fn delete(
 }
 
 async fn import(
-    connection: &mut PgConnection,
+    mut connection: Connection,
     statements: &Statements,
     channel: &str,
     run: &RunId,

@@ -71,6 +71,19 @@ impl PostgresOptions {
     ///
     /// # Default
     /// 30 seconds.
+    ///
+    /// # Examples
+    /// ```no_run
+    /// use std::time::Duration;
+    /// use awaitly_persistence::PostgresOptions;
+    ///
+    /// # async fn open() -> Result<(), awaitly_core::store::StoreError> {
+    /// // A service that would rather fail a request than keep its client waiting.
+    /// let options = PostgresOptions::new().patience(Duration::from_secs(3));
+    /// let store = options.connect("postgres://app@localhost/orders").await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub const fn patience(mut self, patience: Duration) -> Self {
         const DAY: Duration = Duration::from_secs(24 * 3600);
         self.patience = if patience.as_secs() < DAY.as_secs() { patience } else { DAY };
@@ -88,6 +101,18 @@ impl PostgresOptions {
     ///
     /// # Errors
     /// Returns the errors of [`PostgresStore::open`].
+    ///
+    /// # Examples
+    /// ```no_run
+    /// use awaitly_persistence::PostgresOptions;
+    /// use sqlx::postgres::PgPoolOptions;
+    ///
+    /// # async fn open() -> Result<(), Box<dyn std::error::Error>> {
+    /// let pool = PgPoolOptions::new().max_connections(20).connect("postgres://app@localhost/orders").await?;
+    /// let store = PostgresOptions::new().schema("orders_journals").open(pool.clone()).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn open(self, pool: PgPool) -> Result<PostgresStore, StoreError> {
         let pool = Pool::new(pool, Owner::Application, self.patience);
         PostgresStore::start(self, pool).await

@@ -197,31 +197,20 @@ impl PostgresStore {
         self.0.pool.patience()
     }
 
-    /// Carries out `act` on a connection of the pool, and repeats it if the connection was lost. Two executions must
-    /// have one effect. For calls about one run without its whole journal: an attempt gets a part of the patience.
+    /// Carries out `act` on a connection of the pool, and repeats it if the connection was lost. Two executions must have one
+    /// effect; a long `act` may even be carried out twice at once.
     pub(super) fn insist<T: Send, Fut>(
         &self,
+        length: Length,
         act: impl Fn(Connection) -> Fut + Send + Sync,
     ) -> impl Future<Output = Result<T, StoreError>>
     where
         Fut: Future<Output = Result<T, Failure>> + Send,
     {
-        self.insist_for(self.patience(), Length::Short, act)
+        self.insist_for(self.patience(), length, act)
     }
 
-    /// Does the work of [`insist`](Self::insist) for a large journal or many runs. `act` may be carried out twice at
-    /// once.
-    pub(super) fn insist_at_length<T: Send, Fut>(
-        &self,
-        act: impl Fn(Connection) -> Fut + Send + Sync,
-    ) -> impl Future<Output = Result<T, StoreError>>
-    where
-        Fut: Future<Output = Result<T, Failure>> + Send,
-    {
-        self.insist_for(self.patience(), Length::Long, act)
-    }
-
-    /// Carries out `act` like [`insist`](Self::insist), with this patience and this length of the call.
+    /// Carries out `act` like [`insist`](Self::insist), with this patience.
     pub(super) async fn insist_for<T: Send, Fut>(
         &self,
         patience: Patience,

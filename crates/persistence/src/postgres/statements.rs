@@ -117,9 +117,15 @@ statements! {
             AS o(run_id, workflow, version, input, fingerprint, owner, ttl), at \
         ON CONFLICT (run_id) DO NOTHING RETURNING run_id, id, created_at, owner, token";
 
-    /// Appends one record, if the lease is the newest and was not released. The row of the run is locked against a
-    /// takeover until the record is committed: this lock is the fence. An existing key is an error of the server,
-    /// because a prior lookup would make every record slower.
+    /// Appends one record, if the lease is the newest and was not released.
+    ///
+    /// Comparing the token is not enough: another process could take the lease, read the journal and continue between the
+    /// comparison and the commit, and then find a record that it has never read. Therefore the statement also locks the row of
+    /// the run until the record is committed. A takeover updates that row, so it comes either before the lock, and the
+    /// statement does not see its token any more, or after the commit, and the new owner reads the record. This lock is the
+    /// fence. It is a shared lock, so that the records of one run do not wait for each other.
+    ///
+    /// An existing key is an error of the server, because a prior lookup would make every record slower.
     append: "INSERT INTO {schema}.steps (run, token, recorded_at, input_fingerprint, kind, key, payload) \
         SELECT id, $3, {now}, $4, $5, $6, $7 FROM {schema}.runs \
         WHERE id = $1 AND run_id = $2 AND token = $3 AND owner IS NOT NULL FOR SHARE";

@@ -10,13 +10,15 @@ use awaitly_core::store::{
 };
 use tracing::Instrument;
 
-use super::lane::{Append, Back, Begin, Finish, Flush, Op, Renew};
+use super::lane::{Append, Begin, Finish, Flush, Op, Renew};
 use super::open::{self, Asked};
 use super::patience::Patience;
 use super::pool::{Connection, Length};
+use super::schema::Failure;
 use super::transaction::PostgresTransaction;
 use super::{PostgresStore, error, write};
 use crate::limits;
+use crate::unclaimed::Back;
 
 impl Store for PostgresStore {
     async fn open(&self, mut request: Open) -> Result<Opened, StoreError> {
@@ -37,7 +39,7 @@ impl Store for PostgresStore {
             {
                 let header = Header::begin(&request, began.now);
                 let input = request.input.as_ref().map(|input| input.payload.clone());
-                let lease = began.lease.claim().ok_or(StoreError::Closed)?;
+                let lease = began.lease.claim();
                 let run = StoredRun { header, input, records: Vec::new(), waits: Vec::new() };
                 return Ok(Opened::Held { lease, now: began.now, run });
             }
@@ -63,9 +65,8 @@ impl Store for PostgresStore {
                 Ok(open::journal(&mut connection, statements, slot).await?)
             };
             let (records, waits) = self.insist_for(patience, Length::Long, read).await?;
-            let lease = lease.claim().ok_or(StoreError::Closed)?;
             let run = StoredRun { header: run.header, input: run.input, records, waits };
-            return Ok(Opened::Held { lease, now, run });
+            return Ok(Opened::Held { lease: lease.claim(), now, run });
         }
     }
 
@@ -78,23 +79,13 @@ impl Store for PostgresStore {
     }
 
     async fn replace(&self, lease: &Lease, record: Record, _: Durability) -> Result<(), StoreError> {
-        let patience = self.patience();
-        self.flushed(lease, patience).await?;
-        let (statements, record) = (&self.0.statements, &record);
-        self.insist_for(patience, Length::Short, |mut connection| async move {
-            write::replace(&mut connection, statements, lease, record).await
-        })
-        .await
+        let statements = &self.0.statements;
+        self.write_flushed(lease, |connection| write::replace(connection, statements, lease, &record)).await
     }
 
     async fn wait(&self, lease: &Lease, wait: Wait) -> Result<(), StoreError> {
-        let patience = self.patience();
-        self.flushed(lease, patience).await?;
-        let (statements, wait) = (&self.0.statements, &wait);
-        self.insist_for(patience, Length::Short, |mut connection| async move {
-            write::wait(&mut connection, statements, lease, wait).await
-        })
-        .await
+        let statements = &self.0.statements;
+        self.write_flushed(lease, |connection| write::wait(connection, statements, lease, &wait)).await
     }
 
     async fn settle(
@@ -103,29 +94,19 @@ impl Store for PostgresStore {
         record: Record,
         settling: Settling,
     ) -> Result<Option<Outcome>, StoreError> {
-        let patience = self.patience();
-        self.flushed(lease, patience).await?;
-        let (statements, record) = (&self.0.statements, &record);
-        self.insist_for(patience, Length::Short, |mut connection| async move {
-            write::close_entry(&mut connection, statements, lease, record, settling).await
-        })
-        .await
+        let statements = &self.0.statements;
+        let settle = |connection| write::close_entry(connection, statements, lease, &record, settling);
+        self.write_flushed(lease, settle).await
     }
 
     async fn revive(&self, lease: &Lease, drop: Vec<Key>) -> Result<(), StoreError> {
-        let (statements, drop) = (&self.0.statements, drop.as_slice());
-        self.insist(
-            |mut connection| async move { write::revive(&mut connection, statements, lease, drop).await },
-        )
-        .await
+        let statements = &self.0.statements;
+        self.insist(Length::Short, |connection| write::revive(connection, statements, lease, &drop)).await
     }
 
     async fn rewrite(&self, lease: &Lease, rewrite: Rewrite) -> Result<(), StoreError> {
-        let (statements, rewrite) = (&self.0.statements, &rewrite);
-        self.insist_at_length(|mut connection| async move {
-            write::rewrite(&mut connection, statements, lease, rewrite).await
-        })
-        .await
+        let statements = &self.0.statements;
+        self.insist(Length::Long, |connection| write::rewrite(connection, statements, lease, &rewrite)).await
     }
 
     async fn finish(&self, lease: &Lease, ending: Ending) -> Result<(), StoreError> {
@@ -147,10 +128,7 @@ impl Store for PostgresStore {
 
     async fn load(&self, run: &RunId) -> Result<Option<StoredRun>, StoreError> {
         let statements = &self.0.statements;
-        self.insist_at_length(
-            |mut connection| async move { open::stored(&mut connection, statements, run).await },
-        )
-        .await
+        self.insist(Length::Long, |connection| open::stored(connection, statements, run)).await
     }
 
     fn durability(&self) -> &'static str {
@@ -186,15 +164,27 @@ impl PostgresStore {
         Ok(())
     }
 
+    /// Carries out a write that is not a record, after the earlier records under the lease are on the disk.
+    async fn write_flushed<T: Send, Fut>(
+        &self,
+        lease: &Lease,
+        write: impl Fn(Connection) -> Fut + Send + Sync,
+    ) -> Result<T, StoreError>
+    where
+        Fut: Future<Output = Result<T, Failure>> + Send,
+    {
+        let patience = self.patience();
+        self.flushed(lease, patience).await?;
+        self.insist_for(patience, Length::Short, write).await
+    }
+
     fn back(&self) -> Arc<dyn Back> {
         Arc::clone(&self.0.turns) as Arc<dyn Back>
     }
 
     async fn ask_for(&self, request: &Open, patience: Patience) -> Result<Asked, StoreError> {
         let (statements, back) = (&self.0.statements, &self.back());
-        let ask = |mut connection: Connection| async move {
-            open::ask(&mut connection, statements, request, back).await
-        };
+        let ask = |connection| open::ask(connection, statements, request, back);
         self.insist_for(patience, Length::Short, ask).await
     }
 }

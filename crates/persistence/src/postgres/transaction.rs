@@ -24,6 +24,25 @@ const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED; \
 /// `sqlx::query(..).execute(&mut **tx)`.
 ///
 /// A dropped transaction is rolled back, even if it is dropped outside of a runtime.
+///
+/// # Examples
+/// ```no_run
+/// use awaitly_core::store::Tx;
+/// use awaitly_core::{DurableRun, Error, step};
+/// use awaitly_persistence::{PostgresStore, PostgresTransaction};
+///
+/// async fn debit(mut tx: Tx<PostgresTransaction>, cents: i64) -> Result<i64, String> {
+///     let debit = "UPDATE accounts SET cents = cents - $1 WHERE id = 7 RETURNING cents";
+///     let row: (i64,) = sqlx::query_as(debit).bind(cents).fetch_one(&mut **tx).await.map_err(|error| error.to_string())?;
+///     Ok(row.0)
+/// }
+///
+/// // The record of the step and the new balance are committed together.
+/// async fn pay(run: &DurableRun, store: &PostgresStore) -> Result<i64, Error<String>> {
+///     Ok(step!(run, "debit", transaction = store, |tx| debit(tx, 4200)))
+/// }
+/// # fn main() {}
+/// ```
 // `sqlx::Transaction` would return its connection to the pool by itself, which panics outside of a runtime and waits
 // forever for a silent connection.
 #[derive(Debug)]

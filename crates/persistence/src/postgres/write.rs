@@ -6,10 +6,11 @@ use awaitly_core::journal::{
     Asked, Contents, Key, Outcome, Record, Settling, Timestamp, Unanswered, WaitEntry, settle,
 };
 use awaitly_core::store::{Lease, Rewrite, StoreError, Wait};
-use sqlx::Connection;
+use sqlx::Connection as _;
 use sqlx::postgres::PgConnection;
 
 use super::error::lost;
+use super::pool::Connection;
 use super::rows::{self, RunRow, millis};
 use super::schema::{Failure, in_transaction};
 use super::statements::Statements;
@@ -17,7 +18,7 @@ use super::text;
 use crate::limits;
 
 pub(super) async fn replace(
-    connection: &mut PgConnection,
+    mut connection: Connection,
     statements: &Statements,
     lease: &Lease,
     record: &Record,
@@ -29,7 +30,7 @@ pub(super) async fn replace(
 }
 
 pub(super) async fn wait(
-    connection: &mut PgConnection,
+    mut connection: Connection,
     statements: &Statements,
     lease: &Lease,
     wait: &Wait,
@@ -54,7 +55,7 @@ pub(super) async fn wait(
 }
 
 pub(super) async fn close_entry(
-    connection: &mut PgConnection,
+    mut connection: Connection,
     statements: &Statements,
     lease: &Lease,
     record: &Record,
@@ -79,7 +80,7 @@ pub(super) async fn close_entry(
 }
 
 pub(super) async fn revive(
-    connection: &mut PgConnection,
+    mut connection: Connection,
     statements: &Statements,
     lease: &Lease,
     drop: &[Key],
@@ -96,7 +97,7 @@ pub(super) async fn revive(
 }
 
 pub(super) async fn rewrite(
-    connection: &mut PgConnection,
+    mut connection: Connection,
     statements: &Statements,
     lease: &Lease,
     rewrite: &Rewrite,

@@ -40,6 +40,18 @@ impl RedisOptions {
 
     /// Sets the prefix of all keys, before a `:`. `awaitly` unless set. The prefix is any text without a `/`. Stores
     /// with different prefixes share no data.
+    ///
+    /// # Examples
+    /// ```
+    /// use awaitly_core::store::StoreError;
+    /// use awaitly_persistence::RedisOptions;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// let refused = RedisOptions::new().prefix("shop/awaitly").connect("redis://127.0.0.1:6379").await;
+    /// assert!(matches!(refused, Err(StoreError::NotThere { .. })), "a prefix contains no slash");
+    /// # }
+    /// ```
     pub fn prefix(mut self, prefix: impl Into<Arc<str>>) -> Self {
         self.prefix = prefix.into();
         self
@@ -58,6 +70,18 @@ impl RedisOptions {
     /// Sets how long to try again if the server is away or busy, before a call fails with [`StoreError::Unavailable`].
     /// 30 seconds unless set, from the moment at which a write leaves the queue; at most a day. One answer may take at
     /// most a third of the patience, but at least a tenth of a second.
+    ///
+    /// # Examples
+    /// ```no_run
+    /// use std::time::Duration;
+    /// use awaitly_persistence::RedisOptions;
+    ///
+    /// # async fn connect() -> Result<(), awaitly_core::store::StoreError> {
+    /// let options = RedisOptions::new().patience(Duration::from_secs(3));
+    /// let store = options.connect("redis://127.0.0.1:6379").await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn patience(mut self, patience: Duration) -> Self {
         self.patience = patience.min(Duration::from_secs(24 * 3600));
         self

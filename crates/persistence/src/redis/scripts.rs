@@ -6,92 +6,59 @@ use redis::Cmd;
 
 use super::names::Names;
 
-/// A script by its name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Script {
-    Begin,
-    Take,
-    Append,
-    Replace,
-    Wait,
-    Settle,
-    Revive,
-    Rewrite,
-    Finish,
-    Renew,
-    Release,
-    Holds,
-    Load,
-    Look,
-    Answer,
-    Cancel,
-    Delete,
-    Import,
-    Upgrade,
-}
+/// Declares the scripts: each with the files of functions that it needs, before its own file.
+macro_rules! scripts {
+    ($($name:ident: $file:literal $($shared:literal)*;)*) => {
+        /// A script by its name.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub(super) enum Script {
+            $($name,)*
+        }
 
-macro_rules! script {
-    ($file:literal $(, $shared:literal)*) => {
-        concat!(
-            include_str!("scripts/writing.lua"),
-            $(include_str!(concat!("scripts/", $shared, ".lua")),)*
-            include_str!(concat!("scripts/", $file, ".lua"))
-        )
+        impl Script {
+            const ALL: &[Self] = &[$(Self::$name,)*];
+
+            const fn source(self) -> &'static str {
+                match self {
+                    $(Self::$name => concat!(
+                        include_str!("scripts/writing.lua"),
+                        $(include_str!(concat!("scripts/", $shared, ".lua")),)*
+                        include_str!(concat!("scripts/", $file, ".lua"))
+                    ),)*
+                }
+            }
+        }
     };
 }
 
+scripts! {
+    Begin: "begin" "common" "lease";
+    Take: "take" "common" "lease";
+    // Each call creates everything in a script anew, so the most frequent scripts contain only the functions that they need.
+    Append: "append" "lease";
+    Replace: "replace" "lease";
+    Wait: "wait" "common" "lease";
+    Settle: "settle" "common" "lease";
+    Revive: "revive" "common" "lease";
+    Rewrite: "rewrite" "common" "lease";
+    Finish: "finish" "common" "lease";
+    Renew: "renew" "common" "lease";
+    Release: "release" "common";
+    Holds: "holds" "lease";
+    Load: "load" "common";
+    Look: "look" "common";
+    Answer: "answer" "common";
+    Cancel: "cancel" "common";
+    Delete: "delete" "common";
+    Import: "import" "common";
+    Upgrade: "upgrade" "common";
+}
+
 impl Script {
-    const ALL: [Self; 19] = [
-        Self::Begin,
-        Self::Take,
-        Self::Append,
-        Self::Replace,
-        Self::Wait,
-        Self::Settle,
-        Self::Revive,
-        Self::Rewrite,
-        Self::Finish,
-        Self::Renew,
-        Self::Release,
-        Self::Holds,
-        Self::Load,
-        Self::Look,
-        Self::Answer,
-        Self::Cancel,
-        Self::Delete,
-        Self::Import,
-        Self::Upgrade,
-    ];
-
-    const fn source(self) -> &'static str {
-        match self {
-            Self::Begin => script!("begin", "common", "lease"),
-            Self::Take => script!("take", "common", "lease"),
-            // Each call creates everything in a script anew, so the most frequent scripts contain only the functions
-            // that they need.
-            Self::Append => script!("append", "lease"),
-            Self::Replace => script!("replace", "lease"),
-            Self::Wait => script!("wait", "common", "lease"),
-            Self::Settle => script!("settle", "common", "lease"),
-            Self::Revive => script!("revive", "common", "lease"),
-            Self::Rewrite => script!("rewrite", "common", "lease"),
-            Self::Finish => script!("finish", "common", "lease"),
-            Self::Renew => script!("renew", "common", "lease"),
-            Self::Release => script!("release", "common"),
-            Self::Holds => script!("holds", "lease"),
-            Self::Load => script!("load", "common"),
-            Self::Look => script!("look", "common"),
-            Self::Answer => script!("answer", "common"),
-            Self::Cancel => script!("cancel", "common"),
-            Self::Delete => script!("delete", "common"),
-            Self::Import => script!("import", "common"),
-            Self::Upgrade => script!("upgrade", "common"),
-        }
-    }
-
     fn hash(self) -> &'static str {
-        static HASHES: LazyLock<[String; Script::ALL.len()]> = LazyLock::new(|| {
-            Script::ALL.map(|script| redis::Script::new(script.source()).get_hash().to_owned())
+        static HASHES: LazyLock<Vec<String>> = LazyLock::new(|| {
+            let hashes = Script::ALL.iter().map(|script| redis::Script::new(script.source()));
+            hashes.map(|script| script.get_hash().to_owned()).collect()
         });
         HASHES.get(self as usize).map_or("", String::as_str)
     }
@@ -119,7 +86,7 @@ impl Script {
 
     /// Returns the commands that load all scripts into a server.
     pub(super) fn load_all() -> impl Iterator<Item = Cmd> {
-        Self::ALL.into_iter().map(|script| {
+        Self::ALL.iter().map(|script| {
             let mut load = redis::cmd("SCRIPT");
             load.arg("LOAD").arg(script.source());
             load
@@ -133,8 +100,8 @@ mod tests {
 
     #[test]
     fn every_script_stands_in_its_place() {
-        for (place, script) in Script::ALL.into_iter().enumerate() {
-            assert_eq!(script as usize, place);
+        for (place, script) in Script::ALL.iter().enumerate() {
+            assert_eq!(*script as usize, place);
             assert_eq!(script.hash().len(), 40);
         }
     }

@@ -1,12 +1,12 @@
 use std::time::Duration;
 
 use awaitly_core::journal::{
-    Asked, Contents, Header, Key, Opening, Outcome, Payload, Record, Settling, Status, Timestamp, Unanswered,
-    WaitEntry, admit, settle,
+    Asked, Contents, Header, Key, Opening, Outcome, Payload, Record, Refused, Settling, Status, Timestamp,
+    Unanswered, WaitEntry, admit, settle,
 };
 use awaitly_core::store::{
-    Answer, Answered, Cancelled, Cancelling, DeleteIf, Due, DueQuery, Ending, Imported, Lease, Open, Renewed,
-    Rewrite, RunId, StoreError, StoredRun, Wait,
+    Answer, Answered, Cancelled, Cancelling, DeleteIf, Due, DueQuery, Durability, Ending, Imported, Lease,
+    Open, Renewed, Rewrite, RunId, StoreError, StoredRun, Wait,
 };
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, params};
@@ -16,9 +16,9 @@ use super::clock::{expiry, millis, remaining};
 use super::error::{Failure, undecodable};
 use super::leases::{Leases, first_seq};
 use super::owners::Owners;
-use super::requests::{Admitted, Change, Found, Unclaimed};
 use super::rows::{self, Held, RunRow};
 use crate::limits;
+use crate::unclaimed::Unclaimed;
 
 /// A transaction, and the state that its operations need.
 pub(super) struct Batch<'a> {
@@ -26,6 +26,34 @@ pub(super) struct Batch<'a> {
     pub(super) leases: &'a mut Leases,
     pub(super) owners: &'a Owners,
     pub(super) now: Timestamp,
+}
+
+/// A write by the holder of a lease.
+#[derive(Debug)]
+pub(super) enum Change {
+    Append(Record, Durability),
+    Replace(Record, Durability),
+    Wait(Wait),
+    Revive(Vec<Key>),
+    Rewrite(Box<Rewrite>),
+    Finish(Box<Ending>),
+}
+
+/// The answer to a request for the lease of a run.
+#[derive(Debug)]
+pub(super) enum Admitted {
+    /// The caller has the lease. The other fields show the run before this.
+    Held {
+        lease: Unclaimed,
+        now: Timestamp,
+        header: Header,
+        input: Option<Payload>,
+        /// The slot of a run that may have records and waiting entries, which are read next; `None` if the run has just
+        /// begun.
+        found: Option<i64>,
+    },
+    Ended(Header),
+    Refused(Refused),
 }
 
 /// The next id exceeds all existing and all deleted ids.
@@ -266,8 +294,7 @@ impl Batch<'_> {
         )?;
         let lease = Lease::new(request.run.clone(), 1, self.connection.last_insert_rowid());
         self.leases.given(&lease);
-        let lease = Unclaimed::new(lease);
-        Ok(Admitted::Held { lease, now: self.now, found: Found::Nothing, header, input })
+        Ok(Admitted::Held { lease: Unclaimed::new(lease), now: self.now, header, input, found: None })
     }
 
     fn take(&mut self, request: &Open, run: RunRow) -> Result<Admitted, Failure> {
@@ -283,8 +310,8 @@ impl Batch<'_> {
             ],
         )?;
         self.leases.given(&lease);
-        let (lease, RunRow { header, input, .. }) = (Unclaimed::new(lease), run);
-        Ok(Admitted::Held { lease, now: self.now, found: Found::Records, header, input })
+        let (lease, RunRow { slot, header, input, .. }) = (Unclaimed::new(lease), run);
+        Ok(Admitted::Held { lease, now: self.now, header, input, found: Some(slot) })
     }
 
     fn revive(&mut self, lease: &Lease, drop: &[Key]) -> Result<(), Failure> {

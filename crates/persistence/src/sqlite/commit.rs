@@ -1,12 +1,12 @@
 use awaitly_core::store::{Bell, StoreError};
 use rusqlite::Connection;
 
-use super::Synchronous;
 use super::apply::Batch;
 use super::clock::now;
 use super::error::{Failure, may_concern_one_operation};
 use super::leases::Leases;
 use super::op::Op;
+use super::options::Synchronous;
 use super::owners::Owners;
 use super::watch::Watch;
 
@@ -30,7 +30,7 @@ impl Committer {
     /// does not fit on the disk, each operation is tried again in its own commit. If the file was removed from its path
     /// or truncated, no operation is acknowledged.
     pub(super) fn commit(&mut self, ops: &mut Vec<Op>) {
-        let wakes = ops.iter().any(|op| op.wakes());
+        let wakes = ops.iter().any(Op::wakes);
         match self.transaction(ops) {
             Ok(()) => ops.drain(..).for_each(|mut op| op.answer()),
             Err(Failure::Sqlite(error)) if ops.len() > 1 && may_concern_one_operation(&error) => {
@@ -70,7 +70,7 @@ impl Committer {
 
     fn apply(&mut self, ops: &mut [Op]) -> rusqlite::Result<()> {
         self.leases.refresh(&self.connection)?;
-        if ops.iter().any(|op| op.leases()) {
+        if ops.iter().any(Op::leases) {
             self.owners.renew();
         }
         let mut batch = Batch {
@@ -85,7 +85,7 @@ impl Committer {
     /// Sets whether the commit of `ops` waits for the disk. The setting cannot change inside a transaction.
     fn synchronous(&mut self, ops: &[Op]) -> rusqlite::Result<()> {
         let needed = match self.synchronous {
-            Synchronous::Full if ops.iter().any(|op| op.must_be_durable()) => Synchronous::Full,
+            Synchronous::Full if ops.iter().any(Op::must_be_durable) => Synchronous::Full,
             _ => Synchronous::Normal,
         };
         if needed != self.set {

@@ -18,11 +18,12 @@ mod watch;
 mod whole;
 mod writer;
 
-pub use options::{SqliteCheck, SqliteOptions, Synchronous};
+pub use options::SqliteOptions;
 
 use std::ffi::OsStr;
 use std::fmt;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use awaitly_core::journal::{Key, Outcome, Record, Settling};
@@ -35,9 +36,12 @@ use tokio::sync::oneshot;
 
 use crate::group::{Sender, queue};
 use crate::limits;
-use op::{Asked, Fate, Op, Request};
+use crate::unclaimed::Back;
+use apply::{Admitted, Change};
+use op::{Asked, Fate, Op};
+use options::Synchronous;
 use reader::{Job, Jobs};
-use requests::{Admit, Admitted, Cancel, Change, Delete, Found, Import, Release, Renew, Settle, Write};
+use requests::{Admit, Cancel, Delete, Import, Renew, Request, Settle, Write};
 use writer::Writer;
 
 /// A store in one SQLite file, which several processes of one machine may share.
@@ -47,7 +51,7 @@ use writer::Writer;
 ///
 /// # Durability
 /// A write that returned `Ok` survives a crash of the program, a crash of the system and a loss of power, unless the
-/// store uses [`Synchronous::Normal`]. A crash of the system may lose a run that was opened and has recorded no
+/// store is opened with [`SqliteOptions::synchronous_normal`]. A crash of the system may lose a run that was opened and has recorded no
 /// outcome; the run then begins again.
 ///
 /// A record with [`Durability::Batched`] is committed without waiting for the disk, as with `synchronous=NORMAL`. A
@@ -72,7 +76,7 @@ use writer::Writer;
 /// # Damage
 /// If the file is removed, replaced or truncated while it is open, the store refuses every later write with
 /// [`StoreError::NotThere`] or [`StoreError::Corrupt`]. Each run, record and question has a checksum, and the whole
-/// file is checked when it is opened: see [`SqliteCheck`].
+/// file is checked when it is opened: see [`SqliteOptions::check_tables_only`].
 ///
 /// # Cancel safety
 /// If the future of a write is dropped while it waits for a place in the queue, the write does not happen; later it
@@ -141,6 +145,28 @@ impl SqliteStore {
     ///
     /// # Cancel safety
     /// If the future is dropped after its first poll, the store still closes.
+    ///
+    /// # Examples
+    /// ```
+    /// use awaitly_core::store::{Open, Opened, Owner, RunId, Store};
+    /// use awaitly_persistence::SqliteStore;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let folder = tempfile::tempdir()?;
+    /// # let path = folder.path().join("journals.db");
+    /// let order = RunId::new("order-42")?;
+    /// let request = || Open::new(order.clone(), "checkout", Owner::unique());
+    /// let store = SqliteStore::open(&path).await?;
+    /// let held = store.open(request()).await?;
+    /// store.close().await?;
+    ///
+    /// // The lease that the closed store held is free.
+    /// let store = SqliteStore::open(&path).await?;
+    /// assert!(matches!(store.open(request()).await?, Opened::Held { .. }));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn close(self) -> Result<(), StoreError> {
         self.ops.close().await
     }
@@ -167,18 +193,15 @@ impl Store for SqliteStore {
     async fn open(&self, request: Open) -> Result<Opened, StoreError> {
         let (run, purpose) = (request.run.clone(), request.purpose);
         let request = Box::new(request);
-        let admitted = self.ask(Admit { request, back: self.ops.clone() }).await?;
-        let (lease, now, found, header, input) = match *admitted {
-            Admitted::Held { lease, now, found, header, input } => (lease, now, found, header, input),
+        let admitted = self.ask(Admit { request, back: Arc::new(self.ops.clone()) }).await?;
+        let (lease, now, header, input, found) = match *admitted {
+            Admitted::Held { lease, now, header, input, found } => (lease, now, header, input, found),
             Admitted::Ended(header) => return Ok(Opened::Ended(header)),
             Admitted::Refused(refused) => return limits::refused(self, &run, purpose, refused).await,
         };
         let (records, waits) = match found {
-            Found::Records => {
-                let slot = lease.slot();
-                self.read(|fate| Job::Journal { slot, fate }).await?
-            }
-            Found::Nothing => (Vec::new(), Vec::new()),
+            Some(slot) => self.read(|fate| Job::Journal { slot, fate }).await?,
+            None => (Vec::new(), Vec::new()),
         };
         let run = StoredRun { header, input, records, waits };
         Ok(Opened::Held { lease: lease.claim(), now, run })
@@ -223,8 +246,7 @@ impl Store for SqliteStore {
     }
 
     fn release(&self, lease: &Lease) {
-        // If the writer has ended, all its leases have ended too.
-        self.ops.send(Asked::new(Release(lease.clone()), None).into());
+        Back::release(&self.ops, lease.clone());
     }
 
     async fn load(&self, run: &RunId) -> Result<Option<StoredRun>, StoreError> {

@@ -1,52 +1,16 @@
 //! The operations of the writer thread, from the queue to their answers.
 
-use std::ops::{Deref, DerefMut};
-
-use awaitly_core::store::{Answer, DueQuery, StoreError};
+use awaitly_core::store::{Answer, DueQuery, Lease, StoreError};
 use tokio::sync::oneshot;
 
 use super::apply::Batch;
 use super::error::Failure;
-use super::requests::{Admit, Cancel, Delete, Import, Release, Renew, Settle, Write};
-use crate::group::Queued;
+use super::requests::{Admit, Cancel, Delete, Import, Release, Renew, Request, Settle, Write};
+use crate::group::{Queued, Sender};
+use crate::unclaimed::Back;
 
 /// The channel for the answer.
 pub(super) type Fate<T> = oneshot::Sender<Result<T, StoreError>>;
-
-/// A request to the writer thread.
-pub(super) trait Request: Send + 'static {
-    /// The answer, which the caller receives once the request is committed.
-    type Answer: Send;
-
-    /// Whether the request gives or renews a lease.
-    const LEASES: bool = false;
-
-    /// Whether the request is skipped if its caller is gone.
-    const NEEDS_CALLER: bool = false;
-
-    /// Carries the request out inside a transaction.
-    fn apply(&self, batch: &mut Batch<'_>) -> Result<Self::Answer, Failure>;
-
-    /// Converts the answer to the form that is sent to the caller, after the commit.
-    fn committed(&self, answer: Self::Answer) -> Self::Answer {
-        answer
-    }
-
-    /// Returns `true` if a crash of the system right after the answer must not undo the request.
-    fn must_be_durable(&self) -> bool {
-        true
-    }
-
-    /// Returns `true` if the request may make a run due.
-    fn wakes(&self) -> bool {
-        false
-    }
-
-    /// Returns the size of the request's values in bytes.
-    fn bytes(&self) -> usize {
-        0
-    }
-}
 
 /// A request, its caller, and its answer, which is held back until the commit.
 #[derive(Debug)]
@@ -61,69 +25,34 @@ impl<R: Request> Asked<R> {
     pub(super) const fn new(request: R, fate: Option<Fate<R::Answer>>) -> Self {
         Self { request, fate, answer: None }
     }
-}
 
-/// An operation with any type of answer.
-pub(super) trait Work {
-    /// Carries out the operation inside a transaction and keeps the answer. A refusal is an answer too; any other error
-    /// ends the transaction.
-    fn apply(&mut self, batch: &mut Batch<'_>) -> rusqlite::Result<()>;
-
-    /// Sends the answer to the caller. If the caller is gone, the answer is dropped, which releases a lease in it.
-    fn answer(&mut self);
-
-    /// Sends an error to the caller; the operation had no effect.
-    fn fail(&mut self, error: StoreError);
-
-    fn leases(&self) -> bool;
-    fn must_be_durable(&self) -> bool;
-    fn wakes(&self) -> bool;
-    fn bytes(&self) -> usize;
-}
-
-impl<R: Request> Work for Asked<R> {
+    /// Carries the request out inside a transaction and keeps the answer. A refusal is an answer too; any other error ends
+    /// the transaction.
     fn apply(&mut self, batch: &mut Batch<'_>) -> rusqlite::Result<()> {
-        self.answer = match self.fate.as_ref().is_some_and(Fate::is_closed) {
-            true if R::NEEDS_CALLER => None,
-            _ => Some(refusal_is_an_answer(self.request.apply(batch))?),
-        };
+        if R::NEEDS_CALLER && self.fate.as_ref().is_some_and(Fate::is_closed) {
+            self.answer = None;
+            return Ok(());
+        }
+        self.answer = Some(match self.request.apply(batch) {
+            Ok(answer) => Ok(answer),
+            Err(Failure::Refused(error)) => Err(error),
+            Err(Failure::Sqlite(error)) => return Err(error),
+        });
         Ok(())
     }
 
+    /// Sends the answer to the caller. If the caller is gone, the answer is dropped, which releases a lease in it.
     fn answer(&mut self) {
         if let (Some(fate), Some(answer)) = (self.fate.take(), self.answer.take()) {
             drop(fate.send(answer.map(|answer| self.request.committed(answer))));
         }
     }
 
+    /// Sends an error to the caller; the request had no effect.
     fn fail(&mut self, error: StoreError) {
         if let Some(fate) = self.fate.take() {
             drop(fate.send(Err(error)));
         }
-    }
-
-    fn leases(&self) -> bool {
-        R::LEASES
-    }
-
-    fn must_be_durable(&self) -> bool {
-        self.request.must_be_durable()
-    }
-
-    fn wakes(&self) -> bool {
-        self.request.wakes()
-    }
-
-    fn bytes(&self) -> usize {
-        self.request.bytes()
-    }
-}
-
-fn refusal_is_an_answer<T>(result: Result<T, Failure>) -> rusqlite::Result<Result<T, StoreError>> {
-    match result {
-        Ok(answer) => Ok(Ok(answer)),
-        Err(Failure::Refused(error)) => Ok(Err(error)),
-        Err(Failure::Sqlite(error)) => Err(error),
     }
 }
 
@@ -142,21 +71,35 @@ macro_rules! operations {
             }
         })*
 
-        impl Deref for Op {
-            type Target = dyn Work + Send;
+        impl Op {
+            pub(super) fn apply(&mut self, batch: &mut Batch<'_>) -> rusqlite::Result<()> {
+                match self { $(Self::$name(asked) => asked.apply(batch),)* }
+            }
 
-            fn deref(&self) -> &Self::Target {
-                match self {
-                    $(Self::$name(asked) => asked,)*
-                }
+            pub(super) fn answer(&mut self) {
+                match self { $(Self::$name(asked) => asked.answer(),)* }
+            }
+
+            pub(super) fn fail(&mut self, error: StoreError) {
+                match self { $(Self::$name(asked) => asked.fail(error),)* }
+            }
+
+            pub(super) const fn leases(&self) -> bool {
+                match self { $(Self::$name(_) => <$request>::LEASES,)* }
+            }
+
+            pub(super) fn must_be_durable(&self) -> bool {
+                match self { $(Self::$name(asked) => asked.request.must_be_durable(),)* }
+            }
+
+            pub(super) fn wakes(&self) -> bool {
+                match self { $(Self::$name(asked) => asked.request.wakes(),)* }
             }
         }
 
-        impl DerefMut for Op {
-            fn deref_mut(&mut self) -> &mut Self::Target {
-                match self {
-                    $(Self::$name(asked) => asked,)*
-                }
+        impl Queued for Op {
+            fn bytes(&self) -> usize {
+                match self { $(Self::$name(asked) => asked.request.bytes(),)* }
             }
         }
     };
@@ -175,8 +118,52 @@ operations! {
     Due(DueQuery),
 }
 
-impl Queued for Op {
-    fn bytes(&self) -> usize {
-        (**self).bytes()
+impl Back for Sender<Op> {
+    fn release(&self, lease: Lease) {
+        // If the thread has ended, all its leases have ended too.
+        self.send(Asked::new(Release(lease), None).into());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use awaitly_core::journal::{Header, Status, Timestamp};
+    use awaitly_core::store::{Open, Owner, RunId};
+
+    use super::super::apply::Admitted;
+    use super::*;
+    use crate::group::queue;
+    use crate::unclaimed::Unclaimed;
+
+    fn lease() -> Lease {
+        Lease::new(RunId::new("order-42").unwrap(), 1, 1)
+    }
+
+    #[test]
+    fn undelivered_lease_is_given_back_after_commit() {
+        let (back, mut queue) = queue::<Op>(1);
+        let admit = Admit {
+            request: Box::new(Open::new(RunId::new("order-42").unwrap(), "checkout", Owner::unique())),
+            back: Arc::new(back),
+        };
+        let held = || {
+            let header = Header::new("checkout".into(), 1, Status::Running, Timestamp::default());
+            let (lease, now) = (Unclaimed::new(lease()), Timestamp::default());
+            Box::new(Admitted::Held { lease, now, header, input: None, found: None })
+        };
+        let claimed = match *admit.committed(held()) {
+            Admitted::Held { lease, .. } => lease.claim(),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(claimed, lease());
+        drop(held());
+        drop(admit.committed(held()));
+        drop(admit);
+        let mut ops = Vec::new();
+        assert!(queue.blocking_take(&mut ops));
+        assert!(matches!(ops.as_slice(), [Op::Release(release)] if release.request.0 == lease()), "{ops:?}");
+        assert!(!queue.blocking_take(&mut ops));
     }
 }

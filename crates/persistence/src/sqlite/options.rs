@@ -5,29 +5,11 @@ use awaitly_core::store::StoreError;
 
 use super::SqliteStore;
 
-/// The durability of a commit, named after SQLite's settings.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
-pub enum Synchronous {
-    /// An acknowledged write survives a crash of the program, a crash of the system and a loss of power:
-    /// `synchronous=FULL`, and `fullfsync` on macOS.
-    #[default]
+/// The setting of a connection that decides whether its commits wait for the disk, named after SQLite's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Synchronous {
     Full,
-    /// An acknowledged write survives a crash of the program. A crash of the system or a loss of power may undo the
-    /// newest writes, but never a write in the middle: `synchronous=NORMAL`.
     Normal,
-}
-
-/// The extent of the check when a file is opened.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
-pub enum SqliteCheck {
-    /// Checks every page, every index, and the checksum of every row. The store reads the file twice, which takes a few
-    /// seconds per gigabyte.
-    #[default]
-    Whole,
-    /// Checks the definitions of the tables. The store still checks each row that it reads, but it does not notice a
-    /// row that a damaged page, index or key hides. Use this for large files that are checked at another time, or to
-    /// save the readable rest of a damaged file.
-    Tables,
 }
 
 /// The options of a [`SqliteStore`].
@@ -39,14 +21,11 @@ pub enum SqliteCheck {
 /// # Examples
 /// ```no_run
 /// use std::time::Duration;
-/// use awaitly_persistence::{SqliteOptions, Synchronous};
+/// use awaitly_persistence::SqliteOptions;
 ///
 /// # async fn open() -> Result<(), awaitly_core::store::StoreError> {
-/// let store = SqliteOptions::new()
-///     .synchronous(Synchronous::Normal)
-///     .busy_timeout(Duration::from_secs(1))
-///     .open("journals.db")
-///     .await?;
+/// let options = SqliteOptions::new().synchronous_normal().busy_timeout(Duration::from_secs(1));
+/// let store = options.open("journals.db").await?;
 /// # Ok(())
 /// # }
 /// ```
@@ -58,7 +37,8 @@ pub struct SqliteOptions {
     pub(super) queue: usize,
     pub(super) checkpoint_pages: u32,
     pub(super) max_bytes: Option<u64>,
-    pub(super) check: SqliteCheck,
+    /// Whether the whole file is checked when it is opened.
+    pub(super) checks_whole_file: bool,
 }
 
 impl SqliteOptions {
@@ -70,18 +50,56 @@ impl SqliteOptions {
             queue: 1024,
             checkpoint_pages: 1000,
             max_bytes: None,
-            check: SqliteCheck::Whole,
+            checks_whole_file: true,
         }
     }
 
-    /// Sets the durability of a commit; [`Synchronous::Full`] unless set.
-    pub const fn synchronous(mut self, synchronous: Synchronous) -> Self {
-        self.synchronous = synchronous;
+    /// Commits with `synchronous=NORMAL`: an acknowledged write survives a crash of the program, and a crash of the system
+    /// or a loss of power may undo the newest writes, but never a write in the middle.
+    ///
+    /// # Default
+    /// `synchronous=FULL`, and `fullfsync` on macOS: an acknowledged write survives all three.
+    ///
+    /// # Examples
+    /// ```
+    /// use awaitly_core::store::Store;
+    /// use awaitly_persistence::SqliteOptions;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let folder = tempfile::tempdir()?;
+    /// # let path = folder.path().join("journals.db");
+    /// let store = SqliteOptions::new().synchronous_normal().open(&path).await?;
+    /// assert!(store.durability().starts_with("SQLite, synchronous=NORMAL"));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub const fn synchronous_normal(mut self) -> Self {
+        self.synchronous = Synchronous::Normal;
         self
     }
 
     /// Sets how long to wait while another process writes the file, before the call fails with
     /// [`StoreError::Unavailable`]. 5 seconds unless set; at most a day.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::time::Duration;
+    /// use awaitly_core::store::StoreError;
+    /// use awaitly_persistence::SqliteOptions;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let folder = tempfile::tempdir()?;
+    /// # let path = folder.path().join("journals.db");
+    /// # SqliteOptions::new().open(&path).await?.close().await?;
+    /// let writer = rusqlite::Connection::open(&path)?;
+    /// writer.execute_batch("BEGIN EXCLUSIVE")?;
+    /// let busy = SqliteOptions::new().busy_timeout(Duration::from_millis(10)).open(&path).await;
+    /// assert!(matches!(busy, Err(StoreError::Unavailable { .. })));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub const fn busy_timeout(mut self, timeout: Duration) -> Self {
         // SQLite counts the milliseconds in 32 bits.
         const DAY: Duration = Duration::from_secs(24 * 3600);
@@ -114,17 +132,50 @@ impl SqliteOptions {
 
     /// Sets the maximum size of the file in bytes. A write beyond the limit fails with [`StoreError::Full`]. Unless
     /// set, only the disk limits the size; a file that is already larger does not grow.
+    ///
+    /// # Examples
+    /// ```
+    /// use awaitly_core::store::{Input, Open, Owner, RunId, Store, StoreError};
+    /// use awaitly_persistence::SqliteOptions;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let folder = tempfile::tempdir()?;
+    /// # let path = folder.path().join("journals.db");
+    /// let store = SqliteOptions::new().max_bytes(128 * 1024).open(&path).await?;
+    /// let input = Input::of(&"x".repeat(256 * 1024))?;
+    /// let refused = store.open(Open::new(RunId::new("order-42")?, "checkout", Owner::unique()).input(input)).await;
+    /// assert!(matches!(refused, Err(StoreError::Full { .. })));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub const fn max_bytes(mut self, bytes: u64) -> Self {
         self.max_bytes = Some(bytes);
         self
     }
 
-    /// Sets the extent of the check when the file is opened. A damaged file fails with [`StoreError::Corrupt`].
+    /// Checks only the definitions of the tables when the file is opened. The store still checks each row that it reads, but
+    /// it does not notice a row that a damaged page, index or key hides. Use this for large files that are checked at another
+    /// time, or to save the readable rest of a damaged file.
     ///
     /// # Default
-    /// [`SqliteCheck::Whole`].
-    pub const fn check(mut self, check: SqliteCheck) -> Self {
-        self.check = check;
+    /// Checks every page, every index, and the checksum of every row. The store reads the file twice, which takes a few seconds
+    /// per gigabyte. A damaged file fails with [`StoreError::Corrupt`].
+    ///
+    /// # Examples
+    /// ```no_run
+    /// use awaitly_core::store::{Operate, RunQuery};
+    /// use awaitly_persistence::{MemoryStore, SqliteOptions, operate};
+    ///
+    /// # async fn save() -> Result<(), awaitly_core::store::StoreError> {
+    /// let damaged = SqliteOptions::new().check_tables_only().open("damaged.db").await?;
+    /// let saved = SqliteOptions::new().open("saved.db").await?;
+    /// operate::copy(&damaged, &saved, RunQuery::new().workflow("checkout")).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub const fn check_tables_only(mut self) -> Self {
+        self.checks_whole_file = false;
         self
     }
 
@@ -132,6 +183,18 @@ impl SqliteOptions {
     ///
     /// # Errors
     /// Returns the errors of [`SqliteStore::open`].
+    ///
+    /// # Examples
+    /// ```
+    /// use awaitly_core::store::StoreError;
+    /// use awaitly_persistence::SqliteOptions;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// let refused = SqliteOptions::new().open("no/such/folder/journals.db").await;
+    /// assert!(matches!(refused, Err(StoreError::NotThere { .. })));
+    /// # }
+    /// ```
     pub async fn open(self, path: impl AsRef<Path>) -> Result<SqliteStore, StoreError> {
         SqliteStore::start(self, path.as_ref()).await
     }

@@ -1,56 +1,58 @@
 //! The requests to the writer thread, each with its type of answer.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use awaitly_core::journal::{Header, Key, Outcome, Payload, Record, Refused, Settling, Timestamp};
+use awaitly_core::journal::{Outcome, Record, Settling};
 use awaitly_core::store::{
-    Answer, Answered, Cancelled, Cancelling, DeleteIf, Due, DueQuery, Durability, Ending, Imported, Lease,
-    Open, Renewed, Rewrite, RunId, StoredRun, Wait,
+    Answer, Answered, Cancelled, Cancelling, DeleteIf, Due, DueQuery, Durability, Imported, Lease, Open,
+    Renewed, RunId, StoredRun,
 };
 
-use super::apply::Batch;
+use super::apply::{Admitted, Batch, Change};
 use super::error::Failure;
-use super::op::{Asked, Op, Request};
-use crate::group::Sender;
+use crate::unclaimed::Back;
+
+/// A request to the writer thread.
+pub(super) trait Request: Send + 'static {
+    /// The answer, which the caller receives once the request is committed.
+    type Answer: Send;
+
+    /// Whether the request gives or renews a lease.
+    const LEASES: bool = false;
+
+    /// Whether the request is skipped if its caller is gone.
+    const NEEDS_CALLER: bool = false;
+
+    /// Carries the request out inside a transaction.
+    fn apply(&self, batch: &mut Batch<'_>) -> Result<Self::Answer, Failure>;
+
+    /// Converts the answer to the form that is sent to the caller, after the commit.
+    fn committed(&self, answer: Self::Answer) -> Self::Answer {
+        answer
+    }
+
+    /// Returns `true` if a crash of the system right after the answer must not undo the request.
+    fn must_be_durable(&self) -> bool {
+        true
+    }
+
+    /// Returns `true` if the request may make a run due.
+    fn wakes(&self) -> bool {
+        false
+    }
+
+    /// Returns the size of the request's values in bytes.
+    fn bytes(&self) -> usize {
+        0
+    }
+}
 
 /// A request for the lease of a run.
 #[derive(Debug)]
 pub(super) struct Admit {
     pub(super) request: Box<Open>,
-    pub(super) back: Sender<Op>,
-}
-
-/// The answer to [`Admit`].
-#[derive(Debug)]
-pub(super) enum Admitted {
-    /// The caller has the lease. The other fields show the run before this.
-    Held {
-        lease: Unclaimed,
-        now: Timestamp,
-        found: Found,
-        header: Header,
-        input: Option<Payload>,
-    },
-    Ended(Header),
-    Refused(Refused),
-}
-
-/// The content of a run beside its header.
-#[derive(Debug)]
-pub(super) enum Found {
-    /// The run has just begun.
-    Nothing,
-    /// The run may have records and waiting entries, which are read next.
-    Records,
-}
-
-/// A lease on its way to the caller. If the caller drops its future before the lease arrives, the lease is released,
-/// wherever it is then.
-#[derive(Debug)]
-pub(super) struct Unclaimed {
-    lease: Lease,
-    /// `None` if the lease is not committed yet, or has arrived.
-    back: Option<Sender<Op>>,
+    pub(super) back: Arc<dyn Back>,
 }
 
 /// A write by the holder of a lease.
@@ -58,16 +60,6 @@ pub(super) struct Unclaimed {
 pub(super) struct Write {
     pub(super) lease: Lease,
     pub(super) change: Change,
-}
-
-#[derive(Debug)]
-pub(super) enum Change {
-    Append(Record, Durability),
-    Replace(Record, Durability),
-    Wait(Wait),
-    Revive(Vec<Key>),
-    Rewrite(Box<Rewrite>),
-    Finish(Box<Ending>),
 }
 
 #[derive(Debug)]
@@ -119,11 +111,14 @@ impl Request for Admit {
         batch.open(&self.request).map(Box::new)
     }
 
-    fn committed(&self, mut answer: Self::Answer) -> Self::Answer {
-        if let Admitted::Held { lease, .. } = &mut *answer {
-            lease.back = Some(self.back.clone());
+    fn committed(&self, answer: Self::Answer) -> Self::Answer {
+        match *answer {
+            Admitted::Held { lease, now, header, input, found } => {
+                let lease = lease.committed(Arc::clone(&self.back));
+                Box::new(Admitted::Held { lease, now, header, input, found })
+            }
+            _ => answer,
         }
-        answer
     }
 
     fn must_be_durable(&self) -> bool {
@@ -272,38 +267,12 @@ fn size(record: &Record) -> usize {
     record.key.len() + record.outcome.payload().len()
 }
 
-impl Unclaimed {
-    pub(super) const fn new(lease: Lease) -> Self {
-        Self { lease, back: None }
-    }
-
-    pub(super) const fn slot(&self) -> i64 {
-        self.lease.slot()
-    }
-
-    /// Returns the lease. From now on, the caller is responsible for its release.
-    pub(super) fn claim(mut self) -> Lease {
-        self.back = None;
-        self.lease.clone()
-    }
-}
-
-impl Drop for Unclaimed {
-    fn drop(&mut self) {
-        if let Some(back) = self.back.take() {
-            // If the thread has ended, all its leases have ended too.
-            back.send(Asked::new(Release(self.lease.clone()), None).into());
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use awaitly_core::journal::{Contents, Kind, Status};
-    use awaitly_core::store::Owner;
+    use awaitly_core::journal::{Contents, Kind, Payload, Status};
+    use awaitly_core::store::{Ending, Rewrite};
 
     use super::*;
-    use crate::group::queue;
 
     fn lease() -> Lease {
         Lease::new(RunId::new("order-42").unwrap(), 1, 1)
@@ -311,33 +280,6 @@ mod tests {
 
     fn write(change: Change) -> Write {
         Write { lease: lease(), change }
-    }
-
-    #[test]
-    fn undelivered_lease_is_given_back_after_commit() {
-        let (back, mut queue) = queue(1);
-        let admit = Admit {
-            request: Box::new(Open::new(RunId::new("order-42").unwrap(), "checkout", Owner::unique())),
-            back: back.clone(),
-        };
-        drop(back);
-        let held = || {
-            let header = Header::new("checkout".into(), 1, Status::Running, Timestamp::default());
-            let (lease, now) = (Unclaimed::new(lease()), Timestamp::default());
-            Box::new(Admitted::Held { lease, now, found: Found::Nothing, header, input: None })
-        };
-        let claimed = match *admit.committed(held()) {
-            Admitted::Held { lease, .. } => lease.claim(),
-            other => panic!("{other:?}"),
-        };
-        assert_eq!(claimed, lease());
-        drop(held());
-        drop(admit.committed(held()));
-        drop(admit);
-        let mut ops = Vec::new();
-        assert!(queue.blocking_take(&mut ops));
-        assert!(matches!(ops.as_slice(), [Op::Release(release)] if release.request.0 == lease()), "{ops:?}");
-        assert!(!queue.blocking_take(&mut ops));
     }
 
     #[test]

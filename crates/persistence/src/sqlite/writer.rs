@@ -14,10 +14,11 @@ use super::commit::Committer;
 use super::error::{Failure, store_error, unavailable};
 use super::leases::Leases;
 use super::op::Op;
+use super::options::Synchronous;
 use super::owners::Owners;
 use super::reader::{Jobs, Readers};
 use super::watch::{Id, Watch};
-use super::{SqliteCheck, SqliteOptions, Synchronous, checksum, schema, whole};
+use super::{SqliteOptions, checksum, schema, whole};
 use crate::group::Receiver;
 
 /// The page size of a file that the store creates; an existing file keeps its own.
@@ -77,7 +78,7 @@ impl Writer {
         // The path as SQLite resolved it, so that different links to one file lead to one folder of locks.
         let resolved = connection.path().map_or_else(|| path.into(), |path| Path::new(path).to_owned());
         checksum::register(&connection)?;
-        let is_checked = found > 0 && self.options.check == SqliteCheck::Whole;
+        let is_checked = found > 0 && self.options.checks_whole_file;
         if is_checked {
             whole::pages(&connection)?;
         }

@@ -59,3 +59,10 @@ pub(crate) async fn records(store: &impl Store, id: &str) -> Vec<Record> {
 pub(crate) async fn keys(store: &impl Store, id: &str) -> Vec<String> {
     records(store, id).await.iter().map(|record| record.key.to_string()).collect()
 }
+
+/// Waits until a listener is told of something.
+#[cfg(any(feature = "postgres", feature = "redis"))]
+pub(crate) async fn told(wakes: &mut awaitly_core::store::Wakes, of: &str) {
+    let told = tokio::time::timeout(std::time::Duration::from_secs(20), wakes.changed()).await;
+    assert!(matches!(told, Ok(true)), "nobody was told of {of}");
+}

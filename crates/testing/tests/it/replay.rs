@@ -441,11 +441,13 @@ async fn migration_renames_an_open_question() {
 
 #[tokio::test]
 async fn notices_of_answered_approvals_are_passed_over() {
-    use awaitly_hitl::{Approvals, Inbox, Notice, NotifyError};
+    use awaitly_hitl::{Approvals, Inbox, Notice};
 
     struct Mail;
     impl awaitly_hitl::Notifier for Mail {
-        async fn notify(&self, _: Notice) -> Result<(), NotifyError> {
+        type Error = std::convert::Infallible;
+
+        async fn notify(&self, _: Notice) -> Result<(), Self::Error> {
             Ok(())
         }
     }

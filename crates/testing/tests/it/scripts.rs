@@ -536,7 +536,7 @@ fn harness_panics_if_time_is_not_paused() {
 mod answers {
     use awaitly_core::clock::days;
     use awaitly_core::{DurableRun, RunError, step};
-    use awaitly_hitl::{Approvals, Ruling};
+    use awaitly_hitl::{Approvals, Resolution};
     use awaitly_testing::report::RunEnding;
     use awaitly_testing::{Harness, answer, expired, ok, rejected};
 
@@ -562,22 +562,22 @@ mod answers {
 
     #[tokio::test(start_paused = true)]
     async fn script_rejects_or_expires_an_approval() {
-        let ruling = async |run: &DurableRun| run.approval::<u64>("manager").ruling().await.map(Said::from);
-        let report = Harness::new().script("manager", rejected("too much")).run(ruling).await;
+        let ask = async |run: &DurableRun| run.approval::<u64>("manager").resolution().await.map(Said::from);
+        let report = Harness::new().script("manager", rejected("too much")).run(ask).await;
         assert_eq!(report.result, Ok(Said("rejected \"too much\"".into())));
-        let report = Harness::new().script("manager", expired()).run(ruling).await;
+        let report = Harness::new().script("manager", expired()).run(ask).await;
         assert_eq!(report.result, Ok(Said("expired".into())));
     }
 
     #[derive(Debug, PartialEq, serde::Serialize, serde::Deserialize)]
     struct Said(String);
 
-    impl From<Ruling<u64>> for Said {
-        fn from(ruling: Ruling<u64>) -> Self {
-            Self(match ruling {
-                Ruling::Approved(answer) => format!("approved {}", answer.value),
-                Ruling::Rejected(answer) => format!("rejected {}", answer.value),
-                Ruling::Expired(_) => "expired".into(),
+    impl From<Resolution<u64>> for Said {
+        fn from(resolution: Resolution<u64>) -> Self {
+            Self(match resolution {
+                Resolution::Approved(answer) => format!("approved {}", answer.value),
+                Resolution::Rejected(answer) => format!("rejected {}", answer.value),
+                Resolution::Expired(_) => "expired".into(),
                 _ => "other".into(),
             })
         }

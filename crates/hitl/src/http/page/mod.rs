@@ -18,11 +18,11 @@ use serde_json::Value;
 use self::form::{Entered, Wrong};
 use self::view::{Ended, Shown};
 use super::board::Board;
-use super::links::LinkError;
+use super::links;
 use super::problem::Problem;
 use super::receive;
 use crate::inbox::InboxError;
-use crate::request::{Asks, Question};
+use crate::request::{Question, QuestionKind};
 
 /// The channel that the journal records for answers of the page.
 const VIA: &str = "link";
@@ -109,7 +109,7 @@ async fn answer<S: Operate>(
 const fn is_of_the_value(error: &InboxError) -> bool {
     matches!(
         error,
-        InboxError::Misfit(_)
+        InboxError::WrongShape(_)
             | InboxError::WrongType { .. }
             | InboxError::Unencodable(_)
             | InboxError::TooLarge { .. }
@@ -125,24 +125,21 @@ struct Visit {
 }
 
 async fn visit<S: Operate>(board: &Board<S>, token: Token, query: Option<String>) -> Result<Visit, Ended> {
-    let (Some(links), Ok(Path(token))) = (&board.links, token) else {
-        return Err(Ended::refused(LinkError::Forged));
+    let (Some(signed), Ok(Path(token))) = (&board.links, token) else {
+        return Err(Ended::refused(links::forged()));
     };
     let now = board.inbox.store().now().await.map_err(|error| Ended::refused(Problem::store(&error)))?;
-    let pass = links.verify(&token, &query.unwrap_or_default(), now);
-    let pass = pass.map_err(Ended::refused)?;
-    let question = board.inbox.with_token(pass.token).show().await;
-    let question = question.map_err(Ended::refused)?;
-    if question.asks != Asks::Approval {
+    let by = signed.verify(&token, &query.unwrap_or_default(), now).map_err(Ended::refused)?;
+    let question = board.inbox.with_token(token).show().await.map_err(Ended::refused)?;
+    if question.kind != QuestionKind::Approval {
         let text = "This question is for a program: there is no page for it.";
         return Err(Ended { status: StatusCode::NOT_FOUND, title: "No page", text });
     }
     let answerers = &question.answerers;
-    if !answerers.is_empty() && !pass.by.as_ref().is_some_and(|by| answerers.contains(by)) {
-        let error = InboxError::NotAsked { by: pass.by, answerers: answerers.clone() };
-        return Err(Ended::refused(error));
+    if !answerers.is_empty() && !by.as_ref().is_some_and(|by| answerers.contains(by)) {
+        return Err(Ended::refused(InboxError::NotAnAnswerer { by, answerers: answerers.clone() }));
     }
-    Ok(Visit { question, by: pass.by })
+    Ok(Visit { question, by })
 }
 
 /// The selected option of the form.

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 use awaitly_core::guard::Refusal;
 use awaitly_core::store::{RunId, Store};
 use awaitly_core::{DurableRun, RunError, Workflow, step};
-use awaitly_hitl::http::{AsRunError, Inbound, Invalid, Problem, Secret, SignatureCheck, json};
+use awaitly_hitl::http::{AsRunError, Inbound, Problem, Secret, SignatureCheck, json};
 use awaitly_hitl::{Approvals, Inbox};
 use awaitly_persistence::MemoryStore;
 use axum::Router;
@@ -40,10 +40,10 @@ impl AsRunError for OrderError {
     }
 }
 
-fn order(request: &Request<Bytes>) -> Result<Order, Invalid> {
+fn order(request: &Request<Bytes>) -> Result<Order, Problem> {
     let order: Order = json(request)?;
     if order.cents == 0 {
-        return Err(Invalid::field("cents", "an order costs something"));
+        return Err(Problem::invalid("an order costs something").field("cents"));
     }
     Ok(order)
 }
@@ -166,7 +166,7 @@ async fn waiting_run_returns_202_and_later_its_outcome() {
 async fn withdrawn_question_gives_a_problem_without_retry() {
     let shop = Shop::new();
     assert_eq!(send(&shop.router(), keyed("k", body("ask"))).await.status, 202);
-    Inbox::new(shop.store.clone()).at("order/k", "manager").cancel(SECRET).await.unwrap();
+    Inbox::new(shop.store.clone()).at("order/k", "manager").withdraw(SECRET).await.unwrap();
     for _ in 0..2 {
         let withdrawn = send(&shop.router(), keyed("k", body("ask"))).await;
         assert_eq!(withdrawn.problem(), is(409, "withdrawn"));
@@ -204,7 +204,7 @@ async fn keyless_requests_are_separate_runs_unless_ids_are_made() {
         let order: Order = json(request)?;
         match request.headers().get("tenant").and_then(|tenant| tenant.to_str().ok()) {
             Some(tenant) => Ok(format!("{tenant}/{}", order.sku)),
-            None => Err(Invalid::field("tenant", "say who you are")),
+            None => Err(Problem::invalid("say who you are").field("tenant")),
         }
     });
     let made = routed(made);
@@ -412,7 +412,7 @@ async fn old_signature_leads_to_one_run_despite_unsigned_changes() {
             request.headers().contains_key("x-time") && request.headers().contains_key("idempotency-key")
         );
         let order: Order =
-            serde_json::from_slice(request.body()).map_err(|error| Invalid::new(error.to_string()))?;
+            serde_json::from_slice(request.body()).map_err(|error| Problem::invalid(error.to_string()))?;
         Ok(format!("made/{}", order.sku))
     });
     let router = routed(made);

@@ -4,7 +4,7 @@ use awaitly_core::clock::days;
 use awaitly_core::store::{Operate, RunId, Store};
 use awaitly_core::{DurableRun, RunError};
 use awaitly_hitl::http::{Links, Secret};
-use awaitly_hitl::{Answer, Approvals};
+use awaitly_hitl::{AnswerRecord, Approvals};
 use axum::body::Body;
 use axum::http::{Request, header};
 use serde_json::{Value, json};
@@ -61,7 +61,7 @@ fn says(page: &Reply, status: u16, words: &str) {
     assert!(page.text.contains(words), "{words}: {}", page.text);
 }
 
-async fn record(site: &Site, run: &str) -> Answer<Value> {
+async fn record(site: &Site, run: &str) -> AnswerRecord<Value> {
     let stored = site.store.memory.load(&RunId::new(run).unwrap()).await.unwrap().unwrap();
     stored.records.last().unwrap().outcome.payload().decode().unwrap()
 }
@@ -196,7 +196,7 @@ async fn used_link_is_refused() {
         link_of(&site, "withdrawn", "manager", Some("ada")).await,
     ];
     let _ = site.store.memory.cancel_without_undo(&RunId::new("ended").unwrap()).await.unwrap();
-    site.inbox.at("withdrawn", "manager").cancel("off").await.unwrap();
+    site.inbox.at("withdrawn", "manager").withdraw("off").await.unwrap();
     for link in links {
         says(&site.refuses(form(&link, &[("do", "accept")])).await, 409, "Already answered");
     }

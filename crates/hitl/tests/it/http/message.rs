@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use awaitly_core::store::{RunId, Store};
 use awaitly_core::{DurableRun, Error, RunError, Workflow, step};
-use awaitly_hitl::http::{Handled, Invalid, Message, MessageHandler};
+use awaitly_hitl::http::{Handled, MessageHandler, Problem};
 use awaitly_hitl::{Approvals, Inbox};
 use awaitly_persistence::MemoryStore;
 use serde::{Deserialize, Serialize};
@@ -40,9 +40,8 @@ impl Queue {
     fn handler(&self) -> MessageHandler<Error<Trouble>> {
         let (first, calls, failures) =
             (Arc::clone(&self.first), Arc::clone(&self.calls), Arc::clone(&self.failures));
-        let parse = |message: &Message| {
-            serde_json::from_slice::<String>(&message.body)
-                .map_err(|error| Invalid::malformed(error.to_string()))
+        let parse = |message: &[u8]| {
+            serde_json::from_slice::<String>(message).map_err(|error| Problem::malformed(error.to_string()))
         };
         let workflow = Workflow::new("booking").store(self.store.clone());
         let handler = MessageHandler::new(workflow, parse, move |run: DurableRun| {
@@ -76,7 +75,7 @@ impl Queue {
     }
 
     async fn deliver(&self, id: &str, body: &str) -> Handled {
-        self.handler().handle(Message { id: id.to_owned(), body: body.into() }).await
+        self.handler().handle(id, body.as_bytes()).await
     }
 
     /// Returns the number of calls of the first and the second step.
@@ -132,7 +131,7 @@ async fn message_of_waiting_run_is_acknowledged() {
 async fn message_with_withdrawn_question_is_acknowledged_with_an_error() {
     let queue = Queue::new();
     assert_eq!(queue.deliver("m", "\"ask\"").await, Handled::Ack);
-    Inbox::new(queue.store.clone()).at("m", "manager").by("ops").cancel("off").await.unwrap();
+    Inbox::new(queue.store.clone()).at("m", "manager").by("ops").withdraw("off").await.unwrap();
     for _ in 0..2 {
         let Handled::AckWithError { error } = queue.deliver("m", "\"ask\"").await else { panic!() };
         assert!(error.contains("the question was taken back: off"), "{error}");
@@ -206,7 +205,7 @@ fn handler_without_a_store_panics() {
 async fn panic_in_callers_code_is_acknowledged_with_an_error() {
     let handler = |at: &'static str| {
         let workflow = Workflow::new("booking").store(MemoryStore::new());
-        let parse = move |_: &Message| {
+        let parse = move |_: &[u8]| {
             assert_ne!(at, "parse", "out of order");
             Ok(())
         };
@@ -217,8 +216,7 @@ async fn panic_in_callers_code_is_acknowledged_with_an_error() {
         })
     };
     for at in ["parse", "retryable"] {
-        let message = Message { id: "m".to_owned(), body: Vec::new() };
-        let Handled::AckWithError { error } = handler(at).handle(message).await else { panic!("{at}") };
+        let Handled::AckWithError { error } = handler(at).handle("m", b"").await else { panic!("{at}") };
         assert!(error.contains("out of order"), "{error}");
     }
 }

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use awaitly_core::clock::days;
 use awaitly_core::{DurableRun, RunError};
-use awaitly_hitl::http::{Api, Bound, Links, Secret};
-use awaitly_hitl::{Answer, Approvals};
+use awaitly_hitl::http::{Api, Links, Secret};
+use awaitly_hitl::{AnswerRecord, Approvals};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
@@ -62,11 +62,12 @@ struct Door {
 impl Door {
     async fn open(office: &Office) -> Self {
         let stop = CancellationToken::new();
-        // The links must lead to the port that the system selects.
-        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        let links = Links::new(Secret::new(KEY).unwrap(), &format!("http://{free}")).unwrap();
-        let bound: Bound = Api::new(office.inbox.clone()).links(links.clone()).bind(free).await.unwrap();
-        tokio::spawn(bound.serve(stop.clone()));
+        // The links lead to the port that the system selects.
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let base = format!("http://{}", listener.local_addr().unwrap());
+        let links = Links::new(Secret::new(KEY).unwrap(), &base).unwrap();
+        let api = Api::new(office.inbox.clone()).links(links.clone());
+        tokio::spawn(api.serve(listener, stop.clone()));
         Self { links, stop }
     }
 
@@ -147,7 +148,7 @@ async fn answer_on_the_page_resumes_the_run() {
     expected.to.holder = "Charles \"B\"".into();
     assert_eq!(ask(&office).await, Ok(expected));
     let record = office.stored("trip-7").await.records.pop().unwrap();
-    let answer: Answer<Payment> = record.outcome.payload().decode().unwrap();
+    let answer: AnswerRecord<Payment> = record.outcome.payload().decode().unwrap();
     assert_eq!(
         (answer.by.as_deref(), answer.note.as_deref(), answer.via.as_deref(), answer.edited),
         (Some("grace"), Some("without the taxi"), Some("link"), true)

@@ -5,8 +5,8 @@ use awaitly_core::clock::days;
 use awaitly_core::journal::Status;
 use awaitly_core::store::{Operate, RunId, Store};
 use awaitly_core::{DurableRun, RunError};
-use awaitly_hitl::http::{Api, BearerError};
-use awaitly_hitl::{Answer, Approvals, Inbox};
+use awaitly_hitl::http::{Api, SecretError};
+use awaitly_hitl::{AnswerRecord, Approvals, Inbox};
 use awaitly_persistence::MemoryStore;
 use axum::body::{Body, Bytes};
 use axum::http::header;
@@ -107,9 +107,9 @@ async fn api_without_tokens_refuses_requests_until_one_is_generated() {
     assert_eq!(send(&api.router(), open.body(Body::empty()).unwrap()).await.status, 200);
 
     let refused = |token: &str| Api::new(Inbox::new(store.clone())).bearer(token, "ada").map(drop);
-    assert_eq!(refused(""), Err(BearerError::TooShort { bytes: 0 }));
-    assert_eq!(refused("short"), Err(BearerError::TooShort { bytes: 5 }));
-    assert_eq!(refused("with spaces in between"), Err(BearerError::Unsendable));
+    assert_eq!(refused(""), Err(SecretError::TooShort { bytes: 0 }));
+    assert_eq!(refused("short"), Err(SecretError::TooShort { bytes: 5 }));
+    assert_eq!(refused("with spaces in between"), Err(SecretError::Unsendable));
 }
 
 #[tokio::test]
@@ -177,7 +177,7 @@ async fn each_verb_answers_in_the_name_of_the_token() {
     let (approved, outcome) =
         answered("approved", json!({ "approve": { "cents": 7 }, "note": "once" })).await;
     assert_eq!(approved, Ok(Decision::of(7)));
-    let answer: Answer<Decision> = outcome.payload().decode().unwrap();
+    let answer: AnswerRecord<Decision> = outcome.payload().decode().unwrap();
     assert_eq!(
         (answer.by.as_deref(), answer.note.as_deref(), answer.via.as_deref(), answer.edited),
         (Some("bob"), Some("once"), Some("http"), true)
@@ -185,11 +185,11 @@ async fn each_verb_answers_in_the_name_of_the_token() {
     assert_eq!(answered("accepted", json!({ "accept": true })).await.0, Ok(Decision::of(42)));
     let (edited, outcome) = answered("edited", json!({ "edit": { "cents": 1 } })).await;
     assert_eq!(edited, Ok(Decision::of(1)));
-    assert!(outcome.payload().decode::<Answer<Decision>>().unwrap().edited);
+    assert!(outcome.payload().decode::<AnswerRecord<Decision>>().unwrap().edited);
     let rejected = answered("rejected", json!({ "reject": { "code": 3 } })).await.0;
     assert_eq!(rejected, Err(RunError::Rejected { step: "manager".into(), reason: r#"{"code":3}"#.into() }));
-    let cancelled = answered("cancelled", json!({ "cancel": "the trip is off" })).await.0;
-    assert!(matches!(&cancelled, Err(RunError::Refused { by, .. }) if &**by == "bob"), "{cancelled:?}");
+    let withdrawn = answered("withdrawn", json!({ "withdraw": "the trip is off" })).await.0;
+    assert!(matches!(&withdrawn, Err(RunError::Refused { by, .. }) if &**by == "bob"), "{withdrawn:?}");
     let expired = answered("expired", json!({ "expire": true })).await.0;
     assert_eq!(expired, Err(RunError::Expired { step: "manager".into() }));
 
@@ -217,7 +217,7 @@ async fn invalid_answer_is_refused_without_a_change() {
         r#"{"accept":1}"#,
         r#"{"accept":null}"#,
         r#"{"expire":false}"#,
-        r#"{"cancel":null}"#,
+        r#"{"withdraw":null}"#,
         r#"{"approve":1,"approve":2}"#,
         r#"{"accept":true,"note":7}"#,
     ] {
@@ -264,7 +264,7 @@ async fn invalid_answer_is_refused_without_a_change() {
 #[tokio::test]
 async fn rejection_without_a_reason_is_a_typed_problem() {
     let site = site().await;
-    for none in [r#"{"reject":null}"#, r#"{"reject":""}"#, r#"{"reject":" "}"#, r#"{"cancel":""}"#] {
+    for none in [r#"{"reject":null}"#, r#"{"reject":""}"#, r#"{"reject":" "}"#, r#"{"withdraw":""}"#] {
         let refused = site.refuses(with_json(ADA, "/questions/r/manager", none)).await;
         assert_eq!(refused.problem(), is(422, "no_reason"), "{none}");
         assert!(refused.message().contains("needs a reason"), "{refused:?}");
@@ -274,7 +274,10 @@ async fn rejection_without_a_reason_is_a_typed_problem() {
 #[tokio::test]
 async fn answer_to_withdrawn_question_returns_410() {
     let site = site().await;
-    assert_eq!(site.ada("POST", "/questions/r/manager", r#"{"cancel":"the trip is off"}"#).await.status, 200);
+    assert_eq!(
+        site.ada("POST", "/questions/r/manager", r#"{"withdraw":"the trip is off"}"#).await.status,
+        200
+    );
     for resumed in [false, true] {
         if resumed {
             assert!(matches!(ask(&site, "r").await, Err(RunError::Refused { .. })));

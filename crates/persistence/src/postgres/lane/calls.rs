@@ -59,21 +59,16 @@ async fn not_added(
     }
     let (slots, runs, tokens) = columns(appends.iter().map(|one| &one.lease));
     let records = || appends.iter().map(|one| &one.record);
-    let inputs: Vec<_> =
-        records().map(|record| record.input.map(|input| input.to_bits().cast_signed())).collect();
-    let kinds: Vec<_> = records().map(|record| i16::from(record.outcome.kind().to_number())).collect();
-    let keys: Vec<_> = records().map(|record| text::stored(&record.key)).collect();
-    let payloads: Vec<_> = records().map(|record| text::stored(record.outcome.payload().as_str())).collect();
     let many = if durable { &statements.append_many } else { &statements.append_many_batched };
     let rows = many
         .query()
         .bind(slots)
         .bind(runs)
         .bind(tokens)
-        .bind(inputs)
-        .bind(kinds)
-        .bind(keys)
-        .bind(payloads)
+        .bind(column(records(), |record| record.input.map(|input| input.to_bits().cast_signed())))
+        .bind(column(records(), |record| i16::from(record.outcome.kind().to_number())))
+        .bind(column(records(), |record| text::stored(&record.key)))
+        .bind(column(records(), |record| text::stored(record.outcome.payload().as_str())))
         .fetch_all(connection)
         .await?;
     rows.iter().map(|row| Ok((row.try_get::<i64, _>(0)? as usize - 1, Some(row.try_get(1)?)))).collect()
@@ -145,23 +140,17 @@ async fn begin_many(
     statement: &Statement,
     begins: &[Begin],
 ) -> Result<Vec<PgRow>, Error> {
-    let requests = || begins.iter().map(|begin| &begin.request);
+    let requests = || begins.iter().map(|begin| &*begin.request);
     let inputs = || requests().map(|request| request.input.as_ref());
     statement
         .query()
-        .bind(requests().map(|request| text::stored(&request.run)).collect::<Vec<_>>())
-        .bind(requests().map(|request| text::stored(&request.workflow)).collect::<Vec<_>>())
-        .bind(requests().map(|request| i64::from(request.version)).collect::<Vec<_>>())
-        .bind(
-            inputs().map(|input| input.map(|input| text::stored(input.payload.as_str()))).collect::<Vec<_>>(),
-        )
-        .bind(
-            inputs()
-                .map(|input| input.map(|input| input.fingerprint.to_bits().cast_signed()))
-                .collect::<Vec<_>>(),
-        )
-        .bind(requests().map(|request| text::stored(request.owner.as_str())).collect::<Vec<_>>())
-        .bind(requests().map(|request| ttl_millis(request.ttl)).collect::<Vec<_>>())
+        .bind(column(requests(), |request| text::stored(&request.run)))
+        .bind(column(requests(), |request| text::stored(&request.workflow)))
+        .bind(column(requests(), |request| i64::from(request.version)))
+        .bind(column(inputs(), |input| input.map(|input| text::stored(input.payload.as_str()))))
+        .bind(column(inputs(), |input| input.map(|input| input.fingerprint.to_bits().cast_signed())))
+        .bind(column(requests(), |request| text::stored(request.owner.as_str())))
+        .bind(column(requests(), |request| ttl_millis(request.ttl)))
         .fetch_all(connection)
         .await
 }
@@ -240,22 +229,14 @@ async fn finish_many(
         .bind(slots)
         .bind(runs)
         .bind(tokens)
-        .bind(endings().map(|ending| ending.status.as_str()).collect::<Vec<_>>())
-        .bind(
-            outcomes()
-                .map(|outcome| outcome.map(|outcome| i16::from(outcome.kind().to_number())))
-                .collect::<Vec<_>>(),
-        )
-        .bind(
-            outcomes()
-                .map(|outcome| outcome.map(|outcome| text::stored(outcome.payload().as_str())))
-                .collect::<Vec<_>>(),
-        )
-        .bind(endings().map(|ending| ending.error.as_deref().map(text::stored)).collect::<Vec<_>>())
-        .bind(endings().map(|ending| text::json(&ending.failed_on)).collect::<Vec<_>>())
-        .bind(endings().map(|ending| ending.wake.map(millis)).collect::<Vec<_>>())
-        .bind(endings().map(waits_on).collect::<Vec<_>>())
-        .bind(endings().map(|ending| ending.cancelling).collect::<Vec<_>>())
+        .bind(column(endings(), |ending| ending.status.as_str()))
+        .bind(column(outcomes(), |outcome| outcome.map(|outcome| i16::from(outcome.kind().to_number()))))
+        .bind(column(outcomes(), |outcome| outcome.map(|outcome| text::stored(outcome.payload().as_str()))))
+        .bind(column(endings(), |ending| ending.error.as_deref().map(text::stored)))
+        .bind(column(endings(), |ending| text::json(&ending.failed_on)))
+        .bind(column(endings(), |ending| ending.wake.map(millis)))
+        .bind(column(endings(), waits_on))
+        .bind(column(endings(), |ending| ending.cancelling))
         .fetch_all(&mut *connection)
         .await
 }
@@ -305,6 +286,11 @@ pub(super) async fn give_back_unlocked(
 fn waits_on(ending: &Ending) -> Option<String> {
     let keys: Vec<_> = ending.waits_on.iter().map(|key| text::stored(key)).collect();
     (!keys.is_empty()).then(|| text::json(&keys))
+}
+
+/// Returns the values of a parameter that has one for each item.
+fn column<I, T>(items: impl Iterator<Item = I>, value: impl FnMut(I) -> T) -> Vec<T> {
+    items.map(value).collect()
 }
 
 /// Returns the columns that identify the leases.

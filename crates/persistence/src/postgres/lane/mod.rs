@@ -10,7 +10,6 @@ mod ops;
 mod parts;
 mod place;
 mod turns;
-mod unclaimed;
 mod unflushed;
 mod work;
 
@@ -26,7 +25,6 @@ use tokio::time::Instant;
 pub(super) use held_up::HeldUp;
 pub(super) use ops::{Append, Begin, Finish, Flush, Op, Release, Renew};
 pub(super) use turns::{Releasing, Turns};
-pub(super) use unclaimed::{Back, Unclaimed};
 pub(super) use unflushed::Unflushed;
 
 use super::error::{Reason, store_error};

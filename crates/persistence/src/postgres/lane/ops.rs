@@ -7,9 +7,9 @@ use awaitly_core::journal::{Record, Timestamp};
 use awaitly_core::store::{Durability, Ending, Lease, Open, Renewed, StoreError};
 use tokio::sync::oneshot;
 
-use super::unclaimed::{Back, Unclaimed};
 use crate::group::Queued;
 use crate::postgres::patience::Patience;
+use crate::unclaimed::{Back, Unclaimed};
 
 pub(in crate::postgres) type Fate<T> = oneshot::Sender<Result<T, StoreError>>;
 

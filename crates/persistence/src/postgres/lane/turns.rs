@@ -8,9 +8,9 @@ use awaitly_core::store::{Lease, StoreError};
 
 use super::ops::{Flush, Op, Release};
 use super::place::{Place, place};
-use super::unclaimed::Back;
 use crate::group::Sender;
 use crate::postgres::patience::Patience;
+use crate::unclaimed::Back;
 
 /// Leases that were released and may not be free yet.
 #[derive(Debug, Clone, Default)]

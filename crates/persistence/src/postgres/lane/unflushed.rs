@@ -1,4 +1,16 @@
 //! Acknowledged records that may not be on the disk yet.
+//!
+//! A [`Durability::Batched`] record is committed with `synchronous_commit=off`: the server answers before the commit is on its
+//! disk. If the server crashes within the next moments, it starts again without the newest such commits, although it has
+//! acknowledged them, and nothing tells a client so: the client sees a lost connection, as after a fault of the network. The
+//! body of the run has continued after those steps. If its next record were written now, the journal would have a gap, and a
+//! resumed run would carry out the lost step again, *after* later steps that relied on it.
+//!
+//! So the store never writes behind a possible gap. It remembers the leases under which such records were written, until a
+//! commit that waits for the disk succeeds: the server flushes its log in order, so this commit has also flushed all earlier
+//! ones. If the connection is lost before that, the lane releases these leases before it writes any record on its next
+//! connection. Their runs get `StoreError::LeaseLost`, and resume from the records that the server still has, which are always
+//! the first ones of the journal. If the server has not crashed, this costs each run one interruption, and no record.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,10 +25,8 @@ use super::place::{Place, place};
 
 /// The leases under which [`Durability::Batched`] records were written that no later commit has flushed to the disk.
 ///
-/// A server that crashes loses such records, and a record after the gap must not be written. A lost connection does not
-/// show whether the server crashed. Therefore these leases are released before any other record is written: their runs
-/// are interrupted, and resume from the stored records. Writes that are not records take another connection, so they
-/// wait until the earlier records are on the disk.
+/// Writes that are not records take another connection, for which the order of commits gives no guarantee, so they wait until
+/// the earlier records are on the disk.
 #[derive(Debug, Clone, Default)]
 pub(in crate::postgres) struct Unflushed(Arc<Mutex<Leases>>);
 

@@ -12,10 +12,10 @@ use super::Lane;
 use super::calls::{RefusedAppends, append, begin, finish, give_back, renew};
 use super::ops::{Append, Began, Begin, Finish, Flush, Release, Renew};
 use super::place::{Place, place};
-use super::unclaimed::Unclaimed;
 use crate::postgres::error::lost;
 use crate::postgres::patience::Patience;
 use crate::postgres::text;
+use crate::unclaimed::Unclaimed;
 
 /// Operations that are carried out together.
 pub(super) trait Work: Sized + Send + Sync {
@@ -81,7 +81,7 @@ impl Work for Begin {
         for Self { request, fate, back, .. } in batch {
             let place = (text::stored(&request.run).into_owned(), request.owner.as_str().to_owned());
             let began = begun.remove(&place).map(|(slot, token, now)| {
-                let lease = Unclaimed::new(Lease::new(request.run.clone(), token, slot), back);
+                let lease = Unclaimed::new(Lease::new(request.run.clone(), token, slot)).committed(back);
                 Began { lease, now }
             });
             drop(fate.send(Ok(began)));

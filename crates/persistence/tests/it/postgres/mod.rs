@@ -12,9 +12,9 @@ use awaitly_persistence::{PostgresOptions, PostgresStore};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor, PgConnection};
 
-use crate::behind::{self, Served};
+use crate::behind::{Served, tests_behind_a_proxy};
 use crate::place::{Place, Placed};
-use crate::proxy::Proxy;
+use crate::proxy::{Proxy, Way};
 
 mod conformance {
     use super::InSchema;
@@ -175,9 +175,17 @@ impl Served for Schema {
         let through = target.host("127.0.0.1").port(proxy.port()).to_url_lossy();
         self.options().patience(patience).connect(through.as_str()).await.unwrap()
     }
+
+    async fn close(store: PostgresStore) -> Result<(), StoreError> {
+        store.close().await
+    }
+
+    async fn losing_the_answer<T>(proxy: &Proxy, text: &'static str, doing: impl Future<Output = T>) -> T {
+        proxy.set(Way::LosesTheAnswerTo(text));
+        let done = doing.await;
+        assert_eq!(proxy.way(), Way::Open, "no answer was lost");
+        done
+    }
 }
 
-#[tokio::test]
-async fn closed_store_holds_no_connection() {
-    behind::closed_store_holds_no_connection::<Schema>(async |store| store.close().await).await;
-}
+tests_behind_a_proxy!(Schema);

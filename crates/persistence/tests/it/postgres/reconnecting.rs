@@ -2,131 +2,31 @@
 
 use std::time::Duration;
 
-use awaitly_core::journal::Status;
-use awaitly_core::store::{DueQuery, Ending, Lease, Operate, Store, StoreError};
-use awaitly_persistence::PostgresStore;
+use awaitly_core::store::{Store, StoreError};
 use futures_util::future::join_all;
 use tokio::time::Instant;
 
 use super::Schema;
-use crate::behind;
+use crate::behind::{self, Served};
 use crate::clock::fast;
-use crate::given::{append, begin, hold, keys, request, run_id, value};
+use crate::given::{append, begin, hold, request, value};
 use crate::proxy::Way;
 
 type Behind = behind::Behind<Schema>;
 
-impl Behind {
-    /// Does something that names `text`, whose answer is lost at first.
-    async fn with_a_lost_answer<T>(&self, text: &'static str, doing: impl Future<Output = T>) -> T {
-        self.proxy.set(Way::LosesTheAnswerTo(text));
-        let done = doing.await;
-        assert_eq!(self.proxy.way(), Way::Open, "no answer was lost");
-        done
-    }
-}
-
 const LONG: Duration = Duration::from_secs(20);
-
-/// So that the statement that follows is prepared, and its answer is that of its execution.
-async fn warm(store: &PostgresStore, lease: &Lease) {
-    append(store, lease, value("warm", "1")).await.unwrap();
-}
-
-#[tokio::test]
-async fn append_with_lost_answer_is_acknowledged_once() {
-    let behind = Behind::new(LONG).await;
-    let lease = begin(&behind.far, "order-42").await;
-    warm(&behind.far, &lease).await;
-    behind.with_a_lost_answer("charge", append(&behind.far, &lease, value("charge", "1"))).await.unwrap();
-    assert_eq!(keys(&behind.near, "order-42").await, ["warm", "charge"]);
-    let refused = StoreError::AlreadyRecorded { run: "order-42".into(), key: "charge".into() };
-    assert_eq!(
-        append(&behind.far, &lease, value("charge", "1")).await,
-        Err(refused),
-        "another append is another"
-    );
-}
-
-#[tokio::test]
-async fn appends_sharing_a_lost_answer_are_acknowledged_once() {
-    let behind = Behind::new(LONG).await;
-    let runs: Vec<_> = (0..32).map(|number| format!("order-{number}")).collect();
-    let leases = join_all(runs.iter().map(|run| begin(&behind.far, run))).await;
-    for key in ["a", "b"] {
-        join_all(leases.iter().map(|lease| append(&behind.far, lease, value(key, "1")))).await;
-    }
-    let appends = join_all(leases.iter().map(|lease| append(&behind.far, lease, value("charge", "1"))));
-    let fates = behind.with_a_lost_answer("charge", appends).await;
-    assert!(fates.iter().all(Result::is_ok), "{fates:?}");
-    for run in &runs {
-        assert_eq!(keys(&behind.near, run).await, ["a", "b", "charge"]);
-    }
-}
-
-#[tokio::test]
-async fn finish_with_lost_answer_is_acknowledged_only_once() {
-    let behind = Behind::new(LONG).await;
-    let warm = begin(&behind.far, "order-41").await;
-    behind.far.finish(&warm, Ending::new(Status::Completed)).await.unwrap();
-    let lease = begin(&behind.far, "order-42").await;
-    let ending = Ending { error: Some("so that it is seen".into()), ..Ending::new(Status::Failed) };
-    let finish = behind.far.finish(&lease, ending.clone());
-    behind.with_a_lost_answer("so that it is seen", finish).await.unwrap();
-    assert_eq!(behind.near.load(&run_id("order-42")).await.unwrap().unwrap().header.status, Status::Failed);
-    let again = behind.far.finish(&lease, ending).await;
-    assert_eq!(again, Err(StoreError::LeaseLost { run: "order-42".into() }));
-}
 
 #[tokio::test]
 async fn lease_whose_answer_was_lost_arrives() {
     let behind = Behind::new(LONG).await;
     begin(&behind.far, "order-41").await;
-    let begun = behind.with_a_lost_answer("order-42", begin(&behind.far, "order-42")).await;
+    let begun = Schema::losing_the_answer(&behind.proxy, "order-42", begin(&behind.far, "order-42")).await;
     append(&behind.far, &begun, value("charge", "1")).await.unwrap();
     behind.far.release(&begun);
-    let (taken, run) = behind.with_a_lost_answer("order-42", hold(&behind.far, request("order-42"))).await;
+    let (taken, run) =
+        Schema::losing_the_answer(&behind.proxy, "order-42", hold(&behind.far, request("order-42"))).await;
     assert_eq!((taken.token(), run.records.len()), (begun.token() + 1, 1), "it was taken once");
     append(&behind.far, &taken, value("ship", "1")).await.unwrap();
-}
-
-#[tokio::test]
-async fn queued_append_is_written_when_server_returns() {
-    let behind = Behind::new(LONG).await;
-    let lease = begin(&behind.far, "order-42").await;
-    behind.proxy.set(Way::Closed);
-    let (appended, listed, ()) = tokio::join!(
-        append(&behind.far, &lease, value("charge", "1")),
-        behind.far.due(DueQuery::new()),
-        async {
-            // Long enough that both have met the closed door.
-            behind.proxy.called(6).await;
-            behind.proxy.reopen().await;
-        }
-    );
-    appended.unwrap();
-    listed.unwrap();
-    assert_eq!(keys(&behind.near, "order-42").await, ["charge"]);
-}
-
-#[tokio::test]
-async fn store_recovers_after_server_was_unavailable() {
-    let behind = Behind::new(Duration::from_millis(200)).await;
-    let lease = begin(&behind.far, "order-42").await;
-    behind.proxy.set(Way::Closed);
-    for fate in [
-        fast(append(&behind.far, &lease, value("charge", "1"))).await,
-        fast(behind.far.finish(&lease, Ending::new(Status::Completed))).await,
-        fast(behind.far.revive(&lease, vec![])).await,
-        fast(behind.far.renew(&lease, LONG)).await.map(drop),
-        fast(behind.far.load(&run_id("order-42"))).await.map(drop),
-        fast(behind.far.open(request("order-43"))).await.map(drop),
-    ] {
-        assert!(matches!(fate, Err(StoreError::Unavailable { .. })), "{fate:?}");
-    }
-    behind.proxy.set(Way::Open);
-    append(&behind.far, &lease, value("ship", "1")).await.unwrap();
-    assert_eq!(keys(&behind.near, "order-42").await, ["ship"]);
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@ use futures_util::future::join_all;
 
 use super::{InSchema, Schema, url};
 use crate::clock::fast;
-use crate::given::{begin, hold, keys, request, run_id, value};
+use crate::given::{begin, keys, request, run_id, told, value};
 
 #[tokio::test]
 async fn stores_in_different_schemas_are_separate() {
@@ -119,14 +119,9 @@ async fn listener_wakes_after_change_by_another_store() {
     let lease = begin(&one, "order-42").await;
     one.finish(&lease, Ending::new(Status::Waiting)).await.unwrap();
     let mut wakes = other.wakes();
-    // The first ring says that it listens.
-    let told = async |wakes: &mut awaitly_core::store::Wakes| {
-        let told = tokio::time::timeout(Duration::from_secs(20), wakes.changed()).await;
-        assert!(matches!(told, Ok(true)), "nobody was told");
-    };
-    told(&mut wakes).await;
+    told(&mut wakes, "the subscription").await;
     let _ = one.cancel(&run_id("order-42")).await.unwrap();
-    told(&mut wakes).await;
+    told(&mut wakes, "a cancellation").await;
 }
 
 #[tokio::test]
@@ -141,18 +136,4 @@ async fn bad_url_error_omits_password() {
     }
     let error = super::PostgresOptions::new().schema("no\"name").connect(&url()).await.unwrap_err();
     assert!(matches!(error, StoreError::NotThere { .. }), "{error}");
-}
-
-#[tokio::test]
-async fn closed_store_says_so() {
-    let InSchema { store, place: _schema } = InSchema::new().await;
-    let (lease, _) = hold(&store, request("order-42")).await;
-    let mut wakes = store.wakes();
-    store.clone().close().await.unwrap();
-    let ended = async { while wakes.changed().await {} };
-    tokio::time::timeout(Duration::from_secs(20), ended).await.expect("nothing will come any more");
-    let fate = store.append(&lease, value("charge", "1"), Durability::Sync).await;
-    assert_eq!(fate, Err(StoreError::Closed));
-    assert_eq!(store.open(request("order-43")).await, Err(StoreError::Closed));
-    store.clone().close().await.unwrap();
 }

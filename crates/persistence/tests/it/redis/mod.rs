@@ -15,10 +15,10 @@ mod waking;
 
 use std::time::Duration;
 
-use awaitly_core::store::Owner;
+use awaitly_core::store::{Owner, StoreError};
 use awaitly_persistence::{RedisOptions, RedisStore};
 
-use crate::behind::{self, Served};
+use crate::behind::{Served, tests_behind_a_proxy};
 use crate::place::{Place, Placed};
 use crate::proxy::Proxy;
 
@@ -174,9 +174,14 @@ impl Served for Keys {
         let through = format!("redis://{password}127.0.0.1:{}/{}", proxy.port(), settings.db());
         self.options().patience(patience).connect(through).await.unwrap()
     }
+
+    async fn close(store: RedisStore) -> Result<(), StoreError> {
+        store.close().await
+    }
+
+    async fn losing_the_answer<T>(proxy: &Proxy, _: &'static str, doing: impl Future<Output = T>) -> T {
+        connection::with_a_lost_answer(proxy, doing).await
+    }
 }
 
-#[tokio::test]
-async fn closed_store_holds_no_connection() {
-    behind::closed_store_holds_no_connection::<Keys>(async |store| store.close().await).await;
-}
+tests_behind_a_proxy!(Keys);

@@ -1,17 +1,12 @@
 use std::time::Duration;
 
 use awaitly_core::journal::{Outcome, Payload, Status};
-use awaitly_core::store::{Answer, Answered, Ending, Operate, Store, Wakes};
+use awaitly_core::store::{Answer, Answered, Ending, Operate, Store};
 
 use super::{InRedis, Keys, PATIENCE};
 use crate::behind::Behind;
-use crate::given::{begin, question, run_id};
+use crate::given::{begin, question, run_id, told};
 use crate::proxy::Way;
-
-async fn told(wakes: &mut Wakes, of: &str) {
-    let told = tokio::time::timeout(Duration::from_secs(20), wakes.changed()).await;
-    assert!(matches!(told, Ok(true)), "nobody was told of {of}");
-}
 
 #[tokio::test]
 async fn store_wakes_after_changes_by_another_store() {

@@ -3,29 +3,21 @@ use std::pin::pin;
 use std::task::Poll;
 use std::time::Duration;
 
-use awaitly_core::store::{Durability, Opened, Operate, RunQuery, Store, StoreError};
-use awaitly_persistence::{SqliteOptions, SqliteStore, Synchronous};
+use awaitly_core::store::{Durability, Store, StoreError};
+use awaitly_persistence::{SqliteOptions, SqliteStore};
 
 use super::{InFolder, file};
-use crate::given::{begin, keys, request, run_id, value};
+use crate::given::{append, begin, keys, value};
 
 #[tokio::test]
-async fn closed_store_answers_closed_and_its_file_holds_everything() {
+async fn file_of_a_closed_store_holds_everything() {
     let fixture = InFolder::new().await;
     let lease = begin(&fixture.store, "order-42").await;
-    fixture.store.append(&lease, value("charge", "1"), Durability::Sync).await.unwrap();
-    let (other, mut wakes) = (fixture.store.clone(), fixture.store.wakes());
+    append(&fixture.store, &lease, value("charge", "1")).await.unwrap();
     fixture.store.clone().close().await.unwrap();
     let stored: i64 =
         fixture.sql().query_row("SELECT count(*) FROM awaitly_steps", [], |row| row.get(0)).unwrap();
     assert_eq!(stored, 1);
-    assert_eq!(other.append(&lease, value("ship", "2"), Durability::Sync).await, Err(StoreError::Closed));
-    assert_eq!(other.load(&run_id("order-42")).await, Err(StoreError::Closed));
-    assert_eq!(other.list(RunQuery::new()).await, Err(StoreError::Closed));
-    assert_eq!(other.open(request("order-43")).await, Err(StoreError::Closed));
-    assert!(!wakes.changed().await && !other.wakes().changed().await, "nothing will come any more");
-    other.release(&lease);
-    assert_eq!(other.close().await, Ok(()));
 }
 
 #[tokio::test]
@@ -47,7 +39,10 @@ async fn queued_appends_are_written_after_last_handle_drops() {
     let store = SqliteStore::open(file(&folder)).await.unwrap();
     let lease = begin(&store, "order-42").await;
     for number in 0..100 {
-        poll_once(store.append(&lease, value(&format!("step-{number}"), "1"), Durability::Sync)).await;
+        let key = format!("step-{number}");
+        let mut append = pin!(append(&store, &lease, value(&key, "1")));
+        // Polling it once puts it into the queue.
+        poll_fn(|context| Poll::Ready(append.as_mut().poll(context).is_ready())).await;
     }
     drop(store);
     let store = SqliteStore::open(file(&folder)).await.unwrap();
@@ -55,27 +50,9 @@ async fn queued_appends_are_written_after_last_handle_drops() {
 }
 
 #[tokio::test]
-async fn lease_of_dropped_open_is_given_back() {
-    let fixture = InFolder::new().await;
-    'opening: for polls in 0..8 {
-        let id = format!("order-{polls}");
-        {
-            let mut opening = pin!(fixture.store.open(request(&id)));
-            for _ in 0..polls {
-                if is_ready(opening.as_mut()).await {
-                    // The commit was quick, and the lease has arrived: nothing to give back.
-                    continue 'opening;
-                }
-            }
-        }
-        eventually(async || matches!(fixture.store.open(request(&id)).await, Ok(Opened::Held { .. }))).await;
-    }
-}
-
-#[tokio::test]
 async fn normal_durability_is_chosen_and_said() {
     let folder = tempfile::tempdir().unwrap();
-    let store = SqliteOptions::new().synchronous(Synchronous::Normal).open(file(&folder)).await.unwrap();
+    let store = SqliteOptions::new().synchronous_normal().open(file(&folder)).await.unwrap();
     assert!(store.durability().contains("synchronous=NORMAL"));
     let lease = begin(&store, "order-42").await;
     store.append(&lease, value("charge", "1"), Durability::Sync).await.unwrap();
@@ -90,14 +67,6 @@ async fn memory_is_not_a_file() {
     let error = SqliteStore::open(":memory:").await.unwrap_err();
     assert!(error.to_string().contains("MemoryStore"), "{error}");
     assert!(SqliteStore::open("").await.is_err());
-}
-
-async fn poll_once(future: impl Future) {
-    is_ready(pin!(future)).await;
-}
-
-async fn is_ready<F: Future>(mut future: std::pin::Pin<&mut F>) -> bool {
-    poll_fn(|context| Poll::Ready(future.as_mut().poll(context).is_ready())).await
 }
 
 /// For what another thread does that nobody can wait for.

@@ -3,7 +3,7 @@ use std::io::{Seek, SeekFrom, Write};
 
 use awaitly_core::journal::{Contents, Status};
 use awaitly_core::store::{Durability, Ending, Rewrite, Store, StoreError};
-use awaitly_persistence::{SqliteCheck, SqliteOptions, SqliteStore};
+use awaitly_persistence::{SqliteOptions, SqliteStore};
 
 use super::{InFolder, file, open_error};
 use crate::given::{begin, keys, request, run_id, value};
@@ -157,7 +157,7 @@ async fn file_with_a_flipped_bit_is_not_opened() {
 #[tokio::test]
 async fn unchecked_file_refuses_only_the_damaged_run() {
     let folder = flipped().await;
-    let store = SqliteOptions::new().check(SqliteCheck::Tables).open(file(&folder)).await.unwrap();
+    let store = SqliteOptions::new().check_tables_only().open(file(&folder)).await.unwrap();
     assert!(is_corrupt(&store.load(&run_id("bad")).await));
     assert!(is_corrupt(&store.open(request("bad")).await));
     assert_eq!(keys(&store, "good").await, ["charge"]);
@@ -206,8 +206,8 @@ async fn table_with_another_definition_is_corrupt() {
         let InFolder { store, place: folder } = InFolder::new().await;
         store.close().await.unwrap();
         rusqlite::Connection::open(file(&folder)).unwrap().execute_batch(harm).unwrap();
-        for check in [SqliteCheck::Whole, SqliteCheck::Tables] {
-            let opened = SqliteOptions::new().check(check).open(file(&folder)).await;
+        for options in [SqliteOptions::new(), SqliteOptions::new().check_tables_only()] {
+            let opened = options.open(file(&folder)).await;
             assert!(is_corrupt(&opened), "{opened:?} after {harm}");
         }
     }

@@ -12,7 +12,7 @@ use awaitly_core::store::{
     DeleteIf, Due, DueQuery, Durability, Ending, Input, Opened, Operate, RunId, RunQuery, RunSummary, Store,
     StoreError, StoredRun, Wait, WaitQuery, Waiting,
 };
-use awaitly_persistence::{SqliteOptions, SqliteStore, Synchronous};
+use awaitly_persistence::{SqliteOptions, SqliteStore};
 use tempfile::TempDir;
 
 use super::file;
@@ -123,7 +123,7 @@ fn imported(number: usize) -> StoredRun {
 }
 
 async fn open(folder: &TempDir) -> Result<SqliteStore, StoreError> {
-    SqliteOptions::new().synchronous(Synchronous::Normal).open(file(folder)).await
+    SqliteOptions::new().synchronous_normal().open(file(folder)).await
 }
 
 /// Everything that a store can be asked for.
