@@ -24,13 +24,13 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::Saga;
-use crate::ledger::{self, Done, Undone};
+use crate::ledger::{Done, UndoFn, UndoFuture};
 
 /// The part of a step that undoes it: the last type parameter of the [`Step`] and the
 /// [`Each`](awaitly_core::several::Each) that a [`Saga`] builds.
 ///
-/// `C` is the operation, and `()` if the step has no compensation. `A` are its attempts: a [`Retry`], or transactions
-/// with one.
+/// `C` is the operation of the compensation, and `()` if the step has none. `A` is its retry policy, or the
+/// [`InTransaction`] that contains the policy.
 pub struct Compensation<'s, 'c, E, M, C = (), A = Retry> {
     saga: &'s Saga<'c, E, M>,
     /// `None` after it was entered into the ledger.
@@ -94,22 +94,22 @@ impl<'s, 'c, E, M, C, A: Repeat> Compensate for Compensation<'s, 'c, E, M, C, A>
 /// An operation that undoes a step with a value of type `T`, in a saga with the error type `E`.
 #[diagnostic::on_unimplemented(
     message = "this cannot undo a step whose value is `{T}`, in a saga that fails with `{E}`",
-    note = "what undoes a step is a closure that gets a clone of its value and returns a future of a `Result`: `|hold| api.release(hold)`",
-    note = "its error needs a way into `{E}`, as a step's error does; on a durable run it is recorded, so it needs serde; and closure, value and future need to be `Send`"
+    note = "a compensation is a closure that receives a clone of the step's value and returns a future of a `Result`: `|hold| api.release(hold)`",
+    note = "its error converts into `{E}`, as a step's error does; on a durable run, the error is recorded, so it needs serde; the closure, the value and the future are `Send`"
 )]
 pub(crate) trait Undoes<'c, T, E, M> {
     /// Whether the step has a compensation.
     const UNDOES: bool;
 
     /// Returns the undo of a step with this value, or `None` if the step has no compensation.
-    fn undo(self, value: &T) -> Option<ledger::Undo<'c, E, M>>;
+    fn undo(self, value: &T) -> Option<UndoFn<'c, E, M>>;
 }
 
 #[diagnostic::do_not_recommend]
 impl<'c, T, E, M, A> Undoes<'c, T, E, M> for Operation<(), A> {
     const UNDOES: bool = false;
 
-    fn undo(self, _: &T) -> Option<ledger::Undo<'c, E, M>> {
+    fn undo(self, _: &T) -> Option<UndoFn<'c, E, M>> {
         None
     }
 }
@@ -128,9 +128,9 @@ where
 {
     const UNDOES: bool = true;
 
-    fn undo(self, value: &T) -> Option<ledger::Undo<'c, E, M>> {
+    fn undo(self, value: &T) -> Option<UndoFn<'c, E, M>> {
         let (value, Self { mut operation, attempts, timeout }) = (value.clone(), self);
-        Some(Box::new(move |run: Run<M>, name| -> Undone<'c, E> {
+        Some(Box::new(move |run: Run<M>, name| -> UndoFuture<'c, E> {
             let operation = move || operation(value.clone());
             Box::pin(async move {
                 let step = undo::with_attempts(run.step(name, operation), attempts);
@@ -154,9 +154,9 @@ where
 {
     const UNDOES: bool = true;
 
-    fn undo(self, value: &T) -> Option<ledger::Undo<'c, E, Durable>> {
+    fn undo(self, value: &T) -> Option<UndoFn<'c, E, Durable>> {
         let (value, Self { operation, attempts, timeout }) = (value.clone(), self);
-        Some(Box::new(move |run: Run<Durable>, name| -> Undone<'c, E> {
+        Some(Box::new(move |run: Run<Durable>, name| -> UndoFuture<'c, E> {
             let operation = move |tx| operation(tx, value.clone());
             Box::pin(async move {
                 let step = undo::with_attempts(run.step(name, operation), attempts);
@@ -269,8 +269,9 @@ const fn left_open<T, F>(ended: &Ended<T, F>, may_have_begun: bool) -> bool {
 /// Refuses a step inside the operation of another recorded step. A resumed run finds the outer step and does not call
 /// it, so the saga would never learn of the inner step.
 pub(crate) fn misplaced<E, M: Mode>(saga: &Saga<'_, E, M>, key: &Key) -> RunError {
-    let reason = "what undoes a step would be forgotten where it stands inside of the operation of another recorded \
-                  step: build it in the body of the saga, or in a function that the body calls";
+    let reason = "a resumed run does not call the operation of a recorded step, so it would not find this step inside of \
+                  the operation and could not undo it: build the step in the body of the saga, or in a function that \
+                  the body calls";
     let (step, by, reason) = (key.clone(), "saga".into(), reason.into());
     undo::stop(saga.run(), RunError::Refused { step, by, reason, retry_after: None })
 }

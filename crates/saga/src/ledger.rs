@@ -10,14 +10,14 @@ use awaitly_core::Run;
 use awaitly_core::journal::Key;
 
 /// The compensation of one step, together with the step's value.
-pub(crate) type Undo<'c, E, M> = Box<dyn FnOnce(Run<M>, Key) -> Undone<'c, E> + Send + 'c>;
+pub(crate) type UndoFn<'c, E, M> = Box<dyn FnOnce(Run<M>, Key) -> UndoFuture<'c, E> + Send + 'c>;
 /// The key of a compensation, and its result.
-pub(crate) type Undone<'c, E> = Pin<Box<dyn Future<Output = (Key, Result<(), E>)> + Send + 'c>>;
+pub(crate) type UndoFuture<'c, E> = Pin<Box<dyn Future<Output = (Key, Result<(), E>)> + Send + 'c>>;
 
 /// A successful step, and its compensation.
 pub(crate) struct Done<'c, E, M> {
     pub(crate) step: Key,
-    pub(crate) undo: Undo<'c, E, M>,
+    pub(crate) undo: UndoFn<'c, E, M>,
 }
 
 /// The steps that a saga has to undo, in the order in which they succeeded. All handles on one saga share a ledger.

@@ -10,7 +10,7 @@ use crate::run::{Mode, Run};
 use crate::several::Each;
 use crate::shared::{OnlyRecorded, Undone};
 use crate::step::Step;
-pub use crate::step::{Compensate, Undo};
+pub use crate::step::undo::{Compensate, Undo};
 
 /// Returns the step with `undo` as the part that undoes it.
 pub fn undoable<F, A, R, G, U>(step: Step<'_, F, A, R, G>, undo: U) -> Step<'_, F, A, R, G, U> {

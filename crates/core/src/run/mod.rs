@@ -7,7 +7,7 @@ use tracing::Instrument;
 
 pub use handle::{DurableRun, Mode, Run};
 
-pub use crate::step::{Borrowing, Durable, Volatile};
+pub use crate::step::keep::{Borrowing, Durable, Volatile};
 
 /// Runs `body` in memory, with a handle for its steps.
 ///

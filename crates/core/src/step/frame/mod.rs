@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use tracing::Span;
 
 pub(super) use self::attempts::Running;
-pub use self::outcome::Destination;
+pub(crate) use self::outcome::Destination;
 pub(super) use self::outcome::Recording;
 pub(super) use self::retries::Next;
 use self::retries::Retries;
