@@ -30,7 +30,7 @@
 //! [`Guard`](awaitly_core::guard::Guard) and is used in two ways. If a step has it as its `guard`, a refusal is
 //! [`RunError::Refused`](awaitly_core::RunError::Refused) and not an attempt: a step with a retry asks again, but not
 //! before the refusal permits. Alone, through [`GuardExt::call`], the policy returns the operation's own error or its
-//! refusal with its own type ([`CallError`]).
+//! refusal with its own type ([`CallError`]). A function of the caller decides which errors count ([`Judge`]).
 //!
 //! | module | holds back |
 //! | --- | --- |

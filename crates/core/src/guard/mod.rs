@@ -18,8 +18,8 @@ pub(crate) use admission::EnteringOf;
 /// [`RunError::Refused`](crate::RunError::Refused) and does not count as an attempt: a step with a retry asks again, no
 /// earlier than the refusal's `retry_after` and within the time of [`Retry::refused_for`](crate::Retry::refused_for).
 ///
-/// A function that returns `Ok` or a refusal is a guard. Two guards in a tuple are a guard too: a step with several
-/// guards holds them so.
+/// A function that returns `Ok` or a refusal is a guard. Two guards in a tuple are a guard too, and a step with several
+/// guards holds them in nested tuples.
 ///
 /// ```
 /// use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
