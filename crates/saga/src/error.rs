@@ -99,7 +99,7 @@ impl<E> SagaError<E> {
     }
 
     /// Returns the steps that were not undone although their own compensation did not fail. Either the undo did not get
-    /// to them, because an earlier compensation failed (see [`OnGiveUp::Stop`](crate::OnGiveUp::Stop)) or the undo
+    /// to them, because an earlier compensation failed (see [`stop_on_failure`](crate::SagaOptions::stop_on_failure)) or the undo
     /// pauses; or a nested saga could not undo them, and its own error contains the reason.
     pub fn left(&self) -> &[Key] {
         self.rest.as_ref().map_or(&[], |rest| &rest.left)

@@ -62,7 +62,7 @@
 //! | [`saga`](fn@saga), [`saga_with`] | executes a saga on a run, volatile or durable |
 //! | [`Saga`], [`DurableSaga`] | the handle for the body: steps, lists of steps, nested sagas |
 //! | [`Compensation`] | the part of a step that undoes it |
-//! | [`SagaOptions`], [`OnCancel`], [`OnGiveUp`] | the reaction to a cancellation and to a compensation that fails |
+//! | [`SagaOptions`] | the reaction to a cancellation and to a compensation that fails |
 //! | [`SagaError`], [`FailedCompensation`] | the body's error, and the steps that could not be undone |
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing))]
 
@@ -76,6 +76,6 @@ mod undo;
 
 pub use compensation::Compensation;
 pub use error::{FailedCompensation, SagaError};
-pub use options::{OnCancel, OnGiveUp, SagaOptions};
+pub use options::SagaOptions;
 pub use saga::{DurableSaga, Saga, saga, saga_with};
 pub use undo::UndoDecision;

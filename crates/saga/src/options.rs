@@ -1,25 +1,23 @@
-use serde::{Deserialize, Serialize};
-
 /// The options of a saga.
 ///
 /// ```
-/// use awaitly_saga::{OnCancel, OnGiveUp, SagaOptions};
+/// use awaitly_saga::SagaOptions;
 ///
-/// let careful = SagaOptions::new().on_cancel(OnCancel::Keep).on_give_up(OnGiveUp::Stop);
+/// let careful = SagaOptions::new().keep_on_cancel().stop_on_failure();
 /// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[must_use = "give them to `saga_with`"]
 pub struct SagaOptions {
     pub(crate) name: Option<&'static str>,
-    pub(crate) on_cancel: OnCancel,
-    pub(crate) on_give_up: OnGiveUp,
+    pub(crate) keeps_on_cancel: bool,
+    pub(crate) stops_on_failure: bool,
 }
 
 impl SagaOptions {
     /// Creates the options that [`saga`](fn@crate::saga) uses: a cancelled saga is undone, and a compensation that
     /// fails does not stop the others.
     pub const fn new() -> Self {
-        Self { name: None, on_cancel: OnCancel::Undo, on_give_up: OnGiveUp::Continue }
+        Self { name: None, keeps_on_cancel: false, stops_on_failure: false }
     }
 
     /// Sets the saga's name. A durable run records the decision to undo under `undo` and this name. A saga with a name
@@ -33,44 +31,23 @@ impl SagaOptions {
         self
     }
 
-    /// Sets the reaction if the run is cancelled while the body runs.
+    /// Keeps the effects of the steps if the run is cancelled while the body runs, instead of undoing them. On a durable
+    /// run, `Workflow::retry` resumes the saga from there.
     ///
     /// # Default
-    /// [`OnCancel::Undo`]
-    pub const fn on_cancel(mut self, on_cancel: OnCancel) -> Self {
-        self.on_cancel = on_cancel;
+    /// A cancelled saga is undone.
+    pub const fn keep_on_cancel(mut self) -> Self {
+        self.keeps_on_cancel = true;
         self
     }
 
-    /// Sets the reaction if a compensation fails after its retries.
+    /// Ends the undo at the first compensation that fails after its retries, so that a person can look at the failure
+    /// first. On a durable run, `Workflow::retry` continues with the compensation that failed.
     ///
     /// # Default
-    /// [`OnGiveUp::Continue`]
-    pub const fn on_give_up(mut self, on_give_up: OnGiveUp) -> Self {
-        self.on_give_up = on_give_up;
+    /// The other compensations still run.
+    pub const fn stop_on_failure(mut self) -> Self {
+        self.stops_on_failure = true;
         self
     }
-}
-
-/// The reaction of a saga to the cancellation of its run.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum OnCancel {
-    /// Undoes the saga.
-    #[default]
-    Undo,
-    /// Keeps the effects of the steps. On a durable run, `Workflow::retry` resumes the saga from there.
-    Keep,
-}
-
-/// The reaction of a saga to a compensation that fails after its retries.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum OnGiveUp {
-    /// Runs the remaining compensations.
-    #[default]
-    Continue,
-    /// Runs no further compensation, so that an operator can look at the failure first. On a durable run,
-    /// `Workflow::retry` continues with the compensation that failed.
-    Stop,
 }

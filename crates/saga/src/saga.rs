@@ -17,7 +17,7 @@ use crate::error::Rest;
 use crate::ledger::Ledger;
 use crate::story::Story;
 use crate::undo::{Cause, Decision, UndoDecision};
-use crate::{OnCancel, SagaError, SagaOptions};
+use crate::{SagaError, SagaOptions};
 
 /// Executes `body` as a saga of `run`: returns its value, or undoes its steps and fails with its error.
 ///
@@ -28,7 +28,7 @@ use crate::{OnCancel, SagaError, SagaOptions};
 /// The saga undoes the successful steps that the body built on its [`Saga`] with [`compensate`](Step::compensate).
 /// The compensations run one at a time in reverse order. Each is a step of the run, named `undo` and the key of the
 /// step it undoes. If a compensation fails, the others still run, unless the options say
-/// [`OnGiveUp::Stop`](crate::OnGiveUp::Stop). The failed step itself is not undone.
+/// [`stop_on_failure`](SagaOptions::stop_on_failure). The failed step itself is not undone.
 ///
 /// The saga undoes its steps if the body returns an error or panics, if the run is cancelled, or if the run's time is
 /// over; neither a cancellation nor a deadline ends a compensation. If a step waits for an answer from outside, or if
@@ -96,12 +96,12 @@ where
 /// # Examples
 /// ```
 /// use awaitly_core::{Run, RunError, step};
-/// use awaitly_saga::{OnCancel, SagaError, SagaOptions, saga_with};
+/// use awaitly_saga::{SagaError, SagaOptions, saga_with};
 ///
 /// # async fn rent(_: &str) -> Result<u32, RunError> { Ok(7) }
 /// # async fn give_back(_: u32) -> Result<(), RunError> { Ok(()) }
 /// async fn move_house(run: &Run) -> Result<u32, SagaError<RunError>> {
-///     let options = SagaOptions::new().name("move").on_cancel(OnCancel::Keep);
+///     let options = SagaOptions::new().name("move").keep_on_cancel();
 ///     saga_with(run, options, async |saga| Ok(step!(saga, compensate = give_back, rent("van")))).await
 /// }
 /// ```
@@ -495,7 +495,7 @@ impl<E, M> Clone for Saga<'_, E, M> {
 impl<E, M: Mode> Saga<'_, E, M> {
     /// Whether the effects stay, for now or for good, although the body did not return a value.
     fn stays(&self) -> bool {
-        let is_kept = self.options.on_cancel == OnCancel::Keep && undo::is_cancelled(&self.run);
+        let is_kept = self.options.keeps_on_cancel && undo::is_cancelled(&self.run);
         // If the outer saga is being undone, it undoes these steps too.
         undo::pauses(&self.run) || is_kept || self.replays
     }

@@ -30,7 +30,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::Rest;
 use crate::ledger::{Done, Ledger};
 use crate::story::Story;
-use crate::{FailedCompensation, OnGiveUp, Saga, SagaError};
+use crate::{FailedCompensation, Saga, SagaError};
 
 /// The decision to undo a saga. The journal records it before the first compensation runs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -200,7 +200,7 @@ where
                     unwinding.stuck.extend(undo::failed_on(self.run()));
                     unwinding.stuck.push(key);
                     unwinding.rest.failed.push(FailedCompensation { step, error });
-                    if self.options().on_give_up == OnGiveUp::Stop {
+                    if self.options().stops_on_failure {
                         break;
                     }
                 }

@@ -97,7 +97,8 @@ impl<'p> Case<'p> {
     }
 
     async fn body(&self, run: &DurableRun) -> Ended {
-        let options = SagaOptions::new().on_give_up(self.program.on_give_up);
+        let default = SagaOptions::new();
+        let options = if self.program.stops_on_failure { default.stop_on_failure() } else { default };
         saga_with(run, options, async |saga| {
             perform(&saga, &self.program.acts, &self.world).await?;
             if self.program.refuses { Err(Refused("body".to_owned()).into()) } else { Ok(()) }

@@ -210,7 +210,7 @@ impl Migration {
     /// step, to detect a misspelt key.
     ///
     /// # Errors
-    /// Returns the key at which the migration stopped, and the reason.
+    /// Returns the key at which the migration stopped, and the reason. `contents` may then be migrated in part.
     ///
     /// # Examples
     /// ```
@@ -219,20 +219,21 @@ impl Migration {
     /// let outcome = Outcome::Value(Payload::from_stored("7"));
     /// let records = vec![Record { key: "pay/charge".into(), outcome, input: None }];
     /// let to_2 = Migration::rename("pay", "payment").and_then(Migration::remove("shpi"));
-    /// let applied = to_2.apply(Contents { records, ..Contents::default() }).unwrap();
-    /// assert_eq!(applied.contents.records[0].key, "payment/charge".into());
-    /// assert_eq!(applied.unmatched, [Key::from("shpi")]);
+    /// let mut journal = Contents { records, ..Contents::default() };
+    /// let unmatched = to_2.apply(&mut journal).unwrap();
+    /// assert_eq!(journal.records[0].key, "payment/charge".into());
+    /// assert_eq!(unmatched, [Key::from("shpi")]);
     /// ```
-    pub fn apply(&self, mut contents: Contents) -> Result<Applied, (Key, Box<str>)> {
+    pub fn apply(&self, contents: &mut Contents) -> Result<Vec<Key>, (Key, Box<str>)> {
         let mut unmatched = Vec::new();
         for change in self.0.iter() {
-            match (change.apply)(&mut contents) {
+            match (change.apply)(contents) {
                 Ok(Matched::Something) => {}
                 Ok(Matched::Nothing) => unmatched.push(change.key.clone()),
                 Err(reason) => return Err((change.key.clone(), reason)),
             }
         }
-        Ok(Applied { contents, unmatched })
+        Ok(unmatched)
     }
 
     fn new(
@@ -241,16 +242,6 @@ impl Migration {
     ) -> Self {
         Self(vec![Change { key, apply: Arc::new(apply) }])
     }
-}
-
-/// A journal after a migration.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Applied {
-    /// The journal.
-    pub contents: Contents,
-    /// The keys of the renames, removals and transformations that matched no data, in order.
-    pub unmatched: Vec<Key>,
 }
 
 fn transformed(
@@ -299,20 +290,24 @@ impl Migrations {
         self.0.insert(from, migration);
     }
 
-    /// Migrates `contents` from version `from` to version `to`, one version at a time.
+    /// Migrates `contents` from version `from` to version `to`, one version at a time. Returns the keys of the changes that
+    /// matched no data.
     ///
     /// # Errors
     /// Returns [`MigrationError`] if a version has no migration, or if a migration fails.
-    pub(crate) fn apply(&self, contents: Contents, from: u32, to: u32) -> Result<Applied, MigrationError> {
-        let start = Applied { contents, unmatched: Vec::new() };
-        (from..to).try_fold(start, |Applied { contents, mut unmatched }, from| {
+    pub(crate) fn apply(
+        &self,
+        contents: &mut Contents,
+        from: u32,
+        to: u32,
+    ) -> Result<Vec<Key>, MigrationError> {
+        let mut unmatched = Vec::new();
+        for from in from..to {
             let migration = self.0.get(&from).ok_or(MigrationError::Missing { from })?;
-            let applied = migration.apply(contents);
             let failed = |(key, reason)| MigrationError::Failed { from, key, reason };
-            let Applied { contents, unmatched: more } = applied.map_err(failed)?;
-            unmatched.extend(more);
-            Ok(Applied { contents, unmatched })
-        })
+            unmatched.extend(migration.apply(contents).map_err(failed)?);
+        }
+        Ok(unmatched)
     }
 }
 
@@ -335,10 +330,10 @@ mod tests {
         Contents { waits: vec![entry], failed_on: vec![key.into()], ..Contents::default() }
     }
 
-    fn migrated(migration: Migration, contents: Contents) -> Result<Contents, MigrationError> {
+    fn migrated(migration: Migration, mut contents: Contents) -> Result<Contents, MigrationError> {
         let mut migrations = Migrations::default();
         migrations.insert(1, migration);
-        migrations.apply(contents, 1, 2).map(|applied| applied.contents)
+        migrations.apply(&mut contents, 1, 2).map(|_| contents)
     }
 
     fn apply(migration: Migration, pairs: &[(&'static str, u32)]) -> Result<Contents, MigrationError> {
@@ -406,8 +401,8 @@ mod tests {
     #[test]
     fn unmatched_change_is_reported() {
         let both = Migration::rename("pay", "bill").and_then(Migration::transform("ship", Ok));
-        assert_eq!(both.apply(records(&[("pay/charge", 1)])).unwrap().unmatched, [Key::from("ship")]);
-        assert_eq!(both.apply(records(&[("ship", 1)])).unwrap().unmatched, [Key::from("pay")]);
+        assert_eq!(both.apply(&mut records(&[("pay/charge", 1)])).unwrap(), [Key::from("ship")]);
+        assert_eq!(both.apply(&mut records(&[("ship", 1)])).unwrap(), [Key::from("pay")]);
     }
 
     #[test]
@@ -416,9 +411,12 @@ mod tests {
         migrations.insert(1, Migration::rename("a", "b"));
         migrations.insert(2, Migration::rename("b", "c"));
         migrations.insert(4, Migration::remove("c"));
-        let applied = migrations.apply(records(&[("a", 1)]), 1, 3).unwrap();
-        assert_eq!(applied.contents, records(&[("c", 1)]));
-        assert_eq!(migrations.apply(records(&[("a", 1)]), 1, 5), Err(MigrationError::Missing { from: 3 }));
-        assert_eq!(migrations.apply(records(&[("a", 1)]), 3, 3).unwrap().contents, records(&[("a", 1)]));
+        let migrated = |from, to| {
+            let mut contents = records(&[("a", 1)]);
+            migrations.apply(&mut contents, from, to).map(|_| contents)
+        };
+        assert_eq!(migrated(1, 3), Ok(records(&[("c", 1)])));
+        assert_eq!(migrated(1, 5), Err(MigrationError::Missing { from: 3 }));
+        assert_eq!(migrated(3, 3), Ok(records(&[("a", 1)])));
     }
 }

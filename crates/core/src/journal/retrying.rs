@@ -6,17 +6,8 @@ use super::{Outcome, Payload, Timestamp};
 ///
 /// A journal holds them under the step's key as an [`Outcome::Stopped`], and the outcome of the step later replaces
 /// this record. Stores therefore need no support for them.
-///
-/// ```
-/// use awaitly_core::journal::{Retrying, Timestamp};
-///
-/// let (since, until) = (Timestamp::from_millis(0), Timestamp::from_millis(60_000));
-/// let outcome = Retrying { attempts: 2, delay_ms: 60_000, until, since }.into_outcome();
-/// assert_eq!(outcome.payload().as_str(), r#"{"retrying":{"attempts":2,"delay_ms":60000,"until":60000,"since":0}}"#);
-/// assert_eq!(outcome.as_retrying().unwrap().attempts, 2);
-/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Retrying {
+pub(crate) struct Retrying {
     /// The number of failed attempts.
     pub attempts: u32,
     /// The delay after the last failed attempt, in milliseconds.
@@ -35,8 +26,7 @@ enum Kept {
 
 impl Retrying {
     /// Returns the outcome that a journal records.
-    #[must_use]
-    pub fn into_outcome(self) -> Outcome {
+    pub(crate) fn into_outcome(self) -> Outcome {
         // Numbers always have a JSON form.
         let payload = Payload::encode(&Kept::Retrying(self));
         Outcome::Stopped(payload.unwrap_or_else(|_| Payload::from_stored("null")))
@@ -60,11 +50,25 @@ impl Outcome {
     ///     record.outcome.as_retrying().map(|retrying| retrying.until)
     /// }
     /// ```
-    #[must_use]
-    pub fn as_retrying(&self) -> Option<Retrying> {
+    pub(crate) fn as_retrying(&self) -> Option<Retrying> {
         if !self.is_retrying() {
             return None;
         }
         self.payload().decode().map(|Kept::Retrying(retrying)| retrying).ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn attempts_come_back_from_their_stored_form() {
+        let (since, until) = (Timestamp::from_millis(0), Timestamp::from_millis(60_000));
+        let outcome = Retrying { attempts: 2, delay_ms: 60_000, until, since }.into_outcome();
+        let text = r#"{"retrying":{"attempts":2,"delay_ms":60000,"until":60000,"since":0}}"#;
+        assert_eq!(outcome.payload().as_str(), text);
+        assert_eq!(outcome.as_retrying().unwrap().attempts, 2);
+        assert_eq!(Outcome::Stopped(Payload::from_stored("null")).as_retrying(), None);
     }
 }

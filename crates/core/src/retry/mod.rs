@@ -61,20 +61,11 @@ pub struct Retry<P = ()> {
     attempts: u32,
     max_delay: Duration,
     jitter: Jitter,
-    timeouts: OnTimeout,
+    /// Whether an attempt that timed out is retried.
+    retries_timeouts: bool,
     refused_for: Duration,
     budget: Option<Budget>,
     rules: P,
-}
-
-/// The reaction to an attempt that timed out.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
-pub enum OnTimeout {
-    /// Makes another attempt, as after a failure.
-    #[default]
-    Retry,
-    /// Fails the step with the timeout.
-    GiveUp,
 }
 
 impl Retry {
@@ -102,7 +93,7 @@ impl Retry {
             attempts: Self::DEFAULT_ATTEMPTS,
             max_delay: Self::DEFAULT_MAX_DELAY,
             jitter: Jitter::Full,
-            timeouts: OnTimeout::Retry,
+            retries_timeouts: true,
             refused_for: Self::DEFAULT_REFUSED_FOR,
             budget: None,
             rules: (),
@@ -167,17 +158,17 @@ impl<P> Retry<P> {
         self
     }
 
-    /// Sets the reaction to an attempt that timed out.
+    /// Fails the step if an attempt times out, instead of making another attempt.
     ///
     /// ```
-    /// use awaitly_core::{Retry, clock::ms, retry::OnTimeout};
+    /// use awaitly_core::{Retry, clock::ms};
     ///
     /// // A payment that timed out may have been made.
-    /// let pay = Retry::exponential(ms(100)).on_timeout(OnTimeout::GiveUp);
+    /// let pay = Retry::exponential(ms(100)).give_up_on_timeout();
     /// # let _ = pay;
     /// ```
-    pub const fn on_timeout(mut self, timeouts: OnTimeout) -> Self {
-        self.timeouts = timeouts;
+    pub const fn give_up_on_timeout(mut self) -> Self {
+        self.retries_timeouts = false;
         self
     }
 
@@ -233,8 +224,18 @@ impl<P> Retry<P> {
     }
 
     fn map_rules<Q>(self, change: impl FnOnce(P) -> Q) -> Retry<Q> {
-        let Self { backoff, attempts, max_delay, jitter, timeouts, refused_for, budget, rules } = self;
-        Retry { backoff, attempts, max_delay, jitter, timeouts, refused_for, budget, rules: change(rules) }
+        let Self { backoff, attempts, max_delay, jitter, retries_timeouts, refused_for, budget, rules } =
+            self;
+        Retry {
+            backoff,
+            attempts,
+            max_delay,
+            jitter,
+            retries_timeouts,
+            refused_for,
+            budget,
+            rules: change(rules),
+        }
     }
 
     /// Returns the maximum number of attempts.
@@ -319,7 +320,7 @@ impl<P> Retry<P> {
     /// Returns `true` if the policy retries a failure that the library caused.
     const fn retries_run_error(&self, error: &RunError) -> bool {
         match error {
-            RunError::Timeout { .. } => error.is_retried() && matches!(self.timeouts, OnTimeout::Retry),
+            RunError::Timeout { .. } => error.is_retried() && self.retries_timeouts,
             _ => error.is_retried(),
         }
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::builder::Definition;
 use crate::error::RunError;
 use crate::journal::{
-    Applied, Contents, Fingerprint, Header, Key, Payload, Record, ResumeState, Status, Timestamp, WaitEntry,
+    Contents, Fingerprint, Header, Key, Payload, Record, ResumeState, Status, Timestamp, WaitEntry,
 };
 use crate::shared::Writer;
 use crate::store::{Input, Open, Opened, Owner, Purpose, Rewrite, RunId, StoreError, StoredRun};
@@ -175,9 +175,9 @@ impl Definition {
         Ok(stored)
     }
 
-    fn migrate(&self, contents: Contents, from: u32, run: &str) -> Result<Contents, RunError> {
-        let applied = self.migrations.apply(contents, from, self.version);
-        let Applied { contents, unmatched } = applied.map_err(|error| RunError::migration(&error, run))?;
+    fn migrate(&self, mut contents: Contents, from: u32, run: &str) -> Result<Contents, RunError> {
+        let unmatched = self.migrations.apply(&mut contents, from, self.version);
+        let unmatched = unmatched.map_err(|error| RunError::migration(&error, run))?;
         let to = self.version;
         for key in unmatched {
             tracing::debug!(run, from, to, %key, "a migration found nothing to change");

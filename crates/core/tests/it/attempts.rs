@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use awaitly_core::clock::{Clock, VirtualClock, ms, secs};
 use awaitly_core::guard::{Admission, Guard, Pass, Refusal, Verdict};
-use awaitly_core::retry::{Backoff, Budget, Jitter, OnTimeout};
+use awaitly_core::retry::{Backoff, Budget, Jitter};
 use awaitly_core::{Error, Limit, Retry, RunError, Workflow, run, step};
 use tokio_util::sync::CancellationToken;
 
@@ -99,7 +99,7 @@ async fn timed_out_attempt_is_dropped_and_retried() {
 #[tokio::test(start_paused = true)]
 async fn policy_may_give_up_on_timeouts() {
     let service = Service::default();
-    let retry = EVERY_10_MS.on_timeout(OnTimeout::GiveUp);
+    let retry = EVERY_10_MS.give_up_on_timeout();
     let result = run(async |run| {
         Ok::<_, AppError>(step!(run, "hang", retry = retry, timeout = secs(1), service.hang()))
     })

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use awaitly_core::Retry;
-use awaitly_core::retry::{Budget, OnTimeout, Rule};
+use awaitly_core::retry::{Budget, Rule};
 use awaitly_core::several::Each;
 use awaitly_core::step::{Preset, Repeat, Step};
 
@@ -48,20 +48,19 @@ impl<P, G> Extended<P, G> {
         self.map_retry(|retry| retry.retry_after(hint))
     }
 
-    /// Works like [`Policy::on_timeout`].
+    /// Works like [`Policy::give_up_on_timeout`].
     ///
     /// ```
-    /// use awaitly_core::retry::OnTimeout;
     /// use awaitly_resilience::policy;
     ///
     /// # #[derive(Debug)]
     /// # enum PaymentError { Declined, Unreachable }
     /// let pay = policy::HTTP_API
     ///     .when(|error: &PaymentError| matches!(error, PaymentError::Unreachable))
-    ///     .on_timeout(OnTimeout::GiveUp);
+    ///     .give_up_on_timeout();
     /// ```
-    pub fn on_timeout(self, timeouts: OnTimeout) -> Self {
-        self.map_retry(|retry| retry.on_timeout(timeouts))
+    pub fn give_up_on_timeout(self) -> Self {
+        self.map_retry(Retry::give_up_on_timeout)
     }
 
     /// Works like [`Policy::budget`].

@@ -38,7 +38,7 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use awaitly_core::Retry;
-use awaitly_core::retry::{Backoff, Budget, Jitter, OnTimeout, Rule};
+use awaitly_core::retry::{Backoff, Budget, Jitter, Rule};
 use serde::Deserialize;
 
 pub use apply::Extended;
@@ -283,9 +283,9 @@ impl Policy {
         self.extended().retry_after(hint)
     }
 
-    /// Sets the reaction to an attempt that timed out: [`Retry::on_timeout`].
-    pub fn on_timeout(self, timeouts: OnTimeout) -> Extended {
-        self.extended().on_timeout(timeouts)
+    /// Fails the step if an attempt times out: see [`Retry::give_up_on_timeout`].
+    pub fn give_up_on_timeout(self) -> Extended {
+        self.extended().give_up_on_timeout()
     }
 
     /// Shares a budget for retries: [`Retry::budget`].

@@ -3,15 +3,14 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use awaitly_core::clock::{ms, secs};
 use awaitly_core::retry::Jitter;
 use awaitly_core::{Limit, Retry, RunError, Workflow, run, step};
-use awaitly_saga::{OnCancel, OnGiveUp, SagaError, SagaOptions, saga, saga_with};
+use awaitly_saga::{SagaError, SagaOptions, saga, saga_with};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::world::{Refused, TripError, World, refused};
 
 /// Three steps, of which the one in the middle cannot be undone.
-async fn stuck_in_the_middle(world: &World, on_give_up: OnGiveUp) -> SagaError<TripError> {
-    let options = SagaOptions::new().on_give_up(on_give_up);
+async fn stuck_in_the_middle(world: &World, options: SagaOptions) -> SagaError<TripError> {
     let trip = run(async |run| {
         saga_with(run, options, async |saga| {
             step!(saga, "seat", compensate = |_| world.act("undo seat"), world.act("seat"));
@@ -27,7 +26,7 @@ async fn stuck_in_the_middle(world: &World, on_give_up: OnGiveUp) -> SagaError<T
 #[tokio::test]
 async fn failed_compensation_does_not_stop_others() {
     let world = World::default();
-    let error = stuck_in_the_middle(&world, OnGiveUp::Continue).await;
+    let error = stuck_in_the_middle(&world, SagaOptions::new()).await;
     assert_eq!(world.log(), ["seat", "room", "tour", "undo tour", "no undo room", "undo seat"]);
     assert_eq!(error.error(), &refused("body"));
     assert!(!error.is_undone());
@@ -39,7 +38,7 @@ async fn failed_compensation_does_not_stop_others() {
 #[tokio::test]
 async fn stop_on_give_up_names_remaining_steps() {
     let world = World::default();
-    let error = stuck_in_the_middle(&world, OnGiveUp::Stop).await;
+    let error = stuck_in_the_middle(&world, SagaOptions::new().stop_on_failure()).await;
     assert_eq!(world.log(), ["seat", "room", "tour", "undo tour", "no undo room"]);
     assert_eq!(error.failed()[0].step, "room".into());
     assert_eq!(error.left(), ["seat".into()]);
@@ -167,11 +166,11 @@ async fn body_panic_resumes_after_undo() {
 }
 
 /// A seat, and a room for which it is cancelled in the middle.
-async fn cancelled(world: &World, on_cancel: OnCancel) -> SagaError<TripError> {
+async fn cancelled(world: &World, options: SagaOptions) -> SagaError<TripError> {
     let token = CancellationToken::new();
     let trips = Workflow::new("trip").cancel_on(token.clone());
     let trip = trips.run_volatile(async |run| {
-        saga_with(run, SagaOptions::new().on_cancel(on_cancel), async |saga| {
+        saga_with(run, options, async |saga| {
             step!(saga, "seat", compensate = |_| world.act_after(secs(9), "undo seat"), world.act("seat"));
             step!(saga, "room", compensate = |_| world.act("undo room"), world.act_after(secs(60), "room"));
             Ok::<_, TripError>(())
@@ -188,7 +187,7 @@ async fn cancelled(world: &World, on_cancel: OnCancel) -> SagaError<TripError> {
 #[tokio::test(start_paused = true)]
 async fn cancelled_saga_is_undone_to_the_end() {
     let world = World::default();
-    let error = cancelled(&world, OnCancel::Undo).await;
+    let error = cancelled(&world, SagaOptions::new()).await;
     assert_eq!(error.error(), &TripError::Run(RunError::Cancelled { step: Some("room".into()) }));
     assert_eq!(world.log(), ["seat", "undo seat"]);
     assert_eq!(error.in_doubt(), ["room".into()]);
@@ -197,7 +196,7 @@ async fn cancelled_saga_is_undone_to_the_end() {
 #[tokio::test(start_paused = true)]
 async fn cancelled_saga_with_keep_is_not_undone() {
     let world = World::default();
-    let error = cancelled(&world, OnCancel::Keep).await;
+    let error = cancelled(&world, SagaOptions::new().keep_on_cancel()).await;
     assert_eq!(world.log(), ["seat"]);
     assert_eq!(error.in_doubt(), ["room".into()]);
 }

@@ -2,14 +2,14 @@ use std::error::Error as _;
 
 use awaitly_core::clock::secs;
 use awaitly_core::{AsRunError, Error, Run, RunError, run, step};
-use awaitly_saga::{OnGiveUp, SagaError, SagaOptions, saga, saga_with};
+use awaitly_saga::{SagaError, SagaOptions, saga, saga_with};
 
 use crate::world::{Refused, TripError, World, refused};
 
 /// An error with all that one can have.
 async fn full() -> SagaError<TripError> {
     let world = World::default();
-    let options = SagaOptions::new().on_give_up(OnGiveUp::Stop);
+    let options = SagaOptions::new().stop_on_failure();
     let trip = run(async |run| {
         saga_with(run, options, async |saga| {
             step!(saga, "seat", compensate = |_| world.act("undo seat"), world.act("seat"));

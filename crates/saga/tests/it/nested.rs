@@ -1,5 +1,5 @@
 use awaitly_core::{run, step};
-use awaitly_saga::{OnGiveUp, SagaError, SagaOptions, saga, saga_with};
+use awaitly_saga::{SagaError, SagaOptions, saga, saga_with};
 
 use crate::world::{TripError, World, refused};
 
@@ -46,9 +46,9 @@ async fn completed_nested_saga_is_undone_with_outer_saga() {
 
 #[tokio::test]
 async fn failed_nested_undo_is_left_in_outer_saga() {
-    for (on_give_up, left) in [(OnGiveUp::Continue, vec!["room"]), (OnGiveUp::Stop, vec!["room", "table"])] {
+    let careful = SagaOptions::new();
+    for (options, left) in [(careful, vec!["room"]), (careful.stop_on_failure(), vec!["room", "table"])] {
         let world = World::default();
-        let options = SagaOptions::new().on_give_up(on_give_up);
         let trip = run(async |run| {
             saga_with(run, options, async |saga| {
                 // It has nothing of its own to undo.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use awaitly::RunError;
 use awaitly::journal::{Key, Payload};
-use awaitly::saga::{OnGiveUp, SagaError};
+use awaitly::saga::SagaError;
 
 use super::program::{Act, Deed, Does, Program, Undo, What};
 use super::{Ended, TripError};
@@ -176,7 +176,7 @@ impl<'p> Model<'p> {
         }
         let mut undone = Vec::new();
         for (_, deed) in done.iter().rev() {
-            if !failure.failed.is_empty() && self.program.on_give_up == OnGiveUp::Stop {
+            if !failure.failed.is_empty() && self.program.stops_on_failure {
                 failure.left.insert(deed.key.clone());
             } else if deed.undo == Some(Undo::Fails) && !self.seen.again {
                 failure.failed.push(deed.key.clone());

@@ -1,4 +1,3 @@
-use awaitly::saga::OnGiveUp;
 use fastrand::Rng;
 
 /// A saga as data.
@@ -7,7 +6,7 @@ pub(super) struct Program {
     pub(super) acts: Vec<Act>,
     /// Whether the body returns its own error at the end.
     pub(super) refuses: bool,
-    pub(super) on_give_up: OnGiveUp,
+    pub(super) stops_on_failure: bool,
     /// The boundaries at which the executions die, one after another.
     pub(super) deaths: Vec<i64>,
 }
@@ -67,9 +66,9 @@ impl Program {
         let mut maker = Maker { dice: Rng::with_seed(seed), names: 0, steps: 0 };
         let acts = maker.acts(4, Place::Body);
         let Maker { mut dice, steps, .. } = maker;
-        let on_give_up = if dice.bool() { OnGiveUp::Continue } else { OnGiveUp::Stop };
+        let stops_on_failure = !dice.bool();
         let deaths = (0..dice.u8(..=4)).map(|_| dice.i64(1..=10 + 9 * steps)).collect();
-        Self { acts, refuses: dice.bool(), on_give_up, deaths }
+        Self { acts, refuses: dice.bool(), stops_on_failure, deaths }
     }
 }
 
