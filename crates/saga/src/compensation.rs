@@ -269,9 +269,8 @@ const fn left_open<T, F>(ended: &Ended<T, F>, may_have_begun: bool) -> bool {
 /// Refuses a step inside the operation of another recorded step. A resumed run finds the outer step and does not call
 /// it, so the saga would never learn of the inner step.
 pub(crate) fn misplaced<E, M: Mode>(saga: &Saga<'_, E, M>, key: &Key) -> RunError {
-    let reason = "a resumed run does not call the operation of a recorded step, so it would not find this step inside of \
-                  the operation and could not undo it: build the step in the body of the saga, or in a function that \
-                  the body calls";
+    let reason = "a resumed run does not call the operation of a recorded step, so it could not find and undo a step \
+                  inside of it: build it in the body of the saga, or in a function that the body calls";
     let (step, by, reason) = (key.clone(), "saga".into(), reason.into());
     undo::stop(saga.run(), RunError::Refused { step, by, reason, retry_after: None })
 }
