@@ -84,8 +84,8 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 pub use awaitly_core::{
-    AsRunError, AsText, Borrowing, Durable, DurableRun, Error, FromStep, KeepRun, Limit, Mode, Resuming,
-    Retry, Run, RunError, RunInfo, StepInfo, Typed, Volatile, WaitFor, Workflow, run,
+    AsRunError, Borrowing, Durable, DurableRun, Error, FromStep, KeepRun, Limit, Mode, Resuming, Retry, Run,
+    RunError, RunInfo, StepInfo, Volatile, WaitFor, Workflow, run,
 };
 pub use awaitly_core::{clock, collect, event, guard, journal, resource, retry, several, step, store};
 pub use awaitly_core::{parallel, race};

@@ -160,10 +160,10 @@ pub enum EventKind {
     /// The compensations have run. `failed` of them failed, or did not run because an earlier one failed.
     UndoEnded { saga: Key, duration: Duration, failed: usize },
 
-    /// A hook admitted the run or step.
-    HookPassed { hook: Hook, step: Option<StepId>, duration: Duration },
-    /// A hook refused the run or step.
-    HookRefused { hook: Hook, step: Option<StepId>, duration: Duration, error: String },
+    /// A hook admitted the run or the outcome of a step. `None` is the hook before the run.
+    HookPassed { step: Option<StepId>, duration: Duration },
+    /// A hook refused the run or the outcome of a step. `None` is the hook before the run.
+    HookRefused { step: Option<StepId>, duration: Duration, error: String },
 }
 
 impl EventKind {
@@ -233,16 +233,6 @@ pub enum ScopeKind {
     Race,
     /// `each`
     Each,
-}
-
-/// A hook of a workflow.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Hook {
-    /// [`Workflow::before_run`](crate::Workflow::before_run)
-    BeforeRun,
-    /// [`Workflow::after_step`](crate::Workflow::after_step)
-    AfterStep,
 }
 
 /// Receives the events of a run.

@@ -46,4 +46,4 @@ pub use macros::door as __macros;
 pub use retry::Retry;
 pub use run::{Borrowing, Durable, DurableRun, Mode, Run, Volatile, run};
 pub use wait::WaitFor;
-pub use workflow::{AsText, KeepRun, Resuming, Typed, Workflow};
+pub use workflow::{KeepRun, Resuming, Workflow};

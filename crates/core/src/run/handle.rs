@@ -44,7 +44,7 @@ pub struct Run<M = Volatile> {
 /// A run that records its steps before their values reach the body.
 pub type DurableRun = Run<Durable>;
 
-/// The mode of a run: [`Volatile`], [`Borrowing`] or [`Durable`].
+/// The mode of a run: [`Volatile`], [`Borrowing`] or [`Durable`]. Do not implement this trait.
 ///
 /// ```
 /// use awaitly_core::clock::hours;
@@ -55,7 +55,7 @@ pub type DurableRun = Run<Durable>;
 ///     run.sleep("pick-up", hours(2)).await
 /// }
 /// ```
-pub trait Mode: sealed::Sealed + Keep<(), RunError> + Send + Sync + 'static {
+pub trait Mode: Keep<(), RunError> + Send + Sync + 'static {
     /// Whether the run records its steps.
     #[doc(hidden)]
     const RECORDS: bool;
@@ -71,14 +71,6 @@ impl Mode for Borrowing {
 
 impl Mode for Durable {
     const RECORDS: bool = true;
-}
-
-mod sealed {
-    #[expect(unnameable_types, reason = "that is what seals the trait")]
-    pub trait Sealed {}
-    impl Sealed for super::Volatile {}
-    impl Sealed for super::Borrowing {}
-    impl Sealed for super::Durable {}
 }
 
 impl Run {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
-use super::keep::{AsText, KeepRun, Typed};
+use super::keep::KeepRun;
 use super::trace::CurrentTrace;
 use crate::clock::Clock;
 use crate::error::{FromStep, RunError};
@@ -17,6 +17,7 @@ use crate::hook::{AfterStep, BeforeRun, RunInfo, StepInfo};
 use crate::journal::{EncodeError, Migration, Migrations, ResumeState};
 use crate::run::{DurableRun, Run};
 use crate::stage::Stage;
+use crate::step::{Durable, ValuesOnly};
 use crate::store::{AnyStore, Durability, Input, Open, Purpose, Store};
 
 /// A definition of runs: a name, a version, a store for their journals, observers and limits.
@@ -52,7 +53,7 @@ use crate::store::{AnyStore, Durability, Input, Open, Purpose, Store};
 /// assert_eq!(hold, Ok(7));
 /// # });
 /// ```
-pub struct Workflow<X = Typed> {
+pub struct Workflow<X = Durable> {
     pub(super) definition: Definition,
     errors: PhantomData<fn() -> X>,
 }
@@ -125,7 +126,7 @@ impl Workflow {
     /// # }
     /// ```
     #[must_use]
-    pub fn errors_as_text(self) -> Workflow<AsText> {
+    pub fn errors_as_text(self) -> Workflow<ValuesOnly> {
         Workflow { definition: self.definition, errors: PhantomData }
     }
 }

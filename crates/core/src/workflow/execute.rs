@@ -18,7 +18,7 @@ use super::open::{Admitted, Hold, NotAdmitted, Revival};
 use super::trace;
 use crate::clock::SystemClock;
 use crate::error::{FromStep, RunError};
-use crate::event::{EventKind, Hook, Observers};
+use crate::event::{EventKind, Observers};
 use crate::guard::Refusal;
 use crate::hook::RunInfo;
 use crate::journal::{Header, Payload, Record, ResumeState, Status};
@@ -239,12 +239,12 @@ impl Definition {
         let began = shared.time.elapsed();
         let hook = hook(RunInfo { workflow, run, recorded });
         let Some(answer) = shared.within_limits(hook).await? else { return Ok(()) };
-        let (hook, duration) = (Hook::BeforeRun, shared.time.elapsed().saturating_sub(began));
+        let duration = shared.time.elapsed().saturating_sub(began);
         shared.tell(|| match &answer {
-            Ok(()) => EventKind::HookPassed { hook, step: None, duration },
+            Ok(()) => EventKind::HookPassed { step: None, duration },
             Err(refusal) => {
                 let error = refusal.reason.to_string();
-                EventKind::HookRefused { hook, step: None, duration, error }
+                EventKind::HookRefused { step: None, duration, error }
             }
         });
         answer.map_err(|Refusal { by, reason, retry_after }| {

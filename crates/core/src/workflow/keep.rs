@@ -5,8 +5,10 @@ use serde::de::DeserializeOwned;
 
 use crate::error::{FromStep, RunError};
 use crate::journal::{DecodeError, EncodeError, Outcome, Payload};
+use crate::step::{Durable, ValuesOnly};
 
-/// The way in which a run's result is recorded: [`Typed`] or [`AsText`]. Do not implement this trait.
+/// The recorded part of a run's result: [`Durable`] records the value and the error, and [`ValuesOnly`] the value and
+/// the text of the error. Do not implement this trait.
 #[diagnostic::on_unimplemented(
     message = "the value `{T}` or the error `{E}` of this run cannot be recorded",
     label = "the result of this run",
@@ -28,24 +30,8 @@ pub trait KeepRun<T, E> {
     fn decode(outcome: &Outcome) -> Result<Result<T, E>, DecodeError>;
 }
 
-/// Records the value and the error with their types.
-#[derive(Debug, Clone, Copy)]
-pub enum Typed {}
-
-/// Records the value with its type, and the error as text.
-///
-/// ```
-/// use awaitly_core::{AsText, Workflow};
-///
-/// fn report() -> Workflow<AsText> {
-///     Workflow::new("report").errors_as_text()
-/// }
-/// ```
-#[derive(Debug, Clone, Copy)]
-pub enum AsText {}
-
 #[diagnostic::do_not_recommend]
-impl<T, E> KeepRun<T, E> for Typed
+impl<T, E> KeepRun<T, E> for Durable
 where
     T: Serialize + DeserializeOwned,
     E: Serialize + DeserializeOwned + fmt::Display + FromStep<RunError>,
@@ -71,7 +57,7 @@ where
 }
 
 #[diagnostic::do_not_recommend]
-impl<T, E> KeepRun<T, E> for AsText
+impl<T, E> KeepRun<T, E> for ValuesOnly
 where
     T: Serialize + DeserializeOwned,
     E: fmt::Display + FromStep<RunError>,

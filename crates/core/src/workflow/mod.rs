@@ -9,4 +9,4 @@ mod open;
 mod trace;
 
 pub use builder::{Resuming, Workflow};
-pub use keep::{AsText, KeepRun, Typed};
+pub use keep::KeepRun;

@@ -8,7 +8,7 @@ use awaitly_core::clock::days;
 use awaitly_core::event::Observer;
 use awaitly_core::journal::Key;
 use awaitly_core::store::{AnyStore, Store};
-use awaitly_core::{Typed, Workflow};
+use awaitly_core::{Durable, Workflow};
 use awaitly_persistence::MemoryStore;
 use serde::Serialize;
 
@@ -59,7 +59,7 @@ use crate::watched::TIME_LIMIT;
 /// # });
 /// ```
 #[must_use = "call `run` on it"]
-pub struct Harness<X = Typed> {
+pub struct Harness<X = Durable> {
     workflow: Workflow<X>,
     playbook: Arc<Mutex<Playbook>>,
     allows_unused: bool,

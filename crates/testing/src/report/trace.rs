@@ -1,7 +1,7 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use awaitly_core::event::{Event, EventKind, Hook, ScopeKind, StepId};
+use awaitly_core::event::{Event, EventKind, ScopeKind, StepId};
 use awaitly_core::journal::Key;
 
 use super::layout::{self, Line, without_starts};
@@ -98,7 +98,7 @@ impl Teller<'_> {
                 let outcomes = if *recorded == 1 { "outcome" } else { "outcomes" };
                 self.lines.push(Line::of_run(at, &format!("the run resumes with {recorded} {outcomes}")));
             }
-            EventKind::HookRefused { hook: Hook::BeforeRun, error, .. } => {
+            EventKind::HookRefused { step: None, error, .. } => {
                 self.lines.push(Line::of_run(at, &format!("the hook before the run refused: {error}")));
             }
             EventKind::ScopeStarted { scope, kind } => self.begin(at, scope, scope, name_of(*kind)),

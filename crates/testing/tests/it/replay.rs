@@ -75,7 +75,7 @@ fn checkout() -> Workflow {
 /// Executes `body` and returns its journal, whatever its ending.
 async fn recorded<T, E>(body: impl AsyncFnOnce(&DurableRun) -> Result<T, E>) -> Journal
 where
-    awaitly_core::Typed: awaitly_core::KeepRun<T, E>,
+    awaitly_core::Durable: awaitly_core::KeepRun<T, E>,
     E: awaitly_core::FromStep<RunError> + fmt::Display,
 {
     let store = MemoryStore::new();
@@ -86,7 +86,7 @@ where
 /// Executes `body` until it makes no progress, drops it and returns its journal.
 async fn interrupted<T, E>(body: impl AsyncFnOnce(&DurableRun) -> Result<T, E>) -> Journal
 where
-    awaitly_core::Typed: awaitly_core::KeepRun<T, E>,
+    awaitly_core::Durable: awaitly_core::KeepRun<T, E>,
     E: awaitly_core::FromStep<RunError> + fmt::Display,
 {
     let store = MemoryStore::new();
@@ -126,7 +126,7 @@ fn stopped_at(replay: &Replay) -> Vec<&str> {
 /// Checks the journal against the body, and asserts that it resumes.
 async fn resumes<T, E>(journal: &Journal, body: impl AsyncFnOnce(&DurableRun) -> Result<T, E>) -> Replay
 where
-    awaitly_core::Typed: awaitly_core::KeepRun<T, E>,
+    awaitly_core::Durable: awaitly_core::KeepRun<T, E>,
     E: awaitly_core::FromStep<RunError> + fmt::Display,
 {
     let replay = would_resume(journal, &checkout(), body).await;

@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::Frame;
 use crate::error::RunError;
-use crate::event::{EventKind, Hook};
+use crate::event::EventKind;
 use crate::guard::Refusal;
 use crate::hook::Hooked;
 use crate::journal::{EncodeError, Fingerprint, Key, Kind, Outcome, Payload, Record};
@@ -195,12 +195,12 @@ impl Frame<'_> {
 
     /// Sends the event of the hook's answer.
     pub(in crate::step) fn hooked(&self, answer: &Result<(), Refusal>) {
-        let (hook, duration) = (Hook::AfterStep, self.duration());
+        let duration = self.duration();
         self.tell(|step| match answer {
-            Ok(()) => EventKind::HookPassed { hook, step: Some(step), duration },
+            Ok(()) => EventKind::HookPassed { step: Some(step), duration },
             Err(refusal) => {
                 let error = refusal.reason.to_string();
-                EventKind::HookRefused { hook, step: Some(step), duration, error }
+                EventKind::HookRefused { step: Some(step), duration, error }
             }
         });
         if let (Err(_), Some(run)) = (answer, self.run) {

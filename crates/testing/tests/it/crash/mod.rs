@@ -12,7 +12,7 @@ use std::fmt::{Debug, Display};
 use std::future::ready;
 
 use awaitly_core::store::Store;
-use awaitly_core::{DurableRun, FromStep, KeepRun, RunError, Typed, Workflow, step};
+use awaitly_core::{Durable, DurableRun, FromStep, KeepRun, RunError, Workflow, step};
 use awaitly_testing::crash::{CrashReport, CrashTest, Ledger};
 
 /// Services that recognize a repeated call by its idempotency key.
@@ -51,7 +51,7 @@ pub(crate) async fn crashed<S: Store, T, E>(
     body: impl AsyncFn(&DurableRun, &Shop) -> Result<T, E>,
 ) -> CrashReport
 where
-    Typed: KeepRun<T, E>,
+    Durable: KeepRun<T, E>,
     T: PartialEq + Debug,
     E: FromStep<RunError> + Display + PartialEq + Debug,
 {
