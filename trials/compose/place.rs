@@ -8,8 +8,8 @@ use awaitly::persistence::{
     MemoryStore, PostgresOptions, PostgresStore, RedisOptions, RedisStore, SqliteStore,
 };
 use awaitly::store::{
-    Answer, Answered, AnyStore, Cancelled, Due, DueQuery, Imported, Operate, Page, RunId, Store, StoreError,
-    StoredRun, WaitQuery, Waiting,
+    Answer, Answered, AnyStore, Cancelled, Due, DueQuery, Operate, Page, RunId, Store, StoreError, StoredRun,
+    WaitQuery, Waiting,
 };
 use awaitly_trials::servers::{self, url};
 use clap::ValueEnum;
@@ -80,7 +80,7 @@ impl Place {
         let Some(stored) = self.load(run).await? else { return Ok(None) };
         let copy = MemoryStore::new();
         let imported = copy.import(run.clone(), stored).await?;
-        Ok((imported == Imported::Added).then_some(Self::Memory(copy)))
+        Ok((imported).then_some(Self::Memory(copy)))
     }
 }
 

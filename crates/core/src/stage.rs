@@ -38,27 +38,23 @@ pub trait Stage: Send + Sync + 'static {
         let _ = (step, misfit);
     }
 
-    /// The body of a durable run has returned.
-    fn body_returned(&self, returned: &Returned<'_>) {
-        let _ = returned;
+    /// The body of the durable run `run` has returned: a value if `a_value` is set. `stopped` is the reason why the run
+    /// cannot continue, if it is known already. `knows` returns whether the body knows a key: it built a step with the
+    /// key, or looked at the recorded outcome.
+    fn body_returned(
+        &self,
+        run: &str,
+        a_value: bool,
+        stopped: Option<&RunError>,
+        knows: &dyn Fn(&str) -> bool,
+    ) {
+        let _ = (run, a_value, stopped, knows);
     }
 
     /// The library refuses to continue the step or the run, regardless of how the body handles the error.
     fn refuses(&self, step: Option<&StepId>, error: &RunError) {
         let _ = (step, error);
     }
-}
-
-/// The state of a run whose body has returned.
-pub struct Returned<'a> {
-    /// The run.
-    pub run: &'a str,
-    /// Whether the body returned a value.
-    pub a_value: bool,
-    /// The reason why the run cannot continue, if it is known already.
-    pub stopped: Option<&'a RunError>,
-    /// Returns whether the body knows a key: it built a step with the key, or looked at the recorded outcome.
-    pub knows: &'a dyn Fn(&str) -> bool,
 }
 
 /// The future of a played attempt. A panic in it counts as a panic of the operation.
@@ -156,17 +152,6 @@ impl fmt::Display for Misfit {
 
 /// The name under which the library ends a step whose script does not fit.
 pub const SCRIPT: &str = "script";
-
-impl fmt::Debug for Returned<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { run, a_value, stopped, .. } = self;
-        f.debug_struct("Returned")
-            .field("run", run)
-            .field("a_value", a_value)
-            .field("stopped", stopped)
-            .finish_non_exhaustive()
-    }
-}
 
 impl fmt::Debug for Cue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -31,8 +31,8 @@ pub use around::Around;
 pub use error::StoreError;
 pub use lease::Lease;
 pub use operate::{
-    Answer, Answered, Cancelled, Cancelling, Cursor, DeleteIf, Due, DueQuery, Imported, Operate, Page,
-    RunQuery, RunSummary, WaitQuery, Waiting,
+    Answer, Answered, Cancelled, Cancelling, Cursor, DeleteIf, Due, DueQuery, Operate, Page, RunQuery,
+    RunSummary, WaitQuery, Waiting,
 };
 pub(crate) use transactional::Back;
 pub use transactional::{OnRecorded, Transactional, Tx};

@@ -9,8 +9,8 @@ use awaitly_core::journal::{
 };
 use awaitly_core::store::{
     Answer, Answered, Bell, Cancelled, Cancelling, Cursor, DeleteIf, Due, DueQuery, Durability, Ending,
-    Imported, Lease, OnRecorded, Open, Opened, Operate, Page, Renewed, Rewrite, RunId, RunQuery, RunSummary,
-    Store, StoreError, StoredRun, Transactional, Wait, WaitQuery, Waiting, Wakes,
+    Lease, OnRecorded, Open, Opened, Operate, Page, Renewed, Rewrite, RunId, RunQuery, RunSummary, Store,
+    StoreError, StoredRun, Transactional, Wait, WaitQuery, Waiting, Wakes,
 };
 use foldhash::fast::RandomState;
 use serde::Serialize;
@@ -367,18 +367,18 @@ impl Operate for MemoryStore {
         Ok(runs.into_iter().filter(|run| journals.delete(run, condition, now)).collect())
     }
 
-    async fn import(&self, run: RunId, stored: StoredRun) -> Result<Imported, StoreError> {
+    async fn import(&self, run: RunId, stored: StoredRun) -> Result<bool, StoreError> {
         let keys = limits::imported(&run, &stored)?.into_iter().cloned().collect();
         let mut journals = self.lock()?;
         if journals.slots.contains_key(&run) {
-            return Ok(Imported::Exists);
+            return Ok(false);
         }
         let StoredRun { header, input, records, waits } = stored;
         let waits = waits.into_iter().map(|entry| (entry.key.clone(), entry)).collect();
         journals.add(Journal { run, header, input, records, keys, waits, token: 0, held_until: None });
         drop(journals);
         self.0.bell.ring();
-        Ok(Imported::Added)
+        Ok(true)
     }
 
     async fn now(&self) -> Result<Timestamp, StoreError> {

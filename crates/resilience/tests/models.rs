@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::{Context, Poll, Waker};
 
 use awaitly_core::clock::{VirtualClock, ms, secs};
-use awaitly_resilience::circuit_breaker::{State, Window};
+use awaitly_resilience::circuit_breaker::State;
 use awaitly_resilience::single_flight::OwnKey;
 use awaitly_resilience::{
     AdaptiveThrottle, Cache, CallError, CircuitBreaker, CombinedLimiter, ConcurrencyLimiter, GuardExt, Keyed,
@@ -150,7 +150,7 @@ fn failed_probe_opens_it_whatever_the_others_do() {
 #[test]
 fn window_counts_every_call_that_ends() {
     explore(|| {
-        let options = CircuitBreaker::options("model").window(Window::Calls(100)).failures(100);
+        let options = CircuitBreaker::options("model").last_calls(100).failures(100);
         let breaker = options.clock(VirtualClock::new()).build();
         let shared = breaker.clone();
         join(threads(3, move |n| {

@@ -9,7 +9,6 @@ use std::hint::black_box;
 use std::num::NonZeroU32;
 use std::time::{Duration, Instant};
 
-use awaitly::resilience::circuit_breaker::Window;
 use awaitly::resilience::{CircuitBreaker, ConcurrencyLimiter, GuardExt, Keyed, RateLimiter};
 use awaitly::{Retry, RunError, run, step};
 use backon::{ConstantBuilder, Retryable};
@@ -123,7 +122,7 @@ fn breakers(runtime: &Runtime) -> Vec<Row> {
     let recloser = || awaiting(runtime, || theirs.call(call()));
     let counts = CircuitBreaker::new("counts");
     // What recloser does: the rate of the last hundred calls.
-    let rate = CircuitBreaker::options("rate").window(Window::Calls(100)).failure_rate(0.5, 100).build();
+    let rate = CircuitBreaker::options("rate").last_calls(100).failure_rate(0.5, 100).build();
     let (ours, open) =
         (CircuitBreaker::new("open"), Recloser::custom().open_wait(Duration::from_secs(3600)).build());
     ours.open();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::journal::Key;
 use crate::run::DurableRun;
 use crate::shared::current;
-pub use crate::stage::{Cue, Misfit, Prop, Reply, Returned, SCRIPT, Scene, Stage};
+pub use crate::stage::{Cue, Misfit, Prop, Reply, SCRIPT, Scene, Stage};
 use crate::workflow::Workflow;
 
 /// Returns the workflow with its runs played on `stage`. It needs at least one observer.

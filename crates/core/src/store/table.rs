@@ -24,7 +24,7 @@ macro_rules! calls {
                 Cancel cancel(&run: RunId;) -> Cancelled;
                 CancelWithoutUndo cancel_without_undo(&run: RunId;) -> Cancelled;
                 Delete delete(runs: Vec<RunId>, condition: DeleteIf) -> Vec<RunId>;
-                Import import(run: RunId, stored: StoredRun) -> Imported;
+                Import import(run: RunId, stored: StoredRun) -> bool;
                 Now now() -> Timestamp;
             }
         }

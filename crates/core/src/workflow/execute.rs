@@ -24,7 +24,6 @@ use crate::hook::RunInfo;
 use crate::journal::{Header, Payload, Record, ResumeState, Status};
 use crate::run::{DurableRun, Run};
 use crate::shared::{Loaded, OtherRun, Settings, Shared, Writer, note_other_run};
-use crate::stage::Returned;
 use crate::store::{Purpose, StoreError};
 
 /// A run in execution. Dropping it makes all its remaining handles inactive.
@@ -215,7 +214,7 @@ impl Definition {
             if let Some(stage) = &self.stage {
                 let (run, a_value, stop) = (shared.run_id(), result.is_ok(), shared.stopping.stop());
                 let (stopped, knows) = (stop.fatal.as_ref(), &|key: &str| shared.keys.knows(key));
-                stage.body_returned(&Returned { run, a_value, stopped, knows });
+                stage.body_returned(run, a_value, stopped, knows);
             }
             Ok::<_, RunError>(result)
         };

@@ -1,5 +1,5 @@
 use awaitly_core::journal::{Header, Payload, Record, WaitEntry};
-use awaitly_core::store::{Imported, Operate, RunId, StoreError, StoredRun};
+use awaitly_core::store::{Operate, RunId, StoreError, StoredRun};
 use serde::{Deserialize, Serialize};
 
 /// A complete run as a value. Its JSON form is
@@ -47,10 +47,7 @@ pub(super) async fn export<S: Operate + ?Sized>(
     }))
 }
 
-pub(super) async fn import<S: Operate + ?Sized>(
-    store: &S,
-    exported: Exported,
-) -> Result<Imported, StoreError> {
+pub(super) async fn import<S: Operate + ?Sized>(store: &S, exported: Exported) -> Result<bool, StoreError> {
     let Exported { format, run, header, input, records, waits } = exported;
     if format > Exported::FORMAT {
         return Err(StoreError::NewerFormat { found: format, supported: Exported::FORMAT });

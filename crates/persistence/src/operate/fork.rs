@@ -1,5 +1,5 @@
 use awaitly_core::journal::{EncodeError, Header, Key, Outcome, Payload, Record, Status};
-use awaitly_core::store::{Imported, Operate, RunId, StoreError, StoredRun};
+use awaitly_core::store::{Operate, RunId, StoreError, StoredRun};
 use serde::Serialize;
 
 /// A new run that begins with recorded steps of another run and takes over its workflow, version and input.
@@ -125,8 +125,8 @@ pub(super) async fn fork<S: Operate + ?Sized>(store: &S, run: &RunId, fork: Fork
     begun.input = header.input;
     let forked = StoredRun { header: begun, input, records, waits: Vec::new() };
     match store.import(fork.run, forked).await? {
-        Imported::Added => Ok(()),
-        Imported::Exists => Err(ForkError::Exists),
+        true => Ok(()),
+        false => Err(ForkError::Exists),
     }
 }
 

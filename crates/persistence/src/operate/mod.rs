@@ -48,7 +48,7 @@ pub use fork::{Fork, ForkError};
 pub use retain::Retention;
 pub use retry::RetryError;
 
-use awaitly_core::store::{Imported, Operate, RunId, StoreError};
+use awaitly_core::store::{Operate, RunId, StoreError};
 
 /// Operations for operators, available for every store.
 pub trait OperateExt: Operate {
@@ -177,7 +177,7 @@ pub trait OperateExt: Operate {
     }
 
     /// Adds an exported run under its own run id. If a run with that id exists, it stays unchanged, and the result is
-    /// [`Imported::Exists`].
+    /// [`false`].
     ///
     /// # Errors
     /// Returns [`StoreError::NewerFormat`] if a newer version of this library exported the run, or the error of the store; the
@@ -185,7 +185,7 @@ pub trait OperateExt: Operate {
     ///
     /// # Examples
     /// ```
-    /// use awaitly_core::store::{Imported, RunId};
+    /// use awaitly_core::store::{RunId};
     /// use awaitly_persistence::MemoryStore;
     /// use awaitly_persistence::operate::{Exported, OperateExt};
     /// # use awaitly_core::{DurableRun, RunError, Workflow, step};
@@ -198,15 +198,12 @@ pub trait OperateExt: Operate {
     /// # let json = serde_json::to_string(&store.export(&RunId::new("order-42")?).await?)?;
     /// let exported: Exported = serde_json::from_str(&json)?;
     /// let elsewhere = MemoryStore::new();
-    /// assert_eq!(elsewhere.import_exported(exported.clone()).await?, Imported::Added);
-    /// assert_eq!(elsewhere.import_exported(exported).await?, Imported::Exists);
+    /// assert!(elsewhere.import_exported(exported.clone()).await?);
+    /// assert!(!elsewhere.import_exported(exported).await?);
     /// # Ok(())
     /// # }
     /// ```
-    fn import_exported(
-        &self,
-        exported: Exported,
-    ) -> impl Future<Output = Result<Imported, StoreError>> + Send {
+    fn import_exported(&self, exported: Exported) -> impl Future<Output = Result<bool, StoreError>> + Send {
         export::import(self, exported)
     }
 }

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use awaitly_core::journal::{Key, Payload, Settling, Status, Timestamp, Unanswered};
 use awaitly_core::store::{
-    Answer, Answered, Cancelled, Cancelling, Cursor, DeleteIf, Due, DueQuery, Imported, Operate, Page, RunId,
-    RunQuery, RunSummary, StoreError, StoredRun, WaitQuery, Waiting, Wakes,
+    Answer, Answered, Cancelled, Cancelling, Cursor, DeleteIf, Due, DueQuery, Operate, Page, RunId, RunQuery,
+    RunSummary, StoreError, StoredRun, WaitQuery, Waiting, Wakes,
 };
 use sqlx::{Connection as _, Row};
 
@@ -58,7 +58,7 @@ impl Operate for PostgresStore {
         self.once(Length::Long, |connection| delete(connection, statements, &runs, condition)).await
     }
 
-    async fn import(&self, run: RunId, stored: StoredRun) -> Result<Imported, StoreError> {
+    async fn import(&self, run: RunId, stored: StoredRun) -> Result<bool, StoreError> {
         let Shared { statements, channel, .. } = &*self.0;
         let importing = |connection| import(connection, statements, channel, &run, &stored);
         let imported = self.once(Length::Long, importing).await?;
@@ -261,7 +261,7 @@ async fn import(
     channel: &str,
     run: &RunId,
     stored: &StoredRun,
-) -> Result<Imported, Failure> {
+) -> Result<bool, Failure> {
     let StoredRun { header, input, records, waits } = stored;
     limits::imported(run, stored)?;
     in_transaction!(connection, transaction => {
@@ -285,12 +285,12 @@ async fn import(
             .bind(header.cancel_requested)
             .fetch_optional(&mut *transaction)
             .await?;
-        let Some(row) = row else { return Ok(Imported::Exists) };
+        let Some(row) = row else { return Ok(false) };
         let slot: i64 = row.try_get(0)?;
         write::put_steps(&mut transaction, statements, slot, 1, records).await?;
         write::put_waits(&mut transaction, statements, slot, waits).await?;
         statements.notify.query().bind(channel).execute(&mut *transaction).await?;
-        Ok(Imported::Added)
+        Ok(true)
     })
 }
 

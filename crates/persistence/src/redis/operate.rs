@@ -2,8 +2,8 @@
 
 use awaitly_core::journal::{Asked, Key, Settling, Status, Timestamp, Unanswered, settle};
 use awaitly_core::store::{
-    Answer, Answered, Cancelled, Cancelling, DeleteIf, Due, DueQuery, Imported, Operate, Page, RunId,
-    RunQuery, RunSummary, StoreError, StoredRun, WaitQuery, Waiting, Wakes,
+    Answer, Answered, Cancelled, Cancelling, DeleteIf, Due, DueQuery, Operate, Page, RunId, RunQuery,
+    RunSummary, StoreError, StoredRun, WaitQuery, Waiting, Wakes,
 };
 
 use super::fields;
@@ -78,7 +78,7 @@ impl Operate for RedisStore {
         Ok(deleted)
     }
 
-    async fn import(&self, run: RunId, stored: StoredRun) -> Result<Imported, StoreError> {
+    async fn import(&self, run: RunId, stored: StoredRun) -> Result<bool, StoreError> {
         not_too_many(&stored.records, &stored.waits)?;
         limits::imported(&run, &stored)?;
         let StoredRun { header, input, records, waits } = stored;
@@ -96,8 +96,8 @@ impl Operate for RedisStore {
         }
         let mut reply = self.write(&run, call, To::Any, Kind::Wakes).await?;
         match reply.text("reply")?.as_str() {
-            "exists" => Ok(Imported::Exists),
-            "added" => Ok(Imported::Added),
+            "exists" => Ok(false),
+            "added" => Ok(true),
             _ => Err(reply.corrupt("reply")),
         }
     }

@@ -5,8 +5,8 @@ use awaitly_core::journal::{
     Unanswered, WaitEntry, admit, settle,
 };
 use awaitly_core::store::{
-    Answer, Answered, Cancelled, Cancelling, DeleteIf, Due, DueQuery, Durability, Ending, Imported, Lease,
-    Open, Renewed, Rewrite, RunId, StoreError, StoredRun, Wait,
+    Answer, Answered, Cancelled, Cancelling, DeleteIf, Due, DueQuery, Durability, Ending, Lease, Open,
+    Renewed, Rewrite, RunId, StoreError, StoredRun, Wait,
 };
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, params};
@@ -221,11 +221,11 @@ impl Batch<'_> {
         Ok(deleted)
     }
 
-    pub(super) fn import(&mut self, run: &RunId, stored: &StoredRun) -> Result<Imported, Failure> {
+    pub(super) fn import(&mut self, run: &RunId, stored: &StoredRun) -> Result<bool, Failure> {
         let StoredRun { header, input, records, waits } = stored;
         limits::imported(run, stored)?;
         if rows::run(self.connection, run)?.is_some() {
-            return Ok(Imported::Exists);
+            return Ok(false);
         }
         self.execute(
             IMPORT,
@@ -248,7 +248,7 @@ impl Batch<'_> {
         for entry in waits {
             self.put_wait(slot, entry)?;
         }
-        Ok(Imported::Added)
+        Ok(true)
     }
 
     pub(super) fn due(&self, query: &DueQuery) -> Result<Vec<Due>, Failure> {

@@ -28,9 +28,9 @@ use std::time::Duration;
 
 use awaitly_core::journal::{Key, Outcome, Record, Settling};
 use awaitly_core::store::{
-    Answer, Answered, Bell, Cancelled, Cancelling, DeleteIf, Due, DueQuery, Durability, Ending, Imported,
-    Lease, Open, Opened, Operate, Page, Renewed, Rewrite, RunId, RunQuery, RunSummary, Store, StoreError,
-    StoredRun, Wait, WaitQuery, Waiting, Wakes,
+    Answer, Answered, Bell, Cancelled, Cancelling, DeleteIf, Due, DueQuery, Durability, Ending, Lease, Open,
+    Opened, Operate, Page, Renewed, Rewrite, RunId, RunQuery, RunSummary, Store, StoreError, StoredRun, Wait,
+    WaitQuery, Waiting, Wakes,
 };
 use tokio::sync::oneshot;
 
@@ -296,7 +296,7 @@ impl Operate for SqliteStore {
         self.ask(Delete { runs, condition }).await
     }
 
-    async fn import(&self, run: RunId, stored: StoredRun) -> Result<Imported, StoreError> {
+    async fn import(&self, run: RunId, stored: StoredRun) -> Result<bool, StoreError> {
         self.ask(Import { run, stored: Box::new(stored) }).await
     }
 

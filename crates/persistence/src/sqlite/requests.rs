@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use awaitly_core::journal::{Outcome, Record, Settling};
 use awaitly_core::store::{
-    Answer, Answered, Cancelled, Cancelling, DeleteIf, Due, DueQuery, Durability, Imported, Lease, Open,
-    Renewed, RunId, StoredRun,
+    Answer, Answered, Cancelled, Cancelling, DeleteIf, Due, DueQuery, Durability, Lease, Open, Renewed,
+    RunId, StoredRun,
 };
 
 use super::apply::{Admitted, Batch, Change};
@@ -235,9 +235,9 @@ impl Request for Delete {
 }
 
 impl Request for Import {
-    type Answer = Imported;
+    type Answer = bool;
 
-    fn apply(&self, batch: &mut Batch<'_>) -> Result<Imported, Failure> {
+    fn apply(&self, batch: &mut Batch<'_>) -> Result<bool, Failure> {
         batch.import(&self.run, &self.stored)
     }
 

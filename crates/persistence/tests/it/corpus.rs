@@ -10,9 +10,7 @@ use std::path::{Path, PathBuf};
 use awaitly_core::journal::{
     Fingerprint, Header, Key, Outcome, Payload, Record, ResumeState, Status, Timestamp, WaitEntry,
 };
-use awaitly_core::store::{
-    Durability, Imported, Input, Open, Opened, Operate, Owner, RunId, Store, StoredRun,
-};
+use awaitly_core::store::{Durability, Input, Open, Opened, Operate, Owner, RunId, Store, StoredRun};
 use awaitly_persistence::operate::{Exported, OperateExt};
 use awaitly_persistence::{MemoryStore, SqliteStore};
 use tempfile::TempDir;
@@ -162,7 +160,7 @@ async fn export_1() {
     let store = MemoryStore::new();
     for line in fs::read_to_string(corpus("export-1.jsonl")).unwrap().lines() {
         let exported: Exported = serde_json::from_str(line).unwrap();
-        assert_eq!(store.import_exported(exported).await, Ok(Imported::Added));
+        assert_eq!(store.import_exported(exported).await, Ok(true));
     }
     reads_and_goes_on(&store).await;
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use awaitly_core::journal::{Key, Status};
-use awaitly_core::store::{DueQuery, Ending, Imported, Operate, RunQuery, Store, StoreError, WaitQuery};
+use awaitly_core::store::{DueQuery, Ending, Operate, RunQuery, Store, StoreError, WaitQuery};
 use awaitly_persistence::MemoryStore;
 use awaitly_persistence::operate::{
     Copied, Exported, Fork, ForkError, OperateExt, Retention, RetryError, copy,
@@ -133,9 +133,9 @@ async fn exported_run_reads_well_and_comes_back() {
     }
     let exported: Exported = serde_json::from_str(&json).unwrap();
     let other = MemoryStore::new();
-    assert_eq!(other.import_exported(exported.clone()).await, Ok(Imported::Added));
+    assert_eq!(other.import_exported(exported.clone()).await, Ok(true));
     assert_eq!(other.load(&run_id("order-42")).await, store.load(&run_id("order-42")).await);
-    assert_eq!(other.import_exported(exported.clone()).await, Ok(Imported::Exists));
+    assert_eq!(other.import_exported(exported.clone()).await, Ok(false));
     let newer = json.replace("\"format\":1", "\"format\":9");
     let newer = other.import_exported(serde_json::from_str(&newer).unwrap()).await;
     assert_eq!(newer, Err(StoreError::NewerFormat { found: 9, supported: 1 }));

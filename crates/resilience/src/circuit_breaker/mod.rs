@@ -11,13 +11,13 @@
 //!
 //! ```
 //! use std::time::Duration;
-//! use awaitly_resilience::circuit_breaker::{CircuitBreaker, Window};
+//! use awaitly_resilience::CircuitBreaker;
 //!
 //! # #[derive(Debug)]
 //! enum ApiError { NotFound, Unreachable }
 //!
 //! let breaker = CircuitBreaker::options("search")
-//!     .window(Window::Calls(100))
+//!     .last_calls(100)
 //!     .ignore_failures()
 //!     .failure_rate(0.5, 20)
 //!     .slow_calls(Duration::from_secs(2), 0.8, 20)
@@ -48,7 +48,6 @@ pub use error::Tripped;
 pub use options::Options;
 pub use pass::Watched;
 pub use snapshot::Snapshot;
-pub use window::Window;
 
 use crate::handle::handle;
 use crate::judge::Judge;

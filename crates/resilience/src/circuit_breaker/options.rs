@@ -5,7 +5,8 @@ use awaitly_core::clock::Clock;
 
 use super::decide::{Rate, Rules};
 use super::gate::{Gate, OnChange};
-use super::{Change, CircuitBreaker, Window};
+use super::window::Window;
+use super::{Change, CircuitBreaker};
 use crate::name::Name;
 use crate::time::Time;
 
@@ -28,11 +29,11 @@ use crate::time::Time;
 ///
 /// ```
 /// use std::time::Duration;
-/// use awaitly_resilience::circuit_breaker::{CircuitBreaker, Window};
+/// use awaitly_resilience::CircuitBreaker;
 ///
 /// // Opens for 10 seconds if half of at least 20 calls in a minute failed, or took longer than 2 seconds.
 /// let breaker = CircuitBreaker::options("search")
-///     .window(Window::Time(Duration::from_secs(60)))
+///     .within(Duration::from_secs(60))
 ///     .ignore_failures()
 ///     .failure_rate(0.5, 20)
 ///     .slow_calls(Duration::from_secs(2), 0.5, 20)
@@ -66,8 +67,8 @@ impl Options {
     /// Creates options for calls that must not go wrong: the breaker opens for 60 seconds after 3 failures within 30
     /// seconds, and one successful probe closes it.
     pub fn critical(name: impl Into<Name>) -> Self {
-        let window = Window::Time(Duration::from_secs(30));
-        Self::new(name.into()).failures(3).window(window).retry_after(Duration::from_secs(60)).probes(1)
+        let window = Duration::from_secs(30);
+        Self::new(name.into()).failures(3).within(window).retry_after(Duration::from_secs(60)).probes(1)
     }
 
     /// Creates the default options.
@@ -86,23 +87,30 @@ impl Options {
     /// assert_eq!(breaker.state(), State::Open);
     /// ```
     pub fn lenient(name: impl Into<Name>) -> Self {
-        let window = Window::Time(Duration::from_secs(120));
-        Self::new(name.into()).failures(10).window(window).retry_after(Duration::from_secs(15)).probes(5)
+        let window = Duration::from_secs(120);
+        Self::new(name.into()).failures(10).within(window).retry_after(Duration::from_secs(15)).probes(5)
     }
 }
 
 impl<P> Options<P> {
-    /// Sets the calls that the breaker considers.
+    /// Sets the window of the breaker to the calls that ended within this time. The window moves in steps of a sixtieth:
+    /// it never counts calls that are older than the window, and always counts calls that are younger than 59 steps.
     ///
     /// # Panics
-    /// Panics if the window is empty.
-    pub const fn window(mut self, window: Window) -> Self {
-        let empty = match window {
-            Window::Calls(calls) => calls == 0,
-            Window::Time(length) => length.is_zero(),
-        };
-        assert!(!empty, "a window has at least one call, or lasts for some time");
-        self.rules.window = window;
+    /// Panics if the time is zero.
+    pub const fn within(mut self, time: Duration) -> Self {
+        assert!(!time.is_zero(), "a window lasts for some time: `within(0)` is refused");
+        self.rules.window = Window::Time(time);
+        self
+    }
+
+    /// Sets the window of the breaker to the newest calls, this many of them.
+    ///
+    /// # Panics
+    /// Panics if `calls` is 0.
+    pub const fn last_calls(mut self, calls: u32) -> Self {
+        assert!(calls > 0, "a window has at least one call: `last_calls(0)` is refused");
+        self.rules.window = Window::Calls(calls);
         self
     }
 
@@ -129,9 +137,9 @@ impl<P> Options<P> {
     /// Panics if `part` is not above 0 and at most 1.
     ///
     /// ```
-    /// use awaitly_resilience::circuit_breaker::{CircuitBreaker, State, Window};
+    /// use awaitly_resilience::circuit_breaker::{CircuitBreaker, State};
     ///
-    /// let breaker = CircuitBreaker::options("search").window(Window::Calls(100)).failure_rate(0.5, 4).build();
+    /// let breaker = CircuitBreaker::options("search").last_calls(100).failure_rate(0.5, 4).build();
     /// breaker.record_failure();
     /// (0..2).for_each(|_| breaker.record_success());
     /// assert_eq!(breaker.state(), State::Closed);

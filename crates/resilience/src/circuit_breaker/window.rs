@@ -8,7 +8,7 @@ use crate::time::{Moment, nanos};
 /// The calls that a breaker considers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Window {
+pub(super) enum Window {
     /// The newest calls.
     Calls(u32),
     /// The calls that ended within this time. The window moves in steps of a sixtieth: it never counts calls that are

@@ -6,7 +6,7 @@ use awaitly_core::{Error, Retry, RunError, Workflow, run, step};
 use awaitly_resilience::{CallError, ConcurrencyLimiter, GuardExt, Judge};
 
 use crate::{ApiError, all_begun, begun, fails, hangs, ok};
-use awaitly_resilience::circuit_breaker::{CircuitBreaker, Options, Snapshot, State, Tripped, Window};
+use awaitly_resilience::circuit_breaker::{CircuitBreaker, Options, Snapshot, State, Tripped};
 
 /// Opens after 3 failures within 10 seconds, for 5; 2 probes.
 fn breaker(clock: &VirtualClock) -> CircuitBreaker {
@@ -29,7 +29,7 @@ async fn due_for_probes() -> (VirtualClock, CircuitBreaker) {
 fn options(clock: &VirtualClock) -> Options {
     CircuitBreaker::options("api")
         .failures(3)
-        .window(Window::Time(secs(10)))
+        .within(secs(10))
         .retry_after(secs(5))
         .probes(2)
         .clock(clock.clone())
@@ -179,7 +179,7 @@ async fn only_errors_that_the_predicate_names_count() {
 #[tokio::test]
 async fn rate_opens_it_once_there_are_enough_calls() {
     let clock = VirtualClock::new();
-    let breaker = options(&clock).window(Window::Calls(10)).ignore_failures().failure_rate(0.5, 6).build();
+    let breaker = options(&clock).last_calls(10).ignore_failures().failure_rate(0.5, 6).build();
     fail(&breaker, 5).await;
     assert_eq!(breaker.state(), State::Closed, "five are too few");
     assert_eq!(breaker.call(ok).await, Ok(7));
@@ -197,7 +197,7 @@ async fn rate_opens_it_once_there_are_enough_calls() {
 #[tokio::test]
 async fn rate_is_reached_at_that_part_whatever_its_digits() {
     for part in 1..=100_u32 {
-        let window = options(&VirtualClock::new()).window(Window::Calls(100)).ignore_failures();
+        let window = options(&VirtualClock::new()).last_calls(100).ignore_failures();
         let breaker = window.failure_rate(f64::from(part) / 100.0, 100).build();
         for _ in 0..100 - part {
             breaker.record_success();
@@ -214,9 +214,7 @@ async fn rate_is_reached_at_that_part_whatever_its_digits() {
 #[tokio::test]
 async fn import_into_smaller_window_keeps_rate() {
     let clock = VirtualClock::new();
-    let of = |calls| {
-        options(&clock).window(Window::Calls(calls)).ignore_failures().failure_rate(0.5, calls).build()
-    };
+    let of = |calls| options(&clock).last_calls(calls).ignore_failures().failure_rate(0.5, calls).build();
     let (large, small) = (of(100), of(10));
     for call in 0..100 {
         if call % 20 == 0 { large.record_failure() } else { large.record_success() }

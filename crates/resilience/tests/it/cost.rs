@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use allocation_counter::measure;
 use awaitly_core::{Retry, RunError, run, step};
-use awaitly_resilience::circuit_breaker::Window;
 use awaitly_resilience::{
     AdaptiveThrottle, CircuitBreaker, CombinedLimiter, ConcurrencyLimiter, GuardExt, Keyed, RateLimiter,
 };
@@ -34,7 +33,7 @@ fn plenty() -> RateLimiter {
 #[test]
 fn immediate_call_does_not_allocate() {
     let closed = CircuitBreaker::new("closed");
-    let rate = CircuitBreaker::options("rate").window(Window::Calls(50)).failure_rate(0.5, 10).build();
+    let rate = CircuitBreaker::options("rate").last_calls(50).failure_rate(0.5, 10).build();
     let (open, rates, slots) = (CircuitBreaker::new("open"), plenty(), ConcurrencyLimiter::new("slots", 3));
     open.open();
     let combined = CombinedLimiter::new(plenty(), ConcurrencyLimiter::new("slots", 3));

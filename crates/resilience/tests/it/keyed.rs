@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use awaitly_core::clock::{VirtualClock, ms, secs};
 use awaitly_core::guard::{Admission, Guard, Refusal};
 use awaitly_core::{Error, RunError, run};
-use awaitly_resilience::circuit_breaker::{State, Window};
+use awaitly_resilience::circuit_breaker::{Options, State};
 use awaitly_resilience::keyed::Idle;
 use awaitly_resilience::{
     AdaptiveThrottle, CallError, CircuitBreaker, CombinedLimiter, ConcurrencyLimiter, GuardExt, Keyed,
@@ -26,10 +26,10 @@ async fn one_open_breaker_leaves_other_keys_alone() {
 }
 
 /// A breaker that is forgotten once it is idle.
-fn hosts(clock: &VirtualClock, window: Window) -> Keyed<u32, CircuitBreaker> {
+fn hosts(clock: &VirtualClock, window: fn(Options) -> Options) -> Keyed<u32, CircuitBreaker> {
     let clock = clock.clone();
     Keyed::new(move |_| {
-        let options = CircuitBreaker::options("host").failures(2).retry_after(secs(10)).window(window);
+        let options = window(CircuitBreaker::options("host").failures(2).retry_after(secs(10)));
         options.clock(clock.clone()).build()
     })
 }
@@ -42,7 +42,9 @@ fn left<G: Guard<ApiError> + Idle + Clone>(keyed: &Keyed<u32, G>) -> usize {
 
 #[tokio::test]
 async fn breaker_is_forgotten_once_its_failures_count_no_more() {
-    for (window, length) in [(Window::Time(secs(60)), 61), (Window::Calls(9), 10)] {
+    let within: fn(Options) -> Options = |options| options.within(secs(60));
+    let last: fn(Options) -> Options = |options| options.last_calls(9);
+    for (window, length) in [(within, 61), (last, 10)] {
         let clock = VirtualClock::new();
         let hosts = hosts(&clock, window);
         hosts.key(&1).call(ok).await.unwrap();
@@ -58,7 +60,7 @@ async fn breaker_is_forgotten_once_its_failures_count_no_more() {
 #[tokio::test]
 async fn open_breaker_is_kept_long_past_its_probe_time() {
     let clock = VirtualClock::new();
-    let hosts = hosts(&clock, Window::Time(secs(1)));
+    let hosts = hosts(&clock, |options| options.within(secs(1)));
     hosts.key(&1).call(fails).await.unwrap_err();
     hosts.key(&1).call(fails).await.unwrap_err();
     hosts.key(&2).open();

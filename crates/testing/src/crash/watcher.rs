@@ -3,8 +3,9 @@
 use std::future::pending;
 use std::sync::Arc;
 
+use awaitly_core::RunError;
 use awaitly_core::event::{Event, EventKind, Observer, StepId};
-use awaitly_core::extend::stage::{Cue, Returned, Scene, Stage};
+use awaitly_core::extend::stage::{Cue, Scene, Stage};
 use tokio_util::sync::CancellationToken;
 
 use super::boundary::{Act, Boundary, Side};
@@ -97,18 +98,24 @@ impl Stage for Watcher {
         }
     }
 
-    fn body_returned(&self, returned: &Returned<'_>) {
+    fn body_returned(
+        &self,
+        run: &str,
+        a_value: bool,
+        stopped: Option<&RunError>,
+        knows: &dyn Fn(&str) -> bool,
+    ) {
         if self.life.is_dead() {
             return;
         }
-        let run = self.named(&returned.run.into());
-        if returned.a_value
-            && returned.stopped.is_some()
+        let run = self.named(&run.into());
+        if a_value
+            && stopped.is_some()
             && let Some(step) = self.notes.continued_after(&run)
         {
             self.notes.find(Finding::ContinuedAfterFailure { step, to: None });
         }
-        self.notes.body_returned(&run, returned.a_value, returned.knows);
+        self.notes.body_returned(&run, a_value, knows);
     }
 }
 

@@ -6,7 +6,7 @@ use awaitly_core::Workflow;
 use awaitly_core::event::Event;
 use awaitly_core::extend::stage;
 use awaitly_core::journal::{Header, Status, Timestamp};
-use awaitly_core::store::{Imported, Operate, Store, StoreError, StoredRun};
+use awaitly_core::store::{Operate, Store, StoreError, StoredRun};
 use awaitly_persistence::MemoryStore;
 
 use super::Journal;
@@ -40,7 +40,7 @@ pub(super) async fn import(
     header.cancel_requested = old.cancel_requested;
     let (input, records, waits) = (input.clone(), records.clone(), waits.clone());
     // The store is new, so it cannot refuse the run as a duplicate.
-    let _: Imported = store.import(run.clone(), StoredRun { header, input, records, waits }).await?;
+    let _: bool = store.import(run.clone(), StoredRun { header, input, records, waits }).await?;
     Ok(())
 }
 

@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use awaitly_core::RunError;
 use awaitly_core::event::{Event, EventKind, StepId};
-use awaitly_core::extend::stage::{Cue, Misfit, Prop, Returned, SCRIPT, Scene, Stage};
+use awaitly_core::extend::stage::{Cue, Misfit, Prop, SCRIPT, Scene, Stage};
 use awaitly_core::journal::Key;
 
 /// The caller's instruction for an unrecorded step.
@@ -139,9 +139,9 @@ impl Stage for Witness {
         self.notes().misfits.push((step.clone(), *misfit));
     }
 
-    fn body_returned(&self, returned: &Returned<'_>) {
+    fn body_returned(&self, _: &str, _: bool, stopped: Option<&RunError>, _: &dyn Fn(&str) -> bool) {
         let mut notes = self.notes();
-        if let Some(error) = returned.stopped
+        if let Some(error) = stopped
             && !is_of_a_misfit(error)
             && !notes.refusals.iter().any(|(_, refusal)| refusal == error)
         {

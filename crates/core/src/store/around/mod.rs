@@ -14,8 +14,8 @@ pub use request::{Parts, Reply, Request};
 
 use super::table::calls;
 use super::{
-    Answer, Answered, Cancelled, DeleteIf, Due, DueQuery, Durability, Ending, Imported, Lease, OnRecorded,
-    Open, Opened, Operate, Page, Renewed, Rewrite, RunId, RunQuery, RunSummary, Store, StoreError, StoredRun,
+    Answer, Answered, Cancelled, DeleteIf, Due, DueQuery, Durability, Ending, Lease, OnRecorded, Open,
+    Opened, Operate, Page, Renewed, Rewrite, RunId, RunQuery, RunSummary, Store, StoreError, StoredRun,
     Transactional, Wait, WaitQuery, Waiting, Wakes,
 };
 use crate::journal::{Key, Outcome, Record, Settling, Timestamp};

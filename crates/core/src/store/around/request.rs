@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use super::super::table::calls;
 use super::super::{
-    Answer, Answered, Cancelled, DeleteIf, Due, DueQuery, Durability, Ending, Imported, Lease, OnRecorded,
-    Open, Opened, Page, Renewed, Rewrite, RunId, RunQuery, RunSummary, StoreError, StoredRun, Wait,
-    WaitQuery, Waiting,
+    Answer, Answered, Cancelled, DeleteIf, Due, DueQuery, Durability, Ending, Lease, OnRecorded, Open,
+    Opened, Page, Renewed, Rewrite, RunId, RunQuery, RunSummary, StoreError, StoredRun, Wait, WaitQuery,
+    Waiting,
 };
 use super::Call;
 use crate::journal::{Contents, Header, Key, Outcome, Payload, Record, Settling, Timestamp, WaitEntry};

@@ -164,19 +164,15 @@ pub trait Operate: Store {
     /// Adds a run from another store, or a run made from scratch. Its lease is free.
     ///
     /// ```
-    /// use awaitly_core::store::{Imported, Operate, RunId, StoreError};
+    /// use awaitly_core::store::{Operate, RunId, StoreError};
     ///
     /// /// Copies a run to another store. Returns whether that store has a new run now.
     /// async fn copy(from: &impl Operate, to: &impl Operate, run: RunId) -> Result<bool, StoreError> {
     ///     let Some(stored) = from.load(&run).await? else { return Ok(false) };
-    ///     Ok(to.import(run, stored).await? == Imported::Added)
+    ///     to.import(run, stored).await
     /// }
     /// ```
-    fn import(
-        &self,
-        run: RunId,
-        stored: StoredRun,
-    ) -> impl Future<Output = Result<Imported, StoreError>> + Send;
+    fn import(&self, run: RunId, stored: StoredRun) -> impl Future<Output = Result<bool, StoreError>> + Send;
 
     /// Returns the current time by the clock of the store's timestamps. By default, this is the clock of the machine.
     fn now(&self) -> impl Future<Output = Result<Timestamp, StoreError>> + Send {
@@ -286,14 +282,4 @@ impl DeleteIf {
             Self::EndedBefore(moment) => free && status.has_ended() && changed < moment,
         }
     }
-}
-
-/// The result of an import.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[must_use]
-pub enum Imported {
-    /// The store has added the run.
-    Added,
-    /// A run with this run id existed already and is unchanged.
-    Exists,
 }

@@ -53,7 +53,7 @@ async fn lists_longer_than_a_piece_miss_none() {
     for number in 0..600 {
         // All of the same age, so that nothing but their names tells them apart.
         let imported = store.import(run_id(&format!("copy-{number:03}")), stored.clone()).await.unwrap();
-        assert_eq!(imported, awaitly_core::store::Imported::Added);
+        assert!(imported);
     }
     let due = store.due(DueQuery::new().limit(10_000)).await.unwrap();
     assert_eq!(due.len(), 601);

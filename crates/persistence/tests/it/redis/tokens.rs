@@ -2,7 +2,7 @@
 
 use awaitly_core::journal::{Outcome, Payload, Settling, Status, Timestamp, WaitEntry};
 use awaitly_core::store::{
-    Answer, Answered, Cancelled, DeleteIf, Ending, Imported, Operate, Purpose, Store, StoredRun, WaitQuery,
+    Answer, Answered, Cancelled, DeleteIf, Ending, Operate, Purpose, Store, StoredRun, WaitQuery,
 };
 use awaitly_persistence::RedisStore;
 
@@ -69,7 +69,7 @@ async fn entries_with_one_token_are_listed_newest_first() {
             expires: None,
         };
         let copy = StoredRun { waits: vec![entry], ..stored.clone() };
-        assert_eq!(store.import(run_id(run), copy).await, Ok(Imported::Added));
+        assert_eq!(store.import(run_id(run), copy).await, Ok(true));
     }
     let all = places(&[("order-2", "manager"), ("order-3", "manager"), ("order-1", "manager")]);
     assert_eq!(found(&store, "s3cret").await, all);
