@@ -1,10 +1,10 @@
 //! Injects faults around the PostgreSQL store, and compares the journals with a ledger of effects.
 //!
-//! The faults: connections that are cut between a commit and its answer, workers that are frozen for longer than their
-//! leases last, a server that is stopped and killed, and clocks that are wrong by an hour. Two modes inject no fault:
-//! a hundred thousand runs wait, and two processes answer the same questions.
+//! A mode injects one fault: it cuts connections between a commit and its answer, freezes workers for longer than
+//! their leases last, stops and kills the server, or sets the clocks of workers wrong by an hour. Two modes inject no
+//! fault: in one, a hundred thousand runs wait; in the other, two processes answer the same questions.
 //!
-//! A mode that stops a server starts its own. The server that the environment names is never stopped.
+//! The mode that stops a server starts one of its own. The program never stops the server in `AWAITLY_POSTGRES_URL`.
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
 mod answers;
@@ -40,10 +40,10 @@ struct Options {
     /// The seed for the moments of the faults. Default: a random seed, which is printed.
     #[arg(long)]
     seed: Option<u64>,
-    /// The duration of the longest outage, in seconds.
+    /// The duration of the longest outage in the mode `outage`, in seconds.
     #[arg(long, default_value_t = 10)]
     longest: u64,
-    /// The role of this process, if it is a worker, and the arguments of the role.
+    /// The role of this process and the arguments of the role, if the process is a worker.
     #[arg(long, hide = true, num_args = 1..)]
     worker: Option<Vec<String>>,
 }
@@ -54,9 +54,9 @@ enum Mode {
     Cut,
     /// Freezes workers for longer than their leases last.
     Frozen,
-    /// Stops and kills the server for a while.
+    /// Stops and kills the server several times, and starts it again.
     Outage,
-    /// Sets the clocks of workers wrong by an hour.
+    /// Starts workers whose clocks are wrong by an hour.
     Clocks,
     /// Lets a hundred thousand runs wait.
     Parked,
@@ -102,6 +102,7 @@ async fn execute(mode: Mode, options: &Options, dice: fastrand::Rng) -> Result<b
     }
 }
 
+/// Runs a worker: `role` is the mode that started it, followed by the arguments of the mode.
 async fn work(role: &[&str]) -> Result<()> {
     let schema = |name: &str| Ok::<_, anyhow::Error>(Schema { url: url()?, name: name.to_owned() });
     match role {
@@ -118,7 +119,7 @@ fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_multi_thread().enable_all().build()
 }
 
-/// Returns the URL of the server that must not be stopped.
+/// Returns the URL of the server in the environment, which this program must not stop.
 fn url() -> Result<String> {
     let message = "name a PostgreSQL server in AWAITLY_POSTGRES_URL, or call `cargo xtask chaos`";
     std::env::var("AWAITLY_POSTGRES_URL").context(message)

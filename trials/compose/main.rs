@@ -1,8 +1,9 @@
-//! Random workflows against a naive model that knows only the promises of the library.
+//! Executes random workflows, and compares them with a naive model that contains only the promises of the library.
 //!
-//! A seed determines a body, which may combine all features of a workflow, and the accidents of its run: deaths, lost
-//! answers, cancellations, renames, other workers. The program executes the run with the public API until it has ended,
-//! like a worker, and counts the effects. It shrinks a case that breaks a promise, and prints it.
+//! A seed determines a case. A case is a body, which may combine all features of a workflow, and the accidents of its
+//! run: the process dies, an answer of the store is lost, the run is cancelled, a step is renamed, or another worker
+//! takes the run. The program executes the run through the public API, as a worker does, until the run has ended, and
+//! counts the effects. If a case breaks a promise, the program shrinks the case and prints it.
 #![allow(clippy::print_stdout)]
 
 mod case;
@@ -35,19 +36,19 @@ use clap::Parser;
 use crate::feature::{Feature, Features};
 use crate::place::StoreName;
 
-/// Runs random workflows, and counts broken promises.
+/// Executes random workflows, and counts the promises that they break.
 #[derive(Parser)]
 struct Options {
-    /// The number of seeds.
+    /// The number of seeds to run.
     #[arg(long, default_value_t = 1000)]
     seeds: u64,
     /// The store to use.
     #[arg(long, value_enum, default_value_t = StoreName::Memory)]
     store: StoreName,
-    /// Only this seed.
+    /// Runs only this seed, and prints its case first.
     #[arg(long)]
     seed: Option<u64>,
-    /// The first seed.
+    /// The first seed, unless `--seed` is given.
     #[arg(long, default_value_t = 0)]
     from: u64,
     /// Features to leave out, to mask known bugs.

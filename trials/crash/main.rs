@@ -1,11 +1,11 @@
 //! Kills workers with SIGKILL, and compares the journals of their runs with a ledger of effects.
 //!
-//! A worker executes many durable runs concurrently and writes every effect to the ledger. The program kills it at a
-//! random moment and starts the next one, which resumes the unfinished runs and begins new ones. At the end, one worker
-//! finishes all runs.
+//! A worker executes many durable runs concurrently and writes every effect to the ledger. The program kills the worker
+//! at a random moment and starts the next worker, which resumes the unfinished runs and begins new ones. After the last
+//! kill, one more worker finishes all runs.
 //!
-//! A killed process loses no data that it has passed to the operating system, so the program does not simulate a loss of
-//! power. Against that, the stores wait for the disk at each commit.
+//! This program does not simulate a loss of power: a killed process loses no data that it has already passed to the
+//! operating system. To survive a loss of power, the stores wait for the disk at each commit.
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
 mod judge;
@@ -33,10 +33,10 @@ struct Options {
     /// The seed for the moments of the kills. Default: a random seed, which is printed.
     #[arg(long)]
     seed: Option<u64>,
-    /// The folder and the number of this process, if it is a worker.
+    /// The folder of the test and the number of this process, from 1, if the process is a worker.
     #[arg(long, hide = true, num_args = 2)]
     worker: Option<Vec<String>>,
-    /// Whether the worker begins no new runs.
+    /// Makes the worker finish the begun runs and begin no new ones.
     #[arg(long, hide = true)]
     finish: bool,
 }
@@ -70,10 +70,12 @@ fn main() -> Result<ExitCode> {
     Ok(ExitCode::FAILURE)
 }
 
+/// Returns the number of effects in the ledger.
 fn effects(folder: &Path) -> usize {
     ledger::count(&folder.join("effects.jsonl"))
 }
 
+/// Starts worker number `life` on the store of the test.
 fn start(place: &Place<'_>, life: u32, finish: bool) -> Result<Child> {
     let program: PathBuf = std::env::current_exe()?;
     let mut worker = Command::new(program);
@@ -85,7 +87,8 @@ fn start(place: &Place<'_>, life: u32, finish: bool) -> Result<Child> {
     worker.spawn().context("cannot start a worker")
 }
 
-/// Kills the worker, on Unix with SIGKILL, this long after its first effect.
+/// Waits for the worker's first effect, which raises the number of effects above `before`, and kills the worker `after`
+/// that; on Unix, with SIGKILL.
 fn kill(mut worker: Child, folder: &Path, before: usize, after: Duration) -> Result<()> {
     while effects(folder) == before {
         ensure!(worker.try_wait()?.is_none(), "a worker ended before it did anything");

@@ -60,15 +60,15 @@ pub trait Stage: Send + Sync + 'static {
 /// The future of a played attempt. A panic in it counts as a panic of the operation.
 pub type Scene = Pin<Box<dyn Future<Output = Cue> + Send>>;
 
-/// The result of a played attempt.
+/// The result of a [`Scene`], which a stage plays instead of calling the operation of an attempt.
 pub enum Cue {
-    /// The step calls its operation after all.
+    /// The scene has no result: the step calls its operation after all.
     Operation,
-    /// The operation returned this value.
+    /// The step continues as if the operation had returned this value.
     Value(Prop),
-    /// The operation failed with this error.
+    /// The step continues as if the operation had failed with this error.
     Error(Prop),
-    /// The library ended the attempt.
+    /// The step continues as if the library had ended the attempt with this error, for example a timeout.
     Stopped(RunError),
     /// The script has no result for the attempt: the library refuses the step and stops the run.
     Unscripted,

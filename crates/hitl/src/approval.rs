@@ -76,22 +76,23 @@ impl Approvals for DurableRun {
 /// learn the person and the time, and to handle a rejection without an error.
 ///
 /// # Errors
-/// - [`RunError::Waiting`] until the question is answered. Return this error from the body: the run then waits without a
-///   task and without memory.
+/// - [`RunError::Waiting`] until the question is answered. Return this error from the body: the run then occupies no
+///   task and no memory while it waits.
 /// - [`RunError::Rejected`] if a person rejected, with the reason as JSON.
-/// - [`RunError::Expired`] if the time for an answer ended.
+/// - [`RunError::Expired`] if the time for an answer passed without an answer.
 /// - [`RunError::Refused`] if the question was withdrawn.
 /// - [`RunError::Undecodable`] if the answer does not decode as a `T`.
 /// - [`RunError::Unencodable`] if the proposal or the metadata has no JSON form.
 /// - The errors of recording a step, for example [`RunError::Store`].
 ///
 /// # Cancel safety
-/// If the future is dropped, the question may or may not be asked, and the notice may or may not be sent.
+/// If the future is dropped before it returns, the question may or may not have been asked, and the notice may or may
+/// not have been sent.
 ///
 /// # Resume
 /// The question is asked once, and its notice is sent once. If the run is resumed before the answer, this step returns
-/// [`RunError::Waiting`] again; after the answer, the step returns it like any recorded outcome. If a run failed because of
-/// a rejection, a retry of the run asks again.
+/// [`RunError::Waiting`] again. After the answer, each execution returns the answer, like any recorded outcome. If a
+/// run failed because of a rejection, a retry of the run asks again.
 ///
 /// # Examples
 /// ```

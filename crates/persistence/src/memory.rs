@@ -390,12 +390,12 @@ impl Operate for MemoryStore {
     }
 }
 
-/// A transaction of a [`MemoryStore`]: it stands in for a database transaction, so that tests can show the state that a
-/// transactional step leaves behind if its process dies.
+/// A transaction of a [`MemoryStore`]. In a test, it takes the place of a database transaction, so that the test can
+/// check which writes of a transactional step survive if the process dies.
 ///
-/// It writes JSON values beside the journals, under names that the caller chooses. A read sees committed values and the
-/// values that this transaction wrote. Transactions do not wait for each other: if two of them write one name, the last
-/// commit wins.
+/// The transaction writes JSON values into the store, beside the journals, under names that the caller chooses. A read
+/// returns committed values and the values that this transaction wrote. Transactions do not wait for each other: if two
+/// transactions write under one name, the last commit wins. Dropping a transaction discards its writes.
 ///
 /// ```
 /// use awaitly_core::{DurableRun, RunError, Workflow, step};
@@ -439,7 +439,7 @@ impl MemoryTransaction {
         self.written.insert(name.into(), Payload::encode(value).ok());
     }
 
-    /// Removes the value under `name`.
+    /// Removes the value under `name`. The removal takes effect when the transaction commits.
     pub fn remove(&mut self, name: impl Into<String>) {
         self.written.insert(name.into(), None);
     }

@@ -179,8 +179,9 @@ impl<K: Eq + Hash + Clone, V: Clone, E: Clone> Cache<K, V, E> {
         self.0.find(key)?.ok()
     }
 
-    /// Keeps `value`. If a call for `key` is in flight, the cache does not keep its answer, and later callers do not
-    /// wait for it.
+    /// Keeps `value` for `key` until the [`ttl`](Options::ttl) passes or the cache needs the space. The value replaces
+    /// an earlier entry. If a call for `key` is in flight, the cache does not keep the answer of that call, and later
+    /// callers do not wait for it.
     ///
     /// ```
     /// # use awaitly_resilience::Cache;
@@ -196,7 +197,8 @@ impl<K: Eq + Hash + Clone, V: Clone, E: Clone> Cache<K, V, E> {
         shared.flights.outdate(&key, || shared.keep(key.clone(), Ok(value)));
     }
 
-    /// Forgets the entry of `key`, and does not keep the answer of a call in flight.
+    /// Removes the entry of `key`. If a call for `key` is in flight, the cache does not keep the answer of that call,
+    /// and later callers do not wait for it.
     pub fn remove(&self, key: &K) {
         self.0.flights.outdate(key, || drop(self.0.entries.remove(key)));
     }

@@ -1,14 +1,16 @@
-//! The part of a step that undoes it: [`Compensation`], and the effects of the step that it notes in the saga's ledger.
+//! The part of a step that undoes it. It notes the effects of the step in the saga's ledger.
 //!
-//! A step of a saga is a step of core, whose last type parameter is a [`Compensation`]. It calls the methods of [`Undo`]
-//! below. A compensation has to know of an effect even if the body does not:
+//! A step of a saga is a step of core whose last type parameter is a [`Compensation`]. The step reports its progress
+//! through the trait [`Undo`], implemented below. The ledger must contain every effect of a step, even an effect that
+//! the body never learns of. There are four cases:
 //!
-//! - The operation succeeded: the value enters the ledger before the body sees it, so that the effect is undone even if
-//!   the body is dropped or panics with the value in its hands.
-//! - The operation succeeded, but the value could not be recorded. The step fails, and the effect has to be undone.
-//! - A limit, a cancellation or a drop ended the operation while it was in flight. The effect is unknown: the step is in
-//!   doubt. An outcome that an earlier execution recorded can say so too, for example a timeout.
-//! - The journal holds the value, and the step is dropped before its first poll, because a step beside it failed.
+//! - The operation succeeded. The value enters the ledger before the body receives it. If the body is then dropped or
+//!   panics, the saga can still undo the effect.
+//! - The operation succeeded, but its value could not be recorded. The step fails, and the value enters the ledger.
+//! - A timeout, a cancellation or a drop ended the operation in flight. Its effect is unknown, so the ledger lists the
+//!   step as in doubt. The same applies if an earlier execution recorded such an outcome, for example a timeout.
+//! - The journal holds a value, and the step is dropped before its first poll because another step failed. The recorded
+//!   value enters the ledger.
 
 use std::fmt;
 use std::future::Future;
@@ -26,14 +28,15 @@ use serde::de::DeserializeOwned;
 use crate::Saga;
 use crate::ledger::{Done, UndoFn, UndoFuture};
 
-/// The part of a step that undoes it: the last type parameter of the [`Step`] and the
-/// [`Each`](awaitly_core::several::Each) that a [`Saga`] builds.
+/// The part of a step that undoes it. Programs rarely name this type: set a compensation with
+/// [`Step::compensate`] or `step!(saga, compensate = .., ..)`.
 ///
-/// `C` is the operation of the compensation, and `()` if the step has none. `A` is its retry policy, or the
-/// [`InTransaction`] that contains the policy.
+/// It is the last type parameter of each [`Step`] and each [`Each`](awaitly_core::several::Each) that a [`Saga`]
+/// builds. `C` is the operation of the compensation, or `()` if the step has no compensation. `A` is the retry policy
+/// of the compensation, or an [`InTransaction`] that contains the policy.
 pub struct Compensation<'s, 'c, E, M, C = (), A = Retry> {
     saga: &'s Saga<'c, E, M>,
-    /// `None` after it was entered into the ledger.
+    /// `None` after the ledger has taken the operation.
     operation: Option<Operation<C, A>>,
 }
 
@@ -182,7 +185,7 @@ where
 }
 
 impl<'c, E, M: Mode, C, A> Compensation<'_, 'c, E, M, C, A> {
-    /// Enters the compensation into the ledger.
+    /// Moves the compensation into the ledger, with a clone of the step's `value`.
     fn enter<T>(&mut self, step: &Key, value: &T)
     where
         Operation<C, A>: Undoes<'c, T, E, M>,
@@ -192,6 +195,7 @@ impl<'c, E, M: Mode, C, A> Compensation<'_, 'c, E, M, C, A> {
         }
     }
 
+    /// Notes in the ledger that the step is in doubt, if the step has a compensation.
     fn doubt<T>(&self, step: &Key)
     where
         Operation<C, A>: Undoes<'c, T, E, M>,
@@ -227,10 +231,9 @@ where
         }
         match ended {
             Ok(value) => self.enter(step, value),
-            // An earlier execution had the value.
+            // The operation succeeded in an earlier execution, and its value was lost with that execution.
             Err(Error::Run(error)) if is_unkept(error) && self.operation.is_some() => self.doubt(step),
-            // If a resumed run refuses the step, its operation may still have been in flight when the last execution
-            // ended.
+            // A resumed run may refuse a step whose operation was in flight when the previous execution ended.
             ended if left_open(ended, polled_before || undo::is_resumed(self.saga.run())) => self.doubt(step),
             _ => {}
         }
@@ -246,17 +249,18 @@ where
     }
 }
 
-/// Whether the step had its effect although its value was not recorded.
+/// Whether the operation succeeded, but its value could not be recorded.
 const fn is_unkept(error: &RunError) -> bool {
     matches!(error, RunError::Unencodable { .. } | RunError::TooLarge { .. })
 }
 
-/// Whether the step did not begin.
+/// Whether the step ended in a way that is possible before its operation begins: by a cancellation, or by a time limit
+/// before the first attempt.
 const fn is_refused<T, F>(ended: &Ended<T, F>) -> bool {
     matches!(ended, Err(Error::Run(RunError::Cancelled { .. } | RunError::Timeout { attempt: 0, .. })))
 }
 
-/// Whether the operation may have had an effect that the caller did not hear of.
+/// Whether the operation may have been in flight when the step ended, so that its effect is unknown.
 const fn left_open<T, F>(ended: &Ended<T, F>, may_have_begun: bool) -> bool {
     match ended {
         // Includes timeouts found in the journal. Attempt 0 means that the operation never began.

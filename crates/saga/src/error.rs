@@ -87,8 +87,9 @@ impl<E> SagaError<E> {
         self.error
     }
 
-    /// Returns `true` if no compensation failed and none was skipped. This includes sagas that ran no compensation
-    /// because the run waits or was interrupted; a resumed run continues them.
+    /// Returns `true` if no compensation failed and none was skipped. It also returns `true` for a saga that ran no
+    /// compensation because the run waits or was interrupted; a resumed run continues such a saga. Steps in doubt do
+    /// not count: see [`in_doubt`](Self::in_doubt).
     pub fn is_undone(&self) -> bool {
         self.failed().is_empty() && self.left().is_empty()
     }
@@ -105,8 +106,9 @@ impl<E> SagaError<E> {
         self.rest.as_ref().map_or(&[], |rest| &rest.left)
     }
 
-    /// Returns the steps with a compensation that ended while their operation was in flight, for example because of a
-    /// timeout, a cancellation or a drop. Their effect is unknown, and they were not undone.
+    /// Returns the steps whose effect is unknown: a timeout, a cancellation or a drop, for example, ended the step
+    /// while its operation was in flight. The saga has not undone these steps. Steps without a compensation are not
+    /// listed.
     pub fn in_doubt(&self) -> &[Key] {
         self.rest.as_ref().map_or(&[], |rest| &rest.in_doubt)
     }

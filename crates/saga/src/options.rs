@@ -31,8 +31,8 @@ impl SagaOptions {
         self
     }
 
-    /// Keeps the effects of the steps if the run is cancelled while the body runs, instead of undoing them. On a durable
-    /// run, `Workflow::retry` resumes the saga from there.
+    /// Keeps the effects of the steps, instead of undoing them, if the run is cancelled while the body executes. On a
+    /// durable run, `Workflow::retry` then continues the saga after its recorded steps.
     ///
     /// # Default
     /// A cancelled saga is undone.

@@ -21,18 +21,18 @@ use crate::{SagaError, SagaOptions};
 
 /// Executes `body` as a saga of `run`: returns its value, or undoes its steps and fails with its error.
 ///
-/// `body` is an async closure, or any other closure that returns a future. It is called at once, and its future is
-/// polled together with the saga's. If no signature names the error type of the body, its value can:
-/// `Ok::<_, TripError>(hold)`.
+/// `body` is an async closure, or any other closure that returns a future. This function calls `body` immediately; the
+/// body's steps run when the saga's future is polled. If no signature names the error type of the body, annotate the
+/// value that the body returns, for example `Ok::<_, TripError>(hold)`.
 ///
 /// The saga undoes the successful steps that the body built on its [`Saga`] with [`compensate`](Step::compensate).
-/// The compensations run one at a time in reverse order. Each is a step of the run, named `undo` and the key of the
-/// step it undoes. If a compensation fails, the others still run, unless the options say
-/// [`stop_on_failure`](SagaOptions::stop_on_failure). The failed step itself is not undone.
+/// The compensations run one at a time in reverse order. Each compensation is a step of the run; its name is `undo`
+/// followed by the key of the step that it undoes. If a compensation fails, the others still run, unless the option
+/// [`stop_on_failure`](SagaOptions::stop_on_failure) is set. The failed step itself is not undone.
 ///
-/// The saga undoes its steps if the body returns an error or panics, if the run is cancelled, or if the run's time is
-/// over; neither a cancellation nor a deadline ends a compensation. If a step waits for an answer from outside, or if
-/// the store fails, the saga undoes no step, and the next execution of the run continues it.
+/// The saga undoes its steps if the body returns an error or panics, if the run is cancelled, or if the run's deadline
+/// passes. Neither a cancellation nor a deadline ends a compensation. If a step waits for an answer from outside, or if
+/// the store fails, the saga undoes no step, and the next execution of the run continues the saga.
 ///
 /// # Errors
 /// Returns a [`SagaError`] with the body's error and the steps that could not be undone.
@@ -41,15 +41,16 @@ use crate::{SagaError, SagaOptions};
 /// Panics if the body panics, after the undo.
 ///
 /// # Cancel safety
-/// Dropping the future drops the step or compensation in flight, and no code runs after the drop. A volatile saga is
-/// left half done. A durable saga continues, forward or back, if its run is executed again.
+/// Dropping the future drops the step or compensation in flight, and no further step or compensation starts. The
+/// effects of a volatile saga then remain as they are. A durable saga continues its body or its undo if the run is
+/// executed again.
 ///
 /// # Resume
-/// Recorded steps enter their compensations again. The saga records its decision to undo, with the body's error, under
-/// `undo` before the first compensation runs. After that, a resumed run calls the body only to find the recorded steps,
-/// and continues the undo. Build steps on the task of the body: a handle that is polled on a spawned task does not know
-/// that only recorded steps may run. A retry of the run executes an undone saga again from its first step; if the undo
-/// failed, the retry continues with the compensations that failed.
+/// A resumed run registers the compensations of the recorded steps again. Before the first compensation runs, the saga
+/// records its decision to undo, with the body's error, under the key `undo`. From then on, a resumed run calls the
+/// body only to find the recorded steps, and continues the undo. Build steps on the task of the body: on a spawned
+/// task, the saga cannot refuse unrecorded steps during an undo. A retry of the run executes an undone saga again from
+/// its first step; if the undo failed, the retry continues with the compensations that failed.
 ///
 /// # Examples
 /// The second step fails, so the first one is undone:
@@ -122,9 +123,11 @@ where
 
 /// The handle of a saga, from which the body builds its steps.
 ///
-/// Steps without a compensation may be built on it too, or on the run. `'c` is the lifetime of the compensations, which
-/// is the call of [`saga`](fn@saga). `E` is the error type of the saga. Pass handles on by reference; they are cheap to
-/// clone. Steps that a handle executes after the saga has ended are never undone.
+/// Build steps with a compensation on this handle. Steps without a compensation can be built on it or on the run.
+///
+/// `'c` is the lifetime of the compensations: they can borrow values that live longer than the call of
+/// [`saga`](fn@saga). `E` is the error type of the saga. Pass handles on by reference; they are cheap to clone. If a
+/// handle executes a step after the saga has ended, the step is never undone.
 pub struct Saga<'c, E, M = Volatile> {
     run: Run<M>,
     options: SagaOptions,

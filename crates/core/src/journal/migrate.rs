@@ -168,7 +168,7 @@ impl Migration {
     ///
     /// let outcome = Outcome::Value(Payload::encode("free").unwrap());
     /// let records = vec![Record { key: "price".into(), outcome, input: None }];
-    /// let failed = to_2.apply(Contents { records, ..Contents::default() }).unwrap_err();
+    /// let failed = to_2.apply(&mut Contents { records, ..Contents::default() }).unwrap_err();
     /// assert_eq!(failed, ("price".into(), "the price is not a number".into()));
     /// ```
     #[must_use]

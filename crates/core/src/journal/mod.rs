@@ -36,7 +36,7 @@ pub use migrate::{Contents, Migration};
 pub(crate) use migrate::{MigrationError, Migrations};
 use open::{Open, Purpose};
 pub use outcome::{DecodeError, EncodeError, Kind, Outcome, Payload, Record};
-pub(crate) use retrying::Retrying;
+pub use retrying::Retrying;
 use run_id::RunId;
 pub use state::ResumeState;
 pub use status::Status;

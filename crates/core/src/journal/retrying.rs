@@ -7,7 +7,7 @@ use super::{Outcome, Payload, Timestamp};
 /// A journal holds them under the step's key as an [`Outcome::Stopped`], and the outcome of the step later replaces
 /// this record. Stores therefore need no support for them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Retrying {
+pub struct Retrying {
     /// The number of failed attempts.
     pub attempts: u32,
     /// The delay after the last failed attempt, in milliseconds.
@@ -26,7 +26,8 @@ enum Kept {
 
 impl Retrying {
     /// Returns the outcome that a journal records.
-    pub(crate) fn into_outcome(self) -> Outcome {
+    #[must_use]
+    pub fn into_outcome(self) -> Outcome {
         // Numbers always have a JSON form.
         let payload = Payload::encode(&Kept::Retrying(self));
         Outcome::Stopped(payload.unwrap_or_else(|_| Payload::from_stored("null")))
@@ -50,7 +51,8 @@ impl Outcome {
     ///     record.outcome.as_retrying().map(|retrying| retrying.until)
     /// }
     /// ```
-    pub(crate) fn as_retrying(&self) -> Option<Retrying> {
+    #[must_use]
+    pub fn as_retrying(&self) -> Option<Retrying> {
         if !self.is_retrying() {
             return None;
         }

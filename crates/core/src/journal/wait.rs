@@ -66,7 +66,7 @@ pub enum Settling {
     Withdraw,
 }
 
-/// The reason why a store refused an answer. The store has changed no data.
+/// The reason why a store refused to answer, expire or withdraw a waiting entry. The store has changed no data.
 ///
 /// ```
 /// use awaitly_core::journal::Unanswered;
@@ -95,7 +95,7 @@ pub enum Unanswered {
         /// The status of the ended run.
         status: Status,
     },
-    /// No entry waits under this key.
+    /// No entry of the run waits under this key: the key is wrong, or the run has not asked yet.
     #[error("nothing waits under this key: check it, or ask again once the run has come there")]
     NotAsked,
     /// An earlier answer was accepted.
@@ -104,10 +104,10 @@ pub enum Unanswered {
     /// The token differs from the token of the entry.
     #[error("the token does not fit: use the link that came with the question")]
     WrongToken,
-    /// The answer is too late.
+    /// The answer came after the entry had expired.
     #[error("the time for an answer is over: start again if it is still wanted")]
     Expired,
-    /// The entry cannot expire yet.
+    /// The call tried to [expire](Settling::Expire) the entry, but the time for an answer is not over.
     #[error("the time for an answer is not over yet")]
     NotExpired,
 }

@@ -68,7 +68,19 @@ impl Budget {
         self.has_room()
     }
 
-    /// Gives back a part of a token for a success. Steps and [`Retry::call`] call this themselves.
+    /// Gives back the `ratio` of a token for a success, up to a full budget. Steps and [`Retry::call`] call this
+    /// themselves, so only code with a retry loop of its own needs it.
+    ///
+    /// ```
+    /// use awaitly_core::retry::Budget;
+    ///
+    /// let budget = Budget::new(4, 0.5);
+    /// budget.failed();
+    /// budget.failed();
+    /// assert!(!budget.has_room()); // two of four tokens are left
+    /// budget.succeeded();
+    /// assert!(budget.has_room()); // two and a half
+    /// ```
     ///
     /// [`Retry::call`]: crate::Retry::call
     pub fn succeeded(&self) {

@@ -100,7 +100,17 @@ impl Retry {
         }
     }
 
-    /// Creates a policy of constant delays: [`Backoff::fixed`].
+    /// Creates a policy with a constant delay before each further attempt: [`Backoff::fixed`].
+    ///
+    /// The default jitter, [`Jitter::Full`], replaces the delay by a random time from zero to `delay`. Set
+    /// [`Jitter::None`] to wait for exactly `delay`.
+    ///
+    /// ```
+    /// use awaitly_core::{Retry, clock::secs, retry::Jitter};
+    ///
+    /// let retry = Retry::fixed(secs(2)).attempts(5).jitter(Jitter::None);
+    /// # let _ = retry;
+    /// ```
     pub const fn fixed(delay: Duration) -> Self {
         Self::new(Backoff::fixed(delay))
     }

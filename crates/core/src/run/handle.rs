@@ -30,7 +30,7 @@ use crate::wait::{self, WaitFor};
 ///     Ok(step!(run, look_up(sku)))
 /// }
 ///
-/// /// Charges once, however often the run is resumed.
+/// /// Records the charge, so that a resumed run does not charge again.
 /// async fn pay(run: &DurableRun, sku: &str) -> Result<u32, RunError> {
 ///     let cents = price(&run.volatile(), sku).await?;
 ///     Ok(step!(run, charge(cents)))

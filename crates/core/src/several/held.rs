@@ -4,16 +4,20 @@ use crate::error::RunError;
 use crate::journal::Key;
 use crate::shared::{Shared, Waits};
 
-/// The waits that concurrent steps have noted and that their scope has not returned yet.
+/// The waits that concurrent steps have noted, and of which the body does not know yet.
 ///
-/// A step notes that the run waits at it, and returns [`RunError::Waiting`] to its scope. The scope lets the other steps
-/// continue. If one of them fails, the scope drops the rest, and the body sees only the failure: it no longer waits at the
-/// dropped steps, and the run must not either. So dropping this forgets the waits, unless they were released.
+/// A scope executes several steps at once: a list, or the branches of `parallel!`. A step that waits for an answer or
+/// for a later time notes the wait in the run, and returns [`RunError::Waiting`] to its scope. The scope lets the other
+/// steps continue. If one of them fails, the scope drops the rest, and the body receives only the failure. The body
+/// then no longer waits at the dropped steps, so the run must not wait at them either. Therefore dropping a `HeldWaits`
+/// forgets its waits, unless [`release`](Self::release) was called.
 ///
-/// One step can note several waits, and a list that is still running has noted those of its items. Therefore the waits are
-/// not known by the step that returned: they are all those that were noted while the scope polled.
+/// The step that returned [`RunError::Waiting`] does not identify the waits: one step can note several, and a nested
+/// list that is still running has already noted the waits of its items. The scope therefore holds every wait that is
+/// noted during its polls.
 pub(super) struct HeldWaits<'r> {
     run: Option<&'r Shared>,
+    /// The numbers of the held waits, one range for each poll that noted some.
     noted: Vec<Range<u64>>,
 }
 
@@ -22,7 +26,7 @@ impl<'r> HeldWaits<'r> {
         Self { run, noted: Vec::new() }
     }
 
-    /// Polls, and holds the waits that are noted meanwhile.
+    /// Calls `poll`, and holds the waits that are noted during the call.
     #[inline]
     pub(super) fn during<T>(&mut self, poll: impl FnOnce() -> T) -> T {
         let Some(run) = self.run else { return poll() };
@@ -35,12 +39,12 @@ impl<'r> HeldWaits<'r> {
         polled
     }
 
-    /// Leaves the waits to the body, which learns of them now.
+    /// Stops holding the waits, because the scope returns to the body: from now on, the body is responsible for them.
     pub(super) fn release(&mut self) {
         self.noted.clear();
     }
 
-    /// Forgets the waits, because the body does not learn of them.
+    /// Removes the held waits from the run, because the body never receives them.
     pub(super) fn forget(&mut self) {
         self.forget_those(|_| true);
     }
@@ -53,8 +57,9 @@ impl<'r> HeldWaits<'r> {
         }
     }
 
-    /// Returns the error that takes the place of the wait at `step` if the run was cancelled or its time is over
-    /// meanwhile. The run no longer waits then, except in a compensation: neither a cancellation nor the deadline ends an undo.
+    /// Returns the error that replaces the wait at `step`, if the run was cancelled or its deadline has passed in the
+    /// meantime. The held waits are then removed from the run, except the waits of compensations, because neither a
+    /// cancellation nor the deadline ends an undo.
     pub(super) fn ended(&mut self, step: &Key) -> Option<RunError> {
         let run = self.run?;
         let ended = run.ended(step, 0)?;

@@ -125,7 +125,8 @@ pub fn once<F: FnOnce() -> Fut, Fut: Future>(operation: F) -> F {
     operation
 }
 
-/// Returns the closure of a step that receives a transaction and is called once.
+/// Returns `operation` unchanged: the closure of a step without a retry, which is called once with a transaction. The
+/// store argument only determines the type of the transaction.
 pub fn once_in<S: Transactional, F: FnOnce(Tx<S::Transaction>) -> Fut, Fut: Future>(
     _: &S,
     operation: F,

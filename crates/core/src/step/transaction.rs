@@ -99,7 +99,8 @@ where
 type Doing<'s, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 's>>;
 
 pin_project! {
-    /// One attempt: begins a transaction, calls the operation, and commits its value with the record.
+    /// The future of one attempt. It begins a transaction, calls the operation with it, and then commits the writes of
+    /// the operation together with the record of its value.
     #[must_use = "futures do nothing unless polled"]
     pub struct InTransactionFuture<'s, S: Transactional, F, Fut, T> {
         store: &'s S,

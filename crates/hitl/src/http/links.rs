@@ -103,7 +103,20 @@ impl Links {
         self.link(&question.token, by.into(), question.expires)
     }
 
-    /// Returns a link to the question of a [`Notifier`](crate::Notifier)'s notice, like [`to_question`](Self::to_question).
+    /// Returns a link to the question of `notice`, for the person `by`; with `None`, the answer has no name. Call it in
+    /// a [`Notifier`](crate::Notifier).
+    ///
+    /// # Examples
+    /// ```
+    /// use awaitly_hitl::Notice;
+    /// use awaitly_hitl::http::Links;
+    ///
+    /// /// Returns the text of a mail to each answerer.
+    /// fn mails(links: &Links, notice: &Notice) -> Vec<String> {
+    ///     let answerers = notice.answerers.iter();
+    ///     answerers.map(|name| format!("Please decide: {}", links.to_notice(notice, name.as_str()))).collect()
+    /// }
+    /// ```
     #[must_use]
     pub fn to_notice<'a>(&self, notice: &Notice, by: impl Into<Option<&'a str>>) -> String {
         self.link(&notice.token, by.into(), notice.expires)

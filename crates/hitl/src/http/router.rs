@@ -77,10 +77,12 @@ impl<S: Operate> Api<S> {
         Self { board, beyond_loopback: false }
     }
 
-    /// Adds a bearer token with which clients answer in the name of `person`. Call it once for each token.
+    /// Adds a bearer token with which clients answer in the name of `person`. Call it once for each token; a repeated
+    /// token replaces its earlier person.
     ///
     /// # Errors
-    /// Returns [`SecretError`] if the token is too short or contains characters that a header cannot carry.
+    /// Returns [`SecretError::TooShort`] if the token has fewer than 16 bytes, or [`SecretError::Unsendable`] if it
+    /// contains characters other than visible ASCII characters.
     ///
     /// # Examples
     /// ```

@@ -16,7 +16,8 @@ use super::router::Api;
 const LAST_ANSWERS: Duration = secs(10);
 
 impl<S: Operate> Api<S> {
-    /// Serves requests that come to `listener` until `stop` is cancelled. Requests in flight then have 10 seconds to finish.
+    /// Serves the API on `listener` until `stop` is cancelled. Requests in flight then have 10 seconds to finish; after
+    /// that, `serve` returns `Ok` and logs a warning if some are unfinished.
     ///
     /// # Errors
     /// Returns an error of kind [`AddrNotAvailable`](io::ErrorKind::AddrNotAvailable) if other machines can reach the address

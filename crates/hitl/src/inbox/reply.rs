@@ -110,27 +110,26 @@ impl<'i, S: Operate> Reply<'i, S> {
         self.say(Verb::Approve(value)).await
     }
 
-    /// Approves the proposal, unchanged.
+    /// Approves the value that the run proposed, unchanged.
     ///
     /// # Errors
-    /// Returns [`InboxError::NoProposal`] if the run proposed no value, or another [`InboxError`] if the answer is refused; no
-    /// state is changed then.
+    /// Returns [`InboxError::NoProposal`] if the run proposed no value, or another [`InboxError`] if the answer is
+    /// refused; no state is changed then.
     ///
     /// # Examples
     /// ```
     /// # use awaitly_core::{DurableRun, Workflow};
-    /// # use awaitly_hitl::{Approvals, Inbox, InboxError};
+    /// # use awaitly_hitl::{Approvals, Inbox};
     /// # use awaitly_persistence::MemoryStore;
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// # let store = MemoryStore::new();
     /// # let (expenses, inbox) = (Workflow::new("expense").store(store.clone()), Inbox::new(store));
-    /// let body = async |run: &DurableRun| run.approval::<u64>("manager").await;
+    /// let body = async |run: &DurableRun| run.approval("manager").proposal(&4200_u64).await;
     /// assert!(expenses.run("trip-7", body).await.is_err(), "the run waits");
     ///
-    /// let accepted = inbox.at("trip-7", "manager").accept().await;
-    /// assert_eq!(accepted, Err(InboxError::NoProposal));
-    /// inbox.at("trip-7", "manager").approve(&4000_u64).await?;
+    /// inbox.at("trip-7", "manager").accept().await?;
+    /// assert_eq!(expenses.run("trip-7", body).await, Ok(4200));
     /// # Ok(())
     /// # }
     /// ```

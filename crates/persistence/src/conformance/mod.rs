@@ -251,7 +251,7 @@ macro_rules! names {
 }
 __every_promise!(names);
 
-/// Runs one promise of [`PROMISES`].
+/// Checks that `store` keeps one promise. `promise` is a name from [`PROMISES`].
 ///
 /// # Panics
 /// Panics if the store breaks the promise, or if no promise has this name.

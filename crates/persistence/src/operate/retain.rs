@@ -56,7 +56,11 @@ impl Retention {
         self
     }
 
-    /// Sets the number of runs in a batch, from 1 to 1000; 500 unless set. Each batch is deleted in one commit.
+    /// Sets the maximum number of runs in a batch, from 1 to 1000; values outside of this range are clamped. The store
+    /// deletes each batch in one commit.
+    ///
+    /// # Default
+    /// 500.
     pub const fn batch(mut self, runs: usize) -> Self {
         self.batch = runs;
         self

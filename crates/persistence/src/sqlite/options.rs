@@ -54,11 +54,12 @@ impl SqliteOptions {
         }
     }
 
-    /// Commits with `synchronous=NORMAL`: an acknowledged write survives a crash of the program, and a crash of the system
-    /// or a loss of power may undo the newest writes, but never a write in the middle.
+    /// Commits with `synchronous=NORMAL`, which is faster. An acknowledged write survives a crash of the program. A
+    /// crash of the operating system or a loss of power may undo the newest writes; the remaining writes have no gaps.
     ///
     /// # Default
-    /// `synchronous=FULL`, and `fullfsync` on macOS: an acknowledged write survives all three.
+    /// `synchronous=FULL`, and `fullfsync` on macOS: an acknowledged write survives a crash of the program, a crash of
+    /// the operating system and a loss of power.
     ///
     /// # Examples
     /// ```
@@ -79,8 +80,11 @@ impl SqliteOptions {
         self
     }
 
-    /// Sets how long to wait while another process writes the file, before the call fails with
-    /// [`StoreError::Unavailable`]. 5 seconds unless set; at most a day.
+    /// Sets how long a call waits while another process writes the file, before the call fails with
+    /// [`StoreError::Unavailable`]. A timeout of more than a day counts as a day.
+    ///
+    /// # Default
+    /// 5 seconds.
     ///
     /// # Examples
     /// ```

@@ -132,8 +132,8 @@ pub struct Stats {
 }
 
 impl CircuitBreaker {
-    /// Creates a breaker with the [defaults](Options): it opens after 5 failures within 60 seconds, and admits 3 probes
-    /// after 30 seconds.
+    /// Creates a breaker with the [defaults](Options): it opens after 5 failures within 60 seconds. It admits 3 calls
+    /// as probes 30 seconds after it opened, and closes if they succeed.
     pub fn new(name: impl Into<Name>) -> Self {
         Self::options(name).build()
     }

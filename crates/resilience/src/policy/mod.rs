@@ -135,7 +135,10 @@ impl Policy {
         self
     }
 
-    /// Sets the growth of the delay.
+    /// Sets the growth of the delay from one attempt to the next.
+    ///
+    /// # Default
+    /// [`Growth::Exponential`].
     ///
     /// ```
     /// use std::time::Duration;
@@ -157,7 +160,10 @@ impl Policy {
         self
     }
 
-    /// Sets the longest delay.
+    /// Sets the longest delay, including its jitter.
+    ///
+    /// # Default
+    /// 30 seconds.
     #[must_use]
     pub const fn max_delay(mut self, max_delay: Duration) -> Self {
         self.max_delay = Some(max_delay);

@@ -1,4 +1,4 @@
-//! The tokens of a limiter: no clock, no lock, no waiting.
+//! The tokens of a rate limiter. This code reads no clock, takes no lock and never waits: the caller passes the time.
 
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -7,7 +7,8 @@ use super::No;
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::time::{Moment, nanos};
 
-/// A number of calls in a time, and the number that may come at once.
+/// The rate of a limiter: `calls` in each `per`, of which up to `burst` may come at once. Without a `burst`, twice the
+/// number of calls may come at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Rate {
     pub(super) calls: NonZeroU32,
@@ -20,26 +21,31 @@ impl Rate {
         self.burst.unwrap_or(self.calls.saturating_mul(NonZeroU32::MIN.saturating_add(1)))
     }
 
+    /// Returns the time in which one token comes back, at least one nanosecond.
     fn interval(self) -> Duration {
         (self.per / self.calls.get()).max(Duration::from_nanos(1))
     }
 }
 
-/// A bucket of tokens, by the generic cell rate algorithm (ITU-T I.371): its state is one number, the moment at which it
-/// is full, or was.
+/// A bucket of tokens, implemented with the generic cell rate algorithm (ITU-T I.371).
 ///
-/// Each token that a call takes moves this moment one interval into the future, and the bucket is empty if the moment
-/// is as far away as a burst of tokens. So nothing adds tokens as time passes, and no call needs a lock: it compares the
-/// moment with now, and replaces it if no other call did so first.
+/// The state is one number: the moment at which the bucket becomes full. If this moment is in the past, the bucket is
+/// full now. Each token that a call takes moves the moment one interval further into the future. The bucket is empty if
+/// the moment is `burst` intervals away.
+///
+/// Tokens come back as time passes, without any work: only the distance between the moment and now changes. A call
+/// needs no lock either, because it replaces the moment with one compare-and-swap, and tries again if another call was
+/// faster.
 #[derive(Debug)]
 pub(super) struct Bucket {
+    /// The moment at which the bucket becomes full, in nanoseconds.
     full: AtomicU64,
     /// The time in which one token comes back, in nanoseconds.
     interval: u64,
     burst: NonZeroU32,
 }
 
-/// The longest time in which an empty bucket may fill, so that no computation overflows.
+/// The longest time that an empty bucket may take to fill. The limit ensures that no computation overflows.
 const LONGEST: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 
 impl Bucket {
@@ -57,7 +63,11 @@ impl Bucket {
         Self { full: AtomicU64::new(Moment::START.0), interval: nanos(interval), burst }
     }
 
-    /// Takes tokens, if they are available at `now`.
+    /// Takes `tokens`, if as many are available at `now`.
+    ///
+    /// # Errors
+    /// Returns [`No::Ever`] if even a full bucket holds fewer tokens, or [`No::For`] with the time until enough tokens
+    /// have come back. The bucket is unchanged then.
     #[inline]
     pub(super) fn take(&self, tokens: NonZeroU32, now: Moment) -> Result<(), No> {
         if tokens > self.burst {
@@ -82,25 +92,29 @@ impl Bucket {
         self.full.store(Moment::START.0, Ordering::Release);
     }
 
+    /// Returns whether all tokens are available at `now`.
     pub(super) fn is_full(&self, now: Moment) -> bool {
         self.full.load(Ordering::Acquire) <= now.0
     }
 
-    /// Returns the tokens available at `now`.
+    /// Returns the number of whole tokens available at `now`.
     pub(super) fn tokens(&self, now: Moment) -> u32 {
         let missing = self.full.load(Ordering::Acquire).saturating_sub(now.0).div_ceil(self.interval);
         self.burst.get().saturating_sub(u32::try_from(missing).unwrap_or(u32::MAX))
     }
 
+    /// Returns the number of tokens in a full bucket.
     pub(super) const fn burst(&self) -> NonZeroU32 {
         self.burst
     }
 
+    /// Returns the time in which one token comes back.
     pub(super) const fn interval(&self) -> Duration {
         Duration::from_nanos(self.interval)
     }
 
-    /// Estimates the time until a call gets its `tokens` behind `waiting` other calls.
+    /// Estimates how long a call waits for its `tokens` if `waiting` other calls are in line before it. Each of these
+    /// calls counts as one token, and the bucket as empty.
     pub(super) fn behind(&self, waiting: usize, tokens: NonZeroU32) -> No {
         let tokens = u32::try_from(waiting).unwrap_or(u32::MAX).saturating_add(tokens.get());
         No::For(self.interval().saturating_mul(tokens))

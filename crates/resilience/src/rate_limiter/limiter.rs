@@ -44,10 +44,19 @@ impl RateLimiter {
         Self::options(name, calls, Duration::from_secs(1)).build()
     }
 
-    /// Creates the options of a limiter for this many `calls` in each `per`. Refusals show `name`.
+    /// Creates the options of a limiter that admits `calls` calls in each period of `per`. A refusal contains `name`.
+    /// The other options have [defaults](Options).
     ///
     /// # Panics
     /// Panics if `calls` is 0.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use awaitly_resilience::RateLimiter;
+    ///
+    /// let limiter = RateLimiter::options("geocoder", 100, Duration::from_secs(3600)).build();
+    /// assert_eq!((limiter.burst(), limiter.interval()), (200, Duration::from_secs(36)));
+    /// ```
     pub fn options(name: impl Into<Name>, calls: u32, per: Duration) -> Options {
         Options::new(name.into(), calls, per)
     }

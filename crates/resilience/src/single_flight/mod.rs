@@ -36,8 +36,8 @@ use waits::{Id, Operation};
 /// Shares the answer of one call among all callers that request its key while the call is in flight. Cheap to clone;
 /// clones share the flights.
 ///
-/// It shares an error like a value. It keeps no answers: if a caller asks after the answer has come, it makes a new
-/// call. To keep answers, use a [`Cache`](crate::Cache).
+/// An answer may be a value or an error; the callers share both. A `SingleFlight` keeps no answers: a request that
+/// comes after the answer starts a new call. To keep answers, use a [`Cache`](crate::Cache).
 #[doc = include_str!("callers.md")]
 pub struct SingleFlight<K, T, E>(PerKey<K, Flight<T, E>>);
 

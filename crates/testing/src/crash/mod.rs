@@ -241,9 +241,11 @@ impl<S> CrashTest<S> {
         self.on(Supply::Fresh(Box::new(make)))
     }
 
-    /// Plays all cases on one real store, with different run ids for each case. The test does not control the store's
-    /// clock. It therefore releases the leases of a dead process, and paused time does not trigger expirations that
-    /// the store performs itself.
+    /// Plays all cases on one real store, for example a PostgreSQL database, with different run ids for each case.
+    ///
+    /// The test does not control the clock of such a store. If a process dies, the test therefore releases the leases
+    /// of that process, instead of waiting for their end. Entries that the store expires by its own clock do not expire
+    /// when the paused time advances.
     pub fn shared_store<Z: Store>(self, store: Z) -> CrashTest<Z> {
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let unique = format!("crash-{:x}-{:x}", std::process::id(), now.as_nanos());

@@ -76,7 +76,7 @@ impl<S: Store> World<S> {
         Ledger::new(self.process.watcher.clone())
     }
 
-    /// Returns the clock of the runs. It continues from one process to the next.
+    /// Returns the clock of the runs. If a process dies, the next process continues with this clock and its time.
     #[must_use]
     pub const fn clock(&self) -> PausedClock {
         self.clock

@@ -177,8 +177,11 @@ impl<X> Harness<X> {
         self
     }
 
-    /// Refuses attempts without a script: the run is stopped, and the test fails, so that no real operation is called by
-    /// accident.
+    /// Refuses attempts without a script, so that no real operation is called by accident: the library stops the run,
+    /// and the test fails.
+    ///
+    /// # Default
+    /// An attempt without a script calls the operation.
     ///
     /// ```should_panic
     /// use awaitly_core::{RunError, step};
@@ -323,10 +326,11 @@ impl<X> Harness<X> {
         self
     }
 
-    /// Discards the runs in memory and rewinds all scripts. The harness gets a new clock, which shows midnight again,
-    /// and a new store.
+    /// Rewinds all scripts, and discards the runs: the harness gets a new store, and a new clock that starts again at
+    /// midnight, 1 January 2000.
     ///
-    /// If a store was [set](Self::store), both that store and the clock stay, because the store may follow the clock.
+    /// If a store was [set](Self::store), the harness keeps this store with its runs. It also keeps the clock, because
+    /// the store may follow the clock.
     ///
     /// ```
     /// use awaitly_core::{DurableRun, RunError, step};

@@ -20,8 +20,9 @@ use super::{Finding, Journal};
 /// The maximum number of polls of a body, in addition to the polls that its records need.
 const MOST_POLLS: usize = 10_000;
 
-/// A check whether a recorded run would resume, with values for the steps that are not recorded: see
-/// [`would_resume`](super::would_resume), which gives no values.
+/// A check that a recorded run would resume with new code. It can give values to steps that the journal has not
+/// recorded, so that the body continues beyond them. For a check without such values, call
+/// [`would_resume`](super::would_resume).
 ///
 /// ```
 /// use awaitly_core::{DurableRun, RunError, Workflow, step};

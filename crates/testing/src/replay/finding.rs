@@ -7,35 +7,43 @@ use serde::Serialize;
 use crate::keys::quoted;
 use crate::report::RunEnding;
 
-/// A record that a resume would lose, or an obstacle to the resume. [`Display`](fmt::Display) adds the next action.
+/// A finding of a resume check: a record that a resumed run would lose, or an obstacle that would stop the run.
+///
+/// Its [`Display`](fmt::Display) text states the finding and the next action. A `key` is the key of a step or of a
+/// question, which is a step that waits for an answer from outside.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 #[allow(missing_docs, reason = "the field names describe their content")]
 pub enum Finding {
-    /// The body ended and did not ask for a recorded step. `new_key` is the key that it probably has now.
+    /// The body ended without asking for a recorded step. If the step was probably renamed, `new_key` is its new key.
     StepLost { key: Key, new_key: Option<Key> },
-    /// The body builds a recorded step, but skips it.
+    /// The body builds a recorded step, but the condition of the step now skips it.
     StepSkipped { key: Key },
-    /// The body ended and does not wait for the answer to an open question.
+    /// The body ended without waiting for the answer to an open question.
     QuestionLost { key: Key },
-    /// The body had not asked for a recorded step, or for an open question, when it stopped. It may ask later.
+    /// The body stopped before it asked for a recorded step or, if `is_question`, for an open question. It may ask
+    /// later. `stopped_at` lists the keys of the steps at which the body stopped. `new_key` is as for
+    /// [`StepLost`](Self::StepLost).
     NotReached { key: Key, is_question: bool, new_key: Option<Key>, stopped_at: Vec<String> },
     /// A record does not decode to the type that the body requests. `step` is `None` for the input or the result of
-    /// the run.
+    /// the run; `what` names the record. `type_name` is the requested type, and `reason` is the decoder's error.
     Undecodable { step: Option<Key>, what: Box<str>, type_name: Box<str>, reason: Box<str> },
-    /// A given value has another type than its step. `expected` is `None` if the step's value may borrow.
+    /// The type of a value from [`ResumeCheck::value`](super::ResumeCheck::value) differs from the type of the step's
+    /// value. `given` and `expected` are names of types; `expected` is `None` if the step's value may borrow, because
+    /// such a step takes no given value.
     WrongType { step: Key, given: Box<str>, expected: Option<Box<str>> },
-    /// The library refused to begin or continue the run.
+    /// The library refused to begin or to continue the run, with this error.
     Refused(RunError),
-    /// The body kept waking itself and was polled this many times.
+    /// The body woke itself after each poll and did not end. The check gave up after this many `polls`.
     NeverEnds { polls: usize },
-    /// The run ended differently than the recorded one.
+    /// The run ends differently in the check than in the journal. `recorded` is `None` if the recorded run had not
+    /// ended.
     EndsDifferently { recorded: Option<RunEnding>, now: RunEnding },
 }
 
 impl Finding {
-    /// Returns whether a recorded step or an open question was not asked for.
+    /// Returns whether the finding is a recorded step or an open question that the body did not ask for.
     pub(super) const fn is_unrequested(&self) -> bool {
         matches!(
             self,
@@ -118,6 +126,7 @@ impl fmt::Display for Finding {
     }
 }
 
+/// Writes the text of [`Finding::NotReached`].
 fn not_reached(
     f: &mut fmt::Formatter<'_>,
     key: &Key,

@@ -71,11 +71,19 @@ pub fn err<E: Clone + Send + 'static>(error: E) -> Outcome {
 /// Makes one operation return `value`, for a type that cannot be cloned. Afterwards the step counts as unscripted.
 ///
 /// ```
-/// use awaitly_testing::ok_once;
+/// use awaitly_core::{Run, RunError, step};
+/// use awaitly_testing::{Harness, ok_once, simulate};
 ///
-/// struct Socket; // cannot be cloned
-/// let outcome = ok_once(Socket);
-/// # drop(outcome);
+/// struct Socket(u32); // cannot be cloned
+/// # async fn connect() -> Result<Socket, RunError> { unreachable!() }
+/// let report = simulate(async || {
+///     let body = async |run: &Run| {
+///         let Socket(number) = step!(run, "connect", connect());
+///         Ok::<_, RunError>(number)
+///     };
+///     Harness::new().script("connect", ok_once(Socket(7))).run_volatile(body).await
+/// });
+/// assert_eq!(report.result, Ok(7));
 /// ```
 #[must_use]
 pub fn ok_once<T: Send + 'static>(value: T) -> Outcome {

@@ -112,10 +112,11 @@ impl Simulation {
         self
     }
 
-    /// Runs `test` for each seed, and returns its values in the order of the seeds.
+    /// Runs `test` once for each seed, and returns the values of `test` in the order of the seeds.
     ///
     /// # Panics
-    /// Panics if `test` panics or is stuck, after printing the seed.
+    /// Panics if `test` panics, or if it is stuck, which [`time_limit`](Self::time_limit) defines. The seed is printed
+    /// before the panic continues, and the remaining seeds do not run.
     pub fn run<T>(self, test: impl AsyncFn(Sim) -> T) -> Vec<T> {
         let once = |seed| {
             telling_the_seed(seed, || {

@@ -261,7 +261,7 @@ impl WaitQuery {
         self.limit
     }
 
-    /// Restricts the query to entries after `cursor`, the [`next`](super::Page::next) of the page before.
+    /// Restricts the query to entries after `cursor`, which is the [`next`](super::Page::next) of the previous page.
     pub fn after(mut self, cursor: Cursor) -> Self {
         self.after = Some(cursor);
         self

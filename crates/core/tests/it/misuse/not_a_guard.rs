@@ -5,7 +5,11 @@ struct Breaker;
 
 fn pass<G: Guard<RunError>>(_: G) {}
 
+fn is_open() -> bool {
+    true
+}
+
 fn main() {
     pass(&Breaker);
-    pass(|| true);
+    pass(is_open);
 }
