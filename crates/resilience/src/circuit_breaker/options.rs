@@ -17,7 +17,7 @@ use crate::time::Time;
 /// | option | default |
 /// | --- | --- |
 /// | [`failures`](Self::failures) | 5 |
-/// | [`window`](Self::window) | the last 60 seconds |
+/// | [`within`](Self::within), [`last_calls`](Self::last_calls) | the last 60 seconds |
 /// | [`failure_rate`](Self::failure_rate) | not considered |
 /// | [`slow_calls`](Self::slow_calls) | not considered |
 /// | [`retry_after`](Self::retry_after) | 30 seconds |
