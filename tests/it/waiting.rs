@@ -8,7 +8,7 @@ use awaitly::clock::{days, hours, secs};
 use awaitly::journal::{Migration, Outcome, Payload, Status, Unanswered};
 use awaitly::persistence::MemoryStore;
 use awaitly::persistence::operate::OperateExt;
-use awaitly::store::{Answer, Answered, Cancelled, DeleteIf, DueQuery, Operate, RunId, Store, WaitQuery};
+use awaitly::store::{Answer, Cancelled, DeleteIf, DueQuery, Operate, RunId, Store, WaitQuery};
 use awaitly::{DurableRun, RunError, Workflow, step};
 use futures_util::FutureExt;
 
@@ -53,8 +53,8 @@ async fn waiting_run_completes_after_the_answer() {
     assert!(!is_due(&store, "r").await);
 
     let answer = Answer::new(id("r"), "manager", value(&40)).token(asked.entry.token.clone());
-    assert_eq!(store.answer(answer.clone()).await.unwrap(), Answered::Taken);
-    assert_eq!(store.answer(answer).await.unwrap(), Answered::Refused(Unanswered::AlreadyAnswered));
+    assert_eq!(store.answer(answer.clone()).await.unwrap(), Ok(()));
+    assert_eq!(store.answer(answer).await.unwrap(), Err(Unanswered::AlreadyAnswered));
     assert!(is_due(&store, "r").await);
     assert_eq!(workflow.run("r", async |run| order(run, &bank).await).await, Ok(41));
     assert_eq!(bank.calls(), 1, "the step before the wait is not executed again");
@@ -68,7 +68,7 @@ async fn answer_before_the_run_pauses_is_not_missed() {
         let answered = run.wait_for::<u32>("manager").await;
         if answered.is_err() {
             let answer = Answer::new(id("r"), "manager", value(&1));
-            assert_eq!(store.answer(answer).await.unwrap(), Answered::Taken);
+            assert_eq!(store.answer(answer).await.unwrap(), Ok(()));
         }
         Ok::<_, OrderError>(answered?)
     };
@@ -99,9 +99,9 @@ async fn migrated_question_keeps_its_token_and_accepts_the_answer() {
         "the question is not asked again"
     );
     let old_key = Answer::new(id("r"), "manager", value(&40));
-    assert_eq!(store.answer(old_key).await.unwrap(), Answered::Refused(Unanswered::NotAsked));
+    assert_eq!(store.answer(old_key).await.unwrap(), Err(Unanswered::NotAsked));
     let answer = Answer::new(id("r"), "boss", value(&40)).token(asked[0].token.clone());
-    assert_eq!(store.answer(answer).await.unwrap(), Answered::Taken);
+    assert_eq!(store.answer(answer).await.unwrap(), Ok(()));
     assert_eq!(new.run("r", body).await, Ok(41));
     assert_eq!(bank.calls(), 1);
 }
@@ -117,7 +117,7 @@ async fn answer_during_a_migration_is_not_lost() {
     let migration = Migration::transform("charge", move |charged| {
         if times.fetch_add(1, Ordering::Relaxed) == 0 {
             let answered = answering.answer(Answer::new(id("r"), "manager", value(&40))).now_or_never();
-            assert_eq!(answered.unwrap().unwrap(), Answered::Taken);
+            assert_eq!(answered.unwrap().unwrap(), Ok(()));
         }
         Ok(charged)
     });
@@ -167,7 +167,7 @@ async fn expired_question_is_a_recorded_error() {
     tokio::time::sleep(secs(2)).await;
     assert!(is_due(&store, "r").await, "a worker must deliver the expiry to the body");
     let late = Answer::new(id("r"), "manager", value(&1));
-    assert_eq!(store.answer(late).await.unwrap(), Answered::Refused(Unanswered::Expired));
+    assert_eq!(store.answer(late).await.unwrap(), Err(Unanswered::Expired));
     let expired: OrderError = RunError::Expired { step: "manager".into() }.into();
     for _ in 0..2 {
         assert_eq!(workflow.run("r", async |run| order(run, &bank).await).await, Err(expired.clone()));
@@ -179,7 +179,7 @@ async fn expired_question_is_a_recorded_error() {
     assert!(is_due(&store, "r").await);
     assert!(workflow.run("r", async |run| order(run, &bank).await).await.is_err());
     let answer = Answer::new(id("r"), "manager", value(&40));
-    assert_eq!(store.answer(answer).await.unwrap(), Answered::Taken);
+    assert_eq!(store.answer(answer).await.unwrap(), Ok(()));
     assert_eq!(workflow.run("r", async |run| order(run, &bank).await).await, Ok(41));
 }
 
@@ -199,7 +199,7 @@ async fn rejection_or_answer_of_another_type_is_a_typed_error() {
         let workflow = Workflow::new("order").store(store.clone());
         let body = async |run: &DurableRun| Ok::<u32, RunError>(run.wait_for("manager").await?);
         assert!(matches!(workflow.run("r", body).await, Err(RunError::Waiting { .. })));
-        assert_eq!(store.answer(Answer::new(id("r"), "manager", outcome)).await.unwrap(), Answered::Taken);
+        assert_eq!(store.answer(Answer::new(id("r"), "manager", outcome)).await.unwrap(), Ok(()));
         let error = workflow.run("r", body).await.unwrap_err();
         assert!(is_right(&error), "{error}");
     }

@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail, ensure};
 use awaitly::clock::{ms, secs};
 use awaitly::journal::{Outcome, Payload};
 use awaitly::persistence::PostgresStore;
-use awaitly::store::{Answer, Answered, DueQuery, Operate, RunId};
+use awaitly::store::{Answer, DueQuery, Operate, RunId};
 use awaitly::{DurableRun, RunError, Workflow, step};
 use sqlx::Row;
 use tokio::sync::mpsc;
@@ -113,7 +113,7 @@ async fn answer(schema: &Schema, store: &PostgresStore, mut dice: fastrand::Rng)
         let (run, outcome) = (id(number), Outcome::Value(Payload::encode(&number)?));
         let began = Instant::now();
         let answered = outside.answer(Answer::new(RunId::new(run.as_str())?, "answer", outcome)).await?;
-        ensure!(answered == Answered::Taken, "the answer to {run} was {answered:?}");
+        ensure!(answered == Ok(()), "the answer to {run} was {answered:?}");
         let next = tokio::time::timeout(secs(10), resumed.recv()).await;
         let Some((who, at)) = next.with_context(|| format!("{run} does not go on"))? else {
             bail!("nobody resumes")

@@ -9,7 +9,7 @@ use anyhow::{Result, bail};
 use awaitly::clock::ms;
 use awaitly::journal::{OnChange, Outcome, Payload, Status, Unanswered};
 use awaitly::persistence::{PostgresStore, PostgresTransaction};
-use awaitly::store::{Answer, Answered, Operate, RunId, Store, StoreError, Tx};
+use awaitly::store::{Answer, Operate, RunId, Store, StoreError, Tx};
 use awaitly::{DurableRun, Error, Retry, RunError, Workflow, step};
 use serde::{Deserialize, Serialize};
 
@@ -141,9 +141,9 @@ impl World {
         let mut asked_before = false;
         loop {
             match self.store.answer(answer.clone()).await {
-                Ok(Answered::Taken) => break,
-                Ok(Answered::Refused(Unanswered::AlreadyAnswered)) if asked_before => break,
-                Ok(Answered::Refused(refused)) => bail!("the answer to {run} was refused: {refused:?}"),
+                Ok(Ok(())) => break,
+                Ok(Err(Unanswered::AlreadyAnswered)) if asked_before => break,
+                Ok(Err(refused)) => bail!("the answer to {run} was refused: {refused:?}"),
                 Err(StoreError::Unavailable { .. }) => asked_before = true,
                 Err(error) => return Err(error.into()),
             }

@@ -8,7 +8,7 @@ use awaitly::persistence::{
     MemoryStore, PostgresOptions, PostgresStore, RedisOptions, RedisStore, SqliteStore,
 };
 use awaitly::store::{
-    Answer, Answered, AnyStore, Cancelled, Due, DueQuery, Operate, Page, RunId, Store, StoreError, StoredRun,
+    Answer, AnyStore, Cancelled, Due, DueQuery, Operate, Page, RunId, Store, StoreError, StoredRun,
     WaitQuery, Waiting,
 };
 use awaitly_trials::servers::{self, url};
@@ -59,7 +59,7 @@ impl Place {
         on!(self, store => store.waiting(query).await)
     }
 
-    pub(crate) async fn answer(&self, answer: Answer) -> Result<Answered, StoreError> {
+    pub(crate) async fn answer(&self, answer: Answer) -> Result<Result<(), Unanswered>, StoreError> {
         on!(self, store => store.answer(answer).await)
     }
 

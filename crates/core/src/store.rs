@@ -31,7 +31,7 @@ pub use around::Around;
 pub use error::StoreError;
 pub use lease::Lease;
 pub use operate::{
-    Answer, Answered, Cancelled, Cancelling, Cursor, DeleteIf, Due, DueQuery, Operate, Page, RunQuery,
+    Answer, Cancelled, Cancelling, DeleteIf, Due, DueQuery, Operate, Page, RunQuery,
     RunSummary, WaitQuery, Waiting,
 };
 pub(crate) use transactional::Back;

@@ -7,7 +7,7 @@ use awaitly_core::journal::{
     DecodeError, Header, Key, Outcome, Payload, Record, Refused, Timestamp, WaitEntry,
 };
 use awaitly_core::store::{
-    Cancelled, Cursor, Due, Ending, Opened, Operate, Page, Purpose, RunId, StoreError, StoredRun, WaitQuery,
+    Cancelled, Due, Ending, Opened, Operate, Page, Purpose, RunId, StoreError, StoredRun, WaitQuery,
     Waiting,
 };
 use serde::de::IgnoredAny;
@@ -97,8 +97,8 @@ pub(crate) async fn refused<S: Operate>(
 }
 
 /// Returns the position in a list with numbered items.
-pub(crate) fn number(cursor: &Cursor) -> Result<i64, StoreError> {
-    cursor.as_str().parse().map_err(|_| StoreError::BadCursor { cursor: cursor.as_str().into() })
+pub(crate) fn number(cursor: &str) -> Result<i64, StoreError> {
+    cursor.parse().map_err(|_| StoreError::BadCursor { cursor: cursor.into() })
 }
 
 /// Removes the positions from the items of a page.
@@ -121,16 +121,16 @@ pub(crate) fn page_of_waiting(
 }
 
 /// Returns the position from a cursor of [`waiting_cursor`].
-pub(crate) fn waiting_place(cursor: &Cursor) -> Result<(Timestamp, RunId, Key), StoreError> {
-    let bad = |_| StoreError::BadCursor { cursor: cursor.as_str().into() };
-    Payload::from_stored(cursor.as_str()).decode().map_err(bad)
+pub(crate) fn waiting_place(cursor: &str) -> Result<(Timestamp, RunId, Key), StoreError> {
+    let bad = |_| StoreError::BadCursor { cursor: cursor.into() };
+    Payload::from_stored(cursor).decode().map_err(bad)
 }
 
 /// Returns the position of a waiting entry in a list, newest first.
-pub(crate) fn waiting_cursor(waiting: &Waiting) -> Cursor {
+pub(crate) fn waiting_cursor(waiting: &Waiting) -> Box<str> {
     let place = (waiting.entry.since, &waiting.run, &waiting.entry.key);
     // Two strings and a number always have a JSON form.
-    Payload::encode(&place).map_or_else(|_| Cursor::new(""), |text| Cursor::new(text.as_str()))
+    Payload::encode(&place).map_or_else(|_| Box::default(), |text| text.as_str().into())
 }
 
 /// Returns the first `limit` due runs, the longest overdue first.

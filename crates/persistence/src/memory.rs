@@ -8,7 +8,7 @@ use awaitly_core::journal::{
     WaitEntry, admit, settle,
 };
 use awaitly_core::store::{
-    Answer, Answered, Bell, Cancelled, Cancelling, Cursor, DeleteIf, Due, DueQuery, Durability, Ending,
+    Answer, Bell, Cancelled, Cancelling, DeleteIf, Due, DueQuery, Durability, Ending,
     Lease, OnRecorded, Open, Opened, Operate, Page, Renewed, Rewrite, RunId, RunQuery, RunSummary, Store,
     StoreError, StoredRun, Transactional, Wait, WaitQuery, Waiting, Wakes,
 };
@@ -300,7 +300,7 @@ impl Operate for MemoryStore {
         });
         let found = found.take(query.page_limit() + 1).collect();
         Ok(limits::without_places(Page::cut(found, query.page_limit(), |(slot, _)| {
-            Cursor::new(slot.to_string())
+            slot.to_string().into()
         })))
     }
 
@@ -333,16 +333,16 @@ impl Operate for MemoryStore {
         Ok(limits::longest_overdue(due.collect(), query.page_limit()))
     }
 
-    async fn answer(&self, answer: Answer) -> Result<Answered, StoreError> {
+    async fn answer(&self, answer: Answer) -> Result<Result<(), Unanswered>, StoreError> {
         limits::answer(&answer.outcome)?;
         let now = self.now();
         let Answer { run, key, token, outcome } = answer;
         let mut journals = self.lock()?;
         let Some((_, journal)) = journals.find_mut(&run) else {
-            return Ok(Answered::Refused(Unanswered::NoSuchRun));
+            return Ok(Err(Unanswered::NoSuchRun));
         };
         if let Err(refused) = journal.settle(&key, Settling::Answer, token.as_deref(), now) {
-            return Ok(Answered::Refused(refused));
+            return Ok(Err(refused));
         }
         journal.put_answer(Record { key, outcome, input: None });
         if journal.header.status == Status::Waiting {
@@ -350,7 +350,7 @@ impl Operate for MemoryStore {
         }
         drop(journals);
         self.0.bell.ring();
-        Ok(Answered::Taken)
+        Ok(Ok(()))
     }
 
     async fn cancel(&self, run: &RunId) -> Result<Cancelled, StoreError> {

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex};
 use awaitly::event::Event;
 use awaitly::journal::{Outcome, Payload, Status};
 use awaitly::persistence::MemoryStore;
-use awaitly::store::{Answer, Answered, DueQuery, Operate, RunId, Store};
+use awaitly::store::{Answer, DueQuery, Operate, RunId, Store};
 
 fn id(run: &str) -> RunId {
     RunId::new(run).unwrap()
@@ -27,7 +27,7 @@ async fn is_due(store: &MemoryStore, run: &str) -> bool {
 
 async fn answer(store: &MemoryStore, run: &str, key: &'static str, value: u32) {
     let outcome = Outcome::Value(Payload::encode(&value).unwrap());
-    assert_eq!(store.answer(Answer::new(id(run), key, outcome)).await.unwrap(), Answered::Taken);
+    assert_eq!(store.answer(Answer::new(id(run), key, outcome)).await.unwrap(), Ok(()));
 }
 
 /// Returns the keys of the open questions of a run.

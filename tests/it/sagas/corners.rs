@@ -6,7 +6,7 @@ use awaitly::guard::Refusal;
 use awaitly::journal::{Outcome, Payload, Status};
 use awaitly::persistence::MemoryStore;
 use awaitly::saga::{DurableSaga, SagaError, SagaOptions, saga, saga_with};
-use awaitly::store::{Answer, Answered, DueQuery, Operate, RunId, Store};
+use awaitly::store::{Answer, DueQuery, Operate, RunId, Store};
 use awaitly::{DurableRun, RunError, Workflow, parallel, step};
 use tokio_util::sync::CancellationToken;
 
@@ -24,7 +24,7 @@ async fn status(store: &MemoryStore) -> Status {
 
 async fn answer(store: &MemoryStore, key: &'static str) {
     let yes = Outcome::Value(Payload::encode(&true).unwrap());
-    assert_eq!(store.answer(Answer::new(id("r"), key, yes)).await.unwrap(), Answered::Taken);
+    assert_eq!(store.answer(Answer::new(id("r"), key, yes)).await.unwrap(), Ok(()));
 }
 
 /// Books a seat with the saga's idempotency keys.

@@ -5,7 +5,7 @@ use awaitly::clock::ms;
 use awaitly::journal::{Contents, Status};
 use awaitly::persistence::PostgresStore;
 use awaitly::store::{
-    Answer, Answered, Durability, Ending, Lease, OnRecorded, Open, Opened, Operate, Owner, Rewrite, RunId,
+    Answer, Durability, Ending, Lease, OnRecorded, Open, Opened, Operate, Owner, Rewrite, RunId,
     Store, StoreError, Transactional,
 };
 
@@ -147,7 +147,7 @@ async fn act(store: &PostgresStore, lease: &Lease, write: &str) -> Result<()> {
             store.wait(lease, question("second")).await?;
             store.append(lease, record("third")?, Durability::Sync).await?;
             let answer = Answer::new(lease.run().clone(), "second", record("second")?.outcome);
-            let Answered::Taken = store.answer(answer).await? else { bail!("the answer was not taken") };
+            let Ok(()) = store.answer(answer).await? else { bail!("the answer was not taken") };
         }
     }
     Ok(())

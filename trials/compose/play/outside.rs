@@ -1,7 +1,7 @@
 //! The actions of people and operators between two executions.
 
 use awaitly::journal::{Outcome, Payload};
-use awaitly::store::{Answer, Answered, Cancelled, RunId, WaitQuery};
+use awaitly::store::{Answer, Cancelled, RunId, WaitQuery};
 
 use super::{Play, harness, stuck};
 use crate::case::Kind;
@@ -63,11 +63,11 @@ impl Play<'_> {
             let Some(outcome) = self.reply(id) else { continue };
             let answer = Answer::new(run.clone(), key, outcome);
             let answered = self.place.answer(answer.clone()).await.map_err(harness)?;
-            if answered != Answered::Taken {
+            if answered != Ok(()) {
                 return Err(broken(format!("the answer to question {id} is refused: {answered:?}")));
             }
             self.answered.insert(id);
-            if self.is_doubled() && self.place.answer(answer).await.map_err(harness)? == Answered::Taken {
+            if self.is_doubled() && self.place.answer(answer).await.map_err(harness)? == Ok(()) {
                 return Err(broken(format!("question {id} is answered twice")));
             }
             (any, self.is_nudged) = (true, self.is_nudged || run != self.run);
@@ -101,7 +101,7 @@ impl Play<'_> {
                 continue;
             }
             let answered = self.place.answer(Answer::new(run, key, value(1))).await.map_err(harness)?;
-            if answered == Answered::Taken {
+            if answered == Ok(()) {
                 return Err(broken(format!("question {id} is answered too late")));
             }
         }
@@ -113,7 +113,7 @@ impl Play<'_> {
         let open: Vec<_> = self.open_questions().await?.into_iter().map(|(id, _)| id).collect();
         for id in self.questions.keys().filter(|id| !open.contains(id)) {
             let answer = Answer::new(self.run.clone(), format!("q{id}"), value(1));
-            if self.place.answer(answer).await.map_err(harness)? == Answered::Taken {
+            if self.place.answer(answer).await.map_err(harness)? == Ok(()) {
                 return Err(broken(format!("question {id} is answered before it is asked")));
             }
         }

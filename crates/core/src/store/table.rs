@@ -20,7 +20,7 @@ macro_rules! calls {
                 List list(query: RunQuery) -> Page<RunSummary>;
                 Waiting waiting(query: WaitQuery) -> Page<Waiting>;
                 Due due(query: DueQuery) -> Vec<Due>;
-                Answer answer(answer: Answer) -> Answered;
+                Answer answer(answer: Answer) -> Result<(), Unanswered>;
                 Cancel cancel(&run: RunId;) -> Cancelled;
                 CancelWithoutUndo cancel_without_undo(&run: RunId;) -> Cancelled;
                 Delete delete(runs: Vec<RunId>, condition: DeleteIf) -> Vec<RunId>;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use awaitly_core::store::{Cursor, Operate, RunId, WaitQuery};
+use awaitly_core::store::{Operate, RunId, WaitQuery};
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, RawQuery, Request, State};
 use axum::http::StatusCode;
@@ -60,7 +60,7 @@ fn wanted(query: &str) -> Result<WaitQuery, Problem> {
             "run" => wanted.run(RunId::new(&*value).map_err(|error| bad(&error.to_string()))?),
             "key" => wanted.key(value.into_owned()),
             "limit" => wanted.limit(value.parse().map_err(|_| bad("`limit` must be a number"))?),
-            "after" => wanted.after(Cursor::new(&*value)),
+            "after" => wanted.after(&*value),
             _ => return Err(bad("this parameter is unknown: use `run`, `key`, `limit` and `after`")),
         };
     }

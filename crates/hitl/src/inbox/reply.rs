@@ -2,7 +2,7 @@ use std::fmt;
 
 use awaitly_core::RunError;
 use awaitly_core::journal::{Outcome, Payload};
-use awaitly_core::store::{self, Answered, Operate};
+use awaitly_core::store::{self, Operate};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -291,10 +291,7 @@ impl<S: Operate> Inbox<S> {
             return Err(InboxError::TooLarge { bytes: outcome.payload().len() });
         }
         let answer = store::Answer::new(question.run.clone(), question.key.clone(), outcome);
-        match self.store().answer(answer.token(question.token.clone())).await? {
-            Answered::Taken => Ok(()),
-            Answered::Refused(refused) => Err(refused.into()),
-        }
+        Ok(self.store().answer(answer.token(question.token.clone())).await??)
     }
 
     /// Returns the outcome to record, or the reason why the question does not take this answer.

@@ -61,7 +61,7 @@ mod waiting;
 
 use awaitly_core::journal::{Contents, Key, Kind, Outcome, Payload, Record};
 use awaitly_core::store::{
-    Cursor, Durability, Ending, Lease, Open, Opened, Operate, Owner, Page, Rewrite, RunId, Store, StoreError,
+    Durability, Ending, Lease, Open, Opened, Operate, Owner, Page, Rewrite, RunId, Store, StoreError,
     StoredRun,
 };
 
@@ -383,7 +383,7 @@ impl<'a, S: Store> Case<'a, S> {
 }
 
 /// Returns the items of all pages of a list. `page` returns the page after a cursor.
-async fn all_pages<T>(page: impl AsyncFn(Option<Cursor>) -> Page<T>) -> Vec<T> {
+async fn all_pages<T>(page: impl AsyncFn(Option<Box<str>>) -> Page<T>) -> Vec<T> {
     let (mut found, mut after) = (Vec::new(), None);
     loop {
         let Page { items, next } = page(after).await;

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use awaitly_core::journal::{Contents, Key, Kind, Outcome, Payload, Settling, Status, Unanswered, WaitEntry};
 use awaitly_core::store::{
-    Answer, Answered, Cancelled, DueQuery, Ending, Lease, Operate, Rewrite, StoreError, StoredRun, Wait,
+    Answer, Cancelled, DueQuery, Ending, Lease, Operate, Rewrite, StoreError, StoredRun, Wait,
     WaitQuery, Waiting,
 };
 use futures_util::future::join_all;
@@ -54,7 +54,7 @@ pub(super) async fn answer_takes_the_place_of_the_entry<S: Operate>(store: &S) {
         let lease = case.begin().await;
         case.append(&lease, value("reserve", "a")).await;
         case.wait(&lease, "manager", Some(HOUR)).await;
-        assert_eq!(case.answer("manager", kind).await, Answered::Taken);
+        assert_eq!(case.answer("manager", kind).await, Ok(()));
         let expected = [value("reserve", "a"), record("manager", kind, "yes")];
         same_records(&case.stored().await.records, &expected);
         assert!(case.stored().await.waits.is_empty());
@@ -73,7 +73,7 @@ pub(super) async fn answer_takes_the_place_of_the_entry<S: Operate>(store: &S) {
 /// wrong.
 pub(super) async fn answer_without_open_entry_is_refused<S: Operate>(store: &S) {
     let case = Case::new(store, "refused");
-    let refused = |unanswered| Answered::Refused(unanswered);
+    let refused = |unanswered| Err(unanswered);
     assert_eq!(case.answer("manager", Kind::Value).await, refused(Unanswered::NoSuchRun));
     let lease = case.begin().await;
     assert_eq!(case.answer("manager", Kind::Value).await, refused(Unanswered::NotAsked));
@@ -83,7 +83,7 @@ pub(super) async fn answer_without_open_entry_is_refused<S: Operate>(store: &S) 
     let wrong = Answer::new(case.run.clone(), "manager", yes(Kind::Value)).token("wrong");
     assert_eq!(ok("answer", store.answer(wrong).await), refused(Unanswered::WrongToken));
     let right = Answer::new(case.run.clone(), "manager", yes(Kind::Value)).token(token(&case, "manager"));
-    assert_eq!(ok("answer", store.answer(right).await), Answered::Taken);
+    assert_eq!(ok("answer", store.answer(right).await), Ok(()));
     let before = case.stored().await;
     assert_eq!(case.answer("manager", Kind::Failed).await, refused(Unanswered::AlreadyAnswered));
     assert_eq!(case.stored().await, before);
@@ -106,11 +106,11 @@ pub(super) async fn of_many_answers_at_once_one_is_taken<S: Operate>(store: &S) 
         ok("answer", store.answer(answer).await)
     }))
     .await;
-    let taken: Vec<_> = (0..16_u32).zip(&fates).filter(|(_, fate)| **fate == Answered::Taken).collect();
+    let taken: Vec<_> = (0..16_u32).zip(&fates).filter(|(_, fate)| **fate == Ok(())).collect();
     let [(number, _)] = taken.as_slice() else {
         panic!("expected one of 16 answers, the store took {fates:?}")
     };
-    let others = fates.iter().filter(|fate| **fate == Answered::Refused(Unanswered::AlreadyAnswered));
+    let others = fates.iter().filter(|fate| **fate == Err(Unanswered::AlreadyAnswered));
     assert_eq!(others.count(), 15);
     let records = case.stored().await.records;
     assert_eq!(records.len(), 1);
@@ -125,7 +125,7 @@ pub(super) async fn entry_expires_unless_it_was_answered<S: Operate>(store: &S) 
     for (key, expires_in) in [("late", Duration::ZERO), ("early", HOUR), ("answered", HOUR)] {
         case.wait(&lease, key, Some(expires_in)).await;
     }
-    assert_eq!(case.answer("answered", Kind::Value).await, Answered::Taken);
+    assert_eq!(case.answer("answered", Kind::Value).await, Ok(()));
     let expired = |key: &'static str| record(key, Kind::Stopped, "expired");
     let expire = async |record| store.settle(&lease, record, Settling::Expire).await;
     let late = ok("settle", expire(expired("late")).await);
@@ -148,14 +148,14 @@ pub(super) async fn entry_is_withdrawn_unless_it_was_answered<S: Operate>(store:
     for key in ["open", "answered"] {
         case.wait(&lease, key, Some(HOUR)).await;
     }
-    assert_eq!(case.answer("answered", Kind::Value).await, Answered::Taken);
+    assert_eq!(case.answer("answered", Kind::Value).await, Ok(()));
     let withdrawn = |key: &'static str| record(key, Kind::Stopped, "withdrawn");
     let withdraw = async |record| store.settle(&lease, record, Settling::Withdraw).await;
     assert_eq!(ok("settle", withdraw(withdrawn("open")).await), Some(withdrawn("open").outcome));
     assert_eq!(ok("settle", withdraw(withdrawn("answered")).await), Some(yes(Kind::Value)));
     assert_eq!(ok("settle", withdraw(withdrawn("never asked")).await), None);
     assert!(case.stored().await.waits.is_empty());
-    assert_eq!(case.answer("open", Kind::Value).await, Answered::Refused(Unanswered::AlreadyAnswered));
+    assert_eq!(case.answer("open", Kind::Value).await, Err(Unanswered::AlreadyAnswered));
 }
 
 /// A waiting run becomes due when it is answered, even if the answer came before the run began to wait, and when its
@@ -168,7 +168,7 @@ pub(super) async fn waiting_run_is_due_once_answered<S: Operate>(store: &S) {
     asleep.wait(&lease, "manager", None).await;
     asleep.finish(&lease, Ending { waits_on: waits_on(), ..Ending::new(Status::Waiting) }).await;
     assert!(!asleep.is_due().await, "nobody has answered");
-    assert_eq!(asleep.answer("manager", Kind::Value).await, Answered::Taken);
+    assert_eq!(asleep.answer("manager", Kind::Value).await, Ok(()));
     assert!(asleep.is_due().await, "it was answered");
     let lease = asleep.begin().await;
     assert!(!asleep.is_due().await, "somebody executes it");
@@ -182,7 +182,7 @@ pub(super) async fn waiting_run_is_due_once_answered<S: Operate>(store: &S) {
     let early = Case::new(store, "answered before");
     let lease = early.begin().await;
     early.wait(&lease, "manager", None).await;
-    assert_eq!(early.answer("manager", Kind::Value).await, Answered::Taken);
+    assert_eq!(early.answer("manager", Kind::Value).await, Ok(()));
     early.finish(&lease, Ending { waits_on: waits_on(), ..Ending::new(Status::Waiting) }).await;
     assert!(early.is_due().await, "it was answered before it had come to wait");
 
@@ -205,7 +205,7 @@ pub(super) async fn answer_on_the_way_to_wait_is_never_missed<S: Operate>(store:
         case.wait(&lease, "manager", None).await;
         let ending = Ending { waits_on: vec!["manager".into()], ..Ending::new(Status::Waiting) };
         let (answered, ()) = tokio::join!(case.answer("manager", Kind::Value), case.finish(&lease, ending));
-        assert_eq!(answered, Answered::Taken);
+        assert_eq!(answered, Ok(()));
         assert!(case.is_due().await, "it was answered, and nobody is told");
     }
 }
@@ -243,10 +243,10 @@ pub(super) async fn rewrite_takes_the_questions_along<S: Operate>(store: &S) {
     assert_eq!(case.waiting().await.len(), 1);
     for gone in [approval, withdrawn] {
         let answer = Answer::new(case.run.clone(), gone.key.clone(), yes(Kind::Value));
-        assert_eq!(ok("answer", store.answer(answer).await), Answered::Refused(Unanswered::NotAsked));
+        assert_eq!(ok("answer", store.answer(answer).await), Err(Unanswered::NotAsked));
     }
     let answer = Answer::new(case.run.clone(), "manager", yes(Kind::Value)).token(approval.token.clone());
-    assert_eq!(ok("answer", store.answer(answer).await), Answered::Taken);
+    assert_eq!(ok("answer", store.answer(answer).await), Ok(()));
     same_records(&case.stored().await.records, &[record("manager", Kind::Value, "yes")]);
 }
 
@@ -258,7 +258,7 @@ pub(super) async fn rewrite_never_loses_an_answer<S: Operate>(store: &S) {
     case.wait(&lease, "manager", None).await;
     case.wait(&lease, "auditor", None).await;
     let read = case.stored().await;
-    assert_eq!(case.answer("manager", Kind::Value).await, Answered::Taken);
+    assert_eq!(case.answer("manager", Kind::Value).await, Ok(()));
     let before = case.stored().await;
     let contents = Contents { records: read.records, waits: read.waits.clone(), failed_on: vec![] };
     let refused = store.rewrite(&lease, Rewrite::new(2, contents, &read.waits)).await;
@@ -337,7 +337,7 @@ pub(super) async fn answer_and_cancellation_wake_listeners<S: Operate>(store: &S
     case.wait(&lease, "manager", None).await;
     case.finish(&lease, Ending { waits_on: vec!["manager".into()], ..Ending::new(Status::Waiting) }).await;
     let mut wakes = store.wakes();
-    assert_eq!(case.answer("manager", Kind::Value).await, Answered::Taken);
+    assert_eq!(case.answer("manager", Kind::Value).await, Ok(()));
     told(&mut wakes, "an answer").await;
     let mut wakes = store.wakes();
     assert_eq!(ok("cancel", store.cancel(&case.run).await), Cancelled::Requested);
@@ -354,7 +354,7 @@ impl<S: Operate> Case<'_, S> {
         ok("wait", self.store.wait(lease, wait(self, key, expires_in)).await);
     }
 
-    async fn answer(&self, key: &'static str, kind: Kind) -> Answered {
+    async fn answer(&self, key: &'static str, kind: Kind) -> Result<(), Unanswered> {
         ok("answer", self.store.answer(Answer::new(self.run.clone(), key, yes(kind))).await)
     }
 

@@ -1,6 +1,6 @@
 use awaitly_core::journal::{Refused, Status, WaitEntry};
 use awaitly_core::store::{
-    Answer, Answered, Cancelled, Open, Opened, Operate, Owner, Purpose, RunId, RunQuery, RunSummary,
+    Answer, Cancelled, Open, Opened, Operate, Owner, Purpose, RunId, RunQuery, RunSummary,
     StoreError, StoredRun,
 };
 
@@ -95,7 +95,7 @@ async fn follow<S: Operate>(
     for WaitEntry { key, token, .. } in copied.waits {
         if let Some(record) = now.records.iter().find(|record| record.key == key) {
             let answer = Answer::new(run.clone(), key, record.outcome.clone()).token(token);
-            is_whole &= to.answer(answer).await? == Answered::Taken;
+            is_whole &= to.answer(answer).await? == Ok(());
         }
     }
     // The next owner of the run handles requests that were made before the copy.
@@ -155,7 +155,7 @@ mod tests {
         let copied = from.load(&run).await.unwrap().unwrap();
         assert!(to.import(run.clone(), copied.clone()).await.unwrap());
         let answer = Answer::new(run.clone(), "ask", Outcome::Value(Payload::from_stored("7")));
-        assert_eq!(from.answer(answer).await.unwrap(), Answered::Taken);
+        assert_eq!(from.answer(answer).await.unwrap(), Ok(()));
         assert_eq!(from.cancel(&run).await.unwrap(), Cancelled::Requested);
 
         assert!(follow(&from, &to, &run, copied, Held { store: &from, lease }).await.unwrap());

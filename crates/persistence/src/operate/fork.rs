@@ -41,7 +41,7 @@ impl Fork {
     /// ```
     /// use awaitly_core::store::{RunId, Store};
     /// use awaitly_persistence::MemoryStore;
-    /// use awaitly_persistence::operate::{Fork, ForkError, OperateExt};
+    /// use awaitly_persistence::operate::{Fork, OperateError, OperateExt};
     /// # use awaitly_core::{DurableRun, RunError, Workflow, step};
     ///
     /// # #[tokio::main(flavor = "current_thread")]
@@ -58,7 +58,7 @@ impl Fork {
     /// assert_eq!(forked.records.len(), 1, "the fork charges again");
     ///
     /// let unknown = store.fork(&order, Fork::new(RunId::new("other")?).up_to("ship")).await;
-    /// assert_eq!(unknown, Err(ForkError::NoSuchKey { key: "ship".into() }));
+    /// assert_eq!(unknown, Err(OperateError::NoSuchKey { key: "ship".into() }));
     /// # Ok(())
     /// # }
     /// ```
@@ -95,47 +95,24 @@ impl Fork {
     }
 }
 
-/// The reason for which a run was not forked. The store was not changed.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum ForkError {
-    /// The run does not exist.
-    #[error("there is no such run: check the run id")]
-    NoSuchRun,
-    /// No outcome is recorded under this key, or the fork does not keep it.
-    #[error(
-        "no outcome is recorded under the key `{key}`, as far as the fork goes: export the run to see its keys"
-    )]
-    NoSuchKey {
-        /// The key.
-        key: Key,
-    },
-    /// A run with the new run id already exists.
-    #[error("there is a run with the new run id already: choose another one")]
-    Exists,
-    /// The store failed.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-}
-
-pub(super) async fn fork<S: Operate + ?Sized>(store: &S, run: &RunId, fork: Fork) -> Result<(), ForkError> {
-    let StoredRun { header, input, records, .. } = store.load(run).await?.ok_or(ForkError::NoSuchRun)?;
+pub(super) async fn fork<S: Operate + ?Sized>(store: &S, run: &RunId, fork: Fork) -> Result<(), OperateError> {
+    let StoredRun { header, input, records, .. } = store.load(run).await?.ok_or(OperateError::NoSuchRun)?;
     let records = fork.records(records)?;
     let mut begun = Header::new(header.workflow, header.version, Status::Running, store.now().await?);
     begun.input = header.input;
     let forked = StoredRun { header: begun, input, records, waits: Vec::new() };
     match store.import(fork.run, forked).await? {
         true => Ok(()),
-        false => Err(ForkError::Exists),
+        false => Err(OperateError::Exists),
     }
 }
 
 impl Fork {
     /// Returns the records of the new run, derived from the records of the old run.
-    fn records(&self, mut records: Vec<Record>) -> Result<Vec<Record>, ForkError> {
+    fn records(&self, mut records: Vec<Record>) -> Result<Vec<Record>, OperateError> {
         let place = |records: &[Record], key: &Key| {
             let place = records.iter().position(|record| record.key == *key);
-            place.ok_or_else(|| ForkError::NoSuchKey { key: key.clone() })
+            place.ok_or_else(|| OperateError::NoSuchKey { key: key.clone() })
         };
         if let Some(key) = &self.up_to {
             let last = place(&records, key)?;

@@ -36,6 +36,7 @@
 //! | copy into another store | [`copy`] |
 
 mod copy;
+mod error;
 mod export;
 mod fork;
 mod held;
@@ -44,9 +45,9 @@ mod retry;
 
 pub use copy::{Copied, copy};
 pub use export::Exported;
-pub use fork::{Fork, ForkError};
+pub use error::OperateError;
+pub use fork::Fork;
 pub use retain::Retention;
-pub use retry::RetryError;
 
 use awaitly_core::store::{Operate, RunId, StoreError};
 
@@ -57,7 +58,7 @@ pub trait OperateExt: Operate {
     /// process, call `Workflow::retry` instead.
     ///
     /// # Errors
-    /// Returns [`RetryError`] with the reason; the store is unchanged then.
+    /// Returns [`OperateError`] with the reason; the store is unchanged then.
     ///
     /// # Examples
     /// ```
@@ -77,7 +78,7 @@ pub trait OperateExt: Operate {
     /// # Ok(())
     /// # }
     /// ```
-    fn retry(&self, run: &RunId) -> impl Future<Output = Result<(), RetryError>> + Send {
+    fn retry(&self, run: &RunId) -> impl Future<Output = Result<(), OperateError>> + Send {
         retry::retry(self, run)
     }
 
@@ -85,7 +86,7 @@ pub trait OperateExt: Operate {
     /// [due](Operate::due) at once.
     ///
     /// # Errors
-    /// Returns [`ForkError`] with the reason; the store is unchanged then.
+    /// Returns [`OperateError`] with the reason; the store is unchanged then.
     ///
     /// # Examples
     /// ```
@@ -106,7 +107,7 @@ pub trait OperateExt: Operate {
     /// # Ok(())
     /// # }
     /// ```
-    fn fork(&self, run: &RunId, fork: Fork) -> impl Future<Output = Result<(), ForkError>> + Send {
+    fn fork(&self, run: &RunId, fork: Fork) -> impl Future<Output = Result<(), OperateError>> + Send {
         fork::fork(self, run, fork)
     }
 

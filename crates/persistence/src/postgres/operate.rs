@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use awaitly_core::journal::{Key, Payload, Settling, Status, Timestamp, Unanswered};
 use awaitly_core::store::{
-    Answer, Answered, Cancelled, Cancelling, Cursor, DeleteIf, Due, DueQuery, Operate, Page, RunId, RunQuery,
+    Answer, Cancelled, Cancelling, DeleteIf, Due, DueQuery, Operate, Page, RunId, RunQuery,
     RunSummary, StoreError, StoredRun, WaitQuery, Waiting, Wakes,
 };
 use sqlx::{Connection as _, Row};
@@ -36,7 +36,7 @@ impl Operate for PostgresStore {
 
     /// Returns [`StoreError::Unavailable`] if the connection is lost before the fate of the answer is known; a repeated
     /// call then reports whether the question was answered.
-    async fn answer(&self, answer: Answer) -> Result<Answered, StoreError> {
+    async fn answer(&self, answer: Answer) -> Result<Result<(), Unanswered>, StoreError> {
         limits::answer(&answer.outcome)?;
         let Shared { statements, channel, .. } = &*self.0;
         let answered =
@@ -117,7 +117,7 @@ async fn list(
         found.push((run.slot, RunSummary::of(rows::run_id(row, 19)?, &run.header, lease)));
     }
     Ok(limits::without_places(Page::cut(found, query.page_limit(), |(slot, _)| {
-        Cursor::new(slot.to_string())
+        slot.to_string().into()
     })))
 }
 
@@ -172,22 +172,22 @@ async fn record(
     statements: &Statements,
     channel: &str,
     answer: &Answer,
-) -> Result<Answered, Failure> {
+) -> Result<Result<(), Unanswered>, Failure> {
     let Answer { run, key, token, outcome } = answer;
     in_transaction!(connection, transaction => {
         let row = statements.run_for_update.query().bind(text::stored(run)).fetch_optional(&mut *transaction).await?;
         let Some(run) = row.as_ref().map(rows::run).transpose()? else {
-            return Ok(Answered::Refused(Unanswered::NoSuchRun));
+            return Ok(Err(Unanswered::NoSuchRun));
         };
         let settled =
             write::may_settle(&mut transaction, statements, &run, key, Settling::Answer, token.as_deref()).await?;
         if let Err(refused) = settled {
-            return Ok(Answered::Refused(refused));
+            return Ok(Err(refused));
         }
         write::put_answer(&mut transaction, statements, run.slot, key, outcome).await?;
         statements.wake.query().bind(run.slot).execute(&mut *transaction).await?;
         statements.notify.query().bind(channel).execute(&mut *transaction).await?;
-        Ok(Answered::Taken)
+        Ok(Ok(()))
     })
 }
 

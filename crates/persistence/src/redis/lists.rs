@@ -1,7 +1,7 @@
 //! Lists of runs.
 
 use awaitly_core::journal::Timestamp;
-use awaitly_core::store::{Cursor, Due, DueQuery, Page, RunId, RunQuery, RunSummary, StoreError};
+use awaitly_core::store::{Due, DueQuery, Page, RunId, RunQuery, RunSummary, StoreError};
 use redis::{Pipeline, Value};
 
 use super::error::corrupt;
@@ -39,7 +39,7 @@ pub(super) async fn runs(
             let has_key = query.key.is_some() && matches!(answers.next(), Some(Value::Int(1)));
             // The run was deleted in between.
             let Some(known) = known else { continue };
-            let place = Cursor::new(known.place());
+            let place = Box::from(known.place());
             let summary = RunSummary::of(run, &known.header, known.lease(now));
             if query.asks_for(&summary, |_| has_key) {
                 found.push((place, summary));

@@ -2,7 +2,7 @@
 
 use awaitly_core::journal::{Asked, Key, Settling, Status, Timestamp, Unanswered, settle};
 use awaitly_core::store::{
-    Answer, Answered, Cancelled, Cancelling, DeleteIf, Due, DueQuery, Operate, Page, RunId, RunQuery,
+    Answer, Cancelled, Cancelling, DeleteIf, Due, DueQuery, Operate, Page, RunId, RunQuery,
     RunSummary, StoreError, StoredRun, WaitQuery, Waiting, Wakes,
 };
 
@@ -27,7 +27,7 @@ impl Operate for RedisStore {
         lists::due(&*self.reader().await?, &self.0.names, &query).await
     }
 
-    async fn answer(&self, answer: Answer) -> Result<Answered, StoreError> {
+    async fn answer(&self, answer: Answer) -> Result<Result<(), Unanswered>, StoreError> {
         limits::answer(&answer.outcome)?;
         let Answer { run, key, token, outcome } = answer;
         let nonce = self.nonce();
@@ -37,14 +37,14 @@ impl Operate for RedisStore {
             let value = self.reader().await?.read(&look).await?.pop().unwrap_or_default();
             let seen = Seen::read(&mut Reply::of(&run, value)?)?;
             if let Err(refused) = seen.settle(&run, &key, token.as_deref())? {
-                return Ok(Answered::Refused(refused));
+                return Ok(Err(refused));
             }
             let mut call = self.call(Script::Answer, &run);
             call.arg(&*run).arg(&nonce).arg(&*key).arg(member(&run, &key)).arg(seen.status).arg(seen.entry);
             call.arg(outcome.kind().to_number()).arg(outcome.payload().as_str());
             let mut reply = self.write(&run, call, To::Any, Kind::Wakes).await?;
             match reply.text("reply")?.as_str() {
-                "done" => return Ok(Answered::Taken),
+                "done" => return Ok(Ok(())),
                 // The run has changed since it was read.
                 "changed" => {}
                 _ => return Err(reply.corrupt("reply")),

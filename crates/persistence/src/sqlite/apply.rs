@@ -5,7 +5,7 @@ use awaitly_core::journal::{
     Unanswered, WaitEntry, admit, settle,
 };
 use awaitly_core::store::{
-    Answer, Answered, Cancelled, Cancelling, DeleteIf, Due, DueQuery, Durability, Ending, Lease, Open,
+    Answer, Cancelled, Cancelling, DeleteIf, Due, DueQuery, Durability, Ending, Lease, Open,
     Renewed, Rewrite, RunId, StoreError, StoredRun, Wait,
 };
 use rusqlite::types::ValueRef;
@@ -161,19 +161,19 @@ impl Batch<'_> {
         }
     }
 
-    pub(super) fn answer(&mut self, answer: &Answer) -> Result<Answered, Failure> {
+    pub(super) fn answer(&mut self, answer: &Answer) -> Result<Result<(), Unanswered>, Failure> {
         let Answer { run, key, token, outcome } = answer;
         let Some(run) = rows::run(self.connection, run)? else {
-            return Ok(Answered::Refused(Unanswered::NoSuchRun));
+            return Ok(Err(Unanswered::NoSuchRun));
         };
         if let Err(refused) = self.settle(&run, key, Settling::Answer, token.as_deref())? {
-            return Ok(Answered::Refused(refused));
+            return Ok(Err(refused));
         }
         self.put_answer(&run, &Record { key: key.clone(), outcome: outcome.clone(), input: None })?;
         if run.header.status == Status::Waiting {
             self.execute("UPDATE awaitly_runs SET wake_at = ?2 WHERE id = ?1", (run.slot, millis(self.now)))?;
         }
-        Ok(Answered::Taken)
+        Ok(Ok(()))
     }
 
     pub(super) fn cancel(&mut self, run: &RunId, cancelling: Cancelling) -> Result<Cancelled, Failure> {

@@ -4,7 +4,7 @@
 use std::cmp::Reverse;
 
 use awaitly_core::journal::{Key, Status, Timestamp};
-use awaitly_core::store::{Cursor, Page, RunQuery, RunSummary, WaitQuery, Waiting};
+use awaitly_core::store::{Page, RunQuery, RunSummary, WaitQuery, Waiting};
 use rusqlite::{Connection, named_params};
 
 use super::checksum::{WAIT, run_columns, wait_columns};
@@ -89,7 +89,7 @@ pub(super) fn runs(
     drop(snapshot);
     found.sort_unstable_by_key(|(slot, _)| Reverse(*slot));
     Ok(limits::without_places(Page::cut(found, query.page_limit(), |(slot, _)| {
-        Cursor::new(slot.to_string())
+        slot.to_string().into()
     })))
 }
 

@@ -28,7 +28,7 @@ use std::time::Duration;
 
 use awaitly_core::journal::{Key, Outcome, Record, Settling};
 use awaitly_core::store::{
-    Answer, Answered, Bell, Cancelled, Cancelling, DeleteIf, Due, DueQuery, Durability, Ending, Lease, Open,
+    Answer, Bell, Cancelled, Cancelling, DeleteIf, Due, DueQuery, Durability, Ending, Lease, Open,
     Opened, Operate, Page, Renewed, Rewrite, RunId, RunQuery, RunSummary, Store, StoreError, StoredRun, Wait,
     WaitQuery, Waiting, Wakes,
 };
@@ -279,7 +279,7 @@ impl Operate for SqliteStore {
         self.ask(query).await
     }
 
-    async fn answer(&self, answer: Answer) -> Result<Answered, StoreError> {
+    async fn answer(&self, answer: Answer) -> Result<Result<(), Unanswered>, StoreError> {
         limits::answer(&answer.outcome)?;
         self.ask(Box::new(answer)).await
     }

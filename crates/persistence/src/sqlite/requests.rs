@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use awaitly_core::journal::{Outcome, Record, Settling};
 use awaitly_core::store::{
-    Answer, Answered, Cancelled, Cancelling, DeleteIf, Due, DueQuery, Durability, Lease, Open, Renewed,
+    Answer, Cancelled, Cancelling, DeleteIf, Due, DueQuery, Durability, Lease, Open, Renewed,
     RunId, StoredRun,
 };
 
@@ -199,9 +199,9 @@ impl Request for Release {
 }
 
 impl Request for Box<Answer> {
-    type Answer = Answered;
+    type Answer = Result<(), Unanswered>;
 
-    fn apply(&self, batch: &mut Batch<'_>) -> Result<Answered, Failure> {
+    fn apply(&self, batch: &mut Batch<'_>) -> Result<Result<(), Unanswered>, Failure> {
         batch.answer(self)
     }
 

@@ -6,7 +6,7 @@ use awaitly_core::journal::{Key, Status};
 use awaitly_core::store::{DueQuery, Ending, Operate, RunQuery, Store, StoreError, WaitQuery};
 use awaitly_persistence::MemoryStore;
 use awaitly_persistence::operate::{
-    Copied, Exported, Fork, ForkError, OperateExt, Retention, RetryError, copy,
+    Copied, Exported, Fork, OperateError, OperateExt, Retention, copy,
 };
 
 use crate::given::{append, hold, keys, question, request, run_id, value};
@@ -46,16 +46,16 @@ async fn retried_run_is_due_without_its_failed_steps() {
 #[tokio::test]
 async fn only_a_run_that_failed_or_was_cancelled_is_retried() {
     let store = MemoryStore::new();
-    assert_eq!(store.retry(&run_id("nobody")).await, Err(RetryError::NoSuchRun));
+    assert_eq!(store.retry(&run_id("nobody")).await, Err(OperateError::NoSuchRun));
     for status in [Status::Completed, Status::Waiting] {
         made(&store, status.as_str(), Some(status)).await;
         let before = store.load(&run_id(status.as_str())).await;
-        assert_eq!(store.retry(&run_id(status.as_str())).await, Err(RetryError::NotFailed { status }));
+        assert_eq!(store.retry(&run_id(status.as_str())).await, Err(OperateError::NotFailed { status }));
         assert_eq!(store.load(&run_id(status.as_str())).await, before);
     }
     made(&store, "held", None).await;
     let status = Status::Running;
-    assert_eq!(store.retry(&run_id("held")).await, Err(RetryError::NotFailed { status }));
+    assert_eq!(store.retry(&run_id("held")).await, Err(OperateError::NotFailed { status }));
 }
 
 #[tokio::test]
@@ -83,14 +83,14 @@ async fn fork_begins_with_edited_steps_up_to_key() {
 async fn fork_of_missing_run_or_key_is_refused() {
     let store = MemoryStore::new();
     let fork = |fork| store.fork(&*Box::leak(Box::new(run_id("old"))), fork);
-    assert_eq!(fork(Fork::new(run_id("new"))).await, Err(ForkError::NoSuchRun));
+    assert_eq!(fork(Fork::new(run_id("new"))).await, Err(OperateError::NoSuchRun));
     made(&store, "old", Some(Status::Completed)).await;
-    let no_such_key = |key: &'static str| Err(ForkError::NoSuchKey { key: key.into() });
+    let no_such_key = |key: &'static str| Err(OperateError::NoSuchKey { key: key.into() });
     assert_eq!(fork(Fork::new(run_id("new")).up_to("ship")).await, no_such_key("ship"));
     let beyond = Fork::new(run_id("new")).up_to("reserve").edit("charge", &1).unwrap();
     assert_eq!(fork(beyond).await, no_such_key("charge"));
     assert_eq!(store.load(&run_id("new")).await, Ok(None));
-    assert_eq!(fork(Fork::new(run_id("old"))).await, Err(ForkError::Exists));
+    assert_eq!(fork(Fork::new(run_id("old"))).await, Err(OperateError::Exists));
 }
 
 #[tokio::test(start_paused = true)]

@@ -5,7 +5,7 @@ use std::mem::take;
 
 use awaitly_core::journal::Key;
 use awaitly_core::store::around::{Call, Parts, Reply, Request};
-use awaitly_core::store::{Answered, Around, Durability, Lease, OnRecorded, RunId, Store, StoreError};
+use awaitly_core::store::{Around, Durability, Lease, OnRecorded, RunId, Store, StoreError};
 
 use super::boundary::{Act, Side};
 use super::process::Unflushed;
@@ -152,7 +152,7 @@ impl<S: Store> CrashStore<S> {
                 | Reply::Replace(())
                 | Reply::Commit(())
                 | Reply::Settle(Some(_))
-                | Reply::Answer(Answered::Taken),
+                | Reply::Answer(Ok(())),
                 Some(key),
             ) => notes.acknowledged(&noted, key),
             _ => {}

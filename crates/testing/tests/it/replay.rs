@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 use awaitly_core::event::Event;
 use awaitly_core::guard::Refusal;
 use awaitly_core::journal::{Migration, Outcome, Payload, Status};
-use awaitly_core::store::{Answer, Answered, Operate, RunId, Store};
+use awaitly_core::store::{Answer, Operate, RunId, Store};
 use awaitly_core::{DurableRun, RunError, Workflow, parallel, race, step};
 use awaitly_persistence::MemoryStore;
 use awaitly_persistence::operate::OperateExt;
@@ -392,7 +392,7 @@ async fn open_question_waits_and_answered_question_is_reused() {
 
     let yes = Outcome::Value(Payload::encode(&7).unwrap());
     let answer = Answer::new(RunId::new("order-42").unwrap(), "manager", yes);
-    assert_eq!(store.answer(answer).await.unwrap(), Answered::Taken);
+    assert_eq!(store.answer(answer).await.unwrap(), Ok(()));
     let answered = Journal::of(&store, "order-42").await.unwrap();
     let replay = resumes(&answered, asks).await;
     assert_eq!((&replay.reused[1], &replay.ending), (&"manager".into(), &COMPLETED));

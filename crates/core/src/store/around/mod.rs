@@ -14,7 +14,7 @@ pub use request::{Parts, Reply, Request};
 
 use super::table::calls;
 use super::{
-    Answer, Answered, Cancelled, DeleteIf, Due, DueQuery, Durability, Ending, Lease, OnRecorded, Open,
+    Answer, Cancelled, DeleteIf, Due, DueQuery, Durability, Ending, Lease, OnRecorded, Open,
     Opened, Operate, Page, Renewed, Rewrite, RunId, RunQuery, RunSummary, Store, StoreError, StoredRun,
     Transactional, Wait, WaitQuery, Waiting, Wakes,
 };

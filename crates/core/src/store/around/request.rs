@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::super::table::calls;
 use super::super::{
-    Answer, Answered, Cancelled, DeleteIf, Due, DueQuery, Durability, Ending, Lease, OnRecorded, Open,
+    Answer, Cancelled, DeleteIf, Due, DueQuery, Durability, Ending, Lease, OnRecorded, Open,
     Opened, Page, Renewed, Rewrite, RunId, RunQuery, RunSummary, StoreError, StoredRun, Wait, WaitQuery,
     Waiting,
 };

@@ -1,6 +1,6 @@
 use std::fmt;
 
-use crate::journal::{Key, Outcome, Unanswered};
+use crate::journal::{Key, Outcome};
 use crate::store::RunId;
 
 /// An answer from outside.
@@ -52,14 +52,4 @@ impl fmt::Debug for Answer {
             .field("outcome", &self.outcome)
             .finish_non_exhaustive()
     }
-}
-
-/// The result of an answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[must_use]
-pub enum Answered {
-    /// The store has recorded the answer as the outcome of the step.
-    Taken,
-    /// The store refused the answer and changed no data.
-    Refused(Unanswered),
 }

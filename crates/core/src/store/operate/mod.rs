@@ -8,13 +8,13 @@ mod query;
 use std::future::Future;
 use std::time::{Duration, SystemTime};
 
-pub use answer::{Answer, Answered};
+pub use answer::Answer;
 pub use listed::{Due, RunSummary, Waiting};
-pub use page::{Cursor, Page};
+pub use page::{Page};
 pub use query::{DueQuery, RunQuery, WaitQuery};
 
 use super::{RunId, Store, StoreError, StoredRun, Wakes};
-use crate::journal::{Header, Status, Timestamp};
+use crate::journal::{Header, Status, Timestamp, Unanswered};
 
 /// Operations on the runs of a store that come from outside of the runs: from people, workers and other programs.
 ///
@@ -83,20 +83,23 @@ pub trait Operate: Store {
     fn due(&self, query: DueQuery) -> impl Future<Output = Result<Vec<Due>, StoreError>> + Send;
 
     /// Records an outcome in place of a waiting entry, if [`settle`](crate::journal::settle) allows it. A waiting run
-    /// then becomes due.
+    /// then becomes due. If `settle` refuses the answer, the call returns `Ok(Err(reason))` and changes no data.
     ///
     /// ```
     /// use awaitly_core::journal::{Outcome, Payload};
-    /// use awaitly_core::store::{Answer, Answered, Operate, RunId, StoreError};
+    /// use awaitly_core::store::{Answer, Operate, RunId, StoreError};
     ///
     /// /// Approves the refund of an order. Returns whether the run had waited for it.
     /// async fn approve(store: &impl Operate, order: RunId, token: &str) -> Result<bool, StoreError> {
     ///     let yes = Outcome::Value(Payload::from_stored("true"));
     ///     let answered = store.answer(Answer::new(order, "manager", yes).token(token)).await?;
-    ///     Ok(answered == Answered::Taken)
+    ///     Ok(answered.is_ok())
     /// }
     /// ```
-    fn answer(&self, answer: Answer) -> impl Future<Output = Result<Answered, StoreError>> + Send;
+    fn answer(
+        &self,
+        answer: Answer,
+    ) -> impl Future<Output = Result<Result<(), Unanswered>, StoreError>> + Send;
 
     /// Requests the cancellation of a run in any state: executed here or elsewhere, interrupted, asleep, waiting, or in
     /// the middle of an undo.

@@ -1,43 +1,24 @@
-use serde::{Deserialize, Serialize};
-
-/// A place in a list, from which the next page begins. It is valid for the store and query that returned it; any other
-/// text fails with [`StoreError::BadCursor`](crate::store::StoreError::BadCursor).
+/// A page of a list.
 ///
 /// ```
-/// use awaitly_core::store::{Cursor, Page};
+/// use awaitly_core::store::Page;
 ///
 /// /// Returns the address of the next page of a list on the web.
 /// fn next_page<T>(page: &Page<T>) -> Option<String> {
-///     page.next.as_ref().map(|next| format!("/runs?after={}", next.as_str()))
+///     page.next.as_ref().map(|next| format!("/runs?after={next}"))
 /// }
 ///
-/// let page = Page { items: vec!["order-42"], next: Some(Cursor::new("42")) };
+/// let page = Page { items: vec!["order-42"], next: Some("42".into()) };
 /// assert_eq!(next_page(&page).unwrap(), "/runs?after=42");
 /// ```
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct Cursor(Box<str>);
-
-impl Cursor {
-    /// Creates a cursor from its text.
-    pub fn new(text: impl Into<Box<str>>) -> Self {
-        Self(text.into())
-    }
-
-    /// Returns the text, to pass to the next request.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-/// A page of a list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Page<T> {
     /// The items.
     pub items: Vec<T>,
-    /// The place of the next page. `None`: this is the last page.
-    pub next: Option<Cursor>,
+    /// The cursor of the next page: pass it to [`after`](super::RunQuery::after). It is valid for the store and query that
+    /// returned it; a store refuses other text with [`StoreError::BadCursor`](crate::store::StoreError::BadCursor).
+    /// `None`: this is the last page.
+    pub next: Option<Box<str>>,
 }
 
 impl<T> Page<T> {
@@ -46,14 +27,14 @@ impl<T> Page<T> {
     /// A store reads one row more than the limit, to see if there is a next page:
     ///
     /// ```
-    /// use awaitly_core::store::{Cursor, Page};
+    /// use awaitly_core::store::Page;
     ///
     /// let rows = vec![43, 42, 41];
-    /// let page = Page::cut(rows, 2, |number| Cursor::new(number.to_string()));
-    /// assert_eq!(page, Page { items: vec![43, 42], next: Some(Cursor::new("42")) });
+    /// let page = Page::cut(rows, 2, |number| number.to_string().into());
+    /// assert_eq!(page, Page { items: vec![43, 42], next: Some("42".into()) });
     /// ```
     #[must_use]
-    pub fn cut(mut items: Vec<T>, limit: usize, place: impl FnOnce(&T) -> Cursor) -> Self {
+    pub fn cut(mut items: Vec<T>, limit: usize, place: impl FnOnce(&T) -> Box<str>) -> Self {
         let next = if items.len() > limit {
             items.truncate(limit);
             items.last().map(place)
@@ -70,10 +51,10 @@ mod tests {
 
     #[test]
     fn full_page_holds_cursor_of_next() {
-        let place = |item: &u32| Cursor::new(item.to_string());
+        let place = |item: &u32| -> Box<str> { item.to_string().into() };
         assert_eq!(
             Page::cut(vec![3, 2, 1], 2, place),
-            Page { items: vec![3, 2], next: Some(Cursor::new("2")) }
+            Page { items: vec![3, 2], next: Some("2".into()) }
         );
         assert_eq!(Page::cut(vec![3, 2], 2, place), Page { items: vec![3, 2], next: None });
     }

@@ -2,7 +2,6 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::listed::RunSummary;
-use super::page::Cursor;
 use crate::journal::{Key, Status, Timestamp, WaitEntry};
 use crate::store::RunId;
 
@@ -34,7 +33,7 @@ pub struct RunQuery {
     pub error: Option<Box<str>>,
     limit: usize,
     /// Only runs after this place.
-    pub after: Option<Cursor>,
+    pub after: Option<Box<str>>,
 }
 
 /// The maximum size of a page; larger limits are reduced to it.
@@ -161,8 +160,8 @@ impl RunQuery {
     }
 
     /// Restricts the query to runs after `cursor`, the [`next`](super::Page::next) of the page before.
-    pub fn after(mut self, cursor: Cursor) -> Self {
-        self.after = Some(cursor);
+    pub fn after(mut self, cursor: impl Into<Box<str>>) -> Self {
+        self.after = Some(cursor.into());
         self
     }
 
@@ -222,7 +221,7 @@ pub struct WaitQuery {
     pub token: Option<Box<str>>,
     limit: usize,
     /// Only entries after this place.
-    pub after: Option<Cursor>,
+    pub after: Option<Box<str>>,
 }
 
 impl WaitQuery {
@@ -262,8 +261,8 @@ impl WaitQuery {
     }
 
     /// Restricts the query to entries after `cursor`, which is the [`next`](super::Page::next) of the previous page.
-    pub fn after(mut self, cursor: Cursor) -> Self {
-        self.after = Some(cursor);
+    pub fn after(mut self, cursor: impl Into<Box<str>>) -> Self {
+        self.after = Some(cursor.into());
         self
     }
 

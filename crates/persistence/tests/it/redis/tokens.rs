@@ -2,7 +2,7 @@
 
 use awaitly_core::journal::{Outcome, Payload, Settling, Status, Timestamp, WaitEntry};
 use awaitly_core::store::{
-    Answer, Answered, Cancelled, DeleteIf, Ending, Operate, Purpose, Store, StoredRun, WaitQuery,
+    Answer, Cancelled, DeleteIf, Ending, Operate, Purpose, Store, StoredRun, WaitQuery,
 };
 use awaitly_persistence::RedisStore;
 
@@ -93,7 +93,7 @@ async fn entry_is_found_for_as_long_as_it_waits() {
 
     let yes = Outcome::Value(Payload::encode("yes").unwrap());
     let answer = Answer::new(run.clone(), "answered", yes);
-    assert_eq!(store.answer(answer).await, Ok(Answered::Taken));
+    assert_eq!(store.answer(answer).await, Ok(Ok(())));
     store.settle(&lease, value("withdrawn", "\"no\""), Settling::Withdraw).await.unwrap();
     assert_eq!(keys.listed(), redis::Value::Int(1));
     assert_eq!(found(&store, "open").await, places(&[("order-42", "open")]));

@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use awaitly_core::journal::{Payload, Status};
 use awaitly_core::store::{
-    Answer, Answered, Cancelled, DueQuery, Durability, Ending, Input, Open, Operate, Owner, RunId, RunQuery,
+    Answer, Cancelled, DueQuery, Durability, Ending, Input, Open, Operate, Owner, RunId, RunQuery,
     RunSummary, Store, StoredRun, Wait, WaitQuery,
 };
 use awaitly_persistence::SqliteStore;
@@ -34,7 +34,7 @@ async fn fill(store: &SqliteStore) {
         store.finish(&lease, ending).await.unwrap();
     }
     let answer = Answer::new(run_id("waiting"), "manager", value("", "true").outcome);
-    assert_eq!(store.answer(answer).await.unwrap(), Answered::Taken);
+    assert_eq!(store.answer(answer).await.unwrap(), Ok(()));
 }
 
 async fn all(store: &SqliteStore) -> Vec<StoredRun> {

@@ -1,0 +1,39 @@
+use std::time::Duration;
+
+use awaitly_core::journal::{Key, Status};
+use awaitly_core::store::StoreError;
+
+/// The reason for which a run was not retried or forked. The store is unchanged.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum OperateError {
+    /// The run does not exist.
+    #[error("there is no such run: check the run id")]
+    NoSuchRun,
+    /// The run has not failed and was not cancelled, so it cannot be retried.
+    #[error("the run is {status}: only one that failed or was cancelled can be retried")]
+    NotFailed {
+        /// The current status of the run.
+        status: Status,
+    },
+    /// Another owner executes the run that is to be retried.
+    #[error("the run is being executed: try again in {remaining:?}")]
+    Busy {
+        /// The remaining time of the lease, unless its owner renews it.
+        remaining: Duration,
+    },
+    /// No outcome is recorded under this key, or the fork does not keep it.
+    #[error(
+        "no outcome is recorded under the key `{key}`, as far as the fork goes: export the run to see its keys"
+    )]
+    NoSuchKey {
+        /// The key.
+        key: Key,
+    },
+    /// A run with the run id of the fork already exists.
+    #[error("there is a run with the new run id already: choose another one")]
+    Exists,
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
