@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use anyhow::Result;
-use awaitly::journal::Timestamp;
+use awaitly::journal::{Timestamp, Unanswered};
 use awaitly::persistence::{
     MemoryStore, PostgresOptions, PostgresStore, RedisOptions, RedisStore, SqliteStore,
 };

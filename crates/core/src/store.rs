@@ -31,8 +31,8 @@ pub use around::Around;
 pub use error::StoreError;
 pub use lease::Lease;
 pub use operate::{
-    Answer, Cancelled, Cancelling, DeleteIf, Due, DueQuery, Operate, Page, RunQuery,
-    RunSummary, WaitQuery, Waiting,
+    Answer, Cancelled, Cancelling, DeleteIf, Due, DueQuery, Operate, Page, RunQuery, RunSummary, WaitQuery,
+    Waiting,
 };
 pub(crate) use transactional::Back;
 pub use transactional::{OnRecorded, Transactional, Tx};

@@ -7,8 +7,7 @@ use awaitly_core::journal::{
     DecodeError, Header, Key, Outcome, Payload, Record, Refused, Timestamp, WaitEntry,
 };
 use awaitly_core::store::{
-    Cancelled, Due, Ending, Opened, Operate, Page, Purpose, RunId, StoreError, StoredRun, WaitQuery,
-    Waiting,
+    Cancelled, Due, Ending, Opened, Operate, Page, Purpose, RunId, StoreError, StoredRun, WaitQuery, Waiting,
 };
 use serde::de::IgnoredAny;
 

@@ -8,9 +8,9 @@ use awaitly_core::journal::{
     WaitEntry, admit, settle,
 };
 use awaitly_core::store::{
-    Answer, Bell, Cancelled, Cancelling, DeleteIf, Due, DueQuery, Durability, Ending,
-    Lease, OnRecorded, Open, Opened, Operate, Page, Renewed, Rewrite, RunId, RunQuery, RunSummary, Store,
-    StoreError, StoredRun, Transactional, Wait, WaitQuery, Waiting, Wakes,
+    Answer, Bell, Cancelled, Cancelling, DeleteIf, Due, DueQuery, Durability, Ending, Lease, OnRecorded,
+    Open, Opened, Operate, Page, Renewed, Rewrite, RunId, RunQuery, RunSummary, Store, StoreError, StoredRun,
+    Transactional, Wait, WaitQuery, Waiting, Wakes,
 };
 use foldhash::fast::RandomState;
 use serde::Serialize;
@@ -292,16 +292,14 @@ impl Store for MemoryStore {
 
 impl Operate for MemoryStore {
     async fn list(&self, query: RunQuery) -> Result<Page<RunSummary>, StoreError> {
-        let before = query.after.as_ref().map(limits::number).transpose()?;
+        let before = query.after.as_deref().map(limits::number).transpose()?;
         let (now, journals) = (self.now(), self.lock()?);
         let found = journals.newest_first(before).filter_map(|(slot, journal)| {
             let summary = RunSummary::of(journal.run.clone(), &journal.header, journal.lease(now));
             query.asks_for(&summary, |key| journal.keys.contains(key)).then_some((slot, summary))
         });
         let found = found.take(query.page_limit() + 1).collect();
-        Ok(limits::without_places(Page::cut(found, query.page_limit(), |(slot, _)| {
-            slot.to_string().into()
-        })))
+        Ok(limits::without_places(Page::cut(found, query.page_limit(), |(slot, _)| slot.to_string().into())))
     }
 
     async fn waiting(&self, query: WaitQuery) -> Result<Page<Waiting>, StoreError> {

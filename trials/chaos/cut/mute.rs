@@ -7,8 +7,7 @@ use anyhow::{Result, bail, ensure};
 use awaitly::clock::secs;
 use awaitly::persistence::PostgresStore;
 use awaitly::store::{
-    Answer, Durability, Lease, OnRecorded, Open, Opened, Operate, Owner, RunId, Store,
-    Transactional,
+    Answer, Durability, Lease, OnRecorded, Open, Opened, Operate, Owner, RunId, Store, Transactional,
 };
 use tokio::task::JoinSet;
 

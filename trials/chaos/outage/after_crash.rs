@@ -5,8 +5,8 @@ use awaitly::clock::ms;
 use awaitly::journal::{Contents, Status};
 use awaitly::persistence::PostgresStore;
 use awaitly::store::{
-    Answer, Durability, Ending, Lease, OnRecorded, Open, Opened, Operate, Owner, Rewrite, RunId,
-    Store, StoreError, Transactional,
+    Answer, Durability, Ending, Lease, OnRecorded, Open, Opened, Operate, Owner, Rewrite, RunId, Store,
+    StoreError, Transactional,
 };
 
 use crate::entries::{question, record};

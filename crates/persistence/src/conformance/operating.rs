@@ -2,8 +2,8 @@ use std::time::Duration;
 
 use awaitly_core::journal::{Header, Key, Kind, Payload, Refused, Status, Timestamp, WaitEntry};
 use awaitly_core::store::{
-    Cancelled, DeleteIf, DueQuery, Ending, Lease, Opened, Operate, Owner, Purpose, RunQuery,
-    RunSummary, StoreError, StoredRun, Wait,
+    Cancelled, DeleteIf, DueQuery, Ending, Lease, Opened, Operate, Owner, Purpose, RunQuery, RunSummary,
+    StoreError, StoredRun, Wait,
 };
 
 use super::opening::ending;

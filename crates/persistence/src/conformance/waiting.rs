@@ -2,8 +2,8 @@ use std::time::Duration;
 
 use awaitly_core::journal::{Contents, Key, Kind, Outcome, Payload, Settling, Status, Unanswered, WaitEntry};
 use awaitly_core::store::{
-    Answer, Cancelled, DueQuery, Ending, Lease, Operate, Rewrite, StoreError, StoredRun, Wait,
-    WaitQuery, Waiting,
+    Answer, Cancelled, DueQuery, Ending, Lease, Operate, Rewrite, StoreError, StoredRun, Wait, WaitQuery,
+    Waiting,
 };
 use futures_util::future::join_all;
 

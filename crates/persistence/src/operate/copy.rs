@@ -1,7 +1,7 @@
 use awaitly_core::journal::{Refused, Status, WaitEntry};
 use awaitly_core::store::{
-    Answer, Cancelled, Open, Opened, Operate, Owner, Purpose, RunId, RunQuery, RunSummary,
-    StoreError, StoredRun,
+    Answer, Cancelled, Open, Opened, Operate, Owner, Purpose, RunId, RunQuery, RunSummary, StoreError,
+    StoredRun,
 };
 
 use super::held::Held;

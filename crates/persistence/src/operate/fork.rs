@@ -1,5 +1,7 @@
 use awaitly_core::journal::{EncodeError, Header, Key, Outcome, Payload, Record, Status};
-use awaitly_core::store::{Operate, RunId, StoreError, StoredRun};
+use awaitly_core::store::{Operate, RunId, StoredRun};
+
+use super::OperateError;
 use serde::Serialize;
 
 /// A new run that begins with recorded steps of another run and takes over its workflow, version and input.
@@ -95,7 +97,11 @@ impl Fork {
     }
 }
 
-pub(super) async fn fork<S: Operate + ?Sized>(store: &S, run: &RunId, fork: Fork) -> Result<(), OperateError> {
+pub(super) async fn fork<S: Operate + ?Sized>(
+    store: &S,
+    run: &RunId,
+    fork: Fork,
+) -> Result<(), OperateError> {
     let StoredRun { header, input, records, .. } = store.load(run).await?.ok_or(OperateError::NoSuchRun)?;
     let records = fork.records(records)?;
     let mut begun = Header::new(header.workflow, header.version, Status::Running, store.now().await?);

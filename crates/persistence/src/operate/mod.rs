@@ -44,8 +44,8 @@ mod retain;
 mod retry;
 
 pub use copy::{Copied, copy};
-pub use export::Exported;
 pub use error::OperateError;
+pub use export::Exported;
 pub use fork::Fork;
 pub use retain::Retention;
 

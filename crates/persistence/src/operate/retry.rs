@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use awaitly_core::journal::{Refused, Status};
-use awaitly_core::store::{Open, Opened, Operate, Owner, Purpose, RunId, StoreError};
+use awaitly_core::store::{Open, Opened, Operate, Owner, Purpose, RunId};
 
 use super::OperateError;
 use super::held::Held;

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use awaitly_core::journal::{Key, Payload, Settling, Status, Timestamp, Unanswered};
 use awaitly_core::store::{
-    Answer, Cancelled, Cancelling, DeleteIf, Due, DueQuery, Operate, Page, RunId, RunQuery,
-    RunSummary, StoreError, StoredRun, WaitQuery, Waiting, Wakes,
+    Answer, Cancelled, Cancelling, DeleteIf, Due, DueQuery, Operate, Page, RunId, RunQuery, RunSummary,
+    StoreError, StoredRun, WaitQuery, Waiting, Wakes,
 };
 use sqlx::{Connection as _, Row};
 
@@ -94,7 +94,7 @@ async fn list(
     statements: &Statements,
     query: &RunQuery,
 ) -> Result<Page<RunSummary>, Failure> {
-    let before = query.after.as_ref().map(limits::number).transpose()?;
+    let before = query.after.as_deref().map(limits::number).transpose()?;
     let statuses: Vec<_> = query.statuses.iter().map(|status| Status::as_str(*status)).collect();
     let rows = statements
         .list
@@ -116,9 +116,7 @@ async fn list(
         let lease = run.lease();
         found.push((run.slot, RunSummary::of(rows::run_id(row, 19)?, &run.header, lease)));
     }
-    Ok(limits::without_places(Page::cut(found, query.page_limit(), |(slot, _)| {
-        slot.to_string().into()
-    })))
+    Ok(limits::without_places(Page::cut(found, query.page_limit(), |(slot, _)| slot.to_string().into())))
 }
 
 async fn waiting(
@@ -126,7 +124,7 @@ async fn waiting(
     statements: &Statements,
     query: &WaitQuery,
 ) -> Result<Page<Waiting>, Failure> {
-    let after = query.after.as_ref().map(limits::waiting_place).transpose()?;
+    let after = query.after.as_deref().map(limits::waiting_place).transpose()?;
     let rows = statements
         .waiting
         .query()

@@ -18,7 +18,7 @@ pub(super) async fn runs(
     names: &Names,
     query: &RunQuery,
 ) -> Result<Page<RunSummary>, StoreError> {
-    let before = query.after.as_ref().map(limits::number).transpose()?;
+    let before = query.after.as_deref().map(limits::number).transpose()?;
     let from = before.map_or_else(|| "+inf".to_owned(), |place| format!("({place}"));
     let mut walk = Walk::new(names.runs(), Way::Down, from);
     let mut found = Vec::new();
@@ -39,7 +39,7 @@ pub(super) async fn runs(
             let has_key = query.key.is_some() && matches!(answers.next(), Some(Value::Int(1)));
             // The run was deleted in between.
             let Some(known) = known else { continue };
-            let place = Box::from(known.place());
+            let place: Box<str> = Box::from(known.place());
             let summary = RunSummary::of(run, &known.header, known.lease(now));
             if query.asks_for(&summary, |_| has_key) {
                 found.push((place, summary));

@@ -2,8 +2,8 @@
 
 use awaitly_core::journal::{Asked, Key, Settling, Status, Timestamp, Unanswered, settle};
 use awaitly_core::store::{
-    Answer, Cancelled, Cancelling, DeleteIf, Due, DueQuery, Operate, Page, RunId, RunQuery,
-    RunSummary, StoreError, StoredRun, WaitQuery, Waiting, Wakes,
+    Answer, Cancelled, Cancelling, DeleteIf, Due, DueQuery, Operate, Page, RunId, RunQuery, RunSummary,
+    StoreError, StoredRun, WaitQuery, Waiting, Wakes,
 };
 
 use super::fields;

@@ -24,7 +24,7 @@ pub(super) async fn waiting(
     if let Some(token) = &query.token {
         return waiting_for(link, names, token, query).await;
     }
-    let after = query.after.as_ref().map(limits::waiting_place).transpose()?;
+    let after = query.after.as_deref().map(limits::waiting_place).transpose()?;
     let from = after.as_ref().map_or_else(|| "+inf".to_owned(), |(since, ..)| since.as_millis().to_string());
     let mut walk = Walk::new(names.asking(), Way::Down, from);
     let mut found = Vec::new();

@@ -5,8 +5,8 @@ use awaitly_core::journal::{
     Unanswered, WaitEntry, admit, settle,
 };
 use awaitly_core::store::{
-    Answer, Cancelled, Cancelling, DeleteIf, Due, DueQuery, Durability, Ending, Lease, Open,
-    Renewed, Rewrite, RunId, StoreError, StoredRun, Wait,
+    Answer, Cancelled, Cancelling, DeleteIf, Due, DueQuery, Durability, Ending, Lease, Open, Renewed,
+    Rewrite, RunId, StoreError, StoredRun, Wait,
 };
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, params};

@@ -88,9 +88,7 @@ pub(super) fn runs(
     }
     drop(snapshot);
     found.sort_unstable_by_key(|(slot, _)| Reverse(*slot));
-    Ok(limits::without_places(Page::cut(found, query.page_limit(), |(slot, _)| {
-        slot.to_string().into()
-    })))
+    Ok(limits::without_places(Page::cut(found, query.page_limit(), |(slot, _)| slot.to_string().into())))
 }
 
 /// Adds the newest runs, of one status if given, up to the size of a page.
@@ -101,7 +99,7 @@ fn runs_of(
     now: Timestamp,
     found: &mut Vec<(i64, RunSummary)>,
 ) -> Result<(), Failure> {
-    let before = query.after.as_ref().map(limits::number).transpose()?;
+    let before = query.after.as_deref().map(limits::number).transpose()?;
     let mut statement = connection.prepare_cached(if status.is_some() { RUNS_BY_STATUS } else { RUNS })?;
     let mut rows = statement.query(named_params! {
         ":status": status.map(Status::as_str),
@@ -136,7 +134,7 @@ pub(super) fn waiting(connection: &Connection, query: &WaitQuery) -> Result<Page
         found.retain(|waiting| query.asks_for(&waiting.run, &waiting.entry));
         return Ok(limits::page_of_waiting(found, query)?);
     }
-    let after = query.after.as_ref().map(limits::waiting_place).transpose()?;
+    let after = query.after.as_deref().map(limits::waiting_place).transpose()?;
     let (since, run, key) = match &after {
         Some((since, run, key)) => (Some(millis(*since)), Some(&**run), Some(key.as_str())),
         None => (None, None, None),

@@ -26,10 +26,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use awaitly_core::journal::{Key, Outcome, Record, Settling};
+use awaitly_core::journal::{Key, Outcome, Record, Settling, Unanswered};
 use awaitly_core::store::{
-    Answer, Bell, Cancelled, Cancelling, DeleteIf, Due, DueQuery, Durability, Ending, Lease, Open,
-    Opened, Operate, Page, Renewed, Rewrite, RunId, RunQuery, RunSummary, Store, StoreError, StoredRun, Wait,
+    Answer, Bell, Cancelled, Cancelling, DeleteIf, Due, DueQuery, Durability, Ending, Lease, Open, Opened,
+    Operate, Page, Renewed, Rewrite, RunId, RunQuery, RunSummary, Store, StoreError, StoredRun, Wait,
     WaitQuery, Waiting, Wakes,
 };
 use tokio::sync::oneshot;

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use awaitly_core::journal::{Outcome, Record, Settling};
+use awaitly_core::journal::{Outcome, Record, Settling, Unanswered};
 use awaitly_core::store::{
-    Answer, Cancelled, Cancelling, DeleteIf, Due, DueQuery, Durability, Lease, Open, Renewed,
-    RunId, StoredRun,
+    Answer, Cancelled, Cancelling, DeleteIf, Due, DueQuery, Durability, Lease, Open, Renewed, RunId,
+    StoredRun,
 };
 
 use super::apply::{Admitted, Batch, Change};

@@ -5,9 +5,7 @@ use std::time::Duration;
 use awaitly_core::journal::{Key, Status};
 use awaitly_core::store::{DueQuery, Ending, Operate, RunQuery, Store, StoreError, WaitQuery};
 use awaitly_persistence::MemoryStore;
-use awaitly_persistence::operate::{
-    Copied, Exported, Fork, OperateError, OperateExt, Retention, copy,
-};
+use awaitly_persistence::operate::{Copied, Exported, Fork, OperateError, OperateExt, Retention, copy};
 
 use crate::given::{append, hold, keys, question, request, run_id, value};
 

@@ -14,11 +14,11 @@ pub use request::{Parts, Reply, Request};
 
 use super::table::calls;
 use super::{
-    Answer, Cancelled, DeleteIf, Due, DueQuery, Durability, Ending, Lease, OnRecorded, Open,
-    Opened, Operate, Page, Renewed, Rewrite, RunId, RunQuery, RunSummary, Store, StoreError, StoredRun,
-    Transactional, Wait, WaitQuery, Waiting, Wakes,
+    Answer, Cancelled, DeleteIf, Due, DueQuery, Durability, Ending, Lease, OnRecorded, Open, Opened, Operate,
+    Page, Renewed, Rewrite, RunId, RunQuery, RunSummary, Store, StoreError, StoredRun, Transactional, Wait,
+    WaitQuery, Waiting, Wakes,
 };
-use crate::journal::{Key, Outcome, Record, Settling, Timestamp};
+use crate::journal::{Key, Outcome, Record, Settling, Timestamp, Unanswered};
 
 /// Wraps a store, with code before and after each of its calls.
 ///

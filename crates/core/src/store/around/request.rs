@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use super::super::table::calls;
 use super::super::{
-    Answer, Cancelled, DeleteIf, Due, DueQuery, Durability, Ending, Lease, OnRecorded, Open,
-    Opened, Page, Renewed, Rewrite, RunId, RunQuery, RunSummary, StoreError, StoredRun, Wait, WaitQuery,
-    Waiting,
+    Answer, Cancelled, DeleteIf, Due, DueQuery, Durability, Ending, Lease, OnRecorded, Open, Opened, Page,
+    Renewed, Rewrite, RunId, RunQuery, RunSummary, StoreError, StoredRun, Wait, WaitQuery, Waiting,
 };
 use super::Call;
-use crate::journal::{Contents, Header, Key, Outcome, Payload, Record, Settling, Timestamp, WaitEntry};
+use crate::journal::{
+    Contents, Header, Key, Outcome, Payload, Record, Settling, Timestamp, Unanswered, WaitEntry,
+};
 
 /// A call on its way to a store of type `S`. Only [`Around`](super::Around) makes requests.
 ///

@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime};
 
 pub use answer::Answer;
 pub use listed::{Due, RunSummary, Waiting};
-pub use page::{Page};
+pub use page::Page;
 pub use query::{DueQuery, RunQuery, WaitQuery};
 
 use super::{RunId, Store, StoreError, StoredRun, Wakes};

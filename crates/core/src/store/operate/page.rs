@@ -52,10 +52,7 @@ mod tests {
     #[test]
     fn full_page_holds_cursor_of_next() {
         let place = |item: &u32| -> Box<str> { item.to_string().into() };
-        assert_eq!(
-            Page::cut(vec![3, 2, 1], 2, place),
-            Page { items: vec![3, 2], next: Some("2".into()) }
-        );
+        assert_eq!(Page::cut(vec![3, 2, 1], 2, place), Page { items: vec![3, 2], next: Some("2".into()) });
         assert_eq!(Page::cut(vec![3, 2], 2, place), Page { items: vec![3, 2], next: None });
     }
 }

@@ -5,8 +5,8 @@ use std::time::Duration;
 use awaitly_core::journal::Status;
 use awaitly_core::journal::{Kind, Outcome, Payload, Settling};
 use awaitly_core::store::{
-    Answer, DeleteIf, DueQuery, Durability, Ending, OnRecorded, Operate, RunQuery, Store,
-    StoreError, Transactional,
+    Answer, DeleteIf, DueQuery, Durability, Ending, OnRecorded, Operate, RunQuery, Store, StoreError,
+    Transactional,
 };
 use futures_util::future::{BoxFuture, join_all};
 use tokio::time::Instant;

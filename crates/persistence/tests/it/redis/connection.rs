@@ -6,8 +6,7 @@ use std::time::Duration;
 
 use awaitly_core::journal::{Contents, Kind, Outcome, Payload, Refused, Status};
 use awaitly_core::store::{
-    Answer, Cancelled, DeleteIf, Durability, Ending, Opened, Operate, Purpose, Rewrite, Store,
-    StoreError,
+    Answer, Cancelled, DeleteIf, Durability, Ending, Opened, Operate, Purpose, Rewrite, Store, StoreError,
 };
 use awaitly_persistence::RedisStore;
 use futures_util::future::join_all;
