@@ -1,7 +1,7 @@
 //! Functions that combine many `Result`s into one.
 //!
-//! They take results that exist already; [`parallel!`](crate::parallel!), [`race!`](crate::race!) and
-//! [`Run::each`](crate::Run::each) make calls. All of them keep the order of the input.
+//! The functions of this module take results that exist already, and keep the order of the input. To make several
+//! calls, use [`parallel!`](crate::parallel!), [`race!`](crate::race!) or [`Run::each`](crate::Run::each).
 //!
 //! ```
 //! use awaitly_core::collect;
@@ -49,7 +49,7 @@ pub fn all_settled<T, E>(results: impl IntoIterator<Item = Result<T, E>>) -> Res
     if errors.is_empty() { Ok(values) } else { Err(errors) }
 }
 
-/// Returns the first value, or the first error if there is no value, or `None` if there are no results.
+/// Returns the first value. If all results are errors, returns the first error. Returns `None` for an empty input.
 ///
 /// ```
 /// use awaitly_core::collect;

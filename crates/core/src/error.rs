@@ -152,7 +152,8 @@ pub enum RunError {
         /// The kind of the limit.
         limit: Limit,
     },
-    /// The run was cancelled. Its journal stays, and [`Workflow::retry`](crate::Workflow::retry) resumes it from there.
+    /// The run was cancelled. Its journal stays, so [`Workflow::retry`](crate::Workflow::retry) can resume the run from
+    /// its recorded steps.
     #[error("the run was cancelled{}: retry it to resume from its recorded steps", at(step.as_ref()))]
     Cancelled {
         /// The step that the cancellation ended or refused, if the library knows it.
@@ -263,7 +264,8 @@ pub enum RunError {
         /// The run.
         run: Box<str>,
     },
-    /// The run has failed earlier, and the workflow keeps errors as text.
+    /// The run failed in an earlier execution, and the workflow keeps
+    /// [errors as text](crate::Workflow::errors_as_text).
     #[error("run `{run}` failed: {text}")]
     Failed {
         /// The run.
@@ -283,8 +285,9 @@ pub enum RunError {
         /// The message of the decoder.
         reason: Box<str>,
     },
-    /// A value cannot be recorded: it has no JSON form, its JSON form does not decode, or the store cannot hold it. The
-    /// effect of the step has already happened, so only a retry of the run executes the step again.
+    /// A value cannot be recorded: it has no JSON form, its JSON form does not decode, or the store cannot hold it. If
+    /// the value belongs to a step, the effect of the step has already happened, so only a retry of the run executes
+    /// the step again.
     #[error(
         "{what} cannot be recorded as a `{type_name}` ({reason}): change the type; a step can also be built on `run.volatile()`"
     )]
@@ -382,8 +385,9 @@ impl RunError {
 
     /// Returns `true` if a journal keeps the error as a step's outcome.
     ///
-    /// Journals keep timeouts of an attempt or a step, refusals, and values that cannot be kept, because a body may have acted
-    /// on them.
+    /// A journal keeps timeouts of an attempt or a step, refusals, expired and rejected questions, and the failure to
+    /// record a value ([`Unencodable`](Self::Unencodable), [`TooLarge`](Self::TooLarge)), because the body may have
+    /// acted on these errors.
     ///
     /// ```
     /// use awaitly_core::clock::secs;
@@ -478,9 +482,11 @@ fn retry_hint(retry_after: Option<Duration>) -> String {
 
 /// Conversion from the failure of a step into an error type, which `step!` applies.
 ///
-/// You do not implement this trait. Every error type implements it that has `From<E>` for the step's own error `E` and
-/// `From<RunError>`: an enum with two `#[from]` variants, `anyhow::Error`, `Box<dyn std::error::Error + Send + Sync>`.
-/// [`Error<D>`] implements it if `D: From<E>`, for error types without a variant for [`RunError`].
+/// You do not implement this trait. If an error type implements both `From<E>` for the step's own error `E` and
+/// `From<RunError>`, it implements this trait: for example, an enum with two `#[from]` variants, `anyhow::Error`, or
+/// `Box<dyn std::error::Error + Send + Sync>`.
+///
+/// If an error type `D` has no variant for [`RunError`], use [`Error<D>`], which implements this trait if `D: From<E>`.
 ///
 /// ```
 /// use awaitly_core::{Error, FromStep, RunError};

@@ -141,7 +141,7 @@ pub enum EventKind {
     RetriesExhausted { step: StepId, attempt: u32, duration: Duration, error: String },
     /// An attempt exceeded its timeout, and the step dropped it.
     AttemptTimedOut { step: StepId, attempt: u32, after: Duration },
-    /// A guard refused the attempt; the step asks it again after `delay`. The attempt keeps its number.
+    /// A guard refused the attempt. The step asks the guard again after `delay`, and the attempt keeps its number.
     AttemptRefused { step: StepId, attempt: u32, by: String, reason: String, delay: Duration },
 
     /// A scope of concurrent steps is about to begin.
@@ -160,9 +160,9 @@ pub enum EventKind {
     /// The compensations have run. `failed` of them failed, or did not run because an earlier one failed.
     UndoEnded { saga: Key, duration: Duration, failed: usize },
 
-    /// A hook admitted the run or the outcome of a step. `None` is the hook before the run.
+    /// A hook admitted the run or the outcome of a step. If `step` is `None`, the hook is the one before the run.
     HookPassed { step: Option<StepId>, duration: Duration },
-    /// A hook refused the run or the outcome of a step. `None` is the hook before the run.
+    /// A hook refused the run or the outcome of a step. If `step` is `None`, the hook is the one before the run.
     HookRefused { step: Option<StepId>, duration: Duration, error: String },
 }
 
@@ -211,7 +211,7 @@ impl EventKind {
     }
 }
 
-/// A form of running steps concurrently.
+/// The kind of a scope: the construct that runs its steps concurrently.
 ///
 /// ```
 /// use awaitly_core::event::{Event, EventKind, ScopeKind};
@@ -237,8 +237,9 @@ pub enum ScopeKind {
 
 /// Receives the events of a run.
 ///
-/// An observer cannot change the run. Every closure over `&Event` is an observer. The run calls it on its own task, so it must
-/// return quickly and must not block. If it panics, the run continues, and the first panic of the run is logged.
+/// An observer cannot change the run. Every `Fn(&Event)` closure is an observer. The run calls the observer on the task
+/// of the run, so the observer must return quickly and must not block. If an observer panics, the run continues. Only
+/// the first of these panics in each execution is logged.
 ///
 /// ```
 /// use awaitly_core::Workflow;

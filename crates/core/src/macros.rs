@@ -9,9 +9,10 @@ pub mod door;
 /// step!(builder)
 /// ```
 ///
-/// The expression is a future of a `Result`, or a value that can be awaited to one. The macro wraps it in a closure and
-/// evaluates it when the step is executed: once, or once per attempt if `retry` is given. Without `retry`, the
-/// expression may move or mutably borrow its variables. A `?` or `return` inside of it returns from the closure.
+/// The expression is a future of a `Result`, or another value whose `.await` returns a `Result`. The macro wraps the
+/// expression in a closure, and evaluates it when the step is executed: once, or once per attempt with `retry`. Without
+/// `retry`, the expression may move or mutably borrow its variables. A `?` or `return` inside the expression returns
+/// from the closure.
 ///
 /// Without a name, the step is named after the last function that the expression calls.
 ///
@@ -28,7 +29,7 @@ pub mod door;
 ///
 /// In a saga, `compensate = |value| undo(value)` sets the compensation of the step: see the crate `awaitly-saga`.
 ///
-/// The second form takes a step from the builder, or any other value that awaits to a `Result` with
+/// The second form takes a step from the builder, or any other value whose `.await` returns a `Result` with
 /// [`Error`](crate::Error) or [`RunError`](crate::RunError), for example [`Run::each`](crate::Run::each) or
 /// [`Run::sleep`](crate::Run::sleep).
 ///
@@ -203,23 +204,26 @@ macro_rules! __skip_option {
     };
 }
 
-/// Executes several steps at the same time and evaluates to a tuple of their values. On the first failure in time, it
-/// drops the other steps and returns the failure from the surrounding function.
+/// Executes several steps at the same time and evaluates to a tuple of their values. As soon as one step fails, the
+/// macro drops the other steps and returns the failure from the surrounding function.
 ///
 /// ```text
 /// parallel!(run, [name,] { step: expression, step: step!([option = value,]* expression) })
 /// ```
 ///
 /// Each entry is a separate step with the key `name.step`, and a durable run records it under that key. All entries run
-/// on the task of the run. A step that waits, for an answer or for its time, has not failed: the others continue, and
-/// the whole waits once each of them has ended or waits too. If an entry needs options, write it as `step!(..)`,
-/// without the run and the name.
+/// on the task of the run. If an entry needs options, write it as `step!(..)`, without the run and the name.
+///
+/// A step that waits, for example for an answer or in a sleep, has not failed, and the other steps continue. If none of
+/// them fails, the macro returns [`RunError::Waiting`](crate::RunError::Waiting) from the surrounding function after
+/// all steps have ended or wait.
 ///
 /// In a saga, the macro returns a failure only when all entries have ended, so their effects are known and can be
 /// undone.
 ///
 /// # Errors
-/// Returns the surrounding function's own error if a step fails, made from the failure that came first in time.
+/// Returns the surrounding function's own error if a step fails. The macro converts the failure that came first in time
+/// with [`FromStep`](crate::FromStep).
 ///
 /// # Cancel safety
 /// Dropping the surrounding future drops all steps.
@@ -324,7 +328,8 @@ macro_rules! __parallel_key {
 /// All calls have one type of value and one type of error. The macro takes the options of [`step!`].
 ///
 /// # Errors
-/// Returns the surrounding function's own error if all calls fail, made from the failure that came first in time.
+/// Returns the surrounding function's own error if all calls fail. The macro converts the failure that came first in
+/// time with [`FromStep`](crate::FromStep).
 ///
 /// # Cancel safety
 /// Dropping the surrounding future drops all calls.

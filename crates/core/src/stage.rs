@@ -23,7 +23,7 @@ pub trait Stage: Send + Sync + 'static {
     fn looks_up(&self, run: &str, step: &StepId);
 
     /// The guards have admitted an attempt. Returns the scene to play instead of the operation, or `None` to call the
-    /// operation. A sleep has no operation, so it does not ask.
+    /// operation. A sleep has no operation, so the library does not call this method for it.
     fn attempt(&self, step: &StepId, attempt: u32) -> Option<Scene>;
 
     /// A step asks for an answer from outside, and the journal has none. Returns the answer to give at once, or `None`
@@ -38,9 +38,9 @@ pub trait Stage: Send + Sync + 'static {
         let _ = (step, misfit);
     }
 
-    /// The body of the durable run `run` has returned: a value if `a_value` is set. `stopped` is the reason why the run
-    /// cannot continue, if it is known already. `knows` returns whether the body knows a key: it built a step with the
-    /// key, or looked at the recorded outcome.
+    /// The body of the durable run `run` has returned. `a_value` states whether it returned a value. `stopped` is the
+    /// reason why the run cannot continue, if the library knows one already. `knows` returns whether the body knows a
+    /// key: the body built a step with the key, or looked at its recorded outcome.
     fn body_returned(
         &self,
         run: &str,
@@ -74,7 +74,7 @@ pub enum Cue {
     Unscripted,
 }
 
-/// The answer to a step that asks.
+/// The answer of a stage to a step that asks for an answer from outside.
 #[derive(Debug, Clone)]
 pub enum Reply {
     /// This value.
@@ -150,7 +150,7 @@ impl fmt::Display for Misfit {
     }
 }
 
-/// The name under which the library ends a step whose script does not fit.
+/// The name in the field `by` of [`RunError::Refused`] if the library refuses a step because its script does not fit.
 pub const SCRIPT: &str = "script";
 
 impl fmt::Debug for Cue {

@@ -49,8 +49,8 @@ use crate::journal::{
 ///
 /// Implementations must keep these promises, and the conformance suite in `awaitly-persistence` checks each of them:
 ///
-/// - A future that returned `Ok` is durable, to the level that [`durability`](Self::durability) names. A write with
-///   [`Durability::Batched`] survives the end of the process, and no later write is ever present without it.
+/// - A write whose future returned `Ok` is durable, to the level that [`durability`](Self::durability) names. A write
+///   with [`Durability::Batched`] survives the end of the process, and no later write is ever present without it.
 /// - Each call is one commit: it takes effect completely or has no effect, even if its future is dropped.
 /// - One owner at a time holds a lease, its time runs by the store's clock, and a write or renewal with an older token
 ///   than the run's fails with [`StoreError::LeaseLost`].
@@ -67,8 +67,8 @@ use crate::journal::{
 /// call or, if only its answer was lost, all of it. A value that the store cannot keep, for example because it is too
 /// large, returns [`Unstorable`](StoreError::Unstorable), and a run written by a newer version of the library returns
 /// [`NewerFormat`](StoreError::NewerFormat). Both leave the store unchanged. Every call with a lease can return
-/// [`LeaseLost`](StoreError::LeaseLost), and `append`, `wait` and `rewrite` can return
-/// [`AlreadyRecorded`](StoreError::AlreadyRecorded).
+/// [`LeaseLost`](StoreError::LeaseLost). `append`, `wait` and `rewrite` can return
+/// [`AlreadyRecorded`](StoreError::AlreadyRecorded), and `rewrite` can return [`Answered`](StoreError::Answered).
 ///
 /// # Examples
 /// A page that shows an order reads its journal, without a lease:
@@ -83,8 +83,9 @@ use crate::journal::{
 /// }
 /// ```
 pub trait Store: Send + Sync + 'static {
-    /// Opens a run. Asks [`admit`](crate::journal::admit) and carries out its decision: takes the lease and loads the
-    /// whole journal. Otherwise, it does not change an existing run.
+    /// Opens a run. Asks [`admit`](crate::journal::admit) and carries out its decision. If the decision permits it, the
+    /// store takes the lease and loads the whole journal. Otherwise, the store leaves an existing run unchanged, with
+    /// one exception: if another owner holds the lease, it keeps a request to cancel, as [`Purpose::Cancel`] explains.
     ///
     /// A lease with a `ttl` of zero expires at once, so the next request may take the run.
     ///
@@ -122,12 +123,12 @@ pub trait Store: Send + Sync + 'static {
         settling: Settling,
     ) -> impl Future<Output = Result<Option<Outcome>, StoreError>> + Send;
 
-    /// Sets a waiting or ended run back to running, clears its outcome and the steps that it failed on, and drops the
-    /// records under the keys `drop`. Waiting entries stay.
+    /// Sets a waiting or ended run back to running. Clears its outcome, its error and its list of failed steps, and
+    /// drops the records under the keys `drop`. Waiting entries stay.
     fn revive(&self, lease: &Lease, drop: Vec<Key>) -> impl Future<Output = Result<(), StoreError>> + Send;
 
-    /// Replaces the contents of the journal with `rewrite`, and sets the version of the workflow. Returns
-    /// [`StoreError::Answered`] and changes no data if the waiting entries are no longer the entries that were read.
+    /// Replaces the contents of the journal with `rewrite`, and sets the version of the workflow. If other entries wait
+    /// now than when the journal was read, returns [`StoreError::Answered`] and changes no data.
     fn rewrite(&self, lease: &Lease, rewrite: Rewrite)
     -> impl Future<Output = Result<(), StoreError>> + Send;
 
@@ -210,7 +211,7 @@ pub enum Opened {
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredRun {
-    /// Everything except the records.
+    /// The data of the run besides its input, its records and its waiting entries.
     pub header: Header,
     /// The input, if the run has one.
     pub input: Option<Payload>,
@@ -289,7 +290,8 @@ pub struct Rewrite {
 }
 
 impl Rewrite {
-    /// Creates a rewrite with `contents`, for a journal whose entries `waited` were waiting.
+    /// Creates a rewrite to `version` of the workflow, with `contents`. `waited` holds the entries that waited when the
+    /// journal was read.
     #[must_use]
     pub fn new<'a>(
         version: u32,

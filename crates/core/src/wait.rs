@@ -116,7 +116,9 @@ async fn wait(
 ///
 /// # Errors
 /// Awaiting the step returns [`RunError::Waiting`] until the answer arrives. If the body returns this error, the run
-/// waits without a task and without memory. Later, it returns [`RunError::Expired`] if the time ran out first,
+/// waits without a task and without memory.
+///
+/// In a later execution, awaiting the step returns [`RunError::Expired`] if the time to answer ran out first,
 /// [`RunError::Rejected`] if the answer is a rejection, [`RunError::Undecodable`] if the answer is not a `T`, or one of
 /// the errors of recording a step.
 ///
@@ -125,7 +127,8 @@ async fn wait(
 ///
 /// # Resume
 /// The question is asked once. If the run is resumed before the answer arrives, it ends in [`RunError::Waiting`] at
-/// this step again. After that, it receives the answer like any recorded outcome.
+/// this step again. If it is resumed after the answer has arrived, the step returns the answer like any recorded
+/// outcome.
 ///
 /// # Examples
 /// ```
@@ -163,7 +166,8 @@ impl<'r, T> WaitFor<'r, T> {
     /// No data: the question is JSON `null`.
     ///
     /// # Errors
-    /// Awaiting the step returns [`RunError::Unencodable`] if the value has no JSON form.
+    /// Awaiting the step returns [`RunError::Unencodable`] if `request` has no JSON form, or [`RunError::TooLarge`] if
+    /// its JSON form is longer than [`Payload::MAX_BYTES`].
     ///
     /// # Examples
     /// ```

@@ -61,7 +61,8 @@ pub enum Resolution<T> {
     Approved(AnswerRecord<T>),
     /// A person rejected; the value is the reason.
     Rejected(AnswerRecord<Value>),
-    /// The time for an answer ended. Contains the answer of the operator, if an operator ended it early.
+    /// The time for an answer ended. If an operator [ended it early](crate::Reply::expire), contains the record of that
+    /// action; otherwise `None`.
     Expired(Option<AnswerRecord<Value>>),
     /// The question was withdrawn; the value is the reason.
     Withdrawn(AnswerRecord<Value>),

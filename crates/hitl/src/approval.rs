@@ -218,8 +218,11 @@ impl<'r, T, N> Approval<'r, T, N> {
         Approval { ask, notifier, remind_every }
     }
 
-    /// Sends a reminder after each interval while the question is open. The run becomes due for each reminder, and a program
-    /// must then resume it: see [`AutoResume`](crate::AutoResume).
+    /// Sends a reminder after each interval while the question is open, with the notifier of [`notify`](Self::notify).
+    ///
+    /// The run becomes due for each reminder, and a program must then resume it: see
+    /// [`AutoResume`](crate::AutoResume). A run that is resumed late sends only the newest reminder. Without a notifier
+    /// or with an interval of zero, the run sends no reminders.
     ///
     /// # Default
     /// The run sends no reminders.
@@ -233,8 +236,8 @@ impl<'r, T: DeserializeOwned + Send + 'r, N: Notifier + Send + 'r> Approval<'r, 
     /// Returns the result with the person and the time, and returns a rejection, an expiry or a withdrawal as a value.
     ///
     /// # Errors
-    /// Returns [`RunError::Waiting`] until the question is answered, or the other errors of this step that are not a
-    /// [`Resolution`].
+    /// Returns [`RunError::Waiting`] until the question is answered. Returns the other errors of the step, except those
+    /// that a [`Resolution`] represents: a rejection, an expiry or a withdrawal.
     ///
     /// # Examples
     /// ```

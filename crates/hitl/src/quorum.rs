@@ -22,16 +22,21 @@ use crate::request::{QuestionKind, Request};
 /// approvals that decided it, in the order in which they came, and withdraws the open questions.
 ///
 /// # Errors
-/// Returns [`RunError::Waiting`] until the vote is decided. If so many people rejected that there cannot be enough
-/// approvals, returns [`RunError::Rejected`] with the reasons as a JSON list. If this is so without a rejection, because
-/// votes expired, returns [`RunError::Expired`]. For other errors, see [`Approval`](crate::Approval).
+/// Returns [`RunError::Waiting`] until the vote is decided. A vote that was rejected, expired or was withdrawn is not
+/// an approval. If the remaining votes cannot reach the needed number of approvals, the step returns one of two
+/// errors:
+///
+/// - [`RunError::Rejected`] if at least one person rejected, with the reasons as a JSON list.
+/// - [`RunError::Expired`] if no person rejected.
+///
+/// For other errors, see [`Approval`](crate::Approval).
 ///
 /// # Cancel safety
 /// As for [`Approval`](crate::Approval).
 ///
 /// # Resume
-/// As for [`Approval`](crate::Approval). If a run failed because of its quorum, a retry repeats each question without an
-/// approval.
+/// As for [`Approval`](crate::Approval). If a run failed because of its quorum, a retry keeps the approvals, and asks
+/// all other people again.
 ///
 /// # Examples
 /// ```

@@ -46,7 +46,8 @@ pub enum QuestionKind {
     /// A caller provides a value for [`Run::wait_for`](awaitly_core::Run::wait_for). The journal records the bare value, and
     /// the inbox does not know its shape.
     Plain,
-    /// The question was asked by a newer version; this version cannot answer it.
+    /// The question was asked by a newer version of this crate. This version cannot answer the question; it can only
+    /// withdraw or expire it.
     #[serde(other)]
     Unknown,
 }
@@ -66,7 +67,8 @@ pub struct Question {
     pub kind: QuestionKind,
     /// The text of the question, for people.
     pub prompt: Option<String>,
-    /// Further information about the question; the entire request, if [`kind`](Self::kind) is [`QuestionKind::Plain`].
+    /// Further information about the question. For a [`Plain`](QuestionKind::Plain) question, this is the value that
+    /// the run passed to [`WaitFor::request`](awaitly_core::WaitFor::request).
     pub metadata: Option<Value>,
     /// The names of the answerers; if empty, everyone with access to the inbox may answer.
     pub answerers: Vec<String>,

@@ -156,8 +156,8 @@ impl<S: Operate + Clone> AutoResume<S> {
         self
     }
 
-    /// Sets the interval at which the store is queried without a signal. A store gives no signal for events that only time
-    /// brings about: a sleep that ends, or a lease that expires because its process died.
+    /// Sets the interval at which the worker queries the store while the store signals no change. The passing of time
+    /// alone causes no signal, for example if a sleep ends, or if a lease expires because its process died.
     ///
     /// # Default
     /// 10 seconds
@@ -179,7 +179,8 @@ impl<S: Operate + Clone> AutoResume<S> {
     /// The error of the run itself is not an error of this method; [`Resumed::ended`] contains it.
     ///
     /// # Errors
-    /// Returns [`ResumeError`] if the run cannot be executed.
+    /// Returns [`ResumeError`] if the run does not exist, its workflow is not registered, or the store fails to load
+    /// it.
     pub async fn run(&self, run: &str) -> Result<Resumed, ResumeError> {
         let (id, known) = self.known(run).await?;
         let ended = (known.run)(id.to_shared()).await;
@@ -192,7 +193,8 @@ impl<S: Operate + Clone> AutoResume<S> {
     /// [`RunError::Cancelled`].
     ///
     /// # Errors
-    /// Returns [`ResumeError`] if the run cannot be executed.
+    /// Returns [`ResumeError`] if the run does not exist, its workflow is not registered, or the store fails to load
+    /// it.
     ///
     /// # Examples
     /// ```
@@ -230,7 +232,8 @@ impl<S: Operate + Clone> AutoResume<S> {
         Ok((id, known))
     }
 
-    /// Executes the runs that are due now and waits until all have ended.
+    /// Executes the runs that are due now, and waits until all these executions have ended. One call executes at most
+    /// 256 runs; if more are due, call it again.
     ///
     /// # Errors
     /// Returns [`StoreError`] if the store fails to list the due runs.
@@ -248,12 +251,12 @@ impl<S: Operate + Clone> AutoResume<S> {
 
     /// Executes runs as they become due, until `stop` is cancelled or the store is closed.
     ///
-    /// The runs are spawned on the current tokio runtime. If the store fails, the failure is logged and the query is tried
-    /// again later.
+    /// The runs are spawned on the current tokio runtime. If the store fails to list the due runs, the failure is
+    /// logged, and the store is asked again later.
     ///
-    /// A run that becomes due again for an unchanged reason, for example because each of its executions is interrupted, is
-    /// delayed: the first two times it is executed immediately, then after 100 ms, and each further delay is twice as long, up
-    /// to 30 seconds.
+    /// A run can be due again for an unchanged reason, for example because each of its executions is interrupted. Its
+    /// first two repetitions begin immediately, and the third begins after 100 ms. Each further delay is twice as
+    /// long as the one before, up to 30 seconds.
     ///
     /// # Panics
     /// Panics if it is polled outside of a tokio runtime.

@@ -13,9 +13,10 @@ use serde_json::Value;
 
 /// The form of JSON that a type decodes from, as far as it can be derived without a value.
 ///
-/// [`Shape::of`] deserializes the type from a probe that records the requests of its `Deserialize` implementation. A check
-/// beyond those requests, for example of a range or a format, is invisible to the probe: the shape is [`Any`](Self::Any)
-/// for the part of the value that the probe could not reach.
+/// [`Shape::of`] deserializes the type from a probe, which records the requests of the type's `Deserialize`
+/// implementation, such as "a `u64`" or "a struct with these fields". The shape does not contain other checks of the
+/// type, for example of a range or a format. If such a check refuses a value of the probe, the probe stops there. The
+/// parts of the type that the probe has not reached then have the shape [`Any`](Self::Any).
 ///
 /// # Examples
 /// ```
@@ -74,8 +75,11 @@ pub struct Choice {
 }
 
 impl Choice {
-    /// Returns the shape of the variant's content: the value is then an object with the name as its only key. Returns `None` if
-    /// the variant has no content, so that the value is the name as text, or if its content is unknown.
+    /// Returns the shape of the variant's content. Returns `None` if the variant has no content, or if its content is
+    /// unknown.
+    ///
+    /// In JSON, a variant with content is an object whose only key is the name of the variant; a variant without
+    /// content is the name as text.
     ///
     /// # Examples
     /// ```
@@ -120,7 +124,8 @@ pub struct Field {
     pub name: String,
     /// The shape of its value.
     pub shape: Shape,
-    /// Whether the type refuses an object without this field.
+    /// Whether the type refuses an object without this field. It is known only for the fields of the outermost object;
+    /// for all other fields, it is `false`.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub required: bool,
 }

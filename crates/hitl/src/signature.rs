@@ -10,8 +10,8 @@ use sha2::Sha256;
 
 /// A secret that signs links and requests, and verifies their signatures.
 ///
-/// Every program that has the secret can sign. It must contain at least 16 bytes that cannot be guessed, for example from
-/// `openssl rand -base64 32`. Cloning is cheap, and `Debug` does not show the bytes.
+/// Every program that has the secret can sign. A secret must contain at least 16 bytes that cannot be guessed, for
+/// example from `openssl rand -base64 32`. Cloning is cheap, and `Debug` does not show the bytes.
 #[cfg_attr(
     feature = "http",
     doc = r#"
@@ -77,7 +77,7 @@ impl Secret {
     /// Creates a secret from raw bytes.
     ///
     /// # Errors
-    /// Returns [`SecretError::TooShort`] if there are fewer than [`MIN_BYTES`](Self::MIN_BYTES).
+    /// Returns [`SecretError::TooShort`] if `bytes` is shorter than [`MIN_BYTES`](Self::MIN_BYTES).
     ///
     /// # Examples
     /// ```
@@ -94,8 +94,8 @@ impl Secret {
     /// Parses a secret in the form of [Standard Webhooks](https://www.standardwebhooks.com): `whsec_`, then the bytes in base64.
     ///
     /// # Errors
-    /// Returns [`SecretError::NotStandard`] if the text has another form, or [`SecretError::TooShort`] if there are fewer than
-    /// [`MIN_BYTES`](Self::MIN_BYTES).
+    /// Returns [`SecretError::NotStandard`] if the text has another form, or [`SecretError::TooShort`] if the decoded
+    /// secret is shorter than [`MIN_BYTES`](Self::MIN_BYTES).
     ///
     /// # Examples
     /// ```
@@ -111,8 +111,8 @@ impl Secret {
         Self::new(bytes.ok_or(SecretError::NotStandard)?)
     }
 
-    /// Creates a secret from 32 random bytes, for tests and trials. It is lost when the process ends, and its signatures with
-    /// it.
+    /// Creates a secret from 32 random bytes, for tests and trials. The secret is lost when the process ends, and its
+    /// signatures can no longer be verified.
     ///
     /// # Errors
     /// Returns [`SecretError::NoRandomNumbers`] if the operating system provides no random bytes.
@@ -120,11 +120,11 @@ impl Secret {
         Self::new(random_bytes()?)
     }
 
-    /// Also accepts signatures of an older secret, so that a secret can be replaced without a break. New signatures are made
-    /// with the first secret.
+    /// Also accepts signatures of an older secret, so that a program can replace a secret without refusing requests
+    /// or links that were signed before. The first secret makes all new signatures.
     ///
     /// # Errors
-    /// Returns [`SecretError::TooShort`] if there are fewer than [`MIN_BYTES`](Self::MIN_BYTES).
+    /// Returns [`SecretError::TooShort`] if `bytes` is shorter than [`MIN_BYTES`](Self::MIN_BYTES).
     ///
     /// # Examples
     /// ```

@@ -78,11 +78,12 @@ enum Transport {
 }
 
 impl WebhookNotifier {
-    /// Creates a notifier that sends to `url` and signs with `secret`. The URL must begin with `https`, or with `http` if the
-    /// receiver runs on this machine.
+    /// Creates a notifier that sends to `url` and signs with `secret`. The URL must begin with `https`, or with
+    /// `http` if the receiver runs on this machine.
     ///
     /// # Errors
-    /// Returns [`UrlError`] if the URL is refused, or if the system's root certificates cannot be loaded.
+    /// Returns [`UrlError::Unencrypted`] if an `http` URL names another machine, or another [`UrlError`] if the URL
+    /// is not accepted or the system's root certificates cannot be loaded.
     ///
     /// # Examples
     /// ```
@@ -137,7 +138,8 @@ impl WebhookNotifier {
         self
     }
 
-    /// Sets the time within which the receiver must respond.
+    /// Sets the time within which the receiver must respond. In a run, each attempt also ends after 10 seconds, so a
+    /// longer time has no effect there.
     ///
     /// # Default
     /// 10 seconds

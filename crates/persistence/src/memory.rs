@@ -110,7 +110,7 @@ impl MemoryStore {
     }
 
     #[doc = include_str!("close.md")]
-    /// - The journals are lost, because no handle is left to read them.
+    /// - The store drops its journals, because no handle can read them any more.
     ///
     /// # Errors
     /// None.
@@ -432,7 +432,8 @@ impl MemoryTransaction {
         }
     }
 
-    /// Writes `value` under `name`. A value without a JSON form is treated as absent.
+    /// Writes `value` under `name` when the transaction commits. If `value` has no JSON form, the commit removes the
+    /// value under `name`, as [`remove`](Self::remove) does.
     pub fn put<T: Serialize + ?Sized>(&mut self, name: impl Into<String>, value: &T) {
         self.written.insert(name.into(), Payload::encode(value).ok());
     }

@@ -73,16 +73,20 @@ impl<C: Clone, R: Clone, F, P> AuthRefresh<C, R, F, P> {
         self.0.held().0
     }
 
-    /// Calls `operation` with the credentials. If its error shows that the credentials have expired, one refresh renews
-    /// them for all affected callers, and `call` runs `operation` once more and returns that result.
+    /// Calls `operation` with the credentials. If the error of `operation` shows that the credentials have expired, one
+    /// refresh renews them for all affected callers. Each of these calls then runs its `operation` once more and
+    /// returns the second result.
     ///
     /// # Errors
-    /// Returns [`CallError::Failed`] with the operation's own error, and [`CallError::Refused`] with the error of the
-    /// refresh, which every caller that waited for it gets. A call that the refresh itself makes cannot wait for the
-    /// refresh: if its credentials have expired, it returns its operation's own error.
+    /// Returns [`CallError::Failed`] with the operation's own error. Returns [`CallError::Refused`] with the error of
+    /// the refresh if the refresh fails; all callers that waited for the refresh get this error.
+    ///
+    /// The refresh itself may call `call`. Such a call cannot wait for the refresh, so it returns the error of its own
+    /// operation if the credentials have expired.
     ///
     /// # Cancel safety
-    /// Dropping the future drops the operation or the refresh. Another caller that waits then refreshes.
+    /// Dropping the future drops its operation, or the refresh if this future runs it. Another caller that waits for
+    /// the dropped refresh then starts a new one.
     ///
     /// ```
     /// use awaitly_resilience::{AuthRefresh, CallError};

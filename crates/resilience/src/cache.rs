@@ -34,7 +34,7 @@ use crate::time::{Moment, Time};
 
 /// A cache of answers. Cheap to clone; clones share the entries.
 ///
-/// It keeps values, and errors only if [`keep_errors`](Options::keep_errors) is set.
+/// A cache always keeps values. It keeps errors only if [`keep_errors`](Options::keep_errors) is set.
 #[doc = include_str!("single_flight/callers.md")]
 pub struct Cache<K, V, E>(Arc<Shared<K, V, E>>);
 
@@ -137,15 +137,17 @@ impl Cache<(), (), ()> {
 }
 
 impl<K: Eq + Hash + Clone, V: Clone, E: Clone> Cache<K, V, E> {
-    /// Returns the kept answer, or the answer of `operation`, which it keeps.
+    /// Returns the kept answer for `key`. If there is none, calls `operation`, keeps its answer and returns it. An
+    /// error is kept only if [`keep_errors`](Options::keep_errors) is set.
     ///
     /// # Errors
     /// Returns [`CallError::Failed`] with the error of the operation, from this call or, if errors are kept, from an
-    /// earlier one. Returns [`CallError::Refused`] with [`OwnKey`] if no answer is kept and the caller is inside an
-    /// operation for which this key waits, as [`SingleFlight::call`] explains.
+    /// earlier one. Returns [`CallError::Refused`] with [`OwnKey`] if no answer is kept and the call would wait for
+    /// itself, for example because the operation of `key` asks for `key` again: see [`SingleFlight::call`].
     ///
     /// # Cancel safety
-    /// As [`SingleFlight::call`]. If the future is dropped, the cache keeps no answer.
+    /// If the future is dropped while its operation runs, the cache keeps no answer, and the next caller in line calls
+    /// its own operation.
     pub async fn call<F, Fut>(&self, key: K, operation: F) -> Result<V, CallError<E, OwnKey>>
     where
         F: FnOnce() -> Fut,
@@ -169,7 +171,8 @@ impl<K: Eq + Hash + Clone, V: Clone, E: Clone> Cache<K, V, E> {
         shared.flights.lead(key.clone(), fill).await
     }
 
-    /// Returns the kept value.
+    /// Returns the kept value of `key`. Returns `None` if the cache has no entry for `key`, or if the entry has expired
+    /// or is an error. The result does not count as a hit or a miss.
     #[must_use]
     pub fn get<Q>(&self, key: &Q) -> Option<V>
     where
@@ -228,7 +231,7 @@ impl<K: Eq + Hash + Clone, V: Clone, E: Clone> Cache<K, V, E> {
         self.0.entries.is_empty()
     }
 
-    /// Returns the number of calls that found an entry.
+    /// Returns the number of calls of [`call`](Self::call) that found an entry.
     ///
     /// ```
     /// # use awaitly_resilience::Cache;
@@ -245,7 +248,7 @@ impl<K: Eq + Hash + Clone, V: Clone, E: Clone> Cache<K, V, E> {
         self.0.hits.load(Ordering::Relaxed)
     }
 
-    /// Returns the number of calls that found no entry.
+    /// Returns the number of calls of [`call`](Self::call) that found no entry.
     #[must_use]
     pub fn misses(&self) -> u64 {
         self.0.misses.load(Ordering::Relaxed)

@@ -111,9 +111,9 @@ pub trait GuardExt<E>: Guard<E> + Sized {
     /// clock in the guard's options nor a tokio runtime with its timer.
     ///
     /// # Cancel safety
-    /// Dropping the future gives its place in the queue back. If the operation already runs, it is dropped, and the
-    /// guard counts the call neither as a success nor as a failure. A slot and a probe's place are given back; a token
-    /// stays taken.
+    /// Dropping the future releases its place in the queue. If the operation is already running, it is dropped too, and
+    /// the guard counts the call neither as a success nor as a failure. Another call can then use the slot of a limiter
+    /// or the place of a probe that the call had, but a token stays spent.
     #[inline]
     fn call<T, F, Fut>(self, operation: F) -> impl Future<Output = Result<T, CallError<E, Self::Refused>>>
     where

@@ -1,4 +1,4 @@
-//! A rate limit together with a limit of calls at once.
+//! A limit on the number of calls in a period, together with a limit on the number of calls at once.
 //!
 //! ```
 //! use awaitly_resilience::{CombinedLimiter, ConcurrencyLimiter, GuardExt, RateLimiter};
@@ -34,11 +34,11 @@ pub struct CombinedLimiter {
 /// A refusal by a [`CombinedLimiter`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Limited {
-    /// No token is available. The refusal states when the next one may be.
+    /// The rate limiter refuses the call, because no token is available.
     #[error(transparent)]
     Rate(#[from] RateLimited),
-    /// No slot is available, and the limiter cannot predict when one is. If another call took the last slot while this
-    /// call waited for its token, the token is spent.
+    /// The concurrency limiter refuses the call, because no slot is available. If other calls took the last slot and
+    /// the last place in the queue while this call waited for its token, the token is spent.
     #[error(transparent)]
     Concurrency(#[from] Full),
 }

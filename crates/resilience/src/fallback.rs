@@ -36,8 +36,8 @@ use pin_project_lite::pin_project;
 ///
 /// # Resume
 /// A durable run records the failed step, and the other step under its own key, so a resumed run takes the same path.
-/// There is one exception, a refusal by a workflow's hook after the step: the run has recorded the step's value by
-/// then, and a resumed run gets that value.
+/// There is one exception: the hook `Workflow::after_step` refuses the step. The run has already recorded the step's
+/// value before the hook is called, so a resumed run gets that value.
 pub trait Fallback<T, E>: IntoFuture<Output = Result<T, Error<E>>> + Sized {
     /// Returns `value` if the step fails.
     ///
@@ -56,7 +56,7 @@ pub trait Fallback<T, E>: IntoFuture<Output = Result<T, Error<E>>> + Sized {
         self.or_value_of(|_| value)
     }
 
-    /// Returns the result of `value` for the failure.
+    /// Returns the value that `value` computes from the failure, if the step fails.
     ///
     /// ```
     /// use awaitly_core::{Error, run};

@@ -1,4 +1,4 @@
-//! Another call if the first one is slow, and the answer of the faster call.
+//! Starts another call if the first one is slow, and returns the first success.
 //!
 //! ```
 //! use std::time::Duration;
@@ -13,9 +13,10 @@
 //! # });
 //! ```
 //!
-//! Only for calls that may be made twice: each call has its own effects. Source: Jeffrey Dean and Luiz André Barroso,
-//! "The Tail at Scale"; that a failed call starts the next one at once is from the hedging policy of gRPC (proposal
-//! A6).
+//! Use a hedge only for operations that may run twice, because each call has its own effects.
+//!
+//! Sources: Jeffrey Dean and Luiz André Barroso, "The Tail at Scale". As in the hedging policy of gRPC (proposal A6), a
+//! failed call starts the next one at once.
 
 use std::fmt;
 use std::future::{Future, pending};
@@ -29,7 +30,7 @@ use futures_util::stream::FuturesUnordered;
 use crate::judge::Judge;
 use crate::time::Time;
 
-/// The delay before another call, and the maximum number of calls.
+/// A hedge: it starts another call of an operation if the calls in flight are slow, up to a maximum number of calls.
 ///
 /// # Default
 ///
@@ -37,6 +38,8 @@ use crate::time::Time;
 /// | --- | --- |
 /// | [`at_most`](Self::at_most) | 2 calls |
 /// | [`budget`](Self::budget) | none |
+/// | [`failure_when`](Self::failure_when) | every error |
+/// | [`clock`](Self::clock) | tokio's timer |
 #[derive(Clone)]
 #[must_use = "a hedge does nothing until `call`"]
 pub struct Hedge<P = ()> {
@@ -48,7 +51,7 @@ pub struct Hedge<P = ()> {
 }
 
 impl Hedge {
-    /// Creates a hedge that starts another call each time that no call has answered for `delay`.
+    /// Creates a hedge that starts another call whenever `delay` passes without an answer.
     pub const fn after(delay: Duration) -> Self {
         Self { delay, calls: 2, budget: None, time: None, failure: () }
     }
@@ -94,8 +97,9 @@ impl<P> Hedge<P> {
         self
     }
 
-    /// Starts another call only after an error for which `failure` returns `true`. Any other error is the answer, for
-    /// example if a card is declined.
+    /// Counts only the errors for which `failure` returns `true` as failures, which start another call.
+    /// [`call`](Self::call) returns any other error at once: for example, if a card is declined, another call would not
+    /// help.
     ///
     /// # Default
     /// Every error.

@@ -1,8 +1,9 @@
-/// Judges an error of the operation, or an answer of a service, for the policy that asks.
+/// Decides the meaning of an operation's error, or of a service's answer, for a policy.
 ///
-/// Functions implement it, and `()`, which judges everything as the policy does by itself: a breaker and a
-/// [`Hedge`](crate::Hedge) count every error as a failure, a throttle sees no overload in an error, and a layer of
-/// `tower` counts no answer as a failure. With a function pointer, the type of a policy can be written in a field:
+/// Every function of a `&T` implements this trait. `()` implements it too, and stands for the default of each policy: a
+/// breaker and a [`Hedge`](crate::Hedge) count every error as a failure, a throttle treats no error as an overload, and
+/// a layer of `tower` counts no answer as a failure. A closure's type has no name. To store a policy in a field,
+/// convert its closure to a function pointer:
 ///
 /// ```
 /// use awaitly_resilience::CircuitBreaker;
@@ -22,7 +23,7 @@
     note = "its function takes something else: write `|error: &{T}| ..`"
 )]
 pub trait Judge<T, V> {
-    /// Returns the judgement of `subject`. `otherwise` is the judgement of the policy itself, which `()` returns.
+    /// Returns the judgement of `subject`. `otherwise` is the policy's default, which `()` returns.
     fn judge(&self, subject: &T, otherwise: V) -> V;
 }
 

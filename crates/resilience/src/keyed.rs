@@ -26,8 +26,9 @@ use crate::sync::{Arc, lock};
 
 /// A guard for each key, created by the first request for the key. Cheap to clone; clones share the guards.
 ///
-/// If there are more keys than the capacity, it forgets [idle](Idle) guards. So it remembers about as many keys as its
-/// capacity, or twice the number of keys in use if that is more. A forgotten key gets a new guard when it comes back.
+/// If the number of keys exceeds the capacity, `Keyed` forgets [idle](Idle) guards, but never a guard in use. It
+/// therefore remembers about as many keys as its capacity. If more than half as many keys are in use, it can remember
+/// up to twice the number of keys in use. A request for a forgotten key creates a new guard.
 pub struct Keyed<K, G>(Arc<Guards<K, G>>);
 
 handle!(Keyed<K, G>);
@@ -49,7 +50,7 @@ struct Shard<K, G> {
 ///
 /// It must be a handle: clones share one guard.
 pub trait Idle {
-    /// Returns whether this is the last handle, and a new guard would serve as well.
+    /// Returns `true` if this is the last handle of the guard, and a new guard could replace it.
     ///
     /// [`Keyed`] calls it under a lock, so it must not use the `Keyed` that holds the guard. The exclusive reference
     /// allows for [`Arc::get_mut`](std::sync::Arc::get_mut), which proves that there is no other handle.

@@ -28,9 +28,10 @@
 //!
 //! Every policy is a handle that is cheap to clone; clones share one state. Each policy is a
 //! [`Guard`](awaitly_core::guard::Guard) and is used in two ways. If a step has it as its `guard`, a refusal is
-//! [`RunError::Refused`](awaitly_core::RunError::Refused) and not an attempt: a step with a retry asks again, but not
-//! before the refusal permits. Alone, through [`GuardExt::call`], the policy returns the operation's own error or its
-//! refusal with its own type ([`CallError`]). A function of the caller decides which errors count ([`Judge`]).
+//! [`RunError::Refused`](awaitly_core::RunError::Refused) and not an attempt: a step with a retry asks the guard again,
+//! but not before the time that the refusal states. Without a step, [`GuardExt::call`] returns a [`CallError`]: either
+//! the operation's own error or the policy's refusal, each with its own type. A function of the caller decides which
+//! errors count ([`Judge`]).
 //!
 //! | module | holds back |
 //! | --- | --- |
@@ -57,7 +58,7 @@
 //! | [`fallback`] | replaces a failure with another answer |
 //! | [`auth_refresh`] | renews credentials once for all callers that need them |
 //!
-//! Poll a call that waits at one of these policies, or drop it; do not keep it aside: see
+//! If a call waits at one of these policies, poll it until it ends, or drop it; do not keep it unpolled: see
 //! [`ConcurrencyLimiter`](ConcurrencyLimiter#poll-a-waiter-or-drop-it). If the operation of a single flight or a cache
 //! asks for its own key, the call is refused: [`OwnKey`](single_flight::OwnKey).
 //!

@@ -2,8 +2,8 @@ use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc;
 
-/// The name of a policy in refusals, events and logs. Created from a literal, which costs nothing to pass on, a
-/// `String` or an `Arc<str>`.
+/// The name of a policy in refusals, events and logs. Created from a string literal, a `String` or an `Arc<str>`. A
+/// clone does not copy the text.
 ///
 /// ```
 /// use awaitly_resilience::CircuitBreaker;

@@ -1,4 +1,4 @@
-//! Every policy as a layer of `tower`, for programs with services instead of steps.
+//! Guards as layers of `tower`, for programs with services instead of steps.
 //!
 //! ```
 //! use awaitly_resilience::tower::GuardLayer;
@@ -42,8 +42,8 @@
 //! # });
 //! ```
 //!
-//! A policy around the operation itself needs no layer of its own. `layer_fn` and `service_fn` of `tower` make one from
-//! the policy's `call`; each further call uses a clone of the service:
+//! A policy that wraps the operation itself, for example a cache, has no layer in this module. Use `layer_fn` and
+//! `service_fn` of `tower` to make a layer from the policy's `call`; each call uses a clone of the service:
 //!
 //! ```
 //! # use awaitly_resilience::Cache;
@@ -112,8 +112,8 @@ impl<G> GuardLayer<G> {
 impl<G, C> GuardLayer<G, C> {
     /// Counts the answers for which `failure` returns `true` as failures of the service.
     ///
-    /// The guard sees such an answer as `Ok` of a [`Result`], and an error of the service as `Err`. So its own predicate
-    /// over errors takes a `Result`:
+    /// The guard receives a [`Result`] for each failed call: `Ok` with an answer that counts as a failure, or `Err`
+    /// with an error of the service. A predicate of the guard, for example of a breaker, therefore takes a `Result`:
     ///
     /// ```
     /// use awaitly_resilience::{CircuitBreaker, tower::GuardLayer};

@@ -87,9 +87,9 @@ impl<E> SagaError<E> {
         self.error
     }
 
-    /// Returns `true` if no compensation failed and none was skipped. It also returns `true` for a saga that ran no
-    /// compensation because the run waits or was interrupted; a resumed run continues such a saga. Steps in doubt do
-    /// not count: see [`in_doubt`](Self::in_doubt).
+    /// Returns `true` if no compensation failed and none was skipped. It also returns `true` if no undo began, because
+    /// the run waits or was interrupted, or because [`keep_on_cancel`](crate::SagaOptions::keep_on_cancel) kept the
+    /// effects of a cancelled saga. Steps in doubt do not count: see [`in_doubt`](Self::in_doubt).
     pub fn is_undone(&self) -> bool {
         self.failed().is_empty() && self.left().is_empty()
     }
@@ -99,9 +99,11 @@ impl<E> SagaError<E> {
         self.rest.as_ref().map_or(&[], |rest| &rest.failed)
     }
 
-    /// Returns the steps that were not undone although their own compensation did not fail. Either the undo did not get
-    /// to them, because an earlier compensation failed (see [`stop_on_failure`](crate::SagaOptions::stop_on_failure)) or the undo
-    /// pauses; or a nested saga could not undo them, and its own error contains the reason.
+    /// Returns the steps that were not undone for a reason other than a failure of their compensation in this saga:
+    ///
+    /// - An earlier compensation failed, and [`stop_on_failure`](crate::SagaOptions::stop_on_failure) ended the undo.
+    /// - The undo pauses: a compensation waits, or the run was interrupted.
+    /// - A nested saga could not undo the step. The error of the nested saga contains the reason.
     pub fn left(&self) -> &[Key] {
         self.rest.as_ref().map_or(&[], |rest| &rest.left)
     }

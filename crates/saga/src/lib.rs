@@ -53,9 +53,9 @@
 //!
 //! On a durable run, this code survives `kill -9`, even in the middle of the undo. The saga records its decision to
 //! undo before the first compensation runs, and each compensation is a recorded step, named `undo hotel` for example.
-//! After a crash, the resumed run therefore keeps or undoes every effect, and undoes none of them twice, if the called
-//! services recognise a repeated call by its [idempotency key](Saga::idempotency_key). A step that timed out or was
-//! cancelled may have had its effect or not; the error lists it as [in doubt](SagaError::in_doubt).
+//! After a crash, the resumed run therefore keeps or undoes every effect. No effect is undone twice if the called
+//! services recognise a repeated call by its [idempotency key](Saga::idempotency_key). If a step timed out or was
+//! cancelled, its effect may or may not have happened; the error lists the step as [in doubt](SagaError::in_doubt).
 //!
 //! | | |
 //! | --- | --- |

@@ -20,9 +20,9 @@ impl SagaOptions {
         Self { name: None, keeps_on_cancel: false, stops_on_failure: false }
     }
 
-    /// Sets the saga's name. A durable run records the decision to undo under `undo` and this name. A saga with a name
-    /// can be moved, and other sagas can be put before it, while runs are under way. Sagas that execute concurrently
-    /// need a name each.
+    /// Sets the saga's name. A durable run records the decision to undo under the key `undo`, a space and this name.
+    /// The key stays the same if a new version of the body moves the saga or begins other sagas before it, so
+    /// unfinished runs find their decision. Sagas that execute concurrently need a name each.
     ///
     /// # Default
     /// None: the sagas of a run are numbered in the order in which they begin.

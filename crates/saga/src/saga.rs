@@ -30,12 +30,15 @@ use crate::{SagaError, SagaOptions};
 /// followed by the key of the step that it undoes. If a compensation fails, the others still run, unless the option
 /// [`stop_on_failure`](SagaOptions::stop_on_failure) is set. The failed step itself is not undone.
 ///
-/// The saga undoes its steps if the body returns an error or panics, if the run is cancelled, or if the run's deadline
-/// passes. Neither a cancellation nor a deadline ends a compensation. If a step waits for an answer from outside, or if
-/// the store fails, the saga undoes no step, and the next execution of the run continues the saga.
+/// The saga undoes its steps if the body returns an error or panics. A cancellation of the run and the run's deadline
+/// end the body's steps with an error, but they do not end a compensation. If a step waits for an answer from outside
+/// or the run is interrupted, for example because the store fails, the saga undoes no step. The next execution of the
+/// run then continues the saga.
 ///
 /// # Errors
-/// Returns a [`SagaError`] with the body's error and the steps that could not be undone.
+/// Returns a [`SagaError`] with the body's error and the steps that could not be undone. If the undo is interrupted,
+/// for example because the store fails, the [`SagaError`] contains the [`RunError`] of the interruption instead, and
+/// the next execution of the run continues the undo.
 ///
 /// # Panics
 /// Panics if the body panics, after the undo.
@@ -48,9 +51,12 @@ use crate::{SagaError, SagaOptions};
 /// # Resume
 /// A resumed run registers the compensations of the recorded steps again. Before the first compensation runs, the saga
 /// records its decision to undo, with the body's error, under the key `undo`. From then on, a resumed run calls the
-/// body only to find the recorded steps, and continues the undo. Build steps on the task of the body: on a spawned
-/// task, the saga cannot refuse unrecorded steps during an undo. A retry of the run executes an undone saga again from
-/// its first step; if the undo failed, the retry continues with the compensations that failed.
+/// body only to find the recorded steps, and then continues the undo. During this call, the saga refuses unrecorded
+/// steps, so that no new step is executed. It can refuse them only on the task of the body: do not build steps
+/// on a spawned task.
+///
+/// `Workflow::retry` executes an undone saga again from its first step. If the undo failed, the retry continues with
+/// the compensations that failed.
 ///
 /// # Examples
 /// The second step fails, so the first one is undone:
@@ -92,7 +98,7 @@ where
 /// Executes a saga like [`saga`](fn@saga), with options.
 ///
 /// # Errors
-/// As for [`saga`](fn@saga). Panics, cancel safety and resume do not differ either.
+/// As for [`saga`](fn@saga). The sections on panics, cancel safety and resume of [`saga`](fn@saga) apply too.
 ///
 /// # Examples
 /// ```
@@ -128,6 +134,10 @@ where
 /// `'c` is the lifetime of the compensations: they can borrow values that live longer than the call of
 /// [`saga`](fn@saga). `E` is the error type of the saga. Pass handles on by reference; they are cheap to clone. If a
 /// handle executes a step after the saga has ended, the step is never undone.
+///
+/// On a durable run, build no step with a compensation inside the operation of another step: it fails with
+/// [`RunError::Refused`], and the run stops. A resumed run does not call the operation of a recorded step, so the saga
+/// could not find and undo such a step.
 pub struct Saga<'c, E, M = Volatile> {
     run: Run<M>,
     options: SagaOptions,
@@ -151,7 +161,8 @@ impl<'c, E, M> Saga<'c, E, M> {
 
 impl<'c, E, M: Mode> Saga<'c, E, M> {
     /// Builds a step named `name` that runs `operation`, like [`Run::step`]. [`compensate`](Step::compensate) and
-    /// [`compensate_in`](Step::compensate_in) add a compensation, and take their own options:
+    /// [`compensate_in`](Step::compensate_in) add a compensation. The options that begin with `compensate_` then apply
+    /// to the compensation:
     ///
     /// ```
     /// use awaitly_core::clock::{ms, secs};
@@ -197,7 +208,7 @@ impl<'c, E, M: Mode> Saga<'c, E, M> {
     /// [in doubt](SagaError::in_doubt).
     ///
     /// # Resume
-    /// A recorded step enters its compensation again, with the recorded value.
+    /// A resumed run does not execute a recorded step again, but registers its compensation with the recorded value.
     pub fn step<'s, F>(
         &'s self,
         name: impl Into<Key>,
@@ -207,7 +218,7 @@ impl<'c, E, M: Mode> Saga<'c, E, M> {
     }
 
     /// Builds a step for each of `items`, with a limit on the number of steps in flight, like [`Run::each`].
-    /// [`compensate`](Each::compensate) adds a compensation, which each item has a clone of.
+    /// [`compensate`](Each::compensate) adds a compensation; the step of each item receives a clone of it.
     ///
     /// After a failure, no further item begins, and the list waits for the items in flight, so that the saga knows their
     /// effects and undoes them. An item that is dropped in flight is [in doubt](SagaError::in_doubt).
@@ -243,7 +254,8 @@ impl<'c, E, M: Mode> Saga<'c, E, M> {
     }
 
     /// Executes `body` as a nested saga. If the nested saga fails, it undoes its own steps, and the outer body handles
-    /// the error. If it succeeds, the outer saga undoes the nested steps together with its own if it fails later.
+    /// the error. If the nested saga succeeds, its steps belong to the outer saga: a later failure of the outer saga
+    /// also undoes them.
     ///
     /// # Errors
     /// As for [`saga`](fn@saga). [`SagaError::into_error`] returns the body's error alone. If the outer saga fails as
@@ -283,7 +295,8 @@ impl<'c, E, M: Mode> Saga<'c, E, M> {
         self.nested_with(SagaOptions { name: None, ..self.options }, body)
     }
 
-    /// Executes a nested saga like [`nested`](Self::nested), with its own options.
+    /// Executes a nested saga like [`nested`](Self::nested), but with `options`. [`nested`](Self::nested) uses the
+    /// options of the outer saga, except its name.
     ///
     /// # Errors
     /// As for [`nested`](Self::nested).
@@ -373,10 +386,11 @@ impl<'c, E, M: Mode> Saga<'c, E, M> {
 }
 
 impl<E> Saga<'_, E, Durable> {
-    /// Returns a text that identifies the step with this key to a service. It stays equal on every attempt and every
-    /// resume, but changes if a retry starts the saga anew after an undo, so that the service does not take the new
-    /// call for the undone one. For a compensation, pass `undo` and the step's key. In a saga, use this method instead
-    /// of [`Run::idempotency_key`], which it equals until the first undo.
+    /// Returns a text that identifies the step with this key to a service. The text stays equal on every attempt and
+    /// every resume. It changes if a retry starts the saga anew after an undo, so that the service does not take the
+    /// new call for the undone one. The key of a compensation is `undo`, a space and the step's key.
+    ///
+    /// In a saga, use this method instead of [`Run::idempotency_key`]. Both return equal texts until the first undo.
     ///
     /// ```
     /// use awaitly_core::{RunError, step};

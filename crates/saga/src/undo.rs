@@ -33,6 +33,9 @@ use crate::story::Story;
 use crate::{FailedCompensation, Saga, SagaError};
 
 /// The decision to undo a saga. The journal records it before the first compensation runs.
+///
+/// Programs do not create or read it. It is public because the bounds of [`saga`](fn@crate::saga) name it: a durable
+/// run records the body's error in the decision, so the error type needs serde.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UndoDecision<E> {
     cause: Cause<E>,

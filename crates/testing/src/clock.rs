@@ -27,10 +27,10 @@ pub struct PausedClock {
 }
 
 impl PausedClock {
-    /// The time of day at which every clock starts, as a duration since the Unix epoch.
+    /// The moment at which every clock starts, midnight, 1 January 2000, UTC, as a duration since the Unix epoch.
     pub const MIDNIGHT: Duration = Duration::from_secs(946_684_800);
 
-    /// Creates a clock that shows midnight now.
+    /// Creates a clock whose current time is midnight, 1 January 2000, UTC.
     #[must_use]
     pub fn new() -> Self {
         Self { made: SystemClock.now() }

@@ -62,7 +62,8 @@
 //! One seed determines all randomness: retry jitter, the interleaving of branches, random faults and random crashes.
 //! The default is 0. The environment variable `AWAITLY_SEED` (a decimal number) overrides the default, and
 //! `.seed(..)` in code overrides both. [`Simulation::seeds`] is the exception: if the variable is set, only that seed
-//! runs. A failing test prints its seed.
+//! runs. A failing test prints its seed. The stores and networks of [`fault`] do not read the variable: pass
+//! [`Sim::seed`] to them.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing))]
 

@@ -84,7 +84,8 @@ impl<A, R> Mock<A, R> {
         self.answers(move |_| value.clone())
     }
 
-    /// Answers one call with `value`: the first call that no earlier `returns_once` covers.
+    /// Answers one call with `value`. If `returns_once` is called several times, the calls of the mock receive the
+    /// values in that order.
     pub fn returns_once(&self, value: R) -> &Self {
         self.said().once.push_back(value);
         self
@@ -154,7 +155,8 @@ impl<A: Clone + fmt::Debug, R> Mock<A, R> {
         self.answer(arguments, Location::caller())
     }
 
-    /// Returns a future that records the call when first polled and takes as long as [`takes`](Self::takes) set.
+    /// Returns a future that records the arguments at its first poll, waits for the duration set with
+    /// [`takes`](Self::takes), and returns the next answer.
     ///
     /// # Panics
     /// Panics when polled if the mock has no answer, or none left.

@@ -59,7 +59,8 @@ impl VirtualClock {
         self.advance_to(to);
     }
 
-    /// Moves the clock to the moment of the next sleeper, and returns how far it moved; `None` if there is no sleeper.
+    /// Moves the clock to the moment at which the next sleeper wakes, and returns the distance. Returns `None` if there
+    /// is no sleeper.
     ///
     /// ```
     /// use awaitly_core::clock::{Clock, VirtualClock, days};

@@ -50,7 +50,8 @@ pub use crate::error::Takes;
 use crate::journal::Key;
 use crate::run::{Mode, Run};
 
-/// Takes `name` for a list of steps, and returns the first part of their keys.
+/// Takes the next free key of `name` for a list of steps, and returns it. The key of each step in the list begins with
+/// the returned key.
 #[must_use]
 pub fn base<M: Mode>(run: &Run<M>, name: &Key) -> Key {
     run.take_base(name)

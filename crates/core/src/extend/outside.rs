@@ -6,7 +6,8 @@ use crate::run::DurableRun;
 use crate::shared::Writer;
 use crate::wait::WaitFor;
 
-/// Sets the form in which a test's answer is recorded, with the moment of the answer.
+/// Sets a function that turns the answer of a test's [`Stage`](super::stage::Stage) and the moment of the answer into
+/// the payload to record.
 pub const fn wrapped<T>(question: WaitFor<'_, T>, wrap: fn(Payload, Timestamp) -> Payload) -> WaitFor<'_, T> {
     question.wrapped(wrap)
 }
@@ -50,7 +51,8 @@ pub fn ask_again(run: &DurableRun, key: &Key) {
     }
 }
 
-/// Withdraws a question, which then ends in `reason`. Does nothing if the question was answered or never asked.
+/// Withdraws the question under `key`. The journal then holds `reason` as the outcome of the question. Does nothing if
+/// the question was answered or never asked.
 ///
 /// # Errors
 /// Returns [`RunError::Store`] if the store fails. This stops the run.

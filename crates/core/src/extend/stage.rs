@@ -8,13 +8,14 @@ use crate::shared::current;
 pub use crate::stage::{Cue, Misfit, Prop, Reply, SCRIPT, Scene, Stage};
 use crate::workflow::Workflow;
 
-/// Returns the workflow with its runs played on `stage`. It needs at least one observer.
+/// Returns the workflow with its runs played on `stage`. The workflow needs at least one observer.
 #[must_use]
 pub fn on_stage<X>(workflow: Workflow<X>, stage: Arc<dyn Stage>) -> Workflow<X> {
     workflow.on_stage(stage)
 }
 
-/// Returns the workflow with its name, version, input and migrations, but without store, observers, hooks and token.
+/// Returns the workflow without its store, observers, hooks, cancellation token and stage. All other settings stay, for
+/// example the name, the version, the input and the migrations.
 #[must_use]
 pub fn alone<X>(workflow: Workflow<X>) -> Workflow<X> {
     workflow.alone()

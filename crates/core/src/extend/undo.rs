@@ -122,7 +122,8 @@ pub fn is_resumed<M: Mode>(run: &Run<M>) -> bool {
     run.shared().is_some_and(|shared| shared.keys.is_resumed())
 }
 
-/// Returns the key and the attempt of the recorded step whose operation builds the steps here, if there is one.
+/// Returns the key and the attempt of the recorded step whose operation this thread polls, if that step belongs to this
+/// execution of `run`.
 #[must_use]
 pub fn builder<M: Mode>(run: &Run<M>) -> Option<(Key, u32)> {
     run.shared()?.execution.builder()
@@ -147,13 +148,14 @@ pub fn keyed<F, M: Mode>(run: &Run<M>, key: Key, operation: F) -> Step<'_, F, ()
     Step::new(run.frame_with_key(key.clone(), || key), operation)
 }
 
-/// Returns the step with these attempts, which the type of its operation requires.
+/// Returns the step with `attempts`, which determines the way in which the operation is called:
+/// [`Invoke`](crate::step::Invoke) lists the possible types.
 pub fn with_attempts<F, A, R>(step: Step<'_, F, (), R>, attempts: A) -> Step<'_, F, A, R> {
     step.map_attempts(|()| attempts)
 }
 
-/// Returns the step with a shield: it and the steps that its operation builds run and are recorded even if the run was
-/// cancelled or is out of time.
+/// Returns the step with a shield. The step, and the steps that its operation builds, are executed and recorded even if
+/// the run was cancelled or its deadline has passed.
 pub fn shielded<F, A, R, G, U>(step: Step<'_, F, A, R, G, U>) -> Step<'_, F, A, R, G, U> {
     step.shielded()
 }
@@ -168,7 +170,7 @@ pub fn is_known<F, A, R, G, U>(step: &Step<'_, F, A, R, G, U>) -> bool {
     step.frame().is_known()
 }
 
-/// Returns the journal's value under `key`, if it was not handed out yet.
+/// Returns the value that the journal holds under `key`, unless a step has received it already.
 #[must_use]
 pub fn recorded<M: Mode>(run: &Run<M>, key: &Key) -> Option<Payload> {
     match run.shared()?.keys.peek(key)? {

@@ -142,7 +142,7 @@ pub enum Verdict<'a, E> {
 #[error("`{by}` refused: {reason}")]
 #[non_exhaustive]
 pub struct Refusal {
-    /// The name of the guard.
+    /// The name of the guard or hook.
     pub by: Box<str>,
     /// The reason.
     pub reason: Box<str>,

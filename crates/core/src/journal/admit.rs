@@ -40,7 +40,7 @@ pub struct Header {
     pub created: Timestamp,
     /// The time at which the status changed last. Opening the run and recording its steps do not change it.
     pub changed: Timestamp,
-    /// The time at which a waiting run becomes due. `None`: only an answer makes it due.
+    /// The time at which a waiting run becomes due. `None`: only an answer or a request to cancel makes it due.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub wake: Option<Timestamp>,
     /// Whether a cancellation was requested and the run has not ended since.
@@ -77,10 +77,11 @@ impl Header {
     }
 
     /// Applies the end of an execution at `now`: the run has ended or waits. `answered` states whether the journal
-    /// already holds an outcome under a key that the run waits on; such a run is due at once.
+    /// already holds an outcome under a key that the run waits on. In this case, a waiting run is due at once.
     ///
-    /// A request to cancel the run stays until the run has ended. If the run waits and its owner did not know of the
-    /// request, the run is due at once, so its body can undo. If the owner knew of it, the run waits in a compensation.
+    /// A request to cancel the run stays until the run has ended. A waiting run whose owner did not know of the request
+    /// is due at once, so that its sagas can undo their steps. A waiting run whose owner knew of the request waits in a
+    /// compensation, and is due at the time that `ending` names.
     ///
     /// ```
     /// use awaitly_core::journal::{Header, Status, Timestamp};
@@ -192,7 +193,8 @@ pub enum Refused {
     /// There is no such run, and the request does not begin one.
     #[error("there is no such run")]
     NoSuchRun,
-    /// Another owner executes the run, and the body declared that it is too late to cancel it.
+    /// The request wants to cancel a run that another owner executes, and the body of the run declared that it is too
+    /// late to cancel.
     #[error("it is too late to cancel the run")]
     TooLateToCancel,
 }
@@ -214,7 +216,7 @@ pub enum Refused {
 /// let header = Header::new("checkout".into(), 1, Status::Running, Timestamp::from_millis(0));
 /// // The process that held the lease has died, and its lease has expired.
 /// assert_eq!(admit(&open, Some((&header, None))), Opening::Take);
-/// // It still executes the run.
+/// // The process still executes the run.
 /// let busy = Refused::Busy { remaining: secs(9) };
 /// assert_eq!(admit(&open, Some((&header, Some(secs(9))))), Opening::Refuse(busy));
 /// ```

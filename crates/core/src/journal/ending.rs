@@ -26,10 +26,11 @@ pub struct Ending {
     pub failed_on: Vec<Key>,
     /// The keys under which a waiting run waits for an answer.
     pub waits_on: Vec<Key>,
-    /// The time at which a waiting run becomes due without an answer. `None`: never.
+    /// The time at which a waiting run becomes due without an answer. `None`: only an answer or a request to cancel
+    /// makes it due.
     pub wake: Option<Timestamp>,
-    /// Whether this execution knew of a request to cancel the run. If it knew of one and the run waits, the run waits in
-    /// a compensation: the request stays, and the run becomes due at `wake` instead of at once.
+    /// Whether this execution knew of a request to cancel the run. A waiting run whose execution knew of the request
+    /// waits in a compensation: the request stays, and the run becomes due at `wake` instead of at once.
     pub cancelling: bool,
 }
 

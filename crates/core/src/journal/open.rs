@@ -62,9 +62,12 @@ pub enum Purpose {
     Resume,
     /// Also resumes a failed or cancelled run, from the step that it failed on.
     Retry,
-    /// Undoes the steps of a run that has not ended or was cancelled. A completed or failed run stays unchanged. If
-    /// another owner holds the lease, the store keeps the request, as
-    /// [`Operate::cancel`](crate::store::Operate::cancel) does, and refuses with [`Busy`](super::Refused::Busy).
+    /// Undoes the steps of a run that has not ended or was cancelled. A completed or failed run stays unchanged.
+    ///
+    /// If another owner holds the lease, the store keeps the request, as
+    /// [`Operate::cancel`](crate::store::Operate::cancel) does, and refuses to open the run with
+    /// [`Busy`](super::Refused::Busy). If it is too late to cancel the run, the store does not keep the request, and
+    /// refuses with [`TooLateToCancel`](super::Refused::TooLateToCancel).
     Cancel,
 }
 
@@ -87,6 +90,9 @@ impl Open {
     }
 
     /// Sets the version of the workflow.
+    ///
+    /// # Default
+    /// 1.
     #[must_use]
     pub const fn version(mut self, version: u32) -> Self {
         self.version = version;
@@ -100,7 +106,10 @@ impl Open {
         self
     }
 
-    /// Sets the time that the lease lasts.
+    /// Sets the time that the lease lasts unless it is renewed.
+    ///
+    /// # Default
+    /// [`DEFAULT_TTL`](Self::DEFAULT_TTL): 30 seconds.
     #[must_use]
     pub const fn ttl(mut self, ttl: Duration) -> Self {
         self.ttl = ttl;
@@ -125,6 +134,9 @@ impl Open {
     }
 
     /// Sets the purpose.
+    ///
+    /// # Default
+    /// [`Purpose::Resume`].
     #[must_use]
     pub const fn purpose(mut self, purpose: Purpose) -> Self {
         self.purpose = purpose;

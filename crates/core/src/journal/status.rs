@@ -4,19 +4,20 @@ use serde::{Deserialize, Serialize};
 
 /// The status of a run.
 ///
-/// ```text
-///            wait                 complete
-/// Running ─────────▶ Waiting   Running ───▶ Completed
-///    ▲  ◀──resume───    │      Running ───▶ Failed ────┐
-///    │                  └────▶ Cancelled ──────────────┤
-///    └───────────────────── retry ─────────────────────┘
-/// ```
+/// | from | to | event |
+/// | --- | --- | --- |
+/// | `Running` | `Waiting` | an execution ends because a step waits |
+/// | `Waiting` | `Running` | the run is resumed |
+/// | `Running` | `Completed`, `Failed` | the body returns or panics, or an undo fails |
+/// | `Running`, `Waiting` | `Cancelled` | the run is cancelled |
+/// | `Failed`, `Cancelled` | `Running` | the run is retried |
 ///
-/// A completed run stays as it is.
+/// A completed run keeps its status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
-    /// The run is executed, or was interrupted and may be resumed; its lease shows which of the two holds.
+    /// The run is executed, or it was interrupted and may be resumed. If an owner holds its lease, the run is executed,
+    /// as far as the store knows.
     Running,
     /// The run has stopped until an answer from outside completes a step, or until a parked sleep is over.
     Waiting,

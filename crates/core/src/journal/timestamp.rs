@@ -6,7 +6,9 @@ use serde::{Deserialize, Serialize};
 /// A moment by the clock of a store: milliseconds since 1970 in UTC.
 ///
 /// Every moment that outlives a process is a timestamp, for example the beginning of a run, the end of a sleep or the
-/// expiry of a question. All of them come from the store's own clock, so the clocks of the processes may be wrong.
+/// expiry of a question. Timestamps come from the store's own clock, so the clocks of the processes may be wrong. If
+/// the program sets [`Workflow::clock`](crate::Workflow::clock), the times that a run records come from that clock
+/// instead.
 ///
 /// ```
 /// use std::time::Duration;

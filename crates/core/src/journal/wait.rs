@@ -4,7 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{Key, Payload, Status, Timestamp};
 
-/// A journal entry that waits for an answer from outside. The answer replaces it by an outcome under its key.
+/// A journal entry that waits for an answer from outside. The outcome of the answer later replaces the entry, under the
+/// key of the entry.
 ///
 /// ```
 /// use awaitly_core::clock::days;
@@ -117,14 +118,15 @@ pub enum Unanswered {
 pub struct Asked<'a> {
     /// The status of the run.
     pub status: Status,
-    /// The entry under the key.
+    /// The waiting entry under the key, if there is one.
     pub entry: Option<&'a WaitEntry>,
     /// Whether an outcome is recorded under the key.
     pub recorded: bool,
 }
 
-/// Decides whether a waiting entry may be settled. The entry must wait and have no outcome yet; an answer must come
-/// before the entry expires, and an expiry after that moment. If `token` is given, it must be the token of the entry.
+/// Decides whether a waiting entry may be settled. The run must not have ended, and the entry must wait and have no
+/// outcome yet. [`Settling::Answer`] must come before the entry expires, and [`Settling::Expire`] must come later. If
+/// `token` is given, it must be the token of the entry. `asked` is `None` if there is no such run.
 ///
 /// A store calls this function inside the transaction that records the answer. Alternatively, it calls the function on
 /// data that it has read, and records the answer only if that data is still current. Either way, if two answers come at

@@ -28,8 +28,8 @@ use crate::error::RunError;
 /// A policy for further attempts after a failure.
 ///
 /// A policy retries the step's own errors and timeouts of an attempt. It never retries a cancellation, a wait, a failure of the
-/// store, a panic or a duplicate key. A refusal by a guard is not an attempt: the step waits and asks the guard again, see
-/// [`refused_for`](Self::refused_for). A durable run counts attempts across executions.
+/// store, a panic or a duplicate key. A refusal by a guard is not an attempt: the step waits, and asks the guard again
+/// (see [`refused_for`](Self::refused_for)). A durable run counts attempts across executions.
 ///
 /// # Default
 ///
@@ -182,10 +182,12 @@ impl<P> Retry<P> {
         self
     }
 
-    /// Sets how long a guard may refuse a step before the step fails with the refusal. A refusal is not an attempt: the step
-    /// waits for the time that the guard names, or for the next delay of this policy and at least a millisecond, and asks again.
+    /// Sets how long a guard may refuse a volatile step before the step fails with the refusal. A refusal is not an
+    /// attempt: the step waits, and then asks the guard again. The wait lasts for the next delay of this policy, but
+    /// for no less than the time that the guard names, and no less than a millisecond.
     ///
-    /// A deadline of the step or of its run takes precedence. A durable run asks without a limit; if the wait exceeds the
+    /// This limit applies only to a volatile step without a deadline. If the step or its run has a deadline, the step
+    /// asks until the deadline. A durable step without a deadline asks without a limit; if a wait exceeds the
     /// workflow's [`park_after`](crate::Workflow::park_after), the run is parked and holds no task.
     ///
     /// # Default

@@ -28,8 +28,8 @@ impl<E> Rules<E> for () {
     }
 }
 
-/// Rules with one more: a function `F` of the error. Its answer `T` is whether another attempt may follow, or the
-/// server's hint.
+/// The rules `P` and one more rule: a function `F` of the error `E`. The function returns `T`: either a `bool`, which
+/// is `true` if another attempt may follow, or the server's hint.
 ///
 /// With a function pointer, the type of a policy can be written in a field:
 ///

@@ -171,8 +171,8 @@ impl<M: Mode> Run<M> {
     /// # Resume
     /// On a durable run, the wait is a step: it records the moment of waking under `name` when it begins, by the clock
     /// of the store, and a resumed run waits for the remaining time, if any. If the remaining time is longer than the
-    /// limit of [`park_after`](crate::Workflow::park_after), the wait ends in [`RunError::Waiting`] instead. On a
-    /// volatile run, it is only a wait.
+    /// limit of [`park_after`](crate::Workflow::park_after), the wait ends in [`RunError::Waiting`] instead. A volatile
+    /// run does not record the wait.
     ///
     /// # Examples
     /// ```
@@ -307,7 +307,8 @@ impl Run<Durable> {
     /// effect on the run. A deadline still applies. Further calls have no effect.
     ///
     /// # Errors
-    /// Returns [`RunError::Cancelled`] if the run's cancellation was requested before; the run then undoes its work.
+    /// Returns [`RunError::Cancelled`] if the run's cancellation was requested before this call. Return this error from
+    /// the body, so that a saga undoes its work.
     /// Returns one of the errors of recording a step if the declaration cannot be recorded.
     ///
     /// # Cancel safety

@@ -88,6 +88,9 @@ impl<'r, F, A, R, G, U> Step<'r, F, A, R, G, U> {
 
 impl<'r, F, A, R, G, U> Step<'r, F, A, R, G, U> {
     /// Retries the step after a failure, as `policy` decides. Each attempt calls the operation once.
+    ///
+    /// # Default
+    /// One attempt.
     pub fn retry<P>(self, policy: Retry<P>) -> Step<'r, F, A::Again<P>, R, G, U>
     where
         A: Repeat,
@@ -109,8 +112,9 @@ impl<'r, F, A, R, G, U> Step<'r, F, A, R, G, U> {
         self
     }
 
-    /// Limits the time of the step with all its attempts and delays. If the next attempt would begin after the
-    /// deadline, the step ends at once with its last failure.
+    /// Limits the time of the step with all its attempts and delays. At the deadline, the attempt in flight is dropped,
+    /// and the step fails with [`RunError::Timeout`](crate::RunError::Timeout). If the next attempt would begin after
+    /// the deadline, the step ends at once with its last failure.
     ///
     /// # Default
     /// No limit. The run's deadline applies too; the earlier of the two counts.
@@ -228,9 +232,9 @@ impl<'r, F, A, G, U> Step<'r, F, A, Durable, G, U> {
 }
 
 impl<F, A, R, G, U> Step<'_, F, A, R, G, U> {
-    /// Declares the input of the step. The run records a fingerprint of `value`. If a resumed run has a different
-    /// input, it stops, unless [`on_change`](Self::on_change) sets another reaction. On a volatile run, this option has
-    /// no effect.
+    /// Declares the input of the step. The run records a fingerprint of `value` with the outcome. If a resumed run
+    /// declares a different input for the step, the run stops, unless [`on_change`](Self::on_change) sets another
+    /// reaction. On a volatile run, this option has no effect.
     ///
     /// # Errors
     /// Awaiting the step returns [`RunError::InputChanged`](crate::RunError::InputChanged) if the input differs, or

@@ -62,7 +62,7 @@ impl<'r, F, A, R, G, U> Step<'r, F, A, R, G, U> {
 }
 
 impl<S> Conditional<S> {
-    /// Sets the value of a skipped step, instead of the `Option`.
+    /// Sets the value of a skipped step. With this option, awaiting the step returns a value instead of an `Option`.
     pub fn or<T>(self, default: T) -> Conditional<S, Option<T>> {
         let Self { step, condition, reason, .. } = self;
         Conditional { step, condition, reason, default: Some(default) }

@@ -8,10 +8,10 @@ use crate::error::RunError;
 use crate::retry::{Retry, Rules};
 use crate::store::{Transactional, Tx};
 
-/// The way in which an operation is called: its result, the future of one attempt, and the retry policy.
+/// The attempts of a step, which call the operation `F`: `()` makes a single attempt, a [`Retry`] makes several, and an
+/// [`InTransaction`](super::InTransaction) calls the operation with a transaction.
 ///
-/// `()`, which makes a single attempt, a [`Retry`] and an [`InTransaction`](super::InTransaction) implement this trait.
-/// Without a retry, the operation may move its captured values. Do not implement the trait.
+/// Without a retry, the operation may move its captured values. Do not implement this trait.
 #[diagnostic::on_unimplemented(
     message = "`{F}` cannot be the operation of this step",
     label = "this step's operation",
@@ -134,7 +134,9 @@ pub fn once_in<S: Transactional, F: FnOnce(Tx<S::Transaction>) -> Fut, Fut: Futu
     operation
 }
 
-/// Returns the closure of a step that receives a transaction and may be called again. Each attempt has a clone of it.
+/// Returns `operation` unchanged: the closure of a step with `retry` or `policy`, which is called with a new
+/// transaction for each attempt. Each attempt calls its own clone of the closure. The store argument only determines
+/// the type of the transaction.
 pub fn repeat_in<S: Transactional, F: Fn(Tx<S::Transaction>) -> Fut + Clone, Fut: Future>(
     _: &S,
     operation: F,

@@ -7,12 +7,12 @@ use crate::stage::{Misfit, Prop};
 /// The typed outcome of a step.
 pub type Ended<T, E> = Result<T, Error<E>>;
 
-/// The recorded part of a step's outcome: that of the run's mode, [`Volatile`], [`Borrowing`] or [`Durable`], or
-/// [`ValuesOnly`].
+/// The recorded part of a step's outcome: [`Durable`] records the value and the error, [`ValuesOnly`] records only the
+/// value, and [`Volatile`] and [`Borrowing`] record nothing.
 ///
-/// This trait requires serde on a durable run. On every run, except for steps of
-/// [`Run::borrowing`](crate::Run::borrowing), it requires values and errors that own their data, so that a test can
-/// script them. Do not implement it.
+/// On a durable run, this trait requires values and errors with serde. Except for steps of
+/// [`Run::borrowing`](crate::Run::borrowing), it also requires values and errors that own their data, so that a test
+/// can script them. Do not implement this trait.
 #[diagnostic::on_unimplemented(
     message = "the value `{T}` or the error `{E}` of this step cannot be recorded",
     label = "recorded here, so both need `serde::Serialize` and `serde::Deserialize`",
@@ -57,8 +57,8 @@ pub enum Volatile {}
 #[derive(Debug, Clone, Copy)]
 pub enum Durable {}
 
-/// The mode of a run that does not record its steps, and whose values and errors may borrow, because a test cannot script
-/// them.
+/// The mode of a handle that does not record its steps: see [`Run::borrowing`](crate::Run::borrowing). A test cannot
+/// script these steps, so their values and errors may borrow.
 #[derive(Debug, Clone, Copy)]
 pub enum Borrowing {}
 

@@ -1,7 +1,7 @@
 /// A named set of options for a step, for `policy = ..`.
 ///
-/// The policies of `awaitly-resilience` implement this trait. A preset changes a step by the methods that the options
-/// of [`step!`](crate::step!) call. Later options of the step override it.
+/// The policies of `awaitly-resilience` implement this trait. A preset sets its options with the methods of the step,
+/// for example [`Step::timeout`](super::Step::timeout). Options that the step sets later override the preset.
 ///
 /// ```
 /// use awaitly_core::clock::secs;

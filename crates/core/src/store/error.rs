@@ -20,7 +20,7 @@ use crate::journal::Key;
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum StoreError {
-    /// A newer lease owns the run: this owner was too slow and has been replaced.
+    /// The caller's lease is no longer valid, usually because it expired and another owner took a newer lease.
     #[error("another owner has taken the lease of run `{run}`: let that owner finish the run")]
     LeaseLost {
         /// The run.
@@ -91,7 +91,7 @@ pub enum StoreError {
         /// The given cursor.
         cursor: Box<str>,
     },
-    /// The value has no form in this store.
+    /// The store cannot keep a value of the call, for example because it is too large.
     #[error("the store refuses this write ({detail}): no data was changed")]
     Unstorable {
         /// A description of the value.

@@ -16,7 +16,11 @@ pub trait Transactional: Store {
     fn begin(&self) -> impl Future<Output = Result<Self::Transaction, StoreError>> + Send;
 
     /// Adds a record to the journal that `lease` is for, and commits it together with the writes of the transaction.
-    /// Both take effect or neither does, even if the call fails.
+    /// Either both the record and the writes take effect, or neither does, even if the call fails.
+    ///
+    /// # Errors
+    /// Returns [`StoreError::AlreadyRecorded`] if the journal holds an outcome under the key and `on_recorded` is
+    /// [`OnRecorded::Refuse`].
     fn commit(
         &self,
         transaction: Self::Transaction,

@@ -109,8 +109,8 @@ impl Workflow {
         Self { definition, errors: PhantomData }
     }
 
-    /// Keeps the error of a failed run as text, as its `{:#}` format shows it, often with its causes. Use it for errors without
-    /// serde, such as `anyhow::Error`.
+    /// Keeps the error of a failed run as text: the output of the error's `{:#}` format, which often contains the
+    /// causes. Use this option for errors without serde, such as `anyhow::Error`.
     ///
     /// # Resume
     /// A later call for a failed run returns [`RunError::Failed`] with the text.
@@ -208,8 +208,8 @@ impl<X> Workflow<X> {
 
     /// Adds the migration of journals from version `from` to version `from + 1`.
     ///
-    /// The workflow applies it if it resumes a run of that version, and stores the new journal as a whole before it calls the
-    /// body. If the migration fails, the stored journal does not change.
+    /// If a resumed run has version `from`, the workflow applies the migration to its journal, and stores the whole new
+    /// journal before it calls the body. If the migration fails, the stored journal does not change.
     ///
     /// ```
     /// use awaitly_core::Workflow;
@@ -250,9 +250,9 @@ impl<X> Workflow<X> {
     /// Calls `hook` before the body, after the store has granted the lease. A workflow has one such hook; a later call replaces
     /// it.
     ///
-    /// If the hook returns an error, the workflow does not call the body: it returns [`RunError::Refused`], and the stored run
-    /// does not change. A panic of the hook returns [`RunError::Panicked`] instead. The workflow does not call the hook for a
-    /// run that has ended.
+    /// If the hook returns an error, the workflow does not call the body: it returns [`RunError::Refused`], and the
+    /// stored run does not change. If the hook panics, the workflow returns [`RunError::Panicked`] instead. The
+    /// workflow does not call the hook for a run that has ended, or for a run whose cancellation was requested.
     ///
     /// ```
     /// use awaitly_core::guard::Refusal;
@@ -277,7 +277,8 @@ impl<X> Workflow<X> {
     /// Calls `hook` after the store has recorded a step, before the body sees the step's value. A workflow has one such hook; a
     /// later call replaces it.
     ///
-    /// If the hook returns an error, the step returns [`RunError::Refused`] instead of its value.
+    /// If the hook returns an error, the step returns [`RunError::Refused`] instead of its value. The workflow does not
+    /// call the hook for a compensation.
     ///
     /// # Resume
     /// The outcome stays recorded, and a resumed run uses it without a call of the hook.
@@ -351,8 +352,8 @@ impl<X> Workflow<X> {
         self
     }
 
-    /// Sets the clock for timeouts, delays, sleeps and the renewal of leases. The store measures the leases themselves, so a
-    /// lease can end if a virtual clock stands still and the store's clock does not.
+    /// Sets the clock for timeouts, delays, sleeps and the renewal of leases. The store measures leases with its own
+    /// clock, so a lease can expire while a virtual clock stands still.
     ///
     /// # Default
     /// The system's clock; recorded moments, for example the end of a sleep, come from the store's clock, because the clock of
@@ -404,7 +405,8 @@ impl<X> Workflow<X> {
     }
 
     /// Parks a run that sleeps for longer than `sleep`: the execution ends in [`RunError::Waiting`], so the run holds no task
-    /// and no memory. A worker resumes it, or your program, if [`Operate::due`](crate::store::Operate::due) lists it.
+    /// and no memory. When the sleep is over, [`Operate::due`](crate::store::Operate::due) lists the run, and a worker
+    /// or your program resumes it.
     ///
     /// # Default
     /// Never: the task of the run waits.
@@ -429,8 +431,9 @@ impl<X> Workflow<X> {
     /// Records the trace that began a run, so that the trace of a resumed run can link to it. `current` returns the context of
     /// the current span, in the form of a `traceparent` header (W3C Trace Context), or `None` if there is no trace.
     ///
-    /// The workflow calls it once per run, before the body, and records it under the key `trace` with
-    /// [`Durability::Batched`]. The span `run` of each later execution has it in the field `began_in`.
+    /// The workflow calls `current` once per run, before the body, and records the returned context under the key
+    /// `trace` with [`Durability::Batched`]. The span `run` of each later execution contains this context in the field
+    /// `began_in`.
     ///
     /// # Default
     /// The run records no trace.
@@ -468,9 +471,9 @@ impl<X> Workflow<X> {
         self
     }
 
-    /// Refuses to begin runs: if the store has no run with the id, the call returns [`RunError::NoSuchRun`]. A worker needs this,
-    /// because an operator can delete a run after the store listed it, and the worker must not begin the run again. It has no
-    /// effect without a store.
+    /// Refuses to begin runs: if the store has no run with the given run id, [`run`](Self::run) returns
+    /// [`RunError::NoSuchRun`]. A worker needs this option, because an operator can delete a run after the store has
+    /// listed it, and the worker must not begin the run again. Without a store, this option has no effect.
     ///
     /// ```
     /// use awaitly_core::store::Due;
@@ -491,8 +494,8 @@ impl<X> Workflow<X> {
     }
 
     /// Sets how long the lease of a run lasts without a renewal: if this process dies, another one can resume the run after this
-    /// time. The task of the run renews the lease after each third of the time, so a body that blocks its thread for longer can
-    /// lose the run to another process.
+    /// time. The task of the run renews the lease after each third of the time. A body that blocks its thread prevents
+    /// the renewal, and can lose the run to another process.
     ///
     /// # Default
     /// 30 seconds.
@@ -516,8 +519,8 @@ impl<X> Workflow<X> {
     /// [`Run::input`](crate::Run::input) reads it. Set it on a clone, so that it belongs to one run.
     ///
     /// # Resume
-    /// A resumed run needs no input, because it reads the recorded one. If it gets a different input, it ends in
-    /// [`RunError::InputChanged`].
+    /// A resumed run reads its recorded input, so the workflow that resumes it needs no input. If that workflow has a
+    /// different input, [`run`](Self::run) returns [`RunError::InputChanged`], and the stored run does not change.
     ///
     /// # Examples
     /// ```
@@ -550,6 +553,8 @@ impl<X> Workflow<X> {
     ///
     /// - [`Busy`](RunError::Busy) if another owner executes the run;
     /// - [`OtherWorkflow`](RunError::OtherWorkflow) if the run id belongs to a run of another workflow;
+    /// - [`NoSuchRun`](RunError::NoSuchRun) if the store has no such run and [`only_existing`](Self::only_existing) is
+    ///   set;
     /// - [`InputChanged`](RunError::InputChanged) if the run began with a different input;
     /// - [`NewerVersion`](RunError::NewerVersion) if a newer version of the workflow wrote the journal;
     /// - [`Migration`](RunError::Migration) if the journal cannot be migrated to the version of the workflow;
@@ -562,18 +567,23 @@ impl<X> Workflow<X> {
     /// the workflow keeps errors as text; [`Cancelled`](RunError::Cancelled) for a cancelled run; and
     /// [`Undecodable`](RunError::Undecodable) if the recorded result does not decode as the expected type.
     ///
-    /// Otherwise the call returns [`Waiting`](RunError::Waiting) if the run waits, [`Cancelled`](RunError::Cancelled) if it is
-    /// cancelled, the failures of its steps, all in the body's own error type; [`Panicked`](RunError::Panicked) if the body
-    /// panics; [`Store`](RunError::Store) if the store fails; [`Unencodable`](RunError::Unencodable) or
-    /// [`TooLarge`](RunError::TooLarge) if the result cannot be recorded.
+    /// If the workflow calls the body, the call returns the error of the body, which can be the failure of a step. It
+    /// also returns, in the body's own error type:
+    ///
+    /// - [`Waiting`](RunError::Waiting) if the run waits;
+    /// - [`Cancelled`](RunError::Cancelled) if the run is cancelled;
+    /// - [`Panicked`](RunError::Panicked) if the body panics;
+    /// - [`Store`](RunError::Store) if the store fails;
+    /// - [`Unencodable`](RunError::Unencodable) or [`TooLarge`](RunError::TooLarge) if the result cannot be recorded.
     ///
     /// # Cancel safety
     /// Dropping the future drops the step in flight and releases the lease. The run is interrupted, and the next call resumes
     /// it. A handle that outlives the future is useless: its steps return [`Ended`](RunError::Ended).
     ///
     /// # Panics
-    /// Panics outside of a tokio runtime with an enabled timer, if the body has to wait and the workflow uses the
-    /// [`SystemClock`](crate::clock::SystemClock), because time renews the lease. The workflow catches a panic of the body.
+    /// Panics if the body has to wait, the workflow uses the [`SystemClock`](crate::clock::SystemClock), and the call
+    /// is outside a tokio runtime with an enabled timer, because the renewal of the lease needs the timer. The workflow
+    /// catches a panic of the body.
     ///
     /// # Resume
     /// To resume a run, for example after a crash, make this call again with the run id.
@@ -603,11 +613,12 @@ impl<X> Workflow<X> {
         self.execute(run.into(), Purpose::Resume, false, body).await.0
     }
 
-    /// Executes a run as [`run`](Self::run) does, and also resumes a run that has failed or was cancelled. The store drops the
-    /// record of the step that failed, and keeps all other records.
+    /// Executes a run as [`run`](Self::run) does, and also resumes a run that has failed or was cancelled. The store
+    /// drops the records of the steps on which the run failed, and keeps all other records.
     ///
     /// # Errors
-    /// Returns the errors of [`run`](Self::run). Its sections on panics, cancel safety and resuming apply too.
+    /// Returns the errors of [`run`](Self::run), except the recorded error of a failed or cancelled run. The sections
+    /// of [`run`](Self::run) on panics, cancel safety and resuming apply to this method too.
     ///
     /// # Examples
     /// ```
@@ -646,10 +657,12 @@ impl<X> Workflow<X> {
     /// all ways to cancel in one table.
     ///
     /// # Errors
-    /// Returns [`RunError::Cancelled`] in the body's own error type if the run is now cancelled. Returns [`RunError::Busy`] if
-    /// another owner executes the run; request the cancellation with [`Operate::cancel`](crate::store::Operate::cancel) instead.
-    /// If the run has already completed or failed, returns its recorded result. If a compensation fails, the run fails with the
-    /// error that the body returns.
+    /// Returns [`RunError::Cancelled`] in the body's own error type if the run is now cancelled. Returns
+    /// [`RunError::Busy`] if another owner executes the run; request the cancellation with
+    /// [`Operate::cancel`](crate::store::Operate::cancel) instead. Returns [`RunError::TooLateToCancel`] if the body
+    /// has declared that it is [too late to cancel](crate::Run::too_late_to_cancel). If the run has already completed
+    /// or failed, returns its recorded result. If a compensation fails, the run fails with the error that the body
+    /// returns.
     ///
     /// # Cancel safety
     /// Dropping the future interrupts the undo; completed compensations stay recorded, and the next call continues.
@@ -774,7 +787,8 @@ impl<X> Resuming<'_, X> {
     /// a panic of the body.
     ///
     /// # Cancel safety
-    /// Dropping the future drops the step in flight, and loses the outcomes that were recorded since. Use a store to keep them.
+    /// Dropping the future drops the step in flight, and loses the outcomes that this execution has recorded. Use a
+    /// store to keep them.
     ///
     /// # Examples
     /// ```

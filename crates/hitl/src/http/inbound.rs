@@ -85,9 +85,9 @@ use crate::signature::{IDEMPOTENCY_KEY, hex, random_bytes};
 /// | others | the result of [`map_error`](Self::map_error) for your own errors, and of `Problem::from(&RunError)` for errors of the library |
 ///
 /// # Cancel safety
-/// If the client disconnects, the server drops the run. Recorded steps remain: the next request with the key resumes the
-/// run, and so does an [`AutoResume`](crate::AutoResume) with the workflow and body. Without a store or without a key, the
-/// run is lost.
+/// If the client disconnects, the server drops the run. With a store, the recorded steps remain: the next request
+/// with the key resumes the run, and so does an [`AutoResume`](crate::AutoResume) with the workflow and body. A run
+/// without a key has a random run id, so only `AutoResume` resumes it. Without a store, the run is lost.
 pub struct Inbound<E> {
     workflow: Arc<str>,
     has_store: bool,
@@ -132,15 +132,16 @@ impl<E: AsRunError + Send + 'static> Inbound<E> {
         }
     }
 
-    /// Identifies requests by this header, the idempotency key. A request without the header is refused. The run id is the
-    /// name of the workflow, a `/`, and the key.
+    /// Identifies requests by this header, the idempotency key. A request without the header is refused, except that a
+    /// [signed](Self::signed) request may have its key in `webhook-id` alone. The run id is the name of the workflow, a
+    /// `/`, and the key.
     ///
     /// Clients choose their keys, and a client that repeats another client's request receives its outcome. To separate
     /// clients, build the run id from the client's identity as well, with [`run_id`](Self::run_id).
     ///
     /// # Default
-    /// Each request is a separate run. With [`signed`](Self::signed), each `webhook-id` is a run, and in the old form each
-    /// signed request.
+    /// Each request is a separate run. With [`signed`](Self::signed), requests with equal `webhook-id` share one run;
+    /// in the [old form](SignatureCheck#the-old-form), only an exact replay shares the run of the first request.
     ///
     /// # Panics
     /// Panics if the workflow has no store: the key would have no effect.
@@ -189,8 +190,8 @@ impl<E: AsRunError + Send + 'static> Inbound<E> {
     /// Admits only requests that pass `check`.
     ///
     /// The idempotency key is `webhook-id`, which the signature covers. If the request also has the
-    /// [key header](Self::idempotency_header), `idempotency-key` unless set, both must contain one id. In the old form, the
-    /// key header contains the key.
+    /// [key header](Self::idempotency_header), by default `idempotency-key`, both headers must have one value. In the
+    /// [old form](SignatureCheck#the-old-form), the key header contains the key.
     ///
     /// # Default
     /// Every request is admitted: put a proxy that authenticates clients in front of the server.
@@ -216,7 +217,8 @@ impl<E: AsRunError + Send + 'static> Inbound<E> {
         self
     }
 
-    /// Sets the response to your own errors. `map` is called only with errors that contain no [`RunError`].
+    /// Sets the response to your own errors. The route calls `map` only if the run has ended and its error contains no
+    /// [`RunError`].
     ///
     /// # Default
     /// [`Problem::internal`]; the error is logged.

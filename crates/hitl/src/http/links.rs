@@ -15,9 +15,9 @@ use crate::signature::{self, Secret};
 /// Creates and verifies links with which people answer without an account.
 ///
 /// Each link is for one question and one person, and is valid for a limited time. Anyone with the link can answer once
-/// in that person's name. Therefore send it only through channels that the person alone reads, keep it out of logs,
-/// including proxy logs, and serve the pages over HTTPS. Links are signed: without the [`Secret`], a link cannot be
-/// created, and neither its name nor its time can be changed.
+/// in that person's name. Therefore send the link only through channels that the person alone reads, keep it out of
+/// logs, including proxy logs, and serve the pages over HTTPS. Links are signed: only a program with the [`Secret`] can
+/// create a link, or change its person or its expiry.
 ///
 /// # Examples
 /// ```
@@ -42,8 +42,8 @@ impl Links {
     /// Creates links that are signed with `secret` and lead to the [`Api`](super::Api) mounted at `base_url`.
     ///
     /// # Errors
-    /// Returns [`UrlError::InvalidUrl`] if `base_url` is not an `http` or `https` URL, contains a query or a fragment, or if a
-    /// browser could read another host or port from it than the text names.
+    /// Returns [`UrlError::InvalidUrl`] if `base_url` is not an `http` or `https` URL, contains a query or a
+    /// fragment, or is so ambiguous that a browser could connect to another host or port than its text names.
     ///
     /// # Examples
     /// ```

@@ -29,14 +29,14 @@ use crate::signature::{SecretError, hex, random_bytes};
 /// requested this way, because clients remove it from the path.
 ///
 /// # Authorization
-/// All requests under `/questions` need a bearer token; without any configured token, all are refused. With a token, a
-/// client sees every question and answers in the name of the token's person, who must be one of the question's answerers.
-/// `withdraw` and `expire` are allowed with any token. A page needs no bearer token: the signature of its link identifies the
-/// person.
+/// All requests under `/questions` need a bearer token; until a token is [added](Self::bearer), the API refuses all
+/// of them. With a token, a client sees every question and answers in the name of the token's person. If the question
+/// has answerers, that person must be one of them; `withdraw` and `expire` are allowed with any token. A page needs
+/// no bearer token, because the signature of its link identifies the person.
 ///
 /// # Problems
-/// Errors are JSON, for example `{"error": {"code": "already_answered", "message": ".."}}`. After an error, no state has
-/// changed.
+/// Errors are JSON, for example `{"error": {"code": "already_answered", "message": ".."}}`. A status from 400 to 499
+/// means that no state has changed. After status 500 or 503, the answer may or may not be recorded.
 ///
 /// | status | codes |
 /// | --- | --- |
@@ -50,6 +50,7 @@ use crate::signature::{SecretError, hex, random_bytes};
 /// | 413 | `too_large` |
 /// | 415 | `unsupported_type` |
 /// | 422 | `misfit`, `other_kind`, `no_proposal`, `no_reason`, `unencodable`: well-formed, but not an answer to this question |
+/// | 500 | `internal`: your code panicked, for example a type of [`Inbox::expects`]; the panic is logged |
 /// | 503 | `store_failed`; the error of the store is logged and not sent |
 ///
 /// # Examples
@@ -77,8 +78,8 @@ impl<S: Operate> Api<S> {
         Self { board, beyond_loopback: false }
     }
 
-    /// Adds a bearer token with which clients answer in the name of `person`. Call it once for each token; a repeated
-    /// token replaces its earlier person.
+    /// Adds a bearer token with which clients answer in the name of `person`. Call this once for each token. If a
+    /// token is added again, the new person replaces the earlier one.
     ///
     /// # Errors
     /// Returns [`SecretError::TooShort`] if the token has fewer than 16 bytes, or [`SecretError::Unsendable`] if it

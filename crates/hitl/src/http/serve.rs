@@ -21,7 +21,8 @@ impl<S: Operate> Api<S> {
     ///
     /// # Errors
     /// Returns an error of kind [`AddrNotAvailable`](io::ErrorKind::AddrNotAvailable) if other machines can reach the address
-    /// of the listener and [`beyond_loopback`](Self::beyond_loopback) was not called.
+    /// of the listener and [`beyond_loopback`](Self::beyond_loopback) was not called. Returns the error of the
+    /// operating system if the address of the listener cannot be read.
     ///
     /// # Cancel safety
     /// If the future is dropped, no further connections are accepted. Open connections continue until each is closed.

@@ -149,7 +149,8 @@ impl SignatureCheck {
         self
     }
 
-    /// Sets the headers that contain the time and the signature in the old form.
+    /// Sets the headers that contain the time and the signature in the old form. This has no effect after
+    /// [`without_old_form`](Self::without_old_form).
     ///
     /// # Default
     /// `awaitly-timestamp` and `awaitly-signature`

@@ -4,7 +4,8 @@ use awaitly_core::store::StoreError;
 use crate::request::QuestionKind;
 use crate::shape::WrongShape;
 
-/// The reasons for which an inbox refuses an answer. A refused answer changes no state.
+/// The reasons for which an inbox refuses an answer. A refused answer changes no state. After [`Store`](Self::Store),
+/// the store may or may not have recorded the answer.
 ///
 /// # Examples
 /// ```
@@ -33,7 +34,8 @@ use crate::shape::WrongShape;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum InboxError {
-    /// No question waits under this run and key: it was answered, it expired, its run ended, or it was never asked.
+    /// No question waits under this run and key. For example, an earlier answer was accepted, the question expired, the
+    /// run ended or does not exist, or the run has not asked yet.
     #[error(transparent)]
     Unanswered(#[from] Unanswered),
     /// No question waits with this token.
@@ -49,20 +51,21 @@ pub enum InboxError {
         /// The answerers of the question.
         answerers: Vec<String>,
     },
-    /// The question takes another kind of answer: approve or reject an approval, and give a value to any other question.
+    /// The question takes another kind of answer. An approval takes an approval or a rejection; a callback or a plain
+    /// question takes a value or a rejection; a question of a newer version takes no answer.
     #[error("{}", match kind {
         QuestionKind::Approval => "this is an approval: approve or reject it",
         QuestionKind::Callback | QuestionKind::Plain => "this waits for a value: answer it",
         QuestionKind::Unknown => "this was asked by a newer version: answer it with that version",
     })]
     OtherKind {
-        /// The kind that the question takes.
+        /// The kind of the question.
         kind: QuestionKind,
     },
     /// The question was withdrawn.
     #[error("{by} withdrew this question ({reason}): it takes no answer")]
     Withdrawn {
-        /// The name that the withdrawal gave; `inbox` if it gave none.
+        /// The name of the person who withdrew the question; `inbox` if the withdrawal has no name.
         by: String,
         /// The reason.
         reason: String,
@@ -93,7 +96,7 @@ pub enum InboxError {
         /// The size of the answer in bytes.
         bytes: usize,
     },
-    /// The store failed.
+    /// The store failed. If it failed during the write, the answer may or may not be recorded.
     #[error("the store failed: {0}")]
     Store(#[from] StoreError),
 }

@@ -124,12 +124,14 @@ impl<S: Operate> Inbox<S> {
         Ok(Page { items: items.into_iter().map(Question::of).collect(), next })
     }
 
-    /// Addresses the question of a run under `key`.
+    /// Creates a [`Reply`] to the question that the run asks under `key`. The inbox looks up the question only when the
+    /// reply is used.
     pub fn at(&self, run: impl Into<String>, key: impl Into<Key>) -> Reply<'_, S> {
         Reply::new(self, Target::At { run: run.into(), key: key.into() })
     }
 
-    /// Addresses the question that has `token`.
+    /// Creates a [`Reply`] to the question that has `token`. The inbox looks up the question only when the reply is
+    /// used.
     ///
     /// # Examples
     /// ```
@@ -153,8 +155,8 @@ impl<S: Operate> Inbox<S> {
         Reply::new(self, Target::Token(token.into()))
     }
 
-    /// Answers the questions of all runs under `key`, each with `answer`. Returns a list with the result for each run: the
-    /// refusal of one run does not affect the others.
+    /// Calls `answer` for each question that waits under `key`, in all runs. Returns the result for each run. A refused
+    /// answer to one run does not affect the others.
     ///
     /// # Errors
     /// Returns [`InboxError::Store`] if the store fails to list the questions. Answers that the store has recorded by then

@@ -17,7 +17,8 @@ use crate::request::{Question, QuestionKind};
 /// again between the look-up and the write, the store refuses the answer.
 ///
 /// # Errors
-/// All methods that answer return [`InboxError`] if the answer is refused; no state is changed then.
+/// All methods that answer return [`InboxError`] if the answer is refused; no state is changed then. If they return
+/// [`InboxError::Store`], the store may or may not have recorded the answer.
 ///
 /// # Cancel safety
 /// If the future of an answer is dropped, the store may or may not have recorded the answer.
@@ -73,7 +74,8 @@ impl<'i, S: Operate> Reply<'i, S> {
         Self { inbox, target, said: Said::default() }
     }
 
-    /// Sets the name of the person, in whose name the answer is recorded.
+    /// Sets the name of the person who answers. The journal records it with the answer. If the question has
+    /// answerers, the inbox accepts an answer only from one of them.
     pub fn by(mut self, person: impl Into<String>) -> Self {
         self.said.by = Some(person.into());
         self
@@ -91,17 +93,18 @@ impl<'i, S: Operate> Reply<'i, S> {
         self
     }
 
-    /// Returns the question.
+    /// Looks up and returns the question.
     ///
     /// # Errors
-    /// Returns [`InboxError`] if no question waits here.
+    /// Returns [`InboxError`] if the question does not wait for an answer, or if the store fails.
     pub async fn show(&self) -> Result<Question, InboxError> {
         self.inbox.find(&self.target).await
     }
 
     /// Approves with `value`.
     ///
-    /// If the run proposed another value, the journal records the proposal beside it, as [`AnswerRecord::proposed`](crate::AnswerRecord::proposed).
+    /// If the run proposed another value, the journal records the proposal with the answer, as
+    /// [`AnswerRecord::proposed`](crate::AnswerRecord::proposed).
     ///
     /// # Errors
     /// Returns [`InboxError`] if the answer is refused; no state is changed then.
@@ -225,8 +228,8 @@ impl<'i, S: Operate> Reply<'i, S> {
     /// This is for operators: the inbox does not check whether the person may answer.
     ///
     /// # Errors
-    /// Returns [`InboxError::NoReason`] if the reason is empty, or another [`InboxError`] if no question waits here; no state
-    /// is changed then.
+    /// Returns [`InboxError::NoReason`] if the reason is empty, or another [`InboxError`] if the question does not wait
+    /// for an answer; no state is changed then.
     ///
     /// # Examples
     /// ```
@@ -254,7 +257,7 @@ impl<'i, S: Operate> Reply<'i, S> {
     /// This is for operators: the inbox does not check whether the person may answer.
     ///
     /// # Errors
-    /// Returns [`InboxError`] if no question waits here; no state is changed then.
+    /// Returns [`InboxError`] if the question does not wait for an answer; no state is changed then.
     ///
     /// # Examples
     /// ```

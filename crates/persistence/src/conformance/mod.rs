@@ -4,9 +4,9 @@
 //! value. [`conformance_tests!`](crate::conformance_tests) creates a test for each, so that the test runner names a broken
 //! promise; [`check`] runs one of [`PROMISES`], and [`check_all`] runs all of them.
 //!
-//! The suite uses the operators' calls, so the store has to implement [`Operate`] beside [`Store`]. The store may contain other
-//! runs during the check: every promise uses run ids of its own. Leases expire because they are given no time, so no promise
-//! waits for the end of a lease.
+//! The suite calls the methods of [`Operate`], so the store must implement that trait beside [`Store`]. The store may
+//! contain other runs during the check, because every promise uses run ids of its own. If a promise needs an expired
+//! lease, it opens the run or renews the lease with a duration of zero, so no promise waits for the end of a lease.
 //!
 //! ```
 //! mod my_store {
@@ -278,7 +278,8 @@ pub async fn check<S: Operate>(promise: &str, store: &S) {
     __every_promise!(call);
 }
 
-/// Runs one promise about closing. `close` closes a store. [`closing_tests!`](crate::closing_tests) lists the names.
+/// Checks that `store` keeps one promise about closing; the function `close` closes a store. The names of these
+/// promises are `closed_store_takes_no_calls`, `closing_answers_the_calls_before_it` and `every_handle_can_be_closed`.
 ///
 /// # Panics
 /// Panics if the store breaks the promise, or if no promise has this name.
@@ -306,10 +307,10 @@ pub async fn check_closing<S: Operate + Clone>(
     }
 }
 
-/// Runs every promise of [`PROMISES`], each against a new fixture.
+/// Checks every promise of [`PROMISES`], each with a new fixture from `new_store`.
 ///
 /// # Panics
-/// Panics if the store breaks a promise, at the first one.
+/// Panics at the first promise that the store breaks.
 ///
 /// # Examples
 /// ```

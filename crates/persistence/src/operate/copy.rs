@@ -13,20 +13,21 @@ pub struct Copied {
     pub copied: usize,
     /// The number of runs that already existed and stayed unchanged.
     pub existed: usize,
-    /// The runs that another owner was executing. They were not copied, because a run lives in one store. Copy again
-    /// once they are free.
+    /// The runs that another owner was executing. They were not copied, because only one store may execute a run. Call
+    /// [`copy`] again once the owners have released them.
     pub held: Vec<RunId>,
-    /// The runs whose question was answered during the copy, if the copy could not take the answer: the question had
-    /// expired there, or had another answer.
+    /// The copied runs that lack an answer: a question was answered in the first store during the copy, and the second
+    /// store refused the answer, because the question had expired there or had another answer.
     pub changed: Vec<RunId>,
 }
 
 /// Copies the runs that `query` selects from one store to another, with everything except their leases.
 ///
-/// Existing runs stay unchanged, so a repeated call continues after the last copied run. A run that may still be
-/// executed is copied under its lease, so that no worker executes it meanwhile. The runs are not deleted from the first
-/// store; to move them, stop opening them there once they are copied. An answer that arrives during the copy is passed
-/// on to the copy.
+/// Runs that `to` already has stay unchanged, so a repeated call copies only the missing runs. A run that may still be
+/// executed is copied under its lease, so that no worker executes it meanwhile. If one of its questions is answered
+/// meanwhile, the answer is also given to the copied run.
+///
+/// The runs stay in `from`. To move them, make sure that workers no longer execute them from `from` after the copy.
 ///
 /// ```
 /// use awaitly_core::store::RunQuery;

@@ -3,7 +3,8 @@ use std::time::Duration;
 use awaitly_core::journal::{Key, Status};
 use awaitly_core::store::StoreError;
 
-/// The reason for which a run was not retried or forked. The store is unchanged.
+/// The reason for which a run was not retried or forked. The store is unchanged, except that the change may have
+/// happened if the reason is [`Store`](Self::Store) with [`StoreError::Unavailable`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum OperateError {
@@ -16,13 +17,14 @@ pub enum OperateError {
         /// The current status of the run.
         status: Status,
     },
-    /// Another owner executes the run that is to be retried.
+    /// The run cannot be retried now, because another owner executes it.
     #[error("the run is being executed: try again in {remaining:?}")]
     Busy {
         /// The remaining time of the lease, unless its owner renews it.
         remaining: Duration,
     },
-    /// No outcome is recorded under this key, or the fork does not keep it.
+    /// No outcome is recorded under the key of an [`up_to`](super::Fork::up_to) or [`edit`](super::Fork::edit), or
+    /// `up_to` leaves out the edited step.
     #[error(
         "no outcome is recorded under the key `{key}`, as far as the fork goes: export the run to see its keys"
     )]

@@ -4,14 +4,14 @@ use awaitly_core::store::{Operate, RunId, StoredRun};
 use super::OperateError;
 use serde::Serialize;
 
-/// A new run that begins with recorded steps of another run and takes over its workflow, version and input.
+/// A new run that begins with the recorded steps of an old run, and has the workflow, version and input of the old run.
 ///
 /// The fork finds recorded outcomes like a resumed run, including errors. Therefore, without [`up_to`](Self::up_to),
 /// the fork of a failed run fails again with the recorded failure, at that step. Questions that wait for an answer are
 /// not copied: the fork asks again.
 ///
-/// Idempotency keys contain the run id, and the fork has its own. A service therefore sees a step that the fork repeats
-/// as a new call, and carries it out again.
+/// Idempotency keys contain the run id, and the fork has a new run id. If the fork repeats a step, the service
+/// therefore sees a new call and carries it out again.
 ///
 /// ```
 /// use awaitly_core::store::RunId;
@@ -32,7 +32,8 @@ pub struct Fork {
 }
 
 impl Fork {
-    /// Creates a fork with this run id and all recorded steps of the other run.
+    /// Creates a fork whose run id is `run`, with all recorded steps of the old run. Pass the id of the old run to
+    /// [`OperateExt::fork`](super::OperateExt::fork).
     pub const fn new(run: RunId) -> Self {
         Self { run, up_to: None, edits: Vec::new() }
     }
@@ -69,8 +70,9 @@ impl Fork {
         self
     }
 
-    /// Replaces the outcome recorded under `key` with a value, even if that outcome is an error. The fingerprint of the
-    /// step's input stays, so the value applies to the input that the step had.
+    /// Replaces the outcome recorded under `key` with `value`, even if the outcome is an error. The fingerprint of the
+    /// step's input stays, so the value applies to the input that the step had. If no outcome is recorded under `key`,
+    /// [`OperateExt::fork`](super::OperateExt::fork) returns [`OperateError::NoSuchKey`].
     ///
     /// # Errors
     /// Returns [`EncodeError`] if the value has no JSON form.

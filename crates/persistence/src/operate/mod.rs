@@ -53,12 +53,12 @@ use awaitly_core::store::{Operate, RunId, StoreError};
 
 /// Operations for operators, available for every store.
 pub trait OperateExt: Operate {
-    /// Sets a failed or cancelled run back to running, and removes the records on which it failed. The run is
-    /// [due](Operate::due) then, and the worker that resumes it continues at the failed step. To resume it in this
+    /// Sets a failed or cancelled run back to running, and removes the records on which it failed. The run is then
+    /// [due](Operate::due), and the worker that resumes it continues at the failed step. To resume the run in this
     /// process, call `Workflow::retry` instead.
     ///
     /// # Errors
-    /// Returns [`OperateError`] with the reason; the store is unchanged then.
+    /// Returns [`OperateError`] with the reason.
     ///
     /// # Examples
     /// ```
@@ -82,11 +82,11 @@ pub trait OperateExt: Operate {
         retry::retry(self, run)
     }
 
-    /// Creates a run that begins with recorded steps of another run, which stays unchanged. The new run is
-    /// [due](Operate::due) at once.
+    /// Creates a run that begins with the recorded steps of the old run `run`. The old run stays unchanged, and the new
+    /// run is [due](Operate::due) at once.
     ///
     /// # Errors
-    /// Returns [`OperateError`] with the reason; the store is unchanged then.
+    /// Returns [`OperateError`] with the reason.
     ///
     /// # Examples
     /// ```
@@ -119,8 +119,8 @@ pub trait OperateExt: Operate {
     /// Returns the error of the store. Earlier batches stay deleted.
     ///
     /// # Cancel safety
-    /// If the future is dropped, deletion stops between two batches, or inside a batch, which is then deleted
-    /// completely or kept completely.
+    /// If the future is dropped, no further batch begins. The store deletes the current batch completely or keeps all
+    /// of its runs.
     ///
     /// # Examples
     /// ```
@@ -181,8 +181,8 @@ pub trait OperateExt: Operate {
     /// [`false`].
     ///
     /// # Errors
-    /// Returns [`StoreError::NewerFormat`] if a newer version of this library exported the run, or the error of the store; the
-    /// store is unchanged then.
+    /// Returns [`StoreError::NewerFormat`] if a newer version of this library exported the run, and otherwise the error
+    /// of the store. After [`StoreError::Unavailable`], the run may have been added.
     ///
     /// # Examples
     /// ```

@@ -57,9 +57,10 @@ use wakes::Listening;
 ///
 /// A record with [`Batched`](awaitly_core::store::Durability::Batched) durability is committed with
 /// `synchronous_commit=off`. If the connection is lost before such records are certainly on the disk, their runs are
-/// interrupted ([`StoreError::LeaseLost`]) and resume from the stored records, so that a journal has no gap. Before a
-/// question, a replacement, a transactional step or the end of a run that follows such a record, the store flushes the
-/// record to the disk with one more commit (of an empty logical-decoding message with the prefix `awaitly`).
+/// interrupted ([`StoreError::LeaseLost`]) and resume from the stored records, so that a journal has no gap. Some
+/// writes need all earlier records of the run on the disk: a question, the replacement of a record, a transactional
+/// step and the end of the run. If some of these records may not be on the disk yet, the store first flushes them with
+/// one more commit (of an empty logical-decoding message with the prefix `awaitly`).
 ///
 /// Writes of concurrent runs share statements and commits: writes that queue up during a commit go into the next one.
 /// There is no timer, so a single run never waits for others. A step takes one statement, one commit, and one row of
@@ -69,16 +70,18 @@ use wakes::Listening;
 /// Leases follow the server's clock, so the clocks of the processes may be wrong by hours. A lease lasts until it
 /// expires, even if its process was killed; [`close`](Self::close) waits until the released leases are free. A release
 /// may fail because another session has locked the table or the run's row, or because the server is away for longer
-/// than the patience. In that case the store tries again each second, for at most ten minutes. Every write checks the
-/// fencing token and locks the run's row against a takeover, in one statement, so an owner that was frozen and replaced
-/// is refused. One statement renews all leases of a process that are due for renewal at a moment.
+/// than [`patience`](PostgresOptions::patience). In that case the store tries again each second, for at most ten
+/// minutes. In one statement, every write checks the fencing token and locks the run's row against a takeover, so the
+/// store refuses the writes of an owner that was frozen and replaced. One statement renews all leases of a process
+/// that need a renewal.
 ///
 /// # When the server goes away
-/// Writes wait and are tried again until [`patience`](PostgresOptions::patience) ends, after 30 seconds unless set.
-/// They then fail with [`StoreError::Unavailable`], and their runs are interrupted, to be resumed later. A silent
-/// connection gets a third of that time; then the store closes it and the idle connections of the pool, and tries a new
-/// one. If a connection was cut between a commit and its answer, the store looks for the write before it repeats it, so
-/// a write is never stored twice.
+/// The store repeats a write until [`patience`](PostgresOptions::patience) ends, by default after 30 seconds. The write
+/// then fails with [`StoreError::Unavailable`], which interrupts its run; the run can be resumed later. If a connection
+/// is silent for a third of that time, the store closes it and the idle connections of the pool, and tries a new
+/// connection. If a connection was cut between a commit and its answer, the store looks for the write before it repeats
+/// the write, so no write is stored twice. The store does not repeat the operators' calls `answer`, `cancel`,
+/// `delete` and `import` if they may have happened: they return [`StoreError::Unavailable`].
 ///
 /// # Tables
 /// The tables are in a separate schema, `awaitly` unless [`schema`](PostgresOptions::schema) sets another. The store
@@ -86,8 +89,9 @@ use wakes::Listening;
 /// needs `USAGE` on the schema and all rights on the rows of the tables.
 ///
 /// # Cancel safety
-/// If the future of a write is dropped while it waits for a place in the queue, the write does not happen; later it
-/// happens completely or does not happen. If a future is dropped before its lease arrived, the lease is released.
+/// If the future of a write is dropped while it waits for a place in the queue, the write does not happen. If it is
+/// dropped after that, the write happens completely, or it does not happen. If the future of an `open` is dropped
+/// before its lease arrives, the store releases the lease.
 ///
 /// # Examples
 /// ```no_run
@@ -131,17 +135,22 @@ impl PostgresStore {
     ///
     /// # Errors
     /// Returns the errors of [`open`](Self::open), and [`StoreError::NotThere`] if the URL is invalid.
+    ///
+    /// # Panics
+    /// Panics if it is called outside of a tokio runtime.
     pub async fn connect(url: &str) -> Result<Self, StoreError> {
         PostgresOptions::new().connect(url).await
     }
 
-    /// Opens a store on the application's pool, with the default options.
+    /// Opens a store on the application's pool with the default [`PostgresOptions`], creates its tables if they do not
+    /// exist, and brings them up to date.
     ///
     /// # Errors
     /// Returns [`StoreError::Unavailable`] if the server cannot be reached; [`StoreError::NotThere`] if it refuses the
     /// user, lacks the database, or uses another encoding than `UTF8`; [`StoreError::ReadOnly`] if the server is a
     /// standby, if `default_transaction_read_only` is on, or if the role may not create the tables;
-    /// [`StoreError::NewerFormat`] if a newer version created them. The database is unchanged then.
+    /// [`StoreError::NewerFormat`] if a newer version of this library created the tables, and then the database is
+    /// unchanged.
     ///
     /// # Panics
     /// Panics if it is called outside of a tokio runtime.
@@ -220,8 +229,8 @@ impl PostgresStore {
     }
 
     #[doc = include_str!("../close.md")]
-    /// - Leases that are still held last until they expire: drop the runs first. If a lock or an outage delays a
-    ///   release, the store tries again until its patience ends.
+    /// - Leases that are still held last until they expire. To release them, drop the futures of the runs before this
+    ///   call. If a lock or an outage delays a release, the store tries again until its patience ends.
     /// - The application's pool stays open. The store closes a pool of its own after the transactions of steps end.
     ///
     /// # Errors

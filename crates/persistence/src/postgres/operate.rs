@@ -34,8 +34,11 @@ impl Operate for PostgresStore {
         self.insist(Length::Long, |connection| due(connection, statements, &query)).await
     }
 
-    /// Returns [`StoreError::Unavailable`] if the connection is lost before the fate of the answer is known; a repeated
-    /// call then reports whether the question was answered.
+    /// Records the answer.
+    ///
+    /// # Errors
+    /// Returns [`StoreError::Unavailable`] if the connection is lost before the store knows whether the answer was
+    /// recorded. Repeat the call to learn whether the question was answered.
     async fn answer(&self, answer: Answer) -> Result<Result<(), Unanswered>, StoreError> {
         limits::answer(&answer.outcome)?;
         let Shared { statements, channel, .. } = &*self.0;

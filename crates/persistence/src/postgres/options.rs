@@ -39,8 +39,11 @@ impl PostgresOptions {
     }
 
     /// Sets the schema for the tables, which should contain no other objects. The store creates it if it does not
-    /// exist. The name begins with a lowercase letter or `_`, and contains at most 48 lowercase letters, digits and
-    /// `_`.
+    /// exist. The name must begin with a lowercase letter or `_`, and consist of at most 48 lowercase letters, digits
+    /// and `_`; with any other name, opening the store fails with [`StoreError::NotThere`].
+    ///
+    /// # Default
+    /// `awaitly`.
     pub fn schema(mut self, name: impl Into<Box<str>>) -> Self {
         self.schema = name.into();
         self
@@ -90,8 +93,11 @@ impl PostgresOptions {
         self
     }
 
-    /// Sets the number of connections in the pool of a store that is opened with a URL, beside the two connections for
-    /// writes. 8 unless set; 0 counts as 1.
+    /// Sets the maximum number of connections in the store's own pool, which [`connect`](Self::connect) creates. The
+    /// two connections for writes are not part of the pool. 0 counts as 1.
+    ///
+    /// # Default
+    /// 8.
     pub const fn connections(mut self, connections: u32) -> Self {
         self.connections = connections;
         self
@@ -100,7 +106,11 @@ impl PostgresOptions {
     /// Opens a store on the application's pool, and brings its tables up to date.
     ///
     /// # Errors
-    /// Returns the errors of [`PostgresStore::open`].
+    /// Returns the errors of [`PostgresStore::open`], and [`StoreError::NotThere`] if the name of the schema is
+    /// invalid.
+    ///
+    /// # Panics
+    /// Panics if it is called outside of a tokio runtime.
     ///
     /// # Examples
     /// ```no_run
@@ -121,7 +131,11 @@ impl PostgresOptions {
     /// Opens a store with a pool of its own, and brings its tables up to date.
     ///
     /// # Errors
-    /// Returns the errors of [`PostgresStore::open`], and [`StoreError::NotThere`] if the URL is invalid.
+    /// Returns the errors of [`PostgresStore::open`], and [`StoreError::NotThere`] if the URL or the name of the schema
+    /// is invalid.
+    ///
+    /// # Panics
+    /// Panics if it is called outside of a tokio runtime.
     pub async fn connect(self, url: &str) -> Result<PostgresStore, StoreError> {
         let options: PgConnectOptions = url.parse().map_err(|error| store_error(&error))?;
         let options = options.application_name("awaitly");

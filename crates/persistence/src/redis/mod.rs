@@ -67,27 +67,30 @@ use writer::Writer;
 /// A lease lasts until it expires, even if its process was killed. If the server forgets a lease in a crash, the owner
 /// can no longer write, even if another lease has been given an equal token since.
 ///
-/// A lease is valid for the server that gave it. After a restart, or after a replica takes over, the server refuses the
-/// lease as lost, so that no record follows an outcome that was acknowledged and forgotten. The run is then due, and
-/// resumes from the stored records. Only if the server forgets no acknowledged write, with `appendfsync always` and no
-/// replica when connecting, does a lease survive a restart.
+/// A lease is valid for the server process that gave it. After a restart, or after a replica takes over, the server
+/// refuses writes under older leases with [`StoreError::LeaseLost`], so that no record follows an outcome that was
+/// acknowledged and forgotten. The runs are then due, and resume from the stored records. There is one exception: if
+/// the store found `appendfsync always` and no replica when it connected, the server forgets no acknowledged write, so
+/// leases survive a restart.
 ///
 /// A lease is released by a task of the runtime in which the store was connected. [`close`](Self::close) waits for the
 /// leases that this store released, and so does every call that reads, for example [`now`]. If the runtime ends first,
 /// the leases last until they expire.
 ///
 /// # When the server goes away
-/// A write whose answer was lost is sent again over a new connection, and recognises whether its first copy was carried
-/// out. Attempts continue for 30 seconds, or for [`RedisOptions::patience`], and then fail with
-/// [`StoreError::Unavailable`]: the write may have happened or not. Only [`delete`] is not sent again once it may have
-/// happened, because a second call could no longer report which runs were deleted.
+/// If the answer to a write is lost, the store sends the write again over a new connection, and the script recognises
+/// whether the first copy was carried out. The attempts continue until [`RedisOptions::patience`] ends, by default
+/// after 30 seconds. The write then fails with [`StoreError::Unavailable`], and it may or may not have happened. There
+/// is one exception: the store does not send a [`delete`] again that may have happened, because the second call could
+/// not report which runs the first call deleted.
 ///
 /// # The server
-/// The store needs Redis 5 or newer, or a compatible server, alone or with replicas. A Redis Cluster is refused when
-/// connecting, because the scripts touch several keys of a run, which a cluster spreads over machines. A server that
-/// evicts keys when its memory is full (`maxmemory-policy allkeys-*`) evicts journals, and the log reports this as an
-/// error when connecting. A run that has lost records is [`StoreError::Corrupt`], and a run that is lost completely
-/// begins again.
+/// The store needs Redis 5 or newer, or a compatible server, alone or with replicas. [`connect`](Self::connect) refuses
+/// a Redis Cluster, because the scripts touch several keys of a run, which a cluster spreads over machines.
+///
+/// A server that evicts keys when its memory is full (`maxmemory-policy allkeys-*`) also evicts journals; the store
+/// logs an error about this setting when it connects. If the server evicted some records of a run, the run can no
+/// longer be loaded: calls fail with [`StoreError::Corrupt`]. If it evicted the whole run, the run begins again.
 ///
 /// TLS is not built in: an address that begins with `rediss:` works if your program turns on a TLS feature of the crate
 /// `redis`.
@@ -96,8 +99,8 @@ use writer::Writer;
 /// The store's keys have no expiry, and no call scans the whole database.
 ///
 /// # Rights
-/// This command creates a user with exactly the rights that a store with the prefix `awaitly` uses. It is one line, for
-/// Redis 6.2 and newer:
+/// This command creates a user with exactly the rights that a store with the prefix `awaitly` uses, on Redis 6.2 or
+/// newer. Enter it as one line:
 ///
 /// ```text
 /// ACL SETUSER app on >secret resetkeys ~awaitly:* resetchannels &awaitly:wakes -@all
@@ -115,9 +118,9 @@ use writer::Writer;
 ///   Appends, endings and openings recognise their earlier copy however late it is.
 /// - Without `CONFIG GET`, the durability of the server is unknown: [`durability`] and a warning say so. A
 ///   `maxmemory-policy` that evicts journals is not noticed, and each restart interrupts runs.
-/// - Without the channel, or without `PUBLISH` and `SUBSCRIBE`, [`wakes`] reports only this store's own changes, and
-///   other processes are not notified of them: poll [`due`] periodically. After the first listener, the store tries to
-///   subscribe twice a second, each time over a new connection.
+/// - Without the channel `awaitly:wakes`, or without `PUBLISH` and `SUBSCRIBE`, [`wakes`] reports only this store's own
+///   changes, and other processes are not notified of them: poll [`due`] periodically. After the first call of
+///   [`wakes`], the store tries to subscribe twice a second, each time over a new connection.
 ///
 /// [`due`]: awaitly_core::store::Operate::due
 /// [`now`]: awaitly_core::store::Operate::now
@@ -130,8 +133,9 @@ use writer::Writer;
 /// [`StoreError::Unstorable`].
 ///
 /// # Cancel safety
-/// If the future of a write is dropped while it waits for a place in the queue, the write does not happen; later it
-/// happens completely. If a future is dropped before its lease arrived, the lease is released.
+/// If the future of a write is dropped while it waits for a place in the queue, the write does not happen. If it is
+/// dropped after that, the write happens completely. If the future of an `open` is dropped before its lease arrives,
+/// the store releases the lease.
 ///
 /// # Examples
 /// ```no_run
@@ -165,15 +169,17 @@ struct Shared {
 }
 
 impl RedisStore {
-    /// Connects to the server at that address, with the default [`RedisOptions`]. Must be called within a Tokio
-    /// runtime.
+    /// Connects to the server at the address `url`, with the default [`RedisOptions`].
     ///
     /// # Errors
     /// Returns [`StoreError::NotThere`] if the address is invalid, or if the server refuses the user, is too old, or is
     /// part of a cluster; [`StoreError::Unavailable`] if the server does not answer, without further attempts;
-    /// [`StoreError::NewerFormat`] if a newer version wrote the data, and then the data is unchanged;
-    /// [`StoreError::Corrupt`] if the store's keys hold foreign data; [`StoreError::ReadOnly`] and [`StoreError::Full`]
-    /// if the server refuses writes for these reasons.
+    /// [`StoreError::NewerFormat`] if a newer version of this library wrote the data, and then the data is unchanged;
+    /// [`StoreError::Corrupt`] if the store's keys hold foreign data; [`StoreError::ReadOnly`] if the server accepts no
+    /// writes because it is a replica; [`StoreError::Full`] if its memory is full or it cannot save its data.
+    ///
+    /// # Panics
+    /// Panics if it is called outside of a tokio runtime.
     pub async fn connect(url: impl AsRef<str>) -> Result<Self, StoreError> {
         RedisOptions::new().connect(url).await
     }
@@ -222,7 +228,8 @@ impl RedisStore {
     }
 
     #[doc = include_str!("../close.md")]
-    /// - Leases that are still held last until they expire: drop the runs first.
+    /// - Leases that are still held last until they expire. To release them, drop the futures of the runs before this
+    ///   call.
     ///
     /// # Errors
     /// Currently returns no error.

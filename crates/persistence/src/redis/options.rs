@@ -38,8 +38,11 @@ impl RedisOptions {
         Self { prefix: "awaitly".into(), queue: 1024, patience: Duration::from_secs(30) }
     }
 
-    /// Sets the prefix of all keys, before a `:`. `awaitly` unless set. The prefix is any text without a `/`. Stores
+    /// Sets the prefix of all keys, without the `:` that follows it. The prefix may be any text without a `/`. Stores
     /// with different prefixes share no data.
+    ///
+    /// # Default
+    /// `awaitly`.
     ///
     /// # Examples
     /// ```
@@ -67,9 +70,14 @@ impl RedisOptions {
         self
     }
 
-    /// Sets how long to try again if the server is away or busy, before a call fails with [`StoreError::Unavailable`].
-    /// 30 seconds unless set, from the moment at which a write leaves the queue; at most a day. One answer may take at
-    /// most a third of the patience, but at least a tenth of a second.
+    /// Sets how long a call keeps trying if the server is away or busy, before the call fails with
+    /// [`StoreError::Unavailable`]. For a write, the time begins when the write leaves the queue. A patience of more
+    /// than a day counts as a day.
+    ///
+    /// The store waits for one answer for a third of the patience, but at least for a tenth of a second.
+    ///
+    /// # Default
+    /// 30 seconds.
     ///
     /// # Examples
     /// ```no_run
@@ -87,10 +95,13 @@ impl RedisOptions {
         self
     }
 
-    /// Connects to the server at that address.
+    /// Connects to the server at the address `url`.
     ///
     /// # Errors
     /// Returns the errors of [`RedisStore::connect`], and [`StoreError::NotThere`] if the prefix contains a `/`.
+    ///
+    /// # Panics
+    /// Panics if it is called outside of a tokio runtime.
     pub async fn connect(self, url: impl AsRef<str>) -> Result<RedisStore, StoreError> {
         RedisStore::start(self, url.as_ref()).await
     }

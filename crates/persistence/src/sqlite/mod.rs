@@ -51,8 +51,8 @@ use writer::Writer;
 ///
 /// # Durability
 /// A write that returned `Ok` survives a crash of the program, a crash of the system and a loss of power, unless the
-/// store is opened with [`SqliteOptions::synchronous_normal`]. A crash of the system may lose a run that was opened and has recorded no
-/// outcome; the run then begins again.
+/// store is opened with [`SqliteOptions::synchronous_normal`]. A crash of the system may lose a run that was opened
+/// and has recorded no outcome; the run then begins again.
 ///
 /// A record with [`Durability::Batched`] is committed without waiting for the disk, as with `synchronous=NORMAL`. A
 /// crash of the system may undo all records in the file, of any run, since the last commit that waited. If one record
@@ -64,8 +64,9 @@ use writer::Writer;
 /// # Leases
 /// Leases follow the machine's clock. The lease of a killed process is free at once: each store holds a file lock in
 /// the folder `<file>-owners`, and the operating system drops the lock with the process. The lease of a frozen process
-/// lasts until it expires; if another owner replaces the process meanwhile, the store refuses its later writes. If the
-/// file system has no locks, or the lock files were removed, leases last until they expire; the store logs one warning.
+/// lasts until it expires; if another owner then takes over the run, the store refuses later writes of the frozen
+/// process. If the file system has no locks, or the lock files were removed, leases last until they expire; the store
+/// logs one warning.
 ///
 /// # The file
 /// The tables are named `awaitly_runs`, `awaitly_steps`, `awaitly_waits`, `awaitly_next` and `awaitly_migrations`.
@@ -79,8 +80,9 @@ use writer::Writer;
 /// file is checked when it is opened: see [`SqliteOptions::check_tables_only`].
 ///
 /// # Cancel safety
-/// If the future of a write is dropped while it waits for a place in the queue, the write does not happen; later it
-/// happens completely. If a future is dropped before its lease arrived, the lease is released.
+/// If the future of a write is dropped while it waits for a place in the queue, the write does not happen. If it is
+/// dropped after that, the write happens completely. If the future of an `open` is dropped before its lease arrives,
+/// the store releases the lease.
 ///
 /// # Examples
 /// ```
@@ -300,8 +302,8 @@ impl Operate for SqliteStore {
         self.ask(Import { run, stored: Box::new(stored) }).await
     }
 
-    /// Reports only changes by this process. Call [`due`](Operate::due) periodically to see the changes of other
-    /// processes.
+    /// Reports only changes through this store and its clones. Call [`due`](Operate::due) periodically to see the
+    /// changes of other stores that have opened the file, for example in other processes.
     fn wakes(&self) -> Wakes {
         self.bell.listen()
     }

@@ -15,8 +15,8 @@ pub(super) enum Synchronous {
 /// The options of a [`SqliteStore`].
 ///
 /// # Default
-/// Full durability, 5 seconds for a busy database, 1024 places in the write queue, no size limit, and a check of the
-/// whole file when it is opened.
+/// Full durability, 5 seconds for a busy database, 1024 places in the write queue, a checkpoint after 1000 pages, no
+/// size limit, and a check of the whole file when it is opened.
 ///
 /// # Examples
 /// ```no_run
@@ -121,10 +121,15 @@ impl SqliteOptions {
         self
     }
 
-    /// Sets the number of pages after which the write-ahead log is copied into the file. A page has 1024 bytes unless
-    /// the file was created with another size. 1000 unless set; a higher number copies a frequently changed page less
-    /// often, but makes each commit slower until the log has grown to its size. 0 counts as 1, and more than 1 000 000
-    /// counts as 1 000 000, so that the log never grows without limit.
+    /// Sets the number of pages in the write-ahead log after which SQLite copies the log into the file (a checkpoint).
+    /// A page has 1024 bytes unless the file was created with another page size.
+    ///
+    /// With a higher number, SQLite copies a frequently changed page less often, but each commit is slower until the
+    /// log has grown to this number of pages. 0 counts as 1, and more than 1 000 000 counts as 1 000 000, so that the
+    /// log never grows without limit.
+    ///
+    /// # Default
+    /// 1000.
     pub const fn checkpoint_pages(mut self, pages: u32) -> Self {
         self.checkpoint_pages = match pages {
             0 => 1,
@@ -134,8 +139,11 @@ impl SqliteOptions {
         self
     }
 
-    /// Sets the maximum size of the file in bytes. A write beyond the limit fails with [`StoreError::Full`]. Unless
-    /// set, only the disk limits the size; a file that is already larger does not grow.
+    /// Sets the maximum size of the file in bytes. A write beyond the limit fails with [`StoreError::Full`]. A file
+    /// that is already larger can be opened, but it does not grow.
+    ///
+    /// # Default
+    /// No limit except the size of the disk.
     ///
     /// # Examples
     /// ```

@@ -4,13 +4,13 @@ use awaitly_core::guard::Refusal;
 
 use crate::name::Name;
 
-/// The service asked for a longer wait than the throttle permits.
+/// A refusal by a throttle whose pause is longer than its [`longest_pause`](super::Options::longest_pause).
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("throttle `{name}` is paused: ask again in {} ms", .retry_after.as_nanos().div_ceil(1_000_000))]
 pub struct Paused {
     /// The throttle.
     pub name: Name,
-    /// The rest of the pause. The refusal always states it.
+    /// The remaining time of the pause.
     pub retry_after: Duration,
 }
 

@@ -13,7 +13,8 @@ use std::time::{Duration, SystemTime};
 /// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Headers {
-    /// The time to wait, if the service refused the call and named one: `Retry-After` of a 429 or a 503.
+    /// The time for which the service asks to wait: `Retry-After` of a 429 or a 503. `Retry-After` of another answer is
+    /// ignored.
     pub retry_after: Option<Duration>,
     /// The number of calls left: `RateLimit-Remaining`.
     pub remaining: Option<u64>,
@@ -46,13 +47,14 @@ impl Headers {
     /// Supported are `Retry-After`, and `RateLimit-*` and `X-RateLimit-*` in the forms that services send: seconds from
     /// now, with or without a fraction; a moment in seconds or milliseconds since 1970; an HTTP date; a duration such
     /// as `6m0s`; and the forms in one header, `RateLimit: limit=100, remaining=0, reset=30` and `RateLimit:
-    /// "name";r=0;t=30`. If one header lists several limits, the limit counts that is used up for longest. A value that
-    /// cannot be read is ignored, and no wait is longer than a day.
+    /// "name";r=0;t=30`. If one header lists several limits and some are used up, `read` takes the one with the longest
+    /// time until its reset; otherwise it takes the first. A value that cannot be read is ignored, and no wait is
+    /// longer than a day.
     ///
-    /// A header that came several times is one value with commas (`120, 120`), as many HTTP libraries pass it on; of
-    /// its parts, the longest wait and the smallest number of calls count. If your library passes on one value for each
-    /// line, join them with a comma. Sources: RFC 9110 sections 5.3 and 10.2.3, the drafts `ratelimit-headers` 03, 07
-    /// and 10 of the IETF.
+    /// If an answer contains a header several times, many HTTP libraries join its values with commas (`120, 120`). Of
+    /// such a value, `read` takes the longest wait and the smallest number of calls. If your library returns each value
+    /// separately, join them with commas first. Sources: RFC 9110 sections 5.3 and 10.2.3, the drafts
+    /// `ratelimit-headers` 03, 07 and 10 of the IETF.
     pub fn read<'h>(status: u16, header: impl Fn(&str) -> Option<&'h str>) -> Self {
         Self::read_at(SystemTime::now(), status, header)
     }

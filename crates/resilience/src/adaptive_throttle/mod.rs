@@ -29,10 +29,11 @@
 //! # });
 //! ```
 //!
-//! While the service accepts the admitted calls, the limit grows, and doubles until the first overload. An overload
-//! reduces the limit by a tenth, or by the share of calls that the service did not accept. The limit returns to its
-//! value before the overload within a few seconds, stays there for a while, and then grows further. Callers wait first
-//! come, first served: for the end of a pause and then for a slot.
+//! The limit grows while the service accepts the calls and more than half of the limit is in use. Until the first
+//! overload, each round of calls doubles it. An overload reduces the limit by a tenth. If the service then accepts a
+//! smaller share of the running calls, the limit falls to this share. The limit returns to its value before the
+//! overload within a few seconds, stays there for a while, and then grows further. Callers wait first come, first
+//! served: for the end of a pause and then for a slot.
 
 mod decide;
 mod error;
@@ -67,7 +68,7 @@ use decide::{Aimd, Began, Sample};
 
 /// A throttle that adapts to the service. Cheap to clone; clones share the limit and the pause.
 ///
-/// `J` judges an error of the operation. In a field, plain `AdaptiveThrottle` treats no error as a sign of overload.
+/// `J` judges an error of the operation. The default, `AdaptiveThrottle<()>`, treats no error as a sign of overload.
 #[doc = include_str!("../waiters.md")]
 pub struct AdaptiveThrottle<J = ()>(Arc<Shared<J>>);
 
@@ -160,7 +161,7 @@ impl<J> AdaptiveThrottle<J> {
         self.0.pause(wait);
     }
 
-    /// Ends a pause.
+    /// Ends the current pause, if there is one.
     pub fn resume(&self) {
         self.0.paused_until.store(0, Ordering::Release);
         self.0.turns.sooner();
@@ -299,7 +300,8 @@ impl<J: Judge<E, Signal> + Send + Sync + 'static, E> Guard<E> for AdaptiveThrott
     }
 }
 
-/// A throttle is idle if no call runs or waits and it is not paused. Forgetting it forgets the limit that it measured.
+/// A throttle is idle if no call runs or waits, and the throttle is not paused. A new throttle for the key measures the
+/// limit again.
 impl<J> Idle for AdaptiveThrottle<J> {
     fn is_idle(&mut self) -> bool {
         Arc::get_mut(&mut self.0).is_some_and(|shared| shared.paused().is_none())

@@ -20,7 +20,7 @@ use crate::time::Time;
 /// | [`backoff`](Self::backoff) | 0.9 |
 /// | [`recovery`](Self::recovery) | 4 seconds |
 /// | [`longest_pause`](Self::longest_pause) | 60 seconds |
-/// | [`judge`](Self::judge) | only a timeout of a step's attempt is a sign of overload; alone, there is no sign |
+/// | [`judge`](Self::judge) | no error is a sign of overload, only a timeout of a step's attempt |
 /// | [`slower_than`](Self::slower_than) | no call is too slow |
 ///
 /// ```
@@ -73,7 +73,8 @@ impl Options {
 }
 
 impl<J> Options<J> {
-    /// Sets how many calls run at once at the beginning.
+    /// Sets how many calls run at once at the beginning. If the number is outside the [`bounds`](Self::bounds), the
+    /// nearest bound applies.
     ///
     /// # Panics
     /// Panics if `calls` is 0.
@@ -93,7 +94,8 @@ impl<J> Options<J> {
         self
     }
 
-    /// Sets the part of the limit that remains after an overload. If the overload hit most of the calls, less remains.
+    /// Sets the part of the limit that remains after an overload. Less remains if the service accepts a smaller part of
+    /// the running calls.
     ///
     /// # Panics
     /// Panics if `part` is not above 0 and below 1.
@@ -109,7 +111,7 @@ impl<J> Options<J> {
         self
     }
 
-    /// Sets the longest pause for which callers wait. If a pause lasts longer, the throttle refuses them.
+    /// Sets the longest pause for which callers wait. While the rest of a pause is longer, the throttle refuses calls.
     pub const fn longest_pause(mut self, pause: Duration) -> Self {
         self.longest_pause = pause;
         self
@@ -121,8 +123,9 @@ impl<J> Options<J> {
         self
     }
 
-    /// Sets the function that judges the operation's errors. A timeout of a step's attempt always means overload. Alone,
-    /// the throttle sees no timeouts, so use a timeout inside the operation that returns an error.
+    /// Sets the function that judges the operation's errors. A timeout of a step's attempt always means overload.
+    /// Without a step, the throttle does not see a timeout around its `call`. Set the timeout inside the operation
+    /// instead, and return an error from it.
     ///
     /// ```
     /// use awaitly_resilience::GuardExt;

@@ -9,8 +9,8 @@ use crate::concurrency_limiter::{ConcurrencyLimiter, Slot};
 use crate::judge::Judge;
 use crate::sync::lock;
 
-/// A call that the throttle admitted and measures. Dropping it means that the call was cancelled, which does not count.
-/// `H` is the throttle, by value or by reference.
+/// A call that the throttle admitted and measures. If it is dropped, the call counts as cancelled and does not change
+/// the limit. `H` is the throttle, by value or by reference; `J` judges an error of the call.
 #[derive(Debug)]
 pub struct Measured<H: Borrow<AdaptiveThrottle<J>>, J> {
     throttle: H,

@@ -6,7 +6,7 @@ use awaitly_core::guard::Refusal;
 use super::State;
 use crate::name::Name;
 
-/// The breaker refuses the call, because the service failed too often or its probes are still running.
+/// A refusal by a breaker that is open, or that is half-open and waits for its probes.
 ///
 /// ```
 /// use awaitly_resilience::{CallError, CircuitBreaker, GuardExt};
@@ -27,12 +27,14 @@ pub struct Tripped {
     pub name: Name,
     /// [`State::Open`], or [`State::HalfOpen`] while all probes are out.
     pub state: State,
-    /// The time after which to ask again. An open breaker then admits probes. While all probes are out, a half-open
-    /// breaker returns the time for which the latest probe has been out, at least a hundredth of
-    /// [`Options::retry_after`](super::Options::retry_after) and at most all of it.
+    /// The time after which to ask again.
     ///
-    /// `None` if the program opened the breaker with [`CircuitBreaker::open`](super::CircuitBreaker::open): it refuses
-    /// until the program closes it, so it knows no time.
+    /// For an open breaker, it is the time until the breaker admits probes. `None` if the program opened the breaker
+    /// with [`CircuitBreaker::open`](super::CircuitBreaker::open), because the breaker cannot predict when the program
+    /// closes it.
+    ///
+    /// For a half-open breaker whose probes are all running, it is an estimate: the time since the latest probe began,
+    /// but at least a hundredth of [`Options::retry_after`](super::Options::retry_after) and at most all of it.
     pub retry_after: Option<Duration>,
 }
 

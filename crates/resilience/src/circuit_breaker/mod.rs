@@ -1,4 +1,4 @@
-//! A breaker that stops calls to a service that fails anyway, and detects with a few probes that the service works
+//! A breaker that refuses calls to a failing service, and later admits a few probes to detect that the service works
 //! again.
 //!
 //! ```text
@@ -60,7 +60,7 @@ use window::Ended;
 
 /// A circuit breaker. Cheap to clone; clones share one state.
 ///
-/// `P` decides which errors of the operation count as failures. In a field, plain `CircuitBreaker` counts every error.
+/// `P` decides which errors of the operation count as failures. The default, `CircuitBreaker<()>`, counts every error.
 pub struct CircuitBreaker<P = ()>(Arc<Shared<P>>);
 
 handle!(CircuitBreaker<P>, "name" = gate.name);
@@ -121,13 +121,14 @@ pub struct Stats {
     pub slow: u64,
     /// The successful calls since the breaker was created or [reset](CircuitBreaker::reset).
     pub all_successes: u64,
-    /// The failed calls since then.
+    /// The failed calls since the breaker was created or reset.
     pub all_failures: u64,
-    /// The refused calls since then.
+    /// The refused calls since the breaker was created or reset.
     pub all_refused: u64,
-    /// The time since the last failure.
+    /// The time since the last failure. `None` if no call has failed since the breaker was created or reset.
     pub last_failure: Option<Duration>,
-    /// The time until an open breaker admits probes.
+    /// The time until an open breaker admits probes. `None` if the breaker is not open, or if the program opened it
+    /// with [`open`](CircuitBreaker::open).
     pub probes_in: Option<Duration>,
 }
 
@@ -206,7 +207,8 @@ impl<P> CircuitBreaker<P> {
         })
     }
 
-    /// Opens the breaker until the program closes it: it admits no probes.
+    /// Opens the breaker until the program closes it with [`close`](Self::close) or [`reset`](Self::reset). Until then,
+    /// the breaker admits no probes.
     pub fn open(&self) {
         self.0.gate.change(|machine, _| ((), machine.open_for_good()));
     }
@@ -256,7 +258,8 @@ impl<P> CircuitBreaker<P> {
         self.0.gate.change_at(|machine, now| ((), machine.record(ended, now)));
     }
 
-    /// Returns the state for another breaker. The snapshot does not contain the counters of [`stats`](Self::stats).
+    /// Returns the state and the window, for [`import`](Self::import) into another breaker. The snapshot does not
+    /// contain the total counts of [`stats`](Self::stats).
     ///
     /// ```
     /// use awaitly_resilience::circuit_breaker::{CircuitBreaker, Snapshot, State};
@@ -282,7 +285,8 @@ impl<P> CircuitBreaker<P> {
         })
     }
 
-    /// Takes over the state in `snapshot`, as far as the breaker's own window reaches. Calls in flight do not count.
+    /// Replaces the state and the window of this breaker with the ones in `snapshot`. Calls that this breaker's own
+    /// window cannot hold are left out. The outcomes of calls that are in flight now do not count.
     pub fn import(&self, snapshot: &Snapshot) {
         let wall: SystemTime = self.0.gate.time.wall();
         let (calls, probes_in) = (snapshot.calls_at(wall), snapshot.probes_in(wall));
@@ -311,9 +315,12 @@ impl<P: Judge<E, bool>, E> Guard<E> for CircuitBreaker<P> {
     }
 }
 
-/// A breaker is idle if it is closed and no failure is in its window; a window of calls counts as empty once
-/// [`retry_after`](Options::retry_after) has passed since the last failure. An open breaker is idle if it has been due
-/// for probes for as long.
+/// The conditions depend on the state and the window; `T` stands for [`retry_after`](Options::retry_after):
+///
+/// - A closed breaker with a window of time is idle if the window contains no failed and no slow call.
+/// - A closed breaker with a window of calls is idle if no call has failed for `T`.
+/// - An open breaker is idle if it could have admitted probes for `T`, and no call came.
+/// - A half-open breaker is idle if its latest probe began at least `T` ago.
 impl<P> Idle for CircuitBreaker<P> {
     fn is_idle(&mut self) -> bool {
         let shared = Arc::get_mut(&mut self.0);

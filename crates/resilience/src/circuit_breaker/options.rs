@@ -104,7 +104,7 @@ impl<P> Options<P> {
         self
     }
 
-    /// Sets the window of the breaker to the newest calls, this many of them.
+    /// Sets the window of the breaker to the `calls` newest calls.
     ///
     /// # Panics
     /// Panics if `calls` is 0.
@@ -114,7 +114,7 @@ impl<P> Options<P> {
         self
     }
 
-    /// Opens the breaker if this many calls in the window have failed.
+    /// Opens the breaker if at least `failures` calls in the window have failed.
     ///
     /// # Panics
     /// Panics if `failures` is 0: such a breaker would never close.
@@ -124,7 +124,8 @@ impl<P> Options<P> {
         self
     }
 
-    /// Does not open the breaker for a number of failures, only for the other conditions.
+    /// Removes the condition on the number of failures, so that only [`failure_rate`](Self::failure_rate) and
+    /// [`slow_calls`](Self::slow_calls) open the breaker. Set at least one of them.
     pub const fn ignore_failures(mut self) -> Self {
         self.rules.failures = None;
         self
@@ -183,12 +184,12 @@ impl<P> Options<P> {
         self
     }
 
-    /// Counts only the errors of the operation for which `failure` returns `true`; other errors count as successes: a
-    /// declined card, for example, is an error, but the service works.
+    /// Counts only the errors of the operation for which `failure` returns `true` as failures. Other errors count as
+    /// successes. For example, a declined card is an error, but it shows that the service works.
     ///
-    /// A timeout of a step's attempt always counts as a failure. Alone, and as a layer, a breaker sees no timeouts: a
-    /// timeout around its `call` drops the call, which does not count, and a timeout inside it is an error of the
-    /// caller.
+    /// A timeout of a step's attempt always counts as a failure. Without a step, the breaker does not see a timeout
+    /// around its `call` or its `tower` layer: such a timeout drops the call, and a dropped call does not count. Set
+    /// the timeout inside the operation and return an error from it; `failure` then receives this error.
     ///
     /// ```
     /// use awaitly_resilience::circuit_breaker::{CircuitBreaker, State};
@@ -212,8 +213,9 @@ impl<P> Options<P> {
         Options { name, rules, failure, time, on_change }
     }
 
-    /// Calls `tell` after each change of the state, on the thread of the caller that made it. Of two changes, the one
-    /// with the higher number is the later. The breaker catches and logs a panic in `tell`.
+    /// Calls `tell` after each change of the state, on the thread that caused the change. Several threads can call
+    /// `tell` at once; of two changes, the later one has the higher [`number`](Change::number). The breaker catches and
+    /// logs a panic in `tell`. If `on_change` is called several times, the breaker calls all functions.
     ///
     /// ```
     /// use std::sync::mpsc;
@@ -248,7 +250,7 @@ impl<P> Options<P> {
         self
     }
 
-    /// Creates the breaker, closed.
+    /// Creates the breaker in the closed state.
     #[must_use]
     pub fn build(self) -> CircuitBreaker<P> {
         let Self { name, rules, failure, time, on_change } = self;

@@ -8,8 +8,9 @@ use super::{CircuitBreaker, Shared, Tripped};
 use crate::judge::Judge;
 use crate::time::Moment;
 
-/// A call that the breaker admitted and watches. Dropping it means that the call was cancelled, which does not count,
-/// or that its task panicked, which counts as a failure. `H` is the breaker, by value or by reference.
+/// A call that the breaker admitted and watches. If it is dropped, the call counts as cancelled and does not change the
+/// window. If a panic drops it, the call counts as a failure. `H` is the breaker, by value or by reference; `P` judges
+/// an error of the call.
 #[derive(Debug)]
 pub struct Watched<H: Borrow<CircuitBreaker<P>>, P> {
     breaker: H,

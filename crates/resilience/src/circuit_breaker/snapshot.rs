@@ -5,9 +5,10 @@ use serde::{Deserialize, Serialize};
 use super::State;
 use super::window::Piece;
 
-/// The state of a breaker, for another breaker: after a restart, or in another process.
+/// The state and the window of a breaker, for a breaker after a restart or in another process. Created by
+/// [`CircuitBreaker::export`](super::CircuitBreaker::export).
 ///
-/// It is a serde value. Its times are times of day, so they stay right for however long it is stored.
+/// A snapshot can be stored with serde. Its times are times of day, so they stay valid while the snapshot is stored.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Snapshot {
     /// The state.

@@ -2,7 +2,8 @@ use awaitly_core::guard::Refusal;
 
 use crate::name::Name;
 
-/// No slot is free, and the call may not wait for one.
+/// No slot is free, and the call may not wait: the queue is full, or
+/// [`turn_away`](super::ConcurrencyLimiter::turn_away) ended its wait.
 ///
 /// The refusal states no time to ask again: a slot becomes free when a call ends, and the limiter cannot predict that
 /// moment. A step's retry waits for its own delay instead.

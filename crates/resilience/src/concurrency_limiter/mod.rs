@@ -1,4 +1,4 @@
-//! A limit of calls at once: further calls wait for their turn, or are refused. Also called a bulkhead.
+//! A limit on the number of calls at once: further calls wait for their turn, or are refused. Also called a bulkhead.
 //!
 //! ```
 //! use awaitly_resilience::{ConcurrencyLimiter, GuardExt, Keyed};
@@ -16,8 +16,8 @@
 //! # });
 //! ```
 //!
-//! Tokio's semaphore hands out slots in the order of the requests. A caller that is dropped gives its slot, or its
-//! place in the queue, back. To run a list of calls with a limit at once, see [`Run::each`](awaitly_core::Run::each).
+//! Tokio's semaphore hands out slots in the order of the requests. If a call is dropped, its slot or its place in the
+//! queue becomes free. To run a list of calls with a limit at once, see [`Run::each`](awaitly_core::Run::each).
 
 mod error;
 mod pass;
@@ -54,7 +54,7 @@ pub struct Stats {
 pub struct ConcurrencyLimiter(Arc<Slots>);
 
 impl ConcurrencyLimiter {
-    /// Creates a limiter with this many `slots`, and no limit of waiting calls. Refusals show `name`.
+    /// Creates a limiter with this many `slots`, and no limit on the number of waiting calls. Refusals show `name`.
     ///
     /// # Panics
     /// Panics if `slots` is 0.
@@ -63,8 +63,8 @@ impl ConcurrencyLimiter {
         Self::bounded(name, slots, usize::MAX)
     }
 
-    /// Creates a limiter with this many `slots`, for which at most `waiting` calls wait; it refuses further calls. With
-    /// 0, no call waits.
+    /// Creates a limiter with this many `slots` and a queue for at most `waiting` calls. The limiter refuses further
+    /// calls. If `waiting` is 0, no call waits.
     ///
     /// # Panics
     /// Panics if `slots` is 0.

@@ -7,7 +7,8 @@ use awaitly_core::guard::{Admission, Pass};
 use super::slots::Slots;
 use super::{ConcurrencyLimiter, Full};
 
-/// A slot of a limiter, for a call that runs. Dropping it gives it back. `H` is the limiter, by value or by reference.
+/// A slot of a limiter, for a call that runs. Dropping the slot frees it for another call. `H` is the limiter, by value
+/// or by reference.
 #[derive(Debug)]
 pub struct Slot<H: Borrow<ConcurrencyLimiter>>(H);
 

@@ -9,7 +9,8 @@ use super::Policy;
 
 /// A [`Policy`] with the parts that depend on the program's types: a predicate over its error, and guards.
 ///
-/// It is `Clone` if these parts are; each step that uses the policy clones it.
+/// An `Extended` policy is `Clone` if its predicate and its guards are. A step takes the policy by value, so pass a
+/// clone to each step.
 ///
 /// ```
 /// use awaitly_resilience::{ConcurrencyLimiter, policy};
@@ -68,7 +69,7 @@ impl<P, G> Extended<P, G> {
         self.map_retry(|retry| retry.budget(budget))
     }
 
-    /// Works like [`Policy::guard`]. If it is called several times, an attempt enters the first guard first.
+    /// Adds a guard, like [`Policy::guard`]. An attempt enters the guards in the order in which they were added.
     pub fn guard<H>(self, guard: H) -> Extended<P, (G, H)> {
         let Self { retry, timeout, deadline, guard: outer } = self;
         Extended { retry, timeout, deadline, guard: (outer, guard) }

@@ -18,7 +18,7 @@ pub struct ConfigError {
     pub reason: String,
 }
 
-/// Reads one policy, in any format.
+/// Reads one policy from a deserializer of any format.
 ///
 /// ```
 /// use awaitly_resilience::policy;
@@ -30,6 +30,14 @@ pub struct ConfigError {
 /// let refused = policy::read(&mut serde_json::Deserializer::from_str(json)).unwrap_err();
 /// assert_eq!(refused.path, "retry.attempts");
 /// ```
+///
+/// | field | value |
+/// | --- | --- |
+/// | `retry.attempts` | a number of at least 1 |
+/// | `retry.growth` | `fixed`, `linear`, `exponential` or `fibonacci` |
+/// | `retry.delay`, `retry.max_delay` | a duration |
+/// | `retry.jitter` | `none`, `full`, `equal`, `{ "proportional": 0.2 }` or `{ "additive": "50ms" }` |
+/// | `timeout`, `deadline` | a duration longer than zero |
 ///
 /// A duration is a text such as `250ms`, `5s` or `1m 30s`. An unknown field is refused, and an absent field is not set.
 ///

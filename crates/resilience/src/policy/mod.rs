@@ -63,12 +63,13 @@ pub enum Growth {
 
 /// The retry, timeout and deadline of a step.
 ///
-/// The policy decides how often the step calls the operation: once, if the policy sets no field of the retry. If the
-/// policy sets no timeout or deadline, the step keeps its own.
+/// The retry consists of the first five fields. A policy always replaces the retry that the step had before: if the
+/// policy sets none of these five fields, the step makes one attempt. If the policy sets no timeout or no deadline, the
+/// step keeps its own.
 ///
 /// # Default
-/// No field is set: the step makes one call, without a limit. If one field of the retry is set, the others have these
-/// defaults:
+/// No field is set: the step makes one attempt, and the policy adds no time limit. If a field of the retry is set, the
+/// other fields of the retry have these defaults:
 ///
 /// | field | default |
 /// | --- | --- |
@@ -273,7 +274,8 @@ impl Policy {
         self.extended().when(predicate)
     }
 
-    /// Waits as long as the server asks: [`Retry::retry_after`].
+    /// Waits at least for the duration that `hint` reads from the error, for example from a `Retry-After` header:
+    /// [`Retry::retry_after`].
     ///
     /// ```
     /// use std::time::Duration;
@@ -294,7 +296,7 @@ impl Policy {
         self.extended().give_up_on_timeout()
     }
 
-    /// Shares a budget for retries: [`Retry::budget`].
+    /// Sets a budget for retries, which all policies with a clone of it share: [`Retry::budget`].
     ///
     /// ```
     /// use awaitly_core::retry::Budget;

@@ -22,16 +22,19 @@ const fn within(ms: u64) -> Policy {
 /// One attempt.
 pub const NO_RETRY: Policy = Policy::new().attempts(1);
 
-/// For failures that pass at once: 3 attempts, with delays of 100 ms and twice that, at most 1 s.
+/// For failures that last only a moment: 3 attempts, with delays of 100 ms and 200 ms before full jitter, and a longest
+/// delay of 1 s.
 pub const TRANSIENT: Policy = retry(3, 100, 1_000);
 
-/// 3 attempts, with delays of 200 ms and twice that, at most 5 s.
+/// 3 attempts, with delays of 200 ms and 400 ms before full jitter, and a longest delay of 5 s.
 pub const STANDARD: Policy = retry(3, 200, 5_000);
 
-/// For work that has to get done: 5 attempts, with a first delay of 500 ms that doubles each time, at most 30 s.
+/// For work that has to succeed: 5 attempts, with a first delay of 500 ms that doubles each time, full jitter, and a
+/// longest delay of 30 s.
 pub const AGGRESSIVE: Policy = retry(5, 500, 30_000);
 
-/// Creates a policy of this many attempts with a constant delay between them, without jitter.
+/// Creates a policy of this many attempts with a constant delay between them, without jitter. The policy shortens a
+/// delay above 30 seconds to 30 seconds, unless [`max_delay`](Policy::max_delay) sets another limit.
 ///
 /// # Panics
 /// Panics if `attempts` is 0.
@@ -48,7 +51,8 @@ pub const fn fixed(attempts: u32, delay: Duration) -> Policy {
     Policy::new().attempts(attempts).growth(Growth::Fixed).delay(delay).jitter(Jitter::None)
 }
 
-/// Creates a policy of this many attempts with a delay that grows by `delay` each time.
+/// Creates a policy of this many attempts with a delay that grows by `delay` each time, with full jitter. The longest
+/// delay is 30 seconds, unless [`max_delay`](Policy::max_delay) sets another limit.
 ///
 /// # Panics
 /// Panics if `attempts` is 0.
@@ -81,7 +85,8 @@ pub const WITHIN_LONG: Policy = within(120_000);
 /// For an HTTP API: [`STANDARD`], and 5 s for each attempt.
 pub const HTTP_API: Policy = STANDARD.merge(&WITHIN_API);
 
-/// For a database: 2 attempts with a delay of 100 ms, at most 2 s, and 30 s for each attempt.
+/// For a database: 2 attempts with a delay of 100 ms before full jitter, a longest delay of 2 s, and 30 s for each
+/// attempt.
 pub const DATABASE: Policy = retry(2, 100, 2_000).merge(&WITHIN_EXTENDED);
 
 /// For a cache: one attempt of 1 s.
@@ -93,8 +98,8 @@ pub const MESSAGE_QUEUE: Policy = AGGRESSIVE.merge(&WITHIN_EXTENDED);
 /// For a file system: [`STANDARD`], and 2 minutes for each attempt.
 pub const FILE_SYSTEM: Policy = STANDARD.merge(&WITHIN_LONG);
 
-/// For an API with a rate limit: 5 attempts with delays that grow by 1 s each time, at most 10 s, and 10 s for each
-/// attempt.
+/// For an API with a rate limit: 5 attempts with delays that grow by 1 s each time, full jitter, a longest delay of 10
+/// s, and 10 s for each attempt.
 pub const RATE_LIMITED: Policy =
     linear(5, Duration::from_secs(1)).max_delay(Duration::from_secs(10)).merge(&within(10_000));
 
@@ -106,8 +111,8 @@ pub const API_ORCHESTRATOR: Policy =
 /// The npm package `orchestrator`, which retries and limits nothing unless it is configured.
 pub const ORCHESTRATOR: Policy = Policy::new();
 
-/// PipeWeave, which lets a delay grow up to a day. PipeWeave sets the number of attempts for each task; this
-/// number is our default.
+/// PipeWeave, which lets a delay grow up to a day. PipeWeave sets the number of attempts for each task; this policy has
+/// our default, 3 attempts.
 pub const PIPEWEAVE: Policy =
     Policy::new().growth(Growth::Exponential).max_delay(Duration::from_secs(24 * 3600));
 

@@ -11,8 +11,8 @@ use crate::name::Name;
 pub struct RateLimited {
     /// The limiter.
     pub name: Name,
-    /// The time until a token may be available; an estimate if other callers wait. `None` if the call costs more than
-    /// the limiter can hold.
+    /// The time until enough tokens for the call may be available. If other calls wait, the time is an estimate. `None`
+    /// if the call costs more tokens than the limiter can hold.
     pub retry_after: Option<Duration>,
 }
 

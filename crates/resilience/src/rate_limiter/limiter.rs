@@ -94,10 +94,11 @@ impl RateLimiter {
         Costing { limiter: self, tokens: cost_of(tokens) }
     }
 
-    /// Takes a token, if one is available and no caller waits for one.
+    /// Takes a token without waiting.
     ///
     /// # Errors
-    /// Returns [`RateLimited`] if no token is available, with the time until there may be one.
+    /// Returns [`RateLimited`] if no token is available or a caller waits for one. The error contains the time until a
+    /// token may be available.
     ///
     /// ```
     /// use awaitly_resilience::RateLimiter;
@@ -110,13 +111,17 @@ impl RateLimiter {
         self.0.try_now(NonZeroU32::MIN).map_err(|no| no.of(&self.0.name))
     }
 
-    /// Takes a token, and waits for one if the limiter is set to wait.
+    /// Takes a token. If none is available, waits for one, unless [`Options::refuse`] is set.
     ///
     /// # Errors
-    /// Returns [`RateLimited`] if no token is available and the limiter does not wait.
+    /// Returns [`RateLimited`] if no token is available and [`Options::refuse`] is set.
+    ///
+    /// # Panics
+    /// Panics if the call has to wait for a token, and there is neither a [clock](Options::clock) nor a tokio runtime
+    /// with its timer.
     ///
     /// # Cancel safety
-    /// Dropping the future gives the place in the queue back.
+    /// Dropping the future releases its place in the queue.
     ///
     /// ```
     /// use awaitly_resilience::RateLimiter;
@@ -224,7 +229,7 @@ impl Costing<'_> {
     /// Works like [`RateLimiter::try_acquire`].
     ///
     /// # Errors
-    /// Returns [`RateLimited`] if the tokens are not available, with the time until they may be.
+    /// Returns [`RateLimited`] if the tokens are not available, a caller waits, or the cost is higher than the burst.
     pub fn try_acquire(self) -> Result<(), RateLimited> {
         let shared = &*self.limiter.0;
         shared.try_now(self.tokens).map_err(|no| no.of(&shared.name))
@@ -233,7 +238,11 @@ impl Costing<'_> {
     /// Works like [`RateLimiter::acquire`].
     ///
     /// # Errors
-    /// Returns [`RateLimited`] if the tokens are not available and the limiter does not wait, or if they never can be.
+    /// Returns [`RateLimited`] if the cost is higher than the burst. Also returns it if the tokens are not available
+    /// and [`Options::refuse`] is set.
+    ///
+    /// # Panics
+    /// As for [`RateLimiter::acquire`].
     pub async fn acquire(self) -> Result<(), RateLimited> {
         enter(&*self.limiter.0, self.tokens).answer().await
     }

@@ -1,4 +1,4 @@
-//! A limit of calls in a time: further calls wait for their turn, or are refused.
+//! A limit on the number of calls in a period: further calls wait for their turn, or are refused.
 //!
 //! ```
 //! use std::time::Duration;
@@ -19,9 +19,10 @@
 //! # });
 //! ```
 //!
-//! A limiter holds tokens, at first as many as its burst, and gets one back in each interval. A call takes as many
-//! tokens as it costs. Callers wait in a queue, and only the first of them asks for tokens, so a later call does not
-//! overtake. A caller that is dropped gives its place back.
+//! A limiter begins with as many tokens as its [`burst`](Options::burst). A call takes one token, or as many as it
+//! [costs](RateLimiter::cost). Taken tokens come back one by one, one in each [`interval`](RateLimiter::interval).
+//! Calls wait in a queue, and only the first of them asks for tokens, so a later call does not overtake an earlier one.
+//! If a waiting call is dropped, it leaves the queue.
 
 mod bucket;
 mod error;

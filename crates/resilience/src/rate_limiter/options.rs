@@ -59,7 +59,10 @@ impl Options {
         Self::new(name.into(), 5, Duration::from_secs(1)).burst(10)
     }
 
-    /// Sets how many calls may come at once after a pause.
+    /// Sets the maximum number of tokens: this many calls may come at once after a quiet time.
+    ///
+    /// # Default
+    /// Twice the number of calls.
     ///
     /// # Panics
     /// Panics if `burst` is 0: no call would ever get through.
@@ -69,7 +72,10 @@ impl Options {
         self
     }
 
-    /// Refuses a call for which no token is available. By default, it waits.
+    /// Refuses a call for which no token is available.
+    ///
+    /// # Default
+    /// The call waits.
     pub const fn refuse(mut self) -> Self {
         self.refuses = true;
         self

@@ -81,10 +81,12 @@ impl<K: Eq + Hash + Clone, T: Clone, E: Clone> SingleFlight<K, T, E> {
     /// Returns the answer of `operation`, or the answer of a concurrent caller for the key.
     ///
     /// # Errors
-    /// Returns [`CallError::Failed`] with the error of the operation that ran, and [`CallError::Refused`] with
-    /// [`OwnKey`] if the caller is inside an operation for which this key waits: the operation of the key itself, or
-    /// one that the key's operation requests, directly or through others. Without the refusal, both would wait forever.
-    /// A request from another task, which the operation spawned, is not recognised.
+    /// Returns [`CallError::Failed`] with the error of the operation that ran.
+    ///
+    /// Returns [`CallError::Refused`] with [`OwnKey`] if the call would wait for itself. This happens if the operation
+    /// of `key` requests `key` again, or requests another key whose operation requests `key`, directly or through
+    /// further keys. The refusal prevents an endless wait. It does not cover a request from a task that the operation
+    /// spawns.
     ///
     /// ```
     /// # use awaitly_resilience::{CallError, SingleFlight, single_flight::OwnKey};

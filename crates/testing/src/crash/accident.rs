@@ -1,6 +1,7 @@
 use std::fmt;
 
-/// An accident at one boundary of a process: the number of the boundary among those that the process passes, from 1.
+/// An accident at one boundary of a process. Each variant holds the number of that boundary; the first boundary that
+/// the process passes has number 1.
 ///
 /// ```
 /// use awaitly_testing::crash::Accident;
@@ -13,8 +14,8 @@ use std::fmt;
 pub enum Accident {
     /// The process dies and its work stops.
     Death(u64),
-    /// The process lives, but the store does not answer its call. At a boundary before the call, the store has done
-    /// no part of it; at a boundary after the call, it has completed it.
+    /// The process lives, but the store does not answer a call. At a boundary before the call, the store has not begun
+    /// the call; at a boundary after the call, the store has completed the call.
     NoAnswer(u64),
     /// The process lives, and an operator cancels the runs that it executes. The next accident in a list may happen to
     /// this process too, at a later boundary.

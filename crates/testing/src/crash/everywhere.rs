@@ -90,8 +90,9 @@ impl LeftEffects {
 }
 
 impl<S: Store> CrashTest<S> {
-    /// Plays every case: an accident of each kind at every boundary, then a second accident at every boundary after
-    /// the first, up to the configured [number](Self::max_accidents).
+    /// Plays the case without an accident, then the cases with one accident (each kind, at every boundary), then the
+    /// cases with a second accident at a later boundary, and so on up to [`max_accidents`](Self::max_accidents). Stops
+    /// at the first case that fails. [`max_cases`](Self::max_cases) limits the number of cases.
     ///
     /// # Panics
     /// Panics if tokio's time is not paused, or if `body` panics.

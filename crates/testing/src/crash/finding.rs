@@ -6,7 +6,10 @@ use awaitly_core::store::RunId;
 use super::accident::Accident;
 use crate::keys::quoted;
 
-/// A defect that a crash test found, with advice in its [`Display`](fmt::Display) form.
+/// A defect that a crash test found. Its [`Display`](fmt::Display) text contains advice.
+///
+/// A field `calm` belongs to the case without an accident, and a field `crashed` to the case that failed. The word
+/// "crash" stands for any [`Accident`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 #[allow(missing_docs, reason = "the field names describe their content")]
@@ -47,7 +50,8 @@ pub enum Finding {
     Interrupted { run: RunId },
     /// The run was in the store before the case began.
     NotFresh { run: RunId },
-    /// The process of a single case ended before it reached its accident.
+    /// An accident of [`CrashTest::only`](super::CrashTest::only) did not happen, because the process ended before it
+    /// reached the boundary of the accident.
     NoAccident { accident: Accident, passed: u64 },
     /// The test passed no boundary, so no process could die.
     NothingHappens,
@@ -60,7 +64,8 @@ pub enum Cause {
     StepWithoutKey(Key),
     /// A step that gave these idempotency keys.
     StepWithKeys(Key, Vec<String>),
-    /// Code outside of any recorded step. This step, if any, began last before it.
+    /// Code outside of any recorded step. The key belongs to the step that began last before the effect, and is `None`
+    /// if no step had begun.
     Outside(Option<Key>),
 }
 

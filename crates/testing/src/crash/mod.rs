@@ -33,8 +33,9 @@
 //! # });
 //! ```
 //!
-//! The closure stands for one process, from its start to its end. The test first calls it without an accident. Then,
-//! for every boundary that this calm process passed, the test plays a case in which the process dies there.
+//! The closure stands for one process, from its start to its end. The test first plays the calm case: it calls the
+//! closure without an accident. Then, for every boundary that the process passed in the calm case, the test plays a
+//! case in which the process dies at that boundary.
 //! Boundaries lie before and after each lookup, attempt, effect and write to the store, and at each event. A death
 //! resembles `kill -9`: the process's future is dropped, work in flight is lost, and leases stay taken. One minute
 //! later the test calls the closure again on the remaining store, until a process ends normally. It then compares the
@@ -92,7 +93,7 @@ use crate::PausedClock;
 /// Plays every crash case on stores in memory: see [the module](self) and [`CrashTest::everywhere`].
 ///
 /// # Panics
-/// Panics if tokio's time is not paused, or if `body` panics.
+/// Panics if tokio's time is not paused, if `AWAITLY_SEED` is not a number, or if `body` panics.
 pub async fn crash_everywhere<T, E>(body: impl AsyncFn(World) -> Result<T, E>) -> CrashReport
 where
     T: PartialEq + Debug,
@@ -119,7 +120,7 @@ where
 /// ```
 ///
 /// # Panics
-/// Panics if tokio's time is not paused, or if `body` panics.
+/// Panics if tokio's time is not paused, if `AWAITLY_SEED` is not a number, or if `body` panics.
 pub async fn crash_randomly<T, E>(
     seed: u64,
     runs: usize,
@@ -256,13 +257,15 @@ impl<S> CrashTest<S> {
         CrashTest { supply, options: self.options, cases: self.cases }
     }
 
-    /// Sets the maximum number of accidents in a row. With 0, the test plays only the case without an accident.
+    /// Sets the maximum number of accidents in a case of [`everywhere`](Self::everywhere). With 0, the test plays only
+    /// the case without an accident.
     pub const fn max_accidents(mut self, accidents: usize) -> Self {
         self.options.max_accidents = accidents;
         self
     }
 
-    /// Sets the maximum number of cases per number of accidents. If there are more, the test plays every n-th case.
+    /// Sets the maximum number of cases with one accident, of cases with two accidents, and so on, in
+    /// [`everywhere`](Self::everywhere). If more cases exist, the test plays an evenly spaced selection of them.
     pub const fn max_cases(mut self, cases: usize) -> Self {
         self.options.max_cases = cases;
         self
@@ -298,7 +301,7 @@ impl<S> CrashTest<S> {
         self
     }
 
-    /// Sets the number of concurrent runs in [`randomly`](Self::randomly), at least 1.
+    /// Sets the number of concurrent runs in [`randomly`](Self::randomly). The number 0 counts as 1.
     pub const fn runs(mut self, runs: usize) -> Self {
         self.options.runs = if runs == 0 { 1 } else { runs };
         self
@@ -333,7 +336,8 @@ impl<S> CrashTest<S> {
         self
     }
 
-    /// Plays only this case, for example to repeat a failure.
+    /// Plays only the case with these accidents, in this order, for example to repeat a failure. The test still plays
+    /// the case without an accident first, to compare the outcomes.
     ///
     /// ```
     /// use awaitly_core::{RunError, Workflow, step};

@@ -17,9 +17,10 @@ const MOST_DEATHS: usize = 8;
 
 impl<S: Store> CrashTest<S> {
     /// Executes [`runs`](Self::runs) concurrent runs in a process that dies and restarts at up to eight random
-    /// moments. Repeats this for [`rounds`](Self::rounds) rounds. Each round has its own seed, starting with the seed
-    /// of the test, which determines the moments and the interleaving of the runs. A failing round is shortened
-    /// before it is reported.
+    /// moments. Repeats this for [`rounds`](Self::rounds) rounds, and stops at the first round that fails. The seed of
+    /// a round determines the moments of the deaths and the interleaving of the runs. The first round has the seed of
+    /// the test, and each further round the next number. If a round fails, the test looks for fewer or earlier deaths
+    /// that still fail, and reports these.
     ///
     /// ```
     /// use awaitly_core::{RunError, Workflow, step};

@@ -83,7 +83,7 @@ impl CrashReport {
         self.boundaries
     }
 
-    /// Returns the defects found, or none if every case had the outcome of the case without an accident.
+    /// Returns the findings of the shortest case that failed, or an empty slice if no case failed.
     #[must_use]
     pub fn findings(&self) -> &[Finding] {
         self.failure.as_ref().map_or(&[], |failure| &failure.findings)
@@ -96,7 +96,8 @@ impl CrashReport {
         self.failure.as_ref().map_or(&[], |failure| &failure.accidents)
     }
 
-    /// Asserts that every case had the outcome of the case without an accident.
+    /// Asserts that no case failed. A case without a cancellation must have the outcome of the case without an
+    /// accident; a cancelled case must keep the [promises of a cancellation](crate::crash).
     ///
     /// # Panics
     /// Panics if a case failed. The message contains the findings, the accidents, the call that repeats the case, and

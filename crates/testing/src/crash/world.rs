@@ -47,8 +47,8 @@ impl<S: Store> World<S> {
         Self { process, clock, seed }
     }
 
-    /// Prepares a workflow for the test: with its store, clock and seed, a lease of one day, and observation of each
-    /// lookup, attempt and event, at which the process can then die too.
+    /// Prepares a workflow for the test. The workflow gets the store, clock and seed of this world, and a lease of one
+    /// day. The test observes each lookup, attempt and event of the workflow, so the process can die at these too.
     #[must_use]
     pub fn workflow<X>(&self, definition: Workflow<X>) -> Workflow<X> {
         let watcher = self.process.watcher.clone();
@@ -63,8 +63,9 @@ impl<S: Store> World<S> {
 
     /// Returns the store, for code that is not a workflow, such as an inbox or an operator.
     ///
-    /// If a workflow uses this store without [`workflow`](Self::workflow), it keeps its own clock and lease, it can
-    /// die only at calls of the store, and it renews its lease throughout a long sleep, which makes a case slow.
+    /// Prepare workflows with [`workflow`](Self::workflow) instead. A workflow that only uses this store keeps its own
+    /// clock and lease. Its process can then die only at calls of the store, and a long sleep makes a case slow,
+    /// because the run renews a short lease many times.
     #[must_use]
     pub fn store(&self) -> CrashStore<S> {
         CrashStore { process: Arc::clone(&self.process) }

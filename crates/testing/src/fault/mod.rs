@@ -49,8 +49,8 @@
 //!
 //! A run does not retry a failed store call. If a write is not acknowledged, the run ends with
 //! [`RunError::Store`](awaitly_core::RunError::Store), and the next execution resumes it from its journal. Delays use
-//! tokio's time, so they cost no real time if it is paused. Random faults are drawn from the seed of the store or
-//! network, 0 by default. Pass [`Sim::seed`](crate::Sim::seed) to them, so that `AWAITLY_SEED` repeats the test.
+//! tokio's time, so they cost no real time if it is paused. Random faults are drawn from the seed of the store, 0 by
+//! default, or of the network. Pass [`Sim::seed`](crate::Sim::seed) to both, so that `AWAITLY_SEED` repeats the test.
 
 mod network;
 mod plan;

@@ -32,12 +32,13 @@ pub enum Fault {
     /// [`StoreError::Unavailable`](awaitly_core::store::StoreError::Unavailable) instead of the answer.
     LoseAnswer,
     /// The store writes no data and returns [`StoreError::LeaseLost`](awaitly_core::store::StoreError::LeaseLost).
-    /// The lease stays outdated from then on, as if another owner had taken the run over and released it.
+    /// The lease stays outdated from then on, as if another owner had taken a lease of the run and released that
+    /// lease.
     StaleLease,
     /// A broken store: it acknowledges a record, but keeps neither the record nor the data committed with it.
     DropRecord,
-    /// A broken store: it accepts calls with an outdated lease as if they carried the current one, while an owner
-    /// holds the current one. Calls with the current lease are not affected.
+    /// A broken store: while an owner holds the run's current lease, the store also accepts calls with an outdated
+    /// lease, as if they carried the current lease. Calls with the current lease are not affected.
     IgnoreFencing,
 }
 

@@ -56,46 +56,47 @@ impl<S> FaultyStore<S> {
         self
     }
 
-    /// Applies `fault` to the first of these calls from now on.
+    /// Applies `fault` to the first of `calls` from now on.
     ///
     /// # Panics
-    /// Panics if the fault applies to none of these calls.
+    /// Panics if `fault` cannot affect any of `calls`, for example [`Fault::DropRecord`] on reads.
     #[track_caller]
     pub fn once(&self, calls: impl Into<Calls>, fault: Fault) -> &Self {
         self.nth(calls, 1, fault)
     }
 
-    /// Applies `fault` to one of these calls: the `number`th from now on, counted from 1.
+    /// Applies `fault` to one of `calls`: the `number`th from now on, counted from 1.
     ///
     /// # Panics
-    /// Panics if the fault applies to none of these calls.
+    /// Panics if `fault` cannot affect any of `calls`, for example [`Fault::DropRecord`] on reads.
     #[track_caller]
     pub fn nth(&self, calls: impl Into<Calls>, number: u64, fault: Fault) -> &Self {
         self.add(calls.into(), When::Numbers(number, number), fault)
     }
 
-    /// Applies `fault` to the first `times` of these calls from now on.
+    /// Applies `fault` to the first `times` of `calls` from now on.
     ///
     /// # Panics
-    /// Panics if the fault applies to none of these calls.
+    /// Panics if `fault` cannot affect any of `calls`, for example [`Fault::DropRecord`] on reads.
     #[track_caller]
     pub fn times(&self, calls: impl Into<Calls>, times: u64, fault: Fault) -> &Self {
         self.add(calls.into(), When::Numbers(1, times), fault)
     }
 
-    /// Applies `fault` to all of these calls.
+    /// Applies `fault` to all of `calls`.
     ///
     /// # Panics
-    /// Panics if the fault applies to none of these calls.
+    /// Panics if `fault` cannot affect any of `calls`, for example [`Fault::DropRecord`] on reads.
     #[track_caller]
     pub fn always(&self, calls: impl Into<Calls>, fault: Fault) -> &Self {
         self.add(calls.into(), When::Always, fault)
     }
 
-    /// Applies `fault` to each of these calls with a probability between 0 and 1.
+    /// Applies `fault` to each of `calls` with a probability between 0 and 1.
     ///
     /// # Panics
-    /// Panics if the fault applies to none of these calls, or if `chance` is not between 0 and 1.
+    /// Panics if `fault` cannot affect any of `calls`, for example [`Fault::DropRecord`] on reads.
+    /// Also panics if `chance` is not between 0 and 1.
     #[track_caller]
     pub fn chance(&self, calls: impl Into<Calls>, chance: f64, fault: Fault) -> &Self {
         self.add(calls.into(), When::Chance(chance), fault)
@@ -107,8 +108,9 @@ impl<S> FaultyStore<S> {
         self.plan().heal();
     }
 
-    /// Asserts that each fault was applied to a call, or, if it is random, drawn for one. Call it at the end of a test:
-    /// otherwise the test also passes if a key is misspelt.
+    /// Asserts that the store used each rule. A rule is used if its fault was applied to a call. A rule with a
+    /// probability is used if a matching call was made, even if the draw spared that call. Call this method at the end
+    /// of a test: otherwise the test also passes if a key is misspelt.
     ///
     /// ```should_panic
     /// use awaitly_core::{DurableRun, RunError, step};
@@ -128,7 +130,7 @@ impl<S> FaultyStore<S> {
     /// ```
     ///
     /// # Panics
-    /// Panics if a fault was never applied, and lists all such faults.
+    /// Panics if a rule was not used, and lists all such rules.
     #[track_caller]
     pub fn assert_used(&self) {
         let unused = self.plan().unused();

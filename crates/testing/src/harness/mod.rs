@@ -126,8 +126,8 @@ impl<X> Harness<X> {
         }
     }
 
-    /// Sets the outcomes of the attempts at a step, by name or key. It replaces an earlier script for the same name
-    /// or key; a script for a key has precedence over one for a name.
+    /// Sets the outcomes of the attempts at a step, by name or key. The script replaces an earlier script for this
+    /// name or key. A script for a key has precedence over a script for a name.
     ///
     /// ```
     /// use awaitly_core::{DurableRun, RunError, step};
@@ -149,8 +149,9 @@ impl<X> Harness<X> {
         self
     }
 
-    /// Sets the outcomes of the next attempts without a script of their own, whatever their step. A step that waits
-    /// for an external answer has no attempts, so its answer needs a script of its own.
+    /// Adds outcomes for attempts at any step that has no script, or whose script is used up. Each such attempt takes
+    /// the next outcome. A step that waits for an external answer has no attempts, so its answer needs a
+    /// [script](Self::script).
     ///
     /// ```
     /// use awaitly_core::{DurableRun, RunError, step};
@@ -289,15 +290,16 @@ impl<X> Harness<X> {
         self
     }
 
-    /// Sets how long a run stays leased to this process after the process stops without releasing it.
+    /// Sets the duration of the runs' leases. If an execution stops without releasing its lease, the lease expires
+    /// after this time, and another execution can resume the run.
     pub fn lease(mut self, ttl: Duration) -> Self {
         self.workflow = self.workflow.lease(ttl);
         self
     }
 
-    /// Sets the virtual time after which a run that has not ended counts as stuck and panics. If the harness runs in
-    /// a [`Simulation`](crate::Simulation), the [limit of the simulation](crate::Simulation::time_limit) applies as
-    /// well.
+    /// Sets the limit of virtual time for each execution of a run. If the execution has not ended by then, it is
+    /// stuck, and the harness panics. If the harness is used in a [`Simulation`](crate::Simulation), the
+    /// [limit of the simulation](crate::Simulation::time_limit) applies as well.
     pub const fn time_limit(mut self, limit: Duration) -> Self {
         self.time_limit = limit;
         self

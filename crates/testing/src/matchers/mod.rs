@@ -29,10 +29,11 @@ macro_rules! assert_ok {
     };
 }
 
-/// Returns the error of a `Result`, and optionally checks that it matches a pattern.
+/// Returns the error of a `Result`, and optionally checks that the error matches a pattern.
 ///
 /// # Panics
-/// Panics if the result is a value or the error does not match, and shows it with `Debug`.
+/// Panics if the result is a value, or if the error does not match. The message shows the value or error with
+/// `Debug`.
 ///
 /// # Examples
 /// ```
@@ -76,14 +77,16 @@ macro_rules! assert_err {
     };
 }
 
-/// Returns the [`RunError`](awaitly_core::RunError) of a `Result` that matches a pattern.
+/// Returns the [`RunError`](awaitly_core::RunError) inside the error of a `Result`, and checks that the `RunError`
+/// matches a pattern.
 ///
 /// The error type must implement [`AsRunError`](awaitly_core::AsRunError), as [`RunError`](awaitly_core::RunError) and
 /// [`Error<E>`](awaitly_core::Error) do. For another enum, [`assert_err!`](crate::assert_err) takes a pattern over the
 /// whole error: `assert_err!(result, CheckoutError::Run(RunError::Timeout { .. }))`.
 ///
 /// # Panics
-/// Panics if the result is a value or the error does not match, and shows it with `Debug`.
+/// Panics if the result is a value, if the error contains no `RunError`, or if the `RunError` does not match. The
+/// message shows the value or error with `Debug`.
 ///
 /// # Examples
 /// ```
@@ -123,7 +126,8 @@ macro_rules! assert_run_error {
 
 /// Returns the first event whose kind matches a pattern.
 ///
-/// The events are any type that implements `AsRef<[Event]>`: a slice, a `Vec`, the events of a report.
+/// The first argument implements `AsRef<[Event]>`: for example, it is a slice, a `Vec`, or the
+/// [events of a report](crate::Report::events).
 ///
 /// # Panics
 /// Panics if no event matches, and lists all events.

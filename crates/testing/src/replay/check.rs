@@ -74,14 +74,15 @@ impl<'j> ResumeCheck<'j> {
         Self { journal, given: HashMap::new(), at: None }
     }
 
-    /// Gives `value` to each unrecorded step with this key or name, so that the body continues. If the step has
-    /// another type, the check stops and reports the mismatch.
+    /// Gives `value` to each step with this key or name that would run, so that the body continues. If the type of the
+    /// step's value differs from `T`, the check stops and reports [`Finding::WrongType`](super::Finding::WrongType).
     pub fn value<T: Any + Clone + Send>(self, step: impl Into<Key>, value: T) -> Self {
         let value = Mutex::new(value);
         self.value_with(step, move || value.lock().unwrap_or_else(PoisonError::into_inner).clone())
     }
 
-    /// Gives values from `make`, for types that cannot be cloned.
+    /// Gives a value from `make` to each step with this key or name that would run. Use this method instead of
+    /// [`value`](Self::value) for a type that cannot be cloned.
     pub fn value_with<T: Any + Send>(
         mut self,
         step: impl Into<Key>,
@@ -91,8 +92,8 @@ impl<'j> ResumeCheck<'j> {
         self
     }
 
-    /// Lets the operations of the steps with this key or name be called. Use it for steps that only compute, that
-    /// borrow, or that contain recorded steps.
+    /// Calls the operation of each step with this key or name that would run. Use this method for a step that only
+    /// computes, whose value borrows, or that contains recorded steps.
     ///
     /// ```
     /// use awaitly_core::{DurableRun, RunError, step};

@@ -46,7 +46,8 @@ impl Journal {
     /// Reads a journal from a file.
     ///
     /// # Errors
-    /// Returns a [`FixtureError`] that names the file if it cannot be read or is not a journal.
+    /// Returns [`FixtureError::Unreadable`] if the file cannot be read, and [`FixtureError::Invalid`] if the file is
+    /// not a usable journal or exceeds [`MAX_BYTES`](Self::MAX_BYTES). Both errors name the file.
     pub fn read(path: impl AsRef<Path>) -> Result<Self, FixtureError> {
         let path = path.as_ref();
         let name = path.display().to_string();
@@ -88,8 +89,8 @@ impl Journal {
     /// ```
     ///
     /// # Errors
-    /// Returns [`FixtureError::NoSuchRun`] if the store does not have the run, and [`FixtureError::Store`] if the store
-    /// fails.
+    /// Returns [`FixtureError::NoSuchRun`] if the store does not have the run or if `run` is not a valid run id, and
+    /// [`FixtureError::Store`] if the store fails.
     pub async fn of(store: &impl Store, run: &str) -> Result<Self, FixtureError> {
         let missing = || FixtureError::NoSuchRun { run: run.into() };
         let id = RunId::new(run).map_err(|_| missing())?;
@@ -179,7 +180,8 @@ impl From<Exported> for Journal {
 ///
 /// # Errors
 /// Returns [`FixtureError::NoFixtures`] if the folder contains no `.json` file, so that a wrong path does not pass as
-/// a test. Returns another [`FixtureError`] if a file is not a journal.
+/// a test. Returns [`FixtureError::Unreadable`] if the folder or a file cannot be read, and
+/// [`FixtureError::Invalid`] if a file is not a usable journal.
 pub fn fixtures(folder: impl AsRef<Path>) -> Result<Vec<(PathBuf, Journal)>, FixtureError> {
     let folder = folder.as_ref();
     let name: Box<str> = folder.display().to_string().into();

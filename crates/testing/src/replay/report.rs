@@ -33,7 +33,9 @@ pub struct Replay {
     /// The records inside the operations of steps that would run. The check does not call these operations, so it
     /// cannot judge the records.
     pub unchecked: Vec<Key>,
-    /// The names and keys with a given value that matched no executed step.
+    /// The names and keys that were passed to [`ResumeCheck::value`](super::ResumeCheck::value),
+    /// [`value_with`](super::ResumeCheck::value_with) or [`runs`](super::ResumeCheck::runs), but that match no step
+    /// whose operation the check had to replace or call.
     pub unused: Vec<Key>,
     /// The ending of the run in the check. `None` if the body stopped making progress: at an unrecorded step, a
     /// sleep, or a future that is not a step.

@@ -23,7 +23,7 @@ impl<T, E> Report<T, E> {
     /// ```
     ///
     /// # Panics
-    /// Panics if other steps began, and prints a diff and the trace.
+    /// Panics if other steps began, or if the steps began in another order. The message contains a diff and the trace.
     #[track_caller]
     pub fn assert_steps<'s>(&self, expected: impl IntoIterator<Item = &'s str>) {
         let expected: Vec<_> = expected.into_iter().collect();

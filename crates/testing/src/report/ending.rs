@@ -12,7 +12,7 @@ pub enum RunEnding {
     Completed,
     /// The body returned this error, or it panicked.
     Failed(String),
-    /// The run waits for an answer or a time.
+    /// The run waits for an answer from outside, or for the end of a sleep or a backoff.
     Waiting,
     /// The run was cancelled.
     Cancelled,

@@ -31,7 +31,7 @@ pub struct Invocation {
     pub name: Key,
     /// The key of the step, unique in its run.
     pub key: Key,
-    /// The place of the step in the order of beginnings, from 0.
+    /// The position of the step among the steps of the run, in the order in which they began, from 0.
     pub order: usize,
     /// The number of attempts that began. An attempt that a guard refused did not begin.
     pub attempts: u32,
@@ -50,8 +50,8 @@ pub struct Invocation {
 pub enum StepEnding {
     /// The step returned a value.
     Succeeded,
-    /// The step failed with this error of its own. If the step is not recorded, the error may also be one of the
-    /// library's.
+    /// The operation of the step failed with this error. If the step is not recorded, the error may also come from the
+    /// library.
     Failed(String),
     /// The library ended the step with this error: a time limit passed, or a guard or a hook refused.
     Stopped(String),

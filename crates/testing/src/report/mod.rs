@@ -147,8 +147,8 @@ impl<T, E> Report<T, E> {
         self.story.seed
     }
 
-    /// Returns the trace: one line of text per event, with the time since the run began. The text is identical for
-    /// every execution with one seed.
+    /// Returns the trace: lines of text that describe the events, each with the time since the run began. A test that
+    /// is repeated with an equal seed produces an equal trace.
     #[must_use]
     pub fn trace(&self) -> String {
         trace::of(&self.story.happened, time::Times::Shown)

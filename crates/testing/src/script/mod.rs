@@ -59,8 +59,8 @@ pub(crate) enum Kind {
     ByAttempt(Box<dyn FnMut(u32) -> Outcome + Send>),
 }
 
-/// Creates a script that calls `say` for each attempt, with the number of the attempt from 1. A step that waits for
-/// an external answer has no attempts: `say` is called for each answer, always with 1.
+/// Creates a script that calls `say` with the number of each attempt; the first attempt has number 1. A step that
+/// waits for an external answer has no attempts: the script calls `say` for each answer, always with 1.
 ///
 /// ```
 /// use awaitly_testing::{by_attempt, err, ok};

@@ -7,7 +7,8 @@ use awaitly_core::journal::{Key, Payload};
 use awaitly_core::{Limit, RunError};
 use serde::Serialize;
 
-/// The outcome of one attempt: a value, an error, an end caused by the library, a panic, or none.
+/// The scripted outcome of one attempt, for example [`ok`] or [`hang`], or the scripted answer to a question, for
+/// example [`answer`].
 pub struct Outcome {
     end: End,
     after: Duration,
@@ -68,7 +69,8 @@ pub fn err<E: Clone + Send + 'static>(error: E) -> Outcome {
     Outcome::new(End::Error(Box::new(move || Some(Prop::new(error.clone()))), type_name::<E>()))
 }
 
-/// Makes one operation return `value`, for a type that cannot be cloned. Afterwards the step counts as unscripted.
+/// Makes the operation return `value` in one attempt, for a type that cannot be cloned. Later attempts count as
+/// unscripted.
 ///
 /// ```
 /// use awaitly_core::{Run, RunError, step};
@@ -91,7 +93,8 @@ pub fn ok_once<T: Send + 'static>(value: T) -> Outcome {
     Outcome::new(End::Value(Box::new(move || value.take().map(Prop::new)), type_name::<T>()))
 }
 
-/// Makes one operation fail with `error`, for a type that cannot be cloned. Afterwards the step counts as unscripted.
+/// Makes the operation fail with `error` in one attempt, for a type that cannot be cloned. Later attempts count as
+/// unscripted.
 #[must_use]
 pub fn err_once<E: Send + 'static>(error: E) -> Outcome {
     let mut error = Some(error);
@@ -116,7 +119,8 @@ pub fn stop(error: RunError) -> Outcome {
     stopped_by(move |_, _| error.clone())
 }
 
-/// Makes the attempt time out after `after`, with [`RunError::Timeout`] for the attempt.
+/// Makes the attempt time out after `after`. The attempt ends with [`RunError::Timeout`], whose limit is
+/// [`Limit::Attempt`].
 ///
 /// ```
 /// use awaitly_core::{Limit, Retry, RunError, clock::secs, step};
@@ -252,7 +256,7 @@ pub fn panic(message: impl Into<Box<str>>) -> Outcome {
     Outcome::new(End::Panic(message.into()))
 }
 
-/// Calls the step's operation.
+/// Makes the attempt call the step's operation, as without a script.
 #[must_use]
 pub fn real() -> Outcome {
     Outcome::new(End::Operation)

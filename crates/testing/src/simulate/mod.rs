@@ -16,8 +16,9 @@ use crate::watched::{TIME_LIMIT, Watched};
 /// to the next timer.
 ///
 /// # Panics
-/// Panics if `test` panics, after printing the seed. Panics if `test` is stuck: 400 days of virtual time passed and
-/// the test made no [progress](Simulation::time_limit).
+/// Panics if `test` panics, or if `test` is stuck: 400 days of virtual time passed and the test made no
+/// [progress](Simulation::time_limit). In both cases, the function also prints the seed. Panics if `AWAITLY_SEED` is
+/// not a number.
 ///
 /// # Examples
 /// ```
@@ -85,6 +86,10 @@ impl Simulation {
 
     /// Sets several seeds. If `AWAITLY_SEED` is set, only that seed runs, so that a failure can be repeated.
     ///
+    /// # Panics
+    /// Panics if `AWAITLY_SEED` is not a number.
+    ///
+    /// # Examples
     /// ```
     /// use awaitly_testing::Simulation;
     ///

@@ -46,8 +46,8 @@ impl Sim {
         &self.store
     }
 
-    /// Returns a new source of randomness. Each call returns a different source; a seed always produces one and the
-    /// same sequence of sources.
+    /// Returns a new source of randomness. Each call returns a different source. Executions with equal seeds get
+    /// equal sources, in the order of the calls.
     ///
     /// ```
     /// use awaitly_testing::Simulation;

@@ -26,8 +26,9 @@ use crate::store::{Transactional, Tx};
 /// [`settle`](Self::settle) waits for all items instead. In a saga, a failure ends the list after the items in flight have
 /// ended, so that the saga knows and undoes their effects; no further item begins.
 ///
-/// An item that waits for an answer or a moment has not failed: the other items continue, and the list waits after each
-/// of them has ended or waits too. A batch is unfinished as long as one of its items waits.
+/// An item that waits, for example for an answer or in a sleep, has not failed, and the other items continue. If none
+/// of them fails, the list returns [`RunError::Waiting`](crate::RunError::Waiting) after all items have ended or wait.
+/// A batch is unfinished as long as one of its items waits.
 ///
 /// # Default
 /// One item at a time, in one batch, no retry, no timeout, keys `name[0]`, `name[1]`, and so on.
@@ -197,7 +198,8 @@ impl<'r, M, Item, F, A, R, G, U> Each<'r, M, Item, F, A, R, G, U> {
     /// between two executions.
     ///
     /// # Errors
-    /// On a durable run, two items with one key end in [`RunError::DuplicateKey`](crate::RunError::DuplicateKey).
+    /// On a durable run, awaiting the list returns [`RunError::DuplicateKey`](crate::RunError::DuplicateKey) if two
+    /// items have one key.
     ///
     /// ```
     /// use awaitly_core::{RunError, Workflow, step};

@@ -7,8 +7,9 @@ use crate::journal::Key;
 
 macro_rules! kinds {
     ($($trait:ident { $($Call:ident $name:ident ($($args:tt)*) -> $answer:ty;)* })*) => {
-        /// A call of [`Store`](crate::store::Store), [`Operate`](crate::store::Operate) or
-        /// [`Transactional`](crate::store::Transactional) that can fail, or [`release`](crate::store::Store::release).
+        /// The kind of a store call: a method of [`Store`](crate::store::Store), [`Operate`](crate::store::Operate) or
+        /// [`Transactional`](crate::store::Transactional) that can fail, or the method
+        /// [`release`](crate::store::Store::release).
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
         #[non_exhaustive]
         #[allow(missing_docs, reason = "each is named for the call that it is")]
@@ -39,7 +40,7 @@ macro_rules! kinds {
 calls!(kinds);
 
 impl Call {
-    /// Restricts the call to one run.
+    /// Selects the calls of this kind about one run.
     ///
     /// ```
     /// use awaitly_core::store::RunId;
@@ -55,7 +56,7 @@ impl Call {
         Calls::from(self).run(run)
     }
 
-    /// Restricts the call to one key.
+    /// Selects the calls of this kind about one key.
     #[must_use]
     pub fn key(self, key: impl Into<Key>) -> Calls {
         Calls::from(self).key(key)
@@ -178,7 +179,7 @@ impl Calls {
         self.each().fold(0, |bits, kinds| bits | kinds.bits)
     }
 
-    /// Returns whether the two selections share a kind of call.
+    /// Returns whether the two selections share a kind of call. The runs and keys of the selections do not count.
     ///
     /// ```
     /// use awaitly_core::store::around::{Call, Calls};
@@ -191,7 +192,7 @@ impl Calls {
         self.bits() & others.bits() != 0
     }
 
-    /// Returns the calls of all kinds that are not in `others`.
+    /// Selects all calls whose kind is not in `others`. The runs and keys of `others` do not count.
     ///
     /// ```
     /// use awaitly_core::store::around::{Call, Calls};
@@ -205,7 +206,8 @@ impl Calls {
         Self::of(!others.bits())
     }
 
-    /// Returns whether the selection contains a call of this kind about this run and this key.
+    /// Returns whether the selection contains a call of this kind about this run and this key. `None` stands for a call
+    /// that is not about exactly one run or key, so a selection with a run or a key does not contain it.
     ///
     /// ```
     /// use awaitly_core::journal::Key;

@@ -86,7 +86,8 @@ pub struct Due {
 }
 
 impl Due {
-    /// Returns the time since which a run is due at `now`, if it is due.
+    /// Returns the time since which a run is due, or `None` if it is not due at `now`. `wake` and `changed` are the
+    /// fields of its header. `held_until` is the time at which its newest lease ends or ended, if the store keeps one.
     ///
     /// ```
     /// use awaitly_core::journal::{Status, Timestamp};

@@ -23,9 +23,9 @@ use crate::journal::{Header, Status, Timestamp, Unanswered};
 /// another store.
 ///
 /// # Errors
-/// Every call can return the failures of the store itself; see [`StoreError`]. It returns [`StoreError::Unstorable`] if
-/// the store cannot keep the answer or the run, for example because it is too large, and [`StoreError::BadCursor`] if a
-/// cursor does not name a place in a list.
+/// Every call can return the failures of the store itself; see [`StoreError`]. `answer` and `import` return
+/// [`StoreError::Unstorable`] if the store cannot keep the answer or the run, for example because it is too large.
+/// `list` and `waiting` return [`StoreError::BadCursor`] if the cursor does not name a place in the list.
 ///
 /// # Cancel safety
 /// If the future is dropped, the call may or may not take effect, but never in part.
@@ -101,8 +101,10 @@ pub trait Operate: Store {
         answer: Answer,
     ) -> impl Future<Output = Result<Result<(), Unanswered>, StoreError>> + Send;
 
-    /// Requests the cancellation of a run in any state: executed here or elsewhere, interrupted, asleep, waiting, or in
-    /// the middle of an undo.
+    /// Requests the cancellation of a run that has not ended. The run may be executed here or elsewhere, interrupted,
+    /// asleep, waiting, or in the middle of an undo. If its body has declared that it is
+    /// [too late to cancel](crate::Run::too_late_to_cancel) the run, returns [`Cancelled::TooLate`] and does not keep
+    /// the request, unless an earlier request came before the declaration.
     ///
     /// The request stays until the body has undone its work. The owner of a run learns of it at the next renewal of the
     /// lease: within a third of the lease, by default 10 seconds. A run without an owner becomes [due](Self::due). In
@@ -164,8 +166,13 @@ pub trait Operate: Store {
         condition: DeleteIf,
     ) -> impl Future<Output = Result<Vec<RunId>, StoreError>> + Send;
 
-    /// Adds a run from another store, or a run made from scratch. Its lease is free.
+    /// Adds a run from another store, or a run made from scratch. The lease of the new run is free. Returns `true` if
+    /// the run was added, and `false` if the store already has a run with this id, which then stays unchanged.
     ///
+    /// # Errors
+    /// Returns [`StoreError::AlreadyRecorded`] if two records of `stored` have one key.
+    ///
+    /// # Examples
     /// ```
     /// use awaitly_core::store::{Operate, RunId, StoreError};
     ///
@@ -183,8 +190,8 @@ pub trait Operate: Store {
     }
 
     /// Returns a receiver of notifications about changes after which a run may be due. It does not report the passing
-    /// of time: only [`due`](Self::due) shows a sleep that is over, an expired question or an expired lease, so call it
-    /// at intervals as well.
+    /// of time. Only [`due`](Self::due) shows a sleep that is over, an expired question or an expired lease, so also
+    /// call `due` at intervals.
     ///
     /// ```
     /// use std::time::Duration;
@@ -211,7 +218,8 @@ pub enum Cancelled {
     WithoutUndo,
     /// The body declared that it is [too late](crate::Run::too_late_to_cancel) to cancel the run.
     TooLate,
-    /// An owner holds the lease, so the store did not mark the run.
+    /// An owner holds the lease, so the store left the run unchanged. Only
+    /// [`cancel_without_undo`](Operate::cancel_without_undo) returns it.
     Held,
     /// The run had ended already, with this status.
     Ended(Status),
@@ -229,9 +237,10 @@ pub enum Cancelling {
 }
 
 impl Cancelling {
-    /// Decides the result of a cancellation for a run with this header. `is_too_late` states whether the journal holds
-    /// [`Key::TOO_LATE_TO_CANCEL`](crate::journal::Key::TOO_LATE_TO_CANCEL). Only [`Cancelled::Requested`] and
-    /// [`Cancelled::WithoutUndo`] change the run.
+    /// Decides the result of a cancellation for a run with this header. `lease` is the remaining time of the lease, if
+    /// an owner holds it. `is_too_late` states whether the journal holds an outcome under
+    /// [`Key::TOO_LATE_TO_CANCEL`](crate::journal::Key::TOO_LATE_TO_CANCEL). The store changes the run only if the
+    /// result is [`Cancelled::Requested`] or [`Cancelled::WithoutUndo`].
     ///
     /// ```
     /// use awaitly_core::clock::secs;
@@ -266,7 +275,8 @@ pub enum DeleteIf {
 }
 
 impl DeleteIf {
-    /// Returns whether a run meets the condition.
+    /// Returns whether a run meets the condition. `changed` is the time at which its status changed last, and `lease`
+    /// is the remaining time of its lease, if an owner holds it.
     ///
     /// ```
     /// use awaitly_core::journal::{Status, Timestamp};

@@ -22,7 +22,8 @@ pub struct Page<T> {
 }
 
 impl<T> Page<T> {
-    /// Returns the first `limit` of `items`. If there are more, the cursor is the place after the last returned item.
+    /// Returns a page with the first `limit` of `items`. If there are more items, `place` is called with the last item
+    /// of the page, and returns the cursor of the next page.
     ///
     /// A store reads one row more than the limit, to see if there is a next page:
     ///

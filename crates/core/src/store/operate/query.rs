@@ -32,7 +32,7 @@ pub struct RunQuery {
     /// Only runs whose error contains this text, case-sensitively.
     pub error: Option<Box<str>>,
     limit: usize,
-    /// Only runs after this place.
+    /// Only runs after this cursor, the [`next`](super::Page::next) of the previous page.
     pub after: Option<Box<str>>,
 }
 
@@ -141,6 +141,10 @@ impl RunQuery {
 
     /// Sets the maximum number of runs per page, from 1 to 1000. Values outside of this range are clamped.
     ///
+    /// # Default
+    /// [`DEFAULT_LIMIT`](Self::DEFAULT_LIMIT): 100 runs.
+    ///
+    /// # Examples
     /// ```
     /// use awaitly_core::store::RunQuery;
     ///
@@ -159,14 +163,14 @@ impl RunQuery {
         self.limit
     }
 
-    /// Restricts the query to runs after `cursor`, the [`next`](super::Page::next) of the page before.
+    /// Restricts the query to runs after `cursor`, which is the [`next`](super::Page::next) of the previous page.
     pub fn after(mut self, cursor: impl Into<Box<str>>) -> Self {
         self.after = Some(cursor.into());
         self
     }
 
-    /// Returns whether the query matches this run; `has_key` states whether a key is recorded. The check ignores the
-    /// place and the limit.
+    /// Returns whether the query matches this run. `has_key` returns whether the journal holds an outcome under a key.
+    /// The check ignores the cursor and the limit.
     ///
     /// ```
     /// use awaitly_core::journal::{Header, Status, Timestamp};
@@ -220,7 +224,7 @@ pub struct WaitQuery {
     /// Only the entry with this token.
     pub token: Option<Box<str>>,
     limit: usize,
-    /// Only entries after this place.
+    /// Only entries after this cursor, the [`next`](super::Page::next) of the previous page.
     pub after: Option<Box<str>>,
 }
 
@@ -249,6 +253,9 @@ impl WaitQuery {
     }
 
     /// Sets the maximum number of entries per page, from 1 to 1000. Values outside of this range are clamped.
+    ///
+    /// # Default
+    /// 100 entries.
     pub fn limit(mut self, limit: usize) -> Self {
         self.limit = limit.clamp(1, MOST);
         self
@@ -266,7 +273,7 @@ impl WaitQuery {
         self
     }
 
-    /// Returns whether the query matches this entry. The check ignores the place and the limit.
+    /// Returns whether the query matches this entry of `run`. The check ignores the cursor and the limit.
     #[must_use]
     pub fn asks_for(&self, run: &RunId, entry: &WaitEntry) -> bool {
         self.run.as_ref().is_none_or(|asked| asked == run)
@@ -311,7 +318,10 @@ impl DueQuery {
         self
     }
 
-    /// Sets the maximum number of runs; at least 1.
+    /// Sets the maximum number of runs. A limit of 0 counts as 1.
+    ///
+    /// # Default
+    /// 100 runs.
     pub fn limit(mut self, limit: usize) -> Self {
         self.limit = limit.max(1);
         self

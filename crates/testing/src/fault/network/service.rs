@@ -178,8 +178,9 @@ impl Service {
     /// ```
     ///
     /// # Errors
-    /// Returns [`Unreachable`] if the call does not reach the service, in which case `op` is not called, or if the
-    /// answer, even an error, does not come back. Otherwise returns the error of `op`.
+    /// Returns [`Unreachable::Refused`] if the service refuses the call; then `op` is not called. Returns
+    /// [`Unreachable::NoAnswer`] if the call is lost before it reaches the service, or if the answer of `op`, a value
+    /// or an error, is lost. Otherwise returns the error of `op`.
     ///
     /// # Cancel safety
     /// Dropping the future drops the future of `op`, if `op` was called.
