@@ -35,9 +35,10 @@ use pin_project_lite::pin_project;
 /// that ends the run, for example a cancellation, the run's own deadline, or a failure of the store.
 ///
 /// # Resume
-/// A durable run records the failed step, and the other step under its own key, so a resumed run takes the same path.
-/// There is one exception: the hook `Workflow::after_step` refuses the step. The run has already recorded the step's
-/// value before the hook is called, so a resumed run gets that value.
+/// A durable run records the failed step. If the replacement is another step, the run records it too, under its own
+/// key. A resumed run therefore takes the same path, with one exception: the step failed because the hook
+/// `Workflow::after_step` refused it. The run records the step's value before it calls the hook, so a resumed run
+/// gets that value and not the replacement.
 pub trait Fallback<T, E>: IntoFuture<Output = Result<T, Error<E>>> + Sized {
     /// Returns `value` if the step fails.
     ///

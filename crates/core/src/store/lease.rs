@@ -26,7 +26,8 @@ pub struct Lease {
 }
 
 impl Lease {
-    /// Creates a lease of `run`. Tokens grow with each new lease of a run. The store chooses `slot` to find the run.
+    /// Creates a lease of `run`. Each new lease of a run has a greater token. `slot` is a number that the store chooses
+    /// and by which it finds the run.
     #[must_use]
     pub const fn new(run: RunId, token: u64, slot: i64) -> Self {
         Self { run, token, slot }

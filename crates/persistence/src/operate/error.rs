@@ -3,8 +3,8 @@ use std::time::Duration;
 use awaitly_core::journal::{Key, Status};
 use awaitly_core::store::StoreError;
 
-/// The reason for which a run was not retried or forked. The store is unchanged, except that the change may have
-/// happened if the reason is [`Store`](Self::Store) with [`StoreError::Unavailable`].
+/// The reason why a run was not retried or forked. The store is unchanged, with one exception: after
+/// [`Store`](Self::Store) with [`StoreError::Unavailable`], the run may or may not have been retried or forked.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum OperateError {

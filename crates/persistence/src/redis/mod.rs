@@ -228,8 +228,8 @@ impl RedisStore {
     }
 
     #[doc = include_str!("../close.md")]
-    /// - Leases that are still held last until they expire. To release them, drop the futures of the runs before this
-    ///   call.
+    /// - A lease that is still held becomes free only when it expires. To release it earlier, drop the future of its
+    ///   run before this call.
     ///
     /// # Errors
     /// Currently returns no error.

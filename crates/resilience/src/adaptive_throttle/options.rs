@@ -105,7 +105,7 @@ impl<J> Options<J> {
         self
     }
 
-    /// Sets the time in which the limit returns to its value before the overload.
+    /// Sets the time that the limit takes, after an overload, to return to its earlier value.
     pub const fn recovery(mut self, time: Duration) -> Self {
         self.rules.recovery = time;
         self

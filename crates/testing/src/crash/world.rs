@@ -63,9 +63,9 @@ impl<S: Store> World<S> {
 
     /// Returns the store, for code that is not a workflow, such as an inbox or an operator.
     ///
-    /// Prepare workflows with [`workflow`](Self::workflow) instead. A workflow that only uses this store keeps its own
-    /// clock and lease. Its process can then die only at calls of the store, and a long sleep makes a case slow,
-    /// because the run renews a short lease many times.
+    /// Prepare workflows with [`workflow`](Self::workflow) instead. A workflow that gets this store without that method
+    /// keeps its own clock and lease time. Its process can then die only at calls of the store. A long sleep makes a
+    /// case slow, because the run renews its short lease many times.
     #[must_use]
     pub fn store(&self) -> CrashStore<S> {
         CrashStore { process: Arc::clone(&self.process) }

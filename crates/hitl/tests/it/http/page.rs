@@ -163,6 +163,25 @@ async fn answer_on_the_page_resumes_the_run() {
     assert_eq!(office.stored("trip-7").await, before);
 }
 
+/// Checks that the page of a link fits the screen, has its colors, and has a label and a touchable size for each control.
+async fn fits(browser: &Browser, link: &str, name: &str, width: u32, colors: &str) {
+    browser.screen(width, colors).await;
+    browser.open(link).await;
+    browser.picture(&format!("{name}-{width}-{colors}")).await;
+    browser.find("label[for=do-edit]").await.click().await;
+    browser.picture(&format!("{name}-{width}-{colors}-edit")).await;
+    let wide = browser.run("return document.documentElement.scrollWidth - window.innerWidth").await;
+    assert!(wide.as_i64().unwrap() <= 0, "{name} at {width}: {wide} too wide");
+    let ground = browser.run("return getComputedStyle(document.querySelector('main')).backgroundColor").await;
+    assert_eq!(ground == "rgb(255, 255, 255)", colors == "light", "{ground}");
+    let nameless = "return [...document.querySelectorAll('input, select, textarea')]\
+                    .filter(input => !input.labels.length).map(input => input.id)";
+    assert_eq!(browser.run(nameless).await, json!([]), "each input has a label");
+    let low = "return [...document.querySelectorAll('.option > label, button, select, input[type=number], textarea')]\
+               .filter(one => one.offsetHeight && one.offsetHeight < 44).map(one => one.outerHTML)";
+    assert_eq!(browser.run(low).await, json!([]), "each control is at least 44 pixels high");
+}
+
 #[tokio::test]
 async fn page_fits_every_screen_and_blocks_injection() {
     const ATTACK: &str =
@@ -191,22 +210,7 @@ async fn page_fits_every_screen_and_blocks_injection() {
     for (name, run, by) in links {
         let link = door.link(&office, run, by).await;
         for (width, colors) in [(360, "light"), (360, "dark"), (1100, "light"), (1100, "dark")] {
-            browser.screen(width, colors).await;
-            browser.open(&link).await;
-            browser.picture(&format!("{name}-{width}-{colors}")).await;
-            browser.find("label[for=do-edit]").await.click().await;
-            browser.picture(&format!("{name}-{width}-{colors}-edit")).await;
-            let wide = browser.run("return document.documentElement.scrollWidth - window.innerWidth").await;
-            assert!(wide.as_i64().unwrap() <= 0, "{name} at {width}: {wide} too wide");
-            let ground =
-                browser.run("return getComputedStyle(document.querySelector('main')).backgroundColor").await;
-            assert_eq!(ground == "rgb(255, 255, 255)", colors == "light", "{ground}");
-            let nameless = "return [...document.querySelectorAll('input, select, textarea')]\
-                            .filter(input => !input.labels.length).map(input => input.id)";
-            assert_eq!(browser.run(nameless).await, json!([]), "each input has a label");
-            let low = "return [...document.querySelectorAll('.option > label, button, select, input[type=number], textarea')]\
-                       .filter(one => one.offsetHeight && one.offsetHeight < 44).map(one => one.outerHTML)";
-            assert_eq!(browser.run(low).await, json!([]), "each control is at least 44 pixels high");
+            fits(&browser, &link, name, width, colors).await;
         }
         assert_eq!(browser.run("return document.title").await, "Approval: expense");
         assert_eq!(browser.run("return document.querySelectorAll('script, img').length").await, 0);
