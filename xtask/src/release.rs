@@ -33,7 +33,7 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
     command::run(&mut package)
         .context("commit all changes and make each package build from its own files")?;
 
-    install_when_missing(workspace)?;
+    workspace.need_tool("public-api")?;
     let folder = workspace.root().join(SNAPSHOTS);
     fs::create_dir_all(&folder)?;
     let mut changed = Vec::new();
@@ -60,13 +60,4 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
 
 fn equals(snapshot: &Path, now: &str) -> bool {
     fs::read_to_string(snapshot).is_ok_and(|snapshot| snapshot == now)
-}
-
-fn install_when_missing(workspace: &Workspace) -> Result<()> {
-    if command::succeeds(&mut workspace.cargo(["public-api", "--version"])) {
-        return Ok(());
-    }
-    eprintln!("\ncargo-public-api is missing: installing it, which takes some minutes");
-    command::run(&mut workspace.cargo(["install", "--locked", "cargo-public-api"]))
-        .context("install cargo-public-api manually, and run this command again")
 }

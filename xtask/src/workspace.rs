@@ -52,6 +52,19 @@ impl Workspace {
         command
     }
 
+    /// Installs `cargo-<name>` if it is missing.
+    ///
+    /// # Errors
+    /// Returns an error if the tool is missing and cannot be installed.
+    pub(crate) fn need_tool(&self, name: &str) -> Result<()> {
+        if command::succeeds(&mut self.cargo([name, "--version"])) {
+            return Ok(());
+        }
+        eprintln!("\ncargo-{name} is missing: installing it, which takes some minutes");
+        command::run(&mut self.cargo(["install", "--locked", &format!("cargo-{name}")]))
+            .with_context(|| format!("install cargo-{name} manually, and run this command again"))
+    }
+
     /// Returns the packages of the workspace, each with its dependencies, including the optional ones.
     pub(crate) fn packages(&self) -> Result<Vec<Package>> {
         packages(&command::read(&mut self.metadata())?)

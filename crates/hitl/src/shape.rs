@@ -124,8 +124,8 @@ pub struct Field {
     pub name: String,
     /// The shape of its value.
     pub shape: Shape,
-    /// Whether the type refuses an object without this field. It is known only for the fields of the outermost object;
-    /// for all other fields, it is `false`.
+    /// `true` if the type refuses an object without this field. Only the fields of the outermost object have a known
+    /// value; for all other fields, this is `false`.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub required: bool,
 }

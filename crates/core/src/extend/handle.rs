@@ -49,7 +49,7 @@ pub trait Handle {
     type Mode: Mode;
     /// The handle itself, behind all references.
     type Target: Handle<Mode = Self::Mode>;
-    /// Whether `parallel!` returns a failure only after its other steps have ended, instead of dropping them.
+    /// If `true`, `parallel!` waits for its other steps after a failure. If `false`, it drops them.
     const WAITS_FOR_SIBLINGS: bool = false;
 
     /// Returns the handle itself.

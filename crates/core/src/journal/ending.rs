@@ -29,8 +29,8 @@ pub struct Ending {
     /// The time at which a waiting run becomes due without an answer. `None`: only an answer or a request to cancel
     /// makes it due.
     pub wake: Option<Timestamp>,
-    /// Whether this execution knew of a request to cancel the run. A waiting run whose execution knew of the request
-    /// waits in a compensation: the request stays, and the run becomes due at `wake` instead of at once.
+    /// `true` if this execution knew of a request to cancel the run. If the run then waits, it waits in a compensation:
+    /// the request stays, and the run becomes due at `wake` instead of at once.
     pub cancelling: bool,
 }
 

@@ -37,8 +37,8 @@ pub struct Open {
     pub ttl: Duration,
     /// The purpose, which determines whether an ended run may be resumed.
     pub purpose: Purpose,
-    /// Whether the store refuses a run that does not exist, with [`NoSuchRun`](super::Refused::NoSuchRun). Otherwise, the
-    /// run begins.
+    /// If `true`, the store refuses a run that does not exist, with [`NoSuchRun`](super::Refused::NoSuchRun). If `false`,
+    /// the run begins.
     pub must_exist: bool,
 }
 

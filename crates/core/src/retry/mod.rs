@@ -61,7 +61,7 @@ pub struct Retry<P = ()> {
     attempts: u32,
     max_delay: Duration,
     jitter: Jitter,
-    /// Whether an attempt that timed out is retried.
+    /// If `true`, another attempt follows an attempt that timed out.
     retries_timeouts: bool,
     refused_for: Duration,
     budget: Option<Budget>,

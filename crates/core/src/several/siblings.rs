@@ -22,7 +22,7 @@ use crate::shared::Shared;
 /// sibling.
 pub struct Siblings<'r> {
     run: Option<&'r Shared>,
-    /// Whether a failure is returned only after all steps have ended or paused.
+    /// If `true`, a failure is returned only after all steps have ended or paused.
     wait: bool,
     running: AtomicU32,
     paused: AtomicU32,

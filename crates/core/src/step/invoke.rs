@@ -27,7 +27,7 @@ pub trait Invoke<F> {
     type Attempt: Future<Output = Result<Self::Value, Self::Error>>;
     /// The judgement of the retry policy about an error.
     type Rules: Rules<Self::Error>;
-    /// Whether an attempt records its value itself before it ends.
+    /// If `true`, an attempt records its own value before it ends.
     #[doc(hidden)]
     const COMMITS: bool = false;
 

@@ -21,8 +21,8 @@ use crate::store::{Transactional, Tx};
     note = "`()` undoes nothing, and the handle of a saga builds steps with a compensation"
 )]
 pub trait Undo<T> {
-    /// Whether the methods have an effect. If `false`, the step may skip the calls. If `true` and an item of a list
-    /// fails, the list waits for the items in flight instead of dropping them, so that their effects become known.
+    /// If `false`, the methods have no effect, and the step may skip the calls. If `true`, a list waits for its items in
+    /// flight after an item fails, instead of dropping them, so that their effects become known.
     const ACTS: bool = false;
 
     /// Permits or refuses the step. The first poll of the step calls this method before anything else.

@@ -103,7 +103,7 @@ impl<'a> Called<'a> {
     fn draw(self, seed: u64, rule: usize, number: u32) -> f64 {
         let run = self.run.map_or("", |run| &**run);
         let key = self.key.map_or("", |key| &**key);
-        // Neither a run id nor a key contains a line break.
+        // If a run id or a key contains a line break, two calls may draw one number, which does no harm.
         dice(seed, &format!("{rule}\n{}\n{run}\n{key}", self.call), number).f64()
     }
 }
