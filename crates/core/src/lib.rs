@@ -8,7 +8,8 @@
 //! | [`retry`], [`guard`] | the delays after failed attempts, and the checks before each attempt |
 //! | [`several`], [`collect`] | several concurrent steps, and many results collected into one |
 //! | [`journal`] | the recorded outcomes and all rules about them, as pure functions |
-//! | [`store`] | the trait that stores implement |
+//! | [`dispatch`] | the rules by which stores dispatch queued runs to workers, as pure functions |
+//! | [`store`] | the traits that stores implement |
 //! | [`event`] | the events of a run, and the observers that receive them |
 //! | [`clock`], [`resource`] | time, and resources that are released in reverse order |
 //! | [`extend`] | the interface for crates that extend the library |
@@ -20,6 +21,7 @@
 mod as_run_error;
 pub mod clock;
 pub mod collect;
+pub mod dispatch;
 mod error;
 pub mod event;
 pub mod extend;

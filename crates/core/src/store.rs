@@ -10,11 +10,12 @@
 //! commit that succeeds only if the state behind the decision is still current.
 //!
 //! A run uses [`Store`]. People and engines use [`Operate`]: it lists runs, lists waiting entries, accepts answers from
-//! outside, and cancels, deletes and imports runs. A type that implements [`Around`] is a store that wraps another
-//! store.
+//! outside, and cancels, deletes and imports runs. Clients and workers use [`Dispatch`]: it adds runs to queues, and
+//! takes the due ones. A type that implements [`Around`] is a store that wraps another store.
 
 mod any;
 pub mod around;
+mod dispatch;
 mod error;
 mod lease;
 mod operate;
@@ -28,6 +29,9 @@ use std::time::Duration;
 
 pub use any::AnyStore;
 pub use around::Around;
+pub use dispatch::{
+    Claim, Claimed, Configure, Dispatch, Held, Pausing, QueueState, Reschedule, Served, Start, Submit, Submitted,
+};
 pub use error::StoreError;
 pub use lease::Lease;
 pub use operate::{

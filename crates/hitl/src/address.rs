@@ -7,14 +7,15 @@ use axum::http::Uri;
 #[cfg(feature = "webhook")]
 use hyper::Uri;
 
-/// The reasons for which the URL of a server is refused. The messages do not contain the URL, which may hold a secret.
+/// The reasons for which the URL of a server is refused or cannot be used. The messages do not contain the URL, which
+/// may hold a secret.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum UrlError {
     /// The text is not the URL of a server, or a client could connect to another host or port than it names.
     #[error("this URL is not accepted: {reason}; use the form `https://example.com/path`")]
     InvalidUrl {
-        /// The change that makes the URL acceptable.
+        /// The defect of the URL, or the change that makes the URL acceptable.
         reason: &'static str,
     },
     /// Notices to another machine would travel unencrypted.

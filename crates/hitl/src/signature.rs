@@ -152,8 +152,10 @@ impl Secret {
         format!("{STANDARD}{}", BASE64_STANDARD.encode(self.sign(&standard(id, seconds, body))))
     }
 
-    /// Signs a request for one route, and returns `v1m,` and the HMAC-SHA256, in base64, of `awaitly-v1m`, the method in
-    /// capitals, the path with its query, the id, the Unix time of sending in seconds, and the body, separated by line feeds.
+    /// Signs a request for one route, and returns `v1m,` and the HMAC-SHA256, in base64, of `awaitly-v1m`, `method`,
+    /// `path`, `id`, `seconds` and `body`, separated by line feeds.
+    ///
+    /// `method` must be in capitals, `path` must include the query, and `seconds` is the Unix time of sending.
     ///
     /// The sender puts the signature into the header `webhook-signature`. If the receiver may be a program without this
     /// library, the header contains the [standard signature](Self::sign_webhook), a space, and then this one.

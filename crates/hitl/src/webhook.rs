@@ -103,9 +103,11 @@ impl WebhookNotifier {
         }
     }
 
-    /// Creates a notifier that also sends unencrypted requests to other machines.
+    /// Creates a notifier like [`new`](Self::new), but also accepts the `http` URL of another machine. Requests to such
+    /// a URL are not encrypted.
     ///
-    /// Every machine between the sender and the receiver can read such a notice, and can answer the question with its token.
+    /// Every machine between the sender and the receiver can read an unencrypted notice, and can answer the question
+    /// with the token in the notice.
     ///
     /// # Errors
     /// Returns [`UrlError`] if the URL is refused, or if the system's root certificates cannot be loaded.

@@ -7,7 +7,8 @@ use awaitly_core::journal::{
     DecodeError, Header, Key, Outcome, Payload, Record, Refused, Timestamp, WaitEntry,
 };
 use awaitly_core::store::{
-    Cancelled, Due, Ending, Opened, Operate, Page, Purpose, RunId, StoreError, StoredRun, WaitQuery, Waiting,
+    Cancelled, Due, Ending, Opened, Operate, Page, Purpose, Reschedule, RunId, Start, StoreError, StoredRun,
+    Submit, WaitQuery, Waiting,
 };
 use serde::de::IgnoredAny;
 
@@ -68,6 +69,45 @@ pub(crate) fn journal<'a>(
 /// Refuses an ending whose run would wake too late.
 pub(crate) fn ending(ending: &Ending) -> Result<(), StoreError> {
     ending.wake.map_or(Ok(()), |wake| moment("wake", wake))
+}
+
+/// Refuses runs that some store could not keep.
+pub(crate) fn submitted(batch: &[Submit]) -> Result<(), StoreError> {
+    batch.iter().try_for_each(|submit| {
+        if let Some(bytes) = submit.input.as_ref().map(|input| input.payload.len())
+            && bytes > Payload::MAX_BYTES
+        {
+            let detail = format!("an input of {bytes} bytes, at most {} are taken", Payload::MAX_BYTES).into();
+            return Err(StoreError::Unstorable { detail });
+        }
+        name("the name of the workflow", &submit.workflow)?;
+        queues([&*submit.queue].into_iter().chain(submit.key.as_deref()))?;
+        start(submit.start)?;
+        submit.start_by.map_or(Ok(()), |by| moment("start_by", by))
+    })
+}
+
+/// Refuses a change that some store could not keep.
+pub(crate) fn rescheduled(change: &Reschedule) -> Result<(), StoreError> {
+    queues(change.queue.as_deref())?;
+    change.start.map_or(Ok(()), start)
+}
+
+fn start(start: Start) -> Result<(), StoreError> {
+    if let Start::At(at) = start { moment("start", at) } else { Ok(()) }
+}
+
+/// Refuses names of queues and keys that are too long.
+pub(crate) fn queues<'a>(names: impl IntoIterator<Item = &'a str>) -> Result<(), StoreError> {
+    names.into_iter().try_for_each(|queue| name("the name or the key of a queue", queue))
+}
+
+fn name(what: &'static str, name: &str) -> Result<(), StoreError> {
+    let (bytes, limit) = (name.len(), RunId::MAX_BYTES);
+    if bytes <= limit {
+        return Ok(());
+    }
+    Err(StoreError::Unstorable { detail: format!("{what} has {bytes} bytes, at most {limit} are taken").into() })
 }
 
 /// Returns the keys of a journal that is written as a whole, if each key occurs once and no outcome is too large.

@@ -137,7 +137,7 @@ impl<P> Hedge<P> {
     /// Returns the last failure if all calls fail, or the first error that does not count as a failure.
     ///
     /// # Panics
-    /// Panics if the first call is not ready at once, and there is neither a [clock](Self::clock) nor a tokio runtime
+    /// Panics if the hedge has to wait for its delay, and there is neither a [clock](Self::clock) nor a tokio runtime
     /// with its timer.
     ///
     /// # Cancel safety

@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 
 /// The failure of a saga: the error of its body, and the steps that could not be undone.
 ///
-/// If all steps were undone, its text is the body's error alone. A `SagaError<E>` can be the error type of a function
-/// that executes steps, or of a workflow, if `E` can.
+/// If all steps were undone and none is [in doubt](Self::in_doubt), the text is the body's error alone. A
+/// `SagaError<E>` can be the error type of a function that executes steps, or of a workflow, if `E` can.
 ///
 /// ```
 /// use awaitly_core::{RunError, run, step};

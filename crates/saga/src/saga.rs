@@ -28,7 +28,7 @@ use crate::{SagaError, SagaOptions};
 /// The saga undoes the successful steps that the body built on its [`Saga`] with [`compensate`](Step::compensate).
 /// The compensations run one at a time in reverse order. Each compensation is a step of the run; its name is `undo`
 /// followed by the key of the step that it undoes. If a compensation fails, the others still run, unless the option
-/// [`stop_on_failure`](SagaOptions::stop_on_failure) is set. The failed step itself is not undone.
+/// [`stop_on_failure`](SagaOptions::stop_on_failure) is set. A step whose operation failed is not undone.
 ///
 /// The saga undoes its steps if the body returns an error or panics. A cancellation of the run and the run's deadline
 /// end the body's steps with an error, but they do not end a compensation. If a step waits for an answer from outside
@@ -132,8 +132,8 @@ where
 /// Build steps with a compensation on this handle. Steps without a compensation can be built on it or on the run.
 ///
 /// `'c` is the lifetime of the compensations: they can borrow values that live longer than the call of
-/// [`saga`](fn@saga). `E` is the error type of the saga. Pass handles on by reference; they are cheap to clone. If a
-/// handle executes a step after the saga has ended, the step is never undone.
+/// [`saga`](fn@saga). `E` is the error type of the saga. Pass a handle to other functions by reference, or clone it: a
+/// clone is cheap. If a step of a handle is executed after the saga has ended, the step is never undone.
 ///
 /// On a durable run, build no step with a compensation inside the operation of another step: it fails with
 /// [`RunError::Refused`], and the run stops. A resumed run does not call the operation of a recorded step, so the saga
@@ -161,8 +161,8 @@ impl<'c, E, M> Saga<'c, E, M> {
 
 impl<'c, E, M: Mode> Saga<'c, E, M> {
     /// Builds a step named `name` that runs `operation`, like [`Run::step`]. [`compensate`](Step::compensate) and
-    /// [`compensate_in`](Step::compensate_in) add a compensation. The options that begin with `compensate_` then apply
-    /// to the compensation:
+    /// [`compensate_in`](Step::compensate_in) add a compensation. [`compensate_retry`](Step::compensate_retry) and
+    /// [`compensate_timeout`](Step::compensate_timeout) then apply to the compensation:
     ///
     /// ```
     /// use awaitly_core::clock::{ms, secs};

@@ -67,7 +67,7 @@ impl<A, R> Mock<A, R> {
         &self.0.name
     }
 
-    /// Answers every call with `value`.
+    /// Answers calls with `value` once all values of [`returns_once`](Self::returns_once) are used up.
     ///
     /// ```
     /// use awaitly_testing::mock::Mock;

@@ -87,7 +87,8 @@ impl VirtualClock {
         Some(next.saturating_sub(elapsed))
     }
 
-    /// Returns the number of sleepers.
+    /// Returns the number of sleepers: the futures of [`sleep_until`](Clock::sleep_until) that were polled and still
+    /// wait.
     ///
     /// ```
     /// use awaitly_core::clock::{Clock, VirtualClock, days};

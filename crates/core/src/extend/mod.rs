@@ -9,6 +9,7 @@
 //! | [`undo`] | undoes steps | `awaitly-saga` |
 //! | [`outside`] | asks people, and waits for their answers | `awaitly-hitl` |
 //! | [`stage`] | replaces operations in a test | `awaitly-testing` |
+//! | [`claimed`] | executes runs that it has claimed from a store | `awaitly-engine` |
 //!
 //! # Stability
 //! Any minor version may change this module: depend on one exact version of `awaitly-core`. The rules of the journal
@@ -41,6 +42,7 @@
 //! # });
 //! ```
 
+pub mod claimed;
 pub mod handle;
 pub mod outside;
 pub mod stage;

@@ -4,6 +4,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::{Ending, Fingerprint, Key, Open, Outcome, Purpose, Status, Timestamp};
+use crate::dispatch::{Place, crashes};
 
 /// The data of a run that a store keeps besides its records.
 ///
@@ -40,12 +41,27 @@ pub struct Header {
     pub created: Timestamp,
     /// The time at which the status changed last. Opening the run and recording its steps do not change it.
     pub changed: Timestamp,
-    /// The time at which a waiting run becomes due. `None`: only an answer or a request to cancel makes it due.
+    /// The time at which a queued or waiting run becomes due. `None`: only an answer or a request to cancel makes it due.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub wake: Option<Timestamp>,
     /// Whether a cancellation was requested and the run has not ended since.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub cancel_requested: bool,
+    /// The place of the run in its queue.
+    #[serde(default, skip_serializing_if = "Place::is_default")]
+    pub place: Place,
+    /// Whether the run is paused: it is not due until it is resumed.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub paused: bool,
+    /// The number of times in a row that the owner of the run died without progress: see
+    /// [`crashes`](crate::dispatch::crashes).
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub crashes: u32,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+const fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 impl Header {
@@ -54,13 +70,14 @@ impl Header {
     pub fn begin(request: &Open, now: Timestamp) -> Self {
         Self {
             input: request.input.as_ref().map(|input| input.fingerprint),
+            place: Place::new("", None, 0, now),
             ..Self::new(Arc::clone(&request.workflow), request.version, Status::Running, now)
         }
     }
 
     /// Creates a header with only these facts. A store sets the other fields to their stored values.
     #[must_use]
-    pub const fn new(workflow: Arc<str>, version: u32, status: Status, created: Timestamp) -> Self {
+    pub fn new(workflow: Arc<str>, version: u32, status: Status, created: Timestamp) -> Self {
         Self {
             workflow,
             version,
@@ -73,15 +90,19 @@ impl Header {
             changed: created,
             wake: None,
             cancel_requested: false,
+            place: Place::default(),
+            paused: false,
+            crashes: 0,
         }
     }
 
-    /// Applies the end of an execution at `now`: the run has ended or waits. `answered` states whether the journal
-    /// already holds an outcome under a key that the run waits on. In this case, a waiting run is due at once.
+    /// Applies the end of an execution at `now`: the run has ended or waits. A waiting run is due at the time that
+    /// `ending` names. It is due at once if `answered` is `true`: the journal already holds an outcome under a key that
+    /// the run waits on.
     ///
-    /// A request to cancel the run stays until the run has ended. A waiting run whose owner did not know of the request
-    /// is due at once, so that its sagas can undo their steps. A waiting run whose owner knew of the request waits in a
-    /// compensation, and is due at the time that `ending` names.
+    /// A request to cancel the run stays until the run has ended. If the owner did not know of the request, a waiting
+    /// run is due at once, so that its sagas can undo their steps. If the owner knew of the request, the run waits in a
+    /// compensation, and the request does not make it due.
     ///
     /// ```
     /// use awaitly_core::journal::{Header, Status, Timestamp};
@@ -121,6 +142,52 @@ impl Header {
         self.cancel_requested = true;
         if self.status == Status::Waiting {
             self.wake = Some(now);
+        }
+    }
+
+    /// Returns the time from which the run is due, which may be in the future. Returns `None` if the run has ended, is
+    /// paused, or waits only for an answer. `held_until` is the time at which the lease of its last owner ends, unless
+    /// that owner released it.
+    ///
+    /// ```
+    /// use awaitly_core::journal::{Header, Status, Timestamp};
+    ///
+    /// let (began, until) = (Timestamp::from_millis(0), Timestamp::from_millis(90));
+    /// let header = Header::new("checkout".into(), 1, Status::Running, began);
+    /// assert_eq!(header.due_at(Some(until)), Some(until)); // if its owner does not renew the lease
+    /// assert_eq!(header.due_at(None), Some(began)); // interrupted
+    /// ```
+    #[must_use]
+    pub fn due_at(&self, held_until: Option<Timestamp>) -> Option<Timestamp> {
+        let held = |due: Timestamp| held_until.map_or(due, |until| due.max(until));
+        match self.status {
+            _ if self.paused => None,
+            Status::Running => Some(held_until.unwrap_or(self.changed)),
+            Status::Queued | Status::Waiting => self.wake.map(held),
+            Status::Completed | Status::Failed | Status::Cancelled => None,
+        }
+    }
+
+    /// Returns whether an execution of the run may have begun.
+    #[must_use]
+    pub fn has_begun(&self) -> bool {
+        self.status != Status::Queued
+    }
+
+    /// Applies a claim at `now` by a worker that serves the `version` of the workflow. `lapsed` and `progressed` are
+    /// those of [`crashes`](crate::dispatch::crashes). A queued run is running from now on, and takes the version.
+    ///
+    /// ```
+    /// use awaitly_core::journal::{Header, Status, Timestamp};
+    ///
+    /// let mut header = Header::new("checkout".into(), 0, Status::Queued, Timestamp::from_millis(0));
+    /// header.claim(3, false, false, Timestamp::from_millis(100));
+    /// assert_eq!((header.status, header.version), (Status::Running, 3));
+    /// ```
+    pub fn claim(&mut self, version: u32, lapsed: bool, progressed: bool, now: Timestamp) {
+        self.crashes = crashes(self.crashes, lapsed, progressed);
+        if self.status == Status::Queued {
+            (self.status, self.version, self.changed, self.wake) = (Status::Running, version, now, None);
         }
     }
 
@@ -265,6 +332,29 @@ mod tests {
         header.status = status;
         header.failed_on = vec![Key::from("charge")];
         header
+    }
+
+    #[test]
+    fn free_run_is_due_once_its_time_has_come() {
+        let at = Timestamp::from_millis;
+        let due = |status, wake, held| {
+            let mut header = Header::new("checkout".into(), 1, status, at(5));
+            header.wake = wake;
+            let due = header.due_at(held);
+            header.paused = true;
+            assert_eq!(header.due_at(held), None);
+            due
+        };
+        assert_eq!(due(Status::Running, None, None), Some(at(5)));
+        assert_eq!(due(Status::Running, None, Some(at(10))), Some(at(10)));
+        for status in [Status::Queued, Status::Waiting] {
+            assert_eq!(due(status, None, Some(at(11))), None);
+            assert_eq!(due(status, Some(at(10)), None), Some(at(10)));
+            assert_eq!(due(status, Some(at(9)), Some(at(12))), Some(at(12)));
+        }
+        for ended in [Status::Completed, Status::Failed, Status::Cancelled] {
+            assert_eq!(due(ended, Some(at(1)), None), None);
+        }
     }
 
     #[test]

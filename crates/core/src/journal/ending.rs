@@ -48,4 +48,10 @@ impl Ending {
             cancelling: false,
         }
     }
+
+    /// Creates the ending of a queued run that was not started before its [deadline](crate::dispatch::Place::start_by).
+    #[must_use]
+    pub fn too_late() -> Self {
+        Self { error: Some("no worker started the run in time".into()), ..Self::new(Status::Cancelled) }
+    }
 }

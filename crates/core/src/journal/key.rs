@@ -29,7 +29,8 @@ enum Repr {
 }
 
 impl Key {
-    /// The maximum length of a key, in bytes.
+    /// The maximum length of a key, in bytes. A `Key` can be longer, but a recorded step with such a key fails with
+    /// [`RunError::TooLarge`](crate::RunError::TooLarge).
     pub const MAX_BYTES: usize = 1024;
 
     /// The key that records the body's declaration that it is [too late to cancel](crate::Run::too_late_to_cancel) the

@@ -6,16 +6,19 @@ use serde::{Deserialize, Serialize};
 ///
 /// | from | to | event |
 /// | --- | --- | --- |
+/// | `Queued` | `Running` | a worker claims the run, or the run is executed directly |
 /// | `Running` | `Waiting` | an execution ends because a step waits |
 /// | `Waiting` | `Running` | the run is resumed |
 /// | `Running` | `Completed`, `Failed` | the body returns or panics, or an undo fails |
-/// | `Running`, `Waiting` | `Cancelled` | the run is cancelled |
+/// | `Queued`, `Running`, `Waiting` | `Cancelled` | the run is cancelled |
 /// | `Failed`, `Cancelled` | `Running` | the run is retried |
 ///
 /// A completed run keeps its status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
+    /// The run was submitted, and no execution has begun.
+    Queued,
     /// The run is executed, or it was interrupted and may be resumed. If an owner holds its lease, the run is executed,
     /// as far as the store knows.
     Running,
@@ -31,7 +34,8 @@ pub enum Status {
 
 impl Status {
     /// All statuses, in the order of a run's life.
-    pub const ALL: [Self; 5] = [Self::Running, Self::Waiting, Self::Completed, Self::Failed, Self::Cancelled];
+    pub const ALL: [Self; 6] =
+        [Self::Queued, Self::Running, Self::Waiting, Self::Completed, Self::Failed, Self::Cancelled];
 
     /// Returns whether the run has ended. Only a retry changes the status of an ended run, and only if the run failed or
     /// was cancelled.
@@ -40,7 +44,7 @@ impl Status {
     /// use awaitly_core::journal::Status;
     ///
     /// let open = Status::ALL.into_iter().filter(|status| !status.has_ended());
-    /// assert!(open.eq([Status::Running, Status::Waiting]));
+    /// assert!(open.eq([Status::Queued, Status::Running, Status::Waiting]));
     /// ```
     #[must_use]
     pub const fn has_ended(self) -> bool {
@@ -51,6 +55,7 @@ impl Status {
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
+            Self::Queued => "queued",
             Self::Running => "running",
             Self::Waiting => "waiting",
             Self::Completed => "completed",

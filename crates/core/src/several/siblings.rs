@@ -17,9 +17,9 @@ use crate::shared::Shared;
 /// The steps of one `parallel!`. Their shared state decides when the failure of one step ends all of them.
 ///
 /// A step that waits or was cancelled has not failed. Its siblings continue, and `parallel!` returns the pause only
-/// after all of them have ended or paused. The cancellation of a resumed run depends on this order: it refuses a step
-/// that an earlier execution dropped because a sibling failed, and still has to find the recorded failure of that
-/// sibling.
+/// after all of them have ended or paused. The cancellation of a resumed run depends on this order: the run
+/// refuses a step that an earlier execution dropped because a sibling failed, and `parallel!` still has to return the
+/// recorded failure of that sibling.
 pub struct Siblings<'r> {
     run: Option<&'r Shared>,
     /// If `true`, a failure is returned only after all steps have ended or paused.
@@ -49,8 +49,10 @@ impl<'r> Siblings<'r> {
         Self { run: run.shared(), wait, running, paused, failed, _scope: scope }
     }
 
-    /// Executes a step. Converts its failure into the error of the surrounding function, and returns it as soon as the
-    /// siblings permit it.
+    /// Executes a step, and converts its failure into the error of the surrounding function.
+    ///
+    /// The future returns a failure at once, or in a saga after all steps have ended or paused. It returns a pause
+    /// after all steps have ended or paused, if none of them failed.
     pub fn execute<Fut, T, E, X>(&self, step: Fut) -> impl Future<Output = Result<T, X>>
     where
         Fut: Future<Output = Result<T, Error<E>>>,

@@ -255,8 +255,9 @@ impl<F, A, R, G, U> Step<'_, F, A, R, G, U> {
     }
 }
 
-/// A value that `step!` can execute. The trait repeats [`IntoFuture`] under another name, so that the compiler reports
-/// an unmet bound of a step with the messages of [`Keep`] and [`Invoke`] instead of `.await`'s "not a future".
+/// A step that `step!` or `parallel!` builds from its arguments and executes. The trait repeats [`IntoFuture`] under
+/// another name, so that the compiler reports an unmet bound of a step with the messages of [`Keep`] and [`Invoke`]
+/// instead of `.await`'s "not a future".
 pub trait Execute {
     /// The future of the value.
     type Future: Future;

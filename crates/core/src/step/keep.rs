@@ -57,8 +57,8 @@ pub enum Volatile {}
 #[derive(Debug, Clone, Copy)]
 pub enum Durable {}
 
-/// The mode of a handle that does not record its steps: see [`Run::borrowing`](crate::Run::borrowing). A test cannot
-/// script these steps, so their values and errors may borrow.
+/// The mode of a handle that does not record its steps: see [`Run::borrowing`](crate::Run::borrowing). The values
+/// and errors of these steps may borrow, so a test cannot script the steps.
 #[derive(Debug, Clone, Copy)]
 pub enum Borrowing {}
 

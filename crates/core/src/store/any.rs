@@ -31,7 +31,7 @@ pub(crate) type Answer<T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> +
 macro_rules! twins {
     (Store { $($Call:ident $name:ident (
         $(& $by:ident: $by_type:ty;)? $($arg:ident: $type:ty),*
-    ) -> $answer:ty;)* } Operate { $($operate:tt)* }) => {
+    ) -> $answer:ty;)* } Operate { $($operate:tt)* } Dispatch { $($dispatch:tt)* }) => {
         /// [`Store`] with boxed futures, so that it works as a trait object.
         trait Twin: Send + Sync {
             $(fn $name(self: Arc<Self>, $($by: $by_type,)? $($arg: $type),*) -> Answer<$answer>;)*

@@ -27,6 +27,15 @@ macro_rules! calls {
                 Import import(run: RunId, stored: StoredRun) -> bool;
                 Now now() -> Timestamp;
             }
+            Dispatch {
+                Submit submit(batch: Vec<Submit>) -> Vec<Result<Submitted, Refused>>;
+                Claim claim(claim: Claim) -> Claimed;
+                Configure configure(queues: Vec<Queue>, configure: Configure) -> ();
+                Queues queues() -> Vec<QueueState>;
+                PauseQueues pause_queues(queues: Vec<Arc<str>>, pausing: Pausing) -> ();
+                Pause pause(runs: Vec<RunId>, pausing: Pausing) -> Vec<RunId>;
+                Reschedule reschedule(runs: Vec<RunId>, change: Reschedule) -> Vec<RunId>;
+            }
         }
     };
 }

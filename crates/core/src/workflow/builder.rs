@@ -718,7 +718,7 @@ impl<X> Workflow<X> {
         self.execute(run.into(), Purpose::Resume, true, body).await
     }
 
-    /// Prepares a run without a store that starts from the recorded outcomes in `state`.
+    /// Prepares a run that starts from the recorded outcomes in `state` and does not use a store.
     ///
     /// ```
     /// use awaitly_core::{RunError, Workflow, step};

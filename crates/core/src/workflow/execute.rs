@@ -21,10 +21,10 @@ use crate::error::{FromStep, RunError};
 use crate::event::{EventKind, Observers};
 use crate::guard::Refusal;
 use crate::hook::RunInfo;
-use crate::journal::{Header, Payload, Record, ResumeState, Status};
+use crate::journal::{Header, Payload, Record, ResumeState, Status, Timestamp};
 use crate::run::{DurableRun, Run};
 use crate::shared::{Loaded, OtherRun, Settings, Shared, Writer, note_other_run};
-use crate::store::{Purpose, StoreError};
+use crate::store::{Held, Purpose, StoreError};
 
 /// A run in execution. Dropping it makes all its remaining handles inactive.
 struct Execution {
@@ -65,8 +65,39 @@ impl<X> Workflow<X> {
         X: KeepRun<T, E>,
         E: FromStep<RunError> + fmt::Display,
     {
+        let admitted = self.definition.admit(&run, purpose).await;
+        self.execute_admitted(run, admitted, keep_state, body).await
+    }
+
+    /// Executes a run whose lease a claim took.
+    pub(crate) async fn execute_held<T, E>(
+        &self,
+        held: Held,
+        now: Timestamp,
+        body: impl AsyncFnOnce(&DurableRun) -> Result<T, E>,
+    ) -> Result<T, E>
+    where
+        X: KeepRun<T, E>,
+        E: FromStep<RunError> + fmt::Display,
+    {
+        let run = held.lease.run().to_shared();
+        let admitted = self.definition.admit_held(held, now).await;
+        self.execute_admitted(run, admitted, false, body).await.0
+    }
+
+    async fn execute_admitted<T, E>(
+        &self,
+        run: Arc<str>,
+        admitted: Result<Admitted, NotAdmitted>,
+        keep_state: bool,
+        body: impl AsyncFnOnce(&DurableRun) -> Result<T, E>,
+    ) -> (Result<T, E>, ResumeState)
+    where
+        X: KeepRun<T, E>,
+        E: FromStep<RunError> + fmt::Display,
+    {
         let definition = &self.definition;
-        let mut execution = match definition.admit(&run, purpose).await {
+        let mut execution = match admitted {
             Ok(admitted) => definition.begin(admitted, keep_state),
             Err(NotAdmitted::Refused(error)) => {
                 if error.pauses() {

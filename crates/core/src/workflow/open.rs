@@ -9,7 +9,7 @@ use crate::journal::{
     Contents, Fingerprint, Header, Key, Payload, Record, ResumeState, Status, Timestamp, WaitEntry,
 };
 use crate::shared::Writer;
-use crate::store::{Input, Open, Opened, Owner, Purpose, Rewrite, RunId, StoreError, StoredRun};
+use crate::store::{Held, Input, Open, Opened, Owner, Purpose, Rewrite, RunId, StoreError, StoredRun};
 
 /// A run that may be executed.
 pub(super) struct Admitted {
@@ -88,6 +88,20 @@ impl Definition {
         }
     }
 
+    /// Admits a run whose lease a claim took.
+    ///
+    /// # Panics
+    /// Panics if the workflow has no store.
+    pub(super) async fn admit_held(&self, held: Held, now: Timestamp) -> Result<Admitted, NotAdmitted> {
+        let Held { lease, run: stored } = held;
+        let store = self.store.clone();
+        #[expect(clippy::expect_used, reason = "the caller claimed the run from that store")]
+        let store = store.expect("a workflow whose runs are claimed has a store");
+        let run = lease.run().clone();
+        let hold = Hold(Some(Writer { store, lease, ttl: self.lease }));
+        self.admitted(run, hold, now, stored, Purpose::Resume).await.map_err(NotAdmitted::from)
+    }
+
     /// Creates the request to the store, after a check of its limits.
     fn request(&self, run: &Arc<str>, purpose: Purpose) -> Result<Open, RunError> {
         let run = RunId::new(Arc::clone(run))?;
@@ -143,7 +157,9 @@ impl Definition {
             records.retain(|record| !dropped.contains(&record.key));
         }
         let cancel = header.cancel_requested || cancelling;
-        let resumes = rests || header.created != now || !records.is_empty() || !waits.is_empty();
+        // A run that begins now is running since now.
+        let has_begun = header.status != Status::Queued && (rests || header.changed != now);
+        let resumes = has_begun || !records.is_empty() || !waits.is_empty();
         let now = Some(now);
         Ok(Admitted { run, hold, now, records, waits, input, revival, asleep, cancel, resumes })
     }
@@ -155,7 +171,10 @@ impl Definition {
             let (version, failed_on) = (header.version, std::mem::take(&mut header.failed_on));
             // In the order in which the store returned them.
             let waited = waits.iter().map(|entry| entry.key.clone()).collect();
-            let contents = self.migrate(Contents { records, waits, failed_on }, version, run)?;
+            let contents = Contents { records, waits, failed_on };
+            // No version of the code has written the journal of a queued run.
+            let is_new = header.status == Status::Queued;
+            let contents = if is_new { contents } else { self.migrate(contents, version, run)? };
             if let Some(Writer { store, lease, .. }) = &hold.0 {
                 let rewrite = Rewrite { version: self.version, contents: contents.clone(), waited };
                 match store.rewrite(lease, rewrite).await {

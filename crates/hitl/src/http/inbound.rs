@@ -79,6 +79,7 @@ use crate::signature::{IDEMPOTENCY_KEY, hex, random_bytes};
 /// | --- | --- |
 /// | 400 | `malformed`; `idempotency_key`: it is missing, repeated or too long; `incomplete`: the body ended early |
 /// | 401 | `unsigned`, `forged`, `stale` |
+/// | 405 | `method_not_allowed`: the request is not a `POST` |
 /// | 409 | `busy`: the request is already being executed; `input_changed`: its key was used with other content |
 /// | 413, 415, 422 | `too_large`; `unsupported_type`; `invalid` |
 /// | 500 | `internal`: your code panicked, for example the parser; the panic is logged |

@@ -83,7 +83,7 @@ impl Problem {
         self
     }
 
-    /// Sets the time after which the client may retry: the header `Retry-After`, in seconds, rounded up.
+    /// Sets the time after which the client may retry: the header `Retry-After`, in seconds, rounded up, at least 1.
     ///
     /// # Examples
     /// ```

@@ -4,8 +4,8 @@ use awaitly_core::store::StoreError;
 use crate::request::QuestionKind;
 use crate::shape::WrongShape;
 
-/// The reasons for which an inbox refuses an answer. A refused answer changes no state. After [`Store`](Self::Store),
-/// the store may or may not have recorded the answer.
+/// The reasons for which an inbox refuses an answer. A refused answer changes no state. If the error is
+/// [`InboxError::Store`], the store may or may not have recorded the answer.
 ///
 /// # Examples
 /// ```

@@ -87,7 +87,8 @@ impl<'i, S: Operate> Reply<'i, S> {
         self
     }
 
-    /// Sets the channel through which the answer comes, for example `chat`; the journal records it.
+    /// Sets the channel through which the answer comes, for example `chat`. The journal records the channel, unless the
+    /// question is [`Plain`](crate::QuestionKind::Plain).
     pub fn via(mut self, way: impl Into<String>) -> Self {
         self.said.via = Some(way.into());
         self

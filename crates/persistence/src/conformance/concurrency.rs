@@ -115,7 +115,7 @@ pub(super) async fn lease_of_dropped_opening_is_given_back<S: Store>(store: &S) 
 }
 
 /// Polls `future` up to `polls` times, and lets other tasks run in between.
-async fn poll_times<F: Future>(polls: usize, mut future: Pin<&mut F>) -> Option<F::Output> {
+pub(super) async fn poll_times<F: Future>(polls: usize, mut future: Pin<&mut F>) -> Option<F::Output> {
     for _ in 0..polls {
         if let Poll::Ready(output) = poll_fn(|context| Poll::Ready(future.as_mut().poll(context))).await {
             return Some(output);

@@ -18,7 +18,8 @@
 //! }
 //! ```
 //!
-//! [`closing_tests!`](crate::closing_tests) creates tests for the promises about closing, for a store that can be
+//! [`dispatch_tests!`](crate::dispatch_tests) creates tests for the promises about queues and claims, for a store that
+//! implements [`Dispatch`], and [`closing_tests!`](crate::closing_tests) creates tests for the promises about closing, for a store that can be
 //! closed.
 //!
 //! If a store depends on a resource that must stay alive, for example a folder or a server, pass both as a fixture:
@@ -53,6 +54,7 @@
 
 mod closing;
 mod concurrency;
+mod dispatching;
 mod leases;
 mod opening;
 mod operating;
@@ -61,12 +63,13 @@ mod waiting;
 
 use awaitly_core::journal::{Contents, Key, Kind, Outcome, Payload, Record};
 use awaitly_core::store::{
-    Durability, Ending, Lease, Open, Opened, Operate, Owner, Page, Rewrite, RunId, Store, StoreError,
+    Dispatch, Durability, Ending, Lease, Open, Opened, Operate, Owner, Page, Rewrite, RunId, Store, StoreError,
     StoredRun,
 };
 
 use closing::*;
 use concurrency::*;
+use dispatching::*;
 use leases::*;
 use opening::*;
 use operating::*;
@@ -243,6 +246,76 @@ macro_rules! __every_closing_promise {
     };
 }
 
+/// Creates a test for every promise about queues and claims, for a store that implements [`Dispatch`]. The argument has
+/// the form of the argument of [`conformance_tests!`](crate::conformance_tests).
+///
+/// ```
+/// mod my_store {
+///     # use awaitly_persistence::MemoryStore;
+///     # pub type MyStore = MemoryStore;
+///     # mod tests { use super::MyStore;
+///     awaitly_persistence::dispatch_tests!(MyStore::new());
+///     # }
+/// }
+/// ```
+#[macro_export]
+macro_rules! dispatch_tests {
+    ($new:expr) => {
+        $crate::__every_dispatch_promise!($crate::__dispatch_tests, $new);
+    };
+}
+
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __dispatch_tests {
+    ([$($promise:ident)*], $new:expr) => {
+        $(
+            #[::tokio::test]
+            async fn $promise() {
+                let fixture = $new;
+                let store = $crate::conformance::Fixture::store(&fixture);
+                $crate::conformance::check_dispatch(::core::stringify!($promise), store).await;
+            }
+        )*
+    };
+}
+
+/// Calls the macro `$then` with the names of all promises about queues and claims.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __every_dispatch_promise {
+    ($then:path $(, $with:expr)?) => {
+        $then! {
+            [
+                submitted_run_is_queued_with_its_input
+                run_is_submitted_once
+                unfit_submission_is_refused_whole
+                claimed_run_is_held_and_running
+                claim_takes_only_served_workflows
+                runs_start_in_the_order_of_their_ranks
+                delayed_run_starts_at_its_time
+                every_due_run_is_claimed
+                late_run_is_cancelled_instead_of_started
+                crashes_without_progress_are_counted
+                concurrency_limits_the_running_runs
+                limit_per_key_passes_over_full_keys
+                rate_limits_the_starts
+                keys_of_fair_queue_take_turns
+                queues_take_turns
+                paused_queue_and_paused_run_start_nothing
+                declared_settings_apply_until_an_operator_sets_others
+                queued_run_is_cancelled_or_opened_at_once
+                of_many_claims_at_once_each_run_goes_to_one
+                limits_hold_for_many_claims_at_once
+                leases_of_dropped_claim_are_given_back
+                submission_wakes_listeners
+                imported_run_keeps_its_place
+            ]
+            $(, $with)?
+        }
+    };
+}
+
 macro_rules! names {
     ([$($promise:ident)*]) => {
         /// The names of all promises, except those about closing.
@@ -276,6 +349,33 @@ pub async fn check<S: Operate>(promise: &str, store: &S) {
         };
     }
     __every_promise!(call);
+}
+
+/// Checks that `store` keeps one promise about queues and claims. The names of these promises are the names of the tests
+/// that [`dispatch_tests!`](crate::dispatch_tests) creates.
+///
+/// # Panics
+/// Panics if the store breaks the promise, or if no promise has this name.
+///
+/// # Examples
+/// ```
+/// use awaitly_persistence::{MemoryStore, conformance};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// conformance::check_dispatch("rate_limits_the_starts", &MemoryStore::new()).await;
+/// # }
+/// ```
+pub async fn check_dispatch<S: Dispatch>(promise: &str, store: &S) {
+    macro_rules! call {
+        ([$($promise:ident)*]) => {
+            match promise {
+                $(stringify!($promise) => Box::pin($promise(store)).await,)*
+                _ => panic!("there is no promise `{promise}` about queues and claims"),
+            }
+        };
+    }
+    __every_dispatch_promise!(call);
 }
 
 /// Checks that `store` keeps one promise about closing; the function `close` closes a store. The names of these

@@ -344,7 +344,7 @@ pub(super) async fn answer_and_cancellation_wake_listeners<S: Operate>(store: &S
     told(&mut wakes, "a cancellation").await;
 }
 
-async fn told(wakes: &mut awaitly_core::store::Wakes, of: &str) {
+pub(super) async fn told(wakes: &mut awaitly_core::store::Wakes, of: &str) {
     let told = tokio::time::timeout(Duration::from_secs(20), wakes.changed()).await;
     assert!(matches!(told, Ok(true)), "nobody was told of {of}");
 }

@@ -28,7 +28,7 @@ pub struct Exported {
 }
 
 impl Exported {
-    /// The version of the form that this version of the library writes, which is also the newest that it reads.
+    /// The newest version of the JSON form that this library reads. The library writes this version.
     pub const FORMAT: u32 = 1;
 }
 

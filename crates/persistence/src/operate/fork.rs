@@ -7,8 +7,8 @@ use serde::Serialize;
 /// A new run that begins with the recorded steps of an old run, and has the workflow, version and input of the old run.
 ///
 /// The fork finds recorded outcomes like a resumed run, including errors. Therefore, without [`up_to`](Self::up_to),
-/// the fork of a failed run fails again with the recorded failure, at that step. Questions that wait for an answer are
-/// not copied: the fork asks again.
+/// the fork of a failed run fails again at the step that failed, with the recorded failure. Questions that wait for an
+/// answer are not copied: the fork asks again.
 ///
 /// Idempotency keys contain the run id, and the fork has a new run id. If the fork repeats a step, the service
 /// therefore sees a new call and carries it out again.

@@ -30,7 +30,7 @@ impl Retention {
         self
     }
 
-    /// Restricts the selection to runs of this workflow.
+    /// Restricts the selection to runs of this workflow. A further call replaces the workflow.
     ///
     /// # Examples
     /// ```

@@ -86,7 +86,7 @@ use wakes::Listening;
 /// # Tables
 /// The tables are in a separate schema, `awaitly` unless [`schema`](PostgresOptions::schema) sets another. The store
 /// creates and updates them when it opens, in one process at a time. If the store's role did not create the tables, it
-/// needs `USAGE` on the schema and all rights on the rows of the tables.
+/// needs `USAGE` on the schema, and `SELECT`, `INSERT`, `UPDATE` and `DELETE` on its tables.
 ///
 /// # Cancel safety
 /// If the future of a write is dropped while it waits for a place in the queue, the write does not happen. If it is

@@ -20,7 +20,8 @@ use super::text;
 const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED; \
      SELECT set_config('synchronous_commit', 'on', true) WHERE current_setting('synchronous_commit') = 'off'";
 
-/// A transaction on a connection of the store's pool, for the writes of a step. It derefs to the connection:
+/// A transaction on a connection of the store's pool, for the writes of a step. It derefs to the connection. A step
+/// receives the transaction in a [`Tx`](awaitly_core::store::Tx), which derefs too, so a query needs two derefs:
 /// `sqlx::query(..).execute(&mut **tx)`.
 ///
 /// A dropped transaction is rolled back, even if it is dropped outside of a runtime.

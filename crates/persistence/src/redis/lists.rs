@@ -68,7 +68,7 @@ pub(super) async fn due(link: &Link, names: &Names, query: &DueQuery) -> Result<
             if !query.asks_for(&header.workflow) {
                 continue;
             }
-            let since = Due::since(header.status, header.wake, known.held_until, header.changed, now);
+            let since = header.due_at(known.held_until).filter(|due| *due <= now);
             found.extend(since.map(|since| Due {
                 run: run.clone(),
                 workflow: header.workflow.clone(),

@@ -73,16 +73,16 @@ use writer::Writer;
 /// the store found `appendfsync always` and no replica when it connected, the server forgets no acknowledged write, so
 /// leases survive a restart.
 ///
-/// A lease is released by a task of the runtime in which the store was connected. [`close`](Self::close) waits for the
-/// leases that this store released, and so does every call that reads, for example [`now`]. If the runtime ends first,
-/// the leases last until they expire.
+/// A lease is released by a task of the runtime in which the store was connected. [`close`](Self::close) waits until
+/// the leases that this store released are free, and so does every call that reads, for example [`now`]. If the runtime
+/// ends first, the leases last until they expire.
 ///
 /// # When the server goes away
 /// If the answer to a write is lost, the store sends the write again over a new connection, and the script recognises
 /// whether the first copy was carried out. The attempts continue until [`RedisOptions::patience`] ends, by default
 /// after 30 seconds. The write then fails with [`StoreError::Unavailable`], and it may or may not have happened. There
-/// is one exception: the store does not send a [`delete`] again that may have happened, because the second call could
-/// not report which runs the first call deleted.
+/// is one exception: the store does not repeat a [`delete`] that may have happened, because the second call could not
+/// report which runs the first call deleted.
 ///
 /// # The server
 /// The store needs Redis 5 or newer, or a compatible server, alone or with replicas. [`connect`](Self::connect) refuses

@@ -260,7 +260,7 @@ impl Batch<'_> {
             let free = self.lease(held.as_ref()).is_none();
             let until =
                 held.map(|held| held.until).map(|until| if free { until.min(self.now) } else { until });
-            if let Some(since) = Due::since(header.status, header.wake, until, header.changed, self.now) {
+            if let Some(since) = header.due_at(until).filter(|due| *due <= self.now) {
                 due.push(Due { run, workflow: header.workflow, version: header.version, since });
             }
         })?;

@@ -118,8 +118,8 @@ impl SqliteStore {
     /// # Errors
     /// Returns [`StoreError::NotThere`] if the folder is missing or the path is not a file; [`StoreError::Unavailable`]
     /// if another process kept the file busy for too long; [`StoreError::ReadOnly`] if the file cannot be written;
-    /// [`StoreError::Corrupt`] if it is damaged or is not a database; [`StoreError::NewerFormat`] if a newer version
-    /// wrote it, and then the file is unchanged; [`StoreError::Full`] if the disk is full.
+    /// [`StoreError::Corrupt`] if it is damaged or is not a database; [`StoreError::NewerFormat`] if a newer version of
+    /// this library wrote it (the file stays unchanged); [`StoreError::Full`] if the disk is full.
     pub async fn open(path: impl AsRef<Path>) -> Result<Self, StoreError> {
         SqliteOptions::new().open(path).await
     }

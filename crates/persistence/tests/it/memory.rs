@@ -4,4 +4,5 @@ mod conformance {
     use super::MemoryStore;
     awaitly_persistence::conformance_tests!(MemoryStore::new());
     awaitly_persistence::closing_tests!(MemoryStore::new());
+    awaitly_persistence::dispatch_tests!(MemoryStore::new());
 }

@@ -135,7 +135,7 @@ impl<P> Options<P> {
     /// `of_at_least` calls.
     ///
     /// # Panics
-    /// Panics if `part` is not above 0 and at most 1.
+    /// Panics if `part` is NaN, at most 0, or above 1.
     ///
     /// ```
     /// use awaitly_resilience::circuit_breaker::{CircuitBreaker, State};
@@ -158,7 +158,7 @@ impl<P> Options<P> {
     /// again. The time starts at the breaker's admission, so it includes the waits at the guards after the breaker.
     ///
     /// # Panics
-    /// Panics if `part` is not above 0 and at most 1.
+    /// Panics if `part` is NaN, at most 0, or above 1.
     pub const fn slow_calls(mut self, slower_than: Duration, part: f64, of_at_least: u32) -> Self {
         assert!(part > 0.0 && part <= 1.0, "a rate is above 0 and at most 1");
         self.rules.slow_rate = Some(Rate { part, of_at_least });

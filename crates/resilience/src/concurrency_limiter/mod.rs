@@ -17,7 +17,7 @@
 //! ```
 //!
 //! Tokio's semaphore hands out slots in the order of the requests. If a call is dropped, its slot or its place in the
-//! queue becomes free. To run a list of calls with a limit at once, see [`Run::each`](awaitly_core::Run::each).
+//! queue becomes free. To limit the concurrent calls of one list, see [`Run::each`](awaitly_core::Run::each).
 
 mod error;
 mod pass;
@@ -48,7 +48,8 @@ pub struct Stats {
     pub max_waiting: usize,
 }
 
-/// A concurrency limiter. Cheap to clone; clones share the slots.
+/// A limit on the number of calls that run at once. Each running call holds a slot; further calls wait for a free slot,
+/// or are refused. Cheap to clone; clones share the slots.
 #[doc = include_str!("../waiters.md")]
 #[derive(Debug, Clone)]
 pub struct ConcurrencyLimiter(Arc<Slots>);

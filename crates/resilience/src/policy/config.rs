@@ -8,7 +8,7 @@ use serde::de::{self, Deserializer, MapAccess, Visitor};
 
 use super::{Growth, Policy, Registry};
 
-/// A configuration that does not describe a policy, or not the requested one.
+/// The error of a configuration that describes no valid policy, or of a name that a [`Registry`] does not contain.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the policy at `{path}` cannot be read: {reason}")]
 pub struct ConfigError {

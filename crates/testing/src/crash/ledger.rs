@@ -80,7 +80,8 @@ impl Ledger {
         self.happens(what.into().into(), Some(idempotency_key.into()), true)
     }
 
-    /// Returns the descriptions of all effects so far, in order, over all processes of the case.
+    /// Returns the descriptions of all effects so far, in order, over all processes of the case. An effect that was
+    /// undone stays in the list.
     ///
     /// ```
     /// use awaitly_core::{RunError, Workflow, step};

@@ -5,7 +5,8 @@ use super::boundary::Boundary;
 use super::case::Played;
 use super::finding::Finding;
 
-/// The report of a crash test: the cases played, and the findings of the shortest case that failed.
+/// The report of a crash test: the cases played, and the findings of the shortest case that failed, which is the failed
+/// case with the fewest accidents.
 ///
 /// ```
 /// use awaitly_core::{RunError, Workflow, step};

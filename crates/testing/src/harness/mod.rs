@@ -298,7 +298,8 @@ impl<X> Harness<X> {
     }
 
     /// Sets the limit of virtual time for each execution of a run. If the execution has not ended by then, it is
-    /// stuck, and the harness panics. If the harness is used in a [`Simulation`](crate::Simulation), the
+    /// stuck, and the harness panics. The end of a [`PausedClock::advance`](crate::PausedClock::advance) or of another
+    /// harness run restarts the limit. If the harness is used in a [`Simulation`](crate::Simulation), the
     /// [limit of the simulation](crate::Simulation::time_limit) applies as well.
     pub const fn time_limit(mut self, limit: Duration) -> Self {
         self.time_limit = limit;

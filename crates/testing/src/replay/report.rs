@@ -10,7 +10,7 @@ use crate::keys::quoted;
 use crate::report::RunEnding;
 
 /// The report of a resume check. [`Display`](std::fmt::Display) formats it for readers, with a next action for each
-/// finding; as JSON it is meant for tools.
+/// finding; its JSON form is for tools.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Replay {
@@ -20,7 +20,7 @@ pub struct Replay {
     pub workflow: Arc<str>,
     /// The version of the workflow that last wrote the journal.
     pub version: u32,
-    /// The steps whose recorded outcomes the body received, in the order of requests.
+    /// The steps whose recorded outcomes the body received, in the order in which the body asked for them.
     pub reused: Vec<Key>,
     pub(super) would_run: Vec<NextStep>,
     /// The questions at which the run would wait, whether already open or newly asked.
@@ -100,7 +100,8 @@ impl Replay {
         assert!(self.is_clean(), "{self}");
     }
 
-    /// Returns the steps that would run: those at which the body stopped, and those that received a value.
+    /// Returns the steps that would run: the steps at which the body stopped, that received a value, whose operation
+    /// was called, or that the body dropped.
     ///
     /// ```
     /// use awaitly_core::{DurableRun, RunError, Workflow, step};

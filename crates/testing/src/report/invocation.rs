@@ -37,7 +37,7 @@ pub struct Invocation {
     pub attempts: u32,
     /// The time between the beginning of the run and the beginning of the step.
     pub began: Duration,
-    /// The duration of the step, including all attempts.
+    /// The duration of the step, including all attempts; zero if the step was [interrupted](StepEnding::Interrupted).
     pub duration: Duration,
     /// The ending of the step.
     pub ending: StepEnding,

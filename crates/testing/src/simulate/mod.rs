@@ -78,7 +78,7 @@ impl Simulation {
         Self { seeds: vec![seed::given().unwrap_or_default()], time_limit: TIME_LIMIT }
     }
 
-    /// Sets one seed, which overrides the environment.
+    /// Sets one seed, even if the environment variable `AWAITLY_SEED` is set.
     pub fn seed(mut self, seed: u64) -> Self {
         self.seeds = vec![seed];
         self

@@ -98,8 +98,8 @@ impl Sim {
             .interleaved()
     }
 
-    /// Yields to other tasks a number of times drawn from the seed. Call it at points where branches may overtake
-    /// each other, and each seed produces its own order.
+    /// Yields to other tasks a number of times drawn from the seed. Call it at points at which concurrent tasks may
+    /// overtake each other, so that different seeds can produce different orders.
     pub async fn shuffle(&self) {
         let turns = self.rng().u32(0..8);
         pass(turns).await;

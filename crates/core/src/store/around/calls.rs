@@ -7,8 +7,8 @@ use crate::journal::Key;
 
 macro_rules! kinds {
     ($($trait:ident { $($Call:ident $name:ident ($($args:tt)*) -> $answer:ty;)* })*) => {
-        /// The kind of a store call: a method of [`Store`](crate::store::Store), [`Operate`](crate::store::Operate) or
-        /// [`Transactional`](crate::store::Transactional) that can fail, or the method
+        /// The kind of a store call: a method of [`Store`](crate::store::Store), [`Operate`](crate::store::Operate),
+        /// [`Dispatch`](crate::store::Dispatch) or [`Transactional`](crate::store::Transactional) that can fail, or the method
         /// [`release`](crate::store::Store::release).
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
         #[non_exhaustive]
@@ -62,8 +62,8 @@ impl Call {
         Calls::from(self).key(key)
     }
 
-    const fn bit(self) -> u32 {
-        1 << self as u32
+    const fn bit(self) -> u64 {
+        1 << self as u64
     }
 }
 
@@ -103,12 +103,12 @@ pub struct Calls {
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Kinds {
     /// One bit per kind.
-    bits: u32,
+    bits: u64,
     run: Option<RunId>,
     key: Option<Key>,
 }
 
-const WRITES: u32 = Call::Append.bit()
+const WRITES: u64 = Call::Append.bit()
     | Call::Replace.bit()
     | Call::Wait.bit()
     | Call::Settle.bit()
@@ -119,7 +119,7 @@ const WRITES: u32 = Call::Append.bit()
 
 impl Calls {
     /// All calls.
-    pub const ALL: Self = Self::of(u32::MAX);
+    pub const ALL: Self = Self::of(u64::MAX);
 
     /// The calls with which a run writes its journal, without the calls that take, renew or release its lease.
     pub const WRITES: Self = Self::of(WRITES);
@@ -129,21 +129,26 @@ impl Calls {
 
     /// The calls that change no data.
     pub const READS: Self = Self::of(
-        Call::Load.bit() | Call::List.bit() | Call::Waiting.bit() | Call::Due.bit() | Call::Now.bit(),
+        Call::Load.bit()
+            | Call::List.bit()
+            | Call::Waiting.bit()
+            | Call::Due.bit()
+            | Call::Now.bit()
+            | Call::Queues.bit(),
     );
 
     /// The calls that hand one record to the store.
     pub const RECORDS: Self =
         Self::of(Call::Append.bit() | Call::Replace.bit() | Call::Settle.bit() | Call::Commit.bit());
 
-    const fn of(bits: u32) -> Self {
+    const fn of(bits: u64) -> Self {
         Self { first: Kinds { bits, run: None, key: None }, others: Vec::new() }
     }
 
     /// Restricts the selection to one run. The result selects no calls if the selection already has another run.
     #[must_use]
     pub fn run(self, run: RunId) -> Self {
-        self.narrowed(&Kinds { bits: u32::MAX, run: Some(run), key: None })
+        self.narrowed(&Kinds { bits: u64::MAX, run: Some(run), key: None })
     }
 
     /// Restricts the selection to calls about one key: a record, a waiting entry or an answer. The result selects no
@@ -159,7 +164,7 @@ impl Calls {
     /// ```
     #[must_use]
     pub fn key(self, key: impl Into<Key>) -> Self {
-        self.narrowed(&Kinds { bits: u32::MAX, run: None, key: Some(key.into()) })
+        self.narrowed(&Kinds { bits: u64::MAX, run: None, key: Some(key.into()) })
     }
 
     fn narrowed(mut self, asked: &Kinds) -> Self {
@@ -175,7 +180,7 @@ impl Calls {
         std::iter::once(&mut self.first).chain(&mut self.others)
     }
 
-    fn bits(&self) -> u32 {
+    fn bits(&self) -> u64 {
         self.each().fold(0, |bits, kinds| bits | kinds.bits)
     }
 

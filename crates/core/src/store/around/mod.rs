@@ -1,12 +1,13 @@
 //! A store that wraps another store: one method of the wrapper handles all calls.
 //!
-//! A type that implements [`Around`] is a [`Store`]. It is also an [`Operate`] and a [`Transactional`] if the inner
-//! store is one. Use it for metrics, for the encryption of values, or to inject faults.
+//! A type that implements [`Around`] is a [`Store`]. It is also an [`Operate`], a [`Dispatch`] and a
+//! [`Transactional`] if the inner store is one. Use it for metrics, for the encryption of values, or to inject faults.
 
 mod calls;
 mod request;
 
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
 pub use calls::{Call, Calls};
@@ -14,11 +15,12 @@ pub use request::{Parts, Reply, Request};
 
 use super::table::calls;
 use super::{
-    Answer, Cancelled, DeleteIf, Due, DueQuery, Durability, Ending, Lease, OnRecorded, Open, Opened, Operate,
-    Page, Renewed, Rewrite, RunId, RunQuery, RunSummary, Store, StoreError, StoredRun, Transactional, Wait,
-    WaitQuery, Waiting, Wakes,
+    Answer, Cancelled, Claim, Claimed, Configure, DeleteIf, Dispatch, Due, DueQuery, Durability, Ending, Lease,
+    OnRecorded, Open, Opened, Operate, Page, Pausing, QueueState, Renewed, Reschedule, Rewrite, RunId, RunQuery,
+    RunSummary, Store, StoreError, StoredRun, Submit, Submitted, Transactional, Wait, WaitQuery, Waiting, Wakes,
 };
-use crate::journal::{Key, Outcome, Record, Settling, Timestamp, Unanswered};
+use crate::dispatch::Queue;
+use crate::journal::{Key, Outcome, Record, Refused, Settling, Timestamp, Unanswered};
 
 /// Wraps a store, with code before and after each of its calls.
 ///
@@ -128,7 +130,7 @@ macro_rules! sent {
 }
 
 macro_rules! stores {
-    (Store { $($store:tt)* } Operate { $($operate:tt)* }) => {
+    (Store { $($store:tt)* } Operate { $($operate:tt)* } Dispatch { $($dispatch:tt)* }) => {
         impl<W: Around> Store for W {
             sent! { Store $($store)* }
 
@@ -147,6 +149,10 @@ macro_rules! stores {
             fn wakes(&self) -> Wakes {
                 self.inner().wakes()
             }
+        }
+
+        impl<W: Around<Inner: Dispatch>> Dispatch for W {
+            sent! { Dispatch $($dispatch)* }
         }
     };
 }

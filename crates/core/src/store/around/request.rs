@@ -1,15 +1,18 @@
 use std::any::Any;
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::super::table::calls;
 use super::super::{
-    Answer, Cancelled, DeleteIf, Due, DueQuery, Durability, Ending, Lease, OnRecorded, Open, Opened, Page,
-    Renewed, Rewrite, RunId, RunQuery, RunSummary, StoreError, StoredRun, Wait, WaitQuery, Waiting,
+    Answer, Cancelled, Claim, Claimed, Configure, DeleteIf, Due, DueQuery, Durability, Ending, Lease,
+    OnRecorded, Open, Opened, Page, Pausing, QueueState, Renewed, Reschedule, Rewrite, RunId, RunQuery, RunSummary,
+    StoreError, StoredRun, Submit, Submitted, Wait, WaitQuery, Waiting,
 };
 use super::Call;
+use crate::dispatch::Queue;
 use crate::journal::{
-    Contents, Header, Key, Outcome, Payload, Record, Settling, Timestamp, Unanswered, WaitEntry,
+    Contents, Header, Key, Outcome, Payload, Record, Refused, Settling, Timestamp, Unanswered, WaitEntry,
 };
 
 /// A call on its way to a store of type `S`. Only [`Around`](super::Around) makes requests.
@@ -129,7 +132,8 @@ impl<'a> Parts<'a> {
             | Self::Import { run, .. } => Some(run),
             Self::Waiting { query } => query.run.as_ref(),
             Self::Answer { answer } => Some(&answer.run),
-            Self::Delete { runs, .. } => runs.first().filter(|_| runs.len() == 1),
+            Self::Delete { runs, .. } | Self::Pause { runs, .. } | Self::Reschedule { runs, .. } => only(runs),
+            Self::Submit { batch } => only(batch).map(|submit| &submit.run),
             _ => self.lease().map(Lease::run),
         }
     }
@@ -216,6 +220,10 @@ impl<'a> Parts<'a> {
             Self::Finish { ending, .. } => ending.outcome.iter_mut().map(Outcome::payload_mut).collect(),
             Self::Answer { answer } => vec![answer.outcome.payload_mut()],
             Self::Import { stored, .. } => of_run(stored),
+            Self::Submit { batch } => {
+                let inputs = batch.iter_mut().filter_map(|submit| submit.input.as_mut());
+                inputs.map(|input| &mut input.payload).collect()
+            }
             _ => Vec::new(),
         }
     }
@@ -247,9 +255,15 @@ impl<'a> Reply<'a> {
                 vec![outcome.payload_mut()]
             }
             Self::Waiting(page) => page.items.iter_mut().map(|waiting| &mut waiting.entry.request).collect(),
+            Self::Claim(claimed) => claimed.runs.iter_mut().flat_map(|held| of_run(&mut held.run)).collect(),
             _ => Vec::new(),
         }
     }
+}
+
+/// Returns the only item, if there is exactly one.
+fn only<T>(items: &[T]) -> Option<&T> {
+    items.first().filter(|_| items.len() == 1)
 }
 
 fn of_run(run: &mut StoredRun) -> Vec<&mut Payload> {

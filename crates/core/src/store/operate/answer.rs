@@ -3,7 +3,7 @@ use std::fmt;
 use crate::journal::{Key, Outcome};
 use crate::store::RunId;
 
-/// An answer from outside.
+/// An answer from a person or another system to the question that a run asks.
 ///
 /// ```
 /// use awaitly_core::RunError;

@@ -214,7 +214,8 @@ pub trait Operate: Store {
 pub enum Cancelled {
     /// The store keeps the request, and the run undoes its work.
     Requested,
-    /// The run is cancelled without an undo; only [`cancel_without_undo`](Operate::cancel_without_undo) returns it.
+    /// The run is cancelled without an undo. [`cancel`](Operate::cancel) returns it for a queued run, which has no work
+    /// to undo.
     WithoutUndo,
     /// The body declared that it is [too late](crate::Run::too_late_to_cancel) to cancel the run.
     TooLate,
@@ -258,6 +259,8 @@ impl Cancelling {
             (_, status, _) if status.has_ended() => Cancelled::Ended(status),
             // A request that came before the declaration stays valid.
             (Self::Request, ..) if is_too_late && !header.cancel_requested => Cancelled::TooLate,
+            // It has no work to undo.
+            (_, Status::Queued, None) => Cancelled::WithoutUndo,
             (Self::Request, ..) => Cancelled::Requested,
             (Self::WithoutUndo, _, Some(_)) => Cancelled::Held,
             (Self::WithoutUndo, _, None) => Cancelled::WithoutUndo,

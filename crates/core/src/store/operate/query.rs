@@ -58,7 +58,7 @@ impl RunQuery {
         }
     }
 
-    /// Restricts the query to runs of this workflow.
+    /// Restricts the query to runs of this workflow. A later call replaces the workflow.
     pub fn workflow(mut self, workflow: impl Into<Arc<str>>) -> Self {
         self.workflow = Some(workflow.into());
         self

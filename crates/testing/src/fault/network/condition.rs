@@ -9,10 +9,11 @@ pub enum Condition {
     /// Every call gets through.
     #[default]
     Up,
-    /// Every call is refused immediately. A call that is in progress when the service goes down loses its answer.
+    /// Every call is refused immediately. A call that is in progress loses its answer if the service is down when the
+    /// operation of the call ends.
     Down,
-    /// Calls get no response: a call waits for [`Network::PATIENCE`](super::Network::PATIENCE) and then fails. A call
-    /// in progress loses its answer after that wait, too.
+    /// Calls get no response: a call waits for [`Network::PATIENCE`](super::Network::PATIENCE) and then fails. If the
+    /// service is cut off when the operation of a call ends, this call waits for the same time and loses its answer.
     Cut,
     /// Every call gets through, but takes longer to reach the service.
     Slow {

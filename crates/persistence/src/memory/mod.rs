@@ -1,23 +1,26 @@
-use std::collections::{BTreeMap, HashMap, HashSet};
+mod journals;
+mod queues;
+mod transaction;
+
+use std::collections::HashSet;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
+use awaitly_core::dispatch::Queue;
 use awaitly_core::journal::{
-    Asked, Contents, Header, Key, Opening, Outcome, Payload, Record, Settling, Status, Timestamp, Unanswered,
-    WaitEntry, admit, settle,
+    Contents, Header, Key, Outcome, Record, Refused, Settling, Status, Timestamp, Unanswered,
 };
 use awaitly_core::store::{
-    Answer, Bell, Cancelled, Cancelling, DeleteIf, Due, DueQuery, Durability, Ending, Lease, OnRecorded,
-    Open, Opened, Operate, Page, Renewed, Rewrite, RunId, RunQuery, RunSummary, Store, StoreError, StoredRun,
-    Transactional, Wait, WaitQuery, Waiting, Wakes,
+    Answer, Bell, Cancelled, Cancelling, Claim, Claimed, Configure, DeleteIf, Dispatch, Due, DueQuery, Durability,
+    Ending, Lease, OnRecorded, Open, Opened, Operate, Page, Pausing, QueueState, Renewed, Reschedule, Rewrite, RunId,
+    RunQuery, RunSummary, Store, StoreError, StoredRun, Submit, Submitted, Wait, WaitQuery, Waiting, Wakes,
 };
-use foldhash::fast::RandomState;
-use serde::Serialize;
-use serde::de::DeserializeOwned;
 use tokio::time::Instant;
 
 use crate::limits;
+use journals::{Journal, Journals};
+pub use transaction::MemoryTransaction;
 
 /// A store in memory, for tests and for runs that need not survive the process.
 ///
@@ -57,30 +60,6 @@ struct Shared {
     made: (Instant, Timestamp),
 }
 
-#[derive(Default)]
-struct Journals {
-    is_closed: bool,
-    /// The values that transactions wrote beside the journals.
-    table: BTreeMap<String, Payload>,
-    /// The index of each run in `runs`, which is also the slot of its leases.
-    slots: HashMap<RunId, usize, RandomState>,
-    /// The runs in the order in which they began; `None` for a deleted run.
-    runs: Vec<Option<Journal>>,
-}
-
-struct Journal {
-    run: RunId,
-    header: Header,
-    input: Option<Payload>,
-    records: Vec<Record>,
-    keys: HashSet<Key, RandomState>,
-    waits: BTreeMap<Key, WaitEntry>,
-    /// The newest token.
-    token: u64,
-    /// The time at which the lease with that token expires, or `None` if it was released.
-    held_until: Option<Timestamp>,
-}
-
 impl MemoryStore {
     /// Creates a store without runs.
     #[must_use]
@@ -109,7 +88,7 @@ impl MemoryStore {
         Self(Arc::new(Shared { journals: Mutex::default(), bell: Bell::new(), made }))
     }
 
-    #[doc = include_str!("close.md")]
+    #[doc = include_str!("../close.md")]
     /// - The store drops its journals, because no handle can read them any more.
     ///
     /// # Errors
@@ -157,7 +136,7 @@ impl MemoryStore {
     fn cancel_by(&self, run: &RunId, cancelling: Cancelling) -> Result<Cancelled, StoreError> {
         let now = self.now();
         let mut journals = self.lock()?;
-        let Some((_, journal)) = journals.find_mut(run) else { return Ok(Cancelled::NoSuchRun) };
+        let Some((slot, journal)) = journals.find_mut(run) else { return Ok(Cancelled::NoSuchRun) };
         let is_too_late = journal.keys.contains(&Key::TOO_LATE_TO_CANCEL);
         let cancelled = cancelling.decide(&journal.header, journal.lease(now), is_too_late);
         match cancelled {
@@ -168,6 +147,7 @@ impl MemoryStore {
             }
             _ => {}
         }
+        journals.list(slot, now);
         drop(journals);
         self.0.bell.ring();
         Ok(cancelled)
@@ -237,6 +217,7 @@ impl Store for MemoryStore {
         let dropped: HashSet<_> = drop.iter().collect();
         journal.records.retain(|record| !dropped.contains(&record.key));
         journal.keys.retain(|key| !dropped.contains(key));
+        journals.list(slot(lease), now);
         Ok(())
     }
 
@@ -261,6 +242,7 @@ impl Store for MemoryStore {
         let answered = ending.waits_on.iter().any(|key| journal.keys.contains(key));
         journal.header.end(ending, answered, now);
         journal.held_until = None;
+        journals.list(slot(lease), now);
         drop(journals);
         self.0.bell.ring();
         Ok(())
@@ -271,13 +253,18 @@ impl Store for MemoryStore {
         let mut journals = self.lock()?;
         let journal = journals.held(lease)?;
         journal.held_until = Some(until);
-        Ok(Renewed { now, cancel: journal.header.cancel_requested })
+        let cancel = journal.header.cancel_requested;
+        journals.list(slot(lease), now);
+        Ok(Renewed { now, cancel })
     }
 
     fn release(&self, lease: &Lease) {
-        if let Ok(journal) = self.journals().held(lease) {
+        let (now, mut journals) = (self.now(), self.journals());
+        if let Ok(journal) = journals.held(lease) {
             journal.held_until = None;
+            journals.list(slot(lease), now);
         }
+        drop(journals);
         self.0.bell.ring();
     }
 
@@ -321,11 +308,11 @@ impl Operate for MemoryStore {
     async fn due(&self, query: DueQuery) -> Result<Vec<Due>, StoreError> {
         let (now, journals) = (self.now(), self.lock()?);
         let due = journals.newest_first(None).filter_map(|(_, journal)| {
-            let Header { workflow, version, status, wake, changed, .. } = &journal.header;
+            let Header { workflow, version, .. } = &journal.header;
             if !query.asks_for(workflow) {
                 return None;
             }
-            let since = Due::since(*status, *wake, journal.held_until, *changed, now)?;
+            let since = journal.header.due_at(journal.held_until).filter(|due| *due <= now)?;
             Some(Due { run: journal.run.clone(), workflow: Arc::clone(workflow), version: *version, since })
         });
         Ok(limits::longest_overdue(due.collect(), query.page_limit()))
@@ -336,7 +323,7 @@ impl Operate for MemoryStore {
         let now = self.now();
         let Answer { run, key, token, outcome } = answer;
         let mut journals = self.lock()?;
-        let Some((_, journal)) = journals.find_mut(&run) else {
+        let Some((slot, journal)) = journals.find_mut(&run) else {
             return Ok(Err(Unanswered::NoSuchRun));
         };
         if let Err(refused) = journal.settle(&key, Settling::Answer, token.as_deref(), now) {
@@ -346,6 +333,7 @@ impl Operate for MemoryStore {
         if journal.header.status == Status::Waiting {
             journal.header.wake = Some(now);
         }
+        journals.list(slot, now);
         drop(journals);
         self.0.bell.ring();
         Ok(Ok(()))
@@ -367,13 +355,16 @@ impl Operate for MemoryStore {
 
     async fn import(&self, run: RunId, stored: StoredRun) -> Result<bool, StoreError> {
         let keys = limits::imported(&run, &stored)?.into_iter().cloned().collect();
+        let now = self.now();
         let mut journals = self.lock()?;
         if journals.slots.contains_key(&run) {
             return Ok(false);
         }
         let StoredRun { header, input, records, waits } = stored;
         let waits = waits.into_iter().map(|entry| (entry.key.clone(), entry)).collect();
-        journals.add(Journal { run, header, input, records, keys, waits, token: 0, held_until: None });
+        let journal = Journal { records, keys, waits, ..Journal::new(run, header, input) };
+        let slot = journals.add(journal);
+        journals.list(slot, now);
         drop(journals);
         self.0.bell.ring();
         Ok(true)
@@ -388,113 +379,67 @@ impl Operate for MemoryStore {
     }
 }
 
-/// A transaction of a [`MemoryStore`]. In a test, it takes the place of a database transaction, so that the test can
-/// check which writes of a transactional step survive if the process dies.
-///
-/// The transaction writes JSON values into the store, beside the journals, under names that the caller chooses. A read
-/// returns committed values and the values that this transaction wrote. Transactions do not wait for each other: if two
-/// transactions write under one name, the last commit wins. Dropping a transaction discards its writes.
-///
-/// ```
-/// use awaitly_core::{DurableRun, RunError, Workflow, step};
-/// use awaitly_core::store::Tx;
-/// use awaitly_persistence::{MemoryStore, MemoryTransaction};
-///
-/// async fn debit(mut tx: Tx<MemoryTransaction>, cents: u64) -> Result<u64, RunError> {
-///     let balance: u64 = tx.get("balance").unwrap_or(10_000);
-///     tx.put("balance", &(balance - cents));
-///     Ok(balance - cents)
-/// }
-///
-/// # #[tokio::main(flavor = "current_thread")]
-/// # async fn main() {
-/// let store = MemoryStore::new();
-/// let body = async |run: &DurableRun| {
-///     Ok::<u64, RunError>(step!(run, "debit", transaction = &store, |tx| debit(tx, 4200)))
-/// };
-/// let paid = Workflow::new("pay").store(store.clone()).run("order-42", body).await;
-/// assert_eq!((paid, store.get("balance")), (Ok(5800), Some(5800)));
-/// # }
-/// ```
-#[derive(Debug)]
-pub struct MemoryTransaction {
-    store: MemoryStore,
-    written: BTreeMap<String, Option<Payload>>,
-}
-
-impl MemoryTransaction {
-    /// Returns the value under `name`, or `None` if it does not exist or is not a `T`.
-    #[must_use]
-    pub fn get<T: DeserializeOwned>(&self, name: &str) -> Option<T> {
-        match self.written.get(name) {
-            Some(written) => written.as_ref()?.decode().ok(),
-            None => self.store.get(name),
-        }
-    }
-
-    /// Writes `value` under `name` when the transaction commits. If `value` has no JSON form, the commit removes the
-    /// value under `name`, as [`remove`](Self::remove) does.
-    pub fn put<T: Serialize + ?Sized>(&mut self, name: impl Into<String>, value: &T) {
-        self.written.insert(name.into(), Payload::encode(value).ok());
-    }
-
-    /// Removes the value under `name`. The removal takes effect when the transaction commits.
-    pub fn remove(&mut self, name: impl Into<String>) {
-        self.written.insert(name.into(), None);
-    }
-}
-
-impl MemoryStore {
-    /// Returns the value that a transaction committed under `name`, or `None` if it does not exist or is not a `T`.
-    ///
-    /// # Examples
-    /// ```
-    /// use awaitly_core::store::Transactional;
-    /// use awaitly_persistence::MemoryStore;
-    ///
-    /// # #[tokio::main(flavor = "current_thread")]
-    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// let store = MemoryStore::new();
-    /// let mut transaction = store.begin().await?;
-    /// transaction.put("balance", &10_000);
-    /// assert_eq!(transaction.get("balance"), Some(10_000));
-    ///
-    /// drop(transaction);
-    /// assert_eq!(store.get::<u64>("balance"), None, "it was not committed");
-    /// # Ok(())
-    /// # }
-    /// ```
-    #[must_use]
-    pub fn get<T: DeserializeOwned>(&self, name: &str) -> Option<T> {
-        self.journals().table.get(name)?.decode().ok()
-    }
-}
-
-impl Transactional for MemoryStore {
-    type Transaction = MemoryTransaction;
-
-    async fn begin(&self) -> Result<MemoryTransaction, StoreError> {
-        self.lock().map(|_| MemoryTransaction { store: self.clone(), written: BTreeMap::new() })
-    }
-
-    async fn commit(
-        &self,
-        transaction: MemoryTransaction,
-        lease: &Lease,
-        record: Record,
-        on_recorded: OnRecorded,
-    ) -> Result<(), StoreError> {
+impl Dispatch for MemoryStore {
+    async fn submit(&self, batch: Vec<Submit>) -> Result<Vec<Result<Submitted, Refused>>, StoreError> {
+        limits::submitted(&batch)?;
+        let now = self.now();
         let mut journals = self.lock()?;
-        let journal = journals.held(lease)?;
-        journal.record(record, on_recorded)?;
-        for (name, value) in transaction.written {
-            match value {
-                Some(value) => drop(journals.table.insert(name, value)),
-                None => drop(journals.table.remove(&name)),
-            }
-        }
+        let results = batch.into_iter().map(|submit| journals.submit(submit, now)).collect();
+        drop(journals);
+        self.0.bell.ring();
+        Ok(results)
+    }
+
+    async fn claim(&self, claim: Claim) -> Result<Claimed, StoreError> {
+        let until = self.expiry(claim.ttl);
+        Ok(self.lock()?.claim(&claim, self.now(), until))
+    }
+
+    async fn configure(&self, queues: Vec<Queue>, configure: Configure) -> Result<(), StoreError> {
+        limits::queues(queues.iter().map(|queue| &*queue.name))?;
+        let mut journals = self.lock()?;
+        queues.into_iter().for_each(|queue| journals.configure(queue, configure));
+        drop(journals);
+        self.0.bell.ring();
         Ok(())
     }
+
+    async fn queues(&self) -> Result<Vec<QueueState>, StoreError> {
+        Ok(self.lock()?.queue_states())
+    }
+
+    async fn pause_queues(&self, queues: Vec<Arc<str>>, pausing: Pausing) -> Result<(), StoreError> {
+        limits::queues(queues.iter().map(|queue| &**queue))?;
+        let mut journals = self.lock()?;
+        queues.into_iter().for_each(|queue| journals.pause_queue(queue, pausing));
+        drop(journals);
+        self.0.bell.ring();
+        Ok(())
+    }
+
+    async fn pause(&self, runs: Vec<RunId>, pausing: Pausing) -> Result<Vec<RunId>, StoreError> {
+        let now = self.now();
+        let mut journals = self.lock()?;
+        let changed = runs.into_iter().filter(|run| journals.pause(run, pausing, now)).collect();
+        drop(journals);
+        self.0.bell.ring();
+        Ok(changed)
+    }
+
+    async fn reschedule(&self, runs: Vec<RunId>, change: Reschedule) -> Result<Vec<RunId>, StoreError> {
+        limits::rescheduled(&change)?;
+        let now = self.now();
+        let mut journals = self.lock()?;
+        let changed = runs.into_iter().filter(|run| journals.reschedule(run, &change, now)).collect();
+        drop(journals);
+        self.0.bell.ring();
+        Ok(changed)
+    }
+}
+
+/// Returns the slot of a lease that [`Journals::held`] has accepted.
+fn slot(lease: &Lease) -> usize {
+    usize::try_from(lease.slot()).unwrap_or(usize::MAX)
 }
 
 impl fmt::Debug for MemoryStore {
@@ -503,139 +448,3 @@ impl fmt::Debug for MemoryStore {
     }
 }
 
-impl Journals {
-    fn open(&mut self, request: &Open, now: Timestamp, until: Timestamp) -> Opened {
-        let found = self.find_mut(&request.run);
-        let stored = found.as_ref().map(|(_, journal)| (&journal.header, journal.lease(now)));
-        match (admit(request, stored), found) {
-            (Opening::Refuse(refused), _) => Opened::Refused(refused),
-            (Opening::Ended, Some((_, journal))) => Opened::Ended(journal.header.clone()),
-            (Opening::Take, Some((slot, journal))) => journal.take(slot, now, until),
-            _ => self.begin(request, now, until),
-        }
-    }
-
-    fn begin(&mut self, request: &Open, now: Timestamp, until: Timestamp) -> Opened {
-        let mut journal = Journal {
-            run: request.run.clone(),
-            header: Header::begin(request, now),
-            input: request.input.as_ref().map(|input| input.payload.clone()),
-            records: Vec::new(),
-            keys: HashSet::default(),
-            waits: BTreeMap::new(),
-            token: 0,
-            held_until: None,
-        };
-        let opened = journal.take(self.runs.len(), now, until);
-        self.add(journal);
-        opened
-    }
-
-    fn add(&mut self, journal: Journal) {
-        self.slots.insert(journal.run.clone(), self.runs.len());
-        self.runs.push(Some(journal));
-    }
-
-    fn delete(&mut self, run: &RunId, condition: DeleteIf, now: Timestamp) -> bool {
-        let found = self.find(run);
-        let Some((slot, _)) = found.filter(|(_, journal)| {
-            condition.holds(journal.header.status, journal.header.changed, journal.lease(now))
-        }) else {
-            return false;
-        };
-        self.slots.remove(run);
-        self.runs.get_mut(slot).is_some_and(|place| place.take().is_some())
-    }
-
-    fn find(&self, run: &RunId) -> Option<(usize, &Journal)> {
-        let slot = *self.slots.get(run)?;
-        Some((slot, self.runs.get(slot)?.as_ref()?))
-    }
-
-    fn find_mut(&mut self, run: &RunId) -> Option<(usize, &mut Journal)> {
-        let slot = *self.slots.get(run)?;
-        Some((slot, self.runs.get_mut(slot)?.as_mut()?))
-    }
-
-    /// Returns the runs from the newest to the oldest; if `before` is given, only the runs that began before the run in
-    /// that slot.
-    fn newest_first(&self, before: Option<i64>) -> impl Iterator<Item = (usize, &Journal)> {
-        let end = before.and_then(|slot| usize::try_from(slot).ok()).unwrap_or(self.runs.len());
-        let runs = self.runs.get(..end).unwrap_or(&self.runs).iter().enumerate().rev();
-        runs.filter_map(|(slot, journal)| Some((slot, journal.as_ref()?)))
-    }
-
-    /// Returns the journal that `lease` may still write.
-    fn held(&mut self, lease: &Lease) -> Result<&mut Journal, StoreError> {
-        usize::try_from(lease.slot())
-            .ok()
-            .and_then(|slot| self.runs.get_mut(slot)?.as_mut())
-            .filter(|journal| {
-                journal.token == lease.token() && journal.held_until.is_some() && journal.run == *lease.run()
-            })
-            .ok_or_else(|| StoreError::LeaseLost { run: (**lease.run()).into() })
-    }
-}
-
-impl Journal {
-    /// Returns the remaining time of the lease, if an owner holds it.
-    fn lease(&self, now: Timestamp) -> Option<Duration> {
-        self.held_until.map(|until| now.until(until)).filter(|remaining| !remaining.is_zero())
-    }
-
-    fn take(&mut self, slot: usize, now: Timestamp, until: Timestamp) -> Opened {
-        let run = self.to_stored();
-        self.token += 1;
-        self.held_until = Some(until);
-        Opened::Held { lease: Lease::new(self.run.clone(), self.token, slot as i64), now, run }
-    }
-
-    fn to_stored(&self) -> StoredRun {
-        StoredRun {
-            header: self.header.clone(),
-            input: self.input.clone(),
-            records: self.records.clone(),
-            waits: self.waits.values().cloned().collect(),
-        }
-    }
-
-    fn settle(
-        &self,
-        key: &Key,
-        settling: Settling,
-        token: Option<&str>,
-        now: Timestamp,
-    ) -> Result<(), Unanswered> {
-        let (status, entry, recorded) = (self.header.status, self.waits.get(key), self.keys.contains(key));
-        settle(Some(Asked { status, entry, recorded }), settling, token, now)
-    }
-
-    fn record(&mut self, record: Record, on_recorded: OnRecorded) -> Result<(), StoreError> {
-        if !self.keys.insert(record.key.clone()) {
-            match on_recorded {
-                OnRecorded::Refuse => return Err(self.already_recorded(record.key)),
-                OnRecorded::Replace => self.records.retain(|old| old.key != record.key),
-            }
-        }
-        self.records.push(record);
-        Ok(())
-    }
-
-    /// Replaces the waiting entry with its outcome.
-    fn put_answer(&mut self, record: Record) -> Outcome {
-        let outcome = record.outcome.clone();
-        self.waits.remove(&record.key);
-        self.keys.insert(record.key.clone());
-        self.records.push(record);
-        outcome
-    }
-
-    fn recorded(&self, key: &Key) -> Option<Outcome> {
-        let record = self.records.iter().find(|record| record.key == *key);
-        record.map(|record| record.outcome.clone())
-    }
-
-    fn already_recorded(&self, key: Key) -> StoreError {
-        StoreError::AlreadyRecorded { run: (*self.run).into(), key }
-    }
-}

@@ -1,0 +1,18 @@
+/// Returns the number of times in a row that the owner of a run died without progress, at the moment when another owner
+/// takes the run.
+///
+/// `before` is the number so far. `lapsed` states whether the last owner's lease expired, instead of being released.
+/// `progressed` states whether that owner recorded an outcome. A worker fails a run whose number is too large, because
+/// its input may kill each process that executes it.
+///
+/// ```
+/// use awaitly_core::dispatch::crashes;
+///
+/// assert_eq!(crashes(2, true, false), 3);
+/// assert_eq!(crashes(2, true, true), 0); // the run comes closer to its end with each execution
+/// assert_eq!(crashes(2, false, false), 0); // a worker stopped in an orderly manner
+/// ```
+#[must_use]
+pub const fn crashes(before: u32, lapsed: bool, progressed: bool) -> u32 {
+    if lapsed && !progressed { before.saturating_add(1) } else { 0 }
+}

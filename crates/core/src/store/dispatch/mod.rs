@@ -1,0 +1,114 @@
+//! The operations of clients and workers.
+
+mod claim;
+mod queues;
+mod submit;
+
+use std::future::Future;
+
+pub use claim::{Claim, Claimed, Held, Served};
+pub use queues::{Configure, Pausing, QueueState, Reschedule};
+pub use submit::{Start, Submit, Submitted};
+
+use super::{Operate, RunId, StoreError};
+use crate::dispatch::Queue;
+use crate::journal::Refused;
+
+/// Operations by which clients submit runs, and workers claim them.
+///
+/// A submitted run is [queued](crate::journal::Status::Queued) until a worker claims it. A claim also takes runs that
+/// are due for another reason: their owner died, their question was answered, their sleep is over. The rules are pure
+/// functions in [`dispatch`](crate::dispatch).
+///
+/// No call needs a commit over two runs that takes effect completely or not at all: if a call concerns several runs,
+/// each of them is a commit of its own, although a store may combine them. Therefore a replicated log can implement
+/// this trait, too.
+///
+/// # Errors
+/// Every call can return the failures of the store itself; see [`StoreError`]. `submit` returns
+/// [`StoreError::Unstorable`] if the store cannot keep one of the runs, for example because its input is too large.
+///
+/// # Cancel safety
+/// If the future is dropped, the call may or may not take effect. A dropped claim releases the leases it took.
+pub trait Dispatch: Operate {
+    /// Adds queued runs, and returns a result for each of them, in their order. If the call returns `Ok`, the added runs
+    /// are durable.
+    ///
+    /// The run id is the idempotency key: a run that exists with an equal workflow and input is
+    /// [`Submitted::Exists`], and is [`Refused`] if they differ. If the batch contains an id twice, the second one
+    /// exists.
+    ///
+    /// ```
+    /// use awaitly_core::store::{Dispatch, Input, RunId, StoreError, Submit, Submitted};
+    ///
+    /// /// Submits an order. Returns `false` if it was submitted before.
+    /// async fn submit(store: &impl Dispatch, order: RunId, cart: Input) -> Result<bool, StoreError> {
+    ///     let submit = Submit::new(order, "checkout").input(cart).queue("orders");
+    ///     let results = store.submit(vec![submit]).await?;
+    ///     Ok(matches!(results.first(), Some(Ok(Submitted::Queued))))
+    /// }
+    /// ```
+    fn submit(
+        &self,
+        batch: Vec<Submit>,
+    ) -> impl Future<Output = Result<Vec<Result<Submitted, Refused>>, StoreError>> + Send;
+
+    /// Takes the leases of due runs of the served workflows, and returns them with their journals.
+    ///
+    /// The claim takes at most [`limit`](Claim::limit) runs. It visits the queues in turn, and takes the due runs of
+    /// each queue by rank, as far as the [`Allowance`](crate::dispatch::Allowance) of the queue permits. It takes no run
+    /// of a paused queue. It ends a queued run that is too late to [start](crate::dispatch::Place::start_by) as
+    /// [cancelled](crate::journal::Status::Cancelled), without returning it.
+    ///
+    /// A claimed run that was queued is running from now on. A claimed run that waits keeps its status until
+    /// [`revive`](super::Store::revive), as after [`open`](super::Store::open). The claim need not survive a loss of
+    /// power: if it is lost, the run is due again, and the token of the lost lease is never used again.
+    ///
+    /// ```
+    /// use awaitly_core::store::{Claim, Dispatch, Owner, StoreError};
+    ///
+    /// /// Takes up to 64 orders.
+    /// async fn claim(store: &impl Dispatch) -> Result<(), StoreError> {
+    ///     let claimed = store.claim(Claim::new(Owner::unique()).serve("checkout", 1).limit(64)).await?;
+    ///     for held in &claimed.runs {
+    ///         println!("{} has {} records", held.lease.run(), held.run.records.len());
+    ///     }
+    ///     Ok(())
+    /// }
+    /// ```
+    fn claim(&self, claim: Claim) -> impl Future<Output = Result<Claimed, StoreError>> + Send;
+
+    /// Sets the settings of queues. They apply from the next claim on.
+    fn configure(
+        &self,
+        queues: Vec<Queue>,
+        configure: Configure,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// Returns the queues that have settings or are paused, in the order of their names. At most 1000 are returned.
+    fn queues(&self) -> impl Future<Output = Result<Vec<QueueState>, StoreError>> + Send;
+
+    /// Pauses or resumes queues. A paused queue accepts runs, and none of its runs is claimed. Running runs continue.
+    fn pause_queues(
+        &self,
+        queues: Vec<std::sync::Arc<str>>,
+        pausing: Pausing,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// Pauses or resumes runs, and returns the changed ones. A paused run is not due, so no worker claims it. A run that
+    /// is executed continues until it waits or ends. Runs that have ended, that do not exist, or that are in the wanted
+    /// state already are unchanged.
+    fn pause(
+        &self,
+        runs: Vec<RunId>,
+        pausing: Pausing,
+    ) -> impl Future<Output = Result<Vec<RunId>, StoreError>> + Send;
+
+    /// Changes the queue, the priority or the start of queued runs, and returns the changed ones. Other runs are
+    /// unchanged. In a fair queue, each changed run ranks behind the runs of its key.
+    fn reschedule(
+        &self,
+        runs: Vec<RunId>,
+        change: Reschedule,
+    ) -> impl Future<Output = Result<Vec<RunId>, StoreError>> + Send;
+}

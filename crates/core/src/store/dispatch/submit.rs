@@ -1,0 +1,189 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::dispatch::Place;
+use crate::journal::{Header, Refused, Status, Timestamp};
+use crate::store::{Input, RunId};
+
+/// A run to add to a queue.
+///
+/// ```
+/// use awaitly_core::clock::mins;
+/// use awaitly_core::store::{Input, RunId, Start, Submit};
+///
+/// let cart = Input::of(&["tea", "mug"]).unwrap();
+/// let order = Submit::new(RunId::new("order-42").unwrap(), "checkout")
+///     .input(cart)
+///     .queue("orders")
+///     .key("customer-7")
+///     .priority(10)
+///     .start(Start::In(mins(5)));
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+#[must_use]
+pub struct Submit {
+    /// The run.
+    pub run: RunId,
+    /// The workflow of the run.
+    pub workflow: Arc<str>,
+    /// The input of the run.
+    pub input: Option<Input>,
+    /// The queue. The default queue has the empty name.
+    pub queue: Arc<str>,
+    /// The key, which groups runs of the queue.
+    pub key: Option<Arc<str>>,
+    /// The priority. One point is worth one second of waiting, or one turn in a fair queue.
+    pub priority: i32,
+    /// The earliest start.
+    pub start: Start,
+    /// The time after which the run must not start any more.
+    pub start_by: Option<Timestamp>,
+}
+
+/// The earliest start of a run, by the store's clock.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Start {
+    /// The run may start at once.
+    #[default]
+    Now,
+    /// The run may start after this time.
+    In(Duration),
+    /// The run may start at this moment.
+    At(Timestamp),
+}
+
+impl Start {
+    /// Returns the moment of the start for a run that is submitted at `now`.
+    #[must_use]
+    pub fn moment(self, now: Timestamp) -> Timestamp {
+        match self {
+            Self::Now => now,
+            Self::In(delay) => now.after(delay),
+            Self::At(moment) => moment.max(now),
+        }
+    }
+}
+
+/// The result of a submission.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Submitted {
+    /// The run was added.
+    Queued,
+    /// The run exists already, with an equal workflow and input, and has this status.
+    Exists(Status),
+}
+
+impl Submit {
+    /// Creates a submission of `run`, a run of `workflow`, to the default queue.
+    pub fn new(run: RunId, workflow: impl Into<Arc<str>>) -> Self {
+        Self {
+            run,
+            workflow: workflow.into(),
+            input: None,
+            queue: Arc::default(),
+            key: None,
+            priority: 0,
+            start: Start::Now,
+            start_by: None,
+        }
+    }
+
+    /// Sets the input.
+    pub fn input(mut self, input: Input) -> Self {
+        self.input = Some(input);
+        self
+    }
+
+    /// Sets the queue.
+    pub fn queue(mut self, queue: impl Into<Arc<str>>) -> Self {
+        self.queue = queue.into();
+        self
+    }
+
+    /// Sets the key, which groups runs of the queue.
+    pub fn key(mut self, key: impl Into<Arc<str>>) -> Self {
+        self.key = Some(key.into());
+        self
+    }
+
+    /// Sets the priority.
+    ///
+    /// # Default
+    /// 0.
+    pub const fn priority(mut self, priority: i32) -> Self {
+        self.priority = priority;
+        self
+    }
+
+    /// Sets the earliest start.
+    ///
+    /// # Default
+    /// [`Start::Now`].
+    pub const fn start(mut self, start: Start) -> Self {
+        self.start = start;
+        self
+    }
+
+    /// Sets the time after which the run must not start any more.
+    pub const fn start_by(mut self, moment: Timestamp) -> Self {
+        self.start_by = Some(moment);
+        self
+    }
+
+    /// Returns the place of the run in a queue that is not fair, if it is submitted at `now`.
+    #[must_use]
+    pub fn place(&self, now: Timestamp) -> Place {
+        let start = self.start.moment(now);
+        let place = Place::new(Arc::clone(&self.queue), self.key.clone(), self.priority, start);
+        Place { start_by: self.start_by, ..place }
+    }
+
+    /// Returns the header of the run, as a store adds it at `now`.
+    ///
+    /// ```
+    /// use awaitly_core::journal::{Status, Timestamp};
+    /// use awaitly_core::store::{RunId, Submit};
+    ///
+    /// let now = Timestamp::from_millis(7);
+    /// let order = Submit::new(RunId::new("order-42").unwrap(), "checkout");
+    /// let header = order.header(order.place(now), now);
+    /// assert_eq!((header.status, header.wake), (Status::Queued, Some(now)));
+    /// ```
+    #[must_use]
+    pub fn header(&self, place: Place, now: Timestamp) -> Header {
+        let mut header = Header::new(Arc::clone(&self.workflow), 0, Status::Queued, now);
+        header.input = self.input.as_ref().map(|input| input.fingerprint);
+        header.wake = Some(self.start.moment(now));
+        header.place = place;
+        header
+    }
+
+    /// Decides about a submission whose run exists already, with the header `stored`.
+    ///
+    /// # Errors
+    /// Returns [`Refused::OtherWorkflow`] or [`Refused::InputChanged`] if the run has another workflow or input.
+    ///
+    /// # Examples
+    /// ```
+    /// use awaitly_core::journal::Timestamp;
+    /// use awaitly_core::journal::{Refused, Status};
+    /// use awaitly_core::store::{Input, RunId, Submit, Submitted};
+    ///
+    /// let now = Timestamp::from_millis(0);
+    /// let order = Submit::new(RunId::new("order-42").unwrap(), "checkout");
+    /// let stored = order.header(order.place(now), now);
+    /// assert_eq!(order.matches(&stored), Ok(Submitted::Exists(Status::Queued)));
+    /// let other = order.input(Input::of(&7).unwrap());
+    /// assert_eq!(other.matches(&stored), Err(Refused::InputChanged));
+    /// ```
+    pub fn matches(&self, stored: &Header) -> Result<Submitted, Refused> {
+        if stored.workflow != self.workflow {
+            return Err(Refused::OtherWorkflow { workflow: Arc::clone(&stored.workflow) });
+        }
+        if stored.input != self.input.as_ref().map(|input| input.fingerprint) {
+            return Err(Refused::InputChanged);
+        }
+        Ok(Submitted::Exists(stored.status))
+    }
+}

@@ -1,0 +1,370 @@
+//! The queues of a store in memory: which runs are ready, which become due later, and which are running.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
+
+use awaitly_core::dispatch::{Allowance, Fairness, Pace, Place, Queue};
+use awaitly_core::journal::{Header, Refused, Timestamp};
+use awaitly_core::store::{
+    Claim, Claimed, Configure, Ending, Held, Pausing, QueueState, Reschedule, RunId, Submit, Submitted,
+};
+use foldhash::fast::RandomState;
+
+use super::journals::{Journal, Journals};
+
+/// The runs of one workflow in one queue.
+type Lane = (Arc<str>, Arc<str>);
+
+/// Runs in the order in which they start: the rank of each run, and its slot.
+type Ranked = BTreeSet<(i64, usize)>;
+
+/// The place at which a run that has not ended is listed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) enum Listed {
+    /// It has ended, is paused, or waits for an answer.
+    #[default]
+    Nowhere,
+    /// It is due, with this rank.
+    Ready(Lane, i64),
+    /// It is due, but its key has as many running runs as the queue permits.
+    Behind(Arc<str>, Arc<str>, i64),
+    /// It becomes due at this time.
+    Later(Timestamp),
+}
+
+/// The lists of all queues.
+#[derive(Default)]
+pub(super) struct Queues {
+    ready: BTreeMap<Lane, Ranked>,
+    /// By queue and key.
+    behind: BTreeMap<(Arc<str>, Arc<str>), Ranked>,
+    later: BTreeSet<(Timestamp, usize)>,
+    /// The runs with a lease, by queue.
+    held: HashMap<Arc<str>, HashSet<usize>, RandomState>,
+    states: BTreeMap<Arc<str>, State>,
+    /// The number of claims so far, so that each claim begins with another queue.
+    claims: usize,
+}
+
+/// The state of a queue that has settings or is paused.
+#[derive(Default)]
+struct State {
+    settings: Option<Queue>,
+    /// The settings that a worker declared last.
+    declared: Option<Queue>,
+    paused: bool,
+    pace: Pace,
+    virtual_time: i64,
+    /// The rank of the next run of each key that had a run recently.
+    next: HashMap<Arc<str>, i64, RandomState>,
+}
+
+impl Queues {
+    fn insert(&mut self, slot: usize, listed: &Listed) {
+        match listed {
+            Listed::Nowhere => {}
+            Listed::Ready(lane, rank) => {
+                self.ready.entry(lane.clone()).or_default().insert((*rank, slot));
+            }
+            Listed::Behind(queue, key, rank) => {
+                let ranked = self.behind.entry((Arc::clone(queue), Arc::clone(key))).or_default();
+                ranked.insert((*rank, slot));
+            }
+            Listed::Later(due) => {
+                self.later.insert((*due, slot));
+            }
+        }
+    }
+
+    fn remove(&mut self, slot: usize, listed: &Listed) {
+        match listed {
+            Listed::Nowhere => {}
+            Listed::Ready(lane, rank) => take_out(&mut self.ready, lane, (*rank, slot)),
+            Listed::Behind(queue, key, rank) => {
+                take_out(&mut self.behind, &(Arc::clone(queue), Arc::clone(key)), (*rank, slot));
+            }
+            Listed::Later(due) => {
+                self.later.remove(&(*due, slot));
+            }
+        }
+    }
+
+    fn hold(&mut self, slot: usize, queue: &Arc<str>, held: bool) {
+        if held {
+            self.held.entry(Arc::clone(queue)).or_default().insert(slot);
+        } else if let Some(slots) = self.held.get_mut(queue) {
+            slots.remove(&slot);
+        }
+    }
+
+    fn is_paused(&self, queue: &str) -> bool {
+        self.states.get(queue).is_some_and(|state| state.paused)
+    }
+
+    /// Returns the place of a run, with the next rank of its key if the queue is fair.
+    fn place(&mut self, place: Place) -> Place {
+        let Some(state) = self.states.get_mut(&place.queue) else { return place };
+        if !state.settings.as_ref().is_some_and(|settings| settings.fair) {
+            return place;
+        }
+        let key = place.key.clone().unwrap_or_default();
+        let mut fairness = Fairness::new(state.virtual_time, state.next.get(&key).copied());
+        let place = fairness.rank(place);
+        state.next.insert(key, fairness.next());
+        place
+    }
+}
+
+/// Removes an item, and its set if it is empty then.
+fn take_out<K: Ord>(sets: &mut BTreeMap<K, Ranked>, key: &K, item: (i64, usize)) {
+    if let Some(ranked) = sets.get_mut(key) {
+        ranked.remove(&item);
+        if ranked.is_empty() {
+            sets.remove(key);
+        }
+    }
+}
+
+/// The queues that a claim visits, in turn.
+struct Visit {
+    queue: Arc<str>,
+    /// The lanes of the served workflows, with the served versions.
+    lanes: Vec<(Lane, u32)>,
+    /// `None`: the queue has no limits.
+    allowance: Option<Allowance>,
+    /// The ready runs that this claim may not take, because a newer version of the code began them.
+    skipped: Vec<(Lane, (i64, usize))>,
+}
+
+impl Journals {
+    /// Lists the run in `slot` at its present place. Call this after each change of its status, its lease or its place.
+    pub(super) fn list(&mut self, slot: usize, now: Timestamp) {
+        let Some(journal) = self.runs.get_mut(slot).and_then(Option::as_mut) else { return };
+        let listed = journal.place_at(now);
+        self.queues.remove(slot, &journal.listed);
+        self.queues.insert(slot, &listed);
+        journal.listed = listed;
+        self.queues.hold(slot, &journal.header.place.queue, journal.held_until.is_some());
+    }
+
+    /// Removes the run in `slot` from all lists, before it is deleted or moved to another queue.
+    pub(super) fn unlist(&mut self, slot: usize) {
+        let Some(journal) = self.runs.get_mut(slot).and_then(Option::as_mut) else { return };
+        self.queues.remove(slot, &std::mem::take(&mut journal.listed));
+        self.queues.hold(slot, &journal.header.place.queue, false);
+    }
+
+    pub(super) fn submit(&mut self, submit: Submit, now: Timestamp) -> Result<Submitted, Refused> {
+        if let Some((_, journal)) = self.find(&submit.run) {
+            return submit.matches(&journal.header);
+        }
+        let place = self.queues.place(submit.place(now));
+        let header = submit.header(place, now);
+        let slot = self.add(Journal::new(submit.run, header, submit.input.map(|input| input.payload)));
+        self.list(slot, now);
+        Ok(Submitted::Queued)
+    }
+
+    pub(super) fn claim(&mut self, claim: &Claim, now: Timestamp, until: Timestamp) -> Claimed {
+        while let Some((_, slot)) = self.queues.later.first().copied().filter(|(due, _)| *due <= now) {
+            self.list(slot, now);
+        }
+        let mut visits = self.visits(claim, now);
+        let mut runs = Vec::new();
+        let mut open: Vec<_> = (0..visits.len()).collect();
+        let first = self.queues.claims % open.len().max(1);
+        open.rotate_left(first);
+        self.queues.claims += 1;
+        let mut left_behind = claim.limit == 0 && !open.is_empty();
+        while !open.is_empty() && !left_behind {
+            open.retain(|at| {
+                if runs.len() >= claim.limit {
+                    left_behind = true;
+                    return true;
+                }
+                let held = visits.get_mut(*at).and_then(|visit| self.take_next(visit, now, until));
+                let found = held.is_some();
+                runs.extend(held);
+                found
+            });
+        }
+        let mut next = left_behind.then_some(now);
+        for Visit { queue, allowance, skipped, .. } in visits {
+            for (lane, item) in skipped {
+                self.queues.ready.entry(lane).or_default().insert(item);
+            }
+            if let (Some(allowance), Some(state)) = (allowance, self.queues.states.get_mut(&queue)) {
+                state.pace = allowance.pace();
+                next = earlier(next, allowance.opens_at());
+            }
+        }
+        let next = earlier(next, self.queues.later.first().map(|(due, _)| *due));
+        Claimed { runs, now, next }
+    }
+
+    /// Returns the queues with due runs of the served workflows.
+    fn visits(&mut self, claim: &Claim, now: Timestamp) -> Vec<Visit> {
+        let mut visits: BTreeMap<Arc<str>, Vec<(Lane, u32)>> = BTreeMap::new();
+        let behind: BTreeSet<_> = self.queues.behind.keys().map(|(queue, _)| Arc::clone(queue)).collect();
+        for queue in behind {
+            let allowance = self.allowance(&queue, now);
+            self.catch_up(&queue, allowance.as_ref(), now);
+        }
+        for served in &claim.workflows {
+            let first = (Arc::clone(&served.workflow), Arc::default());
+            let lanes = self.queues.ready.range(first..).map(|(lane, _)| lane);
+            for lane in lanes.take_while(|(workflow, _)| *workflow == served.workflow) {
+                if !self.queues.is_paused(&lane.1) {
+                    visits.entry(Arc::clone(&lane.1)).or_default().push((lane.clone(), served.version));
+                }
+            }
+        }
+        let visit = |(queue, lanes)| {
+            let allowance = self.allowance(&queue, now);
+            Visit { queue, lanes, allowance, skipped: Vec::new() }
+        };
+        visits.into_iter().map(visit).collect()
+    }
+
+    /// Counts the live leases of a queue. Returns `None` if the queue has no limits.
+    fn allowance(&self, queue: &Arc<str>, now: Timestamp) -> Option<Allowance> {
+        let state = self.queues.states.get(queue)?;
+        let settings = state.settings.as_ref().filter(|settings| settings.is_limited())?;
+        let mut running: HashMap<Arc<str>, u32> = HashMap::new();
+        for slot in self.queues.held.get(queue).into_iter().flatten() {
+            let journal = self.runs.get(*slot).and_then(Option::as_ref);
+            if let Some(journal) = journal.filter(|journal| journal.lease(now).is_some()) {
+                *running.entry(journal.header.place.key.clone().unwrap_or_default()).or_default() += 1;
+            }
+        }
+        Some(Allowance::new(settings, state.pace, now, running))
+    }
+
+    /// Makes the runs ready that were behind a limit of their key and may start now. Only the keys with runs behind the
+    /// limit are looked at: each of them had a live lease recently, so there are few.
+    fn catch_up(&mut self, queue: &Arc<str>, allowance: Option<&Allowance>, now: Timestamp) {
+        let first = (Arc::clone(queue), Arc::default());
+        let keys = self.queues.behind.range(first..).take_while(|((of, _), _)| of == queue);
+        let mut ready = Vec::new();
+        for ((_, key), ranked) in keys {
+            let left = allowance.map_or(u32::MAX, |allowance| allowance.left_for(Some(key)));
+            ready.extend(ranked.iter().take(left as usize).map(|(_, slot)| *slot));
+        }
+        for slot in ready {
+            self.list(slot, now);
+        }
+    }
+
+    /// Takes the lease of the first run of a queue that may start.
+    fn take_next(&mut self, visit: &mut Visit, now: Timestamp, until: Timestamp) -> Option<Held> {
+        loop {
+            if visit.allowance.as_ref().is_some_and(|allowance| allowance.left() == 0) {
+                return None;
+            }
+            let lanes = visit.lanes.iter().filter_map(|(lane, version)| {
+                let first = *self.queues.ready.get(lane)?.first()?;
+                Some((first, lane, *version))
+            });
+            let ((rank, slot), lane, version) = lanes.min_by_key(|(first, ..)| *first)?;
+            let journal = self.runs.get_mut(slot).and_then(Option::as_mut)?;
+            let place = &journal.header.place;
+            if journal.header.version > version {
+                visit.skipped.push((lane.clone(), (rank, slot)));
+                take_out(&mut self.queues.ready, lane, (rank, slot));
+            } else if !journal.header.has_begun() && place.is_too_late(now) {
+                journal.header.end(Ending::too_late(), false, now);
+                self.list(slot, now);
+            } else if visit.allowance.as_mut().is_some_and(|allowance| !allowance.admit(place.key.as_deref())) {
+                let listed =
+                    Listed::Behind(Arc::clone(&place.queue), place.key.clone().unwrap_or_default(), rank);
+                self.queues.remove(slot, &journal.listed);
+                self.queues.insert(slot, &listed);
+                journal.listed = listed;
+            } else {
+                let started = rank.saturating_add(i64::from(place.priority));
+                if let Some(state) = self.queues.states.get_mut(&visit.queue) {
+                    state.start(started);
+                }
+                let held = journal.claim(slot, version, now, until);
+                self.list(slot, now);
+                return Some(held);
+            }
+        }
+    }
+
+    pub(super) fn configure(&mut self, queue: Queue, configure: Configure) {
+        let state = self.queues.states.entry(Arc::clone(&queue.name)).or_default();
+        if configure == Configure::Declare {
+            if state.declared.as_ref() == Some(&queue) {
+                return;
+            }
+            state.declared = Some(queue.clone());
+        }
+        state.settings = Some(queue);
+    }
+
+    pub(super) fn pause_queue(&mut self, queue: Arc<str>, pausing: Pausing) {
+        self.queues.states.entry(queue).or_default().paused = pausing == Pausing::Pause;
+    }
+
+    pub(super) fn queue_states(&self) -> Vec<QueueState> {
+        let states = self.queues.states.iter().filter(|(_, state)| state.paused || state.settings.is_some());
+        let states = states.map(|(name, state)| {
+            let settings = state.settings.clone().unwrap_or_else(|| Queue::new(Arc::clone(name)));
+            QueueState::new(settings, state.paused)
+        });
+        states.take(1000).collect()
+    }
+
+    pub(super) fn pause(&mut self, run: &RunId, pausing: Pausing, now: Timestamp) -> bool {
+        let paused = pausing == Pausing::Pause;
+        let found = self.find_mut(run);
+        let Some((slot, journal)) =
+            found.filter(|(_, one)| !one.header.status.has_ended() && one.header.paused != paused)
+        else {
+            return false;
+        };
+        journal.header.paused = paused;
+        self.list(slot, now);
+        true
+    }
+
+    pub(super) fn reschedule(&mut self, run: &RunId, change: &Reschedule, now: Timestamp) -> bool {
+        let found = self.find_mut(run);
+        let Some((slot, _)) = found.filter(|(_, one)| one.lease(now).is_none() && !one.header.has_begun()) else {
+            return false;
+        };
+        self.unlist(slot);
+        let Some(Some(journal)) = self.runs.get_mut(slot) else { return false };
+        journal.header.place = self.queues.place(change.apply(&mut journal.header, now));
+        self.list(slot, now);
+        true
+    }
+}
+
+impl State {
+    /// Notes the start of a run with this rank. Forgets the keys whose next run would rank at the virtual time anyway.
+    fn start(&mut self, rank: i64) {
+        self.virtual_time = self.virtual_time.max(rank);
+        if self.next.len() > 1024 && self.next.len() == self.next.capacity() {
+            let virtual_time = self.virtual_time;
+            self.next.retain(|_, next| *next > virtual_time);
+        }
+    }
+}
+
+impl Journal {
+    /// Returns the place at which the run is listed at `now`.
+    fn place_at(&self, now: Timestamp) -> Listed {
+        let Header { workflow, place, .. } = &self.header;
+        match self.header.due_at(self.held_until) {
+            None => Listed::Nowhere,
+            Some(due) if due > now => Listed::Later(due),
+            Some(_) => Listed::Ready((Arc::clone(workflow), Arc::clone(&place.queue)), place.rank),
+        }
+    }
+}
+
+fn earlier(one: Option<Timestamp>, other: Option<Timestamp>) -> Option<Timestamp> {
+    one.into_iter().chain(other).min()
+}
