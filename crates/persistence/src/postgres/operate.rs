@@ -117,7 +117,7 @@ async fn list(
     for row in &rows {
         let run = rows::run(row)?;
         let lease = run.lease();
-        found.push((run.slot, RunSummary::of(rows::run_id(row, 19)?, &run.header, lease)));
+        found.push((run.slot, RunSummary::of(rows::run_id(row, rows::RUN_ID)?, &run.header, lease)));
     }
     Ok(limits::without_places(Page::cut(found, query.page_limit(), |(slot, _)| slot.to_string().into())))
 }
@@ -284,6 +284,13 @@ async fn import(
             .bind(millis(header.changed))
             .bind(header.wake.map(millis))
             .bind(header.cancel_requested)
+            .bind(text::stored(&header.place.queue))
+            .bind(header.place.key.as_deref().map(text::stored))
+            .bind(header.place.priority)
+            .bind(header.place.rank)
+            .bind(header.place.start_by.map(millis))
+            .bind(header.paused)
+            .bind(i32::try_from(header.crashes).unwrap_or(i32::MAX))
             .fetch_optional(&mut *transaction)
             .await?;
         let Some(row) = row else { return Ok(false) };

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use awaitly_core::dispatch::Place;
 use awaitly_core::journal::{
     Fingerprint, Header, Key, Kind, Outcome, Payload, Record, Status, Timestamp, WaitEntry,
 };
@@ -67,6 +68,9 @@ pub(super) fn run(row: &PgRow) -> Result<RunRow, Failure> {
     header.changed = moment(row.try_get(15)?);
     header.wake = row.try_get::<Option<i64>, _>(16)?.map(moment);
     header.cancel_requested = row.try_get(17)?;
+    header.place = place(row)?;
+    header.paused = row.try_get(23)?;
+    header.crashes = row.try_get::<i32, _>(24)?.unsigned_abs();
     Ok(RunRow {
         slot: row.try_get(0)?,
         header,
@@ -74,8 +78,27 @@ pub(super) fn run(row: &PgRow) -> Result<RunRow, Failure> {
         token: row.try_get(11)?,
         owner: row.try_get(12)?,
         lease_until: row.try_get(13)?,
-        now: moment(row.try_get(18)?),
+        now: moment(row.try_get(NOW)?),
     })
+}
+
+/// The index of the server's time after `run_columns`.
+const NOW: usize = 25;
+
+/// The index of the run id in a list.
+pub(super) const RUN_ID: usize = 26;
+
+fn place(row: &PgRow) -> Result<Place, sqlx::Error> {
+    let mut place = Place::default();
+    let queue: &str = row.try_get(18)?;
+    if !queue.is_empty() {
+        place.queue = text::loaded(queue.to_owned()).into();
+    }
+    place.key = row.try_get::<Option<String>, _>(19)?.map(|key| text::loaded(key).into());
+    place.priority = row.try_get(20)?;
+    place.rank = row.try_get(21)?;
+    place.start_by = row.try_get::<Option<i64>, _>(22)?.map(moment);
+    Ok(place)
 }
 
 /// Returns records in the order in which they were appended.
