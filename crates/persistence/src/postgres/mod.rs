@@ -1,5 +1,6 @@
 //! A store in PostgreSQL.
 
+mod dispatch;
 mod error;
 mod insist;
 mod lane;
@@ -26,7 +27,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use awaitly_core::store::{Bell, StoreError};
-use futures_util::future::join;
+use futures_util::future::{join, join3};
 use sqlx::Row;
 use sqlx::postgres::{PgConnection, PgPool};
 
@@ -34,7 +35,7 @@ use crate::calls::Calls;
 use crate::group::{Sender, queue};
 use error::{store_error, unwritable};
 use lane::{HeldUp, Lane, Op, Releasing, Turns, Unflushed};
-use link::{Link, writable};
+use link::{Link, Planner, writable};
 use pool::{Connection, Length, Pool};
 use schema::{Failure, Schema};
 use statements::Statements;
@@ -120,6 +121,9 @@ struct Shared {
     unflushed: Unflushed,
     /// The lane for beginnings and endings of runs, and for leases.
     turns: Arc<Turns>,
+    /// The lane for claims, and the lane for submissions. Each connects with its first operation.
+    claims: Sender<Op>,
+    submissions: Sender<Op>,
     channel: Arc<str>,
     bell: Bell,
     listening: Listening,
@@ -192,11 +196,11 @@ impl PostgresStore {
         let durability = pool.insist(pool.patience(), Length::Long, prepare).await?;
         let (statements, bell) = (Arc::new(Statements::new(&schema)), Bell::new());
         let (channel, releasing) = (Arc::<str>::from(schema.channel()), Releasing::default());
-        let lane = |unflushed| {
+        let lane = |unflushed, planner| {
             let (sender, ops) = queue(options.queue);
             let lane = Lane {
                 ops,
-                link: Link::new(pool.connect_options()),
+                link: Link::new(pool.connect_options(), planner),
                 statements: Arc::clone(&statements),
                 patience: options.patience,
                 bell: bell.clone(),
@@ -204,12 +208,15 @@ impl PostgresStore {
                 releasing: releasing.clone(),
                 held_up: HeldUp::default(),
                 unflushed,
+                claims: 0,
             };
             tokio::spawn(lane.run());
             sender
         };
         let unflushed = Unflushed::default();
-        let (appends, turns) = (lane(unflushed.clone()), lane(Unflushed::default()));
+        let (appends, turns) = (lane(unflushed.clone(), Planner::Usual), lane(Unflushed::default(), Planner::Usual));
+        let claims = lane(Unflushed::default(), Planner::FollowsIndexes);
+        let submissions = lane(Unflushed::default(), Planner::Usual);
         let turns = Arc::new(Turns { ops: turns, patience: options.patience, releasing });
         tracing::info!(schema = schema.name(), durability, "opened a store of journals");
         Ok(Self(Arc::new(Shared {
@@ -219,6 +226,8 @@ impl PostgresStore {
             appends,
             unflushed,
             turns,
+            claims,
+            submissions,
             channel,
             bell,
             listening: Listening::default(),
@@ -241,9 +250,11 @@ impl PostgresStore {
     pub async fn close(self) -> Result<(), StoreError> {
         self.0.bell.end();
         // All of them close at the first poll.
-        let (calls, lanes) = (self.0.calls.close(), join(self.0.appends.close(), self.0.turns.ops.close()));
-        let ((), (appends, turns)) = join(calls, lanes).await;
-        appends.and(turns)?;
+        // The lane for leases ends last, because claims release leases through it.
+        let others = join3(self.0.appends.close(), self.0.claims.close(), self.0.submissions.close());
+        let lanes = join(others, self.0.turns.ops.close());
+        let ((), ((appends, claims, submissions), turns)) = join(self.0.calls.close(), lanes).await;
+        appends.and(claims).and(submissions).and(turns)?;
         self.0.pool.close().await
     }
 }

@@ -223,6 +223,9 @@ async fn cancel(
             Cancelled::WithoutUndo => &statements.cancel_without_undo,
             _ => return Ok(cancelled),
         };
+        if cancelled == Cancelled::WithoutUndo {
+            statements.unlist.query().bind(vec![run.slot]).execute(&mut *transaction).await?;
+        }
         statement.query().bind(run.slot).execute(&mut *transaction).await?;
         statements.notify.query().bind(channel).execute(&mut *transaction).await?;
         Ok(cancelled)
@@ -249,7 +252,7 @@ async fn delete(
                 deleted.push(rows::run_id(row, 1)?);
             }
         }
-        for statement in [&statements.delete_steps, &statements.delete_waits, &statements.delete_runs] {
+        for statement in [&statements.unlist, &statements.delete_steps, &statements.delete_waits, &statements.delete_runs] {
             statement.query().bind(slots.clone()).execute(&mut *transaction).await?;
         }
         Ok(deleted)

@@ -144,7 +144,7 @@ fn payload(row: &PgRow, index: usize) -> Result<Option<Payload>, sqlx::Error> {
     Ok(stored.map(|stored| Payload::from_stored(text::loaded(stored))))
 }
 
-fn fingerprint(row: &PgRow, index: usize) -> Result<Option<Fingerprint>, sqlx::Error> {
+pub(super) fn fingerprint(row: &PgRow, index: usize) -> Result<Option<Fingerprint>, sqlx::Error> {
     let bits = row.try_get::<Option<i64>, _>(index)?;
     Ok(bits.map(|bits| Fingerprint::from_bits(bits.cast_unsigned())))
 }

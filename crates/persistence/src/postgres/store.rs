@@ -178,7 +178,7 @@ impl PostgresStore {
         self.insist_for(patience, Length::Short, write).await
     }
 
-    fn back(&self) -> Arc<dyn Back> {
+    pub(super) fn back(&self) -> Arc<dyn Back> {
         Arc::clone(&self.0.turns) as Arc<dyn Back>
     }
 

@@ -23,10 +23,11 @@ use sqlx::Error;
 use tokio::time::Instant;
 
 pub(super) use held_up::HeldUp;
-pub(super) use ops::{Append, Begin, Finish, Flush, Op, Release, Renew};
+pub(super) use ops::{Append, Begin, Fate, Finish, Flush, Op, Release, Renew};
 pub(super) use turns::{Releasing, Turns};
 pub(super) use unflushed::Unflushed;
 
+use super::dispatch::{Claiming, Submitting};
 use super::error::{Reason, store_error};
 use super::insist::{Attempts, insist};
 use super::link::Link;
@@ -49,6 +50,8 @@ pub(super) struct Lane {
     pub(super) releasing: Releasing,
     pub(super) held_up: HeldUp,
     pub(super) unflushed: Unflushed,
+    /// The number of claims so far, so that each claim begins with another queue.
+    pub(super) claims: usize,
 }
 
 /// The operations of a batch, with one statement for each kind.
@@ -59,6 +62,8 @@ struct Batch {
     renewals: Parts<Renew>,
     releases: Parts<Release>,
     flushes: Parts<Flush>,
+    claims: Parts<Claiming>,
+    submissions: Parts<Submitting>,
 }
 
 impl Lane {
@@ -106,6 +111,8 @@ impl Lane {
             self.notify().await;
         }
         batch.begins.carry_out(self).await?;
+        batch.submissions.carry_out(self).await?;
+        batch.claims.carry_out(self).await?;
         batch.flushes.carry_out(self).await
     }
 
@@ -197,6 +204,7 @@ impl Batch {
     fn sorted(ops: impl Iterator<Item = Op>) -> Self {
         let (mut appends, mut begins, mut finishes) = (Vec::new(), Vec::new(), Vec::new());
         let (mut renewals, mut releases, mut flushes) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut claims, mut submissions) = (Vec::new(), Vec::new());
         for op in ops {
             match op {
                 Op::Begin(begin) => begins.push(begin),
@@ -205,11 +213,14 @@ impl Batch {
                 Op::Renew(renew) => renewals.push(renew),
                 Op::Release(release) => releases.push(release),
                 Op::Flush(flush) => flushes.push(flush),
+                Op::Claim(claim) => claims.push(claim),
+                Op::Submit(submission) => submissions.push(submission),
             }
         }
         // If the caller is gone, the lease would never be released. The others are sorted in one order for all
         // processes, so that two processes that begin the same runs do not deadlock.
         begins.retain(|begin| !begin.fate.is_closed());
+        claims.retain(|claim: &Claiming| !claim.fate.is_closed());
         begins.sort_by(|one, next| one.request.run.cmp(&next.request.run));
         Self {
             begins: Parts::one(begins),
@@ -218,6 +229,8 @@ impl Batch {
             renewals: Parts::one(renewals),
             releases: Parts::one(releases),
             flushes: Parts::one(flushes),
+            claims: Parts::of(claims.into_iter().map(|claim| vec![claim]).collect::<Vec<_>>()),
+            submissions: Parts::one(submissions),
         }
     }
 
@@ -228,6 +241,8 @@ impl Batch {
             && self.renewals.is_empty()
             && self.releases.is_empty()
             && self.flushes.is_empty()
+            && self.claims.is_empty()
+            && self.submissions.is_empty()
     }
 
     /// Gives up the operations for which an attempt after this pause is too late.
@@ -238,6 +253,8 @@ impl Batch {
         self.renewals.refuse_late(lane, pause, error);
         self.releases.refuse_late(lane, pause, error);
         self.flushes.refuse_late(lane, pause, error);
+        self.claims.refuse_late(lane, pause, error);
+        self.submissions.refuse_late(lane, pause, error);
     }
 }
 

@@ -1,6 +1,10 @@
 //! All statements, built once. The caller's values reach them only as parameters.
 
+mod claiming;
+mod queues;
 mod rules;
+mod special;
+mod submitting;
 
 use std::sync::Arc;
 
@@ -8,9 +12,12 @@ use awaitly_core::journal::Record;
 use awaitly_core::store::Lease;
 use sqlx::AssertSqlSafe;
 
-use super::schema::Schema;
 use super::text;
+use claiming::Claiming;
+use queues::Queues;
 use rules::{due, listed};
+use special::Special;
+use submitting::Submitting;
 
 /// A statement that is executed repeatedly. Each connection prepares it once.
 #[derive(Debug, Clone)]
@@ -56,20 +63,31 @@ impl Statement {
     }
 }
 
+/// Declares a struct of statements. Its parts are structs of statements, too.
 macro_rules! statements {
-    ($($(#[$doc:meta])* $name:ident: $sql:expr;)+) => {
+    (
+        $(#[$of:meta])* $struct:ident { $($part:ident: $parts:ty),* }
+        $($(#[$doc:meta])* $name:ident: $sql:expr;)+
+    ) => {
+        $(#[$of])*
         #[derive(Debug)]
-        pub(super) struct Statements {
-            $($(#[$doc])* pub(super) $name: Statement,)+
+        pub(in crate::postgres) struct $struct {
+            $(pub(in crate::postgres) $part: $parts,)*
+            $($(#[$doc])* pub(in crate::postgres) $name: $crate::postgres::statements::Statement,)+
         }
 
-        impl Statements {
-            pub(super) fn new(schema: &Schema) -> Self {
-                Self { $($name: Statement(schema.sql($sql).0),)+ }
+        impl $struct {
+            pub(in crate::postgres) fn new(schema: &$crate::postgres::schema::Schema) -> Self {
+                Self {
+                    $($part: <$parts>::new(schema),)*
+                    $($name: $crate::postgres::statements::Statement(schema.sql($sql).0),)+
+                }
             }
         }
     };
 }
+
+use statements;
 
 /// The columns of a run, in the order in which `rows::run` reads them.
 macro_rules! run_columns {
@@ -79,6 +97,8 @@ macro_rules! run_columns {
          queue, queue_key, priority, rank, start_by, paused, crashes"
     };
 }
+
+use run_columns;
 
 /// The columns of a run in a list: those of `run_columns` without large values, the server's time, and the run id.
 macro_rules! summary_columns {
@@ -126,6 +146,8 @@ macro_rules! append_many {
 }
 
 statements! {
+    Statements { claiming: Claiming, special: Special, submitting: Submitting, queues: Queues }
+
     /// Begins a new run; an existing run stays unchanged.
     begin: "WITH at AS MATERIALIZED (SELECT {now} AS now, set_config('synchronous_commit', 'off', true)) \
         INSERT INTO {schema}.runs (run_id, workflow, version, status, input, input_fingerprint, token, owner, \
@@ -261,11 +283,14 @@ statements! {
     /// Takes the lease if the state that was decided on is unchanged. The commit waits for the disk even if the
     /// server's setting does not, because a token must not be assigned twice.
     take: concat!(
-        "UPDATE {schema}.runs r SET token = token + 1, owner = $4, lease_until = {now} + $5, \
-            due_at = ", due!("({now} + $5)"), " \
-        WHERE id = $1 AND token = $2 AND status = $6 AND owner IS NOT DISTINCT FROM $3 AND lease_until = $7 \
-        RETURNING {now}, (SELECT set_config('synchronous_commit', 'on', true) \
-            WHERE current_setting('synchronous_commit') = 'off')"
+        "WITH taken AS (UPDATE {schema}.runs r SET token = token + 1, owner = $4, lease_until = {now} + $5, \
+                due_at = ", due!("({now} + $5)"), " \
+            WHERE id = $1 AND token = $2 AND status = $6 AND owner IS NOT DISTINCT FROM $3 AND lease_until = $7 \
+            RETURNING id, token, queue, {now} AS now), \
+        counted AS (INSERT INTO {schema}.running (queue, run, token) SELECT t.queue, t.id, t.token FROM taken t \
+            WHERE EXISTS (SELECT 1 FROM {schema}.queues s WHERE s.name = t.queue AND s.special)) \
+        SELECT now, (SELECT set_config('synchronous_commit', 'on', true) \
+            WHERE current_setting('synchronous_commit') = 'off') FROM taken"
     );
 
     records: "SELECT seq, key, kind, payload, input_fingerprint FROM {schema}.steps WHERE run = $1";
@@ -330,6 +355,14 @@ statements! {
     /// Locks and returns the given runs whose lease is free. Owners that execute a run never wait for this.
     deletable: "SELECT id, run_id, status, changed_at, greatest(lease_until - {now}, 0), owner IS NOT NULL \
         FROM {schema}.runs WHERE run_id = ANY($1) AND (owner IS NULL OR lease_until <= {now}) ORDER BY id FOR UPDATE";
+
+    /// Removes runs from the lists of due runs.
+    unlist: "WITH found AS MATERIALIZED (SELECT r.id, r.workflow, r.queue, r.queue_key, r.rank FROM {schema}.runs r \
+            WHERE r.id = ANY($1)), \
+        unlisted AS (DELETE FROM {schema}.ready q USING found f \
+            WHERE q.workflow = f.workflow AND q.queue = f.queue AND q.rank = f.rank AND q.run = f.id) \
+        DELETE FROM {schema}.behind b USING found f \
+            WHERE b.queue = f.queue AND b.key = f.queue_key AND b.rank = f.rank AND b.run = f.id";
 
     delete_steps: "DELETE FROM {schema}.steps WHERE run = ANY($1)";
 

@@ -1,11 +1,11 @@
 //! The rules of core that a statement restates, because it decides about many rows at once.
 
-/// The time at which a claim must look at the row `r`: `Header::due_at`. `$until` is the end of the lease, or NULL if the
-/// lease is free.
-macro_rules! due {
-    ($until:literal) => {
+/// The time at which the row `r` would be due if it were not paused. `$until` is the end of the lease, or NULL if the lease
+/// is free.
+macro_rules! due_unless_paused {
+    ($until:expr) => {
         concat!(
-            "CASE WHEN r.paused THEN NULL WHEN r.status = 'running' THEN coalesce(",
+            "CASE WHEN r.status = 'running' THEN coalesce(",
             $until,
             ", r.changed_at) WHEN r.status IN ('queued', 'waiting') AND r.wake_at IS NOT NULL \
             THEN greatest(r.wake_at, ",
@@ -14,7 +14,20 @@ macro_rules! due {
         )
     };
     () => {
-        $crate::postgres::statements::rules::due!("CASE WHEN r.owner IS NOT NULL THEN r.lease_until END")
+        $crate::postgres::statements::rules::due_unless_paused!(
+            "CASE WHEN r.owner IS NOT NULL THEN r.lease_until END"
+        )
+    };
+}
+
+/// The time at which a claim must look at the row `r`: `Header::due_at`.
+macro_rules! due {
+    ($($until:expr)?) => {
+        concat!(
+            "CASE WHEN NOT r.paused THEN ",
+            $crate::postgres::statements::rules::due_unless_paused!($($until)?),
+            " END"
+        )
     };
 }
 
@@ -31,4 +44,25 @@ macro_rules! listed {
     };
 }
 
-pub(super) use {due, listed};
+/// Whether the queued row `r` can no longer start at `$now`: `Place::is_too_late`.
+macro_rules! too_late {
+    ($now:literal) => {
+        concat!("(r.status = 'queued' AND r.start_by IS NOT NULL AND r.start_by < ", $now, ")")
+    };
+}
+
+/// Whether a claim at `$now` may take the row `r`, to which the hint `q` leads.
+macro_rules! may_be_taken {
+    ($now:literal) => {
+        concat!(
+            "coalesce(r.workflow = q.workflow AND r.queue = q.queue AND r.rank = q.rank AND ",
+            $crate::postgres::statements::rules::due!(),
+            " <= ",
+            $now,
+            ", false) AND NOT ",
+            $crate::postgres::statements::rules::too_late!($now)
+        )
+    };
+}
+
+pub(super) use {due, due_unless_paused, listed, may_be_taken, too_late};
