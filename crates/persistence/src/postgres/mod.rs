@@ -5,6 +5,7 @@ mod error;
 mod insist;
 mod lane;
 mod link;
+mod list;
 mod open;
 mod operate;
 mod options;

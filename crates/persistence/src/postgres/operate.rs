@@ -4,8 +4,7 @@ use std::sync::Arc;
 
 use awaitly_core::journal::{Key, Payload, Settling, Status, Timestamp, Unanswered};
 use awaitly_core::store::{
-    Answer, Cancelled, Cancelling, DeleteIf, Due, DueQuery, Operate, Page, RunId, RunQuery, RunSummary,
-    StoreError, StoredRun, WaitQuery, Waiting, Wakes,
+    Answer, Cancelled, Cancelling, DeleteIf, Due, DueQuery, Operate, Page, RunId, RunQuery, RunSummary, StoreError, StoredRun, WaitQuery, Waiting, Wakes,
 };
 use sqlx::{Connection as _, Row};
 
@@ -15,13 +14,13 @@ use super::pool::{Connection, Length};
 use super::rows::{self, millis, moment};
 use super::schema::{Failure, in_transaction};
 use super::statements::Statements;
-use super::{Shared, text, write};
+use super::{Shared, list, text, write};
 use crate::limits;
 
 impl Operate for PostgresStore {
     async fn list(&self, query: RunQuery) -> Result<Page<RunSummary>, StoreError> {
         let statements = &self.0.statements;
-        self.insist(Length::Long, |connection| list(connection, statements, &query)).await
+        self.insist(Length::Long, |connection| list::list(connection, statements, &query)).await
     }
 
     async fn waiting(&self, query: WaitQuery) -> Result<Page<Waiting>, StoreError> {
@@ -92,36 +91,6 @@ impl Operate for PostgresStore {
     }
 }
 
-async fn list(
-    mut connection: Connection,
-    statements: &Statements,
-    query: &RunQuery,
-) -> Result<Page<RunSummary>, Failure> {
-    let before = query.after.as_deref().map(limits::number).transpose()?;
-    let statuses: Vec<_> = query.statuses.iter().map(|status| Status::as_str(*status)).collect();
-    let rows = statements
-        .list
-        .query()
-        .bind(before)
-        .bind(query.workflow.as_deref().map(text::stored))
-        .bind((!statuses.is_empty()).then_some(statuses))
-        .bind(query.created_from.map(millis))
-        .bind(query.created_before.map(millis))
-        .bind(query.changed_before.map(millis))
-        .bind(query.error.as_deref().map(text::stored))
-        .bind(query.key.as_ref().map(|key| text::stored(key)))
-        .bind(one_more(query.page_limit()))
-        .fetch_all(&mut *connection)
-        .await?;
-    let mut found = Vec::with_capacity(rows.len());
-    for row in &rows {
-        let run = rows::run(row)?;
-        let lease = run.lease();
-        found.push((run.slot, RunSummary::of(rows::run_id(row, rows::RUN_ID)?, &run.header, lease)));
-    }
-    Ok(limits::without_places(Page::cut(found, query.page_limit(), |(slot, _)| slot.to_string().into())))
-}
-
 async fn waiting(
     mut connection: Connection,
     statements: &Statements,
@@ -129,6 +98,7 @@ async fn waiting(
 ) -> Result<Page<Waiting>, Failure> {
     let after = query.after.as_deref().map(limits::waiting_place).transpose()?;
     let rows = statements
+        .lists
         .waiting
         .query()
         .bind(query.run.as_deref().map(text::stored))
@@ -154,7 +124,7 @@ async fn due(
     query: &DueQuery,
 ) -> Result<Vec<Due>, Failure> {
     let workflows: Vec<_> = query.workflows.iter().map(|workflow| text::stored(workflow)).collect();
-    let due = statements.due.query().bind(i64::try_from(query.page_limit()).unwrap_or(i64::MAX));
+    let due = statements.lists.due.query().bind(i64::try_from(query.page_limit()).unwrap_or(i64::MAX));
     let rows = due.bind((!workflows.is_empty()).then_some(workflows)).fetch_all(&mut *connection).await?;
     let due = rows.iter().map(|row| {
         Ok(Due {
@@ -306,6 +276,6 @@ async fn import(
 }
 
 /// Returns one more than the limit; an extra row shows that another page follows.
-fn one_more(limit: usize) -> i64 {
+pub(super) fn one_more(limit: usize) -> i64 {
     i64::try_from(limit).unwrap_or(i64::MAX).saturating_add(1)
 }

@@ -21,7 +21,7 @@ use crate::unclaimed::{Back, Unclaimed};
 #[derive(Debug)]
 pub(in crate::postgres) struct Claiming {
     pub(in crate::postgres) request: Claim,
-    /// The unique name of the owner, in its stored form.
+    /// The unique name of the owner.
     pub(in crate::postgres) owner: String,
     pub(in crate::postgres) patience: Patience,
     pub(in crate::postgres) fate: Fate<Taken<Unclaimed>>,

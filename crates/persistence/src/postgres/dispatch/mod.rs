@@ -31,7 +31,7 @@ pub(super) use submit::{Submitting, submit};
 
 use super::lane::Op;
 use super::pool::Length;
-use super::{PostgresStore, Shared, text};
+use super::{PostgresStore, Shared};
 use crate::limits;
 
 impl Dispatch for PostgresStore {
@@ -52,9 +52,9 @@ impl Dispatch for PostgresStore {
     async fn claim(&self, claim: Claim) -> Result<Claimed, StoreError> {
         let patience = self.patience();
         self.0.turns.settled(patience).await?;
-        // The claim gets a unique owner name, so that a claim whose answer was lost can find its leases by that name.
-        let owner = format!("{} {}", claim.owner.as_str(), Owner::unique().as_str());
-        let owner = text::stored(&owner).into_owned();
+        // The claim gets a unique owner name, so that a claim whose answer was lost can find its leases by that name. The
+        // name is short, because each claimed run must fit beside its old version into a page.
+        let owner = Owner::unique().as_str().to_owned();
         let back = self.back();
         let taken = self
             .0
