@@ -1,4 +1,5 @@
 mod databases;
+mod dispatching;
 mod dropping;
 mod locked;
 mod reconnecting;
